@@ -1,0 +1,1 @@
+//! Socket.IO 5, pure: as much of the packet format as Trunkline needs.

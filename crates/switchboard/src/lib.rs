@@ -1,0 +1,1 @@
+//! Who receives what, pure: sessions, namespaces, rooms, server affinity.

@@ -1,0 +1,1 @@
+//! Shared test tools: virtual clock, frame DSL, naive oracle.

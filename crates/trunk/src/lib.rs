@@ -1,0 +1,1 @@
+//! The trunk protocol, pure: frame registry, codec, both ends' state machine, credits.
