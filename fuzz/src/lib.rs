@@ -1,0 +1,18 @@
+//! The logic of every fuzz target, callable on stable: libFuzzer's binaries and `fuzz_smoke` run the same functions.
+
+pub mod websocket;
+
+/// One fuzz target.
+#[derive(Clone, Copy, Debug)]
+pub struct Target {
+    /// The name of its libFuzzer binary: `<crate>_<what>`.
+    pub name: &'static str,
+    /// Panics when an invariant does not hold for these bytes.
+    pub run: fn(&[u8]),
+    /// Well-formed inputs that the smoke run mutates.
+    pub seeds: &'static [&'static [u8]],
+}
+
+/// Every target, alphabetical.
+pub const TARGETS: &[Target] =
+    &[Target { name: "websocket_decode", run: websocket::decode, seeds: websocket::DECODE_SEEDS }];
