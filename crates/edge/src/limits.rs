@@ -1,0 +1,51 @@
+//! Every limit of the public port in one place.
+
+use std::time::Duration;
+
+/// What a stranger, a client or an app server can make this node hold or wait for.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Sessions of all hubs together. A handshake beyond it is answered 503.
+    pub sessions_max: usize,
+    /// Open streams (TCP connections) on the public port. One beyond it is answered 503 and closed.
+    pub streams_max: usize,
+    /// Bytes that wait for one session's client. Beyond it the session is closed.
+    pub outbox_bytes_max: usize,
+    /// Bytes of one request's line and headers.
+    pub header_bytes_max: usize,
+    /// Time to send a request's headers.
+    pub header_timeout: Duration,
+    /// Time to send a polling request's body.
+    pub body_timeout: Duration,
+    /// Time for an app server to answer a handshake.
+    pub handshake_timeout: Duration,
+    /// Handshakes and relayed requests of one trunk that are waiting for the app server.
+    pub handshakes_pending_max: usize,
+    /// Bytes of one trunk message.
+    pub trunk_batch_bytes_max: usize,
+    /// Bytes of data that an app server may send before the node has worked off what came earlier.
+    pub trunk_credit_bytes: u32,
+    /// Time without a word on a trunk after which it is pinged; three of them end it.
+    pub trunk_ping_interval: Duration,
+    /// Sessions closed per second after the app server that held them is gone.
+    pub orphan_close_per_second: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            sessions_max: 2_000_000,
+            streams_max: 2_000_000,
+            outbox_bytes_max: 4 * 1024 * 1024,
+            header_bytes_max: 16 * 1024,
+            header_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(30),
+            handshake_timeout: Duration::from_secs(20),
+            handshakes_pending_max: 10_000,
+            trunk_batch_bytes_max: 64 * 1024 * 1024,
+            trunk_credit_bytes: 16 * 1024 * 1024,
+            trunk_ping_interval: Duration::from_secs(10),
+            orphan_close_per_second: 2_000,
+        }
+    }
+}

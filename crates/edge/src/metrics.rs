@@ -1,0 +1,203 @@
+//! Counters and gauges of the public port. Labels come from bounded sets; never a sid, a room or a user.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+/// Cheap to clone: all clones count into the same numbers.
+#[derive(Clone, Debug, Default)]
+pub struct Metrics(Arc<Inner>);
+
+impl std::ops::Deref for Metrics {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+/// The numbers themselves.
+#[derive(Debug, Default)]
+pub struct Inner {
+    pub(crate) streams: Gauge,
+    pub(crate) streams_accepted: Counter,
+    pub(crate) streams_refused: Family<Cause, Counter>,
+    pub(crate) http_requests_refused: Family<Cause, Counter>,
+    pub(crate) handshakes: Family<Outcome, Counter>,
+    pub(crate) sessions: Family<Carrier, Gauge>,
+    pub(crate) sessions_closed: Family<Ending, Counter>,
+    pub(crate) upgrades: Family<Outcome, Counter>,
+    pub(crate) misbehaviour: Family<Cause, Counter>,
+    pub(crate) messages_received: Counter,
+    pub(crate) messages_sent: Counter,
+    pub(crate) received_bytes: Counter,
+    pub(crate) sent_bytes: Counter,
+    pub(crate) volatile_dropped: Counter,
+    pub(crate) broadcasts: Counter,
+    pub(crate) broadcast_deliveries: Counter,
+    pub(crate) trunks: Gauge,
+    pub(crate) trunks_refused: Family<Cause, Counter>,
+    pub(crate) trunks_ended: Family<Cause, Counter>,
+    pub(crate) trunk_received_bytes: Counter,
+    pub(crate) trunk_sent_bytes: Counter,
+    pub(crate) trunk_stalls: Counter,
+    pub(crate) ping_timeouts: Counter<u64, AtomicU64>,
+}
+
+/// Why something was refused or ended: a slug from a bounded set.
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+pub struct Cause {
+    pub(crate) cause: &'static str,
+}
+
+/// How an attempt ended: a slug from a bounded set.
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+pub struct Outcome {
+    pub(crate) outcome: &'static str,
+}
+
+/// What carries a session.
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+pub struct Carrier {
+    pub(crate) transport: &'static str,
+}
+
+/// Why a session ended and whose doing it was.
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+pub struct Ending {
+    pub(crate) cause: &'static str,
+    pub(crate) blame: &'static str,
+}
+
+impl Metrics {
+    /// Enters every number into the registry, under names that begin with `trunkline_`.
+    pub fn register(&self, registry: &mut Registry) {
+        self.register_public_port(registry);
+        self.register_traffic(registry);
+        self.register_trunks(registry);
+    }
+
+    fn register_public_port(&self, registry: &mut Registry) {
+        let m = &self.0;
+        registry.register(
+            "trunkline_edge_streams",
+            "Open streams on the public port",
+            m.streams.clone(),
+        );
+        registry.register(
+            "trunkline_edge_streams_accepted",
+            "Streams accepted",
+            m.streams_accepted.clone(),
+        );
+        registry.register(
+            "trunkline_edge_streams_refused",
+            "Streams refused or broken off before or during a request, by cause",
+            m.streams_refused.clone(),
+        );
+        registry.register(
+            "trunkline_edge_requests_refused",
+            "HTTP requests answered with an error, by cause",
+            m.http_requests_refused.clone(),
+        );
+        registry.register(
+            "trunkline_edge_handshakes",
+            "Handshakes by outcome",
+            m.handshakes.clone(),
+        );
+        registry.register("trunkline_sessions", "Open sessions by transport", m.sessions.clone());
+        registry.register(
+            "trunkline_sessions_closed",
+            "Sessions closed, by cause and the side to blame",
+            m.sessions_closed.clone(),
+        );
+        registry.register(
+            "trunkline_edge_upgrades",
+            "Transport upgrades by outcome",
+            m.upgrades.clone(),
+        );
+        registry.register(
+            "trunkline_edge_misbehaviour",
+            "Broken protocol rules of clients, by rule",
+            m.misbehaviour.clone(),
+        );
+        registry.register(
+            "trunkline_sessions_ping_timeouts",
+            "Pings without a pong",
+            m.ping_timeouts.clone(),
+        );
+    }
+
+    fn register_traffic(&self, registry: &mut Registry) {
+        let m = &self.0;
+        registry.register(
+            "trunkline_messages_received",
+            "Messages from clients",
+            m.messages_received.clone(),
+        );
+        registry.register(
+            "trunkline_messages_sent",
+            "Messages queued to clients",
+            m.messages_sent.clone(),
+        );
+        registry.register(
+            "trunkline_messages_received_bytes",
+            "Bytes of messages from clients",
+            m.received_bytes.clone(),
+        );
+        registry.register(
+            "trunkline_messages_sent_bytes",
+            "Bytes of messages queued to clients",
+            m.sent_bytes.clone(),
+        );
+        registry.register(
+            "trunkline_messages_volatile_dropped",
+            "Volatile messages dropped",
+            m.volatile_dropped.clone(),
+        );
+        registry.register(
+            "trunkline_broadcasts",
+            "Broadcasts taken from app servers",
+            m.broadcasts.clone(),
+        );
+        registry.register(
+            "trunkline_broadcast_deliveries",
+            "Sessions reached by broadcasts",
+            m.broadcast_deliveries.clone(),
+        );
+    }
+
+    fn register_trunks(&self, registry: &mut Registry) {
+        let m = &self.0;
+        registry.register("trunkline_trunks", "Open trunks", m.trunks.clone());
+        registry.register(
+            "trunkline_trunks_refused",
+            "Trunks refused, by cause",
+            m.trunks_refused.clone(),
+        );
+        registry.register(
+            "trunkline_trunks_ended",
+            "Trunks ended, by cause",
+            m.trunks_ended.clone(),
+        );
+        registry.register(
+            "trunkline_trunk_received_bytes",
+            "Bytes from app servers",
+            m.trunk_received_bytes.clone(),
+        );
+        registry.register(
+            "trunkline_trunk_sent_bytes",
+            "Bytes to app servers",
+            m.trunk_sent_bytes.clone(),
+        );
+        registry.register(
+            "trunkline_trunk_stalls",
+            "Times that a trunk ran out of credit and its clients' streams were paused",
+            m.trunk_stalls.clone(),
+        );
+    }
+}

@@ -1,0 +1,24 @@
+//! Keys that must not show up in a log.
+
+use std::fmt;
+
+/// A hub's key. It prints as `[hidden]`, so that no log line or debug dump can carry it.
+#[derive(Clone)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps a key; its UTF-8 bytes are the HMAC key.
+    pub fn new(key: impl Into<String>) -> Self {
+        Self(key.into())
+    }
+
+    pub(crate) fn expose(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[hidden]")
+    }
+}
