@@ -1,1 +1,51 @@
-//! Health, metrics and the HTTP API on the admin port.
+//! The admin port: health, metrics and the HTTP API.
+//!
+//! It runs on a thread of its own with a runtime of its own, so that a node whose shards are busy still answers its
+//! operator. It knows nothing of clients and trunks: what it shows comes through [`Source`], which the composition
+//! root implements.
+//!
+//! ```text
+//! Admin::bind  ->  Admin::start(source)  ->  Running::stop
+//! ```
+
+mod process;
+mod respond;
+mod routes;
+mod server;
+
+pub use process::ProcessCollector;
+pub use server::{Admin, BindError, Config, Running, StartError};
+
+use core::fmt;
+
+use serde::Serialize;
+
+/// What the admin port shows. Every method is called on the admin thread and must not block.
+pub trait Source: Send + Sync + 'static {
+    /// Whether this node should be sent new connections, and why not.
+    fn readiness(&self) -> Readiness;
+
+    /// The answer to `GET /api/v1/status`: a JSON document.
+    fn status_json(&self) -> Result<Vec<u8>, serde_json::Error>;
+
+    /// Writes all metrics as OpenMetrics text.
+    fn write_metrics(&self, out: &mut String) -> fmt::Result;
+}
+
+/// The answer to `GET /readyz`: ready exactly when there is no cause against it.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Readiness {
+    /// Why new connections should go elsewhere; empty when ready.
+    pub causes: Vec<Cause>,
+    /// What an operator should know although the node is ready.
+    pub notes: Vec<Cause>,
+}
+
+/// One reason: a stable code for programs and a sentence for people.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct Cause {
+    /// Lower case with underscores; never changes its meaning.
+    pub code: &'static str,
+    /// What is the matter and what to do.
+    pub message: String,
+}

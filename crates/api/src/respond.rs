@@ -1,0 +1,38 @@
+//! Answers with the headers that all of them share.
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use hyper::{Response, StatusCode};
+use serde::Serialize;
+
+pub(crate) type Body = Full<Bytes>;
+
+pub(crate) fn text(status: StatusCode, body: String) -> Response<Body> {
+    with_kind(status, "text/plain; charset=utf-8", body.into())
+}
+
+pub(crate) fn open_metrics(body: String) -> Response<Body> {
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    with_kind(StatusCode::OK, kind, body.into())
+}
+
+pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Response<Body> {
+    let body = serde_json::to_vec(body).expect("our own answers have string keys and no maps");
+    json_bytes(status, body)
+}
+
+pub(crate) fn json_bytes(status: StatusCode, body: Vec<u8>) -> Response<Body> {
+    with_kind(status, "application/json", body.into())
+}
+
+fn with_kind(status: StatusCode, kind: &'static str, body: Bytes) -> Response<Body> {
+    let mut response = Response::new(Full::new(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    // Health, metrics and status are true only now.
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}

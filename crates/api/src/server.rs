@@ -1,0 +1,211 @@
+//! The admin listener: one thread, a current-thread runtime, a bounded number of connections with a bounded life.
+
+use core::convert::Infallible;
+use core::future::Future;
+use core::pin::pin;
+use core::time::Duration;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+
+use crate::Source;
+use crate::routes;
+
+/// Where the admin port listens and how much of it anybody may hold.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Port 0 means any free port.
+    pub listen: SocketAddr,
+    /// Connections served at once; more wait in the kernel's queue.
+    pub connections_max: usize,
+    /// The longest request head, in bytes.
+    pub header_bytes_max: usize,
+    /// Time for a whole request head to arrive, the idle time before it included.
+    pub header_timeout: Duration,
+    /// The longest life of one connection; a scraper simply opens another.
+    pub connection_life_max: Duration,
+    /// Time that open connections get to finish when the server stops.
+    pub stop_grace: Duration,
+}
+
+impl Config {
+    /// The limits that suit an operator's tools: probes, a scraper or two, `curl`.
+    pub fn new(listen: SocketAddr) -> Self {
+        Self {
+            listen,
+            connections_max: 64,
+            header_bytes_max: 16 * 1024,
+            header_timeout: Duration::from_secs(30),
+            connection_life_max: Duration::from_secs(600),
+            stop_grace: Duration::from_millis(500),
+        }
+    }
+}
+
+/// The admin address could not be taken.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {listen}")]
+pub struct BindError {
+    /// The address that was asked for.
+    pub listen: SocketAddr,
+    /// What the system said.
+    pub source: io::Error,
+}
+
+/// The admin thread could not be started.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot start the admin thread")]
+pub struct StartError(#[from] io::Error);
+
+/// The admin port, bound and not yet served. Connections wait in the kernel's queue until [`Admin::start`].
+#[derive(Debug)]
+pub struct Admin {
+    config: Config,
+    listener: TcpListener,
+    local_addr: SocketAddr,
+}
+
+impl Admin {
+    /// Takes the address.
+    pub fn bind(config: Config) -> Result<Self, BindError> {
+        let listen = config.listen;
+        let bound = || {
+            let listener = TcpListener::bind(listen)?;
+            listener.set_nonblocking(true)?;
+            let local_addr = listener.local_addr()?;
+            Ok((listener, local_addr))
+        };
+        let (listener, local_addr) = bound().map_err(|source| BindError { listen, source })?;
+        Ok(Self { config, listener, local_addr })
+    }
+
+    /// The address that was taken, with its real port.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// Serves on a new thread until [`Running::stop`].
+    pub fn start(self, source: Arc<dyn Source>) -> Result<Running, StartError> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let listener = {
+            let _guard = runtime.enter();
+            tokio::net::TcpListener::from_std(self.listener)?
+        };
+        let (stop, stopped) = watch::channel(false);
+        let server = Server { config: self.config, listener, source, stopped };
+        let thread = std::thread::Builder::new()
+            .name("trunkline-admin".into())
+            .spawn(move || runtime.block_on(server.run()))?;
+        Ok(Running { stop, thread })
+    }
+}
+
+/// The admin port while it is served.
+#[derive(Debug)]
+pub struct Running {
+    stop: watch::Sender<bool>,
+    thread: JoinHandle<()>,
+}
+
+impl Running {
+    /// Takes no more connections, lets those under way finish for the grace time, and joins the thread. Blocks.
+    pub fn stop(self) {
+        // An error means that the thread has ended already, which joining will tell.
+        let _ = self.stop.send(true);
+        if self.thread.join().is_err() {
+            tracing::error!("the admin thread panicked");
+        }
+    }
+}
+
+struct Server {
+    config: Config,
+    listener: tokio::net::TcpListener,
+    source: Arc<dyn Source>,
+    stopped: watch::Receiver<bool>,
+}
+
+impl Server {
+    async fn run(self) {
+        let permits = Arc::new(Semaphore::new(self.config.connections_max));
+        let mut connections = JoinSet::new();
+        let mut stopped = self.stopped.clone();
+        loop {
+            let accepted = async {
+                let permit = Arc::clone(&permits).acquire_owned().await;
+                (permit, self.listener.accept().await)
+            };
+            let (permit, accepted) = tokio::select! {
+                _ = stopped.wait_for(|stop| *stop) => break,
+                Some(_) = connections.join_next(), if !connections.is_empty() => continue,
+                accepted = accepted => accepted,
+            };
+            match accepted {
+                Ok((stream, _)) => {
+                    let connection = self.connection(stream);
+                    connections.spawn(async move {
+                        connection.await;
+                        drop(permit);
+                    });
+                }
+                Err(error) => pause_after_accept_error(&error).await,
+            }
+        }
+        let finished = async { while connections.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(self.config.stop_grace, finished).await;
+    }
+
+    /// Serves one connection until it ends, its life is over, or the server stops.
+    fn connection(&self, stream: TcpStream) -> impl Future<Output = ()> + Send + 'static {
+        let source = Arc::clone(&self.source);
+        let service = service_fn(move |request: Request<Incoming>| {
+            let response = routes::answer(request.method(), request.uri().path(), &*source);
+            core::future::ready(Ok::<_, Infallible>(response))
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.config.header_timeout)
+            // The smallest buffer that hyper allows is 8 KiB.
+            .max_buf_size(self.config.header_bytes_max.max(8 * 1024))
+            .serve_connection(TokioIo::new(stream), service);
+        let mut stopped = self.stopped.clone();
+        let (life_max, grace) = (self.config.connection_life_max, self.config.stop_grace);
+        async move {
+            let mut connection = pin!(connection);
+            let ended = tokio::select! {
+                ended = connection.as_mut() => ended,
+                () = wind_up(&mut stopped, life_max) => {
+                    connection.as_mut().graceful_shutdown();
+                    tokio::time::timeout(grace, connection).await.unwrap_or(Ok(()))
+                }
+            };
+            if let Err(error) = ended {
+                tracing::debug!(%error, "an admin connection ended with an error");
+            }
+        }
+    }
+}
+
+/// Returns when a connection should take no further request.
+async fn wind_up(stopped: &mut watch::Receiver<bool>, life_max: Duration) {
+    tokio::select! {
+        _ = stopped.wait_for(|stop| *stop) => (),
+        () = tokio::time::sleep(life_max) => (),
+    }
+}
+
+/// Without a pause, a process that is out of file descriptors would spin here.
+async fn pause_after_accept_error(error: &io::Error) {
+    tracing::warn!(%error, "cannot accept a connection on the admin port");
+    tokio::time::sleep(Duration::from_millis(100)).await;
+}
