@@ -1,72 +1,189 @@
-//! The registry itself.
+//! The registry itself: its commands.
 
-use crate::{AttachError, Counts, NamespaceKey, Selection, ServerKey, SessionKey};
+use core::fmt;
+
+use crate::name::Seed;
+use crate::records::{Member, Membership, Namespaces, Rooms, Sockets};
+use crate::slab::{push_lean, slot_number, swap_remove_lean};
+use crate::{AttachError, Counts, NamespaceKey, ServerKey, SessionKey};
 
 /// Sessions, their sockets and rooms, of one hub in one shard.
-#[derive(Debug)]
 pub struct Switchboard {
-    seed: [u8; 16],
+    pub(crate) sockets: Sockets,
+    pub(crate) rooms: Rooms,
+    pub(crate) namespaces: Namespaces,
+    pub(crate) memberships: usize,
 }
 
 impl Switchboard {
     /// An empty switchboard. `seed` must be random: socket ids and room names are chosen by strangers,
     /// and the seed keeps them from choosing names that all hash alike.
     pub fn new(seed: [u8; 16]) -> Self {
-        Self { seed }
+        let seed = Seed(seed);
+        Self {
+            sockets: Sockets::new(seed),
+            rooms: Rooms::new(seed),
+            namespaces: Namespaces::new(seed),
+            memberships: 0,
+        }
     }
 
     /// Interns a namespace name and holds it: give each hold back with [`Self::release_namespace`].
-    pub fn namespace(&mut self, _name: &str) -> NamespaceKey {
-        let _ = self.seed;
-        NamespaceKey::DEFAULT
+    pub fn namespace(&mut self, name: &str) -> NamespaceKey {
+        NamespaceKey(self.namespaces.hold(name))
     }
 
     /// Gives one hold back. The namespace is forgotten, and its number reused, once it is neither held
     /// nor has a socket. `/` stays.
-    pub fn release_namespace(&mut self, _nsp: NamespaceKey) {}
+    pub fn release_namespace(&mut self, nsp: NamespaceKey) {
+        let holds_min = u32::from(nsp == NamespaceKey::DEFAULT);
+        if let Some(namespace) = self.namespaces.slab.get_mut(nsp.0)
+            && namespace.holds > holds_min
+        {
+            namespace.holds -= 1;
+            self.namespaces.remove_if_idle(nsp.0);
+        }
+    }
 
     /// Makes `session` a socket of `nsp`, in `rooms` and in the room named by its id. An earlier socket of
     /// the session in this namespace ends first.
     pub fn attach<'r>(
         &mut self,
-        _session: SessionKey,
-        _server: ServerKey,
-        _nsp: NamespaceKey,
-        _socket_id: &str,
-        _rooms: impl IntoIterator<Item = &'r str>,
+        session: SessionKey,
+        server: ServerKey,
+        nsp: NamespaceKey,
+        socket_id: &str,
+        rooms: impl IntoIterator<Item = &'r str>,
     ) -> Result<(), AttachError> {
+        if self.namespaces.slab.get(nsp.0).is_none() {
+            return Err(AttachError::NamespaceUnknown);
+        }
+        let earlier = self.sockets.find(session.0, nsp.0);
+        let owner = self.sockets.find_id(nsp.0, socket_id);
+        if owner.is_some() && owner != earlier {
+            return Err(AttachError::IdTaken);
+        }
+        if let Some(earlier) = earlier {
+            self.remove(earlier);
+        }
+        let members = &mut self.namespaces.slab[nsp.0].members;
+        let place = slot_number(members.len());
+        let socket = self.sockets.insert(session.0, server.0, nsp.0, place, socket_id);
+        push_lean(members, socket);
+        for room in rooms {
+            self.add(socket, room);
+        }
         Ok(())
     }
 
     /// Ends the socket of `session` in `nsp`; false when there is none.
-    pub fn detach(&mut self, _session: SessionKey, _nsp: NamespaceKey) -> bool {
-        false
+    pub fn detach(&mut self, session: SessionKey, nsp: NamespaceKey) -> bool {
+        let Some(socket) = self.sockets.find(session.0, nsp.0) else { return false };
+        self.remove(socket);
+        self.namespaces.remove_if_idle(nsp.0);
+        true
     }
 
     /// False when there is no such socket or it is in the room already.
-    pub fn join(&mut self, _session: SessionKey, _nsp: NamespaceKey, _room: &str) -> bool {
-        false
+    pub fn join(&mut self, session: SessionKey, nsp: NamespaceKey, room: &str) -> bool {
+        self.sockets.find(session.0, nsp.0).is_some_and(|socket| self.add(socket, room))
     }
 
     /// False when there is no such socket or it is not in the room.
-    pub fn leave(&mut self, _session: SessionKey, _nsp: NamespaceKey, _room: &str) -> bool {
-        false
+    pub fn leave(&mut self, session: SessionKey, nsp: NamespaceKey, room: &str) -> bool {
+        let Some(slot) = self.sockets.find(session.0, nsp.0) else { return false };
+        let socket = &mut self.sockets.slab[slot];
+        if socket.id.is(room) {
+            return core::mem::take(&mut socket.in_own_room);
+        }
+        let Some(room) = self.rooms.find(nsp.0, room) else { return false };
+        let Some(place) = self.membership(slot, room) else { return false };
+        self.remove_membership(slot, place);
+        true
     }
 
     /// Ends all sockets of `session`.
-    pub fn remove_session(&mut self, _session: SessionKey) {}
-
-    /// Visits each selected session once.
-    pub fn select(
-        &mut self,
-        _nsp: NamespaceKey,
-        _selection: &Selection<'_>,
-        _visit: &mut dyn FnMut(SessionKey),
-    ) {
+    pub fn remove_session(&mut self, session: SessionKey) {
+        loop {
+            let last = self.sockets.of_session(session.0).next().map(|(slot, at)| (slot, at.nsp));
+            let Some((socket, nsp)) = last else { return };
+            self.remove(socket);
+            self.namespaces.remove_if_idle(nsp);
+        }
     }
 
     /// How much is held now; O(1).
     pub fn counts(&self) -> Counts {
-        Counts::default()
+        Counts {
+            sockets: self.sockets.slab.len(),
+            rooms: self.rooms.slab.len(),
+            memberships: self.memberships,
+            namespaces: self.namespaces.slab.len(),
+        }
+    }
+
+    fn add(&mut self, slot: u32, name: &str) -> bool {
+        let socket = &mut self.sockets.slab[slot];
+        if socket.id.is(name) {
+            return !core::mem::replace(&mut socket.in_own_room, true);
+        }
+        let room = self.rooms.find_or_insert(socket.nsp, name);
+        if self.membership(slot, room).is_some() {
+            return false;
+        }
+        let memberships = &mut self.sockets.slab[slot].memberships;
+        let members = &mut self.rooms.slab[room].members;
+        let member = Member { socket: slot, place: slot_number(memberships.len()) };
+        memberships.push(Membership { room, place: slot_number(members.len()) });
+        push_lean(members, member);
+        self.memberships += 1;
+        true
+    }
+
+    /// The place of `room` in the socket's memberships. Looks through the shorter of the two lists, so that
+    /// neither a crowded room nor a socket in very many rooms makes joining slow.
+    fn membership(&self, socket: u32, room: u32) -> Option<u32> {
+        let memberships = &self.sockets.slab[socket].memberships;
+        let members = &self.rooms.slab[room].members;
+        if memberships.len() <= members.len() {
+            memberships.iter().position(|membership| membership.room == room).map(slot_number)
+        } else {
+            members.iter().find(|member| member.socket == socket).map(|member| member.place)
+        }
+    }
+
+    /// Both lists close the gap with their last entry, whose other side is told its new place.
+    fn remove_membership(&mut self, slot: u32, place: u32) {
+        let memberships = &mut self.sockets.slab[slot].memberships;
+        let removed = memberships.swap_remove(place as usize);
+        if let Some(moved) = memberships.get(place as usize) {
+            self.rooms.slab[moved.room].members[moved.place as usize].place = place;
+        }
+        if let Some(moved) = self.rooms.remove_member(removed.room, removed.place) {
+            let memberships = &mut self.sockets.slab[moved.socket].memberships;
+            memberships[moved.place as usize].place = removed.place;
+        }
+        self.memberships -= 1;
+    }
+
+    fn remove(&mut self, slot: u32) {
+        while let Some(last) = self.sockets.slab[slot].memberships.len().checked_sub(1) {
+            self.remove_membership(slot, slot_number(last));
+        }
+        let socket = &self.sockets.slab[slot];
+        let place = socket.place;
+        let members = &mut self.namespaces.slab[socket.nsp].members;
+        swap_remove_lean(members, place);
+        if let Some(&moved) = members.get(place as usize) {
+            self.sockets.slab[moved].place = place;
+        }
+        self.sockets.remove(slot);
+    }
+}
+
+/// Counts only: names are the app's business, and there may be a million.
+impl fmt::Debug for Switchboard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Switchboard").field("counts", &self.counts()).finish_non_exhaustive()
     }
 }

@@ -17,6 +17,12 @@ extern crate alloc;
 
 pub mod affinity;
 mod board;
+#[cfg(any(test, feature = "invariants"))]
+mod invariants;
+mod name;
+mod records;
+mod select;
+mod slab;
 
 pub use board::Switchboard;
 
