@@ -1,0 +1,172 @@
+// `t`: what a script gets. Raw tools first, then small sessions built from them.
+import { setTimeout as delay } from "node:timers/promises";
+import { Stream } from "./http.mjs";
+import { showResponse } from "./transcript.mjs";
+import { WebSocket } from "./websocket.mjs";
+
+const WAIT_MS = 4000;
+
+export class Tools {
+  #server;
+  #transcript;
+  #streams = [];
+  #clients = [];
+  #seen = [];
+  #watchers = new Set();
+
+  constructor(server, transcript) {
+    this.#server = server;
+    this.#transcript = transcript;
+    this.port = server.port;
+    server.onLog = (who, event, data) => {
+      transcript.addApp(who, event, data);
+      this.#seen.push({ who, event });
+      this.lastSeenAt = performance.now();
+      for (const check of [...this.#watchers]) check();
+    };
+  }
+
+  /** Adds a line to the transcript. HTTP answers are written out in full. */
+  log(event, data) {
+    const isResponse = data && typeof data === "object" && "status" in data && "headers" in data;
+    this.#transcript.addClient(event, isResponse ? showResponse(data) : data);
+  }
+
+  /** The engine's path with a query; `""` and `undefined` values are told apart as in a URL. */
+  url(query = {}, path = "/socket.io/") {
+    const pairs = Object.entries({ EIO: "4", transport: "polling", ...query }).filter(([, value]) => value !== undefined);
+    return pairs.length === 0 ? path : `${path}?${new URLSearchParams(pairs)}`;
+  }
+
+  async stream() {
+    const stream = await Stream.open(this.port);
+    this.#streams.push(stream);
+    return stream;
+  }
+
+  /** One request on a stream of its own. */
+  async http(method, path, options) {
+    const stream = await this.stream();
+    const response = await stream.request(method, path, options);
+    stream.destroy();
+    return response;
+  }
+
+  /** A WebSocket to any path; look at `.response` for the answer. */
+  async websocket(path, headers) {
+    const socket = await WebSocket.open(this.port, path, headers);
+    this.#streams.push(socket);
+    return socket;
+  }
+
+  /** A direct WebSocket session, its open packet taken. `join` also connects it to the default namespace. */
+  async direct({ query = {}, headers, join = false, who } = {}) {
+    const ws = await this.websocket(this.url({ transport: "websocket", ...query }), { ...whoHeader(who), ...headers });
+    if (ws.response?.status !== 101) throw new Error(`WebSocket refused: ${showResponse(ws.response)}`);
+    ws.open = JSON.parse((await ws.next()).slice("text 0".length));
+    if (join) {
+      ws.text("40");
+      ws.joined = await ws.next();
+    }
+    return ws;
+  }
+
+  /** A polling session after its handshake. `join` also connects it to the default namespace. */
+  async polling({ query = {}, headers, join = false, who } = {}) {
+    const response = await this.http("GET", this.url(query), { headers: { ...whoHeader(who), ...headers } });
+    if (response?.status !== 200) throw new Error(`handshake refused: ${showResponse(response)}`);
+    const session = new Polling(this, response, query);
+    if (join) {
+      await session.post("40");
+      session.joined = (await session.get()).body;
+    }
+    return session;
+  }
+
+  /** Waits until the app has logged `event` (`count` times, for the client `who` if given). */
+  saw(event, { who, count = 1 } = {}) {
+    const enough = () => this.#seen.filter((one) => one.event === event && (!who || one.who === who)).length >= count;
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        this.#watchers.delete(check);
+        reject(new Error(`the app did not see "${event}" in ${WAIT_MS} ms`));
+      }, WAIT_MS);
+      const check = () => {
+        if (!enough()) return;
+        clearTimeout(timer);
+        this.#watchers.delete(check);
+        resolve();
+      };
+      this.#watchers.add(check);
+      check();
+    });
+  }
+
+  /** Calls one of the actions that the script's `app` returned; resolves with what it returned. */
+  tell(action, ...args) {
+    return this.#server.tell(action, args);
+  }
+
+  /** Remembers a library client, so that it is closed in the end. */
+  client(client) {
+    this.#clients.push(client);
+    return client;
+  }
+
+  /** Only for what must *not* happen in a while. Everything else is waited for by name. */
+  pause(ms) {
+    return delay(ms);
+  }
+
+  /** Lets what is under way to the app arrive, then takes down what the script left open. */
+  async finish() {
+    const quietMs = 40;
+    do await delay(quietMs);
+    while (performance.now() - (this.lastSeenAt ?? 0) < quietMs);
+    this.#server.onLog = () => {};
+    for (const client of this.#clients) client.close();
+    for (const stream of this.#streams) stream.destroy();
+  }
+}
+
+/** A long-polling session. Every request has a stream of its own, so that requests can overlap. */
+class Polling {
+  constructor(t, response, query) {
+    this.t = t;
+    this.response = response;
+    this.open = JSON.parse(response.body.slice(1));
+    this.sid = this.open.sid;
+    this.path = t.url({ ...query, sid: this.sid });
+  }
+  get(headers) {
+    return this.t.http("GET", this.path, { headers });
+  }
+  post(body, headers = { "content-type": "text/plain;charset=UTF-8" }) {
+    return this.t.http("POST", this.path, { headers, body });
+  }
+  /** A poll that is left open: `{ answer, stream }`. Resolves once the request is under way. */
+  async hold() {
+    const stream = await this.t.stream();
+    const answer = stream.request("GET", this.path);
+    await delay(30); // nothing tells that a server holds a poll
+    return { answer, stream };
+  }
+  /** A WebSocket to upgrade this session with; the probe is up to the script. */
+  websocket(headers) {
+    return this.t.websocket(this.path.replace("transport=polling", "transport=websocket"), headers);
+  }
+  /** The whole upgrade, as a client does it. */
+  async upgrade() {
+    const ws = await this.websocket();
+    ws.text("2probe");
+    const pong = await ws.next();
+    if (pong !== "text 3probe") throw new Error(`probe answered with ${pong}`);
+    ws.text("5");
+    return ws;
+  }
+}
+
+const whoHeader = (who) => (who ? { "x-who": who } : {});
+
+/** A Socket.IO event as it goes over the wire. */
+export const event = (...args) => `42${JSON.stringify(args)}`;

@@ -1,0 +1,83 @@
+// Transcripts: what a script saw, one line per event, with everything that may differ from run to run named away.
+
+/** Headers that say nothing about the protocol: clocks and connection handling of one HTTP library. */
+const UNTOLD_HEADERS = new Set(["date", "keep-alive", "transfer-encoding"]);
+
+export class Transcript {
+  constructor() {
+    this.client = [];
+    this.app = new Map(); // who -> lines, because the order between two clients is not fixed
+  }
+
+  addClient(event, data) {
+    this.client.push(line(event, data));
+  }
+  addApp(who, event, data) {
+    if (!this.app.has(who)) this.app.set(who, []);
+    this.app.get(who).push(line(event, data));
+  }
+
+  /** Lines of the client, then of the app per client, normalised. */
+  lines(ports) {
+    const whos = [...this.app.keys()].sort();
+    const all = [
+      ...this.client.map((text) => `client  ${text}`),
+      ...whos.flatMap((who) => this.app.get(who).map((text) => `app ${who}  ${text}`)),
+    ];
+    return normalise(all, ports);
+  }
+}
+
+function line(event, data) {
+  if (data === undefined) return event;
+  return `${event}: ${typeof data === "string" ? data : JSON.stringify(data, showBytes)}`;
+}
+
+function showBytes(_key, value) {
+  if (value?.type === "Buffer") return `<bytes ${Buffer.from(value.data).toString("hex")}>`;
+  return value;
+}
+
+/** An HTTP answer as one line: status, headers by name, body. */
+export function showResponse(response) {
+  if (response === undefined) return "no answer, stream closed";
+  const headers = Object.entries(response.headers)
+    .filter(([name, value]) => !UNTOLD_HEADERS.has(name) && !(name === "connection" && value === "keep-alive"))
+    .map(([name, value]) => [name, name === "content-length" && Number(value) === Buffer.byteLength(response.body) ? "exact" : value])
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, value]) => `${name}=${[].concat(value).join(" & ")}`);
+  return `${response.status} ${response.reason} [${headers.join("; ")}] ${JSON.stringify(response.body)}`;
+}
+
+function normalise(lines, ports) {
+  const names = new Map();
+  const sid = /\\?"sid\\?":\\?"([^"\\]+)\\?"/g;
+  for (const text of lines) {
+    for (const [, value] of text.matchAll(sid)) if (!names.has(value)) names.set(value, `<sid ${names.size + 1}>`);
+  }
+  return lines.map((text) => {
+    let told = text;
+    for (const [value, name] of names) told = told.replaceAll(value, name);
+    for (const port of ports) told = told.replace(new RegExp(`(?<![0-9])${port}(?![0-9])`, "g"), "<port>");
+    return told;
+  });
+}
+
+/** What is only in one of two transcripts, in order (longest common subsequence). */
+export function compare(left, right) {
+  const best = Array.from({ length: left.length + 1 }, () => new Uint16Array(right.length + 1));
+  for (let i = left.length - 1; i >= 0; i--) {
+    for (let j = right.length - 1; j >= 0; j--) {
+      best[i][j] = left[i] === right[j] ? best[i + 1][j + 1] + 1 : Math.max(best[i + 1][j], best[i][j + 1]);
+    }
+  }
+  const only = { npm: [], trunkline: [] };
+  let i = 0;
+  let j = 0;
+  while (i < left.length || j < right.length) {
+    if (i < left.length && j < right.length && left[i] === right[j]) i++, j++;
+    else if (j >= right.length || (i < left.length && best[i + 1][j] >= best[i][j + 1])) only.npm.push(left[i++]);
+    else only.trunkline.push(right[j++]);
+  }
+  return only;
+}
