@@ -1,0 +1,258 @@
+//! The demo's processes: started, waited for, watched, stopped.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Command, ExitStatus};
+use std::time::{Duration, Instant};
+
+use crate::process::Running;
+use crate::{Failure, interrupt, repo};
+
+const READY_WITHIN: Duration = Duration::from_secs(30);
+/// How much of what a process said last is kept, to explain its death.
+const LAST_LINES_MAX: usize = 12;
+
+/// What a process of the demo is to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    /// The demo ends with it.
+    Vital,
+    /// May be killed: that is part of the show.
+    AppServer,
+}
+
+#[derive(Debug)]
+struct Member {
+    name: String,
+    role: Role,
+    running: Running,
+    last_lines: Vec<String>,
+    dead: bool,
+}
+
+/// All processes of a demo.
+#[derive(Debug)]
+pub(super) struct Fleet {
+    members: Vec<Member>,
+}
+
+/// The command that starts an app server by hand.
+pub(super) fn restart_hint(example: &str, name: &str, public: u16) -> String {
+    format!(
+        "TRUNKLINE_ENDPOINT=http://127.0.0.1:{public} SERVER_NAME={name} PORT=0 node examples/{example}/server.mjs"
+    )
+}
+
+impl Fleet {
+    pub(super) fn new() -> Self {
+        Self { members: Vec::new() }
+    }
+
+    /// The node, until `/readyz` answers 200 or would, were there an app server.
+    pub(super) fn start_node(
+        &mut self,
+        public: SocketAddr,
+        admin: SocketAddr,
+        ready_file: &Path,
+    ) -> Result<(), Failure> {
+        let mut command = Command::new(repo::binary());
+        command.arg("dev");
+        command.args(["--listen", &public.to_string(), "--admin", &admin.to_string()]);
+        command.arg("--ready-file").arg(ready_file);
+        self.start("trunkline", Role::Vital, &mut command)?;
+        self.wait("trunkline", |_| http_status(admin, "/readyz").is_some_and(|code| code == 200))
+    }
+
+    pub(super) fn start_app_server(
+        &mut self,
+        example: &str,
+        name: &str,
+        public: u16,
+    ) -> Result<(), Failure> {
+        let mut command = script(example, "server.mjs");
+        command.env("TRUNKLINE_ENDPOINT", format!("http://127.0.0.1:{public}"));
+        command.env("SERVER_NAME", name).env("PORT", "0");
+        self.start(name, Role::AppServer, &mut command)?;
+        self.wait(name, |member| member.last_lines.iter().any(|line| line.contains("is ready")))
+    }
+
+    pub(super) fn start_page(
+        &mut self,
+        example: &str,
+        page: u16,
+        public: u16,
+    ) -> Result<(), Failure> {
+        let mut command = script(example, "page.mjs");
+        command.env("TRUNKLINE_PUBLIC", format!("http://localhost:{public}"));
+        command.env("PORT", page.to_string());
+        self.start("page", Role::Vital, &mut command)?;
+        let address = SocketAddr::from(([127, 0, 0, 1], page));
+        self.wait("page", |_| http_status(address, "/").is_some_and(|code| code == 200))
+    }
+
+    pub(super) fn pid_of(&self, name: &str) -> Option<u32> {
+        self.members.iter().find(|member| member.name == name).map(|member| member.running.id())
+    }
+
+    /// Until Ctrl-C. Tells which process died and why; fails when it was one that we need.
+    pub(super) fn watch(&mut self) -> Result<(), Failure> {
+        while !interrupt::asked() {
+            for member in &mut self.members {
+                member.read();
+                let Some(status) = member.death()? else { continue };
+                println!("{} {}", member.name, obituary(status));
+                match member.role {
+                    Role::Vital => return Err(member.explain(status)),
+                    Role::AppServer => {
+                        println!("its clients move to the app servers that are left")
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Stops what still runs: app servers before the node, so that they can say good-bye.
+    pub(super) fn stop(&mut self) {
+        for member in self.members.iter_mut().rev() {
+            if let Err(error) = member.running.stop() {
+                println!("{}: cannot be stopped: {error}", member.name);
+            }
+        }
+    }
+
+    fn start(&mut self, name: &str, role: Role, command: &mut Command) -> Result<(), Failure> {
+        println!("starting {name} …");
+        let running = Running::start(command).map_err(|error| {
+            format!("cannot start {}: {error}", command.get_program().display())
+        })?;
+        let name = name.to_owned();
+        self.members.push(Member { name, role, running, last_lines: Vec::new(), dead: false });
+        Ok(())
+    }
+
+    /// Until the newest member is ready.
+    fn wait(&mut self, name: &str, ready: impl Fn(&Member) -> bool) -> Result<(), Failure> {
+        let started = Instant::now();
+        let mut told = Duration::from_secs(2);
+        let member = self.members.last_mut().expect("called right after a start");
+        loop {
+            member.read();
+            if let Some(status) = member.death()? {
+                return Err(member.explain(status));
+            }
+            if ready(member) {
+                return Ok(());
+            }
+            if interrupt::asked() {
+                return Err("stopped".into());
+            }
+            if started.elapsed() > READY_WITHIN {
+                let said = member.last_lines.join("\n  | ");
+                let seconds = READY_WITHIN.as_secs();
+                return Err(format!("{name} was not ready within {seconds} s\n  | {said}").into());
+            }
+            if started.elapsed() > told {
+                told += Duration::from_secs(2);
+                println!("  waiting for {name}, {} s", started.elapsed().as_secs());
+            }
+        }
+    }
+}
+
+impl Member {
+    /// Takes in what it said; what is a problem is shown.
+    fn read(&mut self) {
+        for line in self.running.lines() {
+            if is_problem(&line) {
+                println!("{} | {line}", self.name);
+            }
+            self.last_lines.push(line);
+        }
+        let extra = self.last_lines.len().saturating_sub(LAST_LINES_MAX);
+        self.last_lines.drain(..extra);
+    }
+
+    /// Its exit, once.
+    fn death(&mut self) -> std::io::Result<Option<ExitStatus>> {
+        let ended = self.running.ended()?;
+        let news = ended.filter(|_| !self.dead);
+        self.dead = ended.is_some();
+        Ok(news)
+    }
+
+    fn explain(&mut self, status: ExitStatus) -> Failure {
+        self.read();
+        let said = self.last_lines.join("\n  | ");
+        format!("{} {}; it said last:\n  | {said}", self.name, obituary(status)).into()
+    }
+}
+
+fn script(example: &str, file: &str) -> Command {
+    let mut command = Command::new("node");
+    command.current_dir(repo::root()).arg(format!("examples/{example}/{file}"));
+    command
+}
+
+fn is_problem(line: &str) -> bool {
+    let line = line.to_ascii_lowercase();
+    ["warn", "error", "panic"].iter().any(|word| line.contains(word))
+}
+
+fn obituary(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("ended with exit code {code}"),
+        (None, Some(signal)) => format!("was killed by signal {signal}"),
+        (None, None) => "ended".to_owned(),
+    }
+}
+
+/// The status code of `GET path`, or nothing while nobody answers.
+fn http_status(address: SocketAddr, path: &str) -> Option<u16> {
+    const PATIENCE: Duration = Duration::from_secs(2);
+    let mut stream = TcpStream::connect_timeout(&address, PATIENCE).ok()?;
+    stream.set_read_timeout(Some(PATIENCE)).ok()?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).ok()?;
+    let mut status_line = [0; "HTTP/1.1 200".len()];
+    stream.read_exact(&mut status_line).ok()?;
+    str::from_utf8(&status_line).ok()?.strip_prefix("HTTP/1.1 ")?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{http_status, is_problem, obituary};
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::ExitStatus;
+
+    #[test]
+    fn a_death_is_told_with_its_cause() {
+        assert_eq!(obituary(ExitStatus::from_raw(9)), "was killed by signal 9");
+        assert_eq!(obituary(ExitStatus::from_raw(3 << 8)), "ended with exit code 3");
+    }
+
+    #[test]
+    fn problems_are_told_from_talk() {
+        assert!(is_problem("2026 WARN trunk lost") && is_problem("TypeError: x"));
+        assert!(!is_problem("chat app server amber is ready"));
+    }
+
+    #[test]
+    fn the_status_of_an_answer_is_read() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = [0; 1024];
+            assert!(stream.read(&mut request).unwrap() > 0);
+            stream.write_all(b"HTTP/1.1 503 Service Unavailable\r\n\r\n").unwrap();
+        });
+        assert_eq!(http_status(address, "/readyz"), Some(503));
+        server.join().unwrap();
+        assert_eq!(http_status(address, "/readyz"), None);
+    }
+}

@@ -1,0 +1,84 @@
+//! `cargo xtask demo`: everything built and started, on free ports, until Ctrl-C.
+
+mod build;
+mod fleet;
+mod ports;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use crate::{Failure, interrupt, repo};
+use fleet::Fleet;
+
+/// The two app servers of a demo. Their names are shown on the page.
+const APP_SERVERS: [&str; 2] = ["amber", "cobalt"];
+
+pub(crate) fn command(arguments: &[&str]) -> Result<ExitCode, Failure> {
+    let example = match arguments {
+        [] | ["chat"] => "chat",
+        ["whiteboard"] => "whiteboard",
+        _ => return Err("usage: cargo xtask demo [chat|whiteboard]".into()),
+    };
+    interrupt::listen()?;
+    std::fs::create_dir_all(repo::scratch())?;
+    build::everything(example)?;
+    let mut fleet = start(example)?;
+    let outcome = fleet.watch();
+    println!("\nstopping …");
+    fleet.stop();
+    println!("stopped.");
+    outcome.map(|()| ExitCode::SUCCESS)
+}
+
+fn start(example: &str) -> Result<Fleet, Failure> {
+    let ready_file = ready_file();
+    // A file of an earlier run would be taken for this run's.
+    let _ = std::fs::remove_file(&ready_file);
+    let public = ports::free(8080, "Trunkline")?;
+    let admin = ports::free(8081, "the admin port")?;
+    let page = ports::free(3000, "the page")?;
+
+    let mut fleet = Fleet::new();
+    fleet.start_node(public.address(), admin.address(), &ready_file)?;
+    for name in APP_SERVERS {
+        fleet.start_app_server(example, name, public.number())?;
+    }
+    fleet.start_page(example, page.number(), public.number())?;
+    introduce(example, &fleet, public.number(), admin.number(), page.number());
+    Ok(fleet)
+}
+
+fn ready_file() -> PathBuf {
+    repo::scratch().join("demo-ready.json")
+}
+
+fn introduce(example: &str, fleet: &Fleet, public: u16, admin: u16, page: u16) {
+    let [first, second] = APP_SERVERS;
+    let pid = fleet.pid_of(first).map_or_else(String::new, |pid| pid.to_string());
+    let look = match example {
+        "chat" => {
+            "The pill at the top tells the transport and the app server that serves the window."
+        }
+        _ => "Draw in one window, look at the other; a newcomer gets the picture so far.",
+    };
+    println!(
+        "
+  Ready. Open   http://localhost:{page}
+
+  What to try next
+    1. Open it in two windows. {look}
+       New sessions go to the app server with the fewest, so two windows have two app servers,
+       `{first}` and `{second}`, and see each other all the same: no Redis, no sticky sessions.
+    2. Kill an app server; its windows move to the other by themselves:
+         kill -9 {pid}
+    3. Start it again:
+         {restart}
+    4. See what the node counts:
+         curl http://127.0.0.1:{admin}/metrics
+
+  Clients connect to http://localhost:{public}, app servers hold a trunk to it.
+  Ctrl-C stops everything.
+",
+        restart = fleet::restart_hint(example, first, public),
+    );
+}

@@ -1,0 +1,175 @@
+//! Child processes: each in a process group of its own, so that all of it can be stopped and
+//! nothing else is.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use crate::interrupt;
+
+const POLL: Duration = Duration::from_millis(50);
+const GRACE: Duration = Duration::from_secs(8);
+/// Readers wait when this many lines are unread, and so does the child.
+const LINES_MAX: usize = 1024;
+
+/// A running child, its output as lines, and its whole process group.
+#[derive(Debug)]
+pub(crate) struct Running {
+    child: Child,
+    readers: Vec<JoinHandle<()>>,
+    lines: Receiver<String>,
+    status: Option<ExitStatus>,
+}
+
+impl Running {
+    /// Starts `command` without standard input, in a process group of its own.
+    pub(crate) fn start(command: &mut Command) -> std::io::Result<Self> {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .spawn()?;
+        let (sender, lines) = mpsc::sync_channel(LINES_MAX);
+        let mut readers = Vec::new();
+        if let Some(stdout) = child.stdout.take() {
+            readers.push(forward(stdout, sender.clone()));
+        }
+        if let Some(stderr) = child.stderr.take() {
+            readers.push(forward(stderr, sender));
+        }
+        Ok(Self { child, readers, lines, status: None })
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The lines that arrived since the last call; waits a moment for the first.
+    pub(crate) fn lines(&mut self) -> Vec<String> {
+        let first = self.lines.recv_timeout(POLL).ok();
+        first.into_iter().chain(self.lines.try_iter()).collect()
+    }
+
+    /// How it ended, if it did. The exit is final: what is left of its group goes too.
+    pub(crate) fn ended(&mut self) -> std::io::Result<Option<ExitStatus>> {
+        if self.status.is_none() {
+            self.status = self.child.try_wait()?;
+            if self.status.is_some() {
+                self.signal(Signal::KILL);
+            }
+        }
+        Ok(self.status)
+    }
+
+    /// Asks the group to end, and ends it if it does not.
+    pub(crate) fn stop(&mut self) -> std::io::Result<ExitStatus> {
+        self.signal(Signal::TERM);
+        let asked_at = Instant::now();
+        loop {
+            // Reading on keeps a child that still talks from blocking on a full pipe.
+            self.lines();
+            if let Some(status) = self.ended()? {
+                return Ok(status);
+            }
+            if asked_at.elapsed() > GRACE {
+                self.signal(Signal::KILL);
+            }
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        let group = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        if let Some(group) = group {
+            // The group may be gone already; that is what we wanted.
+            let _ = kill_process_group(group, signal);
+        }
+    }
+
+    /// The lines that were still unread when it ended.
+    fn rest(&mut self) -> Vec<String> {
+        let mut rest = Vec::new();
+        while self.readers.iter().any(|reader| !reader.is_finished()) {
+            rest.extend(self.lines());
+        }
+        rest.extend(self.lines.try_iter());
+        rest
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if self.status.is_none() {
+            // An error leaves nothing more to try.
+            let _ = self.stop();
+        }
+    }
+}
+
+fn forward(stream: impl Read + Send + 'static, lines: SyncSender<String>) -> JoinHandle<()> {
+    std::thread::spawn(move || {
+        let mut reader = BufReader::new(stream);
+        let mut line = Vec::new();
+        while reader.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+            let text = String::from_utf8_lossy(&line).trim_end().to_owned();
+            line.clear();
+            if lines.send(text).is_err() {
+                return;
+            }
+        }
+    })
+}
+
+/// What a finished command left.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    pub(crate) status: ExitStatus,
+    pub(crate) lines: Vec<String>,
+    pub(crate) took: Duration,
+}
+
+/// Runs a command to its end; its output goes to `log`. `progress` hears how long it has been
+/// running and its last line, every few seconds.
+pub(crate) fn run(
+    command: &mut Command,
+    log: &Path,
+    mut progress: impl FnMut(Duration, &str),
+) -> Result<Finished, crate::Failure> {
+    const PROGRESS_EVERY: Duration = Duration::from_secs(10);
+    const PROGRESS_FIRST: Duration = Duration::from_secs(2);
+    let started = Instant::now();
+    let mut file = std::fs::OpenOptions::new().create(true).append(true).open(log)?;
+    let mut running = Running::start(command)
+        .map_err(|error| format!("cannot run {}: {error}", command.get_program().display()))?;
+    let mut lines = Vec::new();
+    let mut next = PROGRESS_FIRST;
+    let status = loop {
+        for line in running.lines() {
+            writeln!(file, "{line}")?;
+            lines.push(line);
+        }
+        if let Some(status) = running.ended()? {
+            break status;
+        }
+        if interrupt::asked() {
+            running.stop()?;
+            return Err("stopped".into());
+        }
+        if started.elapsed() >= next {
+            next = started.elapsed() + PROGRESS_EVERY;
+            let last = lines.iter().rev().find(|line| !line.trim().is_empty());
+            progress(started.elapsed(), last.map_or("", |line| line.trim()));
+        }
+    };
+    for line in running.rest() {
+        writeln!(file, "{line}")?;
+        lines.push(line);
+    }
+    Ok(Finished { status, lines, took: started.elapsed() })
+}

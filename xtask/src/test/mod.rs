@@ -1,0 +1,143 @@
+//! `cargo xtask test`: everything, in one run, closed by one line alone: `N passed, N failed`.
+
+mod counts;
+mod install;
+mod steps;
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use crate::{Failure, interrupt, process, repo};
+use counts::Counts;
+use steps::{Count, STEPS, Step, Work};
+
+pub(crate) fn command(arguments: &[&str]) -> Result<ExitCode, Failure> {
+    if arguments == ["--list"] {
+        for step in STEPS {
+            println!("{:<12} {}", step.name, step.what);
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let chosen = chosen(arguments)?;
+    interrupt::listen()?;
+    std::fs::create_dir_all(repo::scratch())?;
+    let started = Instant::now();
+    let mut run = Run { number: 0, of: chosen.len(), total: Counts::default() };
+    for step in chosen {
+        run.step(step)?;
+    }
+    println!("all of it took {}", minutes(started.elapsed()));
+    println!("{} passed, {} failed", run.total.passed, run.total.failed);
+    Ok(if run.total.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The steps that the arguments ask for, in their order; all without any.
+fn chosen(arguments: &[&str]) -> Result<Vec<&'static Step>, Failure> {
+    let mut names = Vec::new();
+    let mut rest = arguments.iter();
+    while let Some(flag) = rest.next() {
+        let name = rest.next().filter(|_| *flag == "--only");
+        names.push(*name.ok_or("usage: cargo xtask test [--only STEP]... [--list]")?);
+    }
+    if let Some(unknown) = names.iter().find(|name| !STEPS.iter().any(|step| step.name == **name)) {
+        return Err(format!("no step is called `{unknown}`: see `cargo xtask test --list`").into());
+    }
+    Ok(STEPS.iter().filter(|step| names.is_empty() || names.contains(&step.name)).collect())
+}
+
+struct Run {
+    number: usize,
+    of: usize,
+    total: Counts,
+}
+
+/// What a step came to: its counts, or in words why nothing of it could be counted.
+type StepOutcome = Result<Counts, String>;
+
+impl Run {
+    fn step(&mut self, step: &Step) -> Result<(), Failure> {
+        self.number += 1;
+        println!("[{}/{}] {}: {}", self.number, self.of, step.name, step.what);
+        let started = Instant::now();
+        let outcome = work(step);
+        if interrupt::asked() {
+            return Err("stopped".into());
+        }
+        let counts = outcome.unwrap_or_else(|why| {
+            println!("  {}: {why}", step.name);
+            Counts { passed: 0, failed: 1, skipped: 0 }
+        });
+        let skipped = match counts.skipped {
+            0 => String::new(),
+            skipped => format!(", {skipped} skipped"),
+        };
+        let verdict = if counts.failed == 0 { "ok" } else { "FAILED" };
+        let took = minutes(started.elapsed());
+        println!(
+            "  {verdict}: {} passed, {} failed{skipped} ({took})",
+            counts.passed, counts.failed
+        );
+        self.total.add(counts);
+        Ok(())
+    }
+}
+
+fn work(step: &Step) -> StepOutcome {
+    let log = repo::scratch().join(format!("{}.log", step.name));
+    std::fs::write(&log, "").map_err(|error| format!("cannot write {}: {error}", log.display()))?;
+    let mut counts = Counts::default();
+    for work in (step.works)().map_err(|error| error.to_string())? {
+        let (name, count) = (work.name.clone(), work.count);
+        let outcome = one(work, &log)?;
+        counts.add(counted(&name, count, &outcome)?);
+    }
+    Ok(counts)
+}
+
+/// Runs one command of a step, with progress, and shows what it said if it failed.
+fn one(mut work: Work, log: &std::path::Path) -> Result<process::Finished, String> {
+    const SHOWN_MAX: usize = 120;
+    let name = work.name.clone();
+    let progress = |running: Duration, last: &str| {
+        let last: String = last.chars().take(100).collect();
+        println!("  … {name} {}: {last}", minutes(running));
+    };
+    let finished =
+        process::run(&mut work.command, log, progress).map_err(|error| error.to_string())?;
+    if !finished.status.success() {
+        let from = finished.lines.len().saturating_sub(SHOWN_MAX);
+        for line in &finished.lines[from..] {
+            println!("  | {line}");
+        }
+        println!("  {}: {} (all of it: {})", work.name, finished.status, log.display());
+    }
+    Ok(finished)
+}
+
+/// The counts of one finished command. One that ran nothing has failed.
+fn counted(name: &str, count: Count, finished: &process::Finished) -> StepOutcome {
+    let ok = finished.status.success();
+    let took = minutes(finished.took);
+    match count {
+        Count::Nothing if ok => Ok(Counts::default()),
+        Count::Nothing => Err(format!("{name} failed after {took}, the rest was not run")),
+        Count::One => Ok(Counts::one(ok)),
+        Count::Tests => {
+            let mut counts = counts::parse(&finished.lines);
+            if counts.passed + counts.failed == 0 {
+                return Err(format!("{name} ran nothing ({})", finished.status));
+            }
+            if !ok && counts.failed == 0 {
+                counts.failed = 1; // It failed in a way that its own counts do not show.
+            }
+            Ok(counts)
+        }
+    }
+}
+
+fn minutes(duration: Duration) -> String {
+    match duration.as_secs() {
+        seconds if seconds < 60 => format!("{:.1} s", duration.as_secs_f64()),
+        seconds => format!("{} min {:02} s", seconds / 60, seconds % 60),
+    }
+}

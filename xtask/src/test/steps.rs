@@ -1,0 +1,157 @@
+//! The steps of a test run, in the order in which a mistake shows soonest.
+
+use std::path::Path;
+use std::process::Command;
+
+use super::install;
+use crate::{Failure, npm, repo};
+
+/// One step of the run.
+pub(super) struct Step {
+    pub(super) name: &'static str,
+    pub(super) what: &'static str,
+    /// The commands, made when the step's turn comes: what is missing may be there by then.
+    pub(super) works: fn() -> Result<Vec<Work>, Failure>,
+}
+
+/// One command of a step.
+pub(super) struct Work {
+    pub(super) name: String,
+    pub(super) command: Command,
+    pub(super) count: Count,
+}
+
+/// What a command adds to the total.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Count {
+    /// A preparation: counts only when it fails.
+    Nothing,
+    /// A check: counts as one.
+    One,
+    /// A test runner: counts what it says it ran.
+    Tests,
+}
+
+pub(super) const STEPS: &[Step] = &[
+    Step { name: "fmt", what: "Rust sources are formatted", works: fmt },
+    Step { name: "tidy", what: "the rules that no compiler checks", works: tidy },
+    Step { name: "clippy", what: "no lint anywhere in the workspace", works: clippy },
+    Step { name: "rust", what: "unit, machine, property and wire tests", works: rust },
+    Step { name: "sdk", what: "the Node.js SDK: types, build, tests", works: sdk },
+    Step { name: "build", what: "the release binary", works: build },
+    Step { name: "conformance", what: "wire scripts against npm and us", works: conformance },
+    Step { name: "e2e", what: "real apps, clients and a browser", works: e2e },
+    Step { name: "fuzz", what: "a bounded, seeded run of every fuzz target", works: fuzz },
+];
+
+fn work(name: &str, command: Command, count: Count) -> Work {
+    Work { name: name.to_owned(), command, count }
+}
+
+fn cargo(name: &str, arguments: &[&str], count: Count) -> Work {
+    let mut command = repo::cargo();
+    command.args(arguments);
+    work(name, command, count)
+}
+
+fn fmt() -> Result<Vec<Work>, Failure> {
+    let own = cargo("fmt", &["fmt", "--all", "--check"], Count::One);
+    let fuzz = ["fmt", "--check", "--manifest-path", "fuzz/Cargo.toml"];
+    Ok(vec![own, cargo("fmt of fuzz", &fuzz, Count::One)])
+}
+
+fn tidy() -> Result<Vec<Work>, Failure> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg("tidy");
+    Ok(vec![work("tidy", command, Count::One)])
+}
+
+fn clippy() -> Result<Vec<Work>, Failure> {
+    let arguments = ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
+    Ok(vec![cargo("clippy", &arguments, Count::One)])
+}
+
+fn rust() -> Result<Vec<Work>, Failure> {
+    let arguments = ["test", "--workspace", "--locked", "--no-fail-fast"];
+    Ok(vec![cargo("cargo test", &arguments, Count::Tests)])
+}
+
+fn build() -> Result<Vec<Work>, Failure> {
+    let arguments = ["build", "--release", "--locked", "--package", "trunkline"];
+    Ok(vec![cargo("cargo build", &arguments, Count::One)])
+}
+
+/// The SDK in its own folder, installed and built, as everything that imports it needs it.
+fn sdk_built() -> Vec<Work> {
+    let folder = npm::sdk();
+    vec![
+        work("npm ci of the SDK", npm::ci(&folder), Count::Nothing),
+        work("build of the SDK", npm::npm(&folder, &["run", "build"]), Count::One),
+    ]
+}
+
+fn sdk() -> Result<Vec<Work>, Failure> {
+    let folder = npm::sdk();
+    let mut works = sdk_built();
+    for check in ["lint", "typecheck"] {
+        if npm::has_script(&folder, check) {
+            let command = npm::npm(&folder, &["run", check]);
+            works.push(work(&format!("{check} of the SDK"), command, Count::One));
+        }
+    }
+    works.push(work("tests of the SDK", npm::npm(&folder, &["test"]), Count::Tests));
+    Ok(works)
+}
+
+/// What a step over the built product needs when it runs alone.
+fn product() -> Vec<Work> {
+    let mut works = Vec::new();
+    if !repo::binary().exists() {
+        let arguments = ["build", "--release", "--locked", "--package", "trunkline"];
+        works.push(cargo("cargo build", &arguments, Count::Nothing));
+    }
+    if !npm::sdk().join("dist").exists() {
+        works.extend(sdk_built().into_iter().map(|work| Work { count: Count::Nothing, ..work }));
+    }
+    works
+}
+
+/// Node.js in a folder of ours, told where the binary is.
+fn node(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new("node");
+    command.current_dir(folder).args(arguments).env("TRUNKLINE_BIN", repo::binary());
+    command
+}
+
+fn conformance() -> Result<Vec<Work>, Failure> {
+    let folder = repo::root().join("conformance");
+    let mut works = product();
+    works.push(work("npm ci of conformance", npm::ci(&folder), Count::Nothing));
+    let run = node(repo::root(), &["conformance/run.mjs", "--target", "both"]);
+    works.push(work("conformance", run, Count::Tests));
+    Ok(works)
+}
+
+fn e2e() -> Result<Vec<Work>, Failure> {
+    let mut works = product();
+    for folder in ["examples/chat", "examples/whiteboard", "e2e"] {
+        let command = npm::ci(&repo::root().join(folder));
+        works.push(work(&format!("npm ci of {folder}"), command, Count::Nothing));
+    }
+    works.extend(install::chromium());
+    works.extend(install::python()?);
+    let mut run = node(&repo::root().join("e2e"), &["run.mjs"]);
+    run.env("TRUNKLINE_PYTHON", install::python_program());
+    works.push(work("e2e", run, Count::Tests));
+    Ok(works)
+}
+
+fn fuzz() -> Result<Vec<Work>, Failure> {
+    let manifest = "fuzz/Cargo.toml";
+    let arguments =
+        ["run", "--release", "--locked", "--manifest-path", manifest, "--bin", "fuzz_smoke"];
+    let mut run = cargo("fuzz smoke", &arguments, Count::Tests);
+    // Its own workspace, but the crates under test need to be fetched and built only once.
+    run.command.env("CARGO_TARGET_DIR", repo::target().join("fuzz"));
+    Ok(vec![run])
+}

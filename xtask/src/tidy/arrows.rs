@@ -1,0 +1,136 @@
+//! Which crate may import which.
+//!
+//! Pure crates know only pure crates. The I/O crates know the pure ones and never each other;
+//! `node` composes them; the command line knows `node` and `bench`.
+
+use super::Finding;
+
+const PURE: &[&str] =
+    &["clock", "websocket", "engineio", "socketio", "trunk", "switchboard", "mesh"];
+const INPUT_OUTPUT: &[&str] = &["edge", "azure", "api", "bench", "backplane"];
+
+/// Names under which a clock, a socket, a thread or a random source could enter a pure crate.
+const IMPURE: &[&str] = &[
+    "async-std",
+    "chrono",
+    "fastrand",
+    "futures-timer",
+    "getrandom",
+    "hyper",
+    "instant",
+    "libc",
+    "mio",
+    "nix",
+    "quanta",
+    "rand",
+    "rand_core",
+    "rustix",
+    "smol",
+    "socket2",
+    "time",
+    "tokio",
+    "uuid",
+    "web-time",
+];
+
+pub(super) fn is_pure(name: &str) -> bool {
+    PURE.contains(&name)
+}
+
+/// The arrows of one manifest.
+pub(super) fn check(place: &str, manifest: &str) -> Vec<Finding> {
+    let manifest: toml::Table = match manifest.parse() {
+        Ok(manifest) => manifest,
+        Err(error) => return vec![Finding::new(place, format!("is not TOML: {error}"))],
+    };
+    let Some(package) = manifest.get("package") else {
+        return Vec::new(); // The workspace's own manifest.
+    };
+    let package = package.get("name").and_then(toml::Value::as_str).unwrap_or_default();
+    let Some(from) = short_name(place, package) else {
+        return vec![Finding::new(
+            place,
+            format!("no ring is known for `{package}`: give it one in xtask/src/tidy/arrows.rs"),
+        )];
+    };
+    let mut findings = Vec::new();
+    for (kind, dependency) in dependencies(&manifest) {
+        if let Some(to) = dependency.strip_prefix("trunkline-") {
+            if !allowed(from, to, kind) {
+                let text = format!("`{from}` must not import `{to}` ({})", kind.word());
+                findings.push(Finding::new(place, text));
+            }
+        } else if is_pure(from) && kind != Kind::Dev && IMPURE.contains(&dependency.as_str()) {
+            let text = format!("`{from}` is pure and must not be able to name `{dependency}`");
+            findings.push(Finding::new(place, text));
+        }
+    }
+    findings
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Normal,
+    Dev,
+}
+
+impl Kind {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Normal => "dependency",
+            Self::Dev => "dev-dependency",
+        }
+    }
+}
+
+/// The crate's name in the map, or nothing for one that is not on it.
+fn short_name<'a>(place: &str, package: &'a str) -> Option<&'a str> {
+    let short = package.strip_prefix("trunkline-").unwrap_or(match package {
+        "trunkline" => "cli",
+        other => other,
+    });
+    let known = is_pure(short)
+        || INPUT_OUTPUT.contains(&short)
+        || ["node", "cli", "testkit", "fuzz", "xtask"].contains(&short);
+    // A folder that has another name than its crate would hide from the map.
+    let folder = place.trim_end_matches("/Cargo.toml").rsplit('/').next();
+    (known && folder == Some(short)).then_some(short)
+}
+
+fn allowed(from: &str, to: &str, kind: Kind) -> bool {
+    if kind == Kind::Dev && to == "testkit" && from != "xtask" {
+        return true;
+    }
+    match from {
+        "node" => is_pure(to) || (INPUT_OUTPUT.contains(&to) && to != "bench"),
+        "cli" => to == "node" || to == "bench",
+        "fuzz" => is_pure(to) || to == "testkit",
+        "xtask" => false,
+        // Pure crates, the I/O crates, and the testkit, which drives the pure ones.
+        _ => is_pure(to),
+    }
+}
+
+/// Every dependency's package name, from every table that can hold one.
+fn dependencies(manifest: &toml::Table) -> Vec<(Kind, String)> {
+    let targets = manifest.get("target").and_then(toml::Value::as_table);
+    let targets = targets.into_iter().flat_map(|targets| targets.values());
+    let tables = targets.filter_map(toml::Value::as_table).chain([manifest]);
+    let mut found = Vec::new();
+    for table in tables {
+        let kinds = [
+            ("dependencies", Kind::Normal),
+            ("build-dependencies", Kind::Normal),
+            ("dev-dependencies", Kind::Dev),
+        ];
+        for (key, kind) in kinds {
+            let listed = table.get(key).and_then(toml::Value::as_table);
+            for (name, value) in listed.into_iter().flatten() {
+                // `alias = { package = "real-name" }`
+                let renamed = value.get("package").and_then(toml::Value::as_str);
+                found.push((kind, renamed.unwrap_or(name).to_owned()));
+            }
+        }
+    }
+    found
+}

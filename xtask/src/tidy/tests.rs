@@ -1,0 +1,213 @@
+//! Each rule against text that keeps it and text that breaks it.
+
+use super::{arrows, crate_source, purity, source, texts};
+
+fn manifest(name: &str, rest: &str) -> String {
+    format!("[package]\nname = \"{name}\"\n{rest}\n")
+}
+
+#[test]
+fn arrows_that_point_the_right_way_pass() {
+    let cases = [
+        ("crates/clock", "trunkline-clock", ""),
+        (
+            "crates/engineio",
+            "trunkline-engineio",
+            "[dependencies]\ntrunkline-clock.workspace = true",
+        ),
+        (
+            "crates/engineio",
+            "trunkline-engineio",
+            "[dev-dependencies]\ntrunkline-testkit.workspace = true",
+        ),
+        ("crates/engineio", "trunkline-engineio", "[dev-dependencies]\nrand = \"0.9\""),
+        (
+            "crates/testkit",
+            "trunkline-testkit",
+            "[dependencies]\ntrunkline-switchboard.workspace = true",
+        ),
+        (
+            "crates/edge",
+            "trunkline-edge",
+            "[dependencies]\ntokio = \"1\"\ntrunkline-trunk.workspace = true",
+        ),
+        (
+            "crates/node",
+            "trunkline-node",
+            "[dependencies]\ntrunkline-edge.workspace = true\ntrunkline-api.workspace = true",
+        ),
+        ("crates/cli", "trunkline", "[dependencies]\ntrunkline-node.workspace = true"),
+        (
+            "fuzz",
+            "trunkline-fuzz",
+            "[dependencies]\ntrunkline-trunk = { path = \"../crates/trunk\" }",
+        ),
+        ("xtask", "xtask", "[dependencies]\nserde_json.workspace = true"),
+    ];
+    for (folder, name, rest) in cases {
+        let findings = arrows::check(&format!("{folder}/Cargo.toml"), &manifest(name, rest));
+        assert_eq!(findings, [], "{name}: {rest}");
+    }
+    assert_eq!(arrows::check("Cargo.toml", "[workspace]\nmembers = []"), []);
+}
+
+#[test]
+fn every_other_arrow_is_found() {
+    let cases = [
+        (
+            "crates/engineio",
+            "trunkline-engineio",
+            "[dependencies]\ntrunkline-edge.workspace = true",
+            "`edge`",
+        ),
+        (
+            "crates/engineio",
+            "trunkline-engineio",
+            "[dependencies]\ntrunkline-testkit.workspace = true",
+            "`testkit`",
+        ),
+        ("crates/trunk", "trunkline-trunk", "[dependencies]\ntokio = \"1\"", "`tokio`"),
+        (
+            "crates/trunk",
+            "trunkline-trunk",
+            "[dependencies]\nr = { package = \"rand\", version = \"0.9\" }",
+            "`rand`",
+        ),
+        (
+            "crates/trunk",
+            "trunkline-trunk",
+            "[target.'cfg(unix)'.dependencies]\nlibc = \"0.2\"",
+            "`libc`",
+        ),
+        (
+            "crates/trunk",
+            "trunkline-trunk",
+            "[build-dependencies]\ntrunkline-node.workspace = true",
+            "`node`",
+        ),
+        (
+            "crates/edge",
+            "trunkline-edge",
+            "[dependencies]\ntrunkline-api.workspace = true",
+            "`api`",
+        ),
+        (
+            "crates/api",
+            "trunkline-api",
+            "[dependencies]\ntrunkline-edge.workspace = true",
+            "`edge`",
+        ),
+        (
+            "crates/azure",
+            "trunkline-azure",
+            "[dev-dependencies]\ntrunkline-edge.workspace = true",
+            "`edge`",
+        ),
+        (
+            "crates/edge",
+            "trunkline-edge",
+            "[dependencies]\nx = { package = \"trunkline-node\", path = \"../node\" }",
+            "`node`",
+        ),
+        (
+            "crates/node",
+            "trunkline-node",
+            "[dependencies]\ntrunkline-bench.workspace = true",
+            "`bench`",
+        ),
+        ("crates/cli", "trunkline", "[dependencies]\ntrunkline-edge.workspace = true", "`edge`"),
+        ("xtask", "xtask", "[dependencies]\ntrunkline-clock.workspace = true", "`clock`"),
+        ("crates/gossip", "trunkline-gossip", "", "no ring is known"),
+        ("crates/trunk", "trunkline-edge", "", "no ring is known"),
+        ("crates/trunk", "trunkline-trunk", "[dependencies", "is not TOML"),
+    ];
+    for (folder, name, rest, expected) in cases {
+        let findings = arrows::check(&format!("{folder}/Cargo.toml"), &manifest(name, rest));
+        assert_eq!(findings.len(), 1, "{name}: {rest}: {findings:?}");
+        assert!(findings[0].text.contains(expected), "{findings:?} lacks {expected}");
+    }
+}
+
+#[test]
+fn a_pure_crate_says_no_std_and_names_nothing_impure() {
+    let good = "//! Uses no `std::time`.\n#![no_std]\nextern crate alloc;\n\
+                // std::net in a comment\nconst A: &str = \"std::thread\";\n\
+                #[cfg(test)]\nmod tests {\n    extern crate std;\n    use std::time::Instant;\n}\n";
+    assert_eq!(purity::check("crates/trunk/src/lib.rs", good, false), []);
+    let in_tests = "use std::time::Instant;";
+    assert_eq!(purity::check("crates/trunk/src/tests.rs", in_tests, true), []);
+    let cases = [
+        ("fn f() {}", "crates/trunk/src/lib.rs"),
+        ("#![cfg_attr(not(test), no_std)]", "crates/trunk/src/lib.rs"),
+        ("// #![no_std]", "crates/trunk/src/lib.rs"),
+        ("use std::time::Instant;", "crates/trunk/src/codec.rs"),
+        ("let c = '\"'; use std::net::IpAddr; let d = '\"';", "crates/trunk/src/codec.rs"),
+        ("let x = rand::random();", "crates/trunk/src/codec.rs"),
+        ("#[cfg(test)]\nmod t { fn a() {} }\nuse std::thread;", "crates/trunk/src/codec.rs"),
+        ("#[cfg(test)]\nmod t;\nextern crate std;", "crates/trunk/src/codec.rs"),
+    ];
+    for (text, place) in cases {
+        let findings = purity::check(place, text, false);
+        assert_eq!(findings.len(), 1, "{text}: {findings:?}");
+    }
+}
+
+#[test]
+fn unwrap_is_found_in_production_code_only() {
+    let good = "/// `a.unwrap()` would be wrong.\nfn f() { a.expect(\"it is there\") }\n\
+                const S: &str = r#\"x.unwrap() \" \"#;\nfn g<'a>(b: &'a str) {}\n\
+                #[cfg(test)]\nmod tests {\n    fn t() { if x { a.unwrap() } }\n}\n";
+    assert_eq!(source::check("crates/edge/src/a.rs", good, false), []);
+    assert_eq!(source::check("crates/edge/src/tests.rs", "a.unwrap();", true), []);
+    let bad =
+        "fn f() {}\n#[cfg(test)]\nmod tests { }\n/* a /* nested */ */\nfn h() { a.unwrap(); }";
+    let findings = source::check("crates/edge/src/a.rs", bad, false);
+    assert_eq!(findings.len(), 1);
+    assert_eq!(findings[0].place, "crates/edge/src/a.rs:5");
+}
+
+#[test]
+fn modules_declared_for_tests_are_known() {
+    let text = "mod a;\n#[cfg(test)]\nmod b;\n#[cfg(test)]\npub(crate) mod c;\n\
+                #[cfg(test)]\nmod d { fn x() { y; } }";
+    let found: Vec<&str> = source::test_modules(text).collect();
+    assert_eq!(found[..2], ["b", "c"]);
+    assert!(!found.contains(&"a") && !found.contains(&"d"));
+}
+
+#[test]
+fn crate_sources_are_told_from_other_files() {
+    assert_eq!(crate_source("crates/edge/src/http/mod.rs"), Some(("edge", "http/mod.rs")));
+    assert_eq!(crate_source("crates/edge/tests/a.rs"), None);
+    assert_eq!(crate_source("xtask/src/main.rs"), None);
+}
+
+#[test]
+fn texts_that_keep_the_rules_pass() {
+    let cases = [
+        ("a.rs", "fn a() {}\n".repeat(800)),
+        ("a.mjs", "long\n".repeat(2000)),
+        (
+            "package-lock.json",
+            "\"resolved\": \"../sdk/node\",\n\"url\": \"https://example.org\"".into(),
+        ),
+        ("docs/a.md", "A todo list app, METHODOLOGY".into()),
+        ("picture.svg", concat!("TO", "DO").into()),
+    ];
+    for (place, text) in cases {
+        assert_eq!(texts::check(place, &text), [], "{place}");
+    }
+}
+
+#[test]
+fn texts_that_break_a_rule_are_found() {
+    let cases = [
+        ("a.rs", "fn a() {}\n".repeat(801)),
+        ("sdk/node/package-lock.json", "{\n  \"resolved\": \"https://host/a.tgz\"\n}".into()),
+        ("a.ts", format!("// {}: later", concat!("TO", "DO"))),
+        ("b.md", format!("a {}(name)", concat!("FIX", "ME"))),
+    ];
+    for (place, text) in cases {
+        assert_eq!(texts::check(place, &text).len(), 1, "{place}");
+    }
+}
