@@ -37,9 +37,8 @@ impl Switchboard {
     /// nor has a socket. `/` stays.
     pub fn release_namespace(&mut self, nsp: NamespaceKey) {
         let holds_min = u32::from(nsp == NamespaceKey::DEFAULT);
-        if let Some(namespace) = self.namespaces.slab.get_mut(nsp.0)
-            && namespace.holds > holds_min
-        {
+        let Some(namespace) = self.namespaces.slab.get_mut(nsp.0) else { return };
+        if namespace.holds > holds_min {
             namespace.holds -= 1;
             self.namespaces.remove_if_idle(nsp.0);
         }
