@@ -1,1 +1,47 @@
 //! The trunk protocol, pure: frame registry, codec, both ends' state machine, credits.
+//!
+//! The protocol itself is told in `spec/trunk.md`; section numbers in these docs are that page's.
+//!
+//! * [`decode_batch`] turns one WebSocket message into [`Frame`]s that borrow its bytes (no copy).
+//! * [`Frame::encode`] and the functions in [`encode`] append frames to a batch.
+//! * [`settings`] reads the app's options out of `Hello`.
+//!
+//! Contract for callers of a state machine:
+//!
+//! 1. Feed input with `handle_*` (from the peer or the clock) or a command (a plain verb).
+//! 2. Then drain `poll_transmit` and `poll_event` until both are empty.
+//! 3. Then sleep until `poll_deadline`. Never call two `handle_*` without step 2 between.
+#![no_std]
+extern crate alloc;
+
+mod credit;
+mod decode;
+pub mod encode;
+mod frame;
+mod read;
+pub mod settings;
+mod text;
+mod values;
+
+pub use credit::{CreditReceiver, CreditSender, Violation};
+pub use decode::{Batch, DecodeError, Rule, decode_batch};
+pub use frame::{
+    Broadcast, ClientRequest, Direction, Frame, FrameKind, Header, Hello, NamespaceNumber, Open,
+    Part, Request, RequestId, Response, SessionNumber, Welcome,
+};
+pub use text::Str;
+pub use values::{
+    Blame, BroadcastFlags, CloseCode, CloseReason, EioVersion, ErrorCode, RequestCode, SendFlags,
+    Transport,
+};
+
+/// The highest version of the protocol that this crate speaks.
+pub const VERSION_MAX: u32 = 1;
+/// The lowest version of the protocol that this crate speaks.
+pub const VERSION_MIN: u32 = 1;
+/// The longest token of a `Ping`, in bytes (section 2).
+pub const TOKEN_BYTES_MAX: usize = 16;
+/// The longest description of a `Close`, in bytes of UTF-8 (section 2).
+pub const DESCRIPTION_BYTES_MAX: usize = 1024;
+/// The longest head of a frame, in bytes: its type and its length.
+pub const HEAD_BYTES_MAX: usize = 6;

@@ -1,0 +1,105 @@
+//! Flow control: the credit of data frames, both sides of one direction (section 5).
+
+/// The credit that the peer gave us.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct CreditSender {
+    available: i64,
+}
+
+impl CreditSender {
+    /// Starts with the window that the peer's `Hello` or `Welcome` named, in bytes.
+    pub const fn new(window_bytes: u32) -> Self {
+        Self { available: window_bytes as i64 }
+    }
+
+    /// A data frame may be started now.
+    pub const fn may_send(&self) -> bool {
+        self.available > 0
+    }
+
+    /// Bytes left; at zero or below nothing may be started.
+    pub const fn available_bytes(&self) -> i64 {
+        self.available
+    }
+
+    /// A data frame of this cost was sent. The last one may overdraw.
+    pub fn spend(&mut self, cost_bytes: u32) {
+        self.available = self.available.saturating_sub(i64::from(cost_bytes));
+    }
+
+    /// A `Credit` arrived. True when sending was stopped and may go on.
+    pub fn grant(&mut self, bytes: u32) -> bool {
+        let stopped = !self.may_send();
+        self.available = self.available.saturating_add(i64::from(bytes));
+        stopped && self.may_send()
+    }
+}
+
+/// The credit that we gave the peer.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct CreditReceiver {
+    window: u32,
+    /// What the peer may still send, as the peer counts it.
+    available: i64,
+    /// Received and not yet reported as processed.
+    unprocessed: u64,
+    /// Processed and not yet given back.
+    processed_due: u64,
+}
+
+impl CreditReceiver {
+    /// Starts with the window that our own `Hello` or `Welcome` named, in bytes.
+    pub const fn new(window_bytes: u32) -> Self {
+        Self {
+            window: window_bytes,
+            available: window_bytes as i64,
+            unprocessed: 0,
+            processed_due: 0,
+        }
+    }
+
+    /// A data frame of this cost arrived.
+    pub fn received(&mut self, cost_bytes: u32) -> Result<(), Violation> {
+        if self.available <= 0 {
+            return Err(Violation { cost_bytes, overdrawn_bytes: self.available.unsigned_abs() });
+        }
+        self.available -= i64::from(cost_bytes);
+        self.unprocessed += u64::from(cost_bytes);
+        Ok(())
+    }
+
+    /// This much of what arrived is dealt with. Some: send a `Credit` of that many bytes now.
+    ///
+    /// Returns are batched until half the window is due, so the peer never waits for a return that
+    /// does not come: what is not due by then is more than half the window.
+    pub fn processed(&mut self, bytes: u64) -> Option<u32> {
+        // More than arrived would hand out credit that nothing stands for.
+        let bytes = bytes.min(self.unprocessed);
+        self.unprocessed -= bytes;
+        self.processed_due += bytes;
+        if self.processed_due < u64::from(self.window / 2).max(1) {
+            return None;
+        }
+        let grant = u32::try_from(self.processed_due).unwrap_or(u32::MAX);
+        self.processed_due -= u64::from(grant);
+        self.available += i64::from(grant);
+        Some(grant)
+    }
+
+    /// Bytes received and not yet processed: what this direction holds in memory.
+    pub const fn unprocessed_bytes(&self) -> u64 {
+        self.unprocessed
+    }
+}
+
+/// The peer started a data frame without credit (error 4).
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error(
+    "a data frame of {cost_bytes} bytes came with the credit {overdrawn_bytes} bytes overdrawn"
+)]
+pub struct Violation {
+    /// The body of the frame.
+    pub cost_bytes: u32,
+    /// How far below zero the credit already was.
+    pub overdrawn_bytes: u64,
+}

@@ -1,0 +1,346 @@
+//! From one WebSocket message to frames (section 2).
+
+use alloc::boxed::Box;
+use core::iter::FusedIterator;
+
+use bytes::{Buf, Bytes};
+
+use crate::frame::{
+    Broadcast, ClientRequest, Frame, FrameKind, Header, Hello, NamespaceNumber, Open, Part,
+    Request, RequestId, Response, SessionNumber, Welcome,
+};
+use crate::read::{Body, split_varint};
+use crate::text::Str;
+use crate::values::{
+    BroadcastFlags, CloseCode, EioVersion, ErrorCode, RequestCode, SendFlags, Transport,
+};
+use crate::{DESCRIPTION_BYTES_MAX, TOKEN_BYTES_MAX};
+
+/// The frames of one batch, in order. Payloads and strings are slices of `batch`.
+///
+/// Unknown optional types are skipped. After an error nothing more comes.
+pub const fn decode_batch(batch: Bytes) -> Batch {
+    Batch { rest: batch }
+}
+
+/// See [`decode_batch`].
+#[derive(Clone, Debug)]
+pub struct Batch {
+    rest: Bytes,
+}
+
+impl Iterator for Batch {
+    type Item = Result<Frame, DecodeError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while let Some(&wire) = self.rest.first() {
+            match self.next_frame(wire) {
+                Ok(None) => (),
+                Ok(Some(frame)) => return Some(Ok(frame)),
+                Err(rule) => {
+                    self.rest = Bytes::new();
+                    return Some(Err(DecodeError { wire, rule }));
+                }
+            }
+        }
+        None
+    }
+}
+
+impl FusedIterator for Batch {}
+
+impl Batch {
+    /// None for an optional frame that this version does not know.
+    fn next_frame(&mut self, wire: u8) -> Result<Option<Frame>, Rule> {
+        let kind = FrameKind::from_wire(wire);
+        if kind.is_none() && wire < 0x80 {
+            return Err(Rule::UnknownType);
+        }
+        let (length, length_bytes) = split_varint(&self.rest[1..])?;
+        self.rest.advance(1 + length_bytes);
+        let length = usize::try_from(length).map_err(|_| Rule::Truncated)?;
+        if length > self.rest.len() {
+            return Err(Rule::Truncated);
+        }
+        let mut body = Body(self.rest.split_to(length));
+        let Some(kind) = kind else { return Ok(None) };
+        let frame = body.frame(kind)?;
+        // A later version may append fields to these two, and only to these.
+        if !matches!(kind, FrameKind::Hello | FrameKind::Welcome) {
+            body.finish()?;
+        }
+        Ok(Some(frame))
+    }
+}
+
+impl Body {
+    fn frame(&mut self, kind: FrameKind) -> Result<Frame, Rule> {
+        Ok(match kind {
+            FrameKind::Hello => self.hello()?,
+            FrameKind::Welcome => self.welcome()?,
+            FrameKind::Error => {
+                Frame::Error { code: ErrorCode::from_wire(self.varint()?), message: self.str()? }
+            }
+            FrameKind::Ping => Frame::Ping { token: self.token()? },
+            FrameKind::Pong => Frame::Pong { token: self.token()? },
+            FrameKind::Credit => Frame::Credit { bytes: self.varint()? },
+            FrameKind::Drain => Frame::Drain { deadline_ms: self.varint()? },
+            FrameKind::Request => self.request()?,
+            FrameKind::Response => Frame::Response {
+                request_id: RequestId(self.varint()?),
+                response: self.response()?,
+            },
+            FrameKind::Namespace => Frame::Namespace { nsp: self.nsp()?, name: self.str()? },
+            FrameKind::Broadcast => self.broadcast()?,
+            FrameKind::Open
+            | FrameKind::Accept
+            | FrameKind::Reject
+            | FrameKind::Message
+            | FrameKind::Send
+            | FrameKind::Close
+            | FrameKind::Upgraded
+            | FrameKind::Attach
+            | FrameKind::Detach
+            | FrameKind::Join
+            | FrameKind::Leave => {
+                let session = SessionNumber(self.varint()?);
+                self.session_frame(kind, session)?
+            }
+        })
+    }
+
+    /// The frames whose first field is a session.
+    fn session_frame(&mut self, kind: FrameKind, session: SessionNumber) -> Result<Frame, Rule> {
+        Ok(match kind {
+            FrameKind::Open => self.open(session)?,
+            FrameKind::Accept => Frame::Accept {
+                session,
+                sid: self.str()?,
+                headers: self.list(2, Self::header)?,
+                lasting: self.list(2, Self::header)?,
+            },
+            FrameKind::Reject => Frame::Reject { session, response: self.response()? },
+            FrameKind::Message => {
+                let binary = self.coded(Rule::UndefinedFlag, bit_0)?;
+                Frame::Message { session, binary, payload: self.rest() }
+            }
+            FrameKind::Send => {
+                let flags = self.coded(Rule::UndefinedFlag, SendFlags::from_wire)?;
+                Frame::Send { session, flags, payload: self.rest() }
+            }
+            FrameKind::Close => self.close(session)?,
+            FrameKind::Upgraded => Frame::Upgraded { session, transport: self.transport()? },
+            FrameKind::Attach => Frame::Attach {
+                session,
+                nsp: self.nsp()?,
+                socket: self.str()?,
+                rooms: self.list(1, Self::str)?,
+            },
+            FrameKind::Detach => Frame::Detach { session, nsp: self.nsp()? },
+            FrameKind::Join => {
+                Frame::Join { session, nsp: self.nsp()?, rooms: self.list(1, Self::str)? }
+            }
+            FrameKind::Leave => {
+                Frame::Leave { session, nsp: self.nsp()?, rooms: self.list(1, Self::str)? }
+            }
+            FrameKind::Hello
+            | FrameKind::Welcome
+            | FrameKind::Error
+            | FrameKind::Ping
+            | FrameKind::Pong
+            | FrameKind::Credit
+            | FrameKind::Drain
+            | FrameKind::Request
+            | FrameKind::Response
+            | FrameKind::Namespace
+            | FrameKind::Broadcast => unreachable!("{kind} has no session"),
+        })
+    }
+
+    fn hello(&mut self) -> Result<Frame, Rule> {
+        Ok(Frame::Hello(Box::new(Hello {
+            version_min: self.varint()?,
+            version_max: self.varint()?,
+            credit: self.varint()?,
+            server: self.str()?,
+            sdk: self.str()?,
+            settings: self.str()?,
+        })))
+    }
+
+    fn welcome(&mut self) -> Result<Frame, Rule> {
+        Ok(Frame::Welcome(Welcome {
+            version: self.varint()?,
+            credit: self.varint()?,
+            ping_interval_ms: self.varint()?,
+            batch_bytes_max: self.varint()?,
+            info: self.str()?,
+        }))
+    }
+
+    fn open(&mut self, session: SessionNumber) -> Result<Frame, Rule> {
+        Ok(Frame::Open(Box::new(Open {
+            session,
+            eio: self.coded(Rule::UndefinedValue, EioVersion::from_wire)?,
+            sid: self.str()?,
+            request: self.client_request()?,
+        })))
+    }
+
+    fn close(&mut self, session: SessionNumber) -> Result<Frame, Rule> {
+        let reason = CloseCode(self.u8()?);
+        if self.0.len() > DESCRIPTION_BYTES_MAX {
+            return Err(Rule::TooLong);
+        }
+        let description = Str::from_utf8(self.rest()).map_err(|_| Rule::BadUtf8)?;
+        Ok(Frame::Close { session, reason, description })
+    }
+
+    fn request(&mut self) -> Result<Frame, Rule> {
+        Ok(Frame::Request(Box::new(Request {
+            request_id: RequestId(self.varint()?),
+            code: self.coded(Rule::UndefinedValue, RequestCode::from_wire)?,
+            context: self.str()?,
+            request: self.client_request()?,
+        })))
+    }
+
+    fn broadcast(&mut self) -> Result<Frame, Rule> {
+        Ok(Frame::Broadcast(Broadcast {
+            nsp: self.nsp()?,
+            flags: self.coded(Rule::UndefinedFlag, BroadcastFlags::from_wire)?,
+            rooms: self.list(1, Self::str)?,
+            except: self.list(1, Self::str)?,
+            parts: self.list(2, Self::part)?,
+        }))
+    }
+
+    fn client_request(&mut self) -> Result<ClientRequest, Rule> {
+        Ok(ClientRequest {
+            transport: self.transport()?,
+            secure: self.coded(Rule::UndefinedFlag, bit_0)?,
+            address: self.str()?,
+            port: u16::try_from(self.varint()?).map_err(|_| Rule::UndefinedValue)?,
+            method: self.str()?,
+            url: self.str()?,
+            headers: self.list(2, Self::header)?,
+            claims: self.str()?,
+        })
+    }
+
+    fn response(&mut self) -> Result<Response, Rule> {
+        let status = self.varint()?;
+        let status = u16::try_from(status).ok().filter(|status| (200..1000).contains(status));
+        Ok(Response {
+            status: status.ok_or(Rule::UndefinedValue)?,
+            headers: self.list(2, Self::header)?,
+            body: self.bytes()?,
+        })
+    }
+
+    fn header(&mut self) -> Result<Header, Rule> {
+        Ok(Header { name: self.str()?, value: self.str()? })
+    }
+
+    fn part(&mut self) -> Result<Part, Rule> {
+        Ok(Part { binary: self.coded(Rule::UndefinedValue, bit_0)?, data: self.bytes()? })
+    }
+
+    fn nsp(&mut self) -> Result<NamespaceNumber, Rule> {
+        Ok(NamespaceNumber(self.varint()?))
+    }
+
+    fn transport(&mut self) -> Result<Transport, Rule> {
+        self.coded(Rule::UndefinedValue, Transport::from_wire)
+    }
+
+    fn token(&mut self) -> Result<Bytes, Rule> {
+        if self.0.len() > TOKEN_BYTES_MAX {
+            return Err(Rule::TooLong);
+        }
+        Ok(self.rest())
+    }
+}
+
+const fn bit_0(wire: u8) -> Option<bool> {
+    match wire {
+        0 => Some(false),
+        1 => Some(true),
+        _ => None,
+    }
+}
+
+/// A frame that breaks the format. The batch, and the trunk with it, cannot be read any further: error 1.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("{}: {rule}", self.frame_name())]
+pub struct DecodeError {
+    /// The type of the frame, as on the wire.
+    pub wire: u8,
+    /// What it broke.
+    #[source]
+    pub rule: Rule,
+}
+
+impl DecodeError {
+    /// The name of the frame in the spec, or what an unknown one is called.
+    pub fn frame_name(&self) -> &'static str {
+        match FrameKind::from_wire(self.wire) {
+            Some(kind) => kind.name(),
+            None if self.wire < 0x80 => "frame of unknown type",
+            None => "optional frame of unknown type",
+        }
+    }
+}
+
+/// One variant per rule of the format that a batch can break. Alphabetical.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, thiserror::Error)]
+pub enum Rule {
+    /// A `str` or a description.
+    #[error("a string is not UTF-8")]
+    BadUtf8,
+    /// Bytes after the last field.
+    #[error("bytes are left over after the last field")]
+    LeftoverBytes,
+    /// More items announced than bytes are there.
+    #[error("a list announces more items than the body can hold")]
+    ListCount,
+    /// A token or a description beyond its limit.
+    #[error("a field is longer than its limit")]
+    TooLong,
+    /// A field, a body or the batch ends too early.
+    #[error("the bytes end in the middle of a field")]
+    Truncated,
+    /// A set bit that has no meaning.
+    #[error("a flag bit is set that has no meaning")]
+    UndefinedFlag,
+    /// A number that has no meaning.
+    #[error("a field has a value that has no meaning")]
+    UndefinedValue,
+    /// A mandatory type that has no meaning.
+    #[error("the type is mandatory and unknown")]
+    UnknownType,
+    /// A varint with a needless last byte.
+    #[error("a varint is not in its shortest form")]
+    VarintNotShortest,
+    /// A varint beyond 32 bits.
+    #[error("a varint is larger than 2^32-1")]
+    VarintTooLarge,
+}
+
+impl Rule {
+    /// The rule's name in `spec/vectors/frames.json`, also fit for a metric's label.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::BadUtf8 => "bad_utf8",
+            Self::LeftoverBytes => "leftover_bytes",
+            Self::ListCount => "list_count",
+            Self::TooLong => "too_long",
+            Self::Truncated => "truncated",
+            Self::UndefinedFlag => "undefined_flag",
+            Self::UndefinedValue => "undefined_value",
+            Self::UnknownType => "unknown_type",
+            Self::VarintNotShortest => "varint_not_shortest",
+            Self::VarintTooLarge => "varint_too_large",
+        }
+    }
+}

@@ -1,0 +1,427 @@
+//! From frames, or from their bare fields, to bytes at the end of a batch (section 2).
+//!
+//! A body is walked twice, first to measure and then to write, so nothing is buffered in between. The
+//! functions take plain fields so that the hot path builds no [`Frame`].
+//!
+//! They panic when a body would be 4 GiB or longer, which `batch_bytes_max` keeps far away.
+
+use bytes::{BufMut, BytesMut};
+
+use crate::frame::{
+    Broadcast, ClientRequest, Frame, FrameKind, Header, Hello, NamespaceNumber, Open, Part,
+    Request, RequestId, Response, SessionNumber, Welcome,
+};
+use crate::text::Str;
+use crate::values::{CloseCode, EioVersion, ErrorCode, RequestCode, SendFlags, Transport};
+use crate::{DESCRIPTION_BYTES_MAX, HEAD_BYTES_MAX, TOKEN_BYTES_MAX};
+
+/// A client's request in the form that an edge has it: nothing owned.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestView<'a, H> {
+    /// What the client wants to speak over.
+    pub transport: Transport,
+    /// The client's connection is encrypted.
+    pub secure: bool,
+    /// The client's IP address as text.
+    pub address: &'a str,
+    /// The client's port.
+    pub port: u16,
+    /// The HTTP method.
+    pub method: &'a str,
+    /// Path and query exactly as the client sent them.
+    pub url: &'a str,
+    /// Pairs of name (lower case) and value; walked several times.
+    pub headers: H,
+    /// JSON object of verified token claims, or empty.
+    pub claims: &'a str,
+}
+
+/// Appends a `Message`; what it costs is its [`message_cost`].
+pub fn encode_message(out: &mut BytesMut, session: SessionNumber, binary: bool, payload: &[u8]) {
+    put_frame(out, FrameKind::Message, |to| {
+        to.varint(session.0);
+        to.u8(binary.into());
+        to.raw(payload);
+    });
+}
+
+/// Appends a `Send`; it costs what a `Message` of the same payload costs.
+pub fn encode_send(out: &mut BytesMut, session: SessionNumber, flags: SendFlags, payload: &[u8]) {
+    put_frame(out, FrameKind::Send, |to| {
+        to.varint(session.0);
+        to.u8(flags.to_wire());
+        to.raw(payload);
+    });
+}
+
+/// Appends a `Close`; a description beyond [`DESCRIPTION_BYTES_MAX`] is cut at a character.
+pub fn encode_close(
+    out: &mut BytesMut,
+    session: SessionNumber,
+    reason: impl Into<CloseCode>,
+    description: &str,
+) {
+    let code = reason.into();
+    put_frame(out, FrameKind::Close, |to| {
+        to.varint(session.0);
+        to.u8(code.0);
+        to.raw(description_bytes(description));
+    });
+}
+
+/// Appends an `Upgraded`.
+pub fn encode_upgraded(out: &mut BytesMut, session: SessionNumber, transport: Transport) {
+    put_frame(out, FrameKind::Upgraded, |to| {
+        to.varint(session.0);
+        to.u8(transport.to_wire());
+    });
+}
+
+/// Appends an `Open`.
+pub fn encode_open<'a, H>(
+    out: &mut BytesMut,
+    session: SessionNumber,
+    eio: EioVersion,
+    sid: &str,
+    request: &RequestView<'a, H>,
+) where
+    H: IntoIterator<Item = (&'a str, &'a str)> + Clone,
+{
+    put_frame(out, FrameKind::Open, |to| {
+        to.varint(session.0);
+        to.u8(eio.to_wire());
+        to.bytes(sid.as_bytes());
+        to.view(request);
+    });
+}
+
+/// Appends a `Request`.
+pub fn encode_request<'a, H>(
+    out: &mut BytesMut,
+    request_id: RequestId,
+    code: RequestCode,
+    context: &str,
+    request: &RequestView<'a, H>,
+) where
+    H: IntoIterator<Item = (&'a str, &'a str)> + Clone,
+{
+    put_frame(out, FrameKind::Request, |to| {
+        to.varint(request_id.0);
+        to.u8(code.to_wire());
+        to.bytes(context.as_bytes());
+        to.view(request);
+    });
+}
+
+/// Appends a `Credit`.
+pub fn encode_credit(out: &mut BytesMut, bytes: u32) {
+    put_frame(out, FrameKind::Credit, |to| to.varint(bytes));
+}
+
+/// Appends a `Drain`.
+pub fn encode_drain(out: &mut BytesMut, deadline_ms: u32) {
+    put_frame(out, FrameKind::Drain, |to| to.varint(deadline_ms));
+}
+
+/// Appends an `Error`.
+pub fn encode_error(out: &mut BytesMut, code: ErrorCode, message: &str) {
+    put_frame(out, FrameKind::Error, |to| {
+        to.varint(code.to_wire());
+        to.bytes(message.as_bytes());
+    });
+}
+
+/// Appends a `Namespace`.
+pub fn encode_namespace(out: &mut BytesMut, nsp: NamespaceNumber, name: &str) {
+    put_frame(out, FrameKind::Namespace, |to| {
+        to.varint(nsp.0);
+        to.bytes(name.as_bytes());
+    });
+}
+
+/// What a `Message` or a `Send` costs: the length of its body in bytes (section 5).
+pub fn message_cost(session: SessionNumber, payload_bytes: usize) -> u32 {
+    body_length(varint_length(session.0) + 1 + payload_bytes)
+}
+
+impl Frame {
+    /// Appends the frame: type, length, body.
+    pub fn encode(&self, out: &mut BytesMut) {
+        put_frame(out, self.kind(), |to| self.write_body(to));
+    }
+
+    /// The length of the whole frame in bytes: type, length, body.
+    pub fn encoded_length(&self) -> usize {
+        let body = self.body_length();
+        1 + varint_length(body) + body as usize
+    }
+
+    /// What a data frame costs in bytes; None for a frame that is free (section 5).
+    pub fn data_cost(&self) -> Option<u32> {
+        self.kind().is_data().then(|| self.body_length())
+    }
+
+    fn body_length(&self) -> u32 {
+        measure(|to| self.write_body(to))
+    }
+
+    fn write_body(&self, to: &mut Sink<'_>) {
+        if let Some(session) = self.session() {
+            to.varint(session.0);
+            return self.write_after_session(to);
+        }
+        match self {
+            Self::Hello(hello) => to.hello(hello),
+            Self::Welcome(welcome) => to.welcome(welcome),
+            Self::Error { code, message } => {
+                to.varint(code.to_wire());
+                to.str(message);
+            }
+            Self::Ping { token } | Self::Pong { token } => {
+                to.raw(&token[..token.len().min(TOKEN_BYTES_MAX)]);
+            }
+            Self::Credit { bytes } => to.varint(*bytes),
+            Self::Drain { deadline_ms } => to.varint(*deadline_ms),
+            Self::Request(request) => to.request(request),
+            Self::Response { request_id, response } => {
+                to.varint(request_id.0);
+                to.response(response);
+            }
+            Self::Namespace { nsp, name } => {
+                to.varint(nsp.0);
+                to.str(name);
+            }
+            Self::Broadcast(broadcast) => to.broadcast(broadcast),
+            Self::Open(_)
+            | Self::Accept { .. }
+            | Self::Reject { .. }
+            | Self::Message { .. }
+            | Self::Send { .. }
+            | Self::Close { .. }
+            | Self::Upgraded { .. }
+            | Self::Attach { .. }
+            | Self::Detach { .. }
+            | Self::Join { .. }
+            | Self::Leave { .. } => unreachable!("{} has a session", self.kind()),
+        }
+    }
+
+    fn write_after_session(&self, to: &mut Sink<'_>) {
+        match self {
+            Self::Open(open) => to.open(open),
+            Self::Accept { session: _, sid, headers, lasting } => {
+                to.str(sid);
+                to.list(headers, Sink::header);
+                to.list(lasting, Sink::header);
+            }
+            Self::Reject { session: _, response } => to.response(response),
+            Self::Message { session: _, binary, payload } => {
+                to.u8((*binary).into());
+                to.raw(payload);
+            }
+            Self::Send { session: _, flags, payload } => {
+                to.u8(flags.to_wire());
+                to.raw(payload);
+            }
+            Self::Close { session: _, reason, description } => {
+                to.u8(reason.0);
+                to.raw(description_bytes(description));
+            }
+            Self::Upgraded { session: _, transport } => to.u8(transport.to_wire()),
+            Self::Attach { session: _, nsp, socket, rooms } => {
+                to.varint(nsp.0);
+                to.str(socket);
+                to.list(rooms, Sink::str);
+            }
+            Self::Detach { session: _, nsp } => to.varint(nsp.0),
+            Self::Join { session: _, nsp, rooms } | Self::Leave { session: _, nsp, rooms } => {
+                to.varint(nsp.0);
+                to.list(rooms, Sink::str);
+            }
+            Self::Hello(_)
+            | Self::Welcome(_)
+            | Self::Error { .. }
+            | Self::Ping { .. }
+            | Self::Pong { .. }
+            | Self::Credit { .. }
+            | Self::Drain { .. }
+            | Self::Request(_)
+            | Self::Response { .. }
+            | Self::Namespace { .. }
+            | Self::Broadcast(_) => unreachable!("{} has no session", self.kind()),
+        }
+    }
+}
+
+/// Type, length and body; the length is measured before anything is written.
+fn put_frame(out: &mut BytesMut, kind: FrameKind, body: impl Fn(&mut Sink<'_>)) {
+    let length = measure(&body);
+    out.reserve(HEAD_BYTES_MAX + length as usize);
+    out.put_u8(kind as u8);
+    let mut to = Sink::Write(out);
+    to.varint(length);
+    body(&mut to);
+}
+
+fn measure(body: impl Fn(&mut Sink<'_>)) -> u32 {
+    let mut to = Sink::Measure(0);
+    body(&mut to);
+    match to {
+        Sink::Measure(length) => body_length(length),
+        Sink::Write(_) => unreachable!("a body does not replace its sink"),
+    }
+}
+
+fn body_length(length: usize) -> u32 {
+    u32::try_from(length).expect("batch_bytes_max keeps a body far below 4 GiB")
+}
+
+/// How many bytes a varint takes: 1 to 5.
+const fn varint_length(value: u32) -> usize {
+    (38 - (value | 1).leading_zeros() as usize) / 7
+}
+
+/// The longest front of the text that a `Close` can carry.
+fn description_bytes(text: &str) -> &[u8] {
+    let mut end = text.len().min(DESCRIPTION_BYTES_MAX);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text.as_bytes()[..end]
+}
+
+/// Where a body goes: measured first, then written.
+enum Sink<'a> {
+    Measure(usize),
+    Write(&'a mut BytesMut),
+}
+
+impl Sink<'_> {
+    fn raw(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Measure(length) => *length += bytes.len(),
+            Self::Write(out) => out.put_slice(bytes),
+        }
+    }
+
+    fn u8(&mut self, value: u8) {
+        self.raw(&[value]);
+    }
+
+    fn varint(&mut self, mut value: u32) {
+        match self {
+            Self::Measure(length) => *length += varint_length(value),
+            Self::Write(out) => {
+                while value >= 0x80 {
+                    out.put_u8(value as u8 | 0x80);
+                    value >>= 7;
+                }
+                out.put_u8(value as u8);
+            }
+        }
+    }
+
+    fn length(&mut self, length: usize) {
+        self.varint(body_length(length));
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.length(bytes.len());
+        self.raw(bytes);
+    }
+
+    fn str(&mut self, text: &Str) {
+        self.bytes(text.as_bytes());
+    }
+
+    fn list<T>(&mut self, items: &[T], item: impl Fn(&mut Self, &T)) {
+        self.length(items.len());
+        for each in items {
+            item(self, each);
+        }
+    }
+
+    fn header(&mut self, header: &Header) {
+        self.str(&header.name);
+        self.str(&header.value);
+    }
+
+    fn part(&mut self, part: &Part) {
+        self.u8(part.binary.into());
+        self.bytes(&part.data);
+    }
+
+    fn view<'h, H>(&mut self, request: &RequestView<'_, H>)
+    where
+        H: IntoIterator<Item = (&'h str, &'h str)> + Clone,
+    {
+        self.u8(request.transport.to_wire());
+        self.u8(request.secure.into());
+        self.bytes(request.address.as_bytes());
+        self.varint(request.port.into());
+        self.bytes(request.method.as_bytes());
+        self.bytes(request.url.as_bytes());
+        self.length(request.headers.clone().into_iter().count());
+        for (name, value) in request.headers.clone() {
+            self.bytes(name.as_bytes());
+            self.bytes(value.as_bytes());
+        }
+        self.bytes(request.claims.as_bytes());
+    }
+
+    fn client_request(&mut self, request: &ClientRequest) {
+        self.u8(request.transport.to_wire());
+        self.u8(request.secure.into());
+        self.str(&request.address);
+        self.varint(request.port.into());
+        self.str(&request.method);
+        self.str(&request.url);
+        self.list(&request.headers, Self::header);
+        self.str(&request.claims);
+    }
+
+    fn response(&mut self, response: &Response) {
+        self.varint(response.status.into());
+        self.list(&response.headers, Self::header);
+        self.bytes(&response.body);
+    }
+
+    fn hello(&mut self, hello: &Hello) {
+        self.varint(hello.version_min);
+        self.varint(hello.version_max);
+        self.varint(hello.credit);
+        self.str(&hello.server);
+        self.str(&hello.sdk);
+        self.str(&hello.settings);
+    }
+
+    fn welcome(&mut self, welcome: &Welcome) {
+        self.varint(welcome.version);
+        self.varint(welcome.credit);
+        self.varint(welcome.ping_interval_ms);
+        self.varint(welcome.batch_bytes_max);
+        self.str(&welcome.info);
+    }
+
+    /// What follows the session.
+    fn open(&mut self, open: &Open) {
+        self.u8(open.eio.to_wire());
+        self.str(&open.sid);
+        self.client_request(&open.request);
+    }
+
+    fn request(&mut self, request: &Request) {
+        self.varint(request.request_id.0);
+        self.u8(request.code.to_wire());
+        self.str(&request.context);
+        self.client_request(&request.request);
+    }
+
+    fn broadcast(&mut self, broadcast: &Broadcast) {
+        self.varint(broadcast.nsp.0);
+        self.u8(broadcast.flags.to_wire());
+        self.list(&broadcast.rooms, Self::str);
+        self.list(&broadcast.except, Self::str);
+        self.list(&broadcast.parts, Self::part);
+    }
+}

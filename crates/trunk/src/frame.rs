@@ -1,0 +1,427 @@
+//! Every frame of the registry (section 2). The registry is append-only.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use crate::text::Str;
+use crate::values::{
+    BroadcastFlags, CloseCode, EioVersion, ErrorCode, RequestCode, SendFlags, Transport,
+};
+
+/// The number of a session on one trunk; unique while in use (section 4).
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct SessionNumber(pub u32);
+
+/// The number of a namespace on one trunk; given once (section 7).
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct NamespaceNumber(pub u32);
+
+/// The number of a `Request` on one trunk; in use until its `Response` (section 4).
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct RequestId(pub u32);
+
+/// One frame. Fields bear the names of the spec; strings and payloads are slices of the batch.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Frame {
+    /// App server to node: the first frame.
+    Hello(Box<Hello>),
+    /// Node to app server: the answer to `Hello`.
+    Welcome(Welcome),
+    /// The sender gives the trunk up.
+    Error {
+        /// Which rule was broken.
+        code: ErrorCode,
+        /// The same in words, for a log.
+        message: Str,
+    },
+    /// Asks for a sign of life.
+    Ping {
+        /// At most 16 bytes; comes back in the `Pong`.
+        token: Bytes,
+    },
+    /// The answer to a `Ping`.
+    Pong {
+        /// The ping's.
+        token: Bytes,
+    },
+    /// Lets the receiver send more data frames.
+    Credit {
+        /// Bytes on top of what is left.
+        bytes: u32,
+    },
+    /// The sender wants no new sessions.
+    Drain {
+        /// Milliseconds until the sender closes the trunk.
+        deadline_ms: u32,
+    },
+    /// Node to app server: a client wants a session.
+    Open(Box<Open>),
+    /// App server to node: the session is wanted.
+    Accept {
+        /// The session.
+        session: SessionNumber,
+        /// The app's own id, or empty.
+        sid: Str,
+        /// Go on the answer to the handshake.
+        headers: Vec<Header>,
+        /// Go on every HTTP answer of the session.
+        lasting: Vec<Header>,
+    },
+    /// App server to node: the session is not wanted.
+    Reject {
+        /// The session.
+        session: SessionNumber,
+        /// The client gets it as it is.
+        response: Response,
+    },
+    /// Node to app server: one Engine.IO message of a client.
+    Message {
+        /// The session.
+        session: SessionNumber,
+        /// The payload is binary, not text.
+        binary: bool,
+        /// Text or bytes, without a packet type. Text is not checked to be UTF-8.
+        payload: Bytes,
+    },
+    /// App server to node: one Engine.IO message for a client.
+    Send {
+        /// The session.
+        session: SessionNumber,
+        /// How it may be treated.
+        flags: SendFlags,
+        /// Text or bytes, without a packet type. Text is not checked to be UTF-8.
+        payload: Bytes,
+    },
+    /// The sender is done with a session.
+    Close {
+        /// The session.
+        session: SessionNumber,
+        /// Why.
+        reason: CloseCode,
+        /// The same in words, or empty; at most 1024 bytes.
+        description: Str,
+    },
+    /// Node to app server: the session moved to another transport.
+    Upgraded {
+        /// The session.
+        session: SessionNumber,
+        /// What carries it now.
+        transport: Transport,
+    },
+    /// Node to app server: what to answer to a request that opens no session.
+    Request(Box<Request>),
+    /// App server to node: the answer to a `Request`.
+    Response {
+        /// The request's.
+        request_id: RequestId,
+        /// The client gets it.
+        response: Response,
+    },
+    /// App server to node: gives a number to a namespace.
+    Namespace {
+        /// The number, never given before on this trunk.
+        nsp: NamespaceNumber,
+        /// The name, such as `/` or `/chat`.
+        name: Str,
+    },
+    /// App server to node: the session is a socket in that namespace.
+    Attach {
+        /// The session.
+        session: SessionNumber,
+        /// The namespace.
+        nsp: NamespaceNumber,
+        /// The Socket.IO id.
+        socket: Str,
+        /// Its rooms, without the one that has its id as its name.
+        rooms: Vec<Str>,
+    },
+    /// App server to node: the socket ended.
+    Detach {
+        /// The session.
+        session: SessionNumber,
+        /// The namespace.
+        nsp: NamespaceNumber,
+    },
+    /// App server to node: the socket is in these rooms, too.
+    Join {
+        /// The session.
+        session: SessionNumber,
+        /// The namespace.
+        nsp: NamespaceNumber,
+        /// The rooms.
+        rooms: Vec<Str>,
+    },
+    /// App server to node: the socket is in these rooms no longer.
+    Leave {
+        /// The session.
+        session: SessionNumber,
+        /// The namespace.
+        nsp: NamespaceNumber,
+        /// The rooms.
+        rooms: Vec<Str>,
+    },
+    /// App server to node: one packet for many sockets.
+    Broadcast(Broadcast),
+}
+
+/// The body of `Hello` (section 3).
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Hello {
+    /// The lowest version that the app server speaks.
+    pub version_min: u32,
+    /// The highest version that the app server speaks.
+    pub version_max: u32,
+    /// Bytes of data frames that the node may send before more `Credit`.
+    pub credit: u32,
+    /// The id of the app server's process.
+    pub server: Str,
+    /// The SDK's name and version.
+    pub sdk: Str,
+    /// JSON object of the app's options; see [`crate::settings`].
+    pub settings: Str,
+}
+
+/// The body of `Welcome` (section 3).
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Welcome {
+    /// The version that both speak from now on.
+    pub version: u32,
+    /// Bytes of data frames that the app server may send before more `Credit`.
+    pub credit: u32,
+    /// The interval of pings; at least 1.
+    pub ping_interval_ms: u32,
+    /// The longest batch; at least 1.
+    pub batch_bytes_max: u32,
+    /// JSON object: `node`, `version`, `warnings`.
+    pub info: Str,
+}
+
+/// The body of `Open` (section 4).
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Open {
+    /// The session.
+    pub session: SessionNumber,
+    /// The client's version of Engine.IO.
+    pub eio: EioVersion,
+    /// The node's id for the session.
+    pub sid: Str,
+    /// The handshake.
+    pub request: ClientRequest,
+}
+
+/// The body of `Request` (section 4).
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Request {
+    /// In use until the `Response`.
+    pub request_id: RequestId,
+    /// What the node is about to answer.
+    pub code: RequestCode,
+    /// The error's context as JSON, or empty.
+    pub context: Str,
+    /// What the client asked.
+    pub request: ClientRequest,
+}
+
+/// A client's HTTP request: `request` in section 2.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ClientRequest {
+    /// What the client wants to speak over.
+    pub transport: Transport,
+    /// The client's connection is encrypted.
+    pub secure: bool,
+    /// The client's IP address as text.
+    pub address: Str,
+    /// The client's port.
+    pub port: u16,
+    /// The HTTP method.
+    pub method: Str,
+    /// Path and query exactly as the client sent them.
+    pub url: Str,
+    /// Names in lower case, in the client's order.
+    pub headers: Vec<Header>,
+    /// JSON object of verified token claims, or empty.
+    pub claims: Str,
+}
+
+/// An HTTP answer: `response` in section 2.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Response {
+    /// 200 to 999.
+    pub status: u16,
+    /// In order; a name may come twice.
+    pub headers: Vec<Header>,
+    /// The body.
+    pub body: Bytes,
+}
+
+/// One HTTP header.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Header {
+    /// Lower case by the spec; a receiver that needs it checks it.
+    pub name: Str,
+    /// The value.
+    pub value: Str,
+}
+
+/// The body of `Broadcast` (section 7).
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Broadcast {
+    /// The namespace.
+    pub nsp: NamespaceNumber,
+    /// How it may be treated, and how far it goes.
+    pub flags: BroadcastFlags,
+    /// Sockets in any of these; all when empty.
+    pub rooms: Vec<Str>,
+    /// But not those in any of these.
+    pub except: Vec<Str>,
+    /// The Engine.IO messages of one Socket.IO packet, in order.
+    pub parts: Vec<Part>,
+}
+
+/// One Engine.IO message of a `Broadcast`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Part {
+    /// The data is binary, not text.
+    pub binary: bool,
+    /// Text or bytes, without a packet type. Text is not checked to be UTF-8.
+    pub data: Bytes,
+}
+
+/// Who may send a frame.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Direction {
+    /// Either end.
+    Both,
+    /// Node to app server.
+    ToApp,
+    /// App server to node.
+    ToNode,
+}
+
+macro_rules! registry {
+    ($($name:ident = $number:literal $direction:ident),* $(,)?) => {
+        /// The type of a frame, with its number on the wire.
+        #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+        #[repr(u8)]
+        #[expect(missing_docs, reason = "the frame of the same name tells")]
+        pub enum FrameKind { $($name = $number),* }
+
+        impl FrameKind {
+            /// Every kind, in the order of the wire.
+            pub const ALL: &'static [Self] = &[$(Self::$name),*];
+
+            /// None for a number that no version gave out.
+            pub const fn from_wire(wire: u8) -> Option<Self> {
+                match wire { $($number => Some(Self::$name),)* _ => None }
+            }
+
+            /// Who may send it.
+            pub const fn direction(self) -> Direction {
+                match self { $(Self::$name => Direction::$direction),* }
+            }
+
+            /// The name in the spec.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$name => stringify!($name)),* }
+            }
+        }
+    };
+}
+
+registry! {
+    Hello = 0x01 ToNode,
+    Welcome = 0x02 ToApp,
+    Error = 0x03 Both,
+    Ping = 0x04 Both,
+    Pong = 0x05 Both,
+    Credit = 0x06 Both,
+    Drain = 0x07 Both,
+    Open = 0x10 ToApp,
+    Accept = 0x11 ToNode,
+    Reject = 0x12 ToNode,
+    Message = 0x13 ToApp,
+    Send = 0x14 ToNode,
+    Close = 0x15 Both,
+    Upgraded = 0x16 ToApp,
+    Request = 0x17 ToApp,
+    Response = 0x18 ToNode,
+    Namespace = 0x20 ToNode,
+    Attach = 0x21 ToNode,
+    Detach = 0x22 ToNode,
+    Join = 0x23 ToNode,
+    Leave = 0x24 ToNode,
+    Broadcast = 0x25 ToNode,
+}
+
+impl FrameKind {
+    /// A data frame costs credit (section 5).
+    pub const fn is_data(self) -> bool {
+        matches!(self, Self::Message | Self::Send | Self::Broadcast)
+    }
+}
+
+impl core::fmt::Display for FrameKind {
+    fn fmt(&self, out: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        out.write_str(self.name())
+    }
+}
+
+impl Frame {
+    /// The type.
+    pub const fn kind(&self) -> FrameKind {
+        match self {
+            Self::Hello(_) => FrameKind::Hello,
+            Self::Welcome(_) => FrameKind::Welcome,
+            Self::Error { .. } => FrameKind::Error,
+            Self::Ping { .. } => FrameKind::Ping,
+            Self::Pong { .. } => FrameKind::Pong,
+            Self::Credit { .. } => FrameKind::Credit,
+            Self::Drain { .. } => FrameKind::Drain,
+            Self::Open(_) => FrameKind::Open,
+            Self::Accept { .. } => FrameKind::Accept,
+            Self::Reject { .. } => FrameKind::Reject,
+            Self::Message { .. } => FrameKind::Message,
+            Self::Send { .. } => FrameKind::Send,
+            Self::Close { .. } => FrameKind::Close,
+            Self::Upgraded { .. } => FrameKind::Upgraded,
+            Self::Request(_) => FrameKind::Request,
+            Self::Response { .. } => FrameKind::Response,
+            Self::Namespace { .. } => FrameKind::Namespace,
+            Self::Attach { .. } => FrameKind::Attach,
+            Self::Detach { .. } => FrameKind::Detach,
+            Self::Join { .. } => FrameKind::Join,
+            Self::Leave { .. } => FrameKind::Leave,
+            Self::Broadcast(_) => FrameKind::Broadcast,
+        }
+    }
+
+    /// The session that it is about, if it is about one.
+    pub fn session(&self) -> Option<SessionNumber> {
+        match self {
+            Self::Open(open) => Some(open.session),
+            Self::Accept { session, .. }
+            | Self::Reject { session, .. }
+            | Self::Message { session, .. }
+            | Self::Send { session, .. }
+            | Self::Close { session, .. }
+            | Self::Upgraded { session, .. }
+            | Self::Attach { session, .. }
+            | Self::Detach { session, .. }
+            | Self::Join { session, .. }
+            | Self::Leave { session, .. } => Some(*session),
+            Self::Hello(_)
+            | Self::Welcome(_)
+            | Self::Error { .. }
+            | Self::Ping { .. }
+            | Self::Pong { .. }
+            | Self::Credit { .. }
+            | Self::Drain { .. }
+            | Self::Request(_)
+            | Self::Response { .. }
+            | Self::Namespace { .. }
+            | Self::Broadcast(_) => None,
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! The small values inside frames: codes, reasons, flags (section 2, tables).
+
+/// What carries a session.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Transport {
+    /// HTTP long-polling: 1 on the wire.
+    Polling,
+    /// WebSocket: 2 on the wire.
+    WebSocket,
+}
+
+impl Transport {
+    /// The number on the wire.
+    pub const fn to_wire(self) -> u8 {
+        match self {
+            Self::Polling => 1,
+            Self::WebSocket => 2,
+        }
+    }
+
+    /// None for a number that no version gave out.
+    pub const fn from_wire(wire: u8) -> Option<Self> {
+        match wire {
+            1 => Some(Self::Polling),
+            2 => Some(Self::WebSocket),
+            _ => None,
+        }
+    }
+}
+
+/// The version of Engine.IO that a client speaks.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum EioVersion {
+    /// `EIO=3`.
+    V3,
+    /// `EIO=4`.
+    V4,
+}
+
+impl EioVersion {
+    /// The number on the wire.
+    pub const fn to_wire(self) -> u8 {
+        match self {
+            Self::V3 => 3,
+            Self::V4 => 4,
+        }
+    }
+
+    /// None for a number that no version gave out.
+    pub const fn from_wire(wire: u8) -> Option<Self> {
+        match wire {
+            3 => Some(Self::V3),
+            4 => Some(Self::V4),
+            _ => None,
+        }
+    }
+}
+
+/// Flags of a `Send`.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub struct SendFlags {
+    /// The payload is binary, not text.
+    pub binary: bool,
+    /// May be dropped, see section 4.
+    pub volatile: bool,
+    /// Shares the fate of the volatile `Send` of that session before it.
+    pub attached: bool,
+    /// The transport may compress it.
+    pub compressible: bool,
+}
+
+impl SendFlags {
+    /// The bits on the wire.
+    pub const fn to_wire(self) -> u8 {
+        self.binary as u8
+            | (self.volatile as u8) << 1
+            | (self.attached as u8) << 2
+            | (self.compressible as u8) << 3
+    }
+
+    /// None when a bit is set that has no meaning.
+    pub const fn from_wire(wire: u8) -> Option<Self> {
+        if wire & !0b1111 != 0 {
+            return None;
+        }
+        Some(Self {
+            binary: wire & 1 != 0,
+            volatile: wire & 2 != 0,
+            attached: wire & 4 != 0,
+            compressible: wire & 8 != 0,
+        })
+    }
+}
+
+/// Flags of a `Broadcast`.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub struct BroadcastFlags {
+    /// May be dropped, see section 4.
+    pub volatile: bool,
+    /// Only sockets of the app server that sent it.
+    pub local: bool,
+    /// The transport may compress it.
+    pub compressible: bool,
+}
+
+impl BroadcastFlags {
+    /// The bits on the wire.
+    pub const fn to_wire(self) -> u8 {
+        self.volatile as u8 | (self.local as u8) << 1 | (self.compressible as u8) << 3
+    }
+
+    /// None when a bit is set that has no meaning.
+    pub const fn from_wire(wire: u8) -> Option<Self> {
+        if wire & !0b1011 != 0 {
+            return None;
+        }
+        Some(Self { volatile: wire & 1 != 0, local: wire & 2 != 0, compressible: wire & 8 != 0 })
+    }
+}
+
+/// What the node is about to answer to a request that opens no session.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum RequestCode {
+    /// An Engine.IO error, 0 to 5.
+    Error(u8),
+    /// No error: an `OPTIONS` preflight.
+    Preflight,
+}
+
+impl RequestCode {
+    /// The number on the wire; an error beyond 5 has none and becomes 5.
+    pub const fn to_wire(self) -> u8 {
+        match self {
+            Self::Error(code) if code <= 5 => code,
+            Self::Error(_) => 5,
+            Self::Preflight => 255,
+        }
+    }
+
+    /// None for a number that no version gave out.
+    pub const fn from_wire(wire: u8) -> Option<Self> {
+        match wire {
+            0..=5 => Some(Self::Error(wire)),
+            255 => Some(Self::Preflight),
+            _ => None,
+        }
+    }
+}
+
+/// The side that caused the end of a session.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Blame {
+    /// The app server.
+    AppServer,
+    /// The client.
+    Client,
+    /// The node.
+    Node,
+}
+
+/// Why a session ended. Order and numbers are the wire's.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[repr(u8)]
+pub enum CloseReason {
+    /// The client closed, or its stream ended.
+    ClientClosed = 1,
+    /// The stream broke, or the client broke a rule of the transport.
+    TransportError = 2,
+    /// No pong in time.
+    PingTimeout = 3,
+    /// A packet could not be decoded.
+    ParseError = 4,
+    /// The app closed the session.
+    AppClosed = 5,
+    /// The app server is shutting down.
+    AppShutdown = 6,
+    /// The session's outbox was full.
+    OutboxFull = 7,
+    /// A message was larger than `maxHttpBufferSize`.
+    MessageTooLarge = 8,
+    /// The node is shutting down.
+    NodeShutdown = 9,
+    /// The app server that held the session was lost.
+    AppLost = 10,
+    /// The client went away before its handshake was answered.
+    GoneBeforeAnswer = 11,
+}
+
+impl CloseReason {
+    /// Every reason, in the order of the wire.
+    pub const ALL: [Self; 11] = [
+        Self::ClientClosed,
+        Self::TransportError,
+        Self::PingTimeout,
+        Self::ParseError,
+        Self::AppClosed,
+        Self::AppShutdown,
+        Self::OutboxFull,
+        Self::MessageTooLarge,
+        Self::NodeShutdown,
+        Self::AppLost,
+        Self::GoneBeforeAnswer,
+    ];
+
+    /// Who is to blame.
+    pub const fn blame(self) -> Blame {
+        match self {
+            Self::ClientClosed
+            | Self::TransportError
+            | Self::PingTimeout
+            | Self::ParseError
+            | Self::OutboxFull
+            | Self::MessageTooLarge
+            | Self::GoneBeforeAnswer => Blame::Client,
+            Self::AppClosed | Self::AppShutdown | Self::AppLost => Blame::AppServer,
+            Self::NodeShutdown => Blame::Node,
+        }
+    }
+}
+
+/// The reason of a `Close` as it was on the wire, so that a code of a later version is not lost.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct CloseCode(pub u8);
+
+impl CloseCode {
+    /// The reason; an unknown code counts as [`CloseReason::TransportError`] (section 2).
+    pub fn reason(self) -> CloseReason {
+        let known = usize::from(self.0).checked_sub(1).and_then(|at| CloseReason::ALL.get(at));
+        known.copied().unwrap_or(CloseReason::TransportError)
+    }
+}
+
+impl From<CloseReason> for CloseCode {
+    fn from(reason: CloseReason) -> Self {
+        Self(reason as u8)
+    }
+}
+
+/// Why a trunk was given up.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum ErrorCode {
+    /// 1: a frame could not be decoded, or came when it must not.
+    Protocol,
+    /// 2: no common version.
+    NoCommonVersion,
+    /// 3: the settings in `Hello` cannot be honoured.
+    Settings,
+    /// 4: more data than credit.
+    Credit,
+    /// 5: another trunk of the same app server to this node replaced this one.
+    Replaced,
+    /// 6: a limit of the receiver was passed.
+    Limit,
+    /// 7: the peer did not answer pings.
+    Silence,
+    /// A code of a later version.
+    Other(u32),
+}
+
+impl ErrorCode {
+    /// The number on the wire.
+    pub const fn to_wire(self) -> u32 {
+        match self {
+            Self::Protocol => 1,
+            Self::NoCommonVersion => 2,
+            Self::Settings => 3,
+            Self::Credit => 4,
+            Self::Replaced => 5,
+            Self::Limit => 6,
+            Self::Silence => 7,
+            Self::Other(code) => code,
+        }
+    }
+
+    /// Never fails: an unknown code is kept.
+    pub const fn from_wire(wire: u32) -> Self {
+        match wire {
+            1 => Self::Protocol,
+            2 => Self::NoCommonVersion,
+            3 => Self::Settings,
+            4 => Self::Credit,
+            5 => Self::Replaced,
+            6 => Self::Limit,
+            7 => Self::Silence,
+            other => Self::Other(other),
+        }
+    }
+
+    /// An app server does not try again after this error.
+    pub const fn is_final(self) -> bool {
+        matches!(self, Self::NoCommonVersion | Self::Settings)
+    }
+}
