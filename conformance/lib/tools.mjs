@@ -5,6 +5,7 @@ import { showResponse } from "./transcript.mjs";
 import { WebSocket } from "./websocket.mjs";
 
 const WAIT_MS = 4000;
+const NOOP = "6";
 
 export class Tools {
   #server;
@@ -143,6 +144,16 @@ class Polling {
   }
   post(body, headers = { "content-type": "text/plain;charset=UTF-8" }) {
     return this.t.http("POST", this.path, { headers, body });
+  }
+  /** Polls until `count` packets are there (noops aside), however many answers that takes; a refusal ends it early. */
+  async collect(count) {
+    const packets = [];
+    while (packets.length < count) {
+      const { status, body } = await this.get();
+      if (status !== 200) return [...packets, status];
+      packets.push(...body.split("\x1e").filter((packet) => packet !== NOOP));
+    }
+    return packets;
   }
   /** A poll that is left open: `{ answer, stream }`. Resolves once the request is under way. */
   async hold() {

@@ -30,7 +30,7 @@ export class Transcript {
 
 function line(event, data) {
   if (data === undefined) return event;
-  return `${event}: ${typeof data === "string" ? data : JSON.stringify(data, showBytes)}`;
+  return `${event}: ${typeof data === "string" ? data.replaceAll("\x1e", "␞") : JSON.stringify(data, showBytes)}`;
 }
 
 function showBytes(_key, value) {

@@ -16,13 +16,8 @@ export const table = {
   "ping from the client": "2",
   "probe ping over polling": "2probe",
   "upgrade packet over polling": "5",
-  "message without content": "4",
   "bytes that are not UTF-8": Buffer.from([0x34, 0x32, 0x5b, 0x22, 0x61, 0x22, 0x2c, 0x22, 0xff, 0xc3, 0x22, 0x5d]),
   "a UTF-8 byte order mark in front": Buffer.from("\ufeff" + event("a", 1)),
-  "a NUL inside": '42["a","\x00"]',
-  "JSON cut off": '42["a",{"b":',
-  "attachment without its packet": "bAQID",
-  "attachment missing, text instead": ['451-["pic",{"_placeholder":true,"num":0}]', event("a", 1)].join(RS),
   "line end after the packet": event("a", 1) + "\n",
 };
 

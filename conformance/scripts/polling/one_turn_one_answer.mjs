@@ -1,9 +1,11 @@
-// What the app says in one turn leaves in one answer, in order; what it says in two turns, too, while no poll is held.
-export function app(io) {
+// What the app says while no poll is held leaves in one answer, in order, whether in one turn or in two.
+import { watchSocket } from "../../app.mjs";
+
+export function app(io, log) {
   io.on("connection", (socket) => {
-    socket.on("burst", (count, ack) => {
-      for (let n = 1; n <= count; n++) socket.emit("n", n);
-      ack("done");
+    watchSocket(socket, log);
+    socket.on("burst", () => {
+      for (let n = 1; n <= 5; n++) socket.emit("n", n);
     });
     socket.on("mixed", () => {
       socket.emit("text", 1);
@@ -17,14 +19,12 @@ export function app(io) {
   });
 }
 
-export async function run(t) {
+export const table = { burst: "burst", "text and bytes": "mixed", "two turns": "two turns" };
+
+export async function run(t, name) {
   const session = await t.polling({ join: true });
-  for (const message of ['421["burst",5]', '42["mixed"]']) {
-    const poll = await session.hold();
-    t.log("POST", await session.post(message));
-    t.log("GET", await poll.answer);
-  }
-  await session.post('42["two turns"]');
-  await t.pause(50); // both turns are over
+  await session.post(`42["${name}"]`);
+  await t.saw("event");
+  await t.pause(50); // all turns are over
   t.log("GET", await session.get());
 }

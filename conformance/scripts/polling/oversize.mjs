@@ -3,7 +3,7 @@ import { event } from "../../lib/tools.mjs";
 
 export const options = { maxHttpBufferSize: 100 };
 
-const sized = (bytes) => event("a", "x".repeat(bytes - 8));
+const sized = (bytes) => event("a", "x".repeat(bytes - 10));
 const chunks = (...parts) => parts.map((part) => `${part.length.toString(16)}\r\n${part}\r\n`).join("") + "0\r\n\r\n";
 
 export const table = {

@@ -17,7 +17,7 @@ export async function run(t, { query, sid = (same) => same }) {
   const response = await t.http("GET", t.url({ sid: sid(session.sid), ...query }));
   t.log("GET", { ...response, body: response.body.replaceAll(session.sid, "<sid 1>") });
   t.log("POST", await session.post(event("echo", "still here")));
-  t.log("ordinary GET", await session.get());
+  t.log("GETs", await session.collect(2));
 }
 
 export function app(io, log) {

@@ -1,0 +1,11 @@
+// `allowUpgrades: false` takes the offer out of the open packet; what comes of an upgrade all the same.
+import { event } from "../../lib/tools.mjs";
+
+export const options = { allowUpgrades: false };
+
+export async function run(t) {
+  const session = await t.polling({ join: true });
+  const ws = await session.websocket();
+  t.log("probe", await ws.text("2probe").next());
+  t.log("echo", await ws.text("5").text(event("echo", 1)).next());
+}
