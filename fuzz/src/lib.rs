@@ -1,5 +1,7 @@
 //! The logic of every fuzz target, callable on stable: libFuzzer's binaries and `fuzz_smoke` run the same functions.
 
+pub mod socketio;
+pub mod switchboard;
 pub mod websocket;
 
 /// One fuzz target.
@@ -14,5 +16,12 @@ pub struct Target {
 }
 
 /// Every target, alphabetical.
-pub const TARGETS: &[Target] =
-    &[Target { name: "websocket_decode", run: websocket::decode, seeds: websocket::DECODE_SEEDS }];
+pub const TARGETS: &[Target] = &[
+    Target { name: "socketio_parse", run: socketio::parse_encode, seeds: socketio::PARSE_SEEDS },
+    Target {
+        name: "switchboard_operations",
+        run: switchboard::operations,
+        seeds: switchboard::OPERATIONS_SEEDS,
+    },
+    Target { name: "websocket_decode", run: websocket::decode, seeds: websocket::DECODE_SEEDS },
+];
