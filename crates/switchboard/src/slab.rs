@@ -5,11 +5,13 @@ use core::ops::{Index, IndexMut};
 
 /// Values under small integers. The number of a removed value is the next one given.
 ///
-/// The slab keeps the room of its fullest hour. It grows by a quarter instead of doubling: with a million
-/// sockets the half-empty tail of a doubled list would be the largest thing in the switchboard.
+/// The slab keeps the memory of its fullest hour. It grows by chunks that never move: with a million sockets
+/// the half-empty tail of one doubled list would be the largest thing in the switchboard, and copying it
+/// would hold up every session of the shard.
 #[derive(Debug)]
 pub(crate) struct Slab<T> {
-    entries: Vec<Entry<T>>,
+    /// All but the last are full.
+    chunks: Vec<Vec<Entry<T>>>,
     first_free: u32,
     len: usize,
 }
@@ -20,12 +22,14 @@ enum Entry<T> {
     Full(T),
 }
 
+const CHUNK: usize = 1024;
+
 /// No slot: the end of a list of slots.
 pub(crate) const NONE: u32 = u32::MAX;
 
 impl<T> Slab<T> {
     pub(crate) const fn new() -> Self {
-        Self { entries: Vec::new(), first_free: NONE, len: 0 }
+        Self { chunks: Vec::new(), first_free: NONE, len: 0 }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -35,21 +39,34 @@ impl<T> Slab<T> {
     pub(crate) fn insert(&mut self, value: T) -> u32 {
         self.len += 1;
         let slot = self.first_free;
-        if let Some(entry) = self.entries.get_mut(slot as usize) {
-            if let Entry::Free { next } = *entry {
+        if let Some(entry) = self.entry_mut(slot) {
+            if let Entry::Free { next } = core::mem::replace(entry, Entry::Full(value)) {
                 self.first_free = next;
             }
-            *entry = Entry::Full(value);
             return slot;
         }
-        push_lean(&mut self.entries, Entry::Full(value));
-        slot_number(self.entries.len() - 1)
+        if self.chunks.last().is_none_or(|chunk| chunk.len() == CHUNK) {
+            self.chunks.push(Vec::new());
+        }
+        let full = (self.chunks.len() - 1) * CHUNK;
+        let chunk = self.chunks.last_mut().expect("one was pushed if there was none");
+        chunk.push(Entry::Full(value));
+        slot_number(full + chunk.len() - 1)
+    }
+
+    fn entry(&self, slot: u32) -> Option<&Entry<T>> {
+        self.chunks.get(slot as usize / CHUNK)?.get(slot as usize % CHUNK)
+    }
+
+    fn entry_mut(&mut self, slot: u32) -> Option<&mut Entry<T>> {
+        self.chunks.get_mut(slot as usize / CHUNK)?.get_mut(slot as usize % CHUNK)
     }
 
     /// `slot` must be in use.
     pub(crate) fn remove(&mut self, slot: u32) -> T {
-        let entry = &mut self.entries[slot as usize];
-        let removed = core::mem::replace(entry, Entry::Free { next: self.first_free });
+        let free = Entry::Free { next: self.first_free };
+        let entry = self.entry_mut(slot).expect("lists name only slots in use");
+        let removed = core::mem::replace(entry, free);
         self.first_free = slot;
         self.len -= 1;
         match removed {
@@ -59,14 +76,14 @@ impl<T> Slab<T> {
     }
 
     pub(crate) fn get(&self, slot: u32) -> Option<&T> {
-        match self.entries.get(slot as usize) {
+        match self.entry(slot) {
             Some(Entry::Full(value)) => Some(value),
             Some(Entry::Free { .. }) | None => None,
         }
     }
 
     pub(crate) fn get_mut(&mut self, slot: u32) -> Option<&mut T> {
-        match self.entries.get_mut(slot as usize) {
+        match self.entry_mut(slot) {
             Some(Entry::Full(value)) => Some(value),
             Some(Entry::Free { .. }) | None => None,
         }
@@ -74,7 +91,8 @@ impl<T> Slab<T> {
 
     #[cfg(any(test, feature = "invariants"))]
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
-        (0..slot_number(self.entries.len())).filter_map(|slot| Some((slot, self.get(slot)?)))
+        let slots = slot_number(self.chunks.iter().map(Vec::len).sum());
+        (0..slots).filter_map(|slot| Some((slot, self.get(slot)?)))
     }
 }
 
@@ -125,6 +143,18 @@ mod tests {
         assert_eq!((slab.get(0), slab.get(1), slab.get(NONE)), (None, Some(&'b'), None));
         assert_eq!([slab.insert('d'), slab.insert('e'), slab.insert('f')], [2, 0, 3]);
         assert_eq!(slab.iter().count(), 4);
+    }
+
+    #[test]
+    fn numbers_go_on_from_chunk_to_chunk() {
+        let mut slab = Slab::new();
+        for number in 0..3 * slot_number(CHUNK) + 1 {
+            assert_eq!(slab.insert(number), number);
+        }
+        assert!(slab.iter().all(|(slot, &number)| slot == number));
+        let last = slot_number(CHUNK) - 1;
+        assert_eq!((slab.remove(last), slab.remove(last + 1)), (last, last + 1));
+        assert_eq!((slab.insert(7), slab.insert(8)), (last + 1, last));
     }
 
     #[test]
