@@ -73,6 +73,13 @@ export class WebSocket {
   destroy() {
     this.stream.destroy();
   }
+  /** Sends all that `say` sends in one write, so that the server reads it at once. */
+  together(say) {
+    this.stream.socket.cork();
+    say(this);
+    this.stream.socket.uncork();
+    return this;
+  }
 
   /** What comes next: `text …`, `binary <hex>`, `ping <text>`, `pong <text>`, `close <code> <reason>`, `end`. */
   next(waitMs = WAIT_MS) {

@@ -28,7 +28,7 @@ export async function run(t, { name, held }) {
   const session = await t.polling({ join: true });
   const poll = held ? await session.hold() : undefined;
   t.log("POST", await session.post(`42["${name}"]`));
-  await t.saw("disconnect");
+  await t.saw("event");
   await t.pause(30); // until the close is where the next poll will be
   const answers = poll ? [await poll.answer] : [];
   while (answers.at(-1)?.status !== 400) answers.push(await session.get());

@@ -8,7 +8,6 @@ export const table = {
   "no protocol revision": { query: { EIO: undefined } },
   "sid of another case": { query: {}, sid: (sid) => sid.toUpperCase() + "x" },
   "sid with something added": { query: {}, sid: (sid) => sid + "x" },
-  "cache-buster": { query: { t: "abc" } },
 };
 
 export async function run(t, { query, sid = (same) => same }) {

@@ -1,0 +1,20 @@
+// Packets that a client sent together are handled together: what one of them does, the next one sees.
+export function app(io, log) {
+  let turn = 0;
+  io.on("connection", (socket) => {
+    socket.on("mark", (name) => {
+      const now = turn;
+      log("mark", [name, [...socket.rooms].filter((room) => room !== socket.id)]);
+      if (name === "first") {
+        socket.join("room");
+        setImmediate(() => log("turn over", turn === now));
+      }
+    });
+  });
+}
+
+export async function run(t) {
+  const session = await t.polling({ join: true });
+  await session.post(['42["mark","first"]', '42["mark","second"]', '42["mark","third"]'].join("\x1e"));
+  await t.saw("turn over");
+}
