@@ -1,1 +1,132 @@
-fn main() {}
+//! The binary `trunkline`.
+
+mod commands;
+mod first_run;
+
+use core::error::Error;
+use core::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::ArgMatches;
+use trunkline_node::config::{self, Config, Inputs, Mistakes, Mode};
+use trunkline_node::{RunError, logging};
+
+/// Something failed while running.
+const EXIT_FAILED: u8 = 1;
+/// Flags or configuration are wrong. clap exits with the same number.
+const EXIT_MISUSED: u8 = 2;
+
+fn main() -> ExitCode {
+    let matches = commands::root().get_matches();
+    match dispatch(&matches) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            // Nobody is left to tell when standard error is closed.
+            let _ = writeln!(io::stderr(), "trunkline: {}", chain(failure.error()));
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+fn dispatch(matches: &ArgMatches) -> Result<(), Failure> {
+    match matches.subcommand() {
+        Some(("serve", flags)) => run(Mode::Serve, flags),
+        Some(("dev", flags)) => run(Mode::Dev, flags),
+        Some(("config", matches)) => match matches.subcommand() {
+            Some(("check", flags)) => check(flags),
+            Some(("print", flags)) => say(&load(Mode::Inspect, flags)?.print()),
+            _ => say(&config::reference()),
+        },
+        Some(("key", _)) => {
+            say(&format!("{}\n", trunkline_node::new_key().map_err(RunError::from)?))
+        }
+        _ => say(&format!("trunkline {}\n", commands::VERSION)),
+    }
+}
+
+fn run(mode: Mode, flags: &ArgMatches) -> Result<(), Failure> {
+    let config = load(mode, flags)?;
+    logging::start(&config).map_err(|error| Failure::Other(error.into()))?;
+    if mode == Mode::Serve {
+        return Ok(trunkline_node::run(&config, commands::VERSION, |_| ())?);
+    }
+    let first_run = |started: &_| {
+        // The node serves even when nobody reads this.
+        let _ = io::stdout().write_all(first_run::text(started, &config).as_bytes());
+    };
+    Ok(trunkline_node::run(&config, commands::VERSION, first_run)?)
+}
+
+fn check(flags: &ArgMatches) -> Result<(), Failure> {
+    let config = load(Mode::Serve, flags)?;
+    let file = match &config.file {
+        Some(path) => path.display().to_string(),
+        None => "no file".into(),
+    };
+    let hubs: Vec<&str> = config.hubs.iter().map(|hub| hub.name.as_str()).collect();
+    say(&format!("the configuration is fine ({file}; hubs: {})\n", hubs.join(", ")))
+}
+
+fn load(mode: Mode, flags: &ArgMatches) -> Result<Config, Failure> {
+    let given = |name| Some((name, flags.get_one::<std::ffi::OsString>(name)?.clone()));
+    let inputs = Inputs {
+        file: flags.get_one::<PathBuf>("config").cloned(),
+        flags: config::keys().iter().filter_map(|key| given(key.name)).collect(),
+        env: std::env::vars_os().collect(),
+        file_default: config::FILE_DEFAULT.into(),
+    };
+    Ok(config::load(mode, inputs)?)
+}
+
+fn say(text: &str) -> Result<(), Failure> {
+    io::stdout().write_all(text.as_bytes()).map_err(|error| Failure::Other(error.into()))
+}
+
+/// Why the process ends with an error.
+enum Failure {
+    Config(Mistakes),
+    Run(RunError),
+    Other(Box<dyn Error>),
+}
+
+impl From<Mistakes> for Failure {
+    fn from(mistakes: Mistakes) -> Self {
+        Self::Config(mistakes)
+    }
+}
+
+impl From<RunError> for Failure {
+    fn from(error: RunError) -> Self {
+        Self::Run(error)
+    }
+}
+
+impl Failure {
+    fn code(&self) -> u8 {
+        match self {
+            Self::Config(_) => EXIT_MISUSED,
+            Self::Run(_) | Self::Other(_) => EXIT_FAILED,
+        }
+    }
+
+    fn error(&self) -> &dyn Error {
+        match self {
+            Self::Config(mistakes) => mistakes,
+            Self::Run(error) => error,
+            Self::Other(error) => error.as_ref(),
+        }
+    }
+}
+
+/// The error and what it came from, in one line each level.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let _ = write!(text, ": {error}");
+        source = error.source();
+    }
+    text
+}

@@ -1,1 +1,20 @@
 //! The composition root: config, build, run, drain.
+//!
+//! ```text
+//! config::load  ->  logging::start  ->  run  (binds, serves, waits for a signal, drains)
+//! ```
+//!
+//! This is the only crate that knows both the public port (`edge`) and the admin port (`api`).
+
+mod admin;
+pub mod config;
+mod descriptors;
+pub mod logging;
+mod ready_file;
+mod resolve;
+mod run;
+mod signals;
+
+pub use ready_file::ReadyFileError;
+pub use resolve::new_key;
+pub use run::{RunError, Started, run};

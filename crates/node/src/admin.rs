@@ -1,0 +1,96 @@
+//! What the admin port shows of this node.
+
+use core::fmt;
+use core::net::SocketAddr;
+use core::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::time::Instant;
+
+use prometheus_client::registry::Registry;
+use serde::Serialize;
+use trunkline_api::{Cause, ProcessCollector, Readiness, Source};
+
+/// The node's own facts, fixed when it starts.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Facts {
+    pub(crate) node: String,
+    pub(crate) node_number: u16,
+    pub(crate) version: &'static str,
+    pub(crate) pid: u32,
+    pub(crate) listen: SocketAddr,
+    pub(crate) admin: Option<SocketAddr>,
+    pub(crate) threads: usize,
+    /// Absent when the system sets no limit.
+    pub(crate) streams_possible: Option<u64>,
+}
+
+/// Implements the admin port's view over the edge and the node's own state.
+pub(crate) struct View {
+    pub(crate) facts: Facts,
+    pub(crate) started: Instant,
+    pub(crate) draining: AtomicBool,
+    pub(crate) edge: Arc<trunkline_edge::Running>,
+    pub(crate) registry: Registry,
+}
+
+/// All metrics of this process.
+pub(crate) fn registry(facts: &Facts, metrics: &trunkline_edge::Metrics) -> Registry {
+    let mut registry = Registry::default();
+    metrics.register(&mut registry);
+    let process = ProcessCollector::new(facts.version, facts.node.clone());
+    registry.register_collector(Box::new(process));
+    registry
+}
+
+#[derive(Serialize)]
+struct Status<'a> {
+    #[serde(flatten)]
+    facts: &'a Facts,
+    uptime_seconds: u64,
+    ready: bool,
+    causes: &'a [Cause],
+    notes: &'a [Cause],
+    #[serde(flatten)]
+    edge: &'a trunkline_edge::Status,
+}
+
+impl View {
+    fn readiness_of(&self, status: &trunkline_edge::Status) -> Readiness {
+        let mut readiness = Readiness::default();
+        if self.draining.load(Ordering::Relaxed) || status.draining {
+            let message = "the node is shutting down; send new connections to another".into();
+            readiness.causes.push(Cause { code: "draining", message });
+        }
+        for hub in status.hubs.iter().filter(|hub| hub.app_servers.is_empty()) {
+            let message = format!(
+                "hub `{}` has no app server; its clients get 503 until one connects",
+                hub.name
+            );
+            readiness.notes.push(Cause { code: "no_app_server", message });
+        }
+        readiness
+    }
+}
+
+impl Source for View {
+    fn readiness(&self) -> Readiness {
+        self.readiness_of(&self.edge.status())
+    }
+
+    fn status_json(&self) -> Result<Vec<u8>, serde_json::Error> {
+        let edge = self.edge.status();
+        let readiness = self.readiness_of(&edge);
+        serde_json::to_vec(&Status {
+            facts: &self.facts,
+            uptime_seconds: self.started.elapsed().as_secs(),
+            ready: readiness.causes.is_empty(),
+            causes: &readiness.causes,
+            notes: &readiness.notes,
+            edge: &edge,
+        })
+    }
+
+    fn write_metrics(&self, out: &mut String) -> fmt::Result {
+        prometheus_client::encoding::text::encode(out, &self.registry)
+    }
+}

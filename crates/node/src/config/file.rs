@@ -1,0 +1,164 @@
+//! Reads `trunkline.toml`: keys of the table at the top, hubs as tables `[hub.<name>]`.
+
+use std::io;
+use std::path::Path;
+
+use toml::Spanned;
+use toml::de::{DeString, DeTable, DeValue};
+
+use super::given::{self, Given};
+use super::mistake::{Mistake, Origin};
+use super::table;
+
+/// The most bytes of a configuration or key file; more is somebody's slip.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// What a `[hub.<name>]` table says. Values are not checked yet.
+#[derive(Debug)]
+pub(crate) struct HubTable {
+    pub(crate) name: String,
+    pub(crate) origin: Origin,
+    pub(crate) keys: Vec<(String, Origin)>,
+    pub(crate) key_file: Option<(String, Origin)>,
+    pub(crate) default: Option<Origin>,
+}
+
+/// Reads a whole text file, up to a bound.
+pub(crate) fn read_text(path: &Path) -> io::Result<String> {
+    use io::Read as _;
+    let mut text = String::new();
+    std::fs::File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > FILE_BYTES_MAX {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is larger than 1 MiB"));
+    }
+    Ok(text)
+}
+
+/// Enters the file's texts into `given` and returns its hubs.
+pub(crate) fn parse(
+    path: &Path,
+    text: &str,
+    given: &mut Given,
+    mistakes: &mut Vec<Mistake>,
+) -> Vec<HubTable> {
+    let mut reader = Reader { path, text, given, mistakes, hubs: Vec::new() };
+    let (root, errors) = DeTable::parse_recoverable(text);
+    if errors.is_empty() {
+        reader.root(root.get_ref());
+    }
+    for error in errors {
+        // Only the message: the library's full text would print the line, which may hold a key.
+        let start = error.span().map_or(0, |span| span.start);
+        let (origin, wrong) = (reader.origin(start), format!("not TOML: {}", error.message()));
+        reader.mistake("file", origin, wrong, "a file as https://toml.io describes");
+    }
+    reader.hubs
+}
+
+struct Reader<'a> {
+    path: &'a Path,
+    text: &'a str,
+    given: &'a mut Given,
+    mistakes: &'a mut Vec<Mistake>,
+    hubs: Vec<HubTable>,
+}
+
+type Name<'i> = Spanned<DeString<'i>>;
+type Value<'i> = Spanned<DeValue<'i>>;
+
+impl Reader<'_> {
+    fn root(&mut self, root: &DeTable<'_>) {
+        for (name, value) in root {
+            match (name.get_ref().as_ref(), value.get_ref()) {
+                ("hub", DeValue::Table(hubs)) => self.hubs(hubs),
+                _ => self.key(name, value),
+            }
+        }
+    }
+
+    fn key(&mut self, name: &Name<'_>, value: &Value<'_>) {
+        let origin = self.origin(name.span().start);
+        let Some(key) = table::keys().iter().find(|key| key.name == name.get_ref()) else {
+            return self.unknown_key(name.get_ref(), origin);
+        };
+        match scalar(value.get_ref()) {
+            Some(text) => self.given.put(key.name, text, origin),
+            None => self.mistake(key.name, origin, "is not one value".into(), &key.allowed),
+        }
+    }
+
+    fn unknown_key(&mut self, name: &str, origin: Origin) {
+        let allowed = match given::nearest(&name.replace('-', "_")) {
+            Some(near) => format!("did you mean `{}`?", near.name),
+            None => "the keys that `trunkline config print` lists".into(),
+        };
+        self.mistake(name, origin, "no such key".into(), &allowed);
+    }
+
+    fn hubs(&mut self, hubs: &DeTable<'_>) {
+        for (name, value) in hubs {
+            let origin = self.origin(name.span().start);
+            match value.get_ref().as_table() {
+                Some(table) => self.hub(name.get_ref(), origin, table),
+                None => {
+                    let key = format!("hub.{}", name.get_ref());
+                    self.mistake(&key, origin, "is not a table".into(), HUB_ALLOWED);
+                }
+            }
+        }
+    }
+
+    fn hub(&mut self, name: &str, origin: Origin, table: &DeTable<'_>) {
+        let name = name.to_owned();
+        let mut hub = HubTable { name, origin, keys: Vec::new(), key_file: None, default: None };
+        for (field, value) in table {
+            let origin = self.origin(field.span().start);
+            let read = match (field.get_ref().as_ref(), value.get_ref()) {
+                ("keys", DeValue::Array(keys)) => keys.iter().try_for_each(|key| {
+                    let origin = self.origin(key.span().start);
+                    hub.keys.push((key.get_ref().as_str()?.to_owned(), origin));
+                    Some(())
+                }),
+                ("key_file", DeValue::String(path)) => {
+                    hub.key_file = Some((path.clone().into_owned(), origin.clone()));
+                    Some(())
+                }
+                ("default", DeValue::Boolean(default)) => {
+                    hub.default = default.then(|| origin.clone());
+                    Some(())
+                }
+                _ => None,
+            };
+            if read.is_none() {
+                let key = format!("hub.{}.{}", hub.name, field.get_ref());
+                let known = ["keys", "key_file", "default"].contains(&field.get_ref().as_ref());
+                let wrong = if known { "is of the wrong type" } else { "no such key" };
+                self.mistake(&key, origin, wrong.into(), HUB_ALLOWED);
+            }
+        }
+        self.hubs.push(hub);
+    }
+
+    fn origin(&self, at: usize) -> Origin {
+        let line = self.text.as_bytes().iter().take(at).filter(|byte| **byte == b'\n').count() + 1;
+        Origin::File { path: self.path.to_owned(), line }
+    }
+
+    fn mistake(&mut self, key: &str, origin: Origin, wrong: String, allowed: &str) {
+        self.mistakes.push(Mistake { key: key.into(), origin, wrong, allowed: allowed.into() });
+    }
+}
+
+/// What a hub's table may hold.
+const HUB_ALLOWED: &str = "a table [hub.NAME] with keys = [\"…\"] or key_file = \"PATH\", and default = true on one of them";
+
+/// A key's value as the other faces would write it.
+fn scalar(value: &DeValue<'_>) -> Option<String> {
+    match value {
+        DeValue::String(text) => Some(text.clone().into_owned()),
+        DeValue::Integer(number) => Some(number.to_string()),
+        DeValue::Float(number) => Some(number.to_string()),
+        DeValue::Boolean(flag) => Some(flag.to_string()),
+        DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => None,
+    }
+}

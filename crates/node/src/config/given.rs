@@ -1,0 +1,182 @@
+//! The texts that were given for each key, by face: flag over environment over file.
+
+use std::ffi::OsString;
+
+use super::kinds::Kind;
+use super::mistake::{Mistake, Origin};
+use super::table::{self, Key};
+
+/// All texts of all keys, weakest first.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Given(Vec<Entry>);
+
+#[derive(Clone, Debug)]
+struct Entry {
+    key: &'static str,
+    text: String,
+    origin: Origin,
+}
+
+impl Given {
+    /// Later texts of a key are stronger.
+    pub(crate) fn put(&mut self, key: &'static str, text: String, origin: Origin) {
+        self.0.push(Entry { key, text, origin });
+    }
+
+    /// Where the strongest text of the key was set.
+    pub(crate) fn origin(&self, key: &str) -> Origin {
+        self.strongest(key).map_or(Origin::Default, |entry| entry.origin.clone())
+    }
+
+    fn strongest(&self, key: &str) -> Option<&Entry> {
+        self.0.iter().rev().find(|entry| entry.key == key)
+    }
+
+    /// The strongest value; every text that is wrong is reported, a weaker one too: it would bite later.
+    pub(crate) fn value<K: Kind>(
+        &self,
+        key: &'static str,
+        kind: &K,
+        mistakes: &mut Vec<Mistake>,
+    ) -> Option<K::Value> {
+        let mut strongest = None;
+        for entry in self.0.iter().filter(|entry| entry.key == key) {
+            match kind.parse(&entry.text) {
+                Ok(value) => strongest = Some(value),
+                Err(wrong) => mistakes.push(Mistake {
+                    key: key.into(),
+                    origin: entry.origin.clone(),
+                    wrong: describe(kind, &entry.text, &wrong),
+                    allowed: kind.allowed(),
+                }),
+            }
+        }
+        strongest
+    }
+
+    /// Takes every `TRUNKLINE_*` variable; one that is no key is a mistake.
+    pub(crate) fn put_environment(
+        &mut self,
+        variables: Vec<(OsString, OsString)>,
+        mistakes: &mut Vec<Mistake>,
+    ) {
+        let mut variables: Vec<(String, OsString)> = variables
+            .into_iter()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
+            .filter(|(name, _)| name.starts_with("TRUNKLINE_") && name != super::FILE_ENV)
+            .collect();
+        variables.sort();
+        for (name, value) in variables {
+            let Some(key) = table::keys().iter().find(|key| key.env() == name) else {
+                mistakes.extend(unknown_variable(&name, &value));
+                continue;
+            };
+            match value.into_string() {
+                Ok(text) => self.put(key.name, text, Origin::Env(name)),
+                Err(_) => mistakes.push(not_text(key, Origin::Env(name))),
+            }
+        }
+    }
+
+    /// Takes the flags that were on the command line, as (key, text).
+    pub(crate) fn put_flags(
+        &mut self,
+        flags: Vec<(&'static str, OsString)>,
+        mistakes: &mut Vec<Mistake>,
+    ) {
+        for (name, value) in flags {
+            let origin = Origin::Flag(table::flag_name(name));
+            match value.into_string() {
+                Ok(text) => self.put(name, text, origin),
+                Err(_) => {
+                    let key = table::keys().iter().find(|key| key.name == name);
+                    mistakes.extend(key.map(|key| not_text(key, origin)));
+                }
+            }
+        }
+    }
+}
+
+fn describe<K: Kind>(kind: &K, text: &str, wrong: &str) -> String {
+    if kind.secret() {
+        format!("the value {wrong}")
+    } else {
+        format!("`{}` {wrong}", text.escape_debug())
+    }
+}
+
+fn not_text(key: &Key, origin: Origin) -> Mistake {
+    let wrong = "the value is not UTF-8 text".into();
+    Mistake { key: key.name.into(), origin, wrong, allowed: key.allowed.clone() }
+}
+
+fn unknown_variable(name: &str, value: &OsString) -> Option<Mistake> {
+    // The SDK's own variable; app servers and nodes often share an environment file.
+    if name == "TRUNKLINE_ENDPOINT" || is_service_link(name, &value.to_string_lossy()) {
+        return None;
+    }
+    let key = name.trim_start_matches("TRUNKLINE_").to_ascii_lowercase();
+    let allowed = match nearest(&key) {
+        Some(near) => format!("did you mean {}?", near.env()),
+        None => "the variables that `trunkline serve --help` lists".into(),
+    };
+    let wrong = "no such key".into();
+    Some(Mistake { key, origin: Origin::Env(name.into()), wrong, allowed })
+}
+
+/// Kubernetes puts variables of this form into every container when a Service is called `trunkline` or
+/// `trunkline-…`. They are nobody's mistake.
+fn is_service_link(name: &str, value: &str) -> bool {
+    let tail = |mark: &str| name.rfind(mark).map(|at| &name[at + mark.len()..]);
+    let about_service = tail("_SERVICE_HOST") == Some("")
+        || tail("_SERVICE_PORT").is_some_and(|rest| rest.is_empty() || rest.starts_with('_'));
+    let about_port = tail("_PORT_").is_some_and(|rest| {
+        let mut parts = rest.split('_');
+        let number = parts.next().is_some_and(|number| number.parse::<u16>().is_ok());
+        let protocol = parts.next().is_some_and(|p| matches!(p, "TCP" | "UDP" | "SCTP"));
+        number && protocol
+    });
+    let url = ["tcp://", "udp://", "sctp://"].iter().any(|scheme| value.starts_with(scheme));
+    about_service || about_port || (tail("_PORT") == Some("") && url)
+}
+
+/// The key that somebody may have meant.
+pub(crate) fn nearest(name: &str) -> Option<&'static Key> {
+    let similarity = |key: &Key| strsim::jaro_winkler(key.name, name);
+    table::keys()
+        .iter()
+        .max_by(|a, b| similarity(a).total_cmp(&similarity(b)))
+        .filter(|key| similarity(key) > 0.85)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn service_links_of_kubernetes_are_not_mistakes() {
+        let cases = [
+            ("TRUNKLINE_SERVICE_HOST", "10.0.0.1", true),
+            ("TRUNKLINE_SERVICE_PORT", "8080", true),
+            ("TRUNKLINE_SERVICE_PORT_HTTP", "8080", true),
+            ("TRUNKLINE_PORT", "tcp://10.0.0.1:8080", true),
+            ("TRUNKLINE_PORT", "8080", false),
+            ("TRUNKLINE_PORT_8080_TCP", "tcp://10.0.0.1:8080", true),
+            ("TRUNKLINE_PORT_8080_TCP_ADDR", "10.0.0.1", true),
+            ("TRUNKLINE_ADMIN_PORT_8081_TCP_PROTO", "tcp", true),
+            ("TRUNKLINE_ADMIN_SERVICE_HOST", "10.0.0.1", true),
+            ("TRUNKLINE_PORT_A_TCP", "x", false),
+            ("TRUNKLINE_LISTE", "x", false),
+        ];
+        for (name, value, link) in cases {
+            assert_eq!(is_service_link(name, value), link, "{name}={value}");
+        }
+    }
+
+    #[test]
+    fn the_nearest_key_is_offered_only_when_near() {
+        assert_eq!(nearest("sesions_max").map(|key| key.name), Some("sessions_max"));
+        assert_eq!(nearest("adminn").map(|key| key.name), Some("admin"));
+        assert_eq!(nearest("zzz").map(|key| key.name), None);
+    }
+}

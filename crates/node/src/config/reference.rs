@@ -1,0 +1,108 @@
+//! The two texts that are made from the table: the reference page and `trunkline config print`.
+
+use core::fmt::Write as _;
+
+use super::{Config, FILE_DEFAULT, FILE_ENV, Origin, keys};
+
+/// `docs/reference/configuration.md`.
+pub fn reference() -> String {
+    let mut page = String::from(HEAD);
+    let mut section = "";
+    for key in keys() {
+        if key.section != section {
+            section = key.section;
+            let _ = write!(page, "\n## {section}\n");
+        }
+        let default = match key.default.as_str() {
+            "" => "not set".to_owned(),
+            default => format!("`{default}`"),
+        };
+        let _ = write!(
+            page,
+            "\n### `{}`\n\n{}\n\n| | |\n|---|---|\n| environment | `{}` |\n| flag | `{} {}` |\n| default | {default} |\n| allowed | {} |\n",
+            key.name,
+            key.doc,
+            key.env(),
+            key.flag(),
+            key.placeholder,
+            key.allowed.replace('|', "\\|"),
+        );
+    }
+    page.push_str(HUBS);
+    page
+}
+
+const HEAD: &str = "# Configuration
+
+<!-- Made by `trunkline config doc > docs/reference/configuration.md`; change crates/node/src/config/table.rs instead. -->
+
+Every key has three faces: a line in `trunkline.toml`, an environment variable and a flag. **Flag over environment over
+file over default.** An unknown key in the file and an unknown `TRUNKLINE_*` variable are errors, and all mistakes are
+reported together before any port is bound. Values mean the same on every face: `drain = \"10s\"`,
+`TRUNKLINE_DRAIN=10s`, `--drain 10s`. Numbers without a unit may be written without quotes in the file.
+
+The file is the one that `--config PATH` or `TRUNKLINE_CONFIG` names, else `trunkline.toml` in the working directory if
+there is one. Relative paths count from the working directory.
+
+`trunkline config check` says whether all is well; `trunkline config print` prints every key, its value and where it
+was set. `TRUNKLINE_ENDPOINT` belongs to app servers and is ignored, as are the variables that Kubernetes makes for
+Services called `trunkline` or `trunkline-…`.
+
+Exit codes: 0 a clean end, 1 something failed while running (such as a taken port), 2 a mistake in flags or
+configuration.
+";
+
+const HUBS: &str = "
+## Hubs in the file
+
+One hub needs no table: `hub` names it and `key` opens it. More hubs, or more keys, are tables:
+
+```toml
+[hub.chat]
+default = true                     # the hub behind /socket.io/; without a mark it is the one that `hub` names
+keys = [\"the current key\", \"the one before it\"]
+
+[hub.support]
+key_file = \"/run/secrets/support\"  # one key per line, the current one first
+```
+
+A table's keys give way to `TRUNKLINE_KEY`, `--key` and the like for the default hub. A hub has at most 8 keys; two
+hubs cannot differ in upper and lower case only.
+";
+
+impl Config {
+    /// Every key with its value and where it was set, as a file that could be read again. Secrets are hidden.
+    pub fn print(&self) -> String {
+        let mut text = match &self.file {
+            Some(path) => format!("# file: {}\n", path.display()),
+            None => format!("# file: none (--config, {FILE_ENV}, or {FILE_DEFAULT} here)\n"),
+        };
+        for (key, (name, shown)) in keys().iter().zip(self.settings.shown()) {
+            let origin = match self.origin(name) {
+                Origin::Default => "default".into(),
+                set @ (Origin::File { .. } | Origin::Env(_) | Origin::Flag(_)) => set.to_string(),
+            };
+            let shown_as_comment = key.secret || shown.is_empty() || self.hub_is_in_a_table(name);
+            let sign = if shown_as_comment { "# " } else { "" };
+            let value = if shown.is_empty() { "not set".into() } else { quote(&shown) };
+            let _ = writeln!(text, "{:<44} # {origin}", format!("{sign}{name} = {value}"));
+        }
+        for hub in &self.hubs {
+            let mark = if hub.name == self.default_hub { ", the default hub" } else { "" };
+            let _ = writeln!(text, "# hub {}: {} keys{mark}", hub.name, hub.keys.len());
+        }
+        text
+    }
+
+    /// A file cannot hold `hub = "…"` beside tables `[hub.…]`.
+    fn hub_is_in_a_table(&self, name: &str) -> bool {
+        name == "hub" && (self.hubs.len() > 1 || self.default_hub != self.settings.hub)
+    }
+}
+
+fn quote(text: &str) -> String {
+    if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return text.to_owned();
+    }
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}

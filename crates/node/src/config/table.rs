@@ -1,0 +1,253 @@
+//! The key table: every key of Trunkline, once.
+//!
+//! A row gives the key's doc, name, type, default and kind. From it follow the line in `trunkline.toml`, the
+//! environment variable, the flag, the help text, the reference page and the field of [`Settings`]. To add a key, add
+//! a row. A limit's default lives in [`Limits`] beside the code that obeys it.
+
+use core::net::SocketAddr;
+use core::time::Duration;
+use std::path::PathBuf;
+use std::sync::LazyLock;
+
+use trunkline_edge::Limits;
+
+use super::given::Given;
+use super::kinds::{
+    Address, Choice, Count, FilePath, Filter, HubKey, KeyText, Kind, Maybe, Name, Size, Span,
+    Unless,
+};
+use super::mistake::Mistake;
+
+/// What is known of a key without its value.
+#[derive(Clone, Debug)]
+pub struct Key {
+    /// The heading it stands under.
+    pub section: &'static str,
+    /// As the file names it.
+    pub name: &'static str,
+    /// Sentences; the first says what it is.
+    pub doc: String,
+    /// Stands for the value in help texts.
+    pub placeholder: &'static str,
+    /// What its values may be.
+    pub allowed: String,
+    /// The default as text; empty when there is none.
+    pub default: String,
+    /// Whether its values must never be printed.
+    pub secret: bool,
+}
+
+impl Key {
+    fn new<K: Kind>(
+        section: &'static str,
+        name: &'static str,
+        doc: &[&str],
+        kind: &K,
+        default: String,
+    ) -> Self {
+        let doc = doc.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ");
+        let (placeholder, allowed, secret) = (kind.placeholder(), kind.allowed(), kind.secret());
+        Self { section, name, doc, placeholder, allowed, default, secret }
+    }
+
+    /// The environment variable: `TRUNKLINE_` and the name in capitals.
+    pub fn env(&self) -> String {
+        env_name(self.name)
+    }
+
+    /// The flag: `--` and the name with hyphens.
+    pub fn flag(&self) -> String {
+        flag_name(self.name)
+    }
+}
+
+/// The environment variable of a key.
+pub(crate) fn env_name(name: &str) -> String {
+    format!("TRUNKLINE_{}", name.to_ascii_uppercase())
+}
+
+/// The flag of a key.
+pub(crate) fn flag_name(name: &str) -> String {
+    format!("--{}", name.replace('_', "-"))
+}
+
+/// Every key, in the order of the reference page.
+pub fn keys() -> &'static [Key] {
+    static KEYS: LazyLock<Vec<Key>> = LazyLock::new(Settings::keys);
+    &KEYS
+}
+
+macro_rules! key_table {
+    (
+        $( $section:literal {
+            $( $(#[doc = $doc:literal])+ $name:ident: $value:ty = $default:literal, $kind:expr; )+
+        } )+
+        limits $limits:literal {
+            $( $(#[doc = $limit_doc:literal])+ $limit:ident: $limit_kind:expr; )+
+        }
+    ) => {
+        /// The value of every key.
+        #[derive(Clone, Debug)]
+        pub struct Settings {
+            $($( $(#[doc = $doc])+ pub $name: $value, )+)+
+            /// Every bound of the public port.
+            pub limits: Limits,
+        }
+
+        impl Settings {
+            fn keys() -> Vec<Key> {
+                let limits = Limits::default();
+                vec![
+                    $($( Key::new($section, stringify!($name), &[$($doc),+], &$kind, $default.into()), )+)+
+                    $( Key::new(
+                        $limits,
+                        stringify!($limit),
+                        &[$($limit_doc),+],
+                        &$limit_kind,
+                        $limit_kind.show(&limits.$limit),
+                    ), )+
+                ]
+            }
+
+            /// Takes the strongest text of each key. A text that is wrong is reported and its default stands in.
+            pub(crate) fn resolve(given: &Given, mistakes: &mut Vec<Mistake>) -> Self {
+                let mut limits = Limits::default();
+                $( if let Some(value) = given.value(stringify!($limit), &$limit_kind, mistakes) {
+                    limits.$limit = value;
+                } )+
+                Self {
+                    $($( $name: given
+                        .value(stringify!($name), &$kind, mistakes)
+                        .or_else(|| $kind.absent())
+                        .unwrap_or_else(|| $kind.parse($default).expect("a test reads every default")), )+)+
+                    limits,
+                }
+            }
+
+            /// Each key with its value as text, in the order of the table.
+            pub fn shown(&self) -> Vec<(&'static str, String)> {
+                vec![
+                    $($( (stringify!($name), $kind.show(&self.$name)), )+)+
+                    $( (stringify!($limit), $limit_kind.show(&self.limits.$limit)), )+
+                ]
+            }
+        }
+    };
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+const NODE_ID: Name = Name { what: "a name", length_max: 63, letter_first: false };
+const HUB: Name = Name { what: "a hub's name", length_max: 128, letter_first: true };
+const GIB: u64 = 1 << 30;
+
+const fn span(least_ms: u64, most_s: u64) -> Span {
+    Span { least: Duration::from_millis(least_ms), most: Duration::from_secs(most_s) }
+}
+
+key_table! {
+    "Ports and threads" {
+        /// The public port: clients and app servers connect here.
+        listen: SocketAddr = "127.0.0.1:8080", Address;
+        /// The admin port: health, metrics and status. It asks for no password, so keep it away from strangers.
+        admin: Option<SocketAddr> = "127.0.0.1:8081", Unless("off", Address);
+        /// Threads that serve the public port; each owns its share of the sessions. "auto" is one per core.
+        threads: Option<usize> = "auto", Unless("auto", Count::<usize>::between(1, 256));
+        /// This node's name in logs, metrics and towards app servers.
+        node_id: Option<String> = "random", Unless("random", NODE_ID);
+        /// A hint of this node inside each session id. Give each node of a cluster its own.
+        node_number: Option<u16> = "random", Unless("random", Count::<u16>::between(0, 65_535));
+    }
+    "Hub and keys" {
+        /// The hub that clients reach at /socket.io/. More hubs are tables in the file.
+        hub: String = "default", HUB;
+        /// The key of that hub; app servers sign with it. A flag can be seen by all users of the machine: prefer the
+        /// environment or `key_file`.
+        key: Option<KeyText> = "", Maybe(HubKey);
+        /// The key before this one. It is valid too, so that app servers can change over one by one.
+        key_previous: Option<KeyText> = "", Maybe(HubKey);
+        /// A file with the keys of that hub in place of `key` and `key_previous`: one per line, the current one first.
+        key_file: Option<PathBuf> = "", Maybe(FilePath);
+    }
+    "Running" {
+        /// The least level of log lines, on standard error.
+        log: String = "info", Filter;
+        /// How log lines look.
+        log_format: LogFormat = "text", Choice(&[("text", LogFormat::Text), ("json", LogFormat::Json)]);
+        /// A file that is written once all ports accept, with their real addresses and the process id as JSON, and
+        /// removed at the end.
+        ready_file: Option<PathBuf> = "", Maybe(FilePath);
+        /// Time that sessions get to move elsewhere after SIGTERM or SIGINT. They are closed evenly over it.
+        drain: Duration = "10s", span(0, 3_600);
+    }
+    limits "Limits" {
+        /// Sessions of all hubs together. A handshake beyond it is answered 503.
+        sessions_max: Count::<usize>::between(1, 100_000_000);
+        /// Open streams (TCP connections) on the public port. One beyond it is refused.
+        streams_max: Count::<usize>::between(1, 100_000_000);
+        /// Bytes that wait for one session's client. Beyond it the session is closed.
+        outbox_bytes_max: Size::<usize>::between(1 << 10, GIB);
+        /// Bytes of one request's line and headers.
+        header_bytes_max: Size::<usize>::between(8 << 10, 1 << 20);
+        /// Time for a request's headers to arrive.
+        header_timeout: span(10, 600);
+        /// Time for the body of a polling request to arrive.
+        body_timeout: span(10, 3_600);
+        /// Time for an app server to answer a handshake.
+        handshake_timeout: span(10, 600);
+        /// Handshakes and relayed requests of one trunk that wait for the app server.
+        handshakes_pending_max: Count::<usize>::between(1, 10_000_000);
+        /// Bytes of one trunk message.
+        trunk_batch_bytes_max: Size::<usize>::between(64 << 10, GIB);
+        /// Bytes of data that an app server may send before the node has worked off what came earlier.
+        trunk_credit_bytes: Size::<u32>::between(64 << 10, GIB);
+        /// Time without a word on a trunk after which it is pinged; three of them end it.
+        trunk_ping_interval: span(10, 600);
+        /// Sessions closed per second after the app server that held them is gone.
+        orphan_close_per_second: Count::<u32>::between(1, 10_000_000);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_default_is_allowed() {
+        let mut mistakes = Vec::new();
+        let settings = Settings::resolve(&Given::default(), &mut mistakes);
+        assert_eq!(mistakes, []);
+        for (key, (name, shown)) in keys().iter().zip(settings.shown()) {
+            assert_eq!((key.name, &key.default), (name, &shown));
+            let mut given = Given::default();
+            if !shown.is_empty() {
+                given.put(name, shown, super::super::Origin::Default);
+            }
+            Settings::resolve(&given, &mut mistakes);
+            assert_eq!(mistakes, []);
+        }
+    }
+
+    #[test]
+    fn every_limit_of_the_edge_has_a_key() {
+        let debug = format!("{:?}", Limits::default());
+        let fields = debug.trim_start_matches("Limits {").split(", ");
+        for field in fields.filter_map(|field| field.split_once(": ")) {
+            let name = field.0.trim();
+            assert!(keys().iter().any(|key| key.name == name), "the limit {name} has no key");
+        }
+    }
+
+    #[test]
+    fn names_follow_from_the_key() {
+        let key = keys().iter().find(|key| key.name == "ready_file").unwrap();
+        assert_eq!((key.env(), key.flag()), ("TRUNKLINE_READY_FILE".into(), "--ready-file".into()));
+    }
+}

@@ -1,0 +1,69 @@
+//! The limit of open files: each stream takes one file descriptor.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// Descriptors beside streams: standard ones, listeners, log, and room for what libraries open.
+const RESERVE: u64 = 64;
+/// Poll and wake descriptors of one shard thread.
+const RESERVE_PER_THREAD: u64 = 8;
+
+/// How many streams this process may hold at once. `None`: the system sets no limit.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct StreamsPossible(pub(crate) Option<u64>);
+
+/// Raises the soft limit to the hard one, and says what that allows.
+pub(crate) fn raise_limit(threads: usize) -> StreamsPossible {
+    let before = getrlimit(Resource::Nofile);
+    let wanted = Rlimit { current: before.maximum, maximum: before.maximum };
+    let limit = match setrlimit(Resource::Nofile, wanted) {
+        Ok(()) => before.maximum,
+        Err(error) => {
+            tracing::warn!(%error, "the limit of open files cannot be raised");
+            before.current
+        }
+    };
+    StreamsPossible(limit.map(|limit| streams_within(limit, threads as u64)))
+}
+
+fn streams_within(descriptors: u64, threads: u64) -> u64 {
+    descriptors.saturating_sub(RESERVE + RESERVE_PER_THREAD.saturating_mul(threads))
+}
+
+impl StreamsPossible {
+    /// Logs the number, and warns when it is less than the configuration wants.
+    pub(crate) fn log(self, streams_max: usize) {
+        let Some(streams) = self.0 else {
+            tracing::info!("this process may hold any number of streams");
+            return;
+        };
+        tracing::info!(streams, "this process may hold {streams} streams");
+        if streams < 10_000 && streams < streams_max as u64 {
+            tracing::warn!(
+                streams,
+                streams_max,
+                "few streams are possible: raise the hard limit of open files (ulimit -Hn, LimitNOFILE= in systemd)"
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn some_descriptors_are_kept_for_ourselves() {
+        for (descriptors, threads, streams) in
+            [(1024, 2, 944), (64, 1, 0), (1_048_576, 0, 1_048_512)]
+        {
+            assert_eq!(streams_within(descriptors, threads), streams);
+        }
+    }
+
+    #[test]
+    fn the_soft_limit_becomes_the_hard_one() {
+        raise_limit(1);
+        let limit = getrlimit(Resource::Nofile);
+        assert_eq!(limit.current, limit.maximum);
+    }
+}

@@ -1,0 +1,46 @@
+//! From checked settings to the public port's configuration: what "auto" and "random" become.
+
+use trunkline_edge::{HubConfig, Secret};
+
+use crate::config::Config;
+
+/// Fills in cores and random names. The error: the system gives no random bytes.
+pub(crate) fn edge_config(
+    config: &Config,
+    version: &'static str,
+) -> Result<trunkline_edge::Config, getrandom::Error> {
+    let settings = &config.settings;
+    let node_id = match &settings.node_id {
+        Some(id) => id.clone(),
+        None => format!("n-{:08x}", getrandom::u32()?),
+    };
+    let node_number = match settings.node_number {
+        Some(number) => number,
+        None => getrandom::u32()? as u16,
+    };
+    let hubs = config.hubs.iter().map(|hub| HubConfig {
+        name: hub.name.clone(),
+        keys: hub.keys.iter().map(|key| Secret::new(key.0.clone())).collect(),
+    });
+    Ok(trunkline_edge::Config {
+        listen: settings.listen,
+        threads: settings.threads.unwrap_or_else(cores),
+        node_id,
+        node_number,
+        version,
+        hubs: hubs.collect(),
+        default_hub: config.default_hub.clone(),
+        limits: settings.limits.clone(),
+    })
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get().min(256))
+}
+
+/// A new key: 256 random bits as hexadecimal digits, which no shell, file or URL misreads.
+pub fn new_key() -> Result<String, getrandom::Error> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}

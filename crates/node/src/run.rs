@@ -1,0 +1,267 @@
+//! Build, run, drain: the life of one node.
+
+use core::net::SocketAddr;
+use core::sync::atomic::{AtomicBool, Ordering};
+use core::time::Duration;
+use std::io;
+use std::sync::Arc;
+use std::time::Instant;
+
+use trunkline_api::Admin;
+use trunkline_edge::Edge;
+
+use crate::admin::{self, Facts, View};
+use crate::config::{Config, Origin};
+use crate::descriptors::{self, StreamsPossible};
+use crate::ready_file::{self, Ready, ReadyFileError};
+use crate::resolve;
+use crate::signals::Signals;
+
+/// How often a drain looks whether the sessions are gone.
+const DRAIN_POLL: Duration = Duration::from_millis(20);
+/// The edge closes its last sessions at the deadline; this much later we stop waiting for that.
+const DRAIN_SLACK: Duration = Duration::from_millis(500);
+
+/// The node could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// A port could not be taken.
+    #[error("cannot listen on {address} ({key}: {}): {}", from(.origin), bind_hint(*.address, .key, .cause))]
+    Bind {
+        /// The key that names the address.
+        key: &'static str,
+        /// Where it was set.
+        origin: Origin,
+        /// What was asked for.
+        address: SocketAddr,
+        /// What the system said. Not chained, because the message explains it.
+        cause: io::Error,
+    },
+    /// The public port's threads could not be started.
+    #[error(transparent)]
+    Edge(#[from] trunkline_edge::StartError),
+    /// The admin port's thread could not be started.
+    #[error(transparent)]
+    Admin(#[from] trunkline_api::StartError),
+    /// The ready file could not be written.
+    #[error(transparent)]
+    ReadyFile(#[from] ReadyFileError),
+    /// The main thread's runtime or signal handlers could not be made.
+    #[error("cannot prepare the main thread")]
+    Prepare(#[source] io::Error),
+    /// The system gave no random bytes.
+    #[error("the system gives no random bytes")]
+    Random(#[from] getrandom::Error),
+}
+
+fn from(origin: &Origin) -> String {
+    match origin {
+        Origin::Default => "default".into(),
+        set @ (Origin::File { .. } | Origin::Env(_) | Origin::Flag(_)) => format!("from {set}"),
+    }
+}
+
+fn bind_hint(address: SocketAddr, key: &str, error: &io::Error) -> String {
+    let flag = format!("--{key}");
+    let port = address.port();
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the list of kinds is open")]
+    match error.kind() {
+        io::ErrorKind::AddrInUse => format!(
+            "the port is taken\n  `ss -ltnp sport = :{port}` or `lsof -i :{port}` shows by whom; \
+             choose another with {flag} {}:PORT (0 takes any free port)",
+            bracketed(address)
+        ),
+        io::ErrorKind::AddrNotAvailable => {
+            format!(
+                "this machine has no such address\n  `ip address` lists them; choose one with {flag}"
+            )
+        }
+        io::ErrorKind::PermissionDenied => format!(
+            "not permitted\n  ports below 1024 need CAP_NET_BIND_SERVICE; choose another with {flag}"
+        ),
+        _ => error.to_string(),
+    }
+}
+
+fn bracketed(address: SocketAddr) -> String {
+    if address.is_ipv6() { format!("[{}]", address.ip()) } else { address.ip().to_string() }
+}
+
+/// What a node that accepts can say of itself.
+#[derive(Clone, Debug)]
+pub struct Started {
+    /// The public port, with its real number.
+    pub listen: SocketAddr,
+    /// The admin port, with its real number.
+    pub admin: Option<SocketAddr>,
+    /// The hub behind `/socket.io/`.
+    pub default_hub: String,
+}
+
+/// Runs a node until SIGTERM or SIGINT and its drain after that. `on_started` is called once all ports accept.
+pub fn run(
+    config: &Config,
+    version: &'static str,
+    on_started: impl FnOnce(&Started),
+) -> Result<(), RunError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(RunError::Prepare)?;
+    let mut signals = {
+        let _guard = runtime.enter();
+        Signals::catch().map_err(RunError::Prepare)?
+    };
+    let node = Node::build(config, version)?.start(config)?;
+    on_started(&node.started(config));
+    let drain = config.settings.drain;
+    runtime.block_on(async {
+        let signal = signals.next().await;
+        node.drain(signal, drain, &mut signals).await;
+    });
+    node.stop(config);
+    Ok(())
+}
+
+/// Ports are bound, nothing runs.
+struct Node {
+    edge: Edge,
+    admin: Option<Admin>,
+    facts: Facts,
+}
+
+impl Node {
+    fn build(config: &Config, version: &'static str) -> Result<Self, RunError> {
+        let settings = &config.settings;
+        if let Some(path) = &settings.ready_file {
+            ready_file::clear(path)?;
+        }
+        let edge_config = resolve::edge_config(config, version)?;
+        let StreamsPossible(streams_possible) = raise_and_log(config, edge_config.threads);
+        let mut facts = Facts {
+            node: edge_config.node_id.clone(),
+            node_number: edge_config.node_number,
+            version,
+            pid: std::process::id(),
+            listen: edge_config.listen,
+            admin: None,
+            threads: edge_config.threads,
+            streams_possible,
+        };
+        let edge = Edge::bind(edge_config)
+            .map_err(|error| bind_error(config, "listen", error.address, error.source))?;
+        let admin = settings.admin.map(|listen| Admin::bind(trunkline_api::Config::new(listen)));
+        let admin = admin
+            .transpose()
+            .map_err(|error| bind_error(config, "admin", error.listen, error.source))?;
+        facts.listen = edge.local_addr();
+        facts.admin = admin.as_ref().map(Admin::local_addr);
+        Ok(Self { edge, admin, facts })
+    }
+
+    fn start(self, config: &Config) -> Result<Running, RunError> {
+        let Self { edge, admin, facts } = self;
+        let registry = admin::registry(&facts, edge.metrics());
+        let edge = Arc::new(edge.start()?);
+        let view = Arc::new(View {
+            facts,
+            started: Instant::now(),
+            draining: AtomicBool::new(false),
+            edge,
+            registry,
+        });
+        let source = || -> Arc<dyn trunkline_api::Source> { Arc::clone(&view) as _ };
+        let admin = admin.map(|admin| admin.start(source())).transpose()?;
+        let running = Running { view, admin };
+        running.announce(config)?;
+        Ok(running)
+    }
+}
+
+fn raise_and_log(config: &Config, threads: usize) -> StreamsPossible {
+    let streams = descriptors::raise_limit(threads);
+    streams.log(config.settings.limits.streams_max);
+    streams
+}
+
+fn bind_error(
+    config: &Config,
+    key: &'static str,
+    address: SocketAddr,
+    cause: io::Error,
+) -> RunError {
+    RunError::Bind { key, origin: config.origin(key), address, cause }
+}
+
+/// Everything runs.
+struct Running {
+    view: Arc<View>,
+    admin: Option<trunkline_api::Running>,
+}
+
+impl Running {
+    fn announce(&self, config: &Config) -> Result<(), RunError> {
+        let facts = &self.view.facts;
+        let admin = facts.admin.map_or_else(|| "off".to_owned(), |admin| admin.to_string());
+        let hubs: Vec<&str> = config.hubs.iter().map(|hub| hub.name.as_str()).collect();
+        tracing::info!(
+            node = facts.node,
+            version = facts.version,
+            listen = %facts.listen,
+            admin,
+            threads = facts.threads,
+            hubs = hubs.join(" "),
+            "trunkline is ready"
+        );
+        if let Some(path) = &config.settings.ready_file {
+            let ready = Ready { listen: facts.listen, admin: facts.admin, pid: facts.pid };
+            ready_file::write(path, &ready)?;
+        }
+        Ok(())
+    }
+
+    fn started(&self, config: &Config) -> Started {
+        let Facts { listen, admin, .. } = self.view.facts;
+        Started { listen, admin, default_hub: config.default_hub.clone() }
+    }
+
+    /// Readiness goes off, sessions move elsewhere; returns when none is left, at the deadline, or at a signal.
+    async fn drain(&self, signal: &str, deadline: Duration, signals: &mut Signals) {
+        self.view.draining.store(true, Ordering::Relaxed);
+        let edge = &self.view.edge;
+        let sessions = edge.sessions();
+        let seconds = deadline.as_secs_f64();
+        tracing::info!(signal, sessions, seconds, "draining; a second signal ends it at once");
+        edge.begin_drain(deadline);
+        let emptied = async {
+            while edge.sessions() > 0 {
+                tokio::time::sleep(DRAIN_POLL).await;
+            }
+        };
+        tokio::select! {
+            () = emptied => (),
+            () = tokio::time::sleep(deadline + DRAIN_SLACK) => {
+                tracing::warn!(sessions = edge.sessions(), "the deadline of the drain has passed");
+            }
+            signal = signals.next() => {
+                tracing::warn!(signal, sessions = edge.sessions(), "a second signal cuts the drain short");
+            }
+        }
+    }
+
+    fn stop(self, config: &Config) {
+        let cleared = config.settings.ready_file.as_deref().map_or(Ok(()), ready_file::clear);
+        if let Err(error) = cleared {
+            tracing::warn!(%error, "the ready file stays");
+        }
+        if let Some(admin) = self.admin {
+            admin.stop();
+        }
+        // The admin thread is joined, so that nobody else holds the view any more.
+        match Arc::into_inner(self.view).and_then(|view| Arc::into_inner(view.edge)) {
+            Some(edge) => edge.stop(),
+            None => tracing::error!("the public port is still held and ends with the process"),
+        }
+        tracing::info!("trunkline has stopped");
+    }
+}
