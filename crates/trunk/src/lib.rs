@@ -4,6 +4,9 @@
 //!
 //! * [`decode_batch`] turns one WebSocket message into [`Frame`]s that borrow its bytes (no copy).
 //! * [`Frame::encode`] and the functions in [`encode`] append frames to a batch.
+//! * [`Link`] is the part of a trunk that lives with its stream: opening, life, credit, drain, error.
+//! * [`NumberState`] is the part that lives with each session, one byte long.
+//! * [`NodeEnd`] and [`AppEnd`] join both parts where one owner holds a whole trunk.
 //! * [`settings`] reads the app's options out of `Hello`.
 //!
 //! Contract for callers of a state machine:
@@ -18,6 +21,7 @@ mod credit;
 mod decode;
 pub mod encode;
 mod frame;
+mod machine;
 mod read;
 pub mod settings;
 mod text;
@@ -28,6 +32,10 @@ pub use decode::{Batch, DecodeError, Rule, decode_batch};
 pub use frame::{
     Broadcast, ClientRequest, Direction, Frame, FrameKind, Header, Hello, NamespaceNumber, Open,
     Part, Request, RequestId, Response, SessionNumber, Welcome,
+};
+pub use machine::{
+    Action, AppEnd, AppHello, AppNumberState, CannotNow, EndCause, EndEvent, Link, LinkConfig,
+    LinkEvent, Misbehaved, Namespaces, NodeEnd, NumberState, Numbers,
 };
 pub use text::Str;
 pub use values::{

@@ -1,0 +1,196 @@
+//! The app server's side of one whole trunk.
+
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use bytes::Bytes;
+use trunkline_clock::Timestamp;
+
+use super::EndEvent;
+use super::link::{AppHello, Link, LinkConfig};
+use super::misbehaved::{CannotNow, Misbehaved};
+use super::number::{Action, AppNumberState};
+use crate::decode::decode_batch;
+use crate::frame::{Direction, Frame, FrameKind, RequestId, SessionNumber};
+use crate::text::Str;
+use crate::values::CloseCode;
+
+/// [`Link`] and [`AppNumberState`]s in one: for test kits, load tools and SDKs.
+///
+/// Answers a `Close` by itself, returns the credit of frames that are ignored, and holds frames in order
+/// while it is out of credit: [`Self::held_bytes`] tells how much.
+#[derive(Debug)]
+pub struct AppEnd {
+    link: Link,
+    sessions: BTreeMap<SessionNumber, AppNumberState>,
+    requests: BTreeSet<RequestId>,
+    outbox: VecDeque<Frame>,
+    held_bytes: u64,
+    events: VecDeque<Frame>,
+}
+
+impl AppEnd {
+    /// Just after the WebSocket opened.
+    pub fn new(now: Timestamp, config: LinkConfig, hello: AppHello) -> Self {
+        Self {
+            link: Link::app(now, config, hello),
+            sessions: BTreeMap::new(),
+            requests: BTreeSet::new(),
+            outbox: VecDeque::new(),
+            held_bytes: 0,
+            events: VecDeque::new(),
+        }
+    }
+
+    /// One WebSocket message came. An error has already ended the trunk.
+    pub fn handle_batch(&mut self, now: Timestamp, batch: Bytes) -> Result<(), Misbehaved> {
+        self.link.handle_life(now);
+        for frame in decode_batch(batch) {
+            match frame {
+                Ok(frame) => self.handle_frame(now, frame)?,
+                Err(error) => {
+                    self.link.handle_undecodable(error);
+                    return Err(error.into());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// One frame came. An error has already ended the trunk.
+    pub fn handle_frame(&mut self, now: Timestamp, frame: Frame) -> Result<(), Misbehaved> {
+        let Some(frame) = self.link.handle_frame(now, frame)? else { return Ok(()) };
+        self.take_frame(frame).inspect_err(|misbehaved| self.link.handle_misbehaved(*misbehaved))
+    }
+
+    /// The deadline from [`Self::poll_deadline`] has passed.
+    pub fn handle_timeout(&mut self, now: Timestamp) {
+        self.link.handle_timeout(now);
+    }
+
+    /// The trunk without its sessions: `give_up`, `drain`, `processed` and what it knows.
+    pub const fn link(&mut self) -> &mut Link {
+        &mut self.link
+    }
+
+    /// Sends any frame of an app server that is about sessions, requests and namespaces.
+    ///
+    /// The numbers of namespaces are the caller's to give.
+    pub fn send(&mut self, frame: Frame) -> Result<(), CannotNow> {
+        let kind = frame.kind();
+        if !self.link.is_up() {
+            return Err(CannotNow::NotUp);
+        }
+        if let Some(session) = frame.session() {
+            let state = self.sessions.get_mut(&session).ok_or(CannotNow::State(kind))?;
+            state.send(kind)?;
+            if state.is_free() {
+                self.sessions.remove(&session);
+            }
+        } else {
+            self.check_sessionless(&frame)?;
+        }
+        self.queue(frame);
+        Ok(())
+    }
+
+    /// The next frame to send.
+    pub fn poll_transmit(&mut self) -> Option<Frame> {
+        if let Some(frame) = self.link.poll_transmit() {
+            return Some(frame);
+        }
+        if !self.link.is_up() {
+            self.outbox.clear();
+            self.held_bytes = 0;
+        }
+        if let Some(cost_bytes) = self.outbox.front()?.data_cost() {
+            if !self.link.may_send_data() {
+                return None;
+            }
+            self.link.spend(cost_bytes);
+            self.held_bytes -= u64::from(cost_bytes);
+        }
+        self.outbox.pop_front()
+    }
+
+    /// What happened.
+    pub fn poll_event(&mut self) -> Option<EndEvent> {
+        // Frames that came before the end still count; the end is the last event.
+        let frame = self.events.pop_front().map(EndEvent::Frame);
+        frame.or_else(|| self.link.poll_event().map(EndEvent::Link))
+    }
+
+    /// When [`Self::handle_timeout`] is due.
+    pub const fn poll_deadline(&self) -> Option<Timestamp> {
+        self.link.poll_deadline()
+    }
+
+    /// The number's state.
+    pub fn state(&self, session: SessionNumber) -> AppNumberState {
+        self.sessions.get(&session).copied().unwrap_or_default()
+    }
+
+    /// How many numbers are in use.
+    pub fn session_count(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// The cost of the data frames that are not sent yet.
+    pub const fn held_bytes(&self) -> u64 {
+        self.held_bytes
+    }
+
+    fn take_frame(&mut self, frame: Frame) -> Result<(), Misbehaved> {
+        if let Frame::Request(request) = &frame
+            && !self.requests.insert(request.request_id)
+        {
+            return Err(Misbehaved::NumberInUse(FrameKind::Request));
+        }
+        let Some(session) = frame.session() else {
+            self.events.push_back(frame);
+            return Ok(());
+        };
+        let mut state = self.state(session);
+        let action = state.handle(frame.kind())?;
+        if action == Action::Closed {
+            let reason =
+                if let Frame::Close { reason, .. } = &frame { *reason } else { CloseCode(0) };
+            self.queue(Frame::Close { session, reason, description: Str::EMPTY });
+            state = AppNumberState::Free;
+        }
+        if state.is_free() {
+            self.sessions.remove(&session);
+        } else {
+            self.sessions.insert(session, state);
+        }
+        match action {
+            Action::Ignore => self.link.processed(frame.data_cost().unwrap_or_default().into()),
+            Action::Freed => (),
+            Action::Accepted
+            | Action::Closed
+            | Action::Deliver
+            | Action::Opened
+            | Action::Rejected => self.events.push_back(frame),
+        }
+        Ok(())
+    }
+
+    fn check_sessionless(&mut self, frame: &Frame) -> Result<(), CannotNow> {
+        let kind = frame.kind();
+        if let Frame::Response { request_id, .. } = frame {
+            return if self.requests.remove(request_id) {
+                Ok(())
+            } else {
+                Err(CannotNow::State(kind))
+            };
+        }
+        match kind.direction() {
+            Direction::ToNode if kind != FrameKind::Hello => Ok(()),
+            Direction::ToNode | Direction::ToApp | Direction::Both => Err(CannotNow::State(kind)),
+        }
+    }
+
+    fn queue(&mut self, frame: Frame) {
+        self.held_bytes += u64::from(frame.data_cost().unwrap_or_default());
+        self.outbox.push_back(frame);
+    }
+}

@@ -1,0 +1,26 @@
+//! Both ends of a trunk, without streams and clocks.
+
+mod app_end;
+mod link;
+mod misbehaved;
+mod namespaces;
+mod node_end;
+mod number;
+
+pub use app_end::AppEnd;
+pub use link::{AppHello, EndCause, Link, LinkConfig, LinkEvent};
+pub use misbehaved::{CannotNow, Misbehaved};
+pub use namespaces::Namespaces;
+pub use node_end::NodeEnd;
+pub use number::{Action, AppNumberState, NumberState, Numbers};
+
+use crate::frame::Frame;
+
+/// What happened on a whole trunk: see [`NodeEnd`] and [`AppEnd`].
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum EndEvent {
+    /// A frame that is to take effect. Frames that are to be ignored never get here.
+    Frame(Frame),
+    /// The trunk itself.
+    Link(LinkEvent),
+}

@@ -1,0 +1,196 @@
+//! The life of a session's number (section 4): in use from `Open` until both ends have sent `Close`, or
+//! the app server `Reject`.
+
+use alloc::vec::Vec;
+
+use super::misbehaved::{CannotNow, Misbehaved};
+use crate::frame::FrameKind;
+
+/// What to do about a frame that came for a session.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Action {
+    /// To the node: the session is wanted.
+    Accepted,
+    /// The peer is done: end the session, then send `Close` in answer, which frees the number.
+    Closed,
+    /// The frame takes effect.
+    Deliver,
+    /// The peer's answer to our `Close`: the number is free.
+    Freed,
+    /// It was under way when the number's state changed. Its credit is returned all the same.
+    Ignore,
+    /// To the app server: a client wants a session.
+    Opened,
+    /// To the node: the session is not wanted; the number is free.
+    Rejected,
+}
+
+/// A number as the node sees it. One byte; lives in the session's slot.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum NumberState {
+    /// The peer sent `Close`; ours is due.
+    ClosedByPeer,
+    /// We sent `Close` after `Accept`; the peer's is due.
+    ClosedByUs,
+    /// We sent `Close` before an answer came; `Close` or `Reject` is due.
+    ClosedUnanswered,
+    /// Not in use.
+    #[default]
+    Free,
+    /// Accepted.
+    Open,
+    /// We sent `Open`.
+    Opening,
+}
+
+impl NumberState {
+    /// Not in use: may be given out again.
+    pub const fn is_free(self) -> bool {
+        matches!(self, Self::Free)
+    }
+
+    /// A frame of this kind came for this number.
+    pub fn handle(&mut self, kind: FrameKind) -> Result<Action, Misbehaved> {
+        use FrameKind::{Accept, Attach, Close, Detach, Join, Leave, Reject, Send};
+        if !matches!(kind, Accept | Attach | Close | Detach | Join | Leave | Reject | Send) {
+            return Err(Misbehaved::WrongDirection(kind));
+        }
+        let rooms = matches!(kind, Detach | Join | Leave);
+        let (next, action) = match (*self, kind) {
+            (Self::Opening, Accept) => (Self::Open, Action::Accepted),
+            (Self::Opening, Reject) => (Self::Free, Action::Rejected),
+            (Self::Opening | Self::Open, Close) => (Self::ClosedByPeer, Action::Closed),
+            (Self::ClosedUnanswered, Accept) => (Self::ClosedByUs, Action::Ignore),
+            (Self::ClosedUnanswered, Reject | Close) | (Self::ClosedByUs, Close) => {
+                (Self::Free, Action::Freed)
+            }
+            (Self::Open | Self::ClosedByUs, Accept | Reject) => {
+                return Err(Misbehaved::AnsweredTwice(kind));
+            }
+            (Self::Open, _) => (Self::Open, Action::Deliver),
+            (Self::ClosedByUs, _) => (Self::ClosedByUs, Action::Ignore),
+            // A socket that does not exist: it may just have ended (section 7).
+            (state, _) if rooms => (state, Action::Ignore),
+            (Self::Opening | Self::ClosedUnanswered, _) => {
+                return Err(Misbehaved::BeforeAccept(kind));
+            }
+            (Self::ClosedByPeer, _) => return Err(Misbehaved::AfterClose(kind)),
+            (Self::Free, _) => return Err(Misbehaved::NumberNotInUse(kind)),
+        };
+        *self = next;
+        Ok(action)
+    }
+
+    /// The node is about to send a frame of this kind for this number.
+    pub fn send(&mut self, kind: FrameKind) -> Result<(), CannotNow> {
+        use FrameKind::{Close, Message, Open, Upgraded};
+        *self = match (*self, kind) {
+            (Self::Free, Open) => Self::Opening,
+            (Self::Open, Message | Upgraded) => Self::Open,
+            (Self::Opening, Close) => Self::ClosedUnanswered,
+            (Self::Open, Close) => Self::ClosedByUs,
+            (Self::ClosedByPeer, Close) => Self::Free,
+            (_, _) => return Err(CannotNow::State(kind)),
+        };
+        Ok(())
+    }
+}
+
+/// A number as the app server sees it.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum AppNumberState {
+    /// The peer sent `Close`; ours is due.
+    ClosedByPeer,
+    /// We sent `Close`; the peer's is due.
+    ClosedByUs,
+    /// Not in use.
+    #[default]
+    Free,
+    /// We accepted.
+    Open,
+    /// `Open` came; our answer is due.
+    Opening,
+}
+
+impl AppNumberState {
+    /// Not in use: may come in an `Open`.
+    pub const fn is_free(self) -> bool {
+        matches!(self, Self::Free)
+    }
+
+    /// A frame of this kind came for this number.
+    pub fn handle(&mut self, kind: FrameKind) -> Result<Action, Misbehaved> {
+        use FrameKind::{Close, Message, Open, Upgraded};
+        if !matches!(kind, Close | Message | Open | Upgraded) {
+            return Err(Misbehaved::WrongDirection(kind));
+        }
+        let (next, action) = match (*self, kind) {
+            (Self::Free, Open) => (Self::Opening, Action::Opened),
+            (_, Open) => return Err(Misbehaved::NumberInUse(kind)),
+            (Self::Opening | Self::Open, Close) => (Self::ClosedByPeer, Action::Closed),
+            (Self::ClosedByUs, Close) => (Self::Free, Action::Freed),
+            // It crossed our Reject. An answer could meet the number's next session.
+            (Self::Free, Close) => (Self::Free, Action::Ignore),
+            (Self::Open, _) => (Self::Open, Action::Deliver),
+            (Self::ClosedByUs, _) => (Self::ClosedByUs, Action::Ignore),
+            (Self::Opening, _) => return Err(Misbehaved::BeforeAccept(kind)),
+            (Self::ClosedByPeer, _) => return Err(Misbehaved::AfterClose(kind)),
+            (Self::Free, _) => return Err(Misbehaved::NumberNotInUse(kind)),
+        };
+        *self = next;
+        Ok(action)
+    }
+
+    /// The app server is about to send a frame of this kind for this number.
+    pub fn send(&mut self, kind: FrameKind) -> Result<(), CannotNow> {
+        use FrameKind::{Accept, Attach, Close, Detach, Join, Leave, Reject, Send};
+        *self = match (*self, kind) {
+            (Self::Opening, Accept) => Self::Open,
+            (Self::Opening, Reject) => Self::Free,
+            (Self::Open, Attach | Detach | Join | Leave | Send) => Self::Open,
+            (Self::Opening | Self::Open, Close) => Self::ClosedByUs,
+            (Self::ClosedByPeer, Close) => Self::Free,
+            (_, _) => return Err(CannotNow::State(kind)),
+        };
+        Ok(())
+    }
+}
+
+/// Gives out numbers, the freed ones first, so that they stay small on the wire.
+///
+/// Owners that share one trunk each have their own lane: `first`, `first + step`, and so on.
+#[derive(Clone, Debug)]
+pub struct Numbers {
+    freed: Vec<u32>,
+    next: u32,
+    step: u32,
+}
+
+impl Default for Numbers {
+    fn default() -> Self {
+        Self::lane(0, 1)
+    }
+}
+
+impl Numbers {
+    /// The numbers that leave the remainder `first` when divided by `step` (at least 1).
+    pub const fn lane(first: u32, step: u32) -> Self {
+        Self { freed: Vec::new(), next: first, step: if step == 0 { 1 } else { step } }
+    }
+
+    /// A number that is not in use. None when all of the lane's are.
+    pub fn take(&mut self) -> Option<u32> {
+        if let Some(number) = self.freed.pop() {
+            return Some(number);
+        }
+        let number = self.next;
+        self.next = number.checked_add(self.step)?;
+        Some(number)
+    }
+
+    /// Takes a number back that [`Self::take`] gave and that is free by now.
+    pub fn free(&mut self, number: u32) {
+        debug_assert!(number < self.next && !self.freed.contains(&number), "{number} was not out");
+        self.freed.push(number);
+    }
+}
