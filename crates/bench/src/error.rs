@@ -1,0 +1,43 @@
+//! What can end a run early.
+
+/// Why a run ended without a result.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BenchError {
+    /// An argument is unknown or malformed.
+    #[error("{0}")]
+    Argument(String),
+    /// The operating system refused something.
+    #[error("system call failed")]
+    Io(#[from] std::io::Error),
+    /// No client got through the handshake.
+    #[error("no client could connect: {0}")]
+    NobodyJoined(String),
+    /// `reconnect` without an app server to kill.
+    #[error("reconnect needs --kill PID, the app server to kill")]
+    NoVictim,
+    /// The target is not on this machine and nobody said that this is wanted.
+    #[error("{0} is not a loopback address; give --i-own-this-server to load it nevertheless")]
+    NotLoopback(String),
+    /// The hard time limit.
+    #[error("time limit of {0} s reached while {1}")]
+    TimeLimit(u64, &'static str),
+    /// A worker process ended or spoke nonsense.
+    #[error("worker {0} ended early")]
+    WorkerGone(usize),
+    /// A line between parent and worker was not understood.
+    #[error("a line between parent and worker was not understood")]
+    Line(#[from] serde_json::Error),
+}
+
+impl From<rustix::io::Errno> for BenchError {
+    fn from(errno: rustix::io::Errno) -> Self {
+        Self::Io(errno.into())
+    }
+}
+
+impl From<lexopt::Error> for BenchError {
+    fn from(error: lexopt::Error) -> Self {
+        Self::Argument(error.to_string())
+    }
+}

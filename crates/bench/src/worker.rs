@@ -1,0 +1,184 @@
+//! A worker process: one thread, one epoll loop, a swarm of clients and a scenario.
+
+use std::io::Write as _;
+
+use crate::error::BenchError;
+use crate::net::{self, Poll};
+use crate::sample::rss_bytes;
+use crate::scenario::{Scenario, pairs};
+use crate::swarm::Swarm;
+use crate::wire::{Command, Job, Line, Progress, WorkerReport};
+
+const STDIN_ID: u64 = u64::MAX;
+const PROGRESS_NS: u64 = 250_000_000;
+/// What is outstanding when the load stops may still arrive for this long.
+const DRAIN_NS_MAX: u64 = 5_000_000_000;
+const EVENTS_MAX: usize = 1_024;
+
+struct Worker {
+    swarm: Swarm,
+    scenario: Box<dyn Scenario>,
+    input: Vec<u8>,
+    ready_said: bool,
+    progress_at_ns: u64,
+    /// When reporting may wait no longer; set by [`Command::Stop`].
+    drain_until_ns: Option<u64>,
+    rss_before_bytes: u64,
+    rss_joined_bytes: u64,
+}
+
+/// Reads the job from stdin and works until it is told to stop or its parent is gone.
+pub(crate) fn run() -> Result<(), BenchError> {
+    let mut input = Vec::new();
+    let job: Job = loop {
+        if read_input(&mut input)? == 0 {
+            return Ok(());
+        }
+        if let Some(line) = take_line(&mut input) {
+            break serde_json::from_slice(&line)?;
+        }
+    };
+    let (kind, poll) = (job.kind, Poll::new()?);
+    poll.add_input(std::io::stdin(), STDIN_ID)?;
+    let scenario = kind.worker(&job);
+    let worker = Worker {
+        swarm: Swarm::new(job, poll, kind.reconnects()),
+        scenario,
+        input,
+        ready_said: false,
+        progress_at_ns: 0,
+        drain_until_ns: None,
+        rss_before_bytes: own_rss_bytes(),
+        rss_joined_bytes: 0,
+    };
+    worker.work()
+}
+
+impl Worker {
+    fn work(mut self) -> Result<(), BenchError> {
+        let mut events = net::event_buffer(EVENTS_MAX);
+        let mut ready = Vec::with_capacity(EVENTS_MAX);
+        let mut lines = Vec::new();
+        loop {
+            let now_ns = net::now_ns();
+            let swarm_ns = self.swarm.turn(now_ns, &mut *self.scenario);
+            let scenario_ns = self.scenario.turn(now_ns, &mut self.swarm, &mut lines);
+            self.note_progress(now_ns, &mut lines);
+            say(&mut lines)?;
+            if self
+                .drain_until_ns
+                .is_some_and(|until_ns| now_ns >= until_ns || self.scenario.is_drained(&self.swarm))
+            {
+                lines.push(Line::Report(Box::new(self.report())));
+                return say(&mut lines);
+            }
+            let until_ns = swarm_ns.min(scenario_ns).min(self.progress_at_ns);
+            let timeout_ns = until_ns.saturating_sub(net::now_ns());
+            self.swarm.poll().wait(&mut events, &mut ready, timeout_ns)?;
+            // Commands first: what the parent said before it caused something has to be known by then.
+            if ready.iter().any(|event| event.id == STDIN_ID) && !self.read_commands(&mut lines)? {
+                return Ok(());
+            }
+            for event in ready.iter().filter(|event| event.id != STDIN_ID) {
+                self.swarm.handle_ready(*event, &mut *self.scenario);
+            }
+        }
+    }
+
+    /// False when the parent is gone.
+    fn read_commands(&mut self, lines: &mut Vec<Line>) -> Result<bool, BenchError> {
+        if read_input(&mut self.input)? == 0 {
+            return Ok(false);
+        }
+        while let Some(line) = take_line(&mut self.input) {
+            let command: Command = serde_json::from_slice(&line)?;
+            let now_ns = net::now_ns();
+            self.scenario.command(&command, now_ns, &mut self.swarm);
+            match command {
+                Command::Measure => lines.push(Line::Measuring),
+                Command::Stop { .. } => self.drain_until_ns = Some(now_ns + DRAIN_NS_MAX),
+                Command::Start
+                | Command::Broadcast { .. }
+                | Command::Schedule { .. }
+                | Command::Killed { .. } => (),
+            }
+        }
+        Ok(true)
+    }
+
+    fn note_progress(&mut self, now_ns: u64, lines: &mut Vec<Line>) {
+        let progress = Progress {
+            joined: self.swarm.joined(),
+            lost: self.swarm.lost(),
+            operations: self.scenario.operations(),
+        };
+        if !self.ready_said && self.swarm.is_settled() {
+            self.ready_said = true;
+            self.rss_joined_bytes = own_rss_bytes();
+            lines.push(Line::Ready(progress));
+        }
+        if self.progress_at_ns <= now_ns {
+            self.progress_at_ns = now_ns + PROGRESS_NS;
+            lines.push(Line::Progress(progress));
+        }
+    }
+
+    fn report(&mut self) -> WorkerReport {
+        let mut report = WorkerReport {
+            joined: self.swarm.joined(),
+            rss_growth_bytes: self.rss_joined_bytes.saturating_sub(self.rss_before_bytes),
+            ..WorkerReport::default()
+        };
+        for (loss, count) in self.swarm.losses() {
+            *report.losses.entry(loss.to_string()).or_default() += count;
+        }
+        report.histograms.insert("handshake".into(), pairs(self.swarm.handshake()));
+        self.scenario.report(&self.swarm, &mut report);
+        report
+    }
+}
+
+fn own_rss_bytes() -> u64 {
+    rss_bytes(std::process::id() as i32).unwrap_or(0)
+}
+
+fn read_input(input: &mut Vec<u8>) -> Result<usize, BenchError> {
+    let mut chunk = [0; 4_096];
+    // Not through Rust's buffered stdin: epoll would not wake us for what waits in that buffer.
+    let length = rustix::io::read(std::io::stdin(), &mut chunk)?;
+    input.extend_from_slice(&chunk[..length]);
+    Ok(length)
+}
+
+fn take_line(input: &mut Vec<u8>) -> Option<Vec<u8>> {
+    let end = input.iter().position(|byte| *byte == b'\n')?;
+    let rest = input.split_off(end + 1);
+    Some(std::mem::replace(input, rest))
+}
+
+fn say(lines: &mut Vec<Line>) -> Result<(), BenchError> {
+    if lines.is_empty() {
+        return Ok(());
+    }
+    let mut text = Vec::new();
+    for line in lines.drain(..) {
+        serde_json::to_writer(&mut text, &line)?;
+        text.push(b'\n');
+    }
+    std::io::stdout().lock().write_all(&text)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_taken_one_by_one() {
+        let mut input = b"a\nbc\nd".to_vec();
+        assert_eq!(take_line(&mut input).as_deref(), Some(&b"a\n"[..]));
+        assert_eq!(take_line(&mut input).as_deref(), Some(&b"bc\n"[..]));
+        assert_eq!(take_line(&mut input), None);
+        assert_eq!(input, b"d");
+    }
+}
