@@ -48,7 +48,7 @@ const handlers = {
     current = { io, httpServer, actions: {} };
     if (endpoint) {
       process.env.TRUNKLINE_ENDPOINT = endpoint;
-      const { useTrunkline } = await import("../sdk/node/dist/index.js");
+      const { useTrunkline } = await import("../sdk/node/dist/esm/index.js");
       current.trunkline = useTrunkline(io);
     }
     current.actions = (await (script.app ?? watch)(io, log, data)) ?? {};

@@ -1,6 +1,6 @@
 // The two things that are compared. A server is fresh for each script; the app process is kept per lane.
 import { fork, spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, existsSync, openSync, closeSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, openSync, closeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
@@ -109,14 +109,14 @@ async function startNode() {
   closeSync(output);
   const exited = new Promise((resolve) => child.once("exit", resolve).once("error", resolve));
   const deadline = performance.now() + START_MS;
-  while (!existsSync(ready) || readFileSync(ready, "utf8").trim() === "") {
+  let addresses;
+  while (!(addresses = readJson(ready))) {
     if (child.exitCode !== null || child.pid === undefined || performance.now() > deadline) {
       child.kill("SIGKILL");
       throw new Error(`trunkline did not start:\n${readFileSync(path.join(folder, "output"), "utf8")}`);
     }
     await delay(10);
   }
-  const { listen } = JSON.parse(readFileSync(ready, "utf8"));
   const stop = async () => {
     if (child.exitCode !== null) {
       const said = readFileSync(path.join(folder, "output"), "utf8");
@@ -126,5 +126,14 @@ async function startNode() {
     await exited;
     rmSync(folder, { recursive: true });
   };
-  return { listen, stop };
+  return { listen: addresses.listen, stop };
+}
+
+/** The content of a file that somebody may still be writing. */
+function readJson(file) {
+  try {
+    return JSON.parse(readFileSync(file, "utf8"));
+  } catch {
+    return undefined;
+  }
 }

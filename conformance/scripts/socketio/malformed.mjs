@@ -1,6 +1,4 @@
 // Socket.IO packets that cannot be decoded or come when they must not: the app's error, the reason, the end of the session.
-const attach = (header, ...rest) => [header, ...rest];
-
 export const table = {
   "no packet type": ["4"],
   "unknown packet type": ["47"],
@@ -32,13 +30,13 @@ export const table = {
   "attachments without the dash": ['451["a"]'],
   "too many attachments": ['4511-["a"]'],
   "far too many attachments": ['45999999999-["a"]'],
-  "text where an attachment is due": attach('451-["a",{"_placeholder":true,"num":0}]', '42["b"]'),
+  "text where an attachment is due": ['451-["a",{"_placeholder":true,"num":0}]', '42["b"]'],
   "attachment nobody waits for": [Buffer.from([1, 2])],
   "attachment in base64 nobody waits for": ["bAQID"],
-  "placeholder out of range": attach('451-["a",{"_placeholder":true,"num":1}]', Buffer.from([1])),
-  "placeholder negative": attach('451-["a",{"_placeholder":true,"num":-1}]', Buffer.from([1])),
-  "placeholder not a number": attach('451-["a",{"_placeholder":true,"num":"x"}]', Buffer.from([1])),
-  "one attachment too many": attach('451-["a",{"_placeholder":true,"num":0}]', Buffer.from([1]), Buffer.from([2])),
+  "placeholder out of range": ['451-["a",{"_placeholder":true,"num":1}]', Buffer.from([1])],
+  "placeholder negative": ['451-["a",{"_placeholder":true,"num":-1}]', Buffer.from([1])],
+  "placeholder not a number": ['451-["a",{"_placeholder":true,"num":"x"}]', Buffer.from([1])],
+  "one attachment too many": ['451-["a",{"_placeholder":true,"num":0}]', Buffer.from([1]), Buffer.from([2])],
 };
 
 export async function run(t, packets) {
