@@ -1,1 +1,28 @@
 //! Engine.IO 4 and 3, pure: packets, payloads, the session state machine.
+//!
+//! [`Session`] is one client's session, whichever transport carries it. [`Outgoing`] is one message to many sessions, encoded at
+//! most once per flavour. [`error`] has what a refused handshake is answered with. The behaviour is that of npm `engine.io` 6.6;
+//! where it differs, the place says so.
+//!
+//! No clock, socket, thread or random source is reachable from this crate.
+#![no_std]
+extern crate alloc;
+
+mod close;
+mod config;
+pub mod error;
+mod lenient_base64;
+mod outgoing;
+mod packet;
+mod payload;
+mod protocol;
+mod session;
+
+pub use trunkline_clock::Timestamp;
+
+pub use close::{Blame, CloseReason, Event};
+pub use config::Config;
+pub use error::{HandshakeError, Overflow, PeerMisbehaved, ProbeRefused};
+pub use outgoing::Outgoing;
+pub use protocol::{Body, Protocol, TransportKind};
+pub use session::{ContentType, Delivery, PollKey, Sent, Session, Transmit};

@@ -1,0 +1,100 @@
+//! Why sessions end.
+
+/// Something happened that the app server wants to know. In the order of [`poll_event`](crate::Session::poll_event).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Event {
+    /// The session ended. This is the last event.
+    Closed {
+        /// Why.
+        reason: CloseReason,
+        /// More, in npm's words where npm has words; often empty.
+        description: &'static str,
+    },
+    /// The session's transport is now WebSocket.
+    Upgraded,
+}
+
+/// Why a session ended. The trunk protocol gives each a number.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum CloseReason {
+    /// The app server that held the session was lost.
+    AppServerLost,
+    /// The app closed the session.
+    Forced,
+    /// The node is shutting down.
+    NodeShutdown,
+    /// More was unsent than the session's outbox may hold.
+    OutboxFull,
+    /// A packet could not be decoded.
+    ParseError,
+    /// No heartbeat in time.
+    PingTimeout,
+    /// The app server is shutting down: `io.close()`.
+    ServerShuttingDown,
+    /// A message was larger than `maxHttpBufferSize`.
+    TooLarge,
+    /// The client closed, or its stream ended.
+    TransportClose,
+    /// The stream broke, or the client broke a rule of the transport.
+    TransportError,
+}
+
+/// The side that a close is counted against.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Blame {
+    /// The app server.
+    AppServer,
+    /// The client or its network.
+    Client,
+    /// This node.
+    Node,
+}
+
+impl CloseReason {
+    /// What a Socket.IO app sees as the reason of `disconnect`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Forced => "forced close",
+            Self::ParseError => "parse error",
+            Self::PingTimeout => "ping timeout",
+            Self::ServerShuttingDown => "server shutting down",
+            Self::TooLarge | Self::TransportError => "transport error",
+            Self::AppServerLost | Self::NodeShutdown | Self::OutboxFull | Self::TransportClose => {
+                "transport close"
+            }
+        }
+    }
+
+    /// The side to blame.
+    #[must_use]
+    pub const fn blame(self) -> Blame {
+        match self {
+            Self::AppServerLost | Self::Forced | Self::ServerShuttingDown => Blame::AppServer,
+            Self::NodeShutdown => Blame::Node,
+            Self::OutboxFull
+            | Self::ParseError
+            | Self::PingTimeout
+            | Self::TooLarge
+            | Self::TransportClose
+            | Self::TransportError => Blame::Client,
+        }
+    }
+
+    /// A metric label: one of a fixed set of `snake_case` words.
+    #[must_use]
+    pub const fn slug(self) -> &'static str {
+        match self {
+            Self::AppServerLost => "app_server_lost",
+            Self::Forced => "forced",
+            Self::NodeShutdown => "node_shutdown",
+            Self::OutboxFull => "outbox_full",
+            Self::ParseError => "parse_error",
+            Self::PingTimeout => "ping_timeout",
+            Self::ServerShuttingDown => "server_shutting_down",
+            Self::TooLarge => "too_large",
+            Self::TransportClose => "transport_close",
+            Self::TransportError => "transport_error",
+        }
+    }
+}

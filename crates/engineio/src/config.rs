@@ -1,0 +1,39 @@
+//! The Engine.IO options that a session needs.
+
+use core::time::Duration;
+
+/// The options of the sessions of one app, shared by all of them. Names and defaults are Socket.IO's, units are in the names or types.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Config {
+    /// `pingInterval`: from one heartbeat to the next.
+    pub ping_interval: Duration,
+    /// `pingTimeout`: how long the client may take to answer a ping.
+    pub ping_timeout: Duration,
+    /// `upgradeTimeout`: how long an upgrade may take.
+    pub upgrade_timeout: Duration,
+    /// `maxHttpBufferSize`: told to the client as `maxPayload`; the caller enforces it.
+    pub payload_bytes_max: usize,
+    /// Whether `transports` has `polling`.
+    pub polling: bool,
+    /// Whether `transports` has `websocket`.
+    pub websocket: bool,
+    /// `allowUpgrades`. As in npm this only empties the list of upgrades: a probe that comes all the same is served.
+    pub allow_upgrades: bool,
+    /// When this many bytes of a session are unsent, the next message overflows. One message may overdraw it.
+    pub outbox_bytes_max: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            ping_interval: Duration::from_millis(25_000),
+            ping_timeout: Duration::from_millis(20_000),
+            upgrade_timeout: Duration::from_millis(10_000),
+            payload_bytes_max: 1_000_000,
+            polling: true,
+            websocket: true,
+            allow_upgrades: true,
+            outbox_bytes_max: 1024 * 1024,
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! One message to any number of sessions.
+
+use alloc::boxed::Box;
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+use core::cell::OnceCell;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use trunkline_websocket::{FRAME_HEADER_BYTES_MAX, Opcode, encode_header};
+
+use crate::protocol::Protocol;
+
+/// One Engine.IO message, shared by the outboxes of all sessions that it goes to. Each flavour (WebSocket frame, polling packet,
+/// base64, …) is encoded when the first session needs it, and never twice.
+#[derive(Debug)]
+pub struct Outgoing {
+    kind: Kind,
+    may_compress: bool,
+    payload: Bytes,
+    /// The flavour that nearly every session needs: the frame of revision 4, which for text is that of revision 3 too.
+    frame: OnceCell<Bytes>,
+    /// Allocated when one of them is needed.
+    rare: OnceCell<Box<RareFlavours>>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Kind {
+    Binary,
+    /// The handshake's answer: a text packet of another type.
+    Open,
+    Text,
+}
+
+#[derive(Debug, Default)]
+struct RareFlavours {
+    base64_frame_v3: OnceCell<Bytes>,
+    base64_frame_v4: OnceCell<Bytes>,
+    base64_packet_v3: OnceCell<Bytes>,
+    base64_packet_v4: OnceCell<Bytes>,
+    binary_frame_v3: OnceCell<Bytes>,
+    record_binary_v3: OnceCell<Bytes>,
+    record_text_v3: OnceCell<Bytes>,
+}
+
+impl Outgoing {
+    /// A message; `payload` is UTF-8 unless `binary`. A poll's answer that carries it may be compressed.
+    #[must_use]
+    pub fn new(binary: bool, payload: Bytes) -> Rc<Self> {
+        let kind = if binary { Kind::Binary } else { Kind::Text };
+        Rc::new(Self::of(kind, true, payload))
+    }
+
+    /// A message that the app sent with `compress(false)`.
+    #[must_use]
+    pub fn uncompressed(binary: bool, payload: Bytes) -> Rc<Self> {
+        let kind = if binary { Kind::Binary } else { Kind::Text };
+        Rc::new(Self::of(kind, false, payload))
+    }
+
+    /// The open packet with this JSON.
+    pub(crate) fn open(json: Bytes) -> Rc<Self> {
+        Rc::new(Self::of(Kind::Open, true, json))
+    }
+
+    fn of(kind: Kind, may_compress: bool, payload: Bytes) -> Self {
+        Self { kind, may_compress, payload, frame: OnceCell::new(), rare: OnceCell::new() }
+    }
+
+    /// The length of the message in bytes, without any packet type, frame or base64.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.payload.len()
+    }
+
+    /// True for a message without content.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.payload.is_empty()
+    }
+
+    /// True for bytes, false for text.
+    #[must_use]
+    pub fn is_binary(&self) -> bool {
+        self.kind == Kind::Binary
+    }
+
+    /// Whether a poll's answer with this message may be compressed.
+    #[must_use]
+    pub fn may_compress(&self) -> bool {
+        self.may_compress
+    }
+
+    /// The complete RFC 6455 frame, unmasked: `4` and the text; the raw bytes in revision 4; `0x04` and the bytes in revision 3.
+    #[must_use]
+    pub fn websocket_frame(&self, protocol: Protocol) -> &Bytes {
+        match (self.kind, protocol) {
+            (Kind::Binary, Protocol::V3) => self
+                .rare()
+                .binary_frame_v3
+                .get_or_init(|| frame(Opcode::Binary, &[&[4], &self.payload])),
+            (Kind::Binary, Protocol::V4) => {
+                self.frame.get_or_init(|| frame(Opcode::Binary, &[&self.payload]))
+            }
+            (Kind::Open, _) => {
+                self.frame.get_or_init(|| frame(Opcode::Text, &[b"0", &self.payload]))
+            }
+            (Kind::Text, _) => {
+                self.frame.get_or_init(|| frame(Opcode::Text, &[b"4", &self.payload]))
+            }
+        }
+    }
+
+    /// The frame for a client that asked for base64 (query `b64`).
+    #[must_use]
+    pub fn websocket_frame_base64(&self, protocol: Protocol) -> &Bytes {
+        if !self.is_binary() {
+            return self.websocket_frame(protocol);
+        }
+        let rare = self.rare();
+        let cell = match protocol {
+            Protocol::V3 => &rare.base64_frame_v3,
+            Protocol::V4 => &rare.base64_frame_v4,
+        };
+        cell.get_or_init(|| frame(Opcode::Text, &[&self.polling_packet(protocol)]))
+    }
+
+    /// The text form of the packet: `4` and the text; `b` (revision 4) or `b4` (revision 3) and base64.
+    #[must_use]
+    pub fn polling_packet(&self, protocol: Protocol) -> Bytes {
+        if !self.is_binary() {
+            // A text frame ends with the packet.
+            let frame = self.websocket_frame(protocol);
+            return frame.slice(frame.len() - self.payload.len() - 1..);
+        }
+        let rare = self.rare();
+        match protocol {
+            Protocol::V3 => rare.base64_packet_v3.get_or_init(|| self.base64("b4")).clone(),
+            Protocol::V4 => rare.base64_packet_v4.get_or_init(|| self.base64("b")).clone(),
+        }
+    }
+
+    /// The packet in a text payload of revision 3: `length:packet`, the length in UTF-16 code units.
+    #[must_use]
+    pub fn record_text_v3(&self) -> &Bytes {
+        self.rare().record_text_v3.get_or_init(|| {
+            let packet = self.polling_packet(Protocol::V3);
+            let length = alloc::format!("{}:", utf16_units(&packet));
+            concat(&[length.as_bytes(), &packet])
+        })
+    }
+
+    /// The packet in a binary payload of revision 3: a kind byte, the length's digits as bytes, 255, the packet.
+    #[must_use]
+    pub fn record_binary_v3(&self) -> &Bytes {
+        self.rare().record_binary_v3.get_or_init(|| {
+            let (kind, packet_type): (u8, &[u8]) = match self.kind {
+                Kind::Binary => (1, &[4]),
+                Kind::Open => (0, b"0"),
+                Kind::Text => (0, b"4"),
+            };
+            let mut header = alloc::vec![kind];
+            header.extend(digits(self.payload.len() + 1));
+            header.push(255);
+            concat(&[&header, packet_type, &self.payload])
+        })
+    }
+
+    fn base64(&self, prefix: &str) -> Bytes {
+        let mut packet = prefix.into();
+        STANDARD.encode_string(&self.payload, &mut packet);
+        Bytes::from(packet)
+    }
+
+    fn rare(&self) -> &RareFlavours {
+        self.rare.get_or_init(Box::default)
+    }
+}
+
+/// A server's frame around a payload in parts.
+fn frame(opcode: Opcode, parts: &[&[u8]]) -> Bytes {
+    let payload_len = parts.iter().map(|part| part.len()).sum();
+    let mut header = [0; FRAME_HEADER_BYTES_MAX];
+    let header_len = encode_header(opcode, payload_len, &mut header, None);
+    let mut frame = Vec::with_capacity(header_len + payload_len);
+    frame.extend_from_slice(&header[..header_len]);
+    for part in parts {
+        frame.extend_from_slice(part);
+    }
+    Bytes::from(frame)
+}
+
+fn concat(parts: &[&[u8]]) -> Bytes {
+    Bytes::from(parts.concat())
+}
+
+/// How many UTF-16 code units this UTF-8 text has: one per character, two beyond U+FFFF.
+pub(crate) fn utf16_units(text: &[u8]) -> usize {
+    text.iter().map(|byte| usize::from(byte & 0xc0 != 0x80) + usize::from(*byte >= 0xf0)).sum()
+}
+
+/// The decimal digits of a length, each as a byte of value 0 to 9.
+pub(crate) fn digits(length: usize) -> impl Iterator<Item = u8> {
+    alloc::format!("{length}").into_bytes().into_iter().map(|digit| digit - b'0')
+}

@@ -1,0 +1,137 @@
+//! How a session ends: by the app in order, by the app at once, by its stream, or for what the client did.
+
+use core::time::Duration;
+
+use super::transmit::Answer;
+use super::{Session, State};
+use crate::Timestamp;
+use crate::close::CloseReason;
+use crate::error::PeerMisbehaved;
+use crate::protocol::TransportKind;
+
+/// How long npm waits for a poll that it can tell of the end.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The last event, until it is polled.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Closed {
+    pub(super) reason: CloseReason,
+    pub(super) description: &'static str,
+}
+
+impl Session {
+    /// The app closes the session. What was sent before leaves first; what is sent from now on is dropped.
+    ///
+    /// Over WebSocket the session ends when all is sent. Over polling a held poll is answered with the unsent packets, or with
+    /// `close` when there are none; in the former case, and when no poll is held, the next poll is answered with `noop` and `close`
+    /// and ends the session, as do 30 s without one.
+    pub fn close(&mut self, now: Timestamp, reason: CloseReason) {
+        if !matches!(self.state, State::Open) {
+            return;
+        }
+        let unsent = !self.outbox.is_empty();
+        match (self.transport, self.held.is_some()) {
+            (TransportKind::WebSocket, _) | (TransportKind::Polling, true) if !unsent => {
+                self.finish(reason, "", Answer::Close);
+            }
+            (TransportKind::Polling, held) if held || !unsent => {
+                self.close_at_next_poll(now, reason);
+            }
+            (TransportKind::Polling | TransportKind::WebSocket, _) => {
+                self.state = State::ClosingWhenSent { reason };
+            }
+        }
+    }
+
+    /// Ends the session at once. What is queued leaves if it can leave now: with the held poll, or into the stream before its close
+    /// frame; except after an overflow it is dropped.
+    pub fn abort(&mut self, _now: Timestamp, reason: CloseReason) {
+        if reason == CloseReason::OutboxFull {
+            self.finish_unsent(reason, "");
+        } else {
+            self.finish(reason, "", Answer::Close);
+        }
+    }
+
+    /// The session's WebSocket ended: a close frame came, or the end of the stream.
+    pub fn handle_stream_closed(&mut self, _now: Timestamp) {
+        match self.transport {
+            TransportKind::Polling => self.finish(CloseReason::TransportClose, "", Answer::Close),
+            TransportKind::WebSocket => self.finish_gone(CloseReason::TransportClose, ""),
+        }
+    }
+
+    /// The session's stream broke: it was reset, or the client broke RFC 6455 (the caller sends that close frame). Over polling: a
+    /// POST ended before its body did; `description` is then npm's `data request connection closed prematurely`.
+    pub fn handle_stream_error(&mut self, _now: Timestamp, description: &'static str) {
+        match self.transport {
+            TransportKind::Polling => {
+                self.finish(CloseReason::TransportError, description, Answer::Close);
+            }
+            TransportKind::WebSocket => {
+                self.finish_gone(CloseReason::TransportError, description);
+            }
+        }
+    }
+
+    pub(super) fn close_at_next_poll(&mut self, now: Timestamp, reason: CloseReason) {
+        self.state = State::ClosingAtNextPoll { reason, give_up_at: now + CLOSE_TIMEOUT };
+    }
+
+    /// Ends the session for what the client did, and hands the rule back.
+    pub(super) fn misbehaved(&mut self, misbehaved: PeerMisbehaved) -> PeerMisbehaved {
+        if let Some(reason) = misbehaved.close_reason() {
+            self.finish(reason, misbehaved.description(), Answer::Close);
+        }
+        misbehaved
+    }
+
+    /// Ends the session. A WebSocket is closed after what is queued. A held poll is answered: with what is queued, else with `answer`.
+    pub(super) fn finish(
+        &mut self,
+        reason: CloseReason,
+        description: &'static str,
+        answer: Answer,
+    ) {
+        if !self.end(reason, description) {
+            return;
+        }
+        match self.transport {
+            TransportKind::Polling if self.held.is_some() => self.outputs.answer = answer,
+            TransportKind::Polling => {
+                self.outbox.take();
+            }
+            TransportKind::WebSocket => self.outputs.close_stream = true,
+        }
+    }
+
+    /// Ends the session without what is queued.
+    pub(super) fn finish_unsent(&mut self, reason: CloseReason, description: &'static str) {
+        if !self.is_closed() {
+            self.outbox.take();
+            self.finish(reason, description, Answer::Close);
+        }
+    }
+
+    /// Ends the session, whose stream is gone: there is nobody left to tell.
+    pub(super) fn finish_gone(&mut self, reason: CloseReason, description: &'static str) {
+        if self.end(reason, description) {
+            self.outbox.take();
+            self.outputs.promote = false;
+        }
+    }
+
+    /// False when the session had ended before.
+    fn end(&mut self, reason: CloseReason, description: &'static str) -> bool {
+        if self.is_closed() {
+            return false;
+        }
+        self.state = State::Closed;
+        self.heartbeat = super::Heartbeat::Off;
+        self.closed = Some(Closed { reason, description });
+        if self.probe.take().is_some() {
+            self.outputs.close_probe = true;
+        }
+        true
+    }
+}

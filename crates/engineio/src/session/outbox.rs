@@ -1,0 +1,164 @@
+//! What a session has not sent yet.
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::rc::Rc;
+use core::mem;
+
+use bytes::Bytes;
+
+use crate::outgoing::Outgoing;
+use crate::packet::Control;
+use crate::protocol::Protocol;
+
+/// Counted for each waiting packet beside its content, so that a flood of empty messages fills an outbox too.
+pub(crate) const ITEM_OVERHEAD_BYTES: usize = 16;
+
+/// One packet that waits.
+#[derive(Clone, Debug)]
+pub(crate) enum Item {
+    Control(Control),
+    Packet(Rc<Outgoing>),
+}
+
+impl Item {
+    pub(crate) fn cost_bytes(&self) -> usize {
+        let content_bytes = match self {
+            Self::Control(_) => 0,
+            Self::Packet(outgoing) => outgoing.len(),
+        };
+        ITEM_OVERHEAD_BYTES + content_bytes
+    }
+
+    pub(crate) fn is_binary(&self) -> bool {
+        match self {
+            Self::Control(_) => false,
+            Self::Packet(outgoing) => outgoing.is_binary(),
+        }
+    }
+
+    /// npm lets its own pings and pongs be compressed as messages are, but not what only answers a poll.
+    pub(crate) fn may_compress(&self) -> bool {
+        match self {
+            Self::Control(Control::Ping | Control::Pong) => true,
+            Self::Control(Control::Close | Control::Noop) => false,
+            Self::Packet(outgoing) => outgoing.may_compress(),
+        }
+    }
+
+    pub(crate) fn websocket_frame(&self, protocol: Protocol, base64_only: bool) -> Bytes {
+        match self {
+            Self::Control(control) => Bytes::from_static(control.websocket_frame()),
+            Self::Packet(outgoing) if base64_only => {
+                outgoing.websocket_frame_base64(protocol).clone()
+            }
+            Self::Packet(outgoing) => outgoing.websocket_frame(protocol).clone(),
+        }
+    }
+}
+
+/// A queue that owns no memory for none or one packet: of a million sessions, few have more.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    items: Items,
+    bytes: usize,
+}
+
+/// The packets of an outbox.
+#[derive(Debug, Default)]
+#[expect(
+    clippy::box_collection,
+    reason = "a deque is 32 bytes, which a million idle sessions would pay"
+)]
+pub(crate) enum Items {
+    #[default]
+    Empty,
+    Many(Box<VecDeque<Item>>),
+    One(Item),
+}
+
+impl Outbox {
+    pub(crate) const fn is_empty(&self) -> bool {
+        matches!(self.items, Items::Empty)
+    }
+
+    /// What the waiting packets cost, in bytes.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(crate) fn push(&mut self, item: Item) {
+        self.bytes += item.cost_bytes();
+        match &mut self.items {
+            Items::Empty => self.items = Items::One(item),
+            Items::Many(queue) => queue.push_back(item),
+            one @ Items::One(_) => {
+                if let Items::One(first) = mem::take(one) {
+                    *one = Items::Many(Box::new(VecDeque::from([first, item])));
+                }
+            }
+        }
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Item> {
+        let item = match &mut self.items {
+            Items::Empty => return None,
+            one @ Items::One(_) => match mem::take(one) {
+                Items::One(item) => item,
+                Items::Empty | Items::Many(_) => return None,
+            },
+            Items::Many(queue) => {
+                let item = queue.pop_front()?;
+                if queue.is_empty() {
+                    self.items = Items::Empty;
+                }
+                item
+            }
+        };
+        self.bytes -= item.cost_bytes();
+        Some(item)
+    }
+
+    /// Everything at once, leaving the outbox empty.
+    pub(crate) fn take(&mut self) -> Items {
+        self.bytes = 0;
+        mem::take(&mut self.items)
+    }
+}
+
+impl Items {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Item> + Clone {
+        let (one, many) = match self {
+            Self::Empty => (None, None),
+            Self::Many(queue) => (None, Some(queue.iter())),
+            Self::One(item) => (Some(item), None),
+        };
+        one.into_iter().chain(many.into_iter().flatten())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use super::*;
+
+    #[test]
+    fn first_in_first_out_and_the_bytes_add_up() {
+        let mut outbox = Outbox::default();
+        let message =
+            |len: usize| Item::Packet(Outgoing::new(true, Bytes::from(alloc::vec![0; len])));
+        for round in 1..4 {
+            for len in 0..round {
+                outbox.push(message(len));
+            }
+            assert_eq!(outbox.bytes(), (0..round).map(|len| len + ITEM_OVERHEAD_BYTES).sum());
+            let lens: Vec<_> = core::iter::from_fn(|| outbox.pop())
+                .map(|item| item.cost_bytes() - ITEM_OVERHEAD_BYTES)
+                .collect();
+            assert_eq!(lens, (0..round).collect::<Vec<_>>());
+            assert!(outbox.is_empty());
+            assert_eq!(outbox.bytes(), 0);
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! From polling to WebSocket: a second stream proves that it works, and takes over.
+
+use alloc::boxed::Box;
+use core::time::Duration;
+
+use super::transmit::Answer;
+use super::{Session, State};
+use crate::Timestamp;
+use crate::error::ProbeRefused;
+use crate::packet::{Packet, PacketType};
+use crate::protocol::{Body, TransportKind};
+
+/// How often npm answers a held poll with `noop` while a probe is under way, so that the client can stop polling.
+const NOOP_INTERVAL: Duration = Duration::from_millis(100);
+
+/// A stream that may become the session's.
+#[derive(Debug)]
+pub(super) struct Probe {
+    give_up_at: Timestamp,
+    /// From the probe's ping on.
+    noop_at: Option<Timestamp>,
+}
+
+impl Probe {
+    pub(super) fn deadline(&self) -> Timestamp {
+        self.noop_at.map_or(self.give_up_at, |noop_at| noop_at.min(self.give_up_at))
+    }
+}
+
+impl Session {
+    /// A second WebSocket came for this session. As in npm it may also replace a WebSocket that the session began with.
+    ///
+    /// # Errors
+    ///
+    /// Close that stream; the session lives on.
+    pub fn handle_probe_opened(&mut self, now: Timestamp) -> Result<(), ProbeRefused> {
+        if self.is_closed() {
+            return Err(ProbeRefused::SessionClosed);
+        }
+        if self.probe.is_some() {
+            return Err(ProbeRefused::AlreadyUpgrading);
+        }
+        if self.upgraded {
+            return Err(ProbeRefused::AlreadyUpgraded);
+        }
+        let give_up_at = now + self.config.upgrade_timeout;
+        self.probe = Some(Box::new(Probe { give_up_at, noop_at: None }));
+        Ok(())
+    }
+
+    /// A message came over the probing stream. Anything but a probe and the upgrade ends the attempt, not the session.
+    ///
+    /// True when this message completed the upgrade: what follows on that stream goes to
+    /// [`handle_message`](Self::handle_message).
+    pub fn handle_probe_message(&mut self, now: Timestamp, message: Body<'_>) -> bool {
+        let Some(probe) = &mut self.probe else { return false };
+        match Packet::decode(self.protocol, message) {
+            Ok(packet) if packet.is_probe() => {
+                probe.noop_at = Some(now + NOOP_INTERVAL);
+                self.outputs.probe_pongs = self.outputs.probe_pongs.saturating_add(1);
+                false
+            }
+            Ok(packet) if packet.kind == PacketType::Upgrade => {
+                self.upgrade(now);
+                true
+            }
+            Ok(_) | Err(_) => {
+                self.give_probe_up();
+                false
+            }
+        }
+    }
+
+    /// The probing stream ended or broke. The session stays where it is.
+    pub fn handle_probe_closed(&mut self, _now: Timestamp) {
+        self.probe = None;
+        self.outputs.probe_pongs = 0;
+    }
+
+    /// The probing stream takes over. A poll that is still held is answered with `close`, which concerns that transport alone.
+    fn upgrade(&mut self, now: Timestamp) {
+        self.probe = None;
+        if self.held.is_some() {
+            self.outputs.answer = Answer::Close;
+        }
+        self.transport = TransportKind::WebSocket;
+        self.upgraded = true;
+        self.upgraded_event = true;
+        self.outputs.promote = true;
+        self.heartbeat.on_upgrade(now, &self.config);
+        match self.state {
+            State::ClosingAtNextPoll { reason, .. } | State::ClosingWhenSent { reason } => {
+                self.state = State::ClosingWhenSent { reason };
+                self.finish_when_sent();
+            }
+            State::Closed | State::Open => (),
+        }
+    }
+
+    pub(super) fn handle_probe_timeout(&mut self, now: Timestamp) {
+        let Some(probe) = &mut self.probe else { return };
+        if probe.give_up_at <= now {
+            self.give_probe_up();
+        } else if probe.noop_at.is_some_and(|noop_at| noop_at <= now) {
+            probe.noop_at = Some(now + NOOP_INTERVAL);
+            if self.held.is_some() && self.outputs.answer == Answer::None {
+                self.outputs.answer = Answer::Noop;
+            }
+        }
+    }
+
+    fn give_probe_up(&mut self) {
+        self.probe = None;
+        self.outputs.close_probe = true;
+    }
+}
