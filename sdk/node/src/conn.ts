@@ -1,0 +1,225 @@
+/**
+ * One client session as Socket.IO's `Client` sees it: the face of engine.io's `Socket`. Transports, heartbeats and buffers live in the node;
+ * nothing here has a timer.
+ */
+import { EventEmitter } from "node:events";
+import type { HandshakeRequest } from "./request.js";
+import { CloseReason, SendFlag, TransportCode } from "./trunk/frames.js";
+import type { Machine, PartData, Session } from "./trunk/machine.js";
+import type { Trunk } from "./trunk/trunk.js";
+
+export type TransportName = "polling" | "websocket";
+
+/** What apps read of a transport: its name above all. The node carries the real one. */
+export class TransportFace {
+  readonly name: TransportName;
+  /** Whether a volatile packet can leave now is decided by the node, at the real stream. */
+  writable = true;
+  readyState = "open";
+
+  constructor(name: TransportName) {
+    this.name = name;
+  }
+}
+Object.setPrototypeOf(TransportFace.prototype, EventEmitter.prototype);
+
+export interface SendOptions {
+  compress?: boolean;
+  volatile?: boolean;
+}
+
+type SendCallback = (transport: TransportFace) => void;
+
+/** What a session needs of the engine that it belongs to. */
+export interface ConnHost extends EventEmitter {
+  forget(conn: Conn): void;
+  onTooLong(what: string, bytes: number): void;
+}
+
+/** `spec/trunk.md`, section 4: what the app's `disconnect` handler sees. A code of a later version counts as 2. */
+const WORDS: Readonly<Record<number, string>> = {
+  [CloseReason.clientClosed]: "transport close",
+  [CloseReason.transportError]: "transport error",
+  [CloseReason.pingTimeout]: "ping timeout",
+  [CloseReason.parseError]: "parse error",
+  [CloseReason.forcedClose]: "forced close",
+  [CloseReason.serverShuttingDown]: "server shutting down",
+  [CloseReason.outboxFull]: "transport close",
+  [CloseReason.messageTooLarge]: "transport error",
+  [CloseReason.nodeShuttingDown]: "transport close",
+};
+
+export class Conn extends EventEmitter implements Session {
+  readonly id: string;
+  readonly server: ConnHost;
+  /** An own property that an app may delete to save the memory. */
+  request: HandshakeRequest;
+  readonly protocol: number;
+  readonly remoteAddress: string;
+  transport: TransportFace;
+  readyState: "open" | "closing" | "closed" = "open";
+  upgrading = false;
+  upgraded = false;
+  /** The session's number on its trunk. */
+  readonly number: number;
+  readonly machine: Machine;
+  private readonly trunk: Trunk;
+  /** The options of the volatile packet whose parts are being written: Socket.IO passes the same object for each part. */
+  private volatileOptions: object | undefined;
+  private reportsFlush = false;
+
+  constructor(
+    server: ConnHost,
+    trunk: Trunk,
+    machine: Machine,
+    number: number,
+    id: string,
+    request: HandshakeRequest,
+    remoteAddress: string,
+    protocol: number,
+    transport: number,
+  ) {
+    super();
+    this.server = server;
+    this.trunk = trunk;
+    this.machine = machine;
+    this.number = number;
+    this.id = id;
+    this.request = request;
+    this.remoteAddress = remoteAddress;
+    this.protocol = protocol;
+    this.transport = new TransportFace(transportName(transport));
+  }
+
+  get accepted(): boolean {
+    return true;
+  }
+
+  get _readyState(): string {
+    return this.readyState;
+  }
+
+  /** Nothing waits here: what is written is in the trunk's batch at once. */
+  get writeBuffer(): unknown[] {
+    return [];
+  }
+
+  send(data: unknown, options?: SendOptions | SendCallback, callback?: SendCallback): this {
+    return this.write(data, options, callback);
+  }
+
+  write(data: unknown, options: SendOptions | SendCallback = {}, callback?: SendCallback): this {
+    if (typeof options === "function") return this.write(data, {}, options);
+    if (this.readyState !== "open") return this;
+    options.compress = options.compress !== false;
+    if (this.listenerCount("packetCreate") > 0) this.emit("packetCreate", packetOf(data, options));
+    const part = partOf(data);
+    const flags = this.flagsOf(part, options);
+    if (!this.machine.send(this.number, flags, part)) {
+      this.server.onTooLong(`a message for session ${this.id}`, part.length);
+      this.end(CloseReason.transportError, "transport error", new Error("the message is longer than the node takes"));
+      return this;
+    }
+    if (typeof callback === "function") this.trunk.onFlushed(() => callback(this.transport));
+    this.reportFlush(data, options);
+    return this;
+  }
+
+  /** @param _discard as in engine.io; the node closes the stream either way */
+  close(_discard?: boolean): void {
+    if (this.readyState === "open") this.end(CloseReason.forcedClose, "forced close");
+  }
+
+  /** Ends the session from this side: the `Close` keeps its place behind what was written. */
+  end(reason: number, words: string, description?: unknown): void {
+    if (this.readyState !== "open") return;
+    this.readyState = "closing";
+    this.machine.close(this.number, reason);
+    this.onClose(words, description);
+  }
+
+  handleMessage(data: string | Buffer): void {
+    if (this.readyState !== "open") return;
+    if (this.listenerCount("packet") > 0) this.emit("packet", { type: "message", data });
+    this.emit("data", data);
+    this.emit("message", data);
+  }
+
+  handleUpgraded(transport: number): void {
+    if (this.readyState !== "open") return;
+    const next = new TransportFace(transportName(transport));
+    this.upgrading = true;
+    this.emit("upgrading", next);
+    this.transport.readyState = "closed";
+    this.upgrading = false;
+    this.upgraded = true;
+    this.transport = next;
+    this.emit("upgrade", next);
+  }
+
+  handleClose(reason: number, description: string): void {
+    const words = WORDS[reason] ?? "transport error";
+    this.onClose(words, words === "transport error" ? new Error(description || words) : undefined);
+  }
+
+  handleTrunkLost(): void {
+    this.onClose("transport close", undefined);
+  }
+
+  private onClose(words: string, description: unknown): void {
+    if (this.readyState === "closed") return;
+    this.readyState = "closed";
+    this.transport.readyState = "closed";
+    this.volatileOptions = undefined;
+    this.server.forget(this);
+    this.emit("close", words, description);
+  }
+
+  private flagsOf(part: PartData, options: SendOptions): number {
+    let flags = typeof part === "string" ? 0 : SendFlag.binary;
+    if (options.compress) flags |= SendFlag.compress;
+    if (!options.volatile) this.volatileOptions = undefined;
+    else if (this.volatileOptions === options) flags |= SendFlag.attached;
+    else {
+      flags |= SendFlag.volatile;
+      this.volatileOptions = options;
+    }
+    return flags;
+  }
+
+  /** `flush` and `drain` cost nothing until somebody listens. */
+  private reportFlush(data: unknown, options: SendOptions): void {
+    if (this.reportsFlush || !(hasFlushListener(this) || hasFlushListener(this.server))) return;
+    this.reportsFlush = true;
+    const packets = [packetOf(data, options)];
+    this.trunk.onFlushed(() => {
+      this.reportsFlush = false;
+      if (this.readyState === "closed") return;
+      this.emit("flush", packets);
+      this.server.emit("flush", this, packets);
+      this.emit("drain");
+      this.server.emit("drain", this);
+    });
+  }
+}
+
+function hasFlushListener(emitter: EventEmitter): boolean {
+  return emitter.listenerCount("drain") > 0 || emitter.listenerCount("flush") > 0;
+}
+
+function packetOf(data: unknown, options: SendOptions): object {
+  return data ? { type: "message", options, data } : { type: "message", options };
+}
+
+function transportName(code: number): TransportName {
+  return code === TransportCode.polling ? "polling" : "websocket";
+}
+
+/** As engine.io's own parser does it: bytes stay bytes, everything else becomes text, and what is falsy becomes no text. */
+export function partOf(data: unknown): PartData {
+  if (typeof data === "string") return data;
+  if (data instanceof Uint8Array) return data;
+  if (data instanceof ArrayBuffer) return new Uint8Array(data);
+  if (ArrayBuffer.isView(data)) return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  return data ? String(data) : "";
+}

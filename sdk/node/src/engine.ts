@@ -1,0 +1,153 @@
+/** `io.engine`: an engine.io server whose clients come over trunks, in front of the one that serves the app's own HTTP server. */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { Conn, type ConnHost } from "./conn.js";
+import { answerRequest, Handshake, type Accepted, type HandshakeEngine } from "./handshake.js";
+import type { DirectEngine, EngineBase, EngineBaseConstructor, EngineOptions } from "./internals.js";
+import { HandshakeRequest } from "./request.js";
+import { CloseReason, type FrameBodies, type Header } from "./trunk/frames.js";
+import type { Machine } from "./trunk/machine.js";
+import type { Trunk } from "./trunk/trunk.js";
+
+export interface EngineOwner {
+  onEngineClose(): void;
+  onTooLong(what: string, bytes: number): void;
+}
+
+/** What our engine adds to engine.io's. */
+export interface TrunklineEngine extends EngineBase, ConnHost {
+  /** Clients behind Trunkline, without the direct ones. */
+  readonly sessionCount: number;
+  adopt(direct: DirectEngine): void;
+  handleOpen(trunk: Trunk, machine: Machine, open: FrameBodies["Open"]): void;
+  handleInquiry(machine: Machine, request: FrameBodies["Request"]): void;
+  /** Ends every session behind Trunkline, for `io.close()`. */
+  endSessions(): void;
+}
+
+const FORWARDED = ["connection", "connection_error", "initial_headers", "headers", "flush", "drain"];
+const NO_HEADERS: Header[] = [];
+
+export function createEngine(Base: EngineBaseConstructor, options: EngineOptions, owner: EngineOwner): TrunklineEngine {
+  class Engine extends Base implements HandshakeEngine, TrunklineEngine {
+    private readonly conns = new Map<string, Conn>();
+    private direct: DirectEngine | undefined;
+
+    constructor() {
+      super(options);
+      // `io.engine.clientsCount` counts every client of this process, whichever door it came through.
+      Object.defineProperty(this, "clientsCount", {
+        get: () => this.conns.size + (this.direct?.clientsCount ?? 0),
+        set: () => undefined,
+        enumerable: true,
+        configurable: true,
+      });
+    }
+
+    get errorMessages(): Readonly<Record<number, string>> {
+      return Base.errorMessages;
+    }
+
+    get hasOwnIds(): boolean {
+      return this.generateId !== Base.prototype.generateId;
+    }
+
+    get sessionCount(): number {
+      return this.conns.size;
+    }
+
+    /** Called by the base class's constructor. */
+    init(): void {
+      // There is nothing to listen on.
+    }
+
+    /** Called by the base class's `close`. */
+    cleanup(): void {
+      // As above.
+    }
+
+    override close(): this {
+      owner.onEngineClose();
+      this.direct?.close();
+      return this;
+    }
+
+    endSessions(): void {
+      for (const conn of [...this.conns.values()]) conn.end(CloseReason.serverShuttingDown, "forced close");
+    }
+
+    handleRequest(request: IncomingMessage, response: ServerResponse): void {
+      this.direct?.handleRequest?.(request, response);
+    }
+
+    handleUpgrade(request: IncomingMessage, socket: unknown, head: Buffer): void {
+      this.direct?.handleUpgrade?.(request, socket, head);
+    }
+
+    /** Both engines then have the same options, middlewares and listeners: the app says them once, to `io.engine`. */
+    adopt(direct: DirectEngine): void {
+      // Both constructors made a middleware of the `cors` option; one of them is enough.
+      const added = this.middlewares.slice(this.opts.cors ? 1 : 0);
+      this.direct = direct;
+      direct.opts = Object.assign(this.opts, direct.opts);
+      direct.middlewares = this.middlewares = [...direct.middlewares, ...added];
+      if (Object.hasOwn(direct, "generateId")) this.generateId = direct.generateId.bind(direct);
+      else direct.generateId = (request) => this.generateId(request);
+      for (const event of FORWARDED) direct.on(event, (...args: unknown[]) => this.emit(event, ...args));
+    }
+
+    handleOpen(trunk: Trunk, machine: Machine, open: FrameBodies["Open"]): void {
+      if (!this.asksTheApp(open.eio)) {
+        const conn = this.createConn(trunk, machine, open, open.sid, new HandshakeRequest(open.request));
+        this.admit(machine, conn, "", NO_HEADERS, NO_HEADERS);
+        return;
+      }
+      const accept = (request: HandshakeRequest, { sid, headers, lasting }: Accepted): void => {
+        const conn = this.createConn(trunk, machine, open, sid || open.sid, request);
+        this.admit(machine, conn, sid, headers, lasting);
+      };
+      new Handshake(this, machine, open, accept).run();
+    }
+
+    handleInquiry(machine: Machine, request: FrameBodies["Request"]): void {
+      answerRequest(this, machine, request);
+    }
+
+    forget(conn: Conn): void {
+      if (this.conns.get(conn.id) !== conn) return;
+      this.conns.delete(conn.id);
+      delete this.clients[conn.id];
+    }
+
+    onTooLong(what: string, bytes: number): void {
+      owner.onTooLong(what, bytes);
+    }
+
+    /** Whether the app has anything to say about a handshake. When not, it costs neither a response object nor a look at the headers. */
+    private asksTheApp(eio: number): boolean {
+      const { opts } = this;
+      return (
+        this.middlewares.length > 0 ||
+        opts.allowRequest !== undefined ||
+        Boolean(opts.cookie) ||
+        this.hasOwnIds ||
+        (eio === 3 && !opts.allowEIO3) ||
+        this.listenerCount("initial_headers") > 0 ||
+        this.listenerCount("headers") > 0
+      );
+    }
+
+    private createConn(trunk: Trunk, machine: Machine, open: FrameBodies["Open"], sid: string, request: HandshakeRequest): Conn {
+      const { session, eio } = open;
+      return new Conn(this, trunk, machine, session, sid, request, open.request.address, eio, open.request.transport);
+    }
+
+    private admit(machine: Machine, conn: Conn, sid: string, headers: Header[], lasting: Header[]): void {
+      machine.accept(conn.number, conn, sid, headers, lasting);
+      this.conns.set(conn.id, conn);
+      this.clients[conn.id] = conn;
+      this.emit("connection", conn);
+    }
+  }
+
+  return new Engine();
+}

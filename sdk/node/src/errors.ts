@@ -1,0 +1,43 @@
+/** What can go wrong with a trunk, in the words of `spec/trunk.md`. */
+
+export type TrunklineErrorCode =
+  /** The node refused the trunk with an HTTP answer; `status` and `refusal` say which. */
+  | "refused"
+  /** The node ended the trunk with an `Error` frame. */
+  | "ended_by_node"
+  /** The node broke the trunk protocol. */
+  | "protocol"
+  /** No connection, or it broke. */
+  | "connection"
+  /** `close()` was called before the trunk was up. */
+  | "closed";
+
+export interface TrunklineErrorDetails {
+  /** The endpoint that the error belongs to. */
+  readonly endpoint: string;
+  /** Whether the trunk is given up: true for what no repetition can mend, such as a wrong key. */
+  readonly final: boolean;
+  /** HTTP status of a refusal. */
+  readonly status?: number;
+  /** The node's own word for a refusal, such as `token_signature`. */
+  readonly refusal?: string;
+  readonly cause?: unknown;
+}
+
+export class TrunklineError extends Error {
+  readonly code: TrunklineErrorCode;
+  readonly endpoint: string;
+  readonly final: boolean;
+  readonly status: number | undefined;
+  readonly refusal: string | undefined;
+
+  constructor(code: TrunklineErrorCode, message: string, details: TrunklineErrorDetails) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    this.name = "TrunklineError";
+    this.code = code;
+    this.endpoint = details.endpoint;
+    this.final = details.final;
+    this.status = details.status;
+    this.refusal = details.refusal;
+  }
+}

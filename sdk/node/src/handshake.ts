@@ -1,0 +1,229 @@
+/**
+ * What an app may have to say about a request before it is answered: middlewares, `allowRequest`, `generateId`, the header events. One object
+ * for each `Open` that needs it, and for each `Request`.
+ */
+import createDebug from "debug";
+import type { EngineBase } from "./internals.js";
+import { serializeCookie } from "./cookie.js";
+import { asIncoming, CapturedResponse, headerList, HandshakeRequest } from "./request.js";
+import { NO_ERROR_CODE, TransportCode, type ClientResponse, type FrameBodies, type Header } from "./trunk/frames.js";
+import type { Machine, Session } from "./trunk/machine.js";
+
+const debug = createDebug("trunkline:engine");
+
+const BAD_REQUEST = 3;
+const FORBIDDEN = 4;
+const UNSUPPORTED_PROTOCOL_VERSION = 5;
+
+export interface HandshakeEngine extends EngineBase {
+  readonly errorMessages: Readonly<Record<number, string>>;
+  readonly hasOwnIds: boolean;
+}
+
+export interface Accepted {
+  readonly sid: string;
+  readonly headers: Header[];
+  readonly lasting: Header[];
+}
+
+type Context = Record<string, unknown>;
+
+/** An `Open` on its way to `Accept` or `Reject`. */
+export class Handshake implements Session {
+  readonly accepted = false;
+  private readonly engine: HandshakeEngine;
+  private readonly machine: Machine;
+  private readonly open: FrameBodies["Open"];
+  private readonly request: HandshakeRequest;
+  private readonly response: CapturedResponse;
+  private readonly accept: (request: HandshakeRequest, answer: Accepted) => void;
+  private settled = false;
+
+  constructor(engine: HandshakeEngine, machine: Machine, open: FrameBodies["Open"], accept: (request: HandshakeRequest, answer: Accepted) => void) {
+    this.engine = engine;
+    this.machine = machine;
+    this.open = open;
+    this.accept = accept;
+    this.request = new HandshakeRequest(open.request);
+    // A middleware that answers by itself, or throws the client's stream away, has refused the session.
+    this.response = new CapturedResponse(this.request, () => this.reject(this.response.captured()));
+    this.request.socket.once("close", () => this.reject({ status: 400, headers: [], body: Buffer.alloc(0) }));
+  }
+
+  run(): void {
+    const { engine, request, response } = this;
+    this.machine.register(this.open.session, this);
+    request.res = response;
+    engine._applyMiddlewares(asIncoming(request), response, (error) => {
+      if (this.settled) return;
+      if (error !== undefined) return this.refuse(BAD_REQUEST, { name: "MIDDLEWARE_FAILURE" });
+      engine.verify(asIncoming(request), this.isUpgrade, (code, context) => {
+        if (this.settled) return;
+        if (code !== undefined) this.refuse(code, context);
+        else this.identify();
+      });
+    });
+  }
+
+  handleMessage(): void {
+    // Not before `Accept`: the machine has seen to it.
+  }
+
+  handleUpgraded(): void {
+    // As above.
+  }
+
+  /** The client went away. */
+  handleClose(): void {
+    this.abandon();
+  }
+
+  handleTrunkLost(): void {
+    this.abandon();
+  }
+
+  private get isUpgrade(): boolean {
+    return this.open.request.transport === TransportCode.websocket;
+  }
+
+  private identify(): void {
+    const { engine, request, open } = this;
+    if (open.eio === 3 && !engine.opts.allowEIO3) return this.refuse(UNSUPPORTED_PROTOCOL_VERSION, { protocol: 3 });
+    if (!engine.hasOwnIds) return this.finish("");
+    Promise.resolve()
+      .then(() => engine.generateId(asIncoming(request)))
+      .then(
+        (sid) => {
+          if (!this.settled) this.finish(String(sid));
+        },
+        (error: unknown) => this.refuse(BAD_REQUEST, { name: "ID_GENERATION_ERROR", error }),
+      );
+  }
+
+  private finish(sid: string): void {
+    const { engine, request, response, open } = this;
+    this.settled = true;
+    const events = headerEvents(engine, request, this.isUpgrade ? undefined : sid || open.sid);
+    // Middlewares such as express-session write their headers when the head goes out.
+    response.writeHead(this.isUpgrade ? 101 : 200);
+    const own = headerList(response.getHeaders());
+    const answer = {
+      sid,
+      headers: [...own.filter(isCookie), ...events.headers],
+      lasting: [...own.filter((header) => !isCookie(header) && !OF_THE_BODY.has(header.name)), ...events.lasting],
+    };
+    delete request.res;
+    this.accept(request, answer);
+    if (!this.isUpgrade) response.end();
+  }
+
+  private refuse(code: number, context: Context | undefined): void {
+    if (this.settled) return;
+    reportError(this.engine, this.request, code, context);
+    if (this.isUpgrade) this.reject(abortUpgrade(this.engine, code, context));
+    else abortRequest(this.engine, this.response, code, context);
+  }
+
+  private reject(response: ClientResponse): void {
+    if (this.settled) return;
+    this.settled = true;
+    debug("handshake of %s refused with %d", this.open.sid, response.status);
+    this.machine.reject(this.open.session, response);
+  }
+
+  private abandon(): void {
+    if (this.settled) return;
+    this.settled = true;
+    this.response.emit("close");
+  }
+}
+
+/** A `Request`: one that opens no session, but passes the middlewares and fires `connection_error` like any other. */
+export function answerRequest(engine: HandshakeEngine, machine: Machine, frame: FrameBodies["Request"]): void {
+  const request = new HandshakeRequest(frame.request);
+  const upgrade = (request.headers.upgrade ?? "").toLowerCase() === "websocket";
+  let settled = false;
+  const respond = (response: ClientResponse): void => {
+    if (settled) return;
+    settled = true;
+    machine.respond(frame.requestId, response);
+  };
+  const response = new CapturedResponse(request, () => respond(response.captured()));
+  request.socket.once("close", () => respond({ status: 400, headers: [], body: Buffer.alloc(0) }));
+  request.res = response;
+  const refuse = (code: number, context: Context | undefined): void => {
+    if (settled) return;
+    reportError(engine, request, code, context);
+    if (upgrade) respond(abortUpgrade(engine, code, context));
+    else abortRequest(engine, response, code, context);
+  };
+  engine._applyMiddlewares(asIncoming(request), response, (error) => {
+    if (settled) return;
+    if (error !== undefined) return refuse(BAD_REQUEST, { name: "MIDDLEWARE_FAILURE" });
+    if (frame.code !== NO_ERROR_CODE) return refuse(frame.code, parseContext(frame.context));
+    engine.verify(asIncoming(request), upgrade, (code, context) => {
+      if (settled) return;
+      if (code !== undefined) return refuse(code, context);
+      // What engine.io's polling transport answers to a method that is neither GET nor POST.
+      response.writeHead(500);
+      response.end();
+    });
+  });
+}
+
+const OF_THE_BODY = new Set(["content-length", "content-type"]);
+
+function isCookie(header: Header): boolean {
+  return header.name === "set-cookie";
+}
+
+/** Runs `initial_headers` and `headers`. What a listener of `headers` adds is for every answer of the session, so it is kept apart. */
+function headerEvents(engine: HandshakeEngine, request: HandshakeRequest, cookieValue: string | undefined): { headers: Header[]; lasting: Header[] } {
+  const headers: Record<string, unknown> = {};
+  const { cookie } = engine.opts;
+  if (cookie && cookieValue !== undefined) headers["Set-Cookie"] = [serializeCookie(cookieValue, cookie)];
+  engine.emit("initial_headers", headers, request);
+  const initial = { ...headers };
+  engine.emit("headers", headers, request);
+  const once: Record<string, unknown> = {};
+  const lasting: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(headers)) {
+    const isNew = !Object.hasOwn(initial, name) || initial[name] !== value;
+    if (isNew && name.toLowerCase() !== "set-cookie") lasting[name] = value;
+    else once[name] = value;
+  }
+  return { headers: headerList(once), lasting: headerList(lasting) };
+}
+
+function reportError(engine: HandshakeEngine, req: HandshakeRequest, code: number, context: Context | undefined): void {
+  engine.emit("connection_error", { req, code, message: engine.errorMessages[code], context });
+}
+
+function messageOf(engine: HandshakeEngine, code: number, context: Context | undefined): string {
+  const own = context?.message;
+  return typeof own === "string" && own !== "" ? own : (engine.errorMessages[code] ?? "Bad request");
+}
+
+function abortRequest(engine: HandshakeEngine, response: CapturedResponse, code: number, context: Context | undefined): void {
+  if (!response.headersSent) {
+    response.writeHead(code === FORBIDDEN ? 403 : 400, { "Content-Type": "application/json" });
+    response.end(JSON.stringify({ code, message: messageOf(engine, code, context) }));
+  } else response.end();
+}
+
+function abortUpgrade(engine: HandshakeEngine, code: number, context: Context | undefined): ClientResponse {
+  return {
+    status: 400,
+    headers: [{ name: "content-type", value: "text/html" }],
+    body: Buffer.from(messageOf(engine, code, context)),
+  };
+}
+
+function parseContext(json: string): Context {
+  try {
+    const value: unknown = JSON.parse(json === "" ? "{}" : json);
+    return typeof value === "object" && value !== null ? (value as Context) : {};
+  } catch {
+    return {};
+  }
+}

@@ -1,0 +1,28 @@
+/** `@trunkline/socket.io`: puts a Socket.IO server behind Trunkline. */
+import type { SocketIoServer } from "./internals.js";
+import { resolveOptions, type TrunklineOptions } from "./options.js";
+import { Trunkline } from "./trunkline.js";
+
+export { TrunklineError, type TrunklineErrorCode } from "./errors.js";
+export type { SocketIoServer } from "./internals.js";
+export { DEFAULT_ENDPOINT, DEFAULT_HUB, DEVELOPMENT_KEY, type TrunklineOptions } from "./options.js";
+export type { Trunkline, TrunklineEvents, TrunklineStats } from "./trunkline.js";
+
+const inUse = new WeakSet<SocketIoServer>();
+
+/**
+ * Puts a Socket.IO server behind Trunkline. Returns at once; what the app does before the first trunk is up takes effect when it is.
+ *
+ * @example
+ * const io = new Server(3000);
+ * useTrunkline(io);
+ *
+ * @throws TypeError for an option that is unknown or wrong, and for a second call with the same server
+ */
+export function useTrunkline(io: SocketIoServer, options?: TrunklineOptions): Trunkline {
+  const resolved = resolveOptions(options);
+  if (inUse.has(io)) throw new TypeError("useTrunkline: this server is behind Trunkline already");
+  const trunkline = new Trunkline(io, resolved);
+  inUse.add(io);
+  return trunkline;
+}

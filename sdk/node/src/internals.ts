@@ -1,0 +1,309 @@
+/**
+ * Every private of socket.io, engine.io and socket.io-adapter that Trunkline touches, in one file. `test/internals.test.js` checks each of
+ * them against the installed release and fails by name when one has moved.
+ *
+ * Nothing is imported from socket.io at run time: its classes are taken from the app's own `Server`, so that they are the app's own copies
+ * whatever package manager or bundler put them there.
+ */
+import { EventEmitter } from "node:events";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+
+/** What `useTrunkline` takes: a Socket.IO `Server`, whatever its type parameters. */
+export interface SocketIoServer {
+  readonly engine: object;
+  path(): string;
+  close(done?: (error?: Error) => void): unknown;
+}
+
+export type Middleware = (request: IncomingMessage, response: ServerResponse, next: (error?: unknown) => void) => unknown;
+
+/** Engine.IO's own options, as far as we read them. */
+export interface EngineOptions {
+  path?: string;
+  addTrailingSlash?: boolean;
+  pingInterval?: number;
+  pingTimeout?: number;
+  upgradeTimeout?: number;
+  maxHttpBufferSize?: number;
+  transports?: string[];
+  allowUpgrades?: boolean;
+  allowEIO3?: boolean;
+  httpCompression?: unknown;
+  perMessageDeflate?: unknown;
+  cors?: unknown;
+  cookie?: false | CookieOptions;
+  allowRequest?: (request: IncomingMessage, done: (message: string | null | undefined, success: boolean) => void) => void;
+}
+
+export interface CookieOptions {
+  name: string;
+  path?: string;
+  domain?: string;
+  maxAge?: number;
+  expires?: Date;
+  httpOnly?: boolean;
+  secure?: boolean;
+  partitioned?: boolean;
+  priority?: string;
+  sameSite?: boolean | string;
+}
+
+export type VerifyCallback = (code?: number, context?: Record<string, unknown>) => void;
+
+/** An engine.io server: `BaseServer`, with its protected members. */
+export interface EngineBase extends EventEmitter {
+  opts: EngineOptions;
+  clients: Record<string, unknown>;
+  clientsCount: number;
+  middlewares: Middleware[];
+  use(middleware: Middleware): void;
+  close(): this;
+  generateId(request: IncomingMessage): string | PromiseLike<string>;
+  verify(request: IncomingMessage, upgrade: boolean, done: VerifyCallback): unknown;
+  _applyMiddlewares(request: IncomingMessage, response: ServerResponse, done: (error?: unknown) => void): void;
+}
+
+export type EngineBaseConstructor = (new (options: EngineOptions) => EngineBase) & {
+  readonly prototype: EngineBase;
+  readonly errors: Record<string, number>;
+  readonly errorMessages: Record<number, string>;
+};
+
+/** The engine that socket.io creates itself, for clients that come straight to the app's HTTP server. */
+export interface DirectEngine extends EngineBase {
+  handleRequest?(request: IncomingMessage, response: ServerResponse): void;
+  handleUpgrade?(request: IncomingMessage, socket: unknown, head: Buffer): void;
+}
+
+export interface Packet {
+  type: number;
+  nsp?: string;
+  data?: unknown;
+  id?: number;
+}
+
+/** One Engine.IO message as the app's parser makes it: text, or anything that engine.io takes as binary. */
+export type EncodedPart = string | Uint8Array | ArrayBuffer | ArrayBufferView;
+
+export interface Encoder {
+  encode(packet: Packet): EncodedPart[];
+}
+
+export interface IoSocket {
+  readonly id: string;
+  readonly client: { readonly conn: unknown; writeToEngine(parts: EncodedPart[], options: object): void };
+  adapter: AdapterBase;
+  listenersAnyOutgoing(): unknown[];
+  notifyOutgoingListeners?(packet: Packet): void;
+}
+
+export interface IoNamespace {
+  readonly name: string;
+  readonly sockets: Map<string, IoSocket>;
+  adapter: AdapterBase;
+}
+
+export interface BroadcastOptions {
+  rooms: Set<unknown>;
+  except?: Set<unknown>;
+  flags?: { volatile?: boolean; compress?: boolean; local?: boolean };
+}
+
+/** socket.io-adapter's `Adapter`, with its private members. */
+export interface AdapterBase extends EventEmitter {
+  readonly nsp: IoNamespace;
+  rooms: Map<unknown, Set<string>>;
+  sids: Map<string, Set<unknown>>;
+  encoder: Encoder;
+  init(): unknown;
+  close(): unknown;
+  addAll(id: string, rooms: Set<unknown>): unknown;
+  del(id: string, room: unknown): unknown;
+  delAll(id: string): void;
+  broadcast(packet: Packet, options: BroadcastOptions): void;
+  apply(options: BroadcastOptions, visit: (socket: IoSocket) => void): void;
+}
+
+export type AdapterConstructor = new (nsp: IoNamespace) => AdapterBase;
+
+interface ServerInternals extends SocketIoServer {
+  engine: EngineBase;
+  eio?: DirectEngine;
+  opts: EngineOptions & { connectionStateRecovery?: unknown };
+  _nsps: Map<string, IoNamespace>;
+  _connectTimeout: number;
+  sockets: IoNamespace;
+  adapter(): AdapterConstructor;
+  adapter(constructor: AdapterConstructor): unknown;
+  attach(server: unknown): unknown;
+  bind(engine: EngineBase): unknown;
+}
+
+type ServerConstructor = new (options: object) => ServerInternals;
+
+/** The app's own copies of the classes that ours extend. */
+export interface Bases {
+  readonly Engine: EngineBaseConstructor;
+  readonly Adapter: AdapterConstructor;
+  readonly RecoveryAdapter: AdapterConstructor;
+}
+
+const basesOf = new WeakMap<ServerConstructor, Bases>();
+
+/** @throws TypeError when `io` is no Socket.IO 4 server */
+export function internalsOf(io: SocketIoServer): ServerInternals {
+  const inner = io as ServerInternals;
+  if (typeof io !== "object" || io === null || !(inner._nsps instanceof Map) || typeof inner.bind !== "function") {
+    throw new TypeError("useTrunkline: the first argument must be a Server of socket.io 4.6 or later");
+  }
+  return inner;
+}
+
+export function findBases(io: SocketIoServer): Bases {
+  const Server = serverClass(io);
+  let bases = basesOf.get(Server);
+  if (bases === undefined) {
+    bases = probe(Server);
+    basesOf.set(Server, bases);
+  }
+  return bases;
+}
+
+/** socket.io's own class, below the app's subclasses, whose constructors may want anything. */
+function serverClass(io: SocketIoServer): ServerConstructor {
+  for (let proto: object | null = Object.getPrototypeOf(io) as object; proto !== null; proto = Object.getPrototypeOf(proto) as object | null) {
+    if (Object.hasOwn(proto, "initEngine") && Object.hasOwn(proto, "onconnection")) return proto.constructor as ServerConstructor;
+  }
+  throw new TypeError("useTrunkline: the first argument must be a Server of socket.io 4.6 or later");
+}
+
+/** Two servers that never listen, only to look at what they are made of. */
+function probe(Server: ServerConstructor): Bases {
+  const plain = new Server({ serveClient: false });
+  plain.attach(createServer());
+  const recovering = new Server({ serveClient: false, connectionStateRecovery: {} });
+  if (plain.eio === undefined) throw new TypeError("useTrunkline: this release of socket.io is not supported: it has no io.eio");
+  const HttpEngine = Object.getPrototypeOf(plain.eio) as object;
+  return {
+    Engine: (Object.getPrototypeOf(HttpEngine) as { constructor: EngineBaseConstructor }).constructor,
+    Adapter: plain.adapter(),
+    RecoveryAdapter: recovering.adapter(),
+  };
+}
+
+/** Puts an engine in front of the one that socket.io made, or will make, for its own HTTP server, which keeps working behind it. */
+export function installEngine(io: SocketIoServer, engine: EngineBase & { adopt(direct: DirectEngine): void }): void {
+  const inner = internalsOf(io);
+  const bind = inner.bind.bind(inner);
+  const present = inner.engine as DirectEngine | undefined;
+  if (present === undefined) {
+    bind(engine);
+  } else {
+    // With them goes socket.io's own "connection" listener.
+    moveListeners(present, engine);
+    engine.adopt(present);
+    inner.engine = engine;
+  }
+  inner.bind = (direct: EngineBase) => {
+    engine.adopt(direct);
+    return inner;
+  };
+}
+
+function moveListeners(from: EventEmitter, to: EventEmitter): void {
+  for (const event of from.eventNames()) {
+    for (const raw of from.rawListeners(event)) {
+      const once = (raw as { listener?: (...args: unknown[]) => void }).listener;
+      if (once === undefined) to.on(event, raw as (...args: unknown[]) => void);
+      else to.once(event, once);
+    }
+    from.removeAllListeners(event);
+  }
+}
+
+/** Replaces the adapter of every namespace, present and future. What the present ones hold, and who listens to them, moves over. */
+export function installAdapter(io: SocketIoServer, create: (bases: Bases) => AdapterConstructor): { replaced: string | undefined } {
+  const inner = internalsOf(io);
+  const bases = findBases(io);
+  const before = inner.adapter();
+  const old = new Map([...inner._nsps.values()].map((nsp) => [nsp, nsp.adapter]));
+  inner.adapter(create(bases));
+  for (const [nsp, adapter] of old) {
+    moveListeners(adapter, nsp.adapter);
+    for (const [id, rooms] of adapter.sids) nsp.adapter.addAll(id, rooms);
+    for (const socket of nsp.sockets.values()) socket.adapter = nsp.adapter;
+  }
+  const builtIn = before === bases.Adapter || before === bases.RecoveryAdapter;
+  return { replaced: builtIn ? undefined : before.name || "an adapter of its own" };
+}
+
+/** The options that the node carries out for us: `Hello.settings`. */
+export function engineSettings(io: SocketIoServer): Record<string, unknown> {
+  const inner = internalsOf(io);
+  const opts = inner.engine.opts;
+  return {
+    path: io.path(),
+    addTrailingSlash: opts.addTrailingSlash,
+    pingInterval: opts.pingInterval,
+    pingTimeout: opts.pingTimeout,
+    upgradeTimeout: opts.upgradeTimeout,
+    maxHttpBufferSize: opts.maxHttpBufferSize,
+    transports: opts.transports,
+    allowUpgrades: opts.allowUpgrades,
+    allowEIO3: opts.allowEIO3,
+    httpCompression: opts.httpCompression,
+    perMessageDeflate: opts.perMessageDeflate,
+    connectTimeout: inner._connectTimeout,
+    connectionStateRecovery: inner.opts.connectionStateRecovery,
+  };
+}
+
+export function usesRecovery(io: SocketIoServer): boolean {
+  return Boolean(internalsOf(io).opts.connectionStateRecovery);
+}
+
+/** Runs the base class's `broadcast` only for what it records, without encoding and without receivers. */
+export function recordBroadcast(adapter: AdapterBase, record: () => void): void {
+  const encoder = adapter.encoder;
+  adapter.encoder = silentEncoder;
+  adapter.apply = visitNobody;
+  try {
+    record();
+  } finally {
+    adapter.encoder = encoder;
+    delete (adapter as Partial<Pick<AdapterBase, "apply">>).apply;
+  }
+}
+
+const silentEncoder: Encoder = { encode: () => [] };
+
+function visitNobody(): void {
+  // Nobody is visited: the packet goes out as one frame, or to each direct socket, in our own broadcast.
+}
+
+const OUTGOING = Symbol("trunkline.outgoing");
+
+/** An adapter that wants to know which of its sockets have listeners for outgoing packets. */
+export interface OutgoingWatcher {
+  [OUTGOING]?: (socket: IoSocket) => void;
+}
+
+export function watchOutgoing(adapter: AdapterBase & OutgoingWatcher, notice: (socket: IoSocket) => void): void {
+  adapter[OUTGOING] = notice;
+}
+
+/** Wraps the two methods that add such listeners, once for each class of sockets: a broadcast need not look at each receiver to find them. */
+export function patchOutgoing(socket: IoSocket): void {
+  const proto = Object.getPrototypeOf(socket) as Record<string | symbol, unknown>;
+  if (proto[OUTGOING] === true) return;
+  for (const name of ["onAnyOutgoing", "prependAnyOutgoing"]) {
+    const original = proto[name] as (this: IoSocket, listener: unknown) => unknown;
+    const wrapped = function (this: IoSocket, listener: unknown): unknown {
+      const result = original.call(this, listener);
+      (this.adapter as AdapterBase & OutgoingWatcher)[OUTGOING]?.(this);
+      return result;
+    };
+    Object.defineProperty(proto, name, { value: wrapped, writable: true, configurable: true, enumerable: false });
+  }
+  Object.defineProperty(proto, OUTGOING, { value: true });
+}

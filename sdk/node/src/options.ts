@@ -1,0 +1,144 @@
+/** Options of `useTrunkline`: option > connection string > environment > default. Every mistake is a TypeError that names the option. */
+import type { ConnectionOptions } from "node:tls";
+
+/** The key of `trunkline dev`. It protects nothing: the node accepts it on loopback only. */
+export const DEVELOPMENT_KEY = "trunkline-development-key-do-not-use-in-production";
+export const DEFAULT_ENDPOINT = "http://127.0.0.1:8080";
+export const DEFAULT_HUB = "default";
+
+export interface TrunklineOptions {
+  /**
+   * Where the nodes are: `http://`, `https://`, `ws://` or `wss://`, with a path prefix if there is one. One trunk to each.
+   * Environment: `TRUNKLINE_ENDPOINT`, separated by commas. Default: `http://127.0.0.1:8080`.
+   */
+  endpoint?: string | readonly string[];
+  /** The hub's name. Environment: `TRUNKLINE_HUB`. Default: `default`. */
+  hub?: string;
+  /** One of the hub's keys. Environment: `TRUNKLINE_KEY`. Default: the development key. */
+  key?: string;
+  /** `Endpoint=…;AccessKey=…;Port=…;Version=1.0;`: endpoint and key in one string. `endpoint` and `key` beside it win. */
+  connectionString?: string;
+  /** How to check an `https://` node: `ca`, `cert`, `key`, `rejectUnauthorized` and the like, as `tls.connect` takes them. */
+  tls?: ConnectionOptions;
+}
+
+export interface ResolvedOptions {
+  /** WebSocket addresses of the nodes' trunk listeners. */
+  readonly endpoints: readonly URL[];
+  readonly hub: string;
+  readonly key: string;
+  readonly tls: ConnectionOptions | undefined;
+}
+
+const KNOWN: readonly string[] = ["endpoint", "hub", "key", "connectionString", "tls"];
+const TRUNK_PATH = "/trunk/v1";
+
+/** @throws TypeError */
+export function resolveOptions(options: TrunklineOptions = {}, env: NodeJS.ProcessEnv = process.env): ResolvedOptions {
+  if (typeof options !== "object" || options === null) fail("options", "an object", options);
+  for (const name of Object.keys(options)) {
+    if (!KNOWN.includes(name)) throw new TypeError(`useTrunkline: unknown option "${name}" (known: ${KNOWN.join(", ")})`);
+  }
+  const connection = options.connectionString === undefined ? undefined : parseConnectionString(options.connectionString);
+  return {
+    endpoints: endpointList(options.endpoint ?? connection?.endpoint ?? fromEnv(env.TRUNKLINE_ENDPOINT)?.split(",") ?? DEFAULT_ENDPOINT),
+    hub: text("hub", options.hub ?? fromEnv(env.TRUNKLINE_HUB) ?? DEFAULT_HUB),
+    key: text("key", options.key ?? connection?.key ?? fromEnv(env.TRUNKLINE_KEY) ?? DEVELOPMENT_KEY),
+    tls: tlsOptions(options.tls),
+  };
+}
+
+interface Connection {
+  endpoint: string;
+  key: string;
+}
+
+function parseConnectionString(value: unknown): Connection {
+  if (typeof value !== "string") fail("connectionString", "a string", value);
+  const fields = new Map<string, string>();
+  for (const field of value.split(";")) {
+    if (field.trim() === "") continue;
+    const split = field.indexOf("=");
+    // The part before the "=" is a name and safe to show; without an "=" it might be the key itself.
+    if (split < 1) throw new TypeError('useTrunkline: option "connectionString" has a part without "name=value"');
+    fields.set(field.slice(0, split).trim().toLowerCase(), field.slice(split + 1).trim());
+  }
+  const version = fields.get("version");
+  if (version !== undefined && version !== "1.0") {
+    throw new TypeError(`useTrunkline: option "connectionString" has Version=${version}, only 1.0 is known`);
+  }
+  return { endpoint: withPort(required(fields, "Endpoint"), fields.get("port")), key: required(fields, "AccessKey") };
+}
+
+function required(fields: Map<string, string>, name: string): string {
+  const value = fields.get(name.toLowerCase());
+  if (value === undefined || value === "") throw new TypeError(`useTrunkline: option "connectionString" has no ${name}`);
+  return value;
+}
+
+function withPort(endpoint: string, port: string | undefined): string {
+  if (port === undefined || port === "") return endpoint;
+  if (!/^\d{1,5}$/.test(port) || Number(port) > 65535) {
+    throw new TypeError(`useTrunkline: option "connectionString" has Port=${port}, which is no port`);
+  }
+  const url = parseEndpoint(endpoint);
+  url.port = port;
+  return url.href;
+}
+
+function endpointList(value: unknown): URL[] {
+  const list: unknown = typeof value === "string" ? [value] : value;
+  if (!Array.isArray(list) || list.length === 0) fail("endpoint", "a URL or a list of URLs", value);
+  const urls = new Map<string, URL>();
+  for (const item of list as unknown[]) {
+    const url = trunkUrl(item);
+    // Twice the same node would mean two trunks of one app server, which replace each other for ever.
+    urls.set(url.href, url);
+  }
+  return [...urls.values()];
+}
+
+function trunkUrl(value: unknown): URL {
+  if (typeof value !== "string") fail("endpoint", "a URL or a list of URLs", value);
+  const url = parseEndpoint(value.trim());
+  if (url.username !== "" || url.password !== "" || url.search !== "" || url.hash !== "") {
+    throw new TypeError('useTrunkline: option "endpoint" is an address and a path prefix, without user, query or fragment');
+  }
+  url.protocol = url.protocol === "https:" || url.protocol === "wss:" ? "wss:" : "ws:";
+  url.pathname = url.pathname.replace(/\/+$/, "") + TRUNK_PATH;
+  return url;
+}
+
+function parseEndpoint(value: string): URL {
+  let url: URL;
+  try {
+    url = new URL(value);
+  } catch {
+    throw new TypeError(`useTrunkline: option "endpoint" is not a URL: "${value}" (example: ${DEFAULT_ENDPOINT})`);
+  }
+  if (!["http:", "https:", "ws:", "wss:"].includes(url.protocol)) {
+    throw new TypeError(`useTrunkline: option "endpoint" must start with http://, https://, ws:// or wss://, not ${url.protocol}`);
+  }
+  return url;
+}
+
+function text(name: string, value: unknown): string {
+  // What was passed may be a key in the wrong shape: its type is shown, not its value.
+  if (typeof value !== "string" || value === "") fail(name, "a string that is not empty", value);
+  return value;
+}
+
+function tlsOptions(value: unknown): ConnectionOptions | undefined {
+  if (value === undefined) return undefined;
+  if (typeof value !== "object" || value === null) fail("tls", "an object", value);
+  return value;
+}
+
+function fromEnv(value: string | undefined): string | undefined {
+  return value === "" ? undefined : value;
+}
+
+function fail(name: string, expected: string, value: unknown): never {
+  const got = value === null ? "null" : Array.isArray(value) ? "a list" : value === "" ? "an empty string" : typeof value;
+  throw new TypeError(`useTrunkline: option "${name}" must be ${expected}, not ${got}`);
+}

@@ -1,0 +1,301 @@
+/**
+ * The handshake's request and response, as an app's middlewares and `socket.request` see them. A request is one small object; what few apps
+ * look at (the headers object, the query, the socket) is made when it is asked for.
+ */
+import { EventEmitter } from "node:events";
+import { IncomingMessage, ServerResponse, type IncomingHttpHeaders, type OutgoingHttpHeaders } from "node:http";
+import type { Socket as NetSocket } from "node:net";
+import { RequestFlag, type ClientRequest, type ClientResponse, type Header } from "./trunk/frames.js";
+
+/** Headers of which Node.js keeps the first and drops the others. */
+const SINGLE = new Set(
+  ("age authorization content-length content-type etag expires from host if-modified-since if-unmodified-since last-modified location " +
+    "max-forwards proxy-authorization referer retry-after server user-agent").split(" "),
+);
+
+type Listener = (...args: unknown[]) => void;
+
+/** The stream that brought the request: it is the node's, so there is not much to it here. */
+export class ClientStream {
+  readonly remoteAddress: string;
+  readonly remotePort: number;
+  readonly encrypted: boolean;
+  readable = true;
+  writable = true;
+  destroyed = false;
+
+  constructor(request: ClientRequest) {
+    this.remoteAddress = request.address;
+    this.remotePort = request.port;
+    this.encrypted = (request.flags & RequestFlag.encrypted) !== 0;
+  }
+
+  get remoteFamily(): string {
+    return this.remoteAddress.includes(":") ? "IPv6" : "IPv4";
+  }
+
+  /** What an app calls to throw a client out before its handshake is done. */
+  destroy(): this {
+    if (!this.destroyed) {
+      this.destroyed = true;
+      this.readable = false;
+      this.writable = false;
+      (this as unknown as EventEmitter).emit("close");
+    }
+    return this;
+  }
+
+  end(): this {
+    return this.destroy();
+  }
+
+  address(): object {
+    return {};
+  }
+
+  setTimeout(): this {
+    return this;
+  }
+
+  setNoDelay(): this {
+    return this;
+  }
+
+  setKeepAlive(): this {
+    return this;
+  }
+
+  ref(): this {
+    return this;
+  }
+
+  unref(): this {
+    return this;
+  }
+}
+// The listeners' table is made by the first listener; a constructor call per client would make it for all.
+Object.setPrototypeOf(ClientStream.prototype, EventEmitter.prototype);
+
+export class HandshakeRequest {
+  method: string;
+  url: string;
+  httpVersion = "1.1";
+  httpVersionMajor = 1;
+  httpVersionMinor = 1;
+  complete = true;
+  aborted = false;
+  declare res?: ServerResponse;
+  declare private source: ClientRequest;
+
+  constructor(source: ClientRequest) {
+    this.method = source.method;
+    this.url = source.url;
+    Object.defineProperty(this, "source", { value: source, enumerable: false });
+  }
+
+  /** JSON of the token's verified claims, or an empty string. */
+  get claims(): string {
+    return this.source.claims;
+  }
+
+  get rawHeaders(): string[] {
+    return this.keep("rawHeaders", this.source.headers.flatMap(({ name, value }) => [name, value]));
+  }
+
+  get headers(): IncomingHttpHeaders {
+    return this.keep("headers", joinHeaders(this.source.headers));
+  }
+  set headers(value: IncomingHttpHeaders) {
+    this.keep("headers", value);
+  }
+
+  get headersDistinct(): Record<string, string[]> {
+    const distinct: Record<string, string[]> = Object.create(null) as Record<string, string[]>;
+    for (const { name, value } of this.source.headers) (distinct[name] ??= []).push(value);
+    return this.keep("headersDistinct", distinct);
+  }
+
+  get _query(): Record<string, string> {
+    return this.keep("_query", parseQuery(this.url));
+  }
+  set _query(value: Record<string, string>) {
+    this.keep("_query", value);
+  }
+
+  get socket(): NetSocket {
+    return this.keep("socket", new ClientStream(this.source) as unknown as NetSocket);
+  }
+  set socket(value: NetSocket) {
+    this.keep("socket", value);
+  }
+
+  get connection(): NetSocket {
+    return this.socket;
+  }
+  set connection(value: NetSocket) {
+    this.socket = value;
+  }
+
+  /** A handshake has no body: who waits for one is told so at once. */
+  on(event: string, listener: Listener): this {
+    EventEmitter.prototype.on.call(this as unknown as EventEmitter, event, listener);
+    if (event === "end" || event === "close") process.nextTick(() => listener.call(this));
+    return this;
+  }
+  addListener(event: string, listener: Listener): this {
+    return this.on(event, listener);
+  }
+  once(event: string, listener: Listener): this {
+    if (event === "end" || event === "close") process.nextTick(() => listener.call(this));
+    else EventEmitter.prototype.once.call(this as unknown as EventEmitter, event, listener);
+    return this;
+  }
+
+  read(): null {
+    return null;
+  }
+  resume(): this {
+    return this;
+  }
+  pause(): this {
+    return this;
+  }
+  unpipe(): this {
+    return this;
+  }
+  pipe<T extends { end(): unknown }>(target: T): T {
+    target.end();
+    return target;
+  }
+  setEncoding(): this {
+    return this;
+  }
+  setTimeout(): this {
+    return this;
+  }
+  destroy(): this {
+    this.socket.destroy();
+    return this;
+  }
+
+  private keep<T>(name: string, value: T): T {
+    Object.defineProperty(this, name, { value, writable: true, configurable: true, enumerable: true });
+    return value;
+  }
+}
+// So that `instanceof IncomingMessage` holds; its constructor would make a readable stream for each client.
+Object.setPrototypeOf(HandshakeRequest.prototype, IncomingMessage.prototype);
+
+export function asIncoming(request: HandshakeRequest): IncomingMessage {
+  return request as unknown as IncomingMessage;
+}
+
+function joinHeaders(list: Header[]): IncomingHttpHeaders {
+  const headers: IncomingHttpHeaders = {};
+  for (const { name, value } of list) {
+    const present = Object.hasOwn(headers, name) ? headers[name] : undefined;
+    if (name === "set-cookie") {
+      if (Array.isArray(present)) present.push(value);
+      else headers[name] = [value];
+    } else if (present === undefined) headers[name] = value;
+    else if (!SINGLE.has(name)) headers[name] = `${String(present)}${name === "cookie" ? "; " : ", "}${value}`;
+  }
+  return headers;
+}
+
+function parseQuery(url: string): Record<string, string> {
+  const start = url.indexOf("?");
+  if (start < 0) return {};
+  const end = url.indexOf("#", start);
+  return Object.fromEntries(new URLSearchParams(end < 0 ? url.slice(start + 1) : url.slice(start + 1, end)));
+}
+
+/** Headers that belong to one connection, not to the answer: the node makes its own. */
+const HOP_BY_HOP = new Set(["connection", "keep-alive", "transfer-encoding", "date"]);
+
+/** A response that keeps what is written to it. */
+export class CapturedResponse extends ServerResponse {
+  private readonly chunks: Buffer[] = [];
+  private readonly ended: () => void;
+
+  /** @param ended called once, when the response is complete */
+  constructor(request: HandshakeRequest, ended: () => void) {
+    super(asIncoming(request));
+    this.ended = ended;
+  }
+
+  /** What was written. */
+  captured(): ClientResponse {
+    return { status: this.statusCode, headers: headerList(this.getHeaders()), body: Buffer.concat(this.chunks) };
+  }
+
+  override writeHead(status: number, ...rest: unknown[]): this {
+    const given = typeof rest[0] === "string" ? rest[1] : rest[0];
+    if (!this.headersSent) setHeaders(this, given);
+    // The base class then knows that the head is out, with all that follows from it; without a stream it sends nothing.
+    return super.writeHead(status);
+  }
+
+  override write(chunk: unknown, ...rest: unknown[]): boolean {
+    this.keep(chunk, rest[0]);
+    callLast(rest);
+    return true;
+  }
+
+  override end(...args: unknown[]): this {
+    if (this.finished) return this;
+    if (typeof args[0] !== "function") this.keep(args[0], args[1]);
+    else if (!this.headersSent) this.writeHead(this.statusCode);
+    this.finished = true;
+    this.ended();
+    process.nextTick(() => {
+      this.emit("finish");
+      this.emit("close");
+    });
+    callLast(args);
+    return this;
+  }
+
+  override flushHeaders(): void {
+    if (!this.headersSent) this.writeHead(this.statusCode);
+  }
+
+  private keep(chunk: unknown, encoding: unknown): void {
+    if (!this.headersSent) this.writeHead(this.statusCode);
+    if (typeof chunk === "string") this.chunks.push(Buffer.from(chunk, typeof encoding === "string" ? (encoding as BufferEncoding) : "utf8"));
+    else if (chunk instanceof Uint8Array) this.chunks.push(Buffer.from(chunk));
+  }
+}
+
+function callLast(args: unknown[]): void {
+  const last = args[args.length - 1];
+  if (typeof last === "function") process.nextTick(last as () => void);
+}
+
+function setHeaders(response: ServerResponse, given: unknown): void {
+  if (Array.isArray(given)) {
+    const pairs: unknown[][] = Array.isArray(given[0]) ? (given as unknown[][]) : pairUp(given as unknown[]);
+    for (const [name, value] of pairs) response.setHeader(String(name), value as string);
+  } else if (typeof given === "object" && given !== null) {
+    for (const [name, value] of Object.entries(given)) {
+      if (value !== undefined) response.setHeader(name, value as string);
+    }
+  }
+}
+
+function pairUp(flat: unknown[]): unknown[][] {
+  const pairs: unknown[][] = [];
+  for (let index = 0; index + 1 < flat.length; index += 2) pairs.push([flat[index], flat[index + 1]]);
+  return pairs;
+}
+
+/** Headers as the trunk carries them: lower-case names, one entry for each value. */
+export function headerList(headers: OutgoingHttpHeaders | Record<string, unknown>): Header[] {
+  const list: Header[] = [];
+  for (const [key, value] of Object.entries(headers)) {
+    const name = key.toLowerCase();
+    if (value === undefined || value === null || HOP_BY_HOP.has(name)) continue;
+    for (const one of Array.isArray(value) ? (value as unknown[]) : [value]) list.push({ name, value: String(one) });
+  }
+  return list;
+}

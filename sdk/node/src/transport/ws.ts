@@ -1,0 +1,111 @@
+/** The stream under a trunk: the only file that knows the `ws` package. */
+import type { IncomingMessage } from "node:http";
+import type { ConnectionOptions } from "node:tls";
+import { WebSocket, type RawData } from "ws";
+
+const HANDSHAKE_MS_MAX = 10_000;
+const REFUSAL_BYTES_MAX = 64 * 1024;
+/** Far above any `batch_bytes_max`: a guard against a peer that is no node. The machine checks the real limit. */
+const MESSAGE_BYTES_MAX = 256 * 1024 * 1024;
+/** How long the node may take to answer our close frame. */
+const CLOSE_MS_MAX = 2_000;
+
+export interface WireHandlers {
+  onOpen(): void;
+  onBatch(batch: Buffer): void;
+  /** The node answered the upgrade with another HTTP status; nothing follows. */
+  onRefused(status: number, body: string): void;
+  /** The stream ended, or never came about (then `error` says why); nothing follows. */
+  onClose(code: number, reason: string, error: Error | undefined): void;
+}
+
+export interface Wire {
+  /** Sends one batch. The buffer must not be changed until `sent` is called. */
+  send(batch: Buffer, sent: () => void): void;
+  /** Sends what is under way, then closes. */
+  close(code: number): void;
+  terminate(): void;
+}
+
+export type OpenWire = (url: URL, token: string, tls: ConnectionOptions | undefined, handlers: WireHandlers) => Wire;
+
+export const openWire: OpenWire = (url, token, tls, handlers) => {
+  const socket = new WebSocket(url, {
+    ...tls,
+    headers: { Authorization: `Bearer ${token}` },
+    handshakeTimeout: HANDSHAKE_MS_MAX,
+    maxPayload: MESSAGE_BYTES_MAX,
+    perMessageDeflate: false,
+    skipUTF8Validation: true,
+    // A mask protects proxies from scripts in browsers; there is no script here, and a mask of zeros costs neither end a pass over the bytes.
+    generateMask: zeroMask,
+  });
+  return new WsWire(socket, handlers);
+};
+
+function zeroMask(mask: Buffer): void {
+  mask.fill(0);
+}
+
+class WsWire implements Wire {
+  private readonly socket: WebSocket;
+  private readonly handlers: WireHandlers;
+  private error: Error | undefined;
+  private ended = false;
+  private closeTimer: NodeJS.Timeout | undefined;
+
+  constructor(socket: WebSocket, handlers: WireHandlers) {
+    this.socket = socket;
+    this.handlers = handlers;
+    socket.on("open", () => handlers.onOpen());
+    socket.on("message", (data: RawData, isBinary: boolean) => this.message(data, isBinary));
+    socket.on("unexpected-response", (_request, response) => this.refused(response));
+    socket.on("error", (error) => (this.error ??= error));
+    socket.on("close", (code, reason) => this.end(() => handlers.onClose(code, reason.toString(), this.error)));
+  }
+
+  send(batch: Buffer, sent: () => void): void {
+    this.socket.send(batch, { binary: true, compress: false }, sent);
+  }
+
+  close(code: number): void {
+    this.socket.close(code);
+    this.closeTimer ??= setTimeout(() => this.socket.terminate(), CLOSE_MS_MAX);
+  }
+
+  terminate(): void {
+    this.socket.terminate();
+  }
+
+  private message(data: RawData, isBinary: boolean): void {
+    if (this.ended) return;
+    if (!isBinary || !Buffer.isBuffer(data)) {
+      this.error ??= new Error("the peer sent a text message: it is no trunkline node");
+      this.socket.terminate();
+      return;
+    }
+    this.handlers.onBatch(data);
+  }
+
+  private refused(response: IncomingMessage): void {
+    let body = "";
+    const done = (): void => {
+      this.end(() => this.handlers.onRefused(response.statusCode ?? 0, body));
+      this.socket.terminate();
+    };
+    response.setEncoding("utf8");
+    response.on("data", (chunk: string) => {
+      body += chunk;
+      if (body.length > REFUSAL_BYTES_MAX) response.destroy();
+    });
+    response.on("error", () => undefined);
+    response.on("close", done);
+  }
+
+  private end(report: () => void): void {
+    if (this.ended) return;
+    this.ended = true;
+    clearTimeout(this.closeTimer);
+    report();
+  }
+}

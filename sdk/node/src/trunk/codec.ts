@@ -1,0 +1,341 @@
+/**
+ * Frames to objects and back (`spec/trunk.md`, section 2). The machine reads `Message` and writes `Send`, `Broadcast` and their like
+ * without these objects; everything else passes here.
+ */
+import {
+  BroadcastFlag,
+  DESCRIPTION_BYTES_MAX,
+  FrameType,
+  MessageFlag,
+  NO_ERROR_CODE,
+  OPTIONAL_FROM,
+  PartKind,
+  PING_TOKEN_BYTES_MAX,
+  RequestFlag,
+  SendFlag,
+  TransportCode,
+  type ClientRequest,
+  type ClientResponse,
+  type Frame,
+  type Header,
+  type Part,
+} from "./frames.js";
+import { DecodeError, type Reader } from "./reader.js";
+import type { Writer } from "./writer.js";
+
+const SEND_FLAGS = SendFlag.binary | SendFlag.volatile | SendFlag.attached | SendFlag.compress;
+const BROADCAST_FLAGS = BroadcastFlag.volatile | BroadcastFlag.local | BroadcastFlag.compress;
+
+/** Reads the type and the length of the next frame and sets the reader on its body. Returns the type and the end of what was readable. */
+export function openFrame(reader: Reader): number {
+  const type = reader.u8("a frame's type");
+  const length = reader.varint("a frame's length");
+  reader.need(length, "a frame's body");
+  reader.end = reader.pos + length;
+  return type;
+}
+
+/** Ends the reading of a body: sets the reader on the next frame. */
+export function closeFrame(reader: Reader, type: number, batchEnd: number): void {
+  const growable = type === FrameType.Hello || type === FrameType.Welcome;
+  if (reader.pos !== reader.end && !growable) {
+    throw new DecodeError("leftover_bytes", `a frame of type ${hex(type)} has bytes after its last field`);
+  }
+  reader.pos = reader.end;
+  reader.end = batchEnd;
+}
+
+/** All frames of a batch, unknown optional ones left out. @throws DecodeError */
+export function decodeBatch(reader: Reader): Frame[] {
+  const batchEnd = reader.end;
+  const frames: Frame[] = [];
+  while (reader.pos < batchEnd) {
+    const type = openFrame(reader);
+    const frame = decodeBody(type, reader);
+    closeFrame(reader, type, batchEnd);
+    if (frame !== undefined) frames.push(frame);
+  }
+  return frames;
+}
+
+/** The frame whose body the reader is set on; undefined when it is an unknown optional one. @throws DecodeError */
+export function decodeBody(type: number, r: Reader): Frame | undefined {
+  switch (type) {
+    case FrameType.Hello:
+      return {
+        type: "Hello",
+        versionMin: r.varint("version_min"),
+        versionMax: r.varint("version_max"),
+        credit: r.varint("credit"),
+        server: r.str("server"),
+        sdk: r.str("sdk"),
+        settings: r.str("settings"),
+      };
+    case FrameType.Welcome:
+      return {
+        type: "Welcome",
+        version: r.varint("version"),
+        credit: r.varint("credit"),
+        pingIntervalMs: r.varint("ping_interval_ms"),
+        batchBytesMax: r.varint("batch_bytes_max"),
+        info: r.str("info"),
+      };
+    case FrameType.Error:
+      return { type: "Error", code: r.varint("code"), message: r.str("message") };
+    case FrameType.Ping:
+      return { type: "Ping", token: token(r) };
+    case FrameType.Pong:
+      return { type: "Pong", token: token(r) };
+    case FrameType.Credit:
+      return { type: "Credit", bytes: r.varint("bytes") };
+    case FrameType.Drain:
+      return { type: "Drain", deadlineMs: r.varint("deadline_ms") };
+    case FrameType.Open:
+      return {
+        type: "Open",
+        session: r.varint("session"),
+        eio: oneOf(r.u8("eio"), [3, 4], "eio"),
+        sid: r.str("sid"),
+        request: request(r),
+      };
+    case FrameType.Accept:
+      return { type: "Accept", session: r.varint("session"), sid: r.str("sid"), headers: headers(r), lasting: headers(r) };
+    case FrameType.Reject:
+      return { type: "Reject", session: r.varint("session"), response: response(r) };
+    case FrameType.Message:
+      return { type: "Message", session: r.varint("session"), flags: flags(r, MessageFlag.binary), payload: r.rest() };
+    case FrameType.Send:
+      return { type: "Send", session: r.varint("session"), flags: flags(r, SEND_FLAGS), payload: r.rest() };
+    case FrameType.Close:
+      return {
+        type: "Close",
+        session: r.varint("session"),
+        reason: r.u8("reason"),
+        description: r.restStr(DESCRIPTION_BYTES_MAX, "description"),
+      };
+    case FrameType.Upgraded:
+      return { type: "Upgraded", session: r.varint("session"), transport: transport(r) };
+    case FrameType.Request:
+      return {
+        type: "Request",
+        requestId: r.varint("request_id"),
+        code: oneOf(r.u8("code"), [0, 1, 2, 3, 4, 5, NO_ERROR_CODE], "code"),
+        context: r.str("context"),
+        request: request(r),
+      };
+    case FrameType.Response:
+      return { type: "Response", requestId: r.varint("request_id"), response: response(r) };
+    case FrameType.Namespace:
+      return { type: "Namespace", nsp: r.varint("nsp"), name: r.str("name") };
+    case FrameType.Attach:
+      return { type: "Attach", session: r.varint("session"), nsp: r.varint("nsp"), socket: r.str("socket"), rooms: rooms(r) };
+    case FrameType.Detach:
+      return { type: "Detach", session: r.varint("session"), nsp: r.varint("nsp") };
+    case FrameType.Join:
+      return { type: "Join", session: r.varint("session"), nsp: r.varint("nsp"), rooms: rooms(r) };
+    case FrameType.Leave:
+      return { type: "Leave", session: r.varint("session"), nsp: r.varint("nsp"), rooms: rooms(r) };
+    case FrameType.Broadcast:
+      return {
+        type: "Broadcast",
+        nsp: r.varint("nsp"),
+        flags: flags(r, BROADCAST_FLAGS),
+        rooms: rooms(r),
+        except: rooms(r),
+        parts: r.list("parts", 2, part),
+      };
+    default:
+      if (type < OPTIONAL_FROM) throw new DecodeError("unknown_type", `frame type ${hex(type)} is not known`);
+      r.pos = r.end;
+      return undefined;
+  }
+}
+
+/** Appends a frame. */
+export function encodeFrame(w: Writer, frame: Frame): void {
+  const start = w.begin(FrameType[frame.type]);
+  encodeBody(w, frame);
+  w.finish(start);
+}
+
+function encodeBody(w: Writer, frame: Frame): void {
+  switch (frame.type) {
+    case "Hello":
+      w.varint(frame.versionMin);
+      w.varint(frame.versionMax);
+      w.varint(frame.credit);
+      w.str(frame.server);
+      w.str(frame.sdk);
+      return w.str(frame.settings);
+    case "Welcome":
+      w.varint(frame.version);
+      w.varint(frame.credit);
+      w.varint(frame.pingIntervalMs);
+      w.varint(frame.batchBytesMax);
+      return w.str(frame.info);
+    case "Error":
+      w.varint(frame.code);
+      return w.str(frame.message);
+    case "Ping":
+    case "Pong":
+      return w.raw(frame.token);
+    case "Credit":
+      return w.varint(frame.bytes);
+    case "Drain":
+      return w.varint(frame.deadlineMs);
+    case "Open":
+      w.varint(frame.session);
+      w.u8(frame.eio);
+      w.str(frame.sid);
+      return writeRequest(w, frame.request);
+    case "Accept":
+      w.varint(frame.session);
+      w.str(frame.sid);
+      writeHeaders(w, frame.headers);
+      return writeHeaders(w, frame.lasting);
+    case "Reject":
+      w.varint(frame.session);
+      return writeResponse(w, frame.response);
+    case "Message":
+    case "Send":
+      w.varint(frame.session);
+      w.u8(frame.flags);
+      return w.raw(frame.payload);
+    case "Close":
+      w.varint(frame.session);
+      w.u8(frame.reason);
+      return w.rawText(frame.description);
+    case "Upgraded":
+      w.varint(frame.session);
+      return w.u8(frame.transport);
+    case "Request":
+      w.varint(frame.requestId);
+      w.u8(frame.code);
+      w.str(frame.context);
+      return writeRequest(w, frame.request);
+    case "Response":
+      w.varint(frame.requestId);
+      return writeResponse(w, frame.response);
+    case "Namespace":
+      w.varint(frame.nsp);
+      return w.str(frame.name);
+    case "Attach":
+      w.varint(frame.session);
+      w.varint(frame.nsp);
+      w.str(frame.socket);
+      return w.strs(frame.rooms);
+    case "Detach":
+      w.varint(frame.session);
+      return w.varint(frame.nsp);
+    case "Join":
+    case "Leave":
+      w.varint(frame.session);
+      w.varint(frame.nsp);
+      return w.strs(frame.rooms);
+    case "Broadcast":
+      w.varint(frame.nsp);
+      w.u8(frame.flags);
+      w.strs(frame.rooms);
+      w.strs(frame.except);
+      w.varint(frame.parts.length);
+      for (const { kind, data } of frame.parts) {
+        w.u8(kind);
+        w.bytes(data);
+      }
+  }
+}
+
+function request(r: Reader): ClientRequest {
+  return {
+    transport: transport(r),
+    flags: flags(r, RequestFlag.encrypted),
+    address: r.str("address"),
+    port: port(r),
+    method: r.str("method"),
+    url: r.str("url"),
+    headers: headers(r),
+    claims: r.str("claims"),
+  };
+}
+
+function response(r: Reader): ClientResponse {
+  const status = r.varint("status");
+  if (status < 200 || status > 999) throw new DecodeError("undefined_value", `status ${status} is none of HTTP's`);
+  return { status, headers: headers(r), body: r.bytes("body") };
+}
+
+function headers(r: Reader): Header[] {
+  return r.list("headers", 2, header);
+}
+
+function header(r: Reader): Header {
+  return { name: r.str("a header's name"), value: r.str("a header's value") };
+}
+
+function rooms(r: Reader): string[] {
+  return r.list("rooms", 1, room);
+}
+
+function room(r: Reader): string {
+  return r.str("a room");
+}
+
+function part(r: Reader): Part {
+  return { kind: oneOf(r.u8("kind"), [PartKind.text, PartKind.binary], "kind"), data: r.bytes("data") };
+}
+
+function port(r: Reader): number {
+  const value = r.varint("port");
+  if (value > 0xffff) throw new DecodeError("undefined_value", `port ${value} is above 65535`);
+  return value;
+}
+
+function transport(r: Reader): number {
+  return oneOf(r.u8("transport"), [TransportCode.polling, TransportCode.websocket], "transport");
+}
+
+function token(r: Reader): Buffer {
+  const bytes = r.rest();
+  if (bytes.length > PING_TOKEN_BYTES_MAX) throw new DecodeError("too_long", `a ping's token has ${bytes.length} bytes`);
+  return bytes;
+}
+
+function flags(r: Reader, known: number): number {
+  const value = r.u8("flags");
+  if ((value & ~known) !== 0) throw new DecodeError("undefined_flag", `flags ${hex(value)} have a bit without a meaning`);
+  return value;
+}
+
+function oneOf(value: number, allowed: readonly number[], what: string): number {
+  if (!allowed.includes(value)) throw new DecodeError("undefined_value", `${what} ${value} has no meaning`);
+  return value;
+}
+
+function writeRequest(w: Writer, value: ClientRequest): void {
+  w.u8(value.transport);
+  w.u8(value.flags);
+  w.str(value.address);
+  w.varint(value.port);
+  w.str(value.method);
+  w.str(value.url);
+  writeHeaders(w, value.headers);
+  w.str(value.claims);
+}
+
+function writeResponse(w: Writer, value: ClientResponse): void {
+  w.varint(value.status);
+  writeHeaders(w, value.headers);
+  w.bytes(value.body);
+}
+
+function writeHeaders(w: Writer, list: Header[]): void {
+  w.varint(list.length);
+  for (const { name, value } of list) {
+    w.str(name);
+    w.str(value);
+  }
+}
+
+function hex(value: number): string {
+  return `0x${value.toString(16).padStart(2, "0")}`;
+}

@@ -1,0 +1,124 @@
+/**
+ * The registry of the trunk protocol (`spec/trunk.md`, section 2): frame numbers, the shape of each body, and the named values in them.
+ * Field names are those of the spec in camelCase. Numbers are unsigned and fit in 32 bits.
+ */
+
+export const FrameType = {
+  Hello: 0x01,
+  Welcome: 0x02,
+  Error: 0x03,
+  Ping: 0x04,
+  Pong: 0x05,
+  Credit: 0x06,
+  Drain: 0x07,
+  Open: 0x10,
+  Accept: 0x11,
+  Reject: 0x12,
+  Message: 0x13,
+  Send: 0x14,
+  Close: 0x15,
+  Upgraded: 0x16,
+  Request: 0x17,
+  Response: 0x18,
+  Namespace: 0x20,
+  Attach: 0x21,
+  Detach: 0x22,
+  Join: 0x23,
+  Leave: 0x24,
+  Broadcast: 0x25,
+} as const;
+
+/** Types from here on are optional: who does not know one skips it. */
+export const OPTIONAL_FROM = 0x80;
+
+export const SendFlag = { binary: 1, volatile: 2, attached: 4, compress: 8 } as const;
+export const BroadcastFlag = { volatile: 1, local: 2, compress: 8 } as const;
+export const MessageFlag = { binary: 1 } as const;
+export const RequestFlag = { encrypted: 1 } as const;
+export const PartKind = { text: 0, binary: 1 } as const;
+export const TransportCode = { polling: 1, websocket: 2 } as const;
+/** `Request.code` of a request that is no error of Engine.IO's: a preflight. */
+export const NO_ERROR_CODE = 255;
+
+export const CloseReason = {
+  clientClosed: 1,
+  transportError: 2,
+  pingTimeout: 3,
+  parseError: 4,
+  forcedClose: 5,
+  serverShuttingDown: 6,
+  outboxFull: 7,
+  messageTooLarge: 8,
+  nodeShuttingDown: 9,
+  appServerLost: 10,
+  clientGone: 11,
+} as const;
+
+export const ErrorCode = {
+  protocol: 1,
+  version: 2,
+  settings: 3,
+  credit: 4,
+  replaced: 5,
+  limit: 6,
+  silence: 7,
+} as const;
+
+export const PING_TOKEN_BYTES_MAX = 16;
+export const DESCRIPTION_BYTES_MAX = 1024;
+
+export interface Header {
+  name: string;
+  value: string;
+}
+
+export interface ClientRequest {
+  transport: number;
+  flags: number;
+  address: string;
+  port: number;
+  method: string;
+  url: string;
+  headers: Header[];
+  claims: string;
+}
+
+export interface ClientResponse {
+  status: number;
+  headers: Header[];
+  body: Buffer;
+}
+
+export interface Part {
+  kind: number;
+  data: Buffer;
+}
+
+/** What a frame may carry, by its name; the type of every decoded or encoded frame is {@link Frame}. */
+export interface FrameBodies {
+  Hello: { versionMin: number; versionMax: number; credit: number; server: string; sdk: string; settings: string };
+  Welcome: { version: number; credit: number; pingIntervalMs: number; batchBytesMax: number; info: string };
+  Error: { code: number; message: string };
+  Ping: { token: Buffer };
+  Pong: { token: Buffer };
+  Credit: { bytes: number };
+  Drain: { deadlineMs: number };
+  Open: { session: number; eio: number; sid: string; request: ClientRequest };
+  Accept: { session: number; sid: string; headers: Header[]; lasting: Header[] };
+  Reject: { session: number; response: ClientResponse };
+  Message: { session: number; flags: number; payload: Buffer };
+  Send: { session: number; flags: number; payload: Buffer };
+  Close: { session: number; reason: number; description: string };
+  Upgraded: { session: number; transport: number };
+  Request: { requestId: number; code: number; context: string; request: ClientRequest };
+  Response: { requestId: number; response: ClientResponse };
+  Namespace: { nsp: number; name: string };
+  Attach: { session: number; nsp: number; socket: string; rooms: string[] };
+  Detach: { session: number; nsp: number };
+  Join: { session: number; nsp: number; rooms: string[] };
+  Leave: { session: number; nsp: number; rooms: string[] };
+  Broadcast: { nsp: number; flags: number; rooms: string[]; except: string[]; parts: Part[] };
+}
+
+export type FrameName = keyof FrameBodies;
+export type Frame = { [Name in FrameName]: { type: Name } & FrameBodies[Name] }[FrameName];

@@ -1,0 +1,121 @@
+/** Reads the fields of frames out of one batch (`spec/trunk.md`, section 2). */
+
+/** The rule that the peer broke; the names are those of `spec/vectors/frames.json`. */
+export type DecodeRule =
+  | "truncated"
+  | "leftover_bytes"
+  | "varint_not_shortest"
+  | "varint_too_large"
+  | "bad_utf8"
+  | "unknown_type"
+  | "undefined_flag"
+  | "undefined_value"
+  | "too_long"
+  | "list_count";
+
+export class DecodeError extends Error {
+  readonly rule: DecodeRule;
+
+  constructor(rule: DecodeRule, what: string) {
+    super(`${what} (${rule})`);
+    this.name = "DecodeError";
+    this.rule = rule;
+  }
+}
+
+const strictUtf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+export class Reader {
+  private readonly buf: Buffer;
+  /** Where the next field starts. */
+  pos = 0;
+  /** Where the readable bytes end: the batch's end, or while a body is read, the body's. */
+  end: number;
+
+  constructor(batch: Buffer) {
+    this.buf = batch;
+    this.end = batch.length;
+  }
+
+  u8(what: string): number {
+    if (this.pos >= this.end) throw new DecodeError("truncated", `${what} is missing`);
+    return this.buf[this.pos++] as number;
+  }
+
+  varint(what: string): number {
+    let byte = this.u8(what);
+    if (byte < 0x80) return byte;
+    let value = byte & 0x7f;
+    for (let index = 1; index < 5; index++) {
+      byte = this.u8(what);
+      value += (byte & 0x7f) * 2 ** (7 * index);
+      if (byte >= 0x80) continue;
+      if (byte === 0) throw new DecodeError("varint_not_shortest", `${what} is not in its shortest form`);
+      if (value > 0xffff_ffff) break;
+      return value;
+    }
+    throw new DecodeError("varint_too_large", `${what} does not fit in 32 bits`);
+  }
+
+  str(what: string): string {
+    return this.utf8(this.varint(what), what);
+  }
+
+  bytes(what: string): Buffer {
+    const length = this.varint(what);
+    this.need(length, what);
+    const slice = this.buf.subarray(this.pos, this.pos + length);
+    this.pos += length;
+    return slice;
+  }
+
+  rest(): Buffer {
+    const slice = this.buf.subarray(this.pos, this.end);
+    this.pos = this.end;
+    return slice;
+  }
+
+  /** The remaining bytes as text. What a client sent is not checked here: as in Socket.IO, that is the parser's affair. */
+  restText(): string {
+    const text = this.buf.toString("utf8", this.pos, this.end);
+    this.pos = this.end;
+    return text;
+  }
+
+  restStr(bytesMax: number, what: string): string {
+    const length = this.end - this.pos;
+    if (length > bytesMax) throw new DecodeError("too_long", `${what} has ${length} bytes, at most ${bytesMax} are allowed`);
+    return this.utf8(length, what);
+  }
+
+  /** @param itemBytesMin the fewest bytes that an item can have: bounds the count before anything is allocated for it */
+  list<T>(what: string, itemBytesMin: number, item: (reader: Reader) => T): T[] {
+    const count = this.varint(what);
+    if (count * itemBytesMin > this.end - this.pos) {
+      throw new DecodeError("list_count", `${what} announces ${count} items, more than its bytes can hold`);
+    }
+    const items: T[] = [];
+    for (let index = 0; index < count; index++) items.push(item(this));
+    return items;
+  }
+
+  need(length: number, what: string): void {
+    if (length > this.end - this.pos) throw new DecodeError("truncated", `${what} is cut off`);
+  }
+
+  private utf8(length: number, what: string): string {
+    this.need(length, what);
+    const start = this.pos;
+    this.pos += length;
+    const text = this.buf.toString("utf8", start, this.pos);
+    // The lenient decoder marks what it could not read with U+FFFD; only then is the slow, strict one asked.
+    if (text.includes("\ufffd")) {
+      try {
+        return strictUtf8.decode(this.buf.subarray(start, this.pos));
+      } catch {
+        throw new DecodeError("bad_utf8", `${what} is not UTF-8`);
+      }
+    }
+    return text;
+  }
+}

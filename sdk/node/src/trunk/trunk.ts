@@ -1,0 +1,323 @@
+/** One trunk to one node: its stream, its machine, and the attempts to have both (`spec/trunk.md`, sections 1 and 8). */
+import createDebug from "debug";
+import type { ConnectionOptions } from "node:tls";
+import { TrunklineError, type TrunklineErrorCode, type TrunklineErrorDetails } from "../errors.js";
+import type { OpenWire, Wire } from "../transport/ws.js";
+import { Backoff } from "./backoff.js";
+import { ErrorCode, type FrameBodies } from "./frames.js";
+import { Machine, type Counters, type EndCause, type MachineHost, type PartData } from "./machine.js";
+import { signToken } from "./token.js";
+
+const debug = createDebug("trunkline:trunk");
+
+const WELCOME_MS_MAX = 10_000;
+/** A trunk that lived this long starts its back-off anew when it breaks. */
+const STEADY_MS = 5_000;
+/** How long `close()` waits for the node's credit before it gives up what is still held. */
+const LAST_WORDS_MS_MAX = 2_000;
+/** Broadcasts made while the trunk is down are kept up to this many bytes, for the clients of other app servers. */
+const WAITING_BYTES_MAX = 1024 * 1024;
+
+export interface TrunkConfig {
+  readonly url: URL;
+  readonly hub: string;
+  readonly key: string;
+  readonly tls: ConnectionOptions | undefined;
+  /** Our id: how a node knows a returning app server. */
+  readonly server: string;
+  readonly sdk: string;
+  readonly openWire: OpenWire;
+}
+
+export interface TrunkHost {
+  /** The JSON of `Hello.settings`, asked for when a trunk opens. */
+  settings(): string;
+  onUp(trunk: Trunk, info: NodeInfo): void;
+  /** The trunk broke; a new attempt follows. */
+  onDown(trunk: Trunk, error: TrunklineError): void;
+  /** An attempt failed; another follows. */
+  onRetry(trunk: Trunk, error: TrunklineError): void;
+  /** Given up for good. */
+  onFinal(trunk: Trunk, error: TrunklineError): void;
+  onWarning(trunk: Trunk, message: string): void;
+  onOpen(trunk: Trunk, machine: Machine, open: FrameBodies["Open"]): void;
+  onRequest(machine: Machine, request: FrameBodies["Request"]): void;
+}
+
+export interface NodeInfo {
+  readonly node: string;
+  readonly version: string;
+}
+
+interface WaitingBroadcast {
+  readonly nsp: string;
+  readonly flags: number;
+  readonly rooms: string[];
+  readonly except: string[];
+  readonly parts: PartData[];
+}
+
+export interface TrunkCounters extends Counters {
+  reconnects: number;
+  broadcastsDropped: number;
+}
+
+export class Trunk {
+  /** The node's address, as the app wrote it but for the path. */
+  readonly endpoint: string;
+  private readonly config: TrunkConfig;
+  private readonly host: TrunkHost;
+  private readonly counters: TrunkCounters;
+  private readonly backoff = new Backoff();
+  private wire: Wire | undefined;
+  private machine: Machine | undefined;
+  private timer: NodeJS.Timeout | undefined;
+  private ticker: NodeJS.Timeout | undefined;
+  private openedAt = 0;
+  private everUp = false;
+  private expiredBefore = false;
+  private closed: { promise: Promise<void>; resolve: () => void } | undefined;
+  private final = false;
+  private flushed: (() => void)[] = [];
+  private waiting: WaitingBroadcast[] = [];
+  private waitingBytes = 0;
+
+  constructor(config: TrunkConfig, host: TrunkHost, counters: TrunkCounters) {
+    this.config = config;
+    this.host = host;
+    this.counters = counters;
+    this.endpoint = config.url.host;
+  }
+
+  get isUp(): boolean {
+    return this.machine?.isOpen ?? false;
+  }
+
+  get isFinal(): boolean {
+    return this.final;
+  }
+
+  get heldBytes(): number {
+    return (this.machine?.heldBytes ?? 0) + this.waitingBytes;
+  }
+
+  connect(): void {
+    const { url, hub, key, tls, openWire } = this.config;
+    debug("connecting to %s, hub %s", this.endpoint, hub);
+    // What the stream reports after it was replaced concerns nobody any more.
+    const current = <Args extends unknown[]>(handle: (...args: Args) => void) => {
+      return (...args: Args): void => {
+        if (this.wire === wire) handle(...args);
+      };
+    };
+    const wire: Wire = openWire(url, signToken(hub, key), tls, {
+      onOpen: current(() => this.opened()),
+      onBatch: current((batch: Buffer) => this.machine?.handleBatch(batch)),
+      onRefused: current((status: number, body: string) => this.refused(status, body)),
+      onClose: current((code: number, reason: string, error: Error | undefined) => {
+        const cause = error?.message || (reason === "" ? `the stream ended with code ${code}` : `${reason} (code ${code})`);
+        this.lost(this.error("connection", `the trunk to ${this.endpoint} ${this.isUp ? "broke" : "failed"}: ${describe(error) ?? cause}`, { cause: error }));
+      }),
+    });
+    this.wire = wire;
+  }
+
+  /** Asks the node for no more sessions. */
+  drain(): void {
+    if (this.machine?.isOpen) this.machine.drain(0);
+  }
+
+  /** Ends the trunk in order: what was written before goes out first. */
+  close(): Promise<void> {
+    if (this.closed !== undefined) return this.closed.promise;
+    let resolve!: () => void;
+    const promise = new Promise<void>((done) => (resolve = done));
+    this.closed = { promise, resolve };
+    this.waiting = [];
+    this.waitingBytes = 0;
+    clearTimeout(this.timer);
+    if (this.machine?.isOpen) this.sayGoodbye(this.machine);
+    else this.finish();
+    return promise;
+  }
+
+  /** Returns false when the packet is too long for the node. */
+  broadcast(nsp: string, flags: number, rooms: string[], except: string[], parts: PartData[]): boolean {
+    if (this.machine?.isOpen) return this.machine.broadcast(nsp, flags, rooms, except, parts);
+    this.wait({ nsp, flags, rooms, except, parts });
+    return true;
+  }
+
+  /** Calls back when all that was written so far has been handed to the stream. */
+  onFlushed(callback: () => void): void {
+    this.flushed.push(callback);
+  }
+
+  private opened(): void {
+    this.machine = new Machine(this.machineHost(), this.counters);
+    this.machine.start(this.config.server, this.config.sdk, this.host.settings());
+    this.timer = setTimeout(() => {
+      this.lost(this.error("connection", `the trunk to ${this.endpoint} failed: no Welcome came within ${WELCOME_MS_MAX} ms`));
+    }, WELCOME_MS_MAX);
+  }
+
+  private machineHost(): MachineHost {
+    return {
+      schedule: () => setImmediate(() => this.flush()),
+      transmit: (batch) => this.wire?.send(batch, () => this.machine?.recycle(batch)),
+      onWelcome: (welcome) => this.welcomed(welcome),
+      onOpen: (open) => this.host.onOpen(this, this.machine as Machine, open),
+      onRequest: (request) => this.host.onRequest(this.machine as Machine, request),
+      onDrain: (deadlineMs) => debug("%s is draining, it closes in %d ms", this.endpoint, deadlineMs),
+      onEnd: (cause) => this.ended(cause),
+      onThrown: rethrowLater,
+    };
+  }
+
+  private flush(): void {
+    this.machine?.flush();
+    if (this.flushed.length === 0 || (this.machine?.heldBytes ?? 0) > 0) return;
+    const callbacks = this.flushed;
+    this.flushed = [];
+    for (const callback of callbacks) callback();
+  }
+
+  private welcomed(welcome: FrameBodies["Welcome"]): void {
+    clearTimeout(this.timer);
+    this.openedAt = Date.now();
+    this.expiredBefore = false;
+    if (this.everUp) this.counters.reconnects++;
+    this.everUp = true;
+    this.ticker = setInterval(() => this.machine?.handleTick(), Math.max(welcome.pingIntervalMs, 100));
+    const info = parseInfo(welcome.info);
+    debug("up: node %s of version %s at %s", info.node, info.version, this.endpoint);
+    for (const warning of info.warnings) this.host.onWarning(this, warning);
+    const waiting = this.waiting;
+    this.waiting = [];
+    this.waitingBytes = 0;
+    for (const { nsp, flags, rooms, except, parts } of waiting) this.machine?.broadcast(nsp, flags, rooms, except, parts);
+    this.host.onUp(this, info);
+  }
+
+  private ended(cause: EndCause): void {
+    const final = cause.code === ErrorCode.version || cause.code === ErrorCode.settings;
+    const who = cause.by === "node" ? `the node at ${this.endpoint} ended the trunk` : `the trunk to ${this.endpoint} was given up`;
+    const error = this.error(cause.by === "node" ? "ended_by_node" : "protocol", `${who}: ${cause.message} (error ${cause.code})`, { final });
+    this.wire?.close(1008);
+    this.lost(error);
+  }
+
+  private refused(status: number, body: string): void {
+    const { code, message } = parseRefusal(body);
+    const expired = status === 401 && code === "token_expired" && !this.expiredBefore;
+    const final = [400, 401, 404].includes(status) && !expired;
+    this.expiredBefore = expired;
+    const text = `the node at ${this.endpoint} refused the trunk with HTTP ${status}${code === "" ? "" : ` ${code}`}: ${message}`;
+    this.lost(this.error("refused", text, { final, status, refusal: code }));
+  }
+
+  /** The stream is gone or given up: what hung on it ends, and another attempt follows unless it would be in vain. */
+  private lost(error: TrunklineError): void {
+    const wasUp = this.isUp || this.openedAt !== 0;
+    const machine = this.machine;
+    const wire = this.wire;
+    this.machine = undefined;
+    this.wire = undefined;
+    clearTimeout(this.timer);
+    clearInterval(this.ticker);
+    if (wire !== undefined) wire.close(1000);
+    machine?.handleLost();
+    const callbacks = this.flushed;
+    this.flushed = [];
+    for (const callback of callbacks) callback();
+    if (this.closed !== undefined) return this.closed.resolve();
+    debug("%s", error.message);
+    if (error.final) {
+      this.final = true;
+      this.waiting = [];
+      this.waitingBytes = 0;
+      return this.host.onFinal(this, error);
+    }
+    if (wasUp && Date.now() - this.openedAt >= STEADY_MS) this.backoff.reset();
+    this.openedAt = 0;
+    const delayMs = this.backoff.next();
+    debug("trying %s again in %d ms", this.endpoint, Math.round(delayMs));
+    this.timer = setTimeout(() => this.connect(), delayMs);
+    if (wasUp) this.host.onDown(this, error);
+    else this.host.onRetry(this, error);
+  }
+
+  private sayGoodbye(machine: Machine): void {
+    const finish = (): void => {
+      clearTimeout(this.timer);
+      machine.flush();
+      clearInterval(this.ticker);
+      this.wire?.close(1000);
+    };
+    this.timer = setTimeout(finish, LAST_WORDS_MS_MAX);
+    this.onFlushed(finish);
+    setImmediate(() => this.flush());
+  }
+
+  /** Closes what never came up. */
+  private finish(): void {
+    const wire = this.wire;
+    this.wire = undefined;
+    this.machine?.handleLost();
+    this.machine = undefined;
+    wire?.terminate();
+    this.closed?.resolve();
+  }
+
+  private wait(broadcast: WaitingBroadcast): void {
+    if (this.final || this.closed !== undefined) return;
+    let bytes = 64;
+    for (const part of broadcast.parts) bytes += part.length;
+    if (this.waitingBytes + bytes > WAITING_BYTES_MAX) {
+      this.counters.broadcastsDropped++;
+      return;
+    }
+    this.waitingBytes += bytes;
+    this.waiting.push(broadcast);
+  }
+
+  private error(code: TrunklineErrorCode, message: string, details: Partial<Omit<TrunklineErrorDetails, "endpoint">> = {}): TrunklineError {
+    return new TrunklineError(code, message, { final: false, ...details, endpoint: this.endpoint });
+  }
+}
+
+function rethrowLater(error: unknown): void {
+  process.nextTick(() => {
+    throw error;
+  });
+}
+
+function describe(error: Error | undefined): string | undefined {
+  if (error === undefined) return undefined;
+  // Connecting to several addresses of one name fails with an error that has no message of its own.
+  if (error.message === "" && error instanceof AggregateError) return (error.errors as Error[]).map((each) => each.message).join("; ");
+  return error.message;
+}
+
+function parseInfo(json: string): NodeInfo & { warnings: string[] } {
+  const info = parseObject(json);
+  const warnings = Array.isArray(info.warnings) ? info.warnings.map(String) : [];
+  return { node: String(info.node ?? "?"), version: String(info.version ?? "?"), warnings };
+}
+
+function parseRefusal(body: string): { code: string; message: string } {
+  const refusal = parseObject(body);
+  return {
+    code: typeof refusal.error === "string" ? refusal.error : "",
+    message: typeof refusal.message === "string" ? refusal.message : "no reason was given; is this address a trunkline node?",
+  };
+}
+
+function parseObject(json: string): Record<string, unknown> {
+  try {
+    const value: unknown = JSON.parse(json);
+    return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {};
+  } catch {
+    return {};
+  }
+}

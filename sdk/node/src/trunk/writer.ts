@@ -1,0 +1,115 @@
+/** Appends frames to one growing buffer (`spec/trunk.md`, section 2). Text goes straight in as UTF-8, without a buffer of its own. */
+
+const BYTES_MIN = 4 * 1024;
+/** Up to this many UTF-16 units the worst case of UTF-8 is reserved and the length found by writing; longer text is measured first. */
+const RESERVED_UNITS_MAX = 16 * 1024;
+
+export class Writer {
+  buf: Buffer;
+  pos = 0;
+  /** How many bytes are kept for the length of the frame being written. */
+  private lengthBytes = 1;
+
+  constructor(buf: Buffer = Buffer.allocUnsafeSlow(BYTES_MIN)) {
+    this.buf = buf;
+  }
+
+  /** Hands over what was written, and goes on in another buffer. */
+  take(next: Buffer = Buffer.allocUnsafeSlow(BYTES_MIN)): Buffer {
+    const taken = this.buf.subarray(0, this.pos);
+    this.buf = next;
+    this.pos = 0;
+    return taken;
+  }
+
+  /**
+   * Starts a frame. Returns the place of its body, which {@link Writer.finish} needs.
+   * @param bodyBytesGuess room for a length of this size is kept in front; a wrong guess costs one move of the body
+   */
+  begin(type: number, bodyBytesGuess = 0): number {
+    this.lengthBytes = varintBytes(bodyBytesGuess);
+    this.reserve(1 + this.lengthBytes);
+    this.buf[this.pos] = type;
+    this.pos += 1 + this.lengthBytes;
+    return this.pos;
+  }
+
+  /** Ends a frame: writes its length in front of its body. Returns the length of the body in bytes. */
+  finish(start: number): number {
+    const length = this.pos - start;
+    const shift = varintBytes(length) - this.lengthBytes;
+    if (shift !== 0) {
+      this.reserve(shift);
+      this.buf.copyWithin(start + shift, start, this.pos);
+    }
+    const end = this.pos + shift;
+    this.pos = start - this.lengthBytes;
+    this.varint(length);
+    this.pos = end;
+    return length;
+  }
+
+  u8(value: number): void {
+    this.reserve(1);
+    this.buf[this.pos++] = value;
+  }
+
+  varint(value: number): void {
+    this.reserve(5);
+    let left = value;
+    while (left >= 0x80) {
+      this.buf[this.pos++] = (left % 0x80) | 0x80;
+      left = Math.floor(left / 0x80);
+    }
+    this.buf[this.pos++] = left;
+  }
+
+  str(text: string): void {
+    if (text.length < 40) {
+      // At most 120 bytes of UTF-8: the length fits in one byte, whatever the text.
+      this.reserve(1 + text.length * 3);
+      const written = this.buf.write(text, this.pos + 1);
+      this.buf[this.pos] = written;
+      this.pos += 1 + written;
+      return;
+    }
+    this.varint(Buffer.byteLength(text));
+    this.rawText(text);
+  }
+
+  strs(list: Iterable<string> & { readonly length: number }): void {
+    this.varint(list.length);
+    for (const text of list) this.str(text);
+  }
+
+  bytes(data: Uint8Array): void {
+    this.varint(data.length);
+    this.raw(data);
+  }
+
+  raw(data: Uint8Array): void {
+    this.reserve(data.length);
+    this.buf.set(data, this.pos);
+    this.pos += data.length;
+  }
+
+  rawText(text: string): void {
+    this.reserve(text.length <= RESERVED_UNITS_MAX ? text.length * 3 : Buffer.byteLength(text));
+    this.pos += this.buf.write(text, this.pos);
+  }
+
+  reserve(bytes: number): void {
+    const needed = this.pos + bytes;
+    if (needed <= this.buf.length) return;
+    const grown = Buffer.allocUnsafeSlow(Math.max(needed, this.buf.length * 2));
+    this.buf.copy(grown, 0, 0, this.pos);
+    this.buf = grown;
+  }
+}
+
+function varintBytes(value: number): number {
+  if (value < 0x80) return 1;
+  if (value < 0x4000) return 2;
+  if (value < 0x20_0000) return 3;
+  return value < 0x1000_0000 ? 4 : 5;
+}

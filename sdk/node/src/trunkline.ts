@@ -1,0 +1,186 @@
+/** What `useTrunkline` returns: the trunks of one Socket.IO server, and what there is to know of them. */
+import createDebug from "debug";
+import { randomBytes } from "node:crypto";
+import { EventEmitter } from "node:events";
+import { createAdapter } from "./adapter.js";
+import { createEngine, type TrunklineEngine } from "./engine.js";
+import { TrunklineError } from "./errors.js";
+import { engineSettings, findBases, installAdapter, installEngine, internalsOf, usesRecovery, type SocketIoServer } from "./internals.js";
+import type { ResolvedOptions } from "./options.js";
+import { openWire } from "./transport/ws.js";
+import { Trunk, type NodeInfo, type TrunkHost } from "./trunk/trunk.js";
+import type { PartData } from "./trunk/machine.js";
+import { SDK } from "./version.js";
+
+const debug = createDebug("trunkline:server");
+
+export interface TrunklineStats {
+  /** Trunks that are up now, of `trunks`. */
+  readonly trunksUp: number;
+  readonly trunks: number;
+  /** Client sessions behind Trunkline that this process holds now. */
+  readonly sessions: number;
+  /** Engine.IO messages and their bytes, to and from clients, since the start; a broadcast counts once for each trunk. */
+  readonly messagesSent: number;
+  readonly bytesSent: number;
+  readonly messagesReceived: number;
+  readonly bytesReceived: number;
+  readonly broadcasts: number;
+  /** Bytes that wait for a node to take them. */
+  readonly heldBytes: number;
+  /** Broadcasts that were given up because a trunk was down too long. */
+  readonly broadcastsDropped: number;
+  /** Messages and broadcasts that were longer than a node takes. */
+  readonly tooLong: number;
+  readonly reconnects: number;
+}
+
+export interface TrunklineEvents {
+  /** A trunk is up. */
+  connect: [{ endpoint: string; node: string; version: string }];
+  /** A trunk broke, and its sessions with it; another attempt follows. */
+  disconnect: [TrunklineError];
+  /** A trunk was given up for good. It is also written to the console. */
+  error: [TrunklineError];
+  /** Something that an operator should know. Written to the console when nobody listens. */
+  warning: [string];
+}
+
+export class Trunkline extends EventEmitter<TrunklineEvents> {
+  /** Resolves when the first trunk is up; rejects when none will ever be. */
+  readonly ready: Promise<void>;
+  private readonly io: SocketIoServer;
+  private readonly engine: TrunklineEngine;
+  private readonly trunks: Trunk[];
+  private readonly counters = {
+    messagesSent: 0,
+    bytesSent: 0,
+    messagesReceived: 0,
+    bytesReceived: 0,
+    broadcasts: 0,
+    broadcastsDropped: 0,
+    reconnects: 0,
+  };
+  private tooLong = 0;
+  /** Trunks whose present trouble has been reported: one line for each outage, not for each attempt. */
+  private readonly troubled = new Set<Trunk>();
+  private closing: Promise<void> | undefined;
+  private resolveReady!: () => void;
+  private rejectReady!: (error: TrunklineError) => void;
+
+  constructor(io: SocketIoServer, options: ResolvedOptions) {
+    super();
+    this.io = io;
+    this.ready = new Promise((resolve, reject) => {
+      this.resolveReady = resolve;
+      this.rejectReady = reject;
+    });
+    // An app that does not wait for `ready` must not be ended by it; the reason is on the console.
+    this.ready.catch(() => undefined);
+    const inner = internalsOf(io);
+    const bases = findBases(io);
+    this.engine = createEngine(bases.Engine, { ...inner.opts, path: io.path() }, {
+      onEngineClose: () => void this.close(),
+      onTooLong: (what, bytes) => this.reportTooLong(what, bytes),
+    });
+    const records = usesRecovery(io);
+    const { replaced } = installAdapter(io, () => createAdapter(records ? bases.RecoveryAdapter : bases.Adapter, records, this));
+    installEngine(io, this.engine);
+    const server = randomBytes(16).toString("base64url");
+    this.trunks = options.endpoints.map((url) => {
+      return new Trunk({ url, hub: options.hub, key: options.key, tls: options.tls, server, sdk: SDK, openWire }, this.trunkHost(), this.counters);
+    });
+    // In a later turn: by then the app has attached its HTTP server and said its options, and listens to our events.
+    setImmediate(() => this.start(replaced));
+  }
+
+  get stats(): TrunklineStats {
+    return {
+      trunksUp: this.trunks.filter((trunk) => trunk.isUp).length,
+      trunks: this.trunks.length,
+      sessions: this.engine.sessionCount,
+      ...this.counters,
+      heldBytes: this.trunks.reduce((sum, trunk) => sum + trunk.heldBytes, 0),
+      tooLong: this.tooLong,
+    };
+  }
+
+  /** Closes the clients behind Trunkline, then the trunks, when all that was written before has left. `io.close()` does this too. */
+  close(): Promise<void> {
+    this.closing ??= this.shutDown();
+    return this.closing;
+  }
+
+  /** @internal */
+  broadcast(nsp: string, flags: number, rooms: string[], except: string[], parts: PartData[]): void {
+    for (const trunk of this.trunks) {
+      if (!trunk.broadcast(nsp, flags, rooms, except, parts)) {
+        this.reportTooLong(`a broadcast in namespace ${nsp}`, parts.reduce((sum, part) => sum + part.length, 0));
+      }
+    }
+  }
+
+  private start(replacedAdapter: string | undefined): void {
+    if (replacedAdapter !== undefined) {
+      this.warn(`the server's adapter (${replacedAdapter}) was replaced by Trunkline's, which reaches the clients of all app servers by itself`);
+    }
+    if (this.closing !== undefined) return;
+    for (const trunk of this.trunks) trunk.connect();
+  }
+
+  private async shutDown(): Promise<void> {
+    debug("closing %d sessions and %d trunks", this.engine.sessionCount, this.trunks.length);
+    // First of all: a client that comes back at once must not be given to this process again.
+    for (const trunk of this.trunks) trunk.drain();
+    this.engine.endSessions();
+    await Promise.all(this.trunks.map((trunk) => trunk.close()));
+    this.rejectReady(new TrunklineError("closed", "Trunkline was closed before a trunk was up", { endpoint: "", final: true }));
+  }
+
+  private trunkHost(): TrunkHost {
+    return {
+      settings: () => JSON.stringify(engineSettings(this.io)),
+      onUp: (trunk, info) => this.onUp(trunk, info),
+      onDown: (trunk, error) => this.onDown(trunk, error),
+      onRetry: (trunk, error) => this.onRetry(trunk, error),
+      onFinal: (_trunk, error) => this.onFinal(error),
+      onWarning: (trunk, message) => this.warn(`${trunk.endpoint}: ${message}`),
+      onOpen: (trunk, machine, open) => this.engine.handleOpen(trunk, machine, open),
+      onRequest: (machine, request) => this.engine.handleInquiry(machine, request),
+    };
+  }
+
+  private onUp(trunk: Trunk, { node, version }: NodeInfo): void {
+    this.troubled.delete(trunk);
+    this.resolveReady();
+    this.emit("connect", { endpoint: trunk.endpoint, node, version });
+  }
+
+  private onDown(trunk: Trunk, error: TrunklineError): void {
+    this.troubled.add(trunk);
+    this.warn(`${error.message}; its sessions have ended, trying again`);
+    this.emit("disconnect", error);
+  }
+
+  private onRetry(trunk: Trunk, error: TrunklineError): void {
+    if (this.troubled.has(trunk)) return;
+    this.troubled.add(trunk);
+    this.warn(`${error.message}; trying again until it works`);
+  }
+
+  private onFinal(error: TrunklineError): void {
+    console.error(`trunkline: ${error.message} This is final: the app server does not try again.`);
+    if (this.trunks.every((trunk) => trunk.isFinal)) this.rejectReady(error);
+    if (this.listenerCount("error") > 0) this.emit("error", error);
+  }
+
+  private reportTooLong(what: string, bytes: number): void {
+    this.tooLong++;
+    this.warn(`${what} was not sent: its ${bytes} bytes are more than the node takes in one piece`);
+  }
+
+  private warn(message: string): void {
+    if (this.listenerCount("warning") > 0) this.emit("warning", message);
+    else console.warn(`trunkline: ${message}`);
+  }
+}

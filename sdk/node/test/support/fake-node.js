@@ -1,0 +1,163 @@
+/** A node that does only what a test tells it: it speaks the trunk protocol over a real stream and keeps what it received. */
+import { createServer } from "node:http";
+import { once } from "node:events";
+import { WebSocketServer } from "ws";
+import { decodeBatch, encodeFrame } from "../../dist/esm/trunk/codec.js";
+import { Reader } from "../../dist/esm/trunk/reader.js";
+import { Writer } from "../../dist/esm/trunk/writer.js";
+
+const WELCOME = { type: "Welcome", version: 1, credit: 1 << 20, pingIntervalMs: 60_000, batchBytesMax: 1 << 20, info: '{"node":"n1","version":"0.0.0","warnings":[]}' };
+
+export class FakeNode {
+  trunks = [];
+  /** The upgrade requests seen, refused ones included. */
+  requests = [];
+  #waiting = [];
+
+  /**
+   * @param options.welcome fields of `Welcome` that differ from the usual
+   * @param options.refuse `(request) => undefined | { status, body }`
+   * @param options.silent answers `Hello` with nothing
+   */
+  static async start(options = {}) {
+    const node = new FakeNode();
+    node.options = options;
+    node.http = createServer((_request, response) => response.writeHead(404).end());
+    node.server = new WebSocketServer({ noServer: true, perMessageDeflate: false });
+    node.http.on("upgrade", (request, socket, head) => node.#upgrade(request, socket, head));
+    node.http.listen(options.port ?? 0, "127.0.0.1");
+    await once(node.http, "listening");
+    node.port = node.http.address().port;
+    node.endpoint = `http://127.0.0.1:${node.port}`;
+    return node;
+  }
+
+  /** The next trunk that has been welcomed. */
+  trunk() {
+    const ready = this.trunks.shift();
+    return ready ? Promise.resolve(ready) : new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  async stop() {
+    for (const client of this.server.clients) client.terminate();
+    this.http.close();
+    this.http.closeAllConnections();
+    await once(this.http, "close");
+  }
+
+  #upgrade(request, socket, head) {
+    this.requests.push(request);
+    const refusal = this.options.refuse?.(request);
+    if (refusal) {
+      const body = JSON.stringify(refusal.body);
+      socket.end(`HTTP/1.1 ${refusal.status} No\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`);
+      return;
+    }
+    this.server.handleUpgrade(request, socket, head, (stream) => {
+      const trunk = new FakeTrunk(stream);
+      trunk.next("Hello").then((hello) => {
+        trunk.hello = hello;
+        if (this.options.silent) return;
+        trunk.send({ ...WELCOME, ...this.options.welcome });
+        const waiting = this.#waiting.shift();
+        if (waiting) waiting(trunk);
+        else this.trunks.push(trunk);
+      });
+    });
+  }
+}
+
+export class FakeTrunk {
+  /** Every batch received: lists of frames. */
+  batches = [];
+  /** Frames received that no `next` has taken. */
+  frames = [];
+  #waiting = [];
+
+  constructor(stream) {
+    this.stream = stream;
+    this.closed = once(stream, "close").then(([code]) => code);
+    stream.on("message", (data) => {
+      const frames = decodeBatch(new Reader(data));
+      this.batches.push(frames);
+      this.frames.push(...frames);
+      this.#serve();
+    });
+  }
+
+  /** Sends frames as one batch. */
+  send(...frames) {
+    const writer = new Writer();
+    for (const frame of frames) encodeFrame(writer, frame);
+    this.stream.send(writer.take());
+  }
+
+  raw(bytes) {
+    this.stream.send(bytes);
+  }
+
+  /** Waits for the next frame of one of these types, and takes it; others stay. */
+  next(...types) {
+    return new Promise((resolve) => {
+      this.#waiting.push({ types, resolve });
+      this.#serve();
+    });
+  }
+
+  /** Waits until everything that the app server was about to send has come: a ping goes around. */
+  async settle() {
+    const token = Buffer.from(String(Math.random()).slice(0, 12));
+    this.send({ type: "Ping", token });
+    for (;;) {
+      const pong = await this.next("Pong");
+      if (pong.token.equals(token)) return;
+    }
+  }
+
+  open(session, overrides = {}) {
+    this.send(openFrame(session, overrides));
+  }
+
+  text(session, ...messages) {
+    this.send(...messages.map((message) => ({ type: "Message", session, flags: 0, payload: Buffer.from(message) })));
+  }
+
+  /** Opens a session and connects it to the main namespace. Returns the Socket.IO id. */
+  async connect(session, overrides = {}) {
+    this.open(session, overrides);
+    await this.next("Accept");
+    this.text(session, "0");
+    const send = await this.next("Send");
+    return JSON.parse(send.payload.toString().slice(1)).sid;
+  }
+
+  #serve() {
+    for (let index = 0; index < this.#waiting.length; index++) {
+      const { types, resolve } = this.#waiting[index];
+      const found = this.frames.findIndex((frame) => types.includes(frame.type));
+      if (found < 0) continue;
+      this.#waiting.splice(index--, 1);
+      resolve(this.frames.splice(found, 1)[0]);
+    }
+  }
+}
+
+export function openFrame(session, { eio = 4, sid = `sid-${session}`, headers = [], ...request } = {}) {
+  return {
+    type: "Open",
+    session,
+    eio,
+    sid,
+    request: {
+      transport: 1,
+      flags: 0,
+      address: "203.0.113.7",
+      port: 50412,
+      method: "GET",
+      url: `/socket.io/?EIO=${eio}&transport=${request.transport === 2 ? "websocket" : "polling"}`,
+      claims: "",
+      ...request,
+      headers: Object.entries({ host: "chat.example", ...headers }).flatMap(([name, value]) => [value].flat().map((one) => ({ name, value: one }))),
+    },
+  };
+}
