@@ -61,8 +61,7 @@ impl Session {
         }
     }
 
-    /// The session's stream broke: it was reset, or the client broke RFC 6455 (the caller sends that close frame). Over polling: a
-    /// POST ended before its body did; `description` is then npm's `data request connection closed prematurely`.
+    /// The session's stream broke: it was reset, or the client broke RFC 6455 (the caller sends that close frame).
     pub fn handle_stream_error(&mut self, _now: Timestamp, description: &'static str) {
         match self.transport {
             TransportKind::Polling => {

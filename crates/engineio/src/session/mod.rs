@@ -62,6 +62,8 @@ pub struct Session {
     held: Option<PollKey>,
     outputs: Outputs,
     closed: Option<Closed>,
+    /// What the last base64 message over WebSocket decoded to, lent to the caller; none but for clients that need base64.
+    decoded: Option<Box<[u8]>>,
     protocol: Protocol,
     transport: TransportKind,
     upgraded: bool,
@@ -109,6 +111,7 @@ impl Session {
             held: None,
             outputs: Outputs::default(),
             closed: None,
+            decoded: None,
             protocol,
             transport,
             upgraded: false,
@@ -172,6 +175,12 @@ impl Session {
     #[must_use]
     pub fn protocol(&self) -> Protocol {
         self.protocol
+    }
+
+    /// The app's options.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
     }
 
     /// True when the session has ended; output may be left to drain.
@@ -242,4 +251,14 @@ fn open_json(config: &Config, transport: TransportKind, sid: &str) -> Bytes {
     )
     .expect("a string takes all text");
     Bytes::from(json)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_is_small() {
+        assert!(size_of::<Session>() <= 160, "{} bytes", size_of::<Session>());
+    }
 }

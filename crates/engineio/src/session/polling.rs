@@ -77,6 +77,17 @@ impl Session {
         }
     }
 
+    /// The connection of a POST ended before its body did.
+    pub fn handle_post_gone(&mut self, _now: Timestamp) {
+        if self.transport == TransportKind::Polling {
+            self.finish(
+                CloseReason::TransportError,
+                "data request connection closed prematurely",
+                Answer::Close,
+            );
+        }
+    }
+
     /// A POST came while another was under way: answer it with status 400 and no body, and cut the other's connection.
     pub fn handle_overlapping_post(&mut self, _now: Timestamp) {
         if self.transport == TransportKind::Polling {

@@ -48,6 +48,12 @@ impl Session {
         Ok(())
     }
 
+    /// True while a second stream may become the session's.
+    #[must_use]
+    pub fn is_probing(&self) -> bool {
+        self.probe.is_some()
+    }
+
     /// A message came over the probing stream. Anything but a probe and the upgrade ends the attempt, not the session.
     ///
     /// True when this message completed the upgrade: what follows on that stream goes to

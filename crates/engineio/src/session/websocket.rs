@@ -1,27 +1,26 @@
 //! WebSocket: one message is one packet.
 
-use alloc::vec::Vec;
-
 use super::Session;
 use crate::Timestamp;
+use crate::close::CloseReason;
 use crate::error::PeerMisbehaved;
 use crate::lenient_base64;
 use crate::packet::{Data, Packet};
 use crate::protocol::{Body, TransportKind};
 
 impl Session {
-    /// A message came over the session's WebSocket. Some is a message for the app: borrowed from the input, or from `scratch` when
-    /// it came as base64, in which case the scratch's content is replaced.
+    /// A message came over the session's WebSocket. Some is a message for the app: borrowed from the input, or from the session when
+    /// it came as base64, which only clients that cannot take bytes send.
     ///
     /// # Errors
     ///
     /// The rule that the client broke; the session has ended.
     pub fn handle_message<'a>(
-        &mut self,
+        &'a mut self,
         now: Timestamp,
         message: Body<'a>,
-        scratch: &'a mut Vec<u8>,
     ) -> Result<Option<Body<'a>>, PeerMisbehaved> {
+        self.decoded = None;
         if self.transport != TransportKind::WebSocket {
             return Ok(None);
         }
@@ -34,11 +33,19 @@ impl Session {
         };
         Ok(data.map(|data| match data {
             Data::Base64(text) => {
-                *scratch = lenient_base64::decode_lenient(text);
-                Body::Binary(scratch)
+                let bytes = lenient_base64::decode_lenient(text).into_boxed_slice();
+                Body::Binary(self.decoded.insert(bytes))
             }
             Data::Binary(bytes) => Body::Binary(bytes),
             Data::Text(text) => Body::Text(text),
         }))
+    }
+
+    /// A message over the session's WebSocket was announced that is longer than `maxHttpBufferSize`: the caller sends close code 1009.
+    /// Over polling such a POST is answered with status 413 and the session lives on, so there is nothing to tell the session.
+    pub fn handle_message_too_large(&mut self, _now: Timestamp) {
+        if self.transport == TransportKind::WebSocket {
+            self.finish_gone(CloseReason::TooLarge, "Max payload size exceeded");
+        }
     }
 }
