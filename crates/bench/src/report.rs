@@ -250,18 +250,25 @@ impl Report {
             let all = self.losses.iter().map(|(why, count)| format!("{count} x {why}"));
             self.problems.push(format!("losses: {}", all.collect::<Vec<_>>().join(", ")));
         }
+        self.note_shares();
+    }
+
+    /// Who used the machine only matters where a rate was driven to its limit.
+    fn note_shares(&mut self) {
+        if !matches!(self.scenario, Kind::Echo | Kind::Fanout) {
+            return;
+        }
         let servers: f64 = self.processes.values().map(|process| process.cores).sum();
         if self.generator.cores > 0.95 * f64::from(self.generator.workers) {
-            self.notes.push(
-                "the generator's workers were busy all the time: they may be the limit".into(),
-            );
+            let text = "the generator's workers were busy all the time: they may be the limit";
+            self.notes.push(text.to_owned());
         } else if !self.processes.is_empty() && self.generator.cores > servers {
-            self.notes.push("the generator used more CPU than the measured processes".into());
+            self.notes.push("the generator used more CPU than the measured processes".to_owned());
         }
         if !self.processes.is_empty() && self.other_cores > OTHER_CORES_MAX {
             let cores = self.other_cores;
-            self.notes
-                .push(format!("others kept {cores:.2} cores busy: rates and latencies suffer"));
+            let text = format!("others kept {cores:.2} cores busy: rates and latencies suffer");
+            self.notes.push(text);
         }
     }
 

@@ -38,6 +38,7 @@ pub(crate) fn run() -> Result<(), BenchError> {
             break serde_json::from_slice(&line)?;
         }
     };
+    let rss_before_bytes = own_rss_bytes();
     let (kind, poll) = (job.kind, Poll::new()?);
     poll.add_input(std::io::stdin(), STDIN_ID)?;
     let scenario = kind.worker(&job);
@@ -48,7 +49,7 @@ pub(crate) fn run() -> Result<(), BenchError> {
         ready_said: false,
         progress_at_ns: 0,
         drain_until_ns: None,
-        rss_before_bytes: own_rss_bytes(),
+        rss_before_bytes,
         rss_joined_bytes: 0,
     };
     worker.work()

@@ -1,0 +1,43 @@
+// The machine and the commit that figures belong to, and a wait until nothing else runs there.
+import { execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { availableParallelism, cpus, release, totalmem } from "node:os";
+import { setTimeout as wait } from "node:timers/promises";
+
+const root = new URL("../../", import.meta.url).pathname;
+const TICKS_PER_SECOND = 100;
+const QUIET_CORES_MAX = 0.15;
+const LOOK_SECONDS = 1;
+
+/** What a figure depends on besides the code. */
+export function machine() {
+  return {
+    cpu: cpus()[0]?.model.trim() ?? "unknown",
+    cores: availableParallelism(),
+    memory_gib: Math.round(totalmem() / 2 ** 30),
+    kernel: release(),
+    node_js: process.version,
+  };
+}
+
+/** The commit that is measured; `changed` when the tree differs from it in code that is measured. */
+export function commit() {
+  const git = (...args) => execFileSync("git", ["-C", root, ...args], { encoding: "utf8" }).trim();
+  const changed = git("status", "--porcelain", "--", "crates", "sdk", "bench", "Cargo.lock") !== "";
+  return { id: git("rev-parse", "--short=12", "HEAD"), changed };
+}
+
+/** Returns when less than a little of the machine is busy, or after `secondsMax`; the report tells then. */
+export async function quiet(secondsMax) {
+  for (let waited = 0; waited < secondsMax; waited += LOOK_SECONDS) {
+    const before = busyTicks();
+    await wait(LOOK_SECONDS * 1_000);
+    if ((busyTicks() - before) / TICKS_PER_SECOND / LOOK_SECONDS < QUIET_CORES_MAX) return;
+  }
+}
+
+/** All of the first line of /proc/stat but idle, iowait and the guests. */
+function busyTicks() {
+  const [, ...fields] = readFileSync("/proc/stat", "utf8").split("\n", 1)[0].split(/\s+/).map(Number);
+  return fields.slice(0, 8).reduce((sum, ticks, index) => (index === 3 || index === 4 ? sum : sum + ticks), 0);
+}
