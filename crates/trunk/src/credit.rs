@@ -86,6 +86,11 @@ impl CreditReceiver {
         Some(grant)
     }
 
+    /// Bytes that the peer may still send, once all that is under way has arrived.
+    pub const fn available_bytes(&self) -> i64 {
+        self.available
+    }
+
     /// Bytes received and not yet processed: what this direction holds in memory.
     pub const fn unprocessed_bytes(&self) -> u64 {
         self.unprocessed
