@@ -1,15 +1,22 @@
 //! Listeners, HTTP, long-polling, WebSocket and trunks: the I/O around the pure crates.
 
+mod acceptor;
+mod http;
+mod hub;
 mod limits;
 mod metrics;
+mod running;
 mod secret;
+mod shard;
+mod sid;
+mod trunks;
 
 use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 pub use limits::Limits;
 pub use metrics::Metrics;
+pub use running::{Edge, Running};
 pub use secret::Secret;
 use serde::Serialize;
 
@@ -41,59 +48,6 @@ pub struct HubConfig {
     pub name: String,
     /// Any of these authorises a trunk; two during a rotation.
     pub keys: Vec<Secret>,
-}
-
-/// The public port, bound but not yet accepting.
-#[derive(Debug)]
-pub struct Edge {
-    config: Config,
-    address: SocketAddr,
-    metrics: Metrics,
-}
-
-impl Edge {
-    /// Binds the public port.
-    pub fn bind(config: Config) -> Result<Self, BindError> {
-        Ok(Self { address: config.listen, config, metrics: Metrics::default() })
-    }
-
-    /// The address that was really bound.
-    pub fn local_addr(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// Counters and gauges of this edge.
-    pub fn metrics(&self) -> &Metrics {
-        &self.metrics
-    }
-
-    /// Spawns the acceptor and the shards.
-    pub fn start(self) -> Result<Running, StartError> {
-        let _ = self.config;
-        Ok(Running {})
-    }
-}
-
-/// A serving edge.
-#[derive(Debug)]
-pub struct Running {}
-
-impl Running {
-    /// What is connected now.
-    pub fn status(&self) -> Status {
-        Status::default()
-    }
-
-    /// Sessions of all hubs together.
-    pub fn sessions(&self) -> usize {
-        0
-    }
-
-    /// Takes no new sessions, tells the app servers, and closes sessions at an even pace until the deadline.
-    pub fn begin_drain(&self, _deadline: Duration) {}
-
-    /// Ends all sessions and trunks at once and waits for the threads.
-    pub fn stop(self) {}
 }
 
 /// What is connected, for people and scripts.

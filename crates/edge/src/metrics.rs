@@ -28,6 +28,7 @@ pub struct Inner {
     pub(crate) streams_accepted: Counter,
     pub(crate) streams_refused: Family<Cause, Counter>,
     pub(crate) http_requests_refused: Family<Cause, Counter>,
+    pub(crate) acceptor_stalls: Counter,
     pub(crate) handshakes: Family<Outcome, Counter>,
     pub(crate) sessions: Family<Carrier, Gauge>,
     pub(crate) sessions_closed: Family<Ending, Counter>,
@@ -51,25 +52,25 @@ pub struct Inner {
 
 /// Why something was refused or ended: a slug from a bounded set.
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
-pub struct Cause {
+pub(crate) struct Cause {
     pub(crate) cause: &'static str,
 }
 
 /// How an attempt ended: a slug from a bounded set.
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
-pub struct Outcome {
+pub(crate) struct Outcome {
     pub(crate) outcome: &'static str,
 }
 
 /// What carries a session.
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
-pub struct Carrier {
+pub(crate) struct Carrier {
     pub(crate) transport: &'static str,
 }
 
 /// Why a session ended and whose doing it was.
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
-pub struct Ending {
+pub(crate) struct Ending {
     pub(crate) cause: &'static str,
     pub(crate) blame: &'static str,
 }
@@ -93,6 +94,11 @@ impl Metrics {
             "trunkline_edge_streams_accepted",
             "Streams accepted",
             m.streams_accepted.clone(),
+        );
+        registry.register(
+            "trunkline_edge_acceptor_stalls",
+            "Times that the acceptor had to wait for a busy shard",
+            m.acceptor_stalls.clone(),
         );
         registry.register(
             "trunkline_edge_streams_refused",

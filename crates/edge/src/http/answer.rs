@@ -1,0 +1,233 @@
+//! HTTP answers, with npm engine.io's status codes, headers and bodies where it has any.
+
+use std::io::Write;
+
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::{GzEncoder, ZlibEncoder};
+use http_body_util::Full;
+use hyper::header::{
+    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName,
+    HeaderValue, RETRY_AFTER, USER_AGENT,
+};
+use hyper::{Response, StatusCode};
+use trunkline_engineio::error::HandshakeError;
+use trunkline_trunk::{Header, Response as Relayed};
+
+use crate::shard::{Payload, Unavailable};
+
+/// Bytes from which a polling answer is compressed when the app said nothing else.
+const COMPRESS_FROM_BYTES: usize = 1024;
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+
+pub(super) fn status(status: StatusCode) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = status;
+    response
+}
+
+/// An error of Trunkline's own: `{"error": code, "message": sentence}`.
+pub(super) fn error(code: StatusCode, error: &str, message: &str) -> Response<Full<Bytes>> {
+    let body = serde_json::json!({ "error": error, "message": message }).to_string();
+    let mut response = Response::new(Full::from(body));
+    *response.status_mut() = code;
+    response.headers_mut().insert(CONTENT_TYPE, JSON);
+    response
+}
+
+/// 503: nobody can take this session now.
+pub(super) fn unavailable(why: Unavailable) -> Response<Full<Bytes>> {
+    let mut response = error(StatusCode::SERVICE_UNAVAILABLE, why.slug(), &why.to_string());
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    response
+}
+
+/// An Engine.IO error that no app server has put into words.
+pub(super) fn engine_error(error: HandshakeError) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(error.json_body()));
+    *response.status_mut() =
+        StatusCode::from_u16(error.http_status()).unwrap_or(StatusCode::BAD_REQUEST);
+    response.headers_mut().insert(CONTENT_TYPE, JSON);
+    response
+}
+
+/// The app server's own answer.
+pub(super) fn relayed(answer: Relayed) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(answer.body));
+    *response.status_mut() =
+        StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    add_headers(response.headers_mut(), &answer.headers);
+    response
+}
+
+/// The answer to a poll.
+pub(super) fn payload(payload: Payload, asked: &HeaderMap) -> Response<Full<Bytes>> {
+    let Payload { content_type, body, compress, lasting, first } = payload;
+    let encoding =
+        (compress && body.len() >= COMPRESS_FROM_BYTES).then(|| Encoding::choose(asked)).flatten();
+    let mut response = Response::new(Full::default());
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type.as_str()));
+    common(headers, asked);
+    add_headers(headers, lasting.as_deref().unwrap_or_default());
+    add_headers(headers, &first);
+    match encoding.map(|encoding| (encoding.name(), encoding.encode(&body))) {
+        Some((name, Ok(encoded))) => {
+            headers.insert(CONTENT_ENCODING, HeaderValue::from_static(name));
+            *response.body_mut() = Full::from(encoded);
+        }
+        // Writing to memory does not fail; if it did, the plain body is as good.
+        Some((_, Err(_))) | None => *response.body_mut() = Full::from(body),
+    }
+    response
+}
+
+/// The answer to a POST.
+pub(super) fn ok(lasting: Option<&[Header]>, asked: &HeaderMap) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(Bytes::from_static(b"ok")));
+    let headers = response.headers_mut();
+    // Not text/plain: some browsers offer that for download.
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html"));
+    common(headers, asked);
+    add_headers(headers, lasting.unwrap_or_default());
+    response
+}
+
+fn common(headers: &mut HeaderMap, asked: &HeaderMap) {
+    headers.insert(CACHE_CONTROL, NO_STORE);
+    let agent = asked.get(USER_AGENT).map_or(&b""[..], HeaderValue::as_bytes);
+    if contains(agent, b";MSIE") || contains(agent, b"Trident/") {
+        headers.insert("x-xss-protection", HeaderValue::from_static("0"));
+    }
+}
+
+fn contains(haystack: &[u8], needle: &[u8]) -> bool {
+    haystack.windows(needle.len()).any(|window| window == needle)
+}
+
+/// Adds the app server's headers. Those that frame the message are ours alone; a malformed one is left out.
+pub(super) fn add_headers(to: &mut HeaderMap, headers: &[Header]) {
+    for header in headers {
+        let (Ok(name), Ok(value)) = (
+            HeaderName::from_bytes(header.name.as_bytes()),
+            HeaderValue::from_bytes(&latin1(&header.value)),
+        ) else {
+            tracing::debug!(name = %&*header.name, "a header of the app server is malformed");
+            continue;
+        };
+        match name.as_str() {
+            "connection" | "content-length" | "transfer-encoding" | "keep-alive" | "date" => (),
+            "set-cookie" | "vary" => {
+                to.append(name, value);
+            }
+            _ => {
+                to.insert(name, value);
+            }
+        }
+    }
+}
+
+/// Node.js writes header strings as Latin-1; text that is not Latin-1 goes as UTF-8.
+fn latin1(text: &str) -> Vec<u8> {
+    let narrow: Option<Vec<u8>> = text.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect();
+    narrow.unwrap_or_else(|| text.as_bytes().to_vec())
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Encoding {
+    Deflate,
+    Gzip,
+}
+
+impl Encoding {
+    /// gzip before deflate, where the client takes both.
+    fn choose(asked: &HeaderMap) -> Option<Self> {
+        let accepted = asked.get(ACCEPT_ENCODING)?.to_str().ok()?.to_ascii_lowercase();
+        let takes = |name: &str| {
+            accepted.split(',').any(|entry| {
+                let mut parts = entry.split(';').map(str::trim);
+                let named = parts.next().is_some_and(|got| got == name || got == "*");
+                let refused = parts.any(|part| {
+                    part.strip_prefix("q=").is_some_and(|q| q.parse::<f32>() == Ok(0.0))
+                });
+                named && !refused
+            })
+        };
+        if takes("gzip") {
+            Some(Self::Gzip)
+        } else if takes("deflate") {
+            Some(Self::Deflate)
+        } else {
+            None
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Deflate => "deflate",
+            Self::Gzip => "gzip",
+        }
+    }
+
+    fn encode(self, body: &[u8]) -> std::io::Result<Vec<u8>> {
+        match self {
+            Self::Gzip => {
+                let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+                encoder.write_all(body)?;
+                encoder.finish()
+            }
+            Self::Deflate => {
+                let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
+                encoder.write_all(body)?;
+                encoder.finish()
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn encodings_are_chosen_as_asked() {
+        let table = [
+            ("gzip, deflate", Some(Encoding::Gzip)),
+            ("deflate, GZIP;q=0.5", Some(Encoding::Gzip)),
+            ("deflate", Some(Encoding::Deflate)),
+            ("gzip;q=0, deflate", Some(Encoding::Deflate)),
+            ("*", Some(Encoding::Gzip)),
+            ("br", None),
+            ("", None),
+        ];
+        for (asked, expected) in table {
+            let mut headers = HeaderMap::new();
+            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(asked));
+            assert_eq!(Encoding::choose(&headers), expected, "{asked}");
+        }
+        assert_eq!(Encoding::choose(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn framing_headers_of_the_app_are_left_out() {
+        let mut headers = HeaderMap::new();
+        let header = |name: &str, value: &str| Header {
+            name: name.to_owned().into(),
+            value: value.to_owned().into(),
+        };
+        add_headers(
+            &mut headers,
+            &[
+                header("content-length", "7"),
+                header("set-cookie", "a=1"),
+                header("set-cookie", "b=2"),
+                header("bad name", "x"),
+                header("x-ok", "é"),
+            ],
+        );
+        assert_eq!(headers.get_all("set-cookie").iter().count(), 2);
+        assert_eq!(headers.get("x-ok").map(HeaderValue::as_bytes), Some(&[0xe9][..]));
+        assert_eq!(headers.len(), 3);
+    }
+}

@@ -1,0 +1,371 @@
+//! Engine.IO over HTTP: the checks of npm engine.io in its order, then handshake, poll, post or upgrade.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Body as _, Incoming};
+use hyper::header::{CONTENT_TYPE, HeaderMap};
+use hyper::{Method, Request, Response, StatusCode};
+use tokio::sync::oneshot;
+use tokio::task::spawn_local;
+use trunkline_engineio::error::HandshakeError;
+use trunkline_engineio::{Protocol, TransportKind};
+
+use super::query::Query;
+use super::{Abort, Connection, Reply, answer, exchange, upgrade};
+use crate::hub::Hub;
+use crate::shard::{Answer, Command, OpenRequest, PostBegun, Refusal, SlotKey, Unavailable};
+use crate::sid::Sid;
+
+/// One request under a hub's path.
+pub(super) async fn handle(
+    connection: Rc<Connection>,
+    hub: Arc<Hub>,
+    request: Request<Incoming>,
+) -> Reply {
+    if request.method() == Method::OPTIONS {
+        return Ok(exchange::preflight(&connection, &hub, &request).await);
+    }
+    let query = Query::parse(request.uri().query().unwrap_or_default());
+    let asked = match verify(&hub, &query, &request) {
+        Ok(asked) => asked,
+        Err(refusal) => return Ok(exchange::refuse(&connection, &hub, &request, &refusal).await),
+    };
+    match asked {
+        Asked::Handshake(TransportKind::Polling, protocol) => {
+            open_polling(&connection, &hub, protocol, request).await
+        }
+        Asked::Handshake(TransportKind::WebSocket, protocol) => {
+            open_websocket(&connection, &hub, protocol, request).await
+        }
+        Asked::Upgrade(sid, protocol) => probe(&connection, &hub, sid, protocol, request).await,
+        Asked::Poll(sid, protocol) => poll(&connection, &hub, sid, protocol, request).await,
+        Asked::Post(sid, protocol) => post(&connection, &hub, sid, protocol, request).await,
+        Asked::Other => Ok(answer::status(StatusCode::INTERNAL_SERVER_ERROR)),
+    }
+}
+
+enum Asked {
+    Handshake(TransportKind, Protocol),
+    Poll(Sid, Protocol),
+    Post(Sid, Protocol),
+    Upgrade(Sid, Protocol),
+    /// A method that a session has no use for: npm answers 500.
+    Other,
+}
+
+/// What npm's `verify` and `handshake` check before any app code runs.
+fn verify<B>(hub: &Hub, query: &Query, request: &Request<B>) -> Result<Asked, Refusal> {
+    let upgrading = upgrade::is_asked(request);
+    let settings = hub.settings();
+    let transport = match query.transport.as_str() {
+        "polling" if settings.transports.polling => TransportKind::Polling,
+        "websocket" if settings.transports.websocket => TransportKind::WebSocket,
+        other => {
+            let context = serde_json::json!({ "transport": other });
+            return Err(refusal(HandshakeError::UnknownTransport, &context));
+        }
+    };
+    let protocol = query.protocol();
+    if !query.sid.is_empty() {
+        let Some(sid) = hub.resolve_sid(&query.sid) else {
+            let context = serde_json::json!({ "sid": query.sid });
+            return Err(refusal(HandshakeError::UnknownSid, &context));
+        };
+        return Ok(match (transport, request.method()) {
+            (TransportKind::WebSocket, _) if upgrading => Asked::Upgrade(sid, protocol),
+            (TransportKind::WebSocket, _) => {
+                let context = serde_json::json!({
+                    "name": "TRANSPORT_MISMATCH", "transport": "websocket", "previousTransport": "polling"
+                });
+                return Err(refusal(HandshakeError::BadRequest, &context));
+            }
+            (TransportKind::Polling, &Method::GET) => Asked::Poll(sid, protocol),
+            (TransportKind::Polling, &Method::POST) => Asked::Post(sid, protocol),
+            (TransportKind::Polling, _) => Asked::Other,
+        });
+    }
+    if request.method() != Method::GET {
+        let context = serde_json::json!({ "method": request.method().as_str() });
+        return Err(refusal(HandshakeError::BadHandshakeMethod, &context));
+    }
+    if transport == TransportKind::WebSocket && !upgrading {
+        let context = serde_json::json!({ "name": "TRANSPORT_HANDSHAKE_ERROR" });
+        return Err(refusal(HandshakeError::BadRequest, &context));
+    }
+    if protocol == Protocol::V3 && !settings.allow_eio3 {
+        let context = serde_json::json!({ "protocol": 3 });
+        return Err(refusal(HandshakeError::UnsupportedProtocolVersion, &context));
+    }
+    Ok(Asked::Handshake(transport, protocol))
+}
+
+fn refusal(error: HandshakeError, context: &serde_json::Value) -> Refusal {
+    Refusal { error, context: context.to_string() }
+}
+
+/// Tells the shard when the client's connection ends before its request is answered.
+struct Guard<'a> {
+    connection: &'a Connection,
+    shard: u8,
+    gone: Option<Command>,
+}
+
+impl Guard<'_> {
+    fn disarm(mut self) {
+        self.gone = None;
+    }
+}
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        if let Some(command) = self.gone.take() {
+            self.connection.door.tell_later(self.shard, command);
+        }
+    }
+}
+
+async fn open(
+    connection: &Connection,
+    hub: &Arc<Hub>,
+    transport: TransportKind,
+    protocol: Protocol,
+    request: &Request<Incoming>,
+) -> Answer {
+    let (reply, answer) = oneshot::channel();
+    let poll = connection.door.poll_number();
+    let key = connection.door.0.shard.borrow_mut().open(OpenRequest {
+        hub: Arc::clone(hub),
+        protocol,
+        transport,
+        request: exchange::client_request(connection, request, transport),
+        poll,
+        reply,
+    });
+    let guard = key.map(|key| Guard {
+        connection,
+        shard: key.shard,
+        gone: Some(Command::HandshakeGone { key, poll }),
+    });
+    let answer = answer.await.unwrap_or(Answer::Abort);
+    if let Some(guard) = guard {
+        guard.disarm();
+    }
+    answer
+}
+
+async fn open_polling(
+    connection: &Connection,
+    hub: &Arc<Hub>,
+    protocol: Protocol,
+    request: Request<Incoming>,
+) -> Reply {
+    let answer = open(connection, hub, TransportKind::Polling, protocol, &request).await;
+    finish(connection, hub, &request, answer).await
+}
+
+async fn open_websocket(
+    connection: &Rc<Connection>,
+    hub: &Arc<Hub>,
+    protocol: Protocol,
+    mut request: Request<Incoming>,
+) -> Reply {
+    let websocket_key = match upgrade::websocket_key(&request) {
+        Ok(key) => key,
+        Err(why) => {
+            connection.door.count_refused("bad_websocket_handshake");
+            return Ok(upgrade::refused(why));
+        }
+    };
+    let answer = open(connection, hub, TransportKind::WebSocket, protocol, &request).await;
+    match answer {
+        Answer::Switch { key, headers } => {
+            adopt(connection, &mut request, key, Adoption::Session);
+            Ok(upgrade::switching(&websocket_key, headers))
+        }
+        Answer::Payload(_)
+        | Answer::Ok { .. }
+        | Answer::Status(_)
+        | Answer::Relayed(_)
+        | Answer::Refused(_)
+        | Answer::Unavailable(_)
+        | Answer::Abort => finish(connection, hub, &request, answer).await,
+    }
+}
+
+/// A WebSocket for a session that polls.
+async fn probe(
+    connection: &Rc<Connection>,
+    hub: &Arc<Hub>,
+    sid: Sid,
+    protocol: Protocol,
+    mut request: Request<Incoming>,
+) -> Reply {
+    let (reply, found) = oneshot::channel();
+    connection.door.tell(sid.shard, Command::Inspect { sid, protocol, reply }).await;
+    let key = match found.await.unwrap_or_else(|_| Err(unknown_shard(&sid))) {
+        Ok(key) => key,
+        Err(refusal) => return Ok(exchange::refuse(connection, hub, &request, &refusal).await),
+    };
+    let websocket_key = match upgrade::websocket_key(&request) {
+        Ok(key) => key,
+        Err(why) => {
+            connection.door.count_refused("bad_websocket_handshake");
+            return Ok(upgrade::refused(why));
+        }
+    };
+    adopt(connection, &mut request, key, Adoption::Probe);
+    Ok(upgrade::switching(&websocket_key, Vec::new()))
+}
+
+/// The sid names a shard that this node does not have: it is of another node, or made up.
+fn unknown_shard(sid: &Sid) -> Refusal {
+    refusal(HandshakeError::UnknownSid, &serde_json::json!({ "sid": sid.encode() }))
+}
+
+#[derive(Clone, Copy)]
+enum Adoption {
+    Session,
+    Probe,
+}
+
+/// Once the `101` is out, the stream goes to its shard and this connection's task ends.
+fn adopt(
+    connection: &Rc<Connection>,
+    request: &mut Request<Incoming>,
+    key: SlotKey,
+    adoption: Adoption,
+) {
+    let upgraded = hyper::upgrade::on(request);
+    let connection = Rc::clone(connection);
+    spawn_local(async move {
+        let taken = upgrade::take_stream(upgraded, &connection).await;
+        let command = match (taken, adoption) {
+            (Some(stream), Adoption::Session) => Command::Adopt { key, stream },
+            (Some(stream), Adoption::Probe) => Command::Probe { key, stream },
+            (None, Adoption::Session) => Command::HandshakeGone { key, poll: 0 },
+            (None, Adoption::Probe) => return,
+        };
+        connection.door.tell(key.shard, command).await;
+    });
+}
+
+async fn poll(
+    connection: &Connection,
+    hub: &Arc<Hub>,
+    sid: Sid,
+    protocol: Protocol,
+    request: Request<Incoming>,
+) -> Reply {
+    let (reply, answer) = oneshot::channel();
+    let poll = connection.door.poll_number();
+    connection.door.tell(sid.shard, Command::Poll { sid, protocol, poll, reply }).await;
+    let guard = Guard { connection, shard: sid.shard, gone: Some(Command::PollGone { sid, poll }) };
+    let answer = answer.await;
+    guard.disarm();
+    let answer = answer.unwrap_or_else(|_| Answer::Refused(unknown_shard(&sid)));
+    finish(connection, hub, &request, answer).await
+}
+
+async fn post(
+    connection: &Connection,
+    hub: &Arc<Hub>,
+    sid: Sid,
+    protocol: Protocol,
+    request: Request<Incoming>,
+) -> Reply {
+    let (reply, begun) = oneshot::channel();
+    connection.door.tell(sid.shard, Command::PostBegin { sid, protocol, reply }).await;
+    let begun = begun.await.unwrap_or_else(|_| PostBegun::Refused(unknown_shard(&sid)));
+    let (key, bytes_max) = match begun {
+        PostBegun::Wanted { key, bytes_max } => (key, bytes_max),
+        PostBegun::Refused(refusal) => {
+            return Ok(exchange::refuse(connection, hub, &request, &refusal).await);
+        }
+        PostBegun::Status(code) => {
+            return finish(connection, hub, &request, Answer::Status(code)).await;
+        }
+    };
+    let guard =
+        Guard { connection, shard: key.shard, gone: Some(Command::PostGone { key, broken: true }) };
+    let (parts, body) = request.into_parts();
+    let binary = parts.headers.get(CONTENT_TYPE).is_some_and(|v| v == "application/octet-stream");
+    let body = match read_body(connection, body, bytes_max).await {
+        Ok(body) => body,
+        Err(BodyError::TooLarge) => {
+            guard.disarm();
+            connection.door.count_refused("payload_too_large");
+            let gone = Command::PostGone { key, broken: false };
+            connection.door.tell(key.shard, gone).await;
+            return Ok(answer::status(StatusCode::PAYLOAD_TOO_LARGE));
+        }
+        Err(BodyError::Broken) => return Err(Abort),
+        Err(BodyError::Slow) => {
+            connection.door.count_refused("body_timeout");
+            return Ok(answer::status(StatusCode::REQUEST_TIMEOUT));
+        }
+    };
+    guard.disarm();
+    let (reply, answer) = oneshot::channel();
+    connection.door.tell(key.shard, Command::PostBody { key, binary, body, reply }).await;
+    let answer = answer.await.unwrap_or(Answer::Abort);
+    finish(connection, hub, &Request::from_parts(parts, ()), answer).await
+}
+
+enum BodyError {
+    Broken,
+    Slow,
+    TooLarge,
+}
+
+async fn read_body(
+    connection: &Connection,
+    mut body: Incoming,
+    bytes_max: usize,
+) -> Result<Bytes, BodyError> {
+    if body.size_hint().lower() > bytes_max as u64 {
+        return Err(BodyError::TooLarge);
+    }
+    let read = async {
+        let mut collected = BytesMut::new();
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|_| BodyError::Broken)?;
+            let Ok(data) = frame.into_data() else { continue };
+            if collected.len() + data.len() > bytes_max {
+                return Err(BodyError::TooLarge);
+            }
+            collected.extend_from_slice(&data);
+        }
+        Ok(collected.freeze())
+    };
+    let limit = connection.door.env().limits.body_timeout;
+    tokio::time::timeout(limit, read).await.unwrap_or(Err(BodyError::Slow))
+}
+
+async fn finish<B>(
+    connection: &Connection,
+    hub: &Arc<Hub>,
+    request: &Request<B>,
+    answer: Answer,
+) -> Reply {
+    let asked: &HeaderMap = request.headers();
+    Ok(match answer {
+        Answer::Payload(payload) => answer::payload(*payload, asked),
+        Answer::Ok { lasting } => answer::ok(lasting.as_deref(), asked),
+        Answer::Status(code) => {
+            let code = StatusCode::from_u16(code).unwrap_or(StatusCode::BAD_REQUEST);
+            answer::status(code)
+        }
+        Answer::Relayed(response) => answer::relayed(response),
+        Answer::Refused(refusal) => exchange::refuse(connection, hub, request, &refusal).await,
+        Answer::Unavailable(why) => unavailable(connection, why),
+        Answer::Abort | Answer::Switch { .. } => return Err(Abort),
+    })
+}
+
+fn unavailable(connection: &Connection, why: Unavailable) -> Response<Full<Bytes>> {
+    connection.door.count_refused(why.slug());
+    answer::unavailable(why)
+}

@@ -1,0 +1,214 @@
+//! HTTP on the public port: one task per connection until it upgrades or ends.
+
+mod answer;
+mod engine;
+mod exchange;
+mod io;
+mod query;
+mod upgrade;
+
+use std::cell::{Cell, RefCell};
+use std::net::{SocketAddr, TcpStream};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioTimer;
+use tokio::sync::mpsc::Sender;
+use tokio::task::spawn_local;
+
+use self::io::ClientIo;
+use crate::acceptor::StreamPermit;
+use crate::hub::Routed;
+use crate::metrics::Cause;
+use crate::shard::{Command, Environment, Shard};
+use crate::trunks;
+
+/// The path of trunks.
+const TRUNK_PATH: &str = "/trunk/v1";
+
+/// What the HTTP tasks of one thread share: their own shard, and the way to the others.
+#[derive(Clone, Debug)]
+pub(crate) struct Door(Rc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    shard: Rc<RefCell<Shard>>,
+    own: u8,
+    peers: Arc<[Sender<Command>]>,
+    env: Arc<Environment>,
+    next_poll: Cell<u32>,
+}
+
+/// One connection, for the requests that come over it.
+struct Connection {
+    door: Door,
+    address: SocketAddr,
+    /// Leaves with the stream when it becomes a WebSocket.
+    permit: Cell<Option<StreamPermit>>,
+}
+
+/// The request cannot be answered; the connection is broken off, as npm engine.io does here.
+#[derive(Debug, thiserror::Error)]
+#[error("connection broken off")]
+pub(crate) struct Abort;
+
+type Reply = Result<Response<Full<Bytes>>, Abort>;
+
+impl Door {
+    pub(crate) fn new(
+        shard: Rc<RefCell<Shard>>,
+        peers: Arc<[Sender<Command>]>,
+        env: Arc<Environment>,
+    ) -> Self {
+        let own = shard.borrow().index();
+        Self(Rc::new(Inner { shard, own, peers, env, next_poll: Cell::new(0) }))
+    }
+
+    pub(crate) fn env(&self) -> &Arc<Environment> {
+        &self.0.env
+    }
+
+    pub(crate) fn peers(&self) -> &Arc<[Sender<Command>]> {
+        &self.0.peers
+    }
+
+    /// Serves a fresh stream in a task of this thread.
+    pub(crate) fn serve(&self, stream: TcpStream, address: SocketAddr, permit: StreamPermit) {
+        let connection =
+            Rc::new(Connection { door: self.clone(), address, permit: Cell::new(Some(permit)) });
+        spawn_local(serve(connection, stream));
+    }
+
+    /// Hands a command to the shard that it is for. Does not wait for an answer.
+    pub(crate) async fn tell(&self, shard: u8, command: Command) {
+        if shard == self.0.own {
+            self.0.shard.borrow_mut().take_turn(command);
+        } else if let Some(peer) = self.0.peers.get(usize::from(shard)) {
+            // A shard that is gone takes the whole node with it: nobody is left to be told.
+            let _ = peer.send(command).await;
+        }
+    }
+
+    /// The same from where nothing can wait: a guard's drop.
+    fn tell_later(&self, shard: u8, command: Command) {
+        let door = self.clone();
+        spawn_local(async move { door.tell(shard, command).await });
+    }
+
+    /// A number for a poll, different from those of other recent polls of any thread.
+    fn poll_number(&self) -> u32 {
+        let next = self.0.next_poll.get().wrapping_add(1) & 0x00ff_ffff;
+        self.0.next_poll.set(next);
+        u32::from(self.0.own) << 24 | next
+    }
+
+    fn count_refused(&self, cause: &'static str) {
+        self.0.env.metrics.http_requests_refused.get_or_create(&Cause { cause }).inc();
+    }
+}
+
+async fn serve(connection: Rc<Connection>, stream: TcpStream) {
+    let Ok(stream) = tokio::net::TcpStream::from_std(stream) else { return };
+    let io = ClientIo::new(stream);
+    let leftover = io.clone();
+    let limits = &connection.door.env().limits;
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_timeout)
+        .max_buf_size(limits.header_bytes_max.max(8192))
+        .half_close(false);
+    let shared = Rc::clone(&connection);
+    let service = service_fn(move |request| handle(Rc::clone(&shared), request));
+    let served = builder.serve_connection(io, service).with_upgrades().await;
+    if let Err(error) = served {
+        end_broken(&connection, &leftover, &error);
+    }
+}
+
+/// Counts a connection that ended in an error, and answers where hyper does not.
+fn end_broken(connection: &Connection, io: &ClientIo, error: &hyper::Error) {
+    let cause = if error.is_timeout() {
+        io.write_last_words(
+            b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n",
+        );
+        "header_timeout"
+    } else if error.is_parse_too_large() {
+        "header_too_large"
+    } else if error.is_parse() {
+        "malformed_request"
+    } else if error.is_user() {
+        "aborted"
+    } else {
+        "stream_broken"
+    };
+    let metrics = &connection.door.env().metrics;
+    metrics.streams_refused.get_or_create(&Cause { cause }).inc();
+}
+
+async fn handle(connection: Rc<Connection>, request: Request<Incoming>) -> Reply {
+    let door = &connection.door;
+    let path = request.uri().path();
+    if path == TRUNK_PATH {
+        return Ok(trunk(&connection, request));
+    }
+    match door.env().directory.route(path) {
+        Routed::Hub(hub) => engine::handle(connection, hub, request).await,
+        Routed::UnknownHub(name) => {
+            door.count_refused("hub_unknown");
+            Ok(answer::error(
+                hyper::StatusCode::NOT_FOUND,
+                "hub_unknown",
+                &format!(
+                    "this node serves no hub named '{name}'; check the client's path and the node's configuration"
+                ),
+            ))
+        }
+        Routed::Nowhere => {
+            door.count_refused("path_unknown");
+            Ok(answer::error(
+                hyper::StatusCode::NOT_FOUND,
+                "path_unknown",
+                "nothing is served here; Socket.IO clients connect at the app's own path (by default /socket.io/) or at /clients/socketio/hubs/{hub}",
+            ))
+        }
+    }
+}
+
+/// An app server wants to open a trunk.
+fn trunk(connection: &Rc<Connection>, mut request: Request<Incoming>) -> Response<Full<Bytes>> {
+    let env = connection.door.env();
+    let authorization =
+        request.headers().get(hyper::header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let accepted = upgrade::websocket_key(&request)
+        .map_err(|_| trunks::TrunkRefused::BadRequest)
+        .and_then(|key| {
+            if env.directory.draining.load(std::sync::atomic::Ordering::Relaxed) {
+                return Err(trunks::TrunkRefused::Draining);
+            }
+            trunks::authorise(&env.directory, authorization).map(|hub| (hub, key))
+        });
+    let (hub, key) = match accepted {
+        Ok(accepted) => accepted,
+        Err(refused) => {
+            let cause = Cause { cause: refused.slug() };
+            env.metrics.trunks_refused.get_or_create(&cause).inc();
+            tracing::warn!(address = %connection.address, "trunk refused: {refused}");
+            return answer::error(refused.status(), refused.slug(), &refused.to_string());
+        }
+    };
+    let upgraded = hyper::upgrade::on(&mut request);
+    let connection = Rc::clone(connection);
+    spawn_local(async move {
+        if let Some(stream) = upgrade::take_stream(upgraded, &connection).await {
+            trunks::run(connection.door.clone(), hub, connection.address, stream).await;
+        }
+    });
+    upgrade::switching(&key, std::iter::empty())
+}

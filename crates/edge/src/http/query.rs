@@ -1,0 +1,46 @@
+//! The parts of a client's query that Engine.IO looks at.
+
+use trunkline_engineio::Protocol;
+
+#[derive(Debug, Default)]
+pub(super) struct Query {
+    pub(super) eio: String,
+    pub(super) transport: String,
+    pub(super) sid: String,
+}
+
+impl Query {
+    /// A name that comes twice has its last value, as in npm engine.io.
+    pub(super) fn parse(query: &str) -> Self {
+        let mut parsed = Self::default();
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            let field = match &*name {
+                "EIO" => &mut parsed.eio,
+                "transport" => &mut parsed.transport,
+                "sid" => &mut parsed.sid,
+                _ => continue,
+            };
+            *field = value.into_owned();
+        }
+        parsed
+    }
+
+    /// Everything but `EIO=4` is version 3.
+    pub(super) fn protocol(&self) -> Protocol {
+        if self.eio == "4" { Protocol::V4 } else { Protocol::V3 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_value_counts_and_the_rest_is_ignored() {
+        let query = Query::parse("EIO=3&transport=polling&t=abc&EIO=4&sid=a%2Bb&x");
+        assert_eq!((query.eio.as_str(), query.transport.as_str()), ("4", "polling"));
+        assert_eq!(query.sid, "a+b");
+        assert_eq!(query.protocol(), Protocol::V4);
+        assert_eq!(Query::parse("").protocol(), Protocol::V3);
+    }
+}

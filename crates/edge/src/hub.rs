@@ -1,0 +1,272 @@
+//! Hubs: which one a path means, which app servers each has, and who gets the next session.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use trunkline_switchboard::ServerKey;
+use trunkline_switchboard::affinity::{self, Cursor};
+use trunkline_trunk::settings::EngineSettings;
+
+use crate::sid::Sid;
+use crate::trunks::Trunk;
+use crate::{AppServerStatus, HubConfig, HubStatus, Secret};
+
+/// How often the same trouble of a hub is logged.
+const LOG_INTERVAL: Duration = Duration::from_secs(10);
+const HUBS_PREFIX: &str = "/clients/socketio/hubs/";
+
+/// All hubs of the node. Locks are held for a lookup or an update only, never across an await.
+#[derive(Debug)]
+pub(crate) struct Directory {
+    hubs: Vec<Arc<Hub>>,
+    by_name: HashMap<String, Arc<Hub>>,
+    /// Longest prefix first. Rebuilt when an app server brings another `path`.
+    routes: RwLock<Vec<Route>>,
+    pub(crate) draining: AtomicBool,
+}
+
+#[derive(Debug)]
+struct Route {
+    prefix: String,
+    hub: Arc<Hub>,
+}
+
+/// One isolated application.
+#[derive(Debug)]
+pub(crate) struct Hub {
+    pub(crate) name: String,
+    pub(crate) number: u16,
+    pub(crate) keys: Vec<Secret>,
+    default: bool,
+    state: Mutex<State>,
+    /// Sids that the app made itself (`generateId`); ours need no table.
+    custom_sids: Mutex<HashMap<String, Sid>>,
+    refused_unlogged: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    trunks: Vec<Arc<Trunk>>,
+    cursor: Cursor,
+    path: Option<String>,
+    /// The latest app server's; Socket.IO's defaults until one came.
+    settings: Arc<EngineSettings>,
+    logged_at: Option<Instant>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A panic while holding one of these leaves nothing half-done: each critical section is one step.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Directory {
+    pub(crate) fn new(configs: &[HubConfig], default_hub: &str) -> Self {
+        let hubs: Vec<_> = configs
+            .iter()
+            .enumerate()
+            .map(|(number, config)| {
+                Arc::new(Hub {
+                    name: config.name.clone(),
+                    number: u16::try_from(number).unwrap_or(u16::MAX),
+                    keys: config.keys.clone(),
+                    default: config.name.eq_ignore_ascii_case(default_hub),
+                    state: Mutex::default(),
+                    custom_sids: Mutex::default(),
+                    refused_unlogged: AtomicU64::new(0),
+                })
+            })
+            .collect();
+        let by_name =
+            hubs.iter().map(|hub| (hub.name.to_ascii_lowercase(), Arc::clone(hub))).collect();
+        let directory =
+            Self { hubs, by_name, routes: RwLock::default(), draining: AtomicBool::new(false) };
+        directory.rebuild_routes();
+        directory
+    }
+
+    /// Hub names are compared without regard to case.
+    pub(crate) fn by_name(&self, name: &str) -> Option<&Arc<Hub>> {
+        self.by_name.get(&name.to_ascii_lowercase())
+    }
+
+    /// Which hub's clients come to this path.
+    pub(crate) fn route(&self, path: &str) -> Routed {
+        if let Some(rest) = path.strip_prefix(HUBS_PREFIX) {
+            let name = rest.split('/').next().unwrap_or(rest);
+            return match self.by_name(name) {
+                Some(hub) => Routed::Hub(Arc::clone(hub)),
+                None => Routed::UnknownHub(name.chars().take(128).collect()),
+            };
+        }
+        let routes = self.routes.read().unwrap_or_else(PoisonError::into_inner);
+        routes
+            .iter()
+            .find(|route| path.starts_with(&route.prefix))
+            .map_or(Routed::Nowhere, |route| Routed::Hub(Arc::clone(&route.hub)))
+    }
+
+    /// An app server of the hub is there, with these settings.
+    pub(crate) fn trunk_up(&self, trunk: &Arc<Trunk>) {
+        {
+            let mut state = locked(&trunk.hub.state);
+            state.trunks.push(Arc::clone(trunk));
+            state.settings = Arc::new(trunk.settings.clone());
+            state.path = Some(trunk.settings.request_prefix());
+        }
+        self.rebuild_routes();
+    }
+
+    /// Sentences for the log of an app server that is about to be taken.
+    pub(crate) fn warnings_for(&self, trunk: &Trunk) -> Vec<String> {
+        let path = trunk.settings.request_prefix();
+        let hub = &trunk.hub;
+        match self.route(&path) {
+            Routed::Hub(owner) if !Arc::ptr_eq(&owner, hub) && (owner.default || !hub.default) => {
+                vec![format!(
+                    "the path {path} belongs to hub '{}' of this node; clients of hub '{}' connect at {HUBS_PREFIX}{}",
+                    owner.name, hub.name, hub.name
+                )]
+            }
+            Routed::Hub(_) | Routed::UnknownHub(_) | Routed::Nowhere => Vec::new(),
+        }
+    }
+
+    pub(crate) fn trunk_down(trunk: &Arc<Trunk>) {
+        locked(&trunk.hub.state).trunks.retain(|other| !Arc::ptr_eq(other, trunk));
+    }
+
+    pub(crate) fn hubs(&self) -> &[Arc<Hub>] {
+        &self.hubs
+    }
+
+    pub(crate) fn all_trunks(&self) -> Vec<Arc<Trunk>> {
+        self.hubs.iter().flat_map(|hub| locked(&hub.state).trunks.clone()).collect()
+    }
+
+    fn rebuild_routes(&self) {
+        let mut routes: Vec<Route> = Vec::new();
+        // The default hub first: where two hubs want one path, it is the default's.
+        let (default, others): (Vec<_>, Vec<_>) = self.hubs.iter().partition(|hub| hub.default);
+        for hub in default.into_iter().chain(others) {
+            let path = locked(&hub.state).path.clone();
+            let path = if hub.default { path.or_else(|| Some("/socket.io/".into())) } else { path };
+            let Some(prefix) = path else { continue };
+            if !routes.iter().any(|route| route.prefix == prefix) {
+                routes.push(Route { prefix, hub: Arc::clone(hub) });
+            }
+        }
+        routes.sort_by_key(|route| std::cmp::Reverse(route.prefix.len()));
+        *self.routes.write().unwrap_or_else(PoisonError::into_inner) = routes;
+    }
+}
+
+pub(crate) enum Routed {
+    Hub(Arc<Hub>),
+    UnknownHub(String),
+    Nowhere,
+}
+
+impl Hub {
+    /// The app server with the fewest sessions among those that take new ones; its count goes up by one.
+    pub(crate) fn pick(&self, handshakes_pending_max: usize) -> Result<Arc<Trunk>, NoAppServer> {
+        let mut state = locked(&self.state);
+        let State { trunks, cursor, .. } = &mut *state;
+        let mut busy = false;
+        let candidates = trunks.iter().filter(|trunk| !trunk.is_draining()).filter(|trunk| {
+            let fits = trunk.pending() < handshakes_pending_max;
+            busy |= !fits;
+            fits
+        });
+        let loads = candidates.map(|trunk| (ServerKey(trunk.number), trunk.sessions_u32()));
+        let picked = affinity::pick(cursor, loads)
+            .and_then(|key| trunks.iter().find(|trunk| trunk.number == key.0));
+        match picked {
+            Some(trunk) => {
+                trunk.session_added();
+                Ok(Arc::clone(trunk))
+            }
+            None if busy => Err(NoAppServer::Busy),
+            None => Err(NoAppServer::None),
+        }
+    }
+
+    /// What the hub's handshakes are checked against.
+    pub(crate) fn settings(&self) -> Arc<EngineSettings> {
+        Arc::clone(&locked(&self.state).settings)
+    }
+
+    /// Any app server, for a request that opens no session.
+    pub(crate) fn any_trunk(&self) -> Option<Arc<Trunk>> {
+        locked(&self.state).trunks.first().map(Arc::clone)
+    }
+
+    /// Another trunk of the same app server process, if one is there.
+    pub(crate) fn trunk_of_server(&self, server_id: &str) -> Option<Arc<Trunk>> {
+        locked(&self.state).trunks.iter().find(|trunk| trunk.server_id == server_id).map(Arc::clone)
+    }
+
+    /// Counts a refused handshake and, once per interval, says so.
+    pub(crate) fn note_refused(&self, why: NoAppServer) {
+        let refused = self.refused_unlogged.fetch_add(1, Ordering::Relaxed) + 1;
+        let now = Instant::now();
+        let mut state = locked(&self.state);
+        if state.logged_at.is_some_and(|at| now.duration_since(at) < LOG_INTERVAL) {
+            return;
+        }
+        state.logged_at = Some(now);
+        self.refused_unlogged.store(0, Ordering::Relaxed);
+        drop(state);
+        tracing::warn!(hub = %self.name, refused, "handshakes refused with 503: {why}");
+    }
+
+    pub(crate) fn remember_custom_sid(&self, text: &str, sid: Sid) -> bool {
+        let mut sids = locked(&self.custom_sids);
+        if sids.contains_key(text) {
+            return false;
+        }
+        sids.insert(text.to_owned(), sid);
+        true
+    }
+
+    pub(crate) fn forget_custom_sid(&self, text: &str) {
+        locked(&self.custom_sids).remove(text);
+    }
+
+    /// Reads a sid that a client sent, whoever made it.
+    pub(crate) fn resolve_sid(&self, text: &str) -> Option<Sid> {
+        Sid::parse(text).or_else(|| locked(&self.custom_sids).get(text).copied())
+    }
+
+    pub(crate) fn status(&self) -> HubStatus {
+        let state = locked(&self.state);
+        let mut paths = vec![format!("{HUBS_PREFIX}{}", self.name)];
+        match &state.path {
+            Some(path) => paths.push(path.clone()),
+            None if self.default => paths.push("/socket.io/".into()),
+            None => (),
+        }
+        let app_servers = state
+            .trunks
+            .iter()
+            .map(|trunk| AppServerStatus {
+                id: trunk.server_id.clone(),
+                sdk: trunk.sdk.clone(),
+                address: trunk.address.to_string(),
+                sessions: trunk.sessions(),
+                draining: trunk.is_draining(),
+            })
+            .collect();
+        HubStatus { name: self.name.clone(), paths, app_servers }
+    }
+}
+
+/// Why no app server could take a handshake.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub(crate) enum NoAppServer {
+    #[error("every app server of the hub has its limit of unanswered handshakes")]
+    Busy,
+    #[error("no app server is connected")]
+    None,
+}

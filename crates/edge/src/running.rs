@@ -1,0 +1,230 @@
+//! From a configuration to running threads, and back.
+
+use std::cell::RefCell;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::AsFd;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use rustix::net::{self as sys, AddressFamily, SocketFlags, SocketType};
+use tokio::runtime;
+use tokio::sync::mpsc::{self, Receiver, Sender};
+use tokio::task::LocalSet;
+use trunkline_trunk::encode::encode_drain;
+
+use crate::acceptor::{self, Streams};
+use crate::http::Door;
+use crate::hub::Directory;
+use crate::metrics::Metrics;
+use crate::shard::{self, Command, Environment, Shard};
+use crate::trunks::Ending;
+use crate::{BindError, Config, StartError, Status};
+
+/// Commands that may wait for one shard; whoever sends more waits.
+const INBOX_COMMANDS_MAX: usize = 4096;
+/// Streams that the kernel holds until the acceptor comes to them.
+const BACKLOG: i32 = 16_384;
+
+/// The public port, bound but not yet accepting.
+#[derive(Debug)]
+pub struct Edge {
+    config: Config,
+    listener: TcpListener,
+    address: SocketAddr,
+    metrics: Metrics,
+}
+
+impl Edge {
+    /// Binds the public port.
+    ///
+    /// # Errors
+    ///
+    /// The address is taken, not this machine's, or not allowed.
+    pub fn bind(config: Config) -> Result<Self, BindError> {
+        let fail = |source| BindError { address: config.listen, source };
+        let listener = listen(config.listen).map_err(fail)?;
+        let address = listener.local_addr().map_err(fail)?;
+        Ok(Self { config, listener, address, metrics: Metrics::default() })
+    }
+
+    /// The address that was really bound.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Counters and gauges of this edge.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Spawns the acceptor and the shards.
+    ///
+    /// # Errors
+    ///
+    /// The system has no thread or descriptor left.
+    pub fn start(self) -> Result<Running, StartError> {
+        let Self { config, listener, metrics, .. } = self;
+        let threads = config.threads.clamp(1, 256);
+        let env = Arc::new(Environment {
+            node_id: config.node_id,
+            node_number: config.node_number,
+            version: config.version,
+            directory: Directory::new(&config.hubs, &config.default_hub),
+            limits: config.limits,
+            metrics: metrics.clone(),
+            sessions: (0..threads).map(|_| AtomicUsize::new(0)).collect(),
+        });
+        let (inboxes, receivers): (Vec<_>, Vec<_>) =
+            (0..threads).map(|_| mpsc::channel(INBOX_COMMANDS_MAX)).unzip();
+        let shards: Arc<[Sender<Command>]> = Arc::from(inboxes);
+        let mut running = Running {
+            env: Arc::clone(&env),
+            shards: Arc::clone(&shards),
+            listener,
+            stopping: Arc::new(AtomicBool::new(false)),
+            threads: Vec::with_capacity(threads + 1),
+        };
+        for (index, inbox) in receivers.into_iter().enumerate() {
+            let index = u8::try_from(index).expect("threads are clamped");
+            let handle = spawn_shard(index, inbox, &shards, &env)?;
+            running.threads.push(handle);
+        }
+        running.spawn_acceptor(Streams::new(env.limits.streams_max, metrics))?;
+        Ok(running)
+    }
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let socket = sys::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    // So that a restart does not have to wait for the kernel to forget the last one's connections.
+    sys::sockopt::set_socket_reuseaddr(&socket, true)?;
+    sys::bind(&socket, &address)?;
+    sys::listen(&socket, BACKLOG)?;
+    Ok(TcpListener::from(socket))
+}
+
+fn spawn_shard(
+    index: u8,
+    inbox: Receiver<Command>,
+    shards: &Arc<[Sender<Command>]>,
+    env: &Arc<Environment>,
+) -> Result<JoinHandle<()>, StartError> {
+    let fail = |source| StartError { what: "a shard", source };
+    let count = u32::try_from(shards.len()).expect("threads are clamped");
+    let peers = Arc::clone(shards);
+    let env = Arc::clone(env);
+    // Built on the thread itself: what is in a shard never leaves it.
+    let (ready, is_ready) = std::sync::mpsc::sync_channel(1);
+    let handle = thread::Builder::new()
+        .name(format!("shard-{index}"))
+        .spawn(move || {
+            let built = Shard::new(index, count, Arc::clone(&env)).and_then(|shard| {
+                Ok((shard, runtime::Builder::new_current_thread().enable_all().build()?))
+            });
+            let (shard, runtime) = match built {
+                Ok(built) => built,
+                Err(error) => {
+                    // The starter waits for this word.
+                    let _ = ready.send(Err(error));
+                    return;
+                }
+            };
+            let _ = ready.send(Ok(()));
+            let shard = Rc::new(RefCell::new(shard));
+            let local = LocalSet::new();
+            let served = local.block_on(&runtime, async {
+                let door = Door::new(Rc::clone(&shard), peers, env);
+                shard::run(shard, inbox, door).await
+            });
+            if let Err(error) = served {
+                tracing::error!(shard = index, %error, "a shard cannot go on; the node ends");
+                std::process::abort();
+            }
+        })
+        .map_err(fail)?;
+    match is_ready.recv() {
+        Ok(Ok(())) => Ok(handle),
+        Ok(Err(error)) => Err(fail(error)),
+        Err(_) => Err(fail(io::Error::other("its thread ended"))),
+    }
+}
+
+/// A serving edge.
+#[derive(Debug)]
+pub struct Running {
+    env: Arc<Environment>,
+    shards: Arc<[Sender<Command>]>,
+    listener: TcpListener,
+    stopping: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Running {
+    fn spawn_acceptor(&mut self, streams: Arc<Streams>) -> Result<(), StartError> {
+        let fail = |source| StartError { what: "the acceptor", source };
+        let listener = self.listener.try_clone().map_err(fail)?;
+        let shards = Arc::clone(&self.shards);
+        let stopping = Arc::clone(&self.stopping);
+        let handle = thread::Builder::new()
+            .name("acceptor".into())
+            .spawn(move || acceptor::run(&listener, &shards, &streams, &stopping))
+            .map_err(fail)?;
+        self.threads.push(handle);
+        Ok(())
+    }
+
+    /// What is connected now.
+    pub fn status(&self) -> Status {
+        let count = |count: &AtomicUsize| count.load(Ordering::Relaxed);
+        Status {
+            draining: self.env.directory.draining.load(Ordering::Relaxed),
+            sessions: self.env.sessions_total(),
+            sessions_per_shard: self.env.sessions.iter().map(count).collect(),
+            hubs: self.env.directory.hubs().iter().map(|hub| hub.status()).collect(),
+        }
+    }
+
+    /// Sessions of all hubs together, those whose handshake is under way included.
+    pub fn sessions(&self) -> usize {
+        self.env.sessions_total()
+    }
+
+    /// Takes no new sessions, tells the app servers, and closes sessions at an even pace until the deadline.
+    pub fn begin_drain(&self, deadline: Duration) {
+        self.env.directory.draining.store(true, Ordering::Relaxed);
+        let mut frame = BytesMut::new();
+        encode_drain(&mut frame, u32::try_from(deadline.as_millis()).unwrap_or(u32::MAX));
+        for trunk in self.env.directory.all_trunks() {
+            trunk.push(&frame);
+        }
+        self.tell_all(|| Command::Drain(deadline));
+    }
+
+    /// Ends all sessions and trunks at once and waits for the threads.
+    pub fn stop(self) {
+        self.stopping.store(true, Ordering::Release);
+        // Wakes the acceptor out of its wait.
+        let _ = sys::shutdown(self.listener.as_fd(), sys::Shutdown::Both);
+        for trunk in self.env.directory.all_trunks() {
+            trunk.end(Ending::NodeStops);
+        }
+        self.tell_all(|| Command::Stop);
+        for handle in self.threads {
+            // A panic of that thread has been reported by the panic hook.
+            let _ = handle.join();
+        }
+    }
+
+    fn tell_all(&self, command: impl Fn() -> Command) {
+        for shard in &*self.shards {
+            // A shard that has ended needs no telling.
+            let _ = shard.blocking_send(command());
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! What other threads, and the HTTP tasks of any thread, ask of a shard.
+
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+use trunkline_engineio::error::HandshakeError;
+use trunkline_engineio::{ContentType, Protocol};
+use trunkline_trunk::{Frame, Header, Response};
+
+use crate::acceptor::StreamPermit;
+use crate::sid::Sid;
+use crate::trunks::{BatchCredit, Trunk, TrunkNumber};
+
+/// A slot and the session that was in it when the number was given out.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct SlotKey {
+    pub(crate) shard: u8,
+    pub(crate) slot: u32,
+    pub(crate) generation: u32,
+}
+
+/// A TCP stream whose HTTP part is over: WebSocket frames from here on.
+#[derive(Debug)]
+pub(crate) struct AdoptedStream {
+    pub(crate) stream: TcpStream,
+    /// Bytes that came right behind the handshake.
+    pub(crate) leftover: Bytes,
+    pub(crate) permit: StreamPermit,
+}
+
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// A client connected; its HTTP is served on this shard's thread.
+    Accepted {
+        stream: TcpStream,
+        address: SocketAddr,
+        permit: StreamPermit,
+    },
+    TrunkUp(Arc<Trunk>),
+    TrunkDown(TrunkNumber),
+    /// Frames of one trunk message that concern this shard.
+    Batch {
+        trunk: TrunkNumber,
+        frames: Vec<Frame>,
+        credit: Arc<BatchCredit>,
+    },
+    /// The trunk may send again: paused streams go on.
+    CreditReturned(TrunkNumber),
+    /// A GET of a polling session; `poll` is the requester's number for it.
+    Poll {
+        sid: Sid,
+        protocol: Protocol,
+        poll: u32,
+        reply: oneshot::Sender<Answer>,
+    },
+    /// The connection of a held poll ended.
+    PollGone {
+        sid: Sid,
+        poll: u32,
+    },
+    /// A POST began: says whether its body is wanted, and how much of it.
+    PostBegin {
+        sid: Sid,
+        protocol: Protocol,
+        reply: oneshot::Sender<PostBegun>,
+    },
+    PostBody {
+        key: SlotKey,
+        binary: bool,
+        body: Bytes,
+        reply: oneshot::Sender<Answer>,
+    },
+    /// The connection of a POST ended, or its body was too large: nothing more comes.
+    PostGone {
+        key: SlotKey,
+        broken: bool,
+    },
+    /// Does this sid exist? For the handshake of a WebSocket that wants to probe.
+    Inspect {
+        sid: Sid,
+        protocol: Protocol,
+        reply: oneshot::Sender<Result<SlotKey, Refusal>>,
+    },
+    /// The direct WebSocket of an accepted handshake.
+    Adopt {
+        key: SlotKey,
+        stream: AdoptedStream,
+    },
+    /// A second WebSocket for a session that polls.
+    Probe {
+        key: SlotKey,
+        stream: AdoptedStream,
+    },
+    /// The client of a handshake went away before the answer or before its WebSocket was adopted.
+    HandshakeGone {
+        key: SlotKey,
+        poll: u32,
+    },
+    Drain(Duration),
+    Stop,
+}
+
+/// What a client's HTTP request gets.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// An Engine.IO payload: the answer to a poll.
+    Payload(Box<Payload>),
+    /// `ok`: the answer to a POST.
+    Ok { lasting: Option<Arc<[Header]>> },
+    /// A bare status.
+    Status(u16),
+    /// The app server's own words.
+    Relayed(Response),
+    /// A WebSocket handshake was accepted: switch protocols, then adopt.
+    Switch { key: SlotKey, headers: Vec<Header> },
+    /// An Engine.IO error.
+    Refused(Refusal),
+    /// 503 with a JSON error.
+    Unavailable(Unavailable),
+    /// Break the connection off, as npm engine.io does.
+    Abort,
+}
+
+#[derive(Debug)]
+pub(crate) struct Payload {
+    pub(crate) content_type: ContentType,
+    pub(crate) body: Bytes,
+    pub(crate) compress: bool,
+    pub(crate) lasting: Option<Arc<[Header]>>,
+    /// Only on the answer to the handshake.
+    pub(crate) first: Vec<Header>,
+}
+
+/// An Engine.IO error and what there is to say about it.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    pub(crate) error: HandshakeError,
+    /// JSON, as `connection_error`'s `context`.
+    pub(crate) context: String,
+}
+
+/// Why a handshake got a 503. Alphabetical.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub(crate) enum Unavailable {
+    #[error("the app server did not answer the handshake in time")]
+    AppServerSilent,
+    #[error("this node is draining; connect to another one")]
+    Draining,
+    #[error("every app server of this hub has as many unanswered handshakes as allowed; try again")]
+    HandshakesFull,
+    #[error("no app server of this hub is connected to this node; try again when one is")]
+    NoAppServer,
+    #[error("this node holds as many sessions as it may; try again or use another node")]
+    SessionsFull,
+}
+
+impl Unavailable {
+    pub(crate) fn slug(self) -> &'static str {
+        match self {
+            Self::AppServerSilent => "app_server_silent",
+            Self::Draining => "draining",
+            Self::HandshakesFull => "handshakes_full",
+            Self::NoAppServer => "no_app_server",
+            Self::SessionsFull => "sessions_full",
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) enum PostBegun {
+    /// Send the body, of at most so many bytes.
+    Wanted {
+        key: SlotKey,
+        bytes_max: usize,
+    },
+    Refused(Refusal),
+    Status(u16),
+}

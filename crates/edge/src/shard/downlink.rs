@@ -1,0 +1,236 @@
+//! Frames from app servers, applied to sessions and the switchboard in the order they came.
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+use trunkline_engineio::{CloseReason, Delivery, Outgoing, Overflow, Sent};
+use trunkline_switchboard::{NamespaceKey, Selection, ServerKey, SessionKey};
+use trunkline_trunk::{Action, NumberState};
+use trunkline_trunk::{
+    Broadcast, CloseReason as WireReason, Frame, NamespaceNumber, SendFlags, Str,
+};
+
+use super::command::Unavailable;
+use super::slot::{State, slot_of};
+use super::{Shard, Slot};
+use crate::trunks::TrunkNumber;
+
+impl Shard {
+    /// One frame takes effect, or is ignored as too late, or shows that the app server breaks a rule.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the trunk's own task deals with all others"
+    )]
+    pub(super) fn handle_frame(&mut self, trunk: TrunkNumber, frame: Frame) {
+        let Some(session) = frame.session() else {
+            match frame {
+                Frame::Namespace { nsp, name } => self.name_namespace(trunk, nsp, &name),
+                Frame::Broadcast(broadcast) => self.broadcast(trunk, &broadcast),
+                _ => (),
+            }
+            return;
+        };
+        let index = slot_of(session, self.shards);
+        let slot = self.slots.get_mut(index as usize).filter(|slot| slot.trunk == trunk);
+        let mut free = NumberState::Free;
+        let number = slot.map_or(&mut free, |slot| &mut slot.number);
+        match number.handle(frame.kind()) {
+            Ok(Action::Ignore | Action::Opened) => (),
+            Ok(Action::Freed) => self.release(index),
+            Ok(Action::Closed) => self.close_by_app(index, &frame),
+            Ok(Action::Accepted | Action::Deliver | Action::Rejected) => {
+                self.apply(trunk, index, frame);
+            }
+            Err(misbehaved) => {
+                if let Some(shard_trunk) = self.trunks.get(&trunk) {
+                    shard_trunk.trunk.misbehaved(misbehaved);
+                }
+            }
+        }
+    }
+
+    #[expect(clippy::wildcard_enum_match_arm, reason = "only these kinds of frames get here")]
+    fn apply(&mut self, trunk: TrunkNumber, index: u32, frame: Frame) {
+        match frame {
+            Frame::Accept { sid, headers, lasting, .. } => {
+                self.accept(index, &sid, headers, lasting);
+            }
+            Frame::Reject { response, .. } => self.reject(index, response),
+            Frame::Send { flags, payload, .. } => {
+                let message = outgoing(flags.binary, flags.compressible, payload);
+                self.send(index, &message, flags);
+            }
+            Frame::Attach { nsp, socket, rooms, .. } => {
+                self.attach(trunk, index, nsp, &socket, &rooms);
+            }
+            Frame::Detach { nsp, .. } => {
+                if let Some((hub, key)) = self.socket_on(trunk, index, nsp) {
+                    self.boards[hub].detach(SessionKey(index), key);
+                }
+            }
+            Frame::Join { nsp, rooms, .. } => {
+                if let Some((hub, key)) = self.socket_on(trunk, index, nsp) {
+                    for room in &rooms {
+                        self.boards[hub].join(SessionKey(index), key, room);
+                    }
+                }
+            }
+            Frame::Leave { nsp, rooms, .. } => {
+                if let Some((hub, key)) = self.socket_on(trunk, index, nsp) {
+                    for room in &rooms {
+                        self.boards[hub].leave(SessionKey(index), key, room);
+                    }
+                }
+            }
+            _ => (),
+        }
+    }
+
+    fn socket_on(
+        &self,
+        trunk: TrunkNumber,
+        index: u32,
+        nsp: NamespaceNumber,
+    ) -> Option<(usize, NamespaceKey)> {
+        let key = *self.trunks.get(&trunk)?.namespaces.get(&nsp.0)?;
+        let slot = self.slots.get(index as usize)?;
+        matches!(slot.state, State::Live(_)).then(|| (usize::from(slot.hub), key))
+    }
+
+    fn name_namespace(&mut self, trunk: TrunkNumber, nsp: NamespaceNumber, name: &Str) {
+        let Some(shard_trunk) = self.trunks.get_mut(&trunk) else { return };
+        let board = &mut self.boards[usize::from(shard_trunk.trunk.hub.number)];
+        let key = board.namespace(name);
+        if let Some(before) = shard_trunk.namespaces.insert(nsp.0, key) {
+            board.release_namespace(before);
+        }
+    }
+
+    fn attach(
+        &mut self,
+        trunk: TrunkNumber,
+        index: u32,
+        nsp: NamespaceNumber,
+        socket: &Str,
+        rooms: &[Str],
+    ) {
+        let Some((hub, key)) = self.socket_on(trunk, index, nsp) else { return };
+        let attached = self.boards[hub].attach(
+            SessionKey(index),
+            ServerKey(trunk),
+            key,
+            socket,
+            rooms.iter().map(Str::as_str),
+        );
+        if let Err(error) = attached {
+            tracing::warn!(trunk, %error, "a socket was not attached; broadcasts will not reach it");
+        }
+    }
+
+    fn send(&mut self, index: u32, message: &Rc<Outgoing>, flags: SendFlags) {
+        let delivery = if flags.attached {
+            Delivery::Attached
+        } else if flags.volatile {
+            let live = self.slots.get_mut(index as usize).and_then(Slot::live);
+            Delivery::Volatile { stream_idle: live.is_some_and(|live| live.stream_is_idle()) }
+        } else {
+            Delivery::Reliable
+        };
+        self.deliver(index, message, delivery);
+    }
+
+    fn deliver(&mut self, index: u32, message: &Rc<Outgoing>, delivery: Delivery) {
+        let now = self.now;
+        let metrics = &self.env.metrics;
+        let Some(live) = self.slots.get_mut(index as usize).and_then(Slot::live) else { return };
+        match live.session.send(now, message, delivery) {
+            Ok(Sent::Queued) => {
+                metrics.messages_sent.inc();
+                metrics.sent_bytes.inc_by(message.len() as u64);
+            }
+            Ok(Sent::Dropped) => {
+                if delivery != Delivery::Reliable {
+                    metrics.volatile_dropped.inc();
+                }
+                return;
+            }
+            Err(Overflow) => live.session.abort(now, CloseReason::OutboxFull),
+        }
+        self.mark_dirty(index);
+    }
+
+    /// `Close` from the app server: what was sent before goes out first.
+    fn close_by_app(&mut self, index: u32, frame: &Frame) {
+        let now = self.now;
+        let shutdown = matches!(frame, Frame::Close { reason, .. } if reason.reason() == WireReason::AppShutdown);
+        let reason = if shutdown { CloseReason::ServerShuttingDown } else { CloseReason::Forced };
+        let Some(slot) = self.slots.get_mut(index as usize) else { return };
+        match &mut slot.state {
+            State::Live(live) => {
+                live.session.close(now, reason);
+                let hub = usize::from(slot.hub);
+                self.boards[hub].remove_session(SessionKey(index));
+                // The number is answered now; the slot stays until the client has had its last words.
+                self.close_number(index, WireReason::AppClosed, "");
+                self.mark_dirty(index);
+            }
+            State::Opening(_) => {
+                self.fail_opening(index, Unavailable::NoAppServer, "closed before it was accepted");
+            }
+            State::Ended => {
+                self.close_number(index, WireReason::AppClosed, "");
+                self.release(index);
+            }
+        }
+    }
+
+    fn broadcast(&mut self, trunk: TrunkNumber, broadcast: &Broadcast) {
+        let Some(shard_trunk) = self.trunks.get(&trunk) else { return };
+        let Some(&nsp) = shard_trunk.namespaces.get(&broadcast.nsp.0) else { return };
+        let hub = usize::from(shard_trunk.trunk.hub.number);
+        let rooms: Vec<&str> = broadcast.rooms.iter().map(Str::as_str).collect();
+        let except: Vec<&str> = broadcast.except.iter().map(Str::as_str).collect();
+        let server = broadcast.flags.local.then_some(ServerKey(trunk));
+        let selection = Selection { rooms: &rooms, except: &except, server };
+        let messages: Vec<_> = broadcast
+            .parts
+            .iter()
+            .map(|part| outgoing(part.binary, broadcast.flags.compressible, part.data.clone()))
+            .collect();
+        let mut selected = Vec::new();
+        self.boards[hub].select(nsp, &selection, &mut |session| selected.push(session.0));
+        self.env.metrics.broadcast_deliveries.inc_by(selected.len() as u64);
+        for index in selected {
+            let stream_idle = broadcast.flags.volatile
+                && self
+                    .slots
+                    .get_mut(index as usize)
+                    .and_then(Slot::live)
+                    .is_some_and(|live| live.stream_is_idle());
+            for (place, message) in messages.iter().enumerate() {
+                let delivery = match (broadcast.flags.volatile, place) {
+                    (false, _) => Delivery::Reliable,
+                    (true, 0) => Delivery::Volatile { stream_idle },
+                    (true, _) => Delivery::Attached,
+                };
+                self.deliver(index, message, delivery);
+            }
+        }
+    }
+
+    /// The trunk may send again.
+    pub(super) fn resume_paused(&mut self, trunk: TrunkNumber) {
+        let Some(shard_trunk) = self.trunks.get_mut(&trunk) else { return };
+        for index in std::mem::take(&mut shard_trunk.paused) {
+            self.read_later(index);
+        }
+    }
+}
+
+fn outgoing(binary: bool, compressible: bool, payload: Bytes) -> Rc<Outgoing> {
+    if compressible {
+        Outgoing::new(binary, payload)
+    } else {
+        Outgoing::uncompressed(binary, payload)
+    }
+}

@@ -1,0 +1,283 @@
+//! How sessions end: one by one, with their app server, or in a drain. Nothing ends without a cause.
+
+use std::collections::VecDeque;
+use std::io::{self, Read};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::Bytes;
+use trunkline_clock::Timestamp;
+use trunkline_engineio::{Blame, CloseReason};
+use trunkline_switchboard::SessionKey;
+use trunkline_trunk::{self as wire, CloseReason as WireReason, FrameKind, NumberState};
+
+use super::command::{Answer, SlotKey, Unavailable};
+use super::opening::slot_mut;
+use super::slot::{Carrier, State, number_of};
+use super::streams::{Kind, Readiness, Stream, Token};
+use super::{Lingering, Shard};
+use crate::metrics::Ending;
+use crate::trunks::TrunkNumber;
+
+/// How long a closed stream may take to deliver its last frame and say goodbye.
+const LINGER: Duration = Duration::from_secs(5);
+/// How often a paced closing goes on.
+const PACE: Duration = Duration::from_millis(50);
+
+/// Sessions that wait to be closed at an even pace.
+#[derive(Debug, Default)]
+pub(super) struct Orphans {
+    waiting: VecDeque<SlotKey>,
+    next_at: Option<Timestamp>,
+}
+
+/// A drain: so many sessions per step.
+#[derive(Debug)]
+pub(super) struct DrainPace {
+    next_at: Timestamp,
+    until: Timestamp,
+}
+
+impl Shard {
+    /// The session is over: everybody is told once, and everything that it held is given back.
+    pub(super) fn end_session(
+        &mut self,
+        index: u32,
+        reason: CloseReason,
+        description: &'static str,
+    ) {
+        let slot = slot_mut(&mut self.slots, index);
+        let State::Live(live) = std::mem::replace(&mut slot.state, State::Ended) else { return };
+        let hub = usize::from(slot.hub);
+        self.boards[hub].remove_session(SessionKey(index));
+        if let Some(custom) = live.extra.and_then(|extra| extra.custom_sid) {
+            self.env.directory.hubs()[hub].forget_custom_sid(&custom);
+        }
+        match live.carrier {
+            Carrier::Polling(polling) => {
+                if let Some((_, reply)) = polling.held {
+                    let _ = reply.send(Answer::Abort);
+                }
+            }
+            Carrier::Stream(stream) => self.linger(stream, None),
+            Carrier::Promised | Carrier::Gone => (),
+        }
+        if let Some(probe) = live.probe {
+            self.linger(*probe, None);
+        }
+        self.count_session(live.session.transport(), -1);
+        let wire_reason = wire_reason(reason);
+        let ending = Ending { cause: reason.slug(), blame: blame(reason.blame()) };
+        self.env.metrics.sessions_closed.get_or_create(&ending).inc();
+        self.close_number(index, wire_reason, description);
+        self.release(index);
+    }
+
+    /// Says `Close` for a number, once.
+    pub(super) fn close_number(&mut self, index: u32, reason: WireReason, description: &str) {
+        let number = number_of(index, self.index, self.shards);
+        let slot = slot_mut(&mut self.slots, index);
+        if slot.number.send(FrameKind::Close).is_err() {
+            return; // It has been said, or there is nobody to say it to.
+        }
+        if let Some(shard_trunk) = self.trunks.get_mut(&slot.trunk) {
+            wire::encode::encode_close(&mut shard_trunk.out, number, reason, description);
+        }
+    }
+
+    /// Frees the slot once nothing needs its number any more.
+    pub(super) fn release(&mut self, index: u32) {
+        let slot = slot_mut(&mut self.slots, index);
+        if !slot.is_free() {
+            return;
+        }
+        let slot = self.slots.remove(index as usize);
+        self.env.sessions[usize::from(self.index)].fetch_sub(1, Ordering::Relaxed);
+        if let Some(shard_trunk) = self.trunks.get(&slot.trunk) {
+            shard_trunk.trunk.session_removed();
+        }
+    }
+
+    /// Lets a stream deliver what waits in it, then a close frame, and then go.
+    pub(super) fn linger(&mut self, mut stream: Stream, close_frame: Option<Bytes>) {
+        if let Some(frame) = close_frame {
+            stream.queue(frame);
+        }
+        if stream.write(&mut Vec::new()).is_err() {
+            return;
+        }
+        if stream.is_idle() {
+            stream.shutdown_write();
+        }
+        let generation = self.next_generation;
+        self.next_generation = generation.wrapping_add(1);
+        let entry = self.lingering.vacant_entry();
+        let index = u32::try_from(entry.key()).expect("fewer streams than descriptors");
+        let token = Token::new(Kind::Linger, index, generation);
+        if self.poller.retarget(&stream, token).is_err() && self.poller.add(&stream, token).is_err()
+        {
+            return;
+        }
+        entry.insert(Lingering { generation, stream });
+        self.linger_ends.push_back((self.now + LINGER, index, generation));
+        // What had come before the token changed makes no new edge: look at once.
+        self.linger_ready(Readiness { token, readable: true, writable: false });
+    }
+
+    pub(super) fn linger_ready(&mut self, event: Readiness) {
+        let index = event.token.index as usize;
+        let Some(lingering) = self.lingering.get_mut(index) else { return };
+        if !event.token.is_of(lingering.generation) {
+            return;
+        }
+        let stream = &mut lingering.stream;
+        let was_idle = stream.is_idle();
+        let mut done = stream.write(&mut Vec::new()).is_err();
+        if !was_idle && stream.is_idle() {
+            stream.shutdown_write();
+        }
+        if event.readable && !done {
+            done = loop {
+                match stream.io.read(&mut self.scratch) {
+                    Ok(0) => break true,
+                    Ok(_) => (), // Nobody is left to hear it.
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
+                    Err(error) => break error.kind() != io::ErrorKind::WouldBlock,
+                }
+            };
+        }
+        if done {
+            self.lingering.remove(index);
+        }
+    }
+
+    pub(super) fn end_lingering(&mut self) {
+        while let Some((_, index, generation)) =
+            self.linger_ends.pop_front_if(|(until, _, _)| *until <= self.now)
+        {
+            let index = index as usize;
+            if self.lingering.get(index).is_some_and(|left| left.generation == generation) {
+                self.lingering.remove(index);
+            }
+        }
+    }
+
+    /// An app server is gone: its handshakes fail at once, its sessions are closed at a measured pace.
+    pub(super) fn trunk_down(&mut self, number: TrunkNumber) {
+        let Some(gone) = self.trunks.remove(&number) else { return };
+        for key in gone.namespaces.values() {
+            self.boards[usize::from(gone.trunk.hub.number)].release_namespace(*key);
+        }
+        let slots: Vec<u32> = self
+            .slots
+            .iter()
+            .filter(|(_, slot)| slot.trunk == number)
+            .filter_map(|(index, _)| u32::try_from(index).ok())
+            .collect();
+        for index in slots {
+            let slot = slot_mut(&mut self.slots, index);
+            slot.number = NumberState::Free;
+            let key = SlotKey { shard: self.index, slot: index, generation: slot.generation };
+            match &mut slot.state {
+                State::Live(_) => {
+                    // Nobody sends for it any more; broadcasts of others would be half a conversation.
+                    let hub = usize::from(slot.hub);
+                    self.boards[hub].remove_session(SessionKey(index));
+                    self.orphans.waiting.push_back(key);
+                }
+                State::Opening(_) => self.fail_orphaned_opening(index),
+                State::Ended => self.release(index),
+            }
+        }
+        if !self.orphans.waiting.is_empty() {
+            self.orphans.next_at.get_or_insert(self.now);
+        }
+    }
+
+    fn fail_orphaned_opening(&mut self, index: u32) {
+        let slot = slot_mut(&mut self.slots, index);
+        if let State::Opening(opening) = std::mem::replace(&mut slot.state, State::Ended) {
+            let _ = opening.reply.send(Answer::Unavailable(Unavailable::NoAppServer));
+        }
+        self.count_handshake(Unavailable::NoAppServer.slug());
+        self.release(index);
+    }
+
+    /// The next moment at which something here wants to go on.
+    pub(super) fn paced_deadline(&self) -> Option<Timestamp> {
+        let lingering = self.linger_ends.front().map(|(until, _, _)| *until);
+        let drain = self.drain.as_ref().map(|drain| drain.next_at);
+        [self.orphans.next_at, drain, lingering].into_iter().flatten().min()
+    }
+
+    pub(super) fn go_on_closing(&mut self) {
+        self.end_lingering();
+        self.close_orphans();
+        self.close_drained();
+    }
+
+    fn close_orphans(&mut self) {
+        let Some(at) = self.orphans.next_at.filter(|at| *at <= self.now) else { return };
+        let per_second = self.env.limits.orphan_close_per_second / self.shards;
+        let per_step = per_second as usize * PACE.as_millis() as usize / 1000;
+        for _ in 0..per_step.max(1) {
+            let Some(key) = self.orphans.waiting.pop_front() else { break };
+            self.close_live(key, CloseReason::AppServerLost);
+        }
+        self.orphans.next_at = (!self.orphans.waiting.is_empty()).then(|| at + PACE);
+    }
+
+    pub(super) fn close_live(&mut self, key: SlotKey, reason: CloseReason) {
+        let now = self.now;
+        if let Some(live) = self.live(key) {
+            live.session.close(now, reason);
+            self.mark_dirty(key.slot);
+        }
+    }
+
+    /// Closes all sessions, spread evenly over the time until the deadline.
+    pub(super) fn begin_drain(&mut self, deadline: Duration) {
+        // A tenth of the time is left for the last ones to say goodbye.
+        self.drain = Some(DrainPace { next_at: self.now, until: self.now + deadline.mul_f32(0.9) });
+    }
+
+    fn close_drained(&mut self) {
+        let Some(drain) = &mut self.drain else { return };
+        if drain.next_at > self.now {
+            return;
+        }
+        drain.next_at = self.now + PACE;
+        let left = drain.until.since(self.now).as_millis() / PACE.as_millis();
+        let live = self.slots.iter().filter(|(_, slot)| matches!(slot.state, State::Live(_)));
+        let open: Vec<SlotKey> = live
+            .map(|(index, slot)| self.key_of(u32::try_from(index).unwrap_or(u32::MAX), slot))
+            .collect();
+        let steps = usize::try_from(left).unwrap_or(usize::MAX).max(1);
+        for key in open.iter().take(open.len().div_ceil(steps)) {
+            self.close_live(*key, CloseReason::NodeShutdown);
+        }
+    }
+}
+
+fn wire_reason(reason: CloseReason) -> WireReason {
+    match reason {
+        CloseReason::TransportClose => WireReason::ClientClosed,
+        CloseReason::TransportError => WireReason::TransportError,
+        CloseReason::PingTimeout => WireReason::PingTimeout,
+        CloseReason::ParseError => WireReason::ParseError,
+        CloseReason::Forced => WireReason::AppClosed,
+        CloseReason::ServerShuttingDown => WireReason::AppShutdown,
+        CloseReason::OutboxFull => WireReason::OutboxFull,
+        CloseReason::TooLarge => WireReason::MessageTooLarge,
+        CloseReason::NodeShutdown => WireReason::NodeShutdown,
+        CloseReason::AppServerLost => WireReason::AppLost,
+    }
+}
+
+fn blame(side: Blame) -> &'static str {
+    match side {
+        Blame::AppServer => "app_server",
+        Blame::Client => "client",
+        Blame::Node => "node",
+    }
+}

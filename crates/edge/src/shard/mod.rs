@@ -1,0 +1,251 @@
+//! A shard: one thread that owns its sessions, its part of every hub's switchboard, and its streams.
+//!
+//! Nothing in here is locked. Other threads talk to a shard through its inbox ([`Command`]); HTTP tasks of the
+//! shard's own thread borrow it for one step at a time and never across an await. Whoever calls into it ends with
+//! [`Shard::finish_turn`], which flushes each touched session once and hands the app servers one batch each.
+
+mod command;
+mod downlink;
+mod ending;
+mod opening;
+mod polling;
+mod reading;
+mod run;
+mod settle;
+mod slot;
+mod streams;
+mod timers;
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use bytes::{Bytes, BytesMut};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use slab::Slab;
+use tokio::sync::Notify;
+use trunkline_clock::Timestamp;
+use trunkline_engineio::Config as EngineConfig;
+use trunkline_switchboard::{NamespaceKey, Switchboard};
+
+pub(crate) use self::command::{
+    AdoptedStream, Answer, Command, Payload, PostBegun, Refusal, SlotKey, Unavailable,
+};
+use self::ending::{DrainPace, Orphans};
+pub(crate) use self::opening::OpenRequest;
+pub(crate) use self::run::run;
+pub(crate) use self::slot::shard_of;
+use self::slot::{Live, Slot};
+use self::streams::{Poller, Readiness, Stream};
+use self::timers::Timers;
+use crate::hub::Directory;
+use crate::limits::Limits;
+use crate::metrics::Metrics;
+use crate::trunks::{Trunk, TrunkNumber};
+
+/// What every shard and every task of the edge needs to know.
+#[derive(Debug)]
+pub(crate) struct Environment {
+    pub(crate) node_id: String,
+    pub(crate) node_number: u16,
+    pub(crate) version: &'static str,
+    pub(crate) limits: Limits,
+    pub(crate) directory: Directory,
+    pub(crate) metrics: Metrics,
+    /// Sessions of each shard, opening ones included.
+    pub(crate) sessions: Box<[AtomicUsize]>,
+}
+
+impl Environment {
+    pub(crate) fn sessions_total(&self) -> usize {
+        self.sessions.iter().map(|count| count.load(Ordering::Relaxed)).sum()
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Shard {
+    index: u8,
+    shards: u32,
+    env: Arc<Environment>,
+    origin: Instant,
+    /// The clock's word at the start of this turn.
+    now: Timestamp,
+    slots: Slab<Slot>,
+    next_generation: u32,
+    /// One per hub, in the directory's order.
+    boards: Vec<Switchboard>,
+    trunks: HashMap<TrunkNumber, ShardTrunk>,
+    timers: Timers,
+    /// Slots to settle before the turn ends.
+    dirty: Vec<u32>,
+    poller: Poller,
+    /// Slots whose stream has more to read than one turn's share.
+    unread: VecDeque<u32>,
+    /// Streams whose session has ended and that still have a close frame to deliver.
+    lingering: Slab<Lingering>,
+    /// When each of them is given up, in that order; some have gone before.
+    linger_ends: VecDeque<(Timestamp, u32, u32)>,
+    orphans: Orphans,
+    drain: Option<DrainPace>,
+    rng: StdRng,
+    /// Wakes the loop when an HTTP task has armed an earlier deadline or left something to read.
+    kick: Rc<Notify>,
+    /// One read buffer for all streams of the shard.
+    scratch: Box<[u8]>,
+    /// Reused lists: frames of one write, and events of one wake.
+    gathered: Vec<Bytes>,
+    readiness: Vec<Readiness>,
+}
+
+/// A shard's view of one trunk.
+#[derive(Debug)]
+struct ShardTrunk {
+    trunk: Arc<Trunk>,
+    config: Rc<EngineConfig>,
+    /// Frames of this turn, pushed to the trunk when it ends.
+    out: BytesMut,
+    /// Slots that were not read for want of credit.
+    paused: Vec<u32>,
+    /// The app server's numbers for namespaces, as this hub's switchboard knows them.
+    namespaces: HashMap<u32, NamespaceKey>,
+}
+
+#[derive(Debug)]
+struct Lingering {
+    generation: u32,
+    stream: Stream,
+}
+
+const SCRATCH_BYTES: usize = 64 * 1024;
+
+impl Shard {
+    pub(crate) fn new(index: u8, shards: u32, env: Arc<Environment>) -> io::Result<Self> {
+        let mut rng = StdRng::from_os_rng();
+        let boards = env.directory.hubs().iter().map(|_| Switchboard::new(rng.random())).collect();
+        Ok(Self {
+            index,
+            shards,
+            env,
+            origin: Instant::now(),
+            now: Timestamp::ORIGIN,
+            slots: Slab::new(),
+            next_generation: 0,
+            boards,
+            trunks: HashMap::new(),
+            timers: Timers::default(),
+            dirty: Vec::new(),
+            poller: Poller::new()?,
+            unread: VecDeque::new(),
+            lingering: Slab::new(),
+            linger_ends: VecDeque::new(),
+            orphans: Orphans::default(),
+            drain: None,
+            rng,
+            kick: Rc::new(Notify::new()),
+            scratch: vec![0; SCRATCH_BYTES].into_boxed_slice(),
+            gathered: Vec::new(),
+            readiness: Vec::new(),
+        })
+    }
+
+    pub(crate) fn index(&self) -> u8 {
+        self.index
+    }
+
+    /// Reads the clock; called by whoever begins a turn.
+    fn begin_turn(&mut self) {
+        let micros = u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.now = Timestamp::from_micros(micros);
+    }
+
+    /// One command, alone in its turn: for the HTTP tasks of this thread.
+    pub(crate) fn take_turn(&mut self, command: Command) {
+        self.begin_turn();
+        self.handle(command);
+        self.finish_turn();
+        self.kick.notify_one();
+    }
+
+    fn handle(&mut self, command: Command) {
+        match command {
+            Command::Accepted { .. } | Command::Stop => (), // The loop's own.
+            Command::TrunkUp(trunk) => self.trunk_up(trunk),
+            Command::TrunkDown(trunk) => self.trunk_down(trunk),
+            Command::Batch { trunk, frames, credit } => {
+                for frame in frames {
+                    self.handle_frame(trunk, frame);
+                }
+                // One batch, one flush: what the app wrote together leaves together.
+                self.settle_dirty();
+                drop(credit);
+            }
+            Command::CreditReturned(trunk) => self.resume_paused(trunk),
+            Command::Poll { sid, protocol, poll, reply } => self.poll(&sid, protocol, poll, reply),
+            Command::PollGone { sid, poll } => self.poll_gone(&sid, poll),
+            Command::PostBegin { sid, protocol, reply } => self.post_begin(&sid, protocol, reply),
+            Command::PostBody { key, binary, body, reply } => {
+                self.post_body(key, binary, &body, reply);
+            }
+            Command::PostGone { key, broken } => self.post_gone(key, broken),
+            Command::Inspect { sid, protocol, reply } => {
+                // A requester that has gone does not need the answer.
+                let _ = reply.send(self.inspect(&sid, protocol));
+            }
+            Command::Adopt { key, stream } => self.adopt(key, stream),
+            Command::Probe { key, stream } => self.adopt_probe(key, stream),
+            Command::HandshakeGone { key, poll } => self.handshake_gone(key, poll),
+            Command::Drain(deadline) => self.begin_drain(deadline),
+        }
+    }
+
+    fn trunk_up(&mut self, trunk: Arc<Trunk>) {
+        let config = Rc::new(opening::engine_config(&trunk.settings, &self.env.limits));
+        self.trunks.insert(
+            trunk.number,
+            ShardTrunk {
+                trunk,
+                config,
+                out: BytesMut::new(),
+                paused: Vec::new(),
+                namespaces: HashMap::new(),
+            },
+        );
+    }
+
+    /// Flushes what was touched and hands each app server its batch.
+    fn finish_turn(&mut self) {
+        self.settle_dirty();
+        for shard_trunk in self.trunks.values_mut() {
+            if !shard_trunk.out.is_empty() {
+                shard_trunk.trunk.push(&shard_trunk.out);
+                shard_trunk.out.clear();
+            }
+        }
+    }
+
+    fn mark_dirty(&mut self, slot: u32) {
+        if let Some(entry) = self.slots.get_mut(slot as usize)
+            && !entry.dirty
+        {
+            entry.dirty = true;
+            self.dirty.push(slot);
+        }
+    }
+
+    /// The slot behind a key, if the same session is still in it.
+    fn slot(&mut self, key: SlotKey) -> Option<&mut Slot> {
+        self.slots.get_mut(key.slot as usize).filter(|slot| key.is_of(slot))
+    }
+
+    fn live(&mut self, key: SlotKey) -> Option<&mut Live> {
+        self.slot(key).and_then(Slot::live)
+    }
+
+    fn key_of(&self, index: u32, slot: &Slot) -> SlotKey {
+        SlotKey { shard: self.index, slot: index, generation: slot.generation }
+    }
+}

@@ -1,0 +1,328 @@
+//! Handshakes: from a client's request through the app server's answer to a live session.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use rand::Rng;
+use tokio::sync::oneshot;
+use trunkline_engineio::{Config as EngineConfig, Protocol, Session, TransportKind};
+use trunkline_trunk::NumberState;
+use trunkline_trunk::settings::EngineSettings;
+use trunkline_trunk::{
+    ClientRequest, CloseReason as WireReason, EioVersion, Frame, Header, Open, Response, Str,
+};
+
+use super::Shard;
+use super::command::{AdoptedStream, Answer, SlotKey, Unavailable};
+use super::slot::{Carrier, Extra, Live, Opening, Polling, Slot, State, number_of};
+use super::streams::{Kind, Stream, Token};
+use super::timers::{Tick, Timers};
+use crate::hub::{Hub, NoAppServer};
+use crate::limits::Limits;
+use crate::metrics::Outcome;
+use crate::sid::{SLOTS_MAX, Sid, SidSecret};
+
+/// A client wants a session.
+#[derive(Debug)]
+pub(crate) struct OpenRequest {
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) protocol: Protocol,
+    pub(crate) transport: TransportKind,
+    pub(crate) request: ClientRequest,
+    /// The requester's number for the first poll.
+    pub(crate) poll: u32,
+    pub(crate) reply: oneshot::Sender<Answer>,
+}
+
+/// The engine's settings of one app server, as the sessions need them.
+pub(super) fn engine_config(settings: &EngineSettings, limits: &Limits) -> EngineConfig {
+    EngineConfig {
+        ping_interval: settings.ping_interval,
+        ping_timeout: settings.ping_timeout,
+        upgrade_timeout: settings.upgrade_timeout,
+        payload_bytes_max: settings.max_http_buffer_bytes as usize,
+        polling: settings.transports.polling,
+        websocket: settings.transports.websocket,
+        allow_upgrades: settings.allow_upgrades,
+        outbox_bytes_max: limits.outbox_bytes_max,
+    }
+}
+
+impl Shard {
+    /// Puts the handshake before an app server of the hub. The reply may come at once or much later; the key
+    /// tells whose handshake it was if the client goes away first.
+    pub(crate) fn open(&mut self, open: OpenRequest) -> Option<SlotKey> {
+        self.begin_turn();
+        let key = match self.try_open(open) {
+            Ok(key) => Some(key),
+            Err((reply, why)) => {
+                self.count_handshake(why.slug());
+                // The client may have gone; then nobody needs the answer.
+                let _ = reply.send(Answer::Unavailable(why));
+                None
+            }
+        };
+        self.finish_turn();
+        self.kick.notify_one();
+        key
+    }
+
+    fn try_open(
+        &mut self,
+        open: OpenRequest,
+    ) -> Result<SlotKey, (oneshot::Sender<Answer>, Unavailable)> {
+        let OpenRequest { hub, protocol, transport, request, poll, reply } = open;
+        let limits = &self.env.limits;
+        if self.env.directory.draining.load(Ordering::Relaxed) {
+            return Err((reply, Unavailable::Draining));
+        }
+        if self.env.sessions_total() >= limits.sessions_max || self.slots.len() >= SLOTS_MAX {
+            return Err((reply, Unavailable::SessionsFull));
+        }
+        let trunk = match hub.pick(limits.handshakes_pending_max) {
+            Ok(trunk) => trunk,
+            Err(why) => {
+                hub.note_refused(why);
+                return Err((reply, unavailable(why)));
+            }
+        };
+        let Some(shard_trunk) = self.trunks.get_mut(&trunk.number) else {
+            // The trunk is known to the hub a moment before or after this shard hears of it.
+            trunk.session_removed();
+            return Err((reply, Unavailable::NoAppServer));
+        };
+        trunk.pending_added();
+        self.env.sessions[usize::from(self.index)].fetch_add(1, Ordering::Relaxed);
+        let generation = self.next_generation;
+        self.next_generation = generation.wrapping_add(1);
+        let secret = SidSecret(self.rng.random());
+        let entry = self.slots.vacant_entry();
+        let slot = u32::try_from(entry.key()).expect("SLOTS_MAX fits");
+        let deadline = Timers::tick_of(self.now, self.now + limits.handshake_timeout);
+        entry.insert(Slot {
+            generation,
+            secret,
+            trunk: trunk.number,
+            hub: hub.number,
+            number: NumberState::Opening,
+            dirty: false,
+            unread: false,
+            armed: deadline,
+            state: State::Opening(Box::new(Opening { protocol, transport, poll, reply, trunk })),
+        });
+        self.timers.arm(slot, deadline);
+        let sid = Sid { node: self.env.node_number, shard: self.index, slot, secret };
+        let frame = Frame::Open(Box::new(Open {
+            session: number_of(slot, self.index, self.shards),
+            eio: match protocol {
+                Protocol::V3 => EioVersion::V3,
+                Protocol::V4 => EioVersion::V4,
+            },
+            sid: Str::from(sid.encode()),
+            request,
+        }));
+        frame.encode(&mut shard_trunk.out);
+        Ok(SlotKey { shard: self.index, slot, generation })
+    }
+
+    /// The app server wants the session.
+    pub(super) fn accept(
+        &mut self,
+        index: u32,
+        custom_sid: &str,
+        headers: Vec<Header>,
+        lasting: Vec<Header>,
+    ) {
+        let Some(slot) = self.slots.get_mut(index as usize) else { return };
+        let secret = slot.secret;
+        let key = SlotKey { shard: self.index, slot: index, generation: slot.generation };
+        let State::Opening(opening) = std::mem::replace(&mut slot.state, State::Ended) else {
+            return;
+        };
+        let Opening { protocol, transport, poll, reply, trunk } = *opening;
+        trunk.pending_removed();
+        let sid = Sid { node: self.env.node_number, shard: self.index, slot: index, secret };
+        let mut extra =
+            Extra { lasting: (!lasting.is_empty()).then(|| Arc::from(lasting)), custom_sid: None };
+        if !custom_sid.is_empty() {
+            if !trunk.hub.remember_custom_sid(custom_sid, sid) {
+                self.refuse_duplicate_sid(index, reply);
+                return;
+            }
+            extra.custom_sid = Some(custom_sid.into());
+        }
+        let Some(shard_trunk) = self.trunks.get(&trunk.number) else { return };
+        let sid_text = if custom_sid.is_empty() { sid.encode() } else { custom_sid.to_owned() };
+        let config = std::rc::Rc::clone(&shard_trunk.config);
+        let session = Session::new(self.now, config, protocol, transport, &sid_text);
+        let has_extra = extra.lasting.is_some() || extra.custom_sid.is_some();
+        let (carrier, promised) = match transport {
+            TransportKind::Polling => (
+                Carrier::Polling(Box::new(Polling { first: headers, ..Polling::default() })),
+                Err(reply),
+            ),
+            TransportKind::WebSocket => {
+                let mut all = headers;
+                all.extend(extra.lasting.iter().flat_map(|lasting| lasting.iter().cloned()));
+                (Carrier::Promised, Ok((reply, all)))
+            }
+        };
+        let extra = has_extra.then(|| Box::new(extra));
+        slot_mut(&mut self.slots, index).state =
+            State::Live(Live { session, carrier, probe: None, extra });
+        self.count_session(transport, 1);
+        self.count_handshake("accepted");
+        match promised {
+            Err(reply) => self.hold_poll(key, poll, reply),
+            Ok((reply, headers)) => {
+                if reply.send(Answer::Switch { key, headers }).is_err() {
+                    self.handshake_gone(key, poll);
+                }
+            }
+        }
+        self.mark_dirty(index);
+    }
+
+    /// Two sessions cannot have one id: the newcomer is refused as a bad request.
+    fn refuse_duplicate_sid(&mut self, index: u32, reply: oneshot::Sender<Answer>) {
+        let _ = reply.send(Answer::Refused(super::Refusal {
+            error: trunkline_engineio::error::HandshakeError::BadRequest,
+            context: r#"{"name":"ID_GENERATION_ERROR"}"#.into(),
+        }));
+        self.count_handshake("duplicate_sid");
+        self.close_number(
+            index,
+            WireReason::GoneBeforeAnswer,
+            "generateId returned an id that is in use",
+        );
+        self.release(index);
+    }
+
+    /// The app server does not want the session.
+    pub(super) fn reject(&mut self, index: u32, response: Response) {
+        let Some(slot) = self.slots.get_mut(index as usize) else { return };
+        if let State::Opening(opening) = std::mem::replace(&mut slot.state, State::Ended) {
+            opening.trunk.pending_removed();
+            let _ = opening.reply.send(Answer::Relayed(response));
+            self.count_handshake("rejected");
+        }
+        self.release(index);
+    }
+
+    /// The app server took too long.
+    pub(super) fn opening_timed_out(&mut self, index: u32) {
+        self.fail_opening(
+            index,
+            Unavailable::AppServerSilent,
+            "the handshake was not answered in time",
+        );
+    }
+
+    pub(super) fn fail_opening(&mut self, index: u32, why: Unavailable, description: &str) {
+        let Some(slot) = self.slots.get_mut(index as usize) else { return };
+        if !matches!(slot.state, State::Opening(_)) {
+            return;
+        }
+        if let State::Opening(opening) = std::mem::replace(&mut slot.state, State::Ended) {
+            opening.trunk.pending_removed();
+            let _ = opening.reply.send(Answer::Unavailable(why));
+        }
+        self.count_handshake(why.slug());
+        self.close_number(index, WireReason::GoneBeforeAnswer, description);
+        self.release(index);
+    }
+
+    /// The client of a handshake went away, before or after the app server's answer.
+    pub(super) fn handshake_gone(&mut self, key: SlotKey, poll: u32) {
+        let Some(slot) = self.slot(key) else { return };
+        match &mut slot.state {
+            State::Opening(opening) => {
+                opening.trunk.pending_removed();
+                slot.state = State::Ended;
+                self.count_handshake("client_gone");
+                self.close_number(key.slot, WireReason::GoneBeforeAnswer, "");
+                self.release(key.slot);
+            }
+            State::Live(live) if matches!(live.carrier, Carrier::Promised) => {
+                live.carrier = Carrier::Gone;
+                let now = self.now;
+                if let Some(live) = self.live(key) {
+                    live.session.handle_stream_closed(now);
+                }
+                self.mark_dirty(key.slot);
+            }
+            State::Live(_) => self.held_poll_gone(key, poll),
+            State::Ended => (),
+        }
+    }
+
+    /// The direct WebSocket of an accepted handshake is there.
+    pub(super) fn adopt(&mut self, key: SlotKey, adopted: AdoptedStream) {
+        let (stream, leftover) = Stream::adopt(adopted);
+        let token = Token::new(Kind::Session, key.slot, key.generation);
+        let now = self.now;
+        let added = self.poller.add(&stream, token);
+        let Some(live) = self.live(key) else { return };
+        if !matches!(live.carrier, Carrier::Promised) {
+            return;
+        }
+        live.carrier = Carrier::Stream(stream);
+        if let Err(error) = added {
+            tracing::warn!(%error, "cannot watch a stream");
+            live.session.handle_stream_error(now, "cannot watch the stream");
+        }
+        self.mark_dirty(key.slot);
+        if !leftover.is_empty() {
+            self.read_leftover(key.slot, &leftover);
+        }
+    }
+
+    pub(super) fn count_handshake(&self, outcome: &'static str) {
+        self.env.metrics.handshakes.get_or_create(&Outcome { outcome }).inc();
+    }
+
+    pub(super) fn count_session(&self, transport: TransportKind, change: i64) {
+        let transport = crate::metrics::Carrier { transport: transport.name() };
+        self.env.metrics.sessions.get_or_create(&transport).inc_by(change);
+    }
+
+    /// Arms the slot's one timer entry for this deadline, if an entry that counts does not come first.
+    pub(super) fn arm(&mut self, index: u32, deadline: Option<trunkline_clock::Timestamp>) {
+        let Some(deadline) = deadline else { return };
+        let tick = Timers::tick_of(self.now, deadline);
+        let slot = slot_mut(&mut self.slots, index);
+        if tick < slot.armed {
+            slot.armed = tick;
+            self.timers.arm(index, tick);
+        }
+    }
+
+    /// A slot's timer entry came due.
+    pub(super) fn timer_fired(&mut self, index: u32, tick: Tick) {
+        let now = self.now;
+        let Some(slot) = self.slots.get_mut(index as usize) else { return };
+        if slot.armed != tick {
+            return;
+        }
+        slot.armed = Tick::NONE;
+        match &mut slot.state {
+            State::Opening(_) => self.opening_timed_out(index),
+            State::Live(live) => {
+                live.session.handle_timeout(now);
+                self.mark_dirty(index);
+            }
+            State::Ended => (),
+        }
+    }
+}
+
+fn unavailable(why: NoAppServer) -> Unavailable {
+    match why {
+        NoAppServer::Busy => Unavailable::HandshakesFull,
+        NoAppServer::None => Unavailable::NoAppServer,
+    }
+}
+
+pub(super) fn slot_mut(slots: &mut slab::Slab<Slot>, index: u32) -> &mut Slot {
+    slots.get_mut(index as usize).expect("the caller has just seen this slot")
+}

@@ -1,0 +1,200 @@
+//! The end of a turn: each touched session's outputs become answers, frames on streams, and timers.
+
+use bytes::Bytes;
+use trunkline_engineio::{Event, PollKey, Transmit, TransportKind};
+use trunkline_trunk::{self as wire, Transport};
+use trunkline_websocket::{CLOSE_CODE_ABSENT, Opcode, encode, encode_close};
+
+use super::command::{Answer, Payload};
+use super::opening::slot_mut;
+use super::slot::{Carrier, Live, State, number_of};
+use super::streams::{Kind, Token};
+use super::{Shard, Slot};
+
+/// Frames taken from one session before they are written: a bound for the list, not for the session.
+const GATHER_MAX: usize = 256;
+
+/// What stopped the gathering of a session's frames.
+enum Pause {
+    /// Nothing more to send, or the stream takes no more.
+    Drained,
+    /// The list is full: write and go on.
+    Full,
+    Respond {
+        poll: PollKey,
+        payload: Payload,
+    },
+    Probe(Bytes),
+    Promote,
+    CloseStream(u16),
+    CloseProbe,
+}
+
+impl Shard {
+    pub(super) fn settle_dirty(&mut self) {
+        let mut dirty = std::mem::take(&mut self.dirty);
+        for index in dirty.drain(..) {
+            if let Some(slot) = self.slots.get_mut(index as usize) {
+                slot.dirty = false;
+                self.settle(index);
+            }
+        }
+        // Settling one slot may have touched another (it has not so far); keep the list's memory either way.
+        if self.dirty.is_empty() {
+            self.dirty = dirty;
+        }
+    }
+
+    fn settle(&mut self, index: u32) {
+        self.flush(index);
+        while let Some(event) = self
+            .slots
+            .get_mut(index as usize)
+            .and_then(Slot::live)
+            .and_then(|live| live.session.poll_event())
+        {
+            match event {
+                Event::Upgraded => self.tell_upgraded(index),
+                Event::Closed { reason, description } => {
+                    // What the close itself has to say (a close packet, a close frame) leaves first.
+                    self.flush(index);
+                    self.end_session(index, reason, description);
+                    return;
+                }
+            }
+        }
+        let deadline = match self.slots.get(index as usize).map(|slot| &slot.state) {
+            Some(State::Live(live)) => live.session.poll_deadline(),
+            Some(State::Opening(_) | State::Ended) | None => None,
+        };
+        self.arm(index, deadline);
+    }
+
+    /// Moves what the session has to say as far as its carriers take it.
+    fn flush(&mut self, index: u32) {
+        loop {
+            let Some(slot) = self.slots.get_mut(index as usize) else { return };
+            let State::Live(live) = &mut slot.state else { return };
+            let mut frames = std::mem::take(&mut self.gathered);
+            let pause = live.gather(&mut frames);
+            let written = live.write(&mut frames);
+            self.gathered = frames;
+            if !written {
+                let now = self.now;
+                live.carrier = Carrier::Gone;
+                live.session.handle_stream_error(now, "the stream broke");
+                continue;
+            }
+            match pause {
+                Pause::Drained => return,
+                Pause::Full => (),
+                Pause::Respond { poll, payload } => {
+                    if let Some(reply) = live.take_held(poll) {
+                        // A client that went away is told of by its guard.
+                        let _ = reply.send(Answer::Payload(Box::new(payload)));
+                    }
+                }
+                Pause::Probe(frame) => {
+                    if let Some(probe) = &mut live.probe {
+                        probe.queue(frame);
+                        // A broken probe shows at its next read.
+                        let _ = probe.write(&mut Vec::new());
+                    }
+                }
+                Pause::Promote => self.promote(index),
+                Pause::CloseStream(code) => {
+                    if let Carrier::Stream(stream) =
+                        std::mem::replace(&mut live.carrier, Carrier::Gone)
+                    {
+                        self.linger(stream, Some(close_frame(code)));
+                    }
+                }
+                Pause::CloseProbe => {
+                    if let Some(probe) = live.probe.take() {
+                        self.count_upgrade("failed");
+                        self.linger(*probe, Some(close_frame(CLOSE_CODE_ABSENT)));
+                    }
+                }
+            }
+        }
+    }
+
+    /// The probing WebSocket takes polling's place.
+    fn promote(&mut self, index: u32) {
+        let slot = slot_mut(&mut self.slots, index);
+        let token = Token::new(Kind::Session, index, slot.generation);
+        let State::Live(live) = &mut slot.state else { return };
+        let Some(probe) = live.probe.take() else { return };
+        // The same descriptor with another token; it was watched before, so this cannot run out of anything.
+        let _ = self.poller.retarget(&probe, token);
+        if let Carrier::Polling(polling) = &mut live.carrier
+            && let Some((_, reply)) = polling.held.take()
+        {
+            let _ = reply.send(Answer::Abort);
+        }
+        live.carrier = Carrier::Stream(*probe);
+        // Bytes may have come between the last read as a probe and now.
+        self.read_later(index);
+    }
+
+    fn tell_upgraded(&mut self, index: u32) {
+        self.count_upgrade("done");
+        self.count_session(TransportKind::Polling, -1);
+        self.count_session(TransportKind::WebSocket, 1);
+        let number = number_of(index, self.index, self.shards);
+        let trunk = slot_mut(&mut self.slots, index).trunk;
+        if let Some(shard_trunk) = self.trunks.get_mut(&trunk) {
+            wire::encode::encode_upgraded(&mut shard_trunk.out, number, Transport::WebSocket);
+        }
+    }
+}
+
+fn close_frame(code: u16) -> Bytes {
+    if code == CLOSE_CODE_ABSENT {
+        encode(Opcode::Close, &[], None)
+    } else {
+        encode_close(code, "", None)
+    }
+}
+
+impl Live {
+    /// Takes what the session wants to transmit until something else than a frame comes.
+    fn gather(&mut self, frames: &mut Vec<Bytes>) -> Pause {
+        let blocked = matches!(&self.carrier, Carrier::Promised)
+            || matches!(&self.carrier, Carrier::Stream(stream) if !stream.is_idle());
+        if blocked {
+            return Pause::Drained;
+        }
+        while frames.len() < GATHER_MAX {
+            match self.session.poll_transmit() {
+                None => return Pause::Drained,
+                Some(Transmit::Frame(frame)) => frames.push(frame),
+                Some(Transmit::ProbeFrame(frame)) => return Pause::Probe(frame),
+                Some(Transmit::PromoteProbe) => return Pause::Promote,
+                Some(Transmit::CloseStream { code }) => return Pause::CloseStream(code),
+                Some(Transmit::CloseProbe) => return Pause::CloseProbe,
+                Some(Transmit::Respond { poll, content_type, body, compress }) => {
+                    let first = match &mut self.carrier {
+                        Carrier::Polling(polling) => std::mem::take(&mut polling.first),
+                        Carrier::Promised | Carrier::Stream(_) | Carrier::Gone => Vec::new(),
+                    };
+                    let lasting = self.lasting();
+                    let payload = Payload { content_type, body, compress, lasting, first };
+                    return Pause::Respond { poll, payload };
+                }
+            }
+        }
+        Pause::Full
+    }
+
+    /// False when the stream broke.
+    fn write(&mut self, frames: &mut Vec<Bytes>) -> bool {
+        match &mut self.carrier {
+            Carrier::Stream(stream) => stream.write(frames).is_ok(),
+            Carrier::Promised | Carrier::Polling(_) | Carrier::Gone => {
+                frames.clear();
+                true
+            }
+        }
+    }
+}

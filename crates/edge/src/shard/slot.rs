@@ -1,0 +1,136 @@
+//! One slot of a shard: a session from its handshake until both ends of the trunk are done with its number.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+use trunkline_engineio::{Protocol, Session, TransportKind};
+use trunkline_trunk::NumberState;
+use trunkline_trunk::{Header, SessionNumber};
+
+use super::command::{Answer, SlotKey};
+use super::streams::Stream;
+use super::timers::Tick;
+use crate::sid::SidSecret;
+use crate::trunks::{Trunk, TrunkNumber};
+
+#[derive(Debug)]
+pub(crate) struct Slot {
+    pub(crate) generation: u32,
+    pub(crate) secret: SidSecret,
+    pub(crate) trunk: TrunkNumber,
+    /// Place of the hub in the shard's list of switchboards.
+    pub(crate) hub: u16,
+    /// What the trunk's two ends have said about this session's number.
+    pub(crate) number: NumberState,
+    /// The slot is in this turn's list of slots to settle.
+    pub(crate) dirty: bool,
+    /// Something to read was left in the stream: no credit, or another turn's share.
+    pub(crate) unread: bool,
+    /// The tick at which this slot's timer entry counts.
+    pub(crate) armed: Tick,
+    pub(crate) state: State,
+}
+
+#[derive(Debug)]
+pub(crate) enum State {
+    /// The app server has not answered the handshake yet.
+    Opening(Box<Opening>),
+    Live(Live),
+    /// Nothing is left but the number.
+    Ended,
+}
+
+#[derive(Debug)]
+pub(crate) struct Opening {
+    pub(crate) protocol: Protocol,
+    pub(crate) transport: TransportKind,
+    pub(crate) poll: u32,
+    pub(crate) reply: oneshot::Sender<Answer>,
+    pub(crate) trunk: Arc<Trunk>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Live {
+    pub(crate) session: Session,
+    pub(crate) carrier: Carrier,
+    /// A second WebSocket that wants to take over from polling.
+    pub(crate) probe: Option<Box<Stream>>,
+    /// What only some sessions have.
+    pub(crate) extra: Option<Box<Extra>>,
+}
+
+/// What moves a session's bytes now.
+#[derive(Debug)]
+pub(crate) enum Carrier {
+    /// A WebSocket whose `101` is on its way.
+    Promised,
+    Polling(Box<Polling>),
+    Stream(Stream),
+    /// The carrier ended before the session did.
+    Gone,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Polling {
+    /// The held GET.
+    pub(crate) held: Option<(u32, oneshot::Sender<Answer>)>,
+    /// A POST is under way.
+    pub(crate) posting: bool,
+    /// The next answer is the handshake's: these headers go on it.
+    pub(crate) first: Vec<Header>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Extra {
+    /// Headers for every HTTP answer of the session.
+    pub(crate) lasting: Option<Arc<[Header]>>,
+    /// The app made this id itself.
+    pub(crate) custom_sid: Option<Box<str>>,
+}
+
+impl Slot {
+    pub(crate) fn live(&mut self) -> Option<&mut Live> {
+        match &mut self.state {
+            State::Live(live) => Some(live),
+            State::Opening(_) | State::Ended => None,
+        }
+    }
+
+    /// Both ends are done with the number, and nothing else is left.
+    pub(crate) fn is_free(&self) -> bool {
+        self.number.is_free() && matches!(self.state, State::Ended)
+    }
+}
+
+impl Live {
+    pub(crate) fn lasting(&self) -> Option<Arc<[Header]>> {
+        self.extra.as_ref().and_then(|extra| extra.lasting.clone())
+    }
+
+    pub(crate) fn stream_is_idle(&self) -> bool {
+        match &self.carrier {
+            Carrier::Stream(stream) => stream.is_idle(),
+            Carrier::Promised | Carrier::Polling(_) | Carrier::Gone => false,
+        }
+    }
+}
+
+/// The trunk's number for a session is its slot and shard in one: no table is needed to find it again.
+pub(crate) fn number_of(slot: u32, shard: u8, shards: u32) -> SessionNumber {
+    SessionNumber(slot * shards + u32::from(shard))
+}
+
+/// Which shard a session number belongs to.
+pub(crate) fn shard_of(number: SessionNumber, shards: u32) -> usize {
+    (number.0 % shards) as usize
+}
+
+pub(crate) fn slot_of(number: SessionNumber, shards: u32) -> u32 {
+    number.0 / shards
+}
+
+impl SlotKey {
+    pub(crate) fn is_of(&self, slot: &Slot) -> bool {
+        slot.generation == self.generation
+    }
+}

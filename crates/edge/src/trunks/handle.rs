@@ -1,0 +1,236 @@
+//! What the shards, the hub and the trunk's own tasks share of one trunk.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::BytesMut;
+use tokio::sync::{Notify, oneshot};
+use trunkline_trunk::Misbehaved;
+use trunkline_trunk::settings::EngineSettings;
+use trunkline_trunk::{ClientRequest, Frame, Request, RequestCode, RequestId, Response, Str};
+
+use crate::hub::Hub;
+
+/// Unique in the node for the life of the process.
+pub(crate) type TrunkNumber = u32;
+
+/// One app server's trunk.
+#[derive(Debug)]
+pub(crate) struct Trunk {
+    pub(crate) number: TrunkNumber,
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) server_id: String,
+    pub(crate) sdk: String,
+    pub(crate) address: SocketAddr,
+    pub(crate) settings: EngineSettings,
+    /// Encoded frames that wait for the writer. Shards append once per turn; bounded by credit for data and
+    /// by the number of sessions and requests for everything else.
+    outbox: Mutex<BytesMut>,
+    /// Wakes the writer: frames are in the outbox, or credit is due, or the trunk is to end.
+    pub(crate) wake_writer: Notify,
+    /// Bytes of `Message` that the app server will still take; spent by every shard.
+    credit: AtomicI64,
+    /// Bytes of the app server's data worked off by the shards and not yet given back.
+    processed: AtomicU64,
+    sessions: AtomicUsize,
+    pending: AtomicUsize,
+    draining: AtomicBool,
+    ending: Mutex<Option<Ending>>,
+    /// Requests that wait for this app server's `Response`.
+    requests: Mutex<Requests>,
+}
+
+/// Why somebody other than the trunk's own task wants it ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Ending {
+    /// A shard found the app server at fault.
+    Misbehaved(Misbehaved),
+    /// The same app server process has opened another trunk to this node.
+    Replaced,
+    /// The node stops.
+    NodeStops,
+}
+
+#[derive(Debug, Default)]
+struct Requests {
+    next: u32,
+    waiting: HashMap<u32, oneshot::Sender<Response>>,
+}
+
+impl Trunk {
+    pub(crate) fn new(
+        number: TrunkNumber,
+        hub: Arc<Hub>,
+        hello: (String, String),
+        address: SocketAddr,
+        settings: EngineSettings,
+        credit: u32,
+    ) -> Self {
+        let (server_id, sdk) = hello;
+        Self {
+            number,
+            hub,
+            server_id,
+            sdk,
+            address,
+            settings,
+            outbox: Mutex::default(),
+            wake_writer: Notify::new(),
+            credit: AtomicI64::new(i64::from(credit)),
+            processed: AtomicU64::new(0),
+            sessions: AtomicUsize::new(0),
+            pending: AtomicUsize::new(0),
+            draining: AtomicBool::new(false),
+            ending: Mutex::new(None),
+            requests: Mutex::default(),
+        }
+    }
+
+    /// Appends whole frames, in order, and wakes the writer.
+    pub(crate) fn push(&self, frames: &[u8]) {
+        self.outbox.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(frames);
+        self.wake_writer.notify_one();
+    }
+
+    /// Takes everything that waits.
+    pub(crate) fn take_outbox(&self) -> BytesMut {
+        std::mem::take(&mut *self.outbox.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn has_credit(&self) -> bool {
+        self.credit.load(Ordering::Relaxed) > 0
+    }
+
+    /// Spends credit for a data frame; true when this one used it up.
+    pub(crate) fn spend_credit(&self, bytes: u32) -> bool {
+        let bytes = i64::from(bytes);
+        let before = self.credit.fetch_sub(bytes, Ordering::Relaxed);
+        before > 0 && before <= bytes
+    }
+
+    /// The app server gave credit; true when there was none before, so that paused streams go on.
+    pub(crate) fn add_credit(&self, bytes: u32) -> bool {
+        let before = self.credit.fetch_add(i64::from(bytes), Ordering::Relaxed);
+        before <= 0 && before + i64::from(bytes) > 0
+    }
+
+    /// Bytes worked off since the last call.
+    pub(crate) fn take_processed(&self) -> u64 {
+        self.processed.swap(0, Ordering::Relaxed)
+    }
+
+    pub(crate) fn session_added(&self) {
+        self.sessions.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn session_removed(&self) {
+        self.sessions.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn sessions(&self) -> usize {
+        self.sessions.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn sessions_u32(&self) -> u32 {
+        u32::try_from(self.sessions()).unwrap_or(u32::MAX)
+    }
+
+    /// Handshakes and requests that wait for the app server's word.
+    pub(crate) fn pending(&self) -> usize {
+        self.pending.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn pending_added(&self) {
+        self.pending.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn pending_removed(&self) {
+        self.pending.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_draining(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Asks the trunk's own task to end it after what is in the outbox; the first cause stays.
+    pub(crate) fn end(&self, cause: Ending) {
+        self.ending.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(cause);
+        self.wake_writer.notify_one();
+    }
+
+    pub(crate) fn misbehaved(&self, misbehaved: Misbehaved) {
+        self.end(Ending::Misbehaved(misbehaved));
+    }
+
+    pub(crate) fn ending(&self) -> Option<Ending> {
+        *self.ending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks the app server what to answer to a request that opens no session. `None`: it has enough to answer.
+    pub(crate) fn request(
+        &self,
+        waiting_max: usize,
+        code: RequestCode,
+        context: &str,
+        request: ClientRequest,
+    ) -> Option<(RequestId, oneshot::Receiver<Response>)> {
+        let (sender, receiver) = oneshot::channel();
+        let request_id = {
+            let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+            if requests.waiting.len() >= waiting_max {
+                return None;
+            }
+            let mut id = requests.next;
+            while requests.waiting.contains_key(&id) {
+                id = id.wrapping_add(1);
+            }
+            requests.next = id.wrapping_add(1);
+            requests.waiting.insert(id, sender);
+            RequestId(id)
+        };
+        let mut frame = BytesMut::new();
+        let context = Str::from(context.to_owned());
+        Frame::Request(Box::new(Request { request_id, code, context, request })).encode(&mut frame);
+        self.push(&frame);
+        Some((request_id, receiver))
+    }
+
+    /// An answer came. False when no request has this number.
+    pub(crate) fn response(&self, request_id: RequestId, response: Response) -> bool {
+        let waiting = {
+            let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+            requests.waiting.remove(&request_id.0)
+        };
+        let Some(waiting) = waiting else { return false };
+        // The client may have gone meanwhile.
+        let _ = waiting.send(response);
+        true
+    }
+
+    /// The trunk is gone: whoever waits for it learns so at once.
+    pub(crate) fn fail_requests(&self) {
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner).waiting.clear();
+    }
+}
+
+/// The data bytes of one batch: given back when the last shard that works on the batch drops its share.
+#[derive(Debug)]
+pub(crate) struct BatchCredit {
+    pub(crate) trunk: Arc<Trunk>,
+    pub(crate) bytes: u64,
+}
+
+impl Drop for BatchCredit {
+    fn drop(&mut self) {
+        if self.bytes > 0 {
+            self.trunk.processed.fetch_add(self.bytes, Ordering::Relaxed);
+            self.trunk.wake_writer.notify_one();
+        }
+    }
+}

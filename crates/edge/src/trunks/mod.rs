@@ -1,0 +1,9 @@
+//! Trunks: who may open one, what passes over it, and the handle that everybody else holds of it.
+
+mod auth;
+mod handle;
+mod stream;
+
+pub(crate) use auth::{TrunkRefused, authorise};
+pub(crate) use handle::{BatchCredit, Ending, Trunk, TrunkNumber};
+pub(crate) use stream::run;

@@ -1,0 +1,514 @@
+//! One trunk's task: reads batches and deals them out to the shards, writes what the shards have for the app server.
+
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::net::TcpStream;
+use tokio::time::sleep_until;
+use trunkline_clock::Timestamp;
+use trunkline_trunk::settings::EngineSettings;
+use trunkline_trunk::{
+    EndCause, ErrorCode, Frame, Hello, Link, LinkConfig, LinkEvent, Str, decode_batch,
+};
+use trunkline_websocket::{Decoder, Incoming, Opcode, Role, encode, encode_close, encode_header};
+
+use super::handle::{BatchCredit, Ending, Trunk};
+use crate::http::Door;
+use crate::hub::{Directory, Hub};
+use crate::metrics::Cause;
+use crate::shard::{AdoptedStream, Command, shard_of};
+
+static NEXT_NUMBER: AtomicU32 = AtomicU32::new(1);
+const READ_BYTES: usize = 256 * 1024;
+const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the last words of a trunk may take.
+const GOODBYE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Serves a trunk until it ends, and cleans up after it.
+pub(crate) async fn run(door: Door, hub: Arc<Hub>, address: SocketAddr, adopted: AdoptedStream) {
+    let AdoptedStream { stream, leftover, permit } = adopted;
+    let Ok(stream) = TcpStream::from_std(stream) else { return };
+    let metrics = door.env().metrics.clone();
+    let mut task = TrunkTask::new(door, hub, address, stream);
+    let cause = match task.serve(leftover).await {
+        Ok(cause) => cause,
+        Err(error) => {
+            tracing::debug!(%address, %error, "trunk's stream broke");
+            "stream_broken"
+        }
+    };
+    metrics.trunks_ended.get_or_create(&Cause { cause }).inc();
+    task.clean_up(cause).await;
+    drop(permit);
+}
+
+struct TrunkTask {
+    door: Door,
+    hub: Arc<Hub>,
+    address: SocketAddr,
+    stream: TcpStream,
+    origin: Instant,
+    link: Link,
+    decoder: Decoder,
+    /// `None` until `Hello` is accepted.
+    trunk: Option<Arc<Trunk>>,
+    /// Bytes on their way to the app server.
+    out: BytesMut,
+    /// The WebSocket is to be closed with this code once `out` is empty.
+    closing: Option<(u16, &'static str)>,
+}
+
+/// What the loop woke up for.
+enum Woken {
+    Readable,
+    Writable,
+    Told,
+    Deadline,
+}
+
+impl TrunkTask {
+    fn new(door: Door, hub: Arc<Hub>, address: SocketAddr, stream: TcpStream) -> Self {
+        let limits = &door.env().limits;
+        let config = LinkConfig {
+            credit_window_bytes: limits.trunk_credit_bytes,
+            opening_timeout: HELLO_TIMEOUT,
+            ping_interval: limits.trunk_ping_interval,
+            batch_bytes_max: u32::try_from(limits.trunk_batch_bytes_max).unwrap_or(u32::MAX),
+        };
+        Self {
+            door,
+            hub,
+            address,
+            stream,
+            origin: Instant::now(),
+            link: Link::node(Timestamp::ORIGIN, config),
+            decoder: Decoder::new(),
+            trunk: None,
+            out: BytesMut::new(),
+            closing: None,
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp::from_micros(u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX))
+    }
+
+    /// The loop. Returns the cause of the end as a slug.
+    async fn serve(&mut self, leftover: Bytes) -> io::Result<&'static str> {
+        let mut buffer = vec![0; READ_BYTES];
+        if !leftover.is_empty() {
+            buffer[..leftover.len()].copy_from_slice(&leftover);
+            self.hear(&mut buffer[..leftover.len()]).await;
+        }
+        loop {
+            self.drain_link();
+            self.take_outbox();
+            self.write()?;
+            if let Some((_, cause)) = self.closing {
+                self.say_goodbye().await;
+                return Ok(cause);
+            }
+            match self.wait().await? {
+                Woken::Readable => match self.stream.try_read(&mut buffer) {
+                    Ok(0) => return Ok("app_server_gone"),
+                    Ok(count) => {
+                        self.door.env().metrics.trunk_received_bytes.inc_by(count as u64);
+                        self.hear(&mut buffer[..count]).await;
+                    }
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => (),
+                    Err(error) => return Err(error),
+                },
+                Woken::Writable | Woken::Told => (),
+                Woken::Deadline => {
+                    let now = self.now();
+                    self.link.handle_timeout(now);
+                }
+            }
+        }
+    }
+
+    async fn wait(&self) -> io::Result<Woken> {
+        let deadline = self
+            .link
+            .poll_deadline()
+            .map(|at| tokio::time::Instant::from_std(self.origin + at.since(Timestamp::ORIGIN)));
+        let far = || tokio::time::Instant::now() + Duration::from_secs(3600);
+        let told = async {
+            match &self.trunk {
+                Some(trunk) => trunk.wake_writer.notified().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            ready = self.stream.readable() => ready.map(|()| Woken::Readable),
+            ready = self.stream.writable(), if !self.out.is_empty() => ready.map(|()| Woken::Writable),
+            () = told, if self.out.is_empty() => Ok(Woken::Told),
+            () = sleep_until(deadline.unwrap_or_else(far)), if deadline.is_some() => Ok(Woken::Deadline),
+        }
+    }
+
+    /// Decodes what one read brought and lets it take effect.
+    async fn hear(&mut self, input: &mut [u8]) {
+        let batch_bytes_max = self.door.env().limits.trunk_batch_bytes_max;
+        let mut batches = Vec::new();
+        let mut pongs = Vec::new();
+        let mut closed = false;
+        let mut text = false;
+        let mut decoder = std::mem::take(&mut self.decoder);
+        let decoded = decoder.decode(Role::Server, batch_bytes_max, input, &mut |incoming| {
+            match incoming {
+                Incoming::Binary(bytes) => batches.push(Bytes::copy_from_slice(bytes)),
+                Incoming::Ping(payload) => pongs.push(encode(Opcode::Pong, payload, None)),
+                Incoming::Pong(_) => (),
+                Incoming::Text(_) => text = true,
+                Incoming::Close { .. } => closed = true,
+            }
+            if closed || text { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        self.decoder = decoder;
+        for pong in pongs {
+            self.out.extend_from_slice(&pong);
+        }
+        for batch in batches {
+            self.handle_batch(batch).await;
+        }
+        if text {
+            let message = Str::from_static("a trunk carries binary messages only");
+            self.link.give_up(ErrorCode::Protocol, message);
+        }
+        if let Err(rule) = decoded {
+            tracing::warn!(address = %self.address, %rule, "trunk broke RFC 6455");
+            self.closing.get_or_insert((rule.close_code(), "websocket_violation"));
+        }
+        if closed {
+            self.closing.get_or_insert((1000, "app_server_closed"));
+        }
+    }
+
+    async fn handle_batch(&mut self, batch: Bytes) {
+        let now = self.now();
+        let shards = self.door.peers().len();
+        let mut shares: Vec<Vec<Frame>> = vec![Vec::new(); shards];
+        let mut cost = 0;
+        self.link.handle_life(now);
+        for frame in decode_batch(batch) {
+            let frame = match frame {
+                Ok(frame) => frame,
+                Err(error) => {
+                    self.link.handle_undecodable(error);
+                    break;
+                }
+            };
+            if let Frame::Credit { bytes } = frame {
+                self.credit_returned(bytes).await;
+            }
+            cost += u64::from(frame.data_cost().unwrap_or(0));
+            match self.link.handle_frame(now, frame) {
+                Ok(Some(frame)) => self.deal(frame, &mut shares),
+                Ok(None) => (),
+                Err(_) => break, // The link has put the cause on record.
+            }
+            // `Hello` must be answered before the frames behind it mean anything.
+            self.drain_events().await;
+        }
+        let Some(trunk) = self.trunk.clone() else { return };
+        let credit = Arc::new(BatchCredit { trunk: Arc::clone(&trunk), bytes: cost });
+        for (shard, frames) in shares.into_iter().enumerate() {
+            if !frames.is_empty() {
+                let credit = Arc::clone(&credit);
+                let batch = Command::Batch { trunk: trunk.number, frames, credit };
+                self.door.tell(u8::try_from(shard).unwrap_or(u8::MAX), batch).await;
+            }
+        }
+    }
+
+    /// Puts a frame into the share of the shard, or of all shards, that it concerns.
+    fn deal(&mut self, frame: Frame, shares: &mut [Vec<Frame>]) {
+        if let Frame::Response { request_id, response } = frame {
+            if !self.trunk.as_ref().is_some_and(|trunk| trunk.response(request_id, response)) {
+                tracing::debug!("a response came for no request");
+            }
+            return;
+        }
+        if let Some(session) = frame.session() {
+            let shards = u32::try_from(shares.len()).unwrap_or(u32::MAX);
+            shares[shard_of(session, shards)].push(frame);
+            return;
+        }
+        if matches!(frame, Frame::Broadcast(_)) {
+            self.door.env().metrics.broadcasts.inc();
+        }
+        let (last, others) = shares.split_last_mut().expect("at least one shard");
+        for share in others {
+            share.push(frame.clone());
+        }
+        last.push(frame);
+    }
+
+    async fn credit_returned(&self, bytes: u32) {
+        let Some(trunk) = &self.trunk else { return };
+        if trunk.add_credit(bytes) {
+            for shard in 0..self.door.peers().len() {
+                let shard = u8::try_from(shard).unwrap_or(u8::MAX);
+                self.door.tell(shard, Command::CreditReturned(trunk.number)).await;
+            }
+        }
+    }
+
+    async fn drain_events(&mut self) {
+        while let Some(event) = self.link.poll_event() {
+            match event {
+                LinkEvent::Hello(hello) => self.welcome(&hello).await,
+                LinkEvent::PeerDrains { .. } => {
+                    if let Some(trunk) = &self.trunk {
+                        tracing::info!(hub = %self.hub.name, server = %trunk.server_id, "app server takes no new sessions");
+                        trunk.set_draining();
+                    }
+                }
+                LinkEvent::Ended(cause) => self.note_end(&cause),
+                // Ours is counted in `Trunk`, where the shards can see it.
+                LinkEvent::CreditReturned | LinkEvent::Welcome(_) => (),
+            }
+        }
+    }
+
+    fn note_end(&mut self, cause: &EndCause) {
+        let slug = match cause {
+            EndCause::GivenUp(ErrorCode::Replaced) => "replaced",
+            EndCause::GivenUp(ErrorCode::Settings) => "bad_settings",
+            EndCause::GivenUp(ErrorCode::Silence) => "silent",
+            EndCause::GivenUp(_) => "given_up",
+            EndCause::Misbehaved(_) => "misbehaved",
+            EndCause::PeerError { .. } => "peer_error",
+        };
+        match cause {
+            EndCause::GivenUp(_) => (),
+            EndCause::Misbehaved(rule) => {
+                tracing::warn!(hub = %self.hub.name, address = %self.address, "trunk ended: {rule}");
+            }
+            EndCause::PeerError { code, message } => {
+                tracing::warn!(hub = %self.hub.name, address = %self.address, ?code, message = %&**message, "app server gave the trunk up");
+            }
+        }
+        self.closing.get_or_insert((1008, slug));
+    }
+
+    /// The app server said who it is: takes it, or says why not.
+    async fn welcome(&mut self, hello: &Hello) {
+        let settings = match EngineSettings::from_json(&hello.settings) {
+            Ok(settings) => settings,
+            Err(error) => {
+                tracing::warn!(hub = %self.hub.name, address = %self.address, "app server refused: {error}");
+                self.link.give_up(ErrorCode::Settings, Str::from(error.to_string()));
+                return;
+            }
+        };
+        let env = Arc::clone(self.door.env());
+        let server_id = hello.server.to_string();
+        if let Some(older) = self.hub.trunk_of_server(&server_id) {
+            older.end(Ending::Replaced);
+        }
+        let trunk = Arc::new(Trunk::new(
+            NEXT_NUMBER.fetch_add(1, Ordering::Relaxed),
+            Arc::clone(&self.hub),
+            (server_id, hello.sdk.to_string()),
+            self.address,
+            settings,
+            hello.credit,
+        ));
+        let warnings = env.directory.warnings_for(&trunk);
+        let info = serde_json::json!({
+            "node": env.node_id, "version": env.version, "warnings": warnings,
+        });
+        let now = self.now();
+        self.link.welcome(now, Str::from(info.to_string()));
+        // `Welcome` is the first frame, whatever the shards may have to say a moment later.
+        self.drain_link();
+        for shard in 0..self.door.peers().len() {
+            let up = Command::TrunkUp(Arc::clone(&trunk));
+            self.door.tell(u8::try_from(shard).unwrap_or(u8::MAX), up).await;
+        }
+        env.directory.trunk_up(&trunk);
+        env.metrics.trunks.inc();
+        tracing::info!(hub = %self.hub.name, server = %trunk.server_id, sdk = %trunk.sdk, address = %self.address, "app server connected");
+        self.trunk = Some(trunk);
+    }
+
+    /// Encodes the link's own frames, each batch of them one message.
+    fn drain_link(&mut self) {
+        if let Some(trunk) = &self.trunk {
+            let processed = trunk.take_processed();
+            if processed > 0 {
+                self.link.processed(processed);
+            }
+            match trunk.ending() {
+                Some(Ending::Misbehaved(rule)) => self.link.handle_misbehaved(rule),
+                Some(Ending::Replaced) => {
+                    let message = "another trunk of this app server process has taken over";
+                    self.link.give_up(ErrorCode::Replaced, Str::from_static(message));
+                }
+                Some(Ending::NodeStops) => {
+                    self.closing.get_or_insert((1001, "node_stops"));
+                }
+                None => (),
+            }
+        }
+        let mut frames = BytesMut::new();
+        while let Some(frame) = self.link.poll_transmit() {
+            frame.encode(&mut frames);
+        }
+        if !frames.is_empty() {
+            self.append_message(&frames);
+        }
+        while let Some(event) = self.link.poll_event() {
+            if let LinkEvent::Ended(cause) = event {
+                self.note_end(&cause);
+            }
+        }
+    }
+
+    /// Takes what the shards have written, once what came before is on its way.
+    fn take_outbox(&mut self) {
+        if !self.out.is_empty() {
+            return;
+        }
+        let Some(trunk) = self.trunk.clone() else { return };
+        let frames = trunk.take_outbox();
+        let batch_bytes_max = self.link.batch_bytes_max() as usize;
+        for batch in split(&frames, batch_bytes_max) {
+            self.append_message(batch);
+        }
+    }
+
+    fn append_message(&mut self, frames: &[u8]) {
+        let mut header = [0; 14];
+        let length = encode_header(Opcode::Binary, frames.len(), &mut header, None);
+        self.out.reserve(length + frames.len());
+        self.out.extend_from_slice(&header[..length]);
+        self.out.extend_from_slice(frames);
+    }
+
+    fn write(&mut self) -> io::Result<()> {
+        while !self.out.is_empty() {
+            match self.stream.try_write(&self.out) {
+                Ok(count) => {
+                    self.door.env().metrics.trunk_sent_bytes.inc_by(count as u64);
+                    self.out.advance(count);
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+        // A large batch's buffer is not kept for small ones.
+        if self.out.capacity() > READ_BYTES {
+            self.out = BytesMut::new();
+        }
+        Ok(())
+    }
+
+    /// Delivers what is left and closes the WebSocket, within bounds.
+    async fn say_goodbye(&mut self) {
+        let code = self.closing.map_or(1000, |(code, _)| code);
+        self.out.extend_from_slice(&encode_close(code, "", None));
+        let delivered = async {
+            while !self.out.is_empty() {
+                self.stream.writable().await?;
+                self.write()?;
+            }
+            // The peer answers with its own close frame or just ends.
+            let mut rest = [0; 4096];
+            loop {
+                self.stream.readable().await?;
+                match self.stream.try_read(&mut rest) {
+                    Ok(0) => return Ok(()),
+                    Ok(_) => (),
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => (),
+                    Err(error) => return Err(error),
+                }
+            }
+        };
+        // Whoever does not take the goodbye in time goes without.
+        let _: Result<io::Result<()>, _> = tokio::time::timeout(GOODBYE_TIMEOUT, delivered).await;
+    }
+
+    async fn clean_up(&mut self, cause: &'static str) {
+        let Some(trunk) = self.trunk.take() else { return };
+        Directory::trunk_down(&trunk);
+        trunk.fail_requests();
+        self.door.env().metrics.trunks.dec();
+        tracing::info!(hub = %self.hub.name, server = %trunk.server_id, sessions = trunk.sessions(), cause, "app server disconnected");
+        for shard in 0..self.door.peers().len() {
+            let down = Command::TrunkDown(trunk.number);
+            self.door.tell(u8::try_from(shard).unwrap_or(u8::MAX), down).await;
+        }
+    }
+}
+
+/// Cuts encoded frames into batches of at most `bytes_max`, between frames. A longer frame is alone in its batch.
+fn split(mut frames: &[u8], bytes_max: usize) -> Vec<&[u8]> {
+    let mut batches = Vec::new();
+    while frames.len() > bytes_max {
+        let mut end = 0;
+        loop {
+            let next = end + frame_length(&frames[end..]);
+            if next > bytes_max && end > 0 {
+                break;
+            }
+            end = next;
+            if end >= bytes_max {
+                break;
+            }
+        }
+        let (batch, rest) = frames.split_at(end.min(frames.len()));
+        batches.push(batch);
+        frames = rest;
+    }
+    if !frames.is_empty() {
+        batches.push(frames);
+    }
+    batches
+}
+
+/// Length of the whole frame at the front: our own encoding, so it is well-formed.
+fn frame_length(frames: &[u8]) -> usize {
+    let mut length = 0;
+    for (index, byte) in frames.iter().skip(1).enumerate() {
+        length |= usize::from(byte & 0x7f) << (7 * index);
+        if byte & 0x80 == 0 {
+            return 2 + index + length;
+        }
+    }
+    frames.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use trunkline_trunk::SessionNumber;
+    use trunkline_trunk::encode::encode_message;
+
+    use super::*;
+
+    #[test]
+    fn long_batches_are_cut_between_frames() {
+        let mut frames = BytesMut::new();
+        let sizes = [10, 200, 3000, 1, 90];
+        for size in sizes {
+            encode_message(&mut frames, SessionNumber(1), false, &vec![b'x'; size]);
+        }
+        for bytes_max in [1, 100, 220, 4000, 10_000] {
+            let batches = split(&frames, bytes_max);
+            assert_eq!(batches.concat(), frames, "{bytes_max}");
+            for batch in batches {
+                let count = decode_batch(Bytes::copy_from_slice(batch))
+                    .inspect(|frame| assert!(frame.is_ok(), "{bytes_max}"))
+                    .count();
+                assert!(count == 1 || batch.len() <= bytes_max, "{bytes_max}");
+            }
+        }
+    }
+}
