@@ -2,6 +2,7 @@
 
 pub mod socketio;
 pub mod switchboard;
+pub mod trunk;
 pub mod websocket;
 
 /// One fuzz target.
@@ -23,5 +24,9 @@ pub const TARGETS: &[Target] = &[
         run: switchboard::operations,
         seeds: switchboard::OPERATIONS_SEEDS,
     },
+    Target { name: "trunk_decode", run: trunk::decode, seeds: trunk::DECODE_SEEDS },
+    Target { name: "trunk_ends", run: trunk::ends, seeds: trunk::ENDS_SEEDS },
+    Target { name: "trunk_operations", run: trunk::operations, seeds: trunk::OPERATIONS_SEEDS },
+    Target { name: "trunk_settings", run: trunk::settings, seeds: trunk::SETTINGS_SEEDS },
     Target { name: "websocket_decode", run: websocket::decode, seeds: websocket::DECODE_SEEDS },
 ];
