@@ -112,12 +112,12 @@ impl Session {
         }
     }
 
-    /// Ends the session, whose stream is gone: there is nobody left to tell.
+    /// The session's stream or its held poll is gone: there is nobody left to tell. Ends the session if it has not ended.
     pub(super) fn finish_gone(&mut self, reason: CloseReason, description: &'static str) {
-        if self.end(reason, description) {
-            self.outbox.take();
-            self.outputs.promote = false;
-        }
+        self.end(reason, description);
+        self.outbox.take();
+        self.outputs.promote = false;
+        self.outputs.close_stream = false;
     }
 
     /// False when the session had ended before.
