@@ -358,6 +358,9 @@ impl World {
         let (node, app) = (&mut self.pair.node, &mut self.pair.app);
         assert_eq!((node.session_count(), app.session_count()), (0, 0));
         assert_eq!(app.held_bytes(), 0, "credit is stuck");
+        for link in [node.link(), app.link()] {
+            assert_eq!(link.receiving().unprocessed_bytes(), 0, "an ignored frame kept its credit");
+        }
         assert_eq!(balance(app.link()), balance(node.link()).map_reversed());
     }
 }
