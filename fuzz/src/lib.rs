@@ -1,5 +1,6 @@
 //! The logic of every fuzz target, callable on stable: libFuzzer's binaries and `fuzz_smoke` run the same functions.
 
+pub mod engineio;
 pub mod socketio;
 pub mod switchboard;
 pub mod trunk;
@@ -18,6 +19,12 @@ pub struct Target {
 
 /// Every target, alphabetical.
 pub const TARGETS: &[Target] = &[
+    Target { name: "engineio_input", run: engineio::input, seeds: engineio::INPUT_SEEDS },
+    Target {
+        name: "engineio_operations",
+        run: engineio::operations,
+        seeds: engineio::OPERATIONS_SEEDS,
+    },
     Target { name: "socketio_parse", run: socketio::parse_encode, seeds: socketio::PARSE_SEEDS },
     Target {
         name: "switchboard_operations",
