@@ -33,7 +33,7 @@ impl ProcessCollector {
 impl Collector for ProcessCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let build = Info::new(vec![("version", self.version), ("node", self.node_id.as_str())]);
-        let about = "The build that runs, and the node's id";
+        let about = "The build that runs, and the node's id.";
         build.encode(encoder.encode_descriptor(
             "trunkline_build",
             about,
@@ -44,7 +44,7 @@ impl Collector for ProcessCollector {
         gauge(
             &mut encoder,
             "trunkline_node_uptime",
-            "Time since start",
+            "Time since start.",
             Some(Unit::Seconds),
             &uptime,
         )?;
@@ -53,7 +53,7 @@ impl Collector for ProcessCollector {
             .and_then(|at| at.duration_since(UNIX_EPOCH).ok())
         {
             let start = ConstGauge::new(start.as_secs_f64());
-            let about = "Start time of the process since the Unix epoch";
+            let about = "Start time of the process since the Unix epoch.";
             gauge(&mut encoder, "process_start_time", about, Some(Unit::Seconds), &start)?;
         }
         encode_descriptors(&mut encoder)?;
@@ -63,13 +63,13 @@ impl Collector for ProcessCollector {
 
 fn encode_descriptors(encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     if let Some(open) = open_fds() {
-        let about = "Open file descriptors";
+        let about = "Open file descriptors.";
         gauge(encoder, "process_open_fds", about, None, &ConstGauge::new(open))?;
     }
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
     // No limit at all is shown as the largest number that the format holds.
     let limit = limit.map_or(i64::MAX, |limit| i64::try_from(limit).unwrap_or(i64::MAX));
-    let about = "The most file descriptors that may be open";
+    let about = "The most file descriptors that may be open.";
     gauge(encoder, "process_max_fds", about, None, &ConstGauge::new(limit))
 }
 
@@ -80,13 +80,13 @@ fn encode_stat(encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     };
     let page_bytes = i64::try_from(rustix::param::page_size()).unwrap_or(4096);
     let resident = ConstGauge::new(stat.resident_pages.saturating_mul(page_bytes));
-    let about = "Resident memory";
+    let about = "Resident memory.";
     gauge(encoder, "process_resident_memory", about, Some(Unit::Bytes), &resident)?;
-    gauge(encoder, "process_threads", "Threads", None, &ConstGauge::new(stat.threads))?;
+    gauge(encoder, "process_threads", "Threads.", None, &ConstGauge::new(stat.threads))?;
     #[expect(clippy::cast_precision_loss, reason = "a sum of seconds needs no 53 bits")]
     let seconds = stat.cpu_ticks as f64 / rustix::param::clock_ticks_per_second() as f64;
     let cpu = ConstCounter::new(seconds);
-    let about = "CPU time used, in user and in system mode";
+    let about = "CPU time used, in user and in system mode.";
     cpu.encode(encoder.encode_descriptor(
         "process_cpu",
         about,

@@ -4,6 +4,7 @@ use core::net::SocketAddr;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -21,6 +22,8 @@ use crate::signals::Signals;
 const DRAIN_POLL: Duration = Duration::from_millis(20);
 /// The edge closes its last sessions at the deadline; this much later we stop waiting for that.
 const DRAIN_SLACK: Duration = Duration::from_millis(500);
+/// Threads that have not ended by then will not end.
+const STOP_MAX: Duration = Duration::from_secs(10);
 
 /// The node could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -114,13 +117,27 @@ pub fn run(
     };
     let node = Node::build(config, version)?.start(config)?;
     on_started(&node.started(config));
-    let drain = config.settings.drain;
+    let ready_file = config.settings.ready_file.clone();
     runtime.block_on(async {
         let signal = signals.next().await;
-        node.drain(signal, drain, &mut signals).await;
+        node.drain(signal, config.settings.drain, &mut signals).await;
+        stop(node, ready_file, &mut signals).await;
     });
-    node.stop(config);
+    // Whatever still blocks there has been reported.
+    runtime.shutdown_background();
     Ok(())
+}
+
+/// Joins all threads; a further signal, or a thread that does not end, lets the process end without them.
+async fn stop(node: Running, ready_file: Option<PathBuf>, signals: &mut Signals) {
+    let stopped = tokio::task::spawn_blocking(move || node.stop(ready_file.as_deref()));
+    tokio::select! {
+        _ = stopped => tracing::info!("trunkline has stopped"),
+        signal = signals.next() => tracing::warn!(signal, "a further signal ends the process at once"),
+        () = tokio::time::sleep(STOP_MAX) => {
+            tracing::error!("a thread does not end; the process ends without it");
+        }
+    }
 }
 
 /// Ports are bound, nothing runs.
@@ -232,8 +249,15 @@ impl Running {
         let sessions = edge.sessions();
         let seconds = deadline.as_secs_f64();
         tracing::info!(signal, sessions, seconds, "draining; a second signal ends it at once");
-        edge.begin_drain(deadline);
+        let begun = {
+            // It waits for every shard to take the word.
+            let edge = Arc::clone(edge);
+            tokio::task::spawn_blocking(move || edge.begin_drain(deadline))
+        };
         let emptied = async {
+            if begun.await.is_err() {
+                tracing::error!("the drain could not be begun");
+            }
             while edge.sessions() > 0 {
                 tokio::time::sleep(DRAIN_POLL).await;
             }
@@ -249,9 +273,9 @@ impl Running {
         }
     }
 
-    fn stop(self, config: &Config) {
-        let cleared = config.settings.ready_file.as_deref().map_or(Ok(()), ready_file::clear);
-        if let Err(error) = cleared {
+    /// Blocks until all threads are joined.
+    fn stop(self, ready_file: Option<&Path>) {
+        if let Err(error) = ready_file.map_or(Ok(()), ready_file::clear) {
             tracing::warn!(%error, "the ready file stays");
         }
         if let Some(admin) = self.admin {
@@ -262,6 +286,39 @@ impl Running {
             Some(edge) => edge.stop(),
             None => tracing::error!("the public port is still held and ends with the process"),
         }
-        tracing::info!("trunkline has stopped");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_cannot_be_taken_says_what_to_do() {
+        let address: SocketAddr = "[::1]:80".parse().unwrap();
+        let error = |kind, origin| {
+            RunError::Bind { key: "listen", origin, address, cause: io::Error::from(kind) }
+                .to_string()
+        };
+        let cases = [
+            (
+                error(io::ErrorKind::AddrInUse, Origin::Default),
+                "cannot listen on [::1]:80 (listen: default): the port is taken\n  `ss -ltnp sport = :80` or \
+                 `lsof -i :80` shows by whom; choose another with --listen [::1]:PORT (0 takes any free port)",
+            ),
+            (
+                error(io::ErrorKind::AddrNotAvailable, Origin::Env("TRUNKLINE_LISTEN".into())),
+                "cannot listen on [::1]:80 (listen: from TRUNKLINE_LISTEN): this machine has no such address\n  \
+                 `ip address` lists them; choose one with --listen",
+            ),
+            (
+                error(io::ErrorKind::PermissionDenied, Origin::Flag("--listen".into())),
+                "cannot listen on [::1]:80 (listen: from --listen): not permitted\n  \
+                 ports below 1024 need CAP_NET_BIND_SERVICE; choose another with --listen",
+            ),
+        ];
+        for (got, want) in cases {
+            assert_eq!(got, want);
+        }
     }
 }

@@ -76,7 +76,7 @@ fn scale(number: u64, unit: &str, units: &[(&str, u64)]) -> Result<u64, String> 
 }
 
 fn show(number: u64, units: &[(&str, u64)]) -> String {
-    let whole = units.iter().find(|(_, factor)| number % factor == 0);
+    let whole = units.iter().find(|(_, factor)| number.is_multiple_of(*factor));
     whole.map_or_else(String::new, |(name, factor)| format!("{}{name}", number / factor))
 }
 

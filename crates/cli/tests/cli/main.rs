@@ -1,0 +1,5 @@
+//! The real binary, from outside.
+
+mod command_line;
+mod running_node;
+mod support;

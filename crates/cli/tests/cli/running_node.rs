@@ -1,0 +1,150 @@
+//! The real binary as a process: start, ready file, admin port, taken ports, signals.
+
+use std::net::{TcpListener, TcpStream};
+
+use crate::support::{KEY, Scratch, until};
+use rustix::process::Signal;
+
+#[test]
+fn the_ready_file_tells_addresses_that_accept() {
+    let scratch = Scratch::new();
+    scratch.write("ready.json", "left by an earlier process");
+    let node = scratch.start(&["serve"], &[("TRUNKLINE_KEY", KEY)]);
+    assert_eq!(node.ready["pid"], node.pid());
+    for port in ["listen", "admin"] {
+        let address = node.address(port);
+        assert_ne!(address.port(), 0);
+        TcpStream::connect(address).unwrap();
+    }
+    let names = std::fs::read_dir(scratch.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    assert_eq!(names.collect::<Vec<_>>(), ["ready.json"], "nothing is left beside it");
+}
+
+#[test]
+fn the_admin_port_shows_the_node() {
+    let scratch = Scratch::new();
+    let node = scratch
+        .start(&["serve", "--node-id", "n-test", "--threads", "2"], &[("TRUNKLINE_KEY", KEY)]);
+    assert_eq!(node.get("/livez"), (200, "ok\n".into()));
+    let (code, body) = node.get("/readyz");
+    assert_eq!(code, 200, "no app server is no reason against it: {body}");
+
+    let (code, body) = node.get("/metrics");
+    assert_eq!(code, 200);
+    for want in [
+        "trunkline_build_info{",
+        "node=\"n-test\"",
+        "trunkline_trunks 0",
+        "process_open_fds",
+        "# EOF",
+    ] {
+        assert!(body.contains(want), "`{want}` is missing:\n{body}");
+    }
+
+    let (code, body) = node.get("/api/v1/status");
+    assert_eq!(code, 200);
+    let status: serde_json::Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(status["node"], "n-test");
+    assert_eq!(status["threads"], 2);
+    assert_eq!(status["listen"], node.ready["listen"]);
+    assert_eq!(status["ready"], true);
+    assert_eq!(status["sessions"], 0);
+    assert!(!body.contains(KEY));
+}
+
+#[test]
+fn both_signals_end_it_cleanly() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let scratch = Scratch::new();
+        let mut node = scratch.start(&["serve"], &[("TRUNKLINE_KEY", KEY)]);
+        let listen = node.address("listen");
+        node.signal(signal);
+        assert_eq!(node.wait().code(), Some(0));
+        assert!(!scratch.path().join("ready.json").exists(), "the ready file goes with it");
+        assert!(TcpStream::connect(listen).is_err(), "the port is free");
+    }
+}
+
+#[test]
+fn start_and_stop_are_told_in_json_lines() {
+    let scratch = Scratch::new();
+    let mut node = scratch.start(
+        &["serve", "--log-format", "json", "--node-id", "n-json"],
+        &[("TRUNKLINE_KEY", KEY)],
+    );
+    assert!(node.line("this process may hold").starts_with('{'));
+    let line: serde_json::Value = serde_json::from_str(&node.line("trunkline is ready")).unwrap();
+    assert_eq!(line["node"], "n-json");
+    assert_eq!(line["listen"], node.ready["listen"]);
+    assert_eq!(line["admin"], node.ready["admin"]);
+    assert_eq!(line["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(line["hubs"], "default");
+    node.signal(Signal::TERM);
+    let line: serde_json::Value = serde_json::from_str(&node.line("draining")).unwrap();
+    assert_eq!(line["signal"], "SIGTERM");
+    node.line("trunkline has stopped");
+    assert_eq!(node.wait().code(), Some(0));
+}
+
+#[test]
+fn a_taken_port_names_the_key_and_who_to_ask() {
+    let scratch = Scratch::new();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    for (key, other) in [("--admin", "--listen"), ("--listen", "--admin")] {
+        let arguments = ["serve", "--key", KEY, key, &address, other, "127.0.0.1:0"];
+        let ran = scratch.run(&arguments, &[]);
+        assert_eq!(ran.code, Some(1), "{ran:?}");
+        for want in [
+            format!("cannot listen on {address} ("),
+            format!("from {key}"),
+            "the port is taken".into(),
+            format!("`ss -ltnp sport = :{}`", taken.local_addr().unwrap().port()),
+        ] {
+            assert!(ran.stderr.contains(&want), "`{want}` is missing:\n{}", ran.stderr);
+        }
+    }
+}
+
+#[test]
+fn dev_says_what_to_do_next() {
+    let scratch = Scratch::new();
+    let mut node = scratch.start(&["dev"], &[]);
+    node.line("trunkline is ready");
+    let (listen, admin) = (node.address("listen"), node.address("admin"));
+    node.signal(Signal::TERM);
+    assert_eq!(node.wait().code(), Some(0));
+    let text = node.stdout();
+    for want in [
+        "import { useTrunkline } from \"@trunkline/socket.io\";".into(),
+        format!("useTrunkline(io, {{ endpoint: \"http://{listen}\" }});"),
+        format!("http://{admin}/"),
+        "trunkline-development-key-do-not-use-in-production".into(),
+        "WARNING".into(),
+        "Ctrl-C".into(),
+    ] {
+        assert!(text.contains(&want), "`{want}` is missing:\n{text}");
+    }
+}
+
+#[test]
+fn the_admin_port_can_be_off() {
+    let scratch = Scratch::new();
+    let arguments = ["dev", "--listen", "127.0.0.1:0", "--ready-file", "ready.json"];
+    let mut child = scratch.command(&arguments, &[("TRUNKLINE_ADMIN", "off")]).spawn().unwrap();
+    let path = scratch.path().join("ready.json");
+    let ready = until("the ready file", || std::fs::read_to_string(&path).ok());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let ready: serde_json::Value = serde_json::from_str(&ready).unwrap();
+    assert_eq!(ready["admin"], serde_json::Value::Null);
+}
+
+#[test]
+fn a_ready_file_that_cannot_be_written_stops_the_start() {
+    let scratch = Scratch::new();
+    let arguments = ["dev", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+    let ran = scratch.run(&[&arguments[..], &["--ready-file", "no/such/folder"]].concat(), &[]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(ran.stderr.contains("the ready file no/such/folder"), "{}", ran.stderr);
+}
