@@ -7,17 +7,16 @@ use flate2::Compression;
 use flate2::write::{GzEncoder, ZlibEncoder};
 use http_body_util::Full;
 use hyper::header::{
-    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName,
-    HeaderValue, RETRY_AFTER, USER_AGENT,
+    ACCEPT_ENCODING, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap,
+    HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT,
 };
 use hyper::{Response, StatusCode};
 use trunkline_engineio::error::HandshakeError;
+use trunkline_trunk::settings::HttpCompression;
 use trunkline_trunk::{Header, Response as Relayed};
 
 use crate::shard::{Payload, Unavailable};
 
-/// Bytes from which a polling answer is compressed when the app said nothing else.
-const COMPRESS_FROM_BYTES: usize = 1024;
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
@@ -25,6 +24,11 @@ pub(super) fn status(status: StatusCode) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::default());
     *response.status_mut() = status;
     response
+}
+
+/// A refused upgrade is the last answer of its connection.
+pub(super) fn close_after(response: &mut Response<Full<Bytes>>) {
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
 }
 
 /// An error of Trunkline's own: `{"error": code, "message": sentence}`.
@@ -62,10 +66,15 @@ pub(super) fn relayed(answer: Relayed) -> Response<Full<Bytes>> {
 }
 
 /// The answer to a poll.
-pub(super) fn payload(payload: Payload, asked: &HeaderMap) -> Response<Full<Bytes>> {
+pub(super) fn payload(
+    payload: Payload,
+    compression: Option<HttpCompression>,
+    asked: &HeaderMap,
+) -> Response<Full<Bytes>> {
     let Payload { content_type, body, compress, lasting, first } = payload;
-    let encoding =
-        (compress && body.len() >= COMPRESS_FROM_BYTES).then(|| Encoding::choose(asked)).flatten();
+    let encoding = compression
+        .filter(|compression| compress && body.len() >= compression.threshold_bytes as usize)
+        .and_then(|_| Encoding::choose(asked));
     let mut response = Response::new(Full::default());
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type.as_str()));

@@ -43,6 +43,7 @@ pub(super) async fn handle(
         Asked::Upgrade(sid, protocol) => probe(&connection, &hub, sid, protocol, request).await,
         Asked::Poll(sid, protocol) => poll(&connection, &hub, sid, protocol, request).await,
         Asked::Post(sid, protocol) => post(&connection, &hub, sid, protocol, request).await,
+        Asked::Useless => dismiss(&connection, request),
         Asked::Other => Ok(answer::status(StatusCode::INTERNAL_SERVER_ERROR)),
     }
 }
@@ -52,34 +53,39 @@ enum Asked {
     Poll(Sid, Protocol),
     Post(Sid, Protocol),
     Upgrade(Sid, Protocol),
+    /// A WebSocket for polling: npm takes it and closes it.
+    Useless,
     /// A method that a session has no use for: npm answers 500.
     Other,
 }
 
 /// What npm's `verify` and `handshake` check before any app code runs.
 fn verify<B>(hub: &Hub, query: &Query, request: &Request<B>) -> Result<Asked, Refusal> {
-    let upgrading = upgrade::is_asked(request);
     let settings = hub.settings();
-    let transport = match query.transport.as_str() {
-        "polling" if settings.transports.polling => TransportKind::Polling,
-        "websocket" if settings.transports.websocket => TransportKind::WebSocket,
-        other => {
-            let context = serde_json::json!({ "transport": other });
-            return Err(refusal(HandshakeError::UnknownTransport, &context));
+    // Without the transport nobody listens for upgrades: the request is an ordinary one.
+    let upgrading = settings.transports.websocket && upgrade::is_asked(request);
+    let transport = match query.transport.as_deref() {
+        Some("polling") if settings.transports.polling => TransportKind::Polling,
+        Some("websocket") if settings.transports.websocket => TransportKind::WebSocket,
+        Some(other) => {
+            return Err(refusal(HandshakeError::UnknownTransport, &[("transport", other)]));
         }
+        None => return Err(refusal(HandshakeError::UnknownTransport, &[])),
     };
     let protocol = query.protocol();
     if !query.sid.is_empty() {
         let Some(sid) = hub.resolve_sid(&query.sid) else {
-            let context = serde_json::json!({ "sid": query.sid });
-            return Err(refusal(HandshakeError::UnknownSid, &context));
+            return Err(refusal(HandshakeError::UnknownSid, &[("sid", &query.sid)]));
         };
         return Ok(match (transport, request.method()) {
             (TransportKind::WebSocket, _) if upgrading => Asked::Upgrade(sid, protocol),
+            (TransportKind::Polling, _) if upgrading => Asked::Useless,
             (TransportKind::WebSocket, _) => {
-                let context = serde_json::json!({
-                    "name": "TRANSPORT_MISMATCH", "transport": "websocket", "previousTransport": "polling"
-                });
+                let context = [
+                    ("name", "TRANSPORT_MISMATCH"),
+                    ("transport", "websocket"),
+                    ("previousTransport", "polling"),
+                ];
                 return Err(refusal(HandshakeError::BadRequest, &context));
             }
             (TransportKind::Polling, &Method::GET) => Asked::Poll(sid, protocol),
@@ -88,22 +94,30 @@ fn verify<B>(hub: &Hub, query: &Query, request: &Request<B>) -> Result<Asked, Re
         });
     }
     if request.method() != Method::GET {
-        let context = serde_json::json!({ "method": request.method().as_str() });
+        let context = [("method", request.method().as_str())];
         return Err(refusal(HandshakeError::BadHandshakeMethod, &context));
     }
     if transport == TransportKind::WebSocket && !upgrading {
-        let context = serde_json::json!({ "name": "TRANSPORT_HANDSHAKE_ERROR" });
+        let context = [("name", "TRANSPORT_HANDSHAKE_ERROR")];
         return Err(refusal(HandshakeError::BadRequest, &context));
     }
+    if transport == TransportKind::Polling && upgrading {
+        return Ok(Asked::Useless);
+    }
     if protocol == Protocol::V3 && !settings.allow_eio3 {
-        let context = serde_json::json!({ "protocol": 3 });
-        return Err(refusal(HandshakeError::UnsupportedProtocolVersion, &context));
+        let error = HandshakeError::UnsupportedProtocolVersion;
+        return Err(Refusal { error, context: r#"{"protocol":3}"#.into() });
     }
     Ok(Asked::Handshake(transport, protocol))
 }
 
-fn refusal(error: HandshakeError, context: &serde_json::Value) -> Refusal {
-    Refusal { error, context: context.to_string() }
+/// The context is a JSON object with its keys in the order that npm writes them.
+fn refusal(error: HandshakeError, context: &[(&str, &str)]) -> Refusal {
+    let fields: Vec<String> = context
+        .iter()
+        .map(|(name, value)| format!("\"{name}\":{}", serde_json::Value::from(*value)))
+        .collect();
+    Refusal { error, context: format!("{{{}}}", fields.join(",")) }
 }
 
 /// Tells the shard when the client's connection ends before its request is answered.
@@ -183,7 +197,8 @@ async fn open_websocket(
     match answer {
         Answer::Switch { key, headers } => {
             adopt(connection, &mut request, key, Adoption::Session);
-            Ok(upgrade::switching(&websocket_key, headers))
+            let protocol = upgrade::first_subprotocol(&request);
+            Ok(upgrade::switching(&websocket_key, protocol, headers))
         }
         Answer::Payload(_)
         | Answer::Ok { .. }
@@ -217,12 +232,26 @@ async fn probe(
         }
     };
     adopt(connection, &mut request, key, Adoption::Probe);
-    Ok(upgrade::switching(&websocket_key, Vec::new()))
+    let protocol = upgrade::first_subprotocol(&request);
+    Ok(upgrade::switching(&websocket_key, protocol, Vec::new()))
+}
+
+fn dismiss(connection: &Rc<Connection>, mut request: Request<Incoming>) -> Reply {
+    connection.door.count_refused("websocket_for_polling");
+    match upgrade::websocket_key(&request) {
+        Ok(key) => {
+            let shard = connection.door.0.own;
+            let nobody = SlotKey { shard, slot: u32::MAX, generation: 0 };
+            adopt(connection, &mut request, nobody, Adoption::Probe);
+            Ok(upgrade::switching(&key, None, Vec::new()))
+        }
+        Err(why) => Ok(upgrade::refused(why)),
+    }
 }
 
 /// The sid names a shard that this node does not have: it is of another node, or made up.
 fn unknown_shard(sid: &Sid) -> Refusal {
-    refusal(HandshakeError::UnknownSid, &serde_json::json!({ "sid": sid.encode() }))
+    refusal(HandshakeError::UnknownSid, &[("sid", &sid.encode())])
 }
 
 #[derive(Clone, Copy)]
@@ -279,8 +308,8 @@ async fn post(
     let (reply, begun) = oneshot::channel();
     connection.door.tell(sid.shard, Command::PostBegin { sid, protocol, reply }).await;
     let begun = begun.await.unwrap_or_else(|_| PostBegun::Refused(unknown_shard(&sid)));
-    let (key, bytes_max) = match begun {
-        PostBegun::Wanted { key, bytes_max } => (key, bytes_max),
+    let (key, bytes_max, cut) = match begun {
+        PostBegun::Wanted { key, bytes_max, cut } => (key, bytes_max, cut),
         PostBegun::Refused(refusal) => {
             return Ok(exchange::refuse(connection, hub, &request, &refusal).await);
         }
@@ -292,7 +321,12 @@ async fn post(
         Guard { connection, shard: key.shard, gone: Some(Command::PostGone { key, broken: true }) };
     let (parts, body) = request.into_parts();
     let binary = parts.headers.get(CONTENT_TYPE).is_some_and(|v| v == "application/octet-stream");
-    let body = match read_body(connection, body, bytes_max).await {
+    let body = tokio::select! {
+        body = read_body(connection, body, bytes_max) => body,
+        // The session has ended or this request was in the way of another: it is cut off.
+        _ = cut => Err(BodyError::Broken),
+    };
+    let body = match body {
         Ok(body) => body,
         Err(BodyError::TooLarge) => {
             guard.disarm();
@@ -352,13 +386,21 @@ async fn finish<B>(
 ) -> Reply {
     let asked: &HeaderMap = request.headers();
     Ok(match answer {
-        Answer::Payload(payload) => answer::payload(*payload, asked),
+        Answer::Payload(payload) => {
+            answer::payload(*payload, hub.settings().http_compression, asked)
+        }
         Answer::Ok { lasting } => answer::ok(lasting.as_deref(), asked),
         Answer::Status(code) => {
             let code = StatusCode::from_u16(code).unwrap_or(StatusCode::BAD_REQUEST);
             answer::status(code)
         }
-        Answer::Relayed(response) => answer::relayed(response),
+        Answer::Relayed(response) => {
+            let mut response = answer::relayed(response);
+            if upgrade::is_asked(request) {
+                answer::close_after(&mut response);
+            }
+            response
+        }
         Answer::Refused(refusal) => exchange::refuse(connection, hub, request, &refusal).await,
         Answer::Unavailable(why) => unavailable(connection, why),
         Answer::Abort | Answer::Switch { .. } => return Err(Abort),

@@ -74,14 +74,18 @@ pub(super) async fn refuse<B>(
     refusal: &Refusal,
 ) -> Response<Full<Bytes>> {
     connection.door.count_refused(slug(refusal.error));
-    let transport =
-        if upgrade::is_asked(request) { TransportKind::WebSocket } else { TransportKind::Polling };
+    let websocket = hub.settings().transports.websocket && upgrade::is_asked(request);
+    let transport = if websocket { TransportKind::WebSocket } else { TransportKind::Polling };
     let client = client_request(connection, request, transport);
     let code = RequestCode::Error(refusal.error.code());
-    match ask(connection, hub, code, &refusal.context, client).await {
+    let mut response = match ask(connection, hub, code, &refusal.context, client).await {
         Some(response) => response,
         None => answer::engine_error(refusal.error),
+    };
+    if transport == TransportKind::WebSocket {
+        answer::close_after(&mut response);
     }
+    response
 }
 
 async fn ask(

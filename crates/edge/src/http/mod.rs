@@ -49,6 +49,8 @@ struct Inner {
 struct Connection {
     door: Door,
     address: SocketAddr,
+    /// A request has come over it: the wait for another may end without a word.
+    used: Cell<bool>,
     /// Leaves with the stream when it becomes a WebSocket.
     permit: Cell<Option<StreamPermit>>,
 }
@@ -80,8 +82,12 @@ impl Door {
 
     /// Serves a fresh stream in a task of this thread.
     pub(crate) fn serve(&self, stream: TcpStream, address: SocketAddr, permit: StreamPermit) {
-        let connection =
-            Rc::new(Connection { door: self.clone(), address, permit: Cell::new(Some(permit)) });
+        let connection = Rc::new(Connection {
+            door: self.clone(),
+            address,
+            used: Cell::new(false),
+            permit: Cell::new(Some(permit)),
+        });
         spawn_local(serve(connection, stream));
     }
 
@@ -134,7 +140,9 @@ async fn serve(connection: Rc<Connection>, stream: TcpStream) {
 
 /// Counts a connection that ended in an error, and answers where hyper does not.
 fn end_broken(connection: &Connection, io: &ClientIo, error: &hyper::Error) {
-    let cause = if error.is_timeout() {
+    let cause = if error.is_timeout() && connection.used.get() {
+        return; // An idle connection that was kept alive long enough.
+    } else if error.is_timeout() {
         io.write_last_words(
             b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n",
         );
@@ -153,6 +161,7 @@ fn end_broken(connection: &Connection, io: &ClientIo, error: &hyper::Error) {
 }
 
 async fn handle(connection: Rc<Connection>, request: Request<Incoming>) -> Reply {
+    connection.used.set(true);
     let door = &connection.door;
     let path = request.uri().path();
     if path == TRUNK_PATH {
@@ -210,5 +219,5 @@ fn trunk(connection: &Rc<Connection>, mut request: Request<Incoming>) -> Respons
             trunks::run(connection.door.clone(), hub, connection.address, stream).await;
         }
     });
-    upgrade::switching(&key, std::iter::empty())
+    upgrade::switching(&key, None, Vec::new())
 }

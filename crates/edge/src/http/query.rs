@@ -5,7 +5,8 @@ use trunkline_engineio::Protocol;
 #[derive(Debug, Default)]
 pub(super) struct Query {
     pub(super) eio: String,
-    pub(super) transport: String,
+    /// Absent is not the same as empty: it shows in the context of `connection_error`.
+    pub(super) transport: Option<String>,
     pub(super) sid: String,
 }
 
@@ -16,7 +17,7 @@ impl Query {
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             let field = match &*name {
                 "EIO" => &mut parsed.eio,
-                "transport" => &mut parsed.transport,
+                "transport" => parsed.transport.get_or_insert_default(),
                 "sid" => &mut parsed.sid,
                 _ => continue,
             };
@@ -38,7 +39,7 @@ mod tests {
     #[test]
     fn the_last_value_counts_and_the_rest_is_ignored() {
         let query = Query::parse("EIO=3&transport=polling&t=abc&EIO=4&sid=a%2Bb&x");
-        assert_eq!((query.eio.as_str(), query.transport.as_str()), ("4", "polling"));
+        assert_eq!((query.eio.as_str(), query.transport.as_deref()), ("4", Some("polling")));
         assert_eq!(query.sid, "a+b");
         assert_eq!(query.protocol(), Protocol::V4);
         assert_eq!(Query::parse("").protocol(), Protocol::V3);

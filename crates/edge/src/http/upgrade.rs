@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{
     CONNECTION, HeaderMap, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
-    SEC_WEBSOCKET_VERSION, UPGRADE,
+    SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use hyper::upgrade::OnUpgrade;
 use hyper::{Method, Request, Response, StatusCode};
@@ -88,9 +88,16 @@ pub(super) fn refused(why: BadHandshake) -> Response<Full<Bytes>> {
     response
 }
 
+/// The npm package `ws` takes the first subprotocol that a client offers.
+pub(super) fn first_subprotocol<B>(request: &Request<B>) -> Option<HeaderValue> {
+    let offered = request.headers().get(SEC_WEBSOCKET_PROTOCOL)?.to_str().ok()?;
+    HeaderValue::from_str(offered.split(',').next()?.trim()).ok()
+}
+
 /// `101 Switching Protocols`.
 pub(super) fn switching(
     key: &str,
+    subprotocol: Option<HeaderValue>,
     headers: impl IntoIterator<Item = Header>,
 ) -> Response<Full<Bytes>> {
     let mut response = answer::status(StatusCode::SWITCHING_PROTOCOLS);
@@ -99,6 +106,9 @@ pub(super) fn switching(
     answer::add_headers(into, &headers);
     into.insert(UPGRADE, HeaderValue::from_static("websocket"));
     into.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    if let Some(subprotocol) = subprotocol {
+        into.insert(SEC_WEBSOCKET_PROTOCOL, subprotocol);
+    }
     let accept = HeaderValue::from_str(&accept_key(key)).expect("base64 is a header value");
     into.insert(SEC_WEBSOCKET_ACCEPT, accept);
     response

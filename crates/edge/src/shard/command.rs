@@ -175,6 +175,8 @@ pub(crate) enum PostBegun {
     Wanted {
         key: SlotKey,
         bytes_max: usize,
+        /// Ends when the request is to be cut off.
+        cut: oneshot::Receiver<()>,
     },
     Refused(Refusal),
     Status(u16),

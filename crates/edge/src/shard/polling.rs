@@ -78,14 +78,15 @@ impl Shard {
                 let bytes_max = self.payload_bytes_max(key);
                 let Some(live) = self.live(key) else { return };
                 let Carrier::Polling(polling) = &mut live.carrier else { return };
-                if polling.posting {
+                if polling.posting.take().is_some() {
                     live.session.handle_overlapping_post(now);
                     self.count_misbehaviour("overlapping_post");
                     self.mark_dirty(key.slot);
                     PostBegun::Status(400)
                 } else {
-                    polling.posting = true;
-                    PostBegun::Wanted { key, bytes_max }
+                    let (cutter, cut) = oneshot::channel();
+                    polling.posting = Some(cutter);
+                    PostBegun::Wanted { key, bytes_max, cut }
                 }
             }
         };
@@ -120,7 +121,7 @@ impl Shard {
                 // The session upgraded while the body was under way: npm destroys such a request, too.
                 break 'answer Answer::Abort;
             };
-            polling.posting = false;
+            polling.posting = None;
             let uplink = Uplink::new(&mut self.trunks, slot.trunk, number);
             let outcome = match uplink {
                 Some(mut uplink) => live.session.handle_post(now, binary, body, &mut |message| {
@@ -152,7 +153,7 @@ impl Shard {
         let now = self.now;
         let Some(live) = self.live(key) else { return };
         let Carrier::Polling(polling) = &mut live.carrier else { return };
-        polling.posting = false;
+        polling.posting = None;
         if broken {
             live.session.handle_stream_error(now, "data request connection closed prematurely");
             self.mark_dirty(key.slot);

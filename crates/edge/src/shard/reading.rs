@@ -3,6 +3,7 @@
 use std::io::{self, Read};
 use std::ops::ControlFlow;
 
+use bytes::Bytes;
 use trunkline_engineio::Body;
 use trunkline_websocket::{Incoming, Opcode, Role, encode, encode_close};
 
@@ -19,8 +20,8 @@ const READS_PER_TURN: usize = 4;
 enum Heard {
     /// Go on.
     Fine,
-    /// The client said goodbye; `0` is what to echo.
-    Closed(u16),
+    /// The client said goodbye; this is the answer.
+    Closed(Bytes),
     /// A rule was broken: close with this code.
     Broken { code: u16, slug: &'static str, too_large: bool },
     /// A rule of Engine.IO was broken; the session has seen to it.
@@ -112,8 +113,9 @@ impl Shard {
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
+                // A reset: npm's server cannot tell it from an orderly end either.
                 Err(_) => {
-                    live.session.handle_stream_error(now, "the stream broke");
+                    live.session.handle_stream_closed(now);
                     self.mark_dirty(index);
                     return;
                 }
@@ -153,8 +155,8 @@ impl Shard {
                         return ControlFlow::Continue(());
                     }
                     Incoming::Pong(_) => return ControlFlow::Continue(()),
-                    Incoming::Close { code, .. } => {
-                        heard = Heard::Closed(code.unwrap_or(0));
+                    Incoming::Close { code, reason } => {
+                        heard = Heard::Closed(echo(code, reason));
                         return ControlFlow::Break(());
                     }
                 };
@@ -193,15 +195,15 @@ impl Shard {
         let Some(live) = self.slots.get_mut(index as usize).and_then(super::Slot::live) else {
             return false;
         };
-        let close_code = match heard {
+        let last_frame = match heard {
             Heard::Fine => return !live.session.is_closed(),
             Heard::Misbehaved(slug) => {
                 self.count_misbehaviour(slug);
                 return false;
             }
-            Heard::Closed(code) => {
+            Heard::Closed(echo) => {
                 live.session.handle_stream_closed(now);
-                code
+                echo
             }
             Heard::Broken { code, slug, too_large } => {
                 if too_large {
@@ -210,18 +212,14 @@ impl Shard {
                     live.session.handle_stream_error(now, slug);
                 }
                 self.count_misbehaviour(slug);
-                code
+                encode_close(code, "", None)
             }
         };
         // The session has no more to say over this stream: the close frame is ours.
         if let Some(live) = self.slots.get_mut(index as usize).and_then(super::Slot::live)
             && let Carrier::Stream(stream) = std::mem::replace(&mut live.carrier, Carrier::Gone)
         {
-            let frame = match close_code {
-                0 => encode(Opcode::Close, &[], None),
-                code => encode_close(code, "", None),
-            };
-            self.linger(stream, Some(frame));
+            self.linger(stream, Some(last_frame));
         }
         false
     }
@@ -293,7 +291,7 @@ impl Shard {
         let Some(mut uplink) = Uplink::new(&mut self.trunks, slot.trunk, number) else { return };
         let session = &mut live.session;
         let message_bytes_max = uplink.payload_bytes_max();
-        let mut ended = false;
+        let mut last_frame = None;
         let mut pongs = Vec::new();
         let decoded =
             probe.decoder.decode(Role::Server, message_bytes_max, input, &mut |incoming| {
@@ -305,8 +303,8 @@ impl Shard {
                         return ControlFlow::Continue(());
                     }
                     Incoming::Pong(_) => return ControlFlow::Continue(()),
-                    Incoming::Close { .. } => {
-                        ended = true;
+                    Incoming::Close { code, reason } => {
+                        last_frame = Some(echo(code, reason));
                         return ControlFlow::Break(());
                     }
                 };
@@ -322,12 +320,10 @@ impl Shard {
         }
         if let Err(rule) = decoded {
             self.count_misbehaviour(rule.slug());
-            ended = true;
+            last_frame = Some(encode_close(rule.close_code(), "", None));
         }
         self.mark_dirty(index);
-        if !ended {
-            return;
-        }
+        let Some(last_frame) = last_frame else { return };
         let Some(live) = self.slots.get_mut(index as usize).and_then(super::Slot::live) else {
             return;
         };
@@ -336,10 +332,22 @@ impl Shard {
         } else {
             live.session.handle_stream_closed(now);
         }
+        if let Some(probe) = live.probe.take() {
+            self.count_upgrade("stream_closed");
+            self.linger(*probe, Some(last_frame));
+        }
     }
 
     pub(super) fn count_upgrade(&self, outcome: &'static str) {
         self.env.metrics.upgrades.get_or_create(&crate::metrics::Outcome { outcome }).inc();
+    }
+}
+
+/// A close frame is answered with its like.
+fn echo(code: Option<u16>, reason: &str) -> Bytes {
+    match code {
+        None => encode(Opcode::Close, &[], None),
+        Some(code) => encode_close(code, reason, None),
     }
 }
 

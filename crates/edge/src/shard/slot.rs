@@ -74,8 +74,8 @@ pub(crate) enum Carrier {
 pub(crate) struct Polling {
     /// The held GET.
     pub(crate) held: Option<(u32, oneshot::Sender<Answer>)>,
-    /// A POST is under way.
-    pub(crate) posting: bool,
+    /// A POST is under way; dropping this cuts it off.
+    pub(crate) posting: Option<oneshot::Sender<()>>,
     /// The next answer is the handshake's: these headers go on it.
     pub(crate) first: Vec<Header>,
 }

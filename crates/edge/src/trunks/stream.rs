@@ -25,6 +25,8 @@ use crate::shard::{AdoptedStream, Command, shard_of};
 
 static NEXT_NUMBER: AtomicU32 = AtomicU32::new(1);
 const READ_BYTES: usize = 256 * 1024;
+/// What a frame adds to its payload, generously.
+const FRAME_OVERHEAD_BYTES: usize = 1024;
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the last words of a trunk may take.
 const GOODBYE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -298,13 +300,28 @@ impl TrunkTask {
         self.closing.get_or_insert((1008, slug));
     }
 
+    fn check_settings(&self, hello: &Hello) -> Result<EngineSettings, String> {
+        let settings =
+            EngineSettings::from_json(&hello.settings).map_err(|error| error.to_string())?;
+        // A frame cannot be cut in two, so the largest message must fit into a batch.
+        let batch_bytes_max = self.door.env().limits.trunk_batch_bytes_max;
+        let largest = batch_bytes_max.saturating_sub(FRAME_OVERHEAD_BYTES);
+        if settings.max_http_buffer_bytes as usize > largest {
+            return Err(format!(
+                "option \"maxHttpBufferSize\" is {}; allowed is at most {largest}, or raise the node's limit trunk_batch_bytes_max",
+                settings.max_http_buffer_bytes
+            ));
+        }
+        Ok(settings)
+    }
+
     /// The app server said who it is: takes it, or says why not.
     async fn welcome(&mut self, hello: &Hello) {
-        let settings = match EngineSettings::from_json(&hello.settings) {
+        let settings = match self.check_settings(hello) {
             Ok(settings) => settings,
             Err(error) => {
                 tracing::warn!(hub = %self.hub.name, address = %self.address, "app server refused: {error}");
-                self.link.give_up(ErrorCode::Settings, Str::from(error.to_string()));
+                self.link.give_up(ErrorCode::Settings, Str::from(error));
                 return;
             }
         };
