@@ -104,12 +104,12 @@ for (const [mode, transports] of Object.entries(TRANSPORTS)) {
       const seen = await world.apps[0].noted("connection", ({ id }) => id === client.id);
       assert.equal(seen.nsp, "/dynamic-42");
       assert.equal(await client.emitWithAck("echo", 1), 1);
-      const token = await world.client("/by-token", { ...transports, auth: { token: "right" } });
+      const token = await world.client("/by-token-1", { ...transports, auth: { token: "right" } });
       assert.equal(await token.emitWithAck("echo", 2), 2);
     });
 
     test("an unknown namespace is refused in Socket.IO's words", async (world) => {
-      for (const [path, auth] of [["/nowhere"], ["/dynamic-x"], ["/by-token", { token: "wrong" }]]) {
+      for (const [path, auth] of [["/nowhere"], ["/dynamic-x"], ["/by-token-2", { token: "wrong" }]]) {
         const client = world.open(path, { ...transports, auth });
         const [error] = await next(client, "connect_error");
         assert.equal(error.message, "Invalid namespace", path);
