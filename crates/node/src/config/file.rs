@@ -156,7 +156,11 @@ const HUB_ALLOWED: &str = "a table [hub.NAME] with keys = [\"…\"] or key_file 
 fn scalar(value: &DeValue<'_>) -> Option<String> {
     match value {
         DeValue::String(text) => Some(text.clone().into_owned()),
-        DeValue::Integer(number) => Some(number.to_string()),
+        DeValue::Integer(number) => {
+            // Written 0x…, 0o… or 0b… it means the same number; what is too large for any key stays as it is.
+            let decimal = i64::from_str_radix(number.as_str(), number.radix());
+            Some(decimal.map_or_else(|_| number.to_string(), |decimal| decimal.to_string()))
+        }
         DeValue::Float(number) => Some(number.to_string()),
         DeValue::Boolean(flag) => Some(flag.to_string()),
         DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => None,

@@ -1,5 +1,6 @@
 //! The texts that were given for each key, by face: flag over environment over file.
 
+use core::fmt;
 use std::ffi::OsString;
 
 use super::kinds::Kind;
@@ -10,11 +11,18 @@ use super::table::{self, Key};
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Given(Vec<Entry>);
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 struct Entry {
     key: &'static str,
     text: String,
     origin: Origin,
+}
+
+/// Without the text, which may be a secret.
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.key, self.origin)
+    }
 }
 
 impl Given {

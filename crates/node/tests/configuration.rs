@@ -1,0 +1,350 @@
+//! Configuration from all faces: who wins, which hubs come out, and the text of every mistake.
+#![expect(clippy::unwrap_used, reason = "a helper of a test may fail the test")]
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use trunkline_node::config::{self, Config, DEVELOPMENT_KEY, Inputs, Mistakes, Mode, Origin};
+
+const KEY: &str = "0123456789abcdef";
+const KEY_2: &str = "fedcba9876543210";
+
+/// A file for one test, removed at the end.
+struct TempFile(PathBuf);
+
+impl TempFile {
+    fn new(text: &str) -> Self {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("trunkline-node-{}-{number}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::write(&path, text).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for TempFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+#[derive(Default)]
+struct Faces<'a> {
+    file: &'a str,
+    env: &'a [(&'a str, &'a str)],
+    flags: &'a [(&'static str, &'a str)],
+}
+
+fn load(mode: Mode, faces: &Faces<'_>) -> Result<Config, Mistakes> {
+    let file = TempFile::new(faces.file);
+    config::load(
+        mode,
+        Inputs {
+            file: Some(file.0.clone()),
+            flags: faces.flags.iter().map(|(key, text)| (*key, OsString::from(text))).collect(),
+            env: faces.env.iter().map(|(name, text)| (name.into(), text.into())).collect(),
+            file_default: PathBuf::new(),
+        },
+    )
+}
+
+/// Each mistake as `key (origin): wrong`, the file's own path left out.
+fn mistakes(mode: Mode, faces: &Faces<'_>) -> Vec<String> {
+    let Mistakes(mistakes) = load(mode, faces).expect_err("it was taken");
+    let place = |origin: &Origin| match origin {
+        Origin::File { line, .. } => format!("line {line}"),
+        Origin::Default | Origin::Env(_) | Origin::Flag(_) => origin.to_string(),
+    };
+    mistakes.iter().map(|m| format!("{} ({}): {}", m.key, place(&m.origin), m.wrong)).collect()
+}
+
+fn serve_file(file: &str) -> Vec<String> {
+    mistakes(Mode::Serve, &Faces { file, ..Faces::default() })
+}
+
+#[test]
+fn flag_over_environment_over_file_over_default() {
+    let file = "drain = \"1s\"\n";
+    let env: &[_] = &[("TRUNKLINE_DRAIN", "2s")];
+    let flags: &[_] = &[("drain", "3s")];
+    let cases = [
+        (Faces::default(), 10, "not set"),
+        (Faces { file, ..Faces::default() }, 1, "line 1"),
+        (Faces { file, env, ..Faces::default() }, 2, "TRUNKLINE_DRAIN"),
+        (Faces { file, env, flags }, 3, "--drain"),
+        (Faces { env: &[], file, flags }, 3, "--drain"),
+    ];
+    for (faces, seconds, origin) in cases {
+        let config = load(Mode::Inspect, &faces).unwrap();
+        assert_eq!(config.settings.drain, Duration::from_secs(seconds));
+        assert!(config.origin("drain").to_string().ends_with(origin), "{origin}");
+    }
+}
+
+#[test]
+fn the_file_takes_numbers_and_texts() {
+    let file = "threads = 3\nsessions_max = \"7\"\noutbox_bytes_max = 0x10_0000\nadmin = 'off'\n";
+    let settings = load(Mode::Inspect, &Faces { file, ..Faces::default() }).unwrap().settings;
+    assert_eq!(settings.threads, Some(3));
+    assert_eq!(settings.limits.sessions_max, 7);
+    assert_eq!(settings.limits.outbox_bytes_max, 1 << 20);
+    assert_eq!(settings.admin, None);
+}
+
+#[test]
+fn a_text_that_is_overridden_must_be_right_too() {
+    let faces = Faces {
+        file: "threads = 0",
+        env: &[("TRUNKLINE_THREADS", "none")],
+        flags: &[("threads", "1")],
+    };
+    let want = [
+        "threads (line 1): `0` is below the least, 1",
+        "threads (TRUNKLINE_THREADS): `none` is not a whole number",
+    ];
+    assert_eq!(mistakes(Mode::Inspect, &faces), want);
+}
+
+#[test]
+fn the_file_named_in_the_environment_is_read_unless_a_flag_names_one() {
+    let [by_env, by_flag] = ["drain = '1s'", "drain = '2s'"].map(TempFile::new);
+    let env = vec![("TRUNKLINE_CONFIG".into(), by_env.0.clone().into_os_string())];
+    for (file, seconds) in [(None, 1), (Some(by_flag.0.clone()), 2)] {
+        let inputs = Inputs { file, env: env.clone(), ..Inputs::default() };
+        let config = config::load(Mode::Inspect, inputs).unwrap();
+        assert_eq!(config.settings.drain, Duration::from_secs(seconds));
+    }
+}
+
+#[test]
+fn the_default_file_may_be_missing_and_a_named_one_may_not() {
+    let missing = std::env::temp_dir().join("trunkline-node-there-is-no-such-file");
+    let inputs = Inputs { file_default: missing.clone(), ..Inputs::default() };
+    assert!(config::load(Mode::Inspect, inputs).is_ok());
+    let inputs = Inputs { file: Some(missing), ..Inputs::default() };
+    let Mistakes(mistakes) = config::load(Mode::Inspect, inputs).unwrap_err();
+    assert!(mistakes[0].wrong.contains("cannot be read"), "{mistakes:?}");
+}
+
+#[test]
+fn hubs_and_how_many_keys_they_have() {
+    let two = format!(
+        "[hub.chat]\ndefault = true\nkeys = ['{KEY}', '{KEY_2}']\n[hub.b]\nkeys = ['{KEY}']\n"
+    );
+    let named = format!("[hub.default]\nkeys = ['{KEY}', '{KEY_2}']\n");
+    let keys = TempFile::new(&format!("\n{KEY}\n\n{KEY_2}\r\n"));
+    let key_file = keys.0.to_str().unwrap();
+    let in_table = format!("[hub.default]\nkey_file = '{key_file}'\n");
+    let cases: [(Faces<'_>, &[(&str, usize)]); 8] = [
+        (Faces { env: &[("TRUNKLINE_KEY", KEY)], ..Faces::default() }, &[("default", 1)]),
+        (
+            Faces {
+                flags: &[("hub", "x"), ("key", KEY), ("key_previous", KEY_2)],
+                ..Faces::default()
+            },
+            &[("x", 2)],
+        ),
+        (Faces { flags: &[("key_file", key_file)], ..Faces::default() }, &[("default", 2)]),
+        (Faces { file: &in_table, ..Faces::default() }, &[("default", 2)]),
+        (Faces { file: &two, ..Faces::default() }, &[("chat", 2), ("b", 1)]),
+        (
+            Faces { file: &two, env: &[("TRUNKLINE_HUB", "b")], ..Faces::default() },
+            &[("b", 1), ("chat", 2)],
+        ),
+        (Faces { file: &named, ..Faces::default() }, &[("default", 2)]),
+        (
+            Faces { file: &named, env: &[("TRUNKLINE_KEY", KEY)], ..Faces::default() },
+            &[("default", 1)],
+        ),
+    ];
+    for (number, (faces, want)) in cases.iter().enumerate() {
+        let config = load(Mode::Serve, faces).unwrap_or_else(|m| panic!("case {number}: {m}"));
+        let got: Vec<_> =
+            config.hubs.iter().map(|hub| (hub.name.as_str(), hub.keys.len())).collect();
+        assert_eq!(got, *want, "case {number}");
+        assert_eq!(config.default_hub, want[0].0, "case {number}");
+    }
+}
+
+#[test]
+fn development_needs_no_key_and_stays_on_this_machine() {
+    let config = load(Mode::Dev, &Faces::default()).unwrap();
+    assert_eq!((config.hubs.len(), config.hubs[0].keys.len()), (1, 1));
+
+    let flags: &[_] = &[("listen", "0.0.0.0:8080"), ("admin", "10.0.0.1:1")];
+    let reachable = "can be reached from other machines, and the development key is public";
+    assert_eq!(
+        mistakes(Mode::Dev, &Faces { flags, ..Faces::default() }),
+        [
+            format!("listen (--listen): `0.0.0.0:8080` {reachable}"),
+            format!("admin (--admin): `10.0.0.1:1` {reachable}"),
+        ]
+    );
+    for listen in ["127.0.0.2:1", "[::1]:1", "[::ffff:127.0.0.1]:1", "localhost:1"] {
+        let flags: &[_] = &[("listen", listen)];
+        assert!(load(Mode::Dev, &Faces { flags, ..Faces::default() }).is_ok(), "{listen}");
+    }
+}
+
+#[test]
+fn serving_wants_keys_of_its_own() {
+    let no_key = |hub| format!("hub `{hub}` has no key, so no app server could connect");
+    let public = "the value is the development key, which everybody knows";
+    let other = format!("[hub.chat]\nkeys = ['{KEY}']\n");
+    let empty = format!("key = '{KEY}'\n[hub.chat]\n").replace("key =", "log = 'info'\n#");
+    let cases = [
+        (Faces::default(), vec![format!("key (not set): {}", no_key("default"))]),
+        (
+            Faces { file: &other, ..Faces::default() },
+            vec![format!("key (not set): {}", no_key("default"))],
+        ),
+        (
+            Faces { file: &empty, env: &[("TRUNKLINE_KEY", KEY)], ..Faces::default() },
+            vec![format!("hub.chat (line 3): {}", no_key("chat"))],
+        ),
+        (
+            Faces { env: &[("TRUNKLINE_KEY", DEVELOPMENT_KEY)], ..Faces::default() },
+            vec![format!("key (TRUNKLINE_KEY): {public}")],
+        ),
+    ];
+    for (faces, want) in cases {
+        assert_eq!(mistakes(Mode::Serve, &faces), want);
+    }
+}
+
+#[test]
+fn keys_given_in_two_ways_are_refused() {
+    let cases: [(Faces<'_>, &[&str]); 4] = [
+        (
+            Faces { flags: &[("key_previous", KEY)], ..Faces::default() },
+            &["key_previous (--key-previous): is set without `key`"],
+        ),
+        (
+            Faces { flags: &[("key_file", "/dev/null"), ("key", KEY)], ..Faces::default() },
+            &[
+                "key_file (--key-file): is set beside `key` or `key_previous`",
+                "key_file (--key-file): `/dev/null` holds no key",
+            ],
+        ),
+        (
+            Faces {
+                file: "key = '0123456789abcdef'\nhub = 'a'\n",
+                env: &[("TRUNKLINE_KEY_FILE", "/no/such/file")],
+                ..Faces::default()
+            },
+            &[
+                "key_file (TRUNKLINE_KEY_FILE): is set beside `key` or `key_previous`",
+                "key_file (TRUNKLINE_KEY_FILE): `/no/such/file` cannot be read: No such file or directory (os error 2)",
+            ],
+        ),
+        (
+            Faces {
+                file: "key = '0123456789abcdef'\n[hub.default]\nkeys = ['0123456789abcdef']\n",
+                ..Faces::default()
+            },
+            &["key (line 1): is set beside the table [hub.default]"],
+        ),
+    ];
+    for (faces, want) in cases {
+        assert_eq!(mistakes(Mode::Serve, &faces), want);
+    }
+}
+
+#[test]
+fn every_mistake_in_a_file_has_its_line() {
+    let cases: [(&str, &[&str]); 12] = [
+        (
+            "listen = \"x\"\n\nadmin = 8081\n",
+            &["listen (line 1): `x` is not an address", "admin (line 3): `8081` is not an address"],
+        ),
+        ("sesions_max = 1\n", &["sesions_max (line 1): no such key"]),
+        ("log-format = 'json'\n", &["log-format (line 1): no such key"]),
+        ("threads = [1]\n", &["threads (line 1): is not one value"]),
+        ("threads = 1.5\n", &["threads (line 1): `1.5` is not a whole number"]),
+        ("hub = 5\n", &["hub (line 1): `5` begins with `5`"]),
+        ("[hub]\nx = 1\n", &["hub.x (line 2): is not a table"]),
+        (
+            "[hub.a]\nkeys = 'one'\nkey = 'x'\nkey_file = 1\ndefault = 'yes'\n",
+            &[
+                "hub.a.default (line 5): is of the wrong type",
+                "hub.a.key (line 3): no such key",
+                "hub.a.key_file (line 4): is of the wrong type",
+                "hub.a.keys (line 2): is of the wrong type",
+            ],
+        ),
+        (
+            "[hub.a]\nkeys = ['0123456789abcdef',\n  'short']\n",
+            &["hub.a.keys (line 3): the value is 5 bytes long, which can be guessed"],
+        ),
+        (
+            "[hub.a]\nkeys = ['0123456789abcdef']\n[hub.A]\nkeys = ['0123456789abcdef']\n[hub.'b c']\nkeys = ['0123456789abcdef']\n",
+            &[
+                "hub.a (line 1): another hub has this name but for upper and lower case",
+                "hub.b c (line 5): `b c` holds ` `",
+            ],
+        ),
+        (
+            "[hub.a]\ndefault = true\nkeys = ['0123456789abcdef']\n[hub.b]\ndefault = true\nkeys = ['0123456789abcdef']\n",
+            &["hub.b.default (line 5): a second hub is marked as the default"],
+        ),
+        (
+            "[hub.a]\nkeys = ['0123456789abcdef']\nkey_file = 'x'\n",
+            &["hub.a.key_file (line 3): is set beside `keys`"],
+        ),
+    ];
+    for (file, want) in cases {
+        let faces = Faces { file, ..Faces::default() };
+        assert_eq!(mistakes(Mode::Inspect, &faces), want, "{file}");
+    }
+}
+
+#[test]
+fn what_is_not_toml_is_told_without_repeating_the_line() {
+    let got = serve_file("drain = '1s'\nkey = \"my secret key 0123\n");
+    assert!(got.iter().any(|mistake| mistake.starts_with("file (line 2): not TOML: ")), "{got:?}");
+    assert!(!got.iter().any(|mistake| mistake.contains("secret")), "{got:?}");
+}
+
+#[test]
+fn too_many_keys_are_refused() {
+    let keys = vec![format!("'{KEY}'"); 9].join(", ");
+    let got = serve_file(&format!("[hub.default]\nkeys = [{keys}]\n"));
+    assert_eq!(got, ["hub.default.keys (line 2): holds 9 keys"]);
+}
+
+#[test]
+fn the_environment_is_read_strictly_but_for_what_others_put_there() {
+    let env: &[_] = &[
+        ("PATH", "/bin"),
+        ("TRUNKLINE_ENDPOINT", "http://127.0.0.1:8080"),
+        ("TRUNKLINE_SERVICE_HOST", "10.0.0.1"),
+        ("TRUNKLINE_PORT_8080_TCP_ADDR", "10.0.0.1"),
+        ("TRUNKLINE_ZZZ", "1"),
+        ("TRUNKLINE_LOG", ""),
+    ];
+    let want = [
+        "zzz (TRUNKLINE_ZZZ): no such key",
+        "log (TRUNKLINE_LOG): `` holds ``, which is not a level",
+    ];
+    assert_eq!(mistakes(Mode::Inspect, &Faces { env, ..Faces::default() }), want);
+}
+
+#[test]
+fn the_ports_must_differ() {
+    let flags: &[_] = &[("listen", "127.0.0.1:8081")];
+    assert_eq!(
+        mistakes(Mode::Inspect, &Faces { flags, ..Faces::default() }),
+        ["admin (not set): `127.0.0.1:8081` is the public port as well"]
+    );
+}
+
+#[test]
+fn no_debug_text_holds_a_key() {
+    let config =
+        load(Mode::Serve, &Faces { env: &[("TRUNKLINE_KEY", KEY)], ..Faces::default() }).unwrap();
+    assert!(!format!("{:?} {:?}", config.settings, config.hubs).contains(KEY));
+    assert!(!format!("{config:?}").contains(KEY));
+}
