@@ -32,7 +32,8 @@ pub const OPERATIONS_SEEDS: &[&[u8]] = &[
 
 const NOW: Timestamp = Timestamp::from_micros(1_000_000);
 
-/// Whatever a client sends is heard or ends the session; what was heard and is sent back is heard again.
+/// Whatever a client sends is heard or ends the session; what was heard and is sent back is heard
+/// again.
 pub fn input(data: &[u8]) {
     let Some((flags, sent)) = data.split_first() else { return };
     let protocol = if flags & 1 == 0 { Protocol::V4 } else { Protocol::V3 };
@@ -107,7 +108,8 @@ fn answer(protocol: Protocol, base64_only: bool, messages: &Heard) -> (ContentTy
     }
 }
 
-/// Any sequence of inputs and commands: no panic, no two events of one end, and nobody waits for an ended session.
+/// Any sequence of inputs and commands: no panic, no two events of one end, and nobody waits for an
+/// ended session.
 pub fn operations(data: &[u8]) {
     let Some((flags, operations)) = data.split_first() else { return };
     let protocol = if flags & 1 == 0 { Protocol::V4 } else { Protocol::V3 };

@@ -1,4 +1,5 @@
-//! The logic of every fuzz target, callable on stable: libFuzzer's binaries and `fuzz_smoke` run the same functions.
+//! The logic of every fuzz target, callable on stable: libFuzzer's binaries and `fuzz_smoke` run
+//! the same functions.
 
 pub mod engineio;
 pub mod socketio;

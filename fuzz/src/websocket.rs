@@ -4,8 +4,8 @@ use std::ops::ControlFlow;
 
 use trunkline_websocket::{Decoder, Incoming, Opcode, PeerMisbehaved, Role, encode, encode_close};
 
-/// The first byte chooses the role and the length of a read; frames follow: a text, a ping, a close, a fragmented message; masked and
-/// unmasked.
+/// The first byte chooses the role and the length of a read; frames follow: a text, a ping, a
+/// close, a fragmented message; masked and unmasked.
 pub const DECODE_SEEDS: &[&[u8]] = &[
     b"\x03\x81\x83\x01\x02\x03\x04abc",
     b"\x01\x89\x80\x00\x00\x00\x00\x81\x80\x00\x00\x00\x00",
@@ -26,7 +26,8 @@ enum Owned {
 
 type Decoded = (Vec<Owned>, Result<(), PeerMisbehaved>, bool);
 
-/// Any bytes, in any split, decode to the same messages; what was decoded and is encoded again decodes to itself.
+/// Any bytes, in any split, decode to the same messages; what was decoded and is encoded again
+/// decodes to itself.
 pub fn decode(data: &[u8]) {
     let Some((first, stream)) = data.split_first() else { return };
     let role = if first & 1 == 0 { Role::Client } else { Role::Server };

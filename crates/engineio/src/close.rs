@@ -1,6 +1,7 @@
 //! Why sessions end.
 
-/// Something happened that the app server wants to know. In the order of [`poll_event`](crate::Session::poll_event).
+/// Something happened that the app server wants to know. In the order of
+/// [`poll_event`](crate::Session::poll_event).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Event {
     /// The session ended. This is the last event.

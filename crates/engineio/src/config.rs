@@ -2,7 +2,8 @@
 
 use core::time::Duration;
 
-/// The options of the sessions of one app, shared by all of them. Names and defaults are Socket.IO's, units are in the names or types.
+/// The options of the sessions of one app, shared by all of them. Names and defaults are
+/// Socket.IO's, units are in the names or types.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Config {
     /// `pingInterval`: from one heartbeat to the next.
@@ -17,9 +18,11 @@ pub struct Config {
     pub polling: bool,
     /// Whether `transports` has `websocket`.
     pub websocket: bool,
-    /// `allowUpgrades`. As in npm this only empties the list of upgrades: a probe that comes all the same is served.
+    /// `allowUpgrades`. As in npm this only empties the list of upgrades: a probe that comes all
+    /// the same is served.
     pub allow_upgrades: bool,
-    /// When this many bytes of a session are unsent, the next message overflows. One message may overdraw it.
+    /// When this many bytes of a session are unsent, the next message overflows. One message may
+    /// overdraw it.
     pub outbox_bytes_max: usize,
 }
 

@@ -4,8 +4,9 @@ use alloc::string::String;
 
 use crate::close::CloseReason;
 
-/// The rules of Engine.IO that a client can break. Alphabetical. Except for [`SessionClosed`](Self::SessionClosed) and
-/// [`WrongTransport`](Self::WrongTransport), the session has closed itself with [`close_reason`](Self::close_reason).
+/// The rules of Engine.IO that a client can break. Alphabetical. Except for
+/// [`SessionClosed`](Self::SessionClosed) and [`WrongTransport`](Self::WrongTransport), the session
+/// has closed itself with [`close_reason`](Self::close_reason).
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, thiserror::Error)]
 pub enum PeerMisbehaved {
     /// Revision 4 has no binary payloads.
@@ -32,7 +33,8 @@ pub enum PeerMisbehaved {
     /// The request is for a session that has ended: npm answers [`HandshakeError::UnknownSid`].
     #[error("the session has ended")]
     SessionClosed,
-    /// The request is for a transport that is not the session's: npm answers [`HandshakeError::BadRequest`].
+    /// The request is for a transport that is not the session's: npm answers
+    /// [`HandshakeError::BadRequest`].
     #[error("the session's transport is another")]
     WrongTransport,
 }
@@ -67,8 +69,9 @@ impl PeerMisbehaved {
         }
     }
 
-    /// How npm answers the request that did this: `Ok` is status 200 with the body `ok`, though the session ends; `Err` is this status
-    /// with an empty body, or with the JSON of the error where [`Self::close_reason`] is none.
+    /// How npm answers the request that did this: `Ok` is status 200 with the body `ok`, though the
+    /// session ends; `Err` is this status with an empty body, or with the JSON of the error where
+    /// [`Self::close_reason`] is none.
     ///
     /// # Errors
     ///
@@ -104,13 +107,14 @@ impl PeerMisbehaved {
     }
 }
 
-/// More is unsent than [`Config::outbox_bytes_max`](crate::Config::outbox_bytes_max): close the session with
-/// [`CloseReason::OutboxFull`].
+/// More is unsent than [`Config::outbox_bytes_max`](crate::Config::outbox_bytes_max): close the
+/// session with [`CloseReason::OutboxFull`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("the session's outbox is full")]
 pub struct Overflow;
 
-/// A second stream for this session cannot become its transport. That stream is closed; the session lives on.
+/// A second stream for this session cannot become its transport. That stream is closed; the session
+/// lives on.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, thiserror::Error)]
 pub enum ProbeRefused {
     /// The session has been upgraded before.
@@ -161,7 +165,8 @@ impl HandshakeError {
         }
     }
 
-    /// Engine.IO's words for it. A refused WebSocket upgrade has these alone as its body, as `text/html`, with status 400.
+    /// Engine.IO's words for it. A refused WebSocket upgrade has these alone as its body, as
+    /// `text/html`, with status 400.
     #[must_use]
     pub const fn message(self) -> &'static str {
         match self {
@@ -174,7 +179,8 @@ impl HandshakeError {
         }
     }
 
-    /// The status of the answer to a plain HTTP request. A refused WebSocket upgrade is always answered with 400.
+    /// The status of the answer to a plain HTTP request. A refused WebSocket upgrade is always
+    /// answered with 400.
     #[must_use]
     pub const fn http_status(self) -> u16 {
         match self {
@@ -187,7 +193,8 @@ impl HandshakeError {
         }
     }
 
-    /// The body of the answer to a plain HTTP request: `application/json`, byte for byte as npm writes it.
+    /// The body of the answer to a plain HTTP request: `application/json`, byte for byte as npm
+    /// writes it.
     #[must_use]
     pub const fn json_body(self) -> &'static str {
         match self {
@@ -202,7 +209,8 @@ impl HandshakeError {
         }
     }
 
-    /// The same with the app's own message, as `allowRequest` may give one; an empty message means the usual one.
+    /// The same with the app's own message, as `allowRequest` may give one; an empty message means
+    /// the usual one.
     #[must_use]
     pub fn json_body_with(self, message: &str) -> String {
         let message = if message.is_empty() { self.message() } else { message };

@@ -2,8 +2,8 @@
 
 use alloc::vec::Vec;
 
-/// Decodes the standard and the URL-safe alphabet mixed; skips every other character; ends at the first `=`; drops the bits that
-/// make no whole byte.
+/// Decodes the standard and the URL-safe alphabet mixed; skips every other character; ends at the
+/// first `=`; drops the bits that make no whole byte.
 pub(crate) fn decode_lenient(text: &str) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len() / 4 * 3 + 3);
     let mut bits = 0_u32;

@@ -12,14 +12,16 @@ use trunkline_websocket::{FRAME_HEADER_BYTES_MAX, Opcode, encode_header};
 
 use crate::protocol::Protocol;
 
-/// One Engine.IO message, shared by the outboxes of all sessions that it goes to. Each flavour (WebSocket frame, polling packet,
-/// base64, …) is encoded when the first session needs it, and never twice.
+/// One Engine.IO message, shared by the outboxes of all sessions that it goes to. Each flavour
+/// (WebSocket frame, polling packet, base64, …) is encoded when the first session needs it, and
+/// never twice.
 #[derive(Debug)]
 pub struct Outgoing {
     kind: Kind,
     may_compress: bool,
     payload: Bytes,
-    /// The flavour that nearly every session needs: the frame of revision 4, which for text is that of revision 3 too.
+    /// The flavour that nearly every session needs: the frame of revision 4, which for text is that
+    /// of revision 3 too.
     frame: OnceCell<Bytes>,
     /// Allocated when one of them is needed.
     rare: OnceCell<Box<RareFlavours>>,
@@ -45,7 +47,8 @@ struct RareFlavours {
 }
 
 impl Outgoing {
-    /// A message; `payload` is UTF-8 unless `binary`. A poll's answer that carries it may be compressed.
+    /// A message; `payload` is UTF-8 unless `binary`. A poll's answer that carries it may be
+    /// compressed.
     #[must_use]
     pub fn new(binary: bool, payload: Bytes) -> Rc<Self> {
         let kind = if binary { Kind::Binary } else { Kind::Text };
@@ -92,7 +95,8 @@ impl Outgoing {
         self.may_compress
     }
 
-    /// The complete RFC 6455 frame, unmasked: `4` and the text; the raw bytes in revision 4; `0x04` and the bytes in revision 3.
+    /// The complete RFC 6455 frame, unmasked: `4` and the text; the raw bytes in revision 4; `0x04`
+    /// and the bytes in revision 3.
     #[must_use]
     pub fn websocket_frame(&self, protocol: Protocol) -> &Bytes {
         match (self.kind, protocol) {
@@ -126,7 +130,8 @@ impl Outgoing {
         cell.get_or_init(|| frame(Opcode::Text, &[&self.polling_packet(protocol)]))
     }
 
-    /// The text form of the packet: `4` and the text; `b` (revision 4) or `b4` (revision 3) and base64.
+    /// The text form of the packet: `4` and the text; `b` (revision 4) or `b4` (revision 3) and
+    /// base64.
     #[must_use]
     pub fn polling_packet(&self, protocol: Protocol) -> Bytes {
         if !self.is_binary() {
@@ -141,7 +146,8 @@ impl Outgoing {
         }
     }
 
-    /// The packet in a text payload of revision 3: `length:packet`, the length in UTF-16 code units.
+    /// The packet in a text payload of revision 3: `length:packet`, the length in UTF-16 code
+    /// units.
     #[must_use]
     pub fn record_text_v3(&self) -> &Bytes {
         self.rare().record_text_v3.get_or_init(|| {
@@ -151,7 +157,8 @@ impl Outgoing {
         })
     }
 
-    /// The packet in a binary payload of revision 3: a kind byte, the length's digits as bytes, 255, the packet.
+    /// The packet in a binary payload of revision 3: a kind byte, the length's digits as bytes,
+    /// 255, the packet.
     #[must_use]
     pub fn record_binary_v3(&self) -> &Bytes {
         self.rare().record_binary_v3.get_or_init(|| {

@@ -15,7 +15,8 @@ pub(crate) enum PacketType {
     Open,
     Ping,
     Pong,
-    /// A binary or base64 packet of revision 3 whose type does not exist: npm passes over it without a word.
+    /// A binary or base64 packet of revision 3 whose type does not exist: npm passes over it
+    /// without a word.
     Unknown,
     Upgrade,
 }

@@ -56,7 +56,8 @@ fn without_a_poll_the_close_takes_30_s() {
     assert_eq!(world.poll(1), Err(PeerMisbehaved::SessionClosed));
 }
 
-/// The 30 s begin when the data has left; until then the heartbeat decides, and a closing session hears no pong.
+/// The 30 s begin when the data has left; until then the heartbeat decides, and a closing session
+/// hears no pong.
 #[test]
 fn unsent_data_keeps_a_closing_session_until_its_heartbeat_fails() {
     let mut world = World::polling();

@@ -133,7 +133,8 @@ fn a_second_probe_is_refused() {
     assert_eq!(world.session.handle_probe_opened(world.now), Err(ProbeRefused::SessionClosed));
 }
 
-/// npm serves a probe even when the list of upgrades was empty, and even from WebSocket to WebSocket.
+/// npm serves a probe even when the list of upgrades was empty, and even from WebSocket to
+/// WebSocket.
 #[test]
 fn a_probe_is_served_whatever_was_offered() {
     let config = Config { allow_upgrades: false, ..Config::default() };

@@ -1,7 +1,8 @@
 //! Bytes in, messages out.
 //!
-//! A message that lies complete in one read is unmasked where it is and lent to the caller. Only what is torn between reads, or
-//! sent in fragments, is copied into a [`Partial`], which exists as long as there is something to keep.
+//! A message that lies complete in one read is unmasked where it is and lent to the caller. Only
+//! what is torn between reads, or sent in fragments, is copied into a [`Partial`], which exists as
+//! long as there is something to keep.
 
 use alloc::boxed::Box;
 use core::ops::ControlFlow;
@@ -50,13 +51,15 @@ impl Decoder {
         Self { partial: None }
     }
 
-    /// Consumes all of `input`, unmasking it in place, and calls `on` for each complete message and control frame in order.
+    /// Consumes all of `input`, unmasking it in place, and calls `on` for each complete message and
+    /// control frame in order.
     ///
-    /// A data message longer than `message_bytes_max` is refused when its header (or the header of the fragment that makes it too
-    /// long) is read; memory is taken only for bytes that arrived.
+    /// A data message longer than `message_bytes_max` is refused when its header (or the header of
+    /// the fragment that makes it too long) is read; memory is taken only for bytes that arrived.
     ///
-    /// The decoder has *ended* after an error, after a close frame, and after `on` answered [`ControlFlow::Break`]: the rest of
-    /// this input and all later input is dropped without a word.
+    /// The decoder has *ended* after an error, after a close frame, and after `on` answered
+    /// [`ControlFlow::Break`]: the rest of this input and all later input is dropped without a
+    /// word.
     ///
     /// # Errors
     ///
@@ -101,7 +104,8 @@ impl Decoder {
         }
     }
 
-    /// A frame starts with `input`. When all of it is there and it is a message by itself, nothing is copied.
+    /// A frame starts with `input`. When all of it is there and it is a message by itself, nothing
+    /// is copied.
     fn frame(&mut self, rules: Rules, input: &mut [u8], on: &mut On<'_>) -> Step {
         let inside_message = self.partial.as_ref().is_some_and(|partial| partial.data.is_some());
         let Some(header) = Header::read(rules.role, inside_message, input)? else {
@@ -139,7 +143,8 @@ impl Decoder {
         Ok((header_rest + taken, flow))
     }
 
-    /// `input` goes on in the payload of the frame that was started. It may be empty, as the payload may.
+    /// `input` goes on in the payload of the frame that was started. It may be empty, as the
+    /// payload may.
     fn payload(&mut self, input: &mut [u8], on: &mut On<'_>) -> Step {
         let partial = self.partial_mut();
         let taken = partial.extend_payload(input);
@@ -180,7 +185,8 @@ impl Rules {
     }
 }
 
-/// Checks a complete, unmasked payload and hands it on. `kind` is the message's, so never a continuation's.
+/// Checks a complete, unmasked payload and hands it on. `kind` is the message's, so never a
+/// continuation's.
 fn deliver(kind: Kind, payload: &[u8], on: &mut On<'_>) -> Result<ControlFlow<()>, PeerMisbehaved> {
     let incoming = match kind {
         Kind::Continuation | Kind::Start(Data::Binary) => Incoming::Binary(payload),

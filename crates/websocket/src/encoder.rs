@@ -10,8 +10,8 @@ use crate::mask;
 /// The longest header, in bytes: a 64-bit length and a mask. Without a mask it is at most 10.
 pub const FRAME_HEADER_BYTES_MAX: usize = 14;
 
-/// Writes the header of a frame whose payload is `payload_len` bytes long, and returns the header's length: at most 10 bytes
-/// without a mask. The caller masks the payload.
+/// Writes the header of a frame whose payload is `payload_len` bytes long, and returns the header's
+/// length: at most 10 bytes without a mask. The caller masks the payload.
 pub fn encode_header(
     opcode: Opcode,
     payload_len: usize,
@@ -39,13 +39,15 @@ pub fn encode_header(
     len
 }
 
-/// A complete frame, header and payload, in one buffer. `mask` is none for a server, a random key for a client.
+/// A complete frame, header and payload, in one buffer. `mask` is none for a server, a random key
+/// for a client.
 #[must_use]
 pub fn encode(opcode: Opcode, payload: &[u8], mask: Option<[u8; 4]>) -> Bytes {
     encode_parts(opcode, &[payload], mask)
 }
 
-/// A close frame. [`CLOSE_CODE_ABSENT`] gives an empty body. A reason that does not fit is cut at a character's edge.
+/// A close frame. [`CLOSE_CODE_ABSENT`] gives an empty body. A reason that does not fit is cut at a
+/// character's edge.
 #[must_use]
 pub fn encode_close(code: u16, reason: &str, mask: Option<[u8; 4]>) -> Bytes {
     if code == CLOSE_CODE_ABSENT {

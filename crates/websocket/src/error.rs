@@ -1,7 +1,7 @@
 //! The rules of RFC 6455 that a peer can break.
 
-/// One variant per rule. Alphabetical. After any of them the connection is over: send a close frame with
-/// [`close_code`](Self::close_code) and end the stream.
+/// One variant per rule. Alphabetical. After any of them the connection is over: send a close frame
+/// with [`close_code`](Self::close_code) and end the stream.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, thiserror::Error)]
 pub enum PeerMisbehaved {
     /// Section 5.5.1: a close frame's body is empty or starts with a two-byte code.
@@ -25,7 +25,8 @@ pub enum PeerMisbehaved {
     /// Section 5.4: messages are not interleaved.
     #[error("a message began inside of a fragmented message")]
     DataInsideMessage,
-    /// Section 5.2: the length's highest bit is clear; as in `ws`, lengths beyond 2^53-1 are refused too.
+    /// Section 5.2: the length's highest bit is clear; as in `ws`, lengths beyond 2^53-1 are
+    /// refused too.
     #[error("a frame's length is out of range")]
     LengthOutOfRange,
     /// Section 5.1: a client masks every frame.

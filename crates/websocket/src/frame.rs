@@ -7,7 +7,8 @@ pub const CLOSE_CODE_ABSENT: u16 = 1005;
 
 /// The longest payload of a control frame, in bytes (section 5.5).
 pub(crate) const CONTROL_PAYLOAD_BYTES_MAX: u64 = 125;
-/// The longest length that every implementation can represent; `ws`, which Socket.IO uses, refuses longer ones too.
+/// The longest length that every implementation can represent; `ws`, which Socket.IO uses, refuses
+/// longer ones too.
 const PAYLOAD_LENGTH_MAX: u64 = (1 << 53) - 1;
 
 /// Whose end we are. A server expects masked frames, a client expects unmasked ones (section 5.1).
@@ -96,8 +97,9 @@ pub(crate) struct Header {
 }
 
 impl Header {
-    /// Reads a header from the start of `bytes`; none when more bytes are needed. `inside_message` tells whether a fragmented
-    /// message is under way. The checks are made as soon as the bytes they need are there, in the order of npm `ws`.
+    /// Reads a header from the start of `bytes`; none when more bytes are needed. `inside_message`
+    /// tells whether a fragmented message is under way. The checks are made as soon as the bytes
+    /// they need are there, in the order of npm `ws`.
     pub(crate) fn read(
         role: Role,
         inside_message: bool,
@@ -157,8 +159,8 @@ fn check_kind(
     }
 }
 
-/// The payload's length and how many bytes beyond the first two it took. A length in more bytes than it needs is accepted, as
-/// `ws` does, though section 5.2 asks senders for the shortest form.
+/// The payload's length and how many bytes beyond the first two it took. A length in more bytes
+/// than it needs is accepted, as `ws` does, though section 5.2 asks senders for the shortest form.
 fn read_length(short_len: u8, rest: &[u8]) -> Result<Option<(u64, usize)>, PeerMisbehaved> {
     match short_len {
         126 => Ok(rest.first_chunk().map(|bytes| (u64::from(u16::from_be_bytes(*bytes)), 2))),

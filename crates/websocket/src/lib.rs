@@ -1,8 +1,9 @@
 //! RFC 6455 framing, pure: encode and decode frames, no I/O.
 //!
-//! * [`Decoder`] turns the bytes of a stream into messages, with every rule of the RFC that a peer can break named in
-//!   [`PeerMisbehaved`]. An idle decoder is one pointer wide and owns no memory.
-//! * [`encode`], [`encode_header`] and [`encode_close`] make frames; [`accept_key`] answers the opening handshake.
+//! * [`Decoder`] turns the bytes of a stream into messages, with every rule of the RFC that a peer
+//!   can break named in [`PeerMisbehaved`]. An idle decoder is one pointer wide and owns no memory.
+//! * [`encode`], [`encode_header`] and [`encode_close`] make frames; [`accept_key`] answers the
+//!   opening handshake.
 //!
 //! Extensions are not negotiated here, so the reserved bits must be clear.
 #![no_std]

@@ -1,6 +1,7 @@
 //! Masking: RFC 6455, section 5.3. Applying a mask twice gives the input back.
 
-/// XORs `data` with `mask`, eight bytes at a time, and returns the mask as the bytes after `data` need it.
+/// XORs `data` with `mask`, eight bytes at a time, and returns the mask as the bytes after `data`
+/// need it.
 pub(crate) fn apply(data: &mut [u8], mask: [u8; 4]) -> [u8; 4] {
     let [a, b, c, d] = mask;
     let word = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);

@@ -20,7 +20,8 @@ pub(crate) struct Partial {
     pub(crate) data: Option<Data>,
     /// The payload of the data message under way, unmasked.
     pub(crate) message: Vec<u8>,
-    /// The payload of the control frame under way, which may lie between the fragments of `message`.
+    /// The payload of the control frame under way, which may lie between the fragments of
+    /// `message`.
     control: Vec<u8>,
 }
 
@@ -72,7 +73,8 @@ impl Partial {
         taken
     }
 
-    /// When the frame is complete and completes a message, that message: its kind is never a continuation.
+    /// When the frame is complete and completes a message, that message: its kind is never a
+    /// continuation.
     pub(crate) fn finish_frame(&mut self) -> Option<(Kind, Vec<u8>)> {
         let frame = self.frame.take_if(|frame| frame.missing == 0)?;
         if let Kind::Control(_) = frame.kind {
@@ -91,8 +93,8 @@ impl Partial {
     }
 }
 
-/// Makes room for `arrived` bytes: by doubling, so that copying stays linear, but never beyond the `missing` bytes of the frame,
-/// which the message's limit bounds.
+/// Makes room for `arrived` bytes: by doubling, so that copying stays linear, but never beyond the
+/// `missing` bytes of the frame, which the message's limit bounds.
 fn reserve(target: &mut Vec<u8>, arrived: usize, missing: u64) {
     if target.capacity() - target.len() < arrived {
         let doubled = u64::try_from(target.len().max(arrived)).unwrap_or(u64::MAX);

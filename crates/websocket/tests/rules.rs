@@ -1,4 +1,5 @@
-//! Every rule of RFC 6455 that a peer can break has a name and a close code, and what came before it is still delivered.
+//! Every rule of RFC 6455 that a peer can break has a name and a close code, and what came before
+//! it is still delivered.
 
 use std::ops::ControlFlow;
 

@@ -1,4 +1,5 @@
-//! However a stream is split into reads, the messages are the same; and what one end encodes, the other decodes.
+//! However a stream is split into reads, the messages are the same; and what one end encodes, the
+//! other decodes.
 
 use std::ops::ControlFlow;
 

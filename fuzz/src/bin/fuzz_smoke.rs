@@ -1,6 +1,8 @@
-//! Runs every fuzz target over bounded, seeded input: the same seed gives the same inputs on every machine.
+//! Runs every fuzz target over bounded, seeded input: the same seed gives the same inputs on every
+//! machine.
 //!
-//! `fuzz_smoke [--seed N] [--inputs N] [TARGET-PREFIX]`. Exit code 1, with the failing input in hex, when a target panics.
+//! `fuzz_smoke [--seed N] [--inputs N] [TARGET-PREFIX]`. Exit code 1, with the failing input in
+//! hex, when a target panics.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;

@@ -17,7 +17,8 @@ pub(crate) struct Encoded {
     pub(crate) may_compress: bool,
 }
 
-/// Encodes packets as one payload. `base64_only` tells that the client cannot take bytes; revision 4 never sends any.
+/// Encodes packets as one payload. `base64_only` tells that the client cannot take bytes; revision
+/// 4 never sends any.
 pub(crate) fn encode<'a>(
     protocol: Protocol,
     base64_only: bool,

@@ -3,9 +3,11 @@
 use crate::error::PeerMisbehaved;
 use crate::protocol::Body;
 
-/// The packets of a text payload, in order; ends after the first error. An empty record holds no packet and is passed over.
+/// The packets of a text payload, in order; ends after the first error. An empty record holds no
+/// packet and is passed over.
 ///
-/// npm reads a length as JavaScript reads a number, so `1e1:` is ten there; here a length is decimal digits.
+/// npm reads a length as JavaScript reads a number, so `1e1:` is ten there; here a length is
+/// decimal digits.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TextRecords<'a> {
     rest: Option<&'a str>,
@@ -48,7 +50,8 @@ impl<'a> Iterator for TextRecords<'a> {
     }
 }
 
-/// The byte offset that lies `units` UTF-16 code units into `text`; none when the text is shorter or a character straddles it.
+/// The byte offset that lies `units` UTF-16 code units into `text`; none when the text is shorter
+/// or a character straddles it.
 fn utf16_offset(text: &str, units: usize) -> Option<usize> {
     let mut missing = units;
     for (offset, character) in text.char_indices() {

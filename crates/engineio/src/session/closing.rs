@@ -1,4 +1,5 @@
-//! How a session ends: by the app in order, by the app at once, by its stream, or for what the client did.
+//! How a session ends: by the app in order, by the app at once, by its stream, or for what the
+//! client did.
 
 use core::time::Duration;
 
@@ -20,11 +21,13 @@ pub(super) struct Closed {
 }
 
 impl Session {
-    /// The app closes the session. What was sent before leaves first; what is sent from now on is dropped.
+    /// The app closes the session. What was sent before leaves first; what is sent from now on is
+    /// dropped.
     ///
-    /// Over WebSocket the session ends when all is sent. Over polling a held poll is answered with the unsent packets, or with
-    /// `close` when there are none; in the former case, and when no poll is held, the next poll is answered with `noop` and `close`
-    /// and ends the session, as do 30 s without one.
+    /// Over WebSocket the session ends when all is sent. Over polling a held poll is answered with
+    /// the unsent packets, or with `close` when there are none; in the former case, and when no
+    /// poll is held, the next poll is answered with `noop` and `close` and ends the session, as do
+    /// 30 s without one.
     pub fn close(&mut self, now: Timestamp, reason: CloseReason) {
         if !matches!(self.state, State::Open) {
             return;
@@ -43,8 +46,8 @@ impl Session {
         }
     }
 
-    /// Ends the session at once. What is queued leaves if it can leave now: with the held poll, or into the stream before its close
-    /// frame; except after an overflow it is dropped.
+    /// Ends the session at once. What is queued leaves if it can leave now: with the held poll, or
+    /// into the stream before its close frame; except after an overflow it is dropped.
     pub fn abort(&mut self, _now: Timestamp, reason: CloseReason) {
         if reason == CloseReason::OutboxFull {
             self.finish_unsent(reason, "");
@@ -61,7 +64,8 @@ impl Session {
         }
     }
 
-    /// The session's stream broke: it was reset, or the client broke RFC 6455 (the caller sends that close frame).
+    /// The session's stream broke: it was reset, or the client broke RFC 6455 (the caller sends
+    /// that close frame).
     pub fn handle_stream_error(&mut self, _now: Timestamp, description: &'static str) {
         match self.transport {
             TransportKind::Polling => {
@@ -85,7 +89,8 @@ impl Session {
         misbehaved
     }
 
-    /// Ends the session. A WebSocket is closed after what is queued. A held poll is answered: with what is queued, else with `answer`.
+    /// Ends the session. A WebSocket is closed after what is queued. A held poll is answered: with
+    /// what is queued, else with `answer`.
     pub(super) fn finish(
         &mut self,
         reason: CloseReason,
@@ -112,7 +117,8 @@ impl Session {
         }
     }
 
-    /// The session's stream or its held poll is gone: there is nobody left to tell. Ends the session if it has not ended.
+    /// The session's stream or its held poll is gone: there is nobody left to tell. Ends the
+    /// session if it has not ended.
     pub(super) fn finish_gone(&mut self, reason: CloseReason, description: &'static str) {
         self.end(reason, description);
         self.outbox.take();

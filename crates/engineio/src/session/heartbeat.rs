@@ -13,7 +13,8 @@ pub(crate) enum Heartbeat {
     Off,
     /// Revision 4: the next ping is due.
     PingAt(Timestamp),
-    /// Revision 4: the client must answer until then. `refreshed` tells that another packet has moved this once already.
+    /// Revision 4: the client must answer until then. `refreshed` tells that another packet has
+    /// moved this once already.
     PongBy { at: Timestamp, refreshed: bool },
 }
 
@@ -42,7 +43,8 @@ impl Heartbeat {
         }
     }
 
-    /// A packet that is not a pong came: while a pong is awaited, the first such moves the deadline, once per ping.
+    /// A packet that is not a pong came: while a pong is awaited, the first such moves the
+    /// deadline, once per ping.
     pub(crate) fn on_packet(&mut self, now: Timestamp, config: &Config) {
         if let Self::PongBy { refreshed: false, .. } = self {
             *self = Self::PongBy { at: now + config.ping_timeout, refreshed: true };
@@ -59,8 +61,9 @@ impl Heartbeat {
         *self = Self::ClientPingBy(now + config.ping_interval + config.ping_timeout);
     }
 
-    /// The transport was replaced. npm stops waiting for a pong (in revision 3, for a ping) without starting anything else, so that a
-    /// silent client is never noticed; here the interval starts anew, which no client that answers can tell apart.
+    /// The transport was replaced. npm stops waiting for a pong (in revision 3, for a ping) without
+    /// starting anything else, so that a silent client is never noticed; here the interval starts
+    /// anew, which no client that answers can tell apart.
     pub(crate) fn on_upgrade(&mut self, now: Timestamp, config: &Config) {
         match self {
             Self::ClientPingBy(_) => self.on_ping(now, config),

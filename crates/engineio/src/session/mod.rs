@@ -2,14 +2,18 @@
 //!
 //! Contract for callers (the edge, the simulator, the fuzzer):
 //!
-//! 1. Feed input with `handle_*` (from the client or the clock) or a command ([`send`](Session::send), [`close`](Session::close),
-//!    [`abort`](Session::abort)). Several commands in a row are one turn: what they queue leaves together.
+//! 1. Feed input with `handle_*` (from the client or the clock) or a command
+//!    ([`send`](Session::send), [`close`](Session::close), [`abort`](Session::abort)). Several
+//!    commands in a row are one turn: what they queue leaves together.
 //! 2. Then drain [`poll_transmit`](Session::poll_transmit) (while the stream can take more) and
-//!    [`poll_event`](Session::poll_event). Between two `handle_*` step 2 must be done, except between the messages of one read.
-//! 3. Then sleep until [`poll_deadline`](Session::poll_deadline), and call [`handle_timeout`](Session::handle_timeout).
+//!    [`poll_event`](Session::poll_event). Between two `handle_*` step 2 must be done, except
+//!    between the messages of one read.
+//! 3. Then sleep until [`poll_deadline`](Session::poll_deadline), and call
+//!    [`handle_timeout`](Session::handle_timeout).
 //!
-//! When a `handle_*` answers with an error, the session has closed itself with npm's reason; the error says which rule was broken.
-//! An ended session takes every call and does nothing. It may be dropped once its output is drained.
+//! When a `handle_*` answers with an error, the session has closed itself with npm's reason; the
+//! error says which rule was broken. An ended session takes every call and does nothing. It may be
+//! dropped once its output is drained.
 
 mod closing;
 mod heartbeat;
@@ -58,11 +62,13 @@ pub struct Session {
     state: State,
     /// A stream that may become the session's: only while an upgrade is under way.
     probe: Option<Box<Probe>>,
-    /// The poll that waits for an answer. npm's `writable` is: this is some, and nothing is about to answer it.
+    /// The poll that waits for an answer. npm's `writable` is: this is some, and nothing is about
+    /// to answer it.
     held: Option<PollKey>,
     outputs: Outputs,
     closed: Option<Closed>,
-    /// What the last base64 message over WebSocket decoded to, lent to the caller; none but for clients that need base64.
+    /// What the last base64 message over WebSocket decoded to, lent to the caller; none but for
+    /// clients that need base64.
     decoded: Option<Box<[u8]>>,
     protocol: Protocol,
     transport: TransportKind,
@@ -78,7 +84,8 @@ pub struct Session {
 #[derive(Clone, Copy, Debug)]
 enum State {
     Closed,
-    /// The app closed the session and nothing is unsent: the next poll is told, or none comes until then.
+    /// The app closed the session and nothing is unsent: the next poll is told, or none comes until
+    /// then.
     ClosingAtNextPoll {
         reason: CloseReason,
         give_up_at: Timestamp,
@@ -91,7 +98,8 @@ enum State {
 }
 
 impl Session {
-    /// A session whose handshake was accepted. Its open packet is queued; the first heartbeat is counted from `now`.
+    /// A session whose handshake was accepted. Its open packet is queued; the first heartbeat is
+    /// counted from `now`.
     #[must_use]
     pub fn new(
         now: Timestamp,
@@ -121,13 +129,14 @@ impl Session {
         }
     }
 
-    /// The client asked for base64 in place of bytes (query parameter `b64`). Call it after [`new`](Self::new), and when the
-    /// request of a probing stream asks for it.
+    /// The client asked for base64 in place of bytes (query parameter `b64`). Call it after
+    /// [`new`](Self::new), and when the request of a probing stream asks for it.
     pub fn set_base64_only(&mut self, base64_only: bool) {
         self.base64_only = base64_only;
     }
 
-    /// The deadline from [`poll_deadline`](Self::poll_deadline) has passed. Early or late calls are fine.
+    /// The deadline from [`poll_deadline`](Self::poll_deadline) has passed. Early or late calls are
+    /// fine.
     pub fn handle_timeout(&mut self, now: Timestamp) {
         if let State::ClosingAtNextPoll { reason, give_up_at } = self.state
             && give_up_at <= now
@@ -153,8 +162,9 @@ impl Session {
         Some(Event::Closed { reason, description })
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) must be called: the earliest of heartbeat, upgrade timeout, the 100 ms cycle of
-    /// noops while a probe is under way, and the close timeout.
+    /// When [`handle_timeout`](Self::handle_timeout) must be called: the earliest of heartbeat,
+    /// upgrade timeout, the 100 ms cycle of noops while a probe is under way, and the close
+    /// timeout.
     #[must_use]
     pub fn poll_deadline(&self) -> Option<Timestamp> {
         let closing = match self.state {
@@ -165,7 +175,8 @@ impl Session {
         [self.heartbeat.deadline(), probe, closing].into_iter().flatten().min()
     }
 
-    /// What carries the session now. A request for another transport is [`HandshakeError::BadRequest`](crate::HandshakeError).
+    /// What carries the session now. A request for another transport is
+    /// [`HandshakeError::BadRequest`](crate::HandshakeError).
     #[must_use]
     pub fn transport(&self) -> TransportKind {
         self.transport

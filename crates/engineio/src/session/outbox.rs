@@ -11,7 +11,8 @@ use crate::outgoing::Outgoing;
 use crate::packet::Control;
 use crate::protocol::Protocol;
 
-/// Counted for each waiting packet beside its content, so that a flood of empty messages fills an outbox too.
+/// Counted for each waiting packet beside its content, so that a flood of empty messages fills an
+/// outbox too.
 pub(crate) const ITEM_OVERHEAD_BYTES: usize = 16;
 
 /// One packet that waits.
@@ -37,7 +38,8 @@ impl Item {
         }
     }
 
-    /// npm lets its own pings and pongs be compressed as messages are, but not what only answers a poll.
+    /// npm lets its own pings and pongs be compressed as messages are, but not what only answers a
+    /// poll.
     pub(crate) fn may_compress(&self) -> bool {
         match self {
             Self::Control(Control::Ping | Control::Pong) => true,

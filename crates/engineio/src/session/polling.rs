@@ -13,12 +13,14 @@ use crate::payload::{BinaryRecords, SEPARATOR_V4, TextRecords};
 use crate::protocol::{Body, Protocol, TransportKind};
 
 impl Session {
-    /// A GET arrived. It is held until [`poll_transmit`](Self::poll_transmit) answers it, which may be at once.
+    /// A GET arrived. It is held until [`poll_transmit`](Self::poll_transmit) answers it, which may
+    /// be at once.
     ///
     /// # Errors
     ///
-    /// [`PollsOverlap`](PeerMisbehaved::PollsOverlap): answer this poll with status 400 and no body; the session ends, and the poll that
-    /// was held is answered with `close`. [`SessionClosed`](PeerMisbehaved::SessionClosed) and
+    /// [`PollsOverlap`](PeerMisbehaved::PollsOverlap): answer this poll with status 400 and no
+    /// body; the session ends, and the poll that was held is answered with `close`.
+    /// [`SessionClosed`](PeerMisbehaved::SessionClosed) and
     /// [`WrongTransport`](PeerMisbehaved::WrongTransport) change nothing.
     pub fn handle_poll(&mut self, now: Timestamp, poll: PollKey) -> Result<(), PeerMisbehaved> {
         self.check_polling()?;
@@ -36,7 +38,8 @@ impl Session {
         Ok(())
     }
 
-    /// The connection of a held poll ended before the answer. The session ends with it. Any other poll is ignored.
+    /// The connection of a held poll ended before the answer. The session ends with it. Any other
+    /// poll is ignored.
     pub fn handle_poll_gone(&mut self, _now: Timestamp, poll: PollKey) {
         if self.held == Some(poll) {
             self.held = None;
@@ -45,12 +48,14 @@ impl Session {
         }
     }
 
-    /// A POST arrived with all of its body. `on` gets each message, in order. `binary_content_type` tells that its content type is
-    /// exactly `application/octet-stream`. Bytes that are not UTF-8 become U+FFFD, as in Node.js.
+    /// A POST arrived with all of its body. `on` gets each message, in order. `binary_content_type`
+    /// tells that its content type is exactly `application/octet-stream`. Bytes that are not UTF-8
+    /// become U+FFFD, as in Node.js.
     ///
     /// # Errors
     ///
-    /// What came before the error was handed to `on`. See [`PeerMisbehaved::answer`] for what the client is told.
+    /// What came before the error was handed to `on`. See [`PeerMisbehaved::answer`] for what the
+    /// client is told.
     pub fn handle_post(
         &mut self,
         now: Timestamp,
@@ -88,7 +93,8 @@ impl Session {
         }
     }
 
-    /// A POST came while another was under way: answer it with status 400 and no body, and cut the other's connection.
+    /// A POST came while another was under way: answer it with status 400 and no body, and cut the
+    /// other's connection.
     pub fn handle_overlapping_post(&mut self, _now: Timestamp) {
         if self.transport == TransportKind::Polling {
             self.misbehaved(PeerMisbehaved::PostsOverlap);

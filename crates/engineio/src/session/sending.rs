@@ -21,7 +21,8 @@ pub enum Delivery {
     Reliable,
     /// Dropped if anything of the session is unsent, or if nothing could be written now.
     Volatile {
-        /// Whether the caller's stream has no unsent bytes. Over polling it does not matter: there a poll must be held.
+        /// Whether the caller's stream has no unsent bytes. Over polling it does not matter: there
+        /// a poll must be held.
         stream_idle: bool,
     },
 }
@@ -41,8 +42,8 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`Overflow`] when what is unsent has reached `outbox_bytes_max` before this message, so that one message of any size finds room
-    /// in an empty outbox. The message is not queued.
+    /// [`Overflow`] when what is unsent has reached `outbox_bytes_max` before this message, so that
+    /// one message of any size finds room in an empty outbox. The message is not queued.
     pub fn send(
         &mut self,
         _now: Timestamp,

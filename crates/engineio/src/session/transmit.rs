@@ -22,7 +22,8 @@ pub enum Transmit {
     Frame(Bytes),
     /// Write this complete frame to the probing stream.
     ProbeFrame(Bytes),
-    /// Move the probing stream into the place of the session's stream. An earlier WebSocket there is closed with an empty close frame.
+    /// Move the probing stream into the place of the session's stream. An earlier WebSocket there
+    /// is closed with an empty close frame.
     PromoteProbe,
     /// Answer a poll with status 200.
     Respond {
@@ -95,8 +96,8 @@ impl Answer {
 const CLOSE_CODE: u16 = trunkline_websocket::CLOSE_CODE_ABSENT;
 
 impl Session {
-    /// The next thing to do, in order. Over WebSocket call it only while the stream can take more. A held poll is answered once, with
-    /// everything that is queued.
+    /// The next thing to do, in order. Over WebSocket call it only while the stream can take more.
+    /// A held poll is answered once, with everything that is queued.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
         if self.outputs.probe_pongs > 0 {
             self.outputs.probe_pongs -= 1;

@@ -10,7 +10,8 @@ use crate::error::ProbeRefused;
 use crate::packet::{Packet, PacketType};
 use crate::protocol::{Body, TransportKind};
 
-/// How often npm answers a held poll with `noop` while a probe is under way, so that the client can stop polling.
+/// How often npm answers a held poll with `noop` while a probe is under way, so that the client can
+/// stop polling.
 const NOOP_INTERVAL: Duration = Duration::from_millis(100);
 
 /// A stream that may become the session's.
@@ -28,7 +29,8 @@ impl Probe {
 }
 
 impl Session {
-    /// A second WebSocket came for this session. As in npm it may also replace a WebSocket that the session began with.
+    /// A second WebSocket came for this session. As in npm it may also replace a WebSocket that the
+    /// session began with.
     ///
     /// # Errors
     ///
@@ -54,7 +56,8 @@ impl Session {
         self.probe.is_some()
     }
 
-    /// A message came over the probing stream. Anything but a probe and the upgrade ends the attempt, not the session.
+    /// A message came over the probing stream. Anything but a probe and the upgrade ends the
+    /// attempt, not the session.
     ///
     /// True when this message completed the upgrade: what follows on that stream goes to
     /// [`handle_message`](Self::handle_message).
@@ -83,7 +86,8 @@ impl Session {
         self.outputs.probe_pongs = 0;
     }
 
-    /// The probing stream takes over. A poll that is still held is answered with `close`, which concerns that transport alone.
+    /// The probing stream takes over. A poll that is still held is answered with `close`, which
+    /// concerns that transport alone.
     fn upgrade(&mut self, now: Timestamp) {
         self.probe = None;
         if self.held.is_some() {

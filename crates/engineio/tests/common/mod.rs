@@ -1,4 +1,5 @@
-//! A session in virtual time whose output is written down as text, one line per thing that happened.
+//! A session in virtual time whose output is written down as text, one line per thing that
+//! happened.
 
 #![allow(dead_code, reason = "each test file uses another part")]
 
