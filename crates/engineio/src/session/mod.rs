@@ -1,19 +1,4 @@
 //! One Engine.IO session: one client, one `sid`, whichever transport carries it today.
-//!
-//! Contract for callers (the edge, the simulator, the fuzzer):
-//!
-//! 1. Feed input with `handle_*` (from the client or the clock) or a command
-//!    ([`send`](Session::send), [`close`](Session::close), [`abort`](Session::abort)). Several
-//!    commands in a row are one turn: what they queue leaves together.
-//! 2. Then drain [`poll_transmit`](Session::poll_transmit) (while the stream can take more) and
-//!    [`poll_event`](Session::poll_event). Between two `handle_*` step 2 must be done, except
-//!    between the messages of one read.
-//! 3. Then sleep until [`poll_deadline`](Session::poll_deadline), and call
-//!    [`handle_timeout`](Session::handle_timeout).
-//!
-//! When a `handle_*` answers with an error, the session has closed itself with npm's reason; the
-//! error says which rule was broken. An ended session takes every call and does nothing. It may be
-//! dropped once its output is drained.
 
 mod closing;
 mod heartbeat;
@@ -53,7 +38,22 @@ use upgrade::Probe;
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct PollKey(pub u32);
 
-/// One client's session. See the [module's](self) contract.
+/// One Engine.IO session: one client, one `sid`, whichever transport carries it today.
+///
+/// Contract for callers (the edge, the simulator, the fuzzer):
+///
+/// 1. Feed input with `handle_*` (from the client or the clock) or a command
+///    ([`send`](Session::send), [`close`](Session::close), [`abort`](Session::abort)). Several
+///    commands in a row are one turn: what they queue leaves together.
+/// 2. Then drain [`poll_transmit`](Session::poll_transmit) (while the stream can take more) and
+///    [`poll_event`](Session::poll_event). Between two `handle_*` step 2 must be done, except
+///    between the messages of one read.
+/// 3. Then sleep until [`poll_deadline`](Session::poll_deadline), and call
+///    [`handle_timeout`](Session::handle_timeout).
+///
+/// When a `handle_*` answers with an error, the session has closed itself with npm's reason; the
+/// error says which rule was broken. An ended session takes every call and does nothing. It may be
+/// dropped once its output is drained.
 #[derive(Debug)]
 pub struct Session {
     config: Rc<Config>,
