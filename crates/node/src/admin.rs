@@ -94,3 +94,63 @@ impl Source for View {
         prometheus_client::encoding::text::encode(out, &self.registry)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use trunkline_edge::{Edge, HubConfig, Limits, Secret};
+
+    use super::*;
+
+    fn view() -> View {
+        let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+        let keys = vec![Secret::new("0123456789abcdef")];
+        let edge = Edge::bind(trunkline_edge::Config {
+            listen,
+            threads: 1,
+            node_id: "n-test".into(),
+            node_number: 7,
+            version: "9.9.9",
+            hubs: vec![HubConfig { name: "chat".into(), keys }],
+            default_hub: "chat".into(),
+            limits: Limits::default(),
+        })
+        .expect("a free port");
+        let facts = Facts {
+            node: "n-test".into(),
+            node_number: 7,
+            version: "9.9.9",
+            pid: 1,
+            listen,
+            admin: None,
+            threads: 1,
+            streams_possible: None,
+        };
+        let registry = registry(&facts, edge.metrics());
+        let edge = Arc::new(edge.start().expect("threads"));
+        let draining = AtomicBool::new(false);
+        View { facts, started: Instant::now(), draining, edge, registry }
+    }
+
+    fn codes(causes: &[Cause]) -> Vec<&str> {
+        causes.iter().map(|cause| cause.code).collect()
+    }
+
+    #[test]
+    fn readiness_and_status_follow_the_drain() {
+        let view = view();
+        let readiness = view.readiness();
+        assert_eq!(codes(&readiness.causes), [""; 0]);
+        assert_eq!(codes(&readiness.notes), ["no_app_server"]);
+
+        view.draining.store(true, Ordering::Relaxed);
+        assert_eq!(codes(&view.readiness().causes), ["draining"]);
+        let status: serde_json::Value =
+            serde_json::from_slice(&view.status_json().expect("it is JSON")).expect("it is JSON");
+        assert_eq!(status["ready"], false);
+        assert_eq!(status["causes"][0]["code"], "draining");
+        assert_eq!(status["node_number"], 7);
+        assert_eq!(status["hubs"][0]["name"], "chat");
+        assert_eq!(status["streams_possible"], serde_json::Value::Null);
+        Arc::into_inner(view.edge).expect("nobody else holds it").stop();
+    }
+}

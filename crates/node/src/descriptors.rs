@@ -36,7 +36,7 @@ impl StreamsPossible {
             tracing::info!("this process may hold any number of streams");
             return;
         };
-        tracing::info!(streams, "this process may hold {streams} streams");
+        tracing::info!("this process may hold {streams} streams");
         if streams < 10_000 && streams < streams_max as u64 {
             tracing::warn!(
                 streams,
