@@ -138,8 +138,10 @@ export class Conn extends EventEmitter implements Session {
     this.onClose(words, description);
   }
 
-  handleMessage(data: string | Buffer): void {
+  handleMessage(message: string | Buffer): void {
     if (this.readyState !== "open") return;
+    // engine.io's parser leaves the data of an empty message out.
+    const data = message === "" ? undefined : message;
     if (this.listenerCount("packet") > 0) this.emit("packet", { type: "message", data });
     this.emit("data", data);
     this.emit("message", data);

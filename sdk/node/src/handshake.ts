@@ -141,7 +141,7 @@ export class Handshake implements Session {
 /** A `Request`: one that opens no session, but passes the middlewares and fires `connection_error` like any other. */
 export function answerRequest(engine: HandshakeEngine, machine: Machine, frame: FrameBodies["Request"]): void {
   const request = new HandshakeRequest(frame.request);
-  const upgrade = (request.headers.upgrade ?? "").toLowerCase() === "websocket";
+  const upgrade = frame.request.transport === TransportCode.websocket;
   let settled = false;
   const respond = (response: ClientResponse): void => {
     if (settled) return;

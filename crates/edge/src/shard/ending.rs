@@ -121,7 +121,7 @@ impl Shard {
         entry.insert(Lingering { generation, stream });
         self.linger_ends.push_back((self.now + LINGER, index, generation));
         // What had come before the token changed makes no new edge: look at once.
-        self.linger_ready(Readiness { token, readable: true, writable: false });
+        self.linger_ready(Readiness { token, readable: true, writable: false, ended: false });
     }
 
     pub(super) fn linger_ready(&mut self, event: Readiness) {

@@ -107,6 +107,7 @@ impl Shard {
             number: NumberState::Opening,
             dirty: false,
             unread: false,
+            ended: false,
             armed: deadline,
             state: State::Opening(Box::new(Opening { protocol, transport, poll, reply, trunk })),
         });

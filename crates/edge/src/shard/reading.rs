@@ -46,10 +46,11 @@ impl Shard {
             self.linger_ready(event);
             return;
         }
-        let Some(slot) = self.slots.get(index as usize) else { return };
+        let Some(slot) = self.slots.get_mut(index as usize) else { return };
         if !event.token.is_of(slot.generation) {
             return;
         }
+        slot.ended |= event.ended && kind == Kind::Session;
         if event.writable {
             self.mark_dirty(index);
         }
@@ -85,6 +86,7 @@ impl Shard {
     fn read_stream(&mut self, index: u32) {
         for _ in 0..READS_PER_TURN {
             let Some(slot) = self.slots.get_mut(index as usize) else { return };
+            let ended = slot.ended;
             let State::Live(live) = &mut slot.state else { return };
             let Carrier::Stream(stream) = &mut live.carrier else { return };
             let number = number_of(index, self.index, self.shards);
@@ -107,7 +109,7 @@ impl Shard {
                     let open = self.hear(index, &mut scratch[..count]);
                     self.scratch = scratch;
                     // A short read has emptied the stream, and an edge will tell of more.
-                    if !open || count < SCRATCH_BYTES {
+                    if !open || (count < SCRATCH_BYTES && !ended) {
                         return;
                     }
                 }

@@ -26,6 +26,8 @@ pub(crate) struct Slot {
     pub(crate) dirty: bool,
     /// Something to read was left in the stream: no credit, or another turn's share.
     pub(crate) unread: bool,
+    /// The client has ended its side of the stream: reading goes on until its end is seen.
+    pub(crate) ended: bool,
     /// The tick at which this slot's timer entry counts.
     pub(crate) armed: Tick,
     pub(crate) state: State,

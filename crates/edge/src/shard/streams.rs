@@ -83,6 +83,8 @@ pub(crate) struct Readiness {
     pub(crate) token: Token,
     pub(crate) readable: bool,
     pub(crate) writable: bool,
+    /// The peer has ended its side: what is left to read ends, too.
+    pub(crate) ended: bool,
 }
 
 impl Poller {
@@ -127,6 +129,7 @@ impl Poller {
                     EventFlags::IN | EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR,
                 ),
                 writable: flags.intersects(EventFlags::OUT),
+                ended: flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR),
             }
         }));
         Ok(events.len() == EVENTS_MAX)

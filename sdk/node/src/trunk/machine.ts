@@ -362,9 +362,23 @@ export class Machine {
 
   private handleClose(close: FrameBodies["Close"]): void {
     const session = this.sessions.get(close.session);
-    this.sessions.delete(close.session);
     // CLOSING: this is the node's answer to ours. Unknown: we have rejected it, and the two crossed.
-    if (session === undefined || session === CLOSING) return;
+    if (session === undefined || session === CLOSING) {
+      this.sessions.delete(close.session);
+      return;
+    }
+    // Socket.IO hands an event to the app some ticks after its message came, and drops it when the socket has ended by then. Without the
+    // split a client's end is seen in a later turn than its last message, so here it waits for the end of this one.
+    setImmediate(() => this.finishClose(close, session));
+  }
+
+  private finishClose(close: FrameBodies["Close"], session: Session): void {
+    const now = this.sessions.get(close.session);
+    // Unknown: the trunk has ended meanwhile, and the session was told.
+    if (now === undefined) return;
+    this.sessions.delete(close.session);
+    // The app has ended it meanwhile: our `Close` is the answer.
+    if (now === CLOSING) return;
     this.writeClose(close.session, close.reason, "");
     this.guard(() => session.handleClose(close.reason, close.description));
   }
