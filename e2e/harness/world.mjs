@@ -2,7 +2,7 @@
 import { io as connect } from "socket.io-client";
 import { startApp } from "./app.mjs";
 import { startNode } from "./node.mjs";
-import { next, until } from "./until.mjs";
+import { until, within } from "./until.mjs";
 
 /** Without Trunkline: one app server, clients straight to it. Shows that a test asks for what Socket.IO does. */
 export const PLAIN = process.env.E2E_PLAIN === "1";
@@ -94,12 +94,15 @@ export class World {
   }
 }
 
+/** Until the client is connected, or an error that says why it cannot be. */
 export async function connected(client) {
   if (client.connected) return;
-  await Promise.race([
-    next(client, "connect"),
-    next(client, "connect_error").then(([error]) => {
-      throw new Error(`connect_error: ${error.message}: ${error.context?.responseText ?? error.description ?? ""}`);
-    }),
-  ]);
+  const either = new Promise((done, fail) => {
+    client.once("connect", done);
+    client.once("connect_error", (error) => {
+      const more = error.context?.responseText ?? error.description ?? "";
+      fail(new Error(`connect_error: ${error.message}: ${more}`));
+    });
+  });
+  await within("the connection", either);
 }
