@@ -251,7 +251,7 @@ function picture(bytes, type, alt) {
   image.src = URL.createObjectURL(new Blob([bytes], { type }));
   image.alt = alt;
   image.dataset.bytes = bytes.byteLength;
-  image.onload = () => image.scrollIntoView({ block: "end" });
+  image.onload = showNewest;
   return element("div", "bubble picture", image);
 }
 function notice(text) {
@@ -259,7 +259,10 @@ function notice(text) {
 }
 function append(child) {
   $("log").append(child);
-  child.scrollIntoView({ block: "end" });
+  showNewest();
+}
+function showNewest() {
+  $("log").scrollTop = $("log").scrollHeight;
 }
 function clock(at) {
   return new Date(at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });

@@ -85,7 +85,7 @@ impl Fleet {
         public: u16,
     ) -> Result<(), Failure> {
         let mut command = script(example, "page.mjs");
-        command.env("TRUNKLINE_PUBLIC", format!("http://localhost:{public}"));
+        command.env("TRUNKLINE_PUBLIC", format!("http://127.0.0.1:{public}"));
         command.env("PORT", page.to_string());
         self.start("page", Role::Vital, &mut command)?;
         let address = SocketAddr::from(([127, 0, 0, 1], page));
@@ -98,20 +98,32 @@ impl Fleet {
 
     /// Until Ctrl-C. Tells which process died and why; fails when it was one that we need.
     pub(super) fn watch(&mut self) -> Result<(), Failure> {
+        let mut app_server_died = false;
         while !interrupt::asked() {
             for member in &mut self.members {
                 member.read();
                 let Some(status) = member.death()? else { continue };
-                println!("{} {}", member.name, obituary(status));
-                match member.role {
-                    Role::Vital => return Err(member.explain(status)),
-                    Role::AppServer => {
-                        println!("its clients move to the app servers that are left")
-                    }
+                if member.role == Role::Vital {
+                    return Err(member.explain(status));
                 }
+                println!("{} {}", member.name, obituary(status));
+                app_server_died = true;
+            }
+            if std::mem::take(&mut app_server_died) {
+                println!("  {}", self.what_is_left());
             }
         }
         Ok(())
+    }
+
+    fn what_is_left(&self) -> String {
+        let app_servers = self.members.iter().filter(|member| member.role == Role::AppServer);
+        let left: Vec<&str> =
+            app_servers.filter(|member| !member.dead).map(|member| &*member.name).collect();
+        if left.is_empty() {
+            return "no app server is left: clients get 503 and try again until one comes".into();
+        }
+        format!("its clients move to {}", left.join(", "))
     }
 
     /// Stops what still runs: app servers before the node, so that they can say good-bye.
@@ -196,9 +208,13 @@ fn script(example: &str, file: &str) -> Command {
     command
 }
 
+/// Whether a line of a log is worth interrupting for: by its level, or by what it is about.
 fn is_problem(line: &str) -> bool {
-    let line = line.to_ascii_lowercase();
-    ["warn", "error", "panic"].iter().any(|word| line.contains(word))
+    let mut words = line.split(|char: char| !char.is_ascii_alphanumeric());
+    words.any(|word| {
+        let levels = ["WARN", "ERROR", "warn", "error", "panicked"];
+        levels.contains(&word) || word.ends_with("Error")
+    })
 }
 
 fn obituary(status: ExitStatus) -> String {
@@ -237,8 +253,11 @@ mod tests {
 
     #[test]
     fn problems_are_told_from_talk() {
-        assert!(is_problem("2026 WARN trunk lost") && is_problem("TypeError: x"));
-        assert!(!is_problem("chat app server amber is ready"));
+        let problems =
+            ["0.2s  WARN trunk lost", "TypeError: x", "thread 'main' panicked at", "error: y"];
+        assert!(problems.iter().all(|line| is_problem(line)));
+        let talk = ["chat app server amber is ready", "  WARNING: the development key is public"];
+        assert!(!talk.iter().any(|line| is_problem(line)));
     }
 
     #[test]

@@ -56,9 +56,7 @@ fn introduce(example: &str, fleet: &Fleet, public: u16, admin: u16, page: u16) {
     let [first, second] = APP_SERVERS;
     let pid = fleet.pid_of(first).map_or_else(String::new, |pid| pid.to_string());
     let look = match example {
-        "chat" => {
-            "The pill at the top tells the transport and the app server that serves the window."
-        }
+        "chat" => "The line at the top tells the transport and the app server of the window.",
         _ => "Draw in one window, look at the other; a newcomer gets the picture so far.",
     };
     println!(
@@ -76,7 +74,7 @@ fn introduce(example: &str, fleet: &Fleet, public: u16, admin: u16, page: u16) {
     4. See what the node counts:
          curl http://127.0.0.1:{admin}/metrics
 
-  Clients connect to http://localhost:{public}, app servers hold a trunk to it.
+  Clients connect to http://127.0.0.1:{public}, app servers hold a trunk to it.
   Ctrl-C stops everything.
 ",
         restart = fleet::restart_hint(example, first, public),

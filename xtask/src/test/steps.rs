@@ -103,14 +103,11 @@ fn sdk() -> Result<Vec<Work>, Failure> {
     Ok(works)
 }
 
-/// What a step over the built product needs when it runs alone.
+/// What a step over the built product needs; next to nothing when the steps before it ran.
 fn product() -> Vec<Work> {
-    let mut works = Vec::new();
-    if !repo::binary().exists() {
-        let arguments = ["build", "--release", "--locked", "--package", "trunkline"];
-        works.push(cargo("cargo build", &arguments, Count::Nothing));
-    }
-    if !npm::sdk().join("dist").exists() {
+    let arguments = ["build", "--release", "--locked", "--package", "trunkline"];
+    let mut works = vec![cargo("cargo build", &arguments, Count::Nothing)];
+    if !npm::sdk_is_built() {
         works.extend(sdk_built().into_iter().map(|work| Work { count: Count::Nothing, ..work }));
     }
     works
