@@ -95,6 +95,10 @@ export class Conn extends EventEmitter implements Session {
     return true;
   }
 
+  get endsInLaterTurn(): boolean {
+    return this.transport.name !== "polling";
+  }
+
   get _readyState(): string {
     return this.readyState;
   }

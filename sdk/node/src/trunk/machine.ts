@@ -31,6 +31,8 @@ const SPARE_BYTES_MAX = 256 * 1024;
 export interface Session {
   /** True from `Accept` on: before it the node may not send messages. */
   readonly accepted: boolean;
+  /** Its end is no packet among others, but the end of a stream. */
+  readonly endsInLaterTurn: boolean;
   handleMessage(data: string | Buffer): void;
   handleUpgraded(transport: number): void;
   /** The node ended the session, and the machine has answered. */
@@ -367,9 +369,10 @@ export class Machine {
       this.sessions.delete(close.session);
       return;
     }
-    // Socket.IO hands an event to the app some ticks after its message came, and drops it when the socket has ended by then. Without the
-    // split a client's end is seen in a later turn than its last message, so here it waits for the end of this one.
-    setImmediate(() => this.finishClose(close, session));
+    // Socket.IO hands an event to the app some ticks after its message came, and drops it when the socket has ended by then. The end of a
+    // client's stream is seen in a later turn than its last message, so here it waits for the end of this one; a close packet is not.
+    if (session.endsInLaterTurn) setImmediate(() => this.finishClose(close, session));
+    else this.finishClose(close, session);
   }
 
   private finishClose(close: FrameBodies["Close"], session: Session): void {

@@ -44,7 +44,7 @@ export class Writer {
     }
     const end = this.pos + shift;
     this.pos = start - this.lengthBytes;
-    this.varint(length);
+    this.putVarint(length);
     this.pos = end;
     return length;
   }
@@ -56,12 +56,7 @@ export class Writer {
 
   varint(value: number): void {
     this.reserve(5);
-    let left = value;
-    while (left >= 0x80) {
-      this.buf[this.pos++] = (left % 0x80) | 0x80;
-      left = Math.floor(left / 0x80);
-    }
-    this.buf[this.pos++] = left;
+    this.putVarint(value);
   }
 
   str(text: string): void {
@@ -104,6 +99,16 @@ export class Writer {
     const grown = Buffer.allocUnsafeSlow(Math.max(needed, this.buf.length * 2));
     this.buf.copy(grown, 0, 0, this.pos);
     this.buf = grown;
+  }
+
+  /** Where there is room already. */
+  private putVarint(value: number): void {
+    let left = value;
+    while (left >= 0x80) {
+      this.buf[this.pos++] = (left % 0x80) | 0x80;
+      left = Math.floor(left / 0x80);
+    }
+    this.buf[this.pos++] = left;
   }
 }
 

@@ -1,0 +1,72 @@
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+import { decodeBatch, encodeFrame } from "../dist/esm/trunk/codec.js";
+import { Reader } from "../dist/esm/trunk/reader.js";
+import { Writer } from "../dist/esm/trunk/writer.js";
+
+const vectors = JSON.parse(readFileSync(new URL("../../../spec/vectors/frames.json", import.meta.url), "utf8"));
+const BINARY = new Set(["token", "payload", "body", "data"]);
+
+/** The vectors' way to write a frame: names as in the spec, bytes in hex. */
+function toVector(value, key) {
+  if (Buffer.isBuffer(value)) return value.toString("hex");
+  if (Array.isArray(value)) return value.map((item) => toVector(item));
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([name, inner]) => [snake(name), toVector(inner, name)]));
+}
+
+function fromVector(value, key) {
+  if (typeof value === "string" && BINARY.has(key)) return Buffer.from(value, "hex");
+  if (Array.isArray(value)) return value.map((item) => fromVector(item));
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([name, inner]) => [camel(name), fromVector(inner, name)]));
+}
+
+const snake = (name) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+const camel = (name) => name.replace(/_([a-z])/g, (_match, letter) => letter.toUpperCase());
+const decode = (hex) => decodeBatch(new Reader(Buffer.from(hex, "hex")));
+
+test("the vectors are there", () => {
+  assert.ok(vectors.frames.length > 80 && vectors.batches.length > 0 && vectors.invalid.length > 100);
+});
+
+for (const { name, hex, frame } of vectors.frames) {
+  test(`decodes: ${name}`, () => assert.deepEqual(decode(hex).map((each) => toVector(each)), [frame]));
+  test(`encodes: ${name}`, () => {
+    const writer = new Writer(Buffer.alloc(2));
+    encodeFrame(writer, fromVector(frame));
+    assert.equal(writer.take().toString("hex"), hex);
+  });
+}
+
+for (const { name, hex, frames } of vectors.batches) {
+  test(`decodes a batch: ${name}`, () => assert.deepEqual(decode(hex).map((each) => toVector(each)), frames));
+}
+
+for (const { name, hex, error } of vectors.invalid) {
+  test(`refuses: ${name}`, () => assert.throws(() => decode(hex), { name: "DecodeError", rule: error }));
+}
+
+test("a frame whose guessed length was wrong is moved into place", () => {
+  for (const bytes of [0, 1, 125, 126, 127, 128, 16_380, 16_384, 70_000]) {
+    for (const guess of [0, 127, 128, 20_000, 3_000_000]) {
+      const writer = new Writer();
+      const start = writer.begin(0x13, guess);
+      writer.varint(5);
+      writer.u8(1);
+      writer.raw(Buffer.alloc(bytes, 7));
+      writer.finish(start);
+      const [frame] = decodeBatch(new Reader(writer.take()));
+      assert.equal(frame.payload.length, bytes, `${bytes} bytes, guess ${guess}`);
+    }
+  }
+});
+
+test("text of every length arrives whole", () => {
+  for (const text of ["", "a", "é".repeat(39), "é".repeat(40), "x".repeat(100), "漢".repeat(5000), "y".repeat(40_000), "😀".repeat(9000)]) {
+    const writer = new Writer(Buffer.alloc(8));
+    encodeFrame(writer, { type: "Namespace", nsp: 1, name: text });
+    assert.equal(decodeBatch(new Reader(writer.take()))[0].name, text);
+  }
+});
