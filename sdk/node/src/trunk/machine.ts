@@ -75,10 +75,11 @@ export type PartData = string | Uint8Array;
 export class Machine {
   private readonly host: MachineHost;
   private readonly counters: Counters;
-  private readonly sessions = new Map<number, Session | typeof CLOSING>();
+  private readonly sessions = new Map<number, Session>();
   private readonly namespaces = new Map<string, number>();
   private readonly held = new HeldFrames();
   private readonly spares: Buffer[] = [];
+  private postponed: (() => void)[] = [];
   private out = new Writer();
   private scheduled = false;
   private state: "opening" | "open" | "ended" = "opening";
@@ -147,9 +148,7 @@ export class Machine {
     this.state = "ended";
     const sessions = [...this.sessions.values()];
     this.sessions.clear();
-    for (const session of sessions) {
-      if (session !== CLOSING) this.guard(() => session.handleTrunkLost());
-    }
+    for (const session of sessions) this.guard(() => session.handleTrunkLost());
   }
 
   /** Ends the trunk with an `Error` frame. */
@@ -359,7 +358,26 @@ export class Machine {
 
   private handleOpen(open: FrameBodies["Open"]): void {
     if (this.sessions.has(open.session)) return this.fail(ErrorCode.protocol, `Open came for session ${open.session}, which is in use`);
-    this.guard(() => this.host.onOpen(open));
+    // A client that comes back must not be seen before its end is.
+    if (this.postponed.length === 0) return this.guard(() => this.host.onOpen(open));
+    this.sessions.set(open.session, OPENING);
+    this.postpone(() => {
+      if (this.sessions.get(open.session) !== OPENING) return;
+      this.sessions.delete(open.session);
+      this.guard(() => this.host.onOpen(open));
+    });
+  }
+
+  /** Until this turn is over, with all that the app does in it. */
+  private postpone(action: () => void): void {
+    if (this.postponed.length === 0) {
+      setImmediate(() => {
+        const actions = this.postponed;
+        this.postponed = [];
+        for (const each of actions) each();
+      });
+    }
+    this.postponed.push(action);
   }
 
   private handleClose(close: FrameBodies["Close"]): void {
@@ -371,7 +389,7 @@ export class Machine {
     }
     // Socket.IO hands an event to the app some ticks after its message came, and drops it when the socket has ended by then. The end of a
     // client's stream is seen in a later turn than its last message, so here it waits for the end of this one; a close packet is not.
-    if (session.endsInLaterTurn) setImmediate(() => this.finishClose(close, session));
+    if (session.endsInLaterTurn) this.postpone(() => this.finishClose(close, session));
     else this.finishClose(close, session);
   }
 
@@ -391,7 +409,7 @@ export class Machine {
     if (session !== undefined && session !== CLOSING) this.guard(() => session.handleUpgraded(frame.transport));
   }
 
-  private known(number: number, what: string): Session | typeof CLOSING | undefined {
+  private known(number: number, what: string): Session | undefined {
     const session = this.sessions.get(number);
     if (session === undefined) this.fail(ErrorCode.protocol, `${what} came for session ${number}, which is not open`);
     return session;
@@ -496,4 +514,11 @@ export class Machine {
 }
 
 /** In place of a session: we have sent `Close` and wait for the node's. */
-const CLOSING = Symbol("closing");
+const CLOSING: Session = nobody(true);
+/** In place of a session: its `Open` waits for the end of this turn. */
+const OPENING: Session = nobody(false);
+
+function nobody(accepted: boolean): Session {
+  const ignore = (): void => undefined;
+  return { accepted, endsInLaterTurn: false, handleMessage: ignore, handleUpgraded: ignore, handleClose: ignore, handleTrunkLost: ignore };
+}
