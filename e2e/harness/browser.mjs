@@ -48,7 +48,7 @@ export class Example {
       const log = example.#run(folder, "server.mjs", { TRUNKLINE_ENDPOINT: world.node.url, SERVER_NAME: server, PORT: "0" });
       await until(`app server ${server}`, () => log.count(/is ready/) > 0);
     }
-    const log = example.#run(folder, "page.mjs", { TRUNKLINE_PUBLIC: world.node.url, PORT: "0" });
+    const log = example.#run(folder, "page.mjs", { SOCKET_URL: world.node.url, PORT: "0" });
     const line = await until("the page", () => log.lines.find((line) => line.startsWith("page at ")));
     example.url = line.split(" ")[2].replace(/,$/, "");
     return example;

@@ -9,7 +9,7 @@ import { Log } from "./log.mjs";
 import { readMetrics } from "./metrics.mjs";
 import { until } from "./until.mjs";
 
-export const BINARY = process.env.TRUNKLINE_BIN ?? fileURLToPath(new URL("../../target/release/trunkline", import.meta.url));
+export const BINARY = process.env.E2E_BINARY ?? fileURLToPath(new URL("../../target/release/trunkline", import.meta.url));
 
 /** Starts a node on free ports and waits until it accepts. */
 export async function startNode({ threads = 2, args = [], env = {}, listen = "127.0.0.1:0" } = {}) {

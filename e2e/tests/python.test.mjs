@@ -7,7 +7,7 @@ import { Log } from "../harness/log.mjs";
 import { inWorld } from "../harness/test.mjs";
 import { until } from "../harness/until.mjs";
 
-const PYTHON = process.env.TRUNKLINE_PYTHON ?? fileURLToPath(new URL("../../target/xtask/python/bin/python", import.meta.url));
+const PYTHON = process.env.E2E_PYTHON ?? fileURLToPath(new URL("../../target/xtask/python/bin/python", import.meta.url));
 const SCRIPT = fileURLToPath(new URL("../apps/client.py", import.meta.url));
 
 inWorld("python-socketio", { servers: ["amber", "cobalt"] }, (test) => {

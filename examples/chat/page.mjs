@@ -6,7 +6,7 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-const TRUNKLINE = process.env.TRUNKLINE_PUBLIC ?? "http://localhost:8080";
+const TRUNKLINE = process.env.SOCKET_URL ?? "http://localhost:8080";
 const PUBLIC = join(dirname(fileURLToPath(import.meta.url)), "public");
 const CLIENT = join(
   dirname(createRequire(import.meta.url).resolve("socket.io/package.json")),

@@ -85,7 +85,7 @@ impl Fleet {
         public: u16,
     ) -> Result<(), Failure> {
         let mut command = script(example, "page.mjs");
-        command.env("TRUNKLINE_PUBLIC", format!("http://127.0.0.1:{public}"));
+        command.env("SOCKET_URL", format!("http://127.0.0.1:{public}"));
         command.env("PORT", page.to_string());
         self.start("page", Role::Vital, &mut command)?;
         let address = SocketAddr::from(([127, 0, 0, 1], page));

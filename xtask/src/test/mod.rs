@@ -96,22 +96,36 @@ fn work(step: &Step) -> StepOutcome {
 
 /// Runs one command of a step, with progress, and shows what it said if it failed.
 fn one(mut work: Work, log: &std::path::Path) -> Result<process::Finished, String> {
-    const SHOWN_MAX: usize = 120;
     let name = work.name.clone();
     let progress = |running: Duration, last: &str| {
-        let last: String = last.chars().take(100).collect();
-        println!("  … {name} {}: {last}", minutes(running));
+        println!("  … {name} {}: {}", minutes(running), short(last, 100));
     };
     let finished =
         process::run(&mut work.command, log, progress).map_err(|error| error.to_string())?;
     if !finished.status.success() {
-        let from = finished.lines.len().saturating_sub(SHOWN_MAX);
-        for line in &finished.lines[from..] {
-            println!("  | {line}");
+        for line in telling(&finished.lines) {
+            println!("  | {}", short(line, 400));
         }
         println!("  {}: {} (all of it: {})", work.name, finished.status, log.display());
     }
     Ok(finished)
+}
+
+/// The lines of a failed command that tell why: what follows each failure, and the end.
+fn telling(lines: &[String]) -> impl Iterator<Item = &str> {
+    const MARKS: &[&str] = &["not ok", "✖", "FAIL", "error", "panicked"];
+    const AFTER_MARK: usize = 20;
+    const END: usize = 30;
+    const SHOWN_MAX: usize = 300;
+    let mut shown_until = 0;
+    let numbered = lines.iter().enumerate();
+    let kept = numbered.filter(move |(number, line)| {
+        if MARKS.iter().any(|mark| line.contains(mark)) {
+            shown_until = number + AFTER_MARK;
+        }
+        *number < shown_until || number + END >= lines.len()
+    });
+    kept.map(|(_, line)| line.as_str()).take(SHOWN_MAX)
 }
 
 /// The counts of one finished command. One that ran nothing has failed.
@@ -135,9 +149,27 @@ fn counted(name: &str, count: Count, finished: &process::Finished) -> StepOutcom
     }
 }
 
+fn short(line: &str, chars_max: usize) -> String {
+    line.chars().take(chars_max).collect()
+}
+
 fn minutes(duration: Duration) -> String {
     match duration.as_secs() {
         seconds if seconds < 60 => format!("{:.1} s", duration.as_secs_f64()),
         seconds => format!("{} min {:02} s", seconds / 60, seconds % 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::telling;
+
+    #[test]
+    fn failures_are_shown_and_not_the_rest() {
+        let mut lines: Vec<String> = (0..200).map(|number| format!("ok {number}")).collect();
+        lines[20] = "not ok 20".into();
+        let shown: Vec<&str> = telling(&lines).collect();
+        assert_eq!((shown[0], shown[19], shown[20]), ("not ok 20", "ok 39", "ok 170"));
+        assert_eq!(shown.len(), 50);
     }
 }
