@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { test } from "node:test";
 import { captureConsole, connectClient, startApp, types } from "./support/app.js";
+import { openFrame } from "./support/fake-node.js";
 
 const REASONS = [
   [1, "transport close"],
@@ -160,4 +161,30 @@ test("a session ends with `io.close()`: drain, Close with reason 6, then the tru
   const tail = trunk.frames.filter((frame) => ["Send", "Drain", "Close"].includes(frame.type));
   assert.deepEqual(types(tail), ["Send", "Drain", "Close"]);
   assert.equal(tail[2].reason, 6);
+});
+
+test("a client's end waits for its last message, and its return waits for its end", async (t) => {
+  const { io, trunk } = await startApp(t);
+  const log = [];
+  io.on("connection", (socket) => {
+    log.push("connect");
+    socket.on("bye", () => log.push("bye"));
+    socket.on("disconnect", () => log.push("disconnect"));
+  });
+  io.engine.on("connection", (conn) => log.push(conn.id));
+  const websocket = { transport: 2 };
+  await trunk.connect(1, websocket);
+  trunk.send(
+    { type: "Message", session: 1, flags: 0, payload: Buffer.from('2["bye"]') },
+    { type: "Close", session: 1, reason: 1, description: "" },
+    openFrame(2, websocket),
+    openFrame(3, websocket),
+    { type: "Close", session: 3, reason: 11, description: "" },
+  );
+  const closed = [await trunk.next("Close"), await trunk.next("Close")].map(({ session }) => session);
+  await trunk.next("Accept");
+  assert.deepEqual(log, ["sid-1", "connect", "bye", "disconnect", "sid-2"]);
+  assert.deepEqual(closed.sort(), [1, 3]);
+  await trunk.settle();
+  assert.ok(!types(trunk.frames).includes("Accept"), "session 3 was gone before its handshake was looked at");
 });

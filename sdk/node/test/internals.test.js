@@ -1,0 +1,69 @@
+/** Fails by name when a release of socket.io moves something that src/internals.ts relies on. */
+import assert from "node:assert/strict";
+import { createServer } from "node:http";
+import { createRequire } from "node:module";
+import { test } from "node:test";
+import { Server } from "socket.io";
+import { engineSettings, findBases } from "../dist/esm/internals.js";
+
+const require = createRequire(createRequire(import.meta.url).resolve("socket.io"));
+const { version } = require("../package.json");
+const { Adapter, SessionAwareAdapter } = require("socket.io-adapter");
+const engineIo = require("engine.io");
+
+const say = (what) => `socket.io ${version}: ${what} has moved; src/internals.ts relies on it`;
+
+test("the base classes are the app's own copies", () => {
+  class Mine extends Server {
+    constructor(secret) {
+      assert.equal(secret, 42);
+      super();
+    }
+  }
+  const bases = findBases(new Mine(42));
+  assert.equal(bases.Adapter, Adapter, say("Adapter"));
+  assert.equal(bases.RecoveryAdapter, SessionAwareAdapter, say("SessionAwareAdapter"));
+  assert.equal(bases.Engine, Object.getPrototypeOf(engineIo.Server), say("BaseServer"));
+});
+
+const METHODS = [
+  ["Server.prototype", Server.prototype, ["initEngine", "onconnection", "bind", "attach", "adapter", "path", "close", "of"]],
+  ["BaseServer.prototype", Object.getPrototypeOf(engineIo.Server).prototype, ["use", "verify", "_applyMiddlewares", "generateId", "close"]],
+  ["Adapter.prototype", Adapter.prototype, ["init", "close", "addAll", "del", "delAll", "broadcast", "broadcastWithAck", "apply", "socketRooms"]],
+  ["SessionAwareAdapter.prototype", SessionAwareAdapter.prototype, ["broadcast", "persistSession", "restoreSession"]],
+  ["Socket.prototype", require("socket.io").Socket.prototype, ["onAnyOutgoing", "prependAnyOutgoing", "listenersAnyOutgoing", "notifyOutgoingListeners"]],
+  ["Client.prototype", require("socket.io/dist/client.js".replace("socket.io/dist", "../dist")).Client.prototype, ["writeToEngine", "setup", "onclose", "ondata"]],
+];
+for (const [name, proto, methods] of METHODS) {
+  for (const method of methods) {
+    test(`${name}.${method}`, () => assert.equal(typeof proto[method], "function", say(`${name}.${method}`)));
+  }
+}
+
+test("the properties that are read and replaced", (t) => {
+  const http = createServer();
+  const io = new Server(http, { pingInterval: 77 });
+  t.after(() => io.close());
+  assert.ok(io._nsps instanceof Map, say("Server._nsps"));
+  assert.equal(io._nsps.get("/"), io.sockets, say("Server.sockets"));
+  assert.equal(typeof io._connectTimeout, "number", say("Server._connectTimeout"));
+  assert.equal(io.opts.pingInterval, 77, say("Server.opts"));
+  assert.equal(io.engine, io.eio, say("Server.eio"));
+  for (const name of ["opts", "clients", "middlewares", "clientsCount"]) {
+    assert.ok(Object.hasOwn(io.eio, name), say(`engine.${name}`));
+  }
+  const [onconnection] = io.eio.listeners("connection");
+  assert.match(onconnection.name, /onconnection/, say("the engine's connection listener"));
+  const { adapter, sockets } = io.of("/");
+  assert.ok(sockets instanceof Map, say("Namespace.sockets"));
+  assert.ok(adapter.rooms instanceof Map && adapter.sids instanceof Map, say("Adapter.rooms, Adapter.sids"));
+  assert.equal(typeof adapter.encoder.encode, "function", say("Adapter.encoder"));
+  assert.deepEqual(engineIo.Server.errorMessages[4], "Forbidden", say("BaseServer.errorMessages"));
+});
+
+test("the options that the node carries out are found", () => {
+  const io = new Server(createServer(), { pingTimeout: 5, connectionStateRecovery: { maxDisconnectionDuration: 9 } });
+  const settings = engineSettings(io);
+  assert.equal(settings.pingTimeout, 5);
+  assert.equal(settings.connectionStateRecovery.maxDisconnectionDuration, 9);
+});
