@@ -210,6 +210,16 @@ export function installEngine(io: SocketIoServer, engine: EngineBase & { adopt(d
   };
 }
 
+/** `io.close()` is done when what we still had to say has left, too: an app may end its process right after it. */
+export function extendClose(io: SocketIoServer, closeOurs: () => Promise<void>): void {
+  const close = io.close.bind(io);
+  (io as { close: SocketIoServer["close"] }).close = async (done) => {
+    const error = await new Promise<Error | undefined>((resolve) => void close(resolve));
+    await closeOurs();
+    done?.(error);
+  };
+}
+
 function moveListeners(from: EventEmitter, to: EventEmitter): void {
   for (const event of from.eventNames()) {
     for (const raw of from.rawListeners(event)) {

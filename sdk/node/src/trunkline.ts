@@ -5,7 +5,7 @@ import { EventEmitter } from "node:events";
 import { createAdapter } from "./adapter.js";
 import { createEngine, type TrunklineEngine } from "./engine.js";
 import { TrunklineError } from "./errors.js";
-import { engineSettings, findBases, installAdapter, installEngine, internalsOf, usesRecovery, type SocketIoServer } from "./internals.js";
+import { engineSettings, extendClose, findBases, installAdapter, installEngine, internalsOf, usesRecovery, type SocketIoServer } from "./internals.js";
 import type { ResolvedOptions } from "./options.js";
 import { openWire } from "./transport/ws.js";
 import { Trunk, type NodeInfo, type TrunkHost } from "./trunk/trunk.js";
@@ -86,6 +86,7 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
     const records = usesRecovery(io);
     const { replaced } = installAdapter(io, () => createAdapter(records ? bases.RecoveryAdapter : bases.Adapter, records, this));
     installEngine(io, this.engine);
+    extendClose(io, () => this.close());
     const server = randomBytes(16).toString("base64url");
     this.trunks = options.endpoints.map((url) => {
       return new Trunk({ url, hub: options.hub, key: options.key, tls: options.tls, server, sdk: SDK, openWire }, this.trunkHost(), this.counters);

@@ -188,3 +188,15 @@ test("a client's end waits for its last message, and its return waits for its en
   await trunk.settle();
   assert.ok(!types(trunk.frames).includes("Accept"), "session 3 was gone before its handshake was looked at");
 });
+
+test("`io.close()` is done when the trunk is closed, and calls back then", async (t) => {
+  const { io, trunk, trunkline } = await startApp(t);
+  await connectClient(io, trunk, 4);
+  let closed = false;
+  trunk.closed.then(() => (closed = true));
+  const done = new Promise((resolve) => io.close(resolve));
+  assert.equal(await done, undefined);
+  assert.equal(trunkline.stats.trunksUp, 0);
+  await trunk.closed;
+  assert.ok(closed && types(trunk.frames).includes("Close"));
+});
