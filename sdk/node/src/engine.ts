@@ -10,6 +10,8 @@ import type { Trunk } from "./trunk/trunk.js";
 
 export interface EngineOwner {
   onEngineClose(): void;
+  /** The app said its options anew, by attaching an HTTP server. */
+  onOptions(): void;
   onTooLong(what: string, bytes: number): void;
 }
 
@@ -89,10 +91,11 @@ export function createEngine(Base: EngineBaseConstructor, options: EngineOptions
       const added = this.middlewares.slice(this.opts.cors ? 1 : 0);
       this.direct = direct;
       direct.opts = Object.assign(this.opts, direct.opts);
-      direct.middlewares = this.middlewares = [...direct.middlewares, ...added];
+      direct.middlewares = this.middlewares = [...(direct.middlewares ?? []), ...added];
       if (Object.hasOwn(direct, "generateId")) this.generateId = direct.generateId.bind(direct);
       else direct.generateId = (request) => this.generateId(request);
       for (const event of FORWARDED) direct.on(event, (...args: unknown[]) => this.emit(event, ...args));
+      owner.onOptions();
     }
 
     handleOpen(trunk: Trunk, machine: Machine, open: FrameBodies["Open"]): void {

@@ -65,6 +65,8 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
   /** Trunks whose present trouble has been reported: one line for each outage, not for each attempt. */
   private readonly troubled = new Set<Trunk>();
   private closing: Promise<void> | undefined;
+  /** What the nodes were last told of the app's options. */
+  private settingsSaid: string | undefined;
   private resolveReady!: () => void;
   private rejectReady!: (error: TrunklineError) => void;
 
@@ -81,6 +83,7 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
     const bases = findBases(io);
     this.engine = createEngine(bases.Engine, { ...inner.opts, path: io.path() }, {
       onEngineClose: () => void this.close(),
+      onOptions: () => this.compareSettings(),
       onTooLong: (what, bytes) => this.reportTooLong(what, bytes),
     });
     const records = usesRecovery(io);
@@ -140,7 +143,7 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
 
   private trunkHost(): TrunkHost {
     return {
-      settings: () => JSON.stringify(engineSettings(this.io)),
+      settings: () => (this.settingsSaid = JSON.stringify(engineSettings(this.io))),
       onUp: (trunk, info) => this.onUp(trunk, info),
       onDown: (trunk, error) => this.onDown(trunk, error),
       onRetry: (trunk, error) => this.onRetry(trunk, error),
@@ -173,6 +176,11 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
     console.error(`trunkline: ${error.message} This is final: the app server does not try again.`);
     if (this.trunks.every((trunk) => trunk.isFinal)) this.rejectReady(error);
     if (this.listenerCount("error") > 0) this.emit("error", error);
+  }
+
+  private compareSettings(): void {
+    if (this.settingsSaid === undefined || this.settingsSaid === JSON.stringify(engineSettings(this.io))) return;
+    this.warn("options of Socket.IO changed after the trunk was opened: the nodes keep the former ones until it is opened anew; attach the HTTP server first");
   }
 
   private reportTooLong(what: string, bytes: number): void {

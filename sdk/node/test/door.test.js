@@ -135,3 +135,19 @@ test("another adapter is replaced, and that is said", async (t) => {
   await trunkline.ready;
   assert.match(warned[0], /RedisAdapter/);
 });
+
+test("options that come too late for the node are said so", async (t) => {
+  const warned = captureConsole(t, "warn");
+  const node = await FakeNode.start();
+  const io = new Server();
+  const trunkline = useTrunkline(io, { endpoint: node.endpoint });
+  t.after(async () => {
+    await trunkline.close();
+    await node.stop();
+  });
+  await trunkline.ready;
+  io.attach(createServer());
+  assert.deepEqual(warned, []);
+  io.attach(createServer(), { pingInterval: 5 });
+  assert.match(warned[0], /attach the HTTP server first/);
+});

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { createServer } from "node:http";
 import { test } from "node:test";
+import { Server } from "socket.io";
 import { startApp, types } from "./support/app.js";
 
 const pairs = (headers) => headers.map(({ name, value }) => `${name}: ${value}`);
@@ -106,8 +108,11 @@ const ANSWERS = [
   ["error", (_request, _response, next) => next(new Error("x")), [400, ["content-type: application/json"], '{"code":3,"message":"Bad request"}']],
   ["throw", () => { throw new Error("x"); }, [400, ["content-type: application/json"], '{"code":3,"message":"Bad request"}']],
 ];
+/** Before 6.6 engine.io did not catch what a middleware throws: it is the app's uncaught exception, behind Trunkline too. */
+const catchesThrown = Object.getPrototypeOf(Object.getPrototypeOf(new Server(createServer()).eio))._applyMiddlewares.toString().includes("chain");
+
 for (const [name, middleware, expected] of ANSWERS) {
-  test(`a middleware that answers by itself rejects the session: ${name}`, async (t) => {
+  test(`a middleware that answers by itself rejects the session: ${name}`, { skip: name === "throw" && !catchesThrown }, async (t) => {
     const { trunk, io } = await startApp(t);
     io.engine.use(middleware);
     trunk.open(1);
