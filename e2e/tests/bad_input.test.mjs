@@ -86,6 +86,8 @@ const CASES = [
   ],
 
   ["a POST over the limit", (node, sid) => post(node, sid, "4".repeat(TOO_MUCH)), refusesPost(413)],
+  // The client reads the answer only when it has sent everything.
+  ["a POST far over the limit", (node, sid) => post(node, sid, "4".repeat(5 * TOO_MUCH)), refusesPost(413)],
   ["a packet of an unknown type", (node, sid) => post(node, sid, "9hello"), endsSession(200)],
   ["an empty packet among others", (node, sid) => post(node, sid, "2\x1e\x1e2"), endsSession(200, 400)],
   ["bad base64", (node, sid) => post(node, sid, "b****"), endsSession(200)],
