@@ -14,7 +14,7 @@ use trunkline_engineio::error::HandshakeError;
 use trunkline_engineio::{Protocol, TransportKind};
 
 use super::query::Query;
-use super::{Abort, Connection, Reply, answer, exchange, upgrade};
+use super::{Abort, Connection, Reply, answer, exchange, jsonp, upgrade};
 use crate::hub::Hub;
 use crate::shard::{Answer, Command, OpenRequest, PostBegun, Refusal, SlotKey, Unavailable};
 use crate::sid::Sid;
@@ -35,12 +35,14 @@ pub(super) async fn handle(
     };
     match asked {
         Asked::Handshake(TransportKind::Polling, protocol) => {
-            open_polling(&connection, &hub, protocol, request).await
+            open_polling(&connection, &hub, protocol, &query, request).await
         }
         Asked::Handshake(TransportKind::WebSocket, protocol) => {
-            open_websocket(&connection, &hub, protocol, request).await
+            open_websocket(&connection, &hub, protocol, &query, request).await
         }
-        Asked::Upgrade(sid, protocol) => probe(&connection, &hub, sid, protocol, request).await,
+        Asked::Upgrade(sid, protocol) => {
+            probe(&connection, &hub, sid, (protocol, query.base64_only), request).await
+        }
         Asked::Poll(sid, protocol) => poll(&connection, &hub, sid, protocol, request).await,
         Asked::Post(sid, protocol) => post(&connection, &hub, sid, protocol, request).await,
         Asked::Useless => dismiss(&connection, request),
@@ -145,7 +147,7 @@ async fn open(
     connection: &Connection,
     hub: &Arc<Hub>,
     transport: TransportKind,
-    protocol: Protocol,
+    (protocol, base64_only): (Protocol, bool),
     request: &Request<Incoming>,
 ) -> Answer {
     let (reply, answer) = oneshot::channel();
@@ -154,6 +156,7 @@ async fn open(
         hub: Arc::clone(hub),
         protocol,
         transport,
+        base64_only,
         request: exchange::client_request(connection, request, transport),
         poll,
         reply,
@@ -174,9 +177,11 @@ async fn open_polling(
     connection: &Connection,
     hub: &Arc<Hub>,
     protocol: Protocol,
+    query: &Query,
     request: Request<Incoming>,
 ) -> Reply {
-    let answer = open(connection, hub, TransportKind::Polling, protocol, &request).await;
+    let asked = (protocol, query.base64_only);
+    let answer = open(connection, hub, TransportKind::Polling, asked, &request).await;
     finish(connection, hub, &request, answer).await
 }
 
@@ -184,6 +189,7 @@ async fn open_websocket(
     connection: &Rc<Connection>,
     hub: &Arc<Hub>,
     protocol: Protocol,
+    query: &Query,
     mut request: Request<Incoming>,
 ) -> Reply {
     let websocket_key = match upgrade::websocket_key(&request) {
@@ -193,7 +199,8 @@ async fn open_websocket(
             return Ok(upgrade::refused(why));
         }
     };
-    let answer = open(connection, hub, TransportKind::WebSocket, protocol, &request).await;
+    let asked = (protocol, query.base64_only);
+    let answer = open(connection, hub, TransportKind::WebSocket, asked, &request).await;
     match answer {
         Answer::Switch { key, headers } => {
             adopt(connection, &mut request, key, Adoption::Session);
@@ -215,7 +222,7 @@ async fn probe(
     connection: &Rc<Connection>,
     hub: &Arc<Hub>,
     sid: Sid,
-    protocol: Protocol,
+    (protocol, base64_only): (Protocol, bool),
     mut request: Request<Incoming>,
 ) -> Reply {
     let (reply, found) = oneshot::channel();
@@ -231,7 +238,7 @@ async fn probe(
             return Ok(upgrade::refused(why));
         }
     };
-    adopt(connection, &mut request, key, Adoption::Probe);
+    adopt(connection, &mut request, key, Adoption::Probe { base64_only });
     let protocol = upgrade::first_subprotocol(&request);
     Ok(upgrade::switching(&websocket_key, protocol, Vec::new()))
 }
@@ -242,7 +249,7 @@ fn dismiss(connection: &Rc<Connection>, mut request: Request<Incoming>) -> Reply
         Ok(key) => {
             let shard = connection.door.0.own;
             let nobody = SlotKey { shard, slot: u32::MAX, generation: 0 };
-            adopt(connection, &mut request, nobody, Adoption::Probe);
+            adopt(connection, &mut request, nobody, Adoption::Probe { base64_only: false });
             Ok(upgrade::switching(&key, None, Vec::new()))
         }
         Err(why) => Ok(upgrade::refused(why)),
@@ -257,7 +264,7 @@ fn unknown_shard(sid: &Sid) -> Refusal {
 #[derive(Clone, Copy)]
 enum Adoption {
     Session,
-    Probe,
+    Probe { base64_only: bool },
 }
 
 /// Once the `101` is out, the stream goes to its shard and this connection's task ends.
@@ -273,9 +280,11 @@ fn adopt(
         let taken = upgrade::take_stream(upgraded, &connection).await;
         let command = match (taken, adoption) {
             (Some(stream), Adoption::Session) => Command::Adopt { key, stream },
-            (Some(stream), Adoption::Probe) => Command::Probe { key, stream },
+            (Some(stream), Adoption::Probe { base64_only }) => {
+                Command::Probe { key, base64_only, stream }
+            }
             (None, Adoption::Session) => Command::HandshakeGone { key, poll: 0 },
-            (None, Adoption::Probe) => return,
+            (None, Adoption::Probe { .. }) => return,
         };
         connection.door.tell(key.shard, command).await;
     });
@@ -342,6 +351,18 @@ async fn post(
         }
     };
     guard.disarm();
+    let query = Query::parse(parts.uri.query().unwrap_or_default());
+    let body = if query.jsonp.is_some() {
+        // A form without the field carries no packets; the post is acknowledged all the same.
+        jsonp::payload_of_form(&body)
+    } else {
+        Some(body)
+    };
+    let Some(body) = body else {
+        let gone = Command::PostGone { key, broken: false };
+        connection.door.tell(key.shard, gone).await;
+        return Ok(answer::ok(None, &parts.headers));
+    };
     let (reply, answer) = oneshot::channel();
     connection.door.tell(key.shard, Command::PostBody { key, binary, body, reply }).await;
     let answer = answer.await.unwrap_or(Answer::Abort);
@@ -386,7 +407,11 @@ async fn finish<B>(
 ) -> Reply {
     let asked: &HeaderMap = request.headers();
     Ok(match answer {
-        Answer::Payload(payload) => {
+        Answer::Payload(mut payload) => {
+            let query = Query::parse(request.uri().query().unwrap_or_default());
+            if let Some(index) = query.jsonp {
+                payload.body = jsonp::script(&index, &payload.body);
+            }
             answer::payload(*payload, hub.settings().http_compression, asked)
         }
         Answer::Ok { lasting } => answer::ok(lasting.as_deref(), asked),

@@ -4,6 +4,7 @@ mod answer;
 mod engine;
 mod exchange;
 mod io;
+mod jsonp;
 mod query;
 mod upgrade;
 

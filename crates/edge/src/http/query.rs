@@ -2,12 +2,18 @@
 
 use trunkline_engineio::Protocol;
 
+use super::jsonp;
+
 #[derive(Debug, Default)]
 pub(super) struct Query {
     pub(super) eio: String,
     /// Absent is not the same as empty: it shows in the context of `connection_error`.
     pub(super) transport: Option<String>,
     pub(super) sid: String,
+    /// The client takes no bytes: everything binary goes as base64.
+    pub(super) base64_only: bool,
+    /// The client polls with scripts: the digits of its callback's number.
+    pub(super) jsonp: Option<String>,
 }
 
 impl Query {
@@ -15,6 +21,11 @@ impl Query {
     pub(super) fn parse(query: &str) -> Self {
         let mut parsed = Self::default();
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            match &*name {
+                "b64" => parsed.base64_only = !value.is_empty(),
+                "j" => parsed.jsonp = Some(jsonp::callback_index(&value)),
+                _ => (),
+            }
             let field = match &*name {
                 "EIO" => &mut parsed.eio,
                 "transport" => parsed.transport.get_or_insert_default(),

@@ -92,6 +92,7 @@ pub(crate) enum Command {
     /// A second WebSocket for a session that polls.
     Probe {
         key: SlotKey,
+        base64_only: bool,
         stream: AdoptedStream,
     },
     /// The client of a handshake went away before the answer or before its WebSocket was adopted.

@@ -36,6 +36,8 @@ pub(super) struct Orphans {
 pub(super) struct DrainPace {
     next_at: Timestamp,
     until: Timestamp,
+    /// What the steps so far should have closed beyond what they did: less than one session.
+    owed: f64,
 }
 
 impl Shard {
@@ -238,22 +240,33 @@ impl Shard {
     /// Closes all sessions, spread evenly over the time until the deadline.
     pub(super) fn begin_drain(&mut self, deadline: Duration) {
         // A tenth of the time is left for the last ones to say goodbye.
-        self.drain = Some(DrainPace { next_at: self.now, until: self.now + deadline.mul_f32(0.9) });
+        self.drain = Some(DrainPace {
+            next_at: self.now,
+            until: self.now + deadline.mul_f32(0.9),
+            owed: 0.0,
+        });
     }
 
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "a share of at most as many sessions as there are"
+    )]
     fn close_drained(&mut self) {
-        let Some(drain) = &mut self.drain else { return };
-        if drain.next_at > self.now {
+        if self.drain.as_ref().is_none_or(|drain| drain.next_at > self.now) {
             return;
         }
-        drain.next_at = self.now + PACE;
-        let left = drain.until.since(self.now).as_millis() / PACE.as_millis();
         let live = self.slots.iter().filter(|(_, slot)| matches!(slot.state, State::Live(_)));
         let open: Vec<SlotKey> = live
             .map(|(index, slot)| self.key_of(u32::try_from(index).unwrap_or(u32::MAX), slot))
             .collect();
-        let steps = usize::try_from(left).unwrap_or(usize::MAX).max(1);
-        for key in open.iter().take(open.len().div_ceil(steps)) {
+        let Some(drain) = &mut self.drain else { return };
+        let steps = (drain.until.since(self.now).as_secs_f64() / PACE.as_secs_f64()).max(1.0);
+        let due = drain.owed + open.len() as f64 / steps;
+        drain.owed = due.fract();
+        drain.next_at = self.now + PACE;
+        for key in open.iter().take(due as usize) {
             self.close_live(*key, CloseReason::NodeShutdown);
         }
     }

@@ -196,7 +196,9 @@ impl Shard {
                 let _ = reply.send(self.inspect(&sid, protocol));
             }
             Command::Adopt { key, stream } => self.adopt(key, stream),
-            Command::Probe { key, stream } => self.adopt_probe(key, stream),
+            Command::Probe { key, base64_only, stream } => {
+                self.adopt_probe(key, base64_only, stream);
+            }
             Command::HandshakeGone { key, poll } => self.handshake_gone(key, poll),
             Command::Drain(deadline) => self.begin_drain(deadline),
         }

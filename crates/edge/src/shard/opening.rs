@@ -28,6 +28,8 @@ pub(crate) struct OpenRequest {
     pub(crate) hub: Arc<Hub>,
     pub(crate) protocol: Protocol,
     pub(crate) transport: TransportKind,
+    /// The client takes no bytes.
+    pub(crate) base64_only: bool,
     pub(crate) request: ClientRequest,
     /// The requester's number for the first poll.
     pub(crate) poll: u32,
@@ -71,7 +73,7 @@ impl Shard {
         &mut self,
         open: OpenRequest,
     ) -> Result<SlotKey, (oneshot::Sender<Answer>, Unavailable)> {
-        let OpenRequest { hub, protocol, transport, request, poll, reply } = open;
+        let OpenRequest { hub, protocol, transport, base64_only, request, poll, reply } = open;
         let limits = &self.env.limits;
         if self.env.directory.draining.load(Ordering::Relaxed) {
             return Err((reply, Unavailable::Draining));
@@ -109,7 +111,14 @@ impl Shard {
             unread: false,
             ended: false,
             armed: deadline,
-            state: State::Opening(Box::new(Opening { protocol, transport, poll, reply, trunk })),
+            state: State::Opening(Box::new(Opening {
+                protocol,
+                transport,
+                base64_only,
+                poll,
+                reply,
+                trunk,
+            })),
         });
         self.timers.arm(slot, deadline);
         let sid = Sid { node: self.env.node_number, shard: self.index, slot, secret };
@@ -140,7 +149,7 @@ impl Shard {
         let State::Opening(opening) = std::mem::replace(&mut slot.state, State::Ended) else {
             return;
         };
-        let Opening { protocol, transport, poll, reply, trunk } = *opening;
+        let Opening { protocol, transport, base64_only, poll, reply, trunk } = *opening;
         trunk.pending_removed();
         let sid = Sid { node: self.env.node_number, shard: self.index, slot: index, secret };
         let mut extra =
@@ -155,7 +164,8 @@ impl Shard {
         let Some(shard_trunk) = self.trunks.get(&trunk.number) else { return };
         let sid_text = if custom_sid.is_empty() { sid.encode() } else { custom_sid.to_owned() };
         let config = std::rc::Rc::clone(&shard_trunk.config);
-        let session = Session::new(self.now, config, protocol, transport, &sid_text);
+        let mut session = Session::new(self.now, config, protocol, transport, &sid_text);
+        session.set_base64_only(base64_only);
         let has_extra = extra.lasting.is_some() || extra.custom_sid.is_some();
         let (carrier, promised) = match transport {
             TransportKind::Polling => (

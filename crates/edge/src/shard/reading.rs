@@ -227,7 +227,7 @@ impl Shard {
     }
 
     /// A second WebSocket came for a session that polls.
-    pub(super) fn adopt_probe(&mut self, key: SlotKey, adopted: AdoptedStream) {
+    pub(super) fn adopt_probe(&mut self, key: SlotKey, base64_only: bool, adopted: AdoptedStream) {
         let (stream, leftover) = Stream::adopt(adopted);
         let now = self.now;
         let token = Token::new(Kind::Probe, key.slot, key.generation);
@@ -243,6 +243,7 @@ impl Shard {
         }
         if let Some(live) = self.live(key) {
             live.probe = Some(Box::new(stream));
+            live.session.set_base64_only(base64_only);
         }
         self.mark_dirty(key.slot);
         if !leftover.is_empty() {

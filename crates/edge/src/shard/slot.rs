@@ -46,6 +46,7 @@ pub(crate) enum State {
 pub(crate) struct Opening {
     pub(crate) protocol: Protocol,
     pub(crate) transport: TransportKind,
+    pub(crate) base64_only: bool,
     pub(crate) poll: u32,
     pub(crate) reply: oneshot::Sender<Answer>,
     pub(crate) trunk: Arc<Trunk>,
