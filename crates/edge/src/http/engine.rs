@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
@@ -18,6 +19,9 @@ use super::{Abort, Connection, Reply, answer, exchange, jsonp, upgrade};
 use crate::hub::Hub;
 use crate::shard::{Answer, Command, OpenRequest, PostBegun, Refusal, SlotKey, Unavailable};
 use crate::sid::Sid;
+
+/// How much of an oversize body is read past, so that its sender sees the answer.
+const DISCARDED_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// One request under a hub's path.
 pub(super) async fn handle(
@@ -380,7 +384,9 @@ async fn read_body(
     mut body: Incoming,
     bytes_max: usize,
 ) -> Result<Bytes, BodyError> {
+    let limit = connection.door.env().limits.body_timeout;
     if body.size_hint().lower() > bytes_max as u64 {
+        discard(body, limit);
         return Err(BodyError::TooLarge);
     }
     let read = async {
@@ -395,8 +401,29 @@ async fn read_body(
         }
         Ok(collected.freeze())
     };
-    let limit = connection.door.env().limits.body_timeout;
-    tokio::time::timeout(limit, read).await.unwrap_or(Err(BodyError::Slow))
+    let read = tokio::time::timeout(limit, read).await.unwrap_or(Err(BodyError::Slow));
+    if matches!(read, Err(BodyError::TooLarge)) {
+        discard(body, limit);
+    }
+    read
+}
+
+/// Reads the rest of a body that is not wanted, within bounds: closing on it would reset the stream and take the
+/// answer with it, before the client has seen it.
+fn discard(mut body: Incoming, limit: Duration) {
+    spawn_local(async move {
+        let rest = async {
+            let mut discarded = 0;
+            while let Some(Ok(frame)) = body.frame().await {
+                discarded += frame.data_ref().map_or(0, Bytes::len);
+                if discarded > DISCARDED_BYTES_MAX {
+                    return;
+                }
+            }
+        };
+        // Whoever is still sending by then has been told.
+        let _ = tokio::time::timeout(limit, rest).await;
+    });
 }
 
 async fn finish<B>(
