@@ -1,14 +1,16 @@
 //! From one WebSocket message to frames (section 2).
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::iter::FusedIterator;
 
 use bytes::{Buf, Bytes};
 
 use crate::frame::{
-    Broadcast, ClientRequest, Frame, FrameKind, Header, Hello, NamespaceNumber, Open, Part,
-    Request, RequestId, Response, SessionNumber, Welcome,
+    Broadcast, ClientRequest, Frame, Header, Hello, NamespaceNumber, Open, Part, Persist, Request,
+    RequestId, Response, Restored, SessionNumber, Welcome,
 };
+use crate::kind::FrameKind;
 use crate::read::{Body, split_varint};
 use crate::text::Str;
 use crate::values::{
@@ -92,6 +94,12 @@ impl Body {
             },
             FrameKind::Namespace => Frame::Namespace { nsp: self.nsp()?, name: self.str()? },
             FrameKind::Broadcast => self.broadcast()?,
+            FrameKind::Recorded => self.recorded()?,
+            FrameKind::Peers => Frame::Peers { servers: self.strs()? },
+            FrameKind::Relay => Frame::Relay { to: self.strs()?, payload: self.rest() },
+            FrameKind::Relayed => Frame::Relayed { from: self.str()?, payload: self.rest() },
+            FrameKind::Restore => self.restore()?,
+            FrameKind::Restored => self.restored()?,
             FrameKind::Open
             | FrameKind::Accept
             | FrameKind::Reject
@@ -102,7 +110,8 @@ impl Body {
             | FrameKind::Attach
             | FrameKind::Detach
             | FrameKind::Join
-            | FrameKind::Leave => {
+            | FrameKind::Leave
+            | FrameKind::Persist => {
                 let session = SessionNumber(self.varint()?);
                 self.session_frame(kind, session)?
             }
@@ -134,15 +143,12 @@ impl Body {
                 session,
                 nsp: self.nsp()?,
                 socket: self.str()?,
-                rooms: self.list(1, Self::str)?,
+                rooms: self.strs()?,
             },
             FrameKind::Detach => Frame::Detach { session, nsp: self.nsp()? },
-            FrameKind::Join => {
-                Frame::Join { session, nsp: self.nsp()?, rooms: self.list(1, Self::str)? }
-            }
-            FrameKind::Leave => {
-                Frame::Leave { session, nsp: self.nsp()?, rooms: self.list(1, Self::str)? }
-            }
+            FrameKind::Join => Frame::Join { session, nsp: self.nsp()?, rooms: self.strs()? },
+            FrameKind::Leave => Frame::Leave { session, nsp: self.nsp()?, rooms: self.strs()? },
+            FrameKind::Persist => self.persist(session)?,
             FrameKind::Hello
             | FrameKind::Welcome
             | FrameKind::Error
@@ -153,7 +159,13 @@ impl Body {
             | FrameKind::Request
             | FrameKind::Response
             | FrameKind::Namespace
-            | FrameKind::Broadcast => unreachable!("{kind} has no session"),
+            | FrameKind::Broadcast
+            | FrameKind::Recorded
+            | FrameKind::Peers
+            | FrameKind::Relay
+            | FrameKind::Relayed
+            | FrameKind::Restore
+            | FrameKind::Restored => unreachable!("{kind} has no session"),
         })
     }
 
@@ -206,13 +218,63 @@ impl Body {
     }
 
     fn broadcast(&mut self) -> Result<Frame, Rule> {
-        Ok(Frame::Broadcast(Broadcast {
+        let (nsp, flags) = self.broadcast_head()?;
+        Ok(Frame::Broadcast(self.broadcast_tail(nsp, flags)?))
+    }
+
+    fn recorded(&mut self) -> Result<Frame, Rule> {
+        let (nsp, flags) = self.broadcast_head()?;
+        let offset = self.str()?;
+        Ok(Frame::Recorded { offset, broadcast: self.broadcast_tail(nsp, flags)? })
+    }
+
+    fn broadcast_head(&mut self) -> Result<(NamespaceNumber, BroadcastFlags), Rule> {
+        Ok((self.nsp()?, self.coded(Rule::UndefinedFlag, BroadcastFlags::from_wire)?))
+    }
+
+    fn broadcast_tail(
+        &mut self,
+        nsp: NamespaceNumber,
+        flags: BroadcastFlags,
+    ) -> Result<Broadcast, Rule> {
+        Ok(Broadcast {
+            nsp,
+            flags,
+            rooms: self.strs()?,
+            except: self.strs()?,
+            parts: self.parts()?,
+        })
+    }
+
+    fn persist(&mut self, session: SessionNumber) -> Result<Frame, Rule> {
+        Ok(Frame::Persist(Box::new(Persist {
+            session,
             nsp: self.nsp()?,
-            flags: self.coded(Rule::UndefinedFlag, BroadcastFlags::from_wire)?,
-            rooms: self.list(1, Self::str)?,
-            except: self.list(1, Self::str)?,
-            parts: self.list(2, Self::part)?,
-        }))
+            pid: self.str()?,
+            socket: self.str()?,
+            rooms: self.strs()?,
+            data: self.rest(),
+        })))
+    }
+
+    fn restore(&mut self) -> Result<Frame, Rule> {
+        Ok(Frame::Restore {
+            request_id: RequestId(self.varint()?),
+            nsp: self.nsp()?,
+            pid: self.str()?,
+            offset: self.str()?,
+        })
+    }
+
+    fn restored(&mut self) -> Result<Frame, Rule> {
+        Ok(Frame::Restored(Box::new(Restored {
+            request_id: RequestId(self.varint()?),
+            found: self.coded(Rule::UndefinedValue, bit_0)?,
+            socket: self.str()?,
+            rooms: self.strs()?,
+            data: self.bytes()?,
+            missed: self.list(1, Self::parts)?,
+        })))
     }
 
     fn client_request(&mut self) -> Result<ClientRequest, Rule> {
@@ -240,6 +302,14 @@ impl Body {
 
     fn header(&mut self) -> Result<Header, Rule> {
         Ok(Header { name: self.str()?, value: self.str()? })
+    }
+
+    fn strs(&mut self) -> Result<Vec<Str>, Rule> {
+        self.list(1, Self::str)
+    }
+
+    fn parts(&mut self) -> Result<Vec<Part>, Rule> {
+        self.list(2, Self::part)
     }
 
     fn part(&mut self) -> Result<Part, Rule> {

@@ -7,11 +7,9 @@
 
 use bytes::{BufMut, BytesMut};
 
-use crate::frame::{
-    Broadcast, ClientRequest, Frame, FrameKind, Header, Hello, NamespaceNumber, Open, Part,
-    Request, RequestId, Response, SessionNumber, Welcome,
-};
-use crate::text::Str;
+use crate::frame::{Frame, NamespaceNumber, RequestId, SessionNumber};
+use crate::kind::FrameKind;
+use crate::sink::{Sink, body_length, varint_length};
 use crate::values::{CloseCode, EioVersion, ErrorCode, RequestCode, SendFlags, Transport};
 use crate::{DESCRIPTION_BYTES_MAX, HEAD_BYTES_MAX, TOKEN_BYTES_MAX};
 
@@ -139,6 +137,27 @@ pub fn encode_namespace(out: &mut BytesMut, nsp: NamespaceNumber, name: &str) {
     });
 }
 
+/// Appends a `Peers`; the ids are walked several times.
+pub fn encode_peers<'a, S>(out: &mut BytesMut, servers: S)
+where
+    S: IntoIterator<Item = &'a str> + Clone,
+{
+    put_frame(out, FrameKind::Peers, |to| {
+        to.length(servers.clone().into_iter().count());
+        for server in servers.clone() {
+            to.bytes(server.as_bytes());
+        }
+    });
+}
+
+/// Appends a `Relayed`; `from` is the id of the app server that sent the payload.
+pub fn encode_relayed(out: &mut BytesMut, from: &str, payload: &[u8]) {
+    put_frame(out, FrameKind::Relayed, |to| {
+        to.bytes(from.as_bytes());
+        to.raw(payload);
+    });
+}
+
 /// What a `Message` or a `Send` costs: the length of its body in bytes (section 5).
 pub fn message_cost(session: SessionNumber, payload_bytes: usize) -> u32 {
     body_length(varint_length(session.0) + 1 + payload_bytes)
@@ -191,7 +210,24 @@ impl Frame {
                 to.varint(nsp.0);
                 to.str(name);
             }
-            Self::Broadcast(broadcast) => to.broadcast(broadcast),
+            Self::Broadcast(broadcast) => to.broadcast(broadcast, None),
+            Self::Recorded { offset, broadcast } => to.broadcast(broadcast, Some(offset)),
+            Self::Peers { servers } => to.list(servers, Sink::str),
+            Self::Relay { to: servers, payload } => {
+                to.list(servers, Sink::str);
+                to.raw(payload);
+            }
+            Self::Relayed { from, payload } => {
+                to.str(from);
+                to.raw(payload);
+            }
+            Self::Restore { request_id, nsp, pid, offset } => {
+                to.varint(request_id.0);
+                to.varint(nsp.0);
+                to.str(pid);
+                to.str(offset);
+            }
+            Self::Restored(restored) => to.restored(restored),
             Self::Open(_)
             | Self::Accept { .. }
             | Self::Reject { .. }
@@ -202,7 +238,8 @@ impl Frame {
             | Self::Attach { .. }
             | Self::Detach { .. }
             | Self::Join { .. }
-            | Self::Leave { .. } => unreachable!("{} has a session", self.kind()),
+            | Self::Leave { .. }
+            | Self::Persist(_) => unreachable!("{} has a session", self.kind()),
         }
     }
 
@@ -238,6 +275,7 @@ impl Frame {
                 to.varint(nsp.0);
                 to.list(rooms, Sink::str);
             }
+            Self::Persist(persist) => to.persist(persist),
             Self::Hello(_)
             | Self::Welcome(_)
             | Self::Error { .. }
@@ -248,7 +286,13 @@ impl Frame {
             | Self::Request(_)
             | Self::Response { .. }
             | Self::Namespace { .. }
-            | Self::Broadcast(_) => unreachable!("{} has no session", self.kind()),
+            | Self::Broadcast(_)
+            | Self::Recorded { .. }
+            | Self::Peers { .. }
+            | Self::Relay { .. }
+            | Self::Relayed { .. }
+            | Self::Restore { .. }
+            | Self::Restored(_) => unreachable!("{} has no session", self.kind()),
         }
     }
 }
@@ -272,15 +316,6 @@ fn measure(body: impl Fn(&mut Sink<'_>)) -> u32 {
     }
 }
 
-fn body_length(length: usize) -> u32 {
-    u32::try_from(length).expect("batch_bytes_max keeps a body far below 4 GiB")
-}
-
-/// How many bytes a varint takes: 1 to 5.
-const fn varint_length(value: u32) -> usize {
-    (38 - (value | 1).leading_zeros() as usize) / 7
-}
-
 /// The longest front of the text that a `Close` can carry.
 fn description_bytes(text: &str) -> &[u8] {
     let mut end = text.len().min(DESCRIPTION_BYTES_MAX);
@@ -288,140 +323,4 @@ fn description_bytes(text: &str) -> &[u8] {
         end -= 1;
     }
     &text.as_bytes()[..end]
-}
-
-/// Where a body goes: measured first, then written.
-enum Sink<'a> {
-    Measure(usize),
-    Write(&'a mut BytesMut),
-}
-
-impl Sink<'_> {
-    fn raw(&mut self, bytes: &[u8]) {
-        match self {
-            Self::Measure(length) => *length += bytes.len(),
-            Self::Write(out) => out.put_slice(bytes),
-        }
-    }
-
-    fn u8(&mut self, value: u8) {
-        self.raw(&[value]);
-    }
-
-    fn varint(&mut self, mut value: u32) {
-        match self {
-            Self::Measure(length) => *length += varint_length(value),
-            Self::Write(out) => {
-                while value >= 0x80 {
-                    out.put_u8(value as u8 | 0x80);
-                    value >>= 7;
-                }
-                out.put_u8(value as u8);
-            }
-        }
-    }
-
-    fn length(&mut self, length: usize) {
-        self.varint(body_length(length));
-    }
-
-    fn bytes(&mut self, bytes: &[u8]) {
-        self.length(bytes.len());
-        self.raw(bytes);
-    }
-
-    fn str(&mut self, text: &Str) {
-        self.bytes(text.as_bytes());
-    }
-
-    fn list<T>(&mut self, items: &[T], item: impl Fn(&mut Self, &T)) {
-        self.length(items.len());
-        for each in items {
-            item(self, each);
-        }
-    }
-
-    fn header(&mut self, header: &Header) {
-        self.str(&header.name);
-        self.str(&header.value);
-    }
-
-    fn part(&mut self, part: &Part) {
-        self.u8(part.binary.into());
-        self.bytes(&part.data);
-    }
-
-    fn view<'h, H>(&mut self, request: &RequestView<'_, H>)
-    where
-        H: IntoIterator<Item = (&'h str, &'h str)> + Clone,
-    {
-        self.u8(request.transport.to_wire());
-        self.u8(request.secure.into());
-        self.bytes(request.address.as_bytes());
-        self.varint(request.port.into());
-        self.bytes(request.method.as_bytes());
-        self.bytes(request.url.as_bytes());
-        self.length(request.headers.clone().into_iter().count());
-        for (name, value) in request.headers.clone() {
-            self.bytes(name.as_bytes());
-            self.bytes(value.as_bytes());
-        }
-        self.bytes(request.claims.as_bytes());
-    }
-
-    fn client_request(&mut self, request: &ClientRequest) {
-        self.u8(request.transport.to_wire());
-        self.u8(request.secure.into());
-        self.str(&request.address);
-        self.varint(request.port.into());
-        self.str(&request.method);
-        self.str(&request.url);
-        self.list(&request.headers, Self::header);
-        self.str(&request.claims);
-    }
-
-    fn response(&mut self, response: &Response) {
-        self.varint(response.status.into());
-        self.list(&response.headers, Self::header);
-        self.bytes(&response.body);
-    }
-
-    fn hello(&mut self, hello: &Hello) {
-        self.varint(hello.version_min);
-        self.varint(hello.version_max);
-        self.varint(hello.credit);
-        self.str(&hello.server);
-        self.str(&hello.sdk);
-        self.str(&hello.settings);
-    }
-
-    fn welcome(&mut self, welcome: &Welcome) {
-        self.varint(welcome.version);
-        self.varint(welcome.credit);
-        self.varint(welcome.ping_interval_ms);
-        self.varint(welcome.batch_bytes_max);
-        self.str(&welcome.info);
-    }
-
-    /// What follows the session.
-    fn open(&mut self, open: &Open) {
-        self.u8(open.eio.to_wire());
-        self.str(&open.sid);
-        self.client_request(&open.request);
-    }
-
-    fn request(&mut self, request: &Request) {
-        self.varint(request.request_id.0);
-        self.u8(request.code.to_wire());
-        self.str(&request.context);
-        self.client_request(&request.request);
-    }
-
-    fn broadcast(&mut self, broadcast: &Broadcast) {
-        self.varint(broadcast.nsp.0);
-        self.u8(broadcast.flags.to_wire());
-        self.list(&broadcast.rooms, Self::str);
-        self.list(&broadcast.except, Self::str);
-        self.list(&broadcast.parts, Self::part);
-    }
 }

@@ -1,10 +1,11 @@
-//! Every frame of the registry (section 2). The registry is append-only.
+//! Every frame of the registry (section 2), with its fields.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
 
+use crate::kind::FrameKind;
 use crate::text::Str;
 use crate::values::{
     BroadcastFlags, CloseCode, EioVersion, ErrorCode, RequestCode, SendFlags, Transport,
@@ -18,7 +19,8 @@ pub struct SessionNumber(pub u32);
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct NamespaceNumber(pub u32);
 
-/// The number of a `Request` on one trunk; in use until its `Response` (section 4).
+/// The number of a `Request` on one trunk, in use until its `Response` (section 4), or that of a
+/// `Restore`, in use until its `Restored` (section 9). Each of the two has a space of its own.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct RequestId(pub u32);
 
@@ -164,6 +166,47 @@ pub enum Frame {
     },
     /// App server to node: one packet for many sockets.
     Broadcast(Broadcast),
+    /// App server to node: the same, and the node keeps it for those that come back.
+    Recorded {
+        /// The offset that the app put into the packet.
+        offset: Str,
+        /// The packet and who gets it.
+        broadcast: Broadcast,
+    },
+    /// Node to app server: who else of the hub is on this node.
+    Peers {
+        /// The ids of the other app servers.
+        servers: Vec<Str>,
+    },
+    /// App server to node: a payload for other app servers.
+    Relay {
+        /// The ids of those that get it; all others of the hub when empty.
+        to: Vec<Str>,
+        /// The node does not look into it.
+        payload: Bytes,
+    },
+    /// Node to app server: a payload of another app server.
+    Relayed {
+        /// The id of the one that sent it.
+        from: Str,
+        /// As it was sent.
+        payload: Bytes,
+    },
+    /// App server to node: keep this of a socket whose session ends.
+    Persist(Box<Persist>),
+    /// App server to node: what was kept, and what was missed?
+    Restore {
+        /// In use until the `Restored`.
+        request_id: RequestId,
+        /// The namespace.
+        nsp: NamespaceNumber,
+        /// The private id that the client names.
+        pid: Str,
+        /// The offset of the last packet that the client got.
+        offset: Str,
+    },
+    /// Node to app server: the answer to a `Restore`.
+    Restored(Box<Restored>),
 }
 
 /// The body of `Hello` (section 3).
@@ -265,7 +308,7 @@ pub struct Header {
     pub value: Str,
 }
 
-/// The body of `Broadcast` (section 7).
+/// The body of `Broadcast` (section 7), and of `Recorded` (section 9) without its offset.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Broadcast {
     /// The namespace.
@@ -280,92 +323,47 @@ pub struct Broadcast {
     pub parts: Vec<Part>,
 }
 
-/// One Engine.IO message of a `Broadcast`.
+/// The body of `Persist` (section 9).
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Persist {
+    /// The session, not yet closed by the app server.
+    pub session: SessionNumber,
+    /// The namespace.
+    pub nsp: NamespaceNumber,
+    /// The private id, by which it is asked for.
+    pub pid: Str,
+    /// The Socket.IO id.
+    pub socket: Str,
+    /// Its rooms, without the one that has its id as its name.
+    pub rooms: Vec<Str>,
+    /// The socket's data; only SDKs read it.
+    pub data: Bytes,
+}
+
+/// The body of `Restored` (section 9).
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Restored {
+    /// The `Restore`'s.
+    pub request_id: RequestId,
+    /// Whether the socket can come back; if not, all below is empty.
+    pub found: bool,
+    /// The Socket.IO id.
+    pub socket: Str,
+    /// As they were persisted.
+    pub rooms: Vec<Str>,
+    /// As it was persisted.
+    pub data: Bytes,
+    /// The parts of each recorded packet behind the offset, in order.
+    pub missed: Vec<Vec<Part>>,
+}
+
+/// One Engine.IO message of a packet for many sockets.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Part {
     /// The data is binary, not text.
     pub binary: bool,
     /// Text or bytes, without a packet type. Text is not checked to be UTF-8.
     pub data: Bytes,
-}
-
-/// Who may send a frame.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Direction {
-    /// Either end.
-    Both,
-    /// Node to app server.
-    ToApp,
-    /// App server to node.
-    ToNode,
-}
-
-macro_rules! registry {
-    ($($name:ident = $number:literal $direction:ident),* $(,)?) => {
-        /// The type of a frame, with its number on the wire.
-        #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-        #[repr(u8)]
-        #[expect(missing_docs, reason = "the frame of the same name tells")]
-        pub enum FrameKind { $($name = $number),* }
-
-        impl FrameKind {
-            /// Every kind, in the order of the wire.
-            pub const ALL: &'static [Self] = &[$(Self::$name),*];
-
-            /// None for a number that no version gave out.
-            pub const fn from_wire(wire: u8) -> Option<Self> {
-                match wire { $($number => Some(Self::$name),)* _ => None }
-            }
-
-            /// Who may send it.
-            pub const fn direction(self) -> Direction {
-                match self { $(Self::$name => Direction::$direction),* }
-            }
-
-            /// The name in the spec.
-            pub const fn name(self) -> &'static str {
-                match self { $(Self::$name => stringify!($name)),* }
-            }
-        }
-    };
-}
-
-registry! {
-    Hello = 0x01 ToNode,
-    Welcome = 0x02 ToApp,
-    Error = 0x03 Both,
-    Ping = 0x04 Both,
-    Pong = 0x05 Both,
-    Credit = 0x06 Both,
-    Drain = 0x07 Both,
-    Open = 0x10 ToApp,
-    Accept = 0x11 ToNode,
-    Reject = 0x12 ToNode,
-    Message = 0x13 ToApp,
-    Send = 0x14 ToNode,
-    Close = 0x15 Both,
-    Upgraded = 0x16 ToApp,
-    Request = 0x17 ToApp,
-    Response = 0x18 ToNode,
-    Namespace = 0x20 ToNode,
-    Attach = 0x21 ToNode,
-    Detach = 0x22 ToNode,
-    Join = 0x23 ToNode,
-    Leave = 0x24 ToNode,
-    Broadcast = 0x25 ToNode,
-}
-
-impl FrameKind {
-    /// A data frame costs credit (section 5).
-    pub const fn is_data(self) -> bool {
-        matches!(self, Self::Message | Self::Send | Self::Broadcast)
-    }
-}
-
-impl core::fmt::Display for FrameKind {
-    fn fmt(&self, out: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        out.write_str(self.name())
-    }
 }
 
 impl Frame {
@@ -394,6 +392,13 @@ impl Frame {
             Self::Join { .. } => FrameKind::Join,
             Self::Leave { .. } => FrameKind::Leave,
             Self::Broadcast(_) => FrameKind::Broadcast,
+            Self::Recorded { .. } => FrameKind::Recorded,
+            Self::Peers { .. } => FrameKind::Peers,
+            Self::Relay { .. } => FrameKind::Relay,
+            Self::Relayed { .. } => FrameKind::Relayed,
+            Self::Persist(_) => FrameKind::Persist,
+            Self::Restore { .. } => FrameKind::Restore,
+            Self::Restored(_) => FrameKind::Restored,
         }
     }
 
@@ -401,6 +406,7 @@ impl Frame {
     pub fn session(&self) -> Option<SessionNumber> {
         match self {
             Self::Open(open) => Some(open.session),
+            Self::Persist(persist) => Some(persist.session),
             Self::Accept { session, .. }
             | Self::Reject { session, .. }
             | Self::Message { session, .. }
@@ -421,7 +427,13 @@ impl Frame {
             | Self::Request(_)
             | Self::Response { .. }
             | Self::Namespace { .. }
-            | Self::Broadcast(_) => None,
+            | Self::Broadcast(_)
+            | Self::Recorded { .. }
+            | Self::Peers { .. }
+            | Self::Relay { .. }
+            | Self::Relayed { .. }
+            | Self::Restore { .. }
+            | Self::Restored(_) => None,
         }
     }
 }

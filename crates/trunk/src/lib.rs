@@ -21,18 +21,21 @@ mod credit;
 mod decode;
 pub mod encode;
 mod frame;
+mod kind;
 mod machine;
 mod read;
 pub mod settings;
+mod sink;
 mod text;
 mod values;
 
 pub use credit::{CreditReceiver, CreditSender, Violation};
 pub use decode::{Batch, DecodeError, Rule, decode_batch};
 pub use frame::{
-    Broadcast, ClientRequest, Direction, Frame, FrameKind, Header, Hello, NamespaceNumber, Open,
-    Part, Request, RequestId, Response, SessionNumber, Welcome,
+    Broadcast, ClientRequest, Frame, Header, Hello, NamespaceNumber, Open, Part, Persist, Request,
+    RequestId, Response, Restored, SessionNumber, Welcome,
 };
+pub use kind::{Direction, FrameKind};
 pub use machine::{
     Action, AppEnd, AppHello, AppNumberState, CannotNow, EndCause, EndEvent, Link, LinkConfig,
     LinkEvent, Misbehaved, Namespaces, NodeEnd, NumberState, Numbers,

@@ -3,10 +3,10 @@
 mod pair;
 
 use bytes::Bytes;
-use pair::{Pair, close, message, send};
+use pair::{Pair, close, message, recorded, restore, send};
 use trunkline_trunk::{
     CannotNow, CloseReason, CreditReceiver, CreditSender, EndCause, EndEvent, ErrorCode, Frame,
-    LinkConfig, LinkEvent, Misbehaved, SessionNumber,
+    FrameKind, LinkConfig, LinkEvent, Misbehaved, NamespaceNumber, SessionNumber,
 };
 
 fn window(bytes: u32) -> LinkConfig {
@@ -134,4 +134,34 @@ fn what_a_data_frame_costs_is_the_length_of_its_body() {
     assert_eq!(frame.data_cost(), Some(2 + 1 + 5));
     assert_eq!(trunkline_trunk::encode::message_cost(SessionNumber(300), 5), 8);
     assert_eq!(close(SessionNumber(300), CloseReason::AppClosed).data_cost(), None);
+}
+
+#[test]
+fn only_these_frames_cost_credit() {
+    let data: Vec<_> = FrameKind::ALL.iter().filter(|kind| kind.is_data()).collect();
+    let expected = [
+        FrameKind::Message,
+        FrameKind::Send,
+        FrameKind::Broadcast,
+        FrameKind::Recorded,
+        FrameKind::Relay,
+        FrameKind::Persist,
+    ];
+    assert_eq!(data, expected.iter().collect::<Vec<_>>());
+}
+
+#[test]
+fn what_an_app_server_relays_waits_in_order_for_credit_and_what_it_asks_does_not_overtake() {
+    let mut pair = Pair::up(window(1), LinkConfig::default());
+    pair.app.send(Frame::Namespace { nsp: NamespaceNumber(0), name: "/".into() }).unwrap();
+    pair.app.send(recorded(payload(9))).unwrap();
+    pair.app.send(Frame::Relay { to: Vec::new(), payload: payload(9) }).unwrap();
+    pair.app.send(restore(1)).unwrap();
+    pair.run().unwrap();
+    assert_eq!(pair.node_events.len(), 2, "the relay waits, and the restore behind it");
+    assert_eq!(pair.app.held_bytes(), 10);
+    let cost_bytes = recorded(payload(9)).data_cost().unwrap();
+    pair.node.link().processed(cost_bytes.into());
+    pair.run().unwrap();
+    assert_eq!(pair.node_events.len(), 4);
 }

@@ -3,14 +3,19 @@
 mod pair;
 
 use bytes::Bytes;
-use pair::{Pair, accept, close, message, response, send};
+use pair::{
+    Pair, accept, client_request, close, message, not_restored, persist, recorded, response,
+    restore, send,
+};
 use trunkline_trunk::{
-    Action, AppNumberState as App, CloseReason, EndEvent, Frame, FrameKind, LinkConfig, Misbehaved,
-    NamespaceNumber, NumberState as Node, Numbers, SessionNumber,
+    Action, AppNumberState as App, CannotNow, CloseReason, EndEvent, Frame, FrameKind, LinkConfig,
+    Misbehaved, NamespaceNumber, NumberState as Node, Numbers, RequestCode, RequestId,
+    SessionNumber,
 };
 
 use trunkline_trunk::FrameKind::{
-    Accept, Attach, Close, Detach, Join, Leave, Message, Open, Reject, Send, Upgraded,
+    Accept, Attach, Close, Detach, Join, Leave, Message, Open, Persist, Reject, Request, Response,
+    Restore, Restored, Send, Upgraded,
 };
 
 type Outcome = Result<Action, Misbehaved>;
@@ -31,9 +36,12 @@ fn the_node_judges_every_frame_in_every_state() {
         Node::ClosedUnanswered,
         Node::ClosedByPeer,
     ] {
-        for kind in [Accept, Reject, Send, Attach, Detach, Join, Leave, Close] {
+        for kind in [Accept, Reject, Send, Attach, Detach, Join, Leave, Persist, Close] {
             let (outcome, next) = match (state, kind) {
-                (Node::Open, Detach | Join | Leave | Send | Attach) => to(Deliver, Node::Open),
+                (Node::Open, Detach | Join | Leave | Send | Attach | Persist) => {
+                    to(Deliver, Node::Open)
+                }
+                (Node::ClosedByUs, Persist) => to(Deliver, state),
                 (Node::ClosedByUs, Detach | Join | Leave | Send | Attach) => to(Ignore, state),
                 (_, Detach | Join | Leave) => to(Ignore, state),
                 (Node::Free, _) => error(NumberNotInUse, kind),
@@ -57,19 +65,29 @@ fn the_node_judges_every_frame_in_every_state() {
 /// Every state of the app server against every frame that a node may send.
 #[test]
 fn the_app_server_judges_every_frame_in_every_state() {
-    for state in [App::Free, App::Opening, App::Open, App::ClosedByUs, App::ClosedByPeer] {
+    for state in [
+        App::Free,
+        App::Opening,
+        App::Open,
+        App::ClosedByUs,
+        App::ClosedUnanswered,
+        App::ClosedByPeer,
+    ] {
         for kind in [Open, Message, Upgraded, Close] {
             let (outcome, next) = match (state, kind) {
                 (App::Free, Open) => (Ok(Action::Opened), App::Opening),
                 (_, Open) => (Err(Misbehaved::NumberInUse(kind)), state),
                 (App::Free, Close) => (Ok(Action::Ignore), state),
-                (App::Opening | App::Open, Close) => (Ok(Action::Closed), App::ClosedByPeer),
+                (App::Opening, Close) => (Ok(Action::Closed), App::ClosedUnanswered),
+                (App::Open, Close) => (Ok(Action::Closed), App::ClosedByPeer),
                 (App::ClosedByUs, Close) => (Ok(Action::Freed), App::Free),
                 (App::Free, _) => (Err(Misbehaved::NumberNotInUse(kind)), state),
                 (App::Opening, _) => (Err(Misbehaved::BeforeAccept(kind)), state),
                 (App::Open, _) => (Ok(Action::Deliver), state),
                 (App::ClosedByUs, _) => (Ok(Action::Ignore), state),
-                (App::ClosedByPeer, _) => (Err(Misbehaved::AfterClose(kind)), state),
+                (App::ClosedByPeer | App::ClosedUnanswered, _) => {
+                    (Err(Misbehaved::AfterClose(kind)), state)
+                }
             };
             let mut after = state;
             assert_eq!(after.handle(kind), outcome, "{state:?} {kind}");
@@ -78,12 +96,35 @@ fn the_app_server_judges_every_frame_in_every_state() {
     }
 }
 
+/// What an app server may send of the frames that depend on who closed: `Persist` until its own `Close`.
+#[test]
+fn the_app_server_persists_until_it_has_closed_itself() {
+    let table = [
+        (App::Free, None),
+        (App::Opening, None),
+        (App::Open, Some(App::Open)),
+        (App::ClosedByPeer, Some(App::ClosedByPeer)),
+        (App::ClosedUnanswered, None),
+        (App::ClosedByUs, None),
+    ];
+    for (state, next) in table {
+        let mut after = state;
+        assert_eq!(after.send(Persist).is_ok(), next.is_some(), "{state:?}");
+        assert_eq!(after, next.unwrap_or(state), "{state:?}");
+    }
+    for closed in [App::ClosedByPeer, App::ClosedUnanswered] {
+        let mut after = closed;
+        after.send(Close).unwrap();
+        assert_eq!(after, App::Free, "{closed:?}");
+    }
+}
+
 #[test]
 fn a_frame_of_the_other_direction_is_misbehaviour_in_every_state() {
     for kind in [Open, Message, Upgraded] {
         assert_eq!(Node::Open.clone().handle(kind), Err(Misbehaved::WrongDirection(kind)));
     }
-    for kind in [Accept, Reject, Send, Attach, Detach, Join, Leave] {
+    for kind in [Accept, Reject, Send, Attach, Detach, Join, Leave, Persist] {
         assert_eq!(App::Open.clone().handle(kind), Err(Misbehaved::WrongDirection(kind)));
     }
 }
@@ -113,6 +154,31 @@ fn a_number_is_kept_until_both_ends_have_closed_it() {
     assert_eq!(frames_of(&mut pair.node_events), [], "the late Send is ignored");
     assert_eq!(frames_of(&mut pair.app_events), [Close, Open]);
     assert_eq!(pair.open("third"), session, "both have closed it");
+}
+
+#[test]
+fn what_is_persisted_of_a_client_that_just_left_is_delivered_and_costs_credit() {
+    let (mut pair, session) = Pair::with_session(LinkConfig::default(), LinkConfig::default());
+    pair.app.send(Frame::Namespace { nsp: NamespaceNumber(0), name: "/".into() }).unwrap();
+    pair.app.send(persist(session, "first")).unwrap();
+    pair.app.send(send(session, Bytes::from_static(b"late"))).unwrap();
+    pair.drain();
+    pair.node.send(close(session, CloseReason::ClientClosed)).unwrap();
+    pair.run().unwrap();
+    assert_eq!(frames_of(&mut pair.node_events), [FrameKind::Namespace, Persist]);
+    let cost_bytes = persist(session, "first").data_cost().unwrap();
+    assert_eq!(pair.node.link().receiving().unprocessed_bytes(), u64::from(cost_bytes));
+    assert!(pair.app.send(persist(session, "first")).is_err(), "it has answered the Close");
+}
+
+#[test]
+fn a_frame_that_persists_an_unanswered_session_ends_the_trunk() {
+    let mut pair = Pair::up(LinkConfig::default(), LinkConfig::default());
+    let session = pair.open("first");
+    let give = Frame::Namespace { nsp: NamespaceNumber(0), name: "/".into() };
+    pair.node.handle_frame(pair.now, give).unwrap();
+    let error = pair.node.handle_frame(pair.now, persist(session, "first")).unwrap_err();
+    assert_eq!(error, Misbehaved::BeforeAccept(Persist));
 }
 
 #[test]
@@ -173,6 +239,63 @@ fn a_frame_for_a_number_that_was_never_opened_ends_the_trunk() {
 }
 
 #[test]
+fn a_number_of_a_restore_is_in_use_until_it_is_answered() {
+    let mut pair = Pair::up(LinkConfig::default(), LinkConfig::default());
+    pair.app.send(Frame::Namespace { nsp: NamespaceNumber(0), name: "/".into() }).unwrap();
+    for _ in 0..2 {
+        pair.app.send(restore(7)).unwrap();
+        assert_eq!(pair.app.send(restore(7)), Err(CannotNow::State(Restore)));
+        pair.run().unwrap();
+        assert_eq!(pair.node.send(not_restored(RequestId(8))), Err(CannotNow::State(Restored)));
+        pair.node.send(not_restored(RequestId(7))).unwrap();
+        assert_eq!(
+            pair.node.send(not_restored(RequestId(7))),
+            Err(CannotNow::State(Restored)),
+            "it is answered"
+        );
+        pair.run().unwrap();
+    }
+    assert_eq!(frames_of(&mut pair.app_events), [Restored, Restored]);
+
+    let error = pair.app.handle_frame(pair.now, not_restored(RequestId(7))).unwrap_err();
+    assert_eq!(error, Misbehaved::NumberNotInUse(Restored));
+    pair.node.handle_frame(pair.now, restore(7)).unwrap();
+    let error = pair.node.handle_frame(pair.now, restore(7)).unwrap_err();
+    assert_eq!(error, Misbehaved::NumberInUse(Restore));
+}
+
+#[test]
+fn numbers_of_requests_and_of_restores_are_spaces_of_their_own() {
+    let mut pair = Pair::up(LinkConfig::default(), LinkConfig::default());
+    let request = pair.node.request(RequestCode::Preflight, "".into(), client_request()).unwrap();
+    pair.app.send(Frame::Namespace { nsp: NamespaceNumber(0), name: "/".into() }).unwrap();
+    pair.app.send(restore(request.0)).unwrap();
+    pair.run().unwrap();
+    pair.app.send(Frame::Response { request_id: request, response: response() }).unwrap();
+    pair.node.send(not_restored(request)).unwrap();
+    pair.run().unwrap();
+    assert_eq!(frames_of(&mut pair.node_events), [FrameKind::Namespace, Restore, Response]);
+    assert_eq!(frames_of(&mut pair.app_events), [Request, Restored]);
+}
+
+#[test]
+fn each_end_sends_only_its_own_frames_about_other_app_servers() {
+    let mut pair = Pair::up(LinkConfig::default(), LinkConfig::default());
+    let peers = Frame::Peers { servers: vec!["other".into()] };
+    let relayed = Frame::Relayed { from: "other".into(), payload: Bytes::new() };
+    let relay = Frame::Relay { to: vec!["other".into()], payload: Bytes::new() };
+    for frame in [peers, relayed] {
+        assert_eq!(pair.app.send(frame.clone()), Err(CannotNow::State(frame.kind())));
+        assert_eq!(pair.node.send(frame), Ok(()));
+    }
+    assert_eq!(pair.node.send(relay.clone()), Err(CannotNow::State(FrameKind::Relay)));
+    assert_eq!(pair.app.send(relay), Ok(()));
+    pair.run().unwrap();
+    assert_eq!(frames_of(&mut pair.app_events), [FrameKind::Peers, FrameKind::Relayed]);
+    assert_eq!(frames_of(&mut pair.node_events), [FrameKind::Relay]);
+}
+
+#[test]
 fn namespaces_are_given_once_before_use_and_up_to_a_limit() {
     let give = |n| Frame::Namespace { nsp: NamespaceNumber(n), name: "/".into() };
     let (mut pair, session) = Pair::with_session(LinkConfig::default(), LinkConfig::default());
@@ -180,10 +303,16 @@ fn namespaces_are_given_once_before_use_and_up_to_a_limit() {
     let error = pair.node.handle_frame(pair.now, give(0)).unwrap_err();
     assert_eq!(error, Misbehaved::NamespaceGivenTwice(NamespaceNumber(0)));
 
-    let (mut pair, _) = Pair::with_session(LinkConfig::default(), LinkConfig::default());
-    let early = Frame::Detach { session, nsp: NamespaceNumber(3) };
-    let error = pair.node.handle_frame(pair.now, early).unwrap_err();
-    assert_eq!(error, Misbehaved::NamespaceUnknown(NamespaceNumber(3)));
+    for early in [
+        Frame::Detach { session, nsp: NamespaceNumber(0) },
+        persist(session, "first"),
+        recorded(Bytes::new()),
+        restore(1),
+    ] {
+        let (mut pair, _) = Pair::with_session(LinkConfig::default(), LinkConfig::default());
+        let error = pair.node.handle_frame(pair.now, early).unwrap_err();
+        assert_eq!(error, Misbehaved::NamespaceUnknown(NamespaceNumber(0)));
+    }
 
     let (mut pair, _) = Pair::with_session(LinkConfig::default(), LinkConfig::default());
     let given: Vec<_> =

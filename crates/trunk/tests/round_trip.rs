@@ -5,12 +5,13 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use trunkline_trunk::encode::{
     RequestView, encode_close, encode_credit, encode_drain, encode_error, encode_message,
-    encode_namespace, encode_open, encode_request, encode_send, encode_upgraded, message_cost,
+    encode_namespace, encode_open, encode_peers, encode_relayed, encode_request, encode_send,
+    encode_upgraded, message_cost,
 };
 use trunkline_trunk::{
     Broadcast, BroadcastFlags, ClientRequest, CloseCode, EioVersion, ErrorCode, Frame, Header,
-    Hello, NamespaceNumber, Open, Part, Request, RequestCode, RequestId, Response, SendFlags,
-    SessionNumber, Str, Transport, Welcome, decode_batch,
+    Hello, NamespaceNumber, Open, Part, Persist, Request, RequestCode, RequestId, Response,
+    Restored, SendFlags, SessionNumber, Str, Transport, Welcome, decode_batch,
 };
 
 fn number() -> impl Strategy<Value = u32> {
@@ -65,8 +66,8 @@ fn response() -> impl Strategy<Value = Response> {
     })
 }
 
-fn part() -> impl Strategy<Value = Part> {
-    (any::<bool>(), payload()).prop_map(|(binary, data)| Part { binary, data })
+fn parts() -> impl Strategy<Value = Vec<Part>> {
+    vec((any::<bool>(), payload()).prop_map(|(binary, data)| Part { binary, data }), 0..4)
 }
 
 fn request_code() -> impl Strategy<Value = RequestCode> {
@@ -99,17 +100,33 @@ fn link_frame() -> impl Strategy<Value = Frame> {
                 Frame::Request(Box::new(Request { request_id, code, context, request }))
             }
         ),
-        broadcast(),
+        broadcast().prop_map(Frame::Broadcast),
     ]
 }
 
-fn broadcast() -> impl Strategy<Value = Frame> {
+fn broadcast() -> impl Strategy<Value = Broadcast> {
     let flags = (0u8..16).prop_filter_map("bit 2 has no meaning", BroadcastFlags::from_wire);
-    (nsp(), flags, texts(), texts(), vec(part(), 0..4)).prop_map(
-        |(nsp, flags, rooms, except, parts)| {
-            Frame::Broadcast(Broadcast { nsp, flags, rooms, except, parts })
-        },
-    )
+    (nsp(), flags, texts(), texts(), parts()).prop_map(|(nsp, flags, rooms, except, parts)| {
+        Broadcast { nsp, flags, rooms, except, parts }
+    })
+}
+
+fn relay_frame() -> impl Strategy<Value = Frame> {
+    let restored = (number(), any::<bool>(), text(), texts(), payload(), vec(parts(), 0..4))
+        .prop_map(|(id, found, socket, rooms, data, missed)| {
+            let request_id = RequestId(id);
+            Frame::Restored(Box::new(Restored { request_id, found, socket, rooms, data, missed }))
+        });
+    prop_oneof![
+        (text(), broadcast()).prop_map(|(offset, broadcast)| Frame::Recorded { offset, broadcast }),
+        texts().prop_map(|servers| Frame::Peers { servers }),
+        (texts(), payload()).prop_map(|(to, payload)| Frame::Relay { to, payload }),
+        (text(), payload()).prop_map(|(from, payload)| Frame::Relayed { from, payload }),
+        (number(), nsp(), text(), text()).prop_map(|(id, nsp, pid, offset)| {
+            Frame::Restore { request_id: RequestId(id), nsp, pid, offset }
+        }),
+        restored,
+    ]
 }
 
 fn session_frame() -> impl Strategy<Value = Frame> {
@@ -153,11 +170,16 @@ fn session_frame() -> impl Strategy<Value = Frame> {
             nsp,
             rooms
         }),
+        (session(), nsp(), text(), text(), texts(), payload()).prop_map(
+            |(session, nsp, pid, socket, rooms, data)| {
+                Frame::Persist(Box::new(Persist { session, nsp, pid, socket, rooms, data }))
+            }
+        ),
     ]
 }
 
 fn frame() -> impl Strategy<Value = Frame> {
-    prop_oneof![link_frame(), session_frame()]
+    prop_oneof![link_frame(), session_frame(), relay_frame()]
 }
 
 fn encoded(frames: &[Frame]) -> Bytes {
@@ -198,6 +220,8 @@ fn encoded_from_fields(frame: &Frame) -> Option<BytesMut> {
         Frame::Drain { deadline_ms } => encode_drain(&mut out, *deadline_ms),
         Frame::Error { code, message } => encode_error(&mut out, *code, message),
         Frame::Namespace { nsp, name } => encode_namespace(&mut out, *nsp, name),
+        Frame::Peers { servers } => encode_peers(&mut out, servers.iter().map(Str::as_str)),
+        Frame::Relayed { from, payload } => encode_relayed(&mut out, from, payload),
         Frame::Open(open) => {
             encode_open(&mut out, open.session, open.eio, &open.sid, &view_of(&open.request));
         }

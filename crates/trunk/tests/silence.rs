@@ -1,4 +1,4 @@
-//! Pings, and the end of a trunk whose peer is silent (section 8).
+//! Pings, and the end of a trunk whose peer is silent (section 10).
 
 mod pair;
 

@@ -10,19 +10,22 @@ use super::link::{AppHello, Link, LinkConfig};
 use super::misbehaved::{CannotNow, Misbehaved};
 use super::number::{Action, AppNumberState};
 use crate::decode::decode_batch;
-use crate::frame::{Direction, Frame, FrameKind, RequestId, SessionNumber};
+use crate::frame::{Frame, RequestId, SessionNumber};
+use crate::kind::{Direction, FrameKind};
 use crate::text::Str;
 use crate::values::CloseCode;
 
 /// [`Link`] and [`AppNumberState`]s in one: for test kits, load tools and SDKs.
 ///
 /// Answers a `Close` by itself, returns the credit of frames that are ignored, and holds frames in order
-/// while it is out of credit: [`Self::held_bytes`] tells how much.
+/// while it is out of credit: [`Self::held_bytes`] tells how much. As its answer to a `Close` leaves at
+/// once, it can send `Persist` only for a session that is open.
 #[derive(Debug)]
 pub struct AppEnd {
     link: Link,
     sessions: BTreeMap<SessionNumber, AppNumberState>,
     requests: BTreeSet<RequestId>,
+    restores: BTreeSet<RequestId>,
     outbox: VecDeque<Frame>,
     held_bytes: u64,
     events: VecDeque<Frame>,
@@ -35,6 +38,7 @@ impl AppEnd {
             link: Link::app(now, config, hello),
             sessions: BTreeMap::new(),
             requests: BTreeSet::new(),
+            restores: BTreeSet::new(),
             outbox: VecDeque::new(),
             held_bytes: 0,
             events: VecDeque::new(),
@@ -72,9 +76,9 @@ impl AppEnd {
         &mut self.link
     }
 
-    /// Sends any frame of an app server that is about sessions, requests and namespaces.
+    /// Sends any frame of an app server but those of the link.
     ///
-    /// The numbers of namespaces are the caller's to give.
+    /// The numbers of namespaces and of `Restore`s are the caller's to give.
     pub fn send(&mut self, frame: Frame) -> Result<(), CannotNow> {
         let kind = frame.kind();
         if !self.link.is_up() {
@@ -140,11 +144,7 @@ impl AppEnd {
     }
 
     fn take_frame(&mut self, frame: Frame) -> Result<(), Misbehaved> {
-        if let Frame::Request(request) = &frame
-            && !self.requests.insert(request.request_id)
-        {
-            return Err(Misbehaved::NumberInUse(FrameKind::Request));
-        }
+        self.check_number(&frame)?;
         let Some(session) = frame.session() else {
             self.events.push_back(frame);
             return Ok(());
@@ -174,19 +174,32 @@ impl AppEnd {
         Ok(())
     }
 
+    /// The numbers of requests and of `Restore`s, each in a space of its own.
+    fn check_number(&mut self, frame: &Frame) -> Result<(), Misbehaved> {
+        #[expect(clippy::wildcard_enum_match_arm, reason = "the others have no such number")]
+        match frame {
+            Frame::Request(request) if !self.requests.insert(request.request_id) => {
+                Err(Misbehaved::NumberInUse(FrameKind::Request))
+            }
+            Frame::Restored(restored) if !self.restores.remove(&restored.request_id) => {
+                Err(Misbehaved::NumberNotInUse(FrameKind::Restored))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn check_sessionless(&mut self, frame: &Frame) -> Result<(), CannotNow> {
         let kind = frame.kind();
-        if let Frame::Response { request_id, .. } = frame {
-            return if self.requests.remove(request_id) {
-                Ok(())
-            } else {
-                Err(CannotNow::State(kind))
-            };
-        }
-        match kind.direction() {
-            Direction::ToNode if kind != FrameKind::Hello => Ok(()),
-            Direction::ToNode | Direction::ToApp | Direction::Both => Err(CannotNow::State(kind)),
-        }
+        #[expect(
+            clippy::wildcard_enum_match_arm,
+            reason = "the others have no number of their own"
+        )]
+        let possible = match frame {
+            Frame::Response { request_id, .. } => self.requests.remove(request_id),
+            Frame::Restore { request_id, .. } => self.restores.insert(*request_id),
+            _ => kind.direction() == Direction::ToNode && kind != FrameKind::Hello,
+        };
+        if possible { Ok(()) } else { Err(CannotNow::State(kind)) }
     }
 
     fn queue(&mut self, frame: Frame) {

@@ -11,12 +11,13 @@ use trunkline_clock::Timestamp;
 use super::misbehaved::Misbehaved;
 use crate::credit::{CreditReceiver, CreditSender};
 use crate::decode::DecodeError;
-use crate::frame::{Direction, Frame, FrameKind, Hello, Welcome};
+use crate::frame::{Frame, Hello, Welcome};
+use crate::kind::{Direction, FrameKind};
 use crate::text::Str;
 use crate::values::ErrorCode;
 use crate::{VERSION_MAX, VERSION_MIN};
 
-/// How often nothing may come for an interval: the last time ends the trunk (section 8).
+/// How often nothing may come for an interval: the last time ends the trunk (section 10).
 const SILENT_INTERVALS_MAX: u8 = 3;
 
 /// One end of a trunk, without its sessions. See the crate's contract for callers.

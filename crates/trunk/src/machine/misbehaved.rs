@@ -2,7 +2,8 @@
 
 use crate::credit::Violation;
 use crate::decode::DecodeError;
-use crate::frame::{FrameKind, NamespaceNumber};
+use crate::frame::NamespaceNumber;
+use crate::kind::FrameKind;
 use crate::values::ErrorCode;
 
 /// One variant per rule of the protocol that a peer can break. Alphabetical.
@@ -58,7 +59,7 @@ pub enum Misbehaved {
         /// Ours.
         our_max: u32,
     },
-    /// `Open` or `Request` with a number that is in use.
+    /// `Open`, `Request` or `Restore` with a number that is in use.
     #[error("{0} with a number that is in use")]
     NumberInUse(FrameKind),
     /// A frame for a number that is not in use.

@@ -12,7 +12,8 @@ use super::misbehaved::{CannotNow, Misbehaved};
 use super::namespaces::Namespaces;
 use super::number::{Action, NumberState, Numbers};
 use crate::decode::decode_batch;
-use crate::frame::{ClientRequest, Frame, FrameKind, Open, Request, RequestId, SessionNumber};
+use crate::frame::{Broadcast, ClientRequest, Frame, Open, Request, RequestId, SessionNumber};
+use crate::kind::FrameKind;
 use crate::text::Str;
 use crate::values::{CloseCode, EioVersion, RequestCode};
 
@@ -26,6 +27,7 @@ pub struct NodeEnd {
     sessions: BTreeMap<SessionNumber, NumberState>,
     request_numbers: Numbers,
     requests: BTreeSet<RequestId>,
+    restores: BTreeSet<RequestId>,
     namespaces: Namespaces,
     outbox: VecDeque<Frame>,
     events: VecDeque<Frame>,
@@ -40,6 +42,7 @@ impl NodeEnd {
             sessions: BTreeMap::new(),
             request_numbers: Numbers::default(),
             requests: BTreeSet::new(),
+            restores: BTreeSet::new(),
             namespaces: Namespaces::new(namespaces_max),
             outbox: VecDeque::new(),
             events: VecDeque::new(),
@@ -115,7 +118,7 @@ impl NodeEnd {
         Ok(request_id)
     }
 
-    /// Sends a `Message`, `Upgraded` or `Close`.
+    /// Sends a `Message`, `Upgraded`, `Close`, `Peers`, `Relayed` or `Restored`.
     pub fn send(&mut self, frame: Frame) -> Result<(), CannotNow> {
         let kind = frame.kind();
         if !self.link.is_up() {
@@ -125,9 +128,14 @@ impl NodeEnd {
         if cost_bytes.is_some() && !self.link.may_send_data() {
             return Err(CannotNow::NoCredit);
         }
-        let state = frame.session().and_then(|session| self.sessions.get_mut(&session));
-        let sendable = matches!(kind, FrameKind::Message | FrameKind::Upgraded | FrameKind::Close);
-        state.filter(|_| sendable).ok_or(CannotNow::State(kind))?.send(kind)?;
+        if let Some(session) = frame.session() {
+            let sendable =
+                matches!(kind, FrameKind::Message | FrameKind::Upgraded | FrameKind::Close);
+            let state = self.sessions.get_mut(&session).filter(|_| sendable);
+            state.ok_or(CannotNow::State(kind))?.send(kind)?;
+        } else {
+            self.check_sessionless(&frame)?;
+        }
         self.link.spend(cost_bytes.unwrap_or_default());
         self.outbox.push_back(frame);
         Ok(())
@@ -168,12 +176,7 @@ impl NodeEnd {
 
     fn take_frame(&mut self, frame: Frame) -> Result<(), Misbehaved> {
         self.check_namespace(&frame)?;
-        if let Frame::Response { request_id, .. } = &frame {
-            if !self.requests.remove(request_id) {
-                return Err(Misbehaved::NumberNotInUse(FrameKind::Response));
-            }
-            self.request_numbers.free(request_id.0);
-        }
+        self.check_number(&frame)?;
         let Some(session) = frame.session() else {
             self.events.push_back(frame);
             return Ok(());
@@ -199,6 +202,34 @@ impl NodeEnd {
         Ok(())
     }
 
+    /// The numbers of requests and of `Restore`s, each in a space of its own.
+    fn check_number(&mut self, frame: &Frame) -> Result<(), Misbehaved> {
+        #[expect(clippy::wildcard_enum_match_arm, reason = "the others have no such number")]
+        match frame {
+            Frame::Response { request_id, .. } => {
+                if !self.requests.remove(request_id) {
+                    return Err(Misbehaved::NumberNotInUse(FrameKind::Response));
+                }
+                self.request_numbers.free(request_id.0);
+                Ok(())
+            }
+            Frame::Restore { request_id, .. } if !self.restores.insert(*request_id) => {
+                Err(Misbehaved::NumberInUse(FrameKind::Restore))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_sessionless(&mut self, frame: &Frame) -> Result<(), CannotNow> {
+        #[expect(clippy::wildcard_enum_match_arm, reason = "the others have their own methods")]
+        let possible = match frame {
+            Frame::Restored(restored) => self.restores.remove(&restored.request_id),
+            Frame::Peers { .. } | Frame::Relayed { .. } => true,
+            _ => false,
+        };
+        if possible { Ok(()) } else { Err(CannotNow::State(frame.kind())) }
+    }
+
     fn check_namespace(&mut self, frame: &Frame) -> Result<(), Misbehaved> {
         #[expect(clippy::wildcard_enum_match_arm, reason = "the others name no namespace")]
         match frame {
@@ -207,9 +238,10 @@ impl NodeEnd {
             | Frame::Detach { nsp, .. }
             | Frame::Join { nsp, .. }
             | Frame::Leave { nsp, .. }
-            | Frame::Broadcast(crate::frame::Broadcast { nsp, .. }) => {
-                self.namespaces.name(*nsp).map(drop)
-            }
+            | Frame::Broadcast(Broadcast { nsp, .. })
+            | Frame::Recorded { broadcast: Broadcast { nsp, .. }, .. }
+            | Frame::Restore { nsp, .. } => self.namespaces.name(*nsp).map(drop),
+            Frame::Persist(persist) => self.namespaces.name(persist.nsp).map(drop),
             _ => Ok(()),
         }
     }

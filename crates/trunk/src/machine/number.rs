@@ -4,7 +4,7 @@
 use alloc::vec::Vec;
 
 use super::misbehaved::{CannotNow, Misbehaved};
-use crate::frame::FrameKind;
+use crate::kind::FrameKind;
 
 /// What to do about a frame that came for a session.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -51,8 +51,11 @@ impl NumberState {
 
     /// A frame of this kind came for this number.
     pub fn handle(&mut self, kind: FrameKind) -> Result<Action, Misbehaved> {
-        use FrameKind::{Accept, Attach, Close, Detach, Join, Leave, Reject, Send};
-        if !matches!(kind, Accept | Attach | Close | Detach | Join | Leave | Reject | Send) {
+        use FrameKind::{Accept, Attach, Close, Detach, Join, Leave, Persist, Reject, Send};
+        if !matches!(
+            kind,
+            Accept | Attach | Close | Detach | Join | Leave | Persist | Reject | Send
+        ) {
             return Err(Misbehaved::WrongDirection(kind));
         }
         let rooms = matches!(kind, Detach | Join | Leave);
@@ -68,6 +71,8 @@ impl NumberState {
                 return Err(Misbehaved::AnsweredTwice(kind));
             }
             (Self::Open, _) => (Self::Open, Action::Deliver),
+            // Not late but its answer: a socket is persisted when its client is gone (section 9).
+            (Self::ClosedByUs, Persist) => (Self::ClosedByUs, Action::Deliver),
             (Self::ClosedByUs, _) => (Self::ClosedByUs, Action::Ignore),
             // A socket that does not exist: it may just have ended (section 7).
             (state, _) if rooms => (state, Action::Ignore),
@@ -99,10 +104,12 @@ impl NumberState {
 /// A number as the app server sees it.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum AppNumberState {
-    /// The peer sent `Close`; ours is due.
+    /// The peer sent `Close` after our `Accept`; ours is due, and before it `Persist` if need be.
     ClosedByPeer,
     /// We sent `Close`; the peer's is due.
     ClosedByUs,
+    /// The peer sent `Close` before we answered; ours is due.
+    ClosedUnanswered,
     /// Not in use.
     #[default]
     Free,
@@ -127,14 +134,17 @@ impl AppNumberState {
         let (next, action) = match (*self, kind) {
             (Self::Free, Open) => (Self::Opening, Action::Opened),
             (_, Open) => return Err(Misbehaved::NumberInUse(kind)),
-            (Self::Opening | Self::Open, Close) => (Self::ClosedByPeer, Action::Closed),
+            (Self::Opening, Close) => (Self::ClosedUnanswered, Action::Closed),
+            (Self::Open, Close) => (Self::ClosedByPeer, Action::Closed),
             (Self::ClosedByUs, Close) => (Self::Free, Action::Freed),
             // It crossed our Reject. An answer could meet the number's next session.
             (Self::Free, Close) => (Self::Free, Action::Ignore),
             (Self::Open, _) => (Self::Open, Action::Deliver),
             (Self::ClosedByUs, _) => (Self::ClosedByUs, Action::Ignore),
             (Self::Opening, _) => return Err(Misbehaved::BeforeAccept(kind)),
-            (Self::ClosedByPeer, _) => return Err(Misbehaved::AfterClose(kind)),
+            (Self::ClosedByPeer | Self::ClosedUnanswered, _) => {
+                return Err(Misbehaved::AfterClose(kind));
+            }
             (Self::Free, _) => return Err(Misbehaved::NumberNotInUse(kind)),
         };
         *self = next;
@@ -143,13 +153,14 @@ impl AppNumberState {
 
     /// The app server is about to send a frame of this kind for this number.
     pub fn send(&mut self, kind: FrameKind) -> Result<(), CannotNow> {
-        use FrameKind::{Accept, Attach, Close, Detach, Join, Leave, Reject, Send};
+        use FrameKind::{Accept, Attach, Close, Detach, Join, Leave, Persist, Reject, Send};
         *self = match (*self, kind) {
             (Self::Opening, Accept) => Self::Open,
             (Self::Opening, Reject) => Self::Free,
-            (Self::Open, Attach | Detach | Join | Leave | Send) => Self::Open,
+            (Self::Open, Attach | Detach | Join | Leave | Persist | Send) => Self::Open,
+            (Self::ClosedByPeer, Persist) => Self::ClosedByPeer,
             (Self::Opening | Self::Open, Close) => Self::ClosedByUs,
-            (Self::ClosedByPeer, Close) => Self::Free,
+            (Self::ClosedByPeer | Self::ClosedUnanswered, Close) => Self::Free,
             (_, _) => return Err(CannotNow::State(kind)),
         };
         Ok(())

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use trunkline_trunk::{
     Broadcast, BroadcastFlags, ClientRequest, CloseCode, EioVersion, ErrorCode, Frame, Header,
-    Hello, NamespaceNumber, Open, Part, Request, RequestCode, RequestId, Response, SendFlags,
-    SessionNumber, Str, Transport, Welcome,
+    Hello, NamespaceNumber, Open, Part, Persist, Request, RequestCode, RequestId, Response,
+    Restored, SendFlags, SessionNumber, Str, Transport, Welcome,
 };
 
 pub fn hex(bytes: &[u8]) -> String {
@@ -87,14 +87,48 @@ fn fields_of(frame: &Frame) -> Value {
         Frame::Join { session: _, nsp, rooms } | Frame::Leave { session: _, nsp, rooms } => {
             json!({ "nsp": nsp.0, "rooms": from_strs(rooms) })
         }
-        Frame::Broadcast(broadcast) => json!({
-            "nsp": broadcast.nsp.0,
-            "flags": broadcast.flags.to_wire(),
-            "rooms": from_strs(&broadcast.rooms),
-            "except": from_strs(&broadcast.except),
-            "parts": broadcast.parts.iter().map(from_part).collect::<Vec<_>>(),
+        Frame::Broadcast(broadcast) => from_broadcast(broadcast),
+        Frame::Recorded { offset, broadcast } => {
+            let mut value = from_broadcast(broadcast);
+            value["offset"] = (**offset).into();
+            value
+        }
+        Frame::Peers { servers } => json!({ "servers": from_strs(servers) }),
+        Frame::Relay { to, payload } => json!({ "to": from_strs(to), "payload": hex(payload) }),
+        Frame::Relayed { from, payload } => json!({ "from": **from, "payload": hex(payload) }),
+        Frame::Persist(persist) => json!({
+            "nsp": persist.nsp.0,
+            "pid": *persist.pid,
+            "socket": *persist.socket,
+            "rooms": from_strs(&persist.rooms),
+            "data": hex(&persist.data),
+        }),
+        Frame::Restore { request_id, nsp, pid, offset } => json!({
+            "request_id": request_id.0,
+            "nsp": nsp.0,
+            "pid": **pid,
+            "offset": **offset,
+        }),
+        Frame::Restored(restored) => json!({
+            "request_id": restored.request_id.0,
+            "found": u8::from(restored.found),
+            "socket": *restored.socket,
+            "rooms": from_strs(&restored.rooms),
+            "data": hex(&restored.data),
+            "missed": restored.missed.iter().map(|parts| json!({ "parts": from_parts(parts) }))
+                .collect::<Vec<_>>(),
         }),
     }
+}
+
+fn from_broadcast(broadcast: &Broadcast) -> Value {
+    json!({
+        "nsp": broadcast.nsp.0,
+        "flags": broadcast.flags.to_wire(),
+        "rooms": from_strs(&broadcast.rooms),
+        "except": from_strs(&broadcast.except),
+        "parts": from_parts(&broadcast.parts),
+    })
 }
 
 fn from_request(request: &ClientRequest) -> Value {
@@ -126,15 +160,16 @@ fn from_strs(strs: &[Str]) -> Value {
     strs.iter().map(|each| json!(**each)).collect()
 }
 
-fn from_part(part: &Part) -> Value {
-    json!({ "kind": u8::from(part.binary), "data": hex(&part.data) })
+fn from_parts(parts: &[Part]) -> Value {
+    parts.iter().map(|p| json!({ "kind": u8::from(p.binary), "data": hex(&p.data) })).collect()
 }
 
 pub fn to_frame(value: &Value) -> Frame {
     let number = |field: &str| value[field].as_u64().unwrap() as u32;
     let text = |field: &str| to_str(&value[field]);
     let nsp = || NamespaceNumber(number("nsp"));
-    let strs = |field: &str| value[field].as_array().unwrap().iter().map(to_str).collect();
+    let strs = |field: &str| to_strs(&value[field]);
+    let request_id = || RequestId(number("request_id"));
     let session = SessionNumber(value["session"].as_u64().unwrap_or_default() as u32);
     match value["type"].as_str().unwrap() {
         "Hello" => Frame::Hello(Box::new(Hello {
@@ -189,15 +224,14 @@ pub fn to_frame(value: &Value) -> Frame {
             Frame::Upgraded { session, transport }
         }
         "Request" => Frame::Request(Box::new(Request {
-            request_id: RequestId(number("request_id")),
+            request_id: request_id(),
             code: RequestCode::from_wire(number("code") as u8).unwrap(),
             context: text("context"),
             request: to_request(&value["request"]),
         })),
-        "Response" => Frame::Response {
-            request_id: RequestId(number("request_id")),
-            response: to_response(&value["response"]),
-        },
+        "Response" => {
+            Frame::Response { request_id: request_id(), response: to_response(&value["response"]) }
+        }
         "Namespace" => Frame::Namespace { nsp: nsp(), name: text("name") },
         "Attach" => {
             Frame::Attach { session, nsp: nsp(), socket: text("socket"), rooms: strs("rooms") }
@@ -205,13 +239,26 @@ pub fn to_frame(value: &Value) -> Frame {
         "Detach" => Frame::Detach { session, nsp: nsp() },
         "Join" => Frame::Join { session, nsp: nsp(), rooms: strs("rooms") },
         "Leave" => Frame::Leave { session, nsp: nsp(), rooms: strs("rooms") },
-        "Broadcast" => Frame::Broadcast(Broadcast {
+        "Broadcast" => Frame::Broadcast(to_broadcast(value)),
+        "Recorded" => Frame::Recorded { offset: text("offset"), broadcast: to_broadcast(value) },
+        "Peers" => Frame::Peers { servers: strs("servers") },
+        "Relay" => Frame::Relay { to: strs("to"), payload: to_bytes(&value["payload"]) },
+        "Relayed" => Frame::Relayed { from: text("from"), payload: to_bytes(&value["payload"]) },
+        "Persist" => Frame::Persist(Box::new(Persist {
+            session,
             nsp: nsp(),
-            flags: BroadcastFlags::from_wire(number("flags") as u8).unwrap(),
+            pid: text("pid"),
+            socket: text("socket"),
             rooms: strs("rooms"),
-            except: strs("except"),
-            parts: value["parts"].as_array().unwrap().iter().map(to_part).collect(),
-        }),
+            data: to_bytes(&value["data"]),
+        })),
+        "Restore" => Frame::Restore {
+            request_id: request_id(),
+            nsp: nsp(),
+            pid: text("pid"),
+            offset: text("offset"),
+        },
+        "Restored" => Frame::Restored(Box::new(to_restored(value))),
         other => panic!("no frame is called {other}"),
     }
 }
@@ -224,8 +271,35 @@ fn to_bytes(value: &Value) -> Bytes {
     unhex(value.as_str().unwrap())
 }
 
-fn to_part(part: &Value) -> Part {
-    Part { binary: part["kind"] == 1, data: to_bytes(&part["data"]) }
+fn to_strs(value: &Value) -> Vec<Str> {
+    value.as_array().unwrap().iter().map(to_str).collect()
+}
+
+fn to_broadcast(value: &Value) -> Broadcast {
+    Broadcast {
+        nsp: NamespaceNumber(value["nsp"].as_u64().unwrap() as u32),
+        flags: BroadcastFlags::from_wire(value["flags"].as_u64().unwrap() as u8).unwrap(),
+        rooms: to_strs(&value["rooms"]),
+        except: to_strs(&value["except"]),
+        parts: to_parts(value),
+    }
+}
+
+fn to_restored(value: &Value) -> Restored {
+    Restored {
+        request_id: RequestId(value["request_id"].as_u64().unwrap() as u32),
+        found: value["found"] == 1,
+        socket: to_str(&value["socket"]),
+        rooms: to_strs(&value["rooms"]),
+        data: to_bytes(&value["data"]),
+        missed: value["missed"].as_array().unwrap().iter().map(to_parts).collect(),
+    }
+}
+
+/// Of anything that has `parts`.
+fn to_parts(value: &Value) -> Vec<Part> {
+    let part = |p: &Value| Part { binary: p["kind"] == 1, data: to_bytes(&p["data"]) };
+    value["parts"].as_array().unwrap().iter().map(part).collect()
 }
 
 fn to_headers(value: &Value) -> Vec<Header> {
@@ -266,9 +340,30 @@ pub fn for_each_slice(frame: &Frame, visit: &mut dyn FnMut(&[u8])) {
             strs(rooms);
         }
         Frame::Message { payload, .. } | Frame::Send { payload, .. } => visit(payload),
+        Frame::Peers { servers } => strs(servers),
+        Frame::Relay { to, payload } => {
+            strs(to);
+            visit(payload);
+        }
+        Frame::Relayed { from, payload } => {
+            strs(core::slice::from_ref(from));
+            visit(payload);
+        }
+        Frame::Persist(persist) => {
+            strs(&[persist.pid.clone(), persist.socket.clone()]);
+            strs(&persist.rooms);
+            visit(&persist.data);
+        }
+        Frame::Restore { pid, offset, .. } => strs(&[pid.clone(), offset.clone()]),
+        Frame::Restored(restored) => {
+            strs(core::slice::from_ref(&restored.socket));
+            strs(&restored.rooms);
+            visit(&restored.data);
+            restored.missed.iter().flatten().for_each(|part| visit(&part.data));
+        }
         Frame::Close { description, .. } => visit(description.as_bytes()),
         Frame::Reject { response, .. } | Frame::Response { response, .. } => visit(&response.body),
-        Frame::Broadcast(broadcast) => {
+        Frame::Broadcast(broadcast) | Frame::Recorded { broadcast, .. } => {
             strs(&broadcast.rooms);
             strs(&broadcast.except);
             broadcast.parts.iter().for_each(|part| visit(&part.data));

@@ -10,7 +10,7 @@ use trunkline_clock::Timestamp;
 use trunkline_trunk::{
     AppEnd, AppHello, Broadcast, BroadcastFlags, CannotNow, ClientRequest, CloseReason, EioVersion,
     EndEvent, Frame, Link, LinkConfig, LinkEvent, Misbehaved, NamespaceNumber, NodeEnd, Part,
-    RequestCode, RequestId, Response, SendFlags, SessionNumber, Str, Transport,
+    Persist, RequestCode, RequestId, Response, Restored, SendFlags, SessionNumber, Str, Transport,
 };
 
 pub const NAMESPACES_MAX: usize = 8;
@@ -46,6 +46,51 @@ pub fn message(session: SessionNumber, payload: Bytes) -> Frame {
 
 pub fn send(session: SessionNumber, payload: Bytes) -> Frame {
     Frame::Send { session, flags: SendFlags::default(), payload }
+}
+
+pub fn persist(session: SessionNumber, socket: &str) -> Frame {
+    Frame::Persist(Box::new(Persist {
+        session,
+        nsp: NamespaceNumber(0),
+        pid: Str::from_static("pid"),
+        socket: socket.into(),
+        rooms: Vec::new(),
+        data: Bytes::from_static(b"{}"),
+    }))
+}
+
+pub fn restore(n: u32) -> Frame {
+    Frame::Restore {
+        request_id: RequestId(n),
+        nsp: NamespaceNumber(0),
+        pid: Str::from_static("pid"),
+        offset: Str::from_static("offset"),
+    }
+}
+
+pub fn not_restored(request_id: RequestId) -> Frame {
+    Frame::Restored(Box::new(Restored {
+        request_id,
+        found: false,
+        socket: Str::EMPTY,
+        rooms: Vec::new(),
+        data: Bytes::new(),
+        missed: Vec::new(),
+    }))
+}
+
+pub fn broadcast(payload: Bytes) -> Broadcast {
+    Broadcast {
+        nsp: NamespaceNumber(0),
+        flags: BroadcastFlags::default(),
+        rooms: Vec::new(),
+        except: Vec::new(),
+        parts: vec![Part { binary: false, data: payload }],
+    }
+}
+
+pub fn recorded(payload: Bytes) -> Frame {
+    Frame::Recorded { offset: Str::from_static("offset"), broadcast: broadcast(payload) }
 }
 
 pub struct Pair {
@@ -165,6 +210,9 @@ pub struct World {
     node_sids: BTreeMap<SessionNumber, Str>,
     app_sids: BTreeMap<SessionNumber, Str>,
     requests: Vec<RequestId>,
+    restores: Vec<RequestId>,
+    restores_asked: u32,
+    restores_answered: u32,
     node_unprocessed: u64,
     app_unprocessed: u64,
     ended: bool,
@@ -182,6 +230,9 @@ impl World {
             node_sids: BTreeMap::new(),
             app_sids: BTreeMap::new(),
             requests: Vec::new(),
+            restores: Vec::new(),
+            restores_asked: 0,
+            restores_answered: 0,
             node_unprocessed: 0,
             app_unprocessed: 0,
             ended: false,
@@ -202,7 +253,7 @@ impl World {
     }
 
     fn step(&mut self, operation: u8, argument: u8) {
-        match operation % 16 {
+        match operation % 20 {
             0 => self.open(),
             1 => self.node_sends(argument, |session, sid, n| message(session, marked(sid, n))),
             2 => self.node_sends(argument, |session, _, n| close(session, reason(n))),
@@ -224,7 +275,11 @@ impl World {
             12 => self.deliver_to_app(),
             13 => self.deliver_to_node(),
             14 => self.pair.advance(Duration::from_millis(u64::from(argument) * 50)),
-            _ => self.process(),
+            15 => self.process(),
+            16 => self.app_sends(argument, |session, sid, _| persist(session, sid)),
+            17 => self.relay(argument),
+            18 => self.restore(argument),
+            _ => self.node_tells(argument),
         }
     }
 
@@ -256,15 +311,37 @@ impl World {
     }
 
     fn broadcast(&mut self, argument: u8) {
-        let part = Part { binary: false, data: Bytes::from(vec![b'b'; argument.into()]) };
-        let broadcast = Broadcast {
-            nsp: NamespaceNumber(0),
-            flags: BroadcastFlags::default(),
-            rooms: Vec::new(),
-            except: Vec::new(),
-            parts: vec![part],
+        let payload = Bytes::from(vec![b'b'; argument.into()]);
+        let frame = match argument % 2 {
+            0 => Frame::Broadcast(broadcast(payload)),
+            _ => recorded(payload),
         };
-        self.pair.app.send(Frame::Broadcast(broadcast)).unwrap();
+        self.pair.app.send(frame).unwrap();
+    }
+
+    fn relay(&mut self, argument: u8) {
+        let payload = Bytes::from(vec![b'r'; argument.into()]);
+        self.pair.app.send(Frame::Relay { to: Vec::new(), payload }).unwrap();
+    }
+
+    /// Asks with one of a few numbers; one that is in use is refused.
+    fn restore(&mut self, argument: u8) {
+        if self.pair.app.send(restore(u32::from(argument % 4))).is_ok() {
+            self.restores_asked += 1;
+        }
+    }
+
+    fn node_tells(&mut self, argument: u8) {
+        let payload = Bytes::from(vec![b'r'; argument.into()]);
+        let frame = match argument % 3 {
+            0 => Frame::Peers { servers: vec!["other".into(); usize::from(argument % 5)] },
+            1 => Frame::Relayed { from: "other".into(), payload },
+            _ => match self.restores.pop() {
+                Some(request_id) => not_restored(request_id),
+                None => return,
+            },
+        };
+        self.pair.node.send(frame).unwrap();
     }
 
     fn respond(&mut self) {
@@ -327,14 +404,23 @@ impl World {
             }
             Frame::Close { session, .. } => drop(self.app_sids.remove(session)),
             Frame::Request(request) => self.requests.push(request.request_id),
+            Frame::Restored(_) => self.restores_answered += 1,
             _ => (),
         }
     }
 
     fn look_at_node_frame(&mut self, frame: &Frame) {
         self.node_unprocessed += u64::from(frame.data_cost().unwrap_or_default());
-        if let Frame::Send { session, payload, .. } = frame {
-            assert_meant_for(&self.node_sids[session], payload);
+        #[expect(clippy::wildcard_enum_match_arm, reason = "the others prove nothing")]
+        match frame {
+            Frame::Send { session, payload, .. } => {
+                assert_meant_for(&self.node_sids[session], payload);
+            }
+            Frame::Persist(persist) => {
+                assert_meant_for(&self.node_sids[&persist.session], persist.socket.as_bytes());
+            }
+            Frame::Restore { request_id, .. } => self.restores.push(*request_id),
+            _ => (),
         }
     }
 
@@ -350,6 +436,9 @@ impl World {
             self.deliver_to_node();
             self.look_at_events();
             self.process();
+            for request_id in core::mem::take(&mut self.restores) {
+                self.pair.node.send(not_restored(request_id)).unwrap();
+            }
             self.pair.drain();
             if self.pair.to_app.is_empty() && self.pair.to_node.is_empty() {
                 break;
@@ -358,6 +447,7 @@ impl World {
         let (node, app) = (&mut self.pair.node, &mut self.pair.app);
         assert_eq!((node.session_count(), app.session_count()), (0, 0));
         assert_eq!(app.held_bytes(), 0, "credit is stuck");
+        assert_eq!(self.restores_answered, self.restores_asked);
         for link in [node.link(), app.link()] {
             assert_eq!(link.receiving().unprocessed_bytes(), 0, "an ignored frame kept its credit");
         }

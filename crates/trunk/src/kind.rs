@@ -1,0 +1,95 @@
+//! The types of frames: number, name and direction of each (section 2). The registry is append-only.
+
+/// Who may send a frame.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Direction {
+    /// Either end.
+    Both,
+    /// Node to app server.
+    ToApp,
+    /// App server to node.
+    ToNode,
+}
+
+macro_rules! registry {
+    ($($name:ident = $number:literal $direction:ident),* $(,)?) => {
+        /// The type of a frame, with its number on the wire.
+        #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+        #[repr(u8)]
+        #[expect(missing_docs, reason = "the frame of the same name tells")]
+        pub enum FrameKind { $($name = $number),* }
+
+        impl FrameKind {
+            /// Every kind, in the order of the wire.
+            pub const ALL: &'static [Self] = &[$(Self::$name),*];
+
+            /// None for a number that no version gave out.
+            pub const fn from_wire(wire: u8) -> Option<Self> {
+                match wire { $($number => Some(Self::$name),)* _ => None }
+            }
+
+            /// Who may send it.
+            pub const fn direction(self) -> Direction {
+                match self { $(Self::$name => Direction::$direction),* }
+            }
+
+            /// The name in the spec.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$name => stringify!($name)),* }
+            }
+        }
+    };
+}
+
+registry! {
+    Hello = 0x01 ToNode,
+    Welcome = 0x02 ToApp,
+    Error = 0x03 Both,
+    Ping = 0x04 Both,
+    Pong = 0x05 Both,
+    Credit = 0x06 Both,
+    Drain = 0x07 Both,
+    Open = 0x10 ToApp,
+    Accept = 0x11 ToNode,
+    Reject = 0x12 ToNode,
+    Message = 0x13 ToApp,
+    Send = 0x14 ToNode,
+    Close = 0x15 Both,
+    Upgraded = 0x16 ToApp,
+    Request = 0x17 ToApp,
+    Response = 0x18 ToNode,
+    Namespace = 0x20 ToNode,
+    Attach = 0x21 ToNode,
+    Detach = 0x22 ToNode,
+    Join = 0x23 ToNode,
+    Leave = 0x24 ToNode,
+    Broadcast = 0x25 ToNode,
+    Recorded = 0x26 ToNode,
+    Peers = 0x30 ToApp,
+    Relay = 0x31 ToNode,
+    Relayed = 0x32 ToApp,
+    Persist = 0x33 ToNode,
+    Restore = 0x34 ToNode,
+    Restored = 0x35 ToApp,
+}
+
+impl FrameKind {
+    /// A data frame costs credit (section 5).
+    pub const fn is_data(self) -> bool {
+        matches!(
+            self,
+            Self::Message
+                | Self::Send
+                | Self::Broadcast
+                | Self::Recorded
+                | Self::Persist
+                | Self::Relay
+        )
+    }
+}
+
+impl core::fmt::Display for FrameKind {
+    fn fmt(&self, out: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        out.write_str(self.name())
+    }
+}
