@@ -21,6 +21,7 @@ mod board;
 mod invariants;
 mod name;
 mod records;
+pub mod recovery;
 mod select;
 mod slab;
 

@@ -8,7 +8,7 @@
 pub fn from_hex(text: &str) -> Vec<u8> {
     let digit = |c: char| c.to_digit(16).unwrap_or_else(|| panic!("{c:?} is no hex digit"));
     let digits: Vec<u32> = text.chars().filter(|c| !c.is_whitespace()).map(digit).collect();
-    assert!(digits.len() % 2 == 0, "half a byte in {text:?}");
+    assert!(digits.len().is_multiple_of(2), "half a byte in {text:?}");
     let byte = |pair: &[u32]| u8::try_from(pair[0] << 4 | pair[1]).expect("two digits are a byte");
     digits.chunks_exact(2).map(byte).collect()
 }
