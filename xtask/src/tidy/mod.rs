@@ -1,10 +1,12 @@
 //! The rules that no compiler checks: which crate may know which, and what no file may hold.
 
 mod arrows;
+mod metrics;
 mod purity;
 mod source;
 mod texts;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -40,6 +42,7 @@ pub(crate) fn command() -> Result<ExitCode, Failure> {
 pub(crate) fn check(root: &Path) -> Result<Vec<Finding>, Failure> {
     let mut findings = Vec::new();
     let mut manifests = 0;
+    let mut registered = BTreeSet::new();
     for file in files(root)? {
         let place = file.strip_prefix(root)?.display().to_string();
         let Ok(text) = std::fs::read_to_string(&file) else {
@@ -52,6 +55,7 @@ pub(crate) fn check(root: &Path) -> Result<Vec<Finding>, Failure> {
         }
         if let Some((name, _)) = crate_source(&place) {
             findings.extend(source::check(&place, &text, test_only(&file)));
+            registered.extend(metrics::registered(&text).map(str::to_owned));
             if arrows::is_pure(name) {
                 findings.extend(purity::check(&place, &text, test_only(&file)));
             }
@@ -60,6 +64,8 @@ pub(crate) fn check(root: &Path) -> Result<Vec<Finding>, Failure> {
     if manifests == 0 {
         return Err(format!("no Cargo.toml under {}", root.display()).into());
     }
+    let page = std::fs::read_to_string(root.join(metrics::PAGE)).unwrap_or_default();
+    findings.extend(metrics::check(&registered, &page));
     findings.sort();
     Ok(findings)
 }

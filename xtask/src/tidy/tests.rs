@@ -1,6 +1,6 @@
 //! Each rule against text that keeps it and text that breaks it.
 
-use super::{arrows, crate_source, purity, source, texts};
+use super::{arrows, crate_source, metrics, purity, source, texts};
 
 fn manifest(name: &str, rest: &str) -> String {
     format!("[package]\nname = \"{name}\"\n{rest}\n")
@@ -209,5 +209,24 @@ fn texts_that_break_a_rule_are_found() {
     ];
     for (place, text) in cases {
         assert_eq!(texts::check(place, &text).len(), 1, "{place}");
+    }
+}
+
+#[test]
+fn metrics_and_their_page_name_each_other() {
+    let source = "registry.register(\n\"trunkline_trunks\",\n\"Open trunks\", a);\n\
+                  gauge(\"process_cpu\", unit); name(\"trunkline-admin\"); log(\"trunkline_x=debug\");";
+    let registered = metrics::registered(source).map(str::to_owned).collect();
+    let cases: &[(&str, &[&str])] = &[
+        ("| `trunkline_trunks` |\n| `process_cpu_seconds_total` |", &[]),
+        ("`trunkline_trunks_ended_total` `process_cpu`", &["`trunkline_trunks`", "_ended_total`"]),
+        ("`trunkline_trunks`", &["`process_cpu`"]),
+    ];
+    for (page, expected) in cases {
+        let findings = metrics::check(&registered, page);
+        assert_eq!(findings.len(), expected.len(), "{page}: {findings:?}");
+        for (finding, part) in findings.iter().zip(*expected) {
+            assert!(finding.text.contains(part), "{findings:?} lacks {part}");
+        }
     }
 }
