@@ -2,16 +2,17 @@
 //!
 //! A message that lies complete in one read is unmasked where it is and lent to the caller. Only
 //! what is torn between reads, or sent in fragments, is copied into a [`Partial`], which exists as
-//! long as there is something to keep.
+//! long as there is something to keep. A compressed message is inflated when all of it is there.
 
 use alloc::boxed::Box;
 use core::ops::ControlFlow;
 use core::str;
 
+use crate::deflate::inflate;
 use crate::error::PeerMisbehaved;
-use crate::frame::{Control, Data, Header, Kind, Role};
+use crate::frame::{Control, Data, Header, Kind, Role, Rules};
 use crate::mask;
-use crate::partial::Partial;
+use crate::partial::{Message, Partial};
 
 /// One complete message or control frame, borrowed from the input or from the decoder.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -51,15 +52,7 @@ impl Decoder {
         Self { partial: None }
     }
 
-    /// Consumes all of `input`, unmasking it in place, and calls `on` for each complete message and
-    /// control frame in order.
-    ///
-    /// A data message longer than `message_bytes_max` is refused when its header (or the header of
-    /// the fragment that makes it too long) is read; memory is taken only for bytes that arrived.
-    ///
-    /// The decoder has *ended* after an error, after a close frame, and after `on` answered
-    /// [`ControlFlow::Break`]: the rest of this input and all later input is dropped without a
-    /// word.
+    /// [`decode_with`](Self::decode_with) on a connection without extensions.
     ///
     /// # Errors
     ///
@@ -71,7 +64,29 @@ impl Decoder {
         input: &mut [u8],
         on: &mut dyn FnMut(Incoming<'_>) -> ControlFlow<()>,
     ) -> Result<(), PeerMisbehaved> {
-        let rules = Rules { role, message_bytes_max: message_bytes_max as u64 };
+        self.decode_with(Rules { role, message_bytes_max, deflate: false }, input, on)
+    }
+
+    /// Consumes all of `input`, unmasking it in place, and calls `on` for each complete message and
+    /// control frame in order.
+    ///
+    /// A data message longer than `message_bytes_max` is refused when its header (or the header of
+    /// the fragment that makes it too long) is read; memory is taken only for bytes that arrived. A
+    /// compressed one is refused too when it inflates to more; until then it takes as much again.
+    ///
+    /// The decoder has *ended* after an error, after a close frame, and after `on` answered
+    /// [`ControlFlow::Break`]: the rest of this input and all later input is dropped without a
+    /// word.
+    ///
+    /// # Errors
+    ///
+    /// The rule that the peer broke. What came before it was handed to `on`.
+    pub fn decode_with(
+        &mut self,
+        rules: Rules,
+        input: &mut [u8],
+        on: &mut dyn FnMut(Incoming<'_>) -> ControlFlow<()>,
+    ) -> Result<(), PeerMisbehaved> {
         let mut rest = input;
         while !rest.is_empty() {
             let (taken, flow) = self.step(rules, rest, on).inspect_err(|_| self.end())?;
@@ -98,7 +113,7 @@ impl Decoder {
     fn step(&mut self, rules: Rules, input: &mut [u8], on: &mut On<'_>) -> Step {
         match &mut self.partial {
             Some(partial) if partial.ended => Ok((input.len(), ControlFlow::Break(()))),
-            Some(partial) if partial.frame.is_some() => self.payload(input, on),
+            Some(partial) if partial.frame.is_some() => self.payload(rules, input, on),
             Some(partial) if partial.head.is_started() => self.rest_of_header(rules, input, on),
             Some(_) | None => self.frame(rules, input, on),
         }
@@ -108,7 +123,7 @@ impl Decoder {
     /// is copied.
     fn frame(&mut self, rules: Rules, input: &mut [u8], on: &mut On<'_>) -> Step {
         let inside_message = self.partial.as_ref().is_some_and(|partial| partial.data.is_some());
-        let Some(header) = Header::read(rules.role, inside_message, input)? else {
+        let Some(header) = Header::read(rules, inside_message, input)? else {
             return Ok((self.partial_mut().head.extend(input), ControlFlow::Continue(())));
         };
         rules.check_message_len(&header, self.partial.as_deref())?;
@@ -118,10 +133,11 @@ impl Decoder {
             if let Some(key) = header.mask {
                 mask::apply(payload, key);
             }
-            return Ok((taken, deliver(header.kind, payload, on)?));
+            let flow = deliver_inflated(rules, header.kind, header.deflated, payload, on)?;
+            return Ok((taken, flow));
         }
         self.partial_mut().start_frame(&header);
-        let (taken, flow) = self.payload(&mut input[header.len..], on)?;
+        let (taken, flow) = self.payload(rules, &mut input[header.len..], on)?;
         Ok((header.len + taken, flow))
     }
 
@@ -130,8 +146,7 @@ impl Decoder {
         let partial = self.partial_mut();
         let had = partial.head.len();
         let taken = partial.head.extend(input);
-        let Some(header) =
-            Header::read(rules.role, partial.data.is_some(), partial.head.as_bytes())?
+        let Some(header) = Header::read(rules, partial.data.is_some(), partial.head.as_bytes())?
         else {
             return Ok((taken, ControlFlow::Continue(())));
         };
@@ -139,18 +154,20 @@ impl Decoder {
         partial.start_frame(&header);
         // The header may have been over before the bytes that were just put aside.
         let header_rest = header.len - had;
-        let (taken, flow) = self.payload(&mut input[header_rest..], on)?;
+        let (taken, flow) = self.payload(rules, &mut input[header_rest..], on)?;
         Ok((header_rest + taken, flow))
     }
 
     /// `input` goes on in the payload of the frame that was started. It may be empty, as the
     /// payload may.
-    fn payload(&mut self, input: &mut [u8], on: &mut On<'_>) -> Step {
+    fn payload(&mut self, rules: Rules, input: &mut [u8], on: &mut On<'_>) -> Step {
         let partial = self.partial_mut();
         let taken = partial.extend_payload(input);
         let flow = match partial.finish_frame() {
             None => return Ok((taken, ControlFlow::Continue(()))),
-            Some((kind, message)) => deliver(kind, &message, on)?,
+            Some(Message { kind, deflated, payload }) => {
+                deliver_inflated(rules, kind, deflated, &payload, on)?
+            }
         };
         if partial.is_empty() {
             self.partial = None;
@@ -163,13 +180,6 @@ impl Decoder {
     }
 }
 
-/// What the caller fixed for this connection.
-#[derive(Clone, Copy)]
-struct Rules {
-    role: Role,
-    message_bytes_max: u64,
-}
-
 impl Rules {
     fn check_message_len(
         self,
@@ -178,11 +188,25 @@ impl Rules {
     ) -> Result<(), PeerMisbehaved> {
         let collected = partial.map_or(0, |partial| partial.message.len() as u64);
         let is_data = !matches!(header.kind, Kind::Control(_));
-        if is_data && header.payload_len.saturating_add(collected) > self.message_bytes_max {
+        if is_data && header.payload_len.saturating_add(collected) > self.message_bytes_max as u64 {
             return Err(PeerMisbehaved::MessageTooBig);
         }
         Ok(())
     }
+}
+
+/// Inflates a complete, unmasked payload if it is to be, and hands it on.
+fn deliver_inflated(
+    rules: Rules,
+    kind: Kind,
+    deflated: bool,
+    payload: &[u8],
+    on: &mut On<'_>,
+) -> Result<ControlFlow<()>, PeerMisbehaved> {
+    if !deflated {
+        return deliver(kind, payload, on);
+    }
+    deliver(kind, &inflate(payload, rules.message_bytes_max)?, on)
 }
 
 /// Checks a complete, unmasked payload and hands it on. `kind` is the message's, so never a

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
-use crate::frame::{CLOSE_CODE_ABSENT, CONTROL_PAYLOAD_BYTES_MAX, Opcode};
+use crate::frame::{CLOSE_CODE_ABSENT, CONTROL_PAYLOAD_BYTES_MAX, Opcode, RSV1};
 use crate::mask;
 
 /// The longest header, in bytes: a 64-bit length and a mask. Without a mask it is at most 10.
@@ -18,7 +18,18 @@ pub fn encode_header(
     out: &mut [u8; FRAME_HEADER_BYTES_MAX],
     mask: Option<[u8; 4]>,
 ) -> usize {
-    out[0] = 0x80 | opcode.to_wire();
+    write_header(false, opcode, payload_len, out, mask)
+}
+
+/// As [`encode_header`]; the first reserved bit is set when the payload is `deflated`.
+pub(crate) fn write_header(
+    deflated: bool,
+    opcode: Opcode,
+    payload_len: usize,
+    out: &mut [u8; FRAME_HEADER_BYTES_MAX],
+    mask: Option<[u8; 4]>,
+) -> usize {
+    out[0] = 0x80 | if deflated { RSV1 } else { 0 } | opcode.to_wire();
     let mut len = if let Some(short) = u8::try_from(payload_len).ok().filter(|len| *len < 126) {
         out[1] = short;
         2
@@ -43,7 +54,14 @@ pub fn encode_header(
 /// for a client.
 #[must_use]
 pub fn encode(opcode: Opcode, payload: &[u8], mask: Option<[u8; 4]>) -> Bytes {
-    encode_parts(opcode, &[payload], mask)
+    encode_parts(false, opcode, &[payload], mask)
+}
+
+/// As [`encode`], with a data message's payload that [`Deflater::compress`](crate::deflate) made:
+/// only for a peer that agreed to permessage-deflate.
+#[must_use]
+pub fn encode_deflated(opcode: Opcode, deflated: &[u8], mask: Option<[u8; 4]>) -> Bytes {
+    encode_parts(true, opcode, &[deflated], mask)
 }
 
 /// A close frame. [`CLOSE_CODE_ABSENT`] gives an empty body. A reason that does not fit is cut at a
@@ -51,16 +69,16 @@ pub fn encode(opcode: Opcode, payload: &[u8], mask: Option<[u8; 4]>) -> Bytes {
 #[must_use]
 pub fn encode_close(code: u16, reason: &str, mask: Option<[u8; 4]>) -> Bytes {
     if code == CLOSE_CODE_ABSENT {
-        return encode_parts(Opcode::Close, &[], mask);
+        return encode_parts(false, Opcode::Close, &[], mask);
     }
     let reason = cut(reason, CONTROL_PAYLOAD_BYTES_MAX as usize - 2);
-    encode_parts(Opcode::Close, &[&code.to_be_bytes(), reason.as_bytes()], mask)
+    encode_parts(false, Opcode::Close, &[&code.to_be_bytes(), reason.as_bytes()], mask)
 }
 
-fn encode_parts(opcode: Opcode, parts: &[&[u8]], mask: Option<[u8; 4]>) -> Bytes {
+fn encode_parts(deflated: bool, opcode: Opcode, parts: &[&[u8]], mask: Option<[u8; 4]>) -> Bytes {
     let payload_len = parts.iter().map(|part| part.len()).sum();
     let mut header = [0; FRAME_HEADER_BYTES_MAX];
-    let header_len = encode_header(opcode, payload_len, &mut header, mask);
+    let header_len = write_header(deflated, opcode, payload_len, &mut header, mask);
     let mut frame = Vec::with_capacity(header_len + payload_len);
     frame.extend_from_slice(&header[..header_len]);
     for part in parts {

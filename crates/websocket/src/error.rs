@@ -25,6 +25,9 @@ pub enum PeerMisbehaved {
     /// Section 5.4: messages are not interleaved.
     #[error("a message began inside of a fragmented message")]
     DataInsideMessage,
+    /// RFC 7692, section 7.2.2: the payload of a compressed message is DEFLATE (RFC 1951).
+    #[error("a compressed message cannot be inflated")]
+    DeflateInvalid,
     /// Section 5.2: the length's highest bit is clear; as in `ws`, lengths beyond 2^53-1 are
     /// refused too.
     #[error("a frame's length is out of range")]
@@ -35,10 +38,12 @@ pub enum PeerMisbehaved {
     /// Section 5.1: a server masks none.
     #[error("a server's frame is masked")]
     MaskUnexpected,
-    /// Section 10.4: the receiver's own limit, over all fragments of a message.
+    /// Section 10.4: the receiver's own limit, over all fragments of a message, and for what a
+    /// compressed one inflates to.
     #[error("a message is longer than the limit")]
     MessageTooBig,
-    /// Section 5.2: without an extension the three reserved bits are clear.
+    /// Section 5.2: the three reserved bits are clear, but for the first one at the start of a
+    /// message, where permessage-deflate was agreed on (RFC 7692, section 6).
     #[error("a reserved bit is set")]
     ReservedBits,
     /// Section 5.2: opcodes 3–7 and 11–15 have no meaning.
@@ -55,7 +60,7 @@ impl PeerMisbehaved {
     pub const fn close_code(self) -> u16 {
         match self {
             Self::LengthOutOfRange | Self::MessageTooBig => 1009,
-            Self::CloseReasonNotUtf8 | Self::TextNotUtf8 => 1007,
+            Self::CloseReasonNotUtf8 | Self::DeflateInvalid | Self::TextNotUtf8 => 1007,
             Self::CloseBodyTooShort
             | Self::CloseCodeInvalid
             | Self::ContinuationWithoutStart
@@ -80,6 +85,7 @@ impl PeerMisbehaved {
             Self::ControlFragmented => "control_fragmented",
             Self::ControlTooLong => "control_too_long",
             Self::DataInsideMessage => "data_inside_message",
+            Self::DeflateInvalid => "deflate_invalid",
             Self::LengthOutOfRange => "length_out_of_range",
             Self::MaskMissing => "mask_missing",
             Self::MaskUnexpected => "mask_unexpected",

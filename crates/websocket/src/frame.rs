@@ -11,6 +11,11 @@ pub(crate) const CONTROL_PAYLOAD_BYTES_MAX: u64 = 125;
 /// longer ones too.
 const PAYLOAD_LENGTH_MAX: u64 = (1 << 53) - 1;
 
+/// The first reserved bit: the message that starts here is compressed (RFC 7692, section 6).
+pub(crate) const RSV1: u8 = 0x40;
+/// The two that no extension of ours uses.
+const RSV2_AND_RSV3: u8 = 0x30;
+
 /// Whose end we are. A server expects masked frames, a client expects unmasked ones (section 5.1).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Role {
@@ -18,6 +23,18 @@ pub enum Role {
     Client,
     /// We accepted the connection.
     Server,
+}
+
+/// What a connection's two ends agreed on, and what we bear.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Rules {
+    /// Whose end we are.
+    pub role: Role,
+    /// The longest data message that is taken, in bytes: as it is received, over all of its
+    /// fragments, and as it is inflated.
+    pub message_bytes_max: usize,
+    /// Whether permessage-deflate was agreed on, so that the peer's messages may be compressed.
+    pub deflate: bool,
 }
 
 /// What an encoded frame carries. Our own messages are never fragmented.
@@ -90,6 +107,8 @@ impl Kind {
 pub(crate) struct Header {
     pub(crate) kind: Kind,
     pub(crate) fin: bool,
+    /// Only at the start of a message.
+    pub(crate) deflated: bool,
     pub(crate) mask: Option<[u8; 4]>,
     pub(crate) payload_len: u64,
     /// The length of the header itself, in bytes.
@@ -101,20 +120,21 @@ impl Header {
     /// tells whether a fragmented message is under way. The checks are made as soon as the bytes
     /// they need are there, in the order of npm `ws`.
     pub(crate) fn read(
-        role: Role,
+        rules: Rules,
         inside_message: bool,
         bytes: &[u8],
     ) -> Result<Option<Self>, PeerMisbehaved> {
         let &[first, second, ref rest @ ..] = bytes else { return Ok(None) };
-        if first & 0x70 != 0 {
+        let deflated = first & RSV1 != 0;
+        if first & RSV2_AND_RSV3 != 0 || (deflated && !rules.deflate) {
             return Err(PeerMisbehaved::ReservedBits);
         }
         let kind = Kind::from_wire(first & 0x0f)?;
         let fin = first & 0x80 != 0;
         let short_len = second & 0x7f;
-        check_kind(kind, fin, short_len, inside_message)?;
+        check_kind(kind, fin, deflated, short_len, inside_message)?;
         let masked = second & 0x80 != 0;
-        match (role, masked) {
+        match (rules.role, masked) {
             (Role::Server, false) => return Err(PeerMisbehaved::MaskMissing),
             (Role::Client, true) => return Err(PeerMisbehaved::MaskUnexpected),
             (Role::Server, true) | (Role::Client, false) => (),
@@ -131,7 +151,7 @@ impl Header {
             mask = Some(*key);
             len += 4;
         }
-        Ok(Some(Self { kind, fin, mask, payload_len, len }))
+        Ok(Some(Self { kind, fin, deflated, mask, payload_len, len }))
     }
 
     /// The payload, when all of it lies in `input`, which starts with this header.
@@ -144,13 +164,16 @@ impl Header {
 fn check_kind(
     kind: Kind,
     fin: bool,
+    deflated: bool,
     short_len: u8,
     inside_message: bool,
 ) -> Result<(), PeerMisbehaved> {
     match kind {
+        Kind::Continuation if deflated => Err(PeerMisbehaved::ReservedBits),
         Kind::Continuation if !inside_message => Err(PeerMisbehaved::ContinuationWithoutStart),
         Kind::Start(_) if inside_message => Err(PeerMisbehaved::DataInsideMessage),
         Kind::Control(_) if !fin => Err(PeerMisbehaved::ControlFragmented),
+        Kind::Control(_) if deflated => Err(PeerMisbehaved::ReservedBits),
         Kind::Control(_) if u64::from(short_len) > CONTROL_PAYLOAD_BYTES_MAX => {
             Err(PeerMisbehaved::ControlTooLong)
         }

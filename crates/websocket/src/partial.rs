@@ -18,6 +18,8 @@ pub(crate) struct Partial {
     pub(crate) frame: Option<Frame>,
     /// The kind of the data message under way.
     pub(crate) data: Option<Data>,
+    /// Whether the data message under way is compressed.
+    deflated: bool,
     /// The payload of the data message under way, unmasked.
     pub(crate) message: Vec<u8>,
     /// The payload of the control frame under way, which may lie between the fragments of
@@ -35,6 +37,15 @@ pub(crate) struct Frame {
     missing: u64,
 }
 
+/// A complete message or control frame.
+#[derive(Debug)]
+pub(crate) struct Message {
+    /// Never a continuation.
+    pub(crate) kind: Kind,
+    pub(crate) deflated: bool,
+    pub(crate) payload: Vec<u8>,
+}
+
 impl Partial {
     /// The state of a decoder that decodes nothing more.
     pub(crate) fn ended() -> Self {
@@ -46,6 +57,7 @@ impl Partial {
         self.head = Head::default();
         if let Kind::Start(data) = header.kind {
             self.data = Some(data);
+            self.deflated = header.deflated;
         }
         self.frame = Some(Frame {
             kind: header.kind,
@@ -73,18 +85,19 @@ impl Partial {
         taken
     }
 
-    /// When the frame is complete and completes a message, that message: its kind is never a
-    /// continuation.
-    pub(crate) fn finish_frame(&mut self) -> Option<(Kind, Vec<u8>)> {
+    /// When the frame is complete and completes a message, that message.
+    pub(crate) fn finish_frame(&mut self) -> Option<Message> {
         let frame = self.frame.take_if(|frame| frame.missing == 0)?;
         if let Kind::Control(_) = frame.kind {
-            return Some((frame.kind, mem::take(&mut self.control)));
+            let payload = mem::take(&mut self.control);
+            return Some(Message { kind: frame.kind, deflated: false, payload });
         }
         if !frame.fin {
             return None;
         }
         let data = self.data.take()?;
-        Some((Kind::Start(data), mem::take(&mut self.message)))
+        let payload = mem::take(&mut self.message);
+        Some(Message { kind: Kind::Start(data), deflated: self.deflated, payload })
     }
 
     /// True when there is nothing worth keeping.

@@ -162,6 +162,7 @@ fn slugs_are_distinct_metric_labels() {
         P::ControlFragmented,
         P::ControlTooLong,
         P::DataInsideMessage,
+        P::DeflateInvalid,
         P::LengthOutOfRange,
         P::MaskMissing,
         P::MaskUnexpected,
