@@ -15,11 +15,11 @@ import {
   type Packet,
 } from "./internals.js";
 import { BroadcastFlag } from "./trunk/frames.js";
-import type { PartData } from "./trunk/machine.js";
+import type { Broadcast } from "./trunk/outbound.js";
 
 /** Where broadcasts go: to every trunk. */
 export interface Fanout {
-  broadcast(nsp: string, flags: number, rooms: string[], except: string[], parts: PartData[]): void;
+  broadcast(broadcast: Broadcast): void;
 }
 
 /** @param records whether the base class keeps packets for connection state recovery */
@@ -50,14 +50,14 @@ export function createAdapter(Base: AdapterConstructor, records: boolean, fanout
       const fresh: string[] = [];
       for (const room of rooms) if (!present?.has(room)) fresh.push(String(room));
       super.addAll(id, rooms);
-      if (fresh.length > 0 && conn.readyState === "open") conn.machine.join(conn.number, this.nsp.name, fresh);
+      if (fresh.length > 0 && conn.readyState === "open") conn.machine.outbound.join(conn.number, this.nsp.name, fresh);
     }
 
     override del(id: string, room: unknown): void {
       const conn = this.attached.get(id);
       const had = conn !== undefined && this.sids.get(id)?.has(room);
       super.del(id, room);
-      if (had && conn.readyState === "open") conn.machine.leave(conn.number, this.nsp.name, [String(room)]);
+      if (had && conn.readyState === "open") conn.machine.outbound.leave(conn.number, this.nsp.name, [String(room)]);
     }
 
     override delAll(id: string): void {
@@ -68,7 +68,7 @@ export function createAdapter(Base: AdapterConstructor, records: boolean, fanout
       if (conn === undefined) return;
       this.attached.delete(id);
       // The end of the session ends its sockets; only a session that goes on needs to be told.
-      if (conn.readyState === "open") conn.machine.detach(conn.number, this.nsp.name);
+      if (conn.readyState === "open") conn.machine.outbound.detach(conn.number, this.nsp.name);
     }
 
     override broadcast(packet: Packet, options: BroadcastOptions): void {
@@ -78,7 +78,14 @@ export function createAdapter(Base: AdapterConstructor, records: boolean, fanout
       for (const socket of this.outgoing.values()) {
         if (this.matches(socket.id, options)) socket.notifyOutgoingListeners?.(packet);
       }
-      fanout.broadcast(this.nsp.name, flagsOf(options), strings(options.rooms), strings(options.except), encoded.map(partOf));
+      fanout.broadcast({
+        nsp: this.nsp.name,
+        flags: flagsOf(options),
+        offset: undefined,
+        rooms: strings(options.rooms),
+        except: strings(options.except),
+        parts: encoded.map(partOf),
+      });
       if (this.direct.size > 0) this.broadcastDirect(packet, encoded, options);
     }
 
@@ -97,7 +104,7 @@ export function createAdapter(Base: AdapterConstructor, records: boolean, fanout
       this.attached.set(id, conn);
       const rooms: string[] = [];
       for (const room of this.sids.get(id) ?? []) if (room !== id) rooms.push(String(room));
-      conn.machine.attach(conn.number, this.nsp.name, id, rooms);
+      conn.machine.outbound.attach(conn.number, this.nsp.name, id, rooms);
     }
 
     private broadcastDirect(packet: Packet, encoded: EncodedPart[], options: BroadcastOptions): void {

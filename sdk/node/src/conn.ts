@@ -5,7 +5,8 @@
 import { EventEmitter } from "node:events";
 import type { HandshakeRequest } from "./request.js";
 import { CloseReason, SendFlag, TransportCode } from "./trunk/frames.js";
-import type { Machine, PartData, Session } from "./trunk/machine.js";
+import type { Machine, Session } from "./trunk/machine.js";
+import type { PartData } from "./trunk/outbound.js";
 import type { Trunk } from "./trunk/trunk.js";
 
 export type TransportName = "polling" | "websocket";
@@ -119,7 +120,7 @@ export class Conn extends EventEmitter implements Session {
     if (this.listenerCount("packetCreate") > 0) this.emit("packetCreate", packetOf(data, options));
     const part = partOf(data);
     const flags = this.flagsOf(part, options);
-    if (!this.machine.send(this.number, flags, part)) {
+    if (!this.machine.outbound.send(this.number, flags, part)) {
       this.server.onTooLong(`a message for session ${this.id}`, part.length);
       this.end(CloseReason.transportError, "transport error", new Error("the message is longer than the node takes"));
       return this;

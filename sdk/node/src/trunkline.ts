@@ -9,7 +9,7 @@ import { engineSettings, extendClose, findBases, installAdapter, installEngine, 
 import type { ResolvedOptions } from "./options.js";
 import { openWire } from "./transport/ws.js";
 import { Trunk, type NodeInfo, type TrunkHost } from "./trunk/trunk.js";
-import type { PartData } from "./trunk/machine.js";
+import type { Broadcast } from "./trunk/outbound.js";
 import { SDK } from "./version.js";
 
 const debug = createDebug("trunkline:server");
@@ -116,10 +116,10 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
   }
 
   /** @internal */
-  broadcast(nsp: string, flags: number, rooms: string[], except: string[], parts: PartData[]): void {
+  broadcast(broadcast: Broadcast): void {
     for (const trunk of this.trunks) {
-      if (!trunk.broadcast(nsp, flags, rooms, except, parts)) {
-        this.reportTooLong(`a broadcast in namespace ${nsp}`, parts.reduce((sum, part) => sum + part.length, 0));
+      if (!trunk.broadcast(broadcast)) {
+        this.reportTooLong(`a broadcast in namespace ${broadcast.nsp}`, broadcast.parts.reduce((sum, part) => sum + part.length, 0));
       }
     }
   }
@@ -150,6 +150,8 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
       onFinal: (_trunk, error) => this.onFinal(error),
       onWarning: (trunk, message) => this.warn(`${trunk.endpoint}: ${message}`),
       onOpen: (trunk, machine, open) => this.engine.handleOpen(trunk, machine, open),
+      onPeers: () => undefined,
+      onRelayed: () => undefined,
       onRequest: (machine, request) => this.engine.handleInquiry(machine, request),
     };
   }

@@ -26,6 +26,13 @@ export const FrameType = {
   Join: 0x23,
   Leave: 0x24,
   Broadcast: 0x25,
+  Recorded: 0x26,
+  Peers: 0x30,
+  Relay: 0x31,
+  Relayed: 0x32,
+  Persist: 0x33,
+  Restore: 0x34,
+  Restored: 0x35,
 } as const;
 
 /** Types from here on are optional: who does not know one skips it. */
@@ -94,6 +101,11 @@ export interface Part {
   data: Buffer;
 }
 
+/** One recorded packet: the Engine.IO messages of it, in order. */
+export interface Missed {
+  parts: Part[];
+}
+
 /** What a frame may carry, by its name; the type of every decoded or encoded frame is {@link Frame}. */
 export interface FrameBodies {
   Hello: { versionMin: number; versionMax: number; credit: number; server: string; sdk: string; settings: string };
@@ -118,6 +130,13 @@ export interface FrameBodies {
   Join: { session: number; nsp: number; rooms: string[] };
   Leave: { session: number; nsp: number; rooms: string[] };
   Broadcast: { nsp: number; flags: number; rooms: string[]; except: string[]; parts: Part[] };
+  Recorded: { nsp: number; flags: number; offset: string; rooms: string[]; except: string[]; parts: Part[] };
+  Peers: { servers: string[] };
+  Relay: { to: string[]; payload: Buffer };
+  Relayed: { from: string; payload: Buffer };
+  Persist: { session: number; nsp: number; pid: string; socket: string; rooms: string[]; data: Buffer };
+  Restore: { requestId: number; nsp: number; pid: string; offset: string };
+  Restored: { requestId: number; found: number; socket: string; rooms: string[]; data: Buffer; missed: Missed[] };
 }
 
 export type FrameName = keyof FrameBodies;

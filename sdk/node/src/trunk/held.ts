@@ -3,6 +3,8 @@ import { FrameType } from "./frames.js";
 import { Reader } from "./reader.js";
 import { Writer } from "./writer.js";
 
+/** What an app server sends against credit. */
+const DATA: ReadonlySet<number> = new Set([FrameType.Send, FrameType.Broadcast, FrameType.Recorded, FrameType.Persist, FrameType.Relay]);
 const KEPT_BYTES_MAX = 64 * 1024;
 
 export class HeldFrames {
@@ -29,7 +31,7 @@ export class HeldFrames {
       const start = reader.pos;
       const type = reader.u8("type");
       const length = reader.varint("length");
-      const isData = type === FrameType.Send || type === FrameType.Broadcast;
+      const isData = DATA.has(type);
       if (isData && credit - used <= 0) {
         reader.pos = start;
         break;

@@ -1,31 +1,17 @@
 /**
- * The app server's end of one trunk, from `Hello` to its end, without stream and clock (`spec/trunk.md`, sections 3 to 8).
+ * The app server's end of one trunk, from `Hello` to its end, without stream and clock (`spec/trunk.md`, sections 3 to 10).
  *
  * Input: {@link Machine.start} when the stream is open, {@link Machine.handleBatch} for each message, {@link Machine.handleTick} each ping
- * interval, and the verbs. Output: frames gather in one batch; the host is asked once to call {@link Machine.flush} at the end of the turn.
+ * interval, and the verbs. Output: frames gather in {@link Machine.outbound}; the host is asked once to flush it at the end of the turn.
  */
-import { closeFrame, decodeBody, encodeFrame, openFrame } from "./codec.js";
-import {
-  ErrorCode,
-  FrameType,
-  MessageFlag,
-  PartKind,
-  type ClientResponse,
-  type Frame,
-  type FrameBodies,
-  type Header,
-} from "./frames.js";
+import { closeFrame, decodeBody, openFrame } from "./decode.js";
+import { ErrorCode, FrameType, MessageFlag, type ClientResponse, type Frame, type FrameBodies, type Header } from "./frames.js";
+import { BATCH_BYTES_MIN, Outbound, type Counters, type OutboundHost } from "./outbound.js";
 import { DecodeError, Reader } from "./reader.js";
-import { HeldFrames } from "./held.js";
-import { Writer } from "./writer.js";
 
 /** Bytes of messages that the node may send before more credit: two of Socket.IO's largest messages and room to spare. */
 const WINDOW_BYTES = 8 * 1024 * 1024;
 const QUIET_INTERVALS_MAX = 3;
-const BATCH_BYTES_MIN = 1024;
-/** Buffers of sent batches that are kept for the next ones. */
-const SPARES_MAX = 4;
-const SPARE_BYTES_MAX = 256 * 1024;
 
 /** One client session, as the machine sees it. */
 export interface Session {
@@ -47,14 +33,14 @@ export interface EndCause {
   readonly by: "us" | "node";
 }
 
-export interface MachineHost {
-  /** Something waits to be sent: call `flush` when this turn of the event loop is over. */
-  schedule(): void;
-  /** Sends one batch; the machine does not touch the buffer until it comes back through `recycle`. */
-  transmit(batch: Buffer): void;
+export interface MachineHost extends OutboundHost {
   onWelcome(welcome: FrameBodies["Welcome"]): void;
   onOpen(open: FrameBodies["Open"]): void;
   onRequest(request: FrameBodies["Request"]): void;
+  /** The other app servers that have a trunk to this node. */
+  onPeers(servers: string[]): void;
+  /** @param payload a view of the batch: to be kept, it must be copied */
+  onRelayed(from: string, payload: Buffer): void;
   onDrain(deadlineMs: number): void;
   /** The trunk is over; what was to be sent has been handed to `transmit`. */
   onEnd(cause: EndCause): void;
@@ -62,57 +48,35 @@ export interface MachineHost {
   onThrown(error: unknown): void;
 }
 
-export interface Counters {
-  messagesSent: number;
-  bytesSent: number;
-  messagesReceived: number;
-  bytesReceived: number;
-  broadcasts: number;
-}
-
-export type PartData = string | Uint8Array;
-
 export class Machine {
+  readonly outbound: Outbound;
   private readonly host: MachineHost;
   private readonly counters: Counters;
   private readonly sessions = new Map<number, Session>();
-  private readonly namespaces = new Map<string, number>();
-  private readonly held = new HeldFrames();
-  private readonly spares: Buffer[] = [];
+  /** Who waits for `Restored`, by request number. */
+  private readonly restores = new Map<number, (restored: FrameBodies["Restored"] | undefined) => void>();
+  private lastRestore = 0;
   private postponed: (() => void)[] = [];
-  private out = new Writer();
-  private scheduled = false;
   private state: "opening" | "open" | "ended" = "opening";
-  /** What we may still send. */
-  private credit = 0;
   /** What the node may still send, and what of it we have processed but not yet given back. */
   private granted = WINDOW_BYTES;
   private processed = 0;
-  private batchBytesMax = BATCH_BYTES_MIN;
   private quietIntervals = 0;
   private heard = false;
 
   constructor(host: MachineHost, counters: Counters) {
     this.host = host;
     this.counters = counters;
+    this.outbound = new Outbound(host, counters);
   }
 
   get isOpen(): boolean {
     return this.state === "open";
   }
 
-  /** Bytes of frames that wait for credit. */
-  get heldBytes(): number {
-    return this.held.bytes;
-  }
-
-  get sessionCount(): number {
-    return this.sessions.size;
-  }
-
   start(server: string, sdk: string, settings: string): void {
     this.frame({ type: "Hello", versionMin: 1, versionMax: 1, credit: WINDOW_BYTES, server, sdk, settings });
-    this.flush();
+    this.outbound.flush();
   }
 
   handleBatch(batch: Buffer): void {
@@ -145,18 +109,21 @@ export class Machine {
 
   /** The stream is gone: every session ends. */
   handleLost(): void {
-    this.state = "ended";
+    this.end();
     const sessions = [...this.sessions.values()];
     this.sessions.clear();
     for (const session of sessions) this.guard(() => session.handleTrunkLost());
+    const restores = [...this.restores.values()];
+    this.restores.clear();
+    for (const done of restores) done(undefined);
   }
 
   /** Ends the trunk with an `Error` frame. */
   fail(code: number, message: string): void {
     if (this.state === "ended") return;
     this.frame({ type: "Error", code, message });
-    this.flush();
-    this.state = "ended";
+    this.outbound.flush();
+    this.end();
     this.host.onEnd({ code, message, by: "us" });
   }
 
@@ -184,88 +151,18 @@ export class Machine {
     this.frame({ type: "Drain", deadlineMs });
   }
 
-  /** Returns false when the message is longer than the node takes; then nothing was sent. */
-  send(number: number, flags: number, data: PartData): boolean {
-    const w = this.ordered(true);
-    const frameStart = w.pos;
-    const start = w.begin(FrameType.Send, data.length + 4);
-    w.varint(number);
-    w.u8(flags);
-    if (typeof data === "string") w.rawText(data);
-    else w.raw(data);
-    const bytes = this.finish(w, frameStart, start, true);
-    if (bytes < 0) return false;
-    this.counters.messagesSent++;
-    this.counters.bytesSent += bytes;
-    return true;
-  }
-
   /** The app, or we for it, end a session that the node has not ended yet. */
   close(number: number, reason: number, description = ""): void {
     this.sessions.set(number, CLOSING);
-    this.writeClose(number, reason, description);
+    this.outbound.close(number, reason, description);
   }
 
-  attach(number: number, nsp: string, socket: string, rooms: string[]): void {
-    const w = this.begin(FrameType.Attach, number, nsp);
-    w.writer.str(socket);
-    w.writer.strs(rooms);
-    this.finish(w.writer, w.frameStart, w.start, false);
-  }
-
-  detach(number: number, nsp: string): void {
-    const w = this.begin(FrameType.Detach, number, nsp);
-    this.finish(w.writer, w.frameStart, w.start, false);
-  }
-
-  join(number: number, nsp: string, rooms: string[]): void {
-    const w = this.begin(FrameType.Join, number, nsp);
-    w.writer.strs(rooms);
-    this.finish(w.writer, w.frameStart, w.start, false);
-  }
-
-  leave(number: number, nsp: string, rooms: string[]): void {
-    const w = this.begin(FrameType.Leave, number, nsp);
-    w.writer.strs(rooms);
-    this.finish(w.writer, w.frameStart, w.start, false);
-  }
-
-  /** Returns false when the packet is longer than the node takes; then nothing was sent. */
-  broadcast(nsp: string, flags: number, rooms: string[], except: string[], parts: PartData[]): boolean {
-    const number = this.namespace(nsp);
-    const w = this.ordered(true);
-    const frameStart = w.pos;
-    let guess = 8;
-    for (const part of parts) guess += part.length + 4;
-    const start = w.begin(FrameType.Broadcast, guess);
-    w.varint(number);
-    w.u8(flags);
-    w.strs(rooms);
-    w.strs(except);
-    w.varint(parts.length);
-    for (const part of parts) {
-      w.u8(typeof part === "string" ? PartKind.text : PartKind.binary);
-      if (typeof part === "string") w.str(part);
-      else w.bytes(part);
-    }
-    const bytes = this.finish(w, frameStart, start, true);
-    if (bytes < 0) return false;
-    this.counters.broadcasts++;
-    this.counters.bytesSent += bytes;
-    return true;
-  }
-
-  /** Sends what has gathered: call it once when the turn is over. */
-  flush(): void {
-    this.scheduled = false;
-    if (this.out.pos === 0) return;
-    this.host.transmit(this.out.take(this.spares.pop()));
-  }
-
-  /** Gives back the buffer of a batch that has left. */
-  recycle(batch: Buffer): void {
-    const whole = Buffer.from(batch.buffer);
-    if (this.spares.length < SPARES_MAX && whole.length <= SPARE_BYTES_MAX) this.spares.push(whole);
+  /** Asks the node for what was persisted under a private id. Calls back once: with nothing when the trunk ended meanwhile. */
+  restore(nsp: string, pid: string, offset: string, done: (restored: FrameBodies["Restored"] | undefined) => void): void {
+    const requestId = this.lastRestore;
+    this.lastRestore = (requestId + 1) >>> 0;
+    this.restores.set(requestId, done);
+    this.outbound.orderedFrame({ type: "Restore", requestId, nsp: this.outbound.namespace(nsp), pid, offset });
   }
 
   private readFrames(reader: Reader): void {
@@ -312,14 +209,20 @@ export class Machine {
       case "Welcome":
         return this.handleWelcome(frame);
       case "Error":
-        this.state = "ended";
+        this.end();
         return this.host.onEnd({ code: frame.code, message: frame.message, by: "node" });
       case "Ping":
         return this.frame({ type: "Pong", token: frame.token });
       case "Pong":
         return;
       case "Credit":
-        return this.handleCredit(frame.bytes);
+        return this.outbound.addCredit(frame.bytes);
+      case "Peers":
+        return this.guard(() => this.host.onPeers(frame.servers));
+      case "Relayed":
+        return this.guard(() => this.host.onRelayed(frame.from, frame.payload));
+      case "Restored":
+        return this.handleRestored(frame);
       case "Drain":
         return this.host.onDrain(frame.deadlineMs);
       case "Open":
@@ -342,18 +245,8 @@ export class Machine {
       return this.fail(ErrorCode.protocol, `batch_bytes_max ${welcome.batchBytesMax} is too small for any use`);
     }
     this.state = "open";
-    this.credit = welcome.credit;
-    this.batchBytesMax = welcome.batchBytesMax;
+    this.outbound.open(welcome.credit, welcome.batchBytesMax);
     this.host.onWelcome(welcome);
-  }
-
-  private handleCredit(bytes: number): void {
-    this.credit += bytes;
-    this.credit -= this.held.release(this.credit, (frame) => {
-      this.out.raw(frame);
-      this.cut(this.out.pos - frame.length);
-    });
-    if (this.out.pos > 0) this.schedule();
   }
 
   private handleOpen(open: FrameBodies["Open"]): void {
@@ -400,8 +293,16 @@ export class Machine {
     this.sessions.delete(close.session);
     // The app has ended it meanwhile: our `Close` is the answer.
     if (now === CLOSING) return;
-    this.writeClose(close.session, close.reason, "");
+    // What the app does about it comes first: what it keeps of a socket (`Persist`) must be said while the number is in use.
     this.guard(() => session.handleClose(close.reason, close.description));
+    this.outbound.close(close.session, close.reason, "");
+  }
+
+  private handleRestored(restored: FrameBodies["Restored"]): void {
+    const done = this.restores.get(restored.requestId);
+    if (done === undefined) return this.fail(ErrorCode.protocol, `Restored came for request ${restored.requestId}, which was never made`);
+    this.restores.delete(restored.requestId);
+    this.guard(() => done(restored));
   }
 
   private handleUpgraded(frame: FrameBodies["Upgraded"]): void {
@@ -432,84 +333,13 @@ export class Machine {
     this.frame({ type: "Credit", bytes });
   }
 
-  private namespace(name: string): number {
-    const known = this.namespaces.get(name);
-    if (known !== undefined) return known;
-    const number = this.namespaces.size;
-    this.namespaces.set(name, number);
-    const w = this.ordered(false);
-    const frameStart = w.pos;
-    const start = w.begin(FrameType.Namespace);
-    w.varint(number);
-    w.str(name);
-    this.finish(w, frameStart, start, false);
-    return number;
-  }
-
-  private writeClose(number: number, reason: number, description: string): void {
-    const w = this.ordered(false);
-    const frameStart = w.pos;
-    const start = w.begin(FrameType.Close);
-    w.varint(number);
-    w.u8(reason);
-    w.rawText(description);
-    this.finish(w, frameStart, start, false);
-  }
-
-  private begin(type: number, number: number, nsp: string): { writer: Writer; frameStart: number; start: number } {
-    const namespace = this.namespace(nsp);
-    const writer = this.ordered(false);
-    const frameStart = writer.pos;
-    const start = writer.begin(type);
-    writer.varint(number);
-    writer.varint(namespace);
-    return { writer, frameStart, start };
-  }
-
-  /** Where a frame goes that must keep its place among the others: behind those that wait for credit, if there are any. */
-  private ordered(isData: boolean): Writer {
-    if (this.held.bytes > 0 || (isData && this.credit <= 0)) return this.held.writer;
-    return this.out;
-  }
-
-  /** Ends an ordered frame. Returns the length of its body, or -1 when it is too long for any batch: then it is taken back. */
-  private finish(w: Writer, frameStart: number, start: number, isData: boolean): number {
-    const bytes = w.finish(start);
-    if (w.pos - frameStart > this.batchBytesMax) {
-      w.pos = frameStart;
-      return -1;
-    }
-    if (w === this.out) {
-      if (isData) this.credit -= bytes;
-      this.cut(frameStart);
-      this.schedule();
-    }
-    return bytes;
-  }
-
-  /** A control frame: it costs no credit and waits for nobody. */
   private frame(frame: Frame): void {
-    if (this.state === "ended") return;
-    const frameStart = this.out.pos;
-    encodeFrame(this.out, frame);
-    this.cut(frameStart);
-    this.schedule();
+    if (this.state !== "ended") this.outbound.frame(frame);
   }
 
-  /** When the last frame made the batch too long: sends what is before it. */
-  private cut(frameStart: number): void {
-    if (this.out.pos <= this.batchBytesMax || frameStart === 0 || this.state === "opening") return;
-    const full = this.out;
-    this.out = new Writer(this.spares.pop());
-    this.out.raw(full.buf.subarray(frameStart, full.pos));
-    full.pos = frameStart;
-    this.host.transmit(full.take());
-  }
-
-  private schedule(): void {
-    if (this.scheduled) return;
-    this.scheduled = true;
-    this.host.schedule();
+  private end(): void {
+    this.state = "ended";
+    this.outbound.end();
   }
 }
 

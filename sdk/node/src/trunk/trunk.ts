@@ -1,11 +1,12 @@
-/** One trunk to one node: its stream, its machine, and the attempts to have both (`spec/trunk.md`, sections 1 and 8). */
+/** One trunk to one node: its stream, its machine, and the attempts to have both (`spec/trunk.md`, sections 1 and 10). */
 import createDebug from "debug";
 import type { ConnectionOptions } from "node:tls";
 import { TrunklineError, type TrunklineErrorCode, type TrunklineErrorDetails } from "../errors.js";
 import type { OpenWire, Wire } from "../transport/ws.js";
 import { Backoff } from "./backoff.js";
-import { ErrorCode, type FrameBodies } from "./frames.js";
-import { Machine, type Counters, type EndCause, type MachineHost, type PartData } from "./machine.js";
+import { BroadcastFlag, ErrorCode, type FrameBodies } from "./frames.js";
+import { Machine, type EndCause, type MachineHost } from "./machine.js";
+import type { Broadcast, Counters } from "./outbound.js";
 import { signToken } from "./token.js";
 
 const debug = createDebug("trunkline:trunk");
@@ -42,19 +43,14 @@ export interface TrunkHost {
   onWarning(trunk: Trunk, message: string): void;
   onOpen(trunk: Trunk, machine: Machine, open: FrameBodies["Open"]): void;
   onRequest(machine: Machine, request: FrameBodies["Request"]): void;
+  /** The other app servers that this trunk reaches now: none when it is down. */
+  onPeers(trunk: Trunk, servers: string[]): void;
+  onRelayed(from: string, payload: Buffer): void;
 }
 
 export interface NodeInfo {
   readonly node: string;
   readonly version: string;
-}
-
-interface WaitingBroadcast {
-  readonly nsp: string;
-  readonly flags: number;
-  readonly rooms: string[];
-  readonly except: string[];
-  readonly parts: PartData[];
 }
 
 export interface TrunkCounters extends Counters {
@@ -79,7 +75,7 @@ export class Trunk {
   private closed: { promise: Promise<void>; resolve: () => void } | undefined;
   private final = false;
   private flushed: (() => void)[] = [];
-  private waiting: WaitingBroadcast[] = [];
+  private waiting: Broadcast[] = [];
   private waitingBytes = 0;
 
   constructor(config: TrunkConfig, host: TrunkHost, counters: TrunkCounters) {
@@ -98,7 +94,12 @@ export class Trunk {
   }
 
   get heldBytes(): number {
-    return (this.machine?.heldBytes ?? 0) + this.waitingBytes;
+    return (this.machine?.outbound.heldBytes ?? 0) + this.waitingBytes;
+  }
+
+  /** The longest payload that {@link Trunk.relay} takes. */
+  get relayBytesMax(): number {
+    return this.machine?.outbound.relayBytesMax ?? 0;
   }
 
   connect(): void {
@@ -142,10 +143,22 @@ export class Trunk {
   }
 
   /** Returns false when the packet is too long for the node. */
-  broadcast(nsp: string, flags: number, rooms: string[], except: string[], parts: PartData[]): boolean {
-    if (this.machine?.isOpen) return this.machine.broadcast(nsp, flags, rooms, except, parts);
-    this.wait({ nsp, flags, rooms, except, parts });
+  broadcast(broadcast: Broadcast): boolean {
+    if (this.machine?.isOpen) return this.machine.outbound.broadcast(broadcast);
+    // Our own sockets ended with the trunk: there is nobody left to hear a local one.
+    if ((broadcast.flags & BroadcastFlag.local) === 0) this.wait(broadcast);
     return true;
+  }
+
+  /** Returns false when the payload is too long for the node. */
+  relay(to: string[], payload: Uint8Array): boolean {
+    return this.machine?.isOpen ? this.machine.outbound.relay(to, payload) : true;
+  }
+
+  /** Calls back once: with nothing when the trunk is down, or breaks before the answer. */
+  restore(nsp: string, pid: string, offset: string, done: (restored: FrameBodies["Restored"] | undefined) => void): void {
+    if (this.machine?.isOpen) this.machine.restore(nsp, pid, offset, done);
+    else done(undefined);
   }
 
   /** Calls back when all that was written so far has been handed to the stream. */
@@ -164,10 +177,12 @@ export class Trunk {
   private machineHost(): MachineHost {
     return {
       schedule: () => setImmediate(() => this.flush()),
-      transmit: (batch) => this.wire?.send(batch, () => this.machine?.recycle(batch)),
+      transmit: (batch) => this.wire?.send(batch, () => this.machine?.outbound.recycle(batch)),
       onWelcome: (welcome) => this.welcomed(welcome),
       onOpen: (open) => this.host.onOpen(this, this.machine as Machine, open),
       onRequest: (request) => this.host.onRequest(this.machine as Machine, request),
+      onPeers: (servers) => this.host.onPeers(this, servers),
+      onRelayed: (from, payload) => this.host.onRelayed(from, payload),
       onDrain: (deadlineMs) => debug("%s is draining, it closes in %d ms", this.endpoint, deadlineMs),
       onEnd: (cause) => this.ended(cause),
       onThrown: rethrowLater,
@@ -175,8 +190,8 @@ export class Trunk {
   }
 
   private flush(): void {
-    this.machine?.flush();
-    if (this.flushed.length === 0 || (this.machine?.heldBytes ?? 0) > 0) return;
+    this.machine?.outbound.flush();
+    if (this.flushed.length === 0 || (this.machine?.outbound.heldBytes ?? 0) > 0) return;
     const callbacks = this.flushed;
     this.flushed = [];
     for (const callback of callbacks) callback();
@@ -195,7 +210,7 @@ export class Trunk {
     const waiting = this.waiting;
     this.waiting = [];
     this.waitingBytes = 0;
-    for (const { nsp, flags, rooms, except, parts } of waiting) this.machine?.broadcast(nsp, flags, rooms, except, parts);
+    for (const broadcast of waiting) this.machine?.outbound.broadcast(broadcast);
     this.host.onUp(this, info);
   }
 
@@ -227,6 +242,7 @@ export class Trunk {
     clearInterval(this.ticker);
     if (wire !== undefined) wire.close(1000);
     machine?.handleLost();
+    if (wasUp) this.host.onPeers(this, []);
     const callbacks = this.flushed;
     this.flushed = [];
     for (const callback of callbacks) callback();
@@ -250,7 +266,7 @@ export class Trunk {
   private sayGoodbye(machine: Machine): void {
     const finish = (): void => {
       clearTimeout(this.timer);
-      machine.flush();
+      machine.outbound.flush();
       clearInterval(this.ticker);
       this.wire?.close(1000);
     };
@@ -269,7 +285,7 @@ export class Trunk {
     this.closed?.resolve();
   }
 
-  private wait(broadcast: WaitingBroadcast): void {
+  private wait(broadcast: Broadcast): void {
     if (this.final || this.closed !== undefined) return;
     let bytes = 64;
     for (const part of broadcast.parts) bytes += part.length;

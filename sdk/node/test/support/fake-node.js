@@ -2,7 +2,8 @@
 import { createServer } from "node:http";
 import { once } from "node:events";
 import { WebSocketServer } from "ws";
-import { decodeBatch, encodeFrame } from "../../dist/esm/trunk/codec.js";
+import { decodeBatch } from "../../dist/esm/trunk/decode.js";
+import { encodeFrame } from "../../dist/esm/trunk/encode.js";
 import { Reader } from "../../dist/esm/trunk/reader.js";
 import { Writer } from "../../dist/esm/trunk/writer.js";
 

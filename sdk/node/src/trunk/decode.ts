@@ -1,7 +1,4 @@
-/**
- * Frames to objects and back (`spec/trunk.md`, section 2). The machine reads `Message` and writes `Send`, `Broadcast` and their like
- * without these objects; everything else passes here.
- */
+/** Frames to objects (`spec/trunk.md`, section 2). The machine reads `Message` without one; everything else passes here. */
 import {
   BroadcastFlag,
   DESCRIPTION_BYTES_MAX,
@@ -18,10 +15,10 @@ import {
   type ClientResponse,
   type Frame,
   type Header,
+  type Missed,
   type Part,
 } from "./frames.js";
 import { DecodeError, type Reader } from "./reader.js";
-import type { Writer } from "./writer.js";
 
 const SEND_FLAGS = SendFlag.binary | SendFlag.volatile | SendFlag.attached | SendFlag.compress;
 const BROADCAST_FLAGS = BroadcastFlag.volatile | BroadcastFlag.local | BroadcastFlag.compress;
@@ -142,106 +139,50 @@ export function decodeBody(type: number, r: Reader): Frame | undefined {
         flags: flags(r, BROADCAST_FLAGS),
         rooms: rooms(r),
         except: rooms(r),
-        parts: r.list("parts", 2, part),
+        parts: parts(r),
+      };
+    case FrameType.Recorded:
+      return {
+        type: "Recorded",
+        nsp: r.varint("nsp"),
+        flags: flags(r, BROADCAST_FLAGS),
+        offset: r.str("offset"),
+        rooms: rooms(r),
+        except: rooms(r),
+        parts: parts(r),
+      };
+    case FrameType.Peers:
+      return { type: "Peers", servers: servers(r) };
+    case FrameType.Relay:
+      return { type: "Relay", to: servers(r), payload: r.rest() };
+    case FrameType.Relayed:
+      return { type: "Relayed", from: r.str("from"), payload: r.rest() };
+    case FrameType.Persist:
+      return {
+        type: "Persist",
+        session: r.varint("session"),
+        nsp: r.varint("nsp"),
+        pid: r.str("pid"),
+        socket: r.str("socket"),
+        rooms: rooms(r),
+        data: r.rest(),
+      };
+    case FrameType.Restore:
+      return { type: "Restore", requestId: r.varint("request_id"), nsp: r.varint("nsp"), pid: r.str("pid"), offset: r.str("offset") };
+    case FrameType.Restored:
+      return {
+        type: "Restored",
+        requestId: r.varint("request_id"),
+        found: oneOf(r.u8("found"), [0, 1], "found"),
+        socket: r.str("socket"),
+        rooms: rooms(r),
+        data: r.bytes("data"),
+        missed: r.list("missed", 1, missed),
       };
     default:
       if (type < OPTIONAL_FROM) throw new DecodeError("unknown_type", `frame type ${hex(type)} is not known`);
       r.pos = r.end;
       return undefined;
-  }
-}
-
-/** Appends a frame. */
-export function encodeFrame(w: Writer, frame: Frame): void {
-  const start = w.begin(FrameType[frame.type]);
-  encodeBody(w, frame);
-  w.finish(start);
-}
-
-function encodeBody(w: Writer, frame: Frame): void {
-  switch (frame.type) {
-    case "Hello":
-      w.varint(frame.versionMin);
-      w.varint(frame.versionMax);
-      w.varint(frame.credit);
-      w.str(frame.server);
-      w.str(frame.sdk);
-      return w.str(frame.settings);
-    case "Welcome":
-      w.varint(frame.version);
-      w.varint(frame.credit);
-      w.varint(frame.pingIntervalMs);
-      w.varint(frame.batchBytesMax);
-      return w.str(frame.info);
-    case "Error":
-      w.varint(frame.code);
-      return w.str(frame.message);
-    case "Ping":
-    case "Pong":
-      return w.raw(frame.token);
-    case "Credit":
-      return w.varint(frame.bytes);
-    case "Drain":
-      return w.varint(frame.deadlineMs);
-    case "Open":
-      w.varint(frame.session);
-      w.u8(frame.eio);
-      w.str(frame.sid);
-      return writeRequest(w, frame.request);
-    case "Accept":
-      w.varint(frame.session);
-      w.str(frame.sid);
-      writeHeaders(w, frame.headers);
-      return writeHeaders(w, frame.lasting);
-    case "Reject":
-      w.varint(frame.session);
-      return writeResponse(w, frame.response);
-    case "Message":
-    case "Send":
-      w.varint(frame.session);
-      w.u8(frame.flags);
-      return w.raw(frame.payload);
-    case "Close":
-      w.varint(frame.session);
-      w.u8(frame.reason);
-      return w.rawText(frame.description);
-    case "Upgraded":
-      w.varint(frame.session);
-      return w.u8(frame.transport);
-    case "Request":
-      w.varint(frame.requestId);
-      w.u8(frame.code);
-      w.str(frame.context);
-      return writeRequest(w, frame.request);
-    case "Response":
-      w.varint(frame.requestId);
-      return writeResponse(w, frame.response);
-    case "Namespace":
-      w.varint(frame.nsp);
-      return w.str(frame.name);
-    case "Attach":
-      w.varint(frame.session);
-      w.varint(frame.nsp);
-      w.str(frame.socket);
-      return w.strs(frame.rooms);
-    case "Detach":
-      w.varint(frame.session);
-      return w.varint(frame.nsp);
-    case "Join":
-    case "Leave":
-      w.varint(frame.session);
-      w.varint(frame.nsp);
-      return w.strs(frame.rooms);
-    case "Broadcast":
-      w.varint(frame.nsp);
-      w.u8(frame.flags);
-      w.strs(frame.rooms);
-      w.strs(frame.except);
-      w.varint(frame.parts.length);
-      for (const { kind, data } of frame.parts) {
-        w.u8(kind);
-        w.bytes(data);
-      }
   }
 }
 
@@ -280,6 +221,22 @@ function room(r: Reader): string {
   return r.str("a room");
 }
 
+function server(r: Reader): string {
+  return r.str("an app server's id");
+}
+
+function servers(r: Reader): string[] {
+  return r.list("app servers", 1, server);
+}
+
+function missed(r: Reader): Missed {
+  return { parts: parts(r) };
+}
+
+function parts(r: Reader): Part[] {
+  return r.list("parts", 2, part);
+}
+
 function part(r: Reader): Part {
   return { kind: oneOf(r.u8("kind"), [PartKind.text, PartKind.binary], "kind"), data: r.bytes("data") };
 }
@@ -309,31 +266,6 @@ function flags(r: Reader, known: number): number {
 function oneOf(value: number, allowed: readonly number[], what: string): number {
   if (!allowed.includes(value)) throw new DecodeError("undefined_value", `${what} ${value} has no meaning`);
   return value;
-}
-
-function writeRequest(w: Writer, value: ClientRequest): void {
-  w.u8(value.transport);
-  w.u8(value.flags);
-  w.str(value.address);
-  w.varint(value.port);
-  w.str(value.method);
-  w.str(value.url);
-  writeHeaders(w, value.headers);
-  w.str(value.claims);
-}
-
-function writeResponse(w: Writer, value: ClientResponse): void {
-  w.varint(value.status);
-  writeHeaders(w, value.headers);
-  w.bytes(value.body);
-}
-
-function writeHeaders(w: Writer, list: Header[]): void {
-  w.varint(list.length);
-  for (const { name, value } of list) {
-    w.str(name);
-    w.str(value);
-  }
 }
 
 function hex(value: number): string {

@@ -1,0 +1,164 @@
+/**
+ * Objects to frames (`spec/trunk.md`, section 2). `Send`, `Broadcast` and their like are written without objects, in `outbound.ts`; everything
+ * else passes here.
+ */
+import { FrameType, type ClientRequest, type ClientResponse, type Frame, type Header, type Part } from "./frames.js";
+import type { Writer } from "./writer.js";
+
+/** Appends a frame. */
+export function encodeFrame(w: Writer, frame: Frame): void {
+  const start = w.begin(FrameType[frame.type]);
+  encodeBody(w, frame);
+  w.finish(start);
+}
+
+function encodeBody(w: Writer, frame: Frame): void {
+  switch (frame.type) {
+    case "Hello":
+      w.varint(frame.versionMin);
+      w.varint(frame.versionMax);
+      w.varint(frame.credit);
+      w.str(frame.server);
+      w.str(frame.sdk);
+      return w.str(frame.settings);
+    case "Welcome":
+      w.varint(frame.version);
+      w.varint(frame.credit);
+      w.varint(frame.pingIntervalMs);
+      w.varint(frame.batchBytesMax);
+      return w.str(frame.info);
+    case "Error":
+      w.varint(frame.code);
+      return w.str(frame.message);
+    case "Ping":
+    case "Pong":
+      return w.raw(frame.token);
+    case "Credit":
+      return w.varint(frame.bytes);
+    case "Drain":
+      return w.varint(frame.deadlineMs);
+    case "Open":
+      w.varint(frame.session);
+      w.u8(frame.eio);
+      w.str(frame.sid);
+      return writeRequest(w, frame.request);
+    case "Accept":
+      w.varint(frame.session);
+      w.str(frame.sid);
+      writeHeaders(w, frame.headers);
+      return writeHeaders(w, frame.lasting);
+    case "Reject":
+      w.varint(frame.session);
+      return writeResponse(w, frame.response);
+    case "Message":
+    case "Send":
+      w.varint(frame.session);
+      w.u8(frame.flags);
+      return w.raw(frame.payload);
+    case "Close":
+      w.varint(frame.session);
+      w.u8(frame.reason);
+      return w.rawText(frame.description);
+    case "Upgraded":
+      w.varint(frame.session);
+      return w.u8(frame.transport);
+    case "Request":
+      w.varint(frame.requestId);
+      w.u8(frame.code);
+      w.str(frame.context);
+      return writeRequest(w, frame.request);
+    case "Response":
+      w.varint(frame.requestId);
+      return writeResponse(w, frame.response);
+    case "Namespace":
+      w.varint(frame.nsp);
+      return w.str(frame.name);
+    case "Attach":
+      w.varint(frame.session);
+      w.varint(frame.nsp);
+      w.str(frame.socket);
+      return w.strs(frame.rooms);
+    case "Detach":
+      w.varint(frame.session);
+      return w.varint(frame.nsp);
+    case "Join":
+    case "Leave":
+      w.varint(frame.session);
+      w.varint(frame.nsp);
+      return w.strs(frame.rooms);
+    case "Broadcast":
+      w.varint(frame.nsp);
+      w.u8(frame.flags);
+      w.strs(frame.rooms);
+      w.strs(frame.except);
+      return writeParts(w, frame.parts);
+    case "Recorded":
+      w.varint(frame.nsp);
+      w.u8(frame.flags);
+      w.str(frame.offset);
+      w.strs(frame.rooms);
+      w.strs(frame.except);
+      return writeParts(w, frame.parts);
+    case "Peers":
+      return w.strs(frame.servers);
+    case "Relay":
+      w.strs(frame.to);
+      return w.raw(frame.payload);
+    case "Relayed":
+      w.str(frame.from);
+      return w.raw(frame.payload);
+    case "Persist":
+      w.varint(frame.session);
+      w.varint(frame.nsp);
+      w.str(frame.pid);
+      w.str(frame.socket);
+      w.strs(frame.rooms);
+      return w.raw(frame.data);
+    case "Restore":
+      w.varint(frame.requestId);
+      w.varint(frame.nsp);
+      w.str(frame.pid);
+      return w.str(frame.offset);
+    case "Restored":
+      w.varint(frame.requestId);
+      w.u8(frame.found);
+      w.str(frame.socket);
+      w.strs(frame.rooms);
+      w.bytes(frame.data);
+      w.varint(frame.missed.length);
+      for (const each of frame.missed) writeParts(w, each.parts);
+  }
+}
+
+function writeRequest(w: Writer, value: ClientRequest): void {
+  w.u8(value.transport);
+  w.u8(value.flags);
+  w.str(value.address);
+  w.varint(value.port);
+  w.str(value.method);
+  w.str(value.url);
+  writeHeaders(w, value.headers);
+  w.str(value.claims);
+}
+
+function writeResponse(w: Writer, value: ClientResponse): void {
+  w.varint(value.status);
+  writeHeaders(w, value.headers);
+  w.bytes(value.body);
+}
+
+function writeParts(w: Writer, list: Part[]): void {
+  w.varint(list.length);
+  for (const { kind, data } of list) {
+    w.u8(kind);
+    w.bytes(data);
+  }
+}
+
+function writeHeaders(w: Writer, list: Header[]): void {
+  w.varint(list.length);
+  for (const { name, value } of list) {
+    w.str(name);
+    w.str(value);
+  }
+}
