@@ -5,8 +5,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use bytes::BytesMut;
 use trunkline_switchboard::ServerKey;
 use trunkline_switchboard::affinity::{self, Cursor};
+use trunkline_trunk::Str;
+use trunkline_trunk::encode::{encode_peers, encode_relayed};
 use trunkline_trunk::settings::EngineSettings;
 
 use crate::sid::Sid;
@@ -43,6 +46,8 @@ pub(crate) struct Hub {
     state: Mutex<State>,
     /// Sids that the app made itself (`generateId`); ours need no table.
     custom_sids: Mutex<HashMap<String, Sid>>,
+    /// Which shard keeps the socket with a private id for its return.
+    kept: Mutex<HashMap<Box<str>, u8>>,
     refused_unlogged: AtomicU64,
 }
 
@@ -74,6 +79,7 @@ impl Directory {
                     default: config.name.eq_ignore_ascii_case(default_hub),
                     state: Mutex::default(),
                     custom_sids: Mutex::default(),
+                    kept: Mutex::default(),
                     refused_unlogged: AtomicU64::new(0),
                 })
             })
@@ -116,6 +122,7 @@ impl Directory {
             state.path = Some(trunk.settings.request_prefix());
         }
         self.rebuild_routes();
+        trunk.hub.announce_peers();
     }
 
     /// Sentences for the log of an app server that is about to be taken.
@@ -135,6 +142,7 @@ impl Directory {
 
     pub(crate) fn trunk_down(trunk: &Arc<Trunk>) {
         locked(&trunk.hub.state).trunks.retain(|other| !Arc::ptr_eq(other, trunk));
+        trunk.hub.announce_peers();
     }
 
     pub(crate) fn hubs(&self) -> &[Arc<Hub>] {
@@ -239,6 +247,64 @@ impl Hub {
         Sid::parse(text).or_else(|| locked(&self.custom_sids).get(text).copied())
     }
 
+    pub(crate) fn kept_by(&self, pid: &str, shard: u8) {
+        locked(&self.kept).insert(pid.into(), shard);
+    }
+
+    pub(crate) fn forget_kept(&self, pids: &[Box<str>]) {
+        if pids.is_empty() {
+            return;
+        }
+        let mut kept = locked(&self.kept);
+        for pid in pids {
+            kept.remove(pid);
+        }
+    }
+
+    pub(crate) fn keeper_of(&self, pid: &str) -> Option<u8> {
+        locked(&self.kept).get(pid).copied()
+    }
+
+    /// Hands a payload of one app server to others: those named, or all but itself.
+    pub(crate) fn relay(
+        &self,
+        from: &str,
+        to: &[Str],
+        payload: &[u8],
+        unread_bytes_max: usize,
+    ) -> Relayed {
+        let mut frame = BytesMut::new();
+        encode_relayed(&mut frame, from, payload);
+        let trunks = locked(&self.state).trunks.clone();
+        let mut relayed = Relayed::default();
+        let wanted = |trunk: &&Arc<Trunk>| {
+            trunk.server_id != from
+                && (to.is_empty() || to.iter().any(|name| **name == *trunk.server_id))
+        };
+        for trunk in trunks.iter().filter(wanted) {
+            if trunk.push_bounded(&frame, unread_bytes_max) {
+                relayed.delivered += 1;
+            } else {
+                relayed.dropped += 1;
+            }
+        }
+        relayed
+    }
+
+    /// Tells every app server who the others are.
+    fn announce_peers(&self) {
+        let trunks = locked(&self.state).trunks.clone();
+        let mut servers: Vec<&str> = trunks.iter().map(|trunk| &*trunk.server_id).collect();
+        servers.sort_unstable();
+        servers.dedup();
+        for trunk in &trunks {
+            let mut frame = BytesMut::new();
+            let others = servers.iter().copied().filter(|server| *server != trunk.server_id);
+            encode_peers(&mut frame, others);
+            trunk.push(&frame);
+        }
+    }
+
     pub(crate) fn status(&self) -> HubStatus {
         let state = locked(&self.state);
         let mut paths = vec![format!("{HUBS_PREFIX}{}", self.name)];
@@ -260,6 +326,13 @@ impl Hub {
             .collect();
         HubStatus { name: self.name.clone(), paths, app_servers }
     }
+}
+
+/// How many app servers a payload went to, and how many were too slow for it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Relayed {
+    pub(crate) delivered: u64,
+    pub(crate) dropped: u64,
 }
 
 /// Why no app server could take a handshake.

@@ -41,6 +41,9 @@ pub struct Inner {
     pub(crate) volatile_dropped: Counter,
     pub(crate) broadcasts: Counter,
     pub(crate) broadcast_deliveries: Counter,
+    pub(crate) recoveries: Family<Outcome, Counter>,
+    pub(crate) relayed: Counter,
+    pub(crate) relayed_dropped: Counter,
     pub(crate) trunks: Gauge,
     pub(crate) trunks_refused: Family<Cause, Counter>,
     pub(crate) trunks_ended: Family<Cause, Counter>,
@@ -189,6 +192,21 @@ impl Metrics {
             "trunkline_trunks_ended",
             "Trunks ended, by cause",
             m.trunks_ended.clone(),
+        );
+        registry.register(
+            "trunkline_recoveries",
+            "Sockets asked for by returning clients, by outcome",
+            m.recoveries.clone(),
+        );
+        registry.register(
+            "trunkline_relayed",
+            "Payloads relayed between app servers",
+            m.relayed.clone(),
+        );
+        registry.register(
+            "trunkline_relayed_dropped",
+            "Payloads not relayed because the receiver reads too slowly",
+            m.relayed_dropped.clone(),
         );
         registry.register(
             "trunkline_trunk_received_bytes",

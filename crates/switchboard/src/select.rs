@@ -108,7 +108,7 @@ mod tests {
         let mut board = Switchboard::new([7; 16]);
         for (session, id) in ["s0", "s1", "s2", "s3"].into_iter().enumerate() {
             let session = SessionKey(u32::try_from(session).unwrap());
-            let rooms = if session.0 % 2 == 0 { &["all", "even"][..] } else { &["all"] };
+            let rooms = if session.0.is_multiple_of(2) { &["all", "even"][..] } else { &["all"] };
             board.attach(session, ServerKey(session.0), ROOT, id, rooms.iter().copied()).unwrap();
         }
         board

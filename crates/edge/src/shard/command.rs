@@ -10,6 +10,7 @@ use trunkline_engineio::error::HandshakeError;
 use trunkline_engineio::{ContentType, Protocol};
 use trunkline_trunk::{Frame, Header, Response};
 
+use super::recovery::RestoreRequest;
 use crate::acceptor::StreamPermit;
 use crate::sid::Sid;
 use crate::trunks::{BatchCredit, Trunk, TrunkNumber};
@@ -100,6 +101,8 @@ pub(crate) enum Command {
         key: SlotKey,
         poll: u32,
     },
+    /// An app server asks for what this shard keeps under a private id.
+    Restore(Box<RestoreRequest>),
     Drain(Duration),
     Stop,
 }

@@ -26,6 +26,10 @@ impl Shard {
             match frame {
                 Frame::Namespace { nsp, name } => self.name_namespace(trunk, nsp, &name),
                 Frame::Broadcast(broadcast) => self.broadcast(trunk, &broadcast),
+                Frame::Recorded { offset, broadcast } => {
+                    self.record(trunk, &offset, &broadcast);
+                    self.broadcast(trunk, &broadcast);
+                }
                 _ => (),
             }
             return;
@@ -63,6 +67,7 @@ impl Shard {
             Frame::Attach { nsp, socket, rooms, .. } => {
                 self.attach(trunk, index, nsp, &socket, &rooms);
             }
+            Frame::Persist(persist) => self.persist(trunk, &persist),
             Frame::Detach { nsp, .. } => {
                 if let Some((hub, key)) = self.socket_on(trunk, index, nsp) {
                     self.boards[hub].detach(SessionKey(index), key);

@@ -24,6 +24,9 @@ const LINGER: Duration = Duration::from_secs(5);
 /// How often a paced closing goes on.
 const PACE: Duration = Duration::from_millis(50);
 
+/// How often what is kept for returning clients is looked through.
+const EXPIRY: Duration = Duration::from_secs(1);
+
 /// Sessions that wait to be closed at an even pace.
 #[derive(Debug, Default)]
 pub(super) struct Orphans {
@@ -209,11 +212,16 @@ impl Shard {
     pub(super) fn paced_deadline(&self) -> Option<Timestamp> {
         let lingering = self.linger_ends.front().map(|(until, _, _)| *until);
         let drain = self.drain.as_ref().map(|drain| drain.next_at);
-        [self.orphans.next_at, drain, lingering].into_iter().flatten().min()
+        let kept = self.recoveries.iter().any(|log| log.bytes() > 0).then_some(self.recoveries_due);
+        [self.orphans.next_at, drain, lingering, kept].into_iter().flatten().min()
     }
 
     pub(super) fn go_on_closing(&mut self) {
         self.end_lingering();
+        if self.recoveries_due <= self.now {
+            self.expire_recoveries();
+            self.recoveries_due = self.now + EXPIRY;
+        }
         self.close_orphans();
         self.close_drained();
     }

@@ -10,6 +10,7 @@ mod ending;
 mod opening;
 mod polling;
 mod reading;
+mod recovery;
 mod run;
 mod settle;
 mod slot;
@@ -37,6 +38,7 @@ pub(crate) use self::command::{
 };
 use self::ending::{DrainPace, Orphans};
 pub(crate) use self::opening::OpenRequest;
+pub(crate) use self::recovery::{RestoreRequest, not_found};
 pub(crate) use self::run::run;
 pub(crate) use self::slot::shard_of;
 use self::slot::{Live, Slot};
@@ -78,6 +80,10 @@ pub(crate) struct Shard {
     next_generation: u32,
     /// One per hub, in the directory's order.
     boards: Vec<Switchboard>,
+    /// What is kept for clients that come back; one per hub, too.
+    recoveries: Vec<recovery::Log>,
+    /// The next moment at which some of that is too old; looked at rarely.
+    recoveries_due: Timestamp,
     trunks: HashMap<TrunkNumber, ShardTrunk>,
     timers: Timers,
     /// Slots to settle before the turn ends.
@@ -126,6 +132,10 @@ impl Shard {
     pub(crate) fn new(index: u8, shards: u32, env: Arc<Environment>) -> io::Result<Self> {
         let mut rng = StdRng::from_os_rng();
         let boards = env.directory.hubs().iter().map(|_| Switchboard::new(rng.random())).collect();
+        // The packets themselves are shared by the shards; what each keeps beside them is its own.
+        let kept_bytes_max = env.limits.recovery_bytes_max;
+        let recoveries =
+            env.directory.hubs().iter().map(|_| recovery::Log::new(kept_bytes_max)).collect();
         Ok(Self {
             index,
             shards,
@@ -135,6 +145,8 @@ impl Shard {
             slots: Slab::new(),
             next_generation: 0,
             boards,
+            recoveries,
+            recoveries_due: Timestamp::ORIGIN,
             trunks: HashMap::new(),
             timers: Timers::default(),
             dirty: Vec::new(),
@@ -200,6 +212,7 @@ impl Shard {
                 self.adopt_probe(key, base64_only, stream);
             }
             Command::HandshakeGone { key, poll } => self.handshake_gone(key, poll),
+            Command::Restore(request) => self.restore(&request),
             Command::Drain(deadline) => self.begin_drain(deadline),
         }
     }

@@ -94,6 +94,19 @@ impl Trunk {
         self.wake_writer.notify_one();
     }
 
+    /// The same, unless the app server has that much unread already; false when it has.
+    pub(crate) fn push_bounded(&self, frames: &[u8], unread_bytes_max: usize) -> bool {
+        {
+            let mut outbox = self.outbox.lock().unwrap_or_else(PoisonError::into_inner);
+            if outbox.len() >= unread_bytes_max {
+                return false;
+            }
+            outbox.extend_from_slice(frames);
+        }
+        self.wake_writer.notify_one();
+        true
+    }
+
     /// Takes everything that waits.
     pub(crate) fn take_outbox(&self) -> BytesMut {
         std::mem::take(&mut *self.outbox.lock().unwrap_or_else(PoisonError::into_inner))

@@ -1,5 +1,6 @@
 //! One trunk's task: reads batches and deals them out to the shards, writes what the shards have for the app server.
 
+use std::collections::HashMap;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
@@ -13,15 +14,15 @@ use tokio::time::sleep_until;
 use trunkline_clock::Timestamp;
 use trunkline_trunk::settings::EngineSettings;
 use trunkline_trunk::{
-    EndCause, ErrorCode, Frame, Hello, Link, LinkConfig, LinkEvent, Str, decode_batch,
+    Broadcast, EndCause, ErrorCode, Frame, Hello, Link, LinkConfig, LinkEvent, Str, decode_batch,
 };
 use trunkline_websocket::{Decoder, Incoming, Opcode, Role, encode, encode_close, encode_header};
 
 use super::handle::{BatchCredit, Ending, Trunk};
 use crate::http::Door;
 use crate::hub::{Directory, Hub};
-use crate::metrics::Cause;
-use crate::shard::{AdoptedStream, Command, shard_of};
+use crate::metrics::{Cause, Outcome};
+use crate::shard::{AdoptedStream, Command, RestoreRequest, not_found, shard_of};
 
 static NEXT_NUMBER: AtomicU32 = AtomicU32::new(1);
 const READ_BYTES: usize = 256 * 1024;
@@ -59,6 +60,10 @@ struct TrunkTask {
     decoder: Decoder,
     /// `None` until `Hello` is accepted.
     trunk: Option<Arc<Trunk>>,
+    /// The app server's numbers for namespaces.
+    namespaces: HashMap<u32, Box<str>>,
+    /// What the app server asked for in this batch: answered after the rest of it has taken effect.
+    restores: Vec<RestoreRequest>,
     /// Bytes on their way to the app server.
     out: BytesMut,
     /// The WebSocket is to be closed with this code once `out` is empty.
@@ -91,6 +96,8 @@ impl TrunkTask {
             link: Link::node(Timestamp::ORIGIN, config),
             decoder: Decoder::new(),
             trunk: None,
+            namespaces: HashMap::new(),
+            restores: Vec::new(),
             out: BytesMut::new(),
             closing: None,
         }
@@ -227,29 +234,85 @@ impl TrunkTask {
                 self.door.tell(u8::try_from(shard).unwrap_or(u8::MAX), batch).await;
             }
         }
+        for request in std::mem::take(&mut self.restores) {
+            self.restore(request).await;
+        }
     }
 
-    /// Puts a frame into the share of the shard, or of all shards, that it concerns.
+    /// Puts a frame into the share of the shard, or of all shards, that it concerns, or sees to it here.
     fn deal(&mut self, frame: Frame, shares: &mut [Vec<Frame>]) {
-        if let Frame::Response { request_id, response } = frame {
-            if !self.trunk.as_ref().is_some_and(|trunk| trunk.response(request_id, response)) {
-                tracing::debug!("a response came for no request");
-            }
-            return;
-        }
         if let Some(session) = frame.session() {
             let shards = u32::try_from(shares.len()).unwrap_or(u32::MAX);
             shares[shard_of(session, shards)].push(frame);
             return;
         }
-        if matches!(frame, Frame::Broadcast(_)) {
-            self.door.env().metrics.broadcasts.inc();
-        }
+        let Some(trunk) = self.trunk.clone() else { return };
+        let env = self.door.env();
+        #[expect(clippy::wildcard_enum_match_arm, reason = "the link passes only these on")]
+        let frame = match frame {
+            Frame::Response { request_id, response } => {
+                if !trunk.response(request_id, response) {
+                    tracing::debug!("a response came for no request");
+                }
+                return;
+            }
+            Frame::Relay { to, payload } => {
+                let unread_bytes_max = env.limits.relay_bytes_max;
+                let relayed = self.hub.relay(&trunk.server_id, &to, &payload, unread_bytes_max);
+                env.metrics.relayed.inc_by(relayed.delivered);
+                env.metrics.relayed_dropped.inc_by(relayed.dropped);
+                return;
+            }
+            Frame::Restore { request_id, nsp, pid, offset } => {
+                let nsp = self.namespaces.get(&nsp.0).cloned().unwrap_or_default();
+                self.restores.push(RestoreRequest {
+                    trunk: trunk.number,
+                    hub: Arc::clone(&self.hub),
+                    request_id,
+                    nsp,
+                    pid,
+                    offset,
+                });
+                return;
+            }
+            Frame::Namespace { nsp, name } => {
+                if self.namespaces.len() >= env.limits.trunk_namespaces_max {
+                    let message = "this node takes no more namespaces on one trunk; see its limit trunk_namespaces_max";
+                    self.link.give_up(ErrorCode::Limit, Str::from_static(message));
+                    return;
+                }
+                self.namespaces.insert(nsp.0, Box::from(name.as_str()));
+                Frame::Namespace { nsp, name }
+            }
+            Frame::Broadcast(broadcast) => {
+                env.metrics.broadcasts.inc();
+                Frame::Broadcast(broadcast)
+            }
+            Frame::Recorded { offset, broadcast } => {
+                env.metrics.broadcasts.inc();
+                Frame::Recorded { offset, broadcast: own_copy(broadcast) }
+            }
+            other => other,
+        };
         let (last, others) = shares.split_last_mut().expect("at least one shard");
         for share in others {
             share.push(frame.clone());
         }
         last.push(frame);
+    }
+
+    /// Asks the shard that keeps the socket, or answers at once that none does.
+    async fn restore(&mut self, request: RestoreRequest) {
+        let Some(trunk) = &self.trunk else { return };
+        if let Some(shard) = self.hub.keeper_of(&request.pid) {
+            self.door.tell(shard, Command::Restore(Box::new(request))).await;
+        } else {
+            let mut frame = BytesMut::new();
+            Frame::Restored(Box::new(not_found(request.request_id))).encode(&mut frame);
+            trunk.push(&frame);
+            let outcome = Outcome { outcome: "not_found" };
+            self.door.env().metrics.recoveries.get_or_create(&outcome).inc();
+        }
     }
 
     async fn credit_returned(&self, bytes: u32) {
@@ -464,6 +527,17 @@ impl TrunkTask {
             self.door.tell(u8::try_from(shard).unwrap_or(u8::MAX), down).await;
         }
     }
+}
+
+/// The packet in memory of its own: it is kept for long, and a slice would keep the batch that it came in.
+fn own_copy(mut broadcast: Broadcast) -> Broadcast {
+    let own = |text: &Str| Str::from(text.as_str().to_owned());
+    broadcast.rooms = broadcast.rooms.iter().map(own).collect();
+    broadcast.except = broadcast.except.iter().map(own).collect();
+    for part in &mut broadcast.parts {
+        part.data = Bytes::copy_from_slice(&part.data);
+    }
+    broadcast
 }
 
 /// Cuts encoded frames into batches of at most `bytes_max`, between frames. A longer frame is alone in its batch.
