@@ -11,6 +11,7 @@ extern crate alloc;
 
 mod close;
 mod config;
+mod deflate;
 pub mod error;
 mod lenient_base64;
 mod outgoing;
@@ -23,6 +24,7 @@ pub use trunkline_clock::Timestamp;
 
 pub use close::{Blame, CloseReason, Event};
 pub use config::Config;
+pub use deflate::{AgreedDeflate, Deflate};
 pub use error::{HandshakeError, Overflow, PeerMisbehaved, ProbeRefused};
 pub use outgoing::Outgoing;
 pub use protocol::{Body, Protocol, TransportKind};

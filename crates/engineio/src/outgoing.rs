@@ -10,6 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use trunkline_websocket::{FRAME_HEADER_BYTES_MAX, Opcode, encode_header};
 
+use crate::deflate::AgreedDeflate;
 use crate::protocol::Protocol;
 
 /// One Engine.IO message, shared by the outboxes of all sessions that it goes to. Each flavour
@@ -25,6 +26,8 @@ pub struct Outgoing {
     frame: OnceCell<Bytes>,
     /// Allocated when one of them is needed.
     rare: OnceCell<Box<RareFlavours>>,
+    /// Allocated when one of them is needed.
+    deflated: OnceCell<Box<DeflatedFlavours>>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -46,9 +49,36 @@ struct RareFlavours {
     record_text_v3: OnceCell<Bytes>,
 }
 
+/// The frames of [`Flavour`]s, compressed.
+#[derive(Debug, Default)]
+struct DeflatedFlavours {
+    base64_frame_v3: OnceCell<Deflated>,
+    base64_frame_v4: OnceCell<Deflated>,
+    binary_frame_v3: OnceCell<Deflated>,
+    frame: OnceCell<Deflated>,
+}
+
+#[derive(Debug)]
+struct Deflated {
+    /// The plain one, when compression gains nothing.
+    frame: Bytes,
+    /// How far back it refers.
+    window_bits: u8,
+}
+
+/// The WebSocket messages that one message can become.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Flavour {
+    Base64V3,
+    Base64V4,
+    BinaryV3,
+    /// Text in either revision, and bytes in revision 4.
+    Common,
+}
+
 impl Outgoing {
-    /// A message; `payload` is UTF-8 unless `binary`. A poll's answer that carries it may be
-    /// compressed.
+    /// A message; `payload` is UTF-8 unless `binary`. It may be compressed, and so may a poll's
+    /// answer that carries it.
     #[must_use]
     pub fn new(binary: bool, payload: Bytes) -> Rc<Self> {
         let kind = if binary { Kind::Binary } else { Kind::Text };
@@ -68,7 +98,14 @@ impl Outgoing {
     }
 
     fn of(kind: Kind, may_compress: bool, payload: Bytes) -> Self {
-        Self { kind, may_compress, payload, frame: OnceCell::new(), rare: OnceCell::new() }
+        Self {
+            kind,
+            may_compress,
+            payload,
+            frame: OnceCell::new(),
+            rare: OnceCell::new(),
+            deflated: OnceCell::new(),
+        }
     }
 
     /// The length of the message in bytes, without any packet type, frame or base64.
@@ -89,7 +126,7 @@ impl Outgoing {
         self.kind == Kind::Binary
     }
 
-    /// Whether a poll's answer with this message may be compressed.
+    /// Whether this message, or a poll's answer with it, may be compressed.
     #[must_use]
     pub fn may_compress(&self) -> bool {
         self.may_compress
@@ -99,35 +136,105 @@ impl Outgoing {
     /// and the bytes in revision 3.
     #[must_use]
     pub fn websocket_frame(&self, protocol: Protocol) -> &Bytes {
-        match (self.kind, protocol) {
-            (Kind::Binary, Protocol::V3) => self
-                .rare()
-                .binary_frame_v3
-                .get_or_init(|| frame(Opcode::Binary, &[&[4], &self.payload])),
-            (Kind::Binary, Protocol::V4) => {
-                self.frame.get_or_init(|| frame(Opcode::Binary, &[&self.payload]))
-            }
-            (Kind::Open, _) => {
-                self.frame.get_or_init(|| frame(Opcode::Text, &[b"0", &self.payload]))
-            }
-            (Kind::Text, _) => {
-                self.frame.get_or_init(|| frame(Opcode::Text, &[b"4", &self.payload]))
-            }
-        }
+        self.plain_frame(self.flavour(protocol, false))
     }
 
     /// The frame for a client that asked for base64 (query `b64`).
     #[must_use]
     pub fn websocket_frame_base64(&self, protocol: Protocol) -> &Bytes {
-        if !self.is_binary() {
-            return self.websocket_frame(protocol);
+        self.plain_frame(self.flavour(protocol, true))
+    }
+
+    /// The frame for a client that agreed to compression, and that asked for base64 or not. It is
+    /// the plain one when the message is shorter than the app's threshold, when the app forbade to
+    /// compress it, when that gains nothing, or when the client's window is too small for it.
+    #[must_use]
+    pub fn websocket_frame_deflated(
+        &self,
+        protocol: Protocol,
+        base64_only: bool,
+        agreed: &AgreedDeflate,
+    ) -> &Bytes {
+        let flavour = self.flavour(protocol, base64_only);
+        self.deflated_frame(flavour, agreed).unwrap_or_else(|| self.plain_frame(flavour))
+    }
+
+    fn flavour(&self, protocol: Protocol, base64_only: bool) -> Flavour {
+        match (self.kind, base64_only, protocol) {
+            (Kind::Open | Kind::Text, _, _) | (Kind::Binary, false, Protocol::V4) => {
+                Flavour::Common
+            }
+            (Kind::Binary, false, Protocol::V3) => Flavour::BinaryV3,
+            (Kind::Binary, true, Protocol::V3) => Flavour::Base64V3,
+            (Kind::Binary, true, Protocol::V4) => Flavour::Base64V4,
         }
-        let rare = self.rare();
-        let cell = match protocol {
-            Protocol::V3 => &rare.base64_frame_v3,
-            Protocol::V4 => &rare.base64_frame_v4,
+    }
+
+    fn plain_frame(&self, flavour: Flavour) -> &Bytes {
+        let cell = match flavour {
+            Flavour::Base64V3 => &self.rare().base64_frame_v3,
+            Flavour::Base64V4 => &self.rare().base64_frame_v4,
+            Flavour::BinaryV3 => &self.rare().binary_frame_v3,
+            Flavour::Common => &self.frame,
         };
-        cell.get_or_init(|| frame(Opcode::Text, &[&self.polling_packet(protocol)]))
+        cell.get_or_init(|| {
+            let (opcode, packet_type, data) = self.websocket_message(flavour);
+            frame(opcode, &[packet_type, &data])
+        })
+    }
+
+    fn deflated_frame(&self, flavour: Flavour, agreed: &AgreedDeflate) -> Option<&Bytes> {
+        let deflate = &agreed.deflate;
+        let message_len = self.message_len(flavour);
+        if !self.may_compress || message_len < deflate.settings().threshold_bytes {
+            return None;
+        }
+        let flavours = self.deflated.get_or_init(Box::default);
+        let cell = match flavour {
+            Flavour::Base64V3 => &flavours.base64_frame_v3,
+            Flavour::Base64V4 => &flavours.base64_frame_v4,
+            Flavour::BinaryV3 => &flavours.binary_frame_v3,
+            Flavour::Common => &flavours.frame,
+        };
+        let window_bits = cell.get().map_or(deflate.window_bits(), |made| made.window_bits);
+        if !agreed.can_read(window_bits, message_len) {
+            return None;
+        }
+        let made = cell.get_or_init(|| {
+            let (opcode, packet_type, data) = self.websocket_message(flavour);
+            let smaller = deflate.frame(opcode, &[packet_type, &data]);
+            let frame = smaller.unwrap_or_else(|| self.plain_frame(flavour).clone());
+            Deflated { frame, window_bits }
+        });
+        Some(&made.frame)
+    }
+
+    /// The length of what a frame carries, in bytes.
+    fn message_len(&self, flavour: Flavour) -> usize {
+        let base64_len = self.len().div_ceil(3) * 4;
+        match (flavour, self.kind) {
+            (Flavour::Base64V3, _) => 2 + base64_len,
+            (Flavour::Base64V4, _) => 1 + base64_len,
+            (Flavour::Common, Kind::Binary) => self.len(),
+            (Flavour::BinaryV3, _) | (Flavour::Common, Kind::Open | Kind::Text) => 1 + self.len(),
+        }
+    }
+
+    /// What a frame carries: its packet type, if that is not within its data, and its data.
+    fn websocket_message(&self, flavour: Flavour) -> (Opcode, &'static [u8], Bytes) {
+        let (opcode, packet_type): (_, &[u8]) = match (flavour, self.kind) {
+            (Flavour::Base64V3, _) => {
+                return (Opcode::Text, b"", self.polling_packet(Protocol::V3));
+            }
+            (Flavour::Base64V4, _) => {
+                return (Opcode::Text, b"", self.polling_packet(Protocol::V4));
+            }
+            (Flavour::BinaryV3, _) => (Opcode::Binary, &[4]),
+            (Flavour::Common, Kind::Binary) => (Opcode::Binary, b""),
+            (Flavour::Common, Kind::Open) => (Opcode::Text, b"0"),
+            (Flavour::Common, Kind::Text) => (Opcode::Text, b"4"),
+        };
+        (opcode, packet_type, self.payload.clone())
     }
 
     /// The text form of the packet: `4` and the text; `b` (revision 4) or `b4` (revision 3) and

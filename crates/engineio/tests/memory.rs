@@ -6,7 +6,8 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use trunkline_engineio::{
-    Body, Config, Delivery, Outgoing, Protocol, Sent, Session, Timestamp, Transmit, TransportKind,
+    AgreedDeflate, Body, Config, Deflate, Delivery, Outgoing, Protocol, Sent, Session, Timestamp,
+    Transmit, TransportKind,
 };
 
 struct Counting;
@@ -65,14 +66,29 @@ fn an_idle_session_owns_no_heap_memory() {
 #[test]
 fn a_broadcast_allocates_nothing_per_receiver() {
     let config = Rc::new(Config::default());
+    let sessions = (0..100).map(|_| idle(&config, Protocol::V4)).collect();
+    broadcast(sessions, &Outgoing::new(false, Bytes::from_static(b"2[\"news\"]")));
+}
+
+#[test]
+fn a_compressed_broadcast_allocates_nothing_per_receiver() {
+    let config = Rc::new(Config::default());
+    let deflate = Deflate::new(trunkline_websocket::deflate::ServerSettings::default());
     let mut sessions: Vec<_> = (0..100).map(|_| idle(&config, Protocol::V4)).collect();
-    let message = Outgoing::new(false, Bytes::from_static(b"2[\"news\"]"));
+    for session in &mut sessions {
+        let deflate = Rc::clone(&deflate);
+        session.set_deflate(Some(AgreedDeflate { deflate, window_bits: 15 }));
+    }
+    broadcast(sessions, &Outgoing::new(false, Bytes::from("2[\"news\"]".repeat(200))));
+}
+
+fn broadcast(mut sessions: Vec<Session>, message: &Rc<Outgoing>) {
     let deliver = |session: &mut Session| {
-        assert_eq!(session.send(NOW, &message, Delivery::Reliable), Ok(Sent::Queued));
+        assert_eq!(session.send(NOW, message, Delivery::Reliable), Ok(Sent::Queued));
         assert!(matches!(session.poll_transmit(), Some(Transmit::Frame(_))));
         assert_eq!(session.poll_transmit(), None);
     };
-    let (first, rest) = sessions.split_first_mut().unwrap();
+    let (first, rest) = sessions.split_first_mut().expect("a hundred sessions");
     let before = ALLOCATIONS.with(Cell::get);
     deliver(first);
     let encoded = ALLOCATIONS.with(Cell::get);

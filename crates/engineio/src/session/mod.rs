@@ -24,6 +24,7 @@ pub(crate) use outbox::Item;
 use crate::Timestamp;
 use crate::close::{CloseReason, Event};
 use crate::config::Config;
+use crate::deflate::AgreedDeflate;
 use crate::error::PeerMisbehaved;
 use crate::outgoing::Outgoing;
 use crate::packet::{Data, Packet, PacketType, push_json_string};
@@ -70,6 +71,8 @@ pub struct Session {
     /// What the last base64 message over WebSocket decoded to, lent to the caller; none but for
     /// clients that need base64.
     decoded: Option<Box<[u8]>>,
+    /// Only while a WebSocket carries the session that agreed to compression.
+    deflate: Option<AgreedDeflate>,
     protocol: Protocol,
     transport: TransportKind,
     upgraded: bool,
@@ -120,6 +123,7 @@ impl Session {
             outputs: Outputs::default(),
             closed: None,
             decoded: None,
+            deflate: None,
             protocol,
             transport,
             upgraded: false,
@@ -133,6 +137,19 @@ impl Session {
     /// [`new`](Self::new), and when the request of a probing stream asks for it.
     pub fn set_base64_only(&mut self, base64_only: bool) {
         self.base64_only = base64_only;
+    }
+
+    /// What the session's WebSocket agreed on. Call it after [`new`](Self::new) for a session that
+    /// begins with a WebSocket, and at [`Transmit::PromoteProbe`]: a stream that takes over begins
+    /// without compression.
+    pub fn set_deflate(&mut self, deflate: Option<AgreedDeflate>) {
+        self.deflate = deflate;
+    }
+
+    /// What the session's WebSocket agreed on: none without compression.
+    #[must_use]
+    pub fn deflate(&self) -> Option<&AgreedDeflate> {
+        self.deflate.as_ref()
     }
 
     /// The deadline from [`poll_deadline`](Self::poll_deadline) has passed. Early or late calls are

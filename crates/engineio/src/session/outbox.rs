@@ -7,6 +7,7 @@ use core::mem;
 
 use bytes::Bytes;
 
+use crate::deflate::AgreedDeflate;
 use crate::outgoing::Outgoing;
 use crate::packet::Control;
 use crate::protocol::Protocol;
@@ -48,14 +49,23 @@ impl Item {
         }
     }
 
-    pub(crate) fn websocket_frame(&self, protocol: Protocol, base64_only: bool) -> Bytes {
-        match self {
-            Self::Control(control) => Bytes::from_static(control.websocket_frame()),
-            Self::Packet(outgoing) if base64_only => {
-                outgoing.websocket_frame_base64(protocol).clone()
-            }
-            Self::Packet(outgoing) => outgoing.websocket_frame(protocol).clone(),
-        }
+    /// npm would compress its pings too, if its threshold let it; ours never are.
+    pub(crate) fn websocket_frame(
+        &self,
+        protocol: Protocol,
+        base64_only: bool,
+        deflate: Option<&AgreedDeflate>,
+    ) -> Bytes {
+        let outgoing = match self {
+            Self::Control(control) => return Bytes::from_static(control.websocket_frame()),
+            Self::Packet(outgoing) => outgoing,
+        };
+        let frame = match (deflate, base64_only) {
+            (Some(agreed), _) => outgoing.websocket_frame_deflated(protocol, base64_only, agreed),
+            (None, true) => outgoing.websocket_frame_base64(protocol),
+            (None, false) => outgoing.websocket_frame(protocol),
+        };
+        frame.clone()
     }
 }
 

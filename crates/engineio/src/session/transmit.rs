@@ -23,7 +23,8 @@ pub enum Transmit {
     /// Write this complete frame to the probing stream.
     ProbeFrame(Bytes),
     /// Move the probing stream into the place of the session's stream. An earlier WebSocket there
-    /// is closed with an empty close frame.
+    /// is closed with an empty close frame. If compression was agreed on for the probing stream,
+    /// tell the session now ([`set_deflate`](Session::set_deflate)).
     PromoteProbe,
     /// Answer a poll with status 200.
     Respond {
@@ -113,7 +114,9 @@ impl Session {
             && let Some(item) = self.outbox.pop()
         {
             self.finish_when_sent();
-            return Some(Transmit::Frame(item.websocket_frame(self.protocol, self.base64_only)));
+            let deflate = self.deflate.as_ref();
+            let frame = item.websocket_frame(self.protocol, self.base64_only, deflate);
+            return Some(Transmit::Frame(frame));
         }
         if core::mem::take(&mut self.outputs.close_stream) {
             return Some(Transmit::CloseStream { code: CLOSE_CODE });

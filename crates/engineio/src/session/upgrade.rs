@@ -94,6 +94,7 @@ impl Session {
             self.outputs.answer = Answer::Close;
         }
         self.transport = TransportKind::WebSocket;
+        self.deflate = None;
         self.upgraded = true;
         self.upgraded_event = true;
         self.outputs.promote = true;

@@ -1,0 +1,59 @@
+//! permessage-deflate, as sessions share it.
+
+use alloc::rc::Rc;
+use core::cell::RefCell;
+
+use bytes::Bytes;
+use trunkline_websocket::Opcode;
+use trunkline_websocket::deflate::{Deflater, ServerSettings, WINDOW_BITS_MAX};
+
+/// One app's compressor, shared by all of its sessions in a shard. Its working memory, some 300 kB,
+/// is taken when the first message is compressed.
+#[derive(Debug)]
+pub struct Deflate {
+    settings: ServerSettings,
+    deflater: RefCell<Option<Deflater>>,
+}
+
+impl Deflate {
+    /// A compressor with the app's `perMessageDeflate`.
+    #[must_use]
+    pub fn new(settings: ServerSettings) -> Rc<Self> {
+        Rc::new(Self { settings, deflater: RefCell::new(None) })
+    }
+
+    /// What to answer clients' offers with.
+    #[must_use]
+    pub fn settings(&self) -> &ServerSettings {
+        &self.settings
+    }
+
+    /// How far back its frames refer, as a power of two.
+    pub(crate) fn window_bits(&self) -> u8 {
+        self.settings.server_max_window_bits.unwrap_or(WINDOW_BITS_MAX)
+    }
+
+    /// None when compression gains nothing.
+    pub(crate) fn frame(&self, opcode: Opcode, parts: &[&[u8]]) -> Option<Bytes> {
+        let mut deflater = self.deflater.borrow_mut();
+        deflater.get_or_insert_with(|| self.settings.deflater()).frame(opcode, parts)
+    }
+}
+
+/// What was agreed on for one WebSocket.
+#[derive(Clone, Debug)]
+pub struct AgreedDeflate {
+    /// The compressor of the session's app.
+    pub deflate: Rc<Deflate>,
+    /// How far back a frame may refer, as a power of two:
+    /// [`Agreed::window_bits`](trunkline_websocket::deflate::Agreed).
+    pub window_bits: u8,
+}
+
+impl AgreedDeflate {
+    /// Whether the client can read a message of `message_len` bytes that was compressed with this
+    /// window. A message refers to itself alone, so a short one fits every window.
+    pub(crate) fn can_read(&self, window_bits: u8, message_len: usize) -> bool {
+        window_bits <= self.window_bits || message_len <= 1 << self.window_bits
+    }
+}
