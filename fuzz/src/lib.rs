@@ -37,4 +37,10 @@ pub const TARGETS: &[Target] = &[
     Target { name: "trunk_operations", run: trunk::operations, seeds: trunk::OPERATIONS_SEEDS },
     Target { name: "trunk_settings", run: trunk::settings, seeds: trunk::SETTINGS_SEEDS },
     Target { name: "websocket_decode", run: websocket::decode, seeds: websocket::DECODE_SEEDS },
+    Target { name: "websocket_inflate", run: websocket::inflate, seeds: websocket::INFLATE_SEEDS },
+    Target {
+        name: "websocket_negotiate",
+        run: websocket::negotiate,
+        seeds: websocket::NEGOTIATE_SEEDS,
+    },
 ];
