@@ -49,7 +49,7 @@ struct RareFlavours {
     record_text_v3: OnceCell<Bytes>,
 }
 
-/// The frames of [`Flavour`]s, compressed.
+/// One compressed frame for each [`Flavour`].
 #[derive(Debug, Default)]
 struct DeflatedFlavours {
     base64_frame_v3: OnceCell<Deflated>,
