@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::Sender;
 use tokio::sync::mpsc::error::TrySendError;
@@ -15,6 +15,7 @@ use crate::shard::Command;
 
 /// How long to wait when the system has no descriptor left; some session may end meanwhile.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
+const LOG_INTERVAL: Duration = Duration::from_secs(10);
 const FULL: &str =
     r#"{"error":"streams_full","message":"this node holds as many connections as it may"}"#;
 
@@ -60,6 +61,7 @@ pub(crate) fn run(
 ) {
     let metrics = &streams.metrics;
     let mut turn = 0;
+    let mut warned_at = None;
     while !stopping.load(Ordering::Acquire) {
         match listener.accept() {
             Ok((stream, address)) => {
@@ -74,7 +76,7 @@ pub(crate) fn run(
                 deal(&shards[turn], stream, address, permit, metrics);
                 turn = (turn + 1) % shards.len();
             }
-            Err(error) => pause_after(&error, metrics),
+            Err(error) => pause_after(&error, metrics, &mut warned_at),
         }
     }
 }
@@ -110,7 +112,7 @@ fn refuse(mut stream: &TcpStream, metrics: &Metrics) {
     let _ = stream.set_nonblocking(true).and_then(|()| stream.write_all(answer.as_bytes()));
 }
 
-fn pause_after(error: &io::Error, metrics: &Metrics) {
+fn pause_after(error: &io::Error, metrics: &Metrics, warned_at: &mut Option<Instant>) {
     // ECONNABORTED and the like concern one stream only; out of descriptors or memory concerns all.
     let errno = error.raw_os_error().unwrap_or(0);
     let exhausted = [
@@ -121,7 +123,10 @@ fn pause_after(error: &io::Error, metrics: &Metrics) {
     ];
     if exhausted.iter().any(|known| known.raw_os_error() == errno) {
         metrics.streams_refused.get_or_create(&Cause { cause: "descriptors_exhausted" }).inc();
-        tracing::warn!(%error, "cannot accept: raise the limit of open files (nofile)");
+        if warned_at.is_none_or(|at| at.elapsed() >= LOG_INTERVAL) {
+            *warned_at = Some(Instant::now());
+            tracing::warn!(%error, "cannot accept: raise the limit of open files (nofile)");
+        }
         thread::sleep(EXHAUSTED_PAUSE);
     }
 }

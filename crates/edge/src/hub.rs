@@ -12,6 +12,7 @@ use trunkline_trunk::Str;
 use trunkline_trunk::encode::{encode_peers, encode_relayed};
 use trunkline_trunk::settings::EngineSettings;
 
+use crate::limits::Limits;
 use crate::sid::Sid;
 use crate::trunks::Trunk;
 use crate::{AppServerStatus, HubConfig, HubStatus, Secret};
@@ -46,6 +47,8 @@ pub(crate) struct Hub {
     state: Mutex<State>,
     /// Sids that the app made itself (`generateId`); ours need no table.
     custom_sids: Mutex<HashMap<String, Sid>>,
+    /// False until the first of them: then the table is not asked at all.
+    has_custom_sids: AtomicBool,
     /// Which shard keeps the socket with a private id for its return.
     kept: Mutex<HashMap<Box<str>, u8>>,
     refused_unlogged: AtomicU64,
@@ -79,6 +82,7 @@ impl Directory {
                     default: config.name.eq_ignore_ascii_case(default_hub),
                     state: Mutex::default(),
                     custom_sids: Mutex::default(),
+                    has_custom_sids: AtomicBool::new(false),
                     kept: Mutex::default(),
                     refused_unlogged: AtomicU64::new(0),
                 })
@@ -178,12 +182,13 @@ pub(crate) enum Routed {
 
 impl Hub {
     /// The app server with the fewest sessions among those that take new ones; its count goes up by one.
-    pub(crate) fn pick(&self, handshakes_pending_max: usize) -> Result<Arc<Trunk>, NoAppServer> {
+    pub(crate) fn pick(&self, limits: &Limits) -> Result<Arc<Trunk>, NoAppServer> {
         let mut state = locked(&self.state);
         let State { trunks, cursor, .. } = &mut *state;
         let mut busy = false;
         let candidates = trunks.iter().filter(|trunk| !trunk.is_draining()).filter(|trunk| {
-            let fits = trunk.pending() < handshakes_pending_max;
+            let fits = trunk.pending() < limits.handshakes_pending_max
+                && trunk.is_usable(limits.trunk_unread_bytes_max);
             busy |= !fits;
             fits
         });
@@ -206,8 +211,14 @@ impl Hub {
     }
 
     /// Any app server, for a request that opens no session.
-    pub(crate) fn any_trunk(&self) -> Option<Arc<Trunk>> {
-        locked(&self.state).trunks.first().map(Arc::clone)
+    pub(crate) fn any_trunk(&self, limits: &Limits) -> Result<Arc<Trunk>, NoAppServer> {
+        let state = locked(&self.state);
+        let usable = state.trunks.iter().find(|one| one.is_usable(limits.trunk_unread_bytes_max));
+        match usable {
+            Some(trunk) => Ok(Arc::clone(trunk)),
+            None if state.trunks.is_empty() => Err(NoAppServer::None),
+            None => Err(NoAppServer::Busy),
+        }
     }
 
     /// Another trunk of the same app server process, if one is there.
@@ -235,6 +246,7 @@ impl Hub {
             return false;
         }
         sids.insert(text.to_owned(), sid);
+        self.has_custom_sids.store(true, Ordering::Relaxed);
         true
     }
 
@@ -244,7 +256,12 @@ impl Hub {
 
     /// Reads a sid that a client sent, whoever made it.
     pub(crate) fn resolve_sid(&self, text: &str) -> Option<Sid> {
-        Sid::parse(text).or_else(|| locked(&self.custom_sids).get(text).copied())
+        if self.has_custom_sids.load(Ordering::Relaxed)
+            && let Some(sid) = locked(&self.custom_sids).get(text)
+        {
+            return Some(*sid);
+        }
+        Sid::parse(text)
     }
 
     pub(crate) fn kept_by(&self, pid: &str, shard: u8) {
@@ -338,7 +355,7 @@ pub(crate) struct Relayed {
 /// Why no app server could take a handshake.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub(crate) enum NoAppServer {
-    #[error("every app server of the hub has its limit of unanswered handshakes")]
+    #[error("every app server of the hub has as much unanswered or unread as it may")]
     Busy,
     #[error("no app server is connected")]
     None,

@@ -29,8 +29,9 @@ pub struct Limits {
     pub trunk_ping_interval: Duration,
     /// Namespaces that one app server may name.
     pub trunk_namespaces_max: usize,
-    /// Bytes that one app server has not read yet; what other app servers relay to it beyond that is dropped.
-    pub relay_bytes_max: usize,
+    /// Bytes that one app server has not read yet; beyond it, it gets no new sessions, and what others relay to it is
+    /// dropped.
+    pub trunk_unread_bytes_max: usize,
     /// Bytes of packets and sockets kept for clients that come back (connection state recovery), for each hub.
     pub recovery_bytes_max: usize,
     /// Sessions closed per second after the app server that held them is gone.
@@ -52,7 +53,7 @@ impl Default for Limits {
             trunk_credit_bytes: 16 * 1024 * 1024,
             trunk_ping_interval: Duration::from_secs(10),
             trunk_namespaces_max: 1_000_000,
-            relay_bytes_max: 64 * 1024 * 1024,
+            trunk_unread_bytes_max: 64 * 1024 * 1024,
             recovery_bytes_max: 64 * 1024 * 1024,
             orphan_close_per_second: 2_000,
         }

@@ -1,7 +1,6 @@
 //! Counters and gauges of the public port. Labels come from bounded sets; never a sid, a room or a user.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -50,7 +49,6 @@ pub struct Inner {
     pub(crate) trunk_received_bytes: Counter,
     pub(crate) trunk_sent_bytes: Counter,
     pub(crate) trunk_stalls: Counter,
-    pub(crate) ping_timeouts: Counter<u64, AtomicU64>,
 }
 
 /// Why something was refused or ended: a slug from a bounded set.
@@ -133,11 +131,6 @@ impl Metrics {
             "trunkline_edge_misbehaviour",
             "Broken protocol rules of clients, by rule",
             m.misbehaviour.clone(),
-        );
-        registry.register(
-            "trunkline_sessions_ping_timeouts",
-            "Pings without a pong",
-            m.ping_timeouts.clone(),
         );
     }
 

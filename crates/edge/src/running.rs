@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use rustix::net::{self as sys, AddressFamily, SocketFlags, SocketType};
@@ -136,6 +136,7 @@ fn spawn_shard(
                 }
             };
             let _ = ready.send(Ok(()));
+            let _guard = AbortOnPanic;
             let shard = Rc::new(RefCell::new(shard));
             let local = LocalSet::new();
             let served = local.block_on(&runtime, async {
@@ -154,6 +155,20 @@ fn spawn_shard(
         Err(_) => Err(fail(io::Error::other("its thread ended"))),
     }
 }
+
+/// A shard that panicked would leave a node that loses a part of its streams without a word: better none at all.
+struct AbortOnPanic;
+
+impl Drop for AbortOnPanic {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            std::process::abort();
+        }
+    }
+}
+
+/// How long a stopping node waits for its app servers to take note.
+const GOODBYE_MAX: Duration = Duration::from_secs(2);
 
 /// A serving edge.
 #[derive(Debug)]
@@ -213,6 +228,10 @@ impl Running {
         let _ = sys::shutdown(self.listener.as_fd(), sys::Shutdown::Both);
         for trunk in self.env.directory.all_trunks() {
             trunk.end(Ending::NodeStops);
+        }
+        let until = Instant::now() + GOODBYE_MAX;
+        while !self.env.directory.all_trunks().is_empty() && Instant::now() < until {
+            thread::sleep(Duration::from_millis(5));
         }
         self.tell_all(|| Command::Stop);
         for handle in self.threads {

@@ -17,7 +17,7 @@ use trunkline_engineio::{Protocol, TransportKind};
 use super::query::Query;
 use super::{Abort, Connection, Reply, answer, exchange, jsonp, upgrade};
 use crate::hub::Hub;
-use crate::shard::{Answer, Command, OpenRequest, PostBegun, Refusal, SlotKey, Unavailable};
+use crate::shard::{Answer, Asked, Command, OpenRequest, PostBegun, Refusal, SlotKey, Unavailable};
 use crate::sid::Sid;
 
 /// How much of an oversize body is read past, so that its sender sees the answer.
@@ -38,23 +38,23 @@ pub(super) async fn handle(
         Err(refusal) => return Ok(exchange::refuse(&connection, &hub, &request, &refusal).await),
     };
     match asked {
-        Asked::Handshake(TransportKind::Polling, protocol) => {
+        Wanted::Handshake(TransportKind::Polling, protocol) => {
             open_polling(&connection, &hub, protocol, &query, request).await
         }
-        Asked::Handshake(TransportKind::WebSocket, protocol) => {
+        Wanted::Handshake(TransportKind::WebSocket, protocol) => {
             open_websocket(&connection, &hub, protocol, &query, request).await
         }
-        Asked::Upgrade(sid, protocol) => {
+        Wanted::Upgrade(sid, protocol) => {
             probe(&connection, &hub, sid, (protocol, query.base64_only), request).await
         }
-        Asked::Poll(sid, protocol) => poll(&connection, &hub, sid, protocol, request).await,
-        Asked::Post(sid, protocol) => post(&connection, &hub, sid, protocol, request).await,
-        Asked::Useless => dismiss(&connection, request),
-        Asked::Other => Ok(answer::status(StatusCode::INTERNAL_SERVER_ERROR)),
+        Wanted::Poll(sid, protocol) => poll(&connection, &hub, sid, protocol, request).await,
+        Wanted::Post(sid, protocol) => post(&connection, &hub, sid, protocol, request).await,
+        Wanted::Useless => dismiss(&connection, request),
+        Wanted::Other => Ok(answer::status(StatusCode::INTERNAL_SERVER_ERROR)),
     }
 }
 
-enum Asked {
+enum Wanted {
     Handshake(TransportKind, Protocol),
     Poll(Sid, Protocol),
     Post(Sid, Protocol),
@@ -66,7 +66,7 @@ enum Asked {
 }
 
 /// What npm's `verify` and `handshake` check before any app code runs.
-fn verify<B>(hub: &Hub, query: &Query, request: &Request<B>) -> Result<Asked, Refusal> {
+fn verify<B>(hub: &Hub, query: &Query, request: &Request<B>) -> Result<Wanted, Refusal> {
     let settings = hub.settings();
     // Without the transport nobody listens for upgrades: the request is an ordinary one.
     let upgrading = settings.transports.websocket && upgrade::is_asked(request);
@@ -84,8 +84,8 @@ fn verify<B>(hub: &Hub, query: &Query, request: &Request<B>) -> Result<Asked, Re
             return Err(refusal(HandshakeError::UnknownSid, &[("sid", &query.sid)]));
         };
         return Ok(match (transport, request.method()) {
-            (TransportKind::WebSocket, _) if upgrading => Asked::Upgrade(sid, protocol),
-            (TransportKind::Polling, _) if upgrading => Asked::Useless,
+            (TransportKind::WebSocket, _) if upgrading => Wanted::Upgrade(sid, protocol),
+            (TransportKind::Polling, _) if upgrading => Wanted::Useless,
             (TransportKind::WebSocket, _) => {
                 let context = [
                     ("name", "TRANSPORT_MISMATCH"),
@@ -94,9 +94,9 @@ fn verify<B>(hub: &Hub, query: &Query, request: &Request<B>) -> Result<Asked, Re
                 ];
                 return Err(refusal(HandshakeError::BadRequest, &context));
             }
-            (TransportKind::Polling, &Method::GET) => Asked::Poll(sid, protocol),
-            (TransportKind::Polling, &Method::POST) => Asked::Post(sid, protocol),
-            (TransportKind::Polling, _) => Asked::Other,
+            (TransportKind::Polling, &Method::GET) => Wanted::Poll(sid, protocol),
+            (TransportKind::Polling, &Method::POST) => Wanted::Post(sid, protocol),
+            (TransportKind::Polling, _) => Wanted::Other,
         });
     }
     if request.method() != Method::GET {
@@ -108,13 +108,13 @@ fn verify<B>(hub: &Hub, query: &Query, request: &Request<B>) -> Result<Asked, Re
         return Err(refusal(HandshakeError::BadRequest, &context));
     }
     if transport == TransportKind::Polling && upgrading {
-        return Ok(Asked::Useless);
+        return Ok(Wanted::Useless);
     }
     if protocol == Protocol::V3 && !settings.allow_eio3 {
         let error = HandshakeError::UnsupportedProtocolVersion;
         return Err(Refusal { error, context: r#"{"protocol":3}"#.into() });
     }
-    Ok(Asked::Handshake(transport, protocol))
+    Ok(Wanted::Handshake(transport, protocol))
 }
 
 /// The context is a JSON object with its keys in the order that npm writes them.
@@ -196,8 +196,8 @@ async fn open_websocket(
     query: &Query,
     mut request: Request<Incoming>,
 ) -> Reply {
-    let websocket_key = match upgrade::websocket_key(&request) {
-        Ok(key) => key,
+    let (websocket_key, agreement) = match agree(hub, &request) {
+        Ok(agreed) => agreed,
         Err(why) => {
             connection.door.count_refused("bad_websocket_handshake");
             return Ok(upgrade::refused(why));
@@ -207,9 +207,8 @@ async fn open_websocket(
     let answer = open(connection, hub, TransportKind::WebSocket, asked, &request).await;
     match answer {
         Answer::Switch { key, headers } => {
-            adopt(connection, &mut request, key, Adoption::Session);
-            let protocol = upgrade::first_subprotocol(&request);
-            Ok(upgrade::switching(&websocket_key, protocol, headers))
+            adopt(connection, &mut request, key, (Adoption::Session, agreement.deflate_window()));
+            Ok(upgrade::switching(&websocket_key, agreement, headers))
         }
         Answer::Payload(_)
         | Answer::Ok { .. }
@@ -221,6 +220,16 @@ async fn open_websocket(
     }
 }
 
+fn agree(
+    hub: &Hub,
+    request: &Request<Incoming>,
+) -> Result<(String, upgrade::Agreement), upgrade::BadHandshake> {
+    let key = upgrade::websocket_key(request)?;
+    let settings = hub.settings();
+    let agreement = upgrade::Agreement::reach(request, settings.per_message_deflate.as_ref())?;
+    Ok((key, agreement))
+}
+
 /// A WebSocket for a session that polls.
 async fn probe(
     connection: &Rc<Connection>,
@@ -229,22 +238,23 @@ async fn probe(
     (protocol, base64_only): (Protocol, bool),
     mut request: Request<Incoming>,
 ) -> Reply {
+    let asked = Asked { sid, protocol, hub: hub.number };
     let (reply, found) = oneshot::channel();
-    connection.door.tell(sid.shard, Command::Inspect { sid, protocol, reply }).await;
+    connection.door.tell(sid.shard, Command::Inspect { asked, reply }).await;
     let key = match found.await.unwrap_or_else(|_| Err(unknown_shard(&sid))) {
         Ok(key) => key,
         Err(refusal) => return Ok(exchange::refuse(connection, hub, &request, &refusal).await),
     };
-    let websocket_key = match upgrade::websocket_key(&request) {
-        Ok(key) => key,
+    let (websocket_key, agreement) = match agree(hub, &request) {
+        Ok(agreed) => agreed,
         Err(why) => {
             connection.door.count_refused("bad_websocket_handshake");
             return Ok(upgrade::refused(why));
         }
     };
-    adopt(connection, &mut request, key, Adoption::Probe { base64_only });
-    let protocol = upgrade::first_subprotocol(&request);
-    Ok(upgrade::switching(&websocket_key, protocol, Vec::new()))
+    let adoption = (Adoption::Probe { base64_only }, agreement.deflate_window());
+    adopt(connection, &mut request, key, adoption);
+    Ok(upgrade::switching(&websocket_key, agreement, Vec::new()))
 }
 
 fn dismiss(connection: &Rc<Connection>, mut request: Request<Incoming>) -> Reply {
@@ -253,8 +263,9 @@ fn dismiss(connection: &Rc<Connection>, mut request: Request<Incoming>) -> Reply
         Ok(key) => {
             let shard = connection.door.0.own;
             let nobody = SlotKey { shard, slot: u32::MAX, generation: 0 };
-            adopt(connection, &mut request, nobody, Adoption::Probe { base64_only: false });
-            Ok(upgrade::switching(&key, None, Vec::new()))
+            let adoption = (Adoption::Probe { base64_only: false }, None);
+            adopt(connection, &mut request, nobody, adoption);
+            Ok(upgrade::switching(&key, upgrade::Agreement::default(), Vec::new()))
         }
         Err(why) => Ok(upgrade::refused(why)),
     }
@@ -276,12 +287,12 @@ fn adopt(
     connection: &Rc<Connection>,
     request: &mut Request<Incoming>,
     key: SlotKey,
-    adoption: Adoption,
+    (adoption, deflate_window): (Adoption, Option<u8>),
 ) {
     let upgraded = hyper::upgrade::on(request);
     let connection = Rc::clone(connection);
     spawn_local(async move {
-        let taken = upgrade::take_stream(upgraded, &connection).await;
+        let taken = upgrade::take_stream(upgraded, &connection, deflate_window).await;
         let command = match (taken, adoption) {
             (Some(stream), Adoption::Session) => Command::Adopt { key, stream },
             (Some(stream), Adoption::Probe { base64_only }) => {
@@ -303,7 +314,8 @@ async fn poll(
 ) -> Reply {
     let (reply, answer) = oneshot::channel();
     let poll = connection.door.poll_number();
-    connection.door.tell(sid.shard, Command::Poll { sid, protocol, poll, reply }).await;
+    let asked = Asked { sid, protocol, hub: hub.number };
+    connection.door.tell(sid.shard, Command::Poll { asked, poll, reply }).await;
     let guard = Guard { connection, shard: sid.shard, gone: Some(Command::PollGone { sid, poll }) };
     let answer = answer.await;
     guard.disarm();
@@ -318,8 +330,9 @@ async fn post(
     protocol: Protocol,
     request: Request<Incoming>,
 ) -> Reply {
+    let asked = Asked { sid, protocol, hub: hub.number };
     let (reply, begun) = oneshot::channel();
-    connection.door.tell(sid.shard, Command::PostBegin { sid, protocol, reply }).await;
+    connection.door.tell(sid.shard, Command::PostBegin { asked, reply }).await;
     let begun = begun.await.unwrap_or_else(|_| PostBegun::Refused(unknown_shard(&sid)));
     let (key, bytes_max, cut) = match begun {
         PostBegun::Wanted { key, bytes_max, cut } => (key, bytes_max, cut),

@@ -58,10 +58,10 @@ pub(super) async fn preflight<B>(
 ) -> Response<Full<Bytes>> {
     let client = client_request(connection, request, TransportKind::Polling);
     match ask(connection, hub, RequestCode::Preflight, "", client).await {
-        Some(response) => response,
-        None => {
-            connection.door.count_refused(Unavailable::NoAppServer.slug());
-            answer::unavailable(Unavailable::NoAppServer)
+        Ok(response) => response,
+        Err(why) => {
+            connection.door.count_refused(why.slug());
+            answer::unavailable(why)
         }
     }
 }
@@ -79,8 +79,8 @@ pub(super) async fn refuse<B>(
     let client = client_request(connection, request, transport);
     let code = RequestCode::Error(refusal.error.code());
     let mut response = match ask(connection, hub, code, &refusal.context, client).await {
-        Some(response) => response,
-        None => answer::engine_error(refusal.error),
+        Ok(response) => response,
+        Err(_) => answer::engine_error(refusal.error),
     };
     if transport == TransportKind::WebSocket {
         answer::close_after(&mut response);
@@ -94,11 +94,17 @@ async fn ask(
     code: RequestCode,
     context: &str,
     client: ClientRequest,
-) -> Option<Response<Full<Bytes>>> {
-    let waiting_max = connection.door.env().limits.handshakes_pending_max;
-    let (_, receiver) = hub.any_trunk()?.request(waiting_max, code, context, client)?;
-    let response = tokio::time::timeout(ANSWER_TIMEOUT, receiver).await.ok()?.ok()?;
-    Some(answer::relayed(response))
+) -> Result<Response<Full<Bytes>>, Unavailable> {
+    let limits = &connection.door.env().limits;
+    let trunk = hub.any_trunk(limits)?;
+    let (_pending, receiver) = trunk
+        .request(limits.handshakes_pending_max, code, context, client)
+        .ok_or(Unavailable::HandshakesFull)?;
+    match tokio::time::timeout(ANSWER_TIMEOUT, receiver).await {
+        Ok(Ok(response)) => Ok(answer::relayed(response)),
+        Ok(Err(_)) => Err(Unavailable::NoAppServer),
+        Err(_) => Err(Unavailable::AppServerSilent),
+    }
 }
 
 /// A metric label.

@@ -216,9 +216,9 @@ fn trunk(connection: &Rc<Connection>, mut request: Request<Incoming>) -> Respons
     let upgraded = hyper::upgrade::on(&mut request);
     let connection = Rc::clone(connection);
     spawn_local(async move {
-        if let Some(stream) = upgrade::take_stream(upgraded, &connection).await {
+        if let Some(stream) = upgrade::take_stream(upgraded, &connection, None).await {
             trunks::run(connection.door.clone(), hub, connection.address, stream).await;
         }
     });
-    upgrade::switching(&key, None, Vec::new())
+    upgrade::switching(&key, upgrade::Agreement::default(), Vec::new())
 }

@@ -3,17 +3,19 @@
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{
-    CONNECTION, HeaderMap, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
-    SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
+    CONNECTION, HeaderMap, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS,
+    SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use hyper::upgrade::OnUpgrade;
 use hyper::{Method, Request, Response, StatusCode};
 use trunkline_trunk::Header;
+use trunkline_trunk::settings::PerMessageDeflate;
 use trunkline_websocket::accept_key;
+use trunkline_websocket::deflate::{Agreed, negotiate};
 
 use super::io::ClientIo;
 use super::{Connection, answer};
-use crate::shard::AdoptedStream;
+use crate::shard::{AdoptedStream, deflate_settings};
 
 /// Why a WebSocket handshake is malformed. Alphabetical.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -22,6 +24,8 @@ pub(super) enum BadHandshake {
     Key,
     #[error("Invalid HTTP method")]
     Method,
+    #[error("Invalid or unacceptable Sec-WebSocket-Extensions header")]
+    Extensions,
     #[error("Invalid Upgrade header")]
     Upgrade,
     #[error("Missing or invalid Sec-WebSocket-Version header")]
@@ -74,9 +78,10 @@ fn is_sixteen_bytes_of_base64(key: &str) -> bool {
 pub(super) fn refused(why: BadHandshake) -> Response<Full<Bytes>> {
     let mut response = answer::status(match why {
         BadHandshake::Method => StatusCode::METHOD_NOT_ALLOWED,
-        BadHandshake::Key | BadHandshake::Upgrade | BadHandshake::Version => {
-            StatusCode::BAD_REQUEST
-        }
+        BadHandshake::Extensions
+        | BadHandshake::Key
+        | BadHandshake::Upgrade
+        | BadHandshake::Version => StatusCode::BAD_REQUEST,
     });
     *response.body_mut() = Full::from(why.to_string());
     let headers = response.headers_mut();
@@ -89,15 +94,47 @@ pub(super) fn refused(why: BadHandshake) -> Response<Full<Bytes>> {
 }
 
 /// The npm package `ws` takes the first subprotocol that a client offers.
-pub(super) fn first_subprotocol<B>(request: &Request<B>) -> Option<HeaderValue> {
+fn first_subprotocol<B>(request: &Request<B>) -> Option<HeaderValue> {
     let offered = request.headers().get(SEC_WEBSOCKET_PROTOCOL)?.to_str().ok()?;
     HeaderValue::from_str(offered.split(',').next()?.trim()).ok()
+}
+
+/// What was agreed beside the protocol itself.
+#[derive(Debug, Default)]
+pub(super) struct Agreement {
+    pub(super) subprotocol: Option<HeaderValue>,
+    pub(super) deflate: Option<Agreed>,
+}
+
+impl Agreement {
+    /// Follows the npm package `ws`: the first subprotocol, and compression where the app wants it and the client
+    /// offers it in a form that can be had.
+    pub(super) fn reach<B>(
+        request: &Request<B>,
+        wanted: Option<&PerMessageDeflate>,
+    ) -> Result<Self, BadHandshake> {
+        let subprotocol = first_subprotocol(request);
+        let Some(wanted) = wanted else { return Ok(Self { subprotocol, deflate: None }) };
+        let offers: Vec<&[u8]> = request
+            .headers()
+            .get_all(SEC_WEBSOCKET_EXTENSIONS)
+            .iter()
+            .map(HeaderValue::as_bytes)
+            .collect();
+        let deflate = negotiate(&offers.join(&b", "[..]), &deflate_settings(wanted))
+            .map_err(|_| BadHandshake::Extensions)?;
+        Ok(Self { subprotocol, deflate })
+    }
+
+    pub(super) fn deflate_window(&self) -> Option<u8> {
+        self.deflate.as_ref().map(|agreed| agreed.window_bits)
+    }
 }
 
 /// `101 Switching Protocols`.
 pub(super) fn switching(
     key: &str,
-    subprotocol: Option<HeaderValue>,
+    agreement: Agreement,
     headers: impl IntoIterator<Item = Header>,
 ) -> Response<Full<Bytes>> {
     let mut response = answer::status(StatusCode::SWITCHING_PROTOCOLS);
@@ -106,8 +143,13 @@ pub(super) fn switching(
     answer::add_headers(into, &headers);
     into.insert(UPGRADE, HeaderValue::from_static("websocket"));
     into.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-    if let Some(subprotocol) = subprotocol {
+    if let Some(subprotocol) = agreement.subprotocol {
         into.insert(SEC_WEBSOCKET_PROTOCOL, subprotocol);
+    }
+    if let Some(agreed) = agreement.deflate
+        && let Ok(extensions) = HeaderValue::from_str(&agreed.header_value)
+    {
+        into.insert(SEC_WEBSOCKET_EXTENSIONS, extensions);
     }
     let accept = HeaderValue::from_str(&accept_key(key)).expect("base64 is a header value");
     into.insert(SEC_WEBSOCKET_ACCEPT, accept);
@@ -118,11 +160,12 @@ pub(super) fn switching(
 pub(super) async fn take_stream(
     upgraded: OnUpgrade,
     connection: &Connection,
+    deflate_window: Option<u8>,
 ) -> Option<AdoptedStream> {
     let parts = upgraded.await.ok()?.downcast::<ClientIo>().ok()?;
     let stream = parts.io.into_std().ok()?;
     let permit = connection.permit.take()?;
-    Some(AdoptedStream { stream, leftover: parts.read_buf, permit })
+    Some(AdoptedStream { stream, leftover: parts.read_buf, permit, deflate_window })
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use trunkline_trunk::{Frame, Header, Response};
 
 use super::recovery::RestoreRequest;
 use crate::acceptor::StreamPermit;
+use crate::hub::NoAppServer;
 use crate::sid::Sid;
 use crate::trunks::{BatchCredit, Trunk, TrunkNumber};
 
@@ -30,6 +31,8 @@ pub(crate) struct AdoptedStream {
     /// Bytes that came right behind the handshake.
     pub(crate) leftover: Bytes,
     pub(crate) permit: StreamPermit,
+    /// Messages may be compressed; what the compressor may look back at, in bits.
+    pub(crate) deflate_window: Option<u8>,
 }
 
 #[derive(Debug)]
@@ -40,7 +43,8 @@ pub(crate) enum Command {
         address: SocketAddr,
         permit: StreamPermit,
     },
-    TrunkUp(Arc<Trunk>),
+    /// An app server is there; the word goes back when the shard knows.
+    TrunkUp(Arc<Trunk>, oneshot::Sender<()>),
     TrunkDown(TrunkNumber),
     /// Frames of one trunk message that concern this shard.
     Batch {
@@ -52,8 +56,7 @@ pub(crate) enum Command {
     CreditReturned(TrunkNumber),
     /// A GET of a polling session; `poll` is the requester's number for it.
     Poll {
-        sid: Sid,
-        protocol: Protocol,
+        asked: Asked,
         poll: u32,
         reply: oneshot::Sender<Answer>,
     },
@@ -64,8 +67,7 @@ pub(crate) enum Command {
     },
     /// A POST began: says whether its body is wanted, and how much of it.
     PostBegin {
-        sid: Sid,
-        protocol: Protocol,
+        asked: Asked,
         reply: oneshot::Sender<PostBegun>,
     },
     PostBody {
@@ -81,8 +83,7 @@ pub(crate) enum Command {
     },
     /// Does this sid exist? For the handshake of a WebSocket that wants to probe.
     Inspect {
-        sid: Sid,
-        protocol: Protocol,
+        asked: Asked,
         reply: oneshot::Sender<Result<SlotKey, Refusal>>,
     },
     /// The direct WebSocket of an accepted handshake.
@@ -105,6 +106,15 @@ pub(crate) enum Command {
     Restore(Box<RestoreRequest>),
     Drain(Duration),
     Stop,
+}
+
+/// A request that names a session.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked {
+    pub(crate) sid: Sid,
+    pub(crate) protocol: Protocol,
+    /// The hub whose path it came to.
+    pub(crate) hub: u16,
 }
 
 /// What a client's HTTP request gets.
@@ -159,6 +169,15 @@ pub(crate) enum Unavailable {
     NoAppServer,
     #[error("this node holds as many sessions as it may; try again or use another node")]
     SessionsFull,
+}
+
+impl From<NoAppServer> for Unavailable {
+    fn from(why: NoAppServer) -> Self {
+        match why {
+            NoAppServer::Busy => Self::HandshakesFull,
+            NoAppServer::None => Self::NoAppServer,
+        }
+    }
 }
 
 impl Unavailable {

@@ -57,7 +57,7 @@ impl Shard {
     fn apply(&mut self, trunk: TrunkNumber, index: u32, frame: Frame) {
         match frame {
             Frame::Accept { sid, headers, lasting, .. } => {
-                self.accept(index, &sid, headers, lasting);
+                self.accept(index, &sid, &headers, &lasting);
             }
             Frame::Reject { response, .. } => self.reject(index, response),
             Frame::Send { flags, payload, .. } => {
@@ -172,12 +172,17 @@ impl Shard {
         let Some(slot) = self.slots.get_mut(index as usize) else { return };
         match &mut slot.state {
             State::Live(live) => {
+                // The app wants to hear no more.
+                let ended = live.held.take().and_then(|held| held.ended);
                 live.session.close(now, reason);
                 let hub = usize::from(slot.hub);
                 self.boards[hub].remove_session(SessionKey(index));
                 // The number is answered now; the slot stays until the client has had its last words.
                 self.close_number(index, WireReason::AppClosed, "");
-                self.mark_dirty(index);
+                match ended {
+                    Some((reason, description)) => self.end_session(index, reason, description),
+                    None => self.mark_dirty(index),
+                }
             }
             State::Opening(_) => {
                 self.fail_opening(index, Unavailable::NoAppServer, "closed before it was accepted");
@@ -220,14 +225,6 @@ impl Shard {
                 };
                 self.deliver(index, message, delivery);
             }
-        }
-    }
-
-    /// The trunk may send again.
-    pub(super) fn resume_paused(&mut self, trunk: TrunkNumber) {
-        let Some(shard_trunk) = self.trunks.get_mut(&trunk) else { return };
-        for index in std::mem::take(&mut shard_trunk.paused) {
-            self.read_later(index);
         }
     }
 }

@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use trunkline_clock::Timestamp;
-use trunkline_engineio::{Blame, CloseReason};
+use trunkline_engineio::{Blame, CloseReason, Session, Transmit};
 use trunkline_switchboard::SessionKey;
 use trunkline_trunk::{self as wire, CloseReason as WireReason, FrameKind, NumberState};
+use trunkline_websocket::{Opcode, encode};
 
 use super::command::{Answer, SlotKey, Unavailable};
 use super::opening::slot_mut;
+use super::reading::READS_PER_TURN;
 use super::slot::{Carrier, State, number_of};
 use super::streams::{Kind, Readiness, Stream, Token};
 use super::{Lingering, Shard};
@@ -20,7 +22,7 @@ use crate::metrics::Ending;
 use crate::trunks::TrunkNumber;
 
 /// How long a closed stream may take to deliver its last frame and say goodbye.
-const LINGER: Duration = Duration::from_secs(5);
+const LINGER: Duration = Duration::from_secs(30);
 /// How often a paced closing goes on.
 const PACE: Duration = Duration::from_millis(50);
 
@@ -32,6 +34,8 @@ const EXPIRY: Duration = Duration::from_secs(1);
 pub(super) struct Orphans {
     waiting: VecDeque<SlotKey>,
     next_at: Option<Timestamp>,
+    /// Less than one session that the steps so far left undone.
+    owed: f64,
 }
 
 /// A drain: so many sessions per step.
@@ -39,11 +43,26 @@ pub(super) struct Orphans {
 pub(super) struct DrainPace {
     next_at: Timestamp,
     until: Timestamp,
+    waiting: VecDeque<SlotKey>,
     /// What the steps so far should have closed beyond what they did: less than one session.
     owed: f64,
 }
 
 impl Shard {
+    /// The session is over, but what it said before goes to the app server first.
+    pub(super) fn end_when_heard(
+        &mut self,
+        index: u32,
+        reason: CloseReason,
+        description: &'static str,
+    ) {
+        let live = slot_mut(&mut self.slots, index).live();
+        match live.and_then(|live| live.held.as_mut()) {
+            Some(held) => held.ended = Some((reason, description)),
+            None => self.end_session(index, reason, description),
+        }
+    }
+
     /// The session is over: everybody is told once, and everything that it held is given back.
     pub(super) fn end_session(
         &mut self,
@@ -52,7 +71,9 @@ impl Shard {
         description: &'static str,
     ) {
         let slot = slot_mut(&mut self.slots, index);
-        let State::Live(live) = std::mem::replace(&mut slot.state, State::Ended) else { return };
+        let State::Live(mut live) = std::mem::replace(&mut slot.state, State::Ended) else {
+            return;
+        };
         let hub = usize::from(slot.hub);
         self.boards[hub].remove_session(SessionKey(index));
         if let Some(custom) = live.extra.and_then(|extra| extra.custom_sid) {
@@ -64,13 +85,17 @@ impl Shard {
                     let _ = reply.send(Answer::Abort);
                 }
             }
-            Carrier::Stream(stream) => self.linger(stream, None),
+            Carrier::Stream(mut stream) => {
+                // A stream that took nothing until now still gets what was sent before, and the close frame.
+                let close = queue_the_rest(&mut live.session, &mut stream);
+                self.linger(stream, close);
+            }
             Carrier::Promised | Carrier::Gone => (),
         }
         if let Some(probe) = live.probe {
-            self.linger(*probe, None);
+            self.linger(probe.stream, None);
         }
-        self.count_session(live.session.transport(), -1);
+        self.count_session(live.counted, -1);
         let wire_reason = wire_reason(reason);
         let ending = Ending { cause: reason.slug(), blame: blame(reason.blame()) };
         self.env.metrics.sessions_closed.get_or_create(&ending).inc();
@@ -96,6 +121,7 @@ impl Shard {
         if !slot.is_free() {
             return;
         }
+        self.no_longer_pending(index);
         let slot = self.slots.remove(index as usize);
         self.env.sessions[usize::from(self.index)].fetch_sub(1, Ordering::Relaxed);
         if let Some(shard_trunk) = self.trunks.get(&slot.trunk) {
@@ -142,17 +168,21 @@ impl Shard {
             stream.shutdown_write();
         }
         if event.readable && !done {
-            done = loop {
-                match stream.io.read(&mut self.scratch) {
-                    Ok(0) => break true,
-                    Ok(_) => (), // Nobody is left to hear it.
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
-                    Err(error) => break error.kind() != io::ErrorKind::WouldBlock,
-                }
-            };
+            match discard(stream) {
+                Discarded::Ended => done = true,
+                Discarded::Emptied => (),
+                Discarded::MoreLeft => self.linger_unread.push_back(event.token),
+            }
         }
         if done {
             self.lingering.remove(index);
+        }
+    }
+
+    pub(super) fn discard_unread(&mut self) {
+        for _ in 0..self.linger_unread.len() {
+            let Some(token) = self.linger_unread.pop_front() else { return };
+            self.linger_ready(Readiness { token, readable: true, writable: false, ended: false });
         }
     }
 
@@ -184,7 +214,12 @@ impl Shard {
             slot.number = NumberState::Free;
             let key = SlotKey { shard: self.index, slot: index, generation: slot.generation };
             match &mut slot.state {
-                State::Live(_) => {
+                State::Live(live) => {
+                    let ended = live.held.take().and_then(|held| held.ended);
+                    if let Some((reason, description)) = ended {
+                        self.end_session(index, reason, description);
+                        continue;
+                    }
                     // Nobody sends for it any more; broadcasts of others would be half a conversation.
                     let hub = usize::from(slot.hub);
                     self.boards[hub].remove_session(SessionKey(index));
@@ -228,9 +263,10 @@ impl Shard {
 
     fn close_orphans(&mut self) {
         let Some(at) = self.orphans.next_at.filter(|at| *at <= self.now) else { return };
-        let per_second = self.env.limits.orphan_close_per_second / self.shards;
-        let per_step = per_second as usize * PACE.as_millis() as usize / 1000;
-        for _ in 0..per_step.max(1) {
+        let per_second = f64::from(self.env.limits.orphan_close_per_second);
+        let due = self.orphans.owed + per_second / f64::from(self.shards) * PACE.as_secs_f64();
+        self.orphans.owed = due.fract();
+        for _ in 0..whole(due) {
             let Some(key) = self.orphans.waiting.pop_front() else { break };
             self.close_live(key, CloseReason::AppServerLost);
         }
@@ -247,35 +283,85 @@ impl Shard {
 
     /// Closes all sessions, spread evenly over the time until the deadline.
     pub(super) fn begin_drain(&mut self, deadline: Duration) {
-        // A tenth of the time is left for the last ones to say goodbye.
         self.drain = Some(DrainPace {
             next_at: self.now,
+            // A tenth of the time is left for the last ones to say goodbye.
             until: self.now + deadline.mul_f32(0.9),
+            waiting: self.open_sessions(),
             owed: 0.0,
         });
     }
 
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        clippy::cast_precision_loss,
-        reason = "a share of at most as many sessions as there are"
-    )]
+    fn open_sessions(&self) -> VecDeque<SlotKey> {
+        let open = self.slots.iter().filter_map(|(index, slot)| match &slot.state {
+            State::Live(live) if !live.session.is_closed() => {
+                Some(self.key_of(u32::try_from(index).ok()?, slot))
+            }
+            State::Live(_) | State::Opening(_) | State::Ended => None,
+        });
+        open.collect()
+    }
+
     fn close_drained(&mut self) {
-        if self.drain.as_ref().is_none_or(|drain| drain.next_at > self.now) {
-            return;
+        let Some(mut drain) = self.drain.take_if(|drain| drain.next_at <= self.now) else { return };
+        if drain.waiting.is_empty() {
+            // Handshakes that were under way when the drain began.
+            drain.waiting = self.open_sessions();
         }
-        let live = self.slots.iter().filter(|(_, slot)| matches!(slot.state, State::Live(_)));
-        let open: Vec<SlotKey> = live
-            .map(|(index, slot)| self.key_of(u32::try_from(index).unwrap_or(u32::MAX), slot))
-            .collect();
-        let Some(drain) = &mut self.drain else { return };
         let steps = (drain.until.since(self.now).as_secs_f64() / PACE.as_secs_f64()).max(1.0);
-        let due = drain.owed + open.len() as f64 / steps;
+        let waiting = u32::try_from(drain.waiting.len()).unwrap_or(u32::MAX);
+        let due = drain.owed + f64::from(waiting) / steps;
         drain.owed = due.fract();
         drain.next_at = self.now + PACE;
-        for key in open.iter().take(due as usize) {
-            self.close_live(*key, CloseReason::NodeShutdown);
+        for _ in 0..whole(due) {
+            let Some(key) = drain.waiting.pop_front() else { break };
+            self.close_live(key, CloseReason::NodeShutdown);
+        }
+        self.drain = Some(drain);
+    }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a share of at most as many sessions as there are, never negative"
+)]
+fn whole(due: f64) -> usize {
+    due as usize
+}
+
+/// What reading past a lingering stream's bytes came to.
+enum Discarded {
+    Emptied,
+    Ended,
+    MoreLeft,
+}
+
+/// Reads past what nobody is left to hear, one turn's share of it.
+fn discard(stream: &mut Stream) -> Discarded {
+    let mut rest = [0; 16 * 1024];
+    for _ in 0..READS_PER_TURN {
+        match stream.io.read(&mut rest) {
+            Ok(0) => return Discarded::Ended,
+            Ok(_) => (),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Discarded::Emptied,
+            Err(_) => return Discarded::Ended,
+        }
+    }
+    Discarded::MoreLeft
+}
+
+/// Puts what the session still has to send behind what waits in its stream; returns the close frame.
+fn queue_the_rest(session: &mut Session, stream: &mut Stream) -> Option<Bytes> {
+    loop {
+        match session.poll_transmit()? {
+            Transmit::Frame(frame) => stream.queue(frame),
+            Transmit::CloseStream { .. } => return Some(encode(Opcode::Close, &[], None)),
+            Transmit::CloseProbe
+            | Transmit::ProbeFrame(_)
+            | Transmit::PromoteProbe
+            | Transmit::Respond { .. } => (),
         }
     }
 }

@@ -9,6 +9,7 @@ mod downlink;
 mod ending;
 mod opening;
 mod polling;
+mod probing;
 mod reading;
 mod recovery;
 mod run;
@@ -16,6 +17,7 @@ mod settle;
 mod slot;
 mod streams;
 mod timers;
+mod uplink;
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -30,19 +32,19 @@ use rand::{Rng, SeedableRng};
 use slab::Slab;
 use tokio::sync::Notify;
 use trunkline_clock::Timestamp;
-use trunkline_engineio::Config as EngineConfig;
+use trunkline_engineio::{Config as EngineConfig, Deflate};
 use trunkline_switchboard::{NamespaceKey, Switchboard};
 
 pub(crate) use self::command::{
-    AdoptedStream, Answer, Command, Payload, PostBegun, Refusal, SlotKey, Unavailable,
+    AdoptedStream, Answer, Asked, Command, Payload, PostBegun, Refusal, SlotKey, Unavailable,
 };
 use self::ending::{DrainPace, Orphans};
-pub(crate) use self::opening::OpenRequest;
+pub(crate) use self::opening::{OpenRequest, deflate_settings};
 pub(crate) use self::recovery::{RestoreRequest, not_found};
 pub(crate) use self::run::run;
 pub(crate) use self::slot::shard_of;
 use self::slot::{Live, Slot};
-use self::streams::{Poller, Readiness, Stream};
+use self::streams::{Poller, Readiness, Stream, Token};
 use self::timers::Timers;
 use crate::hub::Directory;
 use crate::limits::Limits;
@@ -93,6 +95,8 @@ pub(crate) struct Shard {
     unread: VecDeque<u32>,
     /// Streams whose session has ended and that still have a close frame to deliver.
     lingering: Slab<Lingering>,
+    /// Those with more to read than one turn's share.
+    linger_unread: VecDeque<Token>,
     /// When each of them is given up, in that order; some have gone before.
     linger_ends: VecDeque<(Timestamp, u32, u32)>,
     orphans: Orphans,
@@ -112,10 +116,14 @@ pub(crate) struct Shard {
 struct ShardTrunk {
     trunk: Arc<Trunk>,
     config: Rc<EngineConfig>,
+    /// Where the app wants messages to be compressed.
+    deflate: Option<Rc<Deflate>>,
     /// Frames of this turn, pushed to the trunk when it ends.
     out: BytesMut,
     /// Slots that were not read for want of credit.
     paused: Vec<u32>,
+    /// Posts that wait for credit before their bodies are read.
+    parked: Vec<Command>,
     /// The app server's numbers for namespaces, as this hub's switchboard knows them.
     namespaces: HashMap<u32, NamespaceKey>,
 }
@@ -153,6 +161,7 @@ impl Shard {
             poller: Poller::new()?,
             unread: VecDeque::new(),
             lingering: Slab::new(),
+            linger_unread: VecDeque::new(),
             linger_ends: VecDeque::new(),
             orphans: Orphans::default(),
             drain: None,
@@ -185,7 +194,11 @@ impl Shard {
     fn handle(&mut self, command: Command) {
         match command {
             Command::Accepted { .. } | Command::Stop => (), // The loop's own.
-            Command::TrunkUp(trunk) => self.trunk_up(trunk),
+            Command::TrunkUp(trunk, known) => {
+                self.trunk_up(trunk);
+                // The trunk may have ended meanwhile; its end is told in its turn.
+                let _ = known.send(());
+            }
             Command::TrunkDown(trunk) => self.trunk_down(trunk),
             Command::Batch { trunk, frames, credit } => {
                 for frame in frames {
@@ -196,16 +209,16 @@ impl Shard {
                 drop(credit);
             }
             Command::CreditReturned(trunk) => self.resume_paused(trunk),
-            Command::Poll { sid, protocol, poll, reply } => self.poll(&sid, protocol, poll, reply),
+            Command::Poll { asked, poll, reply } => self.poll(&asked, poll, reply),
             Command::PollGone { sid, poll } => self.poll_gone(&sid, poll),
-            Command::PostBegin { sid, protocol, reply } => self.post_begin(&sid, protocol, reply),
+            Command::PostBegin { asked, reply } => self.post_begin(asked, reply),
             Command::PostBody { key, binary, body, reply } => {
                 self.post_body(key, binary, &body, reply);
             }
             Command::PostGone { key, broken } => self.post_gone(key, broken),
-            Command::Inspect { sid, protocol, reply } => {
+            Command::Inspect { asked, reply } => {
                 // A requester that has gone does not need the answer.
-                let _ = reply.send(self.inspect(&sid, protocol));
+                let _ = reply.send(self.inspect(&asked));
             }
             Command::Adopt { key, stream } => self.adopt(key, stream),
             Command::Probe { key, base64_only, stream } => {
@@ -219,13 +232,16 @@ impl Shard {
 
     fn trunk_up(&mut self, trunk: Arc<Trunk>) {
         let config = Rc::new(opening::engine_config(&trunk.settings, &self.env.limits));
+        let deflate = opening::compressor(&trunk.settings);
         self.trunks.insert(
             trunk.number,
             ShardTrunk {
                 trunk,
                 config,
+                deflate,
                 out: BytesMut::new(),
                 paused: Vec::new(),
+                parked: Vec::new(),
                 namespaces: HashMap::new(),
             },
         );

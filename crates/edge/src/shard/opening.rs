@@ -1,23 +1,27 @@
 //! Handshakes: from a client's request through the app server's answer to a live session.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use rand::Rng;
 use tokio::sync::oneshot;
-use trunkline_engineio::{Config as EngineConfig, Protocol, Session, TransportKind};
+use trunkline_engineio::{
+    AgreedDeflate, Config as EngineConfig, Deflate, Protocol, Session, TransportKind,
+};
 use trunkline_trunk::NumberState;
-use trunkline_trunk::settings::EngineSettings;
+use trunkline_trunk::settings::{EngineSettings, PerMessageDeflate};
 use trunkline_trunk::{
     ClientRequest, CloseReason as WireReason, EioVersion, Frame, Header, Open, Response, Str,
 };
+use trunkline_websocket::deflate::ServerSettings;
 
-use super::Shard;
 use super::command::{AdoptedStream, Answer, SlotKey, Unavailable};
 use super::slot::{Carrier, Extra, Live, Opening, Polling, Slot, State, number_of};
 use super::streams::{Kind, Stream, Token};
 use super::timers::{Tick, Timers};
-use crate::hub::{Hub, NoAppServer};
+use super::{Shard, ShardTrunk};
+use crate::hub::Hub;
 use crate::limits::Limits;
 use crate::metrics::Outcome;
 use crate::sid::{SLOTS_MAX, Sid, SidSecret};
@@ -47,6 +51,29 @@ pub(super) fn engine_config(settings: &EngineSettings, limits: &Limits) -> Engin
         websocket: settings.transports.websocket,
         allow_upgrades: settings.allow_upgrades,
         outbox_bytes_max: limits.outbox_bytes_max,
+    }
+}
+
+/// The compressor of one app server's sessions, if the app wants one.
+pub(super) fn compressor(settings: &EngineSettings) -> Option<Rc<Deflate>> {
+    settings.per_message_deflate.as_ref().map(|asked| Deflate::new(deflate_settings(asked)))
+}
+
+/// The app's `perMessageDeflate` as the handshake negotiates it.
+pub(crate) fn deflate_settings(asked: &PerMessageDeflate) -> ServerSettings {
+    ServerSettings {
+        threshold_bytes: asked.threshold_bytes as usize,
+        server_max_window_bits: asked.server_max_window_bits,
+        client_max_window_bits: asked.client_max_window_bits,
+        level: asked.level.unwrap_or(ServerSettings::default().level),
+    }
+}
+
+impl ShardTrunk {
+    /// What a session may compress with that agreed to this window.
+    pub(super) fn agreed(&self, window_bits: u8) -> Option<AgreedDeflate> {
+        let deflate = Rc::clone(self.deflate.as_ref()?);
+        Some(AgreedDeflate { deflate, window_bits })
     }
 }
 
@@ -81,11 +108,11 @@ impl Shard {
         if self.env.sessions_total() >= limits.sessions_max || self.slots.len() >= SLOTS_MAX {
             return Err((reply, Unavailable::SessionsFull));
         }
-        let trunk = match hub.pick(limits.handshakes_pending_max) {
+        let trunk = match hub.pick(limits) {
             Ok(trunk) => trunk,
             Err(why) => {
                 hub.note_refused(why);
-                return Err((reply, unavailable(why)));
+                return Err((reply, why.into()));
             }
         };
         let Some(shard_trunk) = self.trunks.get_mut(&trunk.number) else {
@@ -110,6 +137,8 @@ impl Shard {
             dirty: false,
             unread: false,
             ended: false,
+            paused: false,
+            pending: true,
             armed: deadline,
             state: State::Opening(Box::new(Opening {
                 protocol,
@@ -140,8 +169,8 @@ impl Shard {
         &mut self,
         index: u32,
         custom_sid: &str,
-        headers: Vec<Header>,
-        lasting: Vec<Header>,
+        headers: &[Header],
+        lasting: &[Header],
     ) {
         let Some(slot) = self.slots.get_mut(index as usize) else { return };
         let secret = slot.secret;
@@ -149,8 +178,11 @@ impl Shard {
         let State::Opening(opening) = std::mem::replace(&mut slot.state, State::Ended) else {
             return;
         };
+        // Copies of their own: slices would keep the batch that they came in for the session's life.
+        let headers = own_copies(headers);
+        let lasting = own_copies(lasting);
         let Opening { protocol, transport, base64_only, poll, reply, trunk } = *opening;
-        trunk.pending_removed();
+        self.no_longer_pending(index);
         let sid = Sid { node: self.env.node_number, shard: self.index, slot: index, secret };
         let mut extra =
             Extra { lasting: (!lasting.is_empty()).then(|| Arc::from(lasting)), custom_sid: None };
@@ -179,8 +211,14 @@ impl Shard {
             }
         };
         let extra = has_extra.then(|| Box::new(extra));
-        slot_mut(&mut self.slots, index).state =
-            State::Live(Live { session, carrier, probe: None, extra });
+        slot_mut(&mut self.slots, index).state = State::Live(Live {
+            session,
+            carrier,
+            probe: None,
+            held: None,
+            counted: transport,
+            extra,
+        });
         self.count_session(transport, 1);
         self.count_handshake("accepted");
         match promised {
@@ -213,7 +251,6 @@ impl Shard {
     pub(super) fn reject(&mut self, index: u32, response: Response) {
         let Some(slot) = self.slots.get_mut(index as usize) else { return };
         if let State::Opening(opening) = std::mem::replace(&mut slot.state, State::Ended) {
-            opening.trunk.pending_removed();
             let _ = opening.reply.send(Answer::Relayed(response));
             self.count_handshake("rejected");
         }
@@ -235,7 +272,6 @@ impl Shard {
             return;
         }
         if let State::Opening(opening) = std::mem::replace(&mut slot.state, State::Ended) {
-            opening.trunk.pending_removed();
             let _ = opening.reply.send(Answer::Unavailable(why));
         }
         self.count_handshake(why.slug());
@@ -247,8 +283,7 @@ impl Shard {
     pub(super) fn handshake_gone(&mut self, key: SlotKey, poll: u32) {
         let Some(slot) = self.slot(key) else { return };
         match &mut slot.state {
-            State::Opening(opening) => {
-                opening.trunk.pending_removed();
+            State::Opening(_) => {
                 slot.state = State::Ended;
                 self.count_handshake("client_gone");
                 self.close_number(key.slot, WireReason::GoneBeforeAnswer, "");
@@ -273,11 +308,15 @@ impl Shard {
         let token = Token::new(Kind::Session, key.slot, key.generation);
         let now = self.now;
         let added = self.poller.add(&stream, token);
+        let trunk = self.slot(key).map(|slot| slot.trunk);
+        let trunk = trunk.and_then(|number| self.trunks.get(&number));
+        let deflate = stream.deflate_window.and_then(|bits| trunk?.agreed(bits));
         let Some(live) = self.live(key) else { return };
         if !matches!(live.carrier, Carrier::Promised) {
             return;
         }
         live.carrier = Carrier::Stream(stream);
+        live.session.set_deflate(deflate);
         if let Err(error) = added {
             tracing::warn!(%error, "cannot watch a stream");
             live.session.handle_stream_error(now, "cannot watch the stream");
@@ -285,6 +324,16 @@ impl Shard {
         self.mark_dirty(key.slot);
         if !leftover.is_empty() {
             self.read_leftover(key.slot, &leftover);
+        }
+    }
+
+    /// The app server has said something about the number: it counts as unanswered no more.
+    pub(super) fn no_longer_pending(&mut self, index: u32) {
+        let Some(slot) = self.slots.get_mut(index as usize) else { return };
+        if std::mem::take(&mut slot.pending)
+            && let Some(shard_trunk) = self.trunks.get(&slot.trunk)
+        {
+            shard_trunk.trunk.pending_removed();
         }
     }
 
@@ -316,9 +365,14 @@ impl Shard {
             return;
         }
         slot.armed = Tick::NONE;
+        // A client that is not read from cannot be blamed for its silence.
+        let unheard = slot.paused || !self.trunks.contains_key(&slot.trunk);
         match &mut slot.state {
             State::Opening(_) => self.opening_timed_out(index),
             State::Live(live) => {
+                if unheard {
+                    live.session.excuse_silence(now);
+                }
                 live.session.handle_timeout(now);
                 self.mark_dirty(index);
             }
@@ -327,11 +381,12 @@ impl Shard {
     }
 }
 
-fn unavailable(why: NoAppServer) -> Unavailable {
-    match why {
-        NoAppServer::Busy => Unavailable::HandshakesFull,
-        NoAppServer::None => Unavailable::NoAppServer,
-    }
+fn own_copies(headers: &[Header]) -> Vec<Header> {
+    let own = |text: &Str| Str::from(text.as_str().to_owned());
+    headers
+        .iter()
+        .map(|header| Header { name: own(&header.name), value: own(&header.value) })
+        .collect()
 }
 
 pub(super) fn slot_mut(slots: &mut slab::Slab<Slot>, index: u32) -> &mut Slot {

@@ -1,28 +1,19 @@
 //! The HTTP side of live sessions: polls, posts, and the question whether a sid exists.
 
-use std::collections::hash_map::HashMap;
-
 use tokio::sync::oneshot;
 use trunkline_engineio::error::HandshakeError;
-use trunkline_engineio::{Body, PollKey, Protocol, TransportKind};
-use trunkline_trunk as wire;
+use trunkline_engineio::{PollKey, Protocol, TransportKind};
 
-use super::command::{Answer, PostBegun, Refusal, SlotKey};
+use super::Shard;
+use super::command::{Answer, Asked, Command, PostBegun, Refusal, SlotKey};
 use super::slot::{Carrier, Live, State, number_of};
-use super::{Shard, ShardTrunk};
+use super::uplink::Uplink;
 use crate::sid::Sid;
-use crate::trunks::TrunkNumber;
 
 impl Shard {
     /// A GET of a polling session: held until there is something to say.
-    pub(super) fn poll(
-        &mut self,
-        sid: &Sid,
-        protocol: Protocol,
-        poll: u32,
-        reply: oneshot::Sender<Answer>,
-    ) {
-        match self.find(sid, protocol, true) {
+    pub(super) fn poll(&mut self, asked: &Asked, poll: u32, reply: oneshot::Sender<Answer>) {
+        match self.find(asked, true) {
             Ok(key) => self.hold_poll(key, poll, reply),
             Err(refusal) => {
                 let _ = reply.send(Answer::Refused(refusal));
@@ -65,30 +56,36 @@ impl Shard {
         self.mark_dirty(key.slot);
     }
 
-    pub(super) fn post_begin(
-        &mut self,
-        sid: &Sid,
-        protocol: Protocol,
-        reply: oneshot::Sender<PostBegun>,
-    ) {
-        let now = self.now;
-        let begun = match self.find(sid, protocol, true) {
-            Err(refusal) => PostBegun::Refused(refusal),
-            Ok(key) => {
-                let bytes_max = self.payload_bytes_max(key);
-                let Some(live) = self.live(key) else { return };
-                let Carrier::Polling(polling) = &mut live.carrier else { return };
-                if polling.posting.take().is_some() {
-                    live.session.handle_overlapping_post(now);
-                    self.count_misbehaviour("overlapping_post");
-                    self.mark_dirty(key.slot);
-                    PostBegun::Status(400)
-                } else {
-                    let (cutter, cut) = oneshot::channel();
-                    polling.posting = Some(cutter);
-                    PostBegun::Wanted { key, bytes_max, cut }
-                }
+    /// A POST began. Without credit it waits, and so does its body: in the client's stream, not here.
+    pub(super) fn post_begin(&mut self, asked: Asked, reply: oneshot::Sender<PostBegun>) {
+        let key = match self.find(&asked, true) {
+            Ok(key) => key,
+            Err(refusal) => {
+                let _ = reply.send(PostBegun::Refused(refusal));
+                return;
             }
+        };
+        let number = number_of(key.slot, self.index, self.shards);
+        let Some(slot) = self.slots.get_mut(key.slot as usize) else { return };
+        if let Some(mut uplink) = Uplink::new(&mut self.trunks, slot.uplink(), number)
+            && !uplink.has_credit()
+        {
+            uplink.park(Command::PostBegin { asked, reply });
+            return;
+        }
+        let now = self.now;
+        let bytes_max = self.payload_bytes_max(key);
+        let Some(live) = self.live(key) else { return };
+        let Carrier::Polling(polling) = &mut live.carrier else { return };
+        let begun = if polling.posting.take_if(|cutter| !cutter.is_closed()).is_some() {
+            live.session.handle_overlapping_post(now);
+            self.count_misbehaviour("posts_overlap");
+            self.mark_dirty(key.slot);
+            PostBegun::Status(400)
+        } else {
+            let (cutter, cut) = oneshot::channel();
+            polling.posting = Some(cutter);
+            PostBegun::Wanted { key, bytes_max, cut }
         };
         if let Err(PostBegun::Wanted { key, .. }) = reply.send(begun) {
             self.post_gone(key, true);
@@ -109,43 +106,40 @@ impl Shard {
         body: &[u8],
         reply: oneshot::Sender<Answer>,
     ) {
+        match self.hear_post(key, binary, body) {
+            Some(answer) => self.answer_when_sent(key.slot, reply, answer),
+            // The session ended or upgraded while the body was under way: npm destroys such a request, too.
+            None => {
+                let _ = reply.send(Answer::Abort);
+            }
+        }
+        self.mark_dirty(key.slot);
+    }
+
+    fn hear_post(&mut self, key: SlotKey, binary: bool, body: &[u8]) -> Option<Answer> {
         let now = self.now;
         let number = number_of(key.slot, self.index, self.shards);
-        let answer = 'answer: {
-            let Some(slot) = self.slots.get_mut(key.slot as usize).filter(|slot| key.is_of(slot))
-            else {
-                break 'answer Answer::Abort;
-            };
-            let State::Live(live) = &mut slot.state else { break 'answer Answer::Abort };
-            let Carrier::Polling(polling) = &mut live.carrier else {
-                // The session upgraded while the body was under way: npm destroys such a request, too.
-                break 'answer Answer::Abort;
-            };
+        let slot = self.slots.get_mut(key.slot as usize).filter(|slot| key.is_of(slot))?;
+        let uplink = slot.uplink();
+        let State::Live(live) = &mut slot.state else { return None };
+        let Carrier::Polling(polling) = &mut live.carrier else { return None };
+        let metrics = &self.env.metrics;
+        // Without an app server the session is about to be closed.
+        let mut uplink = Uplink::new(&mut self.trunks, uplink, number)?;
+        let held = &mut live.held;
+        let outcome = live.session.handle_post(now, binary, body, &mut |message| {
+            uplink.message(&message, held, metrics);
+        });
+        if live.held.is_none() {
             polling.posting = None;
-            let uplink = Uplink::new(&mut self.trunks, slot.trunk, number);
-            let outcome = match uplink {
-                Some(mut uplink) => live.session.handle_post(now, binary, body, &mut |message| {
-                    uplink.message(&message);
-                }),
-                // The app server is gone; the session is about to be closed.
-                None => Ok(()),
-            };
-            let lasting = live.lasting();
-            self.env.metrics.messages_received.inc();
-            self.env.metrics.received_bytes.inc_by(body.len() as u64);
-            match outcome {
-                Err(rule) => {
-                    self.count_misbehaviour(rule.slug());
-                    match rule.answer() {
-                        Ok(()) => Answer::Ok { lasting },
-                        Err(status) => Answer::Status(status),
-                    }
-                }
-                Ok(()) => Answer::Ok { lasting },
-            }
-        };
-        let _ = reply.send(answer);
-        self.mark_dirty(key.slot);
+        }
+        let lasting = live.lasting();
+        let Err(rule) = outcome else { return Some(Answer::Ok { lasting }) };
+        self.count_misbehaviour(rule.slug());
+        Some(match rule.answer() {
+            Ok(()) => Answer::Ok { lasting },
+            Err(status) => Answer::Status(status),
+        })
     }
 
     /// A POST ended without a body that can be used.
@@ -160,16 +154,18 @@ impl Shard {
         }
     }
 
-    pub(super) fn inspect(&mut self, sid: &Sid, protocol: Protocol) -> Result<SlotKey, Refusal> {
-        self.find(sid, protocol, false)
+    pub(super) fn inspect(&self, asked: &Asked) -> Result<SlotKey, Refusal> {
+        self.find(asked, false)
     }
 
     /// The checks of Engine.IO for a request that names a session, in its order.
-    fn find(&self, sid: &Sid, protocol: Protocol, polling: bool) -> Result<SlotKey, Refusal> {
+    fn find(&self, asked: &Asked, polling: bool) -> Result<SlotKey, Refusal> {
+        let Asked { sid, protocol, hub } = asked;
         let found = self
             .slots
             .get(sid.slot as usize)
-            .filter(|slot| sid.node == self.env.node_number && slot.secret.matches(&sid.secret));
+            .filter(|slot| sid.node == self.env.node_number && slot.hub == *hub)
+            .filter(|slot| slot.secret.matches(&sid.secret));
         let (slot, live) = match found {
             Some(slot) => match &slot.state {
                 State::Live(live) if !live.session.is_closed() => (slot, live),
@@ -188,12 +184,12 @@ impl Shard {
             });
         }
         let previous = live.session.protocol();
-        if previous != protocol {
+        if previous != *protocol {
             return Err(Refusal {
                 error: HandshakeError::BadRequest,
                 context: format!(
                     r#"{{"name":"PROTOCOL_MISMATCH","protocol":{},"previousProtocol":{}}}"#,
-                    revision(protocol),
+                    revision(*protocol),
                     revision(previous)
                 ),
             });
@@ -217,47 +213,6 @@ fn unknown_sid(sid: &Sid) -> Refusal {
     Refusal {
         error: HandshakeError::UnknownSid,
         context: format!(r#"{{"sid":"{}"}}"#, sid.encode()),
-    }
-}
-
-/// Where one session's messages go: its app server's batch of this turn.
-pub(super) struct Uplink<'a> {
-    shard_trunk: &'a mut ShardTrunk,
-    number: wire::SessionNumber,
-}
-
-impl<'a> Uplink<'a> {
-    /// `None` when the app server is gone.
-    pub(super) fn new(
-        trunks: &'a mut HashMap<TrunkNumber, ShardTrunk>,
-        trunk: TrunkNumber,
-        number: wire::SessionNumber,
-    ) -> Option<Self> {
-        Some(Self { shard_trunk: trunks.get_mut(&trunk)?, number })
-    }
-
-    pub(super) fn payload_bytes_max(&self) -> usize {
-        self.shard_trunk.config.payload_bytes_max
-    }
-
-    pub(super) fn has_credit(&self) -> bool {
-        self.shard_trunk.trunk.has_credit()
-    }
-
-    /// Notes a slot that is to be read once there is credit again.
-    pub(super) fn pause(&mut self, slot: u32) {
-        self.shard_trunk.paused.push(slot);
-    }
-
-    /// Appends one message; true when it used the credit up.
-    pub(super) fn message(&mut self, body: &Body<'_>) -> bool {
-        let (binary, bytes) = match body {
-            Body::Text(text) => (false, text.as_bytes()),
-            Body::Binary(bytes) => (true, *bytes),
-        };
-        let out = &mut self.shard_trunk.out;
-        wire::encode::encode_message(out, self.number, binary, bytes);
-        self.shard_trunk.trunk.spend_credit(wire::encode::message_cost(self.number, bytes.len()))
     }
 }
 

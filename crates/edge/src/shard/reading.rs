@@ -4,29 +4,98 @@ use std::io::{self, Read};
 use std::ops::ControlFlow;
 
 use bytes::Bytes;
-use trunkline_engineio::Body;
-use trunkline_websocket::{Incoming, Opcode, Role, encode, encode_close};
+use trunkline_clock::Timestamp;
+use trunkline_engineio::{Body, Session};
+use trunkline_websocket::{Incoming, Opcode, Role, Rules, encode, encode_close};
 
-use super::command::{AdoptedStream, SlotKey};
-use super::polling::Uplink;
 use super::slot::{Carrier, State, number_of};
 use super::streams::{Kind, Readiness, Stream, Token};
-use super::{SCRATCH_BYTES, Shard};
+use super::uplink::{Held, Uplink};
+use super::{SCRATCH_BYTES, Shard, Slot};
+use crate::metrics::Metrics;
 
 /// Reads of one stream in one turn; the rest waits for the next turn, so that a flood starves nobody.
-const READS_PER_TURN: usize = 4;
+pub(super) const READS_PER_TURN: usize = 4;
 
 /// What a batch of frames from one stream came to.
-enum Heard {
+pub(super) enum Heard {
     /// Go on.
     Fine,
     /// The client said goodbye; this is the answer.
     Closed(Bytes),
-    /// A rule was broken: close with this code.
-    Broken { code: u16, slug: &'static str, too_large: bool },
+    /// A rule of RFC 6455 was broken.
+    Broken { slug: &'static str, last_frame: Bytes, too_large: bool },
     /// A rule of Engine.IO was broken; the session has seen to it.
     Misbehaved(&'static str),
 }
+
+/// What the bytes of a stream concern.
+pub(super) struct Ear<'a> {
+    pub(super) session: &'a mut Session,
+    pub(super) held: &'a mut Option<Box<Held>>,
+    pub(super) uplink: Uplink<'a>,
+    pub(super) metrics: &'a Metrics,
+    pub(super) now: Timestamp,
+}
+
+impl Ear<'_> {
+    /// Decodes what one read brought.
+    pub(super) fn hear(&mut self, stream: &mut Stream, input: &mut [u8]) -> Heard {
+        let message_bytes_max = self.uplink.payload_bytes_max();
+        let mut heard = Heard::Fine;
+        let mut pong = None;
+        let decoder = &mut stream.decoder;
+        let deflate = stream.deflate_window.is_some();
+        let rules = Rules { role: Role::Server, message_bytes_max, deflate };
+        let decoded = decoder.decode_with(rules, input, &mut |incoming| {
+            let body = match incoming {
+                Incoming::Text(text) => Body::Text(text),
+                Incoming::Binary(bytes) => Body::Binary(bytes),
+                Incoming::Ping(payload) => {
+                    // RFC 6455, 5.5.3: the latest of several pings is the one to answer.
+                    pong = Some(encode(Opcode::Pong, payload, None));
+                    return ControlFlow::Continue(());
+                }
+                Incoming::Pong(_) => return ControlFlow::Continue(()),
+                Incoming::Close { code, reason } => {
+                    heard = Heard::Closed(echo(code, reason));
+                    return ControlFlow::Break(());
+                }
+            };
+            self.take(body, &mut heard)
+        });
+        if let Some(pong) = pong {
+            stream.queue_pong(pong);
+        }
+        match decoded {
+            Ok(()) => heard,
+            Err(rule) => Heard::Broken {
+                slug: rule.slug(),
+                last_frame: encode_close(rule.close_code(), "", None),
+                too_large: rule.close_code() == TOO_LARGE,
+            },
+        }
+    }
+
+    fn take(&mut self, body: Body<'_>, heard: &mut Heard) -> ControlFlow<()> {
+        if self.session.is_probing() {
+            self.session.handle_probe_message(self.now, body);
+            return ControlFlow::Continue(());
+        }
+        match self.session.handle_message(self.now, body) {
+            Ok(None) => (),
+            Ok(Some(body)) => self.uplink.message(&body, self.held, self.metrics),
+            Err(rule) => {
+                *heard = Heard::Misbehaved(rule.slug());
+                return ControlFlow::Break(());
+            }
+        }
+        if self.session.is_closed() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+}
+
+/// The close code of a message that is too large.
+const TOO_LARGE: u16 = 1009;
 
 impl Shard {
     /// Serves what epoll reports. True when there may be more.
@@ -69,6 +138,7 @@ impl Shard {
             let Some(index) = self.unread.pop_front() else { return };
             let Some(slot) = self.slots.get_mut(index as usize) else { continue };
             if std::mem::take(&mut slot.unread) {
+                self.read_probe(index);
                 self.read_stream(index);
             }
         }
@@ -83,18 +153,18 @@ impl Shard {
         }
     }
 
-    fn read_stream(&mut self, index: u32) {
+    pub(super) fn read_stream(&mut self, index: u32) {
         for _ in 0..READS_PER_TURN {
             let Some(slot) = self.slots.get_mut(index as usize) else { return };
-            let ended = slot.ended;
+            let (ended, uplink) = (slot.ended, slot.uplink());
             let State::Live(live) = &mut slot.state else { return };
             let Carrier::Stream(stream) = &mut live.carrier else { return };
             let number = number_of(index, self.index, self.shards);
-            let Some(mut uplink) = Uplink::new(&mut self.trunks, slot.trunk, number) else {
+            let Some(uplink) = Uplink::new(&mut self.trunks, uplink, number) else {
                 return; // The app server is gone, and the session will be closed.
             };
-            if !uplink.has_credit() {
-                uplink.pause(index);
+            if live.held.is_some() || !uplink.has_credit() {
+                self.pause(index);
                 return;
             }
             let now = self.now;
@@ -128,65 +198,27 @@ impl Shard {
 
     /// Bytes that came right behind a handshake.
     pub(super) fn read_leftover(&mut self, index: u32, bytes: &[u8]) {
-        let mut bytes = bytes.to_vec();
-        self.hear(index, &mut bytes);
+        self.hear(index, &mut bytes.to_vec());
     }
 
-    /// Decodes what one read brought. False when the session is over.
+    /// Lets what one read brought take effect. False when the stream has no more to say.
     fn hear(&mut self, index: u32, input: &mut [u8]) -> bool {
-        let now = self.now;
         let number = number_of(index, self.index, self.shards);
         let Some(slot) = self.slots.get_mut(index as usize) else { return false };
+        let uplink = slot.uplink();
         let State::Live(live) = &mut slot.state else { return false };
         let Carrier::Stream(stream) = &mut live.carrier else { return false };
-        let Some(mut uplink) = Uplink::new(&mut self.trunks, slot.trunk, number) else {
-            return false;
+        let Some(uplink) = Uplink::new(&mut self.trunks, uplink, number) else { return false };
+        let mut ear = Ear {
+            session: &mut live.session,
+            held: &mut live.held,
+            uplink,
+            metrics: &self.env.metrics,
+            now: self.now,
         };
-        let metrics = &self.env.metrics;
-        let session = &mut live.session;
-        let message_bytes_max = uplink.payload_bytes_max();
-        let mut heard = Heard::Fine;
-        let mut pongs = Vec::new();
-        let decoded =
-            stream.decoder.decode(Role::Server, message_bytes_max, input, &mut |incoming| {
-                let body = match incoming {
-                    Incoming::Text(text) => Body::Text(text),
-                    Incoming::Binary(bytes) => Body::Binary(bytes),
-                    Incoming::Ping(payload) => {
-                        pongs.push(encode(Opcode::Pong, payload, None));
-                        return ControlFlow::Continue(());
-                    }
-                    Incoming::Pong(_) => return ControlFlow::Continue(()),
-                    Incoming::Close { code, reason } => {
-                        heard = Heard::Closed(echo(code, reason));
-                        return ControlFlow::Break(());
-                    }
-                };
-                match session.handle_message(now, body) {
-                    Ok(None) => (),
-                    Ok(Some(body)) => {
-                        metrics.messages_received.inc();
-                        metrics.received_bytes.inc_by(body_len(&body));
-                        if uplink.message(&body) {
-                            metrics.trunk_stalls.inc();
-                        }
-                    }
-                    Err(rule) => {
-                        heard = Heard::Misbehaved(rule.slug());
-                        return ControlFlow::Break(());
-                    }
-                }
-                if session.is_closed() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-            });
-        for pong in pongs {
-            stream.queue(pong);
-        }
-        if let Err(rule) = decoded {
-            heard = Heard::Broken {
-                code: rule.close_code(),
-                slug: rule.slug(),
-                too_large: rule.close_code() == 1009,
-            };
+        let heard = ear.hear(stream, input);
+        if live.held.is_some() {
+            self.pause(index);
         }
         self.mark_dirty(index);
         self.act_on(index, heard)
@@ -194,11 +226,11 @@ impl Shard {
 
     fn act_on(&mut self, index: u32, heard: Heard) -> bool {
         let now = self.now;
-        let Some(live) = self.slots.get_mut(index as usize).and_then(super::Slot::live) else {
+        let Some(live) = self.slots.get_mut(index as usize).and_then(Slot::live) else {
             return false;
         };
         let last_frame = match heard {
-            Heard::Fine => return !live.session.is_closed(),
+            Heard::Fine => return !live.session.is_closed() && live.held.is_none(),
             Heard::Misbehaved(slug) => {
                 self.count_misbehaviour(slug);
                 return false;
@@ -207,142 +239,23 @@ impl Shard {
                 live.session.handle_stream_closed(now);
                 echo
             }
-            Heard::Broken { code, slug, too_large } => {
+            Heard::Broken { slug, last_frame, too_large } => {
                 if too_large {
-                    live.session.handle_stream_error(now, "max payload size exceeded");
+                    live.session.handle_message_too_large(now);
                 } else {
                     live.session.handle_stream_error(now, slug);
                 }
                 self.count_misbehaviour(slug);
-                encode_close(code, "", None)
+                last_frame
             }
         };
         // The session has no more to say over this stream: the close frame is ours.
-        if let Some(live) = self.slots.get_mut(index as usize).and_then(super::Slot::live)
+        if let Some(live) = self.slots.get_mut(index as usize).and_then(Slot::live)
             && let Carrier::Stream(stream) = std::mem::replace(&mut live.carrier, Carrier::Gone)
         {
             self.linger(stream, Some(last_frame));
         }
         false
-    }
-
-    /// A second WebSocket came for a session that polls.
-    pub(super) fn adopt_probe(&mut self, key: SlotKey, base64_only: bool, adopted: AdoptedStream) {
-        let (stream, leftover) = Stream::adopt(adopted);
-        let now = self.now;
-        let token = Token::new(Kind::Probe, key.slot, key.generation);
-        let watched = self.poller.add(&stream, token).is_ok();
-        let welcome = self.live(key).is_some_and(|live| {
-            watched && live.probe.is_none() && live.session.handle_probe_opened(now).is_ok()
-        });
-        if !welcome {
-            self.count_upgrade("refused");
-            // npm's server closes such a stream without a code.
-            self.linger(stream, Some(encode(Opcode::Close, &[], None)));
-            return;
-        }
-        if let Some(live) = self.live(key) {
-            live.probe = Some(Box::new(stream));
-            live.session.set_base64_only(base64_only);
-        }
-        self.mark_dirty(key.slot);
-        if !leftover.is_empty() {
-            self.hear_probe(key.slot, &mut leftover.to_vec());
-        }
-    }
-
-    fn read_probe(&mut self, index: u32) {
-        let now = self.now;
-        loop {
-            let Some(live) = self.slots.get_mut(index as usize).and_then(super::Slot::live) else {
-                return;
-            };
-            let Some(probe) = &mut live.probe else {
-                // The probe was promoted with this event under way.
-                self.read_stream(index);
-                return;
-            };
-            match probe.io.read(&mut self.scratch) {
-                Ok(0) => break,
-                Ok(count) => {
-                    let mut scratch = std::mem::take(&mut self.scratch);
-                    self.hear_probe(index, &mut scratch[..count]);
-                    self.scratch = scratch;
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
-                Err(_) => break,
-            }
-        }
-        if let Some(live) = self.slots.get_mut(index as usize).and_then(super::Slot::live)
-            && let Some(probe) = live.probe.take()
-        {
-            live.session.handle_probe_closed(now);
-            self.count_upgrade("stream_closed");
-            drop(probe);
-            self.mark_dirty(index);
-        }
-    }
-
-    /// Feeds the probe's bytes to the session; what follows the upgrade packet is the session's own traffic.
-    fn hear_probe(&mut self, index: u32, input: &mut [u8]) {
-        let now = self.now;
-        let number = number_of(index, self.index, self.shards);
-        let Some(slot) = self.slots.get_mut(index as usize) else { return };
-        let State::Live(live) = &mut slot.state else { return };
-        let Some(probe) = live.probe.as_deref_mut() else { return };
-        let Some(mut uplink) = Uplink::new(&mut self.trunks, slot.trunk, number) else { return };
-        let session = &mut live.session;
-        let message_bytes_max = uplink.payload_bytes_max();
-        let mut last_frame = None;
-        let mut pongs = Vec::new();
-        let decoded =
-            probe.decoder.decode(Role::Server, message_bytes_max, input, &mut |incoming| {
-                let body = match incoming {
-                    Incoming::Text(text) => Body::Text(text),
-                    Incoming::Binary(bytes) => Body::Binary(bytes),
-                    Incoming::Ping(payload) => {
-                        pongs.push(encode(Opcode::Pong, payload, None));
-                        return ControlFlow::Continue(());
-                    }
-                    Incoming::Pong(_) => return ControlFlow::Continue(()),
-                    Incoming::Close { code, reason } => {
-                        last_frame = Some(echo(code, reason));
-                        return ControlFlow::Break(());
-                    }
-                };
-                if session.is_probing() {
-                    session.handle_probe_message(now, body);
-                } else if let Ok(Some(body)) = session.handle_message(now, body) {
-                    uplink.message(&body);
-                }
-                ControlFlow::Continue(())
-            });
-        for pong in pongs {
-            probe.queue(pong);
-        }
-        if let Err(rule) = decoded {
-            self.count_misbehaviour(rule.slug());
-            last_frame = Some(encode_close(rule.close_code(), "", None));
-        }
-        self.mark_dirty(index);
-        let Some(last_frame) = last_frame else { return };
-        let Some(live) = self.slots.get_mut(index as usize).and_then(super::Slot::live) else {
-            return;
-        };
-        if live.session.is_probing() {
-            live.session.handle_probe_closed(now);
-        } else {
-            live.session.handle_stream_closed(now);
-        }
-        if let Some(probe) = live.probe.take() {
-            self.count_upgrade("stream_closed");
-            self.linger(*probe, Some(last_frame));
-        }
-    }
-
-    pub(super) fn count_upgrade(&self, outcome: &'static str) {
-        self.env.metrics.upgrades.get_or_create(&crate::metrics::Outcome { outcome }).inc();
     }
 }
 
@@ -351,12 +264,5 @@ fn echo(code: Option<u16>, reason: &str) -> Bytes {
     match code {
         None => encode(Opcode::Close, &[], None),
         Some(code) => encode_close(code, reason, None),
-    }
-}
-
-fn body_len(body: &Body<'_>) -> u64 {
-    match body {
-        Body::Text(text) => text.len() as u64,
-        Body::Binary(bytes) => bytes.len() as u64,
     }
 }

@@ -27,7 +27,7 @@ pub(crate) async fn run(
     loop {
         let (wake_at, unread) = {
             let shard = shard.borrow();
-            (shard.wake_at(), !shard.unread.is_empty())
+            (shard.wake_at(), shard.has_unread())
         };
         tokio::select! {
             received = inbox.recv_many(&mut commands, COMMANDS_MAX) => {
@@ -58,6 +58,7 @@ pub(crate) async fn run(
                 let mut shard = shard.borrow_mut();
                 shard.begin_turn();
                 shard.read_unread();
+                shard.discard_unread();
                 shard.finish_turn();
             }
         }
@@ -91,6 +92,10 @@ fn take_commands(
 }
 
 impl Shard {
+    fn has_unread(&self) -> bool {
+        !self.unread.is_empty() || !self.linger_unread.is_empty()
+    }
+
     fn wake_at(&self) -> Option<Instant> {
         let at = [self.timers.next(), self.paced_deadline()].into_iter().flatten().min()?;
         Some(Instant::from_std(self.origin + at.since(Timestamp::ORIGIN)))

@@ -2,12 +2,12 @@
 
 use bytes::Bytes;
 use trunkline_engineio::{Event, PollKey, Transmit, TransportKind};
-use trunkline_trunk::{self as wire, Transport};
+use trunkline_trunk::{self as wire, FrameKind, Transport};
 use trunkline_websocket::{CLOSE_CODE_ABSENT, Opcode, encode, encode_close};
 
 use super::command::{Answer, Payload};
 use super::opening::slot_mut;
-use super::slot::{Carrier, Live, State, number_of};
+use super::slot::{Carrier, Live, Probe, State, number_of};
 use super::streams::{Kind, Token};
 use super::{Shard, Slot};
 
@@ -16,7 +16,9 @@ const GATHER_MAX: usize = 256;
 
 /// What stopped the gathering of a session's frames.
 enum Pause {
-    /// Nothing more to send, or the stream takes no more.
+    /// The stream takes nothing now.
+    Blocked,
+    /// Nothing more to send.
     Drained,
     /// The list is full: write and go on.
     Full,
@@ -58,7 +60,7 @@ impl Shard {
                 Event::Closed { reason, description } => {
                     // What the close itself has to say (a close packet, a close frame) leaves first.
                     self.flush(index);
-                    self.end_session(index, reason, description);
+                    self.end_when_heard(index, reason, description);
                     return;
                 }
             }
@@ -73,6 +75,7 @@ impl Shard {
     /// Moves what the session has to say as far as its carriers take it.
     fn flush(&mut self, index: u32) {
         loop {
+            let now = self.now;
             let Some(slot) = self.slots.get_mut(index as usize) else { return };
             let State::Live(live) = &mut slot.state else { return };
             let mut frames = std::mem::take(&mut self.gathered);
@@ -80,25 +83,27 @@ impl Shard {
             let written = live.write(&mut frames);
             self.gathered = frames;
             if !written {
-                let now = self.now;
                 live.carrier = Carrier::Gone;
                 live.session.handle_stream_error(now, "the stream broke");
                 continue;
             }
             match pause {
-                Pause::Drained => return,
+                // What blocked it may just have left: then there is room for more, and no event will say so.
+                Pause::Blocked if live.stream_is_idle() => (),
+                Pause::Blocked | Pause::Drained => return,
                 Pause::Full => (),
                 Pause::Respond { poll, payload } => {
-                    if let Some(reply) = live.take_held(poll) {
-                        // A client that went away is told of by its guard.
-                        let _ = reply.send(Answer::Payload(Box::new(payload)));
+                    if let Some(reply) = live.take_held(poll)
+                        && reply.send(Answer::Payload(Box::new(payload))).is_err()
+                    {
+                        live.session.handle_poll_lost(now);
                     }
                 }
                 Pause::Probe(frame) => {
                     if let Some(probe) = &mut live.probe {
-                        probe.queue(frame);
+                        probe.stream.queue(frame);
                         // A broken probe shows at its next read.
-                        let _ = probe.write(&mut Vec::new());
+                        let _ = probe.stream.write(&mut Vec::new());
                     }
                 }
                 Pause::Promote => self.promote(index),
@@ -112,7 +117,7 @@ impl Shard {
                 Pause::CloseProbe => {
                     if let Some(probe) = live.probe.take() {
                         self.count_upgrade("failed");
-                        self.linger(*probe, Some(close_frame(CLOSE_CODE_ABSENT)));
+                        self.linger(probe.stream, Some(close_frame(CLOSE_CODE_ABSENT)));
                     }
                 }
             }
@@ -123,27 +128,43 @@ impl Shard {
     fn promote(&mut self, index: u32) {
         let slot = slot_mut(&mut self.slots, index);
         let token = Token::new(Kind::Session, index, slot.generation);
+        let slot_trunk = slot.trunk;
         let State::Live(live) = &mut slot.state else { return };
         let Some(probe) = live.probe.take() else { return };
+        let Probe { stream, base64_only } = *probe;
         // The same descriptor with another token; it was watched before, so this cannot run out of anything.
-        let _ = self.poller.retarget(&probe, token);
-        if let Carrier::Polling(polling) = &mut live.carrier
-            && let Some((_, reply)) = polling.held.take()
-        {
-            let _ = reply.send(Answer::Abort);
+        let _ = self.poller.retarget(&stream, token);
+        live.session.set_base64_only(base64_only);
+        let deflate =
+            stream.deflate_window.and_then(|bits| self.trunks.get(&slot_trunk)?.agreed(bits));
+        live.session.set_deflate(deflate);
+        match std::mem::replace(&mut live.carrier, Carrier::Stream(stream)) {
+            Carrier::Polling(polling) => {
+                if let Some((_, reply)) = polling.held {
+                    let _ = reply.send(Answer::Abort);
+                }
+            }
+            // npm lets a WebSocket take over from a WebSocket, too.
+            Carrier::Stream(old) => self.linger(old, Some(close_frame(CLOSE_CODE_ABSENT))),
+            Carrier::Promised | Carrier::Gone => (),
         }
-        live.carrier = Carrier::Stream(*probe);
         // Bytes may have come between the last read as a probe and now.
         self.read_later(index);
     }
 
     fn tell_upgraded(&mut self, index: u32) {
         self.count_upgrade("done");
-        self.count_session(TransportKind::Polling, -1);
-        self.count_session(TransportKind::WebSocket, 1);
         let number = number_of(index, self.index, self.shards);
-        let trunk = slot_mut(&mut self.slots, index).trunk;
-        if let Some(shard_trunk) = self.trunks.get_mut(&trunk) {
+        let slot = slot_mut(&mut self.slots, index);
+        let (trunk, may_tell) = (slot.trunk, slot.number.send(FrameKind::Upgraded).is_ok());
+        let Some(live) = slot.live() else { return };
+        let before = std::mem::replace(&mut live.counted, TransportKind::WebSocket);
+        self.count_session(before, -1);
+        self.count_session(TransportKind::WebSocket, 1);
+        // An app that has closed the session meanwhile does not know its number any more.
+        if let Some(shard_trunk) = self.trunks.get_mut(&trunk)
+            && may_tell
+        {
             wire::encode::encode_upgraded(&mut shard_trunk.out, number, Transport::WebSocket);
         }
     }
@@ -160,10 +181,12 @@ fn close_frame(code: u16) -> Bytes {
 impl Live {
     /// Takes what the session wants to transmit until something else than a frame comes.
     fn gather(&mut self, frames: &mut Vec<Bytes>) -> Pause {
+        // A stream that is about to be replaced holds nothing up.
+        let replaced = self.probe.is_some() && !self.session.is_probing();
         let blocked = matches!(&self.carrier, Carrier::Promised)
             || matches!(&self.carrier, Carrier::Stream(stream) if !stream.is_idle());
-        if blocked {
-            return Pause::Drained;
+        if blocked && !replaced {
+            return Pause::Blocked;
         }
         while frames.len() < GATHER_MAX {
             match self.session.poll_transmit() {

@@ -10,6 +10,7 @@ use trunkline_trunk::{Header, SessionNumber};
 use super::command::{Answer, SlotKey};
 use super::streams::Stream;
 use super::timers::Tick;
+use super::uplink::Held;
 use crate::sid::SidSecret;
 use crate::trunks::{Trunk, TrunkNumber};
 
@@ -26,6 +27,10 @@ pub(crate) struct Slot {
     pub(crate) dirty: bool,
     /// Something to read was left in the stream: no credit, or another turn's share.
     pub(crate) unread: bool,
+    /// Waits for its app server's credit.
+    pub(crate) paused: bool,
+    /// Its handshake counts as unanswered at its app server.
+    pub(crate) pending: bool,
     /// The client has ended its side of the stream: reading goes on until its end is seen.
     pub(crate) ended: bool,
     /// The tick at which this slot's timer entry counts.
@@ -34,6 +39,10 @@ pub(crate) struct Slot {
 }
 
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "almost every slot is live; a box would cost each of them more"
+)]
 pub(crate) enum State {
     /// The app server has not answered the handshake yet.
     Opening(Box<Opening>),
@@ -57,9 +66,21 @@ pub(crate) struct Live {
     pub(crate) session: Session,
     pub(crate) carrier: Carrier,
     /// A second WebSocket that wants to take over from polling.
-    pub(crate) probe: Option<Box<Stream>>,
+    pub(crate) probe: Option<Box<Probe>>,
+    /// What came without there being credit for it.
+    pub(crate) held: Option<Box<Held>>,
+    /// The transport that this session counts under.
+    pub(crate) counted: TransportKind,
     /// What only some sessions have.
     pub(crate) extra: Option<Box<Extra>>,
+}
+
+/// The stream that wants to take over.
+#[derive(Debug)]
+pub(crate) struct Probe {
+    pub(crate) stream: Stream,
+    /// Its client takes no bytes.
+    pub(crate) base64_only: bool,
 }
 
 /// What moves a session's bytes now.
@@ -92,6 +113,11 @@ pub(crate) struct Extra {
 }
 
 impl Slot {
+    /// What an uplink needs to know of it.
+    pub(crate) fn uplink(&self) -> (TrunkNumber, NumberState) {
+        (self.trunk, self.number)
+    }
+
     pub(crate) fn live(&mut self) -> Option<&mut Live> {
         match &mut self.state {
             State::Live(live) => Some(live),

@@ -159,14 +159,28 @@ pub(crate) struct Stream {
         reason = "a pointer in each idle stream instead of four words"
     )]
     unsent: Option<Box<VecDeque<Bytes>>>,
+    /// Messages may be compressed, see [`AdoptedStream`].
+    pub(crate) deflate_window: Option<u8>,
+    /// The answer to the client's latest ping; earlier ones that did not leave are forgotten.
+    pong: Option<Box<Bytes>>,
     _permit: StreamPermit,
 }
 
 impl Stream {
     /// Takes over a stream that hyper is done with; returns the bytes that came early.
     pub(crate) fn adopt(adopted: AdoptedStream) -> (Self, Bytes) {
-        let AdoptedStream { stream, leftover, permit } = adopted;
-        (Self { io: stream, decoder: Decoder::new(), unsent: None, _permit: permit }, leftover)
+        let AdoptedStream { stream, leftover, permit, deflate_window } = adopted;
+        (
+            Self {
+                io: stream,
+                decoder: Decoder::new(),
+                unsent: None,
+                pong: None,
+                deflate_window,
+                _permit: permit,
+            },
+            leftover,
+        )
     }
 
     /// Everything was taken by the kernel.
@@ -179,11 +193,23 @@ impl Stream {
         self.unsent.get_or_insert_default().push_back(frame);
     }
 
+    /// Answers a ping, behind what waits. Only the latest answer is kept: a client that pings and does not read
+    /// cannot make the node hold more.
+    pub(crate) fn queue_pong(&mut self, frame: Bytes) {
+        self.pong = Some(Box::new(frame));
+    }
+
     /// Writes what waits and then `frames`; keeps what the kernel does not take. Drains `frames`.
     pub(crate) fn write(&mut self, frames: &mut Vec<Bytes>) -> io::Result<()> {
         if let Some(unsent) = &mut self.unsent {
             unsent.extend(frames.drain(..));
-            return self.write_unsent();
+            self.write_unsent()?;
+            if self.unsent.is_some() {
+                return Ok(());
+            }
+        }
+        if let Some(pong) = self.pong.take() {
+            frames.insert(0, *pong);
         }
         let mut first = 0;
         while first < frames.len() {

@@ -19,6 +19,15 @@ struct Claims {
     iat: u64,
 }
 
+impl Claims {
+    /// Signed before it ends, not in the future, and for at most an hour.
+    fn lives_shortly(&self) -> bool {
+        let now = jsonwebtoken::get_current_timestamp();
+        let life = self.exp.checked_sub(self.iat);
+        self.iat <= now + SKEW_SECONDS && life.is_some_and(|life| life <= LIFE_SECONDS_MAX)
+    }
+}
+
 #[derive(Deserialize)]
 struct HubClaim {
     hub: String,
@@ -49,9 +58,7 @@ pub(crate) fn authorise(
     let mut refusal = TrunkRefused::TokenSignature;
     for key in &hub.keys {
         match decode::<Claims>(token, &DecodingKey::from_secret(key.expose()), &validation) {
-            Ok(data) if data.claims.exp.saturating_sub(data.claims.iat) > LIFE_SECONDS_MAX => {
-                return Err(TrunkRefused::TokenLifetime);
-            }
+            Ok(data) if !data.claims.lives_shortly() => return Err(TrunkRefused::TokenLifetime),
             Ok(_) => return Ok(Arc::clone(hub)),
             Err(error) => refusal = refusal.or_more_telling(error.kind()),
         }
@@ -189,6 +196,16 @@ mod tests {
                 Err(TrunkRefused::TokenExpired),
             ),
             ("audience", Some(token(KEY, "chat", "else", 0, 60)), Err(TrunkRefused::TokenAudience)),
+            (
+                "signed in the future",
+                Some(token(KEY, "chat", AUDIENCE, 600, 900)),
+                Err(TrunkRefused::TokenLifetime),
+            ),
+            (
+                "signed after its end",
+                Some(token(KEY, "chat", AUDIENCE, 50, 40)),
+                Err(TrunkRefused::TokenLifetime),
+            ),
             (
                 "long life",
                 Some(token(KEY, "chat", AUDIENCE, 0, 86_400)),

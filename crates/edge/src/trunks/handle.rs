@@ -37,6 +37,8 @@ pub(crate) struct Trunk {
     sessions: AtomicUsize,
     pending: AtomicUsize,
     draining: AtomicBool,
+    /// Set together with `ending`, for those who only want to know whether.
+    ended: AtomicBool,
     ending: Mutex<Option<Ending>>,
     /// Requests that wait for this app server's `Response`.
     requests: Mutex<Requests>,
@@ -83,6 +85,7 @@ impl Trunk {
             sessions: AtomicUsize::new(0),
             pending: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
             ending: Mutex::new(None),
             requests: Mutex::default(),
         }
@@ -116,11 +119,10 @@ impl Trunk {
         self.credit.load(Ordering::Relaxed) > 0
     }
 
-    /// Spends credit for a data frame; true when this one used it up.
+    /// Spends credit for a data frame, unless there is none to start one with. The last frame may overdraw it.
     pub(crate) fn spend_credit(&self, bytes: u32) -> bool {
-        let bytes = i64::from(bytes);
-        let before = self.credit.fetch_sub(bytes, Ordering::Relaxed);
-        before > 0 && before <= bytes
+        let spend = |credit: i64| (credit > 0).then(|| credit - i64::from(bytes));
+        self.credit.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend).is_ok()
     }
 
     /// The app server gave credit; true when there was none before, so that paused streams go on.
@@ -167,12 +169,19 @@ impl Trunk {
         self.draining.load(Ordering::Relaxed)
     }
 
+    /// May it be given sessions and requests? Not when it is about to end, or reads too slowly.
+    pub(crate) fn is_usable(&self, unread_bytes_max: usize) -> bool {
+        !self.ended.load(Ordering::Relaxed)
+            && self.outbox.lock().unwrap_or_else(PoisonError::into_inner).len() < unread_bytes_max
+    }
+
     pub(crate) fn set_draining(&self) {
         self.draining.store(true, Ordering::Relaxed);
     }
 
     /// Asks the trunk's own task to end it after what is in the outbox; the first cause stays.
     pub(crate) fn end(&self, cause: Ending) {
+        self.ended.store(true, Ordering::Relaxed);
         self.ending.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(cause);
         self.wake_writer.notify_one();
     }
@@ -187,18 +196,19 @@ impl Trunk {
 
     /// Asks the app server what to answer to a request that opens no session. `None`: it has enough to answer.
     pub(crate) fn request(
-        &self,
+        self: &Arc<Self>,
         waiting_max: usize,
         code: RequestCode,
         context: &str,
         request: ClientRequest,
-    ) -> Option<(RequestId, oneshot::Receiver<Response>)> {
+    ) -> Option<(PendingRequest, oneshot::Receiver<Response>)> {
         let (sender, receiver) = oneshot::channel();
         let request_id = {
             let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
             if requests.waiting.len() >= waiting_max {
                 return None;
             }
+            // Numbers are not used again before all others were, so a late answer meets no later request.
             let mut id = requests.next;
             while requests.waiting.contains_key(&id) {
                 id = id.wrapping_add(1);
@@ -211,7 +221,7 @@ impl Trunk {
         let context = Str::from(context.to_owned());
         Frame::Request(Box::new(Request { request_id, code, context, request })).encode(&mut frame);
         self.push(&frame);
-        Some((request_id, receiver))
+        Some((PendingRequest { trunk: Arc::clone(self), request_id }, receiver))
     }
 
     /// An answer came. False when no request has this number.
@@ -229,6 +239,20 @@ impl Trunk {
     /// The trunk is gone: whoever waits for it learns so at once.
     pub(crate) fn fail_requests(&self) {
         self.requests.lock().unwrap_or_else(PoisonError::into_inner).waiting.clear();
+    }
+}
+
+/// A request that somebody waits for; dropping it says that nobody does any more.
+#[derive(Debug)]
+pub(crate) struct PendingRequest {
+    trunk: Arc<Trunk>,
+    request_id: RequestId,
+}
+
+impl Drop for PendingRequest {
+    fn drop(&mut self) {
+        let mut requests = self.trunk.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        requests.waiting.remove(&self.request_id.0);
     }
 }
 

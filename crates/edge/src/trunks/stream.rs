@@ -1,6 +1,5 @@
 //! One trunk's task: reads batches and deals them out to the shards, writes what the shards have for the app server.
 
-use std::collections::HashMap;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
@@ -10,11 +9,12 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::net::TcpStream;
+use tokio::sync::oneshot;
 use tokio::time::sleep_until;
 use trunkline_clock::Timestamp;
 use trunkline_trunk::settings::EngineSettings;
 use trunkline_trunk::{
-    Broadcast, EndCause, ErrorCode, Frame, Hello, Link, LinkConfig, LinkEvent, Str, decode_batch,
+    EndCause, ErrorCode, Frame, Hello, Link, LinkConfig, LinkEvent, Namespaces, Str, decode_batch,
 };
 use trunkline_websocket::{Decoder, Incoming, Opcode, Role, encode, encode_close, encode_header};
 
@@ -34,7 +34,7 @@ const GOODBYE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Serves a trunk until it ends, and cleans up after it.
 pub(crate) async fn run(door: Door, hub: Arc<Hub>, address: SocketAddr, adopted: AdoptedStream) {
-    let AdoptedStream { stream, leftover, permit } = adopted;
+    let AdoptedStream { stream, leftover, permit, .. } = adopted;
     let Ok(stream) = TcpStream::from_std(stream) else { return };
     let metrics = door.env().metrics.clone();
     let mut task = TrunkTask::new(door, hub, address, stream);
@@ -61,7 +61,7 @@ struct TrunkTask {
     /// `None` until `Hello` is accepted.
     trunk: Option<Arc<Trunk>>,
     /// The app server's numbers for namespaces.
-    namespaces: HashMap<u32, Box<str>>,
+    namespaces: Namespaces,
     /// What the app server asked for in this batch: answered after the rest of it has taken effect.
     restores: Vec<RestoreRequest>,
     /// Bytes on their way to the app server.
@@ -87,6 +87,7 @@ impl TrunkTask {
             ping_interval: limits.trunk_ping_interval,
             batch_bytes_max: u32::try_from(limits.trunk_batch_bytes_max).unwrap_or(u32::MAX),
         };
+        let namespaces = Namespaces::new(limits.trunk_namespaces_max);
         Self {
             door,
             hub,
@@ -96,7 +97,7 @@ impl TrunkTask {
             link: Link::node(Timestamp::ORIGIN, config),
             decoder: Decoder::new(),
             trunk: None,
-            namespaces: HashMap::new(),
+            namespaces,
             restores: Vec::new(),
             out: BytesMut::new(),
             closing: None,
@@ -111,8 +112,7 @@ impl TrunkTask {
     async fn serve(&mut self, leftover: Bytes) -> io::Result<&'static str> {
         let mut buffer = vec![0; READ_BYTES];
         if !leftover.is_empty() {
-            buffer[..leftover.len()].copy_from_slice(&leftover);
-            self.hear(&mut buffer[..leftover.len()]).await;
+            self.hear(&mut leftover.to_vec()).await;
         }
         loop {
             self.drain_link();
@@ -156,7 +156,7 @@ impl TrunkTask {
         tokio::select! {
             ready = self.stream.readable() => ready.map(|()| Woken::Readable),
             ready = self.stream.writable(), if !self.out.is_empty() => ready.map(|()| Woken::Writable),
-            () = told, if self.out.is_empty() => Ok(Woken::Told),
+            () = told => Ok(Woken::Told),
             () = sleep_until(deadline.unwrap_or_else(far)), if deadline.is_some() => Ok(Woken::Deadline),
         }
     }
@@ -205,9 +205,10 @@ impl TrunkTask {
         let mut shares: Vec<Vec<Frame>> = vec![Vec::new(); shards];
         let mut cost = 0;
         self.link.handle_life(now);
+        let batch_bytes = batch.len();
         for frame in decode_batch(batch) {
             let frame = match frame {
-                Ok(frame) => frame,
+                Ok(frame) => detached(frame, batch_bytes),
                 Err(error) => {
                     self.link.handle_undecodable(error);
                     break;
@@ -257,14 +258,17 @@ impl TrunkTask {
                 return;
             }
             Frame::Relay { to, payload } => {
-                let unread_bytes_max = env.limits.relay_bytes_max;
+                let unread_bytes_max = env.limits.trunk_unread_bytes_max;
                 let relayed = self.hub.relay(&trunk.server_id, &to, &payload, unread_bytes_max);
                 env.metrics.relayed.inc_by(relayed.delivered);
                 env.metrics.relayed_dropped.inc_by(relayed.dropped);
                 return;
             }
             Frame::Restore { request_id, nsp, pid, offset } => {
-                let nsp = self.namespaces.get(&nsp.0).cloned().unwrap_or_default();
+                let nsp = match self.namespaces.name(nsp) {
+                    Ok(name) => Box::from(name.as_str()),
+                    Err(rule) => return self.link.handle_misbehaved(rule),
+                };
                 self.restores.push(RestoreRequest {
                     trunk: trunk.number,
                     hub: Arc::clone(&self.hub),
@@ -276,21 +280,25 @@ impl TrunkTask {
                 return;
             }
             Frame::Namespace { nsp, name } => {
-                if self.namespaces.len() >= env.limits.trunk_namespaces_max {
-                    let message = "this node takes no more namespaces on one trunk; see its limit trunk_namespaces_max";
-                    self.link.give_up(ErrorCode::Limit, Str::from_static(message));
+                if let Err(rule) = self.namespaces.handle_namespace(nsp, &name) {
+                    self.link.handle_misbehaved(rule);
                     return;
                 }
-                self.namespaces.insert(nsp.0, Box::from(name.as_str()));
                 Frame::Namespace { nsp, name }
             }
             Frame::Broadcast(broadcast) => {
+                if let Err(rule) = self.namespaces.name(broadcast.nsp) {
+                    return self.link.handle_misbehaved(rule);
+                }
                 env.metrics.broadcasts.inc();
                 Frame::Broadcast(broadcast)
             }
             Frame::Recorded { offset, broadcast } => {
+                if let Err(rule) = self.namespaces.name(broadcast.nsp) {
+                    return self.link.handle_misbehaved(rule);
+                }
                 env.metrics.broadcasts.inc();
-                Frame::Recorded { offset, broadcast: own_copy(broadcast) }
+                Frame::Recorded { offset, broadcast }
             }
             other => other,
         };
@@ -410,8 +418,11 @@ impl TrunkTask {
         // `Welcome` is the first frame, whatever the shards may have to say a moment later.
         self.drain_link();
         for shard in 0..self.door.peers().len() {
-            let up = Command::TrunkUp(Arc::clone(&trunk));
+            let (known, is_known) = oneshot::channel();
+            let up = Command::TrunkUp(Arc::clone(&trunk), known);
             self.door.tell(u8::try_from(shard).unwrap_or(u8::MAX), up).await;
+            // Sessions are given to it once every shard can take its answers. A shard that is gone takes the node along.
+            let _ = is_known.await;
         }
         env.directory.trunk_up(&trunk);
         env.metrics.trunks.inc();
@@ -529,15 +540,31 @@ impl TrunkTask {
     }
 }
 
-/// The packet in memory of its own: it is kept for long, and a slice would keep the batch that it came in.
-fn own_copy(mut broadcast: Broadcast) -> Broadcast {
-    let own = |text: &Str| Str::from(text.as_str().to_owned());
-    broadcast.rooms = broadcast.rooms.iter().map(own).collect();
-    broadcast.except = broadcast.except.iter().map(own).collect();
-    for part in &mut broadcast.parts {
-        part.data = Bytes::copy_from_slice(&part.data);
+/// A payload may wait for its client for long, and a slice of a batch keeps the whole batch: small ones get memory of
+/// their own, so that what waits never takes more than twice what is counted for it.
+#[expect(clippy::wildcard_enum_match_arm, reason = "all others are done with when the batch is")]
+fn detached(frame: Frame, batch_bytes: usize) -> Frame {
+    let own = |bytes: Bytes| {
+        if bytes.len() * 2 < batch_bytes { Bytes::copy_from_slice(&bytes) } else { bytes }
+    };
+    match frame {
+        Frame::Send { session, flags, payload } => {
+            Frame::Send { session, flags, payload: own(payload) }
+        }
+        Frame::Broadcast(mut broadcast) => {
+            for part in &mut broadcast.parts {
+                part.data = own(std::mem::take(&mut part.data));
+            }
+            Frame::Broadcast(broadcast)
+        }
+        Frame::Recorded { offset, mut broadcast } => {
+            for part in &mut broadcast.parts {
+                part.data = own(std::mem::take(&mut part.data));
+            }
+            Frame::Recorded { offset, broadcast }
+        }
+        other => other,
     }
-    broadcast
 }
 
 /// Cuts encoded frames into batches of at most `bytes_max`, between frames. A longer frame is alone in its batch.

@@ -18,6 +18,14 @@ pub(crate) enum Heartbeat {
     PongBy { at: Timestamp, refreshed: bool },
 }
 
+impl super::Session {
+    /// The caller did not read what the client sent: its silence so far proves nothing. If an answer was awaited, the
+    /// interval starts anew.
+    pub fn excuse_silence(&mut self, now: Timestamp) {
+        self.heartbeat.on_upgrade(now, &self.config);
+    }
+}
+
 /// What the passing of time brought.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Beat {

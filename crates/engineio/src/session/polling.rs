@@ -82,6 +82,13 @@ impl Session {
         }
     }
 
+    /// The answer to a poll could not be delivered: what was in it is lost, and the session with it.
+    pub fn handle_poll_lost(&mut self, _now: Timestamp) {
+        if self.transport == TransportKind::Polling {
+            self.finish_gone(CloseReason::TransportError, "poll connection closed prematurely");
+        }
+    }
+
     /// The connection of a POST ended before its body did.
     pub fn handle_post_gone(&mut self, _now: Timestamp) {
         if self.transport == TransportKind::Polling {

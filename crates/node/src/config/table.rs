@@ -212,8 +212,8 @@ key_table! {
         trunk_ping_interval: span(10, 600);
         /// Namespaces that one app server may name.
         trunk_namespaces_max: Count::<usize>::between(1, 100_000_000);
-        /// Bytes that one app server has not read yet; what others relay to it beyond that is dropped.
-        relay_bytes_max: Size::<usize>::between(64 << 10, GIB);
+        /// Bytes that one app server has not read yet; beyond it, it gets no new sessions and no relays.
+        trunk_unread_bytes_max: Size::<usize>::between(64 << 10, GIB);
         /// Bytes kept for clients that come back (connection state recovery), for each hub; 0 keeps nothing.
         recovery_bytes_max: Size::<usize>::between(0, 64 * GIB);
         /// Sessions closed per second after the app server that held them is gone.

@@ -1,0 +1,124 @@
+//! The second WebSocket of a session, that wants to take over from its first transport.
+
+use std::io::{self, Read};
+
+use trunkline_websocket::{Opcode, encode};
+
+use super::command::{AdoptedStream, SlotKey};
+use super::reading::{Ear, Heard, READS_PER_TURN};
+use super::slot::{Probe, State, number_of};
+use super::streams::{Kind, Stream, Token};
+use super::uplink::Uplink;
+use super::{Shard, Slot};
+
+impl Shard {
+    pub(super) fn adopt_probe(&mut self, key: SlotKey, base64_only: bool, adopted: AdoptedStream) {
+        let (stream, leftover) = Stream::adopt(adopted);
+        let now = self.now;
+        let token = Token::new(Kind::Probe, key.slot, key.generation);
+        let watched = self.poller.add(&stream, token).is_ok();
+        let welcome = self.live(key).is_some_and(|live| {
+            watched && live.probe.is_none() && live.session.handle_probe_opened(now).is_ok()
+        });
+        if !welcome {
+            self.count_upgrade("refused");
+            // npm's server closes such a stream without a code.
+            self.linger(stream, Some(encode(Opcode::Close, &[], None)));
+            return;
+        }
+        if let Some(live) = self.live(key) {
+            live.probe = Some(Box::new(Probe { stream, base64_only }));
+        }
+        self.mark_dirty(key.slot);
+        if !leftover.is_empty() {
+            self.hear_probe(key.slot, &mut leftover.to_vec());
+        }
+    }
+
+    pub(super) fn read_probe(&mut self, index: u32) {
+        for _ in 0..READS_PER_TURN {
+            let Some(live) = self.slots.get_mut(index as usize).and_then(Slot::live) else {
+                return;
+            };
+            let Some(probe) = &mut live.probe else { return };
+            if !live.session.is_probing() {
+                break; // It is about to be promoted: what follows is read as the session's own.
+            }
+            match probe.stream.io.read(&mut self.scratch) {
+                Ok(0) => return self.probe_ended(index),
+                Ok(count) => {
+                    let mut scratch = std::mem::take(&mut self.scratch);
+                    self.hear_probe(index, &mut scratch[..count]);
+                    self.scratch = scratch;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
+                Err(_) => return self.probe_ended(index),
+            }
+        }
+        self.read_later(index);
+    }
+
+    /// The probing stream ended, perhaps just after it had taken over.
+    fn probe_ended(&mut self, index: u32) {
+        let now = self.now;
+        let Some(live) = self.slots.get_mut(index as usize).and_then(Slot::live) else { return };
+        if live.session.is_probing() {
+            live.session.handle_probe_closed(now);
+            live.probe = None;
+            self.count_upgrade("stream_closed");
+        } else {
+            live.session.handle_stream_closed(now);
+        }
+        self.mark_dirty(index);
+    }
+
+    /// Feeds the probe's bytes to the session; what follows the upgrade packet is the session's own traffic.
+    fn hear_probe(&mut self, index: u32, input: &mut [u8]) {
+        let number = number_of(index, self.index, self.shards);
+        let Some(slot) = self.slots.get_mut(index as usize) else { return };
+        let uplink = slot.uplink();
+        let State::Live(live) = &mut slot.state else { return };
+        let Some(probe) = live.probe.as_deref_mut() else { return };
+        let Some(uplink) = Uplink::new(&mut self.trunks, uplink, number) else { return };
+        let mut ear = Ear {
+            session: &mut live.session,
+            held: &mut live.held,
+            uplink,
+            metrics: &self.env.metrics,
+            now: self.now,
+        };
+        let heard = ear.hear(&mut probe.stream, input);
+        // A broken stream shows at its next read; a pong that does not fit waits in it.
+        let _ = probe.stream.write(&mut Vec::new());
+        if live.held.is_some() {
+            self.pause(index);
+        }
+        self.mark_dirty(index);
+        let last_frame = match heard {
+            Heard::Fine | Heard::Misbehaved(_) => return,
+            Heard::Closed(echo) => echo,
+            Heard::Broken { slug, last_frame, .. } => {
+                self.count_misbehaviour(slug);
+                last_frame
+            }
+        };
+        let Some(live) = self.slots.get_mut(index as usize).and_then(Slot::live) else { return };
+        let probe = live.probe.take();
+        // The stream is taken out first: a session that it has just been promoted in ends with it.
+        let now = self.now;
+        if live.session.is_probing() {
+            live.session.handle_probe_closed(now);
+            self.count_upgrade("stream_closed");
+        } else {
+            live.session.handle_stream_closed(now);
+        }
+        if let Some(probe) = probe {
+            self.linger(probe.stream, Some(last_frame));
+        }
+    }
+
+    pub(super) fn count_upgrade(&self, outcome: &'static str) {
+        self.env.metrics.upgrades.get_or_create(&crate::metrics::Outcome { outcome }).inc();
+    }
+}
