@@ -1,16 +1,17 @@
 // The app of every script: an ordinary Socket.IO server. The same file serves both targets; the only line that differs
-// is `useTrunkline(io)`, and it is there when TRUNKLINE_ENDPOINT is set.
+// is `useTrunkline(io)`, and it is there when the runner names an endpoint.
 import http from "node:http";
 import { Server } from "socket.io";
+import { createPairAdapter, takePairMessage } from "./lib/pair_adapter.mjs";
 
-let current; // { io, httpServer, actions }
+let current; // { ios, actions, trunks, index }
 
 const log = (event, data, who = "app") => process.send({ log: [who, event, data] });
 
 /** Who the client says that it is; scripts with several clients name them. */
 export const whoIs = (request) => request?.headers["x-who"] ?? "a";
 
-/** The app of scripts that bring none: logs all it sees, answers `echo`, acknowledges whatever wants it. */
+/** The app of wire scripts that bring none: logs all it sees, answers `echo`, acknowledges whatever wants it. */
 function watch(io) {
   io.engine.on("connection_error", ({ req, code, message, context }) => {
     log("connection_error", { code, message, context }, whoIs(req));
@@ -38,38 +39,84 @@ export function watchSocket(socket, say = log) {
   });
 }
 
+/** What the clients of API scripts may ask of any namespace: `join`, `leave`, `rooms`, `where`. */
+export function serve(nsp, say = log) {
+  nsp.on("connection", (socket) => {
+    const who = whoIs(socket.request);
+    say("connect", nsp.name, who);
+    socket.on("disconnect", (reason) => say("disconnect", reason, who));
+    socket.on("join", async (rooms, done) => done(await socket.join(rooms)));
+    socket.on("leave", async (room, done) => done(await socket.leave(room)));
+    socket.on("rooms", (done) => done([...socket.rooms].sort()));
+    socket.on("where", (done) => done(current.index));
+  });
+  return nsp;
+}
+
 const handlers = {
-  async start({ file, row, endpoint }) {
-    const script = await import(file);
-    const data = row === undefined ? undefined : script.table[row];
+  async start({ file, row, endpoint, index, pair }) {
+    const module = await import(file);
+    const script = module.cases?.[row] ?? module;
+    const data = row === undefined ? undefined : module.table?.[row];
     const options = typeof script.options === "function" ? script.options(data) : script.options;
-    const httpServer = http.createServer();
-    const io = new Server(httpServer, options);
-    current = { io, httpServer, actions: {} };
-    if (endpoint) {
-      process.env.TRUNKLINE_ENDPOINT = endpoint;
-      const { useTrunkline } = await import("../sdk/node/dist/esm/index.js");
-      current.trunkline = useTrunkline(io);
-    }
-    current.actions = (await (script.app ?? watch)(io, log, data)) ?? {};
-    await new Promise((resolve) => httpServer.listen(0, "127.0.0.1", resolve));
-    await current.trunkline?.ready;
-    return httpServer.address().port;
+    current = { index, trunks: [], ios: [], actions: {} };
+    const trunk = await trunkTo(endpoint);
+    const built = script.server ? await script.server({ trunk, listen, log }) : ordinary({ ...(pair && { adapter: createPairAdapter() }), ...options }, trunk);
+    const { io } = built;
+    current.ios = built.ios ?? [io];
+    if (module.cases && !script.bare) serve(io);
+    if (!module.cases && !script.app) watch(io);
+    current.actions = built.actions ?? (await script.app?.(io, log, data)) ?? {};
+    const port = built.port ?? (await listen(built.httpServer));
+    await Promise.all(current.trunks.map((one) => one.ready));
+    return port;
   },
 
   tell({ action, args }) {
     return current.actions[action](...args);
   },
 
+  /** A last event on every namespace: who has it has all that was sent before. */
+  settle({ args: [round] }) {
+    for (const io of current.ios) for (const nsp of io._nsps.values()) nsp.emit("settled", round, current.index);
+  },
+
   async stop() {
-    const { io, httpServer } = current;
-    httpServer.closeAllConnections();
-    await new Promise((resolve) => io.close(resolve));
-    httpServer.close(() => {});
+    for (const io of current.ios) {
+      io.httpServer?.closeAllConnections?.();
+      await new Promise((resolve) => void io.close(resolve));
+      io.httpServer?.close?.(() => {});
+    }
   },
 };
 
+function ordinary(options, trunk) {
+  const httpServer = http.createServer();
+  const io = new Server(httpServer, options);
+  trunk(io);
+  return { io, httpServer };
+}
+
+/** `useTrunkline`, or nothing at all. */
+async function trunkTo(endpoint) {
+  if (!endpoint) return () => undefined;
+  process.env.TRUNKLINE_ENDPOINT = endpoint;
+  const { useTrunkline } = await import(process.env.TRUNKLINE_SDK ?? "../sdk/node/dist/esm/index.js");
+  return (io) => {
+    const trunkline = useTrunkline(io);
+    current.trunks.push(trunkline);
+    return trunkline;
+  };
+}
+
+/** Listens on a free port of loopback; resolves with it. */
+async function listen(httpServer) {
+  await new Promise((resolve) => httpServer.listen(0, "127.0.0.1", resolve));
+  return httpServer.address().port;
+}
+
 process.on("message", async (message) => {
+  if (message.published) return takePairMessage(message.published);
   try {
     const result = await handlers[message.do](message);
     process.send({ call: message.call, result });

@@ -1,4 +1,4 @@
-// node run.mjs [--target npm|trunkline|both] [--only PATTERN] [--lanes N] [--again] [--show]
+// node run.mjs [--target npm|trunkline|both] [--only PATTERN] [--lanes N] [--again] [--show] [--app-servers 1|2] [--threads N]
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
@@ -18,6 +18,8 @@ const { values: flags } = parseArgs({
     lanes: { type: "string", default: "4" },
     again: { type: "boolean", default: false },
     show: { type: "boolean", default: false },
+    "app-servers": { type: "string", default: "1" },
+    threads: { type: "string", default: "1" },
   },
 });
 
@@ -26,6 +28,9 @@ if (!targets) throw new Error(`--target is npm, trunkline or both, not "${flags.
 if (targets.includes("trunkline") && !existsSync(TRUNKLINE_BIN)) {
   throw new Error(`${TRUNKLINE_BIN} is missing: build it with "cargo build --release", or set TRUNKLINE_BIN`);
 }
+const setup = { appServers: Number(flags["app-servers"]), threads: Number(flags.threads) };
+if (![1, 2].includes(setup.appServers)) throw new Error(`--app-servers is 1 or 2, not "${flags["app-servers"]}"`);
+if (!(setup.threads >= 1)) throw new Error(`--threads is a number from 1, not "${flags.threads}"`);
 const differences = JSON.parse(readFileSync(path.join(here, "differences.json"), "utf8"));
 
 /** Runs one script against one target; resolves with its transcript. An error of the script is its last line. */
@@ -95,6 +100,11 @@ function print({ script, verdict, detail, ms, runs }) {
   if (flags.show) for (const run of runs) for (const text of run.lines) console.log(`    ${run.label.padEnd(10)} ${text}`);
 }
 
+/** `npm`, or `trunkline-apps1-threads1` and so on. */
+function resultName(target) {
+  return target === "npm" ? target : `${target}-apps${setup.appServers}-threads${setup.threads}`;
+}
+
 function write(results) {
   mkdirSync(path.join(here, "results"), { recursive: true });
   for (const target of targets) {
@@ -102,7 +112,7 @@ function write(results) {
       const run = runs.find((one) => one.target === target);
       return { script, verdict, detail, ms: run.ms, transcript: run.lines };
     });
-    writeFileSync(path.join(here, `results/${target}.json`), JSON.stringify(told, null, 2) + "\n");
+    writeFileSync(path.join(here, `results/${resultName(target)}.json`), JSON.stringify(told, null, 2) + "\n");
   }
 }
 
@@ -111,7 +121,7 @@ const queue = [...scripts];
 const results = [];
 await Promise.all(
   Array.from({ length: Number(flags.lanes) }, async () => {
-    const lanes = Object.fromEntries(targets.map((target) => [target, new Lane(target)]));
+    const lanes = Object.fromEntries(targets.map((target) => [target, new Lane(target, setup)]));
     for (let script = queue.shift(); script; script = queue.shift()) results.push(await runScript(lanes, script));
     for (const lane of Object.values(lanes)) lane.end();
   }),

@@ -1,4 +1,4 @@
-// The two things that are compared. A server is fresh for each script; the app process is kept per lane.
+// The two things that are compared. A server is fresh for each script; the app processes are kept per lane.
 import { fork, spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, openSync, closeSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -13,56 +13,82 @@ const STOP_MS = 2_000;
 
 /** One lane: one script at a time. */
 export class Lane {
-  constructor(target) {
+  /** @param setup `{ appServers, threads }`: app server processes on the hub, and threads of the node */
+  constructor(target, setup) {
     this.target = target;
+    this.setup = setup;
+    this.apps = [];
   }
 
-  /** Starts what `script` needs: `{ port, ports, tell, onLog, stop }`. */
+  /** Starts what `script` needs; see `#server`. */
   async start(script) {
-    const node = this.target === "trunkline" ? await startNode() : undefined;
-    this.app ??= new AppProcess();
+    const node = this.target === "trunkline" ? await startNode(this.setup.threads) : undefined;
+    const count = this.#appServers(script);
     try {
-      const appPort = await this.app.start(script, node && `http://${node.listen}`);
-      const port = node ? Number(node.listen.split(":").at(-1)) : appPort;
-      return this.#server(node, port, appPort);
+      while (this.apps.length < count) this.apps.push(new AppProcess());
+      const apps = this.apps.slice(0, count);
+      const order = { file: script.file, row: script.row, endpoint: node && `http://${node.listen}`, pair: !node && script.pair };
+      if (order.pair) join(apps);
+      const appPorts = await Promise.all(apps.map((app, index) => app.call("start", { ...order, index }, START_MS)));
+      return this.#server(node, apps, appPorts);
     } catch (error) {
       await node?.stop();
-      this.#dropApp();
+      this.#dropApps();
       throw error;
     }
   }
 
-  #server(node, port, appPort) {
-    const server = { port, ports: [port, appPort], onLog: () => {} };
-    this.app.onLog = (...entry) => server.onLog(...entry);
-    server.tell = (action, args) => this.app.tell(action, args);
+  #appServers({ single, pair }) {
+    if (pair) return 2;
+    return single || this.target === "npm" ? 1 : this.setup.appServers;
+  }
+
+  /** `port` is where clients go; `clientPorts` are all doors that they may take in turn. */
+  #server(node, apps, appPorts) {
+    const nodePort = node && Number(node.listen.split(":").at(-1));
+    const server = {
+      port: nodePort ?? appPorts[0],
+      clientPorts: node ? [nodePort] : appPorts,
+      ports: node ? [nodePort, ...appPorts] : appPorts,
+      appServers: apps.length,
+      onLog: () => {},
+      tell: (action, args, index = 0) => apps[index].call("tell", { action, args }, START_MS),
+      settle: (round) => Promise.all(apps.map((app) => app.call("settle", { args: [round] }, START_MS))),
+    };
+    for (const app of apps) app.onLog = (...entry) => server.onLog(...entry);
     server.stop = async () => {
-      const clean = await this.app.stop();
-      if (!clean) this.#dropApp();
+      const clean = await Promise.all(apps.map((app) => app.call("stop", {}, STOP_MS).then(() => true, () => false)));
+      if (clean.includes(false)) this.#dropApps();
       await node?.stop();
     };
     return server;
   }
 
-  #dropApp() {
-    this.app?.end();
-    this.app = undefined;
+  #dropApps() {
+    for (const app of this.apps.splice(0)) app.end();
   }
 
   end() {
-    this.#dropApp();
+    this.#dropApps();
   }
 }
 
-/** The process in which the app of each script runs. */
+/** What one app server publishes goes to the other ones. */
+function join(apps) {
+  for (const app of apps) app.onPublished = (message) => apps.forEach((other) => other !== app && other.child.send({ published: message }));
+}
+
+/** A process in which the app of each script runs. */
 class AppProcess {
   constructor() {
     this.calls = new Map();
     this.nextCall = 1;
     this.onLog = () => {};
+    this.onPublished = () => {};
     this.child = fork(path.join(here, "../app.mjs"), { serialization: "advanced", stdio: ["ignore", "ignore", "inherit", "ipc"] });
     this.child.on("message", (message) => {
       if (message.log) return this.onLog(...message.log);
+      if (message.published) return this.onPublished(message.published);
       const call = this.calls.get(message.call);
       this.calls.delete(message.call);
       if (message.error) call?.reject(new Error(message.error));
@@ -74,37 +100,28 @@ class AppProcess {
     });
   }
 
-  start(script, endpoint) {
-    return this.#call({ do: "start", file: script.file, row: script.row, endpoint }, START_MS);
-  }
-  tell(action, args) {
-    return this.#call({ do: "tell", action, args }, START_MS);
-  }
-  /** Whether the app went down by itself in time. */
-  stop() {
-    return this.#call({ do: "stop" }, STOP_MS).then(() => true, () => false);
-  }
-  end() {
-    this.child.kill("SIGKILL");
-  }
-
-  #call(message, waitMs) {
+  /** Has the process do one of the `handlers` of app.mjs; resolves with what it returned. */
+  call(name, message, waitMs) {
     const call = this.nextCall++;
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => reject(new Error(`the app did not do "${message.do}" in ${waitMs} ms`)), waitMs);
+      const timer = setTimeout(() => reject(new Error(`the app did not do "${name}" in ${waitMs} ms`)), waitMs);
       const settle = (settled) => (value) => (clearTimeout(timer), settled(value));
       this.calls.set(call, { resolve: settle(resolve), reject: settle(reject) });
       if (!this.child.connected) return settle(reject)(new Error("the app process ended"));
-      this.child.send({ ...message, call });
+      this.child.send({ ...message, do: name, call });
     });
+  }
+
+  end() {
+    this.child.kill("SIGKILL");
   }
 }
 
-async function startNode() {
+async function startNode(threads) {
   const folder = mkdtempSync(path.join(tmpdir(), "trunkline-conformance-"));
   const ready = path.join(folder, "ready.json");
   const output = openSync(path.join(folder, "output"), "w");
-  const args = ["dev", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--ready-file", ready, "--threads", "1"];
+  const args = ["dev", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--ready-file", ready, "--threads", String(threads)];
   const child = spawn(TRUNKLINE_BIN, args, { stdio: ["ignore", output, output] });
   closeSync(output);
   const exited = new Promise((resolve) => child.once("exit", resolve).once("error", resolve));

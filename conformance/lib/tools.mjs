@@ -1,5 +1,6 @@
 // `t`: what a script gets. Raw tools first, then small sessions built from them.
 import { setTimeout as delay } from "node:timers/promises";
+import { Client } from "./clients.mjs";
 import { Stream } from "./http.mjs";
 import { showResponse } from "./transcript.mjs";
 import { WebSocket } from "./websocket.mjs";
@@ -14,6 +15,10 @@ export class Tools {
   #clients = [];
   #seen = [];
   #watchers = new Set();
+  #apiClients = [];
+  #doors = 0;
+  #rounds = 0;
+  #finished = false;
 
   constructor(server, transcript) {
     this.#server = server;
@@ -108,6 +113,59 @@ export class Tools {
     return this.#server.tell(action, args);
   }
 
+  /** The same at the app server `index`; see `where`. */
+  tellAt(index, action, ...args) {
+    return this.#server.tell(action, args, index % this.#server.appServers);
+  }
+
+  /** A real client, connected (`wait: false`: not yet). Options: see `Client`. */
+  async connect(who, { wait = true, ...options } = {}) {
+    const client = this.client(new Client(this, who, options));
+    this.#apiClients.push(client);
+    if (wait) await client.until("connect");
+    return client;
+  }
+
+  /** The index of the app server that has `client`. */
+  where(client) {
+    return client.ask("where");
+  }
+
+  /** Resolves when every connected client has all that the app had sent until now. */
+  async settle() {
+    const round = ++this.#rounds;
+    await this.#server.settle(round);
+    const clients = this.#apiClients.filter((client) => client.socket.connected);
+    await Promise.all(clients.map((client) => client.until("settled", round * this.#server.appServers)));
+  }
+
+  /** Asks until the answer is `wanted` (as JSON); the last answer is a line of the transcript. */
+  async eventually(what, ask, wanted) {
+    const deadline = performance.now() + WAIT_MS;
+    let answer = await ask();
+    while (JSON.stringify(answer) !== JSON.stringify(wanted) && performance.now() < deadline) {
+      await delay(10);
+      answer = await ask();
+    }
+    this.log(what, answer);
+  }
+
+  /** Has a value that differs from run to run read `name` in the transcript. */
+  name(value, name) {
+    this.#transcript.name(value, name);
+  }
+
+  /** A line under a client's own name: the order between clients is not fixed. */
+  logOf(who, event, data) {
+    if (!this.#finished) this.#transcript.addClient(event, data, who);
+  }
+
+  /** The port for the next client: where there are several doors, they take turns. */
+  clientPort() {
+    const doors = this.#server.clientPorts;
+    return doors[this.#doors++ % doors.length];
+  }
+
   /** Remembers a library client, so that it is closed in the end. */
   client(client) {
     this.#clients.push(client);
@@ -125,6 +183,7 @@ export class Tools {
     do await delay(quietMs);
     while (performance.now() - (this.lastSeenAt ?? 0) < quietMs);
     this.#server.onLog = () => {};
+    this.#finished = true;
     for (const client of this.#clients) client.close();
     for (const stream of this.#streams) stream.destroy();
   }

@@ -5,27 +5,34 @@ const UNTOLD_HEADERS = new Set(["date", "keep-alive", "transfer-encoding"]);
 
 export class Transcript {
   constructor() {
-    this.client = [];
-    this.app = new Map(); // who -> lines, because the order between two clients is not fixed
+    this.client = new Map(); // who -> lines, because the order between two clients is not fixed; "" is the script itself
+    this.app = new Map();
+    this.names = new Map(); // value -> what it reads
   }
 
-  addClient(event, data) {
-    this.client.push(line(event, data));
+  addClient(event, data, who = "") {
+    add(this.client, who, line(event, data));
   }
   addApp(who, event, data) {
-    if (!this.app.has(who)) this.app.set(who, []);
-    this.app.get(who).push(line(event, data));
+    add(this.app, who, line(event, data));
+  }
+  name(value, name) {
+    if (value !== undefined) this.names.set(value, name);
   }
 
-  /** Lines of the client, then of the app per client, normalised. */
+  /** Lines of the script, of each client, then of the app per client, normalised. */
   lines(ports) {
-    const whos = [...this.app.keys()].sort();
-    const all = [
-      ...this.client.map((text) => `client  ${text}`),
-      ...whos.flatMap((who) => this.app.get(who).map((text) => `app ${who}  ${text}`)),
-    ];
-    return normalise(all, ports);
+    return normalise([...told("client", this.client), ...told("app", this.app)], ports, new Map(this.names));
   }
+}
+
+function add(lines, who, text) {
+  if (!lines.has(who)) lines.set(who, []);
+  lines.get(who).push(text);
+}
+
+function told(side, lines) {
+  return [...lines.keys()].sort().flatMap((who) => lines.get(who).map((text) => `${who === "" ? side : `${side} ${who}`}  ${text}`));
 }
 
 function line(event, data) {
@@ -35,6 +42,9 @@ function line(event, data) {
 
 function showBytes(_key, value) {
   if (value?.type === "Buffer") return `<bytes ${Buffer.from(value.data).toString("hex")}>`;
+  if (value instanceof Uint8Array || value instanceof ArrayBuffer) return `<bytes ${Buffer.from(value).toString("hex")}>`;
+  if (value instanceof Set) return [...value];
+  if (typeof value === "function") return "<function>";
   return value;
 }
 
@@ -55,15 +65,16 @@ function fits(length, { body }) {
   return body === "" || Number(length) === Buffer.byteLength(body);
 }
 
-function normalise(lines, ports) {
-  const names = new Map();
+function normalise(lines, ports, names) {
+  const named = names.size;
   const sid = /\\?"sid\\?":\\?"([^"\\]+)\\?"/g;
   for (const text of lines) {
-    for (const [, value] of text.matchAll(sid)) if (!names.has(value)) names.set(value, `<sid ${names.size + 1}>`);
+    for (const [, value] of text.matchAll(sid)) if (!names.has(value)) names.set(value, `<sid ${names.size - named + 1}>`);
   }
+  const longestFirst = [...names].sort(([one], [other]) => other.length - one.length);
   return lines.map((text) => {
     let told = text;
-    for (const [value, name] of names) told = told.replaceAll(value, name);
+    for (const [value, name] of longestFirst) told = told.replaceAll(value, name);
     for (const port of ports) told = told.replace(new RegExp(`(?<![0-9])${port}(?![0-9])`, "g"), "<port>");
     return told;
   });

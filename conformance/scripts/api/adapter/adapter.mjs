@@ -1,0 +1,68 @@
+// The adapter's maps and events.
+const EVENTS = ["create-room", "delete-room", "join-room", "leave-room"];
+
+export const cases = {
+  "events": {
+    proves: EVENTS.map((event) => `Adapter: event ${event}`),
+    single: "these read the state of one process",
+    app(io, log) {
+      for (const event of EVENTS) io.of("/").adapter.on(event, (room, id) => log(event, [room, id]));
+    },
+    async run(t) {
+      const a = await t.connect("a");
+      const b = await t.connect("b");
+      await a.ask("join", ["red", "blue"]);
+      await a.ask("join", "red");
+      await b.ask("join", "red");
+      await a.ask("leave", "red");
+      await a.ask("leave", "never");
+      b.socket.disconnect();
+      await t.saw("disconnect", { who: "b" });
+    },
+  },
+  "rooms and sids": {
+    proves: ["Adapter#rooms", "Adapter#sids"],
+    single: "these read the state of one process",
+    app(io) {
+      const { adapter } = io.of("/");
+      const show = () => ({
+        rooms: [...adapter.rooms].map(([room, ids]) => [room, [...ids]]).sort(),
+        sids: [...adapter.sids].map(([id, rooms]) => [id, [...rooms]]).sort(),
+      });
+      io.on("connection", (socket) => socket.on("at once", (done) => {
+        const seen = [adapter.rooms.has("now")];
+        socket.join("now");
+        seen.push(adapter.rooms.get("now").has(socket.id), adapter.sids.get(socket.id).has("now"), socket.rooms.has("now"));
+        socket.leave("now");
+        done([...seen, adapter.rooms.has("now"), socket.rooms.has("now")]);
+      }));
+      return { show };
+    },
+    async run(t) {
+      t.log("empty", await t.tell("show"));
+      const a = await t.connect("a");
+      await a.ask("join", ["red", "blue"]);
+      t.log("joined", await t.tell("show"));
+      t.log("at once", await a.ask("at once"));
+      a.socket.disconnect();
+      await t.saw("disconnect");
+      t.log("gone", await t.tell("show"));
+    },
+  },
+  "socketRooms and sockets": {
+    proves: ["Adapter#socketRooms", "Adapter#sockets"],
+    single: "these read the state of one process",
+    app: (io) => ({
+      async ask(id) {
+        const { adapter } = io.of("/");
+        return [[...(adapter.socketRooms(id) ?? [])], (await adapter.sockets(new Set(["red"]))).size, (await adapter.sockets(new Set())).size, adapter.socketRooms("none")];
+      },
+    }),
+    async run(t) {
+      const a = await t.connect("a");
+      await t.connect("b");
+      await a.ask("join", "red");
+      t.log("answer", await t.tell("ask", a.id));
+    },
+  },
+};

@@ -1,0 +1,56 @@
+// `io.close()`: clients are told, callback and promise come, and nothing new is let in.
+const closing = (proves, close, options = {}) => ({
+  proves,
+  single: "closing is about one process",
+  app(io, log) {
+    io.on("connection", (socket) => {
+      socket.on("disconnecting", (reason) => log("disconnecting", reason, socket.handshake.headers["x-who"]));
+    });
+    return { close: () => close(io, log) };
+  },
+  async run(t) {
+    const a = await t.connect("a", options);
+    const b = await t.connect("b", { nsp: "/", ...options });
+    t.log("closed", await t.tell("close"));
+    await Promise.all([a.until("disconnect"), b.until("disconnect")]);
+  },
+});
+
+export const cases = {
+  "callback": closing(["Server#close"], (io) => new Promise((resolve) => void io.close((error) => resolve([error?.code])))),
+  "promise": closing(["Server#close"], async (io) => [await io.close()]),
+  "polling clients": closing(["Server#close"], (io) => {
+    io.httpServer.closeIdleConnections();
+    return void io.close();
+  }, { transports: ["polling"] }),
+  "httpServer is closed too": {
+    proves: ["Server#close", "Server#httpServer"],
+    single: "closing is about one process",
+    app: (io) => ({ close: async () => (await io.close(), io.httpServer.listening) }),
+    async run(t) {
+      t.log("listening", await t.tell("close"));
+    },
+  },
+  "what was said before the end arrives": {
+    proves: ["Server#close"],
+    single: "closing is about one process",
+    app: (io) => ({ close: () => (io.emit("last", "words"), void io.close()) }),
+    async run(t) {
+      const a = await t.connect("a");
+      await t.tell("close");
+      await a.until("disconnect");
+    },
+  },
+  "adapter.close is called": {
+    proves: ["Server#close"],
+    single: "closing is about one process",
+    app(io) {
+      let closed = 0;
+      io.of("/").adapter.close = () => void closed++;
+      return { close: async () => (await io.close(), closed) };
+    },
+    async run(t) {
+      t.log("closed", await t.tell("close"));
+    },
+  },
+};
