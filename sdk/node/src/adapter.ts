@@ -1,42 +1,84 @@
 /**
  * The adapter: rooms are kept here exactly and at once, as in Socket.IO's own, and told to the node, which does the fan-out. A broadcast is
- * one frame to each node, however many receive it.
+ * one frame to each node, however many receive it. What concerns the sockets of other app servers goes through {@link Cluster}.
  */
+import { AskSum, OwnAsks, type AskListener } from "./cluster/asks.js";
+import type { Cluster, Member } from "./cluster/cluster.js";
+import { OwnType, type ClusterMessage, type MessageData, type WireOptions } from "./cluster/messages.js";
 import { Conn, partOf } from "./conn.js";
 import {
+  MessageType,
+  PacketType,
   patchOutgoing,
-  recordBroadcast,
   watchOutgoing,
+  type AdapterBase,
   type AdapterConstructor,
+  type Bases,
   type BroadcastOptions,
+  type ClusterAdapterConstructor,
   type EncodedPart,
+  type FetchedSocket,
   type IoNamespace,
   type IoSocket,
   type Packet,
+  type PersistedSession,
+  type RestoredSession,
 } from "./internals.js";
+import { decodePacket } from "./packets.js";
+import { DirectLog, isRecorded, type Recovery } from "./recovery.js";
 import { BroadcastFlag } from "./trunk/frames.js";
-import type { Broadcast } from "./trunk/outbound.js";
+import type { Broadcast, PartData } from "./trunk/outbound.js";
 
-/** Where broadcasts go: to every trunk. */
-export interface Fanout {
+/** As in socket.io-adapter. */
+const ANSWER_MS = 5_000;
+/** How long an operation on sockets of other app servers may keep broadcasts on the way that it took. */
+const SETTLE_MS_MAX = 1_000;
+
+export interface AdapterHost {
+  readonly cluster: Cluster;
+  /** Undefined without the app's `connectionStateRecovery`. */
+  readonly recovery: Recovery | undefined;
+  /** To every trunk. */
   broadcast(broadcast: Broadcast): void;
+  onUnreadable(nsp: string, error: unknown): void;
 }
 
-/** @param records whether the base class keeps packets for connection state recovery */
-export function createAdapter(Base: AdapterConstructor, records: boolean, fanout: Fanout): AdapterConstructor {
-  return class TrunklineAdapter extends Base {
+export function createAdapter(bases: Bases, host: AdapterHost): AdapterConstructor {
+  const { cluster, recovery } = host;
+  // Without a `ClusterAdapter` there are no peers either, and nobody calls what it has beyond `Adapter`.
+  const Base = bases.ClusterAdapter ?? (bases.Adapter as ClusterAdapterConstructor);
+  const plain = bases.Adapter.prototype as AdapterBase;
+
+  return class TrunklineAdapter extends Base implements Member {
     /** Sockets that the node knows. */
     private readonly attached = new Map<string, Conn>();
     /** Sockets that came straight to the app's own HTTP server. */
     private readonly direct = new Map<string, IoSocket>();
     /** Sockets with listeners for outgoing packets: only these are looked at in a broadcast. */
     private readonly outgoing = new Map<string, IoSocket>();
+    private readonly asks = new OwnAsks((socket, id) => this.nsp.sockets.get(socket)?.acks.delete(id));
+    private readonly log = recovery === undefined ? undefined : new DirectLog(recovery.keepMs, () => this.compareInterest());
+    private interestTold = false;
+    /** Operations on sockets of other app servers that these have not confirmed. */
+    private unsettled = 0;
 
     constructor(nsp: IoNamespace) {
       super(nsp);
+      this.uid = cluster.id;
       watchOutgoing(this, (socket) => {
-        if (this.attached.has(socket.id)) this.outgoing.set(socket.id, socket);
+        if (!this.attached.has(socket.id)) return;
+        this.outgoing.set(socket.id, socket);
+        this.compareInterest();
       });
+      cluster.register(nsp.name, this);
+    }
+
+    override close(): void {
+      cluster.unregister(this.nsp.name, this);
+    }
+
+    get isInterested(): boolean {
+      return this.outgoing.size > 0 || this.direct.size > 0 || this.log?.isInUse === true;
     }
 
     override addAll(id: string, rooms: Set<unknown>): void {
@@ -62,31 +104,146 @@ export function createAdapter(Base: AdapterConstructor, records: boolean, fanout
 
     override delAll(id: string): void {
       super.delAll(id);
-      this.direct.delete(id);
-      this.outgoing.delete(id);
+      this.asks.leave(id);
       const conn = this.attached.get(id);
-      if (conn === undefined) return;
-      this.attached.delete(id);
-      // The end of the session ends its sockets; only a session that goes on needs to be told.
-      if (conn.readyState === "open") conn.machine.outbound.detach(conn.number, this.nsp.name);
+      if (conn !== undefined) {
+        this.attached.delete(id);
+        // The end of the session ends its sockets; only a session that goes on needs to be told.
+        conn.detach(this.nsp.name);
+      }
+      if (this.direct.delete(id) || this.outgoing.delete(id)) this.compareInterest();
     }
 
     override broadcast(packet: Packet, options: BroadcastOptions): void {
-      if (records) recordBroadcast(this, () => super.broadcast(packet, options));
       packet.nsp = this.nsp.name;
+      const offset = recovery !== undefined && isRecorded(packet, options) ? recovery.nextOffset() : undefined;
+      if (offset !== undefined) (packet.data as unknown[]).push(offset);
       const encoded = this.encoder.encode(packet);
-      for (const socket of this.outgoing.values()) {
-        if (this.matches(socket.id, options)) socket.notifyOutgoingListeners?.(packet);
+      const parts = encoded.map(partOf);
+      this.notifyOutgoing(() => packet, options);
+      if (options.flags?.local) this.fanOut(options, parts, offset);
+      else if (this.unsettled === 0 || offset !== undefined) this.broadcastToAll(options, parts, offset);
+      else this.broadcastInOrder(options, parts);
+      this.deliverDirect(encoded, options, () => packet, offset);
+    }
+
+    override broadcastWithAck(packet: Packet, options: BroadcastOptions, count: (clients: number) => void, answered: (value: unknown) => void): void {
+      const { timeout, local } = options.flags ?? {};
+      const peers = local ? [] : cluster.peerIds();
+      const sum = new AskSum([cluster.id, ...peers], cluster.serverCount, timeout, count, answered);
+      const requestId = cluster.open(sum);
+      const settle = (isDone: boolean): void => {
+        if (isDone) cluster.settle(requestId, cluster.id);
+      };
+      if (peers.length > 0) {
+        const parts = this.encoder.encode({ type: packet.type, nsp: this.nsp.name, data: packet.data }).map(partOf);
+        cluster.publish(MessageType.BROADCAST, this.nsp.name, { requestId, parts, opts: encodeOptions(options) });
       }
-      fanout.broadcast({
-        nsp: this.nsp.name,
-        flags: flagsOf(options),
-        offset: undefined,
-        rooms: strings(options.rooms),
-        except: strings(options.except),
-        parts: encoded.map(partOf),
+      let expected = 0;
+      const { id, clients } = this.askOwn(packet.data, options, {
+        onAnswer: (value) => settle(sum.addAnswer(cluster.id, value)),
+        onLeft: () => settle(sum.setExpected(cluster.id, --expected)),
       });
-      if (this.direct.size > 0) this.broadcastDirect(packet, encoded, options);
+      // Socket.IO takes back the callbacks of this number when its own time limit has passed.
+      packet.id = id;
+      packet.nsp = this.nsp.name;
+      expected = clients;
+      settle(sum.setExpected(cluster.id, expected));
+    }
+
+    override async sockets(rooms: Set<unknown>): Promise<Set<string>> {
+      const all = await this.fetchSockets({ rooms, except: new Set(), flags: {} });
+      return new Set(all.map(({ id }) => id));
+    }
+
+    override async fetchSockets(options: BroadcastOptions): Promise<FetchedSocket[]> {
+      const own = plain.fetchSockets.call(this, options);
+      const missing = options.flags?.local ? [] : cluster.peerIds();
+      if (missing.length === 0) return own;
+      return new Promise<FetchedSocket[]>((resolve, reject) => {
+        const remote: FetchedSocket[] = [];
+        const timeoutMs = options.flags?.timeout || ANSWER_MS;
+        cluster.ask(MessageType.FETCH_SOCKETS, this.nsp.name, { opts: encodeOptions(options) }, {
+          missing,
+          timeoutMs,
+          onAnswer: (_peer, { data }) => {
+            for (const socket of data.sockets ?? []) remote.push(socket as FetchedSocket);
+            return true;
+          },
+          onDone: () => void own.then((sockets) => resolve([...sockets, ...remote]), reject),
+          onTimeout: (count) => reject(new Error(`timeout reached: missing ${count} responses`)),
+        });
+      });
+    }
+
+    override addSockets(options: BroadcastOptions, rooms: unknown[]): void {
+      if (!options.flags?.local) this.operate(MessageType.SOCKETS_JOIN, { opts: encodeOptions(options), rooms });
+      plain.addSockets.call(this, options, rooms);
+    }
+
+    override delSockets(options: BroadcastOptions, rooms: unknown[]): void {
+      if (!options.flags?.local) this.operate(MessageType.SOCKETS_LEAVE, { opts: encodeOptions(options), rooms });
+      plain.delSockets.call(this, options, rooms);
+    }
+
+    override disconnectSockets(options: BroadcastOptions, close: boolean): void {
+      if (!options.flags?.local) this.operate(MessageType.DISCONNECT_SOCKETS, { opts: encodeOptions(options), close });
+      plain.disconnectSockets.call(this, options, close);
+    }
+
+    override serverSideEmit(packet: unknown[]): void {
+      const last = packet[packet.length - 1];
+      if (typeof last !== "function") return cluster.publish(MessageType.SERVER_SIDE_EMIT, this.nsp.name, { packet });
+      const done = last as (error: Error | null, answers: unknown[]) => void;
+      const missing = cluster.peerIds();
+      const answers: unknown[] = [];
+      if (missing.length === 0) return queueMicrotask(() => done(null, answers));
+      cluster.ask(MessageType.SERVER_SIDE_EMIT, this.nsp.name, { packet: packet.slice(0, -1) }, {
+        missing,
+        timeoutMs: ANSWER_MS,
+        onAnswer: (_peer, { data }) => {
+          answers.push(data.packet);
+          return true;
+        },
+        onDone: () => done(null, answers),
+        onTimeout: (count) => done(new Error(`timeout reached: missing ${count} responses`), answers),
+      });
+    }
+
+    override serverCount(): Promise<number> {
+      return Promise.resolve(cluster.serverCount);
+    }
+
+    override persistSession(session: PersistedSession): void {
+      const conn = this.attached.get(session.sid);
+      if (conn !== undefined) recovery?.persist(conn, this.nsp.name, session);
+      else if (this.direct.has(session.sid)) this.log?.persist(session);
+    }
+
+    override restoreSession(pid: string, offset: string): Promise<RestoredSession | null> {
+      const kept = this.log?.restore(pid, offset);
+      if (kept) return Promise.resolve(kept);
+      return recovery?.restore(this.nsp, pid, offset) ?? Promise.resolve(null);
+    }
+
+    handleClusterMessage(message: ClusterMessage): void {
+      const { type, uid, data } = message;
+      if (type !== MessageType.BROADCAST) super.onMessage(message);
+      else if (data.requestId === undefined || data.everybody) this.handleBroadcast(data);
+      else return this.handleAsk(uid, data.requestId, data);
+      const isOperation = type === MessageType.BROADCAST || OPERATIONS.has(type);
+      if (isOperation && data.requestId !== undefined) cluster.publish(OwnType.done, this.nsp.name, { requestId: data.requestId }, [uid]);
+    }
+
+    /** Called by the base class with its answers. */
+    override doPublishResponse(to: string, response: ClusterMessage): Promise<void> {
+      cluster.publish(response.type, this.nsp.name, response.data, [to]);
+      return Promise.resolve();
+    }
+
+    override doPublish(message: ClusterMessage): Promise<string> {
+      cluster.publish(message.type, this.nsp.name, message.data);
+      return Promise.resolve("");
     }
 
     /** A socket is told to the node when it is connected: only then do broadcasts reach it in Socket.IO. Rooms joined before go along. */
@@ -96,23 +253,130 @@ export function createAdapter(Base: AdapterConstructor, records: boolean, fanout
       const { conn } = socket.client;
       if (!(conn instanceof Conn)) {
         this.direct.set(id, socket);
-        return;
+        return this.compareInterest();
       }
       if (conn.readyState !== "open") return;
       patchOutgoing(socket);
-      if (socket.listenersAnyOutgoing().length > 0) this.outgoing.set(id, socket);
       this.attached.set(id, conn);
       const rooms: string[] = [];
       for (const room of this.sids.get(id) ?? []) if (room !== id) rooms.push(String(room));
-      conn.machine.outbound.attach(conn.number, this.nsp.name, id, rooms);
+      conn.attach(this.nsp.name, id, rooms);
+      if (socket.listenersAnyOutgoing().length === 0) return;
+      this.outgoing.set(id, socket);
+      this.compareInterest();
     }
 
-    private broadcastDirect(packet: Packet, encoded: EncodedPart[], options: BroadcastOptions): void {
-      const packetOptions = { preEncoded: true, volatile: options.flags?.volatile, compress: options.flags?.compress };
+    private compareInterest(): void {
+      if (this.isInterested === this.interestTold) return;
+      this.interestTold = this.isInterested;
+      cluster.tellInterest(this.nsp.name, this.interestTold);
+    }
+
+    /** One frame to each node, and a message to each app server that has reason to see what its sockets get. */
+    private broadcastToAll(options: BroadcastOptions, parts: PartData[], offset: string | undefined): void {
+      this.fanOut(options, parts, offset);
+      const interested = cluster.interestedIn(this.nsp.name);
+      if (interested.size === 0) return;
+      cluster.publish(MessageType.BROADCAST, this.nsp.name, { parts, opts: encodeOptions(options), offset }, interested);
+    }
+
+    /**
+     * Behind an operation that is still on its way to other app servers, a broadcast to their sockets takes the same way, so that it finds
+     * the rooms as the app left them.
+     */
+    private broadcastInOrder(options: BroadcastOptions, parts: PartData[]): void {
+      this.operate(MessageType.BROADCAST, { parts, opts: encodeOptions(options), everybody: true });
+      this.fanOut({ ...options, flags: { ...options.flags, local: true } }, parts, undefined);
+    }
+
+    private operate(type: number, data: MessageData): void {
+      const missing = cluster.peerIds();
+      if (missing.length === 0) return;
+      this.unsettled++;
+      const settled = (): void => void this.unsettled--;
+      cluster.ask(type, this.nsp.name, data, {
+        missing,
+        timeoutMs: SETTLE_MS_MAX,
+        onAnswer: (_peer, answer) => answer.type === OwnType.done,
+        onDone: settled,
+        onTimeout: settled,
+      });
+    }
+
+    private fanOut(options: BroadcastOptions, parts: PartData[], offset: string | undefined): void {
+      const { rooms, except } = options;
+      host.broadcast({ nsp: this.nsp.name, flags: flagsOf(options), offset, rooms: strings(rooms), except: strings(except), parts });
+    }
+
+    private handleBroadcast({ parts = [], opts, offset, everybody }: MessageData): void {
+      const options = decodeOptions(opts);
+      let packet: Packet | undefined;
+      const decoded = (): Packet | undefined => (packet ??= this.decode(parts));
+      this.notifyOutgoing(decoded, options);
+      if (everybody) this.fanOut({ ...options, flags: { ...options.flags, local: true } }, parts, undefined);
+      this.deliverDirect(parts, options, decoded, offset);
+    }
+
+    private handleAsk(asker: string, requestId: string, { parts = [], opts }: MessageData): void {
+      const options = decodeOptions(opts);
+      const packet = this.decode(parts);
+      const tell = (type: number, data: MessageData): void => cluster.publish(type, this.nsp.name, { ...data, requestId }, [asker]);
+      if (packet === undefined) return tell(MessageType.BROADCAST_CLIENT_COUNT, { clientCount: 0 });
+      let clientCount = 0;
+      const { clients } = this.askOwn(packet.data, options, {
+        onAnswer: (value) => tell(MessageType.BROADCAST_ACK, { packet: value }),
+        onLeft: () => tell(MessageType.BROADCAST_CLIENT_COUNT, { clientCount: --clientCount }),
+      });
+      clientCount = clients;
+      tell(MessageType.BROADCAST_CLIENT_COUNT, { clientCount });
+    }
+
+    /** Asks the sockets of this app server: those behind Trunkline with one frame. Returns the packet's number and how many were asked. */
+    private askOwn(data: unknown, options: BroadcastOptions, listener: AskListener): { id: number; clients: number } {
+      const id = this.nsp._ids++;
+      const packet: Packet = { type: PacketType.EVENT, nsp: this.nsp.name, data, id };
+      const encoded = this.encoder.encode(packet);
+      const asked: string[] = [];
+      plain.apply.call(this, options, (socket) => {
+        asked.push(socket.id);
+        socket.acks.set(id, (value) => this.asks.answer(id, socket.id, value));
+        socket.notifyOutgoingListeners?.(packet);
+        if (this.direct.has(socket.id)) socket.client.writeToEngine(encoded, writeOptions(options));
+      });
+      // One client that has left has no answer to give; who asked it alone learns so from the time limit, as in Socket.IO.
+      const onLeft = options.flags?.expectSingleResponse ? () => undefined : () => listener.onLeft();
+      this.asks.open(id, asked, options.flags?.timeout, { onAnswer: (value) => listener.onAnswer(value), onLeft });
+      if (asked.some((socket) => this.attached.has(socket))) {
+        this.fanOut({ ...options, flags: { ...options.flags, local: true } }, encoded.map(partOf), undefined);
+      }
+      return { id, clients: asked.length };
+    }
+
+    private notifyOutgoing(packet: () => Packet | undefined, options: BroadcastOptions): void {
+      for (const socket of this.outgoing.values()) {
+        if (!this.matches(socket.id, options)) continue;
+        const seen = packet();
+        if (seen !== undefined) socket.notifyOutgoingListeners?.(seen);
+      }
+    }
+
+    private deliverDirect(encoded: EncodedPart[], options: BroadcastOptions, packet: () => Packet | undefined, offset: string | undefined): void {
+      if (this.direct.size === 0 && this.log?.isInUse !== true) return;
+      if (offset !== undefined) this.log?.record(offset, options, packet()?.data);
       for (const [id, socket] of this.direct) {
         if (!this.matches(id, options)) continue;
-        socket.notifyOutgoingListeners?.(packet);
-        socket.client.writeToEngine(encoded, packetOptions);
+        const seen = socket.listenersAnyOutgoing().length > 0 ? packet() : undefined;
+        if (seen !== undefined) socket.notifyOutgoingListeners?.(seen);
+        socket.client.writeToEngine(encoded, writeOptions(options));
+      }
+    }
+
+    private decode(parts: EncodedPart[]): Packet | undefined {
+      try {
+        return decodePacket(this.nsp.server._parser, parts);
+      } catch (error) {
+        host.onUnreadable(this.nsp.name, error);
+        return undefined;
       }
     }
 
@@ -125,11 +389,25 @@ export function createAdapter(Base: AdapterConstructor, records: boolean, fanout
   };
 }
 
+const OPERATIONS: ReadonlySet<number> = new Set([MessageType.SOCKETS_JOIN, MessageType.SOCKETS_LEAVE, MessageType.DISCONNECT_SOCKETS]);
+
+function writeOptions({ flags }: BroadcastOptions): object {
+  return { preEncoded: true, volatile: flags?.volatile, compress: flags?.compress };
+}
+
 function flagsOf({ flags }: BroadcastOptions): number {
   let bits = flags?.compress === false ? 0 : BroadcastFlag.compress;
   if (flags?.volatile) bits |= BroadcastFlag.volatile;
   if (flags?.local) bits |= BroadcastFlag.local;
   return bits;
+}
+
+function encodeOptions({ rooms, except, flags }: BroadcastOptions): WireOptions {
+  return { rooms: [...rooms], except: [...(except ?? [])], flags };
+}
+
+function decodeOptions(opts: WireOptions | undefined): BroadcastOptions {
+  return { rooms: new Set(opts?.rooms), except: new Set(opts?.except), flags: opts?.flags ?? {} };
 }
 
 function strings(rooms: Set<unknown> | undefined): string[] {

@@ -33,6 +33,8 @@ type SendCallback = (transport: TransportFace) => void;
 
 /** What a session needs of the engine that it belongs to. */
 export interface ConnHost extends EventEmitter {
+  /** Whether sockets are kept for clients that come back: then `Persist` must precede our `Close`. */
+  readonly recovers: boolean;
   forget(conn: Conn): void;
   onTooLong(what: string, bytes: number): void;
 }
@@ -49,6 +51,8 @@ const WORDS: Readonly<Record<number, string>> = {
   [CloseReason.messageTooLarge]: "transport error",
   [CloseReason.nodeShuttingDown]: "transport close",
 };
+
+const NONE: readonly string[] = [];
 
 export class Conn extends EventEmitter implements Session {
   readonly id: string;
@@ -68,6 +72,8 @@ export class Conn extends EventEmitter implements Session {
   /** The options of the volatile packet whose parts are being written: Socket.IO passes the same object for each part. */
   private volatileOptions: object | undefined;
   private reportsFlush = false;
+  /** Namespaces in which the node knows this session as a socket. */
+  private namespaces: readonly string[] = NONE;
 
   constructor(
     server: ConnHost,
@@ -139,8 +145,28 @@ export class Conn extends EventEmitter implements Session {
   end(reason: number, words: string, description?: unknown): void {
     if (this.readyState !== "open") return;
     this.readyState = "closing";
-    this.machine.close(this.number, reason);
-    this.onClose(words, description);
+    if (!this.server.recovers) {
+      this.machine.close(this.number, reason);
+      return this.onClose(words, description);
+    }
+    // What the app still broadcasts in its handlers is not for this client any more.
+    for (const nsp of this.namespaces) this.machine.outbound.detach(this.number, nsp);
+    try {
+      this.onClose(words, description);
+    } finally {
+      this.machine.close(this.number, reason);
+    }
+  }
+
+  attach(nsp: string, socket: string, rooms: string[]): void {
+    this.namespaces = [...this.namespaces, nsp];
+    this.machine.outbound.attach(this.number, nsp, socket, rooms);
+  }
+
+  detach(nsp: string): void {
+    if (this.readyState !== "open") return;
+    this.namespaces = this.namespaces.filter((name) => name !== nsp);
+    this.machine.outbound.detach(this.number, nsp);
   }
 
   handleMessage(message: string | Buffer): void {

@@ -9,6 +9,7 @@ import type { Machine } from "./trunk/machine.js";
 import type { Trunk } from "./trunk/trunk.js";
 
 export interface EngineOwner {
+  readonly recovers: boolean;
   onEngineClose(): void;
   /** The app said its options anew, by attaching an HTTP server. */
   onOptions(): void;
@@ -51,6 +52,10 @@ export function createEngine(Base: EngineBaseConstructor, options: EngineOptions
 
     get hasOwnIds(): boolean {
       return this.generateId !== Base.prototype.generateId;
+    }
+
+    get recovers(): boolean {
+      return owner.recovers;
     }
 
     get sessionCount(): number {

@@ -7,6 +7,8 @@
  */
 import { EventEmitter } from "node:events";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { createRequire } from "node:module";
+import { join } from "node:path";
 
 /** What `useTrunkline` takes: a Socket.IO `Server`, whatever its type parameters. */
 export interface SocketIoServer {
@@ -89,8 +91,22 @@ export interface Encoder {
   encode(packet: Packet): EncodedPart[];
 }
 
+export interface Decoder extends EventEmitter {
+  add(part: unknown): void;
+  destroy?(): void;
+}
+
+/** What the app's `parser` option is, as far as we use it. */
+export interface Parser {
+  readonly Decoder: new () => Decoder;
+}
+
+/** socket.io-parser's numbers. */
+export const PacketType = { EVENT: 2 } as const;
+
 export interface IoSocket {
   readonly id: string;
+  readonly acks: Map<number, (...args: unknown[]) => void>;
   readonly client: { readonly conn: unknown; writeToEngine(parts: EncodedPart[], options: object): void };
   adapter: AdapterBase;
   listenersAnyOutgoing(): unknown[];
@@ -100,14 +116,58 @@ export interface IoSocket {
 export interface IoNamespace {
   readonly name: string;
   readonly sockets: Map<string, IoSocket>;
+  readonly server: { readonly _parser: Parser };
   adapter: AdapterBase;
+  /** The next acknowledgement's number: one space for all sockets of the namespace. */
+  _ids: number;
+}
+
+export interface BroadcastFlags {
+  volatile?: boolean;
+  compress?: boolean;
+  local?: boolean;
+  timeout?: number;
+  /** Of `emitWithAck` to one `RemoteSocket`. */
+  expectSingleResponse?: boolean;
 }
 
 export interface BroadcastOptions {
   rooms: Set<unknown>;
   except?: Set<unknown>;
-  flags?: { volatile?: boolean; compress?: boolean; local?: boolean };
+  flags?: BroadcastFlags;
 }
+
+/** A socket as `fetchSockets` gives it: one of ours, or what another app server tells of its own. */
+export interface FetchedSocket {
+  readonly id: string;
+}
+
+/** What is kept of a socket for the time when its client comes back. */
+export interface PersistedSession {
+  sid: string;
+  pid: string;
+  rooms: unknown[];
+  data: unknown;
+}
+
+export interface RestoredSession extends PersistedSession {
+  /** The data of each event, oldest first. */
+  missedPackets: unknown[][];
+}
+
+/** The numbers of socket.io-adapter's `MessageType`, which app servers use among themselves. */
+export const MessageType = {
+  BROADCAST: 3,
+  SOCKETS_JOIN: 4,
+  SOCKETS_LEAVE: 5,
+  DISCONNECT_SOCKETS: 6,
+  FETCH_SOCKETS: 7,
+  FETCH_SOCKETS_RESPONSE: 8,
+  SERVER_SIDE_EMIT: 9,
+  SERVER_SIDE_EMIT_RESPONSE: 10,
+  BROADCAST_CLIENT_COUNT: 11,
+  BROADCAST_ACK: 12,
+} as const;
 
 /** socket.io-adapter's `Adapter`, with its private members. */
 export interface AdapterBase extends EventEmitter {
@@ -121,15 +181,35 @@ export interface AdapterBase extends EventEmitter {
   del(id: string, room: unknown): unknown;
   delAll(id: string): void;
   broadcast(packet: Packet, options: BroadcastOptions): void;
+  broadcastWithAck(packet: Packet, options: BroadcastOptions, count: (clients: number) => void, answer: (value: unknown) => void): void;
   apply(options: BroadcastOptions, visit: (socket: IoSocket) => void): void;
+  sockets(rooms: Set<unknown>): Promise<Set<string>>;
+  fetchSockets(options: BroadcastOptions): Promise<FetchedSocket[]>;
+  addSockets(options: BroadcastOptions, rooms: unknown[]): void;
+  delSockets(options: BroadcastOptions, rooms: unknown[]): void;
+  disconnectSockets(options: BroadcastOptions, close: boolean): void;
+  serverSideEmit(packet: unknown[]): void;
+  serverCount(): Promise<number>;
+  persistSession(session: PersistedSession): void;
+  restoreSession(pid: string, offset: string): Promise<RestoredSession | null> | null;
 }
 
+/** socket.io-adapter's `ClusterAdapter`: it carries out what other app servers ask for. */
+export interface ClusterAdapterBase extends AdapterBase {
+  /** Who we are in messages. */
+  uid: string;
+  onMessage(message: object): void;
+  doPublish(message: object): Promise<string>;
+  doPublishResponse(to: string, response: object): Promise<void>;
+}
+
+export type ClusterAdapterConstructor = new (nsp: IoNamespace) => ClusterAdapterBase;
 export type AdapterConstructor = new (nsp: IoNamespace) => AdapterBase;
 
 interface ServerInternals extends SocketIoServer {
   engine: EngineBase;
   eio?: DirectEngine;
-  opts: EngineOptions & { connectionStateRecovery?: unknown };
+  opts: EngineOptions & { connectionStateRecovery?: false | { maxDisconnectionDuration: number } };
   _nsps: Map<string, IoNamespace>;
   _connectTimeout: number;
   sockets: IoNamespace;
@@ -146,6 +226,8 @@ export interface Bases {
   readonly Engine: EngineBaseConstructor;
   readonly Adapter: AdapterConstructor;
   readonly RecoveryAdapter: AdapterConstructor;
+  /** Undefined when the installed release of socket.io-adapter has none. */
+  readonly ClusterAdapter: ClusterAdapterConstructor | undefined;
 }
 
 const basesOf = new WeakMap<ServerConstructor, Bases>();
@@ -184,11 +266,38 @@ function probe(Server: ServerConstructor): Bases {
   const recovering = new Server({ serveClient: false, connectionStateRecovery: {} });
   if (plain.eio === undefined) throw new TypeError("useTrunkline: this release of socket.io is not supported: it has no io.eio");
   const HttpEngine = Object.getPrototypeOf(plain.eio) as object;
+  const Adapter = plain.adapter();
   return {
     Engine: (Object.getPrototypeOf(HttpEngine) as { constructor: EngineBaseConstructor }).constructor,
-    Adapter: plain.adapter(),
+    Adapter,
     RecoveryAdapter: recovering.adapter(),
+    ClusterAdapter: findClusterAdapter(Adapter),
   };
+}
+
+interface AdapterModule {
+  readonly Adapter?: unknown;
+  readonly ClusterAdapter?: ClusterAdapterConstructor;
+}
+
+/** The `ClusterAdapter` beside the app's own `Adapter`. No instance leads to it, so the loaded modules are asked; bundled ones are not among them. */
+function findClusterAdapter(Adapter: AdapterConstructor): ClusterAdapterConstructor | undefined {
+  const require = createRequire(join(process.cwd(), "index.js"));
+  for (const [path, module] of Object.entries(require.cache)) {
+    if (!path.includes("socket.io-adapter")) continue;
+    const exported = module?.exports as AdapterModule | undefined;
+    if (exported?.Adapter === Adapter) return exported.ClusterAdapter;
+  }
+  for (const start of [process.argv[1], join(process.cwd(), "index.js")]) {
+    try {
+      if (start === undefined) continue;
+      const server = createRequire(start).resolve("socket.io");
+      return (createRequire(server)("socket.io-adapter") as AdapterModule).ClusterAdapter;
+    } catch {
+      // Not installed there.
+    }
+  }
+  return undefined;
 }
 
 /** Puts an engine in front of the one that socket.io made, or will make, for its own HTTP server, which keeps working behind it. */
@@ -268,27 +377,10 @@ export function engineSettings(io: SocketIoServer): Record<string, unknown> {
   };
 }
 
-export function usesRecovery(io: SocketIoServer): boolean {
-  return Boolean(internalsOf(io).opts.connectionStateRecovery);
-}
-
-/** Runs the base class's `broadcast` only for what it records, without encoding and without receivers. */
-export function recordBroadcast(adapter: AdapterBase, record: () => void): void {
-  const encoder = adapter.encoder;
-  adapter.encoder = silentEncoder;
-  adapter.apply = visitNobody;
-  try {
-    record();
-  } finally {
-    adapter.encoder = encoder;
-    delete (adapter as Partial<Pick<AdapterBase, "apply">>).apply;
-  }
-}
-
-const silentEncoder: Encoder = { encode: () => [] };
-
-function visitNobody(): void {
-  // Nobody is visited: the packet goes out as one frame, or to each direct socket, in our own broadcast.
+/** How long a client may be away and still find its socket, in milliseconds; undefined when the app does not recover. */
+export function recoveryMs(io: SocketIoServer): number | undefined {
+  const options = internalsOf(io).opts.connectionStateRecovery;
+  return options ? options.maxDisconnectionDuration : undefined;
 }
 
 const OUTGOING = Symbol("trunkline.outgoing");

@@ -2,11 +2,13 @@
 import createDebug from "debug";
 import { randomBytes } from "node:crypto";
 import { EventEmitter } from "node:events";
-import { createAdapter } from "./adapter.js";
+import { createAdapter, type AdapterHost } from "./adapter.js";
+import { Cluster } from "./cluster/cluster.js";
 import { createEngine, type TrunklineEngine } from "./engine.js";
 import { TrunklineError } from "./errors.js";
-import { engineSettings, extendClose, findBases, installAdapter, installEngine, internalsOf, usesRecovery, type SocketIoServer } from "./internals.js";
+import { engineSettings, extendClose, findBases, installAdapter, installEngine, internalsOf, recoveryMs, type SocketIoServer } from "./internals.js";
 import type { ResolvedOptions } from "./options.js";
+import { Recovery } from "./recovery.js";
 import { openWire } from "./transport/ws.js";
 import { Trunk, type NodeInfo, type TrunkHost } from "./trunk/trunk.js";
 import type { Broadcast } from "./trunk/outbound.js";
@@ -51,7 +53,10 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
   readonly ready: Promise<void>;
   private readonly io: SocketIoServer;
   private readonly engine: TrunklineEngine;
-  private readonly trunks: Trunk[];
+  private readonly cluster: Cluster;
+  /** False with a socket.io-adapter of before 2.5.3: then other app servers are not there for us. */
+  private readonly isClustered: boolean;
+  private trunks: Trunk[] = [];
   private readonly counters = {
     messagesSent: 0,
     bytesSent: 0,
@@ -81,16 +86,20 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
     this.ready.catch(() => undefined);
     const inner = internalsOf(io);
     const bases = findBases(io);
+    const keepMs = recoveryMs(io);
+    const server = randomBytes(16).toString("base64url");
+    this.cluster = new Cluster(server, { onWarning: (message) => this.warn(message) });
+    this.isClustered = bases.ClusterAdapter !== undefined;
     this.engine = createEngine(bases.Engine, { ...inner.opts, path: io.path() }, {
+      recovers: keepMs !== undefined,
       onEngineClose: () => void this.close(),
       onOptions: () => this.compareSettings(),
       onTooLong: (what, bytes) => this.reportTooLong(what, bytes),
     });
-    const records = usesRecovery(io);
-    const { replaced } = installAdapter(io, () => createAdapter(records ? bases.RecoveryAdapter : bases.Adapter, records, this));
+    const recovery = keepMs === undefined ? undefined : new Recovery(keepMs, () => this.trunks, (what, bytes) => this.reportTooLong(what, bytes));
+    const { replaced } = installAdapter(io, () => createAdapter(bases, this.adapterHost(recovery)));
     installEngine(io, this.engine);
     extendClose(io, () => this.close());
-    const server = randomBytes(16).toString("base64url");
     this.trunks = options.endpoints.map((url) => {
       return new Trunk({ url, hub: options.hub, key: options.key, tls: options.tls, server, sdk: SDK, openWire }, this.trunkHost(), this.counters);
     });
@@ -115,8 +124,16 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
     return this.closing;
   }
 
-  /** @internal */
-  broadcast(broadcast: Broadcast): void {
+  private adapterHost(recovery: Recovery | undefined): AdapterHost {
+    return {
+      cluster: this.cluster,
+      recovery,
+      broadcast: (broadcast) => this.broadcast(broadcast),
+      onUnreadable: (nsp, error) => this.warn(`a packet of another app server in namespace ${nsp} was ignored: ${String(error)}`),
+    };
+  }
+
+  private broadcast(broadcast: Broadcast): void {
     for (const trunk of this.trunks) {
       if (!trunk.broadcast(broadcast)) {
         this.reportTooLong(`a broadcast in namespace ${broadcast.nsp}`, broadcast.parts.reduce((sum, part) => sum + part.length, 0));
@@ -127,6 +144,12 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
   private start(replacedAdapter: string | undefined): void {
     if (replacedAdapter !== undefined) {
       this.warn(`the server's adapter (${replacedAdapter}) was replaced by Trunkline's, which reaches the clients of all app servers by itself`);
+    }
+    if (!this.isClustered) {
+      this.warn(
+        "the installed socket.io-adapter has no ClusterAdapter (it came with 2.5.3): fetchSockets, allSockets, socketsJoin, socketsLeave, " +
+          "disconnectSockets, serverSideEmit and broadcasts with acknowledgements reach the sockets of this process only; update it",
+      );
     }
     if (this.closing !== undefined) return;
     for (const trunk of this.trunks) trunk.connect();
@@ -150,8 +173,12 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
       onFinal: (_trunk, error) => this.onFinal(error),
       onWarning: (trunk, message) => this.warn(`${trunk.endpoint}: ${message}`),
       onOpen: (trunk, machine, open) => this.engine.handleOpen(trunk, machine, open),
-      onPeers: () => undefined,
-      onRelayed: () => undefined,
+      onPeers: (trunk, servers) => {
+        if (this.isClustered) this.cluster.handlePeers(trunk, servers);
+      },
+      onRelayed: (from, payload) => {
+        if (this.isClustered) this.cluster.handleRelayed(from, payload);
+      },
       onRequest: (machine, request) => this.engine.handleInquiry(machine, request),
     };
   }

@@ -132,38 +132,6 @@ test("listeners for outgoing packets hear the broadcasts that reach their socket
   assert.equal(heard.length, 3);
 });
 
-test("a broadcast with acknowledgements asks each socket of this process", async (t) => {
-  const { io, trunk } = await startApp(t);
-  await connectClient(io, trunk, 1);
-  await connectClient(io, trunk, 2);
-  const answered = io.timeout(10_000).emitWithAck("ask");
-  const [a, b] = [await trunk.next("Send"), await trunk.next("Send")];
-  assert.deepEqual([a.session, b.session, a.payload.toString()], [1, 2, '20["ask"]']);
-  trunk.text(2, '30["two"]');
-  trunk.text(1, '30["one"]');
-  assert.deepEqual(await answered, ["two", "one"]);
-});
-
-test("with state recovery every emit is a broadcast with an offset at its end", async (t) => {
-  const { io, trunk } = await startApp(t, { io: { connectionStateRecovery: {} } });
-  const socket = await connectClient(io, trunk, 1);
-  socket.join("r");
-  socket.emit("x", { n: 1 }, Buffer.from("b"));
-  const { rooms, parts } = await trunk.next("Broadcast");
-  assert.deepEqual([rooms, parts.length], [[socket.id], 2]);
-  const [event, , , offset] = JSON.parse(parts[0].data.toString().slice(3));
-  assert.deepEqual([event, typeof offset], ["x", "string"]);
-  // The log of missed packets works: it is socket.io-adapter's own until the node keeps one.
-  const again = once(io, "connection");
-  const pid = socket.pid;
-  trunk.send({ type: "Close", session: 1, reason: 1, description: "" });
-  io.to("r").emit("missed");
-  trunk.open(2);
-  trunk.text(2, `0${JSON.stringify({ pid, offset })}`);
-  const [recovered] = await again;
-  assert.deepEqual([recovered.recovered, recovered.id, [...recovered.rooms].sort()], [true, socket.id, [socket.id, "r"].sort()]);
-});
-
 test("adapter events fire once for each change", async (t) => {
   const { io, trunk } = await startApp(t);
   const log = [];

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { test } from "node:test";
 import { connectClient, startApp, types } from "./support/app.js";
 import { HeldFrames } from "../dist/esm/trunk/held.js";
-import { encodeFrame } from "../dist/esm/trunk/codec.js";
+import { encodeFrame } from "../dist/esm/trunk/encode.js";
 
 const WINDOW = 8 * 1024 * 1024;
 

@@ -19,6 +19,41 @@ export async function startApp(t, { io: ioOptions = {}, node: nodeOptions = {}, 
   return { io, node, trunkline, trunk: await node.trunk(), warnings };
 }
 
+/** Several app servers of one hub, each with a trunk to each of the nodes, all of which know one another. */
+export async function startCluster(t, { apps: count = 2, nodes: nodeCount = 1, io: ioOptions = () => ({}), prepare } = {}) {
+  const nodes = [];
+  for (let index = 0; index < nodeCount; index++) nodes.push(await FakeNode.start({ relays: true, welcome: { credit: 1 << 26 } }));
+  const apps = [];
+  const add = async () => {
+    const io = new Server(ioOptions(apps.length));
+    prepare?.(io, apps.length);
+    const trunkline = useTrunkline(io, { endpoint: nodes.map(({ endpoint }) => endpoint) });
+    const app = { io, trunkline, warnings: [] };
+    trunkline.on("warning", (message) => app.warnings.push(message));
+    apps.push(app);
+    app.trunks = await Promise.all(nodes.map((node) => node.trunk()));
+    [app.trunk] = app.trunks;
+    await Promise.all(apps.map((each) => haveServers(each.io, apps.length)));
+    return app;
+  };
+  t.after(async () => {
+    await Promise.all(apps.map(({ trunkline }) => trunkline.close()));
+    await Promise.all(nodes.map((node) => node.stop()));
+  });
+  for (let index = 0; index < count; index++) await add();
+  return { apps, nodes, add };
+}
+
+/** Waits until an app server counts this many. */
+export function haveServers(io, count) {
+  return until(async () => (await io.of("/").adapter.serverCount()) === count);
+}
+
+/** Waits for a state. */
+export async function until(condition) {
+  while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 1));
+}
+
 /** Opens a session, connects it to the main namespace, and returns its socket on the server beside its number. */
 export async function connectClient(io, trunk, session, overrides) {
   const connected = once(io, "connection");

@@ -14,11 +14,13 @@ export class FakeNode {
   /** The upgrade requests seen, refused ones included. */
   requests = [];
   #waiting = [];
+  #servers = new Map();
 
   /**
    * @param options.welcome fields of `Welcome` that differ from the usual
    * @param options.refuse `(request) => undefined | { status, body }`
    * @param options.silent answers `Hello` with nothing
+   * @param options.relays tells app servers of one another and relays among them, as a real node does
    */
   static async start(options = {}) {
     const node = new FakeNode();
@@ -46,6 +48,27 @@ export class FakeNode {
     await once(this.http, "close");
   }
 
+  #join(trunk) {
+    const id = trunk.hello.server;
+    this.#servers.set(id, trunk);
+    this.#tellPeers();
+    trunk.onFrame = (frame) => {
+      if (frame.type !== "Relay") return;
+      for (const to of frame.to.length > 0 ? frame.to : this.#servers.keys()) {
+        if (to !== id) this.#servers.get(to)?.send({ type: "Relayed", from: id, payload: frame.payload });
+      }
+    };
+    trunk.closed.then(() => {
+      if (this.#servers.get(id) !== trunk) return;
+      this.#servers.delete(id);
+      this.#tellPeers();
+    });
+  }
+
+  #tellPeers() {
+    for (const [id, trunk] of this.#servers) trunk.send({ type: "Peers", servers: [...this.#servers.keys()].filter((other) => other !== id) });
+  }
+
   #upgrade(request, socket, head) {
     this.requests.push(request);
     const refusal = this.options.refuse?.(request);
@@ -60,6 +83,7 @@ export class FakeNode {
         trunk.hello = hello;
         if (this.options.silent) return;
         trunk.send({ ...WELCOME, ...this.options.welcome });
+        if (this.options.relays) this.#join(trunk);
         const waiting = this.#waiting.shift();
         if (waiting) waiting(trunk);
         else this.trunks.push(trunk);
@@ -82,6 +106,7 @@ export class FakeTrunk {
       const frames = decodeBatch(new Reader(data));
       this.batches.push(frames);
       this.frames.push(...frames);
+      for (const frame of frames) this.onFrame?.(frame);
       this.#serve();
     });
   }

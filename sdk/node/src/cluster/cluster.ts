@@ -1,0 +1,159 @@
+/** The app servers of one hub among themselves: what they tell one another through the nodes (`spec/trunk.md`, section 8). */
+import createDebug from "debug";
+import { isAnswer, OwnType, readMessage, type ClusterMessage, type MessageData } from "./messages.js";
+import { Assembler, encodeMessage, MESSAGE_BYTES_MAX, PayloadError, toPayloads } from "./payload.js";
+import { Peers, type Link } from "./peers.js";
+import { Questions, type Question } from "./questions.js";
+
+const debug = createDebug("trunkline:cluster");
+
+/** One namespace of this app server. */
+export interface Member {
+  /** Whether broadcasts of other app servers must come here, too. */
+  readonly isInterested: boolean;
+  handleClusterMessage(message: ClusterMessage): void;
+}
+
+export interface ClusterHost {
+  onWarning(message: string): void;
+}
+
+const NOBODY: ReadonlySet<string> = new Set();
+
+export class Cluster {
+  /** Our own id. */
+  readonly id: string;
+  private readonly host: ClusterHost;
+  private readonly peers: Peers;
+  private readonly members = new Map<string, Member>();
+  private readonly questions = new Questions();
+  private readonly assemblers = new Map<string, Assembler>();
+  /** Peers that want the broadcasts of a namespace. */
+  private readonly interested = new Map<string, Set<string>>();
+  private readonly unread = new Set<string>();
+  private lastMessage = 0;
+
+  constructor(id: string, host: ClusterHost) {
+    this.id = id;
+    this.host = host;
+    this.peers = new Peers(id);
+  }
+
+  /** App servers of the hub, this one included. */
+  get serverCount(): number {
+    return this.peers.size + 1;
+  }
+
+  peerIds(): string[] {
+    return this.peers.ids();
+  }
+
+  interestedIn(nsp: string): ReadonlySet<string> {
+    return this.interested.get(nsp) ?? NOBODY;
+  }
+
+  register(nsp: string, member: Member): void {
+    this.members.set(nsp, member);
+  }
+
+  /** Only while it is still the one registered: a namespace may have been made anew. */
+  unregister(nsp: string, member: Member): void {
+    if (this.members.get(nsp) === member) this.members.delete(nsp);
+  }
+
+  /** Tells some peers, or all. */
+  publish(type: number, nsp: string, data: MessageData, to: Iterable<string> = this.peers.ids()): void {
+    const routes = this.peers.routes(to);
+    if (routes.size === 0) return;
+    const message = encodeMessage({ type, nsp, data });
+    debug("message of type %d, %d bytes, over %d trunks", type, message.length, routes.size);
+    if (message.length > MESSAGE_BYTES_MAX) {
+      return this.host.onWarning(`a message to other app servers was not sent: its ${message.length} bytes are more than ${MESSAGE_BYTES_MAX}`);
+    }
+    const number = ++this.lastMessage;
+    for (const [link, peers] of routes) {
+      for (const payload of toPayloads(message, link.relayBytesMax, number)) link.relay(peers, payload);
+    }
+  }
+
+  /** Keeps a question until it is answered. Returns the id that answers carry. */
+  open(question: Question): string {
+    return this.questions.open(question);
+  }
+
+  /** Asks all peers; there must be one. */
+  ask(type: number, nsp: string, data: MessageData, question: Question): void {
+    this.publish(type, nsp, { ...data, requestId: this.open(question) });
+  }
+
+  /** Something of ours has answered, or has nothing more to say. */
+  settle(requestId: string, who: string): void {
+    this.questions.settle(requestId, who);
+  }
+
+  tellInterest(nsp: string, on: boolean): void {
+    this.publish(OwnType.interest, nsp, { on });
+  }
+
+  handlePeers(link: Link, servers: string[]): void {
+    const { joined, left } = this.peers.update(link, servers);
+    if (joined.length + left.length > 0) debug("peers: %d joined, %d left, %d now", joined.length, left.length, this.peers.size);
+    for (const peer of left) this.forget(peer);
+    if (joined.length === 0) return;
+    for (const [nsp, member] of this.members) {
+      if (member.isInterested) this.publish(OwnType.interest, nsp, { on: true }, joined);
+    }
+  }
+
+  handleRelayed(from: string, payload: Buffer): void {
+    const message = this.read(from, payload);
+    if (message === undefined) return;
+    if (message.type === OwnType.interest) return this.handleInterest(message);
+    if (isAnswer(message)) return this.handleAnswer(message);
+    const member = this.members.get(message.nsp);
+    if (member !== undefined) return member.handleClusterMessage(message);
+    const { requestId } = message.data;
+    if (requestId !== undefined) this.publish(OwnType.absent, message.nsp, { requestId }, [from]);
+  }
+
+  private read(from: string, payload: Buffer): ClusterMessage | undefined {
+    let assembler = this.assemblers.get(from);
+    if (assembler === undefined) this.assemblers.set(from, (assembler = new Assembler()));
+    try {
+      const value = assembler.add(payload);
+      if (value === undefined) return undefined;
+      const message = readMessage(value, from);
+      if (message === undefined) throw new PayloadError("it is no message that this version knows");
+      return message;
+    } catch (error) {
+      if (!(error instanceof PayloadError)) throw error;
+      debug("ignored a message of %s: %s", from, error.message);
+      // One line for each app server: a release that we do not know may say many things that we do not know.
+      if (!this.unread.has(from)) this.host.onWarning(`a message of another app server (${from}) was ignored: ${error.message}`);
+      this.unread.add(from);
+      return undefined;
+    }
+  }
+
+  private handleInterest({ nsp, uid, data }: ClusterMessage): void {
+    const peers = this.interested.get(nsp) ?? new Set();
+    if (data.on) this.interested.set(nsp, peers.add(uid));
+    else if (peers.delete(uid) && peers.size === 0) this.interested.delete(nsp);
+  }
+
+  private handleAnswer(message: ClusterMessage): void {
+    const { uid, data } = message;
+    if (data.requestId === undefined) return;
+    if (message.type === OwnType.absent) this.questions.settle(data.requestId, uid);
+    else this.questions.answer(data.requestId, uid, message);
+  }
+
+  private forget(peer: string): void {
+    this.assemblers.delete(peer);
+    this.unread.delete(peer);
+    for (const [nsp, peers] of [...this.interested]) {
+      if (peers.delete(peer) && peers.size === 0) this.interested.delete(nsp);
+    }
+    this.questions.forget(peer);
+  }
+}
