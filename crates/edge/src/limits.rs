@@ -53,7 +53,7 @@ impl Default for Limits {
             trunk_credit_bytes: 16 * 1024 * 1024,
             trunk_ping_interval: Duration::from_secs(10),
             trunk_namespaces_max: 1_000_000,
-            trunk_unread_bytes_max: 64 * 1024 * 1024,
+            trunk_unread_bytes_max: 16 * 1024 * 1024,
             recovery_bytes_max: 64 * 1024 * 1024,
             orphan_close_per_second: 2_000,
         }

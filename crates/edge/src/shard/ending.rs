@@ -26,6 +26,8 @@ const LINGER: Duration = Duration::from_secs(30);
 /// How often a paced closing goes on.
 const PACE: Duration = Duration::from_millis(50);
 
+/// Turns' shares that are read past before a lingering stream is dropped: some megabytes.
+const FLOODS_MAX: u8 = 64;
 /// How often what is kept for returning clients is looked through.
 const EXPIRY: Duration = Duration::from_secs(1);
 
@@ -149,7 +151,7 @@ impl Shard {
         {
             return;
         }
-        entry.insert(Lingering { generation, stream });
+        entry.insert(Lingering { generation, stream, floods: 0 });
         self.linger_ends.push_back((self.now + LINGER, index, generation));
         // What had come before the token changed makes no new edge: look at once.
         self.linger_ready(Readiness { token, readable: true, writable: false, ended: false });
@@ -171,7 +173,12 @@ impl Shard {
             match discard(stream) {
                 Discarded::Ended => done = true,
                 Discarded::Emptied => (),
-                Discarded::MoreLeft => self.linger_unread.push_back(event.token),
+                // Whoever floods a stream that is closed does not wait for its last frame.
+                Discarded::MoreLeft if lingering.floods >= FLOODS_MAX => done = true,
+                Discarded::MoreLeft => {
+                    lingering.floods += 1;
+                    self.linger_unread.push_back(event.token);
+                }
             }
         }
         if done {

@@ -132,6 +132,8 @@ struct ShardTrunk {
 struct Lingering {
     generation: u32,
     stream: Stream,
+    /// Turns in which there was more to read past than one turn's share.
+    floods: u8,
 }
 
 const SCRATCH_BYTES: usize = 64 * 1024;
