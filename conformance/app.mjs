@@ -115,14 +115,19 @@ async function listen(httpServer) {
   return httpServer.address().port;
 }
 
-process.on("message", async (message) => {
-  if (message.published) return takePairMessage(message.published);
-  try {
-    const result = await handlers[message.do](message);
-    process.send({ call: message.call, result });
-  } catch (error) {
-    process.send({ call: message.call, error: error.stack });
-  }
-});
-process.on("uncaughtException", (error) => log("uncaught", error.message));
-process.on("disconnect", () => process.exit());
+// The runner imports scripts too, and through them this file.
+if (process.send) serveRunner();
+
+function serveRunner() {
+  process.on("message", async (message) => {
+    if (message.published) return takePairMessage(message.published);
+    try {
+      const result = await handlers[message.do](message);
+      process.send({ call: message.call, result });
+    } catch (error) {
+      process.send({ call: message.call, error: error.stack });
+    }
+  });
+  process.on("uncaughtException", (error) => log("uncaught", error.message));
+  process.on("disconnect", () => process.exit());
+}

@@ -100,9 +100,10 @@ function print({ script, verdict, detail, ms, runs }) {
   if (flags.show) for (const run of runs) for (const text of run.lines) console.log(`    ${run.label.padEnd(10)} ${text}`);
 }
 
-/** `npm`, or `trunkline-apps1-threads1` and so on. */
+/** `npm`, or `trunkline-apps1-threads1` and so on; a run of some scripts leaves the results of whole runs alone. */
 function resultName(target) {
-  return target === "npm" ? target : `${target}-apps${setup.appServers}-threads${setup.threads}`;
+  const name = target === "npm" ? target : `${target}-apps${setup.appServers}-threads${setup.threads}`;
+  return flags.only || flags.again || targets.length === 1 ? `part-${name}` : name;
 }
 
 function write(results) {

@@ -1,4 +1,5 @@
 // Who gets what: four clients, rooms, and every way to address them. `a` speaks where somebody has to.
+export const single = "the app finds its sockets in its own process";
 export const table = {
   "io.emit": (io) => io.emit("m"),
   "io.to(room)": (io) => io.to("r1").emit("m"),

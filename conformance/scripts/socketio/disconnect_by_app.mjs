@@ -1,6 +1,8 @@
 // The app ends a socket, with and without the connection under it.
 import { watchSocket } from "../../app.mjs";
 
+export const single = "the app finds its sockets in its own process";
+
 export const table = {
   "disconnect()": { action: "disconnect", args: [] },
   "disconnect(true)": { action: "disconnect", args: [true], gone: true },

@@ -1,6 +1,8 @@
 // `io.close()`: what each client sees, and the reason that the app sees.
 import { watchSocket } from "../../app.mjs";
 
+export const single = "closing is about one process";
+
 export function app(io, log) {
   io.engine.on("connection", (conn) => conn.on("close", (reason) => log("close", reason)));
   io.on("connection", (socket) => watchSocket(socket, log));

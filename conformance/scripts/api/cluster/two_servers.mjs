@@ -8,14 +8,13 @@ const two = async (t) => {
 
 export const cases = {
   "broadcasts with flags": {
-    proves: ["Server#to", "Server#except", "Server#local"],
+    proves: ["Server#to", "Server#except"],
     pair: true,
     app: (io) => ({
       say(id) {
         io.emit("all");
         io.to("red").emit("red");
         io.to("red").except(id).emit("red except");
-        io.local.emit("local");
       },
     }),
     async run(t) {
@@ -23,6 +22,16 @@ export const cases = {
       await t.tellAt(first, "say", a.id);
       await t.settle();
       t.log("ids differ", a.id !== b.id);
+    },
+  },
+  "local": {
+    proves: ["Server#local", "BroadcastOperator#local"],
+    pair: true,
+    app: (io) => ({ say: () => void (io.local.emit("news", 1), io.to("red").local.emit("news", 2)) }),
+    async run(t) {
+      const { first } = await two(t);
+      await t.tellAt(first, "say");
+      await t.settle();
     },
   },
   "socket.broadcast crosses over": {

@@ -1,5 +1,5 @@
 // `io.close()`: clients are told, callback and promise come, and nothing new is let in.
-const closing = (proves, close, options = {}) => ({
+const closing = (proves, close) => ({
   proves,
   single: "closing is about one process",
   app(io, log) {
@@ -9,8 +9,8 @@ const closing = (proves, close, options = {}) => ({
     return { close: () => close(io, log) };
   },
   async run(t) {
-    const a = await t.connect("a", options);
-    const b = await t.connect("b", { nsp: "/", ...options });
+    const a = await t.connect("a");
+    const b = await t.connect("b");
     t.log("closed", await t.tell("close"));
     await Promise.all([a.until("disconnect"), b.until("disconnect")]);
   },
@@ -19,10 +19,6 @@ const closing = (proves, close, options = {}) => ({
 export const cases = {
   "callback": closing(["Server#close"], (io) => new Promise((resolve) => void io.close((error) => resolve([error?.code])))),
   "promise": closing(["Server#close"], async (io) => [await io.close()]),
-  "polling clients": closing(["Server#close"], (io) => {
-    io.httpServer.closeIdleConnections();
-    return void io.close();
-  }, { transports: ["polling"] }),
   "httpServer is closed too": {
     proves: ["Server#close", "Server#httpServer"],
     single: "closing is about one process",

@@ -1,0 +1,138 @@
+// Events and members of `socket.conn`.
+const packets = (proves, event, transports) => ({
+  proves,
+  app(io, log) {
+    io.on("connection", (socket) => {
+      socket.conn.on(event, ({ type, data, options }) => !String(data).includes("settled") && log(event, [type, typeof data === "string" ? data.slice(0, 40) : data, options?.compress], "a"));
+      socket.on("echo", (...args) => socket.emit("echo", ...args.filter((one) => typeof one !== "function")));
+      socket.emit("hello");
+    });
+  },
+  async run(t) {
+    const a = await t.connect("a", { transports });
+    a.emit("echo", 1, Buffer.from([2]));
+    await a.until("echo");
+    await t.settle();
+  },
+});
+
+export const cases = {
+  "packet": packets(["EngineSocket: event packet"], "packet", ["websocket"]),
+  "packet, polling": packets(["EngineSocket: event packet"], "packet", ["polling"]),
+  "packetCreate": packets(["EngineSocket: event packetCreate"], "packetCreate", ["websocket"]),
+  "packetCreate, polling": packets(["EngineSocket: event packetCreate"], "packetCreate", ["polling"]),
+  "packetCreate, broadcast": {
+    proves: ["EngineSocket: event packetCreate"],
+    app(io, log) {
+      io.on("connection", (socket) => socket.conn.on("packetCreate", ({ data }) => data.includes("news") && log("packetCreate", data, "a")));
+      return { say: () => void io.emit("news", 1) };
+    },
+    single: "each app server sees what it sends itself",
+    async run(t) {
+      const a = await t.connect("a");
+      await t.tell("say");
+      await a.until("news");
+    },
+  },
+  "data": {
+    proves: ["EngineSocket: event data"],
+    app(io, log) {
+      io.on("connection", (socket) => socket.conn.on("data", (data) => log("data", data, "a")));
+    },
+    async run(t) {
+      const a = await t.connect("a");
+      a.emit("text", 1).emit("bytes", Buffer.from([1]));
+      await a.ask("rooms");
+    },
+  },
+  "drain": {
+    proves: ["EngineSocket: event drain"],
+    app(io, log) {
+      io.on("connection", (socket) => {
+        socket.conn.once("drain", () => log("drain", undefined, "a"));
+        socket.emit("hello");
+      });
+    },
+    async run(t) {
+      const a = await t.connect("a");
+      await a.until("hello");
+      await t.saw("drain");
+    },
+  },
+  "close": {
+    proves: ["EngineSocket: event close"],
+    app(io, log) {
+      io.on("connection", (socket) => socket.conn.on("close", (reason, description) => log("close", [reason, typeof description], "a")));
+    },
+    async run(t) {
+      const a = await t.connect("a");
+      a.engine.close();
+      await t.saw("close");
+    },
+  },
+  "close by the app": {
+    proves: ["EngineSocket: event close", "EngineSocket#close"],
+    app(io, log) {
+      io.on("connection", (socket) => {
+        socket.conn.on("close", (reason) => log("close", [reason, socket.conn.readyState], "a"));
+        socket.on("go", () => {
+          socket.conn.close();
+          log("at once", socket.conn.readyState, "a");
+        });
+      });
+    },
+    async run(t) {
+      const a = await t.connect("a");
+      a.emit("go");
+      await t.saw("close");
+    },
+  },
+  "transport.name follows the upgrade": {
+    proves: ["EngineSocket#transport", "EngineSocket: event upgrade", "EngineSocket#upgraded"],
+    app(io, log) {
+      io.on("connection", (socket) => {
+        const { conn } = socket;
+        log("before", [conn.transport.name, conn.upgraded], "a");
+        conn.once("upgrade", (transport) => log("upgrade", [transport.name, conn.transport.name, conn.upgraded], "a"));
+        socket.on("name", (done) => done(conn.transport.name));
+      });
+    },
+    async run(t) {
+      const a = await t.connect("a", { transports: ["polling", "websocket"] });
+      await a.upgraded();
+      await t.saw("upgrade");
+      t.log("after", await a.ask("name"));
+    },
+  },
+  "request can be deleted": {
+    proves: ["EngineSocket#request"],
+    app(io) {
+      io.on("connection", (socket) => {
+        socket.on("go", (done) => {
+          const own = Object.hasOwn(socket.conn, "request");
+          delete socket.conn.request;
+          done([own, socket.conn.request === undefined]);
+        });
+      });
+    },
+    async run(t) {
+      const a = await t.connect("a");
+      t.log("deleted", await a.ask("go"));
+      t.log("rooms", (await a.ask("rooms")).length);
+    },
+  },
+  "send of raw messages": {
+    proves: ["EngineSocket#send"],
+    app(io) {
+      io.on("connection", (socket) => socket.on("go", () => {
+        socket.conn.send('2["raw",1]');
+        socket.conn.write('2["raw",2]');
+      }));
+    },
+    async run(t) {
+      const a = await t.connect("a");
+      a.emit("go");
+      await a.until("raw", 2);
+    },
+  },
+};
