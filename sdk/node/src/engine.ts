@@ -1,6 +1,7 @@
 /** `io.engine`: an engine.io server whose clients come over trunks, in front of the one that serves the app's own HTTP server. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { Conn, type ConnHost } from "./conn.js";
+import { closeDoor } from "./door.js";
 import { answerRequest, Handshake, type Accepted, type HandshakeEngine } from "./handshake.js";
 import type { DirectEngine, EngineBase, EngineBaseConstructor, EngineOptions } from "./internals.js";
 import { HandshakeRequest } from "./request.js";
@@ -9,6 +10,8 @@ import type { Machine } from "./trunk/machine.js";
 import type { Trunk } from "./trunk/trunk.js";
 
 export interface EngineOwner {
+  /** Where clients must go, when the app's own HTTP server takes none. */
+  readonly clientsBelongAt: string | undefined;
   readonly recovers: boolean;
   onEngineClose(): void;
   /** The app said its options anew, by attaching an HTTP server. */
@@ -100,6 +103,7 @@ export function createEngine(Base: EngineBaseConstructor, options: EngineOptions
       if (Object.hasOwn(direct, "generateId")) this.generateId = direct.generateId.bind(direct);
       else direct.generateId = (request) => this.generateId(request);
       for (const event of FORWARDED) direct.on(event, (...args: unknown[]) => this.emit(event, ...args));
+      if (owner.clientsBelongAt !== undefined) closeDoor(direct, owner.clientsBelongAt);
       owner.onOptions();
     }
 

@@ -20,6 +20,11 @@ export interface TrunklineOptions {
   connectionString?: string;
   /** How to check an `https://` node: `ca`, `cert`, `key`, `rejectUnauthorized` and the like, as `tls.connect` takes them. */
   tls?: ConnectionOptions;
+  /**
+   * Whether the app's own HTTP server goes on taking Socket.IO clients that come straight to it. With `false` their handshakes are refused with
+   * an answer that names the endpoint. Default: `true`.
+   */
+  direct?: boolean;
 }
 
 export interface ResolvedOptions {
@@ -28,10 +33,11 @@ export interface ResolvedOptions {
   readonly hub: string;
   readonly key: string;
   readonly tls: ConnectionOptions | undefined;
+  readonly direct: boolean;
 }
 
-const KNOWN: readonly string[] = ["endpoint", "hub", "key", "connectionString", "tls"];
-const TRUNK_PATH = "/trunk/v1";
+const KNOWN: readonly string[] = ["endpoint", "hub", "key", "connectionString", "tls", "direct"];
+export const TRUNK_PATH = "/trunk/v1";
 
 /** @throws TypeError */
 export function resolveOptions(options: TrunklineOptions = {}, env: NodeJS.ProcessEnv = process.env): ResolvedOptions {
@@ -45,6 +51,7 @@ export function resolveOptions(options: TrunklineOptions = {}, env: NodeJS.Proce
     hub: text("hub", options.hub ?? fromEnv(env.TRUNKLINE_HUB) ?? DEFAULT_HUB),
     key: text("key", options.key ?? connection?.key ?? fromEnv(env.TRUNKLINE_KEY) ?? DEVELOPMENT_KEY),
     tls: tlsOptions(options.tls),
+    direct: flag("direct", options.direct ?? true),
   };
 }
 
@@ -125,6 +132,11 @@ function parseEndpoint(value: string): URL {
 function text(name: string, value: unknown): string {
   // What was passed may be a key in the wrong shape: its type is shown, not its value.
   if (typeof value !== "string" || value === "") fail(name, "a string that is not empty", value);
+  return value;
+}
+
+function flag(name: string, value: unknown): boolean {
+  if (typeof value !== "boolean") fail(name, "true or false", value);
   return value;
 }
 

@@ -7,7 +7,7 @@ import { Cluster } from "./cluster/cluster.js";
 import { createEngine, type TrunklineEngine } from "./engine.js";
 import { TrunklineError } from "./errors.js";
 import { engineSettings, extendClose, findBases, installAdapter, installEngine, internalsOf, recoveryMs, type SocketIoServer } from "./internals.js";
-import type { ResolvedOptions } from "./options.js";
+import { TRUNK_PATH, type ResolvedOptions } from "./options.js";
 import { Recovery } from "./recovery.js";
 import { openWire } from "./transport/ws.js";
 import { Trunk, type NodeInfo, type TrunkHost } from "./trunk/trunk.js";
@@ -92,6 +92,7 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
     this.isClustered = bases.ClusterAdapter !== undefined;
     this.engine = createEngine(bases.Engine, { ...inner.opts, path: io.path() }, {
       recovers: keepMs !== undefined,
+      clientsBelongAt: options.direct ? undefined : clientAddress(options.endpoints[0]),
       onEngineClose: () => void this.close(),
       onOptions: () => this.compareSettings(),
       onTooLong: (what, bytes) => this.reportTooLong(what, bytes),
@@ -221,4 +222,9 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
     if (this.listenerCount("warning") > 0) this.emit("warning", message);
     else console.warn(`trunkline: ${message}`);
   }
+}
+
+/** Where clients find the node whose trunk listener this is. */
+function clientAddress(trunk: URL | undefined): string {
+  return trunk === undefined ? "" : trunk.href.replace(/^ws/, "http").replace(TRUNK_PATH, "");
 }

@@ -6,7 +6,8 @@ import { test } from "node:test";
 import { Server } from "socket.io";
 import { io as connect } from "socket.io-client";
 import { useTrunkline } from "../dist/esm/index.js";
-import { captureConsole, connectClient } from "./support/app.js";
+import { WebSocket } from "ws";
+import { captureConsole, connectClient, startCluster, types, until } from "./support/app.js";
 import { FakeNode } from "./support/fake-node.js";
 
 const ORDERS = {
@@ -150,4 +151,141 @@ test("options that come too late for the node are said so", async (t) => {
   assert.deepEqual(warned, []);
   io.attach(createServer(), { pingInterval: 5 });
   assert.match(warned[0], /attach the HTTP server first/);
+});
+
+/** Two app servers on one node, each with an HTTP server of its own. */
+async function startDoors(t, options = {}) {
+  const bases = [];
+  const cluster = await startCluster(t, {
+    ...options,
+    prepare: async (io, index) => {
+      const http = createServer();
+      http.listen(0, "127.0.0.1");
+      await once(http, "listening");
+      io.attach(http);
+      t.after(() => io.close());
+      bases[index] = `http://127.0.0.1:${http.address().port}`;
+    },
+  });
+  return { ...cluster, bases };
+}
+
+async function connectDirect(t, io, base) {
+  const connected = once(io, "connection");
+  const client = connect(base, { transports: ["websocket"], forceNew: true });
+  t.after(() => client.close());
+  const [socket] = await connected;
+  return { client, socket };
+}
+
+const isInterested = (io, nsp) => until(() => io.of("/").adapter.isInterested === nsp);
+
+test("direct clients of other app servers get broadcasts, are fetched, joined, asked and disconnected", async (t) => {
+  const { apps, bases } = await startDoors(t);
+  const [a, b] = apps;
+  const behind = await connectClient(b.io, b.trunk, 1);
+  const { client, socket } = await connectDirect(t, b.io, bases[1]);
+  const heard = [];
+  client.onAny((event, ...args) => heard.push([event, ...args.filter((arg) => typeof arg !== "function")]));
+  await b.trunk.settle();
+  await a.trunk.settle();
+  socket.join("r");
+  a.io.to("r").emit("x", { n: 1 }, Buffer.from("bin"));
+  a.io.except("r").emit("not for it");
+  a.io.local.emit("not for it either");
+  b.io.emit("own");
+  a.io.socketsJoin("s");
+  a.io.to("s").emit("last", { toJSON: () => "as json" });
+  await until(() => heard.length === 3);
+  assert.deepEqual(heard, [["x", { n: 1 }, Buffer.from("bin")], ["own"], ["last", "as json"]]);
+  assert.deepEqual((await a.io.fetchSockets()).map(({ id }) => id).sort(), [behind.id, socket.id].sort());
+  client.on("ask", (done) => done("direct"));
+  assert.deepEqual(await a.io.in("r").timeout(10_000).emitWithAck("ask"), ["direct"]);
+  const ended = once(client, "disconnect");
+  a.io.in("r").disconnectSockets();
+  assert.equal((await ended)[0], "io server disconnect");
+});
+
+test("an app server hears of broadcasts only while it has reason to, and a new one learns it at once", async (t) => {
+  const { apps, bases, add } = await startDoors(t);
+  const [a, b] = apps;
+  const relays = () => types(a.trunk.frames).filter((type) => type === "Relay").length;
+  a.io.emit("x");
+  await a.trunk.settle();
+  assert.equal(relays(), 0);
+  const { client, socket } = await connectDirect(t, b.io, bases[1]);
+  await b.trunk.settle();
+  await a.trunk.settle();
+  a.io.emit("x");
+  a.io.of("/other").emit("x");
+  await a.trunk.settle();
+  assert.equal(relays(), 1);
+  const c = await add();
+  const arrived = once(client, "y");
+  await c.trunk.settle();
+  c.io.emit("y", 1);
+  assert.deepEqual(await arrived, [1]);
+  socket.disconnect(true);
+  await isInterested(b.io, false);
+  await b.trunk.settle();
+  await a.trunk.settle();
+  a.io.emit("z");
+  await a.trunk.settle();
+  assert.equal(relays(), 1);
+});
+
+test("listeners for outgoing packets hear the broadcasts of other app servers, once, with what the parser made of them", async (t) => {
+  const { apps } = await startDoors(t);
+  const [a, b] = apps;
+  const heard = [];
+  const one = await connectClient(b.io, b.trunk, 1);
+  await connectClient(b.io, b.trunk, 2);
+  one.onAnyOutgoing((...args) => heard.push(args));
+  await b.trunk.settle();
+  await a.trunk.settle();
+  b.trunk.frames.length = 0;
+  one.join("r");
+  a.io.to("r").emit("x", Buffer.from("1"), { when: new Date(0) });
+  a.io.to("nobody").emit("y");
+  b.io.emit("own");
+  await until(() => heard.length === 2);
+  assert.deepEqual(heard, [["own"], ["x", Buffer.from("1"), { when: "1970-01-01T00:00:00.000Z" }]]);
+  await b.trunk.settle();
+  assert.equal(types(b.trunk.frames).filter((type) => type === "Broadcast").length, 1, "the node has served the sockets behind it");
+  const arrived = await a.trunk.next("Broadcast");
+  assert.deepEqual([arrived.rooms, arrived.flags], [["r"], 8]);
+});
+
+test("`direct: false` refuses handshakes at the app's own port and says where to go", async (t) => {
+  const node = await FakeNode.start();
+  const http = createServer((_request, response) => response.end("app"));
+  const io = new Server(http, { cors: { origin: "https://app.example" } });
+  http.listen(0, "127.0.0.1");
+  await once(http, "listening");
+  const base = `http://127.0.0.1:${http.address().port}`;
+  const present = connect(base, { forceNew: true });
+  await once(io, "connection");
+  const trunkline = useTrunkline(io, { endpoint: `${node.endpoint}/prefix`, direct: false });
+  t.after(async () => {
+    present.close();
+    await io.close();
+    await node.stop();
+  });
+  const message = `Socket.IO clients are served by Trunkline at ${node.endpoint}/prefix, not by this server`;
+  const polling = await fetch(`${base}/socket.io/?EIO=4&transport=polling`, { headers: { origin: "https://app.example" } });
+  assert.deepEqual([polling.status, await polling.json()], [403, { code: 4, message }]);
+  assert.equal(polling.headers.get("access-control-allow-origin"), "https://app.example");
+  const unknown = await fetch(`${base}/socket.io/?EIO=4&transport=polling&sid=__proto__`);
+  assert.equal(unknown.status, 403);
+  const client = new WebSocket(`${base.replace("http", "ws")}/socket.io/?EIO=4&transport=websocket`);
+  const [, response] = await once(client, "unexpected-response");
+  response.setEncoding("utf8");
+  const [body] = await once(response, "data");
+  assert.deepEqual([response.statusCode, JSON.parse(body)], [403, { code: 4, message }]);
+  assert.equal(await (await fetch(base)).text(), "app");
+  assert.equal((await fetch(`${base}/socket.io/socket.io.js`)).status, 200);
+  const arrived = once(present, "still here");
+  io.emit("still here");
+  await arrived;
+  assert.equal(trunkline.stats.trunks, 1);
 });

@@ -26,7 +26,7 @@ export async function startCluster(t, { apps: count = 2, nodes: nodeCount = 1, i
   const apps = [];
   const add = async () => {
     const io = new Server(ioOptions(apps.length));
-    prepare?.(io, apps.length);
+    await prepare?.(io, apps.length);
     const trunkline = useTrunkline(io, { endpoint: nodes.map(({ endpoint }) => endpoint) });
     const app = { io, trunkline, warnings: [] };
     trunkline.on("warning", (message) => app.warnings.push(message));

@@ -1,0 +1,249 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer } from "node:http";
+import { test } from "node:test";
+import { serialize } from "node:v8";
+import { Server } from "socket.io";
+import { io as connect } from "socket.io-client";
+import { useTrunkline } from "../dist/esm/index.js";
+import { connectClient, startApp, startCluster, types, until } from "./support/app.js";
+import { FakeNode } from "./support/fake-node.js";
+
+const RECOVERY = { io: { connectionStateRecovery: {} } };
+const text = (parts) => parts.map(({ data }) => data.toString());
+
+test("events are recorded with an offset; what is volatile or waits for an answer is not", async (t) => {
+  const { io, trunk } = await startApp(t, RECOVERY);
+  const socket = await connectClient(io, trunk, 1);
+  socket.emit("x", { n: 1 }, Buffer.from("b"));
+  io.to("r").emit("y");
+  io.local.emit("z");
+  io.volatile.emit("v");
+  socket.emit("a", () => undefined);
+  await trunk.settle();
+  const sent = trunk.frames.filter(({ parts }) => parts);
+  assert.deepEqual(
+    sent.map(({ type, rooms, flags }) => [type, rooms, flags]),
+    [
+      ["Recorded", [socket.id], 8],
+      ["Recorded", ["r"], 8],
+      ["Recorded", [], 8 | 2],
+      ["Broadcast", [], 8 | 1],
+      ["Broadcast", [socket.id], 8],
+    ],
+  );
+  const offsets = sent.slice(0, 3).map(({ offset }) => offset);
+  assert.equal(new Set(offsets).size, 3);
+  assert.deepEqual(text(sent[0].parts), [`51-["x",{"n":1},{"_placeholder":true,"num":0},"${offsets[0]}"]`, "b"]);
+  assert.deepEqual(text(sent[1].parts), [`2["y","${offsets[1]}"]`]);
+  assert.deepEqual([text(sent[3].parts), text(sent[4].parts)], [['2["v"]'], ['20["a"]']]);
+});
+
+const ENDS = [
+  ["the client's stream ended", (socket, trunk) => trunk.send({ type: "Close", session: 1, reason: 1, description: "" }), ["Persist", "Close"]],
+  ["the client did not answer pings", (socket, trunk) => trunk.send({ type: "Close", session: 1, reason: 3, description: "" }), ["Persist", "Close"]],
+  ["conn.close()", (socket) => socket.conn.close(), ["Detach", "Persist", "Broadcast", "Close"]],
+  ["disconnect()", (socket) => socket.disconnect(), ["Send", "Detach", "Broadcast"]],
+  ["a disconnect packet", (socket, trunk) => trunk.text(1, "1"), ["Detach", "Broadcast"]],
+];
+for (const [name, end, frames] of ENDS) {
+  test(`${name}: ${frames.join(", ")}`, async (t) => {
+    const { io, trunk } = await startApp(t, RECOVERY);
+    const socket = await connectClient(io, trunk, 1, { transport: 2 });
+    socket.join(["r", 5]);
+    socket.data = { user: new Set(["u"]) };
+    await trunk.settle();
+    trunk.frames.length = 0;
+    const disconnected = new Promise((resolve) => {
+      socket.on("disconnect", () => {
+        // Legal in a handler, and for the others only.
+        socket.join("late");
+        socket.emit("late");
+        if (frames.includes("Broadcast")) io.volatile.emit("left");
+        resolve();
+      });
+    });
+    end(socket, trunk);
+    await disconnected;
+    await trunk.settle();
+    const seen = trunk.frames.filter(({ type }) => type !== "Recorded");
+    assert.deepEqual(types(seen), frames);
+    const persist = seen.find(({ type }) => type === "Persist");
+    if (persist === undefined) return;
+    assert.deepEqual([persist.session, persist.pid, persist.socket, persist.rooms], [1, socket.pid, socket.id, [socket.id, "r", "5"]]);
+  });
+}
+
+test("`io.close()` persists the sockets, then closes", async (t) => {
+  const { io, trunk } = await startApp(t, RECOVERY);
+  await connectClient(io, trunk, 1);
+  io.close();
+  await trunk.closed;
+  const tail = types(trunk.frames).filter((type) => type === "Persist" || type === "Close");
+  assert.deepEqual(tail, ["Persist", "Close"]);
+});
+
+/** Disconnects the client of session 1 and gives what the node was told of it. */
+async function lose(io, trunk, prepare = () => undefined) {
+  const socket = await connectClient(io, trunk, 1);
+  prepare(socket);
+  trunk.send({ type: "Close", session: 1, reason: 1, description: "" });
+  return { socket, persist: await trunk.next("Persist") };
+}
+
+function restored(requestId, { socket, rooms, data }, missed = []) {
+  return { type: "Restored", requestId, found: 1, socket, rooms, data, missed: missed.map((parts) => ({ parts })) };
+}
+
+const part = (data) => (typeof data === "string" ? { kind: 0, data: Buffer.from(data) } : { kind: 1, data });
+
+for (const skipMiddlewares of [true, false]) {
+  test(`a client that comes back has its id, rooms, data and what it missed; skipMiddlewares: ${skipMiddlewares}`, async (t) => {
+    const { io, trunk } = await startApp(t, { io: { connectionStateRecovery: { skipMiddlewares } } });
+    let ran = 0;
+    io.use((_socket, next) => (ran++, next()));
+    const { socket, persist } = await lose(io, trunk, (each) => {
+      each.join(["r", 5]);
+      each.data = { user: Buffer.from("u"), seen: new Set([1]) };
+    });
+    await trunk.settle();
+    trunk.frames.length = 0;
+    const again = once(io, "connection");
+    trunk.open(2);
+    trunk.text(2, `0${JSON.stringify({ pid: socket.pid, offset: "off-1" })}`);
+    const restore = await trunk.next("Restore");
+    assert.deepEqual([restore.pid, restore.offset, restore.nsp], [socket.pid, "off-1", 0]);
+    trunk.send(restored(restore.requestId, persist, [[part('2["m",1,"off-2"]')], [part('51-["p",{"_placeholder":true,"num":0},"off-3"]'), part(Buffer.from("bin"))]]));
+    const [back] = await again;
+    assert.deepEqual([back.recovered, back.id, back.pid, [...back.rooms], back.data], [true, socket.id, socket.pid, [socket.id, "r", 5], socket.data]);
+    assert.equal(ran, skipMiddlewares ? 1 : 2);
+    await trunk.settle();
+    const frames = trunk.frames.filter(({ type }) => type !== "Accept" && type !== "Pong");
+    assert.deepEqual(types(frames), ["Send", "Send", "Send", "Attach", "Send"]);
+    assert.deepEqual(frames.map(({ payload }) => payload?.toString()), [
+      '2["m",1,"off-2"]',
+      '51-["p",{"_placeholder":true,"num":0},"off-3"]',
+      "bin",
+      undefined,
+      `0${JSON.stringify({ sid: socket.id, pid: socket.pid })}`,
+    ]);
+    assert.deepEqual([frames[3].socket, frames[3].rooms], [socket.id, ["r", "5"]]);
+  });
+}
+
+const BAD_AUTH = [
+  { pid: 5, offset: "o" },
+  { pid: "p" },
+  { pid: { toString: "x" }, offset: ["o"] },
+  { pid: "p".repeat(129), offset: "o" },
+  { pid: "p", offset: "o".repeat(1_000_000) },
+  { pid: null, offset: null },
+];
+test("what is no private id or offset is not even asked for", async (t) => {
+  const { io, trunk } = await startApp(t, RECOVERY);
+  for (const [index, auth] of BAD_AUTH.entries()) {
+    const connected = once(io, "connection");
+    trunk.open(index + 1);
+    trunk.text(index + 1, `0${JSON.stringify(auth)}`);
+    const [socket] = await connected;
+    assert.equal(socket.recovered, false);
+  }
+  await trunk.settle();
+  assert.ok(!types(trunk.frames).includes("Restore"));
+});
+
+const ANSWERS = [
+  ["not found", (id) => ({ type: "Restored", requestId: id, found: 0, socket: "", rooms: [], data: Buffer.alloc(0), missed: [] })],
+  ["state that nobody can read", (id) => restored(id, { socket: "s", rooms: [], data: Buffer.from("junk") })],
+  ["a packet that the parser refuses", (id) => restored(id, { socket: "s", rooms: [], data: serialize({ rooms: [] }) }, [[part("2[bad")]])],
+  ["a packet that is not complete", (id) => restored(id, { socket: "s", rooms: [], data: serialize({ rooms: [] }) }, [[part('51-["p",{"_placeholder":true,"num":0}]')]])],
+  ["a trunk that breaks", undefined],
+];
+for (const [name, answer] of ANSWERS) {
+  test(`${name}: a fresh socket, or none`, async (t) => {
+    const { io, trunk } = await startApp(t, RECOVERY);
+    const connected = once(io, "connection");
+    trunk.open(1);
+    trunk.text(1, '0{"pid":"p","offset":"o"}');
+    const { requestId } = await trunk.next("Restore");
+    if (answer === undefined) return trunk.stream.terminate();
+    trunk.send(answer(requestId));
+    const [socket] = await connected;
+    assert.deepEqual([socket.recovered, socket.rooms.size, socket.id === "s"], [false, 1, false]);
+  });
+}
+
+test("a Restored that nobody asked for breaks the protocol", async (t) => {
+  const { trunk } = await startApp(t, RECOVERY);
+  trunk.send(ANSWERS[0][1](9));
+  assert.equal((await trunk.next("Error")).code, 1);
+});
+
+test("all nodes are asked, and the first that knows the client wins", async (t) => {
+  const { apps } = await startCluster(t, { apps: 2, nodes: 2, io: () => ({ connectionStateRecovery: {} }) });
+  const [a, b] = apps;
+  const { socket, persist } = await lose(a.io, a.trunks[0]);
+  const again = once(b.io, "connection");
+  b.trunks[0].open(1);
+  b.trunks[0].text(1, `0${JSON.stringify({ pid: socket.pid, offset: "o" })}`);
+  const [first, second] = await Promise.all(b.trunks.map((trunk) => trunk.next("Restore")));
+  b.trunks[0].send(ANSWERS[0][1](first.requestId));
+  await b.trunks[0].settle();
+  b.trunks[1].send(restored(second.requestId, persist));
+  const [back] = await again;
+  assert.deepEqual([back.recovered, back.id], [true, socket.id]);
+});
+
+test("a node that does not answer is waited for two seconds", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const { io, trunk } = await startApp(t, RECOVERY);
+  const connected = once(io, "connection");
+  trunk.open(1);
+  trunk.text(1, '0{"pid":"p","offset":"o"}');
+  const { requestId } = await trunk.next("Restore");
+  t.mock.timers.tick(2_000);
+  const [socket] = await connected;
+  assert.equal(socket.recovered, false);
+  trunk.send(ANSWERS[0][1](requestId));
+  await trunk.settle();
+  t.mock.timers.reset();
+});
+
+test("direct clients recover at their own app server, with broadcasts of the others", async (t) => {
+  const node = await FakeNode.start({ relays: true });
+  const apps = [];
+  for (let index = 0; index < 2; index++) {
+    const http = createServer();
+    http.listen(0, "127.0.0.1");
+    const io = new Server(http, { connectionStateRecovery: {} });
+    const trunkline = useTrunkline(io, { endpoint: node.endpoint });
+    apps.push({ io, http, trunkline, trunk: await node.trunk() });
+  }
+  const [a, b] = apps;
+  const client = connect(`http://127.0.0.1:${a.http.address().port}`, { transports: ["websocket"], reconnection: false });
+  t.after(async () => {
+    client.close();
+    await Promise.all(apps.map(({ io }) => io.close()));
+    await node.stop();
+  });
+  const heard = [];
+  client.onAny((...args) => heard.push(args));
+  const [socket] = await once(a.io, "connection");
+  await a.trunk.settle();
+  await b.trunk.settle();
+  b.io.emit("first");
+  await until(() => heard.length === 1);
+  client.io.engine.close();
+  await once(socket, "disconnect");
+  a.io.to("nobody").emit("not for it");
+  a.io.emit("second", 2);
+  b.io.emit("third", 3);
+  await b.trunk.settle();
+  await a.trunk.settle();
+  const again = once(a.io, "connection");
+  client.connect();
+  const [back] = await again;
+  assert.deepEqual([back.recovered, back.id], [true, socket.id]);
+  await until(() => heard.length === 3);
+  assert.deepEqual(heard.map(([event]) => event), ["first", "second", "third"]);
+});
