@@ -34,6 +34,8 @@ export interface EngineOptions {
   perMessageDeflate?: unknown;
   cors?: unknown;
   cookie?: false | CookieOptions;
+  wsEngine?: unknown;
+  initialPacket?: unknown;
   allowRequest?: (request: IncomingMessage, done: (message: string | null | undefined, success: boolean) => void) => void;
 }
 
@@ -216,6 +218,7 @@ interface ServerInternals extends SocketIoServer {
   adapter(): AdapterConstructor;
   adapter(constructor: AdapterConstructor): unknown;
   attach(server: unknown): unknown;
+  attachApp?(app: unknown, options?: object): unknown;
   bind(engine: EngineBase): unknown;
 }
 
@@ -226,6 +229,8 @@ export interface Bases {
   readonly Engine: EngineBaseConstructor;
   readonly Adapter: AdapterConstructor;
   readonly RecoveryAdapter: AdapterConstructor;
+  /** The options of an engine to which the app has said nothing. */
+  readonly defaults: EngineOptions;
   /** Undefined when the installed release of socket.io-adapter has none. */
   readonly ClusterAdapter: ClusterAdapterConstructor | undefined;
 }
@@ -269,6 +274,7 @@ function probe(Server: ServerConstructor): Bases {
   const Adapter = plain.adapter();
   return {
     Engine: (Object.getPrototypeOf(HttpEngine) as { constructor: EngineBaseConstructor }).constructor,
+    defaults: plain.eio.opts,
     Adapter,
     RecoveryAdapter: recovering.adapter(),
     ClusterAdapter: findClusterAdapter(Adapter),
@@ -374,6 +380,35 @@ export function engineSettings(io: SocketIoServer): Record<string, unknown> {
     perMessageDeflate: opts.perMessageDeflate,
     connectTimeout: inner._connectTimeout,
     connectionStateRecovery: inner.opts.connectionStateRecovery,
+  };
+}
+
+/** What the app asks for and clients behind Trunkline do not get: one sentence for each. */
+export function unhonouredOptions(io: SocketIoServer): string[] {
+  const inner = internalsOf(io);
+  const { defaults } = findBases(io);
+  const said = [inner.opts, inner.engine.opts];
+  const list: string[] = [];
+  if (said.some(({ wsEngine }) => wsEngine !== undefined && wsEngine !== defaults.wsEngine)) {
+    list.push("wsEngine: the node speaks WebSocket itself; the option holds for clients that come straight to this server");
+  }
+  if (said.some(({ transports }) => transports?.includes("webtransport"))) {
+    list.push("transports: the node has no webtransport yet; clients get the others of the list");
+  }
+  if (said.some(({ initialPacket }) => initialPacket)) {
+    list.push("initialPacket: the node answers the handshake itself; the option holds for clients that come straight to this server");
+  }
+  return list;
+}
+
+/** `io.attachApp` puts a uWebSockets.js server's own publishing in place of the adapter's, for all servers of the process. */
+export function watchAttachApp(io: SocketIoServer, notice: (sentence: string) => void): void {
+  const inner = internalsOf(io);
+  const attachApp = inner.attachApp?.bind(inner);
+  if (attachApp === undefined) return;
+  inner.attachApp = (app, options) => {
+    notice("attachApp: a uWebSockets.js server beside Trunkline is not supported: broadcasts may miss the clients that come straight to it");
+    return attachApp(app, options);
   };
 }
 

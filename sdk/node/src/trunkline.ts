@@ -6,7 +6,7 @@ import { createAdapter, type AdapterHost } from "./adapter.js";
 import { Cluster } from "./cluster/cluster.js";
 import { createEngine, type TrunklineEngine } from "./engine.js";
 import { TrunklineError } from "./errors.js";
-import { engineSettings, extendClose, findBases, installAdapter, installEngine, internalsOf, recoveryMs, type SocketIoServer } from "./internals.js";
+import { engineSettings, extendClose, findBases, installAdapter, installEngine, internalsOf, recoveryMs, unhonouredOptions, watchAttachApp, type SocketIoServer } from "./internals.js";
 import { TRUNK_PATH, type ResolvedOptions } from "./options.js";
 import { Recovery } from "./recovery.js";
 import { openWire } from "./transport/ws.js";
@@ -70,6 +70,8 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
   /** Trunks whose present trouble has been reported: one line for each outage, not for each attempt. */
   private readonly troubled = new Set<Trunk>();
   private closing: Promise<void> | undefined;
+  private started = false;
+  private readonly unhonoured = new Set<string>();
   /** What the nodes were last told of the app's options. */
   private settingsSaid: string | undefined;
   private resolveReady!: () => void;
@@ -94,13 +96,14 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
       recovers: keepMs !== undefined,
       clientsBelongAt: options.direct ? undefined : clientAddress(options.endpoints[0]),
       onEngineClose: () => void this.close(),
-      onOptions: () => this.compareSettings(),
+      onOptions: () => this.compareOptions(),
       onTooLong: (what, bytes) => this.reportTooLong(what, bytes),
     });
     const recovery = keepMs === undefined ? undefined : new Recovery(keepMs, () => this.trunks, (what, bytes) => this.reportTooLong(what, bytes));
     const { replaced } = installAdapter(io, () => createAdapter(bases, this.adapterHost(recovery)));
     installEngine(io, this.engine);
     extendClose(io, () => this.close());
+    watchAttachApp(io, (sentence) => this.reportUnhonoured(sentence));
     this.trunks = options.endpoints.map((url) => {
       return new Trunk({ url, hub: options.hub, key: options.key, tls: options.tls, server, sdk: SDK, openWire }, this.trunkHost(), this.counters);
     });
@@ -143,11 +146,13 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
   }
 
   private start(replacedAdapter: string | undefined): void {
+    this.started = true;
+    this.compareOptions();
     if (replacedAdapter !== undefined) {
       this.warn(`the server's adapter (${replacedAdapter}) was replaced by Trunkline's, which reaches the clients of all app servers by itself`);
     }
     if (!this.isClustered) {
-      this.warn(
+      this.reportUnhonoured(
         "the installed socket.io-adapter has no ClusterAdapter (it came with 2.5.3): fetchSockets, allSockets, socketsJoin, socketsLeave, " +
           "disconnectSockets, serverSideEmit and broadcasts with acknowledgements reach the sockets of this process only; update it",
       );
@@ -208,9 +213,19 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
     if (this.listenerCount("error") > 0) this.emit("error", error);
   }
 
-  private compareSettings(): void {
+  private compareOptions(): void {
+    if (this.started) for (const sentence of unhonouredOptions(this.io)) this.reportUnhonoured(sentence);
     if (this.settingsSaid === undefined || this.settingsSaid === JSON.stringify(engineSettings(this.io))) return;
     this.warn("options of Socket.IO changed after the trunk was opened: the nodes keep the former ones until it is opened anew; attach the HTTP server first");
+  }
+
+  /** Never silently: on the console once, whoever listens to `warning`. */
+  private reportUnhonoured(sentence: string): void {
+    if (this.unhonoured.has(sentence)) return;
+    this.unhonoured.add(sentence);
+    const message = `this cannot be honoured for clients behind Trunkline: ${sentence}`;
+    console.warn(`trunkline: ${message}`);
+    this.emit("warning", message);
   }
 
   private reportTooLong(what: string, bytes: number): void {

@@ -193,6 +193,7 @@ test("direct clients of other app servers get broadcasts, are fetched, joined, a
   a.io.to("r").emit("x", { n: 1 }, Buffer.from("bin"));
   a.io.except("r").emit("not for it");
   a.io.local.emit("not for it either");
+  await until(() => heard.length === 1);
   b.io.emit("own");
   a.io.socketsJoin("s");
   a.io.to("s").emit("last", { toJSON: () => "as json" });
