@@ -14,7 +14,7 @@ use trunkline_trunk::settings::EngineSettings;
 
 use crate::limits::Limits;
 use crate::sid::Sid;
-use crate::trunks::Trunk;
+use crate::trunks::{Trunk, TrunkNumber};
 use crate::{AppServerStatus, HubConfig, HubStatus, Secret};
 
 /// How often the same trouble of a hub is logged.
@@ -219,6 +219,10 @@ impl Hub {
             None if state.trunks.is_empty() => Err(NoAppServer::None),
             None => Err(NoAppServer::Busy),
         }
+    }
+
+    pub(crate) fn trunk_of_number(&self, number: TrunkNumber) -> Option<Arc<Trunk>> {
+        locked(&self.state).trunks.iter().find(|trunk| trunk.number == number).map(Arc::clone)
     }
 
     /// Another trunk of the same app server process, if one is there.

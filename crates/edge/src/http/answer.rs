@@ -15,6 +15,7 @@ use trunkline_engineio::error::HandshakeError;
 use trunkline_trunk::settings::HttpCompression;
 use trunkline_trunk::{Header, Response as Relayed};
 
+use super::jsonp;
 use crate::shard::{Payload, Unavailable};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -71,7 +72,11 @@ pub(super) fn payload(
     compression: Option<HttpCompression>,
     asked: &HeaderMap,
 ) -> Response<Full<Bytes>> {
-    let Payload { content_type, body, compress, lasting, first } = payload;
+    let Payload { content_type, body, compress, jsonp, lasting, first } = payload;
+    let body = match jsonp {
+        Some(index) => jsonp::script(&index, &body),
+        None => body,
+    };
     let encoding = compression
         .filter(|compression| compress && body.len() >= compression.threshold_bytes as usize)
         .and_then(|_| Encoding::choose(asked));

@@ -15,10 +15,11 @@ use trunkline_engineio::error::HandshakeError;
 use trunkline_engineio::{Protocol, TransportKind};
 
 use super::query::Query;
-use super::{Abort, Connection, Reply, answer, exchange, jsonp, upgrade};
+use super::{Abort, Connection, Reply, answer, exchange, upgrade};
 use crate::hub::Hub;
 use crate::shard::{Answer, Asked, Command, OpenRequest, PostBegun, Refusal, SlotKey, Unavailable};
 use crate::sid::Sid;
+use crate::trunks::Trunk;
 
 /// How much of an oversize body is read past, so that its sender sees the answer.
 const DISCARDED_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -29,10 +30,11 @@ pub(super) async fn handle(
     hub: Arc<Hub>,
     request: Request<Incoming>,
 ) -> Reply {
-    if request.method() == Method::OPTIONS {
-        return Ok(exchange::preflight(&connection, &hub, &request).await);
-    }
     let query = Query::parse(request.uri().query().unwrap_or_default());
+    if request.method() == Method::OPTIONS {
+        let owner = owner_of(&connection, &hub, &query).await;
+        return Ok(exchange::preflight(&connection, &hub, owner, &request).await);
+    }
     let asked = match verify(&hub, &query, &request) {
         Ok(asked) => asked,
         Err(refusal) => return Ok(exchange::refuse(&connection, &hub, &request, &refusal).await),
@@ -52,6 +54,16 @@ pub(super) async fn handle(
         Wanted::Useless => dismiss(&connection, request),
         Wanted::Other => Ok(answer::status(StatusCode::INTERNAL_SERVER_ERROR)),
     }
+}
+
+/// The app server that has the session that the query names.
+async fn owner_of(connection: &Connection, hub: &Hub, query: &Query) -> Option<Arc<Trunk>> {
+    let sid = hub.resolve_sid(&query.sid)?;
+    let asked = Asked { sid, protocol: query.protocol(), hub: hub.number };
+    let (reply, found) = oneshot::channel();
+    connection.door.tell(sid.shard, Command::Inspect { asked, reply }).await;
+    let (_, number) = found.await.ok()?.ok()?;
+    hub.trunk_of_number(number)
 }
 
 enum Wanted {
@@ -151,7 +163,7 @@ async fn open(
     connection: &Connection,
     hub: &Arc<Hub>,
     transport: TransportKind,
-    (protocol, base64_only): (Protocol, bool),
+    (protocol, query): (Protocol, &Query),
     request: &Request<Incoming>,
 ) -> Answer {
     let (reply, answer) = oneshot::channel();
@@ -160,7 +172,8 @@ async fn open(
         hub: Arc::clone(hub),
         protocol,
         transport,
-        base64_only,
+        base64_only: query.base64_only,
+        jsonp: query.jsonp.as_deref().map(Box::from),
         request: exchange::client_request(connection, request, transport),
         poll,
         reply,
@@ -184,7 +197,7 @@ async fn open_polling(
     query: &Query,
     request: Request<Incoming>,
 ) -> Reply {
-    let asked = (protocol, query.base64_only);
+    let asked = (protocol, query);
     let answer = open(connection, hub, TransportKind::Polling, asked, &request).await;
     finish(connection, hub, &request, answer).await
 }
@@ -203,7 +216,7 @@ async fn open_websocket(
             return Ok(upgrade::refused(why));
         }
     };
-    let asked = (protocol, query.base64_only);
+    let asked = (protocol, query);
     let answer = open(connection, hub, TransportKind::WebSocket, asked, &request).await;
     match answer {
         Answer::Switch { key, headers } => {
@@ -242,7 +255,7 @@ async fn probe(
     let (reply, found) = oneshot::channel();
     connection.door.tell(sid.shard, Command::Inspect { asked, reply }).await;
     let key = match found.await.unwrap_or_else(|_| Err(unknown_shard(&sid))) {
-        Ok(key) => key,
+        Ok((key, _)) => key,
         Err(refusal) => return Ok(exchange::refuse(connection, hub, &request, &refusal).await),
     };
     let (websocket_key, agreement) = match agree(hub, &request) {
@@ -334,8 +347,8 @@ async fn post(
     let (reply, begun) = oneshot::channel();
     connection.door.tell(sid.shard, Command::PostBegin { asked, reply }).await;
     let begun = begun.await.unwrap_or_else(|_| PostBegun::Refused(unknown_shard(&sid)));
-    let (key, bytes_max, cut) = match begun {
-        PostBegun::Wanted { key, bytes_max, cut } => (key, bytes_max, cut),
+    let (key, bytes_max, jsonp, cut) = match begun {
+        PostBegun::Wanted { key, bytes_max, jsonp, cut } => (key, bytes_max, jsonp, cut),
         PostBegun::Refused(refusal) => {
             return Ok(exchange::refuse(connection, hub, &request, &refusal).await);
         }
@@ -368,10 +381,9 @@ async fn post(
         }
     };
     guard.disarm();
-    let query = Query::parse(parts.uri.query().unwrap_or_default());
-    let body = if query.jsonp.is_some() {
+    let body = if jsonp {
         // A form without the field carries no packets; the post is acknowledged all the same.
-        jsonp::payload_of_form(&body)
+        super::jsonp::payload_of_form(&body)
     } else {
         Some(body)
     };
@@ -447,11 +459,7 @@ async fn finish<B>(
 ) -> Reply {
     let asked: &HeaderMap = request.headers();
     Ok(match answer {
-        Answer::Payload(mut payload) => {
-            let query = Query::parse(request.uri().query().unwrap_or_default());
-            if let Some(index) = query.jsonp {
-                payload.body = jsonp::script(&index, &payload.body);
-            }
+        Answer::Payload(payload) => {
             answer::payload(*payload, hub.settings().http_compression, asked)
         }
         Answer::Ok { lasting } => answer::ok(lasting.as_deref(), asked),

@@ -12,6 +12,7 @@ use trunkline_trunk::{ClientRequest, Header, RequestCode, Str, Transport};
 use super::{Connection, answer, upgrade};
 use crate::hub::Hub;
 use crate::shard::{Refusal, Unavailable};
+use crate::trunks::Trunk;
 
 /// How long an app server may think about a request that opens no session.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -54,10 +55,11 @@ fn latin1_text(bytes: &[u8]) -> String {
 pub(super) async fn preflight<B>(
     connection: &Connection,
     hub: &Arc<Hub>,
+    owner: Option<Arc<Trunk>>,
     request: &Request<B>,
 ) -> Response<Full<Bytes>> {
     let client = client_request(connection, request, TransportKind::Polling);
-    match ask(connection, hub, RequestCode::Preflight, "", client).await {
+    match ask(connection, (hub, owner), RequestCode::Preflight, "", client).await {
         Ok(response) => response,
         Err(why) => {
             connection.door.count_refused(why.slug());
@@ -78,7 +80,7 @@ pub(super) async fn refuse<B>(
     let transport = if websocket { TransportKind::WebSocket } else { TransportKind::Polling };
     let client = client_request(connection, request, transport);
     let code = RequestCode::Error(refusal.error.code());
-    let mut response = match ask(connection, hub, code, &refusal.context, client).await {
+    let mut response = match ask(connection, (hub, None), code, &refusal.context, client).await {
         Ok(response) => response,
         Err(_) => answer::engine_error(refusal.error),
     };
@@ -90,13 +92,16 @@ pub(super) async fn refuse<B>(
 
 async fn ask(
     connection: &Connection,
-    hub: &Arc<Hub>,
+    (hub, owner): (&Arc<Hub>, Option<Arc<Trunk>>),
     code: RequestCode,
     context: &str,
     client: ClientRequest,
 ) -> Result<Response<Full<Bytes>>, Unavailable> {
     let limits = &connection.door.env().limits;
-    let trunk = hub.any_trunk(limits)?;
+    let trunk = match owner {
+        Some(owner) => owner,
+        None => hub.any_trunk(limits)?,
+    };
     let (_pending, receiver) = trunk
         .request(limits.handshakes_pending_max, code, context, client)
         .ok_or(Unavailable::HandshakesFull)?;

@@ -121,6 +121,9 @@ impl Agreement {
             .iter()
             .map(HeaderValue::as_bytes)
             .collect();
+        if offers.is_empty() {
+            return Ok(Self { subprotocol, deflate: None });
+        }
         let deflate = negotiate(&offers.join(&b", "[..]), &deflate_settings(wanted))
             .map_err(|_| BadHandshake::Extensions)?;
         Ok(Self { subprotocol, deflate })

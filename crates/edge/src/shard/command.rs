@@ -84,7 +84,7 @@ pub(crate) enum Command {
     /// Does this sid exist? For the handshake of a WebSocket that wants to probe.
     Inspect {
         asked: Asked,
-        reply: oneshot::Sender<Result<SlotKey, Refusal>>,
+        reply: oneshot::Sender<Result<(SlotKey, TrunkNumber), Refusal>>,
     },
     /// The direct WebSocket of an accepted handshake.
     Adopt {
@@ -143,6 +143,8 @@ pub(crate) struct Payload {
     pub(crate) content_type: ContentType,
     pub(crate) body: Bytes,
     pub(crate) compress: bool,
+    /// The answer is a script that calls back with this number.
+    pub(crate) jsonp: Option<Box<str>>,
     pub(crate) lasting: Option<Arc<[Header]>>,
     /// Only on the answer to the handshake.
     pub(crate) first: Vec<Header>,
@@ -198,6 +200,8 @@ pub(crate) enum PostBegun {
     Wanted {
         key: SlotKey,
         bytes_max: usize,
+        /// The body is a form.
+        jsonp: bool,
         /// Ends when the request is to be cut off.
         cut: oneshot::Receiver<()>,
     },

@@ -34,6 +34,8 @@ pub(crate) struct OpenRequest {
     pub(crate) transport: TransportKind,
     /// The client takes no bytes.
     pub(crate) base64_only: bool,
+    /// The client polls with scripts: the digits of its callback's number.
+    pub(crate) jsonp: Option<Box<str>>,
     pub(crate) request: ClientRequest,
     /// The requester's number for the first poll.
     pub(crate) poll: u32,
@@ -100,7 +102,8 @@ impl Shard {
         &mut self,
         open: OpenRequest,
     ) -> Result<SlotKey, (oneshot::Sender<Answer>, Unavailable)> {
-        let OpenRequest { hub, protocol, transport, base64_only, request, poll, reply } = open;
+        let OpenRequest { hub, protocol, transport, base64_only, jsonp, request, poll, reply } =
+            open;
         let limits = &self.env.limits;
         if self.env.directory.draining.load(Ordering::Relaxed) {
             return Err((reply, Unavailable::Draining));
@@ -144,6 +147,7 @@ impl Shard {
                 protocol,
                 transport,
                 base64_only,
+                jsonp,
                 poll,
                 reply,
                 trunk,
@@ -181,11 +185,14 @@ impl Shard {
         // Copies of their own: slices would keep the batch that they came in for the session's life.
         let headers = own_copies(headers);
         let lasting = own_copies(lasting);
-        let Opening { protocol, transport, base64_only, poll, reply, trunk } = *opening;
+        let Opening { protocol, transport, base64_only, jsonp, poll, reply, trunk } = *opening;
         self.no_longer_pending(index);
         let sid = Sid { node: self.env.node_number, shard: self.index, slot: index, secret };
-        let mut extra =
-            Extra { lasting: (!lasting.is_empty()).then(|| Arc::from(lasting)), custom_sid: None };
+        let mut extra = Extra {
+            lasting: (!lasting.is_empty()).then(|| Arc::from(lasting)),
+            jsonp,
+            custom_sid: None,
+        };
         if !custom_sid.is_empty() {
             if !trunk.hub.remember_custom_sid(custom_sid, sid) {
                 self.refuse_duplicate_sid(index, reply);
@@ -198,7 +205,8 @@ impl Shard {
         let config = std::rc::Rc::clone(&shard_trunk.config);
         let mut session = Session::new(self.now, config, protocol, transport, &sid_text);
         session.set_base64_only(base64_only);
-        let has_extra = extra.lasting.is_some() || extra.custom_sid.is_some();
+        let has_extra =
+            extra.lasting.is_some() || extra.jsonp.is_some() || extra.custom_sid.is_some();
         let (carrier, promised) = match transport {
             TransportKind::Polling => (
                 Carrier::Polling(Box::new(Polling { first: headers, ..Polling::default() })),

@@ -9,6 +9,7 @@ use super::command::{Answer, Asked, Command, PostBegun, Refusal, SlotKey};
 use super::slot::{Carrier, Live, State, number_of};
 use super::uplink::Uplink;
 use crate::sid::Sid;
+use crate::trunks::TrunkNumber;
 
 impl Shard {
     /// A GET of a polling session: held until there is something to say.
@@ -76,6 +77,7 @@ impl Shard {
         let now = self.now;
         let bytes_max = self.payload_bytes_max(key);
         let Some(live) = self.live(key) else { return };
+        let jsonp = live.jsonp().is_some();
         let Carrier::Polling(polling) = &mut live.carrier else { return };
         let begun = if polling.posting.take_if(|cutter| !cutter.is_closed()).is_some() {
             live.session.handle_overlapping_post(now);
@@ -85,7 +87,7 @@ impl Shard {
         } else {
             let (cutter, cut) = oneshot::channel();
             polling.posting = Some(cutter);
-            PostBegun::Wanted { key, bytes_max, cut }
+            PostBegun::Wanted { key, bytes_max, jsonp, cut }
         };
         if let Err(PostBegun::Wanted { key, .. }) = reply.send(begun) {
             self.post_gone(key, true);
@@ -154,8 +156,10 @@ impl Shard {
         }
     }
 
-    pub(super) fn inspect(&self, asked: &Asked) -> Result<SlotKey, Refusal> {
-        self.find(asked, false)
+    pub(super) fn inspect(&self, asked: &Asked) -> Result<(SlotKey, TrunkNumber), Refusal> {
+        let key = self.find(asked, false)?;
+        let trunk = self.slots.get(key.slot as usize).map_or(0, |slot| slot.trunk);
+        Ok((key, trunk))
     }
 
     /// The checks of Engine.IO for a request that names a session, in its order.

@@ -87,6 +87,7 @@ impl Shard {
             uplink,
             metrics: &self.env.metrics,
             now: self.now,
+            is_probe: true,
         };
         let heard = ear.hear(&mut probe.stream, input);
         // A broken stream shows at its next read; a pong that does not fit waits in it.

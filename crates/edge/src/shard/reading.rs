@@ -17,6 +17,9 @@ use crate::metrics::Metrics;
 /// Reads of one stream in one turn; the rest waits for the next turn, so that a flood starves nobody.
 pub(super) const READS_PER_TURN: usize = 4;
 
+/// Pings of one read that are each answered.
+const PONGS_MAX: usize = 64;
+
 /// What a batch of frames from one stream came to.
 pub(super) enum Heard {
     /// Go on.
@@ -36,6 +39,8 @@ pub(super) struct Ear<'a> {
     pub(super) uplink: Uplink<'a>,
     pub(super) metrics: &'a Metrics,
     pub(super) now: Timestamp,
+    /// The stream is one that wants to take over, not the session's own.
+    pub(super) is_probe: bool,
 }
 
 impl Ear<'_> {
@@ -43,7 +48,7 @@ impl Ear<'_> {
     pub(super) fn hear(&mut self, stream: &mut Stream, input: &mut [u8]) -> Heard {
         let message_bytes_max = self.uplink.payload_bytes_max();
         let mut heard = Heard::Fine;
-        let mut pong = None;
+        let mut pongs = Vec::new();
         let decoder = &mut stream.decoder;
         let deflate = stream.deflate_window.is_some();
         let rules = Rules { role: Role::Server, message_bytes_max, deflate };
@@ -52,8 +57,11 @@ impl Ear<'_> {
                 Incoming::Text(text) => Body::Text(text),
                 Incoming::Binary(bytes) => Body::Binary(bytes),
                 Incoming::Ping(payload) => {
-                    // RFC 6455, 5.5.3: the latest of several pings is the one to answer.
-                    pong = Some(encode(Opcode::Pong, payload, None));
+                    if pongs.len() == PONGS_MAX {
+                        // RFC 6455, 5.5.3: the latest of several pings may be the only one that is answered.
+                        pongs.pop();
+                    }
+                    pongs.push(encode(Opcode::Pong, payload, None));
                     return ControlFlow::Continue(());
                 }
                 Incoming::Pong(_) => return ControlFlow::Continue(()),
@@ -64,9 +72,7 @@ impl Ear<'_> {
             };
             self.take(body, &mut heard)
         });
-        if let Some(pong) = pong {
-            stream.queue_pong(pong);
-        }
+        stream.queue_pongs(pongs);
         match decoded {
             Ok(()) => heard,
             Err(rule) => Heard::Broken {
@@ -78,7 +84,7 @@ impl Ear<'_> {
     }
 
     fn take(&mut self, body: Body<'_>, heard: &mut Heard) -> ControlFlow<()> {
-        if self.session.is_probing() {
+        if self.is_probe && self.session.is_probing() {
             self.session.handle_probe_message(self.now, body);
             return ControlFlow::Continue(());
         }
@@ -215,6 +221,7 @@ impl Shard {
             uplink,
             metrics: &self.env.metrics,
             now: self.now,
+            is_probe: false,
         };
         let heard = ear.hear(stream, input);
         if live.held.is_some() {

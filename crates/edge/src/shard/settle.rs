@@ -202,7 +202,8 @@ impl Live {
                         Carrier::Promised | Carrier::Stream(_) | Carrier::Gone => Vec::new(),
                     };
                     let lasting = self.lasting();
-                    let payload = Payload { content_type, body, compress, lasting, first };
+                    let jsonp = self.jsonp();
+                    let payload = Payload { content_type, body, compress, jsonp, lasting, first };
                     return Pause::Respond { poll, payload };
                 }
             }

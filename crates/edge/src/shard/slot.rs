@@ -56,6 +56,7 @@ pub(crate) struct Opening {
     pub(crate) protocol: Protocol,
     pub(crate) transport: TransportKind,
     pub(crate) base64_only: bool,
+    pub(crate) jsonp: Option<Box<str>>,
     pub(crate) poll: u32,
     pub(crate) reply: oneshot::Sender<Answer>,
     pub(crate) trunk: Arc<Trunk>,
@@ -108,6 +109,8 @@ pub(crate) struct Polling {
 pub(crate) struct Extra {
     /// Headers for every HTTP answer of the session.
     pub(crate) lasting: Option<Arc<[Header]>>,
+    /// The session polls with scripts: the digits of its callback's number.
+    pub(crate) jsonp: Option<Box<str>>,
     /// The app made this id itself.
     pub(crate) custom_sid: Option<Box<str>>,
 }
@@ -132,6 +135,10 @@ impl Slot {
 }
 
 impl Live {
+    pub(crate) fn jsonp(&self) -> Option<Box<str>> {
+        self.extra.as_ref().and_then(|extra| extra.jsonp.clone())
+    }
+
     pub(crate) fn lasting(&self) -> Option<Arc<[Header]>> {
         self.extra.as_ref().and_then(|extra| extra.lasting.clone())
     }

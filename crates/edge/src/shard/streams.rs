@@ -193,10 +193,16 @@ impl Stream {
         self.unsent.get_or_insert_default().push_back(frame);
     }
 
-    /// Answers a ping, behind what waits. Only the latest answer is kept: a client that pings and does not read
-    /// cannot make the node hold more.
-    pub(crate) fn queue_pong(&mut self, frame: Bytes) {
-        self.pong = Some(Box::new(frame));
+    /// Answers pings, behind what waits. A stream that does not take what it has keeps only the latest answer: a
+    /// client that pings and does not read cannot make the node hold more.
+    pub(crate) fn queue_pongs(&mut self, mut frames: Vec<Bytes>) {
+        if self.is_idle() && self.pong.is_none() {
+            for frame in frames {
+                self.queue(frame);
+            }
+        } else if let Some(latest) = frames.pop() {
+            self.pong = Some(Box::new(latest));
+        }
     }
 
     /// Writes what waits and then `frames`; keeps what the kernel does not take. Drains `frames`.
