@@ -122,8 +122,8 @@ export function createAdapter(bases: Bases, host: AdapterHost): AdapterConstruct
       const parts = encoded.map(partOf);
       this.notifyOutgoing(() => packet, options);
       if (options.flags?.local) this.fanOut(options, parts, offset);
-      else if (this.unsettled === 0 || offset !== undefined) this.broadcastToAll(options, parts, offset);
-      else this.broadcastInOrder(options, parts);
+      else if (this.unsettled === 0) this.broadcastToAll(options, parts, offset);
+      else this.broadcastInOrder(options, parts, offset);
       this.deliverDirect(encoded, options, () => packet, offset);
     }
 
@@ -282,11 +282,11 @@ export function createAdapter(bases: Bases, host: AdapterHost): AdapterConstruct
 
     /**
      * Behind an operation that is still on its way to other app servers, a broadcast to their sockets takes the same way, so that it finds
-     * the rooms as the app left them.
+     * the rooms as the app left them. The node keeps it once, as ours.
      */
-    private broadcastInOrder(options: BroadcastOptions, parts: PartData[]): void {
-      this.operate(MessageType.BROADCAST, { parts, opts: encodeOptions(options), everybody: true });
-      this.fanOut({ ...options, flags: { ...options.flags, local: true } }, parts, undefined);
+    private broadcastInOrder(options: BroadcastOptions, parts: PartData[], offset: string | undefined): void {
+      this.operate(MessageType.BROADCAST, { parts, opts: encodeOptions(options), offset, everybody: true });
+      this.fanOut({ ...options, flags: { ...options.flags, local: true } }, parts, offset);
     }
 
     private operate(type: number, data: MessageData): void {

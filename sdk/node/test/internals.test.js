@@ -4,11 +4,11 @@ import { createServer } from "node:http";
 import { createRequire } from "node:module";
 import { test } from "node:test";
 import { Server } from "socket.io";
-import { engineSettings, findBases } from "../dist/esm/internals.js";
+import { engineSettings, findBases, MessageType, PacketType } from "../dist/esm/internals.js";
 
 const require = createRequire(createRequire(import.meta.url).resolve("socket.io"));
 const { version } = require("../package.json");
-const { Adapter, SessionAwareAdapter } = require("socket.io-adapter");
+const { Adapter, ClusterAdapter, MessageType: theirs, SessionAwareAdapter } = require("socket.io-adapter");
 const engineIo = require("engine.io");
 
 const say = (what) => `socket.io ${version}: ${what} has moved; src/internals.ts relies on it`;
@@ -23,13 +23,20 @@ test("the base classes are the app's own copies", () => {
   const bases = findBases(new Mine(42));
   assert.equal(bases.Adapter, Adapter, say("Adapter"));
   assert.equal(bases.RecoveryAdapter, SessionAwareAdapter, say("SessionAwareAdapter"));
+  assert.equal(bases.ClusterAdapter, ClusterAdapter, say("ClusterAdapter"));
   assert.equal(bases.Engine, Object.getPrototypeOf(engineIo.Server), say("BaseServer"));
+});
+
+test("the numbers of messages among app servers", () => {
+  for (const [name, number] of Object.entries(MessageType)) assert.equal(theirs[name], number, say(`MessageType.${name}`));
+  assert.equal(require("socket.io-parser").PacketType.EVENT, PacketType.EVENT);
 });
 
 const METHODS = [
   ["Server.prototype", Server.prototype, ["initEngine", "onconnection", "bind", "attach", "adapter", "path", "close", "of"]],
   ["BaseServer.prototype", Object.getPrototypeOf(engineIo.Server).prototype, ["use", "verify", "_applyMiddlewares", "generateId", "close"]],
-  ["Adapter.prototype", Adapter.prototype, ["init", "close", "addAll", "del", "delAll", "broadcast", "broadcastWithAck", "apply", "socketRooms"]],
+  ["Adapter.prototype", Adapter.prototype, ["init", "close", "addAll", "del", "delAll", "broadcast", "broadcastWithAck", "apply", "socketRooms", "fetchSockets", "addSockets", "delSockets", "disconnectSockets"]],
+  ["ClusterAdapter.prototype", ClusterAdapter.prototype, ["onMessage", "publishResponse"]],
   ["SessionAwareAdapter.prototype", SessionAwareAdapter.prototype, ["broadcast", "persistSession", "restoreSession"]],
   ["Socket.prototype", require("socket.io").Socket.prototype, ["onAnyOutgoing", "prependAnyOutgoing", "listenersAnyOutgoing", "notifyOutgoingListeners"]],
   ["Client.prototype", require("socket.io/dist/client.js".replace("socket.io/dist", "../dist")).Client.prototype, ["writeToEngine", "setup", "onclose", "ondata"]],
@@ -58,6 +65,8 @@ test("the properties that are read and replaced", (t) => {
   assert.ok(sockets instanceof Map, say("Namespace.sockets"));
   assert.ok(adapter.rooms instanceof Map && adapter.sids instanceof Map, say("Adapter.rooms, Adapter.sids"));
   assert.equal(typeof adapter.encoder.encode, "function", say("Adapter.encoder"));
+  assert.equal(typeof io.of("/")._ids, "number", say("Namespace._ids"));
+  assert.equal(typeof new io._parser.Decoder().add, "function", say("Server._parser"));
   assert.deepEqual(engineIo.Server.errorMessages[4], "Forbidden", say("BaseServer.errorMessages"));
 });
 

@@ -51,6 +51,7 @@ const MISTAKES = [
   [{ hub: "" }, /"hub" must be .* not an empty string/],
   [{ hub: {} }, /"hub" must be .* not object/],
   [{ key: 7 }, /"key" must be .* not number/],
+  [{ direct: 1 }, /"direct" must be true or false, not number/],
   [{ tls: true }, /"tls" must be an object/],
   [{ connectionString: 1 }, /"connectionString" must be a string/],
   [{ connectionString: "AccessKey=k" }, /"connectionString" has no Endpoint/],
