@@ -367,7 +367,8 @@ export function engineSettings(io: SocketIoServer): Record<string, unknown> {
   const inner = internalsOf(io);
   const opts = inner.engine.opts;
   return {
-    path: io.path(),
+    // `attach` and `listen` may say another than the server.
+    path: opts.path ?? io.path(),
     addTrailingSlash: opts.addTrailingSlash,
     pingInterval: opts.pingInterval,
     pingTimeout: opts.pingTimeout,
