@@ -20,6 +20,8 @@ export interface TrunklineStats {
   /** Trunks that are up now, of `trunks`. */
   readonly trunksUp: number;
   readonly trunks: number;
+  /** Other app servers of the hub, over all trunks. */
+  readonly peers: number;
   /** Client sessions behind Trunkline that this process holds now. */
   readonly sessions: number;
   /** Engine.IO messages and their bytes, to and from clients, since the start; a broadcast counts once for each trunk. */
@@ -115,6 +117,7 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
     return {
       trunksUp: this.trunks.filter((trunk) => trunk.isUp).length,
       trunks: this.trunks.length,
+      peers: this.cluster.serverCount - 1,
       sessions: this.engine.sessionCount,
       ...this.counters,
       heldBytes: this.trunks.reduce((sum, trunk) => sum + trunk.heldBytes, 0),

@@ -35,6 +35,7 @@ async function start(t, order, options = {}, prepare = () => undefined) {
   await trunkline.ready;
   const base = `http://127.0.0.1:${http.address().port}`;
   t.after(async () => {
+    http.closeAllConnections();
     await io.close();
     await trunkline.close();
     await node.stop();
@@ -269,6 +270,7 @@ test("`direct: false` refuses handshakes at the app's own port and says where to
   const trunkline = useTrunkline(io, { endpoint: `${node.endpoint}/prefix`, direct: false });
   t.after(async () => {
     present.close();
+    http.closeAllConnections();
     await io.close();
     await node.stop();
   });
