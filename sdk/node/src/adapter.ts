@@ -122,8 +122,9 @@ export function createAdapter(bases: Bases, host: AdapterHost): AdapterConstruct
       const parts = encoded.map(partOf);
       this.notifyOutgoing(() => packet, options);
       if (options.flags?.local) this.fanOut(options, parts, offset);
-      else if (this.unsettled === 0) this.broadcastToAll(options, parts, offset);
-      else this.broadcastInOrder(options, parts, offset);
+      // A recorded packet must not come to two app servers' sockets by two ways: the log has one order for all of them.
+      else if (this.unsettled === 0 || offset !== undefined) this.broadcastToAll(options, parts, offset);
+      else this.broadcastInOrder(options, parts);
       this.deliverDirect(encoded, options, () => packet, offset);
     }
 
@@ -282,11 +283,11 @@ export function createAdapter(bases: Bases, host: AdapterHost): AdapterConstruct
 
     /**
      * Behind an operation that is still on its way to other app servers, a broadcast to their sockets takes the same way, so that it finds
-     * the rooms as the app left them. The node keeps it once, as ours.
+     * the rooms as the app left them.
      */
-    private broadcastInOrder(options: BroadcastOptions, parts: PartData[], offset: string | undefined): void {
-      this.operate(MessageType.BROADCAST, { parts, opts: encodeOptions(options), offset, everybody: true });
-      this.fanOut({ ...options, flags: { ...options.flags, local: true } }, parts, offset);
+    private broadcastInOrder(options: BroadcastOptions, parts: PartData[]): void {
+      this.operate(MessageType.BROADCAST, { parts, opts: encodeOptions(options), everybody: true });
+      this.fanOut({ ...options, flags: { ...options.flags, local: true } }, parts, undefined);
     }
 
     private operate(type: number, data: MessageData): void {

@@ -209,18 +209,15 @@ test("a node that does not answer is waited for two seconds", async (t) => {
   t.mock.timers.reset();
 });
 
-test("a recorded broadcast behind an operation on the sockets of others takes their way, and is kept once", async (t) => {
+test("a recorded broadcast takes one way to all, behind operations, too: the log has one order", async (t) => {
   const { apps } = await startCluster(t, { apps: 2, io: () => ({ connectionStateRecovery: {} }) });
   const [a, b] = apps;
-  await connectClient(b.io, b.trunk, 1);
-  await b.trunk.settle();
-  b.trunk.frames.length = 0;
   a.io.socketsJoin("r");
   a.io.to("r").emit("x");
-  const recorded = await a.trunk.next("Recorded");
-  const broadcast = await b.trunk.next("Broadcast");
-  assert.deepEqual([recorded.flags, broadcast.flags, text(broadcast.parts)], [8 | 2, 8 | 2, [`2["x","${recorded.offset}"]`]]);
-  assert.deepEqual(types(b.trunk.frames)[0], "Join");
+  assert.equal((await a.trunk.next("Recorded")).flags, 8);
+  await a.trunk.settle();
+  await b.trunk.settle();
+  assert.ok(!types(b.trunk.frames).includes("Broadcast"));
 });
 
 test("direct clients recover at their own app server, with broadcasts of the others", async (t) => {
