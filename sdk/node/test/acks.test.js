@@ -4,7 +4,7 @@ import { createRequire } from "node:module";
 import { test } from "node:test";
 import { connectClient, startApp, startCluster, types, until } from "./support/app.js";
 
-const { version } = createRequire(import.meta.url)("socket.io/package.json");
+const { version } = createRequire(createRequire(import.meta.url).resolve("socket.io"))("../package.json");
 
 /** The acknowledgement number of the next broadcast on a trunk. */
 async function asked(trunk) {
