@@ -7,7 +7,11 @@ class Emitter {
     this[EMITTERS].set(name, listener);
     return this;
   }
-  off() {}
+  // What Socket.IO calls when a client is gone.
+  removeListener(name) {
+    this[EMITTERS].delete(name);
+    return this;
+  }
   removeAllListeners() {
     this[EMITTERS].clear();
   }
