@@ -7,10 +7,13 @@ class Emitter {
     this[EMITTERS].set(name, listener);
     return this;
   }
-  // What Socket.IO calls when a client is gone.
-  removeListener(name) {
+  // What socket.io-client and socket.io call when a connection is gone.
+  off(name) {
     this[EMITTERS].delete(name);
     return this;
+  }
+  removeListener(name) {
+    return this.off(name);
   }
   removeAllListeners() {
     this[EMITTERS].clear();
