@@ -1,0 +1,192 @@
+// One shard with two hubs: in one of them a test does its worst; in the other a well-behaved neighbour
+// must not notice.
+import assert from "node:assert/strict";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import test from "node:test";
+import { FakeApp, KEY } from "./fake_app.mjs";
+import { startNode } from "./node.mjs";
+import { until } from "./until.mjs";
+import { request } from "./wire.mjs";
+import { PLAIN } from "./world.mjs";
+import { WsClient } from "./ws_client.mjs";
+
+export const POLL = "EIO=4&transport=polling";
+export const SOCKET = "EIO=4&transport=websocket";
+const CALM_PATH = "/clients/socketio/hubs/calm/";
+const HUBS = `[hub.default]\ndefault = true\nkeys = ["${KEY}"]\n\n[hub.calm]\nkeys = ["${KEY}"]\n`;
+/** How long an echo may take before the neighbour counts as starved: far above what a busy machine needs. */
+const STARVED_MS = 5_000;
+/** The neighbour's heartbeat: what has to be longer than another's is counted in it. */
+export const PING_MS = 300;
+export const MB = 1_000_000;
+/** What a hostile peer may make the node hold beyond its rest: generous, and far below what the tests offer. */
+export const GROWTH_BYTES_MAX = 80 * MB;
+
+/** One test in an arena of its own. The neighbour must be served throughout. */
+export function inArena(name, { args = [], calm = true } = {}, check) {
+  if (PLAIN) return;
+  test(name, async () => {
+    const arena = new Arena();
+    try {
+      await arena.start(args, calm);
+      await check(arena);
+      await arena.neighbour?.stop();
+    } catch (error) {
+      error.stack += `\n--- what the node said ---\n${arena.node?.log.text.split("\n").slice(-40).join("\n")}\n---`;
+      throw error;
+    } finally {
+      await arena.stop();
+    }
+  });
+}
+
+class Arena {
+  #folder = mkdtempSync(join(tmpdir(), "trunkline-arena-"));
+  #apps = [];
+  #clients = [];
+
+  async start(args, calm) {
+    const config = join(this.#folder, "trunkline.toml");
+    writeFileSync(config, HUBS);
+    this.node = await startNode({ threads: 1, args: ["--config", config, ...args] });
+    if (!calm) return;
+    this.calm = await FakeApp.connect(this.node, {
+      hub: "calm",
+      echoes: true,
+      refuses: true,
+      settings: { pingInterval: PING_MS },
+    });
+    this.#apps.push(this.calm);
+    this.neighbour = new Neighbour(await this.client({ path: CALM_PATH }));
+  }
+
+  /** A fake app server in the hub that is under attack. */
+  async app(options) {
+    const app = await FakeApp.connect(this.node, options);
+    this.#apps.push(app);
+    return app;
+  }
+
+  /** A WebSocket, open: a session of its own, or with `sid` a probe. */
+  async client({ path = "/socket.io/", sid, ...options } = {}) {
+    const client = this.stream(`${path}?${SOCKET}${sid ? `&sid=${sid}` : ""}`, options);
+    if (sid) await until("the WebSocket", () => client.status === 101);
+    else client.sid = (await client.opened()).sid;
+    return client;
+  }
+  stream(path, options) {
+    const client = new WsClient(this.node.port, path, options);
+    this.#clients.push(client);
+    return client;
+  }
+  /** A client and its number at the app server. */
+  async session(app, options) {
+    const before = app.opens.length;
+    const client = await this.client(options);
+    return { client, session: app.opens[before].session };
+  }
+  /** The same over polling. */
+  async polling(app) {
+    const before = app.opens.length;
+    const { body } = await request(this.node, POLL);
+    return { sid: JSON.parse(body.slice(1)).sid, session: app.opens[before].session };
+  }
+
+  /** Until the neighbour has been served so many times more: what the node had to do by now it has done. */
+  async rounds(count) {
+    const enough = this.neighbour.rounds + count;
+    await until(`${count} rounds of the neighbour`, () => this.neighbour.failed || this.neighbour.rounds >= enough);
+    assert.ifError(this.neighbour.failed);
+  }
+
+  /** Until the neighbour has had so many pings. */
+  async heartbeats(count) {
+    const enough = this.neighbour.client.pings + count;
+    await until(`${count} pings of the neighbour`, () => this.neighbour.failed || this.neighbour.client.pings >= enough);
+    assert.ifError(this.neighbour.failed);
+  }
+
+  /** Writes `chunk` again and again, until so many bytes are out, or the stream ends, or nobody takes any more. */
+  async pour(client, chunk, bytesMax) {
+    let poured = 0;
+    while (poured < bytesMax && !client.ended) {
+      const written = new Promise((done) => client.socket.write(chunk, () => done("written")));
+      if ((await Promise.race([written, this.rounds(40), client.end])) !== "written") break;
+      poured += chunk.length;
+    }
+    return poured;
+  }
+
+  /** Does `act` while the node sees nothing of it; then it sees all of it at once. */
+  async atOnce(act) {
+    this.node.child.kill("SIGSTOP");
+    await until("the node's halt", () => /^State:\s+T/m.test(readFileSync(`/proc/${this.node.child.pid}/status`, "utf8")));
+    try {
+      await act();
+    } finally {
+      this.node.child.kill("SIGCONT");
+    }
+  }
+
+  /** The sum of the samples that this matches. */
+  async count(pattern) {
+    let sum = 0;
+    for (const [name, value] of await this.node.metrics()) if (pattern.test(name)) sum += value;
+    return sum;
+  }
+  async counted(pattern, expected) {
+    await until(`${expected} of ${pattern}`, async () => (await this.count(pattern)) === expected);
+  }
+
+  /** Bytes of memory in use now. */
+  get residentBytes() {
+    return Number(readFileSync(`/proc/${this.node.child.pid}/statm`, "utf8").split(" ")[1]) * 4096;
+  }
+  /** Forgets the peak so far; gives a function that says by how much memory has grown at most since. */
+  watchMemory() {
+    const of = (file) => `/proc/${this.node.child.pid}/${file}`;
+    writeFileSync(of("clear_refs"), "5");
+    const before = this.residentBytes;
+    return () => Number(/VmHWM:\s+(\d+)/.exec(readFileSync(of("status"), "utf8"))[1]) * 1024 - before;
+  }
+
+  async stop() {
+    this.neighbour?.end();
+    for (const client of this.#clients) client.destroy();
+    for (const app of this.#apps) app.kill();
+    await this.node?.stop("SIGKILL");
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+}
+
+/** Sends, waits for the echo, and again. */
+class Neighbour {
+  rounds = 0;
+  failed = undefined;
+  #over = false;
+
+  constructor(client) {
+    this.client = client;
+    this.looping = this.#loop().catch((error) => (this.failed = error));
+  }
+
+  async #loop() {
+    for (; !this.#over; this.rounds += 1) {
+      const text = `4round ${this.rounds}`;
+      this.client.text(text);
+      await until("an echo for the neighbour", () => this.client.texts.pop() === text, { withinMs: STARVED_MS, everyMs: 4 });
+    }
+  }
+
+  end() {
+    this.#over = true;
+  }
+  async stop() {
+    this.end();
+    await this.looping;
+    assert.ifError(this.failed);
+    assert.ok(this.rounds > 0, "the neighbour was served");
+  }
+}

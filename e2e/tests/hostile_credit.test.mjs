@@ -1,0 +1,133 @@
+// An app server that gives little credit or none: the node sends it no more than it may, holds little, and
+// loses nothing (spec/trunk.md, section 5).
+import assert from "node:assert/strict";
+import { GROWTH_BYTES_MAX, PING_MS, POLL, inArena } from "../harness/arena.mjs";
+import { until, within } from "../harness/until.mjs";
+import { Raw, post, request } from "../harness/wire.mjs";
+import { quickFrame } from "../harness/ws_client.mjs";
+
+const numbered = (number, bytes = 50) => `${String(number).padStart(6, "0")}${"x".repeat(bytes - 6)}`;
+const numbers = (count) => Array.from({ length: count }, (_, number) => number);
+
+function assertInOrder(notes, count) {
+  assert.deepEqual(notes.map(({ head }) => Number(head.slice(0, 6))), numbers(count));
+}
+
+/** Gives credit in small portions: each must let something through, and none may be overdrawn twice. */
+async function feed(arena, app, session, count) {
+  await until("the credit is used up", () => app.granted <= 0);
+  await arena.rounds(20);
+  assert.equal(app.violations, 0, "data frames came without credit");
+  for (let portion = 0; portion < 10; portion += 1) {
+    const before = app.messages(session).length;
+    app.grant(1 - app.granted);
+    await until("the next message", () => app.messages(session).length > before);
+    await arena.rounds(2);
+    assert.equal(app.messages(session).length, before + 1, "one byte of credit lets one message through");
+  }
+  app.grant(1 << 24);
+  await until("the rest", () => app.messages(session).length >= count);
+  assertInOrder(app.messages(session), count);
+  assert.equal(app.violations, 0);
+  assert.equal(app.ended, undefined);
+}
+
+inArena("many messages in one write wait for credit", {}, async (arena) => {
+  const app = await arena.app({ credit: 100, returns: false });
+  const { client, session } = await arena.session(app);
+  client.raw(Buffer.concat(numbers(200).map((number) => quickFrame(1, `4${numbered(number)}`))));
+  await feed(arena, app, session, 200);
+});
+
+inArena("many messages in one POST wait for credit", {}, async (arena) => {
+  const app = await arena.app({ credit: 100, returns: false });
+  const { sid, session } = await arena.polling(app);
+  const posted = post(arena.node, sid, numbers(200).map((number) => `4${numbered(number)}`).join("\x1e"));
+  await feed(arena, app, session, 200);
+  assert.equal((await posted).body, "ok");
+});
+
+inArena("many messages behind an upgrade packet wait for credit", {}, async (arena) => {
+  const app = await arena.app({ credit: 100, returns: false });
+  const { sid, session } = await arena.polling(app);
+  const probe = await arena.client({ sid });
+  probe.text("2probe");
+  await probe.heard("3probe");
+  const messages = numbers(200).map((number) => quickFrame(1, `4${numbered(number)}`));
+  probe.raw(Buffer.concat([quickFrame(1, "5"), ...messages]));
+  await feed(arena, app, session, 200);
+});
+
+inArena("POSTs wait for credit and go on with it, in order", {}, async (arena) => {
+  const app = await arena.app({ credit: 1000, returns: false });
+  const { sid, session } = await arena.polling(app);
+  const growth = arena.watchMemory();
+  let answered = 0;
+  const posting = (async () => {
+    for (; answered < 120; answered += 1) {
+      const answer = await post(arena.node, sid, `4${numbered(answered, 990_000)}`);
+      assert.equal(answer.body, "ok");
+    }
+  })();
+  await until("the credit is used up", () => app.granted <= 0);
+  await Promise.race([arena.rounds(60), posting]);
+  assert.equal(app.violations, 0, "data frames came without credit");
+  assert.ok(answered <= 2, `${answered} POSTs were taken`);
+  assert.ok(growth() < GROWTH_BYTES_MAX, `${growth()} bytes`);
+  app.grant(1 << 28);
+  await within("the answers", posting);
+  await until("the messages", () => app.messages(session).length === 120);
+  assertInOrder(app.messages(session), 120);
+  assert.equal(app.violations, 0);
+});
+
+inArena("POSTs of many sessions wait for credit in little memory", {}, async (arena) => {
+  const sessions = 120;
+  const app = await arena.app({ credit: 1000, returns: false });
+  const sids = [];
+  for (const _ of numbers(sessions)) sids.push((await arena.polling(app)).sid);
+  const growth = arena.watchMemory();
+  const body = `4${numbered(0, 990_000)}`;
+  const raws = sids.map((sid) => {
+    const head = `POST /socket.io/?${POLL}&sid=${sid} HTTP/1.1\r\nHost: x\r\nContent-Length: ${body.length}\r\n\r\n`;
+    return new Raw(arena.node.port).write(head + body);
+  });
+  await until("the credit is used up", () => app.granted <= 0);
+  await arena.rounds(100);
+  assert.equal(app.violations, 0, "data frames came without credit");
+  assert.ok(growth() < GROWTH_BYTES_MAX, `${growth()} bytes`);
+  app.grant(1 << 28);
+  await until("the answers", () => raws.every(({ status }) => status === 200));
+  assert.equal(app.of("Message").length, sessions);
+  for (const raw of raws) raw.destroy();
+});
+
+inArena("clients of a stalled app server are not closed for want of pongs", {}, async (arena) => {
+  const app = await arena.app({ credit: 50, returns: false, settings: { pingInterval: PING_MS, pingTimeout: PING_MS } });
+  const { client, session } = await arena.session(app);
+  const polling = await arena.polling(app);
+  client.text(`4${numbered(0, 100)}`);
+  await until("the credit is used up", () => app.granted <= 0);
+  // What nobody reads now is in front of the pongs, and the polling client has no second POST for them.
+  client.text(`4${numbered(1, 100)}`);
+  const waiting = post(arena.node, polling.sid, `4${numbered(0, 100)}`);
+  const polls = pollUntilRefused(arena.node, polling.sid);
+  await Promise.race([arena.heartbeats(8), polls]);
+  assert.equal(client.closeCode, undefined);
+  assert.equal(client.ended, false);
+  assert.equal(await arena.count(/sessions_closed_total\{.*ping_timeout/), 0);
+  app.grant(1 << 20);
+  await until("what had waited", () => app.messages(session).length === 2);
+  assertInOrder(app.messages(session), 2);
+  assert.equal((await waiting).body, "ok");
+  await until("what was posted", () => app.messages(polling.session).length === 1);
+  client.text("4still here");
+  await until("the next message", () => app.messages(session).length === 3);
+});
+
+/** Polls as a client does, until the session is no more. */
+async function pollUntilRefused(node, sid) {
+  // At the end of the test the node goes away in the middle of a poll.
+  const answer = () => request(node, `${POLL}&sid=${sid}`).catch(() => ({ status: 0 }));
+  for (let status = 200; status === 200; ) ({ status } = await answer());
+}

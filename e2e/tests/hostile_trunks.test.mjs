@@ -1,0 +1,86 @@
+// App servers that misbehave on their trunks, or that are in a bad state when something else happens.
+import assert from "node:assert/strict";
+import { GROWTH_BYTES_MAX, POLL, inArena } from "../harness/arena.mjs";
+import { FakeApp, send } from "../harness/fake_app.mjs";
+import { garbage, random } from "../harness/garbage.mjs";
+import { until } from "../harness/until.mjs";
+import { Raw, request } from "../harness/wire.mjs";
+
+inArena("an app server that comes back gets all new sessions, though its old trunk is stuck", { args: ["--handshake-timeout", "3s"] }, async (arena) => {
+  const server = "the-same-app-server";
+  const old = await arena.app({ server });
+  const { client } = await arena.session(old);
+  old.pause();
+  for (let number = 0; number < 120; number += 1) client.text(`4${"x".repeat(90_000)}`);
+  await arena.rounds(30);
+  const back = await arena.app({ server });
+  for (let number = 0; number < 6; number += 1) {
+    const answer = await request(arena.node, POLL);
+    assert.equal(answer.status, 200, answer.body);
+  }
+  assert.equal(back.opens.length, 6);
+});
+
+inArena("a trunk that closes sessions again and again, late and twice, ends alone", {}, async (arena) => {
+  const good = await arena.app();
+  const { client, session } = await arena.session(good);
+  good.send({ type: "Drain", deadlineMs: 60_000 });
+  const bad = await arena.app();
+  const victim = await arena.session(bad);
+  bad.close(victim.session);
+  bad.close(victim.session);
+  await until("the end of the bad one", () => bad.ended);
+  assert.equal(bad.of("Error").length, 1);
+  good.send(send(session, "unharmed"));
+  await client.heard("4unharmed");
+});
+
+const SEEDS = 1000;
+const AT_A_TIME = 8;
+
+inArena(`${SEEDS} trunks of well-formed nonsense`, { args: ["--orphan-close-per-second", "100000", "--log", "warn"] }, async (arena) => {
+  const growth = arena.watchMemory();
+  let next = 0;
+  const worker = async () => {
+    while (next < SEEDS) {
+      const seed = next++;
+      try {
+        await oneTrunk(arena.node, seed);
+      } catch (error) {
+        error.message += ` (seed ${seed})`;
+        throw error;
+      }
+      assert.equal(arena.node.child.exitCode, null, `the node died of a seed near ${seed}`);
+      assert.ifError(arena.neighbour.failed);
+    }
+  };
+  await Promise.all(Array.from({ length: AT_A_TIME }, worker));
+  assert.ok(growth() < GROWTH_BYTES_MAX, `${growth()} bytes`);
+  assert.equal(arena.node.log.count(/panic/i), 0);
+  // Nothing is left of them, and the hub works.
+  await arena.counted(/^trunkline_trunks$/, 1);
+  await arena.counted(/^trunkline_sessions\{/, 1);
+  const app = await arena.app({ echoes: true });
+  const { client } = await arena.session(app);
+  client.text("4hello");
+  await client.heard("4hello");
+});
+
+/** A trunk with a few clients and nonsense for all of them, until either side has enough. */
+async function oneTrunk(node, seed) {
+  const pick = random(seed);
+  const settings = pick(2) ? { connectionStateRecovery: { maxDisconnectionDuration: 1000 } } : {};
+  // Some share an id: they replace each other.
+  const server = pick(5) ? undefined : "the-same";
+  const app = new FakeApp(node, { settings, ...(server ? { server } : {}), accepts: pick(4) > 0, returns: pick(2) > 0 });
+  await until("Welcome or the end", () => app.welcome || app.ended, { everyMs: 2 });
+  const clients = Array.from({ length: 1 + pick(3) }, () =>
+    new Raw(node.port).write(`GET /socket.io/?${POLL} HTTP/1.1\r\nHost: x\r\n\r\n`),
+  );
+  for (let batches = 1 + pick(4); batches > 0 && !app.ended; batches -= 1) {
+    app.raw(garbage(pick, app.opens.map(({ session }) => session)));
+    await app.ping();
+  }
+  app.kill();
+  for (const client of clients) client.destroy();
+}
