@@ -1,7 +1,7 @@
 //! Hubs: which one a path means, which app servers each has, and who gets the next session.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -13,12 +13,17 @@ use trunkline_trunk::encode::{encode_peers, encode_relayed};
 use trunkline_trunk::settings::EngineSettings;
 
 use crate::limits::Limits;
+use crate::shard::Seen;
 use crate::sid::Sid;
 use crate::trunks::{Trunk, TrunkNumber};
 use crate::{AppServerStatus, HubConfig, HubStatus, Secret};
 
 /// How often the same trouble of a hub is logged.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
+/// How long a restored socket may take to come back; middlewares may run meanwhile.
+const RESTORED_TIMEOUT: Duration = Duration::from_secs(60);
+/// Restored sockets between two looks for those that did not come back.
+const RESTORED_SWEEP: usize = 1024;
 const HUBS_PREFIX: &str = "/clients/socketio/hubs/";
 
 /// All hubs of the node. Locks are held for a lookup or an update only, never across an await.
@@ -51,6 +56,10 @@ pub(crate) struct Hub {
     has_custom_sids: AtomicBool,
     /// Which shard keeps the socket with a private id for its return.
     kept: Mutex<HashMap<Box<str>, u8>>,
+    /// Sockets that were restored and have not come back yet, with what their keeper had recorded by then.
+    restored: Mutex<HashMap<Box<str>, (Instant, Seen)>>,
+    /// How many those are, so that every other socket costs no lock.
+    restored_count: AtomicUsize,
     refused_unlogged: AtomicU64,
 }
 
@@ -84,6 +93,8 @@ impl Directory {
                     custom_sids: Mutex::default(),
                     has_custom_sids: AtomicBool::new(false),
                     kept: Mutex::default(),
+                    restored: Mutex::default(),
+                    restored_count: AtomicUsize::new(0),
                     refused_unlogged: AtomicU64::new(0),
                 })
             })
@@ -284,6 +295,29 @@ impl Hub {
 
     pub(crate) fn keeper_of(&self, pid: &str) -> Option<u8> {
         locked(&self.kept).get(pid).copied()
+    }
+
+    /// A shard answered a `Restore` for this socket.
+    pub(crate) fn restored(&self, socket: &str, seen: Seen) {
+        let now = Instant::now();
+        let mut restored = locked(&self.restored);
+        // Clients that went away again between the answer and their coming back.
+        if restored.len() % RESTORED_SWEEP == RESTORED_SWEEP - 1 {
+            restored.retain(|_, (at, _)| now.duration_since(*at) < RESTORED_TIMEOUT);
+        }
+        restored.insert(socket.into(), (now, seen));
+        self.restored_count.store(restored.len(), Ordering::Relaxed);
+    }
+
+    /// The socket came back.
+    pub(crate) fn take_restored(&self, socket: &str) -> Option<Seen> {
+        if self.restored_count.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        let mut restored = locked(&self.restored);
+        let (_, seen) = restored.remove(socket)?;
+        self.restored_count.store(restored.len(), Ordering::Relaxed);
+        Some(seen)
     }
 
     /// Hands a payload of one app server to others: those named, or all but itself.

@@ -14,6 +14,8 @@ use core::time::Duration;
 
 use trunkline_clock::Timestamp;
 
+use crate::ServerKey;
+
 /// Book-keeping of one packet or socket, in bytes, beside its strings and data.
 const ENTRY_BYTES: usize = 128;
 
@@ -24,6 +26,8 @@ pub struct Persisted<D> {
     pub nsp: Box<str>,
     /// Its public id.
     pub socket: Box<str>,
+    /// The app server that owned it.
+    pub server: ServerKey,
     /// Its rooms, the one named by its id included.
     pub rooms: Vec<Box<str>>,
     /// Whatever the app server wants back.
@@ -39,6 +43,8 @@ pub struct Audience {
     pub rooms: Vec<Box<str>>,
     /// A socket must have been in none of these.
     pub except: Vec<Box<str>>,
+    /// Only the sockets of this app server.
+    pub server: Option<ServerKey>,
 }
 
 /// The logs. `P` is a packet and `D` a socket's data; both are opaque here.
@@ -159,10 +165,25 @@ impl<P, D> Recovery<P, D> {
             .entries
             .iter()
             .skip(place + 1)
-            .filter(|entry| entry.audience.reaches(&rooms))
+            .filter(|entry| entry.audience.reaches(kept.socket.server, &rooms))
             .map(|entry| &entry.packet)
             .collect();
         Some((&kept.socket, missed))
+    }
+
+    /// All recorded packets of a namespace that were meant for a socket in these rooms, oldest first.
+    pub fn recorded<'s>(
+        &'s self,
+        nsp: &str,
+        server: ServerKey,
+        rooms: &'s BTreeSet<&'s str>,
+    ) -> impl Iterator<Item = &'s P> {
+        let entries = self.logs.get(nsp).map(|log| log.entries.iter());
+        entries
+            .into_iter()
+            .flatten()
+            .filter(move |entry| entry.audience.reaches(server, rooms))
+            .map(|entry| &entry.packet)
     }
 
     /// Forgets what is too old. Returns the private ids that went.
@@ -242,7 +263,10 @@ impl<P> Log<P> {
 }
 
 impl Audience {
-    fn reaches(&self, rooms: &BTreeSet<&str>) -> bool {
+    fn reaches(&self, server: ServerKey, rooms: &BTreeSet<&str>) -> bool {
+        if self.server.is_some_and(|only| only != server) {
+            return false;
+        }
         let is_in = |names: &[Box<str>]| names.iter().any(|name| rooms.contains(&**name));
         (self.rooms.is_empty() || is_in(&self.rooms)) && !is_in(&self.except)
     }
@@ -265,6 +289,7 @@ mod tests {
         Persisted {
             nsp: "/".into(),
             socket: "s".into(),
+            server: ServerKey(1),
             rooms: names(rooms),
             data: 7,
             data_bytes: 1,
@@ -272,7 +297,7 @@ mod tests {
     }
 
     fn to(rooms: &[&str], except: &[&str]) -> Audience {
-        Audience { rooms: names(rooms), except: names(except) }
+        Audience { rooms: names(rooms), except: names(except), server: None }
     }
 
     fn missed(recovery: &Recovery<u32, u8>, offset: &str) -> Option<Vec<u32>> {
@@ -283,22 +308,24 @@ mod tests {
     #[test]
     fn what_stands_behind_the_offset_and_was_meant_for_the_socket_comes_back_in_order() {
         let mut recovery = Recovery::new(1 << 20);
+        let elsewhere = Audience { server: Some(ServerKey(2)), ..Audience::default() };
         let log = [
             ("a", to(&[], &[])),
             ("b", to(&["room"], &[])),
             ("c", to(&["other"], &[])),
             ("d", to(&[], &["room"])),
             ("e", to(&["other", "s"], &[])),
+            ("f", elsewhere),
         ];
         for (number, (offset, audience)) in (0..).zip(log) {
             recovery.record(T0, KEEP, "/", offset, audience, (number, 10));
         }
-        recovery.record(T0, KEEP, "/else", "f", to(&[], &[]), (9, 10));
+        recovery.record(T0, KEEP, "/else", "g", to(&[], &[]), (9, 10));
         assert!(recovery.persist(T0, KEEP, "p", socket(&["s", "room"])).is_empty());
         assert_eq!(missed(&recovery, "a"), Some(vec![1, 4]));
         assert_eq!(missed(&recovery, "e"), Some(vec![]));
         assert_eq!(missed(&recovery, "unknown"), None);
-        assert!(recovery.restore(T0, "/else", "p", "f").is_none(), "another namespace's socket");
+        assert!(recovery.restore(T0, "/else", "p", "g").is_none(), "another namespace's socket");
         assert!(recovery.restore(T0, "/", "forged", "a").is_none());
     }
 

@@ -27,7 +27,10 @@ impl Shard {
                 Frame::Namespace { nsp, name } => self.name_namespace(trunk, nsp, &name),
                 Frame::Broadcast(broadcast) => self.broadcast(trunk, &broadcast),
                 Frame::Recorded { offset, broadcast } => {
-                    self.record(trunk, &offset, &broadcast);
+                    let Some(shard_trunk) = self.trunks.get_mut(&trunk) else { return };
+                    shard_trunk.recorded += 1;
+                    let origin = (trunk, shard_trunk.recorded);
+                    self.record(origin, &offset, &broadcast);
                     self.broadcast(trunk, &broadcast);
                 }
                 _ => (),
@@ -120,6 +123,7 @@ impl Shard {
         rooms: &[Str],
     ) {
         let Some((hub, key)) = self.socket_on(trunk, index, nsp) else { return };
+        self.catch_up((trunk, index), (hub, key), socket, rooms);
         let attached = self.boards[hub].attach(
             SessionKey(index),
             ServerKey(trunk),
@@ -144,7 +148,7 @@ impl Shard {
         self.deliver(index, message, delivery);
     }
 
-    fn deliver(&mut self, index: u32, message: &Rc<Outgoing>, delivery: Delivery) {
+    pub(super) fn deliver(&mut self, index: u32, message: &Rc<Outgoing>, delivery: Delivery) {
         let now = self.now;
         let metrics = &self.env.metrics;
         let Some(live) = self.slots.get_mut(index as usize).and_then(Slot::live) else { return };

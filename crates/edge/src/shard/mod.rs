@@ -40,7 +40,7 @@ pub(crate) use self::command::{
 };
 use self::ending::{DrainPace, Orphans};
 pub(crate) use self::opening::{OpenRequest, deflate_settings};
-pub(crate) use self::recovery::{RestoreRequest, not_found};
+pub(crate) use self::recovery::{RestoreRequest, Seen, not_found};
 pub(crate) use self::run::run;
 pub(crate) use self::slot::shard_of;
 use self::slot::{Live, Slot};
@@ -84,6 +84,8 @@ pub(crate) struct Shard {
     boards: Vec<Switchboard>,
     /// What is kept for clients that come back; one per hub, too.
     recoveries: Vec<recovery::Log>,
+    /// The last recorded broadcast of each trunk.
+    recorded: recovery::Seen,
     /// The next moment at which some of that is too old; looked at rarely.
     recoveries_due: Timestamp,
     trunks: HashMap<TrunkNumber, ShardTrunk>,
@@ -126,6 +128,8 @@ struct ShardTrunk {
     parked: Vec<Command>,
     /// The app server's numbers for namespaces, as this hub's switchboard knows them.
     namespaces: HashMap<u32, NamespaceKey>,
+    /// Recorded broadcasts so far: the same count in every shard.
+    recorded: u64,
 }
 
 #[derive(Debug)]
@@ -156,6 +160,7 @@ impl Shard {
             next_generation: 0,
             boards,
             recoveries,
+            recorded: HashMap::new(),
             recoveries_due: Timestamp::ORIGIN,
             trunks: HashMap::new(),
             timers: Timers::default(),
@@ -245,6 +250,7 @@ impl Shard {
                 paused: Vec::new(),
                 parked: Vec::new(),
                 namespaces: HashMap::new(),
+                recorded: 0,
             },
         );
     }
