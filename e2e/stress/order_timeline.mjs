@@ -1,0 +1,62 @@
+// One socket's life as its home's log tells it.
+
+/** Every socket's home: its app server's log, and the numbers of the entries that are about this socket. */
+export function homesOf(logs, say) {
+  const homes = new Map();
+  for (const log of logs) {
+    log.casts = [];
+    for (const [at, entry] of log.entries.entries()) {
+      if (entry.op === "cast") log.casts.push({ ...entry, at });
+      if (entry.op === "connect") {
+        if (homes.has(entry.s)) say(`socket ${entry.s} was connected twice`);
+        homes.set(entry.s, { s: entry.s, log, own: [] });
+      }
+      if (entry.s !== undefined) homes.get(entry.s)?.own.push(at);
+    }
+  }
+  return homes;
+}
+
+/**
+ * `start`, `end`: the socket is there behind entry `start` and before entry `end`. `stretches`: its rooms, each valid from entry `from` on.
+ * `expected`: the entry of every message for it. `mandatory`: those that are not volatile, in order.
+ */
+export function timelineOf({ s, log, own }) {
+  const { entries } = log;
+  const start = own[0];
+  const endedBy = own.find((at) => entries[at].op === "end" || entries[at].op === "gone");
+  const end = endedBy ?? Infinity;
+  const timeline = { s, entries, start, end, endedByApp: entries[endedBy]?.op === "end", stretches: [{ from: start, rooms: new Set([s]) }] };
+  timeline.expected = new Map();
+  timeline.mandatory = [];
+  const expect = (key, at) => {
+    timeline.expected.set(key, at);
+    if (!entries[at].volatile) timeline.mandatory.push({ key, at });
+  };
+  for (const at of merged(own, log.casts, start, end)) {
+    const { op, id, n } = entries[at];
+    if (op === "join" || op === "leave") timeline.stretches.push({ from: at, rooms: moved(timeline.stretches.at(-1).rooms, entries[at]) });
+    else if (op === "send") expect(id, at);
+    else if (op === "ack") expect(`ack ${n}`, at);
+    else if (op === "cast" && selects(entries[at], timeline.stretches.at(-1).rooms)) expect(id, at);
+  }
+  return timeline;
+}
+
+function merged(own, casts, start, end) {
+  const all = [...own, ...casts.map(({ at }) => at)].filter((at) => at > start && at < end);
+  return all.sort((a, b) => a - b);
+}
+
+function moved(rooms, entry) {
+  const next = new Set(rooms);
+  if (entry.op === "leave") next.delete(entry.room);
+  else for (const room of entry.rooms) next.add(room);
+  return next;
+}
+
+/** Whether a broadcast goes to a socket that is in `own`. */
+export function selects({ rooms, except }, own) {
+  if (except.some((room) => own.has(room))) return false;
+  return rooms.length === 0 || rooms.some((room) => own.has(room));
+}

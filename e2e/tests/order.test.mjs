@@ -1,0 +1,123 @@
+// A small run of the stress of order, and proof that its oracle can fail. The large one: `node stress/order.mjs`.
+import assert from "node:assert/strict";
+import test, { before, describe } from "node:test";
+import { PLAIN } from "../harness/world.mjs";
+import { check } from "../stress/order_oracle.mjs";
+import { run } from "../stress/order_run.mjs";
+
+describe("the oracle of order, on logs made by hand", () => {
+  // One socket `s` of `amber`, in room `r` from entry 2 to entry 4. `cobalt` broadcasts to `r`.
+  const amber = [
+    { t: 0, op: "connect", s: "s", client: 0 },
+    { t: 1, op: "send", s: "s", id: "amber:1" },
+    { t: 2, op: "join", s: "s", rooms: ["r"] },
+    { t: 3, op: "send", s: "s", id: "amber:2" },
+    { t: 4, op: "leave", s: "s", room: "r" },
+    { t: 5, op: "send", s: "s", id: "amber:3" },
+    { t: 6, op: "cast", id: "amber:4", rooms: [], except: ["r"] },
+  ];
+  const cobalt = (...casts) => casts.map(([t, id, extra]) => ({ t, op: "cast", id: `cobalt:${id}`, rooms: ["r"], except: [], ...extra }));
+  const FULL = ["amber:1", "amber:2", "amber:3", "amber:4"];
+  /** What comes at the client, each message 10 ms after the one before unless a time is given. */
+  const verdict = (heard, casts, { log = amber, tail = [] } = {}) => {
+    const events = heard.map((id, index) => (Array.isArray(id) ? { t: id[1], e: "heard", id: id[0] } : { t: 20 + index * 10, e: "heard", id }));
+    const life = { client: 0, mode: "websocket", s: "s", events: [{ t: 10, e: "connect" }, ...events, ...tail] };
+    const logs = [{ server: "amber", entries: log }, { server: "cobalt", entries: cobalt(...casts) }];
+    return check({ logs, lives: [life] }).violations.length === 0 ? "legal" : "violation";
+  };
+  const left = [{ t: 900, e: "left" }, { t: 901, e: "disconnect", reason: "io client disconnect" }];
+  const leaves = [...amber, { t: 7, op: "gone", s: "s", reason: "client namespace disconnect" }];
+  const ends = [...amber, { t: 7, op: "end", s: "s" }, { t: 7, op: "gone", s: "s", reason: "server namespace disconnect" }];
+  const ended = [{ t: 901, e: "disconnect", reason: "io server disconnect" }];
+  const cast = [[3, 1]];
+  const table = [
+    ["all in order", FULL, [], "legal"],
+    ["two swapped", ["amber:2", "amber:1", "amber:3", "amber:4"], [], "violation"],
+    ["one missing", ["amber:1", "amber:3", "amber:4"], [], "violation"],
+    ["the last one missing", ["amber:1", "amber:2", "amber:3"], [], "violation"],
+    ["one twice", ["amber:1", "amber:2", "amber:2", "amber:3", "amber:4"], [], "violation"],
+    ["a message that nobody sent", [...FULL, "amber:9"], [], "violation"],
+    ["the end missing for one that left", ["amber:1", "amber:2"], [], "legal", { log: leaves, tail: left }],
+    ["the middle missing for one that left", ["amber:1", "amber:3"], [], "violation", { log: leaves, tail: left }],
+    ["the end missing for one that the app ended", ["amber:1", "amber:2"], [], "violation", { log: ends, tail: ended }],
+    ["something after the disconnect", FULL, [], "violation", { log: leaves, tail: [...left, { t: 950, e: "heard", id: "amber:4" }] }],
+    ["a disconnect that nobody caused", FULL, [], "violation", { tail: [{ t: 950, e: "disconnect", reason: "transport close" }] }],
+    ["a foreign one while it may be in the room, before", ["amber:1", "cobalt:1", "amber:2", "amber:3", "amber:4"], cast, "legal"],
+    ["a foreign one while it may be in the room, behind", ["amber:1", "amber:2", "cobalt:1", "amber:3", "amber:4"], cast, "legal"],
+    ["a foreign one that came before or after the room", FULL, cast, "legal"],
+    ["a foreign one before the join", ["cobalt:1", "amber:1", "amber:2", "amber:3", "amber:4"], cast, "violation"],
+    ["a foreign one after the leave", ["amber:1", "amber:2", "amber:3", "cobalt:1", "amber:4"], cast, "violation"],
+    ["a foreign one twice", ["amber:1", "cobalt:1", "amber:2", "cobalt:1", "amber:3", "amber:4"], cast, "violation"],
+    ["two foreign ones in order", ["amber:1", "cobalt:1", "amber:2", "cobalt:2", "amber:3", "amber:4"], [[3, 1], [4, 2]], "legal"],
+    ["two foreign ones swapped", ["amber:1", "cobalt:2", "amber:2", "cobalt:1", "amber:3", "amber:4"], [[3, 1], [4, 2]], "violation"],
+    ["the middle one of three missing", ["amber:1", "cobalt:1", "amber:2", "cobalt:3", "amber:3", "amber:4"], [[3, 1], [4, 2], [5, 3]], "violation"],
+    ["two foreign ones swapped, side by side", ["amber:1", "cobalt:2", "cobalt:1", "amber:2", "amber:3", "amber:4"], [[3, 1], [4, 2]], "violation"],
+    ["a foreign one to all, missing in the middle", ["cobalt:1", ...FULL, "cobalt:3"], [1, 2, 3].map((id) => [id, id, { rooms: [] }]), "violation"],
+    ["a foreign one to all, before the connect", ["amber:1", "cobalt:2", "amber:2", "amber:3", "amber:4"], [[-5, 1, { rooms: [] }], [4, 2]], "legal"],
+    ["a foreign one to all, called after the connect was seen", FULL, [[500, 1, { rooms: [] }]], "violation"],
+    ["a volatile one missing", ["amber:1", "amber:2", "amber:3", "amber:4"], [[500, 1, { rooms: [], volatile: true }]], "legal"],
+    ["a foreign one that is local", ["amber:1", "cobalt:1", "amber:2", "amber:3", "amber:4"], [[3, 1, { local: true }]], "violation"],
+    ["called when the client had seen that it left the room", ["amber:1", "amber:2", "amber:3", "amber:4", "cobalt:1"], [[500, 1]], "violation"],
+    ["called when it must be in the room, missing", ["amber:1", "amber:2"], [[500, 1]], "violation", { log: amber.slice(0, 4) }],
+    ["received before the home called its join", ["amber:1", ["cobalt:1", 1.5], "amber:2", "amber:3", "amber:4"], [[1, 1]], "violation"],
+  ];
+  for (const [name, heard, casts, expected, more] of table) {
+    test(`${name}: ${expected}`, () => assert.equal(verdict(heard, casts, more), expected));
+  }
+});
+
+describe("order under load, seed 7", () => {
+  let record;
+  before(async () => {
+    record = await run({ seed: 7, clients: 60, rounds: 2, turns: 60, clientOperations: 250 });
+  });
+
+  test("what everybody wrote down agrees", () => {
+    const { violations, deliveries, foreign } = check(record);
+    assert.deepEqual([...violations, ...record.problems].slice(0, 5), []);
+    assert.ok(deliveries > 5_000, `${deliveries} deliveries`);
+    assert.ok(PLAIN || foreign > 5_000, `${foreign} broadcasts of the other app server`);
+  });
+
+  const isOwn = (life) => (event) => event.e === "heard" && event.id.startsWith(`${life.home}:`) && !life.volatile.has(event.id);
+  const isForeign = (life) => (event) => event.e === "heard" && !event.id.startsWith(`${life.home}:`);
+  const isUp = () => (event) => event.e === "said";
+  const falsifications = {
+    "two messages of one app server swapped": [isOwn, 2, (events, [a, b]) => ([events[a].id, events[b].id] = [events[b].id, events[a].id])],
+    "a message dropped": [isOwn, 2, (events, [at]) => events.splice(at, 1)],
+    "a message doubled": [isOwn, 1, (events, [at]) => events.splice(at, 0, { ...events[at] })],
+    "a message moved behind the next but one": [isOwn, 3, (events, [at, , to]) => events.splice(to, 0, ...events.splice(at, 1))],
+    "a message for somebody else": [isOwn, 1, (events, [at], stranger) => events.splice(at, 0, { ...events[at], id: stranger })],
+    "a message spoilt": [isOwn, 1, (events, [at]) => (events[at].bad = true)],
+    "a message after the end": [isOwn, 1, (events, [at]) => events.push({ t: 1e12, e: "disconnect", reason: "io client disconnect" }, { ...events[at] })],
+    "a broadcast of the other app server doubled": [isForeign, 1, (events, [at]) => events.splice(at, 0, { ...events[at] })],
+    "two broadcasts of the other app server swapped": [isForeign, 2, (events, [a, b]) => ([events[a].id, events[b].id] = [events[b].id, events[a].id])],
+    "the last broadcast of the other app server dropped": [isForeign, 1, (events, _chosen, _stranger, all) => events.splice(all.at(-1), 1)],
+    "what a client said swapped": [isUp, 2, (events, [a, b]) => ([events[a].n, events[b].n] = [events[b].n, events[a].n])],
+    "what a client said unheard": [isUp, 1, (events, [at]) => events.splice(at, 1)],
+  };
+  for (const [name, [kind, count, change]] of Object.entries(falsifications)) {
+    test(`caught: ${name}`, { skip: PLAIN && kind === isForeign }, () => {
+      let tried = 0;
+      for (const [index, life] of homed(record).entries()) {
+        const all = life.events.flatMap((event, at) => (kind(life)(event) ? [at] : []));
+        if (all.length < count + 2 || life.events.some(({ e }) => e === "disconnect")) continue;
+        const lives = record.lives.with(index, { ...life, events: structuredClone(life.events) });
+        change(lives[index].events, all.slice(1), life.stranger, all);
+        assert.notDeepEqual(check({ logs: record.logs, lives }).violations, [], `client ${life.client}`);
+        if ((tried += 1) === 5) break;
+      }
+      assert.equal(tried, 5);
+    });
+  }
+});
+
+/** The lives with the name of their app server, its volatile messages, and a message to somebody else. */
+function homed({ logs, lives }) {
+  return lives.map((life) => {
+    const { server, entries } = logs.find(({ entries }) => entries.some(({ op, s }) => op === "connect" && s === life.s));
+    const volatile = new Set(entries.filter((entry) => entry.volatile).map(({ id }) => id));
+    const stranger = entries.find(({ op, s, id }) => op === "send" && s !== life.s && !volatile.has(id)).id;
+    return { ...life, home: server, volatile, stranger };
+  });
+}
