@@ -25,7 +25,7 @@ export const MB = 1_000_000;
 export const GROWTH_BYTES_MAX = 80 * MB;
 
 /** One test in an arena of its own. The neighbour must be served throughout. */
-export function inArena(name, { args = [], calm = true } = {}, check) {
+export function inArena(name, { args = [], calm = true }, check) {
   if (PLAIN) return;
   test(name, async () => {
     const arena = new Arena();

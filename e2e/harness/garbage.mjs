@@ -12,20 +12,20 @@ export function random(seed) {
   };
 }
 
+/** What makes the namespaces exist that `garbage` uses most. */
+export const namespaces = () => batch([0, 1, 2].map((nsp) => ({ type: "Namespace", nsp, name: `/${nsp}` })));
+
 /** One batch of up to 20 frames; `sessions` are numbers that are in use. */
 export function garbage(pick, sessions) {
-  const frames = Array.from({ length: 1 + pick(20) }, () => oneFrame(pick, sessions));
-  // Most of the time the namespaces exist.
-  if (pick(4)) frames.unshift(...[0, 1, 2].map((nsp) => ({ type: "Namespace", nsp, name: `/${nsp}` })));
-  return batch(frames);
+  return batch(Array.from({ length: 1 + pick(20) }, () => oneFrame(pick, sessions)));
 }
 
 const LARGE = 0xffff_ffff;
 
 function oneFrame(pick, sessions) {
   const one = (...list) => list[pick(list.length)];
-  const session = pick(8) && sessions.length > 0 ? one(...sessions) : one(0, 1, 2, 7, 1000, LARGE);
-  const nsp = pick(10) ? pick(3) : one(3, LARGE);
+  const session = pick(50) && sessions.length > 0 ? one(...sessions) : one(0, 1, 2, 7, 1000, LARGE);
+  const nsp = pick(50) ? pick(3) : one(3, LARGE);
   const text = () => one("", "a", "/", "room", "täxt", "x".repeat(pick(2000)), "\u0000", "🦀");
   const some = (make) => Array.from({ length: pick(4) }, make);
   const bytes = () => Buffer.from(text());
@@ -57,7 +57,7 @@ function oneFrame(pick, sessions) {
     () => ({ type: "Persist", session, nsp, pid: text(), socket: text(), rooms: some(text), data: bytes() }),
     () => ({ type: "Restore", requestId: number(), nsp, pid: text(), offset: text() }),
     () => ({ type: "Relay", to: some(text), payload: bytes() }),
-    () => ({ type: "Credit", bytes: number() }),
+    () => ({ type: "Credit", bytes: pick(100_000) }),
     () => ({ type: "Ping", token: Buffer.alloc(pick(17)) }),
     () => ({ type: "Pong", token: Buffer.alloc(pick(17)) }),
   ];
@@ -81,6 +81,6 @@ function oneFrame(pick, sessions) {
     () => ({ type: "Error", code: number(), message: text() }),
   ];
   // What is wrong at once ends a trunk before the rest has had its turn: it is rare.
-  const kind = pick(60);
-  return (kind === 0 ? one(...wrong) : kind < 12 ? one(...ending) : one(...sensible))();
+  const kind = pick(200);
+  return (kind === 0 ? one(...wrong) : kind < 14 ? one(...ending) : one(...sensible))();
 }

@@ -1,0 +1,175 @@
+// Clients that are all cut off while broadcasts go on, are away while more go on, and come back while the last ones go out.
+import { until } from "../harness/until.mjs";
+import { PLAIN, World } from "../harness/world.mjs";
+import { Random } from "./random.mjs";
+import { MODES, RecoveryClient } from "./recovery_client.mjs";
+
+const PATIENCE = { withinMs: 60_000, everyMs: 25 };
+const SERVER_OPTIONS = { connectionStateRecovery: { maxDisconnectionDuration: 120_000, skipMiddlewares: true } };
+/** Broadcasts while the streams are being cut, and as many while the clients come back. */
+const AROUND = 20;
+
+/** Gives, for every client, what became of it. `awayMs`: at least so long, and until the app servers have missed all. */
+export async function run({ clients: count, broadcasts, awayMs = 0, threads, seed = 1 }) {
+  const world = await World.start({ servers: ["amber", "cobalt"], threads, app: "../stress/recovery_app", options: SERVER_OPTIONS });
+  const clients = [];
+  try {
+    const drama = new Drama(world, clients, new Random(seed));
+    await drama.begin(count);
+    await Promise.all([drama.cast(AROUND, 100), drama.cutAll()]);
+    const leftAt = performance.now();
+    await Promise.all([drama.cast(broadcasts, awayMs * 0.8), new Promise((done) => setTimeout(done, awayMs))]);
+    await drama.missed();
+    const returning = performance.now();
+    await Promise.all([drama.comeBack(), drama.cast(AROUND, 300)]);
+    const back = performance.now();
+    await drama.finish();
+    const fates = await drama.fates();
+    return { fates, awayMs: returning - leftAt, backMs: back - returning, refusals: clients.reduce((sum, { refusals }) => sum + refusals, 0) };
+  } finally {
+    for (const { socket } of clients) socket.disconnect();
+    await world.stop();
+  }
+}
+
+class Drama {
+  /** Every broadcast, by app server, in its order. */
+  #sent = new Map();
+
+  constructor(world, clients, random) {
+    Object.assign(this, { world, clients, random });
+    for (const { name } of world.apps) this.#sent.set(name, []);
+  }
+
+  async begin(count) {
+    for (let number = 0; number < count; number += 1) {
+      this.clients.push(new RecoveryClient(this.world.url, number));
+      if (number % 50 === 49) await until("fifty more", () => this.clients.every(({ server }) => server), PATIENCE);
+    }
+    await until("all clients", () => this.clients.every(({ server }) => server), PATIENCE);
+    // Without an offset there is nothing to recover from.
+    await this.#mark();
+    const reports = await this.#reports();
+    for (const { number, first } of this.clients) Object.assign(first, arrivalsOf(reports, number).at(0));
+  }
+
+  /** To all, to rooms, to all but a room; from both app servers at once. */
+  async cast(count, withinMs) {
+    const lists = new Map(this.world.apps.map(({ name }) => [name, []]));
+    for (let number = 0; number < count; number += 1) {
+      const { name } = this.world.apps[number % this.world.apps.length];
+      const sent = this.#sent.get(name);
+      const broadcast = { id: `${name}:${sent.length}`, ...this.#target() };
+      sent.push(broadcast);
+      lists.get(name).push(broadcast);
+    }
+    await Promise.all(this.world.apps.map((app) => app.run(({ cast }, list) => cast(list), { list: lists.get(app.name), withinMs })));
+  }
+
+  #target() {
+    const room = () => `tens${this.random.below(10)}`;
+    return this.random.weighted([
+      [4, () => ({ rooms: [], except: [] })],
+      [3, () => ({ rooms: [room(), room()], except: [] })],
+      [2, () => ({ rooms: [`odd${this.random.below(2)}`], except: [room()] })],
+      [1, () => ({ rooms: [], except: [room()] })],
+    ])();
+  }
+
+  /** A broadcast to all from each app server, and until all have it. */
+  async #mark() {
+    const marks = [];
+    for (const app of this.world.apps) {
+      const sent = this.#sent.get(app.name);
+      marks.push(`${app.name}:${sent.length}`);
+      sent.push({ id: marks.at(-1), rooms: [], except: [] });
+      await app.run(({ cast }, list) => cast(list), { list: [sent.at(-1)], withinMs: 0 });
+    }
+    await until("the last broadcasts", () => this.clients.every(({ heard }) => marks.every((mark) => heard.includes(mark))), PATIENCE);
+  }
+
+  async cutAll() {
+    for (const client of this.clients) {
+      client.cut();
+      if (this.random.chance(0.05)) await new Promise((done) => setImmediate(done));
+    }
+    // Between two polls there was nothing to cut.
+    await until("the ends", () => {
+      for (const client of this.clients) if (client.socket.connected) client.cut();
+      return this.clients.every(({ socket }) => !socket.connected);
+    }, PATIENCE);
+  }
+
+  /** Until the app servers have seen the ends. */
+  missed() {
+    return until("the ends on the app servers", async () => (await this.#reports()).every(({ sockets }) => sockets === 0), PATIENCE);
+  }
+
+  /** Every other client of each app server insists on the other one. */
+  async comeBack() {
+    const names = this.world.apps.map(({ name }) => name);
+    const turns = new Map();
+    for (const client of this.clients) {
+      const turn = turns.get(client.home) ?? 0;
+      turns.set(client.home, turn + 1);
+      const wanted = turn % 2 === 0 ? client.home : names.find((name) => name !== client.home);
+      client.comeBack(PLAIN ? null : wanted);
+      if (this.random.chance(0.2)) await new Promise((done) => setTimeout(done, 1));
+    }
+    await until("all clients back", () => this.clients.every(({ server }) => server), PATIENCE);
+  }
+
+  /** When the last ones do not come, that is in the figures. */
+  finish() {
+    return this.#mark().catch(() => {});
+  }
+
+  #reports() {
+    return Promise.all(this.world.apps.map((app) => app.run(({ report }) => report())));
+  }
+
+  async fates() {
+    const reports = await this.#reports();
+    const skipped = reports.reduce((sum, { middlewares }) => sum + middlewares, 0) === this.clients.length;
+    return this.clients.map((client) => {
+      const { first, returns } = client;
+      const [back, ...more] = arrivalsOf(reports, client.number).filter(({ at }) => at > first.at);
+      return {
+        mode: client.mode,
+        recovered: returns.length === 1 && returns[0].recovered && back?.recovered === true && more.length === 0 && skipped,
+        same: back?.id === first.id && returns[0]?.id === first.id && equal(back.rooms, first.rooms) && equal(back.data, first.data),
+        inOrder: [...this.#sent].every(([name, list]) => this.#isExact(client, name, list)),
+        moved: client.server !== client.home,
+      };
+    });
+  }
+
+  #isExact(client, name, list) {
+    const expected = list.filter((broadcast) => client.isAddressed(broadcast)).map(({ id }) => id);
+    return equal(client.heard.filter((id) => id.startsWith(`${name}:`)), expected);
+  }
+}
+
+function arrivalsOf(reports, number) {
+  return reports.flatMap(({ arrivals }) => arrivals.filter(({ client }) => client === number));
+}
+
+function equal(one, other) {
+  return JSON.stringify(one) === JSON.stringify(other);
+}
+
+/** Percentages by how the clients were connected, and of all. */
+export function summary(fates) {
+  const share = (some, name) => (some.filter((fate) => fate[name]).length / some.length) * 100;
+  return ["all", ...MODES].map((mode) => {
+    const some = fates.filter((fate) => mode === "all" || fate.mode === mode);
+    return {
+      mode,
+      clients: some.length,
+      recovered: share(some, "recovered"),
+      same: share(some, "same"),
+      inOrder: share(some, "inOrder"),
+      moved: share(some, "moved"),
+    };
+  });
+}
