@@ -165,11 +165,11 @@ impl Swarm {
             let request = &self.requests[usize::from(slot.target)];
             slot.client = Some(Client::start(request, &mut slot.unsent));
         }
-        if ready.readable || ready.ending {
-            if let Err(loss) = self.read(id, ready.ending, scenario) {
-                self.lose(id, loss, net::now_ns(), scenario);
-                return;
-            }
+        if (ready.readable || ready.ending)
+            && let Err(loss) = self.read(id, ready.ending, scenario)
+        {
+            self.lose(id, loss, net::now_ns(), scenario);
+            return;
         }
         if !self.slots[id as usize].unsent.is_empty() {
             self.flush(id, scenario);
