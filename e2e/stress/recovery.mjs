@@ -3,7 +3,8 @@
 //
 // `E2E_PLAIN=1`: plain Socket.IO with its in-memory adapter, one app server.
 import { parseArgs } from "node:util";
-import { run, summary } from "./recovery_run.mjs";
+import { judge, summary } from "./recovery_judge.mjs";
+import { run } from "./recovery_run.mjs";
 
 const { values } = parseArgs({
   options: {
@@ -15,7 +16,8 @@ const { values } = parseArgs({
   },
 });
 const setting = Object.fromEntries(Object.entries(values).map(([name, value]) => [name, Number(value)]));
-const { fates, awayMs, backMs, refusals } = await run({ ...setting, awayMs: setting.away });
+const { awayMs, backMs, refusals, ...record } = await run({ ...setting, awayMs: setting.away });
+const fates = judge(record);
 const rows = summary(fates);
 const percent = (value) => `${Number(value.toFixed(1))} %`;
 

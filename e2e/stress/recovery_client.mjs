@@ -56,9 +56,4 @@ export class RecoveryClient {
     this.socket.io.opts.query = wanted === null ? {} : { want: wanted };
     this.socket.connect();
   }
-  /** Whether a broadcast is for it: its rooms never change. */
-  isAddressed({ rooms, except }) {
-    const own = [...this.rooms, this.first.id];
-    return (rooms.length === 0 || rooms.some((room) => own.includes(room))) && !except.some((room) => own.includes(room));
-  }
 }

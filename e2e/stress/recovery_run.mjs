@@ -2,14 +2,14 @@
 import { until } from "../harness/until.mjs";
 import { PLAIN, World } from "../harness/world.mjs";
 import { Random } from "./random.mjs";
-import { MODES, RecoveryClient } from "./recovery_client.mjs";
+import { RecoveryClient } from "./recovery_client.mjs";
 
 const PATIENCE = { withinMs: 60_000, everyMs: 25 };
 const SERVER_OPTIONS = { connectionStateRecovery: { maxDisconnectionDuration: 120_000, skipMiddlewares: true } };
 /** Broadcasts while the streams are being cut, and as many while the clients come back. */
 const AROUND = 20;
 
-/** Gives, for every client, what became of it. `awayMs`: at least so long, and until the app servers have missed all. */
+/** Gives what `judge` wants, and times. `awayMs`: at least so long, and until the app servers have missed all. */
 export async function run({ clients: count, broadcasts, awayMs = 0, threads, seed = 1 }) {
   const world = await World.start({ servers: ["amber", "cobalt"], threads, app: "../stress/recovery_app", options: SERVER_OPTIONS });
   const clients = [];
@@ -24,8 +24,8 @@ export async function run({ clients: count, broadcasts, awayMs = 0, threads, see
     await Promise.all([drama.comeBack(), drama.cast(AROUND, 300)]);
     const back = performance.now();
     await drama.finish();
-    const fates = await drama.fates();
-    return { fates, awayMs: returning - leftAt, backMs: back - returning, refusals: clients.reduce((sum, { refusals }) => sum + refusals, 0) };
+    const refusals = clients.reduce((sum, client) => sum + client.refusals, 0);
+    return { ...(await drama.record()), awayMs: returning - leftAt, backMs: back - returning, refusals };
   } finally {
     for (const { socket } of clients) socket.disconnect();
     await world.stop();
@@ -50,7 +50,8 @@ class Drama {
     // Without an offset there is nothing to recover from.
     await this.#mark();
     const reports = await this.#reports();
-    for (const { number, first } of this.clients) Object.assign(first, arrivalsOf(reports, number).at(0));
+    const arrivals = reports.flatMap((report) => report.arrivals);
+    for (const { number, first } of this.clients) Object.assign(first, arrivals.find(({ client }) => client === number));
   }
 
   /** To all, to rooms, to all but a room; from both app servers at once. */
@@ -128,48 +129,11 @@ class Drama {
     return Promise.all(this.world.apps.map((app) => app.run(({ report }) => report())));
   }
 
-  async fates() {
-    const reports = await this.#reports();
-    const skipped = reports.reduce((sum, { middlewares }) => sum + middlewares, 0) === this.clients.length;
-    return this.clients.map((client) => {
-      const { first, returns } = client;
-      const [back, ...more] = arrivalsOf(reports, client.number).filter(({ at }) => at > first.at);
-      return {
-        mode: client.mode,
-        recovered: returns.length === 1 && returns[0].recovered && back?.recovered === true && more.length === 0 && skipped,
-        same: back?.id === first.id && returns[0]?.id === first.id && equal(back.rooms, first.rooms) && equal(back.data, first.data),
-        inOrder: [...this.#sent].every(([name, list]) => this.#isExact(client, name, list)),
-        moved: client.server !== client.home,
-      };
+  /** What `judge` wants. */
+  async record() {
+    const clients = this.clients.map(({ number, mode, rooms, first, returns, heard, home, server }) => {
+      return structuredClone({ number, mode, rooms, first, returns, heard, home, server });
     });
+    return { clients, sent: [...this.#sent], reports: await this.#reports() };
   }
-
-  #isExact(client, name, list) {
-    const expected = list.filter((broadcast) => client.isAddressed(broadcast)).map(({ id }) => id);
-    return equal(client.heard.filter((id) => id.startsWith(`${name}:`)), expected);
-  }
-}
-
-function arrivalsOf(reports, number) {
-  return reports.flatMap(({ arrivals }) => arrivals.filter(({ client }) => client === number));
-}
-
-function equal(one, other) {
-  return JSON.stringify(one) === JSON.stringify(other);
-}
-
-/** Percentages by how the clients were connected, and of all. */
-export function summary(fates) {
-  const share = (some, name) => (some.filter((fate) => fate[name]).length / some.length) * 100;
-  return ["all", ...MODES].map((mode) => {
-    const some = fates.filter((fate) => mode === "all" || fate.mode === mode);
-    return {
-      mode,
-      clients: some.length,
-      recovered: share(some, "recovered"),
-      same: share(some, "same"),
-      inOrder: share(some, "inOrder"),
-      moved: share(some, "moved"),
-    };
-  });
 }
