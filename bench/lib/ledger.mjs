@@ -33,7 +33,7 @@ export function append(run) {
   return join(folder, name);
 }
 
-/** `README.md` of the ledger: the newest run in full, then the main figures of every run. */
+/** `README.md` of the ledger: the newest run of each script in full, then the main figures of every run. */
 export function writeTable() {
   const names = readdirSync(folder).filter((name) => name.endsWith(".json")).sort().reverse();
   const runs = names.map((name) => ({ name, ...JSON.parse(readFileSync(join(folder, name), "utf8")) }));
@@ -41,16 +41,26 @@ export function writeTable() {
   const text = [
     "# Ledger",
     "",
-    "Made by `node bench/run.mjs`; do not edit. Medians, in brackets the lowest and highest of all repetitions.",
+    "Made by `node bench/run.mjs` and `node bench/fetch-sockets.mjs`; do not edit. Medians, in brackets the lowest and highest of all repetitions.",
     "Ratios within one run are what counts; absolute figures belong to the machine and its mood that day.",
     "",
-    ...newest(runs[0]),
+    ...newestOfEach(runs).flatMap(newest),
     "## All runs",
     "",
     ...history(runs),
     "",
   ].join("\n");
   writeFileSync(join(folder, "README.md"), text);
+}
+
+/** The newest first; a script is the first two words of a command. */
+function newestOfEach(runs) {
+  const byScript = new Map();
+  for (const run of runs) {
+    const script = run.command.split(" ", 2).join(" ");
+    if (!byScript.has(script)) byScript.set(script, run);
+  }
+  return [...byScript.values()];
 }
 
 function newest(run) {
@@ -103,6 +113,7 @@ const HEADLINES = [
   ["bursts of 16, deliveries/s", "broadcast to 5,000, bursts of 16", "deliveries/s"],
   ["idle, app server B/session", "idle, 10,000 sessions", "app server RSS bytes/session"],
   ["idle, node B/session", "idle, 10,000 sessions", "node RSS bytes/session"],
+  ["fetchSockets ms", "fetchSockets, 10,000 sockets on 2 app servers", "time ms"],
   ["kill, all back ms", "kill -9 of one of two app servers, 1,000 clients", "all back ms"],
 ];
 

@@ -48,14 +48,15 @@ function system({ apps, node, urls }) {
   return { urls, processes, appPids: apps.map((one) => one.pid), stop };
 }
 
-async function startApp(environment) {
-  const child = start(["node", "--expose-gc", app], environment);
+/** An app server: `environment` says behind what it is. */
+export async function startApp(environment, file = app) {
+  const child = start(["node", "--expose-gc", file], environment);
   const line = await firstLine(child);
   const { port, pid } = JSON.parse(line);
   return { url: `http://127.0.0.1:${port}`, pid, stop: () => stop(child) };
 }
 
-async function startTrunkline(binary) {
+export async function startTrunkline(binary) {
   const folder = mkdtempSync(join(tmpdir(), "trunkline-bench-"));
   const ready = join(folder, "ready.json");
   const free = "127.0.0.1:0";
@@ -81,7 +82,8 @@ function readyFile(path) {
   }
 }
 
-function start(command, environment = {}) {
+/** Starts a program on the server core. */
+export function start(command, environment = {}) {
   const [program, ...args] = pinned("server", command);
   const env = { ...process.env, NODE_ENV: "production", ...environment };
   const child = spawn(program, args, { env, stdio: ["ignore", "pipe", "pipe"] });
@@ -97,7 +99,8 @@ function firstLine(child) {
   return poll(() => child.lastWords.split("\n").find((line) => line.startsWith('{"port"')), child);
 }
 
-async function poll(look, child) {
+/** The first answer of `look`; a child that ends, or takes too long, is an error with its last words. */
+export async function poll(look, child) {
   const until = Date.now() + READY_MS_MAX;
   for (;;) {
     const found = look();
@@ -114,7 +117,7 @@ function hasEnded(child) {
   return child.pid === undefined || child.exitCode !== null || child.signalCode !== null;
 }
 
-async function stop(child) {
+export async function stop(child) {
   if (hasEnded(child)) return;
   const ended = new Promise((resolve) => child.once("exit", resolve));
   child.kill("SIGKILL");
