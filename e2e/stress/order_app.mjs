@@ -6,6 +6,7 @@ import { isWhole, payloadOf } from "./payloads.mjs";
 import { Random } from "./random.mjs";
 
 const ROOMS = Array.from({ length: 12 }, (_, number) => `r${number}`);
+const ANSWERS_MS_MAX = 10_000;
 const now = () => Number(process.hrtime.bigint()) / 1e6;
 
 class Program {
@@ -80,15 +81,21 @@ class Program {
     if (local) target = target.local;
     target.emit("m", id, payload);
   }
+  /** A broadcast that everybody answers. */
+  askAll(to) {
+    const [id, payload] = this.#next();
+    this.write("cast", { id, rooms: to, except: [] });
+    this.io.to(to).timeout(ANSWERS_MS_MAX).emit("b", id, payload, () => {});
+  }
   end(socket, close) {
     this.write("end", { s: socket.id, close });
     socket.disconnect(close);
   }
 
   /** `turns` turns of the event loop, each with a few operations. */
-  async round({ seed, turns, clients }) {
+  async round({ seed, turns, clients, broadcastAcks }) {
     const random = new Random(seed);
-    const choices = this.#choices(random, clients);
+    const choices = this.#choices(random, clients, broadcastAcks);
     for (let turn = 0; turn < turns; turn += 1) {
       for (let left = 1 + random.below(6); left > 0; left -= 1) {
         if (this.#sockets.length === 0) break;
@@ -104,7 +111,7 @@ class Program {
     else if (kind < 9) await new Promise((done) => setTimeout(done, kind - 4));
   }
 
-  #choices(random, clients) {
+  #choices(random, clients, broadcastAcks) {
     const room = () => random.pick(ROOMS);
     const rooms = () => random.some(ROOMS, 1 + random.below(3));
     const own = (socket) => [...socket.rooms].filter((name) => name.startsWith("r"));
@@ -126,6 +133,7 @@ class Program {
       [3, () => this.cast({ to: rooms(), volatile: true })],
       [0.7, (socket) => this.end(socket, false)],
       [0.5, (socket) => this.end(socket, true)],
+      [broadcastAcks ? 4 : 0, () => this.askAll(rooms())],
       // What touches a membership, on both sides of it, in one turn.
       [4, (socket) => this.#around(socket, room())],
     ];

@@ -34,6 +34,11 @@ export class OrderClient {
     socket.on("connect", () => this.lives.push({ client: this.number, mode: this.mode, s: socket.id, events: [{ t: now(), e: "connect" }] }));
     socket.on("disconnect", (reason) => this.#write("disconnect", { reason }));
     socket.on("m", (id, payload) => this.#write("heard", { id, bad: !isWhole(numberOf(id), payload) }));
+    // Of these answers the app gets a list, which tells no order.
+    socket.on("b", (id, payload, done) => {
+      this.#write("heard", { id, bad: !isWhole(numberOf(id), payload) });
+      done(id);
+    });
     socket.on("q", (id, payload, done) => {
       this.#write("heard", { id, bad: !isWhole(numberOf(id), payload) });
       this.#write("answered", { id });

@@ -9,7 +9,7 @@ const SETTLED_WITHIN_MS = 30_000;
 const SERVER_OPTIONS = { pingInterval: 5_000, pingTimeout: 15_000 };
 
 /** Runs it; gives what `check` of the oracle wants. */
-export async function run({ seed, clients = 200, rounds = 4, turns = 110, clientOperations = 900, threads }) {
+export async function run({ seed, clients = 200, rounds = 4, turns = 110, clientOperations = 900, threads, broadcastAcks = false }) {
   const world = await World.start({ servers: ["amber", "cobalt"], threads, app: "../stress/order_app", options: SERVER_OPTIONS });
   const all = Array.from({ length: clients }, (_, number) => new OrderClient(world.url, number));
   try {
@@ -17,7 +17,7 @@ export async function run({ seed, clients = 200, rounds = 4, turns = 110, client
     for (let round = 0; round < rounds; round += 1) {
       const seedOf = (part) => seed * 1_000 + round * 10 + part;
       const apps = world.apps.map((app, index) => {
-        return app.run(({ program }, argument) => program.round(argument), { seed: seedOf(index), turns, clients });
+        return app.run(({ program }, argument) => program.round(argument), { seed: seedOf(index), turns, clients, broadcastAcks });
       });
       await Promise.all([...apps, act(all, new Random(seedOf(9)), clientOperations)]);
       await settle(world, all);
