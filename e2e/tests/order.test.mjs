@@ -75,7 +75,7 @@ describe("order under load, seed 7", () => {
   test("what everybody wrote down agrees", () => {
     const { violations, deliveries, foreign } = check(record);
     assert.deepEqual([...violations, ...record.problems].slice(0, 5), []);
-    assert.ok(deliveries > 5_000, `${deliveries} deliveries`);
+    assert.ok(deliveries > 2_000, `${deliveries} deliveries`);
     assert.ok(PLAIN || foreign > 5_000, `${foreign} broadcasts of the other app server`);
   });
 
