@@ -96,7 +96,7 @@ inArena("a message that is too large is named so to the app server and in the me
   client.raw(quickFrame(1, Buffer.alloc(1_000_001, "4")));
   const { reason } = await app.heard("Close", session);
   assert.equal(reason, CloseReason.messageTooLarge);
-  await arena.counted(/sessions_closed_total\{.*cause="message_too_large"/, 1);
+  await arena.counted(/sessions_closed_total\{.*cause="too_large"/, 1);
 });
 
 inArena("a WebSocket session that a second WebSocket takes over is counted once", {}, async (arena) => {

@@ -17,9 +17,13 @@ pub(super) fn script(index: &str, payload: &[u8]) -> Bytes {
     Bytes::from(format!("___eio[{index}]({literal});"))
 }
 
-/// The payload in the field `d` of a form. `None`: there is no such field, and nothing to hand on.
+/// The payload in the field `d` of a form. `None`: there is not exactly one such field, and nothing to hand on.
 pub(super) fn payload_of_form(body: &[u8]) -> Option<Bytes> {
-    let (_, field) = form_urlencoded::parse(body).find(|(name, _)| name == "d")?;
+    let mut fields = form_urlencoded::parse(body).filter(|(name, _)| name == "d");
+    let (_, field) = fields.next()?;
+    if fields.next().is_some() {
+        return None;
+    }
     Some(Bytes::from(unescape(&field)))
 }
 
@@ -58,6 +62,7 @@ mod tests {
             ("d=4%3A4abc", Some("4:4abc")),
             ("d=a%5Cnb", Some("a\nb")),
             ("d=a%5C%5Cnb", Some("a\\nb")),
+            ("d=4a&d=4b", None),
             ("x=1", None),
             ("", None),
         ];

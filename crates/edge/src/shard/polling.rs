@@ -49,11 +49,12 @@ impl Shard {
         let now = self.now;
         let Some(live) = self.live(key) else { return };
         let Carrier::Polling(polling) = &mut live.carrier else { return };
-        if polling.held.as_ref().is_none_or(|(held, _)| *held != poll) {
-            return; // It had been answered.
+        if polling.held.take_if(|(held, _)| *held == poll).is_some() {
+            live.session.handle_poll_gone(now, PollKey(poll));
+        } else if polling.answered == Some(poll) {
+            // The answer was given to a request whose connection was ending.
+            live.session.handle_poll_lost(now);
         }
-        polling.held = None;
-        live.session.handle_poll_gone(now, PollKey(poll));
         self.mark_dirty(key.slot);
     }
 
@@ -72,6 +73,7 @@ impl Shard {
             && !uplink.has_credit()
         {
             uplink.park(Command::PostBegin { asked, reply });
+            self.pause(key.slot);
             return;
         }
         let now = self.now;
@@ -224,6 +226,8 @@ impl Live {
     /// The held poll with this number, to be answered now.
     pub(super) fn take_held(&mut self, poll: PollKey) -> Option<oneshot::Sender<Answer>> {
         let Carrier::Polling(polling) = &mut self.carrier else { return None };
-        polling.held.take_if(|(held, _)| *held == poll.0).map(|(_, reply)| reply)
+        let (_, reply) = polling.held.take_if(|(held, _)| *held == poll.0)?;
+        polling.answered = Some(poll.0);
+        Some(reply)
     }
 }

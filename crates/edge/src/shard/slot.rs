@@ -99,6 +99,8 @@ pub(crate) enum Carrier {
 pub(crate) struct Polling {
     /// The held GET.
     pub(crate) held: Option<(u32, oneshot::Sender<Answer>)>,
+    /// The GET that was answered last. If it turns out to be gone, so is its answer.
+    pub(crate) answered: Option<u32>,
     /// A POST is under way; dropping this cuts it off.
     pub(crate) posting: Option<oneshot::Sender<()>>,
     /// The next answer is the handshake's: these headers go on it.
