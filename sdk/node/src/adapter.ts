@@ -139,6 +139,9 @@ export function createAdapter(bases: Bases, host: AdapterHost): AdapterConstruct
       if (peers.length > 0) {
         const parts = this.encoder.encode({ type: packet.type, nsp: this.nsp.name, data: packet.data }).map(partOf);
         cluster.publish(MessageType.BROADCAST, this.nsp.name, { requestId, parts, opts: encodeOptions(options) });
+        // It is on its way to other app servers: what is broadcast next must not overtake it. A join of no rooms changes nothing, and its
+        // confirmation says that all before it has taken effect.
+        this.operate(MessageType.SOCKETS_JOIN, { opts: encodeOptions(options), rooms: [] });
       }
       let expected = 0;
       const { id, clients } = this.askOwn(packet.data, options, {

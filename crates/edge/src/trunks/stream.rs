@@ -64,6 +64,8 @@ struct TrunkTask {
     namespaces: Namespaces,
     /// What the app server asked for in this batch: answered after the rest of it has taken effect.
     restores: Vec<RestoreRequest>,
+    /// What it says to other app servers in this batch: it may be about the rest, so it follows that, too.
+    relays: Vec<(Vec<Str>, Bytes)>,
     /// Bytes on their way to the app server.
     out: BytesMut,
     /// The WebSocket is to be closed with this code once `out` is empty.
@@ -99,6 +101,7 @@ impl TrunkTask {
             trunk: None,
             namespaces,
             restores: Vec::new(),
+            relays: Vec::new(),
             out: BytesMut::new(),
             closing: None,
         }
@@ -235,6 +238,13 @@ impl TrunkTask {
                 self.door.tell(u8::try_from(shard).unwrap_or(u8::MAX), batch).await;
             }
         }
+        for (to, payload) in std::mem::take(&mut self.relays) {
+            let limits = &self.door.env().limits;
+            let unread_bytes_max = limits.trunk_unread_bytes_max;
+            let relayed = self.hub.relay(&trunk.server_id, &to, &payload, unread_bytes_max);
+            self.door.env().metrics.relayed.inc_by(relayed.delivered);
+            self.door.env().metrics.relayed_dropped.inc_by(relayed.dropped);
+        }
         for request in std::mem::take(&mut self.restores) {
             self.restore(request).await;
         }
@@ -258,10 +268,7 @@ impl TrunkTask {
                 return;
             }
             Frame::Relay { to, payload } => {
-                let unread_bytes_max = env.limits.trunk_unread_bytes_max;
-                let relayed = self.hub.relay(&trunk.server_id, &to, &payload, unread_bytes_max);
-                env.metrics.relayed.inc_by(relayed.delivered);
-                env.metrics.relayed_dropped.inc_by(relayed.dropped);
+                self.relays.push((to, payload));
                 return;
             }
             Frame::Restore { request_id, nsp, pid, offset } => {
