@@ -1,5 +1,5 @@
 // The order of everything, under load: `node stress/order.mjs [--seeds 20] [--first 1] [--clients 200] [--rounds 4] [--turns 110]
-// [--operations 900] [--threads 1,2,4] [--broadcast-acks] [--keep FOLDER]`. One line per seed, violations below it; exit code 1 when there are any.
+// [--operations 900] [--threads 1,2,4] [--no-broadcast-acks] [--keep FOLDER]`. One line per seed, violations below it; exit code 1 when there are any.
 //
 // `E2E_PLAIN=1`: against plain Socket.IO, one app server: does the oracle ask for what Socket.IO does?
 import { mkdirSync, writeFileSync } from "node:fs";
@@ -20,7 +20,7 @@ const { values: options } = parseArgs({
     // The node's threads, in turn.
     threads: { type: "string", default: "1,2,4" },
     // Broadcasts with acknowledgements among the operations.
-    "broadcast-acks": { type: "boolean", default: false },
+    "no-broadcast-acks": { type: "boolean", default: false },
     // Where the logs of seeds with violations go.
     keep: { type: "string" },
   },
@@ -32,7 +32,7 @@ for (let seed = Number(options.first); seed < Number(options.first) + Number(opt
   const setting = { seed, threads: threads[seed % threads.length], clients: Number(options.clients), rounds: Number(options.rounds) };
   const started = performance.now();
   const size = { turns: Number(options.turns), clientOperations: Number(options.operations) };
-  const record = await run({ ...setting, ...size, broadcastAcks: options["broadcast-acks"] });
+  const record = await run({ ...setting, ...size, broadcastAcks: !options["no-broadcast-acks"] });
   const { violations, ...counts } = check(record);
   violations.push(...record.problems);
   for (const [name, count] of Object.entries({ ...counts, lives: record.lives.length, violations: violations.length })) total[name] += count;

@@ -9,7 +9,7 @@ const SETTLED_WITHIN_MS = 30_000;
 const SERVER_OPTIONS = { pingInterval: 5_000, pingTimeout: 15_000 };
 
 /** Runs it; gives what `check` of the oracle wants. */
-export async function run({ seed, clients = 200, rounds = 4, turns = 110, clientOperations = 900, threads, broadcastAcks = false }) {
+export async function run({ seed, clients = 200, rounds = 4, turns = 110, clientOperations = 900, threads, broadcastAcks = true }) {
   const world = await World.start({ servers: ["amber", "cobalt"], threads, app: "../stress/order_app", options: SERVER_OPTIONS });
   const all = Array.from({ length: clients }, (_, number) => new OrderClient(world.url, number));
   try {
