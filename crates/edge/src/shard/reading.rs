@@ -85,7 +85,10 @@ impl Ear<'_> {
 
     fn take(&mut self, body: Body<'_>, heard: &mut Heard) -> ControlFlow<()> {
         if self.is_probe && self.session.is_probing() {
-            self.session.handle_probe_message(self.now, body);
+            if self.session.handle_probe_message(self.now, body) {
+                // Told at once: what follows in the same read came over the new transport.
+                self.uplink.upgraded();
+            }
             return ControlFlow::Continue(());
         }
         match self.session.handle_message(self.now, body) {

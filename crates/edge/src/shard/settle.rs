@@ -2,12 +2,11 @@
 
 use bytes::Bytes;
 use trunkline_engineio::{Event, PollKey, Transmit, TransportKind};
-use trunkline_trunk::{self as wire, FrameKind, Transport};
 use trunkline_websocket::{CLOSE_CODE_ABSENT, Opcode, encode, encode_close};
 
 use super::command::{Answer, Payload};
 use super::opening::slot_mut;
-use super::slot::{Carrier, Live, Probe, State, number_of};
+use super::slot::{Carrier, Live, Probe, State};
 use super::streams::{Kind, Token};
 use super::{Shard, Slot};
 
@@ -56,7 +55,7 @@ impl Shard {
             .and_then(|live| live.session.poll_event())
         {
             match event {
-                Event::Upgraded => self.tell_upgraded(index),
+                Event::Upgraded => self.count_upgraded(index),
                 Event::Closed { reason, description } => {
                     // What the close itself has to say (a close packet, a close frame) leaves first.
                     self.flush(index);
@@ -152,21 +151,13 @@ impl Shard {
         self.read_later(index);
     }
 
-    fn tell_upgraded(&mut self, index: u32) {
+    /// The app server was told when the upgrade packet came.
+    fn count_upgraded(&mut self, index: u32) {
         self.count_upgrade("done");
-        let number = number_of(index, self.index, self.shards);
-        let slot = slot_mut(&mut self.slots, index);
-        let (trunk, may_tell) = (slot.trunk, slot.number.send(FrameKind::Upgraded).is_ok());
-        let Some(live) = slot.live() else { return };
+        let Some(live) = slot_mut(&mut self.slots, index).live() else { return };
         let before = std::mem::replace(&mut live.counted, TransportKind::WebSocket);
         self.count_session(before, -1);
         self.count_session(TransportKind::WebSocket, 1);
-        // An app that has closed the session meanwhile does not know its number any more.
-        if let Some(shard_trunk) = self.trunks.get_mut(&trunk)
-            && may_tell
-        {
-            wire::encode::encode_upgraded(&mut shard_trunk.out, number, Transport::WebSocket);
-        }
     }
 }
 

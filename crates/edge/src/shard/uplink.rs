@@ -8,8 +8,8 @@ use std::collections::{HashMap, VecDeque};
 use bytes::Bytes;
 use tokio::sync::oneshot;
 use trunkline_engineio::{Body, CloseReason};
-use trunkline_trunk::encode::{encode_message, message_cost};
-use trunkline_trunk::{NumberState, SessionNumber};
+use trunkline_trunk::encode::{encode_message, encode_upgraded, message_cost};
+use trunkline_trunk::{NumberState, SessionNumber, Transport};
 
 use super::command::{Answer, Command};
 use super::slot::{Carrier, Slot, number_of};
@@ -86,6 +86,14 @@ impl<'a> Uplink<'a> {
         }
         encode_message(&mut self.shard_trunk.out, self.number, binary, bytes);
         true
+    }
+
+    /// Tells that the session's transport is now a WebSocket. An app that has closed it meanwhile does not know its
+    /// number any more.
+    pub(super) fn upgraded(&mut self) {
+        if self.open {
+            encode_upgraded(&mut self.shard_trunk.out, self.number, Transport::WebSocket);
+        }
     }
 
     /// Notes a slot that goes on once there is credit again.

@@ -307,7 +307,9 @@ export class Machine {
 
   private handleUpgraded(frame: FrameBodies["Upgraded"]): void {
     const session = this.known(frame.session, "Upgraded");
-    if (session !== undefined && session !== CLOSING) this.guard(() => session.handleUpgraded(frame.transport));
+    if (session === undefined || session === CLOSING) return;
+    // Socket.IO looks at a packet one tick after its message came. What came before the upgrade is seen before it, what came after, after it.
+    process.nextTick(() => this.guard(() => session.handleUpgraded(frame.transport)));
   }
 
   private known(number: number, what: string): Session | undefined {
