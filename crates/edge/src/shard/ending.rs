@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use trunkline_clock::Timestamp;
-use trunkline_engineio::{Blame, CloseReason, Session, Transmit};
+use trunkline_engineio::{Blame, CloseReason, Session, Transmit, TransportKind};
 use trunkline_switchboard::SessionKey;
 use trunkline_trunk::{self as wire, CloseReason as WireReason, FrameKind, NumberState};
 use trunkline_websocket::{Opcode, encode};
@@ -77,7 +77,7 @@ impl Shard {
             return;
         };
         let hub = usize::from(slot.hub);
-        let in_one_payload = slot.spoke && matches!(live.carrier, Carrier::Polling(_));
+        let in_one_payload = slot.spoke && live.session.transport() == TransportKind::Polling;
         self.boards[hub].remove_session(SessionKey(index));
         if let Some(custom) = live.extra.and_then(|extra| extra.custom_sid) {
             self.env.directory.hubs()[hub].forget_custom_sid(&custom);
