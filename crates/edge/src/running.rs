@@ -20,6 +20,7 @@ use trunkline_trunk::encode::encode_drain;
 use crate::acceptor::{self, Streams};
 use crate::http::Door;
 use crate::hub::Directory;
+use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::shard::{self, Command, Environment, Shard};
 use crate::trunks::Ending;
@@ -75,6 +76,7 @@ impl Edge {
             node_number: config.node_number,
             version: config.version,
             directory: Directory::new(&config.hubs, &config.default_hub),
+            memory: Memory::new(config.limits.memory_bytes_max, config.heap_bytes),
             limits: config.limits,
             metrics: metrics.clone(),
             sessions: (0..threads).map(|_| AtomicUsize::new(0)).collect(),
@@ -94,7 +96,7 @@ impl Edge {
             let handle = spawn_shard(index, inbox, &shards, &env)?;
             running.threads.push(handle);
         }
-        running.spawn_acceptor(Streams::new(env.limits.streams_max, metrics))?;
+        running.spawn_acceptor(Streams::new(&env.limits, metrics))?;
         Ok(running)
     }
 }

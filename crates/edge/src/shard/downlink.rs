@@ -13,6 +13,7 @@ use trunkline_trunk::{
 use super::command::Unavailable;
 use super::slot::{State, slot_of};
 use super::{Shard, Slot};
+use crate::memory::HELD_BYTES_BEYOND_CEILING;
 use crate::trunks::TrunkNumber;
 
 impl Shard {
@@ -152,6 +153,11 @@ impl Shard {
         let now = self.now;
         let metrics = &self.env.metrics;
         let Some(live) = self.slots.get_mut(index as usize).and_then(Slot::live) else { return };
+        if self.memory_full && live.held_bytes() > HELD_BYTES_BEYOND_CEILING {
+            live.session.abort(now, CloseReason::MemoryFull);
+            self.mark_dirty(index);
+            return;
+        }
         match live.session.send(now, message, delivery) {
             Ok(Sent::Queued) => {
                 metrics.messages_sent.inc();

@@ -141,6 +141,8 @@ impl Shard {
         }
         if stream.is_idle() {
             stream.shutdown_write();
+        } else if self.memory_full {
+            return; // Nothing is kept for a client that does not read.
         }
         let generation = self.next_generation;
         self.next_generation = generation.wrapping_add(1);
@@ -381,7 +383,8 @@ fn wire_reason(reason: CloseReason) -> WireReason {
         CloseReason::ParseError => WireReason::ParseError,
         CloseReason::Forced => WireReason::AppClosed,
         CloseReason::ServerShuttingDown => WireReason::AppShutdown,
-        CloseReason::OutboxFull => WireReason::OutboxFull,
+        // For the app it is the same: more waited for the client than the node would hold.
+        CloseReason::MemoryFull | CloseReason::OutboxFull => WireReason::OutboxFull,
         CloseReason::TooLarge => WireReason::MessageTooLarge,
         CloseReason::NodeShutdown => WireReason::NodeShutdown,
         CloseReason::AppServerLost => WireReason::AppLost,

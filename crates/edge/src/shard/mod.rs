@@ -48,6 +48,7 @@ use self::streams::{Poller, Readiness, Stream, Token};
 use self::timers::Timers;
 use crate::hub::Directory;
 use crate::limits::Limits;
+use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::trunks::{Trunk, TrunkNumber};
 
@@ -59,6 +60,7 @@ pub(crate) struct Environment {
     pub(crate) version: &'static str,
     pub(crate) limits: Limits,
     pub(crate) directory: Directory,
+    pub(crate) memory: Memory,
     pub(crate) metrics: Metrics,
     /// Sessions of each shard, opening ones included.
     pub(crate) sessions: Box<[AtomicUsize]>,
@@ -78,6 +80,8 @@ pub(crate) struct Shard {
     origin: Instant,
     /// The clock's word at the start of this turn.
     now: Timestamp,
+    /// At the start of this turn as much memory was in use as may be.
+    memory_full: bool,
     slots: Slab<Slot>,
     next_generation: u32,
     /// One per hub, in the directory's order.
@@ -156,6 +160,7 @@ impl Shard {
             env,
             origin: Instant::now(),
             now: Timestamp::ORIGIN,
+            memory_full: false,
             slots: Slab::new(),
             next_generation: 0,
             boards,
@@ -184,10 +189,11 @@ impl Shard {
         self.index
     }
 
-    /// Reads the clock; called by whoever begins a turn.
+    /// Reads the clock and the memory in use; called by whoever begins a turn.
     fn begin_turn(&mut self) {
         let micros = u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.now = Timestamp::from_micros(micros);
+        self.memory_full = self.env.memory.is_full(&self.env.metrics);
     }
 
     /// One command, alone in its turn: for the HTTP tasks of this thread.

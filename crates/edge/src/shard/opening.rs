@@ -108,6 +108,9 @@ impl Shard {
         if self.env.directory.draining.load(Ordering::Relaxed) {
             return Err((reply, Unavailable::Draining));
         }
+        if self.memory_full {
+            return Err((reply, Unavailable::MemoryFull));
+        }
         if self.env.sessions_total() >= limits.sessions_max || self.slots.len() >= SLOTS_MAX {
             return Err((reply, Unavailable::SessionsFull));
         }

@@ -12,6 +12,8 @@ use super::{Shard, Slot};
 
 /// Frames taken from one session before they are written: a bound for the list, not for the session.
 const GATHER_MAX: usize = 256;
+/// The same in bytes, one frame more or less: what the stream does not take stays with it, beside the outbox.
+const GATHER_BYTES_MAX: usize = 256 * 1024;
 
 /// What stopped the gathering of a session's frames.
 enum Pause {
@@ -179,10 +181,14 @@ impl Live {
         if blocked && !replaced {
             return Pause::Blocked;
         }
-        while frames.len() < GATHER_MAX {
+        let mut bytes = 0;
+        while frames.len() < GATHER_MAX && bytes < GATHER_BYTES_MAX {
             match self.session.poll_transmit() {
                 None => return Pause::Drained,
-                Some(Transmit::Frame(frame)) => frames.push(frame),
+                Some(Transmit::Frame(frame)) => {
+                    bytes += frame.len();
+                    frames.push(frame);
+                }
                 Some(Transmit::ProbeFrame(frame)) => return Pause::Probe(frame),
                 Some(Transmit::PromoteProbe) => return Pause::Promote,
                 Some(Transmit::CloseStream { code }) => return Pause::CloseStream(code),

@@ -145,6 +145,15 @@ impl Live {
         self.extra.as_ref().and_then(|extra| extra.lasting.clone())
     }
 
+    /// Bytes that wait for the client, and what came of a message whose rest has not.
+    pub(crate) fn held_bytes(&self) -> usize {
+        let in_stream = match &self.carrier {
+            Carrier::Stream(stream) => stream.held_bytes(),
+            Carrier::Promised | Carrier::Polling(_) | Carrier::Gone => 0,
+        };
+        self.session.outbox_bytes() + in_stream
+    }
+
     pub(crate) fn stream_is_idle(&self) -> bool {
         match &self.carrier {
             Carrier::Stream(stream) => stream.is_idle(),

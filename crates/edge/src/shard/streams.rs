@@ -188,6 +188,13 @@ impl Stream {
         self.unsent.is_none()
     }
 
+    /// Bytes of frames that the kernel did not take, and of a message that has not come whole.
+    pub(crate) fn held_bytes(&self) -> usize {
+        let unsent =
+            self.unsent.iter().flat_map(|frames| frames.iter()).map(Bytes::len).sum::<usize>();
+        unsent + self.decoder.held_bytes()
+    }
+
     /// Puts a frame behind what waits; it goes out with the next [`Self::write`].
     pub(crate) fn queue(&mut self, frame: Bytes) {
         self.unsent.get_or_insert_default().push_back(frame);
