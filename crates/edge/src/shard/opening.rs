@@ -141,6 +141,7 @@ impl Shard {
             hub: hub.number,
             number: NumberState::Opening,
             dirty: false,
+            backlogged: false,
             unread: false,
             ended: false,
             paused: false,

@@ -25,6 +25,8 @@ pub(crate) struct Slot {
     pub(crate) number: NumberState,
     /// The slot is in this turn's list of slots to settle.
     pub(crate) dirty: bool,
+    /// It has a place in the backlog that counts.
+    pub(crate) backlogged: bool,
     /// Something to read was left in the stream: no credit, or another turn's share.
     pub(crate) unread: bool,
     /// Waits for its app server's credit.
