@@ -9,6 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
+use rustix::net::{self as sys, SocketFlags};
 use tokio::sync::mpsc::Sender;
 use tokio::sync::mpsc::error::TrySendError;
 
@@ -78,12 +79,20 @@ pub(crate) fn run(
 ) {
     let mut acceptor = Acceptor { shards, turn: 0, streams, spare: Spare::take(), warned_at: None };
     while !stopping.load(Ordering::Acquire) {
-        match listener.accept() {
+        match accept(listener) {
             Ok(_) if stopping.load(Ordering::Acquire) => return,
             Ok((stream, address)) => acceptor.take(stream, address),
             Err(error) => acceptor.cannot_accept(&error),
         }
     }
+}
+
+/// The stream comes non-blocking, and with the listener's `TCP_NODELAY`.
+fn accept(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let (stream, address) = sys::acceptfrom_with(listener, flags)?;
+    let address = address.and_then(|address| SocketAddr::try_from(address).ok());
+    Ok((TcpStream::from(stream), address.ok_or(Errno::CONNABORTED)?))
 }
 
 impl Acceptor<'_> {
@@ -154,9 +163,6 @@ fn deal(
     permit: StreamPermit,
     metrics: &Metrics,
 ) {
-    if stream.set_nonblocking(true).and_then(|()| stream.set_nodelay(true)).is_err() {
-        return; // It ended between accept and here.
-    }
     match shard.try_send(Command::Accepted { stream, address, permit }) {
         Ok(()) | Err(TrySendError::Closed(_)) => (),
         // The shard is behind: wait here, so that the kernel's backlog holds the others.
@@ -180,7 +186,7 @@ fn refuse(mut stream: &TcpStream, cause: &'static str, metrics: &Metrics) {
     );
     // Best effort: a fresh stream's send buffer takes this much, and the peer reads it or not. What it has already
     // asked is read, because closing on it would reset the stream and take the answer along.
-    let _ = stream.set_nonblocking(true).and_then(|()| stream.write_all(answer.as_bytes()));
+    let _ = stream.write_all(answer.as_bytes());
     let _ = stream.shutdown(Shutdown::Write);
     let _ = stream.read(&mut [0; 4096]);
 }

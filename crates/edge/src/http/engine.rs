@@ -231,7 +231,10 @@ async fn open_websocket(
     let asked = (protocol, query);
     let answer = open(connection, hub, TransportKind::WebSocket, asked, &request).await;
     match answer {
-        Answer::Switch { key, headers } => {
+        Answer::Switch { key, headers, first } => {
+            if let Some(io) = connection.io.take() {
+                io.set_tail(first);
+            }
             adopt(connection, &mut request, key, (Adoption::Session, agreement.deflate_window()));
             Ok(upgrade::switching(&websocket_key, agreement, headers))
         }

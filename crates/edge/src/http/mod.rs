@@ -54,6 +54,8 @@ struct Connection {
     used: Cell<bool>,
     /// It is one too many: it opens no session and ends with its first answer, see [`StreamPermit`].
     beyond_max: bool,
+    /// For what leaves together with the last answer; nobody may hold it when the stream is taken back.
+    io: Cell<Option<ClientIo>>,
     /// Leaves with the stream when it becomes a WebSocket.
     permit: Cell<Option<StreamPermit>>,
 }
@@ -90,6 +92,7 @@ impl Door {
             address,
             used: Cell::new(false),
             beyond_max: permit.beyond_max,
+            io: Cell::new(None),
             permit: Cell::new(Some(permit)),
         });
         spawn_local(serve(connection, stream));
@@ -131,6 +134,7 @@ async fn serve(connection: Rc<Connection>, stream: TcpStream) {
     let Ok(stream) = tokio::net::TcpStream::from_std(stream) else { return };
     let io = ClientIo::new(stream);
     let leftover = io.clone();
+    connection.io.set(Some(io.clone()));
     let limits = &connection.door.env().limits;
     let mut builder = http1::Builder::new();
     builder

@@ -28,6 +28,8 @@ pub(crate) struct SlotKey {
 #[derive(Debug)]
 pub(crate) struct AdoptedStream {
     pub(crate) stream: TcpStream,
+    /// Bytes that follow the handshake and that the kernel did not take with it.
+    pub(crate) unsent: Bytes,
     /// Bytes that came right behind the handshake.
     pub(crate) leftover: Bytes,
     pub(crate) permit: StreamPermit,
@@ -129,7 +131,8 @@ pub(crate) enum Answer {
     /// The app server's own words.
     Relayed(Response),
     /// A WebSocket handshake was accepted: switch protocols, then adopt.
-    Switch { key: SlotKey, headers: Vec<Header> },
+    /// `first` are the first bytes after the `101`.
+    Switch { key: SlotKey, headers: Vec<Header>, first: Bytes },
     /// An Engine.IO error.
     Refused(Refusal),
     /// 503 with a JSON error.

@@ -169,12 +169,13 @@ pub(crate) struct Stream {
 impl Stream {
     /// Takes over a stream that hyper is done with; returns the bytes that came early.
     pub(crate) fn adopt(adopted: AdoptedStream) -> (Self, Bytes) {
-        let AdoptedStream { stream, leftover, permit, deflate_window } = adopted;
+        let AdoptedStream { stream, unsent, leftover, permit, deflate_window } = adopted;
+        let unsent = (!unsent.is_empty()).then(|| Box::new(VecDeque::from([unsent])));
         (
             Self {
                 io: stream,
                 decoder: Decoder::new(),
-                unsent: None,
+                unsent,
                 pong: None,
                 deflate_window,
                 _permit: permit,
