@@ -12,7 +12,9 @@ export async function run(t, body) {
     const session = await t.polling();
     const ws = await session.websocket();
     const stream = await t.stream();
-    ws.text("2probe").text("5");
+    ws.text("2probe");
+    await ws.next();
+    ws.text("5");
     const { status, body: said } = await stream.request(body ? "POST" : "GET", session.path, body && { body });
     answers.add(`${status} ${said}`);
   }
