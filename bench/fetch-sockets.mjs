@@ -21,7 +21,7 @@ const { values: options } = parseArgs({
     repetitions: { type: "string", default: "3" },
     // Timed calls in each repetition, on each app server, behind five that are not.
     calls: { type: "string", default: "5" },
-    generator: { type: "string", default: join(target, "trunkline-bench") },
+    generator: { type: "string", default: join(target, "trunkline") },
     trunkline: { type: "string", default: join(target, "trunkline") },
     quiet: { type: "string", default: "60" },
     "no-ledger": { type: "boolean", default: false },
@@ -97,7 +97,7 @@ function freePort() {
 /** Real clients that only hold their sessions, until they are stopped. */
 function holdClients(urls) {
   const args = ["idle", "--clients", clients, "--duration", 1_800, "--quiet", ...urls.flatMap((url) => ["--url", url])];
-  const [program, ...rest] = pinned("generator", [options.generator, ...args.map(String)]);
+  const [program, ...rest] = pinned("generator", [options.generator, "bench", ...args.map(String)]);
   const child = spawn(program, rest, { stdio: ["ignore", "ignore", "inherit"] });
   keep({ stop: () => stop(child) });
   return child;

@@ -18,7 +18,7 @@ const { values: options, tokens } = parseArgs({
     repetitions: { type: "string", default: "3" },
     rows: { type: "string", default: Object.keys(ROWS).join(";") },
     only: { type: "string", default: "" },
-    generator: { type: "string", default: join(target, "trunkline-bench") },
+    generator: { type: "string", default: join(target, "trunkline") },
     trunkline: { type: "string", default: join(target, "trunkline") },
     // Longest wait for a machine that does nothing else, before each measurement, in seconds.
     quiet: { type: "string", default: "60" },
@@ -44,7 +44,7 @@ async function generate(system, args, folder) {
   rmSync(json, { force: true });
   const urls = system.urls.flatMap((url) => ["--url", url]);
   const processes = system.processes.flatMap((one) => ["--process", one]);
-  const command = [options.generator, ...args.map(String), ...urls, ...processes, "--json", json];
+  const command = [options.generator, "bench", ...args.map(String), ...urls, ...processes, "--json", json];
   const [program, ...rest] = pinned("generator", command);
   const child = spawn(program, rest, { stdio: ["ignore", "ignore", "inherit"] });
   const code = await new Promise((resolve, reject) => {

@@ -4,23 +4,16 @@ import { createServer } from "node:http";
 import { setTimeout as wait } from "node:timers/promises";
 import { Server } from "socket.io";
 
+import { benchEvents } from "./events.mjs";
+
 const http = createServer();
 const io = new Server(http, {
   pingInterval: Number(process.env.PING_INTERVAL_MS ?? 25_000),
 });
 
+benchEvents(io);
 io.on("connection", (socket) => {
-  socket.on("echo", (text, acknowledge) => acknowledge(text));
-
-  // `first`, `count`: sequence numbers; `at`: when the client asked, as text; `bytes`: size of each message.
-  socket.on("broadcast", (first, count, at, bytes) => {
-    for (let sequence = first; sequence < first + count; sequence++) {
-      io.emit("b", `${sequence}:${at}:`.padEnd(bytes, "x"));
-    }
-  });
-
-  socket.on("who", (acknowledge) => acknowledge(String(process.pid)));
-
+  // For `--call gc`: memory is read when what nobody needs is gone.
   socket.on("gc", async (acknowledge) => {
     for (let round = 0; round < 3; round++) {
       globalThis.gc?.();

@@ -36,8 +36,10 @@ impl From<rustix::io::Errno> for BenchError {
     }
 }
 
-impl From<lexopt::Error> for BenchError {
-    fn from(error: lexopt::Error) -> Self {
-        Self::Argument(error.to_string())
+impl BenchError {
+    /// Whether other arguments would help, and nothing else.
+    #[must_use]
+    pub fn is_misuse(&self) -> bool {
+        matches!(self, Self::Argument(_) | Self::NoVictim | Self::NotLoopback(_))
     }
 }

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command as Process, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -22,7 +23,7 @@ const LINES_MAX: usize = 1_024;
 pub struct WorkerProgram {
     /// The executable.
     pub program: PathBuf,
-    /// Arguments that come before `--worker`, for example a subcommand.
+    /// Arguments that make it one.
     pub arguments: Vec<OsString>,
 }
 
@@ -233,7 +234,8 @@ fn start_worker(
 ) -> Result<Worker, BenchError> {
     let mut child = Process::new(&program.program)
         .args(&program.arguments)
-        .arg("--worker")
+        // Ctrl-C is the parent's to handle: it tells the workers.
+        .process_group(0)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()?;

@@ -8,6 +8,7 @@
 
 mod backoff;
 mod client;
+mod command;
 mod control;
 mod error;
 mod fleet;
@@ -23,15 +24,16 @@ mod swarm;
 mod wire;
 mod worker;
 
-use std::ffi::OsString;
 use std::io::Write as _;
 
+use clap::ArgMatches;
+
+pub use command::command;
 pub use error::BenchError;
 pub use fleet::WorkerProgram;
-pub use options::HELP;
 
 use fleet::Fleet;
-use options::{Options, Request};
+use options::Options;
 use progress::ProgressLine;
 use report::Report;
 
@@ -44,25 +46,24 @@ pub enum Outcome {
     Problems,
 }
 
-/// Runs what the arguments (those after the program's or subcommand's name) ask for and writes the table to stdout.
+/// Runs what the arguments of [`command`] ask for and writes the summary to stdout.
 ///
 /// `worker` says how to start this program as one of its own worker processes.
 ///
 /// # Errors
 ///
 /// [`BenchError`] when there is no result to show.
-pub fn run(
-    args: impl IntoIterator<Item = OsString>,
-    worker: &WorkerProgram,
-) -> Result<Outcome, BenchError> {
-    match options::parse(args)? {
-        Request::Help => {
-            std::io::stdout().lock().write_all(HELP.as_bytes())?;
-            Ok(Outcome::Clean)
-        }
-        Request::Worker => worker::run().map(|()| Outcome::Clean),
-        Request::Run(options) => bench(&options, worker),
-    }
+pub fn run(matches: &ArgMatches, worker: &WorkerProgram) -> Result<Outcome, BenchError> {
+    bench(&Options::read(matches)?, worker)
+}
+
+/// Is a worker process: reads its job from stdin and reports on stdout.
+///
+/// # Errors
+///
+/// [`BenchError`] when the work cannot go on.
+pub fn work() -> Result<(), BenchError> {
+    worker::run()
 }
 
 fn bench(options: &Options, worker: &WorkerProgram) -> Result<Outcome, BenchError> {

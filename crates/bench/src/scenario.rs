@@ -5,6 +5,7 @@ pub(crate) mod fanout;
 pub(crate) mod idle;
 pub(crate) mod reconnect;
 
+use clap::builder::PossibleValue;
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +37,21 @@ impl Kind {
             Self::Idle => "idle",
             Self::Reconnect => "reconnect",
         }
+    }
+
+    /// As the command line takes it, with its explanation.
+    pub(crate) fn possible_value(self) -> PossibleValue {
+        PossibleValue::new(self.name()).help(match self {
+            Self::Echo => "events and their acknowledgements: round trips",
+            Self::Fanout => "one client asks, the app broadcasts to all",
+            Self::Idle => "holds sessions: memory, heartbeats, losses",
+            Self::Reconnect => "kill -9 of an app server: how its clients come back",
+        })
+    }
+
+    /// Size of a message when nobody says.
+    pub(crate) fn payload_bytes_default(self) -> usize {
+        if self == Self::Fanout { 128 } else { 64 }
     }
 
     /// Whether lost clients come back by themselves.
