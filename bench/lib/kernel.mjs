@@ -26,21 +26,24 @@ function caches() {
   return new Map(rows.map(bytes).filter(([name]) => !OTHERS.test(name)));
 }
 
-/** Watches until all `sessions` stand, and then keeps the newest sample. `pairs`: connections that one session is made of. */
+/** How far the count of sockets may be off because others on the machine open and close some. */
+const TOLERANCE = 0.02;
+
+/** Watches, and keeps the newest sample in which all `sessions` stand. `pairs`: connections that one session is made of. */
 export function kernelWatch(sessions, pairs = 1) {
   const before = kernelSample();
+  const expected = 2 * pairs * sessions;
   let full;
   const look = () => {
     const now = kernelSample();
-    if (now.sockets - before.sockets >= 2 * pairs * sessions * 0.999) full = now;
+    if (Math.abs(now.sockets - before.sockets - expected) <= expected * TOLERANCE) full = now;
   };
   return { look, growth: () => full && growth(before, full, sessions) };
 }
 
 function growth(before, after, sessions) {
-  const perSession = (bytes) => bytes / sessions;
-  const buffers = perSession(Math.max(0, after.bufferBytes - before.bufferBytes));
+  const buffers = Math.max(0, after.bufferBytes - before.bufferBytes) / sessions;
   if (!before.caches || !after.caches) return { buffers };
-  const grown = [...after.caches].map(([name, bytes]) => [name, perSession(bytes - (before.caches.get(name) ?? 0))]);
-  return { buffers, slab: grown.reduce((sum, [, bytes]) => sum + bytes, 0) };
+  const grown = [...after.caches].map(([name, bytes]) => bytes - (before.caches.get(name) ?? 0));
+  return { buffers, slab: grown.reduce((sum, bytes) => sum + bytes, 0) / sessions };
 }
