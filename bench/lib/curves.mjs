@@ -48,7 +48,7 @@ async function atSessions(sessions, row, options) {
   return withServers({ row, sessions, options }, async (run) => {
     const warm = await run(["echo", "--clients", 500, "--warmup", 0, "--duration", 3]);
     const kernel = kernelWatch(sessions);
-    const idle = await run(["idle", "--clients", sessions, "--duration", 4, "--call", "gc"], { watch: kernel.look });
+    const idle = await run(["idle", "--clients", sessions, "--duration", 12, "--call", "gc"], { watch: kernel.look });
     // The servers see everybody go before everybody comes again.
     await wait(1_000 + sessions / 20);
     const all = await run(["fanout", "--clients", sessions, "--warmup", 1, "--duration", 4]);

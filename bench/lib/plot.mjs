@@ -43,6 +43,7 @@ function axis(values, [from, to], isX) {
   if (low > 0 && high / low > LOGARITHMIC_FROM) {
     const [first, last] = isX ? [Math.log10(low), Math.log10(high)] : [Math.floor(Math.log10(low)), Math.ceil(Math.log10(high))];
     const at = (value) => from + ((Math.log10(value) - first) / (last - first)) * (to - from);
+    if (isX) return { at, ticks: [...new Set(values)] };
     const decades = Array.from({ length: Math.floor(last) - Math.ceil(first) + 1 }, (_, index) => 10 ** (Math.ceil(first) + index));
     return { at, ticks: decades };
   }
@@ -93,6 +94,7 @@ function legend(names, colour, y) {
 }
 
 function short(value) {
+  if (value >= 1_024 && value % 1_024 === 0) return `${value / 1_024}Ki`;
   if (value >= 1e6) return `${value / 1e6}M`;
   if (value >= 1e3) return `${value / 1e3}k`;
   return String(Number(value.toPrecision(3)));
