@@ -7,7 +7,7 @@ import { parseArgs } from "node:util";
 import { append, summarise } from "./lib/ledger.mjs";
 import { commit, machine, quiet } from "./lib/machine.mjs";
 import { PINS } from "./lib/processes.mjs";
-import { ROWS, rowsNamed } from "./lib/rows.mjs";
+import { ROWS, addVariant, rowsNamed } from "./lib/rows.mjs";
 import { openSamples } from "./lib/samples.mjs";
 import { SCENARIOS } from "./lib/scenarios.mjs";
 
@@ -17,12 +17,14 @@ const { values: options, tokens } = parseArgs({
   tokens: true,
   options: {
     repetitions: { type: "string", default: "3" },
-    rows: { type: "string", default: Object.keys(ROWS).join(";") },
+    rows: { type: "string" },
     only: { type: "string", default: "" },
     generator: { type: "string", default: join(target, "trunkline") },
     trunkline: { type: "string", default: join(target, "trunkline") },
-    // More arguments for the node, split at spaces.
+    // More arguments for every node, split at spaces.
     "node-args": { type: "string", default: "" },
+    // NAME=ARGUMENTS: one more row, a node with these arguments. May be given again.
+    variant: { type: "string", multiple: true, default: [] },
     // Longest wait for a machine that does nothing else, before each measurement, in seconds.
     quiet: { type: "string", default: "60" },
     // Keeps every measurement in this file, and goes on from what is in it already.
@@ -33,11 +35,13 @@ const { values: options, tokens } = parseArgs({
   },
 });
 options.nodeArgs = options["node-args"].split(" ").filter(Boolean);
+options.variant.forEach(addVariant);
+const chosen = options.rows ?? Object.keys(ROWS).join(";");
 let stopping;
 
 /** Everything to do, in the order of doing: rows alternate within a scenario. */
 function plan(notes) {
-  const rows = rowsNamed(options.rows).filter((name) => isThere(name, notes));
+  const rows = rowsNamed(chosen).filter((name) => isThere(name, notes));
   const scenarios = Object.entries(SCENARIOS).filter(([name]) => name.includes(options.only));
   if (scenarios.length === 0) throw new Error(`no scenario ${options.only}; there are: ${Object.keys(SCENARIOS).join("; ")}`);
   const repetitions = Array.from({ length: Number(options.repetitions) }, (_, index) => index + 1);

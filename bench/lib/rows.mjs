@@ -43,6 +43,18 @@ export const ROWS = {
   },
 };
 
+/** Trunkline again, with more arguments for its node: `NAME=ARGUMENTS`. The row's name. */
+export function addVariant(text) {
+  const [, name, args] = /^([^=]+)=(.*)$/.exec(text) ?? [];
+  if (!name || name in ROWS) throw new Error(`a variant is NAME=ARGUMENTS with a name of its own, not ${text}`);
+  const start = (appServers, options) => {
+    const nodeArgs = [...options.nodeArgs, ...args.split(" ").filter(Boolean)];
+    return ROWS[TRUNKLINE].start(appServers, { ...options, nodeArgs });
+  };
+  ROWS[name] = { ...ROWS[TRUNKLINE], start };
+  return name;
+}
+
 /** The rows whose names hold one of the texts between semicolons; a row of just that name is meant alone. */
 export function rowsNamed(texts) {
   const names = Object.keys(ROWS);
