@@ -35,11 +35,6 @@ export async function announced(child) {
   return JSON.parse(line);
 }
 
-/** Resolves when a holder of sessions has all of them. */
-export function announcedHeld(child) {
-  return poll(() => child.lastWords.includes('{"held"'), child);
-}
-
 /** The first answer of `look`; a child that ends, or takes too long, is an error with its last words. */
 export async function poll(look, child) {
   const until = Date.now() + READY_MS_MAX;
@@ -79,11 +74,6 @@ export function cpuUs(pid) {
   const tasks = `/proc/${pid}/task`;
   const nanoseconds = readdirSync(tasks).map((task) => Number(readFileSync(`${tasks}/${task}/schedstat`, "utf8").split(" ")[0]));
   return nanoseconds.reduce((sum, one) => sum + one, 0) / 1e3;
-}
-
-export function residentBytes(pid) {
-  const kib = /^Rss:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, "utf8"));
-  return Number(kib[1]) * 1024;
 }
 
 /** Clients that fit when this process and its peers each hold `perClient` descriptors for one. */

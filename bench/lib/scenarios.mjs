@@ -1,13 +1,11 @@
 // What is measured: each scenario drives a row's running servers and gives the figures that go into the ledger.
-import { setTimeout as wait } from "node:timers/promises";
-
 import { generate } from "./generator.mjs";
 import { kernelWatch } from "./kernel.mjs";
-import { announcedHeld, cpuUs, residentBytes, start, stop } from "./processes.mjs";
 
-const holder = new URL("hold-polls.mjs", import.meta.url).pathname;
 /** V8 gives memory back to the system some seconds after a collection. */
-const SETTLE_MS = 10_000;
+const SETTLE_SECONDS = 15;
+/** A client that polls has a second connection for its POSTs, as long as the server keeps it open. */
+const POLLING_PAIRS = 2;
 
 export const IDLE = "idle, 10,000 sessions";
 export const ECHO = "echo, 1,000 clients, window 1";
@@ -44,8 +42,8 @@ function shares(r) {
 const lost = (r) => Object.values(r.losses).reduce((sum, count) => sum + count, 0);
 
 /** As many of `wanted` clients as the row holds within this machine's descriptors; says so when they are fewer. */
-function fitting(row, wanted, notes) {
-  const clients = Math.min(wanted, row.clientsMax ?? wanted);
+function fitting(row, wanted, notes, pairs = 1) {
+  const clients = Math.min(wanted, Math.floor((row.clientsMax ?? wanted * pairs) / pairs));
   if (clients < wanted) notes.push(`${clients.toLocaleString("en-US")} clients: more do not fit into the balancer's descriptors`);
   return clients;
 }
@@ -71,7 +69,7 @@ async function idle(context) {
   const clients = fitting(context.row, 10_000, context.notes);
   await warmUp(context);
   const kernel = kernelWatch(clients, context.system.pairs);
-  const args = ["idle", "--clients", clients, "--duration", 15, "--call", "gc"];
+  const args = ["idle", "--clients", clients, "--duration", SETTLE_SECONDS, "--call", "gc"];
   const r = await load(context, args, { watch: kernel.look });
   const grown = kernel.growth();
   if (!grown?.slab) context.notes.push("no kernel memory: /proc/slabinfo could not be read, or not all sessions stood at once");
@@ -115,52 +113,19 @@ export function fanoutFigures(r) {
   };
 }
 
-/** Sessions over long polling, from a program of their own: memory after all wait in their GET, CPU until then. */
+/** Idle sessions over long polling: each waits in a GET that the server holds. */
 const polling = (wanted) => async (context) => {
-  const sessions = fitting(context.row, wanted, context.notes);
+  const sessions = fitting(context.row, wanted, context.notes, POLLING_PAIRS);
   await warmUp(context);
-  await holding(context, 500, async () => {});
-  await collectGarbage(context);
-  const { servers } = context.system;
-  const read = (figure) => Object.fromEntries(servers.map(({ name, pid }) => [`${name} ${pid}`, figure(pid)]));
-  const before = { memory: read(residentBytes), cpu: read(cpuUs) };
-  return holding(context, sessions, async () => {
-    const cpu = read(cpuUs);
-    await wait(SETTLE_MS);
-    await collectGarbage(context);
-    const memory = read(residentBytes);
-    return {
-      ...byOwner(grown(before.memory, memory, sessions), "RSS bytes/polling session", (bytes) => bytes),
-      ...byOwner(grown(before.cpu, cpu, sessions), "CPU us/polling handshake", (us) => us),
-    };
-  });
+  const r = await load(context, ["idle", "--transport", "polling", "--clients", sessions, "--duration", SETTLE_SECONDS, "--call", "gc"]);
+  return {
+    ...byOwner(r.processes, "RSS bytes/polling session", (one) => one.rss_growth_bytes_per_session),
+    ...byOwner(r.processes, "CPU us/polling handshake", (one) => one.connect_cpu_us_per_client),
+    "handshake p50 ms": r.latency_ms.handshake.p50,
+    "handshake p99 ms": r.latency_ms.handshake.p99,
+    "lost sessions": lost(r),
+  };
 };
-
-/** Growth per session of each owner's processes. */
-function grown(before, after, sessions) {
-  const sums = {};
-  for (const [key, value] of Object.entries(after)) {
-    const [name] = key.split(" ");
-    sums[name] = (sums[name] ?? 0) + (value - before[key]) / sessions;
-  }
-  return sums;
-}
-
-/** Sessions over long polling stand while `measure` runs. */
-export async function holding({ system }, sessions, measure) {
-  const child = start([process.execPath, holder, system.urls[0], String(sessions)], {}, "generator");
-  try {
-    await announcedHeld(child);
-    return await measure();
-  } finally {
-    await stop(child);
-    // The servers see the ends of all connections before anything else is asked of them.
-    await wait(1_000);
-  }
-}
-
-/** The generator asks the app for it before and after its shortest run. */
-const collectGarbage = (context) => prepare(context, ["idle", "--clients", 1, "--duration", 0.1, "--call", "gc", "--quiet"]);
 
 async function kill(context) {
   const r = await load(context, ["reconnect", "--clients", 1_000, "--kill", context.system.appPids[0]]);

@@ -6,8 +6,14 @@ use std::ops::Range;
 pub(crate) const UPGRADED: &[u8] =
     b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
     Sec-WebSocket-Accept: 6RVYhl3bQHvNpzmAzEcPBVHwUQg=\r\n\r\n";
-pub(crate) const OPEN: &[u8] =
-    br#"0{"sid":"bare","upgrades":[],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}"#;
+/// Every WebSocket session has the same id; that of a polling one is the number of its connection.
+pub(crate) fn open(sid: usize) -> Vec<u8> {
+    let open = format!(
+        r#"0{{"sid":"{sid}","upgrades":[],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}}"#
+    );
+    open.into_bytes()
+}
+
 pub(crate) const JOINED: &[u8] = br#"40{"sid":"bare"}"#;
 pub(crate) const PING: &[u8] = b"\x81\x012";
 
@@ -19,7 +25,8 @@ pub(crate) enum Request {
     Handshake,
     /// A GET within one.
     Poll,
-    Post,
+    /// A POST within the session of this number.
+    Post(usize),
 }
 
 /// The request at the front, and how many bytes it and its body are; `None` until it is whole.
@@ -28,7 +35,10 @@ pub(crate) fn request(input: &[u8]) -> Option<(Request, usize)> {
     let line = &input[..find(input, b"\r\n")?];
     if line.starts_with(b"POST") {
         let body = header_number(&input[..head], b"content-length: ");
-        return (input.len() >= head + body).then_some((Request::Post, head + body));
+        let at = find(line, b"sid=").map_or(0, |at| at + 4);
+        let digits = line[at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let sid = number(&line[at..at + digits]) as usize;
+        return (input.len() >= head + body).then_some((Request::Post(sid), head + body));
     }
     let request = if find(line, b"transport=websocket").is_some() {
         Request::Upgrade
@@ -183,8 +193,8 @@ mod tests {
             ("GET /?EIO=4&transport=websocket HTTP/1.1\r\n\r\n", Some(Request::Upgrade)),
             ("GET /?EIO=4&transport=polling HTTP/1.1\r\n\r\n", Some(Request::Handshake)),
             ("GET /?transport=polling&sid=x HTTP/1.1\r\n\r\n", Some(Request::Poll)),
-            ("POST /?sid=x HTTP/1.1\r\nContent-Length: 2\r\n\r\n40", Some(Request::Post)),
-            ("POST /?sid=x HTTP/1.1\r\nContent-Length: 2\r\n\r\n4", None),
+            ("POST /?sid=7 HTTP/1.1\r\nContent-Length: 2\r\n\r\n40", Some(Request::Post(7))),
+            ("POST /?sid=7 HTTP/1.1\r\nContent-Length: 2\r\n\r\n4", None),
             ("GET / HTTP/1.1\r\n", None),
         ] {
             let found = request(text.as_bytes());

@@ -23,7 +23,9 @@ enum Phase {
     Http,
     WebSocket,
     Joined,
-    /// Polling: posted its connect packet, and has the answer or not.
+    /// A polling session: waits for its first POST, with or without a GET under way; has posted; has its answer.
+    Open,
+    OpenHolding,
     Posted,
     Holding,
 }
@@ -181,7 +183,7 @@ impl Server {
             let length = if matches!(phase, Phase::WebSocket | Phase::Joined) {
                 self.handle_frame(fd, &mut input[used..], &mut out)?
             } else {
-                self.slots[fd as usize].as_mut()?.handle_request(&input[used..], &mut out)
+                self.handle_request(fd, &input[used..], &mut out)?
             };
             used += length;
             if length == 0 {
@@ -215,6 +217,49 @@ impl Server {
             Wish::Nothing => (),
         }
         Some(used)
+    }
+
+    /// One request, if there is a whole one: its length, `None` when the client is gone.
+    fn handle_request(&mut self, fd: RawFd, input: &[u8], out: &mut Vec<u8>) -> Option<usize> {
+        let Some((request, used)) = protocol::request(input) else { return Some(0) };
+        let slot = self.slots[fd as usize].as_mut()?;
+        match (request, slot.phase) {
+            (Request::Upgrade, _) => {
+                out.extend_from_slice(protocol::UPGRADED);
+                protocol::text_frame(out, &[&protocol::open(0)]);
+                slot.phase = Phase::WebSocket;
+            }
+            (Request::Handshake, _) => {
+                protocol::answer(out, &protocol::open(fd as usize));
+                slot.phase = Phase::Open;
+            }
+            (Request::Post(sid), _) => {
+                protocol::answer(out, b"ok");
+                self.joined_by_post(sid);
+            }
+            (Request::Poll, Phase::Posted) => {
+                protocol::answer(out, protocol::JOINED);
+                slot.phase = Phase::Holding;
+            }
+            (Request::Poll, Phase::Open) => slot.phase = Phase::OpenHolding,
+            // Held: there is never anything to say to a polling client afterwards.
+            (Request::Poll, _) => (),
+        }
+        Some(used)
+    }
+
+    /// The first POST of a polling session is its connect packet.
+    fn joined_by_post(&mut self, sid: usize) {
+        let Some(Some(slot)) = self.slots.get_mut(sid) else { return };
+        if slot.phase == Phase::Open {
+            slot.phase = Phase::Posted;
+        } else if slot.phase == Phase::OpenHolding {
+            slot.phase = Phase::Holding;
+            let mut answer = Vec::new();
+            protocol::answer(&mut answer, protocol::JOINED);
+            // A failed stream has an event coming that ends it.
+            let _ = slot.send(&answer);
+        }
     }
 
     fn send_to_all(&mut self, frames: &[u8]) {
@@ -267,30 +312,6 @@ impl Slot {
 
     fn is_behind(&self) -> bool {
         self.phase == Phase::Joined && !self.is_clear()
-    }
-
-    /// One request, if there is a whole one: its length.
-    fn handle_request(&mut self, input: &[u8], out: &mut Vec<u8>) -> usize {
-        let Some((request, used)) = protocol::request(input) else { return 0 };
-        match request {
-            Request::Upgrade => {
-                out.extend_from_slice(protocol::UPGRADED);
-                protocol::text_frame(out, &[protocol::OPEN]);
-                self.phase = Phase::WebSocket;
-            }
-            Request::Handshake => protocol::answer(out, protocol::OPEN),
-            Request::Post => {
-                protocol::answer(out, b"ok");
-                self.phase = Phase::Posted;
-            }
-            Request::Poll if self.phase == Phase::Posted => {
-                protocol::answer(out, protocol::JOINED);
-                self.phase = Phase::Holding;
-            }
-            // Held: there is never anything to say to a polling client afterwards.
-            Request::Poll => (),
-        }
-        used
     }
 
     /// Sends what the kernel takes and keeps the rest; `None` when the stream has failed.
