@@ -63,12 +63,12 @@ fn tiles(report: &Report, html: &mut String) {
         (short(report.operations_per_s), format!("{unit} per second")),
     ];
     if let Some((name, latency)) = main_latency(report) {
-        all.push((format!("{} ms", short(latency.p50)), format!("{} p50", words(name))));
-        all.push((format!("{} ms", short(latency.p99)), format!("{} p99", words(name))));
+        all.push((time(latency.p50), format!("{} p50", words(name))));
+        all.push((time(latency.p99), format!("{} p99", words(name))));
     }
     for (name, process) in &report.processes {
         if process.cpu_us_per_operation > 0.0 {
-            let text = format!("{name}: CPU per {}", unit.trim_end_matches('s'));
+            let text = format!("{name}: CPU per {}", one(report.operation));
             all.push((format!("{} µs", short(process.cpu_us_per_operation)), text));
         }
     }
@@ -305,6 +305,21 @@ fn settings(report: &Report) -> Vec<Vec<String>> {
 fn capital(text: &str) -> String {
     let mut chars = text.chars();
     chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}
+
+fn time(ms: f64) -> String {
+    if ms < 1_000.0 { format!("{} ms", short(ms)) } else { format!("{} s", short(ms / 1e3)) }
+}
+
+/// One of what a scenario counts.
+fn one(operation: &str) -> String {
+    match operation {
+        "came_back" => "return".to_owned(),
+        "deliveries" => "delivery".to_owned(),
+        "pings_answered" => "ping".to_owned(),
+        "upgraded" => "upgrade".to_owned(),
+        other => words(other.trim_end_matches('s')),
+    }
 }
 
 /// `round_trips` → `round trips`.
