@@ -88,10 +88,10 @@ const SCENARIOS = {
   async rooms(url) {
     const args = ["--warmup", 0, "--duration", 1, "--rooms", 8, "--rooms-per-client", 2, "--window", 4];
     const { counters } = await clean("rooms", url, ...args);
-    // Every room has as many members, and a message under way when the window ends may come behind it.
+    // Every room has as many members. What is under way when the window begins or ends is on one side of it only.
     const members = (CLIENTS * 2) / 8;
-    assert.ok(counters.messages > 4 && counters.deliveries <= counters.messages * members);
-    assert.ok(counters.deliveries >= (counters.messages - 4) * members);
+    assert.ok(counters.messages > 4);
+    assert.ok(Math.abs(counters.deliveries - counters.messages * members) <= 4 * members);
   },
   async upgrade(url) {
     const { counters, latency_ms } = await clean("upgrade", url);
