@@ -371,7 +371,9 @@ fn start_worker(
     let reader = std::thread::spawn(move || {
         for text in BufReader::new(stdout).lines().map_while(Result::ok) {
             let Ok(line) = serde_json::from_str(&text) else { break };
-            if sender.send((index, Some(line))).is_err() {
+            // A worker ends behind its report: that is no end before its time.
+            let is_last = matches!(line, Line::Report(_));
+            if sender.send((index, Some(line))).is_err() || is_last {
                 return;
             }
         }

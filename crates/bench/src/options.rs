@@ -80,7 +80,7 @@ impl Options {
         }
         let workers = workers.min(clients);
         let rooms_per_client = value(matches, "rooms-per-client", 5);
-        let rooms = value(matches, "rooms", (clients / 10).max(rooms_per_client));
+        let rooms = value(matches, "rooms", (clients / 10).max(rooms_per_client * workers));
         if rooms / workers < rooms_per_client {
             return Err(bad("--rooms is too few: each worker needs at least --rooms-per-client"));
         }
@@ -217,6 +217,8 @@ mod tests {
         assert_eq!((options.clients, options.workers, options.window), (40_000, 3, 16));
         assert_eq!(options.processes, [("app".to_owned(), 12), ("app".to_owned(), 13)]);
         assert_eq!((options.count, options.payload_bytes), (Some(5), 128));
+        let many = run("echo --url http://127.0.0.1 --clients 20 --workers 20").unwrap();
+        assert_eq!((many.workers, many.payload_bytes), (20, 64));
         assert_eq!(options.time_limit, Duration::from_secs_f64(122.5));
     }
 
@@ -235,6 +237,7 @@ mod tests {
             ("echo --url http://127.0.0.1 --process x", "NAME=PID"),
             ("echo --url http://127.0.0.1 --transport pigeon", "'pigeon'"),
             ("rooms --url http://127.0.0.1 --rooms 2", "--rooms-per-client"),
+            ("rooms --url http://127.0.0.1 --rooms 9 --workers 2", "--rooms-per-client"),
             ("avalanche --url http://127.0.0.1 --rounds 0", "--rounds"),
             ("echo --url http://127.0.0.1 --colour", "--colour"),
             ("echo --url http://192.0.2.1", "not a loopback"),

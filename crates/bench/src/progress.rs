@@ -78,7 +78,14 @@ impl ProgressLine {
         self.write(&line);
     }
 
+    /// A live line that wraps could not be rewritten.
+    fn width(&self) -> usize {
+        let size = self.terminal.then(|| rustix::termios::tcgetwinsize(std::io::stderr()).ok());
+        size.flatten().map_or(usize::MAX, |size| usize::from(size.ws_col).max(20) - 1)
+    }
+
     fn write(&mut self, line: &str) {
+        let line: String = line.chars().take(self.width()).collect();
         let (before, after) = if self.terminal { ("\r\x1b[K", "") } else { ("", "\n") };
         // A terminal that is gone must not end the run.
         let _ = write!(std::io::stderr(), "{before}{line}{after}");

@@ -121,6 +121,7 @@ struct State {
     generator: Sample,
     machine_busy_s: f64,
     rss_growth_bytes: u64,
+    joined_at_end: u32,
     call: Option<(std::net::SocketAddrV4, String, String)>,
 }
 
@@ -176,6 +177,7 @@ impl Report {
                 generator: Sample::default(),
                 machine_busy_s: 0.0,
                 rss_growth_bytes: 0,
+                joined_at_end: 0,
                 call,
             },
         };
@@ -245,6 +247,7 @@ impl Report {
         for (name, pairs) in &worker.histograms {
             self.add_histogram(name, pairs);
         }
+        self.state.joined_at_end += worker.joined;
         self.state.rss_growth_bytes += worker.rss_growth_bytes;
     }
 
@@ -271,6 +274,8 @@ impl Report {
         if let Err(error) = fleet.stop(sent, self) {
             self.notes.push(format!("some workers could not report: {error}"));
         }
+        // When not all had come yet, nobody has counted them.
+        self.joined = self.joined.max(self.state.joined_at_end);
     }
 
     /// Relates CPU and time to the scenario's operation, and judges the run.

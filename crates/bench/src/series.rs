@@ -33,6 +33,13 @@ pub(crate) struct Point {
     pub(crate) busiest_worker: f64,
 }
 
+impl Point {
+    /// The last second may be cut short: its counts are no rates.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.generator.rss_bytes > 0
+    }
+}
+
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub(crate) struct Used {
     pub(crate) cores: f64,
@@ -103,9 +110,7 @@ impl Series {
             add(&mut point.generator, own);
             point.busiest_worker = point.busiest_worker.max(wanted.min(1.0));
         }
-        let joined = self.last.iter().map(|worker| worker.joined).sum();
-        let lost = self.last.iter().map(|worker| worker.lost).sum();
-        (point.joined, point.lost) = (joined, lost);
+        (point.joined, point.lost) = self.sums();
         self.points.insert(at_s, point);
         self.sampled_ns = now_ns;
         while self.open.len() > OPEN_SECONDS_MAX {
@@ -144,9 +149,18 @@ impl Series {
         self.points.into_values().collect()
     }
 
+    /// How many have joined and how many were lost, by what the workers said last.
+    fn sums(&self) -> (u32, u64) {
+        let last = || self.last.iter();
+        (last().map(|worker| worker.joined).sum(), last().map(|worker| worker.lost).sum())
+    }
+
     fn close_first(&mut self) {
         let Some((at_s, open)) = self.open.pop_first() else { return };
-        let point = self.points.entry(at_s).or_insert_with(|| Point { at_s, ..Point::default() });
+        let (joined, lost) = self.sums();
+        // The last second ends with the run, before its processes are read again.
+        let unread = || Point { at_s, joined, lost, ..Point::default() };
+        let point = self.points.entry(at_s).or_insert_with(unread);
         point.operations += open.operations;
         if !open.latency.is_empty() {
             point.latency_ms = Some(Latency::of(&open.latency));
@@ -192,6 +206,7 @@ mod tests {
         let latency = points[0].latency_ms.unwrap();
         assert_eq!((latency.count, latency.p50.round(), latency.max.round()), (15, 1.0, 9.0));
         assert!(points[1].latency_ms.is_none(), "nothing was timed in the second second");
+        assert_eq!(points[1].joined, 2);
     }
 
     #[test]

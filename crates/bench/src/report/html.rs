@@ -63,12 +63,12 @@ fn tiles(report: &Report, html: &mut String) {
         (short(report.operations_per_s), format!("{unit} per second")),
     ];
     if let Some((name, latency)) = main_latency(report) {
-        all.push((format!("{} ms", short(latency.p50)), format!("{} p50", words(name))));
-        all.push((format!("{} ms", short(latency.p99)), format!("{} p99", words(name))));
+        all.push((time(latency.p50), format!("{} p50", words(name))));
+        all.push((time(latency.p99), format!("{} p99", words(name))));
     }
     for (name, process) in &report.processes {
         if process.cpu_us_per_operation > 0.0 {
-            let text = format!("{name}: CPU per {}", words(report.operation));
+            let text = format!("{name}: CPU per {}", one(report.operation));
             all.push((format!("{} µs", short(process.cpu_us_per_operation)), text));
         }
     }
@@ -95,12 +95,7 @@ fn plots(report: &Report) -> Vec<Plot> {
     let points = &report.series;
     let mut plots = vec![
         latency_plot(report),
-        over_time(
-            report,
-            words(report.operation),
-            "per second",
-            &[("", "c1", &|point| Some(point.operations as f64))],
-        ),
+        rate_plot(report),
         distribution_plot(report),
         over_time(
             report,
@@ -136,7 +131,7 @@ fn over_time(
 ) -> Plot {
     let points = &report.series;
     let curves = curves.iter().map(|(name, colour, read)| Curve {
-        name: if name.is_empty() { title.clone() } else { (*name).to_owned() },
+        name: (*name).to_owned(),
         colour,
         values: points.iter().map(read).collect(),
     });
@@ -151,6 +146,12 @@ fn over_time(
         logarithmic: false,
         window: (report.window_to_s > 0.0).then_some((report.window_from_s, report.window_to_s)),
     }
+}
+
+fn rate_plot(report: &Report) -> Plot {
+    let name = words(report.operation);
+    let count: Read<'_> = &|point| point.is_whole().then_some(point.operations as f64);
+    over_time(report, capital(&name), "per second", &[(&name, "c1", count)])
 }
 
 fn time_ticks(x: &[f64]) -> Vec<(f64, String)> {
@@ -169,10 +170,10 @@ fn latency_plot(report: &Report) -> Plot {
         format!("Latency: {}", words(name)),
         "ms, logarithmic",
         &[
-            ("max", FAINT_COLOUR, &read(|latency| latency.max)),
-            ("p99", "c3", &read(|latency| latency.p99)),
-            ("p90", "c2", &read(|latency| latency.p90)),
             ("p50", "c1", &read(|latency| latency.p50)),
+            ("p90", "c2", &read(|latency| latency.p90)),
+            ("p99", "c3", &read(|latency| latency.p99)),
+            ("max", FAINT_COLOUR, &read(|latency| latency.max)),
         ],
     );
     plot.logarithmic = true;
@@ -220,7 +221,7 @@ fn usage_plot(
         plot.curves.push(Curve { name: name.clone(), colour, values });
     }
     // Seconds that only workers told have no reading of the processes.
-    let has_reading = |point: &&Point| point.generator.rss_bytes > 0;
+    let has_reading = |point: &&Point| point.is_whole();
     let generator =
         |point: &Point| Some(point).filter(has_reading).map(|point| read(&point.generator));
     let values = points.iter().map(generator).collect();
@@ -240,7 +241,7 @@ fn tables(report: &Report, html: &mut String) {
         &latencies,
     ));
     let heads =
-        ["", "cores", "CPU µs/op", "connect µs", "RSS before", "joined", "after, MiB", "B/session"];
+        ["", "cores", "CPU µs/op", "connect µs", "RSS MiB before", "joined", "after", "B/session"];
     html.push_str(&table("Processes", &heads, &process_rows(report)));
     let counters: Vec<_> =
         report.counters.iter().map(|(name, count)| vec![words(name), whole(*count)]).collect();
@@ -299,6 +300,26 @@ fn settings(report: &Report) -> Vec<Vec<String>> {
         row("rate", rate),
         row("measured", format!("{:.1} s", report.seconds)),
     ]
+}
+
+fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}
+
+fn time(ms: f64) -> String {
+    if ms < 1_000.0 { format!("{} ms", short(ms)) } else { format!("{} s", short(ms / 1e3)) }
+}
+
+/// One of what a scenario counts.
+fn one(operation: &str) -> String {
+    match operation {
+        "came_back" => "return".to_owned(),
+        "deliveries" => "delivery".to_owned(),
+        "pings_answered" => "ping".to_owned(),
+        "upgraded" => "upgrade".to_owned(),
+        other => words(other.trim_end_matches('s')),
+    }
 }
 
 /// `round_trips` → `round trips`.

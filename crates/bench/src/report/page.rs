@@ -29,6 +29,7 @@ pub(super) fn short(value: f64) -> String {
         size if size >= 99.95 => 0,
         size if size >= 9.995 => 1,
         size if size >= 0.1 || size == 0.0 => 2,
+        size if size >= 0.01 => 3,
         _ => 4,
     };
     let text = format!("{scaled:.digits$}");
@@ -89,7 +90,8 @@ mod tests {
     fn numbers_are_short() {
         for (value, text) in [
             (0.0, "0"),
-            (0.0123, "0.0123"),
+            (0.0593, "0.059"),
+            (0.0012, "0.0012"),
             (0.5, "0.5"),
             (1.0, "1"),
             (9.996, "10"),

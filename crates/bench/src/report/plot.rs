@@ -154,7 +154,8 @@ impl Plot {
             );
         }
         self.draw_axes(&scale, svg);
-        for curve in &self.curves {
+        // The first is the most important one: nothing covers it.
+        for curve in self.curves.iter().rev() {
             let _ = write!(
                 svg,
                 "<path style=\"stroke:var(--{})\" d=\"{}\" />",

@@ -89,6 +89,17 @@ impl Fanout {
         spread.last_ns = now_ns.saturating_sub(asked_ns);
     }
 
+    /// Says which broadcasts everybody has. One that everybody has ends those before it: what somebody still lacks of
+    /// them is missing, and waiting would not bring it.
+    fn end_delivered(&mut self, receivers: u32, lines: &mut Vec<Line>) {
+        while let Some(index) = self.spread.iter().position(|spread| spread.received >= receivers) {
+            let sequence = self.spread_first + index as u64;
+            lines.push(Line::Delivered { sequence, last_ns: self.spread[index].last_ns });
+            self.spread.drain(..=index);
+            self.spread_first = sequence + 1;
+        }
+    }
+
     fn ask(&self, swarm: &mut Swarm, first: u64, count: u32, at_ns: u64) {
         let args = format!("\"broadcast\",{first},{count},\"{at_ns}\",{}", self.payload_bytes);
         swarm.send(0, |out| out.emit(None, &[args.as_bytes()]));
@@ -139,11 +150,7 @@ impl Scenario for Fanout {
 
     fn turn(&mut self, now_ns: u64, swarm: &mut Swarm, lines: &mut Vec<Line>) -> u64 {
         let receivers = swarm.joined();
-        while let Some(spread) = self.spread.front().filter(|spread| spread.received >= receivers) {
-            lines.push(Line::Delivered { sequence: self.spread_first, last_ns: spread.last_ns });
-            self.spread.pop_front();
-            self.spread_first += 1;
-        }
+        self.end_delivered(receivers, lines);
         self.ask_due(now_ns, swarm)
     }
 
@@ -249,6 +256,21 @@ mod tests {
         fanout.note_delivery(1, 0, 100, 130);
         let spread: Vec<_> = fanout.spread.iter().map(|s| (s.received, s.last_ns)).collect();
         assert_eq!(spread, [(2, 30), (1, 11)]);
+    }
+
+    #[test]
+    fn a_broadcast_that_never_comes_holds_up_nothing() {
+        let mut fanout = Fanout::new(&job(2));
+        for (id, sequence) in [(0, 0), (0, 1), (0, 2), (1, 0), (1, 2)] {
+            fanout.note_delivery(id, sequence, 100, 110);
+        }
+        let mut lines = Vec::new();
+        fanout.end_delivered(2, &mut lines);
+        let ended = lines.iter().filter_map(|line| {
+            if let Line::Delivered { sequence, .. } = line { Some(*sequence) } else { None }
+        });
+        assert_eq!(ended.collect::<Vec<_>>(), [0, 2]);
+        assert_eq!((fanout.spread.len(), fanout.spread_first, fanout.missing), (0, 3, 1));
     }
 
     #[test]
