@@ -176,7 +176,8 @@ mod tests {
     #[test]
     fn a_post_says_its_length() {
         let site = Site::new(SocketAddrV4::new([127, 0, 0, 1].into(), 80), "/socket.io/");
-        let text = String::from_utf8(site.post("a", b"40")).unwrap();
+        let ticket = Ticket { sid: "a".into(), cookie: String::new() };
+        let text = String::from_utf8(site.post(&ticket, b"40")).unwrap();
         assert!(text.starts_with("POST /socket.io/?EIO=4&transport=polling&sid=a HTTP/1.1\r\n"));
         assert!(text.ends_with("\r\nContent-Length: 2\r\n\r\n40"), "{text}");
     }
