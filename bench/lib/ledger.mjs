@@ -32,13 +32,19 @@ export function append(run) {
   const name = `${run.date.replaceAll(":", "").slice(0, 15)}-${run.commit.id}.json`;
   // One metric per line: small, and readable in a diff.
   const text = JSON.stringify(run, null, 1).replace(
-    /\{\s+"median": (\S+),\s+"min": (\S+),\s+"max": (\S+),\s+"samples": \[([^\]]*)\]\s+\}/g,
-    (_all, median, min, max, samples) =>
-      `{ "median": ${median}, "min": ${min}, "max": ${max}, "samples": [${samples.replace(/\s+/g, " ").trim()}] }`,
+    /\{\s+((?:"x": \S+,\s+)?"median": \S+,\s+"min": \S+,\s+"max": \S+,\s+"samples": \[[^\]]*\])\s+\}/g,
+    (_all, inside) => `{ ${inside.replace(/\s+/g, " ").replaceAll("[ ", "[").replaceAll(" ]", "]")} }`,
   );
   writeFileSync(join(folder, name), `${text}\n`);
   writePage();
   return `bench/ledger/${name}`;
+}
+
+/** A plot of a curve, always the newest. */
+export function writePlot(name, svg) {
+  mkdirSync(join(folder, "plots"), { recursive: true });
+  writeFileSync(join(folder, "plots", `${name}.svg`), svg);
+  return `bench/ledger/plots/${name}.svg`;
 }
 
 /** `README.md` of the ledger. */

@@ -76,8 +76,22 @@ function newest(run) {
     "",
     ...(run.scenarios[SINGLE] ? summaries(run.scenarios) : []),
     ...Object.entries(run.scenarios).flatMap(([scenario, rows]) => details(scenario, rows)),
+    ...Object.entries(run.curves ?? {}).flatMap(([name, lines]) => curve(name, lines)),
     ...notes(run.problems ?? []),
   ];
+}
+
+/** A curve's plot and all its points. */
+function curve(name, lines) {
+  const rows = [...new Set(Object.values(lines).flatMap((byRow) => Object.keys(byRow)))];
+  const xs = [...new Set(Object.values(lines).flatMap((byRow) => Object.values(byRow).flatMap((points) => points.map(({ x }) => x))))];
+  const tables = Object.entries(lines).flatMap(([metric, byRow]) => [
+    `| ${metric} | ${xs.map((x) => x.toLocaleString("en-US")).join(" | ")} |`,
+    `|---|${xs.map(() => "---:|").join("")}`,
+    ...rows.map((row) => `| ${row} | ${xs.map((x) => cell(byRow[row]?.find((point) => point.x === x))).join(" | ")} |`),
+    "",
+  ]);
+  return [`### growth with ${name}`, "", `![growth with ${name}](plots/${name}.svg)`, "", ...tables];
 }
 
 /** All rows side by side, then as ratios to the bare limit and to Socket.IO, then what is left for the app server. */

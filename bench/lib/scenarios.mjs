@@ -6,6 +6,8 @@ import { kernelWatch } from "./kernel.mjs";
 import { announcedHeld, cpuUs, residentBytes, start, stop } from "./processes.mjs";
 
 const holder = new URL("hold-polls.mjs", import.meta.url).pathname;
+/** V8 gives memory back to the system some seconds after a collection. */
+const SETTLE_MS = 10_000;
 
 export const IDLE = "idle, 10,000 sessions";
 export const ECHO = "echo, 1,000 clients, window 1";
@@ -69,7 +71,7 @@ async function idle(context) {
   const clients = fitting(context.row, 10_000, context.notes);
   await warmUp(context);
   const kernel = kernelWatch(clients, context.system.pairs);
-  const args = ["idle", "--clients", clients, "--duration", 28, "--call", "gc"];
+  const args = ["idle", "--clients", clients, "--duration", 15, "--call", "gc"];
   const r = await load(context, args, { watch: kernel.look });
   const grown = kernel.growth();
   if (!grown?.slab) context.notes.push("no kernel memory: /proc/slabinfo could not be read, or not all sessions stood at once");
@@ -124,7 +126,7 @@ const polling = (wanted) => async (context) => {
   const before = { memory: read(residentBytes), cpu: read(cpuUs) };
   return holding(context, sessions, async () => {
     const cpu = read(cpuUs);
-    await wait(3_000);
+    await wait(SETTLE_MS);
     await collectGarbage(context);
     const memory = read(residentBytes);
     return {
@@ -144,7 +146,8 @@ function grown(before, after, sessions) {
   return sums;
 }
 
-async function holding({ system }, sessions, measure) {
+/** Sessions over long polling stand while `measure` runs. */
+export async function holding({ system }, sessions, measure) {
   const child = start([process.execPath, holder, system.urls[0], String(sessions)], {}, "generator");
   try {
     await announcedHeld(child);

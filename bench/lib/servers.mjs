@@ -16,8 +16,8 @@ export function peerBinary(name) {
 }
 
 /** An app server: `environment` says behind what it is. */
-export async function startApp(environment, file = app) {
-  return announcing("app", start(["node", "--expose-gc", file], environment));
+export async function startApp(environment, file = app, role = "server") {
+  return announcing("app", start(["node", "--expose-gc", file], environment, role));
 }
 
 /** A peer that is app and server in one. */
