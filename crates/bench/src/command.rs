@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::builder::{PossibleValuesParser, ValueParser};
+use clap::builder::{PossibleValue, PossibleValuesParser, ValueParser};
 use clap::{Arg, ArgAction, Command, ValueHint, value_parser};
 
 use crate::scenario::Kind;
@@ -67,6 +67,12 @@ fn whom() -> Vec<Arg> {
             )
             .required(true)
             .action(ArgAction::Append),
+        option("transport", "TRANSPORT", "What carries the sessions [default: websocket]")
+            .value_parser([
+                PossibleValue::new("websocket").help("WebSocket at once"),
+                PossibleValue::new("polling").help("long-polling only"),
+                PossibleValue::new("upgrade").help("polling first, then WebSocket"),
+            ]),
         option("path", "PATH", "Socket.IO's path").default_value("/socket.io/"),
         Arg::new("i-own-this-server")
             .long("i-own-this-server")
@@ -118,6 +124,35 @@ fn shape() -> Vec<Arg> {
             option("count", "N", "fanout: this many broadcasts instead of a duration"),
             value_parser!(u64),
         ),
+        number(
+            option("rooms", "N", "rooms: how many, over all workers [default: clients / 10]"),
+            value_parser!(u32).range(1..),
+        ),
+        number(
+            option("rooms-per-client", "N", "rooms: how many a client is in"),
+            value_parser!(u32).range(1..=1_000),
+        )
+        .default_value("5"),
+        number(
+            option("rounds", "N", "avalanche, jitter: how often clients are cut off"),
+            value_parser!(u32).range(1..=1_000),
+        )
+        .default_value("1"),
+        number(
+            option("away", "SECONDS", "avalanche, jitter: how long they stay away [default: 0; 2]"),
+            value_parser!(f64),
+        ),
+        option("cut", "HOW", "avalanche, jitter: how the server sees a cut").value_parser([
+            PossibleValue::new("close")
+                .help("the stream ends, without a close frame (the default)"),
+            PossibleValue::new("reset").help("the stream is reset"),
+        ]),
+        option("backoff", "KIND", "avalanche: how long before the first attempt to return")
+            .value_parser([
+                PossibleValue::new("socket.io")
+                    .help("0.5 to 1.5 s, as socket.io-client (the default)"),
+                PossibleValue::new("none").help("at once: a stampede"),
+            ]),
         number(option("kill", "PID", "reconnect: the app server to kill"), value_parser!(i32)),
         number(
             option("time-limit", "SECONDS", "Give up after this [default: duration + 120]"),
@@ -134,6 +169,7 @@ fn result() -> Vec<Arg> {
             .action(ArgAction::Append),
         option("call", "EVENT", "Emit EVENT before memory is read (the app's \"gc\")"),
         file(option("json", "FILE", "Write the report as JSON")),
+        file(option("html", "FILE", "Write the report as a page of its own, with plots")),
         Arg::new("quiet").long("quiet").action(ArgAction::SetTrue).help("No progress"),
     ];
     args.map(|arg| arg.help_heading("Result")).into()

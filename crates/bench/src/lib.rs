@@ -13,13 +13,19 @@ mod control;
 mod error;
 mod fleet;
 mod frame;
+mod http;
+mod interrupt;
+mod meter;
 mod net;
 mod options;
+mod out;
 mod packet;
 mod progress;
 mod report;
 mod sample;
 mod scenario;
+mod series;
+mod session;
 mod swarm;
 mod wire;
 mod worker;
@@ -33,15 +39,19 @@ pub use error::BenchError;
 pub use fleet::WorkerProgram;
 
 use fleet::Fleet;
+use interrupt::Interrupt;
 use options::Options;
 use progress::ProgressLine;
 use report::Report;
+use scenario::Kind;
 
 /// How a run came out.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Outcome {
     /// Nothing was lost, missing or doubled.
     Clean,
+    /// Ctrl-C; the report holds what there was until then.
+    Interrupted,
     /// The report lists problems.
     Problems,
 }
@@ -67,19 +77,48 @@ pub fn work() -> Result<(), BenchError> {
 }
 
 fn bench(options: &Options, worker: &WorkerProgram) -> Result<Outcome, BenchError> {
+    let interrupt = Interrupt::listen()?;
+    let mut progress = ProgressLine::new(options.kind, options.clients, options.quiet);
+    if let Some(event) = &options.call_event {
+        progress.say(&format!("waiting for the app's answer to {event}"));
+    }
     let mut report = Report::begin(options)?;
-    let progress = ProgressLine::new(options.kind.name(), options.clients, options.quiet);
-    let mut fleet = Fleet::start(worker, options, progress)?;
+    let mut fleet = Fleet::start(worker, options, progress, interrupt)?;
+    let mut outcome = Outcome::Clean;
+    if let Err(error) = course(&mut fleet, options, &mut report) {
+        if !error.leaves_a_report() {
+            return Err(error);
+        }
+        report.cut_short(&error, &mut fleet);
+        let by_hand = matches!(error, BenchError::Interrupted(_));
+        outcome = if by_hand { Outcome::Interrupted } else { Outcome::Problems };
+    }
+    report.finish(fleet.end());
+    show(options, &report)?;
+    Ok(if outcome == Outcome::Clean && !report.is_clean() { Outcome::Problems } else { outcome })
+}
+
+/// From the first handshake to the workers' reports.
+fn course(fleet: &mut Fleet, options: &Options, report: &mut Report) -> Result<(), BenchError> {
+    if options.kind == Kind::Upgrade {
+        // Connecting is what this one measures.
+        report.window_begins(fleet);
+    }
     let joined = fleet.wait_ready()?;
     if joined == 0 {
         return Err(BenchError::NobodyJoined("see the server's log".to_owned()));
     }
     report.connected(joined);
-    options.kind.direct(&mut fleet, options, &mut report)?;
-    drop(fleet);
+    options.kind.direct(fleet, options, report)
+}
+
+fn show(options: &Options, report: &Report) -> Result<(), BenchError> {
     write!(std::io::stdout().lock(), "{report}")?;
     if let Some(path) = &options.json {
-        std::fs::write(path, serde_json::to_vec_pretty(&report)?)?;
+        std::fs::write(path, serde_json::to_vec_pretty(report)?)?;
     }
-    Ok(if report.is_clean() { Outcome::Clean } else { Outcome::Problems })
+    if let Some(path) = &options.html {
+        std::fs::write(path, report.to_html())?;
+    }
+    Ok(())
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::ArgMatches;
 use rustix::process::{Resource, getrlimit};
 
+use crate::client::Transport;
 use crate::error::BenchError;
 use crate::scenario::Kind;
 
@@ -37,11 +38,25 @@ pub(crate) struct Options {
     pub(crate) call_event: Option<String>,
     pub(crate) kill_pid: Option<i32>,
     pub(crate) time_limit: Duration,
+    pub(crate) transport: Transport,
+    pub(crate) rooms: u32,
+    pub(crate) rooms_per_client: u32,
+    /// Whether the first attempt to return waits as socket.io-client does.
+    pub(crate) backs_off: bool,
+    /// Whether a cut stream ends with a reset.
+    pub(crate) resets: bool,
+    pub(crate) away: Duration,
+    pub(crate) rounds: u32,
+    pub(crate) html: Option<PathBuf>,
     pub(crate) json: Option<PathBuf>,
     pub(crate) quiet: bool,
 }
 
 impl Options {
+    pub(crate) fn away_ns(&self) -> u64 {
+        u64::try_from(self.away.as_nanos()).unwrap_or(u64::MAX)
+    }
+
     /// # Errors
     ///
     /// [`BenchError::Argument`] and [`BenchError::NotLoopback`].
@@ -63,13 +78,20 @@ impl Options {
         if !(0.0..=1e8).contains(&rate_per_s) {
             return Err(bad("--rate is out of range"));
         }
+        let workers = workers.min(clients);
+        let rooms_per_client = value(matches, "rooms-per-client", 5);
+        let rooms = value(matches, "rooms", (clients / 10).max(rooms_per_client));
+        if rooms / workers < rooms_per_client {
+            return Err(bad("--rooms is too few: each worker needs at least --rooms-per-client"));
+        }
+        let is = |name, text: &str| matches.get_one::<String>(name).is_some_and(|one| one == text);
         Ok(Self {
             kind,
             urls,
             targets,
             path: value(matches, "path", "/socket.io/".to_owned()),
             clients,
-            workers: workers.min(clients),
+            workers,
             connecting_max: in_range("connecting", value(matches, "connecting", 100), 1, 18_000)?,
             window: in_range("window", value(matches, "window", 1), 1, 10_000)?,
             payload_bytes: value(matches, "payload", kind.payload_bytes_default()),
@@ -84,6 +106,20 @@ impl Options {
             call_event: matches.get_one("call").cloned(),
             kill_pid: matches.get_one("kill").copied(),
             time_limit: seconds("time-limit", limit_s)?,
+            transport: if kind == Kind::Upgrade || is("transport", "upgrade") {
+                Transport::Upgrade
+            } else if is("transport", "polling") {
+                Transport::Polling
+            } else {
+                Transport::WebSocket
+            },
+            rooms,
+            rooms_per_client,
+            backs_off: !is("backoff", "none"),
+            resets: is("cut", "reset"),
+            away: seconds("away", value(matches, "away", kind.away_s_default()))?,
+            rounds: value(matches, "rounds", 1),
+            html: matches.get_one("html").cloned(),
             json: matches.get_one("json").cloned(),
             quiet: matches.get_flag("quiet"),
         })
@@ -197,6 +233,9 @@ mod tests {
             ("echo --url http://127.0.0.1 --duration 99999", "--duration"),
             ("echo --url http://127.0.0.1 --rate -1", "--rate"),
             ("echo --url http://127.0.0.1 --process x", "NAME=PID"),
+            ("echo --url http://127.0.0.1 --transport pigeon", "'pigeon'"),
+            ("rooms --url http://127.0.0.1 --rooms 2", "--rooms-per-client"),
+            ("avalanche --url http://127.0.0.1 --rounds 0", "--rounds"),
             ("echo --url http://127.0.0.1 --colour", "--colour"),
             ("echo --url http://192.0.2.1", "not a loopback"),
         ] {

@@ -18,6 +18,8 @@ use trunkline_node::{RunError, logging};
 const EXIT_FAILED: u8 = 1;
 /// Flags or configuration are wrong. clap exits with the same number.
 const EXIT_MISUSED: u8 = 2;
+/// As a shell has it for a process that SIGINT ended.
+const EXIT_INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
     let matches = commands::root().get_matches();
@@ -73,6 +75,7 @@ fn bench(arguments: &ArgMatches) -> Result<ExitCode, Failure> {
     let worker = WorkerProgram { program, arguments: vec![commands::BENCH_WORKER.into()] };
     Ok(match trunkline_bench::run(arguments, &worker)? {
         Outcome::Clean => ExitCode::SUCCESS,
+        Outcome::Interrupted => ExitCode::from(EXIT_INTERRUPTED),
         Outcome::Problems => ExitCode::from(EXIT_FAILED),
     })
 }
