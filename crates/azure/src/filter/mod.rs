@@ -1,0 +1,1 @@
+//! The OData filter language of the REST API.
