@@ -1,3 +1,12 @@
-//! The door for Microsoft's own SDK and REST clients: Azure Web PubSub for Socket.IO's contract.
+//! The door for app servers and tools that speak Azure Web PubSub for Socket.IO: tunnels, the REST data plane, webhooks.
+//!
+//! To the node's edge this crate is one app server per hub: it speaks the trunk protocol over a link that `node` gives
+//! it. It gives each session to one of the app servers behind its tunnels.
 
 pub mod filter;
+mod group;
+mod hub;
+mod registry;
+mod rest;
+mod serverless;
+mod webhook;

@@ -6,7 +6,7 @@
 use super::Finding;
 
 const PURE: &[&str] =
-    &["clock", "websocket", "engineio", "socketio", "trunk", "switchboard", "mesh"];
+    &["clock", "websocket", "engineio", "socketio", "token", "trunk", "switchboard", "mesh"];
 const INPUT_OUTPUT: &[&str] = &["edge", "azure", "api", "bench", "backplane"];
 
 /// Names under which a clock, a socket, a thread or a random source could enter a pure crate.
