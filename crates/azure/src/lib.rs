@@ -3,7 +3,7 @@
 //! To the node's edge this crate is one app server per hub: it speaks the trunk protocol over a link that `node` gives
 //! it. It gives each session to one of the app servers behind its tunnels.
 
-mod filter;
+pub mod filter;
 mod group;
 mod hub;
 mod registry;
