@@ -6,7 +6,12 @@
 pub mod filter;
 mod group;
 mod hub;
+mod metrics;
+mod payload;
 mod registry;
 mod rest;
 mod serverless;
+mod tunnel;
 mod webhook;
+
+pub use metrics::Metrics;

@@ -19,10 +19,10 @@ pub(crate) fn encode(message: &Message) -> Bytes {
     let _ = rmp::encode::write_array_len(&mut body, 3);
     let _ = rmp::encode::write_uint(&mut body, number);
     let _ = rmp::encode::write_str(&mut body, &json);
-    let _ = match content {
-        Some(content) => rmp::encode::write_bin(&mut body, content).map(|()| 0),
-        None => rmp::encode::write_nil(&mut body).map(|()| 0).map_err(Into::into),
-    };
+    match content {
+        Some(content) => drop(rmp::encode::write_bin(&mut body, content)),
+        None => drop(rmp::encode::write_nil(&mut body)),
+    }
     let mut frame = body.into_inner();
     let length = u32::try_from(frame.len() - 4).unwrap_or(u32::MAX);
     frame[..4].copy_from_slice(&length.to_le_bytes());
