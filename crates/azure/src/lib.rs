@@ -11,7 +11,9 @@ mod payload;
 mod registry;
 mod rest;
 mod serverless;
+mod service;
 mod tunnel;
 mod webhook;
 
 pub use metrics::Metrics;
+pub use service::{Body, Config, Door, Endpoint, HubConfig, Lease, Links, Running, Visit, start};

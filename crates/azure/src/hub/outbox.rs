@@ -22,8 +22,6 @@ pub(crate) enum Output {
     Frame(Frame),
     /// One whole tunnel message.
     Message(TunnelId, Bytes),
-    /// Ends a tunnel.
-    CloseTunnel(TunnelId, &'static str),
     /// A whole answer, or a part of one, to a REST call over HTTP.
     Answer(CallId, Answer),
     /// The edge's data of this many bytes has been worked off.
