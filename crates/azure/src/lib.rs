@@ -3,10 +3,11 @@
 //! To the node's edge this crate is one app server per hub: it speaks the trunk protocol over a link that `node` gives
 //! it. It gives each session to one of the app servers behind its tunnels.
 
+mod cloudevents;
 pub mod filter;
 mod group;
 mod hub;
 mod registry;
 mod rest;
 mod serverless;
-mod webhook;
+pub mod webhook;

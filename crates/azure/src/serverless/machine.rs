@@ -66,13 +66,20 @@ pub(crate) struct Machine {
     settings: Settings,
     sessions: HashMap<u32, Session>,
     sockets: HashMap<SocketKey, Socket>,
-    calls: HashMap<CallKey, SocketKey>,
+    calls: HashMap<CallKey, Asked>,
     /// When sessions without a socket are closed.
     deadlines: BTreeSet<(Timestamp, u32)>,
     outputs: VecDeque<Output>,
     waiting_bytes: usize,
     /// The last number given to a socket or call.
     last_key: u64,
+}
+
+/// A call whose answer is awaited.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    key: SocketKey,
+    user_event: bool,
 }
 
 #[derive(Debug)]
@@ -163,20 +170,20 @@ impl Machine {
 
     /// A call has ended. An answer to a call that nobody waits for any more is nothing.
     pub(crate) fn handle_answer(&mut self, call: CallKey, answered: &Answered) {
-        let Some(key) = self.calls.remove(&call) else { return };
+        let Some(Asked { key, user_event }) = self.calls.remove(&call) else { return };
         let Some(socket) = self.sockets.get_mut(&key) else { return };
         socket.asked = false;
-        if matches!(socket.state, State::Connecting { .. }) {
-            return self.decide(key, answered);
+        let session = socket.session;
+        match (&socket.state, answered.payload()) {
+            (State::Connecting { .. }, _) => return self.decide(key, answered),
+            // Whoever has left gets nothing: its ids may mean something else already.
+            (State::Connected, Some(payload)) if user_event => {
+                self.outputs.push_back(Output::Deliver { session, payload });
+            }
+            (State::Connected | State::Left(_), _) => (),
         }
-        if *answered == Answered::NoHandler {
+        if user_event && *answered == Answered::NoHandler {
             self.ignore(Ignored::NoHandler);
-        }
-        let session = socket_session(&self.sockets, key);
-        if let Some(payload) = answered.payload()
-            && self.sessions.contains_key(&session)
-        {
-            self.outputs.push_back(Output::Deliver { session, payload });
         }
         self.go_on(key);
     }
@@ -260,7 +267,8 @@ impl Machine {
         let text = encode(&Packet::connect(&facts.namespace, &data));
         self.outputs.push_back(Output::Enter { session, socket: facts });
         self.outputs.push_back(Output::Send { session, text });
-        self.tell(key, EventKind::Connected, "{}".into());
+        // What it answers is nothing, but events wait for it: a handler hears `connected` before them.
+        self.ask(key, EventKind::Connected, "{}".into());
     }
 
     fn refuse(&mut self, session: u32, namespace: &str, data: &str) {
@@ -356,7 +364,8 @@ impl Machine {
     /// A call whose answer is awaited.
     fn ask(&mut self, key: SocketKey, kind: EventKind, body: String) {
         let call = CallKey(self.next_key());
-        self.calls.insert(call, key);
+        let user_event = matches!(kind, EventKind::User(_));
+        self.calls.insert(call, Asked { key, user_event });
         if let Some(socket) = self.sockets.get_mut(&key) {
             socket.asked = true;
         }
@@ -379,10 +388,6 @@ impl Machine {
         self.last_key += 1;
         self.last_key
     }
-}
-
-fn socket_session(sockets: &HashMap<SocketKey, Socket>, key: SocketKey) -> u32 {
-    sockets.get(&key).map_or(u32::MAX, |socket| socket.session)
 }
 
 impl CloseCause {

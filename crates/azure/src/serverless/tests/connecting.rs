@@ -7,10 +7,7 @@ fn an_accepted_socket_is_told_its_id_and_the_handler_that_it_is_there() {
     let mut world = World::new(Settings::default());
     world.open(1);
     assert_eq!(world.text(1, "0"), [r#"ask connect c1 / s1 {"claims":{}}"#]);
-    assert_eq!(
-        world.ok(),
-        ["enter 1 / s1", r#"send 1 0{"sid":"s1"}"#, "tell connected c1 / s1 {}"]
-    );
+    assert_eq!(world.ok(), ["enter 1 / s1", r#"send 1 0{"sid":"s1"}"#, "ask connected c1 / s1 {}"]);
 }
 
 #[test]

@@ -22,6 +22,17 @@ fn events_of_a_socket_wait_for_one_another_and_of_others_do_not() {
 }
 
 #[test]
+fn events_wait_until_the_handler_has_heard_of_the_socket() {
+    let mut world = World::new(Settings::default());
+    world.open(1);
+    world.text(1, "0");
+    world.ok();
+    assert_eq!(world.text(1, r#"2["early"]"#), [""; 0]);
+    // Whatever it says to that.
+    assert_eq!(world.answer(&response(500, "430[]")), [r#"ask early c1 / s1 42["early"]"#]);
+}
+
+#[test]
 fn an_event_that_fails_is_not_the_end() {
     for answered in [response(500, "430[]"), response(404, ""), Answered::Unavailable] {
         let mut world = World::new(Settings::default());

@@ -10,6 +10,7 @@ fn leaving_a_namespace_is_told() {
     // The connection goes on, for instance in the same namespace.
     assert_eq!(world.text(1, "0"), [r#"ask connect c1 / s2 {"claims":{}}"#]);
     world.ok();
+    world.ok();
     assert_eq!(
         world.closed(1, "ping timeout"),
         [r#"tell disconnected c1 / s2 {"reason":"ping timeout"}"#]

@@ -64,6 +64,7 @@ impl World {
         self.open(session);
         self.text(session, "0");
         self.ok();
+        self.ok();
     }
 
     fn after(&mut self, span: Duration) -> Vec<String> {

@@ -74,7 +74,11 @@ impl Handler {
                     heard.unanswered = true;
                     self.open.push((call, event.socket.id.clone(), false));
                 }
-                (EventKind::Connected, None) => heard.connected += 1,
+                (EventKind::Connected, Some(call)) => {
+                    heard.connected += 1;
+                    heard.unanswered = true;
+                    self.open.push((call, event.socket.id.clone(), false));
+                }
                 (EventKind::Disconnected, None) => {
                     assert!(heard.accepted && !heard.unanswered);
                     heard.disconnected += 1;
