@@ -7,7 +7,12 @@ mod cloudevents;
 pub mod filter;
 mod group;
 mod hub;
+mod metrics;
+mod payload;
 mod registry;
 mod rest;
 mod serverless;
+mod tunnel;
 pub mod webhook;
+
+pub use metrics::Metrics;

@@ -65,13 +65,19 @@ pub enum ParseError {
 /// What looks odd is JavaScript's: an empty text is a connect packet because `Number("")` is 0, and
 /// white space counts as a digit in an id.
 pub fn parse(text: &str) -> Result<Packet<'_>, ParseError> {
+    let packet = parse_head(text)?;
+    if !packet.data.is_empty() {
+        check_data(packet.kind, packet.data)?;
+    }
+    Ok(packet)
+}
+
+/// As [`parse`], but takes the data as it is: for those who pass it on and only need to know what it is.
+pub fn parse_head(text: &str) -> Result<Packet<'_>, ParseError> {
     let (kind, rest) = parse_kind(text)?;
     let (attachments, rest) = if kind.is_binary() { parse_attachments(rest)? } else { (0, rest) };
     let (nsp, rest) = parse_nsp(rest);
     let (id, data) = parse_id(rest)?;
-    if !data.is_empty() {
-        check_data(kind, data)?;
-    }
     Ok(Packet { kind, attachments, nsp, id, data })
 }
 

@@ -17,6 +17,7 @@
 
 mod answer;
 mod event;
+mod ids;
 mod machine;
 mod settings;
 mod socket;
@@ -25,5 +26,6 @@ mod tests;
 
 pub(crate) use answer::Answered;
 pub(crate) use event::{Event, EventKind, Facts, SocketFacts};
+pub(crate) use ids::SocketIds;
 pub(crate) use machine::{CallKey, CloseCause, Ignored, Machine, Output};
 pub(crate) use settings::Settings;
