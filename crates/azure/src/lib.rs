@@ -3,6 +3,7 @@
 //! To the node's edge this crate is one app server per hub: it speaks the trunk protocol over a link that `node` gives
 //! it. It gives each session to one of the app servers behind its tunnels.
 
+mod cloudevents;
 pub mod filter;
 mod group;
 mod hub;
@@ -13,7 +14,7 @@ mod rest;
 mod serverless;
 mod service;
 mod tunnel;
-mod webhook;
+pub mod webhook;
 
 pub use metrics::Metrics;
 pub use service::{Body, Config, Door, Endpoint, HubConfig, Lease, Links, Running, Visit, start};

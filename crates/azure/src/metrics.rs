@@ -8,6 +8,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use crate::webhook;
+
 /// Cheap to clone: all clones count into the same numbers.
 #[derive(Clone, Debug, Default)]
 pub struct Metrics(Arc<Inner>);
@@ -35,6 +37,9 @@ pub struct Inner {
     pub(crate) calls_unauthorized: Family<Cause, Counter>,
     pub(crate) answers_dropped: Counter,
     pub(crate) invoke_answers: Counter,
+    pub(crate) serverless_sockets: Gauge,
+    pub(crate) serverless_ignored: Family<Cause, Counter>,
+    pub(crate) webhooks: webhook::Metrics,
 }
 
 /// Why something was refused or ended: a slug from a bounded set.
@@ -68,11 +73,7 @@ impl Metrics {
     /// Names every number for the admin port.
     pub fn register(&self, registry: &mut Registry) {
         let m = &self.0;
-        registry.register(
-            "trunkline_azure_tunnels",
-            "Connected tunnels",
-            m.tunnels.clone(),
-        );
+        registry.register("trunkline_azure_tunnels", "Connected tunnels", m.tunnels.clone());
         registry.register(
             "trunkline_azure_tunnels_refused",
             "Tunnels that were refused, by cause",
@@ -128,5 +129,16 @@ impl Metrics {
             "Acknowledgements that clients gave to invocations",
             m.invoke_answers.clone(),
         );
+        registry.register(
+            "trunkline_azure_serverless_sockets",
+            "Sockets of hubs with event handlers, until their handler has been told of their end",
+            m.serverless_sockets.clone(),
+        );
+        registry.register(
+            "trunkline_azure_serverless_ignored",
+            "What clients or handlers sent that leads to nothing, by cause",
+            m.serverless_ignored.clone(),
+        );
+        m.webhooks.register(registry);
     }
 }

@@ -123,7 +123,9 @@ impl Hub {
                     status_code: answer.status,
                     channel_name: Some(String::new()),
                     not_completed: answer.more,
-                    headers: Some(headers.map(|(name, value)| (name.to_owned(), vec![value])).collect()),
+                    headers: Some(
+                        headers.map(|(name, value)| (name.to_owned(), vec![value])).collect(),
+                    ),
                     content: answer.body,
                 };
                 self.answer_server(server, Some(tunnel), response);
@@ -323,7 +325,8 @@ impl Hub {
     /// Everybody in the namespace that the payload is for: nobody else could make anything of it.
     fn everybody(&mut self, payload: &[u8]) -> Selection {
         let text = std::str::from_utf8(payload).unwrap_or_default();
-        let packet = text.strip_prefix('4').and_then(|rest| trunkline_socketio::parse_head(rest).ok());
+        let packet =
+            text.strip_prefix('4').and_then(|rest| trunkline_socketio::parse_head(rest).ok());
         match packet {
             Some(packet) => Selection::Rooms {
                 namespace: packet.nsp.to_owned(),

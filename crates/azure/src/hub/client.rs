@@ -39,7 +39,10 @@ pub(crate) struct Client {
 #[derive(Debug)]
 pub(crate) enum Phase {
     /// The app server has not answered its connect event.
-    Opening { origin: Option<String>, groups: Vec<Group> },
+    Opening {
+        origin: Option<String>,
+        groups: Vec<Group>,
+    },
     Open,
     /// Its session is gone; its app server may not know yet.
     Ended,
@@ -49,8 +52,14 @@ pub(crate) enum Phase {
 #[derive(Debug)]
 pub(crate) enum Word {
     /// A payload, which must not overtake the answers before it when it is the end of a socket.
-    Message { payload: String, cost: u64, waits: bool },
-    Disconnected { reason: &'static str },
+    Message {
+        payload: String,
+        cost: u64,
+        waits: bool,
+    },
+    Disconnected {
+        reason: &'static str,
+    },
 }
 
 impl Word {

@@ -3,9 +3,7 @@
 use bytes::Bytes;
 use serde::Deserialize;
 use trunkline_socketio::{Kind, parse_head};
-use trunkline_trunk::{
-    Broadcast, BroadcastFlags, Frame, Part, SendFlags, SessionNumber, Str,
-};
+use trunkline_trunk::{Broadcast, BroadcastFlags, Frame, Part, SendFlags, SessionNumber, Str};
 
 use super::Hub;
 use super::client::ClientKey;
@@ -105,7 +103,7 @@ impl Hub {
         }
     }
 
-    fn send(&mut self, session: SessionNumber, binary: bool, payload: Bytes) {
+    pub(super) fn send(&mut self, session: SessionNumber, binary: bool, payload: Bytes) {
         let flags = SendFlags { binary, ..SendFlags::default() };
         self.outbox.frame(Frame::Send { session, flags, payload });
     }
@@ -132,26 +130,28 @@ impl Hub {
         if packet.kind == Kind::Disconnect {
             self.leave_namespace(session, packet.nsp);
         } else if packet.kind == Kind::Connect {
-            self.enter_namespace(session, packet.nsp, packet.data);
+            if let Some(socket) = socket_id(packet.data) {
+                self.enter_namespace(session, packet.nsp, &socket);
+            }
         }
     }
 
-    /// The app server took the client into a namespace.
-    fn enter_namespace(&mut self, session: SessionNumber, namespace: &str, data: &str) {
-        #[derive(Deserialize)]
-        struct Entered {
-            sid: String,
-        }
-        let Ok(Entered { sid }) = serde_json::from_str(data) else { return };
+    /// The client is a socket of a namespace now.
+    pub(super) fn enter_namespace(
+        &mut self,
+        session: SessionNumber,
+        namespace: &str,
+        socket: &str,
+    ) {
         let Some(connection) = self.registry.connection_mut(session) else { return };
-        connection.sockets.insert(namespace.into(), sid.as_str().into());
+        connection.sockets.insert(namespace.into(), socket.into());
         let whole = Group::Room { namespace: namespace.to_owned(), room: String::new() };
         self.registry.join(session, &whole);
         let rooms = self.registry.rooms_of(session, namespace);
-        let rooms = rooms.iter().filter(|room| !room.is_empty() && **room != sid);
+        let rooms = rooms.iter().filter(|room| !room.is_empty() && *room != socket);
         let rooms = rooms.map(|room| Str::from(&**room)).collect();
         if let Some(nsp) = self.namespace_number(namespace) {
-            self.outbox.frame(Frame::Attach { session, nsp, socket: Str::from(sid), rooms });
+            self.outbox.frame(Frame::Attach { session, nsp, socket: Str::from(socket), rooms });
         }
     }
 
@@ -200,6 +200,15 @@ impl Hub {
             }
         }
     }
+}
+
+/// The id in the answer to a connect packet.
+fn socket_id(data: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Entered {
+        sid: String,
+    }
+    serde_json::from_str(data).ok().map(|Entered { sid }| sid)
 }
 
 /// A disconnect packet, as app servers send it to groups.

@@ -1,15 +1,12 @@
 //! Events as the HTTP requests that app servers expect: CloudEvents headers and a body.
 
-use std::fmt::Write as _;
-
 use bytes::Bytes;
-use hmac::{Hmac, Mac};
 use serde_json::{Map, Value, json};
-use sha2::Sha256;
 use trunkline_trunk::ClientRequest;
 
 use super::client::Client;
 use super::{Now, Settings};
+use crate::cloudevents::About;
 use crate::tunnel::{Headers, Request};
 
 /// The kinds of events that the SDK handles.
@@ -55,24 +52,20 @@ pub(super) fn request(
     ack_id: u64,
 ) -> Request {
     client.events += 1;
-    let hub = &settings.name;
-    let mut headers = Headers::new();
-    let mut put = |name: &str, value: String| headers.insert(name.to_owned(), vec![value]);
-    put("content-type", kind.content_type().to_owned());
-    put("webhook-request-origin", settings.origin.clone());
-    put("ce-awpsversion", "1.0".to_owned());
-    put("ce-specversion", "1.0".to_owned());
-    put("ce-type", kind.event_type().to_owned());
-    put("ce-source", format!("/hubs/{hub}/client/{}", client.id));
-    put("ce-id", client.events.to_string());
-    put("ce-time", rfc3339(now.unix_ms));
-    put("ce-hub", hub.clone());
-    put("ce-connectionId", client.id.to_string());
-    put("ce-eventName", kind.name().to_owned());
-    put("ce-signature", signature(&settings.keys, &client.id));
-    if let Some(user) = &client.user {
-        put("ce-userId", user.to_string());
-    }
+    let about = About {
+        hub: &settings.name,
+        origin: &settings.origin,
+        keys: &settings.keys,
+        connection: &client.id,
+        user: client.user.as_deref(),
+        number: client.events,
+        unix_ms: now.unix_ms,
+        event_type: kind.event_type(),
+        event_name: kind.name(),
+        content_type: kind.content_type(),
+    };
+    let headers = about.headers().into_iter();
+    let headers: Headers = headers.map(|(name, value)| (name.to_owned(), vec![value])).collect();
     Request {
         ack_id,
         local_routing: false,
@@ -82,22 +75,6 @@ pub(super) fn request(
         headers: Some(headers),
         content,
     }
-}
-
-/// `sha256=<hex>` for each key, so that receivers can verify with either of two.
-fn signature(keys: &[Vec<u8>], connection_id: &str) -> String {
-    let signatures = keys.iter().map(|key| {
-        let mut mac =
-            Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of every length");
-        mac.update(connection_id.as_bytes());
-        let mut text = "sha256=".to_owned();
-        for byte in mac.finalize().into_bytes() {
-            // Writing to a text does not fail.
-            let _ = write!(text, "{byte:02x}");
-        }
-        text
-    });
-    signatures.collect::<Vec<_>>().join(",")
 }
 
 /// The body of a connect event. Header values are texts, as Node.js has them: the SDK gives them to the app untouched.
@@ -163,49 +140,9 @@ fn headers(request: &ClientRequest) -> Map<String, Value> {
     headers
 }
 
-/// `2026-11-26T01:02:03.004Z`
-fn rfc3339(unix_ms: u64) -> String {
-    let (days, ms) = (unix_ms / 86_400_000, unix_ms % 86_400_000);
-    // Days are counted from 1 March of the year 0, so that the leap day is a year's last.
-    let shifted = days + 719_468;
-    let (era, day) = (shifted / 146_097, shifted % 146_097);
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let day = day - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    let year = era * 400 + year + u64::from(month <= 2);
-    let (hour, minute, second) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:03}Z", ms % 1000)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn times_for_people() {
-        for (unix_ms, text) in [
-            (0, "1970-01-01T00:00:00.000Z"),
-            (951_782_399_999, "2000-02-28T23:59:59.999Z"),
-            (951_782_400_000, "2000-02-29T00:00:00.000Z"),
-            (1_798_761_599_000, "2026-12-31T23:59:59.000Z"),
-            (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
-        ] {
-            assert_eq!(rfc3339(unix_ms), text);
-        }
-    }
-
-    /// RFC 4231, test case 2.
-    #[test]
-    fn signatures_of_every_key() {
-        let known = "sha256=5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843";
-        let keys = vec![b"Jefe".to_vec()];
-        assert_eq!(signature(&keys, "what do ya want for nothing?"), known);
-        let keys = vec![b"Jefe".to_vec(), b"other".to_vec()];
-        let both = signature(&keys, "what do ya want for nothing?");
-        assert!(both.starts_with(&format!("{known},sha256=")));
-    }
 
     #[test]
     fn claims_are_lists_of_texts() {

@@ -15,6 +15,7 @@ mod event;
 mod invoke;
 mod opening;
 mod outbox;
+mod serverless;
 mod servers;
 mod uplink;
 
@@ -33,6 +34,7 @@ pub(crate) use self::outbox::{CallId, Outbox, Output, TunnelId};
 use self::servers::Servers;
 use crate::metrics::Metrics;
 use crate::registry::Registry;
+use crate::serverless::{Machine, Settings as ServerlessSettings, SocketIds};
 
 /// Namespaces that the link may name; the groups of others are served one connection at a time.
 const NAMESPACES_MAX: usize = 100_000;
@@ -56,6 +58,8 @@ pub(crate) struct Settings {
     pub(crate) undelivered_bytes_max: usize,
     /// How long clients may take to acknowledge an invocation.
     pub(crate) invoke_timeout: Duration,
+    /// Present when the hub has event handlers.
+    pub(crate) serverless: Option<ServerlessSettings>,
 }
 
 /// The time of an input: for deadlines, and for people.
@@ -84,6 +88,9 @@ pub(crate) struct Hub {
     orphans_at: Option<Timestamp>,
     /// Clients with messages from the batch at hand.
     touched: Vec<ClientKey>,
+    /// Plays the app servers' part when there are none and the hub has event handlers.
+    serverless: Option<Machine>,
+    socket_ids: SocketIds,
     outbox: Outbox,
 }
 
@@ -96,7 +103,12 @@ struct Link {
 impl Hub {
     /// `seed` must be random.
     pub(crate) fn new(settings: Settings, metrics: Metrics, seed: [u8; 16]) -> Self {
+        let serverless = settings.serverless.clone().map(Machine::new);
+        let mut id_seed = [0; 32];
+        id_seed[..16].copy_from_slice(&seed);
         Self {
+            serverless,
+            socket_ids: SocketIds::new(id_seed),
             settings,
             metrics,
             now: Now::default(),
@@ -121,7 +133,7 @@ impl Hub {
 
     /// Whether clients can be served: then the node should give them to this door.
     pub(crate) fn wants_link(&self) -> bool {
-        !self.servers.is_empty()
+        !self.servers.is_empty() || self.serverless.is_some()
     }
 
     /// The link is up; nothing of an earlier one is left.
@@ -147,11 +159,13 @@ impl Hub {
         self.give_up_servers();
         self.close_orphans();
         self.end_late_invokes();
+        self.serverless_timeout();
     }
 
     /// When [`Self::handle_timeout`] is due.
     pub(crate) fn poll_deadline(&self) -> Option<Timestamp> {
-        [self.servers.poll_deadline(), self.orphans_at, self.invokes.poll_deadline()]
+        let serverless = self.serverless.as_ref().and_then(Machine::poll_deadline);
+        [self.servers.poll_deadline(), self.orphans_at, self.invokes.poll_deadline(), serverless]
             .into_iter()
             .flatten()
             .min()

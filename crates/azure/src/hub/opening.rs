@@ -19,12 +19,16 @@ impl Hub {
         let claims = claims_of(&open.request);
         let origin = header(&open.request, "origin");
         let Some(server) = self.servers.pick() else {
+            if self.serverless.is_some() {
+                self.count_connect("serverless");
+                self.open_serverless(open, &claims, origin.as_deref());
+                return;
+            }
             self.count_connect("no_app_server");
             self.reject(open.session, origin.as_deref(), unavailable());
             return;
         };
-        let user = ["userId", "sub"].iter().find_map(|name| claims.get(*name));
-        let user = user.and_then(Value::as_str).filter(|user| !user.is_empty());
+        let user = user_of(&claims);
         let groups = first_groups(&claims);
         let key = ClientKey(self.next_client);
         self.next_client += 1;
@@ -136,8 +140,14 @@ fn claims_of(request: &ClientRequest) -> Map<String, Value> {
     }
 }
 
+/// Whose token it is.
+pub(super) fn user_of(claims: &Map<String, Value>) -> Option<&str> {
+    let user = ["userId", "sub"].iter().find_map(|name| claims.get(*name));
+    user.and_then(Value::as_str).filter(|user| !user.is_empty())
+}
+
 /// The groups that the client's token puts it into.
-fn first_groups(claims: &Map<String, Value>) -> Vec<Group> {
+pub(super) fn first_groups(claims: &Map<String, Value>) -> Vec<Group> {
     let names: Vec<&str> = match claims.get("webpubsub.group") {
         Some(Value::String(one)) => vec![one],
         Some(Value::Array(list)) => list.iter().filter_map(Value::as_str).collect(),
@@ -158,7 +168,7 @@ fn named(name: &'static str, value: &str) -> Header {
 }
 
 /// Every page may talk to the hub: the service answers for app servers that cannot.
-fn cors(origin: Option<&str>) -> Vec<Header> {
+pub(super) fn cors(origin: Option<&str>) -> Vec<Header> {
     let Some(origin) = origin else { return Vec::new() };
     vec![
         named("access-control-allow-origin", origin),

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use trunkline_trunk::Frame;
 
 use crate::rest::Answer;
+use crate::serverless::{CallKey, Event};
 
 /// One tunnel connection; unique for the life of the process.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -24,6 +25,8 @@ pub(crate) enum Output {
     Message(TunnelId, Bytes),
     /// A whole answer, or a part of one, to a REST call over HTTP.
     Answer(CallId, Answer),
+    /// An event for the hub's handlers; [`super::Hub::handle_webhook_answer`] if it has a key.
+    Webhook(Option<CallKey>, Event),
     /// The edge's data of this many bytes has been worked off.
     Processed(u64),
 }

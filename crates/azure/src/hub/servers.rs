@@ -122,7 +122,13 @@ impl Servers {
 
 impl Server {
     /// The number of an event that goes over this tunnel now.
-    pub(super) fn begin(&mut self, client: ClientKey, kind: Kind, cost: u64, tunnel: TunnelId) -> u64 {
+    pub(super) fn begin(
+        &mut self,
+        client: ClientKey,
+        kind: Kind,
+        cost: u64,
+        tunnel: TunnelId,
+    ) -> u64 {
         let ack_id = self.next_ack;
         self.next_ack += 1;
         self.pending.insert(ack_id, Pending { client, kind, cost, tunnel });

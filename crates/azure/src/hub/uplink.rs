@@ -19,7 +19,10 @@ impl Hub {
     /// A frame came over the link.
     pub(crate) fn handle_frame(&mut self, now: Now, frame: Frame) {
         self.now = now;
-        #[expect(clippy::wildcard_enum_match_arm, reason = "the others concern no app server like this")]
+        #[expect(
+            clippy::wildcard_enum_match_arm,
+            reason = "the others concern no app server like this"
+        )]
         match frame {
             Frame::Open(open) => self.open(&open),
             Frame::Request(request) => self.answer_request(&request),
@@ -66,6 +69,11 @@ impl Hub {
             self.outbox.push(Output::Processed(cost));
             return;
         }
+        if self.is_serverless(key) {
+            self.outbox.push(Output::Processed(cost));
+            self.hear_serverless(session, binary, message);
+            return;
+        }
         let left = (!binary && message.first() == Some(&b'1')).then(|| namespace_of(message));
         let Some(client) = self.clients.get_mut(&key) else { return };
         if left.is_some() || client.batch.len() + message.len() > BATCH_BYTES_MAX {
@@ -88,6 +96,9 @@ impl Hub {
 
     /// Says something in a client's name.
     pub(super) fn say_for(&mut self, key: ClientKey, payload: &str, waits: bool) {
+        if self.is_serverless(key) {
+            return;
+        }
         self.flush_batch(key);
         if let Some(client) = self.clients.get_mut(&key) {
             client.held.push_back(Word::Message { payload: payload.to_owned(), cost: 0, waits });
@@ -98,6 +109,7 @@ impl Hub {
     /// The client is in a namespace no more, here and in the node.
     pub(super) fn leave_namespace(&mut self, session: SessionNumber, namespace: &str) {
         self.registry.leave_namespace(session, namespace);
+        self.serverless_left(session, namespace);
         if let Some(nsp) = self.known_namespace(namespace) {
             self.outbox.frame(Frame::Detach { session, nsp });
         }
@@ -113,6 +125,10 @@ impl Hub {
         let Some(key) = self.by_session.remove(&session) else { return };
         self.flush_batch(key);
         self.registry.remove(session);
+        if self.is_serverless(key) {
+            self.serverless_ended(key, session, reason);
+            return;
+        }
         let Some(client) = self.clients.get_mut(&key) else { return };
         // An app server that has not answered yet is told when it has.
         if let Phase::Open = std::mem::replace(&mut client.phase, Phase::Ended) {
@@ -170,8 +186,7 @@ impl Hub {
                 None => return,
             };
             let ack_id = server.begin(key, kind, cost, tunnel);
-            let request =
-                event::request(&self.settings, self.now, client, kind, content, ack_id);
+            let request = event::request(&self.settings, self.now, client, kind, content, ack_id);
             self.outbox.push(Output::Message(tunnel, encode(&Message::Request(request))));
             if kind == Kind::Disconnected {
                 // Nothing follows it, and its answer means nothing.

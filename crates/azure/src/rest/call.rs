@@ -118,12 +118,7 @@ impl Parameters {
 }
 
 /// Reads one call. `path` and `query` are as they came.
-pub(crate) fn parse(
-    method: &str,
-    path: &str,
-    query: &str,
-    body: Bytes,
-) -> Result<Call, RestError> {
+pub(crate) fn parse(method: &str, path: &str, query: &str, body: Bytes) -> Result<Call, RestError> {
     let decoded: Vec<String> = path
         .trim_matches('/')
         .split('/')
@@ -226,8 +221,7 @@ impl Asked<'_> {
         }
         self.only("POST")?;
         let wrong = "it has a list `groups` and a text `filter`";
-        let body: Body =
-            serde_json::from_slice(&self.body).map_err(|_| RestError::Json(wrong))?;
+        let body: Body = serde_json::from_slice(&self.body).map_err(|_| RestError::Json(wrong))?;
         let groups = body.groups.iter().map(|name| Group::parse(name));
         let groups = groups.collect::<Result<_, _>>()?;
         Ok(Operation::Regroup { groups, filter: body.filter, join })

@@ -42,7 +42,8 @@ fn parts(message: &Message) -> (u64, Value, Option<&Bytes>) {
             (number::REBALANCE, elsewhere(target, endpoint, message), None)
         }
         Message::Connected { connection_id } => {
-            let json = json!({ "ConnectionId": connection_id, "UserId": null, "ReconnectionToken": null });
+            let json =
+                json!({ "ConnectionId": connection_id, "UserId": null, "ReconnectionToken": null });
             (number::CONNECTED, json, None)
         }
     }
