@@ -124,6 +124,7 @@ fn settings(config: &Config, hub: &HubConfig) -> hub::Settings {
         orphan_close_per_second: config.orphan_close_per_second,
         undelivered_bytes_max: 4 << 20,
         invoke_timeout: Duration::from_secs(300),
+        serverless: None,
     }
 }
 

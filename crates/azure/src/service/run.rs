@@ -169,6 +169,8 @@ impl Task {
                     }
                 }
                 Output::Answer(call, answer) => self.answer(call, answer),
+                // No hub is given handlers yet.
+                Output::Webhook(..) => (),
             }
         }
     }
