@@ -57,7 +57,7 @@ impl Azure {
         let settings = azure::Config {
             hubs: hubs.collect(),
             origin: edge.local_addr().to_string(),
-            endpoints: Vec::new(),
+            endpoints: config.settings.public_endpoints.clone(),
             reconnect_grace: std::time::Duration::from_secs(10),
             orphan_close_per_second: config.settings.limits.orphan_close_per_second,
         };

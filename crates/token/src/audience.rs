@@ -2,10 +2,12 @@
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::fmt;
 
 /// A public address under which the node may be known: scheme, authority, and a path in front of ours.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Endpoint {
+    scheme: &'static str,
     authority: String,
     prefix: String,
 }
@@ -16,7 +18,14 @@ impl Endpoint {
         let (secure, authority, path) = split(url)?;
         let path = path.split(['?', '#']).next().unwrap_or_default();
         let prefix = path.trim_end_matches('/').to_ascii_lowercase();
-        Some(Self { authority: authority_of(secure, authority), prefix })
+        let scheme = if secure { "https" } else { "http" };
+        Some(Self { scheme, authority: authority_of(secure, authority), prefix })
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}{}", self.scheme, self.authority, self.prefix)
     }
 }
 

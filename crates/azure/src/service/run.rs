@@ -36,12 +36,7 @@ pub(super) struct Task {
 }
 
 impl Task {
-    pub(super) fn new(
-        hub: Hub,
-        inbox: Receiver<Input>,
-        links: Arc<dyn Links>,
-        name: &str,
-    ) -> Self {
+    pub(super) fn new(hub: Hub, inbox: Receiver<Input>, links: Arc<dyn Links>, name: &str) -> Self {
         Self {
             hub,
             name: name.to_owned(),
@@ -116,7 +111,9 @@ impl Task {
                 self.tunnels.insert(id, out);
                 self.hub.handle_tunnel_up(now, id, &server);
             }
-            Input::TunnelMessage { id, message } => self.hub.handle_tunnel_message(now, id, message),
+            Input::TunnelMessage { id, message } => {
+                self.hub.handle_tunnel_message(now, id, message)
+            }
             Input::TunnelDown { id, clean } => {
                 tracing::info!(hub = %self.name, tunnel = id.0, clean, "an app server's tunnel ended");
                 self.tunnels.remove(&id);

@@ -61,6 +61,7 @@ pub(crate) struct Environment {
     pub(crate) limits: Limits,
     pub(crate) directory: Directory,
     pub(crate) metrics: Metrics,
+    pub(crate) endpoints: Vec<trunkline_token::Endpoint>,
     pub(crate) side_doors: Vec<Arc<dyn SideDoor>>,
     /// Sessions of each shard, opening ones included.
     pub(crate) sessions: Box<[AtomicUsize]>,

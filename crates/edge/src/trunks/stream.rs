@@ -43,11 +43,7 @@ pub(crate) async fn run(door: Door, hub: Arc<Hub>, address: SocketAddr, adopted:
 }
 
 /// The same for a trunk that never leaves this process.
-pub(crate) async fn run_inside(
-    door: Door,
-    hub: Arc<Hub>,
-    stream: std::os::unix::net::UnixStream,
-) {
+pub(crate) async fn run_inside(door: Door, hub: Arc<Hub>, stream: std::os::unix::net::UnixStream) {
     let Ok(stream) = UnixStream::from_std(stream) else { return };
     TrunkTask::new(door, hub, Origin::Inside, TrunkStream::Unix(stream)).run(Bytes::new()).await;
 }

@@ -21,6 +21,7 @@ pub(crate) struct HubTable {
     pub(crate) keys: Vec<(String, Origin)>,
     pub(crate) key_file: Option<(String, Origin)>,
     pub(crate) default: Option<Origin>,
+    pub(crate) client_tokens: Option<(String, Origin)>,
 }
 
 /// Reads a whole text file, up to a bound.
@@ -110,7 +111,14 @@ impl Reader<'_> {
 
     fn hub(&mut self, name: &str, origin: Origin, table: &DeTable<'_>) {
         let name = name.to_owned();
-        let mut hub = HubTable { name, origin, keys: Vec::new(), key_file: None, default: None };
+        let mut hub = HubTable {
+            name,
+            origin,
+            keys: Vec::new(),
+            key_file: None,
+            default: None,
+            client_tokens: None,
+        };
         for (field, value) in table {
             let origin = self.origin(field.span().start);
             let read = match (field.get_ref().as_ref(), value.get_ref()) {
@@ -123,6 +131,10 @@ impl Reader<'_> {
                     hub.key_file = Some((path.clone().into_owned(), origin.clone()));
                     Some(())
                 }
+                ("client_tokens", DeValue::String(word)) => {
+                    hub.client_tokens = Some((word.clone().into_owned(), origin.clone()));
+                    Some(())
+                }
                 ("default", DeValue::Boolean(default)) => {
                     hub.default = default.then(|| origin.clone());
                     Some(())
@@ -131,7 +143,8 @@ impl Reader<'_> {
             };
             if read.is_none() {
                 let key = format!("hub.{}.{}", hub.name, field.get_ref());
-                let known = ["keys", "key_file", "default"].contains(&field.get_ref().as_ref());
+                let known = ["keys", "key_file", "default", "client_tokens"]
+                    .contains(&field.get_ref().as_ref());
                 let wrong = if known { "is of the wrong type" } else { "no such key" };
                 self.mistake(&key, origin, wrong.into(), HUB_ALLOWED);
             }
@@ -150,7 +163,7 @@ impl Reader<'_> {
 }
 
 /// What a hub's table may hold.
-const HUB_ALLOWED: &str = "a table [hub.NAME] with keys = [\"…\"] or key_file = \"PATH\", and default = true on one of them";
+const HUB_ALLOWED: &str = "a table [hub.NAME] with keys = [\"…\"] or key_file = \"PATH\", default = true on one of them, and client_tokens = \"required\" or \"optional\"";
 
 /// A key's value as the other faces would write it.
 fn scalar(value: &DeValue<'_>) -> Option<String> {

@@ -9,12 +9,12 @@ use core::time::Duration;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
-use trunkline_edge::Limits;
+use trunkline_edge::{Endpoint, Limits};
 
 use super::given::Given;
 use super::kinds::{
-    Address, Choice, Count, FilePath, Filter, HubKey, KeyText, Kind, Maybe, Name, Size, Span,
-    Unless,
+    Address, Choice, Count, Endpoints, FilePath, Filter, HubKey, KeyText, Kind, Maybe, Name, Size,
+    Span, Unless,
 };
 use super::mistake::Mistake;
 
@@ -144,6 +144,19 @@ pub enum LogFormat {
     Json,
 }
 
+/// Whether a hub's clients need tokens.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ClientTokens {
+    /// They may have one.
+    Optional,
+    /// They must have one.
+    Required,
+}
+
+/// The words for it.
+pub(crate) const TOKENS: Choice<ClientTokens> =
+    Choice(&[("optional", ClientTokens::Optional), ("required", ClientTokens::Required)]);
+
 const NODE_ID: Name = Name { what: "a name", length_max: 63, letter_first: false };
 const HUB: Name = Name { what: "a hub's name", length_max: 128, letter_first: true };
 const GIB: u64 = 1 << 30;
@@ -175,6 +188,13 @@ key_table! {
         key_previous: Option<KeyText> = "", Maybe(HubKey);
         /// A file with the keys of that hub in place of `key` and `key_previous`: one per line, the current one first.
         key_file: Option<PathBuf> = "", Maybe(FilePath);
+        /// Whether clients need a token, signed with a key of their hub. "optional": one in `access_token` is checked at
+        /// /clients/socketio/hubs/NAME when it is there. "required": clients without a good one get 401, at every path.
+        /// A hub's table may say otherwise for that hub.
+        client_tokens: ClientTokens = "optional", TOKENS;
+        /// Other addresses of this node, such as a proxy's, with commas between them: tokens may name them as their
+        /// audience. The address that a request was sent to is always one.
+        public_endpoints: Vec<Endpoint> = "", Endpoints;
     }
     "Running" {
         /// The least level of log lines, on standard error.
