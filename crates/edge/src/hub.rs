@@ -146,6 +146,11 @@ impl Directory {
         trunk.hub.announce_peers();
     }
 
+    /// An app server of the hub has other options than before.
+    pub(crate) fn settings_changed(hub: &Hub, settings: &Arc<EngineSettings>) {
+        locked(&hub.state).settings = Arc::clone(settings);
+    }
+
     /// Sentences for the log of an app server that is about to be taken.
     pub(crate) fn warnings_for(&self, trunk: &Trunk) -> Vec<String> {
         let path = trunk.settings.request_prefix();
