@@ -2,8 +2,11 @@
 
 use std::path::Path;
 
+use trunkline_azure::webhook::Handler;
+
 use super::file::{self, HubTable};
 use super::given::Given;
+use super::handlers;
 use super::kinds::{HubKey, KeyText, Kind, Name};
 use super::mistake::{Mistake, Origin};
 use super::table::Settings;
@@ -19,6 +22,8 @@ pub struct Hub {
     pub name: String,
     /// Any of these opens a trunk; the first is the current one. Empty only in [`Mode::Inspect`].
     pub keys: Vec<KeyText>,
+    /// Who is told of sockets and events while there is no app server; the first that wants an event gets it.
+    pub event_handlers: Vec<Handler>,
 }
 
 /// The default hub's name and all hubs, the default one first.
@@ -32,14 +37,18 @@ pub(crate) fn assemble(
     let mut book = Book { mode, settings, given, mistakes };
     let default = book.default_name(&tables);
     book.names(&default, &tables);
-    let mut hubs =
-        vec![Hub { keys: book.keys_of_default(&default, &tables), name: default.clone() }];
+    let mut hubs = vec![Hub {
+        keys: book.keys_of_default(&default, &tables),
+        event_handlers: book.handlers_of_default(&default, &tables),
+        name: default.clone(),
+    }];
     for table in tables.iter().filter(|table| table.name != default) {
         let keys = book.keys_of_table(table);
         if keys.is_empty() && table.keys.is_empty() && table.key_file.is_none() {
             book.no_key(&format!("hub.{}", table.name), table.origin.clone(), &table.name);
         }
-        hubs.push(Hub { name: table.name.clone(), keys });
+        let event_handlers = handlers::of_tables(&table.name, &table.handlers, book.mistakes);
+        hubs.push(Hub { name: table.name.clone(), keys, event_handlers });
     }
     (default, hubs)
 }
@@ -116,6 +125,16 @@ impl Book<'_> {
             self.no_key("key", Origin::Default, default);
         }
         keys
+    }
+
+    fn handlers_of_default(&mut self, default: &str, tables: &[HubTable]) -> Vec<Handler> {
+        let table = tables.iter().find(|table| table.name == default);
+        let listed = table.map(|table| (&*table.name, &*table.handlers));
+        let mut found = handlers::simple(self.settings, self.given, listed, self.mistakes);
+        if let Some((name, tables)) = listed {
+            found.extend(handlers::of_tables(name, tables, self.mistakes));
+        }
+        found
     }
 
     /// The keys of the simple case: `key` and `key_previous`, or `key_file`.
