@@ -12,7 +12,9 @@ mod payload;
 mod registry;
 mod rest;
 mod serverless;
+mod service;
 mod tunnel;
 pub mod webhook;
 
 pub use metrics::Metrics;
+pub use service::{Body, Config, Door, Endpoint, HubConfig, Lease, Links, Running, Visit, start};

@@ -134,7 +134,9 @@ impl Directory {
             let mut state = locked(&trunk.hub.state);
             state.trunks.push(Arc::clone(trunk));
             state.settings = Arc::new(trunk.settings.clone());
-            state.path = Some(trunk.settings.request_prefix());
+            if trunk.is_peer() {
+                state.path = Some(trunk.settings.request_prefix());
+            }
         }
         self.rebuild_routes();
         trunk.hub.announce_peers();
@@ -333,7 +335,8 @@ impl Hub {
         let trunks = locked(&self.state).trunks.clone();
         let mut relayed = Relayed::default();
         let wanted = |trunk: &&Arc<Trunk>| {
-            trunk.server_id != from
+            trunk.is_peer()
+                && trunk.server_id != from
                 && (to.is_empty() || to.iter().any(|name| **name == *trunk.server_id))
         };
         for trunk in trunks.iter().filter(wanted) {
@@ -349,10 +352,11 @@ impl Hub {
     /// Tells every app server who the others are.
     fn announce_peers(&self) {
         let trunks = locked(&self.state).trunks.clone();
-        let mut servers: Vec<&str> = trunks.iter().map(|trunk| &*trunk.server_id).collect();
+        let peers = || trunks.iter().filter(|trunk| trunk.is_peer());
+        let mut servers: Vec<&str> = peers().map(|trunk| &*trunk.server_id).collect();
         servers.sort_unstable();
         servers.dedup();
-        for trunk in &trunks {
+        for trunk in peers() {
             let mut frame = BytesMut::new();
             let others = servers.iter().copied().filter(|server| *server != trunk.server_id);
             encode_peers(&mut frame, others);
@@ -374,7 +378,7 @@ impl Hub {
             .map(|trunk| AppServerStatus {
                 id: trunk.server_id.clone(),
                 sdk: trunk.sdk.clone(),
-                address: trunk.address.to_string(),
+                address: trunk.origin.to_string(),
                 sessions: trunk.sessions(),
                 draining: trunk.is_draining(),
             })

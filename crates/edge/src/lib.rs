@@ -9,6 +9,7 @@ mod running;
 mod secret;
 mod shard;
 mod sid;
+mod side_door;
 mod trunks;
 
 use std::io;
@@ -16,9 +17,10 @@ use std::net::SocketAddr;
 
 pub use limits::Limits;
 pub use metrics::Metrics;
-pub use running::{Edge, Running};
+pub use running::{Edge, Inside, OpenInsideError, Running};
 pub use secret::Secret;
 use serde::Serialize;
+pub use side_door::{Lease, SideAnswer, SideBody, SideDoor, Visit};
 
 /// What the public port serves, and how.
 #[derive(Clone, Debug)]

@@ -34,9 +34,14 @@ pub(crate) struct View {
 }
 
 /// All metrics of this process.
-pub(crate) fn registry(facts: &Facts, metrics: &trunkline_edge::Metrics) -> Registry {
+pub(crate) fn registry(
+    facts: &Facts,
+    metrics: &trunkline_edge::Metrics,
+    azure: &trunkline_azure::Metrics,
+) -> Registry {
     let mut registry = Registry::default();
     metrics.register(&mut registry);
+    azure.register(&mut registry);
     let process = ProcessCollector::new(facts.version, facts.node.clone());
     registry.register_collector(Box::new(process));
     registry

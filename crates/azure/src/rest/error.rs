@@ -29,6 +29,8 @@ pub(crate) enum RestError {
     TooLarge(usize),
     #[error("{0}")]
     Unauthorized(String),
+    #[error("the node stops")]
+    Unavailable,
 }
 
 impl RestError {
@@ -43,6 +45,7 @@ impl RestError {
             Self::HubUnknown | Self::Path => 404,
             Self::Method => 405,
             Self::TooLarge(_) => 413,
+            Self::Unavailable => 503,
         }
     }
 
@@ -59,6 +62,7 @@ impl RestError {
             Self::Payload(_) => "InvalidPayload",
             Self::TooLarge(_) => "PayloadTooLarge",
             Self::Unauthorized(_) => "Unauthorized",
+            Self::Unavailable => "Unavailable",
         }
     }
 
@@ -70,7 +74,7 @@ impl RestError {
             Self::HubUnknown => Some("hub"),
             Self::Json(_) | Self::Payload(_) | Self::TooLarge(_) => Some("body"),
             Self::Unauthorized(_) => Some("Authorization"),
-            Self::Method | Self::Parameter(_) | Self::Path => None,
+            Self::Method | Self::Parameter(_) | Self::Path | Self::Unavailable => None,
         }
     }
 

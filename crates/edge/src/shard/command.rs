@@ -1,6 +1,7 @@
 //! What other threads, and the HTTP tasks of any thread, ask of a shard.
 
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use trunkline_trunk::{Frame, Header, Response};
 
 use super::recovery::RestoreRequest;
 use crate::acceptor::StreamPermit;
-use crate::hub::NoAppServer;
+use crate::hub::{Hub, NoAppServer};
 use crate::sid::Sid;
 use crate::trunks::{BatchCredit, Trunk, TrunkNumber};
 
@@ -42,6 +43,11 @@ pub(crate) enum Command {
         stream: TcpStream,
         address: SocketAddr,
         permit: StreamPermit,
+    },
+    /// A trunk inside of this process, served on this shard's thread.
+    Inside {
+        hub: Arc<Hub>,
+        stream: UnixStream,
     },
     /// An app server is there; the word goes back when the shard knows.
     TrunkUp(Arc<Trunk>, oneshot::Sender<()>),

@@ -49,6 +49,7 @@ use self::timers::Timers;
 use crate::hub::Directory;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
+use crate::side_door::SideDoor;
 use crate::trunks::{Trunk, TrunkNumber};
 
 /// What every shard and every task of the edge needs to know.
@@ -60,6 +61,7 @@ pub(crate) struct Environment {
     pub(crate) limits: Limits,
     pub(crate) directory: Directory,
     pub(crate) metrics: Metrics,
+    pub(crate) side_doors: Vec<Arc<dyn SideDoor>>,
     /// Sessions of each shard, opening ones included.
     pub(crate) sessions: Box<[AtomicUsize]>,
 }
@@ -200,7 +202,7 @@ impl Shard {
 
     fn handle(&mut self, command: Command) {
         match command {
-            Command::Accepted { .. } | Command::Stop => (), // The loop's own.
+            Command::Accepted { .. } | Command::Inside { .. } | Command::Stop => (), // The loop's own.
             Command::TrunkUp(trunk, known) => {
                 self.trunk_up(trunk);
                 // The trunk may have ended meanwhile; its end is told in its turn.

@@ -83,6 +83,7 @@ fn take_commands(
             Command::Accepted { stream, address, permit } => {
                 door.serve(stream, address, permit);
             }
+            Command::Inside { hub, stream } => door.serve_inside(hub, stream),
             Command::Stop => return false,
             command => shard_now.handle(command),
         }

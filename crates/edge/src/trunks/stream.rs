@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes, BytesMut};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::oneshot;
 use tokio::time::sleep_until;
 use trunkline_clock::Timestamp;
@@ -19,6 +19,7 @@ use trunkline_trunk::{
 use trunkline_websocket::{Decoder, Incoming, Opcode, Role, encode, encode_close, encode_header};
 
 use super::handle::{BatchCredit, Ending, Trunk};
+use super::peer::{Origin, TrunkStream};
 use crate::http::Door;
 use crate::hub::{Directory, Hub};
 use crate::metrics::{Cause, Outcome};
@@ -36,25 +37,26 @@ const GOODBYE_TIMEOUT: Duration = Duration::from_secs(2);
 pub(crate) async fn run(door: Door, hub: Arc<Hub>, address: SocketAddr, adopted: AdoptedStream) {
     let AdoptedStream { stream, leftover, permit, .. } = adopted;
     let Ok(stream) = TcpStream::from_std(stream) else { return };
-    let metrics = door.env().metrics.clone();
-    let mut task = TrunkTask::new(door, hub, address, stream);
-    let cause = match task.serve(leftover).await {
-        Ok(cause) => cause,
-        Err(error) => {
-            tracing::debug!(%address, %error, "trunk's stream broke");
-            "stream_broken"
-        }
-    };
-    metrics.trunks_ended.get_or_create(&Cause { cause }).inc();
-    task.clean_up(cause).await;
+    let task = TrunkTask::new(door, hub, Origin::Outside(address), TrunkStream::Tcp(stream));
+    task.run(leftover).await;
     drop(permit);
+}
+
+/// The same for a trunk that never leaves this process.
+pub(crate) async fn run_inside(
+    door: Door,
+    hub: Arc<Hub>,
+    stream: std::os::unix::net::UnixStream,
+) {
+    let Ok(stream) = UnixStream::from_std(stream) else { return };
+    TrunkTask::new(door, hub, Origin::Inside, TrunkStream::Unix(stream)).run(Bytes::new()).await;
 }
 
 struct TrunkTask {
     door: Door,
     hub: Arc<Hub>,
-    address: SocketAddr,
-    stream: TcpStream,
+    address: Origin,
+    stream: TrunkStream,
     origin: Instant,
     link: Link,
     decoder: Decoder,
@@ -81,7 +83,7 @@ enum Woken {
 }
 
 impl TrunkTask {
-    fn new(door: Door, hub: Arc<Hub>, address: SocketAddr, stream: TcpStream) -> Self {
+    fn new(door: Door, hub: Arc<Hub>, address: Origin, stream: TrunkStream) -> Self {
         let limits = &door.env().limits;
         let config = LinkConfig {
             credit_window_bytes: limits.trunk_credit_bytes,
@@ -105,6 +107,19 @@ impl TrunkTask {
             out: BytesMut::new(),
             closing: None,
         }
+    }
+
+    async fn run(mut self, leftover: Bytes) {
+        let metrics = self.door.env().metrics.clone();
+        let cause = match self.serve(leftover).await {
+            Ok(cause) => cause,
+            Err(error) => {
+                tracing::debug!(address = %self.address, %error, "trunk's stream broke");
+                "stream_broken"
+            }
+        };
+        metrics.trunks_ended.get_or_create(&Cause { cause }).inc();
+        self.clean_up(cause).await;
     }
 
     fn now(&self) -> Timestamp {
