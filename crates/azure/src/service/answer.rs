@@ -29,7 +29,8 @@ pub(super) fn streamed(first: Answer, mut rest: UnboundedReceiver<Answer>) -> Re
     tokio::spawn(async move {
         let mut part = Some(first);
         while let Some(answer) = part {
-            let sent = answer.body.is_empty() || sender.send(Frame::data(answer.body)).await.is_ok();
+            let sent =
+                answer.body.is_empty() || sender.send(Frame::data(answer.body)).await.is_ok();
             if !sent || !answer.more {
                 return;
             }

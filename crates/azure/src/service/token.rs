@@ -18,11 +18,7 @@ pub(super) fn now_s() -> u64 {
 }
 
 /// Checks a token against the hub's keys and the place that the request came to.
-fn check(
-    token: &str,
-    hub: &HubHandle,
-    place: &Place<'_>,
-) -> Result<Claims, TokenRefused> {
+fn check(token: &str, hub: &HubHandle, place: &Place<'_>) -> Result<Claims, TokenRefused> {
     let keys = hub.keys.iter().map(Vec::as_slice);
     let claims = verify(token, keys, now_s(), SKEW_S)?;
     if claims.audiences().iter().any(|audience| place.is_meant_by(audience)) {

@@ -135,10 +135,12 @@ impl Tunnel {
             };
             silent = 0;
             let mut heard = Heard::default();
-            let decoded =
-                decoder.decode(Role::Server, MESSAGE_BYTES_MAX, &mut buffer[..count], &mut |incoming| {
-                    heard.take(incoming, out)
-                });
+            let decoded = decoder.decode(
+                Role::Server,
+                MESSAGE_BYTES_MAX,
+                &mut buffer[..count],
+                &mut |incoming| heard.take(incoming, out),
+            );
             for message in heard.messages {
                 let input = Input::TunnelMessage { id: self.id, message };
                 if self.inbox.send(input).await.is_err() {
