@@ -17,4 +17,6 @@ mod tunnel;
 pub mod webhook;
 
 pub use metrics::Metrics;
-pub use service::{Body, Config, Door, Endpoint, HubConfig, Lease, Links, Running, Visit, start};
+pub use service::{
+    Body, Config, Door, Endpoint, HubConfig, Lease, Links, Running, Serverless, Visit, start,
+};

@@ -5,9 +5,10 @@ use std::os::unix::net::UnixStream;
 use std::sync::{Arc, OnceLock};
 
 use trunkline_azure as azure;
+use trunkline_azure::webhook::{self, Handlers};
 use trunkline_edge as edge;
 
-use crate::config::Config;
+use crate::config::{Config, Hub};
 
 /// The way from that door to the edge, open once the edge runs.
 #[derive(Debug, Default)]
@@ -36,6 +37,23 @@ impl edge::SideDoor for SideDoor {
     }
 }
 
+/// How webhooks serve a hub, if it has event handlers.
+fn serverless(config: &Config, hub: &Hub) -> Option<azure::Serverless> {
+    let settings = &config.settings;
+    (!hub.event_handlers.is_empty()).then(|| azure::Serverless {
+        handlers: Handlers(hub.event_handlers.clone()),
+        origin: settings.webhook_origin.clone(),
+        limits: webhook::Limits {
+            timeout: settings.webhook_timeout,
+            concurrent_max: settings.webhook_concurrent_max,
+            pending_max: settings.webhook_pending_max,
+            answer_bytes_max: settings.webhook_answer_bytes_max,
+        },
+        socket_events_max: settings.serverless_socket_events_max,
+        waiting_bytes_max: settings.serverless_waiting_bytes_max,
+    })
+}
+
 /// The door, running.
 #[derive(Debug)]
 pub(crate) struct Azure {
@@ -62,6 +80,7 @@ impl Azure {
         let hubs = config.hubs.iter().map(|hub| azure::HubConfig {
             name: hub.name.clone(),
             keys: hub.keys.iter().map(|key| key.0.clone().into_bytes()).collect(),
+            serverless: serverless(config, hub),
         });
         let settings = azure::Config {
             hubs: hubs.collect(),

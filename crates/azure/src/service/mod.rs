@@ -7,6 +7,7 @@ mod link;
 mod run;
 mod token;
 mod tunnel;
+mod webhooks;
 
 use std::io;
 use std::os::unix::net::UnixStream;
@@ -19,8 +20,10 @@ use tokio::runtime;
 use tokio::sync::{mpsc, watch};
 use tokio::task::LocalSet;
 pub use trunkline_token::Endpoint;
+pub use webhooks::Serverless;
 
 use self::hubs::HubHandle;
+use self::webhooks::Webhooks;
 use crate::hub;
 use crate::metrics::Metrics;
 
@@ -51,6 +54,8 @@ pub struct HubConfig {
     pub name: String,
     /// Any of these authorises; the first signs.
     pub keys: Vec<Vec<u8>>,
+    /// Present when webhooks serve it while it has no app server.
+    pub serverless: Option<Serverless>,
 }
 
 impl std::fmt::Debug for HubConfig {
@@ -94,7 +99,8 @@ pub fn start(
         let (inbox, received) = mpsc::channel(INBOX_MAX);
         handles.push(HubHandle::new(hub, inbox.clone()));
         let machine = hub::Hub::new(settings(config, hub), metrics.clone(), random()?);
-        tasks.push(run::Task::new(machine, received, Arc::clone(&links), &hub.name));
+        let webhooks = Webhooks::new(config, hub, metrics).map_err(io::Error::other)?;
+        tasks.push(run::Task::new(machine, received, Arc::clone(&links), &hub.name, webhooks));
     }
     let built = runtime::Builder::new_current_thread().enable_all().build()?;
     let spawner = built.handle().clone();
@@ -127,7 +133,7 @@ fn settings(config: &Config, hub: &HubConfig) -> hub::Settings {
         message_bytes_max: config.message_bytes_max,
         undelivered_bytes_max: 4 << 20,
         invoke_timeout: Duration::from_secs(300),
-        serverless: None,
+        serverless: hub.serverless.as_ref().map(Serverless::settings),
     }
 }
 

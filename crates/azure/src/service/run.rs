@@ -1,6 +1,7 @@
 //! A hub's task: feeds the machine, and does what it wants done.
 
 use std::collections::HashMap;
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -12,11 +13,15 @@ use super::Links;
 use super::hubs::Input;
 use super::link::{self, Link};
 use super::tunnel::Out;
+use super::webhooks::Webhooks;
 use crate::hub::{CallId, Hub, Now, Output, TunnelId};
 use crate::rest::Answer;
+use crate::serverless::{CallKey, Event};
 
 /// How long after a link broke, or could not be opened, the next is tried.
 const LINK_RETRY: Duration = Duration::from_millis(500);
+/// The same while the node is still starting.
+const STARTING_RETRY: Duration = Duration::from_millis(5);
 /// Inputs of one turn.
 const INPUTS_MAX: usize = 64;
 
@@ -33,10 +38,17 @@ pub(super) struct Task {
     retry_link_at: Option<Instant>,
     tunnels: HashMap<TunnelId, Out>,
     calls: HashMap<CallId, UnboundedSender<Answer>>,
+    webhooks: Option<Webhooks>,
 }
 
 impl Task {
-    pub(super) fn new(hub: Hub, inbox: Receiver<Input>, links: Arc<dyn Links>, name: &str) -> Self {
+    pub(super) fn new(
+        hub: Hub,
+        inbox: Receiver<Input>,
+        links: Arc<dyn Links>,
+        name: &str,
+        webhooks: Option<Webhooks>,
+    ) -> Self {
         Self {
             hub,
             name: name.to_owned(),
@@ -48,6 +60,7 @@ impl Task {
             retry_link_at: None,
             tunnels: HashMap::new(),
             calls: HashMap::new(),
+            webhooks,
         }
     }
 
@@ -70,9 +83,19 @@ impl Task {
                     None => std::future::pending().await,
                 }
             };
+            let answered = async {
+                match &mut self.webhooks {
+                    Some(webhooks) => webhooks.next().await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 biased;
                 _ = stop.changed() => break,
+                (call, answered) = answered, if !congested => {
+                    let now = self.now();
+                    self.hub.handle_webhook_answer(now, call, &answered);
+                }
                 ready = linked => {
                     if ready.is_err() {
                         self.lose_link();
@@ -166,9 +189,16 @@ impl Task {
                     }
                 }
                 Output::Answer(call, answer) => self.answer(call, answer),
-                // No hub is given handlers yet.
-                Output::Webhook(..) => (),
+                Output::Webhook(call, event) => self.call_webhook(call, event),
             }
+        }
+    }
+
+    fn call_webhook(&mut self, call: Option<CallKey>, event: Event) {
+        let answered = self.webhooks.as_mut().and_then(|webhooks| webhooks.call(call, event));
+        if let (Some(call), Some(answered)) = (call, answered) {
+            let now = self.now();
+            self.hub.handle_webhook_answer(now, call, &answered);
         }
     }
 
@@ -191,6 +221,9 @@ impl Task {
         });
         match opened {
             Ok(link) => self.link = Some(link),
+            Err(error) if error.kind() == ErrorKind::NotConnected => {
+                self.retry_link_at = Some(Instant::now() + STARTING_RETRY);
+            }
             Err(error) => {
                 tracing::warn!(hub = %self.name, %error, "cannot reach the node's own port");
                 self.retry_link_at = Some(Instant::now() + LINK_RETRY);
@@ -244,6 +277,10 @@ impl Task {
         }
         if let Some(link) = self.link.take() {
             link.close();
+        }
+        self.unlink();
+        if let Some(webhooks) = self.webhooks.take() {
+            webhooks.drain().await;
         }
         // The tunnels' tasks end by themselves; what they still say is dropped.
         let drained = async { while self.inbox.recv().await.is_some() {} };

@@ -104,6 +104,18 @@ impl Dispatcher {
     }
 }
 
+impl Dispatcher {
+    /// Calls that are not done.
+    pub(crate) fn under_way(&self) -> usize {
+        self.shared.pending.load(Ordering::Relaxed)
+    }
+
+    /// Until all are done.
+    pub(crate) async fn join(&mut self) {
+        while self.tasks.join_next().await.is_some() {}
+    }
+}
+
 /// One call that is not done.
 struct Pending(Arc<Shared>);
 

@@ -2,8 +2,11 @@
 
 use std::path::Path;
 
+use trunkline_azure::webhook::Handler;
+
 use super::file::{self, HubTable};
 use super::given::Given;
+use super::handlers;
 use super::kinds::{HubKey, KeyText, Kind, Name};
 use super::mistake::{Mistake, Origin};
 use super::table::{ClientTokens, Settings, TOKENS};
@@ -21,6 +24,8 @@ pub struct Hub {
     pub keys: Vec<KeyText>,
     /// Whether its clients need tokens.
     pub client_tokens: ClientTokens,
+    /// Who is told of sockets and events while there is no app server; the first that wants an event gets it.
+    pub event_handlers: Vec<Handler>,
 }
 
 /// The default hub's name and all hubs, the default one first.
@@ -38,6 +43,7 @@ pub(crate) fn assemble(
     let mut hubs = vec![Hub {
         keys: book.keys_of_default(&default, &tables),
         client_tokens: book.client_tokens(own_table),
+        event_handlers: book.handlers_of_default(&default, &tables),
         name: default.clone(),
     }];
     for table in tables.iter().filter(|table| table.name != default) {
@@ -46,7 +52,8 @@ pub(crate) fn assemble(
             book.no_key(&format!("hub.{}", table.name), table.origin.clone(), &table.name);
         }
         let client_tokens = book.client_tokens(Some(table));
-        hubs.push(Hub { name: table.name.clone(), keys, client_tokens });
+        let event_handlers = handlers::of_tables(&table.name, &table.handlers, book.mistakes);
+        hubs.push(Hub { name: table.name.clone(), keys, client_tokens, event_handlers });
     }
     (default, hubs)
 }
@@ -123,6 +130,16 @@ impl Book<'_> {
             self.no_key("key", Origin::Default, default);
         }
         keys
+    }
+
+    fn handlers_of_default(&mut self, default: &str, tables: &[HubTable]) -> Vec<Handler> {
+        let table = tables.iter().find(|table| table.name == default);
+        let listed = table.map(|table| (&*table.name, &*table.handlers));
+        let mut found = handlers::simple(self.settings, self.given, listed, self.mistakes);
+        if let Some((name, tables)) = listed {
+            found.extend(handlers::of_tables(name, tables, self.mistakes));
+        }
+        found
     }
 
     /// The keys of the simple case: `key` and `key_previous`, or `key_file`.

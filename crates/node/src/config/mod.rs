@@ -2,6 +2,7 @@
 
 mod file;
 mod given;
+mod handlers;
 mod hubs;
 mod kinds;
 mod mistake;

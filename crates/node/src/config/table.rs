@@ -9,9 +9,11 @@ use core::time::Duration;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
+use trunkline_azure::webhook::{SystemEvent, UrlTemplate, UserEvents};
 use trunkline_edge::{Endpoint, Limits};
 
 use super::given::Given;
+use super::handlers::{EventNames, HandlerUrl, SystemEvents};
 use super::kinds::{
     Address, Choice, Count, Endpoints, FilePath, Filter, HubKey, KeyText, Kind, Maybe, Name, Size,
     Span, Unless,
@@ -159,6 +161,7 @@ pub(crate) const TOKENS: Choice<ClientTokens> =
 
 const NODE_ID: Name = Name { what: "a name", length_max: 63, letter_first: false };
 const HUB: Name = Name { what: "a hub's name", length_max: 128, letter_first: true };
+const HOST: Name = Name { what: "a host's name", length_max: 253, letter_first: false };
 const GIB: u64 = 1 << 30;
 
 const fn span(least_ms: u64, most_s: u64) -> Span {
@@ -195,6 +198,31 @@ key_table! {
         /// Other addresses of this node, such as a proxy's, with commas between them: tokens may name them as their
         /// audience. The address that a request was sent to is always one.
         public_endpoints: Vec<Endpoint> = "", Endpoints;
+    }
+    "Event handlers" {
+        /// Where that hub's event handler is: it is told of sockets and events while the hub has no app server
+        /// (serverless mode). More handlers, and those of other hubs, are tables in the file.
+        event_handler: Option<UrlTemplate> = "", Maybe(HandlerUrl);
+        /// Which of the system's events that handler wants.
+        event_handler_system_events: Vec<SystemEvent> = "connect,connected,disconnected", SystemEvents;
+        /// Which of the clients' events that handler wants.
+        event_handler_user_events: UserEvents = "*", EventNames;
+        /// The host that this node calls itself towards event handlers (`WebHook-Request-Origin`). "auto" is the
+        /// address of the public port.
+        webhook_origin: Option<String> = "auto", Unless("auto", HOST);
+        /// Time for one try of calling a handler, from connecting to the last byte of its answer.
+        webhook_timeout: Duration = "30s", span(10, 600);
+        /// Calls of one hub's handlers that are on the wire at once; the others wait their turn.
+        webhook_concurrent_max: usize = "64", Count::<usize>::between(1, 10_000);
+        /// Calls of one hub's handlers that are not done: on the wire, waiting, or between two tries. One beyond it is
+        /// not made.
+        webhook_pending_max: usize = "10000", Count::<usize>::between(1, 10_000_000);
+        /// Bytes of a handler's answer. A longer one counts as none.
+        webhook_answer_bytes_max: usize = "1MiB", Size::<usize>::between(1 << 10, GIB);
+        /// Events of one socket that wait for the one before. Beyond it its client is closed.
+        serverless_socket_events_max: usize = "1000", Count::<usize>::between(1, 1_000_000);
+        /// Bytes of one hub's events that wait for those before. Beyond it the client that sent the last is closed.
+        serverless_waiting_bytes_max: usize = "64MiB", Size::<usize>::between(1 << 10, 64 * GIB);
     }
     "Running" {
         /// The least level of log lines, on standard error.
