@@ -24,7 +24,8 @@ const LOG_INTERVAL: Duration = Duration::from_secs(10);
 const RESTORED_TIMEOUT: Duration = Duration::from_secs(60);
 /// Restored sockets between two looks for those that did not come back.
 const RESTORED_SWEEP: usize = 1024;
-const HUBS_PREFIX: &str = "/clients/socketio/hubs/";
+/// Every hub's own path begins so.
+pub(crate) const HUBS_PREFIX: &str = "/clients/socketio/hubs/";
 
 /// All hubs of the node. Locks are held for a lookup or an update only, never across an await.
 #[derive(Debug)]
@@ -48,6 +49,8 @@ pub(crate) struct Hub {
     pub(crate) name: String,
     pub(crate) number: u16,
     pub(crate) keys: Vec<Secret>,
+    /// No client is served without a good token.
+    pub(crate) tokens_required: bool,
     default: bool,
     state: Mutex<State>,
     /// Sids that the app made itself (`generateId`); ours need no table.
@@ -88,6 +91,7 @@ impl Directory {
                     name: config.name.clone(),
                     number: u16::try_from(number).unwrap_or(u16::MAX),
                     keys: config.keys.clone(),
+                    tokens_required: config.tokens_required,
                     default: config.name.eq_ignore_ascii_case(default_hub),
                     state: Mutex::default(),
                     custom_sids: Mutex::default(),
@@ -140,6 +144,11 @@ impl Directory {
         }
         self.rebuild_routes();
         trunk.hub.announce_peers();
+    }
+
+    /// An app server of the hub has other options than before.
+    pub(crate) fn settings_changed(hub: &Hub, settings: &Arc<EngineSettings>) {
+        locked(&hub.state).settings = Arc::clone(settings);
     }
 
     /// Sentences for the log of an app server that is about to be taken.

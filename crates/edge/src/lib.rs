@@ -21,6 +21,7 @@ pub use running::{Edge, Inside, OpenInsideError, Running};
 pub use secret::Secret;
 use serde::Serialize;
 pub use side_door::{Lease, SideAnswer, SideBody, SideDoor, Visit};
+pub use trunkline_token::Endpoint;
 
 /// What the public port serves, and how.
 #[derive(Clone, Debug)]
@@ -39,6 +40,8 @@ pub struct Config {
     pub hubs: Vec<HubConfig>,
     /// The hub behind `/socket.io/`.
     pub default_hub: String,
+    /// Other names of this node: audiences of clients' tokens may have them.
+    pub endpoints: Vec<Endpoint>,
     /// Every bound of the public port.
     pub limits: Limits,
 }
@@ -48,8 +51,10 @@ pub struct Config {
 pub struct HubConfig {
     /// Unique without regard to case.
     pub name: String,
-    /// Any of these authorises a trunk; two during a rotation.
+    /// Any of these authorises a trunk and signs clients' tokens; two during a rotation.
     pub keys: Vec<Secret>,
+    /// Whether clients without a good token are refused.
+    pub tokens_required: bool,
 }
 
 /// What is connected, for people and scripts.

@@ -23,8 +23,8 @@ use crate::http::Door;
 use crate::hub::Directory;
 use crate::metrics::Metrics;
 use crate::shard::{self, Command, Environment, Shard};
-use crate::trunks::Ending;
 use crate::side_door::SideDoor;
+use crate::trunks::Ending;
 use crate::{BindError, Config, StartError, Status};
 
 /// Commands that may wait for one shard; whoever sends more waits.
@@ -85,6 +85,7 @@ impl Edge {
             directory: Directory::new(&config.hubs, &config.default_hub),
             limits: config.limits,
             metrics: metrics.clone(),
+            endpoints: config.endpoints,
             side_doors,
             sessions: (0..threads).map(|_| AtomicUsize::new(0)).collect(),
         });

@@ -43,4 +43,6 @@ pub struct Visit {
 
 /// One of the streams that the node may hold.
 #[derive(Debug)]
-pub struct Lease(#[expect(dead_code, reason = "what counts is that it is held")] pub(crate) StreamPermit);
+pub struct Lease(
+    #[expect(dead_code, reason = "what counts is that it is held")] pub(crate) StreamPermit,
+);

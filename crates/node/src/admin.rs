@@ -115,8 +115,9 @@ mod tests {
             node_id: "n-test".into(),
             node_number: 7,
             version: "9.9.9",
-            hubs: vec![HubConfig { name: "chat".into(), keys }],
+            hubs: vec![HubConfig { name: "chat".into(), keys, tokens_required: false }],
             default_hub: "chat".into(),
+            endpoints: Vec::new(),
             limits: Limits::default(),
         })
         .expect("a free port");
@@ -130,7 +131,7 @@ mod tests {
             threads: 1,
             streams_possible: None,
         };
-        let registry = registry(&facts, edge.metrics());
+        let registry = registry(&facts, edge.metrics(), &trunkline_azure::Metrics::default());
         let edge = Arc::new(edge.start().expect("threads"));
         let draining = AtomicBool::new(false);
         View { facts, started: Instant::now(), draining, edge, registry }

@@ -42,7 +42,6 @@ fn serverless(config: &Config, hub: &Hub) -> Option<azure::Serverless> {
     let settings = &config.settings;
     (!hub.event_handlers.is_empty()).then(|| azure::Serverless {
         handlers: Handlers(hub.event_handlers.clone()),
-        origin: settings.webhook_origin.clone(),
         limits: webhook::Limits {
             timeout: settings.webhook_timeout,
             concurrent_max: settings.webhook_concurrent_max,
@@ -61,6 +60,15 @@ pub(crate) struct Azure {
     links: Arc<Links>,
 }
 
+/// A client's message must fit into a message of the link, with room for what is around it.
+fn message_bytes_max(config: &Config) -> u32 {
+    const AROUND_BYTES: usize = 1024;
+    let batch_bytes_max = config.settings.limits.trunk_batch_bytes_max;
+    u32::try_from(batch_bytes_max.saturating_sub(AROUND_BYTES))
+        .unwrap_or(u32::MAX)
+        .min(i32::MAX as u32)
+}
+
 impl Azure {
     /// Starts it and puts it on the port.
     pub(crate) fn start(
@@ -75,9 +83,13 @@ impl Azure {
         });
         let settings = azure::Config {
             hubs: hubs.collect(),
-            origin: edge.local_addr().to_string(),
-            endpoints: Vec::new(),
+            origin: config.settings.public_endpoints.first().map_or_else(
+                || edge.local_addr().to_string(),
+                |endpoint| endpoint.host().to_owned(),
+            ),
+            endpoints: config.settings.public_endpoints.clone(),
             reconnect_grace: std::time::Duration::from_secs(10),
+            message_bytes_max: message_bytes_max(config),
             orphan_close_per_second: config.settings.limits.orphan_close_per_second,
         };
         let links = Arc::new(Links::default());

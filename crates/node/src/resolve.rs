@@ -2,7 +2,7 @@
 
 use trunkline_edge::{HubConfig, Secret};
 
-use crate::config::Config;
+use crate::config::{ClientTokens, Config};
 
 /// Fills in cores and random names. The error: the system gives no random bytes.
 pub(crate) fn edge_config(
@@ -21,6 +21,7 @@ pub(crate) fn edge_config(
     let hubs = config.hubs.iter().map(|hub| HubConfig {
         name: hub.name.clone(),
         keys: hub.keys.iter().map(|key| Secret::new(key.0.clone())).collect(),
+        tokens_required: hub.client_tokens == ClientTokens::Required,
     });
     Ok(trunkline_edge::Config {
         listen: settings.listen,
@@ -30,6 +31,7 @@ pub(crate) fn edge_config(
         version,
         hubs: hubs.collect(),
         default_hub: config.default_hub.clone(),
+        endpoints: settings.public_endpoints.clone(),
         limits: settings.limits.clone(),
     })
 }

@@ -2,10 +2,12 @@
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::fmt;
 
 /// A public address under which the node may be known: scheme, authority, and a path in front of ours.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Endpoint {
+    scheme: &'static str,
     authority: String,
     prefix: String,
 }
@@ -16,7 +18,20 @@ impl Endpoint {
         let (secure, authority, path) = split(url)?;
         let path = path.split(['?', '#']).next().unwrap_or_default();
         let prefix = path.trim_end_matches('/').to_ascii_lowercase();
-        Some(Self { authority: authority_of(secure, authority), prefix })
+        let scheme = if secure { "https" } else { "http" };
+        Some(Self { scheme, authority: authority_of(secure, authority), prefix })
+    }
+
+    /// Its host, without a port.
+    pub fn host(&self) -> &str {
+        let host = self.authority.trim_end_matches(|c: char| c.is_ascii_digit());
+        host.strip_suffix(':').unwrap_or(&self.authority)
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}{}", self.scheme, self.authority, self.prefix)
     }
 }
 
@@ -102,6 +117,20 @@ fn decoded(text: &str) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_endpoint_has_a_host() {
+        let cases = [
+            ("https://gw.example.com/abc/", "gw.example.com"),
+            ("http://Gw1:8080", "gw1"),
+            ("http://[::1]:8080/", "[::1]"),
+            ("http://[::1]", "[::1]"),
+            ("http://node1", "node1"),
+        ];
+        for (url, host) in cases {
+            assert_eq!(Endpoint::parse(url).expect(url).host(), host);
+        }
+    }
 
     #[test]
     fn an_audience_means_a_place() {

@@ -54,6 +54,8 @@ pub(crate) struct Settings {
     pub(crate) status_interval: Duration,
     /// Clients of a lost app server that are closed in a second.
     pub(crate) orphan_close_per_second: u32,
+    /// The longest message that the node takes from a client.
+    pub(crate) message_bytes_max: u32,
     /// Answers kept for an app server that has no tunnel.
     pub(crate) undelivered_bytes_max: usize,
     /// How long clients may take to acknowledge an invocation.
@@ -97,6 +99,8 @@ pub(crate) struct Hub {
 #[derive(Debug, Default)]
 struct Link {
     up: bool,
+    /// The options of the app that the node knows.
+    engine: Option<opening::Engine>,
     namespaces: HashMap<Box<str>, NamespaceNumber>,
 }
 
@@ -139,7 +143,7 @@ impl Hub {
     /// The link is up; nothing of an earlier one is left.
     pub(crate) fn handle_link_up(&mut self, now: Now) {
         self.now = now;
-        self.link = Link { up: true, namespaces: HashMap::new() };
+        self.link = Link { up: true, ..Link::default() };
     }
 
     /// The link is gone, and with it all sessions.

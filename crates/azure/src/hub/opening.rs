@@ -1,7 +1,9 @@
 //! Handshakes, and requests that open no session: there is no app server to ask about those.
 
 use bytes::Bytes;
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use trunkline_trunk::settings::NUMBER_MAX;
 use trunkline_trunk::{
     ClientRequest, Frame, Header, Open, Request, RequestCode, Response, SessionNumber, Str,
 };
@@ -74,6 +76,7 @@ impl Hub {
         }
         let (id, user, server) = (client.id.clone(), client.user.clone(), client.server);
         self.count_connect("accepted");
+        self.learn_settings(&response.content);
         self.registry.insert(session, &id, user.as_deref(), server);
         for group in &groups {
             self.registry.join(session, group);
@@ -84,6 +87,24 @@ impl Hub {
             headers: Vec::new(),
             lasting: cors(origin.as_deref()),
         });
+    }
+
+    /// The app's options come with each answer: the node learns those that are new.
+    fn learn_settings(&mut self, answer: &[u8]) {
+        let Ok(answer) = serde_json::from_slice::<ConnectAnswer>(answer) else { return };
+        let Some(engine) =
+            answer.socketio.filter(|engine| Some(engine) != self.link.engine.as_ref())
+        else {
+            return;
+        };
+        // What the node could not honour would end the link.
+        let settings = json!({
+            "pingInterval": engine.ping_interval.clamp(1, NUMBER_MAX),
+            "pingTimeout": engine.ping_timeout.clamp(1, NUMBER_MAX),
+            "maxHttpBufferSize": engine.max_payload.clamp(1, self.settings.message_bytes_max),
+        });
+        self.link.engine = Some(engine);
+        self.outbox.frame(Frame::Settings { settings: Str::from(settings.to_string()) });
     }
 
     /// The app server cannot answer any more.
@@ -130,6 +151,21 @@ impl Hub {
     fn count_connect(&self, outcome: &'static str) {
         self.metrics.connects.get_or_create(&Outcome { outcome }).inc();
     }
+}
+
+/// What an app server says to a connect event.
+#[derive(Deserialize)]
+struct ConnectAnswer {
+    socketio: Option<Engine>,
+}
+
+/// The part of the open packet that is the app's to choose. Milliseconds and bytes.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Engine {
+    ping_interval: u32,
+    ping_timeout: u32,
+    max_payload: u32,
 }
 
 fn claims_of(request: &ClientRequest) -> Map<String, Value> {

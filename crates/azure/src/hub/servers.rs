@@ -88,6 +88,12 @@ impl Servers {
         Some(key)
     }
 
+    /// Some open tunnel.
+    #[cfg(test)]
+    pub(super) fn any_tunnel(&self) -> Option<TunnelId> {
+        self.servers.values().find_map(|server| server.tunnels.first().copied())
+    }
+
     pub(super) fn poll_deadline(&self) -> Option<Timestamp> {
         let status = self.tunnels.values().map(|tunnel| tunnel.status_at);
         let give_up = self.servers.values().filter_map(|server| server.give_up_at);

@@ -32,6 +32,8 @@ const HUBS_PREFIX: &str = "/api/hubs/";
 const HEALTH_PATH: &str = "/api/health";
 /// The longest body of a call.
 const BODY_BYTES_MAX: usize = 8 << 20;
+/// How much of a longer body is read past.
+const DISCARDED_BYTES_MAX: usize = 64 << 20;
 /// How long a call's body may take.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -232,6 +234,7 @@ async fn ask(
 async fn read_body(mut body: Incoming) -> Result<Bytes, RestError> {
     let too_large = || RestError::TooLarge(BODY_BYTES_MAX);
     if body.size_hint().lower() > BODY_BYTES_MAX as u64 {
+        discard(body);
         return Err(too_large());
     }
     let read = async {
@@ -247,7 +250,29 @@ async fn read_body(mut body: Incoming) -> Result<Bytes, RestError> {
         Ok(collected.freeze())
     };
     let slow = RestError::Parameter("the body did not come in time");
-    tokio::time::timeout(BODY_TIMEOUT, read).await.map_err(|_| slow)?
+    let read = tokio::time::timeout(BODY_TIMEOUT, read).await.map_err(|_| slow)?;
+    if matches!(read, Err(RestError::TooLarge(_))) {
+        discard(body);
+    }
+    read
+}
+
+/// Reads the rest of a body that is not wanted, within bounds: closing on it would take the answer with it, before the
+/// caller has seen it.
+fn discard(mut body: Incoming) {
+    tokio::spawn(async move {
+        let rest = async {
+            let mut discarded_bytes = 0;
+            while let Some(Ok(frame)) = body.frame().await {
+                discarded_bytes += frame.data_ref().map_or(0, Bytes::len);
+                if discarded_bytes > DISCARDED_BYTES_MAX {
+                    return;
+                }
+            }
+        };
+        // Whoever is still sending by then has been told.
+        let _ = tokio::time::timeout(BODY_TIMEOUT, rest).await;
+    });
 }
 
 /// The node as the caller named it.

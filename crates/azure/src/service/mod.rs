@@ -41,6 +41,8 @@ pub struct Config {
     pub endpoints: Vec<Endpoint>,
     /// How long an app server that closed its tunnel may take to open another.
     pub reconnect_grace: Duration,
+    /// The longest message of a client that the node takes, whatever an app asks for.
+    pub message_bytes_max: u32,
     /// Clients of a lost app server that are closed in a second.
     pub orphan_close_per_second: u32,
 }
@@ -128,6 +130,7 @@ fn settings(config: &Config, hub: &HubConfig) -> hub::Settings {
         reconnect_grace: config.reconnect_grace,
         status_interval: Duration::from_secs(30),
         orphan_close_per_second: config.orphan_close_per_second,
+        message_bytes_max: config.message_bytes_max,
         undelivered_bytes_max: 4 << 20,
         invoke_timeout: Duration::from_secs(300),
         serverless: hub.serverless.as_ref().map(Serverless::settings),

@@ -13,9 +13,10 @@ use tokio::sync::oneshot;
 use tokio::task::spawn_local;
 use trunkline_engineio::error::HandshakeError;
 use trunkline_engineio::{Protocol, TransportKind};
+use trunkline_trunk::{ClientRequest, Str};
 
 use super::query::Query;
-use super::{Abort, Connection, Reply, answer, exchange, upgrade};
+use super::{Abort, Connection, Reply, answer, clients, exchange, upgrade};
 use crate::hub::Hub;
 use crate::shard::{Answer, Asked, Command, OpenRequest, PostBegun, Refusal, SlotKey, Unavailable};
 use crate::sid::Sid;
@@ -40,11 +41,18 @@ pub(super) async fn handle(
         Err(refusal) => return Ok(exchange::refuse(&connection, &hub, &request, &refusal).await),
     };
     match asked {
-        Wanted::Handshake(TransportKind::Polling, protocol) => {
-            open_polling(&connection, &hub, protocol, &query, request).await
-        }
-        Wanted::Handshake(TransportKind::WebSocket, protocol) => {
-            open_websocket(&connection, &hub, protocol, &query, request).await
+        Wanted::Handshake(transport, protocol) => {
+            let claims = match clients::admit(&connection, &hub, &query, &request) {
+                Ok(claims) => claims,
+                Err(refused) => return clients::refuse(&connection, &request, refused),
+            };
+            let client = Handshake { protocol, query: &query, claims };
+            match transport {
+                TransportKind::Polling => open_polling(&connection, &hub, client, request).await,
+                TransportKind::WebSocket => {
+                    open_websocket(&connection, &hub, client, request).await
+                }
+            }
         }
         Wanted::Upgrade(sid, protocol) => {
             probe(&connection, &hub, sid, (protocol, query.base64_only), request).await
@@ -54,6 +62,14 @@ pub(super) async fn handle(
         Wanted::Useless => dismiss(&connection, request),
         Wanted::Other => Ok(answer::status(StatusCode::INTERNAL_SERVER_ERROR)),
     }
+}
+
+/// What a client says of itself when it wants a session.
+struct Handshake<'a> {
+    protocol: Protocol,
+    query: &'a Query,
+    /// Of its token, verified.
+    claims: Str,
 }
 
 /// The app server that has the session that the query names.
@@ -163,9 +179,10 @@ async fn open(
     connection: &Connection,
     hub: &Arc<Hub>,
     transport: TransportKind,
-    (protocol, query): (Protocol, &Query),
+    client: Handshake<'_>,
     request: &Request<Incoming>,
 ) -> Answer {
+    let Handshake { protocol, query, claims } = client;
     let (reply, answer) = oneshot::channel();
     let poll = connection.door.poll_number();
     let key = connection.door.0.shard.borrow_mut().open(OpenRequest {
@@ -174,7 +191,10 @@ async fn open(
         transport,
         base64_only: query.base64_only,
         jsonp: query.jsonp.as_deref().map(Box::from),
-        request: exchange::client_request(connection, request, transport),
+        request: ClientRequest {
+            claims,
+            ..exchange::client_request(connection, request, transport)
+        },
         poll,
         reply,
     });
@@ -193,20 +213,17 @@ async fn open(
 async fn open_polling(
     connection: &Connection,
     hub: &Arc<Hub>,
-    protocol: Protocol,
-    query: &Query,
+    client: Handshake<'_>,
     request: Request<Incoming>,
 ) -> Reply {
-    let asked = (protocol, query);
-    let answer = open(connection, hub, TransportKind::Polling, asked, &request).await;
+    let answer = open(connection, hub, TransportKind::Polling, client, &request).await;
     finish(connection, hub, &request, answer).await
 }
 
 async fn open_websocket(
     connection: &Rc<Connection>,
     hub: &Arc<Hub>,
-    protocol: Protocol,
-    query: &Query,
+    client: Handshake<'_>,
     mut request: Request<Incoming>,
 ) -> Reply {
     let (websocket_key, agreement) = match agree(hub, &request) {
@@ -216,8 +233,7 @@ async fn open_websocket(
             return Ok(upgrade::refused(why));
         }
     };
-    let asked = (protocol, query);
-    let answer = open(connection, hub, TransportKind::WebSocket, asked, &request).await;
+    let answer = open(connection, hub, TransportKind::WebSocket, client, &request).await;
     match answer {
         Answer::Switch { key, headers } => {
             adopt(connection, &mut request, key, (Adoption::Session, agreement.deflate_window()));

@@ -1,6 +1,7 @@
 //! HTTP on the public port: one task per connection until it upgrades or ends.
 
 mod answer;
+mod clients;
 mod engine;
 mod exchange;
 mod io;
@@ -26,9 +27,9 @@ use tokio::task::spawn_local;
 
 use self::io::ClientIo;
 use crate::acceptor::StreamPermit;
+use crate::hub::Hub;
 use crate::hub::Routed;
 use crate::metrics::Cause;
-use crate::hub::Hub;
 use crate::shard::{Command, Environment, Shard};
 use crate::side_door::{Lease, SideBody, Visit};
 use crate::trunks;

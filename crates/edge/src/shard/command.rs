@@ -9,6 +9,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 use trunkline_engineio::error::HandshakeError;
 use trunkline_engineio::{ContentType, Protocol};
+use trunkline_trunk::settings::EngineSettings;
 use trunkline_trunk::{Frame, Header, Response};
 
 use super::recovery::RestoreRequest;
@@ -52,6 +53,8 @@ pub(crate) enum Command {
     /// An app server is there; the word goes back when the shard knows.
     TrunkUp(Arc<Trunk>, oneshot::Sender<()>),
     TrunkDown(TrunkNumber),
+    /// Its app has other options from now on.
+    Settings(TrunkNumber, Arc<EngineSettings>),
     /// Frames of one trunk message that concern this shard.
     Batch {
         trunk: TrunkNumber,

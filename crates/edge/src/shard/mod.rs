@@ -61,6 +61,7 @@ pub(crate) struct Environment {
     pub(crate) limits: Limits,
     pub(crate) directory: Directory,
     pub(crate) metrics: Metrics,
+    pub(crate) endpoints: Vec<trunkline_token::Endpoint>,
     pub(crate) side_doors: Vec<Arc<dyn SideDoor>>,
     /// Sessions of each shard, opening ones included.
     pub(crate) sessions: Box<[AtomicUsize]>,
@@ -235,6 +236,7 @@ impl Shard {
             }
             Command::HandshakeGone { key, poll } => self.handshake_gone(key, poll),
             Command::Restore(request) => self.restore(&request),
+            Command::Settings(trunk, settings) => self.settings_changed(trunk, &settings),
             Command::Drain(deadline) => self.begin_drain(deadline),
         }
     }
@@ -255,6 +257,17 @@ impl Shard {
                 recorded: 0,
             },
         );
+    }
+
+    /// Sessions that are accepted from now on have these.
+    fn settings_changed(
+        &mut self,
+        trunk: TrunkNumber,
+        settings: &trunkline_trunk::settings::EngineSettings,
+    ) {
+        if let Some(shard_trunk) = self.trunks.get_mut(&trunk) {
+            shard_trunk.config = Rc::new(opening::engine_config(settings, &self.env.limits));
+        }
     }
 
     /// Flushes what was touched and hands each app server its batch.

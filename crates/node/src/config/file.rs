@@ -22,6 +22,7 @@ pub(crate) struct HubTable {
     pub(crate) keys: Vec<(String, Origin)>,
     pub(crate) key_file: Option<(String, Origin)>,
     pub(crate) default: Option<Origin>,
+    pub(crate) client_tokens: Option<(String, Origin)>,
     pub(crate) handlers: Vec<HandlerTable>,
 }
 
@@ -118,6 +119,7 @@ impl Reader<'_> {
             keys: Vec::new(),
             key_file: None,
             default: None,
+            client_tokens: None,
             handlers: Vec::new(),
         };
         for (field, value) in table {
@@ -130,6 +132,10 @@ impl Reader<'_> {
                 }),
                 ("key_file", DeValue::String(path)) => {
                     hub.key_file = Some((path.clone().into_owned(), origin.clone()));
+                    Some(())
+                }
+                ("client_tokens", DeValue::String(word)) => {
+                    hub.client_tokens = Some((word.clone().into_owned(), origin.clone()));
                     Some(())
                 }
                 ("default", DeValue::Boolean(default)) => {
@@ -147,7 +153,7 @@ impl Reader<'_> {
             };
             if read.is_none() {
                 let key = format!("hub.{}.{}", hub.name, field.get_ref());
-                let known = ["keys", "key_file", "default", "event_handler"]
+                let known = ["keys", "key_file", "default", "client_tokens", "event_handler"]
                     .contains(&field.get_ref().as_ref());
                 let wrong = if known { "is of the wrong type" } else { "no such key" };
                 self.mistake(&key, origin, wrong.into(), HUB_ALLOWED);
@@ -198,7 +204,7 @@ impl Reader<'_> {
 }
 
 /// What a hub's table may hold.
-const HUB_ALLOWED: &str = "a table [hub.NAME] with keys = [\"…\"] or key_file = \"PATH\", default = true on one of them, and tables [[hub.NAME.event_handler]]";
+const HUB_ALLOWED: &str = "a table [hub.NAME] with keys = [\"…\"] or key_file = \"PATH\", default = true on one of them, client_tokens = \"required\" or \"optional\", and tables [[hub.NAME.event_handler]]";
 
 /// Every one is a text.
 fn texts(values: &[Value<'_>]) -> Option<Vec<String>> {

@@ -9,7 +9,7 @@ use super::given::Given;
 use super::handlers;
 use super::kinds::{HubKey, KeyText, Kind, Name};
 use super::mistake::{Mistake, Origin};
-use super::table::Settings;
+use super::table::{ClientTokens, Settings, TOKENS};
 use super::{DEVELOPMENT_KEY, Mode};
 
 /// Keys that are valid for one hub at once: the current one, and those that app servers still move away from.
@@ -24,6 +24,8 @@ pub struct Hub {
     pub keys: Vec<KeyText>,
     /// Who is told of sockets and events while there is no app server; the first that wants an event gets it.
     pub event_handlers: Vec<Handler>,
+    /// Whether its clients need tokens.
+    pub client_tokens: ClientTokens,
 }
 
 /// The default hub's name and all hubs, the default one first.
@@ -37,9 +39,11 @@ pub(crate) fn assemble(
     let mut book = Book { mode, settings, given, mistakes };
     let default = book.default_name(&tables);
     book.names(&default, &tables);
+    let own_table = tables.iter().find(|table| table.name == default);
     let mut hubs = vec![Hub {
         keys: book.keys_of_default(&default, &tables),
         event_handlers: book.handlers_of_default(&default, &tables),
+        client_tokens: book.client_tokens(own_table),
         name: default.clone(),
     }];
     for table in tables.iter().filter(|table| table.name != default) {
@@ -48,7 +52,8 @@ pub(crate) fn assemble(
             book.no_key(&format!("hub.{}", table.name), table.origin.clone(), &table.name);
         }
         let event_handlers = handlers::of_tables(&table.name, &table.handlers, book.mistakes);
-        hubs.push(Hub { name: table.name.clone(), keys, event_handlers });
+        let client_tokens = book.client_tokens(Some(table));
+        hubs.push(Hub { name: table.name.clone(), keys, event_handlers, client_tokens });
     }
     (default, hubs)
 }
@@ -162,6 +167,19 @@ impl Book<'_> {
             keys.extend(self.fit_for_mode(name, &origin(name), key));
         }
         keys
+    }
+
+    /// What the hub's table says, or else the key for all hubs.
+    fn client_tokens(&mut self, table: Option<&HubTable>) -> ClientTokens {
+        let own = table.and_then(|table| Some((&table.name, table.client_tokens.as_ref()?)));
+        let Some((name, (word, origin))) = own else { return self.settings.client_tokens };
+        TOKENS.parse(word).unwrap_or_else(|wrong| {
+            let key = format!("hub.{name}.client_tokens");
+            let wrong = format!("`{}` {wrong}", word.escape_debug());
+            let (origin, allowed) = (origin.clone(), TOKENS.allowed());
+            self.mistakes.push(Mistake { key, origin, wrong, allowed });
+            self.settings.client_tokens
+        })
     }
 
     fn keys_of_table(&mut self, table: &HubTable) -> Vec<KeyText> {

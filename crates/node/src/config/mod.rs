@@ -18,7 +18,7 @@ pub use hubs::Hub;
 pub use kinds::KeyText;
 pub use mistake::{Mistake, Mistakes, Origin};
 pub use reference::reference;
-pub use table::{Key, LogFormat, Settings, keys};
+pub use table::{ClientTokens, Key, LogFormat, Settings, keys};
 
 use given::Given;
 
