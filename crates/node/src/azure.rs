@@ -42,7 +42,6 @@ fn serverless(config: &Config, hub: &Hub) -> Option<azure::Serverless> {
     let settings = &config.settings;
     (!hub.event_handlers.is_empty()).then(|| azure::Serverless {
         handlers: Handlers(hub.event_handlers.clone()),
-        origin: settings.webhook_origin.clone(),
         limits: webhook::Limits {
             timeout: settings.webhook_timeout,
             concurrent_max: settings.webhook_concurrent_max,
@@ -84,7 +83,10 @@ impl Azure {
         });
         let settings = azure::Config {
             hubs: hubs.collect(),
-            origin: edge.local_addr().to_string(),
+            origin: config.settings.public_endpoints.first().map_or_else(
+                || edge.local_addr().to_string(),
+                |endpoint| endpoint.host().to_owned(),
+            ),
             endpoints: config.settings.public_endpoints.clone(),
             reconnect_grace: std::time::Duration::from_secs(10),
             message_bytes_max: message_bytes_max(config),

@@ -21,6 +21,12 @@ impl Endpoint {
         let scheme = if secure { "https" } else { "http" };
         Some(Self { scheme, authority: authority_of(secure, authority), prefix })
     }
+
+    /// Its host, without a port.
+    pub fn host(&self) -> &str {
+        let host = self.authority.trim_end_matches(|c: char| c.is_ascii_digit());
+        host.strip_suffix(':').unwrap_or(&self.authority)
+    }
 }
 
 impl fmt::Display for Endpoint {
@@ -111,6 +117,20 @@ fn decoded(text: &str) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_endpoint_has_a_host() {
+        let cases = [
+            ("https://gw.example.com/abc/", "gw.example.com"),
+            ("http://Gw1:8080", "gw1"),
+            ("http://[::1]:8080/", "[::1]"),
+            ("http://[::1]", "[::1]"),
+            ("http://node1", "node1"),
+        ];
+        for (url, host) in cases {
+            assert_eq!(Endpoint::parse(url).expect(url).host(), host);
+        }
+    }
 
     #[test]
     fn an_audience_means_a_place() {

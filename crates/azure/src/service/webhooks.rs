@@ -17,8 +17,6 @@ const DRAIN_MAX: Duration = Duration::from_secs(5);
 pub struct Serverless {
     /// Not empty.
     pub handlers: Handlers,
-    /// What the node calls itself towards handlers; its [`Config::origin`] when absent.
-    pub origin: Option<String>,
     /// The bounds of calls.
     pub limits: Limits,
     /// Events of one socket that wait for the one before.
@@ -52,11 +50,8 @@ impl Webhooks {
         metrics: &Metrics,
     ) -> Result<Option<Self>, NoAuthorities> {
         let Some(serverless) = &hub.serverless else { return Ok(None) };
-        let origin = Origin {
-            hub: hub.name.clone(),
-            host: serverless.origin.clone().unwrap_or_else(|| config.origin.clone()),
-            keys: hub.keys.clone(),
-        };
+        let origin =
+            Origin { hub: hub.name.clone(), host: config.origin.clone(), keys: hub.keys.clone() };
         let (handlers, limits) = (serverless.handlers.clone(), serverless.limits.clone());
         let (dispatcher, answers) =
             Dispatcher::new(origin, handlers, limits, metrics.webhooks.clone())?;

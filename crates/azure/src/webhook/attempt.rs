@@ -67,6 +67,14 @@ pub(super) struct Sender {
 #[error("the system's certificate authorities cannot be read, so no https handler could be called")]
 pub struct NoAuthorities(#[source] std::io::Error);
 
+/// Headers and body are two writes: the second must not wait for the first one's acknowledgement.
+fn streams() -> HttpConnector {
+    let mut streams = HttpConnector::new();
+    streams.set_nodelay(true);
+    streams.enforce_http(false);
+    streams
+}
+
 impl Sender {
     /// `https` needs the system's certificate authorities, plain `http` nothing.
     pub(super) fn new(limits: &Limits, https: bool) -> Result<Self, NoAuthorities> {
@@ -82,7 +90,7 @@ impl Sender {
                 .with_no_client_auth();
             builder.with_tls_config(tls)
         };
-        let connector = builder.https_or_http().enable_http1().build();
+        let connector = builder.https_or_http().enable_http1().wrap_connector(streams());
         let client = Client::builder(TokioExecutor::new())
             .pool_idle_timeout(IDLE_TIMEOUT)
             .pool_max_idle_per_host(limits.concurrent_max)

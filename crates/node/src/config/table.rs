@@ -161,7 +161,6 @@ pub(crate) const TOKENS: Choice<ClientTokens> =
 
 const NODE_ID: Name = Name { what: "a name", length_max: 63, letter_first: false };
 const HUB: Name = Name { what: "a hub's name", length_max: 128, letter_first: true };
-const HOST: Name = Name { what: "a host's name", length_max: 253, letter_first: false };
 const GIB: u64 = 1 << 30;
 
 const fn span(least_ms: u64, most_s: u64) -> Span {
@@ -207,9 +206,6 @@ key_table! {
         event_handler_system_events: Vec<SystemEvent> = "connect,connected,disconnected", SystemEvents;
         /// Which of the clients' events that handler wants.
         event_handler_user_events: UserEvents = "*", EventNames;
-        /// The host that this node calls itself towards event handlers (`WebHook-Request-Origin`). "auto" is the
-        /// address of the public port.
-        webhook_origin: Option<String> = "auto", Unless("auto", HOST);
         /// Time for one try of calling a handler, from connecting to the last byte of its answer.
         webhook_timeout: Duration = "30s", span(10, 600);
         /// Calls of one hub's handlers that are on the wire at once; the others wait their turn.

@@ -4,6 +4,7 @@ mod calls;
 mod groups;
 mod invocations;
 mod order;
+mod serverless;
 mod tunnels;
 
 use std::time::Duration;
