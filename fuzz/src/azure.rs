@@ -1,7 +1,10 @@
-//! Targets of the crate `azure`: its filter language, which knows nothing else of that crate.
+//! Targets of the crate `azure`: its filter language and its tunnel frames, which know nothing else of that crate.
 
 #[path = "../../crates/azure/src/filter/mod.rs"]
 mod filter;
+
+#[path = "../../crates/azure/src/tunnel/mod.rs"]
+mod tunnel_frames;
 
 use filter::{Connection, Dialect, Filter, Reach};
 
@@ -61,5 +64,35 @@ fn reached(filter: &Filter) -> bool {
         Reach::Groups { any, none } => any.is_none_or(in_any) && !in_any(none),
         Reach::Nobody => false,
         Reach::Users(users) => has(users, "user"),
+    }
+}
+
+/// A call of an app server, an answer in parts, a status message.
+pub const TUNNEL_SEEDS: &[&[u8]] = &[
+    b"F\x00\x00\x00\x93\x01\xd9>{\"AckId\":1,\"HttpMethod\":\"POST\",\"Url\":\"https://host/\",\"Type\":1}\xc4\x02ab",
+    b".\x00\x00\x00\x93\x02\xd9){\"AckId\":1,\"StatusCode\":200,\"Headers\":{}}\xc0",
+    b"\x0d\x00\x00\x00\x93\x05\xa9{\"a\":\"b\"}\xc0",
+];
+
+/// Whatever is read is written as something that is read as the same.
+pub fn tunnel(data: &[u8]) {
+    match tunnel_frames::decode(data) {
+        Ok(message) => {
+            let again = tunnel_frames::decode(&tunnel_frames::encode(&message));
+            assert_eq!(again, Ok(message));
+        }
+        Err(error) => assert!(!error.slug().is_empty()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_seeds_are_frames() {
+        for seed in TUNNEL_SEEDS {
+            assert!(tunnel_frames::decode(seed).is_ok(), "{seed:?}");
+        }
     }
 }

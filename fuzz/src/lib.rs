@@ -22,6 +22,7 @@ pub struct Target {
 /// Every target, alphabetical.
 pub const TARGETS: &[Target] = &[
     Target { name: "azure_filter", run: azure::filter, seeds: azure::FILTER_SEEDS },
+    Target { name: "azure_tunnel", run: azure::tunnel, seeds: azure::TUNNEL_SEEDS },
     Target { name: "engineio_input", run: engineio::input, seeds: engineio::INPUT_SEEDS },
     Target {
         name: "engineio_operations",

@@ -94,10 +94,6 @@ impl Registry {
         Some(connection)
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.connections.len()
-    }
-
     pub(crate) fn connection(&self, session: SessionNumber) -> Option<&Connection> {
         self.connections.get(&session.0)
     }
@@ -152,14 +148,6 @@ impl Registry {
         let left = self.board.detach(SessionKey(session.0), nsp);
         self.release(nsp);
         left
-    }
-
-    pub(crate) fn in_group(&mut self, session: SessionNumber, group: &Group) -> bool {
-        let nsp = self.namespace(group);
-        let room = group.room();
-        let found = self.board.rooms_of(SessionKey(session.0), nsp).any(|name| name == room);
-        self.release(nsp);
-        found
     }
 
     /// The names of all groups that the connection is in.

@@ -194,9 +194,9 @@ mod tests {
 
     #[test]
     fn audiences_are_one_or_many() {
-        let claims = |aud: Value| match json!({ "aud": aud }) {
-            Value::Object(map) => Claims(map),
-            _ => panic!("an object"),
+        let claims = |aud: Value| {
+            let Value::Object(map) = json!({ "aud": aud }) else { panic!("an object") };
+            Claims(map)
         };
         assert_eq!(claims(json!("a")).audiences(), ["a"]);
         assert_eq!(claims(json!(["a", 1, "b"])).audiences(), ["a", "b"]);

@@ -50,6 +50,8 @@ const WORDS: Readonly<Record<number, string>> = {
   [CloseReason.outboxFull]: "transport close",
   [CloseReason.messageTooLarge]: "transport error",
   [CloseReason.nodeShuttingDown]: "transport close",
+  [CloseReason.closedWithMessages]: "transport close",
+  [CloseReason.parseErrorWithMessages]: "parse error",
 };
 
 const NONE: readonly string[] = [];
@@ -100,10 +102,6 @@ export class Conn extends EventEmitter implements Session {
 
   get accepted(): boolean {
     return true;
-  }
-
-  get endsInLaterTurn(): boolean {
-    return this.transport.name !== "polling";
   }
 
   get _readyState(): string {

@@ -25,6 +25,8 @@ pub(crate) struct Client {
     pub(crate) outstanding: usize,
     /// What waits until those are answered, and what came behind it.
     pub(crate) held: VecDeque<Word>,
+    /// It is in its app server's list of those that wait for a tunnel.
+    pub(crate) waiting: bool,
     /// What the client sent in the batch at hand.
     pub(crate) batch: String,
     /// What that costs of the link's credit.
@@ -93,6 +95,7 @@ impl Client {
             phase,
             outstanding: 0,
             held: VecDeque::new(),
+            waiting: false,
             batch: String::new(),
             batch_cost: 0,
             events: 0,

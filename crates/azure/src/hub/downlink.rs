@@ -129,10 +129,10 @@ impl Hub {
         let Ok(packet) = parse_head(text) else { return };
         if packet.kind == Kind::Disconnect {
             self.leave_namespace(session, packet.nsp);
-        } else if packet.kind == Kind::Connect {
-            if let Some(socket) = socket_id(packet.data) {
-                self.enter_namespace(session, packet.nsp, &socket);
-            }
+        } else if packet.kind == Kind::Connect
+            && let Some(socket) = socket_id(packet.data)
+        {
+            self.enter_namespace(session, packet.nsp, &socket);
         }
     }
 

@@ -192,10 +192,4 @@ impl Hub {
         self.outbox.frame(Frame::Namespace { nsp, name: Str::from(name) });
         Some(nsp)
     }
-
-    /// The client behind a live session.
-    fn live(&mut self, session: SessionNumber) -> Option<&mut Client> {
-        let key = self.by_session.get(&session)?;
-        self.clients.get_mut(key)
-    }
 }

@@ -160,8 +160,11 @@ impl Hub {
         for answer in std::mem::take(&mut server.undelivered) {
             self.outbox.push(Output::Message(tunnel, answer));
         }
-        for client in std::mem::take(&mut server.waiting) {
-            self.pump(client);
+        for key in std::mem::take(&mut server.waiting) {
+            if let Some(client) = self.clients.get_mut(&key) {
+                client.waiting = false;
+            }
+            self.pump(key);
         }
     }
 

@@ -169,7 +169,7 @@ impl Hub {
                 return;
             };
             let Some(&tunnel) = server.tunnels.first() else {
-                if !server.waiting.contains(&key) {
+                if !std::mem::replace(&mut client.waiting, true) {
                     server.waiting.push_back(key);
                 }
                 return;

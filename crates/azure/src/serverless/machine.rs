@@ -217,6 +217,7 @@ impl Machine {
     }
 
     /// Bytes of events that wait.
+    #[cfg(test)]
     pub(crate) fn waiting_bytes(&self) -> usize {
         self.waiting_bytes
     }

@@ -25,7 +25,7 @@ mod socket;
 mod tests;
 
 pub(crate) use answer::Answered;
-pub(crate) use event::{Event, EventKind, Facts, SocketFacts};
+pub(crate) use event::{Event, EventKind, Facts};
 pub(crate) use ids::SocketIds;
 pub(crate) use machine::{CallKey, CloseCause, Ignored, Machine, Output};
 pub(crate) use settings::Settings;

@@ -74,6 +74,7 @@ pub(super) struct Tunnel {
     pub(super) inbox: Sender<Input>,
     pub(super) metrics: Metrics,
     /// The stream's place among those that the node may hold.
+    #[expect(dead_code, reason = "what counts is that it is held")]
     pub(super) lease: Option<super::Lease>,
 }
 

@@ -65,12 +65,12 @@ fn read_text<'a>(rest: &mut &'a [u8]) -> Result<&'a str, FrameError> {
 
 fn read_content(rest: &mut &[u8]) -> Result<Bytes, FrameError> {
     let marker = read_marker(rest).map_err(|_| FrameError::Truncated)?;
+    #[expect(clippy::wildcard_enum_match_arm, reason = "no other type holds bytes")]
     let length = match marker {
         Marker::Null => return Ok(Bytes::new()),
         Marker::Bin8 => rest.read_data_u8().map(u32::from),
         Marker::Bin16 => rest.read_data_u16().map(u32::from),
         Marker::Bin32 => rest.read_data_u32(),
-        #[expect(clippy::wildcard_enum_match_arm, reason = "no other type holds bytes")]
         _ => return Err(FrameError::Content),
     };
     let length = length.map_err(|_| FrameError::Truncated)?;

@@ -67,11 +67,11 @@ pub(crate) struct Response {
 
 /// The types' numbers.
 pub(super) mod number {
-    pub(in crate::tunnel) const REQUEST: u64 = 1;
-    pub(in crate::tunnel) const RESPONSE: u64 = 2;
-    pub(in crate::tunnel) const STATUS: u64 = 5;
-    pub(in crate::tunnel) const RECONNECT: u64 = 6;
-    pub(in crate::tunnel) const CLOSE: u64 = 7;
-    pub(in crate::tunnel) const REBALANCE: u64 = 8;
-    pub(in crate::tunnel) const CONNECTED: u64 = 10;
+    pub(crate) const REQUEST: u64 = 1;
+    pub(crate) const RESPONSE: u64 = 2;
+    pub(crate) const STATUS: u64 = 5;
+    pub(crate) const RECONNECT: u64 = 6;
+    pub(crate) const CLOSE: u64 = 7;
+    pub(crate) const REBALANCE: u64 = 8;
+    pub(crate) const CONNECTED: u64 = 10;
 }

@@ -4,6 +4,6 @@ mod decode;
 mod encode;
 mod message;
 
-pub(crate) use decode::{FrameError, decode};
+pub(crate) use decode::decode;
 pub(crate) use encode::encode;
 pub(crate) use message::{Headers, Message, Request, Response};

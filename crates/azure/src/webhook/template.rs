@@ -111,7 +111,7 @@ mod tests {
             ("http://h/api/{event}", "http://h/api/say%20%2F..%3F%23%7Bhub%7D"),
             (
                 "https://h:8443/{hub}/x?code=a&e={event}&{hub}",
-                concat!("https://h:8443/ch%C3%A9t/x?code=a&e=say%20%2F..%3F%23%7Bhub%7D&ch%C3%A9t"),
+                "https://h:8443/ch%C3%A9t/x?code=a&e=say%20%2F..%3F%23%7Bhub%7D&ch%C3%A9t",
             ),
             ("http://[::1]:80", "http://[::1]/"),
         ];

@@ -139,6 +139,7 @@ impl Shard {
             number: NumberState::Opening,
             dirty: false,
             unread: false,
+            spoke: false,
             ended: false,
             paused: false,
             pending: true,

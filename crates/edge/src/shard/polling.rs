@@ -131,8 +131,11 @@ impl Shard {
         // Without an app server the session is about to be closed.
         let mut uplink = Uplink::new(&mut self.trunks, uplink, number)?;
         let held = &mut live.held;
+        slot.spoke = false;
+        let spoke = &mut slot.spoke;
         let outcome = live.session.handle_post(now, binary, body, &mut |message| {
             uplink.message(&message, held, metrics);
+            *spoke = true;
         });
         if live.held.is_none() {
             polling.posting = None;

@@ -4,6 +4,7 @@ use super::*;
 
 fn room_frames(world: &mut World) -> Vec<String> {
     let list = |rooms: &[Str]| rooms.iter().map(Str::as_str).collect::<Vec<_>>().join("+");
+    #[expect(clippy::wildcard_enum_match_arm, reason = "only rooms are looked at")]
     let frames = world.take_frames().into_iter().filter_map(|frame| match frame {
         Frame::Namespace { nsp, name } => Some(format!("namespace {} {name}", nsp.0)),
         Frame::Attach { session, nsp, socket, rooms } => {

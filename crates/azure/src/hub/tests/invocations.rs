@@ -19,12 +19,9 @@ fn asked(world: &mut World) -> (u64, String) {
 
 /// The parts of an answer: whether more follows, and the line.
 fn parts(world: &mut World, ack_id: u64) -> Vec<(bool, String)> {
-    let parts = world.take_messages().into_iter().filter_map(|message| match message {
-        Message::Response(part) if part.ack_id == ack_id => {
-            assert_eq!(part.status_code, 200);
-            Some((part.not_completed, String::from_utf8_lossy(&part.content).into_owned()))
-        }
-        _ => None,
+    let parts = world.take_parts(ack_id).into_iter().map(|part| {
+        assert_eq!(part.status_code, 200);
+        (part.not_completed, String::from_utf8_lossy(&part.content).into_owned())
     });
     parts.collect()
 }

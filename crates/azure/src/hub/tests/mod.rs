@@ -247,9 +247,24 @@ impl World {
         requests.collect()
     }
 
+    /// The parts of the answer to a call over a tunnel.
+    fn take_parts(&mut self, ack_id: u64) -> Vec<Response> {
+        let parts = self.take_messages().into_iter().filter_map(|message| match message {
+            Message::Response(part) => (part.ack_id == ack_id).then_some(part),
+            Message::Request(_)
+            | Message::Status { .. }
+            | Message::Reconnect { .. }
+            | Message::Close { .. }
+            | Message::Rebalance { .. }
+            | Message::Connected { .. } => None,
+        });
+        parts.collect()
+    }
+
     /// What clients get, as `session:text`, and closes as `session:close`.
     fn take_sent(&mut self) -> Vec<String> {
         let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
+        #[expect(clippy::wildcard_enum_match_arm, reason = "only what clients see is looked at")]
         let sent = self.take_frames().into_iter().filter_map(|frame| match frame {
             Frame::Send { session, payload, .. } => {
                 Some(format!("{}:{}", session.0, text(&payload)))

@@ -85,14 +85,8 @@ fn answers_wait_for_the_next_tunnel() {
     world.hear(2, &format!("3{id}[]"));
     assert_eq!(world.take_messages().len(), 0);
     world.tunnel_up(2, "a");
-    let answers: Vec<bool> = world
-        .take_messages()
-        .into_iter()
-        .filter_map(|message| match message {
-            Message::Response(part) if part.ack_id == ack_id => Some(part.not_completed),
-            _ => None,
-        })
-        .collect();
+    let answers: Vec<bool> =
+        world.take_parts(ack_id).iter().map(|part| part.not_completed).collect();
     assert_eq!(answers, [true, true, false]);
 }
 

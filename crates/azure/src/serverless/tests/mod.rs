@@ -10,6 +10,7 @@ use core::time::Duration;
 
 use trunkline_clock::Timestamp;
 
+use super::event::SocketFacts;
 use super::*;
 
 const T0: Timestamp = Timestamp::ORIGIN;
