@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import WebSocket from "ws";
 import { startApp } from "../harness/app.mjs";
-import { HUB, HUB_PATH, inAzureWorld, sign, withAzureWorld } from "../harness/azure.mjs";
+import { HUB, HUB_PATH, connectionString, inAzureWorld, sign, withAzureWorld } from "../harness/azure.mjs";
 import { next, until } from "../harness/until.mjs";
 
 const tunnelUrl = (world) => `${world.url.replace("http", "ws")}/server/tunnel?hub=${HUB}`;
@@ -67,25 +67,47 @@ withAzureWorld("no app server: handshakes are refused at once, and taken again w
   assert.equal(await client.emitWithAck("server"), "cobalt");
 });
 
+/** Ends the app's tunnel from inside the app; `how` is a method of its WebSocket: `close` or `terminate`. */
+const endTunnel = ({ io }, how) => {
+  const [tunnel] = io.engine.webPubSubConnectionManager.service._tunnel.clients.values();
+  tunnel._client._wsClient._socket[how](...(how === "close" ? [1000] : []));
+};
+
+const tunnelsEnded = async (world, cause) =>
+  (await world.node.metrics()).get(`trunkline_azure_tunnels_ended_total{cause="${cause}"}`) ?? 0;
+
 withAzureWorld("a tunnel that is closed for a moment costs nothing", {}, async (world) => {
-  const client = await world.client("/", { transports: ["websocket"] });
-  // The SDK's own way to move: it closes this tunnel and opens another.
-  await world.apps[0].run(({ io }) => {
-    const find = (value, depth) => {
-      if (!value || typeof value !== "object" || depth > 6) return undefined;
-      if (value._tunnel?.clients) return value._tunnel;
-      for (const key of Object.keys(value)) {
-        const found = find(value[key], depth + 1);
-        if (found) return found;
-      }
-      return undefined;
-    };
-    const tunnel = find(io.engine, 0);
-    for (const client of tunnel.clients.values()) client._client?._wsClient?._socket?.close?.();
-    return tunnel.clients.size;
-  }).catch(() => 0);
-  assert.equal(await client.timeout(10000).emitWithAck("server"), "amber");
-  assert.ok(client.connected);
+  const clients = [await world.client("/", { transports: ["websocket"] }), await world.client("/", { transports: ["polling"] })];
+  const before = clients.map(({ id }) => id);
+  await world.apps[0].run(endTunnel, "close");
+  await until("the end of the tunnel", () => tunnelsEnded(world, "app_server_closed"));
+  for (const client of clients) assert.equal(await client.emitWithAck("server"), "amber");
+  await until("the next tunnel", async () => (await world.node.metrics()).get("trunkline_azure_tunnels") === 1);
+  assert.deepEqual(clients.map(({ id }) => id), before);
+  assert.equal(await world.apps[0].run(({ io }) => io.engine.clientsCount), 2);
+});
+
+withAzureWorld("a tunnel that breaks: its clients come back, and the app knows of no others", {}, async (world) => {
+  const options = { transports: ["websocket"], reconnection: true, reconnectionDelay: 20 };
+  const clients = [];
+  for (let at = 0; at < 5; at += 1) clients.push(await world.client("/", options));
+  const before = clients.map(({ id }) => id);
+  await world.apps[0].run(endTunnel, "terminate");
+  await until("all are back", () => clients.every(({ id, connected }, at) => connected && id !== before[at]));
+  for (const id of before) await world.apps[0].noted("disconnect", (ended) => ended.id === id);
+  for (const client of clients) assert.equal(await client.emitWithAck("server"), "amber");
+  assert.equal(await world.apps[0].run(({ io }) => io.engine.clientsCount), 5);
+});
+
+withAzureWorld("claims of a token reach an app with our own SDK, too", {}, async (world) => {
+  await world.apps[0].stop();
+  const app = await startApp({ name: "native", trunkline: { connectionString: connectionString(world.node) } });
+  world.apps.push(app);
+  const token = sign({ aud: `${world.url}${HUB_PATH}`, sub: "ada", role: ["x"] });
+  const connect = () => world.client("/", { transports: ["websocket"], query: { access_token: token } });
+  const client = await until("the other app server", connect);
+  const claims = await app.run(({ io }, id) => io.sockets.sockets.get(id).request.claims, client.id);
+  assert.deepEqual([JSON.parse(claims).sub, JSON.parse(claims).role], ["ada", ["x"]]);
 });
 
 inAzureWorld("what tunnels refuse", {}, (test) => {

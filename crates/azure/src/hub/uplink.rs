@@ -270,10 +270,15 @@ fn namespace_of(message: &[u8]) -> String {
 /// The reason in an app server's `disconnected` event: empty when all was as it should be.
 fn words(reason: CloseReason) -> &'static str {
     match reason {
-        CloseReason::ClientClosed | CloseReason::AppClosed | CloseReason::AppShutdown => "",
+        CloseReason::ClientClosed
+        | CloseReason::ClosedWithMessages
+        | CloseReason::AppClosed
+        | CloseReason::AppShutdown => "",
         CloseReason::TransportError => "the client's connection broke",
         CloseReason::PingTimeout => "the client did not answer pings",
-        CloseReason::ParseError => "the client sent what cannot be read",
+        CloseReason::ParseError | CloseReason::ParseErrorWithMessages => {
+            "the client sent what cannot be read"
+        }
         CloseReason::OutboxFull => "the client did not keep up",
         CloseReason::MessageTooLarge => "the client sent a message that is too large",
         CloseReason::NodeShutdown => "the node is shutting down",
