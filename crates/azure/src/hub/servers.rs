@@ -137,7 +137,10 @@ impl Server {
     ) -> u64 {
         let ack_id = self.next_ack;
         self.next_ack += 1;
-        self.pending.insert(ack_id, Pending { client, kind, cost, tunnel });
+        // Nothing depends on the answer to the last event of a client.
+        if kind != Kind::Disconnected {
+            self.pending.insert(ack_id, Pending { client, kind, cost, tunnel });
+        }
         ack_id
     }
 }

@@ -189,6 +189,8 @@ impl Hub {
             let request = event::request(&self.settings, self.now, client, kind, content, ack_id);
             self.outbox.push(Output::Message(tunnel, encode(&Message::Request(request))));
             if kind == Kind::Disconnected {
+                let label = EventOutcome { event: kind.name(), outcome: "told" };
+                self.metrics.events.get_or_create(&label).inc();
                 // Nothing follows it, and its answer means nothing.
                 self.forget(key);
                 return;

@@ -22,10 +22,10 @@ pub struct Hub {
     pub name: String,
     /// Any of these opens a trunk; the first is the current one. Empty only in [`Mode::Inspect`].
     pub keys: Vec<KeyText>,
-    /// Whether its clients need tokens.
-    pub client_tokens: ClientTokens,
     /// Who is told of sockets and events while there is no app server; the first that wants an event gets it.
     pub event_handlers: Vec<Handler>,
+    /// Whether its clients need tokens.
+    pub client_tokens: ClientTokens,
 }
 
 /// The default hub's name and all hubs, the default one first.
@@ -42,8 +42,8 @@ pub(crate) fn assemble(
     let own_table = tables.iter().find(|table| table.name == default);
     let mut hubs = vec![Hub {
         keys: book.keys_of_default(&default, &tables),
-        client_tokens: book.client_tokens(own_table),
         event_handlers: book.handlers_of_default(&default, &tables),
+        client_tokens: book.client_tokens(own_table),
         name: default.clone(),
     }];
     for table in tables.iter().filter(|table| table.name != default) {
@@ -51,9 +51,9 @@ pub(crate) fn assemble(
         if keys.is_empty() && table.keys.is_empty() && table.key_file.is_none() {
             book.no_key(&format!("hub.{}", table.name), table.origin.clone(), &table.name);
         }
-        let client_tokens = book.client_tokens(Some(table));
         let event_handlers = handlers::of_tables(&table.name, &table.handlers, book.mistakes);
-        hubs.push(Hub { name: table.name.clone(), keys, client_tokens, event_handlers });
+        let client_tokens = book.client_tokens(Some(table));
+        hubs.push(Hub { name: table.name.clone(), keys, event_handlers, client_tokens });
     }
     (default, hubs)
 }

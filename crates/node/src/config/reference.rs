@@ -64,6 +64,7 @@ keys = [\"the current key\", \"the one before it\"]
 
 [hub.support]
 key_file = \"/run/secrets/support\"  # one key per line, the current one first
+client_tokens = \"required\"         # this hub's own word, whatever the key says
 ```
 
 A hub that webhooks serve while it has no app server ([serverless mode](../guide/serverless.md)) lists its event handlers;
