@@ -182,3 +182,45 @@ impl NoReply {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use hyper::header::HeaderValue;
+
+    use super::*;
+
+    fn reply(status: u16, content_type: &'static str) -> Reply {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        Reply { status, headers, body: Bytes::from_static(b"430[]") }
+    }
+
+    #[test]
+    fn only_timeouts_and_servers_errors_are_worth_another_try() {
+        let cases = [
+            (200, "ok", Verdict::Done),
+            (204, "ok", Verdict::Done),
+            (301, "redirect", Verdict::Done),
+            (400, "refused", Verdict::Done),
+            (408, "refused", Verdict::Retry),
+            (429, "refused", Verdict::Done),
+            (500, "error", Verdict::Retry),
+            (503, "error", Verdict::Retry),
+        ];
+        for (status, outcome, verdict) in cases {
+            let reply = reply(status, "text/plain");
+            assert_eq!((reply.outcome(), reply.verdict()), (outcome, verdict), "{status}");
+        }
+        assert_eq!(NoReply::Late.verdict(), Verdict::Retry);
+        assert_eq!(NoReply::TooLong(1).verdict(), Verdict::Done);
+    }
+
+    #[test]
+    fn content_types_are_read_without_case_and_parameters() {
+        for content_type in ["text/plain", "Text/Plain; charset=utf-8", " text/plain ;x"] {
+            let answered = reply(200, content_type).into_answered();
+            assert!(answered.payload().is_some(), "{content_type}");
+        }
+        assert!(reply(200, "application/json").into_answered().payload().is_none());
+    }
+}

@@ -294,3 +294,23 @@ fn put(headers: &mut HeaderMap, name: &'static str, value: &str) {
     let value = HeaderValue::try_from(value).expect("what no header can carry is encoded");
     headers.insert(name, value);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_text_can_stand_in_a_header() {
+        let cases = [
+            ("say hi", "say hi"),
+            ("100%", "100%25"),
+            ("a\r\nce-userId: admin", "a%0D%0Ace-userId: admin"),
+            ("\u{7f}é", "%7F%C3%A9"),
+        ];
+        for (text, expected) in cases {
+            let mut headers = HeaderMap::new();
+            put(&mut headers, "ce-eventName", text);
+            assert_eq!(headers["ce-eventname"], expected);
+        }
+    }
+}

@@ -80,9 +80,9 @@ impl Hooked {
         self.hear(session, &format!("0{namespace},"));
         self.answer(&format!("connect {namespace}"), 204, "");
         self.answer(&format!("connected {namespace}"), 200, "");
-        let attached = self.world.take_frames().into_iter().find_map(|frame| match frame {
-            Frame::Attach { socket, .. } => Some(socket.to_string()),
-            _ => None,
+        let attached = self.world.take_frames().into_iter().find_map(|frame| {
+            let Frame::Attach { socket, .. } = frame else { return None };
+            Some(socket.to_string())
         });
         attached.expect("it is attached")
     }
