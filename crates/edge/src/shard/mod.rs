@@ -53,6 +53,7 @@ use crate::hub::Directory;
 use crate::limits::Limits;
 use crate::memory::Memory;
 use crate::metrics::Metrics;
+use crate::side_door::SideDoor;
 use crate::trunks::{Trunk, TrunkNumber};
 
 /// What every shard and every task of the edge needs to know.
@@ -65,6 +66,8 @@ pub(crate) struct Environment {
     pub(crate) directory: Directory,
     pub(crate) memory: Memory,
     pub(crate) metrics: Metrics,
+    pub(crate) endpoints: Vec<trunkline_token::Endpoint>,
+    pub(crate) side_doors: Vec<Arc<dyn SideDoor>>,
     /// Sessions of each shard, opening ones included.
     pub(crate) sessions: Box<[AtomicUsize]>,
 }
@@ -214,7 +217,7 @@ impl Shard {
 
     fn handle(&mut self, command: Command) {
         match command {
-            Command::Accepted { .. } | Command::Stop => (), // The loop's own.
+            Command::Accepted { .. } | Command::Inside { .. } | Command::Stop => (), // The loop's own.
             Command::TrunkUp(trunk, known) => {
                 self.trunk_up(trunk);
                 // The trunk may have ended meanwhile; its end is told in its turn.
@@ -247,6 +250,7 @@ impl Shard {
             }
             Command::HandshakeGone { key, poll } => self.handshake_gone(key, poll),
             Command::Restore(request) => self.restore(&request),
+            Command::Settings(trunk, settings) => self.settings_changed(trunk, &settings),
             Command::Drain(deadline) => self.begin_drain(deadline),
         }
     }
@@ -266,6 +270,17 @@ impl Shard {
                 recorded: 0,
             },
         );
+    }
+
+    /// Sessions that are accepted from now on have these.
+    fn settings_changed(
+        &mut self,
+        trunk: TrunkNumber,
+        settings: &trunkline_trunk::settings::EngineSettings,
+    ) {
+        if let Some(shard_trunk) = self.trunks.get_mut(&trunk) {
+            shard_trunk.config = Rc::new(opening::engine_config(settings, &self.env.limits));
+        }
     }
 
     /// Flushes what was touched and hands each app server its batch.
