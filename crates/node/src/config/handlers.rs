@@ -5,7 +5,7 @@ use trunkline_azure::webhook::{Handler, SystemEvent, UrlTemplate, UserEvents};
 use super::given::Given;
 use super::kinds::Kind;
 use super::mistake::{Mistake, Origin};
-use super::table::Settings;
+use super::table::{self, Settings};
 
 /// What a handler's table may hold.
 pub(super) const HANDLER_ALLOWED: &str = "tables [[hub.NAME.event_handler]] with url = \"URL\", and, if not all events are \
@@ -188,7 +188,14 @@ pub(super) fn simple(
     table: Option<(&str, &[HandlerTable])>,
     mistakes: &mut Vec<Mistake>,
 ) -> Vec<Handler> {
-    let set = |key: &&str| given.origin(key) != Origin::Default;
+    // A default that is written out, as `config print` does, is no wish.
+    let shown = settings.shown();
+    let is_default = |name: &str| {
+        let key = table::keys().iter().find(|key| key.name == name);
+        let value = shown.iter().find(|(other, _)| *other == name);
+        key.zip(value).is_some_and(|(key, (_, value))| key.default == *value)
+    };
+    let set = |key: &&str| given.origin(key) != Origin::Default && !is_default(key);
     let Some(first) = SIMPLE.into_iter().find(set) else { return Vec::new() };
     let mut mistake = |wrong: String, allowed: &str| {
         let (key, origin) = (first.to_owned(), given.origin(first));
