@@ -17,34 +17,45 @@ pub(crate) struct Site {
     path: String,
 }
 
+/// What a client shows with every request but its first.
+#[derive(Debug, Default)]
+pub(crate) struct Ticket {
+    pub(crate) sid: String,
+    /// By which a balancer knows the session's server; empty when none was set.
+    pub(crate) cookie: String,
+}
+
 impl Site {
     pub(crate) fn new(target: SocketAddrV4, path: &str) -> Self {
         Self { host: target.to_string(), path: path.to_owned() }
     }
 
     /// The HTTP upgrade: of a new session, or of one that polling has begun.
-    pub(crate) fn upgrade(&self, sid: Option<&str>) -> Vec<u8> {
-        let (host, path, sid) = (&self.host, &self.path, sid_query(sid));
+    pub(crate) fn upgrade(&self, ticket: Option<&Ticket>) -> Vec<u8> {
+        let (host, path, sid, cookie) =
+            (&self.host, &self.path, sid_query(ticket), cookie_line(ticket));
         // The key is constant: only browsers and caches need it to differ.
         format!(
-            "GET {path}?EIO=4&transport=websocket{sid} HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\n\
+            "GET {path}?EIO=4&transport=websocket{sid} HTTP/1.1\r\nHost: {host}\r\n{cookie}Connection: Upgrade\r\n\
              Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dHJ1bmtsaW5lLWJlbmNoMQ==\r\n\r\n"
         )
         .into_bytes()
     }
 
     /// A poll; without a sid it opens a session.
-    pub(crate) fn poll(&self, sid: Option<&str>) -> Vec<u8> {
-        let (host, path, sid) = (&self.host, &self.path, sid_query(sid));
-        format!("GET {path}?EIO=4&transport=polling{sid} HTTP/1.1\r\nHost: {host}\r\nAccept: */*\r\n\r\n")
+    pub(crate) fn poll(&self, ticket: Option<&Ticket>) -> Vec<u8> {
+        let (host, path, sid, cookie) =
+            (&self.host, &self.path, sid_query(ticket), cookie_line(ticket));
+        format!("GET {path}?EIO=4&transport=polling{sid} HTTP/1.1\r\nHost: {host}\r\n{cookie}Accept: */*\r\n\r\n")
             .into_bytes()
     }
 
-    pub(crate) fn post(&self, sid: &str, payload: &[u8]) -> Vec<u8> {
-        let (host, path, sid, length) =
-            (&self.host, &self.path, sid_query(Some(sid)), payload.len());
+    pub(crate) fn post(&self, ticket: &Ticket, payload: &[u8]) -> Vec<u8> {
+        let (host, path, sid, cookie) =
+            (&self.host, &self.path, sid_query(Some(ticket)), cookie_line(Some(ticket)));
+        let length = payload.len();
         let mut bytes = format!(
-            "POST {path}?EIO=4&transport=polling{sid} HTTP/1.1\r\nHost: {host}\r\n\
+            "POST {path}?EIO=4&transport=polling{sid} HTTP/1.1\r\nHost: {host}\r\n{cookie}\
              Content-Type: text/plain;charset=UTF-8\r\nContent-Length: {length}\r\n\r\n"
         )
         .into_bytes();
@@ -53,8 +64,20 @@ impl Site {
     }
 }
 
-fn sid_query(sid: Option<&str>) -> String {
-    sid.map_or_else(String::new, |sid| format!("&sid={sid}"))
+fn sid_query(ticket: Option<&Ticket>) -> String {
+    ticket.map_or_else(String::new, |ticket| format!("&sid={}", ticket.sid))
+}
+
+fn cookie_line(ticket: Option<&Ticket>) -> String {
+    let cookie = ticket.map(|ticket| ticket.cookie.as_str()).filter(|cookie| !cookie.is_empty());
+    cookie.map_or_else(String::new, |cookie| format!("Cookie: {cookie}\r\n"))
+}
+
+/// The cookie that an answer sets, name and value; empty when it sets none.
+pub(crate) fn cookie(answer: &[u8]) -> &str {
+    let pair =
+        header(answer, b"set-cookie").and_then(|line| line.split(|byte| *byte == b';').next());
+    pair.and_then(|pair| str::from_utf8(pair).ok()).unwrap_or("")
 }
 
 /// The length of the head when it is whole and says 101.
@@ -91,14 +114,17 @@ fn head(input: &[u8]) -> Result<Option<(u16, usize)>, Loss> {
 }
 
 fn content_length(head: &[u8]) -> Option<usize> {
-    head.split(|byte| *byte == b'\n')
-        .find_map(|line| {
-            let colon = line.iter().position(|byte| *byte == b':')?;
-            let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
-            name.eq_ignore_ascii_case(b"content-length").then(|| leading_number(value).0)?
-        })?
-        .try_into()
-        .ok()
+    leading_number(header(head, b"content-length")?).0?.try_into().ok()
+}
+
+/// The value of the first header of that name.
+fn header<'a>(head: &'a [u8], wanted: &[u8]) -> Option<&'a [u8]> {
+    let lines = head.split(|byte| *byte == b'\n').take_while(|line| *line != b"\r");
+    lines.into_iter().find_map(|line| {
+        let colon = line.iter().position(|byte| *byte == b':')?;
+        let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
+        name.eq_ignore_ascii_case(wanted).then_some(value)
+    })
 }
 
 #[cfg(test)]
@@ -112,6 +138,26 @@ mod tests {
             assert_eq!(answer(&bytes[..cut]), Ok(None), "cut at {cut}");
         }
         assert_eq!(answer(bytes), Ok(Some((&b"ok"[..], bytes.len() - 8))));
+    }
+
+    #[test]
+    fn a_cookie_comes_back_with_what_follows() {
+        let answer =
+            b"HTTP/1.1 200 OK\r\nSet-Cookie: worker=2; path=/\r\ncontent-length: 0\r\n\r\n";
+        assert_eq!(cookie(answer), "worker=2");
+        assert_eq!(cookie(b"HTTP/1.1 200 OK\r\n\r\nset-cookie: a=b"), "");
+        let ticket = Ticket { sid: "s".into(), cookie: cookie(answer).into() };
+        let site = Site::new(SocketAddrV4::new([127, 0, 0, 1].into(), 80), "/");
+        for request in
+            [site.poll(Some(&ticket)), site.post(&ticket, b"40"), site.upgrade(Some(&ticket))]
+        {
+            let text = String::from_utf8(request).unwrap();
+            assert!(
+                text.contains("&sid=s ") && text.contains("\r\nCookie: worker=2\r\n"),
+                "{text}"
+            );
+        }
+        assert!(!String::from_utf8(site.poll(None)).unwrap().contains("Cookie"));
     }
 
     #[test]
@@ -130,7 +176,8 @@ mod tests {
     #[test]
     fn a_post_says_its_length() {
         let site = Site::new(SocketAddrV4::new([127, 0, 0, 1].into(), 80), "/socket.io/");
-        let text = String::from_utf8(site.post("a", b"40")).unwrap();
+        let ticket = Ticket { sid: "a".into(), cookie: String::new() };
+        let text = String::from_utf8(site.post(&ticket, b"40")).unwrap();
         assert!(text.starts_with("POST /socket.io/?EIO=4&transport=polling&sid=a HTTP/1.1\r\n"));
         assert!(text.ends_with("\r\nContent-Length: 2\r\n\r\n40"), "{text}");
     }

@@ -338,8 +338,9 @@ impl Swarm {
             }
             scenario.message(id, now_ns, message, out);
         });
-        if pings > 0 {
-            self.pings += pings;
+        self.pings += pings;
+        // A ping within the handshake (socketioxide's first comes with the open packet) does not restart its time.
+        if pings > 0 && !joined && client.phase() == Phase::Joined {
             slot.stamp_ns = now_ns;
         }
         if joined {

@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use crate::client::{Loss, Message};
 use crate::frame::{self, Opcode};
-use crate::http::{self, Site};
+use crate::http::{self, Site, Ticket};
 use crate::out::{Framing, Out, SEPARATOR};
 use crate::session::Session;
 
@@ -35,7 +35,7 @@ enum Probe {
 #[derive(Debug)]
 pub(crate) struct Polling {
     site: Rc<Site>,
-    sid: String,
+    ticket: Ticket,
     probe: Probe,
     polling: bool,
     posting: bool,
@@ -54,7 +54,7 @@ impl Polling {
     pub(crate) fn new(site: &Rc<Site>, upgrades: bool) -> Self {
         Self {
             site: Rc::clone(site),
-            sid: String::new(),
+            ticket: Ticket::default(),
             probe: if upgrades { Probe::Wanted } else { Probe::Off },
             polling: true,
             posting: false,
@@ -88,7 +88,7 @@ impl Polling {
         let due = self.probe == Probe::Due;
         if due {
             self.probe = Probe::Connecting;
-            self.probe_out = self.site.upgrade(Some(&self.sid));
+            self.probe_out = self.site.upgrade(Some(&self.ticket));
         }
         due
     }
@@ -133,9 +133,12 @@ impl Polling {
             return Err(Loss::Protocol);
         }
         self.polling = false;
+        if self.ticket.sid.is_empty() {
+            self.ticket.cookie = http::cookie(&input).to_owned();
+        }
         for text in body.split(|byte| *byte == SEPARATOR) {
             match text.strip_prefix(b"0") {
-                Some(json) if self.sid.is_empty() => self.open(json, session, auth)?,
+                Some(json) if self.ticket.sid.is_empty() => self.open(json, session, auth)?,
                 _ => session.handle_packet(text, auth, &mut self.queue, sink)?,
             }
         }
@@ -187,7 +190,7 @@ impl Polling {
     fn open(&mut self, json: &[u8], session: &mut Session, auth: &[u8]) -> Result<(), Loss> {
         let handshake = session.open(json, auth, &mut self.queue)?;
         let offered = handshake.upgrades.iter().any(|name| name == "websocket");
-        self.sid = handshake.sid;
+        self.ticket.sid = handshake.sid;
         // A server that offers no upgrade has not failed at one: the caller sees that none was probed.
         self.probe = if self.probe == Probe::Wanted && offered { Probe::Due } else { Probe::Off };
         Ok(())
@@ -201,17 +204,17 @@ impl Polling {
             }
             return;
         }
-        if self.sid.is_empty() || self.probe == Probe::Done {
+        if self.ticket.sid.is_empty() || self.probe == Probe::Done {
             return;
         }
         if !self.polling {
             self.polling = true;
-            self.poll_out = self.site.poll(Some(&self.sid));
+            self.poll_out = self.site.poll(Some(&self.ticket));
         }
         if !self.posting && !self.queue.bytes.is_empty() {
             self.posting = true;
             let payload = std::mem::take(&mut self.queue.bytes);
-            self.post_out = self.site.post(&self.sid, &payload);
+            self.post_out = self.site.post(&self.ticket, &payload);
         }
     }
 
