@@ -125,6 +125,12 @@ impl Decoder {
         self.partial.as_ref().is_none_or(|partial| partial.ended)
     }
 
+    /// Bytes taken for a message whose rest has not come.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.partial.as_ref().map_or(0, |partial| partial.held_bytes())
+    }
+
     fn end(&mut self) {
         self.partial = Some(Box::new(Partial::ended()));
     }

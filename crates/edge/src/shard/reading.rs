@@ -5,13 +5,14 @@ use std::ops::ControlFlow;
 
 use bytes::Bytes;
 use trunkline_clock::Timestamp;
-use trunkline_engineio::{Body, Session};
+use trunkline_engineio::{Body, CloseReason, Session};
 use trunkline_websocket::{Incoming, Opcode, Role, Rules, encode, encode_close};
 
 use super::slot::{Carrier, State, number_of};
 use super::streams::{Kind, Readiness, Stream, Token};
 use super::uplink::{Held, Uplink};
 use super::{SCRATCH_BYTES, Shard, Slot};
+use crate::memory::HELD_BYTES_BEYOND_CEILING;
 use crate::metrics::Metrics;
 
 /// Reads of one stream in one turn; the rest waits for the next turn, so that a flood starves nobody.
@@ -251,6 +252,10 @@ impl Shard {
             is_probe: false,
         };
         let heard = ear.hear(stream, input);
+        let too_much = self.memory_full && live.held_bytes() > HELD_BYTES_BEYOND_CEILING;
+        if too_much {
+            live.session.abort(self.now, CloseReason::MemoryFull);
+        }
         if live.held.is_some() {
             self.pause(index);
         }
