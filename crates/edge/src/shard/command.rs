@@ -63,8 +63,11 @@ pub(crate) enum Command {
         frames: Vec<Frame>,
         credit: Arc<BatchCredit>,
     },
-    /// The trunk may send again: paused streams go on.
-    CreditReturned(TrunkNumber),
+    /// The trunk may send again: those who wait go on. The answer says whether anybody did.
+    CreditReturned {
+        trunk: TrunkNumber,
+        reply: oneshot::Sender<bool>,
+    },
     /// A GET of a polling session; `poll` is the requester's number for it.
     Poll {
         asked: Asked,

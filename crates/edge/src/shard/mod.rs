@@ -232,7 +232,10 @@ impl Shard {
                 self.settle_dirty();
                 self.backlog.push_credit(credit);
             }
-            Command::CreditReturned(trunk) => self.resume_paused(trunk),
+            Command::CreditReturned { trunk, reply } => {
+                // A trunk that has ended does not need it.
+                let _ = reply.send(self.resume_paused(trunk));
+            }
             Command::Poll { asked, poll, reply } => self.poll(&asked, poll, reply),
             Command::PollGone { sid, poll } => self.poll_gone(&sid, poll),
             Command::PostBegin { asked, reply } => self.post_begin(asked, reply),

@@ -153,20 +153,22 @@ impl Shard {
         }
     }
 
-    /// The trunk may send again: those who wait have their turns, as long as the credit lasts.
-    pub(super) fn resume_paused(&mut self, trunk: TrunkNumber) {
+    /// The trunk may send again: those who wait have their turns, as long as the credit lasts. True when somebody had
+    /// one.
+    pub(super) fn resume_paused(&mut self, trunk: TrunkNumber) -> bool {
         let count = self.trunks.get(&trunk).map_or(0, |shard_trunk| shard_trunk.waiting.len());
-        for _ in 0..count {
-            let Some(shard_trunk) = self.trunks.get_mut(&trunk) else { return };
+        for turn in 0..count {
+            let Some(shard_trunk) = self.trunks.get_mut(&trunk) else { return turn > 0 };
             if !shard_trunk.trunk.has_credit() {
-                return;
+                return turn > 0;
             }
             match shard_trunk.waiting.pop_front() {
                 Some(Waiting::Session(index)) => self.resume(trunk, index),
                 Some(Waiting::Post(command)) => self.handle(command),
-                None => return,
+                None => return turn > 0,
             }
         }
+        count > 0
     }
 
     fn resume(&mut self, trunk: TrunkNumber, index: u32) {
