@@ -81,3 +81,13 @@ export function clientsThatFit(perClient = BOTH_ENDS) {
   const limit = Number(/^Max open files\s+\S+\s+(\d+)/m.exec(readFileSync("/proc/self/limits", "utf8"))?.[1] ?? 20_000);
   return Math.floor(limit / perClient / 1_000) * 1_000;
 }
+
+/** A process and all that it started. */
+export function pidsBelow(pid) {
+  try {
+    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").split(" ").filter(Boolean).map(Number);
+    return [pid, ...children.flatMap(pidsBelow)];
+  } catch {
+    return []; // It has ended.
+  }
+}

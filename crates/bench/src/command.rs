@@ -116,6 +116,11 @@ fn load() -> Vec<Arg> {
 
 fn shape() -> Vec<Arg> {
     let args = [
+        number(
+            option("hold", "SECONDS", "All clients idle for so long before the load begins"),
+            value_parser!(f64),
+        )
+        .default_value("0"),
         number(option("warmup", "SECONDS", "Load before the measured window"), value_parser!(f64))
             .default_value("1"),
         number(option("duration", "SECONDS", "The measured window"), value_parser!(f64))
@@ -155,7 +160,7 @@ fn shape() -> Vec<Arg> {
             ]),
         number(option("kill", "PID", "reconnect: the app server to kill"), value_parser!(i32)),
         number(
-            option("time-limit", "SECONDS", "Give up after this [default: duration + 120]"),
+            option("time-limit", "SECONDS", "Give up after this [default: hold + duration + 120]"),
             value_parser!(f64),
         ),
     ];

@@ -125,9 +125,18 @@ impl Fleet {
 
     /// Lets the load run for a while.
     pub(crate) fn run_for(&mut self, duration: Duration) -> Result<(), BenchError> {
+        self.listen_for(duration, "running")
+    }
+
+    /// Lets all clients idle for a while.
+    pub(crate) fn hold(&mut self, duration: Duration) -> Result<(), BenchError> {
+        self.listen_for(duration, "idling")
+    }
+
+    fn listen_for(&mut self, duration: Duration, what: &'static str) -> Result<(), BenchError> {
         let until = Instant::now() + duration;
         while let Some(rest) = until.checked_duration_since(Instant::now()) {
-            if let Some((index, line)) = self.next_line("running", rest)? {
+            if let Some((index, line)) = self.next_line(what, rest)? {
                 self.keep(index, line);
             }
         }

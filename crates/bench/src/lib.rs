@@ -109,6 +109,7 @@ fn course(fleet: &mut Fleet, options: &Options, report: &mut Report) -> Result<(
         return Err(BenchError::NobodyJoined("see the server's log".to_owned()));
     }
     report.connected(joined);
+    fleet.hold(options.hold)?;
     options.kind.direct(fleet, options, report)
 }
 

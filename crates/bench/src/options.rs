@@ -30,6 +30,8 @@ pub(crate) struct Options {
     pub(crate) window: u32,
     pub(crate) payload_bytes: usize,
     pub(crate) rate_per_s: f64,
+    /// Between the last client's joining and the load.
+    pub(crate) hold: Duration,
     pub(crate) warmup: Duration,
     pub(crate) duration: Duration,
     pub(crate) count: Option<u64>,
@@ -73,7 +75,8 @@ impl Options {
         let fewest = clients.div_ceil(clients_per_worker());
         let workers = in_range("workers", value(matches, "workers", fewest), fewest, WORKERS_MAX)?;
         let duration = seconds("duration", value(matches, "duration", 10.0))?;
-        let limit_s = value(matches, "time-limit", duration.as_secs_f64() + 120.0);
+        let hold = seconds("hold", value(matches, "hold", 0.0))?;
+        let limit_s = value(matches, "time-limit", (hold + duration).as_secs_f64() + 120.0);
         let rate_per_s = value(matches, "rate", 0.0);
         if !(0.0..=1e8).contains(&rate_per_s) {
             return Err(bad("--rate is out of range"));
@@ -96,6 +99,7 @@ impl Options {
             window: in_range("window", value(matches, "window", 1), 1, 10_000)?,
             payload_bytes: value(matches, "payload", kind.payload_bytes_default()),
             rate_per_s,
+            hold,
             warmup: seconds("warmup", value(matches, "warmup", 1.0))?,
             duration,
             count: matches.get_one("count").copied(),

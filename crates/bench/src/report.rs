@@ -72,6 +72,7 @@ pub(crate) struct Report {
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub(crate) struct Latency {
     pub(crate) count: u64,
+    pub(crate) min: f64,
     pub(crate) p50: f64,
     pub(crate) p90: f64,
     pub(crate) p99: f64,
@@ -343,6 +344,7 @@ impl Latency {
         let at = |quantile| histogram.value_at_quantile(quantile) as f64 / 1e6;
         Self {
             count: histogram.len(),
+            min: histogram.min() as f64 / 1e6,
             p50: at(0.5),
             p90: at(0.9),
             p99: at(0.99),

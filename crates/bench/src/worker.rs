@@ -167,6 +167,7 @@ impl Worker {
         for (loss, count) in self.swarm.losses() {
             *report.losses.entry(loss.to_string()).or_default() += count;
         }
+        report.counters.insert("heartbeats".into(), self.swarm.pings());
         report.histograms.insert("handshake".into(), pairs(self.swarm.handshake().total()));
         self.scenario.report(&self.swarm, &mut report);
         if self.has_upgrades {

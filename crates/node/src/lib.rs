@@ -9,7 +9,9 @@
 mod admin;
 pub mod config;
 mod descriptors;
+mod heap;
 pub mod logging;
+mod memory;
 mod ready_file;
 mod resolve;
 mod run;

@@ -3,6 +3,7 @@
 use trunkline_edge::{HubConfig, Secret};
 
 use crate::config::Config;
+use crate::heap;
 
 /// Fills in cores and random names. The error: the system gives no random bytes.
 pub(crate) fn edge_config(
@@ -31,6 +32,7 @@ pub(crate) fn edge_config(
         hubs: hubs.collect(),
         default_hub: config.default_hub.clone(),
         limits: settings.limits.clone(),
+        heap_bytes: heap::bytes_in_use,
     })
 }
 

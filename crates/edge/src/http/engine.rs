@@ -17,6 +17,7 @@ use trunkline_engineio::{Protocol, TransportKind};
 use super::query::Query;
 use super::{Abort, Connection, Reply, answer, exchange, upgrade};
 use crate::hub::Hub;
+use crate::memory::HELD_BYTES_BEYOND_CEILING;
 use crate::shard::{Answer, Asked, Command, OpenRequest, PostBegun, Refusal, SlotKey, Unavailable};
 use crate::sid::Sid;
 use crate::trunks::Trunk;
@@ -39,6 +40,10 @@ pub(super) async fn handle(
         Ok(asked) => asked,
         Err(refusal) => return Ok(exchange::refuse(&connection, &hub, &request, &refusal).await),
     };
+    if connection.beyond_max && asked.takes_stream() {
+        connection.door.count_handshake(Unavailable::StreamsFull);
+        return Ok(unavailable(&connection, Unavailable::StreamsFull));
+    }
     match asked {
         Wanted::Handshake(TransportKind::Polling, protocol) => {
             open_polling(&connection, &hub, protocol, &query, request).await
@@ -75,6 +80,13 @@ enum Wanted {
     Useless,
     /// A method that a session has no use for: npm answers 500.
     Other,
+}
+
+impl Wanted {
+    /// Whether it is for a stream that stays; the requests of sessions that are there come and go.
+    fn takes_stream(&self) -> bool {
+        matches!(self, Self::Handshake(..) | Self::Upgrade(..) | Self::Useless)
+    }
 }
 
 /// What npm's `verify` and `handshake` check before any app code runs.
@@ -219,7 +231,10 @@ async fn open_websocket(
     let asked = (protocol, query);
     let answer = open(connection, hub, TransportKind::WebSocket, asked, &request).await;
     match answer {
-        Answer::Switch { key, headers } => {
+        Answer::Switch { key, headers, first } => {
+            if let Some(io) = connection.io.take() {
+                io.set_tail(first);
+            }
             adopt(connection, &mut request, key, (Adoption::Session, agreement.deflate_window()));
             Ok(upgrade::switching(&websocket_key, agreement, headers))
         }
@@ -375,6 +390,7 @@ async fn post(
             return Ok(answer::status(StatusCode::PAYLOAD_TOO_LARGE));
         }
         Err(BodyError::Broken) => return Err(Abort),
+        Err(BodyError::MemoryFull) => return Ok(unavailable(connection, Unavailable::MemoryFull)),
         Err(BodyError::Slow) => {
             connection.door.count_refused("body_timeout");
             return Ok(answer::status(StatusCode::REQUEST_TIMEOUT));
@@ -400,6 +416,7 @@ async fn post(
 
 enum BodyError {
     Broken,
+    MemoryFull,
     Slow,
     TooLarge,
 }
@@ -409,7 +426,8 @@ async fn read_body(
     mut body: Incoming,
     bytes_max: usize,
 ) -> Result<Bytes, BodyError> {
-    let limit = connection.door.env().limits.body_timeout;
+    let env = connection.door.env();
+    let limit = env.limits.body_timeout;
     if body.size_hint().lower() > bytes_max as u64 {
         discard(body, limit);
         return Err(BodyError::TooLarge);
@@ -421,6 +439,9 @@ async fn read_body(
             let Ok(data) = frame.into_data() else { continue };
             if collected.len() + data.len() > bytes_max {
                 return Err(BodyError::TooLarge);
+            }
+            if collected.len() > HELD_BYTES_BEYOND_CEILING && env.memory.is_full(&env.metrics) {
+                return Err(BodyError::MemoryFull);
             }
             collected.extend_from_slice(&data);
         }

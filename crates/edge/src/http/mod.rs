@@ -12,6 +12,7 @@ use std::cell::{Cell, RefCell};
 use std::net::{SocketAddr, TcpStream};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -26,8 +27,8 @@ use tokio::task::spawn_local;
 use self::io::ClientIo;
 use crate::acceptor::StreamPermit;
 use crate::hub::Routed;
-use crate::metrics::Cause;
-use crate::shard::{Command, Environment, Shard};
+use crate::metrics::{Cause, Outcome};
+use crate::shard::{Command, Environment, Shard, Unavailable};
 use crate::trunks;
 
 /// The path of trunks.
@@ -52,6 +53,10 @@ struct Connection {
     address: SocketAddr,
     /// A request has come over it: the wait for another may end without a word.
     used: Cell<bool>,
+    /// It is one too many: it opens no session and ends with its first answer, see [`StreamPermit`].
+    beyond_max: bool,
+    /// For what leaves together with the last answer; nobody may hold it when the stream is taken back.
+    io: Cell<Option<ClientIo>>,
     /// Leaves with the stream when it becomes a WebSocket.
     permit: Cell<Option<StreamPermit>>,
 }
@@ -87,6 +92,8 @@ impl Door {
             door: self.clone(),
             address,
             used: Cell::new(false),
+            beyond_max: permit.beyond_max,
+            io: Cell::new(None),
             permit: Cell::new(Some(permit)),
         });
         spawn_local(serve(connection, stream));
@@ -115,6 +122,10 @@ impl Door {
         u32::from(self.0.own) << 24 | next
     }
 
+    fn count_handshake(&self, why: Unavailable) {
+        self.0.env.metrics.handshakes.get_or_create(&Outcome { outcome: why.slug() }).inc();
+    }
+
     fn count_refused(&self, cause: &'static str) {
         self.0.env.metrics.http_requests_refused.get_or_create(&Cause { cause }).inc();
     }
@@ -124,6 +135,7 @@ async fn serve(connection: Rc<Connection>, stream: TcpStream) {
     let Ok(stream) = tokio::net::TcpStream::from_std(stream) else { return };
     let io = ClientIo::new(stream);
     let leftover = io.clone();
+    connection.io.set(Some(io.clone()));
     let limits = &connection.door.env().limits;
     let mut builder = http1::Builder::new();
     builder
@@ -162,6 +174,15 @@ fn end_broken(connection: &Connection, io: &ClientIo, error: &hyper::Error) {
 }
 
 async fn handle(connection: Rc<Connection>, request: Request<Incoming>) -> Reply {
+    let last = connection.beyond_max && request.uri().path() != TRUNK_PATH;
+    let mut reply = answer_to(connection, request).await;
+    if last && let Ok(response) = &mut reply {
+        answer::close_after(response);
+    }
+    reply
+}
+
+async fn answer_to(connection: Rc<Connection>, request: Request<Incoming>) -> Reply {
     connection.used.set(true);
     let door = &connection.door;
     let path = request.uri().path();
@@ -209,7 +230,10 @@ fn trunk(connection: &Rc<Connection>, mut request: Request<Incoming>) -> Respons
         Err(refused) => {
             let cause = Cause { cause: refused.slug() };
             env.metrics.trunks_refused.get_or_create(&cause).inc();
-            tracing::warn!(address = %connection.address, "trunk refused: {refused}");
+            let pace = &env.directory.trunks_refused;
+            if let Some(times) = pace.note(refused.slug(), Instant::now()) {
+                tracing::warn!(address = %connection.address, times, "trunk refused: {refused}");
+            }
             return answer::error(refused.status(), refused.slug(), &refused.to_string());
         }
     };

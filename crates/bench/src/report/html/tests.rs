@@ -29,6 +29,7 @@ fn a_page_holds_all_of_it_and_asks_for_nothing_else() {
         operations: 411,
         latency_ms: Some(Latency {
             count: 411,
+            min: 1.0,
             p50: 1.0,
             p90: 1.0,
             p99: 50.0,
