@@ -155,8 +155,20 @@ function details(scenario, rows) {
   ];
 }
 
+/** What was said of single measurements: the same with other numbers in it once, with how often and where first. The JSON has all. */
 function notes(problems) {
-  return problems.length > 0 ? [...problems.map((problem) => `- ${problem}`), ""] : [];
+  const groups = new Map();
+  for (const problem of problems) {
+    const [, where, text] = /^(.*, repetition \d+): (.*)$/.exec(problem) ?? [undefined, undefined, problem];
+    const kind = text.replace(/\d+([.,]\d+)*/g, "…");
+    const group = groups.get(kind) ?? { text, where, count: 0 };
+    groups.set(kind, { ...group, count: group.count + 1 });
+  }
+  const lines = [...groups.values()].map(({ text, where, count }) => {
+    if (!where) return `- ${text}`;
+    return count > 1 ? `- ${count} times, first in ${where}: ${text}` : `- ${where}: ${text}`;
+  });
+  return lines.length > 0 ? [...lines, ""] : [];
 }
 
 function cell(metric) {
