@@ -1,6 +1,7 @@
 """An event handler of a hub in serverless mode, as a user would write it with FastAPI; its events say what it shall do.
 
-HANDLER_KEY is the hub's key, the only argument the port (0 takes any; it is printed).
+HANDLER_KEY is the hub's key, the first argument the port (0 takes any; it is printed), the second, if any, a file with
+a certificate and its private key: then it speaks https.
 """
 
 import asyncio
@@ -130,5 +131,6 @@ if __name__ == "__main__":
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind(("127.0.0.1", int(sys.argv[1])))
     print(json.dumps({"port": listener.getsockname()[1]}), flush=True)
-    config = uvicorn.Config(app, log_level="warning", access_log=False)
+    certificate = sys.argv[2] if len(sys.argv) > 2 else None
+    config = uvicorn.Config(app, log_level="warning", access_log=False, ssl_certfile=certificate, ssl_keyfile=certificate)
     asyncio.run(uvicorn.Server(config).serve(sockets=[listener]))

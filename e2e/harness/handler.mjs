@@ -13,9 +13,9 @@ const SCRIPT = fileURLToPath(new URL("../apps/handler.py", import.meta.url));
 export const KEY = "trunkline-development-key-do-not-use-in-production";
 export const PATH = "/clients/socketio/hubs/default";
 
-/** Starts `apps/handler.py` and waits until it answers. */
-export async function startHandler(port = 0) {
-  const child = spawn(PYTHON, [SCRIPT, String(port)], {
+/** Starts `apps/handler.py` and waits until it listens. `certificate`: a PEM file, for https. */
+export async function startHandler(port = 0, certificate) {
+  const child = spawn(PYTHON, [SCRIPT, String(port), ...(certificate ? [certificate] : [])], {
     stdio: ["ignore", "pipe", "pipe"],
     env: { ...process.env, HANDLER_KEY: KEY },
   });
@@ -25,7 +25,7 @@ export async function startHandler(port = 0) {
     handler.port = JSON.parse(handler.log.lines.find((line) => line.startsWith("{"))).port;
     return true;
   });
-  await until("the handler's answer", () => handler.look());
+  if (!certificate) await until("the handler's answer", () => handler.look());
   return handler;
 }
 
@@ -63,11 +63,11 @@ class Handler {
 export class Serverless {
   clients = [];
 
-  static async start({ args = [], handler } = {}) {
+  static async start({ args = [], handler, scheme = "http", env } = {}) {
     const world = new Serverless();
     world.handler = handler ?? (await startHandler());
-    const url = `http://127.0.0.1:${world.handler.port}/events/{event}`;
-    world.node = await startNode({ threads: 2, args: ["--event-handler", url, ...args] });
+    const url = `${scheme}://127.0.0.1:${world.handler.port}/events/{event}`;
+    world.node = await startNode({ threads: 2, env, args: ["--event-handler", url, ...args] });
     return world;
   }
 

@@ -1,5 +1,9 @@
 // Serverless mode: unmodified Socket.IO clients, a handler in Python, and no app server.
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { Serverless, group, startHandler, token } from "../harness/handler.mjs";
 import { next, until, within } from "../harness/until.mjs";
@@ -268,6 +272,44 @@ if (!PLAIN) {
       assert.equal(await world.metric('trunkline_azure_clients_closed_total{cause="events_waiting"}'), 1);
     } finally {
       await world.stop();
+    }
+  });
+
+  test("a node that stops tells the handler of every socket's end", { timeout: 60_000 }, async () => {
+    const world = await Serverless.start({ args: ["--drain", "1s"] });
+    try {
+      const sockets = [];
+      for (let count = 0; count < 20; count += 1) sockets.push(await world.connected(count % 2 ? "/a" : "/b"));
+      const ids = sockets.map(({ id }) => id);
+      await world.node.stop();
+      const { seen } = await world.handler.look();
+      const ends = seen.filter((one) => one.eventname === "disconnected").map((one) => one.socketid);
+      assert.deepEqual(ends.sort(), ids.sort());
+    } finally {
+      await world.stop();
+    }
+  });
+
+  test("https: a handler behind an authority that the system knows, and one that it does not", { timeout: 60_000 }, async () => {
+    const folder = mkdtempSync(join(tmpdir(), "trunkline-handler-"));
+    const [key, certificate, both] = ["key.pem", "certificate.pem", "both.pem"].map((name) => join(folder, name));
+    execFileSync("openssl", [
+      "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=handler",
+      "-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE",
+      "-keyout", key, "-out", certificate,
+    ], { stdio: "ignore" });
+    writeFileSync(both, readFileSync(key, "utf8") + readFileSync(certificate, "utf8"));
+    const handler = await startHandler(0, both);
+    const known = { handler, scheme: "https", env: { SSL_CERT_FILE: certificate } };
+    const worlds = await Promise.all([Serverless.start(known), Serverless.start({ handler, scheme: "https" })]);
+    try {
+      const socket = await worlds[0].connected();
+      assert.equal(await socket.emitWithAck("echo", "secret"), "secret");
+      assert.equal((await error(worlds[1].client())).message, "service unavailable");
+      assert.ok((await worlds[1].metric('trunkline_azure_webhook_permissions_total{outcome="unreachable"}')) > 0);
+    } finally {
+      for (const world of worlds) await world.stop();
+      rmSync(folder, { recursive: true, force: true });
     }
   });
 }

@@ -3,12 +3,16 @@
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use trunkline_azure as azure;
 use trunkline_azure::webhook::{self, Handlers};
 use trunkline_edge as edge;
 
 use crate::config::{Config, Hub};
+
+/// How long the start waits for hubs that need no app server.
+const LINKS_MAX: Duration = Duration::from_secs(5);
 
 /// The way from that door to the edge, open once the edge runs.
 #[derive(Debug, Default)]
@@ -88,7 +92,7 @@ impl Azure {
                 |endpoint| endpoint.host().to_owned(),
             ),
             endpoints: config.settings.public_endpoints.clone(),
-            reconnect_grace: std::time::Duration::from_secs(10),
+            reconnect_grace: Duration::from_secs(10),
             message_bytes_max: message_bytes_max(config),
             orphan_close_per_second: config.settings.limits.orphan_close_per_second,
         };
@@ -98,10 +102,13 @@ impl Azure {
         Ok(Self { running, links })
     }
 
-    /// The edge runs: links may be opened.
+    /// The edge runs: links may be opened. Returns once hubs that need no app server can serve clients.
     pub(crate) fn connect(&self, inside: edge::Inside) {
         // It runs once.
         let _ = self.links.0.set(inside);
+        if !self.running.wait_for_links(LINKS_MAX) {
+            tracing::warn!("hubs with event handlers cannot serve clients yet");
+        }
     }
 
     /// Ends its tunnels and waits for its thread.

@@ -13,7 +13,7 @@ use std::io;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub use door::{Body, Door, Lease, Visit};
 use tokio::runtime;
@@ -80,6 +80,10 @@ pub trait Links: std::fmt::Debug + Send + Sync {
 pub struct Running {
     stopping: watch::Sender<bool>,
     thread: JoinHandle<()>,
+    /// Hears of each hub's first link.
+    linked: std::sync::mpsc::Receiver<()>,
+    /// Hubs that need no app server to serve clients.
+    serverless: usize,
 }
 
 /// Starts the thread; the [`Door`] is what requests come to.
@@ -93,6 +97,7 @@ pub fn start(
     links: Arc<dyn Links>,
 ) -> io::Result<(Door, Running)> {
     let (stopping, stop) = watch::channel(false);
+    let (announce, linked) = std::sync::mpsc::sync_channel(config.hubs.len());
     let mut handles = Vec::new();
     let mut tasks = Vec::new();
     for hub in &config.hubs {
@@ -100,7 +105,12 @@ pub fn start(
         handles.push(HubHandle::new(hub, inbox.clone()));
         let machine = hub::Hub::new(settings(config, hub), metrics.clone(), random()?);
         let webhooks = Webhooks::new(config, hub, metrics).map_err(io::Error::other)?;
-        tasks.push(run::Task::new(machine, received, Arc::clone(&links), &hub.name, webhooks));
+        let links = Arc::clone(&links);
+        let mut task = run::Task::new(machine, received, links, &hub.name, webhooks);
+        if hub.serverless.is_some() {
+            task.announce_link(announce.clone());
+        }
+        tasks.push(task);
     }
     let built = runtime::Builder::new_current_thread().enable_all().build()?;
     let spawner = built.handle().clone();
@@ -112,7 +122,8 @@ pub fn start(
         built.block_on(local);
     })?;
     let door = Door::new(config, handles, metrics.clone(), spawner);
-    Ok((door, Running { stopping, thread }))
+    let serverless = config.hubs.iter().filter(|hub| hub.serverless.is_some()).count();
+    Ok((door, Running { stopping, thread, linked, serverless }))
 }
 
 /// Bytes that nobody can guess.
@@ -138,6 +149,16 @@ fn settings(config: &Config, hub: &HubConfig) -> hub::Settings {
 }
 
 impl Running {
+    /// Waits until hubs that need no app server can serve clients, at most so long. False: they cannot yet.
+    pub fn wait_for_links(&self, most: Duration) -> bool {
+        let until = Instant::now() + most;
+        let wait = |_| {
+            let left = until.saturating_duration_since(Instant::now());
+            self.linked.recv_timeout(left).is_ok()
+        };
+        (0..self.serverless).all(wait)
+    }
+
     /// Ends all tunnels and waits for the thread.
     pub fn stop(self) {
         // The tasks may have ended by themselves.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io::ErrorKind;
 use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::mpsc::{Receiver, UnboundedSender};
@@ -39,6 +40,8 @@ pub(super) struct Task {
     tunnels: HashMap<TunnelId, Out>,
     calls: HashMap<CallId, UnboundedSender<Answer>>,
     webhooks: Option<Webhooks>,
+    /// Is told of the first link.
+    announce: Option<SyncSender<()>>,
 }
 
 impl Task {
@@ -61,7 +64,13 @@ impl Task {
             tunnels: HashMap::new(),
             calls: HashMap::new(),
             webhooks,
+            announce: None,
         }
+    }
+
+    /// Somebody wants to know when clients can be served.
+    pub(super) fn announce_link(&mut self, announce: SyncSender<()>) {
+        self.announce = Some(announce);
     }
 
     fn now(&self) -> Now {
@@ -248,6 +257,10 @@ impl Task {
         match event {
             link::Event::Up => {
                 self.linked = true;
+                if let Some(announce) = self.announce.take() {
+                    // Nobody may be waiting any more.
+                    let _ = announce.try_send(());
+                }
                 self.hub.handle_link_up(now);
             }
             link::Event::Frame(frame) => self.hub.handle_frame(now, frame),
