@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import WebSocket from "ws";
 import { startApp } from "../harness/app.mjs";
 import { HUB, HUB_PATH, connectionString, inAzureWorld, sign, withAzureWorld } from "../harness/azure.mjs";
+import { startNode } from "../harness/node.mjs";
 import { next, until } from "../harness/until.mjs";
 
 const tunnelUrl = (world) => `${world.url.replace("http", "ws")}/server/tunnel?hub=${HUB}`;
@@ -99,13 +100,24 @@ withAzureWorld("a tunnel that breaks: its clients come back, and the app knows o
   assert.equal(await world.apps[0].run(({ io }) => io.engine.clientsCount), 5);
 });
 
+withAzureWorld("a node that restarts: app server and clients come back by themselves", {}, async (world) => {
+  const client = await world.client("/", { transports: ["websocket"], reconnection: true, reconnectionDelay: 50, reconnectionDelayMax: 200 });
+  const [before, listen] = [client.id, world.node.ready.listen];
+  await world.node.stop();
+  world.nodes[0] = await startNode({ listen });
+  await until("the client is back", () => client.connected && client.id !== before);
+  assert.equal(await client.emitWithAck("server"), "amber");
+  await world.apps[0].noted("disconnect", ({ id }) => id === before);
+});
+
 withAzureWorld("claims of a token reach an app with our own SDK, too", {}, async (world) => {
   await world.apps[0].stop();
   const app = await startApp({ name: "native", trunkline: { connectionString: connectionString(world.node) } });
   world.apps.push(app);
   const token = sign({ aud: `${world.url}${HUB_PATH}`, sub: "ada", role: ["x"] });
   const connect = () => world.client("/", { transports: ["websocket"], query: { access_token: token } });
-  const client = await until("the other app server", connect);
+  // While the lost one is still waited for, the other gets the new clients.
+  const client = await until("the other app server", connect, { withinMs: 5_000 });
   const claims = await app.run(({ io }, id) => io.sockets.sockets.get(id).request.claims, client.id);
   assert.deepEqual([JSON.parse(claims).sub, JSON.parse(claims).role], ["ada", ["x"]]);
 });

@@ -4,6 +4,8 @@ mod acceptor;
 mod http;
 mod hub;
 mod limits;
+mod log_pace;
+mod memory;
 mod metrics;
 mod running;
 mod secret;
@@ -44,6 +46,8 @@ pub struct Config {
     pub endpoints: Vec<Endpoint>,
     /// Every bound of the public port.
     pub limits: Limits,
+    /// Bytes of heap that this process has in use: read often, so it must be cheap.
+    pub heap_bytes: fn() -> usize,
 }
 
 /// One isolated application.

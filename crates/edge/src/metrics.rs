@@ -28,6 +28,7 @@ pub struct Inner {
     pub(crate) streams_refused: Family<Cause, Counter>,
     pub(crate) http_requests_refused: Family<Cause, Counter>,
     pub(crate) acceptor_stalls: Counter,
+    pub(crate) flush_slices: Counter,
     pub(crate) handshakes: Family<Outcome, Counter>,
     pub(crate) sessions: Family<Carrier, Gauge>,
     pub(crate) sessions_closed: Family<Ending, Counter>,
@@ -101,6 +102,11 @@ impl Metrics {
             "trunkline_edge_acceptor_stalls",
             "Times that the acceptor had to wait for a busy shard",
             m.acceptor_stalls.clone(),
+        );
+        registry.register(
+            "trunkline_edge_flush_slices",
+            "Times that a flush of very many sessions was interrupted for others",
+            m.flush_slices.clone(),
         );
         registry.register(
             "trunkline_edge_streams_refused",

@@ -3,6 +3,7 @@
 use trunkline_edge::{HubConfig, Secret};
 
 use crate::config::{ClientTokens, Config};
+use crate::heap;
 
 /// Fills in cores and random names. The error: the system gives no random bytes.
 pub(crate) fn edge_config(
@@ -33,6 +34,7 @@ pub(crate) fn edge_config(
         default_hub: config.default_hub.clone(),
         endpoints: settings.public_endpoints.clone(),
         limits: settings.limits.clone(),
+        heap_bytes: heap::bytes_in_use,
     })
 }
 

@@ -14,7 +14,8 @@ use trunkline_edge::Edge;
 use crate::admin::{self, Facts, View};
 use crate::azure::Azure;
 use crate::config::{Config, Origin};
-use crate::descriptors::{self, StreamsPossible};
+use crate::descriptors;
+use crate::memory;
 use crate::ready_file::{self, Ready, ReadyFileError};
 use crate::resolve;
 use crate::signals::Signals;
@@ -157,8 +158,11 @@ impl Node {
         if let Some(path) = &settings.ready_file {
             ready_file::clear(path)?;
         }
-        let edge_config = resolve::edge_config(config, version)?;
-        let StreamsPossible(streams_possible) = raise_and_log(config, edge_config.threads);
+        let mut edge_config = resolve::edge_config(config, version)?;
+        let streams_possible = descriptors::raise_limit(edge_config.threads);
+        let limits = &mut edge_config.limits;
+        streams_possible.apply(limits);
+        limits.memory_bytes_max = memory::ceiling(limits.memory_bytes_max);
         let mut facts = Facts {
             node: edge_config.node_id.clone(),
             node_number: edge_config.node_number,
@@ -167,7 +171,9 @@ impl Node {
             listen: edge_config.listen,
             admin: None,
             threads: edge_config.threads,
-            streams_possible,
+            streams_possible: streams_possible.0,
+            streams_max: edge_config.limits.streams_max,
+            memory_bytes_max: edge_config.limits.memory_bytes_max,
         };
         let edge = Edge::bind(edge_config)
             .map_err(|error| bind_error(config, "listen", error.address, error.source))?;
@@ -200,12 +206,6 @@ impl Node {
         running.announce(config)?;
         Ok(running)
     }
-}
-
-fn raise_and_log(config: &Config, threads: usize) -> StreamsPossible {
-    let streams = descriptors::raise_limit(threads);
-    streams.log(config.settings.limits.streams_max);
-    streams
 }
 
 fn bind_error(

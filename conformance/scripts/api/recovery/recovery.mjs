@@ -21,9 +21,9 @@ function app(io, log) {
   };
 }
 
-/** A client that has seen one broadcast, so that it has an offset. */
+/** A client that has seen one broadcast, so that it has an offset. It comes back when it is told to. */
 async function member(t, who, more) {
-  const client = await t.connect(who, { reconnection: true, reconnectionDelay: 150, reconnectionDelayMax: 150, ...more });
+  const client = await t.connect(who, { reconnection: false, ...more });
   await t.tell("say", "before");
   await client.until("news");
   return client;
@@ -36,6 +36,12 @@ async function cut(t, client) {
   await t.saw("disconnect", { who: client.who });
 }
 
+/** Comes back, with what it knows of its former self. */
+async function comeBack(client, count = 2) {
+  client.socket.connect();
+  await client.until("connect", count);
+}
+
 const recovered = (proves, during, more = {}) => ({
   proves: ["option connectionStateRecovery", ...proves],
   options,
@@ -46,7 +52,7 @@ const recovered = (proves, during, more = {}) => ({
     const id = a.id;
     await cut(t, a);
     await during(t, a);
-    await a.until("connect", 2);
+    await comeBack(a);
     t.log("same id", a.id === id);
     await t.settle();
     t.log("rooms", (await a.ask("rooms")).filter((room) => room !== a.id));
@@ -78,7 +84,7 @@ export const cases = {
       await a.until("disconnect");
       await t.saw("disconnect");
       await t.tell("say", "missed");
-      await a.until("connect", 2);
+      await comeBack(a);
       await t.settle();
     },
   },
@@ -96,7 +102,8 @@ export const cases = {
       const a = await member(t, "a");
       await cut(t, a);
       await t.tell("say", "lost");
-      await a.until("connect", 2);
+      await t.pause(100);
+      await comeBack(a);
       await t.settle();
     },
   },
@@ -107,7 +114,7 @@ export const cases = {
       const a = await member(t, "a");
       await cut(t, a);
       await t.tell("say", "lost");
-      await a.until("connect", 2);
+      await comeBack(a);
       await t.settle();
       t.log("offset", a.socket._lastOffset === undefined);
     },
@@ -121,8 +128,7 @@ export const cases = {
       a.socket.disconnect();
       await t.saw("disconnect");
       await t.tell("say", "lost");
-      a.socket.connect();
-      await a.until("connect", 2);
+      await comeBack(a);
       await t.settle();
     },
   },
@@ -135,8 +141,7 @@ export const cases = {
       await t.tell("out");
       await a.until("disconnect");
       await t.saw("disconnect");
-      a.socket.connect();
-      await a.until("connect", 2);
+      await comeBack(a);
       await t.settle();
     },
   },
@@ -155,7 +160,7 @@ export const cases = {
       await cut(t, a);
       await t.tell("chat", "missed");
       await t.tell("say", "missed");
-      await Promise.all([a.until("connect", 2), chat.until("connect", 2)]);
+      await Promise.all([comeBack(a), comeBack(chat)]);
       await t.settle();
     },
   },
@@ -170,7 +175,7 @@ export const cases = {
         await a.until("disconnect", disconnects);
         await t.saw("disconnect", { count: disconnects });
         await t.tell("say", round);
-        await a.until("connect", disconnects + 1);
+        await comeBack(a, disconnects + 1);
       }
       await t.settle();
     },
@@ -183,7 +188,7 @@ export const cases = {
       const a = await member(t, "a");
       await cut(t, a);
       a.socket._pid = "forged-forged-forged";
-      await a.until("connect", 2);
+      await comeBack(a);
       await t.settle();
     },
   },
@@ -206,7 +211,7 @@ export const cases = {
       const a = await member(t, "a");
       await cut(t, a);
       a.socket._lastOffset = "unknown";
-      await a.until("connect", 2);
+      await comeBack(a);
       await t.settle();
     },
   },
@@ -218,7 +223,7 @@ export const cases = {
       const a = await member(t, "a");
       await cut(t, a);
       a.socket._lastOffset = { $ne: 1 };
-      await a.until("connect", 2);
+      await comeBack(a);
       await t.settle();
     },
   },
@@ -230,7 +235,7 @@ export const cases = {
       const a = await member(t, "a");
       const auth = { pid: a.socket._pid, offset: a.socket._lastOffset };
       await cut(t, a);
-      await a.until("connect", 2);
+      await comeBack(a);
       await t.connect("b", { auth });
     },
   },

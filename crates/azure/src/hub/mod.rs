@@ -135,9 +135,10 @@ impl Hub {
         self.outbox.pop()
     }
 
-    /// Whether clients can be served: then the node should give them to this door.
+    /// Whether clients can be served, or are: then the node should give them to this door. While an app server is only
+    /// waited for, others of the hub get the new ones.
     pub(crate) fn wants_link(&self) -> bool {
-        !self.servers.is_empty() || self.serverless.is_some()
+        self.servers.has_tunnel() || self.serverless.is_some() || !self.by_session.is_empty()
     }
 
     /// The link is up; nothing of an earlier one is left.

@@ -60,8 +60,9 @@ struct Tunnel {
 }
 
 impl Servers {
-    pub(super) fn is_empty(&self) -> bool {
-        self.servers.is_empty()
+    /// Whether any app server can be reached now.
+    pub(super) fn has_tunnel(&self) -> bool {
+        !self.tunnels.is_empty()
     }
 
     pub(super) fn get(&self, key: ServerKey) -> Option<&Server> {

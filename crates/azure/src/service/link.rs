@@ -175,6 +175,8 @@ impl Link {
 
     /// Says that it ends, as far as there is room for it.
     pub(super) fn close(mut self) {
+        // A link that breaks meanwhile has ended, which is all that is wanted.
+        let _ = self.flush();
         self.out.extend_from_slice(&encode_close(1000, "", MASK));
         let _ = self.stream.try_write(&self.out);
     }

@@ -18,6 +18,7 @@ use trunkline_trunk::{ClientRequest, Str};
 use super::query::Query;
 use super::{Abort, Connection, Reply, answer, clients, exchange, upgrade};
 use crate::hub::Hub;
+use crate::memory::HELD_BYTES_BEYOND_CEILING;
 use crate::shard::{Answer, Asked, Command, OpenRequest, PostBegun, Refusal, SlotKey, Unavailable};
 use crate::sid::Sid;
 use crate::trunks::Trunk;
@@ -40,6 +41,10 @@ pub(super) async fn handle(
         Ok(asked) => asked,
         Err(refusal) => return Ok(exchange::refuse(&connection, &hub, &request, &refusal).await),
     };
+    if connection.beyond_max && asked.takes_stream() {
+        connection.door.count_handshake(Unavailable::StreamsFull);
+        return Ok(unavailable(&connection, Unavailable::StreamsFull));
+    }
     match asked {
         Wanted::Handshake(transport, protocol) => {
             let claims = match clients::admit(&connection, &hub, &query, &request) {
@@ -91,6 +96,13 @@ enum Wanted {
     Useless,
     /// A method that a session has no use for: npm answers 500.
     Other,
+}
+
+impl Wanted {
+    /// Whether it is for a stream that stays; the requests of sessions that are there come and go.
+    fn takes_stream(&self) -> bool {
+        matches!(self, Self::Handshake(..) | Self::Upgrade(..) | Self::Useless)
+    }
 }
 
 /// What npm's `verify` and `handshake` check before any app code runs.
@@ -235,7 +247,10 @@ async fn open_websocket(
     };
     let answer = open(connection, hub, TransportKind::WebSocket, client, &request).await;
     match answer {
-        Answer::Switch { key, headers } => {
+        Answer::Switch { key, headers, first } => {
+            if let Some(io) = connection.io.take() {
+                io.set_tail(first);
+            }
             adopt(connection, &mut request, key, (Adoption::Session, agreement.deflate_window()));
             Ok(upgrade::switching(&websocket_key, agreement, headers))
         }
@@ -391,6 +406,7 @@ async fn post(
             return Ok(answer::status(StatusCode::PAYLOAD_TOO_LARGE));
         }
         Err(BodyError::Broken) => return Err(Abort),
+        Err(BodyError::MemoryFull) => return Ok(unavailable(connection, Unavailable::MemoryFull)),
         Err(BodyError::Slow) => {
             connection.door.count_refused("body_timeout");
             return Ok(answer::status(StatusCode::REQUEST_TIMEOUT));
@@ -416,6 +432,7 @@ async fn post(
 
 enum BodyError {
     Broken,
+    MemoryFull,
     Slow,
     TooLarge,
 }
@@ -425,7 +442,8 @@ async fn read_body(
     mut body: Incoming,
     bytes_max: usize,
 ) -> Result<Bytes, BodyError> {
-    let limit = connection.door.env().limits.body_timeout;
+    let env = connection.door.env();
+    let limit = env.limits.body_timeout;
     if body.size_hint().lower() > bytes_max as u64 {
         discard(body, limit);
         return Err(BodyError::TooLarge);
@@ -437,6 +455,9 @@ async fn read_body(
             let Ok(data) = frame.into_data() else { continue };
             if collected.len() + data.len() > bytes_max {
                 return Err(BodyError::TooLarge);
+            }
+            if collected.len() > HELD_BYTES_BEYOND_CEILING && env.memory.is_full(&env.metrics) {
+                return Err(BodyError::MemoryFull);
             }
             collected.extend_from_slice(&data);
         }

@@ -14,6 +14,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use http_body_util::{Either, Full};
@@ -29,8 +30,8 @@ use self::io::ClientIo;
 use crate::acceptor::StreamPermit;
 use crate::hub::Hub;
 use crate::hub::Routed;
-use crate::metrics::Cause;
-use crate::shard::{Command, Environment, Shard};
+use crate::metrics::{Cause, Outcome};
+use crate::shard::{Command, Environment, Shard, Unavailable};
 use crate::side_door::{Lease, SideBody, Visit};
 use crate::trunks;
 
@@ -56,6 +57,10 @@ struct Connection {
     address: SocketAddr,
     /// A request has come over it: the wait for another may end without a word.
     used: Cell<bool>,
+    /// It is one too many: it opens no session and ends with its first answer, see [`StreamPermit`].
+    beyond_max: bool,
+    /// For what leaves together with the last answer; nobody may hold it when the stream is taken back.
+    io: Cell<Option<ClientIo>>,
     /// Leaves with the stream when it becomes a WebSocket.
     permit: Cell<Option<StreamPermit>>,
 }
@@ -91,6 +96,8 @@ impl Door {
             door: self.clone(),
             address,
             used: Cell::new(false),
+            beyond_max: permit.beyond_max,
+            io: Cell::new(None),
             permit: Cell::new(Some(permit)),
         });
         spawn_local(serve(connection, stream));
@@ -124,6 +131,10 @@ impl Door {
         u32::from(self.0.own) << 24 | next
     }
 
+    fn count_handshake(&self, why: Unavailable) {
+        self.0.env.metrics.handshakes.get_or_create(&Outcome { outcome: why.slug() }).inc();
+    }
+
     fn count_refused(&self, cause: &'static str) {
         self.0.env.metrics.http_requests_refused.get_or_create(&Cause { cause }).inc();
     }
@@ -133,6 +144,7 @@ async fn serve(connection: Rc<Connection>, stream: TcpStream) {
     let Ok(stream) = tokio::net::TcpStream::from_std(stream) else { return };
     let io = ClientIo::new(stream);
     let leftover = io.clone();
+    connection.io.set(Some(io.clone()));
     let limits = &connection.door.env().limits;
     let mut builder = http1::Builder::new();
     builder
@@ -174,6 +186,21 @@ fn end_broken(connection: &Connection, io: &ClientIo, error: &hyper::Error) {
 type Body = Either<Full<Bytes>, SideBody>;
 
 async fn handle(
+    connection: Rc<Connection>,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Abort> {
+    let last = connection.beyond_max && request.uri().path() != TRUNK_PATH;
+    let mut reply = answer_to(connection, request).await;
+    if last
+        && let Ok(response) = &mut reply
+        && response.status() != hyper::StatusCode::SWITCHING_PROTOCOLS
+    {
+        answer::close_after(response);
+    }
+    reply
+}
+
+async fn answer_to(
     connection: Rc<Connection>,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Abort> {
@@ -235,7 +262,10 @@ fn trunk(connection: &Rc<Connection>, mut request: Request<Incoming>) -> Respons
         Err(refused) => {
             let cause = Cause { cause: refused.slug() };
             env.metrics.trunks_refused.get_or_create(&cause).inc();
-            tracing::warn!(address = %connection.address, "trunk refused: {refused}");
+            let pace = &env.directory.trunks_refused;
+            if let Some(times) = pace.note(refused.slug(), Instant::now()) {
+                tracing::warn!(address = %connection.address, times, "trunk refused: {refused}");
+            }
             return answer::error(refused.status(), refused.slug(), &refused.to_string());
         }
     };

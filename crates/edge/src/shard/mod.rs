@@ -4,6 +4,7 @@
 //! shard's own thread borrow it for one step at a time and never across an await. Whoever calls into it ends with
 //! [`Shard::finish_turn`], which flushes each touched session once and hands the app servers one batch each.
 
+mod backlog;
 mod command;
 mod downlink;
 mod ending;
@@ -35,6 +36,7 @@ use trunkline_clock::Timestamp;
 use trunkline_engineio::{Config as EngineConfig, Deflate};
 use trunkline_switchboard::{NamespaceKey, Switchboard};
 
+use self::backlog::Backlog;
 pub(crate) use self::command::{
     AdoptedStream, Answer, Asked, Command, Payload, PostBegun, Refusal, SlotKey, Unavailable,
 };
@@ -46,8 +48,10 @@ pub(crate) use self::slot::shard_of;
 use self::slot::{Live, Slot};
 use self::streams::{Poller, Readiness, Stream, Token};
 use self::timers::Timers;
+use self::uplink::Waiting;
 use crate::hub::Directory;
 use crate::limits::Limits;
+use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::side_door::SideDoor;
 use crate::trunks::{Trunk, TrunkNumber};
@@ -60,6 +64,7 @@ pub(crate) struct Environment {
     pub(crate) version: &'static str,
     pub(crate) limits: Limits,
     pub(crate) directory: Directory,
+    pub(crate) memory: Memory,
     pub(crate) metrics: Metrics,
     pub(crate) endpoints: Vec<trunkline_token::Endpoint>,
     pub(crate) side_doors: Vec<Arc<dyn SideDoor>>,
@@ -81,6 +86,8 @@ pub(crate) struct Shard {
     origin: Instant,
     /// The clock's word at the start of this turn.
     now: Timestamp,
+    /// At the start of this turn as much memory was in use as may be.
+    memory_full: bool,
     slots: Slab<Slot>,
     next_generation: u32,
     /// One per hub, in the directory's order.
@@ -95,6 +102,10 @@ pub(crate) struct Shard {
     timers: Timers,
     /// Slots to settle before the turn ends.
     dirty: Vec<u32>,
+    /// Slots to settle between turns: what was too much for one.
+    backlog: Backlog,
+    /// Messages put into outboxes in this turn.
+    delivered: usize,
     poller: Poller,
     /// Slots whose stream has more to read than one turn's share.
     unread: VecDeque<u32>,
@@ -125,10 +136,8 @@ struct ShardTrunk {
     deflate: Option<Rc<Deflate>>,
     /// Frames of this turn, pushed to the trunk when it ends.
     out: BytesMut,
-    /// Slots that were not read for want of credit.
-    paused: Vec<u32>,
-    /// Posts that wait for credit before their bodies are read.
-    parked: Vec<Command>,
+    /// Sessions and posts that wait for credit, in turn.
+    waiting: VecDeque<Waiting>,
     /// The app server's numbers for namespaces, as this hub's switchboard knows them.
     namespaces: HashMap<u32, NamespaceKey>,
     /// Recorded broadcasts so far: the same count in every shard.
@@ -159,6 +168,7 @@ impl Shard {
             env,
             origin: Instant::now(),
             now: Timestamp::ORIGIN,
+            memory_full: false,
             slots: Slab::new(),
             next_generation: 0,
             boards,
@@ -168,6 +178,8 @@ impl Shard {
             trunks: HashMap::new(),
             timers: Timers::default(),
             dirty: Vec::new(),
+            backlog: Backlog::default(),
+            delivered: 0,
             poller: Poller::new()?,
             unread: VecDeque::new(),
             lingering: Slab::new(),
@@ -187,10 +199,12 @@ impl Shard {
         self.index
     }
 
-    /// Reads the clock; called by whoever begins a turn.
+    /// Reads the clock and the memory in use; called by whoever begins a turn.
     fn begin_turn(&mut self) {
         let micros = u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.now = Timestamp::from_micros(micros);
+        self.delivered = 0;
+        self.memory_full = self.env.memory.is_full(&self.env.metrics);
     }
 
     /// One command, alone in its turn: for the HTTP tasks of this thread.
@@ -216,9 +230,12 @@ impl Shard {
                 }
                 // One batch, one flush: what the app wrote together leaves together.
                 self.settle_dirty();
-                drop(credit);
+                self.backlog.push_credit(credit);
             }
-            Command::CreditReturned(trunk) => self.resume_paused(trunk),
+            Command::CreditReturned { trunk, reply } => {
+                // A trunk that has ended does not need it.
+                let _ = reply.send(self.resume_paused(trunk));
+            }
             Command::Poll { asked, poll, reply } => self.poll(&asked, poll, reply),
             Command::PollGone { sid, poll } => self.poll_gone(&sid, poll),
             Command::PostBegin { asked, reply } => self.post_begin(asked, reply),
@@ -251,8 +268,7 @@ impl Shard {
                 config,
                 deflate,
                 out: BytesMut::new(),
-                paused: Vec::new(),
-                parked: Vec::new(),
+                waiting: VecDeque::new(),
                 namespaces: HashMap::new(),
                 recorded: 0,
             },
@@ -287,6 +303,22 @@ impl Shard {
         {
             entry.dirty = true;
             self.dirty.push(slot);
+        }
+    }
+
+    /// The same for one of very many: it may wait for a later slice.
+    fn mark_for_later(&mut self, slot: u32) {
+        // Places that count no more are passed over soon; until then they are not to become ever more.
+        if self.backlog.slots() > 2 * self.slots.len() {
+            self.mark_dirty(slot);
+            return;
+        }
+        if let Some(entry) = self.slots.get_mut(slot as usize)
+            && !entry.dirty
+            && !entry.backlogged
+        {
+            entry.backlogged = true;
+            self.backlog.push(slot);
         }
     }
 

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use trunkline_engineio::{Event, PollKey, Transmit, TransportKind};
 use trunkline_websocket::{CLOSE_CODE_ABSENT, Opcode, encode, encode_close};
 
+use super::backlog::SLICE;
 use super::command::{Answer, Payload};
 use super::opening::slot_mut;
 use super::slot::{Carrier, Live, Probe, State};
@@ -12,6 +13,8 @@ use super::{Shard, Slot};
 
 /// Frames taken from one session before they are written: a bound for the list, not for the session.
 const GATHER_MAX: usize = 256;
+/// The same in bytes, one frame more or less: what the stream does not take stays with it, beside the outbox.
+const GATHER_BYTES_MAX: usize = 256 * 1024;
 
 /// What stopped the gathering of a session's frames.
 enum Pause {
@@ -34,10 +37,13 @@ enum Pause {
 impl Shard {
     pub(super) fn settle_dirty(&mut self) {
         let mut dirty = std::mem::take(&mut self.dirty);
-        for index in dirty.drain(..) {
-            if let Some(slot) = self.slots.get_mut(index as usize) {
-                slot.dirty = false;
+        for (place, index) in dirty.drain(..).enumerate() {
+            let Some(slot) = self.slots.get_mut(index as usize) else { continue };
+            slot.dirty = false;
+            if place < SLICE || self.backlog.slots() > 2 * self.slots.len() {
                 self.settle(index);
+            } else {
+                self.mark_for_later(index);
             }
         }
         // Settling one slot may have touched another (it has not so far); keep the list's memory either way.
@@ -46,7 +52,33 @@ impl Shard {
         }
     }
 
+    /// Whether a slice of an earlier turn's work waits.
+    pub(super) fn is_behind(&self) -> bool {
+        !self.backlog.is_empty()
+    }
+
+    /// Settles the next slice of what earlier turns have left.
+    pub(super) fn settle_slice(&mut self) {
+        for _ in 0..SLICE {
+            let Some(index) = self.backlog.pop() else { return };
+            if self.slots.get(index as usize).is_some_and(|slot| slot.backlogged) {
+                self.settle(index);
+            }
+        }
+        self.env.metrics.flush_slices.inc();
+    }
+
+    /// What waits for a later slice leaves now.
+    pub(super) fn settle_if_backlogged(&mut self, index: u32) {
+        if self.slots.get(index as usize).is_some_and(|slot| slot.backlogged) {
+            self.settle(index);
+        }
+    }
+
     fn settle(&mut self, index: u32) {
+        if let Some(slot) = self.slots.get_mut(index as usize) {
+            slot.backlogged = false;
+        }
         self.flush(index);
         while let Some(event) = self
             .slots
@@ -72,7 +104,7 @@ impl Shard {
     }
 
     /// Moves what the session has to say as far as its carriers take it.
-    fn flush(&mut self, index: u32) {
+    pub(super) fn flush(&mut self, index: u32) {
         loop {
             let now = self.now;
             let Some(slot) = self.slots.get_mut(index as usize) else { return };
@@ -179,10 +211,14 @@ impl Live {
         if blocked && !replaced {
             return Pause::Blocked;
         }
-        while frames.len() < GATHER_MAX {
+        let mut bytes = 0;
+        while frames.len() < GATHER_MAX && bytes < GATHER_BYTES_MAX {
             match self.session.poll_transmit() {
                 None => return Pause::Drained,
-                Some(Transmit::Frame(frame)) => frames.push(frame),
+                Some(Transmit::Frame(frame)) => {
+                    bytes += frame.len();
+                    frames.push(frame);
+                }
                 Some(Transmit::ProbeFrame(frame)) => return Pause::Probe(frame),
                 Some(Transmit::PromoteProbe) => return Pause::Promote,
                 Some(Transmit::CloseStream { code }) => return Pause::CloseStream(code),

@@ -64,6 +64,8 @@ struct TrunkTask {
     restores: Vec<RestoreRequest>,
     /// What it says to other app servers in this batch: it may be about the rest, so it follows that, too.
     relays: Vec<(Vec<Str>, Bytes)>,
+    /// The shard whose sessions are the first to go on with new credit.
+    next_credited: usize,
     /// Bytes on their way to the app server.
     out: BytesMut,
     /// The WebSocket is to be closed with this code once `out` is empty.
@@ -100,6 +102,7 @@ impl TrunkTask {
             namespaces,
             restores: Vec::new(),
             relays: Vec::new(),
+            next_credited: 0,
             out: BytesMut::new(),
             closing: None,
         }
@@ -342,12 +345,25 @@ impl TrunkTask {
         }
     }
 
-    async fn credit_returned(&self, bytes: u32) {
+    /// Shards have their turns one after another, from the one after that which used up the credit last: told all at
+    /// once, this thread's own would always be the first.
+    async fn credit_returned(&mut self, bytes: u32) {
         let Some(trunk) = &self.trunk else { return };
-        if trunk.add_credit(bytes) {
-            for shard in 0..self.door.peers().len() {
-                let shard = u8::try_from(shard).unwrap_or(u8::MAX);
-                self.door.tell(shard, Command::CreditReturned(trunk.number)).await;
+        if !trunk.add_credit(bytes) {
+            return;
+        }
+        let trunk = Arc::clone(trunk);
+        let shards = self.door.peers().len();
+        for _ in 0..shards {
+            let shard = u8::try_from(self.next_credited).unwrap_or(u8::MAX);
+            let (reply, resumed) = oneshot::channel();
+            self.door.tell(shard, Command::CreditReturned { trunk: trunk.number, reply }).await;
+            let served = resumed.await.unwrap_or(false);
+            if served || trunk.has_credit() {
+                self.next_credited = (self.next_credited + 1) % shards;
+            }
+            if !trunk.has_credit() {
+                return;
             }
         }
     }

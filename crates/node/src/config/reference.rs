@@ -103,11 +103,14 @@ impl Config {
         }
         for hub in &self.hubs {
             let mark = if hub.name == self.default_hub { ", the default hub" } else { "" };
+            let count = hub.keys.len();
+            let keys = if count == 1 { "key" } else { "keys" };
             let handlers = match hub.event_handlers.len() {
                 0 => String::new(),
+                1 => ", 1 event handler".to_owned(),
                 count => format!(", {count} event handlers"),
             };
-            let _ = writeln!(text, "# hub {}: {} keys{handlers}{mark}", hub.name, hub.keys.len());
+            let _ = writeln!(text, "# hub {}: {count} {keys}{handlers}{mark}", hub.name);
         }
         text
     }

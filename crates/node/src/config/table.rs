@@ -234,8 +234,12 @@ key_table! {
     limits "Limits" {
         /// Sessions of all hubs together. A handshake beyond it is answered 503.
         sessions_max: Count::<usize>::between(1, 100_000_000);
-        /// Open streams (TCP connections) on the public port. One beyond it is refused.
+        /// Open streams (TCP connections) on the public port; at most what the limit of open files allows. Beyond it
+        /// handshakes are answered 503.
         streams_max: Count::<usize>::between(1, 100_000_000);
+        /// Memory in use beyond which handshakes are answered 503, and sessions that hold much are closed. "auto" is
+        /// three quarters of the control group's limit, if there is one.
+        memory_bytes_max: Unless("auto", Size::<usize>::between(16 << 20, 1 << 50));
         /// Bytes that wait for one session's client. Beyond it the session is closed.
         outbox_bytes_max: Size::<usize>::between(1 << 10, GIB);
         /// Bytes of one request's line and headers.

@@ -137,6 +137,19 @@ fn an_app_server_that_does_not_come_back_is_forgotten() {
 }
 
 #[test]
+fn the_link_is_there_while_somebody_is_served() {
+    let mut world = World::with_server();
+    world.client(1);
+    world.tunnel_down(1, false);
+    assert!(world.hub.wants_link(), "the client is still to be closed");
+    world.pass(Duration::from_secs(1));
+    assert!(!world.hub.wants_link(), "other app servers of the hub get the new clients");
+    world.tunnel_up(2, "a");
+    assert!(world.hub.wants_link());
+    assert_eq!(names(&world.take_requests()), ["disconnected"]);
+}
+
+#[test]
 fn a_client_whose_handshake_is_on_a_broken_tunnel_is_refused() {
     for clean in [true, false] {
         let mut world = World::with_server();
