@@ -393,7 +393,7 @@ fn event_handlers_come_from_tables_or_for_the_default_hub_from_keys() {
     let config = load(Mode::Serve, &faces).unwrap();
     assert_eq!(handlers(&config, "default"), ["http://h/ [] Named([\"a\", \"b\"])"]);
     assert!(!config.print().contains("code=1"), "an event handler's URL is a secret");
-    assert!(config.print().contains("# hub chat: 1 keys, 2 event handlers"));
+    assert!(config.print().contains("# hub chat: 1 key, 2 event handlers"));
 }
 
 #[test]
