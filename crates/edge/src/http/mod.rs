@@ -1,6 +1,7 @@
 //! HTTP on the public port: one task per connection until it upgrades or ends.
 
 mod answer;
+mod compact;
 mod engine;
 mod exchange;
 mod io;
