@@ -146,6 +146,7 @@ mod tests {
             hubs: vec![HubConfig { name: "chat".into(), keys }],
             default_hub: "chat".into(),
             limits: Limits::default(),
+            io_uring: true,
             heap_bytes: crate::heap::bytes_in_use,
         })
         .expect("a free port");

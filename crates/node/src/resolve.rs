@@ -32,6 +32,7 @@ pub(crate) fn edge_config(
         hubs: hubs.collect(),
         default_hub: config.default_hub.clone(),
         limits: settings.limits.clone(),
+        io_uring: settings.io_uring,
         heap_bytes: heap::bytes_in_use,
     })
 }
