@@ -36,6 +36,11 @@ export async function openPage(browser, url) {
   return page;
 }
 
+/** Closes every page, so that none comes back to the app servers of the next test. */
+export async function closePages(browser) {
+  await Promise.all(browser.contexts().map((context) => context.close()));
+}
+
 /** An example's page and app servers, as separate processes, behind a node of `world`. */
 export class Example {
   #children = [];

@@ -226,6 +226,14 @@ inWorld("bad trunks", { servers: ["amber"], trunklineOnly: true }, (test) => {
     );
   }
 
+  test("a flood of them fills no log", (world) =>
+    besides(world, async () => {
+      const before = world.node.log.count(/trunk refused/);
+      const answers = await Promise.all(Array.from({ length: 200 }, () => request(world.node, "", { path: "/trunk/v1" })));
+      assert.ok(answers.every(({ status }) => status === 400));
+      assert.ok(world.node.log.count(/trunk refused/) <= before + 2, world.node.log.text);
+    }));
+
   const binary = (bytes) => frame(bytes, { opcode: 2 });
   const garbage = {
     "garbage instead of Hello": binary([0x7f, 0x03, 1, 2, 3]),

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { mkdirSync } from "node:fs";
 import test, { after, before, describe } from "node:test";
-import { Example, openBrowser, openPage } from "../harness/browser.mjs";
+import { closePages, Example, openBrowser, openPage } from "../harness/browser.mjs";
 import { pictureOf } from "../harness/picture.mjs";
 import { until } from "../harness/until.mjs";
 import { PLAIN, World } from "../harness/world.mjs";
@@ -105,6 +105,7 @@ describe("examples in Chromium", { skip: PLAIN }, () => {
       });
       assert.deepEqual(grace.problems, []);
     } finally {
+      await closePages(browser);
       await chat.stop();
     }
   });
@@ -134,6 +135,7 @@ describe("examples in Chromium", { skip: PLAIN }, () => {
       await until("a blank board", async () => (await inked(first)) === 0 && (await inked(second)) === 0);
       assert.deepEqual([...first.problems, ...second.problems], []);
     } finally {
+      await closePages(browser);
       await board.stop();
     }
   });

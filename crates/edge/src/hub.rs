@@ -1,7 +1,7 @@
 //! Hubs: which one a path means, which app servers each has, and who gets the next session.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -13,13 +13,12 @@ use trunkline_trunk::encode::{encode_peers, encode_relayed};
 use trunkline_trunk::settings::EngineSettings;
 
 use crate::limits::Limits;
+use crate::log_pace::LogPace;
 use crate::shard::Seen;
 use crate::sid::Sid;
 use crate::trunks::{Trunk, TrunkNumber};
 use crate::{AppServerStatus, HubConfig, HubStatus, Secret};
 
-/// How often the same trouble of a hub is logged.
-const LOG_INTERVAL: Duration = Duration::from_secs(10);
 /// How long a restored socket may take to come back; middlewares may run meanwhile.
 const RESTORED_TIMEOUT: Duration = Duration::from_secs(60);
 /// Restored sockets between two looks for those that did not come back.
@@ -34,6 +33,7 @@ pub(crate) struct Directory {
     /// Longest prefix first. Rebuilt when an app server brings another `path`.
     routes: RwLock<Vec<Route>>,
     pub(crate) draining: AtomicBool,
+    pub(crate) trunks_refused: LogPace,
 }
 
 #[derive(Debug)]
@@ -60,7 +60,7 @@ pub(crate) struct Hub {
     restored: Mutex<HashMap<Box<str>, (Instant, Seen)>>,
     /// How many those are, so that every other socket costs no lock.
     restored_count: AtomicUsize,
-    refused_unlogged: AtomicU64,
+    handshakes_refused: LogPace,
 }
 
 #[derive(Debug, Default)]
@@ -70,7 +70,6 @@ struct State {
     path: Option<String>,
     /// The latest app server's; Socket.IO's defaults until one came.
     settings: Arc<EngineSettings>,
-    logged_at: Option<Instant>,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -95,14 +94,19 @@ impl Directory {
                     kept: Mutex::default(),
                     restored: Mutex::default(),
                     restored_count: AtomicUsize::new(0),
-                    refused_unlogged: AtomicU64::new(0),
+                    handshakes_refused: LogPace::default(),
                 })
             })
             .collect();
         let by_name =
             hubs.iter().map(|hub| (hub.name.to_ascii_lowercase(), Arc::clone(hub))).collect();
-        let directory =
-            Self { hubs, by_name, routes: RwLock::default(), draining: AtomicBool::new(false) };
+        let directory = Self {
+            hubs,
+            by_name,
+            routes: RwLock::default(),
+            draining: AtomicBool::new(false),
+            trunks_refused: LogPace::default(),
+        };
         directory.rebuild_routes();
         directory
     }
@@ -241,18 +245,11 @@ impl Hub {
         locked(&self.state).trunks.iter().find(|trunk| trunk.server_id == server_id).map(Arc::clone)
     }
 
-    /// Counts a refused handshake and, once per interval, says so.
+    /// Says that a handshake was refused.
     pub(crate) fn note_refused(&self, why: NoAppServer) {
-        let refused = self.refused_unlogged.fetch_add(1, Ordering::Relaxed) + 1;
-        let now = Instant::now();
-        let mut state = locked(&self.state);
-        if state.logged_at.is_some_and(|at| now.duration_since(at) < LOG_INTERVAL) {
-            return;
+        if let Some(refused) = self.handshakes_refused.note(why.slug(), Instant::now()) {
+            tracing::warn!(hub = %self.name, refused, "handshakes refused with 503: {why}");
         }
-        state.logged_at = Some(now);
-        self.refused_unlogged.store(0, Ordering::Relaxed);
-        drop(state);
-        tracing::warn!(hub = %self.name, refused, "handshakes refused with 503: {why}");
     }
 
     pub(crate) fn remember_custom_sid(&self, text: &str, sid: Sid) -> bool {
@@ -397,4 +394,14 @@ pub(crate) enum NoAppServer {
     Busy,
     #[error("no app server is connected")]
     None,
+}
+
+impl NoAppServer {
+    /// As in the cause of the refused request.
+    fn slug(self) -> &'static str {
+        match self {
+            Self::Busy => "handshakes_full",
+            Self::None => "no_app_server",
+        }
+    }
 }

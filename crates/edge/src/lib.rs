@@ -4,6 +4,7 @@ mod acceptor;
 mod http;
 mod hub;
 mod limits;
+mod log_pace;
 mod memory;
 mod metrics;
 mod running;

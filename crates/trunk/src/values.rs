@@ -184,11 +184,15 @@ pub enum CloseReason {
     AppLost = 10,
     /// The client went away before its handshake was answered.
     GoneBeforeAnswer = 11,
+    /// As `ClientClosed`, in one polling payload with messages before it.
+    ClosedWithMessages = 12,
+    /// As `ParseError`, in one polling payload with messages before it.
+    ParseErrorWithMessages = 13,
 }
 
 impl CloseReason {
     /// Every reason, in the order of the wire.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::ClientClosed,
         Self::TransportError,
         Self::PingTimeout,
@@ -200,6 +204,8 @@ impl CloseReason {
         Self::NodeShutdown,
         Self::AppLost,
         Self::GoneBeforeAnswer,
+        Self::ClosedWithMessages,
+        Self::ParseErrorWithMessages,
     ];
 
     /// Who is to blame.
@@ -211,7 +217,9 @@ impl CloseReason {
             | Self::ParseError
             | Self::OutboxFull
             | Self::MessageTooLarge
-            | Self::GoneBeforeAnswer => Blame::Client,
+            | Self::GoneBeforeAnswer
+            | Self::ClosedWithMessages
+            | Self::ParseErrorWithMessages => Blame::Client,
             Self::AppClosed | Self::AppShutdown | Self::AppLost => Blame::AppServer,
             Self::NodeShutdown => Blame::Node,
         }

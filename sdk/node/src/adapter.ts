@@ -5,11 +5,12 @@
 import { AskSum, OwnAsks, type AskListener } from "./cluster/asks.js";
 import type { Cluster, Member } from "./cluster/cluster.js";
 import { OwnType, type ClusterMessage, type MessageData, type WireOptions } from "./cluster/messages.js";
-import { Conn, partOf } from "./conn.js";
+import { Conn, partOf, type SendOptions } from "./conn.js";
 import {
   MessageType,
   PacketType,
   patchOutgoing,
+  shareFrame,
   watchOutgoing,
   type AdapterBase,
   type AdapterConstructor,
@@ -28,6 +29,16 @@ import { decodePacket } from "./packets.js";
 import { DirectLog, isRecorded, type Recovery } from "./recovery.js";
 import { BroadcastFlag } from "./trunk/frames.js";
 import type { Broadcast, PartData } from "./trunk/outbound.js";
+
+/** One packet for many sockets of this app server. */
+interface Cast {
+  readonly options: BroadcastOptions;
+  readonly encoded: EncodedPart[];
+  /** Undefined when the parser cannot read it. */
+  packet(): Packet | undefined;
+  /** What goes along with `encoded`: made when the first socket needs it, and the same for all. */
+  written(): SendOptions;
+}
 
 /** As in socket.io-adapter. */
 const ANSWER_MS = 5_000;
@@ -48,13 +59,17 @@ export function createAdapter(bases: Bases, host: AdapterHost): AdapterConstruct
   // Without a `ClusterAdapter` there are no peers either, and nobody calls what it has beyond `Adapter`.
   const Base = bases.ClusterAdapter ?? (bases.Adapter as ClusterAdapterConstructor);
   const plain = bases.Adapter.prototype as AdapterBase;
+  const castOf = (options: BroadcastOptions, encoded: EncodedPart[], packet: () => Packet | undefined): Cast => {
+    let written: SendOptions | undefined;
+    return { options, encoded, packet, written: () => (written ??= writeOptions(plain, options, encoded)) };
+  };
 
   return class TrunklineAdapter extends Base implements Member {
     /** Sockets that the node knows. */
     private readonly attached = new Map<string, Conn>();
     /** Sockets that came straight to the app's own HTTP server. */
     private readonly direct = new Map<string, IoSocket>();
-    /** Sockets with listeners for outgoing packets: only these are looked at in a broadcast. */
+    /** Sockets behind Trunkline that something listens to for outgoing packets: only these are looked at in a broadcast. */
     private readonly outgoing = new Map<string, IoSocket>();
     private readonly asks = new OwnAsks((socket, id) => this.nsp.sockets.get(socket)?.acks.delete(id));
     private readonly log = recovery === undefined ? undefined : new DirectLog(recovery.keepMs, () => this.compareInterest());
@@ -120,12 +135,13 @@ export function createAdapter(bases: Bases, host: AdapterHost): AdapterConstruct
       if (offset !== undefined) (packet.data as unknown[]).push(offset);
       const encoded = this.encoder.encode(packet);
       const parts = encoded.map(partOf);
-      this.notifyOutgoing(() => packet, options);
+      const cast = castOf(options, encoded, () => packet);
+      this.notifyOutgoing(cast);
       if (options.flags?.local) this.fanOut(options, parts, offset);
       // A recorded packet must not come to two app servers' sockets by two ways: the log has one order for all of them.
       else if (this.unsettled === 0 || offset !== undefined) this.broadcastToAll(options, parts, offset);
       else this.broadcastInOrder(options, parts);
-      this.deliverDirect(encoded, options, () => packet, offset);
+      this.deliverDirect(cast, offset);
     }
 
     override broadcastWithAck(packet: Packet, options: BroadcastOptions, count: (clients: number) => void, answered: (value: unknown) => void): void {
@@ -264,8 +280,8 @@ export function createAdapter(bases: Bases, host: AdapterHost): AdapterConstruct
       this.attached.set(id, conn);
       const rooms: string[] = [];
       for (const room of this.sids.get(id) ?? []) if (room !== id) rooms.push(String(room));
-      conn.attach(this.nsp.name, id, rooms);
-      if (socket.listenersAnyOutgoing().length === 0) return;
+      conn.attach(socket, rooms);
+      if (socket.listenersAnyOutgoing().length === 0 && !conn.watchesPackets) return;
       this.outgoing.set(id, socket);
       this.compareInterest();
     }
@@ -315,10 +331,10 @@ export function createAdapter(bases: Bases, host: AdapterHost): AdapterConstruct
     private handleBroadcast({ parts = [], opts, offset, everybody }: MessageData): void {
       const options = decodeOptions(opts);
       let packet: Packet | undefined;
-      const decoded = (): Packet | undefined => (packet ??= this.decode(parts));
-      this.notifyOutgoing(decoded, options);
+      const cast = castOf(options, parts, () => (packet ??= this.decode(parts)));
+      this.notifyOutgoing(cast);
       if (everybody) this.fanOut({ ...options, flags: { ...options.flags, local: true } }, parts, undefined);
-      this.deliverDirect(parts, options, decoded, offset);
+      this.deliverDirect(cast, offset);
     }
 
     private handleAsk(asker: string, requestId: string, { parts = [], opts }: MessageData): void {
@@ -340,12 +356,13 @@ export function createAdapter(bases: Bases, host: AdapterHost): AdapterConstruct
       const id = this.nsp._ids++;
       const packet: Packet = { type: PacketType.EVENT, nsp: this.nsp.name, data, id };
       const encoded = this.encoder.encode(packet);
+      const cast = castOf(options, encoded, () => packet);
       const asked: string[] = [];
       plain.apply.call(this, options, (socket) => {
         asked.push(socket.id);
         socket.acks.set(id, (value) => this.asks.answer(id, socket.id, value));
         socket.notifyOutgoingListeners?.(packet);
-        if (this.direct.has(socket.id)) socket.client.writeToEngine(encoded, writeOptions(options));
+        this.write(socket, cast);
       });
       // One client that has left has no answer to give; who asked it alone learns so from the time limit, as in Socket.IO.
       const onLeft = options.flags?.expectSingleResponse ? () => undefined : () => listener.onLeft();
@@ -356,23 +373,31 @@ export function createAdapter(bases: Bases, host: AdapterHost): AdapterConstruct
       return { id, clients: asked.length };
     }
 
-    private notifyOutgoing(packet: () => Packet | undefined, options: BroadcastOptions): void {
+    private notifyOutgoing(cast: Cast): void {
       for (const socket of this.outgoing.values()) {
-        if (!this.matches(socket.id, options)) continue;
-        const seen = packet();
+        if (!this.matches(socket.id, cast.options)) continue;
+        const seen = cast.packet();
         if (seen !== undefined) socket.notifyOutgoingListeners?.(seen);
+        this.write(socket, cast);
       }
     }
 
-    private deliverDirect(encoded: EncodedPart[], options: BroadcastOptions, packet: () => Packet | undefined, offset: string | undefined): void {
+    private deliverDirect(cast: Cast, offset: string | undefined): void {
       if (this.direct.size === 0 && this.log?.isInUse !== true) return;
-      if (offset !== undefined) this.log?.record(offset, options, packet()?.data);
+      if (offset !== undefined) this.log?.record(offset, cast.options, cast.packet()?.data);
       for (const [id, socket] of this.direct) {
-        if (!this.matches(id, options)) continue;
-        const seen = socket.listenersAnyOutgoing().length > 0 ? packet() : undefined;
+        if (!this.matches(id, cast.options)) continue;
+        const seen = socket.listenersAnyOutgoing().length > 0 ? cast.packet() : undefined;
         if (seen !== undefined) socket.notifyOutgoingListeners?.(seen);
-        socket.client.writeToEngine(encoded, writeOptions(options));
+        this.write(socket, cast);
       }
+    }
+
+    /** To the connection of a direct client; those behind Trunkline get it from the node, and here only who listens for it. */
+    private write(socket: IoSocket, cast: Cast): void {
+      const conn = this.attached.get(socket.id);
+      if (conn?.watchesPackets) conn.reportWritten(cast.encoded, cast.written());
+      else if (conn === undefined && this.direct.has(socket.id)) socket.client.writeToEngine(cast.encoded, cast.written());
     }
 
     private decode(parts: EncodedPart[]): Packet | undefined {
@@ -395,8 +420,11 @@ export function createAdapter(bases: Bases, host: AdapterHost): AdapterConstruct
 
 const OPERATIONS: ReadonlySet<number> = new Set([MessageType.SOCKETS_JOIN, MessageType.SOCKETS_LEAVE, MessageType.DISCONNECT_SOCKETS]);
 
-function writeOptions({ flags }: BroadcastOptions): object {
-  return { preEncoded: true, volatile: flags?.volatile, compress: flags?.compress };
+/** As socket.io's adapter makes them. */
+function writeOptions(plain: AdapterBase, { flags }: BroadcastOptions, encoded: EncodedPart[]): SendOptions {
+  const options = { preEncoded: true, volatile: flags?.volatile, compress: flags?.compress };
+  shareFrame(plain, encoded, options);
+  return options as SendOptions;
 }
 
 function flagsOf({ flags }: BroadcastOptions): number {

@@ -3,6 +3,7 @@
  * nothing here has a timer.
  */
 import { EventEmitter } from "node:events";
+import { noticeListener, type EncodedPart, type IoSocket } from "./internals.js";
 import type { HandshakeRequest } from "./request.js";
 import { CloseReason, SendFlag, TransportCode } from "./trunk/frames.js";
 import type { Machine, Session } from "./trunk/machine.js";
@@ -50,9 +51,11 @@ const WORDS: Readonly<Record<number, string>> = {
   [CloseReason.outboxFull]: "transport close",
   [CloseReason.messageTooLarge]: "transport error",
   [CloseReason.nodeShuttingDown]: "transport close",
+  [CloseReason.closedWithMessages]: "transport close",
+  [CloseReason.parseErrorWithMessages]: "parse error",
 };
 
-const NONE: readonly string[] = [];
+const NONE: readonly IoSocket[] = [];
 
 export class Conn extends EventEmitter implements Session {
   readonly id: string;
@@ -72,8 +75,8 @@ export class Conn extends EventEmitter implements Session {
   /** The options of the volatile packet whose parts are being written: Socket.IO passes the same object for each part. */
   private volatileOptions: object | undefined;
   private reportsFlush = false;
-  /** Namespaces in which the node knows this session as a socket. */
-  private namespaces: readonly string[] = NONE;
+  /** Its sockets that the node knows, one for each namespace. */
+  private sockets: readonly IoSocket[] = NONE;
 
   constructor(
     server: ConnHost,
@@ -102,10 +105,6 @@ export class Conn extends EventEmitter implements Session {
     return true;
   }
 
-  get endsInLaterTurn(): boolean {
-    return this.transport.name !== "polling";
-  }
-
   get _readyState(): string {
     return this.readyState;
   }
@@ -113,6 +112,32 @@ export class Conn extends EventEmitter implements Session {
   /** Nothing waits here: what is written is in the trunk's batch at once. */
   get writeBuffer(): unknown[] {
     return [];
+  }
+
+  /** Broadcasts do not pass here, but who listens for written packets sees them: then the adapter must know. */
+  get watchesPackets(): boolean {
+    return this.listenerCount("packetCreate") > 0;
+  }
+
+  override on(event: string | symbol, listener: (...args: unknown[]) => void): this {
+    super.on(event, listener);
+    return this.noticeWatcher(event);
+  }
+
+  override addListener(event: string | symbol, listener: (...args: unknown[]) => void): this {
+    return this.on(event, listener);
+  }
+
+  override prependListener(event: string | symbol, listener: (...args: unknown[]) => void): this {
+    super.prependListener(event, listener);
+    return this.noticeWatcher(event);
+  }
+
+  /** The adapter wrote this by a broadcast. */
+  reportWritten(encoded: EncodedPart[], options: SendOptions): void {
+    if (this.readyState !== "open" || !this.watchesPackets) return;
+    options.compress = options.compress !== false;
+    for (const part of encoded) this.emit("packetCreate", packetOf(part, options));
   }
 
   send(data: unknown, options?: SendOptions | SendCallback, callback?: SendCallback): this {
@@ -123,7 +148,7 @@ export class Conn extends EventEmitter implements Session {
     if (typeof options === "function") return this.write(data, {}, options);
     if (this.readyState !== "open") return this;
     options.compress = options.compress !== false;
-    if (this.listenerCount("packetCreate") > 0) this.emit("packetCreate", packetOf(data, options));
+    if (this.watchesPackets) this.emit("packetCreate", packetOf(data, options));
     const part = partOf(data);
     const flags = this.flagsOf(part, options);
     if (!this.machine.outbound.send(this.number, flags, part)) {
@@ -150,7 +175,7 @@ export class Conn extends EventEmitter implements Session {
       return this.onClose(words, description);
     }
     // What the app still broadcasts in its handlers is not for this client any more.
-    for (const nsp of this.namespaces) this.machine.outbound.detach(this.number, nsp);
+    for (const { nsp } of this.sockets) this.machine.outbound.detach(this.number, nsp.name);
     try {
       this.onClose(words, description);
     } finally {
@@ -158,14 +183,14 @@ export class Conn extends EventEmitter implements Session {
     }
   }
 
-  attach(nsp: string, socket: string, rooms: string[]): void {
-    this.namespaces = [...this.namespaces, nsp];
-    this.machine.outbound.attach(this.number, nsp, socket, rooms);
+  attach(socket: IoSocket, rooms: string[]): void {
+    this.sockets = [...this.sockets, socket];
+    this.machine.outbound.attach(this.number, socket.nsp.name, socket.id, rooms);
   }
 
   detach(nsp: string): void {
     if (this.readyState !== "open") return;
-    this.namespaces = this.namespaces.filter((name) => name !== nsp);
+    this.sockets = this.sockets.filter((socket) => socket.nsp.name !== nsp);
     this.machine.outbound.detach(this.number, nsp);
   }
 
@@ -206,6 +231,11 @@ export class Conn extends EventEmitter implements Session {
     this.volatileOptions = undefined;
     this.server.forget(this);
     this.emit("close", words, description);
+  }
+
+  private noticeWatcher(event: string | symbol): this {
+    if (event === "packetCreate") for (const socket of this.sockets) noticeListener(socket);
+    return this;
   }
 
   private flagsOf(part: PartData, options: SendOptions): number {

@@ -14,8 +14,8 @@ export interface EngineOwner {
   readonly clientsBelongAt: string | undefined;
   readonly recovers: boolean;
   onEngineClose(): void;
-  /** The app said its options anew, by attaching an HTTP server. */
-  onOptions(): void;
+  /** The app attached an HTTP server, and may have said other options with it. */
+  onAttached(): void;
   onTooLong(what: string, bytes: number): void;
 }
 
@@ -104,7 +104,7 @@ export function createEngine(Base: EngineBaseConstructor, options: EngineOptions
       else direct.generateId = (request) => this.generateId(request);
       for (const event of FORWARDED) direct.on(event, (...args: unknown[]) => this.emit(event, ...args));
       if (owner.clientsBelongAt !== undefined) closeDoor(direct, owner.clientsBelongAt);
-      owner.onOptions();
+      owner.onAttached();
     }
 
     handleOpen(trunk: Trunk, machine: Machine, open: FrameBodies["Open"]): void {

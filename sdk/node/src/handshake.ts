@@ -31,7 +31,6 @@ type Context = Record<string, unknown>;
 /** An `Open` on its way to `Accept` or `Reject`. */
 export class Handshake implements Session {
   readonly accepted = false;
-  readonly endsInLaterTurn = false;
   private readonly engine: HandshakeEngine;
   private readonly machine: Machine;
   private readonly open: FrameBodies["Open"];

@@ -108,6 +108,7 @@ export const PacketType = { EVENT: 2 } as const;
 
 export interface IoSocket {
   readonly id: string;
+  readonly nsp: IoNamespace;
   readonly acks: Map<number, (...args: unknown[]) => void>;
   readonly client: { readonly conn: unknown; writeToEngine(parts: EncodedPart[], options: object): void };
   adapter: AdapterBase;
@@ -185,6 +186,8 @@ export interface AdapterBase extends EventEmitter {
   broadcast(packet: Packet, options: BroadcastOptions): void;
   broadcastWithAck(packet: Packet, options: BroadcastOptions, count: (clients: number) => void, answer: (value: unknown) => void): void;
   apply(options: BroadcastOptions, visit: (socket: IoSocket) => void): void;
+  /** Encodes for many sockets; what makes one WebSocket frame for all of them goes into `written`. */
+  _encode?(packet: unknown, written: object): EncodedPart[];
   sockets(rooms: Set<unknown>): Promise<Set<string>>;
   fetchSockets(options: BroadcastOptions): Promise<FetchedSocket[]>;
   addSockets(options: BroadcastOptions, rooms: unknown[]): void;
@@ -362,6 +365,16 @@ export function installAdapter(io: SocketIoServer, create: (bases: Bases) => Ada
   return { replaced: builtIn ? undefined : before.name || "an adapter of its own" };
 }
 
+/** The namespaces there are now, with their adapters. */
+export function namespacesOf(io: SocketIoServer): IterableIterator<IoNamespace> {
+  return internalsOf(io)._nsps.values();
+}
+
+/** Has socket.io's own adapter make, of what is encoded already, the frame that all WebSockets of this process can share. */
+export function shareFrame(plain: AdapterBase, encoded: EncodedPart[], written: object): void {
+  plain._encode?.call({ encoder: { encode: () => encoded } } as unknown as AdapterBase, undefined, written);
+}
+
 /** The options that the node carries out for us: `Hello.settings`. */
 export function engineSettings(io: SocketIoServer): Record<string, unknown> {
   const inner = internalsOf(io);
@@ -426,6 +439,11 @@ export interface OutgoingWatcher {
   [OUTGOING]?: (socket: IoSocket) => void;
 }
 
+/** Something listens now for what is written to this socket. */
+export function noticeListener(socket: IoSocket): void {
+  (socket.adapter as AdapterBase & OutgoingWatcher)[OUTGOING]?.(socket);
+}
+
 export function watchOutgoing(adapter: AdapterBase & OutgoingWatcher, notice: (socket: IoSocket) => void): void {
   adapter[OUTGOING] = notice;
 }
@@ -438,7 +456,7 @@ export function patchOutgoing(socket: IoSocket): void {
     const original = proto[name] as (this: IoSocket, listener: unknown) => unknown;
     const wrapped = function (this: IoSocket, listener: unknown): unknown {
       const result = original.call(this, listener);
-      (this.adapter as AdapterBase & OutgoingWatcher)[OUTGOING]?.(this);
+      noticeListener(this);
       return result;
     };
     Object.defineProperty(proto, name, { value: wrapped, writable: true, configurable: true, enumerable: false });

@@ -3,10 +3,10 @@ import createDebug from "debug";
 import { randomBytes } from "node:crypto";
 import { EventEmitter } from "node:events";
 import { createAdapter, type AdapterHost } from "./adapter.js";
-import { Cluster } from "./cluster/cluster.js";
+import { Cluster, isMember } from "./cluster/cluster.js";
 import { createEngine, type TrunklineEngine } from "./engine.js";
 import { TrunklineError } from "./errors.js";
-import { engineSettings, extendClose, findBases, installAdapter, installEngine, internalsOf, recoveryMs, unhonouredOptions, watchAttachApp, type SocketIoServer } from "./internals.js";
+import { engineSettings, extendClose, findBases, installAdapter, installEngine, internalsOf, namespacesOf, recoveryMs, unhonouredOptions, watchAttachApp, type SocketIoServer } from "./internals.js";
 import { TRUNK_PATH, type ResolvedOptions } from "./options.js";
 import { Recovery } from "./recovery.js";
 import { openWire } from "./transport/ws.js";
@@ -56,6 +56,7 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
   private readonly io: SocketIoServer;
   private readonly engine: TrunklineEngine;
   private readonly cluster: Cluster;
+  private readonly options: ResolvedOptions;
   /** False with a socket.io-adapter of before 2.5.3: then other app servers are not there for us. */
   private readonly isClustered: boolean;
   private trunks: Trunk[] = [];
@@ -72,6 +73,10 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
   /** Trunks whose present trouble has been reported: one line for each outage, not for each attempt. */
   private readonly troubled = new Set<Trunk>();
   private closing: Promise<void> | undefined;
+  /** After `io.close()` the app has attached an HTTP server: the trunks open anew when the former ones are closed. */
+  private reopens = false;
+  /** The app closed this, not its server: for good. */
+  private givenUp = false;
   private started = false;
   private readonly unhonoured = new Set<string>();
   /** What the nodes were last told of the app's options. */
@@ -82,6 +87,7 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
   constructor(io: SocketIoServer, options: ResolvedOptions) {
     super();
     this.io = io;
+    this.options = options;
     this.ready = new Promise((resolve, reject) => {
       this.resolveReady = resolve;
       this.rejectReady = reject;
@@ -91,24 +97,21 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
     const inner = internalsOf(io);
     const bases = findBases(io);
     const keepMs = recoveryMs(io);
-    const server = randomBytes(16).toString("base64url");
-    this.cluster = new Cluster(server, { onWarning: (message) => this.warn(message) });
+    this.cluster = new Cluster(randomBytes(16).toString("base64url"), { onWarning: (message) => this.warn(message) });
     this.isClustered = bases.ClusterAdapter !== undefined;
     this.engine = createEngine(bases.Engine, { ...inner.opts, path: io.path() }, {
       recovers: keepMs !== undefined,
       clientsBelongAt: options.direct ? undefined : clientAddress(options.endpoints[0]),
-      onEngineClose: () => void this.close(),
-      onOptions: () => this.compareOptions(),
+      onEngineClose: () => void this.closeTrunks(),
+      onAttached: () => this.handleAttached(),
       onTooLong: (what, bytes) => this.reportTooLong(what, bytes),
     });
     const recovery = keepMs === undefined ? undefined : new Recovery(keepMs, () => this.trunks, (what, bytes) => this.reportTooLong(what, bytes));
     const { replaced } = installAdapter(io, () => createAdapter(bases, this.adapterHost(recovery)));
     installEngine(io, this.engine);
-    extendClose(io, () => this.close());
+    extendClose(io, () => this.closeTrunks());
     watchAttachApp(io, (sentence) => this.reportUnhonoured(sentence));
-    this.trunks = options.endpoints.map((url) => {
-      return new Trunk({ url, hub: options.hub, key: options.key, tls: options.tls, server, sdk: SDK, openWire }, this.trunkHost(), this.counters);
-    });
+    this.trunks = this.newTrunks();
     // In a later turn: by then the app has attached its HTTP server and said its options, and listens to our events.
     setImmediate(() => this.start(replaced));
   }
@@ -125,10 +128,43 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
     };
   }
 
-  /** Closes the clients behind Trunkline, then the trunks, when all that was written before has left. `io.close()` does this too. */
+  /**
+   * Closes the clients behind Trunkline, then the trunks, when all that was written before has left. `io.close()` does this too; after that,
+   * `io.listen()` and `io.attach()` open the trunks anew, but not after this.
+   */
   close(): Promise<void> {
+    this.givenUp = true;
+    return this.closeTrunks();
+  }
+
+  private closeTrunks(): Promise<void> {
+    this.reopens = false;
     this.closing ??= this.shutDown();
     return this.closing;
+  }
+
+  private newTrunks(): Trunk[] {
+    const { endpoints, hub, key, tls } = this.options;
+    return endpoints.map((url) => new Trunk({ url, hub, key, tls, server: this.cluster.id, sdk: SDK, openWire }, this.trunkHost(), this.counters));
+  }
+
+  /** The app's server listens somewhere: its options may be others now, and if it was closed, it is open again. */
+  private handleAttached(): void {
+    if (this.closing === undefined) return this.compareOptions();
+    if (this.givenUp || this.reopens) return;
+    this.reopens = true;
+    void this.closing.then(() => this.reopen());
+  }
+
+  private reopen(): void {
+    if (!this.reopens) return;
+    this.reopens = false;
+    this.closing = undefined;
+    this.settingsSaid = undefined;
+    // `io.close()` has closed the adapters; the namespaces are in use again.
+    for (const { name, adapter } of namespacesOf(this.io)) if (isMember(adapter)) this.cluster.register(name, adapter);
+    this.trunks = this.newTrunks();
+    for (const trunk of this.trunks) trunk.connect();
   }
 
   private adapterHost(recovery: Recovery | undefined): AdapterHost {
@@ -211,7 +247,7 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
   }
 
   private onFinal(error: TrunklineError): void {
-    console.error(`trunkline: ${error.message} This is final: the app server does not try again.`);
+    console.error(`trunkline: ${error.message.replace(/\.$/, "")}. This is final: the app server does not try again.`);
     if (this.trunks.every((trunk) => trunk.isFinal)) this.rejectReady(error);
     if (this.listenerCount("error") > 0) this.emit("error", error);
   }

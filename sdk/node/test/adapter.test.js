@@ -132,6 +132,33 @@ test("listeners for outgoing packets hear the broadcasts that reach their socket
   assert.equal(heard.length, 3);
 });
 
+test("`packetCreate` comes for broadcasts, too, to the connections that they reach", async (t) => {
+  const { io, trunk } = await startApp(t);
+  const heard = [];
+  const listener = (who) => ({ data, options }) => heard.push([who, data, options.compress, options.wsPreEncodedFrame?.length]);
+  io.engine.on("connection", (conn) => conn.request.url.includes("early") && conn.prependListener("packetCreate", listener("early")));
+  const [one] = [await connectClient(io, trunk, 1), await connectClient(io, trunk, 2), await connectClient(io, trunk, 3, { url: "/socket.io/?EIO=4&transport=polling&early=1" })];
+  heard.length = 0;
+  one.conn.on("packetCreate", listener("one"));
+  one.conn.addListener("other", () => undefined);
+  one.join("r");
+  io.to("r").emit("x", 1);
+  io.except("r").compress(false).emit("y", Buffer.from("1"));
+  io.timeout(1).emit("z", () => undefined);
+  assert.deepEqual(heard, [
+    ["one", '2["x",1]', true, 2],
+    ["early", '51-["y",{"_placeholder":true,"num":0}]', false, undefined],
+    ["early", Buffer.from("1"), false, undefined],
+    ["one", '20["z"]', true, 2],
+    ["early", '20["z"]', true, 2],
+  ]);
+  one.conn.removeAllListeners("packetCreate");
+  io.to("r").emit("w");
+  one.disconnect(true);
+  io.to("r").emit("w");
+  assert.equal(heard.length, 5);
+});
+
 test("adapter events fire once for each change", async (t) => {
   const { io, trunk } = await startApp(t);
   const log = [];

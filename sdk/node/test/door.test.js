@@ -258,6 +258,20 @@ test("listeners for outgoing packets hear the broadcasts of other app servers, o
   assert.deepEqual([arrived.rooms, arrived.flags], [["r"], 8]);
 });
 
+test("a broadcast is made into a WebSocket frame once for all direct clients, as without Trunkline", async (t) => {
+  const { io, base, trunk } = await start(t, Object.keys(ORDERS)[0]);
+  const clients = [connect(base, { transports: ["websocket"], forceNew: true }), connect(base, { transports: ["websocket"], forceNew: true })];
+  t.after(() => clients.forEach((client) => client.close()));
+  await Promise.all(clients.map((client) => once(client, "connect")));
+  const frames = [];
+  for (const socket of io.sockets.sockets.values()) socket.conn.on("packetCreate", ({ options }) => frames.push(options.wsPreEncodedFrame));
+  io.emit("x", 1);
+  const { parts } = await trunk.next("Broadcast");
+  const [first, second] = frames;
+  assert.equal(first, second);
+  assert.equal(Buffer.concat(first).subarray(2).toString(), `4${parts[0].data}`);
+});
+
 test("`direct: false` refuses handshakes at the app's own port and says where to go", async (t) => {
   const node = await FakeNode.start();
   const http = createServer((_request, response) => response.end("app"));

@@ -4,6 +4,10 @@ import { test } from "node:test";
 import { captureConsole, connectClient, startApp, types } from "./support/app.js";
 import { openFrame } from "./support/fake-node.js";
 
+// As in `spec/trunk.md`, section 2.
+const POLLING = 1;
+const WEBSOCKET = 2;
+
 const REASONS = [
   [1, "transport close"],
   [2, "transport error"],
@@ -14,6 +18,8 @@ const REASONS = [
   [7, "transport close"],
   [8, "transport error"],
   [9, "transport close"],
+  [12, "transport close"],
+  [13, "parse error"],
   [200, "transport error"],
 ];
 for (const [reason, words] of REASONS) {
@@ -163,30 +169,46 @@ test("a session ends with `io.close()`: drain, Close with reason 6, then the tru
   assert.equal(tail[2].reason, 6);
 });
 
-test("a client's end waits for its last message, and its return waits for its end", async (t) => {
-  const { io, trunk } = await startApp(t);
-  const log = [];
-  io.on("connection", (socket) => {
-    log.push("connect");
-    socket.on("bye", () => log.push("bye"));
-    socket.on("disconnect", () => log.push("disconnect"));
+for (const transport of [POLLING, WEBSOCKET]) {
+  test(`a client's end waits for its last message, and its return waits for its end: transport ${transport}`, async (t) => {
+    const { io, trunk } = await startApp(t);
+    const log = [];
+    io.on("connection", (socket) => {
+      log.push("connect");
+      socket.on("bye", () => log.push("bye"));
+      socket.on("disconnect", () => log.push("disconnect"));
+    });
+    io.engine.on("connection", (conn) => log.push(conn.id));
+    await trunk.connect(1, { transport });
+    trunk.send(
+      { type: "Message", session: 1, flags: 0, payload: Buffer.from('2["bye"]') },
+      { type: "Close", session: 1, reason: 1, description: "" },
+      openFrame(2, { transport }),
+      openFrame(3, { transport }),
+      { type: "Close", session: 3, reason: 11, description: "" },
+    );
+    const closed = [await trunk.next("Close"), await trunk.next("Close")].map(({ session }) => session);
+    await trunk.next("Accept");
+    assert.deepEqual(log, ["sid-1", "connect", "bye", "disconnect", "sid-2"]);
+    assert.deepEqual(closed.sort(), [1, 3]);
+    await trunk.settle();
+    assert.ok(!types(trunk.frames).includes("Accept"), "session 3 was gone before its handshake was looked at");
   });
-  io.engine.on("connection", (conn) => log.push(conn.id));
-  const websocket = { transport: 2 };
-  await trunk.connect(1, websocket);
+}
+
+test("an end in one payload with the last message comes before it", async (t) => {
+  const { io, trunk } = await startApp(t);
+  const socket = await connectClient(io, trunk, 1, { transport: POLLING });
+  const disconnected = once(socket, "disconnect");
+  const heard = [];
+  socket.on("bye", () => heard.push("bye"));
   trunk.send(
     { type: "Message", session: 1, flags: 0, payload: Buffer.from('2["bye"]') },
-    { type: "Close", session: 1, reason: 1, description: "" },
-    openFrame(2, websocket),
-    openFrame(3, websocket),
-    { type: "Close", session: 3, reason: 11, description: "" },
+    { type: "Close", session: 1, reason: 12, description: "" },
   );
-  const closed = [await trunk.next("Close"), await trunk.next("Close")].map(({ session }) => session);
-  await trunk.next("Accept");
-  assert.deepEqual(log, ["sid-1", "connect", "bye", "disconnect", "sid-2"]);
-  assert.deepEqual(closed.sort(), [1, 3]);
+  const [reason] = await disconnected;
   await trunk.settle();
-  assert.ok(!types(trunk.frames).includes("Accept"), "session 3 was gone before its handshake was looked at");
+  assert.deepEqual([reason, heard], ["transport close", []]);
 });
 
 test("`io.close()` is done when the trunk is closed, and calls back then", async (t) => {

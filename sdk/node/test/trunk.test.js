@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
 import { once } from "node:events";
+import { createServer } from "node:http";
 import { test } from "node:test";
 import { Server } from "socket.io";
 import { DEVELOPMENT_KEY, TrunklineError, useTrunkline } from "../dist/esm/index.js";
-import { captureConsole, connectClient, deferred, startApp } from "./support/app.js";
+import { captureConsole, connectClient, deferred, haveServers, startApp, startCluster } from "./support/app.js";
 import { FakeNode } from "./support/fake-node.js";
 
 async function useRefused(t, refuse, options) {
@@ -208,4 +209,57 @@ test("`close()` before the trunk is up ends the attempts", async () => {
   });
   await reached.promise;
   await assert.rejects(trunkline.ready, { code: "closed" });
+});
+
+test("after `io.close()`, attaching a server opens the trunk anew", async (t) => {
+  const { io, node, trunk, warnings } = await startApp(t);
+  const old = await connectClient(io, trunk, 1);
+  await io.close();
+  assert.equal(old.connected, false);
+  await trunk.closed;
+  // Both before the trunk is up: the options are those of the server that is attached.
+  io.listen(0, { pingInterval: 1234 });
+  t.after(() => io.close());
+  const next = await node.trunk();
+  assert.equal(JSON.parse(next.hello.settings).pingInterval, 1234);
+  const socket = await connectClient(io, next, 1);
+  socket.join("r");
+  assert.deepEqual((await next.next("Join")).rooms, ["r"]);
+  assert.equal(warnings.length, 0);
+});
+
+test("`io.close()` and attaching in one turn: the trunk is closed in order before the next one opens", async (t) => {
+  const { io, node, trunk } = await startApp(t);
+  const socket = await connectClient(io, trunk, 1);
+  socket.emit("last words");
+  const closed = io.close();
+  io.attach(createServer());
+  assert.equal((await trunk.next("Send")).payload.toString(), '2["last words"]');
+  await connectClient(io, await node.trunk(), 1);
+  await closed;
+});
+
+test("`close()` of Trunkline is final: attaching a server leaves the trunk closed", async (t) => {
+  const { io, node, trunk, trunkline } = await startApp(t);
+  await trunkline.close();
+  await trunk.closed;
+  io.listen(0);
+  t.after(() => io.close());
+  // A trunk that opened would have asked before this.
+  await fetch(node.endpoint);
+  assert.equal(node.requests.length, 1);
+});
+
+test("other app servers are there again after the trunk was opened anew", async (t) => {
+  const { apps, nodes } = await startCluster(t);
+  const [a, b] = apps;
+  await a.io.close();
+  await haveServers(b.io, 1);
+  a.io.listen(0);
+  t.after(() => a.io.close());
+  await nodes[0].trunk();
+  await Promise.all(apps.map(({ io }) => haveServers(io, 2)));
+  const heard = new Promise((resolve) => a.io.on("ping", resolve));
+  b.io.serverSideEmit("ping", 1);
+  assert.equal(await heard, 1);
 });

@@ -16,15 +16,47 @@ const packets = (proves, event, transports) => ({
   },
 });
 
+/** What one of two clients' connections says of packets that go to many. */
+const broadcast = (proves, say, transports = ["websocket"]) => ({
+  proves,
+  app(io, log) {
+    io.on("connection", (socket) => {
+      socket.join(socket.handshake.auth.room);
+      socket.conn.on("packetCreate", ({ type, data, options }) => {
+        const { wsPreEncodedFrame, ...others } = options;
+        log("packetCreate", [type, data, others, wsPreEncodedFrame?.map((part) => part.length)], socket.handshake.auth.who);
+      });
+    });
+    return { say: () => say(io) };
+  },
+  single: "each app server sees what it sends itself",
+  async run(t) {
+    const clients = [await t.connect("a", { transports, auth: { who: "a", room: "red" } }), await t.connect("b", { transports, auth: { who: "b", room: "blue" } })];
+    await t.tell("say");
+    await Promise.all(clients.map((client) => client.until("news")));
+    await t.settle();
+  },
+});
+
 export const cases = {
   "packet": packets(["EngineSocket: event packet"], "packet", ["websocket"]),
   "packet, polling": packets(["EngineSocket: event packet"], "packet", ["polling"]),
   "packetCreate": packets(["EngineSocket: event packetCreate"], "packetCreate", ["websocket"]),
   "packetCreate, polling": packets(["EngineSocket: event packetCreate"], "packetCreate", ["polling"]),
-  "packetCreate, broadcast": {
+  "packetCreate, broadcast": broadcast(["EngineSocket: event packetCreate"], (io) => {
+    io.emit("news", 1);
+    io.compress(false).emit("news", 2);
+    io.to("red").except("blue").emit("news", 3);
+    io.emit("news bytes", Buffer.from([1]));
+  }),
+  "packetCreate, broadcast, polling": broadcast(["EngineSocket: event packetCreate"], (io) => void io.emit("news", 1), ["polling"]),
+  "packetCreate, broadcast with acknowledgements": broadcast(["EngineSocket: event packetCreate"], (io) => {
+    io.timeout(1000).emit("news", () => undefined);
+  }),
+  "packetCreate, listeners of the engine": {
     proves: ["EngineSocket: event packetCreate"],
     app(io, log) {
-      io.on("connection", (socket) => socket.conn.on("packetCreate", ({ data }) => data.includes("news") && log("packetCreate", data, "a")));
+      io.engine.on("connection", (conn) => conn.once("packetCreate", () => conn.prependListener("packetCreate", ({ data }) => log("packetCreate", data, "a"))));
       return { say: () => void io.emit("news", 1) };
     },
     single: "each app server sees what it sends itself",

@@ -1,3 +1,6 @@
+import { once } from "node:events";
+import { createServer } from "node:http";
+
 // `io.close()`: clients are told, callback and promise come, and nothing new is let in.
 const closing = (proves, close) => ({
   proves,
@@ -47,6 +50,34 @@ export const cases = {
     },
     async run(t) {
       t.log("closed", await t.tell("close"));
+    },
+  },
+  "attached again": {
+    proves: ["Server#close", "Server#attach"],
+    single: "closing is about one process",
+    app(io) {
+      return {
+        async again() {
+          const { port } = io.httpServer.address();
+          await new Promise((resolve) => void io.close(resolve));
+          io.attach(createServer());
+          await once(io.httpServer.listen(port, "127.0.0.1"), "listening");
+        },
+        say: () => void io.to("red").emit("news"),
+        count: async () => (await io.fetchSockets()).length,
+      };
+    },
+    async run(t) {
+      const a = await t.connect("a", { reconnection: false });
+      await t.tell("again");
+      await a.until("disconnect");
+      await t.eventually("status", async () => (await t.http("GET", t.url())).status, 200);
+      a.socket.connect();
+      await a.until("connect", 2);
+      await a.ask("join", "red");
+      await t.tell("say");
+      await a.until("news");
+      t.log("sockets", await t.tell("count"));
     },
   },
 };

@@ -129,7 +129,7 @@ fn check_and_print_tell_what_serve_would_do() {
         "log = \"debug\" # TRUNKLINE_LOG",
         "drain = \"3s\" # trunkline.toml line 1",
         "# key = \"[hidden]\" # TRUNKLINE_KEY",
-        "# hub chat: 1 keys, the default hub",
+        "# hub chat: 1 key, the default hub",
     ] {
         assert!(lines.iter().any(|line| line == want), "`{want}` is missing:\n{}", ran.stdout);
     }

@@ -13,6 +13,7 @@ use std::cell::{Cell, RefCell};
 use std::net::{SocketAddr, TcpStream};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -230,7 +231,10 @@ fn trunk(connection: &Rc<Connection>, mut request: Request<Incoming>) -> Respons
         Err(refused) => {
             let cause = Cause { cause: refused.slug() };
             env.metrics.trunks_refused.get_or_create(&cause).inc();
-            tracing::warn!(address = %connection.address, "trunk refused: {refused}");
+            let pace = &env.directory.trunks_refused;
+            if let Some(times) = pace.note(refused.slug(), Instant::now()) {
+                tracing::warn!(address = %connection.address, times, "trunk refused: {refused}");
+            }
             return answer::error(refused.status(), refused.slug(), &refused.to_string());
         }
     };

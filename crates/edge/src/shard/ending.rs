@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use trunkline_clock::Timestamp;
-use trunkline_engineio::{Blame, CloseReason, Session, Transmit};
+use trunkline_engineio::{Blame, CloseReason, Session, Transmit, TransportKind};
 use trunkline_switchboard::SessionKey;
 use trunkline_trunk::{self as wire, CloseReason as WireReason, FrameKind, NumberState};
 use trunkline_websocket::{Opcode, encode};
@@ -77,6 +77,7 @@ impl Shard {
             return;
         };
         let hub = usize::from(slot.hub);
+        let in_one_payload = slot.spoke && live.session.transport() == TransportKind::Polling;
         self.boards[hub].remove_session(SessionKey(index));
         if let Some(custom) = live.extra.and_then(|extra| extra.custom_sid) {
             self.env.directory.hubs()[hub].forget_custom_sid(&custom);
@@ -98,7 +99,7 @@ impl Shard {
             self.linger(probe.stream, None);
         }
         self.count_session(live.counted, -1);
-        let wire_reason = wire_reason(reason);
+        let wire_reason = wire_reason(reason, in_one_payload);
         let ending = Ending { cause: reason.slug(), blame: blame(reason.blame()) };
         self.env.metrics.sessions_closed.get_or_create(&ending).inc();
         self.close_number(index, wire_reason, description);
@@ -375,8 +376,11 @@ fn queue_the_rest(session: &mut Session, stream: &mut Stream) -> Option<Bytes> {
     }
 }
 
-fn wire_reason(reason: CloseReason) -> WireReason {
+/// `in_one_payload`: what ended the session came in one polling payload with messages before it.
+fn wire_reason(reason: CloseReason, in_one_payload: bool) -> WireReason {
     match reason {
+        CloseReason::TransportClose if in_one_payload => WireReason::ClosedWithMessages,
+        CloseReason::ParseError if in_one_payload => WireReason::ParseErrorWithMessages,
         CloseReason::TransportClose => WireReason::ClientClosed,
         CloseReason::TransportError => WireReason::TransportError,
         CloseReason::PingTimeout => WireReason::PingTimeout,

@@ -49,6 +49,7 @@ pub(crate) use self::slot::shard_of;
 use self::slot::{Live, Slot};
 use self::streams::{Poller, Readiness, Stream, Token};
 use self::timers::Timers;
+use self::uplink::Waiting;
 use self::uring::{Job, Ring};
 use crate::hub::Directory;
 use crate::limits::Limits;
@@ -138,10 +139,8 @@ struct ShardTrunk {
     deflate: Option<Rc<Deflate>>,
     /// Frames of this turn, pushed to the trunk when it ends.
     out: BytesMut,
-    /// Slots that were not read for want of credit.
-    paused: Vec<u32>,
-    /// Posts that wait for credit before their bodies are read.
-    parked: Vec<Command>,
+    /// Sessions and posts that wait for credit, in turn.
+    waiting: VecDeque<Waiting>,
     /// The app server's numbers for namespaces, as this hub's switchboard knows them.
     namespaces: HashMap<u32, NamespaceKey>,
     /// Recorded broadcasts so far: the same count in every shard.
@@ -274,8 +273,7 @@ impl Shard {
                 config,
                 deflate,
                 out: BytesMut::new(),
-                paused: Vec::new(),
-                parked: Vec::new(),
+                waiting: VecDeque::new(),
                 namespaces: HashMap::new(),
                 recorded: 0,
             },

@@ -144,6 +144,7 @@ impl Shard {
             dirty: false,
             backlogged: false,
             unread: false,
+            spoke: false,
             ended: false,
             paused: false,
             pending: true,
@@ -243,7 +244,11 @@ impl Shard {
         self.count_session(transport, 1);
         self.count_handshake("accepted");
         match promised {
-            Err(reply) => self.hold_poll(key, poll, reply),
+            Err(reply) => {
+                self.hold_poll(key, poll, reply);
+                // The open packet is an answer of its own; what the app says in the same batch is the next.
+                self.flush(index);
+            }
             Ok((reply, headers)) => {
                 if reply.send(Answer::Switch { key, headers, first }).is_err() {
                     self.handshake_gone(key, poll);

@@ -14,6 +14,7 @@ use crate::trunks::TrunkNumber;
 impl Shard {
     /// A GET of a polling session: held until there is something to say.
     pub(super) fn poll(&mut self, asked: &Asked, poll: u32, reply: oneshot::Sender<Answer>) {
+        self.catch_up_with_probe(&asked.sid);
         match self.find(asked, true) {
             Ok(key) => self.hold_poll(key, poll, reply),
             Err(refusal) => {
@@ -60,6 +61,7 @@ impl Shard {
 
     /// A POST began. Without credit it waits, and so does its body: in the client's stream, not here.
     pub(super) fn post_begin(&mut self, asked: Asked, reply: oneshot::Sender<PostBegun>) {
+        self.catch_up_with_probe(&asked.sid);
         let key = match self.find(&asked, true) {
             Ok(key) => key,
             Err(refusal) => {
@@ -131,8 +133,11 @@ impl Shard {
         // Without an app server the session is about to be closed.
         let mut uplink = Uplink::new(&mut self.trunks, uplink, number)?;
         let held = &mut live.held;
+        slot.spoke = false;
+        let spoke = &mut slot.spoke;
         let outcome = live.session.handle_post(now, binary, body, &mut |message| {
             uplink.message(&message, held, metrics);
+            *spoke = true;
         });
         if live.held.is_none() {
             polling.posting = None;

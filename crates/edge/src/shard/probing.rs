@@ -10,6 +10,7 @@ use super::slot::{Probe, State, number_of};
 use super::streams::{Kind, Stream, Token};
 use super::uplink::Uplink;
 use super::{Shard, Slot};
+use crate::sid::Sid;
 
 impl Shard {
     pub(super) fn adopt_probe(&mut self, key: SlotKey, base64_only: bool, adopted: AdoptedStream) {
@@ -32,6 +33,16 @@ impl Shard {
         self.mark_dirty(key.slot);
         if !leftover.is_empty() {
             self.hear_probe(key.slot, &mut leftover.to_vec());
+        }
+    }
+
+    /// What a client wrote to its probing WebSocket comes before the request that it made after that: the two
+    /// streams may belong to different threads, and the request's may have been faster.
+    pub(super) fn catch_up_with_probe(&mut self, sid: &Sid) {
+        let slot = self.slots.get_mut(sid.slot as usize);
+        let slot = slot.filter(|slot| slot.secret.matches(&sid.secret));
+        if slot.and_then(Slot::live).is_some_and(|live| live.probe.is_some()) {
+            self.read_probe(sid.slot);
         }
     }
 

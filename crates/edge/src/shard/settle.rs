@@ -148,7 +148,7 @@ impl Shard {
     }
 
     /// Moves what the session has to say as far as its carriers take it.
-    fn flush(&mut self, index: u32) {
+    pub(super) fn flush(&mut self, index: u32) {
         loop {
             let now = self.now;
             let Some(slot) = self.slots.get_mut(index as usize) else { return };

@@ -35,6 +35,8 @@ pub(crate) struct Slot {
     pub(crate) pending: bool,
     /// The client has ended its side of the stream: reading goes on until its end is seen.
     pub(crate) ended: bool,
+    /// The last post brought messages: an end in the same payload belongs to the same turn.
+    pub(crate) spoke: bool,
     /// The tick at which this slot's timer entry counts.
     pub(crate) armed: Tick,
     pub(crate) state: State,

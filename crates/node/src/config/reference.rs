@@ -89,7 +89,9 @@ impl Config {
         }
         for hub in &self.hubs {
             let mark = if hub.name == self.default_hub { ", the default hub" } else { "" };
-            let _ = writeln!(text, "# hub {}: {} keys{mark}", hub.name, hub.keys.len());
+            let count = hub.keys.len();
+            let keys = if count == 1 { "key" } else { "keys" };
+            let _ = writeln!(text, "# hub {}: {count} {keys}{mark}", hub.name);
         }
         text
     }

@@ -14,6 +14,10 @@ export interface Member {
   handleClusterMessage(message: ClusterMessage): void;
 }
 
+export function isMember(adapter: object): adapter is Member {
+  return "handleClusterMessage" in adapter;
+}
+
 export interface ClusterHost {
   onWarning(message: string): void;
 }

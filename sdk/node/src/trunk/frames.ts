@@ -59,6 +59,8 @@ export const CloseReason = {
   nodeShuttingDown: 9,
   appServerLost: 10,
   clientGone: 11,
+  closedWithMessages: 12,
+  parseErrorWithMessages: 13,
 } as const;
 
 export const ErrorCode = {

@@ -5,7 +5,7 @@
  * interval, and the verbs. Output: frames gather in {@link Machine.outbound}; the host is asked once to flush it at the end of the turn.
  */
 import { closeFrame, decodeBody, openFrame } from "./decode.js";
-import { ErrorCode, FrameType, MessageFlag, type ClientResponse, type Frame, type FrameBodies, type Header } from "./frames.js";
+import { CloseReason, ErrorCode, FrameType, MessageFlag, type ClientResponse, type Frame, type FrameBodies, type Header } from "./frames.js";
 import { BATCH_BYTES_MIN, Outbound, type Counters, type OutboundHost } from "./outbound.js";
 import { DecodeError, Reader } from "./reader.js";
 
@@ -17,8 +17,6 @@ const QUIET_INTERVALS_MAX = 3;
 export interface Session {
   /** True from `Accept` on: before it the node may not send messages. */
   readonly accepted: boolean;
-  /** Its end is no packet among others, but the end of a stream. */
-  readonly endsInLaterTurn: boolean;
   handleMessage(data: string | Buffer): void;
   handleUpgraded(transport: number): void;
   /** The node ended the session, and the machine has answered. */
@@ -281,10 +279,10 @@ export class Machine {
       this.sessions.delete(close.session);
       return;
     }
-    // Socket.IO hands an event to the app some ticks after its message came, and drops it when the socket has ended by then. The end of a
-    // client's stream is seen in a later turn than its last message, so here it waits for the end of this one; a close packet is not.
-    if (session.endsInLaterTurn) this.postpone(() => this.finishClose(close, session));
-    else this.finishClose(close, session);
+    // Socket.IO hands an event to the app some ticks after its message came, and drops it when the socket has ended by then. Without a trunk
+    // the end comes in a later turn than the last message, unless both were in one payload.
+    if (!session.accepted || WITH_MESSAGES.has(close.reason)) this.finishClose(close, session);
+    else this.postpone(() => this.finishClose(close, session));
   }
 
   private finishClose(close: FrameBodies["Close"], session: Session): void {
@@ -346,6 +344,8 @@ export class Machine {
   }
 }
 
+/** Ends that came in one payload with the session's last messages. */
+const WITH_MESSAGES: ReadonlySet<number> = new Set([CloseReason.closedWithMessages, CloseReason.parseErrorWithMessages]);
 /** In place of a session: we have sent `Close` and wait for the node's. */
 const CLOSING: Session = nobody(true);
 /** In place of a session: its `Open` waits for the end of this turn. */
@@ -353,5 +353,5 @@ const OPENING: Session = nobody(false);
 
 function nobody(accepted: boolean): Session {
   const ignore = (): void => undefined;
-  return { accepted, endsInLaterTurn: false, handleMessage: ignore, handleUpgraded: ignore, handleClose: ignore, handleTrunkLost: ignore };
+  return { accepted, handleMessage: ignore, handleUpgraded: ignore, handleClose: ignore, handleTrunkLost: ignore };
 }
