@@ -46,6 +46,8 @@ pub struct Config {
     pub endpoints: Vec<Endpoint>,
     /// Every bound of the public port.
     pub limits: Limits,
+    /// Whether to use `io_uring` where the system has it.
+    pub io_uring: bool,
     /// Bytes of heap that this process has in use: read often, so it must be cheap.
     pub heap_bytes: fn() -> usize,
 }

@@ -84,6 +84,7 @@ impl Edge {
             node_number: config.node_number,
             version: config.version,
             directory: Directory::new(&config.hubs, &config.default_hub),
+            io_uring: config.io_uring,
             memory: Memory::new(config.limits.memory_bytes_max, config.heap_bytes),
             limits: config.limits,
             metrics: metrics.clone(),

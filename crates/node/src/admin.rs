@@ -152,6 +152,7 @@ mod tests {
             default_hub: "chat".into(),
             endpoints: Vec::new(),
             limits: Limits::default(),
+            io_uring: true,
             heap_bytes: crate::heap::bytes_in_use,
         })
         .expect("a free port");

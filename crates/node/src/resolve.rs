@@ -34,6 +34,7 @@ pub(crate) fn edge_config(
         default_hub: config.default_hub.clone(),
         endpoints: settings.public_endpoints.clone(),
         limits: settings.limits.clone(),
+        io_uring: settings.io_uring,
         heap_bytes: heap::bytes_in_use,
     })
 }

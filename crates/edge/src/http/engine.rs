@@ -16,7 +16,7 @@ use trunkline_engineio::{Protocol, TransportKind};
 use trunkline_trunk::{ClientRequest, Str};
 
 use super::query::Query;
-use super::{Abort, Connection, Reply, answer, clients, exchange, upgrade};
+use super::{Abort, Connection, Reply, answer, clients, compact, exchange, upgrade};
 use crate::hub::Hub;
 use crate::memory::HELD_BYTES_BEYOND_CEILING;
 use crate::shard::{Answer, Asked, Command, OpenRequest, PostBegun, Refusal, SlotKey, Unavailable};
@@ -356,11 +356,17 @@ async fn poll(
     protocol: Protocol,
     request: Request<Incoming>,
 ) -> Reply {
-    let (reply, answer) = oneshot::channel();
+    let (reply, mut answer) = oneshot::channel();
     let poll = connection.door.poll_number();
     let asked = Asked { sid, protocol, hub: hub.number };
     connection.door.tell(sid.shard, Command::Poll { asked, poll, reply }).await;
     let guard = Guard { connection, shard: sid.shard, gone: Some(Command::PollGone { sid, poll }) };
+    if let Ok(answer) = answer.try_recv() {
+        guard.disarm();
+        return finish(connection, hub, &request, answer).await;
+    }
+    // It may wait for long: what waits is small, and the buffer that the request came in is hyper's again.
+    let request = compact::copy_of(request);
     let answer = answer.await;
     guard.disarm();
     let answer = answer.unwrap_or_else(|_| Answer::Refused(unknown_shard(&sid)));

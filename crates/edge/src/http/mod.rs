@@ -2,6 +2,7 @@
 
 mod answer;
 mod clients;
+mod compact;
 mod engine;
 mod exchange;
 mod io;

@@ -19,6 +19,7 @@ mod slot;
 mod streams;
 mod timers;
 mod uplink;
+mod uring;
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -49,6 +50,7 @@ use self::slot::{Live, Slot};
 use self::streams::{Poller, Readiness, Stream, Token};
 use self::timers::Timers;
 use self::uplink::Waiting;
+use self::uring::{Job, Ring};
 use crate::hub::Directory;
 use crate::limits::Limits;
 use crate::memory::Memory;
@@ -64,6 +66,7 @@ pub(crate) struct Environment {
     pub(crate) version: &'static str,
     pub(crate) limits: Limits,
     pub(crate) directory: Directory,
+    pub(crate) io_uring: bool,
     pub(crate) memory: Memory,
     pub(crate) metrics: Metrics,
     pub(crate) endpoints: Vec<trunkline_token::Endpoint>,
@@ -104,6 +107,9 @@ pub(crate) struct Shard {
     dirty: Vec<u32>,
     /// Slots to settle between turns: what was too much for one.
     backlog: Backlog,
+    /// Where a slice of single frames is written in one call.
+    ring: Option<Ring>,
+    jobs: Vec<Job>,
     /// Messages put into outboxes in this turn.
     delivered: usize,
     poller: Poller,
@@ -162,6 +168,10 @@ impl Shard {
         let kept_bytes_max = env.limits.recovery_bytes_max;
         let recoveries =
             env.directory.hubs().iter().map(|_| recovery::Log::new(kept_bytes_max)).collect();
+        let ring = env.io_uring.then(Ring::new).transpose().unwrap_or_else(|error| {
+            tracing::info!(shard = index, %error, "no io_uring here: streams are written one by one");
+            None
+        });
         Ok(Self {
             index,
             shards,
@@ -179,6 +189,8 @@ impl Shard {
             timers: Timers::default(),
             dirty: Vec::new(),
             backlog: Backlog::default(),
+            ring,
+            jobs: Vec::new(),
             delivered: 0,
             poller: Poller::new()?,
             unread: VecDeque::new(),

@@ -225,6 +225,8 @@ key_table! {
         log: String = "info", Filter;
         /// How log lines look.
         log_format: LogFormat = "text", Choice(&[("text", LogFormat::Text), ("json", LogFormat::Json)]);
+        /// Whether broadcasts to very many are written through io_uring, where the kernel has it and allows it.
+        io_uring: bool = "auto", Choice(&[("auto", true), ("off", false)]);
         /// A file that is written once all ports accept, with their real addresses and the process id as JSON, and
         /// removed at the end.
         ready_file: Option<PathBuf> = "", Maybe(FilePath);
