@@ -93,10 +93,12 @@ mod tests {
     #[test]
     fn what_is_held_is_counted_until_it_is_given_back_by_whatever_thread() {
         const BIG: usize = 64 << 20;
+        // Other tests take and give back at the same time, far less than this.
+        const AT_LEAST: usize = BIG / 2;
         let before = bytes_in_use();
         let block = std::thread::spawn(|| vec![1_u8; BIG]).join().expect("it ends");
-        assert!(bytes_in_use() >= before + BIG, "{before} and then {}", bytes_in_use());
+        assert!(bytes_in_use() >= before + AT_LEAST, "{before} and then {}", bytes_in_use());
         drop(block);
-        assert!(bytes_in_use() < before + BIG, "{before} and then {}", bytes_in_use());
+        assert!(bytes_in_use() < before + AT_LEAST, "{before} and then {}", bytes_in_use());
     }
 }
