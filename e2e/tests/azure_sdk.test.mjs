@@ -132,12 +132,17 @@ for (const [mode, transports] of Object.entries(TRANSPORTS)) {
       const [ann, bob] = [await world.client("/", transports), await world.client("/", transports)];
       const heard = [];
       for (const [name, client] of Object.entries({ ann, bob })) client.on("said", (text) => heard.push(`${name}:${text}`));
-      await world.apps[0].run(({ io }) => io.socketsJoin("all"));
+      // The SDK joins and leaves in its own time, the server's word first and each socket's after it.
+      const members = (count) => until(`${count} in the room`, () =>
+        world.apps[0].run(({ io }, count) => (io.sockets.adapter.rooms.get("all")?.size ?? 0) === count, count));
+      await world.apps[0].run(({ io }) => { io.socketsJoin("all"); });
+      await members(2);
       await world.apps[0].run(({ io }) => { io.to("all").emit("said", 1); });
       await until("both hear it", () => heard.length === 2);
-      await world.apps[0].run(({ io }, id) => io.in(id).socketsLeave("all"), ann.id);
+      await world.apps[0].run(({ io }, id) => { io.in(id).socketsLeave("all"); }, ann.id);
+      await members(1);
       await world.apps[0].run(({ io }) => { io.to("all").emit("said", 2); io.emit("said", 3); });
-      await until("three", () => heard.length === 5);
+      await until("all of it", () => ["ann:3", "bob:3"].every((line) => heard.includes(line)));
       assert.deepEqual(heard.slice(2).sort(), ["ann:3", "bob:2", "bob:3"]);
       const gone = [next(ann, "disconnect"), next(bob, "disconnect")];
       await world.apps[0].run(({ io }) => { io.disconnectSockets(true); });
