@@ -1,11 +1,13 @@
-//! JSON Web Tokens signed with a hub's key: signatures, lives and audiences.
+//! JSON Web Tokens, signed with a hub's key or by an identity provider: signatures, lives and audiences.
 //!
-//! Pure: the caller passes the time. [`verify`] checks everything but the audience, which depends on what the token
-//! is for: a fixed word, or a URL as [`Place`] reads it.
+//! Pure: the caller passes the time, and an identity provider's keys. [`verify`] is for a hub's own keys and checks
+//! everything but the audience, which depends on what the token is for: a fixed word, or a URL as [`Place`] reads it.
+//! [`Rules::verify`] is for tokens of identity providers.
 #![no_std]
 extern crate alloc;
 
 mod audience;
+mod provider;
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -13,6 +15,7 @@ use alloc::vec::Vec;
 pub use audience::{Endpoint, Place};
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode};
+pub use provider::{Head, KEYS_MAX, KeySet, KeySetError, ProviderAlgorithm, Rules};
 use serde_json::{Map, Value};
 
 /// The longest token that is looked at, in bytes.
@@ -38,19 +41,51 @@ impl Claims {
             }
         }
     }
+
+    /// `exp` must be there and not have passed; `nbf`, if it is there, must have.
+    fn check_life(&self, now_s: u64, skew_s: u64) -> Result<(), TokenRefused> {
+        let time = |name: &str| self.0.get(name).and_then(Value::as_f64);
+        let now = now_s as f64;
+        let skew = skew_s as f64;
+        let Some(exp) = time("exp") else { return Err(TokenRefused::Malformed) };
+        if exp + skew < now {
+            return Err(TokenRefused::Expired);
+        }
+        if self.0.contains_key("nbf") && time("nbf").is_none_or(|nbf| nbf > now + skew) {
+            return Err(TokenRefused::NotYet);
+        }
+        Ok(())
+    }
 }
 
 /// One variant per rule that a token can break. Alphabetical.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum TokenRefused {
+    /// The identity provider is not configured for it.
+    #[error("the token is signed with an algorithm that is not allowed for its identity provider")]
+    Algorithm,
     /// It is for somebody else.
     #[error("the token is for another audience")]
     Audience,
+    /// It is good, but its bearer is none of those that the configuration names.
+    #[error("the token is good, but its claims have none of the values that this hub asks for")]
+    Claims,
     /// Its end has passed.
     #[error("the token has expired; check the clocks of both machines")]
     Expired,
+    /// It is no identity provider's of this hub.
+    #[error("the token's issuer is no identity provider of this hub")]
+    Issuer,
+    /// The provider has published no such key.
+    #[error("the token names a key that its identity provider has not published")]
+    KeyUnknown,
+    /// The provider could not be asked for its keys yet. Not the token's fault.
+    #[error("the keys of the token's identity provider could not be fetched; try again")]
+    KeysMissing,
     /// It is not a token, or has no end.
-    #[error("the token is no JWT signed with HS256 that has the claim exp")]
+    #[error(
+        "the token is no JWT that has the claim exp and is signed in a way that this hub takes"
+    )]
     Malformed,
     /// There is none.
     #[error("there is no token")]
@@ -58,8 +93,8 @@ pub enum TokenRefused {
     /// Its beginning has not come.
     #[error("the token is not valid yet; check the clocks of both machines")]
     NotYet,
-    /// No key of the hub has signed it.
-    #[error("the token is not signed with a key of this hub")]
+    /// No key of the hub, or of its identity provider, has signed it.
+    #[error("the token is not signed with a key that counts for this hub")]
     Signature,
 }
 
@@ -67,8 +102,13 @@ impl TokenRefused {
     /// The code that programs read.
     pub const fn slug(self) -> &'static str {
         match self {
+            Self::Algorithm => "token_algorithm",
             Self::Audience => "token_audience",
+            Self::Claims => "token_claims",
             Self::Expired => "token_expired",
+            Self::Issuer => "token_issuer",
+            Self::KeyUnknown => "token_key_unknown",
+            Self::KeysMissing => "token_keys_missing",
             Self::Malformed => "token_malformed",
             Self::Missing => "token_missing",
             Self::NotYet => "token_not_yet_valid",
@@ -101,17 +141,9 @@ pub fn verify<'k>(
         .map(|key| signed_by(token, key))
         .find(|verified| *verified != Err(TokenRefused::Signature))
         .unwrap_or(Err(TokenRefused::Signature))?;
-    let time = |name: &str| claims.get(name).and_then(Value::as_f64);
-    let now = now_s as f64;
-    let skew = skew_s as f64;
-    let Some(exp) = time("exp") else { return Err(TokenRefused::Malformed) };
-    if exp + skew < now {
-        return Err(TokenRefused::Expired);
-    }
-    if claims.contains_key("nbf") && time("nbf").is_none_or(|nbf| nbf > now + skew) {
-        return Err(TokenRefused::NotYet);
-    }
-    Ok(Claims(claims))
+    let claims = Claims(claims);
+    claims.check_life(now_s, skew_s)?;
+    Ok(claims)
 }
 
 fn signed_by(token: &str, key: &[u8]) -> Result<Map<String, Value>, TokenRefused> {
