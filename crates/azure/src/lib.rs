@@ -7,6 +7,7 @@ mod cloudevents;
 pub mod filter;
 mod group;
 mod hub;
+pub mod identity;
 mod metrics;
 mod payload;
 mod registry;

@@ -8,7 +8,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-use crate::webhook;
+use crate::{identity, webhook};
 
 /// Cheap to clone: all clones count into the same numbers.
 #[derive(Clone, Debug, Default)]
@@ -40,6 +40,7 @@ pub struct Inner {
     pub(crate) serverless_sockets: Gauge,
     pub(crate) serverless_ignored: Family<Cause, Counter>,
     pub(crate) webhooks: webhook::Metrics,
+    pub(crate) identity: identity::Metrics,
 }
 
 /// Why something was refused or ended: a slug from a bounded set.
@@ -140,5 +141,6 @@ impl Metrics {
             m.serverless_ignored.clone(),
         );
         m.webhooks.register(registry);
+        m.identity.register(registry);
     }
 }

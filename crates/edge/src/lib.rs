@@ -13,6 +13,7 @@ mod shard;
 mod sid;
 mod side_door;
 mod trunks;
+mod voucher;
 
 use std::io;
 use std::net::SocketAddr;
@@ -24,6 +25,7 @@ pub use secret::Secret;
 use serde::Serialize;
 pub use side_door::{Lease, SideAnswer, SideBody, SideDoor, Visit};
 pub use trunkline_token::Endpoint;
+pub use voucher::{Vouched, Voucher};
 
 /// What the public port serves, and how.
 #[derive(Clone, Debug)]

@@ -26,6 +26,7 @@ use crate::metrics::Metrics;
 use crate::shard::{self, Command, Environment, Shard};
 use crate::side_door::SideDoor;
 use crate::trunks::Ending;
+use crate::voucher::Voucher;
 use crate::{BindError, Config, StartError, Status};
 
 /// Commands that may wait for one shard; whoever sends more waits.
@@ -41,6 +42,7 @@ pub struct Edge {
     address: SocketAddr,
     metrics: Metrics,
     side_doors: Vec<Arc<dyn SideDoor>>,
+    voucher: Option<Arc<dyn Voucher>>,
 }
 
 impl Edge {
@@ -53,7 +55,8 @@ impl Edge {
         let fail = |source| BindError { address: config.listen, source };
         let listener = listen(config.listen).map_err(fail)?;
         let address = listener.local_addr().map_err(fail)?;
-        Ok(Self { config, listener, address, metrics: Metrics::default(), side_doors: Vec::new() })
+        let (metrics, side_doors) = (Metrics::default(), Vec::new());
+        Ok(Self { config, listener, address, metrics, side_doors, voucher: None })
     }
 
     /// The address that was really bound.
@@ -71,13 +74,18 @@ impl Edge {
         self.side_doors.push(door);
     }
 
+    /// Has somebody judge clients' tokens before the hubs' keys do.
+    pub fn set_voucher(&mut self, voucher: Arc<dyn Voucher>) {
+        self.voucher = Some(voucher);
+    }
+
     /// Spawns the acceptor and the shards.
     ///
     /// # Errors
     ///
     /// The system has no thread or descriptor left.
     pub fn start(self) -> Result<Running, StartError> {
-        let Self { config, listener, metrics, side_doors, .. } = self;
+        let Self { config, listener, metrics, side_doors, voucher, .. } = self;
         let threads = config.threads.clamp(1, 256);
         let env = Arc::new(Environment {
             node_id: config.node_id,
@@ -90,6 +98,7 @@ impl Edge {
             metrics: metrics.clone(),
             endpoints: config.endpoints,
             side_doors,
+            voucher,
             sessions: (0..threads).map(|_| AtomicUsize::new(0)).collect(),
         });
         let (inboxes, receivers): (Vec<_>, Vec<_>) =

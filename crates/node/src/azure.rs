@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use trunkline_azure as azure;
+use trunkline_azure::identity;
 use trunkline_azure::webhook::{self, Handlers};
 use trunkline_edge as edge;
 
@@ -38,6 +39,17 @@ impl edge::SideDoor for SideDoor {
         let edge::Visit { request, from, lease } = visit;
         let lease = lease.map(|lease| Box::new(lease) as azure::Lease);
         Box::pin(self.0.clone().serve(azure::Visit { request, from, lease }))
+    }
+}
+
+/// Its identity providers, as the edge's clients need them.
+#[derive(Debug)]
+struct Voucher(azure::Door);
+
+impl edge::Voucher for Voucher {
+    fn vouch(&self, hub: &str, token: &str) -> edge::Vouched {
+        let (door, hub, token) = (self.0.clone(), hub.to_owned(), token.to_owned());
+        Box::pin(async move { door.verify_client(&hub, &token).await })
     }
 }
 
@@ -84,6 +96,7 @@ impl Azure {
             name: hub.name.clone(),
             keys: hub.keys.iter().map(|key| key.0.clone().into_bytes()).collect(),
             serverless: serverless(config, hub),
+            identity_providers: hub.identity_providers.clone(),
         });
         let settings = azure::Config {
             hubs: hubs.collect(),
@@ -95,9 +108,20 @@ impl Azure {
             reconnect_grace: Duration::from_secs(10),
             message_bytes_max: message_bytes_max(config),
             orphan_close_per_second: config.settings.limits.orphan_close_per_second,
+            identity: identity::Limits {
+                timeout: config.settings.identity_timeout,
+                answer_bytes_max: config.settings.identity_answer_bytes_max,
+                refresh: config.settings.identity_refresh,
+                retry: config.settings.identity_retry,
+            },
         };
         let links = Arc::new(Links::default());
         let (door, running) = azure::start(&settings, metrics, Arc::clone(&links) as _)?;
+        let for_clients =
+            |hub: &Hub| hub.identity_providers.iter().any(|provider| provider.clients);
+        if config.hubs.iter().any(for_clients) {
+            edge.set_voucher(Arc::new(Voucher(door.clone())));
+        }
         edge.add_side_door(Arc::new(SideDoor(door)));
         Ok(Self { running, links })
     }

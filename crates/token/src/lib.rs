@@ -99,6 +99,23 @@ pub enum TokenRefused {
 }
 
 impl TokenRefused {
+    /// The HTTP status that tells it: whose fault it is, and whether another token, or time, would help.
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::Claims => 403,
+            Self::KeysMissing => 503,
+            Self::Algorithm
+            | Self::Audience
+            | Self::Expired
+            | Self::Issuer
+            | Self::KeyUnknown
+            | Self::Malformed
+            | Self::Missing
+            | Self::NotYet
+            | Self::Signature => 401,
+        }
+    }
+
     /// The code that programs read.
     pub const fn slug(self) -> &'static str {
         match self {

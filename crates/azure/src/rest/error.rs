@@ -2,6 +2,8 @@
 
 use serde_json::json;
 
+use trunkline_token::TokenRefused;
+
 use super::Answer;
 use crate::group::BadGroupName;
 use crate::payload::BadPayload;
@@ -25,10 +27,10 @@ pub(crate) enum RestError {
     Path,
     #[error(transparent)]
     Payload(#[from] BadPayload),
+    #[error(transparent)]
+    Token(TokenRefused),
     #[error("the body is longer than {0} bytes")]
     TooLarge(usize),
-    #[error("{0}")]
-    Unauthorized(String),
     #[error("the node stops")]
     Unavailable,
 }
@@ -41,7 +43,7 @@ impl RestError {
             | Self::Json(_)
             | Self::Parameter(_)
             | Self::Payload(_) => 400,
-            Self::Unauthorized(_) => 401,
+            Self::Token(refused) => refused.status(),
             Self::HubUnknown | Self::Path => 404,
             Self::Method => 405,
             Self::TooLarge(_) => 413,
@@ -61,7 +63,9 @@ impl RestError {
             Self::Path => "NotFound",
             Self::Payload(_) => "InvalidPayload",
             Self::TooLarge(_) => "PayloadTooLarge",
-            Self::Unauthorized(_) => "Unauthorized",
+            Self::Token(TokenRefused::Claims) => "Forbidden",
+            Self::Token(TokenRefused::KeysMissing) => "IdentityProviderUnavailable",
+            Self::Token(_) => "Unauthorized",
             Self::Unavailable => "Unavailable",
         }
     }
@@ -73,7 +77,7 @@ impl RestError {
             Self::GroupName(_) => Some("group"),
             Self::HubUnknown => Some("hub"),
             Self::Json(_) | Self::Payload(_) | Self::TooLarge(_) => Some("body"),
-            Self::Unauthorized(_) => Some("Authorization"),
+            Self::Token(_) => Some("Authorization"),
             Self::Method | Self::Parameter(_) | Self::Path | Self::Unavailable => None,
         }
     }
@@ -88,7 +92,7 @@ impl RestError {
         });
         let mut answer = Answer::json(self.status(), &body);
         answer.headers.push(("x-ms-error-code", self.code().to_owned()));
-        if matches!(self, Self::Unauthorized(_)) {
+        if self.status() == 401 {
             answer.headers.push(("www-authenticate", "Bearer".to_owned()));
         }
         answer

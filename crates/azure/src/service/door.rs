@@ -17,13 +17,14 @@ use hyper::header::{
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
-use trunkline_token::{Endpoint, TokenRefused};
+use trunkline_token::{Claims, Endpoint, TokenRefused};
 use trunkline_websocket::accept_key;
 
 use super::hubs::{HubHandle, Input, next_number};
 use super::tunnel::Tunnel;
 use super::{Config, answer, token};
 use crate::hub::{CallId, TunnelId};
+use crate::identity::Bearer;
 use crate::metrics::{CallOutcome, Cause, Metrics};
 use crate::rest::{self, Answer, Operation, RestError, TokenWish};
 
@@ -92,7 +93,16 @@ impl Door {
         if path.trim_end_matches('/') == HEALTH_PATH {
             return health(visit.request.method());
         }
-        self.tunnel(visit)
+        self.tunnel(visit).await
+    }
+
+    /// What the hub's identity providers say of a client's token; nothing when that is not for them to say.
+    pub async fn verify_client(
+        &self,
+        hub: &str,
+        token: &str,
+    ) -> Option<Result<Claims, TokenRefused>> {
+        self.hub(hub)?.identity.verify(Bearer::Client, token, token::now_s(), token::SKEW_S).await
     }
 
     fn hub(&self, name: &str) -> Option<&HubHandle> {
@@ -100,12 +110,12 @@ impl Door {
     }
 
     /// An app server wants a tunnel.
-    fn tunnel(&self, visit: Visit) -> Response<Body> {
+    async fn tunnel(&self, visit: Visit) -> Response<Body> {
         let Visit { mut request, from, lease } = visit;
-        let accepted = websocket_key(&request)
-            .ok_or(TunnelRefused::BadRequest)
-            .and_then(|key| self.authorise(&request).map(|(hub, server)| (key, hub, server)));
-        let (key, hub, server) = match accepted {
+        let Some(key) = websocket_key(&request) else {
+            return self.refuse_tunnel(from, TunnelRefused::BadRequest);
+        };
+        let (hub, server) = match self.authorise(&request).await {
             Ok(accepted) => accepted,
             Err(refused) => return self.refuse_tunnel(from, refused),
         };
@@ -134,14 +144,19 @@ impl Door {
         response
     }
 
-    fn authorise<B>(&self, request: &Request<B>) -> Result<(&HubHandle, String), TunnelRefused> {
+    async fn authorise<B>(
+        &self,
+        request: &Request<B>,
+    ) -> Result<(&HubHandle, String), TunnelRefused> {
         let query = request.uri().query().unwrap_or_default();
         let name = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "hub");
         let name = name.ok_or(TunnelRefused::HubUnknown)?.1;
         let hub = self.hub(&name).ok_or(TunnelRefused::HubUnknown)?;
-        let claims = token::check_tunnel(request, hub, &self.0.endpoints)?;
-        // Tunnels without a name of their app server are app servers of their own.
-        let server = claims.text("sub").filter(|sub| !sub.is_empty());
+        let verified = token::check_tunnel(request, hub, &self.0.endpoints).await?;
+        // Tunnels without a name of their app server are app servers of their own. An identity provider's subject is
+        // no such name: all app servers of an app have the same.
+        let subject = verified.claims.text("sub").filter(|_| verified.by_hub_key);
+        let server = subject.filter(|sub| !sub.is_empty());
         let server = server.map_or_else(|| format!("unnamed-{}", next_number()), str::to_owned);
         Ok((hub, server))
     }
@@ -164,10 +179,10 @@ impl Door {
         let name = path[HUBS_PREFIX.len()..].split('/').next().unwrap_or_default();
         let name = percent_encoding::percent_decode_str(name).decode_utf8_lossy();
         let hub = self.hub(&name).ok_or(RestError::HubUnknown)?;
-        token::check_call(&request, hub, &self.0.endpoints).map_err(|refused| {
+        token::check_call(&request, hub, &self.0.endpoints).await.map_err(|refused| {
             let cause = Cause { cause: refused.slug() };
             self.0.metrics.calls_unauthorized.get_or_create(&cause).inc();
-            RestError::Unauthorized(refused.to_string())
+            RestError::Token(refused)
         })?;
         let (parts, body) = request.into_parts();
         let body = read_body(body).await?;
@@ -341,11 +356,13 @@ impl TunnelRefused {
         }
     }
 
-    const fn status(self) -> StatusCode {
+    fn status(self) -> StatusCode {
         match self {
             Self::BadRequest => StatusCode::BAD_REQUEST,
             Self::HubUnknown => StatusCode::NOT_FOUND,
-            Self::Token(_) => StatusCode::UNAUTHORIZED,
+            Self::Token(refused) => {
+                StatusCode::from_u16(refused.status()).unwrap_or(StatusCode::UNAUTHORIZED)
+            }
         }
     }
 }

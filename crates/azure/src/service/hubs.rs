@@ -6,6 +6,7 @@ use tokio::sync::mpsc::{Sender, UnboundedSender};
 
 use super::HubConfig;
 use crate::hub::{CallId, TunnelId};
+use crate::identity::Identity;
 use crate::rest::{Answer, Operation};
 use crate::tunnel::Message;
 
@@ -24,12 +25,13 @@ pub(super) enum Input {
 pub(super) struct HubHandle {
     pub(super) name: String,
     pub(super) keys: Vec<Vec<u8>>,
+    pub(super) identity: Identity,
     pub(super) inbox: Sender<Input>,
 }
 
 impl HubHandle {
-    pub(super) fn new(config: &HubConfig, inbox: Sender<Input>) -> Self {
-        Self { name: config.name.clone(), keys: config.keys.clone(), inbox }
+    pub(super) fn new(config: &HubConfig, identity: Identity, inbox: Sender<Input>) -> Self {
+        Self { name: config.name.clone(), keys: config.keys.clone(), identity, inbox }
     }
 }
 

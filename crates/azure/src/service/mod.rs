@@ -25,6 +25,7 @@ pub use webhooks::Serverless;
 use self::hubs::HubHandle;
 use self::webhooks::Webhooks;
 use crate::hub;
+use crate::identity::{self, Identity, IdentityProvider};
 use crate::metrics::Metrics;
 
 /// Inputs that wait for a hub's task; tunnels and callers wait when it is full.
@@ -45,6 +46,8 @@ pub struct Config {
     pub message_bytes_max: u32,
     /// Clients of a lost app server that are closed in a second.
     pub orphan_close_per_second: u32,
+    /// How identity providers are asked for their keys.
+    pub identity: identity::Limits,
 }
 
 /// One hub of it.
@@ -56,6 +59,8 @@ pub struct HubConfig {
     pub keys: Vec<Vec<u8>>,
     /// Present when webhooks serve it while it has no app server.
     pub serverless: Option<Serverless>,
+    /// Whose tokens authorise beside those that the keys sign.
+    pub identity_providers: Vec<IdentityProvider>,
 }
 
 impl std::fmt::Debug for HubConfig {
@@ -100,9 +105,14 @@ pub fn start(
     let (announce, linked) = std::sync::mpsc::sync_channel(config.hubs.len());
     let mut handles = Vec::new();
     let mut tasks = Vec::new();
+    let mut fetching = Vec::new();
     for hub in &config.hubs {
         let (inbox, received) = mpsc::channel(INBOX_MAX);
-        handles.push(HubHandle::new(hub, inbox.clone()));
+        let (identity, fetches) =
+            Identity::new(&hub.name, &hub.identity_providers, &config.identity, &metrics.identity)
+                .map_err(io::Error::other)?;
+        fetching.push(fetches);
+        handles.push(HubHandle::new(hub, identity, inbox.clone()));
         let machine = hub::Hub::new(settings(config, hub), metrics.clone(), random()?);
         let webhooks = Webhooks::new(config, hub, metrics).map_err(io::Error::other)?;
         let links = Arc::clone(&links);
@@ -116,6 +126,9 @@ pub fn start(
     let spawner = built.handle().clone();
     let thread = thread::Builder::new().name("azure".into()).spawn(move || {
         let local = LocalSet::new();
+        for fetches in fetching {
+            fetches.spawn_on(&local, &stop);
+        }
         for task in tasks {
             local.spawn_local(task.run(stop.clone()));
         }

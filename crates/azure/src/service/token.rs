@@ -8,21 +8,35 @@ use serde_json::{Map, Value, json};
 use trunkline_token::{Claims, Endpoint, Place, TokenRefused, sign, verify};
 
 use super::hubs::HubHandle;
+use crate::identity::Bearer;
 use crate::rest::TokenWish;
 
 /// How far the clocks may be apart.
-const SKEW_S: u64 = 300;
+pub(super) const SKEW_S: u64 = 300;
 
 pub(super) fn now_s() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-/// Checks a token against the hub's keys and the place that the request came to.
-fn check(token: &str, hub: &HubHandle, place: &Place<'_>) -> Result<Claims, TokenRefused> {
+/// A token that has been found good.
+pub(super) struct Verified {
+    pub(super) claims: Claims,
+    /// A key of the hub has signed it, so that its subject is what an app server calls itself.
+    pub(super) by_hub_key: bool,
+}
+
+/// Checks a token: an identity provider's against what is configured for it, others against the hub's keys and the
+/// place that the request came to.
+async fn check(token: &str, hub: &HubHandle, place: &Place<'_>) -> Result<Verified, TokenRefused> {
+    let now_s = now_s();
+    let by_provider = hub.identity.verify(Bearer::AppServer, token, now_s, SKEW_S).await;
+    if let Some(verified) = by_provider {
+        return Ok(Verified { claims: verified?, by_hub_key: false });
+    }
     let keys = hub.keys.iter().map(Vec::as_slice);
-    let claims = verify(token, keys, now_s(), SKEW_S)?;
+    let claims = verify(token, keys, now_s, SKEW_S)?;
     if claims.audiences().iter().any(|audience| place.is_meant_by(audience)) {
-        Ok(claims)
+        Ok(Verified { claims, by_hub_key: true })
     } else {
         Err(TokenRefused::Audience)
     }
@@ -33,11 +47,11 @@ fn host<B>(request: &Request<B>) -> &str {
 }
 
 /// The bearer token of a call.
-pub(super) fn check_call<B>(
+pub(super) async fn check_call<B>(
     request: &Request<B>,
     hub: &HubHandle,
     endpoints: &[Endpoint],
-) -> Result<Claims, TokenRefused> {
+) -> Result<(), TokenRefused> {
     let value = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     let token = value
         .and_then(|value| value.split_once(' '))
@@ -47,19 +61,19 @@ pub(super) fn check_call<B>(
     let uri = request.uri();
     let query = uri.query().unwrap_or_default();
     let place = Place { host: host(request), path: uri.path(), query, endpoints };
-    check(token, hub, &place)
+    check(token, hub, &place).await.map(drop)
 }
 
 /// The token of a tunnel, which is in its query; the audience is the rest of the URL.
-pub(super) fn check_tunnel<B>(
+pub(super) async fn check_tunnel<B>(
     request: &Request<B>,
     hub: &HubHandle,
     endpoints: &[Endpoint],
-) -> Result<Claims, TokenRefused> {
+) -> Result<Verified, TokenRefused> {
     let (token, query) = without_token(request.uri());
     let token = token.ok_or(TokenRefused::Missing)?;
     let place = Place { host: host(request), path: request.uri().path(), query: &query, endpoints };
-    check(&token, hub, &place)
+    check(&token, hub, &place).await
 }
 
 /// `access_token` and the query without it.

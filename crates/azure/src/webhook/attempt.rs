@@ -26,15 +26,15 @@ pub(super) const RETRY_AFTER: [Duration; 3] =
 
 /// One answer, whole.
 #[derive(Debug)]
-pub(super) struct Reply {
-    pub(super) status: u16,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Bytes,
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
 }
 
 /// Why there was no answer. Alphabetical.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum NoReply {
+pub(crate) enum NoReply {
     #[error("the connection broke before the answer was whole")]
     Broken(#[source] Box<dyn Error + Send + Sync>),
     #[error("the handler did not answer in time")]
@@ -47,7 +47,7 @@ pub(super) enum NoReply {
 
 /// What the end of a try means for the call.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Verdict {
+pub(crate) enum Verdict {
     /// There is nothing to try again.
     Done,
     /// Another try may do better: nobody there, a timeout, or a server's error.
@@ -56,7 +56,7 @@ pub(super) enum Verdict {
 
 /// Sends requests to handlers; connections are kept and shared.
 #[derive(Clone, Debug)]
-pub(super) struct Sender {
+pub(crate) struct Sender {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     timeout: Duration,
     answer_bytes_max: usize,
@@ -64,7 +64,9 @@ pub(super) struct Sender {
 
 /// The system's list of certificate authorities cannot be read.
 #[derive(Debug, thiserror::Error)]
-#[error("the system's certificate authorities cannot be read, so no https handler could be called")]
+#[error(
+    "the system's certificate authorities cannot be read, so nothing could be called over https"
+)]
 pub struct NoAuthorities(#[source] std::io::Error);
 
 /// Headers and body are two writes: the second must not wait for the first one's acknowledgement.
@@ -77,7 +79,7 @@ fn streams() -> HttpConnector {
 
 impl Sender {
     /// `https` needs the system's certificate authorities, plain `http` nothing.
-    pub(super) fn new(limits: &Limits, https: bool) -> Result<Self, NoAuthorities> {
+    pub(crate) fn new(limits: &Limits, https: bool) -> Result<Self, NoAuthorities> {
         let builder = HttpsConnectorBuilder::new();
         let provider = rustls::crypto::ring::default_provider();
         let builder = if https {
@@ -101,7 +103,7 @@ impl Sender {
     }
 
     /// Redirects are answers like any other.
-    pub(super) async fn send(
+    pub(crate) async fn send(
         &self,
         method: Method,
         url: Uri,
@@ -140,7 +142,7 @@ impl From<hyper_util::client::legacy::Error> for NoReply {
 
 impl Reply {
     /// A metric label.
-    pub(super) fn outcome(&self) -> &'static str {
+    pub(crate) fn outcome(&self) -> &'static str {
         match self.status {
             200..300 => "ok",
             300..400 => "redirect",
@@ -149,14 +151,14 @@ impl Reply {
         }
     }
 
-    pub(super) fn verdict(&self) -> Verdict {
+    pub(crate) fn verdict(&self) -> Verdict {
         match self.status {
             408 | 500.. => Verdict::Retry,
             _ => Verdict::Done,
         }
     }
 
-    pub(super) fn into_answered(self) -> Answered {
+    pub(crate) fn into_answered(self) -> Answered {
         let media_type = self.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let media_type = media_type.unwrap_or_default().split(';').next().unwrap_or_default();
         let media_type = media_type.trim().to_ascii_lowercase();
@@ -166,7 +168,7 @@ impl Reply {
 
 impl NoReply {
     /// A metric label.
-    pub(super) fn outcome(&self) -> &'static str {
+    pub(crate) fn outcome(&self) -> &'static str {
         match self {
             Self::Broken(_) => "broken",
             Self::Late => "timeout",
@@ -175,7 +177,7 @@ impl NoReply {
         }
     }
 
-    pub(super) fn verdict(&self) -> Verdict {
+    pub(crate) fn verdict(&self) -> Verdict {
         match self {
             Self::TooLong(_) => Verdict::Done,
             Self::Broken(_) | Self::Late | Self::Unreachable(_) => Verdict::Retry,

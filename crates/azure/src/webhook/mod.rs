@@ -13,6 +13,7 @@ mod permission;
 mod template;
 
 pub use attempt::NoAuthorities;
+pub(crate) use attempt::{NoReply, Sender};
 pub(crate) use dispatcher::{Dispatcher, Origin};
 pub use handlers::{Handler, HandlerError, Handlers, SystemEvent, UserEvents};
 pub use metrics::Metrics;

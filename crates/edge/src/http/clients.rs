@@ -1,4 +1,5 @@
-//! Clients' tokens: who a client is, as somebody with a key of the hub has signed it.
+//! Clients' tokens: who a client is, as somebody with a key of the hub has signed it, or somebody else whom a
+//! [`Voucher`](crate::Voucher) knows.
 //!
 //! `access_token` in the query: at `/clients/socketio/hubs/{hub}` it is checked when it is there; where the hub
 //! demands tokens it must be there, at every path. It is checked at the handshake only: a session outlives its token.
@@ -7,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use hyper::header::HOST;
 use hyper::{Request, StatusCode};
-use trunkline_token::{Place, TokenRefused, verify};
+use trunkline_token::{Claims, Place, TokenRefused, verify};
 use trunkline_trunk::Str;
 
 use super::query::Query;
@@ -19,7 +20,7 @@ use crate::metrics::Cause;
 const SKEW_S: u64 = 300;
 
 /// The verified claims as JSON; empty for a client without a token.
-pub(super) fn admit<B>(
+pub(super) async fn admit<B>(
     connection: &Connection,
     hub: &Hub,
     query: &Query,
@@ -33,6 +34,11 @@ pub(super) fn admit<B>(
     let Some(token) = query.access_token.as_deref().filter(|token| !token.is_empty()) else {
         return if hub.tokens_required { Err(TokenRefused::Missing) } else { Ok(Str::EMPTY) };
     };
+    if let Some(voucher) = &connection.door.env().voucher
+        && let Some(judged) = voucher.vouch(&hub.name, token).await
+    {
+        return judged.map(as_json);
+    }
     let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let keys = hub.keys.iter().map(|key| key.expose());
     let claims = verify(token, keys, now_s, SKEW_S)?;
@@ -44,7 +50,11 @@ pub(super) fn admit<B>(
     if !claims.audiences().iter().any(|audience| place.is_meant_by(audience)) {
         return Err(TokenRefused::Audience);
     }
-    Ok(Str::from(serde_json::Value::Object(claims.0).to_string()))
+    Ok(as_json(claims))
+}
+
+fn as_json(claims: Claims) -> Str {
+    Str::from(serde_json::Value::Object(claims.0).to_string())
 }
 
 /// The answer to a client with a bad token.
@@ -56,7 +66,8 @@ pub(super) fn refuse<B>(
     let metrics = &connection.door.env().metrics;
     metrics.client_tokens_refused.get_or_create(&Cause { cause: refused.slug() }).inc();
     let message = refused.to_string();
-    let mut response = answer::error(StatusCode::UNAUTHORIZED, refused.slug(), &message);
+    let status = StatusCode::from_u16(refused.status()).unwrap_or(StatusCode::UNAUTHORIZED);
+    let mut response = answer::error(status, refused.slug(), &message);
     if super::upgrade::is_asked(request) {
         answer::close_after(&mut response);
     }

@@ -47,7 +47,7 @@ pub(super) async fn handle(
     }
     match asked {
         Wanted::Handshake(transport, protocol) => {
-            let claims = match clients::admit(&connection, &hub, &query, &request) {
+            let claims = match clients::admit(&connection, &hub, &query, &request).await {
                 Ok(claims) => claims,
                 Err(refused) => return clients::refuse(&connection, &request, refused),
             };

@@ -57,6 +57,7 @@ use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::side_door::SideDoor;
 use crate::trunks::{Trunk, TrunkNumber};
+use crate::voucher::Voucher;
 
 /// What every shard and every task of the edge needs to know.
 #[derive(Debug)]
@@ -71,6 +72,7 @@ pub(crate) struct Environment {
     pub(crate) metrics: Metrics,
     pub(crate) endpoints: Vec<trunkline_token::Endpoint>,
     pub(crate) side_doors: Vec<Arc<dyn SideDoor>>,
+    pub(crate) voucher: Option<Arc<dyn Voucher>>,
     /// Sessions of each shard, opening ones included.
     pub(crate) sessions: Box<[AtomicUsize]>,
 }

@@ -8,6 +8,7 @@ use toml::de::{DeString, DeTable, DeValue};
 
 use super::given::{self, Given};
 use super::handlers::{HANDLER_ALLOWED, HandlerTable};
+use super::identity::{IDENTITY_ALLOWED, IdentityTable};
 use super::mistake::{Mistake, Origin};
 use super::table;
 
@@ -24,6 +25,7 @@ pub(crate) struct HubTable {
     pub(crate) default: Option<Origin>,
     pub(crate) client_tokens: Option<(String, Origin)>,
     pub(crate) handlers: Vec<HandlerTable>,
+    pub(crate) identity_providers: Vec<IdentityTable>,
 }
 
 /// Reads a whole text file, up to a bound.
@@ -121,6 +123,7 @@ impl Reader<'_> {
             default: None,
             client_tokens: None,
             handlers: Vec::new(),
+            identity_providers: Vec::new(),
         };
         for (field, value) in table {
             let origin = self.origin(field.span().start);
@@ -149,12 +152,19 @@ impl Reader<'_> {
                         Some(())
                     })
                 }
+                ("identity_provider", DeValue::Array(providers)) => {
+                    providers.iter().try_for_each(|one| {
+                        let table = one.get_ref().as_table()?;
+                        let provider = self.identity_provider(&hub.name, table, &origin);
+                        hub.identity_providers.push(provider);
+                        Some(())
+                    })
+                }
                 _ => None,
             };
             if read.is_none() {
                 let key = format!("hub.{}.{}", hub.name, field.get_ref());
-                let known = ["keys", "key_file", "default", "client_tokens", "event_handler"]
-                    .contains(&field.get_ref().as_ref());
+                let known = HUB_FIELDS.contains(&field.get_ref().as_ref());
                 let wrong = if known { "is of the wrong type" } else { "no such key" };
                 self.mistake(&key, origin, wrong.into(), HUB_ALLOWED);
             }
@@ -193,6 +203,45 @@ impl Reader<'_> {
         handler
     }
 
+    /// `place` is where the list of providers begins.
+    fn identity_provider(
+        &mut self,
+        hub: &str,
+        table: &DeTable<'_>,
+        place: &Origin,
+    ) -> IdentityTable {
+        let first = table.iter().next().map(|(field, _)| self.origin(field.span().start));
+        let mut provider = IdentityTable::new(first.unwrap_or_else(|| place.clone()));
+        for (field, value) in table {
+            let origin = self.origin(field.span().start);
+            let name = field.get_ref().as_ref();
+            let known = match (name, value.get_ref()) {
+                ("claims", DeValue::Table(claims)) => {
+                    claims.iter().try_for_each(|(claim, values)| {
+                        let values = texts(values.get_ref().as_array()?)?;
+                        provider.claims.push((claim.get_ref().clone().into_owned(), values));
+                        provider.claims_origin = Some(origin.clone());
+                        Some(())
+                    })
+                }
+                (_, DeValue::String(text)) => {
+                    provider.put(name, vec![text.clone().into_owned()], &origin)
+                }
+                (_, DeValue::Array(list)) => {
+                    texts(list).and_then(|list| provider.put_list(name, list, &origin))
+                }
+                _ => None,
+            };
+            if known.is_none() {
+                let key = format!("hub.{hub}.identity_provider.{name}");
+                let known = IdentityTable::FIELDS.contains(&name);
+                let wrong = if known { "is of the wrong type" } else { "no such key" };
+                self.mistake(&key, origin, wrong.into(), IDENTITY_ALLOWED);
+            }
+        }
+        provider
+    }
+
     fn origin(&self, at: usize) -> Origin {
         let line = self.text.as_bytes().iter().take(at).filter(|byte| **byte == b'\n').count() + 1;
         Origin::File { path: self.path.to_owned(), line }
@@ -203,8 +252,12 @@ impl Reader<'_> {
     }
 }
 
+/// The fields of a hub's table.
+const HUB_FIELDS: [&str; 6] =
+    ["keys", "key_file", "default", "client_tokens", "event_handler", "identity_provider"];
+
 /// What a hub's table may hold.
-const HUB_ALLOWED: &str = "a table [hub.NAME] with keys = [\"…\"] or key_file = \"PATH\", default = true on one of them, client_tokens = \"required\" or \"optional\", and tables [[hub.NAME.event_handler]]";
+const HUB_ALLOWED: &str = "a table [hub.NAME] with keys = [\"…\"] or key_file = \"PATH\", default = true on one of them, client_tokens = \"required\" or \"optional\", and tables [[hub.NAME.event_handler]] and [[hub.NAME.identity_provider]]";
 
 /// Every one is a text.
 fn texts(values: &[Value<'_>]) -> Option<Vec<String>> {

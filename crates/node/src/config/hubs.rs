@@ -2,11 +2,13 @@
 
 use std::path::Path;
 
+use trunkline_azure::identity::IdentityProvider;
 use trunkline_azure::webhook::Handler;
 
 use super::file::{self, HubTable};
 use super::given::Given;
 use super::handlers;
+use super::identity;
 use super::kinds::{HubKey, KeyText, Kind, Name};
 use super::mistake::{Mistake, Origin};
 use super::table::{ClientTokens, Settings, TOKENS};
@@ -24,6 +26,8 @@ pub struct Hub {
     pub keys: Vec<KeyText>,
     /// Who is told of sockets and events while there is no app server; the first that wants an event gets it.
     pub event_handlers: Vec<Handler>,
+    /// Whose tokens authorise beside those that the keys sign.
+    pub identity_providers: Vec<IdentityProvider>,
     /// Whether its clients need tokens.
     pub client_tokens: ClientTokens,
 }
@@ -44,6 +48,9 @@ pub(crate) fn assemble(
         keys: book.keys_of_default(&default, &tables),
         event_handlers: book.handlers_of_default(&default, &tables),
         client_tokens: book.client_tokens(own_table),
+        identity_providers: own_table
+            .map(|table| identity::of_tables(&table.name, &table.identity_providers, book.mistakes))
+            .unwrap_or_default(),
         name: default.clone(),
     }];
     for table in tables.iter().filter(|table| table.name != default) {
@@ -53,7 +60,10 @@ pub(crate) fn assemble(
         }
         let event_handlers = handlers::of_tables(&table.name, &table.handlers, book.mistakes);
         let client_tokens = book.client_tokens(Some(table));
-        hubs.push(Hub { name: table.name.clone(), keys, event_handlers, client_tokens });
+        let identity_providers =
+            identity::of_tables(&table.name, &table.identity_providers, book.mistakes);
+        let name = table.name.clone();
+        hubs.push(Hub { name, keys, event_handlers, identity_providers, client_tokens });
     }
     (default, hubs)
 }

@@ -4,6 +4,7 @@ mod file;
 mod given;
 mod handlers;
 mod hubs;
+mod identity;
 mod kinds;
 mod mistake;
 mod reference;

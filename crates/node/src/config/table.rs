@@ -220,6 +220,17 @@ key_table! {
         /// Bytes of one hub's events that wait for those before. Beyond it the client that sent the last is closed.
         serverless_waiting_bytes_max: usize = "64MiB", Size::<usize>::between(1 << 10, 64 * GIB);
     }
+    "Identity providers" {
+        /// Time for one request to an identity provider, from connecting to the last byte of its answer. Which providers
+        /// a hub has is told by tables in the file.
+        identity_timeout: Duration = "5s", span(10, 60);
+        /// Bytes of an identity provider's answer. A longer one counts as none.
+        identity_answer_bytes_max: usize = "256KiB", Size::<usize>::between(1 << 10, 16 << 20);
+        /// Time after which an identity provider's keys are fetched anew. A key that it takes back counts as long.
+        identity_refresh: Duration = "1h", span(100, 86_400);
+        /// The least time between two fetches: after one that failed, and when a token names a key that is not there.
+        identity_retry: Duration = "30s", span(100, 3_600);
+    }
     "Running" {
         /// The least level of log lines, on standard error.
         log: String = "info", Filter;

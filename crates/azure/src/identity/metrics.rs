@@ -1,0 +1,35 @@
+//! Counters of identity providers. Labels come from bounded sets; never an issuer, a key's name or a subject.
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::registry::Registry;
+
+/// Cheap to clone: all clones count into the same numbers.
+#[derive(Clone, Debug, Default)]
+pub struct Metrics {
+    pub(crate) tokens: Family<Outcome, Counter>,
+    pub(crate) fetches: Family<Outcome, Counter>,
+}
+
+/// How something ended: a slug from a bounded set.
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+pub(crate) struct Outcome {
+    pub(crate) outcome: &'static str,
+}
+
+impl Metrics {
+    /// Names every number for the admin port.
+    pub fn register(&self, registry: &mut Registry) {
+        registry.register(
+            "trunkline_azure_identity_tokens",
+            "Tokens that an identity provider may have signed, by what was found",
+            self.tokens.clone(),
+        );
+        registry.register(
+            "trunkline_azure_identity_fetches",
+            "Times that an identity provider was asked for its keys, by outcome",
+            self.fetches.clone(),
+        );
+    }
+}

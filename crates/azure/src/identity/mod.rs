@@ -1,0 +1,163 @@
+//! Tokens of identity providers, where Azure takes those of Entra ID.
+//!
+//! An [`IdentityProvider`] is what the configuration says of one. The keys that it publishes are held by a `Keyring`,
+//! whose task alone fetches them: at the start, once in a while, and when a token names a key that is not there, but
+//! not more often than once in [`Limits::retry`], whatever strangers' tokens name. When the provider is down the last
+//! good keys stay. [`Identity`] puts both together for the callers of one hub.
+
+mod fetch;
+mod keyring;
+mod metrics;
+mod source;
+
+use core::time::Duration;
+use std::sync::Arc;
+
+pub use metrics::Metrics;
+pub use source::{KeySource, ProviderUrl, ProviderUrlError};
+use tokio::sync::watch;
+use tokio::task::LocalSet;
+use trunkline_token::{Claims, Head, TokenRefused};
+pub use trunkline_token::{ProviderAlgorithm, Rules};
+
+use self::fetch::Fetcher;
+use self::keyring::Keyring;
+use self::metrics::Outcome;
+use crate::webhook::NoAuthorities;
+
+/// How a provider is asked for its keys.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Time for one request, from connecting to the last byte of the answer.
+    pub timeout: Duration,
+    /// Bytes of an answer. A longer one counts as none.
+    pub answer_bytes_max: usize,
+    /// Time between two fetches when all is well.
+    pub refresh: Duration,
+    /// The least time between two fetches: after a failure, and when a token names a key that is not there.
+    pub retry: Duration,
+}
+
+/// One provider of one hub.
+#[derive(Clone, Debug)]
+pub struct IdentityProvider {
+    /// What its tokens must be like.
+    pub rules: Rules,
+    /// Where its keys are.
+    pub source: KeySource,
+    /// App servers and tools may come with its tokens: REST and tunnels.
+    pub app_servers: bool,
+    /// Clients may.
+    pub clients: bool,
+}
+
+/// Who comes with a token.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Bearer {
+    /// An app server or a tool.
+    AppServer,
+    /// A client of Socket.IO.
+    Client,
+}
+
+/// The identity providers of one hub. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Identity {
+    providers: Arc<[Provider]>,
+    metrics: Metrics,
+}
+
+#[derive(Debug)]
+struct Provider {
+    config: IdentityProvider,
+    keys: Keyring,
+}
+
+/// The tasks that fetch keys.
+pub(crate) struct Fetching(Vec<keyring::Task<Fetcher>>);
+
+impl Fetching {
+    /// Runs them on this thread until told to stop.
+    pub(crate) fn spawn_on(self, local: &LocalSet, stop: &watch::Receiver<bool>) {
+        for task in self.0 {
+            local.spawn_local(task.run(stop.clone()));
+        }
+    }
+}
+
+impl Identity {
+    pub(crate) fn new(
+        hub: &str,
+        providers: &[IdentityProvider],
+        limits: &Limits,
+        metrics: &Metrics,
+    ) -> Result<(Self, Fetching), NoAuthorities> {
+        let mut tasks = Vec::new();
+        let mut held = Vec::new();
+        for config in providers {
+            let fetcher = Fetcher::new(hub, config, limits, metrics)?;
+            let (keys, task) = keyring::new(fetcher, limits);
+            tasks.push(task);
+            held.push(Provider { config: config.clone(), keys });
+        }
+        let identity = Self { providers: held.into(), metrics: metrics.clone() };
+        Ok((identity, Fetching(tasks)))
+    }
+
+    /// None: it is not for an identity provider to say; the hub's own keys may.
+    pub(crate) async fn verify(
+        &self,
+        bearer: Bearer,
+        token: &str,
+        now_s: u64,
+        skew_s: u64,
+    ) -> Option<Result<Claims, TokenRefused>> {
+        self.providers.iter().find(|provider| provider.admits(bearer))?;
+        let head = Head::read(token)?;
+        let verified = self.ask(bearer, token, &head, (now_s, skew_s)).await;
+        let outcome = verified.as_ref().map_or_else(|refused| refused.slug(), |_| "accepted");
+        self.metrics.tokens.get_or_create(&Outcome { outcome }).inc();
+        Some(verified)
+    }
+
+    /// The first provider that finds it good; several may have one issuer, for different audiences or claims.
+    async fn ask(
+        &self,
+        bearer: Bearer,
+        token: &str,
+        head: &Head,
+        (now_s, skew_s): (u64, u64),
+    ) -> Result<Claims, TokenRefused> {
+        let mut refused = TokenRefused::Issuer;
+        let named = |provider: &&Provider| {
+            provider.admits(bearer) && provider.config.rules.is_named_by(head)
+        };
+        for provider in self.providers.iter().filter(named) {
+            let rules = &provider.config.rules;
+            if !rules.is_meant_by(head) {
+                if refused == TokenRefused::Issuer {
+                    refused = TokenRefused::Audience;
+                }
+                continue;
+            }
+            let keys = match rules.admit(head) {
+                Ok(()) => provider.keys.with_key_of(head).await,
+                Err(algorithm) => Err(algorithm),
+            };
+            match keys.and_then(|keys| rules.verify(token, head, &keys, now_s, skew_s)) {
+                Ok(claims) => return Ok(claims),
+                Err(rule) => refused = rule,
+            }
+        }
+        Err(refused)
+    }
+}
+
+impl Provider {
+    fn admits(&self, bearer: Bearer) -> bool {
+        match bearer {
+            Bearer::AppServer => self.config.app_servers,
+            Bearer::Client => self.config.clients,
+        }
+    }
+}
