@@ -396,6 +396,76 @@ fn event_handlers_come_from_tables_or_for_the_default_hub_from_keys() {
     assert!(config.print().contains("# hub chat: 1 key, 2 event handlers"));
 }
 
+const PROVIDERS: &str = r#"
+[hub.chat]
+default = true
+keys = ["0123456789abcdef"]
+
+[[hub.chat.identity_provider]]
+issuer = "https://id.example.com/tenant/"
+audience = "https://webpubsub.azure.com"
+
+[[hub.chat.identity_provider]]
+issuer = "accounts.example.com"
+audience = ["a", "b"]
+jwks_url = "http://127.0.0.1:9/keys"
+algorithms = ["ES256", "EdDSA"]
+for = ["clients"]
+claims = { roles = ["x", "y"], sub = ["z"] }
+"#;
+
+#[test]
+fn identity_providers_come_from_tables() {
+    let config = load(Mode::Serve, &Faces { file: PROVIDERS, ..Faces::default() }).unwrap();
+    let [plain, full] = &*config.hubs[0].identity_providers else { panic!("two of them") };
+    let shown = format!("{:?} {:?}", plain.source, plain.rules.algorithms);
+    assert!(shown.contains("https://id.example.com/tenant/.well-known/openid-configuration"));
+    assert!(shown.ends_with("[Rs256]"), "{shown}");
+    assert!(plain.app_servers && !plain.clients && plain.rules.claims.is_empty());
+    assert_eq!(full.rules.issuer, "accounts.example.com");
+    assert_eq!(full.rules.audiences, ["a", "b"]);
+    assert!(full.clients && !full.app_servers);
+    let claims = format!("{:?} {:?}", full.rules.claims, full.rules.algorithms);
+    let expected = r#"[("roles", ["x", "y"]), ("sub", ["z"])] [Es256, EdDsa]"#;
+    assert_eq!(claims, expected);
+    assert!(config.print().contains("# hub chat: 1 key, 2 identity providers, the default hub"));
+}
+
+#[test]
+fn mistakes_in_identity_providers() {
+    let hub = "[hub.default]\nkeys = [\"0123456789abcdef\"]\n";
+    let good = "issuer = \"https://id.example.com\"\naudience = \"a\"\n";
+    let table =
+        |lines: &str| serve_file(&format!("{hub}[[hub.default.identity_provider]]\n{lines}\n"));
+    let cases = [
+        ("audience = \"a\"".to_owned(), "issuer (line 4): is missing"),
+        ("issuer = \"https://id.example.com\"".into(), "audience (line 4): is missing"),
+        ("issuer = [\"https://id.example.com\"]".into(), "issuer (line 4): is of the wrong type"),
+        ("issuer = \"\"\naudience = \"a\"".into(), "issuer (line 4): is empty"),
+        (
+            "issuer = \"http://id.example.com\"\naudience = \"a\"".into(),
+            "issuer (line 4): does not begin with https:// (http:// is for 127.0.0.1, [::1] and localhost only)",
+        ),
+        (
+            format!("{good}jwks_url = \"http://id.example.com/keys\""),
+            "jwks_url (line 6): does not begin with https:// (http:// is for 127.0.0.1, [::1] and localhost only)",
+        ),
+        (format!("{good}algorithms = [\"HS256\"]"), "algorithms (line 6): names `HS256`"),
+        (format!("{good}algorithms = [\"none\"]"), "algorithms (line 6): names `none`"),
+        (format!("{good}algorithms = []"), "algorithms (line 6): is empty"),
+        (format!("{good}for = [\"everybody\"]"), "for (line 6): names nobody, or somebody else"),
+        (format!("{good}for = []"), "for (line 6): names nobody, or somebody else"),
+        (format!("{good}claims = {{ roles = [] }}"), "claims (line 6): has no value for `roles`"),
+        (format!("{good}claims = {{ roles = 1 }}"), "claims (line 6): is of the wrong type"),
+        (format!("{good}audiences = [\"b\"]"), "audiences (line 6): no such key"),
+    ];
+    for (lines, expected) in cases {
+        let expected = format!("hub.default.identity_provider.{expected}");
+        assert!(table(&lines).contains(&expected), "{:?} lacks {expected}", table(&lines));
+    }
+    assert_eq!(table(&format!("{good}claims = {{ exp = [\"x\"] }}\nfor = \"nobody\"")).len(), 1);
+}
+
 #[test]
 fn mistakes_in_event_handlers() {
     let hub = "[hub.default]\nkeys = [\"0123456789abcdef\"]\n";

@@ -9,7 +9,8 @@ const note = (kind, data) => process.send?.({ kind, data });
 
 /** Sets the app up and reports when clients can come. `app` may answer HTTP requests, too. */
 export async function serve(app) {
-  const azure = { hub: trunkline.hub ?? "default", connectionString: trunkline.connectionString };
+  const { connectionString, tokenUrl, endpoint } = trunkline;
+  const azure = { hub: trunkline.hub ?? "default", ...(tokenUrl ? { endpoint, credential: credential(tokenUrl) } : { connectionString }) };
   const httpServer = createServer((request, response) => context.answer?.(request, response));
   const io = new Server(httpServer, options);
   const context = { io, azure, note, server: name, httpServer };
@@ -26,4 +27,13 @@ export async function serve(app) {
   await app(context);
   await new Promise((done) => httpServer.listen(0, "127.0.0.1", done));
   note("ready", { port: httpServer.address().port });
+}
+
+/** As `@azure/identity` makes one: asks an identity provider for a token. */
+function credential(url) {
+  const getToken = async (scope) => {
+    const token = await (await fetch(`${url}?scope=${encodeURIComponent(scope)}`)).text();
+    return { token, expiresOnTimestamp: Date.now() + 60_000 };
+  };
+  return { getToken };
 }

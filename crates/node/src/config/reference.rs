@@ -80,6 +80,22 @@ user_events = [\"ask\", \"answer\"]                           # left out: [\"*\"
 url = \"http://127.0.0.1:3000/rest\"
 ```
 
+The tokens of an identity provider (OpenID Connect, Entra ID) count beside the hub's keys, for REST calls, tunnels and
+clients ([From Azure](../guide/from-azure.md#entra-id)):
+
+```toml
+[[hub.support.identity_provider]]
+issuer = \"https://login.microsoftonline.com/TENANT/v2.0\"   # the tokens' `iss`, letter for letter
+audience = \"api://support\"                                 # their `aud`, letter for letter; or a list
+claims = { roles = [\"support.send\"] }                      # left out: every token of this issuer and audience
+jwks_url = \"https://login.microsoftonline.com/TENANT/discovery/v2.0/keys\"   # left out: found through the issuer
+algorithms = [\"RS256\"]                                     # left out: RS256
+for = [\"app_servers\"]                                      # REST and tunnels; \"clients\"; or both. Left out: app_servers
+```
+
+Where it says `claims`, a token must have one of the values of each. A hub has at most 16 providers; the key in the file
+still signs the tokens that `:generateToken` makes.
+
 A table's keys give way to `TRUNKLINE_KEY`, `--key` and the like for the default hub. A hub has at most 8 keys; two
 hubs cannot differ in upper and lower case only.
 ";
@@ -110,7 +126,12 @@ impl Config {
                 1 => ", 1 event handler".to_owned(),
                 count => format!(", {count} event handlers"),
             };
-            let _ = writeln!(text, "# hub {}: {count} {keys}{handlers}{mark}", hub.name);
+            let providers = match hub.identity_providers.len() {
+                0 => String::new(),
+                1 => ", 1 identity provider".to_owned(),
+                count => format!(", {count} identity providers"),
+            };
+            let _ = writeln!(text, "# hub {}: {count} {keys}{handlers}{providers}{mark}", hub.name);
         }
         text
     }
