@@ -463,7 +463,8 @@ fn mistakes_in_identity_providers() {
         let expected = format!("hub.default.identity_provider.{expected}");
         assert!(table(&lines).contains(&expected), "{:?} lacks {expected}", table(&lines));
     }
-    assert_eq!(table(&format!("{good}claims = {{ exp = [\"x\"] }}\nfor = \"nobody\"")).len(), 1);
+    let all = table("jwks_url = \"\"\nalgorithms = []\nfor = []\nclaims = { roles = [] }");
+    assert_eq!(all.len(), 5, "{all:?}");
 }
 
 #[test]

@@ -92,10 +92,11 @@ impl Check<'_> {
         let source = issuer.as_deref().and_then(|issuer| self.source(issuer));
         let audiences = self.audiences();
         let algorithms = self.algorithms();
-        let (app_servers, clients) = self.bearers()?;
-        let claims = self.claims()?;
-        let rules =
-            Rules { issuer: issuer?, audiences: audiences?, algorithms: algorithms?, claims };
+        let bearers = self.bearers();
+        let claims = self.claims();
+        let (app_servers, clients) = bearers?;
+        let (issuer, audiences, algorithms, claims) = (issuer?, audiences?, algorithms?, claims?);
+        let rules = Rules { issuer, audiences, algorithms, claims };
         Some(IdentityProvider { rules, source: source?, app_servers, clients })
     }
 
