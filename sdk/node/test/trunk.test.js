@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
 import { once } from "node:events";
-import { createServer } from "node:http";
 import { test } from "node:test";
 import { Server } from "socket.io";
 import { DEVELOPMENT_KEY, TrunklineError, useTrunkline } from "../dist/esm/index.js";
@@ -226,17 +225,6 @@ test("after `io.close()`, attaching a server opens the trunk anew", async (t) =>
   socket.join("r");
   assert.deepEqual((await next.next("Join")).rooms, ["r"]);
   assert.equal(warnings.length, 0);
-});
-
-test("`io.close()` and attaching in one turn: the trunk is closed in order before the next one opens", async (t) => {
-  const { io, node, trunk } = await startApp(t);
-  const socket = await connectClient(io, trunk, 1);
-  socket.emit("last words");
-  const closed = io.close();
-  io.attach(createServer());
-  assert.equal((await trunk.next("Send")).payload.toString(), '2["last words"]');
-  await connectClient(io, await node.trunk(), 1);
-  await closed;
 });
 
 test("`close()` of Trunkline is final: attaching a server leaves the trunk closed", async (t) => {
