@@ -81,6 +81,11 @@ const handlers = {
     for (const io of current.ios) for (const nsp of io._nsps.values()) nsp.emit("settled", round, current.index);
   },
 
+  /** Answers when what has arrived is seen to: the answer comes behind all that is logged for it. */
+  async idle() {
+    for (let turn = 0; turn < 2; turn++) await new Promise(setImmediate);
+  },
+
   async stop() {
     for (const io of current.ios) {
       io.httpServer?.closeAllConnections?.();

@@ -9,7 +9,7 @@ import { Tools } from "./lib/tools.mjs";
 import { Transcript, compare } from "./lib/transcript.mjs";
 
 const here = path.dirname(fileURLToPath(import.meta.url));
-const SCRIPT_MS = 20_000;
+const SCRIPT_MS = 60_000;
 
 const { values: flags } = parseArgs({
   options: {

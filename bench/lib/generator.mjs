@@ -32,5 +32,11 @@ export function holdClients(binary, urls, clients) {
 
 function start(role, command, stdio) {
   const [program, ...rest] = pinned(role, command);
-  return spawn(program, rest, { stdio });
+  const child = spawn(program, rest, { stdio });
+  running.add(child.on("exit", () => running.delete(child)));
+  return child;
 }
+
+/** A run that is broken off leaves no load behind. */
+const running = new Set();
+process.on("exit", () => running.forEach((child) => child.kill()));

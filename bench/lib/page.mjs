@@ -1,5 +1,5 @@
 // The ledger's page: the newest run of each script in full, then the main figures of every run.
-import { BARE, NPM, NPM_REDIS, TRUNKLINE } from "./rows.mjs";
+import { BARE, BARE_URING, NPM, NPM_REDIS, OXIDE } from "./rows.mjs";
 import { BURSTS, ECHO, ECHO_16, IDLE, KILL, POLLING, SINGLE } from "./scenarios.mjs";
 
 /** The figures that one look at all rows is for: head, scenario, metric. */
@@ -13,6 +13,17 @@ const SIDE_BY_SIDE = [
   ["p99 ms, single", SINGLE, "delivery p99 ms"],
   ["CPU us/echo, window 1", ECHO, "CPU us/round trip, servers together"],
   ["CPU us/echo, window 16", ECHO_16, "CPU us/round trip, servers together"],
+];
+
+/** What the node does itself; a peer that is server and app in one has no such part of its own. Unit without its owner. */
+const NODE = [
+  ["user memory, B/idle session", IDLE, "RSS bytes/session"],
+  ["user memory, B/held poll", POLLING, "RSS bytes/polling session"],
+  ["CPU us/handshake", IDLE, "CPU us/handshake"],
+  ["CPU us/delivery, single", SINGLE, "CPU us/delivery"],
+  ["CPU us/delivery, bursts of 16", BURSTS, "CPU us/delivery"],
+  ["CPU us/echo, window 1", ECHO, "CPU us/round trip"],
+  ["CPU us/echo, window 16", ECHO_16, "CPU us/round trip"],
 ];
 
 const APP_SERVER = [
@@ -106,12 +117,20 @@ function summaries(scenarios) {
     ...names.map((row) => `| ${row} | ${columns.map((column) => show(row, column)).join(" | ")} |`),
     "",
   ];
-  const times = (base) => (row, column) => quotient(of(base, column)?.median, of(row, column)?.median);
-  const apps = rows.filter((row) => [NPM, NPM_REDIS, TRUNKLINE].includes(row));
+  const node = (row, [, scenario, unit]) => {
+    const figures = scenarios[scenario]?.[row];
+    return figures?.[`${unit}, node`] ?? figures?.[`${unit}, servers together`];
+  };
+  const times = (base, figure = of) => (row, column) => quotient(figure(base, column)?.median, figure(row, column)?.median);
+  const hasNode = (row) => scenarios[SINGLE][row]?.["CPU us/delivery, node"] !== undefined;
+  const apps = rows.filter((row) => [NPM, NPM_REDIS].includes(row) || hasNode(row));
+  const servers = rows.filter((row) => [BARE, BARE_URING, OXIDE].includes(row) || hasNode(row));
   const ratios = [BARE, NPM].filter((base) => rows.includes(base));
   return [
     ...table("Side by side", rows, SIDE_BY_SIDE, (row, column) => cell(of(row, column))),
     ...ratios.flatMap((base) => table(`Times ${base}`, rows, SIDE_BY_SIDE, times(base))),
+    ...table("The node without its app server", servers, NODE, (row, column) => cell(node(row, column))),
+    ...(servers.includes(BARE) ? table(`The same, times ${BARE}`, servers, NODE, times(BARE, node)) : []),
     ...table("What is left for the app server (all of a row's together)", apps, APP_SERVER, (row, column) => cell(of(row, column))),
     ...(apps.includes(NPM) ? table(`The same, times ${NPM}`, apps, APP_SERVER, times(NPM)) : []),
   ];
@@ -136,8 +155,20 @@ function details(scenario, rows) {
   ];
 }
 
+/** What was said of single measurements: the same with other numbers in it once, with how often and where first. The JSON has all. */
 function notes(problems) {
-  return problems.length > 0 ? [...problems.map((problem) => `- ${problem}`), ""] : [];
+  const groups = new Map();
+  for (const problem of problems) {
+    const [, where, text] = /^(.*, repetition \d+): (.*)$/.exec(problem) ?? [undefined, undefined, problem];
+    const kind = text.replace(/\d+([.,]\d+)*/g, "…");
+    const group = groups.get(kind) ?? { text, where, count: 0 };
+    groups.set(kind, { ...group, count: group.count + 1 });
+  }
+  const lines = [...groups.values()].map(({ text, where, count }) => {
+    if (!where) return `- ${text}`;
+    return count > 1 ? `- ${count} times, first in ${where}: ${text}` : `- ${where}: ${text}`;
+  });
+  return lines.length > 0 ? [...lines, ""] : [];
 }
 
 function cell(metric) {

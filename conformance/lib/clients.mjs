@@ -1,8 +1,8 @@
 // Real clients of Socket.IO, which write down what they see.
 import { io as connect4 } from "socket.io-client";
 import connect2 from "socket.io-client-v2";
+import { WAIT_MS } from "./wait.mjs";
 
-const WAIT_MS = 4000;
 const RESERVED = ["connect", "disconnect", "connect_error"];
 
 /** One socket of a real client; each thing that it sees is a line of the transcript under its name. */

@@ -1,7 +1,7 @@
 // A raw HTTP/1.1 client: it sends exactly the bytes it is told to and keeps what came back.
 import net from "node:net";
+import { WAIT_MS } from "./wait.mjs";
 
-const WAIT_MS = 4000;
 
 /** One TCP stream. Requests may be kept alive, overlap (pipelining) or be abandoned. */
 export class Stream {

@@ -8,7 +8,7 @@ import { setTimeout as delay } from "node:timers/promises";
 
 const here = path.dirname(fileURLToPath(import.meta.url));
 export const TRUNKLINE_BIN = process.env.TRUNKLINE_BIN ?? path.join(here, "../../target/release/trunkline");
-const START_MS = 10_000;
+const START_MS = 30_000;
 const STOP_MS = 2_000;
 
 /** One lane: one script at a time. */
@@ -53,6 +53,7 @@ export class Lane {
       appServers: apps.length,
       onLog: () => {},
       tell: (action, args, index = 0) => apps[index].call("tell", { action, args }, START_MS),
+      idle: () => Promise.allSettled(apps.map((app) => app.call("idle", {}, START_MS))),
       settle: (round) => Promise.all(apps.map((app) => app.call("settle", { args: [round] }, START_MS))),
     };
     for (const app of apps) app.onLog = (...entry) => server.onLog(...entry);

@@ -4,8 +4,8 @@ import { Client } from "./clients.mjs";
 import { Stream } from "./http.mjs";
 import { showResponse } from "./transcript.mjs";
 import { WebSocket } from "./websocket.mjs";
+import { WAIT_MS } from "./wait.mjs";
 
-const WAIT_MS = 4000;
 const NOOP = "6";
 
 export class Tools {
@@ -180,8 +180,11 @@ export class Tools {
   /** Lets what is under way to the app arrive, then takes down what the script left open. */
   async finish() {
     const quietMs = 40;
-    do await delay(quietMs);
-    while (performance.now() - (this.lastSeenAt ?? 0) < quietMs);
+    do {
+      await delay(quietMs);
+      // On a busy machine an app that says nothing may only not have had its turn.
+      await this.#server.idle();
+    } while (performance.now() - (this.lastSeenAt ?? 0) < quietMs);
     this.#server.onLog = () => {};
     this.#finished = true;
     for (const client of this.#clients) client.close();

@@ -1,8 +1,8 @@
 // A raw WebSocket client: it can send any frame, right or wrong, and reports what comes as one-line strings.
 import crypto from "node:crypto";
 import { Stream, head } from "./http.mjs";
+import { WAIT_MS } from "./wait.mjs";
 
-const WAIT_MS = 4000;
 const GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 export const OPCODE = { continuation: 0, text: 1, binary: 2, close: 8, ping: 9, pong: 10 };
 

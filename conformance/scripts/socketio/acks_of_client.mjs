@@ -2,10 +2,10 @@
 export function app(io, log) {
   io.on("connection", (socket) => {
     socket.on("begin", () => {
-      socket.timeout(250).emit("question", 1, (error, ...answer) => log("answer", [error?.message ?? null, ...answer]));
+      socket.timeout(1000).emit("question", 1, (error, ...answer) => log("answer", [error?.message ?? null, ...answer]));
     });
     socket.on("promise", async () => {
-      const told = await socket.timeout(250).emitWithAck("question", 2).catch((error) => `failed: ${error.message}`);
+      const told = await socket.timeout(1000).emitWithAck("question", 2).catch((error) => `failed: ${error.message}`);
       log("answer", [null, told]);
     });
     socket.on("without timeout", () => socket.emit("question", 3, (...answer) => log("answer", answer)));

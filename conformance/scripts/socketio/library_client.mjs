@@ -21,5 +21,5 @@ export async function run(t, options) {
   const reason = next("disconnect");
   socket.disconnect();
   t.log("disconnect", (await reason)[0]);
-  await t.saw("disconnect");
+  await t.saw("close");
 }

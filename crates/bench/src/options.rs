@@ -77,6 +77,10 @@ impl Options {
         let duration = seconds("duration", value(matches, "duration", 10.0))?;
         let hold = seconds("hold", value(matches, "hold", 0.0))?;
         let limit_s = value(matches, "time-limit", (hold + duration).as_secs_f64() + 120.0);
+        let kill_pid = matches.get_one::<i32>("kill").copied().filter(|pid| *pid > 0);
+        if kind == Kind::Reconnect && kill_pid.is_none() {
+            return Err(BenchError::NoVictim);
+        }
         let rate_per_s = value(matches, "rate", 0.0);
         if !(0.0..=1e8).contains(&rate_per_s) {
             return Err(bad("--rate is out of range"));
@@ -108,7 +112,7 @@ impl Options {
                 .map(|text| named_pid(text))
                 .collect::<Result<_, _>>()?,
             call_event: matches.get_one("call").cloned(),
-            kill_pid: matches.get_one("kill").copied(),
+            kill_pid,
             time_limit: seconds("time-limit", limit_s)?,
             transport: if kind == Kind::Upgrade || is("transport", "upgrade") {
                 Transport::Upgrade
@@ -243,6 +247,8 @@ mod tests {
             ("rooms --url http://127.0.0.1 --rooms 2", "--rooms-per-client"),
             ("rooms --url http://127.0.0.1 --rooms 9 --workers 2", "--rooms-per-client"),
             ("avalanche --url http://127.0.0.1 --rounds 0", "--rounds"),
+            ("reconnect --url http://127.0.0.1", "--kill PID"),
+            ("reconnect --url http://127.0.0.1 --kill 0", "--kill PID"),
             ("echo --url http://127.0.0.1 --colour", "--colour"),
             ("echo --url http://192.0.2.1", "not a loopback"),
         ] {

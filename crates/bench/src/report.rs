@@ -295,12 +295,18 @@ impl Report {
             self.state.rss_growth_bytes as f64 / f64::from(self.joined.max(1));
         generator.busiest_worker =
             busiest_worker(&self.series, self.window_from_s, self.window_to_s);
-        let timed = self.state.histograms.iter().filter(|(_, histogram)| !histogram.is_empty());
-        for (name, histogram) in timed {
+        for (name, histogram) in &self.state.histograms {
             self.latency_ms.insert(name.clone(), Latency::of(histogram));
-            self.distribution_ms.insert(name.clone(), distribution(histogram));
+            if !histogram.is_empty() {
+                self.distribution_ms.insert(name.clone(), distribution(histogram));
+            }
         }
         judge::judge(self);
+    }
+
+    /// What was timed at all.
+    fn timed(&self) -> impl Iterator<Item = (&String, &Latency)> {
+        self.latency_ms.iter().filter(|(_, latency)| latency.count > 0)
     }
 
     pub(crate) fn to_html(&self) -> String {

@@ -53,6 +53,8 @@ pub(crate) struct Swarm {
     retries: BinaryHeap<Reverse<(u64, u32)>>,
     random: Random,
     next_fresh: u32,
+    /// Every client has been tried once: who never joined is not tried for ever.
+    tried_all: bool,
     connecting: u32,
     joined: u32,
     watch_at_ns: u64,
@@ -83,6 +85,7 @@ impl Swarm {
             retries: BinaryHeap::new(),
             random: Random::new(u64::from(job.run) << 32 | u64::from(job.worker)),
             next_fresh: 0,
+            tried_all: false,
             connecting: 0,
             joined: 0,
             watch_at_ns: 0,
@@ -195,6 +198,7 @@ impl Swarm {
             self.slots[id as usize].target = (id as usize % self.job.targets.len()) as u8;
             self.connect(id, now_ns, scenario);
         }
+        self.tried_all |= self.is_settled();
         if self.watch_at_ns <= now_ns {
             self.watch_at_ns = now_ns + WATCH_NS;
             self.lose_silent(now_ns, scenario);
@@ -377,7 +381,7 @@ impl Swarm {
         *self.losses.entry(loss).or_default() += 1;
         // Like socket.io-client, which takes these two for the server's will.
         let is_final = matches!(loss, Loss::SocketDisconnect | Loss::NamespaceRefused);
-        if self.reconnecting && !is_final {
+        if self.reconnecting && self.tried_all && !is_final {
             let delay_ns = delay_ms(attempt, self.random.next_u32()) * 1_000_000;
             let slot = &mut self.slots[id as usize];
             slot.target = ((usize::from(slot.target) + 1) % self.job.targets.len()) as u8;

@@ -23,7 +23,8 @@ use crate::{AppServerStatus, HubConfig, HubStatus, Secret};
 const RESTORED_TIMEOUT: Duration = Duration::from_secs(60);
 /// Restored sockets between two looks for those that did not come back.
 const RESTORED_SWEEP: usize = 1024;
-const HUBS_PREFIX: &str = "/clients/socketio/hubs/";
+/// Every hub's own path begins so.
+pub(crate) const HUBS_PREFIX: &str = "/clients/socketio/hubs/";
 
 /// All hubs of the node. Locks are held for a lookup or an update only, never across an await.
 #[derive(Debug)]
@@ -48,6 +49,8 @@ pub(crate) struct Hub {
     pub(crate) name: String,
     pub(crate) number: u16,
     pub(crate) keys: Vec<Secret>,
+    /// No client is served without a good token.
+    pub(crate) tokens_required: bool,
     default: bool,
     state: Mutex<State>,
     /// Sids that the app made itself (`generateId`); ours need no table.
@@ -87,6 +90,7 @@ impl Directory {
                     name: config.name.clone(),
                     number: u16::try_from(number).unwrap_or(u16::MAX),
                     keys: config.keys.clone(),
+                    tokens_required: config.tokens_required,
                     default: config.name.eq_ignore_ascii_case(default_hub),
                     state: Mutex::default(),
                     custom_sids: Mutex::default(),
@@ -138,10 +142,17 @@ impl Directory {
             let mut state = locked(&trunk.hub.state);
             state.trunks.push(Arc::clone(trunk));
             state.settings = Arc::new(trunk.settings.clone());
-            state.path = Some(trunk.settings.request_prefix());
+            if trunk.is_peer() {
+                state.path = Some(trunk.settings.request_prefix());
+            }
         }
         self.rebuild_routes();
         trunk.hub.announce_peers();
+    }
+
+    /// An app server of the hub has other options than before.
+    pub(crate) fn settings_changed(hub: &Hub, settings: &Arc<EngineSettings>) {
+        locked(&hub.state).settings = Arc::clone(settings);
     }
 
     /// Sentences for the log of an app server that is about to be taken.
@@ -330,7 +341,8 @@ impl Hub {
         let trunks = locked(&self.state).trunks.clone();
         let mut relayed = Relayed::default();
         let wanted = |trunk: &&Arc<Trunk>| {
-            trunk.server_id != from
+            trunk.is_peer()
+                && trunk.server_id != from
                 && (to.is_empty() || to.iter().any(|name| **name == *trunk.server_id))
         };
         for trunk in trunks.iter().filter(wanted) {
@@ -346,10 +358,11 @@ impl Hub {
     /// Tells every app server who the others are.
     fn announce_peers(&self) {
         let trunks = locked(&self.state).trunks.clone();
-        let mut servers: Vec<&str> = trunks.iter().map(|trunk| &*trunk.server_id).collect();
+        let peers = || trunks.iter().filter(|trunk| trunk.is_peer());
+        let mut servers: Vec<&str> = peers().map(|trunk| &*trunk.server_id).collect();
         servers.sort_unstable();
         servers.dedup();
-        for trunk in &trunks {
+        for trunk in peers() {
             let mut frame = BytesMut::new();
             let others = servers.iter().copied().filter(|server| *server != trunk.server_id);
             encode_peers(&mut frame, others);
@@ -371,7 +384,7 @@ impl Hub {
             .map(|trunk| AppServerStatus {
                 id: trunk.server_id.clone(),
                 sdk: trunk.sdk.clone(),
-                address: trunk.address.to_string(),
+                address: trunk.origin.to_string(),
                 sessions: trunk.sessions(),
                 draining: trunk.is_draining(),
             })

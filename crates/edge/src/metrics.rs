@@ -44,6 +44,7 @@ pub struct Inner {
     pub(crate) recoveries: Family<Outcome, Counter>,
     pub(crate) relayed: Counter,
     pub(crate) relayed_dropped: Counter,
+    pub(crate) client_tokens_refused: Family<Cause, Counter>,
     pub(crate) trunks: Gauge,
     pub(crate) trunks_refused: Family<Cause, Counter>,
     pub(crate) trunks_ended: Family<Cause, Counter>,
@@ -191,6 +192,11 @@ impl Metrics {
             "trunkline_trunks_ended",
             "Trunks ended, by cause",
             m.trunks_ended.clone(),
+        );
+        registry.register(
+            "trunkline_client_tokens_refused",
+            "Handshakes refused for their token, by cause",
+            m.client_tokens_refused.clone(),
         );
         registry.register(
             "trunkline_recoveries",

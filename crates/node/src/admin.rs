@@ -43,9 +43,14 @@ pub(crate) struct View {
 }
 
 /// All metrics of this process.
-pub(crate) fn registry(facts: &Facts, metrics: &trunkline_edge::Metrics) -> Registry {
+pub(crate) fn registry(
+    facts: &Facts,
+    metrics: &trunkline_edge::Metrics,
+    azure: &trunkline_azure::Metrics,
+) -> Registry {
     let mut registry = Registry::default();
     metrics.register(&mut registry);
+    azure.register(&mut registry);
     let process = ProcessCollector::new(facts.version, facts.node.clone());
     registry.register_collector(Box::new(process));
     let memory_bytes_max = facts.memory_bytes_max;
@@ -143,9 +148,11 @@ mod tests {
             node_id: "n-test".into(),
             node_number: 7,
             version: "9.9.9",
-            hubs: vec![HubConfig { name: "chat".into(), keys }],
+            hubs: vec![HubConfig { name: "chat".into(), keys, tokens_required: false }],
             default_hub: "chat".into(),
+            endpoints: Vec::new(),
             limits: Limits::default(),
+            io_uring: true,
             heap_bytes: crate::heap::bytes_in_use,
         })
         .expect("a free port");
@@ -161,7 +168,7 @@ mod tests {
             streams_max: 1_000,
             memory_bytes_max: None,
         };
-        let registry = registry(&facts, edge.metrics());
+        let registry = registry(&facts, edge.metrics(), &trunkline_azure::Metrics::default());
         let edge = Arc::new(edge.start().expect("threads"));
         let draining = AtomicBool::new(false);
         View { facts, started: Instant::now(), draining, edge, registry }

@@ -7,6 +7,7 @@
 //! This is the only crate that knows both the public port (`edge`) and the admin port (`api`).
 
 mod admin;
+mod azure;
 pub mod config;
 mod descriptors;
 mod heap;

@@ -12,6 +12,7 @@ use trunkline_api::Admin;
 use trunkline_edge::Edge;
 
 use crate::admin::{self, Facts, View};
+use crate::azure::Azure;
 use crate::config::{Config, Origin};
 use crate::descriptors;
 use crate::memory;
@@ -44,6 +45,9 @@ pub enum RunError {
     /// The public port's threads could not be started.
     #[error(transparent)]
     Edge(#[from] trunkline_edge::StartError),
+    /// The thread for Azure's SDK and REST API could not be started.
+    #[error("cannot start the thread for Azure's SDK and REST API")]
+    Azure(#[source] io::Error),
     /// The admin port's thread could not be started.
     #[error(transparent)]
     Admin(#[from] trunkline_api::StartError),
@@ -183,9 +187,12 @@ impl Node {
     }
 
     fn start(self, config: &Config) -> Result<Running, RunError> {
-        let Self { edge, admin, facts } = self;
-        let registry = admin::registry(&facts, edge.metrics());
+        let Self { mut edge, admin, facts } = self;
+        let azure_metrics = trunkline_azure::Metrics::default();
+        let registry = admin::registry(&facts, edge.metrics(), &azure_metrics);
+        let azure = Azure::start(config, &mut edge, &azure_metrics).map_err(RunError::Azure)?;
         let edge = Arc::new(edge.start()?);
+        azure.connect(edge.inside());
         let view = Arc::new(View {
             facts,
             started: Instant::now(),
@@ -195,7 +202,7 @@ impl Node {
         });
         let source = || -> Arc<dyn trunkline_api::Source> { Arc::clone(&view) as _ };
         let admin = admin.map(|admin| admin.start(source())).transpose()?;
-        let running = Running { view, admin };
+        let running = Running { view, admin, azure };
         running.announce(config)?;
         Ok(running)
     }
@@ -214,6 +221,7 @@ fn bind_error(
 struct Running {
     view: Arc<View>,
     admin: Option<trunkline_api::Running>,
+    azure: Azure,
 }
 
 impl Running {
@@ -281,6 +289,7 @@ impl Running {
         if let Some(admin) = self.admin {
             admin.stop();
         }
+        self.azure.stop();
         // The admin thread is joined, so that nobody else holds the view any more.
         match Arc::into_inner(self.view).and_then(|view| Arc::into_inner(view.edge)) {
             Some(edge) => edge.stop(),

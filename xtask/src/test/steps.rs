@@ -141,7 +141,7 @@ fn conformance() -> Result<Vec<Work>, Failure> {
 
 fn e2e() -> Result<Vec<Work>, Failure> {
     let mut works = product();
-    for folder in ["examples/chat", "examples/whiteboard", "e2e"] {
+    for folder in ["examples/chat", "examples/whiteboard", "e2e", "e2e/azure"] {
         let command = npm::ci(&repo::root().join(folder));
         works.push(work(&format!("npm ci of {folder}"), command, Count::Nothing));
     }

@@ -6,7 +6,7 @@
 use super::Finding;
 
 const PURE: &[&str] =
-    &["clock", "websocket", "engineio", "socketio", "trunk", "switchboard", "mesh"];
+    &["clock", "websocket", "engineio", "socketio", "token", "trunk", "switchboard", "mesh"];
 /// What the ledger measures us against: they know nothing of ours.
 const PEERS: &[&str] = &["bare", "socketioxide"];
 const INPUT_OUTPUT: &[&str] = &["edge", "azure", "api", "bench", "backplane"];

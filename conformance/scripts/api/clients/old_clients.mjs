@@ -1,5 +1,5 @@
 // Real clients of Socket.IO 2 where `allowEIO3` lets them in, over each transport, beside clients of Socket.IO 4.
-const options = { allowEIO3: true, pingInterval: 200, pingTimeout: 300 };
+const options = { allowEIO3: true, pingInterval: 200, pingTimeout: 5000 };
 const everyTransport = { polling: ["polling"], websocket: ["websocket"], upgrade: ["polling", "websocket"] };
 
 const app = (io, log) => {

@@ -64,7 +64,7 @@ export const cases = {
   "acknowledgements, one is mute": {
     proves: ["Server#timeout"],
     pair: true,
-    app: (io) => ({ ask: () => io.timeout(200).emitWithAck("ask", 1).catch((error) => [error.message, error.responses]) }),
+    app: (io) => ({ ask: () => io.timeout(1000).emitWithAck("ask", 1).catch((error) => [error.message, error.responses]) }),
     async run(t) {
       const { b, first } = await two(t);
       b.answer("ask", () => "b");

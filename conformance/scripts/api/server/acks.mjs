@@ -48,7 +48,7 @@ export const cases = {
   },
   "one never answers": {
     proves: ["BroadcastOperator#timeout"],
-    app: (io) => ({ ask: () => outcome(io.timeout(800).emitWithAck("ask", 1)) }),
+    app: (io) => ({ ask: () => outcome(io.timeout(1000).emitWithAck("ask", 1)) }),
     async run(t) {
       await answering(t, "a", "b");
       await t.connect("mute");
@@ -58,7 +58,7 @@ export const cases = {
   "callback on timeout": {
     proves: ["BroadcastOperator#timeout"],
     app: (io) => ({
-      ask: () => new Promise((done) => io.timeout(800).emit("ask", 1, (error, answers) => done({ error: error.message, answers }))),
+      ask: () => new Promise((done) => io.timeout(1000).emit("ask", 1, (error, answers) => done({ error: error.message, answers }))),
     }),
     async run(t) {
       await answering(t, "a");
@@ -68,7 +68,7 @@ export const cases = {
   },
   "one leaves instead of answering": {
     proves: ["BroadcastOperator#timeout"],
-    app: (io) => ({ ask: () => outcome(io.timeout(800).emitWithAck("ask", 1)) }),
+    app: (io) => ({ ask: () => outcome(io.timeout(1000).emitWithAck("ask", 1)) }),
     async run(t) {
       await answering(t, "a");
       const leaver = await t.connect("leaver");

@@ -31,7 +31,7 @@ export const cases = {
   "conn.close, polling": ending(["EngineSocket#close"], (a) => a.emit("go"), { app: (socket) => socket.conn.close(), client: polling }),
   "transport close": ending([], (a) => a.engine.close()),
   "transport close, no close frame": ending([], (a) => a.engine.transport.ws._socket?.destroy() ?? a.engine.transport.ws.terminate?.()),
-  "ping timeout": ending(["option pingTimeout"], (a) => (a.engine.transport.send = () => {}), { options: { pingInterval: 80, pingTimeout: 60 } }),
+  "ping timeout": ending(["option pingTimeout"], (a) => (a.engine.transport.send = () => {}), { options: { pingInterval: 400, pingTimeout: 600 } }),
   "parse error": ending([], (a) => a.engine.write("9nonsense")),
   "too large": ending(["option maxHttpBufferSize"], (a) => a.emit("big", "x".repeat(5000)), { options: { maxHttpBufferSize: 1000 } }),
   "words before the end arrive": ending(["Socket#disconnect"], (a) => a.emit("go"), {

@@ -88,7 +88,9 @@ fn tiles(report: &Report, html: &mut String) {
 /// What the scenario is about, or else the handshakes.
 fn main_latency(report: &Report) -> Option<(&str, &Latency)> {
     let names = ["round_trip", "delivery", "upgrade", "since_cut", "since_kill", "handshake"];
-    names.into_iter().find_map(|name| Some((name, report.latency_ms.get(name)?)))
+    names.into_iter().find_map(|name| {
+        Some((name, report.latency_ms.get(name).filter(|latency| latency.count > 0)?))
+    })
 }
 
 fn plots(report: &Report) -> Vec<Plot> {
@@ -230,7 +232,7 @@ fn usage_plot(
 }
 
 fn tables(report: &Report, html: &mut String) {
-    let latencies = report.latency_ms.iter().map(|(name, latency)| {
+    let latencies = report.timed().map(|(name, latency)| {
         let figures = [latency.p50, latency.p90, latency.p99, latency.p999, latency.max].map(short);
         [vec![words(name)], figures.into(), vec![whole(latency.count)]].concat()
     });

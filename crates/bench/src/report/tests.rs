@@ -8,7 +8,7 @@ pub(super) fn report(line: &str) -> Report {
 }
 
 fn finished(scenario: &str, counters: &[(&str, u64)]) -> Report {
-    let mut report = report(&format!("{scenario} --url http://127.0.0.1:1"));
+    let mut report = report(&format!("{scenario} --url http://127.0.0.1:1 --kill 2147483647"));
     report.joined = report.clients;
     for (name, count) in counters {
         report.set_counter(name, *count);

@@ -23,7 +23,7 @@ impl fmt::Display for Report {
         for (why, count) in &self.losses {
             writeln!(f, "  {count} x {why}")?;
         }
-        for (name, l) in &self.latency_ms {
+        for (name, l) in self.timed() {
             writeln!(
                 f,
                 "  {name:<14} ms  p50 {:.2}  p90 {:.2}  p99 {:.2}  p99.9 {:.2}  max {:.2}  ({})",

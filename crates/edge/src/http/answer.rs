@@ -28,7 +28,7 @@ pub(super) fn status(status: StatusCode) -> Response<Full<Bytes>> {
 }
 
 /// A refused upgrade is the last answer of its connection.
-pub(super) fn close_after(response: &mut Response<Full<Bytes>>) {
+pub(super) fn close_after<B>(response: &mut Response<B>) {
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
 }
 

@@ -1,6 +1,8 @@
 //! HTTP on the public port: one task per connection until it upgrades or ends.
 
 mod answer;
+mod clients;
+mod compact;
 mod engine;
 mod exchange;
 mod io;
@@ -10,12 +12,13 @@ mod upgrade;
 
 use std::cell::{Cell, RefCell};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http_body_util::Full;
+use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -26,9 +29,11 @@ use tokio::task::spawn_local;
 
 use self::io::ClientIo;
 use crate::acceptor::StreamPermit;
+use crate::hub::Hub;
 use crate::hub::Routed;
 use crate::metrics::{Cause, Outcome};
 use crate::shard::{Command, Environment, Shard, Unavailable};
+use crate::side_door::{Lease, SideBody, Visit};
 use crate::trunks;
 
 /// The path of trunks.
@@ -97,6 +102,11 @@ impl Door {
             permit: Cell::new(Some(permit)),
         });
         spawn_local(serve(connection, stream));
+    }
+
+    /// Serves a trunk of this process in a task of this thread.
+    pub(crate) fn serve_inside(&self, hub: Arc<Hub>, stream: UnixStream) {
+        spawn_local(trunks::run_inside(self.clone(), hub, stream));
     }
 
     /// Hands a command to the shard that it is for. Does not wait for an answer.
@@ -173,17 +183,40 @@ fn end_broken(connection: &Connection, io: &ClientIo, error: &hyper::Error) {
     metrics.streams_refused.get_or_create(&Cause { cause }).inc();
 }
 
-async fn handle(connection: Rc<Connection>, request: Request<Incoming>) -> Reply {
+/// From this port's own code, or from a side door.
+type Body = Either<Full<Bytes>, SideBody>;
+
+async fn handle(
+    connection: Rc<Connection>,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Abort> {
     let last = connection.beyond_max && request.uri().path() != TRUNK_PATH;
     let mut reply = answer_to(connection, request).await;
-    if last && let Ok(response) = &mut reply {
+    if last
+        && let Ok(response) = &mut reply
+        && response.status() != hyper::StatusCode::SWITCHING_PROTOCOLS
+    {
         answer::close_after(response);
     }
     reply
 }
 
-async fn answer_to(connection: Rc<Connection>, request: Request<Incoming>) -> Reply {
+async fn answer_to(
+    connection: Rc<Connection>,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Abort> {
     connection.used.set(true);
+    let doors = &connection.door.env().side_doors;
+    if let Some(door) = doors.iter().find(|door| door.claims(request.uri().path())) {
+        let upgrading = upgrade::is_asked(&request);
+        let lease = if upgrading { connection.permit.take().map(Lease) } else { None };
+        let answer = door.serve(Visit { request, from: connection.address, lease }).await;
+        return Ok(answer.map(Either::Right));
+    }
+    handle_own(connection, request).await.map(|answer| answer.map(Either::Left))
+}
+
+async fn handle_own(connection: Rc<Connection>, request: Request<Incoming>) -> Reply {
     let door = &connection.door;
     let path = request.uri().path();
     if path == TRUNK_PATH {

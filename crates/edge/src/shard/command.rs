@@ -1,6 +1,7 @@
 //! What other threads, and the HTTP tasks of any thread, ask of a shard.
 
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,11 +9,12 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 use trunkline_engineio::error::HandshakeError;
 use trunkline_engineio::{ContentType, Protocol};
+use trunkline_trunk::settings::EngineSettings;
 use trunkline_trunk::{Frame, Header, Response};
 
 use super::recovery::RestoreRequest;
 use crate::acceptor::StreamPermit;
-use crate::hub::NoAppServer;
+use crate::hub::{Hub, NoAppServer};
 use crate::sid::Sid;
 use crate::trunks::{BatchCredit, Trunk, TrunkNumber};
 
@@ -45,9 +47,16 @@ pub(crate) enum Command {
         address: SocketAddr,
         permit: StreamPermit,
     },
+    /// A trunk inside of this process, served on this shard's thread.
+    Inside {
+        hub: Arc<Hub>,
+        stream: UnixStream,
+    },
     /// An app server is there; the word goes back when the shard knows.
     TrunkUp(Arc<Trunk>, oneshot::Sender<()>),
     TrunkDown(TrunkNumber),
+    /// Its app has other options from now on.
+    Settings(TrunkNumber, Arc<EngineSettings>),
     /// Frames of one trunk message that concern this shard.
     Batch {
         trunk: TrunkNumber,

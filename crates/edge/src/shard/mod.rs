@@ -19,6 +19,7 @@ mod slot;
 mod streams;
 mod timers;
 mod uplink;
+mod uring;
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -49,10 +50,12 @@ use self::slot::{Live, Slot};
 use self::streams::{Poller, Readiness, Stream, Token};
 use self::timers::Timers;
 use self::uplink::Waiting;
+use self::uring::{Job, Ring};
 use crate::hub::Directory;
 use crate::limits::Limits;
 use crate::memory::Memory;
 use crate::metrics::Metrics;
+use crate::side_door::SideDoor;
 use crate::trunks::{Trunk, TrunkNumber};
 
 /// What every shard and every task of the edge needs to know.
@@ -63,8 +66,11 @@ pub(crate) struct Environment {
     pub(crate) version: &'static str,
     pub(crate) limits: Limits,
     pub(crate) directory: Directory,
+    pub(crate) io_uring: bool,
     pub(crate) memory: Memory,
     pub(crate) metrics: Metrics,
+    pub(crate) endpoints: Vec<trunkline_token::Endpoint>,
+    pub(crate) side_doors: Vec<Arc<dyn SideDoor>>,
     /// Sessions of each shard, opening ones included.
     pub(crate) sessions: Box<[AtomicUsize]>,
 }
@@ -101,6 +107,9 @@ pub(crate) struct Shard {
     dirty: Vec<u32>,
     /// Slots to settle between turns: what was too much for one.
     backlog: Backlog,
+    /// Where a slice of single frames is written in one call.
+    ring: Option<Ring>,
+    jobs: Vec<Job>,
     /// Messages put into outboxes in this turn.
     delivered: usize,
     poller: Poller,
@@ -159,6 +168,10 @@ impl Shard {
         let kept_bytes_max = env.limits.recovery_bytes_max;
         let recoveries =
             env.directory.hubs().iter().map(|_| recovery::Log::new(kept_bytes_max)).collect();
+        let ring = env.io_uring.then(Ring::new).transpose().unwrap_or_else(|error| {
+            tracing::info!(shard = index, %error, "no io_uring here: streams are written one by one");
+            None
+        });
         Ok(Self {
             index,
             shards,
@@ -176,6 +189,8 @@ impl Shard {
             timers: Timers::default(),
             dirty: Vec::new(),
             backlog: Backlog::default(),
+            ring,
+            jobs: Vec::new(),
             delivered: 0,
             poller: Poller::new()?,
             unread: VecDeque::new(),
@@ -214,7 +229,7 @@ impl Shard {
 
     fn handle(&mut self, command: Command) {
         match command {
-            Command::Accepted { .. } | Command::Stop => (), // The loop's own.
+            Command::Accepted { .. } | Command::Inside { .. } | Command::Stop => (), // The loop's own.
             Command::TrunkUp(trunk, known) => {
                 self.trunk_up(trunk);
                 // The trunk may have ended meanwhile; its end is told in its turn.
@@ -250,6 +265,7 @@ impl Shard {
             }
             Command::HandshakeGone { key, poll } => self.handshake_gone(key, poll),
             Command::Restore(request) => self.restore(&request),
+            Command::Settings(trunk, settings) => self.settings_changed(trunk, &settings),
             Command::Drain(deadline) => self.begin_drain(deadline),
         }
     }
@@ -269,6 +285,17 @@ impl Shard {
                 recorded: 0,
             },
         );
+    }
+
+    /// Sessions that are accepted from now on have these.
+    fn settings_changed(
+        &mut self,
+        trunk: TrunkNumber,
+        settings: &trunkline_trunk::settings::EngineSettings,
+    ) {
+        if let Some(shard_trunk) = self.trunks.get_mut(&trunk) {
+            shard_trunk.config = Rc::new(opening::engine_config(settings, &self.env.limits));
+        }
     }
 
     /// Flushes what was touched and hands each app server its batch.

@@ -113,6 +113,7 @@ fn take_commands(
 fn take(shard: &mut Shard, command: Command, door: &http::Door) -> bool {
     match command {
         Command::Accepted { stream, address, permit } => door.serve(stream, address, permit),
+        Command::Inside { hub, stream } => door.serve_inside(hub, stream),
         Command::Stop => {
             while shard.is_behind() {
                 shard.settle_slice();

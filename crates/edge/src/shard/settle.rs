@@ -9,6 +9,7 @@ use super::command::{Answer, Payload};
 use super::opening::slot_mut;
 use super::slot::{Carrier, Live, Probe, State};
 use super::streams::{Kind, Token};
+use super::uring::Job;
 use super::{Shard, Slot};
 
 /// Frames taken from one session before they are written: a bound for the list, not for the session.
@@ -59,13 +60,56 @@ impl Shard {
 
     /// Settles the next slice of what earlier turns have left.
     pub(super) fn settle_slice(&mut self) {
+        let mut whole = true;
         for _ in 0..SLICE {
-            let Some(index) = self.backlog.pop() else { return };
-            if self.slots.get(index as usize).is_some_and(|slot| slot.backlogged) {
+            let Some(index) = self.backlog.pop() else {
+                whole = false;
+                break;
+            };
+            if self.slots.get(index as usize).is_some_and(|slot| slot.backlogged)
+                && !self.write_later(index)
+            {
                 self.settle(index);
             }
         }
-        self.env.metrics.flush_slices.inc();
+        self.write_jobs();
+        if whole {
+            self.env.metrics.flush_slices.inc();
+        }
+    }
+
+    /// Puts a session that has one frame for an idle stream among the jobs of this slice. False: it is to be settled
+    /// by itself.
+    fn write_later(&mut self, index: u32) -> bool {
+        if self.ring.is_none() {
+            return false;
+        }
+        let Some(live) = self.slots.get_mut(index as usize).and_then(Slot::live) else {
+            return false;
+        };
+        let Some(frame) = live.single_frame() else { return false };
+        let Carrier::Stream(stream) = &live.carrier else { return false };
+        self.jobs.push(Job::new(index, &stream.io, frame));
+        true
+    }
+
+    fn write_jobs(&mut self) {
+        let Some(ring) = &mut self.ring else { return };
+        let mut jobs = std::mem::take(&mut self.jobs);
+        ring.send(&mut jobs);
+        for job in jobs.drain(..) {
+            let written = job.written();
+            let now = self.now;
+            if let Some(live) = self.slots.get_mut(job.slot as usize).and_then(Slot::live)
+                && let Carrier::Stream(stream) = &mut live.carrier
+                && stream.keep_rest(job.frame, written).is_err()
+            {
+                live.carrier = Carrier::Gone;
+                live.session.handle_stream_error(now, "the stream broke");
+            }
+            self.settle(job.slot);
+        }
+        self.jobs = jobs;
     }
 
     /// What waits for a later slice leaves now.
@@ -236,6 +280,18 @@ impl Live {
             }
         }
         Pause::Full
+    }
+
+    /// The only frame that the session has for an idle stream. What else there is stays where it is.
+    fn single_frame(&mut self) -> Option<Bytes> {
+        let Carrier::Stream(stream) = &self.carrier else { return None };
+        if !stream.is_idle() || self.probe.is_some() || !self.session.has_one_packet() {
+            return None;
+        }
+        match self.session.poll_transmit() {
+            Some(Transmit::Frame(frame)) => Some(frame),
+            Some(_) | None => None,
+        }
     }
 
     /// False when the stream broke.

@@ -241,6 +241,24 @@ impl Stream {
         Ok(())
     }
 
+    /// A frame was written past this stream: keeps what the kernel did not take of it.
+    pub(crate) fn keep_rest(
+        &mut self,
+        mut frame: Bytes,
+        written: io::Result<usize>,
+    ) -> io::Result<()> {
+        let written = match written {
+            Ok(written) => written,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+            Err(error) => return Err(error),
+        };
+        frame.advance(written);
+        if !frame.is_empty() {
+            self.queue(frame);
+        }
+        Ok(())
+    }
+
     fn write_unsent(&mut self) -> io::Result<()> {
         while let Some(unsent) = self.unsent.as_mut() {
             let head = unsent.make_contiguous();

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes, BytesMut};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::oneshot;
 use tokio::time::sleep_until;
 use trunkline_clock::Timestamp;
@@ -19,6 +19,7 @@ use trunkline_trunk::{
 use trunkline_websocket::{Decoder, Incoming, Opcode, Role, encode, encode_close, encode_header};
 
 use super::handle::{BatchCredit, Ending, Trunk};
+use super::peer::{Origin, TrunkStream};
 use crate::http::Door;
 use crate::hub::{Directory, Hub};
 use crate::metrics::{Cause, Outcome};
@@ -36,25 +37,22 @@ const GOODBYE_TIMEOUT: Duration = Duration::from_secs(2);
 pub(crate) async fn run(door: Door, hub: Arc<Hub>, address: SocketAddr, adopted: AdoptedStream) {
     let AdoptedStream { stream, leftover, permit, .. } = adopted;
     let Ok(stream) = TcpStream::from_std(stream) else { return };
-    let metrics = door.env().metrics.clone();
-    let mut task = TrunkTask::new(door, hub, address, stream);
-    let cause = match task.serve(leftover).await {
-        Ok(cause) => cause,
-        Err(error) => {
-            tracing::debug!(%address, %error, "trunk's stream broke");
-            "stream_broken"
-        }
-    };
-    metrics.trunks_ended.get_or_create(&Cause { cause }).inc();
-    task.clean_up(cause).await;
+    let task = TrunkTask::new(door, hub, Origin::Outside(address), TrunkStream::Tcp(stream));
+    task.run(leftover).await;
     drop(permit);
+}
+
+/// The same for a trunk that never leaves this process.
+pub(crate) async fn run_inside(door: Door, hub: Arc<Hub>, stream: std::os::unix::net::UnixStream) {
+    let Ok(stream) = UnixStream::from_std(stream) else { return };
+    TrunkTask::new(door, hub, Origin::Inside, TrunkStream::Unix(stream)).run(Bytes::new()).await;
 }
 
 struct TrunkTask {
     door: Door,
     hub: Arc<Hub>,
-    address: SocketAddr,
-    stream: TcpStream,
+    address: Origin,
+    stream: TrunkStream,
     origin: Instant,
     link: Link,
     decoder: Decoder,
@@ -83,7 +81,7 @@ enum Woken {
 }
 
 impl TrunkTask {
-    fn new(door: Door, hub: Arc<Hub>, address: SocketAddr, stream: TcpStream) -> Self {
+    fn new(door: Door, hub: Arc<Hub>, address: Origin, stream: TrunkStream) -> Self {
         let limits = &door.env().limits;
         let config = LinkConfig {
             credit_window_bytes: limits.trunk_credit_bytes,
@@ -108,6 +106,19 @@ impl TrunkTask {
             out: BytesMut::new(),
             closing: None,
         }
+    }
+
+    async fn run(mut self, leftover: Bytes) {
+        let metrics = self.door.env().metrics.clone();
+        let cause = match self.serve(leftover).await {
+            Ok(cause) => cause,
+            Err(error) => {
+                tracing::debug!(address = %self.address, %error, "trunk's stream broke");
+                "stream_broken"
+            }
+        };
+        metrics.trunks_ended.get_or_create(&Cause { cause }).inc();
+        self.clean_up(cause).await;
     }
 
     fn now(&self) -> Timestamp {
@@ -225,6 +236,7 @@ impl TrunkTask {
             }
             cost += u64::from(frame.data_cost().unwrap_or(0));
             match self.link.handle_frame(now, frame) {
+                Ok(Some(Frame::Settings { settings })) => self.change_settings(&settings).await,
                 Ok(Some(frame)) => self.deal(frame, &mut shares),
                 Ok(None) => (),
                 Err(_) => break, // The link has put the cause on record.
@@ -394,9 +406,31 @@ impl TrunkTask {
         self.closing.get_or_insert((1008, slug));
     }
 
-    fn check_settings(&self, hello: &Hello) -> Result<EngineSettings, String> {
-        let settings =
-            EngineSettings::from_json(&hello.settings).map_err(|error| error.to_string())?;
+    /// The app has other options: before the frames behind this one, every shard knows.
+    async fn change_settings(&mut self, settings: &str) {
+        let Some(trunk) = self.trunk.clone() else { return };
+        let changed = match self.check_settings(settings) {
+            Ok(changed) => Arc::new(EngineSettings {
+                path: trunk.settings.path.clone(),
+                add_trailing_slash: trunk.settings.add_trailing_slash,
+                per_message_deflate: trunk.settings.per_message_deflate,
+                ..changed
+            }),
+            Err(error) => {
+                tracing::warn!(hub = %self.hub.name, address = %self.address, "app server's new options refused: {error}");
+                self.link.give_up(ErrorCode::Settings, Str::from(error));
+                return;
+            }
+        };
+        for shard in 0..self.door.peers().len() {
+            let command = Command::Settings(trunk.number, Arc::clone(&changed));
+            self.door.tell(u8::try_from(shard).unwrap_or(u8::MAX), command).await;
+        }
+        Directory::settings_changed(&self.hub, &changed);
+    }
+
+    fn check_settings(&self, settings: &str) -> Result<EngineSettings, String> {
+        let settings = EngineSettings::from_json(settings).map_err(|error| error.to_string())?;
         // A frame cannot be cut in two, so the largest message must fit into a batch.
         let batch_bytes_max = self.door.env().limits.trunk_batch_bytes_max;
         let largest = batch_bytes_max.saturating_sub(FRAME_OVERHEAD_BYTES);
@@ -411,7 +445,7 @@ impl TrunkTask {
 
     /// The app server said who it is: takes it, or says why not.
     async fn welcome(&mut self, hello: &Hello) {
-        let settings = match self.check_settings(hello) {
+        let settings = match self.check_settings(&hello.settings) {
             Ok(settings) => settings,
             Err(error) => {
                 tracing::warn!(hub = %self.hub.name, address = %self.address, "app server refused: {error}");

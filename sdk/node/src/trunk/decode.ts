@@ -87,6 +87,8 @@ export function decodeBody(type: number, r: Reader): Frame | undefined {
       return { type: "Credit", bytes: r.varint("bytes") };
     case FrameType.Drain:
       return { type: "Drain", deadlineMs: r.varint("deadline_ms") };
+    case FrameType.Settings:
+      return { type: "Settings", settings: r.str("settings") };
     case FrameType.Open:
       return {
         type: "Open",
