@@ -1,7 +1,7 @@
 // A curve as one SVG: a panel for each figure, a line for each row, logarithmic where the values span decades.
 import { BARE, NPM, TRUNKLINE } from "./rows.mjs";
 
-const PANEL = { width: 330, height: 210, left: 62, right: 14, top: 34, bottom: 44 };
+const PANEL = { width: 330, height: 210, left: 62, right: 22, top: 34, bottom: 44 };
 /** The same row has the same colour in every plot. */
 const KNOWN = { [TRUNKLINE]: "#1668b8", [BARE]: "#c2410c", [NPM]: "#5b6470" };
 const OTHERS = ["#15803d", "#7e22ce", "#a16207"];
