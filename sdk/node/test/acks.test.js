@@ -116,8 +116,8 @@ test("partial results over app servers at the time limit", async (t) => {
   });
   ack(a.trunk, 1, await asked(a.trunk), "a");
   await failed;
-  await b.trunk.settle();
-  assert.equal(remote.acks.size, 0);
+  // The other app server has a clock of its own.
+  await until(() => remote.acks.size === 0);
 });
 
 test("a RemoteSocket answers for itself; `local` asks nobody else", async (t) => {
