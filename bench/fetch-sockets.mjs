@@ -1,17 +1,15 @@
 // fetchSockets() over all sockets of two app servers: plain Socket.IO with the Redis adapter and a Redis of its own, beside Trunkline.
 // A B A B … in one run; the figures go into the ledger. Needs `redis-server`.
-import { spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
 import { createRequire } from "node:module";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { parseArgs } from "node:util";
 
+import { holdClients } from "./lib/generator.mjs";
 import { append, summarise } from "./lib/ledger.mjs";
 import { commit, machine, quiet } from "./lib/machine.mjs";
-import { PINS, pinned, poll, start, startApp, startTrunkline, stop } from "./lib/servers.mjs";
+import { PINS, cpuUs, stop } from "./lib/processes.mjs";
+import { startApp, startRedis, startTrunkline } from "./lib/servers.mjs";
 
 const target = new URL("../target/release/", import.meta.url).pathname;
 const app = new URL("apps/fetch.mjs", import.meta.url).pathname;
@@ -21,7 +19,7 @@ const { values: options } = parseArgs({
     repetitions: { type: "string", default: "3" },
     // Timed calls in each repetition, on each app server, behind five that are not.
     calls: { type: "string", default: "5" },
-    generator: { type: "string", default: join(target, "trunkline-bench") },
+    generator: { type: "string", default: join(target, "trunkline") },
     trunkline: { type: "string", default: join(target, "trunkline") },
     quiet: { type: "string", default: "60" },
     "no-ledger": { type: "boolean", default: false },
@@ -44,7 +42,7 @@ const problems = [];
 
 const ROWS = {
   "npm socket.io + Redis adapter": async () => {
-    const redis = await startRedis();
+    const redis = keep(await startRedis());
     const apps = await twoApps({ REDIS_URL: redis.url });
     return { apps, middle: redis, urls: apps.map(({ url }) => url) };
   },
@@ -70,39 +68,6 @@ async function twoApps(environment) {
   return apps;
 }
 
-/** On a free port, in memory only, in a folder of its own. */
-async function startRedis() {
-  const port = await freePort();
-  const folder = mkdtempSync(join(tmpdir(), "trunkline-redis-"));
-  const args = ["--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", folder];
-  const child = start(["redis-server", ...args.map(String)]);
-  const ended = async () => {
-    await stop(child);
-    rmSync(folder, { recursive: true });
-  };
-  const redis = keep({ url: `redis://127.0.0.1:${port}`, pid: child.pid, stop: ended });
-  await poll(() => child.lastWords.includes("Ready to accept connections"), child);
-  return redis;
-}
-
-function freePort() {
-  return new Promise((resolve) => {
-    const server = createServer().listen(0, "127.0.0.1", () => {
-      const { port } = server.address();
-      server.close(() => resolve(port));
-    });
-  });
-}
-
-/** Real clients that only hold their sessions, until they are stopped. */
-function holdClients(urls) {
-  const args = ["idle", "--clients", clients, "--duration", 1_800, "--quiet", ...urls.flatMap((url) => ["--url", url])];
-  const [program, ...rest] = pinned("generator", [options.generator, ...args.map(String)]);
-  const child = spawn(program, rest, { stdio: ["ignore", "ignore", "inherit"] });
-  keep({ stop: () => stop(child) });
-  return child;
-}
-
 async function ask({ url }, path) {
   const answer = await fetch(url + path);
   if (!answer.ok) throw new Error(await answer.text());
@@ -119,22 +84,17 @@ async function connected(apps, generator) {
   }
 }
 
-/** CPU time of all threads so far, in ms. */
-function cpuMs(pid) {
-  const tasks = `/proc/${pid}/task`;
-  const nanoseconds = readdirSync(tasks).map((task) => Number(readFileSync(`${tasks}/${task}/schedstat`, "utf8").split(" ")[0]));
-  return nanoseconds.reduce((sum, one) => sum + one, 0) / 1e6;
-}
-
 async function measure(row, repetition) {
   const { apps, middle, urls } = await ROWS[row]();
-  const counts = await connected(apps, holdClients(urls));
+  const generator = holdClients(options.generator, urls, clients);
+  keep({ stop: () => stop(generator) });
+  const counts = await connected(apps, generator);
   await quiet(Number(options.quiet));
   for (const [scenario, { route, sockets }] of Object.entries(ROUTES)) {
     const metrics = ((samples[scenario] ??= {})[row] ??= { "time ms": [], "CPU ms/call, app servers": [], "CPU ms/call, Redis or node": [] });
     for (const one of apps) {
       await ask(one, `${route}?times=${WARMUP_CALLS}`);
-      const cpu = () => [apps.reduce((sum, { pid }) => sum + cpuMs(pid), 0), cpuMs(middle.pid)];
+      const cpu = () => [apps.reduce((sum, { pid }) => sum + cpuUs(pid) / 1e3, 0), cpuUs(middle.pid) / 1e3];
       const before = cpu();
       const timed = await ask(one, `${route}?times=${calls}`);
       const used = cpu().map((after, index) => (after - before[index]) / calls);

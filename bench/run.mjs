@@ -1,133 +1,149 @@
-// Runs every scenario on every row, side by side: A B A B … for several repetitions; results go into the ledger.
-import { spawn } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+// Runs every scenario on every row, side by side: A B C A B C … for several repetitions; results go into the ledger.
+import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 
 import { append, summarise } from "./lib/ledger.mjs";
 import { commit, machine, quiet } from "./lib/machine.mjs";
+import { PINS } from "./lib/processes.mjs";
+import { ROWS, addVariant, rowsNamed } from "./lib/rows.mjs";
+import { openSamples } from "./lib/samples.mjs";
 import { SCENARIOS } from "./lib/scenarios.mjs";
-import { PINS, ROWS, pinned } from "./lib/servers.mjs";
 
+const UNFINISHED = 75;
 const target = new URL("../target/release/", import.meta.url).pathname;
 const { values: options, tokens } = parseArgs({
   tokens: true,
   options: {
     repetitions: { type: "string", default: "3" },
-    rows: { type: "string", default: Object.keys(ROWS).join(";") },
+    rows: { type: "string" },
     only: { type: "string", default: "" },
-    generator: { type: "string", default: join(target, "trunkline-bench") },
+    generator: { type: "string", default: join(target, "trunkline") },
     trunkline: { type: "string", default: join(target, "trunkline") },
+    // More arguments for every node, split at spaces.
+    "node-args": { type: "string", default: "" },
+    // NAME=ARGUMENTS: one more row, a node with these arguments. May be given again.
+    variant: { type: "string", multiple: true, default: [] },
     // Longest wait for a machine that does nothing else, before each measurement, in seconds.
     quiet: { type: "string", default: "60" },
+    // Keeps every measurement in this file, and goes on from what is in it already.
+    samples: { type: "string" },
+    // Begins no measurement after this many seconds; with --samples the same command goes on.
+    for: { type: "string", default: "Infinity" },
     "no-ledger": { type: "boolean", default: false },
   },
 });
-const repetitions = Number(options.repetitions);
-const rows = options.rows.split(";").map(rowNamed);
-const scenarios = Object.entries(SCENARIOS).filter(([name]) => name.includes(options.only));
-const problems = [];
-const samples = {};
+options.nodeArgs = options["node-args"].split(" ").filter(Boolean);
+options.variant.forEach(addVariant);
+const chosen = options.rows ?? Object.keys(ROWS).join(";");
 let stopping;
 
-function rowNamed(text) {
-  const name = Object.keys(ROWS).find((row) => row.startsWith(text));
-  if (!name) throw new Error(`no row ${text}; there are: ${Object.keys(ROWS).join("; ")}`);
-  return name;
+/** Everything to do, in the order of doing: rows alternate within a scenario. */
+function plan(notes) {
+  const rows = rowsNamed(chosen).filter((name) => isThere(name, notes));
+  const scenarios = Object.entries(SCENARIOS).filter(([name]) => name.includes(options.only));
+  if (scenarios.length === 0) throw new Error(`no scenario ${options.only}; there are: ${Object.keys(SCENARIOS).join("; ")}`);
+  const repetitions = Array.from({ length: Number(options.repetitions) }, (_, index) => index + 1);
+  return repetitions.flatMap((repetition) =>
+    scenarios.flatMap(([scenario, { kills }]) =>
+      rows.filter((row) => !kills || ROWS[row].kills).map((row) => ({ repetition, scenario, row })),
+    ),
+  );
 }
 
-/** Runs the generator; its report. A run with problems is counted, not hidden. */
-async function generate(system, args, folder) {
-  const json = join(folder, "report.json");
-  rmSync(json, { force: true });
-  const urls = system.urls.flatMap((url) => ["--url", url]);
-  const processes = system.processes.flatMap((one) => ["--process", one]);
-  const command = [options.generator, ...args.map(String), ...urls, ...processes, "--json", json];
-  const [program, ...rest] = pinned("generator", command);
-  const child = spawn(program, rest, { stdio: ["ignore", "ignore", "inherit"] });
-  const code = await new Promise((resolve, reject) => {
-    child.on("error", reject);
-    child.on("exit", resolve);
-  });
-  if (!existsSync(json)) throw new Error(`the generator ended with ${code} and no report`);
-  return JSON.parse(readFileSync(json, "utf8"));
+/** Whether a row can run here; what to install is told, and written into the ledger. */
+function isThere(name, notes) {
+  const install = ROWS[name].missing(options);
+  if (!install) return true;
+  notes.push(`row left out: ${name}; it needs \`${install}\``);
+  process.stderr.write(`${notes.at(-1)}\n`);
+  return false;
 }
 
-async function measure(row, scenario, folder) {
-  const system = await ROWS[row](scenario.appServers, options);
+async function measure({ row: name, scenario: scenarioName }) {
+  const [row, scenario] = [ROWS[name], SCENARIOS[scenarioName]];
+  const system = await row.start(scenario.appServers, options);
   stopping = system.stop;
+  const notes = [];
   try {
-    if (scenario.warmup) await generate(system, scenario.warmup, folder);
-    const kill = scenario.kills ? ["--kill", system.appPids[0]] : [];
-    return await generate(system, [...scenario.args, ...kill], folder);
+    return { metrics: await scenario.run({ row, system, options, notes }), notes };
   } finally {
     await system.stop();
     stopping = undefined;
   }
 }
 
-function note(name, row, repetition, report) {
-  const metrics = SCENARIOS[name].metrics(report);
-  const bucket = ((samples[name] ??= {})[row] ??= {});
-  for (const [metric, value] of Object.entries(metrics)) {
-    if (value !== undefined) (bucket[metric] ??= []).push(value);
+/** Whether everything of the plan is done. */
+async function work(todo, samples) {
+  const until = Date.now() + Number(options.for) * 1_000;
+  for (const [index, one] of todo.entries()) {
+    if (samples.has(one)) continue;
+    if (Date.now() > until) return false;
+    await quiet(Number(options.quiet));
+    process.stderr.write(`[${index + 1}/${todo.length}] ${one.scenario}: ${one.row}, repetition ${one.repetition}\n`);
+    const measured = await measure(one);
+    samples.add({ ...one, ...measured });
+    measured.notes.forEach((text) => process.stderr.write(`    ${text}\n`));
+    const [metric, value] = Object.entries(measured.metrics)[0];
+    process.stderr.write(`    ${metric} ${value.toPrecision(4)}\n`);
   }
-  for (const text of [...report.problems, ...report.notes]) {
-    problems.push(`${name}, ${row}, repetition ${repetition}: ${text}`);
-    process.stderr.write(`    ${text}\n`);
+  return true;
+}
+
+/** Samples by scenario and row, summarised; in the order of the plan, whatever the order of measuring was. */
+function results(todo, samples) {
+  const scenarios = {};
+  for (const { scenario, row } of todo) {
+    const all = samples.of(scenario, row);
+    const names = [...new Set(all.flatMap(({ metrics }) => Object.keys(metrics)))];
+    const values = (metric) => all.map(({ metrics }) => metrics[metric]).filter((value) => value !== undefined && value !== null);
+    const figures = names.map((name) => [name, values(name)]).filter(([, list]) => list.length > 0);
+    (scenarios[scenario] ??= {})[row] = Object.fromEntries(figures.map(([name, list]) => [name, summarise(list)]));
   }
-  const [metric, value] = Object.entries(metrics)[0];
-  process.stderr.write(`    ${metric} ${value.toPrecision(4)}\n`);
+  return scenarios;
 }
 
 async function main() {
-  const folder = mkdtempSync(join(tmpdir(), "trunkline-bench-"));
-  // Before, not after, a long run: the tree may move on meanwhile.
-  const measured = commit();
-  const date = new Date().toISOString();
-  try {
-    for (let repetition = 1; repetition <= repetitions; repetition++) {
-      for (const [name, scenario] of scenarios) {
-        for (const row of rows) {
-          await quiet(Number(options.quiet));
-          process.stderr.write(`[${repetition}/${repetitions}] ${name}: ${row}\n`);
-          note(name, row, repetition, await measure(row, scenario, folder));
-        }
-      }
-    }
-  } finally {
-    rmSync(folder, { recursive: true });
+  const notes = [];
+  const todo = plan(notes);
+  // The commit before, not after, a long run: the tree may move on meanwhile.
+  const samples = openSamples(options.samples, { date: new Date().toISOString(), commit: commit() });
+  if (!(await work(todo, samples))) {
+    const left = todo.filter((one) => !samples.has(one)).length;
+    process.stderr.write(`${left} of ${todo.length} measurements are left; the same command goes on\n`);
+    process.exitCode = UNFINISHED;
+    return;
   }
-  const results = Object.fromEntries(
-    Object.entries(samples).map(([name, byRow]) => [name, mapValues(byRow, (metrics) => mapValues(metrics, summarise))]),
-  );
+  const told = todo.flatMap((one) => samples.notes(one).map((text) => `${one.scenario}, ${one.row}, repetition ${one.repetition}: ${text}`));
   const run = {
-    date,
-    commit: measured,
+    ...samples.head,
     machine: machine(),
     socket_io: createRequire(import.meta.url)("socket.io/package.json").version,
+    peers: peers(),
     command: command(),
-    repetitions,
+    repetitions: Number(options.repetitions),
     pins: PINS ? `servers on core ${PINS.server}, generator on core ${PINS.generator}` : "none",
-    scenarios: results,
-    problems,
+    scenarios: results(todo, samples),
+    problems: [...notes, ...told],
   };
   if (options["no-ledger"]) console.log(JSON.stringify(run, null, 1));
   else console.log(`written: ${append(run)}`);
 }
 
-/** What was typed, without where the programs lay on this machine. */
-function command() {
-  const { generator: _, trunkline: __, ...kept } = options;
-  const typed = tokens.filter((token) => token.kind === "option" && token.name in kept);
-  const words = typed.map(({ rawName, value }) => (value === undefined ? rawName : `${rawName} '${value}'`));
-  return ["node bench/run.mjs", ...words].join(" ");
+/** Versions that the peers' lock file names. */
+function peers() {
+  const lock = readFileSync(new URL("peers/Cargo.lock", import.meta.url), "utf8");
+  const version = (name) => new RegExp(`name = "${name}"\nversion = "([^"]+)"`).exec(lock)?.[1];
+  return { socketioxide: version("socketioxide") };
 }
 
-function mapValues(object, change) {
-  return Object.fromEntries(Object.entries(object).map(([key, value]) => [key, change(value)]));
+/** What was typed, without where things lay on this machine or in which pieces it was done. */
+function command() {
+  const left = ["generator", "trunkline", "samples", "for"];
+  const typed = tokens.filter((token) => token.kind === "option" && !left.includes(token.name));
+  const words = typed.map(({ rawName, value }) => (value === undefined ? rawName : `${rawName} '${value}'`));
+  return ["node bench/run.mjs", ...words].join(" ");
 }
 
 for (const signal of ["SIGINT", "SIGTERM"]) {

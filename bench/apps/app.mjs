@@ -1,34 +1,44 @@
-// The app of every row: an ordinary Socket.IO server, plain when TRUNKLINE_ENDPOINT is unset, else behind Trunkline.
+// The app of every Node.js row: an ordinary Socket.IO server; behind Redis with REDIS_URL, behind Trunkline with TRUNKLINE_ENDPOINT.
 // Started with --expose-gc; writes one line of JSON to stdout when it is ready.
 import { createServer } from "node:http";
 import { setTimeout as wait } from "node:timers/promises";
 import { Server } from "socket.io";
+
+import { benchEvents } from "./events.mjs";
 
 const http = createServer();
 const io = new Server(http, {
   pingInterval: Number(process.env.PING_INTERVAL_MS ?? 25_000),
 });
 
+benchEvents(io);
+if (process.env.REDIS_URL) await useRedis(process.env.REDIS_URL);
 io.on("connection", (socket) => {
-  socket.on("echo", (text, acknowledge) => acknowledge(text));
-
-  // `first`, `count`: sequence numbers; `at`: when the client asked, as text; `bytes`: size of each message.
-  socket.on("broadcast", (first, count, at, bytes) => {
-    for (let sequence = first; sequence < first + count; sequence++) {
-      io.emit("b", `${sequence}:${at}:`.padEnd(bytes, "x"));
-    }
-  });
-
-  socket.on("who", (acknowledge) => acknowledge(String(process.pid)));
-
+  // For `--call gc`: memory is read when what nobody needs is gone, in every app server that there is.
   socket.on("gc", async (acknowledge) => {
-    for (let round = 0; round < 3; round++) {
-      globalThis.gc?.();
-      await wait(50);
-    }
+    await Promise.all([collect(), process.env.REDIS_URL && io.serverSideEmitWithAck("gc")]);
     acknowledge("done");
   });
 });
+io.on("gc", async (acknowledge) => {
+  await collect();
+  acknowledge("done");
+});
+
+async function collect() {
+  for (let round = 0; round < 3; round++) {
+    globalThis.gc?.();
+    await wait(50);
+  }
+}
+
+async function useRedis(url) {
+  const { createAdapter } = await import("@socket.io/redis-adapter");
+  const { createClient } = await import("redis");
+  const [publisher, subscriber] = [createClient({ url }), createClient({ url })];
+  await Promise.all([publisher.connect(), subscriber.connect()]);
+  io.adapter(createAdapter(publisher, subscriber));
+}
 
 const trunkline = process.env.TRUNKLINE_ENDPOINT
   ? (await import("@trunkline/socket.io")).useTrunkline(io)

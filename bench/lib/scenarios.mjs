@@ -1,30 +1,36 @@
-// What is measured: the generator's arguments, and which figures of its report go into the ledger.
+// What is measured: each scenario drives a row's running servers and gives the figures that go into the ledger.
+import { generate } from "./generator.mjs";
+import { kernelWatch } from "./kernel.mjs";
 
-const echoMetrics = (r) => ({
-  ...rates(r, "round trips/s", "round trip"),
-  "round trip p50 ms": r.latency_ms.round_trip.p50,
-  "round trip p99 ms": r.latency_ms.round_trip.p99,
-  "round trip p99.9 ms": r.latency_ms.round_trip.p999,
-});
+/** V8 gives memory back to the system some seconds after a collection. */
+const SETTLE_SECONDS = 15;
+/** A client that polls has a second connection for its POSTs, as long as the server keeps it open. */
+const POLLING_PAIRS = 2;
 
-const fanoutMetrics = (r) => ({
-  ...rates(r, "deliveries/s", "delivery"),
-  "delivery p50 ms": r.latency_ms.delivery.p50,
-  "delivery p99 ms": r.latency_ms.delivery.p99,
-  "last client p50 ms": r.latency_ms.last_delivery.p50,
-  "messages per read": r.counters.deliveries / Math.max(1, r.counters.reads),
-});
+export const IDLE = "idle, 10,000 sessions";
+export const ECHO = "echo, 1,000 clients, window 1";
+export const ECHO_16 = "echo, 100 clients, window 16";
+export const SINGLE = "broadcast to 10,000, one by one";
+export const BURSTS = "broadcast to 10,000, bursts of 16";
+export const POLLING = "polling, 5,000 sessions held in a GET";
+export const KILL = "kill -9 of one of two app servers, 1,000 clients";
+
+/** CPU of a report's processes by owner, and of all of them together. */
+function byOwner(processes, unit, figure) {
+  const owners = { app: "app server", node: "node", redis: "Redis", balancer: "HAProxy" };
+  const of = (name) => processes[name] && figure(processes[name]);
+  const together = Object.keys(processes).reduce((sum, name) => sum + of(name), 0);
+  const each = Object.entries(owners).map(([name, owner]) => [`${unit}, ${owner}`, of(name)]);
+  return { [`${unit}, servers together`]: together, ...Object.fromEntries(each) };
+}
 
 /** Rate, CPU per operation by owner, and who kept the cores busy. */
 function rates(r, rate, unit) {
-  const of = (name) => r.processes[name]?.cpu_us_per_operation;
   return {
     [rate]: r.operations_per_s,
-    [`CPU us/${unit}, servers together`]: (of("app") ?? 0) + (of("node") ?? 0),
-    [`CPU us/${unit}, app server`]: of("app"),
-    [`CPU us/${unit}, node`]: of("node"),
+    ...byOwner(r.processes, `CPU us/${unit}`, (one) => one.cpu_us_per_operation),
     [`CPU us/${unit}, generator`]: r.generator.cpu_us_per_operation,
-    "cores, servers": (r.processes.app?.cores ?? 0) + (r.processes.node?.cores ?? 0),
+    "cores, servers": Object.values(r.processes).reduce((sum, { cores }) => sum + cores, 0),
     ...shares(r),
   };
 }
@@ -33,55 +39,112 @@ function shares(r) {
   return { "cores, generator": r.generator.cores, "cores, others": r.other_cores };
 }
 
-function echo(clients, window) {
+const lost = (r) => Object.values(r.losses).reduce((sum, count) => sum + count, 0);
+
+/** As many of `wanted` clients as the row holds within this machine's descriptors; says so when they are fewer. */
+function fitting(row, wanted, notes, pairs = 1) {
+  const clients = Math.min(wanted, Math.floor((row.clientsMax ?? wanted * pairs) / pairs));
+  if (clients < wanted) notes.push(`${clients.toLocaleString("en-US")} clients: more do not fit into the balancer's descriptors`);
+  return clients;
+}
+
+/** Runs the generator and keeps its notes. */
+async function load(context, args, more) {
+  const report = await prepare(context, args, more);
+  context.notes.push(...report.notes);
+  return report;
+}
+
+/** A run whose rates nobody reads. */
+async function prepare({ options, system, notes }, args, more) {
+  const report = await generate(options.generator, system, args, more);
+  notes.push(...report.problems);
+  return report;
+}
+
+/** Compiles the code and grows the heap before memory is read the first time. */
+const warmUp = (context) => prepare(context, ["echo", "--clients", 500, "--warmup", 0, "--duration", 3, "--quiet"]);
+
+async function idle(context) {
+  const clients = fitting(context.row, 10_000, context.notes);
+  await warmUp(context);
+  const kernel = kernelWatch(clients, context.system.pairs);
+  const args = ["idle", "--clients", clients, "--duration", SETTLE_SECONDS, "--call", "gc"];
+  const r = await load(context, args, { watch: kernel.look });
+  const grown = kernel.growth();
+  if (!grown?.slab) context.notes.push("no kernel memory: /proc/slabinfo could not be read, or not all sessions stood at once");
   return {
-    appServers: 1,
-    args: ["echo", "--clients", clients, "--window", window, "--warmup", 3, "--duration", 6],
-    metrics: echoMetrics,
+    ...byOwner(r.processes, "RSS bytes/session", (one) => one.rss_growth_bytes_per_session),
+    "kernel slab bytes/session, both ends": grown?.slab,
+    "kernel socket buffers bytes/session": grown?.buffers,
+    ...byOwner(r.processes, "CPU us/handshake", (one) => one.connect_cpu_us_per_client),
+    "handshake p50 ms": r.latency_ms.handshake.p50,
+    "handshake p99 ms": r.latency_ms.handshake.p99,
+    "pings answered": r.counters.pings_answered,
+    "lost sessions": lost(r),
+    "generator RSS bytes/client": r.generator.rss_bytes_per_client,
+    ...shares(r),
   };
 }
 
-function fanout(window) {
+const echo = (clients, window) => async (context) => {
+  const r = await load(context, ["echo", "--clients", clients, "--window", window, "--warmup", 3, "--duration", 5]);
   return {
-    appServers: 1,
-    args: ["fanout", "--clients", 5_000, "--window", window, "--warmup", 2, "--duration", 6],
-    metrics: fanoutMetrics,
+    ...rates(r, "round trips/s", "round trip"),
+    "round trip p50 ms": r.latency_ms.round_trip.p50,
+    "round trip p99 ms": r.latency_ms.round_trip.p99,
+    "round trip p99.9 ms": r.latency_ms.round_trip.p999,
+  };
+};
+
+const fanout = (wanted, window) => async (context) => {
+  const clients = fitting(context.row, wanted, context.notes);
+  const r = await load(context, ["fanout", "--clients", clients, "--window", window, "--warmup", 2, "--duration", 5]);
+  return fanoutFigures(r);
+};
+
+export function fanoutFigures(r) {
+  return {
+    ...rates(r, "deliveries/s", "delivery"),
+    "delivery p50 ms": r.latency_ms.delivery.p50,
+    "delivery p99 ms": r.latency_ms.delivery.p99,
+    "last client p50 ms": r.latency_ms.last_delivery.p50,
+    "messages per read": r.counters.deliveries / Math.max(1, r.counters.reads),
   };
 }
 
+/** Idle sessions over long polling: each waits in a GET that the server holds. */
+const polling = (wanted) => async (context) => {
+  const sessions = fitting(context.row, wanted, context.notes, POLLING_PAIRS);
+  await warmUp(context);
+  const r = await load(context, ["idle", "--transport", "polling", "--clients", sessions, "--duration", SETTLE_SECONDS, "--call", "gc"]);
+  return {
+    ...byOwner(r.processes, "RSS bytes/polling session", (one) => one.rss_growth_bytes_per_session),
+    ...byOwner(r.processes, "CPU us/polling handshake", (one) => one.connect_cpu_us_per_client),
+    "handshake p50 ms": r.latency_ms.handshake.p50,
+    "handshake p99 ms": r.latency_ms.handshake.p99,
+    "lost sessions": lost(r),
+  };
+};
+
+async function kill(context) {
+  const r = await load(context, ["reconnect", "--clients", 1_000, "--kill", context.system.appPids[0]]);
+  return {
+    "all back ms": r.counters.all_back_ms,
+    "back after p50 ms": r.latency_ms.since_kill.p50,
+    "came back": r.counters.came_back,
+    "others disturbed": r.counters.others_disturbed,
+    "failed attempts": lost(r) - r.counters.came_back,
+  };
+}
+
+/** `appServers`: how many a row with a choice starts; `kills`: only for rows that survive it. */
 export const SCENARIOS = {
-  "idle, 10,000 sessions": {
-    appServers: 1,
-    // Compiles the code and grows the heap before memory is read the first time.
-    warmup: ["echo", "--clients", 500, "--warmup", 0, "--duration", 3],
-    args: ["idle", "--clients", 10_000, "--duration", 30, "--call", "gc"],
-    metrics: (r) => ({
-      "app server RSS bytes/session": r.processes.app.rss_growth_bytes_per_session,
-      "node RSS bytes/session": r.processes.node?.rss_growth_bytes_per_session,
-      "CPU us/connecting client, app server": r.processes.app.connect_cpu_us_per_client,
-      "CPU us/connecting client, node": r.processes.node?.connect_cpu_us_per_client,
-      "handshake p50 ms": r.latency_ms.handshake.p50,
-      "handshake p99 ms": r.latency_ms.handshake.p99,
-      "pings answered": r.counters.pings_answered,
-      "lost sessions": Object.values(r.losses).reduce((sum, count) => sum + count, 0),
-      "generator RSS bytes/client": r.generator.rss_bytes_per_client,
-      ...shares(r),
-    }),
-  },
-  "echo, 1,000 clients, window 1": echo(1_000, 1),
-  "echo, 100 clients, window 16": echo(100, 16),
-  "broadcast to 5,000, one by one": fanout(1),
-  "broadcast to 5,000, bursts of 16": fanout(16),
-  "kill -9 of one of two app servers, 1,000 clients": {
-    appServers: 2,
-    args: ["reconnect", "--clients", 1_000],
-    kills: true,
-    metrics: (r) => ({
-      "all back ms": r.counters.all_back_ms,
-      "back after p50 ms": r.latency_ms.since_kill.p50,
-      "came back": r.counters.came_back,
-      "others disturbed": r.counters.others_disturbed,
-      "failed attempts": Object.values(r.losses).reduce((sum, n) => sum + n, 0) - r.counters.came_back,
-    }),
-  },
+  [IDLE]: { appServers: 1, run: idle },
+  [ECHO]: { appServers: 1, run: echo(1_000, 1) },
+  [ECHO_16]: { appServers: 1, run: echo(100, 16) },
+  [SINGLE]: { appServers: 1, run: fanout(10_000, 1) },
+  [BURSTS]: { appServers: 1, run: fanout(10_000, 16) },
+  [POLLING]: { appServers: 1, run: polling(5_000) },
+  [KILL]: { appServers: 2, run: kill, kills: true },
 };

@@ -1,69 +1,45 @@
-// The servers of each row: started fresh for every measurement, on the server core, and ended by their own ids.
-import { spawn } from "node:child_process";
-import { existsSync, readFileSync, rmSync, mkdtempSync } from "node:fs";
-import { availableParallelism, tmpdir } from "node:os";
+// The servers that rows are made of. Each: where it listens, its process, how to end it.
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { connect } from "node:net";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as wait } from "node:timers/promises";
 
-const READY_MS_MAX = 20_000;
+import { announced, freePort, poll, start, stop } from "./processes.mjs";
+
 const app = new URL("../apps/app.mjs", import.meta.url).pathname;
+const balancer = new URL("../peers/haproxy.cfg", import.meta.url).pathname;
+const peers = new URL("../peers/target/release/", import.meta.url).pathname;
 
-/** Servers of every row share one core, the generator has another: a ratio of rates is a ratio of total CPU. */
-export const PINS = availableParallelism() > 1 ? { server: "0", generator: "1" } : undefined;
-
-/** The command line that runs `command` on a core of its role. */
-export function pinned(role, command) {
-  return PINS ? ["taskset", "-c", PINS[role], ...command] : command;
-}
-
-/** Each row: starts `appServers` app servers; says where clients go and whom to measure. */
-export const ROWS = {
-  "npm socket.io + ws": async (appServers) => {
-    const apps = await all(appServers, () => startApp({}));
-    return system({ apps, urls: apps.map((one) => one.url) });
-  },
-  trunkline: async (appServers, { trunkline }) => {
-    const node = await startTrunkline(trunkline);
-    const apps = await all(appServers, () => startApp({ TRUNKLINE_ENDPOINT: node.url }), [node]);
-    return system({ apps, node, urls: [node.url] });
-  },
-};
-
-/** Starts several; when one fails, ends those that run. */
-async function all(count, start, others = []) {
-  const started = [...others];
-  try {
-    for (let index = 0; index < count; index++) started.push(await start());
-  } catch (error) {
-    await Promise.all(started.map((one) => one.stop()));
-    throw error;
-  }
-  return started.slice(others.length);
-}
-
-function system({ apps, node, urls }) {
-  const processes = apps.map((one) => `app=${one.pid}`);
-  if (node) processes.push(`node=${node.pid}`);
-  const stop = () => Promise.all([...apps, ...(node ? [node] : [])].map((one) => one.stop()));
-  return { urls, processes, appPids: apps.map((one) => one.pid), stop };
+/** The built binary of a peer. */
+export function peerBinary(name) {
+  return join(process.env.CARGO_TARGET_DIR ?? peers, process.env.CARGO_TARGET_DIR ? "release" : "", name);
 }
 
 /** An app server: `environment` says behind what it is. */
-export async function startApp(environment, file = app) {
-  const child = start(["node", "--expose-gc", file], environment);
-  const line = await firstLine(child);
-  const { port, pid } = JSON.parse(line);
-  return { url: `http://127.0.0.1:${port}`, pid, stop: () => stop(child) };
+export async function startApp(environment, file = app, role = "server") {
+  return announcing("app", start(["node", "--expose-gc", file], environment, role));
 }
 
-export async function startTrunkline(binary) {
+/** A peer that is app and server in one. */
+export async function startPeer(name, args = []) {
+  return announcing("app", start([peerBinary(name), ...args]));
+}
+
+async function announcing(name, child) {
+  const { port, pid } = await announced(child);
+  return { name, url: `http://127.0.0.1:${port}`, port, pid, words: () => child.lastWords, stop: () => stop(child) };
+}
+
+/** `args` beside what makes a node for a benchmark; `role` says on whose core it runs. */
+export async function startTrunkline(binary, args = [], role = "server") {
   const folder = mkdtempSync(join(tmpdir(), "trunkline-bench-"));
   const ready = join(folder, "ready.json");
   const free = "127.0.0.1:0";
-  const child = start([binary, "dev", "--listen", free, "--admin", free, "--ready-file", ready]);
+  const command = [binary, "dev", "--listen", free, "--admin", free, "--ready-file", ready, ...args.map(String)];
+  const child = start(command, {}, role);
   try {
     const { listen, pid } = await poll(() => readyFile(ready), child);
-    return { url: `http://${listen}`, pid, stop: () => stop(child) };
+    return { name: "node", url: `http://${listen}`, pid, words: () => child.lastWords, stop: () => stop(child) };
   } catch (error) {
     await stop(child);
     throw error;
@@ -82,44 +58,36 @@ function readyFile(path) {
   }
 }
 
-/** Starts a program on the server core. */
-export function start(command, environment = {}) {
-  const [program, ...args] = pinned("server", command);
-  const env = { ...process.env, NODE_ENV: "production", ...environment };
-  const child = spawn(program, args, { env, stdio: ["ignore", "pipe", "pipe"] });
-  child.lastWords = "";
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.on("data", (text) => (child.lastWords = (child.lastWords + text).slice(-2_000)));
-  }
-  child.on("error", (error) => (child.lastWords += error.message));
-  return child;
+/** On a free port, in memory only, in a folder of its own. */
+export async function startRedis() {
+  const port = await freePort();
+  const folder = mkdtempSync(join(tmpdir(), "trunkline-redis-"));
+  const args = ["--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", folder];
+  const child = start(["redis-server", ...args.map(String)]);
+  const ended = async () => {
+    await stop(child);
+    rmSync(folder, { recursive: true, force: true });
+  };
+  await poll(() => child.lastWords.includes("Ready to accept connections"), child);
+  return { name: "redis", url: `redis://127.0.0.1:${port}`, pid: child.pid, stop: ended };
 }
 
-function firstLine(child) {
-  return poll(() => child.lastWords.split("\n").find((line) => line.startsWith('{"port"')), child);
+/** HAProxy with sticky sessions before two app servers. */
+export async function startBalancer([first, second]) {
+  const port = await freePort();
+  const environment = { BALANCER_PORT: String(port), APP_PORT_1: String(first.port), APP_PORT_2: String(second.port) };
+  const child = start(["haproxy", "-db", "-f", balancer], environment);
+  await poll(() => takesConnections(port), child);
+  return { name: "balancer", url: `http://127.0.0.1:${port}`, pid: child.pid, stop: () => stop(child) };
 }
 
-/** The first answer of `look`; a child that ends, or takes too long, is an error with its last words. */
-export async function poll(look, child) {
-  const until = Date.now() + READY_MS_MAX;
-  for (;;) {
-    const found = look();
-    if (found) return found;
-    if (hasEnded(child) || Date.now() > until) {
-      await stop(child);
-      throw new Error(`a server did not start: ${child.lastWords}`);
-    }
-    await wait(20);
-  }
-}
-
-function hasEnded(child) {
-  return child.pid === undefined || child.exitCode !== null || child.signalCode !== null;
-}
-
-export async function stop(child) {
-  if (hasEnded(child)) return;
-  const ended = new Promise((resolve) => child.once("exit", resolve));
-  child.kill("SIGKILL");
-  await ended;
+function takesConnections(port) {
+  return new Promise((resolve) => {
+    const stream = connect(port, "127.0.0.1");
+    const answer = (is) => {
+      stream.destroy();
+      resolve(is);
+    };
+    stream.on("connect", () => answer(true)).on("error", () => answer(false));
+  });
 }

@@ -25,14 +25,14 @@ export class WsClient {
   status = 0;
   #rest = Buffer.alloc(0);
 
-  constructor(port, path, { answersPings = true, allowHalfOpen = false } = {}) {
+  constructor(port, path, { answersPings = true, allowHalfOpen = false, headers = {} } = {}) {
     this.answersPings = answersPings;
     this.pings = 0;
     this.socket = connect({ port, host: "127.0.0.1", allowHalfOpen, noDelay: true });
     this.socket.on("data", (chunk) => this.#hear(chunk));
     this.socket.on("error", (error) => (this.error = error.code));
     this.end = new Promise((done) => this.socket.once("close", done)).then(() => (this.ended = true));
-    this.socket.write(upgradeHead(path));
+    this.socket.write(upgradeHead(path, headers));
   }
 
   #hear(chunk) {

@@ -70,54 +70,57 @@ function closeCode(bytes) {
   return undefined;
 }
 
+/** Its name, what is done, what has to come of it, and the cause under which it is counted. */
 const CASES = [
-  ["an unknown transport", (node) => request(node, "EIO=4&transport=tree"), refusal(400, 0, "Transport unknown")],
-  ["no transport", (node) => request(node, "EIO=4"), refusal(400, 0, "Transport unknown")],
-  ["an unknown sid", (node) => request(node, `${POLL}&sid=AAAAAAAAAAAAAAAAAAAA`), refusal(400, 1, "Session ID unknown")],
-  ["a sid that is no sid", (node) => request(node, `${POLL}&sid=%00%ff../..`), refusal(400, 1, "Session ID unknown")],
-  ["a handshake by POST", (node) => request(node, POLL, { method: "POST", body: "40" }), refusal(400, 2, "Bad handshake method")],
-  ["EIO=3 where it is not allowed", (node) => request(node, "EIO=3&transport=polling"), refusal(400, 5, "Unsupported protocol version")],
-  ["EIO=99", (node) => request(node, "EIO=99&transport=polling"), refusal(400, 5, "Unsupported protocol version")],
-  ["no EIO", (node) => request(node, "transport=polling"), refusal(400, 5, "Unsupported protocol version")],
+  ["an unknown transport", (node) => request(node, "EIO=4&transport=tree"), refusal(400, 0, "Transport unknown"), "unknown_transport"],
+  ["no transport", (node) => request(node, "EIO=4"), refusal(400, 0, "Transport unknown"), "unknown_transport"],
+  ["an unknown sid", (node) => request(node, `${POLL}&sid=AAAAAAAAAAAAAAAAAAAA`), refusal(400, 1, "Session ID unknown"), "unknown_sid"],
+  ["a sid that is no sid", (node) => request(node, `${POLL}&sid=%00%ff../..`), refusal(400, 1, "Session ID unknown"), "unknown_sid"],
+  ["a handshake by POST", (node) => request(node, POLL, { method: "POST", body: "40" }), refusal(400, 2, "Bad handshake method"), "bad_handshake_method"],
+  ["EIO=3 where it is not allowed", (node) => request(node, "EIO=3&transport=polling"), refusal(400, 5, "Unsupported protocol version"), "unsupported_protocol_version"],
+  ["EIO=99", (node) => request(node, "EIO=99&transport=polling"), refusal(400, 5, "Unsupported protocol version"), "unsupported_protocol_version"],
+  ["no EIO", (node) => request(node, "transport=polling"), refusal(400, 5, "Unsupported protocol version"), "unsupported_protocol_version"],
   [
     "transport=websocket without an upgrade",
     (node) => request(node, "EIO=4&transport=websocket"),
     refusal(400, 3, "Bad request"),
+    "bad_request",
   ],
 
-  ["a POST over the limit", (node, sid) => post(node, sid, "4".repeat(TOO_MUCH)), refusesPost(413)],
+  ["a POST over the limit", (node, sid) => post(node, sid, "4".repeat(TOO_MUCH)), refusesPost(413), "payload_too_large"],
   // The client reads the answer only when it has sent everything.
-  ["a POST far over the limit", (node, sid) => post(node, sid, "4".repeat(5 * TOO_MUCH)), refusesPost(413)],
-  ["a packet of an unknown type", (node, sid) => post(node, sid, "9hello"), endsSession(200)],
-  ["an empty packet among others", (node, sid) => post(node, sid, "2\x1e\x1e2"), endsSession(200, 400)],
-  ["bad base64", (node, sid) => post(node, sid, "b****"), endsSession(200)],
-  ["a Socket.IO packet that is none", (node, sid) => post(node, sid, "4not a packet"), endsSession(200)],
-  ["a truncated Socket.IO event", (node, sid) => post(node, sid, '42["never", {"a":'), endsSession(200)],
-  ["binary that nobody announced", (node, sid) => post(node, sid, "bAAECAw=="), endsSession(200)],
-  ["a truncated binary event", (node, sid) => post(node, sid, '451-["never",{"_placeholder":true,"num":0}]\x1e42["never"]'), endsSession(200)],
+  ["a POST far over the limit", (node, sid) => post(node, sid, "4".repeat(5 * TOO_MUCH)), refusesPost(413), "payload_too_large"],
+  ["a packet of an unknown type", (node, sid) => post(node, sid, "9hello"), endsSession(200), "parse_error"],
+  ["an empty packet among others", (node, sid) => post(node, sid, '42["never"]\x1e\x1e42["never"]'), endsSession(200, 400), "parse_error"],
+  ["a ping, which only a server sends", (node, sid) => post(node, sid, "2"), endsSession(200, 400), "ping_from_client"],
+  ["bad base64", (node, sid) => post(node, sid, "b****"), endsSession(200), "forced"],
+  ["a Socket.IO packet that is none", (node, sid) => post(node, sid, "4not a packet"), endsSession(200), "forced"],
+  ["a truncated Socket.IO event", (node, sid) => post(node, sid, '42["never", {"a":'), endsSession(200), "forced"],
+  ["binary that nobody announced", (node, sid) => post(node, sid, "bAAECAw=="), endsSession(200), "forced"],
+  ["a truncated binary event", (node, sid) => post(node, sid, '451-["never",{"_placeholder":true,"num":0}]\x1e42["never"]'), endsSession(200), "forced"],
 
-  ["a frame over the limit", () => frame(Buffer.alloc(0), { length: TOO_MUCH }), closesWith(1009)],
+  ["a frame over the limit", () => frame(Buffer.alloc(0), { length: TOO_MUCH }), closesWith(1009), "message_too_big"],
   ["a message over the limit, in pieces", () => {
     const piece = Buffer.alloc(600_000, "4");
     return Buffer.concat([frame(piece, { fin: false }), frame(piece, { opcode: 0 })]);
-  }, closesWith(1009)],
-  ["text that is not UTF-8", () => frame([0x34, 0xff, 0xfe]), closesWith(1007)],
-  ["a frame without a mask", () => frame("2", { mask: false }), closesWith(1002)],
-  ["reserved bits", () => frame("2", { reserved: 0x20 }), closesWith(1002)],
-  ["compressed data that nobody agreed to", () => frame("2", { reserved: 0x40 }), closesWith(1002)],
-  ["a reserved opcode", () => frame("2", { opcode: 3 }), closesWith(1002)],
-  ["a ping in pieces", () => frame("", { opcode: 9, fin: false }), closesWith(1002)],
-  ["a ping over 125 bytes", () => frame(Buffer.alloc(126), { opcode: 9 }), closesWith(1002)],
-  ["a continuation of nothing", () => frame("2", { opcode: 0 }), closesWith(1002)],
-  ["a text frame inside a message", () => Buffer.concat([frame("4", { fin: false }), frame("2")]), closesWith(1002)],
-  ["a close frame of one byte", () => frame([3], { opcode: 8 }), closesWith(1002)],
-  ["a close code that must not be sent", () => frame([0x03, 0xee], { opcode: 8 }), closesWith(1002)],
-  ["a WebSocket packet of an unknown type", () => frame("9"), closesWith(1005, 1000)],
+  }, closesWith(1009), "message_too_big"],
+  ["text that is not UTF-8", () => frame([0x34, 0xff, 0xfe]), closesWith(1007), "text_not_utf8"],
+  ["a frame without a mask", () => frame("2", { mask: false }), closesWith(1002), "mask_missing"],
+  ["reserved bits", () => frame("2", { reserved: 0x20 }), closesWith(1002), "reserved_bits"],
+  ["compressed data that nobody agreed to", () => frame("2", { reserved: 0x40 }), closesWith(1002), "reserved_bits"],
+  ["a reserved opcode", () => frame("2", { opcode: 3 }), closesWith(1002), "reserved_opcode"],
+  ["a ping in pieces", () => frame("", { opcode: 9, fin: false }), closesWith(1002), "control_fragmented"],
+  ["a ping over 125 bytes", () => frame(Buffer.alloc(126), { opcode: 9 }), closesWith(1002), "control_too_long"],
+  ["a continuation of nothing", () => frame("2", { opcode: 0 }), closesWith(1002), "continuation_without_start"],
+  ["a text frame inside a message", () => Buffer.concat([frame("4", { fin: false }), frame("2")]), closesWith(1002), "data_inside_message"],
+  ["a close frame of one byte", () => frame([3], { opcode: 8 }), closesWith(1002), "close_body_too_short"],
+  ["a close code that must not be sent", () => frame([0x03, 0xee], { opcode: 8 }), closesWith(1002), "close_code_invalid"],
+  ["a WebSocket packet of an unknown type", () => frame("9"), closesWith(1005, 1000), "packet_type_unknown"],
 ];
 
 inWorld("bad input", { servers: ["amber"] }, (test) => {
-  for (const [name, act, expect] of CASES) {
-    test(name, (world) => besides(world, () => expect(entrance(world), act)));
+  for (const [name, act, expect, cause] of CASES) {
+    test(name, (world) => besides(world, () => expect(entrance(world), act), new RegExp(`cause="${cause}"`)));
   }
 });
 
@@ -225,6 +228,14 @@ inWorld("bad trunks", { servers: ["amber"], trunklineOnly: true }, (test) => {
       }),
     );
   }
+
+  test("a flood of them fills no log", (world) =>
+    besides(world, async () => {
+      const before = world.node.log.count(/trunk refused/);
+      const answers = await Promise.all(Array.from({ length: 200 }, () => request(world.node, "", { path: "/trunk/v1" })));
+      assert.ok(answers.every(({ status }) => status === 400));
+      assert.ok(world.node.log.count(/trunk refused/) <= before + 2, world.node.log.text);
+    }));
 
   const binary = (bytes) => frame(bytes, { opcode: 2 });
   const garbage = {

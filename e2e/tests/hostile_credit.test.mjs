@@ -1,6 +1,7 @@
 // An app server that gives little credit or none: the node sends it no more than it may, holds little, and
 // loses nothing (spec/trunk.md, section 5).
 import assert from "node:assert/strict";
+import { constants, deflateRawSync } from "node:zlib";
 import { GROWTH_BYTES_MAX, PING_MS, POLL, inArena } from "../harness/arena.mjs";
 import { until, within } from "../harness/until.mjs";
 import { Raw, post, request } from "../harness/wire.mjs";
@@ -102,6 +103,70 @@ inArena("POSTs of many sessions wait for credit in little memory", {}, async (ar
   await until("the messages", () => app.of("Message").length === sessions + 1);
   assert.equal(app.violations, 0);
   for (const raw of raws) raw.destroy();
+});
+
+/** As `quickFrame`, compressed. */
+function deflated(text) {
+  const bytes = deflateRawSync(text, { finishFlush: constants.Z_SYNC_FLUSH }).subarray(0, -4);
+  const compressed = quickFrame(1, bytes);
+  compressed[0] |= 0x40;
+  return compressed;
+}
+/** What the node itself says stays readable. */
+const COMPRESSED = { perMessageDeflate: { threshold: 1_000_000 } };
+const DEFLATE = { "Sec-WebSocket-Extensions": "permessage-deflate" };
+
+for (const [what, encode, threads] of [
+  ["plain", (text) => quickFrame(1, text), 1],
+  ["compressed", deflated, 1],
+  ["two threads", (text) => quickFrame(1, text), 2],
+]) {
+  inArena(`whoever has much to say does not keep others from being heard (${what})`, { threads }, async (arena) => {
+    const app = await arena.app({ credit: 100, returns: false, settings: COMPRESSED });
+    const loud = [];
+    for (const _ of numbers(3)) loud.push(await arena.session(app, { headers: DEFLATE }));
+    const { client, session } = await arena.session(app);
+    for (const one of loud) one.client.raw(Buffer.concat(numbers(100).map((number) => encode(`4${numbered(number, 200)}`))));
+    await until("the credit is used up", () => app.granted <= 0);
+    client.text("4may I?");
+    await arena.rounds(5);
+    const heard = () => [...loud, { session }].map((one) => app.messages(one.session).length);
+    for (let portion = 0; portion < 12 && app.messages(session).length === 0; portion += 1) {
+      const before = heard().join();
+      app.grant(1 - app.granted);
+      await until("the next message", () => heard().join() !== before);
+    }
+    assert.equal(app.messages(session).length, 1, `heard so far: ${heard()}`);
+    app.grant(1 << 24);
+    for (const one of loud) {
+      await until("the rest", () => app.messages(one.session).length === 100);
+      assertInOrder(app.messages(one.session), 100);
+    }
+    assert.equal(app.violations, 0);
+  });
+}
+
+inArena("what waits for credit waits as it came: compressed", {}, async (arena) => {
+  const app = await arena.app({ credit: 100, returns: false, settings: COMPRESSED });
+  const bombs = Buffer.concat(numbers(50).map((number) => deflated(`4${numbered(number, 990_000)}`)));
+  const sessions = [];
+  for (const _ of numbers(6)) sessions.push(await arena.session(app, { headers: DEFLATE }));
+  const growth = arena.watchMemory();
+  for (const { client } of sessions) client.raw(bombs);
+  await until("the credit is used up", () => app.granted <= 0);
+  for (let portion = 0; portion < 18; portion += 1) {
+    const before = app.of("Message").length;
+    app.grant(1 - app.granted);
+    await until("the next message", () => app.of("Message").length > before);
+  }
+  await arena.rounds(5);
+  assert.ok(growth() < GROWTH_BYTES_MAX, `${growth()} bytes`);
+  app.grant(1 << 30);
+  for (const { session } of sessions) {
+    await until("the rest", () => app.messages(session).length === 50);
+    assertInOrder(app.messages(session), 50);
+  }
+  assert.equal(app.violations, 0);
 });
 
 /** The app server has no credit left; all that is to be seen here takes longer than its clients' heartbeat. */

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { connect } from "node:net";
 import { PING_MS, POLL, SOCKET, inArena } from "../harness/arena.mjs";
 import { CloseReason, send } from "../harness/fake_app.mjs";
-import { until } from "../harness/until.mjs";
+import { until, within } from "../harness/until.mjs";
 import { frame, request } from "../harness/wire.mjs";
 import { quickFrame } from "../harness/ws_client.mjs";
 
@@ -54,14 +54,29 @@ inArena("the upgrade packet, a message, a close frame and the end of the stream 
   assert.deepEqual(app.messages(session).map(({ head }) => head), ["last words"]);
 });
 
-inArena("the sessions of a killed app server end for that reason alone", { args: ["--orphan-close-per-second", "20"] }, async (arena) => {
-  const app = await arena.app({ settings: { pingInterval: PING_MS, pingTimeout: PING_MS } });
+/** Clients of the hub, and how long it takes from the end of the first to the end of the last once `act` was done. */
+async function endsTogether(arena, count, act) {
   const clients = [];
-  while (clients.length < 60) clients.push(await arena.client());
-  app.kill();
-  await until("the end of all", () => clients.every(({ ended }) => ended));
+  while (clients.length < count) clients.push(await arena.client());
+  const ends = Promise.all(clients.map(({ end }) => end.then(() => performance.now())));
+  await act();
+  const at = await within("the end of all", ends, 20_000);
+  return Math.max(...at) - Math.min(...at);
+}
+
+// A pace is a least time: a busy machine only makes it longer.
+inArena("the sessions of a killed app server end at a measured pace, and for that reason alone", { args: ["--orphan-close-per-second", "20"] }, async (arena) => {
+  const app = await arena.app({ settings: { pingInterval: PING_MS, pingTimeout: PING_MS } });
+  const tookMs = await endsTogether(arena, 60, () => app.kill());
+  assert.ok(tookMs > 2000, `60 sessions at 20 each second ended in ${tookMs} ms`);
   await arena.counted(/sessions_closed_total\{.*cause="app_server_lost"/, 60);
   await arena.counted(/sessions_closed_total/, 60);
+});
+
+inArena("a drain spreads the ends over its time", { args: ["--drain", "3s"], calm: false }, async (arena) => {
+  await arena.app();
+  const tookMs = await endsTogether(arena, 60, () => arena.node.child.kill("SIGTERM"));
+  assert.ok(tookMs > 1500, `a drain of 3 s ended its sessions in ${tookMs} ms`);
 });
 
 for (const [what, bytes, code] of [

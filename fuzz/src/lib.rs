@@ -1,6 +1,7 @@
 //! The logic of every fuzz target, callable on stable: libFuzzer's binaries and `fuzz_smoke` run
 //! the same functions.
 
+pub mod azure;
 pub mod engineio;
 pub mod socketio;
 pub mod switchboard;
@@ -20,6 +21,8 @@ pub struct Target {
 
 /// Every target, alphabetical.
 pub const TARGETS: &[Target] = &[
+    Target { name: "azure_filter", run: azure::filter, seeds: azure::FILTER_SEEDS },
+    Target { name: "azure_tunnel", run: azure::tunnel, seeds: azure::TUNNEL_SEEDS },
     Target { name: "engineio_input", run: engineio::input, seeds: engineio::INPUT_SEEDS },
     Target {
         name: "engineio_operations",

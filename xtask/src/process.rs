@@ -164,7 +164,7 @@ pub(crate) fn run(
         if started.elapsed() >= next {
             next = started.elapsed() + PROGRESS_EVERY;
             let last = lines.iter().rev().find(|line| !line.trim().is_empty());
-            progress(started.elapsed(), last.map_or("", |line| line.trim()));
+            progress(started.elapsed(), last.map_or("…", |line| line.trim()));
         }
     };
     for line in running.rest() {

@@ -9,11 +9,17 @@
 //!
 //! An idle client owns no heap memory.
 
-use crate::frame::{self, Frame, Opcode};
-use crate::packet::{self, Packet};
+use std::rc::Rc;
 
-/// Longest HTTP answer that is read while waiting for the upgrade.
-const HTTP_BYTES_MAX: usize = 16 << 10;
+use crate::frame::{self, Frame, Opcode};
+use crate::http::{self, Site};
+use crate::out::Out;
+use crate::session::Session;
+
+use polling::Polling;
+
+pub(crate) mod polling;
+
 /// Longest message gathered from fragments.
 const MESSAGE_BYTES_MAX: usize = 64 << 20;
 
@@ -35,10 +41,13 @@ pub(crate) enum Phase {
 pub(crate) enum Message<'a> {
     /// Acknowledgement `id` with its JSON array of arguments.
     Ack { id: u64, args: &'a [u8] },
+    /// An event before [`Message::Joined`], which belongs behind it: a socket that is being recovered gets what it missed
+    /// before it is told that it is.
+    Early(&'a [u8]),
     /// JSON array: the event's name and its arguments.
     Event(&'a [u8]),
-    /// The namespace accepted the client.
-    Joined,
+    /// The namespace accepted the client; a JSON object with the socket's id.
+    Joined(&'a [u8]),
     /// A heartbeat arrived and its pong is in `out`.
     Ping,
 }
@@ -70,47 +79,89 @@ pub(crate) enum Loss {
 
 #[derive(Debug)]
 pub(crate) struct Client {
-    phase: Phase,
-    /// Longest silence that is allowed: ping interval and timeout together; 0 until the open packet came.
-    silence_ms_max: u32,
+    session: Session,
     /// A frame that has not arrived as a whole yet.
     partial: Vec<u8>,
-    /// The message that fragments are gathered into; rare, so a thin pointer.
-    #[expect(clippy::box_collection, reason = "8 bytes instead of 24 in every idle client")]
-    fragments: Option<Box<Vec<u8>>>,
+    /// What an idle client over WebSocket has none of: one thin pointer to all of it.
+    rare: Option<Box<Rare>>,
 }
 
-#[derive(serde::Deserialize)]
-struct Handshake {
-    #[serde(rename = "pingInterval")]
-    ping_interval_ms: u32,
-    #[serde(rename = "pingTimeout")]
-    ping_timeout_ms: u32,
+#[derive(Debug, Default)]
+struct Rare {
+    /// The message that fragments are gathered into.
+    fragments: Option<Vec<u8>>,
+    /// JSON that the connect packet carries.
+    auth: Vec<u8>,
+    polling: Option<Polling>,
+}
+
+/// How a client reaches the server.
+#[derive(Clone, Copy, Debug, Default, serde::Deserialize, Eq, PartialEq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Transport {
+    Polling,
+    /// Polling first, then WebSocket, as socket.io-client does by default.
+    Upgrade,
+    #[default]
+    WebSocket,
 }
 
 impl Client {
-    /// A new client; `request` is the HTTP upgrade as [`upgrade_request`] makes it.
-    pub(crate) fn start(request: &[u8], out: &mut Vec<u8>) -> Self {
-        out.extend_from_slice(request);
-        Self { phase: Phase::Upgrading, silence_ms_max: 0, partial: Vec::new(), fragments: None }
+    /// A new client; `auth` is JSON for the connect packet, or nothing. What is to be sent first goes into `out`.
+    pub(crate) fn start(
+        transport: Transport,
+        site: &Rc<Site>,
+        auth: Vec<u8>,
+        out: &mut Vec<u8>,
+    ) -> Self {
+        let mut rare = Rare { auth, ..Rare::default() };
+        let phase = if transport == Transport::WebSocket {
+            out.extend_from_slice(&site.upgrade(None));
+            Phase::Upgrading
+        } else {
+            let mut polling = Polling::new(site, transport == Transport::Upgrade);
+            out.extend_from_slice(&polling.poll_out());
+            rare.polling = Some(polling);
+            Phase::Opening
+        };
+        let is_needed = !rare.auth.is_empty() || rare.polling.is_some();
+        Self {
+            session: Session::new(phase),
+            partial: Vec::new(),
+            rare: is_needed.then(|| Box::new(rare)),
+        }
     }
 
     pub(crate) fn phase(&self) -> Phase {
-        self.phase
+        self.session.phase
     }
 
     /// Milliseconds without a ping after which Socket.IO's client gives the server up; 0 before the handshake.
     pub(crate) fn silence_ms_max(&self) -> u32 {
-        self.silence_ms_max
+        self.session.silence_ms_max
     }
 
-    /// Takes bytes from the stream. See the contract above.
+    /// The polling transport, while it is the one.
+    pub(crate) fn polling(&mut self) -> Option<&mut Polling> {
+        self.rare.as_mut()?.polling.as_mut()
+    }
+
+    /// The upgrade is done: from now on bytes are those of the WebSocket, and these have come already.
+    pub(crate) fn finish_upgrade(&mut self) -> Vec<u8> {
+        let polling = self.rare.take().and_then(|rare| rare.polling);
+        polling.map(Polling::into_rest).unwrap_or_default()
+    }
+
+    /// Takes bytes from the stream (with polling, from that of the polls). See the contract above.
     pub(crate) fn handle_bytes(
         &mut self,
         input: &[u8],
-        out: &mut Vec<u8>,
-        sink: &mut impl FnMut(Message<'_>, &mut Vec<u8>),
+        out: &mut Out,
+        sink: &mut impl FnMut(Message<'_>, &mut Out),
     ) -> Result<(), Loss> {
+        if let Some(Rare { polling: Some(polling), auth, .. }) = self.rare.as_deref_mut() {
+            return polling.handle_poll(input, &mut self.session, auth, sink);
+        }
         if self.partial.is_empty() {
             let used = self.consume(input, out, sink)?;
             self.partial.extend_from_slice(&input[used..]);
@@ -130,13 +181,13 @@ impl Client {
     fn consume(
         &mut self,
         input: &[u8],
-        out: &mut Vec<u8>,
-        sink: &mut impl FnMut(Message<'_>, &mut Vec<u8>),
+        out: &mut Out,
+        sink: &mut impl FnMut(Message<'_>, &mut Out),
     ) -> Result<usize, Loss> {
         let mut used = 0;
-        if self.phase == Phase::Upgrading {
-            let Some(head) = http_head(input)? else { return Ok(0) };
-            self.phase = Phase::Opening;
+        if self.session.phase == Phase::Upgrading {
+            let Some(head) = http::switched(input)? else { return Ok(0) };
+            self.session.phase = Phase::Opening;
             used = head;
         }
         while let Some((frame, length)) =
@@ -151,24 +202,26 @@ impl Client {
     fn handle_frame(
         &mut self,
         frame: Frame<'_>,
-        out: &mut Vec<u8>,
-        sink: &mut impl FnMut(Message<'_>, &mut Vec<u8>),
+        out: &mut Out,
+        sink: &mut impl FnMut(Message<'_>, &mut Out),
     ) -> Result<(), Loss> {
         match frame.opcode {
             Opcode::Text if frame.fin => self.handle_text(frame.payload, out, sink),
             Opcode::Text => self.gather(frame.payload),
             Opcode::Continuation => {
-                if self.fragments.is_none() {
+                if self.fragments().is_none() {
                     return Err(Loss::Protocol);
                 }
                 self.gather(frame.payload)?;
-                match self.fragments.take_if(|_| frame.fin) {
-                    Some(text) => self.handle_text(&text, out, sink),
-                    None => Ok(()),
+                if !frame.fin {
+                    return Ok(());
                 }
+                let rare = self.rare.as_mut();
+                let text = rare.and_then(|rare| rare.fragments.take()).unwrap_or_default();
+                self.handle_text(&text, out, sink)
             }
             Opcode::Ping => {
-                frame::encode(out, Opcode::Pong, &[frame.payload]);
+                frame::encode(&mut out.bytes, Opcode::Pong, &[frame.payload]);
                 Ok(())
             }
             Opcode::Close => Err(Loss::WebSocketClose(close_code(frame.payload))),
@@ -177,8 +230,13 @@ impl Client {
         }
     }
 
+    fn fragments(&self) -> Option<&Vec<u8>> {
+        self.rare.as_ref()?.fragments.as_ref()
+    }
+
     fn gather(&mut self, payload: &[u8]) -> Result<(), Loss> {
-        let text = self.fragments.get_or_insert_default();
+        let rare = self.rare.get_or_insert_default();
+        let text = rare.fragments.get_or_insert_default();
         if text.len() + payload.len() > MESSAGE_BYTES_MAX {
             return Err(Loss::Protocol);
         }
@@ -189,79 +247,15 @@ impl Client {
     fn handle_text(
         &mut self,
         text: &[u8],
-        out: &mut Vec<u8>,
-        sink: &mut impl FnMut(Message<'_>, &mut Vec<u8>),
+        out: &mut Out,
+        sink: &mut impl FnMut(Message<'_>, &mut Out),
     ) -> Result<(), Loss> {
-        match (packet::decode(text).ok_or(Loss::Protocol)?, self.phase) {
-            (Packet::Open(json), Phase::Opening) => self.handle_open(json, out)?,
-            (Packet::Connected(_), Phase::Joining) => {
-                self.phase = Phase::Joined;
-                sink(Message::Joined, out);
-            }
-            (Packet::Ping, _) => {
-                frame::encode(out, Opcode::Text, &[b"3"]);
-                sink(Message::Ping, out);
-            }
-            (Packet::Event(array), Phase::Joined) => sink(Message::Event(array), out),
-            (Packet::Ack { id, args }, Phase::Joined) => sink(Message::Ack { id, args }, out),
-            (Packet::Close, _) => return Err(Loss::EngineClose),
-            (Packet::Disconnected, _) => return Err(Loss::SocketDisconnect),
-            (Packet::ConnectRefused(_), _) => return Err(Loss::NamespaceRefused),
-            (Packet::Other, _) => (),
-            (
-                Packet::Open(_) | Packet::Connected(_) | Packet::Event(_) | Packet::Ack { .. },
-                Phase::Upgrading | Phase::Opening | Phase::Joining | Phase::Joined,
-            ) => return Err(Loss::Protocol),
+        let auth = self.rare.as_ref().map_or(&b""[..], |rare| &rare.auth);
+        self.session.handle_packet(text, auth, out, sink)?;
+        if self.fragments().is_none() && self.session.phase == Phase::Joined {
+            self.rare = None;
         }
         Ok(())
-    }
-
-    fn handle_open(&mut self, json: &[u8], out: &mut Vec<u8>) -> Result<(), Loss> {
-        let handshake: Handshake = serde_json::from_slice(json).map_err(|_bad| Loss::Protocol)?;
-        self.silence_ms_max =
-            handshake.ping_interval_ms.saturating_add(handshake.ping_timeout_ms).max(1);
-        self.phase = Phase::Joining;
-        frame::encode(out, Opcode::Text, &[b"40"]);
-        Ok(())
-    }
-}
-
-/// The HTTP upgrade that opens an Engine.IO 4 session over WebSocket at once.
-pub(crate) fn upgrade_request(host: &str, path: &str) -> Vec<u8> {
-    // The key is constant: only browsers and caches need it to differ.
-    format!(
-        "GET {path}?EIO=4&transport=websocket HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\n\
-         Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dHJ1bmtsaW5lLWJlbmNoMQ==\r\n\r\n"
-    )
-    .into_bytes()
-}
-
-/// Appends an event with JSON `args` after its name, for example `"echo","text"`, asking for ack `id` if given.
-pub(crate) fn emit(out: &mut Vec<u8>, ack: Option<u64>, array_items: &[&[u8]]) {
-    let head = match ack {
-        Some(id) => format!("42{id}["),
-        None => "42[".to_owned(),
-    };
-    let mut parts: [&[u8]; 8] = [b""; 8];
-    debug_assert!(array_items.len() <= 6, "an emit has at most six parts");
-    parts[0] = head.as_bytes();
-    for (slot, item) in parts[1..].iter_mut().zip(array_items) {
-        *slot = item;
-    }
-    parts[7] = b"]";
-    frame::encode(out, Opcode::Text, &parts);
-}
-
-/// The length of the HTTP head when it is whole and says 101.
-fn http_head(input: &[u8]) -> Result<Option<usize>, Loss> {
-    let Some(end) = input.windows(4).position(|window| window == b"\r\n\r\n") else {
-        return if input.len() > HTTP_BYTES_MAX { Err(Loss::Protocol) } else { Ok(None) };
-    };
-    let status = input.strip_prefix(b"HTTP/1.1 ").and_then(|rest| packet::leading_number(rest).0);
-    match status {
-        Some(101) => Ok(Some(end + 4)),
-        Some(status) => Err(Loss::Http(u16::try_from(status).unwrap_or(0))),
-        None => Err(Loss::Protocol),
     }
 }
 

@@ -2,10 +2,13 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddrV4, TcpStream};
+use std::rc::Rc;
 use std::time::Duration;
 
-use crate::client::{Client, Message, emit, upgrade_request};
+use crate::client::{Client, Message, Transport};
 use crate::error::BenchError;
+use crate::http::Site;
+use crate::out::Out;
 
 const ANSWER_MAX: Duration = Duration::from_secs(10);
 
@@ -13,23 +16,24 @@ const ANSWER_MAX: Duration = Duration::from_secs(10);
 pub(crate) fn call(target: SocketAddrV4, path: &str, event: &str) -> Result<(), BenchError> {
     let mut stream = TcpStream::connect_timeout(&target.into(), ANSWER_MAX)?;
     stream.set_read_timeout(Some(ANSWER_MAX))?;
-    let mut out = Vec::new();
-    let mut client = Client::start(&upgrade_request(&target.to_string(), path), &mut out);
+    let mut out = Out::default();
+    let site = Rc::new(Site::new(target, path));
+    let mut client = Client::start(Transport::WebSocket, &site, Vec::new(), &mut out.bytes);
     let quoted = serde_json::to_string(event)?;
     let mut answered = false;
     let mut buffer = [0; 4_096];
     while !answered {
-        stream.write_all(&out)?;
-        out.clear();
+        stream.write_all(&out.bytes)?;
+        out.bytes.clear();
         let length = stream.read(&mut buffer)?;
         if length == 0 {
             return Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into());
         }
         client
             .handle_bytes(&buffer[..length], &mut out, &mut |message, out| match message {
-                Message::Joined => emit(out, Some(0), &[quoted.as_bytes()]),
+                Message::Joined(_) => out.emit(Some(0), &[quoted.as_bytes()]),
                 Message::Ack { .. } => answered = true,
-                Message::Event(_) | Message::Ping => (),
+                Message::Early(_) | Message::Event(_) | Message::Ping => (),
             })
             .map_err(|loss| BenchError::NobodyJoined(loss.to_string()))?;
     }

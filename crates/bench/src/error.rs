@@ -10,6 +10,9 @@ pub enum BenchError {
     /// The operating system refused something.
     #[error("system call failed")]
     Io(#[from] std::io::Error),
+    /// Ctrl-C.
+    #[error("interrupted while {0}")]
+    Interrupted(&'static str),
     /// No client got through the handshake.
     #[error("no client could connect: {0}")]
     NobodyJoined(String),
@@ -19,6 +22,9 @@ pub enum BenchError {
     /// The target is not on this machine and nobody said that this is wanted.
     #[error("{0} is not a loopback address; give --i-own-this-server to load it nevertheless")]
     NotLoopback(String),
+    /// What was waited for does not come, and nothing else either.
+    #[error("nothing arrived for {0} s while {1}")]
+    Stalled(u64, &'static str),
     /// The hard time limit.
     #[error("time limit of {0} s reached while {1}")]
     TimeLimit(u64, &'static str),
@@ -36,8 +42,15 @@ impl From<rustix::io::Errno> for BenchError {
     }
 }
 
-impl From<lexopt::Error> for BenchError {
-    fn from(error: lexopt::Error) -> Self {
-        Self::Argument(error.to_string())
+impl BenchError {
+    /// Whether the workers can still tell what there was until then.
+    pub(crate) fn leaves_a_report(&self) -> bool {
+        matches!(self, Self::Interrupted(_) | Self::Stalled(..) | Self::TimeLimit(..))
+    }
+
+    /// Whether other arguments would help, and nothing else.
+    #[must_use]
+    pub fn is_misuse(&self) -> bool {
+        matches!(self, Self::Argument(_) | Self::NoVictim | Self::NotLoopback(_))
     }
 }

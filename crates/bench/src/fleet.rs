@@ -1,7 +1,9 @@
 //! The parent's side of the workers: starts them, commands them, waits for them, never outlives its time limit.
 
+use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command as Process, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -9,20 +11,31 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::error::BenchError;
+use crate::interrupt::Interrupt;
+use crate::net;
 use crate::options::Options;
 use crate::progress::ProgressLine;
 use crate::report::Report;
+use crate::series::{Point, Series};
 use crate::wire::{Command, Job, Line, Progress};
 
 /// Lines that workers may have said and the parent not yet heard.
 const LINES_MAX: usize = 1_024;
+
+/// How long it may take to notice Ctrl-C, or that a second is over.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// What the workers may still take to report when a run ends early.
+const CUT_SHORT_MAX: Duration = Duration::from_secs(15);
+/// A broadcast that is not delivered within this time, while nothing else is, will not be.
+const STALL_MAX: Duration = Duration::from_secs(20);
+const WAITING_FOR_BROADCAST: &str = "waiting for a broadcast";
 
 /// How to start this program again as a worker.
 #[derive(Clone, Debug)]
 pub struct WorkerProgram {
     /// The executable.
     pub program: PathBuf,
-    /// Arguments that come before `--worker`, for example a subcommand.
+    /// Arguments that make it one.
     pub arguments: Vec<OsString>,
 }
 
@@ -38,9 +51,17 @@ struct Worker {
 pub(crate) struct Fleet {
     workers: Vec<Worker>,
     lines: Receiver<(usize, Option<Line>)>,
+    /// Milestones that came before somebody waited for them.
+    kept: VecDeque<(usize, Line)>,
+    series: Series,
     progress: ProgressLine,
+    interrupt: Interrupt,
     deadline: Instant,
     time_limit_s: u64,
+    /// How many broadcasts each client should have by now.
+    sent: u64,
+    operations: u64,
+    moved_at: Instant,
 }
 
 impl Fleet {
@@ -48,19 +69,28 @@ impl Fleet {
         program: &WorkerProgram,
         options: &Options,
         progress: ProgressLine,
+        interrupt: Interrupt,
     ) -> Result<Self, BenchError> {
         let (sender, lines) = sync_channel(LINES_MAX);
+        let begun_ns = net::now_ns();
         let mut fleet = Self {
             workers: Vec::new(),
             lines,
+            kept: VecDeque::new(),
+            series: Series::new(begun_ns, &options.processes, Vec::new()),
             progress,
+            interrupt,
             deadline: Instant::now() + options.time_limit,
             time_limit_s: options.time_limit.as_secs(),
+            sent: 0,
+            operations: 0,
+            moved_at: Instant::now(),
         };
         for index in 0..options.workers {
-            let worker = start_worker(program, &job(options, index), index as usize, &sender)?;
-            fleet.workers.push(worker);
+            let job = job(options, index, begun_ns);
+            fleet.workers.push(start_worker(program, &job, index as usize, &sender)?);
         }
+        fleet.series = Series::new(begun_ns, &options.processes, fleet.pids());
         Ok(fleet)
     }
 
@@ -95,16 +125,34 @@ impl Fleet {
 
     /// Lets the load run for a while.
     pub(crate) fn run_for(&mut self, duration: Duration) -> Result<(), BenchError> {
+        self.listen_for(duration, "running")
+    }
+
+    /// Lets all clients idle for a while.
+    pub(crate) fn hold(&mut self, duration: Duration) -> Result<(), BenchError> {
+        self.listen_for(duration, "idling")
+    }
+
+    fn listen_for(&mut self, duration: Duration, what: &'static str) -> Result<(), BenchError> {
         let until = Instant::now() + duration;
         while let Some(rest) = until.checked_duration_since(Instant::now()) {
-            self.next_line("running", rest)?;
+            if let Some((index, line)) = self.next_line(what, rest)? {
+                self.keep(index, line);
+            }
         }
         Ok(())
     }
 
+    /// Each client should have this many broadcasts in the end.
+    pub(crate) fn expect_sent(&mut self, sent: u64) {
+        self.sent = sent;
+        self.moved_at = Instant::now();
+    }
+
     /// Waits until every client of every worker has broadcast `sequence`; how long the last one took, ns.
     pub(crate) fn wait_delivered(&mut self, sequence: u64) -> Result<u64, BenchError> {
-        let times = self.gather("waiting for a broadcast", |line| {
+        self.expect_sent(sequence + 1);
+        let times = self.gather(WAITING_FOR_BROADCAST, |line| {
             if let Line::Delivered { sequence: done, last_ns } = line
                 && *done == sequence
             {
@@ -114,6 +162,20 @@ impl Fleet {
             }
         })?;
         Ok(times.into_iter().max().unwrap_or(0))
+    }
+
+    /// How many broadcasts the first worker has asked for until it was told to pause.
+    pub(crate) fn wait_asked(&mut self) -> Result<u64, BenchError> {
+        loop {
+            let kept = self.kept.pop_front();
+            let line = match kept {
+                Some(kept) => Some(kept),
+                None => self.next_line("pausing", Duration::MAX)?,
+            };
+            if let Some((_, Line::Asked { count })) = line {
+                return Ok(count);
+            }
+        }
     }
 
     /// Waits until every client knows its app server.
@@ -140,8 +202,32 @@ impl Fleet {
         Ok(())
     }
 
-    /// One matching line from each worker. Lines of a worker that has already given its own are dropped:
-    /// no command lets two waits be open at once.
+    /// The run is over before its end: what the workers have is to be gathered soon, without further interruption.
+    /// How many broadcasts each client should have had.
+    pub(crate) fn cut_short(&mut self) -> u64 {
+        self.interrupt = Interrupt::default();
+        self.deadline = Instant::now() + CUT_SHORT_MAX;
+        self.moved_at = Instant::now();
+        self.kept.clear();
+        self.sent
+    }
+
+    /// Ends the workers; the run second by second.
+    pub(crate) fn end(mut self) -> Vec<Point> {
+        self.progress.clear();
+        std::mem::replace(&mut self.series, Series::new(0, &[], Vec::new())).finish()
+    }
+
+    /// Milestones wait until somebody asks for them; a worker has few.
+    fn keep(&mut self, index: usize, line: Line) {
+        let lasts =
+            matches!(line, Line::Ready(_) | Line::Known | Line::Back { .. } | Line::Asked { .. });
+        if lasts {
+            self.kept.push_back((index, line));
+        }
+    }
+
+    /// One matching line from each worker.
     fn gather<T>(
         &mut self,
         what: &'static str,
@@ -149,13 +235,23 @@ impl Fleet {
     ) -> Result<Vec<T>, BenchError> {
         let mut found: Vec<Option<T>> = self.workers.iter().map(|_| None).collect();
         let mut missing = found.len();
+        let mut kept = std::mem::take(&mut self.kept);
         while missing > 0 {
-            let Some((index, line)) = self.next_line(what, Duration::MAX)? else { continue };
+            let Some((index, line)) = kept
+                .pop_front()
+                .map_or_else(|| self.next_line(what, Duration::MAX), |one| Ok(Some(one)))?
+            else {
+                continue;
+            };
             if let (Some(value), None) = (pick(&line), &found[index]) {
                 found[index] = Some(value);
                 missing -= 1;
+            } else {
+                self.keep(index, line);
             }
         }
+        kept.append(&mut self.kept);
+        self.kept = kept;
         Ok(found.into_iter().flatten().collect())
     }
 
@@ -165,23 +261,57 @@ impl Fleet {
         what: &'static str,
         wait_max: Duration,
     ) -> Result<Option<(usize, Line)>, BenchError> {
-        let rest = self
-            .deadline
-            .checked_duration_since(Instant::now())
-            .ok_or(BenchError::TimeLimit(self.time_limit_s, what))?;
-        match self.lines.recv_timeout(rest.min(wait_max)) {
-            Ok((index, None)) => Err(BenchError::WorkerGone(index)),
-            Ok((index, Some(line))) => {
-                if let Line::Progress(progress) | Line::Ready(progress) = &line {
-                    self.workers[index].progress = *progress;
-                    let all = self.workers.iter().map(|worker| worker.progress);
-                    self.progress.show(what, all);
-                }
-                Ok(Some((index, line)))
+        let until = Instant::now().checked_add(wait_max);
+        loop {
+            let now = Instant::now();
+            self.check(what, now)?;
+            let now_ns = net::now_ns();
+            if self.series.due_ns() <= now_ns {
+                self.series.tick(now_ns);
             }
-            Err(RecvTimeoutError::Timeout) => Ok(None),
-            Err(RecvTimeoutError::Disconnected) => Err(BenchError::WorkerGone(0)),
+            let rest = until.map_or(LOOK_EVERY, |until| until.saturating_duration_since(now));
+            match self.lines.recv_timeout(rest.min(LOOK_EVERY)) {
+                Ok((index, None)) => return Err(BenchError::WorkerGone(index)),
+                Ok((index, Some(line))) => {
+                    self.note(what, index, &line);
+                    return Ok(Some((index, line)));
+                }
+                Err(RecvTimeoutError::Timeout) if rest > LOOK_EVERY || until.is_none() => (),
+                Err(RecvTimeoutError::Timeout) => return Ok(None),
+                Err(RecvTimeoutError::Disconnected) => return Err(BenchError::WorkerGone(0)),
+            }
         }
+    }
+
+    fn check(&self, what: &'static str, now: Instant) -> Result<(), BenchError> {
+        if self.interrupt.is_asked() {
+            return Err(BenchError::Interrupted(what));
+        }
+        if now >= self.deadline {
+            return Err(BenchError::TimeLimit(self.time_limit_s, what));
+        }
+        let stalls = what == WAITING_FOR_BROADCAST && now - self.moved_at > STALL_MAX;
+        if stalls { Err(BenchError::Stalled(STALL_MAX.as_secs(), what)) } else { Ok(()) }
+    }
+
+    fn note(&mut self, what: &'static str, index: usize, line: &Line) {
+        if let Line::Second(second) = line {
+            self.series.note(index, second);
+        }
+        let (Line::Progress(progress) | Line::Ready(progress)) = line else { return };
+        self.workers[index].progress = *progress;
+        self.series.note_progress(index, *progress);
+        let sum = self.workers.iter().fold(Progress::default(), |sum, Worker { progress, .. }| {
+            Progress {
+                joined: sum.joined + progress.joined,
+                lost: sum.lost + progress.lost,
+                operations: sum.operations + progress.operations,
+            }
+        });
+        if sum.operations != self.operations {
+            (self.operations, self.moved_at) = (sum.operations, Instant::now());
+        }
+        self.progress.show(what, sum, &self.series);
     }
 
     fn command_to(&mut self, index: usize, command: &Command) -> Result<(), BenchError> {
@@ -208,7 +338,7 @@ impl Drop for Fleet {
     }
 }
 
-fn job(options: &Options, index: u32) -> Job {
+fn job(options: &Options, index: u32, begun_ns: u64) -> Job {
     let share = options.clients / options.workers;
     let extra = u32::from(index < options.clients % options.workers);
     Job {
@@ -217,11 +347,17 @@ fn job(options: &Options, index: u32) -> Job {
         run: std::process::id(),
         targets: options.targets.clone(),
         path: options.path.clone(),
+        transport: options.transport,
+        begun_ns,
         clients: share + extra,
         connecting_max: options.connecting_max,
         window: options.window,
         payload_bytes: options.payload_bytes,
         rate_per_s: options.rate_per_s / f64::from(options.workers),
+        rooms: (options.rooms / options.workers).max(options.rooms_per_client),
+        rooms_per_client: options.rooms_per_client,
+        backs_off: options.backs_off,
+        resets: options.resets,
     }
 }
 
@@ -233,7 +369,8 @@ fn start_worker(
 ) -> Result<Worker, BenchError> {
     let mut child = Process::new(&program.program)
         .args(&program.arguments)
-        .arg("--worker")
+        // Ctrl-C is the parent's to handle: it tells the workers.
+        .process_group(0)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()?;
@@ -243,7 +380,9 @@ fn start_worker(
     let reader = std::thread::spawn(move || {
         for text in BufReader::new(stdout).lines().map_while(Result::ok) {
             let Ok(line) = serde_json::from_str(&text) else { break };
-            if sender.send((index, Some(line))).is_err() {
+            // A worker ends behind its report: that is no end before its time.
+            let is_last = matches!(line, Line::Report(_));
+            if sender.send((index, Some(line))).is_err() || is_last {
                 return;
             }
         }

@@ -8,77 +8,118 @@
 
 mod backoff;
 mod client;
+mod command;
 mod control;
 mod error;
 mod fleet;
 mod frame;
+mod http;
+mod interrupt;
+mod meter;
 mod net;
 mod options;
+mod out;
 mod packet;
 mod progress;
 mod report;
 mod sample;
 mod scenario;
+mod series;
+mod session;
 mod swarm;
 mod wire;
 mod worker;
 
-use std::ffi::OsString;
 use std::io::Write as _;
 
+use clap::ArgMatches;
+
+pub use command::command;
 pub use error::BenchError;
 pub use fleet::WorkerProgram;
-pub use options::HELP;
 
 use fleet::Fleet;
-use options::{Options, Request};
+use interrupt::Interrupt;
+use options::Options;
 use progress::ProgressLine;
 use report::Report;
+use scenario::Kind;
 
 /// How a run came out.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Outcome {
     /// Nothing was lost, missing or doubled.
     Clean,
+    /// Ctrl-C; the report holds what there was until then.
+    Interrupted,
     /// The report lists problems.
     Problems,
 }
 
-/// Runs what the arguments (those after the program's or subcommand's name) ask for and writes the table to stdout.
+/// Runs what the arguments of [`command`] ask for and writes the summary to stdout.
 ///
 /// `worker` says how to start this program as one of its own worker processes.
 ///
 /// # Errors
 ///
 /// [`BenchError`] when there is no result to show.
-pub fn run(
-    args: impl IntoIterator<Item = OsString>,
-    worker: &WorkerProgram,
-) -> Result<Outcome, BenchError> {
-    match options::parse(args)? {
-        Request::Help => {
-            std::io::stdout().lock().write_all(HELP.as_bytes())?;
-            Ok(Outcome::Clean)
-        }
-        Request::Worker => worker::run().map(|()| Outcome::Clean),
-        Request::Run(options) => bench(&options, worker),
-    }
+pub fn run(matches: &ArgMatches, worker: &WorkerProgram) -> Result<Outcome, BenchError> {
+    bench(&Options::read(matches)?, worker)
+}
+
+/// Is a worker process: reads its job from stdin and reports on stdout.
+///
+/// # Errors
+///
+/// [`BenchError`] when the work cannot go on.
+pub fn work() -> Result<(), BenchError> {
+    worker::run()
 }
 
 fn bench(options: &Options, worker: &WorkerProgram) -> Result<Outcome, BenchError> {
+    let interrupt = Interrupt::listen()?;
+    let mut progress = ProgressLine::new(options.kind, options.clients, options.quiet);
+    if let Some(event) = &options.call_event {
+        progress.say(&format!("waiting for the app's answer to {event}"));
+    }
     let mut report = Report::begin(options)?;
-    let progress = ProgressLine::new(options.kind.name(), options.clients, options.quiet);
-    let mut fleet = Fleet::start(worker, options, progress)?;
+    let mut fleet = Fleet::start(worker, options, progress, interrupt)?;
+    let mut outcome = Outcome::Clean;
+    if let Err(error) = course(&mut fleet, options, &mut report) {
+        if !error.leaves_a_report() {
+            return Err(error);
+        }
+        report.cut_short(&error, &mut fleet);
+        let by_hand = matches!(error, BenchError::Interrupted(_));
+        outcome = if by_hand { Outcome::Interrupted } else { Outcome::Problems };
+    }
+    report.finish(fleet.end());
+    show(options, &report)?;
+    Ok(if outcome == Outcome::Clean && !report.is_clean() { Outcome::Problems } else { outcome })
+}
+
+/// From the first handshake to the workers' reports.
+fn course(fleet: &mut Fleet, options: &Options, report: &mut Report) -> Result<(), BenchError> {
+    if options.kind == Kind::Upgrade {
+        // Connecting is what this one measures.
+        report.window_begins(fleet);
+    }
     let joined = fleet.wait_ready()?;
     if joined == 0 {
         return Err(BenchError::NobodyJoined("see the server's log".to_owned()));
     }
     report.connected(joined);
-    options.kind.direct(&mut fleet, options, &mut report)?;
-    drop(fleet);
+    fleet.hold(options.hold)?;
+    options.kind.direct(fleet, options, report)
+}
+
+fn show(options: &Options, report: &Report) -> Result<(), BenchError> {
     write!(std::io::stdout().lock(), "{report}")?;
     if let Some(path) = &options.json {
-        std::fs::write(path, serde_json::to_vec_pretty(&report)?)?;
+        std::fs::write(path, serde_json::to_vec_pretty(report)?)?;
     }
-    Ok(if report.is_clean() { Outcome::Clean } else { Outcome::Problems })
+    if let Some(path) = &options.html {
+        std::fs::write(path, report.to_html())?;
+    }
+    Ok(())
 }

@@ -1,13 +1,15 @@
 //! Non-blocking TCP streams, the epoll set and the clock: the only file that makes system calls for the clients.
 
+mod bind;
+
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, bind, connect, recv, send,
-    socket_with, sockopt,
+    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, connect, recv, send, socket_with,
+    sockopt,
 };
 
 /// Clients per loopback source address: far below the ephemeral port range of one address.
@@ -34,12 +36,18 @@ pub(crate) fn start_connect(
     let stream = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
     sockopt::set_tcp_nodelay(&stream, true)?;
     if let Some(source) = source {
-        bind(&stream, &SocketAddrV4::new(source, 0))?;
+        bind::bind_source(&stream, source)?;
     }
     match connect(&stream, &target) {
         Ok(()) | Err(Errno::INPROGRESS) => Ok(stream),
         Err(error) => Err(error),
     }
+}
+
+/// Makes the close of this stream a reset: the server reads an error instead of an end.
+pub(crate) fn reset_on_close(stream: &OwnedFd) {
+    // A stream that has failed already needs no reset.
+    let _ = sockopt::set_socket_linger(stream, Some(std::time::Duration::ZERO));
 }
 
 /// Whether a started connection has failed.
@@ -88,11 +96,12 @@ impl Poll {
 
     /// Edge-triggered, both directions: a stream needs no further system call to change its interest.
     pub(crate) fn add_stream(&self, stream: &OwnedFd, id: u64) -> Result<(), Errno> {
-        let flags = epoll::EventFlags::IN
-            | epoll::EventFlags::OUT
-            | epoll::EventFlags::RDHUP
-            | epoll::EventFlags::ET;
-        epoll::add(&self.epoll, stream, epoll::EventData::new_u64(id), flags)
+        epoll::add(&self.epoll, stream, epoll::EventData::new_u64(id), stream_flags())
+    }
+
+    /// Gives a member another number. What is ready is told again.
+    pub(crate) fn renumber(&self, stream: &OwnedFd, id: u64) -> Result<(), Errno> {
+        epoll::modify(&self.epoll, stream, epoll::EventData::new_u64(id), stream_flags())
     }
 
     /// Level-triggered, reading only.
@@ -130,6 +139,13 @@ impl Poll {
         }));
         Ok(())
     }
+}
+
+fn stream_flags() -> epoll::EventFlags {
+    epoll::EventFlags::IN
+        | epoll::EventFlags::OUT
+        | epoll::EventFlags::RDHUP
+        | epoll::EventFlags::ET
 }
 
 /// Buffer for [`Poll::wait`].

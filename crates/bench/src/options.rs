@@ -1,53 +1,21 @@
-//! The command line.
+//! A run as asked for: the command line's values, checked.
 
-use std::ffi::OsString;
 use std::net::{SocketAddr, SocketAddrV4, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use lexopt::prelude::{Long, Short, Value, ValueExt};
+use clap::ArgMatches;
+use rustix::process::{Resource, getrlimit};
 
+use crate::client::Transport;
 use crate::error::BenchError;
 use crate::scenario::Kind;
 
-/// Clients per worker process: what stays below the usual hard limit of 20,000 descriptors.
-const CLIENTS_PER_WORKER_MAX: u32 = 18_000;
+/// Clients per worker process where descriptors allow: what one core can still serve.
+const CLIENTS_PER_WORKER_MAX: u64 = 100_000;
 const WORKERS_MAX: u32 = 250;
 /// No run lasts longer, whatever is asked for.
 const TIME_LIMIT_S_MAX: u64 = 3_600;
-
-/// The text of `--help`.
-pub const HELP: &str = "\
-Loads a Socket.IO server with real clients (WebSocket, main namespace).
-
-usage: bench SCENARIO --url http://HOST:PORT [options]
-
-scenarios
-  idle       hold --clients sessions for --duration; memory per session, heartbeats, losses
-  echo       event \"echo\" with one string, acknowledged with it; --window outstanding per client
-  fanout     event \"broadcast\" (first, count, time, bytes): the app emits \"b\" to all; bursts of --window
-  reconnect  kill -9 of the app server --kill PID; event \"who\" is acknowledged with the app's pid
-
-options
-  --url URL           the server; again for more servers (clients spread, and rotate on reconnect)
-  --path PATH         Socket.IO's path                                   [/socket.io/]
-  --clients N         how many clients                                   [100]
-  --workers N         generator processes                                [one per 18000 clients]
-  --connecting N      handshakes under way at once, per worker           [100]
-  --window W          round trips per client, or broadcasts per burst    [1]
-  --payload BYTES     size of a message                                  [64; fanout 128]
-  --rate PER_SECOND   open loop: begin at this rate, corrected for coordinated omission
-  --warmup SECONDS    load before the measured window                    [1]
-  --duration SECONDS  the measured window                                [10]
-  --count N           fanout: this many broadcasts instead of a duration
-  --process NAME=PID  measure this process; again for more (same names are summed)
-  --call EVENT        emit EVENT and await its acknowledgement before memory is read (an app's \"gc\")
-  --kill PID          reconnect: the app server to kill
-  --time-limit SECONDS  give up after this                               [duration + 120]
-  --json FILE         write the report as JSON
-  --quiet             no progress line
-  --i-own-this-server allow addresses outside this machine
-";
 
 /// A run, as asked for.
 #[derive(Clone, Debug)]
@@ -62,6 +30,8 @@ pub(crate) struct Options {
     pub(crate) window: u32,
     pub(crate) payload_bytes: usize,
     pub(crate) rate_per_s: f64,
+    /// Between the last client's joining and the load.
+    pub(crate) hold: Duration,
     pub(crate) warmup: Duration,
     pub(crate) duration: Duration,
     pub(crate) count: Option<u64>,
@@ -70,127 +40,112 @@ pub(crate) struct Options {
     pub(crate) call_event: Option<String>,
     pub(crate) kill_pid: Option<i32>,
     pub(crate) time_limit: Duration,
+    pub(crate) transport: Transport,
+    pub(crate) rooms: u32,
+    pub(crate) rooms_per_client: u32,
+    /// Whether the first attempt to return waits as socket.io-client does.
+    pub(crate) backs_off: bool,
+    /// Whether a cut stream ends with a reset.
+    pub(crate) resets: bool,
+    pub(crate) away: Duration,
+    pub(crate) rounds: u32,
+    pub(crate) html: Option<PathBuf>,
     pub(crate) json: Option<PathBuf>,
     pub(crate) quiet: bool,
 }
 
-/// What the command line asks for.
-#[derive(Debug)]
-pub(crate) enum Request {
-    Help,
-    Run(Box<Options>),
-    /// Hidden: this process is a worker and reads its job from stdin.
-    Worker,
-}
+impl Options {
+    pub(crate) fn away_ns(&self) -> u64 {
+        u64::try_from(self.away.as_nanos()).unwrap_or(u64::MAX)
+    }
 
-#[derive(Default)]
-struct Raw {
-    scenario: Option<String>,
-    urls: Vec<String>,
-    path: Option<String>,
-    clients: Option<u32>,
-    workers: Option<u32>,
-    connecting: Option<u32>,
-    window: Option<u32>,
-    payload: Option<usize>,
-    rate: Option<f64>,
-    warmup_s: Option<f64>,
-    duration_s: Option<f64>,
-    count: Option<u64>,
-    processes: Vec<(String, i32)>,
-    call_event: Option<String>,
-    kill_pid: Option<i32>,
-    time_limit_s: Option<f64>,
-    json: Option<PathBuf>,
-    quiet: bool,
-    owned: bool,
-}
-
-/// Reads the arguments after the program's (or subcommand's) name.
-pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Request, BenchError> {
-    let mut raw = Raw::default();
-    let mut parser = lexopt::Parser::from_args(args);
-    while let Some(argument) = parser.next()? {
-        match argument {
-            Short('h') | Long("help") => return Ok(Request::Help),
-            Long("worker") => return Ok(Request::Worker),
-            Long(name) => {
-                let name = name.to_owned();
-                set(&mut raw, &name, &mut parser)?;
-            }
-            Value(value) if raw.scenario.is_none() => raw.scenario = Some(value.string()?),
-            Short(_) | Value(_) => return Err(argument.unexpected().into()),
+    /// # Errors
+    ///
+    /// [`BenchError::Argument`] and [`BenchError::NotLoopback`].
+    pub(crate) fn read(matches: &ArgMatches) -> Result<Self, BenchError> {
+        let name = matches.get_one::<String>("scenario").map_or("", String::as_str);
+        let kind = Kind::ALL
+            .into_iter()
+            .find(|kind| kind.name() == name)
+            .ok_or_else(|| bad("a scenario is needed"))?;
+        let urls = all::<String>(matches, "url");
+        let owned = matches.get_flag("i-own-this-server");
+        let targets = urls.iter().map(|url| resolve(url, owned)).collect::<Result<Vec<_>, _>>()?;
+        let clients = in_range("clients", value(matches, "clients", 100), 1, 2_000_000)?;
+        let fewest = clients.div_ceil(clients_per_worker());
+        let workers = in_range("workers", value(matches, "workers", fewest), fewest, WORKERS_MAX)?;
+        let duration = seconds("duration", value(matches, "duration", 10.0))?;
+        let hold = seconds("hold", value(matches, "hold", 0.0))?;
+        let limit_s = value(matches, "time-limit", (hold + duration).as_secs_f64() + 120.0);
+        let kill_pid = matches.get_one::<i32>("kill").copied().filter(|pid| *pid > 0);
+        if kind == Kind::Reconnect && kill_pid.is_none() {
+            return Err(BenchError::NoVictim);
         }
+        let rate_per_s = value(matches, "rate", 0.0);
+        if !(0.0..=1e8).contains(&rate_per_s) {
+            return Err(bad("--rate is out of range"));
+        }
+        let workers = workers.min(clients);
+        let rooms_per_client = value(matches, "rooms-per-client", 5);
+        let rooms = value(matches, "rooms", (clients / 10).max(rooms_per_client * workers));
+        if rooms / workers < rooms_per_client {
+            return Err(bad("--rooms is too few: each worker needs at least --rooms-per-client"));
+        }
+        let is = |name, text: &str| matches.get_one::<String>(name).is_some_and(|one| one == text);
+        Ok(Self {
+            kind,
+            urls,
+            targets,
+            path: value(matches, "path", "/socket.io/".to_owned()),
+            clients,
+            workers,
+            connecting_max: in_range("connecting", value(matches, "connecting", 100), 1, 18_000)?,
+            window: in_range("window", value(matches, "window", 1), 1, 10_000)?,
+            payload_bytes: value(matches, "payload", kind.payload_bytes_default()),
+            rate_per_s,
+            hold,
+            warmup: seconds("warmup", value(matches, "warmup", 1.0))?,
+            duration,
+            count: matches.get_one("count").copied(),
+            processes: all::<String>(matches, "process")
+                .iter()
+                .map(|text| named_pid(text))
+                .collect::<Result<_, _>>()?,
+            call_event: matches.get_one("call").cloned(),
+            kill_pid,
+            time_limit: seconds("time-limit", limit_s)?,
+            transport: if kind == Kind::Upgrade || is("transport", "upgrade") {
+                Transport::Upgrade
+            } else if is("transport", "polling") {
+                Transport::Polling
+            } else {
+                Transport::WebSocket
+            },
+            rooms,
+            rooms_per_client,
+            backs_off: !is("backoff", "none"),
+            resets: is("cut", "reset"),
+            away: seconds("away", value(matches, "away", kind.away_s_default()))?,
+            rounds: value(matches, "rounds", 1),
+            html: matches.get_one("html").cloned(),
+            json: matches.get_one("json").cloned(),
+            quiet: matches.get_flag("quiet"),
+        })
     }
-    check(raw).map(|options| Request::Run(Box::new(options)))
 }
 
-fn set(raw: &mut Raw, name: &str, parser: &mut lexopt::Parser) -> Result<(), BenchError> {
-    match name {
-        "url" => raw.urls.push(parser.value()?.string()?),
-        "path" => raw.path = Some(parser.value()?.string()?),
-        "clients" => raw.clients = Some(parser.value()?.parse()?),
-        "workers" => raw.workers = Some(parser.value()?.parse()?),
-        "connecting" => raw.connecting = Some(parser.value()?.parse()?),
-        "window" => raw.window = Some(parser.value()?.parse()?),
-        "payload" => raw.payload = Some(parser.value()?.parse()?),
-        "rate" => raw.rate = Some(parser.value()?.parse()?),
-        "warmup" => raw.warmup_s = Some(parser.value()?.parse()?),
-        "duration" => raw.duration_s = Some(parser.value()?.parse()?),
-        "count" => raw.count = Some(parser.value()?.parse()?),
-        "process" => raw.processes.push(named_pid(&parser.value()?.string()?)?),
-        "call" => raw.call_event = Some(parser.value()?.string()?),
-        "kill" => raw.kill_pid = Some(parser.value()?.parse()?),
-        "time-limit" => raw.time_limit_s = Some(parser.value()?.parse()?),
-        "json" => raw.json = Some(parser.value()?.into()),
-        "quiet" => raw.quiet = true,
-        "i-own-this-server" => raw.owned = true,
-        _ => return Err(BenchError::Argument(format!("unknown option --{name}"))),
-    }
-    Ok(())
+/// Nine tenths of the descriptors that a process may have, so that something is left for the rest.
+fn clients_per_worker() -> u32 {
+    let hard = getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
+    (hard / 10).saturating_mul(9).clamp(1, CLIENTS_PER_WORKER_MAX) as u32
 }
 
-fn check(raw: Raw) -> Result<Options, BenchError> {
-    let name = raw.scenario.ok_or_else(|| bad("a scenario is needed; see --help"))?;
-    let kind = Kind::ALL
-        .into_iter()
-        .find(|kind| kind.name() == name)
-        .ok_or_else(|| bad(&format!("unknown scenario {name}; see --help")))?;
-    if raw.urls.is_empty() {
-        return Err(bad("--url is needed"));
-    }
-    let targets =
-        raw.urls.iter().map(|url| resolve(url, raw.owned)).collect::<Result<Vec<_>, _>>()?;
-    let clients = in_range("clients", raw.clients.unwrap_or(100), 1, 2_000_000)?;
-    let fewest = clients.div_ceil(CLIENTS_PER_WORKER_MAX);
-    let workers = in_range("workers", raw.workers.unwrap_or(fewest), fewest, WORKERS_MAX)?;
-    let duration = seconds("duration", raw.duration_s.unwrap_or(10.0))?;
-    let limit_s = raw.time_limit_s.unwrap_or(duration.as_secs_f64() + 120.0);
-    let rate_per_s = raw.rate.unwrap_or(0.0);
-    if !(0.0..=1e8).contains(&rate_per_s) {
-        return Err(bad("--rate is out of range"));
-    }
-    Ok(Options {
-        kind,
-        urls: raw.urls,
-        targets,
-        path: raw.path.unwrap_or_else(|| "/socket.io/".to_owned()),
-        clients,
-        workers: workers.min(clients),
-        connecting_max: in_range("connecting", raw.connecting.unwrap_or(100), 1, 18_000)?,
-        window: in_range("window", raw.window.unwrap_or(1), 1, 10_000)?,
-        payload_bytes: raw.payload.unwrap_or(if kind == Kind::Fanout { 128 } else { 64 }),
-        rate_per_s,
-        warmup: seconds("warmup", raw.warmup_s.unwrap_or(1.0))?,
-        duration,
-        count: raw.count,
-        processes: raw.processes,
-        call_event: raw.call_event,
-        kill_pid: raw.kill_pid,
-        time_limit: seconds("time-limit", limit_s)?,
-        json: raw.json,
-        quiet: raw.quiet,
-    })
+fn value<T: Clone + Send + Sync + 'static>(matches: &ArgMatches, name: &str, default: T) -> T {
+    matches.get_one(name).cloned().unwrap_or(default)
+}
+
+fn all<T: Clone + Send + Sync + 'static>(matches: &ArgMatches, name: &str) -> Vec<T> {
+    matches.get_many(name).into_iter().flatten().cloned().collect()
 }
 
 fn bad(message: &str) -> BenchError {
@@ -222,7 +177,7 @@ fn named_pid(text: &str) -> Result<(String, i32), BenchError> {
 fn resolve(url: &str, owned: bool) -> Result<SocketAddrV4, BenchError> {
     let authority = url
         .strip_prefix("http://")
-        .ok_or_else(|| bad("--url has to begin with http:// (TLS is not supported)"))?
+        .ok_or_else(|| bad("--url has to begin with http://: the generator has no TLS; load the server behind its TLS proxy"))?
         .trim_end_matches('/');
     if authority.contains('/') {
         return Err(bad("--url is host and port only; give Socket.IO's path with --path"));
@@ -247,11 +202,12 @@ fn resolve(url: &str, owned: bool) -> Result<SocketAddrV4, BenchError> {
 mod tests {
     use super::*;
 
-    fn run(line: &str) -> Result<Options, BenchError> {
-        match parse(line.split_whitespace().map(OsString::from))? {
-            Request::Run(options) => Ok(*options),
-            Request::Help | Request::Worker => panic!("not a run: {line}"),
-        }
+    fn run(line: &str) -> Result<Options, String> {
+        let words = std::iter::once("bench").chain(line.split_whitespace());
+        let matches = crate::command::command()
+            .try_get_matches_from(words)
+            .map_err(|error| error.render().to_string())?;
+        Options::read(&matches).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -269,15 +225,17 @@ mod tests {
         assert_eq!((options.clients, options.workers, options.window), (40_000, 3, 16));
         assert_eq!(options.processes, [("app".to_owned(), 12), ("app".to_owned(), 13)]);
         assert_eq!((options.count, options.payload_bytes), (Some(5), 128));
+        let many = run("echo --url http://127.0.0.1 --clients 20 --workers 20").unwrap();
+        assert_eq!((many.workers, many.payload_bytes), (20, 64));
         assert_eq!(options.time_limit, Duration::from_secs_f64(122.5));
     }
 
     #[test]
     fn bad_lines_are_refused() {
         for (line, part) in [
-            ("", "scenario is needed"),
-            ("dance --url http://127.0.0.1", "unknown scenario"),
-            ("echo", "--url is needed"),
+            ("", "<SCENARIO>"),
+            ("dance --url http://127.0.0.1", "invalid value 'dance'"),
+            ("echo", "--url <URL>"),
             ("echo --url https://127.0.0.1", "http://"),
             ("echo --url http://127.0.0.1/chat", "--path"),
             ("echo --url http://127.0.0.1 --clients 0", "--clients"),
@@ -285,10 +243,16 @@ mod tests {
             ("echo --url http://127.0.0.1 --duration 99999", "--duration"),
             ("echo --url http://127.0.0.1 --rate -1", "--rate"),
             ("echo --url http://127.0.0.1 --process x", "NAME=PID"),
+            ("echo --url http://127.0.0.1 --transport pigeon", "'pigeon'"),
+            ("rooms --url http://127.0.0.1 --rooms 2", "--rooms-per-client"),
+            ("rooms --url http://127.0.0.1 --rooms 9 --workers 2", "--rooms-per-client"),
+            ("avalanche --url http://127.0.0.1 --rounds 0", "--rounds"),
+            ("reconnect --url http://127.0.0.1", "--kill PID"),
+            ("reconnect --url http://127.0.0.1 --kill 0", "--kill PID"),
             ("echo --url http://127.0.0.1 --colour", "--colour"),
             ("echo --url http://192.0.2.1", "not a loopback"),
         ] {
-            let error = run(line).expect_err(line).to_string();
+            let error = run(line).expect_err(line);
             assert!(error.contains(part), "{line}: {error}");
         }
     }

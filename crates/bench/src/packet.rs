@@ -80,6 +80,14 @@ pub(crate) fn name_and_string(array: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
     Some((name, argument))
 }
 
+/// The third item of an array of three strings: with connection state recovery, the packet's offset.
+pub(crate) fn last_string(array: &[u8]) -> Option<&[u8]> {
+    let (_, rest) = quoted(array.strip_prefix(b"[")?)?;
+    let (_, rest) = quoted(rest.strip_prefix(b",")?)?;
+    let (text, rest) = quoted(rest.strip_prefix(b",")?)?;
+    (rest == b"]").then_some(text)
+}
+
 /// Splits `"text"` off the front. An escape in it only matters to callers that look past the end of the
 /// text; the payloads that this generator makes hold none.
 fn quoted(json: &[u8]) -> Option<(&[u8], &[u8])> {
@@ -136,6 +144,10 @@ mod tests {
         assert_eq!(first_string(b"[1]"), None);
         assert_eq!(name_and_string(b"[\"b\",\"7:8:\"]"), Some((&b"b"[..], Some(&b"7:8:"[..]))));
         assert_eq!(name_and_string(b"[\"b\"]"), Some((&b"b"[..], None)));
+        assert_eq!(last_string(b"[\"b\",\"7:8:\",\"o\"]"), Some(&b"o"[..]));
+        for array in [&b"[\"b\",\"7:8:\"]"[..], b"[\"b\",1,\"o\"]", b"[\"b\",\"x\",\"o\",1]"] {
+            assert_eq!(last_string(array), None);
+        }
         assert_eq!(stamp(b"7:8:xx"), Some((7, 8)));
         assert_eq!(stamp(b"7;8"), None);
     }

@@ -1,27 +1,38 @@
-//! What a run found: gathered here, shown as a table, written as JSON.
+//! What a run found: gathered here; `judge` says what is wrong with it, `text` and `html` show it.
+
+mod date;
+mod html;
+mod judge;
+mod page;
+mod plot;
+mod text;
 
 use std::collections::BTreeMap;
-use std::fmt::{self, Write as _};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
+use crate::client::Transport;
 use crate::control;
+use crate::error::BenchError;
 use crate::fleet::Fleet;
+use crate::meter::new_histogram;
 use crate::options::Options;
 use crate::sample::{Sample, machine_busy_s, sample};
 use crate::scenario::Kind;
-use crate::swarm::new_histogram;
+use crate::series::Point;
 use crate::wire::{Pairs, WorkerReport};
-
-/// What others may use of the machine before the report says so.
-const OTHER_CORES_MAX: f64 = 0.15;
 
 /// The JSON report; names end in their units.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
+    version: &'static str,
+    /// UTC.
+    begun: String,
+    command: String,
     scenario: Kind,
+    transport: Transport,
     urls: Vec<String>,
     clients: u32,
     joined: u32,
@@ -36,26 +47,37 @@ pub(crate) struct Report {
     counters: BTreeMap<String, u64>,
     losses: BTreeMap<String, u64>,
     latency_ms: BTreeMap<String, Latency>,
+    /// By name: percentile and milliseconds.
+    distribution_ms: BTreeMap<String, Vec<(f64, f64)>>,
     processes: BTreeMap<String, Process>,
     generator: Generator,
     /// Cores that neither the measured processes nor the generator kept busy within the window (10 ms ticks).
     other_cores: f64,
+    /// Why the run ended before its time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cut_short: Option<String>,
     /// What makes this run wrong.
     problems: Vec<String>,
     /// What to know when reading it.
     notes: Vec<String>,
+    /// When all clients had joined or failed, and the measured window: seconds since the run began.
+    connected_s: f64,
+    window_from_s: f64,
+    window_to_s: f64,
+    series: Vec<Point>,
     #[serde(skip)]
     state: State,
 }
 
 #[derive(Clone, Copy, Debug, Default, Serialize)]
-struct Latency {
-    count: u64,
-    p50: f64,
-    p90: f64,
-    p99: f64,
-    p999: f64,
-    max: f64,
+pub(crate) struct Latency {
+    pub(crate) count: u64,
+    pub(crate) min: f64,
+    pub(crate) p50: f64,
+    pub(crate) p90: f64,
+    pub(crate) p99: f64,
+    pub(crate) p999: f64,
+    pub(crate) max: f64,
 }
 
 /// A measured process, or several under one name.
@@ -82,11 +104,17 @@ struct Generator {
     cores: f64,
     cpu_us_per_operation: f64,
     rss_bytes_per_client: f64,
+    /// The share of the window in which the busiest worker ran or waited for a core.
+    busiest_worker: f64,
+    /// The figures may be the generator's limit instead of the server's.
+    was_the_limit: bool,
 }
 
 #[derive(Debug)]
 struct State {
     begun: Instant,
+    window_begun: Instant,
+    in_window: bool,
     histograms: BTreeMap<String, Histogram<u64>>,
     before: BTreeMap<String, Sample>,
     connected: BTreeMap<String, Sample>,
@@ -94,12 +122,13 @@ struct State {
     generator: Sample,
     machine_busy_s: f64,
     rss_growth_bytes: u64,
+    joined_at_end: u32,
     call: Option<(std::net::SocketAddrV4, String, String)>,
 }
 
 impl Report {
     /// Reads the processes before the first client comes.
-    pub(crate) fn begin(options: &Options) -> Result<Self, crate::BenchError> {
+    pub(crate) fn begin(options: &Options) -> Result<Self, BenchError> {
         let mut processes: BTreeMap<String, Process> = BTreeMap::new();
         for (name, pid) in &options.processes {
             processes.entry(name.clone()).or_default().pids.push(*pid);
@@ -108,8 +137,13 @@ impl Report {
             .call_event
             .clone()
             .map(|event| (options.targets[0], options.path.clone(), event));
+        let now = SystemTime::now();
         let mut report = Self {
+            version: env!("CARGO_PKG_VERSION"),
+            begun: date::utc(now),
+            command: command_line(),
             scenario: options.kind,
+            transport: options.transport,
             urls: options.urls.clone(),
             clients: options.clients,
             joined: 0,
@@ -117,18 +151,26 @@ impl Report {
             payload_bytes: options.payload_bytes,
             rate_per_s: options.rate_per_s,
             seconds: 0.0,
-            operation: "",
+            operation: options.kind.operation(),
             operations_per_s: 0.0,
             counters: BTreeMap::new(),
             losses: BTreeMap::new(),
             latency_ms: BTreeMap::new(),
+            distribution_ms: BTreeMap::new(),
             processes,
             generator: Generator { workers: options.workers, ..Generator::default() },
             other_cores: 0.0,
+            cut_short: None,
             problems: Vec::new(),
             notes: Vec::new(),
+            connected_s: 0.0,
+            window_from_s: 0.0,
+            window_to_s: 0.0,
+            series: Vec::new(),
             state: State {
                 begun: Instant::now(),
+                window_begun: Instant::now(),
+                in_window: false,
                 histograms: BTreeMap::new(),
                 before: BTreeMap::new(),
                 connected: BTreeMap::new(),
@@ -136,17 +178,20 @@ impl Report {
                 generator: Sample::default(),
                 machine_busy_s: 0.0,
                 rss_growth_bytes: 0,
+                joined_at_end: 0,
                 call,
             },
         };
         report.call_app()?;
         report.state.before = report.sample_all();
+        report.state.begun = Instant::now();
         Ok(report)
     }
 
     /// Every client has joined or failed.
     pub(crate) fn connected(&mut self, joined: u32) {
         self.joined = joined;
+        self.connected_s = self.state.begun.elapsed().as_secs_f64();
         self.state.connected = self.sample_all();
     }
 
@@ -154,11 +199,15 @@ impl Report {
         self.state.generator = sample(&generator_pids(fleet));
         self.state.window = self.sample_all();
         self.state.machine_busy_s = machine_busy_s();
-        self.state.begun = Instant::now();
+        self.state.window_begun = Instant::now();
+        self.state.in_window = true;
+        self.window_from_s = self.state.begun.elapsed().as_secs_f64();
     }
 
     pub(crate) fn window_ends(&mut self, fleet: &Fleet) {
-        self.seconds = self.state.begun.elapsed().as_secs_f64();
+        self.seconds = self.state.window_begun.elapsed().as_secs_f64();
+        self.window_to_s = self.state.begun.elapsed().as_secs_f64();
+        self.state.in_window = false;
         let busy_s = machine_busy_s() - self.state.machine_busy_s;
         let ends = self.sample_all();
         let generator_ns = sample(&generator_pids(fleet)).cpu_ns - self.state.generator.cpu_ns;
@@ -199,6 +248,7 @@ impl Report {
         for (name, pairs) in &worker.histograms {
             self.add_histogram(name, pairs);
         }
+        self.state.joined_at_end += worker.joined;
         self.state.rss_growth_bytes += worker.rss_growth_bytes;
     }
 
@@ -213,23 +263,54 @@ impl Report {
         self.counters.insert(name.to_owned(), value);
     }
 
-    /// Relates CPU and time to the counter `name`, and judges the run.
-    pub(crate) fn set_operations(&mut self, name: &'static str) {
-        let operations = self.counters.get(name).copied().unwrap_or(0) as f64;
-        self.operation = name;
-        self.operations_per_s = operations / self.seconds.max(1e-9);
+    /// The run ended before its time: what the workers can tell is taken in.
+    pub(crate) fn cut_short(&mut self, error: &BenchError, fleet: &mut Fleet) {
+        self.cut_short = Some(error.to_string());
+        let sent = fleet.cut_short();
+        if self.state.in_window {
+            self.window_ends(fleet);
+        }
+        // Whoever ends a run by hand does not ask what was still on its way.
+        let sent = if matches!(error, BenchError::Interrupted(_)) { 0 } else { sent };
+        if let Err(error) = fleet.stop(sent, self) {
+            self.notes.push(format!("some workers could not report: {error}"));
+        }
+        // When not all had come yet, nobody has counted them.
+        self.joined = self.joined.max(self.state.joined_at_end);
+    }
+
+    /// Relates CPU and time to the scenario's operation, and judges the run.
+    pub(crate) fn finish(&mut self, series: Vec<Point>) {
+        self.series = series;
+        let operations = self.counters.get(self.operation).copied().unwrap_or(0) as f64;
+        self.operations_per_s = if self.seconds > 0.0 { operations / self.seconds } else { 0.0 };
         let per_operation =
             |cpu_ms: f64| if operations > 0.0 { cpu_ms * 1e3 / operations } else { 0.0 };
         for process in self.processes.values_mut() {
             process.cpu_us_per_operation = per_operation(process.cpu_ms);
         }
-        self.generator.cpu_us_per_operation = per_operation(self.generator.cpu_ms);
-        self.generator.rss_bytes_per_client =
+        let generator = &mut self.generator;
+        generator.cpu_us_per_operation = per_operation(generator.cpu_ms);
+        generator.rss_bytes_per_client =
             self.state.rss_growth_bytes as f64 / f64::from(self.joined.max(1));
-        let histograms = self.state.histograms.iter();
-        self.latency_ms =
-            histograms.map(|(name, histogram)| (name.clone(), latency(histogram))).collect();
-        self.judge();
+        generator.busiest_worker =
+            busiest_worker(&self.series, self.window_from_s, self.window_to_s);
+        for (name, histogram) in &self.state.histograms {
+            self.latency_ms.insert(name.clone(), Latency::of(histogram));
+            if !histogram.is_empty() {
+                self.distribution_ms.insert(name.clone(), distribution(histogram));
+            }
+        }
+        judge::judge(self);
+    }
+
+    /// What was timed at all.
+    fn timed(&self) -> impl Iterator<Item = (&String, &Latency)> {
+        self.latency_ms.iter().filter(|(_, latency)| latency.count > 0)
+    }
+
+    pub(crate) fn to_html(&self) -> String {
+        html::render(self)
     }
 
     /// True when nothing was lost, missing or doubled.
@@ -237,42 +318,7 @@ impl Report {
         self.problems.is_empty()
     }
 
-    fn judge(&mut self) {
-        if self.joined < self.clients {
-            self.problems.push(format!("{} clients never joined", self.clients - self.joined));
-        }
-        for name in ["missing", "duplicates", "refused_sends", "others_disturbed", "lost_again"] {
-            if let Some(count) = self.counters.get(name).filter(|count| **count > 0) {
-                self.problems.push(format!("{name}: {count}"));
-            }
-        }
-        if !self.scenario.reconnects() && !self.losses.is_empty() {
-            let all = self.losses.iter().map(|(why, count)| format!("{count} x {why}"));
-            self.problems.push(format!("losses: {}", all.collect::<Vec<_>>().join(", ")));
-        }
-        self.note_shares();
-    }
-
-    /// Who used the machine only matters where a rate was driven to its limit.
-    fn note_shares(&mut self) {
-        if !matches!(self.scenario, Kind::Echo | Kind::Fanout) {
-            return;
-        }
-        let servers: f64 = self.processes.values().map(|process| process.cores).sum();
-        if self.generator.cores > 0.95 * f64::from(self.generator.workers) {
-            let text = "the generator's workers were busy all the time: they may be the limit";
-            self.notes.push(text.to_owned());
-        } else if !self.processes.is_empty() && self.generator.cores > servers {
-            self.notes.push("the generator used more CPU than the measured processes".to_owned());
-        }
-        if !self.processes.is_empty() && self.other_cores > OTHER_CORES_MAX {
-            let cores = self.other_cores;
-            let text = format!("others kept {cores:.2} cores busy: rates and latencies suffer");
-            self.notes.push(text);
-        }
-    }
-
-    fn call_app(&self) -> Result<(), crate::BenchError> {
+    fn call_app(&self) -> Result<(), BenchError> {
         match &self.state.call {
             Some((target, path, event)) => control::call(*target, path, event),
             None => Ok(()),
@@ -284,74 +330,54 @@ impl Report {
     }
 }
 
+/// As it was typed, without where the program lies.
+fn command_line() -> String {
+    let words = std::env::args()
+        .skip(1)
+        .map(|word| if word.contains([' ', '\'', '"']) { format!("'{word}'") } else { word });
+    core::iter::once("trunkline".to_owned()).chain(words).collect::<Vec<_>>().join(" ")
+}
+
 fn generator_pids(fleet: &Fleet) -> Vec<i32> {
     let mut pids = fleet.pids();
     pids.push(std::process::id() as i32);
     pids
 }
 
-fn latency(histogram: &Histogram<u64>) -> Latency {
-    let at = |quantile| histogram.value_at_quantile(quantile) as f64 / 1e6;
-    Latency {
-        count: histogram.len(),
-        p50: at(0.5),
-        p90: at(0.9),
-        p99: at(0.99),
-        p999: at(0.999),
-        max: histogram.max() as f64 / 1e6,
+impl Latency {
+    /// Of a histogram of nanoseconds.
+    pub(crate) fn of(histogram: &Histogram<u64>) -> Self {
+        let at = |quantile| histogram.value_at_quantile(quantile) as f64 / 1e6;
+        Self {
+            count: histogram.len(),
+            min: histogram.min() as f64 / 1e6,
+            p50: at(0.5),
+            p90: at(0.9),
+            p99: at(0.99),
+            p999: at(0.999),
+            max: histogram.max() as f64 / 1e6,
+        }
     }
 }
 
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "{}: {} of {} clients, window {}, {:.1} s, {:.0} {}/s",
-            self.scenario.name(),
-            self.joined,
-            self.clients,
-            self.window,
-            self.seconds,
-            self.operations_per_s,
-            self.operation,
-        )?;
-        let counters: Vec<_> =
-            self.counters.iter().map(|(name, n)| format!("{name} {n}")).collect();
-        writeln!(f, "  {}", counters.join("  "))?;
-        for (name, l) in &self.latency_ms {
-            writeln!(
-                f,
-                "  {name:<14} ms  p50 {:.2}  p90 {:.2}  p99 {:.2}  p99.9 {:.2}  max {:.2}  ({})",
-                l.p50, l.p90, l.p99, l.p999, l.max, l.count
-            )?;
-        }
-        for (name, p) in &self.processes {
-            writeln!(
-                f,
-                "  {name:<14} {:.2} cores  {:.2} us/op  connect {:.0} us/client  rss {:.1} -> {:.1} MiB  {:.0} B/session",
-                p.cores,
-                p.cpu_us_per_operation,
-                p.connect_cpu_us_per_client,
-                mib(p.rss_before_bytes),
-                mib(p.rss_after_bytes),
-                p.rss_growth_bytes_per_session,
-            )?;
-        }
-        let mut tail = String::new();
-        for (mark, texts) in [("PROBLEM", &self.problems), ("note", &self.notes)] {
-            for text in texts {
-                writeln!(tail, "  {mark}: {text}")?;
-            }
-        }
-        let g = &self.generator;
-        write!(
-            f,
-            "  {:<14} {:.2} cores  {:.2} us/op  {:.0} B/client  ({} workers)\n{tail}",
-            "generator", g.cores, g.cpu_us_per_operation, g.rss_bytes_per_client, g.workers,
-        )
-    }
+/// Percentiles and their milliseconds, as far out as there are samples to tell them apart.
+fn distribution(histogram: &Histogram<u64>) -> Vec<(f64, f64)> {
+    let steps = [0.0, 10.0, 25.0, 50.0, 75.0, 90.0, 95.0, 97.5, 99.0, 99.5, 99.75, 99.9, 99.95]
+        .into_iter()
+        .chain([99.99, 99.995, 99.999, 99.9999]);
+    let told = steps.filter(|step| (1.0 - step / 100.0) * histogram.len() as f64 > 0.999);
+    told.map(|step| (step, histogram.value_at_quantile(step / 100.0) as f64 / 1e6)).collect()
 }
 
-fn mib(bytes: u64) -> f64 {
-    bytes as f64 / f64::from(1 << 20)
+/// Over the seconds that lie in the window as a whole; the others are half something else.
+fn busiest_worker(series: &[Point], from_s: f64, to_s: f64) -> f64 {
+    let within = series
+        .iter()
+        .filter(|point| f64::from(point.at_s) >= from_s + 1.0 && f64::from(point.at_s) <= to_s);
+    let (count, sum) =
+        within.fold((0.0, 0.0), |(n, sum), point| (n + 1.0, sum + point.busiest_worker));
+    if count > 0.0 { sum / count } else { 0.0 }
 }
+
+#[cfg(test)]
+mod tests;

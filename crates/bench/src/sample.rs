@@ -15,20 +15,41 @@ pub(crate) struct Sample {
 pub(crate) fn sample(pids: &[i32]) -> Sample {
     let mut sum = Sample::default();
     for pid in pids {
-        sum.cpu_ns += cpu_ns(*pid).unwrap_or(0);
+        sum.cpu_ns += scheduled_ns(*pid).map_or(0, |(ran, _)| ran);
         sum.rss_bytes += rss_bytes(*pid).unwrap_or(0);
     }
     sum
 }
 
-/// `schedstat` counts nanoseconds, where `stat` counts ticks of 10 ms.
-fn cpu_ns(pid: i32) -> Option<u64> {
-    let mut sum = 0;
+/// Time on a core and time waiting for one, of all threads. `schedstat` counts nanoseconds, `stat` ticks of 10 ms.
+fn scheduled_ns(pid: i32) -> Option<(u64, u64)> {
+    let (mut ran, mut waited) = (0, 0);
     for task in fs::read_dir(format!("/proc/{pid}/task")).ok()? {
+        // A thread may end between the listing and the reading.
         let text = fs::read_to_string(task.ok()?.path().join("schedstat")).unwrap_or_default();
-        sum += text.split(' ').next().and_then(|field| field.parse::<u64>().ok()).unwrap_or(0);
+        let mut fields = text.split(' ').map(|field| field.parse::<u64>().unwrap_or(0));
+        ran += fields.next().unwrap_or(0);
+        waited += fields.next().unwrap_or(0);
     }
-    Some(sum)
+    Some((ran, waited))
+}
+
+/// What a process has used: cheap enough to be read every second.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Usage {
+    pub(crate) cpu_ns: u64,
+    /// Time in which a thread could have run and had no core, ns.
+    pub(crate) wait_ns: u64,
+    pub(crate) rss_bytes: u64,
+}
+
+/// All zero for a process that is gone. `statm` may be off by some hundred KiB; `smaps_rollup` is exact and stops
+/// the process while it counts, for too long to be asked every second.
+pub(crate) fn usage(pid: i32) -> Usage {
+    let statm = fs::read_to_string(format!("/proc/{pid}/statm")).unwrap_or_default();
+    let pages = statm.split(' ').nth(1).and_then(|field| field.parse::<u64>().ok()).unwrap_or(0);
+    let (cpu_ns, wait_ns) = scheduled_ns(pid).unwrap_or_default();
+    Usage { cpu_ns, wait_ns, rss_bytes: pages * rustix::param::page_size() as u64 }
 }
 
 /// From `smaps_rollup`, which is exact; `statm` is a sum of per-core counters.
@@ -60,6 +81,9 @@ mod tests {
     fn this_process_has_both() {
         let own = sample(&[std::process::id() as i32]);
         assert!(own.cpu_ns > 0 && own.rss_bytes > 0, "{own:?}");
+        let again = usage(std::process::id() as i32);
+        assert!(again.cpu_ns >= own.cpu_ns && again.rss_bytes > own.rss_bytes / 2, "{again:?}");
+        assert_eq!(usage(-1).rss_bytes, 0, "nobody has this number");
     }
 
     #[test]

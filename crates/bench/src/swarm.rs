@@ -2,15 +2,22 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::OwnedFd;
-
-use hdrhistogram::Histogram;
+use std::rc::Rc;
 
 use crate::backoff::{Random, delay_ms};
-use crate::client::{self, Client, Loss, Message, Phase};
+use crate::client::{Client, Loss, Message, Phase};
+use crate::http::Site;
+use crate::meter::Meter;
 use crate::net::{self, Poll, Ready};
+use crate::out::Out;
 use crate::scenario::Scenario;
 use crate::wire::Job;
+
+mod lanes;
+
+use lanes::{Lane, Lanes, id_of};
 
 /// As in socket.io-client's `timeout`.
 const HANDSHAKE_NS_MAX: u64 = 20_000_000_000;
@@ -29,6 +36,8 @@ struct Slot {
     /// Start of the handshake; after it, the last ping.
     stamp_ns: u64,
     unsent: Vec<u8>,
+    /// The other streams of a client that polls.
+    lanes: Option<Box<Lanes>>,
     target: u8,
     attempt: u8,
 }
@@ -37,51 +46,59 @@ struct Slot {
 pub(crate) struct Swarm {
     poll: Poll,
     slots: Vec<Slot>,
-    /// The upgrade request for each target.
-    requests: Vec<Vec<u8>>,
+    sites: Vec<Rc<Site>>,
     job: Job,
     /// Whether lost clients come back by themselves.
     reconnecting: bool,
     retries: BinaryHeap<Reverse<(u64, u32)>>,
     random: Random,
     next_fresh: u32,
+    /// Every client has been tried once: who never joined is not tried for ever.
+    tried_all: bool,
     connecting: u32,
     joined: u32,
     watch_at_ns: u64,
     losses: BTreeMap<Loss, u64>,
-    handshake: Histogram<u64>,
+    handshake: Meter,
+    /// Clients whose upgrade is under way, has been made, or has failed, by cause.
+    probing: u32,
+    upgraded: u64,
+    upgrade: Meter,
+    upgrade_losses: BTreeMap<Loss, u64>,
     pings: u64,
     reads: u64,
     input: Vec<u8>,
-    output: Vec<u8>,
+    output: Out,
 }
 
 impl Swarm {
     pub(crate) fn new(job: Job, poll: Poll, reconnecting: bool) -> Self {
-        let requests = job
-            .targets
-            .iter()
-            .map(|target| client::upgrade_request(&target.to_string(), &job.path))
-            .collect();
+        let site = |target| Rc::new(Site::new(target, &job.path));
+        let sites = job.targets.iter().copied().map(site).collect();
         let mut slots = Vec::new();
         slots.resize_with(job.clients as usize, Slot::default);
         Self {
             poll,
             slots,
-            requests,
+            sites,
             reconnecting,
             retries: BinaryHeap::new(),
             random: Random::new(u64::from(job.run) << 32 | u64::from(job.worker)),
             next_fresh: 0,
+            tried_all: false,
             connecting: 0,
             joined: 0,
             watch_at_ns: 0,
             losses: BTreeMap::new(),
-            handshake: new_histogram(),
+            handshake: Meter::new(),
+            probing: 0,
+            upgraded: 0,
+            upgrade: Meter::new(),
+            upgrade_losses: BTreeMap::new(),
             pings: 0,
             reads: 0,
             input: vec![0; READ_BYTES],
-            output: Vec::new(),
+            output: Out::default(),
             job,
         }
     }
@@ -117,13 +134,53 @@ impl Swarm {
         self.losses.values().sum()
     }
 
-    pub(crate) fn handshake(&self) -> &Histogram<u64> {
-        &self.handshake
+    pub(crate) fn handshake(&mut self) -> &mut Meter {
+        &mut self.handshake
     }
 
-    /// Every client has been tried and none is on its way.
+    /// From the probe's beginning to the upgrade packet.
+    pub(crate) fn upgrade(&mut self) -> &mut Meter {
+        &mut self.upgrade
+    }
+
+    pub(crate) fn upgraded(&self) -> u64 {
+        self.upgraded
+    }
+
+    pub(crate) fn upgrade_losses(&self) -> &BTreeMap<Loss, u64> {
+        &self.upgrade_losses
+    }
+
+    /// Every client has been tried, none is on its way and none is amid an upgrade.
     pub(crate) fn is_settled(&self) -> bool {
-        self.next_fresh == self.job.clients && self.connecting == 0 && self.retries.is_empty()
+        self.next_fresh == self.job.clients
+            && self.connecting == 0
+            && self.probing == 0
+            && self.retries.is_empty()
+    }
+
+    /// Cuts a client's streams without a word to the server; it returns after `away_ns`.
+    pub(crate) fn cut(&mut self, id: u32, away_ns: u64, now_ns: u64) {
+        if !self.is_joined(id) {
+            return;
+        }
+        let slot = &mut self.slots[id as usize];
+        if let Some(stream) = slot.stream.as_ref().filter(|_| self.job.resets) {
+            net::reset_on_close(stream);
+        }
+        slot.attempt = 0;
+        let random = self.random.next_u32();
+        let spread_ns = if away_ns > 0 {
+            // A quarter more at most: networks do not return to everybody at the same moment.
+            (u128::from(away_ns / 4) * u128::from(random) / u128::from(u32::MAX)) as u64
+        } else if self.job.backs_off {
+            delay_ms(0, random) * 1_000_000
+        } else {
+            0
+        };
+        self.drop_streams(id);
+        self.joined -= 1;
+        self.retries.push(Reverse((now_ns + away_ns + spread_ns, id)));
     }
 
     /// Starts handshakes as far as allowed, watches for silence; says when to be called again at the latest.
@@ -141,6 +198,7 @@ impl Swarm {
             self.slots[id as usize].target = (id as usize % self.job.targets.len()) as u8;
             self.connect(id, now_ns, scenario);
         }
+        self.tried_all |= self.is_settled();
         if self.watch_at_ns <= now_ns {
             self.watch_at_ns = now_ns + WATCH_NS;
             self.lose_silent(now_ns, scenario);
@@ -151,7 +209,11 @@ impl Swarm {
 
     /// Handles one stream's event.
     pub(crate) fn handle_ready(&mut self, ready: Ready, scenario: &mut dyn Scenario) {
-        let id = ready.id as u32;
+        let (id, lane) = lanes::split(ready.id);
+        if lane != Lane::Main {
+            self.handle_lane(id, lane, ready, scenario);
+            return;
+        }
         let Some(slot) = self.slots.get_mut(id as usize) else { return };
         let Some(stream) = &slot.stream else { return };
         if slot.client.is_none() {
@@ -162,8 +224,10 @@ impl Swarm {
                 self.lose(id, Loss::Reset, net::now_ns(), scenario);
                 return;
             }
-            let request = &self.requests[usize::from(slot.target)];
-            slot.client = Some(Client::start(request, &mut slot.unsent));
+            let site = &self.sites[usize::from(slot.target)];
+            let auth = scenario.auth(id);
+            let client = Client::start(self.job.transport, site, auth, &mut slot.unsent);
+            slot.client = Some(client);
         }
         if (ready.readable || ready.ending)
             && let Err(loss) = self.read(id, ready.ending, scenario)
@@ -174,32 +238,46 @@ impl Swarm {
         if !self.slots[id as usize].unsent.is_empty() {
             self.flush(id, scenario);
         }
+        self.pump(id, scenario);
     }
 
     /// Lets `write` append frames for a joined client and sends them. False when the client is not joined
     /// or does not take what it already has.
-    pub(crate) fn send(&mut self, id: u32, write: impl FnOnce(&mut Vec<u8>)) -> bool {
+    pub(crate) fn send(&mut self, id: u32, write: impl FnOnce(&mut Out)) -> bool {
         if !self.is_joined(id) || self.slots[id as usize].unsent.len() > UNSENT_BYTES_MAX {
             return false;
+        }
+        let slot = &mut self.slots[id as usize];
+        if let Some(polling) = slot.client.as_mut().and_then(Client::polling) {
+            polling.send(write);
+            self.pump_quietly(id);
+            return true;
         }
         let mut output = std::mem::take(&mut self.output);
         write(&mut output);
         // A failed write shows up as an event of this stream too.
-        let _ = write_out(&mut self.slots[id as usize], &output);
-        output.clear();
+        let _ = write_out(&mut self.slots[id as usize], &output.bytes);
+        output.bytes.clear();
         self.output = output;
         true
     }
 
-    fn connect(&mut self, id: u32, now_ns: u64, scenario: &mut dyn Scenario) {
-        let slot = &mut self.slots[id as usize];
-        let target = self.job.targets[usize::from(slot.target)];
+    /// Where a client connects to, and from which address.
+    fn ends(&self, id: u32) -> (SocketAddrV4, Option<Ipv4Addr>) {
+        let target = self.job.targets[usize::from(self.slots[id as usize].target)];
         let source =
             target.ip().is_loopback().then(|| net::source(self.job.run, self.job.worker, id));
+        (target, source)
+    }
+
+    fn connect(&mut self, id: u32, now_ns: u64, scenario: &mut dyn Scenario) {
+        let (target, source) = self.ends(id);
+        let slot = &mut self.slots[id as usize];
         self.connecting += 1;
         slot.stamp_ns = now_ns;
-        let connected = net::start_connect(target, source)
-            .and_then(|stream| self.poll.add_stream(&stream, u64::from(id)).map(|()| stream));
+        let connected = net::start_connect(target, source).and_then(|stream| {
+            self.poll.add_stream(&stream, id_of(id, Lane::Main)).map(|()| stream)
+        });
         match connected {
             Ok(stream) => slot.stream = Some(stream),
             Err(_refused) => self.lose(id, Loss::Reset, now_ns, scenario),
@@ -212,7 +290,7 @@ impl Swarm {
         let mut result = Ok(());
         loop {
             let slot = &mut self.slots[id as usize];
-            let (Some(stream), Some(client)) = (&slot.stream, &mut slot.client) else { break };
+            let (Some(stream), Some(_)) = (&slot.stream, &slot.client) else { break };
             let length = match net::read(stream, &mut input) {
                 Ok(Some(0)) => {
                     result = Err(Loss::Eof);
@@ -225,41 +303,55 @@ impl Swarm {
                     break;
                 }
             };
-            let now_ns = net::now_ns();
             self.reads += 1;
-            let (mut joined, mut pings) = (false, 0);
-            result = client.handle_bytes(&input[..length], &mut output, &mut |message, out| {
-                match message {
-                    Message::Joined => joined = true,
-                    Message::Ping => pings += 1,
-                    Message::Ack { .. } | Message::Event(_) => (),
-                }
-                scenario.message(id, now_ns, message, out);
-            });
-            if pings > 0 {
-                self.pings += pings;
-                slot.stamp_ns = now_ns;
-            }
-            if joined {
-                self.note_joined(id, now_ns);
-            }
+            result = self.take(id, &input[..length], &mut output, scenario);
             // Edge-triggered: a short read has drained the stream, unless its end is still to be read.
             if result.is_err() || (length < input.len() && !ending) {
                 break;
             }
         }
-        if result.is_ok() && !output.is_empty() {
-            result = write_out(&mut self.slots[id as usize], &output);
+        if result.is_ok() && !output.bytes.is_empty() {
+            result = write_out(&mut self.slots[id as usize], &output.bytes);
         }
-        output.clear();
+        output.bytes.clear();
         (self.input, self.output) = (input, output);
+        result
+    }
+
+    /// Gives a client what was read for it; its answers are in `output` then.
+    fn take(
+        &mut self,
+        id: u32,
+        bytes: &[u8],
+        output: &mut Out,
+        scenario: &mut dyn Scenario,
+    ) -> Result<(), Loss> {
+        let slot = &mut self.slots[id as usize];
+        let Some(client) = &mut slot.client else { return Ok(()) };
+        let now_ns = net::now_ns();
+        let (mut joined, mut pings) = (false, 0);
+        let result = client.handle_bytes(bytes, output, &mut |message, out| {
+            match message {
+                Message::Joined(_) => joined = true,
+                Message::Ping => pings += 1,
+                Message::Ack { .. } | Message::Early(_) | Message::Event(_) => (),
+            }
+            scenario.message(id, now_ns, message, out);
+        });
+        self.pings += pings;
+        // A ping within the handshake (socketioxide's first comes with the open packet) does not restart its time.
+        if pings > 0 && !joined && client.phase() == Phase::Joined {
+            slot.stamp_ns = now_ns;
+        }
+        if joined {
+            self.note_joined(id, now_ns);
+        }
         result
     }
 
     fn note_joined(&mut self, id: u32, now_ns: u64) {
         let slot = &mut self.slots[id as usize];
-        // Saturating: a handshake longer than the histogram's range is a lost client.
-        self.handshake.saturating_record(now_ns - slot.stamp_ns);
+        self.handshake.record(now_ns - slot.stamp_ns, true);
         slot.stamp_ns = now_ns;
         slot.attempt = 0;
         slot.unsent.shrink_to_fit();
@@ -278,9 +370,9 @@ impl Swarm {
     fn lose(&mut self, id: u32, loss: Loss, now_ns: u64, scenario: &mut dyn Scenario) {
         let was_joined = self.is_joined(id);
         let slot = &mut self.slots[id as usize];
-        slot.stream = None;
-        slot.client = None;
-        slot.unsent = Vec::new();
+        slot.attempt = slot.attempt.saturating_add(1);
+        let attempt = slot.attempt - 1;
+        self.drop_streams(id);
         if was_joined {
             self.joined -= 1;
         } else {
@@ -289,9 +381,9 @@ impl Swarm {
         *self.losses.entry(loss).or_default() += 1;
         // Like socket.io-client, which takes these two for the server's will.
         let is_final = matches!(loss, Loss::SocketDisconnect | Loss::NamespaceRefused);
-        if self.reconnecting && !is_final {
-            let delay_ns = delay_ms(slot.attempt, self.random.next_u32()) * 1_000_000;
-            slot.attempt = slot.attempt.saturating_add(1);
+        if self.reconnecting && self.tried_all && !is_final {
+            let delay_ns = delay_ms(attempt, self.random.next_u32()) * 1_000_000;
+            let slot = &mut self.slots[id as usize];
             slot.target = ((usize::from(slot.target) + 1) % self.job.targets.len()) as u8;
             self.retries.push(Reverse((now_ns + delay_ns, id)));
         }
@@ -300,8 +392,18 @@ impl Swarm {
         }
     }
 
+    fn drop_streams(&mut self, id: u32) {
+        let slot = &mut self.slots[id as usize];
+        slot.stream = None;
+        slot.unsent = Vec::new();
+        let probed = slot.lanes.take().is_some_and(|lanes| lanes.probe.is_some());
+        slot.client = None;
+        self.probing -= u32::from(probed);
+    }
+
     fn lose_silent(&mut self, now_ns: u64, scenario: &mut dyn Scenario) {
         for id in 0..self.next_fresh {
+            self.lose_late_probes(id, now_ns, HANDSHAKE_NS_MAX);
             let slot = &self.slots[id as usize];
             if slot.stream.is_none() {
                 continue;
@@ -331,11 +433,6 @@ fn write_out(slot: &mut Slot, bytes: &[u8]) -> Result<(), Loss> {
     }
     slot.unsent.extend_from_slice(rest);
     Ok(())
-}
-
-/// Nanoseconds up to two minutes, three digits.
-pub(crate) fn new_histogram() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, 120_000_000_000, 3).expect("the bounds are constant and valid")
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::net::SocketAddrV4;
 
 use serde::{Deserialize, Serialize};
 
+use crate::client::Transport;
 use crate::scenario::Kind;
 
 /// The first line a worker reads.
@@ -18,6 +19,9 @@ pub(crate) struct Job {
     pub(crate) run: u32,
     pub(crate) targets: Vec<SocketAddrV4>,
     pub(crate) path: String,
+    pub(crate) transport: Transport,
+    /// The moment the run began, ns: seconds are counted from it in all processes.
+    pub(crate) begun_ns: u64,
     pub(crate) clients: u32,
     /// Handshakes under way at once.
     pub(crate) connecting_max: u32,
@@ -26,6 +30,13 @@ pub(crate) struct Job {
     pub(crate) payload_bytes: usize,
     /// Open loop: messages per second of this worker; 0 means closed loop.
     pub(crate) rate_per_s: f64,
+    /// Rooms of this worker, and how many of them each client joins.
+    pub(crate) rooms: u32,
+    pub(crate) rooms_per_client: u32,
+    /// Whether the first attempt to return waits as socket.io-client does.
+    pub(crate) backs_off: bool,
+    /// Whether a cut stream ends with a reset.
+    pub(crate) resets: bool,
 }
 
 /// Parent to worker.
@@ -44,12 +55,17 @@ pub(crate) enum Command {
     Schedule { first: u64, count: u64, rate_per_s: f64 },
     /// An app server was killed; `victim` is its answer to `who`.
     Killed { at_ns: u64, victim: String },
+    /// Every stream is cut now, but for the one of the client that asks; clients stay away for `away_ns` at least.
+    Cut { away_ns: u64 },
+    /// No more of what [`Command::Schedule`] began; answered with [`Line::Asked`].
+    Pause,
 }
 
 /// Worker to parent.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) enum Line {
     Progress(Progress),
+    Second(Second),
     /// Every client has joined or failed.
     Ready(Progress),
     Measuring,
@@ -60,9 +76,13 @@ pub(crate) enum Line {
     },
     /// Every client knows its app server.
     Known,
-    /// Every client of the killed app server is on another one.
+    /// Every client that was cut off, or whose app server was killed, is back.
     Back {
         at_ns: u64,
+    },
+    /// How many broadcasts were asked for, by all schedules so far.
+    Asked {
+        count: u64,
     },
     Report(Box<WorkerReport>),
 }
@@ -73,6 +93,17 @@ pub(crate) struct Progress {
     pub(crate) lost: u64,
     /// Operations so far: the scenario's own unit.
     pub(crate) operations: u64,
+}
+
+/// What happened in one second of a worker.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub(crate) struct Second {
+    /// Whole seconds since [`Job::begun_ns`].
+    pub(crate) second: u32,
+    /// In all, at its end.
+    pub(crate) progress: Progress,
+    /// The scenario's main latency, ns.
+    pub(crate) latency: Pairs,
 }
 
 /// A histogram as `(value, count)` pairs.

@@ -2,14 +2,19 @@
 
 use std::io::Write as _;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::client::Transport;
 use crate::error::BenchError;
+use crate::meter::pairs;
 use crate::net::{self, Poll};
 use crate::sample::rss_bytes;
-use crate::scenario::{Scenario, pairs};
+use crate::scenario::{Kind, Scenario, upgrade};
 use crate::swarm::Swarm;
-use crate::wire::{Command, Job, Line, Progress, WorkerReport};
+use crate::wire::{Command, Job, Line, Progress, Second, WorkerReport};
 
 const STDIN_ID: u64 = u64::MAX;
+const SECOND_NS: u64 = 1_000_000_000;
 const PROGRESS_NS: u64 = 250_000_000;
 /// What is outstanding when the load stops may still arrive for this long.
 const DRAIN_NS_MAX: u64 = 5_000_000_000;
@@ -21,6 +26,10 @@ struct Worker {
     input: Vec<u8>,
     ready_said: bool,
     progress_at_ns: u64,
+    begun_ns: u64,
+    /// The second that is passing.
+    second: u32,
+    has_upgrades: bool,
     /// When reporting may wait no longer; set by [`Command::Stop`].
     drain_until_ns: Option<u64>,
     rss_before_bytes: u64,
@@ -39,7 +48,9 @@ pub(crate) fn run() -> Result<(), BenchError> {
         }
     };
     let rss_before_bytes = own_rss_bytes();
-    let (kind, poll) = (job.kind, Poll::new()?);
+    raise_descriptor_limit();
+    let (kind, poll, begun_ns) = (job.kind, Poll::new()?, job.begun_ns);
+    let has_upgrades = job.transport == Transport::Upgrade || kind == Kind::Upgrade;
     poll.add_input(std::io::stdin(), STDIN_ID)?;
     let scenario = kind.worker(&job);
     let worker = Worker {
@@ -48,6 +59,9 @@ pub(crate) fn run() -> Result<(), BenchError> {
         input,
         ready_said: false,
         progress_at_ns: 0,
+        begun_ns,
+        second: second_of(begun_ns, net::now_ns()),
+        has_upgrades,
         drain_until_ns: None,
         rss_before_bytes,
         rss_joined_bytes: 0,
@@ -70,10 +84,12 @@ impl Worker {
                 .drain_until_ns
                 .is_some_and(|until_ns| now_ns >= until_ns || self.scenario.is_drained(&self.swarm))
             {
+                lines.push(Line::Second(self.end_second()));
                 lines.push(Line::Report(Box::new(self.report())));
                 return say(&mut lines);
             }
-            let until_ns = swarm_ns.min(scenario_ns).min(self.progress_at_ns);
+            let second_ns = self.begun_ns + (u64::from(self.second) + 1) * SECOND_NS;
+            let until_ns = swarm_ns.min(scenario_ns).min(self.progress_at_ns).min(second_ns);
             let timeout_ns = until_ns.saturating_sub(net::now_ns());
             self.swarm.poll().wait(&mut events, &mut ready, timeout_ns)?;
             // Commands first: what the parent said before it caused something has to be known by then.
@@ -100,19 +116,29 @@ impl Worker {
                 Command::Stop { .. } => self.drain_until_ns = Some(now_ns + DRAIN_NS_MAX),
                 Command::Start
                 | Command::Broadcast { .. }
-                | Command::Schedule { .. }
-                | Command::Killed { .. } => (),
+                | Command::Cut { .. }
+                | Command::Killed { .. }
+                | Command::Pause
+                | Command::Schedule { .. } => (),
             }
         }
         Ok(true)
     }
 
-    fn note_progress(&mut self, now_ns: u64, lines: &mut Vec<Line>) {
-        let progress = Progress {
+    fn progress(&self) -> Progress {
+        Progress {
             joined: self.swarm.joined(),
             lost: self.swarm.lost(),
             operations: self.scenario.operations(),
-        };
+        }
+    }
+
+    fn note_progress(&mut self, now_ns: u64, lines: &mut Vec<Line>) {
+        let progress = self.progress();
+        if second_of(self.begun_ns, now_ns) > self.second {
+            lines.push(Line::Second(self.end_second()));
+            self.second = second_of(self.begun_ns, now_ns);
+        }
         if !self.ready_said && self.swarm.is_settled() {
             self.ready_said = true;
             self.rss_joined_bytes = own_rss_bytes();
@@ -124,6 +150,14 @@ impl Worker {
         }
     }
 
+    /// What a stalled worker did in several seconds is told for the first of them.
+    fn end_second(&mut self) -> Second {
+        let progress = self.progress();
+        let meter = self.scenario.meter();
+        let latency = meter.unwrap_or_else(|| self.swarm.handshake()).take_second();
+        Second { second: self.second, progress, latency }
+    }
+
     fn report(&mut self) -> WorkerReport {
         let mut report = WorkerReport {
             joined: self.swarm.joined(),
@@ -133,10 +167,24 @@ impl Worker {
         for (loss, count) in self.swarm.losses() {
             *report.losses.entry(loss.to_string()).or_default() += count;
         }
-        report.histograms.insert("handshake".into(), pairs(self.swarm.handshake()));
+        report.counters.insert("heartbeats".into(), self.swarm.pings());
+        report.histograms.insert("handshake".into(), pairs(self.swarm.handshake().total()));
         self.scenario.report(&self.swarm, &mut report);
+        if self.has_upgrades {
+            upgrade::report_upgrades(&mut self.swarm, &mut report);
+        }
         report
     }
+}
+
+fn second_of(begun_ns: u64, now_ns: u64) -> u32 {
+    (now_ns.saturating_sub(begun_ns) / SECOND_NS) as u32
+}
+
+/// Up to what this process may allow itself. Without it, clients beyond the limit fail, and are counted.
+fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
 fn own_rss_bytes() -> u64 {

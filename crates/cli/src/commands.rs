@@ -10,6 +10,9 @@ use trunkline_node::config::{self, Key};
 /// The product's version.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
+/// The subcommand of the load generator's own processes.
+pub(crate) const BENCH_WORKER: &str = "bench-worker";
+
 /// The whole command line.
 pub(crate) fn root() -> Command {
     Command::new("trunkline")
@@ -19,7 +22,7 @@ pub(crate) fn root() -> Command {
         .styles(Styles::styled())
         .subcommand_required(true)
         .arg_required_else_help(true)
-        .subcommands([serve(), dev(), config(), key(), version()])
+        .subcommands([serve(), dev(), bench(), bench_worker(), config(), key(), version()])
 }
 
 const ROOT_EXAMPLES: &str = "\
@@ -27,6 +30,7 @@ Examples:
   trunkline dev                                a node on this machine that needs no configuration
   TRUNKLINE_KEY=$(trunkline key) trunkline serve --listen 0.0.0.0:8080
   trunkline config print                       every key, its value and where it was set
+  trunkline bench echo --url http://127.0.0.1:3000   load any Socket.IO server, and measure it
 
 Exit codes:
   0  a clean end
@@ -64,6 +68,15 @@ fn dev() -> Command {
              trunkline dev --listen 127.0.0.1:9000 --log debug",
         )
         .args(flags())
+}
+
+fn bench() -> Command {
+    trunkline_bench::command()
+}
+
+/// What `bench` starts itself as.
+fn bench_worker() -> Command {
+    Command::new(BENCH_WORKER).about("Is one of the processes of `trunkline bench`").hide(true)
 }
 
 fn config() -> Command {

@@ -37,6 +37,11 @@ Trunkline is ready for development.
         text.push_str("  App servers need the key that you configured, in TRUNKLINE_KEY.\n");
     } else {
         let _ = writeln!(text, "  Key:   {DEVELOPMENT_KEY}  (the SDK's default)");
+        let _ = writeln!(
+            text,
+            "\n  With Azure's SDK instead, hub \"{}\":\n\n       Endpoint={endpoint};AccessKey={DEVELOPMENT_KEY};Version=1.0;",
+            started.default_hub
+        );
     }
     text.push_str(
         "

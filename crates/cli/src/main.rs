@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::ArgMatches;
+use trunkline_bench::{BenchError, Outcome, WorkerProgram};
 use trunkline_node::config::{self, Config, Inputs, Mistakes, Mode};
 use trunkline_node::{RunError, logging};
 
@@ -17,11 +18,13 @@ use trunkline_node::{RunError, logging};
 const EXIT_FAILED: u8 = 1;
 /// Flags or configuration are wrong. clap exits with the same number.
 const EXIT_MISUSED: u8 = 2;
+/// As a shell has it for a process that SIGINT ended.
+const EXIT_INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
     let matches = commands::root().get_matches();
     match dispatch(&matches) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(failure) => {
             // Nobody is left to tell when standard error is closed.
             let _ = writeln!(io::stderr(), "trunkline: {}", chain(failure.error()));
@@ -30,10 +33,18 @@ fn main() -> ExitCode {
     }
 }
 
-fn dispatch(matches: &ArgMatches) -> Result<(), Failure> {
+fn dispatch(matches: &ArgMatches) -> Result<ExitCode, Failure> {
+    if let Some(("bench", arguments)) = matches.subcommand() {
+        return bench(arguments);
+    }
+    command(matches).map(|()| ExitCode::SUCCESS)
+}
+
+fn command(matches: &ArgMatches) -> Result<(), Failure> {
     match matches.subcommand() {
         Some(("serve", flags)) => run(Mode::Serve, flags),
         Some(("dev", flags)) => run(Mode::Dev, flags),
+        Some((commands::BENCH_WORKER, _)) => Ok(trunkline_bench::work()?),
         Some(("config", matches)) => match matches.subcommand() {
             Some(("check", flags)) => check(flags),
             Some(("print", flags)) => say(&load(Mode::Inspect, flags)?.print()),
@@ -57,6 +68,16 @@ fn run(mode: Mode, flags: &ArgMatches) -> Result<(), Failure> {
         let _ = io::stdout().write_all(first_run::text(started, &config).as_bytes());
     };
     Ok(trunkline_node::run(&config, commands::VERSION, first_run)?)
+}
+
+fn bench(arguments: &ArgMatches) -> Result<ExitCode, Failure> {
+    let program = std::env::current_exe().map_err(|error| Failure::Other(error.into()))?;
+    let worker = WorkerProgram { program, arguments: vec![commands::BENCH_WORKER.into()] };
+    Ok(match trunkline_bench::run(arguments, &worker)? {
+        Outcome::Clean => ExitCode::SUCCESS,
+        Outcome::Interrupted => ExitCode::from(EXIT_INTERRUPTED),
+        Outcome::Problems => ExitCode::from(EXIT_FAILED),
+    })
 }
 
 fn check(flags: &ArgMatches) -> Result<(), Failure> {
@@ -86,9 +107,16 @@ fn say(text: &str) -> Result<(), Failure> {
 
 /// Why the process ends with an error.
 enum Failure {
+    Bench(BenchError),
     Config(Mistakes),
     Run(RunError),
     Other(Box<dyn Error>),
+}
+
+impl From<BenchError> for Failure {
+    fn from(error: BenchError) -> Self {
+        Self::Bench(error)
+    }
 }
 
 impl From<Mistakes> for Failure {
@@ -107,12 +135,14 @@ impl Failure {
     fn code(&self) -> u8 {
         match self {
             Self::Config(_) => EXIT_MISUSED,
-            Self::Run(_) | Self::Other(_) => EXIT_FAILED,
+            Self::Bench(error) if error.is_misuse() => EXIT_MISUSED,
+            Self::Bench(_) | Self::Run(_) | Self::Other(_) => EXIT_FAILED,
         }
     }
 
     fn error(&self) -> &dyn Error {
         match self {
+            Self::Bench(error) => error,
             Self::Config(mistakes) => mistakes,
             Self::Run(error) => error,
             Self::Other(error) => error.as_ref(),

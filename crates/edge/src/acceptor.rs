@@ -1,55 +1,73 @@
 //! Accepts clients' streams and deals them out to the shards in turn.
 
-use std::io::{self, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
+use rustix::net::{self as sys, SocketFlags};
 use tokio::sync::mpsc::Sender;
 use tokio::sync::mpsc::error::TrySendError;
 
+use crate::limits::Limits;
 use crate::metrics::{Cause, Metrics};
-use crate::shard::Command;
+use crate::shard::{Command, Unavailable};
 
-/// How long to wait when the system has no descriptor left; some session may end meanwhile.
+/// How long to wait when the system has not even the spare descriptor; some session may end meanwhile.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
-const FULL: &str =
-    r#"{"error":"streams_full","message":"this node holds as many connections as it may"}"#;
 
 /// One of the streams that the node may hold; given back when dropped.
 #[derive(Debug)]
-pub(crate) struct StreamPermit(Arc<Streams>);
+pub(crate) struct StreamPermit {
+    streams: Arc<Streams>,
+    /// There are as many streams as there may be: this one is heard, but opens no session.
+    pub(crate) beyond_max: bool,
+}
 
 #[derive(Debug)]
 pub(crate) struct Streams {
     open: AtomicUsize,
     max: usize,
+    beyond_max: usize,
     metrics: Metrics,
 }
 
 impl Streams {
-    pub(crate) fn new(max: usize, metrics: Metrics) -> Arc<Self> {
-        Arc::new(Self { open: AtomicUsize::new(0), max, metrics })
+    pub(crate) fn new(limits: &Limits, metrics: Metrics) -> Arc<Self> {
+        let (max, beyond_max) = (limits.streams_max, limits.streams_beyond_max());
+        Arc::new(Self { open: AtomicUsize::new(0), max, beyond_max, metrics })
     }
 
     fn permit(self: &Arc<Self>) -> Option<StreamPermit> {
-        if self.open.fetch_add(1, Ordering::Relaxed) >= self.max {
+        let before = self.open.fetch_add(1, Ordering::Relaxed);
+        if before >= self.max.saturating_add(self.beyond_max) {
             self.open.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
         self.metrics.streams.inc();
-        Some(StreamPermit(Arc::clone(self)))
+        Some(StreamPermit { streams: Arc::clone(self), beyond_max: before >= self.max })
     }
 }
 
 impl Drop for StreamPermit {
     fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::Relaxed);
-        self.0.metrics.streams.dec();
+        self.streams.open.fetch_sub(1, Ordering::Relaxed);
+        self.streams.metrics.streams.dec();
     }
+}
+
+/// The acceptor's own state.
+struct Acceptor<'a> {
+    shards: &'a [Sender<Command>],
+    turn: usize,
+    streams: &'a Arc<Streams>,
+    spare: Spare,
+    warned_at: Option<Instant>,
 }
 
 /// Runs until `stopping` is set and the listener is shut down.
@@ -59,25 +77,82 @@ pub(crate) fn run(
     streams: &Arc<Streams>,
     stopping: &AtomicBool,
 ) {
-    let metrics = &streams.metrics;
-    let mut turn = 0;
-    let mut warned_at = None;
+    let mut acceptor = Acceptor { shards, turn: 0, streams, spare: Spare::take(), warned_at: None };
     while !stopping.load(Ordering::Acquire) {
-        match listener.accept() {
-            Ok((stream, address)) => {
-                if stopping.load(Ordering::Acquire) {
-                    return;
-                }
-                metrics.streams_accepted.inc();
-                let Some(permit) = streams.permit() else {
-                    refuse(&stream, metrics);
-                    continue;
-                };
-                deal(&shards[turn], stream, address, permit, metrics);
-                turn = (turn + 1) % shards.len();
-            }
-            Err(error) => pause_after(&error, metrics, &mut warned_at),
+        match accept(listener) {
+            Ok(_) if stopping.load(Ordering::Acquire) => return,
+            Ok((stream, address)) => acceptor.take(stream, address),
+            Err(error) => acceptor.cannot_accept(&error),
         }
+    }
+}
+
+/// The stream comes non-blocking, and with the listener's `TCP_NODELAY`.
+fn accept(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let (stream, address) = sys::acceptfrom_with(listener, flags)?;
+    let address = address.and_then(|address| SocketAddr::try_from(address).ok());
+    Ok((TcpStream::from(stream), address.ok_or(Errno::CONNABORTED)?))
+}
+
+impl Acceptor<'_> {
+    fn take(&mut self, stream: TcpStream, address: SocketAddr) {
+        let metrics = &self.streams.metrics;
+        metrics.streams_accepted.inc();
+        // Without the spare one there was no other descriptor left, unless there is one again.
+        if !self.spare.is_there() && !self.spare.is_there_again() {
+            refuse(&stream, "descriptors_exhausted", metrics);
+            drop(stream);
+            self.spare = Spare::take();
+            return;
+        }
+        let Some(permit) = self.streams.permit() else {
+            refuse(&stream, "streams_full", metrics);
+            return;
+        };
+        deal(&self.shards[self.turn], stream, address, permit, metrics);
+        self.turn = (self.turn + 1) % self.shards.len();
+    }
+
+    fn cannot_accept(&mut self, error: &io::Error) {
+        // ECONNABORTED and the like concern one stream only; out of descriptors or memory concerns all.
+        let exhausted = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
+        let errno = error.raw_os_error().unwrap_or(0);
+        if exhausted.iter().all(|known| known.raw_os_error() != errno) {
+            return;
+        }
+        if self.warned_at.is_none_or(|at| at.elapsed() >= LOG_INTERVAL) {
+            self.warned_at = Some(Instant::now());
+            tracing::warn!(%error, "cannot accept: raise the limit of open files (nofile)");
+        }
+        // The next stream gets the spare descriptor, to be refused in words instead of left to wait.
+        if !self.spare.give() {
+            thread::sleep(EXHAUSTED_PAUSE);
+            self.spare = Spare::take();
+        }
+    }
+}
+
+/// A descriptor kept for the time when there are no others.
+struct Spare(Option<File>);
+
+impl Spare {
+    fn take() -> Self {
+        Self(File::open("/dev/null").ok())
+    }
+
+    fn is_there(&self) -> bool {
+        self.0.is_some()
+    }
+
+    fn is_there_again(&mut self) -> bool {
+        *self = Self::take();
+        self.is_there()
+    }
+
+    /// True when there was one to give.
+    fn give(&mut self) -> bool {
+        self.0.take().is_some()
     }
 }
 
@@ -88,9 +163,6 @@ fn deal(
     permit: StreamPermit,
     metrics: &Metrics,
 ) {
-    if stream.set_nonblocking(true).and_then(|()| stream.set_nodelay(true)).is_err() {
-        return; // It ended between accept and here.
-    }
     match shard.try_send(Command::Accepted { stream, address, permit }) {
         Ok(()) | Err(TrySendError::Closed(_)) => (),
         // The shard is behind: wait here, so that the kernel's backlog holds the others.
@@ -101,32 +173,20 @@ fn deal(
     }
 }
 
-fn refuse(mut stream: &TcpStream, metrics: &Metrics) {
-    metrics.streams_refused.get_or_create(&Cause { cause: "streams_full" }).inc();
-    // Best effort: a fresh stream's send buffer takes this much, and the peer reads it or not.
+/// Answers a stream that nobody can serve, whatever it asks for.
+fn refuse(mut stream: &TcpStream, cause: &'static str, metrics: &Metrics) {
+    metrics.streams_refused.get_or_create(&Cause { cause }).inc();
+    let why = Unavailable::StreamsFull;
+    let body = serde_json::json!({ "error": why.slug(), "message": why.to_string() }).to_string();
     let answer = format!(
         "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
-         retry-after: 5\r\nconnection: close\r\n\r\n{FULL}",
-        FULL.len()
+         retry-after: {}\r\nconnection: close\r\n\r\n{body}",
+        body.len(),
+        why.retry_after_s(),
     );
-    let _ = stream.set_nonblocking(true).and_then(|()| stream.write_all(answer.as_bytes()));
-}
-
-fn pause_after(error: &io::Error, metrics: &Metrics, warned_at: &mut Option<Instant>) {
-    // ECONNABORTED and the like concern one stream only; out of descriptors or memory concerns all.
-    let errno = error.raw_os_error().unwrap_or(0);
-    let exhausted = [
-        rustix::io::Errno::MFILE,
-        rustix::io::Errno::NFILE,
-        rustix::io::Errno::NOBUFS,
-        rustix::io::Errno::NOMEM,
-    ];
-    if exhausted.iter().any(|known| known.raw_os_error() == errno) {
-        metrics.streams_refused.get_or_create(&Cause { cause: "descriptors_exhausted" }).inc();
-        if warned_at.is_none_or(|at| at.elapsed() >= LOG_INTERVAL) {
-            *warned_at = Some(Instant::now());
-            tracing::warn!(%error, "cannot accept: raise the limit of open files (nofile)");
-        }
-        thread::sleep(EXHAUSTED_PAUSE);
-    }
+    // Best effort: a fresh stream's send buffer takes this much, and the peer reads it or not. What it has already
+    // asked is read, because closing on it would reset the stream and take the answer along.
+    let _ = stream.write_all(answer.as_bytes());
+    let _ = stream.shutdown(Shutdown::Write);
+    let _ = stream.read(&mut [0; 4096]);
 }

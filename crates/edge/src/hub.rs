@@ -1,7 +1,7 @@
 //! Hubs: which one a path means, which app servers each has, and who gets the next session.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -13,18 +13,18 @@ use trunkline_trunk::encode::{encode_peers, encode_relayed};
 use trunkline_trunk::settings::EngineSettings;
 
 use crate::limits::Limits;
+use crate::log_pace::LogPace;
 use crate::shard::Seen;
 use crate::sid::Sid;
 use crate::trunks::{Trunk, TrunkNumber};
 use crate::{AppServerStatus, HubConfig, HubStatus, Secret};
 
-/// How often the same trouble of a hub is logged.
-const LOG_INTERVAL: Duration = Duration::from_secs(10);
 /// How long a restored socket may take to come back; middlewares may run meanwhile.
 const RESTORED_TIMEOUT: Duration = Duration::from_secs(60);
 /// Restored sockets between two looks for those that did not come back.
 const RESTORED_SWEEP: usize = 1024;
-const HUBS_PREFIX: &str = "/clients/socketio/hubs/";
+/// Every hub's own path begins so.
+pub(crate) const HUBS_PREFIX: &str = "/clients/socketio/hubs/";
 
 /// All hubs of the node. Locks are held for a lookup or an update only, never across an await.
 #[derive(Debug)]
@@ -34,6 +34,7 @@ pub(crate) struct Directory {
     /// Longest prefix first. Rebuilt when an app server brings another `path`.
     routes: RwLock<Vec<Route>>,
     pub(crate) draining: AtomicBool,
+    pub(crate) trunks_refused: LogPace,
 }
 
 #[derive(Debug)]
@@ -48,6 +49,8 @@ pub(crate) struct Hub {
     pub(crate) name: String,
     pub(crate) number: u16,
     pub(crate) keys: Vec<Secret>,
+    /// No client is served without a good token.
+    pub(crate) tokens_required: bool,
     default: bool,
     state: Mutex<State>,
     /// Sids that the app made itself (`generateId`); ours need no table.
@@ -60,7 +63,7 @@ pub(crate) struct Hub {
     restored: Mutex<HashMap<Box<str>, (Instant, Seen)>>,
     /// How many those are, so that every other socket costs no lock.
     restored_count: AtomicUsize,
-    refused_unlogged: AtomicU64,
+    handshakes_refused: LogPace,
 }
 
 #[derive(Debug, Default)]
@@ -70,7 +73,6 @@ struct State {
     path: Option<String>,
     /// The latest app server's; Socket.IO's defaults until one came.
     settings: Arc<EngineSettings>,
-    logged_at: Option<Instant>,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -88,6 +90,7 @@ impl Directory {
                     name: config.name.clone(),
                     number: u16::try_from(number).unwrap_or(u16::MAX),
                     keys: config.keys.clone(),
+                    tokens_required: config.tokens_required,
                     default: config.name.eq_ignore_ascii_case(default_hub),
                     state: Mutex::default(),
                     custom_sids: Mutex::default(),
@@ -95,14 +98,19 @@ impl Directory {
                     kept: Mutex::default(),
                     restored: Mutex::default(),
                     restored_count: AtomicUsize::new(0),
-                    refused_unlogged: AtomicU64::new(0),
+                    handshakes_refused: LogPace::default(),
                 })
             })
             .collect();
         let by_name =
             hubs.iter().map(|hub| (hub.name.to_ascii_lowercase(), Arc::clone(hub))).collect();
-        let directory =
-            Self { hubs, by_name, routes: RwLock::default(), draining: AtomicBool::new(false) };
+        let directory = Self {
+            hubs,
+            by_name,
+            routes: RwLock::default(),
+            draining: AtomicBool::new(false),
+            trunks_refused: LogPace::default(),
+        };
         directory.rebuild_routes();
         directory
     }
@@ -134,10 +142,17 @@ impl Directory {
             let mut state = locked(&trunk.hub.state);
             state.trunks.push(Arc::clone(trunk));
             state.settings = Arc::new(trunk.settings.clone());
-            state.path = Some(trunk.settings.request_prefix());
+            if trunk.is_peer() {
+                state.path = Some(trunk.settings.request_prefix());
+            }
         }
         self.rebuild_routes();
         trunk.hub.announce_peers();
+    }
+
+    /// An app server of the hub has other options than before.
+    pub(crate) fn settings_changed(hub: &Hub, settings: &Arc<EngineSettings>) {
+        locked(&hub.state).settings = Arc::clone(settings);
     }
 
     /// Sentences for the log of an app server that is about to be taken.
@@ -241,18 +256,11 @@ impl Hub {
         locked(&self.state).trunks.iter().find(|trunk| trunk.server_id == server_id).map(Arc::clone)
     }
 
-    /// Counts a refused handshake and, once per interval, says so.
+    /// Says that a handshake was refused.
     pub(crate) fn note_refused(&self, why: NoAppServer) {
-        let refused = self.refused_unlogged.fetch_add(1, Ordering::Relaxed) + 1;
-        let now = Instant::now();
-        let mut state = locked(&self.state);
-        if state.logged_at.is_some_and(|at| now.duration_since(at) < LOG_INTERVAL) {
-            return;
+        if let Some(refused) = self.handshakes_refused.note(why.slug(), Instant::now()) {
+            tracing::warn!(hub = %self.name, refused, "handshakes refused with 503: {why}");
         }
-        state.logged_at = Some(now);
-        self.refused_unlogged.store(0, Ordering::Relaxed);
-        drop(state);
-        tracing::warn!(hub = %self.name, refused, "handshakes refused with 503: {why}");
     }
 
     pub(crate) fn remember_custom_sid(&self, text: &str, sid: Sid) -> bool {
@@ -333,7 +341,8 @@ impl Hub {
         let trunks = locked(&self.state).trunks.clone();
         let mut relayed = Relayed::default();
         let wanted = |trunk: &&Arc<Trunk>| {
-            trunk.server_id != from
+            trunk.is_peer()
+                && trunk.server_id != from
                 && (to.is_empty() || to.iter().any(|name| **name == *trunk.server_id))
         };
         for trunk in trunks.iter().filter(wanted) {
@@ -349,10 +358,11 @@ impl Hub {
     /// Tells every app server who the others are.
     fn announce_peers(&self) {
         let trunks = locked(&self.state).trunks.clone();
-        let mut servers: Vec<&str> = trunks.iter().map(|trunk| &*trunk.server_id).collect();
+        let peers = || trunks.iter().filter(|trunk| trunk.is_peer());
+        let mut servers: Vec<&str> = peers().map(|trunk| &*trunk.server_id).collect();
         servers.sort_unstable();
         servers.dedup();
-        for trunk in &trunks {
+        for trunk in peers() {
             let mut frame = BytesMut::new();
             let others = servers.iter().copied().filter(|server| *server != trunk.server_id);
             encode_peers(&mut frame, others);
@@ -374,7 +384,7 @@ impl Hub {
             .map(|trunk| AppServerStatus {
                 id: trunk.server_id.clone(),
                 sdk: trunk.sdk.clone(),
-                address: trunk.address.to_string(),
+                address: trunk.origin.to_string(),
                 sessions: trunk.sessions(),
                 draining: trunk.is_draining(),
             })
@@ -397,4 +407,14 @@ pub(crate) enum NoAppServer {
     Busy,
     #[error("no app server is connected")]
     None,
+}
+
+impl NoAppServer {
+    /// As in the cause of the refused request.
+    fn slug(self) -> &'static str {
+        match self {
+            Self::Busy => "handshakes_full",
+            Self::None => "no_app_server",
+        }
+    }
 }

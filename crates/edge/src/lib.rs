@@ -4,11 +4,14 @@ mod acceptor;
 mod http;
 mod hub;
 mod limits;
+mod log_pace;
+mod memory;
 mod metrics;
 mod running;
 mod secret;
 mod shard;
 mod sid;
+mod side_door;
 mod trunks;
 
 use std::io;
@@ -16,9 +19,11 @@ use std::net::SocketAddr;
 
 pub use limits::Limits;
 pub use metrics::Metrics;
-pub use running::{Edge, Running};
+pub use running::{Edge, Inside, OpenInsideError, Running};
 pub use secret::Secret;
 use serde::Serialize;
+pub use side_door::{Lease, SideAnswer, SideBody, SideDoor, Visit};
+pub use trunkline_token::Endpoint;
 
 /// What the public port serves, and how.
 #[derive(Clone, Debug)]
@@ -37,8 +42,14 @@ pub struct Config {
     pub hubs: Vec<HubConfig>,
     /// The hub behind `/socket.io/`.
     pub default_hub: String,
+    /// Other names of this node: audiences of clients' tokens may have them.
+    pub endpoints: Vec<Endpoint>,
     /// Every bound of the public port.
     pub limits: Limits,
+    /// Whether to use `io_uring` where the system has it.
+    pub io_uring: bool,
+    /// Bytes of heap that this process has in use: read often, so it must be cheap.
+    pub heap_bytes: fn() -> usize,
 }
 
 /// One isolated application.
@@ -46,8 +57,10 @@ pub struct Config {
 pub struct HubConfig {
     /// Unique without regard to case.
     pub name: String,
-    /// Any of these authorises a trunk; two during a rotation.
+    /// Any of these authorises a trunk and signs clients' tokens; two during a rotation.
     pub keys: Vec<Secret>,
+    /// Whether clients without a good token are refused.
+    pub tokens_required: bool,
 }
 
 /// What is connected, for people and scripts.

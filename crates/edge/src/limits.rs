@@ -7,8 +7,12 @@ use std::time::Duration;
 pub struct Limits {
     /// Sessions of all hubs together. A handshake beyond it is answered 503.
     pub sessions_max: usize,
-    /// Open streams (TCP connections) on the public port. One beyond it is answered 503 and closed.
+    /// Open streams (TCP connections) on the public port. Beyond it, a few more are served for sessions that are
+    /// there and for app servers; a handshake over them is answered 503.
     pub streams_max: usize,
+    /// Bytes of memory in use: beyond it a handshake is answered 503, and a session that holds much is closed rather
+    /// than given more. `None` is no ceiling.
+    pub memory_bytes_max: Option<usize>,
     /// Bytes that wait for one session's client. Beyond it the session is closed.
     pub outbox_bytes_max: usize,
     /// Bytes of one request's line and headers.
@@ -43,6 +47,7 @@ impl Default for Limits {
         Self {
             sessions_max: 2_000_000,
             streams_max: 2_000_000,
+            memory_bytes_max: None,
             outbox_bytes_max: 4 * 1024 * 1024,
             header_bytes_max: 16 * 1024,
             header_timeout: Duration::from_secs(10),
@@ -56,6 +61,43 @@ impl Default for Limits {
             trunk_unread_bytes_max: 16 * 1024 * 1024,
             recovery_bytes_max: 64 * 1024 * 1024,
             orphan_close_per_second: 2_000,
+        }
+    }
+}
+
+/// Streams beyond `streams_max` that are still heard: enough that a stampede gets answers, few enough to be had.
+const CROWD: std::ops::RangeInclusive<usize> = 8..=256;
+
+impl Limits {
+    /// How many streams are heard beyond `streams_max`, so that they get an answer.
+    pub(crate) fn streams_beyond_max(&self) -> usize {
+        crowd_of(self.streams_max)
+    }
+
+    /// Lowers `streams_max` to what fits when `possible` streams may be open at once, those beyond it included.
+    pub fn fit_streams(&mut self, possible: u64) {
+        let possible = usize::try_from(possible).unwrap_or(usize::MAX);
+        let fitting = possible.saturating_sub(crowd_of(possible)).max(1);
+        self.streams_max = self.streams_max.min(fitting);
+    }
+}
+
+fn crowd_of(streams: usize) -> usize {
+    (streams / 16).clamp(*CROWD.start(), *CROWD.end())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn streams_and_those_beyond_fit_into_what_is_possible() {
+        for possible in [0, 1, 8, 100, 944, 19_920, 1_048_000] {
+            let mut limits = Limits::default();
+            limits.fit_streams(possible);
+            let all = (limits.streams_max + limits.streams_beyond_max()) as u64;
+            assert!(all <= possible.max(9), "{possible}: {all}");
+            assert!(all * 10 >= possible * 9, "{possible}: {all}");
         }
     }
 }

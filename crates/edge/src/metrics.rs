@@ -28,6 +28,7 @@ pub struct Inner {
     pub(crate) streams_refused: Family<Cause, Counter>,
     pub(crate) http_requests_refused: Family<Cause, Counter>,
     pub(crate) acceptor_stalls: Counter,
+    pub(crate) flush_slices: Counter,
     pub(crate) handshakes: Family<Outcome, Counter>,
     pub(crate) sessions: Family<Carrier, Gauge>,
     pub(crate) sessions_closed: Family<Ending, Counter>,
@@ -43,6 +44,7 @@ pub struct Inner {
     pub(crate) recoveries: Family<Outcome, Counter>,
     pub(crate) relayed: Counter,
     pub(crate) relayed_dropped: Counter,
+    pub(crate) client_tokens_refused: Family<Cause, Counter>,
     pub(crate) trunks: Gauge,
     pub(crate) trunks_refused: Family<Cause, Counter>,
     pub(crate) trunks_ended: Family<Cause, Counter>,
@@ -100,6 +102,11 @@ impl Metrics {
             "trunkline_edge_acceptor_stalls",
             "Times that the acceptor had to wait for a busy shard",
             m.acceptor_stalls.clone(),
+        );
+        registry.register(
+            "trunkline_edge_flush_slices",
+            "Times that a flush of very many sessions was interrupted for others",
+            m.flush_slices.clone(),
         );
         registry.register(
             "trunkline_edge_streams_refused",
@@ -185,6 +192,11 @@ impl Metrics {
             "trunkline_trunks_ended",
             "Trunks ended, by cause",
             m.trunks_ended.clone(),
+        );
+        registry.register(
+            "trunkline_client_tokens_refused",
+            "Handshakes refused for their token, by cause",
+            m.client_tokens_refused.clone(),
         );
         registry.register(
             "trunkline_recoveries",

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -20,8 +21,10 @@ use trunkline_trunk::encode::encode_drain;
 use crate::acceptor::{self, Streams};
 use crate::http::Door;
 use crate::hub::Directory;
+use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::shard::{self, Command, Environment, Shard};
+use crate::side_door::SideDoor;
 use crate::trunks::Ending;
 use crate::{BindError, Config, StartError, Status};
 
@@ -37,6 +40,7 @@ pub struct Edge {
     listener: TcpListener,
     address: SocketAddr,
     metrics: Metrics,
+    side_doors: Vec<Arc<dyn SideDoor>>,
 }
 
 impl Edge {
@@ -49,7 +53,7 @@ impl Edge {
         let fail = |source| BindError { address: config.listen, source };
         let listener = listen(config.listen).map_err(fail)?;
         let address = listener.local_addr().map_err(fail)?;
-        Ok(Self { config, listener, address, metrics: Metrics::default() })
+        Ok(Self { config, listener, address, metrics: Metrics::default(), side_doors: Vec::new() })
     }
 
     /// The address that was really bound.
@@ -62,21 +66,30 @@ impl Edge {
         &self.metrics
     }
 
+    /// Puts something else on the public port.
+    pub fn add_side_door(&mut self, door: Arc<dyn SideDoor>) {
+        self.side_doors.push(door);
+    }
+
     /// Spawns the acceptor and the shards.
     ///
     /// # Errors
     ///
     /// The system has no thread or descriptor left.
     pub fn start(self) -> Result<Running, StartError> {
-        let Self { config, listener, metrics, .. } = self;
+        let Self { config, listener, metrics, side_doors, .. } = self;
         let threads = config.threads.clamp(1, 256);
         let env = Arc::new(Environment {
             node_id: config.node_id,
             node_number: config.node_number,
             version: config.version,
             directory: Directory::new(&config.hubs, &config.default_hub),
+            io_uring: config.io_uring,
+            memory: Memory::new(config.limits.memory_bytes_max, config.heap_bytes),
             limits: config.limits,
             metrics: metrics.clone(),
+            endpoints: config.endpoints,
+            side_doors,
             sessions: (0..threads).map(|_| AtomicUsize::new(0)).collect(),
         });
         let (inboxes, receivers): (Vec<_>, Vec<_>) =
@@ -94,7 +107,7 @@ impl Edge {
             let handle = spawn_shard(index, inbox, &shards, &env)?;
             running.threads.push(handle);
         }
-        running.spawn_acceptor(Streams::new(env.limits.streams_max, metrics))?;
+        running.spawn_acceptor(Streams::new(&env.limits, metrics))?;
         Ok(running)
     }
 }
@@ -104,6 +117,8 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = sys::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
     // So that a restart does not have to wait for the kernel to forget the last one's connections.
     sys::sockopt::set_socket_reuseaddr(&socket, true)?;
+    // Each accepted stream has it from here: a call less for each.
+    sys::sockopt::set_tcp_nodelay(&socket, true)?;
     sys::bind(&socket, &address)?;
     sys::listen(&socket, BACKLOG)?;
     Ok(TcpListener::from(socket))
@@ -194,6 +209,15 @@ impl Running {
         Ok(())
     }
 
+    /// The way in for app servers that are parts of this process.
+    pub fn inside(&self) -> Inside {
+        Inside {
+            env: Arc::clone(&self.env),
+            shards: Arc::clone(&self.shards),
+            turn: Arc::new(AtomicUsize::new(0)),
+        }
+    }
+
     /// What is connected now.
     pub fn status(&self) -> Status {
         let count = |count: &AtomicUsize| count.load(Ordering::Relaxed);
@@ -245,5 +269,67 @@ impl Running {
             // A shard that has ended needs no telling.
             let _ = shard.blocking_send(command());
         }
+    }
+}
+
+/// Opens trunks that never leave this process. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Inside {
+    env: Arc<Environment>,
+    shards: Arc<[Sender<Command>]>,
+    turn: Arc<AtomicUsize>,
+}
+
+/// A trunk inside of this process could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenInsideError {
+    /// There is no such hub.
+    #[error("this node serves no hub named '{0}'")]
+    HubUnknown(String),
+    /// No descriptor is left.
+    #[error("cannot make a stream")]
+    Stream(#[source] io::Error),
+    /// The shard that would serve it is behind or has stopped.
+    #[error("the node is too busy, or stops")]
+    Unavailable,
+}
+
+impl Inside {
+    /// The app server's end of a new trunk of this hub: WebSocket frames from the first byte on, in non-blocking mode.
+    ///
+    /// Its app server is like any other, but for this: it is not among the `Peers` of others, and its settings' `path`
+    /// counts for nothing.
+    ///
+    /// # Errors
+    ///
+    /// See [`OpenInsideError`].
+    pub fn open(&self, hub: &str) -> Result<UnixStream, OpenInsideError> {
+        let found = self.env.directory.by_name(hub);
+        let hub = found.ok_or_else(|| OpenInsideError::HubUnknown(hub.to_owned()))?;
+        let (ours, theirs) = UnixStream::pair().map_err(OpenInsideError::Stream)?;
+        for stream in [&ours, &theirs] {
+            stream.set_nonblocking(true).map_err(OpenInsideError::Stream)?;
+        }
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.shards.len();
+        self.shards[turn]
+            .try_send(Command::Inside { hub: Arc::clone(hub), stream: ours })
+            .map_err(|_| OpenInsideError::Unavailable)?;
+        Ok(theirs)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpStream;
+
+    use super::*;
+
+    #[test]
+    fn accepted_streams_send_at_once_as_the_listener_does() {
+        let listener = listen(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        let _client = TcpStream::connect(address).expect("it listens");
+        let (accepted, _) = listener.accept().expect("somebody waits");
+        assert!(accepted.nodelay().expect("open"));
     }
 }

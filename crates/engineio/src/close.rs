@@ -22,6 +22,8 @@ pub enum CloseReason {
     AppServerLost,
     /// The app closed the session.
     Forced,
+    /// The session held much, and the node used as much memory as it may.
+    MemoryFull,
     /// The node is shutting down.
     NodeShutdown,
     /// More was unsent than the session's outbox may hold.
@@ -61,9 +63,11 @@ impl CloseReason {
             Self::PingTimeout => "ping timeout",
             Self::ServerShuttingDown => "server shutting down",
             Self::TooLarge | Self::TransportError => "transport error",
-            Self::AppServerLost | Self::NodeShutdown | Self::OutboxFull | Self::TransportClose => {
-                "transport close"
-            }
+            Self::AppServerLost
+            | Self::MemoryFull
+            | Self::NodeShutdown
+            | Self::OutboxFull
+            | Self::TransportClose => "transport close",
         }
     }
 
@@ -72,7 +76,7 @@ impl CloseReason {
     pub const fn blame(self) -> Blame {
         match self {
             Self::AppServerLost | Self::Forced | Self::ServerShuttingDown => Blame::AppServer,
-            Self::NodeShutdown => Blame::Node,
+            Self::MemoryFull | Self::NodeShutdown => Blame::Node,
             Self::OutboxFull
             | Self::ParseError
             | Self::PingTimeout
@@ -88,6 +92,7 @@ impl CloseReason {
         match self {
             Self::AppServerLost => "app_server_lost",
             Self::Forced => "forced",
+            Self::MemoryFull => "memory_full",
             Self::NodeShutdown => "node_shutdown",
             Self::OutboxFull => "outbox_full",
             Self::ParseError => "parse_error",

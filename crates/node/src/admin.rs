@@ -6,9 +6,14 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::time::Instant;
 
-use prometheus_client::registry::Registry;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::{Registry, Unit};
 use serde::Serialize;
 use trunkline_api::{Cause, ProcessCollector, Readiness, Source};
+
+use crate::heap;
 
 /// The node's own facts, fixed when it starts.
 #[derive(Clone, Debug, Serialize)]
@@ -22,6 +27,10 @@ pub(crate) struct Facts {
     pub(crate) threads: usize,
     /// Absent when the system sets no limit.
     pub(crate) streams_possible: Option<u64>,
+    /// Beyond it no handshakes are taken.
+    pub(crate) streams_max: usize,
+    /// The same in memory; absent when there is no ceiling.
+    pub(crate) memory_bytes_max: Option<usize>,
 }
 
 /// Implements the admin port's view over the edge and the node's own state.
@@ -34,12 +43,41 @@ pub(crate) struct View {
 }
 
 /// All metrics of this process.
-pub(crate) fn registry(facts: &Facts, metrics: &trunkline_edge::Metrics) -> Registry {
+pub(crate) fn registry(
+    facts: &Facts,
+    metrics: &trunkline_edge::Metrics,
+    azure: &trunkline_azure::Metrics,
+) -> Registry {
     let mut registry = Registry::default();
     metrics.register(&mut registry);
+    azure.register(&mut registry);
     let process = ProcessCollector::new(facts.version, facts.node.clone());
     registry.register_collector(Box::new(process));
+    let memory_bytes_max = facts.memory_bytes_max;
+    registry.register_collector(Box::new(HeapCollector { memory_bytes_max }));
     registry
+}
+
+/// Memory as the ceiling counts it.
+#[derive(Debug)]
+struct HeapCollector {
+    memory_bytes_max: Option<usize>,
+}
+
+impl Collector for HeapCollector {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut gauge = |name, about, bytes: usize| {
+            let value = ConstGauge::new(i64::try_from(bytes).unwrap_or(i64::MAX));
+            let descriptor =
+                encoder.encode_descriptor(name, about, Some(&Unit::Bytes), value.metric_type())?;
+            value.encode(descriptor)
+        };
+        gauge("trunkline_memory_heap", "Heap in use.", heap::bytes_in_use())?;
+        match self.memory_bytes_max {
+            Some(bytes) => gauge("trunkline_memory_ceiling", "Memory that may be in use.", bytes),
+            None => Ok(()),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -110,9 +148,12 @@ mod tests {
             node_id: "n-test".into(),
             node_number: 7,
             version: "9.9.9",
-            hubs: vec![HubConfig { name: "chat".into(), keys }],
+            hubs: vec![HubConfig { name: "chat".into(), keys, tokens_required: false }],
             default_hub: "chat".into(),
+            endpoints: Vec::new(),
             limits: Limits::default(),
+            io_uring: true,
+            heap_bytes: crate::heap::bytes_in_use,
         })
         .expect("a free port");
         let facts = Facts {
@@ -124,8 +165,10 @@ mod tests {
             admin: None,
             threads: 1,
             streams_possible: None,
+            streams_max: 1_000,
+            memory_bytes_max: None,
         };
-        let registry = registry(&facts, edge.metrics());
+        let registry = registry(&facts, edge.metrics(), &trunkline_azure::Metrics::default());
         let edge = Arc::new(edge.start().expect("threads"));
         let draining = AtomicBool::new(false);
         View { facts, started: Instant::now(), draining, edge, registry }

@@ -1,11 +1,15 @@
 //! The limit of open files: each stream takes one file descriptor.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use trunkline_edge::Limits;
 
 /// Descriptors beside streams: standard ones, listeners, log, and room for what libraries open.
 const RESERVE: u64 = 64;
 /// Poll and wake descriptors of one shard thread.
 const RESERVE_PER_THREAD: u64 = 8;
+/// Fewer streams than this are worth a warning.
+const FEW: usize = 10_000;
+const RAISE: &str = "raise the hard limit of open files (`ulimit -Hn`, LimitNOFILE= in systemd, --ulimit nofile= for containers)";
 
 /// How many streams this process may hold at once. `None`: the system sets no limit.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -30,18 +34,23 @@ fn streams_within(descriptors: u64, threads: u64) -> u64 {
 }
 
 impl StreamsPossible {
-    /// Logs the number, and warns when it is less than the configuration wants.
-    pub(crate) fn log(self, streams_max: usize) {
-        let Some(streams) = self.0 else {
+    /// Lowers `streams_max` to what the system allows, and says what that is and how to get more.
+    pub(crate) fn apply(self, limits: &mut Limits) {
+        let wanted = limits.streams_max;
+        let Some(possible) = self.0 else {
             tracing::info!("this process may hold any number of streams");
             return;
         };
-        tracing::info!("this process may hold {streams} streams");
-        if streams < 10_000 && streams < streams_max as u64 {
-            tracing::warn!(
-                streams,
+        limits.fit_streams(possible);
+        let streams_max = limits.streams_max;
+        if streams_max == wanted {
+            tracing::info!(streams_max, "this process may hold {possible} streams");
+        } else if streams_max < FEW {
+            tracing::warn!(streams_max, "this process may hold few streams: {possible}; {RAISE}");
+        } else {
+            tracing::info!(
                 streams_max,
-                "few streams are possible: raise the hard limit of open files (ulimit -Hn, LimitNOFILE= in systemd)"
+                "this process may hold {possible} streams; for more {RAISE}"
             );
         }
     }

@@ -7,9 +7,12 @@
 //! This is the only crate that knows both the public port (`edge`) and the admin port (`api`).
 
 mod admin;
+mod azure;
 pub mod config;
 mod descriptors;
+mod heap;
 pub mod logging;
+mod memory;
 mod ready_file;
 mod resolve;
 mod run;

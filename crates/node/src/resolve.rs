@@ -2,7 +2,8 @@
 
 use trunkline_edge::{HubConfig, Secret};
 
-use crate::config::Config;
+use crate::config::{ClientTokens, Config};
+use crate::heap;
 
 /// Fills in cores and random names. The error: the system gives no random bytes.
 pub(crate) fn edge_config(
@@ -21,6 +22,7 @@ pub(crate) fn edge_config(
     let hubs = config.hubs.iter().map(|hub| HubConfig {
         name: hub.name.clone(),
         keys: hub.keys.iter().map(|key| Secret::new(key.0.clone())).collect(),
+        tokens_required: hub.client_tokens == ClientTokens::Required,
     });
     Ok(trunkline_edge::Config {
         listen: settings.listen,
@@ -30,7 +32,10 @@ pub(crate) fn edge_config(
         version,
         hubs: hubs.collect(),
         default_hub: config.default_hub.clone(),
+        endpoints: settings.public_endpoints.clone(),
         limits: settings.limits.clone(),
+        io_uring: settings.io_uring,
+        heap_bytes: heap::bytes_in_use,
     })
 }
 

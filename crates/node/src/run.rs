@@ -12,8 +12,10 @@ use trunkline_api::Admin;
 use trunkline_edge::Edge;
 
 use crate::admin::{self, Facts, View};
+use crate::azure::Azure;
 use crate::config::{Config, Origin};
-use crate::descriptors::{self, StreamsPossible};
+use crate::descriptors;
+use crate::memory;
 use crate::ready_file::{self, Ready, ReadyFileError};
 use crate::resolve;
 use crate::signals::Signals;
@@ -43,6 +45,9 @@ pub enum RunError {
     /// The public port's threads could not be started.
     #[error(transparent)]
     Edge(#[from] trunkline_edge::StartError),
+    /// The thread for Azure's SDK and REST API could not be started.
+    #[error("cannot start the thread for Azure's SDK and REST API")]
+    Azure(#[source] io::Error),
     /// The admin port's thread could not be started.
     #[error(transparent)]
     Admin(#[from] trunkline_api::StartError),
@@ -153,8 +158,11 @@ impl Node {
         if let Some(path) = &settings.ready_file {
             ready_file::clear(path)?;
         }
-        let edge_config = resolve::edge_config(config, version)?;
-        let StreamsPossible(streams_possible) = raise_and_log(config, edge_config.threads);
+        let mut edge_config = resolve::edge_config(config, version)?;
+        let streams_possible = descriptors::raise_limit(edge_config.threads);
+        let limits = &mut edge_config.limits;
+        streams_possible.apply(limits);
+        limits.memory_bytes_max = memory::ceiling(limits.memory_bytes_max);
         let mut facts = Facts {
             node: edge_config.node_id.clone(),
             node_number: edge_config.node_number,
@@ -163,7 +171,9 @@ impl Node {
             listen: edge_config.listen,
             admin: None,
             threads: edge_config.threads,
-            streams_possible,
+            streams_possible: streams_possible.0,
+            streams_max: edge_config.limits.streams_max,
+            memory_bytes_max: edge_config.limits.memory_bytes_max,
         };
         let edge = Edge::bind(edge_config)
             .map_err(|error| bind_error(config, "listen", error.address, error.source))?;
@@ -177,9 +187,12 @@ impl Node {
     }
 
     fn start(self, config: &Config) -> Result<Running, RunError> {
-        let Self { edge, admin, facts } = self;
-        let registry = admin::registry(&facts, edge.metrics());
+        let Self { mut edge, admin, facts } = self;
+        let azure_metrics = trunkline_azure::Metrics::default();
+        let registry = admin::registry(&facts, edge.metrics(), &azure_metrics);
+        let azure = Azure::start(config, &mut edge, &azure_metrics).map_err(RunError::Azure)?;
         let edge = Arc::new(edge.start()?);
+        azure.connect(edge.inside());
         let view = Arc::new(View {
             facts,
             started: Instant::now(),
@@ -189,16 +202,10 @@ impl Node {
         });
         let source = || -> Arc<dyn trunkline_api::Source> { Arc::clone(&view) as _ };
         let admin = admin.map(|admin| admin.start(source())).transpose()?;
-        let running = Running { view, admin };
+        let running = Running { view, admin, azure };
         running.announce(config)?;
         Ok(running)
     }
-}
-
-fn raise_and_log(config: &Config, threads: usize) -> StreamsPossible {
-    let streams = descriptors::raise_limit(threads);
-    streams.log(config.settings.limits.streams_max);
-    streams
 }
 
 fn bind_error(
@@ -214,6 +221,7 @@ fn bind_error(
 struct Running {
     view: Arc<View>,
     admin: Option<trunkline_api::Running>,
+    azure: Azure,
 }
 
 impl Running {
@@ -281,6 +289,7 @@ impl Running {
         if let Some(admin) = self.admin {
             admin.stop();
         }
+        self.azure.stop();
         // The admin thread is joined, so that nobody else holds the view any more.
         match Arc::into_inner(self.view).and_then(|view| Arc::into_inner(view.edge)) {
             Some(edge) => edge.stop(),

@@ -348,3 +348,105 @@ fn no_debug_text_holds_a_key() {
     assert!(!format!("{:?} {:?}", config.settings, config.hubs).contains(KEY));
     assert!(!format!("{config:?}").contains(KEY));
 }
+
+const HANDLERS: &str = r#"
+[hub.default]
+keys = ["0123456789abcdef"]
+
+[hub.chat]
+keys = ["0123456789abcdef"]
+
+[[hub.chat.event_handler]]
+url = "https://app.example.com/{hub}/{event}?code=1"
+system_events = ["connect"]
+user_events = ["a", "b"]
+
+[[hub.chat.event_handler]]
+url = "http://127.0.0.1:3000/"
+"#;
+
+/// Each handler of a hub: URL without its query, events.
+fn handlers(config: &Config, hub: &str) -> Vec<String> {
+    let hub = config.hubs.iter().find(|other| other.name == hub).unwrap();
+    let shown = hub.event_handlers.iter();
+    shown
+        .map(|one| format!("{:?} {:?} {:?}", one.url, one.system_events, one.user_events))
+        .collect()
+}
+
+#[test]
+fn event_handlers_come_from_tables_or_for_the_default_hub_from_keys() {
+    let config = load(Mode::Serve, &Faces { file: HANDLERS, ..Faces::default() }).unwrap();
+    assert_eq!(handlers(&config, "default"), [""; 0]);
+    assert_eq!(
+        handlers(&config, "chat"),
+        [
+            "https://app.example.com/{hub}/{event} [Connect] Named([\"a\", \"b\"])",
+            "http://127.0.0.1:3000/ [Connect, Connected, Disconnected] All",
+        ]
+    );
+    let faces = Faces {
+        file: HANDLERS,
+        env: &[("TRUNKLINE_EVENT_HANDLER", "http://h/?code=1")],
+        flags: &[("event_handler_system_events", "none"), ("event_handler_user_events", "a, b")],
+    };
+    let config = load(Mode::Serve, &faces).unwrap();
+    assert_eq!(handlers(&config, "default"), ["http://h/ [] Named([\"a\", \"b\"])"]);
+    assert!(!config.print().contains("code=1"), "an event handler's URL is a secret");
+    assert!(config.print().contains("# hub chat: 1 key, 2 event handlers"));
+}
+
+#[test]
+fn mistakes_in_event_handlers() {
+    let hub = "[hub.default]\nkeys = [\"0123456789abcdef\"]\n";
+    let handler =
+        |lines: &str| serve_file(&format!("{hub}[[hub.default.event_handler]]\n{lines}\n"));
+    let cases = [
+        ("user_events = []", "url (line 4): is missing"),
+        ("url = 1", "url (line 4): is of the wrong type"),
+        ("url = \"ftp://h/\"", "url (line 4): the value does not begin with http:// or https://"),
+        ("url = \"http://{hub}/\"", "url (line 4): the value has `{…}` in its host"),
+        (
+            "url = \"http://h/{x}\"",
+            "url (line 4): the value has a parameter other than {hub} and {event}",
+        ),
+        (
+            "url = \"http://h/\"\nsystem_events = \"connect\"",
+            "system_events (line 5): is of the wrong type",
+        ),
+        (
+            "url = \"http://h/\"\nsystem_events = [\"conect\"]",
+            "system_events (line 5): names `conect`, which is no system event",
+        ),
+        (
+            "url = \"http://h/\"\nuser_events = [\"*\", \"a\"]",
+            "user_events (line 5): has `*` beside other names",
+        ),
+        ("url = \"http://h/\"\nevents = []", "events (line 5): no such key"),
+    ];
+    for (lines, expected) in cases {
+        let expected = format!("hub.default.event_handler.{expected}");
+        assert!(handler(lines).contains(&expected), "{:?} lacks {expected}", handler(lines));
+    }
+    let flags: &[_] = &[("event_handler", "http://h/")];
+    let file = format!("{hub}[[hub.default.event_handler]]\nurl = \"http://h/\"\n");
+    assert_eq!(
+        mistakes(Mode::Serve, &Faces { file: &file, flags, ..Faces::default() }),
+        ["event_handler (--event-handler): is set beside the tables [[hub.default.event_handler]]"]
+    );
+    let env: &[_] = &[("TRUNKLINE_EVENT_HANDLER_USER_EVENTS", "a")];
+    assert_eq!(
+        mistakes(Mode::Dev, &Faces { env, ..Faces::default() }),
+        [
+            "event_handler_user_events (TRUNKLINE_EVENT_HANDLER_USER_EVENTS): is set without `event_handler`"
+        ]
+    );
+    let flags: &[_] = &[("event_handler", "h"), ("event_handler_system_events", "connect,x")];
+    assert_eq!(
+        mistakes(Mode::Dev, &Faces { flags, ..Faces::default() }),
+        [
+            "event_handler (--event-handler): the value does not begin with http:// or https://",
+            "event_handler_system_events (--event-handler-system-events): `connect,x` names `x`, which is no system event",
+        ]
+    );
+}

@@ -1,5 +1,6 @@
 //! Whether a text is JSON, and what it is on the outside. Nothing is decoded or kept.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 
 /// The outermost value.
@@ -66,6 +67,44 @@ pub(crate) fn string_is(raw: &str, plain: &str) -> bool {
         rest = chars.as_str();
     }
     rest.starts_with('"')
+}
+
+/// The string that begins with `raw` (see [`First::String`]), its escapes undone. What is no character, a lone
+/// surrogate, becomes U+FFFD.
+pub(crate) fn decode_string(raw: &str) -> String {
+    let mut decoded = String::new();
+    let mut units: Vec<u16> = Vec::new();
+    let mut chars = raw.chars();
+    while let Some(c) = chars.next() {
+        let c = match c {
+            '"' => break,
+            '\\' => match chars.next() {
+                Some('u') => {
+                    let (hex, after) = chars.as_str().split_at_checked(4).unwrap_or_default();
+                    units.push(u16::from_str_radix(hex, 16).unwrap_or(0xfffd));
+                    chars = after.chars();
+                    continue;
+                }
+                Some('b') => '\u{8}',
+                Some('f') => '\u{c}',
+                Some('n') => '\n',
+                Some('r') => '\r',
+                Some('t') => '\t',
+                Some(other) => other,
+                None => break,
+            },
+            c => c,
+        };
+        flush(&mut units, &mut decoded);
+        decoded.push(c);
+    }
+    flush(&mut units, &mut decoded);
+    decoded
+}
+
+fn flush(units: &mut Vec<u16>, decoded: &mut String) {
+    let chars = char::decode_utf16(units.drain(..));
+    decoded.extend(chars.map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)));
 }
 
 fn is_space(c: char) -> bool {
@@ -209,8 +248,6 @@ impl Scanner<'_> {
 
 #[cfg(test)]
 mod tests {
-    use alloc::string::String;
-
     use super::*;
 
     #[test]
@@ -281,6 +318,21 @@ mod tests {
         let text: String = "[".repeat(depth) + &"]".repeat(depth);
         assert_eq!(shape(&text), Some(Shape::Array(First::Other)));
         assert_eq!(shape(&text[1..]), None);
+    }
+
+    #[test]
+    fn escapes_are_undone() {
+        let cases = [
+            ("plain\"]", "plain"),
+            ("\"", ""),
+            ("\\\"\\\\\\/\\b\\f\\n\\r\\t\"", "\"\\/\u{8}\u{c}\n\r\t"),
+            ("\\u00e9\\ud83d\\ude00x\"", "é😀x"),
+            ("\\ud83dx\\ude00\"", "\u{fffd}x\u{fffd}"),
+            ("é😀\"", "é😀"),
+        ];
+        for (raw, expected) in cases {
+            assert_eq!(decode_string(raw), expected, "{raw:?}");
+        }
     }
 
     #[test]

@@ -16,7 +16,7 @@ mod json;
 mod parse;
 
 pub use encode::{encode, event_data, quote};
-pub use parse::{ATTACHMENTS_MAX, ID_MAX, ParseError, parse};
+pub use parse::{ATTACHMENTS_MAX, ID_MAX, ParseError, event_name, parse, parse_head};
 
 /// One packet; borrowed, and nothing of its data decoded.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

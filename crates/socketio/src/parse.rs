@@ -1,5 +1,8 @@
 //! From text to packets, as lenient as `socket.io-parser`.
 
+use alloc::borrow::ToOwned as _;
+use alloc::string::String;
+
 use crate::json::{self, First, Shape};
 use crate::{Kind, Packet};
 
@@ -62,14 +65,34 @@ pub enum ParseError {
 /// What looks odd is JavaScript's: an empty text is a connect packet because `Number("")` is 0, and
 /// white space counts as a digit in an id.
 pub fn parse(text: &str) -> Result<Packet<'_>, ParseError> {
+    let packet = parse_head(text)?;
+    if !packet.data.is_empty() {
+        check_data(packet.kind, packet.data)?;
+    }
+    Ok(packet)
+}
+
+/// As [`parse`], but takes the data as it is: for those who pass it on and only need to know what it is.
+pub fn parse_head(text: &str) -> Result<Packet<'_>, ParseError> {
     let (kind, rest) = parse_kind(text)?;
     let (attachments, rest) = if kind.is_binary() { parse_attachments(rest)? } else { (0, rest) };
     let (nsp, rest) = parse_nsp(rest);
     let (id, data) = parse_id(rest)?;
-    if !data.is_empty() {
-        check_data(kind, data)?;
-    }
     Ok(Packet { kind, attachments, nsp, id, data })
+}
+
+/// The name of an event by its data, which [`parse`] has checked; a number as it is written. `None` when there is no
+/// data.
+pub fn event_name(data: &str) -> Option<String> {
+    match json::shape(data)? {
+        Shape::Array(First::String(raw)) => Some(json::decode_string(raw)),
+        Shape::Array(First::Number) => {
+            let number = data.trim_start_matches(|c: char| c == '[' || c.is_ascii_whitespace());
+            let end = number.find([',', ']', ' ', '\t', '\r', '\n']).unwrap_or(number.len());
+            Some(number[..end].to_owned())
+        }
+        Shape::Array(First::Other) | Shape::Object | Shape::Other | Shape::String => None,
+    }
 }
 
 fn parse_kind(text: &str) -> Result<(Kind, &str), ParseError> {

@@ -140,3 +140,18 @@ proptest! {
         prop_assert_eq!(parse(&text), Ok(packet));
     }
 }
+
+#[test]
+fn events_have_names() {
+    let cases = [
+        (r#"2["hi",1]"#, Some("hi")),
+        (r#"2/a,7[ "h\u00e9 \"x\"" ]"#, Some("hé \"x\"")),
+        ("2[12]", Some("12")),
+        ("2[ -1.5e3 , 1]", Some("-1.5e3")),
+        ("2", None),
+    ];
+    for (text, name) in cases {
+        let packet = parse(text).unwrap();
+        assert_eq!(trunkline_socketio::event_name(packet.data).as_deref(), name, "{text}");
+    }
+}

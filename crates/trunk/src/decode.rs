@@ -87,6 +87,7 @@ impl Body {
             FrameKind::Pong => Frame::Pong { token: self.token()? },
             FrameKind::Credit => Frame::Credit { bytes: self.varint()? },
             FrameKind::Drain => Frame::Drain { deadline_ms: self.varint()? },
+            FrameKind::Settings => Frame::Settings { settings: self.str()? },
             FrameKind::Request => self.request()?,
             FrameKind::Response => Frame::Response {
                 request_id: RequestId(self.varint()?),
@@ -156,6 +157,7 @@ impl Body {
             | FrameKind::Pong
             | FrameKind::Credit
             | FrameKind::Drain
+            | FrameKind::Settings
             | FrameKind::Request
             | FrameKind::Response
             | FrameKind::Namespace

@@ -201,6 +201,7 @@ impl Frame {
             }
             Self::Credit { bytes } => to.varint(*bytes),
             Self::Drain { deadline_ms } => to.varint(*deadline_ms),
+            Self::Settings { settings } => to.str(settings),
             Self::Request(request) => to.request(request),
             Self::Response { request_id, response } => {
                 to.varint(request_id.0);
@@ -283,6 +284,7 @@ impl Frame {
             | Self::Pong { .. }
             | Self::Credit { .. }
             | Self::Drain { .. }
+            | Self::Settings { .. }
             | Self::Request(_)
             | Self::Response { .. }
             | Self::Namespace { .. }

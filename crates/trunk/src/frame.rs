@@ -58,6 +58,11 @@ pub enum Frame {
         /// Milliseconds until the sender closes the trunk.
         deadline_ms: u32,
     },
+    /// App server to node: its options are others from now on.
+    Settings {
+        /// As in `Hello`.
+        settings: Str,
+    },
     /// Node to app server: a client wants a session.
     Open(Box<Open>),
     /// App server to node: the session is wanted.
@@ -377,6 +382,7 @@ impl Frame {
             Self::Pong { .. } => FrameKind::Pong,
             Self::Credit { .. } => FrameKind::Credit,
             Self::Drain { .. } => FrameKind::Drain,
+            Self::Settings { .. } => FrameKind::Settings,
             Self::Open(_) => FrameKind::Open,
             Self::Accept { .. } => FrameKind::Accept,
             Self::Reject { .. } => FrameKind::Reject,
@@ -424,6 +430,7 @@ impl Frame {
             | Self::Pong { .. }
             | Self::Credit { .. }
             | Self::Drain { .. }
+            | Self::Settings { .. }
             | Self::Request(_)
             | Self::Response { .. }
             | Self::Namespace { .. }

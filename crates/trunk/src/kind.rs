@@ -49,6 +49,7 @@ registry! {
     Pong = 0x05 Both,
     Credit = 0x06 Both,
     Drain = 0x07 Both,
+    Settings = 0x08 ToNode,
     Open = 0x10 ToApp,
     Accept = 0x11 ToNode,
     Reject = 0x12 ToNode,

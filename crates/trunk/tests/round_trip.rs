@@ -91,6 +91,7 @@ fn link_frame() -> impl Strategy<Value = Frame> {
         token().prop_map(|token| Frame::Pong { token }),
         number().prop_map(|bytes| Frame::Credit { bytes }),
         number().prop_map(|deadline_ms| Frame::Drain { deadline_ms }),
+        text().prop_map(|settings| Frame::Settings { settings }),
         (nsp(), text()).prop_map(|(nsp, name)| Frame::Namespace { nsp, name }),
         (number(), response())
             .prop_map(|(id, response)| Frame::Response { request_id: RequestId(id), response }),

@@ -89,20 +89,46 @@ impl Decoder {
     ) -> Result<(), PeerMisbehaved> {
         let mut rest = input;
         while !rest.is_empty() {
-            let (taken, flow) = self.step(rules, rest, on).inspect_err(|_| self.end())?;
-            if flow.is_break() {
-                self.end();
-                break;
-            }
+            let taken = self.decode_frame(rules, rest, on)?;
             rest = &mut rest[taken..];
         }
         Ok(())
+    }
+
+    /// The same for one frame, or as much of one as is there: for a caller who may have to put the rest of `input`
+    /// aside. Returns how many bytes of it were taken: at least one, when there is one, and all after the end.
+    ///
+    /// # Errors
+    ///
+    /// The rule that the peer broke.
+    pub fn decode_frame(
+        &mut self,
+        rules: Rules,
+        input: &mut [u8],
+        on: &mut dyn FnMut(Incoming<'_>) -> ControlFlow<()>,
+    ) -> Result<usize, PeerMisbehaved> {
+        let len = input.len();
+        if len == 0 {
+            return Ok(0);
+        }
+        let (taken, flow) = self.step(rules, input, on).inspect_err(|_| self.end())?;
+        if flow.is_break() {
+            self.end();
+            return Ok(len);
+        }
+        Ok(taken)
     }
 
     /// True when no frame and no fragmented message is half received.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.partial.as_ref().is_none_or(|partial| partial.ended)
+    }
+
+    /// Bytes taken for a message whose rest has not come.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.partial.as_ref().map_or(0, |partial| partial.held_bytes())
     }
 
     fn end(&mut self) {

@@ -100,6 +100,10 @@ impl Partial {
         Some(Message { kind: Kind::Start(data), deflated: self.deflated, payload })
     }
 
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.message.capacity() + self.control.capacity()
+    }
+
     /// True when there is nothing worth keeping.
     pub(crate) fn is_empty(&self) -> bool {
         self.frame.is_none() && self.data.is_none() && !self.head.is_started()

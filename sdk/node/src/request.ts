@@ -90,6 +90,7 @@ export class HandshakeRequest {
   constructor(source: ClientRequest) {
     this.method = source.method;
     this.url = source.url;
+    // Not a private field: what an app derives from the request by `Object.create` has the getters, too.
     Object.defineProperty(this, "source", { value: source, enumerable: false });
   }
 
@@ -203,9 +204,25 @@ function joinHeaders(list: Header[]): IncomingHttpHeaders {
   return headers;
 }
 
+/** Nothing in it stands for something else, and each part has a name and a value: what every Socket.IO client sends. */
+const PLAIN_QUERY = /^[\w/.-]*\?[A-Za-z]\w*=[\w.-]*(?:&[A-Za-z]\w*=[\w.-]*)*$/;
+
+function parsePlainQuery(url: string, start: number): Record<string, string> {
+  const query: Record<string, string> = {};
+  for (let from = start; from < url.length; ) {
+    const equals = url.indexOf("=", from);
+    const next = url.indexOf("&", equals);
+    const end = next < 0 ? url.length : next;
+    query[url.slice(from, equals)] = url.slice(equals + 1, end);
+    from = end + 1;
+  }
+  return query;
+}
+
 function parseQuery(url: string): Record<string, string> {
   const start = url.indexOf("?");
   if (start < 0) return {};
+  if (PLAIN_QUERY.test(url)) return parsePlainQuery(url, start + 1);
   const end = url.indexOf("#", start);
   return Object.fromEntries(new URLSearchParams(end < 0 ? url.slice(start + 1) : url.slice(start + 1, end)));
 }

@@ -247,7 +247,7 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
   }
 
   private onFinal(error: TrunklineError): void {
-    console.error(`trunkline: ${error.message} This is final: the app server does not try again.`);
+    console.error(`trunkline: ${error.message.replace(/\.$/, "")}. This is final: the app server does not try again.`);
     if (this.trunks.every((trunk) => trunk.isFinal)) this.rejectReady(error);
     if (this.listenerCount("error") > 0) this.emit("error", error);
   }

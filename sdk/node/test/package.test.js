@@ -48,7 +48,7 @@ const APP = 'import { Server } from "socket.io"; import { useTrunkline } from "@
 
 test("the process ends by itself after io.close(), and after a final refusal", async (t) => {
   const node = await FakeNode.start();
-  const refusing = await FakeNode.start({ refuse: () => ({ status: 401, body: { error: "token_signature", message: "No." } }) });
+  const refusing = await FakeNode.start({ refuse: () => ({ status: 401, body: { error: "token_signature", message: "wrong key" } }) });
   t.after(() => Promise.all([node.stop(), refusing.stop()]));
   const env = { TRUNKLINE_ENDPOINT: node.endpoint, TRUNKLINE_KEY: "my-secret-key", DEBUG: "trunkline:*" };
   const closed = await run(`${APP} await trunkline.ready; await io.close(); console.log("closed");`, env);
@@ -59,7 +59,7 @@ test("the process ends by itself after io.close(), and after a final refusal", a
   assert.equal(never.code, 0);
   const refused = await run(APP, { TRUNKLINE_ENDPOINT: refusing.endpoint });
   assert.equal(refused.code, 0);
-  assert.match(refused.output, /token_signature: No\. This is final/);
+  assert.match(refused.output, /token_signature: wrong key\. This is final/);
 });
 
 test("with a socket.io-adapter that has no ClusterAdapter it says what does not work, and works alone", async (t) => {

@@ -227,6 +227,19 @@ test("after `io.close()`, attaching a server opens the trunk anew", async (t) =>
   assert.equal(warnings.length, 0);
 });
 
+test("attaching while `io.close()` is under way: the trunk is closed in order before the next one opens", async (t) => {
+  const { io, node, trunk } = await startApp(t);
+  const socket = await connectClient(io, trunk, 1);
+  socket.emit("last words");
+  const closed = io.close();
+  // Socket.IO closes its engine some ticks later, and with it whatever was attached by then.
+  await new Promise(process.nextTick);
+  io.attach(createServer());
+  assert.equal((await trunk.next("Send")).payload.toString(), '2["last words"]');
+  await connectClient(io, await node.trunk(), 1);
+  await closed;
+});
+
 test("`close()` of Trunkline is final: attaching a server leaves the trunk closed", async (t) => {
   const { io, node, trunk, trunkline } = await startApp(t);
   await trunkline.close();

@@ -1,4 +1,4 @@
-//! What the tests need beyond Rust and Node.js: a browser, and a Socket.IO client in Python.
+//! What the tests need beyond Rust and Node.js: a browser, and in Python a Socket.IO client and a web framework.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -6,8 +6,9 @@ use std::process::Command;
 use super::steps::{Count, Work};
 use crate::{Failure, repo};
 
-/// The client that is tested, as PyPI has it.
-const PYTHON_CLIENT: &str = "python-socketio[client]>=5.11,<6";
+/// The client that is tested, and what event handlers are written with, as PyPI has them.
+const PYTHON_PACKAGES: [&str; 3] =
+    ["python-socketio[client]>=5.11,<6", "fastapi>=0.110,<1", "uvicorn>=0.27,<1"];
 
 fn work(name: &str, command: Command) -> Work {
     Work { name: name.to_owned(), command, count: Count::Nothing }
@@ -48,17 +49,17 @@ fn environment() -> PathBuf {
     repo::scratch().join("python")
 }
 
-/// The Python that has the client installed.
+/// The Python that has them installed.
 pub(super) fn python_program() -> PathBuf {
     environment().join("bin/python")
 }
 
-/// A virtual environment with the Python client, when there is none.
+/// A virtual environment with the Python packages, when there is none.
 pub(super) fn python() -> Result<Vec<Work>, Failure> {
     let mut works = Vec::new();
     let installed = python_program();
     let mut probe = Command::new(&installed);
-    probe.args(["-c", "import socketio, requests, websocket"]);
+    probe.args(["-c", "import socketio, requests, websocket, fastapi, uvicorn"]);
     if installed.exists() && probe.output()?.status.success() {
         return Ok(works);
     }
@@ -69,8 +70,9 @@ pub(super) fn python() -> Result<Vec<Work>, Failure> {
     create.args(["-m", "venv", "--clear"]).arg(environment());
     works.push(work("python venv", create));
     let mut install = Command::new(installed);
-    install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", PYTHON_CLIENT]);
-    works.push(work("pip install python-socketio", install));
+    install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
+    install.args(PYTHON_PACKAGES);
+    works.push(work("pip install python-socketio, fastapi, uvicorn", install));
     Ok(works)
 }
 

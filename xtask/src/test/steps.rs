@@ -41,6 +41,7 @@ pub(super) const STEPS: &[Step] = &[
     Step { name: "build", what: "the release binary", works: build },
     Step { name: "conformance", what: "wire scripts against npm and us", works: conformance },
     Step { name: "e2e", what: "real apps, clients and a browser", works: e2e },
+    Step { name: "bench", what: "every benchmark, for a moment", works: bench },
     Step { name: "fuzz", what: "a bounded, seeded run of every fuzz target", works: fuzz },
 ];
 
@@ -57,7 +58,12 @@ fn cargo(name: &str, arguments: &[&str], count: Count) -> Work {
 fn fmt() -> Result<Vec<Work>, Failure> {
     let own = cargo("fmt", &["fmt", "--all", "--check"], Count::One);
     let fuzz = ["fmt", "--check", "--manifest-path", "fuzz/Cargo.toml"];
-    Ok(vec![own, cargo("fmt of fuzz", &fuzz, Count::One)])
+    let peers = ["fmt", "--all", "--check", "--manifest-path", "bench/peers/Cargo.toml"];
+    Ok(vec![
+        own,
+        cargo("fmt of fuzz", &fuzz, Count::One),
+        cargo("fmt of the benchmarks' peers", &peers, Count::One),
+    ])
 }
 
 fn tidy() -> Result<Vec<Work>, Failure> {
@@ -135,7 +141,7 @@ fn conformance() -> Result<Vec<Work>, Failure> {
 
 fn e2e() -> Result<Vec<Work>, Failure> {
     let mut works = product();
-    for folder in ["examples/chat", "examples/whiteboard", "e2e"] {
+    for folder in ["examples/chat", "examples/whiteboard", "e2e", "e2e/azure"] {
         let command = npm::ci(&repo::root().join(folder));
         works.push(work(&format!("npm ci of {folder}"), command, Count::Nothing));
     }
@@ -144,6 +150,19 @@ fn e2e() -> Result<Vec<Work>, Failure> {
     let mut run = node(&repo::root().join("e2e"), &["run.mjs"], "E2E_BINARY");
     run.env("E2E_PYTHON", install::python_program());
     works.push(work("e2e", run, Count::Tests));
+    Ok(works)
+}
+
+/// Only the rows that need nothing but npm: peers in Rust take minutes to build, others a package of Debian's.
+fn bench() -> Result<Vec<Work>, Failure> {
+    let mut works = product();
+    let folder = repo::root().join("bench");
+    works.push(work("npm ci of bench", npm::ci(&folder), Count::Nothing));
+    let mut run = Command::new("node");
+    let rows = "trunkline;npm socket.io + ws";
+    run.current_dir(repo::root()).args(["bench/smoke.mjs", "--rows", rows]);
+    run.arg("--generator").arg(repo::binary()).arg("--trunkline").arg(repo::binary());
+    works.push(work("bench smoke", run, Count::Tests));
     Ok(works)
 }
 

@@ -43,6 +43,12 @@ fn arrows_that_point_the_right_way_pass() {
             "[dependencies]\ntrunkline-trunk = { path = \"../crates/trunk\" }",
         ),
         ("xtask", "xtask", "[dependencies]\nserde_json.workspace = true"),
+        ("bench/peers/bare", "trunkline-bare", "[dependencies]\nrustix = \"1\""),
+        (
+            "bench/instructions",
+            "trunkline-instructions",
+            "[dependencies]\ntrunkline-websocket.workspace = true",
+        ),
     ];
     for (folder, name, rest) in cases {
         let findings = arrows::check(&format!("{folder}/Cargo.toml"), &manifest(name, rest));
@@ -117,6 +123,18 @@ fn every_other_arrow_is_found() {
         ),
         ("crates/cli", "trunkline", "[dependencies]\ntrunkline-edge.workspace = true", "`edge`"),
         ("xtask", "xtask", "[dependencies]\ntrunkline-clock.workspace = true", "`clock`"),
+        (
+            "bench/peers/socketioxide",
+            "trunkline-socketioxide",
+            "[dependencies]\ntrunkline-clock.workspace = true",
+            "`clock`",
+        ),
+        (
+            "bench/instructions",
+            "trunkline-instructions",
+            "[dependencies]\ntrunkline-edge.workspace = true",
+            "`edge`",
+        ),
         ("crates/gossip", "trunkline-gossip", "", "no ring is known"),
         ("crates/trunk", "trunkline-edge", "", "no ring is known"),
         ("crates/trunk", "trunkline-trunk", "[dependencies", "is not TOML"),

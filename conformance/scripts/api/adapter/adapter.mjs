@@ -65,4 +65,43 @@ export const cases = {
       t.log("answer", await t.tell("ask", a.id));
     },
   },
+  "what others build upon": {
+    proves: ["addAll", "addSockets", "broadcast", "broadcastWithAck", "del", "delAll", "delSockets", "disconnectSockets", "fetchSockets"].map((name) => `Adapter#${name}`),
+    single: "these read the state of one process",
+    app(io) {
+      const { adapter } = io.of("/");
+      const to = (...rooms) => ({ rooms: new Set(rooms), except: new Set(), flags: {} });
+      const packet = (...data) => ({ type: 2, nsp: "/", data });
+      return {
+        async ask(id) {
+          adapter.addAll(id, new Set(["red", "blue"]));
+          adapter.broadcast(packet("news", 1), to("red"));
+          adapter.del(id, "red");
+          adapter.broadcast(packet("news", "never"), to("red"));
+          adapter.addSockets(to("blue"), ["green"]);
+          const found = (await adapter.fetchSockets(to("green"))).map((one) => [one.id === id, [...one.rooms].length]);
+          adapter.delSockets(to("blue"), ["green"]);
+          adapter.broadcast(packet("news", "never"), to("green"));
+          const answers = await new Promise((resolve) => {
+            const heard = [];
+            let expected;
+            const note = () => expected === heard.length && resolve(heard);
+            adapter.broadcastWithAck(packet("ask"), { ...to("blue"), flags: { timeout: 1000 } }, (count) => ((expected = count), note()), (...args) => (heard.push(args), note()));
+          });
+          adapter.delAll(id);
+          return [found, answers, adapter.sids.has(id), adapter.rooms.size];
+        },
+        end: () => adapter.disconnectSockets(to("other"), true),
+      };
+    },
+    async run(t) {
+      const a = (await t.connect("a")).answer("ask", () => "answer");
+      const b = await t.connect("b");
+      await b.ask("join", "other");
+      t.log("seen", await t.tell("ask", a.id));
+      await a.until("news");
+      await t.tell("end");
+      await b.until("disconnect");
+    },
+  },
 };

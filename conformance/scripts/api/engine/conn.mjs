@@ -91,6 +91,20 @@ export const cases = {
       await t.saw("drain");
     },
   },
+  "flush": {
+    proves: ["EngineSocket: event flush"],
+    app(io, log) {
+      io.on("connection", (socket) => {
+        socket.conn.on("flush", (packets) => packets.forEach(({ type, data }) => String(data).includes("hello") && log("flush", [type, data], "a")));
+        socket.emit("hello");
+      });
+    },
+    async run(t) {
+      const a = await t.connect("a", { transports: ["websocket"] });
+      await a.until("hello");
+      await t.saw("flush");
+    },
+  },
   "close": {
     proves: ["EngineSocket: event close"],
     app(io, log) {

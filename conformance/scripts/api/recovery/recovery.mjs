@@ -21,7 +21,7 @@ function app(io, log) {
   };
 }
 
-/** A client that has seen one broadcast, so that it has an offset. */
+/** A client that has seen one broadcast, so that it has an offset. It comes back when it is told to. */
 async function member(t, who, more) {
   const client = await t.connect(who, { reconnection: false, ...more });
   await t.tell("say", "before");

@@ -26,7 +26,7 @@ export const cases = {
   ...onEveryTransport("many in one turn", ["Socket#emit"], (socket) => {
     for (let i = 0; i < 100; i++) socket.emit("news", i, i % 10 === 0 ? Buffer.from([i]) : undefined);
   }),
-  "send and write": said(["Socket#send"], (socket) => socket.send("one", 1).write("two")),
+  "send and write": said(["Socket#send", "Socket#write"], (socket) => socket.send("one", 1).write("two")),
   "to": said(["Socket#to"], (socket) => socket.to("red").emit("news"), { others: 2 }),
   "to, union": said(["Socket#to"], (socket) => socket.to("red").to("blue").emit("news"), { others: 2 }),
   "to, list": said(["Socket#to"], (socket) => socket.to(["red", "blue"]).emit("news"), { others: 2 }),

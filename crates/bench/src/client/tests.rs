@@ -27,19 +27,27 @@ fn written(mut out: &[u8]) -> Vec<String> {
     frames
 }
 
+fn site() -> Rc<Site> {
+    Rc::new(Site::new(std::net::SocketAddrV4::new([127, 0, 0, 1].into(), 80), "/socket.io/"))
+}
+
 struct Seen {
     client: Client,
-    out: Vec<u8>,
+    out: Out,
     messages: Vec<String>,
 }
 
 impl Seen {
     fn new() -> Self {
-        let mut out = Vec::new();
-        let client = Client::start(&upgrade_request("127.0.0.1:80", "/socket.io/"), &mut out);
-        assert!(out.starts_with(b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\n"));
-        out.clear();
-        Self { client, out, messages: Vec::new() }
+        Self::with_auth("")
+    }
+
+    fn with_auth(auth: &str) -> Self {
+        let mut first = Vec::new();
+        let auth = auth.as_bytes().to_vec();
+        let client = Client::start(Transport::WebSocket, &site(), auth, &mut first);
+        assert!(first.starts_with(b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\n"));
+        Self { client, out: Out::default(), messages: Vec::new() }
     }
 
     fn joined() -> Self {
@@ -47,7 +55,7 @@ impl Seen {
         seen.feed(HEAD).unwrap();
         seen.feed(&text(OPEN)).unwrap();
         seen.feed(&text(r#"40{"sid":"b"}"#)).unwrap();
-        seen.out.clear();
+        seen.out.bytes.clear();
         seen.messages.clear();
         seen
     }
@@ -57,8 +65,9 @@ impl Seen {
         self.client.handle_bytes(bytes, &mut self.out, &mut |message, _out| {
             messages.push(match message {
                 Message::Ack { id, args } => format!("ack {id} {}", String::from_utf8_lossy(args)),
+                Message::Early(array) => format!("early {}", String::from_utf8_lossy(array)),
                 Message::Event(array) => format!("event {}", String::from_utf8_lossy(array)),
-                Message::Joined => "joined".to_owned(),
+                Message::Joined(_) => "joined".to_owned(),
                 Message::Ping => "ping".to_owned(),
             });
         })
@@ -78,7 +87,7 @@ fn joined_counts_only_after_the_namespace_answered() {
         assert_eq!(seen.client.phase(), phase);
     }
     assert_eq!(seen.messages, ["joined"]);
-    assert_eq!(written(&seen.out), ["40"]);
+    assert_eq!(written(&seen.out.bytes), ["40"]);
     assert_eq!(seen.client.silence_ms_max(), 45_000);
 }
 
@@ -103,9 +112,19 @@ fn any_cut_of_the_stream_gives_the_same_messages() {
         }
         let expected = ["joined", "ping", r#"event ["b","0:1:x"]"#, r#"ack 7 ["x"]"#];
         assert_eq!(seen.messages, expected, "chunks of {chunk}");
-        assert_eq!(written(&seen.out), ["40", "3", "hb"], "chunks of {chunk}");
+        assert_eq!(written(&seen.out.bytes), ["40", "3", "hb"], "chunks of {chunk}");
         assert_eq!(seen.client.partial.capacity(), 0, "nothing is kept when nothing is partial");
     }
+}
+
+#[test]
+fn the_connect_packet_carries_what_it_is_given() {
+    let mut seen = Seen::with_auth(r#"{"pid":"p","offset":"o"}"#);
+    seen.feed(HEAD).unwrap();
+    seen.feed(&text(OPEN)).unwrap();
+    assert_eq!(written(&seen.out.bytes), [r#"40{"pid":"p","offset":"o"}"#]);
+    seen.feed(&text(r#"40{"sid":"b"}"#)).unwrap();
+    assert!(seen.client.rare.is_none(), "a joined client keeps nothing of it");
 }
 
 #[test]
@@ -131,7 +150,7 @@ fn an_http_answer_that_is_no_upgrade_is_told() {
         (&b"HTTP/1.1 503 Service Unavailable\r\n\r\n"[..], Loss::Http(503)),
         (b"HTTP/1.1 400 Bad Request\r\n\r\n{}", Loss::Http(400)),
         (b"nonsense\r\n\r\n", Loss::Protocol),
-        (&[b'x'; HTTP_BYTES_MAX + 1], Loss::Protocol),
+        (&[b'x'; (16 << 10) + 1], Loss::Protocol),
     ] {
         assert_eq!(Seen::new().feed(answer), Err(loss));
     }
@@ -139,13 +158,22 @@ fn an_http_answer_that_is_no_upgrade_is_told() {
 
 #[test]
 fn emit_writes_one_event() {
-    let mut out = Vec::new();
-    emit(&mut out, None, &[b"\"who\""]);
-    emit(&mut out, Some(12), &[b"\"echo\",\"", b"0:1:", b"xx", b"\""]);
-    assert_eq!(written(&out), [r#"42["who"]"#, r#"4212["echo","0:1:xx"]"#]);
+    let mut out = Out::default();
+    out.emit(None, &[b"\"who\""]);
+    out.emit(Some(12), &[b"\"echo\",\"", b"0:1:", b"xx", b"\""]);
+    assert_eq!(written(&out.bytes), [r#"42["who"]"#, r#"4212["echo","0:1:xx"]"#]);
 }
 
 #[test]
 fn a_client_is_small() {
     assert!(core::mem::size_of::<Client>() <= 48);
+}
+
+#[test]
+fn events_may_come_before_the_answer_of_the_namespace() {
+    let mut seen = Seen::new();
+    for bytes in [HEAD.to_vec(), text(OPEN), text(r#"42["b","1"]"#), text(r#"40{"sid":"b"}"#)] {
+        seen.feed(&bytes).unwrap();
+    }
+    assert_eq!(seen.messages, [r#"early ["b","1"]"#, "joined"]);
 }

@@ -4,16 +4,13 @@
 //! rate whether or not earlier ones have ended, and each is timed from the moment it was *meant* to begin,
 //! so that a stalled server cannot hide its stall (coordinated omission).
 
-use hdrhistogram::Histogram;
-
-use crate::client::{Message, emit};
-use crate::error::BenchError;
-use crate::fleet::Fleet;
-use crate::options::Options;
+use crate::client::Message;
+use crate::meter::{Meter, pairs};
+use crate::out::Out;
 use crate::packet::{first_string, stamp};
-use crate::report::Report;
-use crate::scenario::{Scenario, pairs, stamped};
-use crate::swarm::{Swarm, new_histogram};
+use crate::scenario::schedule::Schedule;
+use crate::scenario::{Scenario, stamped};
+use crate::swarm::Swarm;
 use crate::wire::{Command, Job, Line, WorkerReport};
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -27,20 +24,19 @@ pub(crate) struct Echo {
     peers: Vec<Peer>,
     window: u32,
     payload_bytes: usize,
-    /// Open loop: nanoseconds from one round trip's beginning to the next; 0 in closed loop.
-    interval_ns: f64,
+    /// Open loop: round trips per second; 0 in closed loop.
+    rate_per_s: f64,
+    schedule: Option<Schedule>,
     running: bool,
     /// Round trips meant to begin in this span are timed.
     measured_from_ns: u64,
     measured_to_ns: u64,
-    open_from_ns: u64,
-    open_sent: u64,
     round_trips: u64,
     measured: u64,
     missing: u64,
     duplicates: u64,
     refused_sends: u64,
-    latency: Histogram<u64>,
+    latency: Meter,
     payload: Vec<u8>,
 }
 
@@ -50,34 +46,33 @@ impl Echo {
             peers: vec![Peer::default(); job.clients as usize],
             window: job.window,
             payload_bytes: job.payload_bytes,
-            interval_ns: if job.rate_per_s > 0.0 { 1e9 / job.rate_per_s } else { 0.0 },
+            rate_per_s: job.rate_per_s,
+            schedule: None,
             running: false,
             measured_from_ns: u64::MAX,
             measured_to_ns: u64::MAX,
-            open_from_ns: 0,
-            open_sent: 0,
             round_trips: 0,
             measured: 0,
             missing: 0,
             duplicates: 0,
             refused_sends: 0,
-            latency: new_histogram(),
+            latency: Meter::new(),
             payload: Vec::new(),
         }
     }
 
     fn is_open(&self) -> bool {
-        self.interval_ns > 0.0
+        self.rate_per_s > 0.0
     }
 
     /// Appends the next round trip of a client, meant to begin at `at_ns`.
-    fn begin(&mut self, id: u32, at_ns: u64, out: &mut Vec<u8>) {
+    fn begin(&mut self, id: u32, at_ns: u64, out: &mut Out) {
         let peer = &mut self.peers[id as usize];
         let ack = u64::from(peer.sent);
         peer.sent += 1;
         self.payload.clear();
         stamped(&mut self.payload, ack, at_ns, self.payload_bytes);
-        emit(out, Some(ack), &[b"\"echo\",\"", &self.payload, b"\""]);
+        out.emit(Some(ack), &[b"\"echo\",\"", &self.payload, b"\""]);
     }
 
     /// Checks an acknowledgement's order; the app acknowledges at once, so they come as they were sent.
@@ -93,35 +88,34 @@ impl Echo {
     }
 
     fn begin_due(&mut self, now_ns: u64, swarm: &mut Swarm) -> u64 {
+        let Some(mut schedule) = self.schedule else { return u64::MAX };
         loop {
-            let at_ns = self.open_from_ns + (self.open_sent as f64 * self.interval_ns) as u64;
-            if at_ns > now_ns {
-                return at_ns;
-            }
-            let id = (self.open_sent % self.peers.len() as u64) as u32;
-            self.open_sent += 1;
-            let mut bytes = Vec::new();
-            let sent_before = self.peers[id as usize].sent;
-            self.begin(id, at_ns, &mut bytes);
-            if !swarm.send(id, |out| out.extend_from_slice(&bytes)) {
-                self.peers[id as usize].sent = sent_before;
-                self.refused_sends += 1;
+            match schedule.due(now_ns) {
+                Ok((number, at_ns)) => {
+                    let id = (number % self.peers.len() as u64) as u32;
+                    if !swarm.send(id, |out| self.begin(id, at_ns, out)) {
+                        self.refused_sends += 1;
+                    }
+                }
+                Err(again_ns) => {
+                    self.schedule = Some(schedule);
+                    return again_ns;
+                }
             }
         }
     }
 }
 
 impl Scenario for Echo {
-    fn message(&mut self, id: u32, now_ns: u64, message: Message<'_>, out: &mut Vec<u8>) {
+    fn message(&mut self, id: u32, now_ns: u64, message: Message<'_>, out: &mut Out) {
         let Message::Ack { id: ack, args } = message else { return };
         self.check(id, ack);
         self.round_trips += 1;
         if let Some((_, at_ns)) = first_string(args).and_then(stamp) {
             // A closed loop ends when its window ends; an open one when all that was meant to begin has ended.
             let ends_ns = if self.is_open() { at_ns } else { now_ns };
-            if at_ns >= self.measured_from_ns && ends_ns < self.measured_to_ns {
-                self.latency.saturating_record(now_ns.saturating_sub(at_ns));
-            }
+            let counts = at_ns >= self.measured_from_ns && ends_ns < self.measured_to_ns;
+            self.latency.record(now_ns.saturating_sub(at_ns), counts);
         }
         if now_ns >= self.measured_from_ns && now_ns < self.measured_to_ns {
             self.measured += 1;
@@ -141,14 +135,13 @@ impl Scenario for Echo {
         match command {
             Command::Start => {
                 self.running = true;
-                self.open_from_ns = now_ns;
-                if !self.is_open() {
+                if self.is_open() {
+                    self.schedule = Some(Schedule::new(now_ns, self.rate_per_s, u64::MAX));
+                } else {
                     for id in 0..self.peers.len() as u32 {
-                        let mut bytes = Vec::new();
-                        if swarm.is_joined(id) {
-                            (0..self.window).for_each(|_| self.begin(id, now_ns, &mut bytes));
-                            swarm.send(id, |out| out.extend_from_slice(&bytes));
-                        }
+                        swarm.send(id, |out| {
+                            (0..self.window).for_each(|_| self.begin(id, now_ns, out));
+                        });
                     }
                 }
             }
@@ -157,16 +150,24 @@ impl Scenario for Echo {
                 self.running = false;
                 self.measured_to_ns = now_ns;
             }
-            Command::Broadcast { .. } | Command::Schedule { .. } | Command::Killed { .. } => (),
+            Command::Broadcast { .. }
+            | Command::Cut { .. }
+            | Command::Killed { .. }
+            | Command::Pause
+            | Command::Schedule { .. } => (),
         }
     }
 
     fn turn(&mut self, now_ns: u64, swarm: &mut Swarm, _lines: &mut Vec<Line>) -> u64 {
-        if self.running && self.is_open() { self.begin_due(now_ns, swarm) } else { u64::MAX }
+        if self.running { self.begin_due(now_ns, swarm) } else { u64::MAX }
     }
 
     fn is_drained(&self, _swarm: &Swarm) -> bool {
         self.peers.iter().all(|peer| peer.acknowledged == peer.sent)
+    }
+
+    fn meter(&mut self) -> Option<&mut Meter> {
+        Some(&mut self.latency)
     }
 
     fn operations(&self) -> u64 {
@@ -184,24 +185,8 @@ impl Scenario for Echo {
         ] {
             report.counters.insert(name.into(), value);
         }
-        report.histograms.insert("round_trip".into(), pairs(&self.latency));
+        report.histograms.insert("round_trip".into(), pairs(self.latency.total()));
     }
-}
-
-pub(crate) fn direct(
-    fleet: &mut Fleet,
-    options: &Options,
-    report: &mut Report,
-) -> Result<(), BenchError> {
-    fleet.command(&Command::Start)?;
-    fleet.run_for(options.warmup)?;
-    fleet.measure()?;
-    report.window_begins(fleet);
-    fleet.run_for(options.duration)?;
-    report.window_ends(fleet);
-    fleet.stop(0, report)?;
-    report.set_operations("round_trips");
-    Ok(())
 }
 
 #[cfg(test)]
@@ -225,15 +210,18 @@ mod tests {
         let mut echo = Echo::new(&job(1));
         echo.measured_from_ns = 100;
         let ack = |id: u64, at_ns: u64| format!("[\"{id}:{at_ns}:xx\"]").into_bytes();
-        let mut out = Vec::new();
+        let mut out = Out::default();
         for (id, at_ns, now_ns) in [(0, 99, 150), (1, 120, 1_120)] {
             let args = ack(id, at_ns);
             echo.message(0, now_ns, Message::Ack { id, args: &args }, &mut out);
         }
-        assert_eq!((echo.latency.len(), echo.latency.max(), echo.measured), (1, 1_000, 2));
-        assert!(out.is_empty(), "nothing new begins when the load does not run");
+        assert_eq!(
+            (echo.latency.total().len(), echo.latency.total().max(), echo.measured),
+            (1, 1_000, 2)
+        );
+        assert!(out.bytes.is_empty(), "nothing new begins when the load does not run");
         echo.running = true;
         echo.message(0, 2_000, Message::Ack { id: 2, args: &ack(2, 1_500) }, &mut out);
-        assert!(!out.is_empty(), "a closed loop goes on");
+        assert!(!out.bytes.is_empty(), "a closed loop goes on");
     }
 }

@@ -6,17 +6,18 @@
 
 use std::collections::VecDeque;
 
-use hdrhistogram::Histogram;
-
-use crate::client::{Message, emit};
+use crate::client::Message;
 use crate::error::BenchError;
 use crate::fleet::Fleet;
+use crate::meter::{Meter, new_histogram, pairs};
 use crate::net;
 use crate::options::Options;
+use crate::out::Out;
 use crate::packet::{name_and_string, stamp};
 use crate::report::Report;
-use crate::scenario::{Scenario, pairs};
-use crate::swarm::{Swarm, new_histogram};
+use crate::scenario::Scenario;
+use crate::scenario::schedule::Schedule;
+use crate::swarm::Swarm;
 use crate::wire::{Command, Job, Line, WorkerReport};
 
 /// How many of our clients have a broadcast.
@@ -24,15 +25,6 @@ use crate::wire::{Command, Job, Line, WorkerReport};
 struct Spread {
     received: u32,
     last_ns: u64,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Schedule {
-    from_ns: u64,
-    first: u64,
-    count: u64,
-    sent: u64,
-    interval_ns: f64,
 }
 
 #[derive(Debug)]
@@ -43,7 +35,8 @@ pub(crate) struct Fanout {
     /// Broadcasts that some client has and some has not, from `spread_first` on.
     spread: VecDeque<Spread>,
     spread_first: u64,
-    schedule: Option<Schedule>,
+    /// The sequence number of its first broadcast goes with it.
+    schedule: Option<(u64, Schedule)>,
     /// What every client should have in the end.
     sent: u64,
     measuring: bool,
@@ -52,7 +45,7 @@ pub(crate) struct Fanout {
     reads_before: u64,
     missing: u64,
     duplicates: u64,
-    latency: Histogram<u64>,
+    latency: Meter,
 }
 
 const GONE: u32 = u32::MAX;
@@ -72,7 +65,7 @@ impl Fanout {
             reads_before: 0,
             missing: 0,
             duplicates: 0,
-            latency: new_histogram(),
+            latency: Meter::new(),
         }
     }
 
@@ -85,10 +78,8 @@ impl Fanout {
         self.missing += sequence - u64::from(*expected);
         *expected = u32::try_from(sequence + 1).unwrap_or(GONE - 1);
         self.deliveries += 1;
-        if self.measuring {
-            self.measured += 1;
-            self.latency.saturating_record(now_ns.saturating_sub(asked_ns));
-        }
+        self.measured += u64::from(self.measuring);
+        self.latency.record(now_ns.saturating_sub(asked_ns), self.measuring);
         let Some(index) = sequence.checked_sub(self.spread_first) else { return };
         while self.spread.len() as u64 <= index {
             self.spread.push_back(Spread { received: 0, last_ns: 0 });
@@ -98,29 +89,38 @@ impl Fanout {
         spread.last_ns = now_ns.saturating_sub(asked_ns);
     }
 
+    /// Says which broadcasts everybody has. One that everybody has ends those before it: what somebody still lacks of
+    /// them is missing, and waiting would not bring it.
+    fn end_delivered(&mut self, receivers: u32, lines: &mut Vec<Line>) {
+        while let Some(index) = self.spread.iter().position(|spread| spread.received >= receivers) {
+            let sequence = self.spread_first + index as u64;
+            lines.push(Line::Delivered { sequence, last_ns: self.spread[index].last_ns });
+            self.spread.drain(..=index);
+            self.spread_first = sequence + 1;
+        }
+    }
+
     fn ask(&self, swarm: &mut Swarm, first: u64, count: u32, at_ns: u64) {
         let args = format!("\"broadcast\",{first},{count},\"{at_ns}\",{}", self.payload_bytes);
-        swarm.send(0, |out| emit(out, None, &[args.as_bytes()]));
+        swarm.send(0, |out| out.emit(None, &[args.as_bytes()]));
     }
 
     fn ask_due(&mut self, now_ns: u64, swarm: &mut Swarm) -> u64 {
-        let Some(mut schedule) = self.schedule else { return u64::MAX };
-        while schedule.sent < schedule.count {
-            let at_ns = schedule.from_ns + (schedule.sent as f64 * schedule.interval_ns) as u64;
-            if at_ns > now_ns {
-                self.schedule = Some(schedule);
-                return at_ns;
+        let Some((first, mut schedule)) = self.schedule else { return u64::MAX };
+        loop {
+            match schedule.due(now_ns) {
+                Ok((number, at_ns)) => self.ask(swarm, first + number, 1, at_ns),
+                Err(again_ns) => {
+                    self.schedule = Some((first, schedule));
+                    return again_ns;
+                }
             }
-            self.ask(swarm, schedule.first + schedule.sent, 1, at_ns);
-            schedule.sent += 1;
         }
-        self.schedule = None;
-        u64::MAX
     }
 }
 
 impl Scenario for Fanout {
-    fn message(&mut self, id: u32, now_ns: u64, message: Message<'_>, _out: &mut Vec<u8>) {
+    fn message(&mut self, id: u32, now_ns: u64, message: Message<'_>, _out: &mut Out) {
         let Message::Event(array) = message else { return };
         if let Some((b"b", Some(text))) = name_and_string(array)
             && let Some((sequence, asked_ns)) = stamp(text)
@@ -141,28 +141,26 @@ impl Scenario for Fanout {
             }
             Command::Broadcast { first, count } => self.ask(swarm, first, count, net::now_ns()),
             Command::Schedule { first, count, rate_per_s } => {
-                let interval_ns = 1e9 / rate_per_s;
-                self.schedule =
-                    Some(Schedule { from_ns: now_ns, first, count, sent: 0, interval_ns });
+                self.schedule = Some((first, Schedule::new(now_ns, rate_per_s, count)));
             }
             Command::Stop { sent } => self.sent = sent,
-            Command::Start | Command::Killed { .. } => (),
+            Command::Start | Command::Cut { .. } | Command::Killed { .. } | Command::Pause => (),
         }
     }
 
     fn turn(&mut self, now_ns: u64, swarm: &mut Swarm, lines: &mut Vec<Line>) -> u64 {
         let receivers = swarm.joined();
-        while let Some(spread) = self.spread.front().filter(|spread| spread.received >= receivers) {
-            lines.push(Line::Delivered { sequence: self.spread_first, last_ns: spread.last_ns });
-            self.spread.pop_front();
-            self.spread_first += 1;
-        }
+        self.end_delivered(receivers, lines);
         self.ask_due(now_ns, swarm)
     }
 
     fn is_drained(&self, _swarm: &Swarm) -> bool {
         let sent = u32::try_from(self.sent).unwrap_or(GONE);
         self.expected.iter().all(|expected| *expected >= sent)
+    }
+
+    fn meter(&mut self) -> Option<&mut Meter> {
+        Some(&mut self.latency)
     }
 
     fn operations(&self) -> u64 {
@@ -182,7 +180,7 @@ impl Scenario for Fanout {
         ] {
             report.counters.insert(name.into(), value);
         }
-        report.histograms.insert("delivery".into(), pairs(&self.latency));
+        report.histograms.insert("delivery".into(), pairs(self.latency.total()));
     }
 }
 
@@ -223,7 +221,6 @@ pub(crate) fn direct(
     if !last.is_empty() {
         report.add_histogram("last_delivery", &pairs(&last));
     }
-    report.set_operations("deliveries");
     Ok(())
 }
 
@@ -262,10 +259,25 @@ mod tests {
     }
 
     #[test]
+    fn a_broadcast_that_never_comes_holds_up_nothing() {
+        let mut fanout = Fanout::new(&job(2));
+        for (id, sequence) in [(0, 0), (0, 1), (0, 2), (1, 0), (1, 2)] {
+            fanout.note_delivery(id, sequence, 100, 110);
+        }
+        let mut lines = Vec::new();
+        fanout.end_delivered(2, &mut lines);
+        let ended = lines.iter().filter_map(|line| {
+            if let Line::Delivered { sequence, .. } = line { Some(*sequence) } else { None }
+        });
+        assert_eq!(ended.collect::<Vec<_>>(), [0, 2]);
+        assert_eq!((fanout.spread.len(), fanout.spread_first, fanout.missing), (0, 3, 1));
+    }
+
+    #[test]
     fn only_a_stamped_broadcast_counts() {
         let mut fanout = Fanout::new(&job(1));
         for array in [&b"[\"b\",\"0:5:xx\"]"[..], b"[\"c\",\"1:5:\"]", b"[\"b\",\"hi\"]", b"[]"] {
-            fanout.message(0, 9, Message::Event(array), &mut Vec::new());
+            fanout.message(0, 9, Message::Event(array), &mut Out::default());
         }
         assert_eq!((fanout.deliveries, fanout.missing, fanout.expected[0]), (1, 0, 1));
     }

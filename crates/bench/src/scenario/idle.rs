@@ -1,10 +1,7 @@
 //! `idle`: sessions that only answer heartbeats; what do they cost, and is any lost?
 
 use crate::client::Message;
-use crate::error::BenchError;
-use crate::fleet::Fleet;
-use crate::options::Options;
-use crate::report::Report;
+use crate::out::Out;
 use crate::scenario::Scenario;
 use crate::swarm::Swarm;
 use crate::wire::{Command, WorkerReport};
@@ -15,7 +12,7 @@ pub(crate) struct Idle {
 }
 
 impl Scenario for Idle {
-    fn message(&mut self, _id: u32, _now_ns: u64, _message: Message<'_>, _out: &mut Vec<u8>) {}
+    fn message(&mut self, _id: u32, _now_ns: u64, _message: Message<'_>, _out: &mut Out) {}
 
     fn command(&mut self, command: &Command, _now_ns: u64, swarm: &mut Swarm) {
         if matches!(command, Command::Measure) {
@@ -26,18 +23,4 @@ impl Scenario for Idle {
     fn report(&mut self, swarm: &Swarm, report: &mut WorkerReport) {
         report.counters.insert("pings_answered".into(), swarm.pings() - self.pings_before);
     }
-}
-
-pub(crate) fn direct(
-    fleet: &mut Fleet,
-    options: &Options,
-    report: &mut Report,
-) -> Result<(), BenchError> {
-    fleet.measure()?;
-    report.window_begins(fleet);
-    fleet.run_for(options.duration)?;
-    report.window_ends(fleet);
-    fleet.stop(0, report)?;
-    report.set_operations("pings_answered");
-    Ok(())
 }

@@ -7,15 +7,17 @@ use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;
 
-use crate::client::{Message, emit};
+use crate::client::Message;
 use crate::error::BenchError;
 use crate::fleet::Fleet;
+use crate::meter::{Meter, new_histogram, pairs};
 use crate::net;
 use crate::options::Options;
+use crate::out::Out;
 use crate::packet::first_string;
 use crate::report::Report;
-use crate::scenario::{Scenario, pairs};
-use crate::swarm::{Swarm, new_histogram};
+use crate::scenario::Scenario;
+use crate::swarm::Swarm;
 use crate::wire::{Command, Job, Line, WorkerReport};
 
 const UNKNOWN: u8 = 0;
@@ -33,7 +35,7 @@ pub(crate) struct Reconnect {
     known_said: bool,
     back_said: bool,
     down: Histogram<u64>,
-    since_kill: Histogram<u64>,
+    since_kill: Meter,
 }
 
 impl Reconnect {
@@ -49,7 +51,7 @@ impl Reconnect {
             known_said: false,
             back_said: false,
             down: new_histogram(),
-            since_kill: new_histogram(),
+            since_kill: Meter::new(),
         }
     }
 
@@ -81,19 +83,19 @@ impl Reconnect {
 }
 
 impl Scenario for Reconnect {
-    fn message(&mut self, id: u32, now_ns: u64, message: Message<'_>, out: &mut Vec<u8>) {
+    fn message(&mut self, id: u32, now_ns: u64, message: Message<'_>, out: &mut Out) {
         match message {
-            Message::Joined => emit(out, Some(0), &[b"\"who\""]),
+            Message::Joined(_) => out.emit(Some(0), &[b"\"who\""]),
             Message::Ack { args, .. } => {
                 let Some(name) = first_string(args) else { return };
                 self.server_of[id as usize] = self.server_index(name);
                 let lost_at_ns = std::mem::take(&mut self.lost_at_ns[id as usize]);
                 if let (Some((killed_ns, _)), 1..) = (self.killed, lost_at_ns) {
                     self.down.saturating_record(now_ns - lost_at_ns);
-                    self.since_kill.saturating_record(now_ns - killed_ns);
+                    self.since_kill.record(now_ns - killed_ns, true);
                 }
             }
-            Message::Event(_) | Message::Ping => (),
+            Message::Early(_) | Message::Event(_) | Message::Ping => (),
         }
     }
 
@@ -126,12 +128,16 @@ impl Scenario for Reconnect {
         u64::MAX
     }
 
+    fn meter(&mut self) -> Option<&mut Meter> {
+        Some(&mut self.since_kill)
+    }
+
     fn operations(&self) -> u64 {
-        self.since_kill.len()
+        self.since_kill.total().len()
     }
 
     fn report(&mut self, _swarm: &Swarm, report: &mut WorkerReport) {
-        report.counters.insert("came_back".into(), self.since_kill.len());
+        report.counters.insert("came_back".into(), self.since_kill.total().len());
         report.counters.insert("others_disturbed".into(), self.disturbed);
         report.counters.insert("lost_again".into(), self.lost_again);
         for (prefix, census) in [("before_on_", &self.before), ("after_on_", &self.census())] {
@@ -140,7 +146,7 @@ impl Scenario for Reconnect {
             }
         }
         report.histograms.insert("down".into(), pairs(&self.down));
-        report.histograms.insert("since_kill".into(), pairs(&self.since_kill));
+        report.histograms.insert("since_kill".into(), pairs(self.since_kill.total()));
     }
 }
 
@@ -161,9 +167,7 @@ pub(crate) fn direct(
     let back_ns = fleet.wait_back()?;
     report.window_ends(fleet);
     report.set_counter("all_back_ms", back_ns.saturating_sub(at_ns) / 1_000_000);
-    fleet.stop(0, report)?;
-    report.set_operations("came_back");
-    Ok(())
+    fleet.stop(0, report)
 }
 
 #[cfg(test)]
@@ -173,7 +177,7 @@ mod tests {
 
     fn answer(scenario: &mut Reconnect, id: u32, now_ns: u64, name: &str) {
         let args = format!("[\"{name}\"]").into_bytes();
-        scenario.message(id, now_ns, Message::Ack { id: 0, args: &args }, &mut Vec::new());
+        scenario.message(id, now_ns, Message::Ack { id: 0, args: &args }, &mut Out::default());
     }
 
     #[test]
@@ -188,7 +192,7 @@ mod tests {
         scenario.lost(0, 110);
         answer(&mut scenario, 0, 1_110, "12");
         assert!(scenario.is_whole());
-        assert_eq!((scenario.down.max(), scenario.since_kill.max()), (1_000, 1_010));
+        assert_eq!((scenario.down.max(), scenario.since_kill.total().max()), (1_000, 1_010));
         assert_eq!(scenario.disturbed, 0);
         scenario.lost(1, 2_000);
         assert_eq!(scenario.disturbed, 1, "a client of the other server was hit");

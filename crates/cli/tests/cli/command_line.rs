@@ -22,6 +22,17 @@ fn help_names_what_a_new_user_needs() {
         ),
         (&["dev", "--help"], &["loopback", "--listen <ADDR>", "Examples:"]),
         (&["config", "--help"], &["check", "print", "Examples:"]),
+        (
+            &["bench", "--help"],
+            &[
+                "jitter:",
+                "--url <URL>",
+                "--html <FILE>",
+                "Exit codes:",
+                "export function benchEvents(io)",
+                "socket.on(\"echo\", (text, acknowledge) => acknowledge(text));",
+            ],
+        ),
     ];
     for (arguments, wanted) in cases {
         let ran = scratch.run(arguments, &[]);
@@ -39,6 +50,17 @@ fn help_never_shows_a_key_from_the_environment() {
     assert!(!ran.stdout.contains(KEY));
 }
 
+#[test]
+fn a_load_without_a_server_fails_soon_in_every_scenario() {
+    let scratch = Scratch::new();
+    // Port 1 of the loopback address: nothing listens there.
+    for scenario in ["idle", "fanout", "upgrade", "avalanche", "jitter"] {
+        let ran = scratch.run(&["bench", scenario, "--url", "http://127.0.0.1:1"], &[]);
+        assert_eq!(ran.code, Some(1), "{scenario}: {ran:?}");
+        assert!(ran.stderr.contains("no client could connect"), "{scenario}: {}", ran.stderr);
+    }
+}
+
 /// Arguments, environment, and what standard error says.
 type Misuse =
     (&'static [&'static str], &'static [(&'static str, &'static str)], &'static [&'static str]);
@@ -49,6 +71,14 @@ fn misuse_ends_with_code_2_and_says_what_to_do() {
     scratch.write("bad.toml", "listen = \"nowhere\"\nsesions_max = 5\n");
     let cases: &[Misuse] = &[
         (&[], &[], &["Usage: trunkline <COMMAND>"]),
+        (&["bench", "idle"], &[], &["--url <URL>"]),
+        (
+            &["bench", "idle", "--url", "http://192.0.2.1"],
+            &[],
+            &["http://192.0.2.1 is not a loopback address", "--i-own-this-server"],
+        ),
+        (&["bench", "idle", "--url", "https://127.0.0.1"], &[], &["the generator has no TLS"]),
+        (&["bench", "reconnect", "--url", "http://127.0.0.1:1"], &[], &["--kill PID"]),
         (&["sevre"], &[], &["unrecognized subcommand 'sevre'", "'serve'"]),
         (&["serve", "--lisen", "x"], &[], &["unexpected argument '--lisen'", "'--listen'"]),
         (
@@ -129,7 +159,7 @@ fn check_and_print_tell_what_serve_would_do() {
         "log = \"debug\" # TRUNKLINE_LOG",
         "drain = \"3s\" # trunkline.toml line 1",
         "# key = \"[hidden]\" # TRUNKLINE_KEY",
-        "# hub chat: 1 keys, the default hub",
+        "# hub chat: 1 key, the default hub",
     ] {
         assert!(lines.iter().any(|line| line == want), "`{want}` is missing:\n{}", ran.stdout);
     }

@@ -28,7 +28,7 @@ pub(super) fn status(status: StatusCode) -> Response<Full<Bytes>> {
 }
 
 /// A refused upgrade is the last answer of its connection.
-pub(super) fn close_after(response: &mut Response<Full<Bytes>>) {
+pub(super) fn close_after<B>(response: &mut Response<B>) {
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
 }
 
@@ -44,7 +44,10 @@ pub(super) fn error(code: StatusCode, error: &str, message: &str) -> Response<Fu
 /// 503: nobody can take this session now.
 pub(super) fn unavailable(why: Unavailable) -> Response<Full<Bytes>> {
     let mut response = error(StatusCode::SERVICE_UNAVAILABLE, why.slug(), &why.to_string());
-    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(why.retry_after_s()));
+    if why.ends_stream() {
+        close_after(&mut response);
+    }
     response
 }
 

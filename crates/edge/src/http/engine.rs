@@ -13,10 +13,12 @@ use tokio::sync::oneshot;
 use tokio::task::spawn_local;
 use trunkline_engineio::error::HandshakeError;
 use trunkline_engineio::{Protocol, TransportKind};
+use trunkline_trunk::{ClientRequest, Str};
 
 use super::query::Query;
-use super::{Abort, Connection, Reply, answer, exchange, upgrade};
+use super::{Abort, Connection, Reply, answer, clients, compact, exchange, upgrade};
 use crate::hub::Hub;
+use crate::memory::HELD_BYTES_BEYOND_CEILING;
 use crate::shard::{Answer, Asked, Command, OpenRequest, PostBegun, Refusal, SlotKey, Unavailable};
 use crate::sid::Sid;
 use crate::trunks::Trunk;
@@ -39,12 +41,23 @@ pub(super) async fn handle(
         Ok(asked) => asked,
         Err(refusal) => return Ok(exchange::refuse(&connection, &hub, &request, &refusal).await),
     };
+    if connection.beyond_max && asked.takes_stream() {
+        connection.door.count_handshake(Unavailable::StreamsFull);
+        return Ok(unavailable(&connection, Unavailable::StreamsFull));
+    }
     match asked {
-        Wanted::Handshake(TransportKind::Polling, protocol) => {
-            open_polling(&connection, &hub, protocol, &query, request).await
-        }
-        Wanted::Handshake(TransportKind::WebSocket, protocol) => {
-            open_websocket(&connection, &hub, protocol, &query, request).await
+        Wanted::Handshake(transport, protocol) => {
+            let claims = match clients::admit(&connection, &hub, &query, &request) {
+                Ok(claims) => claims,
+                Err(refused) => return clients::refuse(&connection, &request, refused),
+            };
+            let client = Handshake { protocol, query: &query, claims };
+            match transport {
+                TransportKind::Polling => open_polling(&connection, &hub, client, request).await,
+                TransportKind::WebSocket => {
+                    open_websocket(&connection, &hub, client, request).await
+                }
+            }
         }
         Wanted::Upgrade(sid, protocol) => {
             probe(&connection, &hub, sid, (protocol, query.base64_only), request).await
@@ -54,6 +67,14 @@ pub(super) async fn handle(
         Wanted::Useless => dismiss(&connection, request),
         Wanted::Other => Ok(answer::status(StatusCode::INTERNAL_SERVER_ERROR)),
     }
+}
+
+/// What a client says of itself when it wants a session.
+struct Handshake<'a> {
+    protocol: Protocol,
+    query: &'a Query,
+    /// Of its token, verified.
+    claims: Str,
 }
 
 /// The app server that has the session that the query names.
@@ -75,6 +96,13 @@ enum Wanted {
     Useless,
     /// A method that a session has no use for: npm answers 500.
     Other,
+}
+
+impl Wanted {
+    /// Whether it is for a stream that stays; the requests of sessions that are there come and go.
+    fn takes_stream(&self) -> bool {
+        matches!(self, Self::Handshake(..) | Self::Upgrade(..) | Self::Useless)
+    }
 }
 
 /// What npm's `verify` and `handshake` check before any app code runs.
@@ -163,9 +191,10 @@ async fn open(
     connection: &Connection,
     hub: &Arc<Hub>,
     transport: TransportKind,
-    (protocol, query): (Protocol, &Query),
+    client: Handshake<'_>,
     request: &Request<Incoming>,
 ) -> Answer {
+    let Handshake { protocol, query, claims } = client;
     let (reply, answer) = oneshot::channel();
     let poll = connection.door.poll_number();
     let key = connection.door.0.shard.borrow_mut().open(OpenRequest {
@@ -174,7 +203,10 @@ async fn open(
         transport,
         base64_only: query.base64_only,
         jsonp: query.jsonp.as_deref().map(Box::from),
-        request: exchange::client_request(connection, request, transport),
+        request: ClientRequest {
+            claims,
+            ..exchange::client_request(connection, request, transport)
+        },
         poll,
         reply,
     });
@@ -193,20 +225,17 @@ async fn open(
 async fn open_polling(
     connection: &Connection,
     hub: &Arc<Hub>,
-    protocol: Protocol,
-    query: &Query,
+    client: Handshake<'_>,
     request: Request<Incoming>,
 ) -> Reply {
-    let asked = (protocol, query);
-    let answer = open(connection, hub, TransportKind::Polling, asked, &request).await;
+    let answer = open(connection, hub, TransportKind::Polling, client, &request).await;
     finish(connection, hub, &request, answer).await
 }
 
 async fn open_websocket(
     connection: &Rc<Connection>,
     hub: &Arc<Hub>,
-    protocol: Protocol,
-    query: &Query,
+    client: Handshake<'_>,
     mut request: Request<Incoming>,
 ) -> Reply {
     let (websocket_key, agreement) = match agree(hub, &request) {
@@ -216,10 +245,12 @@ async fn open_websocket(
             return Ok(upgrade::refused(why));
         }
     };
-    let asked = (protocol, query);
-    let answer = open(connection, hub, TransportKind::WebSocket, asked, &request).await;
+    let answer = open(connection, hub, TransportKind::WebSocket, client, &request).await;
     match answer {
-        Answer::Switch { key, headers } => {
+        Answer::Switch { key, headers, first } => {
+            if let Some(io) = connection.io.take() {
+                io.set_tail(first);
+            }
             adopt(connection, &mut request, key, (Adoption::Session, agreement.deflate_window()));
             Ok(upgrade::switching(&websocket_key, agreement, headers))
         }
@@ -325,11 +356,17 @@ async fn poll(
     protocol: Protocol,
     request: Request<Incoming>,
 ) -> Reply {
-    let (reply, answer) = oneshot::channel();
+    let (reply, mut answer) = oneshot::channel();
     let poll = connection.door.poll_number();
     let asked = Asked { sid, protocol, hub: hub.number };
     connection.door.tell(sid.shard, Command::Poll { asked, poll, reply }).await;
     let guard = Guard { connection, shard: sid.shard, gone: Some(Command::PollGone { sid, poll }) };
+    if let Ok(answer) = answer.try_recv() {
+        guard.disarm();
+        return finish(connection, hub, &request, answer).await;
+    }
+    // It may wait for long: what waits is small, and the buffer that the request came in is hyper's again.
+    let request = compact::copy_of(request);
     let answer = answer.await;
     guard.disarm();
     let answer = answer.unwrap_or_else(|_| Answer::Refused(unknown_shard(&sid)));
@@ -375,6 +412,7 @@ async fn post(
             return Ok(answer::status(StatusCode::PAYLOAD_TOO_LARGE));
         }
         Err(BodyError::Broken) => return Err(Abort),
+        Err(BodyError::MemoryFull) => return Ok(unavailable(connection, Unavailable::MemoryFull)),
         Err(BodyError::Slow) => {
             connection.door.count_refused("body_timeout");
             return Ok(answer::status(StatusCode::REQUEST_TIMEOUT));
@@ -400,6 +438,7 @@ async fn post(
 
 enum BodyError {
     Broken,
+    MemoryFull,
     Slow,
     TooLarge,
 }
@@ -409,7 +448,8 @@ async fn read_body(
     mut body: Incoming,
     bytes_max: usize,
 ) -> Result<Bytes, BodyError> {
-    let limit = connection.door.env().limits.body_timeout;
+    let env = connection.door.env();
+    let limit = env.limits.body_timeout;
     if body.size_hint().lower() > bytes_max as u64 {
         discard(body, limit);
         return Err(BodyError::TooLarge);
@@ -421,6 +461,9 @@ async fn read_body(
             let Ok(data) = frame.into_data() else { continue };
             if collected.len() + data.len() > bytes_max {
                 return Err(BodyError::TooLarge);
+            }
+            if collected.len() > HELD_BYTES_BEYOND_CEILING && env.memory.is_full(&env.metrics) {
+                return Err(BodyError::MemoryFull);
             }
             collected.extend_from_slice(&data);
         }

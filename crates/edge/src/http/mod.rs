@@ -1,6 +1,8 @@
 //! HTTP on the public port: one task per connection until it upgrades or ends.
 
 mod answer;
+mod clients;
+mod compact;
 mod engine;
 mod exchange;
 mod io;
@@ -10,11 +12,13 @@ mod upgrade;
 
 use std::cell::{Cell, RefCell};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
-use http_body_util::Full;
+use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -25,9 +29,11 @@ use tokio::task::spawn_local;
 
 use self::io::ClientIo;
 use crate::acceptor::StreamPermit;
+use crate::hub::Hub;
 use crate::hub::Routed;
-use crate::metrics::Cause;
-use crate::shard::{Command, Environment, Shard};
+use crate::metrics::{Cause, Outcome};
+use crate::shard::{Command, Environment, Shard, Unavailable};
+use crate::side_door::{Lease, SideBody, Visit};
 use crate::trunks;
 
 /// The path of trunks.
@@ -52,6 +58,10 @@ struct Connection {
     address: SocketAddr,
     /// A request has come over it: the wait for another may end without a word.
     used: Cell<bool>,
+    /// It is one too many: it opens no session and ends with its first answer, see [`StreamPermit`].
+    beyond_max: bool,
+    /// For what leaves together with the last answer; nobody may hold it when the stream is taken back.
+    io: Cell<Option<ClientIo>>,
     /// Leaves with the stream when it becomes a WebSocket.
     permit: Cell<Option<StreamPermit>>,
 }
@@ -87,9 +97,16 @@ impl Door {
             door: self.clone(),
             address,
             used: Cell::new(false),
+            beyond_max: permit.beyond_max,
+            io: Cell::new(None),
             permit: Cell::new(Some(permit)),
         });
         spawn_local(serve(connection, stream));
+    }
+
+    /// Serves a trunk of this process in a task of this thread.
+    pub(crate) fn serve_inside(&self, hub: Arc<Hub>, stream: UnixStream) {
+        spawn_local(trunks::run_inside(self.clone(), hub, stream));
     }
 
     /// Hands a command to the shard that it is for. Does not wait for an answer.
@@ -115,6 +132,10 @@ impl Door {
         u32::from(self.0.own) << 24 | next
     }
 
+    fn count_handshake(&self, why: Unavailable) {
+        self.0.env.metrics.handshakes.get_or_create(&Outcome { outcome: why.slug() }).inc();
+    }
+
     fn count_refused(&self, cause: &'static str) {
         self.0.env.metrics.http_requests_refused.get_or_create(&Cause { cause }).inc();
     }
@@ -124,6 +145,7 @@ async fn serve(connection: Rc<Connection>, stream: TcpStream) {
     let Ok(stream) = tokio::net::TcpStream::from_std(stream) else { return };
     let io = ClientIo::new(stream);
     let leftover = io.clone();
+    connection.io.set(Some(io.clone()));
     let limits = &connection.door.env().limits;
     let mut builder = http1::Builder::new();
     builder
@@ -161,8 +183,40 @@ fn end_broken(connection: &Connection, io: &ClientIo, error: &hyper::Error) {
     metrics.streams_refused.get_or_create(&Cause { cause }).inc();
 }
 
-async fn handle(connection: Rc<Connection>, request: Request<Incoming>) -> Reply {
+/// From this port's own code, or from a side door.
+type Body = Either<Full<Bytes>, SideBody>;
+
+async fn handle(
+    connection: Rc<Connection>,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Abort> {
+    let last = connection.beyond_max && request.uri().path() != TRUNK_PATH;
+    let mut reply = answer_to(connection, request).await;
+    if last
+        && let Ok(response) = &mut reply
+        && response.status() != hyper::StatusCode::SWITCHING_PROTOCOLS
+    {
+        answer::close_after(response);
+    }
+    reply
+}
+
+async fn answer_to(
+    connection: Rc<Connection>,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Abort> {
     connection.used.set(true);
+    let doors = &connection.door.env().side_doors;
+    if let Some(door) = doors.iter().find(|door| door.claims(request.uri().path())) {
+        let upgrading = upgrade::is_asked(&request);
+        let lease = if upgrading { connection.permit.take().map(Lease) } else { None };
+        let answer = door.serve(Visit { request, from: connection.address, lease }).await;
+        return Ok(answer.map(Either::Right));
+    }
+    handle_own(connection, request).await.map(|answer| answer.map(Either::Left))
+}
+
+async fn handle_own(connection: Rc<Connection>, request: Request<Incoming>) -> Reply {
     let door = &connection.door;
     let path = request.uri().path();
     if path == TRUNK_PATH {
@@ -209,7 +263,10 @@ fn trunk(connection: &Rc<Connection>, mut request: Request<Incoming>) -> Respons
         Err(refused) => {
             let cause = Cause { cause: refused.slug() };
             env.metrics.trunks_refused.get_or_create(&cause).inc();
-            tracing::warn!(address = %connection.address, "trunk refused: {refused}");
+            let pace = &env.directory.trunks_refused;
+            if let Some(times) = pace.note(refused.slug(), Instant::now()) {
+                tracing::warn!(address = %connection.address, times, "trunk refused: {refused}");
+            }
             return answer::error(refused.status(), refused.slug(), &refused.to_string());
         }
     };

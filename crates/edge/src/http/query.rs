@@ -4,7 +4,7 @@ use trunkline_engineio::Protocol;
 
 use super::jsonp;
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Query {
     pub(super) eio: String,
     /// Absent is not the same as empty: it shows in the context of `connection_error`.
@@ -14,6 +14,8 @@ pub(super) struct Query {
     pub(super) base64_only: bool,
     /// The client polls with scripts: the digits of its callback's number.
     pub(super) jsonp: Option<String>,
+    /// Who the client is, as somebody with a key has signed it.
+    pub(super) access_token: Option<String>,
 }
 
 impl Query {
@@ -30,6 +32,7 @@ impl Query {
                 "EIO" => &mut parsed.eio,
                 "transport" => parsed.transport.get_or_insert_default(),
                 "sid" => &mut parsed.sid,
+                "access_token" => parsed.access_token.get_or_insert_default(),
                 _ => continue,
             };
             *field = value.into_owned();

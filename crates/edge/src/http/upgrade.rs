@@ -166,9 +166,10 @@ pub(super) async fn take_stream(
     deflate_window: Option<u8>,
 ) -> Option<AdoptedStream> {
     let parts = upgraded.await.ok()?.downcast::<ClientIo>().ok()?;
-    let stream = parts.io.into_std().ok()?;
+    drop(connection.io.take());
+    let (stream, unsent) = parts.io.into_parts().ok()?;
     let permit = connection.permit.take()?;
-    Some(AdoptedStream { stream, leftover: parts.read_buf, permit, deflate_window })
+    Some(AdoptedStream { stream, unsent, leftover: parts.read_buf, permit, deflate_window })
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What other threads, and the HTTP tasks of any thread, ask of a shard.
 
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,11 +9,12 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 use trunkline_engineio::error::HandshakeError;
 use trunkline_engineio::{ContentType, Protocol};
+use trunkline_trunk::settings::EngineSettings;
 use trunkline_trunk::{Frame, Header, Response};
 
 use super::recovery::RestoreRequest;
 use crate::acceptor::StreamPermit;
-use crate::hub::NoAppServer;
+use crate::hub::{Hub, NoAppServer};
 use crate::sid::Sid;
 use crate::trunks::{BatchCredit, Trunk, TrunkNumber};
 
@@ -28,6 +30,8 @@ pub(crate) struct SlotKey {
 #[derive(Debug)]
 pub(crate) struct AdoptedStream {
     pub(crate) stream: TcpStream,
+    /// Bytes that follow the handshake and that the kernel did not take with it.
+    pub(crate) unsent: Bytes,
     /// Bytes that came right behind the handshake.
     pub(crate) leftover: Bytes,
     pub(crate) permit: StreamPermit,
@@ -43,17 +47,27 @@ pub(crate) enum Command {
         address: SocketAddr,
         permit: StreamPermit,
     },
+    /// A trunk inside of this process, served on this shard's thread.
+    Inside {
+        hub: Arc<Hub>,
+        stream: UnixStream,
+    },
     /// An app server is there; the word goes back when the shard knows.
     TrunkUp(Arc<Trunk>, oneshot::Sender<()>),
     TrunkDown(TrunkNumber),
+    /// Its app has other options from now on.
+    Settings(TrunkNumber, Arc<EngineSettings>),
     /// Frames of one trunk message that concern this shard.
     Batch {
         trunk: TrunkNumber,
         frames: Vec<Frame>,
         credit: Arc<BatchCredit>,
     },
-    /// The trunk may send again: paused streams go on.
-    CreditReturned(TrunkNumber),
+    /// The trunk may send again: those who wait go on. The answer says whether anybody did.
+    CreditReturned {
+        trunk: TrunkNumber,
+        reply: oneshot::Sender<bool>,
+    },
     /// A GET of a polling session; `poll` is the requester's number for it.
     Poll {
         asked: Asked,
@@ -129,7 +143,8 @@ pub(crate) enum Answer {
     /// The app server's own words.
     Relayed(Response),
     /// A WebSocket handshake was accepted: switch protocols, then adopt.
-    Switch { key: SlotKey, headers: Vec<Header> },
+    /// `first` are the first bytes after the `101`.
+    Switch { key: SlotKey, headers: Vec<Header>, first: Bytes },
     /// An Engine.IO error.
     Refused(Refusal),
     /// 503 with a JSON error.
@@ -167,10 +182,14 @@ pub(crate) enum Unavailable {
     Draining,
     #[error("every app server of this hub has as many unanswered handshakes as allowed; try again")]
     HandshakesFull,
+    #[error("this node uses as much memory as it may; try again or use another node")]
+    MemoryFull,
     #[error("no app server of this hub is connected to this node; try again when one is")]
     NoAppServer,
     #[error("this node holds as many sessions as it may; try again or use another node")]
     SessionsFull,
+    #[error("this node holds as many connections as it may; try again or use another node")]
+    StreamsFull,
 }
 
 impl From<NoAppServer> for Unavailable {
@@ -183,13 +202,32 @@ impl From<NoAppServer> for Unavailable {
 }
 
 impl Unavailable {
+    /// For `Retry-After`. What frees itself with the next answer is worth a try soon.
+    pub(crate) fn retry_after_s(self) -> u16 {
+        match self {
+            Self::MemoryFull | Self::StreamsFull => 5,
+            Self::AppServerSilent
+            | Self::Draining
+            | Self::HandshakesFull
+            | Self::NoAppServer
+            | Self::SessionsFull => 1,
+        }
+    }
+
+    /// Whether the stream is worth more to others: its client has to come over a new one.
+    pub(crate) fn ends_stream(self) -> bool {
+        matches!(self, Self::MemoryFull | Self::StreamsFull)
+    }
+
     pub(crate) fn slug(self) -> &'static str {
         match self {
             Self::AppServerSilent => "app_server_silent",
             Self::Draining => "draining",
             Self::HandshakesFull => "handshakes_full",
+            Self::MemoryFull => "memory_full",
             Self::NoAppServer => "no_app_server",
             Self::SessionsFull => "sessions_full",
+            Self::StreamsFull => "streams_full",
         }
     }
 }

@@ -10,9 +10,11 @@ use trunkline_trunk::{
     Broadcast, CloseReason as WireReason, Frame, NamespaceNumber, SendFlags, Str,
 };
 
+use super::backlog::SLICE;
 use super::command::Unavailable;
 use super::slot::{State, slot_of};
 use super::{Shard, Slot};
+use crate::memory::HELD_BYTES_BEYOND_CEILING;
 use crate::trunks::TrunkNumber;
 
 impl Shard {
@@ -140,6 +142,8 @@ impl Shard {
         let delivery = if flags.attached {
             Delivery::Attached
         } else if flags.volatile {
+            // That others are still to be written to is not this client's doing.
+            self.settle_if_backlogged(index);
             let live = self.slots.get_mut(index as usize).and_then(Slot::live);
             Delivery::Volatile { stream_idle: live.is_some_and(|live| live.stream_is_idle()) }
         } else {
@@ -148,10 +152,25 @@ impl Shard {
         self.deliver(index, message, delivery);
     }
 
+    /// Puts a message into a session's outbox; this turn flushes it.
     pub(super) fn deliver(&mut self, index: u32, message: &Rc<Outgoing>, delivery: Delivery) {
+        if self.put(index, message, delivery) {
+            self.mark_dirty(index);
+        }
+    }
+
+    /// True when there is something to flush.
+    fn put(&mut self, index: u32, message: &Rc<Outgoing>, delivery: Delivery) -> bool {
         let now = self.now;
+        self.delivered += 1;
         let metrics = &self.env.metrics;
-        let Some(live) = self.slots.get_mut(index as usize).and_then(Slot::live) else { return };
+        let Some(live) = self.slots.get_mut(index as usize).and_then(Slot::live) else {
+            return false;
+        };
+        if self.memory_full && live.held_bytes() > HELD_BYTES_BEYOND_CEILING {
+            live.session.abort(now, CloseReason::MemoryFull);
+            return true;
+        }
         match live.session.send(now, message, delivery) {
             Ok(Sent::Queued) => {
                 metrics.messages_sent.inc();
@@ -161,11 +180,11 @@ impl Shard {
                 if delivery != Delivery::Reliable {
                     metrics.volatile_dropped.inc();
                 }
-                return;
+                return false;
             }
             Err(Overflow) => live.session.abort(now, CloseReason::OutboxFull),
         }
-        self.mark_dirty(index);
+        true
     }
 
     /// `Close` from the app server: what was sent before goes out first.
@@ -214,7 +233,12 @@ impl Shard {
         let mut selected = Vec::new();
         self.boards[hub].select(nsp, &selection, &mut |session| selected.push(session.0));
         self.env.metrics.broadcast_deliveries.inc_by(selected.len() as u64);
+        // So many are flushed in slices, and whoever is spoken to alone comes before them.
+        let many = selected.len() > SLICE;
         for index in selected {
+            if broadcast.flags.volatile && !many {
+                self.settle_if_backlogged(index);
+            }
             let stream_idle = broadcast.flags.volatile
                 && self
                     .slots
@@ -227,7 +251,11 @@ impl Shard {
                     (true, 0) => Delivery::Volatile { stream_idle },
                     (true, _) => Delivery::Attached,
                 };
-                self.deliver(index, message, delivery);
+                match (self.put(index, message, delivery), many) {
+                    (true, true) => self.mark_for_later(index),
+                    (true, false) => self.mark_dirty(index),
+                    (false, _) => (),
+                }
             }
         }
     }

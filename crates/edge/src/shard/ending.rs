@@ -142,6 +142,8 @@ impl Shard {
         }
         if stream.is_idle() {
             stream.shutdown_write();
+        } else if self.memory_full {
+            return; // Nothing is kept for a client that does not read.
         }
         let generation = self.next_generation;
         self.next_generation = generation.wrapping_add(1);
@@ -385,7 +387,8 @@ fn wire_reason(reason: CloseReason, in_one_payload: bool) -> WireReason {
         CloseReason::ParseError => WireReason::ParseError,
         CloseReason::Forced => WireReason::AppClosed,
         CloseReason::ServerShuttingDown => WireReason::AppShutdown,
-        CloseReason::OutboxFull => WireReason::OutboxFull,
+        // For the app it is the same: more waited for the client than the node would hold.
+        CloseReason::MemoryFull | CloseReason::OutboxFull => WireReason::OutboxFull,
         CloseReason::TooLarge => WireReason::MessageTooLarge,
         CloseReason::NodeShutdown => WireReason::NodeShutdown,
         CloseReason::AppServerLost => WireReason::AppLost,

@@ -4,6 +4,7 @@
 //! shard's own thread borrow it for one step at a time and never across an await. Whoever calls into it ends with
 //! [`Shard::finish_turn`], which flushes each touched session once and hands the app servers one batch each.
 
+mod backlog;
 mod command;
 mod downlink;
 mod ending;
@@ -18,6 +19,7 @@ mod slot;
 mod streams;
 mod timers;
 mod uplink;
+mod uring;
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -35,6 +37,7 @@ use trunkline_clock::Timestamp;
 use trunkline_engineio::{Config as EngineConfig, Deflate};
 use trunkline_switchboard::{NamespaceKey, Switchboard};
 
+use self::backlog::Backlog;
 pub(crate) use self::command::{
     AdoptedStream, Answer, Asked, Command, Payload, PostBegun, Refusal, SlotKey, Unavailable,
 };
@@ -46,9 +49,13 @@ pub(crate) use self::slot::shard_of;
 use self::slot::{Live, Slot};
 use self::streams::{Poller, Readiness, Stream, Token};
 use self::timers::Timers;
+use self::uplink::Waiting;
+use self::uring::{Job, Ring};
 use crate::hub::Directory;
 use crate::limits::Limits;
+use crate::memory::Memory;
 use crate::metrics::Metrics;
+use crate::side_door::SideDoor;
 use crate::trunks::{Trunk, TrunkNumber};
 
 /// What every shard and every task of the edge needs to know.
@@ -59,7 +66,11 @@ pub(crate) struct Environment {
     pub(crate) version: &'static str,
     pub(crate) limits: Limits,
     pub(crate) directory: Directory,
+    pub(crate) io_uring: bool,
+    pub(crate) memory: Memory,
     pub(crate) metrics: Metrics,
+    pub(crate) endpoints: Vec<trunkline_token::Endpoint>,
+    pub(crate) side_doors: Vec<Arc<dyn SideDoor>>,
     /// Sessions of each shard, opening ones included.
     pub(crate) sessions: Box<[AtomicUsize]>,
 }
@@ -78,6 +89,8 @@ pub(crate) struct Shard {
     origin: Instant,
     /// The clock's word at the start of this turn.
     now: Timestamp,
+    /// At the start of this turn as much memory was in use as may be.
+    memory_full: bool,
     slots: Slab<Slot>,
     next_generation: u32,
     /// One per hub, in the directory's order.
@@ -92,6 +105,13 @@ pub(crate) struct Shard {
     timers: Timers,
     /// Slots to settle before the turn ends.
     dirty: Vec<u32>,
+    /// Slots to settle between turns: what was too much for one.
+    backlog: Backlog,
+    /// Where a slice of single frames is written in one call.
+    ring: Option<Ring>,
+    jobs: Vec<Job>,
+    /// Messages put into outboxes in this turn.
+    delivered: usize,
     poller: Poller,
     /// Slots whose stream has more to read than one turn's share.
     unread: VecDeque<u32>,
@@ -122,10 +142,8 @@ struct ShardTrunk {
     deflate: Option<Rc<Deflate>>,
     /// Frames of this turn, pushed to the trunk when it ends.
     out: BytesMut,
-    /// Slots that were not read for want of credit.
-    paused: Vec<u32>,
-    /// Posts that wait for credit before their bodies are read.
-    parked: Vec<Command>,
+    /// Sessions and posts that wait for credit, in turn.
+    waiting: VecDeque<Waiting>,
     /// The app server's numbers for namespaces, as this hub's switchboard knows them.
     namespaces: HashMap<u32, NamespaceKey>,
     /// Recorded broadcasts so far: the same count in every shard.
@@ -150,12 +168,17 @@ impl Shard {
         let kept_bytes_max = env.limits.recovery_bytes_max;
         let recoveries =
             env.directory.hubs().iter().map(|_| recovery::Log::new(kept_bytes_max)).collect();
+        let ring = env.io_uring.then(Ring::new).transpose().unwrap_or_else(|error| {
+            tracing::info!(shard = index, %error, "no io_uring here: streams are written one by one");
+            None
+        });
         Ok(Self {
             index,
             shards,
             env,
             origin: Instant::now(),
             now: Timestamp::ORIGIN,
+            memory_full: false,
             slots: Slab::new(),
             next_generation: 0,
             boards,
@@ -165,6 +188,10 @@ impl Shard {
             trunks: HashMap::new(),
             timers: Timers::default(),
             dirty: Vec::new(),
+            backlog: Backlog::default(),
+            ring,
+            jobs: Vec::new(),
+            delivered: 0,
             poller: Poller::new()?,
             unread: VecDeque::new(),
             lingering: Slab::new(),
@@ -184,10 +211,12 @@ impl Shard {
         self.index
     }
 
-    /// Reads the clock; called by whoever begins a turn.
+    /// Reads the clock and the memory in use; called by whoever begins a turn.
     fn begin_turn(&mut self) {
         let micros = u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.now = Timestamp::from_micros(micros);
+        self.delivered = 0;
+        self.memory_full = self.env.memory.is_full(&self.env.metrics);
     }
 
     /// One command, alone in its turn: for the HTTP tasks of this thread.
@@ -200,7 +229,7 @@ impl Shard {
 
     fn handle(&mut self, command: Command) {
         match command {
-            Command::Accepted { .. } | Command::Stop => (), // The loop's own.
+            Command::Accepted { .. } | Command::Inside { .. } | Command::Stop => (), // The loop's own.
             Command::TrunkUp(trunk, known) => {
                 self.trunk_up(trunk);
                 // The trunk may have ended meanwhile; its end is told in its turn.
@@ -213,9 +242,12 @@ impl Shard {
                 }
                 // One batch, one flush: what the app wrote together leaves together.
                 self.settle_dirty();
-                drop(credit);
+                self.backlog.push_credit(credit);
             }
-            Command::CreditReturned(trunk) => self.resume_paused(trunk),
+            Command::CreditReturned { trunk, reply } => {
+                // A trunk that has ended does not need it.
+                let _ = reply.send(self.resume_paused(trunk));
+            }
             Command::Poll { asked, poll, reply } => self.poll(&asked, poll, reply),
             Command::PollGone { sid, poll } => self.poll_gone(&sid, poll),
             Command::PostBegin { asked, reply } => self.post_begin(asked, reply),
@@ -233,6 +265,7 @@ impl Shard {
             }
             Command::HandshakeGone { key, poll } => self.handshake_gone(key, poll),
             Command::Restore(request) => self.restore(&request),
+            Command::Settings(trunk, settings) => self.settings_changed(trunk, &settings),
             Command::Drain(deadline) => self.begin_drain(deadline),
         }
     }
@@ -247,12 +280,22 @@ impl Shard {
                 config,
                 deflate,
                 out: BytesMut::new(),
-                paused: Vec::new(),
-                parked: Vec::new(),
+                waiting: VecDeque::new(),
                 namespaces: HashMap::new(),
                 recorded: 0,
             },
         );
+    }
+
+    /// Sessions that are accepted from now on have these.
+    fn settings_changed(
+        &mut self,
+        trunk: TrunkNumber,
+        settings: &trunkline_trunk::settings::EngineSettings,
+    ) {
+        if let Some(shard_trunk) = self.trunks.get_mut(&trunk) {
+            shard_trunk.config = Rc::new(opening::engine_config(settings, &self.env.limits));
+        }
     }
 
     /// Flushes what was touched and hands each app server its batch.
@@ -272,6 +315,22 @@ impl Shard {
         {
             entry.dirty = true;
             self.dirty.push(slot);
+        }
+    }
+
+    /// The same for one of very many: it may wait for a later slice.
+    fn mark_for_later(&mut self, slot: u32) {
+        // Places that count no more are passed over soon; until then they are not to become ever more.
+        if self.backlog.slots() > 2 * self.slots.len() {
+            self.mark_dirty(slot);
+            return;
+        }
+        if let Some(entry) = self.slots.get_mut(slot as usize)
+            && !entry.dirty
+            && !entry.backlogged
+        {
+            entry.backlogged = true;
+            self.backlog.push(slot);
         }
     }
 

@@ -4,10 +4,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use bytes::Bytes;
 use rand::Rng;
 use tokio::sync::oneshot;
 use trunkline_engineio::{
-    AgreedDeflate, Config as EngineConfig, Deflate, Protocol, Session, TransportKind,
+    AgreedDeflate, Config as EngineConfig, Deflate, Protocol, Session, Transmit, TransportKind,
 };
 use trunkline_trunk::NumberState;
 use trunkline_trunk::settings::{EngineSettings, PerMessageDeflate};
@@ -108,6 +109,9 @@ impl Shard {
         if self.env.directory.draining.load(Ordering::Relaxed) {
             return Err((reply, Unavailable::Draining));
         }
+        if self.memory_full {
+            return Err((reply, Unavailable::MemoryFull));
+        }
         if self.env.sessions_total() >= limits.sessions_max || self.slots.len() >= SLOTS_MAX {
             return Err((reply, Unavailable::SessionsFull));
         }
@@ -138,6 +142,7 @@ impl Shard {
             hub: hub.number,
             number: NumberState::Opening,
             dirty: false,
+            backlogged: false,
             unread: false,
             spoke: false,
             ended: false,
@@ -206,6 +211,14 @@ impl Shard {
         let config = std::rc::Rc::clone(&shard_trunk.config);
         let mut session = Session::new(self.now, config, protocol, transport, &sid_text);
         session.set_base64_only(base64_only);
+        // The open packet leaves in one write with the `101`, unless it might have to be compressed.
+        let first = match (transport, &shard_trunk.deflate) {
+            (TransportKind::WebSocket, None) => match session.poll_transmit() {
+                Some(Transmit::Frame(open)) => open,
+                Some(_) | None => Bytes::new(),
+            },
+            (TransportKind::WebSocket | TransportKind::Polling, _) => Bytes::new(),
+        };
         let has_extra =
             extra.lasting.is_some() || extra.jsonp.is_some() || extra.custom_sid.is_some();
         let (carrier, promised) = match transport {
@@ -237,7 +250,7 @@ impl Shard {
                 self.flush(index);
             }
             Ok((reply, headers)) => {
-                if reply.send(Answer::Switch { key, headers }).is_err() {
+                if reply.send(Answer::Switch { key, headers, first }).is_err() {
                     self.handshake_gone(key, poll);
                 }
             }

@@ -5,13 +5,14 @@ use std::ops::ControlFlow;
 
 use bytes::Bytes;
 use trunkline_clock::Timestamp;
-use trunkline_engineio::{Body, Session};
+use trunkline_engineio::{Body, CloseReason, Session};
 use trunkline_websocket::{Incoming, Opcode, Role, Rules, encode, encode_close};
 
 use super::slot::{Carrier, State, number_of};
 use super::streams::{Kind, Readiness, Stream, Token};
 use super::uplink::{Held, Uplink};
 use super::{SCRATCH_BYTES, Shard, Slot};
+use crate::memory::HELD_BYTES_BEYOND_CEILING;
 use crate::metrics::Metrics;
 
 /// Reads of one stream in one turn; the rest waits for the next turn, so that a flood starves nobody.
@@ -44,15 +45,43 @@ pub(super) struct Ear<'a> {
 }
 
 impl Ear<'_> {
-    /// Decodes what one read brought.
+    /// Decodes what one read brought, up to the first message that has to wait for credit: what is behind it is put
+    /// aside as it came, compressed if it is.
     pub(super) fn hear(&mut self, stream: &mut Stream, input: &mut [u8]) -> Heard {
-        let message_bytes_max = self.uplink.payload_bytes_max();
         let mut heard = Heard::Fine;
         let mut pongs = Vec::new();
-        let decoder = &mut stream.decoder;
+        let mut rest = input;
+        while !rest.is_empty() {
+            if let Some(held) = self.held.as_mut()
+                && !(self.is_probe && self.session.is_probing())
+            {
+                held.unheard.extend_from_slice(rest);
+                break;
+            }
+            match self.hear_frame(stream, rest, &mut pongs, &mut heard) {
+                Ok(taken) => rest = &mut rest[taken..],
+                Err(broken) => {
+                    heard = broken;
+                    break;
+                }
+            }
+        }
+        stream.queue_pongs(pongs);
+        heard
+    }
+
+    /// One frame, or as much of one as is there. Returns how many bytes that was.
+    fn hear_frame(
+        &mut self,
+        stream: &mut Stream,
+        input: &mut [u8],
+        pongs: &mut Vec<Bytes>,
+        heard: &mut Heard,
+    ) -> Result<usize, Heard> {
+        let message_bytes_max = self.uplink.payload_bytes_max();
         let deflate = stream.deflate_window.is_some();
         let rules = Rules { role: Role::Server, message_bytes_max, deflate };
-        let decoded = decoder.decode_with(rules, input, &mut |incoming| {
+        let decoded = stream.decoder.decode_frame(rules, input, &mut |incoming| {
             let body = match incoming {
                 Incoming::Text(text) => Body::Text(text),
                 Incoming::Binary(bytes) => Body::Binary(bytes),
@@ -66,21 +95,17 @@ impl Ear<'_> {
                 }
                 Incoming::Pong(_) => return ControlFlow::Continue(()),
                 Incoming::Close { code, reason } => {
-                    heard = Heard::Closed(echo(code, reason));
+                    *heard = Heard::Closed(echo(code, reason));
                     return ControlFlow::Break(());
                 }
             };
-            self.take(body, &mut heard)
+            self.take(body, heard)
         });
-        stream.queue_pongs(pongs);
-        match decoded {
-            Ok(()) => heard,
-            Err(rule) => Heard::Broken {
-                slug: rule.slug(),
-                last_frame: encode_close(rule.close_code(), "", None),
-                too_large: rule.close_code() == TOO_LARGE,
-            },
-        }
+        decoded.map_err(|rule| Heard::Broken {
+            slug: rule.slug(),
+            last_frame: encode_close(rule.close_code(), "", None),
+            too_large: rule.close_code() == TOO_LARGE,
+        })
     }
 
     fn take(&mut self, body: Body<'_>, heard: &mut Heard) -> ControlFlow<()> {
@@ -211,7 +236,7 @@ impl Shard {
     }
 
     /// Lets what one read brought take effect. False when the stream has no more to say.
-    fn hear(&mut self, index: u32, input: &mut [u8]) -> bool {
+    pub(super) fn hear(&mut self, index: u32, input: &mut [u8]) -> bool {
         let number = number_of(index, self.index, self.shards);
         let Some(slot) = self.slots.get_mut(index as usize) else { return false };
         let uplink = slot.uplink();
@@ -227,6 +252,10 @@ impl Shard {
             is_probe: false,
         };
         let heard = ear.hear(stream, input);
+        let too_much = self.memory_full && live.held_bytes() > HELD_BYTES_BEYOND_CEILING;
+        if too_much {
+            live.session.abort(self.now, CloseReason::MemoryFull);
+        }
         if live.held.is_some() {
             self.pause(index);
         }

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::sync::mpsc::Receiver;
+use tokio::sync::mpsc::error::TryRecvError;
 use tokio::task;
 use tokio::time::{Instant, sleep_until};
 use trunkline_clock::Timestamp;
@@ -14,6 +15,8 @@ use crate::http;
 
 /// Commands of one turn.
 const COMMANDS_MAX: usize = 64;
+/// Messages put into outboxes, after which a turn takes no more commands: well below a millisecond's work.
+const DELIVERIES_MAX: usize = 4096;
 
 /// Runs until `Command::Stop`. Must run inside a `LocalSet`.
 pub(crate) async fn run(
@@ -23,18 +26,32 @@ pub(crate) async fn run(
 ) -> std::io::Result<()> {
     let events = streams::watch(shard.borrow().poller.handle()?)?;
     let kick = Rc::clone(&shard.borrow().kick);
-    let mut commands = Vec::with_capacity(COMMANDS_MAX);
     loop {
         let (wake_at, unread) = {
-            let shard = shard.borrow();
+            let mut shard = shard.borrow_mut();
+            if shard.is_behind() {
+                shard.settle_slice();
+            }
             (shard.wake_at(), shard.has_unread())
         };
+        if shard.borrow().is_behind() {
+            // Everybody gets a look at between two slices: the tasks of this thread, and what they and the kernel
+            // have for the shard.
+            task::yield_now().await;
+            let first = match inbox.try_recv() {
+                Ok(command) => Some(command),
+                Err(TryRecvError::Empty) => None,
+                Err(TryRecvError::Disconnected) => return Ok(()),
+            };
+            if !take_commands(&shard, first, &mut inbox, &door) {
+                return Ok(());
+            }
+            shard.borrow_mut().take_all_turns()?;
+            continue;
+        }
         tokio::select! {
-            received = inbox.recv_many(&mut commands, COMMANDS_MAX) => {
-                if received == 0 {
-                    return Ok(());
-                }
-                if !take_commands(&shard, &mut commands, &door) {
+            first = inbox.recv() => {
+                if first.is_none() || !take_commands(&shard, first, &mut inbox, &door) {
                     return Ok(());
                 }
             }
@@ -69,25 +86,42 @@ fn far() -> Instant {
     Instant::now() + Duration::from_secs(3600)
 }
 
-/// False when the shard is to stop.
-#[expect(clippy::wildcard_enum_match_arm, reason = "all other commands are the shard's own")]
+/// One turn with what the inbox has by now, within bounds. False when the shard is to stop.
 fn take_commands(
     shard: &Rc<RefCell<Shard>>,
-    commands: &mut Vec<Command>,
+    first: Option<Command>,
+    inbox: &mut Receiver<Command>,
     door: &http::Door,
 ) -> bool {
-    let mut shard_now = shard.borrow_mut();
-    shard_now.begin_turn();
-    for command in commands.drain(..) {
-        match command {
-            Command::Accepted { stream, address, permit } => {
-                door.serve(stream, address, permit);
-            }
-            Command::Stop => return false,
-            command => shard_now.handle(command),
+    let mut shard = shard.borrow_mut();
+    shard.begin_turn();
+    let mut next = first;
+    let mut taken = 0;
+    while let Some(command) = next {
+        if !take(&mut shard, command, door) {
+            return false;
         }
+        taken += 1;
+        let enough = taken == COMMANDS_MAX || shard.delivered > DELIVERIES_MAX;
+        next = if enough { None } else { inbox.try_recv().ok() };
     }
-    shard_now.finish_turn();
+    shard.finish_turn();
+    true
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "all other commands are the shard's own")]
+fn take(shard: &mut Shard, command: Command, door: &http::Door) -> bool {
+    match command {
+        Command::Accepted { stream, address, permit } => door.serve(stream, address, permit),
+        Command::Inside { hub, stream } => door.serve_inside(hub, stream),
+        Command::Stop => {
+            while shard.is_behind() {
+                shard.settle_slice();
+            }
+            return false;
+        }
+        command => shard.handle(command),
+    }
     true
 }
 
@@ -99,6 +133,18 @@ impl Shard {
     fn wake_at(&self) -> Option<Instant> {
         let at = [self.timers.next(), self.paced_deadline()].into_iter().flatten().min()?;
         Some(Instant::from_std(self.origin + at.since(Timestamp::ORIGIN)))
+    }
+
+    /// One turn of everything but commands, whether the loop was woken for it or not.
+    fn take_all_turns(&mut self) -> std::io::Result<()> {
+        self.begin_turn();
+        // Whatever more there is comes after the next slice.
+        let _more = self.handle_readiness()?;
+        self.serve_timers();
+        self.read_unread();
+        self.discard_unread();
+        self.finish_turn();
+        Ok(())
     }
 
     fn serve_timers(&mut self) {

@@ -4,14 +4,18 @@ use bytes::Bytes;
 use trunkline_engineio::{Event, PollKey, Transmit, TransportKind};
 use trunkline_websocket::{CLOSE_CODE_ABSENT, Opcode, encode, encode_close};
 
+use super::backlog::SLICE;
 use super::command::{Answer, Payload};
 use super::opening::slot_mut;
 use super::slot::{Carrier, Live, Probe, State};
 use super::streams::{Kind, Token};
+use super::uring::Job;
 use super::{Shard, Slot};
 
 /// Frames taken from one session before they are written: a bound for the list, not for the session.
 const GATHER_MAX: usize = 256;
+/// The same in bytes, one frame more or less: what the stream does not take stays with it, beside the outbox.
+const GATHER_BYTES_MAX: usize = 256 * 1024;
 
 /// What stopped the gathering of a session's frames.
 enum Pause {
@@ -34,10 +38,13 @@ enum Pause {
 impl Shard {
     pub(super) fn settle_dirty(&mut self) {
         let mut dirty = std::mem::take(&mut self.dirty);
-        for index in dirty.drain(..) {
-            if let Some(slot) = self.slots.get_mut(index as usize) {
-                slot.dirty = false;
+        for (place, index) in dirty.drain(..).enumerate() {
+            let Some(slot) = self.slots.get_mut(index as usize) else { continue };
+            slot.dirty = false;
+            if place < SLICE || self.backlog.slots() > 2 * self.slots.len() {
                 self.settle(index);
+            } else {
+                self.mark_for_later(index);
             }
         }
         // Settling one slot may have touched another (it has not so far); keep the list's memory either way.
@@ -46,7 +53,76 @@ impl Shard {
         }
     }
 
+    /// Whether a slice of an earlier turn's work waits.
+    pub(super) fn is_behind(&self) -> bool {
+        !self.backlog.is_empty()
+    }
+
+    /// Settles the next slice of what earlier turns have left.
+    pub(super) fn settle_slice(&mut self) {
+        let mut whole = true;
+        for _ in 0..SLICE {
+            let Some(index) = self.backlog.pop() else {
+                whole = false;
+                break;
+            };
+            if self.slots.get(index as usize).is_some_and(|slot| slot.backlogged)
+                && !self.write_later(index)
+            {
+                self.settle(index);
+            }
+        }
+        self.write_jobs();
+        if whole {
+            self.env.metrics.flush_slices.inc();
+        }
+    }
+
+    /// Puts a session that has one frame for an idle stream among the jobs of this slice. False: it is to be settled
+    /// by itself.
+    fn write_later(&mut self, index: u32) -> bool {
+        if self.ring.is_none() {
+            return false;
+        }
+        let Some(live) = self.slots.get_mut(index as usize).and_then(Slot::live) else {
+            return false;
+        };
+        let Some(frame) = live.single_frame() else { return false };
+        let Carrier::Stream(stream) = &live.carrier else { return false };
+        self.jobs.push(Job::new(index, &stream.io, frame));
+        true
+    }
+
+    fn write_jobs(&mut self) {
+        let Some(ring) = &mut self.ring else { return };
+        let mut jobs = std::mem::take(&mut self.jobs);
+        ring.send(&mut jobs);
+        for job in jobs.drain(..) {
+            let written = job.written();
+            let now = self.now;
+            if let Some(live) = self.slots.get_mut(job.slot as usize).and_then(Slot::live)
+                && let Carrier::Stream(stream) = &mut live.carrier
+                && stream.keep_rest(job.frame, written).is_err()
+            {
+                live.carrier = Carrier::Gone;
+                live.session.handle_stream_error(now, "the stream broke");
+            }
+            self.settle(job.slot);
+        }
+        self.jobs = jobs;
+    }
+
+    /// What waits for a later slice leaves now.
+    pub(super) fn settle_if_backlogged(&mut self, index: u32) {
+        if self.slots.get(index as usize).is_some_and(|slot| slot.backlogged) {
+            self.settle(index);
+        }
+    }
+
     fn settle(&mut self, index: u32) {
+        if let Some(slot) = self.slots.get_mut(index as usize) {
+            slot.backlogged = false;
+        }
         self.flush(index);
         while let Some(event) = self
             .slots
@@ -179,10 +255,14 @@ impl Live {
         if blocked && !replaced {
             return Pause::Blocked;
         }
-        while frames.len() < GATHER_MAX {
+        let mut bytes = 0;
+        while frames.len() < GATHER_MAX && bytes < GATHER_BYTES_MAX {
             match self.session.poll_transmit() {
                 None => return Pause::Drained,
-                Some(Transmit::Frame(frame)) => frames.push(frame),
+                Some(Transmit::Frame(frame)) => {
+                    bytes += frame.len();
+                    frames.push(frame);
+                }
                 Some(Transmit::ProbeFrame(frame)) => return Pause::Probe(frame),
                 Some(Transmit::PromoteProbe) => return Pause::Promote,
                 Some(Transmit::CloseStream { code }) => return Pause::CloseStream(code),
@@ -200,6 +280,18 @@ impl Live {
             }
         }
         Pause::Full
+    }
+
+    /// The only frame that the session has for an idle stream. What else there is stays where it is.
+    fn single_frame(&mut self) -> Option<Bytes> {
+        let Carrier::Stream(stream) = &self.carrier else { return None };
+        if !stream.is_idle() || self.probe.is_some() || !self.session.has_one_packet() {
+            return None;
+        }
+        match self.session.poll_transmit() {
+            Some(Transmit::Frame(frame)) => Some(frame),
+            Some(_) | None => None,
+        }
     }
 
     /// False when the stream broke.

@@ -25,6 +25,8 @@ pub(crate) struct Slot {
     pub(crate) number: NumberState,
     /// The slot is in this turn's list of slots to settle.
     pub(crate) dirty: bool,
+    /// It has a place in the backlog that counts.
+    pub(crate) backlogged: bool,
     /// Something to read was left in the stream: no credit, or another turn's share.
     pub(crate) unread: bool,
     /// Waits for its app server's credit.
@@ -145,6 +147,15 @@ impl Live {
 
     pub(crate) fn lasting(&self) -> Option<Arc<[Header]>> {
         self.extra.as_ref().and_then(|extra| extra.lasting.clone())
+    }
+
+    /// Bytes that wait for the client, and what came of a message whose rest has not.
+    pub(crate) fn held_bytes(&self) -> usize {
+        let in_stream = match &self.carrier {
+            Carrier::Stream(stream) => stream.held_bytes(),
+            Carrier::Promised | Carrier::Polling(_) | Carrier::Gone => 0,
+        };
+        self.session.outbox_bytes() + in_stream
     }
 
     pub(crate) fn stream_is_idle(&self) -> bool {

@@ -169,12 +169,13 @@ pub(crate) struct Stream {
 impl Stream {
     /// Takes over a stream that hyper is done with; returns the bytes that came early.
     pub(crate) fn adopt(adopted: AdoptedStream) -> (Self, Bytes) {
-        let AdoptedStream { stream, leftover, permit, deflate_window } = adopted;
+        let AdoptedStream { stream, unsent, leftover, permit, deflate_window } = adopted;
+        let unsent = (!unsent.is_empty()).then(|| Box::new(VecDeque::from([unsent])));
         (
             Self {
                 io: stream,
                 decoder: Decoder::new(),
-                unsent: None,
+                unsent,
                 pong: None,
                 deflate_window,
                 _permit: permit,
@@ -186,6 +187,13 @@ impl Stream {
     /// Everything was taken by the kernel.
     pub(crate) fn is_idle(&self) -> bool {
         self.unsent.is_none()
+    }
+
+    /// Bytes of frames that the kernel did not take, and of a message that has not come whole.
+    pub(crate) fn held_bytes(&self) -> usize {
+        let unsent =
+            self.unsent.iter().flat_map(|frames| frames.iter()).map(Bytes::len).sum::<usize>();
+        unsent + self.decoder.held_bytes()
     }
 
     /// Puts a frame behind what waits; it goes out with the next [`Self::write`].
@@ -230,6 +238,24 @@ impl Stream {
             self.unsent = Some(Box::new(frames.drain(first..).collect()));
         }
         frames.clear();
+        Ok(())
+    }
+
+    /// A frame was written past this stream: keeps what the kernel did not take of it.
+    pub(crate) fn keep_rest(
+        &mut self,
+        mut frame: Bytes,
+        written: io::Result<usize>,
+    ) -> io::Result<()> {
+        let written = match written {
+            Ok(written) => written,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+            Err(error) => return Err(error),
+        };
+        frame.advance(written);
+        if !frame.is_empty() {
+            self.queue(frame);
+        }
         Ok(())
     }
 

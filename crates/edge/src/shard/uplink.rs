@@ -1,7 +1,8 @@
 //! A session's messages on their way to its app server, within the credit that the app server gave.
 //!
 //! Without credit nothing is sent: the session's stream is not read, its posts are not begun, and what one read or one
-//! post had already brought is held, in order, until there is credit again.
+//! post had already brought is held, in order, until there is credit again. Who waits for credit stands in a queue, and
+//! goes to its end after a turn: however much one session has to say, the others are heard between.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -21,10 +22,22 @@ use crate::trunks::TrunkNumber;
 #[derive(Debug, Default)]
 pub(crate) struct Held {
     messages: VecDeque<(bool, Bytes)>,
+    /// What one read had brought behind those messages, not decoded yet: a compressed message may be a thousand times
+    /// as long as what came of it.
+    pub(super) unheard: Vec<u8>,
     /// The answer to the post that brought them: given when they have gone.
     answer: Option<(oneshot::Sender<Answer>, Answer)>,
     /// The session has ended; its app server hears of it behind its last message.
     pub(super) ended: Option<(CloseReason, &'static str)>,
+}
+
+/// Who waits for credit.
+#[derive(Debug)]
+pub(super) enum Waiting {
+    /// A post whose body is not read before.
+    Post(Command),
+    /// A session that is not read.
+    Session(u32),
 }
 
 /// Where one session's messages go: its app server's batch of this turn.
@@ -98,12 +111,12 @@ impl<'a> Uplink<'a> {
 
     /// Notes a slot that goes on once there is credit again.
     pub(super) fn pause(&mut self, slot: u32) {
-        self.shard_trunk.paused.push(slot);
+        self.shard_trunk.waiting.push_back(Waiting::Session(slot));
     }
 
     /// The same for a post whose body is not wanted before.
     pub(super) fn park(&mut self, command: Command) {
-        self.shard_trunk.parked.push(command);
+        self.shard_trunk.waiting.push_back(Waiting::Post(command));
     }
 }
 
@@ -140,50 +153,64 @@ impl Shard {
         }
     }
 
-    /// The trunk may send again.
-    pub(super) fn resume_paused(&mut self, trunk: TrunkNumber) {
-        let Some(shard_trunk) = self.trunks.get_mut(&trunk) else { return };
-        let parked = std::mem::take(&mut shard_trunk.parked);
-        for index in std::mem::take(&mut shard_trunk.paused) {
-            if let Some(slot) = self.slots.get_mut(index as usize)
-                && slot.trunk == trunk
-            {
-                slot.paused = false;
-                self.send_held(index);
+    /// The trunk may send again: those who wait have their turns, as long as the credit lasts. True when somebody had
+    /// one.
+    pub(super) fn resume_paused(&mut self, trunk: TrunkNumber) -> bool {
+        let count = self.trunks.get(&trunk).map_or(0, |shard_trunk| shard_trunk.waiting.len());
+        for turn in 0..count {
+            let Some(shard_trunk) = self.trunks.get_mut(&trunk) else { return turn > 0 };
+            if !shard_trunk.trunk.has_credit() {
+                return turn > 0;
+            }
+            match shard_trunk.waiting.pop_front() {
+                Some(Waiting::Session(index)) => self.resume(trunk, index),
+                Some(Waiting::Post(command)) => self.handle(command),
+                None => return turn > 0,
             }
         }
-        for command in parked {
-            self.handle(command);
+        count > 0
+    }
+
+    fn resume(&mut self, trunk: TrunkNumber, index: u32) {
+        let Some(slot) = self.slots.get_mut(index as usize) else { return };
+        // It may be another session's by now.
+        if slot.trunk != trunk || !std::mem::take(&mut slot.paused) {
+            return;
+        }
+        if self.send_held(index) {
+            // At once: in a later turn those who hold something would have taken the credit.
+            self.read_probe(index);
+            self.read_stream(index);
         }
     }
 
-    fn send_held(&mut self, index: u32) {
+    /// True when nothing is held any more.
+    fn send_held(&mut self, index: u32) -> bool {
         let number = number_of(index, self.index, self.shards);
-        let Some(slot) = self.slots.get_mut(index as usize) else { return };
+        let Some(slot) = self.slots.get_mut(index as usize) else { return false };
         let uplink = slot.uplink();
-        let Some(live) = slot.live() else { return };
-        let Some(held) = &mut live.held else {
-            self.read_later(index);
-            return;
-        };
-        let Some(mut uplink) = Uplink::new(&mut self.trunks, uplink, number) else { return };
+        let Some(live) = slot.live() else { return false };
+        let Some(held) = &mut live.held else { return true };
+        let Some(mut uplink) = Uplink::new(&mut self.trunks, uplink, number) else { return false };
         while let Some((binary, bytes)) = held.messages.front() {
             if uplink.open && !uplink.send(*binary, bytes) {
                 self.pause(index);
-                return;
+                return false;
             }
             held.messages.pop_front();
         }
-        let Some(held) = live.held.take() else { return };
+        let Some(held) = live.held.take() else { return true };
         if let Carrier::Polling(polling) = &mut live.carrier
             && let Some((reply, answer)) = held.answer
         {
             polling.posting = None;
             let _ = reply.send(answer);
         }
-        match held.ended {
-            Some((reason, description)) => self.end_session(index, reason, description),
-            None => self.read_later(index),
+        if let Some((reason, description)) = held.ended {
+            self.end_session(index, reason, description);
+            return false;
         }
+        let mut unheard = held.unheard;
+        unheard.is_empty() || self.hear(index, &mut unheard)
     }
 }

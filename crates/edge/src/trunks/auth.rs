@@ -156,7 +156,7 @@ mod tests {
 
     fn directory() -> Directory {
         let keys = vec![Secret::new(KEY), Secret::new(OLD)];
-        Directory::new(&[HubConfig { name: "Chat".into(), keys }], "Chat")
+        Directory::new(&[HubConfig { name: "Chat".into(), keys, tokens_required: false }], "Chat")
     }
 
     fn token(key: &str, hub: &str, aud: &str, iat_offset: i64, exp_offset: i64) -> String {

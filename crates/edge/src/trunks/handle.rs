@@ -1,7 +1,6 @@
 //! What the shards, the hub and the trunk's own tasks share of one trunk.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,6 +10,7 @@ use trunkline_trunk::Misbehaved;
 use trunkline_trunk::settings::EngineSettings;
 use trunkline_trunk::{ClientRequest, Frame, Request, RequestCode, RequestId, Response, Str};
 
+use super::peer::Origin;
 use crate::hub::Hub;
 
 /// Unique in the node for the life of the process.
@@ -23,7 +23,7 @@ pub(crate) struct Trunk {
     pub(crate) hub: Arc<Hub>,
     pub(crate) server_id: String,
     pub(crate) sdk: String,
-    pub(crate) address: SocketAddr,
+    pub(crate) origin: Origin,
     pub(crate) settings: EngineSettings,
     /// Encoded frames that wait for the writer. Shards append once per turn; bounded by credit for data and
     /// by the number of sessions and requests for everything else.
@@ -66,7 +66,7 @@ impl Trunk {
         number: TrunkNumber,
         hub: Arc<Hub>,
         hello: (String, String),
-        address: SocketAddr,
+        origin: Origin,
         settings: EngineSettings,
         credit: u32,
     ) -> Self {
@@ -76,7 +76,7 @@ impl Trunk {
             hub,
             server_id,
             sdk,
-            address,
+            origin,
             settings,
             outbox: Mutex::default(),
             wake_writer: Notify::new(),
@@ -129,6 +129,11 @@ impl Trunk {
     pub(crate) fn add_credit(&self, bytes: u32) -> bool {
         let before = self.credit.fetch_add(i64::from(bytes), Ordering::Relaxed);
         before <= 0 && before + i64::from(bytes) > 0
+    }
+
+    /// Whether it is one of the app servers that talk to one another.
+    pub(crate) fn is_peer(&self) -> bool {
+        self.origin != Origin::Inside
     }
 
     /// Bytes worked off since the last call.

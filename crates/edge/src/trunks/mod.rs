@@ -2,8 +2,9 @@
 
 mod auth;
 mod handle;
+mod peer;
 mod stream;
 
 pub(crate) use auth::{TrunkRefused, authorise};
 pub(crate) use handle::{BatchCredit, Ending, Trunk, TrunkNumber};
-pub(crate) use stream::run;
+pub(crate) use stream::{run, run_inside};

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes, BytesMut};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::oneshot;
 use tokio::time::sleep_until;
 use trunkline_clock::Timestamp;
@@ -19,6 +19,7 @@ use trunkline_trunk::{
 use trunkline_websocket::{Decoder, Incoming, Opcode, Role, encode, encode_close, encode_header};
 
 use super::handle::{BatchCredit, Ending, Trunk};
+use super::peer::{Origin, TrunkStream};
 use crate::http::Door;
 use crate::hub::{Directory, Hub};
 use crate::metrics::{Cause, Outcome};
@@ -36,25 +37,22 @@ const GOODBYE_TIMEOUT: Duration = Duration::from_secs(2);
 pub(crate) async fn run(door: Door, hub: Arc<Hub>, address: SocketAddr, adopted: AdoptedStream) {
     let AdoptedStream { stream, leftover, permit, .. } = adopted;
     let Ok(stream) = TcpStream::from_std(stream) else { return };
-    let metrics = door.env().metrics.clone();
-    let mut task = TrunkTask::new(door, hub, address, stream);
-    let cause = match task.serve(leftover).await {
-        Ok(cause) => cause,
-        Err(error) => {
-            tracing::debug!(%address, %error, "trunk's stream broke");
-            "stream_broken"
-        }
-    };
-    metrics.trunks_ended.get_or_create(&Cause { cause }).inc();
-    task.clean_up(cause).await;
+    let task = TrunkTask::new(door, hub, Origin::Outside(address), TrunkStream::Tcp(stream));
+    task.run(leftover).await;
     drop(permit);
+}
+
+/// The same for a trunk that never leaves this process.
+pub(crate) async fn run_inside(door: Door, hub: Arc<Hub>, stream: std::os::unix::net::UnixStream) {
+    let Ok(stream) = UnixStream::from_std(stream) else { return };
+    TrunkTask::new(door, hub, Origin::Inside, TrunkStream::Unix(stream)).run(Bytes::new()).await;
 }
 
 struct TrunkTask {
     door: Door,
     hub: Arc<Hub>,
-    address: SocketAddr,
-    stream: TcpStream,
+    address: Origin,
+    stream: TrunkStream,
     origin: Instant,
     link: Link,
     decoder: Decoder,
@@ -66,6 +64,8 @@ struct TrunkTask {
     restores: Vec<RestoreRequest>,
     /// What it says to other app servers in this batch: it may be about the rest, so it follows that, too.
     relays: Vec<(Vec<Str>, Bytes)>,
+    /// The shard whose sessions are the first to go on with new credit.
+    next_credited: usize,
     /// Bytes on their way to the app server.
     out: BytesMut,
     /// The WebSocket is to be closed with this code once `out` is empty.
@@ -81,7 +81,7 @@ enum Woken {
 }
 
 impl TrunkTask {
-    fn new(door: Door, hub: Arc<Hub>, address: SocketAddr, stream: TcpStream) -> Self {
+    fn new(door: Door, hub: Arc<Hub>, address: Origin, stream: TrunkStream) -> Self {
         let limits = &door.env().limits;
         let config = LinkConfig {
             credit_window_bytes: limits.trunk_credit_bytes,
@@ -102,9 +102,23 @@ impl TrunkTask {
             namespaces,
             restores: Vec::new(),
             relays: Vec::new(),
+            next_credited: 0,
             out: BytesMut::new(),
             closing: None,
         }
+    }
+
+    async fn run(mut self, leftover: Bytes) {
+        let metrics = self.door.env().metrics.clone();
+        let cause = match self.serve(leftover).await {
+            Ok(cause) => cause,
+            Err(error) => {
+                tracing::debug!(address = %self.address, %error, "trunk's stream broke");
+                "stream_broken"
+            }
+        };
+        metrics.trunks_ended.get_or_create(&Cause { cause }).inc();
+        self.clean_up(cause).await;
     }
 
     fn now(&self) -> Timestamp {
@@ -222,6 +236,7 @@ impl TrunkTask {
             }
             cost += u64::from(frame.data_cost().unwrap_or(0));
             match self.link.handle_frame(now, frame) {
+                Ok(Some(Frame::Settings { settings })) => self.change_settings(&settings).await,
                 Ok(Some(frame)) => self.deal(frame, &mut shares),
                 Ok(None) => (),
                 Err(_) => break, // The link has put the cause on record.
@@ -330,12 +345,25 @@ impl TrunkTask {
         }
     }
 
-    async fn credit_returned(&self, bytes: u32) {
+    /// Shards have their turns one after another, from the one after that which used up the credit last: told all at
+    /// once, this thread's own would always be the first.
+    async fn credit_returned(&mut self, bytes: u32) {
         let Some(trunk) = &self.trunk else { return };
-        if trunk.add_credit(bytes) {
-            for shard in 0..self.door.peers().len() {
-                let shard = u8::try_from(shard).unwrap_or(u8::MAX);
-                self.door.tell(shard, Command::CreditReturned(trunk.number)).await;
+        if !trunk.add_credit(bytes) {
+            return;
+        }
+        let trunk = Arc::clone(trunk);
+        let shards = self.door.peers().len();
+        for _ in 0..shards {
+            let shard = u8::try_from(self.next_credited).unwrap_or(u8::MAX);
+            let (reply, resumed) = oneshot::channel();
+            self.door.tell(shard, Command::CreditReturned { trunk: trunk.number, reply }).await;
+            let served = resumed.await.unwrap_or(false);
+            if served || trunk.has_credit() {
+                self.next_credited = (self.next_credited + 1) % shards;
+            }
+            if !trunk.has_credit() {
+                return;
             }
         }
     }
@@ -378,10 +406,33 @@ impl TrunkTask {
         self.closing.get_or_insert((1008, slug));
     }
 
+    /// The app has other options: before the frames behind this one, every shard knows.
+    async fn change_settings(&mut self, settings: &str) {
+        let Some(trunk) = self.trunk.clone() else { return };
+        let changed = match self.take_settings(settings) {
+            Ok((changed, _)) => Arc::new(EngineSettings {
+                path: trunk.settings.path.clone(),
+                add_trailing_slash: trunk.settings.add_trailing_slash,
+                per_message_deflate: trunk.settings.per_message_deflate,
+                ..changed
+            }),
+            Err(error) => {
+                tracing::warn!(hub = %self.hub.name, address = %self.address, "app server's new options refused: {error}");
+                self.link.give_up(ErrorCode::Settings, Str::from(error));
+                return;
+            }
+        };
+        for shard in 0..self.door.peers().len() {
+            let command = Command::Settings(trunk.number, Arc::clone(&changed));
+            self.door.tell(u8::try_from(shard).unwrap_or(u8::MAX), command).await;
+        }
+        Directory::settings_changed(&self.hub, &changed);
+    }
+
     /// The app's settings as far as this node can carry them out, and what it cannot.
-    fn take_settings(&self, hello: &Hello) -> Result<(EngineSettings, Vec<String>), String> {
+    fn take_settings(&self, settings: &str) -> Result<(EngineSettings, Vec<String>), String> {
         let mut settings =
-            EngineSettings::from_json(&hello.settings).map_err(|error| error.to_string())?;
+            EngineSettings::from_json(settings).map_err(|error| error.to_string())?;
         let mut warnings = Vec::new();
         // A frame cannot be cut in two, so the largest message must fit into a batch.
         let batch_bytes_max = self.door.env().limits.trunk_batch_bytes_max;
@@ -398,7 +449,7 @@ impl TrunkTask {
 
     /// The app server said who it is: takes it, or says why not.
     async fn welcome(&mut self, hello: &Hello) {
-        let (settings, mut warnings) = match self.take_settings(hello) {
+        let (settings, mut warnings) = match self.take_settings(&hello.settings) {
             Ok(taken) => taken,
             Err(error) => {
                 tracing::warn!(hub = %self.hub.name, address = %self.address, "app server refused: {error}");

@@ -49,7 +49,7 @@ impl Session {
     /// Ends the session at once. What is queued leaves if it can leave now: with the held poll, or
     /// into the stream before its close frame; except after an overflow it is dropped.
     pub fn abort(&mut self, _now: Timestamp, reason: CloseReason) {
-        if reason == CloseReason::OutboxFull {
+        if matches!(reason, CloseReason::MemoryFull | CloseReason::OutboxFull) {
             self.finish_unsent(reason, "");
         } else {
             self.finish(reason, "", Answer::Close);

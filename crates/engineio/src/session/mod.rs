@@ -223,6 +223,12 @@ impl Session {
         self.outbox.bytes()
     }
 
+    /// Exactly one packet is unsent, and the session has nothing else to transmit.
+    #[must_use]
+    pub fn has_one_packet(&self) -> bool {
+        matches!(self.state, State::Open) && self.outbox.has_one()
+    }
+
     /// A packet came over the session's transport. Some is the data of a message for the app.
     fn on_packet<'a>(
         &mut self,

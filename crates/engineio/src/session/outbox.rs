@@ -94,6 +94,10 @@ impl Outbox {
         matches!(self.items, Items::Empty)
     }
 
+    pub(crate) const fn has_one(&self) -> bool {
+        matches!(self.items, Items::One(_))
+    }
+
     /// What the waiting packets cost, in bytes.
     pub(crate) const fn bytes(&self) -> usize {
         self.bytes

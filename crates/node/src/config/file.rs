@@ -7,6 +7,7 @@ use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
 use super::given::{self, Given};
+use super::handlers::{HANDLER_ALLOWED, HandlerTable};
 use super::mistake::{Mistake, Origin};
 use super::table;
 
@@ -21,6 +22,8 @@ pub(crate) struct HubTable {
     pub(crate) keys: Vec<(String, Origin)>,
     pub(crate) key_file: Option<(String, Origin)>,
     pub(crate) default: Option<Origin>,
+    pub(crate) client_tokens: Option<(String, Origin)>,
+    pub(crate) handlers: Vec<HandlerTable>,
 }
 
 /// Reads a whole text file, up to a bound.
@@ -110,7 +113,15 @@ impl Reader<'_> {
 
     fn hub(&mut self, name: &str, origin: Origin, table: &DeTable<'_>) {
         let name = name.to_owned();
-        let mut hub = HubTable { name, origin, keys: Vec::new(), key_file: None, default: None };
+        let mut hub = HubTable {
+            name,
+            origin,
+            keys: Vec::new(),
+            key_file: None,
+            default: None,
+            client_tokens: None,
+            handlers: Vec::new(),
+        };
         for (field, value) in table {
             let origin = self.origin(field.span().start);
             let read = match (field.get_ref().as_ref(), value.get_ref()) {
@@ -123,20 +134,63 @@ impl Reader<'_> {
                     hub.key_file = Some((path.clone().into_owned(), origin.clone()));
                     Some(())
                 }
+                ("client_tokens", DeValue::String(word)) => {
+                    hub.client_tokens = Some((word.clone().into_owned(), origin.clone()));
+                    Some(())
+                }
                 ("default", DeValue::Boolean(default)) => {
                     hub.default = default.then(|| origin.clone());
                     Some(())
+                }
+                ("event_handler", DeValue::Array(handlers)) => {
+                    handlers.iter().try_for_each(|one| {
+                        let handler = self.handler(&hub.name, one.get_ref().as_table()?, &origin);
+                        hub.handlers.push(handler);
+                        Some(())
+                    })
                 }
                 _ => None,
             };
             if read.is_none() {
                 let key = format!("hub.{}.{}", hub.name, field.get_ref());
-                let known = ["keys", "key_file", "default"].contains(&field.get_ref().as_ref());
+                let known = ["keys", "key_file", "default", "client_tokens", "event_handler"]
+                    .contains(&field.get_ref().as_ref());
                 let wrong = if known { "is of the wrong type" } else { "no such key" };
                 self.mistake(&key, origin, wrong.into(), HUB_ALLOWED);
             }
         }
         self.hubs.push(hub);
+    }
+
+    /// `place` is where the list of handlers begins.
+    fn handler(&mut self, hub: &str, table: &DeTable<'_>, place: &Origin) -> HandlerTable {
+        let first = table.iter().next().map(|(field, _)| self.origin(field.span().start));
+        let origin = first.unwrap_or_else(|| place.clone());
+        let mut handler =
+            HandlerTable { origin, url: None, system_events: None, user_events: None };
+        for (field, value) in table {
+            let origin = self.origin(field.span().start);
+            let read =
+                match (field.get_ref().as_ref(), value.get_ref()) {
+                    ("url", DeValue::String(url)) => {
+                        handler.url = Some((url.clone().into_owned(), origin.clone()));
+                        Some(())
+                    }
+                    ("system_events", DeValue::Array(names)) => texts(names)
+                        .map(|names| handler.system_events = Some((names, origin.clone()))),
+                    ("user_events", DeValue::Array(names)) => texts(names)
+                        .map(|names| handler.user_events = Some((names, origin.clone()))),
+                    _ => None,
+                };
+            if read.is_none() {
+                let key = format!("hub.{hub}.event_handler.{}", field.get_ref());
+                let known = ["url", "system_events", "user_events"];
+                let known = known.contains(&field.get_ref().as_ref());
+                let wrong = if known { "is of the wrong type" } else { "no such key" };
+                self.mistake(&key, origin, wrong.into(), HANDLER_ALLOWED);
+            }
+        }
+        handler
     }
 
     fn origin(&self, at: usize) -> Origin {
@@ -150,7 +204,12 @@ impl Reader<'_> {
 }
 
 /// What a hub's table may hold.
-const HUB_ALLOWED: &str = "a table [hub.NAME] with keys = [\"…\"] or key_file = \"PATH\", and default = true on one of them";
+const HUB_ALLOWED: &str = "a table [hub.NAME] with keys = [\"…\"] or key_file = \"PATH\", default = true on one of them, client_tokens = \"required\" or \"optional\", and tables [[hub.NAME.event_handler]]";
+
+/// Every one is a text.
+fn texts(values: &[Value<'_>]) -> Option<Vec<String>> {
+    values.iter().map(|value| value.get_ref().as_str().map(str::to_owned)).collect()
+}
 
 /// A key's value as the other faces would write it.
 fn scalar(value: &DeValue<'_>) -> Option<String> {

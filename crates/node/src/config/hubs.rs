@@ -2,11 +2,14 @@
 
 use std::path::Path;
 
+use trunkline_azure::webhook::Handler;
+
 use super::file::{self, HubTable};
 use super::given::Given;
+use super::handlers;
 use super::kinds::{HubKey, KeyText, Kind, Name};
 use super::mistake::{Mistake, Origin};
-use super::table::Settings;
+use super::table::{ClientTokens, Settings, TOKENS};
 use super::{DEVELOPMENT_KEY, Mode};
 
 /// Keys that are valid for one hub at once: the current one, and those that app servers still move away from.
@@ -19,6 +22,10 @@ pub struct Hub {
     pub name: String,
     /// Any of these opens a trunk; the first is the current one. Empty only in [`Mode::Inspect`].
     pub keys: Vec<KeyText>,
+    /// Who is told of sockets and events while there is no app server; the first that wants an event gets it.
+    pub event_handlers: Vec<Handler>,
+    /// Whether its clients need tokens.
+    pub client_tokens: ClientTokens,
 }
 
 /// The default hub's name and all hubs, the default one first.
@@ -32,14 +39,21 @@ pub(crate) fn assemble(
     let mut book = Book { mode, settings, given, mistakes };
     let default = book.default_name(&tables);
     book.names(&default, &tables);
-    let mut hubs =
-        vec![Hub { keys: book.keys_of_default(&default, &tables), name: default.clone() }];
+    let own_table = tables.iter().find(|table| table.name == default);
+    let mut hubs = vec![Hub {
+        keys: book.keys_of_default(&default, &tables),
+        event_handlers: book.handlers_of_default(&default, &tables),
+        client_tokens: book.client_tokens(own_table),
+        name: default.clone(),
+    }];
     for table in tables.iter().filter(|table| table.name != default) {
         let keys = book.keys_of_table(table);
         if keys.is_empty() && table.keys.is_empty() && table.key_file.is_none() {
             book.no_key(&format!("hub.{}", table.name), table.origin.clone(), &table.name);
         }
-        hubs.push(Hub { name: table.name.clone(), keys });
+        let event_handlers = handlers::of_tables(&table.name, &table.handlers, book.mistakes);
+        let client_tokens = book.client_tokens(Some(table));
+        hubs.push(Hub { name: table.name.clone(), keys, event_handlers, client_tokens });
     }
     (default, hubs)
 }
@@ -118,6 +132,16 @@ impl Book<'_> {
         keys
     }
 
+    fn handlers_of_default(&mut self, default: &str, tables: &[HubTable]) -> Vec<Handler> {
+        let table = tables.iter().find(|table| table.name == default);
+        let listed = table.map(|table| (&*table.name, &*table.handlers));
+        let mut found = handlers::simple(self.settings, self.given, listed, self.mistakes);
+        if let Some((name, tables)) = listed {
+            found.extend(handlers::of_tables(name, tables, self.mistakes));
+        }
+        found
+    }
+
     /// The keys of the simple case: `key` and `key_previous`, or `key_file`.
     fn simple_keys(&mut self) -> Vec<KeyText> {
         let origin = |key| self.given.origin(key);
@@ -143,6 +167,19 @@ impl Book<'_> {
             keys.extend(self.fit_for_mode(name, &origin(name), key));
         }
         keys
+    }
+
+    /// What the hub's table says, or else the key for all hubs.
+    fn client_tokens(&mut self, table: Option<&HubTable>) -> ClientTokens {
+        let own = table.and_then(|table| Some((&table.name, table.client_tokens.as_ref()?)));
+        let Some((name, (word, origin))) = own else { return self.settings.client_tokens };
+        TOKENS.parse(word).unwrap_or_else(|wrong| {
+            let key = format!("hub.{name}.client_tokens");
+            let wrong = format!("`{}` {wrong}", word.escape_debug());
+            let (origin, allowed) = (origin.clone(), TOKENS.allowed());
+            self.mistakes.push(Mistake { key, origin, wrong, allowed });
+            self.settings.client_tokens
+        })
     }
 
     fn keys_of_table(&mut self, table: &HubTable) -> Vec<KeyText> {

@@ -6,6 +6,8 @@ use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::time::Duration;
 use std::path::PathBuf;
 
+use trunkline_edge::Endpoint;
+
 use super::units;
 
 /// How the texts of one key become values. All faces (file, environment, flag) share it.
@@ -350,6 +352,32 @@ impl Kind for FilePath {
 
     fn show(&self, value: &PathBuf) -> String {
         value.display().to_string()
+    }
+}
+
+/// Addresses with commas between them; none at all is allowed.
+pub(crate) struct Endpoints;
+
+impl Kind for Endpoints {
+    type Value = Vec<Endpoint>;
+
+    fn placeholder(&self) -> &'static str {
+        "URLS"
+    }
+
+    fn allowed(&self) -> String {
+        "URLs such as https://example.com or https://example.com/path, with commas between them"
+            .into()
+    }
+
+    fn parse(&self, text: &str) -> Result<Vec<Endpoint>, String> {
+        let urls = text.split(',').map(str::trim).filter(|url| !url.is_empty());
+        urls.map(|url| Endpoint::parse(url).ok_or_else(|| format!("has `{url}`, which is no URL")))
+            .collect()
+    }
+
+    fn show(&self, value: &Vec<Endpoint>) -> String {
+        value.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod file;
 mod given;
+mod handlers;
 mod hubs;
 mod kinds;
 mod mistake;
@@ -17,7 +18,7 @@ pub use hubs::Hub;
 pub use kinds::KeyText;
 pub use mistake::{Mistake, Mistakes, Origin};
 pub use reference::reference;
-pub use table::{Key, LogFormat, Settings, keys};
+pub use table::{ClientTokens, Key, LogFormat, Settings, keys};
 
 use given::Given;
 

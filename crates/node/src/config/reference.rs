@@ -64,6 +64,20 @@ keys = [\"the current key\", \"the one before it\"]
 
 [hub.support]
 key_file = \"/run/secrets/support\"  # one key per line, the current one first
+client_tokens = \"required\"         # this hub's own word, whatever the key says
+```
+
+A hub that webhooks serve while it has no app server ([serverless mode](../guide/serverless.md)) lists its event handlers;
+the first that wants an event gets it:
+
+```toml
+[[hub.support.event_handler]]
+url = \"https://app.example.com/support/{event}?code=secret\"   # {hub} and {event} may stand in path and query
+system_events = [\"connect\", \"disconnected\"]               # left out: connect, connected, disconnected
+user_events = [\"ask\", \"answer\"]                           # left out: [\"*\"], every event
+
+[[hub.support.event_handler]]
+url = \"http://127.0.0.1:3000/rest\"
 ```
 
 A table's keys give way to `TRUNKLINE_KEY`, `--key` and the like for the default hub. A hub has at most 8 keys; two
@@ -89,7 +103,14 @@ impl Config {
         }
         for hub in &self.hubs {
             let mark = if hub.name == self.default_hub { ", the default hub" } else { "" };
-            let _ = writeln!(text, "# hub {}: {} keys{mark}", hub.name, hub.keys.len());
+            let count = hub.keys.len();
+            let keys = if count == 1 { "key" } else { "keys" };
+            let handlers = match hub.event_handlers.len() {
+                0 => String::new(),
+                1 => ", 1 event handler".to_owned(),
+                count => format!(", {count} event handlers"),
+            };
+            let _ = writeln!(text, "# hub {}: {count} {keys}{handlers}{mark}", hub.name);
         }
         text
     }

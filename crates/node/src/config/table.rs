@@ -9,12 +9,14 @@ use core::time::Duration;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
-use trunkline_edge::Limits;
+use trunkline_azure::webhook::{SystemEvent, UrlTemplate, UserEvents};
+use trunkline_edge::{Endpoint, Limits};
 
 use super::given::Given;
+use super::handlers::{EventNames, HandlerUrl, SystemEvents};
 use super::kinds::{
-    Address, Choice, Count, FilePath, Filter, HubKey, KeyText, Kind, Maybe, Name, Size, Span,
-    Unless,
+    Address, Choice, Count, Endpoints, FilePath, Filter, HubKey, KeyText, Kind, Maybe, Name, Size,
+    Span, Unless,
 };
 use super::mistake::Mistake;
 
@@ -144,6 +146,19 @@ pub enum LogFormat {
     Json,
 }
 
+/// Whether a hub's clients need tokens.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ClientTokens {
+    /// They may have one.
+    Optional,
+    /// They must have one.
+    Required,
+}
+
+/// The words for it.
+pub(crate) const TOKENS: Choice<ClientTokens> =
+    Choice(&[("optional", ClientTokens::Optional), ("required", ClientTokens::Required)]);
+
 const NODE_ID: Name = Name { what: "a name", length_max: 63, letter_first: false };
 const HUB: Name = Name { what: "a hub's name", length_max: 128, letter_first: true };
 const GIB: u64 = 1 << 30;
@@ -175,12 +190,43 @@ key_table! {
         key_previous: Option<KeyText> = "", Maybe(HubKey);
         /// A file with the keys of that hub in place of `key` and `key_previous`: one per line, the current one first.
         key_file: Option<PathBuf> = "", Maybe(FilePath);
+        /// Whether clients need a token, signed with a key of their hub. "optional": one in `access_token` is checked at
+        /// /clients/socketio/hubs/NAME when it is there. "required": clients without a good one get 401, at every path.
+        /// A hub's table may say otherwise for that hub.
+        client_tokens: ClientTokens = "optional", TOKENS;
+        /// Other addresses of this node, such as a proxy's, with commas between them: tokens may name them as their
+        /// audience. The address that a request was sent to is always one.
+        public_endpoints: Vec<Endpoint> = "", Endpoints;
+    }
+    "Event handlers" {
+        /// Where that hub's event handler is: it is told of sockets and events while the hub has no app server
+        /// (serverless mode). More handlers, and those of other hubs, are tables in the file.
+        event_handler: Option<UrlTemplate> = "", Maybe(HandlerUrl);
+        /// Which of the system's events that handler wants.
+        event_handler_system_events: Vec<SystemEvent> = "connect,connected,disconnected", SystemEvents;
+        /// Which of the clients' events that handler wants.
+        event_handler_user_events: UserEvents = "*", EventNames;
+        /// Time for one try of calling a handler, from connecting to the last byte of its answer.
+        webhook_timeout: Duration = "30s", span(10, 600);
+        /// Calls of one hub's handlers that are on the wire at once; the others wait their turn.
+        webhook_concurrent_max: usize = "64", Count::<usize>::between(1, 10_000);
+        /// Calls of one hub's handlers that are not done: on the wire, waiting, or between two tries. One beyond it is
+        /// not made.
+        webhook_pending_max: usize = "10000", Count::<usize>::between(1, 10_000_000);
+        /// Bytes of a handler's answer. A longer one counts as none.
+        webhook_answer_bytes_max: usize = "1MiB", Size::<usize>::between(1 << 10, GIB);
+        /// Events of one socket that wait for the one before. Beyond it its client is closed.
+        serverless_socket_events_max: usize = "1000", Count::<usize>::between(1, 1_000_000);
+        /// Bytes of one hub's events that wait for those before. Beyond it the client that sent the last is closed.
+        serverless_waiting_bytes_max: usize = "64MiB", Size::<usize>::between(1 << 10, 64 * GIB);
     }
     "Running" {
         /// The least level of log lines, on standard error.
         log: String = "info", Filter;
         /// How log lines look.
         log_format: LogFormat = "text", Choice(&[("text", LogFormat::Text), ("json", LogFormat::Json)]);
+        /// Whether broadcasts to very many are written through io_uring, where the kernel has it and allows it.
+        io_uring: bool = "auto", Choice(&[("auto", true), ("off", false)]);
         /// A file that is written once all ports accept, with their real addresses and the process id as JSON, and
         /// removed at the end.
         ready_file: Option<PathBuf> = "", Maybe(FilePath);
@@ -190,8 +236,12 @@ key_table! {
     limits "Limits" {
         /// Sessions of all hubs together. A handshake beyond it is answered 503.
         sessions_max: Count::<usize>::between(1, 100_000_000);
-        /// Open streams (TCP connections) on the public port. One beyond it is refused.
+        /// Open streams (TCP connections) on the public port; at most what the limit of open files allows. Beyond it
+        /// handshakes are answered 503.
         streams_max: Count::<usize>::between(1, 100_000_000);
+        /// Memory in use beyond which handshakes are answered 503, and sessions that hold much are closed. "auto" is
+        /// three quarters of the control group's limit, if there is one.
+        memory_bytes_max: Unless("auto", Size::<usize>::between(16 << 20, 1 << 50));
         /// Bytes that wait for one session's client. Beyond it the session is closed.
         outbox_bytes_max: Size::<usize>::between(1 << 10, GIB);
         /// Bytes of one request's line and headers.

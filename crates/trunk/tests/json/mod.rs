@@ -49,6 +49,7 @@ fn fields_of(frame: &Frame) -> Value {
         Frame::Ping { token } | Frame::Pong { token } => json!({ "token": hex(token) }),
         Frame::Credit { bytes } => json!({ "bytes": bytes }),
         Frame::Drain { deadline_ms } => json!({ "deadline_ms": deadline_ms }),
+        Frame::Settings { settings } => json!({ "settings": **settings }),
         Frame::Open(open) => json!({
             "eio": open.eio.to_wire(),
             "sid": *open.sid,
@@ -194,6 +195,7 @@ pub fn to_frame(value: &Value) -> Frame {
         "Pong" => Frame::Pong { token: to_bytes(&value["token"]) },
         "Credit" => Frame::Credit { bytes: number("bytes") },
         "Drain" => Frame::Drain { deadline_ms: number("deadline_ms") },
+        "Settings" => Frame::Settings { settings: text("settings") },
         "Open" => Frame::Open(Box::new(Open {
             session,
             eio: EioVersion::from_wire(number("eio") as u8).unwrap(),

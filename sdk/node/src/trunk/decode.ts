@@ -87,6 +87,8 @@ export function decodeBody(type: number, r: Reader): Frame | undefined {
       return { type: "Credit", bytes: r.varint("bytes") };
     case FrameType.Drain:
       return { type: "Drain", deadlineMs: r.varint("deadline_ms") };
+    case FrameType.Settings:
+      return { type: "Settings", settings: r.str("settings") };
     case FrameType.Open:
       return {
         type: "Open",
@@ -190,10 +192,10 @@ function request(r: Reader): ClientRequest {
   return {
     transport: transport(r),
     flags: flags(r, RequestFlag.encrypted),
-    address: r.str("address"),
+    address: r.shared("address"),
     port: port(r),
-    method: r.str("method"),
-    url: r.str("url"),
+    method: r.shared("method"),
+    url: r.shared("url"),
     headers: headers(r),
     claims: r.str("claims"),
   };
@@ -209,8 +211,12 @@ function headers(r: Reader): Header[] {
   return r.list("headers", 2, header);
 }
 
+/** Headers whose values are one client's own: secrets, and what differs each time anyway. */
+const OWN_VALUES = new Set(["authorization", "cookie", "sec-websocket-key", "x-forwarded-for"]);
+
 function header(r: Reader): Header {
-  return { name: r.str("a header's name"), value: r.str("a header's value") };
+  const name = r.shared("a header's name");
+  return { name, value: OWN_VALUES.has(name) ? r.str("a header's value") : r.shared("a header's value") };
 }
 
 function rooms(r: Reader): string[] {

@@ -37,6 +37,8 @@ function encodeBody(w: Writer, frame: Frame): void {
       return w.varint(frame.bytes);
     case "Drain":
       return w.varint(frame.deadlineMs);
+    case "Settings":
+      return w.str(frame.settings);
     case "Open":
       w.varint(frame.session);
       w.u8(frame.eio);

@@ -11,6 +11,7 @@ export const FrameType = {
   Pong: 0x05,
   Credit: 0x06,
   Drain: 0x07,
+  Settings: 0x08,
   Open: 0x10,
   Accept: 0x11,
   Reject: 0x12,
@@ -117,6 +118,7 @@ export interface FrameBodies {
   Pong: { token: Buffer };
   Credit: { bytes: number };
   Drain: { deadlineMs: number };
+  Settings: { settings: string };
   Open: { session: number; eio: number; sid: string; request: ClientRequest };
   Accept: { session: number; sid: string; headers: Header[]; lasting: Header[] };
   Reject: { session: number; response: ClientResponse };

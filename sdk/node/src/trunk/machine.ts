@@ -132,7 +132,8 @@ export class Machine {
 
   accept(number: number, session: Session, sid: string, headers: Header[], lasting: Header[]): void {
     this.sessions.set(number, session);
-    this.frame({ type: "Accept", session: number, sid, headers, lasting });
+    if (sid === "" && headers.length === 0 && lasting.length === 0) this.outbound.acceptPlainly(number);
+    else this.frame({ type: "Accept", session: number, sid, headers, lasting });
   }
 
   /** `Reject` is our last word on the number: the node may use it again. */

@@ -11,6 +11,8 @@ import { Writer } from "./writer.js";
 export const BATCH_BYTES_MIN = 1024;
 /** Buffers of sent batches that are kept for the next ones. */
 const SPARES_MAX = 4;
+/** Of an `Accept`, behind the number: the app's id, headers, lasting headers. */
+const ACCEPT_PARTS = 3;
 const SPARE_BYTES_MAX = 256 * 1024;
 
 export interface OutboundHost {
@@ -86,6 +88,17 @@ export class Outbound {
   frame(frame: Frame): void {
     const frameStart = this.out.pos;
     encodeFrame(this.out, frame);
+    this.cut(frameStart);
+    this.schedule();
+  }
+
+  /** `Accept` as nearly every client gets it: without an id of the app's and without headers. */
+  acceptPlainly(number: number): void {
+    const frameStart = this.out.pos;
+    const start = this.out.begin(FrameType.Accept);
+    this.out.varint(number);
+    for (let absent = 0; absent < ACCEPT_PARTS; absent++) this.out.u8(0);
+    this.out.finish(start);
     this.cut(frameStart);
     this.schedule();
   }

@@ -1,4 +1,5 @@
 /** Reads the fields of frames out of one batch (`spec/trunk.md`, section 2). */
+import { findShared, keepShared, SHARED_BYTES_MAX } from "./shared.js";
 
 /** The rule that the peer broke; the names are those of `spec/vectors/frames.json`. */
 export type DecodeRule =
@@ -59,6 +60,22 @@ export class Reader {
 
   str(what: string): string {
     return this.utf8(this.varint(what), what);
+  }
+
+  /** The same for text that comes again and again, with every client: most of the time it is not made anew. */
+  shared(what: string): string {
+    const length = this.varint(what);
+    if (length > SHARED_BYTES_MAX) return this.utf8(length, what);
+    this.need(length, what);
+    const found = findShared(this.buf, this.pos, length);
+    if (found !== undefined) {
+      this.pos += length;
+      return found;
+    }
+    const start = this.pos;
+    const text = this.utf8(length, what);
+    keepShared(this.buf.subarray(start, this.pos), text);
+    return text;
   }
 
   bytes(what: string): Buffer {

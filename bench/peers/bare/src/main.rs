@@ -1,0 +1,34 @@
+//! The bare limit: the least work with which the ledger's generator is served on this machine.
+//!
+//! One thread, one epoll set, one shared read buffer, 16 bytes for an idle client. Single packets cost one `send` each,
+//! a burst to a client is one `send`, everything that a client's bytes ask for is answered with one `send`.
+//! It is a ruler and no server: `bench/peers/README.md` lists what it leaves out.
+//!
+//! `bare [--io-uring]` listens on a free loopback port, says which in one line of JSON, and runs until it is ended.
+
+mod protocol;
+mod server;
+mod uring;
+
+use std::io::Write as _;
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
+
+fn main() -> std::io::Result<()> {
+    let ring = match std::env::args().nth(1).as_deref() {
+        None => None,
+        Some("--io-uring") => Some(uring::Ring::new()?),
+        Some(other) => return Err(std::io::Error::other(format!("unknown argument {other}"))),
+    };
+    let listener = listen()?;
+    let (port, pid) = (listener.local_addr()?.port(), std::process::id());
+    writeln!(std::io::stdout(), r#"{{"port":{port},"pid":{pid}}}"#)?;
+    server::run(listener, ring)
+}
+
+/// The standard library's backlog of 128 is too short for a stampede.
+fn listen() -> std::io::Result<TcpListener> {
+    let listener = TcpListener::bind(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0))?;
+    rustix::net::listen(&listener, 4_096)?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}

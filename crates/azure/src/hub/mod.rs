@@ -1,0 +1,196 @@
+//! One hub as a pure machine: what clients, app servers and REST callers do goes in, frames and answers come out.
+//!
+//! No clock, socket or task is used here: the service around it passes the time in and carries the outputs away.
+//!
+//! Contract for callers:
+//!
+//! 1. Feed input with `handle_*`.
+//! 2. Then drain [`Hub::poll_output`] until it is empty, and look at [`Hub::wants_link`].
+//! 3. Then sleep until [`Hub::poll_deadline`].
+
+mod calls;
+mod client;
+mod downlink;
+mod event;
+mod invoke;
+mod opening;
+mod outbox;
+mod serverless;
+mod servers;
+mod uplink;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use trunkline_clock::Timestamp;
+use trunkline_trunk::{Frame, NamespaceNumber, SessionNumber, Str};
+
+use self::client::{Client, ClientKey};
+use self::invoke::Invokes;
+pub(crate) use self::outbox::{CallId, Outbox, Output, TunnelId};
+use self::servers::Servers;
+use crate::metrics::Metrics;
+use crate::registry::Registry;
+use crate::serverless::{Machine, Settings as ServerlessSettings, SocketIds};
+
+/// Namespaces that the link may name; the groups of others are served one connection at a time.
+const NAMESPACES_MAX: usize = 100_000;
+
+/// What a hub is made with.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// As configured.
+    pub(crate) name: String,
+    /// All keys; each signs connection ids.
+    pub(crate) keys: Vec<Vec<u8>>,
+    /// How the node calls itself towards app servers: a host, with its port.
+    pub(crate) origin: String,
+    /// How long an app server that closed its tunnel may take to open another.
+    pub(crate) reconnect_grace: Duration,
+    /// How often each tunnel is told that all is well. The app's side gives a quiet one up after 120 s.
+    pub(crate) status_interval: Duration,
+    /// Clients of a lost app server that are closed in a second.
+    pub(crate) orphan_close_per_second: u32,
+    /// The longest message that the node takes from a client.
+    pub(crate) message_bytes_max: u32,
+    /// Answers kept for an app server that has no tunnel.
+    pub(crate) undelivered_bytes_max: usize,
+    /// How long clients may take to acknowledge an invocation.
+    pub(crate) invoke_timeout: Duration,
+    /// Present when the hub has event handlers.
+    pub(crate) serverless: Option<ServerlessSettings>,
+}
+
+/// The time of an input: for deadlines, and for people.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Now {
+    pub(crate) at: Timestamp,
+    pub(crate) unix_ms: u64,
+}
+
+/// See the module's page.
+#[derive(Debug)]
+pub(crate) struct Hub {
+    settings: Settings,
+    metrics: Metrics,
+    now: Now,
+    registry: Registry,
+    clients: HashMap<ClientKey, Client>,
+    /// The clients whose session is alive.
+    by_session: HashMap<SessionNumber, ClientKey>,
+    next_client: u64,
+    servers: Servers,
+    invokes: Invokes,
+    link: Link,
+    /// Clients to be closed at a measured pace.
+    orphans: VecDeque<ClientKey>,
+    orphans_at: Option<Timestamp>,
+    /// Clients with messages from the batch at hand.
+    touched: Vec<ClientKey>,
+    /// Plays the app servers' part when there are none and the hub has event handlers.
+    serverless: Option<Machine>,
+    socket_ids: SocketIds,
+    outbox: Outbox,
+}
+
+#[derive(Debug, Default)]
+struct Link {
+    up: bool,
+    /// The options of the app that the node knows.
+    engine: Option<opening::Engine>,
+    namespaces: HashMap<Box<str>, NamespaceNumber>,
+}
+
+impl Hub {
+    /// `seed` must be random.
+    pub(crate) fn new(settings: Settings, metrics: Metrics, seed: [u8; 16]) -> Self {
+        let serverless = settings.serverless.clone().map(Machine::new);
+        let mut id_seed = [0; 32];
+        id_seed[..16].copy_from_slice(&seed);
+        Self {
+            serverless,
+            socket_ids: SocketIds::new(id_seed),
+            settings,
+            metrics,
+            now: Now::default(),
+            registry: Registry::new(seed),
+            clients: HashMap::new(),
+            by_session: HashMap::new(),
+            next_client: 0,
+            servers: Servers::default(),
+            invokes: Invokes::default(),
+            link: Link::default(),
+            orphans: VecDeque::new(),
+            orphans_at: None,
+            touched: Vec::new(),
+            outbox: Outbox::default(),
+        }
+    }
+
+    /// The next thing to do.
+    pub(crate) fn poll_output(&mut self) -> Option<Output> {
+        self.outbox.pop()
+    }
+
+    /// Whether clients can be served, or are: then the node should give them to this door. While an app server is only
+    /// waited for, others of the hub get the new ones.
+    pub(crate) fn wants_link(&self) -> bool {
+        self.servers.has_tunnel() || self.serverless.is_some() || !self.by_session.is_empty()
+    }
+
+    /// The link is up; nothing of an earlier one is left.
+    pub(crate) fn handle_link_up(&mut self, now: Now) {
+        self.now = now;
+        self.link = Link { up: true, ..Link::default() };
+    }
+
+    /// The link is gone, and with it all sessions.
+    pub(crate) fn handle_link_down(&mut self, now: Now) {
+        self.now = now;
+        self.link = Link::default();
+        let sessions: Vec<_> = self.by_session.keys().copied().collect();
+        for session in sessions {
+            self.session_ended(session, "the node has closed the connection");
+        }
+    }
+
+    /// The deadline of [`Self::poll_deadline`] has passed.
+    pub(crate) fn handle_timeout(&mut self, now: Now) {
+        self.now = now;
+        self.say_status();
+        self.give_up_servers();
+        self.close_orphans();
+        self.end_late_invokes();
+        self.serverless_timeout();
+    }
+
+    /// When [`Self::handle_timeout`] is due.
+    pub(crate) fn poll_deadline(&self) -> Option<Timestamp> {
+        let serverless = self.serverless.as_ref().and_then(Machine::poll_deadline);
+        [self.servers.poll_deadline(), self.orphans_at, self.invokes.poll_deadline(), serverless]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// The number of a namespace on the link; none when it names too many already, or is not there.
+    fn namespace_number(&mut self, name: &str) -> Option<NamespaceNumber> {
+        if !self.link.up {
+            return None;
+        }
+        if let Some(number) = self.link.namespaces.get(name) {
+            return Some(*number);
+        }
+        let count = self.link.namespaces.len();
+        if count >= NAMESPACES_MAX {
+            return None;
+        }
+        let nsp = NamespaceNumber(u32::try_from(count).ok()?);
+        self.link.namespaces.insert(name.into(), nsp);
+        self.outbox.frame(Frame::Namespace { nsp, name: Str::from(name) });
+        Some(nsp)
+    }
+}

@@ -1,0 +1,318 @@
+//! App servers and their tunnels. An app server is the `sub` of its tokens; tunnels come and go.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+use bytes::Bytes;
+use trunkline_clock::Timestamp;
+use trunkline_switchboard::ServerKey;
+use trunkline_switchboard::affinity::{self, Cursor};
+
+use super::client::ClientKey;
+use super::event::Kind;
+use super::outbox::TunnelId;
+use super::{Hub, Now, Output};
+use crate::metrics::Cause;
+use crate::tunnel::{Message, Response, encode};
+
+/// All app servers of a hub.
+#[derive(Debug, Default)]
+pub(super) struct Servers {
+    servers: BTreeMap<u32, Server>,
+    by_id: HashMap<Box<str>, ServerKey>,
+    tunnels: HashMap<TunnelId, Tunnel>,
+    cursor: Cursor,
+    next: u32,
+}
+
+/// One app server.
+#[derive(Debug)]
+pub(super) struct Server {
+    pub(super) id: Box<str>,
+    /// The oldest first: events go over that one.
+    pub(super) tunnels: Vec<TunnelId>,
+    pub(super) sessions: u32,
+    /// The numbers of our events.
+    next_ack: u64,
+    /// Events that it has not answered.
+    pub(super) pending: HashMap<u64, Pending>,
+    /// Answers that found no tunnel.
+    undelivered: VecDeque<Bytes>,
+    undelivered_bytes: usize,
+    /// Clients with words for it that found no tunnel, in order.
+    pub(super) waiting: VecDeque<ClientKey>,
+    /// When it is given up, if it has no tunnel until then.
+    give_up_at: Option<Timestamp>,
+}
+
+/// An event whose answer is due.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pending {
+    pub(super) client: ClientKey,
+    pub(super) kind: Kind,
+    pub(super) cost: u64,
+    tunnel: TunnelId,
+}
+
+#[derive(Debug)]
+struct Tunnel {
+    server: ServerKey,
+    status_at: Timestamp,
+}
+
+impl Servers {
+    /// Whether any app server can be reached now.
+    pub(super) fn has_tunnel(&self) -> bool {
+        !self.tunnels.is_empty()
+    }
+
+    pub(super) fn get(&self, key: ServerKey) -> Option<&Server> {
+        self.servers.get(&key.0)
+    }
+
+    pub(super) fn get_mut(&mut self, key: ServerKey) -> Option<&mut Server> {
+        self.servers.get_mut(&key.0)
+    }
+
+    /// Whose tunnel it is.
+    pub(super) fn of_tunnel(&self, tunnel: TunnelId) -> Option<ServerKey> {
+        self.tunnels.get(&tunnel).map(|tunnel| tunnel.server)
+    }
+
+    /// The app server with the fewest sessions among those that can be reached now; its count goes up by one.
+    pub(super) fn pick(&mut self) -> Option<ServerKey> {
+        let reachable = self.servers.iter().filter(|(_, server)| !server.tunnels.is_empty());
+        let loads = reachable.map(|(&key, server)| (ServerKey(key), server.sessions));
+        let key = affinity::pick(&mut self.cursor, loads)?;
+        if let Some(server) = self.get_mut(key) {
+            server.sessions += 1;
+        }
+        Some(key)
+    }
+
+    /// Some open tunnel.
+    #[cfg(test)]
+    pub(super) fn any_tunnel(&self) -> Option<TunnelId> {
+        self.servers.values().find_map(|server| server.tunnels.first().copied())
+    }
+
+    pub(super) fn poll_deadline(&self) -> Option<Timestamp> {
+        let status = self.tunnels.values().map(|tunnel| tunnel.status_at);
+        let give_up = self.servers.values().filter_map(|server| server.give_up_at);
+        status.chain(give_up).min()
+    }
+
+    /// The app server with this id, known from before or new.
+    fn enter(&mut self, id: &str) -> ServerKey {
+        if let Some(key) = self.by_id.get(id) {
+            return *key;
+        }
+        let key = ServerKey(self.next);
+        self.next = self.next.wrapping_add(1);
+        self.by_id.insert(id.into(), key);
+        self.servers.insert(
+            key.0,
+            Server {
+                id: id.into(),
+                tunnels: Vec::new(),
+                sessions: 0,
+                next_ack: 1,
+                pending: HashMap::new(),
+                undelivered: VecDeque::new(),
+                undelivered_bytes: 0,
+                waiting: VecDeque::new(),
+                give_up_at: None,
+            },
+        );
+        key
+    }
+}
+
+impl Server {
+    /// The number of an event that goes over this tunnel now.
+    pub(super) fn begin(
+        &mut self,
+        client: ClientKey,
+        kind: Kind,
+        cost: u64,
+        tunnel: TunnelId,
+    ) -> u64 {
+        let ack_id = self.next_ack;
+        self.next_ack += 1;
+        // Nothing depends on the answer to the last event of a client.
+        if kind != Kind::Disconnected {
+            self.pending.insert(ack_id, Pending { client, kind, cost, tunnel });
+        }
+        ack_id
+    }
+}
+
+impl Hub {
+    /// A tunnel opened; its token said whose it is.
+    pub(crate) fn handle_tunnel_up(&mut self, now: Now, tunnel: TunnelId, server_id: &str) {
+        self.now = now;
+        let key = self.servers.enter(server_id);
+        let status_at = now.at + self.settings.status_interval;
+        self.servers.tunnels.insert(tunnel, Tunnel { server: key, status_at });
+        self.metrics.tunnels.inc();
+        // The app waits for this before all else.
+        let connected = Message::Connected { connection_id: format!("tunnel-{}", tunnel.0) };
+        self.outbox.push(Output::Message(tunnel, encode(&connected)));
+        let Some(server) = self.servers.get_mut(key) else { return };
+        server.tunnels.push(tunnel);
+        server.give_up_at = None;
+        server.undelivered_bytes = 0;
+        for answer in std::mem::take(&mut server.undelivered) {
+            self.outbox.push(Output::Message(tunnel, answer));
+        }
+        for key in std::mem::take(&mut server.waiting) {
+            if let Some(client) = self.clients.get_mut(&key) {
+                client.waiting = false;
+            }
+            self.pump(key);
+        }
+    }
+
+    /// A tunnel ended. `clean`: the app server said so itself, so that nothing it sent is lost.
+    pub(crate) fn handle_tunnel_down(&mut self, now: Now, tunnel: TunnelId, clean: bool) {
+        self.now = now;
+        let Some(Tunnel { server: key, .. }) = self.servers.tunnels.remove(&tunnel) else { return };
+        self.metrics.tunnels.dec();
+        let grace = self.settings.reconnect_grace;
+        let Some(server) = self.servers.get_mut(key) else { return };
+        server.tunnels.retain(|other| *other != tunnel);
+        if server.tunnels.is_empty() {
+            server.give_up_at = Some(now.at + grace);
+        }
+        let lost: Vec<(u64, Pending)> = server
+            .pending
+            .iter()
+            .filter(|(_, pending)| pending.tunnel == tunnel)
+            .map(|(&ack_id, &pending)| (ack_id, pending))
+            .collect();
+        for (ack_id, pending) in lost {
+            if let Some(server) = self.servers.get_mut(key) {
+                server.pending.remove(&ack_id);
+            }
+            self.event_lost(pending);
+        }
+        if !clean {
+            // The app's side waits for ever for answers to calls that never arrived, and those clients would be mute.
+            self.orphan_all_of(key);
+        }
+    }
+
+    /// Sends an answer to an app server, over whatever tunnel it has, or keeps it for the next.
+    pub(super) fn answer_server(
+        &mut self,
+        key: ServerKey,
+        tunnel: Option<TunnelId>,
+        response: Response,
+    ) {
+        let frame = encode(&Message::Response(response));
+        let bytes_max = self.settings.undelivered_bytes_max;
+        let Some(server) = self.servers.get_mut(key) else { return };
+        let same = tunnel.filter(|tunnel| server.tunnels.contains(tunnel));
+        if let Some(tunnel) = same.or_else(|| server.tunnels.first().copied()) {
+            self.outbox.push(Output::Message(tunnel, frame));
+        } else if server.undelivered_bytes + frame.len() <= bytes_max {
+            server.undelivered_bytes += frame.len();
+            server.undelivered.push_back(frame);
+        } else {
+            self.metrics.answers_dropped.inc();
+        }
+    }
+
+    /// Tells quiet tunnels that all is well.
+    pub(super) fn say_status(&mut self) {
+        let now = self.now.at;
+        let next = now + self.settings.status_interval;
+        let mut due: Vec<TunnelId> = Vec::new();
+        for (&id, tunnel) in &mut self.servers.tunnels {
+            if tunnel.status_at <= now {
+                tunnel.status_at = next;
+                due.push(id);
+            }
+        }
+        for id in due {
+            let status = Message::Status { message: "ok".to_owned() };
+            self.outbox.push(Output::Message(id, encode(&status)));
+        }
+    }
+
+    /// Forgets app servers that did not come back.
+    pub(super) fn give_up_servers(&mut self) {
+        let now = self.now.at;
+        let late: Vec<ServerKey> = self
+            .servers
+            .servers
+            .iter()
+            .filter(|(_, server)| server.give_up_at.is_some_and(|at| at <= now))
+            .map(|(&key, _)| ServerKey(key))
+            .collect();
+        for key in late {
+            self.orphan_all_of(key);
+            let Some(server) = self.servers.servers.remove(&key.0) else { continue };
+            self.servers.by_id.remove(&server.id);
+            self.metrics.answers_dropped.inc_by(server.undelivered.len() as u64);
+            for pending in server.pending.values() {
+                self.outbox.push(Output::Processed(pending.cost));
+            }
+            // Nobody is left to be told of these.
+            let told: Vec<ClientKey> = self
+                .clients
+                .iter()
+                .filter(|(_, client)| client.server == key && !client.is_open())
+                .map(|(&client, _)| client)
+                .collect();
+            for client in told {
+                self.forget(client);
+            }
+        }
+    }
+
+    /// Marks all clients of an app server for closing.
+    fn orphan_all_of(&mut self, key: ServerKey) {
+        let clients: Vec<ClientKey> = self
+            .clients
+            .iter()
+            .filter(|(_, client)| client.server == key && client.is_open())
+            .map(|(&client, _)| client)
+            .collect();
+        let opening: Vec<ClientKey> = self
+            .clients
+            .iter()
+            .filter(|(_, client)| {
+                client.server == key && matches!(client.phase, super::client::Phase::Opening { .. })
+            })
+            .map(|(&client, _)| client)
+            .collect();
+        for client in opening {
+            self.reject_unavailable(client);
+        }
+        for client in clients {
+            self.orphan(client);
+        }
+    }
+
+    /// Closes a client soon, at a measured pace: all of them come back at once.
+    pub(super) fn orphan(&mut self, client: ClientKey) {
+        self.orphans.push_back(client);
+        self.orphans_at.get_or_insert(self.now.at);
+    }
+
+    pub(super) fn close_orphans(&mut self) {
+        const TICKS_PER_SECOND: u32 = 20;
+        let Some(at) = self.orphans_at.filter(|at| *at <= self.now.at) else { return };
+        let count = self.settings.orphan_close_per_second.div_ceil(TICKS_PER_SECOND).max(1);
+        for _ in 0..count {
+            let Some(client) = self.orphans.pop_front() else { break };
+            if self.clients.get(&client).is_some_and(super::client::Client::is_open) {
+                let cause = Cause { cause: "app_server_lost" };
+                self.metrics.clients_closed.get_or_create(&cause).inc();
+                self.close_client(client, "the app server's tunnel broke");
+            }
+        }
+        let tick = std::time::Duration::from_secs(1) / TICKS_PER_SECOND;
+        self.orphans_at = (!self.orphans.is_empty()).then(|| at.max(self.now.at) + tick);
+    }
+}

@@ -1,0 +1,173 @@
+//! App servers come, go, and break.
+
+use super::*;
+
+#[test]
+fn the_first_message_of_a_tunnel_says_that_it_is_connected() {
+    let mut world = World::new();
+    assert!(!world.hub.wants_link());
+    world.tunnel_up(1, "a");
+    assert!(matches!(world.take_messages()[..], [Message::Connected { .. }]));
+    assert!(world.hub.wants_link());
+}
+
+#[test]
+fn a_quiet_tunnel_is_told_that_all_is_well() {
+    let mut world = World::with_server();
+    world.pass(STATUS * 4);
+    let statuses = world.take_messages();
+    assert_eq!(statuses.len(), 4);
+    assert!(statuses.iter().all(|message| matches!(message, Message::Status { .. })));
+}
+
+#[test]
+fn sessions_go_to_the_app_server_with_the_fewest() {
+    let mut world = World::new();
+    world.tunnel_up(1, "a");
+    world.tunnel_up(2, "b");
+    world.take_messages();
+    for session in 0..4 {
+        world.open(session, &json!({}));
+    }
+    let tunnels: Vec<u64> = world.messages.iter().map(|(tunnel, _)| tunnel.0).collect();
+    assert_eq!(tunnels, [1, 2, 1, 2]);
+}
+
+#[test]
+fn several_tunnels_of_one_app_server_are_one_app_server() {
+    let mut world = World::with_server();
+    world.tunnel_up(2, "a");
+    world.client(1);
+    world.tunnel_down(1, true);
+    world.hear(1, "2[\"x\"]");
+    let (tunnel, _) = world.messages.last().expect("an event");
+    assert_eq!(*tunnel, TunnelId(2));
+    assert_eq!(world.take_sent().len(), 0);
+}
+
+#[test]
+fn a_closed_tunnel_is_waited_for_and_nothing_is_lost() {
+    let mut world = World::with_server();
+    world.client(1);
+    world.tunnel_down(1, true);
+    world.hear(1, "2[\"a\"]");
+    world.hear(1, "2[\"b\"]");
+    world.pass(GRACE / 2);
+    world.tunnel_up(2, "a");
+    let messages = world.take_messages();
+    assert!(matches!(messages[0], Message::Connected { .. }));
+    assert_eq!(messages.len(), 3);
+    assert_eq!(world.take_sent().len(), 0);
+    assert!(world.hub.wants_link());
+}
+
+#[test]
+fn meanwhile_new_clients_are_refused() {
+    let mut world = World::with_server();
+    world.tunnel_down(1, true);
+    world.open(1, &json!({}));
+    assert!(matches!(world.take_frames()[..], [Frame::Reject { .. }]));
+}
+
+#[test]
+fn answers_wait_for_the_next_tunnel() {
+    let mut world = World::with_server();
+    world.client(1);
+    world.client(2);
+    let whole = Group::room_name("/", "");
+    let ack_id =
+        world.begin_call("POST", &format!(":invoke?filter='{whole}'+in+groups"), "42[\"q\"]");
+    let sent = world.take_sent();
+    let id = sent[0].trim_start_matches("1:2").trim_end_matches("[\"q\"]").to_owned();
+    world.take_messages();
+    world.tunnel_down(1, true);
+    world.hear(1, &format!("3{id}[]"));
+    world.hear(2, &format!("3{id}[]"));
+    assert_eq!(world.take_messages().len(), 0);
+    world.tunnel_up(2, "a");
+    let answers: Vec<bool> =
+        world.take_parts(ack_id).iter().map(|part| part.not_completed).collect();
+    assert_eq!(answers, [true, true, false]);
+}
+
+#[test]
+fn an_unanswered_event_on_a_closed_tunnel_costs_its_client_alone() {
+    let mut world = World::with_server();
+    world.client(1);
+    world.client(2);
+    world.hear(1, "2[\"a\"]");
+    world.take_messages();
+    world.tunnel_down(1, true);
+    world.pass(Duration::from_secs(1));
+    assert_eq!(world.take_sent(), ["1:close"]);
+    world.tunnel_up(2, "a");
+    assert_eq!(names(&world.take_requests()), ["disconnected"]);
+}
+
+#[test]
+fn a_broken_tunnel_costs_all_its_clients_at_a_measured_pace() {
+    let mut world = World::with_server();
+    for session in 0..10 {
+        world.client(session);
+    }
+    world.tunnel_down(1, false);
+    world.pass(Duration::ZERO);
+    assert_eq!(world.take_sent().len(), 2, "40 a second, in twenty steps");
+    world.pass(Duration::from_millis(100));
+    assert_eq!(world.take_sent().len(), 4);
+    world.pass(Duration::from_secs(1));
+    assert_eq!(world.take_sent().len(), 4);
+    // The app's side still has them in its books: when it is back, it is told.
+    world.tunnel_up(2, "a");
+    assert_eq!(names(&world.take_requests()), ["disconnected"; 10]);
+}
+
+#[test]
+fn an_app_server_that_does_not_come_back_is_forgotten() {
+    let mut world = World::with_server();
+    world.client(1);
+    world.hear(1, "2[\"a\"]");
+    world.tunnel_down(1, true);
+    world.pass(GRACE);
+    world.pass(Duration::from_secs(1));
+    assert_eq!(world.take_sent(), ["1:close"]);
+    assert_eq!(world.hub.clients.len(), 0);
+    assert!(!world.hub.wants_link());
+    assert_eq!(world.hub.poll_deadline(), None);
+}
+
+#[test]
+fn the_link_is_there_while_somebody_is_served() {
+    let mut world = World::with_server();
+    world.client(1);
+    world.tunnel_down(1, false);
+    assert!(world.hub.wants_link(), "the client is still to be closed");
+    world.pass(Duration::from_secs(1));
+    assert!(!world.hub.wants_link(), "other app servers of the hub get the new clients");
+    world.tunnel_up(2, "a");
+    assert!(world.hub.wants_link());
+    assert_eq!(names(&world.take_requests()), ["disconnected"]);
+}
+
+#[test]
+fn a_client_whose_handshake_is_on_a_broken_tunnel_is_refused() {
+    for clean in [true, false] {
+        let mut world = World::with_server();
+        world.open(1, &json!({}));
+        world.tunnel_down(1, clean);
+        let [Frame::Reject { response, .. }] = &world.take_frames()[..] else { panic!("a reject") };
+        assert_eq!(response.status, 503);
+        assert_eq!(world.hub.clients.len(), 0);
+    }
+}
+
+#[test]
+fn when_the_link_is_lost_app_servers_are_told_of_every_end() {
+    let mut world = World::with_server();
+    world.client(1);
+    world.client(2);
+    world.hub.handle_link_down(world.now);
+    world.drain();
+    assert_eq!(names(&world.take_requests()), ["disconnected", "disconnected"]);
+    assert_eq!(world.hub.clients.len(), 0);
+}

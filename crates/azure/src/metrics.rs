@@ -1,0 +1,144 @@
+//! Counters and gauges of this door. Labels come from bounded sets; never a connection, a group or a user.
+
+use std::sync::Arc;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use crate::webhook;
+
+/// Cheap to clone: all clones count into the same numbers.
+#[derive(Clone, Debug, Default)]
+pub struct Metrics(Arc<Inner>);
+
+impl std::ops::Deref for Metrics {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+/// The numbers themselves.
+#[derive(Debug, Default)]
+pub struct Inner {
+    pub(crate) tunnels: Gauge,
+    pub(crate) tunnels_refused: Family<Cause, Counter>,
+    pub(crate) tunnels_ended: Family<Cause, Counter>,
+    pub(crate) frames_malformed: Family<Cause, Counter>,
+    pub(crate) connections: Gauge,
+    pub(crate) connects: Family<Outcome, Counter>,
+    pub(crate) events: Family<EventOutcome, Counter>,
+    pub(crate) clients_closed: Family<Cause, Counter>,
+    pub(crate) calls: Family<CallOutcome, Counter>,
+    pub(crate) calls_unauthorized: Family<Cause, Counter>,
+    pub(crate) answers_dropped: Counter,
+    pub(crate) invoke_answers: Counter,
+    pub(crate) serverless_sockets: Gauge,
+    pub(crate) serverless_ignored: Family<Cause, Counter>,
+    pub(crate) webhooks: webhook::Metrics,
+}
+
+/// Why something was refused or ended: a slug from a bounded set.
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+pub(crate) struct Cause {
+    pub(crate) cause: &'static str,
+}
+
+/// How an attempt ended: a slug from a bounded set.
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+pub(crate) struct Outcome {
+    pub(crate) outcome: &'static str,
+}
+
+/// What an app server said to an event.
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+pub(crate) struct EventOutcome {
+    pub(crate) event: &'static str,
+    pub(crate) outcome: &'static str,
+}
+
+/// How a call of the data plane went.
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+pub(crate) struct CallOutcome {
+    pub(crate) operation: &'static str,
+    pub(crate) via: &'static str,
+    pub(crate) status: u16,
+}
+
+impl Metrics {
+    /// Names every number for the admin port.
+    pub fn register(&self, registry: &mut Registry) {
+        let m = &self.0;
+        registry.register("trunkline_azure_tunnels", "Connected tunnels", m.tunnels.clone());
+        registry.register(
+            "trunkline_azure_tunnels_refused",
+            "Tunnels that were refused, by cause",
+            m.tunnels_refused.clone(),
+        );
+        registry.register(
+            "trunkline_azure_tunnels_ended",
+            "Tunnels that ended, by cause",
+            m.tunnels_ended.clone(),
+        );
+        registry.register(
+            "trunkline_azure_tunnel_frames_malformed",
+            "Tunnel frames that broke the format, by rule",
+            m.frames_malformed.clone(),
+        );
+        registry.register(
+            "trunkline_azure_connections",
+            "Clients of app servers behind tunnels",
+            m.connections.clone(),
+        );
+        registry.register(
+            "trunkline_azure_connects",
+            "Connect events, by outcome",
+            m.connects.clone(),
+        );
+        registry.register(
+            "trunkline_azure_events",
+            "Answers of app servers to events, by event and outcome",
+            m.events.clone(),
+        );
+        registry.register(
+            "trunkline_azure_clients_closed",
+            "Clients that this door closed by itself, by cause",
+            m.clients_closed.clone(),
+        );
+        registry.register(
+            "trunkline_azure_calls",
+            "Calls of the data plane, by operation, way and status",
+            m.calls.clone(),
+        );
+        registry.register(
+            "trunkline_azure_calls_unauthorized",
+            "Calls over HTTP without a good token, by cause",
+            m.calls_unauthorized.clone(),
+        );
+        registry.register(
+            "trunkline_azure_answers_dropped",
+            "Answers to app servers that did not come back for them",
+            m.answers_dropped.clone(),
+        );
+        registry.register(
+            "trunkline_azure_invoke_answers",
+            "Acknowledgements that clients gave to invocations",
+            m.invoke_answers.clone(),
+        );
+        registry.register(
+            "trunkline_azure_serverless_sockets",
+            "Sockets of hubs with event handlers, until their handler has been told of their end",
+            m.serverless_sockets.clone(),
+        );
+        registry.register(
+            "trunkline_azure_serverless_ignored",
+            "What clients or handlers sent that leads to nothing, by cause",
+            m.serverless_ignored.clone(),
+        );
+        m.webhooks.register(registry);
+    }
+}

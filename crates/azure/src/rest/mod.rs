@@ -1,0 +1,9 @@
+//! The data plane's requests and answers, whether they come over a tunnel or over HTTP.
+
+mod answer;
+mod call;
+mod error;
+
+pub(crate) use answer::Answer;
+pub(crate) use call::{Operation, PermissionVerb, To, TokenWish, parse};
+pub(crate) use error::RestError;

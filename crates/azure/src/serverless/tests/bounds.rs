@@ -1,0 +1,46 @@
+//! What waits is bounded, per socket and in all.
+
+use super::*;
+
+#[test]
+fn a_socket_that_sends_faster_than_its_handler_answers_is_closed() {
+    let mut world = World::new(Settings { socket_events_max: 2, ..Settings::default() });
+    world.connected(1);
+    for expected in [1, 0, 0] {
+        assert_eq!(world.text(1, r#"2["a"]"#).len(), expected);
+    }
+    assert_eq!(world.text(1, r#"2["b"]"#), ["close 1 EventsWaiting"]);
+    // What was taken is told.
+    world.ok();
+    world.ok();
+    assert_eq!(world.ok(), [r#"tell disconnected c1 / s1 {"reason":"too many events"}"#]);
+    assert_eq!(world.machine.waiting_bytes(), 0);
+}
+
+#[test]
+fn all_sockets_together_are_bounded_in_bytes() {
+    let mut world = World::new(Settings { waiting_bytes_max: 40, ..Settings::default() });
+    world.connected(1);
+    world.connected(2);
+    let event = r#"2["event"]"#;
+    for session in [1, 2] {
+        world.text(session, event);
+    }
+    // Name and packet: 16 bytes each.
+    assert_eq!(world.text(1, event), [""; 0]);
+    assert_eq!(world.text(2, event), [""; 0]);
+    assert_eq!(world.machine.waiting_bytes(), 32);
+    assert_eq!(world.text(2, event), ["close 2 EventsWaiting"]);
+    assert_eq!(world.ok(), [r#"ask event c1 / s1 42["event"]"#]);
+    assert_eq!(world.machine.waiting_bytes(), 16);
+}
+
+#[test]
+fn one_client_is_in_so_many_namespaces_at_most() {
+    let mut world = World::new(Settings { namespaces_max: 2, ..Settings::default() });
+    world.connected(1);
+    world.text(1, "0/a,");
+    assert_eq!(world.text(1, "0/b,"), [r#"send 1 4/b,{"message":"too many namespaces"}"#]);
+    world.text(1, "1");
+    assert_eq!(world.text(1, "0/b,"), [r#"ask connect c1 /b s3 {"claims":{}}"#]);
+}

@@ -1,0 +1,351 @@
+//! Requests on the public port: tunnels, the data plane, health.
+
+use std::any::Any;
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use http_body_util::combinators::BoxBody;
+use hyper::body::{Body as _, Incoming};
+use hyper::header::{
+    CONNECTION, HOST, HeaderMap, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
+    SEC_WEBSOCKET_VERSION, UPGRADE,
+};
+use hyper::{Method, Request, Response, StatusCode};
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use trunkline_token::{Endpoint, TokenRefused};
+use trunkline_websocket::accept_key;
+
+use super::hubs::{HubHandle, Input, next_number};
+use super::tunnel::Tunnel;
+use super::{Config, answer, token};
+use crate::hub::{CallId, TunnelId};
+use crate::metrics::{CallOutcome, Cause, Metrics};
+use crate::rest::{self, Answer, Operation, RestError, TokenWish};
+
+const TUNNEL_PATH: &str = "/server/tunnel";
+const HUBS_PREFIX: &str = "/api/hubs/";
+const HEALTH_PATH: &str = "/api/health";
+/// The longest body of a call.
+const BODY_BYTES_MAX: usize = 8 << 20;
+/// How much of a longer body is read past.
+const DISCARDED_BYTES_MAX: usize = 64 << 20;
+/// How long a call's body may take.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The body of an answer.
+pub type Body = BoxBody<Bytes, Infallible>;
+
+/// What keeps a stream's place among those that the node may hold.
+pub type Lease = Box<dyn Any + Send + Sync>;
+
+/// A request.
+#[derive(Debug)]
+pub struct Visit {
+    /// As it came; `hyper::upgrade::on` works.
+    pub request: Request<Incoming>,
+    /// The other end of the connection.
+    pub from: SocketAddr,
+    /// Of a request that asks for an upgrade.
+    pub lease: Option<Lease>,
+}
+
+/// This door, for the threads of the public port. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Door(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    hubs: Vec<HubHandle>,
+    endpoints: Vec<Endpoint>,
+    metrics: Metrics,
+    spawner: Handle,
+}
+
+impl Door {
+    pub(super) fn new(
+        config: &Config,
+        hubs: Vec<HubHandle>,
+        metrics: Metrics,
+        spawner: Handle,
+    ) -> Self {
+        let endpoints = config.endpoints.clone();
+        Self(Arc::new(Inner { hubs, endpoints, metrics, spawner }))
+    }
+
+    /// Whether a path is this door's.
+    pub fn claims(&self, path: &str) -> bool {
+        path.starts_with(HUBS_PREFIX)
+            || [TUNNEL_PATH, HEALTH_PATH].contains(&path.trim_end_matches('/'))
+    }
+
+    /// Answers a request.
+    pub async fn serve(self, visit: Visit) -> Response<Body> {
+        let path = visit.request.uri().path();
+        if path.starts_with(HUBS_PREFIX) {
+            return self.call(visit.request).await;
+        }
+        if path.trim_end_matches('/') == HEALTH_PATH {
+            return health(visit.request.method());
+        }
+        self.tunnel(visit)
+    }
+
+    fn hub(&self, name: &str) -> Option<&HubHandle> {
+        self.0.hubs.iter().find(|hub| hub.name.eq_ignore_ascii_case(name))
+    }
+
+    /// An app server wants a tunnel.
+    fn tunnel(&self, visit: Visit) -> Response<Body> {
+        let Visit { mut request, from, lease } = visit;
+        let accepted = websocket_key(&request)
+            .ok_or(TunnelRefused::BadRequest)
+            .and_then(|key| self.authorise(&request).map(|(hub, server)| (key, hub, server)));
+        let (key, hub, server) = match accepted {
+            Ok(accepted) => accepted,
+            Err(refused) => return self.refuse_tunnel(from, refused),
+        };
+        let tunnel = Tunnel {
+            id: TunnelId(next_number()),
+            server,
+            inbox: hub.inbox.clone(),
+            metrics: self.0.metrics.clone(),
+            lease,
+        };
+        let upgraded = hyper::upgrade::on(&mut request);
+        self.0.spawner.spawn(async move {
+            if let Ok(upgraded) = upgraded.await {
+                tunnel.run(upgraded).await;
+            }
+        });
+        switching(&key)
+    }
+
+    fn refuse_tunnel(&self, from: SocketAddr, refused: TunnelRefused) -> Response<Body> {
+        let slug = refused.slug();
+        self.0.metrics.tunnels_refused.get_or_create(&Cause { cause: slug }).inc();
+        tracing::warn!(address = %from, "a tunnel was refused: {refused}");
+        let mut response = answer::error(refused.status(), slug, &refused.to_string());
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        response
+    }
+
+    fn authorise<B>(&self, request: &Request<B>) -> Result<(&HubHandle, String), TunnelRefused> {
+        let query = request.uri().query().unwrap_or_default();
+        let name = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "hub");
+        let name = name.ok_or(TunnelRefused::HubUnknown)?.1;
+        let hub = self.hub(&name).ok_or(TunnelRefused::HubUnknown)?;
+        let claims = token::check_tunnel(request, hub, &self.0.endpoints)?;
+        // Tunnels without a name of their app server are app servers of their own.
+        let server = claims.text("sub").filter(|sub| !sub.is_empty());
+        let server = server.map_or_else(|| format!("unnamed-{}", next_number()), str::to_owned);
+        Ok((hub, server))
+    }
+
+    /// A call of the data plane.
+    async fn call(&self, request: Request<Incoming>) -> Response<Body> {
+        match self.try_call(request).await {
+            Ok(response) => response,
+            Err(error) => {
+                let label =
+                    CallOutcome { operation: "refused", via: "http", status: error.status() };
+                self.0.metrics.calls.get_or_create(&label).inc();
+                answer::whole(error.answer())
+            }
+        }
+    }
+
+    async fn try_call(&self, request: Request<Incoming>) -> Result<Response<Body>, RestError> {
+        let path = request.uri().path().to_owned();
+        let name = path[HUBS_PREFIX.len()..].split('/').next().unwrap_or_default();
+        let name = percent_encoding::percent_decode_str(name).decode_utf8_lossy();
+        let hub = self.hub(&name).ok_or(RestError::HubUnknown)?;
+        token::check_call(&request, hub, &self.0.endpoints).map_err(|refused| {
+            let cause = Cause { cause: refused.slug() };
+            self.0.metrics.calls_unauthorized.get_or_create(&cause).inc();
+            RestError::Unauthorized(refused.to_string())
+        })?;
+        let (parts, body) = request.into_parts();
+        let body = read_body(body).await?;
+        let query = parts.uri.query().unwrap_or_default();
+        let call = rest::parse(parts.method.as_str(), &path, query, body)?;
+        if let Operation::Token(wish) = &call.operation {
+            return self.client_token(hub, &parts.headers, wish);
+        }
+        let answer = ask(hub, call.operation).await?;
+        let (first, rest) = answer;
+        if first.more {
+            return Ok(answer::streamed(first, rest));
+        }
+        let next = |skip| next_link(&parts.headers, &path, query, skip);
+        Ok(answer::whole(answer::with_next_link(first, next)))
+    }
+
+    fn client_token(
+        &self,
+        hub: &HubHandle,
+        headers: &HeaderMap,
+        wish: &TokenWish,
+    ) -> Result<Response<Body>, RestError> {
+        let endpoint = format!("{}/", origin_of(headers));
+        let token = token::for_client(hub, &endpoint, wish)
+            .ok_or(RestError::Parameter("the node cannot sign: the hub has no key"))?;
+        let label = CallOutcome { operation: "generate_token", via: "http", status: 200 };
+        self.0.metrics.calls.get_or_create(&label).inc();
+        Ok(answer::whole(Answer::json(200, &serde_json::json!({ "token": token }))))
+    }
+}
+
+/// Tells the hub's task when whoever called is gone before the answer is.
+struct Waiting<'a> {
+    hub: &'a HubHandle,
+    id: CallId,
+    answered: bool,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if !self.answered {
+            // A full inbox is no harm: the answer then finds nobody.
+            let _ = self.hub.inbox.try_send(Input::CallerGone { id: self.id });
+        }
+    }
+}
+
+async fn ask(
+    hub: &HubHandle,
+    operation: Operation,
+) -> Result<(Answer, mpsc::UnboundedReceiver<Answer>), RestError> {
+    let id = CallId(next_number());
+    let (reply, mut answers) = mpsc::unbounded_channel();
+    let call = Input::Call { id, operation, reply };
+    let stops = || RestError::Unavailable;
+    hub.inbox.send(call).await.map_err(|_| stops())?;
+    let mut waiting = Waiting { hub, id, answered: false };
+    let first = answers.recv().await.ok_or_else(stops)?;
+    waiting.answered = true;
+    Ok((first, answers))
+}
+
+async fn read_body(mut body: Incoming) -> Result<Bytes, RestError> {
+    let too_large = || RestError::TooLarge(BODY_BYTES_MAX);
+    if body.size_hint().lower() > BODY_BYTES_MAX as u64 {
+        discard(body);
+        return Err(too_large());
+    }
+    let read = async {
+        let mut collected = BytesMut::new();
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|_| RestError::Parameter("the body broke off"))?;
+            let Ok(data) = frame.into_data() else { continue };
+            if collected.len() + data.len() > BODY_BYTES_MAX {
+                return Err(too_large());
+            }
+            collected.extend_from_slice(&data);
+        }
+        Ok(collected.freeze())
+    };
+    let slow = RestError::Parameter("the body did not come in time");
+    let read = tokio::time::timeout(BODY_TIMEOUT, read).await.map_err(|_| slow)?;
+    if matches!(read, Err(RestError::TooLarge(_))) {
+        discard(body);
+    }
+    read
+}
+
+/// Reads the rest of a body that is not wanted, within bounds: closing on it would take the answer with it, before the
+/// caller has seen it.
+fn discard(mut body: Incoming) {
+    tokio::spawn(async move {
+        let rest = async {
+            let mut discarded_bytes = 0;
+            while let Some(Ok(frame)) = body.frame().await {
+                discarded_bytes += frame.data_ref().map_or(0, Bytes::len);
+                if discarded_bytes > DISCARDED_BYTES_MAX {
+                    return;
+                }
+            }
+        };
+        // Whoever is still sending by then has been told.
+        let _ = tokio::time::timeout(BODY_TIMEOUT, rest).await;
+    });
+}
+
+/// The node as the caller named it.
+fn origin_of(headers: &HeaderMap) -> String {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let host = text(HOST.as_str()).unwrap_or("localhost");
+    // Set by a proxy that takes the encryption off.
+    let scheme = text("x-forwarded-proto").filter(|scheme| *scheme == "https").unwrap_or("http");
+    format!("{scheme}://{host}")
+}
+
+fn next_link(headers: &HeaderMap, path: &str, query: &str, skip: u64) -> String {
+    let mut pairs = form_urlencoded::Serializer::new(String::new());
+    let others = form_urlencoded::parse(query.as_bytes());
+    pairs.extend_pairs(others.filter(|(name, _)| name != "continuationToken"));
+    pairs.append_pair("continuationToken", &skip.to_string());
+    format!("{}{path}?{}", origin_of(headers), pairs.finish())
+}
+
+fn health(method: &Method) -> Response<Body> {
+    let known = [Method::GET, Method::HEAD].contains(method);
+    answer::whole(Answer::empty(if known { 200 } else { 405 }))
+}
+
+/// The key of a WebSocket handshake of version 13.
+fn websocket_key<B>(request: &Request<B>) -> Option<String> {
+    let headers = request.headers();
+    let is = |name, value: &str| {
+        let found: Option<&HeaderValue> = headers.get(name);
+        found.is_some_and(|found| found.as_bytes().eq_ignore_ascii_case(value.as_bytes()))
+    };
+    let asked = request.method() == Method::GET
+        && is(UPGRADE, "websocket")
+        && is(SEC_WEBSOCKET_VERSION, "13");
+    let key = headers.get(SEC_WEBSOCKET_KEY)?.to_str().ok()?;
+    (asked && key.len() == 24).then(|| key.to_owned())
+}
+
+fn switching(key: &str) -> Response<Body> {
+    let mut response = answer::whole(Answer::empty(101));
+    let accept = HeaderValue::from_str(&accept_key(key)).expect("base64 is a header value");
+    let headers = response.headers_mut();
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
+    response
+}
+
+/// One variant per way in which a tunnel's request can be wrong. Alphabetical.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+enum TunnelRefused {
+    #[error("this is no WebSocket upgrade of version 13")]
+    BadRequest,
+    #[error("this node does not serve the hub that the query names")]
+    HubUnknown,
+    #[error(transparent)]
+    Token(#[from] TokenRefused),
+}
+
+impl TunnelRefused {
+    const fn slug(self) -> &'static str {
+        match self {
+            Self::BadRequest => "bad_request",
+            Self::HubUnknown => "hub_unknown",
+            Self::Token(refused) => refused.slug(),
+        }
+    }
+
+    const fn status(self) -> StatusCode {
+        match self {
+            Self::BadRequest => StatusCode::BAD_REQUEST,
+            Self::HubUnknown => StatusCode::NOT_FOUND,
+            Self::Token(_) => StatusCode::UNAUTHORIZED,
+        }
+    }
+}

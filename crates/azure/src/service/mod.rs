@@ -1,0 +1,169 @@
+//! The I/O around the hubs' machines: one thread, on it a task per hub and a task per tunnel.
+
+mod answer;
+mod door;
+mod hubs;
+mod link;
+mod run;
+mod token;
+mod tunnel;
+mod webhooks;
+
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+pub use door::{Body, Door, Lease, Visit};
+use tokio::runtime;
+use tokio::sync::{mpsc, watch};
+use tokio::task::LocalSet;
+pub use trunkline_token::Endpoint;
+pub use webhooks::Serverless;
+
+use self::hubs::HubHandle;
+use self::webhooks::Webhooks;
+use crate::hub;
+use crate::metrics::Metrics;
+
+/// Inputs that wait for a hub's task; tunnels and callers wait when it is full.
+const INBOX_MAX: usize = 1024;
+
+/// How this door works.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The hubs of the node.
+    pub hubs: Vec<HubConfig>,
+    /// How the node calls itself towards app servers: host and port.
+    pub origin: String,
+    /// Other names under which the node is known: audiences of tokens may have them.
+    pub endpoints: Vec<Endpoint>,
+    /// How long an app server that closed its tunnel may take to open another.
+    pub reconnect_grace: Duration,
+    /// The longest message of a client that the node takes, whatever an app asks for.
+    pub message_bytes_max: u32,
+    /// Clients of a lost app server that are closed in a second.
+    pub orphan_close_per_second: u32,
+}
+
+/// One hub of it.
+#[derive(Clone)]
+pub struct HubConfig {
+    /// Unique without regard to case.
+    pub name: String,
+    /// Any of these authorises; the first signs.
+    pub keys: Vec<Vec<u8>>,
+    /// Present when webhooks serve it while it has no app server.
+    pub serverless: Option<Serverless>,
+}
+
+impl std::fmt::Debug for HubConfig {
+    /// Without the keys.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HubConfig").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// Opens the link of a hub: a trunk of the node's edge that never leaves the process.
+pub trait Links: std::fmt::Debug + Send + Sync {
+    /// Our end of it, in non-blocking mode.
+    ///
+    /// # Errors
+    ///
+    /// The node has no descriptor left, or stops.
+    fn open(&self, hub: &str) -> io::Result<UnixStream>;
+}
+
+/// The running door.
+#[derive(Debug)]
+pub struct Running {
+    stopping: watch::Sender<bool>,
+    thread: JoinHandle<()>,
+    /// Hears of each hub's first link.
+    linked: std::sync::mpsc::Receiver<()>,
+    /// Hubs that need no app server to serve clients.
+    serverless: usize,
+}
+
+/// Starts the thread; the [`Door`] is what requests come to.
+///
+/// # Errors
+///
+/// The system has no thread or descriptor left.
+pub fn start(
+    config: &Config,
+    metrics: &Metrics,
+    links: Arc<dyn Links>,
+) -> io::Result<(Door, Running)> {
+    let (stopping, stop) = watch::channel(false);
+    let (announce, linked) = std::sync::mpsc::sync_channel(config.hubs.len());
+    let mut handles = Vec::new();
+    let mut tasks = Vec::new();
+    for hub in &config.hubs {
+        let (inbox, received) = mpsc::channel(INBOX_MAX);
+        handles.push(HubHandle::new(hub, inbox.clone()));
+        let machine = hub::Hub::new(settings(config, hub), metrics.clone(), random()?);
+        let webhooks = Webhooks::new(config, hub, metrics).map_err(io::Error::other)?;
+        let links = Arc::clone(&links);
+        let mut task = run::Task::new(machine, received, links, &hub.name, webhooks);
+        if hub.serverless.is_some() {
+            task.announce_link(announce.clone());
+        }
+        tasks.push(task);
+    }
+    let built = runtime::Builder::new_current_thread().enable_all().build()?;
+    let spawner = built.handle().clone();
+    let thread = thread::Builder::new().name("azure".into()).spawn(move || {
+        let local = LocalSet::new();
+        for task in tasks {
+            local.spawn_local(task.run(stop.clone()));
+        }
+        built.block_on(local);
+    })?;
+    let door = Door::new(config, handles, metrics.clone(), spawner);
+    let serverless = config.hubs.iter().filter(|hub| hub.serverless.is_some()).count();
+    Ok((door, Running { stopping, thread, linked, serverless }))
+}
+
+/// Bytes that nobody can guess.
+fn random() -> io::Result<[u8; 16]> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(io::Error::other)?;
+    Ok(bytes)
+}
+
+fn settings(config: &Config, hub: &HubConfig) -> hub::Settings {
+    hub::Settings {
+        name: hub.name.clone(),
+        keys: hub.keys.clone(),
+        origin: config.origin.clone(),
+        reconnect_grace: config.reconnect_grace,
+        status_interval: Duration::from_secs(30),
+        orphan_close_per_second: config.orphan_close_per_second,
+        message_bytes_max: config.message_bytes_max,
+        undelivered_bytes_max: 4 << 20,
+        invoke_timeout: Duration::from_secs(300),
+        serverless: hub.serverless.as_ref().map(Serverless::settings),
+    }
+}
+
+impl Running {
+    /// Waits until hubs that need no app server can serve clients, at most so long. False: they cannot yet.
+    pub fn wait_for_links(&self, most: Duration) -> bool {
+        let until = Instant::now() + most;
+        let wait = |_| {
+            let left = until.saturating_duration_since(Instant::now());
+            self.linked.recv_timeout(left).is_ok()
+        };
+        (0..self.serverless).all(wait)
+    }
+
+    /// Ends all tunnels and waits for the thread.
+    pub fn stop(self) {
+        // The tasks may have ended by themselves.
+        let _ = self.stopping.send(true);
+        // A panic of that thread has been reported by the panic hook.
+        let _ = self.thread.join();
+    }
+}

@@ -1,0 +1,302 @@
+//! A hub's task: feeds the machine, and does what it wants done.
+
+use std::collections::HashMap;
+use std::io::ErrorKind;
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::mpsc::{Receiver, UnboundedSender};
+use tokio::sync::watch;
+use trunkline_clock::Timestamp;
+
+use super::Links;
+use super::hubs::Input;
+use super::link::{self, Link};
+use super::tunnel::Out;
+use super::webhooks::Webhooks;
+use crate::hub::{CallId, Hub, Now, Output, TunnelId};
+use crate::rest::Answer;
+use crate::serverless::{CallKey, Event};
+
+/// How long after a link broke, or could not be opened, the next is tried.
+const LINK_RETRY: Duration = Duration::from_millis(500);
+/// The same while the node is still starting.
+const STARTING_RETRY: Duration = Duration::from_millis(5);
+/// Inputs of one turn.
+const INPUTS_MAX: usize = 64;
+
+/// One hub's task.
+pub(super) struct Task {
+    hub: Hub,
+    name: String,
+    inbox: Receiver<Input>,
+    links: Arc<dyn Links>,
+    origin: Instant,
+    link: Option<Link>,
+    /// The machine has been told of the link.
+    linked: bool,
+    retry_link_at: Option<Instant>,
+    tunnels: HashMap<TunnelId, Out>,
+    calls: HashMap<CallId, UnboundedSender<Answer>>,
+    webhooks: Option<Webhooks>,
+    /// Is told of the first link.
+    announce: Option<SyncSender<()>>,
+}
+
+impl Task {
+    pub(super) fn new(
+        hub: Hub,
+        inbox: Receiver<Input>,
+        links: Arc<dyn Links>,
+        name: &str,
+        webhooks: Option<Webhooks>,
+    ) -> Self {
+        Self {
+            hub,
+            name: name.to_owned(),
+            inbox,
+            links,
+            origin: Instant::now(),
+            link: None,
+            linked: false,
+            retry_link_at: None,
+            tunnels: HashMap::new(),
+            calls: HashMap::new(),
+            webhooks,
+            announce: None,
+        }
+    }
+
+    /// Somebody wants to know when clients can be served.
+    pub(super) fn announce_link(&mut self, announce: SyncSender<()>) {
+        self.announce = Some(announce);
+    }
+
+    fn now(&self) -> Now {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let unix_ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+        Now { at: link::timestamp(self.origin), unix_ms }
+    }
+
+    pub(super) async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        let mut inputs = Vec::with_capacity(INPUTS_MAX);
+        loop {
+            self.settle();
+            let deadline = self.deadline();
+            let far = || Instant::now() + Duration::from_secs(3600);
+            let congested = self.link.as_ref().is_some_and(Link::is_congested);
+            let linked = async {
+                match &self.link {
+                    Some(link) => link.ready().await,
+                    None => std::future::pending().await,
+                }
+            };
+            let answered = async {
+                match &mut self.webhooks {
+                    Some(webhooks) => webhooks.next().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                _ = stop.changed() => break,
+                (call, answered) = answered, if !congested => {
+                    let now = self.now();
+                    self.hub.handle_webhook_answer(now, call, &answered);
+                }
+                ready = linked => {
+                    if ready.is_err() {
+                        self.lose_link();
+                    } else {
+                        self.read_link();
+                    }
+                }
+                received = self.inbox.recv_many(&mut inputs, INPUTS_MAX), if !congested => {
+                    if received == 0 {
+                        break;
+                    }
+                    for input in inputs.drain(..) {
+                        self.take(input);
+                    }
+                }
+                () = tokio::time::sleep_until(deadline.unwrap_or_else(far).into()), if deadline.is_some() => {
+                    let now = self.now();
+                    self.hub.handle_timeout(now);
+                }
+            }
+        }
+        self.end().await;
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let machine = self.hub.poll_deadline();
+        let machine = machine.map(|at| self.origin + at.since(Timestamp::ORIGIN));
+        [machine, self.retry_link_at].into_iter().flatten().min()
+    }
+
+    fn take(&mut self, input: Input) {
+        let now = self.now();
+        match input {
+            Input::TunnelUp { id, server, out } => {
+                tracing::info!(hub = %self.name, tunnel = id.0, "an app server's tunnel opened");
+                self.tunnels.insert(id, out);
+                self.hub.handle_tunnel_up(now, id, &server);
+            }
+            Input::TunnelMessage { id, message } => {
+                self.hub.handle_tunnel_message(now, id, message)
+            }
+            Input::TunnelDown { id, clean } => {
+                tracing::info!(hub = %self.name, tunnel = id.0, clean, "an app server's tunnel ended");
+                self.tunnels.remove(&id);
+                self.hub.handle_tunnel_down(now, id, clean);
+            }
+            Input::Call { id, operation, reply } => {
+                self.calls.insert(id, reply);
+                self.hub.handle_call(now, id, operation);
+            }
+            Input::CallerGone { id } => {
+                self.calls.remove(&id);
+                self.hub.handle_caller_gone(now, id);
+            }
+        }
+    }
+
+    /// Does what the machine wants, and looks after the link.
+    fn settle(&mut self) {
+        self.do_outputs();
+        if self.link.is_some() && !self.hub.wants_link() {
+            if let Some(link) = self.link.take() {
+                link.close();
+            }
+            self.unlink();
+        }
+        if self.link.is_none() && self.hub.wants_link() {
+            self.open_link();
+        }
+        if self.link.as_mut().is_some_and(|link| link.flush().is_err()) {
+            self.lose_link();
+        }
+    }
+
+    fn do_outputs(&mut self) {
+        while let Some(output) = self.hub.poll_output() {
+            match output {
+                Output::Frame(frame) => {
+                    if let Some(link) = &mut self.link {
+                        link.send(frame);
+                    }
+                }
+                Output::Processed(bytes) => {
+                    if let Some(link) = &mut self.link {
+                        link.processed(bytes);
+                    }
+                }
+                Output::Message(tunnel, frame) => {
+                    if let Some(out) = self.tunnels.get(&tunnel) {
+                        out.send(frame);
+                    }
+                }
+                Output::Answer(call, answer) => self.answer(call, answer),
+                Output::Webhook(call, event) => self.call_webhook(call, event),
+            }
+        }
+    }
+
+    fn call_webhook(&mut self, call: Option<CallKey>, event: Event) {
+        let answered = self.webhooks.as_mut().and_then(|webhooks| webhooks.call(call, event));
+        if let (Some(call), Some(answered)) = (call, answered) {
+            let now = self.now();
+            self.hub.handle_webhook_answer(now, call, &answered);
+        }
+    }
+
+    fn answer(&mut self, call: CallId, answer: Answer) {
+        let more = answer.more;
+        let Some(reply) = self.calls.get(&call) else { return };
+        if reply.send(answer).is_err() || !more {
+            self.calls.remove(&call);
+        }
+    }
+
+    fn open_link(&mut self) {
+        if self.retry_link_at.is_some_and(|at| Instant::now() < at) {
+            return;
+        }
+        self.retry_link_at = None;
+        let opened = super::random().and_then(|id| {
+            let server = format!("azure-{:032x}", u128::from_ne_bytes(id));
+            Link::new(self.links.open(&self.name)?, server, self.origin)
+        });
+        match opened {
+            Ok(link) => self.link = Some(link),
+            Err(error) if error.kind() == ErrorKind::NotConnected => {
+                self.retry_link_at = Some(Instant::now() + STARTING_RETRY);
+            }
+            Err(error) => {
+                tracing::warn!(hub = %self.name, %error, "cannot reach the node's own port");
+                self.retry_link_at = Some(Instant::now() + LINK_RETRY);
+            }
+        }
+    }
+
+    fn read_link(&mut self) {
+        let Some(link) = &mut self.link else { return };
+        match link.read() {
+            Ok(events) => {
+                for event in events {
+                    self.hear(event);
+                }
+            }
+            Err(_) => self.lose_link(),
+        }
+    }
+
+    fn hear(&mut self, event: link::Event) {
+        let now = self.now();
+        match event {
+            link::Event::Up => {
+                self.linked = true;
+                if let Some(announce) = self.announce.take() {
+                    // Nobody may be waiting any more.
+                    let _ = announce.try_send(());
+                }
+                self.hub.handle_link_up(now);
+            }
+            link::Event::Frame(frame) => self.hub.handle_frame(now, frame),
+            link::Event::BatchEnd => self.hub.handle_batch_end(now),
+        }
+    }
+
+    fn lose_link(&mut self) {
+        self.link = None;
+        self.retry_link_at = Some(Instant::now() + LINK_RETRY);
+        self.unlink();
+    }
+
+    fn unlink(&mut self) {
+        if std::mem::take(&mut self.linked) {
+            let now = self.now();
+            self.hub.handle_link_down(now);
+            self.do_outputs();
+        }
+    }
+
+    /// The node stops: app servers are told, and try to come back until another node is there.
+    async fn end(mut self) {
+        self.inbox.close();
+        for out in self.tunnels.values() {
+            out.close(1001, "the node stops");
+        }
+        if let Some(link) = self.link.take() {
+            link.close();
+        }
+        self.unlink();
+        if let Some(webhooks) = self.webhooks.take() {
+            webhooks.drain().await;
+        }
+        // The tunnels' tasks end by themselves; what they still say is dropped.
+        let drained = async { while self.inbox.recv().await.is_some() {} };
+        let _ = tokio::time::timeout(Duration::from_secs(1), drained).await;
+    }
+}

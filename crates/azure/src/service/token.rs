@@ -1,0 +1,92 @@
+//! Who may open tunnels and make calls.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use hyper::header::{AUTHORIZATION, HOST};
+use hyper::{Request, Uri};
+use serde_json::{Map, Value, json};
+use trunkline_token::{Claims, Endpoint, Place, TokenRefused, sign, verify};
+
+use super::hubs::HubHandle;
+use crate::rest::TokenWish;
+
+/// How far the clocks may be apart.
+const SKEW_S: u64 = 300;
+
+pub(super) fn now_s() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// Checks a token against the hub's keys and the place that the request came to.
+fn check(token: &str, hub: &HubHandle, place: &Place<'_>) -> Result<Claims, TokenRefused> {
+    let keys = hub.keys.iter().map(Vec::as_slice);
+    let claims = verify(token, keys, now_s(), SKEW_S)?;
+    if claims.audiences().iter().any(|audience| place.is_meant_by(audience)) {
+        Ok(claims)
+    } else {
+        Err(TokenRefused::Audience)
+    }
+}
+
+fn host<B>(request: &Request<B>) -> &str {
+    request.headers().get(HOST).and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
+
+/// The bearer token of a call.
+pub(super) fn check_call<B>(
+    request: &Request<B>,
+    hub: &HubHandle,
+    endpoints: &[Endpoint],
+) -> Result<Claims, TokenRefused> {
+    let value = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let token = value
+        .and_then(|value| value.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+        .map(|(_, token)| token.trim())
+        .ok_or(TokenRefused::Missing)?;
+    let uri = request.uri();
+    let query = uri.query().unwrap_or_default();
+    let place = Place { host: host(request), path: uri.path(), query, endpoints };
+    check(token, hub, &place)
+}
+
+/// The token of a tunnel, which is in its query; the audience is the rest of the URL.
+pub(super) fn check_tunnel<B>(
+    request: &Request<B>,
+    hub: &HubHandle,
+    endpoints: &[Endpoint],
+) -> Result<Claims, TokenRefused> {
+    let (token, query) = without_token(request.uri());
+    let token = token.ok_or(TokenRefused::Missing)?;
+    let place = Place { host: host(request), path: request.uri().path(), query: &query, endpoints };
+    check(&token, hub, &place)
+}
+
+/// `access_token` and the query without it.
+fn without_token(uri: &Uri) -> (Option<String>, String) {
+    let query = uri.query().unwrap_or_default();
+    let is_token = |part: &&str| part.split('=').next() == Some("access_token");
+    let rest: Vec<&str> = query.split('&').filter(|part| !is_token(part)).collect();
+    let token = form_urlencoded::parse(query.as_bytes())
+        .find(|(name, _)| name == "access_token")
+        .map(|(_, value)| value.into_owned());
+    (token, rest.join("&"))
+}
+
+/// A client's token. `endpoint` is the node as the caller named it, with a slash at the end.
+pub(super) fn for_client(hub: &HubHandle, endpoint: &str, wish: &TokenWish) -> Option<String> {
+    let now = now_s();
+    let mut claims = Map::new();
+    claims.insert("aud".into(), format!("{endpoint}clients/socketio/hubs/{}", hub.name).into());
+    claims.insert("iat".into(), now.into());
+    claims.insert("exp".into(), now.saturating_add(wish.minutes.saturating_mul(60)).into());
+    if let Some(user) = &wish.user {
+        claims.insert("sub".into(), Value::from(user.as_str()));
+    }
+    for (name, values) in [("role", &wish.roles), ("webpubsub.group", &wish.groups)] {
+        if !values.is_empty() {
+            claims.insert(name.into(), json!(values));
+        }
+    }
+    sign(&claims, hub.keys.first()?).ok()
+}

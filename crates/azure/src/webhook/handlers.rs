@@ -1,0 +1,147 @@
+//! Which handler gets an event: the first of the hub's list that wants it.
+
+use super::template::UrlTemplate;
+use crate::serverless::EventKind;
+
+/// The events that are not the client's own.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum SystemEvent {
+    /// A client wants to be a socket of a namespace.
+    Connect,
+    /// It is one.
+    Connected,
+    /// It is one no more.
+    Disconnected,
+}
+
+impl SystemEvent {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Connect, Self::Connected, Self::Disconnected];
+
+    /// As configuration and handlers name it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Connected => "connected",
+            Self::Disconnected => "disconnected",
+        }
+    }
+}
+
+/// Which of the clients' own events a handler wants.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum UserEvents {
+    /// Every one: `*`.
+    All,
+    /// Those with these names; may be empty.
+    Named(Vec<String>),
+}
+
+/// One event handler.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Handler {
+    /// Where it is.
+    pub url: UrlTemplate,
+    /// What it wants of the system's events.
+    pub system_events: Vec<SystemEvent>,
+    /// What it wants of the clients'.
+    pub user_events: UserEvents,
+}
+
+/// The texts of a handler that mean nothing.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum HandlerError {
+    /// There are three.
+    #[error("names `{0}`, which is no system event")]
+    SystemEventUnknown(String),
+    /// `*` stands for all events; beside it nothing else is needed.
+    #[error("has `*` beside other names")]
+    StarBesideNames,
+}
+
+impl Handler {
+    /// Reads the events' names.
+    pub fn new(
+        url: UrlTemplate,
+        system_events: &[&str],
+        user_events: &[&str],
+    ) -> Result<Self, HandlerError> {
+        let mut system = Vec::new();
+        for name in system_events {
+            let event = SystemEvent::ALL.into_iter().find(|event| event.name() == *name);
+            system.push(event.ok_or_else(|| HandlerError::SystemEventUnknown((*name).into()))?);
+        }
+        let user_events = match user_events {
+            ["*"] => UserEvents::All,
+            names if names.contains(&"*") => return Err(HandlerError::StarBesideNames),
+            names => UserEvents::Named(names.iter().map(|&name| name.to_owned()).collect()),
+        };
+        Ok(Self { url, system_events: system, user_events })
+    }
+
+    fn wants(&self, kind: &EventKind) -> bool {
+        let system = match kind {
+            EventKind::Connect => SystemEvent::Connect,
+            EventKind::Connected => SystemEvent::Connected,
+            EventKind::Disconnected => SystemEvent::Disconnected,
+            EventKind::User(name) => {
+                return match &self.user_events {
+                    UserEvents::All => true,
+                    UserEvents::Named(names) => names.iter().any(|other| **other == **name),
+                };
+            }
+        };
+        self.system_events.contains(&system)
+    }
+}
+
+/// A hub's handlers; the first that wants an event gets it.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Handlers(pub Vec<Handler>);
+
+impl Handlers {
+    /// The place in the list of the handler that gets this event.
+    pub(crate) fn pick(&self, kind: &EventKind) -> Option<usize> {
+        self.0.iter().position(|handler| handler.wants(kind))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn handler(system_events: &[&str], user_events: &[&str]) -> Handler {
+        let url = UrlTemplate::parse("http://h/").expect("a URL");
+        Handler::new(url, system_events, user_events).expect("a handler")
+    }
+
+    #[test]
+    fn the_first_that_wants_an_event_gets_it() {
+        let handlers = Handlers(vec![
+            handler(&["connect"], &["a"]),
+            handler(&["connect", "disconnected"], &["a", "b"]),
+            handler(&[], &["*"]),
+        ]);
+        let user = |name: &str| EventKind::User(name.into());
+        let cases = [
+            (EventKind::Connect, Some(0)),
+            (EventKind::Connected, None),
+            (EventKind::Disconnected, Some(1)),
+            (user("a"), Some(0)),
+            (user("b"), Some(1)),
+            (user("A"), Some(2)),
+            (user("connected"), Some(2)),
+        ];
+        for (kind, place) in cases {
+            assert_eq!(handlers.pick(&kind), place, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn names_that_mean_nothing_are_mistakes() {
+        let url = UrlTemplate::parse("http://h/").expect("a URL");
+        let unknown = HandlerError::SystemEventUnknown("Connect".into());
+        assert_eq!(Handler::new(url.clone(), &["Connect"], &[]), Err(unknown));
+        assert_eq!(Handler::new(url, &[], &["*", "a"]), Err(HandlerError::StarBesideNames));
+    }
+}

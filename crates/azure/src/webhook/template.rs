@@ -1,0 +1,152 @@
+//! The address of a handler: a URL in which `{hub}` and `{event}` may stand.
+
+use core::fmt;
+
+use hyper::Uri;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+/// What stays as it is in a value that is filled in: RFC 3986's unreserved characters.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// A URL with places to fill in. `Debug` shows no query: it may hold a secret such as `?code=…`.
+#[derive(Clone, Eq, PartialEq)]
+pub struct UrlTemplate {
+    text: String,
+}
+
+/// Why a text is no such URL. Alphabetical.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum TemplateError {
+    /// `user:password@` would end up in logs and nowhere else.
+    #[error("holds a user or password, which are not sent")]
+    Credentials,
+    /// A `#…` never reaches a server.
+    #[error("has a part behind `#`, which is not sent")]
+    Fragment,
+    /// What a client sends must not choose the host.
+    #[error("has `{{…}}` in its host")]
+    ParameterInHost,
+    /// There are two.
+    #[error("has a parameter other than {{hub}} and {{event}}")]
+    ParameterUnknown,
+    /// Only these are spoken.
+    #[error("does not begin with http:// or https://")]
+    Scheme,
+    /// Not a URL.
+    #[error("is not a URL")]
+    Url,
+}
+
+impl UrlTemplate {
+    /// Checks a text.
+    pub fn parse(text: &str) -> Result<Self, TemplateError> {
+        let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+        let rest = rest.ok_or(TemplateError::Scheme)?;
+        let authority = &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())];
+        if authority.contains(['{', '}']) {
+            return Err(TemplateError::ParameterInHost);
+        }
+        if authority.contains('@') {
+            return Err(TemplateError::Credentials);
+        }
+        if text.contains('#') {
+            return Err(TemplateError::Fragment);
+        }
+        let template = Self { text: text.to_owned() };
+        let filled = template.fill("hub", "event");
+        if filled.contains(['{', '}']) {
+            return Err(TemplateError::ParameterUnknown);
+        }
+        let url: Uri = filled.parse().map_err(|_| TemplateError::Url)?;
+        let port = authority.rsplit(']').next().and_then(|rest| rest.split_once(':'));
+        if port.is_some() && url.port_u16().is_none() {
+            return Err(TemplateError::Url);
+        }
+        Ok(template)
+    }
+
+    /// As it was written.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The URL for an event.
+    pub(crate) fn url(&self, hub: &str, event: &str) -> Uri {
+        self.fill(hub, event).parse().expect("it was tried, and what is filled in is encoded")
+    }
+
+    fn fill(&self, hub: &str, event: &str) -> String {
+        let encode = |value: &str| utf8_percent_encode(value, ENCODED).to_string();
+        let mut filled = String::with_capacity(self.text.len() + hub.len() + event.len());
+        let mut rest = self.text.as_str();
+        // One pass, so that what is filled in is never looked at again.
+        while let Some(at) = rest.find('{') {
+            filled.push_str(&rest[..at]);
+            rest = &rest[at..];
+            let (value, after) = match rest {
+                _ if rest.starts_with("{hub}") => (encode(hub), &rest[5..]),
+                _ if rest.starts_with("{event}") => (encode(event), &rest[7..]),
+                _ => ("{".to_owned(), &rest[1..]),
+            };
+            filled.push_str(&value);
+            rest = after;
+        }
+        filled + rest
+    }
+}
+
+impl fmt::Debug for UrlTemplate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text.split('?').next().unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hub_and_event_are_filled_in_and_encoded() {
+        let cases = [
+            ("http://h/api/{event}", "http://h/api/say%20%2F..%3F%23%7Bhub%7D"),
+            (
+                "https://h:8443/{hub}/x?code=a&e={event}&{hub}",
+                "https://h:8443/ch%C3%A9t/x?code=a&e=say%20%2F..%3F%23%7Bhub%7D&ch%C3%A9t",
+            ),
+            ("http://[::1]:80", "http://[::1]/"),
+        ];
+        for (template, url) in cases {
+            let template = UrlTemplate::parse(template).expect(template);
+            let made = template.url("chét", "say /..?#{hub}").to_string();
+            assert_eq!(made.replace(":80/", "/"), url);
+        }
+    }
+
+    #[test]
+    fn what_is_no_template() {
+        let cases = [
+            ("ftp://h/", TemplateError::Scheme),
+            ("h/{event}", TemplateError::Scheme),
+            ("", TemplateError::Scheme),
+            ("http://{hub}.example.com/", TemplateError::ParameterInHost),
+            ("http://h:{event}/", TemplateError::ParameterInHost),
+            ("http://a:b@h/", TemplateError::Credentials),
+            ("http://h/#x", TemplateError::Fragment),
+            ("http://h/{Event}", TemplateError::ParameterUnknown),
+            ("http://h/{event", TemplateError::ParameterUnknown),
+            ("http://h/{@Microsoft.KeyVault(SecretUri=x)}", TemplateError::ParameterUnknown),
+            ("http://", TemplateError::Url),
+            ("http://h/a b", TemplateError::Url),
+            ("http://h:99999/", TemplateError::Url),
+        ];
+        for (text, error) in cases {
+            assert_eq!(UrlTemplate::parse(text), Err(error), "{text}");
+        }
+    }
+
+    #[test]
+    fn debug_shows_no_query() {
+        let template = UrlTemplate::parse("http://h/{event}?code=secret").expect("a template");
+        assert_eq!(format!("{template:?}"), "http://h/{event}");
+    }
+}

@@ -1,0 +1,82 @@
+//! One Socket.IO session of a client, whatever its transport: packets in, packets and messages out.
+
+use serde::Deserialize;
+
+use crate::client::{Loss, Message, Phase};
+use crate::out::Out;
+use crate::packet::{self, Packet};
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Session {
+    pub(crate) phase: Phase,
+    /// Longest silence that is allowed: ping interval and timeout together; 0 until the open packet came.
+    pub(crate) silence_ms_max: u32,
+}
+
+/// The open packet's content.
+#[derive(Deserialize)]
+pub(crate) struct Handshake {
+    pub(crate) sid: String,
+    #[serde(default)]
+    pub(crate) upgrades: Vec<String>,
+    #[serde(rename = "pingInterval")]
+    ping_interval_ms: u32,
+    #[serde(rename = "pingTimeout")]
+    ping_timeout_ms: u32,
+}
+
+impl Session {
+    pub(crate) fn new(phase: Phase) -> Self {
+        Self { phase, silence_ms_max: 0 }
+    }
+
+    /// The text of one packet arrived; `auth` is what the connect packet carries.
+    pub(crate) fn handle_packet(
+        &mut self,
+        text: &[u8],
+        auth: &[u8],
+        out: &mut Out,
+        sink: &mut impl FnMut(Message<'_>, &mut Out),
+    ) -> Result<(), Loss> {
+        match (packet::decode(text).ok_or(Loss::Protocol)?, self.phase) {
+            (Packet::Open(json), Phase::Opening) => {
+                self.open(json, auth, out)?;
+            }
+            (Packet::Connected(answer), Phase::Joining) => {
+                self.phase = Phase::Joined;
+                sink(Message::Joined(answer), out);
+            }
+            (Packet::Ping, _) => {
+                out.packet(&[b"3"]);
+                sink(Message::Ping, out);
+            }
+            (Packet::Event(array), Phase::Joined) => sink(Message::Event(array), out),
+            (Packet::Event(array), Phase::Joining) => sink(Message::Early(array), out),
+            (Packet::Ack { id, args }, Phase::Joined) => sink(Message::Ack { id, args }, out),
+            (Packet::Close, _) => return Err(Loss::EngineClose),
+            (Packet::Disconnected, _) => return Err(Loss::SocketDisconnect),
+            (Packet::ConnectRefused(_), _) => return Err(Loss::NamespaceRefused),
+            (Packet::Other, _) => (),
+            (
+                Packet::Open(_) | Packet::Connected(_) | Packet::Event(_) | Packet::Ack { .. },
+                Phase::Upgrading | Phase::Opening | Phase::Joining | Phase::Joined,
+            ) => return Err(Loss::Protocol),
+        }
+        Ok(())
+    }
+
+    /// The session is open: joins the main namespace.
+    pub(crate) fn open(
+        &mut self,
+        json: &[u8],
+        auth: &[u8],
+        out: &mut Out,
+    ) -> Result<Handshake, Loss> {
+        let handshake: Handshake = serde_json::from_slice(json).map_err(|_bad| Loss::Protocol)?;
+        self.silence_ms_max =
+            handshake.ping_interval_ms.saturating_add(handshake.ping_timeout_ms).max(1);
+        self.phase = Phase::Joining;
+        out.packet(&[b"40", auth]);
+        Ok(handshake)
+    }
+}

@@ -1,0 +1,64 @@
+//! Clients' tokens: who a client is, as somebody with a key of the hub has signed it.
+//!
+//! `access_token` in the query: at `/clients/socketio/hubs/{hub}` it is checked when it is there; where the hub
+//! demands tokens it must be there, at every path. It is checked at the handshake only: a session outlives its token.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use hyper::header::HOST;
+use hyper::{Request, StatusCode};
+use trunkline_token::{Place, TokenRefused, verify};
+use trunkline_trunk::Str;
+
+use super::query::Query;
+use super::{Connection, Reply, answer};
+use crate::hub::{HUBS_PREFIX, Hub};
+use crate::metrics::Cause;
+
+/// How far the clocks may be apart.
+const SKEW_S: u64 = 300;
+
+/// The verified claims as JSON; empty for a client without a token.
+pub(super) fn admit<B>(
+    connection: &Connection,
+    hub: &Hub,
+    query: &Query,
+    request: &Request<B>,
+) -> Result<Str, TokenRefused> {
+    let path = request.uri().path();
+    let at_hub = path.starts_with(HUBS_PREFIX);
+    if !at_hub && !hub.tokens_required {
+        return Ok(Str::EMPTY); // What the app calls so is its own.
+    }
+    let Some(token) = query.access_token.as_deref().filter(|token| !token.is_empty()) else {
+        return if hub.tokens_required { Err(TokenRefused::Missing) } else { Ok(Str::EMPTY) };
+    };
+    let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let keys = hub.keys.iter().map(|key| key.expose());
+    let claims = verify(token, keys, now_s, SKEW_S)?;
+    // A token is for a hub, whichever path its clients take.
+    let own = format!("{HUBS_PREFIX}{}", hub.name);
+    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let endpoints = &connection.door.env().endpoints;
+    let place = Place { host, path: &own, query: "", endpoints };
+    if !claims.audiences().iter().any(|audience| place.is_meant_by(audience)) {
+        return Err(TokenRefused::Audience);
+    }
+    Ok(Str::from(serde_json::Value::Object(claims.0).to_string()))
+}
+
+/// The answer to a client with a bad token.
+pub(super) fn refuse<B>(
+    connection: &Connection,
+    request: &Request<B>,
+    refused: TokenRefused,
+) -> Reply {
+    let metrics = &connection.door.env().metrics;
+    metrics.client_tokens_refused.get_or_create(&Cause { cause: refused.slug() }).inc();
+    let message = refused.to_string();
+    let mut response = answer::error(StatusCode::UNAUTHORIZED, refused.slug(), &message);
+    if super::upgrade::is_asked(request) {
+        answer::close_after(&mut response);
+    }
+    Ok(response)
+}

@@ -1,0 +1,45 @@
+//! The ceiling of memory.
+
+use crate::metrics::Metrics;
+
+/// What the kernel keeps for an idle stream, measured. It is not on this process's heap, but a control group's limit
+/// counts it, and of a million idle sessions it is most.
+const KERNEL_BYTES_PER_STREAM: usize = 4_608;
+
+/// Beyond the ceiling a session may hold so much: enough for a client that reads, too little for one that does not.
+pub(crate) const HELD_BYTES_BEYOND_CEILING: usize = 64 * 1024;
+
+/// What may be in use, and what is.
+#[derive(Debug)]
+pub(crate) struct Memory {
+    bytes_max: Option<usize>,
+    heap_bytes: fn() -> usize,
+}
+
+impl Memory {
+    pub(crate) fn new(bytes_max: Option<usize>, heap_bytes: fn() -> usize) -> Self {
+        Self { bytes_max, heap_bytes }
+    }
+
+    /// Whether as much is in use as may be.
+    pub(crate) fn is_full(&self, metrics: &Metrics) -> bool {
+        let Some(bytes_max) = self.bytes_max else { return false };
+        let streams = usize::try_from(metrics.streams.get()).unwrap_or(0);
+        (self.heap_bytes)() + streams * KERNEL_BYTES_PER_STREAM >= bytes_max
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn streams_count_beside_the_heap() {
+        let metrics = Metrics::default();
+        let memory = Memory::new(Some(1_000_000), || 900_000);
+        assert!(!memory.is_full(&metrics));
+        metrics.streams.set(30);
+        assert!(memory.is_full(&metrics));
+        assert!(!Memory::new(None, || usize::MAX).is_full(&metrics));
+    }
+}

@@ -1,0 +1,61 @@
+//! What carries a trunk: a stream from the public port, or one inside of this process.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+
+use tokio::net::{TcpStream, UnixStream};
+
+/// Where a trunk comes from.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Origin {
+    /// A part of this process. It is no app server that others could talk to, and its settings have no path.
+    Inside,
+    Outside(SocketAddr),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Inside => f.write_str("inside"),
+            Self::Outside(address) => address.fmt(f),
+        }
+    }
+}
+
+/// A trunk's stream, in the reactor of the thread that made it.
+#[derive(Debug)]
+pub(super) enum TrunkStream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl TrunkStream {
+    pub(super) async fn readable(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.readable().await,
+            Self::Unix(stream) => stream.readable().await,
+        }
+    }
+
+    pub(super) async fn writable(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.writable().await,
+            Self::Unix(stream) => stream.writable().await,
+        }
+    }
+
+    pub(super) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.try_read(buffer),
+            Self::Unix(stream) => stream.try_read(buffer),
+        }
+    }
+
+    pub(super) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.try_write(bytes),
+            Self::Unix(stream) => stream.try_write(bytes),
+        }
+    }
+}

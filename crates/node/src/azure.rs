@@ -1,0 +1,118 @@
+//! Puts the door for Azure's SDK and REST API on the public port.
+
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use trunkline_azure as azure;
+use trunkline_azure::webhook::{self, Handlers};
+use trunkline_edge as edge;
+
+use crate::config::{Config, Hub};
+
+/// How long the start waits for hubs that need no app server.
+const LINKS_MAX: Duration = Duration::from_secs(5);
+
+/// The way from that door to the edge, open once the edge runs.
+#[derive(Debug, Default)]
+struct Links(OnceLock<edge::Inside>);
+
+impl azure::Links for Links {
+    fn open(&self, hub: &str) -> io::Result<UnixStream> {
+        let inside = self.0.get().ok_or(io::ErrorKind::NotConnected)?;
+        inside.open(hub).map_err(io::Error::other)
+    }
+}
+
+/// That door, as the edge sees it.
+#[derive(Debug)]
+struct SideDoor(azure::Door);
+
+impl edge::SideDoor for SideDoor {
+    fn claims(&self, path: &str) -> bool {
+        self.0.claims(path)
+    }
+
+    fn serve(&self, visit: edge::Visit) -> edge::SideAnswer {
+        let edge::Visit { request, from, lease } = visit;
+        let lease = lease.map(|lease| Box::new(lease) as azure::Lease);
+        Box::pin(self.0.clone().serve(azure::Visit { request, from, lease }))
+    }
+}
+
+/// How webhooks serve a hub, if it has event handlers.
+fn serverless(config: &Config, hub: &Hub) -> Option<azure::Serverless> {
+    let settings = &config.settings;
+    (!hub.event_handlers.is_empty()).then(|| azure::Serverless {
+        handlers: Handlers(hub.event_handlers.clone()),
+        limits: webhook::Limits {
+            timeout: settings.webhook_timeout,
+            concurrent_max: settings.webhook_concurrent_max,
+            pending_max: settings.webhook_pending_max,
+            answer_bytes_max: settings.webhook_answer_bytes_max,
+        },
+        socket_events_max: settings.serverless_socket_events_max,
+        waiting_bytes_max: settings.serverless_waiting_bytes_max,
+    })
+}
+
+/// The door, running.
+#[derive(Debug)]
+pub(crate) struct Azure {
+    running: azure::Running,
+    links: Arc<Links>,
+}
+
+/// A client's message must fit into a message of the link, with room for what is around it.
+fn message_bytes_max(config: &Config) -> u32 {
+    const AROUND_BYTES: usize = 1024;
+    let batch_bytes_max = config.settings.limits.trunk_batch_bytes_max;
+    u32::try_from(batch_bytes_max.saturating_sub(AROUND_BYTES))
+        .unwrap_or(u32::MAX)
+        .min(i32::MAX as u32)
+}
+
+impl Azure {
+    /// Starts it and puts it on the port.
+    pub(crate) fn start(
+        config: &Config,
+        edge: &mut edge::Edge,
+        metrics: &azure::Metrics,
+    ) -> io::Result<Self> {
+        let hubs = config.hubs.iter().map(|hub| azure::HubConfig {
+            name: hub.name.clone(),
+            keys: hub.keys.iter().map(|key| key.0.clone().into_bytes()).collect(),
+            serverless: serverless(config, hub),
+        });
+        let settings = azure::Config {
+            hubs: hubs.collect(),
+            origin: config.settings.public_endpoints.first().map_or_else(
+                || edge.local_addr().to_string(),
+                |endpoint| endpoint.host().to_owned(),
+            ),
+            endpoints: config.settings.public_endpoints.clone(),
+            reconnect_grace: Duration::from_secs(10),
+            message_bytes_max: message_bytes_max(config),
+            orphan_close_per_second: config.settings.limits.orphan_close_per_second,
+        };
+        let links = Arc::new(Links::default());
+        let (door, running) = azure::start(&settings, metrics, Arc::clone(&links) as _)?;
+        edge.add_side_door(Arc::new(SideDoor(door)));
+        Ok(Self { running, links })
+    }
+
+    /// The edge runs: links may be opened. Returns once hubs that need no app server can serve clients.
+    pub(crate) fn connect(&self, inside: edge::Inside) {
+        // It runs once.
+        let _ = self.links.0.set(inside);
+        if !self.running.wait_for_links(LINKS_MAX) {
+            tracing::warn!("hubs with event handlers cannot serve clients yet");
+        }
+    }
+
+    /// Ends its tunnels and waits for its thread.
+    pub(crate) fn stop(self) {
+        self.running.stop();
+    }
+}

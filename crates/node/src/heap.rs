@@ -1,0 +1,104 @@
+//! How many bytes of heap are in use: the system's allocator, with a count beside it.
+//!
+//! What a session, an outbox or half a message really takes is known here and nowhere else, so that the ceiling of
+//! memory needs no estimates. Each thread counts in a place of its own, because a counter that all threads share costs
+//! more than the allocation itself.
+
+use core::alloc::{GlobalAlloc, Layout};
+use core::cell::Cell;
+use core::sync::atomic::{AtomicIsize, AtomicUsize, Ordering};
+use std::alloc::System;
+
+/// Threads beyond the last place share it.
+const PLACES: usize = 64;
+const SHARED: usize = PLACES - 1;
+const UNKNOWN: usize = usize::MAX;
+
+/// A line of the cache for each place.
+#[repr(align(64))]
+struct Place(AtomicIsize);
+
+static BYTES: [Place; PLACES] = [const { Place(AtomicIsize::new(0)) }; PLACES];
+static PLACES_TAKEN: AtomicUsize = AtomicUsize::new(0);
+
+thread_local! {
+    // Without a destructor, so that it may be used while a thread begins and ends.
+    static OWN: Cell<usize> = const { Cell::new(UNKNOWN) };
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+struct Counting;
+
+/// Bytes asked for and not yet given back, by all threads together.
+pub(crate) fn bytes_in_use() -> usize {
+    let taken = PLACES_TAKEN.load(Ordering::Relaxed).min(PLACES);
+    // One thread gives back what another took: only the sum means something.
+    let sum: isize = BYTES[..taken].iter().map(|place| place.0.load(Ordering::Relaxed)).sum();
+    usize::try_from(sum).unwrap_or(0)
+}
+
+fn count(bytes: isize) {
+    let place = OWN.get();
+    if place < SHARED {
+        // Nobody else writes here, so that this needs no atomic addition.
+        let own = &BYTES[place].0;
+        own.store(own.load(Ordering::Relaxed).wrapping_add(bytes), Ordering::Relaxed);
+    } else if place == SHARED {
+        BYTES[SHARED].0.fetch_add(bytes, Ordering::Relaxed);
+    } else {
+        OWN.set(PLACES_TAKEN.fetch_add(1, Ordering::Relaxed).min(SHARED));
+        count(bytes);
+    }
+}
+
+/// A layout's size is at most `isize::MAX`, says [`Layout`].
+fn signed(bytes: usize) -> isize {
+    bytes.cast_signed()
+}
+
+// SAFETY: every method passes its arguments on to `System` unchanged and returns what it returned; counting neither
+// allocates nor panics.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(signed(layout.size()));
+        // SAFETY: the caller keeps `GlobalAlloc`'s contract, which is also that of `System`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        count(signed(layout.size()));
+        // SAFETY: as in `alloc`.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        count(-signed(layout.size()));
+        // SAFETY: as in `alloc`; the block came from `System`.
+        unsafe { System.dealloc(block, layout) }
+    }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count(signed(size).wrapping_sub(signed(layout.size())));
+        // SAFETY: as in `dealloc`.
+        unsafe { System.realloc(block, layout, size) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_held_is_counted_until_it_is_given_back_by_whatever_thread() {
+        const BIG: usize = 64 << 20;
+        // Other tests take and give back at the same time, far less than this.
+        const AT_LEAST: usize = BIG / 2;
+        let before = bytes_in_use();
+        let block = std::thread::spawn(|| vec![1_u8; BIG]).join().expect("it ends");
+        assert!(bytes_in_use() >= before + AT_LEAST, "{before} and then {}", bytes_in_use());
+        drop(block);
+        assert!(bytes_in_use() < before + AT_LEAST, "{before} and then {}", bytes_in_use());
+    }
+}

@@ -1,0 +1,86 @@
+//! The ceiling of memory: what the configuration says, or what the system allows this process.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Of a limit that the system sets, so much is for sessions and what waits for them; the rest is for the program
+/// itself, for what the allocator cannot give back, and for the kernel's socket buffers.
+const SHARE_PERCENT: u64 = 75;
+
+/// Where the two generations of control groups keep a process's limit.
+const LIMIT_FILES: [&str; 2] = ["memory.max", "memory.limit_in_bytes"];
+
+/// Bytes beyond which no new sessions are taken: as configured, or a share of the control group's limit. `None`: there
+/// is no ceiling.
+pub(crate) fn ceiling(configured: Option<usize>) -> Option<usize> {
+    let ceiling = configured.or_else(|| share_of(group_limit()?));
+    match (ceiling, configured) {
+        (None, _) => tracing::info!("no ceiling of memory is set, and none is known of the system"),
+        (Some(bytes), None) => {
+            tracing::info!(bytes, "the ceiling of memory follows from the control group's limit");
+        }
+        (Some(bytes), Some(_)) => tracing::info!(bytes, "the ceiling of memory is as configured"),
+    }
+    ceiling
+}
+
+fn share_of(limit: u64) -> Option<usize> {
+    usize::try_from(limit / 100 * SHARE_PERCENT).ok()
+}
+
+/// The least limit of the groups that this process is in.
+fn group_limit() -> Option<u64> {
+    let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
+    groups.lines().filter_map(group_folder).filter_map(|folder| least_limit(&folder)).min()
+}
+
+/// A line is `number:controllers:path`; in the second generation the controllers are left out.
+fn group_folder(line: &str) -> Option<PathBuf> {
+    let (controllers, path) = line.split_once(':')?.1.split_once(':')?;
+    let path = path.trim_start_matches('/');
+    match controllers {
+        "" => Some(Path::new("/sys/fs/cgroup").join(path)),
+        "memory" => Some(Path::new("/sys/fs/cgroup/memory").join(path)),
+        _ => None,
+    }
+}
+
+/// A group's limit holds for all within it. A container may see its own group as the root.
+fn least_limit(folder: &Path) -> Option<u64> {
+    let folders = folder.ancestors().take_while(|one| one.starts_with("/sys/fs/cgroup"));
+    folders.flat_map(|one| LIMIT_FILES.map(|file| one.join(file))).filter_map(read_limit).min()
+}
+
+/// The first generation writes "no limit" as a number near 2^63, the second as "max".
+fn read_limit(file: PathBuf) -> Option<u64> {
+    let limit = fs::read_to_string(file).ok()?.trim().parse::<u64>().ok()?;
+    (limit < 1 << 60).then_some(limit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_generations_of_control_groups_are_found() {
+        let cases = [
+            ("0::/", Some("/sys/fs/cgroup/")),
+            (
+                "0::/system.slice/trunkline.service",
+                Some("/sys/fs/cgroup/system.slice/trunkline.service"),
+            ),
+            ("7:memory:/docker/1", Some("/sys/fs/cgroup/memory/docker/1")),
+            ("3:cpu,cpuacct:/docker/1", None),
+            ("nonsense", None),
+        ];
+        for (line, folder) in cases {
+            assert_eq!(group_folder(line), folder.map(PathBuf::from), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_is_configured_comes_before_what_the_system_says() {
+        assert_eq!(ceiling(Some(123)), Some(123));
+        assert_eq!(share_of(1 << 30), Some(805_306_350));
+    }
+}

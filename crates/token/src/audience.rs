@@ -1,0 +1,174 @@
+//! Audiences that are URLs.
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt;
+
+/// A public address under which the node may be known: scheme, authority, and a path in front of ours.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Endpoint {
+    scheme: &'static str,
+    authority: String,
+    prefix: String,
+}
+
+impl Endpoint {
+    /// Reads `http(s)://host[:port][/prefix]`. None for anything else.
+    pub fn parse(url: &str) -> Option<Self> {
+        let (secure, authority, path) = split(url)?;
+        let path = path.split(['?', '#']).next().unwrap_or_default();
+        let prefix = path.trim_end_matches('/').to_ascii_lowercase();
+        let scheme = if secure { "https" } else { "http" };
+        Some(Self { scheme, authority: authority_of(secure, authority), prefix })
+    }
+
+    /// Its host, without a port.
+    pub fn host(&self) -> &str {
+        let host = self.authority.trim_end_matches(|c: char| c.is_ascii_digit());
+        host.strip_suffix(':').unwrap_or(&self.authority)
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}{}", self.scheme, self.authority, self.prefix)
+    }
+}
+
+/// Where a request came to.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// The `Host` header.
+    pub host: &'a str,
+    /// The path as it came.
+    pub path: &'a str,
+    /// The query as it came, without what is not part of the audience.
+    pub query: &'a str,
+    /// Other names of this node.
+    pub endpoints: &'a [Endpoint],
+}
+
+impl Place<'_> {
+    /// Whether an audience means this place.
+    ///
+    /// Schemes `http`, `https`, `ws` and `wss` are alike, because a proxy may take the encryption off. Compared without
+    /// regard to case; with or without the query and a slash at the end; percent-encoded or not.
+    pub fn is_meant_by(&self, audience: &str) -> bool {
+        let Some((secure, authority, path)) = split(audience) else { return false };
+        let authority = authority_of(secure, authority);
+        let (path, query) = path.split_once('?').map_or((path, None), |(path, q)| (path, Some(q)));
+        if query.is_some_and(|query| !same(query, self.query)) {
+            return false;
+        }
+        let path_is = |prefix: &str| {
+            let whole = [prefix, self.path].concat();
+            same(path.trim_end_matches('/'), whole.trim_end_matches('/'))
+        };
+        let host_is = authority == authority_of(false, self.host)
+            || authority == authority_of(true, self.host);
+        (host_is && path_is(""))
+            || self
+                .endpoints
+                .iter()
+                .any(|known| known.authority == authority && path_is(&known.prefix))
+    }
+}
+
+/// Encrypted or not, authority, and the rest.
+fn split(url: &str) -> Option<(bool, &str, &str)> {
+    let (scheme, rest) = url.split_once("://")?;
+    let secure = match scheme.to_ascii_lowercase().as_str() {
+        "https" | "wss" => true,
+        "http" | "ws" => false,
+        _ => return None,
+    };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    (!authority.is_empty()).then_some((secure, authority, path))
+}
+
+/// In lower case and without the scheme's own port.
+fn authority_of(secure: bool, authority: &str) -> String {
+    let lower = authority.to_ascii_lowercase();
+    let port = if secure { ":443" } else { ":80" };
+    lower.strip_suffix(port).map_or(lower.clone(), ToString::to_string)
+}
+
+fn same(left: &str, right: &str) -> bool {
+    left.eq_ignore_ascii_case(right) || decoded(left).eq_ignore_ascii_case(&decoded(right))
+}
+
+/// `%41` → `A`; a percent sign that begins nothing stays.
+fn decoded(text: &str) -> Vec<u8> {
+    let bytes = text.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while let Some(&byte) = bytes.get(at) {
+        let pair = (byte == b'%')
+            .then(|| text.get(at + 1..at + 3))
+            .flatten()
+            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        out.push(pair.unwrap_or(byte));
+        at += if pair.is_some() { 3 } else { 1 };
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_has_a_host() {
+        let cases = [
+            ("https://gw.example.com/abc/", "gw.example.com"),
+            ("http://Gw1:8080", "gw1"),
+            ("http://[::1]:8080/", "[::1]"),
+            ("http://[::1]", "[::1]"),
+            ("http://node1", "node1"),
+        ];
+        for (url, host) in cases {
+            assert_eq!(Endpoint::parse(url).expect(url).host(), host);
+        }
+    }
+
+    #[test]
+    fn an_audience_means_a_place() {
+        let endpoints = [Endpoint::parse("https://gw.example.com/abc/").expect("a URL")];
+        let place = Place {
+            host: "localhost:8080",
+            path: "/api/hubs/Chat/:send",
+            query: "api-version=1&filter=a%20b",
+            endpoints: &endpoints,
+        };
+        let table = [
+            ("http://localhost:8080/api/hubs/Chat/:send", true),
+            ("https://LOCALHOST:8080/api/hubs/chat/:send/", true),
+            ("http://localhost:8080/api/hubs/Chat/:send?api-version=1&filter=a%20b", true),
+            ("http://localhost:8080/api/hubs/Chat/:send?api-version=1&filter=a b", true),
+            ("http://localhost:8080/api/hubs/Chat/%3Asend", true),
+            ("https://gw.example.com/abc/api/hubs/Chat/:send", true),
+            ("https://gw.example.com:443/abc/api/hubs/Chat/:send", true),
+            ("https://gw.example.com/api/hubs/Chat/:send", false),
+            ("http://localhost:8081/api/hubs/Chat/:send", false),
+            ("http://localhost:8080/api/hubs/Other/:send", false),
+            ("http://localhost:8080/api/hubs/Chat/:send?api-version=2", false),
+            ("localhost:8080/api/hubs/Chat/:send", false),
+            ("", false),
+        ];
+        for (audience, expected) in table {
+            assert_eq!(place.is_meant_by(audience), expected, "{audience}");
+        }
+    }
+
+    #[test]
+    fn the_port_of_the_scheme_may_be_left_out() {
+        let place = Place { host: "example.com", path: "/a", query: "", endpoints: &[] };
+        for audience in
+            ["http://example.com:80/a", "https://example.com:443/a", "wss://example.com/a"]
+        {
+            assert!(place.is_meant_by(audience), "{audience}");
+        }
+        assert!(!place.is_meant_by("http://example.com:443/a"));
+    }
+}

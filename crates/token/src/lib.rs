@@ -1,0 +1,205 @@
+//! JSON Web Tokens signed with a hub's key: signatures, lives and audiences.
+//!
+//! Pure: the caller passes the time. [`verify`] checks everything but the audience, which depends on what the token
+//! is for: a fixed word, or a URL as [`Place`] reads it.
+#![no_std]
+extern crate alloc;
+
+mod audience;
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+pub use audience::{Endpoint, Place};
+use jsonwebtoken::errors::ErrorKind;
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode};
+use serde_json::{Map, Value};
+
+/// The longest token that is looked at, in bytes.
+pub const TOKEN_BYTES_MAX: usize = 16 * 1024;
+
+/// The claims of a token whose signature and life are good.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Claims(pub Map<String, Value>);
+
+impl Claims {
+    /// A claim that is a text.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.0.get(name).and_then(Value::as_str)
+    }
+
+    /// The audiences: one or a list.
+    pub fn audiences(&self) -> Vec<&str> {
+        match self.0.get("aud") {
+            Some(Value::String(one)) => alloc::vec![one.as_str()],
+            Some(Value::Array(list)) => list.iter().filter_map(Value::as_str).collect(),
+            Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_)) | None => {
+                Vec::new()
+            }
+        }
+    }
+}
+
+/// One variant per rule that a token can break. Alphabetical.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum TokenRefused {
+    /// It is for somebody else.
+    #[error("the token is for another audience")]
+    Audience,
+    /// Its end has passed.
+    #[error("the token has expired; check the clocks of both machines")]
+    Expired,
+    /// It is not a token, or has no end.
+    #[error("the token is no JWT signed with HS256 that has the claim exp")]
+    Malformed,
+    /// There is none.
+    #[error("there is no token")]
+    Missing,
+    /// Its beginning has not come.
+    #[error("the token is not valid yet; check the clocks of both machines")]
+    NotYet,
+    /// No key of the hub has signed it.
+    #[error("the token is not signed with a key of this hub")]
+    Signature,
+}
+
+impl TokenRefused {
+    /// The code that programs read.
+    pub const fn slug(self) -> &'static str {
+        match self {
+            Self::Audience => "token_audience",
+            Self::Expired => "token_expired",
+            Self::Malformed => "token_malformed",
+            Self::Missing => "token_missing",
+            Self::NotYet => "token_not_yet_valid",
+            Self::Signature => "token_signature",
+        }
+    }
+}
+
+/// Checks the signature against each key, and the life: `exp` must be there, `nbf` may be.
+///
+/// `now_s` is in seconds since 1970; the clocks may differ by `skew_s`.
+///
+/// # Errors
+///
+/// The rule that the token breaks.
+pub fn verify<'k>(
+    token: &str,
+    keys: impl IntoIterator<Item = &'k [u8]>,
+    now_s: u64,
+    skew_s: u64,
+) -> Result<Claims, TokenRefused> {
+    if token.is_empty() {
+        return Err(TokenRefused::Missing);
+    }
+    if token.len() > TOKEN_BYTES_MAX {
+        return Err(TokenRefused::Malformed);
+    }
+    let claims = keys
+        .into_iter()
+        .map(|key| signed_by(token, key))
+        .find(|verified| *verified != Err(TokenRefused::Signature))
+        .unwrap_or(Err(TokenRefused::Signature))?;
+    let time = |name: &str| claims.get(name).and_then(Value::as_f64);
+    let now = now_s as f64;
+    let skew = skew_s as f64;
+    let Some(exp) = time("exp") else { return Err(TokenRefused::Malformed) };
+    if exp + skew < now {
+        return Err(TokenRefused::Expired);
+    }
+    if claims.contains_key("nbf") && time("nbf").is_none_or(|nbf| nbf > now + skew) {
+        return Err(TokenRefused::NotYet);
+    }
+    Ok(Claims(claims))
+}
+
+fn signed_by(token: &str, key: &[u8]) -> Result<Map<String, Value>, TokenRefused> {
+    let mut rules = Validation::new(Algorithm::HS256);
+    // The library would ask the system's clock; audiences are compared in ways that it does not know.
+    rules.validate_exp = false;
+    rules.validate_aud = false;
+    rules.required_spec_claims.clear();
+    match decode::<Map<String, Value>>(token, &DecodingKey::from_secret(key), &rules) {
+        Ok(data) => Ok(data.claims),
+        #[expect(clippy::wildcard_enum_match_arm, reason = "the library's list of errors is open")]
+        Err(error) => Err(match error.kind() {
+            ErrorKind::InvalidSignature => TokenRefused::Signature,
+            _ => TokenRefused::Malformed,
+        }),
+    }
+}
+
+/// Signs claims with HS256.
+///
+/// # Errors
+///
+/// What the library says: never for a map of JSON values.
+pub fn sign(claims: &Map<String, Value>, key: &[u8]) -> Result<String, SignError> {
+    encode(&Header::default(), claims, &EncodingKey::from_secret(key))
+        .map_err(|error| SignError(error.to_string()))
+}
+
+/// A token could not be made.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("cannot sign: {0}")]
+pub struct SignError(String);
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const KEY: &[u8] = b"the-hub's-own-key-of-32-bytes-ok";
+    const OLD: &[u8] = b"the-previous-key-in-a-rotation-o";
+    const NOW: u64 = 1_800_000_000;
+    const SKEW: u64 = 300;
+
+    fn token(key: &[u8], claims: Value) -> String {
+        let Value::Object(claims) = claims else { panic!("an object") };
+        sign(&claims, key).expect("signs")
+    }
+
+    #[test]
+    fn each_rule_has_its_own_refusal() {
+        let good = token(KEY, json!({"exp": NOW + 60, "sub": "ann"}));
+        let (body, _) = good.rsplit_once('.').expect("three parts");
+        let none = "eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0";
+        let unsigned = alloc::format!("{none}.{}.", body.split_once('.').expect("dots").1);
+        let table = [
+            ("good", good.clone(), Ok(())),
+            ("old key", token(OLD, json!({"exp": NOW + 60})), Ok(())),
+            ("other clock", token(KEY, json!({"exp": NOW - 299})), Ok(())),
+            ("fractions", token(KEY, json!({"exp": NOW as f64 + 0.5})), Ok(())),
+            ("expired", token(KEY, json!({"exp": NOW - 301})), Err(TokenRefused::Expired)),
+            ("no end", token(KEY, json!({"sub": "ann"})), Err(TokenRefused::Malformed)),
+            ("text for end", token(KEY, json!({"exp": "now"})), Err(TokenRefused::Malformed)),
+            (
+                "not yet",
+                token(KEY, json!({"exp": NOW + 900, "nbf": NOW + 600})),
+                Err(TokenRefused::NotYet),
+            ),
+            ("other key", token(b"another", json!({"exp": NOW})), Err(TokenRefused::Signature)),
+            ("cut off", alloc::format!("{body}."), Err(TokenRefused::Signature)),
+            ("unsigned", unsigned, Err(TokenRefused::Malformed)),
+            ("no token", String::new(), Err(TokenRefused::Missing)),
+            ("no jwt", "abc".into(), Err(TokenRefused::Malformed)),
+            ("long", "a".repeat(TOKEN_BYTES_MAX + 1), Err(TokenRefused::Malformed)),
+        ];
+        for (name, token, expected) in table {
+            assert_eq!(verify(&token, [KEY, OLD], NOW, SKEW).map(|_| ()), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn audiences_are_one_or_many() {
+        let claims = |aud: Value| {
+            let Value::Object(map) = json!({ "aud": aud }) else { panic!("an object") };
+            Claims(map)
+        };
+        assert_eq!(claims(json!("a")).audiences(), ["a"]);
+        assert_eq!(claims(json!(["a", 1, "b"])).audiences(), ["a", "b"]);
+        assert_eq!(claims(json!(1)).audiences().len(), 0);
+    }
+}

@@ -1,0 +1,5 @@
+// The app of the load generator's scenarios, as its help says it.
+import { benchEvents } from "../../bench/apps/events.mjs";
+import { serve } from "./serve.mjs";
+
+serve(({ io }) => benchEvents(io));

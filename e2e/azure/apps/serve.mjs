@@ -1,0 +1,29 @@
+// What every app here shares: a Socket.IO server behind Microsoft's SDK, and the line to the test.
+import { createServer } from "node:http";
+import { useAzureSocketIO } from "@azure/web-pubsub-socket.io";
+import { Server } from "socket.io";
+
+const { name, options, trunkline } = JSON.parse(process.env.E2E);
+
+const note = (kind, data) => process.send?.({ kind, data });
+
+/** Sets the app up and reports when clients can come. `app` may answer HTTP requests, too. */
+export async function serve(app) {
+  const azure = { hub: trunkline.hub ?? "default", connectionString: trunkline.connectionString };
+  const httpServer = createServer((request, response) => context.answer?.(request, response));
+  const io = new Server(httpServer, options);
+  const context = { io, azure, note, server: name, httpServer };
+
+  process.on("message", async ({ id, code, argument }) => {
+    try {
+      const value = await (0, eval)(`(${code})`)(context, argument);
+      process.send({ kind: "answer", id, value });
+    } catch (error) {
+      process.send({ kind: "answer", id, error: String(error?.stack ?? error) });
+    }
+  });
+  await useAzureSocketIO(io, azure);
+  await app(context);
+  await new Promise((done) => httpServer.listen(0, "127.0.0.1", done));
+  note("ready", { port: httpServer.address().port });
+}

@@ -1,0 +1,91 @@
+// A world with Microsoft's own SDK, unmodified, on the app's side.
+import { createHmac } from "node:crypto";
+import { createRequire } from "node:module";
+import { after, afterEach, before, describe, test } from "node:test";
+import { startApp } from "./app.mjs";
+import { startNode } from "./node.mjs";
+import { World } from "./world.mjs";
+
+export const KEY = "trunkline-development-key-do-not-use-in-production";
+export const HUB = "default";
+export const HUB_PATH = `/clients/socketio/hubs/${HUB}`;
+
+const require = createRequire(new URL("../azure/package.json", import.meta.url));
+export const { WebPubSubServiceClient, AzureKeyCredential } = require("@azure/web-pubsub");
+
+export const connectionString = (node) => `Endpoint=${node.url};AccessKey=${KEY};Version=1.0;`;
+
+export class AzureWorld extends World {
+  static async start({ servers = ["amber"], app = "chat", options, args, threads } = {}) {
+    const world = new AzureWorld();
+    try {
+      world.nodes.push(await startNode({ args, threads }));
+      for (const name of servers) await world.startAzureApp({ name, app, options });
+      return world;
+    } catch (error) {
+      await world.stop();
+      throw error;
+    }
+  }
+
+  async startAzureApp({ name, app = "chat", options }) {
+    const trunkline = { connectionString: connectionString(this.node), hub: HUB };
+    const started = await startApp({ app: `../azure/apps/${app}`, name, options, trunkline });
+    this.apps.push(started);
+    return started;
+  }
+
+  /** As Microsoft's documentation tells clients: another address and path. */
+  open(path = "/", options = {}, url = this.url) {
+    return super.open(path, { path: HUB_PATH, ...options }, url);
+  }
+
+  /** The client of the data plane. */
+  rest(key = KEY) {
+    return new WebPubSubServiceClient(`Endpoint=${this.node.url};AccessKey=${key};Version=1.0;`, HUB, { allowInsecureConnection: true });
+  }
+}
+
+/** Tests over one installation that they share; each gets a world without clients. */
+export function inAzureWorld(what, settings, define) {
+  describe(what, () => {
+    let world;
+    before(async () => {
+      world = await AzureWorld.start(settings);
+    });
+    afterEach(() => world.closeClients());
+    after(() => world?.stop());
+    define((name, check) => test(name, () => explained(world, check)));
+  });
+}
+
+/** One test over an installation of its own. */
+export function withAzureWorld(name, settings, check) {
+  test(name, async () => {
+    const world = await AzureWorld.start(settings);
+    try {
+      await explained(world, check);
+    } finally {
+      await world.stop();
+    }
+  });
+}
+
+async function explained(world, check) {
+  try {
+    await check(world);
+  } catch (error) {
+    error.stack += `\n--- what the processes said ---\n${world.logs.split("\n").slice(-60).join("\n")}\n---`;
+    throw error;
+  }
+}
+
+const base64url = (value) => Buffer.from(typeof value === "string" ? value : JSON.stringify(value)).toString("base64url");
+
+/** A token as anybody could make one, good or bad. */
+export function sign(claims, { key = KEY, alg = "HS256" } = {}) {
+  const now = Math.floor(Date.now() / 1000);
+  const text = `${base64url({ alg, typ: "JWT" })}.${base64url({ iat: now, exp: now + 3600, ...claims })}`;
+  if (alg === "none") return `${text}.`;
+  return `${text}.${createHmac("sha256", key).update(text).digest("base64url")}`;
+}

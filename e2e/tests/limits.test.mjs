@@ -1,0 +1,189 @@
+// A node that is full: newcomers are told so in words, and whoever is there goes on.
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { readFileSync, readdirSync } from "node:fs";
+import test from "node:test";
+import { MB, POLL, SOCKET, inArena } from "../harness/arena.mjs";
+import { send } from "../harness/fake_app.mjs";
+import { startNode } from "../harness/node.mjs";
+
+import { until } from "../harness/until.mjs";
+import { Raw, post, upgradeHead } from "../harness/wire.mjs";
+import { PLAIN } from "../harness/world.mjs";
+import { quickFrame } from "../harness/ws_client.mjs";
+
+/** One request over a stream of its own, which `fetch` would not always take. */
+async function ask(arena, head, body = "") {
+  const raw = new Raw(arena.node.port).write(head + body);
+  await raw.closed();
+  return { status: raw.status, text: raw.text, json: () => JSON.parse(raw.text.split("\r\n\r\n")[1]) };
+}
+
+const get = (query) => `GET /socket.io/?${query} HTTP/1.1\r\nHost: x\r\n`;
+const handshake = `${get(POLL)}\r\n`;
+
+function assertFull(answer, error) {
+  assert.equal(answer.status, 503, answer.text);
+  assert.equal(answer.json().error, error);
+  assert.match(answer.text, /retry-after: 5/i);
+  assert.match(answer.text, /connection: close/i);
+}
+
+inArena("at streams_max handshakes get 503; sessions and app servers do not", { args: ["--streams-max", "12"] }, async (arena) => {
+  const app = await arena.app();
+  const polled = await arena.polling(app);
+  const clients = [];
+  for (;;) {
+    const raw = new Raw(arena.node.port).write(upgradeHead(`/socket.io/?${SOCKET}`));
+    await until("an answer", () => raw.status);
+    if (raw.status !== 101) {
+      await raw.closed();
+      assert.equal(JSON.parse(raw.text.split("\r\n\r\n")[1]).error, "streams_full");
+      break;
+    }
+    clients.push(raw);
+  }
+  assert.ok(clients.length >= 5, `${clients.length} got in`);
+  assertFull(await ask(arena, handshake), "streams_full");
+  // A session that is there may use a stream for a moment, and an app server may come.
+  app.send(send(polled.session, "still here"));
+  const answer = await ask(arena, `${get(`${POLL}&sid=${polled.sid}`)}\r\n`);
+  assert.equal(answer.status, 200);
+  assert.match(answer.text, /4still here$/);
+  const second = await arena.app();
+  assert.equal(second.ended, undefined);
+  // Beyond the few that are still heard the answer is the same, without a look at the request.
+  const crowd = Array.from({ length: 20 }, () => new Raw(arena.node.port));
+  await until("refusals", () => crowd.some(({ status }) => status === 503));
+  for (const raw of crowd) raw.destroy();
+  await until("the counters", async () =>
+    (await arena.count(/edge_requests_refused_total\{cause="streams_full"/)) >= 2 &&
+    (await arena.count(/edge_streams_refused_total\{cause="streams_full"/)) >= 1 &&
+    (await arena.count(/edge_handshakes_total\{outcome="streams_full"/)) >= 2);
+  // Room again, and handshakes again.
+  for (const raw of clients) raw.destroy();
+  await until("a new session", async () => {
+    const raw = new Raw(arena.node.port).write(handshake);
+    await until("an answer", () => raw.status);
+    raw.destroy();
+    return raw.status === 200;
+  });
+});
+
+const task = (pid, tid, file) => readFileSync(`/proc/${pid}/task/${tid}/${file}`, "utf8");
+
+/** Hundredths of a second that the acceptor has been running. */
+function acceptorTicks(pid) {
+  const tid = readdirSync(`/proc/${pid}/task`).find((one) => task(pid, one, "comm").trim() === "acceptor");
+  const [utime, stime] = task(pid, tid, "stat").split(") ")[1].split(" ").slice(11, 13).map(Number);
+  return utime + stime;
+}
+
+function limitDescriptors(pid, most) {
+  execFileSync("prlimit", ["--pid", String(pid), `--nofile=${most}:`]);
+}
+
+inArena("without descriptors newcomers get 503, and the acceptor does not spin", {}, async (arena) => {
+  const app = await arena.app({ echoes: true });
+  const { client } = await arena.session(app);
+  const { pid } = arena.node.child;
+  limitDescriptors(pid, readdirSync(`/proc/${pid}/fd`).length);
+  const before = acceptorTicks(pid);
+  // The acceptor already has the descriptor for the next one.
+  const last = await arena.session(app);
+  for (let number = 0; number < 5; number += 1) assertFull(await ask(arena, handshake), "streams_full");
+  const waiting = new Raw(arena.node.port);
+  await waiting.closed();
+  await arena.rounds(100);
+  assert.ok(acceptorTicks(pid) - before < 20, `${acceptorTicks(pid) - before} ticks`);
+  client.text("4hello");
+  await client.heard("4hello");
+  last.client.text("4hello");
+  await last.client.heard("4hello");
+  limitDescriptors(pid, 1000);
+  // The acceptor finds that out by itself.
+  const { client: late } = await arena.session(app);
+  late.text("4late");
+  await late.heard("4late");
+  await arena.counted(/edge_streams_refused_total\{cause="descriptors_exhausted"/, 6);
+});
+
+const RECOVERY = { connectionStateRecovery: { maxDisconnectionDuration: 600_000, skipMiddlewares: true } };
+
+/** A session that does not read and has some megabytes waiting; then recorded broadcasts, until the node is full. */
+async function fill(arena, app) {
+  const stalled = await arena.session(app);
+  stalled.client.pause();
+  for (let number = 0; number < 30; number += 1) await app.sendWithin(send(stalled.session, "z".repeat(0.7 * MB)));
+  app.send({ type: "Namespace", nsp: 1, name: "/" });
+  const parts = [{ kind: 0, data: Buffer.alloc(0.5 * MB, "r") }];
+  for (let number = 0; (await arena.count(/memory_heap_bytes/)) < (await arena.count(/memory_ceiling_bytes/)); number += 1) {
+    assert.ok(number < 200, "memory has a ceiling");
+    app.send({ type: "Recorded", nsp: 1, flags: 0, offset: `o${number}`, rooms: [], except: [], parts });
+    await app.ping();
+  }
+  return stalled;
+}
+
+const CEILING = ["--memory-bytes-max", "40MiB", "--outbox-bytes-max", "64MiB"];
+
+inArena("at the ceiling of memory handshakes get 503, and who holds much is closed", { args: CEILING }, async (arena) => {
+  const app = await arena.app({ settings: RECOVERY });
+  const reader = await arena.session(app);
+  const stalled = await fill(arena, app);
+  assertFull(await ask(arena, handshake), "memory_full");
+  assert.equal(await arena.count(/sessions_closed_total\{.*memory_full/), 0);
+  // Who reads is served as before; who does not is closed when there is more for it.
+  app.send(send(reader.session, "news"), send(stalled.session, "news"));
+  await reader.client.heard("4news");
+  await arena.counted(/sessions_closed_total\{cause="memory_full",blame="node"/, 1);
+  await arena.rounds(10);
+  const next = await arena.session(app);
+  app.send(send(next.session, "welcome"));
+  await next.client.heard("4welcome");
+  assert.ok((await arena.count(/edge_handshakes_total\{outcome="memory_full"/)) > 0);
+});
+
+inArena("at the ceiling of memory halves of messages are not collected", { args: CEILING }, async (arena) => {
+  const app = await arena.app({ settings: { ...RECOVERY, maxHttpBufferSize: 20 * MB } });
+  const { sid } = await arena.polling(app);
+  const slow = await arena.session(app);
+  await fill(arena, app);
+  const whole = quickFrame(1, `4${"y".repeat(10 * MB)}`);
+  slow.client.raw(whole.subarray(0, MB));
+  await slow.client.closed();
+  const posted = await post(arena.node, sid, `4${"y".repeat(MB)}`);
+  assert.equal(posted.status, 503, posted.body);
+  assert.equal(JSON.parse(posted.body).error, "memory_full");
+  await arena.counted(/sessions_closed_total\{cause="memory_full",blame="node"/, 1);
+});
+
+inArena("a client that never reads holds its outbox and no more", { args: ["--outbox-bytes-max", "2MiB"] }, async (arena) => {
+  const app = await arena.app();
+  const { client, session } = await arena.session(app);
+  client.pause();
+  const growth = arena.watchMemory();
+  const chunk = "w".repeat(100_000);
+  for (let number = 0; app.of("Close", session).length === 0; number += 1) {
+    assert.ok(number < 1000, "the outbox has an end");
+    await app.sendWithin(send(session, chunk));
+    await app.ping();
+  }
+  await arena.counted(/sessions_closed_total\{cause="outbox_full",blame="client"/, 1);
+  // The outbox, what the stream had been given of it, and the batch that came last.
+  assert.ok(growth() < 4 * MB, `${growth()} bytes more`);
+});
+
+if (!PLAIN)
+  test("the start says how many streams are possible, and how to have more", async () => {
+    const node = await startNode({ threads: 1 });
+    try {
+      const said = (pattern) => until(String(pattern), () => pattern.test(node.log.text));
+      await said(/this process may hold \d+ streams; for more raise the hard limit of open files/);
+      await said(/ceiling of memory/);
+      const status = await (await fetch(`${node.adminUrl}/api/v1/status`)).json();
+      assert.ok(status.streams_max < status.streams_possible);
+    } finally {
+      await node.stop();
+    }
+  });
