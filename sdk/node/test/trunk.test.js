@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
 import { once } from "node:events";
+import { createServer } from "node:http";
 import { test } from "node:test";
 import { Server } from "socket.io";
 import { DEVELOPMENT_KEY, TrunklineError, useTrunkline } from "../dist/esm/index.js";
