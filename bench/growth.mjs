@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 
 import { CURVES } from "./lib/curves.mjs";
-import { append, summarise, writePlot } from "./lib/ledger.mjs";
+import { append, newestCurves, summarise, writePlot } from "./lib/ledger.mjs";
 import { commit, machine, quiet } from "./lib/machine.mjs";
 import { PINS } from "./lib/processes.mjs";
 import { plot } from "./lib/plot.mjs";
@@ -27,6 +27,8 @@ const { values: options } = parseArgs({
     samples: { type: "string" },
     for: { type: "string", default: "Infinity" },
     "no-ledger": { type: "boolean", default: false },
+    // Measures nothing: draws the newest entry's curves anew.
+    redraw: { type: "boolean", default: false },
   },
 });
 options.nodeArgs = options["node-args"].split(" ").filter(Boolean);
@@ -65,7 +67,8 @@ async function work(todo, samples) {
     process.stderr.write(`[${index + 1}/${todo.length}] ${one.scenario}: ${one.row}, repetition ${one.repetition}\n`);
     const { metrics, problems } = await CURVES[one.curve].at(one.x, one.row, options);
     samples.add({ ...one, metrics, notes: problems });
-    const shown = Object.entries(metrics).map(([metric, value]) => `${metric} ${value?.toPrecision(4)}`);
+    const known = Object.entries(metrics).filter(([, value]) => value !== undefined);
+    const shown = known.map(([metric, value]) => `${metric} ${value.toPrecision(4)}`);
     process.stderr.write(`    ${[...shown, ...problems].join("; ")}\n`);
   }
   return true;
@@ -79,7 +82,7 @@ function curvesOf(todo, samples) {
     const lines = {};
     for (const { scenario, row, x } of points) {
       const all = samples.of(scenario, row);
-      for (const metric of Object.keys(all[0]?.metrics ?? {})) {
+      for (const metric of new Set(all.flatMap(({ metrics }) => Object.keys(metrics)))) {
         const values = all.map(({ metrics }) => metrics[metric]).filter((value) => typeof value === "number");
         if (values.length > 0) ((lines[metric] ??= {})[row] ??= []).push({ x, ...summarise(values) });
       }
@@ -98,7 +101,12 @@ function drawn(name, lines) {
   return plot({ title, xTitle: name === "payload" ? "bytes" : name, panels: panels.map(panel).filter(({ lines: some }) => some.length > 0) });
 }
 
+function draw(curves) {
+  for (const [name, lines] of Object.entries(curves)) console.log(`drawn: ${writePlot(name, drawn(name, lines))}`);
+}
+
 async function main() {
+  if (options.redraw) return draw(newestCurves()?.curves ?? {});
   const todo = plan();
   const samples = openSamples(options.samples, { date: new Date().toISOString(), commit: commit() });
   if (!(await work(todo, samples))) {
@@ -123,7 +131,7 @@ async function main() {
     console.log(JSON.stringify(run, null, 1));
     return;
   }
-  for (const [name, lines] of Object.entries(curves)) console.log(`drawn: ${writePlot(name, drawn(name, lines))}`);
+  draw(curves);
   console.log(`written: ${append(run)}`);
 }
 

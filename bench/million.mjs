@@ -56,6 +56,7 @@ async function main() {
   const result = { date: new Date().toISOString(), commit: commit(), machine: machine(), ...summary(report, samples), samples, report };
   if (values.json) writeFileSync(values.json, `${JSON.stringify(result, undefined, 1)}\n`);
   console.log(table(result));
+  if (result.lost > 0) for (const one of [...apps, nodes[0]]) say(`the last words of ${one.name} ${one.pid}:\n${one.words()}`);
   process.exitCode = report.complete && result.lost === 0 ? 0 : 1;
 }
 

@@ -9,6 +9,8 @@ import { startApp, startTrunkline } from "./servers.mjs";
 
 /** Sessions in one node or server: what stays below the usual hard limit of 20,000 descriptors. */
 const SESSIONS_PER_PROCESS = 18_000;
+/** Below it the app's heap moves by more than the sessions take, and growth divided by sessions says nothing. */
+const SESSIONS_FOR_MEMORY_MIN = 10_000;
 const ROOM_MEMBERS = 10;
 const ROOM_CLIENTS_MAX = 5_000;
 
@@ -55,7 +57,9 @@ async function atSessions(sessions, row, options) {
     return {
       problems: [...warm.problems, ...idle.problems, ...all.problems],
       metrics: {
-        "user memory B/session": together(idle.processes, (one) => one.rss_growth_bytes_per_session),
+        "user memory MiB, all of it": together(idle.processes, (one) => one.rss_after_bytes) / 2 ** 20,
+        "user memory B/session":
+          sessions < SESSIONS_FOR_MEMORY_MIN ? undefined : together(idle.processes, (one) => one.rss_growth_bytes_per_session),
         "kernel memory B/session, both ends": kernel.growth()?.slab,
         "CPU us/handshake": together(idle.processes, (one) => one.connect_cpu_us_per_client),
         "CPU us/delivery": fanoutFigures(all)["CPU us/delivery, servers together"],
@@ -122,7 +126,7 @@ export const CURVES = {
     xs: [1_000, 3_000, 10_000, 18_000, 36_000, 100_000, 300_000, 1_000_000],
     rows: { [BARE]: SESSIONS_PER_PROCESS, [TRUNKLINE]: 1_000_000, [NPM]: SESSIONS_PER_PROCESS },
     at: atSessions,
-    panels: ["user memory B/session", "CPU us/handshake", "CPU us/delivery"],
+    panels: ["user memory MiB, all of it", "CPU us/handshake", "CPU us/delivery"],
   },
   rooms: {
     title: "Cost against rooms of ten",

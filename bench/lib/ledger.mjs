@@ -58,6 +58,11 @@ export function newestWith(scenario) {
   return runs().find((run) => run.scenarios[scenario]);
 }
 
+/** The newest run that has curves. */
+export function newestCurves() {
+  return runs().find((run) => run.curves);
+}
+
 /** All runs, the newest first. */
 function runs() {
   const names = readdirSync(folder).filter((name) => name.endsWith(".json")).sort().reverse();

@@ -1,6 +1,10 @@
 // A curve as one SVG: a panel for each figure, a line for each row, logarithmic where the values span decades.
-const PANEL = { width: 330, height: 210, left: 62, right: 14, top: 34, bottom: 44 };
-const COLOURS = ["#1668b8", "#c2410c", "#5b6470", "#15803d", "#7e22ce", "#a16207"];
+import { BARE, NPM, TRUNKLINE } from "./rows.mjs";
+
+const PANEL = { width: 330, height: 210, left: 62, right: 22, top: 34, bottom: 44 };
+/** The same row has the same colour in every plot. */
+const KNOWN = { [TRUNKLINE]: "#1668b8", [BARE]: "#c2410c", [NPM]: "#5b6470" };
+const OTHERS = ["#15803d", "#7e22ce", "#a16207"];
 const FONT = 'font-family="system-ui, sans-serif" font-size="11"';
 const TICKS = 5;
 /** A span of more than this many times is shown on a logarithmic axis. */
@@ -9,7 +13,7 @@ const LOGARITHMIC_FROM = 30;
 /** `panels`: figures with `title` and `lines`, each a `name` and `points` of `x`, `median`, `min`, `max`. */
 export function plot({ title, xTitle, panels }) {
   const names = [...new Set(panels.flatMap(({ lines }) => lines.map(({ name }) => name)))];
-  const colour = (name) => COLOURS[names.indexOf(name) % COLOURS.length];
+  const colour = (name) => KNOWN[name] ?? OTHERS[names.indexOf(name) % OTHERS.length];
   const width = PANEL.width * panels.length;
   const height = PANEL.height + 48;
   return [

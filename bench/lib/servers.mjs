@@ -27,7 +27,7 @@ export async function startPeer(name, args = []) {
 
 async function announcing(name, child) {
   const { port, pid } = await announced(child);
-  return { name, url: `http://127.0.0.1:${port}`, port, pid, stop: () => stop(child) };
+  return { name, url: `http://127.0.0.1:${port}`, port, pid, words: () => child.lastWords, stop: () => stop(child) };
 }
 
 /** `args` beside what makes a node for a benchmark; `role` says on whose core it runs. */
@@ -39,7 +39,7 @@ export async function startTrunkline(binary, args = [], role = "server") {
   const child = start(command, {}, role);
   try {
     const { listen, pid } = await poll(() => readyFile(ready), child);
-    return { name: "node", url: `http://${listen}`, pid, stop: () => stop(child) };
+    return { name: "node", url: `http://${listen}`, pid, words: () => child.lastWords, stop: () => stop(child) };
   } catch (error) {
     await stop(child);
     throw error;

@@ -1,4 +1,4 @@
-// One shard with two hubs: in one of them a test does its worst; in the other a well-behaved neighbour
+// One shard, unless a test wants more, with two hubs: in one of them a test does its worst; in the other a well-behaved neighbour
 // must not notice.
 import assert from "node:assert/strict";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -25,12 +25,12 @@ export const MB = 1_000_000;
 export const GROWTH_BYTES_MAX = 80 * MB;
 
 /** One test in an arena of its own. The neighbour must be served throughout. */
-export function inArena(name, { args = [], calm = true }, check) {
+export function inArena(name, { args = [], calm = true, threads = 1 }, check) {
   if (PLAIN) return;
   test(name, async () => {
     const arena = new Arena();
     try {
-      await arena.start(args, calm);
+      await arena.start(args, calm, threads);
       await check(arena);
       await arena.neighbour?.stop();
     } catch (error) {
@@ -47,10 +47,10 @@ class Arena {
   #apps = [];
   #clients = [];
 
-  async start(args, calm) {
+  async start(args, calm, threads) {
     const config = join(this.#folder, "trunkline.toml");
     writeFileSync(config, HUBS);
-    this.node = await startNode({ threads: 1, args: ["--config", config, ...args] });
+    this.node = await startNode({ threads, args: ["--config", config, ...args] });
     if (!calm) return;
     this.calm = await FakeApp.connect(this.node, {
       hub: "calm",

@@ -167,3 +167,12 @@ inWorld("transports", { servers: ["amber"] }, (test) => {
     assert.equal(await world.apps[0].noted("upgrade"), "websocket");
   });
 });
+
+inWorld("a limit beyond the node's", { servers: ["amber"], options: { maxHttpBufferSize: 1e10 }, trunklineOnly: true }, (test) => {
+  test("the app server serves, and clients are told what holds", async (world) => {
+    const response = await fetch(new URL("/socket.io/?EIO=4&transport=polling", world.url));
+    assert.equal(response.status, 200);
+    const { maxPayload } = JSON.parse((await response.text()).slice(1));
+    assert.equal(maxPayload, 67_107_840);
+  });
+});

@@ -116,11 +116,12 @@ function deflated(text) {
 const COMPRESSED = { perMessageDeflate: { threshold: 1_000_000 } };
 const DEFLATE = { "Sec-WebSocket-Extensions": "permessage-deflate" };
 
-for (const [what, encode] of [
-  ["plain", (text) => quickFrame(1, text)],
-  ["compressed", deflated],
+for (const [what, encode, threads] of [
+  ["plain", (text) => quickFrame(1, text), 1],
+  ["compressed", deflated, 1],
+  ["two threads", (text) => quickFrame(1, text), 2],
 ]) {
-  inArena(`whoever has much to say does not keep others from being heard (${what})`, {}, async (arena) => {
+  inArena(`whoever has much to say does not keep others from being heard (${what})`, { threads }, async (arena) => {
     const app = await arena.app({ credit: 100, returns: false, settings: COMPRESSED });
     const loud = [];
     for (const _ of numbers(3)) loud.push(await arena.session(app, { headers: DEFLATE }));

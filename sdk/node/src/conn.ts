@@ -12,18 +12,27 @@ import type { Trunk } from "./trunk/trunk.js";
 
 export type TransportName = "polling" | "websocket";
 
+/** An `EventEmitter` without what its constructor makes: there is one for each session, and hardly anybody listens. */
+const Emitter = function () {} as unknown as new () => EventEmitter;
+Emitter.prototype = EventEmitter.prototype;
+
 /** What apps read of a transport: its name above all. The node carries the real one. */
-export class TransportFace {
+export class TransportFace extends Emitter {
   readonly name: TransportName;
   /** Whether a volatile packet can leave now is decided by the node, at the real stream. */
   writable = true;
   readyState = "open";
 
   constructor(name: TransportName) {
+    super();
     this.name = name;
   }
+
+  end(): void {
+    this.readyState = "closed";
+    this.emit("close");
+  }
 }
-Object.setPrototypeOf(TransportFace.prototype, EventEmitter.prototype);
 
 export interface SendOptions {
   compress?: boolean;
@@ -208,8 +217,10 @@ export class Conn extends EventEmitter implements Session {
     const next = new TransportFace(transportName(transport));
     this.upgrading = true;
     this.emit("upgrading", next);
-    this.transport.readyState = "closed";
     this.upgrading = false;
+    // The app may have closed the connection in its listener.
+    if (this.isOver) return next.end();
+    this.transport.readyState = "closed";
     this.upgraded = true;
     this.transport = next;
     this.emit("upgrade", next);
@@ -227,10 +238,14 @@ export class Conn extends EventEmitter implements Session {
   private onClose(words: string, description: unknown): void {
     if (this.readyState === "closed") return;
     this.readyState = "closed";
-    this.transport.readyState = "closed";
     this.volatileOptions = undefined;
     this.server.forget(this);
+    this.transport.end();
     this.emit("close", words, description);
+  }
+
+  private get isOver(): boolean {
+    return this.readyState !== "open";
   }
 
   private noticeWatcher(event: string | symbol): this {

@@ -113,9 +113,10 @@ export function createEngine(Base: EngineBaseConstructor, options: EngineOptions
         this.admit(machine, conn, "", NO_HEADERS, NO_HEADERS);
         return;
       }
-      const accept = (request: HandshakeRequest, { sid, headers, lasting }: Accepted): void => {
+      const accept = (request: HandshakeRequest, { sid, headers, lasting }: Accepted): Conn => {
         const conn = this.createConn(trunk, machine, open, sid || open.sid, request);
         this.admit(machine, conn, sid, headers, lasting);
+        return conn;
       };
       new Handshake(this, machine, open, accept).run();
     }

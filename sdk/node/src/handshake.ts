@@ -3,6 +3,7 @@
  * for each `Open` that needs it, and for each `Request`.
  */
 import createDebug from "debug";
+import type { EventEmitter } from "node:events";
 import type { EngineBase } from "./internals.js";
 import { serializeCookie } from "./cookie.js";
 import { asIncoming, CapturedResponse, headerList, HandshakeRequest } from "./request.js";
@@ -26,6 +27,9 @@ export interface Accepted {
   readonly lasting: Header[];
 }
 
+/** Makes the session that the app has let in. */
+type Accept = (request: HandshakeRequest, answer: Accepted) => EventEmitter;
+
 type Context = Record<string, unknown>;
 
 /** An `Open` on its way to `Accept` or `Reject`. */
@@ -36,10 +40,10 @@ export class Handshake implements Session {
   private readonly open: FrameBodies["Open"];
   private readonly request: HandshakeRequest;
   private readonly response: CapturedResponse;
-  private readonly accept: (request: HandshakeRequest, answer: Accepted) => void;
+  private readonly accept: Accept;
   private settled = false;
 
-  constructor(engine: HandshakeEngine, machine: Machine, open: FrameBodies["Open"], accept: (request: HandshakeRequest, answer: Accepted) => void) {
+  constructor(engine: HandshakeEngine, machine: Machine, open: FrameBodies["Open"], accept: Accept) {
     this.engine = engine;
     this.machine = machine;
     this.open = open;
@@ -113,8 +117,10 @@ export class Handshake implements Session {
       lasting: [...own.filter((header) => !isCookie(header) && !OF_THE_BODY.has(header.name)), ...events.lasting],
     };
     delete request.res;
-    this.accept(request, answer);
+    const conn = this.accept(request, answer);
     if (!this.isUpgrade) response.end();
+    // Middlewares that log requests wait for it.
+    else if (response.listenerCount("close") > 0) conn.once("close", () => response.emit("close"));
   }
 
   private refuse(code: number, context: Context | undefined): void {

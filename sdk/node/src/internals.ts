@@ -386,7 +386,7 @@ export function engineSettings(io: SocketIoServer): Record<string, unknown> {
     pingInterval: opts.pingInterval,
     pingTimeout: opts.pingTimeout,
     upgradeTimeout: opts.upgradeTimeout,
-    maxHttpBufferSize: opts.maxHttpBufferSize,
+    maxHttpBufferSize: isTooMuch(opts.maxHttpBufferSize) ? NODE_BYTES_MAX : opts.maxHttpBufferSize,
     transports: opts.transports,
     allowUpgrades: opts.allowUpgrades,
     allowEIO3: opts.allowEIO3,
@@ -395,6 +395,13 @@ export function engineSettings(io: SocketIoServer): Record<string, unknown> {
     connectTimeout: inner._connectTimeout,
     connectionStateRecovery: inner.opts.connectionStateRecovery,
   };
+}
+
+/** The most that a node takes for `maxHttpBufferSize`. */
+const NODE_BYTES_MAX = 2 ** 31 - 1;
+
+function isTooMuch(bytes: number | undefined): boolean {
+  return typeof bytes === "number" && bytes > NODE_BYTES_MAX;
 }
 
 /** What the app asks for and clients behind Trunkline do not get: one sentence for each. */
@@ -408,6 +415,9 @@ export function unhonouredOptions(io: SocketIoServer): string[] {
   }
   if (said.some(({ transports }) => transports?.includes("webtransport"))) {
     list.push("transports: the node has no webtransport yet; clients get the others of the list");
+  }
+  if (isTooMuch(inner.engine.opts.maxHttpBufferSize)) {
+    list.push(`maxHttpBufferSize: a node takes no more than ${NODE_BYTES_MAX} bytes; that is the limit for clients behind it`);
   }
   if (said.some(({ initialPacket }) => initialPacket)) {
     list.push("initialPacket: the node answers the handshake itself; the option holds for clients that come straight to this server");

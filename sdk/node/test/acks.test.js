@@ -46,7 +46,7 @@ test("the time limit reports what there is, and late answers change nothing", as
   await connectClient(io, trunk, 2);
   let calls = 0;
   const outcome = new Promise((resolve) => {
-    io.timeout(60).emit("ask", (error, responses) => {
+    io.timeout(500).emit("ask", (error, responses) => {
       calls++;
       resolve([error.message, [...responses]]);
     });
@@ -110,14 +110,14 @@ test("partial results over app servers at the time limit", async (t) => {
   const [a, b] = apps;
   await connectClient(a.io, a.trunk, 1);
   const remote = await connectClient(b.io, b.trunk, 1);
-  const failed = assert.rejects(a.io.timeout(60).emitWithAck("ask"), (error) => {
+  const failed = assert.rejects(a.io.timeout(500).emitWithAck("ask"), (error) => {
     assert.deepEqual([error.message, error.responses], ["operation has timed out", ["a"]]);
     return true;
   });
   ack(a.trunk, 1, await asked(a.trunk), "a");
   await failed;
-  await b.trunk.settle();
-  assert.equal(remote.acks.size, 0);
+  // The other app server has a clock of its own.
+  await until(() => remote.acks.size === 0);
 });
 
 test("a RemoteSocket answers for itself; `local` asks nobody else", async (t) => {

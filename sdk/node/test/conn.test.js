@@ -183,3 +183,31 @@ test("a v2 client gets its main namespace at once", async (t) => {
   assert.equal(socket.id, "old");
   assert.equal((await trunk.next("Send")).payload.toString(), "0");
 });
+
+test("a transport says `close` when the connection ends, before the connection does", async (t) => {
+  const { io, trunk } = await startApp(t);
+  const log = [];
+  for (const session of [1, 2]) {
+    const { conn } = await connectClient(io, trunk, session);
+    conn.transport.on("close", () => log.push(["transport", session, conn.transport.readyState]));
+    conn.on("close", (reason) => log.push(["conn", session, reason]));
+    if (session === 1) conn.close();
+    else trunk.send({ type: "Close", session, reason: 3, description: "" });
+  }
+  await trunk.settle();
+  assert.deepEqual(log, [["transport", 1, "closed"], ["conn", 1, "forced close"], ["transport", 2, "closed"], ["conn", 2, "ping timeout"]]);
+});
+
+test("a connection that is closed while it upgrades does not upgrade", async (t) => {
+  const { io, trunk } = await startApp(t);
+  const { conn } = await connectClient(io, trunk, 1);
+  const log = [];
+  conn.on("upgrading", (transport) => {
+    transport.on("close", () => log.push(`${transport.name} closed`));
+    conn.close();
+  });
+  conn.on("upgrade", () => log.push("upgraded"));
+  trunk.send({ type: "Upgraded", session: 1, transport: 2 });
+  await trunk.settle();
+  assert.deepEqual([log, conn.upgraded, conn.transport.name], [["websocket closed"], false, "polling"]);
+});

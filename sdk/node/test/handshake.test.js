@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { createServer } from "node:http";
 import { test } from "node:test";
 import { Server } from "socket.io";
-import { startApp, types } from "./support/app.js";
+import { connectClient, startApp, types } from "./support/app.js";
 
 const pairs = (headers) => headers.map(({ name, value }) => `${name}: ${value}`);
 
@@ -186,3 +186,13 @@ for (const [code, context, url, method, headers, expected] of REQUESTS) {
     if (code !== 255) assert.deepEqual(error.context, context);
   });
 }
+
+test("a middleware's response to a WebSocket handshake says `close` when the session ends", async (t) => {
+  const log = [];
+  const { io, trunk } = await startApp(t);
+  io.engine.use((_request, response, next) => (response.on("close", () => log.push("closed")), next()));
+  const { conn } = await connectClient(io, trunk, 1, { transport: 2, url: "/socket.io/?EIO=4&transport=websocket" });
+  assert.deepEqual(log, []);
+  conn.close();
+  assert.deepEqual(log, ["closed"]);
+});

@@ -4,7 +4,7 @@ import { createServer } from "node:http";
 import { createRequire } from "node:module";
 import { test } from "node:test";
 import { Server } from "socket.io";
-import { engineSettings, findBases, MessageType, PacketType } from "../dist/esm/internals.js";
+import { engineSettings, findBases, MessageType, PacketType, unhonouredOptions } from "../dist/esm/internals.js";
 
 const require = createRequire(createRequire(import.meta.url).resolve("socket.io"));
 const { version } = require("../package.json");
@@ -75,4 +75,14 @@ test("the options that the node carries out are found", () => {
   const settings = engineSettings(io);
   assert.equal(settings.pingTimeout, 5);
   assert.equal(settings.connectionStateRecovery.maxDisconnectionDuration, 9);
+});
+
+test("a limit that is more than a node takes is cut to that, and said", () => {
+  for (const maxHttpBufferSize of [1e10, Infinity]) {
+    const io = new Server(createServer(), { maxHttpBufferSize });
+    assert.equal(engineSettings(io).maxHttpBufferSize, 2 ** 31 - 1);
+    assert.match(unhonouredOptions(io).join(), /^maxHttpBufferSize: a node takes no more than 2147483647 bytes/);
+  }
+  const io = new Server(createServer(), { maxHttpBufferSize: 1e8 });
+  assert.deepEqual([engineSettings(io).maxHttpBufferSize, unhonouredOptions(io)], [1e8, []]);
 });

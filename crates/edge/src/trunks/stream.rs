@@ -409,8 +409,8 @@ impl TrunkTask {
     /// The app has other options: before the frames behind this one, every shard knows.
     async fn change_settings(&mut self, settings: &str) {
         let Some(trunk) = self.trunk.clone() else { return };
-        let changed = match self.check_settings(settings) {
-            Ok(changed) => Arc::new(EngineSettings {
+        let changed = match self.take_settings(settings) {
+            Ok((changed, _)) => Arc::new(EngineSettings {
                 path: trunk.settings.path.clone(),
                 add_trailing_slash: trunk.settings.add_trailing_slash,
                 per_message_deflate: trunk.settings.per_message_deflate,
@@ -429,24 +429,28 @@ impl TrunkTask {
         Directory::settings_changed(&self.hub, &changed);
     }
 
-    fn check_settings(&self, settings: &str) -> Result<EngineSettings, String> {
-        let settings = EngineSettings::from_json(settings).map_err(|error| error.to_string())?;
+    /// The app's settings as far as this node can carry them out, and what it cannot.
+    fn take_settings(&self, settings: &str) -> Result<(EngineSettings, Vec<String>), String> {
+        let mut settings =
+            EngineSettings::from_json(settings).map_err(|error| error.to_string())?;
+        let mut warnings = Vec::new();
         // A frame cannot be cut in two, so the largest message must fit into a batch.
         let batch_bytes_max = self.door.env().limits.trunk_batch_bytes_max;
         let largest = batch_bytes_max.saturating_sub(FRAME_OVERHEAD_BYTES);
         if settings.max_http_buffer_bytes as usize > largest {
-            return Err(format!(
-                "option \"maxHttpBufferSize\" is {}; allowed is at most {largest}, or raise the node's limit trunk_batch_bytes_max",
+            warnings.push(format!(
+                "option \"maxHttpBufferSize\" is {}; here {largest} holds, unless the node's limit trunk_batch_bytes_max is raised",
                 settings.max_http_buffer_bytes
             ));
+            settings.max_http_buffer_bytes = u32::try_from(largest).unwrap_or(u32::MAX);
         }
-        Ok(settings)
+        Ok((settings, warnings))
     }
 
     /// The app server said who it is: takes it, or says why not.
     async fn welcome(&mut self, hello: &Hello) {
-        let settings = match self.check_settings(&hello.settings) {
-            Ok(settings) => settings,
+        let (settings, mut warnings) = match self.take_settings(&hello.settings) {
+            Ok(taken) => taken,
             Err(error) => {
                 tracing::warn!(hub = %self.hub.name, address = %self.address, "app server refused: {error}");
                 self.link.give_up(ErrorCode::Settings, Str::from(error));
@@ -466,7 +470,7 @@ impl TrunkTask {
             settings,
             hello.credit,
         ));
-        let warnings = env.directory.warnings_for(&trunk);
+        warnings.extend(env.directory.warnings_for(&trunk));
         let info = serde_json::json!({
             "node": env.node_id, "version": env.version, "warnings": warnings,
         });
