@@ -5,6 +5,7 @@ pub mod azure;
 pub mod engineio;
 pub mod socketio;
 pub mod switchboard;
+pub mod token;
 pub mod trunk;
 pub mod websocket;
 
@@ -35,6 +36,7 @@ pub const TARGETS: &[Target] = &[
         run: switchboard::operations,
         seeds: switchboard::OPERATIONS_SEEDS,
     },
+    Target { name: "token_provider", run: token::provider, seeds: token::PROVIDER_SEEDS },
     Target { name: "trunk_decode", run: trunk::decode, seeds: trunk::DECODE_SEEDS },
     Target { name: "trunk_ends", run: trunk::ends, seeds: trunk::ENDS_SEEDS },
     Target { name: "trunk_operations", run: trunk::operations, seeds: trunk::OPERATIONS_SEEDS },
