@@ -82,7 +82,7 @@ impl Azure {
     ) -> io::Result<Self> {
         let hubs = config.hubs.iter().map(|hub| azure::HubConfig {
             name: hub.name.clone(),
-            keys: hub.keys.iter().map(|key| key.0.clone().into_bytes()).collect(),
+            keys: hub.keys.iter().map(|key| azure::Secret::new(key.0.clone())).collect(),
             serverless: serverless(config, hub),
         });
         let settings = azure::Config {

@@ -26,6 +26,7 @@ use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use trunkline_clock::Timestamp;
+use trunkline_token::Secret;
 use trunkline_trunk::{Frame, NamespaceNumber, SessionNumber, Str};
 
 use self::client::{Client, ClientKey};
@@ -45,7 +46,7 @@ pub(crate) struct Settings {
     /// As configured.
     pub(crate) name: String,
     /// All keys; each signs connection ids.
-    pub(crate) keys: Vec<Vec<u8>>,
+    pub(crate) keys: Vec<Secret>,
     /// How the node calls itself towards app servers: a host, with its port.
     pub(crate) origin: String,
     /// How long an app server that closed its tunnel may take to open another.

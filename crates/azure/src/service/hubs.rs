@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::mpsc::{Sender, UnboundedSender};
+use trunkline_token::Secret;
 
 use super::HubConfig;
 use crate::hub::{CallId, TunnelId};
@@ -23,7 +24,7 @@ pub(super) enum Input {
 #[derive(Debug)]
 pub(super) struct HubHandle {
     pub(super) name: String,
-    pub(super) keys: Vec<Vec<u8>>,
+    pub(super) keys: Vec<Secret>,
     pub(super) inbox: Sender<Input>,
 }
 

@@ -19,7 +19,7 @@ pub use door::{Body, Door, Lease, Visit};
 use tokio::runtime;
 use tokio::sync::{mpsc, watch};
 use tokio::task::LocalSet;
-pub use trunkline_token::Endpoint;
+pub use trunkline_token::{Endpoint, Secret};
 pub use webhooks::Serverless;
 
 use self::hubs::HubHandle;
@@ -48,21 +48,14 @@ pub struct Config {
 }
 
 /// One hub of it.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct HubConfig {
     /// Unique without regard to case.
     pub name: String,
     /// Any of these authorises; the first signs.
-    pub keys: Vec<Vec<u8>>,
+    pub keys: Vec<Secret>,
     /// Present when webhooks serve it while it has no app server.
     pub serverless: Option<Serverless>,
-}
-
-impl std::fmt::Debug for HubConfig {
-    /// Without the keys.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("HubConfig").field("name", &self.name).finish_non_exhaustive()
-    }
 }
 
 /// Opens the link of a hub: a trunk of the node's edge that never leaves the process.

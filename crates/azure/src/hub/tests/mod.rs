@@ -40,7 +40,7 @@ impl World {
     fn new() -> Self {
         let settings = Settings {
             name: "Chat".into(),
-            keys: vec![b"key".to_vec()],
+            keys: vec![Secret::new("key")],
             origin: "127.0.0.1:8080".into(),
             reconnect_grace: GRACE,
             status_interval: STATUS,
