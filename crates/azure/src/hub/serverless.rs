@@ -143,6 +143,7 @@ impl Hub {
             Wish::Ignored(what) => self.count_ignored(match what {
                 Ignored::Ack => "ack",
                 Ignored::Binary => "binary",
+                Ignored::EventName => "event_name",
                 Ignored::NoHandler => "no_handler",
             }),
             Wish::Send { session, text } => {
