@@ -121,7 +121,7 @@ impl Metrics {
         );
         registry.register(
             "trunkline_azure_answers_dropped",
-            "Answers to app servers that did not come back for them",
+            "Answers that app servers did not come back for, or callers did not read",
             m.answers_dropped.clone(),
         );
         registry.register(

@@ -86,8 +86,8 @@ impl Hub {
         self.perform(Caller::Http(call), operation);
     }
 
-    /// Whoever called over HTTP waits no more.
-    pub(crate) fn handle_caller_gone(&mut self, now: Now, call: CallId) {
+    /// Whoever called over HTTP waits no more, or does not read what has come.
+    pub(crate) fn handle_caller_lost(&mut self, now: Now, call: CallId, unread: bool) {
         self.now = now;
         self.drop_invokes_of(|caller| caller == Caller::Http(call));
     }

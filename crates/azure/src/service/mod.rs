@@ -17,18 +17,15 @@ use std::time::{Duration, Instant};
 
 pub use door::{Body, Door, Lease, Visit};
 use tokio::runtime;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::task::LocalSet;
 pub use trunkline_token::{Endpoint, Secret};
 pub use webhooks::Serverless;
 
-use self::hubs::HubHandle;
+use self::hubs::{HubHandle, Inbox};
 use self::webhooks::Webhooks;
 use crate::hub;
 use crate::metrics::Metrics;
-
-/// Inputs that wait for a hub's task; tunnels and callers wait when it is full.
-const INBOX_MAX: usize = 1024;
 
 /// How this door works.
 #[derive(Clone, Debug)]
@@ -94,8 +91,8 @@ pub fn start(
     let mut handles = Vec::new();
     let mut tasks = Vec::new();
     for hub in &config.hubs {
-        let (inbox, received) = mpsc::channel(INBOX_MAX);
-        handles.push(HubHandle::new(hub, inbox.clone()));
+        let (inbox, received) = Inbox::new();
+        handles.push(HubHandle::new(hub, inbox));
         let machine = hub::Hub::new(settings(config, hub), metrics.clone(), random()?);
         let webhooks = Webhooks::new(config, hub, metrics).map_err(io::Error::other)?;
         let links = Arc::clone(&links);
