@@ -95,6 +95,7 @@ impl Azure {
             reconnect_grace: Duration::from_secs(10),
             message_bytes_max: message_bytes_max(config),
             orphan_close_per_second: config.settings.limits.orphan_close_per_second,
+            trunk_namespaces_max: config.settings.limits.trunk_namespaces_max,
         };
         let links = Arc::new(Links::default());
         let (door, running) = azure::start(&settings, metrics, Arc::clone(&links) as _)?;

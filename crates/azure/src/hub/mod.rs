@@ -37,9 +37,6 @@ use crate::metrics::Metrics;
 use crate::registry::Registry;
 use crate::serverless::{Machine, Settings as ServerlessSettings, SocketIds};
 
-/// Namespaces that the link may name; the groups of others are served one connection at a time.
-const NAMESPACES_MAX: usize = 100_000;
-
 /// What a hub is made with.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
@@ -66,6 +63,8 @@ pub(crate) struct Settings {
 }
 
 /// The time of an input: for deadlines, and for people.
+    /// Namespaces that the link may name; the groups of others are served one connection at a time.
+    pub(crate) namespaces_max: usize,
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Now {
     pub(crate) at: Timestamp,
@@ -186,7 +185,7 @@ impl Hub {
             return Some(*number);
         }
         let count = self.link.namespaces.len();
-        if count >= NAMESPACES_MAX {
+        if count >= self.settings.namespaces_max {
             return None;
         }
         let nsp = NamespaceNumber(u32::try_from(count).ok()?);

@@ -27,6 +27,9 @@ use self::webhooks::Webhooks;
 use crate::hub;
 use crate::metrics::Metrics;
 
+/// Namespaces that a link may name, if a trunk may name so many.
+const NAMESPACES_MAX: usize = 100_000;
+
 /// How this door works.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -42,6 +45,8 @@ pub struct Config {
     pub message_bytes_max: u32,
     /// Clients of a lost app server that are closed in a second.
     pub orphan_close_per_second: u32,
+    /// Namespaces that a trunk may name before the node ends it.
+    pub trunk_namespaces_max: usize,
 }
 
 /// One hub of it.
@@ -137,6 +142,7 @@ fn settings(config: &Config, hub: &HubConfig) -> hub::Settings {
         serverless: hub.serverless.as_ref().map(Serverless::settings),
     }
 }
+        namespaces_max: config.trunk_namespaces_max.min(NAMESPACES_MAX),
 
 impl Running {
     /// Waits until hubs that need no app server can serve clients, at most so long. False: they cannot yet.

@@ -54,6 +54,7 @@ impl World {
             hub: Hub::new(settings, Metrics::default(), [7; 16]),
             now: Now { at: Timestamp::ORIGIN, unix_ms: 1_800_000_000_000 },
             frames: Vec::new(),
+            namespaces_max: 3,
             messages: Vec::new(),
             answers: Vec::new(),
             processed: 0,
