@@ -37,6 +37,7 @@ pub struct Inner {
     pub(crate) calls_unauthorized: Family<Cause, Counter>,
     pub(crate) answers_dropped: Counter,
     pub(crate) invoke_answers: Counter,
+    pub(crate) invokes_cut: Counter,
     pub(crate) serverless_sockets: Gauge,
     pub(crate) serverless_ignored: Family<Cause, Counter>,
     pub(crate) webhooks: webhook::Metrics,
@@ -128,6 +129,11 @@ impl Metrics {
             "trunkline_azure_invoke_answers",
             "Acknowledgements that clients gave to invocations",
             m.invoke_answers.clone(),
+        );
+        registry.register(
+            "trunkline_azure_invokes_cut",
+            "Invocations that ended early, because too many acknowledgements were waited for",
+            m.invokes_cut.clone(),
         );
         registry.register(
             "trunkline_azure_serverless_sockets",

@@ -48,6 +48,11 @@ pub(crate) struct Settings {
     pub(crate) origin: String,
     /// How long an app server that closed its tunnel may take to open another.
     pub(crate) reconnect_grace: Duration,
+    /// How long an app server may answer nothing at all while events of its clients wait for answers.
+    pub(crate) answer_timeout: Duration,
+    /// The same for one that holds up others: it has [`Self::crowding_bytes`] of what all may have unanswered.
+    pub(crate) crowding_timeout: Duration,
+    pub(crate) crowding_bytes: u64,
     /// How often each tunnel is told that all is well. The app's side gives a quiet one up after 120 s.
     pub(crate) status_interval: Duration,
     /// Clients of a lost app server that are closed in a second.
@@ -58,13 +63,13 @@ pub(crate) struct Settings {
     pub(crate) undelivered_bytes_max: usize,
     /// How long clients may take to acknowledge an invocation.
     pub(crate) invoke_timeout: Duration,
+    /// Namespaces that the link may name; the groups of others are served one connection at a time.
+    pub(crate) namespaces_max: usize,
     /// Present when the hub has event handlers.
     pub(crate) serverless: Option<ServerlessSettings>,
 }
 
 /// The time of an input: for deadlines, and for people.
-    /// Namespaces that the link may name; the groups of others are served one connection at a time.
-    pub(crate) namespaces_max: usize,
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Now {
     pub(crate) at: Timestamp,
@@ -161,6 +166,7 @@ impl Hub {
     pub(crate) fn handle_timeout(&mut self, now: Now) {
         self.now = now;
         self.say_status();
+        self.end_silent_servers();
         self.give_up_servers();
         self.close_orphans();
         self.end_late_invokes();
@@ -170,7 +176,8 @@ impl Hub {
     /// When [`Self::handle_timeout`] is due.
     pub(crate) fn poll_deadline(&self) -> Option<Timestamp> {
         let serverless = self.serverless.as_ref().and_then(Machine::poll_deadline);
-        [self.servers.poll_deadline(), self.orphans_at, self.invokes.poll_deadline(), serverless]
+        let servers = self.servers.poll_deadline(&self.settings);
+        [servers, self.orphans_at, self.invokes.poll_deadline(), serverless]
             .into_iter()
             .flatten()
             .min()

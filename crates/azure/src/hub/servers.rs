@@ -10,8 +10,7 @@ use trunkline_switchboard::affinity::{self, Cursor};
 use super::client::ClientKey;
 use super::event::Kind;
 use super::outbox::TunnelId;
-use super::{Hub, Now, Output};
-use crate::metrics::Cause;
+use super::{Hub, Now, Output, Settings};
 use crate::tunnel::{Message, Response, encode};
 
 /// All app servers of a hub.
@@ -34,7 +33,11 @@ pub(super) struct Server {
     /// The numbers of our events.
     next_ack: u64,
     /// Events that it has not answered.
-    pub(super) pending: HashMap<u64, Pending>,
+    pending: HashMap<u64, Pending>,
+    /// What those cost of the link's credit.
+    unanswered_bytes: u64,
+    /// When it answered last, or got an event when all were answered.
+    answered_at: Timestamp,
     /// Answers that found no tunnel.
     undelivered: VecDeque<Bytes>,
     undelivered_bytes: usize,
@@ -95,10 +98,19 @@ impl Servers {
         self.servers.values().find_map(|server| server.tunnels.first().copied())
     }
 
-    pub(super) fn poll_deadline(&self) -> Option<Timestamp> {
+    pub(super) fn poll_deadline(&self, settings: &Settings) -> Option<Timestamp> {
         let status = self.tunnels.values().map(|tunnel| tunnel.status_at);
-        let give_up = self.servers.values().filter_map(|server| server.give_up_at);
-        status.chain(give_up).min()
+        let alone = self.is_alone();
+        let servers = self.servers.values();
+        let others = servers.flat_map(|server| {
+            [server.give_up_at, server.silent_at(settings, alone)].into_iter().flatten()
+        });
+        status.chain(others).min()
+    }
+
+    /// Whether no app server could be held up by another.
+    fn is_alone(&self) -> bool {
+        self.servers.len() < 2
     }
 
     /// The app server with this id, known from before or new.
@@ -117,6 +129,8 @@ impl Servers {
                 sessions: 0,
                 next_ack: 1,
                 pending: HashMap::new(),
+                unanswered_bytes: 0,
+                answered_at: Timestamp::ORIGIN,
                 undelivered: VecDeque::new(),
                 undelivered_bytes: 0,
                 waiting: VecDeque::new(),
@@ -131,6 +145,7 @@ impl Server {
     /// The number of an event that goes over this tunnel now.
     pub(super) fn begin(
         &mut self,
+        now: Timestamp,
         client: ClientKey,
         kind: Kind,
         cost: u64,
@@ -140,9 +155,33 @@ impl Server {
         self.next_ack += 1;
         // Nothing depends on the answer to the last event of a client.
         if kind != Kind::Disconnected {
+            if self.pending.is_empty() {
+                self.answered_at = now;
+            }
+            self.unanswered_bytes += cost;
             self.pending.insert(ack_id, Pending { client, kind, cost, tunnel });
         }
         ack_id
+    }
+
+    /// The event that an answer is for.
+    pub(super) fn end(&mut self, now: Timestamp, ack_id: u64) -> Option<Pending> {
+        let pending = self.forget(ack_id)?;
+        self.answered_at = now;
+        Some(pending)
+    }
+
+    fn forget(&mut self, ack_id: u64) -> Option<Pending> {
+        let pending = self.pending.remove(&ack_id)?;
+        self.unanswered_bytes -= pending.cost;
+        Some(pending)
+    }
+
+    /// When it has answered nothing for too long, if it does not until then.
+    fn silent_at(&self, settings: &Settings, alone: bool) -> Option<Timestamp> {
+        let crowds = !alone && self.unanswered_bytes >= settings.crowding_bytes;
+        let timeout = if crowds { settings.crowding_timeout } else { settings.answer_timeout };
+        (!self.pending.is_empty()).then(|| self.answered_at + timeout)
     }
 }
 
@@ -191,7 +230,7 @@ impl Hub {
             .collect();
         for (ack_id, pending) in lost {
             if let Some(server) = self.servers.get_mut(key) {
-                server.pending.remove(&ack_id);
+                server.forget(ack_id);
             }
             self.event_lost(pending);
         }
@@ -236,6 +275,25 @@ impl Hub {
         for id in due {
             let status = Message::Status { message: "ok".to_owned() };
             self.outbox.push(Output::Message(id, encode(&status)));
+        }
+    }
+
+    /// An app server that takes events and answers none hangs. What its clients say takes room that the clients of
+    /// others need, so it is treated as one whose tunnel broke: it may come back.
+    pub(super) fn end_silent_servers(&mut self) {
+        let (now, alone) = (self.now, self.servers.is_alone());
+        let silent = self.servers.servers.values().filter(|server| {
+            server.silent_at(&self.settings, alone).is_some_and(|at| at <= now.at)
+        });
+        let tunnels: Vec<TunnelId> = silent.flat_map(|server| server.tunnels.clone()).collect();
+        for tunnel in tunnels {
+            tracing::warn!(
+                hub = self.settings.name,
+                tunnel = tunnel.0,
+                "an app server answers no events"
+            );
+            self.outbox.push(Output::EndTunnel(tunnel, "app_server_silent"));
+            self.handle_tunnel_down(now, tunnel, false);
         }
     }
 
@@ -295,9 +353,15 @@ impl Hub {
     }
 
     /// Closes a client soon, at a measured pace: all of them come back at once.
-    pub(super) fn orphan(&mut self, client: ClientKey) {
-        self.orphans.push_back(client);
-        self.orphans_at.get_or_insert(self.now.at);
+    pub(super) fn orphan(&mut self, key: ClientKey) {
+        let Some(client) = self.clients.get_mut(&key).filter(|client| client.is_open()) else {
+            return;
+        };
+        if !std::mem::replace(&mut client.orphaned, true) {
+            self.orphans.push_back(key);
+            self.orphans_at.get_or_insert(self.now.at);
+        }
+        self.pump(key);
     }
 
     pub(super) fn close_orphans(&mut self) {
@@ -306,11 +370,7 @@ impl Hub {
         let count = self.settings.orphan_close_per_second.div_ceil(TICKS_PER_SECOND).max(1);
         for _ in 0..count {
             let Some(client) = self.orphans.pop_front() else { break };
-            if self.clients.get(&client).is_some_and(super::client::Client::is_open) {
-                let cause = Cause { cause: "app_server_lost" };
-                self.metrics.clients_closed.get_or_create(&cause).inc();
-                self.close_client(client, "the app server's tunnel broke");
-            }
+            self.close_for(client, "app_server_lost", "the app server's tunnel broke");
         }
         let tick = std::time::Duration::from_secs(1) / TICKS_PER_SECOND;
         self.orphans_at = (!self.orphans.is_empty()).then(|| at.max(self.now.at) + tick);

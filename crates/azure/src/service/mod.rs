@@ -134,15 +134,18 @@ fn settings(config: &Config, hub: &HubConfig) -> hub::Settings {
         keys: hub.keys.clone(),
         origin: config.origin.clone(),
         reconnect_grace: config.reconnect_grace,
+        answer_timeout: Duration::from_secs(60),
+        crowding_timeout: Duration::from_secs(10),
+        crowding_bytes: u64::from(link::CREDIT_WINDOW_BYTES) / 4,
         status_interval: Duration::from_secs(30),
         orphan_close_per_second: config.orphan_close_per_second,
         message_bytes_max: config.message_bytes_max,
         undelivered_bytes_max: 4 << 20,
         invoke_timeout: Duration::from_secs(300),
+        namespaces_max: config.trunk_namespaces_max.min(NAMESPACES_MAX),
         serverless: hub.serverless.as_ref().map(Serverless::settings),
     }
 }
-        namespaces_max: config.trunk_namespaces_max.min(NAMESPACES_MAX),
 
 impl Running {
     /// Waits until hubs that need no app server can serve clients, at most so long. False: they cannot yet.

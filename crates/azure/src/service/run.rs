@@ -200,6 +200,11 @@ impl Task {
                         out.send(frame);
                     }
                 }
+                Output::EndTunnel(tunnel, cause) => {
+                    if let Some(out) = self.tunnels.remove(&tunnel) {
+                        out.abort(cause);
+                    }
+                }
                 Output::Answer(call, answer) => self.answer(call, answer),
                 Output::Webhook(call, event) => self.call_webhook(call, event),
             }
