@@ -14,6 +14,7 @@ mod downlink;
 mod event;
 mod invoke;
 mod opening;
+mod orphans;
 mod outbox;
 mod serverless;
 mod servers;
@@ -150,6 +151,7 @@ impl Hub {
     pub(crate) fn handle_link_up(&mut self, now: Now) {
         self.now = now;
         self.link = Link { up: true, ..Link::default() };
+        self.greet_tunnels();
     }
 
     /// The link is gone, and with it all sessions.

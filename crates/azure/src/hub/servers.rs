@@ -59,6 +59,8 @@ pub(super) struct Pending {
 #[derive(Debug)]
 struct Tunnel {
     server: ServerKey,
+    /// The app server has been told that it is connected: from then on the tunnel is used.
+    greeted: bool,
     status_at: Timestamp,
 }
 
@@ -191,14 +193,37 @@ impl Hub {
         self.now = now;
         let key = self.servers.enter(server_id);
         let status_at = now.at + self.settings.status_interval;
-        self.servers.tunnels.insert(tunnel, Tunnel { server: key, status_at });
+        self.servers.tunnels.insert(tunnel, Tunnel { server: key, greeted: false, status_at });
         self.metrics.tunnels.inc();
-        // The app waits for this before all else.
+        if let Some(server) = self.servers.get_mut(key) {
+            server.give_up_at = None;
+        }
+        self.greet_tunnels();
+    }
+
+    /// Tells app servers that they are connected, once clients can be served: that is what the app waits for.
+    pub(super) fn greet_tunnels(&mut self) {
+        if !self.link.up {
+            return;
+        }
+        let waiting = self.servers.tunnels.iter_mut().filter(|(_, tunnel)| !tunnel.greeted);
+        let mut greeted: Vec<(TunnelId, ServerKey)> = waiting
+            .map(|(&id, tunnel)| {
+                tunnel.greeted = true;
+                (id, tunnel.server)
+            })
+            .collect();
+        greeted.sort_unstable_by_key(|(id, _)| *id);
+        for (tunnel, key) in greeted {
+            self.greet(tunnel, key);
+        }
+    }
+
+    fn greet(&mut self, tunnel: TunnelId, key: ServerKey) {
         let connected = Message::Connected { connection_id: format!("tunnel-{}", tunnel.0) };
         self.outbox.push(Output::Message(tunnel, encode(&connected)));
         let Some(server) = self.servers.get_mut(key) else { return };
         server.tunnels.push(tunnel);
-        server.give_up_at = None;
         server.undelivered_bytes = 0;
         for answer in std::mem::take(&mut server.undelivered) {
             self.outbox.push(Output::Message(tunnel, answer));
@@ -217,9 +242,10 @@ impl Hub {
         let Some(Tunnel { server: key, .. }) = self.servers.tunnels.remove(&tunnel) else { return };
         self.metrics.tunnels.dec();
         let grace = self.settings.reconnect_grace;
+        let last = !self.servers.tunnels.values().any(|other| other.server == key);
         let Some(server) = self.servers.get_mut(key) else { return };
         server.tunnels.retain(|other| *other != tunnel);
-        if server.tunnels.is_empty() {
+        if last {
             server.give_up_at = Some(now.at + grace);
         }
         let lost: Vec<(u64, Pending)> = server
@@ -269,7 +295,9 @@ impl Hub {
         for (&id, tunnel) in &mut self.servers.tunnels {
             if tunnel.status_at <= now {
                 tunnel.status_at = next;
-                due.push(id);
+                if tunnel.greeted {
+                    due.push(id);
+                }
             }
         }
         for id in due {
@@ -326,53 +354,5 @@ impl Hub {
                 self.forget(client);
             }
         }
-    }
-
-    /// Marks all clients of an app server for closing.
-    fn orphan_all_of(&mut self, key: ServerKey) {
-        let clients: Vec<ClientKey> = self
-            .clients
-            .iter()
-            .filter(|(_, client)| client.server == key && client.is_open())
-            .map(|(&client, _)| client)
-            .collect();
-        let opening: Vec<ClientKey> = self
-            .clients
-            .iter()
-            .filter(|(_, client)| {
-                client.server == key && matches!(client.phase, super::client::Phase::Opening { .. })
-            })
-            .map(|(&client, _)| client)
-            .collect();
-        for client in opening {
-            self.reject_unavailable(client);
-        }
-        for client in clients {
-            self.orphan(client);
-        }
-    }
-
-    /// Closes a client soon, at a measured pace: all of them come back at once.
-    pub(super) fn orphan(&mut self, key: ClientKey) {
-        let Some(client) = self.clients.get_mut(&key).filter(|client| client.is_open()) else {
-            return;
-        };
-        if !std::mem::replace(&mut client.orphaned, true) {
-            self.orphans.push_back(key);
-            self.orphans_at.get_or_insert(self.now.at);
-        }
-        self.pump(key);
-    }
-
-    pub(super) fn close_orphans(&mut self) {
-        const TICKS_PER_SECOND: u32 = 20;
-        let Some(at) = self.orphans_at.filter(|at| *at <= self.now.at) else { return };
-        let count = self.settings.orphan_close_per_second.div_ceil(TICKS_PER_SECOND).max(1);
-        for _ in 0..count {
-            let Some(client) = self.orphans.pop_front() else { break };
-            self.close_for(client, "app_server_lost", "the app server's tunnel broke");
-        }
-        let tick = std::time::Duration::from_secs(1) / TICKS_PER_SECOND;
-        self.orphans_at = (!self.orphans.is_empty()).then(|| at.max(self.now.at) + tick);
     }
 }

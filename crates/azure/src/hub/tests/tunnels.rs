@@ -11,6 +11,26 @@ fn the_first_message_of_a_tunnel_says_that_it_is_connected() {
     assert!(world.hub.wants_link());
 }
 
+/// An app that is told so lets its clients in.
+#[test]
+fn an_app_server_is_not_connected_before_clients_can_be_served() {
+    let mut world = World::new();
+    world.hub.handle_link_down(world.now);
+    world.tunnel_up(1, "a");
+    world.pass(STATUS);
+    assert_eq!(world.take_messages(), []);
+    assert!(world.hub.wants_link());
+    world.hub.handle_link_up(world.now);
+    world.drain();
+    assert!(matches!(world.take_messages()[..], [Message::Connected { .. }]));
+    world.client(1);
+    world.hub.handle_link_down(world.now);
+    world.hub.handle_link_up(world.now);
+    world.drain();
+    let requests = world.take_messages();
+    assert!(matches!(requests[..], [Message::Request(_)]), "its client's end, and no greeting");
+}
+
 #[test]
 fn a_quiet_tunnel_is_told_that_all_is_well() {
     let mut world = World::with_server();
