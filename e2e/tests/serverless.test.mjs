@@ -92,6 +92,15 @@ if (!PLAIN) {
       assert.deepEqual(order, ["other", "slow", "behind"]);
     });
 
+    test("an event whose name makes no URL of its own is not told, and the next one is", async () => {
+      const socket = await world.connected();
+      for (const name of ["..", ".", "", "x".repeat(70_000)]) {
+        socket.emit(name, 1);
+      }
+      assert.equal(await socket.emitWithAck("echo", 2), 2);
+      assert.deepEqual(await world.handler.heard(socket.id), ["connect", "connected", "echo"]);
+    });
+
     test("an answer goes to the client as it is, and may be several packets", async () => {
       const socket = await world.connected();
       const said = next(socket, "said");

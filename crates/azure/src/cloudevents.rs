@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
+use trunkline_token::Secret;
 
 /// What the headers say.
 #[derive(Clone, Copy, Debug)]
@@ -12,7 +13,7 @@ pub(crate) struct About<'a> {
     /// The host that this node calls itself.
     pub(crate) origin: &'a str,
     /// Each signs the connection id.
-    pub(crate) keys: &'a [Vec<u8>],
+    pub(crate) keys: &'a [Secret],
     pub(crate) connection: &'a str,
     pub(crate) user: Option<&'a str>,
     /// Counts the events of the connection.
@@ -46,9 +47,10 @@ impl About<'_> {
 }
 
 /// `sha256=<hex>` for each key, so that receivers can verify with either of two.
-fn signature(keys: &[Vec<u8>], connection_id: &str) -> String {
+fn signature(keys: &[Secret], connection_id: &str) -> String {
     let signatures = keys.iter().map(|key| {
-        let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of every length");
+        let mut mac =
+            Hmac::<Sha256>::new_from_slice(key.expose()).expect("HMAC takes keys of every length");
         mac.update(connection_id.as_bytes());
         let mut text = "sha256=".to_owned();
         for byte in mac.finalize().into_bytes() {
@@ -97,9 +99,9 @@ mod tests {
     #[test]
     fn signatures_of_every_key() {
         let known = "sha256=5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843";
-        let keys = vec![b"Jefe".to_vec()];
+        let keys = vec![Secret::new("Jefe")];
         assert_eq!(signature(&keys, "what do ya want for nothing?"), known);
-        let keys = vec![b"Jefe".to_vec(), b"other".to_vec()];
+        let keys = vec![Secret::new("Jefe"), Secret::new("other")];
         let both = signature(&keys, "what do ya want for nothing?");
         assert!(both.starts_with(&format!("{known},sha256=")));
     }

@@ -19,5 +19,6 @@ pub mod webhook;
 
 pub use metrics::Metrics;
 pub use service::{
-    Body, Config, Door, Endpoint, HubConfig, Lease, Links, Running, Serverless, Visit, start,
+    Body, Config, Door, Endpoint, HubConfig, Lease, Links, Running, Secret, Serverless, Visit,
+    start,
 };

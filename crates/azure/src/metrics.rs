@@ -37,6 +37,7 @@ pub struct Inner {
     pub(crate) calls_unauthorized: Family<Cause, Counter>,
     pub(crate) answers_dropped: Counter,
     pub(crate) invoke_answers: Counter,
+    pub(crate) invokes_cut: Counter,
     pub(crate) serverless_sockets: Gauge,
     pub(crate) serverless_ignored: Family<Cause, Counter>,
     pub(crate) webhooks: webhook::Metrics,
@@ -122,13 +123,18 @@ impl Metrics {
         );
         registry.register(
             "trunkline_azure_answers_dropped",
-            "Answers to app servers that did not come back for them",
+            "Answers that app servers did not come back for, or callers did not read",
             m.answers_dropped.clone(),
         );
         registry.register(
             "trunkline_azure_invoke_answers",
             "Acknowledgements that clients gave to invocations",
             m.invoke_answers.clone(),
+        );
+        registry.register(
+            "trunkline_azure_invokes_cut",
+            "Invocations that ended early, because too many acknowledgements were waited for",
+            m.invokes_cut.clone(),
         );
         registry.register(
             "trunkline_azure_serverless_sockets",

@@ -6,6 +6,8 @@ use bytes::Bytes;
 
 /// Stands between the packets of a payload.
 pub(crate) const SEPARATOR: char = '\u{1e}';
+/// The same, among bytes.
+pub(crate) const SEPARATOR_BYTE: u8 = 0x1e;
 
 /// One packet of Engine.IO 4.
 #[derive(Clone, Debug, Eq, PartialEq)]

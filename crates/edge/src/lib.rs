@@ -8,7 +8,6 @@ mod log_pace;
 mod memory;
 mod metrics;
 mod running;
-mod secret;
 mod shard;
 mod sid;
 mod side_door;
@@ -21,10 +20,9 @@ use std::net::SocketAddr;
 pub use limits::Limits;
 pub use metrics::Metrics;
 pub use running::{Edge, Inside, OpenInsideError, Running};
-pub use secret::Secret;
 use serde::Serialize;
 pub use side_door::{Lease, SideAnswer, SideBody, SideDoor, Visit};
-pub use trunkline_token::Endpoint;
+pub use trunkline_token::{Endpoint, Secret};
 pub use voucher::{Vouched, Voucher};
 
 /// What the public port serves, and how.

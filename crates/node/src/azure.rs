@@ -94,7 +94,7 @@ impl Azure {
     ) -> io::Result<Self> {
         let hubs = config.hubs.iter().map(|hub| azure::HubConfig {
             name: hub.name.clone(),
-            keys: hub.keys.iter().map(|key| key.0.clone().into_bytes()).collect(),
+            keys: hub.keys.iter().map(|key| azure::Secret::new(key.0.clone())).collect(),
             serverless: serverless(config, hub),
             identity_providers: hub.identity_providers.clone(),
         });
@@ -114,6 +114,7 @@ impl Azure {
                 refresh: config.settings.identity_refresh,
                 retry: config.settings.identity_retry,
             },
+            trunk_namespaces_max: config.settings.limits.trunk_namespaces_max,
         };
         let links = Arc::new(Links::default());
         let (door, running) = azure::start(&settings, metrics, Arc::clone(&links) as _)?;

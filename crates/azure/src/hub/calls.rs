@@ -52,7 +52,7 @@ impl Hub {
             Message::Request(request) => self.tunnel_call(server, tunnel, request),
             Message::Response(response) => {
                 let pending = self.servers.get_mut(server);
-                let pending = pending.and_then(|server| server.pending.remove(&response.ack_id));
+                let pending = pending.and_then(|server| server.end(now.at, response.ack_id));
                 if let Some(pending) = pending {
                     self.event_answered(pending, &response);
                 }
@@ -86,9 +86,12 @@ impl Hub {
         self.perform(Caller::Http(call), operation);
     }
 
-    /// Whoever called over HTTP waits no more.
-    pub(crate) fn handle_caller_gone(&mut self, now: Now, call: CallId) {
+    /// Whoever called over HTTP waits no more, or does not read what has come.
+    pub(crate) fn handle_caller_lost(&mut self, now: Now, call: CallId, unread: bool) {
         self.now = now;
+        if unread {
+            self.metrics.answers_dropped.inc();
+        }
         self.drop_invokes_of(|caller| caller == Caller::Http(call));
     }
 

@@ -27,6 +27,8 @@ pub(crate) struct Client {
     pub(crate) held: VecDeque<Word>,
     /// It is in its app server's list of those that wait for a tunnel.
     pub(crate) waiting: bool,
+    /// It is in the list of those that are to be closed.
+    pub(crate) orphaned: bool,
     /// What the client sent in the batch at hand.
     pub(crate) batch: String,
     /// What that costs of the link's credit.
@@ -96,6 +98,7 @@ impl Client {
             outstanding: 0,
             held: VecDeque::new(),
             waiting: false,
+            orphaned: false,
             batch: String::new(),
             batch_cost: 0,
             events: 0,

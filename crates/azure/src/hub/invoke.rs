@@ -17,24 +17,34 @@ use crate::rest::{Answer, RestError};
 /// The first id that we give. App servers count from 0, so theirs never come here; JavaScript holds all of ours exactly.
 const ID_FIRST: u64 = 1 << 52;
 const ID_LAST: u64 = (1 << 53) - 1;
+/// Acknowledgements that are waited for, of all invocations together. Beyond it the oldest invocation ends.
+const WAITING_MAX: usize = 1 << 21;
+/// Bytes of acknowledgements whose attachments are still to come, of all clients together. Beyond it the client that
+/// sent the last is closed.
+const CAUGHT_BYTES_MAX: usize = 64 << 20;
 
 /// All invocations under way.
 #[derive(Debug)]
 pub(super) struct Invokes {
     next_id: u64,
     running: BTreeMap<u64, Invoke>,
+    /// Acknowledgements that are waited for.
+    waiting: usize,
+    /// What clients have in [`Catching`].
+    pub(super) caught_bytes: usize,
 }
 
 #[derive(Debug)]
 struct Invoke {
     caller: Caller,
+    namespace: Box<str>,
     waiting: BTreeSet<ClientKey>,
     give_up_at: Timestamp,
 }
 
 impl Default for Invokes {
     fn default() -> Self {
-        Self { next_id: ID_FIRST, running: BTreeMap::new() }
+        Self { next_id: ID_FIRST, running: BTreeMap::new(), waiting: 0, caught_bytes: 0 }
     }
 }
 
@@ -48,6 +58,28 @@ impl Invokes {
         let id = self.next_id;
         self.next_id = if id == ID_LAST { ID_FIRST } else { id + 1 };
         id
+    }
+
+    /// Whether this invocation waits for this client.
+    fn waits_for(&self, id: u64, key: ClientKey) -> bool {
+        self.running.get(&id).is_some_and(|invoke| invoke.waiting.contains(&key))
+    }
+
+    fn insert(&mut self, id: u64, invoke: Invoke) {
+        self.waiting += invoke.waiting.len();
+        self.running.insert(id, invoke);
+    }
+
+    fn remove(&mut self, id: u64) -> Option<Invoke> {
+        let invoke = self.running.remove(&id)?;
+        self.waiting -= invoke.waiting.len();
+        Some(invoke)
+    }
+
+    /// The oldest invocation, when there is no room for so many more acknowledgements.
+    fn too_old(&self, targets: usize) -> Option<u64> {
+        let oldest = *self.running.keys().next()?;
+        (self.waiting.saturating_add(targets) > WAITING_MAX).then_some(oldest)
     }
 }
 
@@ -63,6 +95,7 @@ impl Hub {
             return Err(RestError::Parameter("the payload is not one event of Socket.IO"));
         };
         let id = self.invokes.take_id();
+        let namespace = parse_head(text).map_or("/", |packet| packet.nsp).into();
         let text = with_id(text, id)
             .ok_or(RestError::Parameter("the payload is not one event without an id"))?;
         let targets = self.selected(selection);
@@ -70,11 +103,15 @@ impl Hub {
             self.answer(caller, Answer::part(Bytes::new(), false));
             return Ok(());
         }
+        while let Some(oldest) = self.invokes.too_old(targets.len()) {
+            self.metrics.invokes_cut.inc();
+            self.end_invoke(oldest);
+        }
         // The first part lets the caller go on with its next call.
         self.answer(caller, Answer::part(Bytes::new(), true));
         let waiting = targets.iter().copied().collect();
         let give_up_at = self.now.at + self.settings.invoke_timeout;
-        self.invokes.running.insert(id, Invoke { caller, waiting, give_up_at });
+        self.invokes.insert(id, Invoke { caller, namespace, waiting, give_up_at });
         let mut whole = vec![Packet::Message(&text)];
         whole.extend(attached.iter().cloned());
         for key in targets {
@@ -87,7 +124,16 @@ impl Hub {
     pub(super) fn caught(&mut self, key: ClientKey, binary: bool, message: &[u8]) -> bool {
         let Some(client) = self.clients.get_mut(&key) else { return false };
         if let Some(mut catching) = client.catching.take() {
-            payload::append(&mut catching.payload, binary, message);
+            self.invokes.caught_bytes -= catching.payload.len();
+            if !binary {
+                // As in Socket.IO, where a text among attachments ends the connection.
+                self.close_for(key, "packet_invalid", "an acknowledgement without its attachments");
+                return true;
+            }
+            // Of what nobody waits for nothing is kept.
+            if self.invokes.waits_for(catching.id, key) {
+                payload::append(&mut catching.payload, binary, message);
+            }
             catching.missing = catching.missing.saturating_sub(1);
             self.catch(key, catching);
             return true;
@@ -98,15 +144,21 @@ impl Hub {
         let text = String::from_utf8_lossy(message);
         let Ok(packet) = parse_head(&text) else { return false };
         let Some(id) = packet.id.filter(|id| *id >= ID_FIRST) else { return false };
+        let missing = packet.attachments;
         let mut payload = String::new();
-        payload::append(&mut payload, false, message);
-        self.catch(key, Catching { id, missing: packet.attachments, payload });
+        if self.invokes.waits_for(id, key) {
+            payload::append(&mut payload, false, message);
+        }
+        self.catch(key, Catching { id, missing, payload });
         true
     }
 
     fn catch(&mut self, key: ClientKey, catching: Catching) {
         if catching.missing > 0 {
-            if let Some(client) = self.clients.get_mut(&key) {
+            if self.invokes.caught_bytes + catching.payload.len() > CAUGHT_BYTES_MAX {
+                self.close_for(key, "acks_waiting", "too many acknowledgements lack attachments");
+            } else if let Some(client) = self.clients.get_mut(&key) {
+                self.invokes.caught_bytes += catching.payload.len();
                 client.catching = Some(catching);
             }
             return;
@@ -116,6 +168,7 @@ impl Hub {
         if !invoke.waiting.remove(&key) {
             return;
         }
+        self.invokes.waiting -= 1;
         let (caller, done) = (invoke.caller, invoke.waiting.is_empty());
         self.metrics.invoke_answers.inc();
         // A whole line in one part: the caller reads part by part.
@@ -128,13 +181,29 @@ impl Hub {
 
     /// A client that is gone acknowledges nothing.
     pub(super) fn invoke_client_gone(&mut self, key: ClientKey) {
-        let running = self.invokes.running.iter_mut();
-        let ids: Vec<u64> = running
-            .filter_map(|(&id, invoke)| {
-                (invoke.waiting.remove(&key) && invoke.waiting.is_empty()).then_some(id)
-            })
-            .collect();
-        for id in ids {
+        let catching = self.clients.get_mut(&key).and_then(|client| client.catching.take());
+        self.invokes.caught_bytes -= catching.map_or(0, |catching| catching.payload.len());
+        self.end_waits_for(key, None);
+    }
+
+    /// Neither does one that has left the namespace.
+    pub(super) fn invoke_client_left(&mut self, key: ClientKey, namespace: &str) {
+        self.end_waits_for(key, Some(namespace));
+    }
+
+    /// No invocation, or none in a namespace, waits for this client any more.
+    fn end_waits_for(&mut self, key: ClientKey, namespace: Option<&str>) {
+        let mut ended = Vec::new();
+        for (&id, invoke) in &mut self.invokes.running {
+            let concerned = namespace.is_none_or(|namespace| namespace == &*invoke.namespace);
+            if concerned && invoke.waiting.remove(&key) {
+                self.invokes.waiting -= 1;
+                if invoke.waiting.is_empty() {
+                    ended.push(id);
+                }
+            }
+        }
+        for id in ended {
             self.end_invoke(id);
         }
     }
@@ -154,14 +223,19 @@ impl Hub {
     }
 
     fn end_invoke(&mut self, id: u64) {
-        if let Some(invoke) = self.invokes.running.remove(&id) {
+        if let Some(invoke) = self.invokes.remove(id) {
             self.answer(invoke.caller, Answer::part(Bytes::new(), false));
         }
     }
 
     /// Whoever asked is gone.
     pub(super) fn drop_invokes_of(&mut self, caller: impl Fn(Caller) -> bool) {
-        self.invokes.running.retain(|_, invoke| !caller(invoke.caller));
+        let running = self.invokes.running.iter();
+        let gone: Vec<u64> =
+            running.filter_map(|(&id, invoke)| caller(invoke.caller).then_some(id)).collect();
+        for id in gone {
+            self.invokes.remove(id);
+        }
     }
 }
 

@@ -14,6 +14,7 @@ mod downlink;
 mod event;
 mod invoke;
 mod opening;
+mod orphans;
 mod outbox;
 mod serverless;
 mod servers;
@@ -26,6 +27,7 @@ use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use trunkline_clock::Timestamp;
+use trunkline_token::Secret;
 use trunkline_trunk::{Frame, NamespaceNumber, SessionNumber, Str};
 
 use self::client::{Client, ClientKey};
@@ -36,20 +38,22 @@ use crate::metrics::Metrics;
 use crate::registry::Registry;
 use crate::serverless::{Machine, Settings as ServerlessSettings, SocketIds};
 
-/// Namespaces that the link may name; the groups of others are served one connection at a time.
-const NAMESPACES_MAX: usize = 100_000;
-
 /// What a hub is made with.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     /// As configured.
     pub(crate) name: String,
     /// All keys; each signs connection ids.
-    pub(crate) keys: Vec<Vec<u8>>,
+    pub(crate) keys: Vec<Secret>,
     /// How the node calls itself towards app servers: a host, with its port.
     pub(crate) origin: String,
     /// How long an app server that closed its tunnel may take to open another.
     pub(crate) reconnect_grace: Duration,
+    /// How long an app server may answer nothing at all while events of its clients wait for answers.
+    pub(crate) answer_timeout: Duration,
+    /// The same for one that holds up others: it has [`Self::crowding_bytes`] of what all may have unanswered.
+    pub(crate) crowding_timeout: Duration,
+    pub(crate) crowding_bytes: u64,
     /// How often each tunnel is told that all is well. The app's side gives a quiet one up after 120 s.
     pub(crate) status_interval: Duration,
     /// Clients of a lost app server that are closed in a second.
@@ -60,6 +64,8 @@ pub(crate) struct Settings {
     pub(crate) undelivered_bytes_max: usize,
     /// How long clients may take to acknowledge an invocation.
     pub(crate) invoke_timeout: Duration,
+    /// Namespaces that the link may name; the groups of others are served one connection at a time.
+    pub(crate) namespaces_max: usize,
     /// Present when the hub has event handlers.
     pub(crate) serverless: Option<ServerlessSettings>,
 }
@@ -145,6 +151,7 @@ impl Hub {
     pub(crate) fn handle_link_up(&mut self, now: Now) {
         self.now = now;
         self.link = Link { up: true, ..Link::default() };
+        self.greet_tunnels();
     }
 
     /// The link is gone, and with it all sessions.
@@ -161,6 +168,7 @@ impl Hub {
     pub(crate) fn handle_timeout(&mut self, now: Now) {
         self.now = now;
         self.say_status();
+        self.end_silent_servers();
         self.give_up_servers();
         self.close_orphans();
         self.end_late_invokes();
@@ -170,7 +178,8 @@ impl Hub {
     /// When [`Self::handle_timeout`] is due.
     pub(crate) fn poll_deadline(&self) -> Option<Timestamp> {
         let serverless = self.serverless.as_ref().and_then(Machine::poll_deadline);
-        [self.servers.poll_deadline(), self.orphans_at, self.invokes.poll_deadline(), serverless]
+        let servers = self.servers.poll_deadline(&self.settings);
+        [servers, self.orphans_at, self.invokes.poll_deadline(), serverless]
             .into_iter()
             .flatten()
             .min()
@@ -185,7 +194,7 @@ impl Hub {
             return Some(*number);
         }
         let count = self.link.namespaces.len();
-        if count >= NAMESPACES_MAX {
+        if count >= self.settings.namespaces_max {
             return None;
         }
         let nsp = NamespaceNumber(u32::try_from(count).ok()?);

@@ -41,7 +41,7 @@ impl Hub {
             return; // It was picked because it has one.
         };
         if let Some(server) = self.servers.get_mut(server) {
-            let ack_id = server.begin(key, Kind::Connect, 0, tunnel);
+            let ack_id = server.begin(self.now.at, key, Kind::Connect, 0, tunnel);
             let request =
                 event::request(&self.settings, self.now, &mut client, Kind::Connect, body, ack_id);
             self.outbox.push(Output::Message(tunnel, encode(&Message::Request(request))));

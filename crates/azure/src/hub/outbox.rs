@@ -23,6 +23,8 @@ pub(crate) enum Output {
     Frame(Frame),
     /// One whole tunnel message.
     Message(TunnelId, Bytes),
+    /// Ends a tunnel at once, for a cause that is counted; what it has not taken is lost.
+    EndTunnel(TunnelId, &'static str),
     /// A whole answer, or a part of one, to a REST call over HTTP.
     Answer(CallId, Answer),
     /// An event for the hub's handlers; [`super::Hub::handle_webhook_answer`] if it has a key.

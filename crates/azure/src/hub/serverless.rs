@@ -143,6 +143,7 @@ impl Hub {
             Wish::Ignored(what) => self.count_ignored(match what {
                 Ignored::Ack => "ack",
                 Ignored::Binary => "binary",
+                Ignored::EventName => "event_name",
                 Ignored::NoHandler => "no_handler",
             }),
             Wish::Send { session, text } => {
@@ -160,8 +161,7 @@ impl Hub {
             }
             CloseCause::PacketInvalid => ("packet_invalid", "a packet that must not come now"),
         };
-        self.metrics.clients_closed.get_or_create(&Cause { cause: label }).inc();
-        self.close_client(key, description);
+        self.close_for(key, label, description);
     }
 
     fn count_ignored(&self, cause: &'static str) {

@@ -10,8 +10,7 @@ use trunkline_switchboard::affinity::{self, Cursor};
 use super::client::ClientKey;
 use super::event::Kind;
 use super::outbox::TunnelId;
-use super::{Hub, Now, Output};
-use crate::metrics::Cause;
+use super::{Hub, Now, Output, Settings};
 use crate::tunnel::{Message, Response, encode};
 
 /// All app servers of a hub.
@@ -34,7 +33,11 @@ pub(super) struct Server {
     /// The numbers of our events.
     next_ack: u64,
     /// Events that it has not answered.
-    pub(super) pending: HashMap<u64, Pending>,
+    pending: HashMap<u64, Pending>,
+    /// What those cost of the link's credit.
+    unanswered_bytes: u64,
+    /// When it answered last, or got an event when all were answered.
+    answered_at: Timestamp,
     /// Answers that found no tunnel.
     undelivered: VecDeque<Bytes>,
     undelivered_bytes: usize,
@@ -56,6 +59,8 @@ pub(super) struct Pending {
 #[derive(Debug)]
 struct Tunnel {
     server: ServerKey,
+    /// The app server has been told that it is connected: from then on the tunnel is used.
+    greeted: bool,
     status_at: Timestamp,
 }
 
@@ -95,10 +100,19 @@ impl Servers {
         self.servers.values().find_map(|server| server.tunnels.first().copied())
     }
 
-    pub(super) fn poll_deadline(&self) -> Option<Timestamp> {
+    pub(super) fn poll_deadline(&self, settings: &Settings) -> Option<Timestamp> {
         let status = self.tunnels.values().map(|tunnel| tunnel.status_at);
-        let give_up = self.servers.values().filter_map(|server| server.give_up_at);
-        status.chain(give_up).min()
+        let alone = self.is_alone();
+        let servers = self.servers.values();
+        let others = servers.flat_map(|server| {
+            [server.give_up_at, server.silent_at(settings, alone)].into_iter().flatten()
+        });
+        status.chain(others).min()
+    }
+
+    /// Whether no app server could be held up by another.
+    fn is_alone(&self) -> bool {
+        self.servers.len() < 2
     }
 
     /// The app server with this id, known from before or new.
@@ -117,6 +131,8 @@ impl Servers {
                 sessions: 0,
                 next_ack: 1,
                 pending: HashMap::new(),
+                unanswered_bytes: 0,
+                answered_at: Timestamp::ORIGIN,
                 undelivered: VecDeque::new(),
                 undelivered_bytes: 0,
                 waiting: VecDeque::new(),
@@ -131,6 +147,7 @@ impl Server {
     /// The number of an event that goes over this tunnel now.
     pub(super) fn begin(
         &mut self,
+        now: Timestamp,
         client: ClientKey,
         kind: Kind,
         cost: u64,
@@ -140,9 +157,33 @@ impl Server {
         self.next_ack += 1;
         // Nothing depends on the answer to the last event of a client.
         if kind != Kind::Disconnected {
+            if self.pending.is_empty() {
+                self.answered_at = now;
+            }
+            self.unanswered_bytes += cost;
             self.pending.insert(ack_id, Pending { client, kind, cost, tunnel });
         }
         ack_id
+    }
+
+    /// The event that an answer is for.
+    pub(super) fn end(&mut self, now: Timestamp, ack_id: u64) -> Option<Pending> {
+        let pending = self.forget(ack_id)?;
+        self.answered_at = now;
+        Some(pending)
+    }
+
+    fn forget(&mut self, ack_id: u64) -> Option<Pending> {
+        let pending = self.pending.remove(&ack_id)?;
+        self.unanswered_bytes -= pending.cost;
+        Some(pending)
+    }
+
+    /// When it has answered nothing for too long, if it does not until then.
+    fn silent_at(&self, settings: &Settings, alone: bool) -> Option<Timestamp> {
+        let crowds = !alone && self.unanswered_bytes >= settings.crowding_bytes;
+        let timeout = if crowds { settings.crowding_timeout } else { settings.answer_timeout };
+        (!self.pending.is_empty()).then(|| self.answered_at + timeout)
     }
 }
 
@@ -152,14 +193,37 @@ impl Hub {
         self.now = now;
         let key = self.servers.enter(server_id);
         let status_at = now.at + self.settings.status_interval;
-        self.servers.tunnels.insert(tunnel, Tunnel { server: key, status_at });
+        self.servers.tunnels.insert(tunnel, Tunnel { server: key, greeted: false, status_at });
         self.metrics.tunnels.inc();
-        // The app waits for this before all else.
+        if let Some(server) = self.servers.get_mut(key) {
+            server.give_up_at = None;
+        }
+        self.greet_tunnels();
+    }
+
+    /// Tells app servers that they are connected, once clients can be served: that is what the app waits for.
+    pub(super) fn greet_tunnels(&mut self) {
+        if !self.link.up {
+            return;
+        }
+        let waiting = self.servers.tunnels.iter_mut().filter(|(_, tunnel)| !tunnel.greeted);
+        let mut greeted: Vec<(TunnelId, ServerKey)> = waiting
+            .map(|(&id, tunnel)| {
+                tunnel.greeted = true;
+                (id, tunnel.server)
+            })
+            .collect();
+        greeted.sort_unstable_by_key(|(id, _)| *id);
+        for (tunnel, key) in greeted {
+            self.greet(tunnel, key);
+        }
+    }
+
+    fn greet(&mut self, tunnel: TunnelId, key: ServerKey) {
         let connected = Message::Connected { connection_id: format!("tunnel-{}", tunnel.0) };
         self.outbox.push(Output::Message(tunnel, encode(&connected)));
         let Some(server) = self.servers.get_mut(key) else { return };
         server.tunnels.push(tunnel);
-        server.give_up_at = None;
         server.undelivered_bytes = 0;
         for answer in std::mem::take(&mut server.undelivered) {
             self.outbox.push(Output::Message(tunnel, answer));
@@ -178,9 +242,10 @@ impl Hub {
         let Some(Tunnel { server: key, .. }) = self.servers.tunnels.remove(&tunnel) else { return };
         self.metrics.tunnels.dec();
         let grace = self.settings.reconnect_grace;
+        let last = !self.servers.tunnels.values().any(|other| other.server == key);
         let Some(server) = self.servers.get_mut(key) else { return };
         server.tunnels.retain(|other| *other != tunnel);
-        if server.tunnels.is_empty() {
+        if last {
             server.give_up_at = Some(now.at + grace);
         }
         let lost: Vec<(u64, Pending)> = server
@@ -191,7 +256,7 @@ impl Hub {
             .collect();
         for (ack_id, pending) in lost {
             if let Some(server) = self.servers.get_mut(key) {
-                server.pending.remove(&ack_id);
+                server.forget(ack_id);
             }
             self.event_lost(pending);
         }
@@ -230,12 +295,33 @@ impl Hub {
         for (&id, tunnel) in &mut self.servers.tunnels {
             if tunnel.status_at <= now {
                 tunnel.status_at = next;
-                due.push(id);
+                if tunnel.greeted {
+                    due.push(id);
+                }
             }
         }
         for id in due {
             let status = Message::Status { message: "ok".to_owned() };
             self.outbox.push(Output::Message(id, encode(&status)));
+        }
+    }
+
+    /// An app server that takes events and answers none hangs. What its clients say takes room that the clients of
+    /// others need, so it is treated as one whose tunnel broke: it may come back.
+    pub(super) fn end_silent_servers(&mut self) {
+        let (now, alone) = (self.now, self.servers.is_alone());
+        let silent = self.servers.servers.values().filter(|server| {
+            server.silent_at(&self.settings, alone).is_some_and(|at| at <= now.at)
+        });
+        let tunnels: Vec<TunnelId> = silent.flat_map(|server| server.tunnels.clone()).collect();
+        for tunnel in tunnels {
+            tracing::warn!(
+                hub = self.settings.name,
+                tunnel = tunnel.0,
+                "an app server answers no events"
+            );
+            self.outbox.push(Output::EndTunnel(tunnel, "app_server_silent"));
+            self.handle_tunnel_down(now, tunnel, false);
         }
     }
 
@@ -268,51 +354,5 @@ impl Hub {
                 self.forget(client);
             }
         }
-    }
-
-    /// Marks all clients of an app server for closing.
-    fn orphan_all_of(&mut self, key: ServerKey) {
-        let clients: Vec<ClientKey> = self
-            .clients
-            .iter()
-            .filter(|(_, client)| client.server == key && client.is_open())
-            .map(|(&client, _)| client)
-            .collect();
-        let opening: Vec<ClientKey> = self
-            .clients
-            .iter()
-            .filter(|(_, client)| {
-                client.server == key && matches!(client.phase, super::client::Phase::Opening { .. })
-            })
-            .map(|(&client, _)| client)
-            .collect();
-        for client in opening {
-            self.reject_unavailable(client);
-        }
-        for client in clients {
-            self.orphan(client);
-        }
-    }
-
-    /// Closes a client soon, at a measured pace: all of them come back at once.
-    pub(super) fn orphan(&mut self, client: ClientKey) {
-        self.orphans.push_back(client);
-        self.orphans_at.get_or_insert(self.now.at);
-    }
-
-    pub(super) fn close_orphans(&mut self) {
-        const TICKS_PER_SECOND: u32 = 20;
-        let Some(at) = self.orphans_at.filter(|at| *at <= self.now.at) else { return };
-        let count = self.settings.orphan_close_per_second.div_ceil(TICKS_PER_SECOND).max(1);
-        for _ in 0..count {
-            let Some(client) = self.orphans.pop_front() else { break };
-            if self.clients.get(&client).is_some_and(super::client::Client::is_open) {
-                let cause = Cause { cause: "app_server_lost" };
-                self.metrics.clients_closed.get_or_create(&cause).inc();
-                self.close_client(client, "the app server's tunnel broke");
-            }
-        }
-        let tick = std::time::Duration::from_secs(1) / TICKS_PER_SECOND;
-        self.orphans_at = (!self.orphans.is_empty()).then(|| at.max(self.now.at) + tick);
     }
 }

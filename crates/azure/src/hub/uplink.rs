@@ -4,7 +4,7 @@ use bytes::Bytes;
 use trunkline_socketio::parse_head;
 use trunkline_trunk::{CloseReason, Frame, NamespaceNumber, SessionNumber};
 
-use super::client::{ClientKey, Phase, Word};
+use super::client::{Client, ClientKey, Phase, Word};
 use super::event::{self, Kind};
 use super::servers::Pending;
 use super::{Hub, Now, Output};
@@ -65,6 +65,12 @@ impl Hub {
             self.outbox.push(Output::Processed(cost));
             return;
         };
+        if !binary && message.contains(&payload::SEPARATOR_BYTE) {
+            // What follows it would count as a packet of its own. Socket.IO ends the connection too: no JSON holds it.
+            self.outbox.push(Output::Processed(cost));
+            self.close_for(key, "packet_invalid", "a message that holds a separator of packets");
+            return;
+        }
         if self.caught(key, binary, message) {
             self.outbox.push(Output::Processed(cost));
             return;
@@ -75,7 +81,7 @@ impl Hub {
             return;
         }
         let left = (!binary && message.first() == Some(&b'1')).then(|| namespace_of(message));
-        let Some(client) = self.clients.get_mut(&key) else { return };
+        let Some(client) = self.clients.get(&key) else { return };
         if left.is_some() || client.batch.len() + message.len() > BATCH_BYTES_MAX {
             self.flush_batch(key);
         }
@@ -109,6 +115,9 @@ impl Hub {
     /// The client is in a namespace no more, here and in the node.
     pub(super) fn leave_namespace(&mut self, session: SessionNumber, namespace: &str) {
         self.registry.leave_namespace(session, namespace);
+        if let Some(key) = self.by_session.get(&session).copied() {
+            self.invoke_client_left(key, namespace);
+        }
         self.serverless_left(session, namespace);
         if let Some(nsp) = self.known_namespace(namespace) {
             self.outbox.frame(Frame::Detach { session, nsp });
@@ -125,6 +134,7 @@ impl Hub {
         let Some(key) = self.by_session.remove(&session) else { return };
         self.flush_batch(key);
         self.registry.remove(session);
+        self.invoke_client_gone(key);
         if self.is_serverless(key) {
             self.serverless_ended(key, session, reason);
             return;
@@ -134,7 +144,19 @@ impl Hub {
         if let Phase::Open = std::mem::replace(&mut client.phase, Phase::Ended) {
             self.say_disconnected(key, reason);
         }
-        self.invoke_client_gone(key);
+    }
+
+    /// Ends a session from our side, for a cause that is counted.
+    pub(super) fn close_for(
+        &mut self,
+        key: ClientKey,
+        cause: &'static str,
+        description: &'static str,
+    ) {
+        if self.clients.get(&key).is_some_and(Client::is_open) {
+            self.metrics.clients_closed.get_or_create(&Cause { cause }).inc();
+            self.close_client(key, description);
+        }
     }
 
     /// Ends a session from our side.
@@ -165,12 +187,15 @@ impl Hub {
                 return;
             }
             let Some(server) = self.servers.get_mut(client.server) else {
-                self.forget(key);
+                self.app_server_is_gone(key);
                 return;
             };
             let Some(&tunnel) = server.tunnels.first() else {
                 if !std::mem::replace(&mut client.waiting, true) {
                     server.waiting.push_back(key);
+                }
+                if client.orphaned {
+                    self.drop_messages(key);
                 }
                 return;
             };
@@ -185,7 +210,7 @@ impl Hub {
                 }
                 None => return,
             };
-            let ack_id = server.begin(key, kind, cost, tunnel);
+            let ack_id = server.begin(self.now.at, key, kind, cost, tunnel);
             let request = event::request(&self.settings, self.now, client, kind, content, ack_id);
             self.outbox.push(Output::Message(tunnel, encode(&Message::Request(request))));
             if kind == Kind::Disconnected {
@@ -195,6 +220,34 @@ impl Hub {
                 self.forget(key);
                 return;
             }
+        }
+    }
+
+    /// Nobody is left who could be told of a client. One that is still open waits to be closed.
+    fn app_server_is_gone(&mut self, key: ClientKey) {
+        if self.clients.get(&key).is_some_and(Client::is_open) {
+            self.drop_messages(key);
+        } else {
+            self.forget(key);
+        }
+    }
+
+    /// What a client that is to be closed says to an app server that is not there: holding it would hold up the
+    /// clients of others.
+    fn drop_messages(&mut self, key: ClientKey) {
+        let Some(client) = self.clients.get_mut(&key) else { return };
+        let mut dropped = Vec::new();
+        client.held.retain(|word| match word {
+            Word::Message { cost, .. } => {
+                dropped.push(*cost);
+                false
+            }
+            Word::Disconnected { .. } => true,
+        });
+        for cost in dropped {
+            let label = EventOutcome { event: Kind::Message.name(), outcome: "lost" };
+            self.metrics.events.get_or_create(&label).inc();
+            self.release(cost);
         }
     }
 
@@ -212,9 +265,11 @@ impl Hub {
                     client.outstanding = client.outstanding.saturating_sub(1);
                 }
                 if response.status_code >= 300 {
-                    let cause = Cause { cause: "event_refused" };
-                    self.metrics.clients_closed.get_or_create(&cause).inc();
-                    self.close_client(pending.client, "the app server refused a message");
+                    self.close_for(
+                        pending.client,
+                        "event_refused",
+                        "the app server refused a message",
+                    );
                 }
                 self.pump(pending.client);
             }

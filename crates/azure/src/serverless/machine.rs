@@ -15,6 +15,8 @@ use super::socket::{self, Socket, SocketKey, State};
 
 /// The longest name of a namespace, in bytes.
 const NAMESPACE_BYTES_MAX: usize = 256;
+/// The longest name of an event that handlers are told, in bytes: it stands in a URL and in a header.
+const EVENT_NAME_BYTES_MAX: usize = 1024;
 
 /// One call of a handler that is under way.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -57,6 +59,8 @@ pub(crate) enum Ignored {
     Ack,
     /// A binary event: the contract with handlers has none.
     Binary,
+    /// An event whose name is too long for a URL and a header.
+    EventName,
     /// An event that no handler is configured for.
     NoHandler,
 }
@@ -70,6 +74,7 @@ pub(crate) struct Machine {
     /// When sessions without a socket are closed.
     deadlines: BTreeSet<(Timestamp, u32)>,
     outputs: VecDeque<Output>,
+    /// Of events that wait for their turn or for their answer.
     waiting_bytes: usize,
     /// The last number given to a socket or call.
     last_key: u64,
@@ -80,6 +85,8 @@ pub(crate) struct Machine {
 struct Asked {
     key: SocketKey,
     user_event: bool,
+    /// Bytes of its event.
+    cost: usize,
 }
 
 #[derive(Debug)]
@@ -170,7 +177,8 @@ impl Machine {
 
     /// A call has ended. An answer to a call that nobody waits for any more is nothing.
     pub(crate) fn handle_answer(&mut self, call: CallKey, answered: &Answered) {
-        let Some(Asked { key, user_event }) = self.calls.remove(&call) else { return };
+        let Some(Asked { key, user_event, cost }) = self.calls.remove(&call) else { return };
+        self.waiting_bytes -= cost;
         let Some(socket) = self.sockets.get_mut(&key) else { return };
         socket.asked = false;
         let session = socket.session;
@@ -216,7 +224,7 @@ impl Machine {
         self.sockets.len()
     }
 
-    /// Bytes of events that wait.
+    /// Bytes of events that wait for their turn or for their answer.
     #[cfg(test)]
     pub(crate) fn waiting_bytes(&self) -> usize {
         self.waiting_bytes
@@ -228,10 +236,15 @@ impl Machine {
         // A query is a relic of older clients, and no part of the name.
         let namespace = packet.nsp.split('?').next().unwrap_or(packet.nsp);
         let too_many = known.sockets.len() >= self.settings.namespaces_max;
+        let body_bytes = known.facts.connect_body.len() + packet.data.len();
+        let full = self.waiting_bytes + body_bytes > self.settings.waiting_bytes_max;
         if namespace.len() > NAMESPACE_BYTES_MAX || too_many || namespace != packet.nsp {
             let text = if too_many { "too many namespaces" } else { "Invalid namespace" };
             let data = format!("{{\"message\":{}}}", trunkline_socketio::quote(text));
             return self.refuse(session, packet.nsp, &data);
+        }
+        if full {
+            return self.refuse(session, packet.nsp, &Answered::Unavailable.refusal());
         }
         let facts = SocketFacts {
             connection: Arc::clone(&known.facts),
@@ -282,6 +295,9 @@ impl Machine {
         let (State::Connected, Some(name)) = (&socket.state, event_name(packet.data)) else {
             return self.end(session, CloseCause::PacketInvalid);
         };
+        if name.len() > EVENT_NAME_BYTES_MAX {
+            return self.ignore(Ignored::EventName);
+        }
         // Handlers get Engine.IO's packet, hence the type in front.
         let (name, text) = (name.into_boxed_str(), format!("4{text}"));
         let cost = socket::cost(&name, &text);
@@ -366,7 +382,9 @@ impl Machine {
     fn ask(&mut self, key: SocketKey, kind: EventKind, body: String) {
         let call = CallKey(self.next_key());
         let user_event = matches!(kind, EventKind::User(_));
-        self.calls.insert(call, Asked { key, user_event });
+        let cost = socket::cost(kind.name(), &body);
+        self.waiting_bytes += cost;
+        self.calls.insert(call, Asked { key, user_event, cost });
         if let Some(socket) = self.sockets.get_mut(&key) {
             socket.asked = true;
         }

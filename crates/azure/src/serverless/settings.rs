@@ -11,7 +11,8 @@ pub(crate) struct Settings {
     pub(crate) namespaces_max: usize,
     /// Events of one socket that wait for the one before. Beyond it, its connection is closed.
     pub(crate) socket_events_max: usize,
-    /// Bytes of events that wait, of all sockets together. Beyond it, the connection that sent the last is closed.
+    /// Bytes of events that wait for their turn or for their answer, of all sockets together. Beyond it, the connection
+    /// that sent the last is closed, and who wants to enter a namespace is refused.
     pub(crate) waiting_bytes_max: usize,
 }
 

@@ -8,12 +8,12 @@ use hyper::body::Frame;
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 use serde_json::{Value, json};
-use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::mpsc::Receiver;
 
 use super::Body;
 use crate::rest::Answer;
 
-/// Parts of an answer that wait for a caller who does not read.
+/// Parts of an answer on their way to the stream; others wait before these.
 const PARTS_MAX: usize = 16;
 
 /// A whole answer.
@@ -23,7 +23,7 @@ pub(super) fn whole(answer: Answer) -> Response<Body> {
 }
 
 /// An answer in parts, the first of which is here.
-pub(super) fn streamed(first: Answer, mut rest: UnboundedReceiver<Answer>) -> Response<Body> {
+pub(super) fn streamed(first: Answer, mut rest: Receiver<Answer>) -> Response<Body> {
     let (mut sender, body) = Channel::<Bytes, Infallible>::new(PARTS_MAX);
     let response = with_head(&first, body.boxed());
     tokio::spawn(async move {

@@ -35,6 +35,8 @@ const HEALTH_PATH: &str = "/api/health";
 const BODY_BYTES_MAX: usize = 8 << 20;
 /// How much of a longer body is read past.
 const DISCARDED_BYTES_MAX: usize = 64 << 20;
+/// Parts of an answer that wait for a caller who does not read. One more, and the answer ends.
+const ANSWERS_MAX: usize = 256;
 /// How long a call's body may take.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -186,13 +188,13 @@ impl Door {
         })?;
         let (parts, body) = request.into_parts();
         let body = read_body(body).await?;
+        let body_bytes = body.len();
         let query = parts.uri.query().unwrap_or_default();
         let call = rest::parse(parts.method.as_str(), &path, query, body)?;
         if let Operation::Token(wish) = &call.operation {
             return self.client_token(hub, &parts.headers, wish);
         }
-        let answer = ask(hub, call.operation).await?;
-        let (first, rest) = answer;
+        let (first, rest) = ask(hub, call.operation, body_bytes).await?;
         if first.more {
             return Ok(answer::streamed(first, rest));
         }
@@ -226,7 +228,7 @@ impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         if !self.answered {
             // A full inbox is no harm: the answer then finds nobody.
-            let _ = self.hub.inbox.try_send(Input::CallerGone { id: self.id });
+            self.hub.inbox.try_send(Input::CallerGone { id: self.id });
         }
     }
 }
@@ -234,12 +236,15 @@ impl Drop for Waiting<'_> {
 async fn ask(
     hub: &HubHandle,
     operation: Operation,
-) -> Result<(Answer, mpsc::UnboundedReceiver<Answer>), RestError> {
+    body_bytes: usize,
+) -> Result<(Answer, mpsc::Receiver<Answer>), RestError> {
     let id = CallId(next_number());
-    let (reply, mut answers) = mpsc::unbounded_channel();
-    let call = Input::Call { id, operation, reply };
+    let (reply, mut answers) = mpsc::channel(ANSWERS_MAX);
     let stops = || RestError::Unavailable;
-    hub.inbox.send(call).await.map_err(|_| stops())?;
+    let room = hub.inbox.room(body_bytes).await.ok_or_else(stops)?;
+    if !hub.inbox.send(Input::Call { id, operation, reply, room }).await {
+        return Err(stops());
+    }
     let mut waiting = Waiting { hub, id, answered: false };
     let first = answers.recv().await.ok_or_else(stops)?;
     waiting.answered = true;

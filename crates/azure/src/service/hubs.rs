@@ -1,8 +1,11 @@
 //! How the threads of the public port reach a hub's task.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tokio::sync::mpsc::{Sender, UnboundedSender};
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use trunkline_token::Secret;
 
 use super::HubConfig;
 use crate::hub::{CallId, TunnelId};
@@ -10,27 +13,70 @@ use crate::identity::Identity;
 use crate::rest::{Answer, Operation};
 use crate::tunnel::Message;
 
+/// Inputs that wait for a hub's task; tunnels and callers wait when it is full.
+const INBOX_MAX: usize = 1024;
+/// Bytes of messages and calls among them. More than the longest of either.
+const INBOX_BYTES_MAX: u32 = 64 << 20;
+
+/// What a message or a call takes of the inbox, until it has been worked off.
+pub(super) type Room = OwnedSemaphorePermit;
+
 /// Something for a hub's task.
 #[derive(Debug)]
 pub(super) enum Input {
     TunnelUp { id: TunnelId, server: String, out: super::tunnel::Out },
-    TunnelMessage { id: TunnelId, message: Message },
+    TunnelMessage { id: TunnelId, message: Message, room: Room },
     TunnelDown { id: TunnelId, clean: bool },
-    Call { id: CallId, operation: Operation, reply: UnboundedSender<Answer> },
+    Call { id: CallId, operation: Operation, reply: Sender<Answer>, room: Room },
     CallerGone { id: CallId },
+}
+
+/// The way to a hub's task.
+#[derive(Clone, Debug)]
+pub(super) struct Inbox {
+    sender: Sender<Input>,
+    bytes: Arc<Semaphore>,
+}
+
+impl Inbox {
+    pub(super) fn new() -> (Self, Receiver<Input>) {
+        let (sender, receiver) = channel(INBOX_MAX);
+        let bytes = Arc::new(Semaphore::new(INBOX_BYTES_MAX as usize));
+        (Self { sender, bytes }, receiver)
+    }
+
+    /// Waits for room. None: the node stops.
+    pub(super) async fn room(&self, bytes: usize) -> Option<Room> {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(INBOX_BYTES_MAX);
+        let room = Arc::clone(&self.bytes).acquire_many_owned(bytes);
+        tokio::select! {
+            room = room => room.ok(),
+            () = self.sender.closed() => None,
+        }
+    }
+
+    /// False: the node stops.
+    pub(super) async fn send(&self, input: Input) -> bool {
+        self.sender.send(input).await.is_ok()
+    }
+
+    /// Does not wait. False: it is full, or the node stops.
+    pub(super) fn try_send(&self, input: Input) -> bool {
+        self.sender.try_send(input).is_ok()
+    }
 }
 
 /// A hub, from outside of its task.
 #[derive(Debug)]
 pub(super) struct HubHandle {
     pub(super) name: String,
-    pub(super) keys: Vec<Vec<u8>>,
+    pub(super) keys: Vec<Secret>,
     pub(super) identity: Identity,
-    pub(super) inbox: Sender<Input>,
+    pub(super) inbox: Inbox,
 }
 
 impl HubHandle {
-    pub(super) fn new(config: &HubConfig, identity: Identity, inbox: Sender<Input>) -> Self {
+    pub(super) fn new(config: &HubConfig, identity: Identity, inbox: Inbox) -> Self {
         Self { name: config.name.clone(), keys: config.keys.clone(), identity, inbox }
     }
 }
@@ -39,4 +85,25 @@ impl HubHandle {
 pub(super) fn next_number() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_inbox_is_bounded_in_bytes() {
+        let (inbox, received) = Inbox::new();
+        let whole = inbox.room(usize::MAX).await.expect("room for one, however long");
+        let none = tokio::time::timeout(Duration::from_millis(1), inbox.room(1)).await;
+        assert!(none.is_err(), "another waits");
+        drop(whole);
+        assert!(inbox.room(1).await.is_some());
+        let whole = inbox.room(usize::MAX).await.expect("room");
+        drop(received);
+        assert!(inbox.room(1).await.is_none(), "the node stops");
+        drop(whole);
+    }
 }

@@ -11,7 +11,7 @@ use trunkline_trunk::{AppEnd, AppHello, EndEvent, Frame, LinkConfig, LinkEvent, 
 use trunkline_websocket::{Decoder, Incoming, Opcode, Role, encode, encode_close};
 
 /// Data of clients that app servers have not answered yet: beyond it the node stops reading.
-const CREDIT_WINDOW_BYTES: u32 = 1 << 20;
+pub(super) const CREDIT_WINDOW_BYTES: u32 = 1 << 20;
 /// Data for clients that the node has no credit for: beyond it nothing is taken from tunnels and callers.
 const HELD_BYTES_MAX: u64 = 8 << 20;
 const READ_BYTES: usize = 256 * 1024;

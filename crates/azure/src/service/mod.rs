@@ -17,19 +17,19 @@ use std::time::{Duration, Instant};
 
 pub use door::{Body, Door, Lease, Visit};
 use tokio::runtime;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::task::LocalSet;
-pub use trunkline_token::Endpoint;
+pub use trunkline_token::{Endpoint, Secret};
 pub use webhooks::Serverless;
 
-use self::hubs::HubHandle;
+use self::hubs::{HubHandle, Inbox};
 use self::webhooks::Webhooks;
 use crate::hub;
 use crate::identity::{self, Identity, IdentityProvider};
 use crate::metrics::Metrics;
 
-/// Inputs that wait for a hub's task; tunnels and callers wait when it is full.
-const INBOX_MAX: usize = 1024;
+/// Namespaces that a link may name, if a trunk may name so many.
+const NAMESPACES_MAX: usize = 100_000;
 
 /// How this door works.
 #[derive(Clone, Debug)]
@@ -48,26 +48,21 @@ pub struct Config {
     pub orphan_close_per_second: u32,
     /// How identity providers are asked for their keys.
     pub identity: identity::Limits,
+    /// Namespaces that a trunk may name before the node ends it.
+    pub trunk_namespaces_max: usize,
 }
 
 /// One hub of it.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct HubConfig {
     /// Unique without regard to case.
     pub name: String,
     /// Any of these authorises; the first signs.
-    pub keys: Vec<Vec<u8>>,
+    pub keys: Vec<Secret>,
     /// Present when webhooks serve it while it has no app server.
     pub serverless: Option<Serverless>,
     /// Whose tokens authorise beside those that the keys sign.
     pub identity_providers: Vec<IdentityProvider>,
-}
-
-impl std::fmt::Debug for HubConfig {
-    /// Without the keys.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("HubConfig").field("name", &self.name).finish_non_exhaustive()
-    }
 }
 
 /// Opens the link of a hub: a trunk of the node's edge that never leaves the process.
@@ -107,12 +102,12 @@ pub fn start(
     let mut tasks = Vec::new();
     let mut fetching = Vec::new();
     for hub in &config.hubs {
-        let (inbox, received) = mpsc::channel(INBOX_MAX);
+        let (inbox, received) = Inbox::new();
         let (identity, fetches) =
             Identity::new(&hub.name, &hub.identity_providers, &config.identity, &metrics.identity)
                 .map_err(io::Error::other)?;
         fetching.push(fetches);
-        handles.push(HubHandle::new(hub, identity, inbox.clone()));
+        handles.push(HubHandle::new(hub, identity, inbox));
         let machine = hub::Hub::new(settings(config, hub), metrics.clone(), random()?);
         let webhooks = Webhooks::new(config, hub, metrics).map_err(io::Error::other)?;
         let links = Arc::clone(&links);
@@ -152,11 +147,15 @@ fn settings(config: &Config, hub: &HubConfig) -> hub::Settings {
         keys: hub.keys.clone(),
         origin: config.origin.clone(),
         reconnect_grace: config.reconnect_grace,
+        answer_timeout: Duration::from_secs(60),
+        crowding_timeout: Duration::from_secs(10),
+        crowding_bytes: u64::from(link::CREDIT_WINDOW_BYTES) / 4,
         status_interval: Duration::from_secs(30),
         orphan_close_per_second: config.orphan_close_per_second,
         message_bytes_max: config.message_bytes_max,
         undelivered_bytes_max: 4 << 20,
         invoke_timeout: Duration::from_secs(300),
+        namespaces_max: config.trunk_namespaces_max.min(NAMESPACES_MAX),
         serverless: hub.serverless.as_ref().map(Serverless::settings),
     }
 }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use tokio::sync::mpsc::{Receiver, UnboundedSender};
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::mpsc::{Receiver, Sender};
 use tokio::sync::watch;
 use trunkline_clock::Timestamp;
 
@@ -38,7 +39,7 @@ pub(super) struct Task {
     linked: bool,
     retry_link_at: Option<Instant>,
     tunnels: HashMap<TunnelId, Out>,
-    calls: HashMap<CallId, UnboundedSender<Answer>>,
+    calls: HashMap<CallId, Sender<Answer>>,
     webhooks: Option<Webhooks>,
     /// Is told of the first link.
     announce: Option<SyncSender<()>>,
@@ -98,8 +99,8 @@ impl Task {
                     None => std::future::pending().await,
                 }
             };
+            // In no order of preference: clients that never pause must not keep callers and deadlines waiting.
             tokio::select! {
-                biased;
                 _ = stop.changed() => break,
                 (call, answered) = answered, if !congested => {
                     let now = self.now();
@@ -143,21 +144,23 @@ impl Task {
                 self.tunnels.insert(id, out);
                 self.hub.handle_tunnel_up(now, id, &server);
             }
-            Input::TunnelMessage { id, message } => {
-                self.hub.handle_tunnel_message(now, id, message)
+            Input::TunnelMessage { id, message, room } => {
+                self.hub.handle_tunnel_message(now, id, message);
+                drop(room);
             }
             Input::TunnelDown { id, clean } => {
                 tracing::info!(hub = %self.name, tunnel = id.0, clean, "an app server's tunnel ended");
                 self.tunnels.remove(&id);
                 self.hub.handle_tunnel_down(now, id, clean);
             }
-            Input::Call { id, operation, reply } => {
+            Input::Call { id, operation, reply, room } => {
                 self.calls.insert(id, reply);
                 self.hub.handle_call(now, id, operation);
+                drop(room);
             }
             Input::CallerGone { id } => {
                 self.calls.remove(&id);
-                self.hub.handle_caller_gone(now, id);
+                self.hub.handle_caller_lost(now, id, false);
             }
         }
     }
@@ -197,6 +200,11 @@ impl Task {
                         out.send(frame);
                     }
                 }
+                Output::EndTunnel(tunnel, cause) => {
+                    if let Some(out) = self.tunnels.remove(&tunnel) {
+                        out.abort(cause);
+                    }
+                }
                 Output::Answer(call, answer) => self.answer(call, answer),
                 Output::Webhook(call, event) => self.call_webhook(call, event),
             }
@@ -214,8 +222,14 @@ impl Task {
     fn answer(&mut self, call: CallId, answer: Answer) {
         let more = answer.more;
         let Some(reply) = self.calls.get(&call) else { return };
-        if reply.send(answer).is_err() || !more {
-            self.calls.remove(&call);
+        let sent = reply.try_send(answer);
+        if sent.is_ok() && more {
+            return;
+        }
+        self.calls.remove(&call);
+        if let Err(error) = sent {
+            let now = self.now();
+            self.hub.handle_caller_lost(now, call, matches!(error, TrySendError::Full(_)));
         }
     }
 

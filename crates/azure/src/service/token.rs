@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use hyper::header::{AUTHORIZATION, HOST};
 use hyper::{Request, Uri};
 use serde_json::{Map, Value, json};
-use trunkline_token::{Claims, Endpoint, Place, TokenRefused, sign, verify};
+use trunkline_token::{Claims, Endpoint, Place, Secret, TokenRefused, sign, verify};
 
 use super::hubs::HubHandle;
 use crate::identity::Bearer;
@@ -33,7 +33,7 @@ async fn check(token: &str, hub: &HubHandle, place: &Place<'_>) -> Result<Verifi
     if let Some(verified) = by_provider {
         return Ok(Verified { claims: verified?, by_hub_key: false });
     }
-    let keys = hub.keys.iter().map(Vec::as_slice);
+    let keys = hub.keys.iter().map(Secret::expose);
     let claims = verify(token, keys, now_s, SKEW_S)?;
     if claims.audiences().iter().any(|audience| place.is_meant_by(audience)) {
         Ok(Verified { claims, by_hub_key: true })
@@ -102,5 +102,5 @@ pub(super) fn for_client(hub: &HubHandle, endpoint: &str, wish: &TokenWish) -> O
             claims.insert(name.into(), json!(values));
         }
     }
-    sign(&claims, hub.keys.first()?).ok()
+    sign(&claims, hub.keys.first()?.expose()).ok()
 }

@@ -2,21 +2,22 @@
 
 use std::ops::ControlFlow;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
-use tokio::sync::mpsc::{self, Sender, UnboundedReceiver, UnboundedSender};
+use tokio::sync::Notify;
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::time::timeout;
 use trunkline_websocket::{
     Decoder, FRAME_HEADER_BYTES_MAX, Incoming, Opcode, Role, encode_close, encode_header,
 };
 
-use super::hubs::Input;
+use super::hubs::{Inbox, Input};
 use crate::hub::TunnelId;
 use crate::metrics::{Cause, Metrics};
 use crate::tunnel::{Message, decode};
@@ -39,6 +40,14 @@ const GOODBYE_TIMEOUT: Duration = Duration::from_secs(2);
 pub(super) struct Out {
     sender: UnboundedSender<Outgoing>,
     unread_bytes: Arc<AtomicUsize>,
+    abort: Arc<Abort>,
+}
+
+/// Ends a tunnel that may never take another byte.
+#[derive(Debug, Default)]
+struct Abort {
+    cause: OnceLock<&'static str>,
+    called: Notify,
 }
 
 #[derive(Debug)]
@@ -50,16 +59,40 @@ enum Outgoing {
 }
 
 impl Out {
-    /// False when the app server has too much unread: then the tunnel ends.
-    pub(super) fn send(&self, frame: Bytes) -> bool {
-        let length = frame.len();
+    fn new(sender: UnboundedSender<Outgoing>) -> Self {
+        Self { sender, unread_bytes: Arc::default(), abort: Arc::default() }
+    }
+
+    /// Sends a frame. An app server that has too much unread loses the tunnel.
+    pub(super) fn send(&self, frame: Bytes) {
+        self.append(frame.len(), Outgoing::Frame(frame));
+    }
+
+    fn pong(&self, payload: &[u8]) {
+        self.append(payload.len().max(1), Outgoing::Pong(Bytes::copy_from_slice(payload)));
+    }
+
+    fn append(&self, length: usize, outgoing: Outgoing) {
+        if self.abort.cause.get().is_some() {
+            return;
+        }
         if self.unread_bytes.fetch_add(length, Ordering::Relaxed) + length > UNREAD_BYTES_MAX {
-            self.close(1008, "the app server does not keep up");
-            return false;
+            return self.abort("app_server_does_not_read");
         }
         // A tunnel that has ended says so itself.
-        let _ = self.sender.send(Outgoing::Frame(frame));
-        true
+        let _ = self.sender.send(outgoing);
+    }
+
+    /// Ends the tunnel at once, without last words: they would wait behind what is unread.
+    pub(super) fn abort(&self, cause: &'static str) {
+        if self.abort.cause.set(cause).is_ok() {
+            self.abort.called.notify_one();
+        }
+    }
+
+    async fn aborted(&self) -> End {
+        self.abort.called.notified().await;
+        end(self.abort.cause.get().copied().unwrap_or("aborted"), false)
     }
 
     pub(super) fn close(&self, code: u16, reason: &'static str) {
@@ -71,7 +104,7 @@ impl Out {
 pub(super) struct Tunnel {
     pub(super) id: TunnelId,
     pub(super) server: String,
-    pub(super) inbox: Sender<Input>,
+    pub(super) inbox: Inbox,
     pub(super) metrics: Metrics,
     /// The stream's place among those that the node may hold.
     #[expect(dead_code, reason = "what counts is that it is held")]
@@ -94,9 +127,9 @@ impl Tunnel {
     pub(super) async fn run(self, upgraded: Upgraded) {
         let (reader, writer) = tokio::io::split(TokioIo::new(upgraded));
         let (sender, outgoing) = mpsc::unbounded_channel();
-        let out = Out { sender, unread_bytes: Arc::default() };
+        let out = Out::new(sender);
         let up = Input::TunnelUp { id: self.id, server: self.server.clone(), out: out.clone() };
-        if self.inbox.send(up).await.is_err() {
+        if !self.inbox.send(up).await {
             return; // The node stops.
         }
         let mut writing = pin!(write(writer, outgoing, Arc::clone(&out.unread_bytes)));
@@ -108,6 +141,7 @@ impl Tunnel {
                 ended
             }
             ended = &mut writing => ended,
+            ended = out.aborted() => ended,
         };
         let cause = Cause { cause: ended.cause };
         self.metrics.tunnels_ended.get_or_create(&cause).inc();
@@ -142,9 +176,13 @@ impl Tunnel {
                 &mut buffer[..count],
                 &mut |incoming| heard.take(incoming, out),
             );
-            for message in heard.messages {
-                let input = Input::TunnelMessage { id: self.id, message };
-                if self.inbox.send(input).await.is_err() {
+            for (message, bytes) in heard.messages {
+                // Whoever sends faster than the hub works waits here, and reads no more.
+                let Some(room) = self.inbox.room(bytes).await else {
+                    return end("node_stops", true);
+                };
+                let input = Input::TunnelMessage { id: self.id, message, room };
+                if !self.inbox.send(input).await {
                     return end("node_stops", true);
                 }
             }
@@ -171,7 +209,8 @@ impl Tunnel {
 /// What one read brought.
 #[derive(Default)]
 struct Heard {
-    messages: Vec<Message>,
+    /// Each with its bytes on the wire.
+    messages: Vec<(Message, usize)>,
     malformed: Option<&'static str>,
     closed: bool,
 }
@@ -180,13 +219,11 @@ impl Heard {
     fn take(&mut self, incoming: Incoming<'_>, out: &Out) -> ControlFlow<()> {
         match incoming {
             Incoming::Binary(frame) => match decode(frame) {
-                Ok(message) => self.messages.push(message),
+                Ok(message) => self.messages.push((message, frame.len())),
                 Err(error) => self.malformed = Some(error.slug()),
             },
             Incoming::Text(_) => self.malformed = Some("text"),
-            Incoming::Ping(payload) => {
-                let _ = out.sender.send(Outgoing::Pong(Bytes::copy_from_slice(payload)));
-            }
+            Incoming::Ping(payload) => out.pong(payload),
             Incoming::Pong(_) => (),
             Incoming::Close { .. } => self.closed = true,
         }
@@ -215,7 +252,10 @@ async fn write(
                     append(&mut bytes, Opcode::Binary, &frame);
                 }
                 Outgoing::Ping => append(&mut bytes, Opcode::Ping, b""),
-                Outgoing::Pong(payload) => append(&mut bytes, Opcode::Pong, &payload),
+                Outgoing::Pong(payload) => {
+                    written_bytes += payload.len().max(1);
+                    append(&mut bytes, Opcode::Pong, &payload);
+                }
                 Outgoing::Close(code, reason) => {
                     bytes.extend_from_slice(&encode_close(code, reason, None));
                     closing = Some(code);
@@ -242,4 +282,28 @@ fn append(bytes: &mut BytesMut, opcode: Opcode, payload: &[u8]) {
     let length = encode_header(opcode, payload.len(), &mut header, None);
     bytes.extend_from_slice(&header[..length]);
     bytes.extend_from_slice(payload);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_app_server_that_does_not_read_loses_its_tunnel_and_nothing_more_is_kept() {
+        let (sender, mut kept) = mpsc::unbounded_channel();
+        let out = Out::new(sender);
+        let frame = Bytes::from(vec![0; UNREAD_BYTES_MAX / 4]);
+        for _ in 0..10 {
+            out.send(frame.clone());
+            out.pong(b"");
+        }
+        let ended = out.aborted().await;
+        assert_eq!((ended.cause, ended.clean), ("app_server_does_not_read", false));
+        drop(out);
+        let mut frames = 0;
+        while let Some(outgoing) = kept.recv().await {
+            frames += usize::from(matches!(outgoing, Outgoing::Frame(_)));
+        }
+        assert_eq!(frames, 3, "the fourth finds a pong before it");
+    }
 }

@@ -11,6 +11,7 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{Receiver, Sender as Channel, channel};
 use tokio::task::JoinSet;
+use trunkline_token::Secret;
 
 use super::attempt::{NoReply, RETRY_AFTER, Reply, Sender, Verdict};
 use super::handlers::Handlers;
@@ -29,7 +30,7 @@ pub(crate) struct Origin {
     pub(crate) hub: String,
     /// The node's host, as handlers know it.
     pub(crate) host: String,
-    pub(crate) keys: Vec<Vec<u8>>,
+    pub(crate) keys: Vec<Secret>,
 }
 
 /// Calls the handlers of one hub. Dropping it ends what is under way.

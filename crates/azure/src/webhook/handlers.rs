@@ -48,47 +48,18 @@ pub struct Handler {
     pub user_events: UserEvents,
 }
 
-/// The texts of a handler that mean nothing.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum HandlerError {
-    /// There are three.
-    #[error("names `{0}`, which is no system event")]
-    SystemEventUnknown(String),
-    /// `*` stands for all events; beside it nothing else is needed.
-    #[error("has `*` beside other names")]
-    StarBesideNames,
-}
-
 impl Handler {
-    /// Reads the events' names.
-    pub fn new(
-        url: UrlTemplate,
-        system_events: &[&str],
-        user_events: &[&str],
-    ) -> Result<Self, HandlerError> {
-        let mut system = Vec::new();
-        for name in system_events {
-            let event = SystemEvent::ALL.into_iter().find(|event| event.name() == *name);
-            system.push(event.ok_or_else(|| HandlerError::SystemEventUnknown((*name).into()))?);
-        }
-        let user_events = match user_events {
-            ["*"] => UserEvents::All,
-            names if names.contains(&"*") => return Err(HandlerError::StarBesideNames),
-            names => UserEvents::Named(names.iter().map(|&name| name.to_owned()).collect()),
-        };
-        Ok(Self { url, system_events: system, user_events })
-    }
-
     fn wants(&self, kind: &EventKind) -> bool {
         let system = match kind {
             EventKind::Connect => SystemEvent::Connect,
             EventKind::Connected => SystemEvent::Connected,
             EventKind::Disconnected => SystemEvent::Disconnected,
             EventKind::User(name) => {
-                return match &self.user_events {
+                let wanted = match &self.user_events {
                     UserEvents::All => true,
                     UserEvents::Named(names) => names.iter().any(|other| **other == **name),
                 };
+                return wanted && self.url.holds(name);
             }
         };
         self.system_events.contains(&system)
@@ -110,17 +81,22 @@ impl Handlers {
 mod tests {
     use super::*;
 
-    fn handler(system_events: &[&str], user_events: &[&str]) -> Handler {
+    fn handler(system_events: &[SystemEvent], user_events: UserEvents) -> Handler {
         let url = UrlTemplate::parse("http://h/").expect("a URL");
-        Handler::new(url, system_events, user_events).expect("a handler")
+        Handler { url, system_events: system_events.to_vec(), user_events }
+    }
+
+    fn named(names: &[&str]) -> UserEvents {
+        UserEvents::Named(names.iter().map(|&name| name.to_owned()).collect())
     }
 
     #[test]
     fn the_first_that_wants_an_event_gets_it() {
+        use SystemEvent::{Connect, Disconnected};
         let handlers = Handlers(vec![
-            handler(&["connect"], &["a"]),
-            handler(&["connect", "disconnected"], &["a", "b"]),
-            handler(&[], &["*"]),
+            handler(&[Connect], named(&["a"])),
+            handler(&[Connect, Disconnected], named(&["a", "b"])),
+            handler(&[], UserEvents::All),
         ]);
         let user = |name: &str| EventKind::User(name.into());
         let cases = [
@@ -135,13 +111,5 @@ mod tests {
         for (kind, place) in cases {
             assert_eq!(handlers.pick(&kind), place, "{kind:?}");
         }
-    }
-
-    #[test]
-    fn names_that_mean_nothing_are_mistakes() {
-        let url = UrlTemplate::parse("http://h/").expect("a URL");
-        let unknown = HandlerError::SystemEventUnknown("Connect".into());
-        assert_eq!(Handler::new(url.clone(), &["Connect"], &[]), Err(unknown));
-        assert_eq!(Handler::new(url, &[], &["*", "a"]), Err(HandlerError::StarBesideNames));
     }
 }

@@ -15,7 +15,7 @@ mod template;
 pub use attempt::NoAuthorities;
 pub(crate) use attempt::{NoReply, Sender};
 pub(crate) use dispatcher::{Dispatcher, Origin};
-pub use handlers::{Handler, HandlerError, Handlers, SystemEvent, UserEvents};
+pub use handlers::{Handler, Handlers, SystemEvent, UserEvents};
 pub use metrics::Metrics;
 pub use template::{TemplateError, UrlTemplate};
 

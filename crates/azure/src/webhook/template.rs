@@ -14,6 +14,12 @@ pub struct UrlTemplate {
     text: String,
 }
 
+/// The longest template, in bytes. With the longest names filled in it is still a URL for the HTTP library.
+const BYTES_MAX: usize = 8 * 1024;
+
+/// How many places it may have to fill in.
+const PARAMETERS_MAX: usize = 8;
+
 /// Why a text is no such URL. Alphabetical.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum TemplateError {
@@ -32,6 +38,9 @@ pub enum TemplateError {
     /// Only these are spoken.
     #[error("does not begin with http:// or https://")]
     Scheme,
+    /// The length is bounded.
+    #[error("is longer than {BYTES_MAX} bytes, or has more than {PARAMETERS_MAX} parameters")]
+    TooLong,
     /// Not a URL.
     #[error("is not a URL")]
     Url,
@@ -40,6 +49,9 @@ pub enum TemplateError {
 impl UrlTemplate {
     /// Checks a text.
     pub fn parse(text: &str) -> Result<Self, TemplateError> {
+        if text.len() > BYTES_MAX || text.matches('{').count() > PARAMETERS_MAX {
+            return Err(TemplateError::TooLong);
+        }
         let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
         let rest = rest.ok_or(TemplateError::Scheme)?;
         let authority = &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())];
@@ -68,6 +80,11 @@ impl UrlTemplate {
     /// As it was written.
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+
+    /// Whether the URL for this event is a place of its own: a dot segment or an empty one would lead elsewhere.
+    pub(crate) fn holds(&self, event: &str) -> bool {
+        !matches!(event, "" | "." | "..") || !self.text.contains("{event}")
     }
 
     /// The URL for an event.
@@ -142,6 +159,27 @@ mod tests {
         for (text, error) in cases {
             assert_eq!(UrlTemplate::parse(text), Err(error), "{text}");
         }
+        let long = format!("http://h/{}", "x".repeat(BYTES_MAX));
+        assert_eq!(UrlTemplate::parse(&long), Err(TemplateError::TooLong));
+    }
+
+    /// What clients send fills it in: 1024 bytes at most, each encoded as three.
+    #[test]
+    fn the_longest_names_make_a_url() {
+        let prefix = format!("http://h/{}?", "{event}".repeat(PARAMETERS_MAX));
+        let text = format!("{prefix}{}", "x".repeat(BYTES_MAX - prefix.len()));
+        let template = UrlTemplate::parse(&text).expect("a template");
+        assert!(template.url(&"h".repeat(128), &" ".repeat(1024)).to_string().len() > BYTES_MAX);
+    }
+
+    #[test]
+    fn names_that_would_lead_elsewhere() {
+        let holds = |text: &str, event: &str| UrlTemplate::parse(text).expect(text).holds(event);
+        for event in ["", ".", ".."] {
+            assert!(!holds("http://h/hooks/{event}", event), "{event:?}");
+            assert!(holds("http://h/hooks/", event), "{event:?}");
+        }
+        assert!(holds("http://h/hooks/{event}", "../admin"), "its slash is encoded");
     }
 
     #[test]

@@ -1,37 +1,16 @@
 //! Who may open a trunk: a short-lived HS256 token signed with one of the hub's keys.
 
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use hyper::StatusCode;
-use jsonwebtoken::errors::ErrorKind;
-use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
-use serde::Deserialize;
+use trunkline_token::{Claims, Secret, TokenRefused, unverified, verify};
 
 use crate::hub::{Directory, Hub};
 
 const AUDIENCE: &str = "trunkline";
-const SKEW_SECONDS: u64 = 60;
-const LIFE_SECONDS_MAX: u64 = 3600;
-
-#[derive(Deserialize)]
-struct Claims {
-    exp: u64,
-    iat: u64,
-}
-
-impl Claims {
-    /// Signed before it ends, not in the future, and for at most an hour.
-    fn lives_shortly(&self) -> bool {
-        let now = jsonwebtoken::get_current_timestamp();
-        let life = self.exp.checked_sub(self.iat);
-        self.iat <= now + SKEW_SECONDS && life.is_some_and(|life| life <= LIFE_SECONDS_MAX)
-    }
-}
-
-#[derive(Deserialize)]
-struct HubClaim {
-    hub: String,
-}
+const SKEW_S: u64 = 60;
+const LIFE_S_MAX: u64 = 3600;
 
 /// Finds the hub that the token names and checks the token against its keys.
 ///
@@ -46,24 +25,26 @@ pub(crate) fn authorise(
         .map(|(_, token)| token.trim())
         .ok_or(TrunkRefused::TokenMissing)?;
     // The hub is read from the unverified claims, only to know whose keys to verify with.
-    let claimed = jsonwebtoken::dangerous::insecure_decode::<HubClaim>(token)
-        .map_err(|_| TrunkRefused::TokenMalformed)?
-        .claims
-        .hub;
-    let hub = directory.by_name(&claimed).ok_or(TrunkRefused::HubUnknown)?;
-    let mut validation = Validation::new(Algorithm::HS256);
-    validation.leeway = SKEW_SECONDS;
-    validation.set_audience(&[AUDIENCE]);
-    validation.set_required_spec_claims(&["exp", "aud"]);
-    let mut refusal = TrunkRefused::TokenSignature;
-    for key in &hub.keys {
-        match decode::<Claims>(token, &DecodingKey::from_secret(key.expose()), &validation) {
-            Ok(data) if !data.claims.lives_shortly() => return Err(TrunkRefused::TokenLifetime),
-            Ok(_) => return Ok(Arc::clone(hub)),
-            Err(error) => refusal = refusal.or_more_telling(error.kind()),
-        }
+    let claimed = unverified(token)?;
+    let claimed = claimed.text("hub").ok_or(TrunkRefused::TokenMalformed)?;
+    let hub = directory.by_name(claimed).ok_or(TrunkRefused::HubUnknown)?;
+    let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let claims = verify(token, hub.keys.iter().map(Secret::expose), now_s, SKEW_S)?;
+    if !claims.audiences().contains(&AUDIENCE) {
+        return Err(TrunkRefused::TokenAudience);
     }
-    Err(refusal)
+    if !lives_shortly(&claims, now_s)? {
+        return Err(TrunkRefused::TokenLifetime);
+    }
+    Ok(Arc::clone(hub))
+}
+
+/// Signed before it ends, not in the future, and for at most an hour.
+fn lives_shortly(claims: &Claims, now_s: u64) -> Result<bool, TrunkRefused> {
+    let time = |name| claims.seconds(name).ok_or(TrunkRefused::TokenMalformed);
+    let (iat, exp) = (time("iat")?, time("exp")?);
+    let lives = (0.0..=LIFE_S_MAX as f64).contains(&(exp - iat));
+    Ok(lives && iat <= (now_s + SKEW_S) as f64)
 }
 
 /// One variant per way in which a trunk's request can be wrong. Alphabetical.
@@ -125,31 +106,34 @@ impl TrunkRefused {
             | Self::TokenSignature => StatusCode::UNAUTHORIZED,
         }
     }
+}
 
-    /// With two keys, one of them fails for its signature: the other's complaint says more.
-    fn or_more_telling(self, kind: &ErrorKind) -> Self {
-        #[expect(
-            clippy::wildcard_enum_match_arm,
-            reason = "the library's list of errors is open; whatever else it finds is a malformed token"
-        )]
-        match kind {
-            ErrorKind::InvalidSignature => self,
-            ErrorKind::ExpiredSignature => Self::TokenExpired,
-            ErrorKind::InvalidAudience => Self::TokenAudience,
-            _ => Self::TokenMalformed,
+impl From<TokenRefused> for TrunkRefused {
+    fn from(refused: TokenRefused) -> Self {
+        match refused {
+            TokenRefused::Audience => Self::TokenAudience,
+            TokenRefused::Expired => Self::TokenExpired,
+            // Those of identity providers open no trunk: to it they are no tokens.
+            TokenRefused::Algorithm
+            | TokenRefused::Claims
+            | TokenRefused::Issuer
+            | TokenRefused::KeyUnknown
+            | TokenRefused::KeysMissing
+            | TokenRefused::Malformed => Self::TokenMalformed,
+            TokenRefused::Missing => Self::TokenMissing,
+            TokenRefused::NotYet => Self::TokenLifetime,
+            TokenRefused::Signature => Self::TokenSignature,
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::{SystemTime, UNIX_EPOCH};
-
-    use jsonwebtoken::{EncodingKey, Header, encode};
-    use serde_json::json;
+    use serde_json::{Value, json};
+    use trunkline_token::sign;
 
     use super::*;
-    use crate::{HubConfig, Secret};
+    use crate::HubConfig;
 
     const KEY: &str = "the-hub's-own-key-of-32-bytes-ok";
     const OLD: &str = "the-previous-key-in-a-rotation-o";
@@ -164,8 +148,8 @@ mod tests {
         let at = |offset: i64| now.saturating_add_signed(offset);
         let claims =
             json!({ "hub": hub, "aud": aud, "iat": at(iat_offset), "exp": at(exp_offset) });
-        let key = EncodingKey::from_secret(key.as_bytes());
-        encode(&Header::default(), &claims, &key).expect("signs")
+        let Value::Object(claims) = claims else { panic!("an object") };
+        sign(&claims, key.as_bytes()).expect("signs")
     }
 
     #[test]

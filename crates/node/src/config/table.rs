@@ -217,7 +217,8 @@ key_table! {
         webhook_answer_bytes_max: usize = "1MiB", Size::<usize>::between(1 << 10, GIB);
         /// Events of one socket that wait for the one before. Beyond it its client is closed.
         serverless_socket_events_max: usize = "1000", Count::<usize>::between(1, 1_000_000);
-        /// Bytes of one hub's events that wait for those before. Beyond it the client that sent the last is closed.
+        /// Bytes of one hub's events that wait for those before or for the handler. Beyond it the client that sent the
+        /// last is closed, and entering a namespace is refused.
         serverless_waiting_bytes_max: usize = "64MiB", Size::<usize>::between(1 << 10, 64 * GIB);
     }
     "Identity providers" {

@@ -156,3 +156,18 @@ fn a_tokens_groups_are_the_clients_from_the_start() {
     groups.sort();
     assert_eq!(groups, ["g", "vip"]);
 }
+
+#[test]
+fn namespaces_beyond_what_a_trunk_may_name_are_served_one_connection_at_a_time() {
+    let mut world = World::with_server();
+    world.client(1);
+    for namespace in ["/a", "/b", "/c"] {
+        world.enter(1, namespace);
+    }
+    let named = world.take_frames().into_iter();
+    let named = named.filter(|frame| matches!(frame, Frame::Namespace { .. }));
+    assert_eq!(named.count(), 2, "beside the one that the client was in");
+    let whole = Group::room_name("/c", "");
+    world.call("POST", &format!("groups/{whole}/:send"), "42/c,[\"x\"]");
+    assert_eq!(world.take_sent(), ["1:2/c,[\"x\"]"]);
+}

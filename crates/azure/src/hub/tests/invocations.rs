@@ -97,3 +97,47 @@ fn acknowledgements_of_the_apps_own_events_are_the_apps() {
     let events = world.take_requests();
     assert_eq!(events.iter().map(content).collect::<Vec<_>>(), ["430[\"x\"]"]);
 }
+
+#[test]
+fn a_client_that_left_the_namespace_is_not_waited_for() {
+    let mut world = World::with_server();
+    let (ack_id, id) = asked(&mut world);
+    world.hear(1, &format!("3{id}[]"));
+    world.hear(2, "1");
+    world.take_messages();
+    assert_eq!(world.send_to(3, "41"), 202);
+    assert_eq!(parts(&mut world, ack_id), [(false, String::new())]);
+}
+
+#[test]
+fn acknowledgements_that_nobody_waits_for_are_not_kept() {
+    let mut world = World::with_server();
+    world.client(1);
+    let attachment = vec![7; 1 << 16];
+    world.hear(1, &format!("69-{}[]", 1_u64 << 52));
+    for _ in 0..8 {
+        world.hear_bytes(1, &attachment);
+    }
+    let kept: usize = world
+        .hub
+        .clients
+        .values()
+        .filter_map(|client| client.catching.as_ref())
+        .map(|catching| catching.payload.len())
+        .sum();
+    assert_eq!(kept, 0);
+    world.hear_bytes(1, &attachment);
+    world.hear(1, "2[\"x\"]");
+    assert_eq!(world.take_requests().len(), 1, "the client goes on");
+}
+
+#[test]
+fn a_text_among_attachments_ends_the_connection() {
+    let mut world = World::with_server();
+    let (_, id) = asked(&mut world);
+    world.hear(1, &format!("62-{id}[]"));
+    world.hear_bytes(1, &[1]);
+    world.hear(1, "2[\"x\"]");
+    assert_eq!(world.take_sent(), ["1:close"]);
+    assert_eq!(world.hub.invokes.caught_bytes, 0);
+}

@@ -22,6 +22,8 @@ use crate::rest::{self, Answer};
 use crate::tunnel::{Message, Request, Response, decode};
 
 const GRACE: Duration = Duration::from_secs(10);
+const ANSWER: Duration = Duration::from_secs(60);
+const CROWDING: Duration = Duration::from_secs(10);
 const STATUS: Duration = Duration::from_secs(30);
 const INVOKE: Duration = Duration::from_secs(60);
 
@@ -34,20 +36,25 @@ struct World {
     answers: Vec<(CallId, Answer)>,
     processed: u64,
     calls: u64,
+    ended: Vec<TunnelId>,
 }
 
 impl World {
     fn new() -> Self {
         let settings = Settings {
             name: "Chat".into(),
-            keys: vec![b"key".to_vec()],
+            keys: vec![Secret::new("key")],
             origin: "127.0.0.1:8080".into(),
             reconnect_grace: GRACE,
+            answer_timeout: ANSWER,
+            crowding_timeout: CROWDING,
+            crowding_bytes: 1000,
             status_interval: STATUS,
             orphan_close_per_second: 40,
             message_bytes_max: 1 << 20,
             undelivered_bytes_max: 1 << 20,
             invoke_timeout: INVOKE,
+            namespaces_max: 3,
             serverless: None,
         };
         let mut world = Self {
@@ -58,6 +65,7 @@ impl World {
             answers: Vec::new(),
             processed: 0,
             calls: 0,
+            ended: Vec::new(),
         };
         world.hub.handle_link_up(world.now);
         world
@@ -78,6 +86,7 @@ impl World {
                 Output::Message(tunnel, frame) => {
                     self.messages.push((tunnel, decode(&frame).expect("our own encoding")));
                 }
+                Output::EndTunnel(tunnel, _) => self.ended.push(tunnel),
                 Output::Answer(call, answer) => self.answers.push((call, answer)),
                 Output::Processed(bytes) => self.processed += bytes,
                 Output::Webhook(..) => panic!("this hub has no handlers"),

@@ -174,3 +174,13 @@ fn credit_goes_back_when_the_app_server_has_answered() {
     let cost = trunkline_trunk::encode::message_cost(SessionNumber(1), 6);
     assert_eq!(world.processed, u64::from(cost));
 }
+
+/// Between packets stands a separator: a client must not make two of one.
+#[test]
+fn a_message_that_holds_a_separator_ends_the_connection() {
+    let mut world = World::with_server();
+    world.client(1);
+    world.hear(1, "2[\"x\"]\u{1e}41");
+    assert_eq!(world.take_sent(), ["1:close"]);
+    assert_eq!(names(&world.take_requests()), ["disconnected"]);
+}

@@ -33,7 +33,7 @@ impl Hooked {
                     assert_eq!(event.kind == EventKind::Disconnected, call.is_none());
                 }
                 Output::Processed(bytes) => self.world.processed += bytes,
-                Output::Message(..) => panic!("no app server is here"),
+                Output::Message(..) | Output::EndTunnel(..) => panic!("no app server is here"),
             }
         }
     }

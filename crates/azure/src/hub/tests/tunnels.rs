@@ -11,6 +11,26 @@ fn the_first_message_of_a_tunnel_says_that_it_is_connected() {
     assert!(world.hub.wants_link());
 }
 
+/// An app that is told so lets its clients in.
+#[test]
+fn an_app_server_is_not_connected_before_clients_can_be_served() {
+    let mut world = World::new();
+    world.hub.handle_link_down(world.now);
+    world.tunnel_up(1, "a");
+    world.pass(STATUS);
+    assert_eq!(world.take_messages(), []);
+    assert!(world.hub.wants_link());
+    world.hub.handle_link_up(world.now);
+    world.drain();
+    assert!(matches!(world.take_messages()[..], [Message::Connected { .. }]));
+    world.client(1);
+    world.hub.handle_link_down(world.now);
+    world.hub.handle_link_up(world.now);
+    world.drain();
+    let requests = world.take_messages();
+    assert!(matches!(requests[..], [Message::Request(_)]), "its client's end, and no greeting");
+}
+
 #[test]
 fn a_quiet_tunnel_is_told_that_all_is_well() {
     let mut world = World::with_server();
@@ -136,6 +156,41 @@ fn an_app_server_that_does_not_come_back_is_forgotten() {
     assert_eq!(world.hub.poll_deadline(), None);
 }
 
+/// Forty a second are closed; the others still speak, to nobody.
+#[test]
+fn clients_that_wait_to_be_closed_hold_up_nobody() {
+    for clean in [true, false] {
+        let mut world = World::with_server();
+        for session in 0..10 {
+            world.client(session);
+        }
+        world.tunnel_down(1, clean);
+        if clean {
+            world.pass(GRACE);
+        }
+        world.processed = 0;
+        world.hear(9, "2[\"a\"]");
+        world.hear(9, "2[\"b\"]");
+        assert!(world.processed > 0, "the link's credit is given back");
+        world.pass(Duration::from_secs(1));
+        assert_eq!(world.take_sent().len(), 10, "each is closed");
+        assert_eq!(world.hub.by_session.len(), 0);
+    }
+}
+
+#[test]
+fn a_client_is_to_be_closed_once_however_often_the_tunnel_breaks() {
+    let mut world = World::with_server();
+    for session in 0..10 {
+        world.client(session);
+    }
+    for tunnel in 1..5 {
+        world.tunnel_down(tunnel, false);
+        world.tunnel_up(tunnel + 1, "a");
+    }
+    assert_eq!(world.hub.orphans.len(), 10);
+}
+
 #[test]
 fn the_link_is_there_while_somebody_is_served() {
     let mut world = World::with_server();
@@ -170,4 +225,52 @@ fn when_the_link_is_lost_app_servers_are_told_of_every_end() {
     world.drain();
     assert_eq!(names(&world.take_requests()), ["disconnected", "disconnected"]);
     assert_eq!(world.hub.clients.len(), 0);
+}
+
+#[test]
+fn an_app_server_that_answers_nothing_is_let_go() {
+    let mut world = World::with_server();
+    world.client(1);
+    world.hear(1, "2[\"a\"]");
+    world.pass(ANSWER - Duration::from_secs(1));
+    assert_eq!(world.ended, []);
+    world.pass(Duration::from_secs(2));
+    assert_eq!(world.ended, [TunnelId(1)]);
+    assert_eq!(world.take_sent(), ["1:close"]);
+    assert!(world.processed > 0);
+}
+
+#[test]
+fn any_answer_shows_that_an_app_server_is_alive() {
+    let mut world = World::with_server();
+    world.client(1);
+    world.open(2, &json!({}));
+    let slow = world.take_requests();
+    for _ in 0..3 {
+        world.pass(ANSWER / 2);
+        world.hear(1, "2[\"a\"]");
+        let event = world.take_requests().pop().expect("an event");
+        world.reply(&event, 200, "");
+    }
+    assert_eq!((slow.len(), world.ended.len()), (1, 0));
+    world.reply(&slow[0], 200, &accepted("c2"));
+    world.pass(ANSWER * 2);
+    assert_eq!(world.ended, [], "nothing is unanswered");
+}
+
+/// All app servers of a hub share what may be unanswered.
+#[test]
+fn an_app_server_that_hangs_does_not_hold_up_the_others() {
+    let mut world = World::with_server();
+    world.client(1);
+    world.tunnel_up(2, "b");
+    world.hear(1, &format!("2[\"{}\"]", "a".repeat(1000)));
+    world.processed = 0;
+    world.pass(CROWDING + Duration::from_secs(1));
+    assert_eq!(world.ended, [TunnelId(1)]);
+    assert!(world.processed > 1000);
+    assert_eq!(world.take_sent(), ["1:close"]);
+    world.take_messages();
+    world.open(2, &json!({}));
+    assert_eq!(world.messages.last().map(|(tunnel, _)| *tunnel), Some(TunnelId(2)));
 }

@@ -18,6 +18,7 @@ fn events_of_a_socket_wait_for_one_another_and_of_others_do_not() {
     world.asked.swap(0, 1);
     assert_eq!(world.ok(), [r#"ask th"ird c1 / s1 42["th\"ird"]"#]);
     assert_eq!(world.ok(), [""; 0]);
+    assert_eq!(world.ok(), [""; 0]);
     assert_eq!(world.machine.waiting_bytes(), 0);
 }
 

@@ -103,7 +103,7 @@ impl Handler {
 proptest! {
     #[test]
     fn each_accepted_socket_ends_once_and_nothing_is_left(ops in prop::collection::vec(op(), 1..80)) {
-        let settings = Settings { socket_events_max: 3, waiting_bytes_max: 60, namespaces_max: 2, ..Settings::default() };
+        let settings = Settings { socket_events_max: 3, waiting_bytes_max: 200, namespaces_max: 2, ..Settings::default() };
         let mut world = World::new(settings);
         let mut handler = Handler::default();
         let mut open = [false; 3];

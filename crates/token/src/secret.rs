@@ -1,6 +1,7 @@
 //! Keys that must not show up in a log.
 
-use std::fmt;
+use alloc::string::String;
+use core::fmt;
 
 /// A hub's key. It prints as `[hidden]`, so that no log line or debug dump can carry it.
 #[derive(Clone)]
@@ -12,7 +13,8 @@ impl Secret {
         Self(key.into())
     }
 
-    pub(crate) fn expose(&self) -> &[u8] {
+    /// The key itself.
+    pub fn expose(&self) -> &[u8] {
         self.0.as_bytes()
     }
 }
