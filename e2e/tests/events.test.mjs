@@ -25,6 +25,19 @@ for (const [mode, transports] of Object.entries(TRANSPORTS)) {
       assert.deepEqual(heard, [...heard.keys()]);
     });
 
+    test("megabytes in one turn of the app all reach a client that reads", async (world) => {
+      const client = await world.client("/", transports);
+      const heard = [];
+      client.on("piece", (number, bytes) => heard.push([number, bytes.length]));
+      await world.apps[0].run(({ io }, id) => {
+        const socket = io.sockets.sockets.get(id);
+        for (let number = 0; number < 120; number += 1) socket.emit("piece", number, Buffer.alloc(65_536, number));
+      }, client.id);
+      await until("all pieces", () => heard.length === 120);
+      assert.deepEqual(heard, heard.map((_, number) => [number, 65_536]));
+      assert.equal(client.connected, true);
+    });
+
     test("a client's acknowledgement, with several values", async (world) => {
       const client = await world.client("/", transports);
       const answer = await new Promise((done) => client.emit("echo", 1, "two", [3], (...values) => done(values)));

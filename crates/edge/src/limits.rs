@@ -48,7 +48,7 @@ impl Default for Limits {
             sessions_max: 2_000_000,
             streams_max: 2_000_000,
             memory_bytes_max: None,
-            outbox_bytes_max: 4 * 1024 * 1024,
+            outbox_bytes_max: 16 * 1024 * 1024,
             header_bytes_max: 16 * 1024,
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
