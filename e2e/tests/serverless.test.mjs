@@ -209,18 +209,21 @@ if (!PLAIN) {
         end(broken.timeout(15_000).emitWithAck("broken").catch(() => "none")),
         end(refused),
       ]);
-      assert.deepEqual(flaky, ["at last", 4], "after 1 and 3 s");
+      assert.equal(flaky[0], "at last");
+      assert.ok(flaky[1] >= 4, `after 1 and 3 s at the least, not ${flaky[1]}`);
       assert.equal(slow[0], "none", "each try runs into the time limit");
       assert.equal(never[0], "none");
       assert.equal(refusal.message, "service unavailable");
-      assert.equal(seconds, 9);
+      assert.ok(seconds >= 9, `after 1, 3 and 5 s at the least, not ${seconds}`);
       const { seen } = await world.handler.look();
       const count = (id, name) => seen.filter((one) => one.socketid === id && one.eventname === name).length;
       assert.equal(count(socket.id, "flaky"), 3);
       assert.equal(count(broken.id, "broken"), 4);
       assert.equal(count(late.id, "slow"), 4);
-      assert.equal(await world.metric('trunkline_azure_webhook_calls_total{event="user",outcome="timeout"}'), 1);
-      assert.equal(await world.metric('trunkline_azure_webhook_calls_total{event="connect",outcome="error"}'), 1);
+      const calls = (event, outcome) => world.metric(`trunkline_azure_webhook_calls_total{event="${event}",outcome="${outcome}"}`);
+      // The handler ends idle connections after 5 s: a try may meet one that is about to end.
+      await until("the event that was too slow", async () => (await calls("user", "timeout")) + (await calls("user", "unreachable")) === 1);
+      await until("the connect that broke", async () => (await calls("connect", "error")) + (await calls("connect", "unreachable")) === 1);
     });
   });
 
