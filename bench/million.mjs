@@ -53,11 +53,21 @@ async function main() {
   const owners = { nodes: nodes.map(({ pid }) => pid), "app servers": apps.map(({ pid }) => pid) };
   const samples = [];
   const report = await clients(nodes, owners, (owner) => samples.push(sample(before, owners, owner)));
-  const result = { date: new Date().toISOString(), commit: commit(), machine: machine(), ...summary(report, samples), samples, report };
+  const result = { date: new Date().toISOString(), commit: commit(), machine: machine(), ...summary(report, samples), samples: sparse(samples), report: told(report) };
   if (values.json) writeFileSync(values.json, `${JSON.stringify(result, undefined, 1)}\n`);
   console.log(table(result));
   if (result.lost > 0) for (const one of [...apps, nodes[0]]) say(`the last words of ${one.name} ${one.pid}:\n${one.words()}`);
   process.exitCode = report.complete && result.lost === 0 ? 0 : 1;
+}
+
+/** One of each minute. */
+const sparse = (samples) => samples.filter((_, index) => index % (60_000 / SAMPLE_MS) === 0);
+
+/** Without what belongs to this run's ports and processes, and without its seconds. */
+function told(report) {
+  const processes = Object.entries(report.processes).map(([name, { pids, ...figures }]) => [name, figures]);
+  const { urls, command, series, distribution_ms, ...figures } = report;
+  return { ...figures, processes: Object.fromEntries(processes) };
 }
 
 async function keep(starting) {
