@@ -86,6 +86,8 @@ async function clients(nodes, owners, watch) {
   const args = ["bench", ...load, "--clients", sessions, "--connecting", values.connecting, ...urls, ...named, "--json", json];
   const child = spawn(values.trunkline, args.map(String), { stdio: ["ignore", "ignore", "inherit"] });
   running.push({ stop: () => child.kill("SIGKILL") });
+  // The first at once: a run may be shorter than the interval.
+  watch(child.pid);
   const timer = setInterval(() => watch(child.pid), SAMPLE_MS);
   try {
     const code = await new Promise((resolve, reject) => child.on("error", reject).on("exit", resolve));
@@ -128,7 +130,7 @@ function summary(report, samples) {
 }
 
 function table({ peak, lost, report }) {
-  const owner = (name) => `| ${name} | ${mib(peak[name])} | ${((peak[name] / sessions) * 1).toFixed(0)} |`;
+  const owner = (name) => `| ${name} | ${mib(peak[name])} | ${(peak[name] / sessions).toFixed(0)} |`;
   const { delivery, last_delivery } = report.latency_ms;
   return [
     `| memory at its highest | MiB | bytes/session |`,
