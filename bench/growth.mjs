@@ -5,11 +5,11 @@ import { parseArgs } from "node:util";
 
 import { CURVES } from "./lib/curves.mjs";
 import { append, newestCurves, summarise, writePlot } from "./lib/ledger.mjs";
-import { commit, machine, quiet } from "./lib/machine.mjs";
+import { commit, machine } from "./lib/machine.mjs";
 import { PINS } from "./lib/processes.mjs";
 import { plot } from "./lib/plot.mjs";
 import { ROWS } from "./lib/rows.mjs";
-import { openSamples } from "./lib/samples.mjs";
+import { openSamples, work } from "./lib/samples.mjs";
 
 const UNFINISHED = 75;
 const target = new URL("../target/release/", import.meta.url).pathname;
@@ -57,21 +57,16 @@ function isThere(row) {
   return !install;
 }
 
-/** Whether everything of the plan is done. */
-async function work(todo, samples) {
-  const until = Date.now() + Number(options.for) * 1_000;
-  for (const [index, one] of todo.entries()) {
-    if (samples.has(one)) continue;
-    if (Date.now() > until) return false;
-    await quiet(Number(options.quiet));
-    process.stderr.write(`[${index + 1}/${todo.length}] ${one.scenario}: ${one.row}, repetition ${one.repetition}\n`);
-    const { metrics, problems } = await CURVES[one.curve].at(one.x, one.row, options);
-    samples.add({ ...one, metrics, notes: problems });
-    const known = Object.entries(metrics).filter(([, value]) => value !== undefined);
-    const shown = known.map(([metric, value]) => `${metric} ${value.toPrecision(4)}`);
-    process.stderr.write(`    ${[...shown, ...problems].join("; ")}\n`);
-  }
-  return true;
+async function measure({ curve, x, row }) {
+  const { metrics, problems } = await CURVES[curve].at(x, row, options);
+  return { metrics, notes: problems };
+}
+
+/** All figures of a point, and what went wrong, in one line. */
+function figures({ metrics, notes }) {
+  const known = Object.entries(metrics).filter(([, value]) => value !== undefined);
+  const shown = known.map(([metric, value]) => `${metric} ${value.toPrecision(4)}`);
+  return [[...shown, ...notes].join("; ")];
 }
 
 /** Per curve and metric, each row's points. */
@@ -109,7 +104,7 @@ async function main() {
   if (options.redraw) return draw(newestCurves()?.curves ?? {});
   const todo = plan();
   const samples = openSamples(options.samples, { date: new Date().toISOString(), commit: commit() });
-  if (!(await work(todo, samples))) {
+  if (!(await work(todo, samples, { measure, told: figures, seconds: Number(options.for), quietSeconds: Number(options.quiet) }))) {
     process.stderr.write(`${todo.filter((one) => !samples.has(one)).length} of ${todo.length} points are left; the same command goes on\n`);
     process.exitCode = UNFINISHED;
     return;

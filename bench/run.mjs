@@ -5,10 +5,10 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 
 import { append, summarise } from "./lib/ledger.mjs";
-import { commit, machine, quiet } from "./lib/machine.mjs";
+import { commit, machine } from "./lib/machine.mjs";
 import { PINS } from "./lib/processes.mjs";
 import { ROWS, addVariant, rowsNamed } from "./lib/rows.mjs";
-import { openSamples } from "./lib/samples.mjs";
+import { openSamples, work } from "./lib/samples.mjs";
 import { SCENARIOS } from "./lib/scenarios.mjs";
 
 const UNFINISHED = 75;
@@ -74,21 +74,10 @@ async function measure({ row: name, scenario: scenarioName }) {
   }
 }
 
-/** Whether everything of the plan is done. */
-async function work(todo, samples) {
-  const until = Date.now() + Number(options.for) * 1_000;
-  for (const [index, one] of todo.entries()) {
-    if (samples.has(one)) continue;
-    if (Date.now() > until) return false;
-    await quiet(Number(options.quiet));
-    process.stderr.write(`[${index + 1}/${todo.length}] ${one.scenario}: ${one.row}, repetition ${one.repetition}\n`);
-    const measured = await measure(one);
-    samples.add({ ...one, ...measured });
-    measured.notes.forEach((text) => process.stderr.write(`    ${text}\n`));
-    const [metric, value] = Object.entries(measured.metrics)[0];
-    process.stderr.write(`    ${metric} ${value.toPrecision(4)}\n`);
-  }
-  return true;
+/** A measurement's notes, and the figure that it is named for. */
+function figures({ metrics, notes }) {
+  const [metric, value] = Object.entries(metrics)[0];
+  return [...notes, `${metric} ${value.toPrecision(4)}`];
 }
 
 /** Samples by scenario and row, summarised; in the order of the plan, whatever the order of measuring was. */
@@ -109,7 +98,7 @@ async function main() {
   const todo = plan(notes);
   // The commit before, not after, a long run: the tree may move on meanwhile.
   const samples = openSamples(options.samples, { date: new Date().toISOString(), commit: commit() });
-  if (!(await work(todo, samples))) {
+  if (!(await work(todo, samples, { measure, told: figures, seconds: Number(options.for), quietSeconds: Number(options.quiet) }))) {
     const left = todo.filter((one) => !samples.has(one)).length;
     process.stderr.write(`${left} of ${todo.length} measurements are left; the same command goes on\n`);
     process.exitCode = UNFINISHED;

@@ -1,6 +1,8 @@
 // Measurements of a run that may be done in pieces: one line of JSON each, in a file that a later piece goes on from.
 import { appendFileSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 
+import { quiet } from "./machine.mjs";
+
 /** Without a path, memory only. `head`: date and commit; a file of another commit is refused. */
 export function openSamples(path, head) {
   const lines = path && existsSync(path) ? readFileSync(path, "utf8").split("\n").filter(Boolean).map((line) => JSON.parse(line)) : [];
@@ -18,4 +20,22 @@ export function openSamples(path, head) {
       if (path) appendFileSync(path, `${JSON.stringify(line)}\n`);
     },
   };
+}
+
+/**
+ * Measures what is not measured yet, in order, each on a quiet machine; begins nothing after `seconds`. `told`: the lines to show of a
+ * measurement. Whether everything is done.
+ */
+export async function work(todo, samples, { measure, told, seconds, quietSeconds }) {
+  const until = Date.now() + seconds * 1_000;
+  for (const [index, one] of todo.entries()) {
+    if (samples.has(one)) continue;
+    if (Date.now() > until) return false;
+    await quiet(quietSeconds);
+    process.stderr.write(`[${index + 1}/${todo.length}] ${one.scenario}: ${one.row}, repetition ${one.repetition}\n`);
+    const measured = await measure(one);
+    samples.add({ ...one, ...measured });
+    told(measured).forEach((text) => process.stderr.write(`    ${text}\n`));
+  }
+  return true;
 }
