@@ -18,6 +18,7 @@ const { values: options, tokens } = parseArgs({
   options: {
     repetitions: { type: "string", default: "3" },
     rows: { type: "string" },
+    // Scenarios whose names hold one of the texts between semicolons.
     only: { type: "string", default: "" },
     generator: { type: "string", default: join(target, "trunkline") },
     trunkline: { type: "string", default: join(target, "trunkline") },
@@ -42,7 +43,7 @@ let stopping;
 /** Everything to do, in the order of doing: rows alternate within a scenario. */
 function plan(notes) {
   const rows = rowsNamed(chosen).filter((name) => isThere(name, notes));
-  const scenarios = Object.entries(SCENARIOS).filter(([name]) => name.includes(options.only));
+  const scenarios = Object.entries(SCENARIOS).filter(([name]) => options.only.split(";").some((text) => name.includes(text)));
   if (scenarios.length === 0) throw new Error(`no scenario ${options.only}; there are: ${Object.keys(SCENARIOS).join("; ")}`);
   const repetitions = Array.from({ length: Number(options.repetitions) }, (_, index) => index + 1);
   return repetitions.flatMap((repetition) =>
