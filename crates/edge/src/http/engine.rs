@@ -15,8 +15,9 @@ use trunkline_engineio::error::HandshakeError;
 use trunkline_engineio::{Protocol, TransportKind};
 use trunkline_trunk::{ClientRequest, Str};
 
+use super::guard::Guard;
 use super::query::Query;
-use super::{Abort, Connection, Reply, answer, clients, compact, exchange, upgrade};
+use super::{Abort, Connection, Reply, answer, clients, exchange, poll, rest, upgrade};
 use crate::hub::Hub;
 use crate::memory::HELD_BYTES_BEYOND_CEILING;
 use crate::shard::{Answer, Asked, Command, OpenRequest, PostBegun, Refusal, SlotKey, Unavailable};
@@ -62,7 +63,7 @@ pub(super) async fn handle(
         Wanted::Upgrade(sid, protocol) => {
             probe(&connection, &hub, sid, (protocol, query.base64_only), request).await
         }
-        Wanted::Poll(sid, protocol) => poll(&connection, &hub, sid, protocol, request).await,
+        Wanted::Poll(sid, protocol) => poll::poll(&connection, hub, sid, protocol, request).await,
         Wanted::Post(sid, protocol) => post(&connection, &hub, sid, protocol, request).await,
         Wanted::Useless => dismiss(&connection, request),
         Wanted::Other => Ok(answer::status(StatusCode::INTERNAL_SERVER_ERROR)),
@@ -166,27 +167,6 @@ fn refusal(error: HandshakeError, context: &[(&str, &str)]) -> Refusal {
     Refusal { error, context: format!("{{{}}}", fields.join(",")) }
 }
 
-/// Tells the shard when the client's connection ends before its request is answered.
-struct Guard<'a> {
-    connection: &'a Connection,
-    shard: u8,
-    gone: Option<Command>,
-}
-
-impl Guard<'_> {
-    fn disarm(mut self) {
-        self.gone = None;
-    }
-}
-
-impl Drop for Guard<'_> {
-    fn drop(&mut self) {
-        if let Some(command) = self.gone.take() {
-            self.connection.door.tell_later(self.shard, command);
-        }
-    }
-}
-
 async fn open(
     connection: &Connection,
     hub: &Arc<Hub>,
@@ -210,11 +190,8 @@ async fn open(
         poll,
         reply,
     });
-    let guard = key.map(|key| Guard {
-        connection,
-        shard: key.shard,
-        gone: Some(Command::HandshakeGone { key, poll }),
-    });
+    let gone = |key| Command::HandshakeGone { key, poll };
+    let guard = key.map(|key| Guard::new(&connection.door, key.shard, gone(key)));
     let answer = answer.await.unwrap_or(Answer::Abort);
     if let Some(guard) = guard {
         guard.disarm();
@@ -316,7 +293,7 @@ fn dismiss(connection: &Rc<Connection>, mut request: Request<Incoming>) -> Reply
 }
 
 /// The sid names a shard that this node does not have: it is of another node, or made up.
-fn unknown_shard(sid: &Sid) -> Refusal {
+pub(super) fn unknown_shard(sid: &Sid) -> Refusal {
     refusal(HandshakeError::UnknownSid, &[("sid", &sid.encode())])
 }
 
@@ -349,30 +326,6 @@ fn adopt(
     });
 }
 
-async fn poll(
-    connection: &Connection,
-    hub: &Arc<Hub>,
-    sid: Sid,
-    protocol: Protocol,
-    request: Request<Incoming>,
-) -> Reply {
-    let (reply, mut answer) = oneshot::channel();
-    let poll = connection.door.poll_number();
-    let asked = Asked { sid, protocol, hub: hub.number };
-    connection.door.tell(sid.shard, Command::Poll { asked, poll, reply }).await;
-    let guard = Guard { connection, shard: sid.shard, gone: Some(Command::PollGone { sid, poll }) };
-    if let Ok(answer) = answer.try_recv() {
-        guard.disarm();
-        return finish(connection, hub, &request, answer).await;
-    }
-    // It may wait for long: what waits is small, and the buffer that the request came in is hyper's again.
-    let request = compact::copy_of(request);
-    let answer = answer.await;
-    guard.disarm();
-    let answer = answer.unwrap_or_else(|_| Answer::Refused(unknown_shard(&sid)));
-    finish(connection, hub, &request, answer).await
-}
-
 async fn post(
     connection: &Connection,
     hub: &Arc<Hub>,
@@ -393,8 +346,9 @@ async fn post(
             return finish(connection, hub, &request, Answer::Status(code)).await;
         }
     };
-    let guard =
-        Guard { connection, shard: key.shard, gone: Some(Command::PostGone { key, broken: true }) };
+    let gone = Command::PostGone { key, broken: true };
+    let guard = Guard::new(&connection.door, key.shard, gone);
+    let rests = rest::may_come_after(connection, &request);
     let (parts, body) = request.into_parts();
     let binary = parts.headers.get(CONTENT_TYPE).is_some_and(|v| v == "application/octet-stream");
     let body = tokio::select! {
@@ -419,6 +373,8 @@ async fn post(
         }
     };
     guard.disarm();
+    // It was read to its end: what comes next on the stream is another request.
+    connection.answered.set(rests);
     let body = if jsonp {
         // A form without the field carries no packets; the post is acknowledged all the same.
         super::jsonp::payload_of_form(&body)
@@ -494,7 +450,7 @@ fn discard(mut body: Incoming, limit: Duration) {
     });
 }
 
-async fn finish<B>(
+pub(super) async fn finish<B>(
     connection: &Connection,
     hub: &Arc<Hub>,
     request: &Request<B>,

@@ -2,6 +2,7 @@
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
@@ -19,6 +20,10 @@ struct Inner {
     stream: TcpStream,
     /// What leaves together with the head of the next answer, if it leaves at once.
     tail: Mutex<Bytes>,
+    /// What is read before the stream: it came in beyond a request that was held.
+    unread: Mutex<Bytes>,
+    /// Everything that hyper has written is with the kernel.
+    flushed: AtomicBool,
 }
 
 /// The stream, and what of the tail did not leave with the head.
@@ -26,19 +31,41 @@ pub(super) type Parts = (std::net::TcpStream, Bytes);
 
 impl ClientIo {
     pub(super) fn new(stream: TcpStream) -> Self {
-        Self(Arc::new(Inner { stream, tail: Mutex::default() }))
+        let (tail, unread) = (Mutex::default(), Mutex::default());
+        Self(Arc::new(Inner { stream, tail, unread, flushed: AtomicBool::new(true) }))
+    }
+
+    /// The next bytes to read are these; the stream's own come after them.
+    pub(super) fn set_unread(&self, bytes: Bytes) {
+        *lock(&self.0.unread) = bytes;
+    }
+
+    /// What hyper has read and not used, and what it has not read of the bytes set before the stream.
+    pub(super) fn rest_of_unread(&self, read: Bytes) -> Bytes {
+        let unread = std::mem::take(&mut *lock(&self.0.unread));
+        if unread.is_empty() { read } else { [read, unread].concat().into() }
+    }
+
+    /// Whether all that was written has left.
+    pub(super) fn is_flushed(&self) -> bool {
+        self.0.flushed.load(Ordering::Relaxed)
+    }
+
+    /// Waits for bytes or for the end of the stream, which is 0; reads nothing.
+    pub(super) async fn peek(&self) -> io::Result<usize> {
+        self.0.stream.peek(&mut [0]).await
     }
 
     /// The next answer is the last one of HTTP, and these bytes are the first of what comes after it.
     pub(super) fn set_tail(&self, bytes: Bytes) {
-        *self.0.tail() = bytes;
+        *lock(&self.0.tail) = bytes;
     }
 
     /// The stream itself, out of this thread's reactor.
     pub(super) fn into_parts(self) -> io::Result<Parts> {
         match Arc::try_unwrap(self.0) {
             Ok(inner) => {
-                let tail = std::mem::take(&mut *inner.tail());
+                let tail = std::mem::take(&mut *lock(&inner.tail));
                 Ok((inner.stream.into_std()?, tail))
             }
             Err(_) => Err(io::Error::other("the connection's task still holds the stream")),
@@ -46,7 +73,8 @@ impl ClientIo {
     }
 
     fn write_with_tail(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        let mut tail = self.0.tail();
+        self.0.flushed.store(false, Ordering::Relaxed);
+        let mut tail = lock(&self.0.tail);
         if tail.is_empty() {
             return self.0.stream.try_write_vectored(slices);
         }
@@ -64,11 +92,9 @@ impl ClientIo {
     }
 }
 
-impl Inner {
-    /// Never contended: a connection is its thread's own, which hyper cannot know.
-    fn tail(&self) -> MutexGuard<'_, Bytes> {
-        self.tail.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// Never contended: a connection is its thread's own, which hyper cannot know.
+fn lock(bytes: &Mutex<Bytes>) -> MutexGuard<'_, Bytes> {
+    bytes.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Read for ClientIo {
@@ -77,6 +103,13 @@ impl Read for ClientIo {
         cx: &mut Context<'_>,
         mut buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
+        let mut unread = lock(&self.0.unread);
+        if !unread.is_empty() {
+            let count = unread.len().min(buffer.remaining());
+            buffer.put_slice(&unread.split_to(count));
+            return Poll::Ready(Ok(()));
+        }
+        drop(unread);
         let mut chunk = [0; 4096];
         loop {
             ready!(self.0.stream.poll_read_ready(cx))?;
@@ -133,6 +166,8 @@ impl Write for ClientIo {
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // Called when hyper has nothing left to write.
+        self.0.flushed.store(true, Ordering::Relaxed);
         Poll::Ready(Ok(()))
     }
 

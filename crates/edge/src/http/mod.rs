@@ -5,16 +5,22 @@ mod clients;
 mod compact;
 mod engine;
 mod exchange;
+mod guard;
 mod io;
 mod jsonp;
+mod poll;
 mod query;
+mod rest;
 mod upgrade;
 
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -28,6 +34,7 @@ use tokio::sync::mpsc::Sender;
 use tokio::task::spawn_local;
 
 use self::io::ClientIo;
+use self::poll::HeldPoll;
 use crate::acceptor::StreamPermit;
 use crate::hub::Hub;
 use crate::hub::Routed;
@@ -58,6 +65,12 @@ struct Connection {
     address: SocketAddr,
     /// A request has come over it: the wait for another may end without a word.
     used: Cell<bool>,
+    /// Its last request was read to the end and has its answer; there may be another.
+    answered: Cell<bool>,
+    /// A poll that waits: the connection may rest.
+    held: Cell<Option<Box<HeldPoll>>>,
+    /// The answer to the poll that it rested with.
+    ready: Cell<Option<Reply>>,
     /// It is one too many: it opens no session and ends with its first answer, see [`StreamPermit`].
     beyond_max: bool,
     /// For what leaves together with the last answer; nobody may hold it when the stream is taken back.
@@ -97,6 +110,9 @@ impl Door {
             door: self.clone(),
             address,
             used: Cell::new(false),
+            answered: Cell::new(false),
+            held: Cell::new(None),
+            ready: Cell::new(None),
             beyond_max: permit.beyond_max,
             io: Cell::new(None),
             permit: Cell::new(Some(permit)),
@@ -144,8 +160,31 @@ impl Door {
 async fn serve(connection: Rc<Connection>, stream: TcpStream) {
     let Ok(stream) = tokio::net::TcpStream::from_std(stream) else { return };
     let io = ClientIo::new(stream);
-    let leftover = io.clone();
     connection.io.set(Some(io.clone()));
+    loop {
+        match talk(&connection, &io).await {
+            Talked::Ended(Ok(())) => return,
+            Talked::Ended(Err(error)) => return end_broken(&connection, &io, &error),
+            Talked::Rests { leftover } => {
+                if !rested(&connection, &io, leftover).await {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// How hyper's part of a connection came to its end.
+enum Talked {
+    Ended(Result<(), hyper::Error>),
+    /// The connection waits, see [`rest`]; `leftover` came in beyond the last request.
+    Rests {
+        leftover: Bytes,
+    },
+}
+
+/// HTTP until the connection ends or can rest.
+async fn talk(connection: &Rc<Connection>, io: &ClientIo) -> Talked {
     let limits = &connection.door.env().limits;
     let mut builder = http1::Builder::new();
     builder
@@ -153,11 +192,59 @@ async fn serve(connection: Rc<Connection>, stream: TcpStream) {
         .header_read_timeout(limits.header_timeout)
         .max_buf_size(limits.header_bytes_max.max(8192))
         .half_close(false);
-    let shared = Rc::clone(&connection);
+    let shared = Rc::clone(connection);
     let service = service_fn(move |request| handle(Rc::clone(&shared), request));
-    let served = builder.serve_connection(io, service).with_upgrades().await;
-    if let Err(error) = served {
-        end_broken(&connection, &leftover, &error);
+    // In a box, so that a connection at rest has no room for it.
+    let mut http = Box::new(builder.serve_connection(io.clone(), service).with_upgrades());
+    let ended = poll_fn(|cx| match Pin::new(&mut *http).poll(cx) {
+        Poll::Ready(ended) => Poll::Ready(Some(ended)),
+        Poll::Pending if connection.can_rest() && io.is_flushed() => Poll::Ready(None),
+        Poll::Pending => Poll::Pending,
+    });
+    if let Some(ended) = ended.await {
+        return Talked::Ended(ended);
+    }
+    // It has not been upgraded, so it has its parts.
+    let leftover = http.into_parts().map(|parts| parts.read_buf).unwrap_or_default();
+    Talked::Rests { leftover: io.rest_of_unread(leftover) }
+}
+
+/// Waits until there is something for hyper to do again. False: the connection is over.
+async fn rested(connection: &Rc<Connection>, io: &ClientIo, leftover: Bytes) -> bool {
+    connection.answered.set(false);
+    let Some(held) = connection.held.take() else {
+        if !leftover.is_empty() {
+            io.set_unread(leftover);
+            return true;
+        }
+        // An idle connection may be kept alive for as long as a head may take.
+        let timeout = connection.door.env().limits.header_timeout;
+        return tokio::time::timeout(timeout, io.peek()).await.is_ok_and(|peeked| peeked.is_ok());
+    };
+    let reply = tokio::select! {
+        reply = held.reply(connection) => reply,
+        () = rest::gone(io, &leftover) => {
+            connection.count_ended("stream_broken");
+            return false;
+        }
+    };
+    connection.ready.set(Some(reply));
+    io.set_unread(rest::stand_in(&leftover));
+    true
+}
+
+impl Connection {
+    /// Nothing is to be done but to wait, for an answer or for a request.
+    fn can_rest(&self) -> bool {
+        let held = self.held.take();
+        let holds = held.is_some();
+        self.held.set(held);
+        holds || self.answered.get()
+    }
+
+    fn count_ended(&self, cause: &'static str) {
+        let refused = &self.door.env().metrics.streams_refused;
+        refused.get_or_create(&Cause { cause }).inc();
     }
 }
 
@@ -179,8 +266,7 @@ fn end_broken(connection: &Connection, io: &ClientIo, error: &hyper::Error) {
     } else {
         "stream_broken"
     };
-    let metrics = &connection.door.env().metrics;
-    metrics.streams_refused.get_or_create(&Cause { cause }).inc();
+    connection.count_ended(cause);
 }
 
 /// From this port's own code, or from a side door.
@@ -190,6 +276,12 @@ async fn handle(
     connection: Rc<Connection>,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Abort> {
+    connection.answered.set(false);
+    if let Some(reply) = connection.ready.take() {
+        // The request is a stand-in for the one that this answers.
+        connection.answered.set(reply.is_ok());
+        return reply.map(|answer| answer.map(Either::Left));
+    }
     let last = connection.beyond_max && request.uri().path() != TRUNK_PATH;
     let mut reply = answer_to(connection, request).await;
     if last

@@ -38,7 +38,7 @@ pub(super) fn is_asked<B>(request: &Request<B>) -> bool {
     headers.contains_key(UPGRADE) && has_token(headers, "upgrade")
 }
 
-fn has_token(headers: &HeaderMap, token: &str) -> bool {
+pub(super) fn has_token(headers: &HeaderMap, token: &str) -> bool {
     headers.get_all(CONNECTION).iter().any(|value| {
         value
             .to_str()
@@ -167,9 +167,10 @@ pub(super) async fn take_stream(
 ) -> Option<AdoptedStream> {
     let parts = upgraded.await.ok()?.downcast::<ClientIo>().ok()?;
     drop(connection.io.take());
+    let leftover = parts.io.rest_of_unread(parts.read_buf);
     let (stream, unsent) = parts.io.into_parts().ok()?;
     let permit = connection.permit.take()?;
-    Some(AdoptedStream { stream, unsent, leftover: parts.read_buf, permit, deflate_window })
+    Some(AdoptedStream { stream, unsent, leftover, permit, deflate_window })
 }
 
 #[cfg(test)]
