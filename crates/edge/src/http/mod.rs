@@ -206,7 +206,8 @@ async fn talk(connection: &Rc<Connection>, io: &ClientIo) -> Talked {
     }
     // It has not been upgraded, so it has its parts.
     let leftover = http.into_parts().map(|parts| parts.read_buf).unwrap_or_default();
-    Talked::Rests { leftover: io.rest_of_unread(leftover) }
+    // A copy, because even an empty slice keeps hyper's buffer.
+    Talked::Rests { leftover: Bytes::copy_from_slice(&io.rest_of_unread(leftover)) }
 }
 
 /// Waits until there is something for hyper to do again. False: the connection is over.
