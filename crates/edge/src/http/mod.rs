@@ -222,12 +222,14 @@ async fn rested(connection: &Rc<Connection>, io: &ClientIo, leftover: Bytes) -> 
         let timeout = connection.door.env().limits.header_timeout;
         return tokio::time::timeout(timeout, io.peek()).await.is_ok_and(|peeked| peeked.is_ok());
     };
+    // Its end first: an answer that nobody hears is one that the session has to know of.
     let reply = tokio::select! {
-        reply = held.reply(connection) => reply,
+        biased;
         () = rest::gone(io, &leftover) => {
             connection.count_ended("stream_broken");
             return false;
         }
+        reply = held.reply(connection) => reply,
     };
     connection.ready.set(Some(reply));
     io.set_unread(rest::stand_in(&leftover));
