@@ -8,6 +8,7 @@ import { parseArgs } from "node:util";
 import { generate } from "./lib/generator.mjs";
 import { startApp, startTrunkline } from "./lib/servers.mjs";
 
+const root = new URL("..", import.meta.url).pathname;
 const target = new URL("../target/release/trunkline", import.meta.url).pathname;
 const { values: options } = parseArgs({
   options: {
@@ -78,7 +79,8 @@ function pipe(program, args, input) {
 
 function draw(file) {
   const stacks = pipe("perf", ["script", "--no-inline", "-i", file]);
-  const folded = pipe("inferno-collapse-perf", [], stacks);
+  // Code of the project is named from its root, wherever that is.
+  const folded = pipe("inferno-collapse-perf", [], stacks).toString().replaceAll(`file://${root}`, "").replaceAll(root, "");
   writeFileSync(`${options.svg}.folded`, folded);
   const title = options.title ?? `${options.of}, ${options.load}`;
   // Frames thinner than this are no help to anybody, and most of the file.
