@@ -373,8 +373,6 @@ async fn post(
         }
     };
     guard.disarm();
-    // It was read to its end: what comes next on the stream is another request.
-    connection.answered.set(rests);
     let body = if jsonp {
         // A form without the field carries no packets; the post is acknowledged all the same.
         super::jsonp::payload_of_form(&body)
@@ -389,7 +387,10 @@ async fn post(
     let (reply, answer) = oneshot::channel();
     connection.door.tell(key.shard, Command::PostBody { key, binary, body, reply }).await;
     let answer = answer.await.unwrap_or(Answer::Abort);
-    finish(connection, hub, &Request::from_parts(parts, ()), answer).await
+    let reply = finish(connection, hub, &Request::from_parts(parts, ()), answer).await;
+    // The body was read to its end: what comes next on the stream is another request.
+    connection.answered.set(rests);
+    reply
 }
 
 enum BodyError {

@@ -65,7 +65,8 @@ struct Connection {
     address: SocketAddr,
     /// A request has come over it: the wait for another may end without a word.
     used: Cell<bool>,
-    /// Its last request was read to the end and has its answer; there may be another.
+    /// Its last request was read to the end and hyper has the answer; there may be another. Set when nothing more is
+    /// awaited: a connection that rests takes what hyper still works at with it.
     answered: Cell<bool>,
     /// A poll that waits: the connection may rest.
     held: Cell<Option<Box<HeldPoll>>>,

@@ -39,8 +39,9 @@ pub(super) async fn poll(
     let rests = rest::may_come_after(connection, &request);
     if let Ok(answer) = answer.try_recv() {
         guard.disarm();
+        let reply = engine::finish(connection, &hub, &request, answer).await;
         connection.answered.set(rests);
-        return engine::finish(connection, &hub, &request, answer).await;
+        return reply;
     }
     // It may wait for long: what waits is small, and the buffer that the request came in is hyper's again.
     let request = compact::copy_of(request);
