@@ -45,6 +45,8 @@ type SendCallback = (transport: TransportFace) => void;
 export interface ConnHost extends EventEmitter {
   /** Whether sockets are kept for clients that come back: then `Persist` must precede our `Close`. */
   readonly recovers: boolean;
+  /** Whether anybody has ever listened for `flush` or `drain` here. */
+  readonly watchesFlush: boolean;
   forget(conn: Conn): void;
   onTooLong(what: string, bytes: number): void;
 }
@@ -66,6 +68,28 @@ const WORDS: Readonly<Record<number, string>> = {
 
 const NONE: readonly IoSocket[] = [];
 
+/**
+ * Events that hardly anybody listens for, as bits of {@link Conn.heard}. Each message would have to ask for them, and the table of listeners
+ * is another object of another client each time: what asking costs is memory that is in no cache.
+ */
+const Heard = { packet: 1, message: 2, packetCreate: 4, flush: 8 } as const;
+
+function heardBit(event: string | symbol): number {
+  switch (event) {
+    case "packet":
+      return Heard.packet;
+    case "message":
+      return Heard.message;
+    case "packetCreate":
+      return Heard.packetCreate;
+    case "flush":
+    case "drain":
+      return Heard.flush;
+    default:
+      return 0;
+  }
+}
+
 export class Conn extends EventEmitter implements Session {
   readonly id: string;
   readonly server: ConnHost;
@@ -73,7 +97,6 @@ export class Conn extends EventEmitter implements Session {
   request: HandshakeRequest;
   readonly protocol: number;
   readonly remoteAddress: string;
-  transport: TransportFace;
   readyState: "open" | "closing" | "closed" = "open";
   upgrading = false;
   upgraded = false;
@@ -81,6 +104,10 @@ export class Conn extends EventEmitter implements Session {
   readonly number: number;
   readonly machine: Machine;
   private readonly trunk: Trunk;
+  /** Its name until somebody asks for more than that. */
+  private face: TransportFace | TransportName;
+  /** Which of these events somebody has ever listened for. */
+  private heard = 0;
   /** The options of the volatile packet whose parts are being written: Socket.IO passes the same object for each part. */
   private volatileOptions: object | undefined;
   private reportsFlush = false;
@@ -107,7 +134,17 @@ export class Conn extends EventEmitter implements Session {
     this.request = request;
     this.remoteAddress = remoteAddress;
     this.protocol = protocol;
-    this.transport = new TransportFace(transportName(transport));
+    this.face = transportName(transport);
+  }
+
+  get transport(): TransportFace {
+    if (typeof this.face !== "string") return this.face;
+    const face = new TransportFace(this.face);
+    if (this.readyState === "closed") face.readyState = "closed";
+    return (this.face = face);
+  }
+  set transport(face: TransportFace) {
+    this.face = face;
   }
 
   get accepted(): boolean {
@@ -125,7 +162,7 @@ export class Conn extends EventEmitter implements Session {
 
   /** Broadcasts do not pass here, but who listens for written packets sees them: then the adapter must know. */
   get watchesPackets(): boolean {
-    return this.listenerCount("packetCreate") > 0;
+    return (this.heard & Heard.packetCreate) !== 0 && this.listenerCount("packetCreate") > 0;
   }
 
   override on(event: string | symbol, listener: (...args: unknown[]) => void): this {
@@ -207,9 +244,9 @@ export class Conn extends EventEmitter implements Session {
     if (this.readyState !== "open") return;
     // engine.io's parser leaves the data of an empty message out.
     const data = message === "" ? undefined : message;
-    if (this.listenerCount("packet") > 0) this.emit("packet", { type: "message", data });
+    if ((this.heard & Heard.packet) !== 0 && this.listenerCount("packet") > 0) this.emit("packet", { type: "message", data });
     this.emit("data", data);
-    this.emit("message", data);
+    if ((this.heard & Heard.message) !== 0) this.emit("message", data);
   }
 
   handleUpgraded(transport: number): void {
@@ -220,7 +257,7 @@ export class Conn extends EventEmitter implements Session {
     this.upgrading = false;
     // The app may have closed the connection in its listener.
     if (this.isOver) return next.end();
-    this.transport.readyState = "closed";
+    if (typeof this.face !== "string") this.face.readyState = "closed";
     this.upgraded = true;
     this.transport = next;
     this.emit("upgrade", next);
@@ -240,7 +277,7 @@ export class Conn extends EventEmitter implements Session {
     this.readyState = "closed";
     this.volatileOptions = undefined;
     this.server.forget(this);
-    this.transport.end();
+    if (typeof this.face !== "string") this.face.end();
     this.emit("close", words, description);
   }
 
@@ -248,7 +285,9 @@ export class Conn extends EventEmitter implements Session {
     return this.readyState !== "open";
   }
 
+  /** Every way to add a listener comes by here. */
   private noticeWatcher(event: string | symbol): this {
+    this.heard |= heardBit(event);
     if (event === "packetCreate") for (const socket of this.sockets) noticeListener(socket);
     return this;
   }
@@ -267,7 +306,8 @@ export class Conn extends EventEmitter implements Session {
 
   /** `flush` and `drain` cost nothing until somebody listens. */
   private reportFlush(data: unknown, options: SendOptions): void {
-    if (this.reportsFlush || !(hasFlushListener(this) || hasFlushListener(this.server))) return;
+    const isHeard = (this.heard & Heard.flush) !== 0 || this.server.watchesFlush;
+    if (this.reportsFlush || !isHeard || !(hasFlushListener(this) || hasFlushListener(this.server))) return;
     this.reportsFlush = true;
     const packets = [packetOf(data, options)];
     this.trunk.onFlushed(() => {

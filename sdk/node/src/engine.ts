@@ -35,17 +35,22 @@ const NO_HEADERS: Header[] = [];
 
 export function createEngine(Base: EngineBaseConstructor, options: EngineOptions, owner: EngineOwner): TrunklineEngine {
   class Engine extends Base implements HandshakeEngine, TrunklineEngine {
-    private readonly conns = new Map<string, Conn>();
+    /** Of `clients`, which engine.io keeps by id, too. */
+    private count = 0;
+    watchesFlush = false;
     private direct: DirectEngine | undefined;
 
     constructor() {
       super(options);
       // `io.engine.clientsCount` counts every client of this process, whichever door it came through.
       Object.defineProperty(this, "clientsCount", {
-        get: () => this.conns.size + (this.direct?.clientsCount ?? 0),
+        get: () => this.count + (this.direct?.clientsCount ?? 0),
         set: () => undefined,
         enumerable: true,
         configurable: true,
+      });
+      this.on("newListener", (event) => {
+        if (event === "flush" || event === "drain") this.watchesFlush = true;
       });
     }
 
@@ -62,7 +67,7 @@ export function createEngine(Base: EngineBaseConstructor, options: EngineOptions
     }
 
     get sessionCount(): number {
-      return this.conns.size;
+      return this.count;
     }
 
     /** Called by the base class's constructor. */
@@ -82,7 +87,7 @@ export function createEngine(Base: EngineBaseConstructor, options: EngineOptions
     }
 
     endSessions(): void {
-      for (const conn of [...this.conns.values()]) conn.end(CloseReason.serverShuttingDown, "forced close");
+      for (const conn of Object.values(this.clients) as Conn[]) conn.end(CloseReason.serverShuttingDown, "forced close");
     }
 
     handleRequest(request: IncomingMessage, response: ServerResponse): void {
@@ -126,8 +131,8 @@ export function createEngine(Base: EngineBaseConstructor, options: EngineOptions
     }
 
     forget(conn: Conn): void {
-      if (this.conns.get(conn.id) !== conn) return;
-      this.conns.delete(conn.id);
+      if (this.clients[conn.id] !== conn) return;
+      this.count--;
       delete this.clients[conn.id];
     }
 
@@ -156,7 +161,8 @@ export function createEngine(Base: EngineBaseConstructor, options: EngineOptions
 
     private admit(machine: Machine, conn: Conn, sid: string, headers: Header[], lasting: Header[]): void {
       machine.accept(conn.number, conn, sid, headers, lasting);
-      this.conns.set(conn.id, conn);
+      // Ids of the app's own making may come twice; the later one is found then.
+      if (!(this.clients[conn.id] instanceof Conn)) this.count++;
       this.clients[conn.id] = conn;
       this.emit("connection", conn);
     }

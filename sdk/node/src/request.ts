@@ -1,7 +1,4 @@
-/**
- * The handshake's request and response, as an app's middlewares and `socket.request` see them. A request is one small object; what few apps
- * look at (the headers object, the query, the socket) is made when it is asked for.
- */
+/** The handshake's request and response, as an app's middlewares and `socket.request` see them. */
 import { EventEmitter } from "node:events";
 import { IncomingMessage, ServerResponse, type IncomingHttpHeaders, type OutgoingHttpHeaders } from "node:http";
 import type { Socket as NetSocket } from "node:net";
@@ -20,14 +17,20 @@ export class ClientStream {
   readonly remoteAddress: string;
   readonly remotePort: number;
   readonly encrypted: boolean;
-  readable = true;
-  writable = true;
   destroyed = false;
 
-  constructor(request: ClientRequest) {
-    this.remoteAddress = request.address;
-    this.remotePort = request.port;
-    this.encrypted = (request.flags & RequestFlag.encrypted) !== 0;
+  constructor(address: string, port: number, flags: number) {
+    this.remoteAddress = address;
+    this.remotePort = port;
+    this.encrypted = (flags & RequestFlag.encrypted) !== 0;
+  }
+
+  get readable(): boolean {
+    return !this.destroyed;
+  }
+
+  get writable(): boolean {
+    return !this.destroyed;
   }
 
   get remoteFamily(): string {
@@ -38,8 +41,6 @@ export class ClientStream {
   destroy(): this {
     if (!this.destroyed) {
       this.destroyed = true;
-      this.readable = false;
-      this.writable = false;
       (this as unknown as EventEmitter).emit("close");
     }
     return this;
@@ -76,58 +77,46 @@ export class ClientStream {
 // The listeners' table is made by the first listener; a constructor call per client would make it for all.
 Object.setPrototypeOf(ClientStream.prototype, EventEmitter.prototype);
 
+/** Where the headers are kept once they were asked for, as Node.js does it. */
+const HEADERS = Symbol("headers");
+const HEADERS_DISTINCT = Symbol("headersDistinct");
+
+/** There is one for each client: what is the same for all is its prototype's. */
 export class HandshakeRequest {
   method: string;
   url: string;
-  httpVersion = "1.1";
-  httpVersionMajor = 1;
-  httpVersionMinor = 1;
-  complete = true;
-  aborted = false;
-  declare res?: ServerResponse;
-  declare private source: ClientRequest;
-
-  constructor(source: ClientRequest) {
-    this.method = source.method;
-    this.url = source.url;
-    // Not a private field: what an app derives from the request by `Object.create` has the getters, too.
-    Object.defineProperty(this, "source", { value: source, enumerable: false });
-  }
-
+  rawHeaders: string[];
   /** JSON of the token's verified claims, or an empty string. */
-  get claims(): string {
-    return this.source.claims;
-  }
+  claims: string;
+  _query: Record<string, string>;
+  socket: NetSocket;
+  declare httpVersion: string;
+  declare httpVersionMajor: number;
+  declare httpVersionMinor: number;
+  declare complete: boolean;
+  declare aborted: boolean;
+  declare res?: ServerResponse;
+  declare private [HEADERS]?: IncomingHttpHeaders;
+  declare private [HEADERS_DISTINCT]?: Record<string, string[]>;
 
-  get rawHeaders(): string[] {
-    return this.keep("rawHeaders", this.source.headers.flatMap(({ name, value }) => [name, value]));
+  constructor({ method, url, rawHeaders, claims, address, port, flags }: ClientRequest) {
+    this.method = method;
+    this.url = url;
+    this.rawHeaders = rawHeaders;
+    this.claims = claims;
+    this._query = parseQuery(url);
+    this.socket = new ClientStream(address, port, flags) as unknown as NetSocket;
   }
 
   get headers(): IncomingHttpHeaders {
-    return this.keep("headers", joinHeaders(this.source.headers));
+    return (this[HEADERS] ??= joinHeaders(this.rawHeaders));
   }
   set headers(value: IncomingHttpHeaders) {
-    this.keep("headers", value);
+    this[HEADERS] = value;
   }
 
   get headersDistinct(): Record<string, string[]> {
-    const distinct: Record<string, string[]> = Object.create(null) as Record<string, string[]>;
-    for (const { name, value } of this.source.headers) (distinct[name] ??= []).push(value);
-    return this.keep("headersDistinct", distinct);
-  }
-
-  get _query(): Record<string, string> {
-    return this.keep("_query", parseQuery(this.url));
-  }
-  set _query(value: Record<string, string>) {
-    this.keep("_query", value);
-  }
-
-  get socket(): NetSocket {
-    return this.keep("socket", new ClientStream(this.source) as unknown as NetSocket);
-  }
-  set socket(value: NetSocket) {
-    this.keep("socket", value);
+    return (this[HEADERS_DISTINCT] ??= distinctHeaders(this.rawHeaders));
   }
 
   get connection(): NetSocket {
@@ -178,12 +167,8 @@ export class HandshakeRequest {
     this.socket.destroy();
     return this;
   }
-
-  private keep<T>(name: string, value: T): T {
-    Object.defineProperty(this, name, { value, writable: true, configurable: true, enumerable: true });
-    return value;
-  }
 }
+Object.assign(HandshakeRequest.prototype, { httpVersion: "1.1", httpVersionMajor: 1, httpVersionMinor: 1, complete: true, aborted: false });
 // So that `instanceof IncomingMessage` holds; its constructor would make a readable stream for each client.
 Object.setPrototypeOf(HandshakeRequest.prototype, IncomingMessage.prototype);
 
@@ -191,9 +176,11 @@ export function asIncoming(request: HandshakeRequest): IncomingMessage {
   return request as unknown as IncomingMessage;
 }
 
-function joinHeaders(list: Header[]): IncomingHttpHeaders {
+function joinHeaders(flat: string[]): IncomingHttpHeaders {
   const headers: IncomingHttpHeaders = {};
-  for (const { name, value } of list) {
+  for (let index = 0; index < flat.length; index += 2) {
+    const name = flat[index] as string;
+    const value = flat[index + 1] as string;
     const present = Object.hasOwn(headers, name) ? headers[name] : undefined;
     if (name === "set-cookie") {
       if (Array.isArray(present)) present.push(value);
@@ -202,6 +189,12 @@ function joinHeaders(list: Header[]): IncomingHttpHeaders {
     else if (!SINGLE.has(name)) headers[name] = `${String(present)}${name === "cookie" ? "; " : ", "}${value}`;
   }
   return headers;
+}
+
+function distinctHeaders(flat: string[]): Record<string, string[]> {
+  const distinct = Object.create(null) as Record<string, string[]>;
+  for (let index = 0; index < flat.length; index += 2) (distinct[flat[index] as string] ??= []).push(flat[index + 1] as string);
+  return distinct;
 }
 
 /** Nothing in it stands for something else, and each part has a name and a value: what every Socket.IO client sends. */

@@ -11,19 +11,26 @@ const frames = [...vectors.frames, ...(vectors.frames_relay ?? [])];
 const invalid = [...vectors.invalid, ...(vectors.invalid_relay ?? [])];
 const BINARY = new Set(["token", "payload", "body", "data"]);
 
-/** The vectors' way to write a frame: names as in the spec, bytes in hex. */
+/** The vectors' way to write a frame: names as in the spec, bytes in hex, headers as pairs. */
 function toVector(value, key) {
   if (Buffer.isBuffer(value)) return value.toString("hex");
   if (Array.isArray(value)) return value.map((item) => toVector(item));
   if (typeof value !== "object" || value === null) return value;
-  return Object.fromEntries(Object.entries(value).map(([name, inner]) => [snake(name), toVector(inner, name)]));
+  const { rawHeaders, ...rest } = value;
+  const vector = Object.fromEntries(Object.entries(rest).map(([name, inner]) => [snake(name), toVector(inner, name)]));
+  return rawHeaders === undefined ? vector : { ...vector, headers: pairUp(rawHeaders) };
 }
+
+const pairUp = (flat) => flat.flatMap((name, index) => (index % 2 === 0 ? [{ name, value: flat[index + 1] }] : []));
 
 function fromVector(value, key) {
   if (typeof value === "string" && BINARY.has(key)) return Buffer.from(value, "hex");
   if (Array.isArray(value)) return value.map((item) => fromVector(item));
   if (typeof value !== "object" || value === null) return value;
-  return Object.fromEntries(Object.entries(value).map(([name, inner]) => [camel(name), fromVector(inner, name)]));
+  const frame = Object.fromEntries(Object.entries(value).map(([name, inner]) => [camel(name), fromVector(inner, name)]));
+  // A client's request has them flat.
+  if (frame.method !== undefined) frame.rawHeaders = frame.headers.flatMap(({ name, value }) => [name, value]);
+  return frame;
 }
 
 const snake = (name) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);

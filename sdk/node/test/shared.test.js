@@ -8,7 +8,7 @@ import { encodeFrame } from "../dist/esm/trunk/encode.js";
 import { Outbound } from "../dist/esm/trunk/outbound.js";
 
 const query = (url) => {
-  const source = { transport: 1, flags: 0, address: "", port: 1, method: "GET", url, headers: [], claims: "" };
+  const source = { transport: 1, flags: 0, address: "", port: 1, method: "GET", url, rawHeaders: [], claims: "" };
   return new HandshakeRequest(source)._query;
 };
 

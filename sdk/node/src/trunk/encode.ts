@@ -139,7 +139,8 @@ function writeRequest(w: Writer, value: ClientRequest): void {
   w.varint(value.port);
   w.str(value.method);
   w.str(value.url);
-  writeHeaders(w, value.headers);
+  w.varint(value.rawHeaders.length / 2);
+  for (const text of value.rawHeaders) w.str(text);
   w.str(value.claims);
 }
 

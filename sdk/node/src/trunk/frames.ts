@@ -89,7 +89,8 @@ export interface ClientRequest {
   port: number;
   method: string;
   url: string;
-  headers: Header[];
+  /** Name, value, name, value, as in Node.js. */
+  rawHeaders: string[];
   claims: string;
 }
 

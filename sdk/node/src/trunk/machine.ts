@@ -4,7 +4,7 @@
  * Input: {@link Machine.start} when the stream is open, {@link Machine.handleBatch} for each message, {@link Machine.handleTick} each ping
  * interval, and the verbs. Output: frames gather in {@link Machine.outbound}; the host is asked once to flush it at the end of the turn.
  */
-import { closeFrame, decodeBody, openFrame } from "./decode.js";
+import { closeFrame, decodeBody, decodeOpen, openFrame } from "./decode.js";
 import { CloseReason, ErrorCode, FrameType, MessageFlag, type ClientResponse, type Frame, type FrameBodies, type Header } from "./frames.js";
 import { BATCH_BYTES_MIN, Outbound, type Counters, type OutboundHost } from "./outbound.js";
 import { DecodeError, Reader } from "./reader.js";
@@ -170,7 +170,7 @@ export class Machine {
       const type = openFrame(reader);
       if (type === FrameType.Message && this.state === "open") this.readMessage(reader, batchEnd);
       else {
-        const frame = decodeBody(type, reader);
+        const frame = type === FrameType.Open ? decodeOpen(reader) : decodeBody(type, reader);
         closeFrame(reader, type, batchEnd);
         if (frame !== undefined) this.handleFrame(frame);
       }

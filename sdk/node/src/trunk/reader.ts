@@ -47,9 +47,10 @@ export class Reader {
     let byte = this.u8(what);
     if (byte < 0x80) return byte;
     let value = byte & 0x7f;
-    for (let index = 1; index < 5; index++) {
+    // A product and not a shift: the fifth byte may go beyond 31 bits.
+    for (let index = 1, weight = 0x80; index < 5; index++, weight *= 0x80) {
       byte = this.u8(what);
-      value += (byte & 0x7f) * 2 ** (7 * index);
+      value += (byte & 0x7f) * weight;
       if (byte >= 0x80) continue;
       if (byte === 0) throw new DecodeError("varint_not_shortest", `${what} is not in its shortest form`);
       if (value > 0xffff_ffff) break;
@@ -105,15 +106,23 @@ export class Reader {
     return this.utf8(length, what);
   }
 
-  /** @param itemBytesMin the fewest bytes that an item can have: bounds the count before anything is allocated for it */
   list<T>(what: string, itemBytesMin: number, item: (reader: Reader) => T): T[] {
+    const count = this.count(what, itemBytesMin);
+    const items: T[] = [];
+    for (let index = 0; index < count; index++) items.push(item(this));
+    return items;
+  }
+
+  /**
+   * The number of a list's items.
+   * @param itemBytesMin the fewest bytes that an item can have: bounds the count before anything is allocated for it
+   */
+  count(what: string, itemBytesMin: number): number {
     const count = this.varint(what);
     if (count * itemBytesMin > this.end - this.pos) {
       throw new DecodeError("list_count", `${what} announces ${count} items, more than its bytes can hold`);
     }
-    const items: T[] = [];
-    for (let index = 0; index < count; index++) items.push(item(this));
-    return items;
+    return count;
   }
 
   need(length: number, what: string): void {

@@ -37,15 +37,8 @@ export class Writer {
   /** Ends a frame: writes its length in front of its body. Returns the length of the body in bytes. */
   finish(start: number): number {
     const length = this.pos - start;
-    const shift = varintBytes(length) - this.lengthBytes;
-    if (shift !== 0) {
-      this.reserve(shift);
-      this.buf.copyWithin(start + shift, start, this.pos);
-    }
-    const end = this.pos + shift;
-    this.pos = start - this.lengthBytes;
-    this.putVarint(length);
-    this.pos = end;
+    if (length >= 0x80 || this.lengthBytes !== 1) return this.finishLong(start, length);
+    this.buf[start - 1] = length;
     return length;
   }
 
@@ -55,8 +48,9 @@ export class Writer {
   }
 
   varint(value: number): void {
-    this.reserve(5);
-    this.putVarint(value);
+    if (value >= 0x80) return this.longVarint(value);
+    this.reserve(1);
+    this.buf[this.pos++] = value;
   }
 
   str(text: string): void {
@@ -99,6 +93,24 @@ export class Writer {
     const grown = Buffer.allocUnsafeSlow(Math.max(needed, this.buf.length * 2));
     this.buf.copy(grown, 0, 0, this.pos);
     this.buf = grown;
+  }
+
+  private finishLong(start: number, length: number): number {
+    const shift = varintBytes(length) - this.lengthBytes;
+    if (shift !== 0) {
+      this.reserve(shift);
+      this.buf.copyWithin(start + shift, start, this.pos);
+    }
+    const end = this.pos + shift;
+    this.pos = start - this.lengthBytes;
+    this.putVarint(length);
+    this.pos = end;
+    return length;
+  }
+
+  private longVarint(value: number): void {
+    this.reserve(5);
+    this.putVarint(value);
   }
 
   /** Where there is room already. */

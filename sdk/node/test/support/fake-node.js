@@ -183,7 +183,7 @@ export function openFrame(session, { eio = 4, sid = `sid-${session}`, headers = 
       url: `/socket.io/?EIO=${eio}&transport=${request.transport === 2 ? "websocket" : "polling"}`,
       claims: "",
       ...request,
-      headers: Object.entries({ host: "chat.example", ...headers }).flatMap(([name, value]) => [value].flat().map((one) => ({ name, value: one }))),
+      rawHeaders: Object.entries({ host: "chat.example", ...headers }).flatMap(([name, value]) => [value].flat().flatMap((one) => [name, one])),
     },
   };
 }
