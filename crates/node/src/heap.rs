@@ -39,6 +39,49 @@ pub(crate) fn bytes_in_use() -> usize {
     usize::try_from(sum).unwrap_or(0)
 }
 
+/// What the system has lent us for more than is in use: given back once much has been freed.
+///
+/// The allocator keeps what lies between blocks in use. After ten thousand handshakes at once that is hundreds of
+/// megabytes around the little that sessions hold, for as long as the sessions last.
+#[derive(Debug, Default)]
+pub(crate) struct Leftover {
+    /// The most that was in use since the last time.
+    peak: usize,
+    /// What was in use when it was looked at last.
+    before: usize,
+}
+
+impl Leftover {
+    /// Less is not worth walking through the heap for.
+    const WORTHWHILE: usize = 32 << 20;
+    /// Only once the heap has come to rest: what is still falling or rising will need its blocks again, or free more.
+    const REST: usize = 1 << 20;
+
+    /// Call now and then with [`bytes_in_use`].
+    pub(crate) fn look(&mut self, in_use: usize) -> bool {
+        let is_at_rest = in_use.abs_diff(self.before) < Self::REST;
+        self.before = in_use;
+        self.peak = self.peak.max(in_use);
+        let freed = self.peak - in_use;
+        let is_due = is_at_rest && freed >= Self::WORTHWHILE && freed >= in_use / 2;
+        if is_due {
+            self.peak = in_use;
+        }
+        is_due
+    }
+}
+
+/// Has the allocator give pages back to the system. Threads that allocate meanwhile wait for some milliseconds.
+#[cfg(target_env = "gnu")]
+pub(crate) fn give_back() {
+    // SAFETY: it takes the allocator's own locks, and touches no block that is in use.
+    unsafe { libc::malloc_trim(0) };
+}
+
+/// Other allocators do so by themselves, or not at all.
+#[cfg(not(target_env = "gnu"))]
+pub(crate) fn give_back() {}
+
 fn count(bytes: isize) {
     let place = OWN.get();
     if place < SHARED {
@@ -89,6 +132,18 @@ unsafe impl GlobalAlloc for Counting {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pages_go_back_once_after_much_was_freed_and_the_heap_has_come_to_rest() {
+        const MIB: usize = 1 << 20;
+        let mut heap = Leftover::default();
+        let looks = [10, 400, 400, 200, 40, 40, 40, 45, 70, 40, 40].map(|mib| heap.look(mib * MIB));
+        let due = [false, false, false, false, false, true, false, false, false, false, false];
+        assert_eq!(looks, due);
+        // 30 MiB more was freed than before, but much more is in use.
+        let looks = [1_000, 1_000, 900, 900, 900].map(|mib| heap.look(mib * MIB));
+        assert_eq!(looks, [false; 5]);
+    }
 
     #[test]
     fn what_is_held_is_counted_until_it_is_given_back_by_whatever_thread() {

@@ -1,5 +1,6 @@
 //! Build, run, drain: the life of one node.
 
+use core::convert::Infallible;
 use core::net::SocketAddr;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
@@ -15,6 +16,7 @@ use crate::admin::{self, Facts, View};
 use crate::azure::Azure;
 use crate::config::{Config, Origin};
 use crate::descriptors;
+use crate::heap;
 use crate::memory;
 use crate::ready_file::{self, Ready, ReadyFileError};
 use crate::resolve;
@@ -22,6 +24,8 @@ use crate::signals::Signals;
 
 /// How often a drain looks whether the sessions are gone.
 const DRAIN_POLL: Duration = Duration::from_millis(20);
+/// How often the heap is looked at.
+const TIDY_INTERVAL: Duration = Duration::from_secs(1);
 /// The edge closes its last sessions at the deadline; this much later we stop waiting for that.
 const DRAIN_SLACK: Duration = Duration::from_millis(500);
 /// Threads that have not ended by then will not end.
@@ -124,13 +128,28 @@ pub fn run(
     on_started(&node.started(config));
     let ready_file = config.settings.ready_file.clone();
     runtime.block_on(async {
-        let signal = signals.next().await;
+        let signal = tokio::select! {
+            signal = signals.next() => signal,
+            never = tidy() => match never {},
+        };
         node.drain(signal, config.settings.drain, &mut signals).await;
         stop(node, ready_file, &mut signals).await;
     });
     // Whatever still blocks there has been reported.
     runtime.shutdown_background();
     Ok(())
+}
+
+/// Looks after the heap, on a thread that has nothing else to do.
+async fn tidy() -> Infallible {
+    let mut leftover = heap::Leftover::default();
+    let mut ticks = tokio::time::interval(TIDY_INTERVAL);
+    loop {
+        ticks.tick().await;
+        if leftover.look(heap::bytes_in_use()) {
+            heap::give_back();
+        }
+    }
 }
 
 /// Joins all threads; a further signal, or a thread that does not end, lets the process end without them.
