@@ -1,10 +1,10 @@
 // Peers that make the node hold things: each offers far more than the node may take, and gets it to take
 // little.
 import assert from "node:assert/strict";
-import { GROWTH_BYTES_MAX, MB, POLL, inArena } from "../harness/arena.mjs";
+import { GROWTH_BYTES_MAX, MB, POLL, SOCKET, inArena } from "../harness/arena.mjs";
 import { send } from "../harness/fake_app.mjs";
 import { until } from "../harness/until.mjs";
-import { Raw, request } from "../harness/wire.mjs";
+import { Raw, request, upgradeHead } from "../harness/wire.mjs";
 import { quickFrame } from "../harness/ws_client.mjs";
 
 const pings = (count) => Buffer.concat(Array(count).fill(quickFrame(9, "")));
@@ -121,4 +121,20 @@ inArena("requests beyond what may wait, and those never answered, are told the t
     assert.equal(answer.status, 503);
     assert.equal(JSON.parse(answer.body).error, "app_server_silent");
   }
+});
+
+inArena("what a stampede took goes back to the system, though all of it stay", {}, async (arena) => {
+  const app = await arena.app({ settings: { pingInterval: 300_000 } });
+  const before = arena.residentBytes;
+  // Half a request holds a buffer in the node; the other half makes a small session in its place.
+  const head = upgradeHead(`/socket.io/?${SOCKET}`, { "X-Long": "x".repeat(7_000) });
+  const half = head.length / 2;
+  const crowd = Array.from({ length: 3_000 }, () => new Raw(arena.node.port).write(head.slice(0, half)));
+  const growth = () => arena.residentBytes - before;
+  const peak = await until("memory for half requests", () => growth() > 40 * MB && growth());
+  for (const one of crowd) one.write(head.slice(half));
+  await until("all sessions", () => crowd.every(({ status }) => status === 101));
+  await until("the memory back", () => growth() < peak / 3);
+  await app.ping();
+  for (const one of crowd) one.destroy();
 });

@@ -39,14 +39,14 @@ pub(crate) fn bytes_in_use() -> usize {
     usize::try_from(sum).unwrap_or(0)
 }
 
-/// What the system has lent us for more than is in use: given back once much has been freed.
+/// What the system has lent us beyond what is in use: given back when it is much.
 ///
 /// The allocator keeps what lies between blocks in use. After ten thousand handshakes at once that is hundreds of
 /// megabytes around the little that sessions hold, for as long as the sessions last.
 #[derive(Debug, Default)]
 pub(crate) struct Leftover {
-    /// The most that was in use since the last time.
-    peak: usize,
+    /// What could not be given back the last time, with all that is not heap at all.
+    floor: usize,
     /// What was in use when it was looked at last.
     before: usize,
 }
@@ -54,21 +54,29 @@ pub(crate) struct Leftover {
 impl Leftover {
     /// Less is not worth walking through the heap for.
     const WORTHWHILE: usize = 32 << 20;
-    /// Only once the heap has come to rest: what is still falling or rising will need its blocks again, or free more.
+    /// Only once the heap has come to rest: what still falls or rises will need its blocks again, or free more.
     const REST: usize = 1 << 20;
 
-    /// Call now and then with [`bytes_in_use`].
-    pub(crate) fn look(&mut self, in_use: usize) -> bool {
+    /// Call now and then. Gives back what is worth it.
+    pub(crate) fn look(&mut self, resident: impl Fn() -> usize, in_use: usize, give_back: impl FnOnce()) {
         let is_at_rest = in_use.abs_diff(self.before) < Self::REST;
         self.before = in_use;
-        self.peak = self.peak.max(in_use);
-        let freed = self.peak - in_use;
-        let is_due = is_at_rest && freed >= Self::WORTHWHILE && freed >= in_use / 2;
-        if is_due {
-            self.peak = in_use;
+        let beyond = || resident().saturating_sub(in_use);
+        let now = beyond();
+        self.floor = self.floor.min(now);
+        let worth = now - self.floor;
+        if is_at_rest && worth >= Self::WORTHWHILE && worth >= in_use / 2 {
+            give_back();
+            self.floor = beyond();
         }
-        is_due
     }
+}
+
+/// Bytes of memory that this process has of the system; 0 where it does not say.
+pub(crate) fn resident_bytes() -> usize {
+    let pages = std::fs::read_to_string("/proc/self/statm").ok();
+    let pages = pages.and_then(|fields| fields.split(' ').nth(1)?.parse::<usize>().ok());
+    pages.unwrap_or(0).saturating_mul(rustix::param::page_size())
 }
 
 /// Has the allocator give pages back to the system. Threads that allocate meanwhile wait for some milliseconds.
@@ -134,15 +142,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pages_go_back_once_after_much_was_freed_and_the_heap_has_come_to_rest() {
+    fn pages_go_back_once_the_heap_has_come_to_rest_and_what_stays_is_not_asked_for_again() {
         const MIB: usize = 1 << 20;
+        /// Not heap, or between blocks that stay.
+        const STAYS: usize = 60;
         let mut heap = Leftover::default();
-        let looks = [10, 400, 400, 200, 40, 40, 40, 45, 70, 40, 40].map(|mib| heap.look(mib * MIB));
-        let due = [false, false, false, false, false, true, false, false, false, false, false];
-        assert_eq!(looks, due);
-        // 30 MiB more was freed than before, but much more is in use.
-        let looks = [1_000, 1_000, 900, 900, 900].map(|mib| heap.look(mib * MIB));
-        assert_eq!(looks, [false; 5]);
+        let mut resident = 10;
+        let mut calls = Vec::new();
+        for (look, in_use) in [2, 300, 300, 20, 20, 20, 20, 900, 900, 880, 880, 40, 40, 40].into_iter().enumerate() {
+            resident = resident.max(in_use + STAYS);
+            let left = Cell::new(resident);
+            heap.look(
+                || left.get() * MIB,
+                in_use * MIB,
+                || {
+                    calls.push(look);
+                    left.set(in_use + STAYS);
+                },
+            );
+            resident = left.get();
+        }
+        assert_eq!(calls, [4, 12]);
+    }
+
+    #[test]
+    fn the_system_says_what_we_have() {
+        assert!(resident_bytes() > 1 << 20, "{}", resident_bytes());
     }
 
     #[test]

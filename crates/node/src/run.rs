@@ -146,9 +146,7 @@ async fn tidy() -> Infallible {
     let mut ticks = tokio::time::interval(TIDY_INTERVAL);
     loop {
         ticks.tick().await;
-        if leftover.look(heap::bytes_in_use()) {
-            heap::give_back();
-        }
+        leftover.look(heap::resident_bytes, heap::bytes_in_use(), heap::give_back);
     }
 }
 
