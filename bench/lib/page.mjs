@@ -1,6 +1,6 @@
 // The ledger's page: the newest run of each script in full, then the main figures of every run.
 import { BARE, BARE_URING, NPM, NPM_REDIS, OXIDE } from "./rows.mjs";
-import { BURSTS, ECHO, ECHO_16, IDLE, KILL, POLLING, SINGLE } from "./scenarios.mjs";
+import { BURSTS, ECHO, ECHO_16, IDLE, KILL, POLLING, SINGLE, STAMPEDE } from "./scenarios.mjs";
 
 /** The figures that one look at all rows is for: head, scenario, metric. */
 const SIDE_BY_SIDE = [
@@ -8,6 +8,8 @@ const SIDE_BY_SIDE = [
   ["kernel memory, B/idle session, both ends", IDLE, "kernel slab bytes/session, both ends"],
   ["user memory, B/held poll", POLLING, "RSS bytes/polling session, servers together"],
   ["CPU us/handshake", IDLE, "CPU us/handshake, servers together"],
+  ["stampede, p99 ms until back", STAMPEDE, "back after p99 ms"],
+  ["stampede, CPU us/return", STAMPEDE, "CPU us/return, servers together"],
   ["CPU us/delivery, single", SINGLE, "CPU us/delivery, servers together"],
   ["CPU us/delivery, bursts of 16", BURSTS, "CPU us/delivery, servers together"],
   ["p99 ms, single", SINGLE, "delivery p99 ms"],
@@ -20,6 +22,8 @@ const NODE = [
   ["user memory, B/idle session", IDLE, "RSS bytes/session"],
   ["user memory, B/held poll", POLLING, "RSS bytes/polling session"],
   ["CPU us/handshake", IDLE, "CPU us/handshake"],
+  ["stampede, CPU us/return", STAMPEDE, "CPU us/return"],
+  ["stampede, RSS MB when all have left", STAMPEDE, "RSS MB when all have left"],
   ["CPU us/delivery, single", SINGLE, "CPU us/delivery"],
   ["CPU us/delivery, bursts of 16", BURSTS, "CPU us/delivery"],
   ["CPU us/echo, window 1", ECHO, "CPU us/round trip"],
@@ -30,7 +34,8 @@ const APP_SERVER = [
   ["CPU us/echo, window 1", ECHO, "CPU us/round trip, app server"],
   ["CPU us/echo, window 16", ECHO_16, "CPU us/round trip, app server"],
   ["CPU us/delivery of a broadcast to 10,000", SINGLE, "CPU us/delivery, app server"],
-  ["CPU us/connecting client", IDLE, "CPU us/handshake, app server"],
+  ["CPU us/connecting client, first 10,000", IDLE, "CPU us/handshake, app server"],
+  ["CPU us/connecting client, next 10,000", IDLE, "CPU us/handshake of as many more, app server"],
   ["memory, B/socket", IDLE, "RSS bytes/session, app server"],
   ["memory, B/socket over polling", POLLING, "RSS bytes/polling session, app server"],
 ];

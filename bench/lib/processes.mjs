@@ -60,6 +60,12 @@ export async function stop(child) {
   await ended;
 }
 
+/** Memory that processes have of the system. */
+export function residentMB(pids) {
+  const pages = pids.map((pid) => Number(readFileSync(`/proc/${pid}/statm`, "utf8").split(" ")[1]));
+  return pages.reduce((sum, one) => sum + one, 0) * 4_096 / 1_000_000;
+}
+
 export function freePort() {
   return new Promise((resolve) => {
     const server = createServer().listen(0, "127.0.0.1", () => {

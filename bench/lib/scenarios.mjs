@@ -1,6 +1,9 @@
 // What is measured: each scenario drives a row's running servers and gives the figures that go into the ledger.
+import { setTimeout as wait } from "node:timers/promises";
+
 import { generate } from "./generator.mjs";
 import { kernelWatch } from "./kernel.mjs";
+import { residentMB } from "./processes.mjs";
 
 /** V8 gives memory back to the system some seconds after a collection. */
 const SETTLE_SECONDS = 15;
@@ -13,6 +16,7 @@ export const ECHO_16 = "echo, 100 clients, window 16";
 export const SINGLE = "broadcast to 10,000, one by one";
 export const BURSTS = "broadcast to 10,000, bursts of 16";
 export const POLLING = "polling, 5,000 sessions held in a GET";
+export const STAMPEDE = "stampede, 10,000 clients cut off return at once";
 export const KILL = "kill -9 of one of two app servers, 1,000 clients";
 
 /** CPU of a report's processes by owner, and of all of them together. */
@@ -72,12 +76,14 @@ async function idle(context) {
   const args = ["idle", "--clients", clients, "--duration", SETTLE_SECONDS, "--call", "gc"];
   const r = await load(context, args, { watch: kernel.look });
   const grown = kernel.growth();
+  const again = await load(context, ["idle", "--clients", clients, "--duration", 1]);
   if (!grown?.slab) context.notes.push("no kernel memory: /proc/slabinfo could not be read, or not all sessions stood at once");
   return {
     ...byOwner(r.processes, "RSS bytes/session", (one) => one.rss_growth_bytes_per_session),
     "kernel slab bytes/session, both ends": grown?.slab,
     "kernel socket buffers bytes/session": grown?.buffers,
     ...byOwner(r.processes, "CPU us/handshake", (one) => one.connect_cpu_us_per_client),
+    ...byOwner(again.processes, "CPU us/handshake of as many more", (one) => one.connect_cpu_us_per_client),
     "handshake p50 ms": r.latency_ms.handshake.p50,
     "handshake p99 ms": r.latency_ms.handshake.p99,
     "pings answered": r.counters.pings_answered,
@@ -127,6 +133,24 @@ const polling = (wanted) => async (context) => {
   };
 };
 
+/** Each client tries again at once, three times over: the first round still meets code that is not compiled. */
+async function stampede(context) {
+  const clients = fitting(context.row, 10_000, context.notes);
+  await warmUp(context);
+  const r = await load(context, ["avalanche", "--backoff", "none", "--rounds", 3, "--clients", clients]);
+  await wait(SETTLE_SECONDS * 1_000);
+  const left = ([name, { pids }]) => [name, { mb: residentMB(pids) }];
+  return {
+    ...byOwner(r.processes, "CPU us/return", (one) => one.cpu_us_per_operation),
+    "back after p50 ms": r.latency_ms.since_cut.p50,
+    "back after p99 ms": r.latency_ms.since_cut.p99,
+    "handshake p99 ms": r.latency_ms.handshake.p99,
+    "failed attempts": r.counters.failed_attempts,
+    ...byOwner(Object.fromEntries(Object.entries(r.processes).map(left)), "RSS MB when all have left", ({ mb }) => mb),
+    ...shares(r),
+  };
+}
+
 async function kill(context) {
   const r = await load(context, ["reconnect", "--clients", 1_000, "--kill", context.system.appPids[0]]);
   return {
@@ -146,5 +170,6 @@ export const SCENARIOS = {
   [SINGLE]: { appServers: 1, run: fanout(10_000, 1) },
   [BURSTS]: { appServers: 1, run: fanout(10_000, 16) },
   [POLLING]: { appServers: 1, run: polling(5_000) },
+  [STAMPEDE]: { appServers: 1, run: stampede },
   [KILL]: { appServers: 2, run: kill, kills: true },
 };
