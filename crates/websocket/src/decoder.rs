@@ -87,10 +87,9 @@ impl Decoder {
         input: &mut [u8],
         on: &mut dyn FnMut(Incoming<'_>) -> ControlFlow<()>,
     ) -> Result<(), PeerMisbehaved> {
-        let mut rest = input;
-        while !rest.is_empty() {
-            let taken = self.decode_frame(rules, rest, on)?;
-            rest = &mut rest[taken..];
+        let mut taken = 0;
+        while let Some(rest) = input.get_mut(taken..).filter(|rest| !rest.is_empty()) {
+            taken += self.decode_frame(rules, rest, on)?;
         }
         Ok(())
     }
@@ -101,6 +100,7 @@ impl Decoder {
     /// # Errors
     ///
     /// The rule that the peer broke.
+    #[inline]
     pub fn decode_frame(
         &mut self,
         rules: Rules,
@@ -138,10 +138,11 @@ impl Decoder {
     /// Takes some of `input`, which is not empty: a frame, or as much of one as is there.
     fn step(&mut self, rules: Rules, input: &mut [u8], on: &mut On<'_>) -> Step {
         match &mut self.partial {
+            None => self.frame(rules, input, on),
             Some(partial) if partial.ended => Ok((input.len(), ControlFlow::Break(()))),
             Some(partial) if partial.frame.is_some() => self.payload(rules, input, on),
             Some(partial) if partial.head.is_started() => self.rest_of_header(rules, input, on),
-            Some(_) | None => self.frame(rules, input, on),
+            Some(_) => self.frame(rules, input, on),
         }
     }
 
@@ -222,6 +223,7 @@ impl Rules {
 }
 
 /// Inflates a complete, unmasked payload if it is to be, and hands it on.
+#[inline]
 fn deliver_inflated(
     rules: Rules,
     kind: Kind,
@@ -237,6 +239,7 @@ fn deliver_inflated(
 
 /// Checks a complete, unmasked payload and hands it on. `kind` is the message's, so never a
 /// continuation's.
+#[inline]
 fn deliver(kind: Kind, payload: &[u8], on: &mut On<'_>) -> Result<ControlFlow<()>, PeerMisbehaved> {
     let incoming = match kind {
         Kind::Continuation | Kind::Start(Data::Binary) => Incoming::Binary(payload),

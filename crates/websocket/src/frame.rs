@@ -119,6 +119,7 @@ impl Header {
     /// Reads a header from the start of `bytes`; none when more bytes are needed. `inside_message`
     /// tells whether a fragmented message is under way. The checks are made as soon as the bytes
     /// they need are there, in the order of npm `ws`.
+    #[inline]
     pub(crate) fn read(
         rules: Rules,
         inside_message: bool,
