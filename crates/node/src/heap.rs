@@ -58,7 +58,12 @@ impl Leftover {
     const REST: usize = 1 << 20;
 
     /// Call now and then. Gives back what is worth it.
-    pub(crate) fn look(&mut self, resident: impl Fn() -> usize, in_use: usize, give_back: impl FnOnce()) {
+    pub(crate) fn look(
+        &mut self,
+        resident: impl Fn() -> usize,
+        in_use: usize,
+        give_back: impl FnOnce(),
+    ) {
         let is_at_rest = in_use.abs_diff(self.before) < Self::REST;
         self.before = in_use;
         let beyond = || resident().saturating_sub(in_use);
@@ -149,7 +154,9 @@ mod tests {
         let mut heap = Leftover::default();
         let mut resident = 10;
         let mut calls = Vec::new();
-        for (look, in_use) in [2, 300, 300, 20, 20, 20, 20, 900, 900, 880, 880, 40, 40, 40].into_iter().enumerate() {
+        for (look, in_use) in
+            [2, 300, 300, 20, 20, 20, 20, 900, 900, 880, 880, 40, 40, 40].into_iter().enumerate()
+        {
             resident = resident.max(in_use + STAYS);
             let left = Cell::new(resident);
             heap.look(

@@ -73,7 +73,6 @@ impl ClientIo {
     }
 
     fn write_with_tail(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.0.flushed.store(false, Ordering::Relaxed);
         let mut tail = lock(&self.0.tail);
         if tail.is_empty() {
             return self.0.stream.try_write_vectored(slices);
@@ -138,13 +137,7 @@ impl Write for ClientIo {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        loop {
-            ready!(self.0.stream.poll_write_ready(cx))?;
-            match self.write_with_tail(&[IoSlice::new(bytes)]) {
-                Err(error) if error.kind() == ErrorKind::WouldBlock => (),
-                written => return Poll::Ready(written),
-            }
-        }
+        self.poll_write_vectored(cx, &[IoSlice::new(bytes)])
     }
 
     fn poll_write_vectored(
@@ -152,6 +145,8 @@ impl Write for ClientIo {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        // Before anything else: a stream that may not be written to now has bytes waiting for it, too.
+        self.0.flushed.store(false, Ordering::Relaxed);
         loop {
             ready!(self.0.stream.poll_write_ready(cx))?;
             match self.write_with_tail(slices) {

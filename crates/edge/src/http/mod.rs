@@ -221,7 +221,14 @@ async fn rested(connection: &Rc<Connection>, io: &ClientIo, leftover: Bytes) -> 
         }
         // An idle connection may be kept alive for as long as a head may take.
         let timeout = connection.door.env().limits.header_timeout;
-        return tokio::time::timeout(timeout, io.peek()).await.is_ok_and(|peeked| peeked.is_ok());
+        return match tokio::time::timeout(timeout, io.peek()).await {
+            Ok(Ok(_)) => true,
+            Ok(Err(_)) => {
+                connection.count_ended("stream_broken");
+                false
+            }
+            Err(_) => false,
+        };
     };
     // Its end first: an answer that nobody hears is one that the session has to know of.
     let reply = tokio::select! {
