@@ -60,7 +60,7 @@ export async function stop(child) {
   await ended;
 }
 
-/** Memory that processes have of the system. */
+/** Memory that processes have of the system, where a page has 4 KiB. */
 export function residentMB(pids) {
   const pages = pids.map((pid) => Number(readFileSync(`/proc/${pid}/statm`, "utf8").split(" ")[1]));
   return pages.reduce((sum, one) => sum + one, 0) * 4_096 / 1_000_000;

@@ -1,4 +1,4 @@
-//! How many bytes of heap are in use: the system's allocator, with a count beside it.
+//! How many bytes of heap are in use: the system's allocator, with a count beside it, and an eye on what it keeps.
 //!
 //! What a session, an outbox or half a message really takes is known here and nowhere else, so that the ceiling of
 //! memory needs no estimates. Each thread counts in a place of its own, because a counter that all threads share costs
@@ -8,6 +8,7 @@ use core::alloc::{GlobalAlloc, Layout};
 use core::cell::Cell;
 use core::sync::atomic::{AtomicIsize, AtomicUsize, Ordering};
 use std::alloc::System;
+use std::time::Instant;
 
 /// Threads beyond the last place share it.
 const PLACES: usize = 64;
@@ -54,8 +55,10 @@ pub(crate) struct Leftover {
 impl Leftover {
     /// Less is not worth walking through the heap for.
     const WORTHWHILE: usize = 32 << 20;
-    /// Only once the heap has come to rest: what still falls or rises will need its blocks again, or free more.
+    /// Only once the heap has come to rest: what still falls or rises will need its blocks again, or free more. Of a
+    /// large heap some part moves all the time.
     const REST: usize = 1 << 20;
+    const REST_SHARE: usize = 64;
 
     /// Call now and then. Gives back what is worth it.
     pub(crate) fn look(
@@ -64,15 +67,18 @@ impl Leftover {
         in_use: usize,
         give_back: impl FnOnce(),
     ) {
-        let is_at_rest = in_use.abs_diff(self.before) < Self::REST;
+        let is_at_rest = in_use.abs_diff(self.before) < Self::REST.max(in_use / Self::REST_SHARE);
         self.before = in_use;
         let beyond = || resident().saturating_sub(in_use);
         let now = beyond();
         self.floor = self.floor.min(now);
         let worth = now - self.floor;
         if is_at_rest && worth >= Self::WORTHWHILE && worth >= in_use / 2 {
+            let begun = Instant::now();
             give_back();
             self.floor = beyond();
+            let (bytes, took) = (now.saturating_sub(self.floor), begun.elapsed());
+            tracing::debug!(bytes, ?took, in_use, "memory given back to the system");
         }
     }
 }
@@ -85,14 +91,14 @@ pub(crate) fn resident_bytes() -> usize {
 }
 
 /// Has the allocator give pages back to the system. Threads that allocate meanwhile wait for some milliseconds.
-#[cfg(target_env = "gnu")]
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
 pub(crate) fn give_back() {
     // SAFETY: it takes the allocator's own locks, and touches no block that is in use.
     unsafe { libc::malloc_trim(0) };
 }
 
 /// Other allocators do so by themselves, or not at all.
-#[cfg(not(target_env = "gnu"))]
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 pub(crate) fn give_back() {}
 
 fn count(bytes: isize) {

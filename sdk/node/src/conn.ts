@@ -67,6 +67,7 @@ const WORDS: Readonly<Record<number, string>> = {
 };
 
 const NONE: readonly IoSocket[] = [];
+const { emit } = EventEmitter.prototype;
 
 /**
  * Events that hardly anybody listens for, as bits of {@link Conn.heard}. Each message would have to ask for them, and the table of listeners
@@ -244,9 +245,11 @@ export class Conn extends EventEmitter implements Session {
     if (this.readyState !== "open") return;
     // engine.io's parser leaves the data of an empty message out.
     const data = message === "" ? undefined : message;
-    if ((this.heard & Heard.packet) !== 0 && this.listenerCount("packet") > 0) this.emit("packet", { type: "message", data });
+    // Who replaced `emit` wants to see them, too.
+    const isWatched = this.emit !== emit;
+    if (isWatched || ((this.heard & Heard.packet) !== 0 && this.listenerCount("packet") > 0)) this.emit("packet", { type: "message", data });
     this.emit("data", data);
-    if ((this.heard & Heard.message) !== 0) this.emit("message", data);
+    if (isWatched || (this.heard & Heard.message) !== 0) this.emit("message", data);
   }
 
   handleUpgraded(transport: number): void {

@@ -35,7 +35,7 @@ const NO_HEADERS: Header[] = [];
 
 export function createEngine(Base: EngineBaseConstructor, options: EngineOptions, owner: EngineOwner): TrunklineEngine {
   class Engine extends Base implements HandshakeEngine, TrunklineEngine {
-    /** Of `clients`, which engine.io keeps by id, too. */
+    /** Those behind Trunkline. */
     private count = 0;
     watchesFlush = false;
     private direct: DirectEngine | undefined;
@@ -49,9 +49,20 @@ export function createEngine(Base: EngineBaseConstructor, options: EngineOptions
         enumerable: true,
         configurable: true,
       });
-      this.on("newListener", (event) => {
-        if (event === "flush" || event === "drain") this.watchesFlush = true;
-      });
+    }
+
+    override on(event: string | symbol, listener: (...args: unknown[]) => void): this {
+      super.on(event, listener);
+      return this.noticeWatcher(event);
+    }
+
+    override addListener(event: string | symbol, listener: (...args: unknown[]) => void): this {
+      return this.on(event, listener);
+    }
+
+    override prependListener(event: string | symbol, listener: (...args: unknown[]) => void): this {
+      super.prependListener(event, listener);
+      return this.noticeWatcher(event);
     }
 
     get errorMessages(): Readonly<Record<number, string>> {
@@ -131,13 +142,19 @@ export function createEngine(Base: EngineBaseConstructor, options: EngineOptions
     }
 
     forget(conn: Conn): void {
-      if (this.clients[conn.id] !== conn) return;
       this.count--;
-      delete this.clients[conn.id];
+      // Ids of the app's own making may come twice: then another has the place.
+      if (this.clients[conn.id] === conn) delete this.clients[conn.id];
     }
 
     onTooLong(what: string, bytes: number): void {
       owner.onTooLong(what, bytes);
+    }
+
+    /** Every way to add a listener comes by here. */
+    private noticeWatcher(event: string | symbol): this {
+      if (event === "flush" || event === "drain") this.watchesFlush = true;
+      return this;
     }
 
     /** Whether the app has anything to say about a handshake. When not, it costs neither a response object nor a look at the headers. */
@@ -161,8 +178,7 @@ export function createEngine(Base: EngineBaseConstructor, options: EngineOptions
 
     private admit(machine: Machine, conn: Conn, sid: string, headers: Header[], lasting: Header[]): void {
       machine.accept(conn.number, conn, sid, headers, lasting);
-      // Ids of the app's own making may come twice; the later one is found then.
-      if (!(this.clients[conn.id] instanceof Conn)) this.count++;
+      this.count++;
       this.clients[conn.id] = conn;
       this.emit("connection", conn);
     }

@@ -48,7 +48,7 @@ export class Handshake implements Session {
     this.machine = machine;
     this.open = open;
     this.accept = accept;
-    this.request = new HandshakeRequest(open.request);
+    this.request = new HandshakeRequest(open.request).standAlone();
     // A middleware that answers by itself, or throws the client's stream away, has refused the session.
     this.response = new CapturedResponse(this.request, () => this.reject(this.response.captured()));
     this.request.socket.once("close", () => this.reject({ status: 400, headers: [], body: Buffer.alloc(0) }));
@@ -146,7 +146,7 @@ export class Handshake implements Session {
 
 /** A `Request`: one that opens no session, but passes the middlewares and fires `connection_error` like any other. */
 export function answerRequest(engine: HandshakeEngine, machine: Machine, frame: FrameBodies["Request"]): void {
-  const request = new HandshakeRequest(frame.request);
+  const request = new HandshakeRequest(frame.request).standAlone();
   const upgrade = frame.request.transport === TransportCode.websocket;
   let settled = false;
   const respond = (response: ClientResponse): void => {

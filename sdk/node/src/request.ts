@@ -17,20 +17,14 @@ export class ClientStream {
   readonly remoteAddress: string;
   readonly remotePort: number;
   readonly encrypted: boolean;
+  declare readable: boolean;
+  declare writable: boolean;
   destroyed = false;
 
   constructor(address: string, port: number, flags: number) {
     this.remoteAddress = address;
     this.remotePort = port;
     this.encrypted = (flags & RequestFlag.encrypted) !== 0;
-  }
-
-  get readable(): boolean {
-    return !this.destroyed;
-  }
-
-  get writable(): boolean {
-    return !this.destroyed;
   }
 
   get remoteFamily(): string {
@@ -41,6 +35,8 @@ export class ClientStream {
   destroy(): this {
     if (!this.destroyed) {
       this.destroyed = true;
+      this.readable = false;
+      this.writable = false;
       (this as unknown as EventEmitter).emit("close");
     }
     return this;
@@ -74,12 +70,18 @@ export class ClientStream {
     return this;
   }
 }
+Object.assign(ClientStream.prototype, { readable: true, writable: true });
 // The listeners' table is made by the first listener; a constructor call per client would make it for all.
 Object.setPrototypeOf(ClientStream.prototype, EventEmitter.prototype);
 
 /** Where the headers are kept once they were asked for, as Node.js does it. */
 const HEADERS = Symbol("headers");
 const HEADERS_DISTINCT = Symbol("headersDistinct");
+
+const INHERITED = [
+  "httpVersion", "httpVersionMajor", "httpVersionMinor", "complete", "aborted", "headers", "headersDistinct", "connection",
+  "on", "addListener", "once", "read", "resume", "pause", "unpipe", "pipe", "setEncoding", "setTimeout", "destroy",
+] as const;
 
 /** There is one for each client: what is the same for all is its prototype's. */
 export class HandshakeRequest {
@@ -118,12 +120,23 @@ export class HandshakeRequest {
   get headersDistinct(): Record<string, string[]> {
     return (this[HEADERS_DISTINCT] ??= distinctHeaders(this.rawHeaders));
   }
+  set headersDistinct(value: Record<string, string[]>) {
+    this[HEADERS_DISTINCT] = value;
+  }
 
   get connection(): NetSocket {
     return this.socket;
   }
   set connection(value: NetSocket) {
     this.socket = value;
+  }
+
+  /** For middlewares that give a request another prototype, as Express does: what is this one's goes along. */
+  standAlone(): this {
+    for (const name of INHERITED) {
+      Object.defineProperty(this, name, { value: this[name], writable: true, configurable: true, enumerable: true });
+    }
+    return this;
   }
 
   /** A handshake has no body: who waits for one is told so at once. */
@@ -223,6 +236,8 @@ function parseQuery(url: string): Record<string, string> {
 /** Headers that belong to one connection, not to the answer: the node makes its own. */
 const HOP_BY_HOP = new Set(["connection", "keep-alive", "transfer-encoding", "date"]);
 
+const CAPTURING = ["captured", "writeHead", "write", "end", "flushHeaders", "keep"];
+
 /** A response that keeps what is written to it. */
 export class CapturedResponse extends ServerResponse {
   private readonly chunks: Buffer[] = [];
@@ -232,6 +247,9 @@ export class CapturedResponse extends ServerResponse {
   constructor(request: HandshakeRequest, ended: () => void) {
     super(asIncoming(request));
     this.ended = ended;
+    // As with the request: Express gives it another prototype.
+    const own = CapturedResponse.prototype as unknown as Record<string, unknown>;
+    for (const name of CAPTURING) Object.defineProperty(this, name, { value: own[name], writable: true, configurable: true });
   }
 
   /** What was written. */

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { IncomingMessage } from "node:http";
 import { test } from "node:test";
-import { connectClient, startApp, types } from "./support/app.js";
+import { connectClient, startApp, types, until } from "./support/app.js";
 
 test("socket.handshake is what Socket.IO makes of a request", async (t) => {
   const { io, trunk } = await startApp(t);
@@ -85,6 +85,53 @@ test("conn emits packet, data, message, packetCreate, flush, drain and calls bac
     ["flush", "4x"],
     ["drain"],
   ]);
+});
+
+test("whoever replaces conn.emit sees every event, and once counts as listening", async (t) => {
+  const { io, trunk } = await startApp(t);
+  const { conn } = await connectClient(io, trunk, 1);
+  const seen = [];
+  conn.once("packet", ({ data }) => seen.push(["once", data]));
+  conn.prependOnceListener("message", (data) => seen.push(["first", data]));
+  trunk.text(1, '2["a"]');
+  trunk.text(1, '2["b"]');
+  await trunk.settle();
+  assert.deepEqual(seen.splice(0), [["once", '2["a"]'], ["first", '2["a"]']]);
+  const { emit } = conn;
+  conn.emit = function (event, ...args) {
+    seen.push(event);
+    return emit.call(this, event, ...args);
+  };
+  trunk.text(1, '2["c"]');
+  await trunk.settle();
+  assert.deepEqual(seen, ["packet", "data", "message"]);
+});
+
+test("a transport that is first looked at late is the one of now", async (t) => {
+  const { io, trunk } = await startApp(t);
+  const { conn } = await connectClient(io, trunk, 1);
+  trunk.send({ type: "Upgraded", session: 1, transport: 2 });
+  await once(conn, "upgrade");
+  assert.deepEqual([conn.transport.name, conn.transport.readyState], ["websocket", "open"]);
+  const other = await connectClient(io, trunk, 2);
+  const closed = once(other.conn, "close");
+  other.conn.close();
+  await closed;
+  assert.deepEqual([other.conn.transport.name, other.conn.transport.readyState], ["polling", "closed"]);
+});
+
+test("clientsCount counts sessions, though two have one id, and flush is heard whoever left", async (t) => {
+  const { io, trunk } = await startApp(t);
+  await connectClient(io, trunk, 1, { sid: "same" });
+  const { conn } = await connectClient(io, trunk, 2, { sid: "same" });
+  assert.deepEqual([io.engine.clientsCount, io.engine.clients.same === conn], [2, true]);
+  trunk.send({ type: "Close", session: 1, reason: 1, description: "" });
+  await until(() => io.engine.clientsCount === 1);
+  assert.equal(io.engine.clients.same, conn);
+  io.engine.removeAllListeners("flush");
+  const flushed = once(io.engine, "flush");
+  conn.write("4x");
+  assert.equal((await flushed)[0], conn);
 });
 
 const WRITES = [

@@ -25,6 +25,23 @@ test("helmet's headers are on every answer of the session", async (t) => {
   assert.deepEqual(valuesOf(lasting, "x-powered-by"), []);
 });
 
+test("an Express app as a middleware: it gives request and response other prototypes, and both go on as before", async (t) => {
+  const app = express();
+  app.use((request, response, next) => {
+    response.setHeader("x-seen", `${request.headers.origin} ${request.get("x-own")} ${request.httpVersion} ${request._query.transport}`);
+    if (request.get("x-own") === "out") response.status(401).send("not today");
+    else next();
+  });
+  const { io, trunk } = await startApp(t, { prepare: (server) => server.attach(createServer()).engine.use(app) });
+  io.engine.opts.allowRequest = (request, decide) => decide(null, request.headers["x-own"] === "in");
+  trunk.open(1, { headers: { origin: "https://a.example", "x-own": "in" } });
+  const { lasting } = await trunk.next("Accept");
+  assert.deepEqual(valuesOf(lasting, "x-seen"), ["https://a.example in 1.1 polling"]);
+  trunk.open(2, { headers: { origin: "https://a.example", "x-own": "out" } });
+  const { response } = await trunk.next("Reject");
+  assert.deepEqual([response.status, response.body.toString()], [401, "not today"]);
+});
+
 for (const transport of [1, 2]) {
   test(`express-session and passport: a cookie for the client, a session and a user for the app (transport ${transport})`, async (t) => {
     const users = new Map([["7", { id: "7", name: "Ada" }]]);
