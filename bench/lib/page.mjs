@@ -1,6 +1,6 @@
 // The ledger's page: the newest run of each script in full, then the main figures of every run.
 import { BARE, BARE_URING, NPM, NPM_REDIS, OXIDE } from "./rows.mjs";
-import { BURSTS, CONNECT, ECHO, ECHO_16, IDLE, KILL, POLLING, SINGLE, STAMPEDE } from "./scenarios.mjs";
+import { BURSTS, CONNECT, ECHO, ECHO_16, FAIR, IDLE, KILL, POLLING, SINGLE, STAMPEDE } from "./scenarios.mjs";
 
 /** The figures that one look at all rows is for: head, scenario, metric. */
 const SIDE_BY_SIDE = [
@@ -13,6 +13,7 @@ const SIDE_BY_SIDE = [
   ["CPU us/delivery, single", SINGLE, "CPU us/delivery, servers together"],
   ["CPU us/delivery, bursts of 16", BURSTS, "CPU us/delivery, servers together"],
   ["p99 ms, single", SINGLE, "delivery p99 ms"],
+  ["p99 ms, an echo beside them", FAIR, "beside one by one: echo p99 ms"],
   ["CPU us/echo, window 1", ECHO, "CPU us/round trip, servers together"],
   ["CPU us/echo, window 16", ECHO_16, "CPU us/round trip, servers together"],
 ];

@@ -7,6 +7,8 @@ import { residentMB } from "./processes.mjs";
 
 /** V8 gives memory back to the system some seconds after a collection. */
 const SETTLE_SECONDS = 15;
+/** Ten thousand have joined by then, and hear their first broadcasts. */
+const LISTENERS_SECONDS = 6;
 /** A client that polls has a second connection for its POSTs, as long as the server keeps it open. */
 const POLLING_PAIRS = 2;
 
@@ -17,6 +19,7 @@ export const ECHO_16 = "echo, 100 clients, window 16";
 export const SINGLE = "broadcast to 10,000, one by one";
 export const BURSTS = "broadcast to 10,000, bursts of 16";
 export const POLLING = "polling, 5,000 sessions held in a GET";
+export const FAIR = "echo of 20 clients beside broadcasts to 10,000";
 export const STAMPEDE = "stampede, 10,000 clients cut off return at once";
 export const KILL = "kill -9 of one of two app servers, 1,000 clients";
 
@@ -134,6 +137,23 @@ export function fanoutFigures(r) {
   };
 }
 
+/** What a few who talk feel of many who listen: echoes at a fixed rate, alone and while broadcasts go out without a pause. */
+async function fair(context) {
+  const listeners = fitting(context.row, 10_000, context.notes);
+  const echoes = () => load(context, ["echo", "--clients", 20, "--rate", 200, "--warmup", 1, "--duration", 5, "--quiet"]);
+  const alone = await echoes();
+  const beside = {};
+  for (const [name, window] of [["one by one", 1], ["bursts of 16", 16]]) {
+    const broadcasts = load(context, ["fanout", "--clients", listeners, "--window", window, "--warmup", 1, "--duration", 14, "--quiet"]);
+    await wait(LISTENERS_SECONDS * 1_000);
+    const [echo, all] = [await echoes(), await broadcasts];
+    beside[`beside ${name}: echo p50 ms`] = echo.latency_ms.round_trip.p50;
+    beside[`beside ${name}: echo p99 ms`] = echo.latency_ms.round_trip.p99;
+    beside[`beside ${name}: deliveries/s`] = all.operations_per_s;
+  }
+  return { "alone: echo p50 ms": alone.latency_ms.round_trip.p50, "alone: echo p99 ms": alone.latency_ms.round_trip.p99, ...beside };
+}
+
 /** Idle sessions over long polling: each waits in a GET that the server holds. */
 const polling = (wanted) => async (context) => {
   const sessions = fitting(context.row, wanted, context.notes, POLLING_PAIRS);
@@ -186,6 +206,7 @@ export const SCENARIOS = {
   [SINGLE]: { appServers: 1, run: fanout(10_000, 1) },
   [BURSTS]: { appServers: 1, run: fanout(10_000, 16) },
   [POLLING]: { appServers: 1, run: polling(5_000) },
+  [FAIR]: { appServers: 1, run: fair },
   [STAMPEDE]: { appServers: 1, run: stampede },
   [KILL]: { appServers: 2, run: kill, kills: true },
 };

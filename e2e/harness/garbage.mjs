@@ -40,7 +40,7 @@ function oneFrame(pick, sessions) {
     port: pick(65_536),
     method: text(),
     url: text(),
-    headers: some(header),
+    rawHeaders: some(header).flatMap(({ name, value }) => [name, value]),
     claims: "",
   });
   const scope = () => ({ nsp, flags: one(0, 1, 2, 8, 11), rooms: some(text), except: some(text), parts: some(part) });
