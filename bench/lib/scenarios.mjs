@@ -7,8 +7,8 @@ import { residentMB } from "./processes.mjs";
 
 /** V8 gives memory back to the system some seconds after a collection. */
 const SETTLE_SECONDS = 15;
-/** Ten thousand have joined by then, and hear their first broadcasts. */
-const LISTENERS_SECONDS = 6;
+/** Ten thousand have joined by then, though others had to be seen off before, and hear broadcasts. */
+const LISTENERS_SECONDS = 14;
 /** A client that polls has a second connection for its POSTs, as long as the server keeps it open. */
 const POLLING_PAIRS = 2;
 
@@ -140,13 +140,14 @@ export function fanoutFigures(r) {
 /** What a few who talk feel of many who listen: echoes at a fixed rate, alone and while broadcasts go out without a pause. */
 async function fair(context) {
   const listeners = fitting(context.row, 10_000, context.notes);
-  const echoes = () => load(context, ["echo", "--clients", 20, "--rate", 200, "--warmup", 1, "--duration", 5, "--quiet"]);
-  const alone = await echoes();
+  const echoes = (warmup) => load(context, ["echo", "--clients", 20, "--rate", 200, "--warmup", warmup, "--duration", 5, "--quiet"]);
+  const alone = await echoes(1);
   const beside = {};
   for (const [name, window] of [["one by one", 1], ["bursts of 16", 16]]) {
-    const broadcasts = load(context, ["fanout", "--clients", listeners, "--window", window, "--warmup", 1, "--duration", 14, "--quiet"]);
-    await wait(LISTENERS_SECONDS * 1_000);
-    const [echo, all] = [await echoes(), await broadcasts];
+    // They join first: a server that broadcasts without a pause may let nobody in until it is over.
+    const few = echoes(LISTENERS_SECONDS);
+    const broadcasts = load(context, ["fanout", "--clients", listeners, "--window", window, "--warmup", 1, "--duration", 20, "--quiet"]);
+    const [echo, all] = [await few, await broadcasts];
     beside[`beside ${name}: echo p50 ms`] = echo.latency_ms.round_trip.p50;
     beside[`beside ${name}: echo p99 ms`] = echo.latency_ms.round_trip.p99;
     beside[`beside ${name}: deliveries/s`] = all.operations_per_s;
