@@ -78,6 +78,7 @@ Object.setPrototypeOf(ClientStream.prototype, EventEmitter.prototype);
 const HEADERS = Symbol("headers");
 const HEADERS_DISTINCT = Symbol("headersDistinct");
 
+/** What a request has of its prototype and an app may ask for. */
 const INHERITED = [
   "httpVersion", "httpVersionMajor", "httpVersionMinor", "complete", "aborted", "headers", "headersDistinct", "connection",
   "on", "addListener", "once", "read", "resume", "pause", "unpipe", "pipe", "setEncoding", "setTimeout", "destroy",
@@ -236,6 +237,7 @@ function parseQuery(url: string): Record<string, string> {
 /** Headers that belong to one connection, not to the answer: the node makes its own. */
 const HOP_BY_HOP = new Set(["connection", "keep-alive", "transfer-encoding", "date"]);
 
+/** What a response must not lose with its prototype. */
 const CAPTURING = ["captured", "writeHead", "write", "end", "flushHeaders", "keep"];
 
 /** A response that keeps what is written to it. */
