@@ -277,14 +277,15 @@ impl Hub {
         locked(&self.custom_sids).remove(text);
     }
 
-    /// Reads a sid that a client sent, whoever made it.
-    pub(crate) fn resolve_sid(&self, text: &str) -> Option<Sid> {
+    /// Reads a sid that a client sent, whoever made it. `None` also for one that names a shard that this node, which
+    /// has `shards` of them, does not have: it is of another node, or made up.
+    pub(crate) fn resolve_sid(&self, text: &str, shards: usize) -> Option<Sid> {
         if self.has_custom_sids.load(Ordering::Relaxed)
             && let Some(sid) = locked(&self.custom_sids).get(text)
         {
             return Some(*sid);
         }
-        Sid::parse(text)
+        Sid::parse(text).filter(|sid| usize::from(sid.shard) < shards)
     }
 
     pub(crate) fn kept_by(&self, pid: &str, shard: u8) {

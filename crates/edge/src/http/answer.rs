@@ -135,12 +135,9 @@ pub(super) fn add_headers(to: &mut HeaderMap, headers: &[Header]) {
         };
         match name.as_str() {
             "connection" | "content-length" | "transfer-encoding" | "keep-alive" | "date" => (),
-            "set-cookie" | "vary" => {
-                to.append(name, value);
-            }
-            _ => {
-                to.insert(name, value);
-            }
+            // Beyond some thousands of headers there is no room: what does not fit is left out.
+            "set-cookie" | "vary" => drop(to.try_append(name, value)),
+            _ => drop(to.try_insert(name, value)),
         }
     }
 }
@@ -224,6 +221,18 @@ mod tests {
             assert_eq!(Encoding::choose(&headers), expected, "{asked}");
         }
         assert_eq!(Encoding::choose(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn more_headers_than_a_map_holds_are_left_out() {
+        let header = |name: String| Header { name: name.into(), value: "1".to_owned().into() };
+        let many: Vec<_> = (0..40_000).map(|n| header(format!("x-{n}"))).collect();
+        let same: Vec<_> = (0..40_000).map(|_| header("set-cookie".into())).collect();
+        for headers in [many, same] {
+            let mut map = HeaderMap::new();
+            add_headers(&mut map, &headers);
+            assert!(map.len() > 1_000, "what fits is there");
+        }
     }
 
     #[test]

@@ -38,7 +38,8 @@ pub(super) async fn handle(
         let owner = owner_of(&connection, &hub, &query).await;
         return Ok(exchange::preflight(&connection, &hub, owner, &request).await);
     }
-    let asked = match verify(&hub, &query, &request) {
+    let shards = connection.door.peers().len();
+    let asked = match verify(&hub, shards, &query, &request) {
         Ok(asked) => asked,
         Err(refusal) => return Ok(exchange::refuse(&connection, &hub, &request, &refusal).await),
     };
@@ -80,7 +81,7 @@ struct Handshake<'a> {
 
 /// The app server that has the session that the query names.
 async fn owner_of(connection: &Connection, hub: &Hub, query: &Query) -> Option<Arc<Trunk>> {
-    let sid = hub.resolve_sid(&query.sid)?;
+    let sid = hub.resolve_sid(&query.sid, connection.door.peers().len())?;
     let asked = Asked { sid, protocol: query.protocol(), hub: hub.number };
     let (reply, found) = oneshot::channel();
     connection.door.tell(sid.shard, Command::Inspect { asked, reply }).await;
@@ -107,7 +108,12 @@ impl Wanted {
 }
 
 /// What npm's `verify` and `handshake` check before any app code runs.
-fn verify<B>(hub: &Hub, query: &Query, request: &Request<B>) -> Result<Wanted, Refusal> {
+fn verify<B>(
+    hub: &Hub,
+    shards: usize,
+    query: &Query,
+    request: &Request<B>,
+) -> Result<Wanted, Refusal> {
     let settings = hub.settings();
     // Without the transport nobody listens for upgrades: the request is an ordinary one.
     let upgrading = settings.transports.websocket && upgrade::is_asked(request);
@@ -121,7 +127,7 @@ fn verify<B>(hub: &Hub, query: &Query, request: &Request<B>) -> Result<Wanted, R
     };
     let protocol = query.protocol();
     if !query.sid.is_empty() {
-        let Some(sid) = hub.resolve_sid(&query.sid) else {
+        let Some(sid) = hub.resolve_sid(&query.sid, shards) else {
             return Err(refusal(HandshakeError::UnknownSid, &[("sid", &query.sid)]));
         };
         return Ok(match (transport, request.method()) {
@@ -292,7 +298,7 @@ fn dismiss(connection: &Rc<Connection>, mut request: Request<Incoming>) -> Reply
     }
 }
 
-/// The sid names a shard that this node does not have: it is of another node, or made up.
+/// The shard that the sid names gave no answer: it has stopped.
 pub(super) fn unknown_shard(sid: &Sid) -> Refusal {
     refusal(HandshakeError::UnknownSid, &[("sid", &sid.encode())])
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use hyper::Request;
 use hyper::body::Incoming;
 use tokio::sync::oneshot;
+use tokio::sync::oneshot::error::TryRecvError;
 use trunkline_engineio::Protocol;
 
 use super::guard::Guard;
@@ -37,7 +38,13 @@ pub(super) async fn poll(
     connection.door.tell(sid.shard, Command::Poll { asked, poll, reply }).await;
     let guard = Guard::new(&connection.door, sid.shard, Command::PollGone { sid, poll });
     let rests = rest::may_come_after(connection, &request);
-    if let Ok(answer) = answer.try_recv() {
+    let at_once = match answer.try_recv() {
+        Ok(answer) => Some(answer),
+        // The shard has stopped. A receiver that has said so must not be asked again.
+        Err(TryRecvError::Closed) => Some(Answer::Refused(engine::unknown_shard(&sid))),
+        Err(TryRecvError::Empty) => None,
+    };
+    if let Some(answer) = at_once {
         guard.disarm();
         let reply = engine::finish(connection, &hub, &request, answer).await;
         connection.answered.set(rests);

@@ -1,0 +1,91 @@
+// Session ids of every shape, from nobody who was given one: each is answered as plain Socket.IO answers an unknown
+// one, on a connection that goes on, and nothing in the node breaks.
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { inWorld } from "../harness/test.mjs";
+import { until } from "../harness/until.mjs";
+import { Raw, openSession, post, upgradeHead } from "../harness/wire.mjs";
+import { PLAIN } from "../harness/world.mjs";
+
+const POLL = "/socket.io/?EIO=4&transport=polling";
+const SOCKET = "/socket.io/?EIO=4&transport=websocket";
+const UNKNOWN = { code: 1, message: "Session ID unknown" };
+
+const port = (world) => (PLAIN ? Number(new URL(world.url).port) : world.node.port);
+
+/** Changes of a real sid's 21 bytes: node (2), shard (1), slot (3), secret (15). */
+const CHANGES = {
+  "another node": (bytes) => (bytes[0] ^= 0xff),
+  "a shard that is not there": (bytes) => (bytes[2] = 2),
+  "the last shard": (bytes) => (bytes[2] = 255),
+  "the other shard": (bytes) => (bytes[2] ^= 1),
+  "a free slot": (bytes) => bytes.writeUIntBE(4711, 3, 3),
+  "the last slot": (bytes) => bytes.writeUIntBE(0xff_ff_ff, 3, 3),
+  "another secret": (bytes) => (bytes[20] ^= 1),
+  "nothing but zeros": (bytes) => bytes.fill(0),
+  "nothing but ones": (bytes) => bytes.fill(0xff),
+};
+
+/** Texts that look like a sid, or do not at all. */
+function shapes(sid) {
+  const changed = Object.entries(CHANGES).map(([name, change]) => {
+    const bytes = Buffer.from(sid, "base64url");
+    change(bytes);
+    return [name, bytes.toString("base64url")];
+  });
+  const random = Array.from({ length: 24 }, (_, number) => [`random ${number}`, randomBytes(21).toString("base64url")]);
+  const others = ["x", "%00", "%F0%9F%98%80".repeat(7), "a".repeat(27), "a".repeat(29), `${sid}A`, sid.slice(0, -1), "-".repeat(28), "_".repeat(28)];
+  return [...changed, ...random, ...others.map((text) => [`text ${text.slice(0, 30)}`, text])];
+}
+
+/** What may be asked with a sid; every answer leaves the connection open but those to upgrades. */
+const QUESTIONS = {
+  poll: (sid) => `GET ${POLL}&sid=${sid} HTTP/1.1\r\nHost: x\r\n\r\n`,
+  "the head of a poll": (sid) => `HEAD ${POLL}&sid=${sid} HTTP/1.1\r\nHost: x\r\n\r\n`,
+  post: (sid) => `POST ${POLL}&sid=${sid} HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\n40`,
+  upgrade: (sid) => upgradeHead(`${SOCKET}&sid=${sid}`),
+};
+
+/** One answer's status, and its body where a length says how long it is. */
+async function answerOf(raw) {
+  const head = await until("an answer", () => {
+    if (raw.text.includes("\r\n\r\n")) return raw.text.split("\r\n\r\n")[0];
+    if (raw.ended) throw new Error(`the connection was cut: ${raw.text}`);
+    return undefined;
+  }, { withinMs: 5000, everyMs: 1 });
+  const length = Number(/content-length: (\d+)/i.exec(head)?.[1] ?? 0);
+  return { status: raw.status, head, length };
+}
+
+inWorld("session ids of strangers", { threads: 2, trunklineOnly: true }, (check) => {
+  for (const [question, ask] of Object.entries(QUESTIONS)) {
+    check(`${question}: unknown, whatever the sid looks like`, async (world) => {
+      const own = await openSession({ url: world.url });
+      for (const [name, sid] of shapes(own)) {
+        const raw = new Raw(port(world)).write(ask(sid));
+        const { status, head, length } = await answerOf(raw);
+        if (question === "the head of a poll") {
+          assert.ok([400, 500].includes(status), `${name}: ${head}`);
+        } else {
+          assert.equal(status, 400, `${name}: ${head}`);
+          const body = await until("the body", () => {
+            const text = raw.text.slice(raw.text.indexOf("\r\n\r\n") + 4);
+            return text.length >= length && text;
+          }, { everyMs: 1 });
+          // npm's `abortUpgrade` answers upgrades with the words alone.
+          if (question === "upgrade") assert.equal(body, UNKNOWN.message, name);
+          else assert.deepEqual(JSON.parse(body), UNKNOWN, name);
+        }
+        if (question === "poll") {
+          // The connection is as good as before.
+          raw.received = Buffer.alloc(0);
+          raw.write(ask(sid));
+          assert.equal((await answerOf(raw)).status, 400, `${name}: again`);
+        }
+        raw.destroy();
+      }
+      assert.equal((await post({ url: world.url }, own, '42["repeat",1]')).body, "ok", "a real session goes on");
+      if (!PLAIN) assert.equal(world.node.log.count(/panic/), 0, "nothing in the node broke");
+    });
+  }
+});
