@@ -204,3 +204,18 @@ withAzureWorld("the app's own pingInterval, pingTimeout and maxHttpBufferSize ar
   await until("some pings", () => pings >= 3);
   assert.ok(client.connected);
 });
+
+// Each event is a message of its own in the tunnel, so the node reads some of them in pieces while more are arriving.
+withAzureWorld("bursts of events arrive whole: none waits for a later message", {}, async (world) => {
+  const client = await world.client("/", { transports: ["websocket"] });
+  const [rounds, events] = [400, 101];
+  let heard = 0;
+  client.on("burst", () => (heard += 1));
+  for (let round = 1; round <= rounds; round += 1) {
+    await world.apps[0].run(({ io }, [id, count]) => {
+      const socket = io.sockets.sockets.get(id);
+      for (let at = 0; at < count; at += 1) socket.emit("burst", at, "x".repeat(at % 50));
+    }, [client.id, events]);
+    await until(`all of round ${round}`, () => heard === round * events, { withinMs: 10_000, everyMs: 2 });
+  }
+});

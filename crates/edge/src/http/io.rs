@@ -72,6 +72,25 @@ impl ClientIo {
         }
     }
 
+    /// Reads once. After a short read the stream is empty, so its readiness is cleared without a second call that
+    /// would only say so.
+    ///
+    /// Only the readiness seen *before* the read is cleared: a tunnel's task runs on another thread than the reactor,
+    /// which may note new bytes while this read is under way. Cleared afterwards, they would wait for the next ones.
+    fn read_and_clear(&self, chunk: &mut [u8]) -> io::Result<usize> {
+        let mut short = 0;
+        let read = self.0.stream.try_io(Interest::READABLE, || {
+            let (count, _) =
+                rustix::net::recv(&self.0.stream, &mut *chunk, rustix::net::RecvFlags::empty())?;
+            if 0 < count && count < chunk.len() {
+                short = count;
+                return Err(ErrorKind::WouldBlock.into());
+            }
+            Ok(count)
+        });
+        if short > 0 { Ok(short) } else { read }
+    }
+
     fn write_with_tail(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         let mut tail = lock(&self.0.tail);
         if tail.is_empty() {
@@ -113,14 +132,8 @@ impl Read for ClientIo {
         loop {
             ready!(self.0.stream.poll_read_ready(cx))?;
             let room = buffer.remaining().min(chunk.len());
-            match self.0.stream.try_read(&mut chunk[..room]) {
+            match self.read_and_clear(&mut chunk[..room]) {
                 Ok(count) => {
-                    if 0 < count && count < room {
-                        // The stream is empty, and whatever comes next makes a new edge: the reactor is told so
-                        // without a call that finds nothing.
-                        let empty = || Err::<(), _>(ErrorKind::WouldBlock.into());
-                        let _ = self.0.stream.try_io(Interest::READABLE, empty);
-                    }
                     buffer.put_slice(&chunk[..count]);
                     return Poll::Ready(Ok(()));
                 }
@@ -173,5 +186,67 @@ impl Write for ClientIo {
             Ok(()) | Err(rustix::io::Errno::NOTCONN) => Ok(()),
             Err(error) => Err(error.into()),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::time::Duration;
+
+    use hyper_util::rt::TokioIo;
+    use tokio::io::AsyncReadExt as _;
+    use tokio::runtime::{Builder, Runtime};
+
+    use super::ClientIo;
+
+    const ROUNDS: usize = 20_000;
+
+    fn runtime() -> Runtime {
+        Builder::new_current_thread().enable_all().build().expect("a runtime")
+    }
+
+    #[test]
+    fn bytes_that_arrive_during_a_read_on_another_thread_than_the_reactor_are_not_missed() {
+        let (reactor, reader) = (runtime(), runtime());
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let mut writer = std::net::TcpStream::connect(address).expect("a connection");
+        writer.set_nodelay(true).expect("no delay");
+        let (stream, _) = listener.accept().expect("a connection");
+        stream.set_nonblocking(true).expect("nonblocking");
+        let stream = {
+            let _entered = reactor.enter();
+            tokio::net::TcpStream::from_std(stream).expect("registered")
+        };
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let reacting = std::thread::spawn(move || reactor.block_on(stopped));
+        let (turn, turns) = std::sync::mpsc::channel();
+        let writing = std::thread::spawn(move || {
+            for round in turns {
+                writer.write_all(b"a").expect("written");
+                // Another distance each time, so that some second byte meets the moment after a read.
+                for _ in 0..round % 512 {
+                    std::hint::spin_loop();
+                }
+                writer.write_all(b"b").expect("written");
+            }
+        });
+        let mut client = TokioIo::new(ClientIo::new(stream));
+        reader.block_on(async {
+            for round in 0..ROUNDS {
+                turn.send(round).expect("the writer lives");
+                let mut both = [0; 16];
+                let mut count = 0;
+                while count < 2 {
+                    let read = client.read(&mut both[count..]);
+                    let read = tokio::time::timeout(Duration::from_secs(20), read).await;
+                    count += read.expect("the second byte is noticed").expect("read");
+                }
+            }
+        });
+        drop((turn, stop));
+        writing.join().expect("the writer ends");
+        let _ = reacting.join().expect("the reactor ends");
     }
 }
