@@ -16,6 +16,7 @@ use rustix::net::{self as sys, AddressFamily, SocketFlags, SocketType};
 use tokio::runtime;
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::task::LocalSet;
+use trunkline_http::Ceiling;
 use trunkline_trunk::encode::encode_drain;
 
 use crate::acceptor::{self, Streams};
@@ -57,6 +58,13 @@ impl Edge {
         let address = listener.local_addr().map_err(fail)?;
         let (metrics, side_doors) = (Metrics::default(), Vec::new());
         Ok(Self { config, listener, address, metrics, side_doors, voucher: None })
+    }
+
+    /// The ceiling of memory, for those who take bodies of their own.
+    pub fn ceiling(&self) -> Ceiling {
+        let memory = Memory::new(self.config.limits.memory_bytes_max, self.config.heap_bytes);
+        let metrics = self.metrics.clone();
+        Ceiling::new(move || memory.is_full(&metrics))
     }
 
     /// The address that was really bound.

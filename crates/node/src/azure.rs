@@ -117,7 +117,8 @@ impl Azure {
             trunk_namespaces_max: config.settings.limits.trunk_namespaces_max,
         };
         let links = Arc::new(Links::default());
-        let (door, running) = azure::start(&settings, metrics, Arc::clone(&links) as _)?;
+        let (door, running) =
+            azure::start(&settings, metrics, Arc::clone(&links) as _, edge.ceiling())?;
         let for_clients =
             |hub: &Hub| hub.identity_providers.iter().any(|provider| provider.clients);
         if config.hubs.iter().any(for_clients) {

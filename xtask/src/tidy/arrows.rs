@@ -1,6 +1,6 @@
 //! Which crate may import which.
 //!
-//! Pure crates know only pure crates. The I/O crates know the pure ones and never each other;
+//! Pure crates know only pure crates. The I/O crates know the pure ones and the ground that they share, never each other;
 //! `node` composes them; the command line knows `node` and `bench`.
 
 use super::Finding;
@@ -10,6 +10,8 @@ const PURE: &[&str] =
 /// What the ledger measures us against: they know nothing of ours.
 const PEERS: &[&str] = &["bare", "socketioxide"];
 const INPUT_OUTPUT: &[&str] = &["edge", "azure", "api", "bench", "backplane"];
+/// What I/O crates share: it knows nothing of theirs.
+const GROUND: &[&str] = &["http"];
 
 /// Names under which a clock, a socket, a thread or a random source could enter a pure crate.
 const IMPURE: &[&str] = &[
@@ -93,6 +95,7 @@ fn short_name<'a>(place: &str, package: &'a str) -> Option<&'a str> {
     });
     let known = is_pure(short)
         || INPUT_OUTPUT.contains(&short)
+        || GROUND.contains(&short)
         || PEERS.contains(&short)
         || ["node", "cli", "testkit", "fuzz", "instructions", "xtask"].contains(&short);
     // A folder that has another name than its crate would hide from the map.
@@ -108,6 +111,7 @@ fn allowed(from: &str, to: &str, kind: Kind) -> bool {
         "node" => is_pure(to) || (INPUT_OUTPUT.contains(&to) && to != "bench"),
         "cli" => to == "node" || to == "bench",
         "fuzz" => is_pure(to) || to == "testkit",
+        "edge" | "azure" => is_pure(to) || GROUND.contains(&to),
         "xtask" | "bare" | "socketioxide" => false,
         // Pure crates, the I/O crates, and what drives the pure ones: the testkit and the counting of instructions.
         _ => is_pure(to),

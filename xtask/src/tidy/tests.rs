@@ -104,6 +104,18 @@ fn every_other_arrow_is_found() {
             "`edge`",
         ),
         (
+            "crates/http",
+            "trunkline-http",
+            "[dependencies]\ntrunkline-edge.workspace = true",
+            "`edge`",
+        ),
+        (
+            "crates/trunk",
+            "trunkline-trunk",
+            "[dependencies]\ntrunkline-http.workspace = true",
+            "`http`",
+        ),
+        (
             "crates/azure",
             "trunkline-azure",
             "[dev-dependencies]\ntrunkline-edge.workspace = true",

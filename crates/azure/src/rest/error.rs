@@ -11,6 +11,8 @@ use crate::payload::BadPayload;
 /// One variant per way in which a call is refused. Alphabetical.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub(crate) enum RestError {
+    #[error("other calls with long bodies are under way; try again")]
+    Busy,
     #[error("{0}")]
     Filter(String),
     #[error(transparent)]
@@ -19,6 +21,8 @@ pub(crate) enum RestError {
     HubUnknown,
     #[error("the body is not the JSON object that this call needs: {0}")]
     Json(&'static str),
+    #[error("the node's memory is full (memory_bytes_max); try again or ask another node")]
+    MemoryFull,
     #[error("this path does not have that method")]
     Method,
     #[error("{0}")]
@@ -47,17 +51,19 @@ impl RestError {
             Self::HubUnknown | Self::Path => 404,
             Self::Method => 405,
             Self::TooLarge(_) => 413,
-            Self::Unavailable => 503,
+            Self::Busy | Self::MemoryFull | Self::Unavailable => 503,
         }
     }
 
     /// The code that programs read.
     pub(crate) const fn code(&self) -> &'static str {
         match self {
+            Self::Busy => "Busy",
             Self::Filter(_) => "InvalidFilter",
             Self::GroupName(_) => "InvalidGroupName",
             Self::HubUnknown => "HubNotFound",
             Self::Json(_) => "InvalidJson",
+            Self::MemoryFull => "MemoryFull",
             Self::Method => "MethodNotAllowed",
             Self::Parameter(_) => "InvalidParameter",
             Self::Path => "NotFound",
@@ -78,7 +84,12 @@ impl RestError {
             Self::HubUnknown => Some("hub"),
             Self::Json(_) | Self::Payload(_) | Self::TooLarge(_) => Some("body"),
             Self::Token(_) => Some("Authorization"),
-            Self::Method | Self::Parameter(_) | Self::Path | Self::Unavailable => None,
+            Self::Busy
+            | Self::MemoryFull
+            | Self::Method
+            | Self::Parameter(_)
+            | Self::Path
+            | Self::Unavailable => None,
         }
     }
 

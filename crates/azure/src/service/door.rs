@@ -6,8 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use http_body_util::BodyExt;
+use bytes::Bytes;
 use http_body_util::combinators::BoxBody;
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{
@@ -17,6 +16,9 @@ use hyper::header::{
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
+use trunkline_http::Ceiling;
+use trunkline_http::body::{self, BodyError, Bounds};
 use trunkline_token::{Claims, Endpoint, TokenRefused};
 use trunkline_websocket::accept_key;
 
@@ -33,8 +35,8 @@ const HUBS_PREFIX: &str = "/api/hubs/";
 const HEALTH_PATH: &str = "/api/health";
 /// The longest body of a call.
 const BODY_BYTES_MAX: usize = 8 << 20;
-/// How much of a longer body is read past.
-const DISCARDED_BYTES_MAX: usize = 64 << 20;
+/// What a body may hold while the node's memory is full.
+const FULL_BYTES_MAX: usize = 64 << 10;
 /// Parts of an answer that wait for a caller who does not read. One more, and the answer ends.
 const ANSWERS_MAX: usize = 256;
 /// How long a call's body may take.
@@ -66,6 +68,7 @@ struct Inner {
     hubs: Vec<HubHandle>,
     endpoints: Vec<Endpoint>,
     metrics: Metrics,
+    ceiling: Ceiling,
     spawner: Handle,
 }
 
@@ -74,10 +77,11 @@ impl Door {
         config: &Config,
         hubs: Vec<HubHandle>,
         metrics: Metrics,
+        ceiling: Ceiling,
         spawner: Handle,
     ) -> Self {
         let endpoints = config.endpoints.clone();
-        Self(Arc::new(Inner { hubs, endpoints, metrics, spawner }))
+        Self(Arc::new(Inner { hubs, endpoints, metrics, ceiling, spawner }))
     }
 
     /// Whether a path is this door's.
@@ -187,7 +191,7 @@ impl Door {
             RestError::Token(refused)
         })?;
         let (parts, body) = request.into_parts();
-        let body = read_body(body).await?;
+        let body = self.read_body(hub, body).await?;
         let body_bytes = body.len();
         let query = parts.uri.query().unwrap_or_default();
         let call = rest::parse(parts.method.as_str(), &path, query, body)?;
@@ -200,6 +204,27 @@ impl Door {
         }
         let next = |skip| next_link(&parts.headers, &path, query, skip);
         Ok(answer::whole(answer::with_next_link(first, next)))
+    }
+
+    /// Reads a call's body: within what the bodies of one hub may hold together, so that callers who are slow on purpose
+    /// keep others of their own hub waiting, and nobody else.
+    async fn read_body(&self, hub: &HubHandle, body: Incoming) -> Result<Bytes, RestError> {
+        let length = body.size_hint().upper().and_then(|length| usize::try_from(length).ok());
+        let length = length.unwrap_or(usize::MAX).min(BODY_BYTES_MAX);
+        let room = timeout(BODY_TIMEOUT, hub.bodies.room(length)).await;
+        let _room = room.map_err(|_| RestError::Busy)?;
+        let bounds = Bounds {
+            bytes_max: BODY_BYTES_MAX,
+            timeout: BODY_TIMEOUT,
+            full_bytes_max: FULL_BYTES_MAX,
+            is_full: &|| self.0.ceiling.is_full(),
+        };
+        body::read(body, &bounds).await.map_err(|error| match error {
+            BodyError::Broken => RestError::Parameter("the body broke off"),
+            BodyError::MemoryFull => RestError::MemoryFull,
+            BodyError::Slow => RestError::Parameter("the body did not come in time"),
+            BodyError::TooLarge => RestError::TooLarge(BODY_BYTES_MAX),
+        })
     }
 
     fn client_token(
@@ -249,50 +274,6 @@ async fn ask(
     let first = answers.recv().await.ok_or_else(stops)?;
     waiting.answered = true;
     Ok((first, answers))
-}
-
-async fn read_body(mut body: Incoming) -> Result<Bytes, RestError> {
-    let too_large = || RestError::TooLarge(BODY_BYTES_MAX);
-    if body.size_hint().lower() > BODY_BYTES_MAX as u64 {
-        discard(body);
-        return Err(too_large());
-    }
-    let read = async {
-        let mut collected = BytesMut::new();
-        while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|_| RestError::Parameter("the body broke off"))?;
-            let Ok(data) = frame.into_data() else { continue };
-            if collected.len() + data.len() > BODY_BYTES_MAX {
-                return Err(too_large());
-            }
-            collected.extend_from_slice(&data);
-        }
-        Ok(collected.freeze())
-    };
-    let slow = RestError::Parameter("the body did not come in time");
-    let read = tokio::time::timeout(BODY_TIMEOUT, read).await.map_err(|_| slow)?;
-    if matches!(read, Err(RestError::TooLarge(_))) {
-        discard(body);
-    }
-    read
-}
-
-/// Reads the rest of a body that is not wanted, within bounds: closing on it would take the answer with it, before the
-/// caller has seen it.
-fn discard(mut body: Incoming) {
-    tokio::spawn(async move {
-        let rest = async {
-            let mut discarded_bytes = 0;
-            while let Some(Ok(frame)) = body.frame().await {
-                discarded_bytes += frame.data_ref().map_or(0, Bytes::len);
-                if discarded_bytes > DISCARDED_BYTES_MAX {
-                    return;
-                }
-            }
-        };
-        // Whoever is still sending by then has been told.
-        let _ = tokio::time::timeout(BODY_TIMEOUT, rest).await;
-    });
 }
 
 /// The node as the caller named it.

@@ -15,11 +15,28 @@ use crate::tunnel::Message;
 
 /// Inputs that wait for a hub's task; tunnels and callers wait when it is full.
 const INBOX_MAX: usize = 1024;
-/// Bytes of messages and calls among them. More than the longest of either.
+/// Bytes of messages and calls among them, and of bodies on their way there. More than the longest of either.
 const INBOX_BYTES_MAX: u32 = 64 << 20;
 
 /// What a message or a call takes of the inbox, until it has been worked off.
 pub(super) type Room = OwnedSemaphorePermit;
+
+/// Bytes that what is on its way to a hub's task may hold.
+#[derive(Clone, Debug)]
+pub(super) struct Budget(Arc<Semaphore>);
+
+impl Budget {
+    fn new() -> Self {
+        Self(Arc::new(Semaphore::new(INBOX_BYTES_MAX as usize)))
+    }
+
+    /// Waits for room; one that asks for more than there is gets all of it.
+    pub(super) async fn room(&self, bytes: usize) -> Room {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(INBOX_BYTES_MAX);
+        let room = Arc::clone(&self.0).acquire_many_owned(bytes).await;
+        room.expect("the semaphore is never closed")
+    }
+}
 
 /// Something for a hub's task.
 #[derive(Debug)]
@@ -35,22 +52,19 @@ pub(super) enum Input {
 #[derive(Clone, Debug)]
 pub(super) struct Inbox {
     sender: Sender<Input>,
-    bytes: Arc<Semaphore>,
+    budget: Budget,
 }
 
 impl Inbox {
     pub(super) fn new() -> (Self, Receiver<Input>) {
         let (sender, receiver) = channel(INBOX_MAX);
-        let bytes = Arc::new(Semaphore::new(INBOX_BYTES_MAX as usize));
-        (Self { sender, bytes }, receiver)
+        (Self { sender, budget: Budget::new() }, receiver)
     }
 
     /// Waits for room. None: the node stops.
     pub(super) async fn room(&self, bytes: usize) -> Option<Room> {
-        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(INBOX_BYTES_MAX);
-        let room = Arc::clone(&self.bytes).acquire_many_owned(bytes);
         tokio::select! {
-            room = room => room.ok(),
+            room = self.budget.room(bytes) => Some(room),
             () = self.sender.closed() => None,
         }
     }
@@ -73,11 +87,14 @@ pub(super) struct HubHandle {
     pub(super) keys: Vec<Secret>,
     pub(super) identity: Identity,
     pub(super) inbox: Inbox,
+    /// What the bodies of calls may hold while they are read.
+    pub(super) bodies: Budget,
 }
 
 impl HubHandle {
     pub(super) fn new(config: &HubConfig, identity: Identity, inbox: Inbox) -> Self {
-        Self { name: config.name.clone(), keys: config.keys.clone(), identity, inbox }
+        let (name, keys) = (config.name.clone(), config.keys.clone());
+        Self { name, keys, identity, inbox, bodies: Budget::new() }
     }
 }
 

@@ -19,6 +19,7 @@ pub use door::{Body, Door, Lease, Visit};
 use tokio::runtime;
 use tokio::sync::watch;
 use tokio::task::LocalSet;
+use trunkline_http::Ceiling;
 pub use trunkline_token::{Endpoint, Secret};
 pub use webhooks::Serverless;
 
@@ -95,6 +96,7 @@ pub fn start(
     config: &Config,
     metrics: &Metrics,
     links: Arc<dyn Links>,
+    ceiling: Ceiling,
 ) -> io::Result<(Door, Running)> {
     let (stopping, stop) = watch::channel(false);
     let (announce, linked) = std::sync::mpsc::sync_channel(config.hubs.len());
@@ -129,7 +131,7 @@ pub fn start(
         }
         built.block_on(local);
     })?;
-    let door = Door::new(config, handles, metrics.clone(), spawner);
+    let door = Door::new(config, handles, metrics.clone(), ceiling, spawner);
     let serverless = config.hubs.iter().filter(|hub| hub.serverless.is_some()).count();
     Ok((door, Running { stopping, thread, linked, serverless }))
 }

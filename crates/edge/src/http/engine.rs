@@ -2,17 +2,17 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use http_body_util::{BodyExt, Full};
-use hyper::body::{Body as _, Incoming};
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderMap};
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::sync::oneshot;
 use tokio::task::spawn_local;
 use trunkline_engineio::error::HandshakeError;
 use trunkline_engineio::{Protocol, TransportKind};
+use trunkline_http::body::{self, BodyError, Bounds};
 use trunkline_trunk::{ClientRequest, Str};
 
 use super::guard::Guard;
@@ -23,9 +23,6 @@ use crate::memory::HELD_BYTES_BEYOND_CEILING;
 use crate::shard::{Answer, Asked, Command, OpenRequest, PostBegun, Refusal, SlotKey, Unavailable};
 use crate::sid::Sid;
 use crate::trunks::Trunk;
-
-/// How much of an oversize body is read past, so that its sender sees the answer.
-const DISCARDED_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// One request under a hub's path.
 pub(super) async fn handle(
@@ -399,62 +396,19 @@ async fn post(
     reply
 }
 
-enum BodyError {
-    Broken,
-    MemoryFull,
-    Slow,
-    TooLarge,
-}
-
 async fn read_body(
     connection: &Connection,
-    mut body: Incoming,
+    body: Incoming,
     bytes_max: usize,
 ) -> Result<Bytes, BodyError> {
     let env = connection.door.env();
-    let limit = env.limits.body_timeout;
-    if body.size_hint().lower() > bytes_max as u64 {
-        discard(body, limit);
-        return Err(BodyError::TooLarge);
-    }
-    let read = async {
-        let mut collected = BytesMut::new();
-        while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|_| BodyError::Broken)?;
-            let Ok(data) = frame.into_data() else { continue };
-            if collected.len() + data.len() > bytes_max {
-                return Err(BodyError::TooLarge);
-            }
-            if collected.len() > HELD_BYTES_BEYOND_CEILING && env.memory.is_full(&env.metrics) {
-                return Err(BodyError::MemoryFull);
-            }
-            collected.extend_from_slice(&data);
-        }
-        Ok(collected.freeze())
+    let bounds = Bounds {
+        bytes_max,
+        timeout: env.limits.body_timeout,
+        full_bytes_max: HELD_BYTES_BEYOND_CEILING,
+        is_full: &|| env.memory.is_full(&env.metrics),
     };
-    let read = tokio::time::timeout(limit, read).await.unwrap_or(Err(BodyError::Slow));
-    if matches!(read, Err(BodyError::TooLarge)) {
-        discard(body, limit);
-    }
-    read
-}
-
-/// Reads the rest of a body that is not wanted, within bounds: closing on it would reset the stream and take the
-/// answer with it, before the client has seen it.
-fn discard(mut body: Incoming, limit: Duration) {
-    spawn_local(async move {
-        let rest = async {
-            let mut discarded = 0;
-            while let Some(Ok(frame)) = body.frame().await {
-                discarded += frame.data_ref().map_or(0, Bytes::len);
-                if discarded > DISCARDED_BYTES_MAX {
-                    return;
-                }
-            }
-        };
-        // Whoever is still sending by then has been told.
-        let _ = tokio::time::timeout(limit, rest).await;
-    });
+    body::read(body, &bounds).await
 }
 
 pub(super) async fn finish<B>(

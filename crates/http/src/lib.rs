@@ -1,0 +1,9 @@
+//! HTTP on the public port: what everybody who serves there shares.
+//!
+//! Clients, Azure's data plane and whatever comes next read bodies under the same rules, so that no copy of them can
+//! miss one.
+
+pub mod body;
+mod ceiling;
+
+pub use ceiling::Ceiling;
