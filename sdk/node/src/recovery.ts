@@ -4,10 +4,11 @@
  */
 import createDebug from "debug";
 import { randomBytes } from "node:crypto";
-import { decodeMessage, encodeMessage } from "./cluster/payload.js";
+import { decodeMessage, encodeState } from "./cluster/payload.js";
 import type { Conn } from "./conn.js";
 import { PacketType, type BroadcastOptions, type IoNamespace, type Packet, type PersistedSession, type RestoredSession } from "./internals.js";
 import { decodePacket } from "./packets.js";
+import { NotPlain } from "./plain.js";
 import { PartKind, type FrameBodies } from "./trunk/frames.js";
 
 const debug = createDebug("trunkline:recovery");
@@ -16,6 +17,8 @@ const debug = createDebug("trunkline:recovery");
 const ID_UNITS_MAX = 128;
 const RESTORE_MS_MAX = 2_000;
 const DIRECT_PACKETS_MAX = 10_000;
+/** A socket's `data` and rooms that are kept for its client; with more it comes back as a new one. */
+const STATE_BYTES_MAX = 1024 * 1024;
 
 type Restored = FrameBodies["Restored"];
 
@@ -29,19 +32,25 @@ export function isRecorded(packet: Packet, { flags }: BroadcastOptions): boolean
   return packet.type === PacketType.EVENT && packet.id === undefined && flags?.volatile === undefined;
 }
 
+export interface RecoveryHost {
+  onTooLong(what: string, bytes: number): void;
+  /** A socket's state cannot leave this process: its client will come back as a new one. */
+  onNotPlain(what: string, cause: NotPlain): void;
+}
+
 export class Recovery {
   /** How long a client may be away. */
   readonly keepMs: number;
   private readonly links: () => RestoreLink[];
-  private readonly onTooLong: (what: string, bytes: number) => void;
+  private readonly host: RecoveryHost;
   /** Offsets are unique in the hub: a random head for each process, then a number. */
   private readonly head = randomBytes(6).toString("base64url");
   private last = 0;
 
-  constructor(keepMs: number, links: () => RestoreLink[], onTooLong: (what: string, bytes: number) => void) {
+  constructor(keepMs: number, links: () => RestoreLink[], host: RecoveryHost) {
     this.keepMs = keepMs;
     this.links = links;
-    this.onTooLong = onTooLong;
+    this.host = host;
   }
 
   nextOffset(): string {
@@ -51,9 +60,15 @@ export class Recovery {
   /** Gives a socket to the node that its client was connected to. */
   persist(conn: Conn, nsp: string, { sid, pid, rooms, data }: PersistedSession): void {
     // Rooms go twice: as text for the node, and as what they were, for Socket.IO.
-    const state = encodeMessage({ rooms, data });
+    let state: Buffer;
+    try {
+      state = encodeState({ rooms, data }, STATE_BYTES_MAX);
+    } catch (error) {
+      if (!(error instanceof NotPlain)) throw error;
+      return this.host.onNotPlain(`a socket of namespace ${nsp} is not kept, and its client comes back as a new one`, error);
+    }
     if (!conn.machine.outbound.persist(conn.number, nsp, pid, sid, rooms.map(String), state)) {
-      this.onTooLong(`the state of socket ${sid}`, state.length);
+      this.host.onTooLong(`the state of socket ${sid}`, state.length);
     }
   }
 

@@ -8,6 +8,7 @@ import { createEngine, type TrunklineEngine } from "./engine.js";
 import { TrunklineError } from "./errors.js";
 import { engineSettings, extendClose, findBases, installAdapter, installEngine, internalsOf, namespacesOf, recoveryMs, unhonouredOptions, watchAttachApp, type SocketIoServer } from "./internals.js";
 import { TRUNK_PATH, type ResolvedOptions } from "./options.js";
+import type { NotPlain } from "./plain.js";
 import { Recovery } from "./recovery.js";
 import { openWire } from "./transport/ws.js";
 import { Trunk, type NodeInfo, type TrunkHost } from "./trunk/trunk.js";
@@ -15,6 +16,9 @@ import type { Broadcast } from "./trunk/outbound.js";
 import { SDK } from "./version.js";
 
 const debug = createDebug("trunkline:server");
+
+/** Reported kinds of data that cannot leave the process: their paths may hold an app's own keys. */
+const KINDS_MAX = 100;
 
 export interface TrunklineStats {
   /** Trunks that are up now, of `trunks`. */
@@ -79,6 +83,8 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
   private givenUp = false;
   private started = false;
   private readonly unhonoured = new Set<string>();
+  /** Kinds of data that cannot leave the process, and have been reported. */
+  private readonly notPlain = new Set<string>();
   /** What the nodes were last told of the app's options. */
   private settingsSaid: string | undefined;
   private resolveReady!: () => void;
@@ -97,7 +103,10 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
     const inner = internalsOf(io);
     const bases = findBases(io);
     const keepMs = recoveryMs(io);
-    this.cluster = new Cluster(randomBytes(16).toString("base64url"), { onWarning: (message) => this.warn(message) });
+    this.cluster = new Cluster(randomBytes(16).toString("base64url"), {
+      onWarning: (message) => this.warn(message),
+      onNotPlain: (what, cause) => this.reportNotPlain(what, cause),
+    });
     this.isClustered = bases.ClusterAdapter !== undefined;
     this.engine = createEngine(bases.Engine, { ...inner.opts, path: io.path() }, {
       recovers: keepMs !== undefined,
@@ -106,7 +115,10 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
       onAttached: () => this.handleAttached(),
       onTooLong: (what, bytes) => this.reportTooLong(what, bytes),
     });
-    const recovery = keepMs === undefined ? undefined : new Recovery(keepMs, () => this.trunks, (what, bytes) => this.reportTooLong(what, bytes));
+    const recovery = keepMs === undefined ? undefined : new Recovery(keepMs, () => this.trunks, {
+      onTooLong: (what, bytes) => this.reportTooLong(what, bytes),
+      onNotPlain: (what, cause) => this.reportNotPlain(what, cause),
+    });
     const { replaced } = installAdapter(io, () => createAdapter(bases, this.adapterHost(recovery)));
     installEngine(io, this.engine);
     extendClose(io, () => this.closeTrunks());
@@ -270,6 +282,14 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
   private reportTooLong(what: string, bytes: number): void {
     this.tooLong++;
     this.warn(`${what} was not sent: its ${bytes} bytes are more than the node takes in one piece`);
+  }
+
+  /** One line for each kind: what one client has, thousands have. */
+  private reportNotPlain(what: string, cause: NotPlain): void {
+    const kind = `${what}: ${cause.kind}`;
+    if (this.notPlain.has(kind) || this.notPlain.size >= KINDS_MAX) return;
+    this.notPlain.add(kind);
+    this.warn(`${what}: ${cause.message}`);
   }
 
   private warn(message: string): void {

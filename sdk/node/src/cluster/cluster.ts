@@ -2,6 +2,7 @@
 import createDebug from "debug";
 import { isAnswer, OwnType, readMessage, type ClusterMessage, type MessageData } from "./messages.js";
 import { Assembler, encodeMessage, MESSAGE_BYTES_MAX, PayloadError, toPayloads } from "./payload.js";
+import { NotPlain } from "../plain.js";
 import { Peers, type Link } from "./peers.js";
 import { Questions, type Question } from "./questions.js";
 
@@ -20,6 +21,8 @@ export function isMember(adapter: object): adapter is Member {
 
 export interface ClusterHost {
   onWarning(message: string): void;
+  /** Something of the app's data cannot leave this process; `what` says what became of it. */
+  onNotPlain(what: string, cause: NotPlain): void;
 }
 
 const NOBODY: ReadonlySet<string> = new Set();
@@ -69,7 +72,8 @@ export class Cluster {
   publish(type: number, nsp: string, data: MessageData, to: Iterable<string> = this.peers.ids()): void {
     const routes = this.peers.routes(to);
     if (routes.size === 0) return;
-    const message = encodeMessage({ type, nsp, data });
+    const message = this.encode(type, nsp, data);
+    if (message === undefined) return;
     debug("message of type %d, %d bytes, over %d trunks", type, message.length, routes.size);
     if (message.length > MESSAGE_BYTES_MAX) {
       return this.host.onWarning(`a message to other app servers was not sent: its ${message.length} bytes are more than ${MESSAGE_BYTES_MAX}`);
@@ -118,6 +122,16 @@ export class Cluster {
     if (member !== undefined) return member.handleClusterMessage(message);
     const { requestId } = message.data;
     if (requestId !== undefined) this.publish(OwnType.absent, message.nsp, { requestId }, [from]);
+  }
+
+  private encode(type: number, nsp: string, data: MessageData): Buffer | undefined {
+    try {
+      return encodeMessage({ type, nsp, data }, (left) => this.host.onNotPlain("left out of a message to other app servers", left));
+    } catch (error) {
+      if (!(error instanceof NotPlain)) throw error;
+      this.host.onNotPlain("a message to other app servers was not sent", error);
+      return undefined;
+    }
   }
 
   private read(from: string, payload: Buffer): ClusterMessage | undefined {

@@ -3,6 +3,7 @@
  * `undefined` survive. A message longer than one frame goes in pieces; a trunk keeps their order.
  */
 import { deserialize, serialize } from "node:v8";
+import { NotPlain, plainCopy } from "../plain.js";
 
 /** Longer messages are not sent. */
 export const MESSAGE_BYTES_MAX = 64 * 1024 * 1024;
@@ -11,19 +12,31 @@ export const MESSAGE_BYTES_MAX = 64 * 1024 * 1024;
 const Kind = { whole: 0, piece: 1 } as const;
 /** kind:u8 message:u32 index:u16 count:u16 */
 const PIECE_HEAD_BYTES = 9;
-const DEPTH_MAX = 200;
 
 /** A payload that cannot be read. */
 export class PayloadError extends Error {
   override readonly name = "PayloadError";
 }
 
-/** What cannot be cloned (functions, symbols) is left out, as a JSON encoder would. */
-export function encodeMessage(message: object): Buffer {
+/**
+ * What cannot go (see `plain.ts`) is left out; functions and symbols without a word, as a JSON encoder would.
+ * @throws NotPlain when the message is too long
+ */
+export function encodeMessage(message: object, onLeftOut: (left: NotPlain) => void): Buffer {
+  return encode(plainCopy(message, { bytesMax: MESSAGE_BYTES_MAX, onLeftOut }, ""));
+}
+
+/** The whole state or nothing: @throws NotPlain at the first part of it that cannot go, or when it is too long */
+export function encodeState(state: object, bytesMax: number): Buffer {
+  return encode(plainCopy(state, { bytesMax }, ""));
+}
+
+function encode(plain: unknown): Buffer {
   try {
-    return serialize(message);
+    return serialize(plain);
   } catch {
-    return serialize(cloneable(message, new Map(), 0));
+    // Bytes that were taken away from their owner, for instance.
+    throw new NotPlain(["data"], "cannot be written");
   }
 }
 
@@ -95,31 +108,4 @@ export function decodeMessage(bytes: Buffer): unknown {
   } catch (error) {
     throw new PayloadError(error instanceof Error ? error.message : String(error));
   }
-}
-
-/** A copy without what cannot be cloned. Objects that know their JSON are taken by it. */
-function cloneable(value: unknown, seen: Map<object, unknown>, depth: number): unknown {
-  if (typeof value === "function" || typeof value === "symbol" || depth > DEPTH_MAX) return undefined;
-  if (typeof value !== "object" || value === null || ArrayBuffer.isView(value) || value instanceof ArrayBuffer) return value;
-  if (value instanceof Date || value instanceof RegExp) return value;
-  const known = seen.get(value);
-  if (known !== undefined) return known;
-  const copy = (inner: unknown): unknown => cloneable(inner, seen, depth + 1);
-  if (value instanceof Error) return copy({ ...value, name: value.name, message: value.message });
-  const { toJSON } = value as { toJSON?: unknown };
-  if (typeof toJSON === "function") return copy(toJSON.call(value));
-  if (Array.isArray(value)) {
-    const list: unknown[] = [];
-    seen.set(value, list);
-    for (const item of value as unknown[]) list.push(copy(item));
-    return list;
-  }
-  if (value instanceof Map || value instanceof Set) {
-    const items = [...value].map(copy);
-    return value instanceof Map ? new Map(items as [unknown, unknown][]) : new Set(items);
-  }
-  const plain: Record<string, unknown> = {};
-  seen.set(value, plain);
-  for (const [key, inner] of Object.entries(value)) if (typeof inner !== "function") plain[key] = copy(inner);
-  return plain;
 }

@@ -2,6 +2,7 @@
 import createDebug from "debug";
 import type { ConnectionOptions } from "node:tls";
 import { TrunklineError, type TrunklineErrorCode, type TrunklineErrorDetails } from "../errors.js";
+import { INTERNAL } from "../plain.js";
 import type { OpenWire, Wire } from "../transport/ws.js";
 import { Backoff } from "./backoff.js";
 import { BroadcastFlag, ErrorCode, type FrameBodies } from "./frames.js";
@@ -77,6 +78,8 @@ export class Trunk {
   private flushed: (() => void)[] = [];
   private waiting: Broadcast[] = [];
   private waitingBytes = 0;
+  /** It knows the hub's key. */
+  readonly [INTERNAL] = true;
 
   constructor(config: TrunkConfig, host: TrunkHost, counters: TrunkCounters) {
     this.config = config;
