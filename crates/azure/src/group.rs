@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use trunkline_trunk::Str;
 
 /// The longest name of a group, in characters.
 pub(crate) const NAME_CHARS_MAX: usize = 1024;
@@ -55,6 +56,15 @@ impl Group {
     }
 }
 
+/// A room as a trunk names it: what begins with U+0000 would be taken for a room that is no text.
+pub(crate) fn room_text(room: &str) -> Str {
+    if room.starts_with('\0') {
+        Str::from(format!("\0s{}", serde_json::Value::from(room)))
+    } else {
+        Str::from(room)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -79,6 +89,20 @@ mod tests {
             if let Group::Room { namespace, room } = group {
                 assert_eq!(Group::room_name(&namespace, &room), name);
             }
+        }
+    }
+
+    /// The texts are those of `spec/vectors/rooms.json`.
+    #[test]
+    fn rooms_are_text_on_a_trunk() {
+        for (room, text) in [
+            ("", ""),
+            ("7", "7"),
+            ("a\0", "a\0"),
+            ("\0", "\0s\"\\u0000\""),
+            ("\0n7", "\0s\"\\u0000n7\""),
+        ] {
+            assert_eq!(room_text(room), text);
         }
     }
 

@@ -4,7 +4,8 @@
  */
 import { AskSum, OwnAsks, type AskListener } from "./cluster/asks.js";
 import type { Cluster, Member } from "./cluster/cluster.js";
-import { OwnType, type ClusterMessage, type MessageData, type WireOptions } from "./cluster/messages.js";
+import { OwnType, type ClusterMessage, type MessageData } from "./cluster/messages.js";
+import { decodeOptions, encodeOptions, keysInside, socketOf, textsInside } from "./cluster/rooms.js";
 import { Conn, partOf, type SendOptions } from "./conn.js";
 import {
   MessageType,
@@ -25,6 +26,7 @@ import {
   type PersistedSession,
   type RestoredSession,
 } from "./internals.js";
+import { textOf, textsOf } from "./keys.js";
 import { decodePacket } from "./packets.js";
 import { DirectLog, isRecorded, type Recovery } from "./recovery.js";
 import { BroadcastFlag } from "./trunk/frames.js";
@@ -105,7 +107,7 @@ export function createAdapter(bases: Bases, host: AdapterHost): AdapterConstruct
       }
       const present = this.sids.get(id);
       const fresh: string[] = [];
-      for (const room of rooms) if (!present?.has(room)) fresh.push(String(room));
+      for (const room of rooms) if (!present?.has(room)) fresh.push(textOf(room));
       super.addAll(id, rooms);
       if (fresh.length > 0 && conn.readyState === "open") conn.machine.outbound.join(conn.number, this.nsp.name, fresh);
     }
@@ -114,7 +116,7 @@ export function createAdapter(bases: Bases, host: AdapterHost): AdapterConstruct
       const conn = this.attached.get(id);
       const had = conn !== undefined && this.sids.get(id)?.has(room);
       super.del(id, room);
-      if (had && conn.readyState === "open") conn.machine.outbound.leave(conn.number, this.nsp.name, [String(room)]);
+      if (had && conn.readyState === "open") conn.machine.outbound.leave(conn.number, this.nsp.name, [textOf(room)]);
     }
 
     override delAll(id: string): void {
@@ -187,7 +189,7 @@ export function createAdapter(bases: Bases, host: AdapterHost): AdapterConstruct
           missing,
           timeoutMs,
           onAnswer: (_peer, { data }) => {
-            for (const socket of data.sockets ?? []) remote.push(socket as FetchedSocket);
+            for (const socket of data.sockets ?? []) remote.push(socketOf(socket));
             return true;
           },
           onDone: () => void own.then((sockets) => resolve([...sockets, ...remote]), reject),
@@ -197,12 +199,12 @@ export function createAdapter(bases: Bases, host: AdapterHost): AdapterConstruct
     }
 
     override addSockets(options: BroadcastOptions, rooms: unknown[]): void {
-      if (!options.flags?.local) this.operate(MessageType.SOCKETS_JOIN, { opts: encodeOptions(options), rooms });
+      if (!options.flags?.local) this.operate(MessageType.SOCKETS_JOIN, { opts: encodeOptions(options), rooms: textsOf(rooms) });
       plain.addSockets.call(this, options, rooms);
     }
 
     override delSockets(options: BroadcastOptions, rooms: unknown[]): void {
-      if (!options.flags?.local) this.operate(MessageType.SOCKETS_LEAVE, { opts: encodeOptions(options), rooms });
+      if (!options.flags?.local) this.operate(MessageType.SOCKETS_LEAVE, { opts: encodeOptions(options), rooms: textsOf(rooms) });
       plain.delSockets.call(this, options, rooms);
     }
 
@@ -248,7 +250,7 @@ export function createAdapter(bases: Bases, host: AdapterHost): AdapterConstruct
 
     handleClusterMessage(message: ClusterMessage): void {
       const { type, uid, data } = message;
-      if (type !== MessageType.BROADCAST) super.onMessage(message);
+      if (type !== MessageType.BROADCAST) super.onMessage({ ...message, data: keysInside(data) });
       else if (data.requestId === undefined || data.everybody) this.handleBroadcast(data);
       else return this.handleAsk(uid, data.requestId, data);
       const isOperation = type === MessageType.BROADCAST || OPERATIONS.has(type);
@@ -257,7 +259,9 @@ export function createAdapter(bases: Bases, host: AdapterHost): AdapterConstruct
 
     /** Called by the base class with its answers. */
     override doPublishResponse(to: string, response: ClusterMessage): Promise<void> {
-      cluster.publish(response.type, this.nsp.name, response.data, [to]);
+      const { sockets } = response.data;
+      const data = sockets === undefined ? response.data : { ...response.data, sockets: sockets.map(textsInside) };
+      cluster.publish(response.type, this.nsp.name, data, [to]);
       return Promise.resolve();
     }
 
@@ -279,7 +283,7 @@ export function createAdapter(bases: Bases, host: AdapterHost): AdapterConstruct
       patchOutgoing(socket);
       this.attached.set(id, conn);
       const rooms: string[] = [];
-      for (const room of this.sids.get(id) ?? []) if (room !== id) rooms.push(String(room));
+      for (const room of this.sids.get(id) ?? []) if (room !== id) rooms.push(textOf(room));
       conn.attach(socket, rooms);
       if (socket.listenersAnyOutgoing().length === 0 && !conn.watchesPackets) return;
       this.outgoing.set(id, socket);
@@ -325,7 +329,7 @@ export function createAdapter(bases: Bases, host: AdapterHost): AdapterConstruct
 
     private fanOut(options: BroadcastOptions, parts: PartData[], offset: string | undefined): void {
       const { rooms, except } = options;
-      host.broadcast({ nsp: this.nsp.name, flags: flagsOf(options), offset, rooms: strings(rooms), except: strings(except), parts });
+      host.broadcast({ nsp: this.nsp.name, flags: flagsOf(options), offset, rooms: textsOf(rooms), except: textsOf(except), parts });
     }
 
     private handleBroadcast({ parts = [], opts, offset, everybody }: MessageData): void {
@@ -432,20 +436,6 @@ function flagsOf({ flags }: BroadcastOptions): number {
   if (flags?.volatile) bits |= BroadcastFlag.volatile;
   if (flags?.local) bits |= BroadcastFlag.local;
   return bits;
-}
-
-function encodeOptions({ rooms, except, flags }: BroadcastOptions): WireOptions {
-  return { rooms: [...rooms], except: [...(except ?? [])], flags };
-}
-
-function decodeOptions(opts: WireOptions | undefined): BroadcastOptions {
-  return { rooms: new Set(opts?.rooms), except: new Set(opts?.except), flags: opts?.flags ?? {} };
-}
-
-function strings(rooms: Set<unknown> | undefined): string[] {
-  const list: string[] = [];
-  if (rooms !== undefined) for (const room of rooms) list.push(String(room));
-  return list;
 }
 
 function intersect(some: Set<unknown>, others: Set<unknown>): boolean {

@@ -4,6 +4,7 @@
  */
 import { EventEmitter } from "node:events";
 import { noticeListener, type EncodedPart, type IoSocket } from "./internals.js";
+import { textOf } from "./keys.js";
 import type { HandshakeRequest } from "./request.js";
 import { CloseReason, SendFlag, TransportCode } from "./trunk/frames.js";
 import type { Machine, Session } from "./trunk/machine.js";
@@ -232,7 +233,7 @@ export class Conn extends EventEmitter implements Session {
 
   attach(socket: IoSocket, rooms: string[]): void {
     this.sockets = [...this.sockets, socket];
-    this.machine.outbound.attach(this.number, socket.nsp.name, socket.id, rooms);
+    this.machine.outbound.attach(this.number, socket.nsp.name, textOf(socket.id), rooms);
   }
 
   detach(nsp: string): void {

@@ -143,6 +143,7 @@ export interface BroadcastOptions {
 /** A socket as `fetchSockets` gives it: one of ours, or what another app server tells of its own. */
 export interface FetchedSocket {
   readonly id: string;
+  readonly rooms: Iterable<unknown>;
 }
 
 /** What is kept of a socket for the time when its client comes back. */

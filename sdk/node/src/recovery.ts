@@ -7,6 +7,7 @@ import { randomBytes } from "node:crypto";
 import { decodeMessage, encodeState } from "./cluster/payload.js";
 import type { Conn } from "./conn.js";
 import { PacketType, type BroadcastOptions, type IoNamespace, type Packet, type PersistedSession, type RestoredSession } from "./internals.js";
+import { keyOf, textOf, textsOf } from "./keys.js";
 import { decodePacket } from "./packets.js";
 import { NotPlain } from "./plain.js";
 import { PartKind, type FrameBodies } from "./trunk/frames.js";
@@ -59,15 +60,14 @@ export class Recovery {
 
   /** Gives a socket to the node that its client was connected to. */
   persist(conn: Conn, nsp: string, { sid, pid, rooms, data }: PersistedSession): void {
-    // Rooms go twice: as text for the node, and as what they were, for Socket.IO.
     let state: Buffer;
     try {
-      state = encodeState({ rooms, data }, STATE_BYTES_MAX);
+      state = encodeState({ data }, STATE_BYTES_MAX);
     } catch (error) {
       if (!(error instanceof NotPlain)) throw error;
       return this.host.onNotPlain(`a socket of namespace ${nsp} is not kept, and its client comes back as a new one`, error);
     }
-    if (!conn.machine.outbound.persist(conn.number, nsp, pid, sid, rooms.map(String), state)) {
+    if (!conn.machine.outbound.persist(conn.number, nsp, pid, textOf(sid), textsOf(rooms), state)) {
       this.host.onTooLong(`the state of socket ${sid}`, state.length);
     }
   }
@@ -100,12 +100,12 @@ export class Recovery {
 
 function readSession(nsp: IoNamespace, pid: string, { socket, rooms, data, missed }: Restored): RestoredSession | null {
   try {
-    const state = decodeMessage(data) as { rooms?: unknown; data?: unknown };
-    const kept = Array.isArray(state.rooms) ? (state.rooms as unknown[]) : rooms;
+    const state = decodeMessage(data) as { data?: unknown };
+    const sid = keyOf(socket) as string;
     return {
-      sid: socket,
+      sid,
       pid,
-      rooms: [...new Set([socket, ...kept])],
+      rooms: [...new Set([sid, ...rooms.map(keyOf)])],
       data: state.data ?? {},
       missedPackets: missed.map(({ parts }) => {
         const encoded = parts.map(({ kind, data: bytes }) => (kind === PartKind.text ? bytes.toString() : bytes));

@@ -7,7 +7,7 @@ use trunkline_trunk::{Broadcast, BroadcastFlags, Frame, Part, SendFlags, Session
 
 use super::Hub;
 use super::client::ClientKey;
-use crate::group::Group;
+use crate::group::{Group, room_text};
 use crate::payload::Packet;
 
 /// Whom a payload is for.
@@ -81,7 +81,7 @@ impl Hub {
         if let Selection::Rooms { namespace, rooms, except } = selection
             && let Some(nsp) = self.namespace_number(namespace)
         {
-            let names = |names: &[String]| names.iter().map(|name| Str::from(&**name)).collect();
+            let names = |names: &[String]| names.iter().map(|name| room_text(name)).collect();
             // The empty room is the whole namespace.
             let everybody = rooms.iter().any(String::is_empty);
             self.outbox.frame(Frame::Broadcast(Broadcast {
@@ -149,7 +149,7 @@ impl Hub {
         self.registry.join(session, &whole);
         let rooms = self.registry.rooms_of(session, namespace);
         let rooms = rooms.iter().filter(|room| !room.is_empty() && *room != socket);
-        let rooms = rooms.map(|room| Str::from(&**room)).collect();
+        let rooms = rooms.map(|room| room_text(room)).collect();
         if let Some(nsp) = self.namespace_number(namespace) {
             self.outbox.frame(Frame::Attach { session, nsp, socket: Str::from(socket), rooms });
         }
@@ -172,7 +172,7 @@ impl Hub {
             return;
         }
         let Some(nsp) = self.known_namespace(namespace) else { return };
-        let rooms = vec![Str::from(&**room)];
+        let rooms = vec![room_text(room)];
         self.outbox.frame(if join {
             Frame::Join { session, nsp, rooms }
         } else {

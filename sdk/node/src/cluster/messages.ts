@@ -1,5 +1,5 @@
 /** What app servers tell one another. Numbers and shapes are those of socket.io-adapter's `ClusterAdapter`; those from 100 on are ours. */
-import { MessageType } from "../internals.js";
+import { MessageType, type FetchedSocket } from "../internals.js";
 
 export const OwnType = {
   /** The sender begins or ceases to have sockets that broadcasts must reach through it: direct ones, or ones with outgoing listeners. */
@@ -38,7 +38,7 @@ export interface MessageData {
   readonly offset?: string | undefined;
   /** Of a broadcast: whether the receiver must serve the sockets behind Trunkline, too. */
   readonly everybody?: boolean;
-  readonly sockets?: unknown[];
+  readonly sockets?: FetchedSocket[];
   readonly clientCount?: number;
   readonly on?: boolean;
 }
@@ -46,6 +46,7 @@ export interface MessageData {
 type Check = (data: MessageData) => boolean;
 
 const isList = (value: unknown): boolean => Array.isArray(value);
+const isSocket = (value: unknown): boolean => typeof value === "object" && value !== null && isList((value as FetchedSocket).rooms);
 const hasRequest: Check = ({ requestId }) => typeof requestId === "string";
 const mayHaveRequest: Check = ({ requestId }) => requestId === undefined || typeof requestId === "string";
 const hasOptions: Check = (data) => mayHaveRequest(data) && typeof data.opts === "object" && data.opts !== null && isList(data.opts.rooms) && isList(data.opts.except);
@@ -56,7 +57,7 @@ const CHECKS: Readonly<Record<number, Check>> = {
   [MessageType.SOCKETS_LEAVE]: (data) => hasOptions(data) && isList(data.rooms),
   [MessageType.DISCONNECT_SOCKETS]: hasOptions,
   [MessageType.FETCH_SOCKETS]: (data) => hasOptions(data) && hasRequest(data),
-  [MessageType.FETCH_SOCKETS_RESPONSE]: (data) => hasRequest(data) && isList(data.sockets),
+  [MessageType.FETCH_SOCKETS_RESPONSE]: (data) => hasRequest(data) && isList(data.sockets) && data.sockets?.every(isSocket) === true,
   [MessageType.SERVER_SIDE_EMIT]: (data) => mayHaveRequest(data) && isList(data.packet),
   [MessageType.SERVER_SIDE_EMIT_RESPONSE]: hasRequest,
   [MessageType.BROADCAST_CLIENT_COUNT]: (data) => hasRequest(data) && typeof data.clientCount === "number",

@@ -2,6 +2,7 @@
  * What leaves through a trunk: frames gather in one batch, those that cost credit wait for it (`spec/trunk.md`, sections 2 and 5). The verbs
  * here write their frame straight into the batch, without an object for it.
  */
+import { textOf } from "../keys.js";
 import { encodeFrame } from "./encode.js";
 import { FrameType, PartKind, type Frame } from "./frames.js";
 import { HeldFrames } from "./held.js";
@@ -209,7 +210,7 @@ export class Outbound {
     if (known !== undefined) return known;
     const number = this.namespaces.size;
     this.namespaces.set(name, number);
-    this.orderedFrame({ type: "Namespace", nsp: number, name });
+    this.orderedFrame({ type: "Namespace", nsp: number, name: textOf(name) });
     return number;
   }
 
