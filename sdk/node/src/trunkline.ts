@@ -74,8 +74,10 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
     reconnects: 0,
   };
   private tooLong = 0;
-  /** Trunks whose present trouble has been reported: one line for each outage, not for each attempt. */
-  private readonly troubled = new Set<Trunk>();
+  /** What has been reported of the present outage of each trunk: one line for each cause, not for each attempt. */
+  private readonly troubles = new Map<Trunk, Set<string>>();
+  /** Once a node has taken us, a refusal is not believed for good: a proxy's, a node's that restarts with another key, of another version. */
+  private everUp = false;
   private closing: Promise<void> | undefined;
   /** After `io.close()` the app has attached an HTTP server: the trunks open anew when the former ones are closed. */
   private reopens = false;
@@ -227,6 +229,7 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
       onUp: (trunk, info) => this.onUp(trunk, info),
       onDown: (trunk, error) => this.onDown(trunk, error),
       onRetry: (trunk, error) => this.onRetry(trunk, error),
+      givesUp: (trunk) => this.givesUp(trunk),
       onFinal: (_trunk, error) => this.onFinal(error),
       onWarning: (trunk, message) => this.warn(`${trunk.endpoint}: ${message}`),
       onOpen: (trunk, machine, open) => this.engine.handleOpen(trunk, machine, open),
@@ -241,26 +244,41 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
   }
 
   private onUp(trunk: Trunk, { node, version }: NodeInfo): void {
-    this.troubled.delete(trunk);
+    this.everUp = true;
+    this.troubles.delete(trunk);
     this.resolveReady();
     this.emit("connect", { endpoint: trunk.endpoint, node, version });
   }
 
   private onDown(trunk: Trunk, error: TrunklineError): void {
-    this.troubled.add(trunk);
+    this.isNewTrouble(trunk, error);
     this.warn(`${error.message}; its sessions have ended, trying again`);
     this.emit("disconnect", error);
   }
 
   private onRetry(trunk: Trunk, error: TrunklineError): void {
-    if (this.troubled.has(trunk)) return;
-    this.troubled.add(trunk);
-    this.warn(`${error.message}; trying again until it works`);
+    if (this.isNewTrouble(trunk, error)) this.warn(`${error.message}; trying again until it works`);
+  }
+
+  private isNewTrouble(trunk: Trunk, { code, status, refusal }: TrunklineError): boolean {
+    const cause = `${code} ${status ?? ""} ${refusal ?? ""}`;
+    const told = this.troubles.get(trunk);
+    if (told === undefined) this.troubles.set(trunk, new Set([cause]));
+    else if (told.has(cause)) return false;
+    else told.add(cause);
+    return true;
+  }
+
+  /** Only at the start, and only when every node says so: then the app's options are wrong, and whoever waits for `ready` must know. */
+  private givesUp(last: Trunk): boolean {
+    if (this.everUp || !this.trunks.every((trunk) => trunk.isRefused)) return false;
+    for (const trunk of this.trunks) if (trunk !== last) trunk.giveUp();
+    return true;
   }
 
   private onFinal(error: TrunklineError): void {
     console.error(`trunkline: ${error.message.replace(/\.$/, "")}. This is final: the app server does not try again.`);
-    if (this.trunks.every((trunk) => trunk.isFinal)) this.rejectReady(error);
+    this.rejectReady(error);
     if (this.listenerCount("error") > 0) this.emit("error", error);
   }
 

@@ -5,7 +5,7 @@ import { createServer } from "node:http";
 import { test } from "node:test";
 import { Server } from "socket.io";
 import { DEVELOPMENT_KEY, TrunklineError, useTrunkline } from "../dist/esm/index.js";
-import { captureConsole, connectClient, deferred, haveServers, startApp, startCluster } from "./support/app.js";
+import { captureConsole, connectClient, deferred, haveServers, startApp, startCluster, until } from "./support/app.js";
 import { FakeNode } from "./support/fake-node.js";
 
 async function useRefused(t, refuse, options) {
@@ -59,6 +59,42 @@ for (const [status, error] of FINAL) {
   });
 }
 
+const NOT_OURS = [
+  [404, "<html><h1>404 Not Found</h1></html>"],
+  [401, "Authorization Required"],
+  [400, ""],
+  [404, { message: "no Route matched with those values" }],
+  [401, { error: "unauthorized", message: "Full authentication is required" }],
+  [404, { error: { code: "hub_unknown" }, message: [] }],
+];
+for (const [status, body] of NOT_OURS) {
+  test(`HTTP ${status} in words that are not Trunkline's is tried again: ${JSON.stringify(body)}`, async (t) => {
+    let refusals = 3;
+    const { node, trunkline, errors } = await useRefused(t, () => (refusals-- > 0 ? { status, body } : undefined));
+    const warnings = [];
+    trunkline.on("warning", (message) => warnings.push(message));
+    await trunkline.ready;
+    assert.deepEqual([node.requests.length, errors.length, warnings.length], [4, 0, 1]);
+    assert.match(warnings[0], new RegExp(`HTTP ${status}.*trying again`));
+  });
+}
+
+for (const [status, error] of FINAL) {
+  test(`HTTP ${status} ${error} after the first Welcome is tried again, and said`, async (t) => {
+    let refusals = 0;
+    const errors = captureConsole(t, "error");
+    const { trunk, trunkline, warnings } = await startApp(t, {
+      node: { refuse: () => (refusals-- > 0 ? { status, body: { error, message: "Do this and that." } } : undefined) },
+    });
+    refusals = 3;
+    const up = once(trunkline, "connect");
+    trunk.stream.terminate();
+    await up;
+    assert.deepEqual([errors, trunkline.stats.trunksUp, warnings.length], [[], 1, 2]);
+    assert.match(warnings[1], new RegExp(`HTTP ${status} ${error}: Do this and that.*trying again`));
+  });
+}
+
 test("an expired token is signed anew once, then it is final", async (t) => {
   const { node, trunkline, errors } = await useRefused(t, () => ({ status: 401, body: { error: "token_expired", message: "Clocks differ." } }));
   await assert.rejects(trunkline.ready);
@@ -90,18 +126,34 @@ test("a rejected `ready` that nobody waits for does not end the process", async 
   assert.deepEqual(unhandled, []);
 });
 
-test("with two endpoints `ready` needs only one", async (t) => {
+test("with two endpoints `ready` needs only one, and the node that refused us at first is tried again", async (t) => {
+  let isWrong = true;
   const good = await FakeNode.start();
   const errors = captureConsole(t, "error");
-  const bad = await FakeNode.start({ refuse: () => ({ status: 401, body: { error: "token_signature", message: "No." } }) });
+  const bad = await FakeNode.start({ refuse: () => (isWrong ? { status: 401, body: { error: "token_signature", message: "No." } } : undefined) });
   const trunkline = useTrunkline(new Server(), { endpoint: [bad.endpoint, good.endpoint] });
+  trunkline.on("warning", () => undefined);
   t.after(async () => {
     await trunkline.close();
     await Promise.all([good.stop(), bad.stop()]);
   });
   await trunkline.ready;
   assert.deepEqual([trunkline.stats.trunks, trunkline.stats.trunksUp], [2, 1]);
-  assert.ok(errors.length <= 1);
+  isWrong = false;
+  await bad.trunk();
+  await until(() => trunkline.stats.trunksUp === 2);
+  assert.deepEqual(errors, []);
+});
+
+test("when every node of the list refuses us at the start, it is final once", async (t) => {
+  const refuse = () => ({ status: 404, body: { error: "hub_unknown", message: "No." } });
+  const nodes = [await FakeNode.start({ refuse }), await FakeNode.start({ refuse })];
+  const errors = captureConsole(t, "error");
+  const trunkline = useTrunkline(new Server(), { endpoint: nodes.map(({ endpoint }) => endpoint) });
+  trunkline.on("warning", () => undefined);
+  t.after(() => Promise.all(nodes.map((node) => node.stop())));
+  await assert.rejects(trunkline.ready, { final: true, refusal: "hub_unknown" });
+  assert.equal(errors.length, 1);
 });
 
 test("a broken trunk ends its sessions as `transport close` and comes back with the same server id", async (t) => {
@@ -123,14 +175,27 @@ test("a broken trunk ends its sessions as `transport close` and comes back with 
 });
 
 for (const code of [2, 3]) {
-  test(`error ${code} from the node is final`, async (t) => {
+  const refusal = { type: "Error", code, message: "the option pingInterval cannot be honoured" };
+
+  test(`error ${code} in place of the first Welcome is final`, async (t) => {
     const errors = captureConsole(t, "error");
-    const { trunk, trunkline } = await startApp(t);
-    const failed = once(trunkline, "error");
-    trunk.send({ type: "Error", code, message: "the option pingInterval cannot be honoured" });
-    const [error] = await failed;
-    assert.deepEqual([error.final, error.code], [true, "ended_by_node"]);
+    const node = await FakeNode.start({ answers: () => refusal });
+    t.after(() => node.stop());
+    const trunkline = useTrunkline(new Server(), { endpoint: node.endpoint });
+    await assert.rejects(trunkline.ready, { final: true, code: "ended_by_node" });
     assert.match(errors[0], /pingInterval cannot be honoured/);
+    assert.equal(node.requests.length, 1);
+  });
+
+  test(`error ${code} after the first Welcome is tried again: the node may be another next time`, async (t) => {
+    const errors = captureConsole(t, "error");
+    const { node, trunk, trunkline, warnings } = await startApp(t);
+    const up = once(trunkline, "connect");
+    trunk.send(refusal);
+    await up;
+    await node.trunk();
+    assert.deepEqual(errors, []);
+    assert.match(warnings[0], new RegExp(`pingInterval cannot be honoured \\(error ${code}\\).*trying again`));
   });
 }
 

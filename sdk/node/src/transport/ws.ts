@@ -71,6 +71,8 @@ class WsWire implements Wire {
   }
 
   close(code: number): void {
+    // Nothing is left to wait for: a timer would only keep the process alive.
+    if (this.ended) return;
     this.socket.close(code);
     this.closeTimer ??= setTimeout(() => this.socket.terminate(), CLOSE_MS_MAX);
   }

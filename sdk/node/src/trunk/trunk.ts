@@ -17,6 +17,19 @@ const WELCOME_MS_MAX = 10_000;
 const STEADY_MS = 5_000;
 /** How long `close()` waits for the node's credit before it gives up what is still held. */
 const LAST_WORDS_MS_MAX = 2_000;
+/**
+ * The node's own words for what no repetition mends (`spec/trunk.md`, section 1). An answer without one of them is a proxy's, or of a server that is
+ * no node yet, whatever its status.
+ */
+const REFUSALS_FOR_GOOD: ReadonlySet<string> = new Set([
+  "bad_request",
+  "hub_unknown",
+  "token_audience",
+  "token_lifetime",
+  "token_malformed",
+  "token_missing",
+  "token_signature",
+]);
 /** Broadcasts made while the trunk is down are kept up to this many bytes, for the clients of other app servers. */
 const WAITING_BYTES_MAX = 1024 * 1024;
 
@@ -39,6 +52,8 @@ export interface TrunkHost {
   onDown(trunk: Trunk, error: TrunklineError): void;
   /** An attempt failed; another follows. */
   onRetry(trunk: Trunk, error: TrunklineError): void;
+  /** The node says that no repetition will help ({@link Trunk.isRefused} is true already). Returns whether to believe it, and try no more. */
+  givesUp(trunk: Trunk): boolean;
   /** Given up for good. */
   onFinal(trunk: Trunk, error: TrunklineError): void;
   onWarning(trunk: Trunk, message: string): void;
@@ -73,6 +88,7 @@ export class Trunk {
   private openedAt = 0;
   private everUp = false;
   private expiredBefore = false;
+  private isRefusedNow = false;
   private closed: { promise: Promise<void>; resolve: () => void } | undefined;
   private final = false;
   private flushed: (() => void)[] = [];
@@ -94,6 +110,11 @@ export class Trunk {
 
   get isFinal(): boolean {
     return this.final;
+  }
+
+  /** Whether the node's last word was that no repetition will help: a wrong key, an unknown hub, no common version. */
+  get isRefused(): boolean {
+    return this.isRefusedNow;
   }
 
   get heldBytes(): number {
@@ -204,6 +225,7 @@ export class Trunk {
     clearTimeout(this.timer);
     this.openedAt = Date.now();
     this.expiredBefore = false;
+    this.isRefusedNow = false;
     if (this.everUp) this.counters.reconnects++;
     this.everUp = true;
     this.ticker = setInterval(() => this.machine?.handleTick(), Math.max(welcome.pingIntervalMs, 100));
@@ -218,7 +240,7 @@ export class Trunk {
   }
 
   private ended(cause: EndCause): void {
-    const final = cause.code === ErrorCode.version || cause.code === ErrorCode.settings;
+    const final = this.finally(cause.code === ErrorCode.version || cause.code === ErrorCode.settings);
     const who = cause.by === "node" ? `the node at ${this.endpoint} ended the trunk` : `the trunk to ${this.endpoint} was given up`;
     const error = this.error(cause.by === "node" ? "ended_by_node" : "protocol", `${who}: ${cause.message} (error ${cause.code})`, { final });
     this.wire?.close(1008);
@@ -227,11 +249,33 @@ export class Trunk {
 
   private refused(status: number, body: string): void {
     const { code, message } = parseRefusal(body);
-    const expired = status === 401 && code === "token_expired" && !this.expiredBefore;
-    const final = [400, 401, 404].includes(status) && !expired;
-    this.expiredBefore = expired;
+    const isExpired = code === "token_expired";
+    const final = this.finally(REFUSALS_FOR_GOOD.has(code) || (isExpired && this.expiredBefore));
+    this.expiredBefore = isExpired;
     const text = `the node at ${this.endpoint} refused the trunk with HTTP ${status}${code === "" ? "" : ` ${code}`}: ${message}`;
     this.lost(this.error("refused", text, { final, status, refusal: code }));
+  }
+
+  /** Whether this end is the last: when the node means it so, and the host believes it. */
+  private finally(isRefused: boolean): boolean {
+    this.isRefusedNow = isRefused;
+    return isRefused && this.closed === undefined && this.host.givesUp(this);
+  }
+
+  /** Ends the attempts, because the host has given up every trunk. */
+  giveUp(): void {
+    const wire = this.wire;
+    this.wire = undefined;
+    this.machine = undefined;
+    clearTimeout(this.timer);
+    wire?.terminate();
+    this.endAttempts();
+  }
+
+  private endAttempts(): void {
+    this.final = true;
+    this.waiting = [];
+    this.waitingBytes = 0;
   }
 
   /** The stream is gone or given up: what hung on it ends, and another attempt follows unless it would be in vain. */
@@ -252,9 +296,7 @@ export class Trunk {
     if (this.closed !== undefined) return this.closed.resolve();
     debug("%s", error.message);
     if (error.final) {
-      this.final = true;
-      this.waiting = [];
-      this.waitingBytes = 0;
+      this.endAttempts();
       return this.host.onFinal(this, error);
     }
     if (wasUp && Date.now() - this.openedAt >= STEADY_MS) this.backoff.reset();

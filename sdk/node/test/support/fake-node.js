@@ -20,6 +20,7 @@ export class FakeNode {
    * @param options.welcome fields of `Welcome` that differ from the usual
    * @param options.refuse `(request) => undefined | { status, body }`
    * @param options.silent answers `Hello` with nothing
+   * @param options.answers `() => undefined | frame`: what to answer `Hello` with in place of `Welcome`
    * @param options.relays tells app servers of one another and relays among them, as a real node does
    */
   static async start(options = {}) {
@@ -73,8 +74,9 @@ export class FakeNode {
     this.requests.push(request);
     const refusal = this.options.refuse?.(request);
     if (refusal) {
-      const body = JSON.stringify(refusal.body);
-      socket.end(`HTTP/1.1 ${refusal.status} No\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`);
+      const isText = typeof refusal.body === "string";
+      const body = isText ? refusal.body : JSON.stringify(refusal.body);
+      socket.end(`HTTP/1.1 ${refusal.status} No\r\ncontent-type: ${isText ? "text/html" : "application/json"}\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`);
       return;
     }
     this.server.handleUpgrade(request, socket, head, (stream) => {
@@ -82,6 +84,8 @@ export class FakeNode {
       trunk.next("Hello").then((hello) => {
         trunk.hello = hello;
         if (this.options.silent) return;
+        const answer = this.options.answers?.();
+        if (answer !== undefined) return trunk.send(answer);
         trunk.send({ ...WELCOME, ...this.options.welcome });
         if (this.options.relays) this.#join(trunk);
         const waiting = this.#waiting.shift();
