@@ -4,8 +4,9 @@
  */
 import { AskSum, OwnAsks, type AskListener } from "./cluster/asks.js";
 import type { Cluster, Member } from "./cluster/cluster.js";
+import { runErrand } from "./cluster/errands.js";
 import { OwnType, type ClusterMessage, type MessageData } from "./cluster/messages.js";
-import { decodeOptions, encodeOptions, keysInside, socketOf, textsInside } from "./cluster/rooms.js";
+import { decodeOptions, encodeOptions, socketOf } from "./cluster/rooms.js";
 import { Conn, partOf, type SendOptions } from "./conn.js";
 import {
   MessageType,
@@ -17,7 +18,6 @@ import {
   type AdapterConstructor,
   type Bases,
   type BroadcastOptions,
-  type ClusterAdapterConstructor,
   type EncodedPart,
   type FetchedSocket,
   type IoNamespace,
@@ -58,15 +58,15 @@ export interface AdapterHost {
 
 export function createAdapter(bases: Bases, host: AdapterHost): AdapterConstructor {
   const { cluster, recovery } = host;
-  // Without a `ClusterAdapter` there are no peers either, and nobody calls what it has beyond `Adapter`.
-  const Base = bases.ClusterAdapter ?? (bases.Adapter as ClusterAdapterConstructor);
   const plain = bases.Adapter.prototype as AdapterBase;
   const castOf = (options: BroadcastOptions, encoded: EncodedPart[], packet: () => Packet | undefined): Cast => {
     let written: SendOptions | undefined;
     return { options, encoded, packet, written: () => (written ??= writeOptions(plain, options, encoded)) };
   };
 
-  return class TrunklineAdapter extends Base implements Member {
+  return class TrunklineAdapter extends bases.Adapter implements Member {
+    /** Who we are in messages, as in other adapters. */
+    readonly uid = cluster.id;
     /** Sockets that the node knows. */
     private readonly attached = new Map<string, Conn>();
     /** Sockets that came straight to the app's own HTTP server. */
@@ -81,7 +81,6 @@ export function createAdapter(bases: Bases, host: AdapterHost): AdapterConstruct
 
     constructor(nsp: IoNamespace) {
       super(nsp);
-      this.uid = cluster.id;
       watchOutgoing(this, (socket) => {
         if (!this.attached.has(socket.id)) return;
         this.outgoing.set(socket.id, socket);
@@ -250,24 +249,12 @@ export function createAdapter(bases: Bases, host: AdapterHost): AdapterConstruct
 
     handleClusterMessage(message: ClusterMessage): void {
       const { type, uid, data } = message;
-      if (type !== MessageType.BROADCAST) super.onMessage({ ...message, data: keysInside(data) });
+      const answer = (kind: number, own: MessageData): void => cluster.publish(kind, this.nsp.name, own, [uid]);
+      if (type !== MessageType.BROADCAST) runErrand(this, plain, message, answer);
       else if (data.requestId === undefined || data.everybody) this.handleBroadcast(data);
       else return this.handleAsk(uid, data.requestId, data);
       const isOperation = type === MessageType.BROADCAST || OPERATIONS.has(type);
       if (isOperation && data.requestId !== undefined) cluster.publish(OwnType.done, this.nsp.name, { requestId: data.requestId }, [uid]);
-    }
-
-    /** Called by the base class with its answers. */
-    override doPublishResponse(to: string, response: ClusterMessage): Promise<void> {
-      const { sockets } = response.data;
-      const data = sockets === undefined ? response.data : { ...response.data, sockets: sockets.map(textsInside) };
-      cluster.publish(response.type, this.nsp.name, data, [to]);
-      return Promise.resolve();
-    }
-
-    override doPublish(message: ClusterMessage): Promise<string> {
-      cluster.publish(message.type, this.nsp.name, message.data);
-      return Promise.resolve("");
     }
 
     /** A socket is told to the node when it is connected: only then do broadcasts reach it in Socket.IO. Rooms joined before go along. */

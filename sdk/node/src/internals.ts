@@ -7,8 +7,6 @@
  */
 import { EventEmitter } from "node:events";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import { createRequire } from "node:module";
-import { join } from "node:path";
 
 /** What `useTrunkline` takes: a Socket.IO `Server`, whatever its type parameters. */
 export interface SocketIoServer {
@@ -123,6 +121,7 @@ export interface IoNamespace {
   adapter: AdapterBase;
   /** The next acknowledgement's number: one space for all sockets of the namespace. */
   _ids: number;
+  _onServerSideEmit(args: unknown[]): void;
 }
 
 export interface BroadcastFlags {
@@ -200,16 +199,6 @@ export interface AdapterBase extends EventEmitter {
   restoreSession(pid: string, offset: string): Promise<RestoredSession | null> | null;
 }
 
-/** socket.io-adapter's `ClusterAdapter`: it carries out what other app servers ask for. */
-export interface ClusterAdapterBase extends AdapterBase {
-  /** Who we are in messages. */
-  uid: string;
-  onMessage(message: object): void;
-  doPublish(message: object): Promise<string>;
-  doPublishResponse(to: string, response: object): Promise<void>;
-}
-
-export type ClusterAdapterConstructor = new (nsp: IoNamespace) => ClusterAdapterBase;
 export type AdapterConstructor = new (nsp: IoNamespace) => AdapterBase;
 
 interface ServerInternals extends SocketIoServer {
@@ -235,8 +224,6 @@ export interface Bases {
   readonly RecoveryAdapter: AdapterConstructor;
   /** The options of an engine to which the app has said nothing. */
   readonly defaults: EngineOptions;
-  /** Undefined when the installed release of socket.io-adapter has none. */
-  readonly ClusterAdapter: ClusterAdapterConstructor | undefined;
 }
 
 const basesOf = new WeakMap<ServerConstructor, Bases>();
@@ -275,39 +262,12 @@ function probe(Server: ServerConstructor): Bases {
   const recovering = new Server({ serveClient: false, connectionStateRecovery: {} });
   if (plain.eio === undefined) throw new TypeError("useTrunkline: this release of socket.io is not supported: it has no io.eio");
   const HttpEngine = Object.getPrototypeOf(plain.eio) as object;
-  const Adapter = plain.adapter();
   return {
     Engine: (Object.getPrototypeOf(HttpEngine) as { constructor: EngineBaseConstructor }).constructor,
     defaults: plain.eio.opts,
-    Adapter,
+    Adapter: plain.adapter(),
     RecoveryAdapter: recovering.adapter(),
-    ClusterAdapter: findClusterAdapter(Adapter),
   };
-}
-
-interface AdapterModule {
-  readonly Adapter?: unknown;
-  readonly ClusterAdapter?: ClusterAdapterConstructor;
-}
-
-/** The `ClusterAdapter` beside the app's own `Adapter`. No instance leads to it, so the loaded modules are asked; bundled ones are not among them. */
-function findClusterAdapter(Adapter: AdapterConstructor): ClusterAdapterConstructor | undefined {
-  const require = createRequire(join(process.cwd(), "index.js"));
-  for (const [path, module] of Object.entries(require.cache)) {
-    if (!path.includes("socket.io-adapter")) continue;
-    const exported = module?.exports as AdapterModule | undefined;
-    if (exported?.Adapter === Adapter) return exported.ClusterAdapter;
-  }
-  for (const start of [process.argv[1], join(process.cwd(), "index.js")]) {
-    try {
-      if (start === undefined) continue;
-      const server = createRequire(start).resolve("socket.io");
-      return (createRequire(server)("socket.io-adapter") as AdapterModule).ClusterAdapter;
-    } catch {
-      // Not installed there.
-    }
-  }
-  return undefined;
 }
 
 /** Puts an engine in front of the one that socket.io made, or will make, for its own HTTP server, which keeps working behind it. */

@@ -61,8 +61,6 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
   private readonly engine: TrunklineEngine;
   private readonly cluster: Cluster;
   private readonly options: ResolvedOptions;
-  /** False with a socket.io-adapter of before 2.5.3: then other app servers are not there for us. */
-  private readonly isClustered: boolean;
   private trunks: Trunk[] = [];
   private readonly counters = {
     messagesSent: 0,
@@ -109,7 +107,6 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
       onWarning: (message) => this.warn(message),
       onNotPlain: (what, cause) => this.reportNotPlain(what, cause),
     });
-    this.isClustered = bases.ClusterAdapter !== undefined;
     this.engine = createEngine(bases.Engine, { ...inner.opts, path: io.path() }, {
       recovers: keepMs !== undefined,
       clientsBelongAt: options.direct ? undefined : clientAddress(options.endpoints[0]),
@@ -204,12 +201,6 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
     if (replacedAdapter !== undefined) {
       this.warn(`the server's adapter (${replacedAdapter}) was replaced by Trunkline's, which reaches the clients of all app servers by itself`);
     }
-    if (!this.isClustered) {
-      this.reportUnhonoured(
-        "the installed socket.io-adapter has no ClusterAdapter (it came with 2.5.3): fetchSockets, allSockets, socketsJoin, socketsLeave, " +
-          "disconnectSockets, serverSideEmit and broadcasts with acknowledgements reach the sockets of this process only; update it",
-      );
-    }
     if (this.closing !== undefined) return;
     for (const trunk of this.trunks) trunk.connect();
   }
@@ -233,12 +224,8 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
       onFinal: (_trunk, error) => this.onFinal(error),
       onWarning: (trunk, message) => this.warn(`${trunk.endpoint}: ${message}`),
       onOpen: (trunk, machine, open) => this.engine.handleOpen(trunk, machine, open),
-      onPeers: (trunk, servers) => {
-        if (this.isClustered) this.cluster.handlePeers(trunk, servers);
-      },
-      onRelayed: (from, payload) => {
-        if (this.isClustered) this.cluster.handleRelayed(from, payload);
-      },
+      onPeers: (trunk, servers) => this.cluster.handlePeers(trunk, servers),
+      onRelayed: (from, payload) => this.cluster.handleRelayed(from, payload),
       onRequest: (machine, request) => this.engine.handleInquiry(machine, request),
     };
   }

@@ -8,7 +8,7 @@ import { engineSettings, findBases, MessageType, PacketType, unhonouredOptions }
 
 const require = createRequire(createRequire(import.meta.url).resolve("socket.io"));
 const { version } = require("../package.json");
-const { Adapter, ClusterAdapter, MessageType: theirs, SessionAwareAdapter } = require("socket.io-adapter");
+const { Adapter, MessageType: theirs, SessionAwareAdapter } = require("socket.io-adapter");
 const engineIo = require("engine.io");
 
 const say = (what) => `socket.io ${version}: ${what} has moved; src/internals.ts relies on it`;
@@ -23,7 +23,6 @@ test("the base classes are the app's own copies", () => {
   const bases = findBases(new Mine(42));
   assert.equal(bases.Adapter, Adapter, say("Adapter"));
   assert.equal(bases.RecoveryAdapter, SessionAwareAdapter, say("SessionAwareAdapter"));
-  assert.equal(bases.ClusterAdapter, ClusterAdapter, say("ClusterAdapter"));
   assert.equal(bases.Engine, Object.getPrototypeOf(engineIo.Server), say("BaseServer"));
 });
 
@@ -36,7 +35,7 @@ const METHODS = [
   ["Server.prototype", Server.prototype, ["initEngine", "onconnection", "bind", "attach", "adapter", "path", "close", "of"]],
   ["BaseServer.prototype", Object.getPrototypeOf(engineIo.Server).prototype, ["use", "verify", "_applyMiddlewares", "generateId", "close"]],
   ["Adapter.prototype", Adapter.prototype, ["init", "close", "addAll", "del", "delAll", "broadcast", "broadcastWithAck", "apply", "socketRooms", "fetchSockets", "addSockets", "delSockets", "disconnectSockets"]],
-  ["ClusterAdapter.prototype", ClusterAdapter.prototype, ["onMessage", "publishResponse"]],
+  ["Namespace.prototype", require("socket.io").Namespace.prototype, ["_onServerSideEmit", "_initAdapter"]],
   ["SessionAwareAdapter.prototype", SessionAwareAdapter.prototype, ["broadcast", "persistSession", "restoreSession"]],
   ["Socket.prototype", require("socket.io").Socket.prototype, ["onAnyOutgoing", "prependAnyOutgoing", "listenersAnyOutgoing", "notifyOutgoingListeners"]],
   ["Client.prototype", require("socket.io/dist/client.js".replace("socket.io/dist", "../dist")).Client.prototype, ["writeToEngine", "setup", "onclose", "ondata"]],

@@ -62,20 +62,6 @@ test("the process ends by itself after io.close(), and after a final refusal", a
   assert.match(refused.output, /token_signature: wrong key\. This is final/);
 });
 
-test("with a socket.io-adapter that has no ClusterAdapter it says what does not work, and works alone", async (t) => {
-  const node = await FakeNode.start({ relays: true });
-  t.after(() => node.stop());
-  const old = `import { createRequire } from "node:module"; const server = createRequire(import.meta.url).resolve("socket.io");
-    const inner = createRequire(server); const path = inner.resolve("socket.io-adapter"); const { ClusterAdapter, ...rest } = inner("socket.io-adapter");
-    createRequire(import.meta.url).cache[path].exports = rest;`;
-  const script = `${old} ${APP} await trunkline.ready; console.log((await io.fetchSockets()).length, await io.serverSideEmitWithAck("x"));
-    io.emit("x"); io.socketsJoin("r"); await io.close();`;
-  const { code, output } = await run(script, { TRUNKLINE_ENDPOINT: node.endpoint });
-  assert.match(output, /has no ClusterAdapter .*fetchSockets.*this process only/);
-  assert.match(output, /^0 \[\]$/m);
-  assert.equal(code, 0, output);
-});
-
 test("an adapter or parser of the app's own copy of socket.io is not needed at import", async () => {
   const { code } = await run('import "@trunkline/socket.io";');
   assert.equal(code, 0);

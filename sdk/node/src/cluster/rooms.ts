@@ -1,7 +1,7 @@
 /** Rooms in what app servers tell one another: as text, so that each type survives the way (see `../keys.ts`). */
 import type { BroadcastOptions, FetchedSocket } from "../internals.js";
 import { keyOf, textOf, textsOf } from "../keys.js";
-import type { MessageData, WireOptions } from "./messages.js";
+import type { WireOptions } from "./messages.js";
 
 export function encodeOptions({ rooms, except, flags }: BroadcastOptions): WireOptions {
   return { rooms: textsOf(rooms), except: textsOf(except), flags };
@@ -9,15 +9,6 @@ export function encodeOptions({ rooms, except, flags }: BroadcastOptions): WireO
 
 export function decodeOptions(opts: WireOptions | undefined): BroadcastOptions {
   return { rooms: new Set(opts?.rooms.map(keyOf)), except: new Set(opts?.except.map(keyOf)), flags: opts?.flags ?? {} };
-}
-
-/** What another app server asks, with rooms as they are here. */
-export function keysInside({ opts, rooms, ...rest }: MessageData): MessageData {
-  return {
-    ...rest,
-    ...(opts && { opts: { ...opts, rooms: opts.rooms.map(keyOf), except: opts.except.map(keyOf) } }),
-    ...(rooms && { rooms: rooms.map(keyOf) }),
-  };
 }
 
 /** A socket of ours, for another app server. */

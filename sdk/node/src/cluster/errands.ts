@@ -1,0 +1,55 @@
+/**
+ * What another app server asks this one to do with its own sockets: the receiving half of socket.io-adapter's `ClusterAdapter`, on the methods of the
+ * app's own `Adapter`. Written here because no object of the app leads to that class, and a bundle has no module to look it up in.
+ */
+import { MessageType, type AdapterBase, type FetchedSocket } from "../internals.js";
+import { keyOf } from "../keys.js";
+import type { ClusterMessage, MessageData } from "./messages.js";
+import { decodeOptions, textsInside } from "./rooms.js";
+
+type Answer = (type: number, data: MessageData) => void;
+
+/** @param plain the prototype of the app's own `Adapter`: its methods look at the sockets of this process only */
+export function runErrand(adapter: AdapterBase, plain: AdapterBase, { type, data }: ClusterMessage, answer: Answer): void {
+  const options = decodeOptions(data.opts);
+  const rooms = (data.rooms ?? []).map(keyOf);
+  const { requestId } = data;
+  switch (type) {
+    case MessageType.SOCKETS_JOIN:
+      return plain.addSockets.call(adapter, options, rooms);
+    case MessageType.SOCKETS_LEAVE:
+      return plain.delSockets.call(adapter, options, rooms);
+    case MessageType.DISCONNECT_SOCKETS:
+      return plain.disconnectSockets.call(adapter, options, data.close === true);
+    case MessageType.FETCH_SOCKETS:
+      void plain.fetchSockets.call(adapter, options).then((sockets) => {
+        answer(MessageType.FETCH_SOCKETS_RESPONSE, { requestId, sockets: sockets.map(described) });
+      });
+      return;
+    case MessageType.SERVER_SIDE_EMIT:
+      return emitHere(adapter, data, answer);
+    default:
+      // The rest are answers, and messages of our own: whoever calls this has taken them out.
+  }
+}
+
+/** What `RemoteSocket` is made of. A session store may hold anything, itself included. */
+function described({ id, rooms, ...socket }: FetchedSocket): FetchedSocket {
+  const { handshake, data } = socket as { handshake: Record<string, unknown>; data: unknown };
+  const { sessionStore: _omitted, ...rest } = handshake;
+  return Object.assign(textsInside({ id, rooms }), { handshake: rest, data });
+}
+
+function emitHere(adapter: AdapterBase, { packet, requestId }: MessageData, answer: Answer): void {
+  const args = packet as unknown[];
+  if (requestId === undefined) return adapter.nsp._onServerSideEmit(args);
+  let isAnswered = false;
+  adapter.nsp._onServerSideEmit([
+    ...args,
+    (value: unknown) => {
+      if (isAnswered) return;
+      isAnswered = true;
+      answer(MessageType.SERVER_SIDE_EMIT_RESPONSE, { requestId, packet: value });
+    },
+  ]);
+}
