@@ -11,6 +11,7 @@ import { Conn, partOf, type SendOptions } from "./conn.js";
 import {
   MessageType,
   PacketType,
+  guardNamespace,
   patchOutgoing,
   shareFrame,
   watchOutgoing,
@@ -87,6 +88,10 @@ export function createAdapter(bases: Bases, host: AdapterHost): AdapterConstruct
         this.compareInterest();
       });
       cluster.register(nsp.name, this);
+    }
+
+    override init(): void {
+      guardNamespace(this.nsp, TrunklineAdapter);
     }
 
     override close(): void {

@@ -310,20 +310,76 @@ function moveListeners(from: EventEmitter, to: EventEmitter): void {
   }
 }
 
-/** Replaces the adapter of every namespace, present and future. What the present ones hold, and who listens to them, moves over. */
-export function installAdapter(io: SocketIoServer, create: (bases: Bases) => AdapterConstructor): { replaced: string | undefined } {
+/**
+ * Replaces the adapter of every namespace, present and future, for good: Socket.IO's documents have others installed in a later line, and what such a
+ * one broadcasts does not reach a node. What the present ones hold, and who listens to them, moves over.
+ * @param onForeign called with the name of an adapter that is not used, and whether ours took its place
+ */
+export function installAdapter(io: SocketIoServer, create: (bases: Bases) => AdapterConstructor, onForeign: (name: string, isReplaced: boolean) => void): void {
   const inner = internalsOf(io);
   const bases = findBases(io);
   const before = inner.adapter();
   const old = new Map([...inner._nsps.values()].map((nsp) => [nsp, nsp.adapter]));
-  inner.adapter(create(bases));
+  const ours = create(bases);
+  inner.adapter(ours);
   for (const [nsp, adapter] of old) {
     moveListeners(adapter, nsp.adapter);
     for (const [id, rooms] of adapter.sids) nsp.adapter.addAll(id, rooms);
     for (const socket of nsp.sockets.values()) socket.adapter = nsp.adapter;
   }
-  const builtIn = before === bases.Adapter || before === bases.RecoveryAdapter;
-  return { replaced: builtIn ? undefined : before.name || "an adapter of its own" };
+  if (before !== bases.Adapter && before !== bases.RecoveryAdapter) {
+    onForeign(constructorName(old.get(inner.sockets)) ?? adapterName(before), true);
+    for (const adapter of old.values()) closeQuietly(adapter);
+  }
+  inner.adapter = ((constructor?: AdapterConstructor) => {
+    if (constructor === undefined) return ours;
+    if (constructor !== ours) onForeign(adapterName(constructor), false);
+    return inner;
+  }) as ServerInternals["adapter"];
+  const guard = (nsp: IoNamespace): void => guardAdapter(nsp, ours, (adapter) => onForeign(constructorName(adapter) ?? "another", false));
+  GUARDS.set(ours, guard);
+  for (const nsp of old.keys()) guard(nsp);
+}
+
+const GUARDS = new WeakMap<AdapterConstructor, (nsp: IoNamespace) => void>();
+
+/** For a namespace of later: an adapter of ours calls it when the namespace has it. */
+export function guardNamespace(nsp: IoNamespace, ours: AdapterConstructor): void {
+  GUARDS.get(ours)?.(nsp);
+}
+
+/** `io.of("/chat").adapter = …` is no public way, and taken all the same. */
+function guardAdapter(nsp: IoNamespace, ours: AdapterConstructor, onForeign: (adapter: object) => void): void {
+  let present = nsp.adapter;
+  Object.defineProperty(nsp, "adapter", {
+    get: () => present,
+    set: (adapter: AdapterBase) => {
+      if (adapter instanceof ours) present = adapter;
+      else if (typeof adapter === "object" && adapter !== null) {
+        onForeign(adapter);
+        closeQuietly(adapter);
+      }
+    },
+    configurable: true,
+    enumerable: true,
+  });
+}
+
+/** `createAdapter(…)` returns a function without a name, which makes an object of a class with one. It is not called: it would begin to work. */
+function adapterName(constructor: unknown): string {
+  if (typeof constructor !== "function") return typeof constructor;
+  return constructor.name || (/\bnew ([\w$.]+)\(/.exec(Function.prototype.toString.call(constructor))?.[1] ?? "another");
+}
+
+function constructorName(adapter: object | undefined): string | undefined {
+  return adapter?.constructor.name || undefined;
+}
+
+/** It would go on listening to its broker, and sending to it. What it says to that is not the app's concern. */
+function closeQuietly(adapter: AdapterBase): void {
+  void Promise.resolve()
+    .then(() => adapter.close())
+    .catch(() => undefined);
 }
 
 /** The namespaces there are now, with their adapters. */

@@ -25,6 +25,11 @@ export interface TrunklineOptions {
    * an answer that names the endpoint. Default: `true`.
    */
   direct?: boolean;
+  /**
+   * When the trunks open, and with them the door for clients: in the turn after `useTrunkline`, or when the app calls `open()`, for an app whose
+   * listeners for `connection` come later, such as behind `await db.connect()`. Default: `"auto"`.
+   */
+  open?: "auto" | "manual";
 }
 
 export interface ResolvedOptions {
@@ -34,9 +39,10 @@ export interface ResolvedOptions {
   readonly key: string;
   readonly tls: ConnectionOptions | undefined;
   readonly direct: boolean;
+  readonly open: "auto" | "manual";
 }
 
-const KNOWN: readonly string[] = ["endpoint", "hub", "key", "connectionString", "tls", "direct"];
+const KNOWN: readonly string[] = ["endpoint", "hub", "key", "connectionString", "tls", "direct", "open"];
 export const TRUNK_PATH = "/trunk/v1";
 
 /** @throws TypeError */
@@ -52,6 +58,7 @@ export function resolveOptions(options: TrunklineOptions = {}, env: NodeJS.Proce
     key: text("key", options.key ?? connection?.key ?? fromEnv(env.TRUNKLINE_KEY) ?? DEVELOPMENT_KEY),
     tls: tlsOptions(options.tls),
     direct: flag("direct", options.direct ?? true),
+    open: choice("open", options.open ?? "auto", ["auto", "manual"]),
   };
 }
 
@@ -138,6 +145,11 @@ function text(name: string, value: unknown): string {
 function flag(name: string, value: unknown): boolean {
   if (typeof value !== "boolean") fail(name, "true or false", value);
   return value;
+}
+
+function choice<Word extends string>(name: string, value: unknown, words: readonly Word[]): Word {
+  const found = words.find((word) => word === value);
+  return found ?? fail(name, words.map((word) => `"${word}"`).join(" or "), value);
 }
 
 function tlsOptions(value: unknown): ConnectionOptions | undefined {

@@ -82,9 +82,14 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
   /** The app closed this, not its server: for good. */
   private givenUp = false;
   private started = false;
+  /** Whether clients may come: the app has called `open()`, or left that to us. */
+  private isOpened: boolean;
   private readonly unhonoured = new Set<string>();
   /** Kinds of data that cannot leave the process, and have been reported. */
   private readonly notPlain = new Set<string>();
+  private readonly foreignAdapters = new Set<string>();
+  /** What is said when the app has had its turn to listen. */
+  private readonly early: string[] = [];
   /** What the nodes were last told of the app's options. */
   private settingsSaid: string | undefined;
   private resolveReady!: () => void;
@@ -94,6 +99,7 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
     super();
     this.io = io;
     this.options = options;
+    this.isOpened = options.open === "auto";
     this.ready = new Promise((resolve, reject) => {
       this.resolveReady = resolve;
       this.rejectReady = reject;
@@ -118,13 +124,13 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
       onTooLong: (what, bytes) => this.reportTooLong(what, bytes),
       onNotPlain: (what, cause) => this.reportNotPlain(what, cause),
     });
-    const { replaced } = installAdapter(io, () => createAdapter(bases, this.adapterHost(recovery)));
+    installAdapter(io, () => createAdapter(bases, this.adapterHost(recovery)), (name, isReplaced) => this.reportAdapter(name, isReplaced));
     installEngine(io, this.engine);
     extendClose(io, () => this.closeTrunks());
     watchAttachApp(io, (sentence) => this.reportUnhonoured(sentence));
     this.trunks = this.newTrunks();
     // In a later turn: by then the app has attached its HTTP server and said its options, and listens to our events.
-    setImmediate(() => this.start(replaced));
+    setImmediate(() => this.start());
   }
 
   get stats(): TrunklineStats {
@@ -137,6 +143,18 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
       heldBytes: this.trunks.reduce((sum, trunk) => sum + trunk.heldBytes, 0),
       tooLong: this.tooLong,
     };
+  }
+
+  /**
+   * Opens the trunks, for an app that said `open: "manual"`: when its listeners are all there. Returns {@link Trunkline.ready}. Any further call, and any
+   * call without that option, only returns it.
+   */
+  open(): Promise<void> {
+    if (!this.isOpened) {
+      this.isOpened = true;
+      if (this.started) this.connect();
+    }
+    return this.ready;
   }
 
   /**
@@ -175,7 +193,7 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
     // `io.close()` has closed the adapters; the namespaces are in use again.
     for (const { name, adapter } of namespacesOf(this.io)) if (isMember(adapter)) this.cluster.register(name, adapter);
     this.trunks = this.newTrunks();
-    for (const trunk of this.trunks) trunk.connect();
+    this.connect();
   }
 
   private adapterHost(recovery: Recovery | undefined): AdapterHost {
@@ -195,13 +213,15 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
     }
   }
 
-  private start(replacedAdapter: string | undefined): void {
+  private start(): void {
     this.started = true;
     this.compareOptions();
-    if (replacedAdapter !== undefined) {
-      this.warn(`the server's adapter (${replacedAdapter}) was replaced by Trunkline's, which reaches the clients of all app servers by itself`);
-    }
-    if (this.closing !== undefined) return;
+    for (const message of this.early) this.warn(message);
+    this.connect();
+  }
+
+  private connect(): void {
+    if (!this.isOpened || this.closing !== undefined) return;
     for (const trunk of this.trunks) trunk.connect();
   }
 
@@ -282,6 +302,15 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
     const message = `this cannot be honoured for clients behind Trunkline: ${sentence}`;
     console.warn(`trunkline: ${message}`);
     this.emit("warning", message);
+  }
+
+  private reportAdapter(name: string, isReplaced: boolean): void {
+    if (this.foreignAdapters.has(name)) return;
+    this.foreignAdapters.add(name);
+    const what = isReplaced ? `the server's adapter (${name}) was replaced by Trunkline's` : `the adapter ${name} was not installed: Trunkline's stays`;
+    const message = `${what}, which reaches the clients of all app servers by itself; take the other one out of the app`;
+    if (this.started) this.warn(message);
+    else this.early.push(message);
   }
 
   private reportTooLong(what: string, bytes: number): void {

@@ -52,6 +52,8 @@ const MISTAKES = [
   [{ hub: {} }, /"hub" must be .* not object/],
   [{ key: 7 }, /"key" must be .* not number/],
   [{ direct: 1 }, /"direct" must be true or false, not number/],
+  [{ open: "later" }, /"open" must be "auto" or "manual", not string/],
+  [{ open: true }, /"open" must be "auto" or "manual", not boolean/],
   [{ tls: true }, /"tls" must be an object/],
   [{ connectionString: 1 }, /"connectionString" must be a string/],
   [{ connectionString: "AccessKey=k" }, /"connectionString" has no Endpoint/],

@@ -1,4 +1,4 @@
-//! What the tests need beyond Rust and Node.js: a browser, and in Python a Socket.IO client and a web framework.
+//! What the tests need beyond Rust and Node.js: a browser, Redis, and in Python a Socket.IO client and a web framework.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -43,6 +43,11 @@ fn debian(packages: &[&str]) -> Vec<Work> {
 /// Chromium from Debian, when there is none.
 pub(super) fn chromium() -> Vec<Work> {
     if has("chromium") { Vec::new() } else { debian(&["chromium"]) }
+}
+
+/// Redis from Debian, when there is none: the SDK is tested beside the real Redis adapter.
+pub(super) fn redis() -> Vec<Work> {
+    if has("redis-server") { Vec::new() } else { debian(&["redis-server"]) }
 }
 
 fn environment() -> PathBuf {

@@ -105,6 +105,7 @@ fn sdk() -> Result<Vec<Work>, Failure> {
             works.push(work(&format!("{check} of the SDK"), command, Count::One));
         }
     }
+    works.extend(install::redis());
     works.push(work("tests of the SDK", npm::npm(&folder, &["test"]), Count::Tests));
     Ok(works)
 }

@@ -4,18 +4,18 @@ import { useTrunkline } from "../../dist/esm/index.js";
 import { FakeNode } from "./fake-node.js";
 
 /** A Socket.IO server with one trunk to a fake node, up and welcomed; closed when the test ends. */
-export async function startApp(t, { io: ioOptions = {}, node: nodeOptions = {}, prepare } = {}) {
+export async function startApp(t, { io: ioOptions = {}, node: nodeOptions = {}, prepare, options } = {}) {
   const node = await FakeNode.start(nodeOptions);
   const io = new Server(ioOptions);
   prepare?.(io);
-  const trunkline = useTrunkline(io, { endpoint: node.endpoint });
+  const trunkline = useTrunkline(io, { endpoint: node.endpoint, ...options });
   const warnings = [];
   trunkline.on("warning", (message) => warnings.push(message));
   t.after(async () => {
     await trunkline.close();
     await node.stop();
   });
-  await trunkline.ready;
+  await trunkline.open();
   return { io, node, trunkline, trunk: await node.trunk(), warnings };
 }
 
