@@ -95,7 +95,7 @@ function parseResponse(buffer, method, ended) {
   const headEnd = buffer.indexOf("\r\n\r\n");
   if (headEnd < 0) return undefined;
   const [statusLine, ...lines] = buffer.subarray(0, headEnd).toString("latin1").split("\r\n");
-  const [, status, reason = ""] = /^HTTP\/1\.1 (\d{3}) ?(.*)$/.exec(statusLine) ?? [];
+  const [, status, reason = ""] = /^HTTP\/1\.[01] (\d{3}) ?(.*)$/.exec(statusLine) ?? [];
   const headers = {};
   for (const line of lines) {
     const colon = line.indexOf(":");

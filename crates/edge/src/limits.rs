@@ -19,6 +19,8 @@ pub struct Limits {
     pub header_bytes_max: usize,
     /// Time to send a request's headers.
     pub header_timeout: Duration,
+    /// Time that a connection is kept for another request.
+    pub keep_alive_timeout: Duration,
     /// Time to send a polling request's body.
     pub body_timeout: Duration,
     /// Time for an app server to answer a handshake.
@@ -51,6 +53,9 @@ impl Default for Limits {
             outbox_bytes_max: 16 * 1024 * 1024,
             header_bytes_max: 16 * 1024,
             header_timeout: Duration::from_secs(10),
+            // Longer than the 60 s of nginx and the 120 s of Caddy: the one that closes an idle connection has to be
+            // the one that would send over it.
+            keep_alive_timeout: Duration::from_secs(130),
             body_timeout: Duration::from_secs(30),
             handshake_timeout: Duration::from_secs(20),
             handshakes_pending_max: 10_000,

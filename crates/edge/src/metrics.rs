@@ -26,6 +26,7 @@ pub struct Inner {
     pub(crate) streams: Gauge,
     pub(crate) streams_accepted: Counter,
     pub(crate) streams_refused: Family<Cause, Counter>,
+    pub(crate) streams_broken: Counter,
     pub(crate) http_requests_refused: Family<Cause, Counter>,
     pub(crate) acceptor_stalls: Counter,
     pub(crate) flush_slices: Counter,
@@ -110,8 +111,13 @@ impl Metrics {
         );
         registry.register(
             "trunkline_edge_streams_refused",
-            "Streams refused or broken off before or during a request, by cause",
+            "Streams refused, or broken off by the node, by cause",
             m.streams_refused.clone(),
+        );
+        registry.register(
+            "trunkline_edge_streams_broken",
+            "Streams that the client or the network ended in the middle of a request",
+            m.streams_broken.clone(),
         );
         registry.register(
             "trunkline_edge_requests_refused",

@@ -1,6 +1,7 @@
 //! A client's stream as hyper wants it, that can be taken back from hyper and answered past it.
 
 use std::io::{self, ErrorKind, IoSlice};
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,6 +11,11 @@ use bytes::{Buf, Bytes};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
+
+use super::heads::Heads;
+
+const BAD_REQUEST: &[u8] =
+    b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
 /// Cheap to clone; all clones are one stream.
 #[derive(Clone, Debug)]
@@ -24,6 +30,8 @@ struct Inner {
     unread: Mutex<Bytes>,
     /// Everything that hyper has written is with the kernel.
     flushed: AtomicBool,
+    /// Where in its requests the stream is.
+    heads: Mutex<Heads>,
 }
 
 /// The stream, and what of the tail did not leave with the head.
@@ -32,7 +40,8 @@ pub(super) type Parts = (std::net::TcpStream, Bytes);
 impl ClientIo {
     pub(super) fn new(stream: TcpStream) -> Self {
         let (tail, unread) = (Mutex::default(), Mutex::default());
-        Self(Arc::new(Inner { stream, tail, unread, flushed: AtomicBool::new(true) }))
+        let (flushed, heads) = (AtomicBool::new(true), Mutex::default());
+        Self(Arc::new(Inner { stream, tail, unread, flushed, heads }))
     }
 
     /// The next bytes to read are these; the stream's own come after them.
@@ -49,6 +58,11 @@ impl ClientIo {
     /// Whether all that was written has left.
     pub(super) fn is_flushed(&self) -> bool {
         self.0.flushed.load(Ordering::Relaxed)
+    }
+
+    /// Where in its requests the stream is.
+    pub(super) fn heads(&self) -> MutexGuard<'_, Heads> {
+        lock(&self.0.heads)
     }
 
     /// Waits for bytes or for the end of the stream, which is 0; reads nothing.
@@ -106,13 +120,14 @@ impl ClientIo {
 
     /// An answer that hyper does not give, before the stream closes. Best effort.
     pub(super) fn write_last_words(&self, answer: &[u8]) {
-        let _ = self.0.stream.try_write(answer);
+        // Past the reactor, which may not know yet that there is room.
+        let _ = rustix::io::write(self.0.stream.as_fd(), answer);
     }
 }
 
 /// Never contended: a connection is its thread's own, which hyper cannot know.
-fn lock(bytes: &Mutex<Bytes>) -> MutexGuard<'_, Bytes> {
-    bytes.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Read for ClientIo {
@@ -134,6 +149,14 @@ impl Read for ClientIo {
             let room = buffer.remaining().min(chunk.len());
             match self.read_and_clear(&mut chunk[..room]) {
                 Ok(count) => {
+                    let heads = self.heads().handle_bytes(&chunk[..count]);
+                    if let Err(error) = heads {
+                        // hyper ends the stream without a word when a read fails.
+                        if self.is_flushed() {
+                            self.write_last_words(BAD_REQUEST);
+                        }
+                        return Poll::Ready(Err(io::Error::new(ErrorKind::InvalidData, error)));
+                    }
                     buffer.put_slice(&chunk[..count]);
                     return Poll::Ready(Ok(()));
                 }
@@ -180,7 +203,6 @@ impl Write for ClientIo {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        use std::os::fd::AsFd;
         let ended = rustix::net::shutdown(self.0.stream.as_fd(), rustix::net::Shutdown::Write);
         Poll::Ready(match ended {
             Ok(()) | Err(rustix::io::Errno::NOTCONN) => Ok(()),

@@ -6,11 +6,13 @@ mod compact;
 mod engine;
 mod exchange;
 mod guard;
+mod heads;
 mod io;
 mod jsonp;
 mod poll;
 mod query;
 mod rest;
+mod under_way;
 mod upgrade;
 
 use std::cell::{Cell, RefCell};
@@ -20,7 +22,7 @@ use std::os::unix::net::UnixStream;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -29,12 +31,13 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
-use hyper_util::rt::TokioTimer;
 use tokio::sync::mpsc::Sender;
 use tokio::task::spawn_local;
+use tokio::time::{Sleep, sleep_until};
 
 use self::io::ClientIo;
 use self::poll::HeldPoll;
+use self::under_way::{Body, UnderWay};
 use crate::acceptor::StreamPermit;
 use crate::hub::Hub;
 use crate::hub::Routed;
@@ -65,6 +68,10 @@ struct Connection {
     address: SocketAddr,
     /// A request has come over it: the wait for another may end without a word.
     used: Cell<bool>,
+    /// A request has come and its answer is not written out.
+    under_way: Cell<bool>,
+    /// When the connection began, or its last answer ended.
+    idle_since: Cell<Instant>,
     /// Its last request was read to the end and hyper has the answer; there may be another. Set when nothing more is
     /// awaited: a connection that rests takes what hyper still works at with it.
     answered: Cell<bool>,
@@ -111,6 +118,8 @@ impl Door {
             door: self.clone(),
             address,
             used: Cell::new(false),
+            under_way: Cell::new(false),
+            idle_since: Cell::new(Instant::now()),
             answered: Cell::new(false),
             held: Cell::new(None),
             ready: Cell::new(None),
@@ -164,8 +173,12 @@ async fn serve(connection: Rc<Connection>, stream: TcpStream) {
     connection.io.set(Some(io.clone()));
     loop {
         match talk(&connection, &io).await {
+            Talked::Ended(_) if io.heads().is_broken() => {
+                return connection.count_refused("malformed_request");
+            }
             Talked::Ended(Ok(())) => return,
             Talked::Ended(Err(error)) => return end_broken(&connection, &io, &error),
+            Talked::TimedOut => return end_late(&connection, &io),
             Talked::Rests { leftover } => {
                 if !rested(&connection, &io, leftover).await {
                     return;
@@ -178,6 +191,8 @@ async fn serve(connection: Rc<Connection>, stream: TcpStream) {
 /// How hyper's part of a connection came to its end.
 enum Talked {
     Ended(Result<(), hyper::Error>),
+    /// A head did not come to its end in time, or no other request came.
+    TimedOut,
     /// The connection waits, see [`rest`]; `leftover` came in beyond the last request.
     Rests {
         leftover: Bytes,
@@ -188,22 +203,26 @@ enum Talked {
 async fn talk(connection: &Rc<Connection>, io: &ClientIo) -> Talked {
     let limits = &connection.door.env().limits;
     let mut builder = http1::Builder::new();
+    // Deadlines are this function's: hyper has one for a head and for the wait before it.
     builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.header_timeout)
+        .header_read_timeout(None)
         .max_buf_size(limits.header_bytes_max.max(8192))
         .half_close(false);
     let shared = Rc::clone(connection);
     let service = service_fn(move |request| handle(Rc::clone(&shared), request));
     // In a box, so that a connection at rest has no room for it.
     let mut http = Box::new(builder.serve_connection(io.clone(), service).with_upgrades());
+    let mut alarm = Alarm::default();
     let ended = poll_fn(|cx| match Pin::new(&mut *http).poll(cx) {
-        Poll::Ready(ended) => Poll::Ready(Some(ended)),
+        Poll::Ready(ended) => Poll::Ready(Some(Talked::Ended(ended))),
         Poll::Pending if connection.can_rest() && io.is_flushed() => Poll::Ready(None),
-        Poll::Pending => Poll::Pending,
+        Poll::Pending => {
+            let rung = alarm.poll(connection.deadline(io), cx);
+            rung.map(|()| Some(Talked::TimedOut))
+        }
     });
     if let Some(ended) = ended.await {
-        return Talked::Ended(ended);
+        return ended;
     }
     // It has not been upgraded, so it has its parts.
     let leftover = http.into_parts().map(|parts| parts.read_buf).unwrap_or_default();
@@ -219,22 +238,15 @@ async fn rested(connection: &Rc<Connection>, io: &ClientIo, leftover: Bytes) -> 
             io.set_unread(leftover);
             return true;
         }
-        // An idle connection may be kept alive for as long as a head may take.
-        let timeout = connection.door.env().limits.header_timeout;
-        return match tokio::time::timeout(timeout, io.peek()).await {
-            Ok(Ok(_)) => true,
-            Ok(Err(_)) => {
-                connection.count_ended("stream_broken");
-                false
-            }
-            Err(_) => false,
-        };
+        let timeout = connection.door.env().limits.keep_alive_timeout;
+        // An end while nothing is asked is ordinary, whichever form it has: proxies drop what they need no longer.
+        return matches!(tokio::time::timeout(timeout, io.peek()).await, Ok(Ok(_)));
     };
     // Its end first: an answer that nobody hears is one that the session has to know of.
     let reply = tokio::select! {
         biased;
         () = rest::gone(io, &leftover) => {
-            connection.count_ended("stream_broken");
+            connection.door.env().metrics.streams_broken.inc();
             return false;
         }
         reply = held.reply(connection) => reply,
@@ -253,62 +265,127 @@ impl Connection {
         holds || self.answered.get()
     }
 
-    fn count_ended(&self, cause: &'static str) {
+    /// Until when the client has to send the rest of a head, or another request.
+    fn deadline(&self, io: &ClientIo) -> Option<Instant> {
+        let limits = &self.door.env().limits;
+        if self.under_way.get() {
+            return None;
+        }
+        match io.heads().begun() {
+            Some(begun) => Some(begun + limits.header_timeout),
+            // What is still being written has its own deadline.
+            None if !io.is_flushed() => None,
+            None if self.used.get() => Some(self.idle_since.get() + limits.keep_alive_timeout),
+            None => Some(self.idle_since.get() + limits.header_timeout),
+        }
+    }
+
+    /// What comes next on the stream is another request, unless it speaks another protocol from now on.
+    fn handle_answered(&self, status: hyper::StatusCode) {
+        if status == hyper::StatusCode::SWITCHING_PROTOCOLS {
+            return;
+        }
+        let io = self.io.take();
+        if let Some(io) = &io {
+            io.heads().handle_answered();
+        }
+        self.io.set(io);
+    }
+
+    fn count_refused(&self, cause: &'static str) {
         let refused = &self.door.env().metrics.streams_refused;
         refused.get_or_create(&Cause { cause }).inc();
     }
 }
 
-/// Counts a connection that ended in an error, and answers where hyper does not.
-fn end_broken(connection: &Connection, io: &ClientIo, error: &hyper::Error) {
-    let cause = if error.is_timeout() && connection.used.get() {
+/// Ends a connection whose client did not send in time what was awaited.
+fn end_late(connection: &Connection, io: &ClientIo) {
+    if io.heads().begun().is_none() && connection.used.get() {
         return; // An idle connection that was kept alive long enough.
-    } else if error.is_timeout() {
-        io.write_last_words(
-            b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n",
-        );
-        "header_timeout"
-    } else if error.is_parse_too_large() {
+    }
+    io.write_last_words(
+        b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n",
+    );
+    connection.count_refused("header_timeout");
+}
+
+/// Counts a connection that ended in an error.
+fn end_broken(connection: &Connection, io: &ClientIo, error: &hyper::Error) {
+    let cause = if error.is_parse_too_large() {
         "header_too_large"
     } else if error.is_parse() {
         "malformed_request"
     } else if error.is_user() {
         "aborted"
     } else {
-        "stream_broken"
+        // Before a request and between two an end is ordinary, a reset included: so do health checks and proxies.
+        let asked = connection.under_way.get() || io.heads().begun().is_some();
+        if asked || !io.is_flushed() {
+            connection.door.env().metrics.streams_broken.inc();
+        }
+        return;
     };
-    connection.count_ended(cause);
+    connection.count_refused(cause);
 }
 
-/// From this port's own code, or from a side door.
-type Body = Either<Full<Bytes>, SideBody>;
+/// Wakes the connection's task at its deadline.
+#[derive(Default)]
+struct Alarm(Option<Pin<Box<Sleep>>>);
+
+impl Alarm {
+    fn poll(&mut self, at: Option<Instant>, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(at) = at else {
+            self.0 = None;
+            return Poll::Pending;
+        };
+        let at = tokio::time::Instant::from_std(at);
+        let sleep = self.0.get_or_insert_with(|| Box::pin(sleep_until(at)));
+        if sleep.deadline() != at {
+            sleep.as_mut().reset(at);
+        }
+        sleep.as_mut().poll(cx)
+    }
+}
 
 async fn handle(
     connection: Rc<Connection>,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Abort> {
     connection.answered.set(false);
+    let under_way = UnderWay::begin(&connection);
     if let Some(reply) = connection.ready.take() {
         // The request is a stand-in for the one that this answers.
         connection.answered.set(reply.is_ok());
-        return reply.map(|answer| answer.map(Either::Left));
+        return reply.map(|answer| {
+            connection.handle_answered(answer.status());
+            answer.map(|body| under_way.with(Either::Left(body)))
+        });
     }
     let last = connection.beyond_max && request.uri().path() != TRUNK_PATH;
-    let mut reply = answer_to(connection, request).await;
+    let mut reply = answer_to(Rc::clone(&connection), request).await;
     if last
         && let Ok(response) = &mut reply
         && response.status() != hyper::StatusCode::SWITCHING_PROTOCOLS
     {
         answer::close_after(response);
     }
-    reply
+    reply.map(|answer| {
+        connection.handle_answered(answer.status());
+        answer.map(|body| under_way.with(body))
+    })
 }
 
 async fn answer_to(
     connection: Rc<Connection>,
     request: Request<Incoming>,
-) -> Result<Response<Body>, Abort> {
+) -> Result<Response<Either<Full<Bytes>, SideBody>>, Abort> {
     connection.used.set(true);
+    if !names_one_host(&request) {
+        connection.count_refused("malformed_request");
+        let mut response = answer::status(hyper::StatusCode::BAD_REQUEST);
+        answer::close_after(&mut response);
+        return Ok(response.map(Either::Left));
+    }
     let doors = &connection.door.env().side_doors;
     if let Some(door) = doors.iter().find(|door| door.claims(request.uri().path())) {
         let upgrading = upgrade::is_asked(&request);
@@ -317,6 +394,13 @@ async fn answer_to(
         return Ok(answer.map(Either::Right));
     }
     handle_own(connection, request).await.map(|answer| answer.map(Either::Left))
+}
+
+/// RFC 9112, section 3.2: without exactly one, a proxy in front and this node may mean different hosts.
+fn names_one_host<B>(request: &Request<B>) -> bool {
+    let mut hosts = request.headers().get_all(hyper::header::HOST).iter();
+    let first = hosts.next().is_some() || request.version() < hyper::Version::HTTP_11;
+    first && hosts.next().is_none()
 }
 
 async fn handle_own(connection: Rc<Connection>, request: Request<Incoming>) -> Reply {

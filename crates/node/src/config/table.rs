@@ -260,6 +260,9 @@ key_table! {
         header_bytes_max: Size::<usize>::between(8 << 10, 1 << 20);
         /// Time for a request's headers to arrive.
         header_timeout: span(10, 600);
+        /// Time that a connection without a request is kept open for the next one. It has to be longer than the same
+        /// of a proxy in front, or that one sends requests over connections that close at this moment (502).
+        keep_alive_timeout: span(10, 3_600);
         /// Time for the body of a polling request to arrive.
         body_timeout: span(10, 3_600);
         /// Time for an app server to answer a handshake.
