@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
+use trunkline_clock::Timestamp;
 use trunkline_switchboard::ServerKey;
-use trunkline_switchboard::affinity::{self, Cursor};
+use trunkline_switchboard::affinity::{self, Candidate, Cursor, Standing};
 use trunkline_trunk::Str;
 use trunkline_trunk::encode::{encode_peers, encode_relayed};
 use trunkline_trunk::settings::EngineSettings;
@@ -70,6 +71,7 @@ pub(crate) struct Hub {
 struct State {
     trunks: Vec<Arc<Trunk>>,
     cursor: Cursor,
+    request_cursor: Cursor,
     path: Option<String>,
     /// The latest app server's; Socket.IO's defaults until one came.
     settings: Arc<EngineSettings>,
@@ -207,19 +209,49 @@ pub(crate) enum Routed {
 }
 
 impl Hub {
-    /// The app server with the fewest sessions among those that take new ones; its count goes up by one.
-    pub(crate) fn pick(&self, limits: &Limits) -> Result<Arc<Trunk>, NoAppServer> {
+    /// The app server with the fewest sessions among those that take new ones and answer; its count goes up by one.
+    pub(crate) fn pick(&self, limits: &Limits, now: Timestamp) -> Result<Arc<Trunk>, NoAppServer> {
+        self.pick_beside(limits, now, &[])
+    }
+
+    /// An app server that does not hang, for a handshake that those named have not answered.
+    pub(crate) fn pick_other(
+        &self,
+        limits: &Limits,
+        now: Timestamp,
+        tried: &[TrunkNumber],
+    ) -> Option<Arc<Trunk>> {
+        let trunk = self.pick_beside(limits, now, tried).ok()?;
+        if trunk.standing(now, limits.patience()) == Standing::Ejected {
+            trunk.session_removed();
+            return None;
+        }
+        Some(trunk)
+    }
+
+    fn pick_beside(
+        &self,
+        limits: &Limits,
+        now: Timestamp,
+        tried: &[TrunkNumber],
+    ) -> Result<Arc<Trunk>, NoAppServer> {
         let mut state = locked(&self.state);
         let State { trunks, cursor, .. } = &mut *state;
         let mut busy = false;
-        let candidates = trunks.iter().filter(|trunk| !trunk.is_draining()).filter(|trunk| {
+        let open = |trunk: &&Arc<Trunk>| !trunk.is_draining() && !tried.contains(&trunk.number);
+        let candidates = trunks.iter().filter(open).filter(|trunk| {
             let fits = trunk.pending() < limits.handshakes_pending_max
                 && trunk.is_usable(limits.trunk_unread_bytes_max);
             busy |= !fits;
             fits
         });
-        let loads = candidates.map(|trunk| (ServerKey(trunk.number), trunk.sessions_u32()));
-        let picked = affinity::pick(cursor, loads)
+        let patience = limits.patience();
+        let candidates = candidates.map(|trunk| Candidate {
+            server: ServerKey(trunk.number),
+            standing: trunk.standing(now, patience),
+            load: trunk.sessions_u32(),
+        });
+        let picked = affinity::pick(cursor, candidates)
             .and_then(|key| trunks.iter().find(|trunk| trunk.number == key.0));
         match picked {
             Some(trunk) => {
@@ -236,13 +268,34 @@ impl Hub {
         Arc::clone(&locked(&self.state).settings)
     }
 
-    /// Any app server, for a request that opens no session.
-    pub(crate) fn any_trunk(&self, limits: &Limits) -> Result<Arc<Trunk>, NoAppServer> {
-        let state = locked(&self.state);
-        let usable = state.trunks.iter().find(|one| one.is_usable(limits.trunk_unread_bytes_max));
-        match usable {
+    /// An app server for a request that opens no session: they take turns, those that hang come last, and one that is
+    /// about to leave is asked only where no other is.
+    pub(crate) fn pick_for_request(
+        &self,
+        limits: &Limits,
+        now: Timestamp,
+        tried: &[TrunkNumber],
+    ) -> Result<Arc<Trunk>, NoAppServer> {
+        let mut state = locked(&self.state);
+        let State { trunks, request_cursor, .. } = &mut *state;
+        let usable = |one: &&Arc<Trunk>| {
+            one.is_usable(limits.trunk_unread_bytes_max) && !tried.contains(&one.number)
+        };
+        let patience = limits.patience();
+        let mut pick = |draining| {
+            let candidates =
+                trunks.iter().filter(usable).filter(|one| one.is_draining() == draining);
+            let candidates = candidates.map(|trunk| Candidate {
+                server: ServerKey(trunk.number),
+                standing: trunk.standing(now, patience),
+                load: u32::try_from(trunk.requests_pending()).unwrap_or(u32::MAX),
+            });
+            affinity::pick(request_cursor, candidates)
+        };
+        let picked = pick(false).or_else(|| pick(true));
+        match picked.and_then(|key| trunks.iter().find(|trunk| trunk.number == key.0)) {
             Some(trunk) => Ok(Arc::clone(trunk)),
-            None if state.trunks.is_empty() => Err(NoAppServer::None),
+            None if trunks.is_empty() => Err(NoAppServer::None),
             None => Err(NoAppServer::Busy),
         }
     }
@@ -387,6 +440,7 @@ impl Hub {
                 sdk: trunk.sdk.clone(),
                 address: trunk.origin.to_string(),
                 sessions: trunk.sessions(),
+                hangs: trunk.is_ejected(),
                 draining: trunk.is_draining(),
             })
             .collect();

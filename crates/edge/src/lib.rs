@@ -98,6 +98,8 @@ pub struct AppServerStatus {
     pub address: String,
     /// Sessions it owns on this node.
     pub sessions: usize,
+    /// It hangs: newcomers go to others until it answers again.
+    pub hangs: bool,
     /// Whether it asked for no new sessions.
     pub draining: bool,
 }

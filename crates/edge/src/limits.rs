@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use trunkline_switchboard::affinity::Patience;
+
 /// What a stranger, a client or an app server can make this node hold or wait for.
 #[derive(Clone, Debug)]
 pub struct Limits {
@@ -25,6 +27,9 @@ pub struct Limits {
     pub body_timeout: Duration,
     /// Time for an app server to answer a handshake.
     pub handshake_timeout: Duration,
+    /// Time without a sign of life after which an app server that has a handshake to answer is taken to hang: others
+    /// are asked instead. One that lives, but answers no handshake, has five times as long.
+    pub handshake_retry_after: Duration,
     /// Handshakes and relayed requests of one trunk that are waiting for the app server.
     pub handshakes_pending_max: usize,
     /// Bytes of one trunk message.
@@ -58,6 +63,7 @@ impl Default for Limits {
             keep_alive_timeout: Duration::from_secs(130),
             body_timeout: Duration::from_secs(30),
             handshake_timeout: Duration::from_secs(20),
+            handshake_retry_after: Duration::from_secs(1),
             handshakes_pending_max: 10_000,
             trunk_batch_bytes_max: 64 * 1024 * 1024,
             trunk_credit_bytes: 16 * 1024 * 1024,
@@ -74,6 +80,10 @@ impl Default for Limits {
 const CROWD: std::ops::RangeInclusive<usize> = 8..=256;
 
 impl Limits {
+    pub(crate) fn patience(&self) -> Patience {
+        Patience { silent_after: self.handshake_retry_after }
+    }
+
     /// How many streams are heard beyond `streams_max`, so that they get an answer.
     pub(crate) fn streams_beyond_max(&self) -> usize {
         crowd_of(self.streams_max)

@@ -7,6 +7,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+use trunkline_switchboard::affinity::Hang;
 
 /// Cheap to clone: all clones count into the same numbers.
 #[derive(Clone, Debug, Default)]
@@ -31,6 +32,9 @@ pub struct Inner {
     pub(crate) acceptor_stalls: Counter,
     pub(crate) flush_slices: Counter,
     pub(crate) handshakes: Family<Outcome, Counter>,
+    pub(crate) handshakes_retried: Counter,
+    pub(crate) requests_retried: Counter,
+    pub(crate) app_servers_ejected: Family<Cause, Counter>,
     pub(crate) sessions: Family<Carrier, Gauge>,
     pub(crate) sessions_closed: Family<Ending, Counter>,
     pub(crate) upgrades: Family<Outcome, Counter>,
@@ -85,6 +89,15 @@ impl Metrics {
         self.register_public_port(registry);
         self.register_traffic(registry);
         self.register_trunks(registry);
+    }
+
+    /// An app server was found to hang.
+    pub(crate) fn count_ejection(&self, hang: Hang) {
+        let cause = match hang {
+            Hang::Silent => "silent",
+            Hang::Unanswered => "unanswered",
+        };
+        self.app_servers_ejected.get_or_create(&Cause { cause }).inc();
     }
 
     fn register_public_port(&self, registry: &mut Registry) {
@@ -189,6 +202,21 @@ impl Metrics {
     fn register_trunks(&self, registry: &mut Registry) {
         let m = &self.0;
         registry.register("trunkline_trunks", "Open trunks", m.trunks.clone());
+        registry.register(
+            "trunkline_app_servers_ejected",
+            "Times that an app server was found to hang and newcomers went to others, by cause",
+            m.app_servers_ejected.clone(),
+        );
+        registry.register(
+            "trunkline_handshakes_retried",
+            "Handshakes taken back from an app server that did not answer and given to another",
+            m.handshakes_retried.clone(),
+        );
+        registry.register(
+            "trunkline_requests_retried",
+            "Preflights and refused requests taken back from an app server that did not answer and given to another",
+            m.requests_retried.clone(),
+        );
         registry.register(
             "trunkline_trunks_refused",
             "Trunks refused, by cause",

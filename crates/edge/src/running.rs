@@ -108,6 +108,7 @@ impl Edge {
             side_doors,
             voucher,
             sessions: (0..threads).map(|_| AtomicUsize::new(0)).collect(),
+            origin: Instant::now(),
         });
         let (inboxes, receivers): (Vec<_>, Vec<_>) =
             (0..threads).map(|_| mpsc::channel(INBOX_COMMANDS_MAX)).unzip();

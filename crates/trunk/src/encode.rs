@@ -93,6 +93,16 @@ pub fn encode_open<'a, H>(
     });
 }
 
+impl crate::frame::Open {
+    /// Appends it, for an owner that keeps it.
+    pub fn encode(&self, out: &mut BytesMut) {
+        put_frame(out, FrameKind::Open, |to| {
+            to.varint(self.session.0);
+            to.open(self);
+        });
+    }
+}
+
 /// Appends a `Request`.
 pub fn encode_request<'a, H>(
     out: &mut BytesMut,

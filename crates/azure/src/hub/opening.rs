@@ -20,7 +20,7 @@ impl Hub {
     pub(super) fn open(&mut self, open: &Open) {
         let claims = claims_of(&open.request);
         let origin = header(&open.request, "origin");
-        let Some(server) = self.servers.pick() else {
+        let Some(server) = self.servers.pick(self.now.at) else {
             if self.serverless.is_some() {
                 self.count_connect("serverless");
                 self.open_serverless(open, &claims, origin.as_deref());

@@ -1,17 +1,21 @@
 //! App servers and their tunnels. An app server is the `sub` of its tokens; tunnels come and go.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::time::Duration;
 
 use bytes::Bytes;
 use trunkline_clock::Timestamp;
 use trunkline_switchboard::ServerKey;
-use trunkline_switchboard::affinity::{self, Cursor};
+use trunkline_switchboard::affinity::{self, Candidate, Cursor, Standing};
 
 use super::client::ClientKey;
 use super::event::Kind;
 use super::outbox::TunnelId;
 use super::{Hub, Now, Output, Settings};
 use crate::tunnel::{Message, Response, encode};
+
+/// Newcomers go to others while an app server has had something to answer for so long and has answered nothing.
+const LATE_AFTER: Duration = Duration::from_secs(1);
 
 /// All app servers of a hub.
 #[derive(Debug, Default)]
@@ -83,11 +87,15 @@ impl Servers {
         self.tunnels.get(&tunnel).map(|tunnel| tunnel.server)
     }
 
-    /// The app server with the fewest sessions among those that can be reached now; its count goes up by one.
-    pub(super) fn pick(&mut self) -> Option<ServerKey> {
+    /// The app server with the fewest sessions among those that can be reached now and answer; its count goes up by one.
+    pub(super) fn pick(&mut self, now: Timestamp) -> Option<ServerKey> {
         let reachable = self.servers.iter().filter(|(_, server)| !server.tunnels.is_empty());
-        let loads = reachable.map(|(&key, server)| (ServerKey(key), server.sessions));
-        let key = affinity::pick(&mut self.cursor, loads)?;
+        let candidates = reachable.map(|(&key, server)| Candidate {
+            server: ServerKey(key),
+            standing: server.standing(now),
+            load: server.sessions,
+        });
+        let key = affinity::pick(&mut self.cursor, candidates)?;
         if let Some(server) = self.get_mut(key) {
             server.sessions += 1;
         }
@@ -177,6 +185,11 @@ impl Server {
         let pending = self.pending.remove(&ack_id)?;
         self.unanswered_bytes -= pending.cost;
         Some(pending)
+    }
+
+    fn standing(&self, now: Timestamp) -> Standing {
+        let late = !self.pending.is_empty() && now.since(self.answered_at) > LATE_AFTER;
+        if late { Standing::Late } else { Standing::Prompt }
     }
 
     /// When it has answered nothing for too long, if it does not until then.

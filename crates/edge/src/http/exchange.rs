@@ -6,16 +6,21 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{Request, Response};
+use tokio::sync::oneshot;
+use trunkline_clock::Timestamp;
 use trunkline_engineio::{HandshakeError, TransportKind};
+use trunkline_switchboard::affinity::{Advice, Promptness};
 use trunkline_trunk::{ClientRequest, Header, RequestCode, Str, Transport};
 
 use super::{Connection, answer, upgrade};
 use crate::hub::Hub;
-use crate::shard::{Refusal, Unavailable};
+use crate::shard::{Environment, Refusal, Unavailable};
 use crate::trunks::Trunk;
 
 /// How long an app server may think about a request that opens no session.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// App servers that are asked about one request, one after another.
+const SERVERS_MAX: usize = 3;
 
 /// A client's request as the app server gets to see it.
 pub(super) fn client_request<B>(
@@ -90,6 +95,7 @@ pub(super) async fn refuse<B>(
     response
 }
 
+/// Asks an app server, and others after it while the ones before hang.
 async fn ask(
     connection: &Connection,
     (hub, owner): (&Arc<Hub>, Option<Arc<Trunk>>),
@@ -97,18 +103,78 @@ async fn ask(
     context: &str,
     client: ClientRequest,
 ) -> Result<Response<Full<Bytes>>, Unavailable> {
-    let limits = &connection.door.env().limits;
-    let trunk = match owner {
+    let env = connection.door.env();
+    let until = env.now() + ANSWER_TIMEOUT;
+    let mut tried = Vec::new();
+    let mut trunk = match owner {
         Some(owner) => owner,
-        None => hub.any_trunk(limits)?,
+        None => hub.pick_for_request(&env.limits, env.now(), &tried)?,
     };
-    let (_pending, receiver) = trunk
-        .request(limits.handshakes_pending_max, code, context, client)
-        .ok_or(Unavailable::HandshakesFull)?;
-    match tokio::time::timeout(ANSWER_TIMEOUT, receiver).await {
-        Ok(Ok(response)) => Ok(answer::relayed(response)),
-        Ok(Err(_)) => Err(Unavailable::NoAppServer),
-        Err(_) => Err(Unavailable::AppServerSilent),
+    loop {
+        tried.push(trunk.number);
+        let waiting_max = env.limits.handshakes_pending_max;
+        let other = || {
+            let other = hub.pick_for_request(&env.limits, env.now(), &tried).ok();
+            other.filter(|_| tried.len() < SERVERS_MAX)
+        };
+        let asked = trunk.request(waiting_max, code, context, client.clone());
+        trunk = match asked {
+            Some((_pending, answer)) => match wait(env, &trunk, answer, until, &other).await {
+                Waited::Answer(response) => return Ok(answer::relayed(response)),
+                Waited::Elsewhere(other) => other,
+                Waited::Gone => other().ok_or(Unavailable::NoAppServer)?,
+                Waited::TimedOut => return Err(Unavailable::AppServerSilent),
+            },
+            None => other().ok_or(Unavailable::HandshakesFull)?,
+        };
+        env.metrics.requests_retried.inc();
+    }
+}
+
+/// What came of waiting for one app server.
+enum Waited {
+    Answer(trunkline_trunk::Response),
+    /// It hangs, and this one does not.
+    Elsewhere(Arc<Trunk>),
+    /// Its trunk ended.
+    Gone,
+    TimedOut,
+}
+
+async fn wait(
+    env: &Environment,
+    trunk: &Arc<Trunk>,
+    mut answer: oneshot::Receiver<trunkline_trunk::Response>,
+    until: Timestamp,
+    other: &impl Fn() -> Option<Arc<Trunk>>,
+) -> Waited {
+    let patience = env.limits.patience();
+    let asked_at = env.now();
+    let mut look_at = Promptness::first_look(asked_at, patience);
+    loop {
+        let span = look_at.min(until).since(env.now());
+        match tokio::time::timeout(span, &mut answer).await {
+            Ok(Ok(response)) => return Waited::Answer(response),
+            Ok(Err(_)) => return Waited::Gone,
+            Err(_) => (),
+        }
+        let now = env.now();
+        if until <= now {
+            return Waited::TimedOut;
+        }
+        look_at = match trunk.advise(now, asked_at, patience) {
+            Advice::Call { until } | Advice::Wait { until } => until,
+            Advice::Leave { ejected } => {
+                if let Some(hang) = ejected {
+                    env.metrics.count_ejection(hang);
+                }
+                let other = other().filter(|other| !other.is_ejected());
+                if let Some(other) = other {
+                    return Waited::Elsewhere(other);
+                }
+                Promptness::first_look(now, patience)
+            }
+        };
     }
 }
 

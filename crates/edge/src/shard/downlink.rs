@@ -208,7 +208,11 @@ impl Shard {
                 }
             }
             State::Opening(_) => {
-                self.fail_opening(index, Unavailable::NoAppServer, "closed before it was accepted");
+                // It leaves, or cannot answer: another one may.
+                if !self.try_elsewhere(index) {
+                    let why = "closed before it was accepted";
+                    self.fail_opening(index, Unavailable::NoAppServer, why);
+                }
             }
             State::Ended => {
                 self.close_number(index, WireReason::AppClosed, "");

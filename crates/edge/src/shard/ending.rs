@@ -244,7 +244,11 @@ impl Shard {
         }
     }
 
+    /// Its app server is gone without an answer: another one may have one.
     fn fail_orphaned_opening(&mut self, index: u32) {
+        if self.try_elsewhere(index) {
+            return;
+        }
         let slot = slot_mut(&mut self.slots, index);
         if let State::Opening(opening) = std::mem::replace(&mut slot.state, State::Ended) {
             let _ = opening.reply.send(Answer::Unavailable(Unavailable::NoAppServer));

@@ -13,6 +13,7 @@ mod polling;
 mod probing;
 mod reading;
 mod recovery;
+mod retry;
 mod run;
 mod settle;
 mod slot;
@@ -75,9 +76,17 @@ pub(crate) struct Environment {
     pub(crate) voucher: Option<Arc<dyn Voucher>>,
     /// Sessions of each shard, opening ones included.
     pub(crate) sessions: Box<[AtomicUsize]>,
+    /// Where the node's clock begins: all of its threads count from here.
+    pub(crate) origin: Instant,
 }
 
 impl Environment {
+    /// The node's clock.
+    pub(crate) fn now(&self) -> Timestamp {
+        let micros = self.origin.elapsed().as_micros();
+        Timestamp::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
+    }
+
     pub(crate) fn sessions_total(&self) -> usize {
         self.sessions.iter().map(|count| count.load(Ordering::Relaxed)).sum()
     }
@@ -88,7 +97,6 @@ pub(crate) struct Shard {
     index: u8,
     shards: u32,
     env: Arc<Environment>,
-    origin: Instant,
     /// The clock's word at the start of this turn.
     now: Timestamp,
     /// At the start of this turn as much memory was in use as may be.
@@ -178,7 +186,6 @@ impl Shard {
             index,
             shards,
             env,
-            origin: Instant::now(),
             now: Timestamp::ORIGIN,
             memory_full: false,
             slots: Slab::new(),
@@ -215,8 +222,7 @@ impl Shard {
 
     /// Reads the clock and the memory in use; called by whoever begins a turn.
     fn begin_turn(&mut self) {
-        let micros = u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX);
-        self.now = Timestamp::from_micros(micros);
+        self.now = self.env.now();
         self.delivered = 0;
         self.memory_full = self.env.memory.is_full(&self.env.metrics);
     }

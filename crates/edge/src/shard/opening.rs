@@ -5,27 +5,26 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use rand::Rng;
 use tokio::sync::oneshot;
 use trunkline_engineio::{
     AgreedDeflate, Config as EngineConfig, Deflate, Protocol, Session, Transmit, TransportKind,
 };
-use trunkline_trunk::NumberState;
 use trunkline_trunk::settings::{EngineSettings, PerMessageDeflate};
 use trunkline_trunk::{
-    ClientRequest, CloseReason as WireReason, EioVersion, Frame, Header, Open, Response, Str,
+    ClientRequest, CloseReason as WireReason, EioVersion, Header, Open, Response, SessionNumber,
+    Str,
 };
 use trunkline_websocket::deflate::ServerSettings;
 
 use super::command::{AdoptedStream, Answer, SlotKey, Unavailable};
-use super::slot::{Carrier, Extra, Live, Opening, Polling, Slot, State, number_of};
+use super::slot::{Carrier, Extra, Live, Opening, Polling, Slot, State};
 use super::streams::{Kind, Stream, Token};
 use super::timers::{Tick, Timers};
 use super::{Shard, ShardTrunk};
 use crate::hub::Hub;
 use crate::limits::Limits;
 use crate::metrics::Outcome;
-use crate::sid::{SLOTS_MAX, Sid, SidSecret};
+use crate::sid::{SLOTS_MAX, Sid};
 
 /// A client wants a session.
 #[derive(Debug)]
@@ -115,63 +114,32 @@ impl Shard {
         if self.env.sessions_total() >= limits.sessions_max || self.slots.len() >= SLOTS_MAX {
             return Err((reply, Unavailable::SessionsFull));
         }
-        let trunk = match hub.pick(limits) {
+        let trunk = match hub.pick(limits, self.now) {
             Ok(trunk) => trunk,
             Err(why) => {
                 hub.note_refused(why);
                 return Err((reply, why.into()));
             }
         };
-        let Some(shard_trunk) = self.trunks.get_mut(&trunk.number) else {
-            // The trunk is known to the hub a moment before or after this shard hears of it.
-            trunk.session_removed();
-            return Err((reply, Unavailable::NoAppServer));
+        let eio = match protocol {
+            Protocol::V3 => EioVersion::V3,
+            Protocol::V4 => EioVersion::V4,
         };
-        trunk.pending_added();
-        self.env.sessions[usize::from(self.index)].fetch_add(1, Ordering::Relaxed);
-        let generation = self.next_generation;
-        self.next_generation = generation.wrapping_add(1);
-        let secret = SidSecret(self.rng.random());
-        let entry = self.slots.vacant_entry();
-        let slot = u32::try_from(entry.key()).expect("SLOTS_MAX fits");
-        let deadline = Timers::tick_of(self.now, self.now + limits.handshake_timeout);
-        entry.insert(Slot {
-            generation,
-            secret,
-            trunk: trunk.number,
-            hub: hub.number,
-            number: NumberState::Opening,
-            dirty: false,
-            backlogged: false,
-            unread: false,
-            spoke: false,
-            ended: false,
-            paused: false,
-            pending: true,
-            armed: deadline,
-            state: State::Opening(Box::new(Opening {
-                protocol,
-                transport,
-                base64_only,
-                jsonp,
-                poll,
-                reply,
-                trunk,
-            })),
-        });
-        self.timers.arm(slot, deadline);
-        let sid = Sid { node: self.env.node_number, shard: self.index, slot, secret };
-        let frame = Frame::Open(Box::new(Open {
-            session: number_of(slot, self.index, self.shards),
-            eio: match protocol {
-                Protocol::V3 => EioVersion::V3,
-                Protocol::V4 => EioVersion::V4,
-            },
-            sid: Str::from(sid.encode()),
-            request,
-        }));
-        frame.encode(&mut shard_trunk.out);
-        Ok(SlotKey { shard: self.index, slot, generation })
+        let opening = Opening {
+            protocol,
+            transport,
+            base64_only,
+            jsonp,
+            poll,
+            reply,
+            trunk,
+            // Its number and its sid are those of the slot that it gets.
+            open: Open { session: SessionNumber(0), eio, sid: Str::EMPTY, request },
+            asked_at: self.now,
+            until: self.now + limits.handshake_timeout,
+            tried: Vec::new(),
+        };
+        self.place(Box::new(opening)).map_err(|opening| (opening.reply, Unavailable::NoAppServer))
     }
 
     /// The app server wants the session.
@@ -191,8 +159,8 @@ impl Shard {
         // Copies of their own: slices would keep the batch that they came in for the session's life.
         let headers = own_copies(headers);
         let lasting = own_copies(lasting);
-        let Opening { protocol, transport, base64_only, jsonp, poll, reply, trunk } = *opening;
-        self.no_longer_pending(index);
+        let Opening { protocol, transport, base64_only, jsonp, poll, reply, trunk, .. } = *opening;
+        self.answered(index, opening.asked_at);
         let sid = Sid { node: self.env.node_number, shard: self.index, slot: index, secret };
         let mut extra = Extra {
             lasting: (!lasting.is_empty()).then(|| Arc::from(lasting)),
@@ -245,9 +213,14 @@ impl Shard {
         self.count_handshake("accepted");
         match promised {
             Err(reply) => {
+                // Where it came to a second app server, the word that the client has gone went to its first slot.
+                let gone = reply.is_closed();
                 self.hold_poll(key, poll, reply);
                 // The open packet is an answer of its own; what the app says in the same batch is the next.
                 self.flush(index);
+                if gone {
+                    self.held_poll_gone(key, poll);
+                }
             }
             Ok((reply, headers)) => {
                 if reply.send(Answer::Switch { key, headers, first }).is_err() {
@@ -277,6 +250,7 @@ impl Shard {
     pub(super) fn reject(&mut self, index: u32, response: Response) {
         let Some(slot) = self.slots.get_mut(index as usize) else { return };
         if let State::Opening(opening) = std::mem::replace(&mut slot.state, State::Ended) {
+            self.answered(index, opening.asked_at);
             let _ = opening.reply.send(Answer::Relayed(response));
             self.count_handshake("rejected");
         }
@@ -353,16 +327,6 @@ impl Shard {
         }
     }
 
-    /// The app server has said something about the number: it counts as unanswered no more.
-    pub(super) fn no_longer_pending(&mut self, index: u32) {
-        let Some(slot) = self.slots.get_mut(index as usize) else { return };
-        if std::mem::take(&mut slot.pending)
-            && let Some(shard_trunk) = self.trunks.get(&slot.trunk)
-        {
-            shard_trunk.trunk.pending_removed();
-        }
-    }
-
     pub(super) fn count_handshake(&self, outcome: &'static str) {
         self.env.metrics.handshakes.get_or_create(&Outcome { outcome }).inc();
     }
@@ -394,7 +358,7 @@ impl Shard {
         // A client that is not read from cannot be blamed for its silence.
         let unheard = slot.paused || !self.trunks.contains_key(&slot.trunk);
         match &mut slot.state {
-            State::Opening(_) => self.opening_timed_out(index),
+            State::Opening(_) => self.look_at_opening(index),
             State::Live(live) => {
                 if unheard {
                     live.session.excuse_silence(now);

@@ -132,7 +132,7 @@ impl Shard {
 
     fn wake_at(&self) -> Option<Instant> {
         let at = [self.timers.next(), self.paced_deadline()].into_iter().flatten().min()?;
-        Some(Instant::from_std(self.origin + at.since(Timestamp::ORIGIN)))
+        Some(Instant::from_std(self.env.origin + at.since(Timestamp::ORIGIN)))
     }
 
     /// One turn of everything but commands, whether the loop was woken for it or not.

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
+use trunkline_clock::Timestamp;
 use trunkline_engineio::{Protocol, Session, TransportKind};
 use trunkline_trunk::NumberState;
-use trunkline_trunk::{Header, SessionNumber};
+use trunkline_trunk::{Header, Open, SessionNumber};
 
 use super::command::{Answer, SlotKey};
 use super::streams::Stream;
@@ -64,6 +65,14 @@ pub(crate) struct Opening {
     pub(crate) poll: u32,
     pub(crate) reply: oneshot::Sender<Answer>,
     pub(crate) trunk: Arc<Trunk>,
+    /// What the app server was asked, in case another one has to be asked, too.
+    pub(crate) open: Open,
+    /// When this app server was asked.
+    pub(crate) asked_at: Timestamp,
+    /// When the client gets an answer at the latest.
+    pub(crate) until: Timestamp,
+    /// Those that have been asked in vain.
+    pub(crate) tried: Vec<TrunkNumber>,
 }
 
 #[derive(Debug)]

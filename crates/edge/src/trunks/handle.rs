@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use tokio::sync::{Notify, oneshot};
+use trunkline_clock::Timestamp;
+use trunkline_switchboard::affinity::{Advice, Hang, Patience, Promptness, Standing};
 use trunkline_trunk::Misbehaved;
 use trunkline_trunk::settings::EngineSettings;
 use trunkline_trunk::{ClientRequest, Frame, Request, RequestCode, RequestId, Response, Str};
@@ -42,6 +44,12 @@ pub(crate) struct Trunk {
     ending: Mutex<Option<Ending>>,
     /// Requests that wait for this app server's `Response`.
     requests: Mutex<Requests>,
+    /// How it answers handshakes.
+    promptness: Mutex<Promptness>,
+    /// It is ejected. Set together with `promptness`, for the one who hears it.
+    ejected: AtomicBool,
+    /// When its last frame came, in microseconds of the node's clock.
+    heard_at: AtomicU64,
 }
 
 /// Why somebody other than the trunk's own task wants it ended.
@@ -69,6 +77,7 @@ impl Trunk {
         origin: Origin,
         settings: EngineSettings,
         credit: u32,
+        now: Timestamp,
     ) -> Self {
         let (server_id, sdk) = hello;
         Self {
@@ -88,7 +97,79 @@ impl Trunk {
             ended: AtomicBool::new(false),
             ending: Mutex::new(None),
             requests: Mutex::default(),
+            promptness: Mutex::default(),
+            ejected: AtomicBool::new(false),
+            heard_at: AtomicU64::new(now.as_micros()),
         }
+    }
+
+    fn promptness(&self) -> MutexGuard<'_, Promptness> {
+        self.promptness.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Frames came from it.
+    pub(crate) fn heard(&self, now: Timestamp) {
+        self.heard_at.store(now.as_micros(), Ordering::Relaxed);
+        if self.ejected.load(Ordering::Relaxed) && self.promptness().heard(now) {
+            self.came_back();
+        }
+    }
+
+    fn came_back(&self) {
+        self.ejected.store(false, Ordering::Relaxed);
+        tracing::info!(hub = %self.hub.name, server = %self.server_id, "app server answers again: it gets its share of newcomers");
+    }
+
+    /// It was given a handshake.
+    pub(crate) fn handshake_given(&self, now: Timestamp) {
+        self.pending.fetch_add(1, Ordering::Relaxed);
+        self.promptness().asked(now);
+    }
+
+    /// It accepted or rejected a handshake.
+    pub(crate) fn handshake_answered(&self, now: Timestamp, asked_at: Timestamp) {
+        self.pending.fetch_sub(1, Ordering::Relaxed);
+        if self.promptness().answered(now, asked_at) {
+            self.came_back();
+        }
+    }
+
+    /// A handshake is off its hands without an answer.
+    pub(crate) fn handshake_withdrawn(&self) {
+        self.pending.fetch_sub(1, Ordering::Relaxed);
+        self.promptness().withdrawn();
+    }
+
+    /// Whether newcomers should go to it.
+    pub(crate) fn standing(&self, now: Timestamp, patience: Patience) -> Standing {
+        self.promptness().standing(now, patience)
+    }
+
+    /// What to do with something that it was asked at `asked_at` and has not answered; pings it if need be.
+    pub(crate) fn advise(&self, now: Timestamp, asked_at: Timestamp, patience: Patience) -> Advice {
+        let heard_at = Timestamp::from_micros(self.heard_at.load(Ordering::Relaxed));
+        let advice = self.promptness().advise(now, asked_at, heard_at, patience);
+        match advice {
+            Advice::Call { .. } => {
+                let mut frame = BytesMut::new();
+                Frame::Ping { token: Bytes::new() }.encode(&mut frame);
+                self.push(&frame);
+            }
+            Advice::Leave { ejected: Some(hang) } => {
+                self.ejected.store(true, Ordering::Relaxed);
+                let why = match hang {
+                    Hang::Silent => "it gives no sign of life",
+                    Hang::Unanswered => "it answers pings, but no handshakes",
+                };
+                tracing::warn!(hub = %self.hub.name, server = %self.server_id, unanswered = self.pending(), "app server hangs, newcomers go to others: {why}");
+            }
+            Advice::Leave { ejected: None } | Advice::Wait { .. } => (),
+        }
+        advice
+    }
+
+    pub(crate) fn is_ejected(&self) -> bool {
+        self.ejected.load(Ordering::Relaxed)
     }
 
     /// Appends whole frames, in order, and wakes the writer.
@@ -157,17 +238,14 @@ impl Trunk {
         u32::try_from(self.sessions()).unwrap_or(u32::MAX)
     }
 
-    /// Handshakes and requests that wait for the app server's word.
+    /// Requests that open no session and wait for its word.
+    pub(crate) fn requests_pending(&self) -> usize {
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner).waiting.len()
+    }
+
+    /// Handshakes that wait for the app server's word.
     pub(crate) fn pending(&self) -> usize {
         self.pending.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn pending_added(&self) {
-        self.pending.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn pending_removed(&self) {
-        self.pending.fetch_sub(1, Ordering::Relaxed);
     }
 
     pub(crate) fn is_draining(&self) -> bool {

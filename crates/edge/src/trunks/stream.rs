@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::net::{TcpStream, UnixStream};
@@ -53,7 +53,6 @@ struct TrunkTask {
     hub: Arc<Hub>,
     address: Origin,
     stream: TrunkStream,
-    origin: Instant,
     link: Link,
     decoder: Decoder,
     /// `None` until `Hello` is accepted.
@@ -90,13 +89,13 @@ impl TrunkTask {
             batch_bytes_max: u32::try_from(limits.trunk_batch_bytes_max).unwrap_or(u32::MAX),
         };
         let namespaces = Namespaces::new(limits.trunk_namespaces_max);
+        let now = door.env().now();
         Self {
             door,
             hub,
             address,
             stream,
-            origin: Instant::now(),
-            link: Link::node(Timestamp::ORIGIN, config),
+            link: Link::node(now, config),
             decoder: Decoder::new(),
             trunk: None,
             namespaces,
@@ -122,7 +121,7 @@ impl TrunkTask {
     }
 
     fn now(&self) -> Timestamp {
-        Timestamp::from_micros(u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX))
+        self.door.env().now()
     }
 
     /// The loop. Returns the cause of the end as a slug.
@@ -159,10 +158,11 @@ impl TrunkTask {
     }
 
     async fn wait(&self) -> io::Result<Woken> {
+        let origin = self.door.env().origin;
         let deadline = self
             .link
             .poll_deadline()
-            .map(|at| tokio::time::Instant::from_std(self.origin + at.since(Timestamp::ORIGIN)));
+            .map(|at| tokio::time::Instant::from_std(origin + at.since(Timestamp::ORIGIN)));
         let far = || tokio::time::Instant::now() + Duration::from_secs(3600);
         let told = async {
             match &self.trunk {
@@ -222,6 +222,9 @@ impl TrunkTask {
         let mut shares: Vec<Vec<Frame>> = vec![Vec::new(); shards];
         let mut cost = 0;
         self.link.handle_life(now);
+        if let Some(trunk) = &self.trunk {
+            trunk.heard(now);
+        }
         let batch_bytes = batch.len();
         for frame in decode_batch(batch) {
             let frame = match frame {
@@ -469,6 +472,7 @@ impl TrunkTask {
             self.address,
             settings,
             hello.credit,
+            self.now(),
         ));
         warnings.extend(env.directory.warnings_for(&trunk));
         let info = serde_json::json!({

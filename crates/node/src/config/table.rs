@@ -267,6 +267,10 @@ key_table! {
         body_timeout: span(10, 3_600);
         /// Time for an app server to answer a handshake.
         handshake_timeout: span(10, 600);
+        /// Time without a sign of life after which an app server that has a handshake to answer is taken to hang: the
+        /// handshake is tried at another one, and newcomers go to others. An app server that answers pings but no
+        /// handshakes has five times as long.
+        handshake_retry_after: span(50, 120);
         /// Handshakes and relayed requests of one trunk that wait for the app server.
         handshakes_pending_max: Count::<usize>::between(1, 10_000_000);
         /// Bytes of one trunk message.

@@ -54,6 +54,26 @@ fn sessions_go_to_the_app_server_with_the_fewest() {
 }
 
 #[test]
+fn newcomers_go_past_an_app_server_that_answers_nothing() {
+    let mut world = World::new();
+    world.tunnel_up(1, "a");
+    world.client(0);
+    world.tunnel_up(2, "b");
+    world.take_messages();
+    // The newcomer has the fewest and gets the next one; it does not answer.
+    world.open(1, &json!({}));
+    world.pass(Duration::from_secs(1));
+    world.open(2, &json!({}));
+    world.pass(Duration::from_millis(1));
+    for session in 3..6 {
+        world.open(session, &json!({}));
+    }
+    let opened = world.messages.iter().filter(|(_, one)| matches!(one, Message::Request(_)));
+    let tunnels: Vec<u64> = opened.map(|(tunnel, _)| tunnel.0).collect();
+    assert_eq!(tunnels, [2, 1, 1, 1, 1]);
+}
+
+#[test]
 fn several_tunnels_of_one_app_server_are_one_app_server() {
     let mut world = World::with_server();
     world.tunnel_up(2, "a");

@@ -1,0 +1,153 @@
+//! Handshakes before their app servers: how long one is waited for, and when another one is asked instead.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use rand::Rng;
+use trunkline_clock::Timestamp;
+use trunkline_switchboard::affinity::{Advice, Promptness};
+use trunkline_trunk::{CloseReason as WireReason, NumberState, Str};
+
+use super::Shard;
+use super::command::{SlotKey, Unavailable};
+use super::slot::{Opening, Slot, State, number_of};
+use super::timers::Timers;
+use crate::sid::{SLOTS_MAX, Sid, SidSecret};
+use crate::trunks::Trunk;
+
+/// App servers that one handshake is put before, one after another.
+const SERVERS_MAX: usize = 3;
+
+impl Shard {
+    /// Puts a handshake before its app server, in a slot of its own. The caller has looked whether there is room.
+    ///
+    /// Gives it back when this shard does not know the trunk: the hub knows one a moment before or after.
+    pub(super) fn place(&mut self, mut opening: Box<Opening>) -> Result<SlotKey, Box<Opening>> {
+        let trunk = &opening.trunk;
+        let Some(shard_trunk) = self.trunks.get_mut(&trunk.number) else {
+            trunk.session_removed();
+            return Err(opening);
+        };
+        trunk.handshake_given(self.now);
+        self.env.sessions[usize::from(self.index)].fetch_add(1, Ordering::Relaxed);
+        let generation = self.next_generation;
+        self.next_generation = generation.wrapping_add(1);
+        let secret = SidSecret(self.rng.random());
+        let entry = self.slots.vacant_entry();
+        let slot = u32::try_from(entry.key()).expect("SLOTS_MAX fits");
+        let sid = Sid { node: self.env.node_number, shard: self.index, slot, secret };
+        opening.asked_at = self.now;
+        opening.open.session = number_of(slot, self.index, self.shards);
+        opening.open.sid = Str::from(sid.encode());
+        opening.open.encode(&mut shard_trunk.out);
+        let look_at = Promptness::first_look(self.now, self.env.limits.patience());
+        let look_at = Timers::tick_of(self.now, look_at.min(opening.until));
+        entry.insert(Slot {
+            generation,
+            secret,
+            trunk: trunk.number,
+            hub: trunk.hub.number,
+            number: NumberState::Opening,
+            dirty: false,
+            backlogged: false,
+            unread: false,
+            spoke: false,
+            ended: false,
+            paused: false,
+            pending: true,
+            armed: look_at,
+            state: State::Opening(opening),
+        });
+        self.timers.arm(slot, look_at);
+        Ok(SlotKey { shard: self.index, slot, generation })
+    }
+
+    /// A handshake has waited for a while: goes on waiting, tries another app server, or ends.
+    pub(super) fn look_at_opening(&mut self, index: u32) {
+        let now = self.now;
+        let patience = self.env.limits.patience();
+        let Some(slot) = self.slots.get_mut(index as usize) else { return };
+        let key = SlotKey { shard: self.index, slot: index, generation: slot.generation };
+        let State::Opening(opening) = &slot.state else { return };
+        let (poll, until) = (opening.poll, opening.until);
+        if opening.reply.is_closed() {
+            return self.handshake_gone(key, poll);
+        }
+        if until <= now {
+            return self.opening_timed_out(index);
+        }
+        let again = match opening.trunk.advise(now, opening.asked_at, patience) {
+            Advice::Call { until } | Advice::Wait { until } => until,
+            Advice::Leave { ejected } => {
+                if let Some(hang) = ejected {
+                    self.env.metrics.count_ejection(hang);
+                }
+                if self.try_elsewhere(index) {
+                    return;
+                }
+                // Nobody else is there who could answer: it stays where it is, and so does the hope.
+                Promptness::first_look(now, patience)
+            }
+        };
+        self.arm(index, Some(again.min(until)));
+    }
+
+    /// Takes a handshake back from its app server and puts it before another one. False: there is no other.
+    pub(super) fn try_elsewhere(&mut self, index: u32) -> bool {
+        let Some(other) = self.other_app_server(index) else { return false };
+        let Some(slot) = self.slots.get_mut(index as usize) else { return false };
+        let State::Opening(mut opening) = std::mem::replace(&mut slot.state, State::Ended) else {
+            return false;
+        };
+        // First the word that nobody waits for it any more, so that at most one of the two takes the session.
+        self.close_number(index, WireReason::GoneBeforeAnswer, "another app server was asked");
+        self.release(index);
+        opening.tried.push(opening.trunk.number);
+        opening.trunk = other;
+        self.env.metrics.handshakes_retried.inc();
+        if let Err(opening) = self.place(opening) {
+            let why = Unavailable::NoAppServer;
+            self.count_handshake(why.slug());
+            // The client may have gone; then nobody needs the answer.
+            let _ = opening.reply.send(super::Answer::Unavailable(why));
+        }
+        true
+    }
+
+    fn other_app_server(&self, index: u32) -> Option<Arc<Trunk>> {
+        let State::Opening(opening) = &self.slots.get(index as usize)?.state else { return None };
+        if opening.tried.len() + 1 >= SERVERS_MAX || self.slots.len() >= SLOTS_MAX {
+            return None;
+        }
+        let mut tried = opening.tried.clone();
+        tried.push(opening.trunk.number);
+        let other = opening.trunk.hub.pick_other(&self.env.limits, self.now, &tried)?;
+        if self.trunks.contains_key(&other.number) {
+            return Some(other);
+        }
+        other.session_removed();
+        None
+    }
+
+    /// The app server has accepted or rejected a handshake.
+    pub(super) fn answered(&mut self, index: u32, asked_at: Timestamp) {
+        let now = self.now;
+        if let Some(trunk) = self.take_pending(index) {
+            trunk.handshake_answered(now, asked_at);
+        }
+    }
+
+    /// The app server has nothing to say about the number any more.
+    pub(super) fn no_longer_pending(&mut self, index: u32) {
+        if let Some(trunk) = self.take_pending(index) {
+            trunk.handshake_withdrawn();
+        }
+    }
+
+    fn take_pending(&mut self, index: u32) -> Option<&Trunk> {
+        let slot = self.slots.get_mut(index as usize)?;
+        let pending = std::mem::take(&mut slot.pending);
+        let shard_trunk = self.trunks.get(&slot.trunk).filter(|_| pending)?;
+        Some(&shard_trunk.trunk)
+    }
+}
