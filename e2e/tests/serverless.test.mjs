@@ -272,6 +272,31 @@ if (!PLAIN) {
     }
   });
 
+  test("connections have turns: one with many namespaces does not make the others wait for all of its events", async () => {
+    const world = await Serverless.start({ args: ["--webhook-concurrent-max", "2"] });
+    try {
+      const greedy = [];
+      for (let connection = 0; connection < 4; connection += 1) {
+        const first = await world.connected("/0");
+        greedy.push(first);
+        for (let at = 1; at < 12; at += 1) {
+          const socket = first.io.socket(`/${at}`);
+          await next(socket, "connect");
+          greedy.push(socket);
+        }
+      }
+      const other = await world.connected();
+      let answered = 0;
+      for (const socket of greedy) socket.emit("slow", 50, () => (answered += 1));
+      await until("the first answers", () => answered > 0);
+      assert.equal(await other.emitWithAck("echo", "mine"), "mine");
+      assert.ok(answered < greedy.length / 2, `${answered} of ${greedy.length} had their turn first`);
+      await until("all of them", () => answered === greedy.length);
+    } finally {
+      await world.stop();
+    }
+  });
+
   test("a client that sends faster than its handler answers is closed", async () => {
     const world = await Serverless.start({ args: ["--serverless-socket-events-max", "3"] });
     try {

@@ -37,6 +37,7 @@ impl Hub {
         let user = opening::user_of(claims);
         let body = event::connect_body(&open.request, claims);
         let facts = Facts {
+            address: Box::from(&*open.request.address),
             connection: Box::from(&*open.sid),
             user: user.map(Into::into),
             connect_body: String::from_utf8_lossy(&body).into(),

@@ -5,6 +5,8 @@ use std::sync::Arc;
 /// What is known of a connection for all of its life.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Facts {
+    /// Where it comes from: the client's IP address as the node sees it.
+    pub(crate) address: Box<str>,
     /// The connection id: the session's sid.
     pub(crate) connection: Box<str>,
     /// Whose it is.

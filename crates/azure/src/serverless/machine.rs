@@ -12,6 +12,7 @@ use super::answer::Answered;
 use super::event::{self, Event, EventKind, Facts, SocketFacts};
 use super::settings::Settings;
 use super::socket::{self, Socket, SocketKey, State};
+use super::waiting::Waiting;
 
 /// The longest name of a namespace, in bytes.
 const NAMESPACE_BYTES_MAX: usize = 256;
@@ -74,17 +75,18 @@ pub(crate) struct Machine {
     /// When sessions without a socket are closed.
     deadlines: BTreeSet<(Timestamp, u32)>,
     outputs: VecDeque<Output>,
-    /// Of events that wait for their turn or for their answer.
-    waiting_bytes: usize,
+    /// Bytes of events that wait for their turn or for their answer.
+    waiting: Waiting,
     /// The last number given to a socket or call.
     last_key: u64,
 }
 
 /// A call whose answer is awaited.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct Asked {
     key: SocketKey,
     user_event: bool,
+    facts: Arc<SocketFacts>,
     /// Bytes of its event.
     cost: usize,
 }
@@ -109,7 +111,7 @@ impl Machine {
             calls: HashMap::new(),
             deadlines: BTreeSet::new(),
             outputs: VecDeque::new(),
-            waiting_bytes: 0,
+            waiting: Waiting::default(),
             last_key: 0,
         }
     }
@@ -177,8 +179,8 @@ impl Machine {
 
     /// A call has ended. An answer to a call that nobody waits for any more is nothing.
     pub(crate) fn handle_answer(&mut self, call: CallKey, answered: &Answered) {
-        let Some(Asked { key, user_event, cost }) = self.calls.remove(&call) else { return };
-        self.waiting_bytes -= cost;
+        let Some(Asked { key, user_event, facts, cost }) = self.calls.remove(&call) else { return };
+        self.waiting.release(&facts.connection, cost);
         let Some(socket) = self.sockets.get_mut(&key) else { return };
         socket.asked = false;
         let session = socket.session;
@@ -227,7 +229,7 @@ impl Machine {
     /// Bytes of events that wait for their turn or for their answer.
     #[cfg(test)]
     pub(crate) fn waiting_bytes(&self) -> usize {
-        self.waiting_bytes
+        self.waiting.bytes
     }
 
     fn enter(&mut self, session: u32, packet: &Packet<'_>, new_id: &mut dyn FnMut() -> Box<str>) {
@@ -237,7 +239,7 @@ impl Machine {
         let namespace = packet.nsp.split('?').next().unwrap_or(packet.nsp);
         let too_many = known.sockets.len() >= self.settings.namespaces_max;
         let body_bytes = known.facts.connect_body.len() + packet.data.len();
-        let full = self.waiting_bytes + body_bytes > self.settings.waiting_bytes_max;
+        let full = !self.waiting.fits(&known.facts, body_bytes, self.settings.waiting_bytes_max);
         if namespace.len() > NAMESPACE_BYTES_MAX || too_many || namespace != packet.nsp {
             let text = if too_many { "too many namespaces" } else { "Invalid namespace" };
             let data = format!("{{\"message\":{}}}", trunkline_socketio::quote(text));
@@ -302,12 +304,12 @@ impl Machine {
         let (name, text) = (name.into_boxed_str(), format!("4{text}"));
         let cost = socket::cost(&name, &text);
         let full = socket.waiting.len() >= self.settings.socket_events_max
-            || self.waiting_bytes + cost > self.settings.waiting_bytes_max;
+            || !self.waiting.fits(&socket.facts.connection, cost, self.settings.waiting_bytes_max);
         if full {
             return self.end(session, CloseCause::EventsWaiting);
         }
         socket.waiting.push_back((name, text));
-        self.waiting_bytes += cost;
+        self.waiting.hold(&socket.facts.connection, cost);
         self.go_on(key);
     }
 
@@ -318,7 +320,7 @@ impl Machine {
             return;
         }
         if let Some((name, text)) = socket.waiting.pop_front() {
-            self.waiting_bytes -= socket::cost(&name, &text);
+            self.waiting.release(&socket.facts.connection, socket::cost(&name, &text));
             return self.ask(key, EventKind::User(name), text);
         }
         if let State::Left(reason) = &socket.state {
@@ -383,10 +385,11 @@ impl Machine {
         let call = CallKey(self.next_key());
         let user_event = matches!(kind, EventKind::User(_));
         let cost = socket::cost(kind.name(), &body);
-        self.waiting_bytes += cost;
-        self.calls.insert(call, Asked { key, user_event, cost });
         if let Some(socket) = self.sockets.get_mut(&key) {
             socket.asked = true;
+            let facts = Arc::clone(&socket.facts);
+            self.waiting.hold(&facts.connection, cost);
+            self.calls.insert(call, Asked { key, user_event, facts, cost });
         }
         self.call(Some(call), key, kind, body);
     }

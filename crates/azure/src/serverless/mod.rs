@@ -23,6 +23,7 @@ mod settings;
 mod socket;
 #[cfg(test)]
 mod tests;
+mod waiting;
 
 pub(crate) use answer::Answered;
 pub(crate) use event::{Event, EventKind, Facts};

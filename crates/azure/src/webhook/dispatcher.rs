@@ -1,14 +1,12 @@
 //! Calls a hub's handlers, with bounds, retries and counts.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 use hyper::{Method, Uri};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
-use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{Receiver, Sender as Channel, channel};
 use tokio::task::JoinSet;
 use trunkline_token::Secret;
@@ -17,6 +15,7 @@ use super::attempt::{NoReply, RETRY_AFTER, Reply, Sender, Verdict};
 use super::handlers::Handlers;
 use super::metrics::{Called, Metrics, Tried};
 use super::permission::{self, Asked, Permission};
+use super::turns::{Pending, Turns};
 use super::{Limits, NoAuthorities};
 use crate::cloudevents::About;
 use crate::serverless::{Answered, CallKey, Event, EventKind};
@@ -47,10 +46,7 @@ struct Shared {
     handlers: Handlers,
     permissions: Vec<Permission>,
     sender: Sender,
-    limits: Limits,
-    /// Who may be on the wire.
-    wire: Semaphore,
-    pending: AtomicUsize,
+    turns: Turns,
     metrics: Metrics,
 }
 
@@ -70,9 +66,7 @@ impl Dispatcher {
             permissions: handlers.0.iter().map(|_| Permission::new()).collect(),
             handlers,
             sender,
-            wire: Semaphore::new(limits.concurrent_max),
-            pending: AtomicUsize::new(0),
-            limits,
+            turns: Turns::new(&limits),
             metrics,
         };
         Ok((Self { shared: Arc::new(shared), tasks: JoinSet::new(), answers }, receiver))
@@ -87,15 +81,15 @@ impl Dispatcher {
             shared.count(&event.kind, "no_handler");
             return Some(Answered::NoHandler);
         };
-        if shared.pending.load(Ordering::Relaxed) >= shared.limits.pending_max {
+        let Some(pending) = shared.turns.begin(&event.socket.connection) else {
             shared.count(&event.kind, "pending_full");
             return Some(Answered::Unavailable);
-        }
-        let pending = Pending::begin(Arc::clone(shared));
-        let answers = self.answers.clone();
+        };
+        let counted = Counted::new(&shared.metrics);
+        let (shared, answers) = (Arc::clone(shared), self.answers.clone());
         self.tasks.spawn(async move {
-            let answered = pending.0.deliver(handler, &event).await;
-            drop(pending);
+            let answered = shared.deliver(&pending, handler, &event).await;
+            drop((pending, counted));
             if let Some(call) = call {
                 // Nobody listens any more only when the hub is gone.
                 let _ = answers.send((call, answered)).await;
@@ -108,7 +102,7 @@ impl Dispatcher {
 impl Dispatcher {
     /// Calls that are not done.
     pub(crate) fn under_way(&self) -> usize {
-        self.shared.pending.load(Ordering::Relaxed)
+        self.shared.turns.pending()
     }
 
     /// Until all are done.
@@ -117,21 +111,19 @@ impl Dispatcher {
     }
 }
 
-/// One call that is not done.
-struct Pending(Arc<Shared>);
+/// A call in the metric of those that are not done.
+struct Counted(Metrics);
 
-impl Pending {
-    fn begin(shared: Arc<Shared>) -> Self {
-        shared.pending.fetch_add(1, Ordering::Relaxed);
-        shared.metrics.pending.inc();
-        Self(shared)
+impl Counted {
+    fn new(metrics: &Metrics) -> Self {
+        metrics.pending.inc();
+        Self(metrics.clone())
     }
 }
 
-impl Drop for Pending {
+impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.pending.fetch_sub(1, Ordering::Relaxed);
-        self.0.metrics.pending.dec();
+        self.0.pending.dec();
     }
 }
 
@@ -147,11 +139,11 @@ enum Tries {
 
 impl Shared {
     /// Tries until there is an answer or nothing left to try.
-    async fn deliver(&self, handler: usize, event: &Event) -> Answered {
+    async fn deliver(&self, pending: &Pending, handler: usize, event: &Event) -> Answered {
         let begun = Instant::now();
         let mut retries = RETRY_AFTER.iter();
         loop {
-            let tried = self.attempt(handler, event).await;
+            let tried = self.attempt(pending, handler, event).await;
             let outcome = tried.outcome();
             self.metrics.tries.get_or_create(&Tried { outcome }).inc();
             let wait = if tried.verdict() == Verdict::Retry { retries.next() } else { None };
@@ -167,8 +159,8 @@ impl Shared {
         }
     }
 
-    async fn attempt(&self, handler: usize, event: &Event) -> Tries {
-        let _turn = self.wire.acquire().await.expect("it is never closed");
+    async fn attempt(&self, pending: &Pending, handler: usize, event: &Event) -> Tries {
+        let _turn = pending.turn().await;
         match self.permissions[handler].get(async || self.ask(handler).await).await {
             Asked::Granted => (),
             Asked::Refused => return Tries::NotAllowed,

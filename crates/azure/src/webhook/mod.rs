@@ -7,10 +7,12 @@
 
 mod attempt;
 mod dispatcher;
+mod fair;
 mod handlers;
 mod metrics;
 mod permission;
 mod template;
+mod turns;
 
 pub use attempt::NoAuthorities;
 pub(crate) use attempt::{NoReply, Sender};

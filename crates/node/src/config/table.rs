@@ -211,14 +211,14 @@ key_table! {
         /// Calls of one hub's handlers that are on the wire at once; the others wait their turn.
         webhook_concurrent_max: usize = "64", Count::<usize>::between(1, 10_000);
         /// Calls of one hub's handlers that are not done: on the wire, waiting, or between two tries. One beyond it is
-        /// not made.
+        /// not made. One connection may have an eighth of them, and the last quarter is for those that have none.
         webhook_pending_max: usize = "10000", Count::<usize>::between(1, 10_000_000);
         /// Bytes of a handler's answer. A longer one counts as none.
         webhook_answer_bytes_max: usize = "1MiB", Size::<usize>::between(1 << 10, GIB);
         /// Events of one socket that wait for the one before. Beyond it its client is closed.
         serverless_socket_events_max: usize = "1000", Count::<usize>::between(1, 1_000_000);
         /// Bytes of one hub's events that wait for those before or for the handler. Beyond it the client that sent the
-        /// last is closed, and entering a namespace is refused.
+        /// last is closed, and entering a namespace is refused. One connection may hold an eighth of them.
         serverless_waiting_bytes_max: usize = "64MiB", Size::<usize>::between(1 << 10, 64 * GIB);
     }
     "Identity providers" {

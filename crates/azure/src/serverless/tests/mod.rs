@@ -32,6 +32,7 @@ impl World {
     /// A connection; its id is `c` and its number.
     fn open(&mut self, session: u32) {
         let facts = Facts {
+            address: "127.0.0.1".into(),
             connection: format!("c{session}").into(),
             user: None,
             connect_body: r#"{"claims":{}}"#.into(),
