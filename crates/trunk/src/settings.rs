@@ -48,7 +48,8 @@ pub struct EngineSettings {
     pub connection_state_recovery: Option<ConnectionStateRecovery>,
 }
 
-/// Which transports a client may open a session with. At least one is true.
+/// Which transports a client may open a session with. With neither, every handshake is refused, as in
+/// Engine.IO.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Transports {
     /// HTTP long-polling.
@@ -187,7 +188,7 @@ const PATH: &str =
     "a string of at most 1024 bytes that starts with \"/\", without query and spaces";
 const SETTINGS: &str = "a JSON object of at most 65536 bytes";
 const SWITCH: &str = "true, false or an object";
-const TRANSPORTS: &str = "a list that has \"polling\", \"websocket\" or both";
+const TRANSPORTS: &str = "a list of names such as \"polling\" and \"websocket\"";
 const WINDOW_BITS: &str = "a whole number from 8 to 15";
 
 fn parse(json: &str) -> Result<Map<String, Value>, SettingsError> {
@@ -288,11 +289,7 @@ impl<'a> Options<'a> {
         }
         // Others, such as webtransport, are offered by the app and not by this node.
         let has = |wanted: &str| list.iter().any(|name| name.as_str() == Some(wanted));
-        let transports = Transports { polling: has("polling"), websocket: has("websocket") };
-        if !transports.polling && !transports.websocket {
-            return Err(refused());
-        }
-        Ok(Some(transports))
+        Ok(Some(Transports { polling: has("polling"), websocket: has("websocket") }))
     }
 
     fn http_compression(&self) -> Result<Option<Option<HttpCompression>>, SettingsError> {

@@ -80,6 +80,13 @@ fn every_option_is_read() {
 }
 
 #[test]
+fn a_list_without_a_transport_of_ours_lets_nobody_in() {
+    for json in [r#"{"transports":[]}"#, r#"{"transports":["webtransport"]}"#] {
+        assert_eq!(read(json).transports, Transports { polling: false, websocket: false });
+    }
+}
+
+#[test]
 fn the_request_prefix_follows_path_and_trailing_slash() {
     for (json, prefix) in [
         ("{}", "/socket.io/"),
@@ -124,11 +131,7 @@ fn a_value_that_cannot_be_honoured_names_its_option_and_what_is_allowed() {
         ("upgradeTimeout", "0|-1|null", number),
         ("connectTimeout", "-1|2147483648|null|\"1\"", number),
         ("maxHttpBufferSize", "0|-1|2147483648|null|\"1mb\"|4294967297", number),
-        (
-            "transports",
-            "[]|[\"webtransport\"]|\"polling\"|[1]|[\"polling\",1]|null|{}",
-            "\"polling\"",
-        ),
+        ("transports", "\"polling\"|[1]|[\"polling\",1]|null|{}", "\"polling\""),
         (
             "path",
             "\"\"|\"socket.io\"|\"/a?b\"|\"/a#b\"|\"/a b\"|\"/a\\n\"|null|1|[\"/a\"]",

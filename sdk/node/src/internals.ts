@@ -7,6 +7,7 @@
  */
 import { EventEmitter } from "node:events";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { keepMs, nodeSettings, type SaidOptions } from "./settings.js";
 
 /** What `useTrunkline` takes: a Socket.IO `Server`, whatever its type parameters. */
 export interface SocketIoServer {
@@ -392,33 +393,21 @@ export function shareFrame(plain: AdapterBase, encoded: EncodedPart[], written: 
   plain._encode?.call({ encoder: { encode: () => encoded } } as unknown as AdapterBase, undefined, written);
 }
 
-/** The options that the node carries out for us: `Hello.settings`. */
-export function engineSettings(io: SocketIoServer): Record<string, unknown> {
+/** The options that the node carries out for us, as the app said them. */
+function saidOptions(io: SocketIoServer): SaidOptions {
   const inner = internalsOf(io);
-  const opts = inner.engine.opts;
   return {
+    ...inner.engine.opts,
     // `attach` and `listen` may say another than the server.
-    path: opts.path ?? io.path(),
-    addTrailingSlash: opts.addTrailingSlash,
-    pingInterval: opts.pingInterval,
-    pingTimeout: opts.pingTimeout,
-    upgradeTimeout: opts.upgradeTimeout,
-    maxHttpBufferSize: isTooMuch(opts.maxHttpBufferSize) ? NODE_BYTES_MAX : opts.maxHttpBufferSize,
-    transports: opts.transports,
-    allowUpgrades: opts.allowUpgrades,
-    allowEIO3: opts.allowEIO3,
-    httpCompression: opts.httpCompression,
-    perMessageDeflate: opts.perMessageDeflate,
+    path: inner.engine.opts.path || io.path(),
     connectTimeout: inner._connectTimeout,
     connectionStateRecovery: inner.opts.connectionStateRecovery,
   };
 }
 
-/** The most that a node takes for `maxHttpBufferSize`. */
-const NODE_BYTES_MAX = 2 ** 31 - 1;
-
-function isTooMuch(bytes: number | undefined): boolean {
-  return typeof bytes === "number" && bytes > NODE_BYTES_MAX;
+/** `Hello.settings`. */
+export function engineSettings(io: SocketIoServer): Record<string, unknown> {
+  return nodeSettings(saidOptions(io)).settings;
 }
 
 /** What the app asks for and clients behind Trunkline do not get: one sentence for each. */
@@ -426,15 +415,9 @@ export function unhonouredOptions(io: SocketIoServer): string[] {
   const inner = internalsOf(io);
   const { defaults } = findBases(io);
   const said = [inner.opts, inner.engine.opts];
-  const list: string[] = [];
+  const list = nodeSettings(saidOptions(io)).unhonoured;
   if (said.some(({ wsEngine }) => wsEngine !== undefined && wsEngine !== defaults.wsEngine)) {
     list.push("wsEngine: the node speaks WebSocket itself; the option holds for clients that come straight to this server");
-  }
-  if (said.some(({ transports }) => transports?.includes("webtransport"))) {
-    list.push("transports: the node has no webtransport yet; clients get the others of the list");
-  }
-  if (isTooMuch(inner.engine.opts.maxHttpBufferSize)) {
-    list.push(`maxHttpBufferSize: a node takes no more than ${NODE_BYTES_MAX} bytes; that is the limit for clients behind it`);
   }
   if (said.some(({ initialPacket }) => initialPacket)) {
     list.push("initialPacket: the node answers the handshake itself; the option holds for clients that come straight to this server");
@@ -456,7 +439,7 @@ export function watchAttachApp(io: SocketIoServer, notice: (sentence: string) =>
 /** How long a client may be away and still find its socket, in milliseconds; undefined when the app does not recover. */
 export function recoveryMs(io: SocketIoServer): number | undefined {
   const options = internalsOf(io).opts.connectionStateRecovery;
-  return options ? options.maxDisconnectionDuration : undefined;
+  return options ? keepMs(options.maxDisconnectionDuration) : undefined;
 }
 
 const OUTGOING = Symbol("trunkline.outgoing");

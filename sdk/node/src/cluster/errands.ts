@@ -34,8 +34,8 @@ export function runErrand(adapter: AdapterBase, plain: AdapterBase, { type, data
 }
 
 /** What `RemoteSocket` is made of. A session store may hold anything, itself included. */
-function described({ id, rooms, ...socket }: FetchedSocket): FetchedSocket {
-  const { handshake, data } = socket as { handshake: Record<string, unknown>; data: unknown };
+function described(socket: FetchedSocket): FetchedSocket {
+  const { id, rooms, handshake, data } = socket as FetchedSocket & { handshake: Record<string, unknown>; data: unknown };
   const { sessionStore: _omitted, ...rest } = handshake;
   return Object.assign(textsInside({ id, rooms }), { handshake: rest, data });
 }
