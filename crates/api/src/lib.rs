@@ -8,6 +8,7 @@
 //! Admin::bind  ->  Admin::start(source)  ->  Running::stop
 //! ```
 
+mod exposition;
 mod process;
 mod respond;
 mod routes;
@@ -17,11 +18,19 @@ pub use process::ProcessCollector;
 pub use server::{Admin, BindError, Config, Running, StartError};
 
 use core::fmt;
+use core::future::Future;
+use core::pin::Pin;
 
 use serde::Serialize;
 
+/// Resolves to the causes for which the process should be restarted.
+pub type Liveness = Pin<Box<dyn Future<Output = Vec<Cause>> + Send>>;
+
 /// What the admin port shows. Every method is called on the admin thread and must not block.
 pub trait Source: Send + Sync + 'static {
+    /// Whether the threads that serve clients still do, and which do not. Takes as long as it takes to be sure.
+    fn liveness(&self) -> Liveness;
+
     /// Whether this node should be sent new connections, and why not.
     fn readiness(&self) -> Readiness;
 

@@ -2,9 +2,11 @@
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, VARY, X_CONTENT_TYPE_OPTIONS};
 use hyper::{Response, StatusCode};
 use serde::Serialize;
+
+use crate::exposition::Format;
 
 pub(crate) type Body = Full<Bytes>;
 
@@ -12,9 +14,10 @@ pub(crate) fn text(status: StatusCode, body: String) -> Response<Body> {
     with_kind(status, "text/plain; charset=utf-8", body.into())
 }
 
-pub(crate) fn open_metrics(body: String) -> Response<Body> {
-    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    with_kind(StatusCode::OK, kind, body.into())
+pub(crate) fn metrics(format: Format, body: String) -> Response<Body> {
+    let mut response = with_kind(StatusCode::OK, format.content_type(), body.into());
+    response.headers_mut().insert(VARY, HeaderValue::from_static("accept"));
+    response
 }
 
 pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Response<Body> {

@@ -1,9 +1,10 @@
 //! What the admin port answers, path by path. No I/O here: a request's method and path go in, an answer comes out.
 
-use hyper::header::{ALLOW, HeaderValue};
+use hyper::header::{ACCEPT, ALLOW, HeaderMap, HeaderValue};
 use hyper::{Method, Response, StatusCode};
 use serde::Serialize;
 
+use crate::exposition::{Format, to_text};
 use crate::respond::{self, Body};
 use crate::{Cause, Source};
 
@@ -11,34 +12,58 @@ use crate::{Cause, Source};
 struct Route {
     path: &'static str,
     about: &'static str,
-    answer: fn(&dyn Source) -> Response<Body>,
+    answer: Answer,
+}
+
+/// How a path comes to its answer.
+enum Answer {
+    /// At once.
+    Now(fn(&dyn Source, &HeaderMap) -> Response<Body>),
+    /// When the threads that serve clients have been asked.
+    Alive,
 }
 
 const ROUTES: &[Route] = &[
-    Route { path: "/", about: "this list", answer: index },
-    Route { path: "/livez", about: "200 while the process runs", answer: live },
+    Route { path: "/", about: "this list", answer: Answer::Now(index) },
+    Route {
+        path: "/livez",
+        about: "200 while every shard answers, else 503 with the causes (JSON)",
+        answer: Answer::Alive,
+    },
     Route {
         path: "/readyz",
         about: "200 when new connections are welcome, else 503 with the causes (JSON)",
-        answer: ready,
+        answer: Answer::Now(ready),
     },
-    Route { path: "/metrics", about: "metrics for Prometheus (OpenMetrics text)", answer: metrics },
+    Route {
+        path: "/metrics",
+        about: "metrics for Prometheus (OpenMetrics or text format 0.0.4, as asked)",
+        answer: Answer::Now(metrics),
+    },
     Route {
         path: "/api/v1/status",
         about: "the node, its hubs, app servers and sessions (JSON)",
-        answer: status,
+        answer: Answer::Now(status),
     },
 ];
 
 /// Answers one request. Bodies of requests are never read.
-pub(crate) fn answer(method: &Method, path: &str, source: &dyn Source) -> Response<Body> {
+pub(crate) async fn answer(
+    method: &Method,
+    path: &str,
+    headers: &HeaderMap,
+    source: &dyn Source,
+) -> Response<Body> {
     let Some(route) = ROUTES.iter().find(|route| route.path == path) else {
         return unknown_path();
     };
     if method != Method::GET && method != Method::HEAD {
         return wrong_method();
     }
-    (route.answer)(source)
+    match route.answer {
+        Answer::Now(answer) => answer(source, headers),
+        Answer::Alive => live(&source.liveness().await),
+    }
 }
 
 #[derive(Serialize)]
@@ -74,7 +99,7 @@ fn wrong_method() -> Response<Body> {
     response
 }
 
-fn index(_: &dyn Source) -> Response<Body> {
+fn index(_: &dyn Source, _: &HeaderMap) -> Response<Body> {
     let mut text = String::from("Trunkline admin port\n\n");
     for route in ROUTES {
         text.push_str(&format!("{:<16} {}\n", route.path, route.about));
@@ -82,8 +107,17 @@ fn index(_: &dyn Source) -> Response<Body> {
     respond::text(StatusCode::OK, text)
 }
 
-fn live(_: &dyn Source) -> Response<Body> {
-    respond::text(StatusCode::OK, "ok\n".into())
+#[derive(Serialize)]
+struct LiveBody<'a> {
+    live: bool,
+    causes: &'a [Cause],
+}
+
+fn live(causes: &[Cause]) -> Response<Body> {
+    if causes.is_empty() {
+        return respond::text(StatusCode::OK, "ok\n".into());
+    }
+    respond::json(StatusCode::SERVICE_UNAVAILABLE, &LiveBody { live: false, causes })
 }
 
 #[derive(Serialize)]
@@ -93,22 +127,26 @@ struct ReadyBody<'a> {
     notes: &'a [Cause],
 }
 
-fn ready(source: &dyn Source) -> Response<Body> {
+fn ready(source: &dyn Source, _: &HeaderMap) -> Response<Body> {
     let readiness = source.readiness();
     let ready = readiness.causes.is_empty();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     respond::json(status, &ReadyBody { ready, causes: &readiness.causes, notes: &readiness.notes })
 }
 
-fn metrics(source: &dyn Source) -> Response<Body> {
+fn metrics(source: &dyn Source, headers: &HeaderMap) -> Response<Body> {
+    let accept: Vec<&str> =
+        headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
+    let format = Format::accepted(&accept.join(","));
     let mut text = String::new();
     match source.write_metrics(&mut text) {
-        Ok(()) => respond::open_metrics(text),
+        Ok(()) if format == Format::Text => respond::metrics(format, to_text(&text)),
+        Ok(()) => respond::metrics(format, text),
         Err(error) => internal("metrics could not be written", &error),
     }
 }
 
-fn status(source: &dyn Source) -> Response<Body> {
+fn status(source: &dyn Source, _: &HeaderMap) -> Response<Body> {
     match source.status_json() {
         Ok(body) => respond::json_bytes(StatusCode::OK, body),
         Err(error) => internal("status could not be written", &error),
@@ -130,15 +168,20 @@ mod tests {
     use http_body_util::BodyExt;
 
     use super::*;
-    use crate::Readiness;
+    use crate::{Liveness, Readiness};
 
     #[derive(Default)]
     struct Fake {
         readiness: Readiness,
+        silent: Vec<Cause>,
         metrics_fail: bool,
     }
 
     impl Source for Fake {
+        fn liveness(&self) -> Liveness {
+            Box::pin(core::future::ready(self.silent.clone()))
+        }
+
         fn readiness(&self) -> Readiness {
             self.readiness.clone()
         }
@@ -154,15 +197,50 @@ mod tests {
     }
 
     fn call(method: Method, path: &str, source: &Fake) -> (StatusCode, String, String) {
-        let response = answer(&method, path, source);
+        call_with(method, path, &HeaderMap::new(), source)
+    }
+
+    /// What is ready at once.
+    fn now<T>(future: impl Future<Output = T>) -> T {
+        let mut context = core::task::Context::from_waker(core::task::Waker::noop());
+        match core::pin::pin!(future).poll(&mut context) {
+            core::task::Poll::Ready(value) => value,
+            core::task::Poll::Pending => panic!("the fake does not wait"),
+        }
+    }
+
+    fn call_with(
+        method: Method,
+        path: &str,
+        headers: &HeaderMap,
+        source: &Fake,
+    ) -> (StatusCode, String, String) {
+        let response = now(answer(&method, path, headers, source));
         let kind = response.headers()["content-type"].to_str().unwrap().to_owned();
         let status = response.status();
-        let mut body = core::pin::pin!(response.into_body().collect());
-        let mut context = core::task::Context::from_waker(core::task::Waker::noop());
-        let core::task::Poll::Ready(Ok(body)) = body.as_mut().poll(&mut context) else {
-            panic!("a full body is ready at once");
-        };
+        let body = now(response.into_body().collect()).expect("a full body cannot fail");
         (status, kind, String::from_utf8(body.to_bytes().to_vec()).unwrap())
+    }
+
+    #[test]
+    fn a_shard_that_does_not_answer_makes_it_dead() {
+        let silent = vec![Cause { code: "shard_silent", message: "why".into() }];
+        let (status, _, body) = call(Method::GET, "/livez", &Fake { silent, ..Fake::default() });
+        assert_eq!(status, 503);
+        assert_eq!(body, r#"{"live":false,"causes":[{"code":"shard_silent","message":"why"}]}"#);
+    }
+
+    #[test]
+    fn metrics_come_in_the_format_that_was_asked_for() {
+        let asks = |accept| {
+            let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(accept))]);
+            let (_, kind, body) = call_with(Method::GET, "/metrics", &headers, &Fake::default());
+            (kind, body)
+        };
+        let open = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+        assert_eq!(asks("application/openmetrics-text"), (open.into(), "# EOF\n".into()));
+        let text = "text/plain; version=0.0.4; charset=utf-8";
+        assert_eq!(asks("text/plain"), (text.into(), String::new()));
     }
 
     #[test]
@@ -177,13 +255,7 @@ mod tests {
                 "application/json",
                 r#"{"ready":true,"causes":[],"notes":[]}"#,
             ),
-            (
-                Method::GET,
-                "/metrics",
-                200,
-                "application/openmetrics-text; version=1.0.0; charset=utf-8",
-                "# EOF\n",
-            ),
+            (Method::GET, "/metrics", 200, "text/plain; version=0.0.4; charset=utf-8", ""),
             (Method::GET, "/api/v1/status", 200, "application/json", r#"{"node":"n-1"}"#),
             (
                 Method::POST,

@@ -8,6 +8,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use hyper::Request;
 use hyper::body::Incoming;
@@ -140,6 +141,7 @@ impl Server {
         let permits = Arc::new(Semaphore::new(self.config.connections_max));
         let mut connections = JoinSet::new();
         let mut stopped = self.stopped.clone();
+        let mut warned_at = None;
         loop {
             let accepted = async {
                 let permit = Arc::clone(&permits).acquire_owned().await;
@@ -158,7 +160,7 @@ impl Server {
                         drop(permit);
                     });
                 }
-                Err(error) => pause_after_accept_error(&error).await,
+                Err(error) => pause_after_accept_error(&error, &mut warned_at).await,
             }
         }
         let finished = async { while connections.join_next().await.is_some() {} };
@@ -169,8 +171,11 @@ impl Server {
     fn connection(&self, stream: TcpStream) -> impl Future<Output = ()> + Send + 'static {
         let source = Arc::clone(&self.source);
         let service = service_fn(move |request: Request<Incoming>| {
-            let response = routes::answer(request.method(), request.uri().path(), &*source);
-            core::future::ready(Ok::<_, Infallible>(response))
+            let source = Arc::clone(&source);
+            async move {
+                let (path, headers) = (request.uri().path(), request.headers());
+                Ok::<_, Infallible>(routes::answer(request.method(), path, headers, &*source).await)
+            }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -204,8 +209,14 @@ async fn wind_up(stopped: &mut watch::Receiver<bool>, life_max: Duration) {
     }
 }
 
+/// How often the same trouble is logged.
+const LOG_INTERVAL: Duration = Duration::from_secs(10);
+
 /// Without a pause, a process that is out of file descriptors would spin here.
-async fn pause_after_accept_error(error: &io::Error) {
-    tracing::warn!(%error, "cannot accept a connection on the admin port");
+async fn pause_after_accept_error(error: &io::Error, warned_at: &mut Option<Instant>) {
+    if warned_at.is_none_or(|at| at.elapsed() >= LOG_INTERVAL) {
+        *warned_at = Some(Instant::now());
+        tracing::warn!(%error, "cannot accept a connection on the admin port");
+    }
     tokio::time::sleep(Duration::from_millis(100)).await;
 }

@@ -7,11 +7,15 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 
-use trunkline_api::{Admin, Config, Readiness, Running, Source};
+use trunkline_api::{Admin, Config, Liveness, Readiness, Running, Source};
 
 struct Fake;
 
 impl Source for Fake {
+    fn liveness(&self) -> Liveness {
+        Box::pin(core::future::ready(Vec::new()))
+    }
+
     fn readiness(&self) -> Readiness {
         Readiness::default()
     }

@@ -71,10 +71,39 @@ pub(crate) struct CallOutcome {
     pub(crate) status: u16,
 }
 
+/// How a tunnel can end.
+const TUNNELS_ENDED: [&str; 10] = [
+    "aborted",
+    "app_server_closed",
+    "app_server_does_not_read",
+    "app_server_gone",
+    "app_server_silent",
+    "closed_by_node",
+    "malformed_frame",
+    "node_stops",
+    "stream_broken",
+    "websocket_violation",
+];
+
+/// How a handshake before an app server can end.
+const CONNECTS: [&str; 5] =
+    ["accepted", "app_server_lost", "no_app_server", "refused", "serverless"];
+
 impl Metrics {
+    /// A counter that appears at 1 has no rate, and the first event would raise no alert.
+    fn begin_at_zero(&self) {
+        for cause in TUNNELS_ENDED {
+            self.tunnels_ended.get_or_create(&Cause { cause }).inc_by(0);
+        }
+        for outcome in CONNECTS {
+            self.connects.get_or_create(&Outcome { outcome }).inc_by(0);
+        }
+    }
+
     /// Names every number for the admin port.
     pub fn register(&self, registry: &mut Registry) {
         let m = &self.0;
+        self.begin_at_zero();
         registry.register("trunkline_azure_tunnels", "Connected tunnels", m.tunnels.clone());
         registry.register(
             "trunkline_azure_tunnels_refused",

@@ -59,7 +59,7 @@ fn command(matches: &ArgMatches) -> Result<(), Failure> {
 
 fn run(mode: Mode, flags: &ArgMatches) -> Result<(), Failure> {
     let config = load(mode, flags)?;
-    logging::start(&config).map_err(|error| Failure::Other(error.into()))?;
+    let _logging = logging::start(&config).map_err(|error| Failure::Other(error.into()))?;
     if mode == Mode::Serve {
         return Ok(trunkline_node::run(&config, commands::VERSION, |_| ())?);
     }
@@ -87,7 +87,12 @@ fn check(flags: &ArgMatches) -> Result<(), Failure> {
         None => "no file".into(),
     };
     let hubs: Vec<&str> = config.hubs.iter().map(|hub| hub.name.as_str()).collect();
-    say(&format!("the configuration is fine ({file}; hubs: {})\n", hubs.join(", ")))
+    let warnings = config.warnings.iter().map(|warning| format!("warning: {warning}\n"));
+    say(&format!(
+        "{}the configuration is fine ({file}; hubs: {})\n",
+        warnings.collect::<String>(),
+        hubs.join(", ")
+    ))
 }
 
 fn load(mode: Mode, flags: &ArgMatches) -> Result<Config, Failure> {

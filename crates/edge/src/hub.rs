@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use trunkline_clock::Timestamp;
+use trunkline_http::LogPace;
 use trunkline_switchboard::ServerKey;
 use trunkline_switchboard::affinity::{self, Candidate, Cursor, Standing};
 use trunkline_trunk::Str;
@@ -14,7 +15,6 @@ use trunkline_trunk::encode::{encode_peers, encode_relayed};
 use trunkline_trunk::settings::EngineSettings;
 
 use crate::limits::Limits;
-use crate::log_pace::LogPace;
 use crate::shard::Seen;
 use crate::sid::Sid;
 use crate::trunks::{Trunk, TrunkNumber};
@@ -35,7 +35,7 @@ pub(crate) struct Directory {
     /// Longest prefix first. Rebuilt when an app server brings another `path`.
     routes: RwLock<Vec<Route>>,
     pub(crate) draining: AtomicBool,
-    pub(crate) trunks_refused: LogPace,
+    pub(crate) pace: LogPace,
 }
 
 #[derive(Debug)]
@@ -111,7 +111,7 @@ impl Directory {
             by_name,
             routes: RwLock::default(),
             draining: AtomicBool::new(false),
-            trunks_refused: LogPace::default(),
+            pace: LogPace::default(),
         };
         directory.rebuild_routes();
         directory

@@ -1,5 +1,7 @@
 //! Counters and gauges of the public port. Labels come from bounded sets; never a sid, a room or a user.
 
+mod known;
+
 use std::sync::Arc;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -7,6 +9,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+use trunkline_engineio::{Blame, CloseReason};
 use trunkline_switchboard::affinity::Hang;
 
 /// Cheap to clone: all clones count into the same numbers.
@@ -83,9 +86,21 @@ pub(crate) struct Ending {
     pub(crate) blame: &'static str,
 }
 
+impl Ending {
+    pub(crate) fn of(reason: CloseReason) -> Self {
+        let blame = match reason.blame() {
+            Blame::AppServer => "app_server",
+            Blame::Client => "client",
+            Blame::Node => "node",
+        };
+        Self { cause: reason.slug(), blame }
+    }
+}
+
 impl Metrics {
     /// Enters every number into the registry, under names that begin with `trunkline_`.
     pub fn register(&self, registry: &mut Registry) {
+        self.begin_at_zero();
         self.register_public_port(registry);
         self.register_traffic(registry);
         self.register_trunks(registry);

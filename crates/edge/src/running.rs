@@ -15,7 +15,7 @@ use bytes::BytesMut;
 use rustix::net::{self as sys, AddressFamily, SocketFlags, SocketType};
 use tokio::runtime;
 use tokio::sync::mpsc::{self, Receiver, Sender};
-use tokio::task::LocalSet;
+use tokio::task::{JoinSet, LocalSet};
 use trunkline_http::Ceiling;
 use trunkline_trunk::encode::encode_drain;
 
@@ -24,6 +24,7 @@ use crate::http::Door;
 use crate::hub::Directory;
 use crate::memory::Memory;
 use crate::metrics::Metrics;
+use crate::pulse::Pulse;
 use crate::shard::{self, Command, Environment, Shard};
 use crate::side_door::SideDoor;
 use crate::trunks::Ending;
@@ -116,6 +117,7 @@ impl Edge {
         let mut running = Running {
             env: Arc::clone(&env),
             shards: Arc::clone(&shards),
+            pulses: (0..threads).map(|_| Arc::default()).collect(),
             listener,
             stopping: Arc::new(AtomicBool::new(false)),
             threads: Vec::with_capacity(threads + 1),
@@ -177,8 +179,8 @@ fn spawn_shard(
                 shard::run(shard, inbox, door).await
             });
             if let Err(error) = served {
-                tracing::error!(shard = index, %error, "a shard cannot go on; the node ends");
-                std::process::abort();
+                // The panic hook waits for the line to be written before the guard ends the process.
+                panic!("a shard cannot go on; the node ends: {error}");
             }
         })
         .map_err(fail)?;
@@ -208,6 +210,7 @@ const GOODBYE_MAX: Duration = Duration::from_secs(2);
 pub struct Running {
     env: Arc<Environment>,
     shards: Arc<[Sender<Command>]>,
+    pulses: Vec<Arc<Pulse>>,
     listener: TcpListener,
     stopping: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
@@ -233,6 +236,29 @@ impl Running {
             env: Arc::clone(&self.env),
             shards: Arc::clone(&self.shards),
             turn: Arc::new(AtomicUsize::new(0)),
+        }
+    }
+
+    /// The shards that do not answer within that time.
+    pub fn silent_shards(
+        &self,
+        longest: Duration,
+    ) -> impl Future<Output = Vec<usize>> + Send + use<> {
+        let shards = self.shards.iter().cloned().zip(self.pulses.iter().map(Arc::clone));
+        let shards: Vec<_> = shards.enumerate().collect();
+        async move {
+            let mut asked = JoinSet::new();
+            for (index, (shard, pulse)) in shards {
+                asked.spawn(async move { (index, pulse.ask(shard, longest).await) });
+            }
+            let mut silent: Vec<usize> = asked
+                .join_all()
+                .await
+                .into_iter()
+                .filter_map(|(index, answers)| (!answers).then_some(index))
+                .collect();
+            silent.sort_unstable();
+            silent
         }
     }
 

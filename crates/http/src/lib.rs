@@ -5,5 +5,7 @@
 
 pub mod body;
 mod ceiling;
+mod log_pace;
 
 pub use ceiling::Ceiling;
+pub use log_pace::LogPace;

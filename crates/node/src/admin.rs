@@ -4,16 +4,18 @@ use core::fmt;
 use core::net::SocketAddr;
 use core::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
 use serde::Serialize;
-use trunkline_api::{Cause, ProcessCollector, Readiness, Source};
+use trunkline_api::{Cause, Liveness, ProcessCollector, Readiness, Source};
 
 use crate::heap;
+use crate::logging;
 
 /// The node's own facts, fixed when it starts.
 #[derive(Clone, Debug, Serialize)]
@@ -55,6 +57,7 @@ pub(crate) fn registry(
     registry.register_collector(Box::new(process));
     let memory_bytes_max = facts.memory_bytes_max;
     registry.register_collector(Box::new(HeapCollector { memory_bytes_max }));
+    registry.register_collector(Box::new(LogCollector));
     registry
 }
 
@@ -77,6 +80,24 @@ impl Collector for HeapCollector {
             Some(bytes) => gauge("trunkline_memory_ceiling", "Memory that may be in use.", bytes),
             None => Ok(()),
         }
+    }
+}
+
+/// Log lines that found no room.
+#[derive(Debug)]
+struct LogCollector;
+
+impl Collector for LogCollector {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let dropped = ConstCounter::new(logging::dropped_lines());
+        let about = "Log lines dropped because standard error is not read fast enough.";
+        let kind = dropped.metric_type();
+        dropped.encode(encoder.encode_descriptor(
+            "trunkline_log_lines_dropped",
+            about,
+            None,
+            kind,
+        )?)
     }
 }
 
@@ -110,7 +131,24 @@ impl View {
     }
 }
 
+/// Longer than any turn of a healthy shard takes, even of one under attack.
+const ANSWER_MAX: Duration = Duration::from_secs(5);
+
 impl Source for View {
+    fn liveness(&self) -> Liveness {
+        let silent = self.edge.silent_shards(ANSWER_MAX);
+        Box::pin(async move {
+            let cause = |shard| Cause {
+                code: "shard_silent",
+                message: format!(
+                    "shard {shard} has not answered for {} s: its clients are not served; restart the node",
+                    ANSWER_MAX.as_secs()
+                ),
+            };
+            silent.await.into_iter().map(cause).collect()
+        })
+    }
+
     fn readiness(&self) -> Readiness {
         self.readiness_of(&self.edge.status())
     }

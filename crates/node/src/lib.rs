@@ -11,6 +11,7 @@ mod azure;
 pub mod config;
 mod descriptors;
 mod heap;
+mod lines;
 pub mod logging;
 mod memory;
 mod ready_file;

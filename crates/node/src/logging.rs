@@ -1,6 +1,8 @@
 //! Log lines on standard error, by `tracing`. Never a payload, a token or a key.
 
 use std::io::{self, IsTerminal};
+use std::sync::OnceLock;
+use std::time::Duration;
 
 use tracing_subscriber::filter::{ParseError, Targets};
 use tracing_subscriber::layer::SubscriberExt;
@@ -8,6 +10,12 @@ use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{Layer, Registry, fmt};
 
 use crate::config::{Config, LogFormat, Mode};
+use crate::lines::{Escape, Lines};
+
+/// The queue of this process.
+static LINES: OnceLock<Lines> = OnceLock::new();
+/// How long the last lines of a process are waited for.
+const LAST_LINES_MAX: Duration = Duration::from_millis(500);
 
 /// Logging could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -18,38 +26,72 @@ pub enum LoggingError {
     /// Somebody else has set up logging in this process.
     #[error("logging is set up already")]
     Twice(#[from] TryInitError),
+    /// The thread that writes them could not be started.
+    #[error("cannot start the thread that writes log lines")]
+    Thread(#[source] io::Error),
+}
+
+/// Waits for the last lines when it is dropped.
+#[derive(Debug)]
+#[must_use = "the last lines are waited for when it is dropped"]
+pub struct Logging(());
+
+impl Drop for Logging {
+    fn drop(&mut self) {
+        flush();
+    }
+}
+
+fn flush() {
+    if let Some(lines) = LINES.get() {
+        lines.flush(LAST_LINES_MAX);
+    }
+}
+
+/// Lines that found no room, because standard error is not read fast enough.
+pub(crate) fn dropped_lines() -> u64 {
+    LINES.get().map_or(0, Lines::dropped)
 }
 
 /// Sends the process's log lines to standard error in the configured form.
-pub fn start(config: &Config) -> Result<(), LoggingError> {
+pub fn start(config: &Config) -> Result<Logging, LoggingError> {
     let filter: Targets = config.settings.log.parse()?;
-    let lines = match (config.settings.log_format, config.mode) {
-        (LogFormat::Json, _) => json(),
-        (LogFormat::Text, Mode::Dev) => short_text(),
-        (LogFormat::Text, Mode::Serve | Mode::Inspect) => text(),
+    let escape = match config.settings.log_format {
+        LogFormat::Json => None,
+        LogFormat::Text if coloured() => Some(Escape::AllButColours),
+        LogFormat::Text => Some(Escape::All),
     };
-    tracing_subscriber::registry().with(lines.with_filter(filter)).try_init()?;
+    let lines = LINES.get_or_init(|| Lines::new(escape)).clone();
+    lines.write_to_stderr().map_err(LoggingError::Thread)?;
+    let layer = match (config.settings.log_format, config.mode) {
+        (LogFormat::Json, _) => json(lines),
+        (LogFormat::Text, Mode::Dev) => short_text(lines),
+        (LogFormat::Text, Mode::Serve | Mode::Inspect) => text(lines),
+    };
+    tracing_subscriber::registry().with(layer.with_filter(filter)).try_init()?;
     log_panics();
-    Ok(())
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    Ok(Logging(()))
 }
 
-type Lines = Box<dyn Layer<Registry> + Send + Sync>;
+type Lined = Box<dyn Layer<Registry> + Send + Sync>;
 
-fn json() -> Lines {
+fn json(lines: Lines) -> Lined {
     let layer = fmt::layer().json().flatten_event(true).with_current_span(false);
-    layer.with_writer(io::stderr).log_internal_errors(false).boxed()
+    layer.with_writer(lines).log_internal_errors(false).boxed()
 }
 
-fn text() -> Lines {
-    let layer = fmt::layer().with_ansi(coloured()).with_writer(io::stderr);
-    // Without this a closed standard error would be a panic in whoever logs.
+fn text(lines: Lines) -> Lined {
+    let layer = fmt::layer().with_ansi(coloured()).with_writer(lines);
     layer.log_internal_errors(false).boxed()
 }
 
 /// For a terminal that shows one program: seconds since start in place of the date.
-fn short_text() -> Lines {
+fn short_text(lines: Lines) -> Lined {
     let layer = fmt::layer().compact().with_timer(fmt::time::uptime()).with_target(false);
-    layer.with_ansi(coloured()).with_writer(io::stderr).log_internal_errors(false).boxed()
+    layer.with_ansi(coloured()).with_writer(lines).log_internal_errors(false).boxed()
 }
 
 fn coloured() -> bool {
@@ -69,5 +111,7 @@ fn log_panics() {
         let message = message.unwrap_or("no message");
         let name = thread.name().unwrap_or("unnamed");
         tracing::error!(thread = name, place, "panic: {message}");
+        // A shard's panic ends the process.
+        flush();
     }));
 }

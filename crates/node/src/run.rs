@@ -122,7 +122,7 @@ pub fn run(
         .map_err(RunError::Prepare)?;
     let mut signals = {
         let _guard = runtime.enter();
-        Signals::catch().map_err(RunError::Prepare)?
+        Signals::catch(config.mode).map_err(RunError::Prepare)?
     };
     let node = Node::build(config, version)?.start(config)?;
     on_started(&node.started(config));

@@ -322,11 +322,12 @@ fn the_environment_is_read_strictly_but_for_what_others_put_there() {
         ("TRUNKLINE_ENDPOINT", "http://127.0.0.1:8080"),
         ("TRUNKLINE_SERVICE_HOST", "10.0.0.1"),
         ("TRUNKLINE_PORT_8080_TCP_ADDR", "10.0.0.1"),
-        ("TRUNKLINE_ZZZ", "1"),
+        ("TRUNKLINE_IMAGE", "trunkline:1"),
+        ("TRUNKLINE_DRIAN", "1s"),
         ("TRUNKLINE_LOG", ""),
     ];
     let want = [
-        "zzz (TRUNKLINE_ZZZ): no such key",
+        "drian (TRUNKLINE_DRIAN): no such key",
         "log (TRUNKLINE_LOG): `` holds ``, which is not a level",
     ];
     assert_eq!(mistakes(Mode::Inspect, &Faces { env, ..Faces::default() }), want);

@@ -18,9 +18,25 @@ pub(crate) struct Outcome {
     pub(crate) outcome: &'static str,
 }
 
+/// How a fetch can end.
+const FETCHES: [&str; 8] = [
+    "ok",
+    "refused",
+    "timeout",
+    "too_long",
+    "unreachable",
+    "broken",
+    "discovery_unusable",
+    "keys_unusable",
+];
+
 impl Metrics {
     /// Names every number for the admin port.
     pub fn register(&self, registry: &mut Registry) {
+        // A counter that appears at 1 has no rate, and the first failure would raise no alert.
+        for outcome in FETCHES {
+            self.fetches.get_or_create(&Outcome { outcome }).inc_by(0);
+        }
         registry.register(
             "trunkline_azure_identity_tokens",
             "Tokens that an identity provider may have signed, by what was found",

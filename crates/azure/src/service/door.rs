@@ -4,7 +4,7 @@ use std::any::Any;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body_util::combinators::BoxBody;
@@ -17,8 +17,8 @@ use hyper::{Method, Request, Response, StatusCode};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
-use trunkline_http::Ceiling;
 use trunkline_http::body::{self, BodyError, Bounds};
+use trunkline_http::{Ceiling, LogPace};
 use trunkline_token::{Claims, Endpoint, TokenRefused};
 use trunkline_websocket::accept_key;
 
@@ -70,6 +70,7 @@ struct Inner {
     metrics: Metrics,
     ceiling: Ceiling,
     spawner: Handle,
+    refused: LogPace,
 }
 
 impl Door {
@@ -81,7 +82,8 @@ impl Door {
         spawner: Handle,
     ) -> Self {
         let endpoints = config.endpoints.clone();
-        Self(Arc::new(Inner { hubs, endpoints, metrics, ceiling, spawner }))
+        let refused = LogPace::default();
+        Self(Arc::new(Inner { hubs, endpoints, metrics, ceiling, spawner, refused }))
     }
 
     /// Whether a path is this door's.
@@ -144,7 +146,9 @@ impl Door {
     fn refuse_tunnel(&self, from: SocketAddr, refused: TunnelRefused) -> Response<Body> {
         let slug = refused.slug();
         self.0.metrics.tunnels_refused.get_or_create(&Cause { cause: slug }).inc();
-        tracing::warn!(address = %from, "a tunnel was refused: {refused}");
+        if let Some(times) = self.0.refused.note(slug, Instant::now()) {
+            tracing::warn!(address = %from, times, "a tunnel was refused: {refused}");
+        }
         let mut response = answer::error(refused.status(), slug, &refused.to_string());
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         response

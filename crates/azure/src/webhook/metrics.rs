@@ -30,6 +30,33 @@ pub(crate) struct Tried {
     pub(crate) outcome: &'static str,
 }
 
+/// How a call can end.
+const OUTCOMES: [&str; 12] = [
+    "ok",
+    "redirect",
+    "refused",
+    "error",
+    "unreachable",
+    "broken",
+    "timeout",
+    "too_long",
+    "not_allowed",
+    "not_asked",
+    "no_handler",
+    "pending_full",
+];
+
+impl Metrics {
+    /// A counter that appears at 1 has no rate, and the first failure would raise no alert.
+    fn begin_at_zero(&self) {
+        for outcome in OUTCOMES {
+            for event in ["connect", "connected", "disconnected", "user"] {
+                self.calls.get_or_create(&Called { event, outcome }).inc_by(0);
+            }
+        }
+    }
+}
+
 impl Default for Metrics {
     fn default() -> Self {
         Self {
@@ -46,6 +73,7 @@ impl Default for Metrics {
 impl Metrics {
     /// Names every number for the admin port.
     pub fn register(&self, registry: &mut Registry) {
+        self.begin_at_zero();
         registry.register(
             "trunkline_azure_webhook_calls",
             "Events that were told to handlers, by event and by how that ended",

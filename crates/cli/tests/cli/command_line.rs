@@ -69,6 +69,9 @@ type Misuse =
 fn misuse_ends_with_code_2_and_says_what_to_do() {
     let scratch = Scratch::new();
     scratch.write("bad.toml", "listen = \"nowhere\"\nsesions_max = 5\n");
+    scratch.write("broken.toml", "key = \"unclosed\n");
+    let hub = "keyfile = \"x\"\n[[hub.a.event_handler]]\nulr = \"y\"\n";
+    scratch.write("hubs.toml", &format!("[hub.a]\nkey = \"{KEY}\"\n{hub}"));
     let cases: &[Misuse] = &[
         (&[], &[], &["Usage: trunkline <COMMAND>"]),
         (&["bench", "idle"], &[], &["--url <URL>"]),
@@ -115,6 +118,21 @@ fn misuse_ends_with_code_2_and_says_what_to_do() {
             &[
                 "listen (--listen): `0.0.0.0:8080` can be reached from other machines",
                 "`trunkline serve`",
+            ],
+        ),
+        (
+            &["serve", "--config", "broken.toml"],
+            &[],
+            &["the configuration has a mistake:", "file (broken.toml line 1): not TOML"],
+        ),
+        (
+            &["serve", "--config", "hubs.toml"],
+            &[],
+            &[
+                "hub.a.key (hubs.toml line 2): no such key",
+                "did you mean `keys`?",
+                "did you mean `key_file`?",
+                "did you mean `url`?",
             ],
         ),
         (

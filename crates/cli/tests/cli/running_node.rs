@@ -1,8 +1,9 @@
 //! The real binary as a process: start, ready file, admin port, taken ports, signals.
 
+use std::io::{PipeReader, PipeWriter, Write};
 use std::net::{TcpListener, TcpStream};
 
-use crate::support::{KEY, Scratch, until};
+use crate::support::{KEY, PATIENCE, Scratch, lines, until};
 use rustix::process::Signal;
 
 #[test]
@@ -36,7 +37,7 @@ fn the_admin_port_shows_the_node() {
         "node=\"n-test\"",
         "trunkline_trunks 0",
         "process_open_fds",
-        "# EOF",
+        "# TYPE process_cpu_seconds_total counter",
     ] {
         assert!(body.contains(want), "`{want}` is missing:\n{body}");
     }
@@ -50,6 +51,117 @@ fn the_admin_port_shows_the_node() {
     assert_eq!(status["ready"], true);
     assert_eq!(status["sessions"], 0);
     assert!(!body.contains(KEY));
+}
+
+/// A full pipe that nobody reads, and its other end.
+fn full_pipe() -> (PipeReader, PipeWriter) {
+    let (reader, mut writer) = std::io::pipe().expect("a pipe");
+    let flags = rustix::fs::fcntl_getfl(&writer).expect("a pipe");
+    rustix::fs::fcntl_setfl(&writer, flags | rustix::fs::OFlags::NONBLOCK).expect("a pipe");
+    while writer.write(b"x").is_ok() {}
+    rustix::fs::fcntl_setfl(&writer, flags).expect("a pipe");
+    (reader, writer)
+}
+
+#[test]
+fn a_standard_error_that_nobody_reads_holds_nobody_up() {
+    let scratch = Scratch::new();
+    let (reader, writer) = full_pipe();
+    let env = [("TRUNKLINE_KEY", KEY)];
+    // It starts, although it has things to say already.
+    let node = scratch.start_with(&["serve", "--threads", "1"], &env, writer.into());
+    // Each of these is a line of the shard's own thread.
+    assert_eq!(node.get_from("listen", "/trunk/v1", "*/*").0, 400);
+    assert_eq!(node.get_from("listen", "/server/tunnel?hub=default", "*/*").0, 400);
+    let handshake = "/socket.io/?EIO=4&transport=polling";
+    assert_eq!(node.get_from("listen", handshake, "*/*").0, 503);
+    assert_eq!(node.get("/livez"), (200, "ok\n".into()));
+    // Nothing is lost: there is room for it.
+    let log = lines(reader);
+    let mut seen = String::new();
+    for want in ["trunkline is ready", "trunk refused", "handshakes refused with 503"] {
+        while !seen.contains(want) {
+            seen = log.recv_timeout(PATIENCE).expect(want);
+        }
+    }
+    assert!(node.get("/metrics").1.contains("\ntrunkline_log_lines_dropped_total 0\n"));
+}
+
+#[test]
+fn a_node_whose_standard_error_is_full_ends_all_the_same() {
+    let scratch = Scratch::new();
+    let (_reader, writer) = full_pipe();
+    let mut node = scratch.start_with(&["serve"], &[("TRUNKLINE_KEY", KEY)], writer.into());
+    node.signal(Signal::TERM);
+    assert_eq!(node.wait().code(), Some(0));
+}
+
+#[test]
+fn a_hangup_is_said_and_changes_nothing() {
+    let scratch = Scratch::new();
+    let mut node = scratch.start(&["serve"], &[("TRUNKLINE_KEY", KEY)]);
+    for _ in 0..2 {
+        node.signal(Signal::HUP);
+        assert!(node.line("SIGHUP is ignored").contains("restart"));
+    }
+    assert_eq!(node.get("/readyz").0, 200);
+    node.signal(Signal::TERM);
+    node.line("trunkline has stopped");
+    assert_eq!(node.wait().code(), Some(0));
+}
+
+#[test]
+fn a_hangup_ends_what_a_developer_runs_in_a_terminal() {
+    let scratch = Scratch::new();
+    let mut node = scratch.start(&["dev"], &[]);
+    node.signal(Signal::HUP);
+    assert_eq!(node.wait().code(), Some(0));
+}
+
+#[test]
+fn metrics_are_there_from_the_start_in_both_formats() {
+    let scratch = Scratch::new();
+    let node = scratch.start(&["serve"], &[("TRUNKLINE_KEY", KEY)]);
+    let (_, text) = node.get("/metrics");
+    let (_, open) = node.get_from("admin", "/metrics", "application/openmetrics-text");
+    assert!(open.ends_with("# EOF\n") && !text.contains("# EOF"), "{text}");
+    for want in [
+        r#"trunkline_edge_handshakes_total{outcome="no_app_server"} 0"#,
+        r#"trunkline_trunks_ended_total{cause="silent"} 0"#,
+        r#"trunkline_sessions_closed_total{cause="outbox_full",blame="client"} 0"#,
+        r#"trunkline_azure_webhook_calls_total{event="user",outcome="timeout"} 0"#,
+        r#"trunkline_azure_identity_fetches_total{outcome="unreachable"} 0"#,
+    ] {
+        assert!(text.lines().any(|line| line == want), "`{want}` is missing:\n{text}");
+        assert!(open.lines().any(|line| line == want), "`{want}` is missing:\n{open}");
+    }
+}
+
+#[test]
+fn slips_that_are_allowed_are_said_at_the_start() {
+    let scratch = Scratch::new();
+    std::fs::create_dir(scratch.path().join("etc")).unwrap();
+    scratch.write("etc/hub.key", KEY);
+    scratch.set_mode("etc/hub.key", 0o644);
+    // Counts from the file's folder; in the working directory there is another, which is none.
+    scratch.write("etc/node.toml", "key_file = \"hub.key\"\n");
+    scratch.write("hub.key", "short");
+    let env = [("TRUNKLINE_IMAGE", "x"), ("RUST_LOG", "debug")];
+    let node = scratch.start(&["serve", "--config", "etc/node.toml"], &env);
+    node.line("RUST_LOG is not read");
+    node.line("TRUNKLINE_IMAGE is no key of Trunkline's");
+    assert!(node.line("can be read by every user").contains("etc/hub.key"));
+    let check = ["config", "check", "--config", "etc/node.toml", "--admin", "0.0.0.0:8081"];
+    let ran = scratch.run(&check, &env);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    for want in
+        ["warning: RUST_LOG", "warning: admin (--admin)", "warning: the variable", "is fine"]
+    {
+        assert!(ran.stdout.contains(want), "lacks `{want}`: {}", ran.stdout);
+    }
+    scratch.set_mode("etc/hub.key", 0o600);
+    let ran = scratch.run(&["config", "check", "--config", "etc/node.toml"], &[]);
+    assert!(!ran.stdout.contains("warning"), "{}", ran.stdout);
 }
 
 #[test]

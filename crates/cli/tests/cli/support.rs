@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Waiting longer than this means that the state will not come.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A key that `serve` takes.
 pub(crate) const KEY: &str = "a key for tests, 32 bytes long..";
@@ -35,6 +35,12 @@ impl Scratch {
 
     pub(crate) fn write(&self, name: &str, text: &str) {
         std::fs::write(self.0.join(name), text).unwrap();
+        self.set_mode(name, 0o600);
+    }
+
+    pub(crate) fn set_mode(&self, name: &str, mode: u32) {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
+        std::fs::set_permissions(self.0.join(name), mode).unwrap();
     }
 
     pub(crate) fn command(&self, arguments: &[&str], env: &[(&str, &str)]) -> Command {
@@ -68,11 +74,24 @@ impl Scratch {
 
     /// Starts a node on free ports and waits for its ready file.
     pub(crate) fn start(&self, arguments: &[&str], env: &[(&str, &str)]) -> Node {
+        self.start_with(arguments, env, Stdio::piped())
+    }
+
+    /// The same with another standard error.
+    pub(crate) fn start_with(
+        &self,
+        arguments: &[&str],
+        env: &[(&str, &str)],
+        stderr: Stdio,
+    ) -> Node {
         let ports = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
         let ready = ["--ready-file", "ready.json"];
         let arguments: Vec<&str> = arguments.iter().copied().chain(ports).chain(ready).collect();
-        let mut child = self.command(&arguments, env).spawn().unwrap();
-        let log = lines(child.stderr.take().unwrap());
+        let mut child = self.command(&arguments, env).stderr(stderr).spawn().unwrap();
+        let log = match child.stderr.take() {
+            Some(stderr) => lines(stderr),
+            None => mpsc::channel().1,
+        };
         let path = self.0.join("ready.json");
         let mut node = Node { child, log, ready: serde_json::Value::Null };
         node.ready = until("the ready file", || {
@@ -126,8 +145,14 @@ impl Node {
 
     /// Status and body of a GET on the admin port.
     pub(crate) fn get(&self, path: &str) -> (u16, String) {
-        let mut stream = TcpStream::connect(self.address("admin")).unwrap();
-        write!(stream, "GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n").unwrap();
+        self.get_from("admin", path, "*/*")
+    }
+
+    pub(crate) fn get_from(&self, port: &str, path: &str, accept: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(self.address(port)).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let headers = format!("host: test\r\naccept: {accept}\r\nconnection: close");
+        write!(stream, "GET {path} HTTP/1.1\r\n{headers}\r\n\r\n").unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
@@ -166,7 +191,7 @@ impl Drop for Node {
 }
 
 /// Reads a pipe to its end on a thread, so that the writer never blocks.
-fn lines(pipe: impl Read + Send + 'static) -> Receiver<String> {
+pub(crate) fn lines(pipe: impl Read + Send + 'static) -> Receiver<String> {
     let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || {
         for line in BufReader::new(pipe).lines().map_while(Result::ok) {

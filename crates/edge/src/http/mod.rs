@@ -450,7 +450,7 @@ fn trunk(connection: &Rc<Connection>, mut request: Request<Incoming>) -> Respons
         Err(refused) => {
             let cause = Cause { cause: refused.slug() };
             env.metrics.trunks_refused.get_or_create(&cause).inc();
-            let pace = &env.directory.trunks_refused;
+            let pace = &env.directory.pace;
             if let Some(times) = pace.note(refused.slug(), Instant::now()) {
                 tracing::warn!(address = %connection.address, times, "trunk refused: {refused}");
             }

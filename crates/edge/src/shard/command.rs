@@ -15,6 +15,7 @@ use trunkline_trunk::{Frame, Header, Response};
 use super::recovery::RestoreRequest;
 use crate::acceptor::StreamPermit;
 use crate::hub::{Hub, NoAppServer};
+use crate::pulse::Pulse;
 use crate::sid::Sid;
 use crate::trunks::{BatchCredit, Trunk, TrunkNumber};
 
@@ -119,6 +120,8 @@ pub(crate) enum Command {
     /// An app server asks for what this shard keeps under a private id.
     Restore(Box<RestoreRequest>),
     Drain(Duration),
+    /// Is it still there?
+    Pulse(Arc<Pulse>),
     Stop,
 }
 

@@ -134,7 +134,10 @@ impl Shard {
             rooms.iter().map(Str::as_str),
         );
         if let Err(error) = attached {
-            tracing::warn!(trunk, %error, "a socket was not attached; broadcasts will not reach it");
+            let pace = &self.env.directory.pace;
+            if let Some(times) = pace.note("not_attached", std::time::Instant::now()) {
+                tracing::warn!(trunk, times, %error, "a socket was not attached; broadcasts will not reach it");
+            }
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use trunkline_clock::Timestamp;
-use trunkline_engineio::{Blame, CloseReason, Session, Transmit, TransportKind};
+use trunkline_engineio::{CloseReason, Session, Transmit, TransportKind};
 use trunkline_switchboard::SessionKey;
 use trunkline_trunk::{self as wire, CloseReason as WireReason, FrameKind, NumberState};
 use trunkline_websocket::{Opcode, encode};
@@ -100,7 +100,7 @@ impl Shard {
         }
         self.count_session(live.counted, -1);
         let wire_reason = wire_reason(reason, in_one_payload);
-        let ending = Ending { cause: reason.slug(), blame: blame(reason.blame()) };
+        let ending = Ending::of(reason);
         self.env.metrics.sessions_closed.get_or_create(&ending).inc();
         self.close_number(index, wire_reason, description);
         self.release(index);
@@ -396,13 +396,5 @@ fn wire_reason(reason: CloseReason, in_one_payload: bool) -> WireReason {
         CloseReason::TooLarge => WireReason::MessageTooLarge,
         CloseReason::NodeShutdown => WireReason::NodeShutdown,
         CloseReason::AppServerLost => WireReason::AppLost,
-    }
-}
-
-fn blame(side: Blame) -> &'static str {
-    match side {
-        Blame::AppServer => "app_server",
-        Blame::Client => "client",
-        Blame::Node => "node",
     }
 }

@@ -244,6 +244,7 @@ impl Shard {
                 let _ = known.send(());
             }
             Command::TrunkDown(trunk) => self.trunk_down(trunk),
+            Command::Pulse(pulse) => pulse.answer(),
             Command::Batch { trunk, frames, credit } => {
                 for frame in frames {
                     self.handle_frame(trunk, frame);

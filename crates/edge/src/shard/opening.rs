@@ -318,8 +318,11 @@ impl Shard {
         live.carrier = Carrier::Stream(stream);
         live.session.set_deflate(deflate);
         if let Err(error) = added {
-            tracing::warn!(%error, "cannot watch a stream");
             live.session.handle_stream_error(now, "cannot watch the stream");
+            let pace = &self.env.directory.pace;
+            if let Some(times) = pace.note("cannot_watch", std::time::Instant::now()) {
+                tracing::warn!(times, %error, "cannot watch a stream");
+            }
         }
         self.mark_dirty(key.slot);
         if !leftover.is_empty() {

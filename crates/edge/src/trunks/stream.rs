@@ -394,6 +394,7 @@ impl TrunkTask {
             EndCause::GivenUp(ErrorCode::Settings) => "bad_settings",
             EndCause::GivenUp(ErrorCode::Silence) => "silent",
             EndCause::GivenUp(_) => "given_up",
+            EndCause::Misbehaved(trunkline_trunk::Misbehaved::Silence) => "silent",
             EndCause::Misbehaved(_) => "misbehaved",
             EndCause::PeerError { .. } => "peer_error",
         };

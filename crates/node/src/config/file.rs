@@ -39,17 +39,18 @@ pub(crate) fn read_text(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-/// Enters the file's texts into `given` and returns its hubs.
+/// Enters the file's texts into `given` and returns its hubs; `None` when it is no TOML.
 pub(crate) fn parse(
     path: &Path,
     text: &str,
     given: &mut Given,
     mistakes: &mut Vec<Mistake>,
-) -> Vec<HubTable> {
+) -> Option<Vec<HubTable>> {
     let mut reader = Reader { path, text, given, mistakes, hubs: Vec::new() };
     let (root, errors) = DeTable::parse_recoverable(text);
     if errors.is_empty() {
         reader.root(root.get_ref());
+        return Some(reader.hubs);
     }
     for error in errors {
         // Only the message: the library's full text would print the line, which may hold a key.
@@ -57,7 +58,7 @@ pub(crate) fn parse(
         let (origin, wrong) = (reader.origin(start), format!("not TOML: {}", error.message()));
         reader.mistake("file", origin, wrong, "a file as https://toml.io describes");
     }
-    reader.hubs
+    None
 }
 
 struct Reader<'a> {
@@ -163,10 +164,7 @@ impl Reader<'_> {
                 _ => None,
             };
             if read.is_none() {
-                let key = format!("hub.{}.{}", hub.name, field.get_ref());
-                let known = HUB_FIELDS.contains(&field.get_ref().as_ref());
-                let wrong = if known { "is of the wrong type" } else { "no such key" };
-                self.mistake(&key, origin, wrong.into(), HUB_ALLOWED);
+                self.bad_field(&format!("hub.{}", hub.name), field, &HUB_FIELDS, HUB_ALLOWED);
             }
         }
         self.hubs.push(hub);
@@ -193,11 +191,8 @@ impl Reader<'_> {
                     _ => None,
                 };
             if read.is_none() {
-                let key = format!("hub.{hub}.event_handler.{}", field.get_ref());
-                let known = ["url", "system_events", "user_events"];
-                let known = known.contains(&field.get_ref().as_ref());
-                let wrong = if known { "is of the wrong type" } else { "no such key" };
-                self.mistake(&key, origin, wrong.into(), HANDLER_ALLOWED);
+                let table = format!("hub.{hub}.event_handler");
+                self.bad_field(&table, field, &HANDLER_FIELDS, HANDLER_ALLOWED);
             }
         }
         handler
@@ -233,13 +228,26 @@ impl Reader<'_> {
                 _ => None,
             };
             if known.is_none() {
-                let key = format!("hub.{hub}.identity_provider.{name}");
-                let known = IdentityTable::FIELDS.contains(&name);
-                let wrong = if known { "is of the wrong type" } else { "no such key" };
-                self.mistake(&key, origin, wrong.into(), IDENTITY_ALLOWED);
+                let table = format!("hub.{hub}.identity_provider");
+                self.bad_field(&table, field, &IdentityTable::FIELDS, IDENTITY_ALLOWED);
             }
         }
         provider
+    }
+
+    /// A field of a table that is not known, or has a value of the wrong type.
+    fn bad_field(&mut self, table: &str, field: &Name<'_>, known: &[&'static str], allowed: &str) {
+        let name = field.get_ref().as_ref();
+        let (key, origin) = (format!("{table}.{name}"), self.origin(field.span().start));
+        if known.contains(&name) {
+            return self.mistake(&key, origin, "is of the wrong type".into(), allowed);
+        }
+        let near = given::nearest_of(known.iter().copied(), &name.replace('-', "_"));
+        let allowed = match near {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => allowed.to_owned(),
+        };
+        self.mistake(&key, origin, "no such key".into(), &allowed);
     }
 
     fn origin(&self, at: usize) -> Origin {
@@ -251,6 +259,9 @@ impl Reader<'_> {
         self.mistakes.push(Mistake { key: key.into(), origin, wrong, allowed: allowed.into() });
     }
 }
+
+/// The fields of an event handler's table.
+const HANDLER_FIELDS: [&str; 3] = ["url", "system_events", "user_events"];
 
 /// The fields of a hub's table.
 const HUB_FIELDS: [&str; 6] =

@@ -62,11 +62,13 @@ impl Given {
         strongest
     }
 
-    /// Takes every `TRUNKLINE_*` variable; one that is no key is a mistake.
+    /// Takes every `TRUNKLINE_*` variable. One that is nearly a key is a mistake; one that is none may be of others,
+    /// such as a deployment's own `TRUNKLINE_IMAGE`, and only gets a warning.
     pub(crate) fn put_environment(
         &mut self,
         variables: Vec<(OsString, OsString)>,
         mistakes: &mut Vec<Mistake>,
+        warnings: &mut Vec<String>,
     ) {
         let mut variables: Vec<(String, OsString)> = variables
             .into_iter()
@@ -76,7 +78,11 @@ impl Given {
         variables.sort();
         for (name, value) in variables {
             let Some(key) = table::keys().iter().find(|key| key.env() == name) else {
-                mistakes.extend(unknown_variable(&name, &value));
+                match unknown_variable(&name, &value) {
+                    Unknown::Mistake(mistake) => mistakes.push(mistake),
+                    Unknown::Warning(warning) => warnings.push(warning),
+                    Unknown::OfOthers => (),
+                }
                 continue;
             };
             match value.into_string() {
@@ -118,18 +124,28 @@ fn not_text(key: &Key, origin: Origin) -> Mistake {
     Mistake { key: key.name.into(), origin, wrong, allowed: key.allowed.clone() }
 }
 
-fn unknown_variable(name: &str, value: &OsString) -> Option<Mistake> {
+/// What to make of a variable that is no key.
+enum Unknown {
+    Mistake(Mistake),
+    Warning(String),
+    /// It is known whose it is.
+    OfOthers,
+}
+
+fn unknown_variable(name: &str, value: &OsString) -> Unknown {
     // The SDK's own variable; app servers and nodes often share an environment file.
     if name == "TRUNKLINE_ENDPOINT" || is_service_link(name, &value.to_string_lossy()) {
-        return None;
+        return Unknown::OfOthers;
     }
     let key = name.trim_start_matches("TRUNKLINE_").to_ascii_lowercase();
-    let allowed = match nearest(&key) {
-        Some(near) => format!("did you mean {}?", near.env()),
-        None => "the variables that `trunkline serve --help` lists".into(),
+    let Some(near) = nearest(&key) else {
+        return Unknown::Warning(format!(
+            "the variable {name} is no key of Trunkline's and is ignored; `trunkline serve --help` lists them"
+        ));
     };
+    let allowed = format!("did you mean {}?", near.env());
     let wrong = "no such key".into();
-    Some(Mistake { key, origin: Origin::Env(name.into()), wrong, allowed })
+    Unknown::Mistake(Mistake { key, origin: Origin::Env(name.into()), wrong, allowed })
 }
 
 /// Kubernetes puts variables of this form into every container when a Service is called `trunkline` or
@@ -150,11 +166,23 @@ fn is_service_link(name: &str, value: &str) -> bool {
 
 /// The key that somebody may have meant.
 pub(crate) fn nearest(name: &str) -> Option<&'static Key> {
-    let similarity = |key: &Key| strsim::jaro_winkler(key.name, name);
-    table::keys()
-        .iter()
-        .max_by(|a, b| similarity(a).total_cmp(&similarity(b)))
-        .filter(|key| similarity(key) > 0.85)
+    let near = nearest_of(table::keys().iter().map(|key| key.name), name)?;
+    table::keys().iter().find(|key| key.name == near)
+}
+
+/// The one of these names that somebody may have meant.
+pub(crate) fn nearest_of(
+    names: impl Iterator<Item = &'static str>,
+    given: &str,
+) -> Option<&'static str> {
+    names
+        .map(|name| (name, strsim::jaro_winkler(name, given)))
+        .filter(|(name, similarity)| {
+            // The first measure is harsh to short names.
+            *similarity > 0.85 || strsim::damerau_levenshtein(name, given) <= 1
+        })
+        .max_by(|(_, a), (_, b)| a.total_cmp(b))
+        .map(|(name, _)| name)
 }
 
 #[cfg(test)]
@@ -185,6 +213,9 @@ mod tests {
     fn the_nearest_key_is_offered_only_when_near() {
         assert_eq!(nearest("sesions_max").map(|key| key.name), Some("sessions_max"));
         assert_eq!(nearest("adminn").map(|key| key.name), Some("admin"));
-        assert_eq!(nearest("zzz").map(|key| key.name), None);
+        assert_eq!(nearest("lgo").map(|key| key.name), Some("log"));
+        for none in ["zzz", "image", "version", "tag", "port", "url", "home", "dir"] {
+            assert_eq!(nearest(none).map(|key| key.name), None, "{none}");
+        }
     }
 }

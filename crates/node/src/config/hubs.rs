@@ -201,7 +201,7 @@ impl Book<'_> {
                 self.mistakes.push(Mistake { key, origin: origin.clone(), wrong, allowed });
                 return Vec::new();
             }
-            return self.read_key_file(&key, Path::new(path), origin);
+            return self.read_key_file(&key, &origin.place(Path::new(path)), origin);
         }
         let key = format!("hub.{}.keys", table.name);
         self.check_keys(&key, &table.keys)

@@ -25,7 +25,7 @@ pub(crate) struct IdentityTable {
 }
 
 impl IdentityTable {
-    pub(super) const FIELDS: [&str; 6] =
+    pub(super) const FIELDS: [&'static str; 6] =
         ["issuer", "audience", "jwks_url", "algorithms", "for", "claims"];
     /// Those that may have several values.
     const LISTS: [&str; 3] = ["audience", "algorithms", "for"];

@@ -1,7 +1,7 @@
 //! What can be wrong with a configuration, said so that it can be put right without looking anything up.
 
 use core::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Where a value was set.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -19,6 +19,18 @@ pub enum Origin {
     Env(String),
     /// By a flag on the command line.
     Flag(String),
+}
+
+impl Origin {
+    /// A path that was set here: in a file it counts from the file's folder, elsewhere from the working directory.
+    pub(crate) fn place(&self, path: &Path) -> PathBuf {
+        match self {
+            Self::File { path: file, .. } => {
+                file.parent().map_or_else(|| path.to_owned(), |folder| folder.join(path))
+            }
+            Self::Default | Self::Env(_) | Self::Flag(_) => path.to_owned(),
+        }
+    }
 }
 
 impl fmt::Display for Origin {

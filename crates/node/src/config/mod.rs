@@ -10,6 +10,7 @@ mod mistake;
 mod reference;
 mod table;
 mod units;
+mod warnings;
 
 use core::net::SocketAddr;
 use std::ffi::OsString;
@@ -69,6 +70,8 @@ pub struct Config {
     pub hubs: Vec<Hub>,
     /// The file that was read, if any.
     pub file: Option<PathBuf>,
+    /// What an operator should know although the node starts. Sentences without secrets.
+    pub warnings: Vec<String>,
     given: Given,
 }
 
@@ -86,18 +89,42 @@ pub fn load(mode: Mode, inputs: Inputs) -> Result<Config, Mistakes> {
     let file = choose_file(&inputs);
     let tables = match &file {
         Some((path, origin)) => read_file(path, origin, &mut given, &mut mistakes),
-        None => Vec::new(),
+        None => Some(Vec::new()),
     };
-    given.put_environment(inputs.env, &mut mistakes);
+    let known = mistakes.len();
+    let unread = tables.is_none();
+    let mut warnings: Vec<String> = warnings::of_environment(&inputs.env).into_iter().collect();
+    given.put_environment(inputs.env, &mut mistakes, &mut warnings);
     given.put_flags(inputs.flags, &mut mistakes);
-    let settings = Settings::resolve(&given, &mut mistakes);
+    let mut settings = Settings::resolve(&given, &mut mistakes);
+    settings.place_paths(&given);
+    let tables = tables.unwrap_or_default();
+    warnings.extend(warnings::of_addresses(mode, &settings, &given));
+    warnings.extend(warnings::of_files(&settings, &given, &tables, file.as_ref()));
     let (default_hub, hubs) = hubs::assemble(mode, &settings, &given, tables, &mut mistakes);
     check_addresses(mode, &settings, &given, &mut mistakes);
+    if unread {
+        // What is not set may well be in the file that cannot be read.
+        let mut place = 0..;
+        mistakes.retain(|mistake| place.next() < Some(known) || mistake.origin != Origin::Default);
+    }
     if !mistakes.is_empty() {
         return Err(Mistakes(mistakes));
     }
     let file = file.map(|(path, _)| path);
-    Ok(Config { mode, settings, default_hub, hubs, file, given })
+    Ok(Config { mode, settings, default_hub, hubs, file, warnings, given })
+}
+
+impl Settings {
+    /// Paths in the file count from the file's folder, so that it does not matter where the node is started.
+    fn place_paths(&mut self, given: &Given) {
+        for (key, path) in [("key_file", &mut self.key_file), ("ready_file", &mut self.ready_file)]
+        {
+            if let Some(path) = path {
+                *path = given.origin(key).place(path);
+            }
+        }
+    }
 }
 
 fn choose_file(inputs: &Inputs) -> Option<(PathBuf, Origin)> {
@@ -111,12 +138,13 @@ fn choose_file(inputs: &Inputs) -> Option<(PathBuf, Origin)> {
     inputs.file_default.exists().then(|| (inputs.file_default.clone(), Origin::Default))
 }
 
+/// `None`: it cannot be read, and what it holds is not known.
 fn read_file(
     path: &Path,
     origin: &Origin,
     given: &mut Given,
     mistakes: &mut Vec<Mistake>,
-) -> Vec<file::HubTable> {
+) -> Option<Vec<file::HubTable>> {
     match file::read_text(path) {
         Ok(text) => file::parse(path, &text, given, mistakes),
         Err(error) => {
@@ -126,7 +154,7 @@ fn read_file(
                 wrong: format!("`{}` cannot be read: {error}", path.display()),
                 allowed: "the path of a readable TOML file".into(),
             });
-            Vec::new()
+            None
         }
     }
 }

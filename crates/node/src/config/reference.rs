@@ -37,12 +37,13 @@ const HEAD: &str = "# Configuration
 <!-- Made by `trunkline config doc > docs/reference/configuration.md`; change crates/node/src/config/table.rs instead. -->
 
 Every key has three faces: a line in `trunkline.toml`, an environment variable and a flag. **Flag over environment over
-file over default.** An unknown key in the file and an unknown `TRUNKLINE_*` variable are errors, and all mistakes are
-reported together before any port is bound. Values mean the same on every face: `drain = \"10s\"`,
+file over default.** An unknown key in the file is an error, and so is a `TRUNKLINE_*` variable that is nearly a key; one
+that is none gets a warning. All mistakes are reported together before any port is bound. Values mean the same on every face: `drain = \"10s\"`,
 `TRUNKLINE_DRAIN=10s`, `--drain 10s`. Numbers without a unit may be written without quotes in the file.
 
 The file is the one that `--config PATH` or `TRUNKLINE_CONFIG` names, else `trunkline.toml` in the working directory if
-there is one. Relative paths count from the working directory.
+there is one. Relative paths in it count from its folder; those in variables and
+flags from the working directory.
 
 `trunkline config check` says whether all is well; `trunkline config print` prints every key, its value and where it
 was set. `TRUNKLINE_ENDPOINT` belongs to app servers and is ignored, as are the variables that Kubernetes makes for

@@ -18,7 +18,8 @@ export class Backoff {
     const delay = Math.min(FIRST_MS * FACTOR ** this.failures, DELAY_MS_MAX);
     // Past the longest delay more failures change nothing, and the power must not overflow.
     if (delay < DELAY_MS_MAX) this.failures++;
-    return delay * (0.5 + this.random());
+    // The longest delay is the longest: there the spread is downwards only.
+    return delay * (0.5 + (delay < DELAY_MS_MAX ? this.random() : this.random() / 2));
   }
 
   reset(): void {

@@ -9,7 +9,7 @@ const INTERVAL: Duration = Duration::from_secs(10);
 
 /// When which cause was logged last. Causes are literals of ours, so there are few.
 #[derive(Debug, Default)]
-pub(crate) struct LogPace(Mutex<HashMap<&'static str, Said>>);
+pub struct LogPace(Mutex<HashMap<&'static str, Said>>);
 
 #[derive(Debug)]
 struct Said {
@@ -19,7 +19,7 @@ struct Said {
 
 impl LogPace {
     /// It happened once more. How often since the last line, this time included, when it is time for another.
-    pub(crate) fn note(&self, cause: &'static str, now: Instant) -> Option<u64> {
+    pub fn note(&self, cause: &'static str, now: Instant) -> Option<u64> {
         // A panic in between leaves nothing half-done.
         let mut causes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(said) = causes.get_mut(cause) else {

@@ -1,0 +1,210 @@
+//! The words that labels can have. Each is there from the start, at 0: a counter that appears at 1 has no rate, and the
+//! first event would raise no alert.
+
+use trunkline_engineio::CloseReason;
+
+use super::{Carrier, Cause, Ending, Metrics, Outcome};
+
+pub(super) const STREAMS_REFUSED: &[&str] = &[
+    "streams_full",
+    "descriptors_exhausted",
+    "header_timeout",
+    "header_too_large",
+    "malformed_request",
+    "aborted",
+];
+
+pub(super) const REQUESTS_REFUSED: &[&str] = &[
+    "unknown_transport",
+    "unknown_sid",
+    "bad_handshake_method",
+    "bad_request",
+    "forbidden",
+    "unsupported_protocol_version",
+    "no_app_server",
+    "app_server_silent",
+    "handshakes_full",
+    "sessions_full",
+    "streams_full",
+    "memory_full",
+    "draining",
+    "hub_unknown",
+    "path_unknown",
+    "payload_too_large",
+    "body_timeout",
+    "bad_websocket_handshake",
+    "websocket_for_polling",
+];
+
+pub(super) const HANDSHAKES: &[&str] = &[
+    "accepted",
+    "rejected",
+    "client_gone",
+    "duplicate_sid",
+    "no_app_server",
+    "app_server_silent",
+    "handshakes_full",
+    "sessions_full",
+    "streams_full",
+    "memory_full",
+    "draining",
+];
+
+pub(super) const MISBEHAVIOUR: &[&str] = &[
+    "binary_payload",
+    "packet_type_unknown",
+    "payload_malformed",
+    "ping_from_client",
+    "pong_from_client",
+    "polls_overlap",
+    "posts_overlap",
+    "session_closed",
+    "wrong_transport",
+    "close_body_too_short",
+    "close_code_invalid",
+    "close_reason_not_utf8",
+    "continuation_without_start",
+    "control_fragmented",
+    "control_too_long",
+    "data_inside_message",
+    "deflate_invalid",
+    "length_out_of_range",
+    "mask_missing",
+    "mask_unexpected",
+    "message_too_big",
+    "reserved_bits",
+    "reserved_opcode",
+    "text_not_utf8",
+];
+
+pub(super) const TRUNKS_ENDED: &[&str] = &[
+    "app_server_closed",
+    "app_server_gone",
+    "stream_broken",
+    "node_stops",
+    "replaced",
+    "bad_settings",
+    "misbehaved",
+    "websocket_violation",
+    "given_up",
+    "silent",
+    "peer_error",
+];
+
+const TRUNKS_REFUSED: &[&str] = &[
+    "bad_request",
+    "draining",
+    "hub_unknown",
+    "token_audience",
+    "token_expired",
+    "token_lifetime",
+    "token_malformed",
+    "token_missing",
+    "token_signature",
+];
+
+const CLIENT_TOKENS_REFUSED: &[&str] = &[
+    "token_algorithm",
+    "token_audience",
+    "token_claims",
+    "token_expired",
+    "token_issuer",
+    "token_key_unknown",
+    "token_keys_missing",
+    "token_malformed",
+    "token_missing",
+    "token_not_yet_valid",
+    "token_signature",
+];
+
+const UPGRADES: &[&str] = &["done", "failed", "refused", "stream_closed"];
+
+const CLOSE_REASONS: [CloseReason; 11] = [
+    CloseReason::AppServerLost,
+    CloseReason::Forced,
+    CloseReason::MemoryFull,
+    CloseReason::NodeShutdown,
+    CloseReason::OutboxFull,
+    CloseReason::ParseError,
+    CloseReason::PingTimeout,
+    CloseReason::ServerShuttingDown,
+    CloseReason::TooLarge,
+    CloseReason::TransportClose,
+    CloseReason::TransportError,
+];
+
+impl Metrics {
+    /// Every series that can be known beforehand, at 0.
+    pub(super) fn begin_at_zero(&self) {
+        let causes = [
+            (&self.streams_refused, STREAMS_REFUSED),
+            (&self.http_requests_refused, REQUESTS_REFUSED),
+            (&self.misbehaviour, MISBEHAVIOUR),
+            (&self.trunks_ended, TRUNKS_ENDED),
+            (&self.trunks_refused, TRUNKS_REFUSED),
+            (&self.client_tokens_refused, CLIENT_TOKENS_REFUSED),
+            (&self.app_servers_ejected, &["silent", "unanswered"]),
+        ];
+        for (family, words) in causes {
+            for cause in words {
+                family.get_or_create(&Cause { cause }).inc_by(0);
+            }
+        }
+        let outcomes = [
+            (&self.handshakes, HANDSHAKES),
+            (&self.upgrades, UPGRADES),
+            (&self.recoveries, &["found", "not_found"]),
+        ];
+        for (family, words) in outcomes {
+            for outcome in words {
+                family.get_or_create(&Outcome { outcome }).inc_by(0);
+            }
+        }
+        for reason in CLOSE_REASONS {
+            self.sessions_closed.get_or_create(&Ending::of(reason)).inc_by(0);
+        }
+        for transport in ["polling", "websocket"] {
+            self.sessions.get_or_create(&Carrier { transport }).inc_by(0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAGE: &str = include_str!("../../../../docs/operate/metrics.md");
+
+    /// The words in backticks of a table of the page, those in its explanations left out.
+    fn documented(title: &str) -> Vec<String> {
+        let table = PAGE.split_once(&format!("| {title} | |\n|---|---|\n"));
+        let (_, rows) = table.unwrap_or_else(|| panic!("the page has no table \"{title}\""));
+        let rows = rows.lines().take_while(|line| line.starts_with('|'));
+        let cell = |row: &str| {
+            let cells: Vec<&str> = row.trim_matches('|').split('|').collect();
+            // Rows by kind have their words in the second cell.
+            if cells[0].contains('`') { cells[0] } else { cells[1] }.to_owned()
+        };
+        let words = rows.map(cell).flat_map(|cell| {
+            cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>()
+        });
+        let mut words: Vec<String> = words.collect();
+        words.sort();
+        words
+    }
+
+    #[test]
+    fn the_page_has_every_word_and_no_other() {
+        for (title, known) in [
+            ("`cause` of a refused stream", STREAMS_REFUSED),
+            ("`cause` of a refused request", REQUESTS_REFUSED),
+            ("`outcome` of a handshake", HANDSHAKES),
+            ("`cause` of a misbehaviour", MISBEHAVIOUR),
+            ("`cause` of an end", TRUNKS_ENDED),
+        ] {
+            let mut known: Vec<&str> = known.to_vec();
+            known.sort_unstable();
+            assert_eq!(documented(title), known, "{title}");
+        }
+    }
+}

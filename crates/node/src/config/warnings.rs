@@ -1,0 +1,65 @@
+//! What is allowed and may still be a slip: said at the start, and by `trunkline config check`.
+
+use std::ffi::OsString;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use super::file::HubTable;
+use super::given::Given;
+use super::{Mode, Origin, Settings};
+
+/// Variables that other programs in Rust read.
+pub(super) fn of_environment(variables: &[(OsString, OsString)]) -> Option<String> {
+    let set =
+        |name: &str| variables.iter().any(|(known, value)| *known == *name && !value.is_empty());
+    (set("RUST_LOG") && !set("TRUNKLINE_LOG")).then(|| {
+        "RUST_LOG is not read; the level of log lines is TRUNKLINE_LOG, `log` or --log".into()
+    })
+}
+
+/// The admin port has no password.
+pub(super) fn of_addresses(mode: Mode, settings: &Settings, given: &Given) -> Option<String> {
+    let admin = settings.admin.filter(|admin| !admin.ip().to_canonical().is_loopback())?;
+    // `trunkline dev` refuses it.
+    (mode != Mode::Dev).then(|| {
+        format!(
+            "admin ({}): `{admin}` can be reached from other machines and asks for no password; \
+             see that only probes and Prometheus can reach it",
+            given.origin("admin")
+        )
+    })
+}
+
+/// Files with keys that every user of the machine may read.
+pub(super) fn of_files(
+    settings: &Settings,
+    given: &Given,
+    tables: &[HubTable],
+    config: Option<&(PathBuf, Origin)>,
+) -> Vec<String> {
+    let in_config = |key| matches!(given.origin(key), Origin::File { .. });
+    let holds_keys = in_config("key")
+        || in_config("key_previous")
+        || tables.iter().any(|table| !table.keys.is_empty());
+    let config = config.filter(|_| holds_keys).map(|(path, _)| path.clone());
+    let of_tables = tables
+        .iter()
+        .filter_map(|table| table.key_file.as_ref())
+        .map(|(path, origin)| origin.place(Path::new(path)));
+    let mut files: Vec<PathBuf> =
+        config.into_iter().chain(settings.key_file.clone()).chain(of_tables).collect();
+    files.sort();
+    files.dedup();
+    files.iter().filter(|path| readable_by_all(path)).map(|path| warning(path)).collect()
+}
+
+fn warning(path: &Path) -> String {
+    let path = path.display();
+    format!(
+        "`{path}` holds a key and can be read by every user of this machine; `chmod o-r {path}`"
+    )
+}
+
+fn readable_by_all(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o004 != 0)
+}
