@@ -20,7 +20,7 @@ const failed = releases.filter((release) => {
   const top = mkdtempSync(join(tmpdir(), "trunkline-matrix-"));
   const folder = join(top, "sdk", "node");
   try {
-    cpSync(root, folder, { recursive: true, filter: (source) => !/node_modules|[\\/]dist($|[\\/])|package-lock\.json$/.test(source.slice(root.length)) });
+    cpSync(root, folder, { recursive: true, filter: (source) => !/node_modules|[\\/]dist($|[\\/])|[\\/]\.build-|package-lock\.json$/.test(source.slice(root.length)) });
     cpSync(join(root, "../../spec"), join(top, "spec"), { recursive: true });
     const manifest = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
     for (const name of ["socket.io", "socket.io-client"]) manifest.devDependencies[name] = `~${release}.0`;

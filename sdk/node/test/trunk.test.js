@@ -27,7 +27,7 @@ test("the trunk opens with a token signed by the key, and says the app's options
   const [head, body, signature] = request.headers.authorization.replace(/^Bearer /, "").split(".");
   assert.equal(signature, createHmac("sha256", DEVELOPMENT_KEY).update(`${head}.${body}`).digest("base64url"));
   const { versionMin, versionMax, server, sdk, settings } = trunk.hello;
-  assert.deepEqual([versionMin, versionMax, sdk], [1, 1, "@trunkline/socket.io/1.0.0"]);
+  assert.deepEqual([versionMin, versionMax, sdk], [1, 1, "@trunkline/socket.io/0.1.0"]);
   assert.ok(Buffer.from(server, "base64url").length >= 12);
   const said = JSON.parse(settings);
   assert.deepEqual(

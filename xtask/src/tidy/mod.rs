@@ -5,6 +5,7 @@ mod metrics;
 mod purity;
 mod source;
 mod texts;
+mod versions;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -66,6 +67,7 @@ pub(crate) fn check(root: &Path) -> Result<Vec<Finding>, Failure> {
     }
     let page = std::fs::read_to_string(root.join(metrics::PAGE)).unwrap_or_default();
     findings.extend(metrics::check(&registered, &page));
+    findings.extend(versions::check(root));
     findings.sort();
     Ok(findings)
 }

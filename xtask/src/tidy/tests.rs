@@ -1,6 +1,6 @@
 //! Each rule against text that keeps it and text that breaks it.
 
-use super::{arrows, crate_source, metrics, purity, source, texts};
+use super::{arrows, crate_source, metrics, purity, source, texts, versions};
 
 fn manifest(name: &str, rest: &str) -> String {
     format!("[package]\nname = \"{name}\"\n{rest}\n")
@@ -259,4 +259,14 @@ fn metrics_and_their_page_name_each_other() {
             assert!(finding.text.contains(part), "{findings:?} lacks {part}");
         }
     }
+}
+
+#[test]
+fn the_sdk_has_the_version_of_the_workspace() {
+    let workspace = "[workspace.package]\nversion = \"0.3.0\"";
+    let sdk = |version: &str| ("sdk/node/package.json", format!("{{\"version\": \"{version}\"}}"));
+    assert_eq!(versions::of_texts(workspace, &[sdk("0.3.0"), ("absent", String::new())]), []);
+    let findings = versions::of_texts(workspace, &[sdk("0.3.0"), sdk("1.0.0")]);
+    assert_eq!(findings.len(), 1);
+    assert!(findings[0].text.contains("1.0.0") && findings[0].text.contains("0.3.0"));
 }
