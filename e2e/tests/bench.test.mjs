@@ -197,3 +197,49 @@ test("Ctrl-C ends a run with a report of what there was", async () => {
     await server.stop();
   }
 });
+
+test("clients bring what they are told to: auth, query, headers, and a namespace", async () => {
+  const world = await World.start({ app: "bench", options, servers: ["amber"] });
+  try {
+    await world.apps[0].run(({ io }) => {
+      const chat = io.of("/chat");
+      chat.use(({ handshake: { auth, query, headers } }, next) => {
+        const right = auth.token === "t" && query.room === "a b" && headers["x-own"] === "y" && headers.cookie?.startsWith("id=7");
+        next(right ? undefined : new Error("not you"));
+      });
+      chat.on("connection", (socket) => {
+        socket.on("echo", (text, acknowledge) => acknowledge(text));
+        socket.on("broadcast", (first, count, at, bytes) => {
+          for (let sequence = first; sequence < first + count; sequence += 1) chat.emit("b", `${sequence}:${at}:`.padEnd(bytes, "x"));
+        });
+      });
+    });
+    const shown = ["--namespace", "/chat", "--auth", '{"token":"t"}', "--query", "room=a b", "--header", "X-Own: y", "--header", "Cookie: id=7"];
+    for (const transport of ["websocket", "polling", "upgrade"]) {
+      const { counters } = await clean("echo", world.url, "--warmup", 0, "--duration", 0.3, "--transport", transport, ...shown);
+      assert.ok(counters.round_trips >= CLIENTS, transport);
+    }
+    await clean("fanout", world.url, "--warmup", 0, "--count", 8, "--window", 8, ...shown);
+    await clean("jitter", world.url, "--away", 0.2, "--rate", 40, ...shown);
+    for (const transport of ["websocket", "polling"]) {
+      const { code, said } = await bench("idle", "--url", world.url, "--transport", transport, ...shown.slice(0, 2)).end();
+      assert.equal(code, 1);
+      assert.match(said, /no client could connect: the namespace refuses its clients: \{"message":"not you"\}/);
+    }
+  } finally {
+    await world.stop();
+  }
+});
+
+test("when nobody can connect, the server's own reason is told", { skip: PLAIN }, async () => {
+  const world = await World.start({ servers: [] });
+  try {
+    for (const transport of ["websocket", "polling"]) {
+      const { code, said } = await bench("idle", "--url", world.url, "--clients", 2, "--transport", transport).end();
+      assert.equal(code, 1);
+      assert.match(said, /no client could connect: HTTP 503 .*app server/, said);
+    }
+  } finally {
+    await world.stop();
+  }
+});

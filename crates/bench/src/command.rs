@@ -26,17 +26,24 @@ pub fn command() -> Command {
 }
 
 const LONG_ABOUT: &str = "\
-Loads a Socket.IO server with many real clients (Engine.IO 4, main namespace) and says what it took: rates, latencies, \
+Loads a Socket.IO server with many real clients (Engine.IO 4, one namespace) and says what it took: rates, latencies, \
 CPU time and memory of the processes that you name, and whether any message was lost, doubled or out of order.";
 
 const AFTER_HELP: &str =
     "`trunkline bench --help` says more, and which events the server's app has to offer.";
+
+/// Stands for [`EVENTS`] in the long help: clap would wrap the file's lines, and then it is no JavaScript any more.
+pub const EVENTS_HERE: &str = "bench/apps/events.mjs";
+
+/// The file that an app needs, as it is to be printed in place of [`EVENTS_HERE`].
+pub const EVENTS: &str = include_str!("../../../bench/apps/events.mjs");
 
 const AFTER_LONG_HELP: &str = concat!(
     "\
 Examples:
   trunkline bench idle --url http://127.0.0.1:3000 --clients 10000 --process app=4711
   trunkline bench echo --url http://127.0.0.1:3000 --rate 5000 --html echo.html --json echo.json
+  trunkline bench echo --url http://127.0.0.1:3000 --namespace /chat --auth '{\"token\":\"…\"}'
 
 Exit codes:
   0  nothing was lost, doubled or out of order
@@ -47,7 +54,7 @@ Exit codes:
 What the app has to offer (idle needs nothing): add this file to it and call `benchEvents(io)`.
 
 ",
-    include_str!("../../../bench/apps/events.mjs")
+    "bench/apps/events.mjs"
 );
 
 fn option(name: &'static str, value: &'static str, help: &'static str) -> Arg {
@@ -74,6 +81,12 @@ fn whom() -> Vec<Arg> {
                 PossibleValue::new("upgrade").help("polling first, then WebSocket"),
             ]),
         option("path", "PATH", "Socket.IO's path").default_value("/socket.io/"),
+        option("namespace", "NAME", "The namespace that clients enter [default: the main one]"),
+        option("auth", "JSON", "What clients pass as `auth`: a JSON object"),
+        option("query", "NAME=VALUE", "A pair of the handshake's query; again for more")
+            .action(ArgAction::Append),
+        option("header", "NAME: VALUE", "A header of every request; again for more")
+            .action(ArgAction::Append),
         Arg::new("i-own-this-server")
             .long("i-own-this-server")
             .action(ArgAction::SetTrue)

@@ -8,17 +8,29 @@ use std::time::Duration;
 use crate::client::{Client, Message, Transport};
 use crate::error::BenchError;
 use crate::http::Site;
-use crate::out::Out;
+use crate::manner::Manner;
+use crate::out::{Framing, Out};
+use crate::reason;
 
 const ANSWER_MAX: Duration = Duration::from_secs(10);
 
 /// Joins, emits `event`, waits for its acknowledgement and leaves.
-pub(crate) fn call(target: SocketAddrV4, path: &str, event: &str) -> Result<(), BenchError> {
+pub(crate) fn call(target: SocketAddrV4, manner: &Manner, event: &str) -> Result<(), BenchError> {
+    let asked = converse(target, manner, event);
+    if let Err(BenchError::NobodyJoined(loss)) = asked {
+        let reason = reason::ask(target, manner, Transport::WebSocket);
+        return Err(BenchError::NobodyJoined(reason.unwrap_or(loss)));
+    }
+    asked
+}
+
+fn converse(target: SocketAddrV4, manner: &Manner, event: &str) -> Result<(), BenchError> {
     let mut stream = TcpStream::connect_timeout(&target.into(), ANSWER_MAX)?;
     stream.set_read_timeout(Some(ANSWER_MAX))?;
-    let mut out = Out::default();
-    let site = Rc::new(Site::new(target, path));
-    let mut client = Client::start(Transport::WebSocket, &site, Vec::new(), &mut out.bytes);
+    let mut out = Out::new(Framing::WebSocket, &manner.prefix);
+    let site = Rc::new(Site::new(target, manner));
+    let mut client =
+        Client::start(Transport::WebSocket, &site, manner.auth_with(Vec::new()), &mut out.bytes);
     let quoted = serde_json::to_string(event)?;
     let mut answered = false;
     let mut buffer = [0; 4_096];

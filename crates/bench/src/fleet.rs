@@ -346,7 +346,7 @@ fn job(options: &Options, index: u32, begun_ns: u64) -> Job {
         worker: index,
         run: std::process::id(),
         targets: options.targets.clone(),
-        path: options.path.clone(),
+        manner: options.manner.clone(),
         transport: options.transport,
         begun_ns,
         clients: share + extra,

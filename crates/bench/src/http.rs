@@ -3,6 +3,7 @@
 use std::net::SocketAddrV4;
 
 use crate::client::Loss;
+use crate::manner::Manner;
 use crate::packet::leading_number;
 
 /// Longest head of an answer.
@@ -10,11 +11,11 @@ const HEAD_BYTES_MAX: usize = 16 << 10;
 /// Longest body of an answer.
 const BODY_BYTES_MAX: usize = 64 << 20;
 
-/// A server and Socket.IO's path there.
+/// A server, and how clients show themselves there.
 #[derive(Debug)]
 pub(crate) struct Site {
     host: String,
-    path: String,
+    pub(crate) manner: Manner,
 }
 
 /// What a client shows with every request but its first.
@@ -26,51 +27,54 @@ pub(crate) struct Ticket {
 }
 
 impl Site {
-    pub(crate) fn new(target: SocketAddrV4, path: &str) -> Self {
-        Self { host: target.to_string(), path: path.to_owned() }
+    pub(crate) fn new(target: SocketAddrV4, manner: &Manner) -> Self {
+        let host = manner.host.clone().unwrap_or_else(|| target.to_string());
+        Self { host, manner: manner.clone() }
+    }
+
+    /// Request line and headers up to those of the request's own kind.
+    fn begin(&self, method: &str, transport: &str, ticket: Option<&Ticket>) -> String {
+        let Manner { path, query, headers, cookie, .. } = &self.manner;
+        let sid = ticket.map_or_else(String::new, |ticket| format!("&sid={}", ticket.sid));
+        let balancers = ticket.map_or("", |ticket| &ticket.cookie);
+        let cookies = [cookie.as_str(), balancers].into_iter().filter(|one| !one.is_empty());
+        let cookies = cookies.collect::<Vec<_>>().join("; ");
+        let cookie_line =
+            if cookies.is_empty() { cookies } else { format!("Cookie: {cookies}\r\n") };
+        let host = &self.host;
+        format!(
+            "{method} {path}?EIO=4&transport={transport}{query}{sid} HTTP/1.1\r\nHost: {host}\r\n{headers}{cookie_line}"
+        )
     }
 
     /// The HTTP upgrade: of a new session, or of one that polling has begun.
     pub(crate) fn upgrade(&self, ticket: Option<&Ticket>) -> Vec<u8> {
-        let (host, path, sid, cookie) =
-            (&self.host, &self.path, sid_query(ticket), cookie_line(ticket));
+        let mut text = self.begin("GET", "websocket", ticket);
         // The key is constant: only browsers and caches need it to differ.
-        format!(
-            "GET {path}?EIO=4&transport=websocket{sid} HTTP/1.1\r\nHost: {host}\r\n{cookie}Connection: Upgrade\r\n\
-             Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dHJ1bmtsaW5lLWJlbmNoMQ==\r\n\r\n"
-        )
-        .into_bytes()
+        text.push_str(
+            "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+             Sec-WebSocket-Key: dHJ1bmtsaW5lLWJlbmNoMQ==\r\n\r\n",
+        );
+        text.into_bytes()
     }
 
     /// A poll; without a sid it opens a session.
     pub(crate) fn poll(&self, ticket: Option<&Ticket>) -> Vec<u8> {
-        let (host, path, sid, cookie) =
-            (&self.host, &self.path, sid_query(ticket), cookie_line(ticket));
-        format!("GET {path}?EIO=4&transport=polling{sid} HTTP/1.1\r\nHost: {host}\r\n{cookie}Accept: */*\r\n\r\n")
-            .into_bytes()
+        let mut text = self.begin("GET", "polling", ticket);
+        text.push_str("Accept: */*\r\n\r\n");
+        text.into_bytes()
     }
 
     pub(crate) fn post(&self, ticket: &Ticket, payload: &[u8]) -> Vec<u8> {
-        let (host, path, sid, cookie) =
-            (&self.host, &self.path, sid_query(Some(ticket)), cookie_line(Some(ticket)));
         let length = payload.len();
-        let mut bytes = format!(
-            "POST {path}?EIO=4&transport=polling{sid} HTTP/1.1\r\nHost: {host}\r\n{cookie}\
-             Content-Type: text/plain;charset=UTF-8\r\nContent-Length: {length}\r\n\r\n"
-        )
-        .into_bytes();
+        let mut text = self.begin("POST", "polling", Some(ticket));
+        text.push_str(&format!(
+            "Content-Type: text/plain;charset=UTF-8\r\nContent-Length: {length}\r\n\r\n"
+        ));
+        let mut bytes = text.into_bytes();
         bytes.extend_from_slice(payload);
         bytes
     }
-}
-
-fn sid_query(ticket: Option<&Ticket>) -> String {
-    ticket.map_or_else(String::new, |ticket| format!("&sid={}", ticket.sid))
-}
-
-fn cookie_line(ticket: Option<&Ticket>) -> String {
-    let cookie = ticket.map(|ticket| ticket.cookie.as_str()).filter(|cookie| !cookie.is_empty());
-    cookie.map_or_else(String::new, |cookie| format!("Cookie: {cookie}\r\n"))
 }
 
 /// The cookie that an answer sets, name and value; empty when it sets none.
@@ -101,6 +105,12 @@ pub(crate) fn answer(input: &[u8]) -> Result<Option<(&[u8], usize)>, Loss> {
         return Err(Loss::Protocol);
     }
     Ok(input.get(start..start + length).map(|body| (body, start + length)))
+}
+
+/// Whether an answer of any status has come as a whole, as far as it says how long it is.
+pub(crate) fn is_whole(input: &[u8]) -> bool {
+    let Ok(Some((_, start))) = head(input) else { return false };
+    content_length(&input[..start]).is_none_or(|length| input.len() >= start + length)
 }
 
 /// Status and length of a whole head.
@@ -147,7 +157,7 @@ mod tests {
         assert_eq!(cookie(answer), "worker=2");
         assert_eq!(cookie(b"HTTP/1.1 200 OK\r\n\r\nset-cookie: a=b"), "");
         let ticket = Ticket { sid: "s".into(), cookie: cookie(answer).into() };
-        let site = Site::new(SocketAddrV4::new([127, 0, 0, 1].into(), 80), "/");
+        let site = Site::new(SocketAddrV4::new([127, 0, 0, 1].into(), 80), &Manner::default());
         for request in
             [site.poll(Some(&ticket)), site.post(&ticket, b"40"), site.upgrade(Some(&ticket))]
         {
@@ -158,6 +168,28 @@ mod tests {
             );
         }
         assert!(!String::from_utf8(site.poll(None)).unwrap().contains("Cookie"));
+    }
+
+    #[test]
+    fn what_the_user_says_is_in_every_request() {
+        let mut manner = Manner { path: "/chat/".into(), ..Manner::default() };
+        manner.add_query("room=1").unwrap();
+        for header in ["X-Own: y", "Cookie: id=7", "Host: chat.example"] {
+            manner.add_header(header).unwrap();
+        }
+        let site = Site::new(SocketAddrV4::new([127, 0, 0, 1].into(), 80), &manner);
+        let ticket = Ticket { sid: "s".into(), cookie: "worker=2".into() };
+        for request in
+            [site.poll(Some(&ticket)), site.post(&ticket, b"40"), site.upgrade(Some(&ticket))]
+        {
+            let text = String::from_utf8(request).unwrap();
+            let (line, rest) = text.split_once("\r\n").unwrap();
+            assert!(line.contains(" /chat/?EIO=4&transport=") && line.contains("&room=1&sid=s "));
+            assert!(
+                rest.starts_with("Host: chat.example\r\nX-Own: y\r\nCookie: id=7; worker=2\r\n")
+            );
+        }
+        assert!(String::from_utf8(site.poll(None)).unwrap().contains("\r\nCookie: id=7\r\n"));
     }
 
     #[test]
@@ -175,7 +207,7 @@ mod tests {
 
     #[test]
     fn a_post_says_its_length() {
-        let site = Site::new(SocketAddrV4::new([127, 0, 0, 1].into(), 80), "/socket.io/");
+        let site = Site::new(SocketAddrV4::new([127, 0, 0, 1].into(), 80), &Manner::default());
         let ticket = Ticket { sid: "a".into(), cookie: String::new() };
         let text = String::from_utf8(site.post(&ticket, b"40")).unwrap();
         assert!(text.starts_with("POST /socket.io/?EIO=4&transport=polling&sid=a HTTP/1.1\r\n"));

@@ -15,12 +15,14 @@ mod fleet;
 mod frame;
 mod http;
 mod interrupt;
+mod manner;
 mod meter;
 mod net;
 mod options;
 mod out;
 mod packet;
 mod progress;
+mod reason;
 mod report;
 mod sample;
 mod scenario;
@@ -34,7 +36,7 @@ use std::io::Write as _;
 
 use clap::ArgMatches;
 
-pub use command::command;
+pub use command::{EVENTS, EVENTS_HERE, command};
 pub use error::BenchError;
 pub use fleet::WorkerProgram;
 
@@ -64,7 +66,9 @@ pub enum Outcome {
 ///
 /// [`BenchError`] when there is no result to show.
 pub fn run(matches: &ArgMatches, worker: &WorkerProgram) -> Result<Outcome, BenchError> {
-    bench(&Options::read(matches)?, worker)
+    let options = Options::read(matches)?;
+    options.check()?;
+    bench(&options, worker)
 }
 
 /// Is a worker process: reads its job from stdin and reports on stdout.
@@ -106,7 +110,10 @@ fn course(fleet: &mut Fleet, options: &Options, report: &mut Report) -> Result<(
     }
     let joined = fleet.wait_ready()?;
     if joined == 0 {
-        return Err(BenchError::NobodyJoined("see the server's log".to_owned()));
+        let (target, manner) = (options.targets[0], &options.manner);
+        let reason = reason::ask(target, manner, options.transport);
+        let unknown = || "one more got in; see the server's log for those before".to_owned();
+        return Err(BenchError::NobodyJoined(reason.unwrap_or_else(unknown)));
     }
     report.connected(joined);
     fleet.hold(options.hold)?;

@@ -1,7 +1,7 @@
 //! A run as asked for: the command line's values, checked.
 
 use std::net::{SocketAddr, SocketAddrV4, ToSocketAddrs};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::ArgMatches;
@@ -9,6 +9,7 @@ use rustix::process::{Resource, getrlimit};
 
 use crate::client::Transport;
 use crate::error::BenchError;
+use crate::manner::Manner;
 use crate::scenario::Kind;
 
 /// Clients per worker process where descriptors allow: what one core can still serve.
@@ -23,7 +24,7 @@ pub(crate) struct Options {
     pub(crate) kind: Kind,
     pub(crate) urls: Vec<String>,
     pub(crate) targets: Vec<SocketAddrV4>,
-    pub(crate) path: String,
+    pub(crate) manner: Manner,
     pub(crate) clients: u32,
     pub(crate) workers: u32,
     pub(crate) connecting_max: u32,
@@ -59,6 +60,28 @@ impl Options {
         u64::try_from(self.away.as_nanos()).unwrap_or(u64::MAX)
     }
 
+    /// What this machine has to say before the load, rather than behind it: are the processes there, will the reports
+    /// find their places?
+    ///
+    /// # Errors
+    ///
+    /// [`BenchError::Argument`].
+    pub(crate) fn check(&self) -> Result<(), BenchError> {
+        for (name, pid) in &self.processes {
+            is_running(*pid).map_err(|why| bad(&format!("--process {name}={pid}: {why}")))?;
+        }
+        if let Some(pid) = self.kill_pid {
+            is_running(pid).map_err(|why| bad(&format!("--kill {pid}: {why}")))?;
+        }
+        for (name, path) in [("json", &self.json), ("html", &self.html)] {
+            if let Some(path) = path {
+                can_be_written(path)
+                    .map_err(|error| bad(&format!("--{name} {}: {error}", path.display())))?;
+            }
+        }
+        Ok(())
+    }
+
     /// # Errors
     ///
     /// [`BenchError::Argument`] and [`BenchError::NotLoopback`].
@@ -91,12 +114,16 @@ impl Options {
         if rooms / workers < rooms_per_client {
             return Err(bad("--rooms is too few: each worker needs at least --rooms-per-client"));
         }
+        let processes = all::<String>(matches, "process")
+            .iter()
+            .map(|text| named_pid(text))
+            .collect::<Result<Vec<_>, _>>()?;
         let is = |name, text: &str| matches.get_one::<String>(name).is_some_and(|one| one == text);
         Ok(Self {
             kind,
             urls,
             targets,
-            path: value(matches, "path", "/socket.io/".to_owned()),
+            manner: manner(matches)?,
             clients,
             workers,
             connecting_max: in_range("connecting", value(matches, "connecting", 100), 1, 18_000)?,
@@ -107,10 +134,7 @@ impl Options {
             warmup: seconds("warmup", value(matches, "warmup", 1.0))?,
             duration,
             count: matches.get_one("count").copied(),
-            processes: all::<String>(matches, "process")
-                .iter()
-                .map(|text| named_pid(text))
-                .collect::<Result<_, _>>()?,
+            processes,
             call_event: matches.get_one("call").cloned(),
             kill_pid,
             time_limit: seconds("time-limit", limit_s)?,
@@ -173,6 +197,45 @@ fn named_pid(text: &str) -> Result<(String, i32), BenchError> {
         .ok_or_else(|| bad("--process wants NAME=PID"))
 }
 
+fn manner(matches: &ArgMatches) -> Result<Manner, BenchError> {
+    let mut manner =
+        Manner { path: value(matches, "path", "/socket.io/".into()), ..Manner::default() };
+    for text in all::<String>(matches, "query") {
+        manner.add_query(&text)?;
+    }
+    for text in all::<String>(matches, "header") {
+        manner.add_header(&text)?;
+    }
+    if let Some(name) = matches.get_one::<String>("namespace") {
+        manner.set_namespace(name)?;
+    }
+    if let Some(text) = matches.get_one::<String>("auth") {
+        manner.set_auth(text)?;
+    }
+    Ok(manner)
+}
+
+/// A process of that number, alive, whose figures may be read.
+fn is_running(pid: i32) -> Result<(), String> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
+    let stat = stat.map_err(|_gone| "there is no such process".to_owned())?;
+    // The state follows the name, which may hold anything but is in parentheses.
+    let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+    if matches!(state, Some('Z' | 'X')) {
+        return Err("this process has ended".into());
+    }
+    std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))
+        .map(drop)
+        .map_err(|error| format!("its memory cannot be read: {error}"))
+}
+
+/// Whether a report will find its place; said before the load and not behind it.
+fn can_be_written(path: &Path) -> std::io::Result<()> {
+    let existed = path.exists();
+    std::fs::OpenOptions::new().append(true).create(true).open(path)?;
+    if existed { Ok(()) } else { std::fs::remove_file(path) }
+}
+
 /// The IPv4 address behind `http://host:port`.
 fn resolve(url: &str, owned: bool) -> Result<SocketAddrV4, BenchError> {
     let authority = url
@@ -203,18 +266,22 @@ mod tests {
     use super::*;
 
     fn run(line: &str) -> Result<Options, String> {
+        let line = line.replace("SELF", &std::process::id().to_string());
         let words = std::iter::once("bench").chain(line.split_whitespace());
         let matches = crate::command::command()
             .try_get_matches_from(words)
             .map_err(|error| error.render().to_string())?;
-        Options::read(&matches).map_err(|error| error.to_string())
+        let options = Options::read(&matches).map_err(|error| error.to_string())?;
+        options.check().map_err(|error| error.to_string()).map(|()| options)
     }
 
     #[test]
     fn a_full_line_is_understood() {
+        let own = std::process::id() as i32;
         let options = run(
             "fanout --url http://127.0.0.1:3000 --url http://localhost:3001/ --clients 40000 --window 16 \
-             --process app=12 --process app=13 --count 5 --duration 2.5",
+             --process app=SELF --process app=SELF --count 5 --duration 2.5 --auth {\"token\":1} --namespace chat \
+             --query a=b --header X-A:1",
         )
         .unwrap();
         assert_eq!(options.kind, Kind::Fanout);
@@ -223,7 +290,9 @@ mod tests {
             [3000, 3001]
         );
         assert_eq!((options.clients, options.workers, options.window), (40_000, 3, 16));
-        assert_eq!(options.processes, [("app".to_owned(), 12), ("app".to_owned(), 13)]);
+        assert_eq!(options.processes, [("app".to_owned(), own), ("app".to_owned(), own)]);
+        assert_eq!(options.manner.prefix, "/chat,");
+        assert_eq!(options.manner.auth, r#"{"token":1}"#);
         assert_eq!((options.count, options.payload_bytes), (Some(5), 128));
         let many = run("echo --url http://127.0.0.1 --clients 20 --workers 20").unwrap();
         assert_eq!((many.workers, many.payload_bytes), (20, 64));
@@ -243,6 +312,16 @@ mod tests {
             ("echo --url http://127.0.0.1 --duration 99999", "--duration"),
             ("echo --url http://127.0.0.1 --rate -1", "--rate"),
             ("echo --url http://127.0.0.1 --process x", "NAME=PID"),
+            ("echo --url http://127.0.0.1 --process app=999999999", "no such process"),
+            ("reconnect --url http://127.0.0.1 --kill 999999999", "no such process"),
+            (
+                "echo --url http://127.0.0.1 --json /nowhere/at/all.json",
+                "--json /nowhere/at/all.json",
+            ),
+            ("echo --url http://127.0.0.1 --html /proc", "--html /proc"),
+            ("echo --url http://127.0.0.1 --auth token", "JSON object"),
+            ("echo --url http://127.0.0.1 --header x", "Name: value"),
+            ("echo --url http://127.0.0.1 --query x", "NAME=VALUE"),
             ("echo --url http://127.0.0.1 --transport pigeon", "'pigeon'"),
             ("rooms --url http://127.0.0.1 --rooms 2", "--rooms-per-client"),
             ("rooms --url http://127.0.0.1 --rooms 9 --workers 2", "--rooms-per-client"),

@@ -1,5 +1,7 @@
 //! Packets on their way to the server, framed as the client's transport wants them.
 
+use std::rc::Rc;
+
 use crate::frame::{self, Opcode};
 
 /// How packets are told apart.
@@ -19,11 +21,13 @@ pub(crate) const SEPARATOR: u8 = 0x1e;
 pub(crate) struct Out {
     pub(crate) bytes: Vec<u8>,
     pub(crate) framing: Framing,
+    /// What stands between a packet's type and its data: the namespace, or nothing for the main one.
+    pub(crate) prefix: Rc<str>,
 }
 
 impl Out {
-    pub(crate) fn new(framing: Framing) -> Self {
-        Self { bytes: Vec::new(), framing }
+    pub(crate) fn new(framing: Framing, prefix: &str) -> Self {
+        Self { bytes: Vec::new(), framing, prefix: prefix.into() }
     }
 
     /// Appends one Engine.IO packet whose text is all `parts` in order.
@@ -41,9 +45,10 @@ impl Out {
 
     /// Appends an event with JSON array items such as `"echo","text"`, asking for ack `id` if given.
     pub(crate) fn emit(&mut self, ack: Option<u64>, array_items: &[&[u8]]) {
+        let prefix = &self.prefix;
         let head = match ack {
-            Some(id) => format!("42{id}["),
-            None => "42[".to_owned(),
+            Some(id) => format!("42{prefix}{id}["),
+            None => format!("42{prefix}["),
         };
         let mut parts: [&[u8]; 8] = [b""; 8];
         debug_assert!(array_items.len() <= 6, "an emit has at most six parts");
@@ -62,9 +67,17 @@ mod tests {
 
     #[test]
     fn a_payload_separates_packets() {
-        let mut out = Out::new(Framing::Payload);
+        let mut out = Out::new(Framing::Payload, "");
         out.packet(&[b"3"]);
         out.emit(Some(12), &[b"\"echo\",\"", b"0:1:", b"xx", b"\""]);
         assert_eq!(out.bytes, b"3\x1e4212[\"echo\",\"0:1:xx\"]");
+    }
+
+    #[test]
+    fn events_go_to_their_namespace() {
+        let mut out = Out::new(Framing::Payload, "/chat,");
+        out.emit(Some(12), &[b"\"echo\""]);
+        out.emit(None, &[b"\"who\""]);
+        assert_eq!(out.bytes, b"42/chat,12[\"echo\"]\x1e42/chat,[\"who\"]");
     }
 }

@@ -1,7 +1,7 @@
 //! Engine.IO 4 and Socket.IO 5 packets, as much as a load generator has to tell apart.
 //!
 //! Sources: the Engine.IO protocol text, revision 4 ("Packet encoding"), and the Socket.IO protocol
-//! text, revision 5 ("Packet encoding"). Only the main namespace is spoken.
+//! text, revision 5 ("Packet encoding"). One namespace is spoken: the one of the prefix.
 
 /// What one WebSocket text message from the server says.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -26,24 +26,28 @@ pub(crate) enum Packet<'a> {
     Other,
 }
 
-/// Recognises a text message; `None` when it is no Engine.IO packet at all.
-pub(crate) fn decode(text: &[u8]) -> Option<Packet<'_>> {
+/// Recognises a text message; `None` when it is no Engine.IO packet at all. `prefix` is the namespace's `/name,`, or
+/// nothing for the main one.
+pub(crate) fn decode<'a>(text: &'a [u8], prefix: &str) -> Option<Packet<'a>> {
     let (kind, body) = text.split_first()?;
     Some(match kind {
         b'0' => Packet::Open(body),
         b'1' => Packet::Close,
         b'2' => Packet::Ping,
-        b'4' => return decode_message(body),
+        b'4' => return decode_message(body, prefix.as_bytes()),
         b'3' | b'5' | b'6' => Packet::Other,
         _ => return None,
     })
 }
 
-fn decode_message(text: &[u8]) -> Option<Packet<'_>> {
+fn decode_message<'a>(text: &'a [u8], prefix: &[u8]) -> Option<Packet<'a>> {
     let (kind, body) = text.split_first()?;
-    if body.first() == Some(&b'/') {
-        return Some(Packet::Other);
-    }
+    let body = match body.strip_prefix(prefix) {
+        Some(body) if !prefix.is_empty() || body.first() != Some(&b'/') => body,
+        // A refusal has the namespace alone, when nothing follows.
+        None if body.len() + 1 == prefix.len() && prefix.starts_with(body) => b"",
+        _ => return Some(Packet::Other),
+    };
     Some(match kind {
         b'0' => Packet::Connected(body),
         b'1' => Packet::Disconnected,
@@ -127,7 +131,23 @@ mod tests {
             ("x", None),
             ("", None),
         ] {
-            assert_eq!(decode(text.as_bytes()), packet, "{text}");
+            assert_eq!(decode(text.as_bytes(), ""), packet, "{text}");
+        }
+    }
+
+    #[test]
+    fn only_the_own_namespace_is_heard() {
+        for (text, packet) in [
+            ("40/chat,{\"sid\":\"b\"}", Packet::Connected(b"{\"sid\":\"b\"}")),
+            ("41/chat,", Packet::Disconnected),
+            ("41/chat", Packet::Disconnected),
+            ("42/chat,7[\"hi\"]", Packet::Event(b"[\"hi\"]")),
+            ("43/chat,12[]", Packet::Ack { id: 12, args: b"[]" }),
+            ("44/chat,{\"message\":\"no\"}", Packet::ConnectRefused(b"{\"message\":\"no\"}")),
+            ("42[\"hi\"]", Packet::Other),
+            ("42/chatter,[\"hi\"]", Packet::Other),
+        ] {
+            assert_eq!(decode(text.as_bytes(), "/chat,"), Some(packet), "{text}");
         }
     }
 

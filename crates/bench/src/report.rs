@@ -17,6 +17,7 @@ use crate::client::Transport;
 use crate::control;
 use crate::error::BenchError;
 use crate::fleet::Fleet;
+use crate::manner::Manner;
 use crate::meter::new_histogram;
 use crate::options::Options;
 use crate::sample::{Sample, machine_busy_s, sample};
@@ -123,7 +124,7 @@ struct State {
     machine_busy_s: f64,
     rss_growth_bytes: u64,
     joined_at_end: u32,
-    call: Option<(std::net::SocketAddrV4, String, String)>,
+    call: Option<(std::net::SocketAddrV4, Manner, String)>,
 }
 
 impl Report {
@@ -136,7 +137,7 @@ impl Report {
         let call = options
             .call_event
             .clone()
-            .map(|event| (options.targets[0], options.path.clone(), event));
+            .map(|event| (options.targets[0], options.manner.clone(), event));
         let now = SystemTime::now();
         let mut report = Self {
             version: env!("CARGO_PKG_VERSION"),
@@ -320,7 +321,7 @@ impl Report {
 
     fn call_app(&self) -> Result<(), BenchError> {
         match &self.state.call {
-            Some((target, path, event)) => control::call(*target, path, event),
+            Some((target, manner, event)) => control::call(*target, manner, event),
             None => Ok(()),
         }
     }

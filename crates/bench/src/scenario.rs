@@ -215,7 +215,7 @@ pub(crate) mod tests {
             worker: 0,
             run: 0,
             targets: Vec::new(),
-            path: "/socket.io/".into(),
+            manner: crate::manner::Manner::default(),
             transport: crate::client::Transport::WebSocket,
             begun_ns: 0,
             clients,

@@ -1,5 +1,7 @@
 //! One Socket.IO session of a client, whatever its transport: packets in, packets and messages out.
 
+use std::rc::Rc;
+
 use serde::Deserialize;
 
 use crate::client::{Loss, Message, Phase};
@@ -38,7 +40,7 @@ impl Session {
         out: &mut Out,
         sink: &mut impl FnMut(Message<'_>, &mut Out),
     ) -> Result<(), Loss> {
-        match (packet::decode(text).ok_or(Loss::Protocol)?, self.phase) {
+        match (packet::decode(text, &out.prefix).ok_or(Loss::Protocol)?, self.phase) {
             (Packet::Open(json), Phase::Opening) => {
                 self.open(json, auth, out)?;
             }
@@ -65,7 +67,7 @@ impl Session {
         Ok(())
     }
 
-    /// The session is open: joins the main namespace.
+    /// The session is open: joins the namespace.
     pub(crate) fn open(
         &mut self,
         json: &[u8],
@@ -76,7 +78,8 @@ impl Session {
         self.silence_ms_max =
             handshake.ping_interval_ms.saturating_add(handshake.ping_timeout_ms).max(1);
         self.phase = Phase::Joining;
-        out.packet(&[b"40", auth]);
+        let prefix = Rc::clone(&out.prefix);
+        out.packet(&[b"40", prefix.as_bytes(), auth]);
         Ok(handshake)
     }
 }

@@ -11,7 +11,7 @@ use crate::client::{Client, Loss, Message, Phase};
 use crate::http::Site;
 use crate::meter::Meter;
 use crate::net::{self, Poll, Ready};
-use crate::out::Out;
+use crate::out::{Framing, Out};
 use crate::scenario::Scenario;
 use crate::wire::Job;
 
@@ -73,7 +73,7 @@ pub(crate) struct Swarm {
 
 impl Swarm {
     pub(crate) fn new(job: Job, poll: Poll, reconnecting: bool) -> Self {
-        let site = |target| Rc::new(Site::new(target, &job.path));
+        let site = |target| Rc::new(Site::new(target, &job.manner));
         let sites = job.targets.iter().copied().map(site).collect();
         let mut slots = Vec::new();
         slots.resize_with(job.clients as usize, Slot::default);
@@ -98,7 +98,7 @@ impl Swarm {
             pings: 0,
             reads: 0,
             input: vec![0; READ_BYTES],
-            output: Out::default(),
+            output: Out::new(Framing::WebSocket, &job.manner.prefix),
             job,
         }
     }
@@ -225,7 +225,7 @@ impl Swarm {
                 return;
             }
             let site = &self.sites[usize::from(slot.target)];
-            let auth = scenario.auth(id);
+            let auth = self.job.manner.auth_with(scenario.auth(id));
             let client = Client::start(self.job.transport, site, auth, &mut slot.unsent);
             slot.client = Some(client);
         }

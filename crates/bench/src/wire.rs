@@ -6,6 +6,7 @@ use std::net::SocketAddrV4;
 use serde::{Deserialize, Serialize};
 
 use crate::client::Transport;
+use crate::manner::Manner;
 use crate::scenario::Kind;
 
 /// The first line a worker reads.
@@ -18,7 +19,7 @@ pub(crate) struct Job {
     /// Distinguishes runs, so that source ports of the last run do not matter.
     pub(crate) run: u32,
     pub(crate) targets: Vec<SocketAddrV4>,
-    pub(crate) path: String,
+    pub(crate) manner: Manner,
     pub(crate) transport: Transport,
     /// The moment the run began, ns: seconds are counted from it in all processes.
     pub(crate) begun_ns: u64,

@@ -5,7 +5,7 @@ mod first_run;
 
 use core::error::Error;
 use core::fmt::Write as _;
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -22,7 +22,10 @@ const EXIT_MISUSED: u8 = 2;
 const EXIT_INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
-    let matches = commands::root().get_matches();
+    let matches = match commands::root().try_get_matches() {
+        Ok(matches) => matches,
+        Err(error) => return explain(&error),
+    };
     match dispatch(&matches) {
         Ok(code) => code,
         Err(failure) => {
@@ -31,6 +34,20 @@ fn main() -> ExitCode {
             ExitCode::from(failure.code())
         }
     }
+}
+
+/// Help, the version, or what is wrong with the command line.
+fn explain(error: &clap::Error) -> ExitCode {
+    let is_long_help = error.kind() == clap::error::ErrorKind::DisplayHelp;
+    let help = error.render();
+    let text = if io::stdout().is_terminal() { help.ansi().to_string() } else { help.to_string() };
+    if !is_long_help || !text.trim_end().ends_with(trunkline_bench::EVENTS_HERE) {
+        error.exit();
+    }
+    let text = text.trim_end().trim_end_matches(trunkline_bench::EVENTS_HERE);
+    // Nobody is left to tell when standard output is closed.
+    let _ = write!(io::stdout(), "{text}{}", trunkline_bench::EVENTS);
+    ExitCode::SUCCESS
 }
 
 fn dispatch(matches: &ArgMatches) -> Result<ExitCode, Failure> {

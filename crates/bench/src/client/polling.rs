@@ -58,7 +58,7 @@ impl Polling {
             probe: if upgrades { Probe::Wanted } else { Probe::Off },
             polling: true,
             posting: false,
-            queue: Out::new(Framing::Payload),
+            queue: Out::new(Framing::Payload, &site.manner.prefix),
             poll_in: Vec::new(),
             post_in: Vec::new(),
             probe_in: Vec::new(),

@@ -1,4 +1,5 @@
 use super::*;
+use crate::manner::Manner;
 
 const HEAD: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n";
 const OPEN: &str =
@@ -28,7 +29,7 @@ fn written(mut out: &[u8]) -> Vec<String> {
 }
 
 fn site() -> Rc<Site> {
-    Rc::new(Site::new(std::net::SocketAddrV4::new([127, 0, 0, 1].into(), 80), "/socket.io/"))
+    Rc::new(Site::new(std::net::SocketAddrV4::new([127, 0, 0, 1].into(), 80), &Manner::default()))
 }
 
 struct Seen {

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use crate::client::polling::Polling;
 use crate::client::{Client, Loss};
 use crate::net::{self, Ready};
-use crate::out::Out;
+use crate::out::{Framing, Out};
 use crate::scenario::Scenario;
 use crate::swarm::Swarm;
 
@@ -240,7 +240,7 @@ impl Swarm {
         slot.unsent = side.unsent;
         let renumbered = self.poll.renumber(&side.stream, id_of(id, Lane::Main));
         slot.stream = Some(side.stream);
-        let mut output = Out::default();
+        let mut output = Out::new(Framing::WebSocket, &self.job.manner.prefix);
         let handled = self.take(id, &rest, &mut output, scenario);
         let handled =
             handled.and_then(|()| super::write_out(&mut self.slots[id as usize], &output.bytes));

@@ -58,7 +58,21 @@ fn a_load_without_a_server_fails_soon_in_every_scenario() {
         let ran = scratch.run(&["bench", scenario, "--url", "http://127.0.0.1:1"], &[]);
         assert_eq!(ran.code, Some(1), "{scenario}: {ran:?}");
         assert!(ran.stderr.contains("no client could connect"), "{scenario}: {}", ran.stderr);
+        assert!(ran.stderr.contains("Connection refused"), "{scenario}: {}", ran.stderr);
     }
+}
+
+/// However wide the terminal is: a wrapped line is no JavaScript any more.
+#[test]
+fn the_file_for_the_app_is_printed_as_it_is() {
+    let file = include_str!("../../../../bench/apps/events.mjs");
+    for arguments in [&["bench", "--help"][..], &["help", "bench"]] {
+        let ran = Scratch::new().run(arguments, &[("COLUMNS", "40")]);
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        assert!(ran.stdout.ends_with(file), "{}", ran.stdout);
+    }
+    let short = Scratch::new().run(&["bench", "-h"], &[]).stdout;
+    assert!(!short.contains("benchEvents"), "{short}");
 }
 
 /// Arguments, environment, and what standard error says.
@@ -82,6 +96,21 @@ fn misuse_ends_with_code_2_and_says_what_to_do() {
         ),
         (&["bench", "idle", "--url", "https://127.0.0.1"], &[], &["the generator has no TLS"]),
         (&["bench", "reconnect", "--url", "http://127.0.0.1:1"], &[], &["--kill PID"]),
+        (
+            &["bench", "idle", "--url", "http://127.0.0.1:1", "--process", "app=2147483647"],
+            &[],
+            &["--process app=2147483647: there is no such process"],
+        ),
+        (
+            &["bench", "idle", "--url", "http://127.0.0.1:1", "--json", "/nowhere/report.json"],
+            &[],
+            &["--json /nowhere/report.json"],
+        ),
+        (
+            &["bench", "idle", "--url", "http://127.0.0.1:1", "--auth", "token"],
+            &[],
+            &["--auth wants a JSON object"],
+        ),
         (&["sevre"], &[], &["unrecognized subcommand 'sevre'", "'serve'"]),
         (&["serve", "--lisen", "x"], &[], &["unexpected argument '--lisen'", "'--listen'"]),
         (

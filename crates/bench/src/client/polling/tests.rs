@@ -1,5 +1,6 @@
 use super::*;
 use crate::client::{Client, Phase, Transport};
+use crate::manner::Manner;
 
 const OPEN: &str =
     r#"0{"sid":"a","upgrades":["websocket"],"pingInterval":25000,"pingTimeout":20000}"#;
@@ -20,8 +21,10 @@ struct Pair {
 
 impl Pair {
     fn new(transport: Transport) -> Self {
-        let site =
-            Rc::new(Site::new(std::net::SocketAddrV4::new([127, 0, 0, 1].into(), 80), "/s/"));
+        let site = Rc::new(Site::new(
+            std::net::SocketAddrV4::new([127, 0, 0, 1].into(), 80),
+            &Manner { path: "/s/".into(), ..Manner::default() },
+        ));
         let mut out = Vec::new();
         let client = Client::start(transport, &site, Vec::new(), &mut out);
         assert!(out.starts_with(b"GET /s/?EIO=4&transport=polling HTTP/1.1\r\n"));
