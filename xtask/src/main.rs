@@ -15,24 +15,36 @@ use std::process::ExitCode;
 pub(crate) type Failure = Box<dyn std::error::Error>;
 
 const USAGE: &str = "\
-usage: cargo xtask <command>
+Usage: cargo xtask <COMMAND>
 
-  demo [chat|whiteboard]     build everything, start it, say what to open; Ctrl-C stops it
-  test [--only STEP]... [--list]
-                             install what is missing, run every check and test
-  tidy                       check the rules that no compiler checks";
+Commands:
+  demo  Builds everything, starts it, says what to open; Ctrl-C stops it
+  test  Installs what is missing, then runs every check and test
+  tidy  Checks the rules that no compiler checks
+
+`cargo xtask <COMMAND> --help` says more.";
+
+const TIDY_USAGE: &str = "\
+Usage: cargo xtask tidy
+
+Which crate may import which, what no source file may hold, one version everywhere, every metric on its page.";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let asks_help = |rest: &[&str]| rest.iter().any(|word| ["help", "--help", "-h"].contains(word));
+    let help = |text: &str| {
+        println!("{text}");
+        Ok(ExitCode::SUCCESS)
+    };
     let outcome = match arguments.as_slice() {
+        ["demo", rest @ ..] if asks_help(rest) => help(demo::USAGE),
+        ["test", rest @ ..] if asks_help(rest) => help(&test::usage()),
+        ["tidy", rest @ ..] if asks_help(rest) => help(TIDY_USAGE),
         ["demo", rest @ ..] => demo::command(rest),
         ["test", rest @ ..] => test::command(rest),
         ["tidy"] => tidy::command(),
-        ["help" | "--help" | "-h"] => {
-            println!("{USAGE}");
-            Ok(ExitCode::SUCCESS)
-        }
+        rest if asks_help(rest) => help(USAGE),
         _ => {
             println!("{USAGE}");
             Ok(ExitCode::from(2))

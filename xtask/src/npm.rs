@@ -23,6 +23,36 @@ pub(crate) fn ci(folder: &Path) -> Command {
     npm(folder, &["ci", "--prefer-offline"])
 }
 
+/// Installs what the SDK's lock file says, only where something is missing: an app that has the SDK's folder by a
+/// symbolic link needs what is in it all the time, and `npm ci` begins by removing it.
+pub(crate) fn install_sdk() -> Command {
+    if sdk().join("node_modules").exists() {
+        npm(&sdk(), &["install", "--no-save", "--prefer-offline"])
+    } else {
+        ci(&sdk())
+    }
+}
+
+/// Whether everything that the lock file of `folder` names is installed, in that version.
+pub(crate) fn is_installed(folder: &Path) -> bool {
+    let read = |file: &str| {
+        let text = std::fs::read_to_string(folder.join(file)).unwrap_or_default();
+        serde_json::from_str(&text).unwrap_or_default()
+    };
+    has_all(&read("package-lock.json"), &read("node_modules/.package-lock.json"))
+}
+
+/// What is wanted against npm's own list of what is there. Optional packages may be missing: they are other systems'.
+fn has_all(wanted: &serde_json::Value, there: &serde_json::Value) -> bool {
+    let Some(packages) = wanted["packages"].as_object() else { return false };
+    packages.iter().filter(|(path, _)| path.contains("node_modules/")).all(|(path, package)| {
+        let present = &there["packages"][path];
+        let optional = package["optional"] == true || package["devOptional"] == true;
+        (optional && present.is_null())
+            || present["version"] == package["version"] && !present.is_null()
+    })
+}
+
 /// Whether the package in `folder` has that script.
 pub(crate) fn has_script(folder: &Path, script: &str) -> bool {
     let manifest = std::fs::read_to_string(folder.join("package.json")).unwrap_or_default();
@@ -47,4 +77,28 @@ fn newest(folder: &Path) -> Option<SystemTime> {
         path => modified(&path),
     });
     times.max().flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::has_all;
+
+    #[test]
+    fn what_is_missing_or_old_is_seen() {
+        let parse = |text: &str| serde_json::from_str(text).unwrap();
+        let wanted = parse(
+            r#"{"packages": {"": {}, "node_modules/a": {"version": "2.0.0"}, "node_modules/b": {"version": "1.0.0", "optional": true}}}"#,
+        );
+        let cases = [
+            (r#"{"packages": {"node_modules/a": {"version": "2.0.0"}}}"#, true),
+            (r#"{"packages": {"node_modules/a": {"version": "1.0.0"}}}"#, false),
+            (r#"{"packages": {"node_modules/b": {"version": "1.0.0"}}}"#, false),
+            ("{}", false),
+            ("null", false),
+        ];
+        for (there, expected) in cases {
+            assert_eq!(has_all(&wanted, &parse(there)), expected, "{there}");
+        }
+        assert!(!has_all(&serde_json::Value::Null, &wanted));
+    }
 }

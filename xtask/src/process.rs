@@ -126,6 +126,12 @@ fn forward(stream: impl Read + Send + 'static, lines: SyncSender<String>) -> Joi
     })
 }
 
+/// The last line that says something, cut to what fits on a terminal.
+pub(crate) fn last_line(lines: &[String]) -> String {
+    let last = lines.iter().rev().find(|line| !line.trim().is_empty());
+    last.map_or("…", |line| line.trim()).chars().take(100).collect()
+}
+
 /// What a finished command left.
 #[derive(Debug)]
 pub(crate) struct Finished {
@@ -135,13 +141,13 @@ pub(crate) struct Finished {
 }
 
 /// Runs a command to its end; its output goes to `log`. `progress` hears how long it has been
-/// running and its last line, every few seconds.
+/// running and all its lines so far, every few seconds.
 pub(crate) fn run(
     command: &mut Command,
     log: &Path,
-    mut progress: impl FnMut(Duration, &str),
+    mut progress: impl FnMut(Duration, &[String]),
 ) -> Result<Finished, crate::Failure> {
-    const PROGRESS_EVERY: Duration = Duration::from_secs(10);
+    const PROGRESS_EVERY: Duration = Duration::from_secs(5);
     const PROGRESS_FIRST: Duration = Duration::from_secs(2);
     let started = Instant::now();
     let mut file = std::fs::OpenOptions::new().create(true).append(true).open(log)?;
@@ -163,8 +169,7 @@ pub(crate) fn run(
         }
         if started.elapsed() >= next {
             next = started.elapsed() + PROGRESS_EVERY;
-            let last = lines.iter().rev().find(|line| !line.trim().is_empty());
-            progress(started.elapsed(), last.map_or("…", |line| line.trim()));
+            progress(started.elapsed(), &lines);
         }
     };
     for line in running.rest() {

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
@@ -35,6 +35,7 @@ struct Member {
 /// All processes of a demo.
 #[derive(Debug)]
 pub(super) struct Fleet {
+    binary: PathBuf,
     members: Vec<Member>,
 }
 
@@ -46,8 +47,9 @@ pub(super) fn restart_hint(example: &str, name: &str, public: u16) -> String {
 }
 
 impl Fleet {
-    pub(super) fn new() -> Self {
-        Self { members: Vec::new() }
+    /// None yet; `binary` is the node's.
+    pub(super) fn new(binary: PathBuf) -> Self {
+        Self { binary, members: Vec::new() }
     }
 
     /// The node, until `/readyz` answers 200 or would, were there an app server.
@@ -57,7 +59,7 @@ impl Fleet {
         admin: SocketAddr,
         ready_file: &Path,
     ) -> Result<(), Failure> {
-        let mut command = Command::new(repo::binary());
+        let mut command = Command::new(&self.binary);
         command.arg("dev");
         command.args(["--listen", &public.to_string(), "--admin", &admin.to_string()]);
         command.arg("--ready-file").arg(ready_file);

@@ -13,16 +13,50 @@ use fleet::Fleet;
 /// The two app servers of a demo. Their names are shown on the page.
 const APP_SERVERS: [&str; 2] = ["amber", "cobalt"];
 
+pub(crate) const USAGE: &str = "\
+Usage: cargo xtask demo [chat|whiteboard] [--binary FILE]
+
+Builds Trunkline and its SDK (about two minutes the first time, seconds later), starts a node, two app servers and
+a page on free ports of this machine, says what to open and what to try. Ctrl-C stops all of it.
+
+  chat           the example that is started, unless another is named
+  whiteboard     the other one
+  --binary FILE  this `trunkline` instead of one that is built";
+
+/// What the command line asks for.
+#[derive(Debug, PartialEq, Eq)]
+struct Wanted {
+    example: &'static str,
+    binary: Option<PathBuf>,
+}
+
+fn wanted(arguments: &[&str]) -> Result<Wanted, Failure> {
+    let mut wanted = Wanted { example: "chat", binary: None };
+    let mut rest = arguments.iter();
+    while let Some(argument) = rest.next() {
+        match *argument {
+            "chat" => wanted.example = "chat",
+            "whiteboard" => wanted.example = "whiteboard",
+            "--binary" => {
+                let file = rest.next().ok_or("--binary needs a file")?;
+                let file = std::path::absolute(file)?;
+                if !file.is_file() {
+                    return Err(format!("{}: no such file", file.display()).into());
+                }
+                wanted.binary = Some(file);
+            }
+            unknown => return Err(format!("`{unknown}` is not known\n\n{USAGE}").into()),
+        }
+    }
+    Ok(wanted)
+}
+
 pub(crate) fn command(arguments: &[&str]) -> Result<ExitCode, Failure> {
-    let example = match arguments {
-        [] | ["chat"] => "chat",
-        ["whiteboard"] => "whiteboard",
-        _ => return Err("usage: cargo xtask demo [chat|whiteboard]".into()),
-    };
+    let Wanted { example, binary } = wanted(arguments)?;
     interrupt::listen()?;
     std::fs::create_dir_all(repo::scratch())?;
-    build::everything(example)?;
-    let mut fleet = start(example)?;
+    build::everything(example, binary.is_some())?;
+    let mut fleet = start(example, binary.unwrap_or_else(build::binary))?;
     let outcome = fleet.watch();
     println!("\nstopping …");
     fleet.stop();
@@ -30,7 +64,7 @@ pub(crate) fn command(arguments: &[&str]) -> Result<ExitCode, Failure> {
     outcome.map(|()| ExitCode::SUCCESS)
 }
 
-fn start(example: &str) -> Result<Fleet, Failure> {
+fn start(example: &str, binary: PathBuf) -> Result<Fleet, Failure> {
     let ready_file = ready_file();
     // A file of an earlier run would be taken for this run's.
     let _ = std::fs::remove_file(&ready_file);
@@ -38,7 +72,7 @@ fn start(example: &str) -> Result<Fleet, Failure> {
     let admin = ports::free(8081, "the admin port")?;
     let page = ports::free(3000, "the page")?;
 
-    let mut fleet = Fleet::new();
+    let mut fleet = Fleet::new(binary);
     fleet.start_node(public.address(), admin.address(), &ready_file)?;
     for name in APP_SERVERS {
         fleet.start_app_server(example, name, public.number())?;
@@ -79,4 +113,20 @@ fn introduce(example: &str, fleet: &Fleet, public: u16, admin: u16, page: u16) {
 ",
         restart = fleet::restart_hint(example, first, public),
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Wanted, wanted};
+
+    #[test]
+    fn the_command_line_is_read() {
+        assert_eq!(wanted(&[]).unwrap(), Wanted { example: "chat", binary: None });
+        let here = file!().rsplit('/').next().map(|name| format!("src/demo/{name}")).unwrap();
+        let both = wanted(&["--binary", &here, "whiteboard"]).unwrap();
+        assert_eq!((both.example, both.binary.is_some()), ("whiteboard", true));
+        for wrong in [&["checkers"][..], &["--binary"], &["--binary", "nowhere/at/all"]] {
+            assert!(wanted(wrong).is_err(), "{wrong:?}");
+        }
+    }
 }

@@ -39,6 +39,17 @@ pub(super) fn parse(lines: &[String]) -> Counts {
     counts
 }
 
+/// How many tests have come to an answer so far: the lines that runners print for each.
+pub(super) fn seen(lines: &[String]) -> usize {
+    lines.iter().filter(|line| is_answer(line.trim_start())).count()
+}
+
+fn is_answer(line: &str) -> bool {
+    let node = ["✔ ", "✖ ", "ok ", "not ok "];
+    node.iter().any(|mark| line.starts_with(mark))
+        || line.starts_with("test ") && line.contains(" ... ")
+}
+
 /// `# pass 12` or `ℹ pass 12`, at the end of a run of `node --test`.
 fn node(line: &str) -> Option<Counts> {
     let (word, number) = line.strip_prefix("# ").or(line.strip_prefix("ℹ "))?.split_once(' ')?;
@@ -81,7 +92,7 @@ fn tally(text: &str) -> Counts {
 
 #[cfg(test)]
 mod tests {
-    use super::{Counts, parse};
+    use super::{Counts, parse, seen};
 
     #[test]
     fn each_runner_is_understood() {
@@ -106,5 +117,11 @@ mod tests {
             let expected = Counts { passed: *passed, failed: *failed, skipped: *skipped };
             assert_eq!(parse(&lines), expected, "{text}");
         }
+    }
+    #[test]
+    fn answers_are_seen_as_they_come() {
+        let lines =
+            ["test a::b ... ok", "running 2 tests", "✔ connect (12ms)", "not ok 3 - x", "ok then"];
+        assert_eq!(seen(&lines.map(str::to_owned)), 4);
     }
 }

@@ -50,6 +50,22 @@ pub(super) fn redis() -> Vec<Work> {
     if has("redis-server") { Vec::new() } else { debian(&["redis-server"]) }
 }
 
+/// The programs that read the documentation's blocks for operators, with the packages of Debian's that have them.
+const OPERATORS_PROGRAMS: [(&str, &str); 4] = [
+    ("nginx", "nginx"),
+    ("haproxy", "haproxy"),
+    ("promtool", "prometheus"),
+    ("openssl", "openssl"),
+];
+
+/// Those of them that are missing.
+pub(super) fn operators_programs() -> Vec<Work> {
+    let there = |program: &str| has(program) || PathBuf::from("/usr/sbin").join(program).is_file();
+    let missing = OPERATORS_PROGRAMS.iter().filter(|(program, _)| !there(program));
+    let packages: Vec<&str> = missing.map(|(_, package)| *package).collect();
+    if packages.is_empty() { Vec::new() } else { debian(&packages) }
+}
+
 fn environment() -> PathBuf {
     repo::scratch().join("python")
 }

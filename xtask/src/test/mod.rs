@@ -3,6 +3,7 @@
 mod counts;
 mod install;
 mod steps;
+mod usual;
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -10,6 +11,34 @@ use std::time::{Duration, Instant};
 use crate::{Failure, interrupt, process, repo};
 use counts::Counts;
 use steps::{Count, STEPS, Step, Work};
+use usual::Memory;
+
+pub(crate) fn usage() -> String {
+    let total: u64 = STEPS.iter().map(|step| step.usual_s).sum();
+    let steps = STEPS.iter().map(|step| {
+        format!(
+            "  {:<12} {} ({})",
+            step.name,
+            step.what,
+            minutes(Duration::from_secs(step.usual_s))
+        )
+    });
+    format!(
+        "\
+Usage: cargo xtask test [--only STEP]... [--list]
+
+Installs what is missing, runs every check and test, and ends with a line `N passed, N failed`. All of it usually takes
+{} on two cores that do nothing else, when everything has been built once; several minutes more the first time.
+
+  --only STEP  this step alone; again for more
+  --list       the steps, and what each is
+
+Steps, and how long each usually takes:
+{}",
+        minutes(Duration::from_secs(total)),
+        steps.collect::<Vec<_>>().join("\n")
+    )
+}
 
 pub(crate) fn command(arguments: &[&str]) -> Result<ExitCode, Failure> {
     if arguments == ["--list"] {
@@ -22,9 +51,15 @@ pub(crate) fn command(arguments: &[&str]) -> Result<ExitCode, Failure> {
     interrupt::listen()?;
     std::fs::create_dir_all(repo::scratch())?;
     let started = Instant::now();
-    let mut run = Run { number: 0, of: chosen.len(), total: Counts::default() };
-    for step in chosen {
-        run.step(step)?;
+    let memory = Memory::read();
+    println!(
+        "{} steps, usually {} here; the first time builds everything and takes longer",
+        chosen.len(),
+        minutes(memory.all(&chosen))
+    );
+    let mut run = Run { number: 0, total: Counts::default(), memory };
+    for step in &chosen {
+        run.step(step, &chosen)?;
     }
     println!("all of it took {}", minutes(started.elapsed()));
     println!("{} passed, {} failed", run.total.passed, run.total.failed);
@@ -47,19 +82,29 @@ fn chosen(arguments: &[&str]) -> Result<Vec<&'static Step>, Failure> {
 
 struct Run {
     number: usize,
-    of: usize,
     total: Counts,
+    memory: Memory,
 }
 
 /// What a step came to: its counts, or in words why nothing of it could be counted.
 type StepOutcome = Result<Counts, String>;
 
 impl Run {
-    fn step(&mut self, step: &Step) -> Result<(), Failure> {
+    fn step(&mut self, step: &Step, all: &[&Step]) -> Result<(), Failure> {
+        let usual = self.memory.of(step);
+        let left = self.memory.all(&all[self.number..]);
         self.number += 1;
-        println!("[{}/{}] {}: {}", self.number, self.of, step.name, step.what);
+        println!(
+            "[{}/{}] {}: {} (usually {}; about {} to go)",
+            self.number,
+            all.len(),
+            step.name,
+            step.what,
+            minutes(usual.takes),
+            minutes(left)
+        );
         let started = Instant::now();
-        let outcome = work(step);
+        let outcome = work(step, usual.tests);
         if interrupt::asked() {
             return Err("stopped".into());
         }
@@ -77,28 +122,37 @@ impl Run {
             "  {verdict}: {} passed, {} failed{skipped} ({took})",
             counts.passed, counts.failed
         );
+        if counts.failed == 0 {
+            self.memory.keep(step, started.elapsed(), counts.passed);
+        }
         self.total.add(counts);
         Ok(())
     }
 }
 
-fn work(step: &Step) -> StepOutcome {
+/// `usually` is how many tests the step had the last time.
+fn work(step: &Step, usually: u64) -> StepOutcome {
     let log = repo::scratch().join(format!("{}.log", step.name));
     std::fs::write(&log, "").map_err(|error| format!("cannot write {}: {error}", log.display()))?;
     let mut counts = Counts::default();
     for work in (step.works)().map_err(|error| error.to_string())? {
         let (name, count) = (work.name.clone(), work.count);
-        let outcome = one(work, &log)?;
+        let outcome = one(work, &log, usually)?;
         counts.add(counted(&name, count, &outcome)?);
     }
     Ok(counts)
 }
 
 /// Runs one command of a step, with progress, and shows what it said if it failed.
-fn one(mut work: Work, log: &std::path::Path) -> Result<process::Finished, String> {
+fn one(mut work: Work, log: &std::path::Path, usually: u64) -> Result<process::Finished, String> {
     let name = work.name.clone();
-    let progress = |running: Duration, last: &str| {
-        println!("  … {name} {}: {}", minutes(running), short(last, 100));
+    let progress = |running: Duration, lines: &[String]| {
+        let done = match (counts::seen(lines), usually) {
+            (0, _) => String::new(),
+            (seen, 0) => format!("{seen} tests; "),
+            (seen, usually) => format!("{seen} of about {usually} tests; "),
+        };
+        println!("  … {name} {}: {done}{}", minutes(running), process::last_line(lines));
     };
     let finished =
         process::run(&mut work.command, log, progress).map_err(|error| error.to_string())?;

@@ -10,6 +10,8 @@ use crate::{Failure, npm, repo};
 pub(super) struct Step {
     pub(super) name: &'static str,
     pub(super) what: &'static str,
+    /// How long it takes on two cores that do nothing else, when everything was built before.
+    pub(super) usual_s: u64,
     /// The commands, made when the step's turn comes: what is missing may be there by then.
     pub(super) works: fn() -> Result<Vec<Work>, Failure>,
 }
@@ -33,16 +35,27 @@ pub(super) enum Count {
 }
 
 pub(super) const STEPS: &[Step] = &[
-    Step { name: "fmt", what: "Rust sources are formatted", works: fmt },
-    Step { name: "tidy", what: "the rules that no compiler checks", works: tidy },
-    Step { name: "clippy", what: "no lint anywhere in the workspace", works: clippy },
-    Step { name: "rust", what: "unit, machine, property and wire tests", works: rust },
-    Step { name: "sdk", what: "the Node.js SDK: types, build, tests", works: sdk },
-    Step { name: "build", what: "the release binary", works: build },
-    Step { name: "conformance", what: "wire scripts against npm and us", works: conformance },
-    Step { name: "e2e", what: "real apps, clients and a browser", works: e2e },
-    Step { name: "bench", what: "every benchmark, for a moment", works: bench },
-    Step { name: "fuzz", what: "a bounded, seeded run of every fuzz target", works: fuzz },
+    Step { name: "fmt", what: "Rust sources are formatted", usual_s: 3, works: fmt },
+    Step { name: "tidy", what: "the rules that no compiler checks", usual_s: 1, works: tidy },
+    Step { name: "clippy", what: "no lint anywhere in the workspace", usual_s: 20, works: clippy },
+    Step { name: "rust", what: "unit, machine, property and wire tests", usual_s: 60, works: rust },
+    Step { name: "sdk", what: "the Node.js SDK: types, build, tests", usual_s: 45, works: sdk },
+    Step { name: "build", what: "the release binary", usual_s: 60, works: build },
+    Step {
+        name: "conformance",
+        what: "wire scripts against npm and us",
+        usual_s: 60,
+        works: conformance,
+    },
+    Step { name: "e2e", what: "real apps, clients and a browser", usual_s: 150, works: e2e },
+    Step { name: "docs", what: "every code block of the documentation", usual_s: 60, works: docs },
+    Step { name: "bench", what: "every benchmark, for a moment", usual_s: 20, works: bench },
+    Step {
+        name: "fuzz",
+        what: "a bounded, seeded run of every fuzz target",
+        usual_s: 30,
+        works: fuzz,
+    },
 ];
 
 fn work(name: &str, command: Command, count: Count) -> Work {
@@ -91,7 +104,7 @@ fn build() -> Result<Vec<Work>, Failure> {
 fn sdk_built() -> Vec<Work> {
     let folder = npm::sdk();
     vec![
-        work("npm ci of the SDK", npm::ci(&folder), Count::Nothing),
+        work("npm install of the SDK", npm::install_sdk(), Count::Nothing),
         work("build of the SDK", npm::npm(&folder, &["run", "build"]), Count::One),
     ]
 }
@@ -151,6 +164,26 @@ fn e2e() -> Result<Vec<Work>, Failure> {
     let mut run = node(&repo::root().join("e2e"), &["run.mjs"], "E2E_BINARY");
     run.env("E2E_PYTHON", install::python_program());
     works.push(work("e2e", run, Count::Tests));
+    Ok(works)
+}
+
+fn docs() -> Result<Vec<Work>, Failure> {
+    let mut works = product();
+    for folder in ["e2e", "e2e/azure"] {
+        let command = npm::ci(&repo::root().join(folder));
+        works.push(work(&format!("npm ci of {folder}"), command, Count::Nothing));
+    }
+    // Large, and of nobody's making but npm's: installed again only when its lock file changed.
+    let folder = repo::root().join("e2e/docs");
+    if !npm::is_installed(&folder) {
+        works.push(work("npm ci of e2e/docs", npm::ci(&folder), Count::Nothing));
+    }
+    works.extend(install::chromium());
+    works.extend(install::python()?);
+    works.extend(install::operators_programs());
+    let mut run = node(&repo::root().join("e2e"), &["run.mjs", "--docs"], "E2E_BINARY");
+    run.env("E2E_PYTHON", install::python_program());
+    works.push(work("docs", run, Count::Tests));
     Ok(works)
 }
 

@@ -1,0 +1,73 @@
+//! How long steps take and how many tests they have: as the last run here said, or as a quiet machine does.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::steps::Step;
+use crate::repo;
+
+/// What is known of a step before it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Usual {
+    pub(super) takes: Duration,
+    /// Zero where no run has been counted here.
+    pub(super) tests: u64,
+}
+
+/// What earlier runs in this target folder left.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    steps: Value,
+}
+
+fn file() -> PathBuf {
+    repo::scratch().join("usual.json")
+}
+
+impl Memory {
+    pub(super) fn read() -> Self {
+        let text = std::fs::read_to_string(file()).unwrap_or_default();
+        Self { steps: serde_json::from_str(&text).unwrap_or_default() }
+    }
+
+    pub(super) fn of(&self, step: &Step) -> Usual {
+        let known = &self.steps[step.name];
+        let seconds = known["seconds"].as_u64().unwrap_or(step.usual_s);
+        let tests = known["tests"].as_u64().unwrap_or_default();
+        Usual { takes: Duration::from_secs(seconds), tests }
+    }
+
+    /// All these steps together.
+    pub(super) fn all(&self, steps: &[&Step]) -> Duration {
+        steps.iter().map(|step| self.of(step).takes).sum()
+    }
+
+    /// A step went well, in this time.
+    pub(super) fn keep(&mut self, step: &Step, takes: Duration, tests: u64) {
+        if !self.steps.is_object() {
+            self.steps = Value::Object(serde_json::Map::new());
+        }
+        self.steps[step.name] =
+            serde_json::json!({ "seconds": takes.as_secs().max(1), "tests": tests });
+        // Only a convenience: a folder that cannot be written to shows itself elsewhere.
+        let _ = std::fs::write(file(), self.steps.to_string());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Memory, Usual};
+    use crate::test::steps::STEPS;
+    use std::time::Duration;
+
+    #[test]
+    fn what_is_not_known_is_as_on_a_quiet_machine() {
+        let memory = Memory { steps: serde_json::json!({ "fmt": { "seconds": 7, "tests": 3 } }) };
+        assert_eq!(memory.of(&STEPS[0]), Usual { takes: Duration::from_secs(7), tests: 3 });
+        let usual = Memory::default().of(&STEPS[1]);
+        assert_eq!(usual, Usual { takes: Duration::from_secs(STEPS[1].usual_s), tests: 0 });
+        assert!(usual.takes > Duration::ZERO);
+    }
+}
