@@ -132,7 +132,7 @@ function render(parts, variants) {
     "",
     `Versions: ${versions()}.`,
     "",
-    "```",
+    "```sh",
     "cd conformance && npm ci",
     ...variants.map(({ appServers, threads }) => `node run.mjs --app-servers ${appServers} --threads ${threads}`),
     "node compatibility.mjs            # writes this page",

@@ -1,5 +1,6 @@
-// Runs the end-to-end tests: `node run.mjs [--plain] [name of a test file]…`.
+// Runs the end-to-end tests: `node run.mjs [--plain | --docs] [name of a test file]…`.
 //
+// `--docs` runs those of the documentation, in `docs/`.
 // `--plain` runs those that need no Trunkline against plain Socket.IO: what they ask for is what
 // Socket.IO does.
 import { spawn } from "node:child_process";
@@ -9,7 +10,7 @@ import { fileURLToPath } from "node:url";
 const words = process.argv.slice(2);
 const plain = words.includes("--plain");
 const wanted = words.filter((word) => !word.startsWith("--"));
-const folder = fileURLToPath(new URL("tests/", import.meta.url));
+const folder = fileURLToPath(new URL(words.includes("--docs") ? "docs/" : "tests/", import.meta.url));
 const files = readdirSync(folder)
   .filter((file) => file.endsWith(".test.mjs"))
   .filter((file) => wanted.length === 0 || wanted.some((word) => file.startsWith(word)));

@@ -8,7 +8,7 @@ import { Log } from "./log.mjs";
 import { startNode } from "./node.mjs";
 import { until } from "./until.mjs";
 
-const PYTHON = process.env.E2E_PYTHON ?? fileURLToPath(new URL("../../target/xtask/python/bin/python", import.meta.url));
+export const PYTHON = process.env.E2E_PYTHON ?? fileURLToPath(new URL("../../target/xtask/python/bin/python", import.meta.url));
 const SCRIPT = fileURLToPath(new URL("../apps/handler.py", import.meta.url));
 export const KEY = "trunkline-development-key-do-not-use-in-production";
 export const PATH = "/clients/socketio/hubs/default";

@@ -6,30 +6,31 @@ export const DEVELOPMENT_KEY = "trunkline-development-key-do-not-use-in-producti
 export const DEFAULT_ENDPOINT = "http://127.0.0.1:8080";
 export const DEFAULT_HUB = "default";
 
+/** An option that is `undefined` is not given: `key: process.env.HUB_KEY` is right as it stands. */
 export interface TrunklineOptions {
   /**
    * Where the nodes are: `http://`, `https://`, `ws://` or `wss://`, with a path prefix if there is one. One trunk to each.
    * Environment: `TRUNKLINE_ENDPOINT`, separated by commas. Default: `http://127.0.0.1:8080`.
    */
-  endpoint?: string | readonly string[];
+  endpoint?: string | readonly string[] | undefined;
   /** The hub's name. Environment: `TRUNKLINE_HUB`. Default: `default`. */
-  hub?: string;
+  hub?: string | undefined;
   /** One of the hub's keys. Environment: `TRUNKLINE_KEY`. Default: the development key. */
-  key?: string;
+  key?: string | undefined;
   /** `Endpoint=…;AccessKey=…;Port=…;Version=1.0;`: endpoint and key in one string. `endpoint` and `key` beside it win. */
-  connectionString?: string;
+  connectionString?: string | undefined;
   /** How to check an `https://` node: `ca`, `cert`, `key`, `rejectUnauthorized` and the like, as `tls.connect` takes them. */
-  tls?: ConnectionOptions;
+  tls?: ConnectionOptions | undefined;
   /**
    * Whether the app's own HTTP server goes on taking Socket.IO clients that come straight to it. With `false` their handshakes are refused with
    * an answer that names the endpoint. Default: `true`.
    */
-  direct?: boolean;
+  direct?: boolean | undefined;
   /**
    * When the trunks open, and with them the door for clients: in the turn after `useTrunkline`, or when the app calls `open()`, for an app whose
    * listeners for `connection` come later, such as behind `await db.connect()`. Default: `"auto"`.
    */
-  open?: "auto" | "manual";
+  open?: "auto" | "manual" | undefined;
 }
 
 export interface ResolvedOptions {

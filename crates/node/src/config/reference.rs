@@ -61,7 +61,7 @@ One hub needs no table: `hub` names it and `key` opens it. More hubs, or more ke
 ```toml
 [hub.chat]
 default = true                     # the hub behind /socket.io/; without a mark it is the one that `hub` names
-keys = [\"the current key\", \"the one before it\"]
+keys = [\"the key that trunkline key made\", \"the one before it\"]
 
 [hub.support]
 key_file = \"/run/secrets/support\"  # one key per line, the current one first

@@ -1,0 +1,126 @@
+// Snippets of JavaScript and TypeScript: what a page takes for granted is put before them, and then they are checked and run as they are printed.
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { fileURLToPath } from "node:url";
+import { Log } from "../harness/log.mjs";
+import { within } from "../harness/until.mjs";
+
+/** Where snippets are put: below the packages that a reader would have installed. */
+export const FOLDER = fileURLToPath(new URL(".run/", import.meta.url));
+export const AZURE_FOLDER = fileURLToPath(new URL("../azure/.run/", import.meta.url));
+export const require = createRequire(new URL("package.json", import.meta.url));
+
+/** What a page may use without saying where it comes from: how to know it, and where it comes from. */
+const GIVEN = [
+  ["DefaultAzureCredential", "class DefaultAzureCredential { async getToken(): Promise<{ token: string; expiresOnTimestamp: number }> { throw new Error('none'); } }"],
+  ["useAzureSocketIO", 'import { useAzureSocketIO } from "@azure/web-pubsub-socket.io";'],
+  ["connectionString", "const connectionString = process.env.CONNECTION_STRING ?? '';"],
+  ["hub", "const hub = 'default';"],
+  ["useTrunkline", 'import { useTrunkline } from "@trunkline/socket.io";'],
+  ["httpServer", 'import { createServer } from "node:http";\nconst httpServer = createServer();'],
+];
+
+const declares = (text, name) =>
+  new RegExp(`\\b(const|let|var|function|class)\\s+${name}\\b|\\b(const|let)\\s*\\{[^}]*\\b${name}\\b[^}]*\\}\\s*=|import\\b[^;]*\\b${name}\\b[^;]*from`).test(text);
+const uses = (text, name) => new RegExp(`(?<![.\\w"'/-])${name}(?![\\w"'-]|: )`).test(text.replace(/(^|\s)\/\/.*$/gm, ""));
+
+/** What a snippet is about: `app` has a Socket.IO server, `client` a client. */
+export function kindOf(text) {
+  if (/(?<![.\w])io\(/.test(text)) return "client";
+  return /useTrunkline\(|useAzureSocketIO\(|new Server\(/.test(text) ? "app" : "module";
+}
+
+/** The lines that go before a snippet. */
+export function givenFor(text) {
+  // Microsoft's SDK wants an engine to take the place of, so that a server of its apps has a port.
+  const port = isAzure({ text }) ? "httpServer" : "";
+  const missing = (name) => uses(`${text}\n${port}`, name) && !declares(text, name);
+  const lines = GIVEN.filter(([name]) => missing(name)).map(([, line]) => line);
+  if (kindOf(text) === "client") {
+    if (missing("io")) lines.push('import { io } from "socket.io-client";');
+  } else {
+    const server = missing("io") && kindOf(text) === "app";
+    if (missing("Server") || server) lines.push('import { Server } from "socket.io";');
+    if (server) lines.push(`const io = new Server(${port});`);
+  }
+  return lines.map((line) => `${line}\n`).join("");
+}
+
+/** Whether a snippet needs Microsoft's packages, and the Socket.IO that they ask for. */
+export const isAzure = ({ text }) => text.includes("useAzureSocketIO");
+
+/** Fresh folders for a run of these tests. */
+export function emptyFolders() {
+  for (const folder of [FOLDER, AZURE_FOLDER]) {
+    rmSync(folder, { recursive: true, force: true });
+    mkdirSync(folder, { recursive: true });
+  }
+}
+
+/** The snippet with a node's real address where the page has one of its own, and any port where it has one that may be taken. */
+export function placed(text, url) {
+  return text
+    .replaceAll(/https?:\/\/(127\.0\.0\.1:8080|trunkline\.internal:8080|trunkline\.example\.com|node-[ab]:8080)/g, url)
+    .replaceAll("new Server(3000", "new Server(0");
+}
+
+const OPTIONS = {
+  strict: true,
+  exactOptionalPropertyTypes: true,
+  noUncheckedIndexedAccess: true,
+  noImplicitOverride: true,
+  noImplicitReturns: true,
+  module: "nodenext",
+  moduleResolution: "nodenext",
+  target: "es2022",
+  lib: ["es2022", "dom"],
+  types: ["node"],
+  typeRoots: [fileURLToPath(new URL("node_modules/@types", import.meta.url))],
+  experimentalDecorators: true,
+  emitDecoratorMetadata: true,
+  skipLibCheck: true,
+  noEmit: true,
+};
+
+/**
+ * Checks all snippets in one run of the compiler, each as a TypeScript module, as a reader who copies it would. `snippets`: `{ place, line, given,
+ * text }`. Returns the mistakes, at the page's own lines.
+ */
+export async function typeMistakes(snippets, folder = FOLDER) {
+  const files = snippets.map((snippet, index) => {
+    const name = `checked-${index}.mts`;
+    writeFileSync(folder + name, `${snippet.given}${snippet.text}\nexport {};\n`);
+    return name;
+  });
+  writeFileSync(`${folder}tsconfig.json`, JSON.stringify({ compilerOptions: OPTIONS, files }));
+  const child = spawn(process.execPath, [require.resolve("typescript/package.json").replace("package.json", "bin/tsc"), "--pretty", "false", "-p", folder], { cwd: folder });
+  const log = new Log("tsc", child);
+  await within("the compiler", once(child, "close"), 120_000);
+  return log.lines.filter((line) => line.trim() !== "").map((line) => atPage(line, snippets));
+}
+
+function atPage(line, snippets) {
+  const [, index, row, rest] = /checked-(\d+)\.mts\((\d+),\d+\): (.*)$/.exec(line) ?? [];
+  if (index === undefined) return line;
+  const { block, given } = snippets[Number(index)];
+  return `${block.page}:${block.line + Number(row) - 1 - given.split("\n").length + 1}: ${rest}`;
+}
+
+/** Runs a module's text to its end, in a process of its own; without a text, the file that is there. */
+export async function runModule(name, text, { env = {}, folder = FOLDER, withinMs = 30_000 } = {}) {
+  if (text !== undefined) writeFileSync(folder + name, text);
+  const child = spawn(process.execPath, [folder + name], { cwd: folder, env: { ...process.env, ...env }, stdio: ["ignore", "pipe", "pipe"] });
+  const log = new Log(name, child);
+  const closed = once(child, "close");
+  try {
+    const [code] = await within(`the end of ${name}`, closed, withinMs);
+    return { code, said: log.text, lines: log.lines };
+  } catch (error) {
+    error.message += `\n${log.text}`;
+    throw error;
+  } finally {
+    child.kill("SIGKILL");
+  }
+}
