@@ -9,7 +9,7 @@ import { startNode } from "../harness/node.mjs";
 import { World } from "../harness/world.mjs";
 import { ROOT, blocksOf, inlineCommands, pages, placeOf, readWord } from "./blocks.mjs";
 import { CHECKED, MODULES, folderOf } from "./languages.mjs";
-import { AZURE_FOLDER, FOLDER, emptyFolders, givenFor, isAzure, kindOf, placed, runModule, typeMistakes } from "./modules.mjs";
+import { AZURE_FOLDER, FOLDER, emptyFolders, givenFor, givenToRun, isAzure, kindOf, placed, runModule, typeMistakes } from "./modules.mjs";
 import { INLINE, inlineMistakesIn } from "./shell.mjs";
 
 const blocks = pages().flatMap((page) => blocksOf(page));
@@ -92,7 +92,7 @@ describe("snippets", () => {
     test(`${placeOf(block)} (${kind})`, async () => {
       const url = kind === "client" ? forClients.url : forApps.url;
       const name = `${block.page.replace(/\W/g, "-")}-${block.line}.mjs`;
-      const { code, said } = await runModule(name, `${givenFor(block.text)}${placed(block.text, url)}\n${follows(block.text, kind)}`, { env: environment(block.text, url) });
+      const { code, said } = await runModule(name, `${givenToRun(block.text)}${placed(block.text, url)}\n${follows(block.text, kind)}`, { env: environment(block.text, url) });
       assert.equal(code, 0, said);
     });
   }

@@ -12,9 +12,12 @@ export const FOLDER = fileURLToPath(new URL(".run/", import.meta.url));
 export const AZURE_FOLDER = fileURLToPath(new URL("../azure/.run/", import.meta.url));
 export const require = createRequire(new URL("package.json", import.meta.url));
 
-/** What a page may use without saying where it comes from: how to know it, and where it comes from. */
+/** What a page may use without saying where it comes from: packages, and what is the reader's own. */
 const GIVEN = [
-  ["DefaultAzureCredential", "class DefaultAzureCredential { async getToken(): Promise<{ token: string; expiresOnTimestamp: number }> { throw new Error('none'); } }"],
+  ["connectToDatabase", "const connectToDatabase = async () => ({ open: true });"],
+  ["authenticate", "const authenticate = (_db: object) => (_socket: object, next: () => void) => next();"],
+  ["serve", "const serve = (_socket: object, _db: object) => {};"],
+  ["DefaultAzureCredential", "class DefaultAzureCredential { async getToken() { return { token: '', expiresOnTimestamp: 0 }; } }"],
   ["useAzureSocketIO", 'import { useAzureSocketIO } from "@azure/web-pubsub-socket.io";'],
   ["connectionString", "const connectionString = process.env.CONNECTION_STRING ?? '';"],
   ["hub", "const hub = 'default';"],
@@ -31,6 +34,9 @@ export function kindOf(text) {
   if (/(?<![.\w])io\(/.test(text)) return "client";
   return /useTrunkline\(|useAzureSocketIO\(|new Server\(/.test(text) ? "app" : "module";
 }
+
+/** The same lines without types, to be run. */
+export const givenToRun = (text) => givenFor(text).replace(/(\(|, )(_?\w+): (object|\(\) => void)/g, "$1$2");
 
 /** The lines that go before a snippet. */
 export function givenFor(text) {
@@ -63,7 +69,7 @@ export function emptyFolders() {
 export function placed(text, url) {
   return text
     .replaceAll(/https?:\/\/(127\.0\.0\.1:8080|trunkline\.internal:8080|trunkline\.example\.com|node-[ab]:8080)/g, url)
-    .replaceAll("new Server(3000", "new Server(0");
+    .replaceAll(/(new Server|\.listen)\(3000/g, "$1(0");
 }
 
 const OPTIONS = {

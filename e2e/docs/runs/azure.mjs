@@ -14,7 +14,7 @@ export async function run(pile) {
   const app = async (name, text, folder) => {
     // Microsoft's SDK goes on trying after `io.close()`, so the process is ended by its last line.
     const module = `${givenFor(text)}${placed(text, node.url)}\n{ const { afterApp } = await import(${after}); await afterApp(io); process.exit(0); }`;
-    const { code, said } = await runModule(name, typeless(module), { env, folder });
+    const { code, said } = await runModule(name, module, { env, folder });
     assert.equal(code, 0, said);
   };
   try {
@@ -34,5 +34,3 @@ export async function run(pile) {
     await node.stop();
   }
 }
-
-const typeless = (text) => text.replace(/: Promise<\{[^}]*\}>/g, "");

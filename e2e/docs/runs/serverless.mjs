@@ -1,7 +1,6 @@
 // The page "Serverless mode": the handler in Python, the node, the client, and a call of the data plane by hand.
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
-import { createServer } from "node:net";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -11,6 +10,7 @@ import { Log } from "../../harness/log.mjs";
 import { startNode } from "../../harness/node.mjs";
 import { next, until } from "../../harness/until.mjs";
 import { givenFor, placed, runModule } from "../modules.mjs";
+import { freePort } from "../ports.mjs";
 import { commandsIn } from "../shell.mjs";
 
 export async function run(pile) {
@@ -60,13 +60,4 @@ export async function run(pile) {
 
 function fail(text) {
   throw new Error(text);
-}
-
-function freePort() {
-  return new Promise((done) => {
-    const server = createServer().listen(0, "127.0.0.1", () => {
-      const { port } = server.address();
-      server.close(() => done(port));
-    });
-  });
 }
