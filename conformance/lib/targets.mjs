@@ -123,7 +123,9 @@ async function startNode(threads) {
   const ready = path.join(folder, "ready.json");
   const output = openSync(path.join(folder, "output"), "w");
   const args = ["dev", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--ready-file", ready, "--threads", String(threads)];
-  const child = spawn(TRUNKLINE_BIN, args, { stdio: ["ignore", output, output] });
+  // What this run was told, the node need not hear.
+  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("TRUNKLINE_")));
+  const child = spawn(TRUNKLINE_BIN, args, { env, stdio: ["ignore", output, output] });
   closeSync(output);
   const exited = new Promise((resolve) => child.once("exit", resolve).once("error", resolve));
   const deadline = performance.now() + START_MS;

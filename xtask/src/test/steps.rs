@@ -47,6 +47,18 @@ pub(super) const STEPS: &[Step] = &[
         usual_s: 60,
         works: conformance,
     },
+    Step {
+        name: "newest",
+        what: "news in the newest releases of Socket.IO",
+        usual_s: 10,
+        works: newest,
+    },
+    Step {
+        name: "matrix",
+        what: "the SDK with earlier releases of Socket.IO",
+        usual_s: 100,
+        works: matrix,
+    },
     Step { name: "e2e", what: "real apps, clients and a browser", usual_s: 150, works: e2e },
     Step { name: "docs", what: "every code block of the documentation", usual_s: 60, works: docs },
     Step { name: "bench", what: "every benchmark, for a moment", usual_s: 20, works: bench },
@@ -151,6 +163,21 @@ fn conformance() -> Result<Vec<Work>, Failure> {
     let run = node(repo::root(), &["conformance/run.mjs", "--target", "both"], "TRUNKLINE_BIN");
     works.push(work("conformance", run, Count::Tests));
     Ok(works)
+}
+
+fn newest() -> Result<Vec<Work>, Failure> {
+    let folder = repo::root().join("conformance");
+    let mut works = product();
+    works.push(work("npm ci of conformance", npm::ci(&folder), Count::Nothing));
+    let run = node(repo::root(), &["conformance/newest.mjs"], "TRUNKLINE_BIN");
+    works.push(work("conformance, newest releases", run, Count::Tests));
+    Ok(works)
+}
+
+/// The step `sdk` has run with the latest of them.
+fn matrix() -> Result<Vec<Work>, Failure> {
+    let run = npm::npm(&npm::sdk(), &["run", "test:matrix", "--", "4.6", "4.7"]);
+    Ok(vec![work("SDK with socket.io 4.6 and 4.7", run, Count::Tests)])
 }
 
 fn e2e() -> Result<Vec<Work>, Failure> {
