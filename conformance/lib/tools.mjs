@@ -59,15 +59,18 @@ export class Tools {
   }
 
   /** A WebSocket to any path; look at `.response` for the answer. */
-  async websocket(path, headers) {
-    const socket = await WebSocket.open(this.port, path, headers);
+  async websocket(path, headers, early) {
+    const socket = await WebSocket.open(this.port, path, headers, early);
     this.#streams.push(socket);
     return socket;
   }
 
-  /** A direct WebSocket session, its open packet taken. `join` also connects it to the default namespace. */
-  async direct({ query = {}, headers, join = false, who } = {}) {
-    const ws = await this.websocket(this.url({ transport: "websocket", ...query }), { ...whoHeader(who), ...headers });
+  /**
+   * A direct WebSocket session, its open packet taken. `join` also connects it to the default namespace; `early` are
+   * frames that leave together with the request.
+   */
+  async direct({ query = {}, headers, join = false, who, early } = {}) {
+    const ws = await this.websocket(this.url({ transport: "websocket", ...query }), { ...whoHeader(who), ...headers }, early);
     if (ws.response?.status !== 101) throw new Error(`WebSocket refused: ${showResponse(ws.response)}`);
     ws.open = JSON.parse((await ws.next()).slice("text 0".length));
     if (join) {

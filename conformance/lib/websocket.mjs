@@ -1,10 +1,25 @@
 // A raw WebSocket client: it can send any frame, right or wrong, and reports what comes as one-line strings.
 import crypto from "node:crypto";
+import zlib from "node:zlib";
 import { Stream, head } from "./http.mjs";
 import { WAIT_MS } from "./wait.mjs";
 
 const GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 export const OPCODE = { continuation: 0, text: 1, binary: 2, close: 8, ping: 9, pong: 10 };
+
+function encode({ opcode = OPCODE.text, payload = "", fin = true, rsv = 0, mask = true, length }) {
+  const data = Buffer.from(payload);
+  const size = length ?? data.length;
+  const header = [(fin ? 0x80 : 0) | (rsv << 4) | opcode];
+  const maskBit = mask ? 0x80 : 0;
+  if (size < 126) header.push(maskBit | size);
+  else if (size < 65536) header.push(maskBit | 126, size >> 8, size & 255);
+  else header.push(maskBit | 127, 0, 0, 0, 0, (size >>> 24) & 255, (size >> 16) & 255, (size >> 8) & 255, size & 255);
+  if (!mask) return Buffer.concat([Buffer.from(header), data]);
+  const maskKey = crypto.randomBytes(4);
+  const masked = data.map((byte, at) => byte ^ maskKey[at & 3]);
+  return Buffer.concat([Buffer.from(header), maskKey, masked]);
+}
 
 export class WebSocket {
   constructor(stream, response) {
@@ -18,21 +33,20 @@ export class WebSocket {
     this.#parse();
   }
 
-  /** Opens; `response` tells the answer, also when it is a refusal. */
-  static async open(port, path, headers = {}) {
+  /** Opens; `response` tells the answer, also when it is a refusal. `early` are frames in the same write as the request. */
+  static async open(port, path, headers = {}, early = []) {
     const stream = await Stream.open(port);
     const key = crypto.randomBytes(16).toString("base64");
     const answer = stream.answer("GET");
-    stream.send(
-      head("GET", path, {
-        host: "conformance.test",
-        connection: "Upgrade",
-        upgrade: "websocket",
-        "sec-websocket-version": "13",
-        "sec-websocket-key": key,
-        ...headers,
-      }),
-    );
+    const request = head("GET", path, {
+      host: "conformance.test",
+      connection: "Upgrade",
+      upgrade: "websocket",
+      "sec-websocket-version": "13",
+      "sec-websocket-key": key,
+      ...headers,
+    });
+    stream.send(Buffer.concat([request, ...early.map((frame) => encode(frame))]));
     const response = await answer;
     if (response?.headers["sec-websocket-accept"]) {
       const right = crypto.createHash("sha1").update(key + GUID).digest("base64");
@@ -42,18 +56,8 @@ export class WebSocket {
   }
 
   /** Sends one frame. `mask: false`, `rsv` (0-7), any `opcode` and a false `length` break the rules on purpose. */
-  frame({ opcode = OPCODE.text, payload = "", fin = true, rsv = 0, mask = true, length }) {
-    const data = Buffer.from(payload);
-    const size = length ?? data.length;
-    const header = [(fin ? 0x80 : 0) | (rsv << 4) | opcode];
-    const maskBit = mask ? 0x80 : 0;
-    if (size < 126) header.push(maskBit | size);
-    else if (size < 65536) header.push(maskBit | 126, size >> 8, size & 255);
-    else header.push(maskBit | 127, 0, 0, 0, 0, (size >>> 24) & 255, (size >> 16) & 255, (size >> 8) & 255, size & 255);
-    if (!mask) return this.raw(Buffer.concat([Buffer.from(header), data]));
-    const maskKey = crypto.randomBytes(4);
-    const masked = data.map((byte, at) => byte ^ maskKey[at & 3]);
-    return this.raw(Buffer.concat([Buffer.from(header), maskKey, masked]));
+  frame(frame) {
+    return this.raw(encode(frame));
   }
 
   raw(bytes) {
@@ -107,6 +111,15 @@ export class WebSocket {
     return lines;
   }
 
+  /** A message may refer to the 32 KiB before it. */
+  #inflate(bytes) {
+    const dictionary = this.inflated?.length ? this.inflated : undefined;
+    const whole = Buffer.concat([bytes, Buffer.from([0, 0, 255, 255])]);
+    const message = zlib.inflateRawSync(whole, { finishFlush: zlib.constants.Z_SYNC_FLUSH, dictionary });
+    this.inflated = Buffer.concat([this.inflated ?? Buffer.alloc(0), message]).subarray(-32_768);
+    return message;
+  }
+
   #deliver(line) {
     const reader = this.readers.shift();
     if (reader) reader(line);
@@ -130,7 +143,9 @@ export class WebSocket {
 
   #frame(first, payload, masked) {
     const opcode = first & 15;
-    const wrong = (first & 0x70 ? " (reserved bits)" : "") + (masked ? " (masked)" : "");
+    // Deflated messages are what they say once a compression was agreed on.
+    const deflated = (first & 0x70) === 0x40 && this.response.headers["sec-websocket-extensions"] !== undefined;
+    const wrong = (first & 0x70 && !deflated ? " (reserved bits)" : "") + (masked ? " (masked)" : "");
     if (opcode === OPCODE.ping) return this.#deliver(`ping ${payload}${wrong}`);
     if (opcode === OPCODE.pong) return this.#deliver(`pong ${payload}${wrong}`);
     if (opcode === OPCODE.close) {
@@ -138,10 +153,11 @@ export class WebSocket {
       const code = payload.length < 2 ? "none" : payload.readUInt16BE(0);
       return this.#deliver(`close ${code} ${payload.subarray(2)}`.trimEnd() + wrong);
     }
-    this.message ??= { opcode, parts: [] };
+    this.message ??= { opcode, deflated, parts: [] };
     this.message.parts.push(payload);
     if (!(first & 0x80)) return;
-    const whole = Buffer.concat(this.message.parts);
+    const sent = Buffer.concat(this.message.parts);
+    const whole = this.message.deflated ? this.#inflate(sent) : sent;
     const isText = this.message.opcode === OPCODE.text;
     this.message = undefined;
     this.#deliver((isText ? `text ${whole}` : `binary ${whole.toString("hex")}`) + wrong);
