@@ -44,8 +44,8 @@ impl Switchboard {
         }
     }
 
-    /// Makes `session` a socket of `nsp`, in `rooms` and in the room named by its id. An earlier socket of
-    /// the session in this namespace ends first.
+    /// Makes `session` a socket of `nsp`, in `rooms` and in the room named by its id. The session's chosen
+    /// socket in this namespace, if it has one, ends first.
     pub fn attach<'r>(
         &mut self,
         session: SessionKey,
@@ -65,6 +65,45 @@ impl Switchboard {
         if let Some(earlier) = earlier {
             self.remove(earlier);
         }
+        self.insert(session, server, nsp, socket_id, rooms);
+        Ok(())
+    }
+
+    /// The same beside what sockets `session` has in `nsp` already. The new one is the chosen one.
+    pub fn attach_beside<'r>(
+        &mut self,
+        session: SessionKey,
+        server: ServerKey,
+        nsp: NamespaceKey,
+        socket_id: &str,
+        rooms: impl IntoIterator<Item = &'r str>,
+    ) -> Result<(), AttachError> {
+        if self.namespaces.slab.get(nsp.0).is_none() {
+            return Err(AttachError::NamespaceUnknown);
+        }
+        if self.sockets.find_id(nsp.0, socket_id).is_some() {
+            return Err(AttachError::IdTaken);
+        }
+        self.insert(session, server, nsp, socket_id, rooms);
+        Ok(())
+    }
+
+    /// Of several sockets that `session` has in `nsp`, the one with this id is meant from now on. False when there is
+    /// no such socket.
+    pub fn choose(&mut self, session: SessionKey, nsp: NamespaceKey, socket_id: &str) -> bool {
+        let found = self.sockets.find_id(nsp.0, socket_id);
+        let own = found.filter(|&slot| self.sockets.receivers[slot as usize].session == session.0);
+        own.inspect(|&slot| self.sockets.choose(slot)).is_some()
+    }
+
+    fn insert<'r>(
+        &mut self,
+        session: SessionKey,
+        server: ServerKey,
+        nsp: NamespaceKey,
+        socket_id: &str,
+        rooms: impl IntoIterator<Item = &'r str>,
+    ) {
         let members = &mut self.namespaces.slab[nsp.0].members;
         let place = slot_number(members.len());
         let socket = self.sockets.insert(session.0, server.0, nsp.0, place, socket_id);
@@ -72,10 +111,9 @@ impl Switchboard {
         for room in rooms {
             self.add(socket, room);
         }
-        Ok(())
     }
 
-    /// Ends the socket of `session` in `nsp`; false when there is none.
+    /// Ends the (chosen) socket of `session` in `nsp`; false when there is none.
     pub fn detach(&mut self, session: SessionKey, nsp: NamespaceKey) -> bool {
         let Some(socket) = self.sockets.find(session.0, nsp.0) else { return false };
         self.remove(socket);

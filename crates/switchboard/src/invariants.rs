@@ -16,7 +16,8 @@ impl Switchboard {
         let mut memberships = 0;
         for (slot, socket) in self.sockets.slab.iter() {
             let session = self.sockets.receivers[slot as usize].session;
-            assert_eq!(self.sockets.find(session, socket.nsp), Some(slot), "one per namespace");
+            let listed = self.sockets.of_session(session).filter(|&(other, _)| other == slot);
+            assert_eq!(listed.count(), 1, "once in its session's list");
             assert_eq!(self.sockets.find_id(socket.nsp, socket.id.as_str()), Some(slot));
             let namespace = &self.namespaces.slab[socket.nsp];
             assert_eq!(namespace.members[socket.place as usize], slot);

@@ -3,7 +3,8 @@
 //! Contract for callers (the edge, the fuzzer):
 //!
 //! 1. Commands (`attach`, `detach`, `join`, `leave`, `remove_session`) take effect at once, in call order.
-//! 2. [`Switchboard::select`] visits each session that a broadcast reaches exactly once.
+//! 2. [`Switchboard::select`] visits the session of each socket that a broadcast reaches exactly once. A session has
+//!    one socket in a namespace, unless its client connected twice at once: then commands mean the chosen one.
 //! 3. The order of a visit is stable: it depends on the sequence of commands alone. It is the order of
 //!    attaching or joining until somebody leaves; then the last member takes the free place.
 //! 4. A [`NamespaceKey`] is a hold: it stays valid until [`Switchboard::release_namespace`] gives it back.
@@ -72,8 +73,8 @@ pub struct Counts {
 /// Why a socket was not attached; nothing has changed then. Alphabetical.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum AttachError {
-    /// Another session's socket in this namespace has the id.
-    #[error("another session has this socket id in this namespace")]
+    /// Another socket in this namespace has the id.
+    #[error("another socket of this namespace has this id")]
     IdTaken,
     /// The key was given back, or is of another switchboard.
     #[error("the namespace key is not held")]

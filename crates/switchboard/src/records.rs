@@ -74,6 +74,7 @@ impl Sockets {
         })
     }
 
+    /// The chosen one, if the session has several there.
     pub(crate) fn find(&self, session: u32, nsp: u32) -> Option<u32> {
         self.of_session(session).find(|(_, socket)| socket.nsp == nsp).map(|(slot, _)| slot)
     }
@@ -85,7 +86,7 @@ impl Sockets {
         })
     }
 
-    /// The id must be free in the namespace, and the session without a socket there.
+    /// The id must be free in the namespace.
     pub(crate) fn insert(
         &mut self,
         session: u32,
@@ -118,17 +119,31 @@ impl Sockets {
         slot
     }
 
-    /// Its memberships must have ended.
-    pub(crate) fn remove(&mut self, slot: u32) {
+    /// Puts it at the front of its session's list, where [`Self::find`] comes by first.
+    pub(crate) fn choose(&mut self, slot: u32) {
+        self.unlink(slot);
+        let session = self.receivers[slot as usize].session;
+        let first = &mut self.first[session as usize];
+        self.slab[slot].next = *first;
+        *first = slot;
+    }
+
+    fn unlink(&mut self, slot: u32) {
         let session = self.receivers[slot as usize].session;
         let before = self.of_session(session).take_while(|&(other, _)| other != slot).last();
         let before = before.map(|(slot, _)| slot);
+        let next = self.slab[slot].next;
+        match before {
+            Some(before) => self.slab[before].next = next,
+            None => self.first[session as usize] = next,
+        }
+    }
+
+    /// Its memberships must have ended.
+    pub(crate) fn remove(&mut self, slot: u32) {
+        self.unlink(slot);
         let socket = self.slab.remove(slot);
         self.ids.remove(socket.nsp, &socket.id, slot);
-        match before {
-            Some(before) => self.slab[before].next = socket.next,
-            None => self.first[session as usize] = socket.next,
-        }
     }
 
     /// A mark that no socket has.

@@ -4,7 +4,7 @@ use crate::records::{Member, Rooms, Sockets};
 use crate::{NamespaceKey, Selection, SessionKey, Switchboard};
 
 impl Switchboard {
-    /// Visits each selected session once.
+    /// Visits the session of each selected socket: once, unless it has several sockets there.
     pub fn select(
         &mut self,
         nsp: NamespaceKey,
@@ -48,13 +48,13 @@ impl Switchboard {
         Some(SessionKey(self.sockets.receivers[slot as usize].session))
     }
 
-    /// The id of the session's socket in `nsp`.
+    /// The id of the session's (chosen) socket in `nsp`.
     pub fn socket_id(&self, session: SessionKey, nsp: NamespaceKey) -> Option<&str> {
         let slot = self.sockets.find(session.0, nsp.0)?;
         Some(self.sockets.slab[slot].id.as_str())
     }
 
-    /// The rooms of the session's socket in `nsp`, that of its own id first; none when there is no socket.
+    /// The rooms of the session's (chosen) socket in `nsp`, that of its own id first; none when there is no socket.
     pub fn rooms_of(&self, session: SessionKey, nsp: NamespaceKey) -> impl Iterator<Item = &str> {
         let socket = self.sockets.find(session.0, nsp.0).map(|slot| &self.sockets.slab[slot]);
         let own = socket.filter(|socket| socket.in_own_room).map(|socket| socket.id.as_str());
@@ -63,7 +63,7 @@ impl Switchboard {
         own.into_iter().chain(names)
     }
 
-    /// The namespaces in which the session has a socket, the latest first.
+    /// The namespace of each of the session's sockets, the latest or last chosen first.
     pub fn namespaces_of(&self, session: SessionKey) -> impl Iterator<Item = NamespaceKey> {
         self.sockets.of_session(session.0).map(|(_, socket)| NamespaceKey(socket.nsp))
     }

@@ -30,6 +30,38 @@ fn an_id_belongs_to_one_session_per_namespace() {
 }
 
 #[test]
+fn a_session_with_two_sockets_in_a_namespace_gets_what_reaches_either() {
+    let mut board = Switchboard::new([0; 16]);
+    board.attach(ALICE, SERVER, ROOT, "x", ["r", "only x"]).unwrap();
+    board.attach_beside(ALICE, SERVER, ROOT, "y", ["r"]).unwrap();
+    board.attach(BOB, SERVER, ROOT, "z", []).unwrap();
+    for taken in ["x", "y", "z"] {
+        assert_eq!(board.attach_beside(ALICE, SERVER, ROOT, taken, []), Err(AttachError::IdTaken));
+    }
+    let selected = |board: &mut Switchboard, room: &str| {
+        let mut visited = 0;
+        let selection = Selection { rooms: &[room], ..Selection::default() };
+        board.select(ROOT, &selection, &mut |session| visited += usize::from(session == ALICE));
+        visited
+    };
+    assert_eq!(selected(&mut board, "r"), 2);
+    assert_eq!(selected(&mut board, "only x"), 1);
+    // The later one is meant until another is chosen; nobody chooses for others.
+    assert_eq!(board.socket_id(ALICE, ROOT), Some("y"));
+    assert!(!board.choose(BOB, ROOT, "x"));
+    assert!(!board.choose(ALICE, ROOT, "nobody"));
+    assert!(board.choose(ALICE, ROOT, "x"));
+    assert!(board.leave(ALICE, ROOT, "only x"));
+    assert!(board.detach(ALICE, ROOT));
+    assert_eq!(selected(&mut board, "r"), 1);
+    assert_eq!(board.socket_id(ALICE, ROOT), Some("y"));
+    board.check_invariants();
+    board.attach_beside(ALICE, SERVER, ROOT, "x", []).unwrap();
+    board.remove_session(ALICE);
+    assert_eq!(board.counts(), counts(1, 0, 0, 1));
+}
+
+#[test]
 fn attaching_again_replaces_the_socket_and_its_rooms() {
     let mut board = Switchboard::new([0; 16]);
     board.attach(ALICE, SERVER, ROOT, "x", ["r", "x", "r"]).unwrap();

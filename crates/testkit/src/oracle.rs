@@ -19,6 +19,8 @@ struct Namespace {
     sids: BTreeMap<String, BTreeSet<String>>,
     /// Session and app server by socket id.
     owners: BTreeMap<String, (u32, u32)>,
+    /// The ids of all sockets: of those of one session the last is the chosen one.
+    order: Vec<String>,
 }
 
 /// The same numbers as the switchboard's `Counts`, counted one by one.
@@ -61,7 +63,7 @@ impl Oracle {
         self.namespaces.contains_key(nsp)
     }
 
-    /// False when another session's socket has the id. The namespace must be known.
+    /// False when another socket than the session's chosen one has the id. The namespace must be known.
     pub fn attach(
         &mut self,
         session: u32,
@@ -71,17 +73,41 @@ impl Oracle {
         rooms: &[&str],
     ) -> bool {
         let namespace = self.namespaces.get_mut(nsp).expect("the namespace is known");
-        if namespace.owners.get(id).is_some_and(|owner| owner.0 != session) {
+        let chosen = namespace.chosen(session);
+        if namespace.owners.contains_key(id) && chosen.as_deref() != Some(id) {
             return false;
         }
         namespace.remove(session);
-        namespace.owners.insert(id.to_owned(), (session, server));
-        namespace.sids.insert(id.to_owned(), BTreeSet::new());
-        namespace.add(id, id);
-        for room in rooms {
-            namespace.add(id, room);
-        }
+        namespace.enter(session, server, id, rooms);
         true
+    }
+
+    /// The same beside what sockets the session has there; false when any socket has the id.
+    pub fn attach_beside(
+        &mut self,
+        session: u32,
+        server: u32,
+        nsp: &str,
+        id: &str,
+        rooms: &[&str],
+    ) -> bool {
+        let namespace = self.namespaces.get_mut(nsp).expect("the namespace is known");
+        let is_free = !namespace.owners.contains_key(id);
+        if is_free {
+            namespace.enter(session, server, id, rooms);
+        }
+        is_free
+    }
+
+    /// False when the session has no such socket.
+    pub fn choose(&mut self, session: u32, nsp: &str, id: &str) -> bool {
+        let Some(namespace) = self.namespaces.get_mut(nsp) else { return false };
+        let found = namespace.owners.get(id).is_some_and(|owner| owner.0 == session);
+        if found {
+            namespace.order.retain(|other| other != id);
+            namespace.order.push(id.to_owned());
+        }
+        found
     }
 
     /// False when there is no such socket.
@@ -106,41 +132,40 @@ impl Oracle {
     /// Ends all sockets of the session.
     pub fn remove_session(&mut self, session: u32) {
         for namespace in self.namespaces.values_mut() {
-            namespace.remove(session);
+            while namespace.remove(session) {}
         }
         self.forget_idle();
     }
 
-    /// The sessions that a broadcast reaches.
+    /// The sessions that a broadcast reaches, each with how many of its sockets it does.
     pub fn select(
         &self,
         nsp: &str,
         rooms: &[&str],
         except: &[&str],
         server: Option<u32>,
-    ) -> BTreeSet<u32> {
-        let Some(namespace) = self.namespaces.get(nsp) else { return BTreeSet::new() };
+    ) -> BTreeMap<u32, usize> {
+        let Some(namespace) = self.namespaces.get(nsp) else { return BTreeMap::new() };
         let in_any = |id: &str, rooms: &[&str]| {
             rooms.iter().any(|&room| namespace.rooms.get(room).is_some_and(|ids| ids.contains(id)))
         };
-        let mut sessions = BTreeSet::new();
+        let mut sessions = BTreeMap::new();
         for (id, &(session, owner)) in &namespace.owners {
             let included = rooms.is_empty() || in_any(id, rooms);
             let wanted = server.is_none_or(|server| server == owner);
             if included && wanted && !in_any(id, except) {
-                sessions.insert(session);
+                *sessions.entry(session).or_default() += 1;
             }
         }
         sessions
     }
 
-    /// The id of the session's socket.
+    /// The id of the session's chosen socket.
     pub fn socket_id(&self, session: u32, nsp: &str) -> Option<String> {
-        let owners = &self.namespaces.get(nsp)?.owners;
-        owners.iter().find(|(_, owner)| owner.0 == session).map(|(id, _)| id.clone())
+        self.namespaces.get(nsp)?.chosen(session)
     }
 
-    /// The rooms of the session's socket.
+    /// The rooms of the session's chosen socket.
     pub fn rooms_of(&self, session: u32, nsp: &str) -> BTreeSet<String> {
         let Some(id) = self.socket_id(session, nsp) else { return BTreeSet::new() };
         self.namespaces[nsp].sids[&id].clone()
@@ -166,6 +191,20 @@ impl Oracle {
 }
 
 impl Namespace {
+    fn chosen(&self, session: u32) -> Option<String> {
+        self.order.iter().rev().find(|&id| self.owners[id].0 == session).cloned()
+    }
+
+    fn enter(&mut self, session: u32, server: u32, id: &str, rooms: &[&str]) {
+        self.owners.insert(id.to_owned(), (session, server));
+        self.order.push(id.to_owned());
+        self.sids.insert(id.to_owned(), BTreeSet::new());
+        self.add(id, id);
+        for room in rooms {
+            self.add(id, room);
+        }
+    }
+
     fn add(&mut self, id: &str, room: &str) -> bool {
         self.sids.entry(id.to_owned()).or_default().insert(room.to_owned());
         self.rooms.entry(room.to_owned()).or_default().insert(id.to_owned())
@@ -184,12 +223,12 @@ impl Namespace {
     }
 
     fn remove(&mut self, session: u32) -> bool {
-        let owner = self.owners.iter().find(|(_, owner)| owner.0 == session);
-        let Some(id) = owner.map(|(id, _)| id.clone()) else { return false };
+        let Some(id) = self.chosen(session) else { return false };
         for room in self.sids.remove(&id).unwrap_or_default() {
             self.del(&id, &room);
         }
         self.owners.remove(&id);
+        self.order.retain(|other| *other != id);
         true
     }
 }

@@ -28,6 +28,10 @@ const SERVERS: u8 = 3;
 pub enum Op {
     /// `attach`: session, app server, namespace, id, rooms.
     Attach(u8, u8, u8, u8, Vec<u8>),
+    /// `attach_beside`: session, app server, namespace, id, rooms.
+    Beside(u8, u8, u8, u8, Vec<u8>),
+    /// `choose`: session, namespace, id.
+    Choose(u8, u8, u8),
     /// `detach`: session, namespace.
     Detach(u8, u8),
     /// `namespace`.
@@ -52,13 +56,15 @@ impl Op {
     pub fn decode([kind, who, what, some, others]: [u8; Self::BYTES]) -> Self {
         let (session, nsp) = (who % SESSIONS, (who / SESSIONS) % 4);
         match kind % 16 {
-            0..=3 => Self::Attach(session, kind / 16 % SERVERS, nsp, what % 8, names(some)),
+            0..=2 => Self::Attach(session, kind / 16 % SERVERS, nsp, what % 8, names(some)),
+            3 => Self::Beside(session, kind / 16 % SERVERS, nsp, what % 8, names(some)),
             4 => Self::Detach(session, nsp),
             5 | 6 => Self::Hold(nsp),
             7 => Self::Release(nsp),
             8..=10 => Self::Join(session, nsp, what % 8),
             11 | 12 => Self::Leave(session, nsp, what % 8),
             13 => Self::RemoveSession(session),
+            14 => Self::Choose(session, nsp, what % 8),
             _ => {
                 // Some rooms are named twice, as an app may.
                 let rooms = names(some).into_iter().chain(names(what & some)).collect();
@@ -137,6 +143,19 @@ impl Pair {
                 let answer = board.attach(SessionKey(session), ServerKey(server), key, id, rooms);
                 assert_eq!(answer, if attached { Ok(()) } else { Err(AttachError::IdTaken) });
             }
+            Op::Beside(session, server, _, id, rooms) => {
+                let (id, rooms) = (NAMES[usize::from(*id)], texts(rooms));
+                let (session, server) = (u32::from(*session), u32::from(*server));
+                let attached = oracle.attach_beside(session, server, name, id, &rooms);
+                let (session, server) = (SessionKey(session), ServerKey(server));
+                let answer = board.attach_beside(session, server, key, id, rooms);
+                assert_eq!(answer, if attached { Ok(()) } else { Err(AttachError::IdTaken) });
+            }
+            Op::Choose(session, _, id) => {
+                let id = NAMES[usize::from(*id)];
+                let expected = oracle.choose((*session).into(), name, id);
+                assert_eq!(board.choose(SessionKey((*session).into()), key, id), expected);
+            }
             Op::Detach(session, _) => {
                 let expected = oracle.detach((*session).into(), name);
                 assert_eq!(board.detach(SessionKey((*session).into()), key), expected);
@@ -164,9 +183,9 @@ impl Pair {
 
     fn select(&mut self, nsp: &str, rooms: &[&str], except: &[&str], server: Option<u32>) {
         let selection = Selection { rooms, except, server: server.map(ServerKey) };
-        let mut visited = BTreeSet::new();
+        let mut visited = BTreeMap::new();
         self.board.select(self.keys[nsp], &selection, &mut |session| {
-            assert!(visited.insert(session.0), "visited twice: {session:?}");
+            *visited.entry(session.0).or_default() += 1;
         });
         assert_eq!(visited, self.oracle.select(nsp, rooms, except, server), "{selection:?}");
     }
@@ -216,6 +235,8 @@ impl Op {
     fn nsp(&self) -> u8 {
         match *self {
             Self::Attach(_, _, nsp, ..)
+            | Self::Beside(_, _, nsp, ..)
+            | Self::Choose(_, nsp, _)
             | Self::Detach(_, nsp)
             | Self::Hold(nsp)
             | Self::Join(_, nsp, _)

@@ -94,6 +94,7 @@ impl Body {
                 response: self.response()?,
             },
             FrameKind::Namespace => Frame::Namespace { nsp: self.nsp()?, name: self.str()? },
+            FrameKind::Release => Frame::Release { nsp: self.nsp()? },
             FrameKind::Broadcast => self.broadcast()?,
             FrameKind::Recorded => self.recorded()?,
             FrameKind::Peers => Frame::Peers { servers: self.strs()? },
@@ -109,6 +110,8 @@ impl Body {
             | FrameKind::Close
             | FrameKind::Upgraded
             | FrameKind::Attach
+            | FrameKind::Beside
+            | FrameKind::Choose
             | FrameKind::Detach
             | FrameKind::Join
             | FrameKind::Leave
@@ -146,6 +149,13 @@ impl Body {
                 socket: self.str()?,
                 rooms: self.strs()?,
             },
+            FrameKind::Beside => Frame::Beside {
+                session,
+                nsp: self.nsp()?,
+                socket: self.str()?,
+                rooms: self.strs()?,
+            },
+            FrameKind::Choose => Frame::Choose { session, nsp: self.nsp()?, socket: self.str()? },
             FrameKind::Detach => Frame::Detach { session, nsp: self.nsp()? },
             FrameKind::Join => Frame::Join { session, nsp: self.nsp()?, rooms: self.strs()? },
             FrameKind::Leave => Frame::Leave { session, nsp: self.nsp()?, rooms: self.strs()? },
@@ -161,6 +171,7 @@ impl Body {
             | FrameKind::Request
             | FrameKind::Response
             | FrameKind::Namespace
+            | FrameKind::Release
             | FrameKind::Broadcast
             | FrameKind::Recorded
             | FrameKind::Peers

@@ -221,6 +221,7 @@ impl Frame {
                 to.varint(nsp.0);
                 to.str(name);
             }
+            Self::Release { nsp } => to.varint(nsp.0),
             Self::Broadcast(broadcast) => to.broadcast(broadcast, None),
             Self::Recorded { offset, broadcast } => to.broadcast(broadcast, Some(offset)),
             Self::Peers { servers } => to.list(servers, Sink::str),
@@ -247,6 +248,8 @@ impl Frame {
             | Self::Close { .. }
             | Self::Upgraded { .. }
             | Self::Attach { .. }
+            | Self::Beside { .. }
+            | Self::Choose { .. }
             | Self::Detach { .. }
             | Self::Join { .. }
             | Self::Leave { .. }
@@ -276,10 +279,15 @@ impl Frame {
                 to.raw(description_bytes(description));
             }
             Self::Upgraded { session: _, transport } => to.u8(transport.to_wire()),
-            Self::Attach { session: _, nsp, socket, rooms } => {
+            Self::Attach { session: _, nsp, socket, rooms }
+            | Self::Beside { session: _, nsp, socket, rooms } => {
                 to.varint(nsp.0);
                 to.str(socket);
                 to.list(rooms, Sink::str);
+            }
+            Self::Choose { session: _, nsp, socket } => {
+                to.varint(nsp.0);
+                to.str(socket);
             }
             Self::Detach { session: _, nsp } => to.varint(nsp.0),
             Self::Join { session: _, nsp, rooms } | Self::Leave { session: _, nsp, rooms } => {
@@ -298,6 +306,7 @@ impl Frame {
             | Self::Request(_)
             | Self::Response { .. }
             | Self::Namespace { .. }
+            | Self::Release { .. }
             | Self::Broadcast(_)
             | Self::Recorded { .. }
             | Self::Peers { .. }

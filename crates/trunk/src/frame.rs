@@ -15,7 +15,7 @@ use crate::values::{
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct SessionNumber(pub u32);
 
-/// The number of a namespace on one trunk; given once (section 7).
+/// The number of a namespace on one trunk, in use from `Namespace` to `Release` (section 7).
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct NamespaceNumber(pub u32);
 
@@ -128,10 +128,15 @@ pub enum Frame {
     },
     /// App server to node: gives a number to a namespace.
     Namespace {
-        /// The number, never given before on this trunk.
+        /// The number, not in use on this trunk.
         nsp: NamespaceNumber,
         /// The name, such as `/` or `/chat`.
         name: Str,
+    },
+    /// App server to node: takes a namespace's number back.
+    Release {
+        /// The number, which may be given anew.
+        nsp: NamespaceNumber,
     },
     /// App server to node: the session is a socket in that namespace.
     Attach {
@@ -143,6 +148,26 @@ pub enum Frame {
         socket: Str,
         /// Its rooms, without the one that has its id as its name.
         rooms: Vec<Str>,
+    },
+    /// App server to node: as `Attach`, but beside what sockets the session has there.
+    Beside {
+        /// The session.
+        session: SessionNumber,
+        /// The namespace.
+        nsp: NamespaceNumber,
+        /// The Socket.IO id.
+        socket: Str,
+        /// Its rooms, without the one that has its id as its name.
+        rooms: Vec<Str>,
+    },
+    /// App server to node: which of the session's sockets in a namespace is meant from now on.
+    Choose {
+        /// The session.
+        session: SessionNumber,
+        /// The namespace.
+        nsp: NamespaceNumber,
+        /// The Socket.IO id.
+        socket: Str,
     },
     /// App server to node: the socket ended.
     Detach {
@@ -393,7 +418,10 @@ impl Frame {
             Self::Request(_) => FrameKind::Request,
             Self::Response { .. } => FrameKind::Response,
             Self::Namespace { .. } => FrameKind::Namespace,
+            Self::Release { .. } => FrameKind::Release,
             Self::Attach { .. } => FrameKind::Attach,
+            Self::Beside { .. } => FrameKind::Beside,
+            Self::Choose { .. } => FrameKind::Choose,
             Self::Detach { .. } => FrameKind::Detach,
             Self::Join { .. } => FrameKind::Join,
             Self::Leave { .. } => FrameKind::Leave,
@@ -420,6 +448,8 @@ impl Frame {
             | Self::Close { session, .. }
             | Self::Upgraded { session, .. }
             | Self::Attach { session, .. }
+            | Self::Beside { session, .. }
+            | Self::Choose { session, .. }
             | Self::Detach { session, .. }
             | Self::Join { session, .. }
             | Self::Leave { session, .. } => Some(*session),
@@ -434,6 +464,7 @@ impl Frame {
             | Self::Request(_)
             | Self::Response { .. }
             | Self::Namespace { .. }
+            | Self::Release { .. }
             | Self::Broadcast(_)
             | Self::Recorded { .. }
             | Self::Peers { .. }

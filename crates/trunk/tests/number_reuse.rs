@@ -14,8 +14,8 @@ use trunkline_trunk::{
 };
 
 use trunkline_trunk::FrameKind::{
-    Accept, Attach, Close, Detach, Join, Leave, Message, Open, Persist, Reject, Request, Response,
-    Restore, Restored, Send, Upgraded,
+    Accept, Attach, Beside, Choose, Close, Detach, Join, Leave, Message, Open, Persist, Reject,
+    Request, Response, Restore, Restored, Send, Upgraded,
 };
 
 type Outcome = Result<Action, Misbehaved>;
@@ -36,14 +36,18 @@ fn the_node_judges_every_frame_in_every_state() {
         Node::ClosedUnanswered,
         Node::ClosedByPeer,
     ] {
-        for kind in [Accept, Reject, Send, Attach, Detach, Join, Leave, Persist, Close] {
+        for kind in
+            [Accept, Reject, Send, Attach, Beside, Choose, Detach, Join, Leave, Persist, Close]
+        {
             let (outcome, next) = match (state, kind) {
-                (Node::Open, Detach | Join | Leave | Send | Attach | Persist) => {
+                (Node::Open, Choose | Detach | Join | Leave | Send | Attach | Beside | Persist) => {
                     to(Deliver, Node::Open)
                 }
                 (Node::ClosedByUs, Persist) => to(Deliver, state),
-                (Node::ClosedByUs, Detach | Join | Leave | Send | Attach) => to(Ignore, state),
-                (_, Detach | Join | Leave) => to(Ignore, state),
+                (Node::ClosedByUs, Choose | Detach | Join | Leave | Send | Attach | Beside) => {
+                    to(Ignore, state)
+                }
+                (_, Choose | Detach | Join | Leave) => to(Ignore, state),
                 (Node::Free, _) => error(NumberNotInUse, kind),
                 (Node::ClosedByPeer, _) => error(AfterClose, kind),
                 (Node::Opening, Accept) => to(Accepted, Node::Open),
@@ -124,7 +128,7 @@ fn a_frame_of_the_other_direction_is_misbehaviour_in_every_state() {
     for kind in [Open, Message, Upgraded] {
         assert_eq!(Node::Open.clone().handle(kind), Err(Misbehaved::WrongDirection(kind)));
     }
-    for kind in [Accept, Reject, Send, Attach, Detach, Join, Leave, Persist] {
+    for kind in [Accept, Reject, Send, Attach, Beside, Choose, Detach, Join, Leave, Persist] {
         assert_eq!(App::Open.clone().handle(kind), Err(Misbehaved::WrongDirection(kind)));
     }
 }
@@ -296,6 +300,25 @@ fn each_end_sends_only_its_own_frames_about_other_app_servers() {
 }
 
 #[test]
+fn a_namespace_number_that_was_taken_back_is_given_anew() {
+    let nsp = NamespaceNumber(0);
+    let give = |name: &str| Frame::Namespace { nsp, name: name.into() };
+    let (mut pair, session) = Pair::with_session(LinkConfig::default(), LinkConfig::default());
+    // More often than there may be at once.
+    for turn in 0..3 * pair::NAMESPACES_MAX {
+        pair.node.handle_frame(pair.now, give(&format!("/{turn}"))).unwrap();
+        pair.node.handle_frame(pair.now, Frame::Release { nsp }).unwrap();
+    }
+    let late = Frame::Join { session, nsp, rooms: Vec::new() };
+    let error = pair.node.handle_frame(pair.now, late).unwrap_err();
+    assert_eq!(error, Misbehaved::NamespaceUnknown(nsp));
+
+    let (mut pair, _) = Pair::with_session(LinkConfig::default(), LinkConfig::default());
+    let error = pair.node.handle_frame(pair.now, Frame::Release { nsp }).unwrap_err();
+    assert_eq!(error, Misbehaved::NamespaceUnknown(nsp));
+}
+
+#[test]
 fn namespaces_are_given_once_before_use_and_up_to_a_limit() {
     let give = |n| Frame::Namespace { nsp: NamespaceNumber(n), name: "/".into() };
     let (mut pair, session) = Pair::with_session(LinkConfig::default(), LinkConfig::default());
@@ -304,6 +327,9 @@ fn namespaces_are_given_once_before_use_and_up_to_a_limit() {
     assert_eq!(error, Misbehaved::NamespaceGivenTwice(NamespaceNumber(0)));
 
     for early in [
+        Frame::Attach { session, nsp: NamespaceNumber(0), socket: "s".into(), rooms: Vec::new() },
+        Frame::Beside { session, nsp: NamespaceNumber(0), socket: "s".into(), rooms: Vec::new() },
+        Frame::Choose { session, nsp: NamespaceNumber(0), socket: "s".into() },
         Frame::Detach { session, nsp: NamespaceNumber(0) },
         persist(session, "first"),
         recorded(Bytes::new()),

@@ -93,6 +93,7 @@ fn link_frame() -> impl Strategy<Value = Frame> {
         number().prop_map(|deadline_ms| Frame::Drain { deadline_ms }),
         text().prop_map(|settings| Frame::Settings { settings }),
         (nsp(), text()).prop_map(|(nsp, name)| Frame::Namespace { nsp, name }),
+        nsp().prop_map(|nsp| Frame::Release { nsp }),
         (number(), response())
             .prop_map(|(id, response)| Frame::Response { request_id: RequestId(id), response }),
         (number(), request_code(), text(), client_request()).prop_map(
@@ -159,6 +160,14 @@ fn session_frame() -> impl Strategy<Value = Frame> {
             .prop_map(|(session, transport)| Frame::Upgraded { session, transport }),
         (session(), nsp(), text(), texts()).prop_map(|(session, nsp, socket, rooms)| {
             Frame::Attach { session, nsp, socket, rooms }
+        }),
+        (session(), nsp(), text(), texts()).prop_map(|(session, nsp, socket, rooms)| {
+            Frame::Beside { session, nsp, socket, rooms }
+        }),
+        (session(), nsp(), text()).prop_map(|(session, nsp, socket)| Frame::Choose {
+            session,
+            nsp,
+            socket
         }),
         (session(), nsp()).prop_map(|(session, nsp)| Frame::Detach { session, nsp }),
         (session(), nsp(), texts()).prop_map(|(session, nsp, rooms)| Frame::Join {

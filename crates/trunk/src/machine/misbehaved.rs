@@ -36,7 +36,7 @@ pub enum Misbehaved {
     /// `Hello` comes once.
     #[error("a second Hello")]
     HelloTwice,
-    /// A namespace number is given once.
+    /// A namespace number that is in use already.
     #[error("namespace {} is given twice", .0.0)]
     NamespaceGivenTwice(NamespaceNumber),
     /// A limit of the receiver.

@@ -3,10 +3,10 @@
 use alloc::collections::BTreeMap;
 
 use super::misbehaved::Misbehaved;
-use crate::frame::NamespaceNumber;
+use crate::frame::{Broadcast, Frame, NamespaceNumber};
 use crate::text::Str;
 
-/// The names by number, for the life of the trunk.
+/// The names by number.
 #[derive(Clone, Debug)]
 pub struct Namespaces {
     names: BTreeMap<NamespaceNumber, Str>,
@@ -19,20 +19,44 @@ impl Namespaces {
         Self { names: BTreeMap::new(), count_max }
     }
 
-    /// A `Namespace` came. The name is copied, so that it does not keep its batch.
-    pub fn handle_namespace(&mut self, nsp: NamespaceNumber, name: &str) -> Result<(), Misbehaved> {
-        if self.names.contains_key(&nsp) {
-            return Err(Misbehaved::NamespaceGivenTwice(nsp));
+    /// A frame came: takes the numbers that it gives or takes back, and refuses one that is not in use.
+    ///
+    /// A name is copied, so that it does not keep its batch.
+    pub fn handle(&mut self, frame: &Frame) -> Result<(), Misbehaved> {
+        #[expect(clippy::wildcard_enum_match_arm, reason = "the others name no namespace")]
+        match frame {
+            Frame::Namespace { nsp, name } => self.give(*nsp, name),
+            Frame::Release { nsp } => match self.names.remove(nsp) {
+                Some(_) => Ok(()),
+                None => Err(Misbehaved::NamespaceUnknown(*nsp)),
+            },
+            Frame::Attach { nsp, .. }
+            | Frame::Beside { nsp, .. }
+            | Frame::Choose { nsp, .. }
+            | Frame::Detach { nsp, .. }
+            | Frame::Join { nsp, .. }
+            | Frame::Leave { nsp, .. }
+            | Frame::Broadcast(Broadcast { nsp, .. })
+            | Frame::Recorded { broadcast: Broadcast { nsp, .. }, .. }
+            | Frame::Restore { nsp, .. } => self.name(*nsp).map(drop),
+            Frame::Persist(persist) => self.name(persist.nsp).map(drop),
+            _ => Ok(()),
         }
-        if self.names.len() == self.count_max {
-            return Err(Misbehaved::NamespaceLimit(self.count_max));
-        }
-        self.names.insert(nsp, name.into());
-        Ok(())
     }
 
     /// The name of a number that a frame uses.
     pub fn name(&self, nsp: NamespaceNumber) -> Result<&Str, Misbehaved> {
         self.names.get(&nsp).ok_or(Misbehaved::NamespaceUnknown(nsp))
+    }
+
+    fn give(&mut self, nsp: NamespaceNumber, name: &str) -> Result<(), Misbehaved> {
+        if self.names.contains_key(&nsp) {
+            return Err(Misbehaved::NamespaceGivenTwice(nsp));
+        }
+        if self.names.len() >= self.count_max {
+            return Err(Misbehaved::NamespaceLimit(self.count_max));
+        }
+        self.names.insert(nsp, name.into());
+        Ok(())
     }
 }

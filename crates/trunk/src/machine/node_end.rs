@@ -12,7 +12,7 @@ use super::misbehaved::{CannotNow, Misbehaved};
 use super::namespaces::Namespaces;
 use super::number::{Action, NumberState, Numbers};
 use crate::decode::decode_batch;
-use crate::frame::{Broadcast, ClientRequest, Frame, Open, Request, RequestId, SessionNumber};
+use crate::frame::{ClientRequest, Frame, Open, Request, RequestId, SessionNumber};
 use crate::kind::FrameKind;
 use crate::text::Str;
 use crate::values::{CloseCode, EioVersion, RequestCode};
@@ -175,7 +175,7 @@ impl NodeEnd {
     }
 
     fn take_frame(&mut self, frame: Frame) -> Result<(), Misbehaved> {
-        self.check_namespace(&frame)?;
+        self.namespaces.handle(&frame)?;
         self.check_number(&frame)?;
         let Some(session) = frame.session() else {
             self.events.push_back(frame);
@@ -228,22 +228,6 @@ impl NodeEnd {
             _ => false,
         };
         if possible { Ok(()) } else { Err(CannotNow::State(frame.kind())) }
-    }
-
-    fn check_namespace(&mut self, frame: &Frame) -> Result<(), Misbehaved> {
-        #[expect(clippy::wildcard_enum_match_arm, reason = "the others name no namespace")]
-        match frame {
-            Frame::Namespace { nsp, name } => self.namespaces.handle_namespace(*nsp, name),
-            Frame::Attach { nsp, .. }
-            | Frame::Detach { nsp, .. }
-            | Frame::Join { nsp, .. }
-            | Frame::Leave { nsp, .. }
-            | Frame::Broadcast(Broadcast { nsp, .. })
-            | Frame::Recorded { broadcast: Broadcast { nsp, .. }, .. }
-            | Frame::Restore { nsp, .. } => self.namespaces.name(*nsp).map(drop),
-            Frame::Persist(persist) => self.namespaces.name(persist.nsp).map(drop),
-            _ => Ok(()),
-        }
     }
 
     fn answer_close(&mut self, session: SessionNumber, close: &Frame) {

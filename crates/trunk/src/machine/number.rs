@@ -51,14 +51,13 @@ impl NumberState {
 
     /// A frame of this kind came for this number.
     pub fn handle(&mut self, kind: FrameKind) -> Result<Action, Misbehaved> {
-        use FrameKind::{Accept, Attach, Close, Detach, Join, Leave, Persist, Reject, Send};
-        if !matches!(
-            kind,
-            Accept | Attach | Close | Detach | Join | Leave | Persist | Reject | Send
-        ) {
+        use FrameKind::{
+            Accept, Attach, Beside, Choose, Close, Detach, Join, Leave, Persist, Reject, Send,
+        };
+        let rooms = matches!(kind, Choose | Detach | Join | Leave);
+        if !rooms && !matches!(kind, Accept | Attach | Beside | Close | Persist | Reject | Send) {
             return Err(Misbehaved::WrongDirection(kind));
         }
-        let rooms = matches!(kind, Detach | Join | Leave);
         let (next, action) = match (*self, kind) {
             (Self::Opening, Accept) => (Self::Open, Action::Accepted),
             (Self::Opening, Reject) => (Self::Free, Action::Rejected),
@@ -153,11 +152,15 @@ impl AppNumberState {
 
     /// The app server is about to send a frame of this kind for this number.
     pub fn send(&mut self, kind: FrameKind) -> Result<(), CannotNow> {
-        use FrameKind::{Accept, Attach, Close, Detach, Join, Leave, Persist, Reject, Send};
+        use FrameKind::{
+            Accept, Attach, Beside, Choose, Close, Detach, Join, Leave, Persist, Reject, Send,
+        };
         *self = match (*self, kind) {
             (Self::Opening, Accept) => Self::Open,
             (Self::Opening, Reject) => Self::Free,
-            (Self::Open, Attach | Detach | Join | Leave | Persist | Send) => Self::Open,
+            (Self::Open, Attach | Beside | Choose | Detach | Join | Leave | Persist | Send) => {
+                Self::Open
+            }
             (Self::ClosedByPeer, Persist) => Self::ClosedByPeer,
             (Self::Opening | Self::Open, Close) => Self::ClosedByUs,
             (Self::ClosedByPeer | Self::ClosedUnanswered, Close) => Self::Free,

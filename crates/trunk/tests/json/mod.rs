@@ -81,9 +81,12 @@ fn fields_of(frame: &Frame) -> Value {
             json!({ "request_id": request_id.0, "response": from_response(response) })
         }
         Frame::Namespace { nsp, name } => json!({ "nsp": nsp.0, "name": **name }),
-        Frame::Attach { session: _, nsp, socket, rooms } => {
+        Frame::Release { nsp } => json!({ "nsp": nsp.0 }),
+        Frame::Attach { session: _, nsp, socket, rooms }
+        | Frame::Beside { session: _, nsp, socket, rooms } => {
             json!({ "nsp": nsp.0, "socket": **socket, "rooms": from_strs(rooms) })
         }
+        Frame::Choose { session: _, nsp, socket } => json!({ "nsp": nsp.0, "socket": **socket }),
         Frame::Detach { session: _, nsp } => json!({ "nsp": nsp.0 }),
         Frame::Join { session: _, nsp, rooms } | Frame::Leave { session: _, nsp, rooms } => {
             json!({ "nsp": nsp.0, "rooms": from_strs(rooms) })
@@ -238,6 +241,11 @@ pub fn to_frame(value: &Value) -> Frame {
         "Attach" => {
             Frame::Attach { session, nsp: nsp(), socket: text("socket"), rooms: strs("rooms") }
         }
+        "Release" => Frame::Release { nsp: nsp() },
+        "Beside" => {
+            Frame::Beside { session, nsp: nsp(), socket: text("socket"), rooms: strs("rooms") }
+        }
+        "Choose" => Frame::Choose { session, nsp: nsp(), socket: text("socket") },
         "Detach" => Frame::Detach { session, nsp: nsp() },
         "Join" => Frame::Join { session, nsp: nsp(), rooms: strs("rooms") },
         "Leave" => Frame::Leave { session, nsp: nsp(), rooms: strs("rooms") },
@@ -338,9 +346,11 @@ pub fn for_each_slice(frame: &Frame, visit: &mut dyn FnMut(&[u8])) {
         Frame::Open(open) => {
             strs(&[open.sid.clone(), open.request.url.clone(), open.request.claims.clone()]);
         }
-        Frame::Attach { rooms, .. } | Frame::Join { rooms, .. } | Frame::Leave { rooms, .. } => {
-            strs(rooms);
-        }
+        Frame::Attach { rooms, .. }
+        | Frame::Beside { rooms, .. }
+        | Frame::Join { rooms, .. }
+        | Frame::Leave { rooms, .. } => strs(rooms),
+        Frame::Choose { socket, .. } => strs(core::slice::from_ref(socket)),
         Frame::Message { payload, .. } | Frame::Send { payload, .. } => visit(payload),
         Frame::Peers { servers } => strs(servers),
         Frame::Relay { to, payload } => {
