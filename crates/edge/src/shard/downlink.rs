@@ -27,6 +27,7 @@ impl Shard {
         let Some(session) = frame.session() else {
             match frame {
                 Frame::Namespace { nsp, name } => self.name_namespace(trunk, nsp, &name),
+                Frame::Release { nsp } => self.release_namespace(trunk, nsp),
                 Frame::Broadcast(broadcast) => self.broadcast(trunk, &broadcast),
                 Frame::Recorded { offset, broadcast } => {
                     let Some(shard_trunk) = self.trunks.get_mut(&trunk) else { return };
@@ -70,7 +71,15 @@ impl Shard {
                 self.send(index, &message, flags);
             }
             Frame::Attach { nsp, socket, rooms, .. } => {
-                self.attach(trunk, index, nsp, &socket, &rooms);
+                self.attach(trunk, index, nsp, &socket, &rooms, false);
+            }
+            Frame::Beside { nsp, socket, rooms, .. } => {
+                self.attach(trunk, index, nsp, &socket, &rooms, true);
+            }
+            Frame::Choose { nsp, socket, .. } => {
+                if let Some((hub, key)) = self.socket_on(trunk, index, nsp) {
+                    self.boards[hub].choose(SessionKey(index), key, &socket);
+                }
             }
             Frame::Persist(persist) => self.persist(trunk, &persist),
             Frame::Detach { nsp, .. } => {
@@ -116,6 +125,13 @@ impl Shard {
         }
     }
 
+    fn release_namespace(&mut self, trunk: TrunkNumber, nsp: NamespaceNumber) {
+        let Some(shard_trunk) = self.trunks.get_mut(&trunk) else { return };
+        if let Some(key) = shard_trunk.namespaces.remove(&nsp.0) {
+            self.boards[usize::from(shard_trunk.trunk.hub.number)].release_namespace(key);
+        }
+    }
+
     fn attach(
         &mut self,
         trunk: TrunkNumber,
@@ -123,16 +139,18 @@ impl Shard {
         nsp: NamespaceNumber,
         socket: &Str,
         rooms: &[Str],
+        beside: bool,
     ) {
         let Some((hub, key)) = self.socket_on(trunk, index, nsp) else { return };
         self.catch_up((trunk, index), (hub, key), socket, rooms);
-        let attached = self.boards[hub].attach(
-            SessionKey(index),
-            ServerKey(trunk),
-            key,
-            socket,
-            rooms.iter().map(Str::as_str),
-        );
+        let board = &mut self.boards[hub];
+        let (session, server) = (SessionKey(index), ServerKey(trunk));
+        let rooms = rooms.iter().map(Str::as_str);
+        let attached = if beside {
+            board.attach_beside(session, server, key, socket, rooms)
+        } else {
+            board.attach(session, server, key, socket, rooms)
+        };
         if let Err(error) = attached {
             let pace = &self.env.directory.pace;
             if let Some(times) = pace.note("not_attached", std::time::Instant::now()) {

@@ -125,6 +125,7 @@ impl Shard {
             .get_or_create(&crate::metrics::Outcome { outcome: found })
             .inc();
         if let Some(shard_trunk) = self.trunks.get_mut(trunk) {
+            shard_trunk.trunk.restore_ends(*request_id);
             Frame::Restored(Box::new(restored)).encode(&mut shard_trunk.out);
         }
     }

@@ -1,6 +1,6 @@
 //! What the shards, the hub and the trunk's own tasks share of one trunk.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -10,7 +10,9 @@ use trunkline_clock::Timestamp;
 use trunkline_switchboard::affinity::{Advice, Hang, Patience, Promptness, Standing};
 use trunkline_trunk::Misbehaved;
 use trunkline_trunk::settings::EngineSettings;
-use trunkline_trunk::{ClientRequest, Frame, Request, RequestCode, RequestId, Response, Str};
+use trunkline_trunk::{
+    ClientRequest, Frame, FrameKind, Request, RequestCode, RequestId, Response, Str,
+};
 
 use super::peer::Origin;
 use crate::hub::Hub;
@@ -50,6 +52,8 @@ pub(crate) struct Trunk {
     ejected: AtomicBool,
     /// When its last frame came, in microseconds of the node's clock.
     heard_at: AtomicU64,
+    /// Numbers of `Restore`s that are not answered yet.
+    restores: Mutex<HashSet<u32>>,
 }
 
 /// Why somebody other than the trunk's own task wants it ended.
@@ -63,10 +67,30 @@ pub(crate) enum Ending {
     NodeStops,
 }
 
+/// Requests that nobody waits for any more and that are remembered, so that their late answers are no lies.
+const ABANDONED_MAX: usize = 10_000;
+
+/// The requests that the app server has not answered: a number is in use until it has (`spec/trunk.md`, section 4).
 #[derive(Debug, Default)]
 struct Requests {
     next: u32,
     waiting: HashMap<u32, oneshot::Sender<Response>>,
+    abandoned: HashSet<u32>,
+    /// Of an app server that leaves so many unanswered some are forgotten: an answer to one of them is no lie.
+    forgot: bool,
+}
+
+impl Requests {
+    fn abandon(&mut self, id: u32) {
+        if self.waiting.remove(&id).is_none() {
+            return;
+        }
+        if self.abandoned.len() == ABANDONED_MAX {
+            self.abandoned.clear();
+            self.forgot = true;
+        }
+        self.abandoned.insert(id);
+    }
 }
 
 impl Trunk {
@@ -100,6 +124,7 @@ impl Trunk {
             promptness: Mutex::default(),
             ejected: AtomicBool::new(false),
             heard_at: AtomicU64::new(now.as_micros()),
+            restores: Mutex::default(),
         }
     }
 
@@ -293,7 +318,7 @@ impl Trunk {
             }
             // Numbers are not used again before all others were, so a late answer meets no later request.
             let mut id = requests.next;
-            while requests.waiting.contains_key(&id) {
+            while requests.waiting.contains_key(&id) || requests.abandoned.contains(&id) {
                 id = id.wrapping_add(1);
             }
             requests.next = id.wrapping_add(1);
@@ -307,16 +332,38 @@ impl Trunk {
         Some((PendingRequest { trunk: Arc::clone(self), request_id }, receiver))
     }
 
-    /// An answer came. False when no request has this number.
-    pub(crate) fn response(&self, request_id: RequestId, response: Response) -> bool {
-        let waiting = {
-            let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
-            requests.waiting.remove(&request_id.0)
-        };
-        let Some(waiting) = waiting else { return false };
-        // The client may have gone meanwhile.
-        let _ = waiting.send(response);
-        true
+    /// An answer came.
+    pub(crate) fn response(
+        &self,
+        request_id: RequestId,
+        response: Response,
+    ) -> Result<(), Misbehaved> {
+        let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(waiting) = requests.waiting.remove(&request_id.0) {
+            // The client may have gone in this moment.
+            let _ = waiting.send(response);
+            return Ok(());
+        }
+        if requests.abandoned.remove(&request_id.0) || requests.forgot {
+            return Ok(());
+        }
+        Err(Misbehaved::NumberNotInUse(FrameKind::Response))
+    }
+
+    /// The app server asks for a socket.
+    pub(crate) fn restore_begins(&self, request_id: RequestId) -> Result<(), Misbehaved> {
+        let mut restores = self.restores.lock().unwrap_or_else(PoisonError::into_inner);
+        if restores.insert(request_id.0) {
+            Ok(())
+        } else {
+            Err(Misbehaved::NumberInUse(FrameKind::Restore))
+        }
+    }
+
+    /// It gets its answer now.
+    pub(crate) fn restore_ends(&self, request_id: RequestId) {
+        let mut restores = self.restores.lock().unwrap_or_else(PoisonError::into_inner);
+        restores.remove(&request_id.0);
     }
 
     /// The trunk is gone: whoever waits for it learns so at once.
@@ -335,7 +382,7 @@ pub(crate) struct PendingRequest {
 impl Drop for PendingRequest {
     fn drop(&mut self) {
         let mut requests = self.trunk.requests.lock().unwrap_or_else(PoisonError::into_inner);
-        requests.waiting.remove(&self.request_id.0);
+        requests.abandon(self.request_id.0);
     }
 }
 

@@ -29,6 +29,8 @@ static NEXT_NUMBER: AtomicU32 = AtomicU32::new(1);
 const READ_BYTES: usize = 256 * 1024;
 /// What a frame adds to its payload, generously.
 const FRAME_OVERHEAD_BYTES: usize = 1024;
+/// What this node takes beyond the frames that every node of version 1 does.
+const FRAMES: &[&str] = &["Release", "Beside", "Choose"];
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the last words of a trunk may take.
 const GOODBYE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -270,6 +272,9 @@ impl TrunkTask {
 
     /// Puts a frame into the share of the shard, or of all shards, that it concerns, or sees to it here.
     fn deal(&mut self, frame: Frame, shares: &mut [Vec<Frame>]) {
+        if let Err(rule) = self.namespaces.handle(&frame) {
+            return self.link.handle_misbehaved(rule);
+        }
         if let Some(session) = frame.session() {
             let shards = u32::try_from(shares.len()).unwrap_or(u32::MAX);
             shares[shard_of(session, shards)].push(frame);
@@ -280,8 +285,8 @@ impl TrunkTask {
         #[expect(clippy::wildcard_enum_match_arm, reason = "the link passes only these on")]
         let frame = match frame {
             Frame::Response { request_id, response } => {
-                if !trunk.response(request_id, response) {
-                    tracing::debug!("a response came for no request");
+                if let Err(rule) = trunk.response(request_id, response) {
+                    self.link.handle_misbehaved(rule);
                 }
                 return;
             }
@@ -290,6 +295,9 @@ impl TrunkTask {
                 return;
             }
             Frame::Restore { request_id, nsp, pid, offset } => {
+                if let Err(rule) = trunk.restore_begins(request_id) {
+                    return self.link.handle_misbehaved(rule);
+                }
                 let nsp = match self.namespaces.name(nsp) {
                     Ok(name) => Box::from(name.as_str()),
                     Err(rule) => return self.link.handle_misbehaved(rule),
@@ -304,26 +312,9 @@ impl TrunkTask {
                 });
                 return;
             }
-            Frame::Namespace { nsp, name } => {
-                if let Err(rule) = self.namespaces.handle_namespace(nsp, &name) {
-                    self.link.handle_misbehaved(rule);
-                    return;
-                }
-                Frame::Namespace { nsp, name }
-            }
-            Frame::Broadcast(broadcast) => {
-                if let Err(rule) = self.namespaces.name(broadcast.nsp) {
-                    return self.link.handle_misbehaved(rule);
-                }
+            Frame::Broadcast(_) | Frame::Recorded { .. } => {
                 env.metrics.broadcasts.inc();
-                Frame::Broadcast(broadcast)
-            }
-            Frame::Recorded { offset, broadcast } => {
-                if let Err(rule) = self.namespaces.name(broadcast.nsp) {
-                    return self.link.handle_misbehaved(rule);
-                }
-                env.metrics.broadcasts.inc();
-                Frame::Recorded { offset, broadcast }
+                frame
             }
             other => other,
         };
@@ -342,6 +333,7 @@ impl TrunkTask {
         } else {
             let mut frame = BytesMut::new();
             Frame::Restored(Box::new(not_found(request.request_id))).encode(&mut frame);
+            trunk.restore_ends(request.request_id);
             trunk.push(&frame);
             let outcome = Outcome { outcome: "not_found" };
             self.door.env().metrics.recoveries.get_or_create(&outcome).inc();
@@ -477,7 +469,11 @@ impl TrunkTask {
         ));
         warnings.extend(env.directory.warnings_for(&trunk));
         let info = serde_json::json!({
-            "node": env.node_id, "version": env.version, "warnings": warnings,
+            "node": env.node_id,
+            "version": env.version,
+            "warnings": warnings,
+            "frames": FRAMES,
+            "namespaces_max": env.limits.trunk_namespaces_max,
         });
         let now = self.now();
         self.link.welcome(now, Str::from(info.to_string()));
