@@ -54,6 +54,8 @@ export interface AdapterHost {
   readonly recovery: Recovery | undefined;
   /** To every trunk. */
   broadcast(broadcast: Broadcast): void;
+  /** The app has no such namespace any more. */
+  release(nsp: string): void;
   onUnreadable(nsp: string, error: unknown): void;
 }
 
@@ -96,6 +98,7 @@ export function createAdapter(bases: Bases, host: AdapterHost): AdapterConstruct
 
     override close(): void {
       cluster.unregister(this.nsp.name, this);
+      host.release(this.nsp.name);
     }
 
     get isInterested(): boolean {
@@ -113,14 +116,14 @@ export function createAdapter(bases: Bases, host: AdapterHost): AdapterConstruct
       const fresh: string[] = [];
       for (const room of rooms) if (!present?.has(room)) fresh.push(textOf(room));
       super.addAll(id, rooms);
-      if (fresh.length > 0 && conn.readyState === "open") conn.machine.outbound.join(conn.number, this.nsp.name, fresh);
+      if (fresh.length > 0 && conn.readyState === "open") conn.join(id, this.nsp.name, fresh);
     }
 
     override del(id: string, room: unknown): void {
       const conn = this.attached.get(id);
       const had = conn !== undefined && this.sids.get(id)?.has(room);
       super.del(id, room);
-      if (had && conn.readyState === "open") conn.machine.outbound.leave(conn.number, this.nsp.name, [textOf(room)]);
+      if (had && conn.readyState === "open") conn.leave(id, this.nsp.name, [textOf(room)]);
     }
 
     override delAll(id: string): void {
@@ -130,7 +133,7 @@ export function createAdapter(bases: Bases, host: AdapterHost): AdapterConstruct
       if (conn !== undefined) {
         this.attached.delete(id);
         // The end of the session ends its sockets; only a session that goes on needs to be told.
-        conn.detach(this.nsp.name);
+        conn.detach(id, this.nsp.name);
       }
       if (this.direct.delete(id) || this.outgoing.delete(id)) this.compareInterest();
     }

@@ -68,6 +68,8 @@ const WORDS: Readonly<Record<number, string>> = {
 };
 
 const NONE: readonly IoSocket[] = [];
+/** Sockets of one session, in all namespaces. More are no client's but an attack: each costs all others a little. */
+const SOCKETS_MAX = 4_096;
 const { emit } = EventEmitter.prototype;
 
 /**
@@ -223,7 +225,10 @@ export class Conn extends EventEmitter implements Session {
       return this.onClose(words, description);
     }
     // What the app still broadcasts in its handlers is not for this client any more.
-    for (const { nsp } of this.sockets) this.machine.outbound.detach(this.number, nsp.name);
+    for (const { id, nsp } of this.sockets) {
+      this.choose(id, nsp.name);
+      this.machine.outbound.detach(this.number, nsp.name);
+    }
     try {
       this.onClose(words, description);
     } finally {
@@ -232,14 +237,45 @@ export class Conn extends EventEmitter implements Session {
   }
 
   attach(socket: IoSocket, rooms: string[]): void {
-    this.sockets = [...this.sockets, socket];
-    this.machine.outbound.attach(this.number, socket.nsp.name, textOf(socket.id), rooms);
+    const { name } = socket.nsp;
+    // A client that connects to a namespace twice at once has two sockets there, which Socket.IO serves until they end.
+    const isBeside = this.sockets.some(({ nsp }) => nsp.name === name);
+    const { outbound } = this.machine;
+    if (this.sockets.length < SOCKETS_MAX && outbound.attach(this.number, name, textOf(socket.id), rooms, isBeside)) {
+      this.sockets = [...this.sockets, socket];
+      return;
+    }
+    // Not here: Socket.IO is in the midst of connecting the socket.
+    process.nextTick(() => this.end(CloseReason.forcedClose, "forced close", new Error("the node takes no more sockets of this client, or no more namespaces")));
   }
 
-  detach(nsp: string): void {
-    if (this.readyState !== "open") return;
-    this.sockets = this.sockets.filter((socket) => socket.nsp.name !== nsp);
-    this.machine.outbound.detach(this.number, nsp);
+  detach(id: string, nsp: string): void {
+    const rest = this.sockets.filter((socket) => socket.id !== id || socket.nsp.name !== nsp);
+    if (rest.length === this.sockets.length) return;
+    if (this.readyState === "open") {
+      this.choose(id, nsp);
+      this.machine.outbound.detach(this.number, nsp);
+    }
+    this.sockets = rest;
+    this.machine.outbound.forget(nsp);
+  }
+
+  join(id: string, nsp: string, rooms: string[]): void {
+    this.choose(id, nsp);
+    this.machine.outbound.join(this.number, nsp, rooms);
+  }
+
+  leave(id: string, nsp: string, rooms: string[]): void {
+    this.choose(id, nsp);
+    this.machine.outbound.leave(this.number, nsp, rooms);
+  }
+
+  /** What follows is about this socket: to be said only where there are several. */
+  private choose(id: string, nsp: string): void {
+    if (this.sockets.length < 2) return;
+    let count = 0;
+    for (const socket of this.sockets) if (socket.nsp.name === nsp) count++;
+    if (count > 1) this.machine.outbound.choose(this.number, nsp, textOf(id));
   }
 
   handleMessage(message: string | Buffer): void {

@@ -38,6 +38,8 @@ export interface TrunklineStats {
   readonly heldBytes: number;
   /** Broadcasts that were given up because a trunk was down too long. */
   readonly broadcastsDropped: number;
+  /** What a node would not take for other reasons than a message's length: a namespace too many, a room's name or an answer of the app too long. */
+  readonly unsent: number;
   /** Messages and broadcasts that were longer than a node takes. */
   readonly tooLong: number;
   readonly reconnects: number;
@@ -69,6 +71,7 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
     bytesReceived: 0,
     broadcasts: 0,
     broadcastsDropped: 0,
+    unsent: 0,
     reconnects: 0,
   };
   private tooLong = 0;
@@ -201,6 +204,9 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
       cluster: this.cluster,
       recovery,
       broadcast: (broadcast) => this.broadcast(broadcast),
+      release: (nsp) => {
+        for (const trunk of this.trunks) trunk.release(nsp);
+      },
       onUnreadable: (nsp, error) => this.warn(`a packet of another app server in namespace ${nsp} was ignored: ${String(error)}`),
     };
   }

@@ -126,6 +126,12 @@ export function decodeBody(type: number, r: Reader): Frame | undefined {
       return { type: "Namespace", nsp: r.varint("nsp"), name: r.str("name") };
     case FrameType.Attach:
       return { type: "Attach", session: r.varint("session"), nsp: r.varint("nsp"), socket: r.str("socket"), rooms: rooms(r) };
+    case FrameType.Release:
+      return { type: "Release", nsp: r.varint("nsp") };
+    case FrameType.Beside:
+      return { type: "Beside", session: r.varint("session"), nsp: r.varint("nsp"), socket: r.str("socket"), rooms: rooms(r) };
+    case FrameType.Choose:
+      return { type: "Choose", session: r.varint("session"), nsp: r.varint("nsp"), socket: r.str("socket") };
     case FrameType.Detach:
       return { type: "Detach", session: r.varint("session"), nsp: r.varint("nsp") };
     case FrameType.Join:

@@ -75,11 +75,18 @@ function encodeBody(w: Writer, frame: Frame): void {
     case "Namespace":
       w.varint(frame.nsp);
       return w.str(frame.name);
+    case "Release":
+      return w.varint(frame.nsp);
     case "Attach":
+    case "Beside":
       w.varint(frame.session);
       w.varint(frame.nsp);
       w.str(frame.socket);
       return w.strs(frame.rooms);
+    case "Choose":
+      w.varint(frame.session);
+      w.varint(frame.nsp);
+      return w.str(frame.socket);
     case "Detach":
       w.varint(frame.session);
       return w.varint(frame.nsp);

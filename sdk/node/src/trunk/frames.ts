@@ -28,6 +28,9 @@ export const FrameType = {
   Leave: 0x24,
   Broadcast: 0x25,
   Recorded: 0x26,
+  Release: 0x28,
+  Beside: 0x29,
+  Choose: 0x2a,
   Peers: 0x30,
   Relay: 0x31,
   Relayed: 0x32,
@@ -131,6 +134,9 @@ export interface FrameBodies {
   Response: { requestId: number; response: ClientResponse };
   Namespace: { nsp: number; name: string };
   Attach: { session: number; nsp: number; socket: string; rooms: string[] };
+  Release: { nsp: number };
+  Beside: { session: number; nsp: number; socket: string; rooms: string[] };
+  Choose: { session: number; nsp: number; socket: string };
   Detach: { session: number; nsp: number };
   Join: { session: number; nsp: number; rooms: string[] };
   Leave: { session: number; nsp: number; rooms: string[] };

@@ -6,6 +6,7 @@
  */
 import { closeFrame, decodeBody, decodeOpen, openFrame } from "./decode.js";
 import { CloseReason, ErrorCode, FrameType, MessageFlag, type ClientResponse, type Frame, type FrameBodies, type Header } from "./frames.js";
+import { parseInfo, type WelcomeInfo } from "./info.js";
 import { BATCH_BYTES_MIN, Outbound, type Counters, type OutboundHost } from "./outbound.js";
 import { DecodeError, Reader } from "./reader.js";
 
@@ -32,7 +33,7 @@ export interface EndCause {
 }
 
 export interface MachineHost extends OutboundHost {
-  onWelcome(welcome: FrameBodies["Welcome"]): void;
+  onWelcome(welcome: FrameBodies["Welcome"], info: WelcomeInfo): void;
   onOpen(open: FrameBodies["Open"]): void;
   onRequest(request: FrameBodies["Request"]): void;
   /** The other app servers that have a trunk to this node. */
@@ -132,18 +133,25 @@ export class Machine {
 
   accept(number: number, session: Session, sid: string, headers: Header[], lasting: Header[]): void {
     this.sessions.set(number, session);
-    if (sid === "" && headers.length === 0 && lasting.length === 0) this.outbound.acceptPlainly(number);
-    else this.frame({ type: "Accept", session: number, sid, headers, lasting });
+    if (sid === "" && headers.length === 0 && lasting.length === 0) return this.outbound.acceptPlainly(number);
+    if (this.frame({ type: "Accept", session: number, sid, headers, lasting })) return;
+    this.host.onUnsent("response", "the app's headers for a client's handshake are more than the node takes: they are left out");
+    this.outbound.acceptPlainly(number);
   }
 
   /** `Reject` is our last word on the number: the node may use it again. */
   reject(number: number, response: ClientResponse): void {
     this.sessions.delete(number);
-    this.frame({ type: "Reject", session: number, response });
+    if (!this.frame({ type: "Reject", session: number, response })) this.frame({ type: "Reject", session: number, response: this.tooLong() });
   }
 
   respond(requestId: number, response: ClientResponse): void {
-    this.frame({ type: "Response", requestId, response });
+    if (!this.frame({ type: "Response", requestId, response })) this.frame({ type: "Response", requestId, response: this.tooLong() });
+  }
+
+  private tooLong(): ClientResponse {
+    this.host.onUnsent("response", "an answer of the app to a client's request is more than the node takes: the client gets 500");
+    return { status: 500, headers: [], body: Buffer.alloc(0) };
   }
 
   drain(deadlineMs: number): void {
@@ -158,10 +166,12 @@ export class Machine {
 
   /** Asks the node for what was persisted under a private id. Calls back once: with nothing when the trunk ended meanwhile. */
   restore(nsp: string, pid: string, offset: string, done: (restored: FrameBodies["Restored"] | undefined) => void): void {
+    const namespace = this.outbound.namespace(nsp);
+    if (namespace === undefined) return done(undefined);
     const requestId = this.lastRestore;
     this.lastRestore = (requestId + 1) >>> 0;
     this.restores.set(requestId, done);
-    this.outbound.orderedFrame({ type: "Restore", requestId, nsp: this.outbound.namespace(nsp), pid, offset });
+    this.outbound.orderedFrame({ type: "Restore", requestId, nsp: namespace.number, pid, offset });
   }
 
   private readFrames(reader: Reader): void {
@@ -211,7 +221,7 @@ export class Machine {
         this.end();
         return this.host.onEnd({ code: frame.code, message: frame.message, by: "node" });
       case "Ping":
-        return this.frame({ type: "Pong", token: frame.token });
+        return void this.frame({ type: "Pong", token: frame.token });
       case "Pong":
         return;
       case "Credit":
@@ -244,8 +254,9 @@ export class Machine {
       return this.fail(ErrorCode.protocol, `batch_bytes_max ${welcome.batchBytesMax} is too small for any use`);
     }
     this.state = "open";
-    this.outbound.open(welcome.credit, welcome.batchBytesMax);
-    this.host.onWelcome(welcome);
+    const info = parseInfo(welcome.info);
+    this.outbound.open(welcome.credit, welcome.batchBytesMax, info);
+    this.host.onWelcome(welcome, info);
   }
 
   private handleOpen(open: FrameBodies["Open"]): void {
@@ -334,8 +345,9 @@ export class Machine {
     this.frame({ type: "Credit", bytes });
   }
 
-  private frame(frame: Frame): void {
-    if (this.state !== "ended") this.outbound.frame(frame);
+  /** Returns false when it is longer than the node takes. */
+  private frame(frame: Frame): boolean {
+    return this.state === "ended" || this.outbound.frame(frame);
   }
 
   private end(): void {

@@ -4,12 +4,16 @@
  */
 import { textOf } from "../keys.js";
 import { encodeFrame } from "./encode.js";
-import { FrameType, PartKind, type Frame } from "./frames.js";
+import { FrameType, PartKind, type Frame, type FrameName } from "./frames.js";
 import { HeldFrames } from "./held.js";
+import type { WelcomeInfo } from "./info.js";
+import { Namespaces, type Numbered } from "./namespaces.js";
 import { Writer } from "./writer.js";
 
 /** A batch of at least this many bytes is taken from any node. */
 export const BATCH_BYTES_MIN = 1024;
+/** What a `Namespace` frame is longer than its name. */
+const NAMESPACE_OVERHEAD_BYTES = 16;
 /** Buffers of sent batches that are kept for the next ones. */
 const SPARES_MAX = 4;
 /** Of an `Accept`, behind the number: the app's id, headers, lasting headers. */
@@ -21,7 +25,11 @@ export interface OutboundHost {
   schedule(): void;
   /** Sends one batch; it is not touched until it comes back through `recycle`. */
   transmit(batch: Buffer): void;
+  /** Something was not sent, because the node would not take it. @param kind the same for all that one sentence says enough of */
+  onUnsent(kind: "namespace" | "response" | "rooms" | "sockets", sentence: string): void;
 }
+
+type NodeLimits = Pick<WelcomeInfo, "frames" | "namespacesMax">;
 
 export interface Counters {
   messagesSent: number;
@@ -44,7 +52,9 @@ export interface Broadcast {
   readonly parts: PartData[];
 }
 
-const SILENT: OutboundHost = { schedule: () => undefined, transmit: () => undefined };
+const SILENT: OutboundHost = { schedule: () => undefined, transmit: () => undefined, onUnsent: () => undefined };
+/** Of a node that has said nothing yet. */
+const NO_LIMITS: NodeLimits = { frames: new Set(), namespacesMax: Infinity };
 
 interface Place {
   readonly writer: Writer;
@@ -55,7 +65,8 @@ interface Place {
 export class Outbound {
   private host: OutboundHost;
   private readonly counters: Counters;
-  private readonly namespaces = new Map<string, number>();
+  private readonly namespaces = new Namespaces();
+  private limits = NO_LIMITS;
   private readonly held = new HeldFrames();
   private readonly spares: Buffer[] = [];
   private out = new Writer();
@@ -80,17 +91,28 @@ export class Outbound {
   }
 
   /** What `Welcome` allows. */
-  open(credit: number, batchBytesMax: number): void {
+  open(credit: number, batchBytesMax: number, limits: NodeLimits = NO_LIMITS): void {
     this.credit = credit;
     this.batchBytesMax = batchBytesMax;
+    this.limits = limits;
   }
 
-  /** A control frame: it costs no credit and waits for nobody. */
-  frame(frame: Frame): void {
+  /** Whether the node knows a frame that the first nodes did not know. */
+  takes(frame: FrameName): boolean {
+    return this.limits.frames.has(frame);
+  }
+
+  /** A control frame: it costs no credit and waits for nobody. Returns false when it is longer than the node takes; then nothing was sent. */
+  frame(frame: Frame): boolean {
     const frameStart = this.out.pos;
     encodeFrame(this.out, frame);
+    if (this.batchBytesMax !== undefined && this.out.pos - frameStart > this.batchBytesMax) {
+      this.out.pos = frameStart;
+      return false;
+    }
     this.cut(frameStart);
     this.schedule();
+    return true;
   }
 
   /** `Accept` as nearly every client gets it: without an id of the app's and without headers. */
@@ -138,16 +160,62 @@ export class Outbound {
     this.finish(w, frameStart, start, false);
   }
 
-  attach(number: number, nsp: string, socket: string, rooms: string[]): void {
-    const { writer, frameStart, start } = this.begin(FrameType.Attach, number, nsp, false);
+  /**
+   * Returns false when the node takes no more namespaces; then nothing was sent.
+   * @param isBeside whether the session has a socket there already, which stays
+   */
+  attach(number: number, nsp: string, socket: string, rooms: string[], isBeside = false): boolean {
+    const namespace = this.namespace(nsp);
+    if (namespace === undefined) return false;
+    if (isBeside && !this.takes("Beside")) {
+      this.host.onUnsent("sockets", "the node is too old for two sockets of one client in one namespace: broadcasts reach only the later one");
+      isBeside = false;
+    }
+    const { writer, frameStart, start } = this.begin(isBeside ? FrameType.Beside : FrameType.Attach, number, namespace, false);
     writer.str(socket);
     writer.strs(rooms);
+    if (this.finish(writer, frameStart, start, false) < 0) {
+      this.attach(number, nsp, socket, [], isBeside);
+      this.join(number, nsp, rooms);
+      return true;
+    }
+    namespace.sockets++;
+    return true;
+  }
+
+  /** Which of several sockets of a session in a namespace the frames behind this are about. */
+  choose(number: number, nsp: string, socket: string): void {
+    const namespace = this.namespaces.find(nsp);
+    if (namespace === undefined || !this.takes("Choose")) return;
+    const { writer, frameStart, start } = this.begin(FrameType.Choose, number, namespace, false);
+    writer.str(socket);
     this.finish(writer, frameStart, start, false);
   }
 
+  /** The session goes on, but one of its sockets has ended: follow it up with {@link Outbound.forget}. */
   detach(number: number, nsp: string): void {
-    const { writer, frameStart, start } = this.begin(FrameType.Detach, number, nsp, false);
+    const namespace = this.namespaces.find(nsp);
+    if (namespace === undefined) return;
+    const { writer, frameStart, start } = this.begin(FrameType.Detach, number, namespace, false);
     this.finish(writer, frameStart, start, false);
+  }
+
+  /** A socket that was attached has ended, by itself or with its session. */
+  forget(nsp: string): void {
+    const namespace = this.namespaces.find(nsp);
+    if (namespace === undefined) return;
+    namespace.sockets--;
+    if (namespace.isOver) this.release(nsp);
+  }
+
+  /** The app has no such namespace any more. */
+  release(nsp: string): void {
+    const namespace = this.namespaces.find(nsp);
+    if (namespace === undefined || !this.takes("Release")) return;
+    namespace.isOver = true;
+    if (namespace.sockets > 0) return;
+    this.namespaces.takeBack(nsp, namespace);
+    this.orderedFrame({ type: "Release", nsp: namespace.number });
   }
 
   join(number: number, nsp: string, rooms: string[]): void {
@@ -160,7 +228,10 @@ export class Outbound {
 
   /** Returns false when the socket's state is longer than the node takes; then nothing was sent. */
   persist(number: number, nsp: string, pid: string, socket: string, rooms: string[], data: Uint8Array): boolean {
-    const { writer, frameStart, start } = this.begin(FrameType.Persist, number, nsp, true);
+    const namespace = this.namespaces.find(nsp);
+    // Its sockets were never attached, and their clients are being closed for it.
+    if (namespace === undefined) return true;
+    const { writer, frameStart, start } = this.begin(FrameType.Persist, number, namespace, true);
     writer.str(pid);
     writer.str(socket);
     writer.strs(rooms);
@@ -170,13 +241,14 @@ export class Outbound {
 
   /** Returns false when the packet is longer than the node takes; then nothing was sent. */
   broadcast({ nsp, flags, offset, rooms, except, parts }: Broadcast): boolean {
-    const number = this.namespace(nsp);
+    const namespace = this.namespace(nsp);
+    if (namespace === undefined) return true;
     const w = this.ordered(true);
     const frameStart = w.pos;
     let guess = 8;
     for (const part of parts) guess += part.length + 4;
     const start = w.begin(offset === undefined ? FrameType.Broadcast : FrameType.Recorded, guess);
-    w.varint(number);
+    w.varint(namespace.number);
     w.u8(flags);
     if (offset !== undefined) w.str(offset);
     w.strs(rooms);
@@ -204,14 +276,24 @@ export class Outbound {
     return this.finish(w, frameStart, start, true) >= 0;
   }
 
-  /** The number of a namespace on this trunk; the node is told with the first use. */
-  namespace(name: string): number {
-    const known = this.namespaces.get(name);
+  /** The number of a namespace on this trunk; the node is told with the first use. Undefined when it takes no more: that has been said. */
+  namespace(name: string): Numbered | undefined {
+    const known = this.namespaces.find(name);
     if (known !== undefined) return known;
-    const number = this.namespaces.size;
-    this.namespaces.set(name, number);
-    this.orderedFrame({ type: "Namespace", nsp: number, name: textOf(name) });
-    return number;
+    const { namespacesMax } = this.limits;
+    if (this.namespaces.size >= namespacesMax) {
+      const sentence = `the node takes no more than ${namespacesMax} namespaces at once: clients in others are closed, and broadcasts there reach nobody`;
+      this.host.onUnsent("namespace", sentence);
+      return undefined;
+    }
+    const text = textOf(name);
+    if (text.length * 3 + NAMESPACE_OVERHEAD_BYTES > (this.batchBytesMax ?? 0) && Buffer.byteLength(text) + NAMESPACE_OVERHEAD_BYTES > (this.batchBytesMax ?? 0)) {
+      this.host.onUnsent("namespace", `a namespace's name of ${text.length} characters is more than the node takes: its clients are closed`);
+      return undefined;
+    }
+    const given = this.namespaces.give(name);
+    this.orderedFrame({ type: "Namespace", nsp: given.number, name: text });
+    return given;
   }
 
   addCredit(bytes: number): void {
@@ -242,18 +324,24 @@ export class Outbound {
   }
 
   private rooms(type: number, number: number, nsp: string, rooms: string[]): void {
-    const { writer, frameStart, start } = this.begin(type, number, nsp, false);
+    const namespace = this.namespaces.find(nsp);
+    if (namespace === undefined) return;
+    const { writer, frameStart, start } = this.begin(type, number, namespace, false);
     writer.strs(rooms);
-    this.finish(writer, frameStart, start, false);
+    if (this.finish(writer, frameStart, start, false) >= 0) return;
+    // So many do not fit into one frame.
+    const half = rooms.length >> 1;
+    if (half === 0) return this.host.onUnsent("rooms", `a room's name of ${rooms[0]?.length ?? 0} characters is more than the node takes: it reaches nobody`);
+    this.rooms(type, number, nsp, rooms.slice(0, half));
+    this.rooms(type, number, nsp, rooms.slice(half));
   }
 
-  private begin(type: number, number: number, nsp: string, isData: boolean): Place {
-    const namespace = this.namespace(nsp);
+  private begin(type: number, number: number, namespace: Numbered, isData: boolean): Place {
     const writer = this.ordered(isData);
     const frameStart = writer.pos;
     const start = writer.begin(type);
     writer.varint(number);
-    writer.varint(namespace);
+    writer.varint(namespace.number);
     return { writer, frameStart, start };
   }
 

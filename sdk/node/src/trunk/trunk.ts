@@ -5,6 +5,7 @@ import { TrunklineError, type TrunklineErrorCode, type TrunklineErrorDetails } f
 import { INTERNAL } from "../plain.js";
 import type { OpenWire, Wire } from "../transport/ws.js";
 import { Backoff } from "./backoff.js";
+import { parseObject, type WelcomeInfo } from "./info.js";
 import { BroadcastFlag, ErrorCode, type FrameBodies } from "./frames.js";
 import { Machine, type EndCause, type MachineHost } from "./machine.js";
 import type { Broadcast, Counters } from "./outbound.js";
@@ -72,6 +73,7 @@ export interface NodeInfo {
 export interface TrunkCounters extends Counters {
   reconnects: number;
   broadcastsDropped: number;
+  unsent: number;
 }
 
 export class Trunk {
@@ -94,6 +96,7 @@ export class Trunk {
   private flushed: (() => void)[] = [];
   private waiting: Broadcast[] = [];
   private waitingBytes = 0;
+  private readonly saidUnsent = new Set<string>();
   /** It knows the hub's key. */
   readonly [INTERNAL] = true;
 
@@ -179,6 +182,11 @@ export class Trunk {
     return this.machine?.isOpen ? this.machine.outbound.relay(to, payload) : true;
   }
 
+  /** The app has no such namespace any more. */
+  release(nsp: string): void {
+    this.machine?.outbound.release(nsp);
+  }
+
   /** Calls back once: with nothing when the trunk is down, or breaks before the answer. */
   restore(nsp: string, pid: string, offset: string, done: (restored: FrameBodies["Restored"] | undefined) => void): void {
     if (this.machine?.isOpen) this.machine.restore(nsp, pid, offset, done);
@@ -202,7 +210,8 @@ export class Trunk {
     return {
       schedule: () => setImmediate(() => this.flush()),
       transmit: (batch) => this.wire?.send(batch, () => this.machine?.outbound.recycle(batch)),
-      onWelcome: (welcome) => this.welcomed(welcome),
+      onUnsent: (kind, sentence) => this.reportUnsent(kind, sentence),
+      onWelcome: (welcome, info) => this.welcomed(welcome, info),
       onOpen: (open) => this.host.onOpen(this, this.machine as Machine, open),
       onRequest: (request) => this.host.onRequest(this.machine as Machine, request),
       onPeers: (servers) => this.host.onPeers(this, servers),
@@ -221,7 +230,15 @@ export class Trunk {
     for (const callback of callbacks) callback();
   }
 
-  private welcomed(welcome: FrameBodies["Welcome"]): void {
+  /** One sentence of each kind says enough: what one client causes, another may cause a thousand times. */
+  private reportUnsent(kind: string, sentence: string): void {
+    this.counters.unsent++;
+    if (this.saidUnsent.has(kind)) return;
+    this.saidUnsent.add(kind);
+    this.host.onWarning(this, sentence);
+  }
+
+  private welcomed(welcome: FrameBodies["Welcome"], info: WelcomeInfo): void {
     clearTimeout(this.timer);
     this.openedAt = Date.now();
     this.expiredBefore = false;
@@ -229,7 +246,6 @@ export class Trunk {
     if (this.everUp) this.counters.reconnects++;
     this.everUp = true;
     this.ticker = setInterval(() => this.machine?.handleTick(), Math.max(welcome.pingIntervalMs, 100));
-    const info = parseInfo(welcome.info);
     debug("up: node %s of version %s at %s", info.node, info.version, this.endpoint);
     for (const warning of info.warnings) this.host.onWarning(this, warning);
     const waiting = this.waiting;
@@ -360,25 +376,10 @@ function describe(error: Error | undefined): string | undefined {
   return error.message;
 }
 
-function parseInfo(json: string): NodeInfo & { warnings: string[] } {
-  const info = parseObject(json);
-  const warnings = Array.isArray(info.warnings) ? info.warnings.map(String) : [];
-  return { node: String(info.node ?? "?"), version: String(info.version ?? "?"), warnings };
-}
-
 function parseRefusal(body: string): { code: string; message: string } {
   const refusal = parseObject(body);
   return {
     code: typeof refusal.error === "string" ? refusal.error : "",
     message: typeof refusal.message === "string" ? refusal.message : "no reason was given; is this address a trunkline node?",
   };
-}
-
-function parseObject(json: string): Record<string, unknown> {
-  try {
-    const value: unknown = JSON.parse(json);
-    return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {};
-  } catch {
-    return {};
-  }
 }

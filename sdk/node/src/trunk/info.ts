@@ -1,0 +1,33 @@
+/** `Welcome.info`: what a node says of itself (`spec/trunk.md`, section 3). */
+
+export interface WelcomeInfo {
+  readonly node: string;
+  readonly version: string;
+  readonly warnings: string[];
+  /** Names of frames that it takes beyond those of the first nodes. */
+  readonly frames: ReadonlySet<string>;
+  /** How many namespaces may have a number at once. The first nodes do not say. */
+  readonly namespacesMax: number;
+}
+
+export function parseInfo(json: string): WelcomeInfo {
+  const info = parseObject(json);
+  const list = (value: unknown): string[] => (Array.isArray(value) ? value.map(String) : []);
+  const max = info.namespaces_max;
+  return {
+    node: String(info.node ?? "?"),
+    version: String(info.version ?? "?"),
+    warnings: list(info.warnings),
+    frames: new Set(list(info.frames)),
+    namespacesMax: typeof max === "number" && max > 0 ? max : Infinity,
+  };
+}
+
+export function parseObject(json: string): Record<string, unknown> {
+  try {
+    const value: unknown = JSON.parse(json);
+    return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {};
+  } catch {
+    return {};
+  }
+}
