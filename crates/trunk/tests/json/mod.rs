@@ -168,6 +168,20 @@ fn from_parts(parts: &[Part]) -> Value {
     parts.iter().map(|p| json!({ "kind": u8::from(p.binary), "data": hex(&p.data) })).collect()
 }
 
+fn to_socket_frame(session: SessionNumber, value: &Value) -> Frame {
+    let nsp = NamespaceNumber(value["nsp"].as_u64().unwrap() as u32);
+    let socket = || to_str(&value["socket"]);
+    let rooms = || to_strs(&value["rooms"]);
+    match value["type"].as_str().unwrap() {
+        "Attach" => Frame::Attach { session, nsp, socket: socket(), rooms: rooms() },
+        "Beside" => Frame::Beside { session, nsp, socket: socket(), rooms: rooms() },
+        "Choose" => Frame::Choose { session, nsp, socket: socket() },
+        "Join" => Frame::Join { session, nsp, rooms: rooms() },
+        "Leave" => Frame::Leave { session, nsp, rooms: rooms() },
+        _ => Frame::Detach { session, nsp },
+    }
+}
+
 pub fn to_frame(value: &Value) -> Frame {
     let number = |field: &str| value[field].as_u64().unwrap() as u32;
     let text = |field: &str| to_str(&value[field]);
@@ -238,17 +252,10 @@ pub fn to_frame(value: &Value) -> Frame {
             Frame::Response { request_id: request_id(), response: to_response(&value["response"]) }
         }
         "Namespace" => Frame::Namespace { nsp: nsp(), name: text("name") },
-        "Attach" => {
-            Frame::Attach { session, nsp: nsp(), socket: text("socket"), rooms: strs("rooms") }
-        }
         "Release" => Frame::Release { nsp: nsp() },
-        "Beside" => {
-            Frame::Beside { session, nsp: nsp(), socket: text("socket"), rooms: strs("rooms") }
+        "Attach" | "Beside" | "Choose" | "Detach" | "Join" | "Leave" => {
+            to_socket_frame(session, value)
         }
-        "Choose" => Frame::Choose { session, nsp: nsp(), socket: text("socket") },
-        "Detach" => Frame::Detach { session, nsp: nsp() },
-        "Join" => Frame::Join { session, nsp: nsp(), rooms: strs("rooms") },
-        "Leave" => Frame::Leave { session, nsp: nsp(), rooms: strs("rooms") },
         "Broadcast" => Frame::Broadcast(to_broadcast(value)),
         "Recorded" => Frame::Recorded { offset: text("offset"), broadcast: to_broadcast(value) },
         "Peers" => Frame::Peers { servers: strs("servers") },
