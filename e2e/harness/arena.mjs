@@ -5,13 +5,14 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "node:test";
-import { FakeApp, KEY } from "./fake_app.mjs";
+import { CloseReason, FakeApp, KEY } from "./fake_app.mjs";
 import { startNode } from "./node.mjs";
 import { until } from "./until.mjs";
 import { request } from "./wire.mjs";
 import { PLAIN } from "./world.mjs";
 import { WsClient } from "./ws_client.mjs";
 
+export { CloseReason };
 export const POLL = "EIO=4&transport=polling";
 export const SOCKET = "EIO=4&transport=websocket";
 const CALM_PATH = "/clients/socketio/hubs/calm/";
@@ -136,8 +137,10 @@ class Arena {
     for (const [name, value] of await this.node.metrics()) if (pattern.test(name)) sum += value;
     return sum;
   }
+  /** Until that sum is `expected`, or fits it when it is a function. */
   async counted(pattern, expected) {
-    await until(`${expected} of ${pattern}`, async () => (await this.count(pattern)) === expected);
+    const fits = typeof expected === "function" ? expected : (count) => count === expected;
+    await until(`${expected} of ${pattern}`, async () => fits(await this.count(pattern)));
   }
 
   /** Bytes of memory in use now. */

@@ -25,6 +25,8 @@ pub struct Limits {
     pub keep_alive_timeout: Duration,
     /// Time to send a polling request's body.
     pub body_timeout: Duration,
+    /// Time for a client to read an answer.
+    pub answer_timeout: Duration,
     /// Time for an app server to answer a handshake.
     pub handshake_timeout: Duration,
     /// Time without a sign of life after which an app server that has a handshake to answer is taken to hang: others
@@ -62,6 +64,7 @@ impl Default for Limits {
             // the one that would send over it.
             keep_alive_timeout: Duration::from_secs(130),
             body_timeout: Duration::from_secs(30),
+            answer_timeout: Duration::from_secs(60),
             handshake_timeout: Duration::from_secs(20),
             handshake_retry_after: Duration::from_secs(1),
             handshakes_pending_max: 10_000,

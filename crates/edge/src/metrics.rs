@@ -32,6 +32,7 @@ pub struct Inner {
     pub(crate) streams_refused: Family<Cause, Counter>,
     pub(crate) streams_broken: Counter,
     pub(crate) http_requests_refused: Family<Cause, Counter>,
+    pub(crate) answers_unread: Gauge,
     pub(crate) acceptor_stalls: Counter,
     pub(crate) flush_slices: Counter,
     pub(crate) handshakes: Family<Outcome, Counter>,
@@ -126,6 +127,11 @@ impl Metrics {
             "trunkline_edge_streams_accepted",
             "Streams accepted",
             m.streams_accepted.clone(),
+        );
+        registry.register(
+            "trunkline_edge_answers_unread_bytes",
+            "Bytes of answers to polls that clients have not read yet",
+            m.answers_unread.clone(),
         );
         registry.register(
             "trunkline_edge_acceptor_stalls",

@@ -75,7 +75,7 @@ pub(super) fn payload(
     compression: Option<HttpCompression>,
     asked: &HeaderMap,
 ) -> Response<Full<Bytes>> {
-    let Payload { content_type, body, compress, jsonp, lasting, first } = payload;
+    let Payload { content_type, body, compress, jsonp, lasting, first, .. } = payload;
     let body = match jsonp {
         Some(index) => jsonp::script(&index, &body),
         None => body,

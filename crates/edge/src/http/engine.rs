@@ -419,7 +419,8 @@ pub(super) async fn finish<B>(
 ) -> Reply {
     let asked: &HeaderMap = request.headers();
     Ok(match answer {
-        Answer::Payload(payload) => {
+        Answer::Payload(mut payload) => {
+            connection.flight.set(payload.flight.take());
             answer::payload(*payload, hub.settings().http_compression, asked)
         }
         Answer::Ok { lasting } => answer::ok(lasting.as_deref(), asked),

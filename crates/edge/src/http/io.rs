@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use hyper::rt::{Read, ReadBufCursor, Write};
@@ -116,6 +117,12 @@ impl ClientIo {
         let written = self.0.stream.try_write_vectored(&all)?;
         tail.advance(written.saturating_sub(head_bytes));
         Ok(written.min(head_bytes))
+    }
+
+    /// The stream ends with a reset, and what the kernel still has of it is dropped.
+    pub(super) fn reset_at_end(&self) {
+        // Best effort: the stream may be gone already.
+        let _ = rustix::net::sockopt::set_socket_linger(&self.0.stream, Some(Duration::ZERO));
     }
 
     /// An answer that hyper does not give, before the stream closes. Best effort.

@@ -42,7 +42,7 @@ use crate::acceptor::StreamPermit;
 use crate::hub::Hub;
 use crate::hub::Routed;
 use crate::metrics::{Cause, Outcome};
-use crate::shard::{Command, Environment, Shard, Unavailable};
+use crate::shard::{Command, Environment, Flight, Shard, Unavailable};
 use crate::side_door::{Lease, SideBody, Visit};
 use crate::trunks;
 
@@ -83,6 +83,8 @@ struct Connection {
     beyond_max: bool,
     /// For what leaves together with the last answer; nobody may hold it when the stream is taken back.
     io: Cell<Option<ClientIo>>,
+    /// Its answer to a poll, until all of it has left.
+    flight: Cell<Option<Flight>>,
     /// Leaves with the stream when it becomes a WebSocket.
     permit: Cell<Option<StreamPermit>>,
 }
@@ -125,6 +127,7 @@ impl Door {
             ready: Cell::new(None),
             beyond_max: permit.beyond_max,
             io: Cell::new(None),
+            flight: Cell::new(None),
             permit: Cell::new(Some(permit)),
         });
         spawn_local(serve(connection, stream));
@@ -179,6 +182,12 @@ async fn serve(connection: Rc<Connection>, stream: TcpStream) {
             Talked::Ended(Ok(())) => return,
             Talked::Ended(Err(error)) => return end_broken(&connection, &io, &error),
             Talked::TimedOut => return end_late(&connection, &io),
+            Talked::Unread(cause) => {
+                connection.count_ended(cause);
+                // The kernel need not keep what nobody reads.
+                io.reset_at_end();
+                return;
+            }
             Talked::Rests { leftover } => {
                 if !rested(&connection, &io, leftover).await {
                     return;
@@ -193,6 +202,8 @@ enum Talked {
     Ended(Result<(), hyper::Error>),
     /// A head did not come to its end in time, or no other request came.
     TimedOut,
+    /// An answer was not read in time, or is not wanted any more: a slug of why.
+    Unread(&'static str),
     /// The connection waits, see [`rest`]; `leftover` came in beyond the last request.
     Rests {
         leftover: Bytes,
@@ -213,12 +224,22 @@ async fn talk(connection: &Rc<Connection>, io: &ClientIo) -> Talked {
     // In a box, so that a connection at rest has no room for it.
     let mut http = Box::new(builder.serve_connection(io.clone(), service).with_upgrades());
     let mut alarm = Alarm::default();
+    // Only while the kernel does not take what it is given.
+    let mut unread = None;
     let ended = poll_fn(|cx| match Pin::new(&mut *http).poll(cx) {
         Poll::Ready(ended) => Poll::Ready(Some(Talked::Ended(ended))),
-        Poll::Pending if connection.can_rest() && io.is_flushed() => Poll::Ready(None),
-        Poll::Pending => {
+        Poll::Pending if io.is_flushed() => {
+            unread = None;
+            connection.flight.set(None);
+            if connection.can_rest() {
+                return Poll::Ready(None);
+            }
             let rung = alarm.poll(connection.deadline(io), cx);
             rung.map(|()| Some(Talked::TimedOut))
+        }
+        Poll::Pending => {
+            let given_up = unread.get_or_insert_with(|| Box::pin(given_up(Rc::clone(connection))));
+            given_up.as_mut().poll(cx).map(|cause| Some(Talked::Unread(cause)))
         }
     });
     if let Some(ended) = ended.await {
@@ -228,6 +249,23 @@ async fn talk(connection: &Rc<Connection>, io: &ClientIo) -> Talked {
     let leftover = http.into_parts().map(|parts| parts.read_buf).unwrap_or_default();
     // A copy, because even an empty slice keeps hyper's buffer.
     Talked::Rests { leftover: Bytes::copy_from_slice(&io.rest_of_unread(leftover)) }
+}
+
+/// Waits until an answer that is not read is given up, and tells its session. A slug of why.
+async fn given_up(connection: Rc<Connection>) -> &'static str {
+    let limit = connection.door.env().limits.answer_timeout;
+    let Some(flight) = connection.flight.take() else {
+        tokio::time::sleep(limit).await;
+        return "answer_timeout";
+    };
+    let cut = tokio::time::timeout(limit, flight.cut()).await;
+    if cut.is_ok() {
+        return "session_ended";
+    }
+    // What was in it is lost, and the session with it.
+    let gone = Command::HandshakeGone { key: flight.key, poll: flight.poll };
+    connection.door.tell(flight.key.shard, gone).await;
+    "answer_timeout"
 }
 
 /// Waits until there is something for hyper to do again. False: the connection is over.

@@ -12,6 +12,7 @@ use trunkline_engineio::{ContentType, Protocol};
 use trunkline_trunk::settings::EngineSettings;
 use trunkline_trunk::{Frame, Header, Response};
 
+use super::flight::Flight;
 use super::recovery::RestoreRequest;
 use crate::acceptor::StreamPermit;
 use crate::hub::{Hub, NoAppServer};
@@ -166,6 +167,8 @@ pub(crate) struct Payload {
     pub(crate) lasting: Option<Arc<[Header]>>,
     /// Only on the answer to the handshake.
     pub(crate) first: Vec<Header>,
+    /// Counts the answer for its session until it has left.
+    pub(crate) flight: Option<Flight>,
 }
 
 /// An Engine.IO error and what there is to say about it.

@@ -22,7 +22,7 @@ use crate::metrics::Ending;
 use crate::trunks::TrunkNumber;
 
 /// How long a closed stream may take to deliver its last frame and say goodbye.
-const LINGER: Duration = Duration::from_secs(30);
+pub(super) const LINGER: Duration = Duration::from_secs(30);
 /// How often a paced closing goes on.
 const PACE: Duration = Duration::from_millis(50);
 
@@ -86,6 +86,9 @@ impl Shard {
             Carrier::Polling(polling) => {
                 if let Some((_, reply)) = polling.held {
                     let _ = reply.send(Answer::Abort);
+                }
+                if let Some(flights) = polling.flights {
+                    self.part(flights, reason);
                 }
             }
             Carrier::Stream(mut stream) => {
@@ -262,11 +265,15 @@ impl Shard {
         let lingering = self.linger_ends.front().map(|(until, _, _)| *until);
         let drain = self.drain.as_ref().map(|drain| drain.next_at);
         let kept = self.recoveries.iter().any(|log| log.bytes() > 0).then_some(self.recoveries_due);
-        [self.orphans.next_at, drain, lingering, kept].into_iter().flatten().min()
+        let parting = self.parting.front().map(|(until, _)| *until);
+        let eviction = self.env.memory.has_ceiling().then_some(self.eviction.next_at);
+        let all = [self.orphans.next_at, drain, lingering, kept, parting, eviction];
+        all.into_iter().flatten().min()
     }
 
     pub(super) fn go_on_closing(&mut self) {
         self.end_lingering();
+        self.end_parting();
         if self.recoveries_due <= self.now {
             self.expire_recoveries();
             self.recoveries_due = self.now + EXPIRY;

@@ -8,6 +8,8 @@ mod backlog;
 mod command;
 mod downlink;
 mod ending;
+mod eviction;
+mod flight;
 mod opening;
 mod polling;
 mod probing;
@@ -43,6 +45,9 @@ pub(crate) use self::command::{
     AdoptedStream, Answer, Asked, Command, Payload, PostBegun, Refusal, SlotKey, Unavailable,
 };
 use self::ending::{DrainPace, Orphans};
+use self::eviction::Eviction;
+pub(crate) use self::flight::Flight;
+use self::flight::Flights;
 pub(crate) use self::opening::{OpenRequest, deflate_settings};
 pub(crate) use self::recovery::{RestoreRequest, Seen, not_found};
 pub(crate) use self::run::run;
@@ -131,6 +136,9 @@ pub(crate) struct Shard {
     linger_unread: VecDeque<Token>,
     /// When each of them is given up, in that order; some have gone before.
     linger_ends: VecDeque<(Timestamp, u32, u32)>,
+    /// Answers whose session has ended and that are still to be read; when each is given up.
+    parting: VecDeque<(Timestamp, Arc<Flights>)>,
+    eviction: Eviction,
     orphans: Orphans,
     drain: Option<DrainPace>,
     rng: StdRng,
@@ -206,6 +214,8 @@ impl Shard {
             lingering: Slab::new(),
             linger_unread: VecDeque::new(),
             linger_ends: VecDeque::new(),
+            parting: VecDeque::new(),
+            eviction: Eviction::default(),
             orphans: Orphans::default(),
             drain: None,
             rng,
@@ -309,6 +319,7 @@ impl Shard {
 
     /// Flushes what was touched and hands each app server its batch.
     fn finish_turn(&mut self) {
+        self.evict();
         self.settle_dirty();
         for shard_trunk in self.trunks.values_mut() {
             if !shard_trunk.out.is_empty() {

@@ -2,7 +2,7 @@
 
 use tokio::sync::oneshot;
 use trunkline_engineio::error::HandshakeError;
-use trunkline_engineio::{PollKey, Protocol, TransportKind};
+use trunkline_engineio::{CloseReason, PollKey, Protocol, TransportKind};
 
 use super::Shard;
 use super::command::{Answer, Asked, Command, PostBegun, Refusal, SlotKey};
@@ -27,6 +27,12 @@ impl Shard {
         let now = self.now;
         let Some(live) = self.live(key) else { return };
         let Carrier::Polling(polling) = &mut live.carrier else { return };
+        let unread = polling.bytes_in_flight();
+        let waiting = unread + live.session.outbox_bytes();
+        if unread > 0 && waiting >= live.session.config().outbox_bytes_max {
+            // A client that asks on and does not read what it got.
+            live.session.abort(now, CloseReason::OutboxFull);
+        }
         match live.session.handle_poll(now, PollKey(poll)) {
             Ok(()) => polling.held = Some((poll, reply)),
             Err(rule) => {

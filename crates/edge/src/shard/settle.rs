@@ -5,7 +5,8 @@ use trunkline_engineio::{Event, PollKey, Transmit, TransportKind};
 use trunkline_websocket::{CLOSE_CODE_ABSENT, Opcode, encode, encode_close};
 
 use super::backlog::SLICE;
-use super::command::{Answer, Payload};
+use super::command::{Answer, Payload, SlotKey};
+use super::flight::Flight;
 use super::opening::slot_mut;
 use super::slot::{Carrier, Live, Probe, State};
 use super::streams::{Kind, Token};
@@ -167,7 +168,16 @@ impl Shard {
                 Pause::Blocked if live.stream_is_idle() => (),
                 Pause::Blocked | Pause::Drained => return,
                 Pause::Full => (),
-                Pause::Respond { poll, payload } => {
+                Pause::Respond { poll, mut payload } => {
+                    let key =
+                        SlotKey { shard: self.index, slot: index, generation: slot.generation };
+                    if let Carrier::Polling(polling) = &mut live.carrier {
+                        let flights = polling.flights.get_or_insert_default();
+                        let bytes = payload.body.len();
+                        let whose = (key, poll.0);
+                        payload.flight =
+                            Some(Flight::new(flights, &self.env.metrics, bytes, whose));
+                    }
                     if let Some(reply) = live.take_held(poll)
                         && reply.send(Answer::Payload(Box::new(payload))).is_err()
                     {
@@ -217,6 +227,10 @@ impl Shard {
             Carrier::Polling(polling) => {
                 if let Some((_, reply)) = polling.held {
                     let _ = reply.send(Answer::Abort);
+                }
+                // A client that follows the protocol has read what was sent over the old transport.
+                if let Some(flights) = polling.flights {
+                    flights.cut();
                 }
             }
             // npm lets a WebSocket take over from a WebSocket, too.
@@ -274,7 +288,9 @@ impl Live {
                     };
                     let lasting = self.lasting();
                     let jsonp = self.jsonp();
-                    let payload = Payload { content_type, body, compress, jsonp, lasting, first };
+                    let flight = None;
+                    let payload =
+                        Payload { content_type, body, compress, jsonp, lasting, first, flight };
                     return Pause::Respond { poll, payload };
                 }
             }

@@ -9,6 +9,7 @@ use trunkline_trunk::NumberState;
 use trunkline_trunk::{Header, Open, SessionNumber};
 
 use super::command::{Answer, SlotKey};
+use super::flight::Flights;
 use super::streams::Stream;
 use super::timers::Tick;
 use super::uplink::Held;
@@ -118,6 +119,8 @@ pub(crate) struct Polling {
     pub(crate) posting: Option<oneshot::Sender<()>>,
     /// The next answer is the handshake's: these headers go on it.
     pub(crate) first: Vec<Header>,
+    /// Answers that have not left yet; none before the first.
+    pub(crate) flights: Option<Arc<Flights>>,
 }
 
 #[derive(Debug, Default)]
@@ -128,6 +131,12 @@ pub(crate) struct Extra {
     pub(crate) jsonp: Option<Box<str>>,
     /// The app made this id itself.
     pub(crate) custom_sid: Option<Box<str>>,
+}
+
+impl Polling {
+    pub(crate) fn bytes_in_flight(&self) -> usize {
+        self.flights.as_ref().map_or(0, |flights| flights.bytes())
+    }
 }
 
 impl Slot {
@@ -160,11 +169,12 @@ impl Live {
 
     /// Bytes that wait for the client, and what came of a message whose rest has not.
     pub(crate) fn held_bytes(&self) -> usize {
-        let in_stream = match &self.carrier {
+        let in_carrier = match &self.carrier {
             Carrier::Stream(stream) => stream.held_bytes(),
-            Carrier::Promised | Carrier::Polling(_) | Carrier::Gone => 0,
+            Carrier::Polling(polling) => polling.bytes_in_flight(),
+            Carrier::Promised | Carrier::Gone => 0,
         };
-        self.session.outbox_bytes() + in_stream
+        self.session.outbox_bytes() + in_carrier
     }
 
     pub(crate) fn stream_is_idle(&self) -> bool {

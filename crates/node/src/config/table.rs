@@ -265,6 +265,8 @@ key_table! {
         keep_alive_timeout: span(10, 3_600);
         /// Time for the body of a polling request to arrive.
         body_timeout: span(10, 3_600);
+        /// Time for a client to read an answer, from its first byte to its last.
+        answer_timeout: span(10, 3_600);
         /// Time for an app server to answer a handshake.
         handshake_timeout: span(10, 600);
         /// Time without a sign of life after which an app server that has a handshake to answer is taken to hang: the
