@@ -15,7 +15,9 @@ use tokio::sync::mpsc::error::TrySendError;
 
 use crate::limits::Limits;
 use crate::metrics::{Cause, Metrics};
+use crate::reserve::{Claim, Reserve};
 use crate::shard::{Command, Unavailable};
+use trunkline_http::LogPace;
 
 /// How long to wait when the system has not even the spare descriptor; some session may end meanwhile.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
@@ -26,7 +28,7 @@ const LOG_INTERVAL: Duration = Duration::from_secs(10);
 pub(crate) struct StreamPermit {
     streams: Arc<Streams>,
     /// There are as many streams as there may be: this one is heard, but opens no session.
-    pub(crate) beyond_max: bool,
+    pub(crate) beyond_max: Option<Arc<Claim>>,
 }
 
 #[derive(Debug)]
@@ -34,13 +36,23 @@ pub(crate) struct Streams {
     open: AtomicUsize,
     max: usize,
     beyond_max: usize,
+    reserve: Reserve,
     metrics: Metrics,
+    /// Of what the acceptor refuses.
+    refused: LogPace,
 }
 
 impl Streams {
     pub(crate) fn new(limits: &Limits, metrics: Metrics) -> Arc<Self> {
         let (max, beyond_max) = (limits.streams_max, limits.streams_beyond_max());
-        Arc::new(Self { open: AtomicUsize::new(0), max, beyond_max, metrics })
+        Arc::new(Self {
+            open: AtomicUsize::new(0),
+            max,
+            beyond_max,
+            reserve: Reserve::new(beyond_max),
+            metrics,
+            refused: LogPace::default(),
+        })
     }
 
     fn permit(self: &Arc<Self>) -> Option<StreamPermit> {
@@ -50,7 +62,8 @@ impl Streams {
             return None;
         }
         self.metrics.streams.inc();
-        Some(StreamPermit { streams: Arc::clone(self), beyond_max: before >= self.max })
+        let beyond_max = (before >= self.max).then(|| self.reserve.claim());
+        Some(StreamPermit { streams: Arc::clone(self), beyond_max })
     }
 }
 
@@ -101,13 +114,13 @@ impl Acceptor<'_> {
         metrics.streams_accepted.inc();
         // Without the spare one there was no other descriptor left, unless there is one again.
         if !self.spare.is_there() && !self.spare.is_there_again() {
-            refuse(&stream, "descriptors_exhausted", metrics);
+            refuse(&stream, "descriptors_exhausted", self.streams);
             drop(stream);
             self.spare = Spare::take();
             return;
         }
         let Some(permit) = self.streams.permit() else {
-            refuse(&stream, "streams_full", metrics);
+            refuse(&stream, "streams_full", self.streams);
             return;
         };
         deal(&self.shards[self.turn], stream, address, permit, metrics);
@@ -174,9 +187,12 @@ fn deal(
 }
 
 /// Answers a stream that nobody can serve, whatever it asks for.
-fn refuse(mut stream: &TcpStream, cause: &'static str, metrics: &Metrics) {
-    metrics.streams_refused.get_or_create(&Cause { cause }).inc();
+fn refuse(mut stream: &TcpStream, cause: &'static str, streams: &Streams) {
+    streams.metrics.streams_refused.get_or_create(&Cause { cause }).inc();
     let why = Unavailable::StreamsFull;
+    if let Some(times) = streams.refused.note(cause, Instant::now()) {
+        tracing::warn!(cause, times, "streams refused with 503: {why}");
+    }
     let body = serde_json::json!({ "error": why.slug(), "message": why.to_string() }).to_string();
     let answer = format!(
         "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\

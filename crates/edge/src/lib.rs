@@ -1,12 +1,14 @@
 //! Listeners, HTTP, long-polling, WebSocket and trunks: the I/O around the pure crates.
 
 mod acceptor;
+mod compressor;
 mod http;
 mod hub;
 mod limits;
 mod memory;
 mod metrics;
 mod pulse;
+mod reserve;
 mod running;
 mod shard;
 mod sid;

@@ -9,8 +9,10 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
-use trunkline_engineio::{Blame, CloseReason};
+use trunkline_engineio::{Blame, CloseReason, Idle};
 use trunkline_switchboard::affinity::Hang;
+
+use crate::shard::IdleFrames;
 
 /// Cheap to clone: all clones count into the same numbers.
 #[derive(Clone, Debug, Default)]
@@ -33,6 +35,9 @@ pub struct Inner {
     pub(crate) streams_broken: Counter,
     pub(crate) http_requests_refused: Family<Cause, Counter>,
     pub(crate) answers_unread: Gauge,
+    pub(crate) idle: Family<Kind, Counter>,
+    pub(crate) inflated_bytes: Counter,
+    pub(crate) answers_uncompressed: Counter,
     pub(crate) acceptor_stalls: Counter,
     pub(crate) flush_slices: Counter,
     pub(crate) handshakes: Family<Outcome, Counter>,
@@ -68,6 +73,12 @@ pub(crate) struct Cause {
     pub(crate) cause: &'static str,
 }
 
+/// What brings no message.
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+pub(crate) struct Kind {
+    pub(crate) kind: &'static str,
+}
+
 /// How an attempt ended: a slug from a bounded set.
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 pub(crate) struct Outcome {
@@ -99,6 +110,26 @@ impl Ending {
 }
 
 impl Metrics {
+    pub(crate) fn count_idle_frames(&self, frames: IdleFrames) {
+        let IdleFrames { empty_parts, packets, websocket_pings, websocket_pongs } = frames;
+        self.count_idle("empty_fragment", empty_parts);
+        self.count_idle("websocket_ping", websocket_pings);
+        self.count_idle("websocket_pong", websocket_pongs);
+        self.count_idle_packets(packets);
+    }
+
+    pub(crate) fn count_idle_packets(&self, packets: Idle) {
+        self.count_idle("noop", packets.noops);
+        self.count_idle("ping", packets.pings);
+        self.count_idle("pong", packets.pongs);
+    }
+
+    pub(crate) fn count_idle(&self, kind: &'static str, count: u32) {
+        if count > 0 {
+            self.idle.get_or_create(&Kind { kind }).inc_by(u64::from(count));
+        }
+    }
+
     /// Enters every number into the registry, under names that begin with `trunkline_`.
     pub fn register(&self, registry: &mut Registry) {
         self.begin_at_zero();
@@ -132,6 +163,11 @@ impl Metrics {
             "trunkline_edge_answers_unread_bytes",
             "Bytes of answers to polls that clients have not read yet",
             m.answers_unread.clone(),
+        );
+        registry.register(
+            "trunkline_edge_answers_uncompressed",
+            "Answers to polls that were not compressed because too many others were being",
+            m.answers_uncompressed.clone(),
         );
         registry.register(
             "trunkline_edge_acceptor_stalls",
@@ -175,6 +211,11 @@ impl Metrics {
             m.upgrades.clone(),
         );
         registry.register(
+            "trunkline_edge_idle",
+            "What clients sent that brings no message, by kind",
+            m.idle.clone(),
+        );
+        registry.register(
             "trunkline_edge_misbehaviour",
             "Broken protocol rules of clients, by rule",
             m.misbehaviour.clone(),
@@ -202,6 +243,11 @@ impl Metrics {
             "trunkline_messages_sent_bytes",
             "Bytes of messages queued to clients",
             m.sent_bytes.clone(),
+        );
+        registry.register(
+            "trunkline_messages_inflated_bytes",
+            "Bytes that compressed messages from clients came to",
+            m.inflated_bytes.clone(),
         );
         registry.register(
             "trunkline_messages_volatile_dropped",

@@ -20,6 +20,7 @@ use trunkline_http::Ceiling;
 use trunkline_trunk::encode::encode_drain;
 
 use crate::acceptor::{self, Streams};
+use crate::compressor::Compressor;
 use crate::http::Door;
 use crate::hub::Directory;
 use crate::memory::Memory;
@@ -96,6 +97,8 @@ impl Edge {
     pub fn start(self) -> Result<Running, StartError> {
         let Self { config, listener, metrics, side_doors, voucher, .. } = self;
         let threads = config.threads.clamp(1, 256);
+        let fail = |source| StartError { what: "a compressor", source };
+        let compressor = Compressor::start(threads, metrics.clone()).map_err(fail)?;
         let env = Arc::new(Environment {
             node_id: config.node_id,
             node_number: config.node_number,
@@ -103,6 +106,7 @@ impl Edge {
             directory: Directory::new(&config.hubs, &config.default_hub),
             io_uring: config.io_uring,
             memory: Memory::new(config.limits.memory_bytes_max, config.heap_bytes),
+            compressor,
             limits: config.limits,
             metrics: metrics.clone(),
             endpoints: config.endpoints,
@@ -306,6 +310,7 @@ impl Running {
             // A panic of that thread has been reported by the panic hook.
             let _ = handle.join();
         }
+        self.env.compressor.stop();
     }
 
     fn tell_all(&self, command: impl Fn() -> Command) {

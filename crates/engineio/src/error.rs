@@ -15,6 +15,9 @@ pub enum PeerMisbehaved {
     /// A packet is empty or its type is not one of the seven.
     #[error("a packet's type is unknown")]
     PacketTypeUnknown,
+    /// A payload has more packets than any client of Socket.IO could send in as many bytes.
+    #[error("a payload has too many packets")]
+    PacketsTooMany,
     /// A payload of revision 3 breaks the form `length:packet`.
     #[error("a payload's lengths do not add up")]
     PayloadMalformed,
@@ -44,7 +47,9 @@ impl PeerMisbehaved {
     #[must_use]
     pub const fn close_reason(self) -> Option<CloseReason> {
         match self {
-            Self::PacketTypeUnknown | Self::PayloadMalformed => Some(CloseReason::ParseError),
+            Self::PacketTypeUnknown | Self::PacketsTooMany | Self::PayloadMalformed => {
+                Some(CloseReason::ParseError)
+            }
             Self::BinaryPayload
             | Self::PingFromClient
             | Self::PollsOverlap
@@ -63,6 +68,7 @@ impl PeerMisbehaved {
             Self::PollsOverlap => "overlap from client",
             Self::PostsOverlap => "data request overlap from client",
             Self::PacketTypeUnknown
+            | Self::PacketsTooMany
             | Self::PayloadMalformed
             | Self::SessionClosed
             | Self::WrongTransport => "",
@@ -83,6 +89,7 @@ impl PeerMisbehaved {
             | Self::PostsOverlap
             | Self::SessionClosed
             | Self::WrongTransport => Err(400),
+            Self::PacketsTooMany => Err(413),
             Self::PacketTypeUnknown
             | Self::PayloadMalformed
             | Self::PingFromClient
@@ -96,6 +103,7 @@ impl PeerMisbehaved {
         match self {
             Self::BinaryPayload => "binary_payload",
             Self::PacketTypeUnknown => "packet_type_unknown",
+            Self::PacketsTooMany => "packets_too_many",
             Self::PayloadMalformed => "payload_malformed",
             Self::PingFromClient => "ping_from_client",
             Self::PollsOverlap => "polls_overlap",

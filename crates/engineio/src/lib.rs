@@ -28,4 +28,4 @@ pub use deflate::{AgreedDeflate, Deflate};
 pub use error::{HandshakeError, Overflow, PeerMisbehaved, ProbeRefused};
 pub use outgoing::Outgoing;
 pub use protocol::{Body, Protocol, TransportKind};
-pub use session::{ContentType, Delivery, PollKey, Sent, Session, Transmit};
+pub use session::{ContentType, Delivery, Idle, PollKey, Post, Sent, Session, Transmit};

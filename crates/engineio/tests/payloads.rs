@@ -2,12 +2,15 @@
 
 mod common;
 
+use std::rc::Rc;
+
 use bytes::Bytes;
 use common::World;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use trunkline_engineio::{
-    Body, Config, ContentType, Delivery, Outgoing, PeerMisbehaved, Protocol, Transmit,
+    Body, Config, ContentType, Delivery, Outgoing, PeerMisbehaved, Protocol, Session, Timestamp,
+    Transmit, TransportKind,
 };
 
 #[test]
@@ -232,4 +235,65 @@ proptest! {
         let result = world.post_as(binary, &body);
         prop_assert!(result.is_ok() || world.session.is_closed());
     }
+}
+
+/// What a post in slices of so many packets brings, and how it ends.
+fn in_slices(protocol: Protocol, binary: bool, body: &[u8], slice: usize) -> (Vec<String>, bool) {
+    let mut session = Session::new(
+        Timestamp::ORIGIN,
+        Rc::new(Config::default()),
+        protocol,
+        TransportKind::Polling,
+        "sid",
+    );
+    let mut heard = Vec::new();
+    let mut on = |body: Body<'_>| heard.push(format!("{body:?}"));
+    let body = Bytes::copy_from_slice(body);
+    let mut outcome = Ok(());
+    match session.begin_post(Timestamp::ORIGIN, binary, body) {
+        Err(rule) => outcome = Err(rule),
+        Ok(mut post) => {
+            while outcome.is_ok() && !post.is_over() {
+                let before = post.bytes();
+                outcome = session.go_on_with_post(Timestamp::ORIGIN, &mut post, slice, &mut on);
+                assert!(post.bytes() < before || before == 0 || post.is_over(), "it goes on");
+            }
+        }
+    }
+    (heard, outcome.is_ok())
+}
+
+#[test]
+fn a_post_in_slices_brings_what_it_brings_at_once() {
+    for (protocol, binary, body) in [
+        (Protocol::V4, false, &b"4a\x1e4\xe2\x82\xac\x1e4\x1e3\x1ebAQID\x1e6"[..]),
+        (Protocol::V4, false, b"4a\x1e4b\x1e1\x1e4c"),
+        (Protocol::V4, false, b"4a\x1e7\x1e4b"),
+        (Protocol::V4, false, b"4a\xff\x1e4\xe2\x82"),
+        (Protocol::V4, false, b"4a\x1e"),
+        (Protocol::V4, false, b""),
+        (Protocol::V3, false, "1:22:4a5:4€bcd0:1:6".as_bytes()),
+        (Protocol::V3, false, b"2:4a1:12:4b"),
+        (Protocol::V3, false, b"2:4a3:4"),
+        (Protocol::V3, true, b"\x00\x03\xff4\xc3\xa9\x01\x01\x00\xff\x04123456789"),
+        (Protocol::V3, true, b"\x00\x01"),
+    ] {
+        let whole = in_slices(protocol, binary, body, usize::MAX);
+        for slice in 1..4 {
+            assert_eq!(in_slices(protocol, binary, body, slice), whole, "{body:?}");
+        }
+    }
+}
+
+#[test]
+fn a_payload_of_more_packets_than_socket_io_could_send_ends_the_session() {
+    let many = |packets: usize| {
+        let body = vec!["4"; packets].join("\u{1e}");
+        in_slices(Protocol::V4, false, body.as_bytes(), 1_000)
+    };
+    let (heard, whole) = many(128 * 1024);
+    assert_eq!((heard.len(), whole), (128 * 1024, true));
+    let (heard, whole) = many(128 * 1024 + 1);
+    assert_eq!((heard.len(), whole), (128 * 1024, false));
+    assert_eq!(PeerMisbehaved::PacketsTooMany.answer(), Err(413));
 }

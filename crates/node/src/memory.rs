@@ -1,4 +1,4 @@
-//! The ceiling of memory: what the configuration says, or what the system allows this process.
+//! The ceiling of memory: what the configuration says, or a share of what the system allows this process or has.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,18 +10,39 @@ const SHARE_PERCENT: u64 = 75;
 /// Where the two generations of control groups keep a process's limit.
 const LIMIT_FILES: [&str; 2] = ["memory.max", "memory.limit_in_bytes"];
 
-/// Bytes beyond which no new sessions are taken: as configured, or a share of the control group's limit. `None`: there
-/// is no ceiling.
+/// Bytes beyond which no new sessions are taken: as configured, or a share of the control group's limit, or of the
+/// machine's memory where that is less. `None`: the system does not say, and there is no ceiling.
 pub(crate) fn ceiling(configured: Option<usize>) -> Option<usize> {
-    let ceiling = configured.or_else(|| share_of(group_limit()?));
-    match (ceiling, configured) {
-        (None, _) => tracing::info!("no ceiling of memory is set, and none is known of the system"),
-        (Some(bytes), None) => {
-            tracing::info!(bytes, "the ceiling of memory follows from the control group's limit");
-        }
-        (Some(bytes), Some(_)) => tracing::info!(bytes, "the ceiling of memory is as configured"),
+    if let Some(bytes) = configured {
+        tracing::info!(bytes, "the ceiling of memory is as configured");
+        return configured;
     }
+    let Some((limit, of)) = least(group_limit(), machine_memory()) else {
+        tracing::warn!(
+            "no ceiling of memory is set, and the system does not say how much there is"
+        );
+        return None;
+    };
+    let ceiling = share_of(limit);
+    tracing::info!(bytes = ceiling, "the ceiling of memory is three quarters of {of}");
     ceiling
+}
+
+fn least(group: Option<u64>, machine: Option<u64>) -> Option<(u64, &'static str)> {
+    let group = group.map(|limit| (limit, "the control group's limit"));
+    let machine = machine.map(|limit| (limit, "the machine's memory"));
+    [group, machine].into_iter().flatten().min_by_key(|(limit, _)| *limit)
+}
+
+/// Bytes of memory that the machine has.
+fn machine_memory() -> Option<u64> {
+    total_of(&fs::read_to_string("/proc/meminfo").ok()?)
+}
+
+fn total_of(meminfo: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    kibibytes.checked_mul(1024)
 }
 
 fn share_of(limit: u64) -> Option<usize> {
@@ -82,5 +103,16 @@ mod tests {
     fn what_is_configured_comes_before_what_the_system_says() {
         assert_eq!(ceiling(Some(123)), Some(123));
         assert_eq!(share_of(1 << 30), Some(805_306_350));
+    }
+
+    #[test]
+    fn without_a_limit_there_is_a_share_of_the_machine() {
+        let meminfo = "MemFree: 7 kB\nMemTotal:        2048000 kB\nMemAvailable: 9 kB\n";
+        assert_eq!(total_of(meminfo), Some(2_048_000 * 1024));
+        assert_eq!(total_of("MemTotal: many"), None);
+        assert!(ceiling(None).is_some(), "every Linux says how much memory it has");
+        assert_eq!(least(Some(5), Some(7)).map(|(limit, _)| limit), Some(5));
+        assert_eq!(least(None, Some(7)).map(|(limit, _)| limit), Some(7));
+        assert_eq!(least(None, None), None);
     }
 }

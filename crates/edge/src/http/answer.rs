@@ -1,10 +1,6 @@
 //! HTTP answers, with npm engine.io's status codes, headers and bodies where it has any.
 
-use std::io::Write;
-
 use bytes::Bytes;
-use flate2::Compression;
-use flate2::write::{GzEncoder, ZlibEncoder};
 use http_body_util::Full;
 use hyper::header::{
     ACCEPT_ENCODING, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap,
@@ -15,7 +11,8 @@ use trunkline_engineio::error::HandshakeError;
 use trunkline_trunk::settings::HttpCompression;
 use trunkline_trunk::{Header, Response as Relayed};
 
-use super::jsonp;
+use super::{Connection, jsonp};
+use crate::compressor::Encoding;
 use crate::shard::{Payload, Unavailable};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -70,33 +67,38 @@ pub(super) fn relayed(answer: Relayed) -> Response<Full<Bytes>> {
 }
 
 /// The answer to a poll.
-pub(super) fn payload(
+pub(super) async fn payload(
+    connection: &Connection,
     payload: Payload,
     compression: Option<HttpCompression>,
     asked: &HeaderMap,
 ) -> Response<Full<Bytes>> {
-    let Payload { content_type, body, compress, jsonp, lasting, first, .. } = payload;
-    let body = match jsonp {
+    let Payload { content_type, body, compress, jsonp, lasting, first, mut flight } = payload;
+    let mut body = match jsonp {
         Some(index) => jsonp::script(&index, &body),
         None => body,
     };
-    let encoding = compression
-        .filter(|compression| compress && body.len() >= compression.threshold_bytes as usize)
-        .and_then(|_| Encoding::choose(asked));
     let mut response = Response::new(Full::default());
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type.as_str()));
     common(headers, asked);
     add_headers(headers, lasting.as_deref().unwrap_or_default());
     add_headers(headers, &first);
-    match encoding.map(|encoding| (encoding.name(), encoding.encode(&body))) {
-        Some((name, Ok(encoded))) => {
-            headers.insert(CONTENT_ENCODING, HeaderValue::from_static(name));
-            *response.body_mut() = Full::from(encoded);
-        }
-        // Writing to memory does not fail; if it did, the plain body is as good.
-        Some((_, Err(_))) | None => *response.body_mut() = Full::from(body),
+    let encoding = compression
+        .filter(|compression| compress && body.len() >= compression.threshold_bytes as usize)
+        .and_then(|_| choose(asked));
+    if let Some(encoding) = encoding
+        && let Some(compressed) =
+            connection.door.env().compressor.compress(encoding, body.clone()).await
+    {
+        response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static(name(encoding)));
+        body = compressed;
     }
+    if let Some(flight) = &mut flight {
+        flight.weighs(body.len());
+    }
+    connection.flight.set(flight);
+    *response.body_mut() = Full::from(body);
     response
 }
 
@@ -148,55 +150,31 @@ fn latin1(text: &str) -> Vec<u8> {
     narrow.unwrap_or_else(|| text.as_bytes().to_vec())
 }
 
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Encoding {
-    Deflate,
-    Gzip,
+/// gzip before deflate, where the client takes both.
+fn choose(asked: &HeaderMap) -> Option<Encoding> {
+    let accepted = asked.get(ACCEPT_ENCODING)?.to_str().ok()?.to_ascii_lowercase();
+    let takes = |name: &str| {
+        accepted.split(',').any(|entry| {
+            let mut parts = entry.split(';').map(str::trim);
+            let named = parts.next().is_some_and(|got| got == name || got == "*");
+            let refused = parts
+                .any(|part| part.strip_prefix("q=").is_some_and(|q| q.parse::<f32>() == Ok(0.0)));
+            named && !refused
+        })
+    };
+    if takes("gzip") {
+        Some(Encoding::Gzip)
+    } else if takes("deflate") {
+        Some(Encoding::Deflate)
+    } else {
+        None
+    }
 }
 
-impl Encoding {
-    /// gzip before deflate, where the client takes both.
-    fn choose(asked: &HeaderMap) -> Option<Self> {
-        let accepted = asked.get(ACCEPT_ENCODING)?.to_str().ok()?.to_ascii_lowercase();
-        let takes = |name: &str| {
-            accepted.split(',').any(|entry| {
-                let mut parts = entry.split(';').map(str::trim);
-                let named = parts.next().is_some_and(|got| got == name || got == "*");
-                let refused = parts.any(|part| {
-                    part.strip_prefix("q=").is_some_and(|q| q.parse::<f32>() == Ok(0.0))
-                });
-                named && !refused
-            })
-        };
-        if takes("gzip") {
-            Some(Self::Gzip)
-        } else if takes("deflate") {
-            Some(Self::Deflate)
-        } else {
-            None
-        }
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Deflate => "deflate",
-            Self::Gzip => "gzip",
-        }
-    }
-
-    fn encode(self, body: &[u8]) -> std::io::Result<Vec<u8>> {
-        match self {
-            Self::Gzip => {
-                let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-                encoder.write_all(body)?;
-                encoder.finish()
-            }
-            Self::Deflate => {
-                let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
-                encoder.write_all(body)?;
-                encoder.finish()
-            }
-        }
+fn name(encoding: Encoding) -> &'static str {
+    match encoding {
+        Encoding::Deflate => "deflate",
+        Encoding::Gzip => "gzip",
     }
 }
 
@@ -218,9 +196,9 @@ mod tests {
         for (asked, expected) in table {
             let mut headers = HeaderMap::new();
             headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(asked));
-            assert_eq!(Encoding::choose(&headers), expected, "{asked}");
+            assert_eq!(choose(&headers), expected, "{asked}");
         }
-        assert_eq!(Encoding::choose(&HeaderMap::new()), None);
+        assert_eq!(choose(&HeaderMap::new()), None);
     }
 
     #[test]

@@ -32,6 +32,7 @@ pub(super) async fn handle(
 ) -> Reply {
     let query = Query::parse(request.uri().query().unwrap_or_default());
     if request.method() == Method::OPTIONS {
+        connection.door.env().metrics.count_idle("preflight", 1);
         let owner = owner_of(&connection, &hub, &query).await;
         return Ok(exchange::preflight(&connection, &hub, owner, &request).await);
     }
@@ -40,7 +41,7 @@ pub(super) async fn handle(
         Ok(asked) => asked,
         Err(refusal) => return Ok(exchange::refuse(&connection, &hub, &request, &refusal).await),
     };
-    if connection.beyond_max && asked.takes_stream() {
+    if connection.beyond_max.is_some() && asked.takes_stream() {
         connection.door.count_handshake(Unavailable::StreamsFull);
         return Ok(unavailable(&connection, Unavailable::StreamsFull));
     }
@@ -341,7 +342,10 @@ async fn post(
     connection.door.tell(sid.shard, Command::PostBegin { asked, reply }).await;
     let begun = begun.await.unwrap_or_else(|_| PostBegun::Refused(unknown_shard(&sid)));
     let (key, bytes_max, jsonp, cut) = match begun {
-        PostBegun::Wanted { key, bytes_max, jsonp, cut } => (key, bytes_max, jsonp, cut),
+        PostBegun::Wanted { key, bytes_max, jsonp, cut } => {
+            connection.prove_by_session();
+            (key, bytes_max, jsonp, cut)
+        }
         PostBegun::Refused(refusal) => {
             return Ok(exchange::refuse(connection, hub, &request, &refusal).await);
         }
@@ -419,9 +423,8 @@ pub(super) async fn finish<B>(
 ) -> Reply {
     let asked: &HeaderMap = request.headers();
     Ok(match answer {
-        Answer::Payload(mut payload) => {
-            connection.flight.set(payload.flight.take());
-            answer::payload(*payload, hub.settings().http_compression, asked)
+        Answer::Payload(payload) => {
+            answer::payload(connection, *payload, hub.settings().http_compression, asked).await
         }
         Answer::Ok { lasting } => answer::ok(lasting.as_deref(), asked),
         Answer::Status(code) => {
@@ -443,5 +446,6 @@ pub(super) async fn finish<B>(
 
 fn unavailable(connection: &Connection, why: Unavailable) -> Response<Full<Bytes>> {
     connection.door.count_refused(why.slug());
+    connection.door.note_full(why);
     answer::unavailable(why)
 }

@@ -42,6 +42,7 @@ use crate::acceptor::StreamPermit;
 use crate::hub::Hub;
 use crate::hub::Routed;
 use crate::metrics::{Cause, Outcome};
+use crate::reserve::Claim;
 use crate::shard::{Command, Environment, Flight, Shard, Unavailable};
 use crate::side_door::{Lease, SideBody, Visit};
 use crate::trunks;
@@ -80,7 +81,7 @@ struct Connection {
     /// The answer to the poll that it rested with.
     ready: Cell<Option<Reply>>,
     /// It is one too many: it opens no session and ends with its first answer, see [`StreamPermit`].
-    beyond_max: bool,
+    beyond_max: Option<Arc<Claim>>,
     /// For what leaves together with the last answer; nobody may hold it when the stream is taken back.
     io: Cell<Option<ClientIo>>,
     /// Its answer to a poll, until all of it has left.
@@ -125,12 +126,15 @@ impl Door {
             answered: Cell::new(false),
             held: Cell::new(None),
             ready: Cell::new(None),
-            beyond_max: permit.beyond_max,
+            beyond_max: permit.beyond_max.clone(),
             io: Cell::new(None),
             flight: Cell::new(None),
             permit: Cell::new(Some(permit)),
         });
-        spawn_local(serve(connection, stream));
+        match connection.beyond_max.clone() {
+            None => spawn_local(serve(connection, stream)),
+            Some(claim) => spawn_local(serve_while_wanted(connection, stream, claim)),
+        };
     }
 
     /// Serves a trunk of this process in a task of this thread.
@@ -165,8 +169,28 @@ impl Door {
         self.0.env.metrics.handshakes.get_or_create(&Outcome { outcome: why.slug() }).inc();
     }
 
+    /// The node is full: who operates it should know.
+    fn note_full(&self, why: Unavailable) {
+        let env = &self.0.env;
+        let full = matches!(
+            why,
+            Unavailable::MemoryFull | Unavailable::SessionsFull | Unavailable::StreamsFull
+        );
+        if full && let Some(times) = env.directory.pace.note(why.slug(), Instant::now()) {
+            tracing::warn!(cause = why.slug(), times, "clients refused with 503: {why}");
+        }
+    }
+
     fn count_refused(&self, cause: &'static str) {
         self.0.env.metrics.http_requests_refused.get_or_create(&Cause { cause }).inc();
+    }
+}
+
+/// Serves a stream that is one too many: it may have to make room for another.
+async fn serve_while_wanted(connection: Rc<Connection>, stream: TcpStream, claim: Arc<Claim>) {
+    tokio::select! {
+        () = serve(Rc::clone(&connection), stream) => (),
+        () = claim.evicted() => connection.count_refused("streams_full"),
     }
 }
 
@@ -183,7 +207,7 @@ async fn serve(connection: Rc<Connection>, stream: TcpStream) {
             Talked::Ended(Err(error)) => return end_broken(&connection, &io, &error),
             Talked::TimedOut => return end_late(&connection, &io),
             Talked::Unread(cause) => {
-                connection.count_ended(cause);
+                connection.count_refused(cause);
                 // The kernel need not keep what nobody reads.
                 io.reset_at_end();
                 return;
@@ -303,6 +327,13 @@ impl Connection {
         holds || self.answered.get()
     }
 
+    /// A request over it is of a session that is there.
+    fn prove_by_session(&self) {
+        if let Some(claim) = &self.beyond_max {
+            claim.prove_by_session();
+        }
+    }
+
     /// Until when the client has to send the rest of a head, or another request.
     fn deadline(&self, io: &ClientIo) -> Option<Instant> {
         let limits = &self.door.env().limits;
@@ -399,7 +430,7 @@ async fn handle(
             answer.map(|body| under_way.with(Either::Left(body)))
         });
     }
-    let last = connection.beyond_max && request.uri().path() != TRUNK_PATH;
+    let last = connection.beyond_max.is_some();
     let mut reply = answer_to(Rc::clone(&connection), request).await;
     if last
         && let Ok(response) = &mut reply

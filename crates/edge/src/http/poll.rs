@@ -45,11 +45,12 @@ pub(super) async fn poll(
         Err(TryRecvError::Empty) => None,
     };
     if let Some(answer) = at_once {
-        guard.disarm();
         let reply = engine::finish(connection, &hub, &request, answer).await;
+        guard.disarm();
         connection.answered.set(rests);
         return reply;
     }
+    connection.prove_by_session();
     // It may wait for long: what waits is small, and the buffer that the request came in is hyper's again.
     let request = compact::copy_of(request);
     let held = HeldPoll { hub, sid, request, answer, guard };
@@ -66,8 +67,11 @@ impl HeldPoll {
     pub(super) async fn reply(mut self, connection: &Connection) -> Reply {
         let answer = (&mut self.answer).await;
         let Self { hub, sid, request, guard, .. } = self;
-        guard.disarm();
         let answer = answer.unwrap_or_else(|_| Answer::Refused(engine::unknown_shard(&sid)));
-        engine::finish(connection, &hub, &request, answer).await
+        // An answer may be long in the making, and its client go away meanwhile. In a box, so that a poll that waits
+        // has no room for it.
+        let reply = Box::pin(engine::finish(connection, &hub, &request, answer)).await;
+        guard.disarm();
+        reply
     }
 }

@@ -20,7 +20,7 @@ const STAND_IN: &[u8] = b"GET / HTTP/1.1\r\nhost: rest\r\n\r\n";
 pub(super) fn may_come_after(connection: &Connection, request: &Request<Incoming>) -> bool {
     let get = request.method() == hyper::Method::GET;
     request.version() == Version::HTTP_11
-        && !connection.beyond_max
+        && connection.beyond_max.is_none()
         && !upgrade::has_token(request.headers(), "close")
         && (!get || request.body().is_end_stream())
 }

@@ -217,7 +217,8 @@ impl Shard {
         match &mut slot.state {
             State::Live(live) => {
                 // The app wants to hear no more.
-                let ended = live.held.take().and_then(|held| held.ended);
+                let lasting = live.lasting();
+                let ended = live.held.take().and_then(|held| held.dismiss(lasting));
                 live.session.close(now, reason);
                 let hub = usize::from(slot.hub);
                 self.boards[hub].remove_session(SessionKey(index));

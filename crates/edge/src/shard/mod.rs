@@ -49,6 +49,7 @@ use self::eviction::Eviction;
 pub(crate) use self::flight::Flight;
 use self::flight::Flights;
 pub(crate) use self::opening::{OpenRequest, deflate_settings};
+pub(crate) use self::reading::IdleFrames;
 pub(crate) use self::recovery::{RestoreRequest, Seen, not_found};
 pub(crate) use self::run::run;
 pub(crate) use self::slot::shard_of;
@@ -57,6 +58,7 @@ use self::streams::{Poller, Readiness, Stream, Token};
 use self::timers::Timers;
 use self::uplink::Waiting;
 use self::uring::{Job, Ring};
+use crate::compressor::Compressor;
 use crate::hub::Directory;
 use crate::limits::Limits;
 use crate::memory::Memory;
@@ -75,6 +77,7 @@ pub(crate) struct Environment {
     pub(crate) directory: Directory,
     pub(crate) io_uring: bool,
     pub(crate) memory: Memory,
+    pub(crate) compressor: Compressor,
     pub(crate) metrics: Metrics,
     pub(crate) endpoints: Vec<trunkline_token::Endpoint>,
     pub(crate) side_doors: Vec<Arc<dyn SideDoor>>,
@@ -130,6 +133,11 @@ pub(crate) struct Shard {
     poller: Poller,
     /// Slots whose stream has more to read than one turn's share.
     unread: VecDeque<u32>,
+    /// Slots whose stream brings much in little: read when all others have been.
+    heavy: VecDeque<u32>,
+    /// Messages of posts heard, and bytes inflated, in this turn.
+    heard: usize,
+    inflated: usize,
     /// Streams whose session has ended and that still have a close frame to deliver.
     lingering: Slab<Lingering>,
     /// Those with more to read than one turn's share.
@@ -211,6 +219,9 @@ impl Shard {
             delivered: 0,
             poller: Poller::new()?,
             unread: VecDeque::new(),
+            heavy: VecDeque::new(),
+            heard: 0,
+            inflated: 0,
             lingering: Slab::new(),
             linger_unread: VecDeque::new(),
             linger_ends: VecDeque::new(),
@@ -234,6 +245,8 @@ impl Shard {
     fn begin_turn(&mut self) {
         self.now = self.env.now();
         self.delivered = 0;
+        self.heard = 0;
+        self.inflated = 0;
         self.memory_full = self.env.memory.is_full(&self.env.metrics);
     }
 
@@ -271,7 +284,7 @@ impl Shard {
             Command::PollGone { sid, poll } => self.poll_gone(&sid, poll),
             Command::PostBegin { asked, reply } => self.post_begin(asked, reply),
             Command::PostBody { key, binary, body, reply } => {
-                self.post_body(key, binary, &body, reply);
+                self.post_body(key, binary, body, reply);
             }
             Command::PostGone { key, broken } => self.post_gone(key, broken),
             Command::Inspect { asked, reply } => {

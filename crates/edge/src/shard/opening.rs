@@ -359,7 +359,8 @@ impl Shard {
         }
         slot.armed = Tick::NONE;
         // A client that is not read from cannot be blamed for its silence.
-        let unheard = slot.paused || !self.trunks.contains_key(&slot.trunk);
+        let waits = slot.live().is_some_and(|live| live.held.is_some());
+        let unheard = waits || slot.paused || !self.trunks.contains_key(&slot.trunk);
         match &mut slot.state {
             State::Opening(_) => self.look_at_opening(index),
             State::Live(live) => {

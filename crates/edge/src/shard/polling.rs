@@ -1,5 +1,6 @@
 //! The HTTP side of live sessions: polls, posts, and the question whether a sid exists.
 
+use bytes::Bytes;
 use tokio::sync::oneshot;
 use trunkline_engineio::error::HandshakeError;
 use trunkline_engineio::{CloseReason, PollKey, Protocol, TransportKind};
@@ -7,7 +8,7 @@ use trunkline_engineio::{CloseReason, PollKey, Protocol, TransportKind};
 use super::Shard;
 use super::command::{Answer, Asked, Command, PostBegun, Refusal, SlotKey};
 use super::slot::{Carrier, Live, State, number_of};
-use super::uplink::Uplink;
+use super::uplink::{Held, Uplink, answer_to};
 use crate::sid::Sid;
 use crate::trunks::TrunkNumber;
 
@@ -110,51 +111,31 @@ impl Shard {
         shard_trunk.map_or(0, |shard_trunk| shard_trunk.config.payload_bytes_max)
     }
 
-    /// A POST is complete: its messages go to the app server in one batch.
+    /// A POST is complete: its messages go to the app server slice by slice.
     pub(super) fn post_body(
         &mut self,
         key: SlotKey,
         binary: bool,
-        body: &[u8],
+        body: Bytes,
         reply: oneshot::Sender<Answer>,
     ) {
-        match self.hear_post(key, binary, body) {
-            Some(answer) => self.answer_when_sent(key.slot, reply, answer),
-            // The session ended or upgraded while the body was under way: npm destroys such a request, too.
-            None => {
-                let _ = reply.send(Answer::Abort);
+        let now = self.now;
+        // A session that ended or upgraded while the body was under way: npm destroys such a request, too.
+        let Some(live) = self.live(key) else { return };
+        let lasting = live.lasting();
+        let Carrier::Polling(polling) = &mut live.carrier else { return };
+        match live.session.begin_post(now, binary, body) {
+            Ok(post) => {
+                live.held = Some(Box::new(Held::by_post(post, reply)));
+                self.send_held(key.slot);
+            }
+            Err(rule) => {
+                polling.posting = None;
+                let _ = reply.send(answer_to(rule, lasting));
+                self.count_misbehaviour(rule.slug());
             }
         }
         self.mark_dirty(key.slot);
-    }
-
-    fn hear_post(&mut self, key: SlotKey, binary: bool, body: &[u8]) -> Option<Answer> {
-        let now = self.now;
-        let number = number_of(key.slot, self.index, self.shards);
-        let slot = self.slots.get_mut(key.slot as usize).filter(|slot| key.is_of(slot))?;
-        let uplink = slot.uplink();
-        let State::Live(live) = &mut slot.state else { return None };
-        let Carrier::Polling(polling) = &mut live.carrier else { return None };
-        let metrics = &self.env.metrics;
-        // Without an app server the session is about to be closed.
-        let mut uplink = Uplink::new(&mut self.trunks, uplink, number)?;
-        let held = &mut live.held;
-        slot.spoke = false;
-        let spoke = &mut slot.spoke;
-        let outcome = live.session.handle_post(now, binary, body, &mut |message| {
-            uplink.message(&message, held, metrics);
-            *spoke = true;
-        });
-        if live.held.is_none() {
-            polling.posting = None;
-        }
-        let lasting = live.lasting();
-        let Err(rule) = outcome else { return Some(Answer::Ok { lasting }) };
-        self.count_misbehaviour(rule.slug());
-        Some(match rule.answer() {
-            Ok(()) => Answer::Ok { lasting },
-            Err(status) => Answer::Status(status),
-        })
     }
 
     /// A POST ended without a body that can be used.

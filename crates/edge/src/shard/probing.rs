@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use trunkline_websocket::{Opcode, encode};
 
 use super::command::{AdoptedStream, SlotKey};
-use super::reading::{Ear, Heard, READS_PER_TURN};
+use super::reading::{Ear, Heard, IdleFrames, READS_PER_TURN};
 use super::slot::{Probe, State, number_of};
 use super::streams::{Kind, Stream, Token};
 use super::uplink::Uplink;
@@ -99,13 +99,19 @@ impl Shard {
             metrics: &self.env.metrics,
             now: self.now,
             is_probe: true,
+            inflated: 0,
+            idle: IdleFrames::default(),
         };
         let heard = ear.hear(&mut probe.stream, input);
+        let inflated = ear.inflated;
         // A broken stream shows at its next read; a pong that does not fit waits in it.
         let _ = probe.stream.write(&mut Vec::new());
-        if live.held.is_some() {
+        if live.held.as_ref().is_some_and(|held| held.waits_for_credit()) {
             self.pause(index);
+        } else if live.held.is_some() {
+            self.set_heavy(index);
         }
+        self.inflated += inflated;
         self.mark_dirty(index);
         let last_frame = match heard {
             Heard::Fine | Heard::Misbehaved(_) => return,

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use bytes::Bytes;
 use trunkline_clock::Timestamp;
-use trunkline_engineio::{Body, CloseReason, Session};
+use trunkline_engineio::{Body, CloseReason, Idle, Session, TransportKind};
 use trunkline_websocket::{Incoming, Opcode, Role, Rules, encode, encode_close};
 
 use super::slot::{Carrier, State, number_of};
@@ -33,6 +33,44 @@ pub(super) enum Heard {
     Misbehaved(&'static str),
 }
 
+/// Messages of posts after which a turn goes on with none.
+const HEARD_PER_TURN: usize = 4_096;
+/// Inflated bytes after which a turn reads from no stream that may be compressed: some milliseconds' work.
+const INFLATED_PER_TURN: usize = 1024 * 1024;
+/// Inflated bytes of one stream after which it has to wait until others have been read.
+const HEAVY_BYTES: usize = 64 * 1024;
+/// Bytes of a message that comes over a stream before that carries the session: `2probe` and `5` need no more.
+const PROBE_BYTES_MAX: usize = 1024;
+
+/// Frames and packets that bring no message.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct IdleFrames {
+    pub(crate) empty_parts: u32,
+    pub(crate) packets: Idle,
+    pub(crate) websocket_pings: u32,
+    pub(crate) websocket_pongs: u32,
+}
+
+impl IdleFrames {
+    /// A packet without a message for the app.
+    fn count(&mut self, body: Body<'_>) {
+        let kind = match body {
+            Body::Text(text) => text.bytes().next(),
+            Body::Binary(_) => None,
+        };
+        match kind {
+            Some(b'2') => self.packets.pings += 1,
+            Some(b'3') => self.packets.pongs += 1,
+            Some(_) | None => self.packets.noops += 1,
+        }
+    }
+}
+
+/// Whether a frame begins here that is a part of a message, not its last, and empty.
+fn is_empty_part(input: &[u8]) -> bool {
+    matches!(input, [0x00..=0x02 | 0x40..=0x42, 0x80, ..])
+}
+
 /// What the bytes of a stream concern.
 pub(super) struct Ear<'a> {
     pub(super) session: &'a mut Session,
@@ -42,6 +80,9 @@ pub(super) struct Ear<'a> {
     pub(super) now: Timestamp,
     /// The stream is one that wants to take over, not the session's own.
     pub(super) is_probe: bool,
+    /// Bytes that compressed messages came to.
+    pub(super) inflated: usize,
+    pub(super) idle: IdleFrames,
 }
 
 impl Ear<'_> {
@@ -58,6 +99,11 @@ impl Ear<'_> {
                 held.unheard.extend_from_slice(rest);
                 break;
             }
+            if self.inflated > HEAVY_BYTES {
+                // Others first: the rest is put aside as it came.
+                self.held.get_or_insert_default();
+                continue;
+            }
             match self.hear_frame(stream, rest, &mut pongs, &mut heard) {
                 Ok(taken) => rest = &mut rest[taken..],
                 Err(broken) => {
@@ -67,6 +113,10 @@ impl Ear<'_> {
             }
         }
         stream.queue_pongs(pongs);
+        self.metrics.count_idle_frames(self.idle);
+        if self.inflated > 0 {
+            self.metrics.inflated_bytes.inc_by(self.inflated as u64);
+        }
         heard
     }
 
@@ -78,10 +128,16 @@ impl Ear<'_> {
         pongs: &mut Vec<Bytes>,
         heard: &mut Heard,
     ) -> Result<usize, Heard> {
-        let message_bytes_max = self.uplink.payload_bytes_max();
+        let probing = self.is_probe && self.session.is_probing();
+        let message_bytes_max =
+            if probing { PROBE_BYTES_MAX } else { self.uplink.payload_bytes_max() };
+        let is_empty_part = is_empty_part(input);
+        let mut came = false;
         let deflate = stream.deflate_window.is_some();
         let rules = Rules { role: Role::Server, message_bytes_max, deflate };
+        let mut message_bytes = 0;
         let decoded = stream.decoder.decode_frame(rules, input, &mut |incoming| {
+            came = true;
             let body = match incoming {
                 Incoming::Text(text) => Body::Text(text),
                 Incoming::Binary(bytes) => Body::Binary(bytes),
@@ -91,16 +147,33 @@ impl Ear<'_> {
                         pongs.pop();
                     }
                     pongs.push(encode(Opcode::Pong, payload, None));
+                    self.idle.websocket_pings += 1;
                     return ControlFlow::Continue(());
                 }
-                Incoming::Pong(_) => return ControlFlow::Continue(()),
+                Incoming::Pong(_) => {
+                    self.idle.websocket_pongs += 1;
+                    return ControlFlow::Continue(());
+                }
                 Incoming::Close { code, reason } => {
                     *heard = Heard::Closed(echo(code, reason));
                     return ControlFlow::Break(());
                 }
             };
+            message_bytes = match body {
+                Body::Text(text) => text.len(),
+                Body::Binary(bytes) => bytes.len(),
+            };
             self.take(body, heard)
         });
+        if let Ok(taken) = &decoded
+            && deflate
+            && message_bytes > *taken
+        {
+            self.inflated += message_bytes;
+        }
+        if is_empty_part && !came {
+            self.idle.empty_parts += 1;
+        }
         decoded.map_err(|rule| Heard::Broken {
             slug: rule.slug(),
             last_frame: encode_close(rule.close_code(), "", None),
@@ -116,8 +189,11 @@ impl Ear<'_> {
             }
             return ControlFlow::Continue(());
         }
+        if self.is_probe && self.session.transport() == TransportKind::Polling {
+            return ControlFlow::Break(()); // The attempt is over.
+        }
         match self.session.handle_message(self.now, body) {
-            Ok(None) => (),
+            Ok(None) => self.idle.count(body),
             Ok(Some(body)) => self.uplink.message(&body, self.held, self.metrics),
             Err(rule) => {
                 *heard = Heard::Misbehaved(rule.slug());
@@ -166,15 +242,46 @@ impl Shard {
         }
     }
 
-    /// Goes on with streams that had more than one turn's share.
+    /// Goes on with streams and posts that had more than one turn's share.
     pub(super) fn read_unread(&mut self) {
         for _ in 0..self.unread.len() {
+            if self.heard > HEARD_PER_TURN || self.inflated > INFLATED_PER_TURN {
+                return; // The others stand before these in the next turn.
+            }
             let Some(index) = self.unread.pop_front() else { return };
             let Some(slot) = self.slots.get_mut(index as usize) else { continue };
-            if std::mem::take(&mut slot.unread) {
-                self.read_probe(index);
+            if !std::mem::take(&mut slot.unread)
+                || (self.hears_post(index) && !self.send_held(index))
+            {
+                continue;
+            }
+            self.read_probe(index);
+            self.read_stream(index);
+        }
+    }
+
+    /// Goes on with some of those that bring much in little: one at the least.
+    pub(super) fn read_heavy(&mut self) {
+        let before = self.inflated;
+        for _ in 0..self.heavy.len() {
+            if self.inflated - before > HEAVY_BYTES {
+                return;
+            }
+            let Some(index) = self.heavy.pop_front() else { return };
+            let Some(slot) = self.slots.get_mut(index as usize) else { continue };
+            if std::mem::take(&mut slot.heavy) && self.send_held(index) {
                 self.read_stream(index);
             }
+        }
+    }
+
+    /// The stream has brought much in little: those that do not come first from now on.
+    pub(super) fn set_heavy(&mut self, index: u32) {
+        if let Some(slot) = self.slots.get_mut(index as usize)
+            && !slot.heavy
+        {
+            slot.heavy = true;
+            self.heavy.push_back(index);
         }
     }
 
@@ -190,13 +297,22 @@ impl Shard {
     pub(super) fn read_stream(&mut self, index: u32) {
         for _ in 0..READS_PER_TURN {
             let Some(slot) = self.slots.get_mut(index as usize) else { return };
+            if slot.heavy {
+                return; // It has a turn of its own.
+            }
             let (ended, uplink) = (slot.ended, slot.uplink());
             let State::Live(live) = &mut slot.state else { return };
             let Carrier::Stream(stream) = &mut live.carrier else { return };
+            if stream.deflate_window.is_some() && self.inflated > INFLATED_PER_TURN {
+                break;
+            }
             let number = number_of(index, self.index, self.shards);
             let Some(uplink) = Uplink::new(&mut self.trunks, uplink, number) else {
                 return; // The app server is gone, and the session will be closed.
             };
+            if live.held.as_ref().is_some_and(|held| !held.waits_for_credit()) {
+                break;
+            }
             if live.held.is_some() || !uplink.has_credit() {
                 self.pause(index);
                 return;
@@ -250,17 +366,24 @@ impl Shard {
             metrics: &self.env.metrics,
             now: self.now,
             is_probe: false,
+            inflated: 0,
+            idle: IdleFrames::default(),
         };
         let heard = ear.hear(stream, input);
+        let inflated = ear.inflated;
+        self.inflated += inflated;
         let too_much = self.memory_full && live.held_bytes() > HELD_BYTES_BEYOND_CEILING;
         if too_much {
             live.session.abort(self.now, CloseReason::MemoryFull);
         }
-        if live.held.is_some() {
+        if live.held.as_ref().is_some_and(|held| held.waits_for_credit()) {
             self.pause(index);
         }
         self.mark_dirty(index);
-        self.act_on(index, heard)
+        if inflated > HEAVY_BYTES {
+            self.set_heavy(index);
+        }
+        self.act_on(index, heard) && inflated <= HEAVY_BYTES
     }
 
     fn act_on(&mut self, index: u32, heard: Heard) -> bool {

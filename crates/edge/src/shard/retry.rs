@@ -51,6 +51,7 @@ impl Shard {
             dirty: false,
             backlogged: false,
             unread: false,
+            heavy: false,
             spoke: false,
             ended: false,
             paused: false,

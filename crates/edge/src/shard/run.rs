@@ -75,6 +75,7 @@ pub(crate) async fn run(
                 let mut shard = shard.borrow_mut();
                 shard.begin_turn();
                 shard.read_unread();
+                shard.read_heavy();
                 shard.discard_unread();
                 shard.finish_turn();
             }
@@ -127,7 +128,7 @@ fn take(shard: &mut Shard, command: Command, door: &http::Door) -> bool {
 
 impl Shard {
     fn has_unread(&self) -> bool {
-        !self.unread.is_empty() || !self.linger_unread.is_empty()
+        !self.unread.is_empty() || !self.heavy.is_empty() || !self.linger_unread.is_empty()
     }
 
     fn wake_at(&self) -> Option<Instant> {
@@ -142,6 +143,7 @@ impl Shard {
         let _more = self.handle_readiness()?;
         self.serve_timers();
         self.read_unread();
+        self.read_heavy();
         self.discard_unread();
         self.finish_turn();
         Ok(())

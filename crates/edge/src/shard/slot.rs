@@ -31,6 +31,8 @@ pub(crate) struct Slot {
     pub(crate) backlogged: bool,
     /// Something to read was left in the stream: no credit, or another turn's share.
     pub(crate) unread: bool,
+    /// Its stream brings much in little: it has its turn when all others had theirs.
+    pub(crate) heavy: bool,
     /// Waits for its app server's credit.
     pub(crate) paused: bool,
     /// Its handshake counts as unanswered at its app server.
@@ -167,14 +169,15 @@ impl Live {
         self.extra.as_ref().and_then(|extra| extra.lasting.clone())
     }
 
-    /// Bytes that wait for the client, and what came of a message whose rest has not.
+    /// Bytes that wait for the client, and what came of a message whose rest has not, or that is not decoded yet.
     pub(crate) fn held_bytes(&self) -> usize {
         let in_carrier = match &self.carrier {
             Carrier::Stream(stream) => stream.held_bytes(),
             Carrier::Polling(polling) => polling.bytes_in_flight(),
             Carrier::Promised | Carrier::Gone => 0,
         };
-        self.session.outbox_bytes() + in_carrier
+        let undecoded = self.held.as_ref().map_or(0, |held| held.undecoded_bytes());
+        self.session.outbox_bytes() + in_carrier + undecoded
     }
 
     pub(crate) fn stream_is_idle(&self) -> bool {

@@ -5,30 +5,68 @@
 //! goes to its end after a turn: however much one session has to say, the others are heard between.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
-use trunkline_engineio::{Body, CloseReason};
+use trunkline_engineio::{Body, CloseReason, PeerMisbehaved, Post};
+use trunkline_trunk::Header;
 use trunkline_trunk::encode::{encode_message, encode_upgraded, message_cost};
 use trunkline_trunk::{NumberState, SessionNumber, Transport};
 
 use super::command::{Answer, Command};
-use super::slot::{Carrier, Slot, number_of};
+use super::slot::{Carrier, Slot, State, number_of};
 use super::{Shard, ShardTrunk};
-use crate::metrics::Metrics;
+use crate::metrics::{Cause, Metrics};
 use crate::trunks::TrunkNumber;
 
-/// What a session without credit has in hand.
+/// Packets of a post that are decoded before others are looked at: what one read of a WebSocket might bring.
+const PACKETS_PER_SLICE: usize = 256;
+
+/// What a session has in hand that has not gone to its app server: for want of credit, or because others have their
+/// turns first.
 #[derive(Debug, Default)]
 pub(crate) struct Held {
     messages: VecDeque<(bool, Bytes)>,
     /// What one read had brought behind those messages, not decoded yet: a compressed message may be a thousand times
     /// as long as what came of it.
     pub(super) unheard: Vec<u8>,
-    /// The answer to the post that brought them: given when they have gone.
-    answer: Option<(oneshot::Sender<Answer>, Answer)>,
+    /// The rest of a post that is not decoded yet: its packets come behind those messages.
+    post: Option<Post>,
+    /// Who waits for the answer to that post, and the answer when all of it is decoded: given when its messages have
+    /// gone.
+    reply: Option<oneshot::Sender<Answer>>,
+    answer: Option<Answer>,
     /// The session has ended; its app server hears of it behind its last message.
     pub(super) ended: Option<(CloseReason, &'static str)>,
+}
+
+impl Held {
+    /// A post has come, whole.
+    pub(super) fn by_post(post: Post, reply: oneshot::Sender<Answer>) -> Self {
+        Self { post: Some(post), reply: Some(reply), ..Self::default() }
+    }
+
+    /// It goes on with credit only.
+    pub(super) fn waits_for_credit(&self) -> bool {
+        !self.messages.is_empty()
+    }
+
+    /// Bytes that are not decoded yet.
+    pub(super) fn undecoded_bytes(&self) -> usize {
+        self.unheard.len() + self.post.as_ref().map_or(0, Post::bytes)
+    }
+
+    /// The app has closed the session: the post is well, though nobody hears the rest of it.
+    pub(super) fn dismiss(
+        self,
+        lasting: Option<Arc<[Header]>>,
+    ) -> Option<(CloseReason, &'static str)> {
+        if let Some(reply) = self.reply {
+            let _ = reply.send(Answer::Ok { lasting });
+        }
+        self.ended
+    }
 }
 
 /// Who waits for credit.
@@ -133,26 +171,6 @@ impl Shard {
         }
     }
 
-    /// Keeps the answer to a post until what it brought has gone.
-    pub(super) fn answer_when_sent(
-        &mut self,
-        index: u32,
-        reply: oneshot::Sender<Answer>,
-        answer: Answer,
-    ) {
-        let live = self.slots.get_mut(index as usize).and_then(Slot::live);
-        match live.and_then(|live| live.held.as_mut()) {
-            Some(held) => {
-                held.answer = Some((reply, answer));
-                self.pause(index);
-            }
-            None => {
-                // A requester that has gone does not need it.
-                let _ = reply.send(answer);
-            }
-        }
-    }
-
     /// The trunk may send again: those who wait have their turns, as long as the credit lasts. True when somebody had
     /// one.
     pub(super) fn resume_paused(&mut self, trunk: TrunkNumber) -> bool {
@@ -184,8 +202,43 @@ impl Shard {
         }
     }
 
-    /// True when nothing is held any more.
-    fn send_held(&mut self, index: u32) -> bool {
+    /// Goes on with what is held: messages within the credit, and behind them one slice of what is not decoded. True when
+    /// nothing is held any more.
+    pub(super) fn send_held(&mut self, index: u32) -> bool {
+        if !self.send_messages(index) {
+            return false;
+        }
+        if self.hears_post(index) {
+            self.hear_post(index);
+            if !self.send_messages(index) {
+                return false;
+            }
+            if self.hears_post(index) {
+                self.read_later(index);
+                return false;
+            }
+        }
+        let Some(live) = self.slots.get_mut(index as usize).and_then(Slot::live) else {
+            return false;
+        };
+        let Some(held) = live.held.take() else { return true };
+        if let Carrier::Polling(polling) = &mut live.carrier
+            && let (Some(reply), Some(answer)) = (held.reply, held.answer)
+        {
+            polling.posting = None;
+            // A requester that has gone does not need it.
+            let _ = reply.send(answer);
+        }
+        if let Some((reason, description)) = held.ended {
+            self.end_session(index, reason, description);
+            return false;
+        }
+        let mut unheard = held.unheard;
+        unheard.is_empty() || self.hear(index, &mut unheard)
+    }
+
+    /// False when some have to wait.
+    fn send_messages(&mut self, index: u32) -> bool {
         let number = number_of(index, self.index, self.shards);
         let Some(slot) = self.slots.get_mut(index as usize) else { return false };
         let uplink = slot.uplink();
@@ -199,18 +252,58 @@ impl Shard {
             }
             held.messages.pop_front();
         }
-        let Some(held) = live.held.take() else { return true };
-        if let Carrier::Polling(polling) = &mut live.carrier
-            && let Some((reply, answer)) = held.answer
+        true
+    }
+
+    /// Whether a post of this session is not decoded to its end.
+    pub(super) fn hears_post(&mut self, index: u32) -> bool {
+        let live = self.slots.get_mut(index as usize).and_then(Slot::live);
+        live.is_some_and(|live| live.held.as_ref().is_some_and(|held| held.post.is_some()))
+    }
+
+    /// Decodes one slice of a post. All messages before it have gone.
+    fn hear_post(&mut self, index: u32) {
+        let now = self.now;
+        let number = number_of(index, self.index, self.shards);
+        let Some(slot) = self.slots.get_mut(index as usize) else { return };
+        let uplink = slot.uplink();
+        let State::Live(live) = &mut slot.state else { return };
+        let Some(mut held) = live.held.take() else { return };
+        let metrics = &self.env.metrics;
+        // Without an app server the session is about to be closed, and the post is broken off.
+        if let Some(mut post) = held.post.take()
+            && let Some(mut uplink) = Uplink::new(&mut self.trunks, uplink, number)
         {
-            polling.posting = None;
-            let _ = reply.send(answer);
+            slot.spoke = false;
+            let spoke = &mut slot.spoke;
+            let mut beyond_credit = None;
+            let heard = &mut self.heard;
+            let mut on = |message: Body<'_>| {
+                uplink.message(&message, &mut beyond_credit, metrics);
+                *spoke = true;
+                *heard += 1;
+            };
+            let outcome = live.session.go_on_with_post(now, &mut post, PACKETS_PER_SLICE, &mut on);
+            metrics.count_idle_packets(post.take_idle());
+            held.messages = beyond_credit.map(|beyond| beyond.messages).unwrap_or_default();
+            match outcome {
+                Ok(()) if !post.is_over() => held.post = Some(post),
+                Ok(()) => held.answer = Some(Answer::Ok { lasting: live.lasting() }),
+                Err(rule) => {
+                    held.answer = Some(answer_to(rule, live.lasting()));
+                    metrics.misbehaviour.get_or_create(&Cause { cause: rule.slug() }).inc();
+                }
+            }
         }
-        if let Some((reason, description)) = held.ended {
-            self.end_session(index, reason, description);
-            return false;
-        }
-        let mut unheard = held.unheard;
-        unheard.is_empty() || self.hear(index, &mut unheard)
+        live.held = Some(held);
+        self.mark_dirty(index);
+    }
+}
+
+/// What a post gets that broke a rule.
+pub(super) fn answer_to(rule: PeerMisbehaved, lasting: Option<Arc<[Header]>>) -> Answer {
+    match rule.answer() {
+        Ok(()) => Answer::Ok { lasting },
+        Err(status) => Answer::Status(status),
     }
 }

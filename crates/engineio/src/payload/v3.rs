@@ -18,6 +18,11 @@ impl<'a> TextRecords<'a> {
         Self { rest: Some(payload) }
     }
 
+    /// How much has not been read.
+    pub(crate) fn rest_bytes(&self) -> usize {
+        self.rest.map_or(0, str::len)
+    }
+
     /// The next record and what follows it.
     fn split(payload: &'a str) -> Option<(&'a str, &'a str)> {
         let (length, rest) = payload.split_once(':')?;
@@ -77,6 +82,15 @@ impl<'a> BinaryRecords<'a> {
             record?;
         }
         Ok(records)
+    }
+
+    /// The rest of a payload that was checked.
+    pub(crate) fn valid(rest: &'a [u8]) -> Self {
+        Self { rest }
+    }
+
+    pub(crate) fn rest_bytes(&self) -> usize {
+        self.rest.len()
     }
 
     fn split(payload: &'a [u8]) -> Result<(Body<'a>, &'a [u8]), PeerMisbehaved> {

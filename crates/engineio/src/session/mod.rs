@@ -4,6 +4,7 @@ mod closing;
 mod heartbeat;
 mod outbox;
 mod polling;
+mod post;
 mod sending;
 mod transmit;
 mod upgrade;
@@ -16,6 +17,7 @@ use core::fmt::Write as _;
 
 use bytes::Bytes;
 
+pub use post::{Idle, Post};
 pub use sending::{Delivery, Sent};
 pub use transmit::{ContentType, Transmit};
 

@@ -1,16 +1,11 @@
 //! HTTP long-polling: one GET held, one POST at a time.
 
-use alloc::string::String;
-
 use super::transmit::Answer;
 use super::{PollKey, Session, State};
 use crate::Timestamp;
 use crate::close::CloseReason;
 use crate::error::PeerMisbehaved;
-use crate::lenient_base64;
-use crate::packet::{Data, Packet, PacketType};
-use crate::payload::{BinaryRecords, SEPARATOR_V4, TextRecords};
-use crate::protocol::{Body, Protocol, TransportKind};
+use crate::protocol::TransportKind;
 
 impl Session {
     /// A GET arrived. It is held until [`poll_transmit`](Self::poll_transmit) answers it, which may
@@ -48,40 +43,6 @@ impl Session {
         }
     }
 
-    /// A POST arrived with all of its body. `on` gets each message, in order. `binary_content_type`
-    /// tells that its content type is exactly `application/octet-stream`. Bytes that are not UTF-8
-    /// become U+FFFD, as in Node.js.
-    ///
-    /// # Errors
-    ///
-    /// What came before the error was handed to `on`. See [`PeerMisbehaved::answer`] for what the
-    /// client is told.
-    pub fn handle_post(
-        &mut self,
-        now: Timestamp,
-        binary_content_type: bool,
-        body: &[u8],
-        on: &mut dyn FnMut(Body<'_>),
-    ) -> Result<(), PeerMisbehaved> {
-        self.check_polling()?;
-        match (self.protocol, binary_content_type) {
-            (Protocol::V4, true) => Err(self.misbehaved(PeerMisbehaved::BinaryPayload)),
-            (Protocol::V4, false) => {
-                let text = String::from_utf8_lossy(body);
-                let packets = text.split(SEPARATOR_V4).map(|packet| Ok(Body::Text(packet)));
-                self.handle_packets(now, packets, on)
-            }
-            (Protocol::V3, false) => {
-                let text = String::from_utf8_lossy(body);
-                self.handle_packets(now, TextRecords::new(&text), on)
-            }
-            (Protocol::V3, true) => match BinaryRecords::new(body) {
-                Ok(records) => self.handle_packets(now, records, on),
-                Err(malformed) => self.undecodable(malformed),
-            },
-        }
-    }
-
     /// The answer to a poll could not be delivered: what was in it is lost, and the session with it.
     pub fn handle_poll_lost(&mut self, _now: Timestamp) {
         if self.transport == TransportKind::Polling {
@@ -108,40 +69,12 @@ impl Session {
         }
     }
 
-    fn check_polling(&self) -> Result<(), PeerMisbehaved> {
+    pub(super) fn check_polling(&self) -> Result<(), PeerMisbehaved> {
         match (self.state, self.transport) {
             (State::Closed, _) => Err(PeerMisbehaved::SessionClosed),
             (_, TransportKind::WebSocket) => Err(PeerMisbehaved::WrongTransport),
             (_, TransportKind::Polling) => Ok(()),
         }
-    }
-
-    fn handle_packets<'a>(
-        &mut self,
-        now: Timestamp,
-        packets: impl Iterator<Item = Result<Body<'a>, PeerMisbehaved>>,
-        on: &mut dyn FnMut(Body<'_>),
-    ) -> Result<(), PeerMisbehaved> {
-        for encoded in packets {
-            if self.is_closed() {
-                break;
-            }
-            match encoded.and_then(|encoded| Packet::decode(self.protocol, encoded)) {
-                Err(misbehaved) => return self.undecodable(misbehaved),
-                Ok(packet) if packet.kind == PacketType::Close => {
-                    self.finish(CloseReason::TransportClose, "", Answer::Noop);
-                }
-                Ok(packet) => match self.on_packet(now, packet)? {
-                    None => (),
-                    Some(Data::Base64(text)) => {
-                        on(Body::Binary(&lenient_base64::decode_lenient(text)));
-                    }
-                    Some(Data::Binary(bytes)) => on(Body::Binary(bytes)),
-                    Some(Data::Text(text)) => on(Body::Text(text)),
-                },
-            }
-        }
-        Ok(())
     }
 
     /// A session that is closing does not care any more.

@@ -252,7 +252,7 @@ key_table! {
         /// handshakes are answered 503.
         streams_max: Count::<usize>::between(1, 100_000_000);
         /// Memory in use beyond which handshakes are answered 503, and sessions that hold much are closed. "auto" is
-        /// three quarters of the control group's limit, if there is one.
+        /// three quarters of the control group's limit, or of the machine's memory where that is less.
         memory_bytes_max: Unless("auto", Size::<usize>::between(16 << 20, 1 << 50));
         /// Bytes that wait for one session's client. Beyond it the session is closed.
         outbox_bytes_max: Size::<usize>::between(1 << 10, GIB);
