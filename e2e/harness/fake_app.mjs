@@ -10,7 +10,7 @@ import { Writer } from "../../sdk/node/dist/esm/trunk/writer.js";
 import { until } from "./until.mjs";
 import { trunkToken } from "./wire.mjs";
 
-export { CloseReason };
+export { CloseReason, SendFlag };
 /** Of `trunkline dev`. */
 export const KEY = "trunkline-development-key-do-not-use-in-production";
 

@@ -20,6 +20,8 @@ export class WsClient {
   /** The close frame: its code, 1005 when it has none. */
   closeCode = undefined;
   ended = false;
+  /** Is given the payload of a compressed message, which nothing else looks at. */
+  onCompressed = undefined;
   /** What broke the stream. */
   error = undefined;
   status = 0;
@@ -55,13 +57,14 @@ export class WsClient {
       if (at + head > bytes.length) break;
       const length = short === 127 ? Number(bytes.readBigUInt64BE(at + 2)) : short === 126 ? bytes.readUInt16BE(at + 2) : short;
       if (at + head + length > bytes.length) break;
-      this.#frame(bytes[at] & 0x0f, bytes.subarray(at + head, at + head + length));
+      this.#frame(bytes[at] & 0x0f, bytes.subarray(at + head, at + head + length), (bytes[at] & 0x40) !== 0);
       at += head + length;
     }
     this.#rest = bytes.subarray(at);
   }
 
-  #frame(opcode, payload) {
+  #frame(opcode, payload, compressed) {
+    if (compressed) return void this.onCompressed?.(payload);
     if (opcode === 8) this.closeCode = payload.length < 2 ? 1005 : payload.readUInt16BE(0);
     if (opcode !== 1) return;
     const text = payload.toString();

@@ -2,8 +2,8 @@
 // long to compress. Others are served meanwhile.
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { deflateRawSync } from "node:zlib";
-import { send } from "../harness/fake_app.mjs";
+import { deflateRawSync, inflateRawSync } from "node:zlib";
+import { SendFlag, send } from "../harness/fake_app.mjs";
 import { MB, POLL, inArena } from "../harness/arena.mjs";
 import { until } from "../harness/until.mjs";
 import { post, request } from "../harness/wire.mjs";
@@ -80,6 +80,22 @@ inArena("messages that inflate to a thousand times their length hold nobody up",
   assert.ok((await arena.count(/messages_inflated_bytes_total/)) > 200 * MB);
 });
 
+inArena("messages that take long to compress hold nobody up, and keep their order", {}, async (arena) => {
+  const app = await arena.app({ settings: DEFLATE });
+  const { client, session } = await arena.session(app, { headers: OFFER });
+  const lines = Array.from({ length: 100_000 }, () => randomBytes(8).toString("hex"));
+  const heard = [];
+  client.onCompressed = (data) => heard.push(inflateRawSync(Buffer.concat([data, Buffer.from([0, 0, 0xff, 0xff])]), { finishFlush: 2 }).toString());
+  client.texts = { push: (text) => heard.push(text) };
+  const before = arena.neighbour.rounds;
+  const texts = [lines.join("\n"), "short", lines.reverse().join("\n")];
+  app.send(...texts.map((text) => send(session, text, SendFlag.compress)));
+  await until("all messages", () => heard.length === texts.length);
+  const rounds = arena.neighbour.rounds - before;
+  assert.ok(heard.every((text, number) => text === `4${texts[number]}`));
+  assert.ok(rounds >= 3, `the neighbour was served ${rounds} times meanwhile`);
+});
+
 inArena("a stream that is not the session's yet inflates nothing", {}, async (arena) => {
   const app = await arena.app({ settings: DEFLATE });
   const { sid } = await arena.polling(app);
@@ -91,7 +107,7 @@ inArena("a stream that is not the session's yet inflates nothing", {}, async (ar
 });
 
 inArena("what brings no message is counted by kind", {}, async (arena) => {
-  const app = await arena.app();
+  const app = await arena.app({ refuses: true });
   const { client, session } = await arena.session(app);
   const { sid } = await arena.polling(app);
   const part = Buffer.from([0x01, 0x80, 0, 0, 0, 0]);
@@ -117,7 +133,8 @@ inArena("an answer that takes long to compress holds nobody up", {}, async (aren
   const text = Array.from({ length: 100_000 }, (_, number) => `${number} ${randomBytes(4).toString("hex")}`).join("\n");
   const answer = fetch(`${arena.node.url}/socket.io/?${POLL}&sid=${sid}`, { headers: { "accept-encoding": "gzip" } });
   const before = arena.neighbour.rounds;
-  app.send(send(session, text), send(session, text), send(session, text), send(session, text));
+  const part = send(session, text, SendFlag.compress);
+  app.send(part, part, part, part);
   const got = await answer;
   const rounds = arena.neighbour.rounds - before;
   // On a machine that is too busy it leaves as it is.

@@ -1,11 +1,11 @@
 //! permessage-deflate, as sessions share it.
 
 use alloc::rc::Rc;
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 
 use bytes::Bytes;
 use trunkline_websocket::Opcode;
-use trunkline_websocket::deflate::{Deflater, ServerSettings, WINDOW_BITS_MAX};
+use trunkline_websocket::deflate::{Deflater, Deflation, ServerSettings, WINDOW_BITS_MAX};
 
 /// One app's compressor, shared by all of its sessions in a shard. Its working memory, some 300 kB,
 /// is taken when the first message is compressed.
@@ -13,13 +13,54 @@ use trunkline_websocket::deflate::{Deflater, ServerSettings, WINDOW_BITS_MAX};
 pub struct Deflate {
     settings: ServerSettings,
     deflater: RefCell<Option<Deflater>>,
+    budget: Option<Rc<Cell<usize>>>,
 }
+
+/// What a budget has for a message.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Allowed {
+    /// So many bytes of it.
+    Part(usize),
+    /// All of it, at once.
+    Whole,
+}
+
+/// A longer message is compressed piece by piece, one shorter not before the budget has room for it.
+const LONG_BYTES: usize = 32 * 1024;
 
 impl Deflate {
     /// A compressor with the app's `perMessageDeflate`.
     #[must_use]
     pub fn new(settings: ServerSettings) -> Rc<Self> {
-        Rc::new(Self { settings, deflater: RefCell::new(None) })
+        Rc::new(Self { settings, deflater: RefCell::new(None), budget: None })
+    }
+
+    /// The same within a budget: bytes that may still be compressed. When there are none left, messages wait
+    /// ([`Transmit::Later`](crate::Transmit::Later)) until the owner fills it again.
+    #[must_use]
+    pub fn within(settings: ServerSettings, budget: Rc<Cell<usize>>) -> Rc<Self> {
+        Rc::new(Self { settings, deflater: RefCell::new(None), budget: Some(budget) })
+    }
+
+    /// Takes what there is for a message of which so many bytes are missing. None: it has to wait.
+    pub(crate) fn allow(&self, message_len: usize, missing: usize) -> Option<Allowed> {
+        let Some(budget) = &self.budget else { return Some(Allowed::Whole) };
+        let left = budget.get();
+        if left == 0 {
+            return None;
+        }
+        if message_len <= LONG_BYTES {
+            // The last one may overdraw.
+            budget.set(left.saturating_sub(message_len));
+            return Some(Allowed::Whole);
+        }
+        let part = missing.min(left).min(LONG_BYTES);
+        budget.set(left - part);
+        Some(Allowed::Part(part))
+    }
+
+    pub(crate) fn begin(&self) -> Deflation {
+        Deflation::new(self.settings.deflater())
     }
 
     /// What to answer clients' offers with.

@@ -3,14 +3,15 @@
 use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
-use core::cell::OnceCell;
+use core::cell::{OnceCell, RefCell};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use trunkline_websocket::deflate::Deflation;
 use trunkline_websocket::{FRAME_HEADER_BYTES_MAX, Opcode, encode_header};
 
-use crate::deflate::AgreedDeflate;
+use crate::deflate::{AgreedDeflate, Allowed};
 use crate::protocol::Protocol;
 
 /// One Engine.IO message, shared by the outboxes of all sessions that it goes to. Each flavour
@@ -56,6 +57,14 @@ struct DeflatedFlavours {
     base64_frame_v4: OnceCell<Deflated>,
     binary_frame_v3: OnceCell<Deflated>,
     frame: OnceCell<Deflated>,
+    /// A long message that is being compressed, for one flavour at a time.
+    under_way: RefCell<Option<Box<UnderWay>>>,
+}
+
+#[derive(Debug)]
+struct UnderWay {
+    flavour: Flavour,
+    deflation: Deflation,
 }
 
 #[derive(Debug)]
@@ -183,6 +192,52 @@ impl Outgoing {
         })
     }
 
+    /// Whether [`websocket_frame_deflated`](Self::websocket_frame_deflated) is at hand, or may be made now, within the
+    /// budget of compression. A long message is a little nearer to it after each call.
+    pub(crate) fn prepare_deflated(
+        &self,
+        protocol: Protocol,
+        base64_only: bool,
+        agreed: &AgreedDeflate,
+    ) -> bool {
+        let flavour = self.flavour(protocol, base64_only);
+        let deflate = &agreed.deflate;
+        let message_len = self.message_len(flavour);
+        if !self.may_compress || message_len < deflate.settings().threshold_bytes {
+            return true;
+        }
+        let flavours = self.deflated.get_or_init(Box::default);
+        let cell = flavours.cell(flavour);
+        let window_bits = deflate.window_bits();
+        if cell.get().is_some() || !agreed.can_read(window_bits, message_len) {
+            return true;
+        }
+        let mut under_way = flavours.under_way.borrow_mut();
+        let others = under_way.as_ref().is_some_and(|one| one.flavour != flavour);
+        let fed = under_way.as_ref().map_or(0, |one| one.deflation.message_len());
+        let missing = if others { message_len } else { message_len - fed };
+        let Some(allowed) = deflate.allow(message_len, missing) else { return false };
+        let Allowed::Part(part) = allowed else { return true };
+        if others {
+            // Two kinds of clients want it in two forms: the later form starts anew, which cannot happen twice.
+            *under_way = None;
+        }
+        let one = under_way
+            .get_or_insert_with(|| Box::new(UnderWay { flavour, deflation: deflate.begin() }));
+        let (opcode, packet_type, data) = self.websocket_message(flavour);
+        one.feed(part, [packet_type, &data]);
+        if one.deflation.message_len() < message_len {
+            return false;
+        }
+        if let Some(one) = under_way.take() {
+            let smaller = one.deflation.frame(opcode);
+            let frame = smaller.unwrap_or_else(|| self.plain_frame(flavour).clone());
+            // It was empty a moment ago.
+            let _ = cell.set(Deflated { frame, window_bits });
+        }
+        true
+    }
+
     fn deflated_frame(&self, flavour: Flavour, agreed: &AgreedDeflate) -> Option<&Bytes> {
         let deflate = &agreed.deflate;
         let message_len = self.message_len(flavour);
@@ -190,12 +245,7 @@ impl Outgoing {
             return None;
         }
         let flavours = self.deflated.get_or_init(Box::default);
-        let cell = match flavour {
-            Flavour::Base64V3 => &flavours.base64_frame_v3,
-            Flavour::Base64V4 => &flavours.base64_frame_v4,
-            Flavour::BinaryV3 => &flavours.binary_frame_v3,
-            Flavour::Common => &flavours.frame,
-        };
+        let cell = flavours.cell(flavour);
         let window_bits = cell.get().map_or(deflate.window_bits(), |made| made.window_bits);
         if !agreed.can_read(window_bits, message_len) {
             return None;
@@ -289,6 +339,32 @@ impl Outgoing {
 
     fn rare(&self) -> &RareFlavours {
         self.rare.get_or_init(Box::default)
+    }
+}
+
+impl DeflatedFlavours {
+    fn cell(&self, flavour: Flavour) -> &OnceCell<Deflated> {
+        match flavour {
+            Flavour::Base64V3 => &self.base64_frame_v3,
+            Flavour::Base64V4 => &self.base64_frame_v4,
+            Flavour::BinaryV3 => &self.binary_frame_v3,
+            Flavour::Common => &self.frame,
+        }
+    }
+}
+
+impl UnderWay {
+    /// Takes the next `bytes` of the message that `parts` make when put together.
+    fn feed(&mut self, bytes: usize, parts: [&[u8]; 2]) {
+        let mut skip = self.deflation.message_len();
+        let mut left = bytes;
+        for part in parts {
+            let from = skip.min(part.len());
+            skip -= from;
+            let piece = &part[from..part.len().min(from + left)];
+            left -= piece.len();
+            self.deflation.feed(piece);
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! permessage-deflate: compressed once for all, and never what should not be.
 
+use std::cell::Cell;
 use std::ops::ControlFlow;
 use std::rc::Rc;
 
@@ -226,5 +227,56 @@ proptest! {
         if content.len() < threshold_bytes || content.len() > 1 << window_bits {
             prop_assert!(!is_deflated(deflated));
         }
+    }
+}
+
+#[test]
+fn a_budget_makes_long_messages_wait_and_changes_nothing_in_them() {
+    let text: String = (0..40_000).map(|number: u32| format!("{number:x} ")).collect();
+    for window_bits in [9, 15] {
+        let settings = ServerSettings {
+            server_max_window_bits: Some(window_bits),
+            ..ServerSettings::default()
+        };
+        let at_once = {
+            let agreed = AgreedDeflate { deflate: Deflate::new(settings), window_bits };
+            Outgoing::new(false, Bytes::from(text.clone()))
+                .websocket_frame_deflated(Protocol::V4, false, &agreed)
+                .clone()
+        };
+        let budget = Rc::new(Cell::new(0));
+        let deflate = Deflate::within(settings, Rc::clone(&budget));
+        let mut session = Session::new(
+            Timestamp::ORIGIN,
+            Rc::new(Config::default()),
+            Protocol::V4,
+            TransportKind::WebSocket,
+            "sid",
+        );
+        let _open = session.poll_transmit();
+        session.set_deflate(Some(AgreedDeflate { deflate, window_bits }));
+        for message in [text.clone(), "short".to_owned()] {
+            let message = Outgoing::new(false, Bytes::from(message));
+            let sent = session.send(Timestamp::ORIGIN, &message, Delivery::Reliable);
+            assert_eq!(sent, Ok(Sent::Queued));
+        }
+        assert_eq!(session.poll_transmit(), Some(Transmit::Later), "there is no budget");
+        let mut turns = 0;
+        let frame = loop {
+            budget.set(10_000);
+            match session.poll_transmit() {
+                Some(Transmit::Later) => turns += 1,
+                Some(Transmit::Frame(frame)) => break frame,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(turns, (text.len() + 1).div_ceil(10_000) - 1, "a part in each turn");
+        // The flushes of a small window lie where they lay.
+        assert_eq!(frame, at_once);
+        budget.set(0);
+        assert!(
+            matches!(session.poll_transmit(), Some(Transmit::Frame(_))),
+            "too short to compress"
+        );
     }
 }

@@ -144,6 +144,7 @@ impl Model {
                 }
                 Transmit::CloseProbe
                 | Transmit::CloseStream { .. }
+                | Transmit::Later
                 | Transmit::ProbeFrame(_)
                 | Transmit::PromoteProbe => (),
             }

@@ -378,6 +378,8 @@ fn queue_the_rest(session: &mut Session, stream: &mut Stream) -> Option<Bytes> {
     loop {
         match session.poll_transmit()? {
             Transmit::Frame(frame) => stream.queue(frame),
+            // Nothing waits for its turn any more.
+            Transmit::Later => session.set_deflate(None),
             Transmit::CloseStream { .. } => return Some(encode(Opcode::Close, &[], None)),
             Transmit::CloseProbe
             | Transmit::ProbeFrame(_)

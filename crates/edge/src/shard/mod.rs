@@ -24,6 +24,7 @@ mod timers;
 mod uplink;
 mod uring;
 
+use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::rc::Rc;
@@ -133,10 +134,13 @@ pub(crate) struct Shard {
     poller: Poller,
     /// Slots whose stream has more to read than one turn's share.
     unread: VecDeque<u32>,
-    /// Slots whose stream brings much in little: read when all others have been.
+    /// Slots whose stream or post brings much in little: heard when all others have been, for a share of the time.
     heavy: VecDeque<u32>,
-    /// Messages of posts heard, and bytes inflated, in this turn.
-    heard: usize,
+    /// They have to wait until then.
+    heavy_at: Timestamp,
+    /// Bytes that may still be compressed in this turn.
+    deflatable: Rc<Cell<usize>>,
+    /// Bytes inflated in this turn.
     inflated: usize,
     /// Streams whose session has ended and that still have a close frame to deliver.
     lingering: Slab<Lingering>,
@@ -186,6 +190,9 @@ struct Lingering {
 
 const SCRATCH_BYTES: usize = 64 * 1024;
 
+/// Bytes of messages that one turn compresses for WebSockets: some milliseconds' work.
+const DEFLATED_PER_TURN: usize = 64 * 1024;
+
 impl Shard {
     pub(crate) fn new(index: u8, shards: u32, env: Arc<Environment>) -> io::Result<Self> {
         let mut rng = StdRng::from_os_rng();
@@ -220,7 +227,8 @@ impl Shard {
             poller: Poller::new()?,
             unread: VecDeque::new(),
             heavy: VecDeque::new(),
-            heard: 0,
+            heavy_at: Timestamp::ORIGIN,
+            deflatable: Rc::new(Cell::new(DEFLATED_PER_TURN)),
             inflated: 0,
             lingering: Slab::new(),
             linger_unread: VecDeque::new(),
@@ -245,8 +253,8 @@ impl Shard {
     fn begin_turn(&mut self) {
         self.now = self.env.now();
         self.delivered = 0;
-        self.heard = 0;
         self.inflated = 0;
+        self.deflatable.set(DEFLATED_PER_TURN);
         self.memory_full = self.env.memory.is_full(&self.env.metrics);
     }
 
@@ -304,7 +312,7 @@ impl Shard {
 
     fn trunk_up(&mut self, trunk: Arc<Trunk>) {
         let config = Rc::new(opening::engine_config(&trunk.settings, &self.env.limits));
-        let deflate = opening::compressor(&trunk.settings);
+        let deflate = opening::compressor(&trunk.settings, &self.deflatable);
         self.trunks.insert(
             trunk.number,
             ShardTrunk {

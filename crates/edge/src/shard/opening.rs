@@ -1,5 +1,6 @@
 //! Handshakes: from a client's request through the app server's answer to a live session.
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -57,8 +58,12 @@ pub(super) fn engine_config(settings: &EngineSettings, limits: &Limits) -> Engin
 }
 
 /// The compressor of one app server's sessions, if the app wants one.
-pub(super) fn compressor(settings: &EngineSettings) -> Option<Rc<Deflate>> {
-    settings.per_message_deflate.as_ref().map(|asked| Deflate::new(deflate_settings(asked)))
+pub(super) fn compressor(
+    settings: &EngineSettings,
+    budget: &Rc<Cell<usize>>,
+) -> Option<Rc<Deflate>> {
+    let asked = settings.per_message_deflate.as_ref()?;
+    Some(Deflate::within(deflate_settings(asked), Rc::clone(budget)))
 }
 
 /// The app's `perMessageDeflate` as the handshake negotiates it.

@@ -2,6 +2,7 @@
 
 use std::io::{self, Read};
 use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use trunkline_clock::Timestamp;
@@ -33,12 +34,14 @@ pub(super) enum Heard {
     Misbehaved(&'static str),
 }
 
-/// Messages of posts after which a turn goes on with none.
-const HEARD_PER_TURN: usize = 4_096;
 /// Inflated bytes after which a turn reads from no stream that may be compressed: some milliseconds' work.
 const INFLATED_PER_TURN: usize = 1024 * 1024;
 /// Inflated bytes of one stream after which it has to wait until others have been read.
 const HEAVY_BYTES: usize = 64 * 1024;
+/// How long one turn goes on with such streams and posts, one more or less.
+const HEAVY_TIME: Duration = Duration::from_millis(1);
+/// The pause after that, in times of what it took: a quarter of a shard's time is theirs at most.
+const HEAVY_PAUSES: u32 = 3;
 /// Bytes of a message that comes over a stream before that carries the session: `2probe` and `5` need no more.
 const PROBE_BYTES_MAX: usize = 1024;
 
@@ -99,7 +102,7 @@ impl Ear<'_> {
                 held.unheard.extend_from_slice(rest);
                 break;
             }
-            if self.inflated > HEAVY_BYTES {
+            if self.inflated > HEAVY_BYTES && !(self.is_probe && self.session.is_probing()) {
                 // Others first: the rest is put aside as it came.
                 self.held.get_or_insert_default();
                 continue;
@@ -242,17 +245,15 @@ impl Shard {
         }
     }
 
-    /// Goes on with streams and posts that had more than one turn's share.
+    /// Goes on with streams that had more than one turn's share.
     pub(super) fn read_unread(&mut self) {
         for _ in 0..self.unread.len() {
-            if self.heard > HEARD_PER_TURN || self.inflated > INFLATED_PER_TURN {
+            if self.inflated > INFLATED_PER_TURN {
                 return; // The others stand before these in the next turn.
             }
             let Some(index) = self.unread.pop_front() else { return };
             let Some(slot) = self.slots.get_mut(index as usize) else { continue };
-            if !std::mem::take(&mut slot.unread)
-                || (self.hears_post(index) && !self.send_held(index))
-            {
+            if !std::mem::take(&mut slot.unread) {
                 continue;
             }
             self.read_probe(index);
@@ -260,22 +261,26 @@ impl Shard {
         }
     }
 
-    /// Goes on with some of those that bring much in little: one at the least.
+    /// Goes on with some of those that bring much in little, one at the least, if they may take time now.
     pub(super) fn read_heavy(&mut self) {
-        let before = self.inflated;
+        if self.heavy.is_empty() || self.heavy_at > self.now {
+            return;
+        }
+        let begun = Instant::now();
         for _ in 0..self.heavy.len() {
-            if self.inflated - before > HEAVY_BYTES {
-                return;
-            }
-            let Some(index) = self.heavy.pop_front() else { return };
+            let Some(index) = self.heavy.pop_front() else { break };
             let Some(slot) = self.slots.get_mut(index as usize) else { continue };
             if std::mem::take(&mut slot.heavy) && self.send_held(index) {
                 self.read_stream(index);
             }
+            if begun.elapsed() > HEAVY_TIME {
+                break;
+            }
         }
+        self.heavy_at = self.env.now() + begun.elapsed() * HEAVY_PAUSES;
     }
 
-    /// The stream has brought much in little: those that do not come first from now on.
+    /// The stream or the post has brought much in little: those that do not come first from now on.
     pub(super) fn set_heavy(&mut self, index: u32) {
         if let Some(slot) = self.slots.get_mut(index as usize)
             && !slot.heavy
@@ -311,7 +316,7 @@ impl Shard {
                 return; // The app server is gone, and the session will be closed.
             };
             if live.held.as_ref().is_some_and(|held| !held.waits_for_credit()) {
-                break;
+                return self.set_heavy(index);
             }
             if live.held.is_some() || !uplink.has_credit() {
                 self.pause(index);

@@ -69,13 +69,13 @@ pub(crate) async fn run(
                 let mut shard = shard.borrow_mut();
                 shard.begin_turn();
                 shard.serve_timers();
+                shard.read_heavy();
                 shard.finish_turn();
             }
             () = task::yield_now(), if unread => {
                 let mut shard = shard.borrow_mut();
                 shard.begin_turn();
                 shard.read_unread();
-                shard.read_heavy();
                 shard.discard_unread();
                 shard.finish_turn();
             }
@@ -128,11 +128,12 @@ fn take(shard: &mut Shard, command: Command, door: &http::Door) -> bool {
 
 impl Shard {
     fn has_unread(&self) -> bool {
-        !self.unread.is_empty() || !self.heavy.is_empty() || !self.linger_unread.is_empty()
+        !self.unread.is_empty() || !self.linger_unread.is_empty()
     }
 
     fn wake_at(&self) -> Option<Instant> {
-        let at = [self.timers.next(), self.paced_deadline()].into_iter().flatten().min()?;
+        let heavy = (!self.heavy.is_empty()).then_some(self.heavy_at);
+        let at = [self.timers.next(), self.paced_deadline(), heavy].into_iter().flatten().min()?;
         Some(Instant::from_std(self.env.origin + at.since(Timestamp::ORIGIN)))
     }
 

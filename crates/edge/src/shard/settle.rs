@@ -26,6 +26,8 @@ enum Pause {
     Drained,
     /// The list is full: write and go on.
     Full,
+    /// The next message is compressed in a later turn.
+    Later,
     Respond {
         poll: PollKey,
         payload: Payload,
@@ -168,6 +170,7 @@ impl Shard {
                 Pause::Blocked if live.stream_is_idle() => (),
                 Pause::Blocked | Pause::Drained => return,
                 Pause::Full => (),
+                Pause::Later => return self.mark_for_later(index),
                 Pause::Respond { poll, mut payload } => {
                     let key =
                         SlotKey { shard: self.index, slot: index, generation: slot.generation };
@@ -277,6 +280,7 @@ impl Live {
                     bytes += frame.len();
                     frames.push(frame);
                 }
+                Some(Transmit::Later) => return Pause::Later,
                 Some(Transmit::ProbeFrame(frame)) => return Pause::Probe(frame),
                 Some(Transmit::PromoteProbe) => return Pause::Promote,
                 Some(Transmit::CloseStream { code }) => return Pause::CloseStream(code),

@@ -214,7 +214,7 @@ impl Shard {
                 return false;
             }
             if self.hears_post(index) {
-                self.read_later(index);
+                self.set_heavy(index);
                 return false;
             }
         }
@@ -277,11 +277,9 @@ impl Shard {
             slot.spoke = false;
             let spoke = &mut slot.spoke;
             let mut beyond_credit = None;
-            let heard = &mut self.heard;
             let mut on = |message: Body<'_>| {
                 uplink.message(&message, &mut beyond_credit, metrics);
                 *spoke = true;
-                *heard += 1;
             };
             let outcome = live.session.go_on_with_post(now, &mut post, PACKETS_PER_SLICE, &mut on);
             metrics.count_idle_packets(post.take_idle());

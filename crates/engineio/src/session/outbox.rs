@@ -116,6 +116,14 @@ impl Outbox {
         }
     }
 
+    pub(crate) fn front(&self) -> Option<&Item> {
+        match &self.items {
+            Items::Empty => None,
+            Items::Many(queue) => queue.front(),
+            Items::One(item) => Some(item),
+        }
+    }
+
     pub(crate) fn pop(&mut self) -> Option<Item> {
         let item = match &mut self.items {
             Items::Empty => return None,

@@ -20,6 +20,9 @@ pub enum Transmit {
     },
     /// Write this complete frame to the session's WebSocket.
     Frame(Bytes),
+    /// Nothing yet: the next message has to be compressed, and the budget for that is used up
+    /// ([`Deflate::within`](crate::Deflate::within)). Call again when it is not.
+    Later,
     /// Write this complete frame to the probing stream.
     ProbeFrame(Bytes),
     /// Move the probing stream into the place of the session's stream. An earlier WebSocket there
@@ -109,6 +112,13 @@ impl Session {
         }
         if core::mem::take(&mut self.outputs.promote) {
             return Some(Transmit::PromoteProbe);
+        }
+        if let Some(agreed) = &self.deflate
+            && self.transport == TransportKind::WebSocket
+            && let Some(Item::Packet(next)) = self.outbox.front()
+            && !next.prepare_deflated(self.protocol, self.base64_only, agreed)
+        {
+            return Some(Transmit::Later);
         }
         if self.transport == TransportKind::WebSocket
             && let Some(item) = self.outbox.pop()

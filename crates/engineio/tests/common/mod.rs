@@ -184,6 +184,7 @@ fn describe(transmit: &Transmit) -> String {
         Transmit::CloseProbe => "probe closed".to_owned(),
         Transmit::CloseStream { code } => format!("ws close {code}"),
         Transmit::Frame(frame) => format!("ws <- {}", frame_content(frame)),
+        Transmit::Later => "later".to_owned(),
         Transmit::ProbeFrame(frame) => format!("probe <- {}", frame_content(frame)),
         Transmit::PromoteProbe => "promote".to_owned(),
         Transmit::Respond { poll, content_type, body, .. } => match content_type.as_str() {

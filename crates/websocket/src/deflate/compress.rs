@@ -62,37 +62,40 @@ impl Deflater {
         let mut out = Vec::with_capacity(HEADER_ROOM_BYTES + message_len / 2);
         out.resize(HEADER_ROOM_BYTES, 0);
         self.compress_into(parts, &mut out);
-        let payload_len = out.len() - HEADER_ROOM_BYTES;
-        if payload_len >= message_len {
-            return None;
+        frame_around(opcode, message_len, out)
+    }
+
+    fn compress_into(&mut self, parts: &[&[u8]], out: &mut Vec<u8>) {
+        self.compressor.reset();
+        let mut room = self.window_room();
+        for part in parts {
+            self.feed_windows(part, &mut room, out);
         }
-        let mut header = [0; FRAME_HEADER_BYTES_MAX];
-        let header_len = write_header(true, opcode, payload_len, &mut header, None);
-        let start = HEADER_ROOM_BYTES - header_len;
-        out[start..HEADER_ROOM_BYTES].copy_from_slice(&header[..header_len]);
-        out.shrink_to_fit();
-        Some(Bytes::from(out).slice(start..))
+        self.end_message(out);
+    }
+
+    fn window_room(&self) -> usize {
+        let window_bytes = 1_usize << self.window_bits;
+        if self.window_bits < WINDOW_BITS_MAX { window_bytes } else { usize::MAX }
     }
 
     /// The compressor cannot be told a window. It forgets what came before at a full flush, so one
     /// comes wherever a window is full.
-    fn compress_into(&mut self, parts: &[&[u8]], out: &mut Vec<u8>) {
-        self.compressor.reset();
-        let window_bytes = 1_usize << self.window_bits;
-        let mut room = if self.window_bits < WINDOW_BITS_MAX { window_bytes } else { usize::MAX };
-        for part in parts {
-            let mut rest = *part;
-            while !rest.is_empty() {
-                if room == 0 {
-                    self.feed(&[], TDEFLFlush::Full, out);
-                    room = window_bytes;
-                }
-                let (piece, after) = rest.split_at(rest.len().min(room));
-                self.feed(piece, TDEFLFlush::None, out);
-                room -= piece.len();
-                rest = after;
+    fn feed_windows(&mut self, part: &[u8], room: &mut usize, out: &mut Vec<u8>) {
+        let mut rest = part;
+        while !rest.is_empty() {
+            if *room == 0 {
+                self.feed(&[], TDEFLFlush::Full, out);
+                *room = self.window_room();
             }
+            let (piece, after) = rest.split_at(rest.len().min(*room));
+            self.feed(piece, TDEFLFlush::None, out);
+            *room -= piece.len();
+            rest = after;
         }
+    }
+
+    fn end_message(&mut self, out: &mut Vec<u8>) {
         self.feed(&[], TDEFLFlush::Sync, out);
         debug_assert!(out.ends_with(&TAIL), "a flush ends with an empty stored block");
         out.truncate(out.len() - TAIL.len());
@@ -104,6 +107,57 @@ impl Deflater {
             true
         });
     }
+}
+
+/// One long message that is compressed piece by piece, with a compressor of its own.
+#[derive(Debug)]
+pub struct Deflation {
+    deflater: Deflater,
+    room: usize,
+    message_len: usize,
+    out: Vec<u8>,
+}
+
+impl Deflation {
+    /// A message begins.
+    #[must_use]
+    pub fn new(deflater: Deflater) -> Self {
+        let room = deflater.window_room();
+        Self { deflater, room, message_len: 0, out: alloc::vec![0; HEADER_ROOM_BYTES] }
+    }
+
+    /// Bytes of the message so far.
+    #[must_use]
+    pub fn message_len(&self) -> usize {
+        self.message_len
+    }
+
+    /// The message goes on with these bytes.
+    pub fn feed(&mut self, piece: &[u8]) {
+        self.message_len += piece.len();
+        self.deflater.feed_windows(piece, &mut self.room, &mut self.out);
+    }
+
+    /// The message is whole: as [`Deflater::frame`].
+    #[must_use]
+    pub fn frame(mut self, opcode: Opcode) -> Option<Bytes> {
+        self.deflater.end_message(&mut self.out);
+        frame_around(opcode, self.message_len, self.out)
+    }
+}
+
+/// Puts the header into the room that `out` begins with.
+fn frame_around(opcode: Opcode, message_len: usize, mut out: Vec<u8>) -> Option<Bytes> {
+    let payload_len = out.len() - HEADER_ROOM_BYTES;
+    if payload_len >= message_len {
+        return None;
+    }
+    let mut header = [0; FRAME_HEADER_BYTES_MAX];
+    let header_len = write_header(true, opcode, payload_len, &mut header, None);
+    let start = HEADER_ROOM_BYTES - header_len;
+    out[start..HEADER_ROOM_BYTES].copy_from_slice(&header[..header_len]);
+    out.shrink_to_fit();
+    Some(Bytes::from(out).slice(start..))
 }
 
 impl fmt::Debug for Deflater {

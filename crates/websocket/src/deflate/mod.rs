@@ -11,7 +11,7 @@ mod inflate;
 mod negotiate;
 mod offer;
 
-pub use compress::Deflater;
+pub use compress::{Deflater, Deflation};
 pub use inflate::inflate;
 pub use negotiate::{Agreed, ServerSettings, negotiate};
 pub use offer::{Offer, OfferRefused};
