@@ -1,0 +1,191 @@
+// Strangers attack a node beside thousands of clients that echo:
+//
+//   node stress/attacks.mjs [--only answers-unread,payload-flood] [--clients 2000] [--seconds 10] [--rate 1] [--threads 2]
+//                           [--same-app] [--list]
+//
+// For each attack a table row: what the echoing clients lost, their 99th percentile before, during and after it, how far
+// the node's memory went, and which counters named it. Each attack ends by itself. Exit code 1 when anything was lost, or
+// when the percentile during an attack is more than three times that before (and more than 30 ms).
+//
+// The clients and the attackers are processes of their own; unless `--same-app`, the clients have an app server of their
+// own too, so that what is seen is the node.
+import { fork } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { startApp } from "../harness/app.mjs";
+import { KEY } from "../harness/fake_app.mjs";
+import { startNode } from "../harness/node.mjs";
+import { until } from "../harness/until.mjs";
+import { Raw, openSession } from "../harness/wire.mjs";
+import { ATTACKS } from "./attacks_kinds.mjs";
+
+const { values } = parseArgs({
+  options: {
+    only: { type: "string" },
+    clients: { type: "string", default: "2000" },
+    seconds: { type: "string", default: "10" },
+    rate: { type: "string", default: "1" },
+    threads: { type: "string", default: "2" },
+    "same-app": { type: "boolean", default: false },
+    list: { type: "boolean", default: false },
+  },
+});
+if (values.list) {
+  for (const [name, { what }] of Object.entries(ATTACKS)) console.log(`${name.padEnd(16)} ${what}`);
+  process.exit(0);
+}
+const seconds = Number(values.seconds);
+const chosen = values.only?.split(",") ?? Object.keys(ATTACKS);
+const unknown = chosen.filter((name) => !ATTACKS[name]);
+if (unknown.length > 0) throw new Error(`no such attack: ${unknown.join(", ")}; --list has them`);
+
+const ALLOWED_RATIO = 3;
+/** Below this a percentile is the machine's own noise. */
+const NOISE_MS = 30;
+const MB = 1_000_000;
+const CALM_PATH = "/clients/socketio/hubs/calm/";
+const HUBS = `[hub.default]\ndefault = true\nkeys = ["${KEY}"]\n\n[hub.calm]\nkeys = ["${KEY}"]\n`;
+const pause = (ms) => new Promise((done) => setTimeout(done, ms));
+
+/** A process with a part in this: it is told what to do, and says what came of it. */
+class Worker {
+  constructor(file, ...args) {
+    this.child = fork(fileURLToPath(new URL(file, import.meta.url)), args.map(String));
+    this.said = [];
+    this.child.on("message", (message) => this.said.push(message));
+  }
+  tell(what) {
+    this.child.send(what);
+  }
+  async hears(kind, withinMs) {
+    const find = () => this.said.findIndex((message) => message.kind === kind);
+    await until(`"${kind}" of a worker`, () => {
+      if (this.child.exitCode !== null) throw new Error(`it ended with ${this.child.exitCode}`);
+      return find() >= 0;
+    }, { withinMs });
+    return this.said.splice(find(), 1)[0];
+  }
+  async stop() {
+    if (this.child.exitCode !== null || this.child.signalCode !== null) return;
+    const ended = once(this.child, "exit");
+    this.child.kill("SIGKILL");
+    await ended;
+  }
+}
+
+const statusOf = (pid) => readFileSync(`/proc/${pid}/status`, "utf8");
+const megabytes = (pid, field) => (Number(new RegExp(`${field}:\\s+(\\d+)`).exec(statusOf(pid))[1]) * 1024) / MB;
+
+/** Those who should get in or be served although an attack is under way; counts who was. */
+async function others(node, app, sids, state) {
+  const served = { newcomers: [0, 0], sessions: [0, 0], trunks: [0, 0] };
+  const note = (what, ok) => {
+    served[what][ok ? 0 : 1] += 1;
+  };
+  while (!state.over) {
+    const newcomer = new Raw(node.port).write("GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    const ended = await Promise.race([newcomer.end.then(() => true), pause(5_000)]);
+    note("newcomers", ended && newcomer.status === 200);
+    newcomer.destroy();
+    const sid = sids[served.sessions[0] % sids.length];
+    const posted = new Raw(node.port).write(
+      `POST /socket.io/?EIO=4&transport=polling&sid=${sid} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 14\r\n\r\n42["x","post"]`,
+    );
+    await Promise.race([posted.end, pause(5_000)]);
+    note("sessions", posted.text.endsWith("ok"));
+    posted.destroy();
+    if (served.trunks[0] + served.trunks[1] < 5) {
+      const trunk = await startApp({ app: "attacked", name: "late", trunkline: { endpoint: node.url, hub: "calm" }, ready: false });
+      const up = await until("a trunk", () => trunk.isReady(), { withinMs: 5_000 }).catch(() => false);
+      note("trunks", up);
+      await trunk.stop();
+    }
+    await pause(200);
+  }
+  return served;
+}
+
+function grown(before, after) {
+  const ordinary = /streams_accepted|_received|messages_|_sent|broadcast|process_|memory_|_sessions\{|trunkline_sessions |handshakes_total\{outcome="accepted"|uptime|trunks?$/;
+  return [...after]
+    .filter(([name, value]) => name.startsWith("trunkline_") && !ordinary.test(name) && value > (before.get(name) ?? 0))
+    .map(([name, value]) => `${name.replace("trunkline_", "").replace("_total", "")} +${Math.round(value - (before.get(name) ?? 0))}`);
+}
+
+async function attacked(name) {
+  const attack = ATTACKS[name];
+  const folder = mkdtempSync(join(tmpdir(), "trunkline-attacks-"));
+  const config = join(folder, "trunkline.toml");
+  writeFileSync(config, HUBS);
+  const closing = [];
+  try {
+    const node = await startNode({ threads: Number(values.threads), args: ["--config", config, ...(attack.args?.(Number(values.clients)) ?? [])] });
+    closing.push(() => node.stop("SIGKILL"));
+    const options = attack.options ?? {};
+    const app = await startApp({ app: "attacked", name: "attacked", options, trunkline: { endpoint: node.url } });
+    closing.push(() => app.stop());
+    const calm = values["same-app"] ? app : await startApp({ app: "attacked", name: "calm", trunkline: { endpoint: node.url, hub: "calm" } });
+    if (calm !== app) closing.push(() => calm.stop());
+    const path = values["same-app"] ? "/socket.io/" : CALM_PATH;
+    const crowd = new Worker("./attacks_crowd.mjs", node.port, path, values.clients, values.rate);
+    closing.push(() => crowd.stop());
+    await crowd.hears("ready", 120_000);
+    const sids = [];
+    for (let number = 0; number < 10; number += 1) sids.push(await openSession(node));
+    const attackers = new Worker("./attacks_kinds.mjs", name, node.port, seconds);
+    closing.push(() => attackers.stop());
+
+    const phase = async (what, wait) => {
+      crowd.tell({ kind: "phase", phase: what });
+      await wait();
+    };
+    await phase("before", () => pause(5_000));
+    writeFileSync(`/proc/${node.child.pid}/clear_refs`, "5");
+    const rest = megabytes(node.child.pid, "VmRSS");
+    const before = await node.metrics();
+    if (attack.unreadLog) for (const stream of [node.child.stdout, node.child.stderr]) stream.pause();
+    const state = { over: false };
+    let served;
+    await phase("during", async () => {
+      attackers.tell({ kind: "go" });
+      const outsiders = others(node, app, sids, state);
+      await attackers.hears("done", seconds * 1_000 + 60_000);
+      state.over = true;
+      served = await outsiders;
+    });
+    const after = await node.metrics();
+    const peak = megabytes(node.child.pid, "VmHWM");
+    await phase("after", () => pause(5_000));
+    crowd.tell({ kind: "report" });
+    const report = await crowd.hears("report", 60_000);
+    const { note } = await attackers.hears("note", 5_000).catch(() => ({ note: "" }));
+    return { name, ...report, rest, peak, served, named: grown(before, after), note };
+  } finally {
+    for (const close of closing.reverse()) await close();
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+const ms = (value) => (value >= 100 ? value.toFixed(0) : value.toFixed(1));
+const share = ([ok, failed]) => `${ok} of ${ok + failed}`;
+
+console.log(`${values.clients} clients that echo ${values.rate} times a second, ${values.threads} threads, ${seconds} s for each attack\n`);
+console.log("| attack | lost | p99 before, ms | during | after | × | worst, ms | memory at rest → peak, MB | newcomers, sessions, trunks served | named by |");
+console.log("|---|---:|---:|---:|---:|---:|---:|---:|---|---|");
+let bad = false;
+for (const name of chosen) {
+  const { lost, p99, max, rest, peak, served, named, note } = await attacked(name);
+  const ratio = p99.during / p99.before;
+  const slow = ratio > ALLOWED_RATIO && p99.during > NOISE_MS;
+  bad ||= lost > 0 || slow;
+  const outsiders = [served.newcomers, served.sessions, served.trunks].map(share).join(", ");
+  console.log(
+    `| ${name} | ${lost} | ${ms(p99.before)} | ${ms(p99.during)} | ${ms(p99.after)} | ${ratio.toFixed(1)}${slow ? " (!)" : ""} | ${ms(max.during)} | ` +
+      `${rest.toFixed(0)} → ${peak.toFixed(0)} | ${outsiders} | ${[...named, note].filter(Boolean).join("; ")} |`,
+  );
+}
+process.exit(bad ? 1 : 0);
