@@ -3,7 +3,7 @@
 
 use trunkline_engineio::CloseReason;
 
-use super::{Carrier, Cause, Ending, Metrics, Outcome};
+use super::{Carrier, Cause, Ending, Kind, Metrics, Outcome};
 
 pub(super) const STREAMS_REFUSED: &[&str] = &[
     "streams_full",
@@ -12,6 +12,8 @@ pub(super) const STREAMS_REFUSED: &[&str] = &[
     "header_too_large",
     "malformed_request",
     "aborted",
+    "answer_timeout",
+    "session_ended",
 ];
 
 pub(super) const REQUESTS_REFUSED: &[&str] = &[
@@ -36,6 +38,9 @@ pub(super) const REQUESTS_REFUSED: &[&str] = &[
     "websocket_for_polling",
 ];
 
+pub(super) const IDLE: &[&str] =
+    &["websocket_ping", "websocket_pong", "empty_fragment", "pong", "ping", "noop", "preflight"];
+
 pub(super) const HANDSHAKES: &[&str] = &[
     "accepted",
     "rejected",
@@ -53,6 +58,7 @@ pub(super) const HANDSHAKES: &[&str] = &[
 pub(super) const MISBEHAVIOUR: &[&str] = &[
     "binary_payload",
     "packet_type_unknown",
+    "packets_too_many",
     "payload_malformed",
     "ping_from_client",
     "pong_from_client",
@@ -163,6 +169,9 @@ impl Metrics {
         for reason in CLOSE_REASONS {
             self.sessions_closed.get_or_create(&Ending::of(reason)).inc_by(0);
         }
+        for kind in IDLE {
+            self.idle.get_or_create(&Kind { kind }).inc_by(0);
+        }
         for transport in ["polling", "websocket"] {
             self.sessions.get_or_create(&Carrier { transport }).inc_by(0);
         }
@@ -201,6 +210,7 @@ mod tests {
             ("`outcome` of a handshake", HANDSHAKES),
             ("`cause` of a misbehaviour", MISBEHAVIOUR),
             ("`cause` of an end", TRUNKS_ENDED),
+            ("`kind` of what brings no message", IDLE),
         ] {
             let mut known: Vec<&str> = known.to_vec();
             known.sort_unstable();
