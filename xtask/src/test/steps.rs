@@ -187,6 +187,7 @@ fn e2e() -> Result<Vec<Work>, Failure> {
         works.push(work(&format!("npm ci of {folder}"), command, Count::Nothing));
     }
     works.extend(install::chromium());
+    works.extend(install::operators_programs());
     works.extend(install::python()?);
     let mut run = node(&repo::root().join("e2e"), &["run.mjs"], "E2E_BINARY");
     run.env("E2E_PYTHON", install::python_program());
