@@ -105,7 +105,8 @@ function withHelp(name, program, before, words) {
     help = helpOf([name, ...path].join(" "), program, [...before, ...path]);
     if (help === "") return [`${name} ${path.join(" ")} --help fails`];
   }
-  if (path.length === 0 && words.length > 0 && !words[0].startsWith("-")) return [`no command ${words[0]}`];
+  const rest = words[path.length];
+  if (commandsOf(help) !== "" && rest !== undefined && !rest.startsWith("-")) return [`no command ${rest}`];
   return unknownFlags(words, help);
 }
 

@@ -104,6 +104,8 @@ async function visits(browser, url, call) {
 function outcome({ call, transports }) {
   const socket = new Function("transports", `return ${call}`)(transports);
   return new Promise((done) => {
+    // An app that died has nothing to say: the test is to fail then, not to wait.
+    setTimeout(() => done({ refused: "nobody answered" }), 10_000);
     socket.on("connect", async () => {
       const user = await socket.emitWithAck("whoami");
       socket.disconnect();
