@@ -106,7 +106,11 @@ function withHelp(name, program, before, words) {
     if (help === "") return [`${name} ${path.join(" ")} --help fails`];
   }
   const rest = words[path.length];
-  if (commandsOf(help) !== "" && rest !== undefined && !rest.startsWith("-")) return [`no command ${rest}`];
+  if (commandsOf(help) !== "" && rest !== undefined && !rest.startsWith("-")) {
+    // A hidden one is in no list, and has a help text all the same.
+    const hidden = program === BINARY && helpOf([name, ...path, rest].join(" "), program, [...before, ...path, rest]) !== "";
+    return hidden ? [] : [`no command ${rest}`];
+  }
   return unknownFlags(words, help);
 }
 
