@@ -6,8 +6,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -24,7 +24,7 @@ use crate::compressor::Compressor;
 use crate::http::Door;
 use crate::hub::Directory;
 use crate::memory::Memory;
-use crate::metrics::Metrics;
+use crate::metrics::{Carrier, Metrics};
 use crate::pulse::Pulse;
 use crate::shard::{self, Command, Environment, Shard};
 use crate::side_door::SideDoor;
@@ -122,6 +122,7 @@ impl Edge {
             env: Arc::clone(&env),
             shards: Arc::clone(&shards),
             pulses: (0..threads).map(|_| Arc::default()).collect(),
+            drained_at: Mutex::default(),
             listener,
             stopping: Arc::new(AtomicBool::new(false)),
             threads: Vec::with_capacity(threads + 1),
@@ -208,6 +209,12 @@ impl Drop for AbortOnPanic {
 
 /// How long a stopping node waits for its app servers to take note.
 const GOODBYE_MAX: Duration = Duration::from_secs(2);
+/// The same when the time of the drain is over.
+const GOODBYE_MIN: Duration = Duration::from_millis(250);
+
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A serving edge.
 #[derive(Debug)]
@@ -215,6 +222,8 @@ pub struct Running {
     env: Arc<Environment>,
     shards: Arc<[Sender<Command>]>,
     pulses: Vec<Arc<Pulse>>,
+    /// When the drain that has begun is to be over.
+    drained_at: Mutex<Option<Instant>>,
     listener: TcpListener,
     stopping: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
@@ -277,9 +286,17 @@ impl Running {
         }
     }
 
-    /// Sessions of all hubs together, those whose handshake is under way included.
+    /// Clients that are connected, and handshakes under way. Sessions whose end an app server has yet to confirm are
+    /// not among them: one that hangs never does.
     pub fn sessions(&self) -> usize {
-        self.env.sessions_total()
+        let metrics = &self.env.metrics;
+        let open = ["polling", "websocket"].map(|transport| {
+            let open = metrics.sessions.get_or_create(&Carrier { transport }).get();
+            usize::try_from(open).unwrap_or(0)
+        });
+        let pending =
+            self.env.directory.all_trunks().iter().map(|trunk| trunk.pending()).sum::<usize>();
+        open.iter().sum::<usize>() + pending
     }
 
     /// Takes no new sessions, tells the app servers, and closes sessions at an even pace until the deadline.
@@ -291,6 +308,7 @@ impl Running {
             trunk.push(&frame);
         }
         self.tell_all(|| Command::Drain(deadline));
+        *lock(&self.drained_at) = Some(Instant::now() + deadline);
     }
 
     /// Ends all sessions and trunks at once and waits for the threads.
@@ -298,10 +316,18 @@ impl Running {
         self.stopping.store(true, Ordering::Release);
         // Wakes the acceptor out of its wait.
         let _ = sys::shutdown(self.listener.as_fd(), sys::Shutdown::Both);
+        // The time of a drain is the time of all of it.
+        let now = Instant::now();
+        let until = lock(&self.drained_at).map_or(now + GOODBYE_MAX, |drained_at| {
+            drained_at.clamp(now + GOODBYE_MIN, now + GOODBYE_MAX)
+        });
+        // App servers confirm the ends of their last sessions, but for those that hang.
+        while self.env.sessions_total() > 0 && Instant::now() < until.min(now + GOODBYE_MIN) {
+            thread::sleep(Duration::from_millis(5));
+        }
         for trunk in self.env.directory.all_trunks() {
             trunk.end(Ending::NodeStops);
         }
-        let until = Instant::now() + GOODBYE_MAX;
         while !self.env.directory.all_trunks().is_empty() && Instant::now() < until {
             thread::sleep(Duration::from_millis(5));
         }
