@@ -63,12 +63,11 @@ impl Shard {
 
     /// Settles the next slice of what earlier turns have left.
     pub(super) fn settle_slice(&mut self) {
-        let mut whole = true;
-        for _ in 0..SLICE {
-            let Some(index) = self.backlog.pop() else {
-                whole = false;
-                break;
-            };
+        // Who has to wait for a later turn comes to the end of the queue: once is enough in this one.
+        let waiting = self.backlog.slots();
+        let whole = waiting >= SLICE;
+        for _ in 0..waiting.clamp(1, SLICE) {
+            let Some(index) = self.backlog.pop() else { break };
             if self.slots.get(index as usize).is_some_and(|slot| slot.backlogged)
                 && !self.write_later(index)
             {
