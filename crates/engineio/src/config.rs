@@ -14,6 +14,10 @@ pub struct Config {
     pub upgrade_timeout: Duration,
     /// `maxHttpBufferSize`: told to the client as `maxPayload`; the caller enforces it.
     pub payload_bytes_max: usize,
+    /// `maxBufferedChunks`: pieces in which the body of a POST may arrive; the caller enforces it.
+    pub payload_chunks_max: usize,
+    /// `httpRequestBodyTimeout`: how long the body of a POST may take; the caller enforces it.
+    pub payload_timeout: Duration,
     /// Whether `transports` has `polling`.
     pub polling: bool,
     /// Whether `transports` has `websocket`.
@@ -33,6 +37,8 @@ impl Default for Config {
             ping_timeout: Duration::from_millis(20_000),
             upgrade_timeout: Duration::from_millis(10_000),
             payload_bytes_max: 1_000_000,
+            payload_chunks_max: 10_000,
+            payload_timeout: Duration::from_millis(30_000),
             polling: true,
             websocket: true,
             allow_upgrades: true,

@@ -15,6 +15,8 @@ const DISCARDED_BYTES_MAX: usize = 64 << 20;
 pub struct Bounds<'a> {
     /// Its length, in bytes.
     pub bytes_max: usize,
+    /// Pieces in which it may arrive.
+    pub chunks_max: usize,
     /// How long all of it may take.
     pub timeout: Duration,
     /// What it may hold while the node's memory is full, in bytes.
@@ -27,6 +29,7 @@ impl fmt::Debug for Bounds<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Bounds")
             .field("bytes_max", &self.bytes_max)
+            .field("chunks_max", &self.chunks_max)
             .field("timeout", &self.timeout)
             .field("full_bytes_max", &self.full_bytes_max)
             .finish_non_exhaustive()
@@ -48,6 +51,9 @@ pub enum BodyError {
     /// It is longer than allowed.
     #[error("the body is too long")]
     TooLarge,
+    /// It arrived in more pieces than allowed.
+    #[error("the body came in too many pieces")]
+    TooManyChunks,
 }
 
 /// Reads a whole body.
@@ -72,7 +78,7 @@ where
         let read = timeout(bounds.timeout, collect(&mut body, bounds)).await;
         read.unwrap_or(Err(BodyError::Slow))
     };
-    if read == Err(BodyError::TooLarge) {
+    if matches!(read, Err(BodyError::TooLarge | BodyError::TooManyChunks)) {
         tokio::spawn(discard(body, bounds.timeout));
     }
     read
@@ -83,12 +89,17 @@ where
     B: Body<Data = Bytes> + Unpin,
 {
     let mut collected = BytesMut::new();
+    let mut chunks = 0;
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| BodyError::Broken)?;
         let Ok(data) = frame.into_data() else { continue };
         let bytes = collected.len() + data.len();
         if bytes > bounds.bytes_max {
             return Err(BodyError::TooLarge);
+        }
+        chunks += 1;
+        if chunks > bounds.chunks_max {
+            return Err(BodyError::TooManyChunks);
         }
         if bytes > bounds.full_bytes_max && (bounds.is_full)() {
             return Err(BodyError::MemoryFull);
@@ -132,6 +143,7 @@ mod tests {
         let is_full = || full.load(Ordering::Relaxed);
         let bounds = Bounds {
             bytes_max: 100,
+            chunks_max: 4,
             timeout: Duration::from_secs(30),
             full_bytes_max: 10,
             is_full: &is_full,
@@ -157,6 +169,8 @@ mod tests {
         assert_eq!(read_pieces(&[], NEVER).await, Ok(0));
         assert_eq!(read_pieces(&[40, 60], NEVER).await, Ok(100));
         assert_eq!(read_pieces(&[40, 61], NEVER).await, Err(BodyError::TooLarge));
+        assert_eq!(read_pieces(&[1; 4], NEVER).await, Ok(4));
+        assert_eq!(read_pieces(&[1; 5], NEVER).await, Err(BodyError::TooManyChunks));
     }
 
     #[tokio::test]
@@ -171,6 +185,7 @@ mod tests {
         let (sender, body) = Channel::<Bytes, Infallible>::new(1);
         let bounds = Bounds {
             bytes_max: 100,
+            chunks_max: 4,
             timeout: Duration::from_secs(30),
             full_bytes_max: 10,
             is_full: &|| false,

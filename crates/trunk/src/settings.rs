@@ -34,6 +34,10 @@ pub struct EngineSettings {
     pub connect_timeout: Duration,
     /// `maxHttpBufferSize`, in bytes. Default 1,000,000.
     pub max_http_buffer_bytes: u32,
+    /// `maxBufferedChunks`: pieces in which the body of a POST may arrive. Default 10,000.
+    pub max_buffered_chunks: u32,
+    /// `httpRequestBodyTimeout`. Default 30 s.
+    pub http_request_body_timeout: Duration,
     /// `transports`. Default both.
     pub transports: Transports,
     /// `allowUpgrades`. Default true.
@@ -115,6 +119,8 @@ impl Default for EngineSettings {
             upgrade_timeout: Duration::from_millis(10_000),
             connect_timeout: Duration::from_millis(45_000),
             max_http_buffer_bytes: 1_000_000,
+            max_buffered_chunks: 10_000,
+            http_request_body_timeout: Duration::from_millis(30_000),
             transports: Transports { polling: true, websocket: true },
             allow_upgrades: true,
             allow_eio3: false,
@@ -158,6 +164,10 @@ impl EngineSettings {
         if let Some(bytes) = options.number("maxHttpBufferSize", 1, BYTES_FROM_1)? {
             settings.max_http_buffer_bytes = bytes;
         }
+        if let Some(chunks) = options.number("maxBufferedChunks", 0, CHUNKS)? {
+            settings.max_buffered_chunks = chunks;
+        }
+        options.millis("httpRequestBodyTimeout", &mut settings.http_request_body_timeout)?;
         if let Some(path) = options.path()? {
             settings.path = path;
         }
@@ -182,6 +192,7 @@ impl EngineSettings {
 const BOOL: &str = "true or false";
 const BYTES_FROM_0: &str = "a whole number of bytes from 0 to 2147483647";
 const BYTES_FROM_1: &str = "a whole number of bytes from 1 to 2147483647";
+const CHUNKS: &str = "a whole number from 0 to 2147483647";
 const MILLIS_FROM_0: &str = "a whole number of milliseconds from 0 to 2147483647";
 const MILLIS_FROM_1: &str = "a whole number of milliseconds from 1 to 2147483647";
 const PATH: &str =

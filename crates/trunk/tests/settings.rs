@@ -25,6 +25,8 @@ fn missing_keys_have_socket_ios_defaults_and_unknown_keys_are_ignored() {
         upgrade_timeout: millis(10_000),
         connect_timeout: millis(45_000),
         max_http_buffer_bytes: 1_000_000,
+        max_buffered_chunks: 10_000,
+        http_request_body_timeout: millis(30_000),
         transports: Transports { polling: true, websocket: true },
         allow_upgrades: true,
         allow_eio3: false,
@@ -41,6 +43,7 @@ fn every_option_is_read() {
     let json = r#"{
         "path": "/my/path/", "addTrailingSlash": false, "pingInterval": 1, "pingTimeout": 2.0,
         "upgradeTimeout": 3e0, "connectTimeout": 2147483647, "maxHttpBufferSize": 1e8,
+        "maxBufferedChunks": 7, "httpRequestBodyTimeout": 8,
         "transports": ["websocket", "webtransport"], "allowUpgrades": false, "allowEIO3": true,
         "httpCompression": {"threshold": 5},
         "perMessageDeflate": {
@@ -58,6 +61,8 @@ fn every_option_is_read() {
         upgrade_timeout: millis(3),
         connect_timeout: millis(2_147_483_647),
         max_http_buffer_bytes: 100_000_000,
+        max_buffered_chunks: 7,
+        http_request_body_timeout: millis(8),
         transports: Transports { polling: false, websocket: true },
         allow_upgrades: false,
         allow_eio3: true,
@@ -131,6 +136,8 @@ fn a_value_that_cannot_be_honoured_names_its_option_and_what_is_allowed() {
         ("upgradeTimeout", "0|-1|null", number),
         ("connectTimeout", "-1|2147483648|null|\"1\"", number),
         ("maxHttpBufferSize", "0|-1|2147483648|null|\"1mb\"|4294967297", number),
+        ("maxBufferedChunks", "-1|1.5|null|\"1\"", "a whole number from 0"),
+        ("httpRequestBodyTimeout", "0|-1|null", number),
         ("transports", "\"polling\"|[1]|[\"polling\",1]|null|{}", "\"polling\""),
         (
             "path",

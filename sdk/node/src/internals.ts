@@ -26,6 +26,8 @@ export interface EngineOptions {
   pingTimeout?: number;
   upgradeTimeout?: number;
   maxHttpBufferSize?: number;
+  maxBufferedChunks?: number;
+  httpRequestBodyTimeout?: number;
   transports?: string[];
   allowUpgrades?: boolean;
   allowEIO3?: boolean;

@@ -29,6 +29,8 @@ const READERS: Readonly<Record<string, Reader>> = {
   upgradeTimeout: (value) => delayMs(value),
   connectTimeout: (value) => delayMs(value),
   maxHttpBufferSize: bytesMax,
+  maxBufferedChunks: chunksMax,
+  httpRequestBodyTimeout: (value) => delayMs(value),
   transports,
   allowUpgrades: Boolean,
   allowEIO3: Boolean,
@@ -74,6 +76,12 @@ function bytesMax(value: unknown, say: Say): number {
   // For WebSockets all these mean that there is no limit.
   say(`a node takes no more than ${NUMBER_MAX} bytes; that is the limit for clients behind it`);
   return NUMBER_MAX;
+}
+
+/** As a count is compared with it: what is no number bounds nothing. */
+function chunksMax(value: unknown): number {
+  const chunks = number(value);
+  return Number.isNaN(chunks) ? NUMBER_MAX : Math.min(Math.max(Math.floor(chunks), 0), NUMBER_MAX);
 }
 
 function transports(value: unknown, say: Say): unknown {

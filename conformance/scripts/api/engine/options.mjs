@@ -77,8 +77,44 @@ export const cases = {
     app: () => {},
     async run(t) {
       const session = await t.polling({ join: true });
-      t.log("too large", (await session.post("4" + "x".repeat(1000)))?.status);
       t.log("just right", (await session.post('42["' + "x".repeat(990) + '"]'))?.status);
+      t.log("too large", (await session.post("4" + "x".repeat(1000)))?.status);
+      await t.saw("disconnect");
+      t.log("afterwards", await session.post("40"));
+    },
+  },
+  "httpRequestBodyTimeout": {
+    proves: ["option httpRequestBodyTimeout"],
+    options: { httpRequestBodyTimeout: 200 },
+    app: () => {},
+    async run(t) {
+      const session = await t.polling({ join: true });
+      const stream = await t.stream();
+      const answer = stream.answer("POST");
+      stream.send(`POST ${session.path} HTTP/1.1\r\nHost: conformance.test\r\nContent-Length: 3\r\n\r\n4`);
+      t.log("status", (await answer)?.status);
+      await t.saw("disconnect");
+      t.log("afterwards", await session.post("40"));
+    },
+  },
+  "maxBufferedChunks": {
+    proves: ["option maxBufferedChunks"],
+    options: { maxBufferedChunks: 2 },
+    app: () => {},
+    async run(t) {
+      const session = await t.polling({ join: true });
+      const pieces = async (...pieces) => {
+        const stream = await t.stream();
+        const answer = stream.answer("POST");
+        stream.send(`POST ${session.path} HTTP/1.1\r\nHost: conformance.test\r\nTransfer-Encoding: chunked\r\n\r\n`);
+        for (const piece of pieces) stream.send(`${piece.length.toString(16)}\r\n${piece}\r\n`);
+        stream.send("0\r\n\r\n");
+        return (await answer)?.status;
+      };
+      t.log("two", await pieces('42["a"', "]"));
+      t.log("three", await pieces("42", '["a"', "]"));
+      await t.saw("disconnect");
+      t.log("afterwards", await session.post("40"));
     },
   },
   "httpCompression, by default": {

@@ -219,6 +219,7 @@ impl Door {
         let _room = room.map_err(|_| RestError::Busy)?;
         let bounds = Bounds {
             bytes_max: BODY_BYTES_MAX,
+            chunks_max: usize::MAX,
             timeout: BODY_TIMEOUT,
             full_bytes_max: FULL_BYTES_MAX,
             is_full: &|| self.0.ceiling.is_full(),
@@ -227,7 +228,7 @@ impl Door {
             BodyError::Broken => RestError::Parameter("the body broke off"),
             BodyError::MemoryFull => RestError::MemoryFull,
             BodyError::Slow => RestError::Parameter("the body did not come in time"),
-            BodyError::TooLarge => RestError::TooLarge(BODY_BYTES_MAX),
+            BodyError::TooLarge | BodyError::TooManyChunks => RestError::TooLarge(BODY_BYTES_MAX),
         })
     }
 

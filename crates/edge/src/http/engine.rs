@@ -20,7 +20,10 @@ use super::query::Query;
 use super::{Abort, Connection, Reply, answer, clients, exchange, poll, rest, upgrade};
 use crate::hub::Hub;
 use crate::memory::HELD_BYTES_BEYOND_CEILING;
-use crate::shard::{Answer, Asked, Command, OpenRequest, PostBegun, Refusal, SlotKey, Unavailable};
+use crate::shard::{
+    Answer, Asked, Command, OpenRequest, POST_BROKEN, PostBegun, PostBounds, Refusal, SlotKey,
+    Unavailable,
+};
 use crate::sid::Sid;
 use crate::trunks::Trunk;
 
@@ -341,10 +344,10 @@ async fn post(
     let (reply, begun) = oneshot::channel();
     connection.door.tell(sid.shard, Command::PostBegin { asked, reply }).await;
     let begun = begun.await.unwrap_or_else(|_| PostBegun::Refused(unknown_shard(&sid)));
-    let (key, bytes_max, jsonp, cut) = match begun {
-        PostBegun::Wanted { key, bytes_max, jsonp, cut } => {
+    let (key, bounds, jsonp, cut) = match begun {
+        PostBegun::Wanted { key, bounds, jsonp, cut } => {
             connection.prove_by_session();
-            (key, bytes_max, jsonp, cut)
+            (key, bounds, jsonp, cut)
         }
         PostBegun::Refused(refusal) => {
             return Ok(exchange::refuse(connection, hub, &request, &refusal).await);
@@ -353,30 +356,27 @@ async fn post(
             return finish(connection, hub, &request, Answer::Status(code)).await;
         }
     };
-    let gone = Command::PostGone { key, broken: true };
+    let gone = Command::PostGone { key, fault: Some(POST_BROKEN) };
     let guard = Guard::new(&connection.door, key.shard, gone);
     let rests = rest::may_come_after(connection, &request);
     let (parts, body) = request.into_parts();
     let binary = parts.headers.get(CONTENT_TYPE).is_some_and(|v| v == "application/octet-stream");
     let body = tokio::select! {
-        body = read_body(connection, body, bytes_max) => body,
+        body = read_body(connection, body, bounds) => body,
         // The session has ended or this request was in the way of another: it is cut off.
         _ = cut => Err(BodyError::Broken),
     };
     let body = match body {
         Ok(body) => body,
-        Err(BodyError::TooLarge) => {
-            guard.disarm();
-            connection.door.count_refused("payload_too_large");
-            let gone = Command::PostGone { key, broken: false };
-            connection.door.tell(key.shard, gone).await;
-            return Ok(answer::status(StatusCode::PAYLOAD_TOO_LARGE));
-        }
         Err(BodyError::Broken) => return Err(Abort),
         Err(BodyError::MemoryFull) => return Ok(unavailable(connection, Unavailable::MemoryFull)),
-        Err(BodyError::Slow) => {
-            connection.door.count_refused("body_timeout");
-            return Ok(answer::status(StatusCode::REQUEST_TIMEOUT));
+        Err(error @ (BodyError::Slow | BodyError::TooLarge | BodyError::TooManyChunks)) => {
+            guard.disarm();
+            let (status, cause, fault) = refused_body(error);
+            connection.door.count_refused(cause);
+            let gone = Command::PostGone { key, fault: Some(fault) };
+            connection.door.tell(key.shard, gone).await;
+            return Ok(answer::status(status));
         }
     };
     guard.disarm();
@@ -387,7 +387,7 @@ async fn post(
         Some(body)
     };
     let Some(body) = body else {
-        let gone = Command::PostGone { key, broken: false };
+        let gone = Command::PostGone { key, fault: None };
         connection.door.tell(key.shard, gone).await;
         return Ok(answer::ok(None, &parts.headers));
     };
@@ -400,15 +400,30 @@ async fn post(
     reply
 }
 
+/// The answer, the cause that is counted, and Engine.IO's words for what ends the session.
+fn refused_body(error: BodyError) -> (StatusCode, &'static str, &'static str) {
+    match error {
+        BodyError::Slow => (StatusCode::REQUEST_TIMEOUT, "body_timeout", "http request timeout"),
+        BodyError::TooManyChunks => {
+            (StatusCode::PAYLOAD_TOO_LARGE, "payload_in_pieces", "too many chunks")
+        }
+        BodyError::Broken | BodyError::MemoryFull | BodyError::TooLarge => {
+            (StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", "payload too large")
+        }
+    }
+}
+
 async fn read_body(
     connection: &Connection,
     body: Incoming,
-    bytes_max: usize,
+    bounds: PostBounds,
 ) -> Result<Bytes, BodyError> {
     let env = connection.door.env();
+    let PostBounds { bytes_max, chunks_max, timeout } = bounds;
     let bounds = Bounds {
         bytes_max,
-        timeout: env.limits.body_timeout,
+        chunks_max,
+        timeout,
         full_bytes_max: HELD_BYTES_BEYOND_CEILING,
         is_full: &|| env.memory.is_full(&env.metrics),
     };

@@ -92,10 +92,10 @@ pub(crate) enum Command {
         body: Bytes,
         reply: oneshot::Sender<Answer>,
     },
-    /// The connection of a POST ended, or its body was too large: nothing more comes.
+    /// Nothing more comes of a POST. When that ends the session, `fault` says why.
     PostGone {
         key: SlotKey,
-        broken: bool,
+        fault: Option<&'static str>,
     },
     /// Does this sid exist? For the handshake of a WebSocket that wants to probe.
     Inspect {
@@ -238,12 +238,23 @@ impl Unavailable {
     }
 }
 
+/// Engine.IO's words for the end of a session whose POST broke off.
+pub(crate) const POST_BROKEN: &str = "data request connection closed prematurely";
+
+/// What the body of a POST may be, as the app's options say.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PostBounds {
+    pub(crate) bytes_max: usize,
+    pub(crate) chunks_max: usize,
+    pub(crate) timeout: Duration,
+}
+
 #[derive(Debug)]
 pub(crate) enum PostBegun {
-    /// Send the body, of at most so many bytes.
+    /// Send the body, within these bounds.
     Wanted {
         key: SlotKey,
-        bytes_max: usize,
+        bounds: PostBounds,
         /// The body is a form.
         jsonp: bool,
         /// Ends when the request is to be cut off.

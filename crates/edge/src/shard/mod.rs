@@ -43,7 +43,8 @@ use trunkline_switchboard::{NamespaceKey, Switchboard};
 
 use self::backlog::Backlog;
 pub(crate) use self::command::{
-    AdoptedStream, Answer, Asked, Command, Payload, PostBegun, Refusal, SlotKey, Unavailable,
+    AdoptedStream, Answer, Asked, Command, POST_BROKEN, Payload, PostBegun, PostBounds, Refusal,
+    SlotKey, Unavailable,
 };
 use self::ending::{DrainPace, Orphans};
 use self::eviction::Eviction;
@@ -294,7 +295,7 @@ impl Shard {
             Command::PostBody { key, binary, body, reply } => {
                 self.post_body(key, binary, body, reply);
             }
-            Command::PostGone { key, broken } => self.post_gone(key, broken),
+            Command::PostGone { key, fault } => self.post_gone(key, fault),
             Command::Inspect { asked, reply } => {
                 // A requester that has gone does not need the answer.
                 let _ = reply.send(self.inspect(&asked));

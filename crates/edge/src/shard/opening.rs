@@ -50,6 +50,8 @@ pub(super) fn engine_config(settings: &EngineSettings, limits: &Limits) -> Engin
         ping_timeout: settings.ping_timeout,
         upgrade_timeout: settings.upgrade_timeout,
         payload_bytes_max: settings.max_http_buffer_bytes as usize,
+        payload_chunks_max: settings.max_buffered_chunks as usize,
+        payload_timeout: settings.http_request_body_timeout.min(limits.body_timeout),
         polling: settings.transports.polling,
         websocket: settings.transports.websocket,
         allow_upgrades: settings.allow_upgrades,

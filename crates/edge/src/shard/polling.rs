@@ -1,12 +1,16 @@
 //! The HTTP side of live sessions: polls, posts, and the question whether a sid exists.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use tokio::sync::oneshot;
 use trunkline_engineio::error::HandshakeError;
 use trunkline_engineio::{CloseReason, PollKey, Protocol, TransportKind};
 
 use super::Shard;
-use super::command::{Answer, Asked, Command, PostBegun, Refusal, SlotKey};
+use super::command::{
+    Answer, Asked, Command, POST_BROKEN, PostBegun, PostBounds, Refusal, SlotKey,
+};
 use super::slot::{Carrier, Live, State, number_of};
 use super::uplink::{Held, Uplink, answer_to};
 use crate::sid::Sid;
@@ -86,7 +90,7 @@ impl Shard {
             return;
         }
         let now = self.now;
-        let bytes_max = self.payload_bytes_max(key);
+        let bounds = self.post_bounds(key);
         let Some(live) = self.live(key) else { return };
         let jsonp = live.jsonp().is_some();
         let Carrier::Polling(polling) = &mut live.carrier else { return };
@@ -98,17 +102,22 @@ impl Shard {
         } else {
             let (cutter, cut) = oneshot::channel();
             polling.posting = Some(cutter);
-            PostBegun::Wanted { key, bytes_max, jsonp, cut }
+            PostBegun::Wanted { key, bounds, jsonp, cut }
         };
         if let Err(PostBegun::Wanted { key, .. }) = reply.send(begun) {
-            self.post_gone(key, true);
+            self.post_gone(key, Some(POST_BROKEN));
         }
     }
 
-    fn payload_bytes_max(&self, key: SlotKey) -> usize {
+    fn post_bounds(&self, key: SlotKey) -> PostBounds {
         let trunk = self.slots.get(key.slot as usize).map(|slot| slot.trunk);
         let shard_trunk = trunk.and_then(|number| self.trunks.get(&number));
-        shard_trunk.map_or(0, |shard_trunk| shard_trunk.config.payload_bytes_max)
+        let none = PostBounds { bytes_max: 0, chunks_max: 0, timeout: Duration::ZERO };
+        shard_trunk.map_or(none, |shard_trunk| PostBounds {
+            bytes_max: shard_trunk.config.payload_bytes_max,
+            chunks_max: shard_trunk.config.payload_chunks_max,
+            timeout: shard_trunk.config.payload_timeout,
+        })
     }
 
     /// A POST is complete: its messages go to the app server slice by slice.
@@ -138,14 +147,14 @@ impl Shard {
         self.mark_dirty(key.slot);
     }
 
-    /// A POST ended without a body that can be used.
-    pub(super) fn post_gone(&mut self, key: SlotKey, broken: bool) {
+    /// A POST ended without a body that can be used. A fault of it ends the session, as in Engine.IO.
+    pub(super) fn post_gone(&mut self, key: SlotKey, fault: Option<&'static str>) {
         let now = self.now;
         let Some(live) = self.live(key) else { return };
         let Carrier::Polling(polling) = &mut live.carrier else { return };
         polling.posting = None;
-        if broken {
-            live.session.handle_stream_error(now, "data request connection closed prematurely");
+        if let Some(fault) = fault {
+            live.session.handle_stream_error(now, fault);
             self.mark_dirty(key.slot);
         }
     }
