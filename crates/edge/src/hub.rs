@@ -15,6 +15,7 @@ use trunkline_trunk::encode::{encode_peers, encode_relayed};
 use trunkline_trunk::settings::EngineSettings;
 
 use crate::limits::Limits;
+use crate::routes::Routes;
 use crate::shard::Seen;
 use crate::sid::Sid;
 use crate::trunks::{Trunk, TrunkNumber};
@@ -24,6 +25,8 @@ use crate::{AppServerStatus, HubConfig, HubStatus, Secret};
 const RESTORED_TIMEOUT: Duration = Duration::from_secs(60);
 /// Restored sockets between two looks for those that did not come back.
 const RESTORED_SWEEP: usize = 1024;
+/// The default hub's, where nothing else is said.
+const DEFAULT_PATH: &str = "/socket.io/";
 /// Every hub's own path begins so.
 pub(crate) const HUBS_PREFIX: &str = "/clients/socketio/hubs/";
 
@@ -32,16 +35,9 @@ pub(crate) const HUBS_PREFIX: &str = "/clients/socketio/hubs/";
 pub(crate) struct Directory {
     hubs: Vec<Arc<Hub>>,
     by_name: HashMap<String, Arc<Hub>>,
-    /// Longest prefix first. Rebuilt when an app server brings another `path`.
-    routes: RwLock<Vec<Route>>,
+    routes: RwLock<Routes>,
     pub(crate) draining: AtomicBool,
     pub(crate) pace: LogPace,
-}
-
-#[derive(Debug)]
-struct Route {
-    prefix: String,
-    hub: Arc<Hub>,
 }
 
 /// One isolated application.
@@ -52,7 +48,6 @@ pub(crate) struct Hub {
     pub(crate) keys: Vec<Secret>,
     /// No client is served without a good token.
     pub(crate) tokens_required: bool,
-    default: bool,
     state: Mutex<State>,
     /// Sids that the app made itself (`generateId`); ours need no table.
     custom_sids: Mutex<HashMap<String, Sid>>,
@@ -72,7 +67,6 @@ struct State {
     trunks: Vec<Arc<Trunk>>,
     cursor: Cursor,
     request_cursor: Cursor,
-    path: Option<String>,
     /// The latest app server's; Socket.IO's defaults until one came.
     settings: Arc<EngineSettings>,
 }
@@ -93,7 +87,6 @@ impl Directory {
                     number: u16::try_from(number).unwrap_or(u16::MAX),
                     keys: config.keys.clone(),
                     tokens_required: config.tokens_required,
-                    default: config.name.eq_ignore_ascii_case(default_hub),
                     state: Mutex::default(),
                     custom_sids: Mutex::default(),
                     has_custom_sids: AtomicBool::new(false),
@@ -106,15 +99,18 @@ impl Directory {
             .collect();
         let by_name =
             hubs.iter().map(|hub| (hub.name.to_ascii_lowercase(), Arc::clone(hub))).collect();
-        let directory = Self {
+        let paths = configs.iter().enumerate();
+        let paths = paths.flat_map(|(hub, config)| config.paths.iter().map(move |p| (hub, &**p)));
+        let default = configs.iter().position(|one| one.name.eq_ignore_ascii_case(default_hub));
+        let default = default.filter(|hub| configs[*hub].paths.is_empty());
+        let routes = Routes::new(paths, default.map(|hub| (hub, DEFAULT_PATH)));
+        Self {
             hubs,
             by_name,
-            routes: RwLock::default(),
+            routes: RwLock::new(routes),
             draining: AtomicBool::new(false),
             pace: LogPace::default(),
-        };
-        directory.rebuild_routes();
-        directory
+        }
     }
 
     /// Hub names are compared without regard to case.
@@ -131,11 +127,32 @@ impl Directory {
                 None => Routed::UnknownHub(name.chars().take(128).collect()),
             };
         }
-        let routes = self.routes.read().unwrap_or_else(PoisonError::into_inner);
-        routes
-            .iter()
-            .find(|route| path.starts_with(&route.prefix))
-            .map_or(Routed::Nowhere, |route| Routed::Hub(Arc::clone(&route.hub)))
+        let hub = self.routes.read().unwrap_or_else(PoisonError::into_inner).find(path);
+        let hub = hub.and_then(|number| self.hubs.get(number));
+        hub.map_or(Routed::Nowhere, |hub| Routed::Hub(Arc::clone(hub)))
+    }
+
+    /// Gives the path of an app server that is about to be taken to its hub, or says whose it is: a sentence for the log
+    /// of the app server.
+    pub(crate) fn claim_path(&self, trunk: &Trunk) -> Result<(), String> {
+        if !trunk.is_peer() {
+            return Ok(());
+        }
+        let path = trunk.settings.request_prefix();
+        let hub = &trunk.hub;
+        let mut routes = self.routes.write().unwrap_or_else(PoisonError::into_inner);
+        let Err(owner) = routes.claim(&path, usize::from(hub.number), trunk.number) else {
+            return Ok(());
+        };
+        drop(routes);
+        let owner = self.hubs.get(owner).map_or("", |owner| &*owner.name);
+        if let Some(times) = self.pace.note("path_refused", Instant::now()) {
+            tracing::warn!(hub = %hub.name, server = %trunk.server_id, address = %trunk.origin, times, "an app server asks for the path {path}, which belongs to hub '{owner}': its clients connect at {HUBS_PREFIX}{}", hub.name);
+        }
+        Err(format!(
+            "the path {path} belongs to hub '{owner}' of this node; clients of hub '{}' connect at {HUBS_PREFIX}{}, or at another path: the option \"path\" of this app server, or `path` in the hub's table of the node's configuration",
+            hub.name, hub.name
+        ))
     }
 
     /// An app server of the hub is there, with these settings.
@@ -144,11 +161,7 @@ impl Directory {
             let mut state = locked(&trunk.hub.state);
             state.trunks.push(Arc::clone(trunk));
             state.settings = Arc::new(trunk.settings.clone());
-            if trunk.is_peer() {
-                state.path = Some(trunk.settings.request_prefix());
-            }
         }
-        self.rebuild_routes();
         trunk.hub.announce_peers();
     }
 
@@ -157,22 +170,8 @@ impl Directory {
         locked(&hub.state).settings = Arc::clone(settings);
     }
 
-    /// Sentences for the log of an app server that is about to be taken.
-    pub(crate) fn warnings_for(&self, trunk: &Trunk) -> Vec<String> {
-        let path = trunk.settings.request_prefix();
-        let hub = &trunk.hub;
-        match self.route(&path) {
-            Routed::Hub(owner) if !Arc::ptr_eq(&owner, hub) && (owner.default || !hub.default) => {
-                vec![format!(
-                    "the path {path} belongs to hub '{}' of this node; clients of hub '{}' connect at {HUBS_PREFIX}{}",
-                    owner.name, hub.name, hub.name
-                )]
-            }
-            Routed::Hub(_) | Routed::UnknownHub(_) | Routed::Nowhere => Vec::new(),
-        }
-    }
-
-    pub(crate) fn trunk_down(trunk: &Arc<Trunk>) {
+    pub(crate) fn trunk_down(&self, trunk: &Arc<Trunk>) {
+        self.routes.write().unwrap_or_else(PoisonError::into_inner).release(trunk.number);
         locked(&trunk.hub.state).trunks.retain(|other| !Arc::ptr_eq(other, trunk));
         trunk.hub.announce_peers();
     }
@@ -185,20 +184,10 @@ impl Directory {
         self.hubs.iter().flat_map(|hub| locked(&hub.state).trunks.clone()).collect()
     }
 
-    fn rebuild_routes(&self) {
-        let mut routes: Vec<Route> = Vec::new();
-        // The default hub first: where two hubs want one path, it is the default's.
-        let (default, others): (Vec<_>, Vec<_>) = self.hubs.iter().partition(|hub| hub.default);
-        for hub in default.into_iter().chain(others) {
-            let path = locked(&hub.state).path.clone();
-            let path = if hub.default { path.or_else(|| Some("/socket.io/".into())) } else { path };
-            let Some(prefix) = path else { continue };
-            if !routes.iter().any(|route| route.prefix == prefix) {
-                routes.push(Route { prefix, hub: Arc::clone(hub) });
-            }
-        }
-        routes.sort_by_key(|route| std::cmp::Reverse(route.prefix.len()));
-        *self.routes.write().unwrap_or_else(PoisonError::into_inner) = routes;
+    pub(crate) fn status(&self) -> Vec<HubStatus> {
+        let routes = self.routes.read().unwrap_or_else(PoisonError::into_inner);
+        let hubs = self.hubs.iter().enumerate();
+        hubs.map(|(number, hub)| hub.status(routes.of_hub(number))).collect()
     }
 }
 
@@ -424,14 +413,10 @@ impl Hub {
         }
     }
 
-    pub(crate) fn status(&self) -> HubStatus {
+    fn status<'a>(&self, own_paths: impl Iterator<Item = &'a str>) -> HubStatus {
         let state = locked(&self.state);
         let mut paths = vec![format!("{HUBS_PREFIX}{}", self.name)];
-        match &state.path {
-            Some(path) => paths.push(path.clone()),
-            None if self.default => paths.push("/socket.io/".into()),
-            None => (),
-        }
+        paths.extend(own_paths.map(str::to_owned));
         let app_servers = state
             .trunks
             .iter()

@@ -9,6 +9,7 @@ mod memory;
 mod metrics;
 mod pulse;
 mod reserve;
+mod routes;
 mod running;
 mod shard;
 mod sid;
@@ -63,6 +64,8 @@ pub struct HubConfig {
     pub keys: Vec<Secret>,
     /// Whether clients without a good token are refused.
     pub tokens_required: bool,
+    /// Paths that are this hub's, whichever app servers are connected.
+    pub paths: Vec<String>,
 }
 
 /// What is connected, for people and scripts.

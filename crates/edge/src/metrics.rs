@@ -60,6 +60,7 @@ pub struct Inner {
     pub(crate) relayed_dropped: Counter,
     pub(crate) client_tokens_refused: Family<Cause, Counter>,
     pub(crate) trunks: Gauge,
+    pub(crate) paths_refused: Counter,
     pub(crate) trunks_refused: Family<Cause, Counter>,
     pub(crate) trunks_ended: Family<Cause, Counter>,
     pub(crate) trunk_received_bytes: Counter,
@@ -283,6 +284,11 @@ impl Metrics {
             "trunkline_requests_retried",
             "Preflights and refused requests taken back from an app server that did not answer and given to another",
             m.requests_retried.clone(),
+        );
+        registry.register(
+            "trunkline_paths_refused",
+            "App servers whose path belongs to another hub",
+            m.paths_refused.clone(),
         );
         registry.register(
             "trunkline_trunks_refused",

@@ -282,7 +282,7 @@ impl Running {
             draining: self.env.directory.draining.load(Ordering::Relaxed),
             sessions: self.env.sessions_total(),
             sessions_per_shard: self.env.sessions.iter().map(count).collect(),
-            hubs: self.env.directory.hubs().iter().map(|hub| hub.status()).collect(),
+            hubs: self.env.directory.status(),
         }
     }
 

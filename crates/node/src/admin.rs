@@ -186,7 +186,12 @@ mod tests {
             node_id: "n-test".into(),
             node_number: 7,
             version: "9.9.9",
-            hubs: vec![HubConfig { name: "chat".into(), keys, tokens_required: false }],
+            hubs: vec![HubConfig {
+                name: "chat".into(),
+                keys,
+                tokens_required: false,
+                paths: Vec::new(),
+            }],
             default_hub: "chat".into(),
             endpoints: Vec::new(),
             limits: Limits::default(),

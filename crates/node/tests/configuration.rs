@@ -255,7 +255,20 @@ fn keys_given_in_two_ways_are_refused() {
 
 #[test]
 fn every_mistake_in_a_file_has_its_line() {
-    let cases: [(&str, &[&str]); 12] = [
+    let cases: [(&str, &[&str]); 14] = [
+        (
+            "[hub.a]\nkeys = ['0123456789abcdef']\npath = ['/own/', 'own', '/api/x', '/', '/a?b', '/own']\n",
+            &[
+                "hub.a.path (line 3): `own` does not begin with a slash",
+                "hub.a.path (line 3): `/api/x` is, or may become, a path of the node's own",
+                "hub.a.path (line 3): `/` is, or may become, a path of the node's own",
+                "hub.a.path (line 3): `/a?b` holds what no path may hold",
+            ],
+        ),
+        (
+            "[hub.a]\nkeys = ['0123456789abcdef']\npath = '/own/'\n[hub.b]\nkeys = ['0123456789abcdef']\npath = '/own'\n",
+            &["hub.b.path (line 6): `/own` is a path of hub `a` already"],
+        ),
         (
             "listen = \"x\"\n\nadmin = 8081\n",
             &["listen (line 1): `x` is not an address", "admin (line 3): `8081` is not an address"],

@@ -140,7 +140,10 @@ mod tests {
 
     fn directory() -> Directory {
         let keys = vec![Secret::new(KEY), Secret::new(OLD)];
-        Directory::new(&[HubConfig { name: "Chat".into(), keys, tokens_required: false }], "Chat")
+        Directory::new(
+            &[HubConfig { name: "Chat".into(), keys, tokens_required: false, paths: Vec::new() }],
+            "Chat",
+        )
     }
 
     fn token(key: &str, hub: &str, aud: &str, iat_offset: i64, exp_offset: i64) -> String {

@@ -467,7 +467,10 @@ impl TrunkTask {
             hello.credit,
             self.now(),
         ));
-        warnings.extend(env.directory.warnings_for(&trunk));
+        if let Err(warning) = env.directory.claim_path(&trunk) {
+            env.metrics.paths_refused.inc();
+            warnings.push(warning);
+        }
         let info = serde_json::json!({
             "node": env.node_id,
             "version": env.version,
@@ -591,7 +594,7 @@ impl TrunkTask {
 
     async fn clean_up(&mut self, cause: &'static str) {
         let Some(trunk) = self.trunk.take() else { return };
-        Directory::trunk_down(&trunk);
+        self.door.env().directory.trunk_down(&trunk);
         trunk.fail_requests();
         self.door.env().metrics.trunks.dec();
         tracing::info!(hub = %self.hub.name, server = %trunk.server_id, sessions = trunk.sessions(), cause, "app server disconnected");

@@ -24,6 +24,7 @@ pub(crate) struct HubTable {
     pub(crate) key_file: Option<(String, Origin)>,
     pub(crate) default: Option<Origin>,
     pub(crate) client_tokens: Option<(String, Origin)>,
+    pub(crate) paths: Vec<(String, Origin)>,
     pub(crate) handlers: Vec<HandlerTable>,
     pub(crate) identity_providers: Vec<IdentityTable>,
 }
@@ -123,6 +124,7 @@ impl Reader<'_> {
             key_file: None,
             default: None,
             client_tokens: None,
+            paths: Vec::new(),
             handlers: Vec::new(),
             identity_providers: Vec::new(),
         };
@@ -138,6 +140,15 @@ impl Reader<'_> {
                     hub.key_file = Some((path.clone().into_owned(), origin.clone()));
                     Some(())
                 }
+                ("path", DeValue::String(path)) => {
+                    hub.paths.push((path.clone().into_owned(), origin.clone()));
+                    Some(())
+                }
+                ("path", DeValue::Array(paths)) => paths.iter().try_for_each(|path| {
+                    let origin = self.origin(path.span().start);
+                    hub.paths.push((path.get_ref().as_str()?.to_owned(), origin));
+                    Some(())
+                }),
                 ("client_tokens", DeValue::String(word)) => {
                     hub.client_tokens = Some((word.clone().into_owned(), origin.clone()));
                     Some(())
@@ -264,11 +275,11 @@ impl Reader<'_> {
 const HANDLER_FIELDS: [&str; 3] = ["url", "system_events", "user_events"];
 
 /// The fields of a hub's table.
-const HUB_FIELDS: [&str; 6] =
-    ["keys", "key_file", "default", "client_tokens", "event_handler", "identity_provider"];
+const HUB_FIELDS: [&str; 7] =
+    ["keys", "key_file", "default", "client_tokens", "event_handler", "identity_provider", "path"];
 
 /// What a hub's table may hold.
-const HUB_ALLOWED: &str = "a table [hub.NAME] with keys = [\"…\"] or key_file = \"PATH\", default = true on one of them, client_tokens = \"required\" or \"optional\", and tables [[hub.NAME.event_handler]] and [[hub.NAME.identity_provider]]";
+const HUB_ALLOWED: &str = "a table [hub.NAME] with keys = [\"…\"] or key_file = \"PATH\", default = true on one of them, client_tokens = \"required\" or \"optional\", path = \"/PATH/\" or a list of paths, and tables [[hub.NAME.event_handler]] and [[hub.NAME.identity_provider]]";
 
 /// Every one is a text.
 fn texts(values: &[Value<'_>]) -> Option<Vec<String>> {

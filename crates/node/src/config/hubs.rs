@@ -30,6 +30,8 @@ pub struct Hub {
     pub identity_providers: Vec<IdentityProvider>,
     /// Whether its clients need tokens.
     pub client_tokens: ClientTokens,
+    /// Paths that are its own, whoever is connected.
+    pub paths: Vec<String>,
 }
 
 /// The default hub's name and all hubs, the default one first.
@@ -48,6 +50,7 @@ pub(crate) fn assemble(
         keys: book.keys_of_default(&default, &tables),
         event_handlers: book.handlers_of_default(&default, &tables),
         client_tokens: book.client_tokens(own_table),
+        paths: own_table.map(|table| book.paths(table, &tables)).unwrap_or_default(),
         identity_providers: own_table
             .map(|table| identity::of_tables(&table.name, &table.identity_providers, book.mistakes))
             .unwrap_or_default(),
@@ -63,7 +66,8 @@ pub(crate) fn assemble(
         let identity_providers =
             identity::of_tables(&table.name, &table.identity_providers, book.mistakes);
         let name = table.name.clone();
-        hubs.push(Hub { name, keys, event_handlers, identity_providers, client_tokens });
+        let paths = book.paths(table, &tables);
+        hubs.push(Hub { name, keys, event_handlers, identity_providers, client_tokens, paths });
     }
     (default, hubs)
 }
@@ -192,6 +196,31 @@ impl Book<'_> {
         })
     }
 
+    /// The paths in a hub's table. Each belongs to one hub, in one place.
+    fn paths(&mut self, table: &HubTable, all: &[HubTable]) -> Vec<String> {
+        let mut own: Vec<String> = Vec::new();
+        for (path, origin) in &table.paths {
+            let earlier = all.iter().take_while(|other| other.name != table.name);
+            let taken =
+                earlier.flat_map(|other| other.paths.iter().map(move |p| (&p.0, &other.name)));
+            let taken =
+                taken.filter(|(other, _)| bare(other) == bare(path)).map(|(_, hub)| hub).next();
+            let wrong = match (path_error(path), taken) {
+                (Some(wrong), _) => format!("`{}` {wrong}", path.escape_debug()),
+                (None, Some(hub)) => format!("`{path}` is a path of hub `{hub}` already"),
+                (None, None) if own.iter().any(|one| bare(one) == bare(path)) => continue,
+                (None, None) => {
+                    own.push(path.clone());
+                    continue;
+                }
+            };
+            let (key, origin) = (format!("hub.{}.path", table.name), origin.clone());
+            let allowed = "a path such as \"/chat/\", of one hub only".into();
+            self.mistakes.push(Mistake { key, origin, wrong, allowed });
+        }
+        own
+    }
+
     fn keys_of_table(&mut self, table: &HubTable) -> Vec<KeyText> {
         if let Some((path, origin)) = &table.key_file {
             let key = format!("hub.{}.key_file", table.name);
@@ -279,5 +308,25 @@ impl Book<'_> {
              for a trial on this machine run `trunkline dev`, which needs none"
         );
         self.mistakes.push(Mistake { key: key.into(), origin, wrong, allowed });
+    }
+}
+
+/// A path as it is compared: with and without the slash at its end it is the same.
+fn bare(path: &str) -> &str {
+    path.trim_end_matches('/')
+}
+
+/// Why clients cannot connect at a path.
+fn path_error(path: &str) -> Option<&'static str> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/-_.~%!$&'()*+,;=:@".contains(c);
+    let below = |own: &str| bare(path) == own || path.starts_with(&format!("{own}/"));
+    if !path.starts_with('/') {
+        Some("does not begin with a slash")
+    } else if !path.chars().all(plain) {
+        Some("holds what no path may hold")
+    } else if bare(path).is_empty() || ["/api", "/clients", "/trunk"].into_iter().any(below) {
+        Some("is, or may become, a path of the node's own")
+    } else {
+        None
     }
 }

@@ -66,7 +66,13 @@ keys = [\"the key that trunkline key made\", \"the one before it\"]
 [hub.support]
 key_file = \"/run/secrets/support\"  # one key per line, the current one first
 client_tokens = \"required\"         # this hub's own word, whatever the key says
+path = \"/support/\"                 # this hub's own path, or a list; /clients/socketio/hubs/support always is
 ```
+
+A path that no table names belongs to the first hub whose app servers ask for it (the option `path` of their Socket.IO
+server), for as long as one of them is connected. Another hub's app server that asks for it, or for a part of it, is
+taken, but does not get the path: both logs say so, and its clients connect at `/clients/socketio/hubs/NAME`. `/socket.io/`
+is the default hub's unless its own table names other paths.
 
 A hub that webhooks serve while it has no app server ([serverless mode](../guide/serverless.md)) lists its event handlers;
 the first that wants an event gets it:
