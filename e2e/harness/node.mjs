@@ -12,12 +12,12 @@ import { until } from "./until.mjs";
 export const BINARY = process.env.E2E_BINARY ?? fileURLToPath(new URL("../../target/release/trunkline", import.meta.url));
 
 /** Starts a node on free ports and waits until it accepts. */
-export async function startNode({ threads = 2, args = [], env = {}, listen = "127.0.0.1:0", admin = "127.0.0.1:0" } = {}) {
+export async function startNode({ command = "dev", threads = 2, args = [], env = {}, listen = "127.0.0.1:0", admin = "127.0.0.1:0" } = {}) {
   const folder = mkdtempSync(join(tmpdir(), "trunkline-e2e-"));
   const readyFile = join(folder, "ready.json");
   const child = spawn(
     BINARY,
-    ["dev", "--listen", listen, "--admin", admin, "--threads", String(threads), "--ready-file", readyFile, ...args],
+    [command, "--listen", listen, "--admin", admin, "--threads", String(threads), "--ready-file", readyFile, ...args],
     // A folder of its own: no configuration file of somebody else is found there.
     { cwd: folder, env: { ...cleanEnv(), ...env }, stdio: ["ignore", "pipe", "pipe"] },
   );

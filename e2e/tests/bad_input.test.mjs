@@ -211,12 +211,14 @@ inWorld("bad trunks", { servers: ["amber"], trunklineOnly: true }, (test) => {
       /^token_/,
     ],
     "an expired token": [open(bearer({ claims: { iat: seconds - 900, exp: seconds - 600 } })), 401, "token_expired"],
+    "a token signed by a clock far ahead": [open(bearer({ claims: { iat: seconds + 900, exp: seconds + 1200 } })), 401, "token_not_yet_valid", /[89]\d\d s in the future.*clock/],
+    "a token signed by a clock far behind": [open(bearer({ claims: { iat: seconds - 1200, exp: seconds - 900 } })), 401, "token_expired", /12\d\d s ago.*clock/],
     "another audience": [open(bearer({ claims: { aud: "somebody" } })), 401, "token_audience"],
     "a token for a day": [open(bearer({ claims: { exp: seconds + 86_400 } })), 401, "token_lifetime"],
     "an unknown hub": [open(bearer({ hub: "nowhere" })), 404, "hub_unknown"],
     "no upgrade": ["GET /trunk/v1 HTTP/1.1\r\nHost: x\r\n\r\n", 400, "bad_request"],
   };
-  for (const [name, [head, status, code]] of Object.entries(refused)) {
+  for (const [name, [head, status, code, sentence = /.{10}/]] of Object.entries(refused)) {
     test(name, (world) =>
       besides(world, async () => {
         const raw = new Raw(world.node.port).write(head);
@@ -224,10 +226,19 @@ inWorld("bad trunks", { servers: ["amber"], trunklineOnly: true }, (test) => {
         raw.destroy();
         assert.equal(raw.status, status);
         assert.match(body.error, typeof code === "string" ? new RegExp(`^${code}$`) : code);
-        assert.ok(body.message.length > 10, "it says what to do");
+        assert.match(body.message, sentence, "it says what to do");
       }),
     );
   }
+
+  test("clocks that are a minute and a half apart do no harm", async (world) => {
+    for (const offset of [-90, 90, -290, 290]) {
+      const raw = new Raw(world.node.port).write(open(bearer({ claims: { iat: seconds + offset, exp: seconds + offset + 300 } })));
+      await until("the answer", () => raw.status !== 0);
+      raw.destroy();
+      assert.equal(raw.status, 101, `${offset} s: ${raw.text}`);
+    }
+  });
 
   test("a flood of them fills no log", (world) =>
     besides(world, async () => {

@@ -19,6 +19,5 @@ pub mod webhook;
 
 pub use metrics::Metrics;
 pub use service::{
-    Body, Config, Door, Endpoint, HubConfig, Lease, Links, Running, Secret, Serverless, Visit,
-    start,
+    Body, Config, Door, HubConfig, Lease, Links, Names, Running, Secret, Serverless, Visit, start,
 };

@@ -41,8 +41,8 @@ fn serve() -> Command {
     Command::new("serve")
         .about("Runs a node")
         .long_about(
-            "Runs a node until SIGTERM or SIGINT, then drains it: readiness goes off, sessions are closed evenly \
-             over --drain, a second signal ends it at once.\n\n\
+            "Runs a node until SIGTERM or SIGINT, then drains it: readiness goes off, balancers have --drain-wait to \
+             notice, sessions are closed evenly over --drain; a second signal ends it at once.\n\n\
              Every flag is also a variable TRUNKLINE_* and a line in trunkline.toml. \
              Flag over environment over file over default.",
         )

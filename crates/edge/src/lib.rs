@@ -25,7 +25,7 @@ pub use metrics::Metrics;
 pub use running::{Edge, Inside, OpenInsideError, Running};
 use serde::Serialize;
 pub use side_door::{Lease, SideAnswer, SideBody, SideDoor, Visit};
-pub use trunkline_token::{Endpoint, Secret};
+pub use trunkline_token::{Endpoint, Names, Secret};
 pub use voucher::{Vouched, Voucher};
 
 /// What the public port serves, and how.
@@ -45,8 +45,9 @@ pub struct Config {
     pub hubs: Vec<HubConfig>,
     /// The hub behind `/socket.io/`.
     pub default_hub: String,
-    /// Other names of this node: audiences of clients' tokens may have them.
-    pub endpoints: Vec<Endpoint>,
+    /// What tokens may call this node: audiences of clients' tokens have one of these names. `None`: the names of the
+    /// address that it listens on.
+    pub names: Option<Names>,
     /// Every bound of the public port.
     pub limits: Limits,
     /// Whether to use `io_uring` where the system has it.
@@ -79,6 +80,17 @@ pub struct Status {
     pub sessions_per_shard: Vec<usize>,
     /// Every configured hub, by name.
     pub hubs: Vec<HubStatus>,
+}
+
+/// Which limits of the whole node leave no room for another session now.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Full {
+    /// As much memory is in use as may be.
+    pub memory: bool,
+    /// There are as many sessions as there may be.
+    pub sessions: bool,
+    /// There are as many streams as there may be.
+    pub streams: bool,
 }
 
 /// One hub's part of [`Status`].

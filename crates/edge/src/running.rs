@@ -17,6 +17,7 @@ use tokio::runtime;
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::task::{JoinSet, LocalSet};
 use trunkline_http::Ceiling;
+use trunkline_token::Names;
 use trunkline_trunk::encode::encode_drain;
 
 use crate::acceptor::{self, Streams};
@@ -30,7 +31,7 @@ use crate::shard::{self, Command, Environment, Shard};
 use crate::side_door::SideDoor;
 use crate::trunks::Ending;
 use crate::voucher::Voucher;
-use crate::{BindError, Config, StartError, Status};
+use crate::{BindError, Config, Full, StartError, Status};
 
 /// Commands that may wait for one shard; whoever sends more waits.
 const INBOX_COMMANDS_MAX: usize = 4096;
@@ -74,6 +75,12 @@ impl Edge {
         self.address
     }
 
+    /// What tokens may call this node.
+    pub fn names(&self) -> Names {
+        let names = self.config.names.clone();
+        names.unwrap_or_else(|| Names::of_listener(self.address))
+    }
+
     /// Counters and gauges of this edge.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
@@ -95,6 +102,7 @@ impl Edge {
     ///
     /// The system has no thread or descriptor left.
     pub fn start(self) -> Result<Running, StartError> {
+        let names = self.names();
         let Self { config, listener, metrics, side_doors, voucher, .. } = self;
         let threads = config.threads.clamp(1, 256);
         let fail = |source| StartError { what: "a compressor", source };
@@ -109,7 +117,7 @@ impl Edge {
             compressor,
             limits: config.limits,
             metrics: metrics.clone(),
-            endpoints: config.endpoints,
+            names,
             side_doors,
             voucher,
             sessions: (0..threads).map(|_| AtomicUsize::new(0)).collect(),
@@ -286,6 +294,17 @@ impl Running {
         }
     }
 
+    /// Which limits refuse newcomers now.
+    pub fn full(&self) -> Full {
+        let Environment { limits, memory, metrics, .. } = &*self.env;
+        let streams = usize::try_from(metrics.streams.get()).unwrap_or(0);
+        Full {
+            memory: memory.is_full(metrics),
+            sessions: self.env.sessions_total() >= limits.sessions_max,
+            streams: streams >= limits.streams_max,
+        }
+    }
+
     /// Clients that are connected, and handshakes under way. Sessions whose end an app server has yet to confirm are
     /// not among them: one that hangs never does.
     pub fn sessions(&self) -> usize {
@@ -299,9 +318,13 @@ impl Running {
         open.iter().sum::<usize>() + pending
     }
 
-    /// Takes no new sessions, tells the app servers, and closes sessions at an even pace until the deadline.
-    pub fn begin_drain(&self, deadline: Duration) {
+    /// Takes no new sessions and no new trunks from now on.
+    pub fn refuse_newcomers(&self) {
         self.env.directory.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Tells the app servers, and closes sessions at an even pace until the deadline.
+    pub fn begin_drain(&self, deadline: Duration) {
         let mut frame = BytesMut::new();
         encode_drain(&mut frame, u32::try_from(deadline.as_millis()).unwrap_or(u32::MAX));
         for trunk in self.env.directory.all_trunks() {

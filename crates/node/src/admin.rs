@@ -13,7 +13,9 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
 use serde::Serialize;
 use trunkline_api::{Cause, Liveness, ProcessCollector, Readiness, Source};
+use trunkline_edge::Full;
 
+use crate::config::Unready;
 use crate::heap;
 use crate::logging;
 
@@ -40,6 +42,7 @@ pub(crate) struct View {
     pub(crate) facts: Facts,
     pub(crate) started: Instant,
     pub(crate) draining: AtomicBool,
+    pub(crate) unready_on: Vec<Unready>,
     pub(crate) edge: Arc<trunkline_edge::Running>,
     pub(crate) registry: Registry,
 }
@@ -120,14 +123,38 @@ impl View {
             let message = "the node is shutting down; send new connections to another".into();
             readiness.causes.push(Cause { code: "draining", message });
         }
-        for hub in status.hubs.iter().filter(|hub| hub.app_servers.is_empty()) {
+        let Full { memory, sessions, streams } = self.edge.full();
+        let full = [
+            (memory, Unready::MemoryFull, "uses as much memory"),
+            (sessions, Unready::SessionsFull, "holds as many sessions"),
+            (streams, Unready::StreamsFull, "holds as many connections"),
+        ];
+        for (_, unready, what) in full.into_iter().filter(|(is_full, ..)| *is_full) {
+            let message = format!("the node {what} as it may; newcomers get 503");
+            self.tell(&mut readiness, unready, message);
+        }
+        let without = || status.hubs.iter().filter(|hub| hub.app_servers.is_empty());
+        if without().count() == status.hubs.len() && self.unready_on.contains(&Unready::NoAppServer)
+        {
+            let message = "no hub has an app server; clients get 503 until one connects".into();
+            self.tell(&mut readiness, Unready::NoAppServer, message);
+            return readiness;
+        }
+        for hub in without() {
             let message = format!(
                 "hub `{}` has no app server; its clients get 503 until one connects",
                 hub.name
             );
-            readiness.notes.push(Cause { code: "no_app_server", message });
+            readiness.notes.push(Cause { code: Unready::NoAppServer.code(), message });
         }
         readiness
+    }
+
+    /// A cause where it counts as configured, else a note.
+    fn tell(&self, readiness: &mut Readiness, unready: Unready, message: String) {
+        let counts = self.unready_on.contains(&unready);
+        let list = if counts { &mut readiness.causes } else { &mut readiness.notes };
+        list.push(Cause { code: unready.code(), message });
     }
 }
 
@@ -178,6 +205,10 @@ mod tests {
     use super::*;
 
     fn view() -> View {
+        view_with(Limits::default(), Unready::ALL.to_vec())
+    }
+
+    fn view_with(limits: Limits, unready_on: Vec<Unready>) -> View {
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
         let keys = vec![Secret::new("0123456789abcdef")];
         let edge = Edge::bind(trunkline_edge::Config {
@@ -193,8 +224,8 @@ mod tests {
                 paths: Vec::new(),
             }],
             default_hub: "chat".into(),
-            endpoints: Vec::new(),
-            limits: Limits::default(),
+            names: None,
+            limits,
             io_uring: true,
             heap_bytes: crate::heap::bytes_in_use,
         })
@@ -214,7 +245,7 @@ mod tests {
         let registry = registry(&facts, edge.metrics(), &trunkline_azure::Metrics::default());
         let edge = Arc::new(edge.start().expect("threads"));
         let draining = AtomicBool::new(false);
-        View { facts, started: Instant::now(), draining, edge, registry }
+        View { facts, started: Instant::now(), draining, unready_on, edge, registry }
     }
 
     fn codes(causes: &[Cause]) -> Vec<&str> {
@@ -223,7 +254,7 @@ mod tests {
 
     #[test]
     fn readiness_and_status_follow_the_drain() {
-        let view = view();
+        let view = view_with(Limits::default(), Vec::new());
         let readiness = view.readiness();
         assert_eq!(codes(&readiness.causes), [""; 0]);
         assert_eq!(codes(&readiness.notes), ["no_app_server"]);
@@ -237,6 +268,35 @@ mod tests {
         assert_eq!(status["node_number"], 7);
         assert_eq!(status["hubs"][0]["name"], "chat");
         assert_eq!(status["streams_possible"], serde_json::Value::Null);
+        Arc::into_inner(view.edge).expect("nobody else holds it").stop();
+    }
+
+    #[test]
+    fn what_is_full_counts_as_configured() {
+        let full = || Limits {
+            sessions_max: 0,
+            streams_max: 0,
+            memory_bytes_max: Some(1),
+            ..Limits::default()
+        };
+        let all = ["memory_full", "sessions_full", "streams_full", "no_app_server"];
+        let table: [(Vec<Unready>, &[&str], &[&str]); 3] = [
+            (Unready::ALL.to_vec(), &all, &[]),
+            (Vec::new(), &[], &all),
+            (
+                vec![Unready::SessionsFull],
+                &["sessions_full"],
+                &["memory_full", "streams_full", "no_app_server"],
+            ),
+        ];
+        for (unready_on, causes, notes) in table {
+            let view = view_with(full(), unready_on);
+            let readiness = view.readiness();
+            assert_eq!((&*codes(&readiness.causes), &*codes(&readiness.notes)), (causes, notes));
+            Arc::into_inner(view.edge).expect("nobody else holds it").stop();
+        }
+        let view = view();
+        assert_eq!(codes(&view.readiness().causes), ["no_app_server"]);
         Arc::into_inner(view.edge).expect("nobody else holds it").stop();
     }
 }

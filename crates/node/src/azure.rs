@@ -104,7 +104,7 @@ impl Azure {
                 || edge.local_addr().to_string(),
                 |endpoint| endpoint.host().to_owned(),
             ),
-            endpoints: config.settings.public_endpoints.clone(),
+            names: edge.names(),
             reconnect_grace: Duration::from_secs(10),
             message_bytes_max: message_bytes_max(config),
             orphan_close_per_second: config.settings.limits.orphan_close_per_second,

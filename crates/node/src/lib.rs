@@ -10,6 +10,7 @@ mod admin;
 mod azure;
 pub mod config;
 mod descriptors;
+mod drain;
 mod heap;
 mod lines;
 pub mod logging;

@@ -1,8 +1,8 @@
 //! From checked settings to the public port's configuration: what "auto" and "random" become.
 
-use trunkline_edge::{HubConfig, Secret};
+use trunkline_edge::{HubConfig, Names, Secret};
 
-use crate::config::{ClientTokens, Config};
+use crate::config::{ClientTokens, Config, Mode};
 use crate::heap;
 
 /// Fills in cores and random names. The error: the system gives no random bytes.
@@ -33,11 +33,20 @@ pub(crate) fn edge_config(
         version,
         hubs: hubs.collect(),
         default_hub: config.default_hub.clone(),
-        endpoints: settings.public_endpoints.clone(),
+        names: names(config),
         limits: settings.limits.clone(),
         io_uring: settings.io_uring,
         heap_bytes: heap::bytes_in_use,
     })
+}
+
+/// What tokens may call this node: what is configured; for development, whatever the client calls it.
+fn names(config: &Config) -> Option<Names> {
+    let endpoints = &config.settings.public_endpoints;
+    if !endpoints.is_empty() {
+        return Some(Names::Endpoints(endpoints.clone()));
+    }
+    (config.mode == Mode::Dev).then_some(Names::AsAsked)
 }
 
 fn cores() -> usize {

@@ -2,7 +2,7 @@
 
 use core::convert::Infallible;
 use core::net::SocketAddr;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::AtomicBool;
 use core::time::Duration;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -16,18 +16,15 @@ use crate::admin::{self, Facts, View};
 use crate::azure::Azure;
 use crate::config::{Config, Origin};
 use crate::descriptors;
+use crate::drain::{self, Drained, Plan};
 use crate::heap;
 use crate::memory;
 use crate::ready_file::{self, Ready, ReadyFileError};
 use crate::resolve;
 use crate::signals::Signals;
 
-/// How often a drain looks whether the sessions are gone.
-const DRAIN_POLL: Duration = Duration::from_millis(20);
 /// How often the heap is looked at.
 const TIDY_INTERVAL: Duration = Duration::from_secs(1);
-/// The edge closes its last sessions at the deadline; this much later we stop waiting for that.
-const DRAIN_SLACK: Duration = Duration::from_millis(500);
 /// Threads that have not ended by then will not end.
 const STOP_MAX: Duration = Duration::from_secs(10);
 
@@ -132,8 +129,10 @@ pub fn run(
             signal = signals.next() => signal,
             never = tidy() => match never {},
         };
-        node.drain(signal, config.settings.drain, &mut signals).await;
-        stop(node, ready_file, &mut signals).await;
+        match drain::drain(&node.view, signal, Plan::of(config), &mut signals).await {
+            Drained::Done => stop(node, ready_file, &mut signals).await,
+            Drained::Interrupted => clear_ready_file(ready_file.as_deref()),
+        }
     });
     // Whatever still blocks there has been reported.
     runtime.shutdown_background();
@@ -159,6 +158,12 @@ async fn stop(node: Running, ready_file: Option<PathBuf>, signals: &mut Signals)
         () = tokio::time::sleep(STOP_MAX) => {
             tracing::error!("a thread does not end; the process ends without it");
         }
+    }
+}
+
+fn clear_ready_file(path: Option<&Path>) {
+    if let Err(error) = path.map_or(Ok(()), ready_file::clear) {
+        tracing::warn!(%error, "the ready file stays");
     }
 }
 
@@ -214,6 +219,7 @@ impl Node {
             facts,
             started: Instant::now(),
             draining: AtomicBool::new(false),
+            unready_on: config.settings.unready_on.clone(),
             edge,
             registry,
         });
@@ -267,42 +273,9 @@ impl Running {
         Started { listen, admin, default_hub: config.default_hub.clone() }
     }
 
-    /// Readiness goes off, sessions move elsewhere; returns when none is left, at the deadline, or at a signal.
-    async fn drain(&self, signal: &str, deadline: Duration, signals: &mut Signals) {
-        self.view.draining.store(true, Ordering::Relaxed);
-        let edge = &self.view.edge;
-        let sessions = edge.sessions();
-        let seconds = deadline.as_secs_f64();
-        tracing::info!(signal, sessions, seconds, "draining; a second signal ends it at once");
-        let begun = {
-            // It waits for every shard to take the word.
-            let edge = Arc::clone(edge);
-            tokio::task::spawn_blocking(move || edge.begin_drain(deadline))
-        };
-        let emptied = async {
-            if begun.await.is_err() {
-                tracing::error!("the drain could not be begun");
-            }
-            while edge.sessions() > 0 {
-                tokio::time::sleep(DRAIN_POLL).await;
-            }
-        };
-        tokio::select! {
-            () = emptied => (),
-            () = tokio::time::sleep(deadline + DRAIN_SLACK) => {
-                tracing::warn!(sessions = edge.sessions(), "the deadline of the drain has passed");
-            }
-            signal = signals.next() => {
-                tracing::warn!(signal, sessions = edge.sessions(), "a second signal cuts the drain short");
-            }
-        }
-    }
-
     /// Blocks until all threads are joined.
     fn stop(self, ready_file: Option<&Path>) {
-        if let Err(error) = ready_file.map_or(Ok(()), ready_file::clear) {
-            tracing::warn!(%error, "the ready file stays");
-        }
+        clear_ready_file(ready_file);
         if let Some(admin) = self.admin {
             admin.stop();
         }

@@ -71,15 +71,15 @@ fn flag_over_environment_over_file_over_default() {
     let env: &[_] = &[("TRUNKLINE_DRAIN", "2s")];
     let flags: &[_] = &[("drain", "3s")];
     let cases = [
-        (Faces::default(), 10, "not set"),
-        (Faces { file, ..Faces::default() }, 1, "line 1"),
-        (Faces { file, env, ..Faces::default() }, 2, "TRUNKLINE_DRAIN"),
-        (Faces { file, env, flags }, 3, "--drain"),
-        (Faces { env: &[], file, flags }, 3, "--drain"),
+        (Faces::default(), None, "not set"),
+        (Faces { file, ..Faces::default() }, Some(1), "line 1"),
+        (Faces { file, env, ..Faces::default() }, Some(2), "TRUNKLINE_DRAIN"),
+        (Faces { file, env, flags }, Some(3), "--drain"),
+        (Faces { env: &[], file, flags }, Some(3), "--drain"),
     ];
     for (faces, seconds, origin) in cases {
         let config = load(Mode::Inspect, &faces).unwrap();
-        assert_eq!(config.settings.drain, Duration::from_secs(seconds));
+        assert_eq!(config.settings.drain, seconds.map(Duration::from_secs));
         assert!(config.origin("drain").to_string().ends_with(origin), "{origin}");
     }
 }
@@ -115,7 +115,7 @@ fn the_file_named_in_the_environment_is_read_unless_a_flag_names_one() {
     for (file, seconds) in [(None, 1), (Some(by_flag.0.clone()), 2)] {
         let inputs = Inputs { file, env: env.clone(), ..Inputs::default() };
         let config = config::load(Mode::Inspect, inputs).unwrap();
-        assert_eq!(config.settings.drain, Duration::from_secs(seconds));
+        assert_eq!(config.settings.drain, Some(Duration::from_secs(seconds)));
     }
 }
 

@@ -1,8 +1,10 @@
 //! Audiences that are URLs.
 
+use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
+use core::net::SocketAddr;
 
 /// A public address under which the node may be known: scheme, authority, and a path in front of ours.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -35,17 +37,57 @@ impl fmt::Display for Endpoint {
     }
 }
 
+/// Under which names a node is meant.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Names {
+    /// Whatever the client calls it in `Host`: for development, where audiences keep nobody out.
+    AsAsked,
+    /// These.
+    Endpoints(Vec<Endpoint>),
+}
+
+impl Names {
+    /// The names that nobody needs to configure: the address that the node listens on, and this machine's own names
+    /// where they lead to it.
+    pub fn of_listener(address: SocketAddr) -> Self {
+        let port = address.port();
+        let own = (!address.ip().is_unspecified()).then(|| address.to_string());
+        let local = address.ip().is_unspecified() || address.ip().is_loopback();
+        let local = ["localhost", "127.0.0.1", "[::1]"].into_iter().filter(|_| local);
+        let mut names: Vec<String> = local.map(|host| format!("{host}:{port}")).collect();
+        names.extend(own.filter(|own| !names.contains(own)));
+        let urls = names.iter().map(|name| format!("http://{name}"));
+        Self::Endpoints(urls.filter_map(|url| Endpoint::parse(&url)).collect())
+    }
+
+    /// The name that somebody used, as a URL without a path, or else the first of ours.
+    pub fn called(&self, origin: &str) -> String {
+        let used = Endpoint::parse(origin);
+        let is_used =
+            |known: &&Endpoint| used.as_ref().is_some_and(|u| u.authority == known.authority);
+        let known = self.endpoints().iter().find(is_used).or_else(|| self.endpoints().first());
+        known.map_or_else(|| origin.to_string(), ToString::to_string)
+    }
+
+    fn endpoints(&self) -> &[Endpoint] {
+        match self {
+            Self::AsAsked => &[],
+            Self::Endpoints(endpoints) => endpoints,
+        }
+    }
+}
+
 /// Where a request came to.
 #[derive(Clone, Copy, Debug)]
 pub struct Place<'a> {
-    /// The `Host` header.
+    /// The `Host` header: what the client calls this node.
     pub host: &'a str,
     /// The path as it came.
     pub path: &'a str,
     /// The query as it came, without what is not part of the audience.
     pub query: &'a str,
-    /// Other names of this node.
-    pub endpoints: &'a [Endpoint],
+    /// What this node calls itself.
+    pub names: &'a Names,
 }
 
 impl Place<'_> {
@@ -64,11 +106,14 @@ impl Place<'_> {
             let whole = [prefix, self.path].concat();
             same(path.trim_end_matches('/'), whole.trim_end_matches('/'))
         };
-        let host_is = authority == authority_of(false, self.host)
-            || authority == authority_of(true, self.host);
-        (host_is && path_is(""))
+        let host_is = || {
+            authority == authority_of(false, self.host)
+                || authority == authority_of(true, self.host)
+        };
+        (*self.names == Names::AsAsked && host_is() && path_is(""))
             || self
-                .endpoints
+                .names
+                .endpoints()
                 .iter()
                 .any(|known| known.authority == authority && path_is(&known.prefix))
     }
@@ -134,12 +179,13 @@ mod tests {
 
     #[test]
     fn an_audience_means_a_place() {
-        let endpoints = [Endpoint::parse("https://gw.example.com/abc/").expect("a URL")];
+        let names = ["https://gw.example.com/abc/", "http://localhost:8080"];
+        let names = names.map(|url| Endpoint::parse(url).expect("a URL"));
         let place = Place {
-            host: "localhost:8080",
+            host: "staging.example",
             path: "/api/hubs/Chat/:send",
             query: "api-version=1&filter=a%20b",
-            endpoints: &endpoints,
+            names: &Names::Endpoints(names.to_vec()),
         };
         let table = [
             ("http://localhost:8080/api/hubs/Chat/:send", true),
@@ -153,6 +199,7 @@ mod tests {
             ("http://localhost:8081/api/hubs/Chat/:send", false),
             ("http://localhost:8080/api/hubs/Other/:send", false),
             ("http://localhost:8080/api/hubs/Chat/:send?api-version=2", false),
+            ("http://staging.example/api/hubs/Chat/:send", false),
             ("localhost:8080/api/hubs/Chat/:send", false),
             ("", false),
         ];
@@ -163,12 +210,44 @@ mod tests {
 
     #[test]
     fn the_port_of_the_scheme_may_be_left_out() {
-        let place = Place { host: "example.com", path: "/a", query: "", endpoints: &[] };
+        let names = Names::AsAsked;
+        let place = Place { host: "example.com", path: "/a", query: "", names: &names };
         for audience in
             ["http://example.com:80/a", "https://example.com:443/a", "wss://example.com/a"]
         {
             assert!(place.is_meant_by(audience), "{audience}");
         }
         assert!(!place.is_meant_by("http://example.com:443/a"));
+    }
+
+    #[test]
+    fn a_listener_has_the_names_that_lead_to_it() {
+        let table: [(&str, &[&str], &[&str]); 4] = [
+            (
+                "127.0.0.1:8080",
+                &["http://127.0.0.1:8080/a", "http://LOCALHOST:8080/a", "ws://[::1]:8080/a"],
+                &["http://127.0.0.1/a", "http://10.0.0.5:8080/a", "http://staging.example:8080/a"],
+            ),
+            ("0.0.0.0:8080", &["http://localhost:8080/a"], &["http://0.0.0.0:8080/a"]),
+            (
+                "10.0.0.5:80",
+                &["http://10.0.0.5/a", "http://10.0.0.5:80/a"],
+                &["http://localhost/a"],
+            ),
+            ("[fd00::5]:8080", &["http://[fd00::5]:8080/a"], &["http://[::1]:8080/a"]),
+        ];
+        for (listener, good, bad) in table {
+            let names = Names::of_listener(listener.parse().expect("an address"));
+            // What the client calls the node counts for nothing.
+            for host in ["127.0.0.1:8080", "staging.example:8080", "10.0.0.5:8080"] {
+                let place = Place { host, path: "/a", query: "", names: &names };
+                for audience in good {
+                    assert!(place.is_meant_by(audience), "{listener}: {audience}");
+                }
+                for audience in bad {
+                    assert!(!place.is_meant_by(audience), "{listener}: {audience}");
+                }
+            }
+        }
     }
 }

@@ -13,13 +13,16 @@ mod secret;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-pub use audience::{Endpoint, Place};
+pub use audience::{Endpoint, Names, Place};
 use jsonwebtoken::dangerous::insecure_decode;
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode};
 pub use provider::{Head, KEYS_MAX, KeySet, KeySetError, ProviderAlgorithm, Rules};
 pub use secret::Secret;
 use serde_json::{Map, Value};
+
+/// How far clocks may be apart, in seconds: of app servers, of callers, of identity providers.
+pub const SKEW_S: u64 = 300;
 
 /// The longest token that is looked at, in bytes.
 pub const TOKEN_BYTES_MAX: usize = 16 * 1024;
@@ -73,7 +76,9 @@ pub enum TokenRefused {
     #[error("the token is signed with an algorithm that is not allowed for its identity provider")]
     Algorithm,
     /// It is for somebody else.
-    #[error("the token is for another audience")]
+    #[error(
+        "the token is for another audience; signed with a key of the hub, it names this node by one of the public_endpoints of the node's configuration"
+    )]
     Audience,
     /// It is good, but its bearer is none of those that the configuration names.
     #[error("the token is good, but its claims have none of the values that this hub asks for")]

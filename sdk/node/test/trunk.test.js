@@ -95,12 +95,18 @@ for (const [status, error] of FINAL) {
   });
 }
 
-test("an expired token is signed anew once, then it is final", async (t) => {
-  const { node, trunkline, errors } = await useRefused(t, () => ({ status: 401, body: { error: "token_expired", message: "Clocks differ." } }));
-  await assert.rejects(trunkline.ready);
-  assert.equal(node.requests.length, 2);
-  assert.equal(errors.length, 1);
-});
+for (const error of ["token_expired", "token_not_yet_valid"]) {
+  test(`clocks that differ are set some day: ${error} is tried again, with one warning`, async (t) => {
+    let refusals = 3;
+    const refuse = () => (refusals-- > 0 ? { status: 401, body: { error, message: `The clocks are ${refusals} s apart.` } } : undefined);
+    const { node, trunkline, errors } = await useRefused(t, refuse);
+    const warnings = [];
+    trunkline.on("warning", (message) => warnings.push(message));
+    await trunkline.ready;
+    assert.deepEqual([node.requests.length, errors.length, warnings.length], [4, 0, 1]);
+    assert.match(warnings[0], /The clocks are 2 s apart.*trying again/);
+  });
+}
 
 test("503 is tried again until it works, with one warning", async (t) => {
   let refusals = 2;

@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use trunkline_http::body::{self, BodyError, Bounds};
 use trunkline_http::{Ceiling, LogPace};
-use trunkline_token::{Claims, Endpoint, TokenRefused};
+use trunkline_token::{Claims, Names, TokenRefused};
 use trunkline_websocket::accept_key;
 
 use super::hubs::{HubHandle, Input, next_number};
@@ -66,7 +66,7 @@ pub struct Door(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     hubs: Vec<HubHandle>,
-    endpoints: Vec<Endpoint>,
+    names: Names,
     metrics: Metrics,
     ceiling: Ceiling,
     spawner: Handle,
@@ -81,9 +81,9 @@ impl Door {
         ceiling: Ceiling,
         spawner: Handle,
     ) -> Self {
-        let endpoints = config.endpoints.clone();
+        let names = config.names.clone();
         let refused = LogPace::default();
-        Self(Arc::new(Inner { hubs, endpoints, metrics, ceiling, spawner, refused }))
+        Self(Arc::new(Inner { hubs, names, metrics, ceiling, spawner, refused }))
     }
 
     /// Whether a path is this door's.
@@ -162,7 +162,7 @@ impl Door {
         let name = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "hub");
         let name = name.ok_or(TunnelRefused::HubUnknown)?.1;
         let hub = self.hub(&name).ok_or(TunnelRefused::HubUnknown)?;
-        let verified = token::check_tunnel(request, hub, &self.0.endpoints).await?;
+        let verified = token::check_tunnel(request, hub, &self.0.names).await?;
         // Tunnels without a name of their app server are app servers of their own. An identity provider's subject is
         // no such name: all app servers of an app have the same.
         let subject = verified.claims.text("sub").filter(|_| verified.by_hub_key);
@@ -189,7 +189,7 @@ impl Door {
         let name = path[HUBS_PREFIX.len()..].split('/').next().unwrap_or_default();
         let name = percent_encoding::percent_decode_str(name).decode_utf8_lossy();
         let hub = self.hub(&name).ok_or(RestError::HubUnknown)?;
-        token::check_call(&request, hub, &self.0.endpoints).await.map_err(|refused| {
+        token::check_call(&request, hub, &self.0.names).await.map_err(|refused| {
             let cause = Cause { cause: refused.slug() };
             self.0.metrics.calls_unauthorized.get_or_create(&cause).inc();
             RestError::Token(refused)
@@ -238,7 +238,8 @@ impl Door {
         headers: &HeaderMap,
         wish: &TokenWish,
     ) -> Result<Response<Body>, RestError> {
-        let endpoint = format!("{}/", origin_of(headers));
+        // The name that the caller used, if it is one of ours: else its token would not be good here.
+        let endpoint = format!("{}/", self.0.names.called(&origin_of(headers)));
         let token = token::for_client(hub, &endpoint, wish)
             .ok_or(RestError::Parameter("the node cannot sign: the hub has no key"))?;
         let label = CallOutcome { operation: "generate_token", via: "http", status: 200 };

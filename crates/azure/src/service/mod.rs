@@ -20,7 +20,7 @@ use tokio::runtime;
 use tokio::sync::watch;
 use tokio::task::LocalSet;
 use trunkline_http::Ceiling;
-pub use trunkline_token::{Endpoint, Secret};
+pub use trunkline_token::{Names, Secret};
 pub use webhooks::Serverless;
 
 use self::hubs::{HubHandle, Inbox};
@@ -40,7 +40,7 @@ pub struct Config {
     /// How the node calls itself towards app servers: host and port.
     pub origin: String,
     /// Other names under which the node is known: audiences of tokens may have them.
-    pub endpoints: Vec<Endpoint>,
+    pub names: Names,
     /// How long an app server that closed its tunnel may take to open another.
     pub reconnect_grace: Duration,
     /// The longest message of a client that the node takes, whatever an app asks for.

@@ -5,14 +5,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use hyper::header::{AUTHORIZATION, HOST};
 use hyper::{Request, Uri};
 use serde_json::{Map, Value, json};
-use trunkline_token::{Claims, Endpoint, Place, Secret, TokenRefused, sign, verify};
+pub(super) use trunkline_token::SKEW_S;
+use trunkline_token::{Claims, Names, Place, Secret, TokenRefused, sign, verify};
 
 use super::hubs::HubHandle;
 use crate::identity::Bearer;
 use crate::rest::TokenWish;
-
-/// How far the clocks may be apart.
-pub(super) const SKEW_S: u64 = 300;
 
 pub(super) fn now_s() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
@@ -50,7 +48,7 @@ fn host<B>(request: &Request<B>) -> &str {
 pub(super) async fn check_call<B>(
     request: &Request<B>,
     hub: &HubHandle,
-    endpoints: &[Endpoint],
+    names: &Names,
 ) -> Result<(), TokenRefused> {
     let value = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     let token = value
@@ -60,7 +58,7 @@ pub(super) async fn check_call<B>(
         .ok_or(TokenRefused::Missing)?;
     let uri = request.uri();
     let query = uri.query().unwrap_or_default();
-    let place = Place { host: host(request), path: uri.path(), query, endpoints };
+    let place = Place { host: host(request), path: uri.path(), query, names };
     check(token, hub, &place).await.map(drop)
 }
 
@@ -68,11 +66,11 @@ pub(super) async fn check_call<B>(
 pub(super) async fn check_tunnel<B>(
     request: &Request<B>,
     hub: &HubHandle,
-    endpoints: &[Endpoint],
+    names: &Names,
 ) -> Result<Verified, TokenRefused> {
     let (token, query) = without_token(request.uri());
     let token = token.ok_or(TokenRefused::Missing)?;
-    let place = Place { host: host(request), path: request.uri().path(), query: &query, endpoints };
+    let place = Place { host: host(request), path: request.uri().path(), query: &query, names };
     check(&token, hub, &place).await
 }
 

@@ -8,16 +8,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use hyper::header::HOST;
 use hyper::{Request, StatusCode};
-use trunkline_token::{Claims, Place, TokenRefused, verify};
+use trunkline_token::{Claims, Place, SKEW_S, TokenRefused, verify};
 use trunkline_trunk::Str;
 
 use super::query::Query;
 use super::{Connection, Reply, answer};
 use crate::hub::{HUBS_PREFIX, Hub};
 use crate::metrics::Cause;
-
-/// How far the clocks may be apart.
-const SKEW_S: u64 = 300;
 
 /// The verified claims as JSON; empty for a client without a token.
 pub(super) async fn admit<B>(
@@ -45,8 +42,8 @@ pub(super) async fn admit<B>(
     // A token is for a hub, whichever path its clients take.
     let own = format!("{HUBS_PREFIX}{}", hub.name);
     let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let endpoints = &connection.door.env().endpoints;
-    let place = Place { host, path: &own, query: "", endpoints };
+    let names = &connection.door.env().names;
+    let place = Place { host, path: &own, query: "", names };
     if !claims.audiences().iter().any(|audience| place.is_meant_by(audience)) {
         return Err(TokenRefused::Audience);
     }

@@ -106,6 +106,7 @@ const TRUNKS_REFUSED: &[&str] = &[
     "token_lifetime",
     "token_malformed",
     "token_missing",
+    "token_not_yet_valid",
     "token_signature",
 ];
 

@@ -81,7 +81,8 @@ pub(crate) struct Environment {
     pub(crate) memory: Memory,
     pub(crate) compressor: Compressor,
     pub(crate) metrics: Metrics,
-    pub(crate) endpoints: Vec<trunkline_token::Endpoint>,
+    /// What tokens may call this node.
+    pub(crate) names: trunkline_token::Names,
     pub(crate) side_doors: Vec<Arc<dyn SideDoor>>,
     pub(crate) voucher: Option<Arc<dyn Voucher>>,
     /// Sessions of each shard, opening ones included.

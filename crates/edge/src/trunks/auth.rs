@@ -4,12 +4,11 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use hyper::StatusCode;
-use trunkline_token::{Claims, Secret, TokenRefused, unverified, verify};
+use trunkline_token::{Claims, SKEW_S, Secret, TokenRefused, unverified, verify};
 
 use crate::hub::{Directory, Hub};
 
 const AUDIENCE: &str = "trunkline";
-const SKEW_S: u64 = 60;
 const LIFE_S_MAX: u64 = 3600;
 
 /// Finds the hub that the token names and checks the token against its keys.
@@ -26,25 +25,48 @@ pub(crate) fn authorise(
         .ok_or(TrunkRefused::TokenMissing)?;
     // The hub is read from the unverified claims, only to know whose keys to verify with.
     let claimed = unverified(token)?;
-    let claimed = claimed.text("hub").ok_or(TrunkRefused::TokenMalformed)?;
-    let hub = directory.by_name(claimed).ok_or(TrunkRefused::HubUnknown)?;
+    let name = claimed.text("hub").ok_or(TrunkRefused::TokenMalformed)?;
+    let hub = directory.by_name(name).ok_or(TrunkRefused::HubUnknown)?;
     let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let claims = verify(token, hub.keys.iter().map(Secret::expose), now_s, SKEW_S)?;
+    let verified = verify(token, hub.keys.iter().map(Secret::expose), now_s, SKEW_S);
+    let claims = verified.map_err(|refused| {
+        if refused == TokenRefused::Expired {
+            // Its signature is good, so it is an app server's, signed a moment ago by that one's clock.
+            return expired(&claimed, now_s);
+        }
+        refused.into()
+    })?;
     if !claims.audiences().contains(&AUDIENCE) {
         return Err(TrunkRefused::TokenAudience);
     }
-    if !lives_shortly(&claims, now_s)? {
-        return Err(TrunkRefused::TokenLifetime);
-    }
+    check_life(&claims, now_s)?;
     Ok(Arc::clone(hub))
 }
 
-/// Signed before it ends, not in the future, and for at most an hour.
-fn lives_shortly(claims: &Claims, now_s: u64) -> Result<bool, TrunkRefused> {
+/// Signed before it ends, for at most an hour, and not in the future.
+fn check_life(claims: &Claims, now_s: u64) -> Result<(), TrunkRefused> {
     let time = |name| claims.seconds(name).ok_or(TrunkRefused::TokenMalformed);
     let (iat, exp) = (time("iat")?, time("exp")?);
-    let lives = (0.0..=LIFE_S_MAX as f64).contains(&(exp - iat));
-    Ok(lives && iat <= (now_s + SKEW_S) as f64)
+    if !(0.0..=LIFE_S_MAX as f64).contains(&(exp - iat)) {
+        return Err(TrunkRefused::TokenLifetime);
+    }
+    let ahead_s = whole_seconds(iat - now_s as f64);
+    if ahead_s > SKEW_S { Err(TrunkRefused::TokenNotYetValid { ahead_s }) } else { Ok(()) }
+}
+
+fn expired(claims: &Claims, now_s: u64) -> TrunkRefused {
+    let signed = claims.seconds("iat").or_else(|| claims.seconds("exp"));
+    let behind_s = whole_seconds(now_s as f64 - signed.unwrap_or_default());
+    TrunkRefused::TokenExpired { behind_s }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "such a cast saturates, and less than nothing is nothing"
+)]
+fn whole_seconds(seconds: f64) -> u64 {
+    seconds.ceil() as u64
 }
 
 /// One variant per way in which a trunk's request can be wrong. Alphabetical.
@@ -62,8 +84,10 @@ pub(crate) enum TrunkRefused {
     HubUnknown,
     #[error("the token's audience must be \"trunkline\"")]
     TokenAudience,
-    #[error("the token has expired; check the clocks of both machines")]
-    TokenExpired,
+    #[error(
+        "the token was signed {behind_s} s ago by this node's clock and has expired: the app server's clock is behind, or this node's is ahead; set both (NTP), up to {SKEW_S} s are allowed for"
+    )]
+    TokenExpired { behind_s: u64 },
     #[error("the token lives longer than an hour; sign a short-lived one for each connection")]
     TokenLifetime,
     #[error(
@@ -72,6 +96,10 @@ pub(crate) enum TrunkRefused {
     TokenMalformed,
     #[error("there is no Authorization: Bearer header with a token")]
     TokenMissing,
+    #[error(
+        "the token was signed {ahead_s} s in the future by this node's clock: the app server's clock is ahead, or this node's is behind; set both (NTP), up to {SKEW_S} s are allowed for"
+    )]
+    TokenNotYetValid { ahead_s: u64 },
     #[error(
         "the token is not signed with a key of this hub; check the key option (TRUNKLINE_KEY) of the app server and of the node"
     )]
@@ -85,10 +113,11 @@ impl TrunkRefused {
             Self::Draining => "draining",
             Self::HubUnknown => "hub_unknown",
             Self::TokenAudience => "token_audience",
-            Self::TokenExpired => "token_expired",
+            Self::TokenExpired { .. } => "token_expired",
             Self::TokenLifetime => "token_lifetime",
             Self::TokenMalformed => "token_malformed",
             Self::TokenMissing => "token_missing",
+            Self::TokenNotYetValid { .. } => "token_not_yet_valid",
             Self::TokenSignature => "token_signature",
         }
     }
@@ -99,10 +128,11 @@ impl TrunkRefused {
             Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
             Self::HubUnknown => StatusCode::NOT_FOUND,
             Self::TokenAudience
-            | Self::TokenExpired
+            | Self::TokenExpired { .. }
             | Self::TokenLifetime
             | Self::TokenMalformed
             | Self::TokenMissing
+            | Self::TokenNotYetValid { .. }
             | Self::TokenSignature => StatusCode::UNAUTHORIZED,
         }
     }
@@ -112,7 +142,7 @@ impl From<TokenRefused> for TrunkRefused {
     fn from(refused: TokenRefused) -> Self {
         match refused {
             TokenRefused::Audience => Self::TokenAudience,
-            TokenRefused::Expired => Self::TokenExpired,
+            TokenRefused::Expired => Self::TokenExpired { behind_s: 0 },
             // Those of identity providers open no trunk: to it they are no tokens.
             TokenRefused::Algorithm
             | TokenRefused::Claims
@@ -121,7 +151,7 @@ impl From<TokenRefused> for TrunkRefused {
             | TokenRefused::KeysMissing
             | TokenRefused::Malformed => Self::TokenMalformed,
             TokenRefused::Missing => Self::TokenMissing,
-            TokenRefused::NotYet => Self::TokenLifetime,
+            TokenRefused::NotYet => Self::TokenNotYetValid { ahead_s: 0 },
             TokenRefused::Signature => Self::TokenSignature,
         }
     }
@@ -162,7 +192,8 @@ mod tests {
         let table: &[(&str, Option<String>, Result<(), TrunkRefused>)] = &[
             ("good", Some(token(KEY, "chat", AUDIENCE, 0, 60)), Ok(())),
             ("previous key", Some(token(OLD, "CHAT", AUDIENCE, 0, 60)), Ok(())),
-            ("slow clock", Some(token(KEY, "chat", AUDIENCE, -90, -30)), Ok(())),
+            ("slow clock", Some(token(KEY, "chat", AUDIENCE, -550, -250)), Ok(())),
+            ("fast clock", Some(token(KEY, "chat", AUDIENCE, 290, 590)), Ok(())),
             ("no token", None, Err(TrunkRefused::TokenMissing)),
             ("no jwt", Some("abc".into()), Err(TrunkRefused::TokenMalformed)),
             ("unsigned", Some(unsigned), Err(TrunkRefused::TokenSignature)),
@@ -174,19 +205,19 @@ mod tests {
             ),
             (
                 "expired",
-                Some(token(KEY, "chat", AUDIENCE, -300, -120)),
-                Err(TrunkRefused::TokenExpired),
+                Some(token(KEY, "chat", AUDIENCE, -700, -400)),
+                Err(TrunkRefused::TokenExpired { behind_s: 700 }),
             ),
             (
                 "expired, previous key",
-                Some(token(OLD, "chat", AUDIENCE, -300, -120)),
-                Err(TrunkRefused::TokenExpired),
+                Some(token(OLD, "chat", AUDIENCE, -700, -400)),
+                Err(TrunkRefused::TokenExpired { behind_s: 700 }),
             ),
             ("audience", Some(token(KEY, "chat", "else", 0, 60)), Err(TrunkRefused::TokenAudience)),
             (
                 "signed in the future",
                 Some(token(KEY, "chat", AUDIENCE, 600, 900)),
-                Err(TrunkRefused::TokenLifetime),
+                Err(TrunkRefused::TokenNotYetValid { ahead_s: 600 }),
             ),
             (
                 "signed after its end",
@@ -203,6 +234,17 @@ mod tests {
         for (name, token, expected) in table {
             let header = token.as_ref().map(|token| format!("Bearer {token}"));
             let got = authorise(&directory, header.as_deref()).map(|_| ());
+            // A second may have passed since the table was made.
+            let rounded = |seconds: u64| (seconds + 50) / 100 * 100;
+            let got = got.map_err(|refused| {
+                if let TrunkRefused::TokenExpired { behind_s } = refused {
+                    return TrunkRefused::TokenExpired { behind_s: rounded(behind_s) };
+                }
+                if let TrunkRefused::TokenNotYetValid { ahead_s } = refused {
+                    return TrunkRefused::TokenNotYetValid { ahead_s: rounded(ahead_s) };
+                }
+                refused
+            });
             assert_eq!(got, *expected, "{name}");
         }
     }

@@ -7,6 +7,7 @@ mod hubs;
 mod identity;
 mod kinds;
 mod mistake;
+mod readiness;
 mod reference;
 mod table;
 mod units;
@@ -19,6 +20,7 @@ use std::path::{Path, PathBuf};
 pub use hubs::Hub;
 pub use kinds::KeyText;
 pub use mistake::{Mistake, Mistakes, Origin};
+pub use readiness::Unready;
 pub use reference::reference;
 pub use table::{ClientTokens, Key, LogFormat, Settings, keys};
 

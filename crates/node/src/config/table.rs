@@ -19,6 +19,7 @@ use super::kinds::{
     Span, Unless,
 };
 use super::mistake::Mistake;
+use super::readiness::{Unready, UnreadyOn};
 
 /// What is known of a key without its value.
 #[derive(Clone, Debug)]
@@ -194,8 +195,10 @@ key_table! {
         /// /clients/socketio/hubs/NAME when it is there. "required": clients without a good one get 401, at every path.
         /// A hub's table may say otherwise for that hub.
         client_tokens: ClientTokens = "optional", TOKENS;
-        /// Other addresses of this node, such as a proxy's, with commas between them: tokens may name them as their
-        /// audience. The address that a request was sent to is always one.
+        /// The addresses of this node as clients, app servers and callers of the REST API write them, such as a proxy's,
+        /// with commas between them. A token of a client, a call or a tunnel that is signed with a hub's key names one of
+        /// them as its audience. None: the address that the node listens on (and localhost, where that leads to it); for
+        /// `trunkline dev`, whatever address a request names in its `Host`.
         public_endpoints: Vec<Endpoint> = "", Endpoints;
     }
     "Event handlers" {
@@ -242,8 +245,16 @@ key_table! {
         /// A file that is written once all ports accept, with their real addresses and the process id as JSON, and
         /// removed at the end.
         ready_file: Option<PathBuf> = "", Maybe(FilePath);
-        /// Time that sessions get to move elsewhere after SIGTERM or SIGINT. They are closed evenly over it.
-        drain: Duration = "10s", span(0, 3_600);
+        /// What makes /readyz say 503, beside the drain. A cause that is not named here is a note there, and the node is
+        /// ready all the same. `no_app_server` is: no hub of this node has one.
+        unready_on: Vec<Unready> = "memory_full,sessions_full,streams_full", UnreadyOn;
+        /// Time after SIGTERM or SIGINT in which the node says at /readyz that it is not ready and goes on as before, so
+        /// that balancers send newcomers elsewhere. 0s: there is no balancer and no other node.
+        drain_wait: Duration = "0s", span(0, 3_600);
+        /// Time after that over which sessions are closed evenly. "auto" is 10s after a `drain_wait`, while newcomers are
+        /// refused. Without one it is 400ms, and 0s for `trunkline dev`: clients find the next process sooner than they
+        /// would a node that takes its time.
+        drain: Option<Duration> = "auto", Unless("auto", span(0, 3_600));
     }
     limits "Limits" {
         /// Sessions of all hubs together. A handshake beyond it is answered 503.

@@ -89,7 +89,6 @@ export class Trunk {
   private ticker: NodeJS.Timeout | undefined;
   private openedAt = 0;
   private everUp = false;
-  private expiredBefore = false;
   private isRefusedNow = false;
   private closed: { promise: Promise<void>; resolve: () => void } | undefined;
   private final = false;
@@ -241,7 +240,6 @@ export class Trunk {
   private welcomed(welcome: FrameBodies["Welcome"], info: WelcomeInfo): void {
     clearTimeout(this.timer);
     this.openedAt = Date.now();
-    this.expiredBefore = false;
     this.isRefusedNow = false;
     if (this.everUp) this.counters.reconnects++;
     this.everUp = true;
@@ -265,9 +263,7 @@ export class Trunk {
 
   private refused(status: number, body: string): void {
     const { code, message } = parseRefusal(body);
-    const isExpired = code === "token_expired";
-    const final = this.finally(REFUSALS_FOR_GOOD.has(code) || (isExpired && this.expiredBefore));
-    this.expiredBefore = isExpired;
+    const final = this.finally(REFUSALS_FOR_GOOD.has(code));
     const text = `the node at ${this.endpoint} refused the trunk with HTTP ${status}${code === "" ? "" : ` ${code}`}: ${message}`;
     this.lost(this.error("refused", text, { final, status, refusal: code }));
   }

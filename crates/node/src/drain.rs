@@ -1,0 +1,149 @@
+//! The end of a node that serves: not ready, a wait for balancers to take note, then its sessions closed at a pace.
+
+use core::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::admin::View;
+use crate::config::{Config, Mode};
+use crate::signals::Signals;
+
+/// How often a drain looks whether the sessions are gone.
+const POLL: Duration = Duration::from_millis(20);
+/// The edge closes its last sessions at the deadline; this much later we stop waiting for that.
+const SLACK: Duration = Duration::from_millis(500);
+/// Without a balancer nobody else can have the clients, and they come back half a second later at the earliest: by then
+/// this node is to be gone, so that they find the next one.
+const ALONE: Duration = Duration::from_millis(400);
+/// With one, others take over at a pace.
+const BESIDE_OTHERS: Duration = Duration::from_secs(10);
+/// Sessions are closed over this part of the time; the rest is for the last ones to say goodbye.
+const CLOSING: f32 = 0.9;
+
+/// How long each phase takes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Plan {
+    /// Not ready, and still serving newcomers, so that balancers take note. Zero: there are none, the node is alone.
+    wait: Duration,
+    /// Sessions are closed evenly over it.
+    close: Duration,
+}
+
+impl Plan {
+    pub(crate) fn of(config: &Config) -> Self {
+        Self::chosen(config.mode, config.settings.drain_wait, config.settings.drain)
+    }
+
+    fn chosen(mode: Mode, wait: Duration, close: Option<Duration>) -> Self {
+        let close = close.unwrap_or(match (mode, wait.is_zero()) {
+            (Mode::Dev, true) => Duration::ZERO,
+            (Mode::Serve | Mode::Inspect, true) => ALONE,
+            (_, false) => BESIDE_OTHERS,
+        });
+        Self { wait, close }
+    }
+
+    fn is_alone(self) -> bool {
+        self.wait.is_zero()
+    }
+}
+
+/// How a drain came to its end.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Drained {
+    /// No session is left, or the time is over, or somebody was impatient.
+    Done,
+    /// Somebody at a terminal was impatient: the process ends at once.
+    Interrupted,
+}
+
+/// Returns when no session is left, at the deadline, or at a signal.
+pub(crate) async fn drain(
+    view: &View,
+    signal: &'static str,
+    plan: Plan,
+    signals: &mut Signals,
+) -> Drained {
+    view.draining.store(true, Ordering::Relaxed);
+    let sessions = view.edge.sessions();
+    let (wait_seconds, seconds) = (plan.wait.as_secs_f64(), plan.close.as_secs_f64());
+    tracing::info!(
+        signal,
+        sessions,
+        wait_seconds,
+        seconds,
+        "draining; a second signal ends it at once"
+    );
+    tokio::select! {
+        () = phases(view, plan) => Drained::Done,
+        second = signals.next() => {
+            tracing::warn!(signal = second, sessions = view.edge.sessions(), "a second signal cuts the drain short");
+            if second == "SIGINT" { Drained::Interrupted } else { Drained::Done }
+        }
+    }
+}
+
+async fn phases(view: &View, plan: Plan) {
+    let edge = &view.edge;
+    if !plan.is_alone() {
+        tokio::time::sleep(plan.wait).await;
+        // Whoever still comes here is sent on by the balancer.
+        edge.refuse_newcomers();
+    }
+    let begun = {
+        // It waits for every shard to take the word.
+        let edge = Arc::clone(edge);
+        let Plan { close, .. } = plan;
+        tokio::task::spawn_blocking(move || edge.begin_drain(close))
+    };
+    if begun.await.is_err() {
+        tracing::error!("the drain could not be begun");
+    }
+    let emptied = async {
+        while edge.sessions() > 0 {
+            tokio::time::sleep(POLL).await;
+        }
+    };
+    // A node that is alone serves who comes back while it still closes others: nobody else would.
+    let last = async {
+        tokio::time::sleep(plan.close.mul_f32(CLOSING)).await;
+        edge.refuse_newcomers();
+        tokio::time::sleep(plan.close.mul_f32(1.0 - CLOSING) + SLACK).await;
+    };
+    tokio::select! {
+        () = emptied => (),
+        () = last => {
+            tracing::warn!(sessions = edge.sessions(), "the deadline of the drain has passed");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_without_a_balancer_is_gone_before_its_clients_come_back() {
+        let plan = |mode, wait: u64, close: Option<u64>| {
+            let wait = Duration::from_secs(wait);
+            Plan::chosen(mode, wait, close.map(Duration::from_secs))
+        };
+        let table = [
+            (Mode::Serve, 0, None, ALONE),
+            (Mode::Serve, 0, Some(10), Duration::from_secs(10)),
+            (Mode::Serve, 5, None, BESIDE_OTHERS),
+            (Mode::Serve, 5, Some(0), Duration::ZERO),
+            (Mode::Dev, 0, None, Duration::ZERO),
+            (Mode::Dev, 0, Some(3), Duration::from_secs(3)),
+            (Mode::Dev, 5, None, BESIDE_OTHERS),
+        ];
+        for (mode, wait, close, expected) in table {
+            let got = plan(mode, wait, close);
+            assert_eq!(
+                (got.close, got.is_alone()),
+                (expected, wait == 0),
+                "{mode:?} {wait} {close:?}"
+            );
+        }
+    }
+}
