@@ -61,7 +61,7 @@ const handlers = {
     const options = typeof script.options === "function" ? script.options(data) : script.options;
     current = { index, trunks: [], ios: [], actions: {} };
     const trunk = await trunkTo(endpoint);
-    const built = script.server ? await script.server({ trunk, listen, log }) : ordinary({ ...(pair && { adapter: createPairAdapter() }), ...options }, trunk);
+    const built = script.server ? await script.server({ trunk, listen, log }) : ordinary({ ...(pair && { adapter: createPairAdapter() }), ...options }, (io) => trunk(io, script.trunkline));
     const { io } = built;
     current.ios = built.ios ?? [io];
     if (module.cases && !script.bare) serve(io);
@@ -107,8 +107,8 @@ async function trunkTo(endpoint) {
   if (!endpoint) return () => undefined;
   process.env.TRUNKLINE_ENDPOINT = endpoint;
   const { useTrunkline } = await import(process.env.TRUNKLINE_SDK ?? "../sdk/node/dist/esm/index.js");
-  return (io) => {
-    const trunkline = useTrunkline(io);
+  return (io, options) => {
+    const trunkline = useTrunkline(io, options);
     current.trunks.push(trunkline);
     return trunkline;
   };

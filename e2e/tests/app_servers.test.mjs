@@ -164,3 +164,42 @@ withWorld("a hundred clients that come at once are all served", { servers: ["amb
   const amber = names.filter((name) => name === "amber").length;
   assert.equal(amber, 50, "half of them each");
 });
+
+const SLOWLY = ["--orphan-close-per-second", "4"];
+
+withWorld(
+  "io.close() ends the process at once, and the node closes its clients at its pace",
+  { servers: ["amber", "cobalt"], trunklineOnly: true, args: SLOWLY, threads: 1 },
+  async (world) => {
+    const byServer = await spread(world, 12, { ...TRANSPORTS.websocket, ...COMING_BACK });
+    const clients = byServer.get("amber");
+    let closed = 0;
+    for (const client of clients) client.once("disconnect", () => (closed += 1));
+    const heard = Promise.all(clients.map((client) => next(client, "bye")));
+    const exited = new Promise((done) => world.app("amber").child.once("exit", done));
+    await world.app("amber").run(({ io }) => {
+      io.local.emit("bye");
+      io.close(() => process.disconnect());
+    });
+    await exited;
+    await heard;
+    await until("the first is back, at the other app server", () => world.app("cobalt").run(({ io }) => io.engine.clientsCount > 6));
+    assert.ok(closed < clients.length, "the last are not closed yet when the first is back");
+    await until("all at the other", () => world.app("cobalt").run(({ io }) => io.engine.clientsCount === 12));
+    const metrics = [...(await world.node.metrics())].filter(([name]) => name.startsWith("trunkline_sessions_closed_total"));
+    const count = (cause) => metrics.filter(([name]) => name.includes(`cause="${cause}"`)).reduce((sum, [, value]) => sum + value, 0);
+    assert.deepEqual([count("server_shutting_down"), count("app_server_lost")], [6, 0]);
+  },
+);
+
+withWorld(
+  'with close: "at once" all clients are closed with io.close()',
+  { servers: ["cobalt"], trunklineOnly: true, args: ["--orphan-close-per-second", "1"] },
+  async (world) => {
+    const amber = await world.startApp({ name: "amber", trunkline: { close: "at once" } });
+    const byServer = await spread(world, 6, { ...TRANSPORTS.websocket, reconnection: false });
+    const ends = byServer.get("amber").map((client) => next(client, "disconnect"));
+    await amber.run(({ io }) => void io.close());
+    for (const [reason] of await Promise.all(ends)) assert.equal(reason, "transport close");
+  },
+);

@@ -50,6 +50,9 @@ pub struct EngineSettings {
     pub per_message_deflate: Option<PerMessageDeflate>,
     /// `connectionStateRecovery`. Default off.
     pub connection_state_recovery: Option<ConnectionStateRecovery>,
+    /// `everyRequest`, an option of the SDK's and not of Engine.IO's: whether the app server is asked about
+    /// each request of its sessions. Default false.
+    pub every_request: bool,
 }
 
 /// Which transports a client may open a session with. With neither, every handshake is refused, as in
@@ -127,6 +130,7 @@ impl Default for EngineSettings {
             http_compression: Some(HttpCompression { threshold_bytes: 1024 }),
             per_message_deflate: None,
             connection_state_recovery: None,
+            every_request: false,
         }
     }
 }
@@ -154,6 +158,7 @@ impl EngineSettings {
         options.bool("addTrailingSlash", &mut settings.add_trailing_slash)?;
         options.bool("allowUpgrades", &mut settings.allow_upgrades)?;
         options.bool("allowEIO3", &mut settings.allow_eio3)?;
+        options.bool("everyRequest", &mut settings.every_request)?;
         options.millis("pingInterval", &mut settings.ping_interval)?;
         options.millis("pingTimeout", &mut settings.ping_timeout)?;
         options.millis("upgradeTimeout", &mut settings.upgrade_timeout)?;

@@ -33,6 +33,7 @@ fn missing_keys_have_socket_ios_defaults_and_unknown_keys_are_ignored() {
         http_compression: Some(HttpCompression { threshold_bytes: 1024 }),
         per_message_deflate: None,
         connection_state_recovery: None,
+        every_request: false,
     };
     assert_eq!(read("{}"), defaults);
     assert_eq!(read(r#"{"cors":{"origin":"*"},"serveClient":null,"":[1]}"#), defaults);
@@ -51,7 +52,8 @@ fn every_option_is_read() {
             "serverMaxWindowBits": 8, "clientMaxWindowBits": 15, "concurrencyLimit": 10,
             "zlibDeflateOptions": {"level": 3, "memLevel": 7, "chunkSize": 1024}
         },
-        "connectionStateRecovery": {"maxDisconnectionDuration": 9, "skipMiddlewares": false}
+        "connectionStateRecovery": {"maxDisconnectionDuration": 9, "skipMiddlewares": false},
+        "everyRequest": true
     }"#;
     let expected = EngineSettings {
         path: "/my/path".into(),
@@ -80,6 +82,7 @@ fn every_option_is_read() {
             max_disconnection: millis(9),
             skip_middlewares: false,
         }),
+        every_request: true,
     };
     assert_eq!(read(json), expected);
 }
@@ -146,6 +149,7 @@ fn a_value_that_cannot_be_honoured_names_its_option_and_what_is_allowed() {
         ),
         ("allowUpgrades", "0|1|\"true\"|null", "true or false"),
         ("allowEIO3", "1", "true or false"),
+        ("everyRequest", "1", "true or false"),
         ("addTrailingSlash", "\"\"", "true or false"),
         ("httpCompression", "1|\"yes\"|[]", "true, false or an object"),
         ("perMessageDeflate", "1|\"yes\"|[]", "true, false or an object"),

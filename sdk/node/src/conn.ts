@@ -3,37 +3,15 @@
  * nothing here has a timer.
  */
 import { EventEmitter } from "node:events";
+import { TransportFace, type FaceHost, type TransportName } from "./face.js";
 import { noticeListener, type EncodedPart, type IoSocket } from "./internals.js";
 import { textOf } from "./keys.js";
-import type { HandshakeRequest } from "./request.js";
+import type { EngineOptions } from "./internals.js";
+import type { ClientStream, HandshakeRequest } from "./request.js";
 import { CloseReason, SendFlag, TransportCode } from "./trunk/frames.js";
 import type { Machine, Session } from "./trunk/machine.js";
 import type { PartData } from "./trunk/outbound.js";
 import type { Trunk } from "./trunk/trunk.js";
-
-export type TransportName = "polling" | "websocket";
-
-/** An `EventEmitter` without what its constructor makes: there is one for each session, and hardly anybody listens. */
-const Emitter = function () {} as unknown as new () => EventEmitter;
-Emitter.prototype = EventEmitter.prototype;
-
-/** What apps read of a transport: its name above all. The node carries the real one. */
-export class TransportFace extends Emitter {
-  readonly name: TransportName;
-  /** Whether a volatile packet can leave now is decided by the node, at the real stream. */
-  writable = true;
-  readyState = "open";
-
-  constructor(name: TransportName) {
-    super();
-    this.name = name;
-  }
-
-  end(): void {
-    this.readyState = "closed";
-    this.emit("close");
-  }
-}
 
 export interface SendOptions {
   compress?: boolean;
@@ -48,6 +26,8 @@ export interface ConnHost extends EventEmitter {
   readonly recovers: boolean;
   /** Whether anybody has ever listened for `flush` or `drain` here. */
   readonly watchesFlush: boolean;
+  opts: EngineOptions;
+  onUnhonoured(sentence: string): void;
   forget(conn: Conn): void;
   onTooLong(what: string, bytes: number): void;
 }
@@ -94,7 +74,7 @@ function heardBit(event: string | symbol): number {
   }
 }
 
-export class Conn extends EventEmitter implements Session {
+export class Conn extends EventEmitter implements Session, FaceHost {
   readonly id: string;
   readonly server: ConnHost;
   /** An own property that an app may delete to save the memory. */
@@ -139,11 +119,12 @@ export class Conn extends EventEmitter implements Session {
     this.remoteAddress = remoteAddress;
     this.protocol = protocol;
     this.face = transportName(transport);
+    (request.socket as unknown as ClientStream).onDestroyed = this;
   }
 
   get transport(): TransportFace {
     if (typeof this.face !== "string") return this.face;
-    const face = new TransportFace(this.face);
+    const face = new TransportFace(this.face, this);
     if (this.readyState === "closed") face.readyState = "closed";
     return (this.face = face);
   }
@@ -224,15 +205,45 @@ export class Conn extends EventEmitter implements Session {
       this.machine.close(this.number, reason);
       return this.onClose(words, description);
     }
-    // What the app still broadcasts in its handlers is not for this client any more.
-    for (const { id, nsp } of this.sockets) {
-      this.choose(id, nsp.name);
-      this.machine.outbound.detach(this.number, nsp.name);
-    }
+    this.detachAll();
     try {
       this.onClose(words, description);
     } finally {
       this.machine.close(this.number, reason);
+    }
+  }
+
+  endByTransport(): void {
+    this.end(CloseReason.forcedClose, "transport close");
+  }
+
+  /** The app threw away the stream that brought the handshake: the session's own, unless the client has upgraded meanwhile. */
+  handleStreamDestroyed(): void {
+    if (this.upgraded) return;
+    const isPolling = this.transport.name === "polling";
+    process.nextTick(() => {
+      if (isPolling) this.end(CloseReason.forcedClose, "transport error", new Error("poll connection closed prematurely"));
+      else this.endByTransport();
+    });
+  }
+
+  /** Ends the session here. The trunk ends next, and the node ends it there, when its turn comes. */
+  abandon(words: string): void {
+    if (this.readyState !== "open") return;
+    this.readyState = "closing";
+    if (this.server.recovers) this.detachAll();
+    try {
+      this.onClose(words, undefined);
+    } finally {
+      this.machine.abandon(this.number);
+    }
+  }
+
+  /** What the app still broadcasts in its handlers is not for this client any more. */
+  private detachAll(): void {
+    for (const { id, nsp } of this.sockets) {
+      this.choose(id, nsp.name);
+      this.machine.outbound.detach(this.number, nsp.name);
     }
   }
 
@@ -291,7 +302,7 @@ export class Conn extends EventEmitter implements Session {
 
   handleUpgraded(transport: number): void {
     if (this.readyState !== "open") return;
-    const next = new TransportFace(transportName(transport));
+    const next = new TransportFace(transportName(transport), this);
     this.upgrading = true;
     this.emit("upgrading", next);
     this.upgrading = false;

@@ -4,7 +4,9 @@ import { Conn, type ConnHost } from "./conn.js";
 import { closeDoor } from "./door.js";
 import { answerRequest, Handshake, type Accepted, type HandshakeEngine } from "./handshake.js";
 import type { DirectEngine, EngineBase, EngineBaseConstructor, EngineOptions } from "./internals.js";
+import { makesOwnIds, overriddenMethods, shareListeners } from "./own_engine.js";
 import { HandshakeRequest } from "./request.js";
+import { NODE_OPTIONS } from "./settings.js";
 import { CloseReason, type FrameBodies, type Header } from "./trunk/frames.js";
 import type { Machine } from "./trunk/machine.js";
 import type { Trunk } from "./trunk/trunk.js";
@@ -13,9 +15,15 @@ export interface EngineOwner {
   /** Where clients must go, when the app's own HTTP server takes none. */
   readonly clientsBelongAt: string | undefined;
   readonly recovers: boolean;
+  /** Whether the node ends the sessions of an app server that leaves. */
+  readonly closesPaced: boolean;
   onEngineClose(): void;
   /** The app attached an HTTP server, and may have said other options with it. */
   onAttached(): void;
+  /** The app has changed `io.engine.opts`, or an option in it. */
+  onOptionsChanged(): void;
+  /** The app uses something that clients behind Trunkline do not pass through. */
+  onUnhonoured(sentence: string): void;
   onTooLong(what: string, bytes: number): void;
 }
 
@@ -39,9 +47,11 @@ export function createEngine(Base: EngineBaseConstructor, options: EngineOptions
     private count = 0;
     watchesFlush = false;
     private direct: DirectEngine | undefined;
+    private isComparing = false;
 
     constructor() {
       super(options);
+      this.watchOptions();
       // `io.engine.clientsCount` counts every client of this process, whichever door it came through.
       Object.defineProperty(this, "clientsCount", {
         get: () => this.count + (this.direct?.clientsCount ?? 0),
@@ -98,7 +108,10 @@ export function createEngine(Base: EngineBaseConstructor, options: EngineOptions
     }
 
     endSessions(): void {
-      for (const conn of Object.values(this.clients) as Conn[]) conn.end(CloseReason.serverShuttingDown, "forced close");
+      for (const conn of Object.values(this.clients) as Conn[]) {
+        if (owner.closesPaced) conn.abandon("forced close");
+        else conn.end(CloseReason.serverShuttingDown, "forced close");
+      }
     }
 
     handleRequest(request: IncomingMessage, response: ServerResponse): void {
@@ -116,9 +129,18 @@ export function createEngine(Base: EngineBaseConstructor, options: EngineOptions
       this.direct = direct;
       direct.opts = Object.assign(this.opts, direct.opts);
       direct.middlewares = this.middlewares = [...(direct.middlewares ?? []), ...added];
-      if (Object.hasOwn(direct, "generateId")) this.generateId = direct.generateId.bind(direct);
-      else direct.generateId = (request) => this.generateId(request);
-      for (const event of FORWARDED) direct.on(event, (...args: unknown[]) => this.emit(event, ...args));
+      if (makesOwnIds(direct)) this.generateId = direct.generateId.bind(direct);
+      Object.defineProperty(direct, "generateId", {
+        get: () => (request: IncomingMessage) => this.generateId(request),
+        set: (generateId: EngineBase["generateId"]) => (this.generateId = generateId),
+        configurable: true,
+        enumerable: true,
+      });
+      const overridden = overriddenMethods(direct);
+      if (overridden.length > 0) {
+        owner.onUnhonoured(`${overridden.join(", ")} of the app's own engine: the node does this itself; it holds for clients that come straight to this server`);
+      }
+      shareListeners(direct, this, FORWARDED);
       if (owner.clientsBelongAt !== undefined) closeDoor(direct, owner.clientsBelongAt);
       owner.onAttached();
     }
@@ -147,8 +169,46 @@ export function createEngine(Base: EngineBaseConstructor, options: EngineOptions
       if (this.clients[conn.id] === conn) delete this.clients[conn.id];
     }
 
+    onUnhonoured(sentence: string): void {
+      owner.onUnhonoured(sentence);
+    }
+
     onTooLong(what: string, bytes: number): void {
       owner.onTooLong(what, bytes);
+    }
+
+    /** The `ws` server of direct clients, as apps look for it here. */
+    get ws(): unknown {
+      return (this.direct as { ws?: unknown } | undefined)?.ws;
+    }
+
+    attach(server: unknown, attachOptions?: object): void {
+      (this.direct as { attach?(server: unknown, options?: object): void } | undefined)?.attach?.(server, attachOptions);
+    }
+
+    /** Engine.IO reads its options when it needs them, so that apps change them while they run. */
+    private watchOptions(): void {
+      let present = this.opts;
+      const changed = (): void => {
+        if (this.isComparing) return;
+        this.isComparing = true;
+        queueMicrotask(() => {
+          this.isComparing = false;
+          owner.onOptionsChanged();
+        });
+      };
+      watchFields(present, changed);
+      Object.defineProperty(this, "opts", {
+        get: () => present,
+        set: (opts: EngineOptions) => {
+          present = opts;
+          if (this.direct !== undefined) this.direct.opts = opts;
+          watchFields(opts, changed);
+          changed();
+        },
+        configurable: true,
+        enumerable: true,
+      });
     }
 
     /** Every way to add a listener comes by here. */
@@ -185,4 +245,20 @@ export function createEngine(Base: EngineBaseConstructor, options: EngineOptions
   }
 
   return new Engine();
+}
+
+function watchFields(opts: EngineOptions, changed: () => void): void {
+  const fields = opts as Record<string, unknown>;
+  for (const name of NODE_OPTIONS) {
+    let value = fields[name];
+    Object.defineProperty(opts, name, {
+      get: () => value,
+      set: (next: unknown) => {
+        value = next;
+        changed();
+      },
+      configurable: true,
+      enumerable: true,
+    });
+  }
 }

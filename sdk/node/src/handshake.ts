@@ -110,11 +110,13 @@ export class Handshake implements Session {
     const events = headerEvents(engine, request, this.isUpgrade ? undefined : sid || open.sid);
     // Middlewares such as express-session write their headers when the head goes out.
     response.writeHead(this.isUpgrade ? 101 : 200);
-    const own = headerList(response.getHeaders());
+    const own = headerList(response.getHeaders()).filter((header) => !OF_THE_BODY.has(header.name));
+    // Where each answer is asked for, each has headers of its own.
+    const lasts = (header: Header): boolean => !this.machine.asksEachRequest && !isCookie(header);
     const answer = {
       sid,
-      headers: [...own.filter(isCookie), ...events.headers],
-      lasting: [...own.filter((header) => !isCookie(header) && !OF_THE_BODY.has(header.name)), ...events.lasting],
+      headers: [...own.filter((header) => !lasts(header)), ...events.headers, ...(this.machine.asksEachRequest ? events.lasting : [])],
+      lasting: this.machine.asksEachRequest ? [] : [...own.filter(lasts), ...events.lasting],
     };
     delete request.res;
     const conn = this.accept(request, answer);
@@ -144,7 +146,7 @@ export class Handshake implements Session {
   }
 }
 
-/** A `Request`: one that opens no session, but passes the middlewares and fires `connection_error` like any other. */
+/** A `Request`: one that opens no session, or goes on with one, and passes the middlewares and fires `connection_error` like any other. */
 export function answerRequest(engine: HandshakeEngine, machine: Machine, frame: FrameBodies["Request"]): void {
   const request = new HandshakeRequest(frame.request).standAlone();
   const upgrade = frame.request.transport === TransportCode.websocket;
@@ -167,6 +169,10 @@ export function answerRequest(engine: HandshakeEngine, machine: Machine, frame: 
     if (settled) return;
     if (error !== undefined) return refuse(BAD_REQUEST, { name: "MIDDLEWARE_FAILURE" });
     if (frame.code !== NO_ERROR_CODE) return refuse(frame.code, parseContext(frame.context));
+    if (machine.asksEachRequest && request.method !== "OPTIONS") {
+      respond(proceed(engine, request, response, upgrade));
+      return upgrade ? closeWith(engine, request, response) : void response.end();
+    }
     engine.verify(asIncoming(request), upgrade, (code, context) => {
       if (settled) return;
       if (code !== undefined) return refuse(code, context);
@@ -175,6 +181,24 @@ export function answerRequest(engine: HandshakeEngine, machine: Machine, frame: 
       response.end();
     });
   });
+}
+
+/** A header that no client can see: the node is to answer the request by itself, with the other headers (`spec/trunk.md`, section 4). */
+const PROCEED: Header = { name: ":proceed", value: "" };
+
+function proceed(engine: HandshakeEngine, request: HandshakeRequest, response: CapturedResponse, upgrade: boolean): ClientResponse {
+  const headers: Record<string, unknown> = {};
+  engine.emit("headers", headers, request);
+  // Middlewares such as express-session write their headers when the head goes out.
+  response.writeHead(upgrade ? 101 : 200);
+  const own = headerList(response.getHeaders()).filter((header) => !OF_THE_BODY.has(header.name));
+  return { status: 200, headers: [PROCEED, ...own, ...headerList(headers)], body: Buffer.alloc(0) };
+}
+
+/** The response to an upgrade ends with its stream, and that with the session. */
+function closeWith(engine: HandshakeEngine, request: HandshakeRequest, response: CapturedResponse): void {
+  const conn = engine.clients[request._query.sid ?? ""] as EventEmitter | undefined;
+  if (conn !== undefined && response.listenerCount("close") > 0) conn.once("close", () => response.emit("close"));
 }
 
 const OF_THE_BODY = new Set(["content-length", "content-type"]);

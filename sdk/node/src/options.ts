@@ -31,6 +31,16 @@ export interface TrunklineOptions {
    * listeners for `connection` come later, such as behind `await db.connect()`. Default: `"auto"`.
    */
   open?: "auto" | "manual" | undefined;
+  /**
+   * How `io.close()` ends the clients behind Trunkline: by the node, at its pace (`orphan_close_per_second`), while this process may end already; or all
+   * at once, as in plain Socket.IO, so that they come back all at once. Default: `"paced"`.
+   */
+  close?: "paced" | "at once" | undefined;
+  /**
+   * Whether engine middlewares (`io.engine.use`) and the `headers` event see every request of a polling client, as in plain Socket.IO, and not only its
+   * handshake. Each poll and each post then waits for an answer of this process. Default: `false`.
+   */
+  everyRequest?: boolean | undefined;
 }
 
 export interface ResolvedOptions {
@@ -41,9 +51,11 @@ export interface ResolvedOptions {
   readonly tls: ConnectionOptions | undefined;
   readonly direct: boolean;
   readonly open: "auto" | "manual";
+  readonly close: "paced" | "at once";
+  readonly everyRequest: boolean;
 }
 
-const KNOWN: readonly string[] = ["endpoint", "hub", "key", "connectionString", "tls", "direct", "open"];
+const KNOWN: readonly string[] = ["endpoint", "hub", "key", "connectionString", "tls", "direct", "open", "close", "everyRequest"];
 export const TRUNK_PATH = "/trunk/v1";
 
 /** @throws TypeError */
@@ -60,6 +72,8 @@ export function resolveOptions(options: TrunklineOptions = {}, env: NodeJS.Proce
     tls: tlsOptions(options.tls),
     direct: flag("direct", options.direct ?? true),
     open: choice("open", options.open ?? "auto", ["auto", "manual"]),
+    close: choice("close", options.close ?? "paced", ["paced", "at once"]),
+    everyRequest: flag("everyRequest", options.everyRequest ?? false),
   };
 }
 

@@ -20,6 +20,8 @@ export class ClientStream {
   declare readable: boolean;
   declare writable: boolean;
   destroyed = false;
+  /** The session that lives on this stream. */
+  declare onDestroyed?: { handleStreamDestroyed(): void };
 
   constructor(address: string, port: number, flags: number) {
     this.remoteAddress = address;
@@ -38,6 +40,7 @@ export class ClientStream {
       this.readable = false;
       this.writable = false;
       (this as unknown as EventEmitter).emit("close");
+      this.onDestroyed?.handleStreamDestroyed();
     }
     return this;
   }

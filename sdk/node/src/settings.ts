@@ -39,6 +39,9 @@ const READERS: Readonly<Record<string, Reader>> = {
   connectionStateRecovery,
 };
 
+/** Names of the options that a node carries out. */
+export const NODE_OPTIONS: readonly string[] = Object.keys(READERS);
+
 export function nodeSettings(said: SaidOptions): NodeSettings {
   const settings: Record<string, unknown> = {};
   const unhonoured: string[] = [];

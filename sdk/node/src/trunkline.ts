@@ -94,7 +94,7 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
   /** What is said when the app has had its turn to listen. */
   private readonly early: string[] = [];
   /** What the nodes were last told of the app's options. */
-  private settingsSaid: string | undefined;
+  private settingsSaid: Record<string, unknown> | undefined;
   private resolveReady!: () => void;
   private rejectReady!: (error: TrunklineError) => void;
 
@@ -119,8 +119,11 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
     this.engine = createEngine(bases.Engine, { ...inner.opts, path: io.path() }, {
       recovers: keepMs !== undefined,
       clientsBelongAt: options.direct ? undefined : clientAddress(options.endpoints[0]),
+      closesPaced: options.close === "paced",
       onEngineClose: () => void this.closeTrunks(),
       onAttached: () => this.handleAttached(),
+      onOptionsChanged: () => this.compareOptions(),
+      onUnhonoured: (sentence) => this.reportUnhonoured(sentence),
       onTooLong: (what, bytes) => this.reportTooLong(what, bytes),
     });
     const recovery = keepMs === undefined ? undefined : new Recovery(keepMs, () => this.trunks, {
@@ -176,8 +179,8 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
   }
 
   private newTrunks(): Trunk[] {
-    const { endpoints, hub, key, tls } = this.options;
-    return endpoints.map((url) => new Trunk({ url, hub, key, tls, server: this.cluster.id, sdk: SDK, openWire }, this.trunkHost(), this.counters));
+    const { endpoints, hub, key, tls, everyRequest } = this.options;
+    return endpoints.map((url) => new Trunk({ url, hub, key, tls, server: this.cluster.id, sdk: SDK, everyRequest, openWire }, this.trunkHost(), this.counters));
   }
 
   /** The app's server listens somewhere: its options may be others now, and if it was closed, it is open again. */
@@ -242,13 +245,14 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
 
   private trunkHost(): TrunkHost {
     return {
-      settings: () => (this.settingsSaid = JSON.stringify(engineSettings(this.io))),
+      settings: () => JSON.stringify((this.settingsSaid = this.settings())),
       onUp: (trunk, info) => this.onUp(trunk, info),
       onDown: (trunk, error) => this.onDown(trunk, error),
       onRetry: (trunk, error) => this.onRetry(trunk, error),
       givesUp: (trunk) => this.givesUp(trunk),
       onFinal: (_trunk, error) => this.onFinal(error),
       onWarning: (trunk, message) => this.warn(`${trunk.endpoint}: ${message}`),
+      onTick: () => this.compareOptions(),
       onOpen: (trunk, machine, open) => this.engine.handleOpen(trunk, machine, open),
       onPeers: (trunk, servers) => this.cluster.handlePeers(trunk, servers),
       onRelayed: (from, payload) => this.cluster.handleRelayed(from, payload),
@@ -256,8 +260,11 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
     };
   }
 
-  private onUp(trunk: Trunk, { node, version }: NodeInfo): void {
+  private onUp(trunk: Trunk, { node, version, everyRequest }: NodeInfo): void {
     this.everUp = true;
+    if (this.options.everyRequest && !everyRequest) {
+      this.warn(`${trunk.endpoint}: everyRequest: node ${node} of version ${version} cannot do this; engine middlewares see the handshake of a client only`);
+    }
     this.troubles.delete(trunk);
     this.resolveReady();
     this.emit("connect", { endpoint: trunk.endpoint, node, version });
@@ -297,8 +304,24 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
 
   private compareOptions(): void {
     if (this.started) for (const sentence of unhonouredOptions(this.io)) this.reportUnhonoured(sentence);
-    if (this.settingsSaid === undefined || this.settingsSaid === JSON.stringify(engineSettings(this.io))) return;
-    this.warn("options of Socket.IO changed after the trunk was opened: the nodes keep the former ones until it is opened anew; attach the HTTP server first");
+    const said = this.settingsSaid;
+    if (said === undefined) return;
+    const now = this.settings();
+    const changed = Object.keys({ ...said, ...now }).filter((name) => JSON.stringify(said[name]) !== JSON.stringify(now[name]));
+    if (changed.length === 0) return;
+    this.settingsSaid = now;
+    const late = changed.filter((name) => UNCHANGEABLE.has(name));
+    if (late.length > 0) {
+      this.warn(`${late.join(", ")}: changed after the trunk was opened, and the nodes keep the former value until it is opened anew; say it to the server at once`);
+    }
+    if (late.length === changed.length) return;
+    // Left out, they cannot be at fault.
+    const rest = Object.fromEntries(Object.entries(now).filter(([name]) => !OF_HELLO.has(name)));
+    for (const trunk of this.trunks) trunk.changeSettings(JSON.stringify(rest));
+  }
+
+  private settings(): Record<string, unknown> {
+    return { ...engineSettings(this.io), ...(this.options.everyRequest && { everyRequest: true }) };
   }
 
   /** Never silently: on the console once, whoever listens to `warning`. */
@@ -337,6 +360,11 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
     else console.warn(`trunkline: ${message}`);
   }
 }
+
+/** What a node takes from `Hello` for good, whatever `Settings` says: where clients find the app, and how streams are compressed. */
+const OF_HELLO: ReadonlySet<string> = new Set(["path", "addTrailingSlash", "perMessageDeflate"]);
+/** What is read once, by the nodes or by Socket.IO itself. */
+const UNCHANGEABLE: ReadonlySet<string> = new Set([...OF_HELLO, "connectionStateRecovery"]);
 
 /** Where clients find the node whose trunk listener this is. */
 function clientAddress(trunk: URL | undefined): string {

@@ -63,7 +63,7 @@ test("without credit frames are held in order, counted, and go on when credit co
 });
 
 test("`io.close()` waits for credit, then says its last words", async (t) => {
-  const { io, trunk } = await startApp(t, { node: { welcome: { credit: 1 } } });
+  const { io, trunk } = await startApp(t, { node: { welcome: { credit: 1 } }, options: { close: "at once" } });
   trunk.open(1);
   await trunk.next("Accept");
   const connected = once(io, "connection");

@@ -138,7 +138,7 @@ test("another adapter is replaced, and that is said", async (t) => {
   assert.match(warned[0], /RedisAdapter/);
 });
 
-test("options that come too late for the node are said so", async (t) => {
+test("options that come late are told to the node, and those that it reads once are said", async (t) => {
   const warned = captureConsole(t, "warn");
   const node = await FakeNode.start();
   const io = new Server();
@@ -147,11 +147,14 @@ test("options that come too late for the node are said so", async (t) => {
     await trunkline.close();
     await node.stop();
   });
-  await trunkline.ready;
+  const trunk = await node.trunk();
   io.attach(createServer());
   assert.deepEqual(warned, []);
-  io.attach(createServer(), { pingInterval: 5 });
-  assert.match(warned[0], /attach the HTTP server first/);
+  io.attach(createServer(), { pingInterval: 5, perMessageDeflate: true });
+  const { settings } = await trunk.next("Settings");
+  assert.deepEqual([JSON.parse(settings).pingInterval, JSON.parse(settings).perMessageDeflate], [5, undefined]);
+  assert.equal(warned.length, 1);
+  assert.match(warned[0], /perMessageDeflate: changed after the trunk was opened/);
 });
 
 /** Two app servers on one node, each with an HTTP server of its own. */

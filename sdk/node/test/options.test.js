@@ -54,6 +54,8 @@ const MISTAKES = [
   [{ direct: 1 }, /"direct" must be true or false, not number/],
   [{ open: "later" }, /"open" must be "auto" or "manual", not string/],
   [{ open: true }, /"open" must be "auto" or "manual", not boolean/],
+  [{ close: false }, /"close" must be "paced" or "at once", not boolean/],
+  [{ everyRequest: 1 }, /"everyRequest" must be true or false, not number/],
   [{ tls: true }, /"tls" must be an object/],
   [{ connectionString: 1 }, /"connectionString" must be a string/],
   [{ connectionString: "AccessKey=k" }, /"connectionString" has no Endpoint/],

@@ -7,7 +7,7 @@ import { connectClient, startApp, types } from "./support/app.js";
 test("a session's whole life under an enumerable property on Object.prototype", async (t) => {
   Object.defineProperty(Object.prototype, "polluted", { value: () => "x", enumerable: true, configurable: true, writable: true });
   t.after(() => delete Object.prototype.polluted);
-  const { io, trunk, trunkline } = await startApp(t);
+  const { io, trunk, trunkline } = await startApp(t, { options: { close: "at once" } });
   io.engine.use((_request, response, next) => (response.setHeader("x-a", "1"), next()));
   io.engine.on("initial_headers", (headers) => (headers["x-b"] = "2"));
   trunk.open(9);

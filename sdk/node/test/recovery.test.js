@@ -74,14 +74,16 @@ for (const [name, end, frames] of ENDS) {
   });
 }
 
-test("`io.close()` persists the sockets, then closes", async (t) => {
-  const { io, trunk } = await startApp(t, RECOVERY);
-  await connectClient(io, trunk, 1);
-  io.close();
-  await trunk.closed;
-  const tail = types(trunk.frames).filter((type) => type === "Persist" || type === "Close");
-  assert.deepEqual(tail, ["Persist", "Close"]);
-});
+for (const [close, end] of [["paced", []], ["at once", ["Close"]]]) {
+  test(`\`io.close()\` persists the sockets, then leaves: ${close}`, async (t) => {
+    const { io, trunk } = await startApp(t, { ...RECOVERY, options: { close } });
+    await connectClient(io, trunk, 1);
+    io.close();
+    await trunk.closed;
+    const tail = types(trunk.frames).filter((type) => ["Persist", "Close"].includes(type));
+    assert.deepEqual(tail, ["Persist", ...end]);
+  });
+}
 
 /** Disconnects the client of session 1 and gives what the node was told of it. */
 async function lose(io, trunk, prepare = () => undefined) {

@@ -155,9 +155,26 @@ test("a message that no batch can hold ends the session and says so", async (t) 
   assert.equal(trunkline.stats.tooLong, 2);
 });
 
-test("a session ends with `io.close()`: drain, Close with reason 6, then the trunk", async (t) => {
+test("`io.close()` ends sessions here and leaves them to the node: drain, then the trunk's end; what they still say is heard by nobody", async (t) => {
+  const { io, trunk, trunkline } = await startApp(t);
+  const sockets = [await connectClient(io, trunk, 4), await connectClient(io, trunk, 5)];
+  const heard = [];
+  for (const socket of sockets) socket.on("too late", () => heard.push(socket.id));
+  const reasons = Promise.all(sockets.map((socket) => once(socket, "disconnect")));
+  sockets[0].emit("last words");
+  io.close();
+  assert.deepEqual((await reasons).map(([reason]) => reason), ["server shutting down", "server shutting down"]);
+  assert.equal(trunkline.stats.sessions, 0);
+  trunk.text(4, '2["too late"]');
+  trunk.send({ type: "Close", session: 5, reason: 1, description: "" });
+  assert.equal(await trunk.closed, 1000);
+  const tail = trunk.frames.filter((frame) => ["Send", "Drain", "Close", "Error"].includes(frame.type));
+  assert.deepEqual([types(tail), heard], [["Send", "Drain"], []]);
+});
+
+test("with `close: \"at once\"` a session ends with `io.close()`: drain, Close with reason 6, then the trunk", async (t) => {
   captureConsole(t, "error");
-  const { io, trunk } = await startApp(t);
+  const { io, trunk } = await startApp(t, { options: { close: "at once" } });
   const socket = await connectClient(io, trunk, 4);
   const disconnected = once(socket, "disconnect");
   socket.emit("last words");
@@ -220,5 +237,5 @@ test("`io.close()` is done when the trunk is closed, and calls back then", async
   assert.equal(await done, undefined);
   assert.equal(trunkline.stats.trunksUp, 0);
   await trunk.closed;
-  assert.ok(closed && types(trunk.frames).includes("Close"));
+  assert.ok(closed && types(trunk.frames).includes("Drain"));
 });

@@ -15,6 +15,7 @@ use trunkline_engineio::{Protocol, TransportKind};
 use trunkline_http::body::{self, BodyError, Bounds};
 use trunkline_trunk::{ClientRequest, Str};
 
+use super::exchange::Added;
 use super::guard::Guard;
 use super::query::Query;
 use super::{Abort, Connection, Reply, answer, clients, exchange, poll, rest, upgrade};
@@ -48,6 +49,15 @@ pub(super) async fn handle(
         connection.door.count_handshake(Unavailable::StreamsFull);
         return Ok(unavailable(&connection, Unavailable::StreamsFull));
     }
+    let added = match asked.of_session() {
+        Some(transport) if hub.settings().every_request => {
+            match about(&connection, &hub, &query, &request, transport).await {
+                Ok(added) => added,
+                Err(answer) => return Ok(*answer),
+            }
+        }
+        Some(_) | None => None,
+    };
     match asked {
         Wanted::Handshake(transport, protocol) => {
             let claims = match clients::admit(&connection, &hub, &query, &request).await {
@@ -63,10 +73,16 @@ pub(super) async fn handle(
             }
         }
         Wanted::Upgrade(sid, protocol) => {
-            probe(&connection, &hub, sid, (protocol, query.base64_only), request).await
+            let client = (protocol, query.base64_only);
+            probe(&connection, &hub, sid, client, request, added).await
         }
-        Wanted::Poll(sid, protocol) => poll::poll(&connection, hub, sid, protocol, request).await,
-        Wanted::Post(sid, protocol) => post(&connection, &hub, sid, protocol, request).await,
+        Wanted::Poll(sid, protocol) => {
+            poll::poll(&connection, hub, sid, protocol, request, added).await
+        }
+        Wanted::Post(sid, protocol) => {
+            let reply = post(&connection, &hub, sid, protocol, request).await;
+            exchange::with(&added, reply)
+        }
         Wanted::Useless => dismiss(&connection, request),
         Wanted::Other => Ok(answer::status(StatusCode::INTERNAL_SERVER_ERROR)),
     }
@@ -90,6 +106,23 @@ async fn owner_of(connection: &Connection, hub: &Hub, query: &Query) -> Option<A
     hub.trunk_of_number(number)
 }
 
+/// Asks the app server that has the session, if it wants to be asked. An unknown session is refused later, in
+/// Engine.IO's words.
+async fn about(
+    connection: &Connection,
+    hub: &Hub,
+    query: &Query,
+    request: &Request<Incoming>,
+    transport: TransportKind,
+) -> Result<Added, Box<Response<Full<Bytes>>>> {
+    match owner_of(connection, hub, query).await {
+        Some(owner) if owner.settings.every_request => {
+            exchange::ask_owner(connection, &owner, request, transport).await
+        }
+        Some(_) | None => Ok(None),
+    }
+}
+
 enum Wanted {
     Handshake(TransportKind, Protocol),
     Poll(Sid, Protocol),
@@ -102,6 +135,15 @@ enum Wanted {
 }
 
 impl Wanted {
+    /// The transport by which a session that is there goes on.
+    fn of_session(&self) -> Option<TransportKind> {
+        match self {
+            Self::Poll(..) | Self::Post(..) => Some(TransportKind::Polling),
+            Self::Upgrade(..) => Some(TransportKind::WebSocket),
+            Self::Handshake(..) | Self::Useless | Self::Other => None,
+        }
+    }
+
     /// Whether it is for a stream that stays; the requests of sessions that are there come and go.
     fn takes_stream(&self) -> bool {
         matches!(self, Self::Handshake(..) | Self::Upgrade(..) | Self::Useless)
@@ -265,6 +307,7 @@ async fn probe(
     sid: Sid,
     (protocol, base64_only): (Protocol, bool),
     mut request: Request<Incoming>,
+    added: Added,
 ) -> Reply {
     let asked = Asked { sid, protocol, hub: hub.number };
     let (reply, found) = oneshot::channel();
@@ -282,7 +325,7 @@ async fn probe(
     };
     let adoption = (Adoption::Probe { base64_only }, agreement.deflate_window());
     adopt(connection, &mut request, key, adoption);
-    Ok(upgrade::switching(&websocket_key, agreement, Vec::new()))
+    Ok(upgrade::switching(&websocket_key, agreement, added.into_iter().flatten()))
 }
 
 fn dismiss(connection: &Rc<Connection>, mut request: Request<Incoming>) -> Reply {

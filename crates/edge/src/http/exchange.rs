@@ -12,13 +12,15 @@ use trunkline_engineio::{HandshakeError, TransportKind};
 use trunkline_switchboard::affinity::{Advice, Promptness};
 use trunkline_trunk::{ClientRequest, Header, RequestCode, Str, Transport};
 
-use super::{Connection, answer, upgrade};
+use super::{Connection, Reply, answer, upgrade};
 use crate::hub::Hub;
 use crate::shard::{Environment, Refusal, Unavailable};
 use crate::trunks::Trunk;
 
 /// How long an app server may think about a request that opens no session.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// A header that no client can see: an app server's word that the node itself is to answer the request.
+const PROCEED: &str = ":proceed";
 /// App servers that are asked about one request, one after another.
 const SERVERS_MAX: usize = 3;
 
@@ -71,6 +73,59 @@ pub(super) async fn preflight<B>(
             answer::unavailable(why)
         }
     }
+}
+
+/// What an app server adds to the answer to a request of one of its sessions.
+pub(super) type Added = Option<Box<[Header]>>;
+
+/// A request of a session whose app server wants to be asked about each of them: its middlewares run. `Err`: they, or
+/// the lack of an answer, are the client's answer.
+pub(super) async fn ask_owner<B>(
+    connection: &Connection,
+    owner: &Arc<Trunk>,
+    request: &Request<B>,
+    transport: TransportKind,
+) -> Result<Added, Box<Response<Full<Bytes>>>> {
+    let client = client_request(connection, request, transport);
+    let waiting_max = connection.door.env().limits.handshakes_pending_max;
+    let refuse = |why: Unavailable| {
+        connection.door.count_refused(why.slug());
+        Err(Box::new(answer::unavailable(why)))
+    };
+    let Some((_pending, answer)) = owner.request(waiting_max, RequestCode::Preflight, "", client)
+    else {
+        return refuse(Unavailable::HandshakesFull);
+    };
+    match tokio::time::timeout(ANSWER_TIMEOUT, answer).await {
+        Ok(Ok(response)) => proceeds(response).map_err(|response| {
+            let mut response = answer::relayed(response);
+            if transport == TransportKind::WebSocket {
+                answer::close_after(&mut response);
+            }
+            Box::new(response)
+        }),
+        // Its trunk has ended, and with it the session, which says so itself.
+        Ok(Err(_)) => Ok(None),
+        Err(_) => refuse(Unavailable::AppServerSilent),
+    }
+}
+
+/// The headers of an app server that lets the node answer; the whole response of one that answers itself.
+fn proceeds(mut response: trunkline_trunk::Response) -> Result<Added, trunkline_trunk::Response> {
+    let before = response.headers.len();
+    response.headers.retain(|header| &*header.name != PROCEED);
+    if response.headers.len() == before {
+        return Err(response);
+    }
+    Ok((before > 1).then(|| response.headers.into_boxed_slice()))
+}
+
+/// The answer with what the app server adds to it.
+pub(super) fn with(added: &Added, mut reply: Reply) -> Reply {
+    if let (Some(added), Ok(response)) = (added, &mut reply) {
+        answer::add_headers(response.headers_mut(), added);
+    }
+    reply
 }
 
 /// An Engine.IO error: middlewares run and `connection_error` fires at the app server.

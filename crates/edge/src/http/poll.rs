@@ -9,8 +9,9 @@ use tokio::sync::oneshot;
 use tokio::sync::oneshot::error::TryRecvError;
 use trunkline_engineio::Protocol;
 
+use super::exchange::Added;
 use super::guard::Guard;
-use super::{Connection, Reply, compact, engine, rest};
+use super::{Connection, Reply, compact, engine, exchange, rest};
 use crate::hub::Hub;
 use crate::shard::{Answer, Asked, Command};
 use crate::sid::Sid;
@@ -23,6 +24,7 @@ pub(super) struct HeldPoll {
     request: Request<()>,
     answer: oneshot::Receiver<Answer>,
     guard: Guard,
+    added: Added,
 }
 
 pub(super) async fn poll(
@@ -31,6 +33,7 @@ pub(super) async fn poll(
     sid: Sid,
     protocol: Protocol,
     request: Request<Incoming>,
+    added: Added,
 ) -> Reply {
     let (reply, mut answer) = oneshot::channel();
     let poll = connection.door.poll_number();
@@ -48,12 +51,12 @@ pub(super) async fn poll(
         let reply = engine::finish(connection, &hub, &request, answer).await;
         guard.disarm();
         connection.answered.set(rests);
-        return reply;
+        return exchange::with(&added, reply);
     }
     connection.prove_by_session();
     // It may wait for long: what waits is small, and the buffer that the request came in is hyper's again.
     let request = compact::copy_of(request);
-    let held = HeldPoll { hub, sid, request, answer, guard };
+    let held = HeldPoll { hub, sid, request, answer, guard, added };
     if rests {
         connection.held.set(Some(Box::new(held)));
         // The connection's task takes it from there and drops this future with all of hyper's.
@@ -66,12 +69,12 @@ impl HeldPoll {
     /// Waits for the answer.
     pub(super) async fn reply(mut self, connection: &Connection) -> Reply {
         let answer = (&mut self.answer).await;
-        let Self { hub, sid, request, guard, .. } = self;
+        let Self { hub, sid, request, guard, added, .. } = self;
         let answer = answer.unwrap_or_else(|_| Answer::Refused(engine::unknown_shard(&sid)));
         // An answer may be long in the making, and its client go away meanwhile. In a box, so that a poll that waits
         // has no room for it.
         let reply = Box::pin(engine::finish(connection, &hub, &request, answer)).await;
         guard.disarm();
-        reply
+        exchange::with(&added, reply)
     }
 }

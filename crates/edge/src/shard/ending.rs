@@ -34,7 +34,7 @@ const EXPIRY: Duration = Duration::from_secs(1);
 /// Sessions that wait to be closed at an even pace.
 #[derive(Debug, Default)]
 pub(super) struct Orphans {
-    waiting: VecDeque<SlotKey>,
+    waiting: VecDeque<(SlotKey, CloseReason)>,
     next_at: Option<Timestamp>,
     /// Less than one session that the steps so far left undone.
     owed: f64,
@@ -213,6 +213,12 @@ impl Shard {
     /// An app server is gone: its handshakes fail at once, its sessions are closed at a measured pace.
     pub(super) fn trunk_down(&mut self, number: TrunkNumber) {
         let Some(gone) = self.trunks.remove(&number) else { return };
+        // One that said before that it takes no more sessions has left on purpose.
+        let reason = if gone.trunk.is_draining() {
+            CloseReason::ServerShuttingDown
+        } else {
+            CloseReason::AppServerLost
+        };
         for key in gone.namespaces.values() {
             self.boards[usize::from(gone.trunk.hub.number)].release_namespace(*key);
         }
@@ -236,7 +242,7 @@ impl Shard {
                     // Nobody sends for it any more; broadcasts of others would be half a conversation.
                     let hub = usize::from(slot.hub);
                     self.boards[hub].remove_session(SessionKey(index));
-                    self.orphans.waiting.push_back(key);
+                    self.orphans.waiting.push_back((key, reason));
                 }
                 State::Opening(_) => self.fail_orphaned_opening(index),
                 State::Ended => self.release(index),
@@ -288,8 +294,8 @@ impl Shard {
         let due = self.orphans.owed + per_second / f64::from(self.shards) * PACE.as_secs_f64();
         self.orphans.owed = due.fract();
         for _ in 0..whole(due) {
-            let Some(key) = self.orphans.waiting.pop_front() else { break };
-            self.close_live(key, CloseReason::AppServerLost);
+            let Some((key, reason)) = self.orphans.waiting.pop_front() else { break };
+            self.close_live(key, reason);
         }
         self.orphans.next_at = (!self.orphans.waiting.is_empty()).then(|| at + PACE);
     }

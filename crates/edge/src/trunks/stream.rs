@@ -477,6 +477,7 @@ impl TrunkTask {
             "warnings": warnings,
             "frames": FRAMES,
             "namespaces_max": env.limits.trunk_namespaces_max,
+            "everyRequest": true,
         });
         let now = self.now();
         self.link.welcome(now, Str::from(info.to_string()));

@@ -4,6 +4,8 @@ export interface WelcomeInfo {
   readonly node: string;
   readonly version: string;
   readonly warnings: string[];
+  /** Whether it can ask about each request of a session. */
+  readonly everyRequest: boolean;
   /** Names of frames that it takes beyond those of the first nodes. */
   readonly frames: ReadonlySet<string>;
   /** How many namespaces may have a number at once. The first nodes do not say. */
@@ -18,6 +20,7 @@ export function parseInfo(json: string): WelcomeInfo {
     node: String(info.node ?? "?"),
     version: String(info.version ?? "?"),
     warnings: list(info.warnings),
+    everyRequest: info.everyRequest === true,
     frames: new Set(list(info.frames)),
     namespacesMax: typeof max === "number" && max > 0 ? max : Infinity,
   };

@@ -49,6 +49,8 @@ export interface MachineHost extends OutboundHost {
 
 export class Machine {
   readonly outbound: Outbound;
+  /** Whether the node asks about each request of a session, because the app wants it and the node can. */
+  asksEachRequest = false;
   private readonly host: MachineHost;
   private readonly counters: Counters;
   private readonly sessions = new Map<number, Session>();
@@ -154,6 +156,11 @@ export class Machine {
     return { status: 500, headers: [], body: Buffer.alloc(0) };
   }
 
+  /** Other options than those of `Hello`. */
+  changeSettings(settings: string): void {
+    this.frame({ type: "Settings", settings });
+  }
+
   drain(deadlineMs: number): void {
     this.frame({ type: "Drain", deadlineMs });
   }
@@ -162,6 +169,11 @@ export class Machine {
   close(number: number, reason: number, description = ""): void {
     this.sessions.set(number, CLOSING);
     this.outbound.close(number, reason, description);
+  }
+
+  /** The app server leaves: what still comes for the session is ignored, and the end of the trunk ends it at the node. */
+  abandon(number: number): void {
+    this.sessions.set(number, CLOSING);
   }
 
   /** Asks the node for what was persisted under a private id. Calls back once: with nothing when the trunk ended meanwhile. */

@@ -42,6 +42,8 @@ export interface TrunkConfig {
   /** Our id: how a node knows a returning app server. */
   readonly server: string;
   readonly sdk: string;
+  /** Whether the app wants to be asked about each request of its sessions. */
+  readonly everyRequest: boolean;
   readonly openWire: OpenWire;
 }
 
@@ -58,6 +60,8 @@ export interface TrunkHost {
   /** Given up for good. */
   onFinal(trunk: Trunk, error: TrunklineError): void;
   onWarning(trunk: Trunk, message: string): void;
+  /** Once for each ping interval. */
+  onTick(): void;
   onOpen(trunk: Trunk, machine: Machine, open: FrameBodies["Open"]): void;
   onRequest(machine: Machine, request: FrameBodies["Request"]): void;
   /** The other app servers that this trunk reaches now: none when it is down. */
@@ -68,6 +72,8 @@ export interface TrunkHost {
 export interface NodeInfo {
   readonly node: string;
   readonly version: string;
+  /** Whether it can ask about each request of a session. */
+  readonly everyRequest: boolean;
 }
 
 export interface TrunkCounters extends Counters {
@@ -93,6 +99,8 @@ export class Trunk {
   private closed: { promise: Promise<void>; resolve: () => void } | undefined;
   private final = false;
   private flushed: (() => void)[] = [];
+  /** What changed between `Hello` and `Welcome`. */
+  private lateSettings: string | undefined;
   private waiting: Broadcast[] = [];
   private waitingBytes = 0;
   private readonly saidUnsent = new Set<string>();
@@ -154,6 +162,12 @@ export class Trunk {
     if (this.machine?.isOpen) this.machine.drain(0);
   }
 
+  /** Other options than `Hello` said, if it was sent already. */
+  changeSettings(settings: string): void {
+    if (this.machine?.isOpen) this.machine.changeSettings(settings);
+    else this.lateSettings = settings;
+  }
+
   /** Ends the trunk in order: what was written before goes out first. */
   close(): Promise<void> {
     if (this.closed !== undefined) return this.closed.promise;
@@ -199,6 +213,7 @@ export class Trunk {
 
   private opened(): void {
     this.machine = new Machine(this.machineHost(), this.counters);
+    this.lateSettings = undefined;
     this.machine.start(this.config.server, this.config.sdk, this.host.settings());
     this.timer = setTimeout(() => {
       this.lost(this.error("connection", `the trunk to ${this.endpoint} failed: no Welcome came within ${WELCOME_MS_MAX} ms`));
@@ -243,9 +258,14 @@ export class Trunk {
     this.isRefusedNow = false;
     if (this.everUp) this.counters.reconnects++;
     this.everUp = true;
-    this.ticker = setInterval(() => this.machine?.handleTick(), Math.max(welcome.pingIntervalMs, 100));
+    this.ticker = setInterval(() => {
+      this.machine?.handleTick();
+      this.host.onTick();
+    }, Math.max(welcome.pingIntervalMs, 100));
+    if (this.machine !== undefined) this.machine.asksEachRequest = this.config.everyRequest && info.everyRequest;
     debug("up: node %s of version %s at %s", info.node, info.version, this.endpoint);
     for (const warning of info.warnings) this.host.onWarning(this, warning);
+    if (this.lateSettings !== undefined) this.machine?.changeSettings(this.lateSettings);
     const waiting = this.waiting;
     this.waiting = [];
     this.waitingBytes = 0;

@@ -1,0 +1,194 @@
+/** What apps find at `conn.transport`, and at `transport.socket` behind it. The node has the real ones: what can be done from here is done, the rest is said. */
+import { EventEmitter } from "node:events";
+import type { Socket as NetSocket } from "node:net";
+import { ClientStream, type HandshakeRequest } from "./request.js";
+
+export type TransportName = "polling" | "websocket";
+
+/** An `EventEmitter` without what its constructor makes: there is one for each session, and hardly anybody listens. */
+export const Emitter = function () {} as unknown as new () => EventEmitter;
+Emitter.prototype = EventEmitter.prototype;
+
+/** What a transport needs of its session. */
+export interface FaceHost {
+  readonly id: string;
+  readonly protocol: number;
+  readonly request: HandshakeRequest;
+  readonly remoteAddress: string;
+  readonly upgraded: boolean;
+  readonly server: { readonly opts: FaceOptions; onUnhonoured(sentence: string): void };
+  send(data: unknown, options?: object): unknown;
+  /** Ends the session as the end of its transport does. */
+  endByTransport(): void;
+}
+
+interface FaceOptions {
+  readonly maxHttpBufferSize?: unknown;
+  readonly httpCompression?: unknown;
+  readonly perMessageDeflate?: unknown;
+}
+
+export class TransportFace extends Emitter {
+  readonly name: TransportName;
+  /** Whether a volatile packet can leave now is decided by the node, at the real stream. */
+  writable = true;
+  readyState = "open";
+  discarded = false;
+  private readonly conn: FaceHost;
+  private webSocket: WebSocketFace | undefined;
+
+  constructor(name: TransportName, conn: FaceHost) {
+    super();
+    this.name = name;
+    this.conn = conn;
+  }
+
+  get sid(): string {
+    return this.conn.id;
+  }
+
+  get protocol(): number {
+    return this.conn.protocol;
+  }
+
+  get supportsBinary(): boolean {
+    return !this.conn.request._query.b64;
+  }
+
+  get handlesUpgrades(): boolean {
+    return this.name === "websocket";
+  }
+
+  get maxHttpBufferSize(): unknown {
+    return this.name === "polling" ? this.conn.server.opts.maxHttpBufferSize : undefined;
+  }
+
+  get httpCompression(): unknown {
+    return this.name === "polling" ? this.conn.server.opts.httpCompression : undefined;
+  }
+
+  get perMessageDeflate(): unknown {
+    return this.name === "websocket" ? this.conn.server.opts.perMessageDeflate : undefined;
+  }
+
+  /** The `ws` package's object, for a WebSocket. */
+  get socket(): WebSocketFace | undefined {
+    if (this.name !== "websocket") return undefined;
+    return (this.webSocket ??= new WebSocketFace(this.conn, () => this.close()));
+  }
+
+  /** Ends the session as `transport close`, as in Engine.IO. */
+  close(done?: () => void): void {
+    if (this.readyState !== "open") return;
+    this.readyState = "closing";
+    process.nextTick(() => {
+      done?.();
+      this.conn.endByTransport();
+    });
+  }
+
+  discard(): void {
+    this.discarded = true;
+  }
+
+  /** Messages go the usual way; the others are the node's. */
+  send(packets: readonly { type: string; data?: unknown; options?: object }[]): void {
+    for (const { type, data, options } of packets) {
+      if (type === "message") this.conn.send(data, options);
+      else this.conn.server.onUnhonoured(`transport.send of a packet of type ${type}: only the node makes these; it was not sent`);
+    }
+  }
+
+  /** The session ended, or goes on over another transport. */
+  end(): void {
+    if (this.readyState === "closed") return;
+    this.readyState = "closed";
+    this.webSocket?.end();
+    this.emit("close");
+  }
+}
+
+const OPEN = 1;
+const CLOSING = 2;
+const CLOSED = 3;
+/** What a `ws` socket tells of frames that do not come here. */
+const OF_FRAMES: ReadonlySet<string | symbol> = new Set(["message", "ping", "pong"]);
+
+/** As far as there is such a thing: its state, its stream, and ways to end it. */
+export class WebSocketFace extends EventEmitter {
+  readyState = OPEN;
+  readonly bufferedAmount = 0;
+  readonly binaryType = "nodebuffer";
+  readonly extensions = "";
+  readonly protocol = "";
+  readonly isPaused = false;
+  private readonly conn: FaceHost;
+  private readonly closeTransport: () => void;
+  private stream: NetSocket | undefined;
+
+  constructor(conn: FaceHost, closeTransport: () => void) {
+    super();
+    this.conn = conn;
+    this.closeTransport = closeTransport;
+  }
+
+  /** The stream below it: of the handshake, unless the client has upgraded, which it does on another one. */
+  get _socket(): NetSocket {
+    const { request, remoteAddress, upgraded } = this.conn;
+    if (!upgraded) return request.socket;
+    if (this.stream === undefined) {
+      const stream = new ClientStream(remoteAddress, 0, 0);
+      stream.onDestroyed = { handleStreamDestroyed: () => this.close() };
+      this.stream = stream as unknown as NetSocket;
+    }
+    return this.stream;
+  }
+
+  override on(event: string | symbol, listener: (...args: unknown[]) => void): this {
+    if (OF_FRAMES.has(event)) this.say(`on("${String(event)}")`);
+    return super.on(event, listener);
+  }
+
+  override addListener(event: string | symbol, listener: (...args: unknown[]) => void): this {
+    return this.on(event, listener);
+  }
+
+  close(): void {
+    if (this.readyState !== OPEN) return;
+    this.readyState = CLOSING;
+    this.closeTransport();
+  }
+
+  terminate(): void {
+    this.close();
+  }
+
+  send(): void {
+    this.say("send");
+  }
+
+  ping(): void {
+    this.say("ping");
+  }
+
+  pong(): void {
+    this.say("pong");
+  }
+
+  pause(): void {
+    this.say("pause");
+  }
+
+  resume(): void {
+    this.say("resume");
+  }
+
+  end(): void {
+    this.readyState = CLOSED;
+    this.emit("close", 1006, Buffer.alloc(0));
+  }
+
+  private say(what: string): void {
+    this.conn.server.onUnhonoured(`transport.socket.${what}: the node speaks WebSocket itself; nothing was done`);
+  }
+}
