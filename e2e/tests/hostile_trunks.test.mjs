@@ -86,3 +86,49 @@ async function oneTrunk(node, seed) {
   app.kill();
   for (const client of clients) client.destroy();
 }
+
+inArena("trunks that do not read are told of one another in little memory", { args: ["--trunks-per-hub-max", "200", "--log", "warn"] }, async (arena) => {
+  const id = (number) => `${number}-`.padEnd(128, "x");
+  const growth = arena.watchMemory();
+  // Each joins and leaves: a list of all others for every one of them, every time, was 3 GB.
+  const idle = [];
+  for (let number = 0; number < 199; number += 1) {
+    const app = await arena.app({ server: id(number) });
+    app.pause();
+    idle.push(app);
+  }
+  const last = await arena.app({ server: id("last") });
+  await until("all others", () => last.of("Peers").at(-1)?.servers.length === 199);
+  const refused = new FakeApp(arena.node, { server: "one too many" });
+  await until("the refusal", () => refused.ended);
+  assert.match(refused.error, /503/);
+  await arena.counted(/^trunkline_trunks_refused_total\{cause="trunks_full"\}$/, 1);
+  assert.ok(growth() < GROWTH_BYTES_MAX, `${growth()} bytes`);
+  // Who reads again has the list as it is now.
+  idle.pop().kill();
+  idle[0].resume();
+  await until("198 others", () => idle[0].of("Peers").at(-1)?.servers.length === 198);
+  await until("198 others", () => last.of("Peers").at(-1)?.servers.length === 198);
+});
+
+inArena("an app server whose id is longer than an id is refused", {}, async (arena) => {
+  for (const server of ["", "x".repeat(129)]) {
+    const app = new FakeApp(arena.node, { server });
+    await until("the end", () => app.ended);
+    assert.equal(app.of("Error")[0].code, 6);
+    assert.equal(app.welcome, undefined);
+  }
+});
+
+inArena("an app server that asks and does not read is not heard for ever", { args: ["--trunk-unread-bytes-max", "1MiB", "--log", "warn"] }, async (arena) => {
+  const app = await arena.app();
+  app.pause();
+  const pings = Buffer.concat(Array.from({ length: 20_000 }, () => Buffer.from([4, 16, ...Buffer.alloc(16)])));
+  // Far more than the buffers of both streams.
+  for (let sent = 0; sent < 60; sent += 1) app.raw(pings);
+  await arena.rounds(40);
+  assert.ok(app.ws.bufferedAmount > 0, "the node has stopped reading");
+  app.resume();
+  await until("the rest", () => app.ws.bufferedAmount === 0);
+  assert.equal(app.ended, undefined);
+});

@@ -48,6 +48,8 @@ pub(crate) struct Hub {
     pub(crate) keys: Vec<Secret>,
     /// No client is served without a good token.
     pub(crate) tokens_required: bool,
+    /// Trunks over streams, those before their `Hello` included.
+    trunks_open: AtomicUsize,
     state: Mutex<State>,
     /// Sids that the app made itself (`generateId`); ours need no table.
     custom_sids: Mutex<HashMap<String, Sid>>,
@@ -87,6 +89,7 @@ impl Directory {
                     number: u16::try_from(number).unwrap_or(u16::MAX),
                     keys: config.keys.clone(),
                     tokens_required: config.tokens_required,
+                    trunks_open: AtomicUsize::new(0),
                     state: Mutex::default(),
                     custom_sids: Mutex::default(),
                     has_custom_sids: AtomicBool::new(false),
@@ -400,17 +403,28 @@ impl Hub {
 
     /// Tells every app server who the others are.
     fn announce_peers(&self) {
+        for trunk in locked(&self.state).trunks.iter().filter(|trunk| trunk.is_peer()) {
+            trunk.peers_changed();
+        }
+    }
+
+    /// Who the others are now.
+    pub(crate) fn encode_peers_of(&self, server_id: &str, frames: &mut BytesMut) {
         let trunks = locked(&self.state).trunks.clone();
-        let peers = || trunks.iter().filter(|trunk| trunk.is_peer());
-        let mut servers: Vec<&str> = peers().map(|trunk| &*trunk.server_id).collect();
+        let peers = trunks.iter().filter(|trunk| trunk.is_peer());
+        let others = peers.map(|trunk| &*trunk.server_id).filter(|server| *server != server_id);
+        let mut servers: Vec<&str> = others.collect();
         servers.sort_unstable();
         servers.dedup();
-        for trunk in peers() {
-            let mut frame = BytesMut::new();
-            let others = servers.iter().copied().filter(|server| *server != trunk.server_id);
-            encode_peers(&mut frame, others);
-            trunk.push(&frame);
-        }
+        encode_peers(frames, servers.into_iter());
+    }
+
+    /// Room for one more trunk; it is free again when the answer is dropped.
+    pub(crate) fn trunk_permit(self: &Arc<Self>, trunks_max: usize) -> Option<TrunkPermit> {
+        let taken = self.trunks_open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| {
+            (open < trunks_max).then_some(open + 1)
+        });
+        taken.is_ok().then(|| TrunkPermit { hub: Arc::clone(self) })
     }
 
     fn status<'a>(&self, own_paths: impl Iterator<Item = &'a str>) -> HubStatus {
@@ -430,6 +444,18 @@ impl Hub {
             })
             .collect();
         HubStatus { name: self.name.clone(), paths, app_servers }
+    }
+}
+
+/// A trunk's place in its hub, from before its `Hello` until it is gone.
+#[derive(Debug)]
+pub(crate) struct TrunkPermit {
+    hub: Arc<Hub>,
+}
+
+impl Drop for TrunkPermit {
+    fn drop(&mut self) {
+        self.hub.trunks_open.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -34,6 +34,8 @@ pub struct Limits {
     pub handshake_retry_after: Duration,
     /// Handshakes and relayed requests of one trunk that are waiting for the app server.
     pub handshakes_pending_max: usize,
+    /// Trunks of one hub. One more is answered 503.
+    pub trunks_per_hub_max: usize,
     /// Bytes of one trunk message.
     pub trunk_batch_bytes_max: usize,
     /// Bytes of data that an app server may send before the node has worked off what came earlier.
@@ -68,6 +70,7 @@ impl Default for Limits {
             handshake_timeout: Duration::from_secs(20),
             handshake_retry_after: Duration::from_secs(1),
             handshakes_pending_max: 10_000,
+            trunks_per_hub_max: 1_000,
             trunk_batch_bytes_max: 64 * 1024 * 1024,
             trunk_credit_bytes: 16 * 1024 * 1024,
             trunk_ping_interval: Duration::from_secs(10),

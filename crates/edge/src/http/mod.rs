@@ -512,9 +512,12 @@ fn trunk(connection: &Rc<Connection>, mut request: Request<Incoming>) -> Respons
             if env.directory.draining.load(std::sync::atomic::Ordering::Relaxed) {
                 return Err(trunks::TrunkRefused::Draining);
             }
-            trunks::authorise(&env.directory, authorization).map(|hub| (hub, key))
+            let hub = trunks::authorise(&env.directory, authorization)?;
+            let permit = hub.trunk_permit(env.limits.trunks_per_hub_max);
+            let permit = permit.ok_or(trunks::TrunkRefused::TrunksFull)?;
+            Ok((hub, key, permit))
         });
-    let (hub, key) = match accepted {
+    let (hub, key, permit) = match accepted {
         Ok(accepted) => accepted,
         Err(refused) => {
             let cause = Cause { cause: refused.slug() };
@@ -532,6 +535,7 @@ fn trunk(connection: &Rc<Connection>, mut request: Request<Incoming>) -> Respons
         if let Some(stream) = upgrade::take_stream(upgraded, &connection, None).await {
             trunks::run(connection.door.clone(), hub, connection.address, stream).await;
         }
+        drop(permit);
     });
     upgrade::switching(&key, upgrade::Agreement::default(), Vec::new())
 }

@@ -104,6 +104,8 @@ pub(crate) enum TrunkRefused {
         "the token is not signed with a key of this hub; check the key option (TRUNKLINE_KEY) of the app server and of the node"
     )]
     TokenSignature,
+    #[error("this hub has as many trunks to this node as it may (trunks_per_hub_max)")]
+    TrunksFull,
 }
 
 impl TrunkRefused {
@@ -119,13 +121,14 @@ impl TrunkRefused {
             Self::TokenMissing => "token_missing",
             Self::TokenNotYetValid { .. } => "token_not_yet_valid",
             Self::TokenSignature => "token_signature",
+            Self::TrunksFull => "trunks_full",
         }
     }
 
     pub(crate) fn status(self) -> StatusCode {
         match self {
             Self::BadRequest => StatusCode::BAD_REQUEST,
-            Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Draining | Self::TrunksFull => StatusCode::SERVICE_UNAVAILABLE,
             Self::HubUnknown => StatusCode::NOT_FOUND,
             Self::TokenAudience
             | Self::TokenExpired { .. }

@@ -31,7 +31,7 @@ pub(crate) struct Trunk {
     pub(crate) settings: EngineSettings,
     /// Encoded frames that wait for the writer. Shards append once per turn; bounded by credit for data and
     /// by the number of sessions and requests for everything else.
-    outbox: Mutex<BytesMut>,
+    outbox: Mutex<Outbox>,
     /// Wakes the writer: frames are in the outbox, or credit is due, or the trunk is to end.
     pub(crate) wake_writer: Notify,
     /// Bytes of `Message` that the app server will still take; spent by every shard.
@@ -54,6 +54,14 @@ pub(crate) struct Trunk {
     heard_at: AtomicU64,
     /// Numbers of `Restore`s that are not answered yet.
     restores: Mutex<HashSet<u32>>,
+}
+
+/// Encoded frames, and the place among them where the app server is to be told who the others are. The list itself is
+/// made when the frames are taken: changes that nobody has read about take no memory.
+#[derive(Debug, Default)]
+struct Outbox {
+    frames: BytesMut,
+    peers_at: Option<usize>,
 }
 
 /// Why somebody other than the trunk's own task wants it ended.
@@ -199,26 +207,45 @@ impl Trunk {
 
     /// Appends whole frames, in order, and wakes the writer.
     pub(crate) fn push(&self, frames: &[u8]) {
-        self.outbox.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(frames);
+        self.outbox().frames.extend_from_slice(frames);
         self.wake_writer.notify_one();
     }
 
     /// The same, unless the app server has that much unread already; false when it has.
     pub(crate) fn push_bounded(&self, frames: &[u8], unread_bytes_max: usize) -> bool {
         {
-            let mut outbox = self.outbox.lock().unwrap_or_else(PoisonError::into_inner);
-            if outbox.len() >= unread_bytes_max {
+            let mut outbox = self.outbox();
+            if outbox.frames.len() >= unread_bytes_max {
                 return false;
             }
-            outbox.extend_from_slice(frames);
+            outbox.frames.extend_from_slice(frames);
         }
         self.wake_writer.notify_one();
         true
     }
 
+    /// Others have come or gone: the app server is told at this place, or at an earlier one that waits.
+    pub(crate) fn peers_changed(&self) {
+        {
+            let mut outbox = self.outbox();
+            let here = outbox.frames.len();
+            outbox.peers_at.get_or_insert(here);
+        }
+        self.wake_writer.notify_one();
+    }
+
     /// Takes everything that waits.
     pub(crate) fn take_outbox(&self) -> BytesMut {
-        std::mem::take(&mut *self.outbox.lock().unwrap_or_else(PoisonError::into_inner))
+        let Outbox { mut frames, peers_at } = std::mem::take(&mut *self.outbox());
+        let Some(place) = peers_at else { return frames };
+        let rest = frames.split_off(place);
+        self.hub.encode_peers_of(&self.server_id, &mut frames);
+        frames.extend_from_slice(&rest);
+        frames
+    }
+
+    fn outbox(&self) -> MutexGuard<'_, Outbox> {
+        self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn has_credit(&self) -> bool {
@@ -279,8 +306,7 @@ impl Trunk {
 
     /// May it be given sessions and requests? Not when it is about to end, or reads too slowly.
     pub(crate) fn is_usable(&self, unread_bytes_max: usize) -> bool {
-        !self.ended.load(Ordering::Relaxed)
-            && self.outbox.lock().unwrap_or_else(PoisonError::into_inner).len() < unread_bytes_max
+        !self.ended.load(Ordering::Relaxed) && self.outbox().frames.len() < unread_bytes_max
     }
 
     pub(crate) fn set_draining(&self) {

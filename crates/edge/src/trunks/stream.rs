@@ -31,6 +31,9 @@ const READ_BYTES: usize = 256 * 1024;
 const FRAME_OVERHEAD_BYTES: usize = 1024;
 /// What this node takes beyond the frames that every node of version 1 does.
 const FRAMES: &[&str] = &["Release", "Beside", "Choose"];
+/// Every app server of a hub is told the ids of all others.
+const SERVER_ID_BYTES_MAX: usize = 128;
+const SDK_BYTES_MAX: usize = 256;
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the last words of a trunk may take.
 const GOODBYE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -172,8 +175,10 @@ impl TrunkTask {
                 None => std::future::pending().await,
             }
         };
+        // Who asks and does not read the answers is not heard until it does.
+        let hears = self.out.len() < self.door.env().limits.trunk_unread_bytes_max;
         tokio::select! {
-            ready = self.stream.readable() => ready.map(|()| Woken::Readable),
+            ready = self.stream.readable(), if hears => ready.map(|()| Woken::Readable),
             ready = self.stream.writable(), if !self.out.is_empty() => ready.map(|()| Woken::Writable),
             () = told => Ok(Woken::Told),
             () = sleep_until(deadline.unwrap_or_else(far)), if deadline.is_some() => Ok(Woken::Deadline),
@@ -382,6 +387,7 @@ impl TrunkTask {
 
     fn note_end(&mut self, cause: &EndCause) {
         let slug = match cause {
+            EndCause::GivenUp(ErrorCode::Limit) => "limit",
             EndCause::GivenUp(ErrorCode::Replaced) => "replaced",
             EndCause::GivenUp(ErrorCode::Settings) => "bad_settings",
             EndCause::GivenUp(ErrorCode::Silence) => "silent",
@@ -454,6 +460,19 @@ impl TrunkTask {
             }
         };
         let env = Arc::clone(self.door.env());
+        for (what, text, bytes_max) in [
+            ("server id", &hello.server, SERVER_ID_BYTES_MAX),
+            ("SDK's name", &hello.sdk, SDK_BYTES_MAX),
+        ] {
+            let bytes = text.as_bytes().len();
+            if bytes > bytes_max || bytes == 0 {
+                let message =
+                    format!("the {what} in Hello has {bytes} bytes; 1 to {bytes_max} are allowed");
+                tracing::warn!(hub = %self.hub.name, address = %self.address, "app server refused: {message}");
+                self.link.give_up(ErrorCode::Limit, Str::from(message));
+                return;
+            }
+        }
         let server_id = hello.server.to_string();
         if let Some(older) = self.hub.trunk_of_server(&server_id) {
             older.end(Ending::Replaced);

@@ -286,6 +286,8 @@ key_table! {
         handshake_retry_after: span(50, 120);
         /// Handshakes and relayed requests of one trunk that wait for the app server.
         handshakes_pending_max: Count::<usize>::between(1, 10_000_000);
+        /// Trunks of one hub, which are its app servers: each is told of all others. One more is answered 503.
+        trunks_per_hub_max: Count::<usize>::between(1, 100_000);
         /// Bytes of one trunk message.
         trunk_batch_bytes_max: Size::<usize>::between(64 << 10, GIB);
         /// Bytes of data that an app server may send before the node has worked off what came earlier.
