@@ -416,7 +416,7 @@ impl Hub {
         let mut servers: Vec<&str> = others.collect();
         servers.sort_unstable();
         servers.dedup();
-        encode_peers(frames, servers.into_iter());
+        encode_peers(frames, servers);
     }
 
     /// Room for one more trunk; it is free again when the answer is dropped.
