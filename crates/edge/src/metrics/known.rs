@@ -32,6 +32,7 @@ pub(super) const REQUESTS_REFUSED: &[&str] = &[
     "draining",
     "hub_unknown",
     "path_unknown",
+    "payload_in_pieces",
     "payload_too_large",
     "body_timeout",
     "bad_websocket_handshake",
@@ -93,6 +94,7 @@ pub(super) const TRUNKS_ENDED: &[&str] = &[
     "misbehaved",
     "websocket_violation",
     "given_up",
+    "limit",
     "silent",
     "peer_error",
 ];
@@ -108,6 +110,7 @@ const TRUNKS_REFUSED: &[&str] = &[
     "token_missing",
     "token_not_yet_valid",
     "token_signature",
+    "trunks_full",
 ];
 
 const CLIENT_TOKENS_REFUSED: &[&str] = &[
