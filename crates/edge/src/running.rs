@@ -421,6 +421,75 @@ mod tests {
     use std::net::TcpStream;
 
     use super::*;
+    use crate::side_door::{SideAnswer, Visit};
+    use crate::{HubConfig, Limits, Secret};
+
+    /// Blocks the thread of whoever comes, until it is let go.
+    #[derive(Debug)]
+    struct Trap {
+        caught: std::sync::mpsc::SyncSender<()>,
+        let_go: Mutex<std::sync::mpsc::Receiver<()>>,
+    }
+
+    impl SideDoor for Trap {
+        fn claims(&self, path: &str) -> bool {
+            path == "/trap"
+        }
+
+        fn serve(&self, _: Visit) -> SideAnswer {
+            self.caught.send(()).expect("the test waits");
+            lock(&self.let_go).recv().expect("the test lets it go");
+            Box::pin(std::future::pending())
+        }
+    }
+
+    fn config(threads: usize) -> Config {
+        let keys = vec![Secret::new("0123456789abcdef")];
+        Config {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            threads,
+            node_id: "n-test".into(),
+            node_number: 7,
+            version: "9.9.9",
+            hubs: vec![HubConfig {
+                name: "chat".into(),
+                keys,
+                tokens_required: false,
+                paths: Vec::new(),
+            }],
+            default_hub: "chat".into(),
+            names: None,
+            limits: Limits::default(),
+            io_uring: false,
+            heap_bytes: || 0,
+        }
+    }
+
+    #[test]
+    fn a_shard_whose_thread_is_blocked_is_silent_and_the_others_are_not() {
+        use std::io::Write;
+        let mut edge = Edge::bind(config(2)).expect("a free port");
+        let (caught, is_caught) = std::sync::mpsc::sync_channel(1);
+        let (go, let_go) = std::sync::mpsc::channel();
+        edge.add_side_door(Arc::new(Trap { caught, let_go: Mutex::new(let_go) }));
+        let address = edge.local_addr();
+        let edge = edge.start().expect("threads");
+        let runtime =
+            runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+        let silent =
+            |longest_ms| runtime.block_on(edge.silent_shards(Duration::from_millis(longest_ms)));
+        assert_eq!(silent(30_000), [0; 0]);
+        // The acceptor begins with the first shard.
+        let mut stream = TcpStream::connect(address).expect("it listens");
+        stream.write_all(b"GET /trap HTTP/1.1\r\nhost: x\r\n\r\n").expect("it reads");
+        is_caught.recv().expect("the door is asked");
+        // Twice: the first question still waits.
+        assert_eq!(silent(200), [0]);
+        assert_eq!(silent(200), [0]);
+        go.send(()).expect("the door waits");
+        assert_eq!(silent(30_000), [0; 0]);
+        edge.stop();
+    }
 
     #[test]
     fn accepted_streams_send_at_once_as_the_listener_does() {
