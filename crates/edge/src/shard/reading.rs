@@ -38,6 +38,8 @@ pub(super) enum Heard {
 const INFLATED_PER_TURN: usize = 1024 * 1024;
 /// Inflated bytes of one stream after which it has to wait until others have been read.
 const HEAVY_BYTES: usize = 64 * 1024;
+/// Frames of one read that bring no message, after which the stream has to wait in the same way.
+const IDLE_FRAMES_MAX: u32 = 1_000;
 /// How long one turn goes on with such streams and posts, one more or less.
 const HEAVY_TIME: Duration = Duration::from_millis(1);
 /// The pause after that, in times of what it took: a quarter of a shard's time is theirs at most.
@@ -55,6 +57,11 @@ pub(crate) struct IdleFrames {
 }
 
 impl IdleFrames {
+    fn total(self) -> u32 {
+        let Idle { pings, pongs, noops } = self.packets;
+        self.empty_parts + self.websocket_pings + self.websocket_pongs + pings + pongs + noops
+    }
+
     /// A packet without a message for the app.
     fn count(&mut self, body: Body<'_>) {
         let kind = match body {
@@ -376,6 +383,7 @@ impl Shard {
         };
         let heard = ear.hear(stream, input);
         let inflated = ear.inflated;
+        let heavy = inflated > HEAVY_BYTES || ear.idle.total() > IDLE_FRAMES_MAX;
         self.inflated += inflated;
         let too_much = self.memory_full && live.held_bytes() > HELD_BYTES_BEYOND_CEILING;
         if too_much {
@@ -385,10 +393,10 @@ impl Shard {
             self.pause(index);
         }
         self.mark_dirty(index);
-        if inflated > HEAVY_BYTES {
+        if heavy {
             self.set_heavy(index);
         }
-        self.act_on(index, heard) && inflated <= HEAVY_BYTES
+        self.act_on(index, heard) && !heavy
     }
 
     fn act_on(&mut self, index: u32, heard: Heard) -> bool {
