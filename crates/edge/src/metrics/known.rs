@@ -109,7 +109,9 @@ const TRUNKS_REFUSED: &[&str] = &[
     "token_malformed",
     "token_missing",
     "token_not_yet_valid",
+    "token_not_yet_valid",
     "token_signature",
+    "trunks_full",
     "trunks_full",
 ];
 
