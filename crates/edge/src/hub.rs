@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::BytesMut;
 use trunkline_clock::Timestamp;
@@ -16,15 +16,10 @@ use trunkline_trunk::settings::EngineSettings;
 
 use crate::limits::Limits;
 use crate::routes::Routes;
-use crate::shard::Seen;
 use crate::sid::Sid;
 use crate::trunks::{Trunk, TrunkNumber};
 use crate::{AppServerStatus, HubConfig, HubStatus, Secret};
 
-/// How long a restored socket may take to come back; middlewares may run meanwhile.
-const RESTORED_TIMEOUT: Duration = Duration::from_secs(60);
-/// Restored sockets between two looks for those that did not come back.
-const RESTORED_SWEEP: usize = 1024;
 /// The default hub's, where nothing else is said.
 const DEFAULT_PATH: &str = "/socket.io/";
 /// Every hub's own path begins so.
@@ -57,10 +52,6 @@ pub(crate) struct Hub {
     has_custom_sids: AtomicBool,
     /// Which shard keeps the socket with a private id for its return.
     kept: Mutex<HashMap<Box<str>, u8>>,
-    /// Sockets that were restored and have not come back yet, with what their keeper had recorded by then.
-    restored: Mutex<HashMap<Box<str>, (Instant, Seen)>>,
-    /// How many those are, so that every other socket costs no lock.
-    restored_count: AtomicUsize,
     handshakes_refused: LogPace,
 }
 
@@ -94,8 +85,6 @@ impl Directory {
                     custom_sids: Mutex::default(),
                     has_custom_sids: AtomicBool::new(false),
                     kept: Mutex::default(),
-                    restored: Mutex::default(),
-                    restored_count: AtomicUsize::new(0),
                     handshakes_refused: LogPace::default(),
                 })
             })
@@ -337,41 +326,21 @@ impl Hub {
         locked(&self.kept).insert(pid.into(), shard);
     }
 
-    pub(crate) fn forget_kept(&self, pids: &[Box<str>]) {
+    /// The shard keeps these no more; another may have them since.
+    pub(crate) fn forget_kept(&self, pids: &[Box<str>], shard: u8) {
         if pids.is_empty() {
             return;
         }
         let mut kept = locked(&self.kept);
         for pid in pids {
-            kept.remove(pid);
+            if kept.get(pid) == Some(&shard) {
+                kept.remove(pid);
+            }
         }
     }
 
     pub(crate) fn keeper_of(&self, pid: &str) -> Option<u8> {
         locked(&self.kept).get(pid).copied()
-    }
-
-    /// A shard answered a `Restore` for this socket.
-    pub(crate) fn restored(&self, socket: &str, seen: Seen) {
-        let now = Instant::now();
-        let mut restored = locked(&self.restored);
-        // Clients that went away again between the answer and their coming back.
-        if restored.len() % RESTORED_SWEEP == RESTORED_SWEEP - 1 {
-            restored.retain(|_, (at, _)| now.duration_since(*at) < RESTORED_TIMEOUT);
-        }
-        restored.insert(socket.into(), (now, seen));
-        self.restored_count.store(restored.len(), Ordering::Relaxed);
-    }
-
-    /// The socket came back.
-    pub(crate) fn take_restored(&self, socket: &str) -> Option<Seen> {
-        if self.restored_count.load(Ordering::Relaxed) == 0 {
-            return None;
-        }
-        let mut restored = locked(&self.restored);
-        let (_, seen) = restored.remove(socket)?;
-        self.restored_count.store(restored.len(), Ordering::Relaxed);
-        Some(seen)
     }
 
     /// Hands a payload of one app server to others: those named, or all but itself.

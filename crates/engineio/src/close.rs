@@ -32,6 +32,8 @@ pub enum CloseReason {
     ParseError,
     /// No heartbeat in time.
     PingTimeout,
+    /// A socket was to come back in it whose packets are not all here any more.
+    RecoveryUnproved,
     /// The app server is shutting down: `io.close()`.
     ServerShuttingDown,
     /// A message was larger than `maxHttpBufferSize`.
@@ -67,6 +69,7 @@ impl CloseReason {
             | Self::MemoryFull
             | Self::NodeShutdown
             | Self::OutboxFull
+            | Self::RecoveryUnproved
             | Self::TransportClose => "transport close",
         }
     }
@@ -76,7 +79,7 @@ impl CloseReason {
     pub const fn blame(self) -> Blame {
         match self {
             Self::AppServerLost | Self::Forced | Self::ServerShuttingDown => Blame::AppServer,
-            Self::MemoryFull | Self::NodeShutdown => Blame::Node,
+            Self::MemoryFull | Self::NodeShutdown | Self::RecoveryUnproved => Blame::Node,
             Self::OutboxFull
             | Self::ParseError
             | Self::PingTimeout
@@ -97,6 +100,7 @@ impl CloseReason {
             Self::OutboxFull => "outbox_full",
             Self::ParseError => "parse_error",
             Self::PingTimeout => "ping_timeout",
+            Self::RecoveryUnproved => "recovery_unproved",
             Self::ServerShuttingDown => "server_shutting_down",
             Self::TooLarge => "too_large",
             Self::TransportClose => "transport_close",

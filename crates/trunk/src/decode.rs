@@ -7,14 +7,14 @@ use core::iter::FusedIterator;
 use bytes::{Buf, Bytes};
 
 use crate::frame::{
-    Broadcast, ClientRequest, Frame, Header, Hello, NamespaceNumber, Open, Part, Persist, Request,
-    RequestId, Response, Restored, SessionNumber, Welcome,
+    Broadcast, ClientRequest, Frame, Header, Hello, NamespaceNumber, Open, Part, Persist, Position,
+    Reattach, Request, RequestId, Response, Restored, RestoredAt, SessionNumber, Welcome,
 };
 use crate::kind::FrameKind;
 use crate::read::{Body, split_varint};
 use crate::text::Str;
 use crate::values::{
-    BroadcastFlags, CloseCode, EioVersion, ErrorCode, RequestCode, SendFlags, Transport,
+    BroadcastFlags, CloseCode, EioVersion, ErrorCode, Found, RequestCode, SendFlags, Transport,
 };
 use crate::{DESCRIPTION_BYTES_MAX, TOKEN_BYTES_MAX};
 
@@ -102,6 +102,13 @@ impl Body {
             FrameKind::Relayed => Frame::Relayed { from: self.str()?, payload: self.rest() },
             FrameKind::Restore => self.restore()?,
             FrameKind::Restored => self.restored()?,
+            FrameKind::Number => Frame::Number { next: self.long()? },
+            FrameKind::RestoredAt => self.restored_at()?,
+            FrameKind::Proved => Frame::Proved {
+                request_id: RequestId(self.varint()?),
+                holds: self.coded(Rule::UndefinedValue, bit_0)?,
+            },
+            FrameKind::GiveBack => Frame::GiveBack { nsp: self.nsp()?, pid: self.str()? },
             FrameKind::Open
             | FrameKind::Accept
             | FrameKind::Reject
@@ -115,7 +122,9 @@ impl Body {
             | FrameKind::Detach
             | FrameKind::Join
             | FrameKind::Leave
-            | FrameKind::Persist => {
+            | FrameKind::Persist
+            | FrameKind::Reattach
+            | FrameKind::Prove => {
                 let session = SessionNumber(self.varint()?);
                 self.session_frame(kind, session)?
             }
@@ -160,6 +169,12 @@ impl Body {
             FrameKind::Join => Frame::Join { session, nsp: self.nsp()?, rooms: self.strs()? },
             FrameKind::Leave => Frame::Leave { session, nsp: self.nsp()?, rooms: self.strs()? },
             FrameKind::Persist => self.persist(session)?,
+            FrameKind::Reattach => self.reattach(session)?,
+            FrameKind::Prove => Frame::Prove {
+                session,
+                request_id: RequestId(self.varint()?),
+                cut: self.list(3, Self::position)?,
+            },
             FrameKind::Hello
             | FrameKind::Welcome
             | FrameKind::Error
@@ -178,7 +193,11 @@ impl Body {
             | FrameKind::Relay
             | FrameKind::Relayed
             | FrameKind::Restore
-            | FrameKind::Restored => unreachable!("{kind} has no session"),
+            | FrameKind::Restored
+            | FrameKind::Number
+            | FrameKind::RestoredAt
+            | FrameKind::Proved
+            | FrameKind::GiveBack => unreachable!("{kind} has no session"),
         })
     }
 
@@ -288,6 +307,43 @@ impl Body {
             data: self.bytes()?,
             missed: self.list(1, Self::parts)?,
         })))
+    }
+
+    fn restored_at(&mut self) -> Result<Frame, Rule> {
+        Ok(Frame::RestoredAt(Box::new(RestoredAt {
+            request_id: RequestId(self.varint()?),
+            found: self.coded(Rule::UndefinedValue, Found::from_wire)?,
+            socket: self.str()?,
+            rooms: self.strs()?,
+            data: self.bytes()?,
+            missed: self.list(1, Self::parts)?,
+            log: self.str()?,
+            last: self.str()?,
+            cut: self.list(3, Self::position)?,
+        })))
+    }
+
+    fn reattach(&mut self, session: SessionNumber) -> Result<Frame, Rule> {
+        Ok(Frame::Reattach(Box::new(Reattach {
+            session,
+            nsp: self.nsp()?,
+            socket: self.str()?,
+            rooms: self.strs()?,
+            pid: self.str()?,
+            log: self.str()?,
+            last: self.str()?,
+            cut: self.list(3, Self::position)?,
+        })))
+    }
+
+    fn position(&mut self) -> Result<Position, Rule> {
+        Ok(Position { server: self.str()?, number: self.long()? })
+    }
+
+    /// A number beyond 32 bits: its high half, then its low half.
+    fn long(&mut self) -> Result<u64, Rule> {
+        let high = u64::from(self.varint()?);
+        Ok(high << 32 | u64::from(self.varint()?))
     }
 
     fn client_request(&mut self) -> Result<ClientRequest, Rule> {

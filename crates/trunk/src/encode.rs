@@ -240,6 +240,16 @@ impl Frame {
                 to.str(offset);
             }
             Self::Restored(restored) => to.restored(restored),
+            Self::Number { next } => to.long(*next),
+            Self::RestoredAt(restored) => to.restored_at(restored),
+            Self::Proved { request_id, holds } => {
+                to.varint(request_id.0);
+                to.u8((*holds).into());
+            }
+            Self::GiveBack { nsp, pid } => {
+                to.varint(nsp.0);
+                to.str(pid);
+            }
             Self::Open(_)
             | Self::Accept { .. }
             | Self::Reject { .. }
@@ -253,7 +263,9 @@ impl Frame {
             | Self::Detach { .. }
             | Self::Join { .. }
             | Self::Leave { .. }
-            | Self::Persist(_) => unreachable!("{} has a session", self.kind()),
+            | Self::Persist(_)
+            | Self::Reattach(_)
+            | Self::Prove { .. } => unreachable!("{} has a session", self.kind()),
         }
     }
 
@@ -295,6 +307,11 @@ impl Frame {
                 to.list(rooms, Sink::str);
             }
             Self::Persist(persist) => to.persist(persist),
+            Self::Reattach(reattach) => to.reattach(reattach),
+            Self::Prove { session: _, request_id, cut } => {
+                to.varint(request_id.0);
+                to.list(cut, Sink::position);
+            }
             Self::Hello(_)
             | Self::Welcome(_)
             | Self::Error { .. }
@@ -313,7 +330,11 @@ impl Frame {
             | Self::Relay { .. }
             | Self::Relayed { .. }
             | Self::Restore { .. }
-            | Self::Restored(_) => unreachable!("{} has no session", self.kind()),
+            | Self::Restored(_)
+            | Self::Number { .. }
+            | Self::RestoredAt(_)
+            | Self::Proved { .. }
+            | Self::GiveBack { .. } => unreachable!("{} has no session", self.kind()),
         }
     }
 }

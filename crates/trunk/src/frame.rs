@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crate::kind::FrameKind;
 use crate::text::Str;
 use crate::values::{
-    BroadcastFlags, CloseCode, EioVersion, ErrorCode, RequestCode, SendFlags, Transport,
+    BroadcastFlags, CloseCode, EioVersion, ErrorCode, Found, RequestCode, SendFlags, Transport,
 };
 
 /// The number of a session on one trunk; unique while in use (section 4).
@@ -20,7 +20,7 @@ pub struct SessionNumber(pub u32);
 pub struct NamespaceNumber(pub u32);
 
 /// The number of a `Request` on one trunk, in use until its `Response` (section 4), or that of a
-/// `Restore`, in use until its `Restored` (section 9). Each of the two has a space of its own.
+/// `Restore` or a `Prove`, in use until its answer (section 9). Each kind has a space of its own.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct RequestId(pub u32);
 
@@ -237,6 +237,38 @@ pub enum Frame {
     },
     /// Node to app server: the answer to a `Restore`.
     Restored(Box<Restored>),
+    /// App server to node: a socket that was restored is back, in this session.
+    Reattach(Box<Reattach>),
+    /// App server to node: the number of its next `Broadcast` or `Recorded`; each later one is one more.
+    Number {
+        /// At least 1.
+        next: u64,
+    },
+    /// Node to app server: the answer to a `Restore` of an app server that numbers.
+    RestoredAt(Box<RestoredAt>),
+    /// App server to node: could a socket with this cut come back in this session?
+    Prove {
+        /// The session.
+        session: SessionNumber,
+        /// In use until the `Proved`.
+        request_id: RequestId,
+        /// What the socket would have.
+        cut: Vec<Position>,
+    },
+    /// Node to app server: the answer to a `Prove`.
+    Proved {
+        /// The `Prove`'s.
+        request_id: RequestId,
+        /// All that is beyond the cut is here.
+        holds: bool,
+    },
+    /// App server to node: what a `RestoredAt` gave out was not used.
+    GiveBack {
+        /// The namespace.
+        nsp: NamespaceNumber,
+        /// The private id.
+        pid: Str,
+    },
 }
 
 /// The body of `Hello` (section 3).
@@ -387,6 +419,59 @@ pub struct Restored {
     pub missed: Vec<Vec<Part>>,
 }
 
+/// The body of `Reattach` (section 9).
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Reattach {
+    /// The session.
+    pub session: SessionNumber,
+    /// The namespace.
+    pub nsp: NamespaceNumber,
+    /// The Socket.IO id.
+    pub socket: Str,
+    /// Its rooms, without the one that has its id as its name.
+    pub rooms: Vec<Str>,
+    /// The private id.
+    pub pid: Str,
+    /// As `RestoredAt` has it.
+    pub log: Str,
+    /// As `RestoredAt` has it.
+    pub last: Str,
+    /// As `RestoredAt` has it.
+    pub cut: Vec<Position>,
+}
+
+/// The body of `RestoredAt` (section 9).
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RestoredAt {
+    /// The `Restore`'s.
+    pub request_id: RequestId,
+    /// Whether the socket can come back; if not, all below but `socket` is empty.
+    pub found: Found,
+    /// The Socket.IO id.
+    pub socket: Str,
+    /// As they were persisted.
+    pub rooms: Vec<Str>,
+    /// As it was persisted.
+    pub data: Bytes,
+    /// The parts of each recorded packet that the client has not, in order.
+    pub missed: Vec<Vec<Part>>,
+    /// Whose order the missed packets have.
+    pub log: Str,
+    /// The offset of the last packet that the client has when it has those.
+    pub last: Str,
+    /// What it then has of each app server.
+    pub cut: Vec<Position>,
+}
+
+/// Of one app server all broadcasts up to a number.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Position {
+    /// The app server's id.
+    pub server: Str,
+    /// The number of the last one.
+    pub number: u64,
+}
+
 /// One Engine.IO message of a packet for many sockets.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Part {
@@ -433,6 +518,12 @@ impl Frame {
             Self::Persist(_) => FrameKind::Persist,
             Self::Restore { .. } => FrameKind::Restore,
             Self::Restored(_) => FrameKind::Restored,
+            Self::Reattach(_) => FrameKind::Reattach,
+            Self::Number { .. } => FrameKind::Number,
+            Self::RestoredAt(_) => FrameKind::RestoredAt,
+            Self::Prove { .. } => FrameKind::Prove,
+            Self::Proved { .. } => FrameKind::Proved,
+            Self::GiveBack { .. } => FrameKind::GiveBack,
         }
     }
 
@@ -441,6 +532,7 @@ impl Frame {
         match self {
             Self::Open(open) => Some(open.session),
             Self::Persist(persist) => Some(persist.session),
+            Self::Reattach(reattach) => Some(reattach.session),
             Self::Accept { session, .. }
             | Self::Reject { session, .. }
             | Self::Message { session, .. }
@@ -452,7 +544,8 @@ impl Frame {
             | Self::Choose { session, .. }
             | Self::Detach { session, .. }
             | Self::Join { session, .. }
-            | Self::Leave { session, .. } => Some(*session),
+            | Self::Leave { session, .. }
+            | Self::Prove { session, .. } => Some(*session),
             Self::Hello(_)
             | Self::Welcome(_)
             | Self::Error { .. }
@@ -471,7 +564,11 @@ impl Frame {
             | Self::Relay { .. }
             | Self::Relayed { .. }
             | Self::Restore { .. }
-            | Self::Restored(_) => None,
+            | Self::Restored(_)
+            | Self::Number { .. }
+            | Self::RestoredAt(_)
+            | Self::Proved { .. }
+            | Self::GiveBack { .. } => None,
         }
     }
 }

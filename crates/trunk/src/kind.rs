@@ -66,6 +66,7 @@ registry! {
     Leave = 0x24 ToNode,
     Broadcast = 0x25 ToNode,
     Recorded = 0x26 ToNode,
+    Reattach = 0x27 ToNode,
     Release = 0x28 ToNode,
     Beside = 0x29 ToNode,
     Choose = 0x2a ToNode,
@@ -75,6 +76,11 @@ registry! {
     Persist = 0x33 ToNode,
     Restore = 0x34 ToNode,
     Restored = 0x35 ToApp,
+    Number = 0x39 ToNode,
+    RestoredAt = 0x40 ToApp,
+    Prove = 0x41 ToNode,
+    Proved = 0x42 ToApp,
+    GiveBack = 0x43 ToNode,
 }
 
 impl FrameKind {

@@ -32,8 +32,8 @@ mod values;
 pub use credit::{CreditReceiver, CreditSender, Violation};
 pub use decode::{Batch, DecodeError, Rule, decode_batch};
 pub use frame::{
-    Broadcast, ClientRequest, Frame, Header, Hello, NamespaceNumber, Open, Part, Persist, Request,
-    RequestId, Response, Restored, SessionNumber, Welcome,
+    Broadcast, ClientRequest, Frame, Header, Hello, NamespaceNumber, Open, Part, Persist, Position,
+    Reattach, Request, RequestId, Response, Restored, RestoredAt, SessionNumber, Welcome,
 };
 pub use kind::{Direction, FrameKind};
 pub use machine::{
@@ -42,8 +42,8 @@ pub use machine::{
 };
 pub use text::Str;
 pub use values::{
-    Blame, BroadcastFlags, CloseCode, CloseReason, EioVersion, ErrorCode, RequestCode, SendFlags,
-    Transport,
+    Blame, BroadcastFlags, CloseCode, CloseReason, EioVersion, ErrorCode, Found, RequestCode,
+    SendFlags, Transport,
 };
 
 /// The highest version of the protocol that this crate speaks.

@@ -53,6 +53,8 @@ pub struct EngineSettings {
     /// `everyRequest`, an option of the SDK's and not of Engine.IO's: whether the app server is asked about
     /// each request of its sessions. Default false.
     pub every_request: bool,
+    /// `numbers`, the SDK's own word: it numbers its broadcasts (section 9). Default false.
+    pub numbers: bool,
 }
 
 /// Which transports a client may open a session with. With neither, every handshake is refused, as in
@@ -131,6 +133,7 @@ impl Default for EngineSettings {
             per_message_deflate: None,
             connection_state_recovery: None,
             every_request: false,
+            numbers: false,
         }
     }
 }
@@ -184,6 +187,7 @@ impl EngineSettings {
         }
         settings.per_message_deflate = options.per_message_deflate()?;
         settings.connection_state_recovery = options.connection_state_recovery()?;
+        options.bool("numbers", &mut settings.numbers)?;
         Ok(settings)
     }
 

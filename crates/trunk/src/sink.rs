@@ -4,8 +4,8 @@ use bytes::{BufMut, BytesMut};
 
 use crate::encode::RequestView;
 use crate::frame::{
-    Broadcast, ClientRequest, Header, Hello, Open, Part, Persist, Request, Response, Restored,
-    Welcome,
+    Broadcast, ClientRequest, Header, Hello, Open, Part, Persist, Position, Reattach, Request,
+    Response, Restored, RestoredAt, Welcome,
 };
 use crate::text::Str;
 
@@ -169,6 +169,41 @@ impl Sink<'_> {
         self.str(&persist.socket);
         self.list(&persist.rooms, Self::str);
         self.raw(&persist.data);
+    }
+
+    /// A number beyond 32 bits: its high half, then its low half.
+    #[expect(clippy::cast_possible_truncation, reason = "the two halves")]
+    pub(crate) fn long(&mut self, value: u64) {
+        self.varint((value >> 32) as u32);
+        self.varint(value as u32);
+    }
+
+    pub(crate) fn position(&mut self, position: &Position) {
+        self.str(&position.server);
+        self.long(position.number);
+    }
+
+    /// What follows the session.
+    pub(crate) fn reattach(&mut self, reattach: &Reattach) {
+        self.varint(reattach.nsp.0);
+        self.str(&reattach.socket);
+        self.list(&reattach.rooms, Self::str);
+        self.str(&reattach.pid);
+        self.str(&reattach.log);
+        self.str(&reattach.last);
+        self.list(&reattach.cut, Self::position);
+    }
+
+    pub(crate) fn restored_at(&mut self, restored: &RestoredAt) {
+        self.varint(restored.request_id.0);
+        self.u8(restored.found.to_wire());
+        self.str(&restored.socket);
+        self.list(&restored.rooms, Self::str);
+        self.bytes(&restored.data);
+        self.list(&restored.missed, |to, parts| to.parts(parts));
+        self.str(&restored.log);
+        self.str(&restored.last);
+        self.list(&restored.cut, Self::position);
     }
 
     pub(crate) fn restored(&mut self, restored: &Restored) {

@@ -28,6 +28,38 @@ impl Transport {
     }
 }
 
+/// Whether a socket that was asked for can come back.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Found {
+    /// Nothing is kept, or what its client has is not known: 0 on the wire.
+    No,
+    /// It is the asker's now: 1 on the wire.
+    Yes,
+    /// It was given out before: 2 on the wire.
+    Taken,
+}
+
+impl Found {
+    /// The number on the wire.
+    pub const fn to_wire(self) -> u8 {
+        match self {
+            Self::No => 0,
+            Self::Yes => 1,
+            Self::Taken => 2,
+        }
+    }
+
+    /// None for a number that no version gave out.
+    pub const fn from_wire(wire: u8) -> Option<Self> {
+        match wire {
+            0 => Some(Self::No),
+            1 => Some(Self::Yes),
+            2 => Some(Self::Taken),
+            _ => None,
+        }
+    }
+}
+
 /// The version of Engine.IO that a client speaks.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum EioVersion {

@@ -14,8 +14,8 @@ use trunkline_trunk::{
 };
 
 use trunkline_trunk::FrameKind::{
-    Accept, Attach, Beside, Choose, Close, Detach, Join, Leave, Message, Open, Persist, Reject,
-    Request, Response, Restore, Restored, Send, Upgraded,
+    Accept, Attach, Beside, Choose, Close, Detach, Join, Leave, Message, Open, Persist, Prove,
+    Reattach, Reject, Request, Response, Restore, Restored, Send, Upgraded,
 };
 
 type Outcome = Result<Action, Misbehaved>;
@@ -36,17 +36,21 @@ fn the_node_judges_every_frame_in_every_state() {
         Node::ClosedUnanswered,
         Node::ClosedByPeer,
     ] {
-        for kind in
-            [Accept, Reject, Send, Attach, Beside, Choose, Detach, Join, Leave, Persist, Close]
-        {
+        for kind in [
+            Accept, Reject, Send, Attach, Beside, Choose, Detach, Join, Leave, Persist, Prove,
+            Reattach, Close,
+        ] {
             let (outcome, next) = match (state, kind) {
-                (Node::Open, Choose | Detach | Join | Leave | Send | Attach | Beside | Persist) => {
-                    to(Deliver, Node::Open)
-                }
+                (
+                    Node::Open,
+                    Choose | Detach | Join | Leave | Send | Attach | Beside | Persist | Prove
+                    | Reattach,
+                ) => to(Deliver, Node::Open),
                 (Node::ClosedByUs, Persist) => to(Deliver, state),
-                (Node::ClosedByUs, Choose | Detach | Join | Leave | Send | Attach | Beside) => {
-                    to(Ignore, state)
-                }
+                (
+                    Node::ClosedByUs,
+                    Choose | Detach | Join | Leave | Send | Attach | Beside | Prove | Reattach,
+                ) => to(Ignore, state),
                 (_, Choose | Detach | Join | Leave) => to(Ignore, state),
                 (Node::Free, _) => error(NumberNotInUse, kind),
                 (Node::ClosedByPeer, _) => error(AfterClose, kind),
@@ -128,7 +132,9 @@ fn a_frame_of_the_other_direction_is_misbehaviour_in_every_state() {
     for kind in [Open, Message, Upgraded] {
         assert_eq!(Node::Open.clone().handle(kind), Err(Misbehaved::WrongDirection(kind)));
     }
-    for kind in [Accept, Reject, Send, Attach, Beside, Choose, Detach, Join, Leave, Persist] {
+    for kind in [
+        Accept, Reject, Send, Attach, Beside, Choose, Detach, Join, Leave, Persist, Prove, Reattach,
+    ] {
         assert_eq!(App::Open.clone().handle(kind), Err(Misbehaved::WrongDirection(kind)));
     }
 }

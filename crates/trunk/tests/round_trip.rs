@@ -9,9 +9,10 @@ use trunkline_trunk::encode::{
     encode_upgraded, message_cost,
 };
 use trunkline_trunk::{
-    Broadcast, BroadcastFlags, ClientRequest, CloseCode, EioVersion, ErrorCode, Frame, Header,
-    Hello, NamespaceNumber, Open, Part, Persist, Request, RequestCode, RequestId, Response,
-    Restored, SendFlags, SessionNumber, Str, Transport, Welcome, decode_batch,
+    Broadcast, BroadcastFlags, ClientRequest, CloseCode, EioVersion, ErrorCode, Found, Frame,
+    Header, Hello, NamespaceNumber, Open, Part, Persist, Position, Reattach, Request, RequestCode,
+    RequestId, Response, Restored, RestoredAt, SendFlags, SessionNumber, Str, Transport, Welcome,
+    decode_batch,
 };
 
 fn number() -> impl Strategy<Value = u32> {
@@ -128,7 +129,36 @@ fn relay_frame() -> impl Strategy<Value = Frame> {
             Frame::Restore { request_id: RequestId(id), nsp, pid, offset }
         }),
         restored,
+        any::<u64>().prop_map(|next| Frame::Number { next }),
+        restored_at(),
+        (number(), any::<bool>())
+            .prop_map(|(id, holds)| { Frame::Proved { request_id: RequestId(id), holds } }),
+        (nsp(), text()).prop_map(|(nsp, pid)| Frame::GiveBack { nsp, pid }),
     ]
+}
+
+fn cut() -> impl Strategy<Value = Vec<Position>> {
+    vec((text(), any::<u64>()).prop_map(|(server, number)| Position { server, number }), 0..4)
+}
+
+fn restored_at() -> impl Strategy<Value = Frame> {
+    let found = prop_oneof![Just(Found::No), Just(Found::Yes), Just(Found::Taken)];
+    let kept = (number(), found, text(), texts(), payload(), vec(parts(), 0..4));
+    (kept, text(), text(), cut()).prop_map(|(kept, log, last, cut)| {
+        let (id, found, socket, rooms, data, missed) = kept;
+        let request_id = RequestId(id);
+        Frame::RestoredAt(Box::new(RestoredAt {
+            request_id,
+            found,
+            socket,
+            rooms,
+            data,
+            missed,
+            log,
+            last,
+            cut,
+        }))
+    })
 }
 
 fn session_frame() -> impl Strategy<Value = Frame> {
@@ -185,6 +215,25 @@ fn session_frame() -> impl Strategy<Value = Frame> {
                 Frame::Persist(Box::new(Persist { session, nsp, pid, socket, rooms, data }))
             }
         ),
+        ((session(), nsp(), text(), texts()), text(), text(), text(), cut()).prop_map(
+            |((session, nsp, socket, rooms), pid, log, last, cut)| {
+                Frame::Reattach(Box::new(Reattach {
+                    session,
+                    nsp,
+                    socket,
+                    rooms,
+                    pid,
+                    log,
+                    last,
+                    cut,
+                }))
+            }
+        ),
+        (session(), number(), cut()).prop_map(|(session, id, cut)| Frame::Prove {
+            session,
+            request_id: RequestId(id),
+            cut,
+        }),
     ]
 }
 

@@ -34,6 +34,7 @@ fn missing_keys_have_socket_ios_defaults_and_unknown_keys_are_ignored() {
         per_message_deflate: None,
         connection_state_recovery: None,
         every_request: false,
+        numbers: false,
     };
     assert_eq!(read("{}"), defaults);
     assert_eq!(read(r#"{"cors":{"origin":"*"},"serveClient":null,"":[1]}"#), defaults);
@@ -53,7 +54,8 @@ fn every_option_is_read() {
             "zlibDeflateOptions": {"level": 3, "memLevel": 7, "chunkSize": 1024}
         },
         "connectionStateRecovery": {"maxDisconnectionDuration": 9, "skipMiddlewares": false},
-        "everyRequest": true
+        "everyRequest": true,
+        "numbers": true
     }"#;
     let expected = EngineSettings {
         path: "/my/path".into(),
@@ -83,6 +85,7 @@ fn every_option_is_read() {
             skip_middlewares: false,
         }),
         every_request: true,
+        numbers: true,
     };
     assert_eq!(read(json), expected);
 }

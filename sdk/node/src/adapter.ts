@@ -9,11 +9,13 @@ import { OwnType, type ClusterMessage, type MessageData } from "./cluster/messag
 import { decodeOptions, encodeOptions, socketOf } from "./cluster/rooms.js";
 import { Conn, partOf, type SendOptions } from "./conn.js";
 import {
+  connectingConn,
   MessageType,
   PacketType,
   guardNamespace,
   patchOutgoing,
   shareFrame,
+  watchConnecting,
   watchOutgoing,
   type AdapterBase,
   type AdapterConstructor,
@@ -27,10 +29,11 @@ import {
   type PersistedSession,
   type RestoredSession,
 } from "./internals.js";
-import { textOf, textsOf } from "./keys.js";
+import { keyOf, textOf, textsOf } from "./keys.js";
+import { DirectLog } from "./direct_log.js";
 import { decodePacket } from "./packets.js";
-import { DirectLog, isRecorded, type Recovery } from "./recovery.js";
-import { BroadcastFlag } from "./trunk/frames.js";
+import { isRecorded, type Recovery, type Return } from "./recovery.js";
+import { BroadcastFlag, CloseReason } from "./trunk/frames.js";
 import type { Broadcast, PartData } from "./trunk/outbound.js";
 
 /** One packet for many sockets of this app server. */
@@ -78,12 +81,15 @@ export function createAdapter(bases: Bases, host: AdapterHost): AdapterConstruct
     private readonly outgoing = new Map<string, IoSocket>();
     private readonly asks = new OwnAsks((socket, id) => this.nsp.sockets.get(socket)?.acks.delete(id));
     private readonly log = recovery === undefined ? undefined : new DirectLog(recovery.keepMs, () => this.compareInterest());
+    /** Sockets that were restored and are not connected yet. */
+    private readonly returning = new Map<string, Return | DirectReturn>();
     private interestTold = false;
     /** Operations on sockets of other app servers that these have not confirmed. */
     private unsettled = 0;
 
     constructor(nsp: IoNamespace) {
       super(nsp);
+      if (recovery !== undefined) watchConnecting(nsp);
       watchOutgoing(this, (socket) => {
         if (!this.attached.has(socket.id)) return;
         this.outgoing.set(socket.id, socket);
@@ -129,6 +135,8 @@ export function createAdapter(bases: Bases, host: AdapterHost): AdapterConstruct
     override delAll(id: string): void {
       super.delAll(id);
       this.asks.leave(id);
+      this.returning.get(id)?.release();
+      this.returning.delete(id);
       const conn = this.attached.get(id);
       if (conn !== undefined) {
         this.attached.delete(id);
@@ -249,10 +257,78 @@ export function createAdapter(bases: Bases, host: AdapterHost): AdapterConstruct
       else if (this.direct.has(session.sid)) this.log?.persist(session);
     }
 
-    override restoreSession(pid: string, offset: string): Promise<RestoredSession | null> {
-      const kept = this.log?.restore(pid, offset);
-      if (kept) return Promise.resolve(kept);
-      return recovery?.restore(this.nsp, pid, offset) ?? Promise.resolve(null);
+    override async restoreSession(pid: string, offset: string): Promise<RestoredSession | null> {
+      // Only here: behind the first `await` it may be another's.
+      const conn = connectingConn(this.nsp);
+      if (recovery === undefined || conn === undefined) return null;
+      if (!(conn instanceof Conn)) return this.restoreDirect(pid, offset);
+      return recovery.restore(this.nsp.name, conn, pid, offset, {
+        takeOver: (sid) => this.takeOver(sid, conn),
+        onGiven: (back) => void this.returning.set(back.sid, back),
+        onUnused: (back) => {
+          if (this.returning.get(back.sid) !== back) return;
+          this.returning.delete(back.sid);
+          back.release();
+        },
+      });
+    }
+
+    private restoreDirect(pid: string, offset: string): RestoredSession | null {
+      const taken = this.log?.takenBy(pid);
+      if (taken !== undefined) void this.giveUp(taken, false);
+      const session = this.log?.restore(pid, offset) ?? null;
+      if (session !== null) this.returning.set(session.sid, { pid, offset, release: () => this.log?.release(pid) });
+      return session;
+    }
+
+    /** Ends a socket that was restored before, wherever it lives, so that its client's later connection can have it. */
+    private async takeOver(sid: string, by: Conn): Promise<void> {
+      // A client that connects twice at once in one session has it already, and the other one is new.
+      const has = this.attached.get(sid) ?? this.returning.get(sid)?.conn;
+      if (has === by) return;
+      const own = this.giveUp(sid, false);
+      const missing = cluster.peerIds();
+      if (missing.length > 0) {
+        await new Promise<void>((resolve) => {
+          cluster.ask(OwnType.takeOver, this.nsp.name, { socket: textOf(sid) }, {
+            missing,
+            timeoutMs: SETTLE_MS_MAX,
+            onAnswer: (_peer, answer) => answer.type === OwnType.done,
+            onDone: resolve,
+            onTimeout: () => resolve(),
+          });
+        });
+      }
+      await own;
+    }
+
+    /**
+     * Its client is connected elsewhere: the socket is kept, and its connection ends. Resolves when the node has what is kept.
+     * @param isElsewhere the later socket will be another app server's; two of one id in one process would share all that hangs on the id
+     */
+    private async giveUp(sid: string, isElsewhere: boolean): Promise<void> {
+      const back = this.returning.get(sid);
+      if (back !== undefined) {
+        // Not connected yet: its middlewares still run.
+        if (isElsewhere) {
+          this.returning.delete(sid);
+          back.release();
+        }
+        if (!isReturn(back)) return;
+        back.conn.close();
+        return fence(back.conn);
+      }
+      const socket = this.nsp.sockets.get(sid);
+      if (socket === undefined) return;
+      // A program that lives on both must not come back for it, and take it over again, for ever.
+      socket.packet({ type: PacketType.DISCONNECT });
+      const conn = this.attached.get(sid);
+      if (conn !== undefined) {
+        conn.end(CloseReason.forcedClose, "transport close");
+        return fence(conn);
+      }
+      socket._onclose("transport close");
+      (socket.client.conn as { close(): void }).close();
     }
 
     handleClusterMessage(message: ClusterMessage): void {
@@ -261,6 +337,11 @@ export function createAdapter(bases: Bases, host: AdapterHost): AdapterConstruct
       if (type !== MessageType.BROADCAST) runErrand(this, plain, message, answer);
       else if (data.requestId === undefined || data.everybody) this.handleBroadcast(data);
       else return this.handleAsk(uid, data.requestId, data);
+      if (type === OwnType.takeOver) {
+        const { requestId, socket } = data;
+        void this.giveUp(keyOf(socket) as string, true).then(() => answer(OwnType.done, { requestId }));
+        return;
+      }
       const isOperation = type === MessageType.BROADCAST || OPERATIONS.has(type);
       if (isOperation && data.requestId !== undefined) cluster.publish(OwnType.done, this.nsp.name, { requestId: data.requestId }, [uid]);
     }
@@ -272,6 +353,7 @@ export function createAdapter(bases: Bases, host: AdapterHost): AdapterConstruct
       const { conn } = socket.client;
       if (!(conn instanceof Conn)) {
         this.direct.set(id, socket);
+        this.bringBackDirect(id, socket);
         return this.compareInterest();
       }
       if (conn.readyState !== "open") return;
@@ -279,10 +361,23 @@ export function createAdapter(bases: Bases, host: AdapterHost): AdapterConstruct
       this.attached.set(id, conn);
       const rooms: string[] = [];
       for (const room of this.sids.get(id) ?? []) if (room !== id) rooms.push(textOf(room));
-      conn.attach(socket, rooms);
+      const back = this.returning.get(id);
+      this.returning.delete(id);
+      if (back !== undefined && isReturn(back) && back.conn === conn) conn.reattach(socket, rooms, back);
+      else conn.attach(socket, rooms);
       if (socket.listenersAnyOutgoing().length === 0 && !conn.watchesPackets) return;
       this.outgoing.set(id, socket);
       this.compareInterest();
+    }
+
+    private bringBackDirect(id: string, socket: IoSocket): void {
+      const back = this.returning.get(id);
+      this.returning.delete(id);
+      if (back === undefined || isReturn(back)) return;
+      const missed = this.log?.missed(back.pid, back.offset);
+      for (const data of missed ?? []) socket.packet({ type: PacketType.EVENT, data });
+      // Its place in the log went while its middlewares ran.
+      if (missed === undefined) (socket.client.conn as { close(): void }).close();
     }
 
     private compareInterest(): void {
@@ -415,6 +510,23 @@ export function createAdapter(bases: Bases, host: AdapterHost): AdapterConstruct
       return except === undefined || except.size === 0 || !intersect(except, own);
     }
   };
+}
+
+/** A direct client that comes back. */
+interface DirectReturn {
+  readonly conn?: undefined;
+  readonly pid: string;
+  readonly offset: string;
+  release(): void;
+}
+
+function isReturn(back: Return | DirectReturn): back is Return {
+  return back.conn !== undefined;
+}
+
+/** Resolves when the node has taken all that was said for this session. */
+function fence(conn: Conn): Promise<void> {
+  return new Promise((resolve) => conn.machine.fence(resolve));
 }
 
 const OPERATIONS: ReadonlySet<number> = new Set([MessageType.SOCKETS_JOIN, MessageType.SOCKETS_LEAVE, MessageType.DISCONNECT_SOCKETS]);

@@ -7,8 +7,9 @@ import { TransportFace, type FaceHost, type TransportName } from "./face.js";
 import { noticeListener, type EncodedPart, type IoSocket } from "./internals.js";
 import { textOf } from "./keys.js";
 import type { EngineOptions } from "./internals.js";
+import type { Return } from "./recovery.js";
 import type { ClientStream, HandshakeRequest } from "./request.js";
-import { CloseReason, SendFlag, TransportCode } from "./trunk/frames.js";
+import { CloseReason, PartKind, SendFlag, TransportCode } from "./trunk/frames.js";
 import type { Machine, Session } from "./trunk/machine.js";
 import type { PartData } from "./trunk/outbound.js";
 import type { Trunk } from "./trunk/trunk.js";
@@ -245,6 +246,23 @@ export class Conn extends EventEmitter implements Session, FaceHost {
       this.choose(id, nsp.name);
       this.machine.outbound.detach(this.number, nsp.name);
     }
+  }
+
+  /** A socket is back: what it missed goes ahead of it. */
+  reattach(socket: IoSocket, rooms: string[], { pid, missed, log, last, cut }: Return): void {
+    const { outbound } = this.machine;
+    for (const { parts } of missed) {
+      for (const { kind, data } of parts) this.write(kind === PartKind.text ? data.toString() : data);
+    }
+    if (this.readyState !== "open") return;
+    const { name } = socket.nsp;
+    // It would take the place of another: the client has connected twice meanwhile.
+    const isBeside = this.sockets.some(({ nsp }) => nsp.name === name);
+    if (!isBeside && this.sockets.length < SOCKETS_MAX && outbound.reattach(this.number, name, { socket: textOf(socket.id), rooms, pid, log, last, cut })) {
+      this.sockets = [...this.sockets, socket];
+      return;
+    }
+    process.nextTick(() => this.end(CloseReason.forcedClose, "forced close", new Error("there is no place for this socket in its session any more")));
   }
 
   attach(socket: IoSocket, rooms: string[]): void {

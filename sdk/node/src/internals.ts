@@ -105,7 +105,7 @@ export interface Parser {
 }
 
 /** socket.io-parser's numbers. */
-export const PacketType = { EVENT: 2 } as const;
+export const PacketType = { DISCONNECT: 1, EVENT: 2 } as const;
 
 export interface IoSocket {
   readonly id: string;
@@ -115,6 +115,8 @@ export interface IoSocket {
   adapter: AdapterBase;
   listenersAnyOutgoing(): unknown[];
   notifyOutgoingListeners?(packet: Packet): void;
+  packet(packet: Packet): void;
+  _onclose(reason: string): unknown;
 }
 
 export interface IoNamespace {
@@ -122,6 +124,8 @@ export interface IoNamespace {
   readonly sockets: Map<string, IoSocket>;
   readonly server: { readonly _parser: Parser };
   adapter: AdapterBase;
+  /** A client wants a socket here. What it calls of the adapter before it first waits is about that client. */
+  _add(client: { readonly conn: unknown }, ...rest: unknown[]): unknown;
   /** The next acknowledgement's number: one space for all sockets of the namespace. */
   _ids: number;
   _onServerSideEmit(args: unknown[]): void;
@@ -404,6 +408,8 @@ function saidOptions(io: SocketIoServer): SaidOptions {
     path: inner.engine.opts.path || io.path(),
     connectTimeout: inner._connectTimeout,
     connectionStateRecovery: inner.opts.connectionStateRecovery,
+    // Our own word, not an option: broadcasts have numbers.
+    numbers: inner.opts.connectionStateRecovery ? true : undefined,
   };
 }
 
@@ -442,6 +448,33 @@ export function watchAttachApp(io: SocketIoServer, notice: (sentence: string) =>
 export function recoveryMs(io: SocketIoServer): number | undefined {
   const options = internalsOf(io).opts.connectionStateRecovery;
   return options ? keepMs(options.maxDisconnectionDuration) : undefined;
+}
+
+const CONNECTING = Symbol("trunkline.connecting");
+
+interface ConnectingNamespace extends IoNamespace {
+  [CONNECTING]?: unknown;
+}
+
+/** Notes whose socket a namespace is about to make: the adapter is asked for a kept one without a word of the client that wants it. */
+export function watchConnecting(nsp: ConnectingNamespace): void {
+  if (Object.hasOwn(nsp, CONNECTING)) return;
+  Object.defineProperty(nsp, CONNECTING, { value: undefined, writable: true });
+  const add = nsp._add;
+  const watched = (client: { readonly conn: unknown }, ...rest: unknown[]): unknown => {
+    nsp[CONNECTING] = client.conn;
+    try {
+      return add.call(nsp, client, ...rest);
+    } finally {
+      nsp[CONNECTING] = undefined;
+    }
+  };
+  Object.defineProperty(nsp, "_add", { value: watched, writable: true, configurable: true, enumerable: false });
+}
+
+/** The connection that a namespace is about to make a socket for, now. */
+export function connectingConn(nsp: ConnectingNamespace): unknown {
+  return nsp[CONNECTING];
 }
 
 const OUTGOING = Symbol("trunkline.outgoing");

@@ -1,31 +1,46 @@
 /**
  * Connection state recovery: what a client that comes back gets. Sockets and packets behind Trunkline are kept by the nodes (`spec/trunk.md`,
- * section 9), for all app servers of the hub; those of direct clients are kept here, as in Socket.IO's own in-memory adapter.
+ * section 9), for all app servers of the hub; those of direct clients are kept here (`direct_log.ts`).
  */
 import createDebug from "debug";
 import { randomBytes } from "node:crypto";
 import { decodeMessage, encodeState } from "./cluster/payload.js";
 import type { Conn } from "./conn.js";
-import { PacketType, type BroadcastOptions, type IoNamespace, type Packet, type PersistedSession, type RestoredSession } from "./internals.js";
+import { PacketType, type BroadcastOptions, type Packet, type PersistedSession, type RestoredSession } from "./internals.js";
 import { keyOf, textOf, textsOf } from "./keys.js";
-import { decodePacket } from "./packets.js";
 import { NotPlain } from "./plain.js";
-import { PartKind, type FrameBodies } from "./trunk/frames.js";
+import { Found, type FrameBodies, type Missed, type Position } from "./trunk/frames.js";
 
 const debug = createDebug("trunkline:recovery");
 
 /** Both come from a client that may be hostile; ours are far shorter. */
 const ID_UNITS_MAX = 128;
-const RESTORE_MS_MAX = 2_000;
-const DIRECT_PACKETS_MAX = 10_000;
-/** A socket's `data` and rooms that are kept for its client; with more it comes back as a new one. */
+const ANSWER_MS_MAX = 2_000;
+/** A socket's `data` that is kept for its client; with more it comes back as a new one. */
 const STATE_BYTES_MAX = 1024 * 1024;
 
-type Restored = FrameBodies["Restored"];
+type RestoredAt = FrameBodies["RestoredAt"];
 
 export interface RestoreLink {
   readonly isUp: boolean;
-  restore(nsp: string, pid: string, offset: string, done: (restored: Restored | undefined) => void): void;
+  /** Whether the node knows numbers of broadcasts: without them nobody can say what a client has at another node. */
+  readonly numbers: boolean;
+  restore(nsp: string, pid: string, offset: string, done: (restored: RestoredAt | undefined) => void): void;
+  giveBack(nsp: string, pid: string): void;
+}
+
+/** A socket on its way back, between what the node gave and its being connected. */
+export interface Return {
+  readonly sid: string;
+  readonly pid: string;
+  readonly conn: Conn;
+  readonly missed: Missed[];
+  /** As the node gave them. */
+  readonly log: string;
+  readonly last: string;
+  readonly cut: Position[];
+  /** It will not come: another attempt may have it. */
+  release(): void;
 }
 
 /** As in Socket.IO: events that are neither volatile nor wait for an acknowledgement. */
@@ -37,6 +52,23 @@ export interface RecoveryHost {
   onTooLong(what: string, bytes: number): void;
   /** A socket's state cannot leave this process: its client will come back as a new one. */
   onNotPlain(what: string, cause: NotPlain): void;
+  /** A node of an earlier release is among ours. */
+  onOldNode(): void;
+}
+
+/** What the namespace of a socket does about its return. */
+export interface ReturnHost {
+  /** Ends the socket if it lives already, on this or another app server. */
+  takeOver(sid: string): Promise<void>;
+  /** It was given to us. */
+  onGiven(back: Return): void;
+  /** And cannot be used. */
+  onUnused(back: Return): void;
+}
+
+interface Given {
+  readonly link: RestoreLink;
+  readonly restored: RestoredAt;
 }
 
 export class Recovery {
@@ -72,122 +104,91 @@ export class Recovery {
     }
   }
 
-  /** Asks all nodes; the first that knows the client wins. */
-  restore(nsp: IoNamespace, pid: string, offset: string): Promise<RestoredSession | null> {
-    if (pid.length > ID_UNITS_MAX || offset.length > ID_UNITS_MAX) return Promise.resolve(null);
+  /**
+   * Asks all nodes for the socket of a client that is back at `conn`, then the node of `conn` whether it has all that came since: only then the socket
+   * comes back.
+   */
+  async restore(
+    nsp: string,
+    conn: Conn,
+    pid: string,
+    offset: string,
+    host: ReturnHost,
+  ): Promise<RestoredSession | null> {
+    if (pid.length > ID_UNITS_MAX || offset.length > ID_UNITS_MAX) return null;
+    let given = await this.ask(nsp, pid, offset);
+    if (given?.restored.found === Found.taken) {
+      debug("socket %s was given out before", given.restored.socket);
+      await host.takeOver(keyOf(given.restored.socket) as string);
+      given = await this.ask(nsp, pid, offset);
+    }
+    if (given?.restored.found !== Found.yes) return null;
+    const { link, restored } = given;
+    const { missed, log, last, cut } = restored;
+    const sid = keyOf(restored.socket) as string;
+    const back: Return = { sid, pid, conn, missed, log, last, cut, release: () => link.giveBack(nsp, pid) };
+    host.onGiven(back);
+    const session = readSession(pid, sid, restored);
+    if (session !== null && (await proves(conn, cut)) && conn.readyState === "open") return session;
+    host.onUnused(back);
+    return null;
+  }
+
+  /** The first node that has it; else one that has given it out; else nothing. */
+  private ask(nsp: string, pid: string, offset: string): Promise<Given | undefined> {
     const links = this.links().filter((link) => link.isUp);
+    if (links.length === 0) return Promise.resolve(undefined);
+    if (!links.every((link) => link.numbers)) {
+      this.host.onOldNode();
+      return Promise.resolve(undefined);
+    }
     return new Promise((resolve) => {
       let asked = links.length;
-      if (asked === 0) return resolve(null);
-      const timer = setTimeout(() => {
-        debug("no node answered within %d ms", RESTORE_MS_MAX);
-        resolve(null);
-      }, RESTORE_MS_MAX);
-      const finish = (session: RestoredSession | null): void => {
+      let taken: Given | undefined;
+      let isOver = false;
+      const finish = (given: Given | undefined): void => {
+        isOver = true;
         clearTimeout(timer);
-        resolve(session);
+        resolve(given);
       };
+      const timer = setTimeout(() => {
+        debug("not all nodes answered within %d ms", ANSWER_MS_MAX);
+        finish(taken);
+      }, ANSWER_MS_MAX);
       for (const link of links) {
-        link.restore(nsp.name, pid, offset, (restored) => {
+        link.restore(nsp, pid, offset, (restored) => {
           asked--;
-          if (restored?.found === 1) finish(readSession(nsp, pid, restored));
-          else if (asked === 0) finish(null);
+          if (isOver) {
+            // Too late for us, and given out all the same.
+            if (restored?.found === Found.yes) link.giveBack(nsp, pid);
+            return;
+          }
+          if (restored?.found === Found.yes) return finish({ link, restored });
+          if (restored?.found === Found.taken) taken ??= { link, restored };
+          if (asked === 0) finish(taken);
         });
       }
     });
   }
 }
 
-function readSession(nsp: IoNamespace, pid: string, { socket, rooms, data, missed }: Restored): RestoredSession | null {
+function proves(conn: Conn, cut: Position[]): Promise<boolean> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => resolve(false), ANSWER_MS_MAX);
+    conn.machine.prove(conn.number, cut, (holds) => {
+      clearTimeout(timer);
+      resolve(holds);
+    });
+  });
+}
+
+/** What was missed is not in it: it leaves when the socket is connected, together with what came meanwhile. */
+function readSession(pid: string, sid: string, { rooms, data }: RestoredAt): RestoredSession | null {
   try {
     const state = decodeMessage(data) as { data?: unknown };
-    const sid = keyOf(socket) as string;
-    return {
-      sid,
-      pid,
-      rooms: [...new Set([sid, ...rooms.map(keyOf)])],
-      data: state.data ?? {},
-      missedPackets: missed.map(({ parts }) => {
-        const encoded = parts.map(({ kind, data: bytes }) => (kind === PartKind.text ? bytes.toString() : bytes));
-        return decodePacket(nsp.server._parser, encoded).data as unknown[];
-      }),
-    };
+    return { sid, pid, rooms: [...new Set([sid, ...rooms.map(keyOf)])], data: state.data ?? {}, missedPackets: [] };
   } catch (error) {
     debug("what the node kept cannot be read: %s", error);
     return null;
   }
-}
-
-interface KeptSession {
-  readonly session: PersistedSession;
-  readonly untilMs: number;
-}
-
-interface KeptPacket {
-  readonly offset: string;
-  readonly options: BroadcastOptions;
-  readonly data: unknown[];
-  readonly untilMs: number;
-}
-
-/** The log of one namespace for direct clients; empty, and without a timer, while there are none. */
-export class DirectLog {
-  private readonly keepMs: number;
-  private readonly onIdle: () => void;
-  private readonly sessions = new Map<string, KeptSession>();
-  private packets: KeptPacket[] = [];
-  private timer: NodeJS.Timeout | undefined;
-
-  /** @param onIdle called when the last session has expired */
-  constructor(keepMs: number, onIdle: () => void) {
-    this.keepMs = keepMs;
-    this.onIdle = onIdle;
-  }
-
-  /** Whether a client may come back to it. */
-  get isInUse(): boolean {
-    return this.sessions.size > 0;
-  }
-
-  record(offset: string, options: BroadcastOptions, data: unknown): void {
-    if (!Array.isArray(data)) return;
-    this.packets.push({ offset, options, data: data as unknown[], untilMs: Date.now() + this.keepMs });
-    if (this.packets.length > DIRECT_PACKETS_MAX) this.packets.splice(0, DIRECT_PACKETS_MAX / 10);
-    this.arm();
-  }
-
-  persist(session: PersistedSession): void {
-    this.sessions.set(session.pid, { session, untilMs: Date.now() + this.keepMs });
-    this.arm();
-  }
-
-  restore(pid: string, offset: string): RestoredSession | null {
-    const kept = this.sessions.get(pid);
-    if (kept === undefined || kept.untilMs < Date.now()) return null;
-    const start = this.packets.findIndex((packet) => packet.offset === offset);
-    if (start < 0) return null;
-    const { session } = kept;
-    const missed = this.packets.slice(start + 1).filter(({ options }) => wasFor(session.rooms, options));
-    return { ...session, missedPackets: missed.map(({ data }) => data) };
-  }
-
-  private arm(): void {
-    if (this.timer !== undefined) return;
-    this.timer = setTimeout(() => this.expire(), Math.min(this.keepMs, 60_000));
-    this.timer.unref();
-  }
-
-  private expire(): void {
-    this.timer = undefined;
-    const now = Date.now();
-    for (const [pid, { untilMs }] of this.sessions) if (untilMs < now) this.sessions.delete(pid);
-    this.packets = this.packets.filter(({ untilMs }) => untilMs >= now);
-    if (this.sessions.size > 0 || this.packets.length > 0) this.arm();
-    if (this.sessions.size === 0) this.onIdle();
-  }
-}
-
-function wasFor(rooms: unknown[], { rooms: to, except }: BroadcastOptions): boolean {
-  if (to.size > 0 && !rooms.some((room) => to.has(room))) return false;
-  return except === undefined || !rooms.some((room) => except.has(room));
 }

@@ -37,6 +37,8 @@ const READERS: Readonly<Record<string, Reader>> = {
   httpCompression,
   perMessageDeflate,
   connectionStateRecovery,
+  // No option: broadcasts have numbers.
+  numbers: Boolean,
 };
 
 /** Names of the options that a node carries out. */

@@ -75,6 +75,8 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
     reconnects: 0,
   };
   private tooLong = 0;
+  /** All broadcasts of this process are numbered: every trunk carries the same ones. */
+  private lastBroadcast = 0;
   /** What has been reported of the present outage of each trunk: one line for each cause, not for each attempt. */
   private readonly troubles = new Map<Trunk, Set<string>>();
   /** Once a node has taken us, a refusal is not believed for good: a proxy's, a node's that restarts with another key, of another version. */
@@ -90,6 +92,7 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
   private readonly unhonoured = new Set<string>();
   /** Kinds of data that cannot leave the process, and have been reported. */
   private readonly notPlain = new Set<string>();
+  private oldNodeTold = false;
   private readonly foreignAdapters = new Set<string>();
   /** What is said when the app has had its turn to listen. */
   private readonly early: string[] = [];
@@ -129,6 +132,7 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
     const recovery = keepMs === undefined ? undefined : new Recovery(keepMs, () => this.trunks, {
       onTooLong: (what, bytes) => this.reportTooLong(what, bytes),
       onNotPlain: (what, cause) => this.reportNotPlain(what, cause),
+      onOldNode: () => this.reportOldNode(),
     });
     installAdapter(io, () => createAdapter(bases, this.adapterHost(recovery)), (name, isReplaced) => this.reportAdapter(name, isReplaced));
     installEngine(io, this.engine);
@@ -215,8 +219,9 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
   }
 
   private broadcast(broadcast: Broadcast): void {
+    const count = ++this.lastBroadcast;
     for (const trunk of this.trunks) {
-      if (!trunk.broadcast(broadcast)) {
+      if (!trunk.broadcast(broadcast, count)) {
         this.reportTooLong(`a broadcast in namespace ${broadcast.nsp}`, broadcast.parts.reduce((sum, part) => sum + part.length, 0));
       }
     }
@@ -245,6 +250,7 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
 
   private trunkHost(): TrunkHost {
     return {
+      nextBroadcast: () => (recoveryMs(this.io) === undefined ? undefined : this.lastBroadcast + 1),
       settings: () => JSON.stringify((this.settingsSaid = this.settings())),
       onUp: (trunk, info) => this.onUp(trunk, info),
       onDown: (trunk, error) => this.onDown(trunk, error),
@@ -345,6 +351,12 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
   private reportTooLong(what: string, bytes: number): void {
     this.tooLong++;
     this.warn(`${what} was not sent: its ${bytes} bytes are more than the node takes in one piece`);
+  }
+
+  private reportOldNode(): void {
+    if (this.oldNodeTold) return;
+    this.oldNodeTold = true;
+    this.warn("a node is of a release that does not number broadcasts: until it is updated, clients come back as new sockets");
   }
 
   /** One line for each kind: what one client has, thousands have. */

@@ -35,9 +35,9 @@ const METHODS = [
   ["Server.prototype", Server.prototype, ["initEngine", "onconnection", "bind", "attach", "adapter", "path", "close", "of"]],
   ["BaseServer.prototype", Object.getPrototypeOf(engineIo.Server).prototype, ["use", "verify", "_applyMiddlewares", "generateId", "close"]],
   ["Adapter.prototype", Adapter.prototype, ["init", "close", "addAll", "del", "delAll", "broadcast", "broadcastWithAck", "apply", "socketRooms", "fetchSockets", "addSockets", "delSockets", "disconnectSockets"]],
-  ["Namespace.prototype", require("socket.io").Namespace.prototype, ["_onServerSideEmit", "_initAdapter"]],
+  ["Namespace.prototype", require("socket.io").Namespace.prototype, ["_onServerSideEmit", "_initAdapter", "_add"]],
   ["SessionAwareAdapter.prototype", SessionAwareAdapter.prototype, ["broadcast", "persistSession", "restoreSession"]],
-  ["Socket.prototype", require("socket.io").Socket.prototype, ["onAnyOutgoing", "prependAnyOutgoing", "listenersAnyOutgoing", "notifyOutgoingListeners"]],
+  ["Socket.prototype", require("socket.io").Socket.prototype, ["onAnyOutgoing", "prependAnyOutgoing", "listenersAnyOutgoing", "notifyOutgoingListeners", "packet", "_onclose"]],
   ["Client.prototype", require("socket.io/dist/client.js".replace("socket.io/dist", "../dist")).Client.prototype, ["writeToEngine", "setup", "onclose", "ondata"]],
 ];
 for (const [name, proto, methods] of METHODS) {

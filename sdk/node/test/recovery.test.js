@@ -93,8 +93,11 @@ async function lose(io, trunk, prepare = () => undefined) {
   return { socket, persist: await trunk.next("Persist") };
 }
 
+const CUT = [{ server: "P", high: 0, low: 17 }, { server: "Q", high: 1, low: 4 }];
+const NOTHING = { type: "RestoredAt", found: 0, socket: "", rooms: [], data: Buffer.alloc(0), missed: [], log: "", last: "", cut: [] };
+
 function restored(requestId, { socket, rooms, data }, missed = []) {
-  return { type: "Restored", requestId, found: 1, socket, rooms, data, missed: missed.map((parts) => ({ parts })) };
+  return { type: "RestoredAt", requestId, found: 1, socket, rooms, data, missed: missed.map((parts) => ({ parts })), log: "log-1", last: "off-3", cut: CUT };
 }
 
 const part = (data) => (typeof data === "string" ? { kind: 0, data: Buffer.from(data) } : { kind: 1, data });
@@ -121,7 +124,8 @@ for (const skipMiddlewares of [true, false]) {
     assert.equal(ran, skipMiddlewares ? 1 : 2);
     await trunk.settle();
     const frames = trunk.frames.filter(({ type }) => type !== "Accept" && type !== "Pong");
-    assert.deepEqual(types(frames), ["Send", "Send", "Send", "Attach", "Send"]);
+    assert.deepEqual(types(frames), ["Send", "Send", "Send", "Reattach", "Send"]);
+    assert.deepEqual(trunk.proves.map(({ session, cut }) => [session, cut]), [[2, CUT]]);
     assert.deepEqual(frames.map(({ payload }) => payload?.toString()), [
       '2["m",1,"off-2"]',
       '51-["p",{"_placeholder":true,"num":0},"off-3"]',
@@ -130,6 +134,7 @@ for (const skipMiddlewares of [true, false]) {
       `0${JSON.stringify({ sid: socket.id, pid: socket.pid })}`,
     ]);
     assert.deepEqual([frames[3].socket, frames[3].rooms], [socket.id, ["r", "\0n5"]]);
+    assert.deepEqual([frames[3].pid, frames[3].log, frames[3].last, frames[3].cut], [socket.pid, "log-1", "off-3", CUT]);
   });
 }
 
@@ -155,10 +160,10 @@ test("what is no private id or offset is not even asked for", async (t) => {
 });
 
 const ANSWERS = [
-  ["not found", (id) => ({ type: "Restored", requestId: id, found: 0, socket: "", rooms: [], data: Buffer.alloc(0), missed: [] })],
+  ["not found", (id) => ({ ...NOTHING, requestId: id })],
+  ["not found, in the words of before", (id) => ({ type: "Restored", requestId: id, found: 0, socket: "", rooms: [], data: Buffer.alloc(0), missed: [] })],
+  ["found, in the words of before", (id) => ({ type: "Restored", requestId: id, found: 1, socket: "s", rooms: [], data: serialize({}), missed: [] })],
   ["state that nobody can read", (id) => restored(id, { socket: "s", rooms: [], data: Buffer.from("junk") })],
-  ["a packet that the parser refuses", (id) => restored(id, { socket: "s", rooms: [], data: serialize({}) }, [[part("2[bad")]])],
-  ["a packet that is not complete", (id) => restored(id, { socket: "s", rooms: [], data: serialize({}) }, [[part('51-["p",{"_placeholder":true,"num":0}]')]])],
   ["a trunk that breaks", undefined],
 ];
 for (const [name, answer] of ANSWERS) {
@@ -259,4 +264,189 @@ test("direct clients recover at their own app server, with broadcasts of the oth
   assert.deepEqual([back.recovered, back.id], [true, socket.id]);
   await until(() => heard.length === 3);
   assert.deepEqual(heard.map(([event]) => event), ["first", "second", "third"]);
+});
+
+const numbersOf = (trunk) => trunk.numbers.map(({ high, low }) => high * 2 ** 32 + low);
+
+test("broadcasts have numbers, the same at every node: told at once, and again where one was not sent", async (t) => {
+  const { apps, nodes } = await startCluster(t, { apps: 1, nodes: 2, io: () => ({ connectionStateRecovery: {} }) });
+  const [{ io, trunks }] = apps;
+  const [first, second] = trunks;
+  await first.settle();
+  await second.settle();
+  assert.deepEqual(trunks.map(numbersOf), [[1], [1]]);
+  io.emit("one");
+  io.volatile.emit("two");
+  await first.settle();
+  await second.settle();
+  assert.deepEqual(trunks.map(numbersOf), [[1], [1]]);
+  second.stream.terminate();
+  await until(() => apps[0].trunkline.stats.trunksUp === 1);
+  io.emit("three");
+  io.local.emit("four");
+  io.emit("five");
+  const again = await nodes[1].trunk();
+  await again.settle();
+  // What was local and came while the trunk was down is nobody's there any more.
+  assert.deepEqual(numbersOf(again), [3, 5]);
+  assert.deepEqual(again.frames.filter(({ parts }) => parts).map(({ parts }) => JSON.parse(text(parts)[0].slice(1))[0]), ["three", "five"]);
+  io.emit("six");
+  await again.settle();
+  assert.deepEqual(numbersOf(again), [3, 5]);
+});
+
+test("without connection state recovery, or at a node that knows no numbers, nobody counts", async (t) => {
+  const plain = await startApp(t);
+  plain.io.emit("x");
+  await plain.trunk.settle();
+  assert.deepEqual(plain.trunk.numbers, []);
+  assert.equal(JSON.parse(plain.trunk.hello.settings).numbers, undefined);
+  const old = await startApp(t, { ...RECOVERY, node: { welcome: { info: '{"node":"n1","version":"0.0.0","warnings":[]}' } } });
+  old.io.emit("x");
+  const connected = once(old.io, "connection");
+  old.trunk.open(1);
+  old.trunk.text(1, '0{"pid":"p","offset":"o"}');
+  const [socket] = await connected;
+  assert.equal(socket.recovered, false);
+  assert.ok(!types(old.trunk.frames).includes("Restore") && old.trunk.numbers.length === 0);
+  assert.match(old.warnings[0], /does not number broadcasts/);
+});
+
+/** A client that comes back in session 2. */
+async function comeBack(trunk, { socket, persist }, session = 2, missed = []) {
+  trunk.open(session);
+  trunk.text(session, `0${JSON.stringify({ pid: socket.pid, offset: "o" })}`);
+  const { requestId } = await trunk.next("Restore");
+  trunk.send(restored(requestId, persist, missed));
+}
+
+test("a node that cannot vouch for what came meanwhile: a new socket, and what was given is given back", async (t) => {
+  const { io, trunk } = await startApp(t, RECOVERY);
+  const lost = await lose(io, trunk);
+  trunk.holds = 0;
+  const connected = once(io, "connection");
+  await comeBack(trunk, lost);
+  const [socket] = await connected;
+  assert.equal(socket.recovered, false);
+  assert.deepEqual((await trunk.next("GiveBack")).pid, lost.socket.pid);
+});
+
+test("a socket that a middleware refuses is given back, and nothing that it missed has left", async (t) => {
+  const { io, trunk } = await startApp(t, { io: { connectionStateRecovery: { skipMiddlewares: false } } });
+  const lost = await lose(io, trunk);
+  io.use((_socket, next) => next(new Error("not now")));
+  trunk.frames.length = 0;
+  await comeBack(trunk, lost, 2, [[part('2["m","off-2"]')]]);
+  assert.equal((await trunk.next("GiveBack")).pid, lost.socket.pid);
+  const sent = await trunk.next("Send");
+  assert.equal(sent.payload.toString(), '4{"message":"not now"}');
+});
+
+test("a client that comes back twice: the earlier socket is kept and ends, the later one has it", async (t) => {
+  const { io, trunk } = await startApp(t, RECOVERY);
+  const lost = await lose(io, trunk);
+  let connected = once(io, "connection");
+  await comeBack(trunk, lost, 2);
+  const [earlier] = await connected;
+  const ended = once(earlier, "disconnect");
+  await trunk.settle();
+  trunk.frames.length = 0;
+  trunk.open(3);
+  trunk.text(3, `0${JSON.stringify({ pid: earlier.pid, offset: "o" })}`);
+  trunk.send({ ...NOTHING, found: 2, socket: earlier.id, requestId: (await trunk.next("Restore")).requestId });
+  assert.deepEqual(await ended, ["transport close", undefined]);
+  assert.equal((await trunk.next("Send")).payload.toString(), "1");
+  const persist = await trunk.next("Persist");
+  assert.deepEqual([persist.session, persist.pid], [2, earlier.pid]);
+  connected = once(io, "connection");
+  trunk.send(restored((await trunk.next("Restore")).requestId, persist));
+  const [later] = await connected;
+  assert.deepEqual([later.id, later.recovered, io.sockets.sockets.get(later.id) === later], [earlier.id, true, true]);
+  assert.deepEqual([...later.rooms], [later.id]);
+  await trunk.settle();
+  assert.equal(trunk.frames.find(({ type }) => type === "Close").session, 2);
+});
+
+test("the same over two app servers", async (t) => {
+  const { apps } = await startCluster(t, { apps: 2, io: () => ({ connectionStateRecovery: {} }) });
+  const [a, b] = apps;
+  const lost = await lose(a.io, a.trunk);
+  const connected = once(a.io, "connection");
+  await comeBack(a.trunk, lost, 2);
+  const [earlier] = await connected;
+  const ended = once(earlier, "disconnect");
+  const again = once(b.io, "connection");
+  b.trunk.open(1);
+  b.trunk.text(1, `0${JSON.stringify({ pid: earlier.pid, offset: "o" })}`);
+  b.trunk.send({ ...NOTHING, found: 2, socket: earlier.id, requestId: (await b.trunk.next("Restore")).requestId });
+  assert.deepEqual(await ended, ["transport close", undefined]);
+  const persist = await a.trunk.next("Persist");
+  b.trunk.send(restored((await b.trunk.next("Restore")).requestId, persist));
+  const [later] = await again;
+  assert.deepEqual([later.id, later.recovered], [earlier.id, true]);
+  assert.deepEqual((await a.io.fetchSockets()).map(({ id }) => id), [later.id]);
+});
+
+test("one whose middlewares still run gives way, too: the later one is new in the same process", async (t) => {
+  const { io, trunk } = await startApp(t, { io: { connectionStateRecovery: { skipMiddlewares: false } } });
+  const lost = await lose(io, trunk);
+  const waiting = [];
+  io.use((_socket, next) => waiting.push(next));
+  await comeBack(trunk, lost, 2);
+  await until(() => waiting.length === 1);
+  trunk.frames.length = 0;
+  trunk.open(3);
+  trunk.text(3, `0${JSON.stringify({ pid: lost.socket.pid, offset: "o" })}`);
+  for (let round = 0; round < 2; round++) {
+    trunk.send({ ...NOTHING, found: 2, socket: lost.socket.id, requestId: (await trunk.next("Restore")).requestId });
+  }
+  assert.equal((await trunk.next("Close")).session, 2);
+  await until(() => waiting.length === 2);
+  const connected = once(io, "connection");
+  for (const next of waiting) next();
+  const [socket] = await connected;
+  assert.deepEqual([socket.recovered, io.sockets.sockets.size], [false, 1]);
+  assert.equal((await trunk.next("GiveBack")).pid, lost.socket.pid);
+});
+
+test("direct clients: what is broadcast while a middleware runs is not missed, and two on one private id are one", async (t) => {
+  const { io, trunkline } = await startApp(t, { io: { connectionStateRecovery: { skipMiddlewares: false } } });
+  const http = createServer();
+  await new Promise((listening) => http.listen(0, "127.0.0.1", listening));
+  io.attach(http);
+  t.after(() => trunkline.close());
+  let next = () => undefined;
+  let hold = false;
+  io.use((_socket, go) => (hold ? (next = go) : go()));
+  const url = `http://127.0.0.1:${http.address().port}`;
+  const client = connect(url, { transports: ["websocket"], reconnection: false, forceNew: true });
+  const heard = [];
+  client.on("m", (number) => heard.push(number));
+  const [socket] = await once(io, "connection");
+  io.emit("m", 1);
+  await until(() => heard.length === 1);
+  client.io.engine.close();
+  await once(socket, "disconnect");
+  hold = true;
+  client.connect();
+  const before = next;
+  await until(() => next !== before);
+  io.emit("m", 2);
+  hold = false;
+  next();
+  await until(() => heard.length === 2);
+  assert.deepEqual([client.recovered, heard], [true, [1, 2]]);
+  const twin = connect(url, { transports: ["websocket"], reconnection: false, forceNew: true, autoConnect: false });
+  Object.assign(twin, { _pid: client._pid, _lastOffset: client._lastOffset });
+  const ended = once(client, "disconnect");
+  twin.connect();
+  await once(twin, "connect");
+  assert.deepEqual([twin.recovered, twin.id, (await ended)[0], io.sockets.sockets.size], [true, socket.id, "io server disconnect", 1]);
+  io.emit("m", 3);
+  const [third] = await once(twin, "m");
+  assert.equal(third, 3);
+  twin.close();
+  client.close();
+  http.closeAllConnections();
+  http.close();
 });

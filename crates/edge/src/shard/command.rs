@@ -13,7 +13,7 @@ use trunkline_trunk::settings::EngineSettings;
 use trunkline_trunk::{Frame, Header, Response};
 
 use super::flight::Flight;
-use super::recovery::RestoreRequest;
+use super::recovery::{GiveBack, RestoreRequest};
 use crate::acceptor::StreamPermit;
 use crate::hub::{Hub, NoAppServer};
 use crate::pulse::Pulse;
@@ -120,6 +120,8 @@ pub(crate) enum Command {
     },
     /// An app server asks for what this shard keeps under a private id.
     Restore(Box<RestoreRequest>),
+    /// An app server gives back what it was given so.
+    GiveBack(Box<GiveBack>),
     Drain(Duration),
     /// Is it still there?
     Pulse(Arc<Pulse>),

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use trunkline_engineio::{CloseReason, Delivery, Outgoing, Overflow, Sent};
+use trunkline_switchboard::recovery::Origin;
 use trunkline_switchboard::{NamespaceKey, Selection, ServerKey, SessionKey};
 use trunkline_trunk::{Action, NumberState};
 use trunkline_trunk::{
@@ -28,14 +29,16 @@ impl Shard {
             match frame {
                 Frame::Namespace { nsp, name } => self.name_namespace(trunk, nsp, &name),
                 Frame::Release { nsp } => self.release_namespace(trunk, nsp),
-                Frame::Broadcast(broadcast) => self.broadcast(trunk, &broadcast),
-                Frame::Recorded { offset, broadcast } => {
-                    let Some(shard_trunk) = self.trunks.get_mut(&trunk) else { return };
-                    shard_trunk.recorded += 1;
-                    let origin = (trunk, shard_trunk.recorded);
-                    self.record(origin, &offset, &broadcast);
-                    self.broadcast(trunk, &broadcast);
+                Frame::Broadcast(broadcast) => {
+                    let origin = self.advance(trunk);
+                    self.broadcast(trunk, &broadcast, origin);
                 }
+                Frame::Recorded { offset, broadcast } => {
+                    let origin = self.advance(trunk);
+                    self.record(trunk, origin, &offset, &broadcast);
+                    self.broadcast(trunk, &broadcast, origin);
+                }
+                Frame::Number { next } => self.number(trunk, next),
                 _ => (),
             }
             return;
@@ -45,7 +48,11 @@ impl Shard {
         let mut free = NumberState::Free;
         let number = slot.map_or(&mut free, |slot| &mut slot.number);
         match number.handle(frame.kind()) {
-            Ok(Action::Ignore | Action::Opened) => (),
+            Ok(Action::Ignore | Action::Opened) => {
+                if let Frame::Prove { request_id, .. } = frame {
+                    self.answer_prove(trunk, request_id, false);
+                }
+            }
             Ok(Action::Freed) => self.release(index),
             Ok(Action::Closed) => self.close_by_app(index, &frame),
             Ok(Action::Accepted | Action::Deliver | Action::Rejected) => {
@@ -71,17 +78,22 @@ impl Shard {
                 self.send(index, &message, flags);
             }
             Frame::Attach { nsp, socket, rooms, .. } => {
-                self.attach(trunk, index, nsp, &socket, &rooms, false);
+                let Some((hub, key)) = self.socket_on(trunk, index, nsp) else { return };
+                self.recoveries[hub].take_seat((SessionKey(index), key));
+                self.attach((trunk, index), (hub, key), &socket, &rooms, false);
             }
             Frame::Beside { nsp, socket, rooms, .. } => {
-                self.attach(trunk, index, nsp, &socket, &rooms, true);
+                let Some((hub, key)) = self.socket_on(trunk, index, nsp) else { return };
+                self.attach((trunk, index), (hub, key), &socket, &rooms, true);
             }
             Frame::Choose { nsp, socket, .. } => {
                 if let Some((hub, key)) = self.socket_on(trunk, index, nsp) {
                     self.boards[hub].choose(SessionKey(index), key, &socket);
                 }
             }
-            Frame::Persist(persist) => self.persist(trunk, &persist),
+            Frame::Reattach(reattach) => self.reattach(trunk, index, &reattach),
+            Frame::Prove { request_id, cut, .. } => self.prove(trunk, request_id, cut),
+            Frame::Persist(persist) => self.persist(trunk, index, &persist),
             Frame::Detach { nsp, .. } => {
                 if let Some((hub, key)) = self.socket_on(trunk, index, nsp) {
                     self.boards[hub].detach(SessionKey(index), key);
@@ -105,7 +117,7 @@ impl Shard {
         }
     }
 
-    fn socket_on(
+    pub(super) fn socket_on(
         &self,
         trunk: TrunkNumber,
         index: u32,
@@ -132,17 +144,14 @@ impl Shard {
         }
     }
 
-    fn attach(
+    pub(super) fn attach(
         &mut self,
-        trunk: TrunkNumber,
-        index: u32,
-        nsp: NamespaceNumber,
+        (trunk, index): (TrunkNumber, u32),
+        (hub, key): (usize, NamespaceKey),
         socket: &Str,
         rooms: &[Str],
         beside: bool,
     ) {
-        let Some((hub, key)) = self.socket_on(trunk, index, nsp) else { return };
-        self.catch_up((trunk, index), (hub, key), socket, rooms);
         let board = &mut self.boards[hub];
         let (session, server) = (SessionKey(index), ServerKey(trunk));
         let rooms = rooms.iter().map(Str::as_str);
@@ -243,7 +252,14 @@ impl Shard {
         }
     }
 
-    fn broadcast(&mut self, trunk: TrunkNumber, broadcast: &Broadcast) {
+    /// The number of the broadcast that came now.
+    fn advance(&mut self, trunk: TrunkNumber) -> Option<Origin> {
+        let shard_trunk = self.trunks.get_mut(&trunk)?;
+        let hub = usize::from(shard_trunk.trunk.hub.number);
+        self.recoveries[hub].advance(shard_trunk.feed.as_mut()?)
+    }
+
+    fn broadcast(&mut self, trunk: TrunkNumber, broadcast: &Broadcast, origin: Option<Origin>) {
         let Some(shard_trunk) = self.trunks.get(&trunk) else { return };
         let Some(&nsp) = shard_trunk.namespaces.get(&broadcast.nsp.0) else { return };
         let hub = usize::from(shard_trunk.trunk.hub.number);
@@ -258,6 +274,10 @@ impl Shard {
             .collect();
         let mut selected = Vec::new();
         self.boards[hub].select(nsp, &selection, &mut |session| selected.push(session.0));
+        if let Some(origin) = origin.filter(|origin| self.recoveries[hub].has_ahead(*origin)) {
+            let log = &self.recoveries[hub];
+            selected.retain(|index| !log.has_had(origin, (SessionKey(*index), nsp)));
+        }
         self.env.metrics.broadcast_deliveries.inc_by(selected.len() as u64);
         // So many are flushed in slices, and whoever is spoken to alone comes before them.
         let many = selected.len() > SLICE;

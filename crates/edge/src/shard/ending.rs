@@ -15,6 +15,7 @@ use trunkline_websocket::{Opcode, encode};
 use super::command::{Answer, SlotKey, Unavailable};
 use super::opening::slot_mut;
 use super::reading::READS_PER_TURN;
+use super::recovery::Log;
 use super::slot::{Carrier, State, number_of};
 use super::streams::{Kind, Readiness, Stream, Token};
 use super::{Lingering, Shard};
@@ -129,6 +130,7 @@ impl Shard {
         }
         self.no_longer_pending(index);
         let slot = self.slots.remove(index as usize);
+        self.recoveries[usize::from(slot.hub)].leave(SessionKey(index));
         self.env.sessions[usize::from(self.index)].fetch_sub(1, Ordering::Relaxed);
         if let Some(shard_trunk) = self.trunks.get(&slot.trunk) {
             shard_trunk.trunk.session_removed();
@@ -219,6 +221,9 @@ impl Shard {
         } else {
             CloseReason::AppServerLost
         };
+        if let Some(feed) = gone.feed {
+            self.recoveries[usize::from(gone.trunk.hub.number)].source_down(self.now, feed);
+        }
         for key in gone.namespaces.values() {
             self.boards[usize::from(gone.trunk.hub.number)].release_namespace(*key);
         }
@@ -270,7 +275,7 @@ impl Shard {
     pub(super) fn paced_deadline(&self) -> Option<Timestamp> {
         let lingering = self.linger_ends.front().map(|(until, _, _)| *until);
         let drain = self.drain.as_ref().map(|drain| drain.next_at);
-        let kept = self.recoveries.iter().any(|log| log.bytes() > 0).then_some(self.recoveries_due);
+        let kept = self.recoveries.iter().any(Log::is_in_use).then_some(self.recoveries_due);
         let parting = self.parting.front().map(|(until, _)| *until);
         let eviction = self.env.memory.has_ceiling().then_some(self.eviction.next_at);
         let all = [self.orphans.next_at, drain, lingering, kept, parting, eviction];
@@ -409,7 +414,8 @@ fn wire_reason(reason: CloseReason, in_one_payload: bool) -> WireReason {
         // For the app it is the same: more waited for the client than the node would hold.
         CloseReason::MemoryFull | CloseReason::OutboxFull => WireReason::OutboxFull,
         CloseReason::TooLarge => WireReason::MessageTooLarge,
-        CloseReason::NodeShutdown => WireReason::NodeShutdown,
+        // For the app it is the same: the client has to come again.
+        CloseReason::NodeShutdown | CloseReason::RecoveryUnproved => WireReason::NodeShutdown,
         CloseReason::AppServerLost => WireReason::AppLost,
     }
 }

@@ -114,6 +114,7 @@ fn has_last_words(reason: CloseReason) -> bool {
         CloseReason::AppServerLost
         | CloseReason::Forced
         | CloseReason::NodeShutdown
+        | CloseReason::RecoveryUnproved
         | CloseReason::ServerShuttingDown => true,
         CloseReason::MemoryFull
         | CloseReason::OutboxFull

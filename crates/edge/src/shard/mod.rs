@@ -39,6 +39,7 @@ use slab::Slab;
 use tokio::sync::Notify;
 use trunkline_clock::Timestamp;
 use trunkline_engineio::{Config as EngineConfig, Deflate};
+use trunkline_switchboard::recovery::Feed;
 use trunkline_switchboard::{NamespaceKey, Switchboard};
 
 use self::backlog::Backlog;
@@ -52,7 +53,7 @@ pub(crate) use self::flight::Flight;
 use self::flight::Flights;
 pub(crate) use self::opening::{OpenRequest, deflate_settings};
 pub(crate) use self::reading::IdleFrames;
-pub(crate) use self::recovery::{RestoreRequest, Seen, not_found};
+pub(crate) use self::recovery::{GiveBack, RestoreRequest, not_found};
 pub(crate) use self::run::run;
 pub(crate) use self::slot::shard_of;
 use self::slot::{Live, Slot};
@@ -118,8 +119,6 @@ pub(crate) struct Shard {
     boards: Vec<Switchboard>,
     /// What is kept for clients that come back; one per hub, too.
     recoveries: Vec<recovery::Log>,
-    /// The last recorded broadcast of each trunk.
-    recorded: recovery::Seen,
     /// The next moment at which some of that is too old; looked at rarely.
     recoveries_due: Timestamp,
     trunks: HashMap<TrunkNumber, ShardTrunk>,
@@ -178,8 +177,8 @@ struct ShardTrunk {
     waiting: VecDeque<Waiting>,
     /// The app server's numbers for namespaces, as this hub's switchboard knows them.
     namespaces: HashMap<u32, NamespaceKey>,
-    /// Recorded broadcasts so far: the same count in every shard.
-    recorded: u64,
+    /// The app server's broadcasts are numbered; without connection state recovery nobody counts.
+    feed: Option<Feed>,
 }
 
 #[derive(Debug)]
@@ -201,8 +200,12 @@ impl Shard {
         let boards = env.directory.hubs().iter().map(|_| Switchboard::new(rng.random())).collect();
         // The packets themselves are shared by the shards; what each keeps beside them is its own.
         let kept_bytes_max = env.limits.recovery_bytes_max;
-        let recoveries =
-            env.directory.hubs().iter().map(|_| recovery::Log::new(kept_bytes_max)).collect();
+        let mut log = |_| {
+            // Of all shards of all nodes, as long as clients may come back.
+            let id = format!("{:016x}", rng.random::<u64>());
+            recovery::Log::new(&id, kept_bytes_max)
+        };
+        let recoveries = env.directory.hubs().iter().map(&mut log).collect();
         let ring = env.io_uring.then(Ring::new).transpose().unwrap_or_else(|error| {
             tracing::info!(shard = index, %error, "no io_uring here: streams are written one by one");
             None
@@ -217,7 +220,6 @@ impl Shard {
             next_generation: 0,
             boards,
             recoveries,
-            recorded: HashMap::new(),
             recoveries_due: Timestamp::ORIGIN,
             trunks: HashMap::new(),
             timers: Timers::default(),
@@ -307,6 +309,9 @@ impl Shard {
             }
             Command::HandshakeGone { key, poll } => self.handshake_gone(key, poll),
             Command::Restore(request) => self.restore(&request),
+            Command::GiveBack(back) => {
+                self.recoveries[usize::from(back.hub)].release(&back.nsp, &back.pid);
+            }
             Command::Settings(trunk, settings) => self.settings_changed(trunk, &settings),
             Command::Drain(deadline) => self.begin_drain(deadline),
         }
@@ -315,6 +320,10 @@ impl Shard {
     fn trunk_up(&mut self, trunk: Arc<Trunk>) {
         let config = Rc::new(opening::engine_config(&trunk.settings, &self.env.limits));
         let deflate = opening::compressor(&trunk.settings, &self.deflatable);
+        let feed = trunk
+            .settings
+            .connection_state_recovery
+            .map(|_| self.recoveries[usize::from(trunk.hub.number)].source_up(&trunk.server_id));
         self.trunks.insert(
             trunk.number,
             ShardTrunk {
@@ -324,7 +333,7 @@ impl Shard {
                 out: BytesMut::new(),
                 waiting: VecDeque::new(),
                 namespaces: HashMap::new(),
-                recorded: 0,
+                feed,
             },
         );
     }

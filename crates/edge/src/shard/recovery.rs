@@ -1,33 +1,29 @@
 //! Connection state recovery: what the shard keeps for clients that come back, and the answers to app servers that ask.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use trunkline_engineio::{Delivery, Outgoing};
-use trunkline_switchboard::recovery::{Audience, Persisted, Recovery};
-use trunkline_switchboard::{NamespaceKey, ServerKey};
-use trunkline_trunk::{Broadcast, Frame, Part, Persist, RequestId, Restored, Str};
+use trunkline_engineio::{CloseReason, Delivery, Outgoing};
+use trunkline_switchboard::SessionKey;
+use trunkline_switchboard::recovery::{
+    Audience, Cut, Found, Origin, Persisted, Recovery, Restored, Return, Unproved,
+};
+use trunkline_trunk::settings::EngineSettings;
+use trunkline_trunk::{
+    self as wire, Broadcast, Frame, Misbehaved, Part, Persist, Position, Reattach, RequestId,
+    RestoredAt, Str,
+};
 
 use super::Shard;
+use super::slot::Slot;
 use crate::hub::Hub;
+use crate::metrics::Outcome;
 use crate::trunks::TrunkNumber;
 
 /// Packets as they were sent, and sockets' data as the SDK wrote it.
-pub(super) type Log = Recovery<Packet, Bytes>;
-
-/// A recorded broadcast. Every shard records the same ones, each in the order in which it delivered them.
-#[derive(Clone, Debug)]
-pub(super) struct Packet {
-    parts: Vec<Part>,
-    /// Which it is, over all shards: the trunk that it came over and its number there.
-    origin: (TrunkNumber, u64),
-}
-
-/// What a shard had recorded when it answered a `Restore`: the last number of each trunk. Whatever another shard has
-/// beyond it is what a socket that comes back there still has to get.
-pub(crate) type Seen = HashMap<TrunkNumber, u64>;
+pub(super) type Log = Recovery<Vec<Part>, Bytes>;
 
 /// An app server asks for a socket that this shard kept.
 #[derive(Debug)]
@@ -41,15 +37,39 @@ pub(crate) struct RestoreRequest {
     pub(crate) offset: Str,
 }
 
+/// An app server did not use what it was given.
+#[derive(Debug)]
+pub(crate) struct GiveBack {
+    pub(crate) hub: u16,
+    /// The namespace's name.
+    pub(crate) nsp: Box<str>,
+    pub(crate) pid: Str,
+}
+
 fn boxed(names: &[Str]) -> Vec<Box<str>> {
     names.iter().map(|name| Box::from(name.as_str())).collect()
 }
 
+fn text(name: &str) -> Str {
+    Str::from(String::from(name))
+}
+
 impl Shard {
+    /// The app server says which number its next broadcast has.
+    pub(super) fn number(&mut self, trunk: TrunkNumber, next: u64) {
+        let Some(shard_trunk) = self.trunks.get_mut(&trunk) else { return };
+        let hub = usize::from(shard_trunk.trunk.hub.number);
+        let Some(feed) = &mut shard_trunk.feed else { return };
+        if self.recoveries[hub].number(feed, next).is_err() {
+            shard_trunk.trunk.misbehaved(Misbehaved::NumberRepeats);
+        }
+    }
+
     /// Keeps a broadcast behind those that were delivered before it.
     pub(super) fn record(
         &mut self,
-        (trunk, number): (TrunkNumber, u64),
+        trunk: TrunkNumber,
+        origin: Option<Origin>,
         offset: &Str,
         broadcast: &Broadcast,
     ) {
@@ -58,131 +78,194 @@ impl Shard {
         let Some(&nsp) = shard_trunk.namespaces.get(&broadcast.nsp.0) else { return };
         let hub = usize::from(shard_trunk.trunk.hub.number);
         let Some(name) = self.boards[hub].namespace_name(nsp) else { return };
+        let source = shard_trunk.feed.map(|feed| feed.source());
         let audience = Audience {
             rooms: boxed(&broadcast.rooms),
             except: boxed(&broadcast.except),
-            server: broadcast.flags.local.then_some(ServerKey(trunk)),
+            server: source.filter(|_| broadcast.flags.local),
         };
         let bytes = broadcast.parts.iter().map(|part| part.data.len()).sum();
-        let packet = Packet { parts: broadcast.parts.clone(), origin: (trunk, number) };
-        let packet = (packet, bytes);
-        self.recorded.insert(trunk, number);
-        self.recoveries[hub].record(self.now, keep, name, offset, audience, packet);
+        let packet = (broadcast.parts.clone(), bytes);
+        let gone =
+            self.recoveries[hub].record(self.now, keep, (name, offset), origin, audience, packet);
+        self.env.directory.hubs()[hub].forget_kept(&gone, self.index);
     }
 
     /// Keeps a socket whose session has ended or is about to.
-    pub(super) fn persist(&mut self, trunk: TrunkNumber, persist: &Persist) {
+    pub(super) fn persist(&mut self, trunk: TrunkNumber, index: u32, persist: &Persist) {
         let Some(shard_trunk) = self.trunks.get(&trunk) else { return };
-        let Some(keep) = keep_time(&shard_trunk.trunk.settings) else { return };
-        let Some(&nsp) = shard_trunk.namespaces.get(&persist.nsp.0) else { return };
         let hub = Arc::clone(&shard_trunk.trunk.hub);
-        let board = &self.boards[usize::from(hub.number)];
-        let Some(name) = board.namespace_name(nsp) else { return };
-        let mut rooms = boxed(&persist.rooms);
-        rooms.push(persist.socket.as_str().into());
-        let socket = Persisted {
-            nsp: name.into(),
-            socket: persist.socket.as_str().into(),
-            server: ServerKey(trunk),
-            rooms,
-            // A copy of its own: a slice would keep the whole batch that it came in.
-            data: Bytes::copy_from_slice(&persist.data),
-            data_bytes: persist.data.len(),
-        };
+        let key = shard_trunk.namespaces.get(&persist.nsp.0).copied();
+        let name = key.and_then(|key| self.boards[usize::from(hub.number)].namespace_name(key));
+        let feed = shard_trunk.feed.zip(keep_time(&shard_trunk.trunk.settings));
         let log = &mut self.recoveries[usize::from(hub.number)];
-        let gone = log.persist(self.now, keep, &persist.pid, socket);
-        hub.kept_by(&persist.pid, self.index);
-        hub.forget_kept(&gone);
+        if let Some((feed, keep)) = feed
+            && let Some((key, name)) = key.zip(name)
+        {
+            let mut rooms = boxed(&persist.rooms);
+            rooms.push(persist.socket.as_str().into());
+            let socket = Persisted {
+                nsp: name.into(),
+                socket: persist.socket.as_str().into(),
+                server: feed.source(),
+                rooms,
+                // A copy of its own: a slice would keep the whole batch that it came in.
+                data: Bytes::copy_from_slice(&persist.data),
+                data_bytes: persist.data.len(),
+            };
+            let seat = (SessionKey(index), key);
+            let gone = log.persist(self.now, keep, &persist.pid, socket, seat);
+            hub.forget_kept(&gone, self.index);
+        }
+        if !log.keeps(&persist.pid) {
+            self.forget_kept(&hub, &persist.pid);
+        }
+    }
+
+    /// A socket that was to be kept here is not.
+    pub(super) fn forget_kept(&self, hub: &Hub, pid: &Str) {
+        hub.forget_kept(&[Box::from(pid.as_str())], self.index);
     }
 
     /// Answers an app server that has a client with this private id.
     pub(super) fn restore(&mut self, request: &RestoreRequest) {
         let RestoreRequest { trunk, hub, request_id, nsp, pid, offset } = request;
-        let log = &self.recoveries[usize::from(hub.number)];
-        let restored = match log.restore(self.now, nsp, pid, offset) {
-            None => not_found(*request_id),
-            Some((socket, missed)) => {
-                hub.restored(&socket.socket, self.recorded.clone());
-                Restored {
-                    request_id: *request_id,
-                    found: true,
-                    socket: Str::from(String::from(&*socket.socket)),
-                    rooms: socket
-                        .rooms
-                        .iter()
-                        .filter(|room| **room != socket.socket)
-                        .map(|room| Str::from(String::from(&**room)))
-                        .collect(),
-                    data: socket.data.clone(),
-                    missed: missed.into_iter().map(|packet| packet.parts.clone()).collect(),
-                }
+        let log = &mut self.recoveries[usize::from(hub.number)];
+        let id = text(log.id());
+        let (outcome, restored) = match log.restore(self.now, nsp, pid, offset) {
+            Restored::Found(found) => ("found", found_at(*request_id, id, &found)),
+            Restored::Taken(socket) => {
+                let socket = text(socket);
+                let nothing = nothing_at(*request_id);
+                ("taken", RestoredAt { found: wire::Found::Taken, socket, ..nothing })
             }
+            Restored::Unknown => ("not_found", nothing_at(*request_id)),
         };
-        let found = if restored.found { "found" } else { "not_found" };
-        self.env
-            .metrics
-            .recoveries
-            .get_or_create(&crate::metrics::Outcome { outcome: found })
-            .inc();
+        self.count_recovery(outcome);
         if let Some(shard_trunk) = self.trunks.get_mut(trunk) {
             shard_trunk.trunk.restore_ends(*request_id);
-            Frame::Restored(Box::new(restored)).encode(&mut shard_trunk.out);
+            Frame::RestoredAt(Box::new(restored)).encode(&mut shard_trunk.out);
         }
     }
 
-    /// A socket came back to this shard: what was recorded here since its `Restored` goes out before it is live.
-    pub(super) fn catch_up(
-        &mut self,
-        (trunk, index): (TrunkNumber, u32),
-        (hub, nsp): (usize, NamespaceKey),
-        socket: &Str,
-        rooms: &[Str],
-    ) {
-        let Some(seen) = self.env.directory.hubs()[hub].take_restored(socket) else { return };
-        let Some(name) = self.boards[hub].namespace_name(nsp) else { return };
-        let mut in_rooms: BTreeSet<&str> = rooms.iter().map(Str::as_str).collect();
-        in_rooms.insert(socket.as_str());
-        let packets: Vec<Vec<Part>> = self.recoveries[hub]
-            .recorded(name, ServerKey(trunk), &in_rooms)
-            .filter(|packet| {
-                let (trunk, number) = packet.origin;
-                seen.get(&trunk).is_none_or(|last| number > *last)
-            })
-            .map(|packet| packet.parts.clone())
-            .collect();
+    fn count_recovery(&self, outcome: &'static str) {
+        self.env.metrics.recoveries.get_or_create(&Outcome { outcome }).inc();
+    }
+
+    /// Could a socket that has so much come back to this shard?
+    pub(super) fn prove(&mut self, trunk: TrunkNumber, request_id: RequestId, cut: Vec<Position>) {
+        let Some(shard_trunk) = self.trunks.get(&trunk) else { return };
+        let hub = usize::from(shard_trunk.trunk.hub.number);
+        let holds = self.recoveries[hub].proves(self.now, &cut_of(&cut));
+        if !holds {
+            self.count_recovery("unproved");
+        }
+        self.answer_prove(trunk, request_id, holds);
+    }
+
+    pub(super) fn answer_prove(&mut self, trunk: TrunkNumber, request_id: RequestId, holds: bool) {
+        if let Some(shard_trunk) = self.trunks.get_mut(&trunk) {
+            Frame::Proved { request_id, holds }.encode(&mut shard_trunk.out);
+        }
+    }
+
+    /// A socket comes back in this session: what it has not got goes out before it is live. When that cannot be said any
+    /// more, the session ends, and the client comes back as a new one.
+    pub(super) fn reattach(&mut self, trunk: TrunkNumber, index: u32, reattach: &Reattach) {
+        let Some((hub, key)) = self.socket_on(trunk, index, reattach.nsp) else { return };
+        let Some(name) = self.boards[hub].namespace_name(key) else { return };
+        let Some(feed) = self.trunks.get(&trunk).and_then(|one| one.feed) else { return };
+        let mut rooms: BTreeSet<&str> = reattach.rooms.iter().map(Str::as_str).collect();
+        rooms.insert(reattach.socket.as_str());
+        let cut = cut_of(&reattach.cut);
+        let back =
+            Return { pid: &reattach.pid, log: &reattach.log, cut: &cut, last: &reattach.last };
+        let seat = (SessionKey(index), key);
+        let resumed =
+            self.recoveries[hub].resume(self.now, seat, (name, feed.source()), &rooms, &back);
+        let packets: Vec<Vec<Part>> = match resumed {
+            Ok(packets) => packets.into_iter().cloned().collect(),
+            Err(Unproved) => {
+                self.count_recovery("unproved");
+                let now = self.now;
+                if let Some(live) = self.slots.get_mut(index as usize).and_then(Slot::live) {
+                    live.session.abort(now, CloseReason::RecoveryUnproved);
+                    self.mark_dirty(index);
+                }
+                return;
+            }
+        };
         for part in packets.into_iter().flatten() {
             let message = Outgoing::new(part.binary, part.data);
             self.deliver(index, &message, Delivery::Reliable);
         }
+        self.attach((trunk, index), (hub, key), &reattach.socket, &reattach.rooms, false);
     }
 
     pub(super) fn expire_recoveries(&mut self) {
         for (hub, log) in self.env.directory.hubs().iter().zip(&mut self.recoveries) {
-            let gone = log.expire(self.now);
-            if !gone.is_empty() {
-                hub.forget_kept(&gone);
-            }
-        }
-        // What is recorded of a trunk that has ended counts for as long as it is kept.
-        if self.recoveries.iter().all(|log| log.bytes() == 0) {
-            self.recorded.retain(|trunk, _| self.trunks.contains_key(trunk));
+            hub.forget_kept(&log.expire(self.now), self.index);
         }
     }
 }
 
 /// How long the app wants clients to be able to come back.
-fn keep_time(settings: &trunkline_trunk::settings::EngineSettings) -> Option<Duration> {
+fn keep_time(settings: &EngineSettings) -> Option<Duration> {
     settings.connection_state_recovery.map(|recovery| recovery.max_disconnection)
 }
 
+fn cut_of(positions: &[Position]) -> Cut {
+    Cut(positions.iter().map(|at| (Box::from(at.server.as_str()), at.number)).collect())
+}
+
+fn found_at(
+    request_id: RequestId,
+    log: Str,
+    Found { socket, missed, cut, last }: &Found<'_, Vec<Part>, Bytes>,
+) -> RestoredAt {
+    let other_rooms = socket.rooms.iter().filter(|room| **room != socket.socket);
+    RestoredAt {
+        request_id,
+        found: wire::Found::Yes,
+        socket: text(&socket.socket),
+        rooms: other_rooms.map(|room| text(room)).collect(),
+        data: socket.data.clone(),
+        missed: missed.iter().map(|&parts| parts.clone()).collect(),
+        log,
+        last: text(last),
+        cut: cut
+            .0
+            .iter()
+            .map(|(server, number)| Position { server: text(server), number: *number })
+            .collect(),
+    }
+}
+
+const fn nothing_at(request_id: RequestId) -> RestoredAt {
+    RestoredAt {
+        request_id,
+        found: wire::Found::No,
+        socket: Str::EMPTY,
+        rooms: Vec::new(),
+        data: Bytes::new(),
+        missed: Vec::new(),
+        log: Str::EMPTY,
+        last: Str::EMPTY,
+        cut: Vec::new(),
+    }
+}
+
 /// The answer when nobody keeps it.
-pub(crate) fn not_found(request_id: RequestId) -> Restored {
-    Restored {
+pub(crate) fn not_found(request_id: RequestId, settings: &EngineSettings) -> Frame {
+    if settings.numbers {
+        return Frame::RestoredAt(Box::new(nothing_at(request_id)));
+    }
+    Frame::Restored(Box::new(wire::Restored {
         request_id,
         found: false,
         socket: Str::EMPTY,
         rooms: Vec::new(),
         data: Bytes::new(),
         missed: Vec::new(),
-    }
+    }))
 }

@@ -23,14 +23,14 @@ use super::peer::{Origin, TrunkStream};
 use crate::http::Door;
 use crate::hub::{Directory, Hub};
 use crate::metrics::{Cause, Outcome};
-use crate::shard::{AdoptedStream, Command, RestoreRequest, not_found, shard_of};
+use crate::shard::{AdoptedStream, Command, GiveBack, RestoreRequest, not_found, shard_of};
 
 static NEXT_NUMBER: AtomicU32 = AtomicU32::new(1);
 const READ_BYTES: usize = 256 * 1024;
 /// What a frame adds to its payload, generously.
 const FRAME_OVERHEAD_BYTES: usize = 1024;
 /// What this node takes beyond the frames that every node of version 1 does.
-const FRAMES: &[&str] = &["Release", "Beside", "Choose"];
+const FRAMES: &[&str] = &["Release", "Beside", "Choose", "Number", "Reattach", "Prove", "GiveBack"];
 /// Every app server of a hub is told the ids of all others.
 const SERVER_ID_BYTES_MAX: usize = 128;
 const SDK_BYTES_MAX: usize = 256;
@@ -65,7 +65,9 @@ struct TrunkTask {
     /// The app server's numbers for namespaces.
     namespaces: Namespaces,
     /// What the app server asked for in this batch: answered after the rest of it has taken effect.
-    restores: Vec<RestoreRequest>,
+    restores: Vec<Ask>,
+    /// Sockets that shards are to keep, and which shards.
+    persisted: Vec<(Str, u8)>,
     /// What it says to other app servers in this batch: it may be about the rest, so it follows that, too.
     relays: Vec<(Vec<Str>, Bytes)>,
     /// The shard whose sessions are the first to go on with new credit.
@@ -74,6 +76,12 @@ struct TrunkTask {
     out: BytesMut,
     /// The WebSocket is to be closed with this code once `out` is empty.
     closing: Option<(u16, &'static str)>,
+}
+
+/// What the app server asks of the shard that keeps a socket.
+enum Ask {
+    Restore(RestoreRequest),
+    GiveBack(GiveBack),
 }
 
 /// What the loop woke up for.
@@ -105,6 +113,7 @@ impl TrunkTask {
             trunk: None,
             namespaces,
             restores: Vec::new(),
+            persisted: Vec::new(),
             relays: Vec::new(),
             next_credited: 0,
             out: BytesMut::new(),
@@ -255,6 +264,10 @@ impl TrunkTask {
             self.drain_events().await;
         }
         let Some(trunk) = self.trunk.clone() else { return };
+        // Before the shards hear of it: who asks for one of these a moment later comes behind it.
+        for (pid, shard) in self.persisted.drain(..) {
+            self.hub.kept_by(&pid, shard);
+        }
         let credit = Arc::new(BatchCredit { trunk: Arc::clone(&trunk), bytes: cost });
         for (shard, frames) in shares.into_iter().enumerate() {
             if !frames.is_empty() {
@@ -270,8 +283,15 @@ impl TrunkTask {
             self.door.env().metrics.relayed.inc_by(relayed.delivered);
             self.door.env().metrics.relayed_dropped.inc_by(relayed.dropped);
         }
-        for request in std::mem::take(&mut self.restores) {
-            self.restore(request).await;
+        for ask in std::mem::take(&mut self.restores) {
+            match ask {
+                Ask::Restore(request) => self.restore(request).await,
+                Ask::GiveBack(back) => {
+                    if let Some(shard) = self.hub.keeper_of(&back.pid) {
+                        self.door.tell(shard, Command::GiveBack(Box::new(back))).await;
+                    }
+                }
+            }
         }
     }
 
@@ -282,7 +302,12 @@ impl TrunkTask {
         }
         if let Some(session) = frame.session() {
             let shards = u32::try_from(shares.len()).unwrap_or(u32::MAX);
-            shares[shard_of(session, shards)].push(frame);
+            let shard = shard_of(session, shards);
+            if let Frame::Persist(persist) = &frame {
+                let keeper = u8::try_from(shard).unwrap_or(u8::MAX);
+                self.persisted.push((persist.pid.clone(), keeper));
+            }
+            shares[shard].push(frame);
             return;
         }
         let Some(trunk) = self.trunk.clone() else { return };
@@ -307,14 +332,22 @@ impl TrunkTask {
                     Ok(name) => Box::from(name.as_str()),
                     Err(rule) => return self.link.handle_misbehaved(rule),
                 };
-                self.restores.push(RestoreRequest {
+                self.restores.push(Ask::Restore(RestoreRequest {
                     trunk: trunk.number,
                     hub: Arc::clone(&self.hub),
                     request_id,
                     nsp,
                     pid,
                     offset,
-                });
+                }));
+                return;
+            }
+            Frame::GiveBack { nsp, pid } => {
+                let nsp = match self.namespaces.name(nsp) {
+                    Ok(name) => Box::from(name.as_str()),
+                    Err(rule) => return self.link.handle_misbehaved(rule),
+                };
+                self.restores.push(Ask::GiveBack(GiveBack { hub: self.hub.number, nsp, pid }));
                 return;
             }
             Frame::Broadcast(_) | Frame::Recorded { .. } => {
@@ -333,11 +366,13 @@ impl TrunkTask {
     /// Asks the shard that keeps the socket, or answers at once that none does.
     async fn restore(&mut self, request: RestoreRequest) {
         let Some(trunk) = &self.trunk else { return };
-        if let Some(shard) = self.hub.keeper_of(&request.pid) {
+        // Without numbers nobody could say what it has when it comes back elsewhere.
+        let keeper = self.hub.keeper_of(&request.pid).filter(|_| trunk.settings.numbers);
+        if let Some(shard) = keeper {
             self.door.tell(shard, Command::Restore(Box::new(request))).await;
         } else {
             let mut frame = BytesMut::new();
-            Frame::Restored(Box::new(not_found(request.request_id))).encode(&mut frame);
+            not_found(request.request_id, &trunk.settings).encode(&mut frame);
             trunk.restore_ends(request.request_id);
             trunk.push(&frame);
             let outcome = Outcome { outcome: "not_found" };
@@ -489,6 +524,12 @@ impl TrunkTask {
         if let Err(warning) = env.directory.claim_path(&trunk) {
             env.metrics.paths_refused.inc();
             warnings.push(warning);
+        }
+        if trunk.settings.connection_state_recovery.is_some() && !trunk.settings.numbers {
+            warnings.push(format!(
+                "option \"connectionStateRecovery\": {} does not number its broadcasts, so clients come back as new sockets; update the SDK",
+                trunk.sdk
+            ));
         }
         let info = serde_json::json!({
             "node": env.node_id,

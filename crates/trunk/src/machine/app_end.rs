@@ -26,6 +26,7 @@ pub struct AppEnd {
     sessions: BTreeMap<SessionNumber, AppNumberState>,
     requests: BTreeSet<RequestId>,
     restores: BTreeSet<RequestId>,
+    proves: BTreeSet<RequestId>,
     outbox: VecDeque<Frame>,
     held_bytes: u64,
     events: VecDeque<Frame>,
@@ -39,6 +40,7 @@ impl AppEnd {
             sessions: BTreeMap::new(),
             requests: BTreeSet::new(),
             restores: BTreeSet::new(),
+            proves: BTreeSet::new(),
             outbox: VecDeque::new(),
             held_bytes: 0,
             events: VecDeque::new(),
@@ -78,7 +80,7 @@ impl AppEnd {
 
     /// Sends any frame of an app server but those of the link.
     ///
-    /// The numbers of namespaces and of `Restore`s are the caller's to give.
+    /// The numbers of namespaces, of `Restore`s and of `Prove`s are the caller's to give.
     pub fn send(&mut self, frame: Frame) -> Result<(), CannotNow> {
         let kind = frame.kind();
         if !self.link.is_up() {
@@ -89,6 +91,11 @@ impl AppEnd {
             state.send(kind)?;
             if state.is_free() {
                 self.sessions.remove(&session);
+            }
+            if let Frame::Prove { request_id, .. } = &frame
+                && !self.proves.insert(*request_id)
+            {
+                return Err(CannotNow::State(kind));
             }
         } else {
             self.check_sessionless(&frame)?;
@@ -174,7 +181,7 @@ impl AppEnd {
         Ok(())
     }
 
-    /// The numbers of requests and of `Restore`s, each in a space of its own.
+    /// The numbers of requests, of `Restore`s and of `Prove`s, each in a space of its own.
     fn check_number(&mut self, frame: &Frame) -> Result<(), Misbehaved> {
         #[expect(clippy::wildcard_enum_match_arm, reason = "the others have no such number")]
         match frame {
@@ -183,6 +190,12 @@ impl AppEnd {
             }
             Frame::Restored(restored) if !self.restores.remove(&restored.request_id) => {
                 Err(Misbehaved::NumberNotInUse(FrameKind::Restored))
+            }
+            Frame::RestoredAt(restored) if !self.restores.remove(&restored.request_id) => {
+                Err(Misbehaved::NumberNotInUse(FrameKind::RestoredAt))
+            }
+            Frame::Proved { request_id, .. } if !self.proves.remove(request_id) => {
+                Err(Misbehaved::NumberNotInUse(FrameKind::Proved))
             }
             _ => Ok(()),
         }

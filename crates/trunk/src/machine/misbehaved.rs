@@ -65,6 +65,9 @@ pub enum Misbehaved {
     /// A frame for a number that is not in use.
     #[error("{0} for a number that is not in use")]
     NumberNotInUse(FrameKind),
+    /// Numbers of broadcasts only grow.
+    #[error("a Number that is zero or goes backwards")]
+    NumberRepeats,
     /// Nothing came for three intervals.
     #[error("nothing came for three ping intervals")]
     Silence,
@@ -102,6 +105,7 @@ impl Misbehaved {
             | Self::NamespaceUnknown(_)
             | Self::NumberInUse(_)
             | Self::NumberNotInUse(_)
+            | Self::NumberRepeats
             | Self::WelcomeTimeout
             | Self::WelcomeTwice
             | Self::WelcomeValues

@@ -38,7 +38,9 @@ impl Namespaces {
             | Frame::Leave { nsp, .. }
             | Frame::Broadcast(Broadcast { nsp, .. })
             | Frame::Recorded { broadcast: Broadcast { nsp, .. }, .. }
-            | Frame::Restore { nsp, .. } => self.name(*nsp).map(drop),
+            | Frame::Restore { nsp, .. }
+            | Frame::GiveBack { nsp, .. } => self.name(*nsp).map(drop),
+            Frame::Reattach(reattach) => self.name(reattach.nsp).map(drop),
             Frame::Persist(persist) => self.name(persist.nsp).map(drop),
             _ => Ok(()),
         }

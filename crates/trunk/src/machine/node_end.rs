@@ -28,6 +28,7 @@ pub struct NodeEnd {
     request_numbers: Numbers,
     requests: BTreeSet<RequestId>,
     restores: BTreeSet<RequestId>,
+    proves: BTreeSet<RequestId>,
     namespaces: Namespaces,
     outbox: VecDeque<Frame>,
     events: VecDeque<Frame>,
@@ -43,6 +44,7 @@ impl NodeEnd {
             request_numbers: Numbers::default(),
             requests: BTreeSet::new(),
             restores: BTreeSet::new(),
+            proves: BTreeSet::new(),
             namespaces: Namespaces::new(namespaces_max),
             outbox: VecDeque::new(),
             events: VecDeque::new(),
@@ -118,7 +120,7 @@ impl NodeEnd {
         Ok(request_id)
     }
 
-    /// Sends a `Message`, `Upgraded`, `Close`, `Peers`, `Relayed` or `Restored`.
+    /// Sends a `Message`, `Upgraded`, `Close`, `Peers`, `Relayed`, `Restored`, `RestoredAt` or `Proved`.
     pub fn send(&mut self, frame: Frame) -> Result<(), CannotNow> {
         let kind = frame.kind();
         if !self.link.is_up() {
@@ -202,7 +204,7 @@ impl NodeEnd {
         Ok(())
     }
 
-    /// The numbers of requests and of `Restore`s, each in a space of its own.
+    /// The numbers of requests, of `Restore`s and of `Prove`s, each in a space of its own.
     fn check_number(&mut self, frame: &Frame) -> Result<(), Misbehaved> {
         #[expect(clippy::wildcard_enum_match_arm, reason = "the others have no such number")]
         match frame {
@@ -216,6 +218,9 @@ impl NodeEnd {
             Frame::Restore { request_id, .. } if !self.restores.insert(*request_id) => {
                 Err(Misbehaved::NumberInUse(FrameKind::Restore))
             }
+            Frame::Prove { request_id, .. } if !self.proves.insert(*request_id) => {
+                Err(Misbehaved::NumberInUse(FrameKind::Prove))
+            }
             _ => Ok(()),
         }
     }
@@ -224,6 +229,8 @@ impl NodeEnd {
         #[expect(clippy::wildcard_enum_match_arm, reason = "the others have their own methods")]
         let possible = match frame {
             Frame::Restored(restored) => self.restores.remove(&restored.request_id),
+            Frame::RestoredAt(restored) => self.restores.remove(&restored.request_id),
+            Frame::Proved { request_id, .. } => self.proves.remove(request_id),
             Frame::Peers { .. } | Frame::Relayed { .. } => true,
             _ => false,
         };

@@ -52,10 +52,15 @@ impl NumberState {
     /// A frame of this kind came for this number.
     pub fn handle(&mut self, kind: FrameKind) -> Result<Action, Misbehaved> {
         use FrameKind::{
-            Accept, Attach, Beside, Choose, Close, Detach, Join, Leave, Persist, Reject, Send,
+            Accept, Attach, Beside, Choose, Close, Detach, Join, Leave, Persist, Prove, Reattach,
+            Reject, Send,
         };
         let rooms = matches!(kind, Choose | Detach | Join | Leave);
-        if !rooms && !matches!(kind, Accept | Attach | Beside | Close | Persist | Reject | Send) {
+        let others = matches!(
+            kind,
+            Accept | Attach | Beside | Close | Persist | Prove | Reattach | Reject | Send
+        );
+        if !rooms && !others {
             return Err(Misbehaved::WrongDirection(kind));
         }
         let (next, action) = match (*self, kind) {
@@ -153,14 +158,17 @@ impl AppNumberState {
     /// The app server is about to send a frame of this kind for this number.
     pub fn send(&mut self, kind: FrameKind) -> Result<(), CannotNow> {
         use FrameKind::{
-            Accept, Attach, Beside, Choose, Close, Detach, Join, Leave, Persist, Reject, Send,
+            Accept, Attach, Beside, Choose, Close, Detach, Join, Leave, Persist, Prove, Reattach,
+            Reject, Send,
         };
         *self = match (*self, kind) {
             (Self::Opening, Accept) => Self::Open,
             (Self::Opening, Reject) => Self::Free,
-            (Self::Open, Attach | Beside | Choose | Detach | Join | Leave | Persist | Send) => {
-                Self::Open
-            }
+            (
+                Self::Open,
+                Attach | Beside | Choose | Detach | Join | Leave | Persist | Prove | Reattach
+                | Send,
+            ) => Self::Open,
             (Self::ClosedByPeer, Persist) => Self::ClosedByPeer,
             (Self::Opening | Self::Open, Close) => Self::ClosedByUs,
             (Self::ClosedByPeer | Self::ClosedUnanswered, Close) => Self::Free,

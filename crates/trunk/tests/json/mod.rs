@@ -5,9 +5,9 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 use trunkline_trunk::{
-    Broadcast, BroadcastFlags, ClientRequest, CloseCode, EioVersion, ErrorCode, Frame, Header,
-    Hello, NamespaceNumber, Open, Part, Persist, Request, RequestCode, RequestId, Response,
-    Restored, SendFlags, SessionNumber, Str, Transport, Welcome,
+    Broadcast, BroadcastFlags, ClientRequest, CloseCode, EioVersion, ErrorCode, Found, Frame,
+    Header, Hello, NamespaceNumber, Open, Part, Persist, Position, Reattach, Request, RequestCode,
+    RequestId, Response, Restored, RestoredAt, SendFlags, SessionNumber, Str, Transport, Welcome,
 };
 
 pub fn hex(bytes: &[u8]) -> String {
@@ -28,6 +28,7 @@ pub fn from_frame(frame: &Frame) -> Value {
     value
 }
 
+#[expect(clippy::too_many_lines, reason = "an arm for each frame")]
 fn fields_of(frame: &Frame) -> Value {
     match frame {
         Frame::Hello(hello) => json!({
@@ -122,7 +123,53 @@ fn fields_of(frame: &Frame) -> Value {
             "missed": restored.missed.iter().map(|parts| json!({ "parts": from_parts(parts) }))
                 .collect::<Vec<_>>(),
         }),
+        Frame::Reattach(reattach) => json!({
+            "nsp": reattach.nsp.0,
+            "socket": *reattach.socket,
+            "rooms": from_strs(&reattach.rooms),
+            "pid": *reattach.pid,
+            "log": *reattach.log,
+            "last": *reattach.last,
+            "cut": from_cut(&reattach.cut),
+        }),
+        Frame::Number { next } => json!({ "high": next >> 32, "low": next & 0xffff_ffff }),
+        Frame::RestoredAt(restored) => json!({
+            "request_id": restored.request_id.0,
+            "found": restored.found.to_wire(),
+            "socket": *restored.socket,
+            "rooms": from_strs(&restored.rooms),
+            "data": hex(&restored.data),
+            "missed": restored.missed.iter().map(|parts| json!({ "parts": from_parts(parts) }))
+                .collect::<Vec<_>>(),
+            "log": *restored.log,
+            "last": *restored.last,
+            "cut": from_cut(&restored.cut),
+        }),
+        Frame::Prove { session: _, request_id, cut } => {
+            json!({ "request_id": request_id.0, "cut": from_cut(cut) })
+        }
+        Frame::Proved { request_id, holds } => {
+            json!({ "request_id": request_id.0, "holds": u8::from(*holds) })
+        }
+        Frame::GiveBack { nsp, pid } => json!({ "nsp": nsp.0, "pid": **pid }),
     }
+}
+
+fn from_cut(cut: &[Position]) -> Value {
+    cut.iter()
+        .map(|Position { server, number }| {
+            json!({ "server": **server, "high": number >> 32, "low": number & 0xffff_ffff })
+        })
+        .collect()
+}
+
+fn to_long(value: &Value) -> u64 {
+    value["high"].as_u64().unwrap() << 32 | value["low"].as_u64().unwrap()
+}
+
+fn to_cut(value: &Value) -> Vec<Position> {
+    let position = |at: &Value| Position { server: to_str(&at["server"]), number: to_long(at) };
+    value["cut"].as_array().unwrap().iter().map(position).collect()
 }
 
 fn from_broadcast(broadcast: &Broadcast) -> Value {
@@ -182,6 +229,7 @@ fn to_socket_frame(session: SessionNumber, value: &Value) -> Frame {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "an arm for each frame")]
 pub fn to_frame(value: &Value) -> Frame {
     let number = |field: &str| value[field].as_u64().unwrap() as u32;
     let text = |field: &str| to_str(&value[field]);
@@ -276,6 +324,36 @@ pub fn to_frame(value: &Value) -> Frame {
             offset: text("offset"),
         },
         "Restored" => Frame::Restored(Box::new(to_restored(value))),
+        "Reattach" => Frame::Reattach(Box::new(Reattach {
+            session,
+            nsp: nsp(),
+            socket: text("socket"),
+            rooms: strs("rooms"),
+            pid: text("pid"),
+            log: text("log"),
+            last: text("last"),
+            cut: to_cut(value),
+        })),
+        "Number" => Frame::Number { next: to_long(value) },
+        "RestoredAt" => {
+            let Restored { request_id, socket, rooms, data, missed, .. } = to_restored(value);
+            let found = Found::from_wire(value["found"].as_u64().unwrap() as u8).unwrap();
+            let (log, last, cut) = (text("log"), text("last"), to_cut(value));
+            Frame::RestoredAt(Box::new(RestoredAt {
+                request_id,
+                found,
+                socket,
+                rooms,
+                data,
+                missed,
+                log,
+                last,
+                cut,
+            }))
+        }
+        "Prove" => Frame::Prove { session, request_id: request_id(), cut: to_cut(value) },
+        "Proved" => Frame::Proved { request_id: request_id(), holds: value["holds"] == 1 },
+        "GiveBack" => Frame::GiveBack { nsp: nsp(), pid: text("pid") },
         other => panic!("no frame is called {other}"),
     }
 }
@@ -380,6 +458,20 @@ pub fn for_each_slice(frame: &Frame, visit: &mut dyn FnMut(&[u8])) {
             visit(&restored.data);
             restored.missed.iter().flatten().for_each(|part| visit(&part.data));
         }
+        Frame::RestoredAt(restored) => {
+            strs(&[restored.socket.clone(), restored.log.clone(), restored.last.clone()]);
+            strs(&restored.rooms);
+            visit(&restored.data);
+            restored.missed.iter().flatten().for_each(|part| visit(&part.data));
+            restored.cut.iter().for_each(|at| visit(at.server.as_bytes()));
+        }
+        Frame::Reattach(reattach) => {
+            strs(&[reattach.socket.clone(), reattach.pid.clone(), reattach.log.clone()]);
+            strs(&reattach.rooms);
+            reattach.cut.iter().for_each(|at| visit(at.server.as_bytes()));
+        }
+        Frame::Prove { cut, .. } => cut.iter().for_each(|at| visit(at.server.as_bytes())),
+        Frame::GiveBack { pid, .. } => strs(core::slice::from_ref(pid)),
         Frame::Close { description, .. } => visit(description.as_bytes()),
         Frame::Reject { response, .. } | Frame::Response { response, .. } => visit(&response.body),
         Frame::Broadcast(broadcast) | Frame::Recorded { broadcast, .. } => {

@@ -8,6 +8,8 @@ export const OwnType = {
   absent: 101,
   /** To an operation: it is done. */
   done: 102,
+  /** An operation: a socket that the sender was asked for lives elsewhere, perhaps here; it is to be kept and to end. */
+  takeOver: 103,
 } as const;
 
 export interface WireOptions {
@@ -41,6 +43,8 @@ export interface MessageData {
   readonly sockets?: FetchedSocket[];
   readonly clientCount?: number;
   readonly on?: boolean;
+  /** The id of a socket, as text. */
+  readonly socket?: string;
 }
 
 type Check = (data: MessageData) => boolean;
@@ -65,6 +69,7 @@ const CHECKS: Readonly<Record<number, Check>> = {
   [OwnType.interest]: ({ on }) => typeof on === "boolean",
   [OwnType.absent]: hasRequest,
   [OwnType.done]: hasRequest,
+  [OwnType.takeOver]: (data) => hasRequest(data) && typeof data.socket === "string",
 };
 
 /** A message with all that its type needs; undefined when it is none, or of a type that we do not know. */

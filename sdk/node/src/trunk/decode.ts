@@ -2,6 +2,7 @@
 import {
   BroadcastFlag,
   DESCRIPTION_BYTES_MAX,
+  Found,
   FrameType,
   MessageFlag,
   NO_ERROR_CODE,
@@ -18,6 +19,7 @@ import {
   type Header,
   type Missed,
   type Part,
+  type Position,
 } from "./frames.js";
 import { DecodeError, type Reader } from "./reader.js";
 
@@ -185,6 +187,39 @@ export function decodeBody(type: number, r: Reader): Frame | undefined {
         data: r.bytes("data"),
         missed: r.list("missed", 1, missed),
       };
+    case FrameType.Reattach:
+      return {
+        type: "Reattach",
+        session: r.varint("session"),
+        nsp: r.varint("nsp"),
+        socket: r.str("socket"),
+        rooms: rooms(r),
+        pid: r.str("pid"),
+        log: r.str("log"),
+        last: r.str("last"),
+        cut: cut(r),
+      };
+    case FrameType.Number:
+      return { type: "Number", high: r.varint("high"), low: r.varint("low") };
+    case FrameType.RestoredAt:
+      return {
+        type: "RestoredAt",
+        requestId: r.varint("request_id"),
+        found: oneOf(r.u8("found"), [Found.no, Found.yes, Found.taken], "found"),
+        socket: r.str("socket"),
+        rooms: rooms(r),
+        data: r.bytes("data"),
+        missed: r.list("missed", 1, missed),
+        log: r.str("log"),
+        last: r.str("last"),
+        cut: cut(r),
+      };
+    case FrameType.Prove:
+      return { type: "Prove", session: r.varint("session"), requestId: r.varint("request_id"), cut: cut(r) };
+    case FrameType.Proved:
+      return { type: "Proved", requestId: r.varint("request_id"), holds: oneOf(r.u8("holds"), [0, 1], "holds") };
+    case FrameType.GiveBack:
+      return { type: "GiveBack", nsp: r.varint("nsp"), pid: r.str("pid") };
     default:
       if (type < OPTIONAL_FROM) throw new DecodeError("unknown_type", `frame type ${hex(type)} is not known`);
       r.pos = r.end;
@@ -263,6 +298,14 @@ function server(r: Reader): string {
 
 function servers(r: Reader): string[] {
   return r.list("app servers", 1, server);
+}
+
+function cut(r: Reader): Position[] {
+  return r.list("positions", 3, position);
+}
+
+function position(r: Reader): Position {
+  return { server: server(r), high: r.varint("high"), low: r.varint("low") };
 }
 
 function missed(r: Reader): Missed {

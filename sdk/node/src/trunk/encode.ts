@@ -2,7 +2,7 @@
  * Objects to frames (`spec/trunk.md`, section 2). `Send`, `Broadcast` and their like are written without objects, in `outbound.ts`; everything
  * else passes here.
  */
-import { FrameType, type ClientRequest, type ClientResponse, type Frame, type Header, type Part } from "./frames.js";
+import { FrameType, type ClientRequest, type ClientResponse, type Frame, type Header, type Missed, type Part, type Position } from "./frames.js";
 import type { Writer } from "./writer.js";
 
 /** Appends a frame. */
@@ -134,8 +134,53 @@ function encodeBody(w: Writer, frame: Frame): void {
       w.str(frame.socket);
       w.strs(frame.rooms);
       w.bytes(frame.data);
-      w.varint(frame.missed.length);
-      for (const each of frame.missed) writeParts(w, each.parts);
+      return writeMissed(w, frame.missed);
+    case "Reattach":
+      w.varint(frame.session);
+      w.varint(frame.nsp);
+      w.str(frame.socket);
+      w.strs(frame.rooms);
+      w.str(frame.pid);
+      w.str(frame.log);
+      w.str(frame.last);
+      return writeCut(w, frame.cut);
+    case "Number":
+      w.varint(frame.high);
+      return w.varint(frame.low);
+    case "RestoredAt":
+      w.varint(frame.requestId);
+      w.u8(frame.found);
+      w.str(frame.socket);
+      w.strs(frame.rooms);
+      w.bytes(frame.data);
+      writeMissed(w, frame.missed);
+      w.str(frame.log);
+      w.str(frame.last);
+      return writeCut(w, frame.cut);
+    case "Prove":
+      w.varint(frame.session);
+      w.varint(frame.requestId);
+      return writeCut(w, frame.cut);
+    case "Proved":
+      w.varint(frame.requestId);
+      return w.u8(frame.holds);
+    case "GiveBack":
+      w.varint(frame.nsp);
+      return w.str(frame.pid);
+  }
+}
+
+function writeMissed(w: Writer, missed: Missed[]): void {
+  w.varint(missed.length);
+  for (const each of missed) writeParts(w, each.parts);
+}
+
+function writeCut(w: Writer, cut: Position[]): void {
+  w.varint(cut.length);
+  for (const { server, high, low } of cut) {
+    w.str(server);
+    w.varint(high);
+    w.varint(low);
   }
 }
 

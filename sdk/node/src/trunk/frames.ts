@@ -28,6 +28,7 @@ export const FrameType = {
   Leave: 0x24,
   Broadcast: 0x25,
   Recorded: 0x26,
+  Reattach: 0x27,
   Release: 0x28,
   Beside: 0x29,
   Choose: 0x2a,
@@ -37,7 +38,15 @@ export const FrameType = {
   Persist: 0x33,
   Restore: 0x34,
   Restored: 0x35,
+  Number: 0x39,
+  RestoredAt: 0x40,
+  Prove: 0x41,
+  Proved: 0x42,
+  GiveBack: 0x43,
 } as const;
+
+/** `RestoredAt.found`. */
+export const Found = { no: 0, yes: 1, taken: 2 } as const;
 
 /** Types from here on are optional: who does not know one skips it. */
 export const OPTIONAL_FROM = 0x80;
@@ -113,6 +122,13 @@ export interface Missed {
   parts: Part[];
 }
 
+/** Of one app server all broadcasts up to a number, in two halves. */
+export interface Position {
+  server: string;
+  high: number;
+  low: number;
+}
+
 /** What a frame may carry, by its name; the type of every decoded or encoded frame is {@link Frame}. */
 export interface FrameBodies {
   Hello: { versionMin: number; versionMax: number; credit: number; server: string; sdk: string; settings: string };
@@ -148,6 +164,22 @@ export interface FrameBodies {
   Persist: { session: number; nsp: number; pid: string; socket: string; rooms: string[]; data: Buffer };
   Restore: { requestId: number; nsp: number; pid: string; offset: string };
   Restored: { requestId: number; found: number; socket: string; rooms: string[]; data: Buffer; missed: Missed[] };
+  Reattach: { session: number; nsp: number; socket: string; rooms: string[]; pid: string; log: string; last: string; cut: Position[] };
+  Number: { high: number; low: number };
+  RestoredAt: {
+    requestId: number;
+    found: number;
+    socket: string;
+    rooms: string[];
+    data: Buffer;
+    missed: Missed[];
+    log: string;
+    last: string;
+    cut: Position[];
+  };
+  Prove: { session: number; requestId: number; cut: Position[] };
+  Proved: { requestId: number; holds: number };
+  GiveBack: { nsp: number; pid: string };
 }
 
 export type FrameName = keyof FrameBodies;

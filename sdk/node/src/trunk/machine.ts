@@ -5,7 +5,7 @@
  * interval, and the verbs. Output: frames gather in {@link Machine.outbound}; the host is asked once to flush it at the end of the turn.
  */
 import { closeFrame, decodeBody, decodeOpen, openFrame } from "./decode.js";
-import { CloseReason, ErrorCode, FrameType, MessageFlag, type ClientResponse, type Frame, type FrameBodies, type Header } from "./frames.js";
+import { CloseReason, ErrorCode, Found, FrameType, MessageFlag, type ClientResponse, type Frame, type FrameBodies, type Header, type Position } from "./frames.js";
 import { parseInfo, type WelcomeInfo } from "./info.js";
 import { BATCH_BYTES_MIN, Outbound, type Counters, type OutboundHost } from "./outbound.js";
 import { DecodeError, Reader } from "./reader.js";
@@ -55,8 +55,14 @@ export class Machine {
   private readonly counters: Counters;
   private readonly sessions = new Map<number, Session>();
   /** Who waits for `Restored`, by request number. */
-  private readonly restores = new Map<number, (restored: FrameBodies["Restored"] | undefined) => void>();
+  private readonly restores = new Map<number, (restored: FrameBodies["RestoredAt"] | undefined) => void>();
   private lastRestore = 0;
+  /** Who waits for `Proved`. */
+  private readonly proves = new Map<number, (holds: boolean) => void>();
+  private lastProve = 0;
+  /** Who waits for the node to have taken all that was said before; the oldest first. */
+  private readonly fences = new Map<string, () => void>();
+  private lastFence = 0;
   private postponed: (() => void)[] = [];
   private state: "opening" | "open" | "ended" = "opening";
   /** What the node may still send, and what of it we have processed but not yet given back. */
@@ -117,6 +123,10 @@ export class Machine {
     const restores = [...this.restores.values()];
     this.restores.clear();
     for (const done of restores) done(undefined);
+    for (const done of this.proves.values()) done(false);
+    this.proves.clear();
+    for (const done of this.fences.values()) done();
+    this.fences.clear();
   }
 
   /** Ends the trunk with an `Error` frame. */
@@ -177,13 +187,37 @@ export class Machine {
   }
 
   /** Asks the node for what was persisted under a private id. Calls back once: with nothing when the trunk ended meanwhile. */
-  restore(nsp: string, pid: string, offset: string, done: (restored: FrameBodies["Restored"] | undefined) => void): void {
+  restore(nsp: string, pid: string, offset: string, done: (restored: FrameBodies["RestoredAt"] | undefined) => void): void {
     const namespace = this.outbound.namespace(nsp);
     if (namespace === undefined) return done(undefined);
     const requestId = this.lastRestore;
     this.lastRestore = (requestId + 1) >>> 0;
     this.restores.set(requestId, done);
     this.outbound.orderedFrame({ type: "Restore", requestId, nsp: namespace.number, pid, offset });
+  }
+
+  /** What was given out is not used. */
+  giveBack(nsp: string, pid: string): void {
+    const namespace = this.outbound.namespace(nsp);
+    if (namespace !== undefined) this.outbound.orderedFrame({ type: "GiveBack", nsp: namespace.number, pid });
+  }
+
+  /** Asks whether a socket that has so much could come back in this session. Calls back once. */
+  prove(session: number, cut: Position[], done: (holds: boolean) => void): void {
+    if (this.state !== "open" || this.sessions.get(session) === CLOSING || !this.sessions.has(session)) return done(false);
+    const requestId = this.lastProve;
+    this.lastProve = (requestId + 1) >>> 0;
+    this.proves.set(requestId, done);
+    this.outbound.orderedFrame({ type: "Prove", session, requestId, cut });
+  }
+
+  /** Calls back when the node has taken all that was said so far, or will never. */
+  fence(done: () => void): void {
+    if (this.state !== "open") return done();
+    this.lastFence = (this.lastFence + 1) >>> 0;
+    const token = `f${this.lastFence.toString(36)}`;
+    this.fences.set(token, done);
+    this.outbound.orderedFrame({ type: "Ping", token: Buffer.from(token) });
   }
 
   private readFrames(reader: Reader): void {
@@ -235,7 +269,7 @@ export class Machine {
       case "Ping":
         return void this.frame({ type: "Pong", token: frame.token });
       case "Pong":
-        return;
+        return this.handlePong(frame.token);
       case "Credit":
         return this.outbound.addCredit(frame.bytes);
       case "Peers":
@@ -243,7 +277,11 @@ export class Machine {
       case "Relayed":
         return this.guard(() => this.host.onRelayed(frame.from, frame.payload));
       case "Restored":
+        return this.handleRestored({ ...frame, found: Found.no, log: "", last: "", cut: [] });
+      case "RestoredAt":
         return this.handleRestored(frame);
+      case "Proved":
+        return this.handleProved(frame);
       case "Drain":
         return this.host.onDrain(frame.deadlineMs);
       case "Open":
@@ -320,7 +358,22 @@ export class Machine {
     this.outbound.close(close.session, close.reason, "");
   }
 
-  private handleRestored(restored: FrameBodies["Restored"]): void {
+  private handlePong(token: Buffer): void {
+    if (this.fences.size === 0) return;
+    const text = token.toString();
+    const done = this.fences.get(text);
+    this.fences.delete(text);
+    if (done !== undefined) this.guard(done);
+  }
+
+  private handleProved({ requestId, holds }: FrameBodies["Proved"]): void {
+    const done = this.proves.get(requestId);
+    if (done === undefined) return this.fail(ErrorCode.protocol, `Proved came for request ${requestId}, which was never made`);
+    this.proves.delete(requestId);
+    this.guard(() => done(holds === 1));
+  }
+
+  private handleRestored(restored: FrameBodies["RestoredAt"]): void {
     const done = this.restores.get(restored.requestId);
     if (done === undefined) return this.fail(ErrorCode.protocol, `Restored came for request ${restored.requestId}, which was never made`);
     this.restores.delete(restored.requestId);

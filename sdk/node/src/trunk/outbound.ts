@@ -4,7 +4,7 @@
  */
 import { textOf } from "../keys.js";
 import { encodeFrame } from "./encode.js";
-import { FrameType, PartKind, type Frame, type FrameName } from "./frames.js";
+import { FrameType, PartKind, type Frame, type FrameName, type FrameBodies } from "./frames.js";
 import { HeldFrames } from "./held.js";
 import type { WelcomeInfo } from "./info.js";
 import { Namespaces, type Numbered } from "./namespaces.js";
@@ -74,6 +74,8 @@ export class Outbound {
   private credit = 0;
   /** Undefined until `Welcome`. */
   private batchBytesMax: number | undefined;
+  /** The number that the node takes the next broadcast for; undefined when it takes no numbers. */
+  private nextNumber: number | undefined;
 
   constructor(host: OutboundHost, counters: Counters) {
     this.host = host;
@@ -192,6 +194,15 @@ export class Outbound {
     this.finish(writer, frameStart, start, false);
   }
 
+  /** As {@link Outbound.attach}, for a socket that is back. */
+  reattach(number: number, nsp: string, back: Omit<FrameBodies["Reattach"], "session" | "nsp">): boolean {
+    const namespace = this.namespace(nsp);
+    if (namespace === undefined) return false;
+    namespace.sockets++;
+    this.orderedFrame({ type: "Reattach", session: number, nsp: namespace.number, ...back });
+    return true;
+  }
+
   /** The session goes on, but one of its sockets has ended: follow it up with {@link Outbound.forget}. */
   detach(number: number, nsp: string): void {
     const namespace = this.namespaces.find(nsp);
@@ -239,10 +250,20 @@ export class Outbound {
     return this.finish(writer, frameStart, start, true) >= 0;
   }
 
-  /** Returns false when the packet is longer than the node takes; then nothing was sent. */
-  broadcast({ nsp, flags, offset, rooms, except, parts }: Broadcast): boolean {
+  /** The number of the next broadcast, also for a node that has not had all of those before it. */
+  numberFrom(next: number): void {
+    this.nextNumber = next;
+    this.orderedFrame({ type: "Number", high: Math.floor(next / 2 ** 32), low: next >>> 0 });
+  }
+
+  /**
+   * Returns false when the packet is longer than the node takes; then nothing was sent.
+   * @param count its number among all broadcasts of this app server: the same on every trunk
+   */
+  broadcast({ nsp, flags, offset, rooms, except, parts }: Broadcast, count: number): boolean {
     const namespace = this.namespace(nsp);
     if (namespace === undefined) return true;
+    if (this.nextNumber !== undefined && this.nextNumber !== count) this.numberFrom(count);
     const w = this.ordered(true);
     const frameStart = w.pos;
     let guess = 8;
@@ -261,6 +282,7 @@ export class Outbound {
     }
     const bytes = this.finish(w, frameStart, start, true);
     if (bytes < 0) return false;
+    if (this.nextNumber !== undefined) this.nextNumber++;
     this.counters.broadcasts++;
     this.counters.bytesSent += bytes;
     return true;

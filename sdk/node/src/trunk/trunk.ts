@@ -50,6 +50,8 @@ export interface TrunkConfig {
 export interface TrunkHost {
   /** The JSON of `Hello.settings`, asked for when a trunk opens. */
   settings(): string;
+  /** The number of our next broadcast; undefined when they are not numbered: nobody comes back then. */
+  nextBroadcast(): number | undefined;
   onUp(trunk: Trunk, info: NodeInfo): void;
   /** The trunk broke; a new attempt follows. */
   onDown(trunk: Trunk, error: TrunklineError): void;
@@ -101,7 +103,9 @@ export class Trunk {
   private flushed: (() => void)[] = [];
   /** What changed between `Hello` and `Welcome`. */
   private lateSettings: string | undefined;
-  private waiting: Broadcast[] = [];
+  private waiting: { broadcast: Broadcast; count: number }[] = [];
+  /** Whether the node takes numbers of broadcasts; the last one that was up, when none is. */
+  private takesNumbers = false;
   private waitingBytes = 0;
   private readonly saidUnsent = new Set<string>();
   /** It knows the hub's key. */
@@ -182,11 +186,18 @@ export class Trunk {
     return promise;
   }
 
-  /** Returns false when the packet is too long for the node. */
-  broadcast(broadcast: Broadcast): boolean {
-    if (this.machine?.isOpen) return this.machine.outbound.broadcast(broadcast);
+  get numbers(): boolean {
+    return this.takesNumbers;
+  }
+
+  /**
+   * Returns false when the packet is too long for the node.
+   * @param count its number among all broadcasts of this app server
+   */
+  broadcast(broadcast: Broadcast, count: number): boolean {
+    if (this.machine?.isOpen) return this.machine.outbound.broadcast(broadcast, count);
     // Our own sockets ended with the trunk: there is nobody left to hear a local one.
-    if ((broadcast.flags & BroadcastFlag.local) === 0) this.wait(broadcast);
+    if ((broadcast.flags & BroadcastFlag.local) === 0) this.wait(broadcast, count);
     return true;
   }
 
@@ -201,9 +212,13 @@ export class Trunk {
   }
 
   /** Calls back once: with nothing when the trunk is down, or breaks before the answer. */
-  restore(nsp: string, pid: string, offset: string, done: (restored: FrameBodies["Restored"] | undefined) => void): void {
+  restore(nsp: string, pid: string, offset: string, done: (restored: FrameBodies["RestoredAt"] | undefined) => void): void {
     if (this.machine?.isOpen) this.machine.restore(nsp, pid, offset, done);
     else done(undefined);
+  }
+
+  giveBack(nsp: string, pid: string): void {
+    if (this.machine?.isOpen) this.machine.giveBack(nsp, pid);
   }
 
   /** Calls back when all that was written so far has been handed to the stream. */
@@ -269,7 +284,11 @@ export class Trunk {
     const waiting = this.waiting;
     this.waiting = [];
     this.waitingBytes = 0;
-    for (const broadcast of waiting) this.machine?.outbound.broadcast(broadcast);
+    this.takesNumbers = info.frames.has("Number");
+    // At once, also when there is nothing to say yet: a node that does not know us cannot vouch for what a client of ours has.
+    const next = this.host.nextBroadcast();
+    if (this.takesNumbers && next !== undefined) this.machine?.outbound.numberFrom(waiting[0]?.count ?? next);
+    for (const { broadcast, count } of waiting) this.machine?.outbound.broadcast(broadcast, count);
     this.host.onUp(this, info);
   }
 
@@ -362,7 +381,7 @@ export class Trunk {
     this.closed?.resolve();
   }
 
-  private wait(broadcast: Broadcast): void {
+  private wait(broadcast: Broadcast, count: number): void {
     if (this.final || this.closed !== undefined) return;
     let bytes = 64;
     for (const part of broadcast.parts) bytes += part.length;
@@ -371,7 +390,7 @@ export class Trunk {
       return;
     }
     this.waitingBytes += bytes;
-    this.waiting.push(broadcast);
+    this.waiting.push({ broadcast, count });
   }
 
   private error(code: TrunklineErrorCode, message: string, details: Partial<Omit<TrunklineErrorDetails, "endpoint">> = {}): TrunklineError {

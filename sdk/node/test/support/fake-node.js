@@ -7,7 +7,7 @@ import { encodeFrame } from "../../dist/esm/trunk/encode.js";
 import { Reader } from "../../dist/esm/trunk/reader.js";
 import { Writer } from "../../dist/esm/trunk/writer.js";
 
-const WELCOME = { type: "Welcome", version: 1, credit: 1 << 20, pingIntervalMs: 60_000, batchBytesMax: 1 << 20, info: '{"node":"n1","version":"0.0.0","warnings":[]}' };
+const WELCOME = { type: "Welcome", version: 1, credit: 1 << 20, pingIntervalMs: 60_000, batchBytesMax: 1 << 20, info: '{"node":"n1","version":"0.0.0","warnings":[],"frames":["Number","Reattach","Prove","GiveBack"]}' };
 
 export class FakeNode {
   trunks = [];
@@ -101,6 +101,10 @@ export class FakeTrunk {
   batches = [];
   /** Frames received that no `next` has taken. */
   frames = [];
+  /** `Number`s and `Prove`s, which are not among the others; what the latter are answered with. */
+  numbers = [];
+  proves = [];
+  holds = 1;
   #waiting = [];
 
   constructor(stream) {
@@ -109,10 +113,21 @@ export class FakeTrunk {
     stream.on("message", (data) => {
       const frames = decodeBatch(new Reader(data));
       this.batches.push(frames);
-      this.frames.push(...frames);
+      this.frames.push(...frames.filter((frame) => !this.#sees(frame)));
       for (const frame of frames) this.onFrame?.(frame);
       this.#serve();
     });
+  }
+
+  #sees(frame) {
+    if (frame.type === "Number") return this.numbers.push(frame) > 0;
+    // One with words in it waits for the node to have taken what came before.
+    if (frame.type === "Ping" && frame.token.length > 0) this.send({ type: "Pong", token: frame.token });
+    else if (frame.type === "Prove") {
+      this.proves.push(frame);
+      if (this.holds !== undefined) this.send({ type: "Proved", requestId: frame.requestId, holds: this.holds });
+    } else return false;
+    return true;
   }
 
   /** Sends frames as one batch. */

@@ -1,0 +1,500 @@
+//! What a client that lost its connection gets back: its socket's state, and the packets it missed.
+//!
+//! One [`Recovery`] is the part of a hub that one shard owns. It keeps recorded packets in the order in which the shard
+//! delivered them, so what stands behind an offset is exactly what a session of this shard did not get.
+//!
+//! A client may come back to another shard or another node, where packets of two app servers may have come in another
+//! order. So the shard that kept it answers with a [`Cut`]: of each app server the number up to which the client then has
+//! everything. Any other shard delivers what is beyond the cut ([`Recovery::resume`]), passes over what is not and still
+//! comes, and refuses when it cannot prove that it has all of it: then the client gets a fresh socket. Never a guess.
+//!
+//! What is kept of a socket is given out once ([`Restored::Taken`] after that), so no two sockets live on one state;
+//! who could not use it gives it back ([`Recovery::release`]).
+//!
+//! Bounded in time (how long a client may be away) and in bytes (all packets and all sockets together); the oldest goes
+//! first. What does not fit is not recovered: the client then gets a fresh socket, as if it had been away for too long.
+
+mod log;
+mod sources;
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use trunkline_clock::Timestamp;
+
+pub use self::log::Audience;
+use self::log::{Entry, Log};
+pub use self::sources::{Cut, Feed, NumberRepeats, Origin, SourceKey};
+use self::sources::{OwnCut, Sources};
+use crate::{NamespaceKey, SessionKey};
+
+/// Book-keeping of one packet or socket, in bytes, beside its strings and data.
+const ENTRY_BYTES: usize = 128;
+/// What an app server costs in a kept cut.
+const CUT_ENTRY_BYTES: usize = 24;
+/// How long an app server that is gone is remembered beyond twice the time that its packets were kept.
+const REMEMBER: Duration = Duration::from_secs(60);
+
+/// Where a socket sits in this shard.
+pub type Seat = (SessionKey, NamespaceKey);
+
+/// A socket as its app server left it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Persisted<D> {
+    /// Its namespace's name.
+    pub nsp: Box<str>,
+    /// Its public id.
+    pub socket: Box<str>,
+    /// The app server that owned it.
+    pub server: SourceKey,
+    /// Its rooms, the one named by its id included.
+    pub rooms: Vec<Box<str>>,
+    /// Whatever the app server wants back.
+    pub data: D,
+    /// How much `data` takes, in bytes.
+    pub data_bytes: usize,
+}
+
+/// The answer to who asks for a socket.
+#[derive(Debug)]
+pub enum Restored<'r, P, D> {
+    /// It is the asker's now.
+    Found(Found<'r, P, D>),
+    /// It was given out before, and not given back.
+    Taken(&'r str),
+    /// The id is unknown, too old or of another namespace, or what its client has is not known.
+    Unknown,
+}
+
+/// A socket that comes back.
+#[derive(Debug)]
+pub struct Found<'r, P, D> {
+    /// As it was left.
+    pub socket: &'r Persisted<D>,
+    /// What it missed, oldest first.
+    pub missed: Vec<&'r P>,
+    /// What it has then.
+    pub cut: Cut,
+    /// The offset of the last packet that it has then.
+    pub last: Box<str>,
+}
+
+/// What a socket brings along that was kept elsewhere, or here.
+#[derive(Clone, Debug)]
+pub struct Return<'r> {
+    /// Its private id.
+    pub pid: &'r str,
+    /// The id of the log that its cut is from.
+    pub log: &'r str,
+    /// What it has.
+    pub cut: &'r Cut,
+    /// The offset of the last packet that it has.
+    pub last: &'r str,
+}
+
+/// Not everything beyond a cut is here.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Unproved;
+
+/// The logs. `P` is a packet and `D` a socket's data; both are opaque here.
+#[derive(Debug)]
+pub struct Recovery<P, D> {
+    /// Which log a cut is from.
+    id: Box<str>,
+    bytes_max: usize,
+    bytes: usize,
+    logs: BTreeMap<Box<str>, Log<P>>,
+    sources: Sources,
+    sockets: BTreeMap<Box<str>, Kept<D>>,
+    /// Private ids by age; an id that was persisted again has a younger entry, too.
+    ages: VecDeque<(Timestamp, Box<str>)>,
+    /// Where those sit that came back.
+    seats: BTreeMap<Seat, Sitting>,
+    /// How often something was missed.
+    breaks: u64,
+    keep_max: Duration,
+}
+
+#[derive(Debug)]
+struct Kept<D> {
+    socket: Persisted<D>,
+    until: Timestamp,
+    bytes: usize,
+    start: Option<Start>,
+    is_taken: bool,
+}
+
+/// How a socket came back to this shard: until `cut` its order is that of another log.
+#[derive(Clone, Debug)]
+struct Start {
+    cut: OwnCut,
+    last: Box<str>,
+    breaks: u64,
+}
+
+#[derive(Clone, Debug)]
+enum Sitting {
+    /// `None`: all of its order is this log's.
+    Since(Option<Start>),
+    /// It has not got all; nothing is kept of it.
+    Unproved,
+}
+
+/// What a client has: entries at a place or before are passed over, and so are those within a cut.
+struct Behind {
+    place: usize,
+    cut: OwnCut,
+}
+
+impl<P, D> Recovery<P, D> {
+    /// Keeps at most this many bytes. `id` is no other log's, on any node.
+    pub fn new(id: &str, bytes_max: usize) -> Self {
+        Self {
+            id: id.into(),
+            bytes_max,
+            bytes: 0,
+            logs: BTreeMap::new(),
+            sources: Sources::default(),
+            sockets: BTreeMap::new(),
+            ages: VecDeque::new(),
+            seats: BTreeMap::new(),
+            breaks: 0,
+            keep_max: Duration::ZERO,
+        }
+    }
+
+    /// Bytes kept now, book-keeping included.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether [`Self::expire`] will have something to do some time.
+    pub fn is_in_use(&self) -> bool {
+        self.bytes > 0 || self.sources.has_gone()
+    }
+
+    /// Names this log in a [`Return`].
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// A trunk of this app server is up.
+    pub fn source_up(&mut self, server: &str) -> Feed {
+        self.sources.up(server)
+    }
+
+    /// That trunk has ended.
+    pub fn source_down(&mut self, now: Timestamp, feed: Feed) {
+        self.sources.down(now, feed);
+    }
+
+    /// The app server says which number its next broadcast on this trunk has. When some before it never came, no
+    /// offset of before says any more what a client has.
+    pub fn number(&mut self, feed: &mut Feed, next: u64) -> Result<(), NumberRepeats> {
+        if self.sources.number(feed, next)? {
+            self.break_off();
+        }
+        Ok(())
+    }
+
+    /// A broadcast came, recorded or not. `None`: its app server does not number.
+    pub fn advance(&mut self, feed: &mut Feed) -> Option<Origin> {
+        self.sources.advance(feed)
+    }
+
+    /// Whether a socket of this shard may have had this broadcast elsewhere: then ask [`Self::has_had`] of each.
+    pub fn has_ahead(&self, origin: Origin) -> bool {
+        self.sources.has_ahead(origin)
+    }
+
+    /// This socket had it before it came back to this shard.
+    pub fn has_had(&self, origin: Origin, seat: Seat) -> bool {
+        self.sources.has_had(origin, seat)
+    }
+
+    /// Keeps a packet that is delivered now, for clients that are away for up to `keep`. One without a number is not
+    /// kept: who is away when it comes gets a fresh socket. Returns the private ids that had to go for it.
+    pub fn record(
+        &mut self,
+        now: Timestamp,
+        keep: Duration,
+        (nsp, offset): (&str, &str),
+        origin: Option<Origin>,
+        audience: Audience,
+        (packet, packet_bytes): (P, usize),
+    ) -> Vec<Box<str>> {
+        self.keep_max = self.keep_max.max(keep);
+        let until = now + keep;
+        let Some(origin) = origin else {
+            self.sources.unnumbered(until);
+            self.break_off();
+            return Vec::new();
+        };
+        let names =
+            audience.rooms.iter().chain(&audience.except).map(|name| name.len()).sum::<usize>();
+        let bytes = ENTRY_BYTES + packet_bytes + names + 2 * offset.len();
+        if !self.logs.contains_key(nsp) {
+            self.logs.insert(nsp.into(), Log::new());
+        }
+        let log = self.logs.get_mut(nsp).expect("it was put there if need be");
+        log.push(Entry { offset: offset.into(), audience, packet, origin, until, bytes });
+        self.sources.recorded(origin);
+        self.bytes += bytes;
+        self.make_room(now)
+    }
+
+    /// Keeps a socket whose client is gone, for up to `keep`; `seat` is where it sat. Returns the private ids that had
+    /// to go for it.
+    pub fn persist(
+        &mut self,
+        now: Timestamp,
+        keep: Duration,
+        pid: &str,
+        socket: Persisted<D>,
+        seat: Seat,
+    ) -> Vec<Box<str>> {
+        let start = match self.seats.get(&seat) {
+            None => None,
+            Some(Sitting::Since(start)) => start.clone(),
+            Some(Sitting::Unproved) => return Vec::new(),
+        };
+        self.keep_max = self.keep_max.max(keep);
+        let names = socket.rooms.iter().map(|room| room.len()).sum::<usize>();
+        let cut_bytes = start.as_ref().map_or(0, |start| start.cut.len() * CUT_ENTRY_BYTES);
+        let bytes =
+            ENTRY_BYTES + 2 * pid.len() + socket.nsp.len() + names + socket.data_bytes + cut_bytes;
+        let until = now + keep;
+        self.bytes += bytes;
+        let kept = Kept { socket, until, bytes, start, is_taken: false };
+        if let Some(before) = self.sockets.insert(pid.into(), kept) {
+            self.bytes -= before.bytes;
+        }
+        self.ages.push_back((until, pid.into()));
+        self.make_room(now)
+    }
+
+    /// Whether a socket is kept under this private id.
+    pub fn keeps(&self, pid: &str) -> bool {
+        self.sockets.contains_key(pid)
+    }
+
+    /// Gives out the socket with this private id, and the packets that it missed.
+    pub fn restore(
+        &mut self,
+        now: Timestamp,
+        nsp: &str,
+        pid: &str,
+        offset: &str,
+    ) -> Restored<'_, P, D> {
+        let is_there = |kept: &&Kept<D>| kept.until > now && *kept.socket.nsp == *nsp;
+        let Some(kept) = self.sockets.get(pid).filter(is_there) else { return Restored::Unknown };
+        if kept.is_taken {
+            return Restored::Taken(self.sockets.get(pid).map_or("", |kept| &kept.socket.socket));
+        }
+        let Some(behind) = self.behind(now, nsp, offset, kept.start.as_ref()) else {
+            return Restored::Unknown;
+        };
+        let Some(kept) = self.sockets.get_mut(pid) else { return Restored::Unknown };
+        kept.is_taken = true;
+        let Some(kept) = self.sockets.get(pid) else { return Restored::Unknown };
+        let rooms: BTreeSet<&str> = kept.socket.rooms.iter().map(|room| &**room).collect();
+        let entries = self.logs.get(nsp).map(Log::entries).into_iter().flatten();
+        let mut missed = Vec::new();
+        let mut last = offset;
+        for entry in entries.skip(behind.place) {
+            if is_beyond(&behind.cut, entry.origin)
+                && entry.audience.reaches(kept.socket.server, &rooms)
+            {
+                missed.push(&entry.packet);
+                last = &entry.offset;
+            }
+        }
+        let cut = self.sources.cut_beyond(&behind.cut);
+        Restored::Found(Found { socket: &kept.socket, missed, cut, last: last.into() })
+    }
+
+    /// What a client with this offset has, as far as it can be known.
+    fn behind(
+        &self,
+        now: Timestamp,
+        nsp: &str,
+        offset: &str,
+        start: Option<&Start>,
+    ) -> Option<Behind> {
+        let found = self.logs.get(nsp).and_then(|log| log.find(offset));
+        let Some(start) = start else {
+            let (place, _) = found?;
+            return Some(Behind { place: place + 1, cut: OwnCut::new() });
+        };
+        if let Some((place, origin)) = found
+            && is_beyond(&start.cut, origin)
+        {
+            return Some(Behind { place: place + 1, cut: start.cut.clone() });
+        }
+        if start.breaks != self.breaks {
+            return None;
+        }
+        // It got nothing here: what it has is what it came with.
+        if *start.last == *offset {
+            let holds = self.sources.holds(now, &start.cut);
+            return holds.then(|| Behind { place: 0, cut: start.cut.clone() });
+        }
+        // It did not even get all that it missed then. In which order that came is known when it came from one.
+        let (_, origin) = found?;
+        if start.cut.iter().any(|(source, number)| *source != origin.source && *number > 0) {
+            return None;
+        }
+        let mut cut = start.cut.clone();
+        cut.insert(origin.source, origin.number);
+        self.sources.holds(now, &cut).then_some(Behind { place: 0, cut })
+    }
+
+    /// Takes back what was given out and not used.
+    pub fn release(&mut self, nsp: &str, pid: &str) {
+        if let Some(kept) = self.sockets.get_mut(pid)
+            && *kept.socket.nsp == *nsp
+        {
+            kept.is_taken = false;
+        }
+    }
+
+    /// Of each app server that is known here the number of its last broadcast.
+    pub fn cut(&self) -> Cut {
+        self.sources.cut_beyond(&OwnCut::new())
+    }
+
+    /// Whether a socket with this cut could come back to this shard now.
+    pub fn proves(&self, now: Timestamp, cut: &Cut) -> bool {
+        self.sources.resolve(now, cut).is_some()
+    }
+
+    /// A socket that was restored takes its seat, owned by `server`: gives what it still has to get, oldest first.
+    /// What is within its cut and still to come is not for it.
+    pub fn resume(
+        &mut self,
+        now: Timestamp,
+        seat: Seat,
+        (nsp, server): (&str, SourceKey),
+        rooms: &BTreeSet<&str>,
+        back: &Return<'_>,
+    ) -> Result<Vec<&P>, Unproved> {
+        let Some(cut) = self.sources.resolve(now, back.cut) else {
+            self.seats.insert(seat, Sitting::Unproved);
+            return Err(Unproved);
+        };
+        self.sources.skip_up_to(seat, &cut);
+        let start = match self.sockets.get(back.pid) {
+            // Its order goes on where it was.
+            Some(kept) if *back.log == *self.id => kept.start.clone(),
+            Some(_) | None => {
+                Some(Start { cut: cut.clone(), last: back.last.into(), breaks: self.breaks })
+            }
+        };
+        self.seats.insert(seat, Sitting::Since(start));
+        let entries = self.logs.get(nsp).map(Log::entries).into_iter().flatten();
+        Ok(entries
+            .filter(|entry| is_beyond(&cut, entry.origin) && entry.audience.reaches(server, rooms))
+            .map(|entry| &entry.packet)
+            .collect())
+    }
+
+    /// A fresh socket takes this seat.
+    pub fn take_seat(&mut self, seat: Seat) {
+        if !self.seats.is_empty() && self.seats.remove(&seat).is_some() {
+            self.sources.leave(|left| left == seat);
+        }
+    }
+
+    /// The session is gone, with all of its seats.
+    pub fn leave(&mut self, session: SessionKey) {
+        if self.seats.is_empty() {
+            return;
+        }
+        let own = (session, NamespaceKey(0))..=(session, NamespaceKey(u32::MAX));
+        while let Some(seat) = self.seats.range(own.clone()).next().map(|(seat, _)| *seat) {
+            self.seats.remove(&seat);
+            self.sources.leave(|left| left == seat);
+        }
+    }
+
+    /// Forgets what is too old. Returns the private ids that went.
+    pub fn expire(&mut self, now: Timestamp) -> Vec<Box<str>> {
+        for log in self.logs.values_mut() {
+            while log.oldest().is_some_and(|until| until <= now) {
+                self.bytes -= forget(now, log, &mut self.sources);
+            }
+        }
+        self.logs.retain(|_, log| !log.is_empty());
+        self.sources.expire(now, 2 * self.keep_max + REMEMBER);
+        let mut gone = Vec::new();
+        while self.ages.front().is_some_and(|(until, _)| *until <= now) {
+            self.drop_oldest_socket(&mut gone);
+        }
+        gone
+    }
+
+    /// When [`Self::expire`] has something to do next.
+    pub fn poll_deadline(&self) -> Option<Timestamp> {
+        let packets = self.logs.values().filter_map(Log::oldest);
+        let sockets = self.ages.front().map(|(until, _)| *until);
+        packets.chain(sockets).min()
+    }
+
+    fn break_off(&mut self) {
+        self.breaks += 1;
+        for log in self.logs.values_mut() {
+            log.break_off();
+        }
+    }
+
+    /// Drops the oldest until the bytes fit.
+    fn make_room(&mut self, now: Timestamp) -> Vec<Box<str>> {
+        if self.bytes <= self.bytes_max {
+            return Vec::new();
+        }
+        let mut gone = self.expire(now);
+        while self.bytes > self.bytes_max {
+            let oldest_log = self
+                .logs
+                .iter()
+                .filter_map(|(nsp, log)| Some((log.oldest()?, nsp)))
+                .min()
+                .map(|(until, nsp)| (until, String::from(&**nsp)));
+            let oldest_socket = self.ages.front().map(|(until, _)| *until);
+            match (oldest_log, oldest_socket) {
+                (Some((packet, nsp)), socket) if socket.is_none_or(|socket| packet <= socket) => {
+                    let log = self.logs.get_mut(&*nsp).expect("it was found a moment ago");
+                    self.bytes -= forget(now, log, &mut self.sources);
+                }
+                (_, Some(_)) => self.drop_oldest_socket(&mut gone),
+                (_, None) => break,
+            }
+        }
+        gone
+    }
+
+    fn drop_oldest_socket(&mut self, gone: &mut Vec<Box<str>>) {
+        let Some((until, pid)) = self.ages.pop_front() else { return };
+        // Persisted again since: its younger entry counts.
+        if self.sockets.get(&*pid).is_some_and(|kept| kept.until == until)
+            && let Some(kept) = self.sockets.remove(&*pid)
+        {
+            self.bytes -= kept.bytes;
+            gone.push(pid);
+        }
+    }
+}
+
+fn is_beyond(cut: &OwnCut, origin: Origin) -> bool {
+    cut.get(&origin.source).is_none_or(|number| origin.number > *number)
+}
+
+/// Drops the oldest entry of a log; returns its bytes.
+fn forget<P>(now: Timestamp, log: &mut Log<P>, sources: &mut Sources) -> usize {
+    let Some(entry) = log.drop_oldest() else { return 0 };
+    sources.dropped(now, entry.origin, entry.until);
+    entry.bytes
+}

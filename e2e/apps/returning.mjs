@@ -1,0 +1,21 @@
+// An app server whose clients come back: a middleware that takes its time, numbered broadcasts, and who is there.
+import { serve } from "./serve.mjs";
+
+serve((context) => {
+  const { io, server, note } = context;
+  context.delayMs = 10;
+  io.use((_socket, next) => setTimeout(next, context.delayMs));
+  io.on("connection", (socket) => {
+    note("connected", { id: socket.id, recovered: socket.recovered, client: socket.handshake.auth.client });
+    socket.on("disconnect", (reason) => note("disconnected", { id: socket.id, reason, client: socket.handshake.auth.client }));
+  });
+  let last = 0;
+  let timer;
+  /** A broadcast every so often, until told otherwise. */
+  context.cast = (everyMs) => {
+    clearInterval(timer);
+    if (everyMs > 0) timer = setInterval(() => io.emit("m", server, ++last), everyMs);
+    return last;
+  };
+  context.once = () => (io.emit("m", server, ++last), last);
+});
