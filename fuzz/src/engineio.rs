@@ -96,7 +96,7 @@ fn answer(protocol: Protocol, base64_only: bool, messages: &Heard) -> (ContentTy
     session.set_base64_only(base64_only);
     for (binary, bytes) in messages {
         let message = Outgoing::new(*binary, Bytes::copy_from_slice(bytes));
-        assert_eq!(session.send(NOW, &message, Delivery::Reliable), Ok(Sent::Queued));
+        assert_eq!(session.send(NOW, &message, Delivery::Reliable), Sent::Queued);
     }
     session.handle_poll(NOW, PollKey(1)).expect("no poll is held");
     match session.poll_transmit() {
@@ -187,8 +187,8 @@ impl Run {
 
     fn send(&mut self, delivery: Delivery) {
         let message = Outgoing::new(false, Bytes::from_static(b"message"));
-        let sent = self.session.send(self.now, &message, delivery);
-        assert!(sent.is_ok(), "an outbox of 1 MiB");
+        // Dropped or queued: the rest of the operations show which.
+        let _ = self.session.send(self.now, &message, delivery);
     }
 
     fn drain(&mut self) {

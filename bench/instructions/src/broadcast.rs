@@ -46,7 +46,7 @@ fn broadcast(times: u32, burst: usize) -> u64 {
         for session in &mut sessions {
             for message in &messages {
                 let sent = session.send(now, message, Delivery::Reliable);
-                black_box(&sent).as_ref().expect("the outbox has room");
+                let _ = black_box(sent);
             }
             seen += flush(session);
         }

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use bytes::BytesMut;
 use trunkline_clock::Timestamp;
+use trunkline_engineio::CloseReason;
 use trunkline_http::LogPace;
 use trunkline_switchboard::ServerKey;
 use trunkline_switchboard::affinity::{self, Candidate, Cursor, Standing};
@@ -16,6 +17,7 @@ use trunkline_trunk::settings::EngineSettings;
 
 use crate::limits::Limits;
 use crate::routes::Routes;
+use crate::shard::Unavailable;
 use crate::sid::Sid;
 use crate::trunks::{Trunk, TrunkNumber};
 use crate::{AppServerStatus, HubConfig, HubStatus, Secret};
@@ -53,6 +55,7 @@ pub(crate) struct Hub {
     /// Which shard keeps the socket with a private id for its return.
     kept: Mutex<HashMap<Box<str>, u8>>,
     handshakes_refused: LogPace,
+    sessions_dropped: LogPace,
 }
 
 #[derive(Debug, Default)]
@@ -86,6 +89,7 @@ impl Directory {
                     has_custom_sids: AtomicBool::new(false),
                     kept: Mutex::default(),
                     handshakes_refused: LogPace::default(),
+                    sessions_dropped: LogPace::default(),
                 })
             })
             .collect();
@@ -290,10 +294,28 @@ impl Hub {
         locked(&self.state).trunks.iter().find(|trunk| trunk.server_id == server_id).map(Arc::clone)
     }
 
-    /// Says that a handshake was refused.
-    pub(crate) fn note_refused(&self, why: NoAppServer) {
+    /// Logs that a handshake was refused.
+    pub(crate) fn note_refused(&self, why: Unavailable) {
+        tracing::debug!(hub = %self.name, cause = why.slug(), "handshake refused with 503");
+        if why == Unavailable::Draining {
+            return; // Every one is, and the drain itself is in the log.
+        }
         if let Some(refused) = self.handshakes_refused.note(why.slug(), Instant::now()) {
-            tracing::warn!(hub = %self.name, refused, "handshakes refused with 503: {why}");
+            tracing::warn!(hub = %self.name, refused, cause = why.slug(), "handshakes refused with 503: {why}");
+        }
+    }
+
+    /// Logs that a session was closed because its client had too much waiting for it.
+    pub(crate) fn note_dropped(&self, reason: CloseReason, waiting_bytes: usize) {
+        let cause = reason.slug();
+        tracing::debug!(hub = %self.name, cause, waiting_bytes, "session closed");
+        if let Some(closed) = self.sessions_dropped.note(cause, Instant::now()) {
+            let why = if reason == CloseReason::MemoryFull {
+                "the node uses as much memory as it may, and much waited for these clients"
+            } else {
+                "more than outbox_bytes_max waited for these clients, and they took too little of it"
+            };
+            tracing::warn!(hub = %self.name, closed, cause, "sessions closed: {why}");
         }
     }
 
@@ -442,14 +464,4 @@ pub(crate) enum NoAppServer {
     Busy,
     #[error("no app server is connected")]
     None,
-}
-
-impl NoAppServer {
-    /// As in the cause of the refused request.
-    fn slug(self) -> &'static str {
-        match self {
-            Self::Busy => "handshakes_full",
-            Self::None => "no_app_server",
-        }
-    }
 }

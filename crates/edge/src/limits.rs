@@ -15,8 +15,10 @@ pub struct Limits {
     /// Bytes of memory in use: beyond it a handshake is answered 503, and a session that holds much is closed rather
     /// than given more. `None` is no ceiling.
     pub memory_bytes_max: Option<usize>,
-    /// Bytes that wait for one session's client. Beyond it the session is closed.
+    /// Bytes that may wait for a client that does not take them. A client that does may have more.
     pub outbox_bytes_max: usize,
+    /// Time in which a client with more than that has to take a sixteenth of what waits for it.
+    pub outbox_stall: Duration,
     /// Bytes of one request's line and headers.
     pub header_bytes_max: usize,
     /// Time to send a request's headers.
@@ -60,6 +62,7 @@ impl Default for Limits {
             streams_max: 2_000_000,
             memory_bytes_max: None,
             outbox_bytes_max: 16 * 1024 * 1024,
+            outbox_stall: Duration::from_secs(20),
             header_bytes_max: 16 * 1024,
             header_timeout: Duration::from_secs(10),
             // Longer than the 60 s of nginx and the 120 s of Caddy: the one that closes an idle connection has to be

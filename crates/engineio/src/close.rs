@@ -26,7 +26,7 @@ pub enum CloseReason {
     MemoryFull,
     /// The node is shutting down.
     NodeShutdown,
-    /// More was unsent than the session's outbox may hold.
+    /// More was unsent than the session's outbox may hold, and the client took too little of it.
     OutboxFull,
     /// A packet could not be decoded.
     ParseError,

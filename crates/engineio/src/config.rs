@@ -25,8 +25,9 @@ pub struct Config {
     /// `allowUpgrades`. As in npm this only empties the list of upgrades: a probe that comes all
     /// the same is served.
     pub allow_upgrades: bool,
-    /// When this many bytes of a session are unsent, the next message overflows. One message may
-    /// overdraw it.
+    /// When this many bytes of a session are unsent, nothing is queued that the client causes by
+    /// itself. For what the app sends the caller compares with
+    /// [`outbox_bytes`](crate::Session::outbox_bytes).
     pub outbox_bytes_max: usize,
 }
 

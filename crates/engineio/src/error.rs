@@ -115,12 +115,6 @@ impl PeerMisbehaved {
     }
 }
 
-/// More is unsent than [`Config::outbox_bytes_max`](crate::Config::outbox_bytes_max): close the
-/// session with [`CloseReason::OutboxFull`].
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("the session's outbox is full")]
-pub struct Overflow;
-
 /// A second stream for this session cannot become its transport. That stream is closed; the session
 /// lives on.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, thiserror::Error)]

@@ -25,7 +25,7 @@ pub use trunkline_clock::Timestamp;
 pub use close::{Blame, CloseReason, Event};
 pub use config::Config;
 pub use deflate::{AgreedDeflate, Deflate};
-pub use error::{HandshakeError, Overflow, PeerMisbehaved, ProbeRefused};
+pub use error::{HandshakeError, PeerMisbehaved, ProbeRefused};
 pub use outgoing::Outgoing;
 pub use protocol::{Body, Protocol, TransportKind};
 pub use session::{ContentType, Delivery, Idle, PollKey, Post, Sent, Session, Transmit};

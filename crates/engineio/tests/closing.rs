@@ -29,8 +29,8 @@ fn the_next_poll_is_told_with_noop_and_close() {
 fn data_leaves_in_its_own_answer_before_the_close() {
     let mut world = World::polling();
     world.poll(1).unwrap();
-    world.queue("a", Delivery::Reliable).unwrap();
-    world.queue("b", Delivery::Reliable).unwrap();
+    world.queue("a", Delivery::Reliable);
+    world.queue("b", Delivery::Reliable);
     world.close();
     assert_eq!(world.take(), ["poll 1 <- 4a|4b"]);
     world.poll(2).unwrap();
@@ -87,8 +87,8 @@ fn the_close_timeout_begins_when_the_data_has_left() {
 #[test]
 fn a_websocket_closes_when_all_is_sent() {
     let mut world = World::websocket();
-    world.queue("a", Delivery::Reliable).unwrap();
-    world.queue("b", Delivery::Reliable).unwrap();
+    world.queue("a", Delivery::Reliable);
+    world.queue("b", Delivery::Reliable);
     world.close();
     assert_eq!(world.take(), ["ws <- 4a", "ws <- 4b", "ws close 1005", "closed: forced close"]);
 
@@ -107,9 +107,9 @@ fn a_websocket_closes_when_all_is_sent() {
 fn what_comes_after_a_close_is_dropped() {
     for mut world in [World::polling(), World::websocket()] {
         world.close();
-        assert!(!world.queue("late", Delivery::Reliable).unwrap());
-        assert!(!world.queue("late", Delivery::Volatile { stream_idle: true }).unwrap());
-        assert!(!world.queue("late", Delivery::Attached).unwrap());
+        assert!(!world.queue("late", Delivery::Reliable));
+        assert!(!world.queue("late", Delivery::Volatile { stream_idle: true }));
+        assert!(!world.queue("late", Delivery::Attached));
         world.close();
         world.take();
         world.abort(CloseReason::NodeShutdown);
@@ -153,12 +153,12 @@ fn abort_ends_a_session_at_once() {
 fn abort_lets_go_what_can_leave_in_the_same_turn() {
     let mut world = World::polling();
     world.poll(1).unwrap();
-    world.queue("bye", Delivery::Reliable).unwrap();
+    world.queue("bye", Delivery::Reliable);
     world.abort(CloseReason::ServerShuttingDown);
     assert_eq!(world.take(), ["poll 1 <- 4bye", "closed: server shutting down"]);
 
     let mut world = World::websocket();
-    world.queue("bye", Delivery::Reliable).unwrap();
+    world.queue("bye", Delivery::Reliable);
     world.abort(CloseReason::ServerShuttingDown);
     assert_eq!(world.take(), ["ws <- 4bye", "ws close 1005", "closed: server shutting down"]);
 }

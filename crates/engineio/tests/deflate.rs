@@ -43,7 +43,7 @@ fn text(len: usize) -> Bytes {
 }
 
 fn frame_of(session: &mut Session, message: &Rc<Outgoing>) -> Bytes {
-    assert_eq!(session.send(NOW, message, Delivery::Reliable), Ok(Sent::Queued));
+    assert_eq!(session.send(NOW, message, Delivery::Reliable), Sent::Queued);
     match session.poll_transmit() {
         Some(Transmit::Frame(frame)) => frame,
         other => panic!("{other:?}"),
@@ -187,7 +187,7 @@ fn a_stream_that_takes_over_brings_its_own_agreement() {
         );
         let message = Outgoing::new(false, text(5000));
         session.handle_probe_message(NOW, trunkline_engineio::Body::Text("5"));
-        assert_eq!(session.send(NOW, &message, Delivery::Reliable), Ok(Sent::Queued));
+        assert_eq!(session.send(NOW, &message, Delivery::Reliable), Sent::Queued);
         assert_eq!(session.poll_transmit(), Some(Transmit::PromoteProbe));
         assert!(session.deflate().is_none());
         if agreed_again {
@@ -258,7 +258,7 @@ fn a_budget_makes_long_messages_wait_and_changes_nothing_in_them() {
         for message in [text.clone(), "short".to_owned()] {
             let message = Outgoing::new(false, Bytes::from(message));
             let sent = session.send(Timestamp::ORIGIN, &message, Delivery::Reliable);
-            assert_eq!(sent, Ok(Sent::Queued));
+            assert_eq!(sent, Sent::Queued);
         }
         assert_eq!(session.poll_transmit(), Some(Transmit::Later), "there is no budget");
         let mut turns = 0;

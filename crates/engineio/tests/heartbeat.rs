@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::time::Duration;
+
 use common::World;
 use trunkline_engineio::{Config, PeerMisbehaved, Protocol};
 
@@ -159,13 +161,38 @@ fn an_early_timeout_does_nothing() {
 }
 
 #[test]
-fn a_client_of_protocol_3_that_pings_without_reading_fills_its_outbox() {
+fn a_client_of_protocol_3_that_pings_without_reading_is_not_answered_without_end() {
     let config = Config { outbox_bytes_max: 1_000, ..Config::default() };
     let mut world = World::websocket_with(Protocol::V3, config);
     world.stream_writable = false;
-    for _ in 0..100 {
+    for _ in 0..1_000 {
         world.message("2").unwrap();
     }
-    assert_eq!(world.take(), ["closed: transport close"]);
-    assert_eq!(world.session.outbox_bytes(), 0);
+    assert!(world.session.outbox_bytes() <= 1_100, "{}", world.session.outbox_bytes());
+    assert!(!world.session.is_closed());
+    // One that reads again goes on, with an answer to its last ping.
+    world.stream_writable = true;
+    world.drain();
+    assert_eq!(world.take().last().map(String::as_str), Some("ws <- 3"));
+    world.message("2").unwrap();
+    assert_eq!(world.take(), ["ws <- 3"]);
+}
+
+#[test]
+fn the_roundings_of_ping_and_answer_do_not_add_up() {
+    let mut world = World::websocket();
+    let due = world.session.poll_deadline().unwrap();
+    world.session.handle_timeout(due + Duration::from_millis(30));
+    world.drain();
+    assert_eq!(world.take(), ["ws <- 2"]);
+    assert_eq!(world.session.poll_deadline(), Some(due + Duration::from_secs(20)));
+}
+
+#[test]
+fn a_caller_that_was_busy_gives_the_client_its_whole_time() {
+    let mut world = World::websocket();
+    let late = world.session.poll_deadline().unwrap() + Duration::from_secs(3);
+    world.session.handle_timeout(late);
+    world.drain();
+    assert_eq!(world.session.poll_deadline(), Some(late + Duration::from_secs(20)));
 }

@@ -127,7 +127,7 @@ impl Model {
     /// Messages are numbers of four digits, so that they can be found in whatever carries them.
     fn send(&mut self, delivery: Delivery) {
         let message = Outgoing::new(false, Bytes::from(format!("#{}#", self.next_message)));
-        if self.session.send(self.now, &message, delivery) == Ok(Sent::Queued) {
+        if self.session.send(self.now, &message, delivery) == Sent::Queued {
             self.queued.push(self.next_message);
         }
         self.next_message += 1;

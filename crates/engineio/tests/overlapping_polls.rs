@@ -98,7 +98,7 @@ fn a_request_for_another_transport_changes_nothing() {
 fn a_poll_that_goes_before_its_last_answer_takes_it_along() {
     let mut world = World::polling();
     world.session.handle_poll(world.now, PollKey(1)).unwrap();
-    world.queue("a", Delivery::Reliable).unwrap();
+    world.queue("a", Delivery::Reliable);
     assert_eq!(world.session.handle_poll(world.now, PollKey(2)), Err(PeerMisbehaved::PollsOverlap));
     world.poll_gone(1);
     assert_eq!(world.take(), ["closed: transport error (overlap from client)"]);

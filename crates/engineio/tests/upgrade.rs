@@ -58,7 +58,7 @@ fn messages_are_sent_over_polling_until_the_upgrade_and_over_the_stream_after_it
 fn a_poll_still_held_is_closed_by_the_upgrade() {
     let mut world = probing();
     world.poll(1).unwrap();
-    world.queue("a", Delivery::Reliable).unwrap();
+    world.queue("a", Delivery::Reliable);
     world.probe("5");
     assert_eq!(world.take(), ["poll 1 <- 1", "promote", "ws <- 4a", "upgraded"]);
 }
@@ -187,7 +187,7 @@ fn what_was_sent_before_a_close_during_the_upgrade_arrives() {
     let mut world = probing();
     world.send("last words");
     world.close();
-    assert!(!world.queue("too late", Delivery::Reliable).unwrap());
+    assert!(!world.queue("too late", Delivery::Reliable));
     world.probe("5");
     assert_eq!(
         world.take(),

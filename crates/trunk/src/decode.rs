@@ -116,6 +116,8 @@ impl Body {
             | FrameKind::Send
             | FrameKind::Close
             | FrameKind::Upgraded
+            | FrameKind::Mark
+            | FrameKind::Marked
             | FrameKind::Attach
             | FrameKind::Beside
             | FrameKind::Choose
@@ -152,6 +154,14 @@ impl Body {
             }
             FrameKind::Close => self.close(session)?,
             FrameKind::Upgraded => Frame::Upgraded { session, transport: self.transport()? },
+            FrameKind::Mark => Frame::Mark {
+                session,
+                mark: self.varint()?,
+                now: self.coded(Rule::UndefinedFlag, bit_0)?,
+            },
+            FrameKind::Marked => {
+                Frame::Marked { session, mark: self.varint()?, waiting_bytes: self.varint()? }
+            }
             FrameKind::Attach => Frame::Attach {
                 session,
                 nsp: self.nsp()?,

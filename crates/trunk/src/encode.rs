@@ -257,6 +257,8 @@ impl Frame {
             | Self::Send { .. }
             | Self::Close { .. }
             | Self::Upgraded { .. }
+            | Self::Mark { .. }
+            | Self::Marked { .. }
             | Self::Attach { .. }
             | Self::Beside { .. }
             | Self::Choose { .. }
@@ -291,6 +293,14 @@ impl Frame {
                 to.raw(description_bytes(description));
             }
             Self::Upgraded { session: _, transport } => to.u8(transport.to_wire()),
+            Self::Mark { session: _, mark, now } => {
+                to.varint(*mark);
+                to.u8((*now).into());
+            }
+            Self::Marked { session: _, mark, waiting_bytes } => {
+                to.varint(*mark);
+                to.varint(*waiting_bytes);
+            }
             Self::Attach { session: _, nsp, socket, rooms }
             | Self::Beside { session: _, nsp, socket, rooms } => {
                 to.varint(nsp.0);

@@ -126,6 +126,24 @@ pub enum Frame {
         /// The client gets it.
         response: Response,
     },
+    /// App server to node: what waits for this session's client?
+    Mark {
+        /// The session.
+        session: SessionNumber,
+        /// Comes back in the `Marked`.
+        mark: u32,
+        /// Asks for the answer at once, and not when all that was sent before has left the outbox.
+        now: bool,
+    },
+    /// Node to app server: the answer to a `Mark` and to all before it.
+    Marked {
+        /// The session.
+        session: SessionNumber,
+        /// The `Mark`'s.
+        mark: u32,
+        /// Bytes in the session's outbox.
+        waiting_bytes: u32,
+    },
     /// App server to node: gives a number to a namespace.
     Namespace {
         /// The number, not in use on this trunk.
@@ -502,6 +520,8 @@ impl Frame {
             Self::Upgraded { .. } => FrameKind::Upgraded,
             Self::Request(_) => FrameKind::Request,
             Self::Response { .. } => FrameKind::Response,
+            Self::Mark { .. } => FrameKind::Mark,
+            Self::Marked { .. } => FrameKind::Marked,
             Self::Namespace { .. } => FrameKind::Namespace,
             Self::Release { .. } => FrameKind::Release,
             Self::Attach { .. } => FrameKind::Attach,
@@ -539,6 +559,8 @@ impl Frame {
             | Self::Send { session, .. }
             | Self::Close { session, .. }
             | Self::Upgraded { session, .. }
+            | Self::Mark { session, .. }
+            | Self::Marked { session, .. }
             | Self::Attach { session, .. }
             | Self::Beside { session, .. }
             | Self::Choose { session, .. }

@@ -59,6 +59,8 @@ registry! {
     Upgraded = 0x16 ToApp,
     Request = 0x17 ToApp,
     Response = 0x18 ToNode,
+    Mark = 0x1a ToNode,
+    Marked = 0x1b ToApp,
     Namespace = 0x20 ToNode,
     Attach = 0x21 ToNode,
     Detach = 0x22 ToNode,

@@ -14,8 +14,8 @@ use trunkline_trunk::{
 };
 
 use trunkline_trunk::FrameKind::{
-    Accept, Attach, Beside, Choose, Close, Detach, Join, Leave, Message, Open, Persist, Prove,
-    Reattach, Reject, Request, Response, Restore, Restored, Send, Upgraded,
+    Accept, Attach, Beside, Choose, Close, Detach, Join, Leave, Mark, Marked, Message, Open,
+    Persist, Prove, Reattach, Reject, Request, Response, Restore, Restored, Send, Upgraded,
 };
 
 type Outcome = Result<Action, Misbehaved>;
@@ -81,7 +81,7 @@ fn the_app_server_judges_every_frame_in_every_state() {
         App::ClosedUnanswered,
         App::ClosedByPeer,
     ] {
-        for kind in [Open, Message, Upgraded, Close] {
+        for kind in [Open, Message, Upgraded, Marked, Close] {
             let (outcome, next) = match (state, kind) {
                 (App::Free, Open) => (Ok(Action::Opened), App::Opening),
                 (_, Open) => (Err(Misbehaved::NumberInUse(kind)), state),
@@ -129,11 +129,12 @@ fn the_app_server_persists_until_it_has_closed_itself() {
 
 #[test]
 fn a_frame_of_the_other_direction_is_misbehaviour_in_every_state() {
-    for kind in [Open, Message, Upgraded] {
+    for kind in [Open, Message, Upgraded, Marked] {
         assert_eq!(Node::Open.clone().handle(kind), Err(Misbehaved::WrongDirection(kind)));
     }
     for kind in [
-        Accept, Reject, Send, Attach, Beside, Choose, Detach, Join, Leave, Persist, Prove, Reattach,
+        Accept, Reject, Send, Mark, Attach, Beside, Choose, Detach, Join, Leave, Persist, Prove,
+        Reattach,
     ] {
         assert_eq!(App::Open.clone().handle(kind), Err(Misbehaved::WrongDirection(kind)));
     }

@@ -188,6 +188,14 @@ fn session_frame() -> impl Strategy<Value = Frame> {
         }),
         (session(), transport())
             .prop_map(|(session, transport)| Frame::Upgraded { session, transport }),
+        (session(), any::<u32>(), any::<bool>()).prop_map(|(session, mark, now)| Frame::Mark {
+            session,
+            mark,
+            now
+        }),
+        (session(), any::<u32>(), any::<u32>()).prop_map(|(session, mark, waiting_bytes)| {
+            Frame::Marked { session, mark, waiting_bytes }
+        }),
         (session(), nsp(), text(), texts()).prop_map(|(session, nsp, socket, rooms)| {
             Frame::Attach { session, nsp, socket, rooms }
         }),

@@ -59,6 +59,8 @@ export interface AdapterHost {
   broadcast(broadcast: Broadcast): void;
   /** The app has no such namespace any more. */
   release(nsp: string): void;
+  /** What this changes for many sockets leaves in one piece. */
+  together(action: () => void): void;
   onUnreadable(nsp: string, error: unknown): void;
 }
 
@@ -215,17 +217,17 @@ export function createAdapter(bases: Bases, host: AdapterHost): AdapterConstruct
 
     override addSockets(options: BroadcastOptions, rooms: unknown[]): void {
       if (!options.flags?.local) this.operate(MessageType.SOCKETS_JOIN, { opts: encodeOptions(options), rooms: textsOf(rooms) });
-      plain.addSockets.call(this, options, rooms);
+      host.together(() => plain.addSockets.call(this, options, rooms));
     }
 
     override delSockets(options: BroadcastOptions, rooms: unknown[]): void {
       if (!options.flags?.local) this.operate(MessageType.SOCKETS_LEAVE, { opts: encodeOptions(options), rooms: textsOf(rooms) });
-      plain.delSockets.call(this, options, rooms);
+      host.together(() => plain.delSockets.call(this, options, rooms));
     }
 
     override disconnectSockets(options: BroadcastOptions, close: boolean): void {
       if (!options.flags?.local) this.operate(MessageType.DISCONNECT_SOCKETS, { opts: encodeOptions(options), close });
-      plain.disconnectSockets.call(this, options, close);
+      host.together(() => plain.disconnectSockets.call(this, options, close));
     }
 
     override serverSideEmit(packet: unknown[]): void {

@@ -4,12 +4,13 @@
  */
 import { EventEmitter } from "node:events";
 import { TransportFace, type FaceHost, type TransportName } from "./face.js";
+import { Flow, UNMARKED_BYTES_MAX, type Sent } from "./flow.js";
 import { noticeListener, type EncodedPart, type IoSocket } from "./internals.js";
 import { textOf } from "./keys.js";
 import type { EngineOptions } from "./internals.js";
 import type { Return } from "./recovery.js";
 import type { ClientStream, HandshakeRequest } from "./request.js";
-import { CloseReason, PartKind, SendFlag, TransportCode } from "./trunk/frames.js";
+import { CloseReason, MarkFlag, PartKind, SendFlag, TransportCode } from "./trunk/frames.js";
 import type { Machine, Session } from "./trunk/machine.js";
 import type { PartData } from "./trunk/outbound.js";
 import type { Trunk } from "./trunk/trunk.js";
@@ -47,6 +48,11 @@ const WORDS: Readonly<Record<number, string>> = {
   [CloseReason.closedWithMessages]: "transport close",
   [CloseReason.parseErrorWithMessages]: "parse error",
 };
+
+type Asked = Map<number, (bytes: number | undefined) => void>;
+
+/** Who asked what waits for a client, by the number of the mark: not in each session, because hardly anybody asks. */
+const ASKED = new WeakMap<Conn, Asked>();
 
 const NONE: readonly IoSocket[] = [];
 /** Sockets of one session, in all namespaces. More are no client's but an attack: each costs all others a little. */
@@ -96,6 +102,10 @@ export class Conn extends EventEmitter implements Session, FaceHost {
   /** The options of the volatile packet whose parts are being written: Socket.IO passes the same object for each part. */
   private volatileOptions: object | undefined;
   private reportsFlush = false;
+  /** Bytes written since the node was last asked. */
+  private unmarkedBytes = 0;
+  /** Only while an answer of the node is awaited. */
+  private flow: Flow | undefined;
   /** Its sockets that the node knows, one for each namespace. */
   private sockets: readonly IoSocket[] = NONE;
 
@@ -141,9 +151,17 @@ export class Conn extends EventEmitter implements Session, FaceHost {
     return this.readyState;
   }
 
-  /** Nothing waits here: what is written is in the trunk's batch at once. */
-  get writeBuffer(): unknown[] {
-    return [];
+  /**
+   * What was written and is not known to have left the node. Little is never here: only a session that is sent a lot is asked about. It is
+   * all in the trunk's batch at once, whatever is said here, so that it keeps its place among broadcasts.
+   */
+  get writeBuffer(): object[] {
+    return this.flow?.buffer ?? [];
+  }
+
+  /** Bytes of messages that were written here and are not known to have left the node: 0 as long as it is little. */
+  get bufferedBytes(): number {
+    return this.flow?.bufferedBytes ?? 0;
   }
 
   /** Broadcasts do not pass here, but who listens for written packets sees them: then the adapter must know. */
@@ -188,9 +206,25 @@ export class Conn extends EventEmitter implements Session, FaceHost {
       this.end(CloseReason.transportError, "transport error", new Error("the message is longer than the node takes"));
       return this;
     }
-    if (typeof callback === "function") this.trunk.onFlushed(() => callback(this.transport));
+    const sent = typeof callback === "function" ? () => callback(this.transport) : undefined;
+    this.unmarkedBytes += part.length;
+    if (this.flow !== undefined) {
+      this.flow.add(part.length, () => packetOf(data, options), sent);
+      return this;
+    }
+    if (this.unmarkedBytes > UNMARKED_BYTES_MAX) this.askWhenLeft([]);
+    if (sent !== undefined) this.trunk.onFlushed(sent);
     this.reportFlush(data, options);
     return this;
+  }
+
+  /** Bytes that wait for the client in the node's outbox, whoever sent them; undefined when the node cannot say or the session ends. */
+  measure(): Promise<number | undefined> {
+    const { outbound } = this.machine;
+    if (this.readyState !== "open" || !outbound.takes("Mark")) return Promise.resolve(undefined);
+    const asked: Asked = ASKED.get(this) ?? new Map();
+    ASKED.set(this, asked);
+    return new Promise((resolve) => asked.set(outbound.mark(this.number, MarkFlag.now), resolve));
   }
 
   /** @param _discard as in engine.io; the node closes the stream either way */
@@ -204,6 +238,7 @@ export class Conn extends EventEmitter implements Session, FaceHost {
     this.readyState = "closing";
     if (!this.server.recovers) {
       this.machine.close(this.number, reason);
+      this.machine.outbound.flushPromptly();
       return this.onClose(words, description);
     }
     this.detachAll();
@@ -211,6 +246,7 @@ export class Conn extends EventEmitter implements Session, FaceHost {
       this.onClose(words, description);
     } finally {
       this.machine.close(this.number, reason);
+      this.machine.outbound.flushPromptly();
     }
   }
 
@@ -332,9 +368,29 @@ export class Conn extends EventEmitter implements Session, FaceHost {
     this.emit("upgrade", next);
   }
 
+  /** All that was written before the mark has left the node, or it was only asked what waits. */
+  handleMarked(mark: number, waitingBytes: number): void {
+    const asked = ASKED.get(this);
+    const answer = asked?.get(mark);
+    if (answer !== undefined) {
+      asked?.delete(mark);
+      return answer(waitingBytes);
+    }
+    const { flow } = this;
+    if (flow === undefined || flow.mark !== mark || this.readyState === "closed") return;
+    const packets = flow.isWatched || this.watchesFlush ? flow.buffer : undefined;
+    const { bytes, sent } = flow.rest;
+    this.flow = undefined;
+    this.unmarkedBytes = bytes;
+    if (bytes > UNMARKED_BYTES_MAX && this.readyState === "open") this.askWhenLeft(sent, flow.isWatched);
+    flow.passed();
+    if (this.flow === undefined) for (const each of sent) each();
+    if (!flow.isEmpty) this.emitFlush(packets ?? []);
+  }
+
   handleClose(reason: number, description: string): void {
     const words = WORDS[reason] ?? "transport error";
-    this.onClose(words, words === "transport error" ? new Error(description || words) : undefined);
+    this.onClose(words, words === "transport error" ? new Error(description || words) : causeOf(reason, description));
   }
 
   handleTrunkLost(): void {
@@ -345,6 +401,9 @@ export class Conn extends EventEmitter implements Session, FaceHost {
     if (this.readyState === "closed") return;
     this.readyState = "closed";
     this.volatileOptions = undefined;
+    this.flow = undefined;
+    for (const answer of ASKED.get(this)?.values() ?? []) answer(undefined);
+    ASKED.delete(this);
     this.server.forget(this);
     if (typeof this.face !== "string") this.face.end();
     this.emit("close", words, description);
@@ -357,6 +416,8 @@ export class Conn extends EventEmitter implements Session, FaceHost {
   /** Every way to add a listener comes by here. */
   private noticeWatcher(event: string | symbol): this {
     this.heard |= heardBit(event);
+    // From now on the packets themselves are wanted.
+    if (event === "flush") void this.flow?.buffer;
     if (event === "packetCreate") for (const socket of this.sockets) noticeListener(socket);
     return this;
   }
@@ -373,22 +434,57 @@ export class Conn extends EventEmitter implements Session, FaceHost {
     return flags;
   }
 
+  /** Asks the node to say when all that was written so far has left. */
+  private askWhenLeft(sent: Sent[], isWatched = false): void {
+    const { outbound } = this.machine;
+    const bytes = this.unmarkedBytes;
+    this.unmarkedBytes = 0;
+    if (!outbound.takes("Mark")) return;
+    this.flow = new Flow(outbound.mark(this.number, 0), bytes, sent, isWatched || this.watchesFlush);
+  }
+
+  private get watchesFlush(): boolean {
+    const isHeard = (this.heard & Heard.flush) !== 0 || this.server.watchesFlush;
+    return isHeard && (hasFlushListener(this) || hasFlushListener(this.server));
+  }
+
   /** `flush` and `drain` cost nothing until somebody listens. */
   private reportFlush(data: unknown, options: SendOptions): void {
-    const isHeard = (this.heard & Heard.flush) !== 0 || this.server.watchesFlush;
-    if (this.reportsFlush || !isHeard || !(hasFlushListener(this) || hasFlushListener(this.server))) return;
+    if (this.reportsFlush || !this.watchesFlush) return;
     this.reportsFlush = true;
     const packets = [packetOf(data, options)];
     this.trunk.onFlushed(() => {
       this.reportsFlush = false;
-      if (this.readyState === "closed") return;
-      this.emit("flush", packets);
-      this.server.emit("flush", this, packets);
-      this.emit("drain");
-      this.server.emit("drain", this);
+      if (this.readyState !== "closed") this.emitFlush(packets);
     });
   }
+
+  private emitFlush(packets: object[]): void {
+    this.emit("flush", packets);
+    this.server.emit("flush", this, packets);
+    this.emit("drain");
+    this.server.emit("drain", this);
+  }
 }
+
+/** Ends that Socket.IO has no word for: the app finds the cause in the second argument of `disconnect`, in the shape of a client's details. */
+function causeOf(reason: number, slug: string): CloseDetails | undefined {
+  const isOutbox = reason === CloseReason.outboxFull;
+  if (!isOutbox && reason !== CloseReason.nodeShuttingDown) return undefined;
+  const cause = isOutbox ? slug || "outbox_full" : "node_shutdown";
+  return { description: CAUSES[cause] ?? cause, context: { cause, blame: cause === "outbox_full" ? "client" : "node" } };
+}
+
+interface CloseDetails {
+  readonly description: string;
+  readonly context: { readonly cause: string; readonly blame: "client" | "node" };
+}
+
+const CAUSES: Readonly<Record<string, string>> = {
+  outbox_full: "more waited for the client than the node holds for one that does not take it",
+  memory_full: "the node used as much memory as it may, and much waited for the client",
+  node_shutdown: "the node is shutting down",
+};
 
 function hasFlushListener(emitter: EventEmitter): boolean {
   return emitter.listenerCount("drain") > 0 || emitter.listenerCount("flush") > 0;

@@ -77,6 +77,10 @@ export class Handshake implements Session {
     // As above.
   }
 
+  handleMarked(): void {
+    // As above.
+  }
+
   /** The client went away. */
   handleClose(): void {
     this.abandon();

@@ -4,6 +4,7 @@ import { randomBytes } from "node:crypto";
 import { EventEmitter } from "node:events";
 import { createAdapter, type AdapterHost } from "./adapter.js";
 import { Cluster, isMember } from "./cluster/cluster.js";
+import { Conn } from "./conn.js";
 import { createEngine, type TrunklineEngine } from "./engine.js";
 import { TrunklineError } from "./errors.js";
 import { engineSettings, extendClose, findBases, installAdapter, installEngine, internalsOf, namespacesOf, recoveryMs, unhonouredOptions, watchAttachApp, type SocketIoServer } from "./internals.js";
@@ -168,6 +169,15 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
   }
 
   /**
+   * Bytes that wait in the node for a client, whoever sent them, broadcasts included. Undefined for a client that is not behind Trunkline or
+   * has gone, and with a node of an older version.
+   */
+  bufferedBytes(socket: { readonly conn: unknown }): Promise<number | undefined> {
+    const { conn } = socket;
+    return conn instanceof Conn ? conn.measure() : Promise.resolve(undefined);
+  }
+
+  /**
    * Closes the clients behind Trunkline, then the trunks, when all that was written before has left. `io.close()` does this too; after that,
    * `io.listen()` and `io.attach()` open the trunks anew, but not after this.
    */
@@ -214,6 +224,7 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
       release: (nsp) => {
         for (const trunk of this.trunks) trunk.release(nsp);
       },
+      together: (action) => this.trunks.reduce((inner, trunk) => () => trunk.together(inner), action)(),
       onUnreadable: (nsp, error) => this.warn(`a packet of another app server in namespace ${nsp} was ignored: ${String(error)}`),
     };
   }

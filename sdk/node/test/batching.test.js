@@ -3,6 +3,16 @@ import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { connectClient, startApp, types } from "./support/app.js";
 
+/** How many batches of the only trunk have been handed to its stream. */
+function watchWire(trunkline) {
+  const { wire } = trunkline.trunks[0];
+  const { socket } = wire;
+  let batches = 0;
+  const send = socket.send.bind(socket);
+  socket.send = (...args) => (batches++, send(...args));
+  return { written: () => batches };
+}
+
 test("what is written in one turn, its ticks and promise callbacks included, is one batch", async (t) => {
   const { io, trunk } = await startApp(t);
   const [one, two] = [await connectClient(io, trunk, 1), await connectClient(io, trunk, 2)];
@@ -11,14 +21,67 @@ test("what is written in one turn, its ticks and promise callbacks included, is 
   setImmediate(() => {
     one.emit("a");
     io.to("r").emit("b");
-    two.join("r");
     process.nextTick(() => two.emit("c"));
     Promise.resolve()
       .then(() => io.emit("d"))
-      .then(() => one.disconnect(true));
+      .then(() => one.emit("last"));
   });
-  await trunk.next("Close");
-  assert.deepEqual(trunk.batches.map(types), [["Send", "Broadcast", "Join", "Send", "Broadcast", "Send", "Detach", "Close"]]);
+  while ((await trunk.next("Send")).payload.toString() !== '2["last"]');
+  assert.deepEqual(trunk.batches.map(types), [["Send", "Broadcast", "Send", "Broadcast", "Send"]]);
+});
+
+test("a change of rooms overtakes messages of its turn, which still leave in one piece, but no broadcast", async (t) => {
+  const { io, trunk } = await startApp(t);
+  const socket = await connectClient(io, trunk, 1);
+  io.emit("the namespace has a number");
+  await trunk.settle();
+  trunk.batches.length = 0;
+  socket.emit("a");
+  socket.join("r");
+  socket.emit("b");
+  socket.leave("r");
+  socket.emit("c");
+  io.to("r").emit("d");
+  socket.join("r");
+  socket.emit("e");
+  await trunk.settle();
+  assert.deepEqual(trunk.batches.map(types).filter((batch) => batch[0] !== "Pong"), [["Join"], ["Leave"], ["Send", "Send", "Send", "Broadcast", "Join"], ["Send"]]);
+});
+
+test("what changes who is where is with the stream before the app does anything else", async (t) => {
+  const { io, trunk, trunkline } = await startApp(t);
+  const [one, two] = [await connectClient(io, trunk, 1), await connectClient(io, trunk, 2)];
+  await trunk.settle();
+  const { written } = watchWire(trunkline);
+  for (const change of [
+    () => one.join("r"),
+    () => one.leave("r"),
+    () => io.socketsJoin(["all", "of them"]),
+    () => io.in("all").socketsLeave("of them"),
+    () => two.disconnect(),
+    () => one.disconnect(true),
+  ]) {
+    const before = written();
+    change();
+    assert.ok(written() > before, String(change));
+  }
+});
+
+test("an operation on very many sockets is one batch, and a loop over them not one for each", async (t) => {
+  const { io, trunk } = await startApp(t);
+  const sockets = [];
+  while (sockets.length < 200) sockets.push(await connectClient(io, trunk, sockets.length + 1));
+  await trunk.settle();
+  trunk.batches.length = 0;
+  io.socketsJoin("all");
+  await trunk.settle();
+  const joins = () => trunk.batches.filter((batch) => batch[0].type === "Join");
+  assert.deepEqual(joins().map((batch) => batch.length), [200]);
+  trunk.batches.length = 0;
+  for (const socket of sockets) socket.join("each");
+  await trunk.settle();
+  assert.equal(joins().flat().length, 200);
+  assert.ok(joins().length < 80, `${joins().length} batches`);
 });
 
 test("answers to one batch are one batch", async (t) => {

@@ -125,7 +125,7 @@ const fn end(cause: &'static str, clean: bool) -> End {
 impl Tunnel {
     /// Serves the tunnel until it ends.
     pub(super) async fn run(self, upgraded: Upgraded) {
-        let (reader, writer) = tokio::io::split(TokioIo::new(upgraded));
+        let (mut reader, writer) = tokio::io::split(TokioIo::new(upgraded));
         let (sender, outgoing) = mpsc::unbounded_channel();
         let out = Out::new(sender);
         let up = Input::TunnelUp { id: self.id, server: self.server.clone(), out: out.clone() };
@@ -134,7 +134,7 @@ impl Tunnel {
         }
         let mut writing = pin!(write(writer, outgoing, Arc::clone(&out.unread_bytes)));
         let ended = tokio::select! {
-            ended = self.read(reader, &out) => {
+            ended = self.read(&mut reader, &out) => {
                 out.close(1000, "");
                 // Whoever does not take the last words in time goes without.
                 let _ = timeout(GOODBYE_TIMEOUT, &mut writing).await;
@@ -148,9 +148,13 @@ impl Tunnel {
         let down = Input::TunnelDown { id: self.id, clean: ended.clean };
         // The task of the hub may have ended, with the node.
         let _ = self.inbox.send(down).await;
+        if ended.cause != "app_server_gone" && ended.cause != "stream_broken" {
+            // To close on what was not read would reset the stream, and the close frame with it.
+            let _ = timeout(GOODBYE_TIMEOUT, discard(&mut reader)).await;
+        }
     }
 
-    async fn read(&self, mut reader: ReadHalf<TokioIo<Upgraded>>, out: &Out) -> End {
+    async fn read(&self, reader: &mut ReadHalf<TokioIo<Upgraded>>, out: &Out) -> End {
         let mut decoder = Decoder::new();
         let mut buffer = vec![0; READ_BYTES];
         let mut silent = 0;
@@ -233,6 +237,11 @@ impl Heard {
             ControlFlow::Continue(())
         }
     }
+}
+
+async fn discard(reader: &mut ReadHalf<TokioIo<Upgraded>>) {
+    let mut rest = [0; 4096];
+    while matches!(reader.read(&mut rest).await, Ok(1..)) {}
 }
 
 async fn write(

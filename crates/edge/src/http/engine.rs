@@ -47,6 +47,7 @@ pub(super) async fn handle(
     };
     if connection.beyond_max.is_some() && asked.takes_stream() {
         connection.door.count_handshake(Unavailable::StreamsFull);
+        hub.note_refused(Unavailable::StreamsFull);
         return Ok(unavailable(&connection, Unavailable::StreamsFull));
     }
     let added = match asked.of_session() {

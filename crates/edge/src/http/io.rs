@@ -33,7 +33,12 @@ struct Inner {
     flushed: AtomicBool,
     /// Where in its requests the stream is.
     heads: Mutex<Heads>,
+    /// The client has ended its side.
+    ended: AtomicBool,
 }
+
+/// How long a client may go on sending after its last answer.
+const LINGER: Duration = Duration::from_secs(5);
 
 /// The stream, and what of the tail did not leave with the head.
 pub(super) type Parts = (std::net::TcpStream, Bytes);
@@ -41,8 +46,9 @@ pub(super) type Parts = (std::net::TcpStream, Bytes);
 impl ClientIo {
     pub(super) fn new(stream: TcpStream) -> Self {
         let (tail, unread) = (Mutex::default(), Mutex::default());
-        let (flushed, heads) = (AtomicBool::new(true), Mutex::default());
-        Self(Arc::new(Inner { stream, tail, unread, flushed, heads }))
+        let (flushed, ended) = (AtomicBool::new(true), AtomicBool::new(false));
+        let heads = Mutex::default();
+        Self(Arc::new(Inner { stream, tail, unread, flushed, heads, ended }))
     }
 
     /// The next bytes to read are these; the stream's own come after them.
@@ -125,6 +131,32 @@ impl ClientIo {
         let _ = rustix::net::sockopt::set_socket_linger(&self.0.stream, Some(Duration::ZERO));
     }
 
+    /// Lets the last answer arrive: the stream is half-closed, and what the client still sends is read and thrown away for
+    /// a while. To close on bytes that were not read would reset the stream, and the answer with it.
+    pub(super) async fn linger(&self) {
+        use std::os::fd::AsFd;
+        if self.0.ended.load(Ordering::Relaxed) {
+            return;
+        }
+        // A client that has gone needs no last words.
+        if rustix::net::shutdown(self.0.stream.as_fd(), rustix::net::Shutdown::Write).is_err() {
+            return;
+        }
+        let discarded = async {
+            let mut rest = [0; 4096];
+            while self.0.stream.readable().await.is_ok() {
+                match self.0.stream.try_read(&mut rest) {
+                    Ok(0) => return,
+                    Ok(_) => (),
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => (),
+                    Err(_) => return,
+                }
+            }
+        };
+        // A client that sends on has had its time.
+        let _ = tokio::time::timeout(LINGER, discarded).await;
+    }
+
     /// An answer that hyper does not give, before the stream closes. Best effort.
     pub(super) fn write_last_words(&self, answer: &[u8]) {
         // Past the reactor, which may not know yet that there is room.
@@ -156,6 +188,9 @@ impl Read for ClientIo {
             let room = buffer.remaining().min(chunk.len());
             match self.read_and_clear(&mut chunk[..room]) {
                 Ok(count) => {
+                    if count == 0 && room > 0 {
+                        self.0.ended.store(true, Ordering::Relaxed);
+                    }
                     let heads = self.heads().handle_bytes(&chunk[..count]);
                     if let Err(error) = heads {
                         // hyper ends the stream without a word when a read fails.

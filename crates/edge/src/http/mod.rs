@@ -80,6 +80,8 @@ struct Connection {
     held: Cell<Option<Box<HeldPoll>>>,
     /// The answer to the poll that it rested with.
     ready: Cell<Option<Reply>>,
+    /// Its last answer was `101`: the stream is not HTTP's any more.
+    switched: Cell<bool>,
     /// It is one too many: it opens no session and ends with its first answer, see [`StreamPermit`].
     beyond_max: Option<Arc<Claim>>,
     /// For what leaves together with the last answer; nobody may hold it when the stream is taken back.
@@ -126,6 +128,7 @@ impl Door {
             answered: Cell::new(false),
             held: Cell::new(None),
             ready: Cell::new(None),
+            switched: Cell::new(false),
             beyond_max: permit.beyond_max.clone(),
             io: Cell::new(None),
             flight: Cell::new(None),
@@ -200,12 +203,21 @@ async fn serve(connection: Rc<Connection>, stream: TcpStream) {
     connection.io.set(Some(io.clone()));
     loop {
         match talk(&connection, &io).await {
-            Talked::Ended(_) if io.heads().is_broken() => {
-                return connection.count_refused("malformed_request");
+            Talked::Ended(ended) => {
+                let answered = match ended {
+                    _ if io.heads().is_broken() => {
+                        connection.count_refused("malformed_request");
+                        true
+                    }
+                    Ok(()) => true,
+                    Err(error) => end_broken(&connection, &io, &error),
+                };
+                return end_gently(&connection, &io, answered).await;
             }
-            Talked::Ended(Ok(())) => return,
-            Talked::Ended(Err(error)) => return end_broken(&connection, &io, &error),
-            Talked::TimedOut => return end_late(&connection, &io),
+            Talked::TimedOut => {
+                let answered = end_late(&connection, &io);
+                return end_gently(&connection, &io, answered).await;
+            }
             Talked::Unread(cause) => {
                 connection.count_refused(cause);
                 // The kernel need not keep what nobody reads.
@@ -367,19 +379,27 @@ impl Connection {
     }
 }
 
-/// Ends a connection whose client did not send in time what was awaited.
-fn end_late(connection: &Connection, io: &ClientIo) {
+/// Lets the last answer arrive. A stream that has become a WebSocket is another's, and one too many is not kept for this.
+async fn end_gently(connection: &Connection, io: &ClientIo, answered: bool) {
+    if answered && !connection.switched.get() && connection.beyond_max.is_none() {
+        io.linger().await;
+    }
+}
+
+/// Ends a connection whose client did not send in time what was awaited. True when there was an answer.
+fn end_late(connection: &Connection, io: &ClientIo) -> bool {
     if io.heads().begun().is_none() && connection.used.get() {
-        return; // An idle connection that was kept alive long enough.
+        return false; // An idle connection that was kept alive long enough.
     }
     io.write_last_words(
         b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n",
     );
     connection.count_refused("header_timeout");
+    true
 }
 
-/// Counts a connection that ended in an error.
-fn end_broken(connection: &Connection, io: &ClientIo, error: &hyper::Error) {
+/// Counts a connection that ended in an error. True when there was an answer.
+fn end_broken(connection: &Connection, io: &ClientIo, error: &hyper::Error) -> bool {
     let cause = if error.is_parse_too_large() {
         "header_too_large"
     } else if error.is_parse() {
@@ -392,9 +412,10 @@ fn end_broken(connection: &Connection, io: &ClientIo, error: &hyper::Error) {
         if asked || !io.is_flushed() {
             connection.door.env().metrics.streams_broken.inc();
         }
-        return;
+        return false;
     };
     connection.count_refused(cause);
+    cause != "aborted"
 }
 
 /// Wakes the connection's task at its deadline.
@@ -432,11 +453,12 @@ async fn handle(
     }
     let last = connection.beyond_max.is_some();
     let mut reply = answer_to(Rc::clone(&connection), request).await;
-    if last
-        && let Ok(response) = &mut reply
-        && response.status() != hyper::StatusCode::SWITCHING_PROTOCOLS
-    {
-        answer::close_after(response);
+    if let Ok(response) = &mut reply {
+        if response.status() == hyper::StatusCode::SWITCHING_PROTOCOLS {
+            connection.switched.set(true);
+        } else if last {
+            answer::close_after(response);
+        }
     }
     reply.map(|answer| {
         connection.handle_answered(answer.status());

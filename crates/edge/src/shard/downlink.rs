@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
-use trunkline_engineio::{CloseReason, Delivery, Outgoing, Overflow, Sent};
+use trunkline_engineio::{CloseReason, Delivery, Outgoing, Sent};
 use trunkline_switchboard::recovery::Origin;
 use trunkline_switchboard::{NamespaceKey, Selection, ServerKey, SessionKey};
 use trunkline_trunk::{Action, NumberState};
@@ -14,6 +14,7 @@ use trunkline_trunk::{
 use super::backlog::SLICE;
 use super::command::Unavailable;
 use super::slot::{State, slot_of};
+use super::slow;
 use super::{Shard, Slot};
 use crate::memory::HELD_BYTES_BEYOND_CEILING;
 use crate::trunks::TrunkNumber;
@@ -91,6 +92,7 @@ impl Shard {
                     self.boards[hub].choose(SessionKey(index), key, &socket);
                 }
             }
+            Frame::Mark { mark, now, .. } => self.mark(index, mark, now),
             Frame::Reattach(reattach) => self.reattach(trunk, index, &reattach),
             Frame::Prove { request_id, cut, .. } => self.prove(trunk, request_id, cut),
             Frame::Persist(persist) => self.persist(trunk, index, &persist),
@@ -198,23 +200,41 @@ impl Shard {
             return false;
         };
         if self.memory_full && live.held_bytes() > HELD_BYTES_BEYOND_CEILING {
-            live.session.abort(now, CloseReason::MemoryFull);
+            self.drop_client(index, CloseReason::MemoryFull);
             return true;
         }
         match live.session.send(now, message, delivery) {
-            Ok(Sent::Queued) => {
+            Sent::Queued => {
                 metrics.messages_sent.inc();
                 metrics.sent_bytes.inc_by(message.len() as u64);
             }
-            Ok(Sent::Dropped) => {
+            Sent::Dropped => {
                 if delivery != Delivery::Reliable {
                     metrics.volatile_dropped.inc();
                 }
                 return false;
             }
-            Err(Overflow) => live.session.abort(now, CloseReason::OutboxFull),
+        }
+        if live.session.outbox_bytes() >= self.env.limits.outbox_bytes_max / slow::PART
+            && !self.may_wait(index, message.len())
+        {
+            self.drop_client(index, CloseReason::OutboxFull);
         }
         true
+    }
+
+    /// Closes a session for which too much waits, without that.
+    pub(super) fn drop_client(&mut self, index: u32, reason: CloseReason) {
+        let now = self.now;
+        let Some(slot) = self.slots.get_mut(index as usize) else { return };
+        let hub = usize::from(slot.hub);
+        let State::Live(live) = &mut slot.state else { return };
+        if live.session.is_closed() {
+            return;
+        }
+        let waiting_bytes = live.held_bytes();
+        live.session.abort(now, reason);
+        self.env.directory.hubs()[hub].note_dropped(reason, waiting_bytes);
     }
 
     /// `Close` from the app server: what was sent before goes out first.

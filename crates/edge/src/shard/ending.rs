@@ -27,8 +27,6 @@ pub(super) const LINGER: Duration = Duration::from_secs(30);
 /// How often a paced closing goes on.
 const PACE: Duration = Duration::from_millis(50);
 
-/// Turns' shares that are read past before a lingering stream is dropped: some megabytes.
-const FLOODS_MAX: u8 = 64;
 /// How often what is kept for returning clients is looked through.
 const EXPIRY: Duration = Duration::from_secs(1);
 
@@ -77,6 +75,8 @@ impl Shard {
         let State::Live(mut live) = std::mem::replace(&mut slot.state, State::Ended) else {
             return;
         };
+        self.unwatch(index);
+        let slot = slot_mut(&mut self.slots, index);
         let hub = usize::from(slot.hub);
         let in_one_payload = slot.spoke && live.session.transport() == TransportKind::Polling;
         self.boards[hub].remove_session(SessionKey(index));
@@ -104,6 +104,12 @@ impl Shard {
         }
         self.count_session(live.counted, -1);
         let wire_reason = wire_reason(reason, in_one_payload);
+        let description = if matches!(reason, CloseReason::MemoryFull | CloseReason::OutboxFull) {
+            // Both are one reason on the trunk; the app is told which it was.
+            reason.slug()
+        } else {
+            description
+        };
         let ending = Ending::of(reason);
         self.env.metrics.sessions_closed.get_or_create(&ending).inc();
         self.close_number(index, wire_reason, description);
@@ -159,7 +165,7 @@ impl Shard {
         {
             return;
         }
-        entry.insert(Lingering { generation, stream, floods: 0 });
+        entry.insert(Lingering { generation, stream, ended: false });
         self.linger_ends.push_back((self.now + LINGER, index, generation));
         // What had come before the token changed makes no new edge: look at once.
         self.linger_ready(Readiness { token, readable: true, writable: false, ended: false });
@@ -179,16 +185,15 @@ impl Shard {
         }
         if event.readable && !done {
             match discard(stream) {
-                Discarded::Ended => done = true,
+                Discarded::Ended => lingering.ended = true,
                 Discarded::Emptied => (),
-                // Whoever floods a stream that is closed does not wait for its last frame.
-                Discarded::MoreLeft if lingering.floods >= FLOODS_MAX => done = true,
-                Discarded::MoreLeft => {
-                    lingering.floods += 1;
-                    self.linger_unread.push_back(event.token);
-                }
+                // However much it is: to close on bytes that were not read would reset the stream, and what the client
+                // has not received yet would be lost. `LINGER` ends it.
+                Discarded::MoreLeft => self.linger_unread.push_back(event.token),
             }
         }
+        // A client that sends no more may still read what it was sent before.
+        done |= lingering.ended && lingering.stream.is_idle();
         if done {
             self.lingering.remove(index);
         }
@@ -267,7 +272,7 @@ impl Shard {
         if let State::Opening(opening) = std::mem::replace(&mut slot.state, State::Ended) {
             let _ = opening.reply.send(Answer::Unavailable(Unavailable::NoAppServer));
         }
-        self.count_handshake(Unavailable::NoAppServer.slug());
+        self.note_refused(index, Unavailable::NoAppServer);
         self.release(index);
     }
 
@@ -278,7 +283,7 @@ impl Shard {
         let kept = self.recoveries.iter().any(Log::is_in_use).then_some(self.recoveries_due);
         let parting = self.parting.front().map(|(until, _)| *until);
         let eviction = self.env.memory.has_ceiling().then_some(self.eviction.next_at);
-        let all = [self.orphans.next_at, drain, lingering, kept, parting, eviction];
+        let all = [self.orphans.next_at, drain, lingering, kept, parting, eviction, self.slow_due];
         all.into_iter().flatten().min()
     }
 
@@ -291,6 +296,7 @@ impl Shard {
         }
         self.close_orphans();
         self.close_drained();
+        self.look_at_slow();
     }
 
     fn close_orphans(&mut self) {

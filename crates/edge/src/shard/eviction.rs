@@ -58,9 +58,10 @@ impl Shard {
             let Some(live) = self.slots.get_mut(index).and_then(Slot::live) else { continue };
             let held_bytes = live.held_bytes();
             if held_bytes > self.eviction.above_bytes {
-                live.session.abort(self.now, CloseReason::MemoryFull);
                 missing = missing.saturating_sub(held_bytes);
-                self.mark_dirty(u32::try_from(index).expect("slots have numbers of 32 bits"));
+                let index = u32::try_from(index).expect("slots have numbers of 32 bits");
+                self.drop_client(index, CloseReason::MemoryFull);
+                self.mark_dirty(index);
             }
         }
         if self.eviction.cursor >= self.slots.capacity() {

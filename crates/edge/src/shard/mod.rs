@@ -10,6 +10,7 @@ mod downlink;
 mod ending;
 mod eviction;
 mod flight;
+mod marks;
 mod opening;
 mod polling;
 mod probing;
@@ -19,6 +20,7 @@ mod retry;
 mod run;
 mod settle;
 mod slot;
+mod slow;
 mod streams;
 mod timers;
 mod uplink;
@@ -51,6 +53,7 @@ use self::ending::{DrainPace, Orphans};
 use self::eviction::Eviction;
 pub(crate) use self::flight::Flight;
 use self::flight::Flights;
+use self::marks::Watch;
 pub(crate) use self::opening::{OpenRequest, deflate_settings};
 pub(crate) use self::reading::IdleFrames;
 pub(crate) use self::recovery::{GiveBack, RestoreRequest, not_found};
@@ -127,6 +130,8 @@ pub(crate) struct Shard {
     dirty: Vec<u32>,
     /// Slots to settle between turns: what was too much for one.
     backlog: Backlog,
+    /// What was flushed in this slice for clients that take very much.
+    slice_bytes: usize,
     /// Where a slice of single frames is written in one call.
     ring: Option<Ring>,
     jobs: Vec<Job>,
@@ -152,6 +157,10 @@ pub(crate) struct Shard {
     /// Answers whose session has ended and that are still to be read; when each is given up.
     parting: VecDeque<(Timestamp, Arc<Flights>)>,
     eviction: Eviction,
+    /// Sessions with a full outbox, and those whose app server asked what waits; by slot.
+    watches: HashMap<u32, Watch>,
+    /// When slow clients are looked at next: none while there are none.
+    slow_due: Option<Timestamp>,
     orphans: Orphans,
     drain: Option<DrainPace>,
     rng: StdRng,
@@ -185,8 +194,8 @@ struct ShardTrunk {
 struct Lingering {
     generation: u32,
     stream: Stream,
-    /// Turns in which there was more to read past than one turn's share.
-    floods: u8,
+    /// The client has ended its side.
+    ended: bool,
 }
 
 const SCRATCH_BYTES: usize = 64 * 1024;
@@ -225,6 +234,7 @@ impl Shard {
             timers: Timers::default(),
             dirty: Vec::new(),
             backlog: Backlog::default(),
+            slice_bytes: 0,
             ring,
             jobs: Vec::new(),
             delivered: 0,
@@ -239,6 +249,8 @@ impl Shard {
             linger_ends: VecDeque::new(),
             parting: VecDeque::new(),
             eviction: Eviction::default(),
+            watches: HashMap::new(),
+            slow_due: None,
             orphans: Orphans::default(),
             drain: None,
             rng,

@@ -91,9 +91,11 @@ impl Shard {
     /// tells whose handshake it was if the client goes away first.
     pub(crate) fn open(&mut self, open: OpenRequest) -> Option<SlotKey> {
         self.begin_turn();
+        let hub = Arc::clone(&open.hub);
         let key = match self.try_open(open) {
             Ok(key) => Some(key),
             Err((reply, why)) => {
+                hub.note_refused(why);
                 self.count_handshake(why.slug());
                 // The client may have gone; then nobody needs the answer.
                 let _ = reply.send(Answer::Unavailable(why));
@@ -123,10 +125,7 @@ impl Shard {
         }
         let trunk = match hub.pick(limits, self.now) {
             Ok(trunk) => trunk,
-            Err(why) => {
-                hub.note_refused(why);
-                return Err((reply, why.into()));
-            }
+            Err(why) => return Err((reply, why.into())),
         };
         let eio = match protocol {
             Protocol::V3 => EioVersion::V3,
@@ -281,9 +280,17 @@ impl Shard {
         if let State::Opening(opening) = std::mem::replace(&mut slot.state, State::Ended) {
             let _ = opening.reply.send(Answer::Unavailable(why));
         }
-        self.count_handshake(why.slug());
+        self.note_refused(index, why);
         self.close_number(index, WireReason::GoneBeforeAnswer, description);
         self.release(index);
+    }
+
+    /// Counts and logs that the handshake in a slot was refused.
+    pub(super) fn note_refused(&self, index: u32, why: Unavailable) {
+        self.count_handshake(why.slug());
+        if let Some(slot) = self.slots.get(index as usize) {
+            self.env.directory.hubs()[usize::from(slot.hub)].note_refused(why);
+        }
     }
 
     /// The client of a handshake went away, before or after the app server's answer.
@@ -359,26 +366,31 @@ impl Shard {
 
     /// A slot's timer entry came due.
     pub(super) fn timer_fired(&mut self, index: u32, tick: Tick) {
-        let now = self.now;
         let Some(slot) = self.slots.get_mut(index as usize) else { return };
         if slot.armed != tick {
             return;
         }
         slot.armed = Tick::NONE;
+        match &slot.state {
+            State::Opening(_) => self.look_at_opening(index),
+            State::Live(_) => self.session_timed_out(index),
+            State::Ended => (),
+        }
+    }
+
+    /// A session's deadline has passed.
+    pub(super) fn session_timed_out(&mut self, index: u32) {
+        let now = self.now;
+        let Some(slot) = self.slots.get_mut(index as usize) else { return };
         // A client that is not read from cannot be blamed for its silence.
         let waits = slot.live().is_some_and(|live| live.held.is_some());
         let unheard = waits || slot.paused || !self.trunks.contains_key(&slot.trunk);
-        match &mut slot.state {
-            State::Opening(_) => self.look_at_opening(index),
-            State::Live(live) => {
-                if unheard {
-                    live.session.excuse_silence(now);
-                }
-                live.session.handle_timeout(now);
-                self.mark_dirty(index);
-            }
-            State::Ended => (),
+        let State::Live(live) = &mut slot.state else { return };
+        if unheard {
+            live.session.excuse_silence(now);
         }
+        live.session.handle_timeout(now);
+        self.mark_dirty(index);
     }
 }
 

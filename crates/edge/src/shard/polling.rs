@@ -20,6 +20,7 @@ impl Shard {
     /// A GET of a polling session: held until there is something to say.
     pub(super) fn poll(&mut self, asked: &Asked, poll: u32, reply: oneshot::Sender<Answer>) {
         self.catch_up_with_probe(&asked.sid);
+        self.serve_overdue(&asked.sid);
         match self.find(asked, true) {
             Ok(key) => self.hold_poll(key, poll, reply),
             Err(refusal) => {
@@ -36,8 +37,10 @@ impl Shard {
         let waiting = unread + live.session.outbox_bytes();
         if unread > 0 && waiting >= live.session.config().outbox_bytes_max {
             // A client that asks on and does not read what it got.
-            live.session.abort(now, CloseReason::OutboxFull);
+            self.drop_client(key.slot, CloseReason::OutboxFull);
         }
+        let Some(live) = self.live(key) else { return };
+        let Carrier::Polling(polling) = &mut live.carrier else { return };
         match live.session.handle_poll(now, PollKey(poll)) {
             Ok(()) => polling.held = Some((poll, reply)),
             Err(rule) => {
@@ -73,6 +76,7 @@ impl Shard {
     /// A POST began. Without credit it waits, and so does its body: in the client's stream, not here.
     pub(super) fn post_begin(&mut self, asked: Asked, reply: oneshot::Sender<PostBegun>) {
         self.catch_up_with_probe(&asked.sid);
+        self.serve_overdue(&asked.sid);
         let key = match self.find(&asked, true) {
             Ok(key) => key,
             Err(refusal) => {
@@ -159,10 +163,25 @@ impl Shard {
         }
     }
 
-    pub(super) fn inspect(&self, asked: &Asked) -> Result<(SlotKey, TrunkNumber), Refusal> {
+    pub(super) fn inspect(&mut self, asked: &Asked) -> Result<(SlotKey, TrunkNumber), Refusal> {
+        self.serve_overdue(&asked.sid);
         let key = self.find(asked, false)?;
         let trunk = self.slots.get(key.slot as usize).map_or(0, |slot| slot.trunk);
         Ok((key, trunk))
+    }
+
+    /// What a session's timer would have done by now comes before a request that is later than that: ticks are coarse,
+    /// and Node.js fires a timer before it reads a stream.
+    fn serve_overdue(&mut self, sid: &Sid) {
+        let now = self.now;
+        let Some(slot) = self.slots.get_mut(sid.slot as usize) else { return };
+        if !slot.secret.matches(&sid.secret) {
+            return;
+        }
+        let is_due = |live: &mut Live| live.session.poll_deadline().is_some_and(|at| at <= now);
+        if slot.live().is_some_and(is_due) {
+            self.session_timed_out(sid.slot);
+        }
     }
 
     /// The checks of Engine.IO for a request that names a session, in its order.

@@ -386,11 +386,15 @@ impl Shard {
         let heavy = inflated > HEAVY_BYTES || ear.idle.total() > IDLE_FRAMES_MAX;
         self.inflated += inflated;
         let too_much = self.memory_full && live.held_bytes() > HELD_BYTES_BEYOND_CEILING;
-        if too_much {
-            live.session.abort(self.now, CloseReason::MemoryFull);
-        }
+        // Answers to pings: a client that asks for them and does not take them is slow like any other.
+        let full = live.session.outbox_bytes() >= self.env.limits.outbox_bytes_max;
         if live.held.as_ref().is_some_and(|held| held.waits_for_credit()) {
             self.pause(index);
+        }
+        if too_much {
+            self.drop_client(index, CloseReason::MemoryFull);
+        } else if full && !self.may_wait(index, 0) {
+            self.drop_client(index, CloseReason::OutboxFull);
         }
         self.mark_dirty(index);
         if heavy {

@@ -50,6 +50,7 @@ impl Shard {
             number: NumberState::Opening,
             dirty: false,
             backlogged: false,
+            watched: false,
             unread: false,
             heavy: false,
             spoke: false,
@@ -109,6 +110,7 @@ impl Shard {
         if let Err(opening) = self.place(opening) {
             let why = Unavailable::NoAppServer;
             self.count_handshake(why.slug());
+            opening.trunk.hub.note_refused(why);
             // The client may have gone; then nobody needs the answer.
             let _ = opening.reply.send(super::Answer::Unavailable(why));
         }

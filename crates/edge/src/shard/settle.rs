@@ -18,6 +18,12 @@ const GATHER_MAX: usize = 256;
 /// The same in bytes, one frame more or less: what the stream does not take stays with it, beside the outbox.
 const GATHER_BYTES_MAX: usize = 256 * 1024;
 
+/// What one session gets before others have their turns.
+const FLUSH_BYTES_MAX: usize = 1024 * 1024;
+
+/// What clients that get so much get together in one slice.
+const SLICE_BYTES_MAX: usize = 4 * FLUSH_BYTES_MAX;
+
 /// What stopped the gathering of a session's frames.
 enum Pause {
     /// The stream takes nothing now.
@@ -66,7 +72,12 @@ impl Shard {
         // Who has to wait for a later turn comes to the end of the queue: once is enough in this one.
         let waiting = self.backlog.slots();
         let whole = waiting >= SLICE;
+        self.slice_bytes = 0;
         for _ in 0..waiting.clamp(1, SLICE) {
+            // A few that take very much are as much work as many that take little.
+            if self.slice_bytes >= SLICE_BYTES_MAX {
+                break;
+            }
             let Some(index) = self.backlog.pop() else { break };
             if self.slots.get(index as usize).is_some_and(|slot| slot.backlogged)
                 && !self.write_later(index)
@@ -86,9 +97,11 @@ impl Shard {
         if self.ring.is_none() {
             return false;
         }
-        let Some(live) = self.slots.get_mut(index as usize).and_then(Slot::live) else {
+        let Some(slot) = self.slots.get_mut(index as usize) else { return false };
+        if slot.watched {
             return false;
-        };
+        }
+        let Some(live) = slot.live() else { return false };
         let Some(frame) = live.single_frame() else { return false };
         let Carrier::Stream(stream) = &live.carrier else { return false };
         self.jobs.push(Job::new(index, &stream.io, frame));
@@ -118,6 +131,22 @@ impl Shard {
     pub(super) fn settle_if_backlogged(&mut self, index: u32) {
         if self.slots.get(index as usize).is_some_and(|slot| slot.backlogged) {
             self.settle(index);
+        }
+    }
+
+    /// The backlog has as many entries as it may.
+    fn is_crowded(&self) -> bool {
+        self.backlog.slots() > 2 * self.slots.len()
+    }
+
+    /// The rest of a session's flush waits for a later slice.
+    fn flush_later(&mut self, index: u32, flushed_bytes: usize) {
+        self.slice_bytes += flushed_bytes;
+        if let Some(slot) = self.slots.get_mut(index as usize)
+            && !slot.backlogged
+        {
+            slot.backlogged = true;
+            self.backlog.push(index);
         }
     }
 
@@ -151,12 +180,25 @@ impl Shard {
 
     /// Moves what the session has to say as far as its carriers take it.
     pub(super) fn flush(&mut self, index: u32) {
+        let before = self.waiting_if_watched(index);
+        self.flush_unseen(index);
+        if let Some(before) = before {
+            self.note_left(index, before);
+        }
+    }
+
+    fn flush_unseen(&mut self, index: u32) {
+        let may_pause = !self.is_crowded();
+        let mut gathered_bytes = 0;
         loop {
             let now = self.now;
             let Some(slot) = self.slots.get_mut(index as usize) else { return };
             let State::Live(live) = &mut slot.state else { return };
             let mut frames = std::mem::take(&mut self.gathered);
+            let outbox_bytes = live.session.outbox_bytes();
             let pause = live.gather(&mut frames);
+            // As they were before they were compressed: that is what they cost.
+            gathered_bytes += outbox_bytes.saturating_sub(live.session.outbox_bytes());
             let written = live.write(&mut frames);
             self.gathered = frames;
             if !written {
@@ -168,6 +210,10 @@ impl Shard {
                 // What blocked it may just have left: then there is room for more, and no event will say so.
                 Pause::Blocked if live.stream_is_idle() => (),
                 Pause::Blocked | Pause::Drained => return,
+                // Others of this thread have their turns before a client that takes very much gets more.
+                Pause::Full if gathered_bytes >= FLUSH_BYTES_MAX && may_pause => {
+                    return self.flush_later(index, gathered_bytes);
+                }
                 Pause::Full => (),
                 Pause::Later => return self.mark_for_later(index),
                 Pause::Respond { poll, mut payload } => {

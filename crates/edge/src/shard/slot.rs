@@ -29,6 +29,8 @@ pub(crate) struct Slot {
     pub(crate) dirty: bool,
     /// It has a place in the backlog that counts.
     pub(crate) backlogged: bool,
+    /// It has an entry in the table of outboxes that are watched.
+    pub(crate) watched: bool,
     /// Something to read was left in the stream: no credit, or another turn's share.
     pub(crate) unread: bool,
     /// Its stream brings much in little: it has its turn when all others had theirs.

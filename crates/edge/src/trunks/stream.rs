@@ -30,7 +30,8 @@ const READ_BYTES: usize = 256 * 1024;
 /// What a frame adds to its payload, generously.
 const FRAME_OVERHEAD_BYTES: usize = 1024;
 /// What this node takes beyond the frames that every node of version 1 does.
-const FRAMES: &[&str] = &["Release", "Beside", "Choose", "Number", "Reattach", "Prove", "GiveBack"];
+const FRAMES: &[&str] =
+    &["Mark", "Release", "Beside", "Choose", "Number", "Reattach", "Prove", "GiveBack"];
 /// Every app server of a hub is told the ids of all others.
 const SERVER_ID_BYTES_MAX: usize = 128;
 const SDK_BYTES_MAX: usize = 256;

@@ -1,8 +1,14 @@
 //! Who pings whom, and until when an answer may come.
 
+use core::time::Duration;
+
 use crate::Timestamp;
 use crate::config::Config;
 use crate::protocol::Protocol;
+
+/// A caller that rounds deadlines up to its ticks serves them this much too late at most. A ping that is not later is
+/// answered within the time that began when it was due, so that two roundings do not add up.
+const ROUNDING_MAX: Duration = Duration::from_millis(40);
 
 /// The one heartbeat timer of a session.
 #[derive(Clone, Copy, Debug)]
@@ -83,7 +89,8 @@ impl Heartbeat {
     pub(crate) fn on_timeout(&mut self, now: Timestamp, config: &Config) -> Beat {
         match *self {
             Self::PingAt(at) if at <= now => {
-                *self = Self::PongBy { at: now + config.ping_timeout, refreshed: false };
+                let sent = if now.since(at) <= ROUNDING_MAX { at } else { now };
+                *self = Self::PongBy { at: sent + config.ping_timeout, refreshed: false };
                 Beat::Ping
             }
             Self::ClientPingBy(at) | Self::PongBy { at, .. } if at <= now => Beat::Dead,

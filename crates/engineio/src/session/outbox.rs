@@ -103,6 +103,16 @@ impl Outbox {
         self.bytes
     }
 
+    /// Whether the packet that was queued last is a pong.
+    pub(crate) fn ends_with_pong(&self) -> bool {
+        let last = match &self.items {
+            Items::Empty => None,
+            Items::Many(queue) => queue.back(),
+            Items::One(item) => Some(item),
+        };
+        matches!(last, Some(Item::Control(Control::Pong)))
+    }
+
     pub(crate) fn push(&mut self, item: Item) {
         self.bytes += item.cost_bytes();
         match &mut self.items {

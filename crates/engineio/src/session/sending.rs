@@ -6,8 +6,6 @@ use super::outbox::Item;
 use super::transmit::Answer;
 use super::{Session, State};
 use crate::Timestamp;
-use crate::close::CloseReason;
-use crate::error::Overflow;
 use crate::outgoing::Outgoing;
 use crate::packet::Control;
 use crate::protocol::TransportKind;
@@ -38,26 +36,14 @@ pub enum Sent {
 }
 
 impl Session {
-    /// Sends one message.
-    ///
-    /// # Errors
-    ///
-    /// [`Overflow`] when what is unsent has reached `outbox_bytes_max` before this message, so that
-    /// one message of any size finds room in an empty outbox. The message is not queued.
-    pub fn send(
-        &mut self,
-        _now: Timestamp,
-        message: &Rc<Outgoing>,
-        delivery: Delivery,
-    ) -> Result<Sent, Overflow> {
+    /// Sends one message. How much may wait for a client is the caller's to bound: see
+    /// [`outbox_bytes`](Session::outbox_bytes).
+    pub fn send(&mut self, _now: Timestamp, message: &Rc<Outgoing>, delivery: Delivery) -> Sent {
         if !self.takes(delivery) {
-            return Ok(Sent::Dropped);
-        }
-        if self.outbox.bytes() >= self.config.outbox_bytes_max && !self.outbox.is_empty() {
-            return Err(Overflow);
+            return Sent::Dropped;
         }
         self.outbox.push(Item::Packet(Rc::clone(message)));
-        Ok(Sent::Queued)
+        Sent::Queued
     }
 
     fn takes(&mut self, delivery: Delivery) -> bool {
@@ -87,11 +73,11 @@ impl Session {
         self.outbox.push(Item::Control(Control::Ping));
     }
 
-    /// Revision 3. A client that pings without reading fills its outbox as it would with messages.
+    /// Revision 3. Once `outbox_bytes_max` waits, another pong right after one says nothing new: a client that pings
+    /// without reading gets no more to wait for.
     pub(super) fn push_pong(&mut self) {
-        if self.outbox.bytes() >= self.config.outbox_bytes_max && !self.outbox.is_empty() {
-            self.finish_unsent(CloseReason::OutboxFull, "");
-        } else {
+        let full = self.outbox.bytes() >= self.config.outbox_bytes_max;
+        if !(full && self.outbox.ends_with_pong()) {
             self.outbox.push(Item::Control(Control::Pong));
         }
     }

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use trunkline_engineio::{
-    Body, CloseReason, Config, Delivery, Event, Outgoing, Overflow, PeerMisbehaved, PollKey,
-    Protocol, Sent, Session, Timestamp, Transmit, TransportKind,
+    Body, CloseReason, Config, Delivery, Event, Outgoing, PeerMisbehaved, PollKey, Protocol, Sent,
+    Session, Timestamp, Transmit, TransportKind,
 };
 
 /// A session, its clock, and what came out of it.
@@ -145,20 +145,19 @@ impl World {
 
     /// Queues a reliable text message and flushes.
     pub(crate) fn send(&mut self, text: &str) {
-        self.queue(text, Delivery::Reliable).expect("room in the outbox");
+        self.queue(text, Delivery::Reliable);
         self.drain();
     }
 
     /// Queues a text message without flushing, as one of several in one turn.
-    pub(crate) fn queue(&mut self, text: &str, delivery: Delivery) -> Result<bool, Overflow> {
+    pub(crate) fn queue(&mut self, text: &str, delivery: Delivery) -> bool {
         let message = Outgoing::new(false, Bytes::copy_from_slice(text.as_bytes()));
-        Ok(self.session.send(self.now, &message, delivery)? == Sent::Queued)
+        self.session.send(self.now, &message, delivery) == Sent::Queued
     }
 
     pub(crate) fn queue_bytes(&mut self, bytes: &[u8]) {
         let message = Outgoing::new(true, Bytes::copy_from_slice(bytes));
-        let _ =
-            self.session.send(self.now, &message, Delivery::Reliable).expect("room in the outbox");
+        let _ = self.session.send(self.now, &message, Delivery::Reliable);
     }
 
     pub(crate) fn close(&mut self) {

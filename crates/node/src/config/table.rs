@@ -265,8 +265,13 @@ key_table! {
         /// Memory in use beyond which handshakes are answered 503, and sessions that hold much are closed. "auto" is
         /// three quarters of the control group's limit, or of the machine's memory where that is less.
         memory_bytes_max: Unless("auto", Size::<usize>::between(16 << 20, 1 << 50));
-        /// Bytes that wait for one session's client. Beyond it the session is closed.
+        /// Bytes that may wait for one session's client while it takes nothing. A client that goes on reading gets more,
+        /// see `outbox_stall`. One that takes nothing for a while (2 s for 16MiB, in proportion) is closed when its app goes
+        /// on sending, or after that time.
         outbox_bytes_max: Size::<usize>::between(1 << 10, GIB);
+        /// Time in which a client for which more than `outbox_bytes_max` waits has to take a sixteenth of it. If it does
+        /// not, it is closed.
+        outbox_stall: span(100, 3_600);
         /// Bytes of one request's line and headers.
         header_bytes_max: Size::<usize>::between(8 << 10, 1 << 20);
         /// Time for a request's headers to arrive.

@@ -120,7 +120,7 @@ impl NodeEnd {
         Ok(request_id)
     }
 
-    /// Sends a `Message`, `Upgraded`, `Close`, `Peers`, `Relayed`, `Restored`, `RestoredAt` or `Proved`.
+    /// Sends a `Message`, `Upgraded`, `Marked`, `Close`, `Peers`, `Relayed`, `Restored`, `RestoredAt` or `Proved`.
     pub fn send(&mut self, frame: Frame) -> Result<(), CannotNow> {
         let kind = frame.kind();
         if !self.link.is_up() {
@@ -131,8 +131,8 @@ impl NodeEnd {
             return Err(CannotNow::NoCredit);
         }
         if let Some(session) = frame.session() {
-            let sendable =
-                matches!(kind, FrameKind::Message | FrameKind::Upgraded | FrameKind::Close);
+            use FrameKind::{Close, Marked, Message, Upgraded};
+            let sendable = matches!(kind, Message | Upgraded | Marked | Close);
             let state = self.sessions.get_mut(&session).filter(|_| sendable);
             state.ok_or(CannotNow::State(kind))?.send(kind)?;
         } else {

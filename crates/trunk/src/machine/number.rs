@@ -52,13 +52,13 @@ impl NumberState {
     /// A frame of this kind came for this number.
     pub fn handle(&mut self, kind: FrameKind) -> Result<Action, Misbehaved> {
         use FrameKind::{
-            Accept, Attach, Beside, Choose, Close, Detach, Join, Leave, Persist, Prove, Reattach,
-            Reject, Send,
+            Accept, Attach, Beside, Choose, Close, Detach, Join, Leave, Mark, Persist, Prove,
+            Reattach, Reject, Send,
         };
         let rooms = matches!(kind, Choose | Detach | Join | Leave);
         let others = matches!(
             kind,
-            Accept | Attach | Beside | Close | Persist | Prove | Reattach | Reject | Send
+            Accept | Attach | Beside | Close | Mark | Persist | Prove | Reattach | Reject | Send
         );
         if !rooms && !others {
             return Err(Misbehaved::WrongDirection(kind));
@@ -92,10 +92,10 @@ impl NumberState {
 
     /// The node is about to send a frame of this kind for this number.
     pub fn send(&mut self, kind: FrameKind) -> Result<(), CannotNow> {
-        use FrameKind::{Close, Message, Open, Upgraded};
+        use FrameKind::{Close, Marked, Message, Open, Upgraded};
         *self = match (*self, kind) {
             (Self::Free, Open) => Self::Opening,
-            (Self::Open, Message | Upgraded) => Self::Open,
+            (Self::Open, Marked | Message | Upgraded) => Self::Open,
             (Self::Opening, Close) => Self::ClosedUnanswered,
             (Self::Open, Close) => Self::ClosedByUs,
             (Self::ClosedByPeer, Close) => Self::Free,
@@ -131,8 +131,8 @@ impl AppNumberState {
 
     /// A frame of this kind came for this number.
     pub fn handle(&mut self, kind: FrameKind) -> Result<Action, Misbehaved> {
-        use FrameKind::{Close, Message, Open, Upgraded};
-        if !matches!(kind, Close | Message | Open | Upgraded) {
+        use FrameKind::{Close, Marked, Message, Open, Upgraded};
+        if !matches!(kind, Close | Marked | Message | Open | Upgraded) {
             return Err(Misbehaved::WrongDirection(kind));
         }
         let (next, action) = match (*self, kind) {
@@ -158,16 +158,16 @@ impl AppNumberState {
     /// The app server is about to send a frame of this kind for this number.
     pub fn send(&mut self, kind: FrameKind) -> Result<(), CannotNow> {
         use FrameKind::{
-            Accept, Attach, Beside, Choose, Close, Detach, Join, Leave, Persist, Prove, Reattach,
-            Reject, Send,
+            Accept, Attach, Beside, Choose, Close, Detach, Join, Leave, Mark, Persist, Prove,
+            Reattach, Reject, Send,
         };
         *self = match (*self, kind) {
             (Self::Opening, Accept) => Self::Open,
             (Self::Opening, Reject) => Self::Free,
             (
                 Self::Open,
-                Attach | Beside | Choose | Detach | Join | Leave | Persist | Prove | Reattach
-                | Send,
+                Attach | Beside | Choose | Detach | Join | Leave | Mark | Persist | Prove
+                | Reattach | Send,
             ) => Self::Open,
             (Self::ClosedByPeer, Persist) => Self::ClosedByPeer,
             (Self::Opening | Self::Open, Close) => Self::ClosedByUs,

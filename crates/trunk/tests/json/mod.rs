@@ -72,6 +72,10 @@ fn fields_of(frame: &Frame) -> Value {
             json!({ "reason": reason.0, "description": **description })
         }
         Frame::Upgraded { session: _, transport } => json!({ "transport": transport.to_wire() }),
+        Frame::Mark { session: _, mark, now } => json!({ "mark": mark, "flags": u8::from(*now) }),
+        Frame::Marked { session: _, mark, waiting_bytes } => {
+            json!({ "mark": mark, "waiting_bytes": waiting_bytes })
+        }
         Frame::Request(request) => json!({
             "request_id": request.request_id.0,
             "code": request.code.to_wire(),
@@ -289,6 +293,10 @@ pub fn to_frame(value: &Value) -> Frame {
         "Upgraded" => {
             let transport = Transport::from_wire(number("transport") as u8).unwrap();
             Frame::Upgraded { session, transport }
+        }
+        "Mark" => Frame::Mark { session, mark: number("mark"), now: number("flags") == 1 },
+        "Marked" => {
+            Frame::Marked { session, mark: number("mark"), waiting_bytes: number("waiting_bytes") }
         }
         "Request" => Frame::Request(Box::new(Request {
             request_id: request_id(),

@@ -4,6 +4,7 @@ import {
   DESCRIPTION_BYTES_MAX,
   Found,
   FrameType,
+  MarkFlag,
   MessageFlag,
   NO_ERROR_CODE,
   OPTIONAL_FROM,
@@ -114,6 +115,10 @@ export function decodeBody(type: number, r: Reader): Frame | undefined {
       };
     case FrameType.Upgraded:
       return { type: "Upgraded", session: r.varint("session"), transport: transport(r) };
+    case FrameType.Mark:
+      return { type: "Mark", session: r.varint("session"), mark: r.varint("mark"), flags: flags(r, MarkFlag.now) };
+    case FrameType.Marked:
+      return { type: "Marked", session: r.varint("session"), mark: r.varint("mark"), waitingBytes: r.varint("waiting_bytes") };
     case FrameType.Request:
       return {
         type: "Request",

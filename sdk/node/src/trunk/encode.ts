@@ -64,6 +64,14 @@ function encodeBody(w: Writer, frame: Frame): void {
     case "Upgraded":
       w.varint(frame.session);
       return w.u8(frame.transport);
+    case "Mark":
+      w.varint(frame.session);
+      w.varint(frame.mark);
+      return w.u8(frame.flags);
+    case "Marked":
+      w.varint(frame.session);
+      w.varint(frame.mark);
+      return w.varint(frame.waitingBytes);
     case "Request":
       w.varint(frame.requestId);
       w.u8(frame.code);

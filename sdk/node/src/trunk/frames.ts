@@ -21,6 +21,8 @@ export const FrameType = {
   Upgraded: 0x16,
   Request: 0x17,
   Response: 0x18,
+  Mark: 0x1a,
+  Marked: 0x1b,
   Namespace: 0x20,
   Attach: 0x21,
   Detach: 0x22,
@@ -54,6 +56,7 @@ export const OPTIONAL_FROM = 0x80;
 export const SendFlag = { binary: 1, volatile: 2, attached: 4, compress: 8 } as const;
 export const BroadcastFlag = { volatile: 1, local: 2, compress: 8 } as const;
 export const MessageFlag = { binary: 1 } as const;
+export const MarkFlag = { now: 1 } as const;
 export const RequestFlag = { encrypted: 1 } as const;
 export const PartKind = { text: 0, binary: 1 } as const;
 export const TransportCode = { polling: 1, websocket: 2 } as const;
@@ -148,6 +151,8 @@ export interface FrameBodies {
   Upgraded: { session: number; transport: number };
   Request: { requestId: number; code: number; context: string; request: ClientRequest };
   Response: { requestId: number; response: ClientResponse };
+  Mark: { session: number; mark: number; flags: number };
+  Marked: { session: number; mark: number; waitingBytes: number };
   Namespace: { nsp: number; name: string };
   Attach: { session: number; nsp: number; socket: string; rooms: string[] };
   Release: { nsp: number };

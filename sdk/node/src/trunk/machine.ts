@@ -20,6 +20,8 @@ export interface Session {
   readonly accepted: boolean;
   handleMessage(data: string | Buffer): void;
   handleUpgraded(transport: number): void;
+  /** The answer to a `Mark`. */
+  handleMarked(mark: number, waitingBytes: number): void;
   /** The node ended the session, and the machine has answered. */
   handleClose(reason: number, description: string): void;
   /** The trunk ended, and the session with it. */
@@ -290,6 +292,8 @@ export class Machine {
         return this.handleClose(frame);
       case "Upgraded":
         return this.handleUpgraded(frame);
+      case "Marked":
+        return this.handleMarked(frame);
       case "Request":
         return this.guard(() => this.host.onRequest(frame));
       default:
@@ -387,6 +391,11 @@ export class Machine {
     process.nextTick(() => this.guard(() => session.handleUpgraded(frame.transport)));
   }
 
+  private handleMarked(frame: FrameBodies["Marked"]): void {
+    const session = this.known(frame.session, "Marked");
+    if (session !== undefined) this.guard(() => session.handleMarked(frame.mark, frame.waitingBytes));
+  }
+
   private known(number: number, what: string): Session | undefined {
     const session = this.sessions.get(number);
     if (session === undefined) this.fail(ErrorCode.protocol, `${what} came for session ${number}, which is not open`);
@@ -430,5 +439,5 @@ const OPENING: Session = nobody(false);
 
 function nobody(accepted: boolean): Session {
   const ignore = (): void => undefined;
-  return { accepted, handleMessage: ignore, handleUpgraded: ignore, handleClose: ignore, handleTrunkLost: ignore };
+  return { accepted, handleMessage: ignore, handleUpgraded: ignore, handleMarked: ignore, handleClose: ignore, handleTrunkLost: ignore };
 }

@@ -19,6 +19,14 @@ const SPARES_MAX = 4;
 /** Of an `Accept`, behind the number: the app's id, headers, lasting headers. */
 const ACCEPT_PARTS = 3;
 const SPARE_BYTES_MAX = 256 * 1024;
+const SPARE_BYTES_MIN = 4 * 1024;
+/**
+ * Changes of membership that leave at once in one turn of the event loop, each in a batch of its own: what the app does next, by whatever
+ * way, comes after them. Beyond so many, which is no single client's doing, the rest leaves when the running code is done.
+ */
+const PROMPT_MAX = 64;
+/** The same for sockets that connect: in a stampede each would have a batch of its own. */
+const PROMPT_ATTACH_MAX = 8;
 
 export interface OutboundHost {
   /** Something waits to be sent: call `flush` when this turn of the event loop is over. */
@@ -76,6 +84,14 @@ export class Outbound {
   private batchBytesMax: number | undefined;
   /** The number that the node takes the next broadcast for; undefined when it takes no numbers. */
   private nextNumber: number | undefined;
+  private lastMark = 0;
+  /** Batches sent ahead of the turn's own, and whether another is due when the running code is done. */
+  private prompted = 0;
+  private promptDue = false;
+  /** Inside an operation on many sockets: what it changes leaves together. */
+  private together = 0;
+  /** The batch so far has something that a change of membership must not overtake. */
+  private pinned = false;
 
   constructor(host: OutboundHost, counters: Counters) {
     this.host = host;
@@ -106,6 +122,7 @@ export class Outbound {
 
   /** A control frame: it costs no credit and waits for nobody. Returns false when it is longer than the node takes; then nothing was sent. */
   frame(frame: Frame): boolean {
+    if (frame.type !== "Credit" && frame.type !== "Ping" && frame.type !== "Pong") this.pinned = true;
     const frameStart = this.out.pos;
     encodeFrame(this.out, frame);
     if (this.batchBytesMax !== undefined && this.out.pos - frameStart > this.batchBytesMax) {
@@ -119,6 +136,7 @@ export class Outbound {
 
   /** `Accept` as nearly every client gets it: without an id of the app's and without headers. */
   acceptPlainly(number: number): void {
+    this.pinned = true;
     const frameStart = this.out.pos;
     const start = this.out.begin(FrameType.Accept);
     this.out.varint(number);
@@ -130,6 +148,7 @@ export class Outbound {
 
   /** A frame without cost that keeps its place among the others. */
   orderedFrame(frame: Frame): void {
+    if (frame.type !== "Mark") this.pinned = true;
     const w = this.ordered(false);
     const frameStart = w.pos;
     encodeFrame(w, frame);
@@ -152,6 +171,13 @@ export class Outbound {
     return true;
   }
 
+  /** Asks what waits for a session's client. Returns the number that the answer will have. */
+  mark(number: number, flags: number): number {
+    this.lastMark = (this.lastMark + 1) >>> 0;
+    this.orderedFrame({ type: "Mark", session: number, mark: this.lastMark, flags });
+    return this.lastMark;
+  }
+
   close(number: number, reason: number, description: string): void {
     const w = this.ordered(false);
     const frameStart = w.pos;
@@ -159,6 +185,7 @@ export class Outbound {
     w.varint(number);
     w.u8(reason);
     w.rawText(description);
+    this.pinned = true;
     this.finish(w, frameStart, start, false);
   }
 
@@ -176,7 +203,8 @@ export class Outbound {
     const { writer, frameStart, start } = this.begin(isBeside ? FrameType.Beside : FrameType.Attach, number, namespace, false);
     writer.str(socket);
     writer.strs(rooms);
-    if (this.finish(writer, frameStart, start, false) < 0) {
+    // What was sent before is what the client missed: the node delivers more of that at this frame.
+    if (!this.finishPromptly(writer, frameStart, start, PROMPT_ATTACH_MAX, false)) {
       this.attach(number, nsp, socket, [], isBeside);
       this.join(number, nsp, rooms);
       return true;
@@ -191,6 +219,7 @@ export class Outbound {
     if (namespace === undefined || !this.takes("Choose")) return;
     const { writer, frameStart, start } = this.begin(FrameType.Choose, number, namespace, false);
     writer.str(socket);
+    this.pinned = true;
     this.finish(writer, frameStart, start, false);
   }
 
@@ -200,6 +229,7 @@ export class Outbound {
     if (namespace === undefined) return false;
     namespace.sockets++;
     this.orderedFrame({ type: "Reattach", session: number, nsp: namespace.number, ...back });
+    if (this.held.bytes === 0 && this.mayPrompt(PROMPT_ATTACH_MAX)) this.transmit();
     return true;
   }
 
@@ -208,7 +238,7 @@ export class Outbound {
     const namespace = this.namespaces.find(nsp);
     if (namespace === undefined) return;
     const { writer, frameStart, start } = this.begin(FrameType.Detach, number, namespace, false);
-    this.finish(writer, frameStart, start, false);
+    this.finishPromptly(writer, frameStart, start, PROMPT_MAX, false);
   }
 
   /** A socket that was attached has ended, by itself or with its session. */
@@ -247,6 +277,7 @@ export class Outbound {
     writer.str(socket);
     writer.strs(rooms);
     writer.raw(data);
+    this.pinned = true;
     return this.finish(writer, frameStart, start, true) >= 0;
   }
 
@@ -280,6 +311,7 @@ export class Outbound {
       if (typeof part === "string") w.str(part);
       else w.bytes(part);
     }
+    this.pinned = true;
     const bytes = this.finish(w, frameStart, start, true);
     if (bytes < 0) return false;
     if (this.nextNumber !== undefined) this.nextNumber++;
@@ -295,6 +327,7 @@ export class Outbound {
     const start = w.begin(FrameType.Relay, payload.length + 64);
     w.strs(to);
     w.raw(payload);
+    this.pinned = true;
     return this.finish(w, frameStart, start, true) >= 0;
   }
 
@@ -330,6 +363,26 @@ export class Outbound {
   /** Sends what has gathered: call it once when the turn is over. */
   flush(): void {
     this.scheduled = false;
+    this.prompted = 0;
+    this.transmit();
+  }
+
+  /** Sends what has gathered before the turn is over: the app has ended a session, and what it does next comes after that. */
+  flushPromptly(): void {
+    if (this.mayPrompt(PROMPT_MAX)) this.transmit();
+  }
+
+  /** What `action` changes leaves in one batch, before this returns. */
+  beginTogether(): void {
+    this.together++;
+  }
+
+  endTogether(): void {
+    if (--this.together === 0) this.transmit();
+  }
+
+  private transmit(): void {
+    this.pinned = false;
     if (this.out.pos === 0) return;
     this.host.transmit(this.out.take(this.spares.pop()));
   }
@@ -342,7 +395,7 @@ export class Outbound {
   /** Gives back the buffer of a batch that has left. */
   recycle(batch: Buffer): void {
     const whole = Buffer.from(batch.buffer);
-    if (this.spares.length < SPARES_MAX && whole.length <= SPARE_BYTES_MAX) this.spares.push(whole);
+    if (this.spares.length < SPARES_MAX && whole.length >= SPARE_BYTES_MIN && whole.length <= SPARE_BYTES_MAX) this.spares.push(whole);
   }
 
   private rooms(type: number, number: number, nsp: string, rooms: string[]): void {
@@ -350,7 +403,7 @@ export class Outbound {
     if (namespace === undefined) return;
     const { writer, frameStart, start } = this.begin(type, number, namespace, false);
     writer.strs(rooms);
-    if (this.finish(writer, frameStart, start, false) >= 0) return;
+    if (this.finishPromptly(writer, frameStart, start, PROMPT_MAX, true)) return;
     // So many do not fit into one frame.
     const half = rooms.length >> 1;
     if (half === 0) return this.host.onUnsent("rooms", `a room's name of ${rooms[0]?.length ?? 0} characters is more than the node takes: it reaches nobody`);
@@ -383,6 +436,44 @@ export class Outbound {
     if (w === this.out && isData) this.credit -= bytes;
     this.place(w, frameStart);
     return bytes;
+  }
+
+  /**
+   * Ends a frame that changes who is where. Unless it waits for credit behind others it leaves now: alone where it may overtake the messages
+   * that the turn has gathered so far, so that these still leave in one piece, else with all of them. Returns false when it is
+   * too long for any batch: then it is taken back.
+   */
+  private finishPromptly(w: Writer, frameStart: number, start: number, promptMax: number, mayOvertake: boolean): boolean {
+    const isHeld = w !== this.out;
+    if (this.finish(w, frameStart, start, false) < 0) return false;
+    if (isHeld || !this.mayPrompt(promptMax)) return true;
+    if (!mayOvertake || this.pinned || frameStart === 0 || w !== this.out) {
+      this.transmit();
+      return true;
+    }
+    const frame = Buffer.allocUnsafeSlow(w.pos - frameStart);
+    w.buf.copy(frame, 0, frameStart, w.pos);
+    w.pos = frameStart;
+    this.host.transmit(frame);
+    return true;
+  }
+
+  /** Whether another batch may leave ahead of the turn's own. If not, one does when the running code is done. */
+  private mayPrompt(max: number): boolean {
+    if (this.together > 0) return false;
+    if (this.prompted < max) {
+      this.prompted++;
+      this.schedule();
+      return true;
+    }
+    if (!this.promptDue) {
+      this.promptDue = true;
+      queueMicrotask(() => {
+        this.promptDue = false;
+        this.transmit();
+      });
+    }
+    return false;
   }
 
   private place(w: Writer, frameStart: number): void {

@@ -221,6 +221,17 @@ export class Trunk {
     if (this.machine?.isOpen) this.machine.giveBack(nsp, pid);
   }
 
+  /** What `action` changes for many sockets leaves in one piece, and before this returns. */
+  together(action: () => void): void {
+    const outbound = this.machine?.outbound;
+    outbound?.beginTogether();
+    try {
+      action();
+    } finally {
+      outbound?.endTogether();
+    }
+  }
+
   /** Calls back when all that was written so far has been handed to the stream. */
   onFlushed(callback: () => void): void {
     this.flushed.push(callback);

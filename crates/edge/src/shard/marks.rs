@@ -1,0 +1,144 @@
+//! What an app server wants to know of a session's outbox: whether all before a `Mark` has left it.
+
+use trunkline_trunk::{Frame, NumberState, SessionNumber};
+
+use super::slot::{State, number_of};
+use super::slow::{Slow, Waiting};
+use super::{Shard, Slot};
+
+/// Marks of one session that wait at a time; one more takes the place of the last.
+const MARKS_MAX: usize = 8;
+
+/// Why a session's outbox is watched. Most are not.
+#[derive(Debug, Default)]
+pub(super) struct Watch {
+    pub(super) slow: Option<Slow>,
+    marks: Vec<Mark>,
+}
+
+#[derive(Debug)]
+struct Mark {
+    number: u32,
+    /// Bytes of the outbox that stand before it.
+    ahead_bytes: usize,
+}
+
+impl Watch {
+    fn push_mark(&mut self, mark: Mark) {
+        if self.marks.len() == MARKS_MAX {
+            // The answer to the later one answers both.
+            self.marks.pop();
+        }
+        self.marks.push(mark);
+    }
+
+    /// So many bytes have left the outbox. The last mark that has nothing before it any more is to be answered.
+    fn left(&mut self, bytes: usize) -> Option<u32> {
+        for mark in &mut self.marks {
+            mark.ahead_bytes = mark.ahead_bytes.saturating_sub(bytes);
+        }
+        let done = self.marks.iter().take_while(|mark| mark.ahead_bytes == 0).count();
+        self.marks.drain(..done).next_back().map(|mark| mark.number)
+    }
+}
+
+impl Shard {
+    /// The entry of a session in the table of those that are watched.
+    pub(super) fn watch(&mut self, index: u32) -> &mut Watch {
+        if let Some(slot) = self.slots.get_mut(index as usize) {
+            slot.watched = true;
+        }
+        self.watches.entry(index).or_default()
+    }
+
+    pub(super) fn unwatch(&mut self, index: u32) {
+        if let Some(slot) = self.slots.get_mut(index as usize)
+            && std::mem::take(&mut slot.watched)
+        {
+            self.watches.remove(&index);
+        }
+    }
+
+    pub(super) fn unwatch_if_idle(&mut self, index: u32) {
+        let is_idle = |watch: &Watch| watch.slow.is_none() && watch.marks.is_empty();
+        if self.watches.get(&index).is_some_and(is_idle) {
+            self.unwatch(index);
+        }
+    }
+
+    /// `Mark` from the app server: answered at once, or when what waits now has left.
+    pub(super) fn mark(&mut self, index: u32, number: u32, now: bool) {
+        let Some(live) = self.slots.get_mut(index as usize).and_then(Slot::live) else { return };
+        let ahead_bytes = live.session.outbox_bytes();
+        if now {
+            return self.answer_mark(index, number, ahead_bytes);
+        }
+        self.watch(index).push_mark(Mark { number, ahead_bytes });
+        self.mark_dirty(index);
+    }
+
+    /// What waited before the session was flushed, for one that is watched.
+    pub(super) fn waiting_if_watched(&self, index: u32) -> Option<Waiting> {
+        let slot = self.slots.get(index as usize).filter(|slot| slot.watched)?;
+        match &slot.state {
+            State::Live(live) => Some(live.waiting()),
+            State::Opening(_) | State::Ended => None,
+        }
+    }
+
+    /// The session has been flushed: takes note of what left.
+    pub(super) fn note_left(&mut self, index: u32, before: Waiting) {
+        let now = self.now;
+        let Some(after) = self.waiting_if_watched(index) else { return };
+        let Some(watch) = self.watches.get_mut(&index) else { return };
+        if let Some(slow) = &mut watch.slow {
+            slow.took(now, before.all_bytes.saturating_sub(after.all_bytes));
+        }
+        let answered = watch.left(before.outbox_bytes.saturating_sub(after.outbox_bytes));
+        if let Some(mark) = answered {
+            self.answer_mark(index, mark, after.outbox_bytes);
+            self.unwatch_if_idle(index);
+        }
+    }
+
+    fn answer_mark(&mut self, index: u32, mark: u32, waiting_bytes: usize) {
+        let session: SessionNumber = number_of(index, self.index, self.shards);
+        let Some(slot) = self.slots.get(index as usize) else { return };
+        if slot.number != NumberState::Open {
+            return; // The app has closed the session and asks no more.
+        }
+        if let Some(shard_trunk) = self.trunks.get_mut(&slot.trunk) {
+            let waiting_bytes = u32::try_from(waiting_bytes).unwrap_or(u32::MAX);
+            Frame::Marked { session, mark, waiting_bytes }.encode(&mut shard_trunk.out);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_is_answered_when_all_before_it_has_left() {
+        let mut watch = Watch::default();
+        watch.push_mark(Mark { number: 1, ahead_bytes: 100 });
+        watch.push_mark(Mark { number: 2, ahead_bytes: 150 });
+        watch.push_mark(Mark { number: 3, ahead_bytes: 900 });
+        assert_eq!(watch.left(99), None);
+        assert_eq!(watch.left(60), Some(2), "the latest of those that are due");
+        assert_eq!(watch.left(0), None);
+        assert_eq!(watch.left(10_000), Some(3));
+        watch.push_mark(Mark { number: 4, ahead_bytes: 0 });
+        assert_eq!(watch.left(0), Some(4));
+    }
+
+    #[test]
+    fn an_app_server_that_only_asks_is_answered_for_the_last() {
+        let mut watch = Watch::default();
+        for number in 0..1_000 {
+            watch.push_mark(Mark { number, ahead_bytes: 10 });
+        }
+        assert_eq!(watch.marks.len(), MARKS_MAX);
+        assert_eq!(watch.left(10), Some(999));
+    }
+}
