@@ -42,12 +42,12 @@ withWorld("a fresh app server that hangs: newcomers get in elsewhere, and it com
   assert.equal(await counted(world, 'trunkline_app_servers_ejected_total{cause="silent"}'), 1);
   assert.ok((await counted(world, "trunkline_handshakes_retried_total")) > 0);
   assert.equal(await hanging(world), 1);
-  assert.equal(world.node.log.count(/app server hangs/), 1, "said once");
+  await until("the node's word", () => world.node.log.count(/app server hangs/) === 1);
   assert.equal(await clientsOf(world, "amber"), 36);
 
   cobalt.child.kill("SIGCONT");
   await until("its return", async () => (await hanging(world)) === 0);
-  assert.equal(world.node.log.count(/app server answers again/), 1);
+  await until("the node's word", () => world.node.log.count(/app server answers again/) === 1);
   await until("it has let go of what was taken back", async () => (await clientsOf(world, "cobalt")) === 0);
   const late = await crowd(world, 6);
   for (const client of late) assert.equal(await client.emitWithAck("server"), "cobalt", "it has the fewest");
