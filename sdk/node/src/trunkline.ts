@@ -37,7 +37,7 @@ export interface TrunklineStats {
   readonly broadcasts: number;
   /** Bytes that wait for a node to take them. */
   readonly heldBytes: number;
-  /** Broadcasts that were given up because a trunk was down too long. */
+  /** Broadcasts that were given up because a trunk was down too long, or that waited for a node when its trunk ended. */
   readonly broadcastsDropped: number;
   /** What a node would not take for other reasons than a message's length: a namespace too many, a room's name or an answer of the app too long. */
   readonly unsent: number;

@@ -17,6 +17,20 @@ export class HeldFrames {
     return this.writer.pos - this.first;
   }
 
+  /** How many broadcasts wait. */
+  get broadcasts(): number {
+    let count = 0;
+    const reader = new Reader(this.writer.buf);
+    reader.pos = this.first;
+    while (reader.pos < this.writer.pos) {
+      const type = reader.u8("type");
+      if (type === FrameType.Broadcast || type === FrameType.Recorded) count++;
+      const length = reader.varint("length");
+      reader.pos += length;
+    }
+    return count;
+  }
+
   /**
    * Hands out frames while there is credit; those that cost none pass freely, but never overtake.
    * @param emit gets a view that is valid only during the call

@@ -27,12 +27,18 @@ const SPARE_BYTES_MIN = 4 * 1024;
 const PROMPT_MAX = 64;
 /** The same for sockets that connect: in a stampede each would have a batch of its own. */
 const PROMPT_ATTACH_MAX = 8;
+/** More than this waits only for a node that gives credit: what an app sends in one go may be any number of bytes. */
+const HELD_BYTES_MAX = 16 * 1024 * 1024;
+/** A node that gives no credit for so long, while so much waits, hangs. */
+const HANGS_MS = 5_000;
 
 export interface OutboundHost {
   /** Something waits to be sent: call `flush` when this turn of the event loop is over. */
   schedule(): void;
   /** Sends one batch; it is not touched until it comes back through `recycle`. */
   transmit(batch: Buffer): void;
+  /** Much waits for credit, and none has come for long: not called twice without credit in between. */
+  onHang(heldBytes: number, forMs: number): void;
   /** Something was not sent, because the node would not take it. @param kind the same for all that one sentence says enough of */
   onUnsent(kind: "namespace" | "response" | "rooms" | "sockets", sentence: string): void;
 }
@@ -60,7 +66,7 @@ export interface Broadcast {
   readonly parts: PartData[];
 }
 
-const SILENT: OutboundHost = { schedule: () => undefined, transmit: () => undefined, onUnsent: () => undefined };
+const SILENT: OutboundHost = { schedule: () => undefined, transmit: () => undefined, onHang: () => undefined, onUnsent: () => undefined };
 /** Of a node that has said nothing yet. */
 const NO_LIMITS: NodeLimits = { frames: new Set(), namespacesMax: Infinity };
 
@@ -90,6 +96,9 @@ export class Outbound {
   private promptDue = false;
   /** Inside an operation on many sockets: what it changes leaves together. */
   private together = 0;
+  /** When frames began to wait, or some of them went on. */
+  private movedAt = 0;
+  private hangTold = false;
   /** The batch so far has something that a change of membership must not overtake. */
   private pinned = false;
 
@@ -352,6 +361,8 @@ export class Outbound {
   }
 
   addCredit(bytes: number): void {
+    this.movedAt = Date.now();
+    this.hangTold = false;
     this.credit += bytes;
     this.credit -= this.held.release(this.credit, (frame) => {
       this.out.raw(frame);
@@ -385,6 +396,21 @@ export class Outbound {
     this.pinned = false;
     if (this.out.pos === 0) return;
     this.host.transmit(this.out.take(this.spares.pop()));
+  }
+
+  /** Broadcasts that wait for credit, which go nowhere when the trunk ends. */
+  get heldBroadcasts(): number {
+    return this.held.broadcasts;
+  }
+
+  /** A frame joined those that wait for credit. */
+  private noteHeld(frameStart: number): void {
+    if (frameStart === 0) this.movedAt = Date.now();
+    if (this.held.bytes <= HELD_BYTES_MAX || this.hangTold) return;
+    const forMs = Date.now() - this.movedAt;
+    if (forMs < HANGS_MS) return;
+    this.hangTold = true;
+    this.host.onHang(this.held.bytes, forMs);
   }
 
   /** The trunk is over: what comes now goes nowhere, least of all into the next trunk. */
@@ -433,7 +459,8 @@ export class Outbound {
       w.pos = frameStart;
       return -1;
     }
-    if (w === this.out && isData) this.credit -= bytes;
+    if (w !== this.out) this.noteHeld(frameStart);
+    else if (isData) this.credit -= bytes;
     this.place(w, frameStart);
     return bytes;
   }

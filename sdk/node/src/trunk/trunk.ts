@@ -250,6 +250,7 @@ export class Trunk {
     return {
       schedule: () => setImmediate(() => this.flush()),
       transmit: (batch) => this.wire?.send(batch, () => this.machine?.outbound.recycle(batch)),
+      onHang: (heldBytes, forMs) => this.hangs(heldBytes, forMs),
       onUnsent: (kind, sentence) => this.reportUnsent(kind, sentence),
       onWelcome: (welcome, info) => this.welcomed(welcome, info),
       onOpen: (open) => this.host.onOpen(this, this.machine as Machine, open),
@@ -260,6 +261,14 @@ export class Trunk {
       onEnd: (cause) => this.ended(cause),
       onThrown: rethrowLater,
     };
+  }
+
+  /** The node takes nothing while the app sends on. To drop some of it in silence would leave gaps; so the trunk and its sessions end. */
+  private hangs(heldBytes: number, forMs: number): void {
+    const { machine } = this;
+    const seconds = Math.round(forMs / 1000);
+    // Not inside the app's own call that sent the last of it.
+    setImmediate(() => machine?.fail(ErrorCode.silence, `the node has taken nothing for ${seconds} s, and ${heldBytes} bytes wait for it`));
   }
 
   private flush(): void {
@@ -350,6 +359,7 @@ export class Trunk {
     clearTimeout(this.timer);
     clearInterval(this.ticker);
     if (wire !== undefined) wire.close(1000);
+    this.counters.broadcastsDropped += machine?.outbound.heldBroadcasts ?? 0;
     machine?.handleLost();
     if (wasUp) this.host.onPeers(this, []);
     const callbacks = this.flushed;
