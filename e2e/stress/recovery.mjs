@@ -1,5 +1,5 @@
 // Connection state recovery under load: `node stress/recovery.mjs [--clients 1000] [--broadcasts 100] [--away 2000] [--threads 2]
-// [--seed 1]`. Prints a table; exit code 1 unless all are recovered and have everything.
+// [--nodes 1] [--seed 1]`. With several nodes every client comes back at the next one. Prints a table; exit code 1 unless all are recovered and have everything.
 //
 // `E2E_PLAIN=1`: plain Socket.IO with its in-memory adapter, one app server.
 import { parseArgs } from "node:util";
@@ -12,6 +12,7 @@ const { values } = parseArgs({
     broadcasts: { type: "string", default: "100" },
     away: { type: "string", default: "2000" },
     threads: { type: "string", default: "2" },
+    nodes: { type: "string", default: "1" },
     seed: { type: "string", default: "1" },
   },
 });
@@ -22,7 +23,7 @@ const rows = summary(fates);
 const percent = (value) => `${Number(value.toFixed(1))} %`;
 
 console.log(
-  `seed ${values.seed}, ${values.threads} threads: all streams cut, ${(awayMs / 1000).toFixed(1)} s away, ${values.broadcasts} broadcasts meanwhile ` +
+  `seed ${values.seed}, ${values.nodes} nodes of ${values.threads} threads: all streams cut, ${(awayMs / 1000).toFixed(1)} s away, ${values.broadcasts} broadcasts meanwhile ` +
     `and 20 on either side of it; all back after ${(backMs / 1000).toFixed(1)} s, ${refusals} handshakes refused to get them where they belong\n`,
 );
 console.log("| clients | transport | recovered | same id, rooms, data | in order, exactly once | on the other app server |");

@@ -49,8 +49,9 @@ export class RecoveryClient {
     this.home = this.server;
     this.#streams.cut();
   }
-  /** `wanted`: an app server's name, or null when any will do. */
-  comeBack(wanted) {
+  /** `wanted`: an app server's name, or null when any will do; `url`: where. */
+  comeBack(wanted, url) {
+    this.socket.io.uri = url;
     this.wanted = wanted;
     this.server = undefined;
     this.socket.io.opts.query = wanted === null ? {} : { want: wanted };

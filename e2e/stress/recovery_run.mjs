@@ -10,8 +10,8 @@ const SERVER_OPTIONS = { connectionStateRecovery: { maxDisconnectionDuration: 12
 const AROUND = 20;
 
 /** Gives what `judge` wants, and times. `awayMs`: at least so long, and until the app servers have missed all. */
-export async function run({ clients: count, broadcasts, awayMs = 0, threads, seed = 1 }) {
-  const world = await World.start({ servers: ["amber", "cobalt"], threads, app: "../stress/recovery_app", options: SERVER_OPTIONS });
+export async function run({ clients: count, broadcasts, awayMs = 0, nodes = 1, threads, seed = 1 }) {
+  const world = await World.start({ nodes, servers: ["amber", "cobalt"], threads, app: "../stress/recovery_app", options: SERVER_OPTIONS });
   const clients = [];
   try {
     const drama = new Drama(world, clients, new Random(seed));
@@ -43,7 +43,7 @@ class Drama {
 
   async begin(count) {
     for (let number = 0; number < count; number += 1) {
-      this.clients.push(new RecoveryClient(this.world.url, number));
+      this.clients.push(new RecoveryClient(this.#urlOf(number), number));
       if (number % 50 === 49) await until("fifty more", () => this.clients.every(({ server }) => server), PATIENCE);
     }
     await until("all clients", () => this.clients.every(({ server }) => server), PATIENCE);
@@ -52,6 +52,11 @@ class Drama {
     const reports = await this.#reports();
     const arrivals = reports.flatMap((report) => report.arrivals);
     for (const { number, first } of this.clients) Object.assign(first, arrivals.find(({ client }) => client === number));
+  }
+
+  /** Where this client connects first; the next one's is where it comes back. */
+  #urlOf(number) {
+    return PLAIN ? this.world.url : this.world.nodes[number % this.world.nodes.length].url;
   }
 
   /** To all, to rooms, to all but a room; from both app servers at once. */
@@ -114,7 +119,8 @@ class Drama {
       const turn = turns.get(client.home) ?? 0;
       turns.set(client.home, turn + 1);
       const wanted = turn % 2 === 0 ? client.home : names.find((name) => name !== client.home);
-      client.comeBack(PLAIN ? null : wanted);
+      // Each node gives a newcomer to the app server with the fewest of its own: over several, none can be insisted on.
+      client.comeBack(PLAIN || this.world.nodes.length > 1 ? null : wanted, this.#urlOf(client.number + 1));
       if (this.random.chance(0.2)) await new Promise((done) => setTimeout(done, 1));
     }
     await until("all clients back", () => this.clients.every(({ server }) => server), PATIENCE);
