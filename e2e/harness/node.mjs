@@ -62,6 +62,9 @@ class TrunklineNode {
   async metrics() {
     return readMetrics(await (await fetch(`${this.adminUrl}/metrics`)).text());
   }
+  async status() {
+    return (await fetch(`${this.adminUrl}/api/v1/status`)).json();
+  }
   async stop(signal = "SIGTERM") {
     if (this.child.exitCode === null && this.child.signalCode === null) {
       const ended = once(this.child, "exit");

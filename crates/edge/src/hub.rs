@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::Instant;
 
 use bytes::BytesMut;
 use trunkline_clock::Timestamp;
 use trunkline_engineio::CloseReason;
 use trunkline_http::LogPace;
+use trunkline_http::is_hub_name;
 use trunkline_switchboard::ServerKey;
 use trunkline_switchboard::affinity::{self, Candidate, Cursor, Standing};
 use trunkline_trunk::Str;
@@ -30,8 +31,12 @@ pub(crate) const HUBS_PREFIX: &str = "/clients/socketio/hubs/";
 /// All hubs of the node. Locks are held for a lookup or an update only, never across an await.
 #[derive(Debug)]
 pub(crate) struct Directory {
-    hubs: Vec<Arc<Hub>>,
-    by_name: HashMap<String, Arc<Hub>>,
+    /// By number. The first ones are there; those that come to be take the next.
+    hubs: Box<[OnceLock<Arc<Hub>>]>,
+    /// Numbers by the name in lower case.
+    by_name: RwLock<HashMap<String, usize>>,
+    /// What a hub is made like that somebody asks for: only in development.
+    template: Option<HubConfig>,
     routes: RwLock<Routes>,
     pub(crate) draining: AtomicBool,
     pub(crate) pace: LogPace,
@@ -73,36 +78,24 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Directory {
-    pub(crate) fn new(configs: &[HubConfig], default_hub: &str) -> Self {
-        let hubs: Vec<_> = configs
-            .iter()
-            .enumerate()
-            .map(|(number, config)| {
-                Arc::new(Hub {
-                    name: config.name.clone(),
-                    number: u16::try_from(number).unwrap_or(u16::MAX),
-                    keys: config.keys.clone(),
-                    tokens_required: config.tokens_required,
-                    trunks_open: AtomicUsize::new(0),
-                    state: Mutex::default(),
-                    custom_sids: Mutex::default(),
-                    has_custom_sids: AtomicBool::new(false),
-                    kept: Mutex::default(),
-                    handshakes_refused: LogPace::default(),
-                    sessions_dropped: LogPace::default(),
-                })
-            })
-            .collect();
-        let by_name =
-            hubs.iter().map(|hub| (hub.name.to_ascii_lowercase(), Arc::clone(hub))).collect();
+    /// `spare` more hubs may come to be when an app server that has the default hub's key asks for them.
+    pub(crate) fn new(configs: &[HubConfig], default_hub: &str, spare: usize) -> Self {
+        let hubs: Box<[OnceLock<Arc<Hub>>]> =
+            (0..configs.len() + spare).map(|_| OnceLock::new()).collect();
+        for ((number, config), place) in configs.iter().enumerate().zip(&hubs) {
+            place.get_or_init(|| Arc::new(Hub::new(number, config)));
+        }
         let paths = configs.iter().enumerate();
         let paths = paths.flat_map(|(hub, config)| config.paths.iter().map(move |p| (hub, &**p)));
         let default = configs.iter().position(|one| one.name.eq_ignore_ascii_case(default_hub));
-        let default = default.filter(|hub| configs[*hub].paths.is_empty());
-        let routes = Routes::new(paths, default.map(|hub| (hub, DEFAULT_PATH)));
+        let without_path = default.filter(|hub| configs[*hub].paths.is_empty());
+        let routes = Routes::new(paths, without_path.map(|hub| (hub, DEFAULT_PATH)));
+        let by_name = configs.iter().enumerate();
+        let by_name = by_name.map(|(number, config)| (config.name.to_ascii_lowercase(), number));
         Self {
+            by_name: RwLock::new(by_name.collect()),
+            template: default.map(|hub| configs[hub].clone()).filter(|_| spare > 0),
             hubs,
-            by_name,
             routes: RwLock::new(routes),
             draining: AtomicBool::new(false),
             pace: LogPace::default(),
@@ -110,8 +103,48 @@ impl Directory {
     }
 
     /// Hub names are compared without regard to case.
-    pub(crate) fn by_name(&self, name: &str) -> Option<&Arc<Hub>> {
-        self.by_name.get(&name.to_ascii_lowercase())
+    pub(crate) fn by_name(&self, name: &str) -> Option<Arc<Hub>> {
+        let by_name = self.by_name.read().unwrap_or_else(PoisonError::into_inner);
+        by_name.get(&name.to_ascii_lowercase()).and_then(|number| self.hub(*number)).map(Arc::clone)
+    }
+
+    /// The keys that open a hub, if it is there or may come to be.
+    pub(crate) fn keys_of(&self, name: &str) -> Option<Vec<Secret>> {
+        self.by_name(name).map(|hub| hub.keys.clone()).or_else(|| {
+            let template = self.template.as_ref().filter(|_| is_hub_name(name))?;
+            Some(template.keys.clone())
+        })
+    }
+
+    /// The hub of that name, which comes to be if it may. Only for callers that have shown a key of it.
+    pub(crate) fn enter(&self, name: &str) -> Option<Arc<Hub>> {
+        if let Some(hub) = self.by_name(name) {
+            return Some(hub);
+        }
+        let template = self.template.as_ref().filter(|_| is_hub_name(name))?;
+        let mut by_name = self.by_name.write().unwrap_or_else(PoisonError::into_inner);
+        let number = by_name.len();
+        let number = *by_name.entry(name.to_ascii_lowercase()).or_insert(number);
+        let Some(place) = self.hubs.get(number) else {
+            by_name.remove(&name.to_ascii_lowercase());
+            drop(by_name);
+            if let Some(times) = self.pace.note("spare_hubs_full", Instant::now()) {
+                tracing::warn!(
+                    times,
+                    "hub '{name}' was asked for, but this node has as many hubs as it may in development: restart it"
+                );
+            }
+            return None;
+        };
+        let config = HubConfig { name: name.to_owned(), paths: Vec::new(), ..template.clone() };
+        let hub = place.get_or_init(|| {
+            tracing::info!(
+                hub = name,
+                "a hub came to be, because somebody with the key asked for it"
+            );
+            Arc::new(Hub::new(number, &config))
+        });
+        Some(Arc::clone(hub))
     }
 
     /// Which hub's clients come to this path.
@@ -119,12 +152,12 @@ impl Directory {
         if let Some(rest) = path.strip_prefix(HUBS_PREFIX) {
             let name = rest.split('/').next().unwrap_or(rest);
             return match self.by_name(name) {
-                Some(hub) => Routed::Hub(Arc::clone(hub)),
+                Some(hub) => Routed::Hub(hub),
                 None => Routed::UnknownHub(name.chars().take(128).collect()),
             };
         }
         let hub = self.routes.read().unwrap_or_else(PoisonError::into_inner).find(path);
-        let hub = hub.and_then(|number| self.hubs.get(number));
+        let hub = hub.and_then(|number| self.hub(number));
         hub.map_or(Routed::Nowhere, |hub| Routed::Hub(Arc::clone(hub)))
     }
 
@@ -141,7 +174,7 @@ impl Directory {
             return Ok(());
         };
         drop(routes);
-        let owner = self.hubs.get(owner).map_or("", |owner| &*owner.name);
+        let owner = self.hub(owner).map_or("", |owner| &*owner.name);
         if let Some(times) = self.pace.note("path_refused", Instant::now()) {
             tracing::warn!(hub = %hub.name, server = %trunk.server_id, address = %trunk.origin, times, "an app server asks for the path {path}, which belongs to hub '{owner}': its clients connect at {HUBS_PREFIX}{}", hub.name);
         }
@@ -172,17 +205,27 @@ impl Directory {
         trunk.hub.announce_peers();
     }
 
-    pub(crate) fn hubs(&self) -> &[Arc<Hub>] {
-        &self.hubs
+    /// The hubs that are there, in the order of their numbers.
+    pub(crate) fn hubs(&self) -> impl Iterator<Item = &Arc<Hub>> {
+        self.hubs.iter().map_while(OnceLock::get)
+    }
+
+    pub(crate) fn hub(&self, number: usize) -> Option<&Arc<Hub>> {
+        self.hubs.get(number)?.get()
+    }
+
+    /// How many hubs there may be.
+    pub(crate) fn hubs_max(&self) -> usize {
+        self.hubs.len()
     }
 
     pub(crate) fn all_trunks(&self) -> Vec<Arc<Trunk>> {
-        self.hubs.iter().flat_map(|hub| locked(&hub.state).trunks.clone()).collect()
+        self.hubs().flat_map(|hub| locked(&hub.state).trunks.clone()).collect()
     }
 
     pub(crate) fn status(&self) -> Vec<HubStatus> {
         let routes = self.routes.read().unwrap_or_else(PoisonError::into_inner);
-        let hubs = self.hubs.iter().enumerate();
+        let hubs = self.hubs().enumerate();
         hubs.map(|(number, hub)| hub.status(routes.of_hub(number))).collect()
     }
 }
@@ -194,6 +237,22 @@ pub(crate) enum Routed {
 }
 
 impl Hub {
+    fn new(number: usize, config: &HubConfig) -> Self {
+        Self {
+            name: config.name.clone(),
+            number: u16::try_from(number).unwrap_or(u16::MAX),
+            keys: config.keys.clone(),
+            tokens_required: config.tokens_required,
+            state: Mutex::default(),
+            custom_sids: Mutex::default(),
+            has_custom_sids: AtomicBool::new(false),
+            kept: Mutex::default(),
+            trunks_open: AtomicUsize::new(0),
+            handshakes_refused: LogPace::default(),
+            sessions_dropped: LogPace::default(),
+        }
+    }
+
     /// The app server with the fewest sessions among those that take new ones and answer; its count goes up by one.
     pub(crate) fn pick(&self, limits: &Limits, now: Timestamp) -> Result<Arc<Trunk>, NoAppServer> {
         self.pick_beside(limits, now, &[])

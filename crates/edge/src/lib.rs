@@ -43,6 +43,8 @@ pub struct Config {
     pub version: &'static str,
     /// The hubs that this node serves.
     pub hubs: Vec<HubConfig>,
+    /// How many more hubs come to be when somebody who has the default hub's key asks for them: for development only.
+    pub spare_hubs: usize,
     /// The hub behind `/socket.io/`.
     pub default_hub: String,
     /// What tokens may call this node: audiences of clients' tokens have one of these names. `None`: the names of the

@@ -111,7 +111,7 @@ impl Edge {
             node_id: config.node_id,
             node_number: config.node_number,
             version: config.version,
-            directory: Directory::new(&config.hubs, &config.default_hub),
+            directory: Directory::new(&config.hubs, &config.default_hub, config.spare_hubs),
             io_uring: config.io_uring,
             memory: Memory::new(config.limits.memory_bytes_max, config.heap_bytes),
             compressor,
@@ -402,7 +402,7 @@ impl Inside {
     ///
     /// See [`OpenInsideError`].
     pub fn open(&self, hub: &str) -> Result<UnixStream, OpenInsideError> {
-        let found = self.env.directory.by_name(hub);
+        let found = self.env.directory.enter(hub);
         let hub = found.ok_or_else(|| OpenInsideError::HubUnknown(hub.to_owned()))?;
         let (ours, theirs) = UnixStream::pair().map_err(OpenInsideError::Stream)?;
         for stream in [&ours, &theirs] {
@@ -410,7 +410,7 @@ impl Inside {
         }
         let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.shards.len();
         self.shards[turn]
-            .try_send(Command::Inside { hub: Arc::clone(hub), stream: ours })
+            .try_send(Command::Inside { hub, stream: ours })
             .map_err(|_| OpenInsideError::Unavailable)?;
         Ok(theirs)
     }
@@ -457,6 +457,7 @@ mod tests {
                 tokens_required: false,
                 paths: Vec::new(),
             }],
+            spare_hubs: 0,
             default_hub: "chat".into(),
             names: None,
             limits: Limits::default(),

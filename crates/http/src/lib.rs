@@ -5,7 +5,9 @@
 
 pub mod body;
 mod ceiling;
+mod hub_name;
 mod log_pace;
 
 pub use ceiling::Ceiling;
+pub use hub_name::is_hub_name;
 pub use log_pace::LogPace;

@@ -223,6 +223,7 @@ mod tests {
                 tokens_required: false,
                 paths: Vec::new(),
             }],
+            spare_hubs: 0,
             default_hub: "chat".into(),
             names: None,
             limits,

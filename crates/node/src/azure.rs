@@ -11,6 +11,7 @@ use trunkline_azure::webhook::{self, Handlers};
 use trunkline_edge as edge;
 
 use crate::config::{Config, Hub};
+use crate::resolve;
 
 /// How long the start waits for hubs that need no app server.
 const LINKS_MAX: Duration = Duration::from_secs(5);
@@ -100,6 +101,8 @@ impl Azure {
         });
         let settings = azure::Config {
             hubs: hubs.collect(),
+            spare_hubs: resolve::spare_hubs(config),
+            default_hub: config.default_hub.clone(),
             origin: config.settings.public_endpoints.first().map_or_else(
                 || edge.local_addr().to_string(),
                 |endpoint| endpoint.host().to_owned(),

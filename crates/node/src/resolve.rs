@@ -32,12 +32,20 @@ pub(crate) fn edge_config(
         node_number,
         version,
         hubs: hubs.collect(),
+        spare_hubs: spare_hubs(config),
         default_hub: config.default_hub.clone(),
         names: names(config),
         limits: settings.limits.clone(),
         io_uring: settings.io_uring,
         heap_bytes: heap::bytes_in_use,
     })
+}
+
+/// How many hubs come to be by being asked for. In development an app names its hub as it likes, as test suites and
+/// Azure's tools do; elsewhere every hub is configured.
+pub(crate) fn spare_hubs(config: &Config) -> usize {
+    const SPARE_HUBS: usize = 64;
+    if config.mode == Mode::Dev { SPARE_HUBS } else { 0 }
 }
 
 /// What tokens may call this node: what is configured; for development, whatever the client calls it.

@@ -32,7 +32,7 @@ pub(crate) enum RestError {
     #[error(transparent)]
     Payload(#[from] BadPayload),
     #[error(transparent)]
-    Token(TokenRefused),
+    Token(#[from] TokenRefused),
     #[error("the body is longer than {0} bytes")]
     TooLarge(usize),
     #[error("the node stops")]

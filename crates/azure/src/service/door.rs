@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -18,11 +18,12 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use trunkline_http::body::{self, BodyError, Bounds};
-use trunkline_http::{Ceiling, LogPace};
+use trunkline_http::{Ceiling, LogPace, is_hub_name};
 use trunkline_token::{Claims, Names, TokenRefused};
 use trunkline_websocket::accept_key;
 
 use super::hubs::{HubHandle, Input, next_number};
+use super::spare::Spare;
 use super::tunnel::Tunnel;
 use super::{Config, answer, token};
 use crate::hub::{CallId, TunnelId};
@@ -65,7 +66,8 @@ pub struct Door(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    hubs: Vec<HubHandle>,
+    hubs: RwLock<Vec<Arc<HubHandle>>>,
+    spare: Option<Spare>,
     names: Names,
     metrics: Metrics,
     ceiling: Ceiling,
@@ -76,14 +78,16 @@ struct Inner {
 impl Door {
     pub(super) fn new(
         config: &Config,
-        hubs: Vec<HubHandle>,
+        hubs: Vec<Arc<HubHandle>>,
+        spare: Option<Spare>,
         metrics: Metrics,
         ceiling: Ceiling,
         spawner: Handle,
     ) -> Self {
         let names = config.names.clone();
         let refused = LogPace::default();
-        Self(Arc::new(Inner { hubs, names, metrics, ceiling, spawner, refused }))
+        let hubs = RwLock::new(hubs);
+        Self(Arc::new(Inner { hubs, spare, names, metrics, ceiling, spawner, refused }))
     }
 
     /// Whether a path is this door's.
@@ -113,8 +117,47 @@ impl Door {
         self.hub(hub)?.identity.verify(Bearer::Client, token, token::now_s(), token::SKEW_S).await
     }
 
-    fn hub(&self, name: &str) -> Option<&HubHandle> {
-        self.0.hubs.iter().find(|hub| hub.name.eq_ignore_ascii_case(name))
+    fn hub(&self, name: &str) -> Option<Arc<HubHandle>> {
+        let hubs = self.0.hubs.read().unwrap_or_else(PoisonError::into_inner);
+        hubs.iter().find(|hub| hub.name.eq_ignore_ascii_case(name)).map(Arc::clone)
+    }
+
+    /// Checks somebody's token for a hub, which may come to be by that, and returns it.
+    async fn enter<T, E: From<TokenRefused>>(
+        &self,
+        name: &str,
+        unknown: E,
+        check: impl AsyncFnOnce(&HubHandle) -> Result<T, TokenRefused>,
+    ) -> Result<(Arc<HubHandle>, T), E> {
+        if let Some(hub) = self.hub(name) {
+            let checked = check(&hub).await?;
+            return Ok((hub, checked));
+        }
+        let spare = self.0.spare.as_ref().filter(|_| is_hub_name(name));
+        let Some(spare) = spare else { return Err(unknown) };
+        let checked = check(spare.stranger()).await?;
+        let mut hubs = self.0.hubs.write().unwrap_or_else(PoisonError::into_inner);
+        // Somebody else may have asked for it meanwhile.
+        if let Some(hub) = hubs.iter().find(|hub| hub.name.eq_ignore_ascii_case(name)) {
+            return Ok((Arc::clone(hub), checked));
+        }
+        if hubs.len() >= spare.hubs_max() {
+            return Err(unknown);
+        }
+        match spare.make(name) {
+            Ok(hub) => {
+                let hub = Arc::new(hub);
+                hubs.push(Arc::clone(&hub));
+                Ok((hub, checked))
+            }
+            Err(error) => {
+                drop(hubs);
+                if let Some(times) = self.0.refused.note("hub_not_made", Instant::now()) {
+                    tracing::warn!(hub = name, times, %error, "a hub could not be made");
+                }
+                Err(unknown)
+            }
+        }
     }
 
     /// An app server wants a tunnel.
@@ -157,12 +200,12 @@ impl Door {
     async fn authorise<B>(
         &self,
         request: &Request<B>,
-    ) -> Result<(&HubHandle, String), TunnelRefused> {
+    ) -> Result<(Arc<HubHandle>, String), TunnelRefused> {
         let query = request.uri().query().unwrap_or_default();
         let name = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "hub");
         let name = name.ok_or(TunnelRefused::HubUnknown)?.1;
-        let hub = self.hub(&name).ok_or(TunnelRefused::HubUnknown)?;
-        let verified = token::check_tunnel(request, hub, &self.0.names).await?;
+        let check = async |hub: &HubHandle| token::check_tunnel(request, hub, &self.0.names).await;
+        let (hub, verified) = self.enter(&name, TunnelRefused::HubUnknown, check).await?;
         // Tunnels without a name of their app server are app servers of their own. An identity provider's subject is
         // no such name: all app servers of an app have the same.
         let subject = verified.claims.text("sub").filter(|_| verified.by_hub_key);
@@ -188,12 +231,16 @@ impl Door {
         let path = request.uri().path().to_owned();
         let name = path[HUBS_PREFIX.len()..].split('/').next().unwrap_or_default();
         let name = percent_encoding::percent_decode_str(name).decode_utf8_lossy();
-        let hub = self.hub(&name).ok_or(RestError::HubUnknown)?;
-        token::check_call(&request, hub, &self.0.names).await.map_err(|refused| {
-            let cause = Cause { cause: refused.slug() };
-            self.0.metrics.calls_unauthorized.get_or_create(&cause).inc();
-            RestError::Token(refused)
-        })?;
+        let check = async |hub: &HubHandle| {
+            let checked = token::check_call(&request, hub, &self.0.names).await;
+            if let Err(refused) = &checked {
+                let cause = Cause { cause: refused.slug() };
+                self.0.metrics.calls_unauthorized.get_or_create(&cause).inc();
+            }
+            checked
+        };
+        let (hub, ()) = self.enter(&name, RestError::HubUnknown, check).await?;
+        let hub = &*hub;
         let (parts, body) = request.into_parts();
         let body = self.read_body(hub, body).await?;
         let body_bytes = body.len();

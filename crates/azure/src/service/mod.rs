@@ -5,6 +5,7 @@ mod door;
 mod hubs;
 mod link;
 mod run;
+mod spare;
 mod token;
 mod tunnel;
 mod webhooks;
@@ -24,6 +25,7 @@ pub use trunkline_token::{Names, Secret};
 pub use webhooks::Serverless;
 
 use self::hubs::{HubHandle, Inbox};
+use self::spare::Spare;
 use self::webhooks::Webhooks;
 use crate::hub;
 use crate::identity::{self, Identity, IdentityProvider};
@@ -37,6 +39,10 @@ const NAMESPACES_MAX: usize = 100_000;
 pub struct Config {
     /// The hubs of the node.
     pub hubs: Vec<HubConfig>,
+    /// How many more hubs come to be when somebody who has the default hub's key asks for them: for development only.
+    pub spare_hubs: usize,
+    /// Whose key that is.
+    pub default_hub: String,
     /// How the node calls itself towards app servers: host and port.
     pub origin: String,
     /// Other names under which the node is known: audiences of tokens may have them.
@@ -99,21 +105,15 @@ pub fn start(
     ceiling: Ceiling,
 ) -> io::Result<(Door, Running)> {
     let (stopping, stop) = watch::channel(false);
+    let (spare, mut asked_for) = Spare::new(config, metrics, &links);
     let (announce, linked) = std::sync::mpsc::sync_channel(config.hubs.len());
     let mut handles = Vec::new();
     let mut tasks = Vec::new();
     let mut fetching = Vec::new();
     for hub in &config.hubs {
-        let (inbox, received) = Inbox::new();
-        let (identity, fetches) =
-            Identity::new(&hub.name, &hub.identity_providers, &config.identity, &metrics.identity)
-                .map_err(io::Error::other)?;
+        let (handle, mut task, fetches) = make(config, hub, metrics, &links)?;
         fetching.push(fetches);
-        handles.push(HubHandle::new(hub, identity, inbox));
-        let machine = hub::Hub::new(settings(config, hub), metrics.clone(), random()?);
-        let webhooks = Webhooks::new(config, hub, metrics).map_err(io::Error::other)?;
-        let links = Arc::clone(&links);
-        let mut task = run::Task::new(machine, received, links, &hub.name, webhooks);
+        handles.push(Arc::new(handle));
         if hub.serverless.is_some() {
             task.announce_link(announce.clone());
         }
@@ -129,11 +129,34 @@ pub fn start(
         for task in tasks {
             local.spawn_local(task.run(stop.clone()));
         }
+        local.spawn_local(async move {
+            while let Some(task) = asked_for.recv().await {
+                tokio::task::spawn_local(task.run(stop.clone()));
+            }
+        });
         built.block_on(local);
     })?;
-    let door = Door::new(config, handles, metrics.clone(), ceiling, spawner);
+    let door = Door::new(config, handles, spare, metrics.clone(), ceiling, spawner);
     let serverless = config.hubs.iter().filter(|hub| hub.serverless.is_some()).count();
     Ok((door, Running { stopping, thread, linked, serverless }))
+}
+
+/// A hub: the way to its task, the task, and what fetches the keys of its identity providers.
+fn make(
+    config: &Config,
+    hub: &HubConfig,
+    metrics: &Metrics,
+    links: &Arc<dyn Links>,
+) -> io::Result<(HubHandle, run::Task, identity::Fetching)> {
+    let (inbox, received) = Inbox::new();
+    let (identity, fetches) =
+        Identity::new(&hub.name, &hub.identity_providers, &config.identity, &metrics.identity)
+            .map_err(io::Error::other)?;
+    let handle = HubHandle::new(hub, identity, inbox);
+    let machine = hub::Hub::new(settings(config, hub), metrics.clone(), random()?);
+    let webhooks = Webhooks::new(config, hub, metrics).map_err(io::Error::other)?;
+    let task = run::Task::new(machine, received, Arc::clone(links), &hub.name, webhooks);
+    Ok((handle, task, fetches))
 }
 
 /// Bytes that nobody can guess.

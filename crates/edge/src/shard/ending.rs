@@ -80,8 +80,10 @@ impl Shard {
         let hub = usize::from(slot.hub);
         let in_one_payload = slot.spoke && live.session.transport() == TransportKind::Polling;
         self.boards[hub].remove_session(SessionKey(index));
-        if let Some(custom) = live.extra.and_then(|extra| extra.custom_sid) {
-            self.env.directory.hubs()[hub].forget_custom_sid(&custom);
+        if let Some(custom) = live.extra.and_then(|extra| extra.custom_sid)
+            && let Some(hub) = self.env.directory.hub(hub)
+        {
+            hub.forget_custom_sid(&custom);
         }
         match live.carrier {
             Carrier::Polling(polling) => {

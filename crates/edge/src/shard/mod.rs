@@ -206,7 +206,8 @@ const DEFLATED_PER_TURN: usize = 64 * 1024;
 impl Shard {
     pub(crate) fn new(index: u8, shards: u32, env: Arc<Environment>) -> io::Result<Self> {
         let mut rng = StdRng::from_os_rng();
-        let boards = env.directory.hubs().iter().map(|_| Switchboard::new(rng.random())).collect();
+        let hubs = env.directory.hubs_max();
+        let boards = (0..hubs).map(|_| Switchboard::new(rng.random())).collect();
         // The packets themselves are shared by the shards; what each keeps beside them is its own.
         let kept_bytes_max = env.limits.recovery_bytes_max;
         let mut log = |_| {
@@ -214,7 +215,7 @@ impl Shard {
             let id = format!("{:016x}", rng.random::<u64>());
             recovery::Log::new(&id, kept_bytes_max)
         };
-        let recoveries = env.directory.hubs().iter().map(&mut log).collect();
+        let recoveries = (0..hubs).map(&mut log).collect();
         let ring = env.io_uring.then(Ring::new).transpose().unwrap_or_else(|error| {
             tracing::info!(shard = index, %error, "no io_uring here: streams are written one by one");
             None

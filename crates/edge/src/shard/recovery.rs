@@ -88,7 +88,9 @@ impl Shard {
         let packet = (broadcast.parts.clone(), bytes);
         let gone =
             self.recoveries[hub].record(self.now, keep, (name, offset), origin, audience, packet);
-        self.env.directory.hubs()[hub].forget_kept(&gone, self.index);
+        if let Some(hub) = self.env.directory.hub(hub) {
+            hub.forget_kept(&gone, self.index);
+        }
     }
 
     /// Keeps a socket whose session has ended or is about to.
@@ -203,7 +205,7 @@ impl Shard {
     }
 
     pub(super) fn expire_recoveries(&mut self) {
-        for (hub, log) in self.env.directory.hubs().iter().zip(&mut self.recoveries) {
+        for (hub, log) in self.env.directory.hubs().zip(&mut self.recoveries) {
             hub.forget_kept(&log.expire(self.now), self.index);
         }
     }

@@ -26,9 +26,9 @@ pub(crate) fn authorise(
     // The hub is read from the unverified claims, only to know whose keys to verify with.
     let claimed = unverified(token)?;
     let name = claimed.text("hub").ok_or(TrunkRefused::TokenMalformed)?;
-    let hub = directory.by_name(name).ok_or(TrunkRefused::HubUnknown)?;
+    let keys = directory.keys_of(name).ok_or(TrunkRefused::HubUnknown)?;
     let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let verified = verify(token, hub.keys.iter().map(Secret::expose), now_s, SKEW_S);
+    let verified = verify(token, keys.iter().map(Secret::expose), now_s, SKEW_S);
     let claims = verified.map_err(|refused| {
         if refused == TokenRefused::Expired {
             // Its signature is good, so it is an app server's, signed a moment ago by that one's clock.
@@ -40,7 +40,7 @@ pub(crate) fn authorise(
         return Err(TrunkRefused::TokenAudience);
     }
     check_life(&claims, now_s)?;
-    Ok(Arc::clone(hub))
+    directory.enter(name).ok_or(TrunkRefused::HubUnknown)
 }
 
 /// Signed before it ends, for at most an hour, and not in the future.
@@ -176,6 +176,7 @@ mod tests {
         Directory::new(
             &[HubConfig { name: "Chat".into(), keys, tokens_required: false, paths: Vec::new() }],
             "Chat",
+            0,
         )
     }
 

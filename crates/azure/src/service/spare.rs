@@ -1,0 +1,73 @@
+//! Hubs that come to be when somebody asks for them: in development, where an app names its hub as it likes.
+
+use std::io;
+use std::sync::Arc;
+
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use super::hubs::{HubHandle, Inbox};
+use super::run::Task;
+use super::{Config, HubConfig, Links, Secret, make};
+use crate::identity::Identity;
+use crate::metrics::Metrics;
+
+/// What such hubs are made of.
+#[derive(Debug)]
+pub(super) struct Spare {
+    config: Config,
+    metrics: Metrics,
+    links: Arc<dyn Links>,
+    /// Where the tasks of new hubs are started.
+    tasks: UnboundedSender<Task>,
+    /// Stands for a hub that is not there yet, while a token for it is checked.
+    stranger: HubHandle,
+}
+
+impl Spare {
+    /// Nothing where every hub is configured. The receiver gets the tasks of the hubs that come to be.
+    pub(super) fn new(
+        config: &Config,
+        metrics: &Metrics,
+        links: &Arc<dyn Links>,
+    ) -> (Option<Self>, UnboundedReceiver<Task>) {
+        let (tasks, asked_for) = unbounded_channel();
+        let default = |hub: &&HubConfig| hub.name.eq_ignore_ascii_case(&config.default_hub);
+        let default = config.hubs.iter().find(default).filter(|_| config.spare_hubs > 0);
+        let spare = default.map(|default| {
+            let (inbox, _) = Inbox::new();
+            let like_it = like(default.keys.clone(), "");
+            let identity = Identity::none(&metrics.identity);
+            Self {
+                config: config.clone(),
+                metrics: metrics.clone(),
+                links: Arc::clone(links),
+                tasks,
+                stranger: HubHandle::new(&like_it, identity, inbox),
+            }
+        });
+        (spare, asked_for)
+    }
+
+    /// Whoever asks for a hub that is not there is checked as if for this one.
+    pub(super) fn stranger(&self) -> &HubHandle {
+        &self.stranger
+    }
+
+    /// How many hubs there may be in all.
+    pub(super) fn hubs_max(&self) -> usize {
+        self.config.hubs.len() + self.config.spare_hubs
+    }
+
+    /// Makes a hub of that name and starts its task.
+    pub(super) fn make(&self, name: &str) -> io::Result<HubHandle> {
+        let hub = like(self.stranger.keys.clone(), name);
+        let (handle, task, _) = make(&self.config, &hub, &self.metrics, &self.links)?;
+        // When the thread has ended, the node stops.
+        let _ = self.tasks.send(task);
+        Ok(handle)
+    }
+}
+
+fn like(keys: Vec<Secret>, name: &str) -> HubConfig {
+    HubConfig { name: name.to_owned(), keys, serverless: None, identity_providers: Vec::new() }
+}
