@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 pub use door::{Body, Door, Lease, Visit};
 use tokio::runtime;
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 use tokio::task::LocalSet;
 use trunkline_http::Ceiling;
@@ -105,7 +106,7 @@ pub fn start(
     ceiling: Ceiling,
 ) -> io::Result<(Door, Running)> {
     let (stopping, stop) = watch::channel(false);
-    let (spare, mut asked_for) = Spare::new(config, metrics, &links);
+    let (spare, asked_for) = Spare::new(config, metrics, &links);
     let (announce, linked) = std::sync::mpsc::sync_channel(config.hubs.len());
     let mut handles = Vec::new();
     let mut tasks = Vec::new();
@@ -129,16 +130,24 @@ pub fn start(
         for task in tasks {
             local.spawn_local(task.run(stop.clone()));
         }
-        local.spawn_local(async move {
-            while let Some(task) = asked_for.recv().await {
-                tokio::task::spawn_local(task.run(stop.clone()));
-            }
-        });
+        local.spawn_local(start_tasks(asked_for, stop));
         built.block_on(local);
     })?;
     let door = Door::new(config, handles, spare, metrics.clone(), ceiling, spawner);
     let serverless = config.hubs.iter().filter(|hub| hub.serverless.is_some()).count();
     Ok((door, Running { stopping, thread, linked, serverless }))
+}
+
+/// Starts the tasks of hubs that come to be, until told to stop.
+async fn start_tasks(mut asked_for: UnboundedReceiver<run::Task>, mut stop: watch::Receiver<bool>) {
+    loop {
+        let task = tokio::select! {
+            task = asked_for.recv() => task,
+            _ = stop.wait_for(|stop| *stop) => return,
+        };
+        let Some(task) = task else { return };
+        tokio::task::spawn_local(task.run(stop.clone()));
+    }
 }
 
 /// A hub: the way to its task, the task, and what fetches the keys of its identity providers.

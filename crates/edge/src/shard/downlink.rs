@@ -234,7 +234,9 @@ impl Shard {
         }
         let waiting_bytes = live.held_bytes();
         live.session.abort(now, reason);
-        self.env.directory.hubs()[hub].note_dropped(reason, waiting_bytes);
+        if let Some(hub) = self.env.directory.hub(hub) {
+            hub.note_dropped(reason, waiting_bytes);
+        }
     }
 
     /// `Close` from the app server: what was sent before goes out first.

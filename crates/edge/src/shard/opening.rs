@@ -288,8 +288,9 @@ impl Shard {
     /// Counts and logs that the handshake in a slot was refused.
     pub(super) fn note_refused(&self, index: u32, why: Unavailable) {
         self.count_handshake(why.slug());
-        if let Some(slot) = self.slots.get(index as usize) {
-            self.env.directory.hubs()[usize::from(slot.hub)].note_refused(why);
+        let slot = self.slots.get(index as usize);
+        if let Some(hub) = slot.and_then(|slot| self.env.directory.hub(usize::from(slot.hub))) {
+            hub.note_refused(why);
         }
     }
 
