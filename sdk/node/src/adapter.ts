@@ -2,6 +2,7 @@
  * The adapter: rooms are kept here exactly and at once, as in Socket.IO's own, and told to the node, which does the fan-out. A broadcast is
  * one frame to each node, however many receive it. What concerns the sockets of other app servers goes through {@link Cluster}.
  */
+import type { Bases } from "./bases.js";
 import { AskSum, OwnAsks, type AskListener } from "./cluster/asks.js";
 import type { Cluster, Member } from "./cluster/cluster.js";
 import { runErrand } from "./cluster/errands.js";
@@ -19,7 +20,6 @@ import {
   watchOutgoing,
   type AdapterBase,
   type AdapterConstructor,
-  type Bases,
   type BroadcastOptions,
   type EncodedPart,
   type FetchedSocket,
@@ -98,10 +98,8 @@ export function createAdapter(bases: Bases, host: AdapterHost): AdapterConstruct
         this.compareInterest();
       });
       cluster.register(nsp.name, this);
-    }
-
-    override init(): void {
-      guardNamespace(this.nsp, TrunklineAdapter);
+      // Not in `init`, which socket.io 4.6 does not call.
+      guardNamespace(nsp, TrunklineAdapter);
     }
 
     override close(): void {

@@ -7,13 +7,18 @@ const STATUS = 403;
 /** Engine.IO's code for "Forbidden". */
 const FORBIDDEN = 4;
 
+/** Says where clients are served. */
+export function elsewhere(address: string): { status: number; body: string } {
+  return { status: STATUS, body: JSON.stringify({ code: FORBIDDEN, message: `Socket.IO clients are served by Trunkline at ${address}, not by this server` }) };
+}
+
 /** Clients that are connected already stay. Middlewares run, so that a browser may read the answer where CORS allows it. */
 export function closeDoor(engine: DirectEngine, address: string): void {
-  const body = JSON.stringify({ code: FORBIDDEN, message: `Socket.IO clients are served by Trunkline at ${address}, not by this server` });
+  const { body } = elsewhere(address);
   const handleRequest = engine.handleRequest?.bind(engine);
   const handleUpgrade = engine.handleUpgrade?.bind(engine);
   engine.handleRequest = (request: IncomingMessage, response: ServerResponse) => {
-    if (isKnown(engine, request)) return handleRequest?.(request, response);
+    if (isKnown(engine, request)) return void handleRequest?.(request, response);
     engine._applyMiddlewares(request, response, () => {
       if (response.headersSent) return;
       response.writeHead(STATUS, { "Content-Type": "application/json" });

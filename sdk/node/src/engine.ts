@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { Conn, type ConnHost } from "./conn.js";
 import { closeDoor } from "./door.js";
 import { answerRequest, Handshake, type Accepted, type HandshakeEngine } from "./handshake.js";
+import { closeForeignDoor, countOf, isForeign, optionsOf, unhonouredBy } from "./foreign_engine.js";
 import type { DirectEngine, EngineBase, EngineBaseConstructor, EngineOptions } from "./internals.js";
 import { makesOwnIds, overriddenMethods, shareListeners } from "./own_engine.js";
 import { HandshakeRequest } from "./request.js";
@@ -42,6 +43,12 @@ const FORWARDED = ["connection", "connection_error", "initial_headers", "headers
 const NO_HEADERS: Header[] = [];
 
 export function createEngine(Base: EngineBaseConstructor, options: EngineOptions, owner: EngineOwner): TrunklineEngine {
+  class Bare extends Base {
+    init(): void {
+      // There is nothing to listen on.
+    }
+  }
+
   class Engine extends Base implements HandshakeEngine, TrunklineEngine {
     /** Those behind Trunkline. */
     private count = 0;
@@ -54,7 +61,7 @@ export function createEngine(Base: EngineBaseConstructor, options: EngineOptions
       this.watchOptions();
       // `io.engine.clientsCount` counts every client of this process, whichever door it came through.
       Object.defineProperty(this, "clientsCount", {
-        get: () => this.count + (this.direct?.clientsCount ?? 0),
+        get: () => this.count + (this.direct === undefined ? 0 : countOf(this.direct)),
         set: () => undefined,
         enumerable: true,
         configurable: true,
@@ -114,8 +121,8 @@ export function createEngine(Base: EngineBaseConstructor, options: EngineOptions
       }
     }
 
-    handleRequest(request: IncomingMessage, response: ServerResponse): void {
-      this.direct?.handleRequest?.(request, response);
+    handleRequest(request: IncomingMessage, response: ServerResponse): unknown {
+      return this.direct?.handleRequest?.(request, response);
     }
 
     handleUpgrade(request: IncomingMessage, socket: unknown, head: Buffer): void {
@@ -124,6 +131,7 @@ export function createEngine(Base: EngineBaseConstructor, options: EngineOptions
 
     /** Both engines then have the same options, middlewares and listeners: the app says them once, to `io.engine`. */
     adopt(direct: DirectEngine): void {
+      if (isForeign(direct)) return this.adoptForeign(direct);
       // Both constructors made a middleware of the `cors` option; one of them is enough.
       const added = this.middlewares.slice(this.opts.cors ? 1 : 0);
       this.direct = direct;
@@ -142,6 +150,18 @@ export function createEngine(Base: EngineBaseConstructor, options: EngineOptions
       }
       shareListeners(direct, this, FORWARDED);
       if (owner.clientsBelongAt !== undefined) closeDoor(direct, owner.clientsBelongAt);
+      owner.onAttached();
+    }
+
+    private adoptForeign(direct: DirectEngine): void {
+      this.direct = direct;
+      const options = optionsOf(direct);
+      Object.assign(this.opts, options);
+      if (options.cors) this.middlewares.push(...new Bare({ cors: options.cors }).middlewares);
+      const unhonoured = unhonouredBy(direct);
+      if (unhonoured !== undefined) owner.onUnhonoured(unhonoured);
+      shareListeners(direct, this, FORWARDED);
+      if (owner.clientsBelongAt !== undefined) closeForeignDoor(direct, owner.clientsBelongAt);
       owner.onAttached();
     }
 

@@ -1,12 +1,15 @@
 /**
- * Every private of socket.io, engine.io and socket.io-adapter that Trunkline touches, in one file. `test/internals.test.js` checks each of
+ * Every private of socket.io, engine.io and socket.io-adapter that Trunkline touches, in this file and in `bases.ts`. `test/internals.test.js` checks each of
  * them against the installed release and fails by name when one has moved.
  *
  * Nothing is imported from socket.io at run time: its classes are taken from the app's own `Server`, so that they are the app's own copies
  * whatever package manager or bundler put them there.
  */
 import { EventEmitter } from "node:events";
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { findBases, type Bases } from "./bases.js";
+import { isForeign } from "./foreign_engine.js";
+import { moveEvent } from "./own_engine.js";
 import { keepMs, nodeSettings, type SaidOptions } from "./settings.js";
 
 /** What `useTrunkline` takes: a Socket.IO `Server`, whatever its type parameters. */
@@ -76,7 +79,7 @@ export type EngineBaseConstructor = (new (options: EngineOptions) => EngineBase)
 
 /** The engine that socket.io creates itself, for clients that come straight to the app's HTTP server. */
 export interface DirectEngine extends EngineBase {
-  handleRequest?(request: IncomingMessage, response: ServerResponse): void;
+  handleRequest?(request: IncomingMessage, response: ServerResponse): unknown;
   handleUpgrade?(request: IncomingMessage, socket: unknown, head: Buffer): void;
 }
 
@@ -208,7 +211,7 @@ export interface AdapterBase extends EventEmitter {
 
 export type AdapterConstructor = new (nsp: IoNamespace) => AdapterBase;
 
-interface ServerInternals extends SocketIoServer {
+export interface ServerInternals extends SocketIoServer {
   engine: EngineBase;
   eio?: DirectEngine;
   opts: EngineOptions & { connectionStateRecovery?: false | { maxDisconnectionDuration: number } };
@@ -218,22 +221,10 @@ interface ServerInternals extends SocketIoServer {
   adapter(): AdapterConstructor;
   adapter(constructor: AdapterConstructor): unknown;
   attach(server: unknown): unknown;
+  initEngine(server: unknown, options: object): void;
   attachApp?(app: unknown, options?: object): unknown;
   bind(engine: EngineBase): unknown;
 }
-
-type ServerConstructor = new (options: object) => ServerInternals;
-
-/** The app's own copies of the classes that ours extend. */
-export interface Bases {
-  readonly Engine: EngineBaseConstructor;
-  readonly Adapter: AdapterConstructor;
-  readonly RecoveryAdapter: AdapterConstructor;
-  /** The options of an engine to which the app has said nothing. */
-  readonly defaults: EngineOptions;
-}
-
-const basesOf = new WeakMap<ServerConstructor, Bases>();
 
 /** @throws TypeError when `io` is no Socket.IO 4 server */
 export function internalsOf(io: SocketIoServer): ServerInternals {
@@ -242,39 +233,6 @@ export function internalsOf(io: SocketIoServer): ServerInternals {
     throw new TypeError("useTrunkline: the first argument must be a Server of socket.io 4.6 or later");
   }
   return inner;
-}
-
-export function findBases(io: SocketIoServer): Bases {
-  const Server = serverClass(io);
-  let bases = basesOf.get(Server);
-  if (bases === undefined) {
-    bases = probe(Server);
-    basesOf.set(Server, bases);
-  }
-  return bases;
-}
-
-/** socket.io's own class, below the app's subclasses, whose constructors may want anything. */
-function serverClass(io: SocketIoServer): ServerConstructor {
-  for (let proto: object | null = Object.getPrototypeOf(io) as object; proto !== null; proto = Object.getPrototypeOf(proto) as object | null) {
-    if (Object.hasOwn(proto, "initEngine") && Object.hasOwn(proto, "onconnection")) return proto.constructor as ServerConstructor;
-  }
-  throw new TypeError("useTrunkline: the first argument must be a Server of socket.io 4.6 or later");
-}
-
-/** Two servers that never listen, only to look at what they are made of. */
-function probe(Server: ServerConstructor): Bases {
-  const plain = new Server({ serveClient: false });
-  plain.attach(createServer());
-  const recovering = new Server({ serveClient: false, connectionStateRecovery: {} });
-  if (plain.eio === undefined) throw new TypeError("useTrunkline: this release of socket.io is not supported: it has no io.eio");
-  const HttpEngine = Object.getPrototypeOf(plain.eio) as object;
-  return {
-    Engine: (Object.getPrototypeOf(HttpEngine) as { constructor: EngineBaseConstructor }).constructor,
-    defaults: plain.eio.opts,
-    Adapter: plain.adapter(),
-    RecoveryAdapter: recovering.adapter(),
-  };
 }
 
 /** Puts an engine in front of the one that socket.io made, or will make, for its own HTTP server, which keeps working behind it. */
@@ -286,7 +244,7 @@ export function installEngine(io: SocketIoServer, engine: EngineBase & { adopt(d
     bind(engine);
   } else {
     // With them goes socket.io's own "connection" listener.
-    moveListeners(present, engine);
+    if (!isForeign(present)) moveListeners(present, engine);
     engine.adopt(present);
     inner.engine = engine;
   }
@@ -307,14 +265,7 @@ export function extendClose(io: SocketIoServer, closeOurs: () => Promise<void>):
 }
 
 function moveListeners(from: EventEmitter, to: EventEmitter): void {
-  for (const event of from.eventNames()) {
-    for (const raw of from.rawListeners(event)) {
-      const once = (raw as { listener?: (...args: unknown[]) => void }).listener;
-      if (once === undefined) to.on(event, raw as (...args: unknown[]) => void);
-      else to.once(event, once);
-    }
-    from.removeAllListeners(event);
-  }
+  for (const event of from.eventNames()) moveEvent(from, to, event);
 }
 
 /**
@@ -350,7 +301,7 @@ export function installAdapter(io: SocketIoServer, create: (bases: Bases) => Ada
 
 const GUARDS = new WeakMap<AdapterConstructor, (nsp: IoNamespace) => void>();
 
-/** For a namespace of later: an adapter of ours calls it when the namespace has it. */
+/** For a namespace of later: an adapter of ours calls it before the namespace has it. */
 export function guardNamespace(nsp: IoNamespace, ours: AdapterConstructor): void {
   GUARDS.get(ours)?.(nsp);
 }

@@ -2,20 +2,34 @@
 import type { EventEmitter } from "node:events";
 import type { DirectEngine } from "./internals.js";
 
+type Listener = ((...args: unknown[]) => void) & { listener?: (...args: unknown[]) => void; fn?: (...args: unknown[]) => void };
 type Call = (event: string | symbol, ...args: unknown[]) => unknown;
 
 const ABOUT_LISTENERS = [
   "on", "addListener", "once", "prependListener", "prependOnceListener", "off", "removeListener", "listeners", "rawListeners", "listenerCount",
 ] as const;
 
+/** An emitter that may have less than Node.js's: Bun's engine knows neither `rawListeners` nor `removeAllListeners`. */
+type Emitter = Partial<EventEmitter> & Pick<EventEmitter, "on" | "off" | "listeners">;
+
+/** Takes all listeners of an event to another emitter. */
+export function moveEvent(from: Emitter, to: EventEmitter, event: string | symbol): void {
+  for (const raw of [...(from.rawListeners?.(event) ?? from.listeners(event))] as Listener[]) {
+    const once = raw.listener ?? raw.fn;
+    if (once === undefined) to.on(event, raw);
+    else to.once(event, once);
+    from.off(event, raw);
+  }
+}
+
 /** From now on both have one list of listeners for these events: the second's. What the first emits, the second emits. */
-export function shareListeners(from: EventEmitter, to: EventEmitter, events: readonly string[]): void {
+export function shareListeners(from: Emitter, to: EventEmitter, events: readonly string[]): void {
   for (const event of events) {
-    for (const listener of from.rawListeners(event)) to.on(event, listener as (...args: unknown[]) => void);
-    from.removeAllListeners(event);
+    moveEvent(from, to, event);
     from.on(event, (...args: unknown[]) => to.emit(event, ...args));
   }
   for (const name of ABOUT_LISTENERS) {
+    if (from[name] === undefined) continue;
     const own = (from[name] as Call).bind(from);
     const theirs = (to[name] as Call).bind(to);
     const shared = (event: string | symbol, ...args: unknown[]): unknown => {

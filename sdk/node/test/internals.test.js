@@ -4,7 +4,8 @@ import { createServer } from "node:http";
 import { createRequire } from "node:module";
 import { test } from "node:test";
 import { Server } from "socket.io";
-import { engineSettings, findBases, MessageType, PacketType, unhonouredOptions } from "../dist/esm/internals.js";
+import { findBases } from "../dist/esm/bases.js";
+import { engineSettings, MessageType, PacketType, unhonouredOptions } from "../dist/esm/internals.js";
 
 const require = createRequire(createRequire(import.meta.url).resolve("socket.io"));
 const { version } = require("../package.json");
@@ -24,6 +25,26 @@ test("the base classes are the app's own copies", () => {
   assert.equal(bases.Adapter, Adapter, say("Adapter"));
   assert.equal(bases.RecoveryAdapter, SessionAwareAdapter, say("SessionAwareAdapter"));
   assert.equal(bases.Engine, Object.getPrototypeOf(engineIo.Server), say("BaseServer"));
+});
+
+test("the base classes are found where socket.io has written over its class's constructor, as in Bun", (t) => {
+  const { constructor } = Server.prototype;
+  t.after(() => (Server.prototype.constructor = constructor));
+  Server.prototype.constructor = function () {
+    return this.sockets.constructor.apply(this.sockets, arguments);
+  };
+  class Other extends Adapter {}
+  const found = (options) => findBases(new Server(createServer(), options));
+  const plain = found({ pingInterval: 77 });
+  assert.equal(plain.Engine, Object.getPrototypeOf(engineIo.Server));
+  assert.equal(plain.defaults.pingInterval, 25_000);
+  for (const adapter of [undefined, Other, function (nsp) { return new Other(nsp); }]) {
+    for (const connectionStateRecovery of [undefined, {}]) {
+      const bases = found({ adapter, connectionStateRecovery });
+      assert.equal(bases.Adapter, Adapter);
+      if (adapter === undefined && connectionStateRecovery) assert.equal(bases.RecoveryAdapter, SessionAwareAdapter);
+    }
+  }
 });
 
 test("the numbers of messages among app servers", () => {
