@@ -7,6 +7,8 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const RELEASES = ["4.6", "4.7", "4.8"];
+/** The oldest release is compiled with the types of the oldest Node.js. */
+const NODE_TYPES = { "4.6": "^18.0.0" };
 const root = fileURLToPath(new URL("..", import.meta.url));
 const releases = process.argv.length > 2 ? process.argv.slice(2) : RELEASES;
 
@@ -24,9 +26,11 @@ const failed = releases.filter((release) => {
     cpSync(join(root, "../../spec"), join(top, "spec"), { recursive: true });
     const manifest = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
     for (const name of ["socket.io", "socket.io-client"]) manifest.devDependencies[name] = `~${release}.0`;
+    if (release in NODE_TYPES) manifest.devDependencies["@types/node"] = NODE_TYPES[release];
     writeFileSync(join(folder, "package.json"), JSON.stringify(manifest, null, 2));
     console.log(`\n=== socket.io ${release} ===`);
-    return !(run(folder, "npm", "install", "--no-audit", "--no-fund", "--loglevel=error") && run(folder, "npm", "test"));
+    const install = ["install", "--no-audit", "--no-fund", "--loglevel=error"];
+    return ![install, ["run", "lint"], ["test"]].every((words) => run(folder, "npm", ...words));
   } finally {
     rmSync(top, { recursive: true, force: true });
   }
