@@ -70,6 +70,21 @@ fn unsent_data_keeps_a_closing_session_until_its_heartbeat_fails() {
     assert_eq!(world.take(), ["closed: ping timeout"]);
 }
 
+/// Whoever does not read a client excuses its silence: in a session that is closing that is for nobody's good.
+#[test]
+fn a_closing_session_is_not_excused_beyond_its_heartbeat() {
+    for mut world in [World::polling(), World::websocket()] {
+        world.stream_writable = false;
+        world.send("a");
+        world.close();
+        for _ in 0..60 {
+            world.advance(1_000);
+            world.session.excuse_silence(world.now);
+        }
+        assert_eq!(world.take(), ["closed: ping timeout"]);
+    }
+}
+
 #[test]
 fn the_close_timeout_begins_when_the_data_has_left() {
     let config = Config { ping_interval: Duration::from_secs(100), ..Config::default() };

@@ -26,9 +26,12 @@ pub(crate) enum Heartbeat {
 
 impl super::Session {
     /// The caller did not read what the client sent: its silence so far proves nothing. If an answer was awaited, the
-    /// interval starts anew.
+    /// interval starts anew. Nothing does in a session that is closing: it ends by its heartbeat, if a client that takes
+    /// nothing lets it end by nothing else.
     pub fn excuse_silence(&mut self, now: Timestamp) {
-        self.heartbeat.on_upgrade(now, &self.config);
+        if matches!(self.state, super::State::Open) {
+            self.heartbeat.on_upgrade(now, &self.config);
+        }
     }
 }
 
