@@ -50,17 +50,18 @@ pub(super) struct DrainPace {
 }
 
 impl Shard {
-    /// The session is over, but what it said before goes to the app server first.
+    /// The session is over, but what it said before goes to the app server first, if that is still there.
     pub(super) fn end_when_heard(
         &mut self,
         index: u32,
         reason: CloseReason,
         description: &'static str,
     ) {
-        let live = slot_mut(&mut self.slots, index).live();
-        match live.and_then(|live| live.held.as_mut()) {
-            Some(held) => held.ended = Some((reason, description)),
-            None => self.end_session(index, reason, description),
+        let slot = slot_mut(&mut self.slots, index);
+        let is_heard = self.trunks.contains_key(&slot.trunk);
+        match slot.live().and_then(|live| live.held.as_mut()) {
+            Some(held) if is_heard => held.ended = Some((reason, description)),
+            Some(_) | None => self.end_session(index, reason, description),
         }
     }
 

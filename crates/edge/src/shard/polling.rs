@@ -1,7 +1,5 @@
 //! The HTTP side of live sessions: polls, posts, and the question whether a sid exists.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use tokio::sync::oneshot;
 use trunkline_engineio::error::HandshakeError;
@@ -94,8 +92,13 @@ impl Shard {
             return;
         }
         let now = self.now;
-        let bounds = self.post_bounds(key);
         let Some(live) = self.live(key) else { return };
+        let config = live.session.config();
+        let bounds = PostBounds {
+            bytes_max: config.payload_bytes_max,
+            chunks_max: config.payload_chunks_max,
+            timeout: config.payload_timeout,
+        };
         let jsonp = live.jsonp().is_some();
         let Carrier::Polling(polling) = &mut live.carrier else { return };
         let begun = if polling.posting.take_if(|cutter| !cutter.is_closed()).is_some() {
@@ -111,17 +114,6 @@ impl Shard {
         if let Err(PostBegun::Wanted { key, .. }) = reply.send(begun) {
             self.post_gone(key, Some(POST_BROKEN));
         }
-    }
-
-    fn post_bounds(&self, key: SlotKey) -> PostBounds {
-        let trunk = self.slots.get(key.slot as usize).map(|slot| slot.trunk);
-        let shard_trunk = trunk.and_then(|number| self.trunks.get(&number));
-        let none = PostBounds { bytes_max: 0, chunks_max: 0, timeout: Duration::ZERO };
-        shard_trunk.map_or(none, |shard_trunk| PostBounds {
-            bytes_max: shard_trunk.config.payload_bytes_max,
-            chunks_max: shard_trunk.config.payload_chunks_max,
-            timeout: shard_trunk.config.payload_timeout,
-        })
     }
 
     /// A POST is complete: its messages go to the app server slice by slice.

@@ -140,7 +140,7 @@ impl Ear<'_> {
     ) -> Result<usize, Heard> {
         let probing = self.is_probe && self.session.is_probing();
         let message_bytes_max =
-            if probing { PROBE_BYTES_MAX } else { self.uplink.payload_bytes_max() };
+            if probing { PROBE_BYTES_MAX } else { self.session.config().payload_bytes_max };
         let is_empty_part = is_empty_part(input);
         let mut came = false;
         let deflate = stream.deflate_window.is_some();

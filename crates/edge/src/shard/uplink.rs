@@ -96,10 +96,6 @@ impl<'a> Uplink<'a> {
         Some(Self { shard_trunk: trunks.get_mut(&trunk)?, number, open })
     }
 
-    pub(super) fn payload_bytes_max(&self) -> usize {
-        self.shard_trunk.config.payload_bytes_max
-    }
-
     pub(super) fn has_credit(&self) -> bool {
         self.shard_trunk.trunk.has_credit()
     }
