@@ -16,7 +16,7 @@ use trunkline_http::body::{self, BodyError, Bounds};
 use trunkline_trunk::{ClientRequest, Str};
 
 use super::exchange::Added;
-use super::guard::Guard;
+use super::guard::{Guard, HandshakeGuard};
 use super::query::Query;
 use super::{Abort, Connection, Reply, answer, clients, exchange, poll, rest, upgrade};
 use crate::hub::Hub;
@@ -240,8 +240,7 @@ async fn open(
         poll,
         reply,
     });
-    let gone = |key| Command::HandshakeGone { key, poll };
-    let guard = key.map(|key| Guard::new(&connection.door, key.shard, gone(key)));
+    let guard = key.map(|key| HandshakeGuard::new(&connection.door, key, poll));
     let answer = answer.await.unwrap_or(Answer::Abort);
     if let Some(guard) = guard {
         guard.disarm();

@@ -1,7 +1,10 @@
 //! What a shard has to know of connections that end early.
 
+use std::cell::Cell;
+use std::rc::Rc;
+
 use super::Door;
-use crate::shard::Command;
+use crate::shard::{Command, SlotKey};
 
 /// Tells the shard when the client's connection ends before its request is answered.
 #[derive(Debug)]
@@ -26,6 +29,36 @@ impl Drop for Guard {
     fn drop(&mut self) {
         if let Some(command) = self.gone.take() {
             self.door.tell_later(self.shard, command);
+        }
+    }
+}
+
+/// The same for a handshake, which moves to another slot when another app server is asked: whoever goes away, goes away
+/// from where the handshake is by then.
+#[derive(Debug)]
+pub(super) struct HandshakeGuard {
+    door: Door,
+    key: Rc<Cell<SlotKey>>,
+    poll: u32,
+    answered: bool,
+}
+
+impl HandshakeGuard {
+    /// The shard keeps `key` up to date until it has answered.
+    pub(super) fn new(door: &Door, key: Rc<Cell<SlotKey>>, poll: u32) -> Self {
+        Self { door: door.clone(), key, poll, answered: false }
+    }
+
+    pub(super) fn disarm(mut self) {
+        self.answered = true;
+    }
+}
+
+impl Drop for HandshakeGuard {
+    fn drop(&mut self) {
+        if !self.answered {
+            let (key, poll) = (self.key.get(), self.poll);
+            self.door.tell_later(key.shard, Command::HandshakeGone { key, poll });
         }
     }
 }

@@ -88,8 +88,8 @@ impl ShardTrunk {
 
 impl Shard {
     /// Puts the handshake before an app server of the hub. The reply may come at once or much later; the key
-    /// tells whose handshake it was if the client goes away first.
-    pub(crate) fn open(&mut self, open: OpenRequest) -> Option<SlotKey> {
+    /// tells whose handshake it is if the client goes away first: another one's whenever another app server is asked.
+    pub(crate) fn open(&mut self, open: OpenRequest) -> Option<Rc<Cell<SlotKey>>> {
         self.begin_turn();
         let hub = Arc::clone(&open.hub);
         let key = match self.try_open(open) {
@@ -110,7 +110,7 @@ impl Shard {
     fn try_open(
         &mut self,
         open: OpenRequest,
-    ) -> Result<SlotKey, (oneshot::Sender<Answer>, Unavailable)> {
+    ) -> Result<Rc<Cell<SlotKey>>, (oneshot::Sender<Answer>, Unavailable)> {
         let OpenRequest { hub, protocol, transport, base64_only, jsonp, request, poll, reply } =
             open;
         let limits = &self.env.limits;
@@ -131,6 +131,7 @@ impl Shard {
             Protocol::V3 => EioVersion::V3,
             Protocol::V4 => EioVersion::V4,
         };
+        let key = Rc::new(Cell::new(SlotKey { shard: self.index, slot: u32::MAX, generation: 0 }));
         let opening = Opening {
             protocol,
             transport,
@@ -139,13 +140,17 @@ impl Shard {
             poll,
             reply,
             trunk,
+            key: Rc::clone(&key),
             // Its number and its sid are those of the slot that it gets.
             open: Open { session: SessionNumber(0), eio, sid: Str::EMPTY, request },
             asked_at: self.now,
             until: self.now + limits.handshake_timeout,
             tried: Vec::new(),
         };
-        self.place(Box::new(opening)).map_err(|opening| (opening.reply, Unavailable::NoAppServer))
+        match self.place(Box::new(opening)) {
+            Ok(()) => Ok(key),
+            Err(opening) => Err((opening.reply, Unavailable::NoAppServer)),
+        }
     }
 
     /// The app server wants the session.
@@ -182,7 +187,7 @@ impl Shard {
         }
         let Some(shard_trunk) = self.trunks.get(&trunk.number) else { return };
         let sid_text = if custom_sid.is_empty() { sid.encode() } else { custom_sid.to_owned() };
-        let config = std::rc::Rc::clone(&shard_trunk.config);
+        let config = Rc::clone(&shard_trunk.config);
         let mut session = Session::new(self.now, config, protocol, transport, &sid_text);
         session.set_base64_only(base64_only);
         // The open packet leaves in one write with the `101`, unless it might have to be compressed.
@@ -219,14 +224,9 @@ impl Shard {
         self.count_handshake("accepted");
         match promised {
             Err(reply) => {
-                // Where it came to a second app server, the word that the client has gone went to its first slot.
-                let gone = reply.is_closed();
                 self.hold_poll(key, poll, reply);
                 // The open packet is an answer of its own; what the app says in the same batch is the next.
                 self.flush(index);
-                if gone {
-                    self.held_poll_gone(key, poll);
-                }
             }
             Ok((reply, headers)) => {
                 if reply.send(Answer::Switch { key, headers, first }).is_err() {

@@ -22,7 +22,7 @@ impl Shard {
     /// Puts a handshake before its app server, in a slot of its own. The caller has looked whether there is room.
     ///
     /// Gives it back when this shard does not know the trunk: the hub knows one a moment before or after.
-    pub(super) fn place(&mut self, mut opening: Box<Opening>) -> Result<SlotKey, Box<Opening>> {
+    pub(super) fn place(&mut self, mut opening: Box<Opening>) -> Result<(), Box<Opening>> {
         let trunk = &opening.trunk;
         let Some(shard_trunk) = self.trunks.get_mut(&trunk.number) else {
             trunk.session_removed();
@@ -36,6 +36,7 @@ impl Shard {
         let entry = self.slots.vacant_entry();
         let slot = u32::try_from(entry.key()).expect("SLOTS_MAX fits");
         let sid = Sid { node: self.env.node_number, shard: self.index, slot, secret };
+        opening.key.set(SlotKey { shard: self.index, slot, generation });
         opening.asked_at = self.now;
         opening.open.session = number_of(slot, self.index, self.shards);
         opening.open.sid = Str::from(sid.encode());
@@ -61,7 +62,7 @@ impl Shard {
             state: State::Opening(opening),
         });
         self.timers.arm(slot, look_at);
-        Ok(SlotKey { shard: self.index, slot, generation })
+        Ok(())
     }
 
     /// A handshake has waited for a while: goes on waiting, tries another app server, or ends.
@@ -69,12 +70,8 @@ impl Shard {
         let now = self.now;
         let patience = self.env.limits.patience();
         let Some(slot) = self.slots.get_mut(index as usize) else { return };
-        let key = SlotKey { shard: self.index, slot: index, generation: slot.generation };
         let State::Opening(opening) = &slot.state else { return };
-        let (poll, until) = (opening.poll, opening.until);
-        if opening.reply.is_closed() {
-            return self.handshake_gone(key, poll);
-        }
+        let until = opening.until;
         if until <= now {
             return self.opening_timed_out(index);
         }
@@ -94,8 +91,17 @@ impl Shard {
         self.arm(index, Some(again.min(until)));
     }
 
-    /// Takes a handshake back from its app server and puts it before another one. False: there is no other.
+    /// Takes a handshake back from its app server and puts it before another one, or ends it if its client has gone.
+    /// False: there is no other.
     pub(super) fn try_elsewhere(&mut self, index: u32) -> bool {
+        let Some(slot) = self.slots.get(index as usize) else { return false };
+        let State::Opening(opening) = &slot.state else { return false };
+        if opening.reply.is_closed() {
+            // The word of that is under way to where the handshake is now: there it has to be found.
+            let (key, poll) = (opening.key.get(), opening.poll);
+            self.handshake_gone(key, poll);
+            return true;
+        }
         let Some(other) = self.other_app_server(index) else { return false };
         let Some(slot) = self.slots.get_mut(index as usize) else { return false };
         let State::Opening(mut opening) = std::mem::replace(&mut slot.state, State::Ended) else {

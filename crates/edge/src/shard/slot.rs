@@ -1,5 +1,7 @@
 //! One slot of a shard: a session from its handshake until both ends of the trunk are done with its number.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
@@ -70,6 +72,8 @@ pub(crate) struct Opening {
     pub(crate) poll: u32,
     pub(crate) reply: oneshot::Sender<Answer>,
     pub(crate) trunk: Arc<Trunk>,
+    /// Where it is, for the one who waits for `reply`.
+    pub(crate) key: Rc<Cell<SlotKey>>,
     /// What the app server was asked, in case another one has to be asked, too.
     pub(crate) open: Open,
     /// When this app server was asked.
