@@ -114,6 +114,24 @@ inArena("a message that is too large is named so to the app server and in the me
   await arena.counted(/sessions_closed_total\{.*cause="too_large"/, 1);
 });
 
+inArena("what an app changes of its limits is for the sessions that come after it", {}, async (arena) => {
+  const app = await arena.app();
+  const post = async ({ sid }) => (await request(arena.node, `${POLL}&sid=${sid}`, { method: "POST", body: large })).status;
+  const large = `4${"x".repeat(2000)}`;
+  const before = await arena.session(app);
+  const polling = await arena.polling(app);
+  app.send({ type: "Settings", settings: JSON.stringify({ maxHttpBufferSize: 1000 }) });
+  await app.ping();
+  before.client.text(large);
+  assert.equal(await post(polling), 200);
+  await until("both", () => [before, polling].every(({ session }) => app.messages(session).length === 1));
+  const after = await arena.session(app);
+  after.client.text(large);
+  assert.equal(await post(await arena.polling(app)), 413);
+  await until("the close frame", () => after.client.closeCode ?? after.client.ended);
+  assert.equal(after.client.closeCode, 1009);
+});
+
 inArena("a WebSocket session that a second WebSocket takes over is counted once", {}, async (arena) => {
   const app = await arena.app();
   const websockets = /^trunkline_sessions\{transport="websocket"/;
