@@ -32,6 +32,7 @@ function oneFrame(pick, sessions) {
   const number = () => one(0, 1, 255, 65_536, LARGE);
   const response = () => ({ status: one(200, 204, 302, 404, 500, 999), headers: some(header), body: bytes() });
   const header = () => ({ name: one("x-a", "set-cookie", "connection", "bad name", text()), value: one("v", "a\r\nb: c", text()) });
+  const position = () => ({ server: text(), high: one(0, LARGE), low: number() });
   const part = () => ({ kind: pick(2), data: bytes() });
   const request = () => ({
     transport: 1 + pick(2),
@@ -56,6 +57,9 @@ function oneFrame(pick, sessions) {
     () => ({ type: "Recorded", offset: text(), ...scope() }),
     () => ({ type: "Persist", session, nsp, pid: text(), socket: text(), rooms: some(text), data: bytes() }),
     () => ({ type: "Restore", requestId: number(), nsp, pid: text(), offset: text() }),
+    () => ({ type: "Prove", session, requestId: number(), cut: some(position) }),
+    () => ({ type: "Reattach", session, nsp, socket: text(), rooms: some(text), pid: text(), log: text(), last: text(), cut: some(position) }),
+    () => ({ type: "GiveBack", nsp, pid: text() }),
     () => ({ type: "Relay", to: some(text), payload: bytes() }),
     () => ({ type: "Credit", bytes: pick(100_000) }),
     () => ({ type: "Ping", token: Buffer.alloc(pick(17)) }),
@@ -68,6 +72,7 @@ function oneFrame(pick, sessions) {
     () => ({ type: "Response", requestId: number(), response: response() }),
     () => ({ type: "Drain", deadlineMs: number() }),
     () => ({ type: "Namespace", nsp, name: text() }),
+    () => ({ type: "Number", high: one(0, 0, 0, LARGE), low: number() }),
   ];
   const wrong = [
     () => ({ type: "Hello", versionMin: 1, versionMax: 1, credit: number(), server: text(), sdk: text(), settings: "{}" }),

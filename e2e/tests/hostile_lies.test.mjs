@@ -8,6 +8,7 @@ const bytes = Buffer.from("x");
 const response = { status: 200, headers: [], body: bytes };
 const scope = { flags: 0, rooms: [], except: [], parts: [] };
 const name = (nsp) => ({ type: "Namespace", nsp, name: `/${nsp}` });
+const numberOf = (low) => ({ type: "Number", high: 0, low });
 const restore = (requestId, pid = "nobody") => ({ type: "Restore", requestId, nsp: 0, pid, offset: "o" });
 
 /** What the app server says, with `session` a number in use; the rule that it breaks, in the node's words. */
@@ -26,11 +27,18 @@ const LIES = {
   "Broadcast in a namespace that was never named": [() => [{ type: "Broadcast", nsp: 3, ...scope }], /namespace 3 is not given/],
   "Recorded in a namespace that was never named": [() => [{ type: "Recorded", nsp: 3, offset: "o", ...scope }], /namespace 3 is not given/],
   "Restore in a namespace that was never named": [() => [{ ...restore(1), nsp: 3 }], /namespace 3 is not given/],
+  "Reattach in a namespace that was never named": [
+    (session) => [{ type: "Reattach", session, nsp: 3, socket: "s", rooms: [], pid: "p", log: "l", last: "o", cut: [] }],
+    /namespace 3 is not given/,
+  ],
+  "GiveBack in a namespace that was never named": [() => [{ type: "GiveBack", nsp: 3, pid: "p" }], /namespace 3 is not given/],
   "Join after Release": [(session) => [name(3), { type: "Release", nsp: 3 }, { type: "Join", session, nsp: 3, rooms: ["r"] }], /namespace 3 is not given/],
   "Release of a namespace that was never named": [() => [{ type: "Release", nsp: 3 }], /namespace 3 is not given/],
   "Release twice": [() => [name(3), { type: "Release", nsp: 3 }, { type: "Release", nsp: 3 }], /namespace 3 is not given/],
   "a number for two namespaces": [() => [name(3), { ...name(3), name: "/other" }], /namespace 3 is given twice/],
   "Restore with a number in use": [() => [name(0), restore(1), restore(1)], /Restore with a number that is in use/],
+  "Number zero": [() => [numberOf(0)], /a Number that is zero or goes backwards/],
+  "Number that was used": [() => [numberOf(5), name(0), { type: "Broadcast", nsp: 0, ...scope }, numberOf(5)], /a Number that is zero or goes backwards/],
   "Send for a session that never was": [() => [{ type: "Send", session: 4_000_000, flags: 0, payload: bytes }], /Send for a number that is not in use/],
   "Attach for a session that never was": [() => [name(0), { type: "Attach", session: 4_000_000, nsp: 0, socket: "s", rooms: [] }], /Attach for a number that is not in use/],
   "Accept twice": [(session) => [{ type: "Accept", session, sid: "", headers: [], lasting: [] }], /Accept for a session that is already answered/],
@@ -49,7 +57,7 @@ inArena("each lie ends the trunk of the one who tells it", { threads: 2 }, async
   const { client } = await arena.session(honest);
   honest.send({ type: "Drain", deadlineMs: 60_000 });
   for (const [lie, [frames, rule]] of Object.entries(LIES)) {
-    const liar = await arena.app({ settings: { connectionStateRecovery: { maxDisconnectionDuration: 1000 } } });
+    const liar = await arena.app({ settings: { connectionStateRecovery: { maxDisconnectionDuration: 1000 }, numbers: true } });
     const { session } = await arena.session(liar);
     liar.send(...frames(session));
     await until(`the end for ${lie}`, () => liar.ended);

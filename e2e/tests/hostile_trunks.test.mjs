@@ -70,13 +70,15 @@ inArena(`${SEEDS} trunks of well-formed nonsense`, { args: ["--orphan-close-per-
 /** A trunk with a few clients and nonsense for all of them, until either side has enough. */
 async function oneTrunk(node, seed) {
   const pick = random(seed);
-  const settings = pick(2) ? { connectionStateRecovery: { maxDisconnectionDuration: 1000 } } : {};
+  const recovery = { connectionStateRecovery: { maxDisconnectionDuration: 1000 } };
+  const settings = [{}, {}, recovery, { ...recovery, numbers: true }][pick(4)];
   // Some share an id: they replace each other.
   const server = pick(5) ? undefined : "the-same";
   const app = new FakeApp(node, { settings, ...(server ? { server } : {}), accepts: pick(4) > 0, returns: pick(2) > 0 });
   await until("Welcome or the end", () => app.welcome || app.ended, { everyMs: 2 });
   const heads = [`GET /socket.io/?${POLL} HTTP/1.1\r\nHost: x\r\n\r\n`, upgradeHead(`/socket.io/?${SOCKET}`)];
   const clients = Array.from({ length: 1 + pick(3) }, () => new Raw(node.port).write(heads[pick(2)]));
+  if (settings.numbers) app.send({ type: "Number", high: 0, low: 1 });
   if (pick(10)) app.raw(namespaces());
   if (pick(4)) await until("a session or the end", () => app.opens.length > 0 || app.ended, { everyMs: 2 });
   for (let batches = 1 + pick(4); batches > 0 && !app.ended; batches -= 1) {

@@ -108,14 +108,15 @@ inArena("without descriptors newcomers get 503, and the acceptor does not spin",
   await arena.counted(/edge_streams_refused_total\{cause="descriptors_exhausted"/, 6);
 });
 
-const RECOVERY = { connectionStateRecovery: { maxDisconnectionDuration: 600_000, skipMiddlewares: true } };
+// Of an app server that does not number its broadcasts nothing is kept.
+const RECOVERY = { connectionStateRecovery: { maxDisconnectionDuration: 600_000, skipMiddlewares: true }, numbers: true };
 
 /** A session that does not read and has some megabytes waiting; then recorded broadcasts, until they alone fill the node. */
 async function fill(arena, app) {
   const stalled = await arena.session(app);
   stalled.client.pause();
   for (let number = 0; number < 30; number += 1) await app.sendWithin(send(stalled.session, "z".repeat(0.7 * MB)));
-  app.send({ type: "Namespace", nsp: 1, name: "/" });
+  app.send({ type: "Number", high: 0, low: 1 }, { type: "Namespace", nsp: 1, name: "/" });
   const parts = [{ kind: 0, data: Buffer.alloc(0.5 * MB, "r") }];
   const closed = () => app.of("Close", stalled.session).length > 0;
   const isFull = async () => (await arena.count(/memory_heap_bytes/)) >= (await arena.count(/memory_ceiling_bytes/));
