@@ -32,7 +32,7 @@ const doors = {
 let closePort = () => undefined;
 const { io, listen } = await doors[door]();
 const trunkline = useTrunkline(io, { endpoint, direct });
-trunkline.on("warning", (warning) => say("warning", { message: warning.message }));
+trunkline.on("warning", (message) => say("warning", { message }));
 
 io.engine.on("connection", () => say("engine", { count: io.engine.clientsCount }));
 io.use((socket, next) => next(socket.handshake.auth.token === "bad" ? new Error("not you") : undefined));

@@ -24,6 +24,9 @@ const PROCEED: &str = ":proceed";
 /// App servers that are asked about one request, one after another.
 const SERVERS_MAX: usize = 3;
 
+/// Headers of one request that an app gets to see: as many as Node.js shows it.
+const HEADERS_MAX: usize = 1000;
+
 /// A client's request as the app server gets to see it.
 pub(super) fn client_request<B>(
     connection: &Connection,
@@ -37,13 +40,14 @@ pub(super) fn client_request<B>(
             TransportKind::WebSocket => Transport::WebSocket,
         },
         secure: false,
-        address: Str::from(connection.address.ip().to_canonical().to_string()),
+        address: Str::from(connection.address.ip().to_string()),
         port: connection.address.port(),
         method: Str::from(request.method().as_str().to_owned()),
         url: Str::from(url.to_owned()),
         headers: request
             .headers()
             .iter()
+            .take(HEADERS_MAX)
             .map(|(name, value)| Header {
                 name: Str::from(name.as_str().to_owned()),
                 value: Str::from(latin1_text(value.as_bytes())),

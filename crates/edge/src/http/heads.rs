@@ -3,11 +3,16 @@
 //! hyper takes a bare line feed for the end of a line, as RFC 9112 allows; a proxy in front may not, and then the two
 //! see different requests in the same bytes. Node.js refuses it, and so does this. It also gives the two deadlines
 //! that hyper has as one: for the rest of a head, and for the next request of a connection that is kept alive.
+//!
+//! Two more things are seen here that hyper would refuse and Node.js takes: bytes of a URL that belong percent-encoded,
+//! and heads of more lines than hyper has room for by default.
 
 use std::time::Instant;
 
 /// Enough of a line for the headers that say how long a body is.
 const LINE_BYTES_KEPT: usize = 64;
+/// Headers that hyper has room for without being told.
+const HEADERS_MAX: u32 = 100;
 
 /// A line of a request's head ends in a line feed without a carriage return before it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -27,6 +32,25 @@ pub(super) struct Heads {
     /// What the last read ended with.
     after_return: bool,
     broken: bool,
+    /// Whole lines of the head at hand.
+    lines: u32,
+    /// In the first line of a head, behind the method.
+    in_target: bool,
+    seen: Seen,
+}
+
+/// What hyper would refuse of the bytes last given, as places in them.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(super) struct Seen {
+    /// Bytes of requests' targets that a URI must not have.
+    pub(super) raw: Vec<usize>,
+    /// Where the first header begins that is one too many for hyper.
+    pub(super) many: Option<usize>,
+}
+
+/// Whether a URI may not have this byte as it is. Node.js takes it.
+pub(super) fn is_raw(byte: u8) -> bool {
+    matches!(byte, b'"' | b'<' | b'>' | b'`')
 }
 
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -57,6 +81,29 @@ enum Body {
     Unknown,
 }
 
+/// Bytes as hyper takes them, in two parts.
+#[derive(Debug)]
+pub(super) struct Escaped {
+    pub(super) before: Vec<u8>,
+    pub(super) after: Vec<u8>,
+}
+
+/// Percent-encodes the bytes at these places. `split` is where the second part begins.
+pub(super) fn escape(bytes: &[u8], raw: &[usize], split: usize) -> Escaped {
+    let mut parts = Escaped { before: Vec::with_capacity(split), after: Vec::new() };
+    let mut raw = raw.iter().copied().peekable();
+    for (index, byte) in bytes.iter().copied().enumerate() {
+        let part = if index < split { &mut parts.before } else { &mut parts.after };
+        if raw.next_if_eq(&index).is_none() {
+            part.push(byte);
+            continue;
+        }
+        part.push(b'%');
+        part.extend([byte >> 4, byte & 15].map(|digit| b"0123456789ABCDEF"[usize::from(digit)]));
+    }
+    parts
+}
+
 impl Heads {
     /// When the first byte of a head came whose last one has not come yet.
     pub(super) fn begun(&self) -> Option<Instant> {
@@ -75,8 +122,14 @@ impl Heads {
         }
     }
 
+    /// What hyper would refuse of the bytes last given.
+    pub(super) fn take_seen(&mut self) -> Seen {
+        std::mem::take(&mut self.seen)
+    }
+
     /// The stream has brought these bytes.
     pub(super) fn handle_bytes(&mut self, mut bytes: &[u8]) -> Result<(), BareLineFeed> {
+        let count = bytes.len();
         while !bytes.is_empty() {
             match self.place {
                 Place::Unknown => return Ok(()),
@@ -91,19 +144,23 @@ impl Heads {
                     self.place = if left == 0 { Place::ChunkEnd } else { Place::Chunk(left) };
                 }
                 Place::Head | Place::ChunkSize | Place::ChunkEnd | Place::Trailers => {
-                    bytes = self.take_line(bytes)?;
+                    bytes = self.take_line(bytes, count - bytes.len())?;
                 }
             }
         }
         Ok(())
     }
 
-    /// Takes one line, or the piece of it that is there; returns what follows.
-    fn take_line<'a>(&mut self, bytes: &'a [u8]) -> Result<&'a [u8], BareLineFeed> {
+    /// Takes one line, or the piece of it that is there; returns what follows. `at` is where it is in the bytes given.
+    fn take_line<'a>(&mut self, bytes: &'a [u8], at: usize) -> Result<&'a [u8], BareLineFeed> {
         if self.begun.is_none() && self.place == Place::Head {
             self.begun = Some(Instant::now());
         }
-        let Some(end) = bytes.iter().position(|byte| *byte == b'\n') else {
+        let end = bytes.iter().position(|byte| *byte == b'\n');
+        if self.place == Place::Head {
+            self.look(&bytes[..end.unwrap_or(bytes.len())], at);
+        }
+        let Some(end) = end else {
             self.keep(bytes);
             self.after_return = bytes.last() == Some(&b'\r');
             return Ok(&[]);
@@ -128,6 +185,30 @@ impl Heads {
         Ok(&bytes[end + 1..])
     }
 
+    /// A line of a head, or a piece of one: does hyper take it?
+    fn look(&mut self, piece: &[u8], at: usize) {
+        if self.lines > HEADERS_MAX {
+            let begins = self.line.is_empty() && !matches!(piece, [] | [b'\r', ..]);
+            if begins && self.seen.many.is_none() {
+                self.seen.many = Some(at);
+            }
+            return;
+        }
+        if self.lines > 0 {
+            return;
+        }
+        let mut from = 0;
+        if !self.in_target {
+            let Some(space) = piece.iter().position(|byte| *byte == b' ') else { return };
+            (self.in_target, from) = (true, space);
+        }
+        if !piece[from..].iter().copied().any(is_raw) {
+            return;
+        }
+        let raw = (from..piece.len()).filter(|index| is_raw(piece[*index]));
+        self.seen.raw.extend(raw.map(|index| at + index));
+    }
+
     fn keep(&mut self, piece: &[u8]) {
         let room = LINE_BYTES_KEPT.saturating_sub(self.line.len());
         self.line.extend_from_slice(&piece[..piece.len().min(room)]);
@@ -136,7 +217,11 @@ impl Heads {
     /// A whole line, without its end.
     fn end_line(&mut self, line: &[u8]) {
         match self.place {
-            Place::Head if !line.is_empty() => self.note_header(line),
+            Place::Head if !line.is_empty() => {
+                self.in_target = false;
+                self.lines = self.lines.saturating_add(1);
+                self.note_header(line);
+            }
             Place::Head => self.end_head(),
             Place::ChunkSize => {
                 let digits = line.split(|byte| matches!(byte, b';' | b' ' | b'\t')).next();
@@ -157,6 +242,7 @@ impl Heads {
     /// An empty line before a request is passed over here as by hyper: it makes a head that says nothing.
     fn end_head(&mut self) {
         self.begun = None;
+        self.lines = 0;
         self.place = match std::mem::take(&mut self.body) {
             Body::None | Body::Bytes(0) => Place::Head,
             Body::Bytes(count) => Place::Body(count),
@@ -251,6 +337,54 @@ mod tests {
         assert_eq!(heads.handle_bytes(asks.as_bytes()), Ok(()));
         heads.handle_answered();
         assert_eq!(heads.handle_bytes(b"GET / HTTP/1.1\n"), Err(BareLineFeed));
+    }
+
+    /// The raw bytes, and the header that is one too many, of bytes given in one piece; the same byte by byte.
+    fn seen(bytes: &str) -> (String, Option<usize>) {
+        let mut whole = Heads::default();
+        whole.handle_bytes(bytes.as_bytes()).expect("fine");
+        let mut pieces = Heads::default();
+        let (mut raw, mut many) = (Vec::new(), None);
+        for (index, byte) in bytes.bytes().enumerate() {
+            pieces.handle_bytes(&[byte]).expect("fine");
+            let seen = pieces.take_seen();
+            raw.extend(seen.raw.iter().map(|_| index));
+            many = many.or(seen.many.map(|_| index));
+        }
+        let seen = whole.take_seen();
+        assert_eq!(seen, Seen { raw, many }, "{bytes:?}");
+        assert_eq!(whole.take_seen(), Seen::default());
+        let raw = seen.raw.iter().map(|at| char::from(bytes.as_bytes()[*at])).collect();
+        (raw, seen.many)
+    }
+
+    #[test]
+    fn raw_bytes_of_targets_are_seen_and_no_others() {
+        let head = "G<T /\"a<b>?`\u{7f} HTTP/1.1\r\nx: \"<>\r\nupgrade: \"\r\n\r\n\"<>";
+        assert_eq!(seen(head).0, "\"<>`");
+        let post = "POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\n \"<>\n";
+        assert_eq!(seen(post).0, "");
+        assert_eq!(
+            seen(&format!("{post}GET /< HTTP/1.1\r\n\r\n{CHUNKED}3\r\n \"\"\r\n0\r\n\r\n")).0,
+            "<"
+        );
+    }
+
+    #[test]
+    fn raw_bytes_are_percent_encoded() {
+        let parts = escape(b"a\">`b<", &[1, 2, 3], 3);
+        assert_eq!((&parts.before[..], &parts.after[..]), (&b"a%22%3E"[..], &b"%60b<"[..]));
+    }
+
+    #[test]
+    fn the_header_that_hyper_has_no_room_for_is_seen_where_it_begins() {
+        let head = |headers: usize| format!("GET / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(headers));
+        assert_eq!(seen(&head(100)).1, None);
+        assert_eq!(seen(&head(100).repeat(3)).1, None);
+        let first = head(101);
+        let at = first.len() - "a: b\r\n\r\n".len();
+        assert_eq!(seen(&first).1, Some(at));
+        assert_eq!(seen(&format!("{}{}", head(100), head(500))).1, Some(head(100).len() + at));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
-use super::heads::Heads;
+use super::heads::{self, Heads, Seen};
 
 const BAD_REQUEST: &[u8] =
     b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
@@ -35,6 +35,10 @@ struct Inner {
     heads: Mutex<Heads>,
     /// The client has ended its side.
     ended: AtomicBool,
+    /// What came behind the headers that hyper has room for: nothing more is read until it begins anew with more.
+    held: Mutex<Bytes>,
+    /// A head had more headers than hyper has room for by default.
+    many_headers: AtomicBool,
 }
 
 /// How long a client may go on sending after its last answer.
@@ -47,8 +51,10 @@ impl ClientIo {
     pub(super) fn new(stream: TcpStream) -> Self {
         let (tail, unread) = (Mutex::default(), Mutex::default());
         let (flushed, ended) = (AtomicBool::new(true), AtomicBool::new(false));
+        let (held, many_headers) = (Mutex::default(), AtomicBool::new(false));
         let heads = Mutex::default();
-        Self(Arc::new(Inner { stream, tail, unread, flushed, heads, ended }))
+        let inner = Inner { stream, tail, unread, flushed, heads, ended, held, many_headers };
+        Self(Arc::new(inner))
     }
 
     /// The next bytes to read are these; the stream's own come after them.
@@ -56,10 +62,43 @@ impl ClientIo {
         *lock(&self.0.unread) = bytes;
     }
 
+    /// Whether there was something.
+    fn take_unread(&self, buffer: &mut ReadBufCursor<'_>) -> bool {
+        let mut unread = lock(&self.0.unread);
+        let count = unread.len().min(buffer.remaining());
+        buffer.put_slice(&unread.split_to(count));
+        count > 0
+    }
+
     /// What hyper has read and not used, and what it has not read of the bytes set before the stream.
     pub(super) fn rest_of_unread(&self, read: Bytes) -> Bytes {
         let unread = std::mem::take(&mut *lock(&self.0.unread));
-        if unread.is_empty() { read } else { [read, unread].concat().into() }
+        let held = std::mem::take(&mut *lock(&self.0.held));
+        if unread.is_empty() && held.is_empty() {
+            return read;
+        }
+        [read, unread, held].concat().into()
+    }
+
+    /// Whether hyper has to begin anew before it gets more to read.
+    pub(super) fn holds(&self) -> bool {
+        self.has_many_headers() && !lock(&self.0.held).is_empty()
+    }
+
+    /// Whether hyper needs room for more headers than it has by default.
+    pub(super) fn has_many_headers(&self) -> bool {
+        self.0.many_headers.load(Ordering::Relaxed)
+    }
+
+    /// Takes in what was read: as hyper can parse it, and no further than it has room for.
+    fn set_unread_as_parsed(&self, chunk: &[u8], seen: &Seen) {
+        let many = seen.many.filter(|_| !self.has_many_headers());
+        let escaped = heads::escape(chunk, &seen.raw, many.unwrap_or(chunk.len()));
+        *lock(&self.0.unread) = escaped.before.into();
+        if many.is_some() {
+            *lock(&self.0.held) = escaped.after.into();
+            self.0.many_headers.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Whether all that was written has left.
@@ -175,13 +214,13 @@ impl Read for ClientIo {
         cx: &mut Context<'_>,
         mut buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        let mut unread = lock(&self.0.unread);
-        if !unread.is_empty() {
-            let count = unread.len().min(buffer.remaining());
-            buffer.put_slice(&unread.split_to(count));
+        if self.take_unread(&mut buffer) {
             return Poll::Ready(Ok(()));
         }
-        drop(unread);
+        if self.holds() {
+            // The connection's task looks after each turn of hyper's.
+            return Poll::Pending;
+        }
         let mut chunk = [0; 4096];
         loop {
             ready!(self.0.stream.poll_read_ready(cx))?;
@@ -199,8 +238,15 @@ impl Read for ClientIo {
                         }
                         return Poll::Ready(Err(io::Error::new(ErrorKind::InvalidData, error)));
                     }
-                    buffer.put_slice(&chunk[..count]);
-                    return Poll::Ready(Ok(()));
+                    let seen = self.heads().take_seen();
+                    if seen == Seen::default() {
+                        buffer.put_slice(&chunk[..count]);
+                        return Poll::Ready(Ok(()));
+                    }
+                    self.set_unread_as_parsed(&chunk[..count], &seen);
+                    // Nothing: what has to wait is all that came.
+                    let some = self.take_unread(&mut buffer);
+                    return if some { Poll::Ready(Ok(())) } else { Poll::Pending };
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => (),
                 Err(error) => return Poll::Ready(Err(error)),

@@ -49,6 +49,8 @@ use crate::trunks;
 
 /// The path of trunks.
 const TRUNK_PATH: &str = "/trunk/v1";
+/// Headers of a request, where there are more than hyper's usual room is for: what 16 KiB can hold.
+const HEADERS_MAX: usize = 4096;
 
 /// What the HTTP tasks of one thread share: their own shard, and the way to the others.
 #[derive(Clone, Debug)]
@@ -224,6 +226,7 @@ async fn serve(connection: Rc<Connection>, stream: TcpStream) {
                 io.reset_at_end();
                 return;
             }
+            Talked::Crowded { leftover } => io.set_unread(leftover),
             Talked::Rests { leftover } => {
                 if !rested(&connection, &io, leftover).await {
                     return;
@@ -240,6 +243,10 @@ enum Talked {
     TimedOut,
     /// An answer was not read in time, or is not wanted any more: a slug of why.
     Unread(&'static str),
+    /// A head has more headers than hyper has room for; `leftover` is what came of it.
+    Crowded {
+        leftover: Bytes,
+    },
     /// The connection waits, see [`rest`]; `leftover` came in beyond the last request.
     Rests {
         leftover: Bytes,
@@ -257,6 +264,9 @@ async fn talk(connection: &Rc<Connection>, io: &ClientIo) -> Talked {
         .half_close(false);
     let shared = Rc::clone(connection);
     let service = service_fn(move |request| handle(Rc::clone(&shared), request));
+    if io.has_many_headers() {
+        builder.max_headers(HEADERS_MAX);
+    }
     // In a box, so that a connection at rest has no room for it.
     let mut http = Box::new(builder.serve_connection(io.clone(), service).with_upgrades());
     let mut alarm = Alarm::default();
@@ -267,7 +277,7 @@ async fn talk(connection: &Rc<Connection>, io: &ClientIo) -> Talked {
         Poll::Pending if io.is_flushed() => {
             unread = None;
             connection.flight.set(None);
-            if connection.can_rest() {
+            if connection.can_rest() || io.holds() && !connection.under_way.get() {
                 return Poll::Ready(None);
             }
             let rung = alarm.poll(connection.deadline(io), cx);
@@ -283,8 +293,10 @@ async fn talk(connection: &Rc<Connection>, io: &ClientIo) -> Talked {
     }
     // It has not been upgraded, so it has its parts.
     let leftover = http.into_parts().map(|parts| parts.read_buf).unwrap_or_default();
+    let crowded = io.holds() && !connection.can_rest();
     // A copy, because even an empty slice keeps hyper's buffer.
-    Talked::Rests { leftover: Bytes::copy_from_slice(&io.rest_of_unread(leftover)) }
+    let leftover = Bytes::copy_from_slice(&io.rest_of_unread(leftover));
+    if crowded { Talked::Crowded { leftover } } else { Talked::Rests { leftover } }
 }
 
 /// Waits until an answer that is not read is given up, and tells its session. A slug of why.
