@@ -8,14 +8,14 @@ import type { Cluster, Member } from "./cluster/cluster.js";
 import { runErrand } from "./cluster/errands.js";
 import { OwnType, type ClusterMessage, type MessageData } from "./cluster/messages.js";
 import { decodeOptions, encodeOptions, socketOf } from "./cluster/rooms.js";
-import { Conn, partOf, type SendOptions } from "./conn.js";
+import { castOf, flagsOf, reaches, type Cast } from "./cast.js";
+import { Conn, partOf } from "./conn.js";
 import {
   connectingConn,
   MessageType,
   PacketType,
   guardNamespace,
   patchOutgoing,
-  shareFrame,
   watchConnecting,
   watchOutgoing,
   type AdapterBase,
@@ -32,19 +32,9 @@ import {
 import { keyOf, textOf, textsOf } from "./keys.js";
 import { DirectLog } from "./direct_log.js";
 import { decodePacket } from "./packets.js";
-import { isRecorded, type Recovery, type Return } from "./recovery.js";
-import { BroadcastFlag, CloseReason } from "./trunk/frames.js";
+import { isRecorded, type Recovery } from "./recovery.js";
+import { isReturn, Returning } from "./returning.js";
 import type { Broadcast, PartData } from "./trunk/outbound.js";
-
-/** One packet for many sockets of this app server. */
-interface Cast {
-  readonly options: BroadcastOptions;
-  readonly encoded: EncodedPart[];
-  /** Undefined when the parser cannot read it. */
-  packet(): Packet | undefined;
-  /** What goes along with `encoded`: made when the first socket needs it, and the same for all. */
-  written(): SendOptions;
-}
 
 /** As in socket.io-adapter. */
 const ANSWER_MS = 5_000;
@@ -67,10 +57,6 @@ export interface AdapterHost {
 export function createAdapter(bases: Bases, host: AdapterHost): AdapterConstructor {
   const { cluster, recovery } = host;
   const plain = bases.Adapter.prototype as AdapterBase;
-  const castOf = (options: BroadcastOptions, encoded: EncodedPart[], packet: () => Packet | undefined): Cast => {
-    let written: SendOptions | undefined;
-    return { options, encoded, packet, written: () => (written ??= writeOptions(plain, options, encoded)) };
-  };
 
   return class TrunklineAdapter extends bases.Adapter implements Member {
     /** Who we are in messages, as in other adapters. */
@@ -84,7 +70,7 @@ export function createAdapter(bases: Bases, host: AdapterHost): AdapterConstruct
     private readonly asks = new OwnAsks((socket, id) => this.nsp.sockets.get(socket)?.acks.delete(id));
     private readonly log = recovery === undefined ? undefined : new DirectLog(recovery.keepMs, () => this.compareInterest());
     /** Sockets that were restored and are not connected yet. */
-    private readonly returning = new Map<string, Return | DirectReturn>();
+    private readonly returning = new Returning();
     private interestTold = false;
     /** Operations on sockets of other app servers that these have not confirmed. */
     private unsettled = 0;
@@ -135,8 +121,7 @@ export function createAdapter(bases: Bases, host: AdapterHost): AdapterConstruct
     override delAll(id: string): void {
       super.delAll(id);
       this.asks.leave(id);
-      this.returning.get(id)?.release();
-      this.returning.delete(id);
+      this.returning.release(id);
       const conn = this.attached.get(id);
       if (conn !== undefined) {
         this.attached.delete(id);
@@ -152,7 +137,7 @@ export function createAdapter(bases: Bases, host: AdapterHost): AdapterConstruct
       if (offset !== undefined) (packet.data as unknown[]).push(offset);
       const encoded = this.encoder.encode(packet);
       const parts = encoded.map(partOf);
-      const cast = castOf(options, encoded, () => packet);
+      const cast = castOf(plain, options, encoded, () => packet);
       this.notifyOutgoing(cast);
       if (options.flags?.local) this.fanOut(options, parts, offset);
       // A recorded packet must not come to two app servers' sockets by two ways: the log has one order for all of them.
@@ -264,12 +249,8 @@ export function createAdapter(bases: Bases, host: AdapterHost): AdapterConstruct
       if (!(conn instanceof Conn)) return this.restoreDirect(pid, offset);
       return recovery.restore(this.nsp.name, conn, pid, offset, {
         takeOver: (sid) => this.takeOver(sid, conn),
-        onGiven: (back) => void this.returning.set(back.sid, back),
-        onUnused: (back) => {
-          if (this.returning.get(back.sid) !== back) return;
-          this.returning.delete(back.sid);
-          back.release();
-        },
+        onGiven: (back) => this.returning.add(back.sid, back),
+        onUnused: (back) => this.returning.release(back.sid, back),
       });
     }
 
@@ -277,14 +258,14 @@ export function createAdapter(bases: Bases, host: AdapterHost): AdapterConstruct
       const taken = this.log?.takenBy(pid);
       if (taken !== undefined) void this.giveUp(taken, false);
       const session = this.log?.restore(pid, offset) ?? null;
-      if (session !== null) this.returning.set(session.sid, { pid, offset, release: () => this.log?.release(pid) });
+      if (session !== null) this.returning.add(session.sid, { pid, offset, release: () => this.log?.release(pid) });
       return session;
     }
 
     /** Ends a socket that was restored before, wherever it lives, so that its client's later connection can have it. */
     private async takeOver(sid: string, by: Conn): Promise<void> {
       // A client that connects twice at once in one session has it already, and the other one is new.
-      const has = this.attached.get(sid) ?? this.returning.get(sid)?.conn;
+      const has = this.attached.get(sid) ?? this.returning.connOf(sid);
       if (has === by) return;
       const own = this.giveUp(sid, false);
       const missing = cluster.peerIds();
@@ -302,33 +283,9 @@ export function createAdapter(bases: Bases, host: AdapterHost): AdapterConstruct
       await own;
     }
 
-    /**
-     * Its client is connected elsewhere: the socket is kept, and its connection ends. Resolves when the node has what is kept.
-     * @param isElsewhere the later socket will be another app server's; two of one id in one process would share all that hangs on the id
-     */
-    private async giveUp(sid: string, isElsewhere: boolean): Promise<void> {
-      const back = this.returning.get(sid);
-      if (back !== undefined) {
-        // Not connected yet: its middlewares still run.
-        if (isElsewhere) {
-          this.returning.delete(sid);
-          back.release();
-        }
-        if (!isReturn(back)) return;
-        back.conn.close();
-        return fence(back.conn);
-      }
-      const socket = this.nsp.sockets.get(sid);
-      if (socket === undefined) return;
-      // A program that lives on both must not come back for it, and take it over again, for ever.
-      socket.packet({ type: PacketType.DISCONNECT });
-      const conn = this.attached.get(sid);
-      if (conn !== undefined) {
-        conn.end(CloseReason.forcedClose, "transport close");
-        return fence(conn);
-      }
-      socket._onclose("transport close");
-      (socket.client.conn as { close(): void }).close();
+    /** Its client is connected elsewhere: see {@link Returning.giveUp}. */
+    private giveUp(sid: string, isElsewhere: boolean): Promise<void> {
+      return this.returning.giveUp(sid, isElsewhere, this.nsp.sockets.get(sid), this.attached.get(sid));
     }
 
     handleClusterMessage(message: ClusterMessage): void {
@@ -361,8 +318,7 @@ export function createAdapter(bases: Bases, host: AdapterHost): AdapterConstruct
       this.attached.set(id, conn);
       const rooms: string[] = [];
       for (const room of this.sids.get(id) ?? []) if (room !== id) rooms.push(textOf(room));
-      const back = this.returning.get(id);
-      this.returning.delete(id);
+      const back = this.returning.take(id);
       if (back !== undefined && isReturn(back) && back.conn === conn) conn.reattach(socket, rooms, back);
       else conn.attach(socket, rooms);
       if (socket.listenersAnyOutgoing().length === 0 && !conn.watchesPackets) return;
@@ -371,8 +327,7 @@ export function createAdapter(bases: Bases, host: AdapterHost): AdapterConstruct
     }
 
     private bringBackDirect(id: string, socket: IoSocket): void {
-      const back = this.returning.get(id);
-      this.returning.delete(id);
+      const back = this.returning.take(id);
       if (back === undefined || isReturn(back)) return;
       const missed = this.log?.missed(back.pid, back.offset);
       for (const data of missed ?? []) socket.packet({ type: PacketType.EVENT, data });
@@ -425,7 +380,7 @@ export function createAdapter(bases: Bases, host: AdapterHost): AdapterConstruct
     private handleBroadcast({ parts = [], opts, offset, everybody }: MessageData): void {
       const options = decodeOptions(opts);
       let packet: Packet | undefined;
-      const cast = castOf(options, parts, () => (packet ??= this.decode(parts)));
+      const cast = castOf(plain, options, parts, () => (packet ??= this.decode(parts)));
       this.notifyOutgoing(cast);
       if (everybody) this.fanOut({ ...options, flags: { ...options.flags, local: true } }, parts, undefined);
       this.deliverDirect(cast, offset);
@@ -450,7 +405,7 @@ export function createAdapter(bases: Bases, host: AdapterHost): AdapterConstruct
       const id = this.nsp._ids++;
       const packet: Packet = { type: PacketType.EVENT, nsp: this.nsp.name, data, id };
       const encoded = this.encoder.encode(packet);
-      const cast = castOf(options, encoded, () => packet);
+      const cast = castOf(plain, options, encoded, () => packet);
       const asked: string[] = [];
       plain.apply.call(this, options, (socket) => {
         asked.push(socket.id);
@@ -503,49 +458,10 @@ export function createAdapter(bases: Bases, host: AdapterHost): AdapterConstruct
       }
     }
 
-    private matches(id: string, { rooms, except }: BroadcastOptions): boolean {
-      const own = this.sids.get(id);
-      if (own === undefined) return false;
-      if (rooms.size > 0 && !intersect(rooms, own)) return false;
-      return except === undefined || except.size === 0 || !intersect(except, own);
+    private matches(id: string, options: BroadcastOptions): boolean {
+      return reaches(options, this.sids.get(id));
     }
   };
 }
 
-/** A direct client that comes back. */
-interface DirectReturn {
-  readonly conn?: undefined;
-  readonly pid: string;
-  readonly offset: string;
-  release(): void;
-}
-
-function isReturn(back: Return | DirectReturn): back is Return {
-  return back.conn !== undefined;
-}
-
-/** Resolves when the node has taken all that was said for this session. */
-function fence(conn: Conn): Promise<void> {
-  return new Promise((resolve) => conn.machine.fence(resolve));
-}
-
 const OPERATIONS: ReadonlySet<number> = new Set([MessageType.SOCKETS_JOIN, MessageType.SOCKETS_LEAVE, MessageType.DISCONNECT_SOCKETS]);
-
-/** As socket.io's adapter makes them. */
-function writeOptions(plain: AdapterBase, { flags }: BroadcastOptions, encoded: EncodedPart[]): SendOptions {
-  const options = { preEncoded: true, volatile: flags?.volatile, compress: flags?.compress };
-  shareFrame(plain, encoded, options);
-  return options as SendOptions;
-}
-
-function flagsOf({ flags }: BroadcastOptions): number {
-  let bits = flags?.compress === false ? 0 : BroadcastFlag.compress;
-  if (flags?.volatile) bits |= BroadcastFlag.volatile;
-  if (flags?.local) bits |= BroadcastFlag.local;
-  return bits;
-}
-
-function intersect(some: Set<unknown>, others: Set<unknown>): boolean {
-  for (const one of some) if (others.has(one)) return true;
-  return false;
-}

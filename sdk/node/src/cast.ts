@@ -1,0 +1,46 @@
+/** A broadcast as this app server's own sockets get it, and who is to get it. */
+import type { SendOptions } from "./conn.js";
+import { shareFrame, type AdapterBase, type BroadcastOptions, type EncodedPart, type Packet } from "./internals.js";
+import { BroadcastFlag } from "./trunk/frames.js";
+
+/** One packet for many sockets of this app server. */
+export interface Cast {
+  readonly options: BroadcastOptions;
+  readonly encoded: EncodedPart[];
+  /** Undefined when the parser cannot read it. */
+  packet(): Packet | undefined;
+  /** What goes along with `encoded`: made when the first socket needs it, and the same for all. */
+  written(): SendOptions;
+}
+
+export function castOf(plain: AdapterBase, options: BroadcastOptions, encoded: EncodedPart[], packet: () => Packet | undefined): Cast {
+  let written: SendOptions | undefined;
+  return { options, encoded, packet, written: () => (written ??= writeOptions(plain, options, encoded)) };
+}
+
+/** As socket.io's adapter makes them. */
+function writeOptions(plain: AdapterBase, { flags }: BroadcastOptions, encoded: EncodedPart[]): SendOptions {
+  const options = { preEncoded: true, volatile: flags?.volatile, compress: flags?.compress };
+  shareFrame(plain, encoded, options);
+  return options as SendOptions;
+}
+
+/** `Broadcast.flags`. */
+export function flagsOf({ flags }: BroadcastOptions): number {
+  let bits = flags?.compress === false ? 0 : BroadcastFlag.compress;
+  if (flags?.volatile) bits |= BroadcastFlag.volatile;
+  if (flags?.local) bits |= BroadcastFlag.local;
+  return bits;
+}
+
+/** Whether a socket in these rooms is meant. */
+export function reaches({ rooms, except }: BroadcastOptions, own: Set<unknown> | undefined): boolean {
+  if (own === undefined) return false;
+  if (rooms.size > 0 && !intersect(rooms, own)) return false;
+  return except === undefined || except.size === 0 || !intersect(except, own);
+}
+
+function intersect(some: Set<unknown>, others: Set<unknown>): boolean {
+  for (const one of some) if (others.has(one)) return true;
+  return false;
+}
