@@ -129,9 +129,11 @@ const CLIENT_TOKENS_REFUSED: &[&str] = &[
     "token_signature",
 ];
 
+const RECOVERIES: &[&str] = &["found", "not_found", "taken", "unproved"];
+
 const UPGRADES: &[&str] = &["done", "failed", "refused", "stream_closed"];
 
-const CLOSE_REASONS: [CloseReason; 11] = [
+const CLOSE_REASONS: [CloseReason; 12] = [
     CloseReason::AppServerLost,
     CloseReason::Forced,
     CloseReason::MemoryFull,
@@ -139,6 +141,7 @@ const CLOSE_REASONS: [CloseReason; 11] = [
     CloseReason::OutboxFull,
     CloseReason::ParseError,
     CloseReason::PingTimeout,
+    CloseReason::RecoveryUnproved,
     CloseReason::ServerShuttingDown,
     CloseReason::TooLarge,
     CloseReason::TransportClose,
@@ -165,7 +168,7 @@ impl Metrics {
         let outcomes = [
             (&self.handshakes, HANDSHAKES),
             (&self.upgrades, UPGRADES),
-            (&self.recoveries, &["found", "not_found"]),
+            (&self.recoveries, RECOVERIES),
         ];
         for (family, words) in outcomes {
             for outcome in words {
@@ -189,6 +192,7 @@ mod tests {
     use super::*;
 
     const PAGE: &str = include_str!("../../../../docs/operate/metrics.md");
+    const ERRORS: &str = include_str!("../../../../docs/reference/errors.md");
 
     /// The words in backticks of a table of the page, those in its explanations left out.
     fn documented(title: &str) -> Vec<String> {
@@ -206,6 +210,27 @@ mod tests {
         let mut words: Vec<String> = words.collect();
         words.sort();
         words
+    }
+
+    /// The words in backticks of a cell, of every row of a page that the pattern finds.
+    fn cells(page: &str, is_row: impl Fn(&[&str]) -> bool, cell: usize) -> Vec<&str> {
+        let rows = page.lines().map(|line| line.split('|').collect::<Vec<_>>());
+        rows.filter(|row| row.len() > cell && is_row(row))
+            .flat_map(|row| row[cell].split('`').skip(1).step_by(2).collect::<Vec<_>>())
+            .collect()
+    }
+
+    #[test]
+    fn reasons_to_close_and_outcomes_of_recoveries_are_on_their_pages() {
+        let is_reason = |row: &[&str]| {
+            row.len() == 8 && row[1].trim().parse::<u8>().is_ok() && row[2].contains('`')
+        };
+        let mut documented = cells(ERRORS, is_reason, 2);
+        documented.sort_unstable();
+        assert_eq!(documented, CLOSE_REASONS.map(CloseReason::slug));
+        let is_recoveries = |row: &[&str]| row[1].contains("`trunkline_recoveries_total`");
+        let documented = cells(PAGE, is_recoveries, 4);
+        assert_eq!(documented[1..], *RECOVERIES, "behind the label's name");
     }
 
     #[test]
