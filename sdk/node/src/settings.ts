@@ -19,7 +19,7 @@ const NUMBER_MAX = 2 ** 31 - 1;
 type Say = (sentence: string) => void;
 type Reader = (value: unknown, say: Say) => unknown;
 
-/** One row for each key of `Hello.settings`. An option that is undefined is left out: the node has Socket.IO's default. */
+/** One row for each key of `Hello.settings`. An option that is not there is left out: the node has Socket.IO's default. */
 const READERS: Readonly<Record<string, Reader>> = {
   path: (value) => value,
   // Engine.IO leaves the slash out for `false` and for nothing else.
@@ -41,6 +41,12 @@ const READERS: Readonly<Record<string, Reader>> = {
   numbers: Boolean,
 };
 
+/**
+ * Engine.IO assigns the app's options over its defaults: what the app says to be undefined, such as a variable that is not set, is not the default
+ * but undefined, and read as such.
+ */
+const REPLACED_BY_UNDEFINED: ReadonlySet<string> = new Set(["pingInterval", "pingTimeout", "upgradeTimeout", "maxHttpBufferSize", "allowUpgrades", "httpCompression"]);
+
 /** Names of the options that a node carries out. */
 export const NODE_OPTIONS: readonly string[] = Object.keys(READERS);
 
@@ -49,7 +55,8 @@ export function nodeSettings(said: SaidOptions): NodeSettings {
   const unhonoured: string[] = [];
   for (const [name, read] of Object.entries(READERS)) {
     const value = said[name];
-    if (value !== undefined) settings[name] = read(value, (sentence) => unhonoured.push(`${name}: ${sentence}`));
+    const isSaid = value !== undefined || (REPLACED_BY_UNDEFINED.has(name) && name in said);
+    if (isSaid) settings[name] = read(value, (sentence) => unhonoured.push(`${name}: ${sentence}`));
   }
   return { settings, unhonoured };
 }

@@ -8,6 +8,11 @@ const DELAYS = [["25000", 25000], [25000 / 3, 8333], [0, 1], [-5, 1], [null, 1],
 const BYTES = [["2000000", 2e6], [1e6 + 0.7, 1e6], [Infinity, MAX], [0, MAX], [-1, MAX], [NaN, MAX], ["1mb", MAX], [1e10, MAX]];
 const FLAGS = [["true", true], ["false", true], [1, true], [0, false], ["", false], [null, false]];
 const ROWS = [
+  // Engine.IO assigns it over the default.
+  ["pingInterval", undefined, 1],
+  ["maxHttpBufferSize", undefined, MAX],
+  ["allowUpgrades", undefined, false],
+  ["httpCompression", undefined, false],
   ...["pingInterval", "pingTimeout", "upgradeTimeout", "connectTimeout"].flatMap((name) => DELAYS.map(([said, read]) => [name, said, read])),
   ...BYTES.map(([said, read]) => ["maxHttpBufferSize", said, read]),
   ...["allowUpgrades", "allowEIO3"].flatMap((name) => FLAGS.map(([said, read]) => [name, said, read])),
@@ -52,7 +57,7 @@ for (const [name, said, read] of ROWS) {
 test("what is not said is left out, and what is no option of a node's stays here", () => {
   const circular = {};
   circular.self = circular;
-  assert.deepEqual(nodeSettings({ pingInterval: undefined, cors: circular, wsEngine: () => 1 }), { settings: {}, unhonoured: [] });
+  assert.deepEqual(nodeSettings({ path: undefined, maxBufferedChunks: undefined, cors: circular, wsEngine: () => 1 }), { settings: {}, unhonoured: [] });
 });
 
 const SAID = [

@@ -14,6 +14,10 @@ export const table = {
   'transports: "polling, websocket"': { transports: "polling, websocket" },
   "transports: none": { transports: [] },
   "transports: webtransport only": { transports: ["webtransport"] },
+  // A variable that is not set: it takes the default's place all the same.
+  "allowUpgrades: undefined": { allowUpgrades: undefined },
+  "maxHttpBufferSize: undefined": { maxHttpBufferSize: undefined },
+  "httpCompression: undefined": { httpCompression: undefined },
   "allowUpgrades: 0": { allowUpgrades: 0 },
   'allowUpgrades: "no"': { allowUpgrades: "no" },
   'allowEIO3: "true"': { allowEIO3: "true" },
