@@ -239,15 +239,20 @@ export class Conn extends EventEmitter implements Session, FaceHost {
     if (!this.server.recovers) {
       this.machine.close(this.number, reason);
       this.machine.outbound.flushPromptly();
-      return this.onClose(words, description);
+      return this.finish(words, description);
     }
     this.detachAll();
     try {
-      this.onClose(words, description);
+      this.finish(words, description);
     } finally {
       this.machine.close(this.number, reason);
       this.machine.outbound.flushPromptly();
     }
+  }
+
+  /** Engine.IO's own step, which apps call to end a session with words of theirs. */
+  onClose(reason: string, description?: unknown): void {
+    this.end(CloseReason.forcedClose, reason, description);
   }
 
   endByTransport(): void {
@@ -270,7 +275,7 @@ export class Conn extends EventEmitter implements Session, FaceHost {
     this.readyState = "closing";
     if (this.server.recovers) this.detachAll();
     try {
-      this.onClose(words, undefined);
+      this.finish(words, undefined);
     } finally {
       this.machine.abandon(this.number);
     }
@@ -390,14 +395,14 @@ export class Conn extends EventEmitter implements Session, FaceHost {
 
   handleClose(reason: number, description: string): void {
     const words = WORDS[reason] ?? "transport error";
-    this.onClose(words, words === "transport error" ? new Error(description || words) : causeOf(reason, description));
+    this.finish(words, words === "transport error" ? new Error(description || words) : causeOf(reason, description));
   }
 
   handleTrunkLost(): void {
-    this.onClose("transport close", undefined);
+    this.finish("transport close", undefined);
   }
 
-  private onClose(words: string, description: unknown): void {
+  private finish(words: string, description: unknown): void {
     if (this.readyState === "closed") return;
     this.readyState = "closed";
     this.volatileOptions = undefined;

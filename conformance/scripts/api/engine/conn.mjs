@@ -38,6 +38,29 @@ const broadcast = (proves, say, transports = ["websocket"]) => ({
   },
 });
 
+/** A session that the app ends by Engine.IO's own step, in words of its own. */
+const ended = (transports) => ({
+  proves: ["EngineSocket: event close"],
+  app(io, log) {
+    io.on("connection", (socket) => {
+      socket.conn.on("close", (reason, description) => log("close", [reason, description], "a"));
+      socket.on("go", () => {
+        socket.conn.onClose("words of the app", "and more");
+        socket.conn.onClose("said twice");
+      });
+    });
+    return { count: () => io.engine.clientsCount };
+  },
+  async run(t) {
+    const a = await t.connect("a", { transports });
+    a.emit("go");
+    // The client hears of it, too.
+    await t.saw("close");
+    await a.until("disconnect");
+    t.log("clients", await t.tell("count"));
+  },
+});
+
 export const cases = {
   "packet": packets(["EngineSocket: event packet"], "packet", ["websocket"]),
   "packet, polling": packets(["EngineSocket: event packet"], "packet", ["polling"]),
@@ -133,6 +156,8 @@ export const cases = {
       await t.saw("close");
     },
   },
+  "onClose, called by the app": ended(["websocket"]),
+  "onClose, called by the app, polling": ended(["polling"]),
   "transport.name follows the upgrade": {
     proves: ["EngineSocket#transport", "EngineSocket: event upgrade", "EngineSocket#upgraded"],
     app(io, log) {
