@@ -404,7 +404,7 @@ impl<P, D> Recovery<P, D> {
     /// A fresh socket takes this seat.
     pub fn take_seat(&mut self, seat: Seat) {
         if !self.seats.is_empty() && self.seats.remove(&seat).is_some() {
-            self.sources.leave(|left| left == seat);
+            self.sources.leave(seat);
         }
     }
 
@@ -416,7 +416,7 @@ impl<P, D> Recovery<P, D> {
         let own = (session, NamespaceKey(0))..=(session, NamespaceKey(u32::MAX));
         while let Some(seat) = self.seats.range(own.clone()).next().map(|(seat, _)| *seat) {
             self.seats.remove(&seat);
-            self.sources.leave(|left| left == seat);
+            self.sources.leave(seat);
         }
     }
 

@@ -62,8 +62,8 @@ struct Source {
     /// Until then an entry would have been kept that had to go before its time.
     trimmed_until: Timestamp,
     gone_at: Option<Timestamp>,
-    /// Sockets that have had more of it than this shard.
-    ahead: Vec<Ahead>,
+    /// Sockets that have had more of it than this shard, and up to which number.
+    ahead: BTreeMap<Seat, u64>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -72,12 +72,6 @@ struct Numbers {
     last: u64,
     /// All recorded ones from this number on are in the logs.
     whole_from: u64,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Ahead {
-    seat: Seat,
-    up_to: u64,
 }
 
 #[derive(Debug, Default)]
@@ -113,7 +107,7 @@ impl Sources {
             entries: 0,
             trimmed_until: Timestamp::ORIGIN,
             gone_at: None,
-            ahead: Vec::new(),
+            ahead: BTreeMap::new(),
         };
         self.sources.insert(key, source);
         key
@@ -170,7 +164,7 @@ impl Sources {
         // A trunk that was replaced may still bring its last words.
         numbers.last = numbers.last.max(number);
         if !source.ahead.is_empty() {
-            source.ahead.retain(|ahead| ahead.up_to >= number);
+            source.ahead.retain(|_, up_to| *up_to >= number);
         }
         Some(Origin { source: feed.source, number })
     }
@@ -238,14 +232,15 @@ impl Sources {
         for (key, up_to) in cut {
             let Some(source) = self.sources.get_mut(key) else { continue };
             if source.numbers.is_some_and(|numbers| numbers.last < *up_to) {
-                source.ahead.push(Ahead { seat, up_to: *up_to });
+                let ahead = source.ahead.entry(seat).or_default();
+                *ahead = (*ahead).max(*up_to);
             }
         }
     }
 
     pub(super) fn has_had(&self, origin: Origin, seat: Seat) -> bool {
         let Some(source) = self.sources.get(&origin.source) else { return false };
-        source.ahead.iter().any(|ahead| ahead.seat == seat && ahead.up_to >= origin.number)
+        source.ahead.get(&seat).is_some_and(|up_to| *up_to >= origin.number)
     }
 
     /// Whether anybody may have had this broadcast before it came here.
@@ -253,9 +248,9 @@ impl Sources {
         self.sources.get(&origin.source).is_some_and(|source| !source.ahead.is_empty())
     }
 
-    pub(super) fn leave(&mut self, mut is_gone: impl FnMut(Seat) -> bool) {
+    pub(super) fn leave(&mut self, seat: Seat) {
         for source in self.sources.values_mut() {
-            source.ahead.retain(|ahead| !is_gone(ahead.seat));
+            source.ahead.remove(&seat);
         }
     }
 }
