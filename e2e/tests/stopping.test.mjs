@@ -1,8 +1,11 @@
 // A node that is told to end while others do not do their part.
 import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import test from "node:test";
-import { within } from "../harness/until.mjs";
+import { inArena } from "../harness/arena.mjs";
+import { SendFlag, send } from "../harness/fake_app.mjs";
+import { until, within } from "../harness/until.mjs";
 import { PLAIN, TRANSPORTS, World } from "../harness/world.mjs";
 
 const unlessPlain = PLAIN ? test.skip : test;
@@ -26,4 +29,23 @@ unlessPlain("an app server that hangs does not keep a node beyond its drain", as
     app.child.kill("SIGCONT");
     await world.stop();
   }
+});
+
+const COMPRESSING = { args: ["--trunk-credit-bytes", "256MiB", "--outbox-bytes-max", "256MiB"], calm: false };
+inArena("what is still to be compressed does not keep a node from its end", COMPRESSING, async (arena) => {
+  const app = await arena.app({ settings: { perMessageDeflate: { threshold: 1024 } } });
+  const { client, session } = await arena.session(app, { headers: { "Sec-WebSocket-Extensions": "permessage-deflate" } });
+  // Some seconds' work.
+  const words = Array.from({ length: 30 }, () => send(session, randomBytes(500_000).toString("hex"), SendFlag.compress));
+  const begun = once(client.socket, "data");
+  for (const word of words) app.send(word);
+  await begun;
+  const ended = once(arena.node.child, "exit");
+  arena.node.child.kill("SIGTERM");
+  await until("the drain", () => /draining/.test(arena.node.log.text));
+  arena.node.child.kill("SIGTERM");
+  const [code] = await within("the end of the node", ended);
+  assert.equal(code, 0);
+  assert.match(arena.node.log.text, /trunkline has stopped/);
+  assert.doesNotMatch(arena.node.log.text, /a thread does not end/);
 });

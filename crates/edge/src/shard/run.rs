@@ -17,6 +17,8 @@ use crate::http;
 const COMMANDS_MAX: usize = 64;
 /// Messages put into outboxes, after which a turn takes no more commands: well below a millisecond's work.
 const DELIVERIES_MAX: usize = 4096;
+/// How long a shard that is to stop goes on with what earlier turns have left.
+const LAST_SLICES_MAX: Duration = Duration::from_secs(1);
 
 /// Runs until `Command::Stop`. Must run inside a `LocalSet`.
 pub(crate) async fn run(
@@ -116,7 +118,10 @@ fn take(shard: &mut Shard, command: Command, door: &http::Door) -> bool {
         Command::Accepted { stream, address, permit } => door.serve(stream, address, permit),
         Command::Inside { hub, stream } => door.serve_inside(hub, stream),
         Command::Stop => {
-            while shard.is_behind() {
+            let begun = Instant::now();
+            while shard.is_behind() && begun.elapsed() < LAST_SLICES_MAX {
+                // A turn for each: what waits to be compressed has a share of every turn.
+                shard.begin_turn();
                 shard.settle_slice();
             }
             return false;
