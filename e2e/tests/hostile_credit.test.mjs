@@ -105,6 +105,19 @@ inArena("POSTs of many sessions wait for credit in little memory", {}, async (ar
   for (const raw of raws) raw.destroy();
 });
 
+inArena("a POST that comes before all of the last one is decoded comes behind it", {}, async (arena) => {
+  const app = await arena.app();
+  const { sid, session } = await arena.polling(app);
+  const count = 60_000;
+  const first = post(arena.node, sid, numbers(count).map((number) => `4${numbered(number, 6)}`).join("\x1e"));
+  await until("the first messages", () => app.messages(session).length > 0);
+  const second = post(arena.node, sid, `4${numbered(count, 6)}`);
+  assert.equal((await first).body, "ok");
+  assert.equal((await second).body, "ok");
+  await until("all messages", () => app.messages(session).length > count);
+  assertInOrder(app.messages(session), count + 1);
+});
+
 /** As `quickFrame`, compressed. */
 function deflated(text) {
   const bytes = deflateRawSync(text, { finishFlush: constants.Z_SYNC_FLUSH }).subarray(0, -4);

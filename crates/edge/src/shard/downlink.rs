@@ -234,6 +234,11 @@ impl Shard {
         }
         let waiting_bytes = live.held_bytes();
         live.session.abort(now, reason);
+        if reason == CloseReason::MemoryFull
+            && let Some(held) = &mut live.held
+        {
+            held.forget_undecoded();
+        }
         if let Some(hub) = self.env.directory.hub(hub) {
             hub.note_dropped(reason, waiting_bytes);
         }

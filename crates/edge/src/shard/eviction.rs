@@ -57,7 +57,8 @@ impl Shard {
             self.eviction.cursor += 1;
             let Some(live) = self.slots.get_mut(index).and_then(Slot::live) else { continue };
             let held_bytes = live.held_bytes();
-            if held_bytes > self.eviction.above_bytes {
+            // One that is closed has given back what it can.
+            if held_bytes > self.eviction.above_bytes && !live.session.is_closed() {
                 missing = missing.saturating_sub(held_bytes);
                 let index = u32::try_from(index).expect("slots have numbers of 32 bits");
                 self.drop_client(index, CloseReason::MemoryFull);

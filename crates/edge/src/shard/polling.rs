@@ -84,6 +84,10 @@ impl Shard {
         };
         let number = number_of(key.slot, self.index, self.shards);
         let Some(slot) = self.slots.get_mut(key.slot as usize) else { return };
+        if let Some(held) = slot.live().and_then(|live| live.held.as_mut()) {
+            // The body of the post before has come, so this one does not overlap with it; but it is not decoded yet.
+            return held.park(Command::PostBegin { asked, reply });
+        }
         if let Some(mut uplink) = Uplink::new(&mut self.trunks, slot.uplink(), number)
             && !uplink.has_credit()
         {
@@ -129,6 +133,14 @@ impl Shard {
         let Some(live) = self.live(key) else { return };
         let lasting = live.lasting();
         let Carrier::Polling(polling) = &mut live.carrier else { return };
+        if live.held.is_some() {
+            // It began when the body of the one before had been read, but was not here yet.
+            live.session.handle_overlapping_post(now);
+            let _ = reply.send(Answer::Status(400));
+            self.count_misbehaviour("posts_overlap");
+            self.mark_dirty(key.slot);
+            return;
+        }
         match live.session.begin_post(now, binary, body) {
             Ok(post) => {
                 live.held = Some(Box::new(Held::by_post(post, reply)));

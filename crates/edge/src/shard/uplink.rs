@@ -37,6 +37,8 @@ pub(crate) struct Held {
     /// gone.
     reply: Option<oneshot::Sender<Answer>>,
     answer: Option<Answer>,
+    /// Posts that came meanwhile: their bodies are in the clients' streams, and not read before.
+    parked: Vec<Command>,
     /// The session has ended; its app server hears of it behind its last message.
     pub(super) ended: Option<(CloseReason, &'static str)>,
 }
@@ -55,6 +57,17 @@ impl Held {
     /// Bytes that are not decoded yet.
     pub(super) fn undecoded_bytes(&self) -> usize {
         self.unheard.len() + self.post.as_ref().map_or(0, Post::bytes)
+    }
+
+    /// Lets a post wait until nothing is held any more.
+    pub(super) fn park(&mut self, command: Command) {
+        self.parked.push(command);
+    }
+
+    /// What is not decoded yet will not be: its memory is given back. The app server gets the messages before it.
+    pub(super) fn forget_undecoded(&mut self) {
+        self.unheard = Vec::new();
+        self.post = None;
     }
 
     /// The app has closed the session: the post is well, though nobody hears the rest of it.
@@ -230,7 +243,11 @@ impl Shard {
             return false;
         }
         let mut unheard = held.unheard;
-        unheard.is_empty() || self.hear(index, &mut unheard)
+        let goes_on = unheard.is_empty() || self.hear(index, &mut unheard);
+        for command in held.parked {
+            self.handle(command);
+        }
+        goes_on
     }
 
     /// False when some have to wait.
@@ -299,5 +316,18 @@ pub(super) fn answer_to(rule: PeerMisbehaved, lasting: Option<Arc<[Header]>>) ->
     match rule.answer() {
         Ok(()) => Answer::Ok { lasting },
         Err(status) => Answer::Status(status),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_decoded_is_given_back_and_what_is_waits() {
+        let messages = VecDeque::from([(false, Bytes::from_static(b"decoded"))]);
+        let mut held = Held { messages, unheard: vec![0; 1_000], ..Held::default() };
+        held.forget_undecoded();
+        assert_eq!((held.undecoded_bytes(), held.waits_for_credit()), (0, true));
     }
 }
