@@ -3,6 +3,7 @@
  * nothing here has a timer.
  */
 import { EventEmitter } from "node:events";
+import { causeOf, WORDS } from "./close_words.js";
 import { TransportFace, type FaceHost, type TransportName } from "./face.js";
 import { Flow, UNMARKED_BYTES_MAX, type Sent } from "./flow.js";
 import { noticeListener, type EncodedPart, type IoSocket } from "./internals.js";
@@ -33,21 +34,6 @@ export interface ConnHost extends EventEmitter {
   forget(conn: Conn): void;
   onTooLong(what: string, bytes: number): void;
 }
-
-/** `spec/trunk.md`, section 4: what the app's `disconnect` handler sees. A code of a later version counts as 2. */
-const WORDS: Readonly<Record<number, string>> = {
-  [CloseReason.clientClosed]: "transport close",
-  [CloseReason.transportError]: "transport error",
-  [CloseReason.pingTimeout]: "ping timeout",
-  [CloseReason.parseError]: "parse error",
-  [CloseReason.forcedClose]: "forced close",
-  [CloseReason.serverShuttingDown]: "server shutting down",
-  [CloseReason.outboxFull]: "transport close",
-  [CloseReason.messageTooLarge]: "transport error",
-  [CloseReason.nodeShuttingDown]: "transport close",
-  [CloseReason.closedWithMessages]: "transport close",
-  [CloseReason.parseErrorWithMessages]: "parse error",
-};
 
 type Asked = Map<number, (bytes: number | undefined) => void>;
 
@@ -471,25 +457,6 @@ export class Conn extends EventEmitter implements Session, FaceHost {
     this.server.emit("drain", this);
   }
 }
-
-/** Ends that Socket.IO has no word for: the app finds the cause in the second argument of `disconnect`, in the shape of a client's details. */
-function causeOf(reason: number, slug: string): CloseDetails | undefined {
-  const isOutbox = reason === CloseReason.outboxFull;
-  if (!isOutbox && reason !== CloseReason.nodeShuttingDown) return undefined;
-  const cause = isOutbox ? slug || "outbox_full" : "node_shutdown";
-  return { description: CAUSES[cause] ?? cause, context: { cause, blame: cause === "outbox_full" ? "client" : "node" } };
-}
-
-interface CloseDetails {
-  readonly description: string;
-  readonly context: { readonly cause: string; readonly blame: "client" | "node" };
-}
-
-const CAUSES: Readonly<Record<string, string>> = {
-  outbox_full: "more waited for the client than the node holds for one that does not take it",
-  memory_full: "the node used as much memory as it may, and much waited for the client",
-  node_shutdown: "the node is shutting down",
-};
 
 function hasFlushListener(emitter: EventEmitter): boolean {
   return emitter.listenerCount("drain") > 0 || emitter.listenerCount("flush") > 0;

@@ -1,0 +1,36 @@
+/** Why a session ended, in the words that the app sees. */
+import { CloseReason } from "./trunk/frames.js";
+
+/** `spec/trunk.md`, section 4: what the app's `disconnect` handler sees. A code of a later version counts as 2. */
+export const WORDS: Readonly<Record<number, string>> = {
+  [CloseReason.clientClosed]: "transport close",
+  [CloseReason.transportError]: "transport error",
+  [CloseReason.pingTimeout]: "ping timeout",
+  [CloseReason.parseError]: "parse error",
+  [CloseReason.forcedClose]: "forced close",
+  [CloseReason.serverShuttingDown]: "server shutting down",
+  [CloseReason.outboxFull]: "transport close",
+  [CloseReason.messageTooLarge]: "transport error",
+  [CloseReason.nodeShuttingDown]: "transport close",
+  [CloseReason.closedWithMessages]: "transport close",
+  [CloseReason.parseErrorWithMessages]: "parse error",
+};
+
+/** Ends that Socket.IO has no word for: the app finds the cause in the second argument of `disconnect`, in the shape of a client's details. */
+export function causeOf(reason: number, slug: string): CloseDetails | undefined {
+  const isOutbox = reason === CloseReason.outboxFull;
+  if (!isOutbox && reason !== CloseReason.nodeShuttingDown) return undefined;
+  const cause = isOutbox ? slug || "outbox_full" : "node_shutdown";
+  return { description: CAUSES[cause] ?? cause, context: { cause, blame: cause === "outbox_full" ? "client" : "node" } };
+}
+
+interface CloseDetails {
+  readonly description: string;
+  readonly context: { readonly cause: string; readonly blame: "client" | "node" };
+}
+
+const CAUSES: Readonly<Record<string, string>> = {
+  outbox_full: "more waited for the client than the node holds for one that does not take it",
+  memory_full: "the node used as much memory as it may, and much waited for the client",
+  node_shutdown: "the node is shutting down",
+};
