@@ -105,17 +105,28 @@ export function createAdapter(bases: Bases, host: AdapterHost): AdapterConstruct
         return;
       }
       const present = this.sids.get(id);
-      const fresh: string[] = [];
+      let fresh: string[] = [];
       for (const room of rooms) if (!present?.has(room)) fresh.push(textOf(room));
-      super.addAll(id, rooms);
-      if (fresh.length > 0 && conn.readyState === "open") conn.join(id, this.nsp.name, fresh);
+      try {
+        super.addAll(id, rooms);
+      } catch (error) {
+        // A listener of the app threw: the node knows as many rooms as the adapter has by now.
+        const joined = new Set(textsOf(this.sids.get(id)));
+        fresh = fresh.filter((room) => joined.has(room));
+        throw error;
+      } finally {
+        if (fresh.length > 0 && conn.readyState === "open") conn.join(id, this.nsp.name, fresh);
+      }
     }
 
     override del(id: string, room: unknown): void {
       const conn = this.attached.get(id);
       const had = conn !== undefined && this.sids.get(id)?.has(room);
-      super.del(id, room);
-      if (had && conn.readyState === "open") conn.leave(id, this.nsp.name, [textOf(room)]);
+      try {
+        super.del(id, room);
+      } finally {
+        if (had && conn.readyState === "open") conn.leave(id, this.nsp.name, [textOf(room)]);
+      }
     }
 
     override delAll(id: string): void {

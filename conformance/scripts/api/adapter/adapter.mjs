@@ -2,6 +2,37 @@
 const EVENTS = ["create-room", "delete-room", "join-room", "leave-room"];
 
 export const cases = {
+  "a listener that throws": {
+    proves: ["Adapter: event join-room", "Adapter: event leave-room"],
+    app(io, log) {
+      const attempt = (action) => {
+        try {
+          action();
+        } catch (error) {
+          log("thrown", error.message);
+        }
+      };
+      io.of("/").adapter.on("join-room", (room) => {
+        if (room === "bad") throw new Error("join");
+      });
+      io.of("/").adapter.on("leave-room", (room) => {
+        if (room === "left") throw new Error("leave");
+      });
+      io.on("connection", (socket) => {
+        socket.on("go", () => {
+          attempt(() => socket.join(["good", "bad", "behind"]));
+          attempt(() => socket.join("left"));
+          attempt(() => socket.leave("left"));
+          for (const room of ["good", "bad", "behind", "left"]) io.to(room).emit("news", room);
+        });
+      });
+    },
+    async run(t) {
+      const a = await t.connect("a");
+      a.emit("go");
+      await t.settle();
+    },
+  },
   "events": {
     proves: EVENTS.map((event) => `Adapter: event ${event}`),
     single: "these read the state of one process",
