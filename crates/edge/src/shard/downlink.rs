@@ -53,6 +53,7 @@ impl Shard {
                 if let Frame::Prove { request_id, .. } = frame {
                     self.answer_prove(trunk, request_id, false);
                 }
+                self.forget_refused(trunk, &frame);
             }
             Ok(Action::Freed) => self.release(index),
             Ok(Action::Closed) => self.close_by_app(index, &frame),
@@ -63,7 +64,18 @@ impl Shard {
                 if let Some(shard_trunk) = self.trunks.get(&trunk) {
                     shard_trunk.trunk.misbehaved(misbehaved);
                 }
+                self.forget_refused(trunk, &frame);
             }
+        }
+    }
+
+    /// The hub was told where a socket is kept before this shard saw the frame; one that is refused is kept nowhere.
+    fn forget_refused(&self, trunk: TrunkNumber, frame: &Frame) {
+        let Frame::Persist(persist) = frame else { return };
+        let Some(shard_trunk) = self.trunks.get(&trunk) else { return };
+        let hub = &shard_trunk.trunk.hub;
+        if !self.recoveries[usize::from(hub.number)].keeps(&persist.pid) {
+            self.forget_kept(hub, &persist.pid);
         }
     }
 

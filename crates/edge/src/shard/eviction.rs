@@ -50,7 +50,9 @@ impl Shard {
                 flights.cut();
             }
         }
-        let mut missing = self.env.memory.bytes_beyond(&self.env.metrics);
+        // Every shard does its part; what is missing after all of them have is for the next step.
+        let beyond_bytes = self.env.memory.bytes_beyond(&self.env.metrics);
+        let mut missing = beyond_bytes.div_ceil((self.shards as usize).max(1));
         let end = (self.eviction.cursor + SLOTS_PER_STEP).min(self.slots.capacity());
         while self.eviction.cursor < end && missing > 0 {
             let index = self.eviction.cursor;

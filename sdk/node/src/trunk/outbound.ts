@@ -99,8 +99,6 @@ export class Outbound {
   /** When frames began to wait, or some of them went on. */
   private movedAt = 0;
   private hangTold = false;
-  /** The batch so far has something that a change of membership must not overtake. */
-  private pinned = false;
 
   constructor(host: OutboundHost, counters: Counters) {
     this.host = host;
@@ -131,7 +129,6 @@ export class Outbound {
 
   /** A control frame: it costs no credit and waits for nobody. Returns false when it is longer than the node takes; then nothing was sent. */
   frame(frame: Frame): boolean {
-    if (frame.type !== "Credit" && frame.type !== "Ping" && frame.type !== "Pong") this.pinned = true;
     const frameStart = this.out.pos;
     encodeFrame(this.out, frame);
     if (this.batchBytesMax !== undefined && this.out.pos - frameStart > this.batchBytesMax) {
@@ -145,7 +142,6 @@ export class Outbound {
 
   /** `Accept` as nearly every client gets it: without an id of the app's and without headers. */
   acceptPlainly(number: number): void {
-    this.pinned = true;
     const frameStart = this.out.pos;
     const start = this.out.begin(FrameType.Accept);
     this.out.varint(number);
@@ -157,7 +153,6 @@ export class Outbound {
 
   /** A frame without cost that keeps its place among the others. */
   orderedFrame(frame: Frame): void {
-    if (frame.type !== "Mark") this.pinned = true;
     const w = this.ordered(false);
     const frameStart = w.pos;
     encodeFrame(w, frame);
@@ -194,7 +189,6 @@ export class Outbound {
     w.varint(number);
     w.u8(reason);
     w.rawText(description);
-    this.pinned = true;
     this.finish(w, frameStart, start, false);
   }
 
@@ -213,7 +207,7 @@ export class Outbound {
     writer.str(socket);
     writer.strs(rooms);
     // What was sent before is what the client missed: the node delivers more of that at this frame.
-    if (!this.finishPromptly(writer, frameStart, start, PROMPT_ATTACH_MAX, false)) {
+    if (!this.finishPromptly(writer, frameStart, start, PROMPT_ATTACH_MAX)) {
       this.attach(number, nsp, socket, [], isBeside);
       this.join(number, nsp, rooms);
       return true;
@@ -228,7 +222,6 @@ export class Outbound {
     if (namespace === undefined || !this.takes("Choose")) return;
     const { writer, frameStart, start } = this.begin(FrameType.Choose, number, namespace, false);
     writer.str(socket);
-    this.pinned = true;
     this.finish(writer, frameStart, start, false);
   }
 
@@ -247,7 +240,7 @@ export class Outbound {
     const namespace = this.namespaces.find(nsp);
     if (namespace === undefined) return;
     const { writer, frameStart, start } = this.begin(FrameType.Detach, number, namespace, false);
-    this.finishPromptly(writer, frameStart, start, PROMPT_MAX, false);
+    this.finishPromptly(writer, frameStart, start, PROMPT_MAX);
   }
 
   /** A socket that was attached has ended, by itself or with its session. */
@@ -286,7 +279,6 @@ export class Outbound {
     writer.str(socket);
     writer.strs(rooms);
     writer.raw(data);
-    this.pinned = true;
     return this.finish(writer, frameStart, start, true) >= 0;
   }
 
@@ -320,7 +312,6 @@ export class Outbound {
       if (typeof part === "string") w.str(part);
       else w.bytes(part);
     }
-    this.pinned = true;
     const bytes = this.finish(w, frameStart, start, true);
     if (bytes < 0) return false;
     if (this.nextNumber !== undefined) this.nextNumber++;
@@ -336,7 +327,6 @@ export class Outbound {
     const start = w.begin(FrameType.Relay, payload.length + 64);
     w.strs(to);
     w.raw(payload);
-    this.pinned = true;
     return this.finish(w, frameStart, start, true) >= 0;
   }
 
@@ -393,7 +383,6 @@ export class Outbound {
   }
 
   private transmit(): void {
-    this.pinned = false;
     if (this.out.pos === 0) return;
     this.host.transmit(this.out.take(this.spares.pop()));
   }
@@ -429,7 +418,7 @@ export class Outbound {
     if (namespace === undefined) return;
     const { writer, frameStart, start } = this.begin(type, number, namespace, false);
     writer.strs(rooms);
-    if (this.finishPromptly(writer, frameStart, start, PROMPT_MAX, true)) return;
+    if (this.finishPromptly(writer, frameStart, start, PROMPT_MAX)) return;
     // So many do not fit into one frame.
     const half = rooms.length >> 1;
     if (half === 0) return this.host.onUnsent("rooms", `a room's name of ${rooms[0]?.length ?? 0} characters is more than the node takes: it reaches nobody`);
@@ -466,22 +455,14 @@ export class Outbound {
   }
 
   /**
-   * Ends a frame that changes who is where. Unless it waits for credit behind others it leaves now: alone where it may overtake the messages
-   * that the turn has gathered so far, so that these still leave in one piece, else with all of them. Returns false when it is
-   * too long for any batch: then it is taken back.
+   * Ends a frame that changes who is where. Unless it waits for credit behind others it leaves now, with all that the turn has
+   * gathered before it: what the app did first comes first, for each client. Returns false when it is too long for any batch:
+   * then it is taken back.
    */
-  private finishPromptly(w: Writer, frameStart: number, start: number, promptMax: number, mayOvertake: boolean): boolean {
+  private finishPromptly(w: Writer, frameStart: number, start: number, promptMax: number): boolean {
     const isHeld = w !== this.out;
     if (this.finish(w, frameStart, start, false) < 0) return false;
-    if (isHeld || !this.mayPrompt(promptMax)) return true;
-    if (!mayOvertake || this.pinned || frameStart === 0 || w !== this.out) {
-      this.transmit();
-      return true;
-    }
-    const frame = Buffer.allocUnsafeSlow(w.pos - frameStart);
-    w.buf.copy(frame, 0, frameStart, w.pos);
-    w.pos = frameStart;
-    this.host.transmit(frame);
+    if (!isHeld && this.mayPrompt(promptMax)) this.transmit();
     return true;
   }
 
