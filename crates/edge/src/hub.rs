@@ -20,7 +20,7 @@ use crate::limits::Limits;
 use crate::routes::Routes;
 use crate::shard::Unavailable;
 use crate::sid::Sid;
-use crate::trunks::{Trunk, TrunkNumber};
+use crate::trunks::{Precedence, Trunk, TrunkNumber};
 use crate::{AppServerStatus, HubConfig, HubStatus, Secret};
 
 /// The default hub's, where nothing else is said.
@@ -53,6 +53,7 @@ pub(crate) struct Hub {
     /// Trunks over streams, those before their `Hello` included.
     trunks_open: AtomicUsize,
     state: Mutex<State>,
+    pub(crate) precedence: Precedence,
     /// Sids that the app made itself (`generateId`); ours need no table.
     custom_sids: Mutex<HashMap<String, Sid>>,
     /// False until the first of them: then the table is not asked at all.
@@ -244,6 +245,7 @@ impl Hub {
             keys: config.keys.clone(),
             tokens_required: config.tokens_required,
             state: Mutex::default(),
+            precedence: Precedence::default(),
             custom_sids: Mutex::default(),
             has_custom_sids: AtomicBool::new(false),
             kept: Mutex::default(),

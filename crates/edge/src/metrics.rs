@@ -64,6 +64,7 @@ pub struct Inner {
     pub(crate) trunks_refused: Family<Cause, Counter>,
     pub(crate) trunks_ended: Family<Cause, Counter>,
     pub(crate) trunk_received_bytes: Counter,
+    pub(crate) trunk_waits_expired: Counter,
     pub(crate) trunk_sent_bytes: Counter,
     pub(crate) trunk_stalls: Counter,
 }
@@ -319,6 +320,11 @@ impl Metrics {
             "trunkline_relayed_dropped",
             "Payloads not relayed because the receiver reads too slowly",
             m.relayed_dropped.clone(),
+        );
+        registry.register(
+            "trunkline_trunk_waits_expired",
+            "Broadcasts that waited in vain for what other trunks had brought before",
+            m.trunk_waits_expired.clone(),
         );
         registry.register(
             "trunkline_trunk_received_bytes",

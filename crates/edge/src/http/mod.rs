@@ -32,6 +32,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use tokio::sync::mpsc::Sender;
+use tokio::sync::oneshot;
 use tokio::task::spawn_local;
 use tokio::time::{Sleep, sleep_until};
 
@@ -157,7 +158,20 @@ impl Door {
         }
     }
 
-    /// The same from where nothing can wait: a guard's drop.
+    /// Waits until this thread's shard has done what others have asked of it so far: what `tell` hands to it does not
+    /// queue behind that.
+    pub(crate) async fn catch_up(&self) {
+        let Some(inbox) = self.0.peers.get(usize::from(self.0.own)) else { return };
+        if inbox.capacity() == inbox.max_capacity() {
+            return;
+        }
+        let (reply, is_past) = oneshot::channel();
+        // A shard that is gone takes the whole node with it.
+        let _ = inbox.send(Command::Past(reply)).await;
+        let _ = is_past.await;
+    }
+
+    /// `tell` from where nothing can wait: a guard's drop.
     fn tell_later(&self, shard: u8, command: Command) {
         let door = self.clone();
         spawn_local(async move { door.tell(shard, command).await });

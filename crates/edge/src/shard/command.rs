@@ -123,6 +123,8 @@ pub(crate) enum Command {
     /// An app server gives back what it was given so.
     GiveBack(Box<GiveBack>),
     Drain(Duration),
+    /// All that was asked before is done.
+    Past(oneshot::Sender<()>),
     /// Is it still there?
     Pulse(Arc<Pulse>),
     Stop,

@@ -292,6 +292,10 @@ impl Shard {
                 let _ = known.send(());
             }
             Command::TrunkDown(trunk) => self.trunk_down(trunk),
+            Command::Past(reply) => {
+                // Who asked may have ended since.
+                let _ = reply.send(());
+            }
             Command::Pulse(pulse) => pulse.answer(),
             Command::Batch { trunk, frames, credit } => {
                 for frame in frames {

@@ -1,10 +1,13 @@
 //! Trunks: who may open one, what passes over it, and the handle that everybody else holds of it.
 
 mod auth;
+mod batches;
 mod handle;
 mod peer;
+mod precedence;
 mod stream;
 
 pub(crate) use auth::{TrunkRefused, authorise};
 pub(crate) use handle::{BatchCredit, Ending, Trunk, TrunkNumber};
+pub(crate) use precedence::Precedence;
 pub(crate) use stream::{run, run_inside};

@@ -3,6 +3,7 @@
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -18,8 +19,10 @@ use trunkline_trunk::{
 };
 use trunkline_websocket::{Decoder, Incoming, Opcode, Role, encode, encode_close, encode_header};
 
+use super::batches::{changes_behind_broadcast, detached, is_broadcast, split};
 use super::handle::{BatchCredit, Ending, Trunk};
 use super::peer::{Origin, TrunkStream};
+use super::precedence::Place;
 use crate::http::Door;
 use crate::hub::{Directory, Hub};
 use crate::metrics::{Cause, Outcome};
@@ -27,6 +30,8 @@ use crate::shard::{AdoptedStream, Command, GiveBack, RestoreRequest, not_found, 
 
 static NEXT_NUMBER: AtomicU32 = AtomicU32::new(1);
 const READ_BYTES: usize = 256 * 1024;
+/// More of these at a stretch than a kernel holds: what comes behind them came later than anybody who looks.
+const FULL_READS_MAX: u32 = 32;
 /// What a frame adds to its payload, generously.
 const FRAME_OVERHEAD_BYTES: usize = 1024;
 /// What this node takes beyond the frames that every node of version 1 does.
@@ -63,6 +68,11 @@ struct TrunkTask {
     decoder: Decoder,
     /// `None` until `Hello` is accepted.
     trunk: Option<Arc<Trunk>>,
+    /// Among the trunks of the hub, as long as `trunk` is there.
+    place: Option<Place>,
+    /// The batches of this read, until whatever came in on other trunks before it has taken effect; none where there are
+    /// no other trunks.
+    unordered: Vec<Bytes>,
     /// The app server's numbers for namespaces.
     namespaces: Namespaces,
     /// What the app server asked for in this batch: answered after the rest of it has taken effect.
@@ -112,6 +122,8 @@ impl TrunkTask {
             link: Link::node(now, config),
             decoder: Decoder::new(),
             trunk: None,
+            place: None,
+            unordered: Vec::new(),
             namespaces,
             restores: Vec::new(),
             persisted: Vec::new(),
@@ -144,31 +156,52 @@ impl TrunkTask {
         let mut buffer = vec![0; READ_BYTES];
         if !leftover.is_empty() {
             self.hear(&mut leftover.to_vec()).await;
+            self.end_round();
         }
+        let mut full_reads = 0;
         loop {
             self.drain_link();
             self.take_outbox();
             self.write()?;
             if let Some((_, cause)) = self.closing {
+                // Nobody waits for what it will not read.
+                self.place = None;
                 self.say_goodbye().await;
                 return Ok(cause);
             }
             match self.wait().await? {
-                Woken::Readable => match self.stream.try_read(&mut buffer) {
-                    Ok(0) => return Ok("app_server_gone"),
-                    Ok(count) => {
+                Woken::Readable => {
+                    if let Some(place) = &self.place {
+                        place.begin_round();
+                    }
+                    let count = match self.stream.try_read(&mut buffer) {
+                        Ok(0) => return Ok("app_server_gone"),
+                        Ok(count) => count,
+                        Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
+                        Err(error) => return Err(error),
+                    };
+                    if count > 0 {
                         self.door.env().metrics.trunk_received_bytes.inc_by(count as u64);
                         self.hear(&mut buffer[..count]).await;
                     }
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => (),
-                    Err(error) => return Err(error),
-                },
+                    full_reads = if count == READ_BYTES { full_reads + 1 } else { 0 };
+                    if full_reads % FULL_READS_MAX == 0 {
+                        self.end_round();
+                    }
+                }
                 Woken::Writable | Woken::Told => (),
                 Woken::Deadline => {
                     let now = self.now();
                     self.link.handle_timeout(now);
                 }
             }
+        }
+    }
+
+    /// What was read is with the shards.
+    fn end_round(&self) {
+        if let Some(place) = &self.place {
+            place.end_round();
         }
     }
 
@@ -187,6 +220,9 @@ impl TrunkTask {
         };
         // Who asks and does not read the answers is not heard until it does.
         let hears = self.out.len() < self.door.env().limits.trunk_unread_bytes_max;
+        if let Some(place) = &self.place {
+            place.set_deaf(!hears);
+        }
         tokio::select! {
             ready = self.stream.readable(), if hears => ready.map(|()| Woken::Readable),
             ready = self.stream.writable(), if !self.out.is_empty() => ready.map(|()| Woken::Writable),
@@ -217,9 +253,13 @@ impl TrunkTask {
         for pong in pongs {
             self.out.extend_from_slice(&pong);
         }
+        if self.place.as_ref().is_some_and(Place::has_neighbours) {
+            self.unordered.clone_from(&batches);
+        }
         for batch in batches {
             self.handle_batch(batch).await;
         }
+        self.unordered.clear();
         if text {
             let message = Str::from_static("a trunk carries binary messages only");
             self.link.give_up(ErrorCode::Protocol, message);
@@ -254,6 +294,9 @@ impl TrunkTask {
             if let Frame::Credit { bytes } = frame {
                 self.credit_returned(bytes).await;
             }
+            if !self.unordered.is_empty() && is_broadcast(&frame) {
+                self.let_others_first(&mut shares, &mut cost).await;
+            }
             cost += u64::from(frame.data_cost().unwrap_or(0));
             match self.link.handle_frame(now, frame) {
                 Ok(Some(Frame::Settings { settings })) => self.change_settings(&settings).await,
@@ -265,18 +308,7 @@ impl TrunkTask {
             self.drain_events().await;
         }
         let Some(trunk) = self.trunk.clone() else { return };
-        // Before the shards hear of it: who asks for one of these a moment later comes behind it.
-        for (pid, shard) in self.persisted.drain(..) {
-            self.hub.kept_by(&pid, shard);
-        }
-        let credit = Arc::new(BatchCredit { trunk: Arc::clone(&trunk), bytes: cost });
-        for (shard, frames) in shares.into_iter().enumerate() {
-            if !frames.is_empty() {
-                let credit = Arc::clone(&credit);
-                let batch = Command::Batch { trunk: trunk.number, frames, credit };
-                self.door.tell(u8::try_from(shard).unwrap_or(u8::MAX), batch).await;
-            }
-        }
+        self.deal_out(&trunk, &mut shares, cost).await;
         for (to, payload) in std::mem::take(&mut self.relays) {
             let limits = &self.door.env().limits;
             let unread_bytes_max = limits.trunk_unread_bytes_max;
@@ -294,6 +326,41 @@ impl TrunkTask {
                 }
             }
         }
+    }
+
+    /// Gives the shards their shares of frames that cost so much together.
+    async fn deal_out(&mut self, trunk: &Arc<Trunk>, shares: &mut [Vec<Frame>], cost: u64) {
+        // Before the shards hear of it: who asks for one of these a moment later comes behind it.
+        for (pid, shard) in self.persisted.drain(..) {
+            self.hub.kept_by(&pid, shard);
+        }
+        let credit = Arc::new(BatchCredit { trunk: Arc::clone(trunk), bytes: cost });
+        for (shard, share) in shares.iter_mut().enumerate() {
+            if !share.is_empty() {
+                let frames = std::mem::take(share);
+                let credit = Arc::clone(&credit);
+                let batch = Command::Batch { trunk: trunk.number, frames, credit };
+                self.door.tell(u8::try_from(shard).unwrap_or(u8::MAX), batch).await;
+            }
+        }
+    }
+
+    /// Before the first broadcast of a read: what came in on the hub's other trunks earlier takes effect first.
+    async fn let_others_first(&mut self, shares: &mut [Vec<Frame>], cost: &mut u64) {
+        let read = std::mem::take(&mut self.unordered);
+        let (Some(mut place), Some(trunk)) = (self.place.take(), self.trunk.clone()) else {
+            return;
+        };
+        let ahead = place.look();
+        if !ahead.is_empty() {
+            // Others may wait for these, and this one is not to keep them up meanwhile.
+            self.deal_out(&trunk, shares, std::mem::take(cost)).await;
+            if !place.let_pass(ahead, changes_behind_broadcast(&read)).await {
+                self.door.env().metrics.trunk_waits_expired.inc();
+            }
+        }
+        self.place = Some(place);
+        self.door.catch_up().await;
     }
 
     /// Puts a frame into the share of the shard, or of all shards, that it concerns, or sees to it here.
@@ -551,6 +618,12 @@ impl TrunkTask {
             // Sessions are given to it once every shard can take its answers. A shard that is gone takes the node along.
             let _ = is_known.await;
         }
+        match Place::new(&self.hub, trunk.number, self.stream.as_fd()) {
+            Ok(place) => self.place = Some(place),
+            Err(error) => {
+                tracing::warn!(hub = %self.hub.name, server = %trunk.server_id, %error, "broadcasts may overtake other app servers' changes of rooms: the trunk's stream cannot be watched");
+            }
+        }
         env.directory.trunk_up(&trunk);
         env.metrics.trunks.inc();
         tracing::info!(hub = %self.hub.name, server = %trunk.server_id, sdk = %trunk.sdk, address = %self.address, "app server connected");
@@ -655,6 +728,7 @@ impl TrunkTask {
     }
 
     async fn clean_up(&mut self, cause: &'static str) {
+        self.place = None;
         let Some(trunk) = self.trunk.take() else { return };
         self.door.env().directory.trunk_down(&trunk);
         trunk.fail_requests();
@@ -663,97 +737,6 @@ impl TrunkTask {
         for shard in 0..self.door.peers().len() {
             let down = Command::TrunkDown(trunk.number);
             self.door.tell(u8::try_from(shard).unwrap_or(u8::MAX), down).await;
-        }
-    }
-}
-
-/// A payload may wait for its client for long, and a slice of a batch keeps the whole batch: small ones get memory of
-/// their own, so that what waits never takes more than twice what is counted for it.
-#[expect(clippy::wildcard_enum_match_arm, reason = "all others are done with when the batch is")]
-fn detached(frame: Frame, batch_bytes: usize) -> Frame {
-    let own = |bytes: Bytes| {
-        if bytes.len() * 2 < batch_bytes { Bytes::copy_from_slice(&bytes) } else { bytes }
-    };
-    match frame {
-        Frame::Send { session, flags, payload } => {
-            Frame::Send { session, flags, payload: own(payload) }
-        }
-        Frame::Broadcast(mut broadcast) => {
-            for part in &mut broadcast.parts {
-                part.data = own(std::mem::take(&mut part.data));
-            }
-            Frame::Broadcast(broadcast)
-        }
-        Frame::Recorded { offset, mut broadcast } => {
-            for part in &mut broadcast.parts {
-                part.data = own(std::mem::take(&mut part.data));
-            }
-            Frame::Recorded { offset, broadcast }
-        }
-        other => other,
-    }
-}
-
-/// Cuts encoded frames into batches of at most `bytes_max`, between frames. A longer frame is alone in its batch.
-fn split(mut frames: &[u8], bytes_max: usize) -> Vec<&[u8]> {
-    let mut batches = Vec::new();
-    while frames.len() > bytes_max {
-        let mut end = 0;
-        loop {
-            let next = end + frame_length(&frames[end..]);
-            if next > bytes_max && end > 0 {
-                break;
-            }
-            end = next;
-            if end >= bytes_max {
-                break;
-            }
-        }
-        let (batch, rest) = frames.split_at(end.min(frames.len()));
-        batches.push(batch);
-        frames = rest;
-    }
-    if !frames.is_empty() {
-        batches.push(frames);
-    }
-    batches
-}
-
-/// Length of the whole frame at the front: our own encoding, so it is well-formed.
-fn frame_length(frames: &[u8]) -> usize {
-    let mut length = 0;
-    for (index, byte) in frames.iter().skip(1).enumerate() {
-        length |= usize::from(byte & 0x7f) << (7 * index);
-        if byte & 0x80 == 0 {
-            return 2 + index + length;
-        }
-    }
-    frames.len()
-}
-
-#[cfg(test)]
-mod tests {
-    use trunkline_trunk::SessionNumber;
-    use trunkline_trunk::encode::encode_message;
-
-    use super::*;
-
-    #[test]
-    fn long_batches_are_cut_between_frames() {
-        let mut frames = BytesMut::new();
-        let sizes = [10, 200, 3000, 1, 90];
-        for size in sizes {
-            encode_message(&mut frames, SessionNumber(1), false, &vec![b'x'; size]);
-        }
-        for bytes_max in [1, 100, 220, 4000, 10_000] {
-            let batches = split(&frames, bytes_max);
-            assert_eq!(batches.concat(), frames, "{bytes_max}");
-            for batch in batches {
-                let count = decode_batch(Bytes::copy_from_slice(batch))
-                    .inspect(|frame| assert!(frame.is_ok(), "{bytes_max}"))
-                    .count();
-                assert!(count == 1 || batch.len() <= bytes_max, "{bytes_max}");
-            }
         }
     }
 }
