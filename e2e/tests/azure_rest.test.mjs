@@ -279,7 +279,7 @@ inAzureWorld("what Azure's REST API refuses", {}, (test) => {
   test("paths, methods, hubs and parameters that are not there", async (world) => {
     await refused(await call(world, `${HUB}/nothing`), 404, "NotFound");
     await refused(await call(world, `${HUB}/:send`, { method: "DELETE" }), 405, "MethodNotAllowed");
-    await refused(await call(world, "nobody/:send"), 404, "HubNotFound");
+    await refused(await call(world, "2nobody/:send"), 404, "HubNotFound");
     await refused(await call(world, `${HUB}/groups/g/connections?maxpagesize=201`, { method: "GET" }), 400, "InvalidParameter");
   });
 
