@@ -2,7 +2,7 @@
 
 use alloc::string::String;
 use core::fmt;
-use core::ops::Deref;
+use core::ops::{Deref, Range};
 use core::str::Utf8Error;
 
 use bytes::Bytes;
@@ -33,6 +33,20 @@ impl Str {
     /// Walks the bytes once (they are short): hold on to the `&str` in a loop.
     pub fn as_str(&self) -> &str {
         core::str::from_utf8(&self.0).expect("no constructor lets anything but UTF-8 in")
+    }
+
+    /// A part of the text that shares its bytes.
+    ///
+    /// # Panics
+    ///
+    /// When the range ends beyond the text or inside a character.
+    #[must_use]
+    pub fn slice(&self, range: Range<usize>) -> Self {
+        let bounds = [range.start, range.end];
+        // A byte of 10xxxxxx goes on with a character.
+        let inside = |at: usize| self.0.get(at).is_some_and(|byte| byte & 0xc0 == 0x80);
+        assert!(!bounds.into_iter().any(inside), "{range:?} cuts a character in two");
+        Self(self.0.slice(range))
     }
 
     /// The bytes of the text.
@@ -94,5 +108,25 @@ impl fmt::Debug for Str {
 impl fmt::Display for Str {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self.as_str(), out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Str;
+
+    #[test]
+    fn parts_share_the_bytes() {
+        let text = Str::from("aéb");
+        let part = text.slice(1..3);
+        assert_eq!(part, "é");
+        assert_eq!(part.as_bytes().as_ptr(), text.as_bytes()[1..].as_ptr());
+        assert_eq!(text.slice(4..4), "");
+    }
+
+    #[test]
+    #[should_panic(expected = "cuts a character in two")]
+    fn parts_end_between_characters() {
+        Str::from("aéb").slice(0..2);
     }
 }

@@ -50,6 +50,14 @@ fn is_answer(line: &str) -> bool {
         || line.starts_with("test ") && line.contains(" ... ")
 }
 
+/// The name of the test that a line says failed.
+pub(super) fn failed(line: &str) -> Option<&str> {
+    let tap = line.strip_prefix("not ok ");
+    let tap = tap.map(|rest| rest.split_once(" - ").map_or(rest, |(_, name)| name));
+    let rust = || line.strip_prefix("test ")?.strip_suffix(" ... FAILED");
+    tap.or_else(|| line.strip_prefix("✖ ")).or_else(rust)
+}
+
 /// `# pass 12` or `ℹ pass 12`, at the end of a run of `node --test`.
 fn node(line: &str) -> Option<Counts> {
     let (word, number) = line.strip_prefix("# ").or(line.strip_prefix("ℹ "))?.split_once(' ')?;

@@ -57,11 +57,14 @@ pub(crate) fn command(arguments: &[&str]) -> Result<ExitCode, Failure> {
         chosen.len(),
         minutes(memory.all(&chosen))
     );
-    let mut run = Run { number: 0, total: Counts::default(), memory };
+    let mut run = Run { number: 0, total: Counts::default(), memory, failures: Vec::new() };
     for step in &chosen {
         run.step(step, &chosen)?;
     }
     println!("all of it took {}", minutes(started.elapsed()));
+    for failure in &run.failures {
+        println!("failed: {failure}");
+    }
     println!("{} passed, {} failed", run.total.passed, run.total.failed);
     Ok(if run.total.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -84,6 +87,8 @@ struct Run {
     number: usize,
     total: Counts,
     memory: Memory,
+    /// What failed, by step and name: said again at the very end, where nobody has to search.
+    failures: Vec<String>,
 }
 
 /// What a step came to: its counts, or in words why nothing of it could be counted.
@@ -104,14 +109,17 @@ impl Run {
             minutes(left)
         );
         let started = Instant::now();
-        let outcome = work(step, usual.tests);
+        let mut names = Vec::new();
+        let outcome = work(step, usual.tests, &mut names);
         if interrupt::asked() {
             return Err("stopped".into());
         }
         let counts = outcome.unwrap_or_else(|why| {
             println!("  {}: {why}", step.name);
+            names.push(why);
             Counts { passed: 0, failed: 1, skipped: 0 }
         });
+        self.failures.extend(names.iter().map(|name| format!("{}: {name}", step.name)));
         let skipped = match counts.skipped {
             0 => String::new(),
             skipped => format!(", {skipped} skipped"),
@@ -131,13 +139,17 @@ impl Run {
 }
 
 /// `usually` is how many tests the step had the last time.
-fn work(step: &Step, usually: u64) -> StepOutcome {
+fn work(step: &Step, usually: u64, failures: &mut Vec<String>) -> StepOutcome {
     let log = repo::scratch().join(format!("{}.log", step.name));
     std::fs::write(&log, "").map_err(|error| format!("cannot write {}: {error}", log.display()))?;
     let mut counts = Counts::default();
     for work in (step.works)().map_err(|error| error.to_string())? {
         let (name, count) = (work.name.clone(), work.count);
         let outcome = one(work, &log, usually)?;
+        if !outcome.status.success() {
+            failures.push(format!("{name}: {}", outcome.status));
+            failures.extend(failed_tests(&outcome.lines));
+        }
         counts.add(counted(&name, count, &outcome)?);
     }
     Ok(counts)
@@ -167,19 +179,38 @@ fn one(mut work: Work, log: &std::path::Path, usually: u64) -> Result<process::F
 
 /// The lines of a failed command that tell why: what follows each failure, and the end.
 fn telling(lines: &[String]) -> impl Iterator<Item = &str> {
-    const MARKS: &[&str] = &["not ok", "✖", "FAIL", "error", "panicked"];
     const AFTER_MARK: usize = 20;
     const END: usize = 30;
     const SHOWN_MAX: usize = 300;
     let mut shown_until = 0;
     let numbered = lines.iter().enumerate();
     let kept = numbered.filter(move |(number, line)| {
-        if MARKS.iter().any(|mark| line.contains(mark)) {
+        if tells_failure(line.trim_start()) {
             shown_until = number + AFTER_MARK;
         }
         *number < shown_until || number + END >= lines.len()
     });
     kept.map(|(_, line)| line.as_str()).take(SHOWN_MAX)
+}
+
+/// Whether a line says that something failed. The name of a test that passed may hold any word.
+fn tells_failure(line: &str) -> bool {
+    const STARTS: &[&str] = &["FAIL", "error", "thread '"];
+    counts::failed(line).is_some() || STARTS.iter().any(|start| line.starts_with(start))
+}
+
+/// The names of the tests that failed, each with the first line of its error.
+fn failed_tests(lines: &[String]) -> Vec<String> {
+    const NAMED_MAX: usize = 20;
+    const ERROR_WITHIN: usize = 12;
+    let numbered = lines.iter().enumerate();
+    let failed = numbered.filter_map(|(at, line)| Some((at, counts::failed(line.trim_start())?)));
+    let named = failed.map(|(at, name)| {
+        let mut following = lines[at + 1..].iter().take(ERROR_WITHIN);
+        let error = following.find_map(|line| line.trim_start().strip_prefix("error: "));
+        format!("{name} {}", short(error.unwrap_or_default(), 200)).trim_end().to_owned()
+    });
+    named.take(NAMED_MAX).collect()
 }
 
 /// The counts of one finished command. One that ran nothing has failed.
@@ -216,14 +247,28 @@ fn minutes(duration: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::telling;
+    use super::{failed_tests, telling};
 
     #[test]
     fn failures_are_shown_and_not_the_rest() {
         let mut lines: Vec<String> = (0..200).map(|number| format!("ok {number}")).collect();
         lines[20] = "not ok 20".into();
+        lines[120] = "ok 120 - an error that does not FAIL is not ok".into();
         let shown: Vec<&str> = telling(&lines).collect();
         assert_eq!((shown[0], shown[19], shown[20]), ("not ok 20", "ok 39", "ok 170"));
         assert_eq!(shown.len(), 50);
+    }
+    #[test]
+    fn failed_tests_are_named_with_their_errors() {
+        let lines = [
+            "ok 1 - not ok is a name",
+            "    not ok 2 - a room leaks",
+            "      duration_ms: 3",
+            "      error: 'Expected 1'",
+            "✖ a client hangs (12.5ms)",
+            "test rooms::join ... FAILED",
+        ];
+        let expected = ["a room leaks 'Expected 1'", "a client hangs (12.5ms)", "rooms::join"];
+        assert_eq!(failed_tests(&lines.map(str::to_owned)), expected);
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::{Request, Response};
+use hyper::{Method, Request, Response};
 use tokio::sync::oneshot;
 use trunkline_clock::Timestamp;
 use trunkline_engineio::{HandshakeError, TransportKind};
@@ -34,6 +34,25 @@ pub(super) fn client_request<B>(
     transport: TransportKind,
 ) -> ClientRequest {
     let url = request.uri().path_and_query().map_or("/", |url| url.as_str());
+    let headers = || request.headers().iter().take(HEADERS_MAX);
+    let bytes: usize = headers().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    // One piece of memory for all of them: every client brings a dozen.
+    let mut text = String::with_capacity(url.len() + bytes);
+    text.push_str(url);
+    let mut ends = Vec::with_capacity(headers().size_hint().0);
+    for (name, value) in headers() {
+        text.push_str(name.as_str());
+        let name_end = text.len();
+        push_latin1(&mut text, value.as_bytes());
+        ends.push((name_end, text.len()));
+    }
+    let text = Str::from(text);
+    let mut start = url.len();
+    let headers = ends.into_iter().map(|(name_end, end)| {
+        let header = Header { name: text.slice(start..name_end), value: text.slice(name_end..end) };
+        start = end;
+        header
+    });
     ClientRequest {
         transport: match transport {
             TransportKind::Polling => Transport::Polling,
@@ -42,24 +61,22 @@ pub(super) fn client_request<B>(
         secure: false,
         address: Str::from(connection.address.ip().to_string()),
         port: connection.address.port(),
-        method: Str::from(request.method().as_str().to_owned()),
-        url: Str::from(url.to_owned()),
-        headers: request
-            .headers()
-            .iter()
-            .take(HEADERS_MAX)
-            .map(|(name, value)| Header {
-                name: Str::from(name.as_str().to_owned()),
-                value: Str::from(latin1_text(value.as_bytes())),
-            })
-            .collect(),
+        method: match *request.method() {
+            Method::GET => Str::from_static("GET"),
+            ref other => Str::from(other.as_str()),
+        },
+        url: text.slice(0..url.len()),
+        headers: headers.collect(),
         claims: Str::EMPTY,
     }
 }
 
 /// Node.js reads header bytes as Latin-1.
-fn latin1_text(bytes: &[u8]) -> String {
-    bytes.iter().map(|&byte| char::from(byte)).collect()
+fn push_latin1(text: &mut String, bytes: &[u8]) {
+    match str::from_utf8(bytes) {
+        Ok(ascii) if ascii.is_ascii() => text.push_str(ascii),
+        Ok(_) | Err(_) => text.extend(bytes.iter().map(|&byte| char::from(byte))),
+    }
 }
 
 /// A preflight: the app's `cors` and other engine middlewares answer.

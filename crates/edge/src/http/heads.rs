@@ -9,6 +9,8 @@
 
 use std::time::Instant;
 
+use memchr::memchr;
+
 /// Enough of a line for the headers that say how long a body is.
 const LINE_BYTES_KEPT: usize = 64;
 /// Headers that hyper has room for without being told.
@@ -156,7 +158,7 @@ impl Heads {
         if self.begun.is_none() && self.place == Place::Head {
             self.begun = Some(Instant::now());
         }
-        let end = bytes.iter().position(|byte| *byte == b'\n');
+        let end = memchr(b'\n', bytes);
         if self.place == Place::Head {
             self.look(&bytes[..end.unwrap_or(bytes.len())], at);
         }
