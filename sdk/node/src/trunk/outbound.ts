@@ -25,8 +25,11 @@ const SPARE_BYTES_MIN = 4 * 1024;
  * way, comes after them. Beyond so many, which is no single client's doing, the rest leaves when the running code is done.
  */
 const PROMPT_MAX = 64;
-/** The same for sockets that connect: in a stampede each would have a batch of its own. */
-const PROMPT_ATTACH_MAX = 8;
+/**
+ * In a stampede each socket that connects would have a batch of its own. So only the first of a turn has, and whoever connects so many milliseconds
+ * after the last: nobody else can have heard of the ones between and have answered by then.
+ */
+const PROMPT_ATTACH_MS = 0.5;
 /** More than this waits only for a node that gives credit: what an app sends in one go may be any number of bytes. */
 const HELD_BYTES_MAX = 16 * 1024 * 1024;
 /** A node that gives no credit for so long, while so much waits, hangs. */
@@ -93,6 +96,8 @@ export class Outbound {
   private lastMark = 0;
   /** Batches sent ahead of the turn's own, and whether another is due when the running code is done. */
   private prompted = 0;
+  /** When the last of them left, in milliseconds. */
+  private promptedAt = 0;
   private promptDue = false;
   /** Inside an operation on many sockets: what it changes leaves together. */
   private together = 0;
@@ -207,7 +212,7 @@ export class Outbound {
     writer.str(socket);
     writer.strs(rooms);
     // What was sent before is what the client missed: the node delivers more of that at this frame.
-    if (!this.finishPromptly(writer, frameStart, start, PROMPT_ATTACH_MAX)) {
+    if (!this.finishPromptly(writer, frameStart, start, this.promptAttachMax())) {
       this.attach(number, nsp, socket, [], isBeside);
       this.join(number, nsp, rooms);
       return true;
@@ -231,7 +236,7 @@ export class Outbound {
     if (namespace === undefined) return false;
     namespace.sockets++;
     this.orderedFrame({ type: "Reattach", session: number, nsp: namespace.number, ...back });
-    if (this.held.bytes === 0 && this.mayPrompt(PROMPT_ATTACH_MAX)) this.transmit();
+    if (this.held.bytes === 0 && this.mayPrompt(this.promptAttachMax())) this.transmit();
     return true;
   }
 
@@ -466,11 +471,16 @@ export class Outbound {
     return true;
   }
 
+  private promptAttachMax(): number {
+    return this.prompted === 0 || performance.now() - this.promptedAt > PROMPT_ATTACH_MS ? PROMPT_MAX : 0;
+  }
+
   /** Whether another batch may leave ahead of the turn's own. If not, one does when the running code is done. */
   private mayPrompt(max: number): boolean {
     if (this.together > 0) return false;
     if (this.prompted < max) {
       this.prompted++;
+      this.promptedAt = performance.now();
       this.schedule();
       return true;
     }
