@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(if cfg!(test) { 60 } else { 2 });
 /// Shards that share one compressing thread.
 const SHARDS_PER_THREAD: usize = 4;
 /// How far these threads stand back: 0 is no different from a shard, 19 is furthest.
-const NICENESS: i32 = 5;
+const NICENESS: i32 = 10;
 
 /// The codings that clients of polling may ask for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
