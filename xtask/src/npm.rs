@@ -13,8 +13,11 @@ pub(crate) fn sdk() -> PathBuf {
 /// `npm <arguments>` in `folder`.
 pub(crate) fn npm(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new("npm");
-    command.current_dir(folder).args(arguments).args(["--no-audit", "--no-fund"]);
-    command.env("npm_config_update_notifier", "false");
+    // As variables: behind `--`, options would be arguments of the script.
+    for option in ["audit", "fund", "update_notifier"] {
+        command.env(format!("npm_config_{option}"), "false");
+    }
+    command.current_dir(folder).args(arguments);
     command
 }
 
