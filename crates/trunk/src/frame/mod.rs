@@ -1,15 +1,22 @@
 //! Every frame of the registry (section 2), with its fields.
 
+mod link;
+mod recovery;
+mod rooms;
+mod session;
+
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
 
+pub use self::link::{Hello, Welcome};
+pub use self::recovery::{Persist, Position, Reattach, Restored, RestoredAt};
+pub use self::rooms::{Broadcast, Part};
+pub use self::session::{ClientRequest, Header, Open, Request, Response};
 use crate::kind::FrameKind;
 use crate::text::Str;
-use crate::values::{
-    BroadcastFlags, CloseCode, EioVersion, ErrorCode, Found, RequestCode, SendFlags, Transport,
-};
+use crate::values::{CloseCode, ErrorCode, SendFlags, Transport};
 
 /// The number of a session on one trunk; unique while in use (section 4).
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -287,216 +294,6 @@ pub enum Frame {
         /// The private id.
         pid: Str,
     },
-}
-
-/// The body of `Hello` (section 3).
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Hello {
-    /// The lowest version that the app server speaks.
-    pub version_min: u32,
-    /// The highest version that the app server speaks.
-    pub version_max: u32,
-    /// Bytes of data frames that the node may send before more `Credit`.
-    pub credit: u32,
-    /// The id of the app server's process.
-    pub server: Str,
-    /// The SDK's name and version.
-    pub sdk: Str,
-    /// JSON object of the app's options; see [`crate::settings`].
-    pub settings: Str,
-}
-
-/// The body of `Welcome` (section 3).
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Welcome {
-    /// The version that both speak from now on.
-    pub version: u32,
-    /// Bytes of data frames that the app server may send before more `Credit`.
-    pub credit: u32,
-    /// The interval of pings; at least 1.
-    pub ping_interval_ms: u32,
-    /// The longest batch; at least 1.
-    pub batch_bytes_max: u32,
-    /// JSON object: `node`, `version`, `warnings`.
-    pub info: Str,
-}
-
-/// The body of `Open` (section 4).
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Open {
-    /// The session.
-    pub session: SessionNumber,
-    /// The client's version of Engine.IO.
-    pub eio: EioVersion,
-    /// The node's id for the session.
-    pub sid: Str,
-    /// The handshake.
-    pub request: ClientRequest,
-}
-
-/// The body of `Request` (section 4).
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Request {
-    /// In use until the `Response`.
-    pub request_id: RequestId,
-    /// What the node is about to answer.
-    pub code: RequestCode,
-    /// The error's context as JSON, or empty.
-    pub context: Str,
-    /// What the client asked.
-    pub request: ClientRequest,
-}
-
-/// A client's HTTP request: `request` in section 2.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct ClientRequest {
-    /// What the client wants to speak over.
-    pub transport: Transport,
-    /// The client's connection is encrypted.
-    pub secure: bool,
-    /// The client's IP address as text.
-    pub address: Str,
-    /// The client's port.
-    pub port: u16,
-    /// The HTTP method.
-    pub method: Str,
-    /// Path and query exactly as the client sent them.
-    pub url: Str,
-    /// Names in lower case, in the client's order.
-    pub headers: Vec<Header>,
-    /// JSON object of verified token claims, or empty.
-    pub claims: Str,
-}
-
-/// An HTTP answer: `response` in section 2.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Response {
-    /// 200 to 999.
-    pub status: u16,
-    /// In order; a name may come twice.
-    pub headers: Vec<Header>,
-    /// The body.
-    pub body: Bytes,
-}
-
-/// One HTTP header.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Header {
-    /// Lower case by the spec; a receiver that needs it checks it.
-    pub name: Str,
-    /// The value.
-    pub value: Str,
-}
-
-/// The body of `Broadcast` (section 7), and of `Recorded` (section 9) without its offset.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Broadcast {
-    /// The namespace.
-    pub nsp: NamespaceNumber,
-    /// How it may be treated, and how far it goes.
-    pub flags: BroadcastFlags,
-    /// Sockets in any of these; all when empty.
-    pub rooms: Vec<Str>,
-    /// But not those in any of these.
-    pub except: Vec<Str>,
-    /// The Engine.IO messages of one Socket.IO packet, in order.
-    pub parts: Vec<Part>,
-}
-
-/// The body of `Persist` (section 9).
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Persist {
-    /// The session, not yet closed by the app server.
-    pub session: SessionNumber,
-    /// The namespace.
-    pub nsp: NamespaceNumber,
-    /// The private id, by which it is asked for.
-    pub pid: Str,
-    /// The Socket.IO id.
-    pub socket: Str,
-    /// Its rooms, without the one that has its id as its name.
-    pub rooms: Vec<Str>,
-    /// The socket's data; only SDKs read it.
-    pub data: Bytes,
-}
-
-/// The body of `Restored` (section 9).
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Restored {
-    /// The `Restore`'s.
-    pub request_id: RequestId,
-    /// Whether the socket can come back; if not, all below is empty.
-    pub found: bool,
-    /// The Socket.IO id.
-    pub socket: Str,
-    /// As they were persisted.
-    pub rooms: Vec<Str>,
-    /// As it was persisted.
-    pub data: Bytes,
-    /// The parts of each recorded packet behind the offset, in order.
-    pub missed: Vec<Vec<Part>>,
-}
-
-/// The body of `Reattach` (section 9).
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Reattach {
-    /// The session.
-    pub session: SessionNumber,
-    /// The namespace.
-    pub nsp: NamespaceNumber,
-    /// The Socket.IO id.
-    pub socket: Str,
-    /// Its rooms, without the one that has its id as its name.
-    pub rooms: Vec<Str>,
-    /// The private id.
-    pub pid: Str,
-    /// As `RestoredAt` has it.
-    pub log: Str,
-    /// As `RestoredAt` has it.
-    pub last: Str,
-    /// As `RestoredAt` has it.
-    pub cut: Vec<Position>,
-}
-
-/// The body of `RestoredAt` (section 9).
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct RestoredAt {
-    /// The `Restore`'s.
-    pub request_id: RequestId,
-    /// Whether the socket can come back; if not, all below but `socket` is empty.
-    pub found: Found,
-    /// The Socket.IO id.
-    pub socket: Str,
-    /// As they were persisted.
-    pub rooms: Vec<Str>,
-    /// As it was persisted.
-    pub data: Bytes,
-    /// The parts of each recorded packet that the client has not, in order.
-    pub missed: Vec<Vec<Part>>,
-    /// Whose order the missed packets have.
-    pub log: Str,
-    /// The offset of the last packet that the client has when it has those.
-    pub last: Str,
-    /// What it then has of each app server.
-    pub cut: Vec<Position>,
-}
-
-/// Of one app server all broadcasts up to a number.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Position {
-    /// The app server's id.
-    pub server: Str,
-    /// The number of the last one.
-    pub number: u64,
-}
-
-/// One Engine.IO message of a packet for many sockets.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Part {
-    /// The data is binary, not text.
-    pub binary: bool,
-    /// Text or bytes, without a packet type. Text is not checked to be UTF-8.
-    pub data: Bytes,
 }
 
 impl Frame {
