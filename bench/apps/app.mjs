@@ -1,15 +1,13 @@
-// The app of every Node.js row: an ordinary Socket.IO server; behind Redis with REDIS_URL, behind Trunkline with TRUNKLINE_ENDPOINT.
-// Started with --expose-gc; writes one line of JSON to stdout when it is ready.
+// The app of every row in JavaScript: an ordinary Socket.IO server; behind Redis with REDIS_URL, behind Trunkline with TRUNKLINE_ENDPOINT,
+// with Bun's own HTTP server with BUN_ENGINE. Node.js runs it with --expose-gc; it writes one line of JSON to stdout when it is ready.
 import { createServer } from "node:http";
 import { setTimeout as wait } from "node:timers/promises";
 import { Server } from "socket.io";
 
 import { benchEvents } from "./events.mjs";
 
-const http = createServer();
-const io = new Server(http, {
-  pingInterval: Number(process.env.PING_INTERVAL_MS ?? 25_000),
-});
+const pingInterval = Number(process.env.PING_INTERVAL_MS ?? 25_000);
+const { io, listen } = process.env.BUN_ENGINE ? await onBun() : onNode();
 
 benchEvents(io);
 if (process.env.REDIS_URL) await useRedis(process.env.REDIS_URL);
@@ -25,9 +23,24 @@ io.on("gc", async (acknowledge) => {
   acknowledge("done");
 });
 
+function onNode() {
+  const http = createServer();
+  const listen = () => new Promise((resolve) => http.listen(0, "127.0.0.1", () => resolve(http.address().port)));
+  return { io: new Server(http, { pingInterval }), listen };
+}
+
+async function onBun() {
+  const { Server: Engine } = await import("@socket.io/bun-engine");
+  const engine = new Engine({ path: "/socket.io/", pingInterval });
+  const io = new Server({ pingInterval });
+  io.bind(engine);
+  return { io, listen: () => Bun.serve({ port: 0, hostname: "127.0.0.1", idleTimeout: 30, ...engine.handler() }).port };
+}
+
 async function collect() {
   for (let round = 0; round < 3; round++) {
     globalThis.gc?.();
+    globalThis.Bun?.gc(true);
     await wait(50);
   }
 }
@@ -43,6 +56,6 @@ async function useRedis(url) {
 const trunkline = process.env.TRUNKLINE_ENDPOINT
   ? (await import("@trunkline/socket.io")).useTrunkline(io)
   : undefined;
-await new Promise((resolve) => http.listen(0, "127.0.0.1", resolve));
+const port = await listen();
 await trunkline?.ready;
-console.log(JSON.stringify({ port: http.address().port, pid: process.pid }));
+console.log(JSON.stringify({ port, pid: process.pid }));

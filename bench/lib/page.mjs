@@ -1,5 +1,5 @@
 // The ledger's page: the newest run of each script in full, then the main figures of every run.
-import { BARE, BARE_URING, NPM, NPM_REDIS, OXIDE } from "./rows.mjs";
+import { BARE, BARE_URING, BUN_ENGINE, NPM, NPM_REDIS, OXIDE } from "./rows.mjs";
 import { BURSTS, CONNECT, ECHO, ECHO_16, FAIR, IDLE, KILL, POLLING, SINGLE, STAMPEDE } from "./scenarios.mjs";
 
 /** The figures that one look at all rows is for: head, scenario, metric. */
@@ -129,9 +129,9 @@ function summaries(scenarios) {
   };
   const times = (base, figure = of) => (row, column) => quotient(figure(base, column)?.median, figure(row, column)?.median);
   const hasNode = (row) => scenarios[SINGLE][row]?.["CPU us/delivery, node"] !== undefined;
-  const apps = rows.filter((row) => [NPM, NPM_REDIS].includes(row) || hasNode(row));
+  const apps = rows.filter((row) => [BUN_ENGINE, NPM, NPM_REDIS].includes(row) || hasNode(row));
   const servers = rows.filter((row) => [BARE, BARE_URING, OXIDE].includes(row) || hasNode(row));
-  const ratios = [BARE, NPM].filter((base) => rows.includes(base));
+  const ratios = [BARE, BUN_ENGINE, NPM].filter((base) => rows.includes(base));
   return [
     ...table("Side by side", rows, SIDE_BY_SIDE, (row, column) => cell(of(row, column))),
     ...ratios.flatMap((base) => table(`Times ${base}`, rows, SIDE_BY_SIDE, times(base))),

@@ -3,11 +3,13 @@ import { existsSync } from "node:fs";
 import { execFileSync } from "node:child_process";
 
 import { clientsThatFit } from "./processes.mjs";
-import { peerBinary, startApp, startBalancer, startPeer, startRedis, startTrunkline } from "./servers.mjs";
+import { BUN, peerBinary, startApp, startBalancer, startBunApp, startPeer, startRedis, startTrunkline } from "./servers.mjs";
 
 export const BARE = "bare limit";
 export const BARE_URING = "bare limit, io_uring";
 export const TRUNKLINE = "trunkline";
+export const TRUNKLINE_BUN = "app on Bun behind trunkline";
+export const BUN_ENGINE = "socket.io on Bun";
 export const OXIDE = "socketioxide";
 export const NPM = "npm socket.io + ws";
 export const NPM_REDIS = "npm socket.io, 2 workers + Redis + HAProxy";
@@ -21,12 +23,10 @@ const PEERS_BUILD = "cargo build --release --manifest-path bench/peers/Cargo.tom
 export const ROWS = {
   [BARE]: { start: () => system([() => startPeer("bare")]), missing: () => binary("bare") },
   [BARE_URING]: { start: () => system([() => startPeer("bare", ["--io-uring"])]), missing: () => binary("bare") },
-  [TRUNKLINE]: {
-    start: (appServers, { trunkline, nodeArgs }) =>
-      system([() => startTrunkline(trunkline, nodeArgs), ...times(appServers, ([node]) => startApp({ TRUNKLINE_ENDPOINT: node.url }))]),
-    missing: ({ trunkline }) => (existsSync(trunkline) ? undefined : "cargo build --release"),
-    kills: true,
-  },
+  [TRUNKLINE]: behindTrunkline(startApp, () => undefined),
+  [TRUNKLINE_BUN]: behindTrunkline(startBunApp, bun),
+  // With the engine that Socket.IO has for it: the fastest Socket.IO server in JavaScript.
+  [BUN_ENGINE]: { start: (appServers) => system(times(appServers, () => startBunApp({ BUN_ENGINE: "1" }))), missing: bun, kills: true },
   [OXIDE]: { start: () => system([() => startPeer("socketioxide")]), missing: () => binary("socketioxide") },
   [NPM]: { start: (appServers) => system(times(appServers, () => startApp({}))), missing: () => undefined, kills: true },
   [NPM_REDIS]: {
@@ -42,6 +42,15 @@ export const ROWS = {
     kills: true,
   },
 };
+
+function behindTrunkline(startOne, missing) {
+  return {
+    start: (appServers, { trunkline, nodeArgs }) =>
+      system([() => startTrunkline(trunkline, nodeArgs), ...times(appServers, ([node]) => startOne({ TRUNKLINE_ENDPOINT: node.url }))]),
+    missing: ({ trunkline }) => (existsSync(trunkline) ? missing() : "cargo build --release"),
+    kills: true,
+  };
+}
 
 /** Trunkline again, with more arguments for its node: `NAME=ARGUMENTS`. The row's name. */
 export function addVariant(text) {
@@ -98,6 +107,10 @@ function doors(started) {
 
 function binary(name) {
   return existsSync(peerBinary(name)) ? undefined : PEERS_BUILD;
+}
+
+function bun() {
+  return existsSync(BUN) ? undefined : "npm ci";
 }
 
 function program(name, install) {

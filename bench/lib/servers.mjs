@@ -15,9 +15,18 @@ export function peerBinary(name) {
   return join(process.env.CARGO_TARGET_DIR ?? peers, process.env.CARGO_TARGET_DIR ? "release" : "", name);
 }
 
+/** What runs an app: Node.js, or the Bun that npm brings. */
+export const BUN = new URL("../node_modules/.bin/bun", import.meta.url).pathname;
+const NODE = ["node", "--expose-gc"];
+
 /** An app server: `environment` says behind what it is. */
-export async function startApp(environment, file = app, role = "server") {
-  return announcing("app", start(["node", "--expose-gc", file], environment, role));
+export async function startApp(environment, file = app, role = "server", runtime = NODE) {
+  return announcing("app", start([...runtime, file], environment, role));
+}
+
+/** The same app on Bun. */
+export async function startBunApp(environment) {
+  return startApp(environment, app, "server", [BUN]);
 }
 
 /** A peer that is app and server in one. */
