@@ -3,11 +3,13 @@ export function app(io, log) {
   let turn = 0;
   io.on("connection", (socket) => {
     socket.on("mark", (name) => {
-      const now = turn;
-      log("mark", [name, [...socket.rooms].filter((room) => room !== socket.id)]);
+      log("mark", [name, [...socket.rooms].filter((room) => room !== socket.id), { turn }]);
       if (name === "first") {
         socket.join("room");
-        setImmediate(() => log("turn over", turn === now));
+        setImmediate(() => {
+          turn += 1;
+          log("turn over");
+        });
       }
     });
   });
