@@ -27,7 +27,7 @@ export function blocksOf(page, source = textOf(page)) {
   for (const [index, line] of lines.entries()) {
     const fence = /^(\s*)(`{3,}|~{3,})\s*(.*)$/.exec(line);
     if (open) {
-      if (fence && fence[2].startsWith(open.fence) && fence[3] === "") {
+      if (fence?.[2].startsWith(open.fence) && fence[3] === "") {
         blocks.push({ page, line: open.index + 2, language: open.language, text: open.lines.join("\n"), word: open.word });
         open = undefined;
       } else {

@@ -190,7 +190,7 @@ inArena("an answer that ends a connection reaches a client that is still sending
 });
 
 inArena("a poll after the ping's time is over is refused, however the node's ticks fall", {}, async (arena) => {
-  const app = await arena.app({ settings: { pingInterval: PING_MS, pingTimeout: 200 } });
+  await arena.app({ settings: { pingInterval: PING_MS, pingTimeout: 200 } });
   const late = async (number) => {
     await new Promise((done) => setTimeout(done, number * 13));
     const { body } = await request(arena.node, POLL);

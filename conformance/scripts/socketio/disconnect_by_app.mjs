@@ -1,5 +1,4 @@
 // The app ends a socket, with and without the connection under it.
-import { watchSocket } from "../../app.mjs";
 
 export const single = "the app finds its sockets in its own process";
 

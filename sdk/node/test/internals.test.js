@@ -30,8 +30,8 @@ test("the base classes are the app's own copies", () => {
 test("the base classes are found where socket.io has written over its class's constructor, as in Bun", (t) => {
   const { constructor } = Server.prototype;
   t.after(() => (Server.prototype.constructor = constructor));
-  Server.prototype.constructor = function () {
-    return this.sockets.constructor.apply(this.sockets, arguments);
+  Server.prototype.constructor = function (...args) {
+    return this.sockets.constructor.apply(this.sockets, args);
   };
   class Other extends Adapter {}
   const found = (options) => findBases(new Server(createServer(), options));
