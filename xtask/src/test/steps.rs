@@ -37,6 +37,7 @@ pub(super) enum Count {
 pub(super) const STEPS: &[Step] = &[
     Step { name: "fmt", what: "Rust sources are formatted", usual_s: 3, works: fmt },
     Step { name: "tidy", what: "the rules that no compiler checks", usual_s: 1, works: tidy },
+    Step { name: "js", what: "no lint in TypeScript and JavaScript", usual_s: 3, works: js },
     Step { name: "clippy", what: "no lint anywhere in the workspace", usual_s: 20, works: clippy },
     Step { name: "rust", what: "unit, machine, property and wire tests", usual_s: 60, works: rust },
     Step { name: "sdk", what: "the Node.js SDK: types, build, tests", usual_s: 45, works: sdk },
@@ -95,6 +96,20 @@ fn tidy() -> Result<Vec<Work>, Failure> {
     let mut command = Command::new(std::env::current_exe()?);
     command.arg("tidy");
     Ok(vec![work("tidy", command, Count::One)])
+}
+
+/// Biome over every TypeScript and JavaScript file of the repository, by `biome.json`.
+fn js() -> Result<Vec<Work>, Failure> {
+    let folder = repo::root().join("xtask/js");
+    let mut works = Vec::new();
+    // A binary of a hundred megabytes: installed again only when its lock file changed.
+    if !npm::is_installed(&folder) {
+        works.push(work("npm ci of xtask/js", npm::ci(&folder), Count::Nothing));
+    }
+    let mut biome = Command::new(folder.join("node_modules/.bin/biome"));
+    biome.current_dir(repo::root()).args(["lint", "--error-on-warnings"]);
+    works.push(work("biome", biome, Count::One));
+    Ok(works)
 }
 
 fn clippy() -> Result<Vec<Work>, Failure> {
