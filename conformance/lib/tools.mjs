@@ -1,12 +1,13 @@
 // `t`: what a script gets. Raw tools first, then small sessions built from them.
 import { setTimeout as delay } from "node:timers/promises";
 import { Client } from "./clients.mjs";
-import { Stream } from "./http.mjs";
+import { PollingSession, engineUrl } from "../../testing/engine.mjs";
+import { RawStream } from "../../testing/stream.mjs";
 import { showResponse } from "./transcript.mjs";
-import { WebSocket } from "./websocket.mjs";
 import { WAIT_MS } from "./wait.mjs";
+import { TranscriptSocket } from "./websocket.mjs";
 
-const NOOP = "6";
+const STREAM = { host: "conformance.test", answerMs: WAIT_MS };
 
 export class Tools {
   #server;
@@ -39,13 +40,12 @@ export class Tools {
   }
 
   /** The engine's path with a query; `""` and `undefined` values are told apart as in a URL. */
-  url(query = {}, path = "/socket.io/") {
-    const pairs = Object.entries({ EIO: "4", transport: "polling", ...query }).filter(([, value]) => value !== undefined);
-    return pairs.length === 0 ? path : `${path}?${new URLSearchParams(pairs)}`;
+  url(query, path) {
+    return engineUrl(query, path);
   }
 
   async stream() {
-    const stream = await Stream.open(this.port);
+    const stream = await RawStream.open(this.port, STREAM);
     this.#streams.push(stream);
     return stream;
   }
@@ -60,7 +60,7 @@ export class Tools {
 
   /** A WebSocket to any path; look at `.response` for the answer. */
   async websocket(path, headers, early) {
-    const socket = await WebSocket.open(this.port, path, headers, early);
+    const socket = await TranscriptSocket.open(this.port, path, { headers, early, ...STREAM });
     this.#streams.push(socket);
     return socket;
   }
@@ -84,7 +84,7 @@ export class Tools {
   async polling({ query = {}, headers, join = false, who } = {}) {
     const response = await this.http("GET", this.url(query), { headers: { ...whoHeader(who), ...headers } });
     if (response?.status !== 200) throw new Error(`handshake refused: ${showResponse(response)}`);
-    const session = new Polling(this, response, query);
+    const session = new Polling(this, response, (sid) => this.url({ ...query, sid }));
     if (join) {
       await session.post("40");
       session.joined = (await session.get()).body;
@@ -195,30 +195,11 @@ export class Tools {
   }
 }
 
-/** A long-polling session. Every request has a stream of its own, so that requests can overlap. */
-class Polling {
-  constructor(t, response, query) {
+/** A long-polling session, and what scripts do with it beside polls and posts. */
+class Polling extends PollingSession {
+  constructor(t, response, pathOf) {
+    super((method, path, options) => t.http(method, path, options), response, pathOf);
     this.t = t;
-    this.response = response;
-    this.open = JSON.parse(response.body.slice(1));
-    this.sid = this.open.sid;
-    this.path = t.url({ ...query, sid: this.sid });
-  }
-  get(headers) {
-    return this.t.http("GET", this.path, { headers });
-  }
-  post(body, headers = { "content-type": "text/plain;charset=UTF-8" }) {
-    return this.t.http("POST", this.path, { headers, body });
-  }
-  /** Polls until `count` packets are there (noops aside), however many answers that takes; a refusal ends it early. */
-  async collect(count) {
-    const packets = [];
-    while (packets.length < count) {
-      const { status, body } = await this.get();
-      if (status !== 200) return [...packets, status];
-      packets.push(...body.split("\x1e").filter((packet) => packet !== NOOP));
-    }
-    return packets;
   }
   /** A poll that is left open: `{ answer, stream }`. Resolves once the request is under way. */
   async hold() {

@@ -1,6 +1,6 @@
 // Clients in Java (OkHttp) always offer deflate for WebSockets, ask for gzip over polling, and send no Origin.
 import { deflateRawSync } from "node:zlib";
-import { OPCODE } from "../../lib/websocket.mjs";
+import { OPCODE, RESERVED } from "../../../testing/frames.mjs";
 import { event } from "../../lib/tools.mjs";
 
 const OFFER = { "sec-websocket-extensions": "permessage-deflate", "user-agent": "okhttp/3.12.12", "accept-encoding": "gzip" };
@@ -8,7 +8,7 @@ const OFFER = { "sec-websocket-extensions": "permessage-deflate", "user-agent": 
 /** A message as OkHttp compresses it: an empty last block is left out. */
 function deflated(text) {
   const bytes = deflateRawSync(text, { finishFlush: 2 });
-  return { opcode: OPCODE.text, rsv: 4, payload: bytes.subarray(0, bytes.length - 4) };
+  return { opcode: OPCODE.text, reserved: RESERVED.compressed, payload: bytes.subarray(0, bytes.length - 4) };
 }
 
 export const table = {

@@ -18,7 +18,7 @@ export const table = {
 export async function run(t, request) {
   const stream = await t.stream();
   const answer = stream.answer();
-  for (const piece of [request(t.url())].flat()) stream.send(piece);
+  for (const piece of [request(t.url())].flat()) stream.write(piece);
   const { status, body } = (await answer) ?? {};
   t.log("answer", { status, open: body?.startsWith("0{") ?? false });
   if (status === 400) t.log("stream", await stream.end);

@@ -28,11 +28,11 @@ export async function run(t, { requests, together = false, pieces = false, head 
   const texts = requests.map((count) => head(get(count)));
   if (together) {
     for (const _ of texts) answers.push(stream.answer());
-    stream.send(texts.join(""));
+    stream.write(texts.join(""));
   }
   for (const [index, text] of texts.entries()) {
     answers[index] ??= stream.answer();
-    if (!together) for (const piece of pieces ? text.match(/[^]{1,7}/g) : [text]) stream.send(piece);
+    if (!together) for (const piece of pieces ? text.match(/[^]{1,7}/g) : [text]) stream.write(piece);
     const { status, body } = (await answers[index]) ?? {};
     t.log("answer", { status, open: body?.startsWith("0{") ?? false });
   }

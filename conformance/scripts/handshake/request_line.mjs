@@ -19,7 +19,7 @@ export async function run(t, { method = "GET", query = "q=1", pieces = false }) 
   const answer = stream.answer();
   const target = `/socket.io/?EIO=4&transport=polling&${query}`;
   const head = Buffer.from(`${method} ${target} HTTP/1.1\r\nHost: x\r\n\r\n`, "latin1");
-  for (const piece of pieces ? [...head].map((byte) => Buffer.from([byte])) : [head]) stream.send(piece);
+  for (const piece of pieces ? [...head].map((byte) => Buffer.from([byte])) : [head]) stream.write(piece);
   const { status, body } = (await answer) ?? {};
   t.log("answer", { status, open: body?.startsWith("0{") ?? false });
   if (status === 200) await t.saw("query");

@@ -21,5 +21,5 @@ export async function run(t, { method = "GET", path, headers, opens }) {
   const stream = await t.stream();
   t.log("answer", await stream.request(method, path, { headers: { ...websocket, ...headers } }));
   t.log("stream", await stream.end);
-  if (opens) t.log("bytes", stream.buffer.toString("latin1").replace(/[^\x20-\x7e]/g, "."));
+  if (opens) t.log("bytes", stream.received.toString("latin1").replace(/[^\x20-\x7e]/g, "."));
 }

@@ -1,5 +1,5 @@
 // One TCP stream for everything, requests one after another and two sent at once.
-import { head } from "../../lib/http.mjs";
+import { requestHead } from "../../../testing/http.mjs";
 import { event } from "../../lib/tools.mjs";
 
 export async function run(t) {
@@ -13,8 +13,8 @@ export async function run(t) {
 
   const answers = [stream.answer("POST"), stream.answer("GET")];
   const body = event("echo", "pipelined");
-  const first = head("POST", path, { host: "x", "content-length": body.length, "content-type": "text/plain" });
-  stream.send(Buffer.concat([first, Buffer.from(body), head("GET", path, { host: "x" })]));
+  const first = requestHead("POST", path, { host: "x", "content-length": body.length, "content-type": "text/plain" });
+  stream.write(first + body + requestHead("GET", path, { host: "x" }));
   for (const answer of answers) t.log("pipelined", await answer);
 
   t.log("last", await stream.request("GET", t.url({ transport: "pigeon" }), { headers: { connection: "close" } }));

@@ -25,7 +25,7 @@ export async function run(t, { body, chunked }) {
     const headers = { "content-type": "text/plain", "transfer-encoding": "chunked" };
     const stream = await t.stream();
     const answered = stream.request("POST", session.path, { headers });
-    stream.send(chunked);
+    stream.write(chunked);
     answer = await answered;
   }
   t.log("POST", answer);

@@ -3,7 +3,7 @@ export async function run(t) {
   const session = await t.polling({ join: true });
   const stream = await t.stream();
   stream.request("POST", session.path, { headers: { "content-length": 1000, "content-type": "text/plain" } });
-  stream.send("42[");
+  stream.write("42[");
   await t.pause(50); // nothing tells that a server has begun to read
   stream.destroy();
   await t.saw("disconnect");

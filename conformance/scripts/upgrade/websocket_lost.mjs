@@ -3,9 +3,9 @@ import { event } from "../../lib/tools.mjs";
 
 export const table = {
   "before the probe, close frame": [false, (ws) => ws.close(1000)],
-  "before the probe, reset": [false, (ws) => ws.stream.socket.resetAndDestroy()],
+  "before the probe, reset": [false, (ws) => ws.stream.reset()],
   "after the probe, close frame": [true, (ws) => ws.close(1000)],
-  "after the probe, end": [true, (ws) => ws.stream.socket.end()],
+  "after the probe, end": [true, (ws) => ws.stream.finish()],
 };
 
 export async function run(t, [probe, leave]) {

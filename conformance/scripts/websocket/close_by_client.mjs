@@ -7,9 +7,9 @@ export const table = {
   "close frame 3000": (ws) => ws.close(3000),
   "close frame 4999": (ws) => ws.close(4999, "mine"),
   "close frame without a code": (ws) => ws.close(),
-  "end of the stream": (ws) => ws.stream.socket.end(),
-  "reset of the stream": (ws) => ws.stream.socket.resetAndDestroy(),
-  "end in the middle of a frame": (ws) => (ws.raw(Buffer.from([0x81, 0x85, 1, 2])), ws.stream.socket.end()),
+  "end of the stream": (ws) => ws.stream.finish(),
+  "reset of the stream": (ws) => ws.stream.reset(),
+  "end in the middle of a frame": (ws) => (ws.raw(Buffer.from([0x81, 0x85, 1, 2])), ws.stream.finish()),
   "packets, then close frame": (ws) => ws.text('42["a",1]').text('42["a",2]').close(1000),
 };
 

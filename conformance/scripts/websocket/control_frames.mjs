@@ -1,5 +1,5 @@
 // WebSocket pings are answered by pongs with the same data; stray pongs do nothing.
-import { OPCODE } from "../../lib/websocket.mjs";
+import { OPCODE } from "../../../testing/frames.mjs";
 import { event } from "../../lib/tools.mjs";
 
 export const table = {

@@ -1,5 +1,5 @@
 // Fragmented messages, with control frames in between.
-import { OPCODE } from "../../lib/websocket.mjs";
+import { OPCODE } from "../../../testing/frames.mjs";
 
 const { text, continuation, binary, ping } = OPCODE;
 

@@ -1,5 +1,5 @@
 // Frames that break RFC 6455: with which code the server closes, and what the app hears.
-import { OPCODE } from "../../lib/websocket.mjs";
+import { OPCODE, RESERVED } from "../../../testing/frames.mjs";
 
 const code = (number, rest = "") => Buffer.concat([Buffer.from([number >> 8, number & 255]), Buffer.from(rest)]);
 
@@ -8,9 +8,9 @@ export const options = { maxHttpBufferSize: 1000 };
 export const table = {
   "unmasked": { payload: '42["a"]', mask: false },
   "unmasked control frame": { opcode: OPCODE.ping, payload: "x", mask: false },
-  "reserved bit 1": { payload: '42["a"]', rsv: 4 },
-  "reserved bit 2": { payload: '42["a"]', rsv: 2 },
-  "reserved bit 3": { payload: '42["a"]', rsv: 1 },
+  "reserved bit 1": { payload: '42["a"]', reserved: RESERVED.compressed },
+  "reserved bit 2": { payload: '42["a"]', reserved: RESERVED.second },
+  "reserved bit 3": { payload: '42["a"]', reserved: RESERVED.third },
   "opcode 3": { opcode: 3, payload: "x" },
   "opcode 7": { opcode: 7, payload: "x" },
   "opcode 11": { opcode: 11, payload: "x" },

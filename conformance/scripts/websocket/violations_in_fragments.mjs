@@ -1,5 +1,5 @@
 // Breaks of RFC 6455 that take more than one frame.
-import { OPCODE } from "../../lib/websocket.mjs";
+import { OPCODE } from "../../../testing/frames.mjs";
 
 const { text, continuation, close } = OPCODE;
 

@@ -91,7 +91,7 @@ export const cases = {
       const session = await t.polling({ join: true });
       const stream = await t.stream();
       const answer = stream.answer("POST");
-      stream.send(`POST ${session.path} HTTP/1.1\r\nHost: conformance.test\r\nContent-Length: 3\r\n\r\n4`);
+      stream.write(`POST ${session.path} HTTP/1.1\r\nHost: conformance.test\r\nContent-Length: 3\r\n\r\n4`);
       t.log("status", (await answer)?.status);
       await t.saw("disconnect");
       t.log("afterwards", await session.post("40"));
@@ -106,9 +106,9 @@ export const cases = {
       const pieces = async (...pieces) => {
         const stream = await t.stream();
         const answer = stream.answer("POST");
-        stream.send(`POST ${session.path} HTTP/1.1\r\nHost: conformance.test\r\nTransfer-Encoding: chunked\r\n\r\n`);
-        for (const piece of pieces) stream.send(`${piece.length.toString(16)}\r\n${piece}\r\n`);
-        stream.send("0\r\n\r\n");
+        stream.write(`POST ${session.path} HTTP/1.1\r\nHost: conformance.test\r\nTransfer-Encoding: chunked\r\n\r\n`);
+        for (const piece of pieces) stream.write(`${piece.length.toString(16)}\r\n${piece}\r\n`);
+        stream.write("0\r\n\r\n");
         return (await answer)?.status;
       };
       t.log("two", await pieces('42["a"', "]"));

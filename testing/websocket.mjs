@@ -1,0 +1,149 @@
+// A WebSocket client that can be as rude as a test needs: any frame, raw bytes, no reading. What comes is told to
+// methods that a subclass overrides.
+import { createHash, randomBytes } from "node:crypto";
+import { FrameDecoder, OPCODE, RESERVED, closeCodeOf, closeFrame, encodeFrame } from "./frames.mjs";
+import { requestHead } from "./http.mjs";
+import { RawStream } from "./stream.mjs";
+import { until } from "./wait.mjs";
+
+/** What RFC 6455 appends to a key before hashing it. */
+const KEY_SUFFIX = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+
+/** The head of a WebSocket handshake. */
+export function upgradeHead(path, headers = {}) {
+  return requestHead("GET", path, {
+    connection: "Upgrade",
+    upgrade: "websocket",
+    "sec-websocket-version": "13",
+    "sec-websocket-key": randomBytes(16).toString("base64"),
+    ...headers,
+  });
+}
+
+/** The `sec-websocket-accept` that proves that a server has understood this key. */
+export const acceptOf = (key) => createHash("sha1").update(key + KEY_SUFFIX).digest("base64");
+
+export class WebSocketClient {
+  /** The answer to the handshake, also when it is a refusal; undefined when the stream ended without one. */
+  response = undefined;
+  /** The close frame: its code, 1005 when it has none; its payload. */
+  closeCode = undefined;
+  closePayload = undefined;
+  #decoder = new FrameDecoder();
+  /** A fragmented message under way. */
+  #message = undefined;
+
+  /** `early` frames leave in one write with the handshake. Further options: see `RawStream`. */
+  constructor(port, path, { headers = {}, early = [], ...options } = {}) {
+    this.stream = new RawStream(port, options);
+    this.key = randomBytes(16).toString("base64");
+    this.answered = new Promise((done) => this.stream.expect("GET", (response) => done(this.#answer(response))));
+    const head = upgradeHead(path, { host: this.stream.host, "sec-websocket-key": this.key, ...headers });
+    this.raw(Buffer.concat([Buffer.from(head, "latin1"), ...early.map(encodeFrame)]));
+  }
+
+  /** The status of the answer; 0 before it came. */
+  get status() {
+    return this.response?.status ?? 0;
+  }
+  get ended() {
+    return this.stream.ended;
+  }
+  get end() {
+    return this.stream.end;
+  }
+  get error() {
+    return this.stream.error;
+  }
+  get socket() {
+    return this.stream.socket;
+  }
+  /** Bytes that were written and that the kernel has not taken yet. */
+  get unsentBytes() {
+    return this.socket.writableLength;
+  }
+
+  /** Sends one frame: see `encodeFrame`. */
+  frame(frame) {
+    return this.raw(encodeFrame(frame));
+  }
+  text(payload) {
+    return this.frame({ payload });
+  }
+  binary(payload) {
+    return this.frame({ opcode: OPCODE.binary, payload });
+  }
+  close(code, reason) {
+    return this.raw(closeFrame(code, reason));
+  }
+  raw(bytes) {
+    this.stream.write(bytes);
+    return this;
+  }
+  /** Sends all that `say` sends in one write, so that the server reads it at once. */
+  together(say) {
+    this.socket.cork();
+    say(this);
+    this.socket.uncork();
+    return this;
+  }
+
+  /** Waits until frames may be sent. */
+  async open() {
+    await until("the WebSocket", () => {
+      if (this.status > 101 || this.ended) throw new Error(`status ${this.status}, ended: ${this.ended}`);
+      return this.status === 101;
+    });
+    return this;
+  }
+  /** Waits for the server's close frame, and gives its code; "none" when the stream ends without one. */
+  closedWith() {
+    return until("a close frame", () => this.closeCode ?? (this.ended && "none"));
+  }
+  closed(withinMs) {
+    return this.stream.closed(withinMs);
+  }
+  pause() {
+    this.stream.pause();
+  }
+  resume() {
+    this.stream.resume();
+  }
+  destroy() {
+    this.stream.destroy();
+  }
+
+  /** Is called with each frame: by default data is put together to messages, and a close frame is remembered. */
+  receiveFrame(frame) {
+    if (frame.opcode === OPCODE.close) {
+      this.closePayload = frame.payload;
+      this.closeCode = closeCodeOf(frame.payload);
+    }
+    if (frame.opcode >= OPCODE.close) return this.receiveControl(frame);
+    const { opcode, reserved, payload, fin } = frame;
+    this.#message ??= { opcode, compressed: (reserved & RESERVED.compressed) !== 0, parts: [] };
+    this.#message.parts.push(payload);
+    if (!fin) return undefined;
+    const { parts, ...message } = this.#message;
+    this.#message = undefined;
+    return this.receiveMessage({ ...message, payload: parts.length === 1 ? parts[0] : Buffer.concat(parts), last: frame });
+  }
+  /** Is called with each ping, pong and close frame. */
+  receiveControl(_frame) {}
+  /** Is called with each message: `opcode`, `payload`, whether it is `compressed`, and its `last` frame. */
+  receiveMessage(_message) {}
+
+  #answer(response) {
+    this.response = response;
+    if (this.status !== 101) return response;
+    this.stream.onBytes = (chunk) => this.#read(chunk);
+    const early = this.stream.received;
+    this.stream.received = Buffer.alloc(0);
+    if (early.length > 0) this.#read(early);
+    return response;
+  }
+
+  #read(chunk) {
+    for (const frame of this.#decoder.push(chunk)) this.receiveFrame(frame);
+  }
+}
