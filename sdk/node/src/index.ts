@@ -1,10 +1,10 @@
 /** `@trunkline/socket.io`: puts a Socket.IO server behind Trunkline. */
-import type { SocketIoServer } from "./internals.js";
+import type { SocketIoServer } from "./socketio/types.js";
 import { resolveOptions, type TrunklineOptions } from "./options.js";
 import { Trunkline } from "./trunkline.js";
 
-export { TrunklineError, type TrunklineErrorCode } from "./errors.js";
-export type { SocketIoServer } from "./internals.js";
+export { TrunklineError, type TrunklineErrorCode } from "./trunk/errors.js";
+export type { SocketIoServer } from "./socketio/types.js";
 export { DEFAULT_ENDPOINT, DEFAULT_HUB, DEVELOPMENT_KEY, type TrunklineOptions } from "./options.js";
 export type { Trunkline, TrunklineEvents, TrunklineStats } from "./trunkline.js";
 

@@ -2,19 +2,21 @@
 import createDebug from "debug";
 import { randomBytes } from "node:crypto";
 import { EventEmitter } from "node:events";
-import { createAdapter, type AdapterHost } from "./adapter.js";
+import { createAdapter } from "./adapter/adapter.js";
+import type { AdapterHost } from "./adapter/scope.js";
 import { Cluster, isMember } from "./cluster/cluster.js";
-import { Conn } from "./conn.js";
-import { createEngine, type TrunklineEngine } from "./engine.js";
-import { TrunklineError } from "./errors.js";
-import { findBases } from "./bases.js";
-import { engineSettings, extendClose, installAdapter, installEngine, internalsOf, namespacesOf, recoveryMs, unhonouredOptions, watchAttachApp, type SocketIoServer } from "./internals.js";
+import { Conn } from "./session/conn.js";
+import { createEngine, type TrunklineEngine } from "./engine/engine.js";
+import { TrunklineError } from "./trunk/errors.js";
+import { findBases } from "./socketio/bases.js";
+import { engineSettings, extendClose, installAdapter, installEngine, namespacesOf, recoveryMs, unhonouredOptions, watchAttachApp } from "./socketio/internals.js";
+import { internalsOf, type SocketIoServer } from "./socketio/types.js";
 import { TRUNK_PATH, type ResolvedOptions } from "./options.js";
-import type { NotPlain } from "./plain.js";
-import { Recovery } from "./recovery.js";
+import type { NotPlain } from "./data/plain.js";
+import { Recovery } from "./recovery/recovery.js";
 import { openWire } from "./transport/ws.js";
 import { Trunk, type NodeInfo, type TrunkHost } from "./trunk/trunk.js";
-import type { Broadcast } from "./trunk/outbound.js";
+import type { Broadcast } from "./trunk/outbound_types.js";
 import { SDK } from "./version.js";
 
 const debug = createDebug("trunkline:server");
@@ -271,7 +273,7 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
       onFinal: (_trunk, error) => this.onFinal(error),
       onWarning: (trunk, message) => this.warn(`${trunk.endpoint}: ${message}`),
       onTick: () => this.compareOptions(),
-      onOpen: (trunk, machine, open) => this.engine.handleOpen(trunk, machine, open),
+      onOpen: (machine, open) => this.engine.handleOpen(machine, open),
       onPeers: (trunk, servers) => this.cluster.handlePeers(trunk, servers),
       onRelayed: (from, payload) => this.cluster.handleRelayed(from, payload),
       onRequest: (machine, request) => this.engine.handleInquiry(machine, request),

@@ -1,18 +1,19 @@
-/** Fails by name when a release of socket.io moves something that src/internals.ts relies on. */
+/** Fails by name when a release of socket.io moves something that src/socketio relies on. */
 import assert from "node:assert/strict";
 import { createServer } from "node:http";
 import { createRequire } from "node:module";
 import { test } from "node:test";
 import { Server } from "socket.io";
-import { findBases } from "../dist/esm/bases.js";
-import { engineSettings, MessageType, PacketType, unhonouredOptions } from "../dist/esm/internals.js";
+import { findBases } from "../dist/esm/socketio/bases.js";
+import { engineSettings, unhonouredOptions } from "../dist/esm/socketio/internals.js";
+import { MessageType, PacketType } from "../dist/esm/socketio/types.js";
 
 const require = createRequire(createRequire(import.meta.url).resolve("socket.io"));
 const { version } = require("../package.json");
 const { Adapter, MessageType: theirs, SessionAwareAdapter } = require("socket.io-adapter");
 const engineIo = require("engine.io");
 
-const say = (what) => `socket.io ${version}: ${what} has moved; src/internals.ts relies on it`;
+const say = (what) => `socket.io ${version}: ${what} has moved; src/socketio relies on it`;
 
 test("the base classes are the app's own copies", () => {
   class Mine extends Server {

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { keyOf, textOf } from "../dist/esm/keys.js";
+import { keyOf, textOf } from "../dist/esm/data/keys.js";
 
 const { rooms } = JSON.parse(readFileSync(new URL("../../../spec/vectors/rooms.json", import.meta.url), "utf8"));
 

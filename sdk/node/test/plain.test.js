@@ -4,7 +4,7 @@ import { EventEmitter, once } from "node:events";
 import { Socket as NetSocket } from "node:net";
 import { test } from "node:test";
 import { deserialize } from "node:v8";
-import { NotPlain, plainCopy } from "../dist/esm/plain.js";
+import { NotPlain, plainCopy } from "../dist/esm/data/plain.js";
 import { connectClient, startApp, startCluster, until } from "./support/app.js";
 
 const LIMITS = { bytesMax: 1 << 20 };

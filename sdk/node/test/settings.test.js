@@ -1,7 +1,7 @@
 /** Options as JavaScript reads them: what Engine.IO takes, the node gets in the only form that it takes. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { nodeSettings } from "../dist/esm/settings.js";
+import { nodeSettings } from "../dist/esm/socketio/settings.js";
 
 const MAX = 2 ** 31 - 1;
 const DELAYS = [["25000", 25000], [25000 / 3, 8333], [0, 1], [-5, 1], [null, 1], ["", 1], ["10s", 1], [Infinity, 1], [2 ** 31, 1], [1e3, 1000], [5n, 5], [Symbol("x"), 1], [{ valueOf: () => 7 }, 7]];

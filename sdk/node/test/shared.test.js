@@ -1,7 +1,7 @@
 // Shortcuts of the handshake: each gives what the long way gives.
 import assert from "node:assert/strict";
 import test from "node:test";
-import { HandshakeRequest } from "../dist/esm/request.js";
+import { HandshakeRequest } from "../dist/esm/session/request.js";
 import { Reader } from "../dist/esm/trunk/reader.js";
 import { Writer } from "../dist/esm/trunk/writer.js";
 import { encodeFrame } from "../dist/esm/trunk/encode.js";

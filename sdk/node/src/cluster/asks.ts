@@ -1,5 +1,5 @@
 /** Broadcasts that expect acknowledgements, on both sides: the sockets of this app server that were asked, and the sum of all app servers. */
-import { MessageType } from "../internals.js";
+import { MessageType } from "../socketio/types.js";
 import type { ClusterMessage } from "./messages.js";
 import type { Question } from "./questions.js";
 

@@ -2,7 +2,7 @@
 import createDebug from "debug";
 import { isAnswer, OwnType, readMessage, type ClusterMessage, type MessageData } from "./messages.js";
 import { Assembler, encodeMessage, MESSAGE_BYTES_MAX, PayloadError, toPayloads } from "./payload.js";
-import { NotPlain } from "../plain.js";
+import { NotPlain } from "../data/plain.js";
 import { Peers, type Link } from "./peers.js";
 import { Questions, type Question } from "./questions.js";
 

@@ -2,8 +2,8 @@
  * What another app server asks this one to do with its own sockets: the receiving half of socket.io-adapter's `ClusterAdapter`, on the methods of the
  * app's own `Adapter`. Written here because no object of the app leads to that class, and a bundle has no module to look it up in.
  */
-import { MessageType, type AdapterBase, type FetchedSocket } from "../internals.js";
-import { keyOf } from "../keys.js";
+import { MessageType, type AdapterBase, type FetchedSocket } from "../socketio/types.js";
+import { keyOf } from "../data/keys.js";
 import type { ClusterMessage, MessageData } from "./messages.js";
 import { decodeOptions, textsInside } from "./rooms.js";
 

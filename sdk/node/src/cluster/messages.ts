@@ -1,5 +1,5 @@
 /** What app servers tell one another. Numbers and shapes are those of socket.io-adapter's `ClusterAdapter`; those from 100 on are ours. */
-import { MessageType, type FetchedSocket } from "../internals.js";
+import { MessageType, type FetchedSocket } from "../socketio/types.js";
 
 export const OwnType = {
   /** The sender begins or ceases to have sockets that broadcasts must reach through it: direct ones, or ones with outgoing listeners. */

@@ -3,7 +3,7 @@
  * `undefined` survive. A message longer than one frame goes in pieces; a trunk keeps their order.
  */
 import { deserialize, serialize } from "node:v8";
-import { NotPlain, plainCopy } from "../plain.js";
+import { NotPlain, plainCopy } from "../data/plain.js";
 
 /** Longer messages are not sent. */
 export const MESSAGE_BYTES_MAX = 64 * 1024 * 1024;

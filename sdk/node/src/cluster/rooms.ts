@@ -1,6 +1,6 @@
 /** Rooms in what app servers tell one another: as text, so that each type survives the way (see `../keys.ts`). */
-import type { BroadcastOptions, FetchedSocket } from "../internals.js";
-import { keyOf, textOf, textsOf } from "../keys.js";
+import type { BroadcastOptions, FetchedSocket } from "../socketio/types.js";
+import { keyOf, textOf, textsOf } from "../data/keys.js";
 import type { WireOptions } from "./messages.js";
 
 export function encodeOptions({ rooms, except, flags }: BroadcastOptions): WireOptions {

@@ -12,6 +12,12 @@ export interface WelcomeInfo {
   readonly namespacesMax: number;
 }
 
+/** What a node takes of an app server. */
+export type NodeLimits = Pick<WelcomeInfo, "frames" | "namespacesMax">;
+
+/** The limits of a node that has said nothing yet. */
+export const NO_LIMITS: NodeLimits = { frames: new Set(), namespacesMax: Infinity };
+
 export function parseInfo(json: string): WelcomeInfo {
   const info = parseObject(json);
   const list = (value: unknown): string[] => (Array.isArray(value) ? value.map(String) : []);

@@ -7,7 +7,8 @@
 import { closeFrame, decodeBody, decodeOpen, openFrame } from "./decode.js";
 import { CloseReason, ErrorCode, Found, FrameType, MessageFlag, type ClientResponse, type Frame, type FrameBodies, type Header, type Position } from "./frames.js";
 import { parseInfo, type WelcomeInfo } from "./info.js";
-import { BATCH_BYTES_MIN, Outbound, type Counters, type OutboundHost } from "./outbound.js";
+import { BATCH_BYTES_MIN, Outbound } from "./outbound.js";
+import type { Counters, OutboundHost } from "./outbound_types.js";
 import { DecodeError, Reader } from "./reader.js";
 
 /** Bytes of messages that the node may send before more credit: two of Socket.IO's largest messages and room to spare. */
@@ -47,6 +48,8 @@ export interface MachineHost extends OutboundHost {
   onEnd(cause: EndCause): void;
   /** A handler of the app threw. */
   onThrown(error: unknown): void;
+  /** Calls back when all that was written so far has been handed to the stream. */
+  onFlushed(callback: () => void): void;
 }
 
 export class Machine {
@@ -220,6 +223,11 @@ export class Machine {
     const token = `f${this.lastFence.toString(36)}`;
     this.fences.set(token, done);
     this.outbound.orderedFrame({ type: "Ping", token: Buffer.from(token) });
+  }
+
+  /** Calls back when all that was written so far has been handed to the stream. */
+  onFlushed(callback: () => void): void {
+    this.host.onFlushed(callback);
   }
 
   private readFrames(reader: Reader): void {

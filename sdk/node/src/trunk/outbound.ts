@@ -2,76 +2,23 @@
  * What leaves through a trunk: frames gather in one batch, those that cost credit wait for it (`spec/trunk.md`, sections 2 and 5). The verbs
  * here write their frame straight into the batch, without an object for it.
  */
-import { textOf } from "../keys.js";
+import { textOf } from "../data/keys.js";
+import { Batch } from "./batch.js";
 import { encodeFrame } from "./encode.js";
 import { FrameType, PartKind, type Frame, type FrameName, type FrameBodies } from "./frames.js";
+import { HangWatch } from "./hang.js";
 import { HeldFrames } from "./held.js";
-import type { WelcomeInfo } from "./info.js";
+import { NO_LIMITS, type NodeLimits } from "./info.js";
+import type { Broadcast, Counters, OutboundHost, PartData } from "./outbound_types.js";
 import { Namespaces, type Numbered } from "./namespaces.js";
-import { Writer } from "./writer.js";
+import { Prompt, PROMPT_MAX } from "./prompt.js";
+import type { Writer } from "./writer.js";
 
 /** A batch of at least this many bytes is taken from any node. */
 export const BATCH_BYTES_MIN = 1024;
-/** What a `Namespace` frame is longer than its name. */
-const NAMESPACE_OVERHEAD_BYTES = 16;
-/** Buffers of sent batches that are kept for the next ones. */
-const SPARES_MAX = 4;
 /** Of an `Accept`, behind the number: the app's id, headers, lasting headers. */
 const ACCEPT_PARTS = 3;
-const SPARE_BYTES_MAX = 256 * 1024;
-const SPARE_BYTES_MIN = 4 * 1024;
-/**
- * Changes of membership that leave at once in one turn of the event loop, each in a batch of its own: what the app does next, by whatever
- * way, comes after them. Beyond so many, which is no single client's doing, the rest leaves when the running code is done.
- */
-const PROMPT_MAX = 64;
-/**
- * In a stampede each socket that connects would have a batch of its own. So only the first of a turn has, and whoever connects so many milliseconds
- * after the last: nobody else can have heard of the ones between and have answered by then.
- */
-const PROMPT_ATTACH_MS = 0.5;
-/** More than this waits only for a node that gives credit: what an app sends in one go may be any number of bytes. */
-const HELD_BYTES_MAX = 16 * 1024 * 1024;
-/** A node that gives no credit for so long, while so much waits, hangs. */
-const HANGS_MS = 5_000;
-
-export interface OutboundHost {
-  /** Something waits to be sent: call `flush` when this turn of the event loop is over. */
-  schedule(): void;
-  /** Sends one batch; it is not touched until it comes back through `recycle`. */
-  transmit(batch: Buffer): void;
-  /** Much waits for credit, and none has come for long: not called twice without credit in between. */
-  onHang(heldBytes: number, forMs: number): void;
-  /** Something was not sent, because the node would not take it. @param kind the same for all that one sentence says enough of */
-  onUnsent(kind: "namespace" | "response" | "rooms" | "sockets", sentence: string): void;
-}
-
-type NodeLimits = Pick<WelcomeInfo, "frames" | "namespacesMax">;
-
-export interface Counters {
-  messagesSent: number;
-  bytesSent: number;
-  messagesReceived: number;
-  bytesReceived: number;
-  broadcasts: number;
-}
-
-export type PartData = string | Uint8Array;
-
-/** A Socket.IO packet for many. */
-export interface Broadcast {
-  readonly nsp: string;
-  readonly flags: number;
-  /** The offset of a packet that the node keeps for clients that come back. */
-  readonly offset: string | undefined;
-  readonly rooms: string[];
-  readonly except: string[];
-  readonly parts: PartData[];
-}
-
 const SILENT: OutboundHost = { schedule: () => undefined, transmit: () => undefined, onHang: () => undefined, onUnsent: () => undefined };
-/** Of a node that has said nothing yet. */
-const NO_LIMITS: NodeLimits = { frames: new Set(), namespacesMax: Infinity };
 
 interface Place {
   readonly writer: Writer;
@@ -85,25 +32,14 @@ export class Outbound {
   private readonly namespaces = new Namespaces();
   private limits = NO_LIMITS;
   private readonly held = new HeldFrames();
-  private readonly spares: Buffer[] = [];
-  private out = new Writer();
+  private readonly batch = new Batch((batch) => this.host.transmit(batch));
+  private readonly prompt = new Prompt(() => this.schedule(), () => this.batch.transmit());
+  private readonly hang = new HangWatch((heldBytes, forMs) => this.host.onHang(heldBytes, forMs));
   private scheduled = false;
   private credit = 0;
-  /** Undefined until `Welcome`. */
-  private batchBytesMax: number | undefined;
   /** The number that the node takes the next broadcast for; undefined when it takes no numbers. */
   private nextNumber: number | undefined;
   private lastMark = 0;
-  /** Batches sent ahead of the turn's own, and whether another is due when the running code is done. */
-  private prompted = 0;
-  /** When the last of them left, in milliseconds. */
-  private promptedAt = 0;
-  private promptDue = false;
-  /** Inside an operation on many sockets: what it changes leaves together. */
-  private together = 0;
-  /** When frames began to wait, or some of them went on. */
-  private movedAt = 0;
-  private hangTold = false;
 
   constructor(host: OutboundHost, counters: Counters) {
     this.host = host;
@@ -117,13 +53,13 @@ export class Outbound {
 
   /** The longest payload of a `Relay` with room for its other fields. */
   get relayBytesMax(): number {
-    return (this.batchBytesMax ?? BATCH_BYTES_MIN) >> 1;
+    return (this.batch.bytesMax ?? BATCH_BYTES_MIN) >> 1;
   }
 
   /** What `Welcome` allows. */
   open(credit: number, batchBytesMax: number, limits: NodeLimits = NO_LIMITS): void {
     this.credit = credit;
-    this.batchBytesMax = batchBytesMax;
+    this.batch.bytesMax = batchBytesMax;
     this.limits = limits;
   }
 
@@ -134,25 +70,27 @@ export class Outbound {
 
   /** A control frame: it costs no credit and waits for nobody. Returns false when it is longer than the node takes; then nothing was sent. */
   frame(frame: Frame): boolean {
-    const frameStart = this.out.pos;
-    encodeFrame(this.out, frame);
-    if (this.batchBytesMax !== undefined && this.out.pos - frameStart > this.batchBytesMax) {
-      this.out.pos = frameStart;
+    const { writer, bytesMax } = this.batch;
+    const frameStart = writer.pos;
+    encodeFrame(writer, frame);
+    if (bytesMax !== undefined && writer.pos - frameStart > bytesMax) {
+      writer.pos = frameStart;
       return false;
     }
-    this.cut(frameStart);
+    this.batch.cut(frameStart);
     this.schedule();
     return true;
   }
 
   /** `Accept` as nearly every client gets it: without an id of the app's and without headers. */
   acceptPlainly(number: number): void {
-    const frameStart = this.out.pos;
-    const start = this.out.begin(FrameType.Accept);
-    this.out.varint(number);
-    for (let absent = 0; absent < ACCEPT_PARTS; absent++) this.out.u8(0);
-    this.out.finish(start);
-    this.cut(frameStart);
+    const { writer } = this.batch;
+    const frameStart = writer.pos;
+    const start = writer.begin(FrameType.Accept);
+    writer.varint(number);
+    for (let absent = 0; absent < ACCEPT_PARTS; absent++) writer.u8(0);
+    writer.finish(start);
+    this.batch.cut(frameStart);
     this.schedule();
   }
 
@@ -212,7 +150,7 @@ export class Outbound {
     writer.str(socket);
     writer.strs(rooms);
     // What was sent before is what the client missed: the node delivers more of that at this frame.
-    if (!this.finishPromptly(writer, frameStart, start, this.promptAttachMax())) {
+    if (!this.finishPromptly(writer, frameStart, start, this.prompt.attachMax)) {
       this.attach(number, nsp, socket, [], isBeside);
       this.join(number, nsp, rooms);
       return true;
@@ -236,7 +174,7 @@ export class Outbound {
     if (namespace === undefined) return false;
     namespace.sockets++;
     this.orderedFrame({ type: "Reattach", session: number, nsp: namespace.number, ...back });
-    if (this.held.bytes === 0 && this.mayPrompt(this.promptAttachMax())) this.transmit();
+    if (this.held.bytes === 0) this.prompt.leave(this.prompt.attachMax);
     return true;
   }
 
@@ -339,72 +277,39 @@ export class Outbound {
   namespace(name: string): Numbered | undefined {
     const known = this.namespaces.find(name);
     if (known !== undefined) return known;
-    const { namespacesMax } = this.limits;
-    if (this.namespaces.size >= namespacesMax) {
-      const sentence = `the node takes no more than ${namespacesMax} namespaces at once: clients in others are closed, and broadcasts there reach nobody`;
-      this.host.onUnsent("namespace", sentence);
-      return undefined;
-    }
     const text = textOf(name);
-    if (text.length * 3 + NAMESPACE_OVERHEAD_BYTES > (this.batchBytesMax ?? 0) && Buffer.byteLength(text) + NAMESPACE_OVERHEAD_BYTES > (this.batchBytesMax ?? 0)) {
-      this.host.onUnsent("namespace", `a namespace's name of ${text.length} characters is more than the node takes: its clients are closed`);
-      return undefined;
-    }
+    const refusal = this.namespaces.refusal(text, this.limits.namespacesMax, this.batch.bytesMax ?? 0);
+    if (refusal !== undefined) return void this.host.onUnsent("namespace", refusal);
     const given = this.namespaces.give(name);
     this.orderedFrame({ type: "Namespace", nsp: given.number, name: text });
     return given;
   }
 
   addCredit(bytes: number): void {
-    this.movedAt = Date.now();
-    this.hangTold = false;
+    this.hang.noteCredit();
     this.credit += bytes;
     this.credit -= this.held.release(this.credit, (frame) => {
-      this.out.raw(frame);
-      this.cut(this.out.pos - frame.length);
+      this.batch.writer.raw(frame);
+      this.batch.cut(this.batch.writer.pos - frame.length);
     });
-    if (this.out.pos > 0) this.schedule();
+    if (this.batch.writer.pos > 0) this.schedule();
   }
 
   /** Sends what has gathered: call it once when the turn is over. */
   flush(): void {
     this.scheduled = false;
-    this.prompted = 0;
-    this.transmit();
+    this.prompt.endTurn();
+    this.batch.transmit();
   }
 
   /** Sends what has gathered before the turn is over: the app has ended a session, and what it does next comes after that. */
   flushPromptly(): void {
-    if (this.mayPrompt(PROMPT_MAX)) this.transmit();
-  }
-
-  /** What `action` changes leaves in one batch, before this returns. */
-  beginTogether(): void {
-    this.together++;
-  }
-
-  endTogether(): void {
-    if (--this.together === 0) this.transmit();
-  }
-
-  private transmit(): void {
-    if (this.out.pos === 0) return;
-    this.host.transmit(this.out.take(this.spares.pop()));
+    this.prompt.leave(PROMPT_MAX);
   }
 
   /** Broadcasts that wait for credit, which go nowhere when the trunk ends. */
   get heldBroadcasts(): number {
     return this.held.broadcasts;
-  }
-
-  /** A frame joined those that wait for credit. */
-  private noteHeld(frameStart: number): void {
-    if (frameStart === 0) this.movedAt = Date.now();
-    if (this.held.bytes <= HELD_BYTES_MAX || this.hangTold) return;
-    const forMs = Date.now() - this.movedAt;
-    if (forMs < HANGS_MS) return;
-    this.hangTold = true;
-    this.host.onHang(this.held.bytes, forMs);
   }
 
   /** The trunk is over: what comes now goes nowhere, least of all into the next trunk. */
@@ -414,8 +319,16 @@ export class Outbound {
 
   /** Gives back the buffer of a batch that has left. */
   recycle(batch: Buffer): void {
-    const whole = Buffer.from(batch.buffer);
-    if (this.spares.length < SPARES_MAX && whole.length >= SPARE_BYTES_MIN && whole.length <= SPARE_BYTES_MAX) this.spares.push(whole);
+    this.batch.recycle(batch);
+  }
+
+  /** What an operation changes for many sockets leaves in one batch, when {@link Outbound.endTogether} is called. */
+  beginTogether(): void {
+    this.prompt.beginTogether();
+  }
+
+  endTogether(): void {
+    this.prompt.endTogether();
   }
 
   private rooms(type: number, number: number, nsp: string, rooms: string[]): void {
@@ -443,17 +356,17 @@ export class Outbound {
   /** Where a frame goes that must keep its place among the others: behind those that wait for credit, if there are any. */
   private ordered(isData: boolean): Writer {
     if (this.held.bytes > 0 || (isData && this.credit <= 0)) return this.held.writer;
-    return this.out;
+    return this.batch.writer;
   }
 
   /** Ends an ordered frame. Returns the length of its body, or -1 when it is too long for any batch: then it is taken back. */
   private finish(w: Writer, frameStart: number, start: number, isData: boolean): number {
     const bytes = w.finish(start);
-    if (w.pos - frameStart > (this.batchBytesMax ?? 0)) {
+    if (w.pos - frameStart > (this.batch.bytesMax ?? 0)) {
       w.pos = frameStart;
       return -1;
     }
-    if (w !== this.out) this.noteHeld(frameStart);
+    if (w !== this.batch.writer) this.hang.noteHeld(frameStart === 0, this.held.bytes);
     else if (isData) this.credit -= bytes;
     this.place(w, frameStart);
     return bytes;
@@ -465,49 +378,16 @@ export class Outbound {
    * then it is taken back.
    */
   private finishPromptly(w: Writer, frameStart: number, start: number, promptMax: number): boolean {
-    const isHeld = w !== this.out;
+    const isHeld = w !== this.batch.writer;
     if (this.finish(w, frameStart, start, false) < 0) return false;
-    if (!isHeld && this.mayPrompt(promptMax)) this.transmit();
+    if (!isHeld) this.prompt.leave(promptMax);
     return true;
   }
 
-  private promptAttachMax(): number {
-    return this.prompted === 0 || performance.now() - this.promptedAt > PROMPT_ATTACH_MS ? PROMPT_MAX : 0;
-  }
-
-  /** Whether another batch may leave ahead of the turn's own. If not, one does when the running code is done. */
-  private mayPrompt(max: number): boolean {
-    if (this.together > 0) return false;
-    if (this.prompted < max) {
-      this.prompted++;
-      this.promptedAt = performance.now();
-      this.schedule();
-      return true;
-    }
-    if (!this.promptDue) {
-      this.promptDue = true;
-      queueMicrotask(() => {
-        this.promptDue = false;
-        this.transmit();
-      });
-    }
-    return false;
-  }
-
   private place(w: Writer, frameStart: number): void {
-    if (w !== this.out) return;
-    this.cut(frameStart);
+    if (w !== this.batch.writer) return;
+    this.batch.cut(frameStart);
     this.schedule();
-  }
-
-  /** When the last frame made the batch too long: sends what is before it. */
-  private cut(frameStart: number): void {
-    if (this.batchBytesMax === undefined || this.out.pos <= this.batchBytesMax || frameStart === 0) return;
-    const full = this.out;
-    this.out = new Writer(this.spares.pop());
-    this.out.raw(full.buf.subarray(frameStart, full.pos));
-    full.pos = frameStart;
-    this.host.transmit(full.take());
   }
 
   private schedule(): void {

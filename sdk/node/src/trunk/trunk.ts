@@ -1,14 +1,14 @@
 /** One trunk to one node: its stream, its machine, and the attempts to have both (`spec/trunk.md`, sections 1 and 10). */
 import createDebug from "debug";
 import type { ConnectionOptions } from "node:tls";
-import { TrunklineError, type TrunklineErrorCode, type TrunklineErrorDetails } from "../errors.js";
-import { INTERNAL } from "../plain.js";
+import { TrunklineError, type TrunklineErrorCode, type TrunklineErrorDetails } from "./errors.js";
+import { INTERNAL } from "../data/plain.js";
 import type { OpenWire, Wire } from "../transport/ws.js";
 import { Backoff } from "./backoff.js";
 import { parseObject, type WelcomeInfo } from "./info.js";
 import { BroadcastFlag, ErrorCode, type FrameBodies } from "./frames.js";
 import { Machine, type EndCause, type MachineHost } from "./machine.js";
-import type { Broadcast, Counters } from "./outbound.js";
+import type { Broadcast, Counters } from "./outbound_types.js";
 import { signToken } from "./token.js";
 
 const debug = createDebug("trunkline:trunk");
@@ -64,7 +64,7 @@ export interface TrunkHost {
   onWarning(trunk: Trunk, message: string): void;
   /** Once for each ping interval. */
   onTick(): void;
-  onOpen(trunk: Trunk, machine: Machine, open: FrameBodies["Open"]): void;
+  onOpen(machine: Machine, open: FrameBodies["Open"]): void;
   onRequest(machine: Machine, request: FrameBodies["Request"]): void;
   /** The other app servers that this trunk reaches now: none when it is down. */
   onPeers(trunk: Trunk, servers: string[]): void;
@@ -232,8 +232,7 @@ export class Trunk {
     }
   }
 
-  /** Calls back when all that was written so far has been handed to the stream. */
-  onFlushed(callback: () => void): void {
+  private onFlushed(callback: () => void): void {
     this.flushed.push(callback);
   }
 
@@ -253,13 +252,14 @@ export class Trunk {
       onHang: (heldBytes, forMs) => this.hangs(heldBytes, forMs),
       onUnsent: (kind, sentence) => this.reportUnsent(kind, sentence),
       onWelcome: (welcome, info) => this.welcomed(welcome, info),
-      onOpen: (open) => this.host.onOpen(this, this.machine as Machine, open),
+      onOpen: (open) => this.host.onOpen(this.machine as Machine, open),
       onRequest: (request) => this.host.onRequest(this.machine as Machine, request),
       onPeers: (servers) => this.host.onPeers(this, servers),
       onRelayed: (from, payload) => this.host.onRelayed(from, payload),
       onDrain: (deadlineMs) => debug("%s is draining, it closes in %d ms", this.endpoint, deadlineMs),
       onEnd: (cause) => this.ended(cause),
       onThrown: rethrowLater,
+      onFlushed: (callback) => this.onFlushed(callback),
     };
   }
 

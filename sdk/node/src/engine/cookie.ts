@@ -1,5 +1,5 @@
 /** The `cookie` option: a `Set-Cookie` line in the form that engine.io's own `cookie` package gives it. */
-import type { CookieOptions } from "./internals.js";
+import type { CookieOptions } from "../socketio/types.js";
 
 export function serializeCookie(value: string, options: CookieOptions): string {
   let line = `${options.name}=${encodeURIComponent(value)}`;

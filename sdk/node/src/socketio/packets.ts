@@ -1,5 +1,5 @@
 /** Socket.IO packets out of their Engine.IO messages, by the app's own parser. */
-import type { EncodedPart, Packet, Parser } from "./internals.js";
+import type { EncodedPart, Packet, Parser } from "./types.js";
 
 /** @throws whatever the parser throws, and an Error when the messages are no whole packet */
 export function decodePacket(parser: Parser, parts: Iterable<EncodedPart>): Packet {

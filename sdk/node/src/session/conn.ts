@@ -4,21 +4,26 @@
  */
 import { EventEmitter } from "node:events";
 import { causeOf, WORDS } from "./close_words.js";
-import { TransportFace, type FaceHost, type TransportName } from "./face.js";
+import { TransportFace, transportName, type FaceHost, type TransportName } from "./face.js";
+import { Heard, heardBit } from "./heard.js";
+import { packetOf, partOf, type SendOptions } from "./parts.js";
 import { Flow, UNMARKED_BYTES_MAX, type Sent } from "./flow.js";
-import { noticeListener, type EncodedPart, type IoSocket } from "./internals.js";
-import { textOf } from "./keys.js";
-import type { EngineOptions } from "./internals.js";
-import type { Return } from "./recovery.js";
+import { noticeListener } from "../socketio/internals.js";
+import type { EncodedPart, IoSocket } from "../socketio/types.js";
+import { textOf } from "../data/keys.js";
+import type { EngineOptions } from "../socketio/types.js";
 import type { ClientStream, HandshakeRequest } from "./request.js";
-import { CloseReason, MarkFlag, PartKind, SendFlag, TransportCode } from "./trunk/frames.js";
-import type { Machine, Session } from "./trunk/machine.js";
-import type { PartData } from "./trunk/outbound.js";
-import type { Trunk } from "./trunk/trunk.js";
+import { CloseReason, MarkFlag, PartKind, SendFlag, type Missed, type Position } from "../trunk/frames.js";
+import type { Machine, Session } from "../trunk/machine.js";
+import type { PartData } from "../trunk/outbound_types.js";
 
-export interface SendOptions {
-  compress?: boolean;
-  volatile?: boolean;
+/** What a socket that is back brings along: what it missed, and what the node gave with it. */
+export interface Reattached {
+  readonly pid: string;
+  readonly missed: Missed[];
+  readonly log: string;
+  readonly last: string;
+  readonly cut: Position[];
 }
 
 type SendCallback = (transport: TransportFace) => void;
@@ -45,28 +50,6 @@ const NONE: readonly IoSocket[] = [];
 const SOCKETS_MAX = 4_096;
 const { emit } = EventEmitter.prototype;
 
-/**
- * Events that hardly anybody listens for, as bits of {@link Conn.heard}. Each message would have to ask for them, and the table of listeners
- * is another object of another client each time: what asking costs is memory that is in no cache.
- */
-const Heard = { packet: 1, message: 2, packetCreate: 4, flush: 8 } as const;
-
-function heardBit(event: string | symbol): number {
-  switch (event) {
-    case "packet":
-      return Heard.packet;
-    case "message":
-      return Heard.message;
-    case "packetCreate":
-      return Heard.packetCreate;
-    case "flush":
-    case "drain":
-      return Heard.flush;
-    default:
-      return 0;
-  }
-}
-
 export class Conn extends EventEmitter implements Session, FaceHost {
   readonly id: string;
   readonly server: ConnHost;
@@ -77,10 +60,12 @@ export class Conn extends EventEmitter implements Session, FaceHost {
   readyState: "open" | "closing" | "closed" = "open";
   upgrading = false;
   upgraded = false;
-  /** The session's number on its trunk. */
-  readonly number: number;
-  readonly machine: Machine;
-  private readonly trunk: Trunk;
+  /**
+   * The line: the end of the trunk that the session is on, and its number there. The two belong together and change together, in
+   * {@link Conn.takeLine} only; whoever needs one outside this class needs a verb of it.
+   */
+  private machine!: Machine;
+  private number!: number;
   /** Its name until somebody asks for more than that. */
   private face: TransportFace | TransportName;
   /** Which of these events somebody has ever listened for. */
@@ -97,7 +82,6 @@ export class Conn extends EventEmitter implements Session, FaceHost {
 
   constructor(
     server: ConnHost,
-    trunk: Trunk,
     machine: Machine,
     number: number,
     id: string,
@@ -108,15 +92,19 @@ export class Conn extends EventEmitter implements Session, FaceHost {
   ) {
     super();
     this.server = server;
-    this.trunk = trunk;
-    this.machine = machine;
-    this.number = number;
+    this.takeLine(machine, number);
     this.id = id;
     this.request = request;
     this.remoteAddress = remoteAddress;
     this.protocol = protocol;
     this.face = transportName(transport);
     (request.socket as unknown as ClientStream).onDestroyed = this;
+  }
+
+  /** From now on the session is on this trunk, under this number. */
+  private takeLine(machine: Machine, number: number): void {
+    this.machine = machine;
+    this.number = number;
   }
 
   get transport(): TransportFace {
@@ -199,7 +187,7 @@ export class Conn extends EventEmitter implements Session, FaceHost {
       return this;
     }
     if (this.unmarkedBytes > UNMARKED_BYTES_MAX) this.askWhenLeft([]);
-    if (sent !== undefined) this.trunk.onFlushed(sent);
+    if (sent !== undefined) this.machine.onFlushed(sent);
     this.reportFlush(data, options);
     return this;
   }
@@ -276,7 +264,7 @@ export class Conn extends EventEmitter implements Session, FaceHost {
   }
 
   /** A socket is back: what it missed goes ahead of it. */
-  reattach(socket: IoSocket, rooms: string[], { pid, missed, log, last, cut }: Return): void {
+  reattach(socket: IoSocket, rooms: string[], { pid, missed, log, last, cut }: Reattached): void {
     const { outbound } = this.machine;
     for (const { parts } of missed) {
       for (const { kind, data } of parts) this.write(kind === PartKind.text ? data.toString() : data);
@@ -332,6 +320,21 @@ export class Conn extends EventEmitter implements Session, FaceHost {
     let count = 0;
     for (const socket of this.sockets) if (socket.nsp.name === nsp) count++;
     if (count > 1) this.machine.outbound.choose(this.number, nsp, textOf(id));
+  }
+
+  /** Gives a socket of this session to the node, for its client that may come back. Returns false when the state is longer than the node takes. */
+  persist(nsp: string, pid: string, socket: string, rooms: string[], state: Uint8Array): boolean {
+    return this.machine.outbound.persist(this.number, nsp, pid, socket, rooms, state);
+  }
+
+  /** Asks the node whether a socket that has so much could come back in this session. Calls back once. */
+  prove(cut: Position[], done: (holds: boolean) => void): void {
+    this.machine.prove(this.number, cut, done);
+  }
+
+  /** Resolves when the node has taken all that was said for this session. */
+  fence(): Promise<void> {
+    return new Promise((resolve) => this.machine.fence(resolve));
   }
 
   handleMessage(message: string | Buffer): void {
@@ -444,7 +447,7 @@ export class Conn extends EventEmitter implements Session, FaceHost {
     if (this.reportsFlush || !this.watchesFlush) return;
     this.reportsFlush = true;
     const packets = [packetOf(data, options)];
-    this.trunk.onFlushed(() => {
+    this.machine.onFlushed(() => {
       this.reportsFlush = false;
       if (this.readyState !== "closed") this.emitFlush(packets);
     });
@@ -460,21 +463,4 @@ export class Conn extends EventEmitter implements Session, FaceHost {
 
 function hasFlushListener(emitter: EventEmitter): boolean {
   return emitter.listenerCount("drain") > 0 || emitter.listenerCount("flush") > 0;
-}
-
-function packetOf(data: unknown, options: SendOptions): object {
-  return data ? { type: "message", options, data } : { type: "message", options };
-}
-
-function transportName(code: number): TransportName {
-  return code === TransportCode.polling ? "polling" : "websocket";
-}
-
-/** As engine.io's own parser does it: bytes stay bytes, everything else becomes text, and what is falsy becomes no text. */
-export function partOf(data: unknown): PartData {
-  if (typeof data === "string") return data;
-  if (data instanceof Uint8Array) return data;
-  if (data instanceof ArrayBuffer) return new Uint8Array(data);
-  if (ArrayBuffer.isView(data)) return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-  return data ? String(data) : "";
 }

@@ -1,7 +1,8 @@
 /** A broadcast as this app server's own sockets get it, and who is to get it. */
-import type { SendOptions } from "./conn.js";
-import { shareFrame, type AdapterBase, type BroadcastOptions, type EncodedPart, type Packet } from "./internals.js";
-import { BroadcastFlag } from "./trunk/frames.js";
+import type { SendOptions } from "../session/parts.js";
+import { shareFrame } from "../socketio/internals.js";
+import type { AdapterBase, BroadcastOptions, EncodedPart, Packet } from "../socketio/types.js";
+import { BroadcastFlag } from "../trunk/frames.js";
 
 /** One packet for many sockets of this app server. */
 export interface Cast {

@@ -1,6 +1,6 @@
 /** The classes of socket.io, engine.io and socket.io-adapter that ours extend: the app's own copies, found from its own server. */
 import { createServer } from "node:http";
-import { internalsOf, type AdapterBase, type AdapterConstructor, type DirectEngine, type EngineBaseConstructor, type EngineOptions, type ServerInternals, type SocketIoServer } from "./internals.js";
+import { internalsOf, type AdapterBase, type AdapterConstructor, type DirectEngine, type EngineBaseConstructor, type EngineOptions, type ServerInternals, type SocketIoServer } from "./types.js";
 
 type ServerConstructor = new (options: object) => ServerInternals;
 

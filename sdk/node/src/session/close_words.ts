@@ -1,5 +1,5 @@
 /** Why a session ended, in the words that the app sees. */
-import { CloseReason } from "./trunk/frames.js";
+import { CloseReason } from "../trunk/frames.js";
 
 /** `spec/trunk.md`, section 4: what the app's `disconnect` handler sees. A code of a later version counts as 2. */
 export const WORDS: Readonly<Record<number, string>> = {

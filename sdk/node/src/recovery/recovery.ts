@@ -4,12 +4,12 @@
  */
 import createDebug from "debug";
 import { randomBytes } from "node:crypto";
-import { decodeMessage, encodeState } from "./cluster/payload.js";
-import type { Conn } from "./conn.js";
-import { PacketType, type BroadcastOptions, type Packet, type PersistedSession, type RestoredSession } from "./internals.js";
-import { keyOf, textOf, textsOf } from "./keys.js";
-import { NotPlain } from "./plain.js";
-import { Found, type FrameBodies, type Missed, type Position } from "./trunk/frames.js";
+import { decodeMessage, encodeState } from "../cluster/payload.js";
+import type { Conn, Reattached } from "../session/conn.js";
+import { PacketType, type BroadcastOptions, type Packet, type PersistedSession, type RestoredSession } from "../socketio/types.js";
+import { keyOf, textOf, textsOf } from "../data/keys.js";
+import { NotPlain } from "../data/plain.js";
+import { Found, type FrameBodies, type Position } from "../trunk/frames.js";
 
 const debug = createDebug("trunkline:recovery");
 
@@ -30,15 +30,9 @@ export interface RestoreLink {
 }
 
 /** A socket on its way back, between what the node gave and its being connected. */
-export interface Return {
+export interface Return extends Reattached {
   readonly sid: string;
-  readonly pid: string;
   readonly conn: Conn;
-  readonly missed: Missed[];
-  /** As the node gave them. */
-  readonly log: string;
-  readonly last: string;
-  readonly cut: Position[];
   /** It will not come: another attempt may have it. */
   release(): void;
 }
@@ -99,7 +93,7 @@ export class Recovery {
       if (!(error instanceof NotPlain)) throw error;
       return this.host.onNotPlain(`a socket of namespace ${nsp} is not kept, and its client comes back as a new one`, error);
     }
-    if (!conn.machine.outbound.persist(conn.number, nsp, pid, textOf(sid), textsOf(rooms), state)) {
+    if (!conn.persist(nsp, pid, textOf(sid), textsOf(rooms), state)) {
       this.host.onTooLong(`the state of socket ${sid}`, state.length);
     }
   }
@@ -175,7 +169,7 @@ export class Recovery {
 function proves(conn: Conn, cut: Position[]): Promise<boolean> {
   return new Promise((resolve) => {
     const timer = setTimeout(() => resolve(false), ANSWER_MS_MAX);
-    conn.machine.prove(conn.number, cut, (holds) => {
+    conn.prove(cut, (holds) => {
       clearTimeout(timer);
       resolve(holds);
     });

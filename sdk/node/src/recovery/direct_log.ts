@@ -1,5 +1,5 @@
 /** Connection state recovery of clients that come straight to the app's own HTTP server: kept here, as in Socket.IO's own in-memory adapter. */
-import type { BroadcastOptions, PersistedSession, RestoredSession } from "./internals.js";
+import type { BroadcastOptions, PersistedSession, RestoredSession } from "../socketio/types.js";
 
 const DIRECT_PACKETS_MAX = 10_000;
 

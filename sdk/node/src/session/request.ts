@@ -2,7 +2,7 @@
 import { EventEmitter } from "node:events";
 import { IncomingMessage, ServerResponse, type IncomingHttpHeaders, type OutgoingHttpHeaders } from "node:http";
 import type { Socket as NetSocket } from "node:net";
-import { RequestFlag, type ClientRequest, type ClientResponse, type Header } from "./trunk/frames.js";
+import { RequestFlag, type ClientRequest, type ClientResponse, type Header } from "../trunk/frames.js";
 
 /** Headers of which Node.js keeps the first and drops the others. */
 const SINGLE = new Set(

@@ -4,7 +4,7 @@
  */
 import type { IncomingMessage } from "node:http";
 import { elsewhere } from "./door.js";
-import type { DirectEngine, EngineOptions } from "./internals.js";
+import type { DirectEngine, EngineOptions } from "../socketio/types.js";
 
 /** Said in the same form by both. */
 const SAME = ["pingInterval", "pingTimeout", "upgradeTimeout", "maxHttpBufferSize"] as const;
@@ -13,11 +13,6 @@ const OWN = ["editHandshakeHeaders", "editResponseHeaders"] as const;
 
 type AllowRequest = (request: Request, server: undefined) => unknown;
 type Answer = (request: Request, server: unknown) => unknown;
-
-/** Whether it lacks what engine.io's servers have: middlewares, and listeners as in Node.js. */
-export function isForeign(engine: DirectEngine): boolean {
-  return !("_applyMiddlewares" in engine);
-}
 
 /** Its options as far as engine.io knows them. */
 export function optionsOf(engine: DirectEngine): EngineOptions {

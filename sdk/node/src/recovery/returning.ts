@@ -1,8 +1,8 @@
 /** Sockets that were restored and are not connected yet, and how a socket is left to a later connection of its client. */
-import type { Conn } from "./conn.js";
-import { PacketType, type IoSocket } from "./internals.js";
+import type { Conn } from "../session/conn.js";
+import { PacketType, type IoSocket } from "../socketio/types.js";
 import type { Return } from "./recovery.js";
-import { CloseReason } from "./trunk/frames.js";
+import { CloseReason } from "../trunk/frames.js";
 
 /** A direct client that comes back. */
 export interface DirectReturn {
@@ -14,11 +14,6 @@ export interface DirectReturn {
 
 export function isReturn(back: Return | DirectReturn): back is Return {
   return back.conn !== undefined;
-}
-
-/** Resolves when the node has taken all that was said for this session. */
-function fence(conn: Conn): Promise<void> {
-  return new Promise((resolve) => conn.machine.fence(resolve));
 }
 
 export class Returning {
@@ -60,14 +55,14 @@ export class Returning {
       if (isElsewhere) this.release(sid);
       if (!isReturn(back)) return;
       back.conn.close();
-      return fence(back.conn);
+      return back.conn.fence();
     }
     if (socket === undefined) return;
     // A program that lives on both must not come back for it, and take it over again, for ever.
     socket.packet({ type: PacketType.DISCONNECT });
     if (conn !== undefined) {
       conn.end(CloseReason.forcedClose, "transport close");
-      return fence(conn);
+      return conn.fence();
     }
     socket._onclose("transport close");
     (socket.client.conn as { close(): void }).close();

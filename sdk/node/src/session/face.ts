@@ -1,9 +1,15 @@
 /** What apps find at `conn.transport`, and at `transport.socket` behind it. The node has the real ones: what can be done from here is done, the rest is said. */
 import { EventEmitter } from "node:events";
 import type { Socket as NetSocket } from "node:net";
+import { TransportCode } from "../trunk/frames.js";
 import { ClientStream, type HandshakeRequest } from "./request.js";
 
 export type TransportName = "polling" | "websocket";
+
+/** The name of a transport by its number in frames. */
+export function transportName(code: number): TransportName {
+  return code === TransportCode.polling ? "polling" : "websocket";
+}
 
 /** An `EventEmitter` without what its constructor makes: there is one for each session, and hardly anybody listens. */
 export const Emitter = function () {} as unknown as new () => EventEmitter;

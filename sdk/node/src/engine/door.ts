@@ -1,7 +1,7 @@
 /** The door that is closed by `direct: false`: the app's own HTTP server answers Socket.IO handshakes with where to go instead. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
-import type { DirectEngine } from "./internals.js";
+import type { DirectEngine } from "../socketio/types.js";
 
 const STATUS = 403;
 /** Engine.IO's code for "Forbidden". */

@@ -4,11 +4,11 @@
  */
 import createDebug from "debug";
 import type { EventEmitter } from "node:events";
-import type { EngineBase } from "./internals.js";
+import type { EngineBase } from "../socketio/types.js";
 import { serializeCookie } from "./cookie.js";
-import { asIncoming, CapturedResponse, headerList, HandshakeRequest } from "./request.js";
-import { NO_ERROR_CODE, TransportCode, type ClientResponse, type FrameBodies, type Header } from "./trunk/frames.js";
-import type { Machine, Session } from "./trunk/machine.js";
+import { asIncoming, CapturedResponse, headerList, HandshakeRequest } from "../session/request.js";
+import { NO_ERROR_CODE, TransportCode, type ClientResponse, type FrameBodies, type Header } from "../trunk/frames.js";
+import type { Machine, Session } from "../trunk/machine.js";
 
 const debug = createDebug("trunkline:engine");
 

@@ -1,0 +1,152 @@
+/**
+ * The adapter of a namespace, of a class that extends the app's own copy of socket.io-adapter's. It only says who does what: rooms are
+ * {@link Membership}'s, broadcasts {@link Delivery}'s, those with acknowledgements {@link Acknowledged}'s, sockets of other app servers
+ * {@link Remote}'s, and clients that come back {@link Returns}'.
+ */
+import type { Member } from "../cluster/cluster.js";
+import { runErrand } from "../cluster/errands.js";
+import { OwnType, type ClusterMessage, type MessageData } from "../cluster/messages.js";
+import { encodeOptions } from "../cluster/rooms.js";
+import { textsOf } from "../data/keys.js";
+import { DirectLog } from "../recovery/direct_log.js";
+import type { Bases } from "../socketio/bases.js";
+import { guardNamespace, watchConnecting, watchOutgoing } from "../socketio/internals.js";
+import {
+  MessageType,
+  type AdapterBase,
+  type AdapterConstructor,
+  type BroadcastOptions,
+  type FetchedSocket,
+  type IoNamespace,
+  type Packet,
+  type PersistedSession,
+  type RestoredSession,
+} from "../socketio/types.js";
+import { Acknowledged } from "./acknowledged.js";
+import { Delivery } from "./delivery.js";
+import { Membership } from "./membership.js";
+import { Remote } from "./remote.js";
+import { Returns } from "./returns.js";
+import { Roster } from "./roster.js";
+import type { AdapterHost, Scope } from "./scope.js";
+
+export function createAdapter(bases: Bases, host: AdapterHost): AdapterConstructor {
+  const { cluster, recovery } = host;
+  const plain = bases.Adapter.prototype as AdapterBase;
+
+  return class TrunklineAdapter extends bases.Adapter implements Member {
+    /** Who we are in messages, as in other adapters. */
+    readonly uid = cluster.id;
+    private readonly roster = new Roster((on) => cluster.tellInterest(this.nsp.name, on));
+    private readonly remote = new Remote(this, cluster);
+    private readonly returns: Returns;
+    private readonly membership: Membership;
+    private readonly delivery: Delivery;
+    private readonly acknowledged: Acknowledged;
+
+    constructor(nsp: IoNamespace) {
+      super(nsp);
+      const { roster, remote } = this;
+      const scope: Scope = { adapter: this, plain, host, roster };
+      this.returns = new Returns(scope);
+      this.membership = new Membership(scope, this.returns);
+      this.delivery = new Delivery(scope, remote);
+      this.acknowledged = new Acknowledged(scope, remote, this.delivery);
+      if (recovery !== undefined) {
+        roster.log = new DirectLog(recovery.keepMs, () => roster.compareInterest());
+        watchConnecting(nsp);
+      }
+      watchOutgoing(this, (socket) => {
+        if (roster.attached.has(socket.id)) roster.noteOutgoing(socket);
+      });
+      cluster.register(nsp.name, this);
+      // Not in `init`, which socket.io 4.6 does not call.
+      guardNamespace(nsp, TrunklineAdapter);
+    }
+
+    override close(): void {
+      cluster.unregister(this.nsp.name, this);
+      host.release(this.nsp.name);
+    }
+
+    get isInterested(): boolean {
+      return this.roster.isInterested;
+    }
+
+    override addAll(id: string, rooms: Set<unknown>): void {
+      this.membership.addAll(id, rooms);
+    }
+
+    override del(id: string, room: unknown): void {
+      this.membership.del(id, room);
+    }
+
+    override delAll(id: string): void {
+      super.delAll(id);
+      this.acknowledged.leave(id);
+      this.returns.release(id);
+      this.membership.forget(id);
+    }
+
+    override broadcast(packet: Packet, options: BroadcastOptions): void {
+      this.delivery.broadcast(packet, options);
+    }
+
+    override broadcastWithAck(packet: Packet, options: BroadcastOptions, count: (clients: number) => void, answered: (value: unknown) => void): void {
+      this.acknowledged.broadcast(packet, options, count, answered);
+    }
+
+    override async sockets(rooms: Set<unknown>): Promise<Set<string>> {
+      const all = await this.fetchSockets({ rooms, except: new Set(), flags: {} });
+      return new Set(all.map(({ id }) => id));
+    }
+
+    override async fetchSockets(options: BroadcastOptions): Promise<FetchedSocket[]> {
+      return this.remote.fetchSockets(options, plain.fetchSockets.call(this, options));
+    }
+
+    override addSockets(options: BroadcastOptions, rooms: unknown[]): void {
+      if (!options.flags?.local) this.remote.operate(MessageType.SOCKETS_JOIN, { opts: encodeOptions(options), rooms: textsOf(rooms) });
+      host.together(() => plain.addSockets.call(this, options, rooms));
+    }
+
+    override delSockets(options: BroadcastOptions, rooms: unknown[]): void {
+      if (!options.flags?.local) this.remote.operate(MessageType.SOCKETS_LEAVE, { opts: encodeOptions(options), rooms: textsOf(rooms) });
+      host.together(() => plain.delSockets.call(this, options, rooms));
+    }
+
+    override disconnectSockets(options: BroadcastOptions, close: boolean): void {
+      if (!options.flags?.local) this.remote.operate(MessageType.DISCONNECT_SOCKETS, { opts: encodeOptions(options), close });
+      host.together(() => plain.disconnectSockets.call(this, options, close));
+    }
+
+    override serverSideEmit(packet: unknown[]): void {
+      this.remote.serverSideEmit(packet);
+    }
+
+    override serverCount(): Promise<number> {
+      return Promise.resolve(cluster.serverCount);
+    }
+
+    override persistSession(session: PersistedSession): void {
+      this.returns.persist(session);
+    }
+
+    override async restoreSession(pid: string, offset: string): Promise<RestoredSession | null> {
+      return this.returns.restore(pid, offset);
+    }
+
+    handleClusterMessage(message: ClusterMessage): void {
+      const { type, uid, data } = message;
+      const answer = (kind: number, own: MessageData): void => cluster.publish(kind, this.nsp.name, own, [uid]);
+      if (type === OwnType.takeOver) return this.returns.handleTakeOver(message);
+      if (type !== MessageType.BROADCAST) runErrand(this, plain, message, answer);
+      else if (data.requestId === undefined || data.everybody) this.delivery.handleBroadcast(data);
+      else return this.acknowledged.handleAsk(uid, data.requestId, data);
+      const isOperation = type === MessageType.BROADCAST || OPERATIONS.has(type);
+      if (isOperation && data.requestId !== undefined) answer(OwnType.done, { requestId: data.requestId });
+    }
+  };
+}
+
+const OPERATIONS: ReadonlySet<number> = new Set([MessageType.SOCKETS_JOIN, MessageType.SOCKETS_LEAVE, MessageType.DISCONNECT_SOCKETS]);

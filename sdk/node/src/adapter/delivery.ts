@@ -1,0 +1,108 @@
+/**
+ * How a broadcast reaches its receivers: one frame to each node, however many receive it; a message to each app server that has reason to see
+ * it; and here only direct clients and sockets that something listens to.
+ */
+import { encodeOptions, decodeOptions } from "../cluster/rooms.js";
+import type { MessageData } from "../cluster/messages.js";
+import { textsOf } from "../data/keys.js";
+import { isRecorded } from "../recovery/recovery.js";
+import { partOf } from "../session/parts.js";
+import { MessageType, type BroadcastOptions, type IoSocket, type Packet } from "../socketio/types.js";
+import type { PartData } from "../trunk/outbound_types.js";
+import { castOf, flagsOf, type Cast } from "./cast.js";
+import type { Remote } from "./remote.js";
+import { decode, matches, type Scope } from "./scope.js";
+
+export class Delivery {
+  private readonly scope: Scope;
+  private readonly remote: Remote;
+
+  constructor(scope: Scope, remote: Remote) {
+    this.scope = scope;
+    this.remote = remote;
+  }
+
+  broadcast(packet: Packet, options: BroadcastOptions): void {
+    const { adapter, plain, host } = this.scope;
+    packet.nsp = adapter.nsp.name;
+    const offset = host.recovery !== undefined && isRecorded(packet, options) ? host.recovery.nextOffset() : undefined;
+    if (offset !== undefined) (packet.data as unknown[]).push(offset);
+    const encoded = adapter.encoder.encode(packet);
+    const parts = encoded.map(partOf);
+    const cast = castOf(plain, options, encoded, () => packet);
+    this.notifyOutgoing(cast);
+    if (options.flags?.local) this.fanOut(options, parts, offset);
+    // A recorded packet must not come to two app servers' sockets by two ways: the log has one order for all of them.
+    else if (this.remote.isSettled || offset !== undefined) this.broadcastToAll(options, parts, offset);
+    else this.broadcastInOrder(options, parts);
+    this.deliverDirect(cast, offset);
+  }
+
+  /** Another app server's broadcast. */
+  handleBroadcast({ parts = [], opts, offset, everybody }: MessageData): void {
+    const options = decodeOptions(opts);
+    let packet: Packet | undefined;
+    const cast = castOf(this.scope.plain, options, parts, () => (packet ??= decode(this.scope, parts)));
+    this.notifyOutgoing(cast);
+    if (everybody) this.fanOutHere(options, parts);
+    this.deliverDirect(cast, offset);
+  }
+
+  /** One frame to each node, for the sockets of this app server only. */
+  fanOutHere(options: BroadcastOptions, parts: PartData[]): void {
+    this.fanOut({ ...options, flags: { ...options.flags, local: true } }, parts, undefined);
+  }
+
+  /** To the connection of a direct client; those behind Trunkline get it from the node, and here only who listens for it. */
+  write(socket: IoSocket, cast: Cast): void {
+    const { attached, direct } = this.scope.roster;
+    const conn = attached.get(socket.id);
+    if (conn?.watchesPackets) conn.reportWritten(cast.encoded, cast.written());
+    else if (conn === undefined && direct.has(socket.id)) socket.client.writeToEngine(cast.encoded, cast.written());
+  }
+
+  /** One frame to each node, and a message to each app server that has reason to see what its sockets get. */
+  private broadcastToAll(options: BroadcastOptions, parts: PartData[], offset: string | undefined): void {
+    const { adapter, host } = this.scope;
+    this.fanOut(options, parts, offset);
+    const interested = host.cluster.interestedIn(adapter.nsp.name);
+    if (interested.size === 0) return;
+    host.cluster.publish(MessageType.BROADCAST, adapter.nsp.name, { parts, opts: encodeOptions(options), offset }, interested);
+  }
+
+  /**
+   * Behind an operation that is still on its way to other app servers, a broadcast to their sockets takes the same way, so that it finds
+   * the rooms as the app left them.
+   */
+  private broadcastInOrder(options: BroadcastOptions, parts: PartData[]): void {
+    this.remote.operate(MessageType.BROADCAST, { parts, opts: encodeOptions(options), everybody: true });
+    this.fanOutHere(options, parts);
+  }
+
+  private fanOut(options: BroadcastOptions, parts: PartData[], offset: string | undefined): void {
+    const { adapter, host } = this.scope;
+    const { rooms, except } = options;
+    host.broadcast({ nsp: adapter.nsp.name, flags: flagsOf(options), offset, rooms: textsOf(rooms), except: textsOf(except), parts });
+  }
+
+  private notifyOutgoing(cast: Cast): void {
+    for (const socket of this.scope.roster.outgoing.values()) {
+      if (!matches(this.scope, socket.id, cast.options)) continue;
+      const seen = cast.packet();
+      if (seen !== undefined) socket.notifyOutgoingListeners?.(seen);
+      this.write(socket, cast);
+    }
+  }
+
+  private deliverDirect(cast: Cast, offset: string | undefined): void {
+    const { direct, log } = this.scope.roster;
+    if (direct.size === 0 && log?.isInUse !== true) return;
+    if (offset !== undefined) log?.record(offset, cast.options, cast.packet()?.data);
+    for (const [id, socket] of direct) {
+      if (!matches(this.scope, id, cast.options)) continue;
+      const seen = socket.listenersAnyOutgoing().length > 0 ? cast.packet() : undefined;
+      if (seen !== undefined) socket.notifyOutgoingListeners?.(seen);
+      this.write(socket, cast);
+    }
+  }
+}

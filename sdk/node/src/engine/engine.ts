@@ -1,0 +1,194 @@
+/** `io.engine`: an engine.io server whose clients come over trunks, in front of the one that serves the app's own HTTP server. */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { Conn, type ConnHost } from "../session/conn.js";
+import { HandshakeRequest } from "../session/request.js";
+import type { DirectEngine, EngineBase, EngineBaseConstructor, EngineOptions } from "../socketio/types.js";
+import { CloseReason, type FrameBodies, type Header } from "../trunk/frames.js";
+import type { Machine } from "../trunk/machine.js";
+import { adopt, type Adopter } from "./adoption.js";
+import { countOf } from "./foreign_engine.js";
+import { answerRequest, Handshake, type HandshakeEngine } from "./handshake.js";
+import { watchOptions } from "./watched_options.js";
+
+/** What the engine needs of whoever made it. */
+export interface EngineOwner extends Adopter {
+  readonly recovers: boolean;
+  /** Whether the node ends the sessions of an app server that leaves. */
+  readonly closesPaced: boolean;
+  onEngineClose(): void;
+  /** The app attached an HTTP server, and may have said other options with it. */
+  onAttached(): void;
+  /** The app has changed `io.engine.opts`, or an option in it. */
+  onOptionsChanged(): void;
+  onTooLong(what: string, bytes: number): void;
+}
+
+/** What our engine adds to engine.io's. */
+export interface TrunklineEngine extends EngineBase, ConnHost {
+  /** Clients behind Trunkline, without the direct ones. */
+  readonly sessionCount: number;
+  adopt(direct: DirectEngine): void;
+  handleOpen(machine: Machine, open: FrameBodies["Open"]): void;
+  handleInquiry(machine: Machine, request: FrameBodies["Request"]): void;
+  /** Ends every session behind Trunkline, for `io.close()`. */
+  endSessions(): void;
+}
+
+const NO_HEADERS: Header[] = [];
+
+/** Makes the engine of a class that extends the app's own copy of engine.io's: what a handshake, an adoption and an option mean is elsewhere. */
+export function createEngine(Base: EngineBaseConstructor, options: EngineOptions, owner: EngineOwner): TrunklineEngine {
+  class Engine extends Base implements HandshakeEngine, TrunklineEngine {
+    /** Those behind Trunkline. */
+    private count = 0;
+    watchesFlush = false;
+    private direct: DirectEngine | undefined;
+
+    constructor() {
+      super(options);
+      watchOptions(this, () => this.direct, () => owner.onOptionsChanged());
+      // `io.engine.clientsCount` counts every client of this process, whichever door it came through.
+      Object.defineProperty(this, "clientsCount", {
+        get: () => this.count + (this.direct === undefined ? 0 : countOf(this.direct)),
+        set: () => undefined,
+        enumerable: true,
+        configurable: true,
+      });
+    }
+
+    get errorMessages(): Readonly<Record<number, string>> {
+      return Base.errorMessages;
+    }
+
+    get hasOwnIds(): boolean {
+      return this.generateId !== Base.prototype.generateId;
+    }
+
+    get recovers(): boolean {
+      return owner.recovers;
+    }
+
+    get sessionCount(): number {
+      return this.count;
+    }
+
+    /** The `ws` server of direct clients, as apps look for it here. */
+    get ws(): unknown {
+      return (this.direct as { ws?: unknown } | undefined)?.ws;
+    }
+
+    override on(event: string | symbol, listener: (...args: unknown[]) => void): this {
+      super.on(event, listener);
+      return this.noticeWatcher(event);
+    }
+
+    override addListener(event: string | symbol, listener: (...args: unknown[]) => void): this {
+      return this.on(event, listener);
+    }
+
+    override prependListener(event: string | symbol, listener: (...args: unknown[]) => void): this {
+      super.prependListener(event, listener);
+      return this.noticeWatcher(event);
+    }
+
+    /** Called by the base class's constructor. */
+    init(): void {
+      // There is nothing to listen on.
+    }
+
+    /** Called by the base class's `close`. */
+    cleanup(): void {
+      // As above.
+    }
+
+    override close(): this {
+      owner.onEngineClose();
+      this.direct?.close();
+      return this;
+    }
+
+    endSessions(): void {
+      for (const conn of Object.values(this.clients) as Conn[]) {
+        if (owner.closesPaced) conn.abandon("forced close");
+        else conn.end(CloseReason.serverShuttingDown, "forced close");
+      }
+    }
+
+    adopt(direct: DirectEngine): void {
+      this.direct = direct;
+      adopt(Base, this, direct, owner);
+      owner.onAttached();
+    }
+
+    handleRequest(request: IncomingMessage, response: ServerResponse): unknown {
+      return this.direct?.handleRequest?.(request, response);
+    }
+
+    handleUpgrade(request: IncomingMessage, socket: unknown, head: Buffer): void {
+      this.direct?.handleUpgrade?.(request, socket, head);
+    }
+
+    attach(server: unknown, attachOptions?: object): void {
+      (this.direct as { attach?(server: unknown, options?: object): void } | undefined)?.attach?.(server, attachOptions);
+    }
+
+    handleOpen(machine: Machine, open: FrameBodies["Open"]): void {
+      if (!this.asksTheApp(open.eio)) {
+        this.admit(machine, open, new HandshakeRequest(open.request), "", NO_HEADERS, NO_HEADERS);
+        return;
+      }
+      new Handshake(this, machine, open, (request, { sid, headers, lasting }) => this.admit(machine, open, request, sid, headers, lasting)).run();
+    }
+
+    handleInquiry(machine: Machine, request: FrameBodies["Request"]): void {
+      answerRequest(this, machine, request);
+    }
+
+    forget(conn: Conn): void {
+      this.count--;
+      // Ids of the app's own making may come twice: then another has the place.
+      if (this.clients[conn.id] === conn) delete this.clients[conn.id];
+    }
+
+    onUnhonoured(sentence: string): void {
+      owner.onUnhonoured(sentence);
+    }
+
+    onTooLong(what: string, bytes: number): void {
+      owner.onTooLong(what, bytes);
+    }
+
+    /** Every way to add a listener comes by here. */
+    private noticeWatcher(event: string | symbol): this {
+      if (event === "flush" || event === "drain") this.watchesFlush = true;
+      return this;
+    }
+
+    /** Whether the app has anything to say about a handshake. When not, it costs neither a response object nor a look at the headers. */
+    private asksTheApp(eio: number): boolean {
+      const { opts } = this;
+      return (
+        this.middlewares.length > 0 ||
+        opts.allowRequest !== undefined ||
+        Boolean(opts.cookie) ||
+        this.hasOwnIds ||
+        (eio === 3 && !opts.allowEIO3) ||
+        this.listenerCount("initial_headers") > 0 ||
+        this.listenerCount("headers") > 0
+      );
+    }
+
+    /** @param sid the app's own id for the session, or nothing */
+    private admit(machine: Machine, open: FrameBodies["Open"], request: HandshakeRequest, sid: string, headers: Header[], lasting: Header[]): Conn {
+      const { session, eio } = open;
+      const conn = new Conn(this, machine, session, sid || open.sid, request, open.request.address, eio, open.request.transport);
+      machine.accept(session, conn, sid, headers, lasting);
+      this.count++;
+      this.clients[conn.id] = conn;
+      this.emit("connection", conn);
+      return conn;
+    }
+  }
+
+  return new Engine();
+}

@@ -1,0 +1,22 @@
+/** Engine.IO messages as apps write them and as they leave. */
+import type { PartData } from "../trunk/outbound_types.js";
+
+/** The options of a packet, as engine.io's `send` takes them. */
+export interface SendOptions {
+  compress?: boolean;
+  volatile?: boolean;
+}
+
+/** The packet that listeners see. */
+export function packetOf(data: unknown, options: SendOptions): object {
+  return data ? { type: "message", options, data } : { type: "message", options };
+}
+
+/** As engine.io's own parser does it: bytes stay bytes, everything else becomes text, and what is falsy becomes no text. */
+export function partOf(data: unknown): PartData {
+  if (typeof data === "string") return data;
+  if (data instanceof Uint8Array) return data;
+  if (data instanceof ArrayBuffer) return new Uint8Array(data);
+  if (ArrayBuffer.isView(data)) return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  return data ? String(data) : "";
+}
