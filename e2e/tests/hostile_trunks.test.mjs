@@ -21,6 +21,22 @@ inArena("an app server that comes back gets all new sessions, though its old tru
   assert.equal(back.opens.length, 6);
 });
 
+inArena("of many trunks that one process opens at once, one lives", {}, async (arena) => {
+  const server = "one-and-the-same";
+  for (let round = 0; round < 10; round += 1) {
+    const trunks = Array.from({ length: 8 }, () => new FakeApp(arena.node, { server }));
+    await until("an answer to each", () => trunks.every((trunk) => trunk.welcome || trunk.ended));
+    await until("the end of all but one", () => trunks.filter((trunk) => !trunk.ended).length <= 1);
+    const [alive] = trunks.filter((trunk) => !trunk.ended);
+    assert.ok(alive, "one of them lives");
+    const answer = await request(arena.node, POLL);
+    assert.equal(answer.status, 200, answer.body);
+    assert.equal(alive.opens.length, 1);
+    alive.ws.close();
+    await until("its end", () => alive.ended);
+  }
+});
+
 inArena("a trunk that closes sessions again and again, late and twice, ends alone", {}, async (arena) => {
   const good = await arena.app();
   const { client, session } = await arena.session(good);

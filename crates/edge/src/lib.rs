@@ -9,7 +9,6 @@ mod memory;
 mod metrics;
 mod pulse;
 mod reserve;
-mod routes;
 mod running;
 mod shard;
 mod sid;

@@ -24,7 +24,7 @@ use super::handle::{BatchCredit, Ending, Trunk};
 use super::peer::{Origin, TrunkStream};
 use super::precedence::Place;
 use crate::http::Door;
-use crate::hub::{Directory, Hub};
+use crate::hub::Hub;
 use crate::metrics::{Cause, Outcome};
 use crate::shard::{AdoptedStream, Command, GiveBack, RestoreRequest, not_found, shard_of};
 
@@ -531,7 +531,7 @@ impl TrunkTask {
             let command = Command::Settings(trunk.number, Arc::clone(&changed));
             self.door.tell(u8::try_from(shard).unwrap_or(u8::MAX), command).await;
         }
-        Directory::settings_changed(&self.hub, &changed);
+        self.hub.settings_changed(&changed);
     }
 
     /// The app's settings as far as this node can carry them out, and what it cannot.

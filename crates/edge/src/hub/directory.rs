@@ -1,0 +1,180 @@
+//! All hubs of a node: which one a name or a path means, and which come to be while it runs.
+
+use std::collections::HashMap;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::time::Instant;
+
+use trunkline_http::{LogPace, is_hub_name};
+
+use super::Hub;
+use super::routes::Routes;
+use crate::trunks::Trunk;
+use crate::{HubConfig, HubStatus, Secret};
+
+/// The default hub's, where nothing else is said.
+const DEFAULT_PATH: &str = "/socket.io/";
+/// Every hub's own path begins so.
+pub(crate) const HUBS_PREFIX: &str = "/clients/socketio/hubs/";
+
+/// All hubs of the node.
+#[derive(Debug)]
+pub(crate) struct Directory {
+    /// By number. The first ones are there; those that come to be take the next.
+    hubs: Box<[OnceLock<Arc<Hub>>]>,
+    /// Numbers by the name in lower case.
+    by_name: RwLock<HashMap<String, usize>>,
+    /// What a hub is made like that somebody asks for: only in development.
+    template: Option<HubConfig>,
+    routes: RwLock<Routes>,
+    pub(crate) draining: AtomicBool,
+    pub(crate) pace: LogPace,
+}
+
+impl Directory {
+    /// `spare` more hubs may come to be when an app server that has the default hub's key asks for them.
+    pub(crate) fn new(configs: &[HubConfig], default_hub: &str, spare: usize) -> Self {
+        let hubs: Box<[OnceLock<Arc<Hub>>]> =
+            (0..configs.len() + spare).map(|_| OnceLock::new()).collect();
+        for ((number, config), place) in configs.iter().enumerate().zip(&hubs) {
+            place.get_or_init(|| Arc::new(Hub::new(number, config)));
+        }
+        let paths = configs.iter().enumerate();
+        let paths = paths.flat_map(|(hub, config)| config.paths.iter().map(move |p| (hub, &**p)));
+        let default = configs.iter().position(|one| one.name.eq_ignore_ascii_case(default_hub));
+        let without_path = default.filter(|hub| configs[*hub].paths.is_empty());
+        let routes = Routes::new(paths, without_path.map(|hub| (hub, DEFAULT_PATH)));
+        let by_name = configs.iter().enumerate();
+        let by_name = by_name.map(|(number, config)| (config.name.to_ascii_lowercase(), number));
+        Self {
+            by_name: RwLock::new(by_name.collect()),
+            template: default.map(|hub| configs[hub].clone()).filter(|_| spare > 0),
+            hubs,
+            routes: RwLock::new(routes),
+            draining: AtomicBool::new(false),
+            pace: LogPace::default(),
+        }
+    }
+
+    /// Hub names are compared without regard to case.
+    pub(crate) fn by_name(&self, name: &str) -> Option<Arc<Hub>> {
+        let by_name = self.by_name.read().unwrap_or_else(PoisonError::into_inner);
+        by_name.get(&name.to_ascii_lowercase()).and_then(|number| self.hub(*number)).map(Arc::clone)
+    }
+
+    /// The keys that open a hub, if it is there or may come to be.
+    pub(crate) fn keys_of(&self, name: &str) -> Option<Vec<Secret>> {
+        self.by_name(name).map(|hub| hub.keys.clone()).or_else(|| {
+            let template = self.template.as_ref().filter(|_| is_hub_name(name))?;
+            Some(template.keys.clone())
+        })
+    }
+
+    /// The hub of that name, which comes to be if it may. Only for callers that have shown a key of it.
+    pub(crate) fn enter(&self, name: &str) -> Option<Arc<Hub>> {
+        if let Some(hub) = self.by_name(name) {
+            return Some(hub);
+        }
+        let template = self.template.as_ref().filter(|_| is_hub_name(name))?;
+        let mut by_name = self.by_name.write().unwrap_or_else(PoisonError::into_inner);
+        let number = by_name.len();
+        let number = *by_name.entry(name.to_ascii_lowercase()).or_insert(number);
+        let Some(place) = self.hubs.get(number) else {
+            by_name.remove(&name.to_ascii_lowercase());
+            drop(by_name);
+            if let Some(times) = self.pace.note("spare_hubs_full", Instant::now()) {
+                tracing::warn!(
+                    times,
+                    "hub '{name}' was asked for, but this node has as many hubs as it may in development: restart it"
+                );
+            }
+            return None;
+        };
+        let config = HubConfig { name: name.to_owned(), paths: Vec::new(), ..template.clone() };
+        let hub = place.get_or_init(|| {
+            tracing::info!(
+                hub = name,
+                "a hub came to be, because somebody with the key asked for it"
+            );
+            Arc::new(Hub::new(number, &config))
+        });
+        Some(Arc::clone(hub))
+    }
+
+    /// Which hub's clients come to this path.
+    pub(crate) fn route(&self, path: &str) -> Routed {
+        if let Some(rest) = path.strip_prefix(HUBS_PREFIX) {
+            let name = rest.split('/').next().unwrap_or(rest);
+            return match self.by_name(name) {
+                Some(hub) => Routed::Hub(hub),
+                None => Routed::UnknownHub(name.chars().take(128).collect()),
+            };
+        }
+        let hub = self.routes.read().unwrap_or_else(PoisonError::into_inner).find(path);
+        let hub = hub.and_then(|number| self.hub(number));
+        hub.map_or(Routed::Nowhere, |hub| Routed::Hub(Arc::clone(hub)))
+    }
+
+    /// Gives the path of an app server that is about to be taken to its hub, or says whose it is: a sentence for the log
+    /// of the app server.
+    pub(crate) fn claim_path(&self, trunk: &Trunk) -> Result<(), String> {
+        if !trunk.is_peer() {
+            return Ok(());
+        }
+        let path = trunk.settings.request_prefix();
+        let hub = &trunk.hub;
+        let mut routes = self.routes.write().unwrap_or_else(PoisonError::into_inner);
+        let Err(owner) = routes.claim(&path, usize::from(hub.number), trunk.number) else {
+            return Ok(());
+        };
+        drop(routes);
+        let owner = self.hub(owner).map_or("", |owner| &*owner.name);
+        if let Some(times) = self.pace.note("path_refused", Instant::now()) {
+            tracing::warn!(hub = %hub.name, server = %trunk.server_id, address = %trunk.origin, times, "an app server asks for the path {path}, which belongs to hub '{owner}': its clients connect at {HUBS_PREFIX}{}", hub.name);
+        }
+        Err(format!(
+            "the path {path} belongs to hub '{owner}' of this node; clients of hub '{}' connect at {HUBS_PREFIX}{}, or at another path: the option \"path\" of this app server, or `path` in the hub's table of the node's configuration",
+            hub.name, hub.name
+        ))
+    }
+
+    /// An app server of the hub is there, with these settings.
+    pub(crate) fn trunk_up(&self, trunk: &Arc<Trunk>) {
+        trunk.hub.enrol(trunk);
+    }
+
+    pub(crate) fn trunk_down(&self, trunk: &Arc<Trunk>) {
+        self.routes.write().unwrap_or_else(PoisonError::into_inner).release(trunk.number);
+        trunk.hub.strike_off(trunk);
+    }
+
+    /// The hubs that are there, in the order of their numbers.
+    pub(crate) fn hubs(&self) -> impl Iterator<Item = &Arc<Hub>> {
+        self.hubs.iter().map_while(OnceLock::get)
+    }
+
+    pub(crate) fn hub(&self, number: usize) -> Option<&Arc<Hub>> {
+        self.hubs.get(number)?.get()
+    }
+
+    /// How many hubs there may be.
+    pub(crate) fn hubs_max(&self) -> usize {
+        self.hubs.len()
+    }
+
+    pub(crate) fn all_trunks(&self) -> Vec<Arc<Trunk>> {
+        self.hubs().flat_map(|hub| hub.trunks()).collect()
+    }
+
+    pub(crate) fn status(&self) -> Vec<HubStatus> {
+        let routes = self.routes.read().unwrap_or_else(PoisonError::into_inner);
+        let hubs = self.hubs().enumerate();
+        hubs.map(|(number, hub)| hub.status(routes.of_hub(number))).collect()
+    }
+}
+
+pub(crate) enum Routed {
+    Hub(Arc<Hub>),
+    UnknownHub(String),
+    Nowhere,
+}

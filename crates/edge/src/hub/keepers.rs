@@ -1,0 +1,31 @@
+//! Which shard keeps a socket for its return.
+
+use std::collections::HashMap;
+
+use super::{Hub, locked};
+
+/// Shards by the private ids of the sockets that they keep.
+pub(super) type Keepers = HashMap<Box<str>, u8>;
+
+impl Hub {
+    pub(crate) fn kept_by(&self, pid: &str, shard: u8) {
+        locked(&self.keepers).insert(pid.into(), shard);
+    }
+
+    /// The shard keeps these no more; another may have them since.
+    pub(crate) fn forget_kept(&self, pids: &[Box<str>], shard: u8) {
+        if pids.is_empty() {
+            return;
+        }
+        let mut kept = locked(&self.keepers);
+        for pid in pids {
+            if kept.get(pid) == Some(&shard) {
+                kept.remove(pid);
+            }
+        }
+    }
+
+    pub(crate) fn keeper_of(&self, pid: &str) -> Option<u8> {
+        locked(&self.keepers).get(pid).copied()
+    }
+}

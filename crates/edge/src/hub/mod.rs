@@ -1,0 +1,117 @@
+//! Hubs: isolated applications of one node, each with its app servers, their clients' ids and what is kept for their
+//! return. Locks are held for a lookup or an update only, never across an await.
+
+mod directory;
+mod keepers;
+mod own_sids;
+mod roster;
+mod routes;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use trunkline_engineio::CloseReason;
+use trunkline_http::LogPace;
+
+pub(crate) use self::directory::{Directory, HUBS_PREFIX, Routed};
+use self::keepers::Keepers;
+use self::own_sids::OwnSids;
+pub(crate) use self::roster::NoAppServer;
+use self::roster::Roster;
+use crate::shard::Unavailable;
+use crate::trunks::Precedence;
+use crate::{HubConfig, HubStatus, Secret};
+
+/// One isolated application.
+#[derive(Debug)]
+pub(crate) struct Hub {
+    pub(crate) name: String,
+    pub(crate) number: u16,
+    pub(crate) keys: Vec<Secret>,
+    /// No client is served without a good token.
+    pub(crate) tokens_required: bool,
+    /// Trunks over streams, those before their `Hello` included.
+    trunks_open: AtomicUsize,
+    roster: Mutex<Roster>,
+    pub(crate) precedence: Precedence,
+    own_sids: OwnSids,
+    keepers: Mutex<Keepers>,
+    handshakes_refused: LogPace,
+    sessions_dropped: LogPace,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A panic while holding one of these leaves nothing half-done: each critical section is one step.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Hub {
+    fn new(number: usize, config: &HubConfig) -> Self {
+        Self {
+            name: config.name.clone(),
+            number: u16::try_from(number).unwrap_or(u16::MAX),
+            keys: config.keys.clone(),
+            tokens_required: config.tokens_required,
+            roster: Mutex::default(),
+            precedence: Precedence::default(),
+            own_sids: OwnSids::default(),
+            keepers: Mutex::default(),
+            trunks_open: AtomicUsize::new(0),
+            handshakes_refused: LogPace::default(),
+            sessions_dropped: LogPace::default(),
+        }
+    }
+
+    /// Logs that a handshake was refused.
+    pub(crate) fn note_refused(&self, why: Unavailable) {
+        tracing::debug!(hub = %self.name, cause = why.slug(), "handshake refused with 503");
+        if why == Unavailable::Draining {
+            return; // Every one is, and the drain itself is in the log.
+        }
+        if let Some(refused) = self.handshakes_refused.note(why.slug(), Instant::now()) {
+            tracing::warn!(hub = %self.name, refused, cause = why.slug(), "handshakes refused with 503: {why}");
+        }
+    }
+
+    /// Logs that a session was closed because its client had too much waiting for it.
+    pub(crate) fn note_dropped(&self, reason: CloseReason, waiting_bytes: usize) {
+        let cause = reason.slug();
+        tracing::debug!(hub = %self.name, cause, waiting_bytes, "session closed");
+        if let Some(closed) = self.sessions_dropped.note(cause, Instant::now()) {
+            let why = if reason == CloseReason::MemoryFull {
+                "the node uses as much memory as it may, and much waited for these clients"
+            } else {
+                "more than outbox_bytes_max waited for these clients, and they took too little of it"
+            };
+            tracing::warn!(hub = %self.name, closed, cause, "sessions closed: {why}");
+        }
+    }
+
+    /// Room for one more trunk; it is free again when the answer is dropped.
+    pub(crate) fn trunk_permit(self: &Arc<Self>, trunks_max: usize) -> Option<TrunkPermit> {
+        let taken = self.trunks_open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| {
+            (open < trunks_max).then_some(open + 1)
+        });
+        taken.is_ok().then(|| TrunkPermit { hub: Arc::clone(self) })
+    }
+
+    fn status<'a>(&self, own_paths: impl Iterator<Item = &'a str>) -> HubStatus {
+        let mut paths = vec![format!("{HUBS_PREFIX}{}", self.name)];
+        paths.extend(own_paths.map(str::to_owned));
+        let app_servers = locked(&self.roster).status();
+        HubStatus { name: self.name.clone(), paths, app_servers }
+    }
+}
+
+/// A trunk's place in its hub, from before its `Hello` until it is gone.
+#[derive(Debug)]
+pub(crate) struct TrunkPermit {
+    hub: Arc<Hub>,
+}
+
+impl Drop for TrunkPermit {
+    fn drop(&mut self) {
+        self.hub.trunks_open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
