@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -13,66 +13,13 @@ use rustix::net::{self as sys, SocketFlags};
 use tokio::sync::mpsc::Sender;
 use tokio::sync::mpsc::error::TrySendError;
 
-use crate::limits::Limits;
 use crate::metrics::{Cause, Metrics};
-use crate::reserve::{Claim, Reserve};
+use crate::permits::{StreamPermit, Streams};
 use crate::shard::{Command, Unavailable};
-use trunkline_http::LogPace;
 
 /// How long to wait when the system has not even the spare descriptor; some session may end meanwhile.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
-
-/// One of the streams that the node may hold; given back when dropped.
-#[derive(Debug)]
-pub(crate) struct StreamPermit {
-    streams: Arc<Streams>,
-    /// There are as many streams as there may be: this one is heard, but opens no session.
-    pub(crate) beyond_max: Option<Arc<Claim>>,
-}
-
-#[derive(Debug)]
-pub(crate) struct Streams {
-    open: AtomicUsize,
-    max: usize,
-    beyond_max: usize,
-    reserve: Reserve,
-    metrics: Metrics,
-    /// Of what the acceptor refuses.
-    refused: LogPace,
-}
-
-impl Streams {
-    pub(crate) fn new(limits: &Limits, metrics: Metrics) -> Arc<Self> {
-        let (max, beyond_max) = (limits.streams_max, limits.streams_beyond_max());
-        Arc::new(Self {
-            open: AtomicUsize::new(0),
-            max,
-            beyond_max,
-            reserve: Reserve::new(beyond_max),
-            metrics,
-            refused: LogPace::default(),
-        })
-    }
-
-    fn permit(self: &Arc<Self>) -> Option<StreamPermit> {
-        let before = self.open.fetch_add(1, Ordering::Relaxed);
-        if before >= self.max.saturating_add(self.beyond_max) {
-            self.open.fetch_sub(1, Ordering::Relaxed);
-            return None;
-        }
-        self.metrics.streams.inc();
-        let beyond_max = (before >= self.max).then(|| self.reserve.claim());
-        Some(StreamPermit { streams: Arc::clone(self), beyond_max })
-    }
-}
-
-impl Drop for StreamPermit {
-    fn drop(&mut self) {
-        self.streams.open.fetch_sub(1, Ordering::Relaxed);
-        self.streams.metrics.streams.dec();
-    }
-}
 
 /// The acceptor's own state.
 struct Acceptor<'a> {

@@ -2,17 +2,21 @@
 
 mod acceptor;
 mod compressor;
+mod environment;
 mod http;
 mod hub;
 mod limits;
 mod memory;
 mod metrics;
+mod permits;
 mod pulse;
+mod reply;
 mod reserve;
 mod running;
 mod shard;
 mod sid;
 mod side_door;
+mod signal;
 mod trunks;
 mod voucher;
 

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use tokio::sync::Notify;
+use crate::signal::Signal;
 
 /// The streams beyond `streams_max`.
 #[derive(Debug)]
@@ -24,8 +24,7 @@ pub(crate) struct Reserve {
 /// One stream's right to its place.
 #[derive(Debug)]
 pub(crate) struct Claim {
-    evicted: AtomicBool,
-    wake: Notify,
+    evicted: Signal,
     for_session: AtomicBool,
     sessions: Arc<AtomicUsize>,
     sessions_max: usize,
@@ -44,8 +43,7 @@ impl Reserve {
     /// A place for one more; the oldest of those that have proved nothing goes when there are too many.
     pub(crate) fn claim(&self) -> Arc<Claim> {
         let claim = Arc::new(Claim {
-            evicted: AtomicBool::new(false),
-            wake: Notify::new(),
+            evicted: Signal::default(),
             for_session: AtomicBool::new(false),
             sessions: Arc::clone(&self.sessions),
             sessions_max: self.sessions_max,
@@ -54,8 +52,7 @@ impl Reserve {
         unproved.retain(|one| one.upgrade().is_some_and(|claim| !claim.is_proved()));
         while unproved.len() >= self.unproved_max {
             if let Some(oldest) = unproved.pop_front().and_then(|oldest| oldest.upgrade()) {
-                oldest.evicted.store(true, Ordering::Release);
-                oldest.wake.notify_waiters();
+                oldest.evicted.give();
             }
         }
         unproved.push_back(Arc::downgrade(&claim));
@@ -66,14 +63,7 @@ impl Reserve {
 impl Claim {
     /// Waits until the place is wanted for another.
     pub(crate) async fn evicted(&self) {
-        loop {
-            // In this order: an eviction in between is not missed.
-            let woken = self.wake.notified();
-            if self.evicted.load(Ordering::Acquire) {
-                return;
-            }
-            woken.await;
-        }
+        self.evicted.given().await;
     }
 
     /// A request over this stream is of a session that is there. Of the places, half are for those.
@@ -106,7 +96,7 @@ mod tests {
     use super::*;
 
     fn is_evicted(claim: &Claim) -> bool {
-        claim.evicted.load(Ordering::Relaxed)
+        claim.evicted.is_given()
     }
 
     #[test]

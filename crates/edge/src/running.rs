@@ -1,6 +1,5 @@
 //! From a configuration to running threads, and back.
 
-use std::cell::RefCell;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsFd;
@@ -20,14 +19,16 @@ use trunkline_http::Ceiling;
 use trunkline_token::Names;
 use trunkline_trunk::encode::encode_drain;
 
-use crate::acceptor::{self, Streams};
+use crate::acceptor;
 use crate::compressor::Compressor;
+use crate::environment::Environment;
 use crate::http::Door;
 use crate::hub::Directory;
 use crate::memory::Memory;
 use crate::metrics::{Carrier, Metrics};
+use crate::permits::Streams;
 use crate::pulse::Pulse;
-use crate::shard::{self, Command, Environment, Shard};
+use crate::shard::{self, Command, LocalShard};
 use crate::side_door::SideDoor;
 use crate::trunks::Ending;
 use crate::voucher::Voucher;
@@ -172,7 +173,7 @@ fn spawn_shard(
     let handle = thread::Builder::new()
         .name(format!("shard-{index}"))
         .spawn(move || {
-            let built = Shard::new(index, count, Arc::clone(&env)).and_then(|shard| {
+            let built = LocalShard::start(index, count, Arc::clone(&env)).and_then(|shard| {
                 Ok((shard, runtime::Builder::new_current_thread().enable_all().build()?))
             });
             let (shard, runtime) = match built {
@@ -185,7 +186,7 @@ fn spawn_shard(
             };
             let _ = ready.send(Ok(()));
             let _guard = AbortOnPanic;
-            let shard = Rc::new(RefCell::new(shard));
+            let shard = Rc::new(shard);
             let local = LocalSet::new();
             let served = local.block_on(&runtime, async {
                 let door = Door::new(Rc::clone(&shard), peers, env);

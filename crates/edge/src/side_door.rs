@@ -11,7 +11,7 @@ use http_body_util::combinators::BoxBody;
 use hyper::body::Incoming;
 use hyper::{Request, Response};
 
-use crate::acceptor::StreamPermit;
+use crate::permits::StreamPermit;
 
 /// Serves some paths of the public port. Asked before the paths of clients.
 ///

@@ -227,7 +227,7 @@ async fn open(
     let Handshake { protocol, query, claims } = client;
     let (reply, answer) = oneshot::channel();
     let poll = connection.door.poll_number();
-    let key = connection.door.0.shard.borrow_mut().open(OpenRequest {
+    let key = connection.door.0.shard.open(OpenRequest {
         hub: Arc::clone(hub),
         protocol,
         transport,

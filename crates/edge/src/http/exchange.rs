@@ -13,8 +13,9 @@ use trunkline_switchboard::affinity::{Advice, Promptness};
 use trunkline_trunk::{ClientRequest, Header, RequestCode, Str, Transport};
 
 use super::{Connection, Reply, answer, upgrade};
+use crate::environment::Environment;
 use crate::hub::Hub;
-use crate::shard::{Environment, Refusal, Unavailable};
+use crate::shard::{Refusal, Unavailable};
 use crate::trunks::Trunk;
 
 /// How long an app server may think about a request that opens no session.

@@ -15,7 +15,7 @@ mod rest;
 mod under_way;
 mod upgrade;
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
@@ -39,12 +39,13 @@ use tokio::time::{Sleep, sleep_until};
 use self::io::ClientIo;
 use self::poll::HeldPoll;
 use self::under_way::{Body, UnderWay};
-use crate::acceptor::StreamPermit;
+use crate::environment::Environment;
 use crate::hub::Hub;
 use crate::hub::Routed;
 use crate::metrics::{Cause, Outcome};
+use crate::permits::StreamPermit;
 use crate::reserve::Claim;
-use crate::shard::{Command, Environment, Flight, Shard, Unavailable};
+use crate::shard::{Command, Flight, LocalShard, Unavailable};
 use crate::side_door::{Lease, SideBody, Visit};
 use crate::trunks;
 
@@ -59,7 +60,7 @@ pub(crate) struct Door(Rc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    shard: Rc<RefCell<Shard>>,
+    shard: Rc<LocalShard>,
     own: u8,
     peers: Arc<[Sender<Command>]>,
     env: Arc<Environment>,
@@ -104,11 +105,11 @@ type Reply = Result<Response<Full<Bytes>>, Abort>;
 
 impl Door {
     pub(crate) fn new(
-        shard: Rc<RefCell<Shard>>,
+        shard: Rc<LocalShard>,
         peers: Arc<[Sender<Command>]>,
         env: Arc<Environment>,
     ) -> Self {
-        let own = shard.borrow().index();
+        let own = shard.index();
         Self(Rc::new(Inner { shard, own, peers, env, next_poll: Cell::new(0) }))
     }
 
@@ -151,7 +152,7 @@ impl Door {
     /// Hands a command to the shard that it is for. Does not wait for an answer.
     pub(crate) async fn tell(&self, shard: u8, command: Command) {
         if shard == self.0.own {
-            self.0.shard.borrow_mut().take_turn(command);
+            self.0.shard.take_turn(command);
         } else if let Some(peer) = self.0.peers.get(usize::from(shard)) {
             // A shard that is gone takes the whole node with it: nobody is left to be told.
             let _ = peer.send(command).await;

@@ -170,7 +170,7 @@ pub(super) async fn take_stream(
     let leftover = parts.io.rest_of_unread(parts.read_buf);
     let (stream, unsent) = parts.io.into_parts().ok()?;
     let permit = connection.permit.take()?;
-    Some(AdoptedStream { stream, unsent, leftover, permit, deflate_window })
+    Some(AdoptedStream { socket: stream.into(), unsent, leftover, permit, deflate_window })
 }
 
 #[cfg(test)]

@@ -56,6 +56,11 @@ impl Directory {
         }
     }
 
+    /// Says whether to log something that may happen very often, and how often it has since the last time.
+    pub(crate) fn note(&self, cause: &'static str) -> Option<u64> {
+        self.pace.note(cause, Instant::now())
+    }
+
     /// Hub names are compared without regard to case.
     pub(crate) fn by_name(&self, name: &str) -> Option<Arc<Hub>> {
         let by_name = self.by_name.read().unwrap_or_else(PoisonError::into_inner);

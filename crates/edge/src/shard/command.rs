@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::oneshot;
 use trunkline_engineio::error::HandshakeError;
 use trunkline_engineio::{ContentType, Protocol};
 use trunkline_trunk::settings::EngineSettings;
@@ -14,9 +13,11 @@ use trunkline_trunk::{Frame, Header, Response};
 
 use super::flight::Flight;
 use super::recovery::{GiveBack, RestoreRequest};
-use crate::acceptor::StreamPermit;
+use super::socket::Socket;
 use crate::hub::{Hub, NoAppServer};
+use crate::permits::StreamPermit;
 use crate::pulse::Pulse;
+use crate::reply::{Awaited, Reply};
 use crate::sid::Sid;
 use crate::trunks::{BatchCredit, Trunk, TrunkNumber};
 
@@ -28,10 +29,10 @@ pub(crate) struct SlotKey {
     pub(crate) generation: u32,
 }
 
-/// A TCP stream whose HTTP part is over: WebSocket frames from here on.
+/// A stream whose HTTP part is over: WebSocket frames from here on.
 #[derive(Debug)]
 pub(crate) struct AdoptedStream {
-    pub(crate) stream: TcpStream,
+    pub(crate) socket: Socket,
     /// Bytes that follow the handshake and that the kernel did not take with it.
     pub(crate) unsent: Bytes,
     /// Bytes that came right behind the handshake.
@@ -55,7 +56,7 @@ pub(crate) enum Command {
         stream: UnixStream,
     },
     /// An app server is there; the word goes back when the shard knows.
-    TrunkUp(Arc<Trunk>, oneshot::Sender<()>),
+    TrunkUp(Arc<Trunk>, Reply<()>),
     TrunkDown(TrunkNumber),
     /// Its app has other options from now on.
     Settings(TrunkNumber, Arc<EngineSettings>),
@@ -68,13 +69,13 @@ pub(crate) enum Command {
     /// The trunk may send again: those who wait go on. The answer says whether anybody did.
     CreditReturned {
         trunk: TrunkNumber,
-        reply: oneshot::Sender<bool>,
+        reply: Reply<bool>,
     },
     /// A GET of a polling session; `poll` is the requester's number for it.
     Poll {
         asked: Asked,
         poll: u32,
-        reply: oneshot::Sender<Answer>,
+        reply: Reply<Answer>,
     },
     /// The connection of a held poll ended.
     PollGone {
@@ -84,13 +85,13 @@ pub(crate) enum Command {
     /// A POST began: says whether its body is wanted, and how much of it.
     PostBegin {
         asked: Asked,
-        reply: oneshot::Sender<PostBegun>,
+        reply: Reply<PostBegun>,
     },
     PostBody {
         key: SlotKey,
         binary: bool,
         body: Bytes,
-        reply: oneshot::Sender<Answer>,
+        reply: Reply<Answer>,
     },
     /// Nothing more comes of a POST. When that ends the session, `fault` says why.
     PostGone {
@@ -100,7 +101,7 @@ pub(crate) enum Command {
     /// Does this sid exist? For the handshake of a WebSocket that wants to probe.
     Inspect {
         asked: Asked,
-        reply: oneshot::Sender<Result<(SlotKey, TrunkNumber), Refusal>>,
+        reply: Reply<Result<(SlotKey, TrunkNumber), Refusal>>,
     },
     /// The direct WebSocket of an accepted handshake.
     Adopt {
@@ -124,7 +125,7 @@ pub(crate) enum Command {
     GiveBack(Box<GiveBack>),
     Drain(Duration),
     /// All that was asked before is done.
-    Past(oneshot::Sender<()>),
+    Past(Reply<()>),
     /// Is it still there?
     Pulse(Arc<Pulse>),
     Stop,
@@ -262,7 +263,7 @@ pub(crate) enum PostBegun {
         /// The body is a form.
         jsonp: bool,
         /// Ends when the request is to be cut off.
-        cut: oneshot::Receiver<()>,
+        cut: Awaited<()>,
     },
     Refused(Refusal),
     Status(u16),

@@ -174,11 +174,10 @@ impl Shard {
         } else {
             board.attach(session, server, key, socket, rooms)
         };
-        if let Err(error) = attached {
-            let pace = &self.env.directory.pace;
-            if let Some(times) = pace.note("not_attached", std::time::Instant::now()) {
-                tracing::warn!(trunk, times, %error, "a socket was not attached; broadcasts will not reach it");
-            }
+        if let Err(error) = attached
+            && let Some(times) = self.env.directory.note("not_attached")
+        {
+            tracing::warn!(trunk, times, %error, "a socket was not attached; broadcasts will not reach it");
         }
     }
 

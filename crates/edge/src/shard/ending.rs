@@ -1,7 +1,7 @@
 //! How sessions end: one by one, with their app server, or in a drain. Nothing ends without a cause.
 
 use std::collections::VecDeque;
-use std::io::{self, Read};
+use std::io;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -14,10 +14,11 @@ use trunkline_websocket::{Opcode, encode};
 
 use super::command::{Answer, SlotKey, Unavailable};
 use super::opening::slot_mut;
+use super::poller::{Kind, Readiness, Token};
 use super::reading::READS_PER_TURN;
 use super::recovery::Log;
 use super::slot::{Carrier, State, number_of};
-use super::streams::{Kind, Readiness, Stream, Token};
+use super::streams::Stream;
 use super::{Lingering, Shard};
 use crate::metrics::Ending;
 use crate::trunks::TrunkNumber;
@@ -164,7 +165,8 @@ impl Shard {
         let entry = self.lingering.vacant_entry();
         let index = u32::try_from(entry.key()).expect("fewer streams than descriptors");
         let token = Token::new(Kind::Linger, index, generation);
-        if self.poller.retarget(&stream, token).is_err() && self.poller.add(&stream, token).is_err()
+        if self.poller.retarget(&stream.socket, token).is_err()
+            && self.poller.add(&stream.socket, token).is_err()
         {
             return;
         }
@@ -382,7 +384,7 @@ enum Discarded {
 fn discard(stream: &mut Stream) -> Discarded {
     let mut rest = [0; 16 * 1024];
     for _ in 0..READS_PER_TURN {
-        match stream.io.read(&mut rest) {
+        match stream.socket.read(&mut rest) {
             Ok(0) => return Discarded::Ended,
             Ok(_) => (),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => (),

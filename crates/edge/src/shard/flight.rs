@@ -4,22 +4,21 @@
 //! of it, its bytes count for the session, and the session's end may cut it off.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::sync::Notify;
 use trunkline_engineio::CloseReason;
 
 use super::Shard;
 use super::command::SlotKey;
 use super::ending::LINGER;
 use crate::metrics::Metrics;
+use crate::signal::Signal;
 
 /// The answers of one session that have not left.
 #[derive(Debug, Default)]
 pub(crate) struct Flights {
     bytes: AtomicUsize,
-    cut: AtomicBool,
-    wake: Notify,
+    cut: Signal,
 }
 
 impl Flights {
@@ -29,8 +28,7 @@ impl Flights {
 
     /// Breaks off whatever has not left.
     pub(crate) fn cut(&self) {
-        self.cut.store(true, Ordering::Release);
-        self.wake.notify_waiters();
+        self.cut.give();
     }
 }
 
@@ -69,14 +67,7 @@ impl Flight {
 
     /// Waits until the answer is to be broken off.
     pub(crate) async fn cut(&self) {
-        loop {
-            // In this order: a cut in between is not missed.
-            let woken = self.flights.wake.notified();
-            if self.flights.cut.load(Ordering::Acquire) {
-                return;
-            }
-            woken.await;
-        }
+        self.flights.cut.given().await;
     }
 }
 

@@ -10,8 +10,10 @@ mod downlink;
 mod ending;
 mod eviction;
 mod flight;
+mod local;
 mod marks;
 mod opening;
+mod poller;
 mod polling;
 mod probing;
 mod reading;
@@ -21,24 +23,24 @@ mod run;
 mod settle;
 mod slot;
 mod slow;
+mod socket;
 mod streams;
+#[cfg(test)]
+pub(crate) mod tests;
 mod timers;
+mod turn;
 mod uplink;
 mod uring;
 
 use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
-use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
+use rand::Rng;
 use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
 use slab::Slab;
-use tokio::sync::Notify;
 use trunkline_clock::Timestamp;
 use trunkline_engineio::{Config as EngineConfig, Deflate};
 use trunkline_switchboard::recovery::Feed;
@@ -53,59 +55,21 @@ use self::ending::{DrainPace, Orphans};
 use self::eviction::Eviction;
 pub(crate) use self::flight::Flight;
 use self::flight::Flights;
+pub(crate) use self::local::LocalShard;
 use self::marks::Watch;
 pub(crate) use self::opening::{OpenRequest, deflate_settings};
+use self::poller::{Poller, Readiness, Token};
 pub(crate) use self::reading::IdleFrames;
 pub(crate) use self::recovery::{GiveBack, RestoreRequest, not_found};
 pub(crate) use self::run::run;
 pub(crate) use self::slot::shard_of;
 use self::slot::{Live, Slot};
-use self::streams::{Poller, Readiness, Stream, Token};
+use self::streams::Stream;
 use self::timers::Timers;
 use self::uplink::Waiting;
 use self::uring::{Job, Ring};
-use crate::compressor::Compressor;
-use crate::hub::Directory;
-use crate::limits::Limits;
-use crate::memory::Memory;
-use crate::metrics::Metrics;
-use crate::side_door::SideDoor;
+use crate::environment::Environment;
 use crate::trunks::{Trunk, TrunkNumber};
-use crate::voucher::Voucher;
-
-/// What every shard and every task of the edge needs to know.
-#[derive(Debug)]
-pub(crate) struct Environment {
-    pub(crate) node_id: String,
-    pub(crate) node_number: u16,
-    pub(crate) version: &'static str,
-    pub(crate) limits: Limits,
-    pub(crate) directory: Directory,
-    pub(crate) io_uring: bool,
-    pub(crate) memory: Memory,
-    pub(crate) compressor: Compressor,
-    pub(crate) metrics: Metrics,
-    /// What tokens may call this node.
-    pub(crate) names: trunkline_token::Names,
-    pub(crate) side_doors: Vec<Arc<dyn SideDoor>>,
-    pub(crate) voucher: Option<Arc<dyn Voucher>>,
-    /// Sessions of each shard, opening ones included.
-    pub(crate) sessions: Box<[AtomicUsize]>,
-    /// Where the node's clock begins: all of its threads count from here.
-    pub(crate) origin: Instant,
-}
-
-impl Environment {
-    /// The node's clock.
-    pub(crate) fn now(&self) -> Timestamp {
-        let micros = self.origin.elapsed().as_micros();
-        Timestamp::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
-    }
-
-    pub(crate) fn sessions_total(&self) -> usize {
-        self.sessions.iter().map(|count| count.load(Ordering::Relaxed)).sum()
-    }
-}
 
 #[derive(Debug)]
 pub(crate) struct Shard {
@@ -164,8 +128,6 @@ pub(crate) struct Shard {
     orphans: Orphans,
     drain: Option<DrainPace>,
     rng: StdRng,
-    /// Wakes the loop when an HTTP task has armed an earlier deadline or left something to read.
-    kick: Rc<Notify>,
     /// One read buffer for all streams of the shard.
     scratch: Box<[u8]>,
     /// Reused lists: frames of one write, and events of one wake.
@@ -204,8 +166,13 @@ const SCRATCH_BYTES: usize = 64 * 1024;
 const DEFLATED_PER_TURN: usize = 64 * 1024;
 
 impl Shard {
-    pub(crate) fn new(index: u8, shards: u32, env: Arc<Environment>) -> io::Result<Self> {
-        let mut rng = StdRng::from_os_rng();
+    fn new(
+        (index, shards): (u8, u32),
+        env: Arc<Environment>,
+        mut rng: StdRng,
+        poller: Poller,
+        ring: Option<Ring>,
+    ) -> Self {
         let hubs = env.directory.hubs_max();
         let boards = (0..hubs).map(|_| Switchboard::new(rng.random())).collect();
         // The packets themselves are shared by the shards; what each keeps beside them is its own.
@@ -216,11 +183,7 @@ impl Shard {
             recovery::Log::new(&id, kept_bytes_max)
         };
         let recoveries = (0..hubs).map(&mut log).collect();
-        let ring = env.io_uring.then(Ring::new).transpose().unwrap_or_else(|error| {
-            tracing::info!(shard = index, %error, "no io_uring here: streams are written one by one");
-            None
-        });
-        Ok(Self {
+        Self {
             index,
             shards,
             env,
@@ -239,7 +202,7 @@ impl Shard {
             ring,
             jobs: Vec::new(),
             delivered: 0,
-            poller: Poller::new()?,
+            poller,
             unread: VecDeque::new(),
             heavy: VecDeque::new(),
             heavy_at: Timestamp::ORIGIN,
@@ -255,32 +218,10 @@ impl Shard {
             orphans: Orphans::default(),
             drain: None,
             rng,
-            kick: Rc::new(Notify::new()),
             scratch: vec![0; SCRATCH_BYTES].into_boxed_slice(),
             gathered: Vec::new(),
             readiness: Vec::new(),
-        })
-    }
-
-    pub(crate) fn index(&self) -> u8 {
-        self.index
-    }
-
-    /// Reads the clock and the memory in use; called by whoever begins a turn.
-    fn begin_turn(&mut self) {
-        self.now = self.env.now();
-        self.delivered = 0;
-        self.inflated = 0;
-        self.deflatable.set(DEFLATED_PER_TURN);
-        self.memory_full = self.env.memory.is_full(&self.env.metrics);
-    }
-
-    /// One command, alone in its turn: for the HTTP tasks of this thread.
-    pub(crate) fn take_turn(&mut self, command: Command) {
-        self.begin_turn();
-        self.handle(command);
-        self.finish_turn();
-        self.kick.notify_one();
+        }
     }
 
     fn handle(&mut self, command: Command) {
@@ -363,18 +304,6 @@ impl Shard {
     ) {
         if let Some(shard_trunk) = self.trunks.get_mut(&trunk) {
             shard_trunk.config = Rc::new(opening::engine_config(settings, &self.env.limits));
-        }
-    }
-
-    /// Flushes what was touched and hands each app server its batch.
-    fn finish_turn(&mut self) {
-        self.evict();
-        self.settle_dirty();
-        for shard_trunk in self.trunks.values_mut() {
-            if !shard_trunk.out.is_empty() {
-                shard_trunk.trunk.push(&shard_trunk.out);
-                shard_trunk.out.clear();
-            }
         }
     }
 

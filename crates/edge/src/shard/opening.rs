@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use tokio::sync::oneshot;
+use trunkline_clock::Timestamp;
 use trunkline_engineio::{
     AgreedDeflate, Config as EngineConfig, Deflate, Protocol, Session, Transmit, TransportKind,
 };
@@ -18,13 +18,15 @@ use trunkline_trunk::{
 use trunkline_websocket::deflate::ServerSettings;
 
 use super::command::{AdoptedStream, Answer, SlotKey, Unavailable};
+use super::poller::{Kind, Token};
 use super::slot::{Carrier, Extra, Live, Opening, Polling, Slot, State};
-use super::streams::{Kind, Stream, Token};
+use super::streams::Stream;
 use super::timers::{Tick, Timers};
 use super::{Shard, ShardTrunk};
 use crate::hub::Hub;
 use crate::limits::Limits;
 use crate::metrics::Outcome;
+use crate::reply::Reply;
 use crate::sid::{SLOTS_MAX, Sid};
 
 /// A client wants a session.
@@ -40,7 +42,7 @@ pub(crate) struct OpenRequest {
     pub(crate) request: ClientRequest,
     /// The requester's number for the first poll.
     pub(crate) poll: u32,
-    pub(crate) reply: oneshot::Sender<Answer>,
+    pub(crate) reply: Reply<Answer>,
 }
 
 /// The engine's settings of one app server, as the sessions need them.
@@ -89,8 +91,8 @@ impl ShardTrunk {
 impl Shard {
     /// Puts the handshake before an app server of the hub. The reply may come at once or much later; the key
     /// tells whose handshake it is if the client goes away first: another one's whenever another app server is asked.
-    pub(crate) fn open(&mut self, open: OpenRequest) -> Option<Rc<Cell<SlotKey>>> {
-        self.begin_turn();
+    pub(super) fn open(&mut self, now: Timestamp, open: OpenRequest) -> Option<Rc<Cell<SlotKey>>> {
+        self.begin_turn(now);
         let hub = Arc::clone(&open.hub);
         let key = match self.try_open(open) {
             Ok(key) => Some(key),
@@ -103,14 +105,13 @@ impl Shard {
             }
         };
         self.finish_turn();
-        self.kick.notify_one();
         key
     }
 
     fn try_open(
         &mut self,
         open: OpenRequest,
-    ) -> Result<Rc<Cell<SlotKey>>, (oneshot::Sender<Answer>, Unavailable)> {
+    ) -> Result<Rc<Cell<SlotKey>>, (Reply<Answer>, Unavailable)> {
         let OpenRequest { hub, protocol, transport, base64_only, jsonp, request, poll, reply } =
             open;
         let limits = &self.env.limits;
@@ -238,7 +239,7 @@ impl Shard {
     }
 
     /// Two sessions cannot have one id: the newcomer is refused as a bad request.
-    fn refuse_duplicate_sid(&mut self, index: u32, reply: oneshot::Sender<Answer>) {
+    fn refuse_duplicate_sid(&mut self, index: u32, reply: Reply<Answer>) {
         let _ = reply.send(Answer::Refused(super::Refusal {
             error: trunkline_engineio::error::HandshakeError::BadRequest,
             context: r#"{"name":"ID_GENERATION_ERROR"}"#.into(),
@@ -322,7 +323,7 @@ impl Shard {
         let (stream, leftover) = Stream::adopt(adopted);
         let token = Token::new(Kind::Session, key.slot, key.generation);
         let now = self.now;
-        let added = self.poller.add(&stream, token);
+        let added = self.poller.add(&stream.socket, token);
         let trunk = self.slot(key).map(|slot| slot.trunk);
         let trunk = trunk.and_then(|number| self.trunks.get(&number));
         let deflate = stream.deflate_window.and_then(|bits| trunk?.agreed(bits));
@@ -334,8 +335,7 @@ impl Shard {
         live.session.set_deflate(deflate);
         if let Err(error) = added {
             live.session.handle_stream_error(now, "cannot watch the stream");
-            let pace = &self.env.directory.pace;
-            if let Some(times) = pace.note("cannot_watch", std::time::Instant::now()) {
+            if let Some(times) = self.env.directory.note("cannot_watch") {
                 tracing::warn!(times, %error, "cannot watch a stream");
             }
         }
@@ -355,7 +355,7 @@ impl Shard {
     }
 
     /// Arms the slot's one timer entry for this deadline, if an entry that counts does not come first.
-    pub(super) fn arm(&mut self, index: u32, deadline: Option<trunkline_clock::Timestamp>) {
+    pub(super) fn arm(&mut self, index: u32, deadline: Option<Timestamp>) {
         let Some(deadline) = deadline else { return };
         let tick = Timers::tick_of(self.now, deadline);
         let slot = slot_mut(&mut self.slots, index);

@@ -1,7 +1,6 @@
 //! The HTTP side of live sessions: polls, posts, and the question whether a sid exists.
 
 use bytes::Bytes;
-use tokio::sync::oneshot;
 use trunkline_engineio::error::HandshakeError;
 use trunkline_engineio::{CloseReason, PollKey, Protocol, TransportKind};
 
@@ -11,12 +10,13 @@ use super::command::{
 };
 use super::slot::{Carrier, Live, State, number_of};
 use super::uplink::{Held, Uplink, answer_to};
+use crate::reply::{self, Reply};
 use crate::sid::Sid;
 use crate::trunks::TrunkNumber;
 
 impl Shard {
     /// A GET of a polling session: held until there is something to say.
-    pub(super) fn poll(&mut self, asked: &Asked, poll: u32, reply: oneshot::Sender<Answer>) {
+    pub(super) fn poll(&mut self, asked: &Asked, poll: u32, reply: Reply<Answer>) {
         self.catch_up_with_probe(&asked.sid);
         self.serve_overdue(&asked.sid);
         match self.find(asked, true) {
@@ -27,7 +27,7 @@ impl Shard {
         }
     }
 
-    pub(super) fn hold_poll(&mut self, key: SlotKey, poll: u32, reply: oneshot::Sender<Answer>) {
+    pub(super) fn hold_poll(&mut self, key: SlotKey, poll: u32, reply: Reply<Answer>) {
         let now = self.now;
         let Some(live) = self.live(key) else { return };
         let Carrier::Polling(polling) = &mut live.carrier else { return };
@@ -72,7 +72,7 @@ impl Shard {
     }
 
     /// A POST began. Without credit it waits, and so does its body: in the client's stream, not here.
-    pub(super) fn post_begin(&mut self, asked: Asked, reply: oneshot::Sender<PostBegun>) {
+    pub(super) fn post_begin(&mut self, asked: Asked, reply: Reply<PostBegun>) {
         self.catch_up_with_probe(&asked.sid);
         self.serve_overdue(&asked.sid);
         let key = match self.find(&asked, true) {
@@ -111,7 +111,7 @@ impl Shard {
             self.mark_dirty(key.slot);
             PostBegun::Status(400)
         } else {
-            let (cutter, cut) = oneshot::channel();
+            let (cutter, cut) = reply::pair();
             polling.posting = Some(cutter);
             PostBegun::Wanted { key, bounds, jsonp, cut }
         };
@@ -126,7 +126,7 @@ impl Shard {
         key: SlotKey,
         binary: bool,
         body: Bytes,
-        reply: oneshot::Sender<Answer>,
+        reply: Reply<Answer>,
     ) {
         let now = self.now;
         // A session that ended or upgraded while the body was under way: npm destroys such a request, too.
@@ -248,7 +248,7 @@ fn unknown_sid(sid: &Sid) -> Refusal {
 
 impl Live {
     /// The held poll with this number, to be answered now.
-    pub(super) fn take_held(&mut self, poll: PollKey) -> Option<oneshot::Sender<Answer>> {
+    pub(super) fn take_held(&mut self, poll: PollKey) -> Option<Reply<Answer>> {
         let Carrier::Polling(polling) = &mut self.carrier else { return None };
         let (_, reply) = polling.held.take_if(|(held, _)| *held == poll.0)?;
         polling.answered = Some(poll.0);

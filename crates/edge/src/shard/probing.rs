@@ -1,13 +1,14 @@
 //! The second WebSocket of a session, that wants to take over from its first transport.
 
-use std::io::{self, Read};
+use std::io;
 
 use trunkline_websocket::{Opcode, encode};
 
 use super::command::{AdoptedStream, SlotKey};
+use super::poller::{Kind, Token};
 use super::reading::{Ear, Heard, IdleFrames, READS_PER_TURN};
 use super::slot::{Probe, State, number_of};
-use super::streams::{Kind, Stream, Token};
+use super::streams::Stream;
 use super::uplink::Uplink;
 use super::{Shard, Slot};
 use crate::sid::Sid;
@@ -17,7 +18,7 @@ impl Shard {
         let (stream, leftover) = Stream::adopt(adopted);
         let now = self.now;
         let token = Token::new(Kind::Probe, key.slot, key.generation);
-        let watched = self.poller.add(&stream, token).is_ok();
+        let watched = self.poller.add(&stream.socket, token).is_ok();
         let welcome = self.live(key).is_some_and(|live| {
             watched && live.probe.is_none() && live.session.handle_probe_opened(now).is_ok()
         });
@@ -55,7 +56,7 @@ impl Shard {
             if !live.session.is_probing() {
                 break; // It is about to be promoted: what follows is read as the session's own.
             }
-            match probe.stream.io.read(&mut self.scratch) {
+            match probe.stream.socket.read(&mut self.scratch) {
                 Ok(0) => return self.probe_ended(index),
                 Ok(count) => {
                     let mut scratch = std::mem::take(&mut self.scratch);

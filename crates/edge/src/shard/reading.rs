@@ -1,16 +1,17 @@
 //! Reading clients' WebSockets into their app servers' batches.
 
-use std::io::{self, Read};
+use std::io;
 use std::ops::ControlFlow;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use trunkline_clock::Timestamp;
 use trunkline_engineio::{Body, CloseReason, Idle, Session, TransportKind};
 use trunkline_websocket::{Incoming, Opcode, Role, Rules, encode, encode_close};
 
+use super::poller::{Kind, Readiness, Token};
 use super::slot::{Carrier, State, number_of};
-use super::streams::{Kind, Readiness, Stream, Token};
+use super::streams::Stream;
 use super::uplink::{Held, Uplink};
 use super::{SCRATCH_BYTES, Shard, Slot};
 use crate::memory::HELD_BYTES_BEYOND_CEILING;
@@ -229,7 +230,7 @@ impl Shard {
         Ok(more)
     }
 
-    fn stream_ready(&mut self, event: Readiness) {
+    pub(super) fn stream_ready(&mut self, event: Readiness) {
         let Token { kind, index, .. } = event.token;
         if kind == Kind::Linger {
             self.linger_ready(event);
@@ -268,23 +269,25 @@ impl Shard {
         }
     }
 
-    /// Goes on with some of those that bring much in little, one at the least, if they may take time now.
-    pub(super) fn read_heavy(&mut self) {
+    /// Goes on with some of those that bring much in little, one at the least, if they may take time now. `clock` says
+    /// how much they took.
+    pub(super) fn read_heavy(&mut self, clock: impl Fn() -> Timestamp) {
         if self.heavy.is_empty() || self.heavy_at > self.now {
             return;
         }
-        let begun = Instant::now();
+        let begun = clock();
         for _ in 0..self.heavy.len() {
             let Some(index) = self.heavy.pop_front() else { break };
             let Some(slot) = self.slots.get_mut(index as usize) else { continue };
             if std::mem::take(&mut slot.heavy) && self.send_held(index) {
                 self.read_stream(index);
             }
-            if begun.elapsed() > HEAVY_TIME {
+            if clock().since(begun) > HEAVY_TIME {
                 break;
             }
         }
-        self.heavy_at = self.env.now() + begun.elapsed() * HEAVY_PAUSES;
+        let ended = clock();
+        self.heavy_at = ended + ended.since(begun) * HEAVY_PAUSES;
     }
 
     /// The stream or the post has brought much in little: those that do not come first from now on.
@@ -330,7 +333,7 @@ impl Shard {
                 return;
             }
             let now = self.now;
-            match stream.io.read(&mut self.scratch) {
+            match stream.socket.read(&mut self.scratch) {
                 Ok(0) => {
                     live.session.handle_stream_closed(now);
                     self.mark_dirty(index);

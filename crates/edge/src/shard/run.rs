@@ -1,7 +1,7 @@
 //! The shard's loop: waits for whatever comes first, takes a turn, and again.
 
-use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc::Receiver;
@@ -10,7 +10,9 @@ use tokio::task;
 use tokio::time::{Instant, sleep_until};
 use trunkline_clock::Timestamp;
 
-use super::{Command, Shard, streams};
+use super::local::LocalShard;
+use super::{Command, Shard, poller};
+use crate::environment::Environment;
 use crate::http;
 
 /// Commands of one turn.
@@ -22,19 +24,20 @@ const LAST_SLICES_MAX: Duration = Duration::from_secs(1);
 
 /// Runs until `Command::Stop`. Must run inside a `LocalSet`.
 pub(crate) async fn run(
-    shard: Rc<RefCell<Shard>>,
+    shard: Rc<LocalShard>,
     mut inbox: Receiver<Command>,
     door: http::Door,
 ) -> std::io::Result<()> {
-    let events = streams::watch(shard.borrow().poller.handle()?)?;
-    let kick = Rc::clone(&shard.borrow().kick);
+    let events = poller::watch(shard.borrow().poller.handle()?)?;
+    let env = Arc::clone(shard.env());
+    let at = |at: Timestamp| Instant::from_std(env.origin + at.since(Timestamp::ORIGIN));
     loop {
         let (wake_at, unread) = {
-            let mut shard = shard.borrow_mut();
+            let mut shard = shard.borrow();
             if shard.is_behind() {
                 shard.settle_slice();
             }
-            (shard.wake_at(), shard.has_unread())
+            (shard.wake_at().map(at), shard.has_unread())
         };
         if shard.borrow().is_behind() {
             // Everybody gets a look at between two slices: the tasks of this thread, and what they and the kernel
@@ -48,7 +51,7 @@ pub(crate) async fn run(
             if !take_commands(&shard, first, &mut inbox, &door) {
                 return Ok(());
             }
-            shard.borrow_mut().take_all_turns()?;
+            shard.borrow().take_all_turns(|| env.now())?;
             continue;
         }
         tokio::select! {
@@ -59,24 +62,24 @@ pub(crate) async fn run(
             }
             ready = events.readable() => {
                 let mut ready = ready?;
-                let mut shard = shard.borrow_mut();
-                shard.begin_turn();
+                let mut shard = shard.borrow();
+                shard.begin_turn(env.now());
                 if !shard.handle_readiness()? {
                     ready.clear_ready();
                 }
                 shard.finish_turn();
             }
-            () = kick.notified() => (),
+            () = shard.kick.notified() => (),
             () = sleep_until(wake_at.unwrap_or_else(far)), if wake_at.is_some() => {
-                let mut shard = shard.borrow_mut();
-                shard.begin_turn();
+                let mut shard = shard.borrow();
+                shard.begin_turn(env.now());
                 shard.serve_timers();
-                shard.read_heavy();
+                shard.read_heavy(|| env.now());
                 shard.finish_turn();
             }
             () = task::yield_now(), if unread => {
-                let mut shard = shard.borrow_mut();
-                shard.begin_turn();
+                let mut shard = shard.borrow();
+                shard.begin_turn(env.now());
                 shard.read_unread();
                 shard.discard_unread();
                 shard.finish_turn();
@@ -91,17 +94,18 @@ fn far() -> Instant {
 
 /// One turn with what the inbox has by now, within bounds. False when the shard is to stop.
 fn take_commands(
-    shard: &Rc<RefCell<Shard>>,
+    shard: &LocalShard,
     first: Option<Command>,
     inbox: &mut Receiver<Command>,
     door: &http::Door,
 ) -> bool {
-    let mut shard = shard.borrow_mut();
-    shard.begin_turn();
+    let env = shard.env();
+    let mut shard = shard.borrow();
+    shard.begin_turn(env.now());
     let mut next = first;
     let mut taken = 0;
     while let Some(command) = next {
-        if !take(&mut shard, command, door) {
+        if !take(&mut shard, env, command, door) {
             return false;
         }
         taken += 1;
@@ -113,7 +117,7 @@ fn take_commands(
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "all other commands are the shard's own")]
-fn take(shard: &mut Shard, command: Command, door: &http::Door) -> bool {
+fn take(shard: &mut Shard, env: &Environment, command: Command, door: &http::Door) -> bool {
     match command {
         Command::Accepted { stream, address, permit } => door.serve(stream, address, permit),
         Command::Inside { hub, stream } => door.serve_inside(hub, stream),
@@ -121,7 +125,7 @@ fn take(shard: &mut Shard, command: Command, door: &http::Door) -> bool {
             let begun = Instant::now();
             while shard.is_behind() && begun.elapsed() < LAST_SLICES_MAX {
                 // A turn for each: what waits to be compressed has a share of every turn.
-                shard.begin_turn();
+                shard.begin_turn(env.now());
                 shard.settle_slice();
             }
             return false;
@@ -129,38 +133,4 @@ fn take(shard: &mut Shard, command: Command, door: &http::Door) -> bool {
         command => shard.handle(command),
     }
     true
-}
-
-impl Shard {
-    fn has_unread(&self) -> bool {
-        !self.unread.is_empty() || !self.linger_unread.is_empty()
-    }
-
-    fn wake_at(&self) -> Option<Instant> {
-        let heavy = (!self.heavy.is_empty()).then_some(self.heavy_at);
-        let at = [self.timers.next(), self.paced_deadline(), heavy].into_iter().flatten().min()?;
-        Some(Instant::from_std(self.env.origin + at.since(Timestamp::ORIGIN)))
-    }
-
-    /// One turn of everything but commands, whether the loop was woken for it or not.
-    fn take_all_turns(&mut self) -> std::io::Result<()> {
-        self.begin_turn();
-        // Whatever more there is comes after the next slice.
-        let _more = self.handle_readiness()?;
-        self.serve_timers();
-        self.read_unread();
-        self.read_heavy();
-        self.discard_unread();
-        self.finish_turn();
-        Ok(())
-    }
-
-    fn serve_timers(&mut self) {
-        while let Some((tick, slots)) = self.timers.pop_due(self.now) {
-            for index in slots {
-                self.timer_fired(index, tick);
-            }
-        }
-        self.go_on_closing();
-    }
 }

@@ -8,8 +8,8 @@ use super::backlog::SLICE;
 use super::command::{Answer, Payload, SlotKey};
 use super::flight::Flight;
 use super::opening::slot_mut;
+use super::poller::{Kind, Token};
 use super::slot::{Carrier, Live, Probe, State};
-use super::streams::{Kind, Token};
 use super::uring::Job;
 use super::{Shard, Slot};
 
@@ -102,9 +102,10 @@ impl Shard {
             return false;
         }
         let Some(live) = slot.live() else { return false };
-        let Some(frame) = live.single_frame() else { return false };
         let Carrier::Stream(stream) = &live.carrier else { return false };
-        self.jobs.push(Job::new(index, &stream.io, frame));
+        let Some(descriptor) = stream.socket.plain() else { return false };
+        let Some(frame) = live.single_frame() else { return false };
+        self.jobs.push(Job::new(index, descriptor, frame));
         true
     }
 
@@ -266,7 +267,7 @@ impl Shard {
         let Some(probe) = live.probe.take() else { return };
         let Probe { stream, base64_only } = *probe;
         // The same descriptor with another token; it was watched before, so this cannot run out of anything.
-        let _ = self.poller.retarget(&stream, token);
+        let _ = self.poller.retarget(&stream.socket, token);
         live.session.set_base64_only(base64_only);
         let deflate =
             stream.deflate_window.and_then(|bits| self.trunks.get(&slot_trunk)?.agreed(bits));

@@ -4,7 +4,6 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use tokio::sync::oneshot;
 use trunkline_clock::Timestamp;
 use trunkline_engineio::{Protocol, Session, TransportKind};
 use trunkline_trunk::NumberState;
@@ -15,6 +14,7 @@ use super::flight::Flights;
 use super::streams::Stream;
 use super::timers::Tick;
 use super::uplink::Held;
+use crate::reply::Reply;
 use crate::sid::SidSecret;
 use crate::trunks::{Trunk, TrunkNumber};
 
@@ -50,6 +50,10 @@ pub(crate) struct Slot {
     pub(crate) state: State,
 }
 
+/// Every session has one of these.
+#[cfg(all(not(test), target_pointer_width = "64"))]
+const _: () = assert!(size_of::<Slot>() <= 280);
+
 #[derive(Debug)]
 #[expect(
     clippy::large_enum_variant,
@@ -70,7 +74,7 @@ pub(crate) struct Opening {
     pub(crate) base64_only: bool,
     pub(crate) jsonp: Option<Box<str>>,
     pub(crate) poll: u32,
-    pub(crate) reply: oneshot::Sender<Answer>,
+    pub(crate) reply: Reply<Answer>,
     pub(crate) trunk: Arc<Trunk>,
     /// Where it is, for the one who waits for `reply`.
     pub(crate) key: Rc<Cell<SlotKey>>,
@@ -120,11 +124,11 @@ pub(crate) enum Carrier {
 #[derive(Debug, Default)]
 pub(crate) struct Polling {
     /// The held GET.
-    pub(crate) held: Option<(u32, oneshot::Sender<Answer>)>,
+    pub(crate) held: Option<(u32, Reply<Answer>)>,
     /// The GET that was answered last. If it turns out to be gone, so is its answer.
     pub(crate) answered: Option<u32>,
     /// A POST is under way; dropping this cuts it off.
-    pub(crate) posting: Option<oneshot::Sender<()>>,
+    pub(crate) posting: Option<Reply<()>>,
     /// The next answer is the handshake's: these headers go on it.
     pub(crate) first: Vec<Header>,
     /// Answers that have not left yet; none before the first.

@@ -1,157 +1,21 @@
-//! WebSocket streams of a shard: the epoll instance that watches them, and writing to one.
+//! One WebSocket's bytes: what was decoded in part, and what could not be written yet.
 //!
-//! A stream costs its descriptor, its decoder's few bytes, and nothing else while nothing waits in it. All
-//! streams of a shard are watched by one edge-triggered epoll instance of the shard's own, and are read and
-//! written by the shard itself: no task and no wake-up per stream.
+//! A stream costs its descriptor, its decoder's few bytes, and nothing else while nothing waits in it.
 
 use std::collections::VecDeque;
-use std::io::{self, IoSlice, Write};
-use std::net::{Shutdown, TcpStream};
-use std::os::fd::{AsFd, OwnedFd};
+use std::io;
 
 use bytes::{Buf, Bytes};
-use rustix::event::epoll::{self, EventData, EventFlags};
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 use trunkline_websocket::Decoder;
 
 use super::command::AdoptedStream;
-use crate::acceptor::StreamPermit;
-
-/// Frames gathered into one write.
-const SLICES_MAX: usize = 64;
-const EVENTS_MAX: usize = 512;
-
-/// What an epoll event is about.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Token {
-    pub(crate) kind: Kind,
-    /// Of the slot or the lingering stream; wraps at 2^24, which an event in flight never outlives.
-    pub(crate) generation: u32,
-    pub(crate) index: u32,
-}
-
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Kind {
-    Session,
-    Probe,
-    Linger,
-}
-
-const GENERATION_MASK: u32 = 0x00ff_ffff;
-
-impl Token {
-    pub(crate) fn new(kind: Kind, index: u32, generation: u32) -> Self {
-        Self { kind, index, generation: generation & GENERATION_MASK }
-    }
-
-    pub(crate) fn is_of(self, generation: u32) -> bool {
-        self.generation == generation & GENERATION_MASK
-    }
-
-    fn pack(self) -> u64 {
-        let kind = match self.kind {
-            Kind::Session => 0,
-            Kind::Probe => 1,
-            Kind::Linger => 2,
-        };
-        (kind << 56) | (u64::from(self.generation) << 32) | u64::from(self.index)
-    }
-
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "takes the fields apart that `pack` put there"
-    )]
-    fn unpack(bits: u64) -> Self {
-        let kind = match bits >> 56 {
-            0 => Kind::Session,
-            1 => Kind::Probe,
-            _ => Kind::Linger,
-        };
-        Self { kind, generation: (bits >> 32) as u32 & GENERATION_MASK, index: bits as u32 }
-    }
-}
-
-/// The shard's epoll instance.
-#[derive(Debug)]
-pub(crate) struct Poller {
-    epoll: OwnedFd,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Readiness {
-    pub(crate) token: Token,
-    pub(crate) readable: bool,
-    pub(crate) writable: bool,
-    /// The peer has ended its side: what is left to read ends, too.
-    pub(crate) ended: bool,
-}
-
-impl Poller {
-    pub(crate) fn new() -> io::Result<Self> {
-        Ok(Self { epoll: epoll::create(epoll::CreateFlags::CLOEXEC)? })
-    }
-
-    /// A descriptor that is readable whenever there are events, for the thread's own reactor.
-    pub(crate) fn handle(&self) -> io::Result<OwnedFd> {
-        self.epoll.try_clone()
-    }
-
-    pub(crate) fn add(&self, stream: &Stream, token: Token) -> io::Result<()> {
-        Ok(epoll::add(
-            &self.epoll,
-            stream.io.as_fd(),
-            EventData::new_u64(token.pack()),
-            interest(),
-        )?)
-    }
-
-    pub(crate) fn retarget(&self, stream: &Stream, token: Token) -> io::Result<()> {
-        let data = EventData::new_u64(token.pack());
-        Ok(epoll::modify(&self.epoll, stream.io.as_fd(), data, interest())?)
-    }
-
-    /// Appends what is ready now; true when there may be more.
-    pub(crate) fn collect(&self, into: &mut Vec<Readiness>) -> io::Result<bool> {
-        let mut events = Vec::with_capacity(EVENTS_MAX);
-        let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
-        let spare = rustix::buffer::spare_capacity(&mut events);
-        match epoll::wait(&self.epoll, spare, Some(&now)) {
-            Ok(_) => (),
-            Err(rustix::io::Errno::INTR) => return Ok(true),
-            Err(error) => return Err(error.into()),
-        }
-        into.extend(events.iter().map(|event| {
-            let flags = event.flags;
-            Readiness {
-                token: Token::unpack(event.data.u64()),
-                readable: flags.intersects(
-                    EventFlags::IN | EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR,
-                ),
-                writable: flags.intersects(EventFlags::OUT),
-                ended: flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR),
-            }
-        }));
-        Ok(events.len() == EVENTS_MAX)
-    }
-}
-
-/// Lets the thread's reactor wake the shard when its epoll instance has events.
-pub(crate) fn watch(epoll: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
-    // SAFETY: the `AsyncFd` owns the descriptor and hands out shared references only, so that it stays open and the
-    // same until the `AsyncFd` has taken it out of the reactor.
-    let watched = unsafe { AsyncFd::register_with_interest(epoll, Interest::READABLE) };
-    Ok(watched?)
-}
-
-fn interest() -> EventFlags {
-    EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET
-}
+use super::socket::Socket;
+use crate::permits::StreamPermit;
 
 /// One WebSocket.
 #[derive(Debug)]
 pub(crate) struct Stream {
-    pub(crate) io: TcpStream,
+    pub(crate) socket: Socket,
     pub(crate) decoder: Decoder,
     /// Frames that the kernel did not take yet, the first perhaps in part. `None` while there are none.
     #[expect(
@@ -166,14 +30,18 @@ pub(crate) struct Stream {
     _permit: StreamPermit,
 }
 
+/// Every idle session has one of these.
+#[cfg(all(not(test), target_pointer_width = "64"))]
+const _: () = assert!(size_of::<Stream>() <= 48);
+
 impl Stream {
     /// Takes over a stream that hyper is done with; returns the bytes that came early.
     pub(crate) fn adopt(adopted: AdoptedStream) -> (Self, Bytes) {
-        let AdoptedStream { stream, unsent, leftover, permit, deflate_window } = adopted;
+        let AdoptedStream { socket, unsent, leftover, permit, deflate_window } = adopted;
         let unsent = (!unsent.is_empty()).then(|| Box::new(VecDeque::from([unsent])));
         (
             Self {
-                io: stream,
+                socket,
                 decoder: Decoder::new(),
                 unsent,
                 pong: None,
@@ -227,7 +95,7 @@ impl Stream {
         }
         let mut first = 0;
         while first < frames.len() {
-            let written = match self.write_some(&frames[first..]) {
+            let written = match self.socket.write(&frames[first..]) {
                 Ok(written) => written,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) => return Err(error),
@@ -262,7 +130,7 @@ impl Stream {
     fn write_unsent(&mut self) -> io::Result<()> {
         while let Some(unsent) = self.unsent.as_mut() {
             let head = unsent.make_contiguous();
-            let written = match write_some(&self.io, head) {
+            let written = match self.socket.write(head) {
                 Ok(written) => written,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error),
@@ -276,27 +144,10 @@ impl Stream {
         Ok(())
     }
 
-    fn write_some(&self, frames: &[Bytes]) -> io::Result<usize> {
-        write_some(&self.io, frames)
-    }
-
     /// Tells the peer that nothing more comes.
     pub(crate) fn shutdown_write(&self) {
-        // The peer may have gone already; then there is nobody to tell.
-        let _ = self.io.shutdown(Shutdown::Write);
+        self.socket.shutdown_write();
     }
-}
-
-fn write_some(mut io: &TcpStream, frames: &[Bytes]) -> io::Result<usize> {
-    if let [frame] = frames {
-        return io.write(frame);
-    }
-    let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-    let count = frames.len().min(SLICES_MAX);
-    for (slice, frame) in slices.iter_mut().zip(frames) {
-        *slice = IoSlice::new(frame);
-    }
-    io.write_vectored(&slices[..count])
 }
 
 /// Takes `written` bytes off the front; returns how many frames are done with.
@@ -314,16 +165,6 @@ fn advance(frames: &mut [Bytes], mut written: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn tokens_survive_the_trip_through_the_kernel() {
-        for kind in [Kind::Session, Kind::Probe, Kind::Linger] {
-            let token = Token::new(kind, u32::MAX, 0xfe12_3456);
-            assert_eq!(Token::unpack(token.pack()), token);
-            assert!(token.is_of(0xfe12_3456));
-            assert!(!token.is_of(0xfe12_3457));
-        }
-    }
 
     #[test]
     fn advance_stops_inside_a_frame() {

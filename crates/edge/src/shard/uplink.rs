@@ -8,7 +8,6 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::sync::oneshot;
 use trunkline_engineio::{Body, CloseReason, PeerMisbehaved, Post};
 use trunkline_trunk::Header;
 use trunkline_trunk::encode::{encode_message, encode_upgraded, message_cost};
@@ -18,6 +17,7 @@ use super::command::{Answer, Command};
 use super::slot::{Carrier, Slot, State, number_of};
 use super::{Shard, ShardTrunk};
 use crate::metrics::{Cause, Metrics};
+use crate::reply::Reply;
 use crate::trunks::TrunkNumber;
 
 /// Packets of a post that are decoded before others are looked at: what one read of a WebSocket might bring.
@@ -35,7 +35,7 @@ pub(crate) struct Held {
     post: Option<Post>,
     /// Who waits for the answer to that post, and the answer when all of it is decoded: given when its messages have
     /// gone.
-    reply: Option<oneshot::Sender<Answer>>,
+    reply: Option<Reply<Answer>>,
     answer: Option<Answer>,
     /// Posts that came meanwhile: their bodies are in the clients' streams, and not read before.
     parked: Vec<Command>,
@@ -45,7 +45,7 @@ pub(crate) struct Held {
 
 impl Held {
     /// A post has come, whole.
-    pub(super) fn by_post(post: Post, reply: oneshot::Sender<Answer>) -> Self {
+    pub(super) fn by_post(post: Post, reply: Reply<Answer>) -> Self {
         Self { post: Some(post), reply: Some(reply), ..Self::default() }
     }
 

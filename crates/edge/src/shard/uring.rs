@@ -1,7 +1,7 @@
 //! Many small writes to many streams in one call: `io_uring`, where the kernel has it and allows it.
 
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::RawFd;
 
 use bytes::Bytes;
 use io_uring::{IoUring, Probe, opcode, types};
@@ -23,8 +23,8 @@ pub(super) struct Job {
 
 impl Job {
     /// The stream must stay open until [`Ring::send`] has returned.
-    pub(super) fn new(slot: u32, stream: &impl AsRawFd, frame: Bytes) -> Self {
-        Self { slot, stream: stream.as_raw_fd(), frame, result: 0 }
+    pub(super) fn new(slot: u32, stream: RawFd, frame: Bytes) -> Self {
+        Self { slot, stream, frame, result: 0 }
     }
 
     pub(super) fn written(&self) -> io::Result<usize> {

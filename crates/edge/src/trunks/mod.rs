@@ -9,5 +9,7 @@ mod stream;
 
 pub(crate) use auth::{TrunkRefused, authorise};
 pub(crate) use handle::{BatchCredit, Ending, Trunk, TrunkNumber};
+#[cfg(test)]
+pub(crate) use peer::Origin;
 pub(crate) use precedence::Precedence;
 pub(crate) use stream::{run, run_inside};

@@ -46,8 +46,9 @@ const GOODBYE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Serves a trunk until it ends, and cleans up after it.
 pub(crate) async fn run(door: Door, hub: Arc<Hub>, address: SocketAddr, adopted: AdoptedStream) {
-    let AdoptedStream { stream, leftover, permit, .. } = adopted;
-    let Ok(stream) = TcpStream::from_std(stream) else { return };
+    let AdoptedStream { socket, leftover, permit, .. } = adopted;
+    let Ok(stream) = socket.into_descriptor() else { return };
+    let Ok(stream) = TcpStream::from_std(stream.into()) else { return };
     let task = TrunkTask::new(door, hub, Origin::Outside(address), TrunkStream::Tcp(stream));
     task.run(leftover).await;
     drop(permit);

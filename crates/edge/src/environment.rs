@@ -1,0 +1,49 @@
+//! What the parts of one node share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use trunkline_clock::Timestamp;
+
+use crate::compressor::Compressor;
+use crate::hub::Directory;
+use crate::limits::Limits;
+use crate::memory::Memory;
+use crate::metrics::Metrics;
+use crate::side_door::SideDoor;
+use crate::voucher::Voucher;
+
+/// What every shard and every task of the edge needs to know.
+#[derive(Debug)]
+pub(crate) struct Environment {
+    pub(crate) node_id: String,
+    pub(crate) node_number: u16,
+    pub(crate) version: &'static str,
+    pub(crate) limits: Limits,
+    pub(crate) directory: Directory,
+    pub(crate) io_uring: bool,
+    pub(crate) memory: Memory,
+    pub(crate) compressor: Compressor,
+    pub(crate) metrics: Metrics,
+    /// What tokens may call this node.
+    pub(crate) names: trunkline_token::Names,
+    pub(crate) side_doors: Vec<Arc<dyn SideDoor>>,
+    pub(crate) voucher: Option<Arc<dyn Voucher>>,
+    /// Sessions of each shard, opening ones included.
+    pub(crate) sessions: Box<[AtomicUsize]>,
+    /// Where the node's clock begins: all of its threads count from here.
+    pub(crate) origin: Instant,
+}
+
+impl Environment {
+    /// The node's clock.
+    pub(crate) fn now(&self) -> Timestamp {
+        let micros = self.origin.elapsed().as_micros();
+        Timestamp::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
+    }
+
+    pub(crate) fn sessions_total(&self) -> usize {
+        self.sessions.iter().map(|count| count.load(Ordering::Relaxed)).sum()
+    }
+}

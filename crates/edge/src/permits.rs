@@ -1,0 +1,61 @@
+//! How many streams the node may hold, and each stream's permit.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use trunkline_http::LogPace;
+
+use crate::limits::Limits;
+use crate::metrics::Metrics;
+use crate::reserve::{Claim, Reserve};
+
+/// One of the streams that the node may hold; given back when dropped.
+#[derive(Debug)]
+pub(crate) struct StreamPermit {
+    streams: Arc<Streams>,
+    /// There are as many streams as there may be: this one is heard, but opens no session.
+    pub(crate) beyond_max: Option<Arc<Claim>>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Streams {
+    open: AtomicUsize,
+    max: usize,
+    beyond_max: usize,
+    reserve: Reserve,
+    pub(crate) metrics: Metrics,
+    /// Of what the acceptor refuses.
+    pub(crate) refused: LogPace,
+}
+
+impl Streams {
+    pub(crate) fn new(limits: &Limits, metrics: Metrics) -> Arc<Self> {
+        let (max, beyond_max) = (limits.streams_max, limits.streams_beyond_max());
+        Arc::new(Self {
+            open: AtomicUsize::new(0),
+            max,
+            beyond_max,
+            reserve: Reserve::new(beyond_max),
+            metrics,
+            refused: LogPace::default(),
+        })
+    }
+
+    pub(crate) fn permit(self: &Arc<Self>) -> Option<StreamPermit> {
+        let before = self.open.fetch_add(1, Ordering::Relaxed);
+        if before >= self.max.saturating_add(self.beyond_max) {
+            self.open.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        self.metrics.streams.inc();
+        let beyond_max = (before >= self.max).then(|| self.reserve.claim());
+        Some(StreamPermit { streams: Arc::clone(self), beyond_max })
+    }
+}
+
+impl Drop for StreamPermit {
+    fn drop(&mut self) {
+        self.streams.open.fetch_sub(1, Ordering::Relaxed);
+        self.streams.metrics.streams.dec();
+    }
+}

@@ -1,0 +1,95 @@
+//! What carries a stream's bytes.
+//!
+//! Whoever reads and writes a stream does it through here, so that another kind of socket is one more variant, not
+//! another path. Calls do not block: where nothing can be done now, they fail with `WouldBlock`.
+
+use std::io::{self, IoSlice};
+use std::net::TcpStream;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+
+use bytes::Bytes;
+use rustix::net::{RecvFlags, SendFlags, Shutdown};
+
+#[cfg(test)]
+use super::tests::wire::Wire;
+
+/// Frames gathered into one write.
+const SLICES_MAX: usize = 64;
+
+/// One non-blocking socket.
+#[derive(Debug)]
+pub(crate) enum Socket {
+    /// Bytes as they are: a stream of TCP, or of any other family.
+    Plain(OwnedFd),
+    /// A stream without a kernel, for tests.
+    #[cfg(test)]
+    Wire(Wire),
+}
+
+impl From<TcpStream> for Socket {
+    fn from(stream: TcpStream) -> Self {
+        Self::Plain(stream.into())
+    }
+}
+
+impl Socket {
+    /// Gives the descriptor away, to somebody who reads and writes plain bytes himself.
+    pub(crate) fn into_descriptor(self) -> io::Result<OwnedFd> {
+        match self {
+            Self::Plain(stream) => Ok(stream),
+            #[cfg(test)]
+            Self::Wire(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    /// The descriptor that plain bytes may be written to; `None` for a socket that does more with them.
+    pub(crate) fn plain(&self) -> Option<RawFd> {
+        match self {
+            Self::Plain(stream) => Some(stream.as_raw_fd()),
+            #[cfg(test)]
+            Self::Wire(_) => None,
+        }
+    }
+
+    /// Reads what is there; 0 when the peer has ended its side.
+    pub(crate) fn read(&self, into: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(stream) => {
+                let (count, _) = rustix::net::recv(stream, into, RecvFlags::empty())?;
+                Ok(count)
+            }
+            #[cfg(test)]
+            Self::Wire(wire) => wire.read(into),
+        }
+    }
+
+    /// Writes as much of the frames as fits now; returns how many bytes that was.
+    pub(crate) fn write(&self, frames: &[Bytes]) -> io::Result<usize> {
+        match self {
+            Self::Plain(stream) => {
+                if let [frame] = frames {
+                    return Ok(rustix::net::send(stream, frame, SendFlags::NOSIGNAL)?);
+                }
+                let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+                let count = frames.len().min(SLICES_MAX);
+                for (slice, frame) in slices.iter_mut().zip(frames) {
+                    *slice = IoSlice::new(frame);
+                }
+                Ok(rustix::io::writev(stream, &slices[..count])?)
+            }
+            #[cfg(test)]
+            Self::Wire(wire) => wire.write(frames),
+        }
+    }
+
+    /// Tells the peer that nothing more comes. One that has gone already need not be told.
+    pub(crate) fn shutdown_write(&self) {
+        match self {
+            Self::Plain(stream) => {
+                let _ = rustix::net::shutdown(stream, Shutdown::Write);
+            }
+            #[cfg(test)]
+            Self::Wire(wire) => wire.shutdown_write(),
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! What must always hold once a shard is at rest.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use trunkline_clock::Timestamp;
+use trunkline_engineio::TransportKind;
+
+use super::world::World;
+use crate::shard::slot::{Carrier, Live, Slot, State};
+use crate::shard::timers::{Tick, Timers};
+use crate::shard::uplink::Waiting;
+
+impl World {
+    pub(super) fn check(&self) {
+        let shard = &self.shard;
+        assert!(shard.dirty.is_empty(), "nothing is left to settle");
+        assert!(shard.backlog.is_empty(), "no slice is left");
+        assert_eq!(self.env.sessions[0].load(Ordering::Relaxed), shard.slots.len());
+        let mut counted = [0, 0];
+        for (index, slot) in &shard.slots {
+            let index = u32::try_from(index).expect("it was one");
+            assert!(!slot.is_free(), "{index}: a slot that nothing needs is given back");
+            assert!(!slot.dirty && !slot.backlogged && !slot.unread, "{index}: at rest");
+            assert_eq!(slot.watched, shard.watches.contains_key(&index), "{index}: watched");
+            assert_eq!(slot.heavy, shard.heavy.contains(&index), "{index}: heavy");
+            if let Some(trunk) = shard.trunks.get(&slot.trunk) {
+                let is_here = |one: &Waiting| matches!(one, Waiting::Session(at) if *at == index);
+                let here = trunk.waiting.iter().any(is_here);
+                assert!(here || !slot.paused, "{index}: who waits for credit stands in the queue");
+            }
+            let deadline = match &slot.state {
+                State::Opening(opening) => Some(opening.until),
+                State::Live(live) => live.session.poll_deadline(),
+                State::Ended => None,
+            };
+            if let Some(deadline) = deadline {
+                assert!(slot.armed != Tick::NONE, "{index}: a deadline without a timer");
+                let latest = Timers::tick_of(self.now, deadline)
+                    .max(Timers::tick_of(self.now, deadline + Duration::from_millis(32)));
+                assert!(slot.armed <= latest, "{index}: a timer that comes too late");
+            }
+            if let State::Live(live) = &slot.state {
+                counted[usize::from(live.counted == TransportKind::WebSocket)] += 1;
+                self.check_live(index, slot, live);
+            }
+        }
+        assert_eq!(counted, [self.sessions("polling"), self.sessions("websocket")]);
+        for trunk in shard.trunks.values() {
+            assert!(trunk.out.is_empty(), "every app server has its batch");
+            let of_trunk = shard.slots.iter().filter(|(_, slot)| slot.trunk == trunk.trunk.number);
+            let pending = of_trunk.clone().filter(|(_, slot)| slot.pending).count();
+            assert_eq!(trunk.trunk.sessions(), of_trunk.count(), "sessions of an app server");
+            assert_eq!(trunk.trunk.pending(), pending, "its unanswered handshakes");
+        }
+        for (index, lingering) in &shard.lingering {
+            let ends = |end: &(Timestamp, u32, u32)| {
+                end.1 as usize == index && end.2 == lingering.generation
+            };
+            assert!(shard.linger_ends.iter().any(ends), "every lingering stream has an end");
+        }
+    }
+
+    fn check_live(&self, index: u32, slot: &Slot, live: &Live) {
+        match &live.carrier {
+            Carrier::Stream(stream) if stream.is_idle() => {
+                assert!(!live.session.has_output(), "{index}: a stream with room has all of it");
+            }
+            Carrier::Polling(polling) if polling.held.is_some() => {
+                assert!(!live.session.has_output(), "{index}: a held poll is answered");
+            }
+            Carrier::Stream(_) | Carrier::Polling(_) | Carrier::Promised | Carrier::Gone => (),
+        }
+        if let Some(held) = &live.held
+            && self.shard.trunks.contains_key(&slot.trunk)
+        {
+            assert!(slot.paused || slot.heavy, "{index}: what is held goes on some time");
+            assert!(
+                !slot.paused || held.waits_for_credit() || slot.heavy || held.undecoded_bytes() > 0
+            );
+        }
+    }
+}

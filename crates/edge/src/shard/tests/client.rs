@@ -1,0 +1,323 @@
+//! Clients: handshakes, polls, posts and WebSockets.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use trunkline_engineio::{Protocol, TransportKind};
+use trunkline_trunk::{ClientRequest, SessionNumber, Str, Transport};
+use trunkline_websocket::{Opcode, encode};
+
+use super::app::App;
+use super::wire::Wire;
+use super::world::World;
+use crate::reply::{self, Awaited};
+use crate::shard::command::{AdoptedStream, Answer, Asked, Command, PostBegun, SlotKey};
+use crate::shard::opening::OpenRequest;
+use crate::shard::socket::Socket;
+use crate::sid::Sid;
+
+/// A client's handshake that is not answered yet.
+pub(super) struct Handshake {
+    pub(super) key: Option<Rc<Cell<SlotKey>>>,
+    pub(super) poll: u32,
+    pub(super) answer: Awaited<Answer>,
+}
+
+/// A client with a session.
+pub(super) struct Client {
+    pub(super) key: SlotKey,
+    pub(super) number: SessionNumber,
+    pub(super) sid: Sid,
+    /// None while it polls only.
+    pub(super) wire: Wire,
+    unparsed: RefCell<Vec<u8>>,
+}
+
+/// A GET of a client that polls.
+pub(super) struct Poll {
+    pub(super) number: u32,
+    answer: Awaited<Answer>,
+}
+
+/// A POST of a client that polls.
+pub(super) struct Post {
+    begun: Awaited<PostBegun>,
+    pub(super) cut: Option<Awaited<()>>,
+    answer: Option<Awaited<Answer>>,
+}
+
+impl World {
+    pub(super) fn handshake(&mut self, transport: TransportKind) -> Handshake {
+        let (reply, answer) = reply::pair();
+        let poll = self.poll_number();
+        let open = OpenRequest {
+            hub: Arc::clone(&self.hub),
+            protocol: Protocol::V4,
+            transport,
+            base64_only: false,
+            jsonp: None,
+            request: client_request(),
+            poll,
+            reply,
+        };
+        let key = self.shard.open(self.now, open);
+        self.run();
+        Handshake { key, poll, answer }
+    }
+
+    /// The client of a handshake goes away.
+    pub(super) fn handshake_gone(&mut self, handshake: Handshake) {
+        let Handshake { key, poll, answer } = handshake;
+        drop(answer);
+        let key = key.expect("it was put before an app server").get();
+        self.tell(Command::HandshakeGone { key, poll });
+    }
+
+    /// An accepted session that polls; the client has read the open packet.
+    pub(super) fn polling(&mut self, app: &App) -> Client {
+        let mut handshake = self.handshake(TransportKind::Polling);
+        let (number, sid) = app.newcomer();
+        self.app_accepts(app, number);
+        let open = handshake.said();
+        assert!(open.starts_with("0{\"sid\":"), "{open}");
+        Client::new(handshake.key(), number, sid, Wire::default())
+    }
+
+    /// An accepted session over a WebSocket; the client has read the open packet.
+    pub(super) fn websocket(&mut self, app: &App) -> Client {
+        let mut handshake = self.handshake(TransportKind::WebSocket);
+        let (number, sid) = app.newcomer();
+        self.app_accepts(app, number);
+        let client = self.adopt(&mut handshake, number, sid);
+        let said = client.reads();
+        assert!(said.len() == 1 && said[0].starts_with("0{\"sid\":"), "{said:?}");
+        client
+    }
+
+    /// The client of an accepted handshake has its WebSocket.
+    pub(super) fn adopt(
+        &mut self,
+        handshake: &mut Handshake,
+        number: SessionNumber,
+        sid: Sid,
+    ) -> Client {
+        let Ok(Answer::Switch { key, first, .. }) = handshake.answer.try_recv() else {
+            panic!("no WebSocket was promised");
+        };
+        let wire = Wire::default();
+        wire.write(&[first]).expect("there is room");
+        let client = Client::new(key, number, sid, wire);
+        let stream = self.adopted(&client.wire, b"");
+        self.tell(Command::Adopt { key, stream });
+        client
+    }
+
+    /// A WebSocket as the HTTP side hands it over.
+    pub(super) fn adopted(&mut self, wire: &Wire, leftover: &[u8]) -> AdoptedStream {
+        self.wires.push(wire.clone());
+        AdoptedStream {
+            socket: Socket::Wire(wire.clone()),
+            unsent: Bytes::new(),
+            leftover: Bytes::copy_from_slice(leftover),
+            permit: self.streams.permit().expect("there are enough"),
+            deflate_window: None,
+        }
+    }
+
+    /// The client opens a second WebSocket that is to take over.
+    pub(super) fn probe(&mut self, client: &Client) {
+        self.probe_with(client, b"");
+    }
+
+    pub(super) fn probe_with(&mut self, client: &Client, leftover: &[u8]) {
+        let stream = self.adopted(&client.wire, leftover);
+        self.tell(Command::Probe { key: client.key, base64_only: false, stream });
+    }
+
+    // Clients.
+
+    pub(super) fn poll_number(&mut self) -> u32 {
+        self.polls += 1;
+        self.polls
+    }
+
+    pub(super) fn poll(&mut self, client: &Client) -> Poll {
+        let (reply, answer) = reply::pair();
+        let number = self.poll_number();
+        self.tell(Command::Poll { asked: client.asked(), poll: number, reply });
+        Poll { number, answer }
+    }
+
+    /// The connection of a poll ends.
+    pub(super) fn poll_gone(&mut self, client: &Client, poll: Poll) {
+        let Poll { number, answer } = poll;
+        drop(answer);
+        self.tell(Command::PollGone { sid: client.sid, poll: number });
+    }
+
+    /// A POST whose body has not come yet.
+    pub(super) fn begin_post(&mut self, client: &Client) -> Post {
+        let (reply, begun) = reply::pair();
+        self.tell(Command::PostBegin { asked: client.asked(), reply });
+        Post { begun, cut: None, answer: None }
+    }
+
+    /// Its body comes, if it is wanted.
+    pub(super) fn finish_post(&mut self, client: &Client, post: &mut Post, body: &str) -> String {
+        match post.begun.try_recv() {
+            Ok(PostBegun::Wanted { key, cut, .. }) => {
+                assert_eq!(key, client.key);
+                post.cut = Some(cut);
+                let (reply, answer) = reply::pair();
+                let body = Bytes::copy_from_slice(body.as_bytes());
+                self.tell(Command::PostBody { key, binary: false, body, reply });
+                post.answer = Some(answer);
+                post.said()
+            }
+            Ok(PostBegun::Refused(refusal)) => format!("refused {:?}", refusal.error),
+            Ok(PostBegun::Status(status)) => format!("status {status}"),
+            Err(_) => "waits".into(),
+        }
+    }
+
+    pub(super) fn post(&mut self, client: &Client, body: &str) -> String {
+        let mut post = self.begin_post(client);
+        self.finish_post(client, &mut post, body)
+    }
+
+    /// The client sends a packet over its WebSocket.
+    pub(super) fn client_says(&mut self, client: &Client, text: &str) {
+        client.writes(text);
+        self.run();
+    }
+
+    pub(super) fn client_ends(&mut self, client: &Client) {
+        client.wire.client_ends();
+        self.run();
+    }
+
+    /// The client takes so many bytes more; `None`: as many as come.
+    pub(super) fn client_takes(&mut self, client: &Client, bytes: Option<usize>) {
+        client.wire.set_room(bytes);
+        self.run();
+    }
+}
+
+impl Handshake {
+    pub(super) fn key(&self) -> SlotKey {
+        self.key.as_ref().expect("it was put before an app server").get()
+    }
+
+    pub(super) fn said(&mut self) -> String {
+        said(&mut self.answer)
+    }
+}
+
+impl Poll {
+    /// The answer, which the client has read whole.
+    pub(super) fn said(&mut self) -> String {
+        said(&mut self.answer)
+    }
+
+    /// The answer, which the client has not read yet.
+    pub(super) fn unread(&mut self) -> Answer {
+        self.answer.try_recv().expect("there is one")
+    }
+}
+
+impl Post {
+    pub(super) fn said(&mut self) -> String {
+        self.answer.as_mut().map_or_else(|| "waits".into(), said)
+    }
+
+    pub(super) fn is_cut(&mut self) -> bool {
+        use tokio::sync::oneshot::error::TryRecvError;
+        self.cut.as_mut().is_some_and(|cut| cut.try_recv() == Err(TryRecvError::Closed))
+    }
+}
+
+/// What a client gets, in words.
+fn said(answer: &mut Awaited<Answer>) -> String {
+    use tokio::sync::oneshot::error::TryRecvError;
+    match answer.try_recv() {
+        Ok(Answer::Payload(payload)) => String::from_utf8_lossy(&payload.body).replace('\x1e', "|"),
+        Ok(Answer::Ok { .. }) => "ok".into(),
+        Ok(Answer::Status(status)) => format!("status {status}"),
+        Ok(Answer::Relayed(response)) => format!("relayed {}", response.status),
+        Ok(Answer::Switch { .. }) => "switch".into(),
+        Ok(Answer::Refused(refusal)) => format!("refused {:?}", refusal.error),
+        Ok(Answer::Unavailable(why)) => why.slug().into(),
+        Ok(Answer::Abort) => "abort".into(),
+        Err(TryRecvError::Empty) => "waits".into(),
+        Err(TryRecvError::Closed) => "dropped".into(),
+    }
+}
+
+impl Client {
+    pub(super) fn new(key: SlotKey, number: SessionNumber, sid: Sid, wire: Wire) -> Self {
+        Self { key, number, sid, wire, unparsed: RefCell::default() }
+    }
+
+    pub(super) fn asked(&self) -> Asked {
+        Asked { sid: self.sid, protocol: Protocol::V4, hub: 0 }
+    }
+
+    /// Writes a packet to its WebSocket; the shard has not seen it yet.
+    pub(super) fn writes(&self, text: &str) {
+        self.wire.client_writes(&frame(Opcode::Text, text.as_bytes()));
+    }
+
+    /// What came over the WebSocket since the last look, in words.
+    pub(super) fn reads(&self) -> Vec<String> {
+        let mut bytes = self.unparsed.borrow_mut();
+        bytes.extend(self.wire.client_reads());
+        let mut said = Vec::new();
+        while let Some((length, words)) = parse(&bytes) {
+            bytes.drain(..length);
+            said.push(words);
+        }
+        said
+    }
+}
+
+/// A frame as a client masks it.
+pub(super) fn frame(opcode: Opcode, payload: &[u8]) -> Bytes {
+    encode(opcode, payload, Some([1, 2, 3, 4]))
+}
+
+/// One frame of a server, if it is there whole.
+fn parse(bytes: &[u8]) -> Option<(usize, String)> {
+    let (&first, &second) = (bytes.first()?, bytes.get(1)?);
+    let (start, length) = match second {
+        126 => (4, u64::from(u16::from_be_bytes(bytes.get(2..4)?.try_into().ok()?))),
+        127 => (10, u64::from_be_bytes(bytes.get(2..10)?.try_into().ok()?)),
+        length => (2, u64::from(length)),
+    };
+    let end = start + usize::try_from(length).ok()?;
+    let payload = bytes.get(start..end)?;
+    let text = String::from_utf8_lossy(payload);
+    let words = match first & 0x0f {
+        1 => text.into_owned(),
+        2 => format!("binary {text}"),
+        8 if payload.is_empty() => "close".into(),
+        8 => format!("close {}", u16::from_be_bytes([payload[0], payload[1]])),
+        10 => format!("pong {text}"),
+        other => format!("opcode {other}"),
+    };
+    Some((end, words))
+}
+
+fn client_request() -> ClientRequest {
+    ClientRequest {
+        transport: Transport::Polling,
+        secure: false,
+        address: "127.0.0.9".into(),
+        port: 5,
+        method: "GET".into(),
+        url: "/socket.io/?EIO=4&transport=polling".into(),
+        headers: Vec::new(),
+        claims: Str::EMPTY,
+    }
+}

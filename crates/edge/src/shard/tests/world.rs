@@ -1,0 +1,187 @@
+//! A shard, its app servers and its clients.
+
+use std::cell::Cell;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::{Duration, Instant};
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use trunkline_clock::Timestamp;
+use trunkline_engineio::CloseReason;
+use trunkline_token::{Names, Secret};
+use trunkline_trunk::settings::EngineSettings;
+
+use super::client::Client;
+use super::wire::Wire;
+use crate::HubConfig;
+use crate::compressor::Compressor;
+use crate::environment::Environment;
+use crate::hub::{Directory, Hub};
+use crate::limits::Limits;
+use crate::memory::Memory;
+use crate::metrics::{Carrier, Ending, Metrics, Outcome};
+use crate::permits::Streams;
+use crate::shard::Shard;
+use crate::shard::command::Command;
+use crate::shard::poller::Poller;
+use crate::shard::slot::{Live, State};
+use crate::trunks::Trunk;
+
+/// Turns after which a shard that always has something to do is taken to be in a circle.
+const TURNS_MAX: usize = 20_000;
+
+thread_local! {
+    static HEAP_BYTES: Cell<usize> = const { Cell::new(0) };
+}
+
+pub(super) struct World {
+    pub(super) shard: Shard,
+    pub(super) env: Arc<Environment>,
+    pub(super) now: Timestamp,
+    pub(super) hub: Arc<Hub>,
+    pub(super) settings: EngineSettings,
+    pub(super) streams: Arc<Streams>,
+    pub(super) wires: Vec<Wire>,
+    pub(super) apps: Vec<Arc<Trunk>>,
+    pub(super) polls: u32,
+}
+
+impl World {
+    pub(super) fn new() -> Self {
+        Self::with(|_, _| ())
+    }
+
+    /// With other limits, or an app with other options.
+    pub(super) fn with(change: impl FnOnce(&mut Limits, &mut EngineSettings)) -> Self {
+        let (mut limits, mut settings) = (Limits::default(), EngineSettings::default());
+        change(&mut limits, &mut settings);
+        HEAP_BYTES.set(0);
+        let config = HubConfig {
+            name: "chat".into(),
+            keys: vec![Secret::new("key")],
+            tokens_required: false,
+            paths: Vec::new(),
+        };
+        let metrics = Metrics::default();
+        let streams = Streams::new(&limits, metrics.clone());
+        let env = Arc::new(Environment {
+            node_id: "node".into(),
+            node_number: 7,
+            version: "test",
+            directory: Directory::new(&[config], "chat", 0),
+            io_uring: false,
+            memory: Memory::new(limits.memory_bytes_max, || HEAP_BYTES.get()),
+            compressor: Compressor::start(0, metrics.clone()).expect("no thread is needed"),
+            limits,
+            metrics,
+            names: Names::of_listener(([127, 0, 0, 1], 80).into()),
+            side_doors: Vec::new(),
+            voucher: None,
+            sessions: Box::new([AtomicUsize::new(0)]),
+            origin: Instant::now(),
+        });
+        let hub = env.directory.by_name("chat").expect("the only one");
+        let rng = StdRng::seed_from_u64(42);
+        let shard = Shard::new((0, 1), Arc::clone(&env), rng, Poller::ByHand, None);
+        Self {
+            shard,
+            env,
+            now: Timestamp::from_micros(1_000_000),
+            hub,
+            settings,
+            streams,
+            wires: Vec::new(),
+            apps: Vec::new(),
+            polls: 0,
+        }
+    }
+
+    // Time and turns.
+
+    /// Lets time pass, with everything that becomes due on the way.
+    pub(super) fn pass(&mut self, time: Duration) {
+        let until = self.now + time;
+        for _ in 0..TURNS_MAX {
+            let Some(at) = self.shard.wake_at().filter(|at| *at <= until) else {
+                self.now = until;
+                return self.run();
+            };
+            self.now = self.now.max(at);
+            self.run();
+        }
+        panic!("the shard wakes up again and again");
+    }
+
+    /// The shard takes one turn with whatever there is.
+    pub(super) fn take_one_turn(&mut self) {
+        if self.shard.is_behind() {
+            self.shard.settle_slice();
+        }
+        self.shard.begin_turn(self.now);
+        let events: Vec<_> = self.wires.iter().filter_map(Wire::take_event).collect();
+        for event in events {
+            self.shard.stream_ready(event);
+        }
+        self.shard.serve_timers();
+        self.shard.read_unread();
+        self.shard.read_heavy(|| self.now);
+        self.shard.discard_unread();
+        self.shard.finish_turn();
+    }
+
+    /// The shard takes turns until nothing is left to do.
+    pub(super) fn run(&mut self) {
+        for _ in 0..TURNS_MAX {
+            let due = self.shard.wake_at().is_some_and(|at| at <= self.now);
+            let ready = self.wires.iter().any(Wire::has_event);
+            if !due && !ready && !self.shard.is_behind() && !self.shard.has_unread() {
+                self.wires.retain(|wire| !wire.is_forgotten());
+                return self.check();
+            }
+            self.take_one_turn();
+        }
+        panic!("the shard finds no rest");
+    }
+
+    pub(super) fn tell(&mut self, command: Command) {
+        self.shard.take_turn(self.now, command);
+        self.run();
+    }
+
+    /// So many bytes of heap are in use.
+    pub(super) fn set_heap_bytes(&mut self, bytes: usize) {
+        HEAP_BYTES.set(bytes);
+    }
+
+    // What is counted.
+
+    pub(super) fn sessions(&self, transport: &'static str) -> i64 {
+        self.env.metrics.sessions.get_or_create(&Carrier { transport }).get()
+    }
+
+    pub(super) fn handshakes(&self, outcome: &'static str) -> u64 {
+        let outcome = Outcome { outcome };
+        self.env.metrics.handshakes.get_or_create(&outcome).get()
+    }
+
+    pub(super) fn upgrades(&self, outcome: &'static str) -> u64 {
+        self.env.metrics.upgrades.get_or_create(&Outcome { outcome }).get()
+    }
+
+    pub(super) fn closed(&self, reason: CloseReason) -> u64 {
+        self.env.metrics.sessions_closed.get_or_create(&Ending::of(reason)).get()
+    }
+
+    pub(super) fn slots(&self) -> usize {
+        self.shard.slots.len()
+    }
+
+    pub(super) fn live(&self, client: &Client) -> Option<&Live> {
+        let slot = self.shard.slots.get(client.key.slot as usize)?;
+        match &slot.state {
+            State::Live(live) if client.key.is_of(slot) => Some(live),
+            State::Live(_) | State::Opening(_) | State::Ended => None,
+        }
+    }
+}

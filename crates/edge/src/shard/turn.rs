@@ -1,0 +1,68 @@
+//! A turn: it begins with the time, takes what has come, and ends when everything that was touched has been flushed.
+
+use trunkline_clock::Timestamp;
+
+use super::command::Command;
+use super::{DEFLATED_PER_TURN, Shard};
+
+impl Shard {
+    /// Takes the time and looks at the memory in use; called by whoever begins a turn.
+    pub(super) fn begin_turn(&mut self, now: Timestamp) {
+        self.now = now;
+        self.delivered = 0;
+        self.inflated = 0;
+        self.deflatable.set(DEFLATED_PER_TURN);
+        self.memory_full = self.env.memory.is_full(&self.env.metrics);
+    }
+
+    /// One command, alone in its turn.
+    pub(super) fn take_turn(&mut self, now: Timestamp, command: Command) {
+        self.begin_turn(now);
+        self.handle(command);
+        self.finish_turn();
+    }
+
+    /// Flushes what was touched and hands each app server its batch.
+    pub(super) fn finish_turn(&mut self) {
+        self.evict();
+        self.settle_dirty();
+        for shard_trunk in self.trunks.values_mut() {
+            if !shard_trunk.out.is_empty() {
+                shard_trunk.trunk.push(&shard_trunk.out);
+                shard_trunk.out.clear();
+            }
+        }
+    }
+
+    pub(super) fn has_unread(&self) -> bool {
+        !self.unread.is_empty() || !self.linger_unread.is_empty()
+    }
+
+    /// When the shard wants a turn at the latest.
+    pub(super) fn wake_at(&self) -> Option<Timestamp> {
+        let heavy = (!self.heavy.is_empty()).then_some(self.heavy_at);
+        [self.timers.next(), self.paced_deadline(), heavy].into_iter().flatten().min()
+    }
+
+    /// One turn of everything but commands, whether the loop was woken for it or not.
+    pub(super) fn take_all_turns(&mut self, clock: impl Fn() -> Timestamp) -> std::io::Result<()> {
+        self.begin_turn(clock());
+        // Whatever more there is comes after the next slice.
+        let _more = self.handle_readiness()?;
+        self.serve_timers();
+        self.read_unread();
+        self.read_heavy(clock);
+        self.discard_unread();
+        self.finish_turn();
+        Ok(())
+    }
+
+    pub(super) fn serve_timers(&mut self) {
+        while let Some((tick, slots)) = self.timers.pop_due(self.now) {
+            for index in slots {
+                self.timer_fired(index, tick);
+            }
+        }
+        self.go_on_closing();
+    }
+}

@@ -1,0 +1,34 @@
+//! A word that is given once, to all who wait for it and to all who come later.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::Notify;
+
+#[derive(Debug, Default)]
+pub(crate) struct Signal {
+    given: AtomicBool,
+    wake: Notify,
+}
+
+impl Signal {
+    pub(crate) fn give(&self) {
+        self.given.store(true, Ordering::Release);
+        self.wake.notify_waiters();
+    }
+
+    pub(crate) fn is_given(&self) -> bool {
+        self.given.load(Ordering::Acquire)
+    }
+
+    /// Waits until it is given.
+    pub(crate) async fn given(&self) {
+        loop {
+            // In this order: a word in between is not missed.
+            let woken = self.wake.notified();
+            if self.is_given() {
+                return;
+            }
+            woken.await;
+        }
+    }
+}
