@@ -65,6 +65,11 @@ impl Flight {
         self.bytes = bytes;
     }
 
+    #[cfg(test)]
+    pub(super) fn is_cut(&self) -> bool {
+        self.flights.cut.is_given()
+    }
+
     /// Waits until the answer is to be broken off.
     pub(crate) async fn cut(&self) {
         self.flights.cut.given().await;

@@ -232,6 +232,14 @@ impl Post {
         self.answer.as_mut().map_or_else(|| "waits".into(), said)
     }
 
+    /// Its body is wanted, and on its way.
+    pub(super) fn is_wanted(&mut self) {
+        let Ok(PostBegun::Wanted { cut, .. }) = self.begun.try_recv() else {
+            panic!("the post is not wanted");
+        };
+        self.cut = Some(cut);
+    }
+
     pub(super) fn is_cut(&mut self) -> bool {
         use tokio::sync::oneshot::error::TryRecvError;
         self.cut.as_mut().is_some_and(|cut| cut.try_recv() == Err(TryRecvError::Closed))

@@ -10,4 +10,16 @@ mod client;
 pub(crate) mod wire;
 mod world;
 
+mod backlog;
+mod credit;
+mod drain;
+mod eviction;
 mod handshake;
+mod heartbeat;
+mod orphans;
+mod overlapping_polls;
+mod recovery;
+mod rooms;
+mod slow_clients;
+mod upgrade;
+mod volatile;
