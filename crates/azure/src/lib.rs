@@ -18,6 +18,4 @@ mod tunnel;
 pub mod webhook;
 
 pub use metrics::Metrics;
-pub use service::{
-    Body, Config, Door, HubConfig, Lease, Links, Names, Running, Secret, Serverless, Visit, start,
-};
+pub use service::{Config, Door, HubConfig, Links, Names, Running, Secret, Serverless, start};

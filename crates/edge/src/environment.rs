@@ -11,8 +11,8 @@ use crate::hub::Directory;
 use crate::limits::Limits;
 use crate::memory::Memory;
 use crate::metrics::Metrics;
-use crate::side_door::SideDoor;
 use crate::voucher::Voucher;
+use trunkline_http::SideDoor;
 
 /// What every shard and every task of the edge needs to know.
 #[derive(Debug)]

@@ -15,7 +15,6 @@ mod reserve;
 mod running;
 mod shard;
 mod sid;
-mod side_door;
 mod signal;
 mod trunks;
 mod voucher;
@@ -27,7 +26,6 @@ pub use limits::Limits;
 pub use metrics::Metrics;
 pub use running::{Edge, Inside, OpenInsideError, Running};
 use serde::Serialize;
-pub use side_door::{Lease, SideAnswer, SideBody, SideDoor, Visit};
 pub use trunkline_token::{Endpoint, Names, Secret};
 pub use voucher::{Vouched, Voucher};
 

@@ -29,10 +29,10 @@ use crate::metrics::{Carrier, Metrics};
 use crate::permits::Streams;
 use crate::pulse::Pulse;
 use crate::shard::{self, Command, LocalShard};
-use crate::side_door::SideDoor;
 use crate::trunks::Ending;
 use crate::voucher::Voucher;
 use crate::{BindError, Config, Full, StartError, Status};
+use trunkline_http::SideDoor;
 
 /// Commands that may wait for one shard; whoever sends more waits.
 const INBOX_COMMANDS_MAX: usize = 4096;
@@ -422,8 +422,8 @@ mod tests {
     use std::net::TcpStream;
 
     use super::*;
-    use crate::side_door::{SideAnswer, Visit};
     use crate::{HubConfig, Limits, Secret};
+    use trunkline_http::{SideAnswer, Visit};
 
     /// Blocks the thread of whoever comes, until it is let go.
     #[derive(Debug)]

@@ -27,22 +27,6 @@ impl azure::Links for Links {
     }
 }
 
-/// That door, as the edge sees it.
-#[derive(Debug)]
-struct SideDoor(azure::Door);
-
-impl edge::SideDoor for SideDoor {
-    fn claims(&self, path: &str) -> bool {
-        self.0.claims(path)
-    }
-
-    fn serve(&self, visit: edge::Visit) -> edge::SideAnswer {
-        let edge::Visit { request, from, lease } = visit;
-        let lease = lease.map(|lease| Box::new(lease) as azure::Lease);
-        Box::pin(self.0.clone().serve(azure::Visit { request, from, lease }))
-    }
-}
-
 /// Its identity providers, as the edge's clients need them.
 #[derive(Debug)]
 struct Voucher(azure::Door);
@@ -127,7 +111,7 @@ impl Azure {
         if config.hubs.iter().any(for_clients) {
             edge.set_voucher(Arc::new(Voucher(door.clone())));
         }
-        edge.add_side_door(Arc::new(SideDoor(door)));
+        edge.add_side_door(Arc::new(door));
         Ok(Self { running, links })
     }
 

@@ -1,26 +1,20 @@
 //! Requests on the public port: tunnels, the data plane, health.
 
-use std::any::Any;
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http_body_util::combinators::BoxBody;
 use hyper::body::{Body as _, Incoming};
-use hyper::header::{
-    CONNECTION, HOST, HeaderMap, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
-    SEC_WEBSOCKET_VERSION, UPGRADE,
-};
+use hyper::header::{CONNECTION, HOST, HeaderMap, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use trunkline_http::body::{self, BodyError, Bounds};
-use trunkline_http::{Ceiling, LogPace, is_hub_name};
+use trunkline_http::upgrade::{switch, websocket_key};
+use trunkline_http::{Ceiling, LogPace, SideAnswer, SideBody, SideDoor, Visit, is_hub_name};
 use trunkline_token::{Claims, Names, TokenRefused};
-use trunkline_websocket::accept_key;
 
 use super::hubs::{HubHandle, Input, next_number};
 use super::spare::Spare;
@@ -44,21 +38,7 @@ const ANSWERS_MAX: usize = 256;
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The body of an answer.
-pub type Body = BoxBody<Bytes, Infallible>;
-
-/// What keeps a stream's place among those that the node may hold.
-pub type Lease = Box<dyn Any + Send + Sync>;
-
-/// A request.
-#[derive(Debug)]
-pub struct Visit {
-    /// As it came; `hyper::upgrade::on` works.
-    pub request: Request<Incoming>,
-    /// The other end of the connection.
-    pub from: SocketAddr,
-    /// Of a request that asks for an upgrade.
-    pub lease: Option<Lease>,
-}
+pub(super) type Body = SideBody;
 
 /// This door, for the threads of the public port. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -73,6 +53,17 @@ struct Inner {
     ceiling: Ceiling,
     spawner: Handle,
     refused: LogPace,
+}
+
+impl SideDoor for Door {
+    fn claims(&self, path: &str) -> bool {
+        path.starts_with(HUBS_PREFIX)
+            || [TUNNEL_PATH, HEALTH_PATH].contains(&path.trim_end_matches('/'))
+    }
+
+    fn serve(&self, visit: Visit) -> SideAnswer {
+        Box::pin(self.clone().answer(visit))
+    }
 }
 
 impl Door {
@@ -90,14 +81,7 @@ impl Door {
         Self(Arc::new(Inner { hubs, spare, names, metrics, ceiling, spawner, refused }))
     }
 
-    /// Whether a path is this door's.
-    pub fn claims(&self, path: &str) -> bool {
-        path.starts_with(HUBS_PREFIX)
-            || [TUNNEL_PATH, HEALTH_PATH].contains(&path.trim_end_matches('/'))
-    }
-
-    /// Answers a request.
-    pub async fn serve(self, visit: Visit) -> Response<Body> {
+    async fn answer(self, visit: Visit) -> Response<Body> {
         let path = visit.request.uri().path();
         if path.starts_with(HUBS_PREFIX) {
             return self.call(visit.request).await;
@@ -163,7 +147,7 @@ impl Door {
     /// An app server wants a tunnel.
     async fn tunnel(&self, visit: Visit) -> Response<Body> {
         let Visit { mut request, from, lease } = visit;
-        let Some(key) = websocket_key(&request) else {
+        let Ok(key) = websocket_key(&request) else {
             return self.refuse_tunnel(from, TunnelRefused::BadRequest);
         };
         let (hub, server) = match self.authorise(&request).await {
@@ -351,27 +335,9 @@ fn health(method: &Method) -> Response<Body> {
     answer::whole(Answer::empty(if known { 200 } else { 405 }))
 }
 
-/// The key of a WebSocket handshake of version 13.
-fn websocket_key<B>(request: &Request<B>) -> Option<String> {
-    let headers = request.headers();
-    let is = |name, value: &str| {
-        let found: Option<&HeaderValue> = headers.get(name);
-        found.is_some_and(|found| found.as_bytes().eq_ignore_ascii_case(value.as_bytes()))
-    };
-    let asked = request.method() == Method::GET
-        && is(UPGRADE, "websocket")
-        && is(SEC_WEBSOCKET_VERSION, "13");
-    let key = headers.get(SEC_WEBSOCKET_KEY)?.to_str().ok()?;
-    (asked && key.len() == 24).then(|| key.to_owned())
-}
-
 fn switching(key: &str) -> Response<Body> {
     let mut response = answer::whole(Answer::empty(101));
-    let accept = HeaderValue::from_str(&accept_key(key)).expect("base64 is a header value");
-    let headers = response.headers_mut();
-    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-    headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
+    switch(response.headers_mut(), key);
     response
 }
 

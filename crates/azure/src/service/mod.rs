@@ -16,7 +16,8 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-pub use door::{Body, Door, Lease, Visit};
+use door::Body;
+pub use door::Door;
 use tokio::runtime;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;

@@ -13,6 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::time::timeout;
+use trunkline_http::Lease;
 use trunkline_websocket::{
     Decoder, FRAME_HEADER_BYTES_MAX, Incoming, Opcode, Role, encode_close, encode_header,
 };
@@ -108,7 +109,7 @@ pub(super) struct Tunnel {
     pub(super) metrics: Metrics,
     /// The stream's place among those that the node may hold.
     #[expect(dead_code, reason = "what counts is that it is held")]
-    pub(super) lease: Option<super::Lease>,
+    pub(super) lease: Option<Lease>,
 }
 
 /// How a tunnel ended.

@@ -46,8 +46,8 @@ use crate::metrics::{Cause, Outcome};
 use crate::permits::StreamPermit;
 use crate::reserve::Claim;
 use crate::shard::{Command, Flight, LocalShard, Unavailable};
-use crate::side_door::{Lease, SideBody, Visit};
 use crate::trunks;
+use trunkline_http::{Lease, SideBody, Visit};
 
 /// The path of trunks.
 const TRUNK_PATH: &str = "/trunk/v1";
@@ -507,7 +507,11 @@ async fn answer_to(
     let doors = &connection.door.env().side_doors;
     if let Some(door) = doors.iter().find(|door| door.claims(request.uri().path())) {
         let upgrading = upgrade::is_asked(&request);
-        let lease = if upgrading { connection.permit.take().map(Lease) } else { None };
+        let lease = if upgrading {
+            connection.permit.take().map(|permit| Box::new(permit) as Lease)
+        } else {
+            None
+        };
         let answer = door.serve(Visit { request, from: connection.address, lease }).await;
         return Ok(answer.map(Either::Right));
     }

@@ -11,7 +11,7 @@ use http_body_util::{Either, Full};
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 
 use super::Connection;
-use crate::side_door::SideBody;
+use trunkline_http::SideBody;
 
 /// Marks the connection as busy for as long as it lives.
 pub(super) struct UnderWay(Rc<Connection>);

@@ -1,5 +1,6 @@
 //! Other things on the public port than clients and trunks: what a composition root puts there.
 
+use std::any::Any;
 use std::convert::Infallible;
 use std::fmt::Debug;
 use std::future::Future;
@@ -10,8 +11,6 @@ use bytes::Bytes;
 use http_body_util::combinators::BoxBody;
 use hyper::body::Incoming;
 use hyper::{Request, Response};
-
-use crate::permits::StreamPermit;
 
 /// Serves some paths of the public port. Asked before the paths of clients.
 ///
@@ -41,8 +40,5 @@ pub struct Visit {
     pub lease: Option<Lease>,
 }
 
-/// One of the streams that the node may hold.
-#[derive(Debug)]
-pub struct Lease(
-    #[expect(dead_code, reason = "what counts is that it is held")] pub(crate) StreamPermit,
-);
+/// Keeps a stream's place among those that the node may hold, for as long as it lives.
+pub type Lease = Box<dyn Any + Send + Sync>;
