@@ -4,12 +4,10 @@
 mod pair;
 
 use bytes::{Bytes, BytesMut};
-use pair::{Pair, World, accept};
+use pair::{Node, Pair, World, accept};
 use trunkline_clock::Timestamp;
 use trunkline_trunk::settings::EngineSettings;
-use trunkline_trunk::{
-    Frame, FrameKind, LinkConfig, NodeEnd, SessionNumber, Transport, decode_batch,
-};
+use trunkline_trunk::{Frame, FrameKind, LinkConfig, SessionNumber, Transport, decode_batch};
 
 /// Batches: Hello; Open; Message and Close; Attach and Broadcast; Accept, Send and an unknown optional frame;
 /// Recorded and Persist; Peers, Relay and Relayed; Restore and Restored.
@@ -76,10 +74,12 @@ pub const ENDS_SEEDS: &[&[u8]] = &[
 pub fn ends(data: &[u8]) {
     let Some((&split, rest)) = data.split_first() else { return };
     let (first, second) = rest.split_at(usize::from(split).min(rest.len()));
-    let mut fresh = NodeEnd::new(Timestamp::ORIGIN, LinkConfig::default(), 2);
+    let mut fresh = Node::new(Timestamp::ORIGIN, LinkConfig::default(), 2);
     for batch in [first, second] {
-        let failed = fresh.handle_batch(Timestamp::ORIGIN, Bytes::copy_from_slice(batch)).is_err();
-        fresh.link().welcome(Timestamp::ORIGIN, "{}".into());
+        // That it ends is told below; that it goes on is not.
+        let _ = fresh.handle_batch(Timestamp::ORIGIN, Bytes::copy_from_slice(batch));
+        let _ = fresh.welcome(Timestamp::ORIGIN);
+        let failed = fresh.has_ended();
         check_output(std::iter::from_fn(|| fresh.poll_transmit()), failed);
     }
     let small = LinkConfig { credit_window_bytes: 64, ..LinkConfig::default() };

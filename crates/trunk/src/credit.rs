@@ -1,5 +1,7 @@
 //! Flow control: the credit of data frames, both sides of one direction (section 5).
 
+use core::sync::atomic::{AtomicI64, Ordering};
+
 /// The credit that the peer gave us.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct CreditSender {
@@ -32,6 +34,41 @@ impl CreditSender {
         let stopped = !self.may_send();
         self.available = self.available.saturating_add(i64::from(bytes));
         stopped && self.may_send()
+    }
+}
+
+/// The credit that the peer gave us, where several threads spend it.
+#[derive(Debug)]
+pub struct SharedCredit {
+    available: AtomicI64,
+}
+
+impl SharedCredit {
+    /// Starts with the window that the peer's `Hello` named, in bytes.
+    pub const fn new(window_bytes: u32) -> Self {
+        Self { available: AtomicI64::new(window_bytes as i64) }
+    }
+
+    /// A data frame may be started now.
+    pub fn may_send(&self) -> bool {
+        self.available_bytes() > 0
+    }
+
+    /// Bytes left; at zero or below nothing may be started.
+    pub fn available_bytes(&self) -> i64 {
+        self.available.load(Ordering::Relaxed)
+    }
+
+    /// Takes the cost of a data frame, unless there is nothing left to start one with. The last one may overdraw.
+    pub fn spend(&self, cost_bytes: u32) -> bool {
+        let spend = |available: i64| (available > 0).then(|| available - i64::from(cost_bytes));
+        self.available.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend).is_ok()
+    }
+
+    /// A `Credit` arrived. True when sending was stopped and may go on.
+    pub fn grant(&self, bytes: u32) -> bool {
+        let before = self.available.fetch_add(i64::from(bytes), Ordering::Relaxed);
+        before <= 0 && before + i64::from(bytes) > 0
     }
 }
 

@@ -6,13 +6,15 @@
 //! * [`Frame::encode`] and the functions in [`encode`] append frames to a batch.
 //! * [`Link`] is the part of a trunk that lives with its stream: opening, life, credit, drain, error.
 //! * [`NumberState`] is the part that lives with each session, one byte long.
-//! * [`NodeEnd`] and [`AppEnd`] join both parts where one owner holds a whole trunk.
+//! * [`NodeTrunk`] is the node's side of a trunk, all but its stream and its sessions: it says step by step what its
+//!   owner and the shards are to do.
+//! * [`AppEnd`] joins both parts where one owner holds a whole trunk: the app server's side.
 //! * [`settings`] reads the app's options out of `Hello`.
 //!
 //! Contract for callers of a state machine:
 //!
 //! 1. Feed input with `handle_*` (from the peer or the clock) or a command (a plain verb).
-//! 2. Then drain `poll_transmit` and `poll_event` until both are empty.
+//! 2. Then drain `poll_transmit` and `poll_event` (`poll_step` of a [`NodeTrunk`]) until both are empty.
 //! 3. Then sleep until `poll_deadline`. Never call two `handle_*` without step 2 between.
 #![no_std]
 extern crate alloc;
@@ -29,7 +31,7 @@ mod sink;
 mod text;
 mod values;
 
-pub use credit::{CreditReceiver, CreditSender, Violation};
+pub use credit::{CreditReceiver, CreditSender, SharedCredit, Violation};
 pub use decode::{Batch, DecodeError, Rule, decode_batch};
 pub use frame::{
     Broadcast, ClientRequest, Frame, Header, Hello, NamespaceNumber, Open, Part, Persist, Position,
@@ -37,8 +39,10 @@ pub use frame::{
 };
 pub use kind::{Direction, FrameKind};
 pub use machine::{
-    Action, AppEnd, AppHello, AppNumberState, CannotNow, EndCause, EndEvent, Link, LinkConfig,
-    LinkEvent, Misbehaved, Namespaces, NodeEnd, NumberState, Numbers,
+    Action, AppEnd, AppHello, AppNumberState, Batches, CannotNow, EndCause, EndEvent, Greeting,
+    Link, LinkConfig, LinkEvent, Misbehaved, Namespaces, NodeInfo, NodeTrunk, NodeTrunkConfig,
+    NumberState, Numbers, Refused, Requests, Restore, SDK_BYTES_MAX, SERVER_ID_BYTES_MAX, Shares,
+    Step, shard_of,
 };
 pub use text::Str;
 pub use values::{

@@ -69,11 +69,11 @@ fn a_node_out_of_credit_stops_and_is_told_to_go_on() {
     assert_eq!(pair.node.send(message(session, payload(1))), Err(CannotNow::NoCredit));
     pair.node.send(close(session, CloseReason::ClientClosed)).expect("all other frames are free");
     pair.run().unwrap();
-    assert!(!pair.node.link().may_send_data(), "what is read is not what is processed");
+    assert!(!pair.node.may_send_data(), "what is read is not what is processed");
     pair.app.link().processed(152);
     pair.run().unwrap();
     assert_eq!(pair.node_events, [EndEvent::Link(LinkEvent::CreditReturned)]);
-    assert!(pair.node.link().may_send_data());
+    assert!(pair.node.may_send_data());
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn an_app_server_out_of_credit_holds_its_frames_in_order() {
     pair.run().unwrap();
     assert_eq!(pair.app.held_bytes(), 7 + 152 + 8);
     for _ in 0..2 {
-        pair.node.link().processed(152 + 7);
+        pair.node.trunk.processed(152 + 7);
         pair.run().unwrap();
     }
     assert_eq!(pair.app.held_bytes(), 0);
@@ -161,7 +161,7 @@ fn what_an_app_server_relays_waits_in_order_for_credit_and_what_it_asks_does_not
     assert_eq!(pair.node_events.len(), 2, "the relay waits, and the restore behind it");
     assert_eq!(pair.app.held_bytes(), 10);
     let cost_bytes = recorded(payload(9)).data_cost().unwrap();
-    pair.node.link().processed(cost_bytes.into());
+    pair.node.trunk.processed(cost_bytes.into());
     pair.run().unwrap();
     assert_eq!(pair.node_events.len(), 4);
 }

@@ -178,7 +178,7 @@ fn what_is_persisted_of_a_client_that_just_left_is_delivered_and_costs_credit() 
     pair.run().unwrap();
     assert_eq!(frames_of(&mut pair.node_events), [FrameKind::Namespace, Persist]);
     let cost_bytes = persist(session, "first").data_cost().unwrap();
-    assert_eq!(pair.node.link().receiving().unprocessed_bytes(), u64::from(cost_bytes));
+    assert_eq!(pair.node.trunk.receiving().unprocessed_bytes(), u64::from(cost_bytes));
     assert!(pair.app.send(persist(session, "first")).is_err(), "it has answered the Close");
 }
 

@@ -269,6 +269,15 @@ impl Link {
         matches!(self.phase, Phase::Up { .. })
     }
 
+    /// The node's owner has not answered `Hello` yet.
+    pub(super) const fn is_choosing(&self) -> bool {
+        matches!(self.phase, Phase::Choosing { .. })
+    }
+
+    pub(super) const fn is_ended(&self) -> bool {
+        matches!(self.phase, Phase::Ended)
+    }
+
     /// A data frame may be started now.
     pub const fn may_send_data(&self) -> bool {
         self.is_up() && self.sending.may_send()

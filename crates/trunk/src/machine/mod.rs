@@ -4,19 +4,24 @@ mod app_end;
 mod link;
 mod misbehaved;
 mod namespaces;
-mod node_end;
+mod node_trunk;
 mod number;
+mod requests;
 
 pub use app_end::AppEnd;
 pub use link::{AppHello, EndCause, Link, LinkConfig, LinkEvent};
 pub use misbehaved::{CannotNow, Misbehaved};
 pub use namespaces::Namespaces;
-pub use node_end::NodeEnd;
+pub use node_trunk::{
+    Batches, Greeting, NodeInfo, NodeTrunk, NodeTrunkConfig, Refused, Restore, SDK_BYTES_MAX,
+    SERVER_ID_BYTES_MAX, Shares, Step, shard_of,
+};
 pub use number::{Action, AppNumberState, NumberState, Numbers};
+pub use requests::Requests;
 
 use crate::frame::Frame;
 
-/// What happened on a whole trunk: see [`NodeEnd`] and [`AppEnd`].
+/// What happened on a whole trunk: see [`AppEnd`].
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum EndEvent {
     /// A frame that is to take effect. Frames that are to be ignored never get here.

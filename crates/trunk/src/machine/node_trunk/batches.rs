@@ -1,0 +1,82 @@
+//! Batches as bytes: payloads that outlive theirs, and how one that is to be sent is cut.
+
+use bytes::Bytes;
+
+use crate::HEAD_BYTES_MAX;
+use crate::frame::{Frame, Part};
+
+/// Gives small payloads memory of their own.
+///
+/// A payload may wait for its client for long, and a slice of a batch keeps the whole batch: so what waits never takes
+/// more than twice what is counted for it.
+pub(super) fn detach(frame: &mut Frame, batch_bytes: usize) {
+    let own = |bytes: &mut Bytes| {
+        if bytes.len() * 2 < batch_bytes {
+            *bytes = Bytes::copy_from_slice(bytes);
+        }
+    };
+    let own_parts = |parts: &mut [Part]| parts.iter_mut().for_each(|part| own(&mut part.data));
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "all others are done with when the batch is"
+    )]
+    match frame {
+        Frame::Send { payload, .. } => own(payload),
+        Frame::Broadcast(broadcast) | Frame::Recorded { broadcast, .. } => {
+            own_parts(&mut broadcast.parts);
+        }
+        _ => (),
+    }
+}
+
+/// Batches of at most so many bytes out of encoded frames, cut between frames. A longer frame is alone in its batch.
+///
+/// The frames are this crate's own encoding: what is not well-formed stays in one piece.
+#[derive(Clone, Debug)]
+pub struct Batches<'a> {
+    frames: &'a [u8],
+    bytes_max: usize,
+}
+
+impl<'a> Batches<'a> {
+    /// Cuts `frames`.
+    pub const fn new(frames: &'a [u8], bytes_max: usize) -> Self {
+        Self { frames, bytes_max }
+    }
+}
+
+impl<'a> Iterator for Batches<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        if self.frames.is_empty() {
+            return None;
+        }
+        let mut end = self.frames.len();
+        if end > self.bytes_max {
+            end = frame_bytes(self.frames);
+            while end < self.bytes_max {
+                let next = end + frame_bytes(&self.frames[end..]);
+                if next > self.bytes_max {
+                    break;
+                }
+                end = next;
+            }
+        }
+        let (batch, rest) = self.frames.split_at(end);
+        self.frames = rest;
+        Some(batch)
+    }
+}
+
+/// The length of the whole frame at the front.
+fn frame_bytes(frames: &[u8]) -> usize {
+    let mut length = 0;
+    for (index, byte) in frames.iter().skip(1).enumerate().take(HEAD_BYTES_MAX - 1) {
+        length |= usize::from(byte & 0x7f) << (7 * index);
+        if byte & 0x80 == 0 {
+            return frames.len().min(2 + index + length);
+        }
+    }
+    frames.len()
+}

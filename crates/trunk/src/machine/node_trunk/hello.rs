@@ -1,0 +1,116 @@
+//! What an app server says of itself, checked and brought into what this node can do.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::step::Refused;
+use crate::frame::Hello;
+use crate::settings::EngineSettings;
+use crate::text::Str;
+use crate::values::ErrorCode;
+
+/// The longest id of an app server, in bytes: every app server of a hub is told the ids of all others.
+pub const SERVER_ID_BYTES_MAX: usize = 128;
+/// The longest name of an SDK, in bytes.
+pub const SDK_BYTES_MAX: usize = 256;
+/// What a frame adds to its payload, generously.
+const FRAME_OVERHEAD_BYTES: u32 = 1024;
+/// What a node of this version takes beyond the frames that every node of version 1 does.
+const FRAMES: &[&str] =
+    &["Mark", "Release", "Beside", "Choose", "Number", "Reattach", "Prove", "GiveBack"];
+
+/// What a node says of itself in `Welcome`.
+#[derive(Clone, Copy, Debug)]
+pub struct NodeInfo<'a> {
+    /// The node's id.
+    pub node: &'a str,
+    /// The node's version.
+    pub version: &'a str,
+    /// For the app's log.
+    pub warnings: &'a [String],
+}
+
+impl NodeInfo<'_> {
+    /// The JSON object of section 3.
+    pub(super) fn to_json(self, namespaces_max: usize) -> Str {
+        let info = serde_json::json!({
+            "node": self.node,
+            "version": self.version,
+            "warnings": self.warnings,
+            "frames": FRAMES,
+            "namespaces_max": namespaces_max,
+            "everyRequest": true,
+        });
+        Str::from(format!("{info}"))
+    }
+}
+
+impl Refused {
+    pub(super) const fn code(&self) -> ErrorCode {
+        match self {
+            Self::Length { .. } => ErrorCode::Limit,
+            Self::Settings(_) => ErrorCode::Settings,
+        }
+    }
+}
+
+/// The options and the warnings of an app server that is to be taken.
+pub(super) fn check(
+    hello: &Hello,
+    batch_bytes_max: u32,
+) -> Result<(EngineSettings, Vec<String>), Refused> {
+    let (settings, mut warnings) = read_settings(&hello.settings, batch_bytes_max)?;
+    check_length("server id", &hello.server, SERVER_ID_BYTES_MAX)?;
+    check_length("SDK's name", &hello.sdk, SDK_BYTES_MAX)?;
+    if settings.connection_state_recovery.is_some() && !settings.numbers {
+        warnings.push(format!(
+            "option \"connectionStateRecovery\": {} does not number its broadcasts, so clients come back as new sockets; update the SDK",
+            hello.sdk
+        ));
+    }
+    Ok((settings, warnings))
+}
+
+/// Options that have changed. What belongs to the trunk stays as `before` has it.
+pub(super) fn check_change(
+    settings: &str,
+    before: &EngineSettings,
+    batch_bytes_max: u32,
+) -> Result<EngineSettings, Refused> {
+    let (changed, _) = read_settings(settings, batch_bytes_max)?;
+    Ok(EngineSettings {
+        path: before.path.clone(),
+        add_trailing_slash: before.add_trailing_slash,
+        per_message_deflate: before.per_message_deflate,
+        ..changed
+    })
+}
+
+/// The app's options as far as this node can carry them out, and what it cannot.
+fn read_settings(
+    settings: &str,
+    batch_bytes_max: u32,
+) -> Result<(EngineSettings, Vec<String>), Refused> {
+    let mut settings = EngineSettings::from_json(settings)?;
+    let mut warnings = Vec::new();
+    // A frame cannot be cut in two, so the largest message must fit into a batch.
+    let largest = batch_bytes_max.saturating_sub(FRAME_OVERHEAD_BYTES);
+    if settings.max_http_buffer_bytes > largest {
+        warnings.push(format!(
+            "option \"maxHttpBufferSize\" is {}; here {largest} holds, unless the node's limit trunk_batch_bytes_max is raised",
+            settings.max_http_buffer_bytes
+        ));
+        settings.max_http_buffer_bytes = largest;
+    }
+    Ok((settings, warnings))
+}
+
+fn check_length(what: &'static str, text: &Str, bytes_max: usize) -> Result<(), Refused> {
+    let bytes = text.as_bytes().len();
+    if (1..=bytes_max).contains(&bytes) {
+        Ok(())
+    } else {
+        Err(Refused::Length { what, bytes, bytes_max })
+    }
+}
