@@ -62,7 +62,6 @@ use self::poller::{Poller, Readiness, Token};
 pub(crate) use self::reading::IdleFrames;
 pub(crate) use self::recovery::{GiveBack, RestoreRequest, not_found};
 pub(crate) use self::run::run;
-pub(crate) use self::slot::shard_of;
 use self::slot::{Live, Slot};
 use self::streams::Stream;
 use self::timers::Timers;

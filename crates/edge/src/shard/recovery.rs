@@ -20,7 +20,7 @@ use super::Shard;
 use super::slot::Slot;
 use crate::hub::Hub;
 use crate::metrics::Outcome;
-use crate::trunks::TrunkNumber;
+use crate::trunks::{Answered, TrunkNumber};
 
 /// Packets as they were sent, and sockets' data as the SDK wrote it.
 pub(super) type Log = Recovery<Vec<Part>, Bytes>;
@@ -145,7 +145,7 @@ impl Shard {
         };
         self.count_recovery(outcome);
         if let Some(shard_trunk) = self.trunks.get_mut(trunk) {
-            shard_trunk.trunk.restore_ends(*request_id);
+            shard_trunk.trunk.answered(Answered::Restore(*request_id));
             Frame::RestoredAt(Box::new(restored)).encode(&mut shard_trunk.out);
         }
     }
@@ -167,6 +167,7 @@ impl Shard {
 
     pub(super) fn answer_prove(&mut self, trunk: TrunkNumber, request_id: RequestId, holds: bool) {
         if let Some(shard_trunk) = self.trunks.get_mut(&trunk) {
+            shard_trunk.trunk.answered(Answered::Prove(request_id));
             Frame::Proved { request_id, holds }.encode(&mut shard_trunk.out);
         }
     }

@@ -198,14 +198,10 @@ impl Live {
     }
 }
 
-/// The trunk's number for a session is its slot and shard in one: no table is needed to find it again.
+/// The trunk's number for a session is its slot and shard in one: no table is needed to find it again. The shard of a
+/// number is `trunkline_trunk::shard_of`.
 pub(crate) fn number_of(slot: u32, shard: u8, shards: u32) -> SessionNumber {
     SessionNumber(slot * shards + u32::from(shard))
-}
-
-/// Which shard a session number belongs to.
-pub(crate) fn shard_of(number: SessionNumber, shards: u32) -> usize {
-    (number.0 % shards) as usize
 }
 
 pub(crate) fn slot_of(number: SessionNumber, shards: u32) -> u32 {

@@ -1,7 +1,6 @@
 //! What the shards, the hub and the trunk's own tasks share of one trunk.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::{Bytes, BytesMut};
@@ -11,7 +10,7 @@ use trunkline_switchboard::affinity::{Advice, Hang, Patience, Promptness, Standi
 use trunkline_trunk::Misbehaved;
 use trunkline_trunk::settings::EngineSettings;
 use trunkline_trunk::{
-    ClientRequest, Frame, FrameKind, Request, RequestCode, RequestId, Response, Str,
+    ClientRequest, Frame, Request, RequestCode, RequestId, Requests, Response, SharedCredit, Str,
 };
 
 use super::peer::Origin;
@@ -35,7 +34,7 @@ pub(crate) struct Trunk {
     /// Wakes the writer: frames are in the outbox, or credit is due, or the trunk is to end.
     pub(crate) wake_writer: Notify,
     /// Bytes of `Message` that the app server will still take; spent by every shard.
-    credit: AtomicI64,
+    pub(crate) credit: Arc<SharedCredit>,
     /// Bytes of the app server's data worked off by the shards and not yet given back.
     processed: AtomicU64,
     sessions: AtomicUsize,
@@ -45,15 +44,15 @@ pub(crate) struct Trunk {
     ended: AtomicBool,
     ending: Mutex<Option<Ending>>,
     /// Requests that wait for this app server's `Response`.
-    requests: Mutex<Requests>,
+    requests: Mutex<Requests<oneshot::Sender<Response>>>,
     /// How it answers handshakes.
     promptness: Mutex<Promptness>,
     /// It is ejected. Set together with `promptness`, for the one who hears it.
     ejected: AtomicBool,
     /// When its last frame came, in microseconds of the node's clock.
     heard_at: AtomicU64,
-    /// Numbers of `Restore`s that are not answered yet.
-    restores: Mutex<HashSet<u32>>,
+    /// What shards have answered and the trunk's own task has not heard of yet.
+    answered: Mutex<Vec<Answered>>,
 }
 
 /// Encoded frames, and the place among them where the app server is to be told who the others are. The list itself is
@@ -78,27 +77,11 @@ pub(crate) enum Ending {
 /// Requests that nobody waits for any more and that are remembered, so that their late answers are no lies.
 const ABANDONED_MAX: usize = 10_000;
 
-/// The requests that the app server has not answered: a number is in use until it has (`spec/trunk.md`, section 4).
-#[derive(Debug, Default)]
-struct Requests {
-    next: u32,
-    waiting: HashMap<u32, oneshot::Sender<Response>>,
-    abandoned: HashSet<u32>,
-    /// Of an app server that leaves so many unanswered some are forgotten: an answer to one of them is no lie.
-    forgot: bool,
-}
-
-impl Requests {
-    fn abandon(&mut self, id: u32) {
-        if self.waiting.remove(&id).is_none() {
-            return;
-        }
-        if self.abandoned.len() == ABANDONED_MAX {
-            self.abandoned.clear();
-            self.forgot = true;
-        }
-        self.abandoned.insert(id);
-    }
+/// A question of the app server's that has its answer in the outbox, or is about to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Answered {
+    Prove(RequestId),
+    Restore(RequestId),
 }
 
 impl Trunk {
@@ -108,7 +91,7 @@ impl Trunk {
         hello: (String, String),
         origin: Origin,
         settings: EngineSettings,
-        credit: u32,
+        credit: Arc<SharedCredit>,
         now: Timestamp,
     ) -> Self {
         let (server_id, sdk) = hello;
@@ -121,18 +104,18 @@ impl Trunk {
             settings,
             outbox: Mutex::default(),
             wake_writer: Notify::new(),
-            credit: AtomicI64::new(i64::from(credit)),
+            credit,
             processed: AtomicU64::new(0),
             sessions: AtomicUsize::new(0),
             pending: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             ending: Mutex::new(None),
-            requests: Mutex::default(),
+            requests: Mutex::new(Requests::new(ABANDONED_MAX)),
             promptness: Mutex::default(),
             ejected: AtomicBool::new(false),
             heard_at: AtomicU64::new(now.as_micros()),
-            restores: Mutex::default(),
+            answered: Mutex::default(),
         }
     }
 
@@ -249,19 +232,12 @@ impl Trunk {
     }
 
     pub(crate) fn has_credit(&self) -> bool {
-        self.credit.load(Ordering::Relaxed) > 0
+        self.credit.may_send()
     }
 
     /// Spends credit for a data frame, unless there is none to start one with. The last frame may overdraw it.
     pub(crate) fn spend_credit(&self, bytes: u32) -> bool {
-        let spend = |credit: i64| (credit > 0).then(|| credit - i64::from(bytes));
-        self.credit.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend).is_ok()
-    }
-
-    /// The app server gave credit; true when there was none before, so that paused streams go on.
-    pub(crate) fn add_credit(&self, bytes: u32) -> bool {
-        let before = self.credit.fetch_add(i64::from(bytes), Ordering::Relaxed);
-        before <= 0 && before + i64::from(bytes) > 0
+        self.credit.spend(bytes)
     }
 
     /// Whether it is one of the app servers that talk to one another.
@@ -292,7 +268,7 @@ impl Trunk {
 
     /// Requests that open no session and wait for its word.
     pub(crate) fn requests_pending(&self) -> usize {
-        self.requests.lock().unwrap_or_else(PoisonError::into_inner).waiting.len()
+        self.requests().waiting()
     }
 
     /// Handshakes that wait for the app server's word.
@@ -338,18 +314,11 @@ impl Trunk {
     ) -> Option<(PendingRequest, oneshot::Receiver<Response>)> {
         let (sender, receiver) = oneshot::channel();
         let request_id = {
-            let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
-            if requests.waiting.len() >= waiting_max {
+            let mut requests = self.requests();
+            if requests.waiting() >= waiting_max {
                 return None;
             }
-            // Numbers are not used again before all others were, so a late answer meets no later request.
-            let mut id = requests.next;
-            while requests.waiting.contains_key(&id) || requests.abandoned.contains(&id) {
-                id = id.wrapping_add(1);
-            }
-            requests.next = id.wrapping_add(1);
-            requests.waiting.insert(id, sender);
-            RequestId(id)
+            requests.ask(sender)
         };
         let mut frame = BytesMut::new();
         let context = Str::from(context.to_owned());
@@ -364,37 +333,30 @@ impl Trunk {
         request_id: RequestId,
         response: Response,
     ) -> Result<(), Misbehaved> {
-        let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(waiting) = requests.waiting.remove(&request_id.0) {
+        if let Some(waiting) = self.requests().answered(request_id)? {
             // The client may have gone in this moment.
             let _ = waiting.send(response);
-            return Ok(());
         }
-        if requests.abandoned.remove(&request_id.0) || requests.forgot {
-            return Ok(());
-        }
-        Err(Misbehaved::NumberNotInUse(FrameKind::Response))
+        Ok(())
     }
 
-    /// The app server asks for a socket.
-    pub(crate) fn restore_begins(&self, request_id: RequestId) -> Result<(), Misbehaved> {
-        let mut restores = self.restores.lock().unwrap_or_else(PoisonError::into_inner);
-        if restores.insert(request_id.0) {
-            Ok(())
-        } else {
-            Err(Misbehaved::NumberInUse(FrameKind::Restore))
-        }
+    fn requests(&self) -> MutexGuard<'_, Requests<oneshot::Sender<Response>>> {
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// It gets its answer now.
-    pub(crate) fn restore_ends(&self, request_id: RequestId) {
-        let mut restores = self.restores.lock().unwrap_or_else(PoisonError::into_inner);
-        restores.remove(&request_id.0);
+    /// The app server gets this answer now. To be said before the answer is in the outbox.
+    pub(crate) fn answered(&self, what: Answered) {
+        self.answered.lock().unwrap_or_else(PoisonError::into_inner).push(what);
+    }
+
+    /// What has been answered since the last call.
+    pub(crate) fn take_answered(&self) -> Vec<Answered> {
+        std::mem::take(&mut *self.answered.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The trunk is gone: whoever waits for it learns so at once.
     pub(crate) fn fail_requests(&self) {
-        self.requests.lock().unwrap_or_else(PoisonError::into_inner).waiting.clear();
+        self.requests().clear();
     }
 }
 
@@ -407,8 +369,7 @@ pub(crate) struct PendingRequest {
 
 impl Drop for PendingRequest {
     fn drop(&mut self) {
-        let mut requests = self.trunk.requests.lock().unwrap_or_else(PoisonError::into_inner);
-        requests.abandon(self.request_id.0);
+        self.trunk.requests().abandon(self.request_id);
     }
 }
 

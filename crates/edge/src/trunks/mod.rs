@@ -1,14 +1,14 @@
 //! Trunks: who may open one, what passes over it, and the handle that everybody else holds of it.
 
 mod auth;
-mod batches;
+mod carry;
 mod handle;
 mod peer;
 mod precedence;
 mod stream;
 
 pub(crate) use auth::{TrunkRefused, authorise};
-pub(crate) use handle::{BatchCredit, Ending, Trunk, TrunkNumber};
+pub(crate) use handle::{Answered, BatchCredit, Ending, Trunk, TrunkNumber};
 #[cfg(test)]
 pub(crate) use peer::Origin;
 pub(crate) use precedence::Precedence;

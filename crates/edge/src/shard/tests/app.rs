@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use trunkline_trunk::{
     Broadcast, BroadcastFlags, CloseReason, Frame, NamespaceNumber, Part, Response, SendFlags,
-    SessionNumber, Str, decode_batch,
+    SessionNumber, SharedCredit, Str, decode_batch,
 };
 
 use super::client::Client;
@@ -35,6 +35,7 @@ impl World {
         let hello = (name.to_owned(), "test".to_owned());
         let hub = Arc::clone(&self.hub);
         let settings = self.settings.clone();
+        let credit = Arc::new(SharedCredit::new(credit));
         let trunk = Trunk::new(number, hub, hello, Origin::Inside, settings, credit, self.now);
         let trunk = Arc::new(trunk);
         self.apps.push(Arc::clone(&trunk));
@@ -101,7 +102,7 @@ impl World {
     }
 
     pub(super) fn app_grants(&mut self, app: &App, bytes: u32) -> Option<bool> {
-        if !app.trunk.add_credit(bytes) {
+        if !app.trunk.credit.grant(bytes) {
             return None;
         }
         let (reply, mut served) = reply::pair();

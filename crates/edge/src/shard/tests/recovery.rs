@@ -49,7 +49,6 @@ impl World {
 
     fn restore(&mut self, app: &App, pid: &str, offset: &str) -> RestoredAt {
         let request_id = RequestId(7);
-        app.trunk.restore_begins(request_id).expect("no other is under way");
         app.frames();
         self.tell(Command::Restore(Box::new(RestoreRequest {
             trunk: app.trunk.number,

@@ -1,0 +1,253 @@
+//! Carrying out what a trunk's machine asks for: shards, the hub and other trunks hear of it here.
+
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use bytes::BytesMut;
+use tokio::sync::oneshot;
+use trunkline_trunk::settings::EngineSettings;
+use trunkline_trunk::{EndCause, ErrorCode, Greeting, Misbehaved, NodeInfo, Restore, Shares, Step};
+
+use super::handle::{BatchCredit, Ending, Trunk};
+use super::precedence::{Ahead, Place};
+use super::stream::TrunkTask;
+use crate::metrics::Outcome;
+use crate::shard::{Command, GiveBack, RestoreRequest, not_found};
+
+static NEXT_NUMBER: AtomicU32 = AtomicU32::new(1);
+
+impl TrunkTask {
+    /// Does what the machine asks for, until it asks for nothing more.
+    pub(super) async fn carry_out(&mut self) {
+        loop {
+            while let Some(step) = self.node.poll_step() {
+                self.carry_out_step(step).await;
+            }
+            let Some(ahead) = self.ahead.take() else { return };
+            self.let_pass(ahead).await;
+        }
+    }
+
+    async fn carry_out_step(&mut self, step: Step) {
+        match step {
+            Step::Hello(greeting) => self.welcome(*greeting).await,
+            Step::Ended(cause) => self.note_end(&cause),
+            Step::Refused(refused) => {
+                tracing::warn!(hub = %self.hub.name, address = %self.address, "app server refused: {refused}");
+            }
+            Step::BroadcastAhead => self.look().await,
+            Step::CreditReturned
+            | Step::Draining { .. }
+            | Step::GiveBack { .. }
+            | Step::Relay { .. }
+            | Step::Response { .. }
+            | Step::Restore(_)
+            | Step::Settings(_)
+            | Step::Shares(_) => {
+                // These come from an app server that was taken.
+                if let Some(trunk) = self.trunk.clone() {
+                    self.carry_out_for(&trunk, step).await;
+                }
+            }
+        }
+    }
+
+    async fn carry_out_for(&mut self, trunk: &Arc<Trunk>, step: Step) {
+        match step {
+            Step::Shares(shares) => self.deal_out(trunk, shares).await,
+            Step::Response { request_id, response } => {
+                if let Err(rule) = trunk.response(request_id, response) {
+                    self.node.misbehaved(rule);
+                }
+            }
+            Step::CreditReturned => self.credit_returned(trunk).await,
+            Step::Settings(settings) => self.change_settings(trunk, Arc::from(settings)).await,
+            Step::Relay { to, payload } => {
+                let env = self.door.env();
+                let unread_bytes_max = env.limits.trunk_unread_bytes_max;
+                let relayed = self.hub.relay(&trunk.server_id, &to, &payload, unread_bytes_max);
+                env.metrics.relayed.inc_by(relayed.delivered);
+                env.metrics.relayed_dropped.inc_by(relayed.dropped);
+            }
+            Step::Restore(asked) => self.restore(trunk, asked).await,
+            Step::GiveBack { nsp, pid } => {
+                if let Some(shard) = self.hub.keeper_of(&pid) {
+                    let nsp = Box::from(nsp.as_str());
+                    let back = GiveBack { hub: self.hub.number, nsp, pid };
+                    self.door.tell(shard, Command::GiveBack(Box::new(back))).await;
+                }
+            }
+            Step::Draining { .. } => {
+                tracing::info!(hub = %self.hub.name, server = %trunk.server_id, "app server takes no new sessions");
+                trunk.set_draining();
+            }
+            Step::Hello(_) | Step::Ended(_) | Step::Refused(_) | Step::BroadcastAhead => (),
+        }
+    }
+
+    /// Gives the shards their shares.
+    async fn deal_out(&self, trunk: &Arc<Trunk>, shares: Shares) {
+        let Shares { by_shard, cost_bytes, broadcasts, persisted } = shares;
+        self.door.env().metrics.broadcasts.inc_by(broadcasts);
+        // Before the shards hear of it: who asks for one of these a moment later comes behind it.
+        for (pid, shard) in persisted {
+            self.hub.kept_by(&pid, shard_number(shard));
+        }
+        let credit = Arc::new(BatchCredit { trunk: Arc::clone(trunk), bytes: cost_bytes });
+        for (shard, frames) in by_shard.into_iter().enumerate() {
+            if !frames.is_empty() {
+                let credit = Arc::clone(&credit);
+                let batch = Command::Batch { trunk: trunk.number, frames, credit };
+                self.door.tell(shard_number(shard), batch).await;
+            }
+        }
+    }
+
+    /// Before the first broadcast of a read: what came in on the hub's other trunks earlier takes effect first.
+    async fn look(&mut self) {
+        let ahead = self.place.as_mut().map(Place::look).unwrap_or_default();
+        if ahead.is_empty() {
+            self.door.catch_up().await;
+            self.node.go_on();
+        } else {
+            // Others may wait for these, and this one is not to keep them up meanwhile.
+            self.node.deal_out();
+            self.ahead = Some(ahead);
+        }
+    }
+
+    async fn let_pass(&mut self, ahead: Vec<Ahead>) {
+        if let Some(place) = &mut self.place
+            && !place.let_pass(ahead, self.node.changes_rooms_ahead()).await
+        {
+            self.door.env().metrics.trunk_waits_expired.inc();
+        }
+        self.door.catch_up().await;
+        self.node.go_on();
+    }
+
+    /// Asks the shard that keeps the socket, or answers at once that none does.
+    async fn restore(&mut self, trunk: &Arc<Trunk>, asked: Restore) {
+        let Restore { request_id, nsp, pid, offset } = asked;
+        // Without numbers nobody could say what it has when it comes back elsewhere.
+        let keeper = self.hub.keeper_of(&pid).filter(|_| trunk.settings.numbers);
+        if let Some(shard) = keeper {
+            let request = RestoreRequest {
+                trunk: trunk.number,
+                hub: Arc::clone(&self.hub),
+                request_id,
+                nsp: Box::from(nsp.as_str()),
+                pid,
+                offset,
+            };
+            self.door.tell(shard, Command::Restore(Box::new(request))).await;
+        } else {
+            let mut frame = BytesMut::new();
+            not_found(request_id, &trunk.settings).encode(&mut frame);
+            self.node.restored(request_id);
+            trunk.push(&frame);
+            let outcome = Outcome { outcome: "not_found" };
+            self.door.env().metrics.recoveries.get_or_create(&outcome).inc();
+        }
+    }
+
+    /// Shards have their turns one after another, from the one after that which used up the credit last: told all at
+    /// once, this thread's own would always be the first.
+    async fn credit_returned(&mut self, trunk: &Arc<Trunk>) {
+        let shards = self.door.peers().len();
+        for _ in 0..shards {
+            let shard = shard_number(self.next_credited);
+            let (reply, resumed) = oneshot::channel();
+            self.door.tell(shard, Command::CreditReturned { trunk: trunk.number, reply }).await;
+            let served = resumed.await.unwrap_or(false);
+            if served || trunk.has_credit() {
+                self.next_credited = (self.next_credited + 1) % shards;
+            }
+            if !trunk.has_credit() {
+                return;
+            }
+        }
+    }
+
+    fn note_end(&mut self, cause: &EndCause) {
+        let slug = match cause {
+            EndCause::GivenUp(ErrorCode::Limit) => "limit",
+            EndCause::GivenUp(ErrorCode::Replaced) => "replaced",
+            EndCause::GivenUp(ErrorCode::Settings) => "bad_settings",
+            EndCause::GivenUp(ErrorCode::Silence) | EndCause::Misbehaved(Misbehaved::Silence) => {
+                "silent"
+            }
+            EndCause::GivenUp(_) => "given_up",
+            EndCause::Misbehaved(_) => "misbehaved",
+            EndCause::PeerError { .. } => "peer_error",
+        };
+        match cause {
+            EndCause::GivenUp(_) => (),
+            EndCause::Misbehaved(rule) => {
+                tracing::warn!(hub = %self.hub.name, address = %self.address, "trunk ended: {rule}");
+            }
+            EndCause::PeerError { code, message } => {
+                tracing::warn!(hub = %self.hub.name, address = %self.address, ?code, message = %&**message, "app server gave the trunk up");
+            }
+        }
+        self.closing.get_or_insert((1008, slug));
+    }
+
+    /// The app has other options: before the frames behind this one, every shard knows.
+    async fn change_settings(&self, trunk: &Trunk, settings: Arc<EngineSettings>) {
+        for shard in 0..self.door.peers().len() {
+            let command = Command::Settings(trunk.number, Arc::clone(&settings));
+            self.door.tell(shard_number(shard), command).await;
+        }
+        self.hub.settings_changed(&settings);
+    }
+
+    /// The app server said who it is, and is taken.
+    async fn welcome(&mut self, greeting: Greeting) {
+        let Greeting { server, sdk, settings, mut warnings, credit } = greeting;
+        let env = Arc::clone(self.door.env());
+        let server_id = server.to_string();
+        if let Some(older) = self.hub.trunk_of_server(&server_id) {
+            older.end(Ending::Replaced);
+        }
+        let trunk = Arc::new(Trunk::new(
+            NEXT_NUMBER.fetch_add(1, Ordering::Relaxed),
+            Arc::clone(&self.hub),
+            (server_id, sdk.to_string()),
+            self.address,
+            settings,
+            credit,
+            self.now(),
+        ));
+        if let Err(warning) = env.directory.claim_path(&trunk) {
+            env.metrics.paths_refused.inc();
+            warnings.push(warning);
+        }
+        let info = NodeInfo { node: &env.node_id, version: env.version, warnings: &warnings };
+        self.node.welcome(self.now(), info);
+        // `Welcome` is the first frame, whatever the shards may have to say a moment later.
+        self.send_own();
+        for shard in 0..self.door.peers().len() {
+            let (known, is_known) = oneshot::channel();
+            let up = Command::TrunkUp(Arc::clone(&trunk), known);
+            self.door.tell(shard_number(shard), up).await;
+            // Sessions are given to it once every shard can take its answers. A shard that is gone takes the node along.
+            let _ = is_known.await;
+        }
+        match Place::new(&self.hub, trunk.number, self.stream.as_fd()) {
+            Ok(place) => self.place = Some(place),
+            Err(error) => {
+                tracing::warn!(hub = %self.hub.name, server = %trunk.server_id, %error, "broadcasts may overtake other app servers' changes of rooms: the trunk's stream cannot be watched");
+            }
+        }
+        env.directory.trunk_up(&trunk);
+        env.metrics.trunks.inc();
+        tracing::info!(hub = %self.hub.name, server = %trunk.server_id, sdk = %trunk.sdk, address = %self.address, "app server connected");
+        self.trunk = Some(trunk);
+    }
+}
+
+fn shard_number(shard: usize) -> u8 {
+    u8::try_from(shard).unwrap_or(u8::MAX)
+}
