@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tokio::sync::oneshot::error::TryRecvError;
 use trunkline_engineio::{Protocol, TransportKind};
 use trunkline_trunk::{ClientRequest, SessionNumber, Str, Transport};
 use trunkline_websocket::{Opcode, encode};
@@ -215,7 +216,37 @@ impl Handshake {
     }
 }
 
+impl Handshake {
+    /// What it would be answered, if it is; the promise of a WebSocket stays where it is.
+    pub(super) fn peek(&mut self) -> Option<String> {
+        match self.answer.try_recv() {
+            Ok(answer @ Answer::Switch { .. }) => {
+                let (reply, again) = reply::pair();
+                let _ = reply.send(answer);
+                self.answer = again;
+                Some("switch".into())
+            }
+            Ok(answer) => {
+                let (reply, mut again) = reply::pair();
+                let _ = reply.send(answer);
+                Some(said(&mut again))
+            }
+            Err(TryRecvError::Empty) => None,
+            Err(TryRecvError::Closed) => Some("dropped".into()),
+        }
+    }
+}
+
 impl Poll {
+    /// The answer, as it is.
+    pub(super) fn take(&mut self) -> Option<Answer> {
+        match self.answer.try_recv() {
+            Ok(answer) => Some(answer),
+            Err(TryRecvError::Empty) => None,
+            Err(TryRecvError::Closed) => Some(Answer::Abort),
+        }
+    }
+
     /// The answer, which the client has read whole.
     pub(super) fn said(&mut self) -> String {
         said(&mut self.answer)
@@ -240,15 +271,26 @@ impl Post {
         self.cut = Some(cut);
     }
 
+    /// The same, if it is wanted at all.
+    pub(super) fn is_begun(&mut self) -> bool {
+        if let Ok(PostBegun::Wanted { cut, .. }) = self.begun.try_recv() {
+            self.cut = Some(cut);
+        }
+        self.cut.is_some()
+    }
+
+    /// Its body has come, and is being worked off.
+    pub(super) fn is_under_way(&self) -> bool {
+        self.answer.is_some()
+    }
+
     pub(super) fn is_cut(&mut self) -> bool {
-        use tokio::sync::oneshot::error::TryRecvError;
         self.cut.as_mut().is_some_and(|cut| cut.try_recv() == Err(TryRecvError::Closed))
     }
 }
 
 /// What a client gets, in words.
 fn said(answer: &mut Awaited<Answer>) -> String {
-    use tokio::sync::oneshot::error::TryRecvError;
     match answer.try_recv() {
         Ok(Answer::Payload(payload)) => String::from_utf8_lossy(&payload.body).replace('\x1e', "|"),
         Ok(Answer::Ok { .. }) => "ok".into(),

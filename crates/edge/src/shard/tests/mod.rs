@@ -18,6 +18,7 @@ mod handshake;
 mod heartbeat;
 mod orphans;
 mod overlapping_polls;
+mod random;
 mod recovery;
 mod rooms;
 mod slow_clients;
