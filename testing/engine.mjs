@@ -6,7 +6,11 @@ import { WebSocketClient } from "./websocket.mjs";
 
 /** What stands between the packets of one answer or post. */
 export const SEPARATOR = "\x1e";
+const PING = "2";
+const PONG = "3";
 const NOOP = "6";
+/** Socket.IO's packet that asks for the default namespace, in an Engine.IO message. */
+const CONNECT = "40";
 const POSTED = { "content-type": "text/plain;charset=UTF-8" };
 
 /** The address of an Engine.IO request; a value that is undefined is left out. */
@@ -32,12 +36,14 @@ export class PollingSession {
     this.path = pathOf(this.sid);
   }
 
-  /** A session with the server on this port, after its handshake. */
-  static async open(port, { query = {}, path } = {}) {
+  /** A session with the server on this port, after its handshake. `join` connects it to the default namespace, too. */
+  static async open(port, { query = {}, path, join = false } = {}) {
     const send = (method, to, options) => request(port, method, to, options);
     const response = await send("GET", engineUrl(query, path));
     if (response.status !== 200) throw new Error(`handshake refused: ${response.status} ${response.body}`);
-    return new PollingSession(send, response, (sid) => engineUrl({ ...query, sid }, path));
+    const session = new PollingSession(send, response, (sid) => engineUrl({ ...query, sid }, path));
+    if (join) await session.post(CONNECT);
+    return session;
   }
 
   get(headers) {
@@ -63,6 +69,8 @@ export class EngineSocket extends WebSocketClient {
   /** Text messages, Engine.IO's type in front. */
   texts = [];
   pings = 0;
+  /** Is called with each text, to keep it. */
+  onText = (text) => this.texts.push(text);
   /** Is called with the payload of a compressed message, which nothing else looks at. */
   onCompressed = undefined;
 
@@ -75,9 +83,9 @@ export class EngineSocket extends WebSocketClient {
     if (compressed) return void this.onCompressed?.(payload);
     if (opcode !== OPCODE.text) return;
     const text = payload.toString();
-    if (text !== "2") return void this.texts.push(text);
+    if (text !== PING) return void this.onText(text);
     this.pings += 1;
-    if (this.answersPings) this.text("3");
+    if (this.answersPings) this.text(PONG);
   }
 
   /** The open packet's content, once it is there. */

@@ -1,5 +1,6 @@
 // WebSocket frames (RFC 6455, section 5.2): any frame, right or wrong, into bytes; and what comes, into frames.
 import { randomBytes } from "node:crypto";
+import { constants, deflateRawSync } from "node:zlib";
 
 export const OPCODE = { continuation: 0, text: 1, binary: 2, close: 8, ping: 9, pong: 10 };
 /** The reserved bits. `compressed` begins a message that permessage-deflate compressed. */
@@ -28,6 +29,13 @@ export function encodeFrame({ opcode = OPCODE.text, payload = "", fin = true, re
 
 /** A whole text message in one frame. */
 export const textFrame = (payload) => encodeFrame({ payload });
+
+/** A whole text message in one frame, compressed by permessage-deflate. */
+export function compressedFrame(text) {
+  const deflated = deflateRawSync(text, { finishFlush: constants.Z_SYNC_FLUSH });
+  // RFC 7692, section 7.2.1: the four bytes of the flush are not sent.
+  return encodeFrame({ reserved: RESERVED.compressed, payload: deflated.subarray(0, -4) });
+}
 
 /** A close frame; without a code its payload is empty. */
 export function closeFrame(code, reason = "") {

@@ -67,6 +67,11 @@ export class RawStream {
     if (this.ended) setImmediate(() => this.#answerWaiting());
   }
 
+  /** Bytes that were written and that the kernel has not taken yet. */
+  get unsentBytes() {
+    return this.socket.writableLength;
+  }
+
   /** What came and was not taken, as text. */
   get text() {
     return this.received.toString("latin1");

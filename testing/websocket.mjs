@@ -29,6 +29,7 @@ export class WebSocketClient {
   /** The close frame: its code, 1005 when it has none; its payload. */
   closeCode = undefined;
   closePayload = undefined;
+  messages = [];
   #decoder = new FrameDecoder();
   /** A fragmented message under way. */
   #message = undefined;
@@ -60,7 +61,7 @@ export class WebSocketClient {
   }
   /** Bytes that were written and that the kernel has not taken yet. */
   get unsentBytes() {
-    return this.socket.writableLength;
+    return this.stream.unsentBytes;
   }
 
   /** Sends one frame: see `encodeFrame`. */
@@ -130,8 +131,13 @@ export class WebSocketClient {
   }
   /** Is called with each ping, pong and close frame. */
   receiveControl(_frame) {}
-  /** Is called with each message: `opcode`, `payload`, whether it is `compressed`, and its `last` frame. */
-  receiveMessage(_message) {}
+  /**
+   * Is called with each message: `opcode`, `payload`, whether it is `compressed`, and its `last` frame. By default it is
+   * kept.
+   */
+  receiveMessage(message) {
+    this.messages.push(message);
+  }
 
   #answer(response) {
     this.response = response;
@@ -145,5 +151,16 @@ export class WebSocketClient {
 
   #read(chunk) {
     for (const frame of this.#decoder.push(chunk)) this.receiveFrame(frame);
+  }
+}
+
+/** The answer to a WebSocket handshake at this address, which ends with it. */
+export async function handshakeAt(url) {
+  const { port, pathname, search } = new URL(url);
+  const client = new WebSocketClient(Number(port), pathname + search);
+  try {
+    return await client.answered;
+  } finally {
+    client.destroy();
   }
 }

@@ -4,9 +4,9 @@ import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import test from "node:test";
 import { io } from "socket.io-client";
+import { next, until } from "../../testing/wait.mjs";
 import { Log } from "../harness/log.mjs";
 import { BINARY } from "../harness/node.mjs";
-import { next, until } from "../harness/until.mjs";
 import { ROOT } from "./blocks.mjs";
 
 test("`cargo xtask demo`: says how far it is, what to open, and ends with Ctrl-C", async () => {

@@ -4,8 +4,8 @@ import { once } from "node:events";
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
+import { within } from "../../testing/wait.mjs";
 import { Log } from "../harness/log.mjs";
-import { within } from "../harness/until.mjs";
 
 /** Where snippets are put: below the packages that a reader would have installed. */
 export const FOLDER = fileURLToPath(new URL(".run/", import.meta.url));

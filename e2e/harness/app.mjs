@@ -3,8 +3,8 @@
 import { fork } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
+import { until } from "../../testing/wait.mjs";
 import { Log } from "./log.mjs";
-import { until } from "./until.mjs";
 
 /**
  * Starts `apps/<app>.mjs`. Waits until its trunks are up, unless `ready` is false.

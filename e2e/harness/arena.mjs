@@ -5,18 +5,17 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "node:test";
-import { CloseReason, FakeApp, KEY } from "./fake_app.mjs";
+import { BareAppServer } from "../../testing/app_server.mjs";
+import { EngineSocket, PollingSession, socketUrl } from "../../testing/engine.mjs";
+import { DEVELOPMENT_KEY } from "../../testing/token.mjs";
+import { CloseReason } from "../../testing/trunk_batch.mjs";
+import { until } from "../../testing/wait.mjs";
 import { startNode } from "./node.mjs";
-import { until } from "./until.mjs";
-import { request } from "./wire.mjs";
 import { PLAIN } from "./world.mjs";
-import { WsClient } from "./ws_client.mjs";
 
 export { CloseReason };
-export const POLL = "EIO=4&transport=polling";
-export const SOCKET = "EIO=4&transport=websocket";
 const CALM_PATH = "/clients/socketio/hubs/calm/";
-const HUBS = `[hub.default]\ndefault = true\nkeys = ["${KEY}"]\n\n[hub.calm]\nkeys = ["${KEY}"]\n`;
+const HUBS = `[hub.default]\ndefault = true\nkeys = ["${DEVELOPMENT_KEY}"]\n\n[hub.calm]\nkeys = ["${DEVELOPMENT_KEY}"]\n`;
 /** How long an echo may take before the neighbour counts as starved: far above what a busy machine needs. */
 const STARVED_MS = 5_000;
 /** The neighbour's heartbeat: what has to be longer than another's is counted in it. */
@@ -53,7 +52,7 @@ class Arena {
     writeFileSync(config, HUBS);
     this.node = await startNode({ threads, args: ["--config", config, ...args] });
     if (!calm) return;
-    this.calm = await FakeApp.connect(this.node, {
+    this.calm = await BareAppServer.connect(this.node, {
       hub: "calm",
       echoes: true,
       refuses: true,
@@ -65,20 +64,20 @@ class Arena {
 
   /** A fake app server in the hub that is under attack. */
   async app(options) {
-    const app = await FakeApp.connect(this.node, options);
+    const app = await BareAppServer.connect(this.node, options);
     this.#apps.push(app);
     return app;
   }
 
   /** A WebSocket, open: a session of its own, or with `sid` a probe. */
   async client({ path = "/socket.io/", sid, ...options } = {}) {
-    const client = this.stream(`${path}?${SOCKET}${sid ? `&sid=${sid}` : ""}`, options);
-    if (sid) await until("the WebSocket", () => client.status === 101);
+    const client = this.stream(socketUrl({ sid }, path), options);
+    if (sid) await client.open();
     else client.sid = (await client.opened()).sid;
     return client;
   }
   stream(path, options) {
-    const client = new WsClient(this.node.port, path, options);
+    const client = new EngineSocket(this.node.port, path, options);
     this.#clients.push(client);
     return client;
   }
@@ -88,11 +87,11 @@ class Arena {
     const client = await this.client(options);
     return { client, session: app.opens[before].session };
   }
-  /** The same over polling. */
+  /** A client over long-polling, its `sid`, and its number at the app server. */
   async polling(app) {
     const before = app.opens.length;
-    const { body } = await request(this.node, POLL);
-    return { sid: JSON.parse(body.slice(1)).sid, session: app.opens[before].session };
+    const polling = await PollingSession.open(this.node.port);
+    return { polling, sid: polling.sid, session: app.opens[before].session };
   }
 
   /** Until the neighbour has been served so many times more: what the node had to do by now it has done. */

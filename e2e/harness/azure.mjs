@@ -1,12 +1,12 @@
 // A world with Microsoft's own SDK, unmodified, on the app's side.
-import { createHmac } from "node:crypto";
 import { createRequire } from "node:module";
 import { after, afterEach, before, describe, test } from "node:test";
+import { DEVELOPMENT_KEY, epochSeconds, signToken } from "../../testing/token.mjs";
 import { startApp } from "./app.mjs";
 import { startNode } from "./node.mjs";
 import { World } from "./world.mjs";
 
-export const KEY = "trunkline-development-key-do-not-use-in-production";
+export const KEY = DEVELOPMENT_KEY;
 export const HUB = "default";
 export const HUB_PATH = `/clients/socketio/hubs/${HUB}`;
 
@@ -80,12 +80,8 @@ async function explained(world, check) {
   }
 }
 
-const base64url = (value) => Buffer.from(typeof value === "string" ? value : JSON.stringify(value)).toString("base64url");
-
 /** A token as anybody could make one, good or bad. */
-export function sign(claims, { key = KEY, alg = "HS256" } = {}) {
-  const now = Math.floor(Date.now() / 1000);
-  const text = `${base64url({ alg, typ: "JWT" })}.${base64url({ iat: now, exp: now + 3600, ...claims })}`;
-  if (alg === "none") return `${text}.`;
-  return `${text}.${createHmac("sha256", key).update(text).digest("base64url")}`;
+export function sign(claims, options) {
+  const now = epochSeconds();
+  return signToken({ iat: now, exp: now + 3600, ...claims }, options);
 }

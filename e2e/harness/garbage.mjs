@@ -1,5 +1,5 @@
 // Frames of the trunk protocol that are well-formed and make no sense, by a seed.
-import { batch } from "./fake_app.mjs";
+import { encodeBatch } from "../../testing/trunk_batch.mjs";
 
 /** `pick(n)`: a whole number below `n`; always the same ones for a seed (mulberry32). */
 export function random(seed) {
@@ -13,11 +13,11 @@ export function random(seed) {
 }
 
 /** What makes the namespaces exist that `garbage` uses most. */
-export const namespaces = () => batch([0, 1, 2].map((nsp) => ({ type: "Namespace", nsp, name: `/${nsp}` })));
+export const namespaces = () => encodeBatch([0, 1, 2].map((nsp) => ({ type: "Namespace", nsp, name: `/${nsp}` })));
 
 /** One batch of up to 20 frames; `sessions` are numbers that are in use. */
 export function garbage(pick, sessions) {
-  return batch(Array.from({ length: 1 + pick(20) }, () => oneFrame(pick, sessions)));
+  return encodeBatch(Array.from({ length: 1 + pick(20) }, () => oneFrame(pick, sessions)));
 }
 
 const LARGE = 0xffff_ffff;

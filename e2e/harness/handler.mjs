@@ -1,16 +1,16 @@
 // An event handler in Python and a node whose default hub it serves: serverless mode, end to end.
 import { spawn } from "node:child_process";
-import { createHmac } from "node:crypto";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { io } from "socket.io-client";
+import { DEVELOPMENT_KEY, epochSeconds, signToken } from "../../testing/token.mjs";
+import { until } from "../../testing/wait.mjs";
 import { Log } from "./log.mjs";
 import { startNode } from "./node.mjs";
-import { until } from "./until.mjs";
 
 export const PYTHON = process.env.E2E_PYTHON ?? fileURLToPath(new URL("../../target/xtask/python/bin/python", import.meta.url));
 const SCRIPT = fileURLToPath(new URL("../apps/handler.py", import.meta.url));
-export const KEY = "trunkline-development-key-do-not-use-in-production";
+export const KEY = DEVELOPMENT_KEY;
 export const PATH = "/clients/socketio/hubs/default";
 
 /** Starts `apps/handler.py` and waits until it listens. `certificate`: a PEM file, for https. */
@@ -108,12 +108,10 @@ export class Serverless {
   }
 }
 
-/** HS256, with the hub's key. */
+/** A token with these claims, for an hour. */
 export function token(claims, key = KEY) {
-  const part = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
-  const now = Math.floor(Date.now() / 1000);
-  const text = `${part({ alg: "HS256", typ: "JWT" })}.${part({ iat: now, exp: now + 3600, ...claims })}`;
-  return `${text}.${createHmac("sha256", key).update(text).digest("base64url")}`;
+  const now = epochSeconds();
+  return signToken({ iat: now, exp: now + 3600, ...claims }, { key });
 }
 
 /** The group of a room; the empty room is the whole namespace. */

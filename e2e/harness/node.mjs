@@ -5,9 +5,9 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { until } from "../../testing/wait.mjs";
 import { Log } from "./log.mjs";
 import { readMetrics } from "./metrics.mjs";
-import { until } from "./until.mjs";
 
 export const BINARY = process.env.E2E_BINARY ?? fileURLToPath(new URL("../../target/release/trunkline", import.meta.url));
 

@@ -5,8 +5,8 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "no
 import { createServer, connect } from "node:net";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
+import { until } from "../../testing/wait.mjs";
 import { Log } from "./log.mjs";
-import { until } from "./until.mjs";
 
 const PAGE = readFileSync(new URL("../../docs/operate/proxies.md", import.meta.url), "utf8");
 

@@ -1,8 +1,8 @@
 // A whole installation: nodes, app servers, clients; started together and stopped together.
 import { io as connect } from "socket.io-client";
+import { until, within } from "../../testing/wait.mjs";
 import { startApp } from "./app.mjs";
 import { startNode } from "./node.mjs";
-import { until, within } from "./until.mjs";
 
 /** Without Trunkline: one app server, clients straight to it. Shows that a test asks for what Socket.IO does. */
 export const PLAIN = process.env.E2E_PLAIN === "1";

@@ -16,11 +16,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { engineUrl, PollingSession } from "../../testing/engine.mjs";
+import { requestText } from "../../testing/http.mjs";
+import { RawStream } from "../../testing/stream.mjs";
+import { DEVELOPMENT_KEY } from "../../testing/token.mjs";
+import { until } from "../../testing/wait.mjs";
 import { startApp } from "../harness/app.mjs";
-import { KEY } from "../harness/fake_app.mjs";
 import { startNode } from "../harness/node.mjs";
-import { until } from "../harness/until.mjs";
-import { Raw, openSession } from "../harness/wire.mjs";
 import { ATTACKS } from "./attacks_kinds.mjs";
 
 const { values } = parseArgs({
@@ -48,7 +50,7 @@ const ALLOWED_RATIO = 3;
 const NOISE_MS = 30;
 const MB = 1_000_000;
 const CALM_PATH = "/clients/socketio/hubs/calm/";
-const HUBS = `[hub.default]\ndefault = true\nkeys = ["${KEY}"]\n\n[hub.calm]\nkeys = ["${KEY}"]\n`;
+const HUBS = `[hub.default]\ndefault = true\nkeys = ["${DEVELOPMENT_KEY}"]\n\n[hub.calm]\nkeys = ["${DEVELOPMENT_KEY}"]\n`;
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 
 /** A process with a part in this: it is told what to do, and says what came of it. */
@@ -87,13 +89,13 @@ async function others(node, app, sids, state) {
     served[what][ok ? 0 : 1] += 1;
   };
   while (!state.over) {
-    const newcomer = new Raw(node.port).write("GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    const newcomer = new RawStream(node.port).write(requestText("GET", engineUrl(), { headers: { connection: "close" } }));
     const ended = await Promise.race([newcomer.end.then(() => true), pause(5_000)]);
     note("newcomers", ended && newcomer.status === 200);
     newcomer.destroy();
     const sid = sids[served.sessions[0] % sids.length];
-    const posted = new Raw(node.port).write(
-      `POST /socket.io/?EIO=4&transport=polling&sid=${sid} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 14\r\n\r\n42["x","post"]`,
+    const posted = new RawStream(node.port).write(
+      requestText("POST", engineUrl({ sid }), { headers: { connection: "close" }, body: '42["x","post"]' }),
     );
     await Promise.race([posted.end, pause(5_000)]);
     note("sessions", posted.text.endsWith("ok"));
@@ -135,7 +137,7 @@ async function attacked(name) {
     closing.push(() => crowd.stop());
     await crowd.hears("ready", 120_000);
     const sids = [];
-    for (let number = 0; number < 10; number += 1) sids.push(await openSession(node));
+    for (let number = 0; number < 10; number += 1) sids.push((await PollingSession.open(node.port, { join: true })).sid);
     const attackers = new Worker("./attacks_kinds.mjs", name, node.port, seconds);
     closing.push(() => attackers.stop());
 

@@ -1,6 +1,6 @@
 // Thousands of well-behaved clients in one process: each echoes at its pace, and notes how long it took.
-import { WsClient } from "../harness/ws_client.mjs";
-import { until } from "../harness/until.mjs";
+import { EngineSocket, socketUrl } from "../../testing/engine.mjs";
+import { until } from "../../testing/wait.mjs";
 
 const [port, path, count, rate] = [Number(process.argv[2]), process.argv[3], Number(process.argv[4]), Number(process.argv[5])];
 const LOST_AFTER_MS = 20_000;
@@ -13,14 +13,14 @@ class Client {
   #next = 0;
 
   constructor() {
-    this.ws = new WsClient(port, `${path}?EIO=4&transport=websocket`);
+    this.ws = new EngineSocket(port, socketUrl({}, path));
   }
   async open() {
     await this.ws.opened();
     this.ws.text("40");
     await until("the socket", () => this.ws.texts.some((text) => text.startsWith("40{")));
     // From here on what comes is looked at as it comes.
-    this.ws.texts = { push: (text) => this.#hear(text) };
+    this.ws.onText = (text) => this.#hear(text);
   }
   echo() {
     if (this.ws.ended) return;

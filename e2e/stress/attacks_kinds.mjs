@@ -1,23 +1,22 @@
 // The attacks themselves, each with an end: `run` gets a port and a deadline. Started by `attacks.mjs` as a process of
+import { EngineSocket, engineUrl, PollingSession, SEPARATOR, socketUrl } from "../../testing/engine.mjs";
+import { compressedFrame, encodeFrame, OPCODE, textFrame } from "../../testing/frames.mjs";
+import { requestText } from "../../testing/http.mjs";
+import { RawStream } from "../../testing/stream.mjs";
+import { upgradeHead } from "../../testing/websocket.mjs";
 // its own.
-import { deflateRawSync } from "node:zlib";
-import { Raw, openSession, upgradeHead } from "../harness/wire.mjs";
-import { WsClient, quickFrame } from "../harness/ws_client.mjs";
 
-const POLL = "EIO=4&transport=polling";
-const SOCKET = "/socket.io/?EIO=4&transport=websocket";
-const OFFER = { "Sec-WebSocket-Extensions": "permessage-deflate; client_no_context_takeover" };
+const OFFER = { "sec-websocket-extensions": "permessage-deflate; client_no_context_takeover" };
 const MB = 1_000_000;
+const discard = () => {};
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 const over = (until) => Date.now() >= until;
 const each = (count, make) => Promise.all(Array.from({ length: count }, (_, number) => make(number)));
-const head = (method, query, headers = "") => `${method} /socket.io/?${query} HTTP/1.1\r\nHost: x\r\n${headers}\r\n`;
 
 /** A POST over a stream of its own; the answer, or nothing when none came in time. */
 async function posted(port, sid, body, until) {
-  const raw = new Raw(port);
-  raw.write(head("POST", `${POLL}&sid=${sid}`, `Connection: close\r\nContent-Type: text/plain\r\nContent-Length: ${body.length}\r\n`));
-  raw.write(body);
+  const headers = { connection: "close", "content-type": "text/plain" };
+  const raw = new RawStream(port).write(requestText("POST", engineUrl({ sid }), { headers, body }));
   await Promise.race([raw.end, pause(Math.max(0, until - Date.now()))]);
   raw.destroy();
   return raw.status;
@@ -25,21 +24,9 @@ async function posted(port, sid, body, until) {
 
 /** A polling session with its socket, that has read what there was. */
 async function session(port) {
-  const node = { url: `http://127.0.0.1:${port}` };
-  const sid = await openSession(node);
-  await (await fetch(`${node.url}/socket.io/?${POLL}&sid=${sid}`)).text();
-  return sid;
-}
-
-/** A compressed text message, masked with a key of zeros. */
-function deflated(text) {
-  const data = deflateRawSync(text, { finishFlush: 2 }).subarray(0, -4);
-  const short = data.length <= 125;
-  const start = Buffer.alloc(short ? 6 : 8);
-  start[0] = 0xc1;
-  start[1] = 0x80 | (short ? data.length : 126);
-  if (!short) start.writeUInt16BE(data.length, 2);
-  return Buffer.concat([start, data]);
+  const polling = await PollingSession.open(port, { join: true });
+  await polling.get();
+  return polling.sid;
 }
 
 /** Writes as fast as the stream takes it, until it ends or the time is over. */
@@ -54,7 +41,7 @@ async function pour(socket, chunk, until) {
 
 async function websockets(port, count, headers) {
   return each(count, async () => {
-    const client = new WsClient(port, SOCKET, { headers });
+    const client = new EngineSocket(port, socketUrl(), { headers });
     await client.opened();
     client.text("40");
     return client;
@@ -70,10 +57,11 @@ async function asks(port, bytes, kind, { count, reads, until }) {
         const sid = await session(port);
         await posted(port, sid, `42["much",${bytes},"${kind}"]`, until);
         asked += 1;
-        const raw = new Raw(port);
-        if (reads) raw.socket.on("data", () => (raw.received = Buffer.alloc(0)));
-        else raw.socket.pause();
-        raw.write(head("GET", `${POLL}&sid=${sid}`, `Accept-Encoding: ${reads ? "gzip" : "identity"}\r\nConnection: close\r\n`));
+        const raw = new RawStream(port);
+        if (reads) raw.onBytes = discard;
+        else raw.pause();
+        const headers = { "accept-encoding": reads ? "gzip" : "identity", connection: "close" };
+        raw.write(requestText("GET", engineUrl({ sid }), { headers }));
         await Promise.race([raw.end, pause(Math.max(0, until - Date.now()))]);
         raw.destroy();
       } catch {
@@ -93,8 +81,8 @@ export const ATTACKS = {
   "payload-flood": {
     what: "100 posts of 1 MB at once, again and again: of two-byte messages, and of the smallest events",
     run: async (port, until) => {
-      const tiny = Buffer.from(Array(333_000).fill("4x").join("\u001e"));
-      const events = Buffer.from(Array(111_000).fill('42["a"]').join("\u001e"));
+      const tiny = Array(333_000).fill("4x").join(SEPARATOR);
+      const events = Array(111_000).fill('42["a"]').join(SEPARATOR);
       let posts = 0;
       await each(100, async (number) => {
         while (!over(until)) {
@@ -114,7 +102,7 @@ export const ATTACKS = {
       let refused = 0;
       await each(50, async (number) => {
         while (!over(until)) {
-          const raw = new Raw(port).write(lines[number % lines.length]);
+          const raw = new RawStream(port).write(lines[number % lines.length]);
           await Promise.race([new Promise((done) => raw.socket.once("data", done)), raw.end, pause(1_000)]);
           raw.destroy();
           refused += 1;
@@ -128,12 +116,12 @@ export const ATTACKS = {
     // So many for the clients and what is beside them, and some 1,700 for strangers.
     args: (clients) => ["--streams-max", String(clients + 1_750), "--header-timeout", "10s"],
     run: async (port, until) => {
-      const request = "GET /trunk/v1 HTTP/1.1\r\nHost: x\r\n\r\n";
+      const request = requestText("GET", "/trunk/v1");
       let asked = 0;
       await each(2_200, async (number) => {
         await pause(number / 2);
         while (!over(until)) {
-          const raw = new Raw(port);
+          const raw = new RawStream(port);
           while (!over(until) && !raw.ended) {
             raw.write(request);
             asked += 1;
@@ -154,7 +142,7 @@ export const ATTACKS = {
     what: "50 WebSockets pour frames of 1 KB that inflate to 1 MB of pongs or noops",
     options: { perMessageDeflate: { threshold: 1024 } },
     run: async (port, until) => {
-      const chunk = Buffer.concat(Array(30).fill([deflated(`3${"p".repeat(990_000)}`), deflated(`6${"n".repeat(990_000)}`)]).flat());
+      const chunk = Buffer.concat(Array(30).fill([compressedFrame(`3${"p".repeat(990_000)}`), compressedFrame(`6${"n".repeat(990_000)}`)]).flat());
       const clients = await websockets(port, 50, OFFER);
       await each(50, (number) => pour(clients[number].socket, chunk, until));
       return "";
@@ -163,10 +151,16 @@ export const ATTACKS = {
   idle: {
     what: "50 WebSockets pour pings, pongs, noops and empty parts of messages",
     run: async (port, until) => {
-      const control = (opcode) => Buffer.from([0x80 | opcode, 0x80, 0, 0, 0, 0]);
-      const part = (opcode) => Buffer.from([opcode, 0x80, 0, 0, 0, 0]);
-      const kinds = [[control(9)], [control(10)], [quickFrame(1, "6")], [quickFrame(1, "3")]].map((frames) => Buffer.concat(Array(5_000).fill(frames).flat()));
-      const parts = Buffer.concat([part(1), ...Array(5_000).fill(part(0)), Buffer.from([0x80, 0x82, 0, 0, 0, 0, 0x34, 0x36])]);
+      const [noop, pong] = [textFrame("6"), textFrame("3")];
+      const webSocketPing = encodeFrame({ opcode: OPCODE.ping });
+      const webSocketPong = encodeFrame({ opcode: OPCODE.pong });
+      const kinds = [webSocketPing, webSocketPong, noop, pong].map((frame) => Buffer.concat(Array(5_000).fill(frame)));
+      const emptyPart = encodeFrame({ opcode: OPCODE.continuation, fin: false });
+      const parts = Buffer.concat([
+        encodeFrame({ fin: false }),
+        ...Array(5_000).fill(emptyPart),
+        encodeFrame({ opcode: OPCODE.continuation, payload: "46" }),
+      ]);
       const clients = await websockets(port, 50);
       await each(50, (number) => pour(clients[number].socket, [...kinds, parts][number % 5], until));
       return "";
@@ -177,10 +171,10 @@ export const ATTACKS = {
     run: async (port, until) => {
       let asked = 0;
       await each(50, async () => {
-        const raw = new Raw(port);
-        raw.socket.on("data", () => (raw.received = Buffer.alloc(0)));
+        const raw = new RawStream(port);
+        raw.onBytes = discard;
         while (!over(until) && !raw.ended) {
-          raw.write(head("OPTIONS", POLL, "Origin: http://x\r\n"));
+          raw.write(requestText("OPTIONS", engineUrl(), { headers: { origin: "http://x" } }));
           asked += 1;
           await Promise.race([new Promise((done) => raw.socket.once("data", done)), raw.end, pause(1_000)]);
         }

@@ -2,8 +2,8 @@
 //
 // `node stress/azure_gain.mjs [--clients 100] [--seconds 5] [--rounds 3]` prints a table; nothing is asserted.
 import { parseArgs } from "node:util";
+import { until } from "../../testing/wait.mjs";
 import { AzureWorld, HUB_PATH } from "../harness/azure.mjs";
-import { until } from "../harness/until.mjs";
 
 const { values } = parseArgs({
   options: {

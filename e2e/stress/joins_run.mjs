@@ -1,8 +1,8 @@
 // One run of rounds: an app server changes a socket's rooms and tells another one, which broadcasts.
 import { io as connect } from "socket.io-client";
+import { next, until, within } from "../../testing/wait.mjs";
 import { startApp } from "../harness/app.mjs";
 import { startNode } from "../harness/node.mjs";
-import { next, until, within } from "../harness/until.mjs";
 
 /** Whether the message of a round is to come. Must say what `joins_app.mjs` does. */
 const REACHES = { join: true, leave: false, excepted: false, forgiven: true };

@@ -1,5 +1,5 @@
 // One seed: a node, two app servers, real clients; rounds of random operations, each until nothing is under way.
-import { until } from "../harness/until.mjs";
+import { until } from "../../testing/wait.mjs";
 import { World } from "../harness/world.mjs";
 import { OrderClient } from "./order_client.mjs";
 import { Random } from "./random.mjs";

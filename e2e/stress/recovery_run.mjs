@@ -1,5 +1,5 @@
 // Clients that are all cut off while broadcasts go on, are away while more go on, and come back while the last ones go out.
-import { until } from "../harness/until.mjs";
+import { until } from "../../testing/wait.mjs";
 import { PLAIN, World } from "../harness/world.mjs";
 import { Random } from "./random.mjs";
 import { RecoveryClient } from "./recovery_client.mjs";

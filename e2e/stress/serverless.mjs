@@ -4,8 +4,8 @@
 //   node stress/serverless.mjs [--clients 20] [--events 200] [--down 30]
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
+import { until } from "../../testing/wait.mjs";
 import { Serverless, startHandler } from "../harness/handler.mjs";
-import { until } from "../harness/until.mjs";
 
 const { values } = parseArgs({
   options: {

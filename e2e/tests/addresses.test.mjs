@@ -5,9 +5,9 @@ import { createServer } from "node:http";
 import { describe, test } from "node:test";
 import { Server } from "socket.io";
 import { io as connect } from "socket.io-client";
+import { until } from "../../testing/wait.mjs";
 import { startApp } from "../harness/app.mjs";
 import { startNode } from "../harness/node.mjs";
-import { until } from "../harness/until.mjs";
 import { PLAIN, connected } from "../harness/world.mjs";
 
 const KEY = "a-key-of-these-tests-0123456789abcdef";

@@ -1,7 +1,7 @@
 // Several app servers on one hub, several nodes with one app server, and none at all.
 import assert from "node:assert/strict";
+import { next, until, within } from "../../testing/wait.mjs";
 import { withWorld } from "../harness/test.mjs";
-import { next, until, within } from "../harness/until.mjs";
 import { TRANSPORTS, connected } from "../harness/world.mjs";
 
 const COMING_BACK = { reconnection: true, reconnectionDelay: 50, reconnectionDelayMax: 500 };

@@ -1,10 +1,13 @@
 // For whom a token is: the node says what it is called; what a client calls it in `Host` counts in development only.
 import assert from "node:assert/strict";
-import { createHmac } from "node:crypto";
 import { after, describe, test } from "node:test";
+import { engineUrl } from "../../testing/engine.mjs";
+import { requestText } from "../../testing/http.mjs";
+import { RawStream } from "../../testing/stream.mjs";
+import { epochSeconds, signToken } from "../../testing/token.mjs";
+import { until } from "../../testing/wait.mjs";
+import { upgradeHead } from "../../testing/websocket.mjs";
 import { startNode } from "../harness/node.mjs";
-import { until } from "../harness/until.mjs";
-import { Raw, upgradeHead } from "../harness/wire.mjs";
 import { PLAIN } from "../harness/world.mjs";
 
 const KEY = "a-key-that-staging-and-production-share";
@@ -12,22 +15,18 @@ const HUB = "/clients/socketio/hubs/default";
 const TUNNEL = "/server/tunnel";
 const CALL = "/api/hubs/default/users/nobody";
 
-function sign(aud) {
-  const part = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
-  const signed = `${part({ alg: "HS256", typ: "JWT" })}.${part({ aud, exp: Math.floor(Date.now() / 1000) + 60 })}`;
-  return `${signed}.${createHmac("sha256", KEY).update(signed).digest("base64url")}`;
-}
+const sign = (aud) => signToken({ aud, exp: epochSeconds() + 60 }, { key: KEY });
 
 /** Requests with a token for `name`, to a node that is called `host`: their answers by door. */
 async function answers(node, host, name) {
   const asked = {
-    client: `GET ${HUB}/?EIO=4&transport=polling&access_token=${sign(`${name}${HUB}`)} HTTP/1.1\r\nHost: ${host}\r\n\r\n`,
-    call: `GET ${CALL} HTTP/1.1\r\nHost: ${host}\r\nAuthorization: Bearer ${sign(`${name}${CALL}`)}\r\n\r\n`,
-    tunnel: upgradeHead(`${TUNNEL}?hub=default&access_token=${sign(`${name}${TUNNEL}?hub=default`)}`, { Host: host }),
+    client: requestText("GET", engineUrl({ access_token: sign(`${name}${HUB}`) }, `${HUB}/`), { headers: { host } }),
+    call: requestText("GET", CALL, { headers: { host, authorization: `Bearer ${sign(`${name}${CALL}`)}` } }),
+    tunnel: upgradeHead(`${TUNNEL}?hub=default&access_token=${sign(`${name}${TUNNEL}?hub=default`)}`, { host }),
   };
   const found = {};
   for (const [door, head] of Object.entries(asked)) {
-    const raw = new Raw(node.port).write(head);
+    const raw = new RawStream(node.port).write(head);
     found[door] = await until(`${door}'s answer`, () => raw.status);
     raw.destroy();
   }

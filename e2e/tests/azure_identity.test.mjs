@@ -4,12 +4,12 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, afterEach, before, describe, test } from "node:test";
-import WebSocket from "ws";
+import { next, until } from "../../testing/wait.mjs";
+import { handshakeAt } from "../../testing/websocket.mjs";
 import { startApp } from "../harness/app.mjs";
 import { AzureWorld, HUB, HUB_PATH } from "../harness/azure.mjs";
 import { startNode } from "../harness/node.mjs";
 import { AUDIENCE, Provider } from "../harness/provider.mjs";
-import { next, until } from "../harness/until.mjs";
 import { PLAIN } from "../harness/world.mjs";
 
 const CLIENT_AUDIENCE = "api://chat";
@@ -63,17 +63,9 @@ for = ["clients"]
 `;
 
 /** The status and code of a refused WebSocket. */
-function refusal(url) {
-  return new Promise((done, failed) => {
-    const socket = new WebSocket(url);
-    socket.on("open", () => failed(new Error("it was accepted")));
-    socket.on("error", () => {});
-    socket.on("unexpected-response", async (_request, response) => {
-      let text = "";
-      for await (const part of response) text += part;
-      done([response.statusCode, JSON.parse(text).error]);
-    });
-  });
+async function refusal(url) {
+  const { status, body } = await handshakeAt(url);
+  return [status, JSON.parse(body).error];
 }
 
 if (!PLAIN) {

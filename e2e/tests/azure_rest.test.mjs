@@ -1,8 +1,9 @@
 // The data plane over HTTP: every method of Microsoft's WebPubSubServiceClient that means something for Socket.IO.
 import assert from "node:assert/strict";
-import { connect as connectTcp } from "node:net";
+import { requestHead } from "../../testing/http.mjs";
+import { RawStream } from "../../testing/stream.mjs";
+import { next, until } from "../../testing/wait.mjs";
 import { inAzureWorld, withAzureWorld, HUB, HUB_PATH, KEY, sign } from "../harness/azure.mjs";
-import { next, until } from "../harness/until.mjs";
 import { connected } from "../harness/world.mjs";
 
 const TEXT = { contentType: "text/plain" };
@@ -297,24 +298,17 @@ inAzureWorld("what Azure's REST API refuses", {}, (test) => {
 withAzureWorld("bodies of calls that never end stay below the ceiling of memory", { args: ["--memory-bytes-max", "67108864"] }, async (world) => {
   const length = 8 << 20;
   const url = `${world.url}/api/hubs/${HUB}/:send?api-version=2024-01-01`;
-  const head = [
-    `POST ${new URL(url).pathname}?api-version=2024-01-01 HTTP/1.1`,
-    `Host: 127.0.0.1:${world.node.port}`,
-    `Authorization: Bearer ${sign({ aud: url })}`,
-    "Content-Type: text/plain",
-    `Content-Length: ${length}`,
-  ].join("\r\n");
-  const answers = [];
-  const calls = Array.from({ length: 40 }, () => {
-    const socket = connectTcp(world.node.port, "127.0.0.1");
-    socket.on("error", () => {});
-    socket.on("data", (bytes) => answers.push(bytes.toString().split("\r\n")[0]));
-    socket.write(`${head}\r\n\r\n`);
-    socket.write(Buffer.alloc(length - 1, 120));
-    return socket;
+  const { pathname, search, host } = new URL(url);
+  const head = requestHead("POST", pathname + search, {
+    host,
+    authorization: `Bearer ${sign({ aud: url })}`,
+    "content-type": "text/plain",
+    "content-length": length,
   });
+  const almostAll = Buffer.alloc(length - 1, "x");
+  const calls = Array.from({ length: 40 }, () => new RawStream(world.node.port).write(head).write(almostAll));
   try {
-    await until("a call is refused for want of memory", () => answers.some((line) => line.startsWith("HTTP/1.1 503")));
+    await until("a call is refused for want of memory", () => calls.some(({ status }) => status === 503));
     const { heap } = await until("the node's heap", async () => {
       const text = await (await fetch(`${world.node.adminUrl}/metrics`)).text();
       const line = /^trunkline_memory_heap_bytes (\d+)/m.exec(text);
@@ -322,7 +316,7 @@ withAzureWorld("bodies of calls that never end stay below the ceiling of memory"
     });
     assert.ok(heap < 2 * 67_108_864, `the heap is ${heap}`);
   } finally {
-    for (const socket of calls) socket.destroy();
+    for (const call of calls) call.destroy();
   }
   await until("a client connects again", async () => {
     const client = world.open("/", { transports: ["websocket"], timeout: 2000 });

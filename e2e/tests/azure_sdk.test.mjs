@@ -1,7 +1,7 @@
 // Microsoft's SDK, unmodified, with the scenarios of its documentation: only the connection string is ours.
 import assert from "node:assert/strict";
+import { next, until } from "../../testing/wait.mjs";
 import { inAzureWorld, withAzureWorld } from "../harness/azure.mjs";
-import { next, until } from "../harness/until.mjs";
 import { TRANSPORTS, connected } from "../harness/world.mjs";
 
 for (const [mode, transports] of Object.entries(TRANSPORTS)) {

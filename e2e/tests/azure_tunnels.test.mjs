@@ -1,18 +1,19 @@
 // Tunnels: app servers that come, go, break and misbehave; tokens of tunnels and clients.
 import assert from "node:assert/strict";
-import WebSocket from "ws";
+import { next, until } from "../../testing/wait.mjs";
+import { handshakeAt, WebSocketClient } from "../../testing/websocket.mjs";
 import { startApp } from "../harness/app.mjs";
 import { HUB, HUB_PATH, connectionString, inAzureWorld, sign, withAzureWorld } from "../harness/azure.mjs";
 import { startNode } from "../harness/node.mjs";
-import { next, until } from "../harness/until.mjs";
 
+const pathOf = (url) => new URL(url).pathname + new URL(url).search;
 const tunnelUrl = (world) => `${world.url.replace("http", "ws")}/server/tunnel?hub=${HUB}`;
 
 /** A tunnel of the test's own making. */
 function openTunnel(world, { sub = "hand-made", claims = {}, key } = {}) {
   const url = tunnelUrl(world);
   const token = sign({ aud: url, sub, ...claims }, key ? { key } : {});
-  return new WebSocket(`${url}&access_token=${token}`);
+  return new WebSocketClient(world.node.port, pathOf(`${url}&access_token=${token}`));
 }
 
 withAzureWorld("two app servers: sessions are spread, rooms are shared", { servers: ["amber", "cobalt"] }, async (world) => {
@@ -123,14 +124,6 @@ withAzureWorld("claims of a token reach an app with our own SDK, too", {}, async
 });
 
 inAzureWorld("what tunnels refuse", {}, (test) => {
-  const answerOf = (socket) => new Promise((done, fail) => {
-    socket.on("unexpected-response", (_, response) => {
-      let body = "";
-      response.on("data", (chunk) => (body += chunk)).on("end", () => done({ status: response.statusCode, ...JSON.parse(body) }));
-    });
-    socket.on("open", () => fail(new Error("it was taken")));
-    socket.on("error", () => {});
-  });
 
   test("tokens: none, expired, for another place, of another key, unsigned", async (world) => {
     const url = tunnelUrl(world);
@@ -143,14 +136,14 @@ inAzureWorld("what tunnels refuse", {}, (test) => {
       token_malformed: `${url}&access_token=${sign({ aud: url }, { alg: "none" })}`,
     };
     for (const [error, address] of Object.entries(cases)) {
-      const answer = await answerOf(new WebSocket(address));
-      assert.deepEqual([answer.status, answer.error], [401, error], answer.message);
+      const { status, body } = await handshakeAt(address);
+      assert.deepEqual([status, JSON.parse(body).error], [401, error], body);
       const metrics = await world.node.metrics();
       assert.ok(metrics.get(`trunkline_azure_tunnels_refused_total{cause="${error}"}`) >= 1, error);
     }
     // In development a hub comes to be by its name, and this is none.
     const unknown = url.replace("hub=default", "hub=2nobody");
-    assert.deepEqual((await answerOf(new WebSocket(unknown))).status, 404);
+    assert.deepEqual((await handshakeAt(unknown)).status, 404);
     assert.equal((await fetch(url.replace("ws", "http"))).status, 400);
   });
 
@@ -166,11 +159,12 @@ inAzureWorld("what tunnels refuse", {}, (test) => {
     };
     for (const [rule, frame] of Object.entries(frames)) {
       const tunnel = openTunnel(world, { sub: `bad-${rule}` });
-      const first = await new Promise((done) => tunnel.once("message", done));
-      assert.ok(String(first).includes('"ConnectionId"'), "the first message says that it is connected");
-      const closed = new Promise((done) => tunnel.once("close", done));
-      tunnel.send(frame);
-      assert.equal(await closed, 1008, rule);
+      const [first] = await until("the first message", () => tunnel.messages.length > 0 && tunnel.messages);
+      assert.ok(String(first.payload).includes('"ConnectionId"'), "the first message says that it is connected");
+      if (typeof frame === "string") tunnel.text(frame);
+      else tunnel.binary(frame);
+      assert.equal(await tunnel.closedWith(), 1008, rule);
+      tunnel.destroy();
       const metrics = await world.node.metrics();
       assert.ok(metrics.get(`trunkline_azure_tunnel_frames_malformed_total{cause="${rule}"}`) >= 1, rule);
     }

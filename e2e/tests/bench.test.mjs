@@ -7,9 +7,9 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test, { after, before, describe } from "node:test";
+import { until } from "../../testing/wait.mjs";
 import { startApp } from "../harness/app.mjs";
 import { BINARY } from "../harness/node.mjs";
-import { until } from "../harness/until.mjs";
 import { PLAIN, World } from "../harness/world.mjs";
 
 const CLIENTS = 40;

@@ -2,9 +2,9 @@
 import assert from "node:assert/strict";
 import { mkdirSync } from "node:fs";
 import test, { after, before, describe } from "node:test";
+import { until } from "../../testing/wait.mjs";
 import { closePages, Example, openBrowser, openPage } from "../harness/browser.mjs";
 import { pictureOf } from "../harness/picture.mjs";
-import { until } from "../harness/until.mjs";
 import { PLAIN, World } from "../harness/world.mjs";
 
 /** Where screenshots go, when they are wanted. */

@@ -1,7 +1,7 @@
 // How a client comes in: auth, namespaces, middlewares, and what the app sees of it.
 import assert from "node:assert/strict";
+import { next, until } from "../../testing/wait.mjs";
 import { inWorld } from "../harness/test.mjs";
-import { next, until } from "../harness/until.mjs";
 import { TRANSPORTS } from "../harness/world.mjs";
 
 for (const [mode, transports] of Object.entries(TRANSPORTS)) {

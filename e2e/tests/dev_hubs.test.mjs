@@ -1,8 +1,8 @@
 // In development a hub is there when somebody with the key asks for it: by an app server of either SDK, or by a call.
 import assert from "node:assert/strict";
+import { next } from "../../testing/wait.mjs";
 import { AzureWorld, KEY, WebPubSubServiceClient, connectionString } from "../harness/azure.mjs";
 import { startApp } from "../harness/app.mjs";
-import { next } from "../harness/until.mjs";
 import { PLAIN, connected } from "../harness/world.mjs";
 import { test } from "node:test";
 

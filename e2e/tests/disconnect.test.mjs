@@ -1,7 +1,7 @@
 // How it ends, from either side, in Socket.IO's words on both sides.
 import assert from "node:assert/strict";
+import { next, until } from "../../testing/wait.mjs";
 import { inWorld, withWorld } from "../harness/test.mjs";
-import { next, until } from "../harness/until.mjs";
 import { PLAIN, TRANSPORTS } from "../harness/world.mjs";
 
 for (const [mode, transports] of Object.entries(TRANSPORTS)) {

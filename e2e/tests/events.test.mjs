@@ -1,8 +1,8 @@
 // What passes between client and app: events, acknowledgements, binary, volatile.
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
+import { next, until } from "../../testing/wait.mjs";
 import { inWorld } from "../harness/test.mjs";
-import { next, until } from "../harness/until.mjs";
 import { TRANSPORTS } from "../harness/world.mjs";
 
 const VALUES = [0, -1.5, "", "text", "ünïcödé 🚂 \u2028", true, null, [], {}, [1, [2, [3]]], { deep: { er: ["x"] } }];

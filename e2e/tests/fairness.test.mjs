@@ -1,8 +1,8 @@
 // A broadcast to very many sessions of one shard, and everybody else on it.
 import assert from "node:assert/strict";
+import { send } from "../../testing/trunk_batch.mjs";
+import { until } from "../../testing/wait.mjs";
 import { inArena } from "../harness/arena.mjs";
-import { send } from "../harness/fake_app.mjs";
-import { until } from "../harness/until.mjs";
 
 const MANY = 1200;
 /** Sessions that a shard flushes before it looks at others. */

@@ -1,7 +1,7 @@
 // App servers that hang beside one that does not: newcomers, preflights and refused requests get their answers.
 import assert from "node:assert/strict";
+import { until } from "../../testing/wait.mjs";
 import { withWorld } from "../harness/test.mjs";
-import { until } from "../harness/until.mjs";
 import { TRANSPORTS, connected } from "../harness/world.mjs";
 
 const POLL = "/socket.io/?EIO=4&transport=polling";

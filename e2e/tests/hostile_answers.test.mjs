@@ -1,10 +1,12 @@
 // Clients that ask for much over HTTP and do not read it: an answer has a deadline, it counts as its session's, and it
 // ends with it.
 import assert from "node:assert/strict";
-import { CloseReason, MB, POLL, inArena } from "../harness/arena.mjs";
-import { send } from "../harness/fake_app.mjs";
-import { until } from "../harness/until.mjs";
-import { Raw, request } from "../harness/wire.mjs";
+import { engineUrl } from "../../testing/engine.mjs";
+import { requestText } from "../../testing/http.mjs";
+import { RawStream, request } from "../../testing/stream.mjs";
+import { send } from "../../testing/trunk_batch.mjs";
+import { until } from "../../testing/wait.mjs";
+import { CloseReason, MB, inArena } from "../harness/arena.mjs";
 
 const ANSWER_BYTES = 8 * MB;
 /** More than the kernel takes for a stream that nobody reads. */
@@ -13,9 +15,9 @@ const answer = Buffer.alloc(ANSWER_BYTES, "q").toString();
 /** A polling session that has asked for its next answer and will not read it. */
 async function deaf(arena, app) {
   const { sid, session } = await arena.polling(app);
-  const raw = new Raw(arena.node.port);
-  raw.socket.pause();
-  raw.write(`GET /socket.io/?${POLL}&sid=${sid} HTTP/1.1\r\nHost: x\r\n\r\n`);
+  const raw = new RawStream(arena.node.port);
+  raw.pause();
+  raw.write(requestText("GET", engineUrl({ sid })));
   return { sid, session, raw };
 }
 
@@ -53,7 +55,7 @@ inArena("what is not read counts to the bytes that may wait for a session", { ar
   await until("the answer to be counted", async () => (await inFlight(arena)) > 7 * MB);
   app.send(send(session, "more"));
   // The client has another stream for its next poll.
-  await request(arena.node, `${POLL}&sid=${sid}`);
+  await request(arena.node.port, "GET", engineUrl({ sid }));
   await arena.counted(/sessions_closed_total\{cause="outbox_full"/, 1);
   await until("nothing in flight", async () => (await inFlight(arena)) === 0);
   raw.destroy();
@@ -66,7 +68,7 @@ inArena("last words that are slow to be read still arrive", {}, async (arena) =>
   app.close(session);
   await app.ping();
   await arena.rounds(5);
-  raw.socket.resume();
+  raw.resume();
   await until("the whole answer", () => raw.received.length > ANSWER_BYTES);
   raw.destroy();
 });
@@ -78,7 +80,7 @@ inArena("when memory is full, those go who hold most, and newcomers get in", { a
   const reader = await arena.session(app);
   for (const { session } of crowd) app.send(send(session, answer));
   await arena.counted(/sessions_closed_total\{cause="memory_full"/, (count) => count > 0);
-  await until("a newcomer's session", async () => (await request(arena.node, POLL)).status === 200);
+  await until("a newcomer's session", async () => (await request(arena.node.port, "GET", engineUrl())).status === 200);
   // Who holds little stays.
   app.send(send(reader.session, "still here"));
   await reader.client.heard("4still here");

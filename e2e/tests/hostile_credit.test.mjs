@@ -1,11 +1,12 @@
 // An app server that gives little credit or none: the node sends it no more than it may, holds little, and
 // loses nothing (spec/trunk.md, section 5).
 import assert from "node:assert/strict";
-import { constants, deflateRawSync } from "node:zlib";
-import { GROWTH_BYTES_MAX, PING_MS, POLL, inArena } from "../harness/arena.mjs";
-import { until, within } from "../harness/until.mjs";
-import { Raw, post, request } from "../harness/wire.mjs";
-import { quickFrame } from "../harness/ws_client.mjs";
+import { engineUrl, SEPARATOR } from "../../testing/engine.mjs";
+import { compressedFrame, textFrame } from "../../testing/frames.mjs";
+import { requestText } from "../../testing/http.mjs";
+import { RawStream, request } from "../../testing/stream.mjs";
+import { until, within } from "../../testing/wait.mjs";
+import { GROWTH_BYTES_MAX, PING_MS, inArena } from "../harness/arena.mjs";
 
 const numbered = (number, bytes = 50) => `${String(number).padStart(6, "0")}${"x".repeat(bytes - 6)}`;
 const numbers = (count) => Array.from({ length: count }, (_, number) => number);
@@ -36,14 +37,14 @@ async function feed(arena, app, session, count) {
 inArena("many messages in one write wait for credit", {}, async (arena) => {
   const app = await arena.app({ credit: 100, returns: false });
   const { client, session } = await arena.session(app);
-  client.raw(Buffer.concat(numbers(200).map((number) => quickFrame(1, `4${numbered(number)}`))));
+  client.raw(Buffer.concat(numbers(200).map((number) => textFrame(`4${numbered(number)}`))));
   await feed(arena, app, session, 200);
 });
 
 inArena("many messages in one POST wait for credit", {}, async (arena) => {
   const app = await arena.app({ credit: 100, returns: false });
-  const { sid, session } = await arena.polling(app);
-  const posted = post(arena.node, sid, numbers(200).map((number) => `4${numbered(number)}`).join("\x1e"));
+  const { polling, session } = await arena.polling(app);
+  const posted = polling.post(numbers(200).map((number) => `4${numbered(number)}`).join(SEPARATOR));
   await feed(arena, app, session, 200);
   assert.equal((await posted).body, "ok");
 });
@@ -54,19 +55,19 @@ inArena("many messages behind an upgrade packet wait for credit", {}, async (are
   const probe = await arena.client({ sid });
   probe.text("2probe");
   await probe.heard("3probe");
-  const messages = numbers(200).map((number) => quickFrame(1, `4${numbered(number)}`));
-  probe.raw(Buffer.concat([quickFrame(1, "5"), ...messages]));
+  const messages = numbers(200).map((number) => textFrame(`4${numbered(number)}`));
+  probe.raw(Buffer.concat([textFrame("5"), ...messages]));
   await feed(arena, app, session, 200);
 });
 
 inArena("POSTs wait for credit and go on with it, in order", {}, async (arena) => {
   const app = await arena.app({ credit: 1000, returns: false });
-  const { sid, session } = await arena.polling(app);
+  const { polling, session } = await arena.polling(app);
   const growth = arena.watchMemory();
   let answered = 0;
   const posting = (async () => {
     for (; answered < 120; answered += 1) {
-      const answer = await post(arena.node, sid, `4${numbered(answered, 990_000)}`);
+      const answer = await polling.post(`4${numbered(answered, 990_000)}`);
       assert.equal(answer.body, "ok");
     }
   })();
@@ -85,16 +86,13 @@ inArena("POSTs wait for credit and go on with it, in order", {}, async (arena) =
 inArena("POSTs of many sessions wait for credit in little memory", {}, async (arena) => {
   const sessions = 120;
   const app = await arena.app({ credit: 1000, returns: false });
-  const sids = [];
-  for (const _ of numbers(sessions)) sids.push((await arena.polling(app)).sid);
+  const pollings = [];
+  for (const _ of numbers(sessions)) pollings.push((await arena.polling(app)).polling);
   const body = `4${numbered(0, 990_000)}`;
-  assert.equal((await post(arena.node, sids[0], body)).body, "ok");
+  assert.equal((await pollings[0].post(body)).body, "ok");
   await until("the credit is used up", () => app.granted <= 0);
   const growth = arena.watchMemory();
-  const raws = sids.map((sid) => {
-    const head = `POST /socket.io/?${POLL}&sid=${sid} HTTP/1.1\r\nHost: x\r\nContent-Length: ${body.length}\r\n\r\n`;
-    return new Raw(arena.node.port).write(head + body);
-  });
+  const raws = pollings.map(({ path }) => new RawStream(arena.node.port).write(requestText("POST", path, { body })));
   await arena.rounds(100);
   assert.equal(app.violations, 0, "data frames came without credit");
   assert.ok(growth() < GROWTH_BYTES_MAX, `${growth()} bytes`);
@@ -107,32 +105,25 @@ inArena("POSTs of many sessions wait for credit in little memory", {}, async (ar
 
 inArena("a POST that comes before all of the last one is decoded comes behind it", {}, async (arena) => {
   const app = await arena.app();
-  const { sid, session } = await arena.polling(app);
+  const { polling, session } = await arena.polling(app);
   const count = 60_000;
-  const first = post(arena.node, sid, numbers(count).map((number) => `4${numbered(number, 6)}`).join("\x1e"));
+  const first = polling.post(numbers(count).map((number) => `4${numbered(number, 6)}`).join(SEPARATOR));
   await until("the first messages", () => app.messages(session).length > 0);
-  const second = post(arena.node, sid, `4${numbered(count, 6)}`);
+  const second = polling.post(`4${numbered(count, 6)}`);
   assert.equal((await first).body, "ok");
   assert.equal((await second).body, "ok");
   await until("all messages", () => app.messages(session).length > count);
   assertInOrder(app.messages(session), count + 1);
 });
 
-/** As `quickFrame`, compressed. */
-function deflated(text) {
-  const bytes = deflateRawSync(text, { finishFlush: constants.Z_SYNC_FLUSH }).subarray(0, -4);
-  const compressed = quickFrame(1, bytes);
-  compressed[0] |= 0x40;
-  return compressed;
-}
 /** What the node itself says stays readable. */
 const COMPRESSED = { perMessageDeflate: { threshold: 1_000_000 } };
-const DEFLATE = { "Sec-WebSocket-Extensions": "permessage-deflate" };
+const DEFLATE = { "sec-websocket-extensions": "permessage-deflate" };
 
 for (const [what, encode, threads] of [
-  ["plain", (text) => quickFrame(1, text), 1],
-  ["compressed", deflated, 1],
-  ["two threads", (text) => quickFrame(1, text), 2],
+  ["plain", (text) => textFrame(text), 1],
+  ["compressed", compressedFrame, 1],
+  ["two threads", (text) => textFrame(text), 2],
 ]) {
   inArena(`whoever has much to say does not keep others from being heard (${what})`, { threads }, async (arena) => {
     const app = await arena.app({ credit: 100, returns: false, settings: COMPRESSED });
@@ -161,7 +152,7 @@ for (const [what, encode, threads] of [
 
 inArena("what waits for credit waits as it came: compressed", {}, async (arena) => {
   const app = await arena.app({ credit: 100, returns: false, settings: COMPRESSED });
-  const bombs = Buffer.concat(numbers(50).map((number) => deflated(`4${numbered(number, 990_000)}`)));
+  const bombs = Buffer.concat(numbers(50).map((number) => compressedFrame(`4${numbered(number, 990_000)}`)));
   const sessions = [];
   for (const _ of numbers(6)) sessions.push(await arena.session(app, { headers: DEFLATE }));
   const growth = arena.watchMemory();
@@ -209,16 +200,16 @@ inArena("WebSocket clients of a stalled app server are not closed for want of po
 
 inArena("polling clients of a stalled app server are not closed for want of pongs", {}, async (arena) => {
   const { app, client } = await stalled(arena);
-  const { sid, session } = await arena.polling(app);
+  const { polling, sid, session } = await arena.polling(app);
   const polls = pollUntilRefused(arena.node, sid);
   // A client has one POST at a time: while this one waits it has none for a pong.
-  const waiting = post(arena.node, sid, `4${numbered(0)}`);
+  const waiting = polling.post(`4${numbered(0)}`);
   await Promise.race([arena.heartbeats(8), polls]);
   assert.equal(client.closeCode, undefined);
   assert.equal(await arena.count(/sessions_closed_total/), 0, "the session that polls");
   app.grant(1 << 20);
   assert.equal((await waiting).body, "ok");
-  assert.equal((await post(arena.node, sid, `3\x1e4${numbered(1)}`)).body, "ok");
+  assert.equal((await polling.post(`3${SEPARATOR}4${numbered(1)}`)).body, "ok");
   await until("what was posted", () => app.messages(session).length === 2);
   assertInOrder(app.messages(session), 2);
 });
@@ -226,6 +217,6 @@ inArena("polling clients of a stalled app server are not closed for want of pong
 /** Polls as a client does, until the session is no more. */
 async function pollUntilRefused(node, sid) {
   // At the end of the test the node goes away in the middle of a poll.
-  const answer = () => request(node, `${POLL}&sid=${sid}`).catch(() => ({ status: 0 }));
+  const answer = () => request(node.port, "GET", engineUrl({ sid })).catch(() => ({ status: 0 }));
   for (let status = 200; status === 200; ) ({ status } = await answer());
 }

@@ -1,11 +1,12 @@
 // Sessions that end in a bad moment: with the right reason, at once, said once, and counted once.
 import assert from "node:assert/strict";
-import { connect } from "node:net";
-import { PING_MS, POLL, SOCKET, inArena } from "../harness/arena.mjs";
-import { CloseReason, send } from "../harness/fake_app.mjs";
-import { until, within } from "../harness/until.mjs";
-import { frame, request } from "../harness/wire.mjs";
-import { quickFrame } from "../harness/ws_client.mjs";
+import { engineUrl, socketUrl } from "../../testing/engine.mjs";
+import { closeFrame, encodeFrame, textFrame } from "../../testing/frames.mjs";
+import { requestText } from "../../testing/http.mjs";
+import { RawStream, request } from "../../testing/stream.mjs";
+import { CloseReason, send } from "../../testing/trunk_batch.mjs";
+import { until, within } from "../../testing/wait.mjs";
+import { PING_MS, inArena } from "../harness/arena.mjs";
 
 /** A session that polls, and a WebSocket of its that has proved to work. */
 async function probing(arena, app) {
@@ -17,7 +18,7 @@ async function probing(arena, app) {
 }
 
 /** Writes and ends; both have left when this is done. */
-const ended = (socket, bytes) => new Promise((done) => socket.end(bytes, done));
+const ended = ({ socket }, bytes = undefined) => new Promise((done) => socket.end(bytes, done));
 
 inArena("a session that its app closes while a probe completes is said to be closed, and no more", {}, async (arena) => {
   const app = await arena.app({ settings: { upgradeTimeout: 2000 } });
@@ -38,7 +39,7 @@ inArena("a session that its app closes while a probe completes is said to be clo
 inArena("an upgrade packet and the end of the stream in one", {}, async (arena) => {
   const app = await arena.app({ settings: { pingInterval: 300_000 } });
   const { session, probe } = await probing(arena, app);
-  await arena.atOnce(() => ended(probe.socket, quickFrame(1, "5")));
+  await arena.atOnce(() => ended(probe, textFrame("5")));
   const { reason } = await app.heard("Close", session);
   assert.equal(reason, CloseReason.clientClosed);
   await arena.counted(/sessions_closed_total\{.*cause="transport_close"/, 1);
@@ -47,8 +48,8 @@ inArena("an upgrade packet and the end of the stream in one", {}, async (arena) 
 inArena("the upgrade packet, a message, a close frame and the end of the stream in one", {}, async (arena) => {
   const app = await arena.app({ settings: { pingInterval: 300_000 } });
   const { session, probe } = await probing(arena, app);
-  const last = Buffer.concat([quickFrame(1, "5"), quickFrame(1, "4last words"), quickFrame(8, "")]);
-  await arena.atOnce(() => ended(probe.socket, last));
+  const last = Buffer.concat([textFrame("5"), textFrame("4last words"), closeFrame()]);
+  await arena.atOnce(() => ended(probe, last));
   const { reason } = await app.heard("Close", session);
   assert.equal(reason, CloseReason.clientClosed);
   assert.deepEqual(app.messages(session).map(({ head }) => head), ["last words"]);
@@ -80,23 +81,23 @@ inArena("a drain spreads the ends over its time", { args: ["--drain", "3s"], cal
 });
 
 for (const [what, bytes, code] of [
-  ["a message that is far too large", () => quickFrame(1, Buffer.alloc(1_500_000, "4")), 1009],
-  ["a bad frame with more behind it", () => Buffer.concat([frame("2", { mask: false }), Buffer.alloc(300_000)]), 1002],
-  ["text that is none with more behind it", () => Buffer.concat([frame([0x34, 0xff]), Buffer.alloc(300_000)]), 1007],
+  ["a message that is far too large", () => textFrame(Buffer.alloc(1_500_000, "4")), 1009],
+  ["a bad frame with more behind it", () => Buffer.concat([encodeFrame({ payload: "2", mask: false }), Buffer.alloc(300_000)]), 1002],
+  ["text that is none with more behind it", () => Buffer.concat([textFrame([0x34, 0xff]), Buffer.alloc(300_000)]), 1007],
 ]) {
   inArena(`${what} gets its close frame`, {}, async (arena) => {
     const app = await arena.app();
     for (let number = 0; number < 5; number += 1) {
       const { client, session } = await arena.session(app, { allowHalfOpen: true });
       // A stream that has carried much has more room in the kernel: a read does not empty it.
-      for (let sent = 0; sent < 20; sent += 1) client.raw(quickFrame(1, Buffer.alloc(900_000, "4")));
+      for (let sent = 0; sent < 20; sent += 1) client.raw(textFrame(Buffer.alloc(900_000, "4")));
       await until("what is good", () => app.messages(session).length === 20);
       const { bytesWritten } = client.socket;
       await arena.atOnce(() => {
         client.raw(bytes());
         return until("as much as fits", () => client.socket.bytesWritten > bytesWritten);
       });
-      await until("a close frame", () => client.closeCode ?? client.ended);
+      await client.closedWith();
       assert.equal(client.closeCode, code);
       client.socket.end(Buffer.alloc(1000));
       await client.closed();
@@ -108,7 +109,7 @@ for (const [what, bytes, code] of [
 inArena("a message that is too large is named so to the app server and in the metrics", {}, async (arena) => {
   const app = await arena.app();
   const { client, session } = await arena.session(app);
-  client.raw(quickFrame(1, Buffer.alloc(1_000_001, "4")));
+  client.raw(textFrame(Buffer.alloc(1_000_001, "4")));
   const { reason } = await app.heard("Close", session);
   assert.equal(reason, CloseReason.messageTooLarge);
   await arena.counted(/sessions_closed_total\{.*cause="too_large"/, 1);
@@ -116,7 +117,7 @@ inArena("a message that is too large is named so to the app server and in the me
 
 inArena("what an app changes of its limits is for the sessions that come after it", {}, async (arena) => {
   const app = await arena.app();
-  const post = async ({ sid }) => (await request(arena.node, `${POLL}&sid=${sid}`, { method: "POST", body: large })).status;
+  const post = async ({ polling }) => (await polling.post(large)).status;
   const large = `4${"x".repeat(2000)}`;
   const before = await arena.session(app);
   const polling = await arena.polling(app);
@@ -128,7 +129,7 @@ inArena("what an app changes of its limits is for the sessions that come after i
   const after = await arena.session(app);
   after.client.text(large);
   assert.equal(await post(await arena.polling(app)), 413);
-  await until("the close frame", () => after.client.closeCode ?? after.client.ended);
+  await after.client.closedWith();
   assert.equal(after.client.closeCode, 1009);
 });
 
@@ -148,7 +149,7 @@ inArena("a WebSocket session that a second WebSocket takes over is counted once"
   assert.equal(await arena.count(/^trunkline_sessions\{transport="polling"/), 0);
   app.send(send(session, "back"));
   await probe.heard("4back");
-  probe.raw(quickFrame(8, ""));
+  probe.raw(closeFrame());
   const { reason } = await app.heard("Close", session);
   assert.equal(reason, CloseReason.clientClosed);
   await arena.counted(websockets, 1);
@@ -158,12 +159,10 @@ inArena("a WebSocket session that a second WebSocket takes over is counted once"
 inArena("what a poll is answered with while its connection ends is delivered, or the session ends", {}, async (arena) => {
   const app = await arena.app({ settings: { pingInterval: 300_000 } });
   for (let number = 0; number < 12; number += 1) {
-    const { sid, session } = await arena.polling(app);
-    const stream = connect({ port: arena.node.port, host: "127.0.0.1", allowHalfOpen: true });
-    let received = "";
-    stream.on("data", (chunk) => (received += chunk));
-    stream.write(`GET /socket.io/?${POLL}&sid=${sid} HTTP/1.1\r\nHost: x\r\n\r\n`);
-    await until("the request", () => stream.bytesWritten > 0 && !stream.connecting);
+    const { polling, session } = await arena.polling(app);
+    const stream = await RawStream.open(arena.node.port, { allowHalfOpen: true });
+    stream.write(requestText("GET", polling.path));
+    await until("the request", () => stream.unsentBytes === 0);
     await arena.rounds(4);
     await arena.atOnce(async () => {
       // The client's half ends, and is still read: what the node sends is seen.
@@ -172,8 +171,8 @@ inArena("what a poll is answered with while its connection ends is delivered, or
       if (number % 2 === 1) await ended(stream);
     });
     const closed = () => app.of("Close", session)[0];
-    await until("the answer or Close", () => received.includes("4waiting") || closed(), { withinMs: 5_000 });
-    if (!received.includes("4waiting")) assert.equal(closed().reason, CloseReason.transportError);
+    await until("the answer or Close", () => stream.text.includes("4waiting") || closed(), { withinMs: 5_000 });
+    if (!stream.text.includes("4waiting")) assert.equal(closed().reason, CloseReason.transportError);
     stream.destroy();
   }
 });
@@ -248,33 +247,33 @@ inArena("ids that the app makes may look like the node's own", {}, async (arena)
   const app = await arena.app({ accepts: false });
   const ids = ["A".repeat(28), "_-".repeat(14), "short", "with.dots~and more"];
   for (const [place, id] of ids.entries()) {
-    const opening = request(arena.node, POLL);
+    const opening = request(arena.node.port, "GET", engineUrl());
     await until("Open", () => app.opens.length === place + 1);
     const { session } = app.opens[place];
     app.accept(session, id);
     assert.equal(JSON.parse((await opening).body.slice(1)).sid, id);
-    const sid = encodeURIComponent(id);
-    const posted = await request(arena.node, `${POLL}&sid=${sid}`, { method: "POST", body: "4hello" });
+    const path = engineUrl({ sid: id });
+    const posted = await request(arena.node.port, "POST", path, { body: "4hello" });
     assert.equal(posted.body, "ok", id);
     await until("the message", () => app.messages(session).length === 1);
     app.send(send(session, "welcome"));
-    assert.equal((await request(arena.node, `${POLL}&sid=${sid}`)).body, "4welcome");
+    assert.equal((await request(arena.node.port, "GET", path)).body, "4welcome");
   }
 });
 
 inArena("a session of one hub is unknown in another", {}, async (arena) => {
   const app = await arena.app();
-  const { sid, session } = await arena.polling(app);
+  const { polling, sid, session } = await arena.polling(app);
   const path = "/clients/socketio/hubs/calm/";
   const asked = [
-    request(arena.node, `${POLL}&sid=${sid}`, { path }),
-    request(arena.node, `${POLL}&sid=${sid}`, { path, method: "POST", body: "4hello" }),
+    request(arena.node.port, "GET", engineUrl({ sid }, path)),
+    request(arena.node.port, "POST", engineUrl({ sid }, path), { body: "4hello" }),
   ];
   for (const { status } of await Promise.all(asked)) assert.equal(status, 400);
-  const stream = arena.stream(`${path}?${SOCKET}&sid=${sid}`);
+  const stream = arena.stream(socketUrl({ sid }, path));
   await until("an answer", () => stream.status);
   assert.equal(stream.status, 400);
   assert.deepEqual(arena.calm.requests.map(({ code }) => code), [1, 1, 1], "Session ID unknown");
   assert.equal(app.messages(session).length, 0);
-  assert.equal((await request(arena.node, `${POLL}&sid=${sid}`, { method: "POST", body: "4hello" })).body, "ok");
+  assert.equal((await polling.post("4hello")).body, "ok");
 });

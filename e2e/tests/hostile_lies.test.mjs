@@ -1,8 +1,9 @@
 // App servers whose frames are well-formed and not true: each ends its own trunk with error 1, and nothing else.
 import assert from "node:assert/strict";
-import { POLL, inArena } from "../harness/arena.mjs";
-import { until } from "../harness/until.mjs";
-import { request } from "../harness/wire.mjs";
+import { engineUrl } from "../../testing/engine.mjs";
+import { request } from "../../testing/stream.mjs";
+import { until } from "../../testing/wait.mjs";
+import { inArena } from "../harness/arena.mjs";
 
 const bytes = Buffer.from("x");
 const response = { status: 200, headers: [], body: bytes };
@@ -77,7 +78,7 @@ inArena("what came too late, and numbers that are free again, are no lies", { th
   app.send(restore(1));
   await until("the second answer", () => app.of("Restored").length === 2);
   // A client that did not wait, or the node for it.
-  const asked = request(arena.node, POLL, { method: "OPTIONS" });
+  const asked = request(arena.node.port, "OPTIONS", engineUrl());
   await until("the request", () => app.requests.length === 1);
   await asked;
   app.respond(app.requests[0].requestId, 200);

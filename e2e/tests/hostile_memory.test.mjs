@@ -1,18 +1,21 @@
 // Peers that make the node hold things: each offers far more than the node may take, and gets it to take
 // little.
 import assert from "node:assert/strict";
-import { GROWTH_BYTES_MAX, MB, POLL, SOCKET, inArena } from "../harness/arena.mjs";
-import { send } from "../harness/fake_app.mjs";
-import { until } from "../harness/until.mjs";
-import { Raw, request, upgradeHead } from "../harness/wire.mjs";
-import { quickFrame } from "../harness/ws_client.mjs";
+import { engineUrl, socketUrl } from "../../testing/engine.mjs";
+import { encodeFrame, OPCODE } from "../../testing/frames.mjs";
+import { requestText } from "../../testing/http.mjs";
+import { RawStream, request } from "../../testing/stream.mjs";
+import { send } from "../../testing/trunk_batch.mjs";
+import { until } from "../../testing/wait.mjs";
+import { upgradeHead } from "../../testing/websocket.mjs";
+import { GROWTH_BYTES_MAX, MB, inArena } from "../harness/arena.mjs";
 
-const pings = (count) => Buffer.concat(Array(count).fill(quickFrame(9, "")));
+const pings = (count) => Buffer.concat(Array(count).fill(encodeFrame({ opcode: OPCODE.ping })));
 const assertBounded = (bytes) => assert.ok(bytes < GROWTH_BYTES_MAX, `${bytes} bytes more`);
 
 inArena("a probe that floods with WebSocket pings neither captures the shard nor stays", {}, async (arena) => {
   const app = await arena.app({ settings: { upgradeTimeout: 1000 } });
-  const { sid } = await arena.polling(app);
+  const { polling, sid } = await arena.polling(app);
   const probe = await arena.client({ sid });
   const growth = arena.watchMemory();
   await arena.pour(probe, pings(200_000), 2000 * MB);
@@ -20,7 +23,7 @@ inArena("a probe that floods with WebSocket pings neither captures the shard nor
   assertBounded(growth());
   await arena.counted(/edge_upgrades_total\{outcome="done"/, 0);
   // The session itself goes on.
-  const answer = await request(arena.node, `${POLL}&sid=${sid}`, { method: "POST", body: "4hello" });
+  const answer = await polling.post("4hello");
   assert.equal(answer.body, "ok");
 });
 
@@ -72,11 +75,11 @@ inArena("handshakes begun and left, before an app server that does not read", {}
   app.pause();
   const growth = arena.watchMemory();
   // In UTF-8 each of these takes twice the room.
-  const headers = Array.from({ length: 14 }, (_, number) => `X-${number}: ${"\xe9".repeat(1000)}\r\n`).join("");
-  const head = Buffer.from(`GET /socket.io/?${POLL} HTTP/1.1\r\nHost: x\r\n${headers}\r\n`, "latin1");
+  const headers = Object.fromEntries(Array.from({ length: 14 }, (_, number) => [`x-${number}`, "\xe9".repeat(1000)]));
+  const head = Buffer.from(requestText("GET", engineUrl(), { headers }), "latin1");
   let refused = 0;
   for (let wave = 0; wave < 30; wave += 1) {
-    const visitors = Array.from({ length: 200 }, () => new Raw(arena.node.port).write(head));
+    const visitors = Array.from({ length: 200 }, () => new RawStream(arena.node.port).write(head));
     await until("the requests", () => visitors.every(({ socket, ended }) => ended || socket.bytesWritten === head.length));
     await arena.rounds(3);
     for (const visitor of visitors) {
@@ -87,7 +90,7 @@ inArena("handshakes begun and left, before an app server that does not read", {}
   await arena.rounds(3);
   assertBounded(growth());
   assert.ok(refused > 0, "some were refused before they left");
-  const answer = await request(arena.node, POLL);
+  const answer = await request(arena.node.port, "GET", engineUrl());
   assert.equal(answer.status, 503, answer.body);
   assert.equal(JSON.parse(answer.body).error, "handshakes_full");
   assert.equal(app.ended, undefined);
@@ -96,12 +99,12 @@ inArena("handshakes begun and left, before an app server that does not read", {}
 inArena("requests that nobody waits for any more make room", { args: ["--handshakes-pending-max", "20"] }, async (arena) => {
   const app = await arena.app();
   for (let number = 0; number < 20; number += 1) {
-    const raw = new Raw(arena.node.port).write("OPTIONS /socket.io/ HTTP/1.1\r\nHost: x\r\n\r\n");
+    const raw = new RawStream(arena.node.port).write(requestText("OPTIONS", "/socket.io/"));
     await until("the request at the app server", () => app.requests.length === number + 1);
     raw.destroy();
   }
   await arena.rounds(10);
-  const waiting = request(arena.node, "", { method: "OPTIONS" });
+  const waiting = request(arena.node.port, "OPTIONS", "/socket.io/?");
   await until("one more request at the app server", () => app.requests.length === 21);
   // Answers for those that have left come late, and do no harm.
   for (const { requestId } of app.requests) app.respond(requestId, 204);
@@ -112,9 +115,9 @@ inArena("requests that nobody waits for any more make room", { args: ["--handsha
 
 inArena("requests beyond what may wait, and those never answered, are told the truth", { args: ["--handshakes-pending-max", "5"] }, async (arena) => {
   const app = await arena.app();
-  const waiting = Array.from({ length: 5 }, () => request(arena.node, "", { method: "OPTIONS" }));
+  const waiting = Array.from({ length: 5 }, () => request(arena.node.port, "OPTIONS", "/socket.io/?"));
   await until("the requests at the app server", () => app.requests.length === 5);
-  const sixth = await request(arena.node, "", { method: "OPTIONS" });
+  const sixth = await request(arena.node.port, "OPTIONS", "/socket.io/?");
   assert.equal(sixth.status, 503);
   assert.equal(JSON.parse(sixth.body).error, "handshakes_full");
   for (const answer of await Promise.all(waiting)) {
@@ -130,9 +133,9 @@ inArena("what a stampede took goes back to the system, though all of it stay", {
   const mostHeld = arena.watchMemory();
   const patient = { withinMs: 100_000 };
   // Half a request holds a buffer in the node; the other half makes a small session in its place.
-  const head = upgradeHead(`/socket.io/?${SOCKET}`, { "X-Long": "x".repeat(7_000) });
+  const head = upgradeHead(socketUrl(), { "x-long": "x".repeat(7_000) });
   const half = head.length / 2;
-  const crowd = Array.from({ length: 3_000 }, () => new Raw(arena.node.port).write(head.slice(0, half)));
+  const crowd = Array.from({ length: 3_000 }, () => new RawStream(arena.node.port).write(head.slice(0, half)));
   await until("memory for half requests", async () => (await heap()) - heapBefore > crowd.length * half, patient);
   // The app server is this process, too: it has to keep up, or the node refuses some.
   for (let first = 0; first < crowd.length; first += 200) {

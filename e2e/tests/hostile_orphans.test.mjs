@@ -1,27 +1,29 @@
 // Handshakes and sessions whose app server goes in a bad moment: none of them stays behind, not even as a count.
-import { connect } from "node:net";
-import { POLL, SOCKET, inArena } from "../harness/arena.mjs";
-import { send } from "../harness/fake_app.mjs";
-import { until, within } from "../harness/until.mjs";
-import { Raw, request, upgradeHead } from "../harness/wire.mjs";
+import { engineUrl, socketUrl } from "../../testing/engine.mjs";
+import { requestHead, requestText } from "../../testing/http.mjs";
+import { RawStream } from "../../testing/stream.mjs";
+import { send } from "../../testing/trunk_batch.mjs";
+import { until } from "../../testing/wait.mjs";
+import { upgradeHead } from "../../testing/websocket.mjs";
+import { inArena } from "../harness/arena.mjs";
 
 const POLLING = /^trunkline_sessions\{transport="polling"/;
 const WEBSOCKET = /^trunkline_sessions\{transport="websocket"/;
 
 for (const [transport, head] of [
-  ["WebSocket", upgradeHead(`/socket.io/?${SOCKET}`)],
-  ["polling", `GET /socket.io/?${POLL} HTTP/1.1\r\nHost: x\r\n\r\n`],
+  ["WebSocket", upgradeHead(socketUrl())],
+  ["polling", requestText("GET", engineUrl())],
 ]) {
   inArena(`a client that goes while the second app server accepts it leaves no session: ${transport}`, {}, async (arena) => {
     const apps = [await arena.app({ accepts: false }), await arena.app({ accepts: false })];
-    const client = new Raw(arena.node.port).write(head);
+    const client = new RawStream(arena.node.port).write(head);
     const asked = await until("Open", () => apps.find(({ opens }) => opens.length > 0));
     const other = apps.find((app) => app !== asked);
     asked.kill();
     const { session } = await until("Open at the other", () => other.opens[0]);
     await arena.atOnce(async () => {
       other.accept(session);
-      await until("it has left", () => other.ws.bufferedAmount === 0);
+      await until("it has left", () => other.unsentBytes === 0);
       client.destroy();
       await client.closed();
     });
@@ -40,19 +42,18 @@ inArena("a POST that comes to its end when the app server is gone does not keep 
   // They are closed before it: by then its body has come.
   await arena.polling(app);
   await arena.polling(app);
-  const { sid } = await arena.polling(app);
-  const poll = request(arena.node, `${POLL}&sid=${sid}`).catch(() => {});
-  const stream = connect(arena.node.port, "127.0.0.1");
-  stream.on("error", () => {});
-  const end = new Promise((done) => stream.once("close", done));
-  stream.write(`POST /socket.io/?${POLL}&sid=${sid} HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\n\r\n4hal`);
+  const { polling } = await arena.polling(app);
+  const poll = polling.get().catch(() => {});
+  const [begun, rest] = ["4hal", "f."];
+  const head = requestHead("POST", polling.path, { "content-length": begun.length + rest.length });
+  const stream = new RawStream(arena.node.port).write(head + begun);
   await arena.rounds(5);
   app.kill();
   // The neighbour's is left.
   await arena.counted(/^trunkline_trunks$/, 1);
-  stream.write("f.");
+  stream.write(rest);
   // Nobody has heard the message: the client is not told that somebody has.
-  await within("the end of the POST", end);
+  await stream.closed();
   await poll;
   await arena.counted(/sessions_closed_total\{.*cause="app_server_lost"/, 1);
 });

@@ -1,10 +1,14 @@
 // App servers that misbehave on their trunks, or that are in a bad state when something else happens.
 import assert from "node:assert/strict";
-import { GROWTH_BYTES_MAX, POLL, SOCKET, inArena } from "../harness/arena.mjs";
-import { FakeApp, send } from "../harness/fake_app.mjs";
+import { BareAppServer } from "../../testing/app_server.mjs";
+import { engineUrl, socketUrl } from "../../testing/engine.mjs";
+import { requestText } from "../../testing/http.mjs";
+import { RawStream, request } from "../../testing/stream.mjs";
+import { send } from "../../testing/trunk_batch.mjs";
+import { until } from "../../testing/wait.mjs";
+import { upgradeHead } from "../../testing/websocket.mjs";
+import { GROWTH_BYTES_MAX, inArena } from "../harness/arena.mjs";
 import { garbage, namespaces, random } from "../harness/garbage.mjs";
-import { until } from "../harness/until.mjs";
-import { Raw, request, upgradeHead } from "../harness/wire.mjs";
 
 inArena("an app server that comes back gets all new sessions, though its old trunk is stuck", { args: ["--handshake-timeout", "3s"] }, async (arena) => {
   const server = "the-same-app-server";
@@ -15,7 +19,7 @@ inArena("an app server that comes back gets all new sessions, though its old tru
   await arena.rounds(30);
   const back = await arena.app({ server });
   for (let number = 0; number < 6; number += 1) {
-    const answer = await request(arena.node, POLL);
+    const answer = await request(arena.node.port, "GET", engineUrl());
     assert.equal(answer.status, 200, answer.body);
   }
   assert.equal(back.opens.length, 6);
@@ -90,10 +94,10 @@ async function oneTrunk(node, seed) {
   const settings = [{}, {}, recovery, { ...recovery, numbers: true }][pick(4)];
   // Some share an id: they replace each other.
   const server = pick(5) ? undefined : "the-same";
-  const app = new FakeApp(node, { settings, ...(server ? { server } : {}), accepts: pick(4) > 0, returns: pick(2) > 0 });
+  const app = new BareAppServer(node, { settings, ...(server ? { server } : {}), accepts: pick(4) > 0, returns: pick(2) > 0 });
   await until("Welcome or the end", () => app.welcome || app.ended, { everyMs: 2 });
-  const heads = [`GET /socket.io/?${POLL} HTTP/1.1\r\nHost: x\r\n\r\n`, upgradeHead(`/socket.io/?${SOCKET}`)];
-  const clients = Array.from({ length: 1 + pick(3) }, () => new Raw(node.port).write(heads[pick(2)]));
+  const heads = [requestText("GET", engineUrl()), upgradeHead(socketUrl())];
+  const clients = Array.from({ length: 1 + pick(3) }, () => new RawStream(node.port).write(heads[pick(2)]));
   if (settings.numbers) app.send({ type: "Number", high: 0, low: 1 });
   if (pick(10)) app.raw(namespaces());
   if (pick(4)) await until("a session or the end", () => app.opens.length > 0 || app.ended, { everyMs: 2 });
@@ -117,9 +121,9 @@ inArena("trunks that do not read are told of one another in little memory", { ar
   }
   const last = await arena.app({ server: id("last") });
   await until("all others", () => last.of("Peers").at(-1)?.servers.length === 199);
-  const refused = new FakeApp(arena.node, { server: "one too many" });
+  const refused = new BareAppServer(arena.node, { server: "one too many" });
   await until("the refusal", () => refused.ended);
-  assert.match(refused.error, /503/);
+  assert.match(refused.ended.error, /503/);
   await arena.counted(/^trunkline_trunks_refused_total\{cause="trunks_full"\}$/, 1);
   assert.ok(growth() < GROWTH_BYTES_MAX, `${growth()} bytes`);
   // Who reads again has the list as it is now.
@@ -131,7 +135,7 @@ inArena("trunks that do not read are told of one another in little memory", { ar
 
 inArena("an app server whose id is longer than an id is refused", {}, async (arena) => {
   for (const server of ["", "x".repeat(129)]) {
-    const app = new FakeApp(arena.node, { server });
+    const app = new BareAppServer(arena.node, { server });
     await until("the end", () => app.ended);
     assert.equal(app.of("Error")[0].code, 6);
     assert.equal(app.welcome, undefined);
@@ -145,8 +149,8 @@ inArena("an app server that asks and does not read is not heard for ever", { arg
   // Far more than the buffers of both streams.
   for (let sent = 0; sent < 60; sent += 1) app.raw(pings);
   await arena.rounds(40);
-  assert.ok(app.ws.bufferedAmount > 0, "the node has stopped reading");
+  assert.ok(app.unsentBytes > 0, "the node has stopped reading");
   app.resume();
-  await until("the rest", () => app.ws.bufferedAmount === 0);
+  await until("the rest", () => app.unsentBytes === 0);
   assert.equal(app.ended, undefined);
 });

@@ -4,8 +4,8 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after } from "node:test";
+import { until } from "../../testing/wait.mjs";
 import { withWorld } from "../harness/test.mjs";
-import { until } from "../harness/until.mjs";
 import { PLAIN } from "../harness/world.mjs";
 
 const folder = mkdtempSync(join(tmpdir(), "trunkline-e2e-"));

@@ -1,27 +1,28 @@
 // Streams between requests: how long they are kept, and which of their ends are nobody's fault.
 import assert from "node:assert/strict";
-import { POLL, inArena } from "../harness/arena.mjs";
-import { until } from "../harness/until.mjs";
-import { Raw } from "../harness/wire.mjs";
+import { engineUrl } from "../../testing/engine.mjs";
+import { requestText } from "../../testing/http.mjs";
+import { RawStream } from "../../testing/stream.mjs";
+import { until } from "../../testing/wait.mjs";
+import { inArena } from "../harness/arena.mjs";
 
-const request = (method, path, body = "") =>
-  `${method} ${path} HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
+const ask = (method, path, body = "") => requestText(method, path, { headers: { "content-type": "text/plain" }, body });
 
 /** The statuses of the answers so far. */
-const statuses = ({ text }) => [...text.matchAll(/HTTP\/1\.1 (\d{3}) /g)].map(([, status]) => Number(status));
+const statuses = ({ responses }) => responses.map(({ status }) => status);
 
 /** One request of each kind that leaves its stream open. */
 const kinds = (sid) => ({
-  handshake: [request("GET", `/socket.io/?${POLL}`), 200],
-  post: [request("POST", `/socket.io/?${POLL}&sid=${sid}`, "40"), 200],
-  preflight: [request("OPTIONS", "/socket.io/"), 400],
-  refused: [request("GET", "/socket.io/?EIO=4&transport=pigeon"), 400],
-  "unknown path": [request("GET", "/nowhere"), 404],
-  "a side door's": [request("GET", "/api/health"), 200],
+  handshake: [ask("GET", engineUrl()), 200],
+  post: [ask("POST", engineUrl({ sid }), "40"), 200],
+  preflight: [ask("OPTIONS", "/socket.io/"), 400],
+  refused: [ask("GET", engineUrl({ transport: "pigeon" })), 400],
+  "unknown path": [ask("GET", "/nowhere"), 404],
+  "a side door's": [ask("GET", "/api/health"), 200],
 });
 
 /** Until a stream that says nothing has been given up: a head has had all of its time by then. */
-const headTimeIsOver = (arena) => new Raw(arena.node.port).closed();
+const headTimeIsOver = (arena) => new RawStream(arena.node.port).closed();
 
 const SHORT_HEADS = { args: ["--header-timeout", "300ms"] };
 
@@ -29,7 +30,7 @@ inArena("a stream is kept for another request whatever the last one was, and lon
   const app = await arena.app({ refuses: true, settings: { pingInterval: 300_000 } });
   const { sid } = await arena.polling(app);
   for (const [kind, [text, status]] of Object.entries(kinds(sid))) {
-    const stream = new Raw(arena.node.port).write(text);
+    const stream = new RawStream(arena.node.port).write(text);
     await until(`an answer: ${kind}`, () => statuses(stream).length === 1);
     assert.deepEqual(statuses(stream), [status], `${kind}: ${stream.text}`);
     await headTimeIsOver(arena);
@@ -41,7 +42,7 @@ inArena("a stream is kept for another request whatever the last one was, and lon
 });
 
 inArena("a head that stops half-way on a stream that was used gets 408", SHORT_HEADS, async (arena) => {
-  const stream = new Raw(arena.node.port).write(request("GET", "/nowhere"));
+  const stream = new RawStream(arena.node.port).write(ask("GET", "/nowhere"));
   await until("an answer", () => statuses(stream).length === 1);
   stream.write("GET /nowhere HTTP/1.1\r\nHos");
   await stream.closed();
@@ -55,7 +56,7 @@ inArena("a stream that is kept too long is closed without a word and without bei
   const app = await arena.app({ refuses: true, settings: { pingInterval: 300_000 } });
   const { sid } = await arena.polling(app);
   for (const [kind, [text, status]] of Object.entries(kinds(sid))) {
-    const stream = new Raw(arena.node.port).write(text);
+    const stream = new RawStream(arena.node.port).write(text);
     await stream.closed();
     assert.deepEqual(statuses(stream), [status], `${kind}: ${stream.text}`);
   }
@@ -70,10 +71,10 @@ inArena("ends between requests are ordinary, resets included; those inside of a 
   const { sid } = await arena.polling(app);
   const open = async () => (await arena.node.metrics()).get("trunkline_edge_streams");
   const before = await open();
-  const ends = { "FIN": (raw) => raw.socket.end(), "RST": (raw) => raw.socket.resetAndDestroy() };
+  const ends = { "FIN": (raw) => raw.finish(), "RST": (raw) => raw.reset() };
   for (const [how, end] of Object.entries(ends)) {
-    for (const first of ["", request("GET", "/nowhere"), request("POST", `/socket.io/?${POLL}&sid=${sid}`, "40"), request("GET", "/api/health")]) {
-      const stream = new Raw(arena.node.port).write(first);
+    for (const first of ["", ask("GET", "/nowhere"), ask("POST", engineUrl({ sid }), "40"), ask("GET", "/api/health")]) {
+      const stream = new RawStream(arena.node.port).write(first);
       await until("the stream", async () => (await open()) > before);
       await until("an answer", () => first === "" || statuses(stream).length > 0);
       end(stream);
@@ -81,8 +82,8 @@ inArena("ends between requests are ordinary, resets included; those inside of a 
     }
   }
   assert.equal(await faults(arena), 0);
-  const half = new Raw(arena.node.port).write("GET /nowhere HT");
+  const half = new RawStream(arena.node.port).write("GET /nowhere HT");
   await until("the stream", async () => (await open()) > before);
-  half.socket.resetAndDestroy();
+  half.reset();
   await arena.counted(/streams_broken_total/, 1);
 });

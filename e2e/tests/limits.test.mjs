@@ -3,30 +3,27 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { readFileSync, readdirSync } from "node:fs";
 import test from "node:test";
-import { MB, POLL, SOCKET, inArena } from "../harness/arena.mjs";
-import { send } from "../harness/fake_app.mjs";
+import { engineUrl, socketUrl } from "../../testing/engine.mjs";
+import { textFrame } from "../../testing/frames.mjs";
+import { requestText } from "../../testing/http.mjs";
+import { RawStream } from "../../testing/stream.mjs";
+import { send } from "../../testing/trunk_batch.mjs";
+import { until } from "../../testing/wait.mjs";
+import { upgradeHead } from "../../testing/websocket.mjs";
+import { MB, inArena } from "../harness/arena.mjs";
 import { startNode } from "../harness/node.mjs";
-
-import { until } from "../harness/until.mjs";
-import { Raw, post, upgradeHead } from "../harness/wire.mjs";
 import { PLAIN } from "../harness/world.mjs";
-import { quickFrame } from "../harness/ws_client.mjs";
 
-/** One request over a stream of its own, which `fetch` would not always take. */
-async function ask(arena, head, body = "") {
-  const raw = new Raw(arena.node.port).write(head + body);
-  await raw.closed();
-  return { status: raw.status, text: raw.text, json: () => JSON.parse(raw.text.split("\r\n\r\n")[1]) };
-}
+const handshake = requestText("GET", engineUrl());
 
-const get = (query) => `GET /socket.io/?${query} HTTP/1.1\r\nHost: x\r\n`;
-const handshake = `${get(POLL)}\r\n`;
-
-function assertFull(answer, error) {
-  assert.equal(answer.status, 503, answer.text);
-  assert.equal(answer.json().error, error);
-  assert.match(answer.text, /retry-after: 5/i);
-  assert.match(answer.text, /connection: close/i);
+/** A newcomer is told that the node is full, why, and when to come back; the stream ends with that. */
+async function assertFull(arena, error) {
+  const stream = new RawStream(arena.node.port).write(handshake);
+  await stream.closed();
+  const [{ status, headers, body }] = stream.responses;
+  assert.equal(status, 503, stream.text);
+  assert.equal(JSON.parse(body).error, error);
+  assert.deepEqual([headers["retry-after"], headers.connection], ["5", "close"]);
 }
 
 inArena("at streams_max handshakes get 503; sessions and app servers do not", { args: ["--streams-max", "12"] }, async (arena) => {
@@ -34,26 +31,25 @@ inArena("at streams_max handshakes get 503; sessions and app servers do not", { 
   const polled = await arena.polling(app);
   const clients = [];
   for (;;) {
-    const raw = new Raw(arena.node.port).write(upgradeHead(`/socket.io/?${SOCKET}`));
+    const raw = new RawStream(arena.node.port).write(upgradeHead(socketUrl()));
     await until("an answer", () => raw.status);
     if (raw.status !== 101) {
       await raw.closed();
-      assert.equal(JSON.parse(raw.text.split("\r\n\r\n")[1]).error, "streams_full");
+      assert.equal(JSON.parse(raw.responses[0].body).error, "streams_full");
       break;
     }
     clients.push(raw);
   }
   assert.ok(clients.length >= 5, `${clients.length} got in`);
-  assertFull(await ask(arena, handshake), "streams_full");
+  await assertFull(arena, "streams_full");
   // A session that is there may use a stream for a moment, and an app server may come.
   app.send(send(polled.session, "still here"));
-  const answer = await ask(arena, `${get(`${POLL}&sid=${polled.sid}`)}\r\n`);
-  assert.equal(answer.status, 200);
-  assert.match(answer.text, /4still here$/);
+  const answer = await polled.polling.get();
+  assert.deepEqual([answer.status, answer.body], [200, "4still here"]);
   const second = await arena.app();
   assert.equal(second.ended, undefined);
   // Beyond the few that are still heard the answer is the same, without a look at the request.
-  const crowd = Array.from({ length: 20 }, () => new Raw(arena.node.port));
+  const crowd = Array.from({ length: 20 }, () => new RawStream(arena.node.port));
   await until("refusals", () => crowd.some(({ status }) => status === 503));
   for (const raw of crowd) raw.destroy();
   await until("the counters", async () =>
@@ -63,7 +59,7 @@ inArena("at streams_max handshakes get 503; sessions and app servers do not", { 
   // Room again, and handshakes again.
   for (const raw of clients) raw.destroy();
   await until("a new session", async () => {
-    const raw = new Raw(arena.node.port).write(handshake);
+    const raw = new RawStream(arena.node.port).write(handshake);
     await until("an answer", () => raw.status);
     raw.destroy();
     return raw.status === 200;
@@ -91,8 +87,8 @@ inArena("without descriptors newcomers get 503, and the acceptor does not spin",
   const before = acceptorTicks(pid);
   // The acceptor already has the descriptor for the next one.
   const last = await arena.session(app);
-  for (let number = 0; number < 5; number += 1) assertFull(await ask(arena, handshake), "streams_full");
-  const waiting = new Raw(arena.node.port);
+  for (let number = 0; number < 5; number += 1) await assertFull(arena, "streams_full");
+  const waiting = new RawStream(arena.node.port);
   await waiting.closed();
   await arena.rounds(100);
   assert.ok(acceptorTicks(pid) - before < 20, `${acceptorTicks(pid) - before} ticks`);
@@ -135,7 +131,7 @@ inArena("at the ceiling of memory handshakes get 503, and who holds much is clos
   const reader = await arena.session(app);
   // Who does not read is closed, though there is nothing more for it; who reads is served as before.
   await fill(arena, app);
-  assertFull(await ask(arena, handshake), "memory_full");
+  await assertFull(arena, "memory_full");
   await arena.counted(/sessions_closed_total\{cause="memory_full",blame="node"/, 1);
   app.send(send(reader.session, "news"));
   await reader.client.heard("4news");
@@ -144,13 +140,13 @@ inArena("at the ceiling of memory handshakes get 503, and who holds much is clos
 
 inArena("at the ceiling of memory halves of messages are not collected", { args: CEILING }, async (arena) => {
   const app = await arena.app({ settings: { ...RECOVERY, maxHttpBufferSize: 20 * MB } });
-  const { sid } = await arena.polling(app);
+  const { polling } = await arena.polling(app);
   const slow = await arena.session(app);
   await fill(arena, app);
-  const whole = quickFrame(1, `4${"y".repeat(10 * MB)}`);
+  const whole = textFrame(`4${"y".repeat(10 * MB)}`);
   slow.client.raw(whole.subarray(0, MB));
   await slow.client.closed();
-  const posted = await post(arena.node, sid, `4${"y".repeat(MB)}`);
+  const posted = await polling.post(`4${"y".repeat(MB)}`);
   assert.equal(posted.status, 503, posted.body);
   assert.equal(JSON.parse(posted.body).error, "memory_full");
   // Whoever filled the node, and the client that sends in halves.

@@ -1,24 +1,17 @@
 // Connections that wait rest in the node without HTTP buffers: what a client may do with them meanwhile.
 import assert from "node:assert/strict";
-import { CloseReason, send } from "../harness/fake_app.mjs";
-import { POLL, inArena } from "../harness/arena.mjs";
-import { until } from "../harness/until.mjs";
-import { Raw } from "../harness/wire.mjs";
+import { engineUrl } from "../../testing/engine.mjs";
+import { requestText } from "../../testing/http.mjs";
+import { RawStream } from "../../testing/stream.mjs";
+import { CloseReason, send } from "../../testing/trunk_batch.mjs";
+import { until } from "../../testing/wait.mjs";
+import { inArena } from "../harness/arena.mjs";
 
 const settings = { pingInterval: 300_000 };
-const get = (sid, headers = "") => `GET /socket.io/?${POLL}&sid=${sid} HTTP/1.1\r\nHost: x\r\n${headers}\r\n`;
-const post = (sid, body) =>
-  `POST /socket.io/?${POLL}&sid=${sid} HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
+const get = (sid, headers = {}) => requestText("GET", engineUrl({ sid }), { headers });
+const post = (sid, body) => requestText("POST", engineUrl({ sid }), { headers: { "content-type": "text/plain" }, body });
 /** Bodies of the complete answers so far, in order. */
-function answers({ text }) {
-  const bodies = [];
-  for (let [start, end] = [0, 0]; (end = text.indexOf("\r\n\r\n", start)) >= 0; ) {
-    const length = Number(/content-length: (\d+)/i.exec(text.slice(start, end))?.[1] ?? 0);
-    start = end + 4 + length;
-    if (start <= text.length) bodies.push(text.slice(end + 4, start));
-  }
-  return bodies;
-}
+const answers = ({ responses }) => responses.map(({ body }) => body);
 async function answered(stream, bodies) {
   await until(`${bodies.length} answers`, () => answers(stream).length >= bodies.length);
   assert.ok(bodies.every((body, place) => answers(stream)[place] === body), `the answers ${answers(stream).map((body) => body.slice(0, 20))}`);
@@ -27,10 +20,10 @@ async function answered(stream, bodies) {
 inArena("one connection for held polls and posts, with rests between them", {}, async (arena) => {
   const app = await arena.app({ settings });
   const { sid, session } = await arena.polling(app);
-  const stream = new Raw(arena.node.port);
+  const stream = new RawStream(arena.node.port);
   const expected = [];
   for (let round = 0; round < 5; round += 1) {
-    stream.write(get(sid, "Accept-Encoding: gzip\r\n"));
+    stream.write(get(sid, { "accept-encoding": "gzip" }));
     await arena.rounds(2);
     app.send(send(session, `held ${round}`));
     await answered(stream, [...expected, `4held ${round}`]);
@@ -47,7 +40,7 @@ inArena("one connection for held polls and posts, with rests between them", {}, 
 inArena("what is sent while a poll is held waits for its answer, whole or in pieces", {}, async (arena) => {
   const app = await arena.app({ settings });
   const { sid, session } = await arena.polling(app);
-  const stream = new Raw(arena.node.port);
+  const stream = new RawStream(arena.node.port);
   // With the poll, in the same write: a request, and the beginning of another.
   const second = post(sid, "4second");
   stream.write(get(sid) + post(sid, "4first") + second.slice(0, 40));
@@ -70,13 +63,13 @@ inArena("what is sent while a poll is held waits for its answer, whole or in pie
 inArena("the last answer of a connection that is not kept alive, and big ones", {}, async (arena) => {
   const app = await arena.app({ settings });
   const { sid, session } = await arena.polling(app);
-  const stream = new Raw(arena.node.port);
+  const stream = new RawStream(arena.node.port);
   const big = "x".repeat(3_000_000);
   stream.write(get(sid));
   await arena.rounds(3);
   app.send(send(session, big));
   await answered(stream, [`4${big}`]);
-  stream.write(get(sid, "Connection: close\r\n"));
+  stream.write(get(sid, { connection: "close" }));
   await arena.rounds(3);
   app.send(send(session, "last"));
   await stream.closed();
@@ -86,14 +79,14 @@ inArena("the last answer of a connection that is not kept alive, and big ones", 
 inArena("a connection that ends at rest: with a poll the session ends, without one nothing does", {}, async (arena) => {
   const app = await arena.app({ settings });
   const { sid, session } = await arena.polling(app);
-  const idle = new Raw(arena.node.port);
+  const idle = new RawStream(arena.node.port);
   idle.write(post(sid, "4hello"));
   await answered(idle, ["ok"]);
   await arena.rounds(2);
   idle.destroy();
   await arena.rounds(2);
   assert.equal(app.of("Close", session).length, 0);
-  const held = new Raw(arena.node.port);
+  const held = new RawStream(arena.node.port);
   held.write(get(sid));
   await arena.rounds(3);
   held.destroy();
@@ -106,7 +99,7 @@ inArena("many polls at rest keep little memory, and all are answered", { calm: f
   const polls = async (count) => {
     for (let number = 0; number < count; number += 1) {
       const { sid, session } = await arena.polling(app);
-      const stream = new Raw(arena.node.port).write(get(sid));
+      const stream = new RawStream(arena.node.port).write(get(sid));
       streams.push({ stream, session });
     }
     await app.ping();

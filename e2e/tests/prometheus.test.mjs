@@ -6,10 +6,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "node:test";
 import { fileURLToPath } from "node:url";
+import { engineUrl } from "../../testing/engine.mjs";
+import { request } from "../../testing/stream.mjs";
+import { until } from "../../testing/wait.mjs";
 import { startNode } from "../harness/node.mjs";
 import { Daemon, freePort, program } from "../harness/proxy.mjs";
-import { until } from "../harness/until.mjs";
-import { request } from "../harness/wire.mjs";
 import { PLAIN } from "../harness/world.mjs";
 
 const RULES = fileURLToPath(new URL("../../deploy/prometheus-rules.yml", import.meta.url));
@@ -79,7 +80,7 @@ scrape_configs:
     });
     await scraped(2);
     assert.deepEqual(await ask('ALERTS{alertname="TrunklineHandshakesFail"}'), []);
-    assert.equal((await request(node, "EIO=4&transport=polling")).status, 503);
+    assert.equal((await request(node.port, "GET", engineUrl())).status, 503);
     const firing = await until("the alert", async () => {
       const found = await ask('ALERTS{alertname="TrunklineHandshakesFail",alertstate="firing"}');
       return found.length > 0 && found;

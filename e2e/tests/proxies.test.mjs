@@ -2,11 +2,12 @@
 import assert from "node:assert/strict";
 import { Agent } from "node:http";
 import test from "node:test";
+import { engineUrl, PollingSession } from "../../testing/engine.mjs";
+import { RawStream, request } from "../../testing/stream.mjs";
+import { until } from "../../testing/wait.mjs";
 import { startApp } from "../harness/app.mjs";
 import { startNode } from "../harness/node.mjs";
 import { adapted, documented, freePort, haproxy, nginx } from "../harness/proxy.mjs";
-import { until } from "../harness/until.mjs";
-import { Raw, openSession, post, request } from "../harness/wire.mjs";
 import { PLAIN, World } from "../harness/world.mjs";
 
 /** What the blocks have for TLS and names, as the test has it. */
@@ -24,8 +25,6 @@ async function faults(node) {
 
 const accepted = async (node) => (await node.metrics()).get("trunkline_edge_streams_accepted_total");
 
-/** Where a test finds the entrance of a node: the proxy's. */
-const entrance = ({ url }) => ({ url });
 
 const FRONTS = {
   nginx: {
@@ -57,12 +56,12 @@ unlessPlain("behind nginx a connection that is idle for long is used again, and 
   const world = await World.start({ args: ["--header-timeout", "300ms", "--drain", "100ms"] });
   const proxy = await FRONTS.nginx.one(world.node, await freePort());
   try {
-    const sid = await openSession(entrance(proxy));
+    const session = await PollingSession.open(proxy.port, { join: true });
     const before = await accepted(world.node);
     for (let number = 0; number < 5; number += 1) {
       // Until a stream that says nothing has been given up.
-      await new Raw(world.node.port).closed();
-      const answer = await post(entrance(proxy), sid, '42["repeat",1]');
+      await new RawStream(world.node.port).closed();
+      const answer = await session.post('42["repeat",1]');
       assert.deepEqual([answer.status, answer.body], [200, "ok"]);
     }
     assert.equal(await accepted(world.node), before + 5, "nginx opened no other connection; five were the test's own");
@@ -98,9 +97,9 @@ backend trunkline
   try {
     const before = await accepted(world.node);
     await until("some health checks", async () => (await accepted(world.node)) > before + 5);
-    const sid = await openSession(entrance(proxy));
-    for (let number = 0; number < 20; number += 1) assert.equal((await post(entrance(proxy), sid, '42["repeat",1]')).body, "ok");
-    assert.equal((await request(entrance(proxy), "EIO=4&transport=pigeon")).status, 400);
+    const session = await PollingSession.open(proxy.port, { join: true });
+    for (let number = 0; number < 20; number += 1) assert.equal((await session.post('42["repeat",1]')).body, "ok");
+    assert.equal((await request(proxy.port, "GET", engineUrl({ transport: "pigeon" }))).status, 400);
     // The trunk's stream stays, and a health check may be under way.
     await until("the end of idle connections", async () => (await world.node.metrics()).get("trunkline_edge_streams") <= 2);
     assert.deepEqual(await faults(world.node), []);

@@ -3,9 +3,9 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
+import { until } from "../../testing/wait.mjs";
 import { Log } from "../harness/log.mjs";
 import { inWorld } from "../harness/test.mjs";
-import { until } from "../harness/until.mjs";
 
 const PYTHON = process.env.E2E_PYTHON ?? fileURLToPath(new URL("../../target/xtask/python/bin/python", import.meta.url));
 const SCRIPT = fileURLToPath(new URL("../apps/client.py", import.meta.url));

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import test, { after, before, describe } from "node:test";
 import { io as connect } from "socket.io-client";
-import { until } from "../harness/until.mjs";
+import { until } from "../../testing/wait.mjs";
 import { World } from "../harness/world.mjs";
 
 const RETURNS = 6;

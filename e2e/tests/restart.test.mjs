@@ -1,16 +1,16 @@
 // A node that ends: what clients, newcomers and balancers see of it.
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { engineUrl } from "../../testing/engine.mjs";
+import { RawStream, request } from "../../testing/stream.mjs";
+import { next, until } from "../../testing/wait.mjs";
 import { startNode } from "../harness/node.mjs";
 import { withWorld } from "../harness/test.mjs";
-import { next, until } from "../harness/until.mjs";
-import { Raw, request } from "../harness/wire.mjs";
 import { TRANSPORTS, World, connected } from "../harness/world.mjs";
 
 const KEY = "a-key-for-nodes-that-are-started-again";
 /** As in production: `serve` with its defaults. */
 const serve = (args = [], listen) => startNode({ command: "serve", env: { TRUNKLINE_KEY: KEY }, args, listen });
-const POLL = "EIO=4&transport=polling";
 /** The first attempt comes after half of it at the earliest. */
 const COMING_BACK = { reconnection: true, reconnectionDelay: 4000 };
 
@@ -64,10 +64,10 @@ withServe("with a balancer: first not ready, then no newcomers, then the ends", 
   world.node.child.kill("SIGTERM");
   await until("not ready", async () => (await readiness(world.node)).status === 503);
   // Balancers have not taken note yet: whoever they send is served, and nobody is sent away.
-  assert.equal((await request(world.node, POLL)).status, 200);
+  assert.equal((await request(world.node.port, "GET", engineUrl())).status, 200);
   assert.ok(clients.every((client) => client.connected));
   await until("the first end", () => clients.some((client) => !client.connected));
-  const refused = await request(world.node, POLL);
+  const refused = await request(world.node.port, "GET", engineUrl());
   assert.deepEqual([refused.status, JSON.parse(refused.body).error], [503, "draining"]);
   world.node.child.kill("SIGTERM");
   await until("its end", () => ended(world.node));
@@ -110,7 +110,7 @@ withWorld("readiness: what is full is a cause, or a note where the configuration
     const node = await startNode({ args: ["--streams-max", "2", "--unready-on", "no_app_server"] });
     streams.nodes.push(node);
     assert.deepEqual(await codes(node), [503, ["no_app_server"], []]);
-    const held = [new Raw(node.port), new Raw(node.port)];
+    const held = [new RawStream(node.port), new RawStream(node.port)];
     await until("as many streams as may be", async () => (await codes(node))[2].includes("streams_full"));
     for (const raw of held) raw.destroy();
     await until("room", async () => (await codes(node))[2].length === 0);

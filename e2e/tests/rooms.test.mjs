@@ -1,7 +1,7 @@
 // Rooms and broadcasts: who hears what, across app servers.
 import assert from "node:assert/strict";
+import { until } from "../../testing/wait.mjs";
 import { inWorld } from "../harness/test.mjs";
-import { until } from "../harness/until.mjs";
 import { PLAIN, TRANSPORTS } from "../harness/world.mjs";
 
 const SERVERS = ["amber", "cobalt"];

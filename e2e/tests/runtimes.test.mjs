@@ -5,9 +5,9 @@ import { once } from "node:events";
 import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { io as connect } from "socket.io-client";
+import { until } from "../../testing/wait.mjs";
 import { Log } from "../harness/log.mjs";
 import { startNode } from "../harness/node.mjs";
-import { until } from "../harness/until.mjs";
 import { PLAIN, TRANSPORTS, connected } from "../harness/world.mjs";
 
 const bin = (name) => fileURLToPath(new URL(`../node_modules/.bin/${name}`, import.meta.url));

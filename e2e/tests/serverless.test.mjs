@@ -5,8 +5,8 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import { next, until, within } from "../../testing/wait.mjs";
 import { Serverless, group, startHandler, token } from "../harness/handler.mjs";
-import { next, until, within } from "../harness/until.mjs";
 import { PLAIN } from "../harness/world.mjs";
 
 const error = (socket) => next(socket, "connect_error").then(([error]) => error);

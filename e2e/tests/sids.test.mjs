@@ -2,13 +2,14 @@
 // one, on a connection that goes on, and nothing in the node breaks.
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
+import { engineUrl, PollingSession, socketUrl } from "../../testing/engine.mjs";
+import { requestText } from "../../testing/http.mjs";
+import { RawStream } from "../../testing/stream.mjs";
+import { until } from "../../testing/wait.mjs";
+import { upgradeHead } from "../../testing/websocket.mjs";
 import { inWorld } from "../harness/test.mjs";
-import { until } from "../harness/until.mjs";
-import { Raw, openSession, post, upgradeHead } from "../harness/wire.mjs";
 import { PLAIN } from "../harness/world.mjs";
 
-const POLL = "/socket.io/?EIO=4&transport=polling";
-const SOCKET = "/socket.io/?EIO=4&transport=websocket";
 const UNKNOWN = { code: 1, message: "Session ID unknown" };
 
 const port = (world) => (PLAIN ? Number(new URL(world.url).port) : world.node.port);
@@ -38,12 +39,15 @@ function shapes(sid) {
   return [...changed, ...random, ...others.map((text) => [`text ${text.slice(0, 30)}`, text])];
 }
 
+/** The address of a session, with the sid exactly as it is. */
+const rawUrl = (sid) => `${engineUrl()}&sid=${sid}`;
+
 /** What may be asked with a sid; every answer leaves the connection open but those to upgrades. */
 const QUESTIONS = {
-  poll: (sid) => `GET ${POLL}&sid=${sid} HTTP/1.1\r\nHost: x\r\n\r\n`,
-  "the head of a poll": (sid) => `HEAD ${POLL}&sid=${sid} HTTP/1.1\r\nHost: x\r\n\r\n`,
-  post: (sid) => `POST ${POLL}&sid=${sid} HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\n40`,
-  upgrade: (sid) => upgradeHead(`${SOCKET}&sid=${sid}`),
+  poll: (sid) => requestText("GET", rawUrl(sid)),
+  "the head of a poll": (sid) => requestText("HEAD", rawUrl(sid)),
+  post: (sid) => requestText("POST", rawUrl(sid), { headers: { "content-type": "text/plain" }, body: "40" }),
+  upgrade: (sid) => upgradeHead(`${socketUrl()}&sid=${sid}`),
 };
 
 /** One answer's status, and its body where a length says how long it is. */
@@ -60,9 +64,9 @@ async function answerOf(raw) {
 inWorld("session ids of strangers", { threads: 2, trunklineOnly: true }, (check) => {
   for (const [question, ask] of Object.entries(QUESTIONS)) {
     check(`${question}: unknown, whatever the sid looks like`, async (world) => {
-      const own = await openSession({ url: world.url });
-      for (const [name, sid] of shapes(own)) {
-        const raw = new Raw(port(world)).write(ask(sid));
+      const own = await PollingSession.open(port(world), { join: true });
+      for (const [name, sid] of shapes(own.sid)) {
+        const raw = new RawStream(port(world)).write(ask(sid));
         const { status, head, length } = await answerOf(raw);
         if (question === "the head of a poll") {
           assert.ok([400, 500].includes(status), `${name}: ${head}`);
@@ -84,7 +88,7 @@ inWorld("session ids of strangers", { threads: 2, trunklineOnly: true }, (check)
         }
         raw.destroy();
       }
-      assert.equal((await post({ url: world.url }, own, '42["repeat",1]')).body, "ok", "a real session goes on");
+      assert.equal((await own.post('42["repeat",1]')).body, "ok", "a real session goes on");
       if (!PLAIN) assert.equal(world.node.log.count(/panic/), 0, "nothing in the node broke");
     });
   }

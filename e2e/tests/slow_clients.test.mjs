@@ -1,11 +1,13 @@
 // Clients that take less than their app sends: those that read get everything, those that do not are closed, and what they
 // hold stays bounded.
 import assert from "node:assert/strict";
-import { GROWTH_BYTES_MAX, MB, POLL, PING_MS, inArena } from "../harness/arena.mjs";
-import { CloseReason, send } from "../harness/fake_app.mjs";
-import { until } from "../harness/until.mjs";
-import { Raw, request } from "../harness/wire.mjs";
-import { quickFrame } from "../harness/ws_client.mjs";
+import { engineUrl, PollingSession, SEPARATOR } from "../../testing/engine.mjs";
+import { encodeFrame, OPCODE } from "../../testing/frames.mjs";
+import { requestHead } from "../../testing/http.mjs";
+import { RawStream, request } from "../../testing/stream.mjs";
+import { CloseReason, send } from "../../testing/trunk_batch.mjs";
+import { until } from "../../testing/wait.mjs";
+import { GROWTH_BYTES_MAX, MB, PING_MS, inArena } from "../harness/arena.mjs";
 
 const LINES = 40_000;
 const line = (number) => `${number} ${"y".repeat(1_000)}`;
@@ -55,9 +57,9 @@ inArena("a client that polls gets all that its app sends in one turn", {}, async
   const texts = [];
   const polling = (async () => {
     while (texts.length < LINES) {
-      const answer = await request(arena.node, `${POLL}&sid=${sid}`);
+      const answer = await request(arena.node.port, "GET", engineUrl({ sid }));
       assert.equal(answer.status, 200, answer.body);
-      texts.push(...answer.body.split("\x1e"));
+      texts.push(...answer.body.split(SEPARATOR));
     }
   })();
   await sendLines(app, (text) => send(session, text));
@@ -144,7 +146,7 @@ inArena("last words reach a client that is still sending", {}, async (arena) => 
     client.pause();
     let uploading = true;
     const upload = (async () => {
-      const chunk = quickFrame(2, Buffer.alloc(200_000));
+      const chunk = encodeFrame({ opcode: OPCODE.binary, payload: Buffer.alloc(200_000) });
       while (uploading && !client.ended) {
         await new Promise((done) => client.socket.write(chunk, done) || setTimeout(done, 20));
       }
@@ -156,11 +158,11 @@ inArena("last words reach a client that is still sending", {}, async (arena) => 
     // It goes on for a while before it reads.
     await until("as much again", () => client.ended || client.socket.bytesWritten > before + 12 * MB);
     client.resume();
-    await until("the close frame", () => client.closeCode ?? client.ended);
+    await client.closedWith();
     assert.equal(client.closeCode, 1005, `the stream was reset: ${client.error}`);
     assert.ok(client.texts.includes("4last"));
     uploading = false;
-    client.socket.end();
+    client.stream.finish();
     await upload;
     assert.equal(client.error, undefined);
   }
@@ -168,14 +170,12 @@ inArena("last words reach a client that is still sending", {}, async (arena) => 
 
 inArena("an answer that ends a connection reaches a client that is still sending", { args: ["--header-bytes-max", "16KiB"] }, async (arena) => {
   for (const [what, head, status] of [
-    ["a head that is too long", `GET / HTTP/1.1\r\nHost: x\r\nX-Long: ${"x".repeat(40_000)}`, 431],
+    ["a head that is too long", requestHead("GET", "/", { "x-long": "x".repeat(40_000) }).trimEnd(), 431],
     ["a request that is none", "NONSENSE\r\n\r\n", 400],
-    ["an upgrade that is refused", "GET /trunk/v1 HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 9000000\r\n\r\n", 400],
+    ["an upgrade that is refused", requestHead("GET", "/trunk/v1", { connection: "close", "content-length": 9_000_000 }), 400],
   ]) {
     for (let number = 0; number < 5; number += 1) {
-      const raw = new Raw(arena.node.port);
-      let reset;
-      raw.socket.on("error", ({ code }) => (reset = code));
+      const raw = new RawStream(arena.node.port);
       raw.write(head);
       const more = Buffer.alloc(400_000, "y");
       raw.write(more);
@@ -183,8 +183,8 @@ inArena("an answer that ends a connection reaches a client that is still sending
       // What it sends after the answer does no harm either.
       raw.write(more);
       await raw.closed();
-      assert.equal(raw.status, status, `${what}: ${reset}`);
-      assert.equal(reset, undefined, what);
+      assert.equal(raw.status, status, `${what}: ${raw.error}`);
+      assert.equal(raw.error, undefined, what);
     }
   }
 });
@@ -193,13 +193,12 @@ inArena("a poll after the ping's time is over is refused, however the node's tic
   await arena.app({ settings: { pingInterval: PING_MS, pingTimeout: 200 } });
   const late = async (number) => {
     await new Promise((done) => setTimeout(done, number * 13));
-    const { body } = await request(arena.node, POLL);
-    const { sid } = JSON.parse(body.slice(1));
+    const session = await PollingSession.open(arena.node.port);
     // The node has counted from before the answer came.
     const over = performance.now() + PING_MS + 200 + 1;
     await new Promise((done) => setTimeout(done, PING_MS + 180));
     while (performance.now() < over) await new Promise((done) => setTimeout(done, 1));
-    return request(arena.node, `${POLL}&sid=${sid}`);
+    return session.get();
   };
   const answers = await Promise.all(Array.from({ length: 20 }, (_, number) => late(number)));
   assert.deepEqual(answers.map(({ status }) => status), answers.map(() => 400));

@@ -3,9 +3,9 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import test from "node:test";
+import { send, SendFlag } from "../../testing/trunk_batch.mjs";
+import { until, within } from "../../testing/wait.mjs";
 import { inArena } from "../harness/arena.mjs";
-import { SendFlag, send } from "../harness/fake_app.mjs";
-import { until, within } from "../harness/until.mjs";
 import { PLAIN, TRANSPORTS, World } from "../harness/world.mjs";
 
 const unlessPlain = PLAIN ? test.skip : test;

@@ -2,8 +2,8 @@
 // of two plain servers, joined by socket.io-adapter's ClusterAdapter.
 import assert from "node:assert/strict";
 import test, { after, afterEach, before, describe } from "node:test";
+import { until } from "../../testing/wait.mjs";
 import { startApp } from "../harness/app.mjs";
-import { until } from "../harness/until.mjs";
 import { connected, PLAIN, TRANSPORTS, World } from "../harness/world.mjs";
 
 const SERVERS = ["amber", "cobalt"];

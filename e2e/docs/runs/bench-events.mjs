@@ -3,9 +3,9 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { cpSync, writeFileSync } from "node:fs";
 import { spawn } from "node:child_process";
+import { until } from "../../../testing/wait.mjs";
 import { Log } from "../../harness/log.mjs";
 import { BINARY } from "../../harness/node.mjs";
-import { until } from "../../harness/until.mjs";
 import { ROOT } from "../blocks.mjs";
 import { FOLDER } from "../modules.mjs";
 

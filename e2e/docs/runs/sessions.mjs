@@ -4,10 +4,10 @@ import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { until } from "../../../testing/wait.mjs";
 import { openBrowser } from "../../harness/browser.mjs";
 import { Log } from "../../harness/log.mjs";
 import { startNode } from "../../harness/node.mjs";
-import { until } from "../../harness/until.mjs";
 import { FOLDER } from "../modules.mjs";
 import { freePort } from "../ports.mjs";
 

@@ -1,57 +1,56 @@
-// An app server that speaks the trunk protocol (spec/trunk.md) and does only what the test says: no
-// Socket.IO, no manners.
+// An app server that speaks the trunk protocol (spec/trunk.md) and does only what a test says: no Socket.IO, no manners.
 import { randomBytes } from "node:crypto";
-import WebSocket from "ws";
-import { decodeBatch } from "../../sdk/node/dist/esm/trunk/decode.js";
-import { encodeFrame } from "../../sdk/node/dist/esm/trunk/encode.js";
-import { CloseReason, SendFlag } from "../../sdk/node/dist/esm/trunk/frames.js";
-import { Reader } from "../../sdk/node/dist/esm/trunk/reader.js";
-import { Writer } from "../../sdk/node/dist/esm/trunk/writer.js";
-import { until } from "./until.mjs";
-import { trunkToken } from "./wire.mjs";
+import { OPCODE, closeCodeOf } from "./frames.mjs";
+import { DEVELOPMENT_KEY, trunkToken } from "./token.mjs";
+import { CloseReason, encodeBatch, framesOf, costOf, send } from "./trunk_batch.mjs";
+import { until } from "./wait.mjs";
+import { WebSocketClient } from "./websocket.mjs";
 
-export { CloseReason, SendFlag };
-/** Of `trunkline dev`. */
-export const KEY = "trunkline-development-key-do-not-use-in-production";
+const TRUNK_PATH = "/trunk/v1";
+/** A close code that no peer sends: the stream ended without a close frame (RFC 6455, section 7.1.5). */
+const ABNORMAL = 1006;
+/** So much of a message's beginning is kept. */
+const HEAD_BYTES = 32;
 
-/** One batch of the protocol. */
-export function batch(frames) {
-  const writer = new Writer();
-  for (const frame of frames) encodeFrame(writer, frame);
-  return Buffer.from(writer.take());
+/** The WebSocket under a trunk: its messages are batches; pings and the close frame are answered. */
+class TrunkSocket extends WebSocketClient {
+  constructor(port, token, onBatch) {
+    super(port, TRUNK_PATH, { headers: { authorization: `Bearer ${token}` } });
+    this.onBatch = onBatch;
+  }
+  receiveMessage({ payload }) {
+    this.onBatch(payload);
+  }
+  receiveControl({ opcode, payload }) {
+    if (opcode === OPCODE.ping) this.frame({ opcode: OPCODE.pong, payload });
+    if (opcode === OPCODE.close) this.frame({ opcode: OPCODE.close, payload });
+  }
 }
 
-/** `Send` of a text, or of bytes. */
-export const send = (session, payload, flags = 0) => ({
-  type: "Send",
-  session,
-  flags: flags | (typeof payload === "string" ? 0 : SendFlag.binary),
-  payload: Buffer.from(payload),
-});
-
-export class FakeApp {
+export class BareAppServer {
   /** What the node sent, in order; of a message only its length and beginning. */
   frames = [];
   opens = [];
   requests = [];
-  /** Messages of the node that broke the rule of credit. */
+  /** The node's messages that broke the rule of credit. */
   violations = 0;
   /** Bytes that the node may still send. */
   granted = 0;
-  /** Bytes that the node takes still. */
+  /** Bytes that the node still takes. */
   room = 0;
-  /** How the trunk ended; undefined while it is up. */
+  /** How the trunk ended: `code`, `reason`, `error`; undefined while it is up. */
   ended = undefined;
   #messages = new Map();
   #closing = new Set();
   #used = new Set();
 
   /**
-   * Opens a trunk and says `Hello`. `accepts`: answers `Open` with `Accept`. `echoes`: answers a message with the same.
-   * `refuses`: answers a request that opens no session with 400. `returns`: gives credit back for every message; else only `grant` does.
+   * Opens a trunk, sends `Hello` and waits for `Welcome`. `accepts`: answers `Open` with `Accept`. `echoes`: answers a
+   * message with the same. `refuses`: answers a request that opens no session with 400. `returns`: gives credit back for
+   * every message; otherwise only `grant` does.
    */
   static async connect(node, options = {}) {
-    const app = new FakeApp(node, options);
+    const app = new BareAppServer(node, options);
     await until("Welcome", () => {
       if (app.ended) throw new Error(`the trunk ended: ${JSON.stringify(app.ended)}`);
       return app.welcome;
@@ -60,37 +59,38 @@ export class FakeApp {
   }
 
   constructor(node, options) {
-    const { hub = "default", key = KEY, credit = 1 << 24, settings = {}, server = randomBytes(12).toString("base64url") } = options;
+    const { hub = "default", key = DEVELOPMENT_KEY, credit = 1 << 24, settings = {}, server = randomBytes(12).toString("base64url") } = options;
     this.options = { accepts: true, echoes: false, returns: true, ...options };
     this.server = server;
     this.granted = credit;
-    this.ws = new WebSocket(`ws://127.0.0.1:${node.port}/trunk/v1`, {
-      headers: { Authorization: `Bearer ${trunkToken({ key, hub })}` },
-      perMessageDeflate: false,
-      maxPayload: 1 << 28,
+    this.socket = new TrunkSocket(node.port, trunkToken({ key, hub }), (batch) => this.#receive(batch));
+    void this.socket.answered.then(() => {
+      if (this.socket.status !== 101) return this.socket.destroy();
+      this.send({ type: "Hello", versionMin: 1, versionMax: 1, credit, server, sdk: "bare/1", settings: JSON.stringify(settings) });
     });
-    this.ws.on("error", (error) => (this.error = error.message));
-    this.ws.on("close", (code, reason) => (this.ended = { code, reason: String(reason), error: this.error }));
-    this.ws.on("message", (data) => this.#hear(data));
-    this.ws.on("open", () =>
-      this.send({ type: "Hello", versionMin: 1, versionMax: 1, credit, server, sdk: "fake/1", settings: JSON.stringify(settings) }),
-    );
+    void this.socket.stream.closing.then(() => {
+      const { closePayload, status, error } = this.socket;
+      const refusal = status === 101 ? undefined : `answered with ${status}`;
+      const code = closePayload === undefined ? ABNORMAL : closeCodeOf(closePayload);
+      this.ended = { code, reason: String(closePayload?.subarray(2) ?? ""), error: error ?? refusal };
+    });
   }
 
-  #hear(data) {
-    for (const frame of decodeBatch(new Reader(data))) {
+  #receive(batch) {
+    for (const frame of framesOf(batch)) {
       this.#answer(frame);
       if (frame.type === "Message") this.#message(frame);
       else this.frames.push(frame);
     }
   }
 
-  #message({ session, payload }) {
-    const cost = Buffer.byteLength(payload) + 1 + varintBytes(session);
+  #message(message) {
+    const { session, payload } = message;
+    const cost = costOf(message);
     if (this.granted <= 0) this.violations += 1;
     this.granted -= cost;
     // A copy of the beginning: the batch itself is not kept.
-    const note = { length: payload.length, head: payload.toString("latin1", 0, 32) };
+    const note = { length: payload.length, head: payload.toString("latin1", 0, HEAD_BYTES) };
     this.frames.push({ type: "Message", session, ...note });
     this.messages(session).push(note);
     if (this.options.returns) this.grant(cost);
@@ -118,7 +118,7 @@ export class FakeApp {
     }
   }
 
-  /** What is known of the session that had this number before. */
+  /** Forgets what is known of the session that had this number before. */
   #forget(session) {
     this.#messages.delete(session);
     if (this.#used.has(session)) this.frames = this.frames.filter((frame) => frame.session !== session);
@@ -128,16 +128,21 @@ export class FakeApp {
   /** Sends frames as one batch. */
   send(...frames) {
     for (const { type, payload } of frames) if (type === "Send") this.room -= payload.length + 2;
-    this.raw(batch(frames));
+    this.raw(encodeBatch(frames));
   }
-  /** The same, once the node's credit allows it. */
+  /** Like `send`, once the node's credit allows it. */
   async sendWithin(...frames) {
     await until("credit of the node", () => this.room > 0, { everyMs: 1 });
     if (this.ended) throw new Error(`the trunk ended: ${JSON.stringify([this.ended, this.of("Error")])}`);
     this.send(...frames);
   }
+  /** Sends bytes as a batch, while the trunk is up. */
   raw(bytes) {
-    if (this.ws.readyState === WebSocket.OPEN) this.ws.send(bytes);
+    if (this.socket.status === 101 && this.socket.closeCode === undefined && !this.socket.ended) this.socket.binary(bytes);
+  }
+  /** Bytes that were sent and that the kernel has not taken yet. */
+  get unsentBytes() {
+    return this.socket.unsentBytes;
   }
 
   accept(session, sid = "") {
@@ -160,6 +165,7 @@ export class FakeApp {
     if (!this.#messages.has(session)) this.#messages.set(session, []);
     return this.#messages.get(session);
   }
+  /** The frames of this type so far, those of one session if it is given. */
   of(type, session) {
     return this.frames.filter((frame) => frame.type === type && (session === undefined || frame.session === session));
   }
@@ -167,7 +173,7 @@ export class FakeApp {
   async heard(type, session, options) {
     return until(`${type} for session ${session}`, () => this.of(type, session)[0], options);
   }
-  /** Until the node has read all that was sent so far. */
+  /** Waits until the node has read all that was sent so far. */
   async ping(token = randomBytes(8)) {
     this.send({ type: "Ping", token });
     const answered = () => this.ended || this.of("Pong").some((pong) => token.equals(pong.token));
@@ -176,17 +182,13 @@ export class FakeApp {
 
   /** Stops reading: the node's writer will block. */
   pause() {
-    this.ws.pause();
+    this.socket.pause();
   }
   resume() {
-    this.ws.resume();
+    this.socket.resume();
   }
-  /** As `kill -9` does. */
+  /** Cuts the stream, as `kill -9` does. */
   kill() {
-    this.ws.terminate();
+    this.socket.destroy();
   }
-}
-
-function varintBytes(value) {
-  return value < 0x80 ? 1 : 1 + varintBytes(Math.floor(value / 0x80));
 }
