@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValue, PossibleValuesParser, ValueParser};
 use clap::{Arg, ArgAction, Command, ValueHint, value_parser};
 
-use crate::scenario::Kind;
+use crate::kind::Kind;
 
 /// The subcommand `bench`.
 #[must_use]

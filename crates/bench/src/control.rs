@@ -5,12 +5,14 @@ use std::net::{SocketAddrV4, TcpStream};
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::client::{Client, Message, Transport};
+use crate::client::Client;
 use crate::error::BenchError;
 use crate::http::Site;
 use crate::manner::Manner;
 use crate::out::{Framing, Out};
 use crate::reason;
+use crate::session::Message;
+use crate::transport::Transport;
 
 const ANSWER_MAX: Duration = Duration::from_secs(10);
 

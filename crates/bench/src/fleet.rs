@@ -15,9 +15,8 @@ use crate::interrupt::Interrupt;
 use crate::net;
 use crate::options::Options;
 use crate::progress::ProgressLine;
-use crate::report::Report;
 use crate::series::{Point, Series};
-use crate::wire::{Command, Job, Line, Progress};
+use crate::wire::{Command, Job, Line, Progress, WorkerReport};
 
 /// Lines that workers may have said and the parent not yet heard.
 const LINES_MAX: usize = 1_024;
@@ -191,15 +190,14 @@ impl Fleet {
         Ok(moments.into_iter().max().unwrap_or(0))
     }
 
-    /// Ends the load and gathers the workers' reports into `report`.
-    pub(crate) fn stop(&mut self, sent: u64, report: &mut Report) -> Result<(), BenchError> {
+    /// Ends the load and gathers the workers' reports.
+    pub(crate) fn stop(&mut self, sent: u64) -> Result<Vec<WorkerReport>, BenchError> {
         self.command(&Command::Stop { sent })?;
         let reports = self.gather("gathering reports", |line| {
-            if let Line::Report(report) = line { Some(report.clone()) } else { None }
+            if let Line::Report(report) = line { Some((**report).clone()) } else { None }
         })?;
-        reports.iter().for_each(|worker| report.add_worker(worker));
         self.progress.clear();
-        Ok(())
+        Ok(reports)
     }
 
     /// The run is over before its end: what the workers have is to be gathered soon, without further interruption.

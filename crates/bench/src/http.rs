@@ -2,9 +2,9 @@
 
 use std::net::SocketAddrV4;
 
-use crate::client::Loss;
 use crate::manner::Manner;
 use crate::packet::leading_number;
+use crate::session::Loss;
 
 /// Longest head of an answer.
 const HEAD_BYTES_MAX: usize = 16 << 10;

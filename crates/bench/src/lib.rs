@@ -15,6 +15,8 @@ mod fleet;
 mod frame;
 mod http;
 mod interrupt;
+mod kind;
+mod latency;
 mod manner;
 mod meter;
 mod net;
@@ -29,6 +31,7 @@ mod scenario;
 mod series;
 mod session;
 mod swarm;
+mod transport;
 mod wire;
 mod worker;
 
@@ -42,10 +45,10 @@ pub use fleet::WorkerProgram;
 
 use fleet::Fleet;
 use interrupt::Interrupt;
+use kind::Kind;
 use options::Options;
 use progress::ProgressLine;
 use report::Report;
-use scenario::Kind;
 
 /// How a run came out.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -117,7 +120,7 @@ fn course(fleet: &mut Fleet, options: &Options, report: &mut Report) -> Result<(
     }
     report.connected(joined);
     fleet.hold(options.hold)?;
-    options.kind.direct(fleet, options, report)
+    scenario::direct(options.kind, fleet, options, report)
 }
 
 fn show(options: &Options, report: &Report) -> Result<(), BenchError> {

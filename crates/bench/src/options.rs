@@ -7,10 +7,10 @@ use std::time::Duration;
 use clap::ArgMatches;
 use rustix::process::{Resource, getrlimit};
 
-use crate::client::Transport;
 use crate::error::BenchError;
+use crate::kind::Kind;
 use crate::manner::Manner;
-use crate::scenario::Kind;
+use crate::transport::Transport;
 
 /// Clients per worker process where descriptors allow: what one core can still serve.
 const CLIENTS_PER_WORKER_MAX: u64 = 100_000;

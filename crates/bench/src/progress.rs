@@ -3,7 +3,7 @@
 use std::io::{IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
 
-use crate::scenario::Kind;
+use crate::kind::Kind;
 use crate::series::Series;
 use crate::wire::Progress;
 

@@ -4,13 +4,13 @@ use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddrV4, TcpStream};
 use std::time::Duration;
 
-use crate::client::Transport;
 use crate::frame::{self, Opcode};
 use crate::http::{self, Site, Ticket};
 use crate::manner::Manner;
 use crate::out::{Framing, Out, SEPARATOR};
 use crate::packet::{self, Packet};
 use crate::session::Handshake;
+use crate::transport::Transport;
 
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 /// Of what the server says no more is read.

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
+use crate::latency::Latency;
 use crate::meter::new_second;
 use crate::net;
-use crate::report::Latency;
 use crate::sample::{Usage, usage};
 use crate::wire::{Progress, Second};
 

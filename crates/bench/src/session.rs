@@ -4,9 +4,62 @@ use std::rc::Rc;
 
 use serde::Deserialize;
 
-use crate::client::{Loss, Message, Phase};
 use crate::out::Out;
 use crate::packet::{self, Packet};
+
+/// Where a client stands.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Phase {
+    /// The upgrade request is under way.
+    Upgrading,
+    /// Waiting for the Engine.IO open packet.
+    Opening,
+    /// Waiting for the namespace's answer.
+    Joining,
+    /// A socket of the main namespace.
+    Joined,
+}
+
+/// What a sink is shown.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Message<'a> {
+    /// Acknowledgement `id` with its JSON array of arguments.
+    Ack { id: u64, args: &'a [u8] },
+    /// An event before [`Message::Joined`], which belongs behind it: a socket that is being recovered gets what it missed
+    /// before it is told that it is.
+    Early(&'a [u8]),
+    /// JSON array: the event's name and its arguments.
+    Event(&'a [u8]),
+    /// The namespace accepted the client; a JSON object with the socket's id.
+    Joined(&'a [u8]),
+    /// A heartbeat arrived and its pong is in `out`.
+    Ping,
+}
+
+/// Why a client is no longer connected.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, thiserror::Error)]
+pub(crate) enum Loss {
+    #[error("server sent an Engine.IO close packet")]
+    EngineClose,
+    #[error("stream ended")]
+    Eof,
+    #[error("no answer to the handshake in time")]
+    HandshakeTimeout,
+    #[error("http status {0} instead of 101")]
+    Http(u16),
+    #[error("namespace refused the client")]
+    NamespaceRefused,
+    #[error("no ping from the server in time")]
+    PingTimeout,
+    #[error("server broke the protocol")]
+    Protocol,
+    #[error("stream could not be connected or was reset")]
+    Reset,
+    #[error("server disconnected the socket")]
+    SocketDisconnect,
+    #[error("websocket close {0}")]
+    WebSocketClose(u16),
+}
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Session {

@@ -5,9 +5,9 @@ use std::net::SocketAddrV4;
 
 use serde::{Deserialize, Serialize};
 
-use crate::client::Transport;
+use crate::kind::Kind;
 use crate::manner::Manner;
-use crate::scenario::Kind;
+use crate::transport::Transport;
 
 /// The first line a worker reads.
 #[derive(Clone, Debug, Deserialize, Serialize)]

@@ -4,13 +4,15 @@ use std::io::Write as _;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::client::Transport;
 use crate::error::BenchError;
+use crate::kind::Kind;
 use crate::meter::pairs;
 use crate::net::{self, Poll};
 use crate::sample::rss_bytes;
-use crate::scenario::{Kind, Scenario, upgrade};
+use crate::scenario::{self, upgrade};
+use crate::swarm::Scenario;
 use crate::swarm::Swarm;
+use crate::transport::Transport;
 use crate::wire::{Command, Job, Line, Progress, Second, WorkerReport};
 
 const STDIN_ID: u64 = u64::MAX;
@@ -52,7 +54,7 @@ pub(crate) fn run() -> Result<(), BenchError> {
     let (kind, poll, begun_ns) = (job.kind, Poll::new()?, job.begun_ns);
     let has_upgrades = job.transport == Transport::Upgrade || kind == Kind::Upgrade;
     poll.add_input(std::io::stdin(), STDIN_ID)?;
-    let scenario = kind.worker(&job);
+    let scenario = scenario::worker(kind, &job);
     let worker = Worker {
         swarm: Swarm::new(job, poll, kind.reconnects()),
         scenario,

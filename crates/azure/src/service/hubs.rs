@@ -41,7 +41,7 @@ impl Budget {
 /// Something for a hub's task.
 #[derive(Debug)]
 pub(super) enum Input {
-    TunnelUp { id: TunnelId, server: String, out: super::tunnel::Out },
+    TunnelUp { id: TunnelId, server: String, out: super::outgoing::Out },
     TunnelMessage { id: TunnelId, message: Message, room: Room },
     TunnelDown { id: TunnelId, clean: bool },
     Call { id: CallId, operation: Operation, reply: Sender<Answer>, room: Room },

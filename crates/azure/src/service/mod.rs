@@ -4,6 +4,7 @@ mod answer;
 mod door;
 mod hubs;
 mod link;
+mod outgoing;
 mod run;
 mod spare;
 mod token;

@@ -14,7 +14,7 @@ use trunkline_clock::Timestamp;
 use super::Links;
 use super::hubs::Input;
 use super::link::{self, Link};
-use super::tunnel::Out;
+use super::outgoing::Out;
 use super::webhooks::Webhooks;
 use crate::hub::{CallId, Hub, Now, Output, TunnelId};
 use crate::rest::Answer;

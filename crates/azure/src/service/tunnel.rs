@@ -2,16 +2,13 @@
 
 use std::ops::ControlFlow;
 use std::pin::pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
-use tokio::sync::Notify;
-use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio::time::timeout;
 use trunkline_http::Lease;
 use trunkline_websocket::{
@@ -19,14 +16,13 @@ use trunkline_websocket::{
 };
 
 use super::hubs::{Inbox, Input};
+use super::outgoing::{Out, Outgoing, Unread};
 use crate::hub::TunnelId;
 use crate::metrics::{Cause, Metrics};
 use crate::tunnel::{Message, decode};
 
 /// The longest message of an app server: a call of the data plane with its body.
 const MESSAGE_BYTES_MAX: usize = 16 << 20;
-/// What may wait for an app server that does not read.
-const UNREAD_BYTES_MAX: usize = 64 << 20;
 const READ_BYTES: usize = 64 * 1024;
 /// Frames in one write.
 const WRITES_MAX: usize = 256;
@@ -35,71 +31,6 @@ const PING_INTERVAL: Duration = Duration::from_secs(20);
 const SILENT_INTERVALS_MAX: u32 = 3;
 /// How long the last words may take.
 const GOODBYE_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// Where a hub's task puts what is for a tunnel.
-#[derive(Clone, Debug)]
-pub(super) struct Out {
-    sender: UnboundedSender<Outgoing>,
-    unread_bytes: Arc<AtomicUsize>,
-    abort: Arc<Abort>,
-}
-
-/// Ends a tunnel that may never take another byte.
-#[derive(Debug, Default)]
-struct Abort {
-    cause: OnceLock<&'static str>,
-    called: Notify,
-}
-
-#[derive(Debug)]
-enum Outgoing {
-    Frame(Bytes),
-    Ping,
-    Pong(Bytes),
-    Close(u16, &'static str),
-}
-
-impl Out {
-    fn new(sender: UnboundedSender<Outgoing>) -> Self {
-        Self { sender, unread_bytes: Arc::default(), abort: Arc::default() }
-    }
-
-    /// Sends a frame. An app server that has too much unread loses the tunnel.
-    pub(super) fn send(&self, frame: Bytes) {
-        self.append(frame.len(), Outgoing::Frame(frame));
-    }
-
-    fn pong(&self, payload: &[u8]) {
-        self.append(payload.len().max(1), Outgoing::Pong(Bytes::copy_from_slice(payload)));
-    }
-
-    fn append(&self, length: usize, outgoing: Outgoing) {
-        if self.abort.cause.get().is_some() {
-            return;
-        }
-        if self.unread_bytes.fetch_add(length, Ordering::Relaxed) + length > UNREAD_BYTES_MAX {
-            return self.abort("app_server_does_not_read");
-        }
-        // A tunnel that has ended says so itself.
-        let _ = self.sender.send(outgoing);
-    }
-
-    /// Ends the tunnel at once, without last words: they would wait behind what is unread.
-    pub(super) fn abort(&self, cause: &'static str) {
-        if self.abort.cause.set(cause).is_ok() {
-            self.abort.called.notify_one();
-        }
-    }
-
-    async fn aborted(&self) -> End {
-        self.abort.called.notified().await;
-        end(self.abort.cause.get().copied().unwrap_or("aborted"), false)
-    }
-
-    pub(super) fn close(&self, code: u16, reason: &'static str) {
-        let _ = self.sender.send(Outgoing::Close(code, reason));
-    }
-}
 
 /// What a tunnel's task is made with.
 pub(super) struct Tunnel {
@@ -133,7 +64,7 @@ impl Tunnel {
         if !self.inbox.send(up).await {
             return; // The node stops.
         }
-        let mut writing = pin!(write(writer, outgoing, Arc::clone(&out.unread_bytes)));
+        let mut writing = pin!(write(writer, outgoing, out.unread()));
         let ended = tokio::select! {
             ended = self.read(&mut reader, &out) => {
                 out.close(1000, "");
@@ -142,7 +73,7 @@ impl Tunnel {
                 ended
             }
             ended = &mut writing => ended,
-            ended = out.aborted() => ended,
+            cause = out.aborted() => end(cause, false),
         };
         let cause = Cause { cause: ended.cause };
         self.metrics.tunnels_ended.get_or_create(&cause).inc();
@@ -169,7 +100,7 @@ impl Tunnel {
                     if silent == SILENT_INTERVALS_MAX {
                         return end("silent", false);
                     }
-                    let _ = out.sender.send(Outgoing::Ping);
+                    out.ping();
                     continue;
                 }
             };
@@ -248,7 +179,7 @@ async fn discard(reader: &mut ReadHalf<TokioIo<Upgraded>>) {
 async fn write(
     mut writer: WriteHalf<TokioIo<Upgraded>>,
     mut outgoing: UnboundedReceiver<Outgoing>,
-    unread_bytes: Arc<AtomicUsize>,
+    unread: Unread,
 ) -> End {
     let mut batch = Vec::with_capacity(WRITES_MAX);
     while outgoing.recv_many(&mut batch, WRITES_MAX).await > 0 {
@@ -274,7 +205,7 @@ async fn write(
             }
         }
         let written = writer.write_all(&bytes).await;
-        unread_bytes.fetch_sub(written_bytes, Ordering::Relaxed);
+        unread.written(written_bytes);
         if written.is_err() {
             return end("stream_broken", false);
         }
@@ -292,28 +223,4 @@ fn append(bytes: &mut BytesMut, opcode: Opcode, payload: &[u8]) {
     let length = encode_header(opcode, payload.len(), &mut header, None);
     bytes.extend_from_slice(&header[..length]);
     bytes.extend_from_slice(payload);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn an_app_server_that_does_not_read_loses_its_tunnel_and_nothing_more_is_kept() {
-        let (sender, mut kept) = mpsc::unbounded_channel();
-        let out = Out::new(sender);
-        let frame = Bytes::from(vec![0; UNREAD_BYTES_MAX / 4]);
-        for _ in 0..10 {
-            out.send(frame.clone());
-            out.pong(b"");
-        }
-        let ended = out.aborted().await;
-        assert_eq!((ended.cause, ended.clean), ("app_server_does_not_read", false));
-        drop(out);
-        let mut frames = 0;
-        while let Some(outgoing) = kept.recv().await {
-            frames += usize::from(matches!(outgoing, Outgoing::Frame(_)));
-        }
-        assert_eq!(frames, 3, "the fourth finds a pong before it");
-    }
 }

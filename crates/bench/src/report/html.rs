@@ -2,9 +2,10 @@
 
 use core::fmt::Write as _;
 
+use crate::latency::Latency;
+use crate::report::Report;
 use crate::report::page::{escape, mebibytes, short, table, whole};
 use crate::report::plot::{Curve, Plot, linear_step};
-use crate::report::{Latency, Report};
 use crate::series::Point;
 
 /// Colours of processes; the generator has its own.

@@ -1,7 +1,7 @@
 //! Whether a run was right, and whether its figures mean the server.
 
+use crate::kind::Kind;
 use crate::report::Report;
-use crate::scenario::Kind;
 
 /// What others may use of the machine before the report says so.
 const OTHER_CORES_MAX: f64 = 0.15;

@@ -3,7 +3,6 @@
 //! Clients return with socket.io-client's delays, or at once (`--backoff none`); attempts that fail are repeated with
 //! its delays in both cases.
 
-use crate::client::Message;
 use crate::error::BenchError;
 use crate::fleet::Fleet;
 use crate::meter::{Meter, pairs};
@@ -11,7 +10,8 @@ use crate::net;
 use crate::options::Options;
 use crate::out::Out;
 use crate::report::Report;
-use crate::scenario::Scenario;
+use crate::session::Message;
+use crate::swarm::Scenario;
 use crate::swarm::Swarm;
 use crate::wire::{Command, Job, Line, WorkerReport};
 
@@ -126,7 +126,8 @@ pub(super) fn direct(
         report.set_counter("all_back_ms", slowest_ns / 1_000_000);
     }
     report.window_ends(fleet);
-    fleet.stop(0, report)
+    report.add_workers(&fleet.stop(0)?);
+    Ok(())
 }
 
 #[cfg(test)]

@@ -4,12 +4,13 @@
 //! rate whether or not earlier ones have ended, and each is timed from the moment it was *meant* to begin,
 //! so that a stalled server cannot hide its stall (coordinated omission).
 
-use crate::client::Message;
 use crate::meter::{Meter, pairs};
 use crate::out::Out;
 use crate::packet::{first_string, stamp};
 use crate::scenario::schedule::Schedule;
-use crate::scenario::{Scenario, stamped};
+use crate::scenario::stamped;
+use crate::session::Message;
+use crate::swarm::Scenario;
 use crate::swarm::Swarm;
 use crate::wire::{Command, Job, Line, WorkerReport};
 

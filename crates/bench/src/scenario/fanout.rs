@@ -6,7 +6,6 @@
 
 use std::collections::VecDeque;
 
-use crate::client::Message;
 use crate::error::BenchError;
 use crate::fleet::Fleet;
 use crate::meter::{Meter, new_histogram, pairs};
@@ -15,8 +14,9 @@ use crate::options::Options;
 use crate::out::Out;
 use crate::packet::{name_and_string, stamp};
 use crate::report::Report;
-use crate::scenario::Scenario;
 use crate::scenario::schedule::Schedule;
+use crate::session::Message;
+use crate::swarm::Scenario;
 use crate::swarm::Swarm;
 use crate::wire::{Command, Job, Line, WorkerReport};
 
@@ -216,7 +216,7 @@ pub(crate) fn direct(
         }
     }
     report.window_ends(fleet);
-    fleet.stop(sequence, report)?;
+    report.add_workers(&fleet.stop(sequence)?);
     report.set_counter("broadcasts", sequence - first);
     if !last.is_empty() {
         report.add_histogram("last_delivery", &pairs(&last));

@@ -1,8 +1,8 @@
 //! `idle`: sessions that only answer heartbeats; what do they cost, and is any lost?
 
-use crate::client::Message;
 use crate::out::Out;
-use crate::scenario::Scenario;
+use crate::session::Message;
+use crate::swarm::Scenario;
 use crate::swarm::Swarm;
 use crate::wire::{Command, WorkerReport};
 

@@ -4,7 +4,6 @@
 //! with the `pid` and the last offset that the server gave them, if it offers connection state recovery. A client that
 //! was recovered must have every broadcast once; one that was not has missed those of its absence.
 
-use crate::client::Message;
 use crate::error::BenchError;
 use crate::fleet::Fleet;
 use crate::meter::{Meter, pairs};
@@ -13,8 +12,9 @@ use crate::options::Options;
 use crate::out::Out;
 use crate::packet::{last_string, name_and_string, stamp};
 use crate::report::Report;
-use crate::scenario::Scenario;
 use crate::scenario::schedule::Schedule;
+use crate::session::Message;
+use crate::swarm::Scenario;
 use crate::swarm::Swarm;
 use crate::wire::{Command, Job, Line, WorkerReport};
 
@@ -293,7 +293,8 @@ pub(super) fn direct(
     let sent = fleet.wait_asked()?;
     report.window_ends(fleet);
     report.set_counter("broadcasts", sent);
-    fleet.stop(sent, report)
+    report.add_workers(&fleet.stop(sent)?);
+    Ok(())
 }
 
 #[cfg(test)]

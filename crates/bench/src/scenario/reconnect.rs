@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;
 
-use crate::client::Message;
 use crate::error::BenchError;
 use crate::fleet::Fleet;
 use crate::meter::{Meter, new_histogram, pairs};
@@ -16,7 +15,8 @@ use crate::options::Options;
 use crate::out::Out;
 use crate::packet::first_string;
 use crate::report::Report;
-use crate::scenario::Scenario;
+use crate::session::Message;
+use crate::swarm::Scenario;
 use crate::swarm::Swarm;
 use crate::wire::{Command, Job, Line, WorkerReport};
 
@@ -167,7 +167,8 @@ pub(crate) fn direct(
     let back_ns = fleet.wait_back()?;
     report.window_ends(fleet);
     report.set_counter("all_back_ms", back_ns.saturating_sub(at_ns) / 1_000_000);
-    fleet.stop(0, report)
+    report.add_workers(&fleet.stop(0)?);
+    Ok(())
 }
 
 #[cfg(test)]

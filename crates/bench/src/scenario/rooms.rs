@@ -6,7 +6,6 @@
 
 use std::collections::VecDeque;
 
-use crate::client::Message;
 use crate::error::BenchError;
 use crate::fleet::Fleet;
 use crate::meter::{Meter, pairs};
@@ -15,7 +14,9 @@ use crate::out::Out;
 use crate::packet::{leading_number, name_and_string, stamp};
 use crate::report::Report;
 use crate::scenario::schedule::Schedule;
-use crate::scenario::{Scenario, stamped};
+use crate::scenario::stamped;
+use crate::session::Message;
+use crate::swarm::Scenario;
 use crate::swarm::Swarm;
 use crate::wire::{Command, Job, Line, WorkerReport};
 

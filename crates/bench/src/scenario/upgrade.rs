@@ -2,13 +2,14 @@
 //!
 //! Each client has one echo under way from the moment it joins, a few while it polls and two more after the upgrade.
 
-use crate::client::Message;
 use crate::error::BenchError;
 use crate::fleet::Fleet;
 use crate::meter::pairs;
 use crate::out::Out;
 use crate::report::Report;
-use crate::scenario::{Scenario, stamped};
+use crate::scenario::stamped;
+use crate::session::Message;
+use crate::swarm::Scenario;
 use crate::swarm::Swarm;
 use crate::wire::{Job, Line, WorkerReport};
 
@@ -134,7 +135,8 @@ impl Scenario for Upgrade {
 pub(super) fn direct(fleet: &mut Fleet, report: &mut Report) -> Result<(), BenchError> {
     fleet.wait_known()?;
     report.window_ends(fleet);
-    fleet.stop(0, report)
+    report.add_workers(&fleet.stop(0)?);
+    Ok(())
 }
 
 /// Upgrades as any scenario has them when its clients begin with polling.

@@ -2,11 +2,12 @@
 
 use std::os::fd::OwnedFd;
 
+use crate::client::Client;
 use crate::client::polling::Polling;
-use crate::client::{Client, Loss};
 use crate::net::{self, Ready};
 use crate::out::{Framing, Out};
-use crate::scenario::Scenario;
+use crate::session::Loss;
+use crate::swarm::Scenario;
 use crate::swarm::Swarm;
 
 /// Which of a client's streams.

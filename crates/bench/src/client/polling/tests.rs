@@ -1,6 +1,8 @@
 use super::*;
-use crate::client::{Client, Phase, Transport};
+use crate::client::Client;
 use crate::manner::Manner;
+use crate::session::Phase;
+use crate::transport::Transport;
 
 const OPEN: &str =
     r#"0{"sid":"a","upgrades":["websocket"],"pingInterval":25000,"pingTimeout":20000}"#;

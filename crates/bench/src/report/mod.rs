@@ -13,16 +13,17 @@ use std::time::{Instant, SystemTime};
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use crate::client::Transport;
 use crate::control;
 use crate::error::BenchError;
 use crate::fleet::Fleet;
+use crate::kind::Kind;
+use crate::latency::Latency;
 use crate::manner::Manner;
 use crate::meter::new_histogram;
 use crate::options::Options;
 use crate::sample::{Sample, machine_busy_s, sample};
-use crate::scenario::Kind;
 use crate::series::Point;
+use crate::transport::Transport;
 use crate::wire::{Pairs, WorkerReport};
 
 /// The JSON report; names end in their units.
@@ -68,17 +69,6 @@ pub(crate) struct Report {
     series: Vec<Point>,
     #[serde(skip)]
     state: State,
-}
-
-#[derive(Clone, Copy, Debug, Default, Serialize)]
-pub(crate) struct Latency {
-    pub(crate) count: u64,
-    pub(crate) min: f64,
-    pub(crate) p50: f64,
-    pub(crate) p90: f64,
-    pub(crate) p99: f64,
-    pub(crate) p999: f64,
-    pub(crate) max: f64,
 }
 
 /// A measured process, or several under one name.
@@ -239,7 +229,11 @@ impl Report {
         self.other_cores = other_cores.max(0.0);
     }
 
-    pub(crate) fn add_worker(&mut self, worker: &WorkerReport) {
+    pub(crate) fn add_workers(&mut self, workers: &[WorkerReport]) {
+        workers.iter().for_each(|worker| self.add_worker(worker));
+    }
+
+    fn add_worker(&mut self, worker: &WorkerReport) {
         for (name, count) in &worker.counters {
             *self.counters.entry(name.clone()).or_default() += count;
         }
@@ -273,8 +267,9 @@ impl Report {
         }
         // Whoever ends a run by hand does not ask what was still on its way.
         let sent = if matches!(error, BenchError::Interrupted(_)) { 0 } else { sent };
-        if let Err(error) = fleet.stop(sent, self) {
-            self.notes.push(format!("some workers could not report: {error}"));
+        match fleet.stop(sent) {
+            Ok(workers) => self.add_workers(&workers),
+            Err(error) => self.notes.push(format!("some workers could not report: {error}")),
         }
         // When not all had come yet, nobody has counted them.
         self.joined = self.joined.max(self.state.joined_at_end);
@@ -343,22 +338,6 @@ fn generator_pids(fleet: &Fleet) -> Vec<i32> {
     let mut pids = fleet.pids();
     pids.push(std::process::id() as i32);
     pids
-}
-
-impl Latency {
-    /// Of a histogram of nanoseconds.
-    pub(crate) fn of(histogram: &Histogram<u64>) -> Self {
-        let at = |quantile| histogram.value_at_quantile(quantile) as f64 / 1e6;
-        Self {
-            count: histogram.len(),
-            min: histogram.min() as f64 / 1e6,
-            p50: at(0.5),
-            p90: at(0.9),
-            p99: at(0.99),
-            p999: at(0.999),
-            max: histogram.max() as f64 / 1e6,
-        }
-    }
 }
 
 /// Percentiles and their milliseconds, as far out as there are samples to tell them apart.

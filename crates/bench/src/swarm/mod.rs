@@ -7,15 +7,18 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
 use crate::backoff::{Random, delay_ms};
-use crate::client::{Client, Loss, Message, Phase};
+use crate::client::Client;
 use crate::http::Site;
 use crate::meter::Meter;
 use crate::net::{self, Poll, Ready};
 use crate::out::{Framing, Out};
-use crate::scenario::Scenario;
+use crate::session::{Loss, Message, Phase};
 use crate::wire::Job;
 
 mod lanes;
+mod scenario;
+
+pub(crate) use self::scenario::Scenario;
 
 use lanes::{Lane, Lanes, id_of};
 
