@@ -1,6 +1,6 @@
 // An app server that does what a seed tells it, and writes down what it did, in order.
 //
-// An entry is written before the call that it tells of; `t` is the machine's monotonic clock in ms, the same for all processes.
+// An entry is written before the call that it tells of; `time` is the machine's monotonic clock in ms, the same for all processes.
 import { serve } from "../apps/serve.mjs";
 import { isWhole, payloadOf } from "./payloads.mjs";
 import { Random } from "./random.mjs";
@@ -20,40 +20,40 @@ class Program {
   }
 
   write(op, entry) {
-    this.log.push({ t: now(), op, ...entry });
+    this.log.push({ time: now(), op, ...entry });
   }
 
   welcome(socket) {
     const { id, handshake } = socket;
-    this.write("connect", { s: id, client: handshake.auth.client });
+    this.write("connect", { socket: id, client: handshake.auth.client });
     this.#sockets.push(socket);
     // A room of its own, by which the other app server reaches it too, and one of everybody's.
     this.join(socket, [`c${handshake.auth.client}`, ROOMS[this.log.length % ROOMS.length]]);
     socket.on("disconnect", (reason) => {
-      this.write("gone", { s: id, reason });
+      this.write("gone", { socket: id, reason });
       this.#sockets.splice(this.#sockets.indexOf(socket), 1);
     });
-    socket.on("m", (n, payload) => {
-      this.write("got", { s: id, n, bad: !isWhole(n, payload) });
-      if (n % 4 === 0) this.send(socket);
+    socket.on("message", (number, payload) => {
+      this.write("got", { socket: id, number, bad: !isWhole(number, payload) });
+      if (number % 4 === 0) this.send(socket);
     });
-    socket.on("q", (n, payload, done) => {
-      this.write("got", { s: id, n, bad: !isWhole(n, payload) });
-      if (n % 3 === 0) setImmediate(() => socket.connected && this.acknowledge(socket, n, done));
-      else this.acknowledge(socket, n, done);
+    socket.on("question", (number, payload, done) => {
+      this.write("got", { socket: id, number, bad: !isWhole(number, payload) });
+      if (number % 3 === 0) setImmediate(() => socket.connected && this.acknowledge(socket, number, done));
+      else this.acknowledge(socket, number, done);
     });
   }
 
-  acknowledge(socket, n, done) {
-    this.write("ack", { s: socket.id, n });
-    done(n);
+  acknowledge(socket, number, done) {
+    this.write("ack", { socket: socket.id, number });
+    done(number);
   }
   join(socket, rooms) {
-    this.write("join", { s: socket.id, rooms });
+    this.write("join", { socket: socket.id, rooms });
     socket.join(rooms);
   }
   leave(socket, room) {
-    this.write("leave", { s: socket.id, room });
+    this.write("leave", { socket: socket.id, room });
     socket.leave(room);
   }
   #next() {
@@ -62,13 +62,13 @@ class Program {
   }
   send(socket, volatile) {
     const [id, payload] = this.#next();
-    this.write("send", { s: socket.id, id, volatile });
-    (volatile ? socket.volatile : socket).emit("m", id, payload);
+    this.write("send", { socket: socket.id, id, volatile });
+    (volatile ? socket.volatile : socket).emit("message", id, payload);
   }
   ask(socket) {
     const [id, payload] = this.#next();
-    this.write("send", { s: socket.id, id });
-    socket.emit("q", id, payload, (answer) => this.write("answer", { s: socket.id, id: answer }));
+    this.write("send", { socket: socket.id, id });
+    socket.emit("question", id, payload, (answer) => this.write("answer", { socket: socket.id, id: answer }));
   }
   /** `to`, `except`: rooms. `from`: the socket whose `broadcast` it is. */
   cast({ to = [], except = [], from, volatile, local }) {
@@ -79,16 +79,16 @@ class Program {
     if (except.length > 0) target = target.except(except);
     if (volatile) target = target.volatile;
     if (local) target = target.local;
-    target.emit("m", id, payload);
+    target.emit("message", id, payload);
   }
   /** A broadcast that everybody answers. */
   askAll(to) {
     const [id, payload] = this.#next();
     this.write("cast", { id, rooms: to, except: [] });
-    this.io.to(to).timeout(ANSWERS_MS_MAX).emit("b", id, payload, () => {});
+    this.io.to(to).timeout(ANSWERS_MS_MAX).emit("question to all", id, payload, () => {});
   }
   end(socket, close) {
-    this.write("end", { s: socket.id, close });
+    this.write("end", { socket: socket.id, close });
     socket.disconnect(close);
   }
 

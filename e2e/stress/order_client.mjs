@@ -31,37 +31,37 @@ export class OrderClient {
   #listen() {
     const { socket } = this;
     const numberOf = (id) => Number(id.split(":")[1]);
-    socket.on("connect", () => this.lives.push({ client: this.number, mode: this.mode, s: socket.id, events: [{ t: now(), e: "connect" }] }));
+    socket.on("connect", () => this.lives.push({ client: this.number, mode: this.mode, socket: socket.id, events: [{ time: now(), kind: "connect" }] }));
     socket.on("disconnect", (reason) => this.#write("disconnect", { reason }));
-    socket.on("m", (id, payload) => this.#write("heard", { id, bad: !isWhole(numberOf(id), payload) }));
+    socket.on("message", (id, payload) => this.#write("heard", { id, bad: !isWhole(numberOf(id), payload) }));
     // Of these answers the app gets a list, which tells no order.
-    socket.on("b", (id, payload, done) => {
+    socket.on("question to all", (id, payload, done) => {
       this.#write("heard", { id, bad: !isWhole(numberOf(id), payload) });
       done(id);
     });
-    socket.on("q", (id, payload, done) => {
+    socket.on("question", (id, payload, done) => {
       this.#write("heard", { id, bad: !isWhole(numberOf(id), payload) });
       this.#write("answered", { id });
       done(id);
     });
   }
 
-  #write(e, event) {
+  #write(kind, event) {
     const events = this.lives.at(-1)?.events ?? this.strays;
-    events.push({ t: now(), e, ...event });
+    events.push({ time: now(), kind, ...event });
   }
 
   say() {
-    const n = (this.#sent += 1);
-    this.#write("said", { n });
-    this.socket.emit("m", n, payloadOf(n));
+    const number = (this.#sent += 1);
+    this.#write("said", { number });
+    this.socket.emit("message", number, payloadOf(number));
   }
   /** Gives the question's number. */
   ask() {
-    const n = (this.#sent += 1);
-    this.#write("said", { n, asks: true });
-    this.socket.emit("q", n, payloadOf(n), (answer) => this.#write("acked", { n: answer }));
-    return n;
+    const number = (this.#sent += 1);
+    this.#write("said", { number, asks: true });
+    this.socket.emit("question", number, payloadOf(number), (answer) => this.#write("acked", { number: answer }));
+    return number;
   }
   leave() {
     this.#write("left", {});
@@ -76,6 +76,6 @@ export class OrderClient {
     if (!this.socket.active) this.socket.connect();
   }
   get wasCut() {
-    return this.lives.at(-1).events.some(({ e }) => e === "cut");
+    return this.lives.at(-1).events.some(({ kind }) => kind === "cut");
   }
 }

@@ -9,7 +9,7 @@ export function judgeForeign({ timeline, log, heard, ending, say }) {
   for (const cast of log.casts) {
     const event = foreign.get(cast.id);
     if (event === undefined && (cast.volatile || cast.local)) continue;
-    const floor = Math.max(place, received(cast.t));
+    const floor = Math.max(place, received(cast.time));
     const found = event ? placeOfDelivered(timeline, cast, event, floor) : placeOfOther(timeline, cast, floor, ending);
     if (found === undefined) say(`${cast.id} ${event ? "came" : "did not come"}, and no place in the home's order explains it (from entry ${floor} on)`);
     else place = found;
@@ -37,16 +37,16 @@ function delivered(log, heard, say) {
 function landmarks(heard, { start }) {
   const own = heard.filter(({ at }) => at !== undefined);
   let next = 0;
-  return (t) => {
-    while (next < own.length && own[next].t < t) next += 1;
-    return own[next - 1]?.at ?? (t > heard.connectedAt ? start : -1);
+  return (time) => {
+    while (next < own.length && own[next].time < time) next += 1;
+    return own[next - 1]?.at ?? (time > heard.connectedAt ? start : -1);
   };
 }
 
 function placeOfDelivered(timeline, cast, event, floor) {
   if (cast.local) return undefined;
   // What the home called after the client had it lies behind it.
-  const last = Math.min(event.before - 1, timeline.end - 1, lastUntil(timeline.entries, event.t));
+  const last = Math.min(event.before - 1, timeline.end - 1, lastUntil(timeline.entries, event.time));
   return firstPlace(timeline, cast, true, Math.max(floor, event.after), last);
 }
 
@@ -59,11 +59,11 @@ function placeOfOther(timeline, cast, floor, ending) {
 }
 
 /** The last entry that was called at `t` or before. */
-function lastUntil(entries, t) {
+function lastUntil(entries, time) {
   let [low, high] = [0, entries.length];
   while (low < high) {
     const middle = (low + high) >> 1;
-    if (entries[middle].t <= t) low = middle + 1;
+    if (entries[middle].time <= time) low = middle + 1;
     else high = middle;
   }
   return low - 1;

@@ -41,42 +41,42 @@ export function check({ logs, lives }) {
   for (const { entries } of logs) report.operations += entries.filter(({ op }) => !["connect", "got", "answer", "gone"].includes(op)).length;
   const seen = new Set();
   for (const life of lives) {
-    const say = (what) => report.violations.push(`client ${life.client} (${life.mode}), socket ${life.s}: ${what}`);
-    if (seen.has(life.s)) say("had this id before");
-    seen.add(life.s);
-    judgeLife(life, logs, homes.get(life.s), report, say);
+    const say = (what) => report.violations.push(`client ${life.client} (${life.mode}), socket ${life.socket}: ${what}`);
+    if (seen.has(life.socket)) say("had this id before");
+    seen.add(life.socket);
+    judgeLife(life, logs, homes.get(life.socket), report, say);
   }
-  for (const s of homes.keys()) if (!seen.has(s)) report.violations.push(`socket ${s}: no client knows of it`);
+  for (const socket of homes.keys()) if (!seen.has(socket)) report.violations.push(`socket ${socket}: no client knows of it`);
   return report;
 }
 
 function judgeLife(life, logs, home, report, say) {
-  report.operations += life.events.filter(({ e }) => ["said", "left", "cut"].includes(e)).length;
+  report.operations += life.events.filter(({ kind }) => ["said", "left", "cut"].includes(kind)).length;
   if (home === undefined) return say("no app server knows of it");
   const timeline = timelineOf(home);
   const ending = endingOf(life, timeline, say);
   judgeBounds(life, ending, home, say);
   const heard = judgeHome(life, timeline, ending, say);
   judgeOrigins(heard, logs, home.log, say);
-  heard.connectedAt = life.events[0].t;
+  heard.connectedAt = life.events[0].time;
   for (const log of logs) if (log !== home.log) report.foreign += judgeForeign({ timeline, log, heard, ending, say });
   report.deliveries += heard.length + judgeUp(life, home, ending, say);
 }
 
 /** How it ended: `alive` (not at all), `ended` by the app, `left`, `cut`. */
 function endingOf({ events }, { endedByApp }, say) {
-  const disconnect = events.find(({ e }) => e === "disconnect");
+  const disconnect = events.find(({ kind }) => kind === "disconnect");
   if (disconnect === undefined) return endedByApp ? "ended" : "alive";
   if (disconnect.reason === "io server disconnect") return "ended";
   if (disconnect.reason === "io client disconnect") return "left";
   // A cut that hits no stream, between two polls, has no effect; but without a cut nothing may break.
-  if (!events.some(({ e }) => e === "cut")) say(`lost its connection (${disconnect.reason}) though nobody cut it`);
+  if (!events.some(({ kind }) => kind === "cut")) say(`lost its connection (${disconnect.reason}) though nobody cut it`);
   return "cut";
 }
 
 function judgeBounds({ events }, ending, { own, log }, say) {
-  const end = events.findIndex(({ e }) => e === "disconnect");
-  if (events[0]?.e !== "connect") say("something came before the connect");
+  const end = events.findIndex(({ kind }) => kind === "disconnect");
+  if (events[0]?.kind !== "connect") say("something came before the connect");
   if (end >= 0 && end < events.length - 1) say(`after its disconnect came ${show(events[end + 1])}`);
   const gone = own.findIndex((at) => log.entries[at].op === "gone");
   if (gone >= 0 && gone < own.length - 1) say(`the app server saw ${show(log.entries[own[gone + 1]])} after its disconnect`);
@@ -88,7 +88,7 @@ function judgeBounds({ events }, ending, { own, log }, say) {
 
 /** Rule 1; gives what was heard: the home's with their entry, the others with the entries around them. */
 function judgeHome({ events }, { expected, mandatory, start }, ending, say) {
-  const heard = events.filter(({ e }) => e === "heard" || e === "acked").map((event) => ({ ...event, key: event.id ?? `ack ${event.n}` }));
+  const heard = events.filter(({ kind }) => kind === "heard" || kind === "acked").map((event) => ({ ...event, key: event.id ?? `ack ${event.number}` }));
   let place = start;
   for (const event of heard) {
     if (event.bad) say(`${event.key} is not what was sent`);
@@ -128,18 +128,18 @@ function judgeOrigins(heard, logs, home, say) {
 function judgeUp({ events }, { own, log }, ending, say) {
   let count = 0;
   const entries = own.map((at) => log.entries[at]);
-  for (const [e, op, key] of [["said", "got", "n"], ["answered", "answer", "id"]]) {
-    const sent = events.filter((event) => event.e === e).map((event) => event[key]);
+  for (const [kind, op, key] of [["said", "got", "number"], ["answered", "answer", "id"]]) {
+    const sent = events.filter((event) => event.kind === kind).map((event) => event[key]);
     const got = entries.filter((entry) => entry.op === op);
     count += got.length;
     const wrong = got.findIndex((entry, index) => entry[key] !== sent[index]);
-    if (wrong >= 0) say(`of what it ${e}, ${got[wrong][key]} arrived where ${sent[wrong]} was due`);
-    if (got.length < sent.length && ending === "alive") say(`${sent[got.length]}, which it ${e}, never arrived`);
-    for (const entry of got) if (entry.bad) say(`${entry[key]}, which it ${e}, is not what was sent`);
+    if (wrong >= 0) say(`of what it ${kind}, ${got[wrong][key]} arrived where ${sent[wrong]} was due`);
+    if (got.length < sent.length && ending === "alive") say(`${sent[got.length]}, which it ${kind}, never arrived`);
+    for (const entry of got) if (entry.bad) say(`${entry[key]}, which it ${kind}, is not what was sent`);
   }
   return count;
 }
 
-function show({ t, ...rest }) {
+function show({ time, ...rest }) {
   return JSON.stringify(rest);
 }

@@ -62,7 +62,7 @@ async function settle(world, all) {
   const isReplaced = (client, index) => client.lives.length !== before[index] || !client.socket.connected;
   const isSettled = (client, index) => {
     const { events } = client.lives.at(-1);
-    return marks.every((mark) => events.some(({ id }) => id === mark)) && events.some(({ e, n }) => e === "acked" && n === questions[index]);
+    return marks.every((mark) => events.some(({ id }) => id === mark)) && events.some(({ kind, number }) => kind === "acked" && number === questions[index]);
   };
   const done = (client, index) => isReplaced(client, index) || isSettled(client, index);
   await until("the last messages", () => all.every(done), { withinMs: SETTLED_WITHIN_MS }).catch(() => {});

@@ -8,10 +8,10 @@ export function homesOf(logs, say) {
     for (const [at, entry] of log.entries.entries()) {
       if (entry.op === "cast") log.casts.push({ ...entry, at });
       if (entry.op === "connect") {
-        if (homes.has(entry.s)) say(`socket ${entry.s} was connected twice`);
-        homes.set(entry.s, { s: entry.s, log, own: [] });
+        if (homes.has(entry.socket)) say(`socket ${entry.socket} was connected twice`);
+        homes.set(entry.socket, { socket: entry.socket, log, own: [] });
       }
-      if (entry.s !== undefined) homes.get(entry.s)?.own.push(at);
+      if (entry.socket !== undefined) homes.get(entry.socket)?.own.push(at);
     }
   }
   return homes;
@@ -21,12 +21,12 @@ export function homesOf(logs, say) {
  * `start`, `end`: the socket is there behind entry `start` and before entry `end`. `stretches`: its rooms, each valid from entry `from` on.
  * `expected`: the entry of every message for it. `mandatory`: those that are not volatile, in order.
  */
-export function timelineOf({ s, log, own }) {
+export function timelineOf({ socket, log, own }) {
   const { entries } = log;
   const start = own[0];
   const endedBy = own.find((at) => entries[at].op === "end" || entries[at].op === "gone");
   const end = endedBy ?? Infinity;
-  const timeline = { s, entries, start, end, endedByApp: entries[endedBy]?.op === "end", stretches: [{ from: start, rooms: new Set([s]) }] };
+  const timeline = { socket, entries, start, end, endedByApp: entries[endedBy]?.op === "end", stretches: [{ from: start, rooms: new Set([socket]) }] };
   timeline.expected = new Map();
   timeline.mandatory = [];
   const expect = (key, at) => {
@@ -34,10 +34,10 @@ export function timelineOf({ s, log, own }) {
     if (!entries[at].volatile) timeline.mandatory.push({ key, at });
   };
   for (const at of merged(own, log.casts, start, end)) {
-    const { op, id, n } = entries[at];
+    const { op, id, number } = entries[at];
     if (op === "join" || op === "leave") timeline.stretches.push({ from: at, rooms: moved(timeline.stretches.at(-1).rooms, entries[at]) });
     else if (op === "send") expect(id, at);
-    else if (op === "ack") expect(`ack ${n}`, at);
+    else if (op === "ack") expect(`ack ${number}`, at);
     else if (op === "cast" && selects(entries[at], timeline.stretches.at(-1).rooms)) expect(id, at);
   }
   return timeline;

@@ -27,7 +27,7 @@ serve((context) => {
   /** `list`: `{ id, rooms, except }` each; a turn of its own for each, over `withinMs`. */
   context.cast = async ({ list, withinMs }) => {
     for (const { id, rooms, except } of list) {
-      io.to(rooms).except(except).emit("m", id, Buffer.from(id));
+      io.to(rooms).except(except).emit("message", id, Buffer.from(id));
       await new Promise((done) => (withinMs > 0 ? setTimeout(done, withinMs / list.length) : setImmediate(done)));
     }
   };

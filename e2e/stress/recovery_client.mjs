@@ -29,7 +29,7 @@ export class RecoveryClient {
       agent: this.#streams.agent,
       auth: { client: number, rooms: this.rooms, data: this.data },
     });
-    this.socket.on("m", (id, bytes) => this.heard.push(String(bytes) === id ? id : `${id}, spoilt`));
+    this.socket.on("message", (id, bytes) => this.heard.push(String(bytes) === id ? id : `${id}, spoilt`));
     this.socket.on("server", (name) => (this.server = name));
     this.socket.on("connect", () => this.#connected());
     this.socket.on("connect_error", () => {

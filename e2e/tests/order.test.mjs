@@ -8,27 +8,27 @@ import { run } from "../stress/order_run.mjs";
 describe("the oracle of order, on logs made by hand", () => {
   // One socket `s` of `amber`, in room `r` from entry 2 to entry 4. `cobalt` broadcasts to `r`.
   const amber = [
-    { t: 0, op: "connect", s: "s", client: 0 },
-    { t: 1, op: "send", s: "s", id: "amber:1" },
-    { t: 2, op: "join", s: "s", rooms: ["r"] },
-    { t: 3, op: "send", s: "s", id: "amber:2" },
-    { t: 4, op: "leave", s: "s", room: "r" },
-    { t: 5, op: "send", s: "s", id: "amber:3" },
-    { t: 6, op: "cast", id: "amber:4", rooms: [], except: ["r"] },
+    { time: 0, op: "connect", socket: "s", client: 0 },
+    { time: 1, op: "send", socket: "s", id: "amber:1" },
+    { time: 2, op: "join", socket: "s", rooms: ["r"] },
+    { time: 3, op: "send", socket: "s", id: "amber:2" },
+    { time: 4, op: "leave", socket: "s", room: "r" },
+    { time: 5, op: "send", socket: "s", id: "amber:3" },
+    { time: 6, op: "cast", id: "amber:4", rooms: [], except: ["r"] },
   ];
-  const cobalt = (...casts) => casts.map(([t, id, extra]) => ({ t, op: "cast", id: `cobalt:${id}`, rooms: ["r"], except: [], ...extra }));
+  const cobalt = (...casts) => casts.map(([time, id, extra]) => ({ time, op: "cast", id: `cobalt:${id}`, rooms: ["r"], except: [], ...extra }));
   const FULL = ["amber:1", "amber:2", "amber:3", "amber:4"];
   /** What comes at the client, each message 10 ms after the one before unless a time is given. */
   const verdict = (heard, casts, { log = amber, tail = [] } = {}) => {
-    const events = heard.map((id, index) => (Array.isArray(id) ? { t: id[1], e: "heard", id: id[0] } : { t: 20 + index * 10, e: "heard", id }));
-    const life = { client: 0, mode: "websocket", s: "s", events: [{ t: 10, e: "connect" }, ...events, ...tail] };
+    const events = heard.map((id, index) => (Array.isArray(id) ? { time: id[1], kind: "heard", id: id[0] } : { time: 20 + index * 10, kind: "heard", id }));
+    const life = { client: 0, mode: "websocket", socket: "s", events: [{ time: 10, kind: "connect" }, ...events, ...tail] };
     const logs = [{ server: "amber", entries: log }, { server: "cobalt", entries: cobalt(...casts) }];
     return check({ logs, lives: [life] }).violations.length === 0 ? "legal" : "violation";
   };
-  const left = [{ t: 900, e: "left" }, { t: 901, e: "disconnect", reason: "io client disconnect" }];
-  const leaves = [...amber, { t: 7, op: "gone", s: "s", reason: "client namespace disconnect" }];
-  const ends = [...amber, { t: 7, op: "end", s: "s" }, { t: 7, op: "gone", s: "s", reason: "server namespace disconnect" }];
-  const ended = [{ t: 901, e: "disconnect", reason: "io server disconnect" }];
+  const left = [{ time: 900, kind: "left" }, { time: 901, kind: "disconnect", reason: "io client disconnect" }];
+  const leaves = [...amber, { time: 7, op: "gone", socket: "s", reason: "client namespace disconnect" }];
+  const ends = [...amber, { time: 7, op: "end", socket: "s" }, { time: 7, op: "gone", socket: "s", reason: "server namespace disconnect" }];
+  const ended = [{ time: 901, kind: "disconnect", reason: "io server disconnect" }];
   const cast = [[3, 1]];
   const table = [
     ["all in order", FULL, [], "legal"],
@@ -40,8 +40,8 @@ describe("the oracle of order, on logs made by hand", () => {
     ["the end missing for one that left", ["amber:1", "amber:2"], [], "legal", { log: leaves, tail: left }],
     ["the middle missing for one that left", ["amber:1", "amber:3"], [], "violation", { log: leaves, tail: left }],
     ["the end missing for one that the app ended", ["amber:1", "amber:2"], [], "violation", { log: ends, tail: ended }],
-    ["something after the disconnect", FULL, [], "violation", { log: leaves, tail: [...left, { t: 950, e: "heard", id: "amber:4" }] }],
-    ["a disconnect that nobody caused", FULL, [], "violation", { tail: [{ t: 950, e: "disconnect", reason: "transport close" }] }],
+    ["something after the disconnect", FULL, [], "violation", { log: leaves, tail: [...left, { time: 950, kind: "heard", id: "amber:4" }] }],
+    ["a disconnect that nobody caused", FULL, [], "violation", { tail: [{ time: 950, kind: "disconnect", reason: "transport close" }] }],
     ["a foreign one while it may be in the room, before", ["amber:1", "cobalt:1", "amber:2", "amber:3", "amber:4"], cast, "legal"],
     ["a foreign one while it may be in the room, behind", ["amber:1", "amber:2", "cobalt:1", "amber:3", "amber:4"], cast, "legal"],
     ["a foreign one that came before or after the room", FULL, cast, "legal"],
@@ -79,9 +79,9 @@ describe("order under load, seed 7", () => {
     assert.ok(PLAIN || foreign > 5_000, `${foreign} broadcasts of the other app server`);
   });
 
-  const isOwn = (life) => (event) => event.e === "heard" && event.id.startsWith(`${life.home}:`) && !life.volatile.has(event.id);
-  const isForeign = (life) => (event) => event.e === "heard" && !event.id.startsWith(`${life.home}:`);
-  const isUp = () => (event) => event.e === "said";
+  const isOwn = (life) => (event) => event.kind === "heard" && event.id.startsWith(`${life.home}:`) && !life.volatile.has(event.id);
+  const isForeign = (life) => (event) => event.kind === "heard" && !event.id.startsWith(`${life.home}:`);
+  const isUp = () => (event) => event.kind === "said";
   const falsifications = {
     "two messages of one app server swapped": [isOwn, 2, (events, [a, b]) => ([events[a].id, events[b].id] = [events[b].id, events[a].id])],
     "a message dropped": [isOwn, 2, (events, [at]) => events.splice(at, 1)],
@@ -89,11 +89,11 @@ describe("order under load, seed 7", () => {
     "a message moved behind the next but one": [isOwn, 3, (events, [at, , to]) => events.splice(to, 0, ...events.splice(at, 1))],
     "a message for somebody else": [isOwn, 1, (events, [at], stranger) => events.splice(at, 0, { ...events[at], id: stranger })],
     "a message spoilt": [isOwn, 1, (events, [at]) => (events[at].bad = true)],
-    "a message after the end": [isOwn, 1, (events, [at]) => events.push({ t: 1e12, e: "disconnect", reason: "io client disconnect" }, { ...events[at] })],
+    "a message after the end": [isOwn, 1, (events, [at]) => events.push({ time: 1e12, kind: "disconnect", reason: "io client disconnect" }, { ...events[at] })],
     "a broadcast of the other app server doubled": [isForeign, 1, (events, [at]) => events.splice(at, 0, { ...events[at] })],
     "two broadcasts of the other app server swapped": [isForeign, 2, (events, [a, b]) => ([events[a].id, events[b].id] = [events[b].id, events[a].id])],
     "the last broadcast of the other app server dropped": [isForeign, 1, (events, _chosen, _stranger, all) => events.splice(all.at(-1), 1)],
-    "what a client said swapped": [isUp, 2, (events, [a, b]) => ([events[a].n, events[b].n] = [events[b].n, events[a].n])],
+    "what a client said swapped": [isUp, 2, (events, [a, b]) => ([events[a].number, events[b].number] = [events[b].number, events[a].number])],
     "what a client said unheard": [isUp, 1, (events, [at]) => events.splice(at, 1)],
   };
   for (const [name, [kind, count, change]] of Object.entries(falsifications)) {
@@ -101,7 +101,7 @@ describe("order under load, seed 7", () => {
       let tried = 0;
       for (const [index, life] of homed(record).entries()) {
         const all = life.events.flatMap((event, at) => (kind(life)(event) ? [at] : []));
-        if (all.length < count + 2 || life.events.some(({ e }) => e === "disconnect")) continue;
+        if (all.length < count + 2 || life.events.some(({ kind }) => kind === "disconnect")) continue;
         const lives = record.lives.with(index, { ...life, events: structuredClone(life.events) });
         change(lives[index].events, all.slice(1), life.stranger, all);
         assert.notDeepEqual(check({ logs: record.logs, lives }).violations, [], `client ${life.client}`);
@@ -115,9 +115,9 @@ describe("order under load, seed 7", () => {
 /** The lives with the name of their app server, its volatile messages, and a message to somebody else. */
 function homed({ logs, lives }) {
   return lives.map((life) => {
-    const { server, entries } = logs.find(({ entries }) => entries.some(({ op, s }) => op === "connect" && s === life.s));
+    const { server, entries } = logs.find(({ entries }) => entries.some(({ op, socket }) => op === "connect" && socket === life.socket));
     const volatile = new Set(entries.filter((entry) => entry.volatile).map(({ id }) => id));
-    const stranger = entries.find(({ op, s, id }) => op === "send" && s !== life.s && !volatile.has(id)).id;
+    const stranger = entries.find(({ op, socket, id }) => op === "send" && socket !== life.socket && !volatile.has(id)).id;
     return { ...life, home: server, volatile, stranger };
   });
 }

@@ -19,7 +19,7 @@ class Client {
     this.name = name;
     this.socket = connect(world.nodes[node].url, { transports: ["websocket"], forceNew: true, reconnection: false, auth: { client: name } });
     Object.assign(this.socket, auth);
-    this.socket.on("m", (server, number) => this.heard.push([server, number]));
+    this.socket.on("message", (server, number) => this.heard.push([server, number]));
     this.socket.on("connect", () => this.connects.push({ id: this.socket.id, recovered: this.socket.recovered }));
     this.socket.on("disconnect", (reason) => this.ends.push(reason));
   }

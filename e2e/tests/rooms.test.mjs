@@ -6,21 +6,59 @@ import { PLAIN, TRANSPORTS } from "../harness/world.mjs";
 
 const SERVERS = ["amber", "cobalt"];
 
-/** Four clients, two on each app server, in rooms: a: r1, b: r2, c: r1+r2, d: none. */
+/** Four clients, two on each app server, and the rooms that they are in. */
+const ROOMS_OF = { a: ["red"], b: ["blue"], c: ["red", "blue"], d: [] };
+const EVERYBODY = Object.keys(ROOMS_OF);
+const membersOf = (room) => EVERYBODY.filter((name) => ROOMS_OF[name].includes(room));
+const except = (...names) => EVERYBODY.filter((name) => !names.includes(name));
+
+/** Connects the four and lets them join their rooms. `homes` says which app server each one has. */
 async function four(world, transports) {
   const clients = {};
   const homes = {};
-  for (const name of ["a", "b", "c", "d"]) {
+  for (const [name, rooms] of Object.entries(ROOMS_OF)) {
     clients[name] = await world.client("/", transports);
     homes[name] = await clients[name].emitWithAck("server");
-  }
-  for (const [name, room] of [["a", "r1"], ["b", "r2"], ["c", "r1"], ["c", "r2"]]) {
-    assert.equal(await clients[name].emitWithAck("join", room), true, "the app's view is right at once");
+    for (const room of rooms) {
+      assert.equal(await clients[name].emitWithAck("join", room), true, "the app's view is right at once");
+    }
   }
   const heard = [];
   for (const [name, client] of Object.entries(clients)) client.on("hear", (what) => heard.push(`${name}:${what}`));
   return { clients, homes, heard };
 }
+
+/** What is sent inside of an app server, and who receives it. */
+const BROADCASTS = [
+  ["io.emit", ({ io }) => io.emit("hear", "x"), EVERYBODY],
+  ["io.to(room)", ({ io }) => io.to("red").emit("hear", "x"), membersOf("red")],
+  ["io.in(room)", ({ io }) => io.in("blue").emit("hear", "x"), membersOf("blue")],
+  ["io.to two rooms, each client once", ({ io }) => io.to("red").to("blue").emit("hear", "x"), ["a", "b", "c"]],
+  ["io.to a list of rooms", ({ io }) => io.to(["red", "blue"]).emit("hear", "x"), ["a", "b", "c"]],
+  ["io.except(room)", ({ io }) => io.except("red").emit("hear", "x"), except(...membersOf("red"))],
+  ["io.to(room).except(room)", ({ io }) => io.to("red").except("blue").emit("hear", "x"), ["a"]],
+  ["a room that nobody is in", ({ io }) => io.to("green").emit("hear", "x"), []],
+  ["io.to(a client's id)", ({ io }, { idOf }) => io.to(idOf.d).emit("hear", "x"), ["d"]],
+];
+
+/** What one socket of an app server sends, and who receives it, given the socket's client. */
+const BROADCASTS_OF_A_SOCKET = [
+  [
+    "socket.broadcast",
+    ({ io }, { senderId }) => io.sockets.sockets.get(senderId).broadcast.emit("hear", "x"),
+    (sender) => except(sender),
+  ],
+  [
+    "socket.to(room)",
+    ({ io }, { senderId }) => io.sockets.sockets.get(senderId).to("red").emit("hear", "x"),
+    (sender) => membersOf("red").filter((name) => name !== sender),
+  ],
+  [
+    "socket.except(room)",
+    ({ io }, { senderId }) => io.sockets.sockets.get(senderId).except("red").emit("hear", "x"),
+    (sender) => except(sender, ...membersOf("red")),
+  ],
+];
 
 for (const [mode, transports] of Object.entries(TRANSPORTS)) {
   inWorld(`rooms over ${mode}`, { servers: SERVERS }, (test) => {
@@ -29,57 +67,36 @@ for (const [mode, transports] of Object.entries(TRANSPORTS)) {
       assert.equal(new Set(Object.values(homes)).size, PLAIN ? 1 : 2);
     });
 
-    const cases = [
-      ["io.emit", ({ io }) => io.emit("hear", "x"), "abcd"],
-      ["io.to(room)", ({ io }) => io.to("r1").emit("hear", "x"), "ac"],
-      ["io.in(room)", ({ io }) => io.in("r2").emit("hear", "x"), "bc"],
-      ["io.to two rooms, each client once", ({ io }) => io.to("r1").to("r2").emit("hear", "x"), "abc"],
-      ["io.to a list of rooms", ({ io }) => io.to(["r1", "r2"]).emit("hear", "x"), "abc"],
-      ["io.except(room)", ({ io }) => io.except("r1").emit("hear", "x"), "bd"],
-      ["io.to(room).except(room)", ({ io }) => io.to("r1").except("r2").emit("hear", "x"), "a"],
-      ["a room that nobody is in", ({ io }) => io.to("r3").emit("hear", "x"), ""],
-      ["io.to(a client's id)", ({ io }, ids) => io.to(ids.d).emit("hear", "x"), "d"],
-      ["socket.broadcast", ({ io }, ids) => find(io, ids).broadcast.emit("hear", "x"), "-"],
-      ["socket.to(room)", ({ io }, ids) => find(io, ids).to("r1").emit("hear", "x"), "-r1"],
-      ["socket.except(room)", ({ io }, ids) => find(io, ids).except("r1").emit("hear", "x"), "-!r1"],
-    ];
-    const ALL = "abcd";
-    const MEMBERS = { r1: "ac", r2: "bc" };
-    for (const [name, code, expected] of cases) {
+    const ofAnyApp = BROADCASTS.map(([name, code, receivers]) => [name, code, () => receivers]);
+    for (const [name, code, receiversOf] of [...ofAnyApp, ...BROADCASTS_OF_A_SOCKET]) {
       test(`${name}, from every app server`, async (world) => {
         const { clients, homes, heard } = await four(world, transports);
-        const ids = Object.fromEntries(Object.entries(clients).map(([name, { id }]) => [name, id]));
+        const idOf = Object.fromEntries(Object.entries(clients).map(([client, { id }]) => [client, id]));
         for (const app of world.apps) {
           heard.length = 0;
           // The sender is a client of this app server.
-          const sender = Object.keys(homes).find((name) => homes[name] === app.name);
-          const source = String(code).replace("find(io, ids)", "io.sockets.sockets.get(ids.sender)");
-          await app.run(source, { ...ids, sender: ids[sender] });
+          const sender = EVERYBODY.find((client) => homes[client] === app.name);
+          await app.run(code, { idOf, senderId: idOf[sender] });
           // What was broadcast before this is there when this is.
-          const others = new Set(Object.keys(clients));
-          for (const [name, client] of Object.entries(clients)) client.once("flush", () => others.delete(name));
+          const others = new Set(EVERYBODY);
+          for (const client of EVERYBODY) clients[client].once("flush", () => others.delete(client));
           await app.run(({ io }) => io.emit("flush"));
           await until("the broadcast after it", () => others.size === 0);
-          const wanted = [...ALL].filter((name) => {
-            if (!expected.startsWith("-")) return expected.includes(name);
-            if (name === sender) return false;
-            const room = MEMBERS[expected.slice(-2)];
-            return room === undefined || expected.includes("!") !== room.includes(name);
-          });
-          assert.deepEqual(heard.sort(), wanted.map((name) => `${name}:x`), `sent by ${app.name}`);
+          const expected = receiversOf(sender).map((client) => `${client}:x`);
+          assert.deepEqual(heard.sort(), expected, `sent by ${app.name}`);
         }
       });
     }
 
     test("leave, and the end of a socket, end its membership", async (world) => {
       const { clients, heard } = await four(world, transports);
-      assert.equal(await clients.a.emitWithAck("leave", "r1"), true);
+      assert.equal(await clients.a.emitWithAck("leave", "red"), true);
       clients.c.disconnect();
       await until("the app's view", async () => {
-        const sizes = await Promise.all(world.apps.map((app) => app.run(({ io }) => io.sockets.adapter.rooms.has("r1"))));
+        const sizes = await Promise.all(world.apps.map((app) => app.run(({ io }) => io.sockets.adapter.rooms.has("red"))));
         return sizes.every((has) => !has);
       });
-      await world.apps[0].run(({ io }) => void io.to("r1").emit("hear", "x"));
+      await world.apps[0].run(({ io }) => void io.to("red").emit("hear", "x"));
       await world.apps[0].run(({ io }) => io.emit("hear", "last"));
       await until("the last", () => heard.filter((what) => what.endsWith(":last")).length === 3);
       assert.deepEqual(heard.sort(), ["a:last", "b:last", "d:last"]);
