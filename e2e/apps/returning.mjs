@@ -14,8 +14,8 @@ serve((context) => {
   /** A broadcast every so often, until told otherwise. */
   context.cast = (everyMs) => {
     clearInterval(timer);
-    if (everyMs > 0) timer = setInterval(() => io.emit("m", server, ++last), everyMs);
+    if (everyMs > 0) timer = setInterval(() => io.emit("message", server, ++last), everyMs);
     return last;
   };
-  context.once = () => (io.emit("m", server, ++last), last);
+  context.once = () => (io.emit("message", server, ++last), last);
 });
