@@ -1,5 +1,5 @@
-// fetchSockets() over all sockets of two app servers: plain Socket.IO with the Redis adapter and a Redis of its own, beside Trunkline.
-// A B A B … in one run; the figures go into the ledger. Needs `redis-server`.
+// fetchSockets() over all sockets of two app servers: plain Socket.IO with the Redis adapter and a Redis of its own,
+// beside Trunkline. A B A B … in one run; the figures go into the ledger. Needs `redis-server`.
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";

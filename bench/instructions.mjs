@@ -1,5 +1,5 @@
-// Instructions of the hot pure functions, counted by callgrind: the same on every run of the same binary, whatever else the machine does.
-// Prints each beside the newest entry of the ledger, and writes an entry. Needs `valgrind`.
+// Instructions of the hot pure functions, counted by callgrind: the same on every run of the same binary, whatever else
+// the machine does. Prints each beside the newest entry of the ledger, and writes an entry. Needs `valgrind`.
 import { execFileSync } from "node:child_process";
 import { join } from "node:path";
 import { parseArgs } from "node:util";

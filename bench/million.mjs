@@ -1,8 +1,9 @@
-// As many sessions as asked for on this machine, both ends of them: nodes, app servers and clients. They are held, with heartbeats, and then
-// hear one broadcast. `node bench/million.mjs [--sessions 1000000] [--hold 600]`; what Linux must allow: deploy/limits.sh.
+// As many sessions as asked for on this machine, both ends of them: nodes, app servers and clients. They are held, with
+// heartbeats, and then hear one broadcast. `node bench/million.mjs [--sessions 1000000] [--hold 600]`; what Linux must
+// allow: deploy/limits.sh.
 //
-// One node would hold them all; where a process may not have that many descriptors, each node takes as many as fit, and every app server
-// has a trunk to each node.
+// One node would hold them all; where a process may not have that many descriptors, each node takes as many as fit, and
+// every app server has a trunk to each node.
 import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

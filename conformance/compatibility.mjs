@@ -1,4 +1,5 @@
-// node compatibility.mjs [--check]: writes docs/compatibility.md from results/, or says whether it fits the features and scripts.
+// node compatibility.mjs [--check]: writes docs/compatibility.md from results/, or says whether it fits the features
+// and scripts.
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import path from "node:path";

@@ -1,8 +1,8 @@
 // node newest.mjs [arguments of run.mjs]
 //
-// What the newest socket.io 4 and engine.io 6 of the registry do differently from what Trunkline does: the scripts of this
-// folder against both, installed anew into a folder of their own. A release of somebody else's is news and no mistake of
-// ours, so that differences are reported and do not fail; a run that comes to no result does.
+// What the newest socket.io 4 and engine.io 6 of the registry do differently from what Trunkline does: the scripts of
+// this folder against both, installed anew into a folder of their own. A release of somebody else's is news and no
+// mistake of ours, so that differences are reported and do not fail; a run that comes to no result does.
 import { spawnSync } from "node:child_process";
 import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";

@@ -1,4 +1,5 @@
-// node run.mjs [--target npm|trunkline|both] [--only PATTERN] [--lanes N] [--again] [--show] [--app-servers 1|2] [--threads N]
+// node run.mjs [--target npm|trunkline|both] [--only PATTERN] [--lanes N] [--again] [--show] [--app-servers 1|2]
+// [--threads N]
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";

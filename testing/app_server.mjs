@@ -1,4 +1,5 @@
-// An app server that speaks the trunk protocol (spec/trunk.md) and does only what a test says: no Socket.IO, no manners.
+// An app server that speaks the trunk protocol (spec/trunk.md) and does only what a test says: no Socket.IO, no
+// manners.
 import { randomBytes } from "node:crypto";
 import { OPCODE, closeCodeOf } from "./frames.mjs";
 import { DEVELOPMENT_KEY, trunkToken } from "./token.mjs";
@@ -46,8 +47,8 @@ export class BareAppServer {
 
   /**
    * Opens a trunk, sends `Hello` and waits for `Welcome`. `accepts`: answers `Open` with `Accept`. `echoes`: answers a
-   * message with the same. `refuses`: answers a request that opens no session with 400. `returns`: gives credit back for
-   * every message; otherwise only `grant` does.
+   * message with the same. `refuses`: answers a request that opens no session with 400. `returns`: gives credit back
+   * for every message; otherwise only `grant` does.
    */
   static async connect(node, options = {}) {
     const app = new BareAppServer(node, options);

@@ -1,6 +1,9 @@
 // Waiting for a state, never for a time.
 
-/** How long a test waits for what must come. On a busy machine seconds pass in which nothing runs: this finds what never comes. */
+/**
+ * How long a test waits for what must come. On a busy machine seconds pass in which nothing runs: this finds what never
+ * comes.
+ */
 const GIVE_UP_MS = 20_000;
 
 /**

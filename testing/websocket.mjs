@@ -132,8 +132,8 @@ export class WebSocketClient {
   /** Is called with each ping, pong and close frame. */
   receiveControl(_frame) {}
   /**
-   * Is called with each message: `opcode`, `payload`, whether it is `compressed`, and its `last` frame. By default it is
-   * kept.
+   * Is called with each message: `opcode`, `payload`, whether it is `compressed`, and its `last` frame. By default it
+   * is kept.
    */
   receiveMessage(message) {
     this.messages.push(message);

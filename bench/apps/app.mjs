@@ -1,5 +1,6 @@
-// The app of every row in JavaScript: an ordinary Socket.IO server; behind Redis with REDIS_URL, behind Trunkline with TRUNKLINE_ENDPOINT,
-// with Bun's own HTTP server with BUN_ENGINE. Node.js runs it with --expose-gc; it writes one line of JSON to stdout when it is ready.
+// The app of every row in JavaScript: an ordinary Socket.IO server; behind Redis with REDIS_URL, behind Trunkline with
+// TRUNKLINE_ENDPOINT, with Bun's own HTTP server with BUN_ENGINE. Node.js runs it with --expose-gc; it writes one line
+// of JSON to stdout when it is ready.
 import { createServer } from "node:http";
 import { setTimeout as wait } from "node:timers/promises";
 import { Server } from "socket.io";

@@ -1,5 +1,6 @@
-// The app of `fetch-sockets.mjs`: an ordinary Socket.IO server; with REDIS_URL behind Redis, with TRUNKLINE_ENDPOINT behind Trunkline.
-// Its own HTTP server is the line to the measurement. Writes one line of JSON to stdout when it is ready.
+// The app of `fetch-sockets.mjs`: an ordinary Socket.IO server; with REDIS_URL behind Redis, with TRUNKLINE_ENDPOINT
+// behind Trunkline. Its own HTTP server is the line to the measurement. Writes one line of JSON to stdout when it is
+// ready.
 import { createServer } from "node:http";
 import { Server } from "socket.io";
 

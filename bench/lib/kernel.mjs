@@ -1,9 +1,12 @@
-// Kernel memory of connections, read from what the kernel says it has allocated: both ends of every loopback pair count.
+// Kernel memory of connections, read from what the kernel says it has allocated: both ends of every loopback pair
+// count.
 import { readFileSync } from "node:fs";
 
 const PAGE_BYTES = 4_096;
 
-/** Caches that other work on the machine fills: files that are looked at, processes that walk /proc, closed connections. */
+/**
+ * Caches that other work on the machine fills: files that are looked at, processes that walk /proc, closed connections.
+ */
 const OTHERS = /^(proc_inode|inode_cache|ext4|xfs|btrfs|fuse|ovl|shmem_inode|kernfs|radix_tree|buffer_head|tw_sock|vm_area|anon_vma|maple|task_|pid|sighand|signal|files_cache|mm_struct|cred)/;
 
 /** What is allocated now. */
@@ -29,7 +32,9 @@ function caches() {
 /** How far the count of sockets may be off because others on the machine open and close some. */
 const TOLERANCE = 0.02;
 
-/** Watches, and keeps the newest sample in which all `sessions` stand. `pairs`: connections that one session is made of. */
+/**
+ * Watches, and keeps the newest sample in which all `sessions` stand. `pairs`: connections that one session is made of.
+ */
 export function kernelWatch(sessions, pairs = 1) {
   const before = kernelSample();
   const expected = 2 * pairs * sessions;

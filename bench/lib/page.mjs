@@ -18,7 +18,9 @@ const SIDE_BY_SIDE = [
   ["CPU us/echo, window 16", ECHO_16, "CPU us/round trip, servers together"],
 ];
 
-/** What the node does itself; a peer that is server and app in one has no such part of its own. Unit without its owner. */
+/**
+ * What the node does itself; a peer that is server and app in one has no such part of its own. Unit without its owner.
+ */
 const NODE = [
   ["user memory, B/idle session", IDLE, "RSS bytes/session"],
   ["user memory, B/held poll", POLLING, "RSS bytes/polling session"],
@@ -161,7 +163,10 @@ function details(scenario, rows) {
   ];
 }
 
-/** What was said of single measurements: the same with other numbers in it once, with how often and where first. The JSON has all. */
+/**
+ * What was said of single measurements: the same with other numbers in it once, with how often and where first. The
+ * JSON has all.
+ */
 function notes(problems) {
   const groups = new Map();
   for (const problem of problems) {

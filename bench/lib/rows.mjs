@@ -17,8 +17,9 @@ export const NPM_REDIS = "npm socket.io, 2 workers + Redis + HAProxy";
 const PEERS_BUILD = "cargo build --release --manifest-path bench/peers/Cargo.toml";
 
 /**
- * `start(appServers, options)` starts a row's servers, `missing(options)` says what has to be installed first, `clientsMax`
- * how many sessions the row holds within this machine's descriptors, `kills` that it survives the death of an app server.
+ * `start(appServers, options)` starts a row's servers, `missing(options)` says what has to be installed first,
+ * `clientsMax` how many sessions the row holds within this machine's descriptors, `kills` that it survives the death of
+ * an app server.
  */
 export const ROWS = {
   [BARE]: { start: () => system([() => startPeer("bare")]), missing: () => binary("bare") },

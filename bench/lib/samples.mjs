@@ -23,8 +23,8 @@ export function openSamples(path, head) {
 }
 
 /**
- * Measures what is not measured yet, in order, each on a quiet machine; begins nothing after `seconds`. `told`: the lines to show of a
- * measurement. Whether everything is done.
+ * Measures what is not measured yet, in order, each on a quiet machine; begins nothing after `seconds`. `told`: the
+ * lines to show of a measurement. Whether everything is done.
  */
 export async function work(todo, samples, { measure, told, seconds, quietSeconds }) {
   const until = Date.now() + seconds * 1_000;

@@ -95,7 +95,10 @@ async function idle(context) {
   };
 }
 
-/** Without forced collections, which throw away what V8 has learnt of the code, too. The second ten thousand meet a server that has it all. */
+/**
+ * Without forced collections, which throw away what V8 has learnt of the code, too. The second ten thousand meet a
+ * server that has it all.
+ */
 async function connecting(context) {
   const clients = fitting(context.row, 10_000, context.notes);
   await warmUp(context);
@@ -137,7 +140,10 @@ export function fanoutFigures(r) {
   };
 }
 
-/** What a few who talk feel of many who listen: echoes at a fixed rate, alone and while broadcasts go out without a pause. */
+/**
+ * What a few who talk feel of many who listen: echoes at a fixed rate, alone and while broadcasts go out without a
+ * pause.
+ */
 async function fair(context) {
   const listeners = fitting(context.row, 10_000, context.notes);
   const echoes = (warmup) => load(context, ["echo", "--clients", 20, "--rate", 200, "--warmup", warmup, "--duration", 5, "--quiet"]);

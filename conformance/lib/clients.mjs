@@ -12,7 +12,8 @@ export class Client {
   #watchers = new Set();
 
   /**
-   * @param options of the client, beside `nsp`, `version` (4 or 2), and `on`: another client whose connection is shared.
+   * @param options of the client, beside `nsp`, `version` (4 or 2), and `on`: another client whose connection is
+   * shared.
    */
   constructor(t, who, { nsp = "/", version = 4, on, quiet = false, ...options }) {
     this.#t = t;

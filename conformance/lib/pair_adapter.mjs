@@ -1,5 +1,5 @@
-// Two plain Socket.IO servers that know of each other: socket.io-adapter's own ClusterAdapter, its messages carried by the
-// runner. It is what scripts for two app servers are compared with.
+// Two plain Socket.IO servers that know of each other: socket.io-adapter's own ClusterAdapter, its messages carried by
+// the runner. It is what scripts for two app servers are compared with.
 import { createRequire } from "node:module";
 
 const { ClusterAdapter } = createRequire(createRequire(import.meta.url).resolve("socket.io"))("socket.io-adapter");

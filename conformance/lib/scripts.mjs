@@ -1,4 +1,5 @@
-// Finds the scripts: every file in scripts/, every row of a script that is a table, and every case of a script with cases.
+// Finds the scripts: every file in scripts/, every row of a script that is a table, and every case of a script with
+// cases.
 import { readdirSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";

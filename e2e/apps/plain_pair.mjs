@@ -1,5 +1,5 @@
-// Two plain Socket.IO servers that know of each other: socket.io-adapter's own ClusterAdapter, its messages carried by the
-// test. It is what tests that need two app servers are held against.
+// Two plain Socket.IO servers that know of each other: socket.io-adapter's own ClusterAdapter, its messages carried by
+// the test. It is what tests that need two app servers are held against.
 import { createRequire } from "node:module";
 
 const { ClusterAdapter } = createRequire(createRequire(import.meta.url).resolve("socket.io"))("socket.io-adapter");

@@ -1,7 +1,9 @@
 // What follows a snippet in its own process, to see that it did what its page says.
 import { io as connect } from "socket.io-client";
 
-/** The snippet has made an app server: a client comes through Trunkline and reaches it; then everything ends by itself. */
+/**
+ * The snippet has made an app server: a client comes through Trunkline and reaches it; then everything ends by itself.
+ */
 export async function afterApp(io) {
   const reached = new Promise((done) => io.on("connection", (socket) => done(socket.id)));
   const client = connect(process.env.DOCS_URL, { path: process.env.DOCS_PATH, reconnectionDelay: 20, reconnectionDelayMax: 100 });

@@ -1,4 +1,5 @@
-// Every fenced block of every page, with what its page says about it: a comment right above the fence, which no reader sees.
+// Every fenced block of every page, with what its page says about it: a comment right above the fence, which no reader
+// sees.
 //
 //   <!-- docs: run NAME -->                         a file of e2e/docs/runs/ carries it out
 //   <!-- docs: tested by PATH "NAME OF A TEST" -->  another test does

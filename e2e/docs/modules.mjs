@@ -1,4 +1,5 @@
-// Snippets of JavaScript and TypeScript: what a page takes for granted is put before them, and then they are checked and run as they are printed.
+// Snippets of JavaScript and TypeScript: what a page takes for granted is put before them, and then they are checked
+// and run as they are printed.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
@@ -65,7 +66,10 @@ export function emptyFolders() {
   }
 }
 
-/** The snippet with a node's real address where the page has one of its own, and any port where it has one that may be taken. */
+/**
+ * The snippet with a node's real address where the page has one of its own, and any port where it has one that may be
+ * taken.
+ */
 export function placed(text, url) {
   return text
     .replaceAll(/https?:\/\/(127\.0\.0\.1:8080|trunkline\.internal:8080|trunkline\.example\.com|node-[ab]:8080)/g, url)
@@ -91,8 +95,8 @@ const OPTIONS = {
 };
 
 /**
- * Checks all snippets in one run of the compiler, each as a TypeScript module, as a reader who copies it would. `snippets`: `{ place, line, given,
- * text }`. Returns the mistakes, at the page's own lines.
+ * Checks all snippets in one run of the compiler, each as a TypeScript module, as a reader who copies it would.
+ * `snippets`: `{ place, line, given, text }`. Returns the mistakes, at the page's own lines.
  */
 export async function typeMistakes(snippets, folder = FOLDER) {
   const files = snippets.map((snippet, index) => {

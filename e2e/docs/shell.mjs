@@ -1,4 +1,5 @@
-// Commands of the documentation, held against what the programs take: is there such a command, such a flag, such a file, such a script?
+// Commands of the documentation, held against what the programs take: is there such a command, such a flag, such a
+// file, such a script?
 import { execFileSync, spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -25,8 +26,8 @@ export function inlineMistakesIn({ text, page }, folder) {
 }
 
 /**
- * The simple commands of a script, as lists of words. Knows quotes, comments, `&&`, `|`, `;`, subshells and continued lines; `subshells` keeps
- * their parentheses among the commands.
+ * The simple commands of a script, as lists of words. Knows quotes, comments, `&&`, `|`, `;`, subshells and continued
+ * lines; `subshells` keeps their parentheses among the commands.
  */
 export function commandsIn(text, subshells = false) {
   const commands = [];

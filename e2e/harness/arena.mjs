@@ -1,5 +1,5 @@
-// One shard, unless a test wants more, with two hubs: in one of them a test does its worst; in the other a well-behaved neighbour
-// must not notice.
+// One shard, unless a test wants more, with two hubs: in one of them a test does its worst; in the other a well-behaved
+// neighbour must not notice.
 import assert from "node:assert/strict";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,14 +1,15 @@
 // Strangers attack a node beside thousands of clients that echo:
 //
-//   node stress/attacks.mjs [--only answers-unread,payload-flood] [--clients 2000] [--seconds 10] [--rate 1] [--threads 2]
+//   node stress/attacks.mjs [--only answers-unread,payload-flood] [--clients 2000] [--seconds 10] [--rate 1] [--threads
+//   2]
 //                           [--same-app] [--list]
 //
-// For each attack a table row: what the echoing clients lost, their 99th percentile before, during and after it, how far
-// the node's memory went, and which counters named it. Each attack ends by itself. Exit code 1 when anything was lost, or
-// when the percentile during an attack is more than three times that before (and more than 30 ms).
+// For each attack a table row: what the echoing clients lost, their 99th percentile before, during and after it, how
+// far the node's memory went, and which counters named it. Each attack ends by itself. Exit code 1 when anything was
+// lost, or when the percentile during an attack is more than three times that before (and more than 30 ms).
 //
-// The clients and the attackers are processes of their own; unless `--same-app`, the clients have an app server of their
-// own too, so that what is seen is the node.
+// The clients and the attackers are processes of their own; unless `--same-app`, the clients have an app server of
+// their own too, so that what is seen is the node.
 import { fork } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";

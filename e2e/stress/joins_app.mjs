@@ -4,7 +4,9 @@ import { serve } from "../apps/serve.mjs";
 
 const join = (socket, room) => socket.join(room);
 const leave = (socket, room) => socket.leave(room);
-/** What each round does to the socket, and where the other app server sends then. `joins_run.mjs` knows whom it reaches. */
+/**
+ * What each round does to the socket, and where the other app server sends then. `joins_run.mjs` knows whom it reaches.
+ */
 const KINDS = {
   join: { prepare: () => {}, change: join, target: (io, _id, room) => io.to(room) },
   leave: { prepare: join, change: leave, target: (io, _id, room) => io.to(room) },

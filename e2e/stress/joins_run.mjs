@@ -12,7 +12,8 @@ const ROUNDS_MS_MAX = 300_000;
 
 /**
  * `clients` decides where the second trunk lives, because streams are dealt out in turn: with 2 threads an odd number
- * puts both trunks on one. @returns the rounds that went wrong, by kind, and how many broadcasts the node let go after waiting in vain
+ * puts both trunks on one. @returns the rounds that went wrong, by kind, and how many broadcasts the node let go after
+ * waiting in vain
  */
 export async function run({ threads, rounds, clients: count, awaits = false, chatter = 0 }) {
   const node = await startNode({ threads });

@@ -1,5 +1,6 @@
-// The order of everything, under load: `node stress/order.mjs [--seeds 20] [--first 1] [--clients 200] [--rounds 4] [--turns 110]
-// [--operations 900] [--threads 1,2,4] [--no-broadcast-acks] [--keep FOLDER]`. One line per seed, violations below it; exit code 1 when there are any.
+// The order of everything, under load: `node stress/order.mjs [--seeds 20] [--first 1] [--clients 200] [--rounds 4]
+// [--turns 110] [--operations 900] [--threads 1,2,4] [--no-broadcast-acks] [--keep FOLDER]`. One line per seed,
+// violations below it; exit code 1 when there are any.
 //
 // `E2E_PLAIN=1`: against plain Socket.IO, one app server: does the oracle ask for what Socket.IO does?
 import { mkdirSync, writeFileSync } from "node:fs";

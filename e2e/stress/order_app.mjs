@@ -1,6 +1,7 @@
 // An app server that does what a seed tells it, and writes down what it did, in order.
 //
-// An entry is written before the call that it tells of; `time` is the machine's monotonic clock in ms, the same for all processes.
+// An entry is written before the call that it tells of; `time` is the machine's monotonic clock in ms, the same for all
+// processes.
 import { serve } from "../apps/serve.mjs";
 import { isWhole, payloadOf } from "./payloads.mjs";
 import { Random } from "./random.mjs";

@@ -1,4 +1,5 @@
-// One real client that writes down what it heard and did, in order. Each of its sockets, from connect to disconnect, is a *life*.
+// One real client that writes down what it heard and did, in order. Each of its sockets, from connect to disconnect, is
+// a *life*.
 import { io as connect } from "socket.io-client";
 import { TRANSPORTS } from "../harness/world.mjs";
 import { isWhole, payloadOf } from "./payloads.mjs";

@@ -17,7 +17,9 @@ export function judgeForeign({ timeline, log, heard, ending, say }) {
   return log.casts.length;
 }
 
-/** What came from there, by its id; it comes in the order of the log, also where no message of the home lies between. */
+/**
+ * What came from there, by its id; it comes in the order of the log, also where no message of the home lies between.
+ */
 function delivered(log, heard, say) {
   const numbers = new Map(log.casts.map(({ id }, number) => [id, number]));
   const found = new Map();
@@ -33,7 +35,9 @@ function delivered(log, heard, say) {
   return found;
 }
 
-/** For a moment, never earlier than the one before: the last entry of the home that the client had seen the effect of. */
+/**
+ * For a moment, never earlier than the one before: the last entry of the home that the client had seen the effect of.
+ */
 function landmarks(heard, { start }) {
   const own = heard.filter(({ at }) => at !== undefined);
   let next = 0;

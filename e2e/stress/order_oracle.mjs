@@ -1,26 +1,28 @@
 // Who has to hear what: judges what app servers and clients wrote down, knowing nothing of how Trunkline works.
 //
-// A life is one socket, from its connect to its end. Its *home* is the app server that got its `connect`; the others are *foreign*.
+// A life is one socket, from its connect to its end. Its *home* is the app server that got its `connect`; the others
+// are *foreign*.
 //
-// 1. Home. The home's log, read from top to bottom, says at each entry whether the socket is there and in which rooms. So it says
-//    exactly which of the home's messages (emits, broadcasts, acknowledgements) the socket gets, each once, in the order of the log.
-//    No interleaving has any say in this.
-// 2. Foreign. A broadcast of another app server races with what the home does. It takes effect for this socket at one *place*:
-//    between two entries of the home's log (place p is behind entry p and before p + 1). All freedom is in the choice of places:
+// 1. Home. The home's log, read from top to bottom, says at each entry whether the socket is there and in which rooms.
+//    So it says exactly which of the home's messages (emits, broadcasts, acknowledgements) the socket gets, each once,
+//    in the order of the log. No interleaving has any say in this.
+// 2. Foreign. A broadcast of another app server races with what the home does. It takes effect for this socket at one
+//    *place*: between two entries of the home's log (place p is behind entry p and before p + 1). All freedom is in the
+//    choice of places:
 //    a. In the order of the foreign log, places never go back; nor do the messages in the transcript.
-//    b. A broadcast that was delivered has a place where the rooms select the socket; one that was not has a place where they do
-//       not, or where the socket is not yet, or no longer, there.
+//    b. A broadcast that was delivered has a place where the rooms select the socket; one that was not has a place
+//       where they do not, or where the socket is not yet, or no longer, there.
 //    c. A delivered one has its place between the home's messages that came before and after it in the transcript.
-//    d. Time: what the client had already received when the broadcast was called lies before its place; what the home called
-//       after the client had received the broadcast lies behind.
-//    When such places exist the transcript is legal, when they do not it is a violation. The earliest place that fits is taken
-//    each time: it leaves the most room to those behind.
-// 3. Loss. A client that left, or was cut off, misses an end of all this and nothing in the middle. One that the app disconnected
-//    has everything that was sent before, and nothing that was sent after. Volatile messages may be missing; when they come, they
-//    come once and in their place.
-// 4. Up. What a client sent arrives at its home in order, once, whole; all of it as long as the socket lives. When it ends, whoever
-//    ended it, an end may be missing: Socket.IO hands an event to the app a moment after it came, and not at all when the
-//    disconnect came along with it. The same holds of acknowledgements.
+//    d. Time: what the client had already received when the broadcast was called lies before its place; what the home
+//       called after the client had received the broadcast lies behind.
+//    When such places exist the transcript is legal, when they do not it is a violation. The earliest place that fits
+//    is taken each time: it leaves the most room to those behind.
+// 3. Loss. A client that left, or was cut off, misses an end of all this and nothing in the middle. One that the app
+//    disconnected has everything that was sent before, and nothing that was sent after. Volatile messages may be
+//    missing; when they come, they come once and in their place.
+// 4. Up. What a client sent arrives at its home in order, once, whole; all of it as long as the socket lives. When it
+//    ends, whoever ended it, an end may be missing: Socket.IO hands an event to the app a moment after it came, and not
+//    at all when the disconnect came along with it. The same holds of acknowledgements.
 // 5. Nothing before the connect, nothing after the disconnect, on either side; and the reasons on both sides fit.
 import { judgeForeign } from "./order_foreign.mjs";
 import { homesOf, timelineOf } from "./order_timeline.mjs";
@@ -124,7 +126,9 @@ function judgeOrigins(heard, logs, home, say) {
   }
 }
 
-/** Rule 4. Handlers of events run a moment later than those of acknowledgements, in Socket.IO: each has its own order. */
+/**
+ * Rule 4. Handlers of events run a moment later than those of acknowledgements, in Socket.IO: each has its own order.
+ */
 function judgeUp({ events }, { own, log }, ending, say) {
   let count = 0;
   const entries = own.map((at) => log.entries[at]);

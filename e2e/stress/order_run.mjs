@@ -48,8 +48,8 @@ async function act(all, random, count) {
 }
 
 /**
- * Until nothing is under way: everybody is connected, has heard a last broadcast of each app server, and has the answer to a last
- * question. When that does not come, the oracle says what is missing.
+ * Until nothing is under way: everybody is connected, has heard a last broadcast of each app server, and has the answer
+ * to a last question. When that does not come, the oracle says what is missing.
  */
 async function settle(world, all) {
   await until("all clients", () => {

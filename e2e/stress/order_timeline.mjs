@@ -18,8 +18,9 @@ export function homesOf(logs, say) {
 }
 
 /**
- * `start`, `end`: the socket is there behind entry `start` and before entry `end`. `stretches`: its rooms, each valid from entry `from` on.
- * `expected`: the entry of every message for it. `mandatory`: those that are not volatile, in order.
+ * `start`, `end`: the socket is there behind entry `start` and before entry `end`. `stretches`: its rooms, each valid
+ * from entry `from` on. `expected`: the entry of every message for it. `mandatory`: those that are not volatile, in
+ * order.
  */
 export function timelineOf({ socket, log, own }) {
   const { entries } = log;

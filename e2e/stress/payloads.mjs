@@ -1,4 +1,5 @@
-// What the messages carry beside their id: made from the id alone, so that whoever gets it can tell whether it is whole.
+// What the messages carry beside their id: made from the id alone, so that whoever gets it can tell whether it is
+// whole.
 
 const LARGE_EVERY = 211;
 const LARGE_BYTES = 20_000;

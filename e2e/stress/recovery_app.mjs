@@ -1,4 +1,5 @@
-// An app server with connection state recovery: it takes only clients that want it or do not care, and tells who came and how.
+// An app server with connection state recovery: it takes only clients that want it or do not care, and tells who came
+// and how.
 import { serve } from "../apps/serve.mjs";
 
 serve((context) => {

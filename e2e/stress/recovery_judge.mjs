@@ -1,9 +1,10 @@
-// What became of every client that was cut off: judged from what it heard, what was sent, and what the app servers saw of it.
+// What became of every client that was cut off: judged from what it heard, what was sent, and what the app servers saw
+// of it.
 import { MODES } from "./recovery_client.mjs";
 
 /**
- * `clients`: `{ number, mode, rooms, first, returns, heard, home, server }` each. `sent`: the broadcasts of each app server, `[name, list]`.
- * `reports`: of the app servers.
+ * `clients`: `{ number, mode, rooms, first, returns, heard, home, server }` each. `sent`: the broadcasts of each app
+ * server, `[name, list]`. `reports`: of the app servers.
  */
 export function judge({ clients, sent, reports }) {
   const middlewares = reports.reduce((sum, report) => sum + report.middlewares, 0);

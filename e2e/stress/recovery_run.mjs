@@ -1,4 +1,5 @@
-// Clients that are all cut off while broadcasts go on, are away while more go on, and come back while the last ones go out.
+// Clients that are all cut off while broadcasts go on, are away while more go on, and come back while the last ones go
+// out.
 import { until } from "../../testing/wait.mjs";
 import { PLAIN, World } from "../harness/world.mjs";
 import { Random } from "./random.mjs";

@@ -5,7 +5,8 @@ export class Streams {
   #open = new Set();
 
   constructor() {
-    // A request on a stream that was used before would be tried again behind the client's back: the cut would not be one.
+    // A request on a stream that was used before would be tried again behind the client's back: the cut would not be
+    // one.
     this.agent = new Agent({ keepAlive: false });
     const connect = this.agent.createConnection.bind(this.agent);
     this.agent.createConnection = (...args) => {

@@ -1,4 +1,5 @@
-// The address that an app sees of a client, beside plain Socket.IO: on a listener for both families, and on one for IPv4 alone.
+// The address that an app sees of a client, beside plain Socket.IO: on a listener for both families, and on one for
+// IPv4 alone.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer } from "node:http";

@@ -1,4 +1,5 @@
-// A path belongs to its hub: configured for it, or the first hub's whose app servers ask for it while one of them lives.
+// A path belongs to its hub: configured for it, or the first hub's whose app servers ask for it while one of them
+// lives.
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -107,7 +107,10 @@ inArena("without descriptors newcomers get 503, and the acceptor does not spin",
 // Of an app server that does not number its broadcasts nothing is kept.
 const RECOVERY = { connectionStateRecovery: { maxDisconnectionDuration: 600_000, skipMiddlewares: true }, numbers: true };
 
-/** A session that does not read and has some megabytes waiting; then recorded broadcasts, until they alone fill the node. */
+/**
+ * A session that does not read and has some megabytes waiting; then recorded broadcasts, until they alone fill the
+ * node.
+ */
 async function fill(arena, app) {
   const stalled = await arena.session(app);
   stalled.client.pause();

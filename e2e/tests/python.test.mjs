@@ -34,7 +34,8 @@ inWorld("python-socketio", { servers: ["amber", "cobalt"] }, (test) => {
 
         const ask = ({ io }, id) => io.sockets.sockets.get(id).timeout(10_000).emitWithAck("question", 21);
         assert.deepEqual(await home.run(ask, id), { twice: 42 });
-        // From the other app server, when there is one. Two app servers' words to one client have no order, so it waits for the answer.
+        // From the other app server, when there is one. Two app servers' words to one client have no order, so it waits
+        // for the answer.
         await elsewhere.run(async ({ io }) => {
           io.to("club").emit("club", "hello club");
           await io.to("club").timeout(10_000).emitWithAck("bytes", { bytes: Buffer.from([0, 1, 255]) });

@@ -1,4 +1,5 @@
-// Other runtimes for the app than Node.js: Bun and Deno, as their npm packages bring them. The same app in each, the same words of it.
+// Other runtimes for the app than Node.js: Bun and Deno, as their npm packages bring them. The same app in each, the
+// same words of it.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";

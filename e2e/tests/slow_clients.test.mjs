@@ -1,5 +1,5 @@
-// Clients that take less than their app sends: those that read get everything, those that do not are closed, and what they
-// hold stays bounded.
+// Clients that take less than their app sends: those that read get everything, those that do not are closed, and what
+// they hold stays bounded.
 import assert from "node:assert/strict";
 import { engineUrl, PollingSession, SEPARATOR } from "../../testing/engine.mjs";
 import { encodeFrame, OPCODE } from "../../testing/frames.mjs";

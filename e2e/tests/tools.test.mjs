@@ -1,5 +1,5 @@
-// Tools of the ecosystem that look into a Socket.IO server: Socket.IO's Admin UI, for two app servers. The same is asked
-// of two plain servers, joined by socket.io-adapter's ClusterAdapter.
+// Tools of the ecosystem that look into a Socket.IO server: Socket.IO's Admin UI, for two app servers. The same is
+// asked of two plain servers, joined by socket.io-adapter's ClusterAdapter.
 import assert from "node:assert/strict";
 import test, { after, afterEach, before, describe } from "node:test";
 import { until } from "../../testing/wait.mjs";

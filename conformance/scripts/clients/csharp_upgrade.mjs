@@ -1,4 +1,5 @@
-// Clients in C# and Unity send the upgrade packet at once, without a probe, and go on polling until the WebSocket speaks.
+// Clients in C# and Unity send the upgrade packet at once, without a probe, and go on polling until the WebSocket
+// speaks.
 import { event } from "../../lib/tools.mjs";
 
 export const table = {

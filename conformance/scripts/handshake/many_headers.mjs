@@ -1,4 +1,5 @@
-// More header lines than servers usually have room for: what they are answered, and how many of them the app gets to see.
+// More header lines than servers usually have room for: what they are answered, and how many of them the app gets to
+// see.
 const lines = (count) => Array.from({ length: count }, (_, index) => `x${index}: ${index % 10}\r\n`).join("");
 const get = (count) => `GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: x\r\n${lines(count)}\r\n`;
 

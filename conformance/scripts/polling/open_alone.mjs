@@ -1,4 +1,5 @@
-// The answer to a handshake is the open packet and nothing else; what the app writes in the same turn is the next answer.
+// The answer to a handshake is the open packet and nothing else; what the app writes in the same turn is the next
+// answer.
 export const options = { allowEIO3: true };
 
 export function app(io, log) {

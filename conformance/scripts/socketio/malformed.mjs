@@ -1,4 +1,5 @@
-// Socket.IO packets that cannot be decoded or come when they must not: the app's error, the reason, the end of the session.
+// Socket.IO packets that cannot be decoded or come when they must not: the app's error, the reason, the end of the
+// session.
 export const table = {
   "no packet type": ["4"],
   "unknown packet type": ["47"],

@@ -1,4 +1,5 @@
-// A request that the client makes right behind its upgrade packet finds the session upgraded, on whichever streams they are.
+// A request that the client makes right behind its upgrade packet finds the session upgraded, on whichever streams they
+// are.
 const ROUNDS = 40;
 
 /** Nothing of it is looked at: which of two streams the app hears of first is not fixed. */

@@ -1,4 +1,5 @@
-// A second WebSocket for a session that began as one: it may try an upgrade; the first transport keeps the session meanwhile.
+// A second WebSocket for a session that began as one: it may try an upgrade; the first transport keeps the session
+// meanwhile.
 import { event } from "../../lib/tools.mjs";
 
 export async function run(t) {

@@ -82,7 +82,9 @@ export async function run(pile) {
   }
 }
 
-/** A browser comes, is refused, logs in, and is known by its cookie over each transport; a second one is somebody else. */
+/**
+ * A browser comes, is refused, logs in, and is known by its cookie over each transport; a second one is somebody else.
+ */
 async function visits(browser, url, call) {
   for (const transports of [["polling"], ["websocket"], ["polling", "websocket"]]) {
     const contexts = [await browser.newContext(), await browser.newContext()];

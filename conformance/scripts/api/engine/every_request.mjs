@@ -1,4 +1,5 @@
-// Engine middlewares and header events at each request of a session, as Engine.IO has them: with the SDK's `everyRequest`.
+// Engine middlewares and header events at each request of a session, as Engine.IO has them: with the SDK's
+// `everyRequest`.
 
 /** Everything that the app sets, and nothing that differs by itself. */
 const show = (answer) => [answer.status, answer.headers["x-count"], answer.headers["set-cookie"], answer.headers["x-each"], answer.headers["access-control-allow-origin"], answer.headers.vary];
