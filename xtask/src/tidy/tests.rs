@@ -215,8 +215,11 @@ fn crate_sources_are_told_from_other_files() {
 #[test]
 fn texts_that_keep_the_rules_pass() {
     let cases = [
-        ("a.rs", "fn a() {}\n".repeat(800)),
-        ("a.mjs", "long\n".repeat(2000)),
+        ("a.rs", "fn a() {}\n".repeat(500)),
+        ("a.mjs", "long\n".repeat(500)),
+        ("a.md", "long\n".repeat(2000)),
+        // Named as one that is longer.
+        ("crates/edge/src/http/mod.rs", "fn a() {}\n".repeat(600)),
         (
             "package-lock.json",
             "\"resolved\": \"../sdk/node\",\n\"url\": \"https://example.org\"".into(),
@@ -232,7 +235,9 @@ fn texts_that_keep_the_rules_pass() {
 #[test]
 fn texts_that_break_a_rule_are_found() {
     let cases = [
-        ("a.rs", "fn a() {}\n".repeat(801)),
+        ("a.rs", "fn a() {}\n".repeat(501)),
+        ("a.ts", "long\n".repeat(501)),
+        ("crates/edge/src/http/mod.rs", "fn a() {}\n".repeat(601)),
         ("sdk/node/package-lock.json", "{\n  \"resolved\": \"https://host/a.tgz\"\n}".into()),
         ("a.ts", format!("// {}: later", concat!("TO", "DO"))),
         ("b.md", format!("a {}(name)", concat!("FIX", "ME"))),

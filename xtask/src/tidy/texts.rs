@@ -2,7 +2,19 @@
 
 use super::Finding;
 
-const LINES_MAX: usize = 800;
+const LINES_MAX: usize = 500;
+
+/// Files that are longer, and how long each may be: they shrink, and no file joins them.
+const LONG: &[(&str, usize)] = &[
+    ("crates/edge/src/http/engine.rs", 520),
+    ("crates/edge/src/http/mod.rs", 600),
+    ("crates/edge/src/running.rs", 520),
+    ("crates/node/src/config/kinds.rs", 520),
+    ("crates/node/tests/configuration.rs", 540),
+    ("sdk/node/test/recovery.test.js", 540),
+];
+
+const CODE: &[&str] = &[".rs", ".ts", ".mjs", ".cjs", ".js"];
 
 /// Words for work put off: it belongs into an issue. Taken apart, so that this file passes.
 const PUT_OFF: &[&str] = &[concat!("TO", "DO"), concat!("FIX", "ME")];
@@ -14,10 +26,12 @@ const WRITTEN: &[&str] = &[
 
 pub(super) fn check(place: &str, text: &str) -> Vec<Finding> {
     let mut findings = Vec::new();
-    if place.ends_with(".rs") {
+    if CODE.iter().any(|end| place.ends_with(end)) {
+        let lines_max =
+            LONG.iter().find(|(long, _)| *long == place).map_or(LINES_MAX, |(_, max)| *max);
         let lines = text.lines().count();
-        if lines > LINES_MAX {
-            let text = format!("{lines} lines; a file over {LINES_MAX} wants to be split");
+        if lines > lines_max {
+            let text = format!("{lines} lines; a file over {lines_max} wants to be split");
             findings.push(Finding::new(place, text));
         }
     }
