@@ -5,6 +5,7 @@
 
 mod broadcast;
 mod choose;
+mod dealing;
 mod records;
 mod wire;
 
@@ -24,7 +25,9 @@ pub(crate) struct Case {
 }
 
 fn cases() -> impl Iterator<Item = &'static Case> {
-    [wire::CASES, broadcast::CASES, choose::CASES, records::CASES].into_iter().flatten()
+    [wire::CASES, broadcast::CASES, choose::CASES, records::CASES, dealing::CASES]
+        .into_iter()
+        .flatten()
 }
 
 fn main() -> ExitCode {

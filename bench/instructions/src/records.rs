@@ -10,7 +10,7 @@ use trunkline_trunk::{
 
 use crate::Case;
 
-const FRAMES: u32 = 100;
+pub(crate) const FRAMES: u32 = 100;
 
 pub(crate) const CASES: &[Case] = &[
     Case { name: "trunk: Message frame of 64 B encoded", each: FRAMES, run: encode },
@@ -51,7 +51,7 @@ fn decode(times: u32, batch: &Bytes) -> u64 {
     seen
 }
 
-fn sends() -> Bytes {
+pub(crate) fn sends() -> Bytes {
     let mut out = BytesMut::new();
     let flags = SendFlags { compressible: true, ..SendFlags::default() };
     (0..FRAMES)
@@ -59,7 +59,7 @@ fn sends() -> Bytes {
     out.freeze()
 }
 
-fn broadcast() -> Bytes {
+pub(crate) fn broadcast() -> Bytes {
     let frame = Frame::Broadcast(Broadcast {
         nsp: NamespaceNumber(0),
         flags: BroadcastFlags { compressible: true, ..BroadcastFlags::default() },
