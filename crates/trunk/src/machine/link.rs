@@ -274,6 +274,10 @@ impl Link {
         matches!(self.phase, Phase::Choosing { .. })
     }
 
+    pub(super) fn has_events(&self) -> bool {
+        !self.events.is_empty()
+    }
+
     pub(super) const fn is_ended(&self) -> bool {
         matches!(self.phase, Phase::Ended)
     }

@@ -20,7 +20,7 @@ pub const fn shard_of(session: SessionNumber, shards: u32) -> usize {
 pub(super) struct Dealt {
     by_shard: Vec<Vec<Frame>>,
     is_empty: bool,
-    cost_bytes: u64,
+    pub(super) cost_bytes: u64,
     broadcasts: u64,
     persisted: Vec<(Str, usize)>,
 }
@@ -34,10 +34,6 @@ impl Dealt {
             broadcasts: 0,
             persisted: Vec::new(),
         }
-    }
-
-    pub(super) fn add_cost(&mut self, cost_bytes: u32) {
-        self.cost_bytes += u64::from(cost_bytes);
     }
 
     /// For the shard that has the session.

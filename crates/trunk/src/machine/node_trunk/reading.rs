@@ -12,7 +12,7 @@ use super::batches::detach;
 use super::step::{Greeting, Refused, Restore, Step};
 use super::{NodeTrunk, hello};
 use crate::credit::SharedCredit;
-use crate::decode::{Batch, decode_batch};
+use crate::decode::{Batch, DecodeError, decode_batch};
 use crate::frame::{Frame, Hello};
 use crate::kind::FrameKind;
 use crate::machine::{LinkEvent, Misbehaved};
@@ -49,6 +49,14 @@ impl Reading {
         }
     }
 
+    /// The next frame of the batch, with when that came and how long it is. `None` inside: it is at its end.
+    #[inline]
+    fn next(&mut self) -> Option<(Timestamp, usize, Option<Result<Frame, DecodeError>>)> {
+        let came = self.batch.as_mut()?;
+        let waited = self.broadcast.take().map(Ok);
+        Some((came.at, came.bytes, waited.or_else(|| came.frames.next())))
+    }
+
     pub(super) fn changes_rooms(&self) -> bool {
         let came = self.batch.iter().chain(&self.later);
         let frames = came.flat_map(|came| came.frames.clone()).flatten();
@@ -81,23 +89,27 @@ impl NodeTrunk {
         if self.reading.waits || self.link.is_choosing() {
             return false;
         }
-        let Some(came) = &mut self.reading.batch else { return false };
-        let (at, bytes) = (came.at, came.bytes);
-        if let Some(broadcast) = self.reading.broadcast.take() {
-            self.take_frame(at, bytes, broadcast);
-            return true;
-        }
-        let next = came.frames.next();
-        match next {
-            Some(Ok(frame)) if self.reading.look && is_broadcast(&frame) => {
+        while self.steps.is_empty() && !self.link.has_events() {
+            let Some((at, bytes, frame)) = self.reading.next() else { return false };
+            let frame = match frame {
+                Some(Ok(frame)) => frame,
+                Some(Err(error)) => {
+                    self.link.handle_undecodable(error);
+                    break;
+                }
+                None => {
+                    self.end_batch();
+                    continue;
+                }
+            };
+            if self.reading.look && is_broadcast(&frame) {
                 self.reading.look = false;
                 self.reading.waits = true;
                 self.reading.broadcast = Some(frame);
                 self.steps.push_back(Step::BroadcastAhead);
+            } else {
+                self.take_frame(at, bytes, frame);
             }
-            Some(Ok(frame)) => self.take_frame(at, bytes, frame),
-            Some(Err(error)) => self.link.handle_undecodable(error),
-            None => self.end_batch(),
         }
         true
     }
@@ -121,19 +133,19 @@ impl NodeTrunk {
         }
     }
 
+    #[inline]
     fn take_frame(&mut self, at: Timestamp, batch_bytes: usize, mut frame: Frame) {
         detach(&mut frame, batch_bytes);
-        let cost_bytes = frame.data_cost();
         let granted = if let Frame::Credit { bytes } = frame { Some(bytes) } else { None };
+        let before = self.link.receiving().unprocessed_bytes();
         // An error is on record with the link, which has ended by it.
         let Ok(passed) = self.link.handle_frame(at, frame) else { return };
+        // What the link has counted is what is to be given back.
+        self.dealt.cost_bytes += self.link.receiving().unprocessed_bytes() - before;
         if let Some(bytes) = granted
             && self.credit.grant(bytes)
         {
             self.steps.push_back(Step::CreditReturned);
-        }
-        if let Some(cost_bytes) = cost_bytes {
-            self.dealt.add_cost(cost_bytes);
         }
         if let Some(frame) = passed
             && let Err(rule) = self.deal(frame)
@@ -143,6 +155,7 @@ impl NodeTrunk {
     }
 
     /// Puts a frame into the share of the shard, or of all shards, that it concerns, or makes a step of it.
+    #[inline]
     fn deal(&mut self, frame: Frame) -> Result<(), Misbehaved> {
         self.namespaces.handle(&frame)?;
         if let Some(session) = frame.session() {
