@@ -6,6 +6,7 @@ mod keepers;
 mod own_sids;
 mod roster;
 mod routes;
+mod servers;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,6 +20,7 @@ use self::keepers::Keepers;
 use self::own_sids::OwnSids;
 pub(crate) use self::roster::NoAppServer;
 use self::roster::Roster;
+use self::servers::Servers;
 use crate::shard::Unavailable;
 use crate::trunks::Precedence;
 use crate::{HubConfig, HubStatus, Secret};
@@ -34,6 +36,7 @@ pub(crate) struct Hub {
     /// Trunks over streams, those before their `Hello` included.
     trunks_open: AtomicUsize,
     roster: Mutex<Roster>,
+    servers: Mutex<Servers>,
     pub(crate) precedence: Precedence,
     own_sids: OwnSids,
     keepers: Mutex<Keepers>,
@@ -54,6 +57,7 @@ impl Hub {
             keys: config.keys.clone(),
             tokens_required: config.tokens_required,
             roster: Mutex::default(),
+            servers: Mutex::default(),
             precedence: Precedence::default(),
             own_sids: OwnSids::default(),
             keepers: Mutex::default(),

@@ -107,12 +107,11 @@ impl Hub {
         });
         let patience = limits.patience();
         let candidates = candidates.map(|trunk| Candidate {
-            server: ServerKey(trunk.number),
+            server: trunk.server,
             standing: trunk.standing(now, patience),
             load: trunk.sessions_u32(),
         });
-        let picked = affinity::pick(cursor, candidates)
-            .and_then(|key| trunks.iter().find(|trunk| trunk.number == key.0));
+        let picked = affinity::pick(cursor, candidates).and_then(|key| latest_of(trunks, key));
         match picked {
             Some(trunk) => {
                 trunk.session_added();
@@ -146,14 +145,14 @@ impl Hub {
             let candidates =
                 trunks.iter().filter(usable).filter(|one| one.is_draining() == draining);
             let candidates = candidates.map(|trunk| Candidate {
-                server: ServerKey(trunk.number),
+                server: trunk.server,
                 standing: trunk.standing(now, patience),
                 load: u32::try_from(trunk.requests_pending()).unwrap_or(u32::MAX),
             });
             affinity::pick(request_cursor, candidates)
         };
         let picked = pick(false).or_else(|| pick(true));
-        match picked.and_then(|key| trunks.iter().find(|trunk| trunk.number == key.0)) {
+        match picked.and_then(|key| latest_of(trunks, key)) {
             Some(trunk) => Ok(Arc::clone(trunk)),
             None if trunks.is_empty() => Err(NoAppServer::None),
             None => Err(NoAppServer::Busy),
@@ -217,6 +216,11 @@ impl Hub {
         servers.dedup();
         encode_peers(frames, servers);
     }
+}
+
+/// The trunk that an app server speaks over: one that has come later has ended all before it.
+fn latest_of(trunks: &[Arc<Trunk>], server: ServerKey) -> Option<&Arc<Trunk>> {
+    trunks.iter().rev().find(|trunk| trunk.server == server)
 }
 
 /// How many app servers a payload went to, and how many were too slow for it.

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 use trunkline_engineio::{CloseReason, Delivery, Outgoing, Sent};
 use trunkline_switchboard::recovery::Origin;
-use trunkline_switchboard::{NamespaceKey, Selection, ServerKey, SessionKey};
+use trunkline_switchboard::{NamespaceKey, Selection, SessionKey};
 use trunkline_trunk::{Action, NumberState};
 use trunkline_trunk::{
     Broadcast, CloseReason as WireReason, Frame, NamespaceNumber, SendFlags, Str,
@@ -166,8 +166,9 @@ impl Shard {
         rooms: &[Str],
         beside: bool,
     ) {
+        let Some(server) = self.trunks.get(&trunk).map(|one| one.trunk.server) else { return };
         let board = &mut self.boards[hub];
-        let (session, server) = (SessionKey(index), ServerKey(trunk));
+        let session = SessionKey(index);
         let rooms = rooms.iter().map(Str::as_str);
         let attached = if beside {
             board.attach_beside(session, server, key, socket, rooms)
@@ -303,7 +304,7 @@ impl Shard {
         let hub = usize::from(shard_trunk.trunk.hub.number);
         let rooms: Vec<&str> = broadcast.rooms.iter().map(Str::as_str).collect();
         let except: Vec<&str> = broadcast.except.iter().map(Str::as_str).collect();
-        let server = broadcast.flags.local.then_some(ServerKey(trunk));
+        let server = broadcast.flags.local.then_some(shard_trunk.trunk.server);
         let selection = Selection { rooms: &rooms, except: &except, server };
         let messages: Vec<_> = broadcast
             .parts

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::{Bytes, BytesMut};
 use tokio::sync::{Notify, oneshot};
 use trunkline_clock::Timestamp;
+use trunkline_switchboard::ServerKey;
 use trunkline_switchboard::affinity::{Advice, Hang, Patience, Promptness, Standing};
 use trunkline_trunk::Misbehaved;
 use trunkline_trunk::settings::EngineSettings;
@@ -24,6 +25,8 @@ pub(crate) type TrunkNumber = u32;
 pub(crate) struct Trunk {
     pub(crate) number: TrunkNumber,
     pub(crate) hub: Arc<Hub>,
+    /// The app server, whichever trunk it speaks over.
+    pub(crate) server: ServerKey,
     pub(crate) server_id: String,
     pub(crate) sdk: String,
     pub(crate) origin: Origin,
@@ -95,9 +98,11 @@ impl Trunk {
         now: Timestamp,
     ) -> Self {
         let (server_id, sdk) = hello;
+        let server = hub.enter_server(&server_id);
         Self {
             number,
             hub,
+            server,
             server_id,
             sdk,
             origin,
@@ -357,6 +362,12 @@ impl Trunk {
     /// The trunk is gone: whoever waits for it learns so at once.
     pub(crate) fn fail_requests(&self) {
         self.requests().clear();
+    }
+}
+
+impl Drop for Trunk {
+    fn drop(&mut self) {
+        self.hub.leave_server(&self.server_id);
     }
 }
 

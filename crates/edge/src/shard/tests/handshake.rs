@@ -54,6 +54,15 @@ fn a_rejected_client_gets_the_apps_own_answer_and_leaves_nothing() {
 }
 
 #[test]
+fn the_next_trunk_of_an_app_server_gets_its_newcomers() {
+    let mut world = World::new();
+    let before = world.app("a");
+    let again = world.app("a");
+    let _handshakes = [world.handshake(POLLING), world.handshake(POLLING)];
+    assert_eq!((before.trunk.pending(), again.trunk.pending()), (0, 2));
+}
+
+#[test]
 fn without_an_app_server_the_answer_comes_at_once() {
     let mut world = World::new();
     assert_eq!(world.handshake(POLLING).said(), "no_app_server");

@@ -102,6 +102,16 @@ fn a_local_broadcast_reaches_only_sockets_of_its_own_app_server() {
 }
 
 #[test]
+fn an_app_server_is_the_same_over_its_next_trunk() {
+    let (mut world, _, clients) = two();
+    let again = world.app("a");
+    let mut local = broadcast_of(&[], &[], "local");
+    local.flags.local = true;
+    world.app_says(&again, [Frame::Broadcast(local)]);
+    assert_eq!(reached(&clients), [1, 1]);
+}
+
+#[test]
 fn a_broadcast_of_several_parts_stays_together() {
     let (mut world, app, clients) = two();
     let mut two = broadcast_of(&["s0"], &[], "451-head");
