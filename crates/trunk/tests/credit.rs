@@ -6,7 +6,7 @@ use bytes::Bytes;
 use pair::{Pair, close, message, recorded, restore, send};
 use trunkline_trunk::{
     CannotNow, CloseReason, CreditReceiver, CreditSender, EndCause, EndEvent, ErrorCode, Frame,
-    FrameKind, LinkConfig, LinkEvent, Misbehaved, NamespaceNumber, SessionNumber,
+    FrameKind, LinkConfig, LinkEvent, Misbehaved, NamespaceNumber, SessionNumber, SharedCredit,
 };
 
 fn window(bytes: u32) -> LinkConfig {
@@ -27,6 +27,17 @@ fn the_last_frame_may_overdraw_and_the_next_must_wait() {
     assert!(!sender.grant(99), "zero is not above zero");
     assert!(sender.grant(1), "sending was stopped and may go on");
     assert!(!sender.grant(1), "it was not stopped any more");
+}
+
+#[test]
+fn credit_that_several_spend_is_told_of_when_it_is_there_again() {
+    let credit = SharedCredit::new(10);
+    assert!(credit.spend(9) && credit.spend(100), "the last one may overdraw");
+    assert!(!credit.may_send() && !credit.spend(1));
+    assert_eq!(credit.available_bytes(), -99, "what was refused cost nothing");
+    assert!(!credit.grant(99), "zero is not above zero");
+    assert!(credit.grant(1), "sending was stopped and may go on");
+    assert!(!credit.grant(1), "it was not stopped any more");
 }
 
 #[test]

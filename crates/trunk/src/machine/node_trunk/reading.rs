@@ -49,12 +49,11 @@ impl Reading {
         }
     }
 
-    /// The next frame of the batch, with when that came and how long it is. `None` inside: it is at its end.
+    /// The next frame of the batch; none at its end.
     #[inline]
-    fn next(&mut self) -> Option<(Timestamp, usize, Option<Result<Frame, DecodeError>>)> {
-        let came = self.batch.as_mut()?;
+    fn next(&mut self) -> Option<Result<Frame, DecodeError>> {
         let waited = self.broadcast.take().map(Ok);
-        Some((came.at, came.bytes, waited.or_else(|| came.frames.next())))
+        waited.or_else(|| self.batch.as_mut()?.frames.next())
     }
 
     pub(super) fn changes_rooms(&self) -> bool {
@@ -90,8 +89,8 @@ impl NodeTrunk {
             return false;
         }
         while self.steps.is_empty() && !self.link.has_events() {
-            let Some((at, bytes, frame)) = self.reading.next() else { return false };
-            let frame = match frame {
+            let Some(Came { at, bytes, .. }) = self.reading.batch else { return false };
+            let frame = match self.reading.next() {
                 Some(Ok(frame)) => frame,
                 Some(Err(error)) => {
                     self.link.handle_undecodable(error);
