@@ -18,12 +18,12 @@ function run(cwd, command, ...args) {
 }
 
 const failed = releases.filter((release) => {
-  // As deep as in the repository, for the tests that read `spec/`.
+  // As deep as in the repository, for the tests that read `spec/` and use `testing/`.
   const top = mkdtempSync(join(tmpdir(), "trunkline-matrix-"));
   const folder = join(top, "sdk", "node");
   try {
     cpSync(root, folder, { recursive: true, filter: (source) => !/node_modules|[\\/]dist($|[\\/])|[\\/]\.build-|package-lock\.json$/.test(source.slice(root.length)) });
-    cpSync(join(root, "../../spec"), join(top, "spec"), { recursive: true });
+    for (const shared of ["spec", "testing"]) cpSync(join(root, "../..", shared), join(top, shared), { recursive: true });
     const manifest = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
     for (const name of ["socket.io", "socket.io-client"]) manifest.devDependencies[name] = `~${release}.0`;
     if (release in NODE_TYPES) manifest.devDependencies["@types/node"] = NODE_TYPES[release];

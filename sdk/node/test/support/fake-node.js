@@ -2,10 +2,7 @@
 import { createServer } from "node:http";
 import { once } from "node:events";
 import { WebSocketServer } from "ws";
-import { decodeBatch } from "../../dist/esm/trunk/decode.js";
-import { encodeFrame } from "../../dist/esm/trunk/encode.js";
-import { Reader } from "../../dist/esm/trunk/reader.js";
-import { Writer } from "../../dist/esm/trunk/writer.js";
+import { encodeBatch, framesOf } from "../../../../testing/trunk_batch.mjs";
 
 const WELCOME = { type: "Welcome", version: 1, credit: 1 << 20, pingIntervalMs: 60_000, batchBytesMax: 1 << 20, info: '{"node":"n1","version":"0.0.0","warnings":[],"frames":["Number","Reattach","Prove","GiveBack"]}' };
 
@@ -111,7 +108,7 @@ export class FakeTrunk {
     this.stream = stream;
     this.closed = once(stream, "close").then(([code]) => code);
     stream.on("message", (data) => {
-      const frames = decodeBatch(new Reader(data));
+      const frames = framesOf(data);
       this.batches.push(frames);
       this.frames.push(...frames.filter((frame) => !this.#sees(frame)));
       for (const frame of frames) this.onFrame?.(frame);
@@ -132,9 +129,7 @@ export class FakeTrunk {
 
   /** Sends frames as one batch. */
   send(...frames) {
-    const writer = new Writer();
-    for (const frame of frames) encodeFrame(writer, frame);
-    this.stream.send(writer.take());
+    this.stream.send(encodeBatch(frames));
   }
 
   raw(bytes) {
