@@ -143,3 +143,16 @@ pub struct StartError {
     /// What the system said.
     pub source: io::Error,
 }
+
+/// What the fuzz targets play.
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing {
+    /// Random operations of clients and app servers against a shard's core, in virtual time.
+    ///
+    /// # Panics
+    ///
+    /// Something that must always hold does not.
+    pub fn shard_operations(input: &[u8]) {
+        crate::shard::tests::random::play(input);
+    }
+}

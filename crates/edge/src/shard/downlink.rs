@@ -11,11 +11,11 @@ use trunkline_trunk::{
     Broadcast, CloseReason as WireReason, Frame, NamespaceNumber, SendFlags, Str,
 };
 
+use super::Shard;
 use super::backlog::SLICE;
 use super::command::Unavailable;
 use super::slot::{State, slot_of};
 use super::slow;
-use super::{Shard, Slot};
 use crate::memory::HELD_BYTES_BEYOND_CEILING;
 use crate::trunks::TrunkNumber;
 
@@ -45,7 +45,7 @@ impl Shard {
             return;
         };
         let index = slot_of(session, self.shards);
-        let slot = self.slots.get_mut(index as usize).filter(|slot| slot.trunk == trunk);
+        let slot = self.slots.get_mut(index).filter(|slot| slot.trunk == trunk);
         let mut free = NumberState::Free;
         let number = slot.map_or(&mut free, |slot| &mut slot.number);
         match number.handle(frame.kind()) {
@@ -138,7 +138,7 @@ impl Shard {
         nsp: NamespaceNumber,
     ) -> Option<(usize, NamespaceKey)> {
         let key = *self.trunks.get(&trunk)?.namespaces.get(&nsp.0)?;
-        let slot = self.slots.get(index as usize)?;
+        let slot = self.slots.get(index)?;
         matches!(slot.state, State::Live(_)).then(|| (usize::from(slot.hub), key))
     }
 
@@ -188,7 +188,7 @@ impl Shard {
         } else if flags.volatile {
             // That others are still to be written to is not this client's doing.
             self.settle_if_backlogged(index);
-            let live = self.slots.get_mut(index as usize).and_then(Slot::live);
+            let live = self.slots.live(index);
             Delivery::Volatile { stream_idle: live.is_some_and(|live| live.stream_is_idle()) }
         } else {
             Delivery::Reliable
@@ -208,7 +208,7 @@ impl Shard {
         let now = self.now;
         self.delivered += 1;
         let metrics = &self.env.metrics;
-        let Some(live) = self.slots.get_mut(index as usize).and_then(Slot::live) else {
+        let Some(live) = self.slots.live(index) else {
             return false;
         };
         if self.memory_full && live.held_bytes() > HELD_BYTES_BEYOND_CEILING {
@@ -238,7 +238,7 @@ impl Shard {
     /// Closes a session for which too much waits, without that.
     pub(super) fn drop_client(&mut self, index: u32, reason: CloseReason) {
         let now = self.now;
-        let Some(slot) = self.slots.get_mut(index as usize) else { return };
+        let Some(slot) = self.slots.get_mut(index) else { return };
         let hub = usize::from(slot.hub);
         let State::Live(live) = &mut slot.state else { return };
         if live.session.is_closed() {
@@ -261,7 +261,7 @@ impl Shard {
         let now = self.now;
         let shutdown = matches!(frame, Frame::Close { reason, .. } if reason.reason() == WireReason::AppShutdown);
         let reason = if shutdown { CloseReason::ServerShuttingDown } else { CloseReason::Forced };
-        let Some(slot) = self.slots.get_mut(index as usize) else { return };
+        let Some(slot) = self.slots.get_mut(index) else { return };
         match &mut slot.state {
             State::Live(live) => {
                 // The app wants to hear no more.
@@ -325,11 +325,7 @@ impl Shard {
                 self.settle_if_backlogged(index);
             }
             let stream_idle = broadcast.flags.volatile
-                && self
-                    .slots
-                    .get_mut(index as usize)
-                    .and_then(Slot::live)
-                    .is_some_and(|live| live.stream_is_idle());
+                && self.slots.live(index).is_some_and(|live| live.stream_is_idle());
             for (place, message) in messages.iter().enumerate() {
                 let delivery = match (broadcast.flags.volatile, place) {
                     (false, _) => Delivery::Reliable,

@@ -13,7 +13,6 @@ use trunkline_trunk::{self as wire, CloseReason as WireReason, FrameKind, Number
 use trunkline_websocket::{Opcode, encode};
 
 use super::command::{Answer, SlotKey, Unavailable};
-use super::opening::slot_mut;
 use super::poller::{Kind, Readiness, Token};
 use super::reading::READS_PER_TURN;
 use super::recovery::Log;
@@ -58,7 +57,7 @@ impl Shard {
         reason: CloseReason,
         description: &'static str,
     ) {
-        let slot = slot_mut(&mut self.slots, index);
+        let slot = self.slots.at(index);
         let is_heard = self.trunks.contains_key(&slot.trunk);
         match slot.live().and_then(|live| live.held.as_mut()) {
             Some(held) if is_heard => held.ended = Some((reason, description)),
@@ -73,12 +72,12 @@ impl Shard {
         reason: CloseReason,
         description: &'static str,
     ) {
-        let slot = slot_mut(&mut self.slots, index);
+        let slot = self.slots.at(index);
         let State::Live(mut live) = std::mem::replace(&mut slot.state, State::Ended) else {
             return;
         };
         self.unwatch(index);
-        let slot = slot_mut(&mut self.slots, index);
+        let slot = self.slots.at(index);
         let hub = usize::from(slot.hub);
         let in_one_payload = slot.spoke && live.session.transport() == TransportKind::Polling;
         self.boards[hub].remove_session(SessionKey(index));
@@ -123,7 +122,7 @@ impl Shard {
     /// Says `Close` for a number, once.
     pub(super) fn close_number(&mut self, index: u32, reason: WireReason, description: &str) {
         let number = number_of(index, self.index, self.shards);
-        let slot = slot_mut(&mut self.slots, index);
+        let slot = self.slots.at(index);
         if slot.number.send(FrameKind::Close).is_err() {
             return; // It has been said, or there is nobody to say it to.
         }
@@ -134,12 +133,12 @@ impl Shard {
 
     /// Frees the slot once nothing needs its number any more.
     pub(super) fn release(&mut self, index: u32) {
-        let slot = slot_mut(&mut self.slots, index);
+        let slot = self.slots.at(index);
         if !slot.is_free() {
             return;
         }
         self.no_longer_pending(index);
-        let slot = self.slots.remove(index as usize);
+        let slot = self.slots.remove(index);
         self.recoveries[usize::from(slot.hub)].leave(SessionKey(index));
         self.env.sessions[usize::from(self.index)].fetch_sub(1, Ordering::Relaxed);
         if let Some(shard_trunk) = self.trunks.get(&slot.trunk) {
@@ -241,10 +240,10 @@ impl Shard {
             .slots
             .iter()
             .filter(|(_, slot)| slot.trunk == number)
-            .filter_map(|(index, _)| u32::try_from(index).ok())
+            .map(|(index, _)| index)
             .collect();
         for index in slots {
-            let slot = slot_mut(&mut self.slots, index);
+            let slot = self.slots.at(index);
             slot.number = NumberState::Free;
             let key = SlotKey { shard: self.index, slot: index, generation: slot.generation };
             match &mut slot.state {
@@ -273,7 +272,7 @@ impl Shard {
         if self.try_elsewhere(index) {
             return;
         }
-        let slot = slot_mut(&mut self.slots, index);
+        let slot = self.slots.at(index);
         if let State::Opening(opening) = std::mem::replace(&mut slot.state, State::Ended) {
             let _ = opening.reply.send(Answer::Unavailable(Unavailable::NoAppServer));
         }
@@ -337,9 +336,7 @@ impl Shard {
 
     fn open_sessions(&self) -> VecDeque<SlotKey> {
         let open = self.slots.iter().filter_map(|(index, slot)| match &slot.state {
-            State::Live(live) if !live.session.is_closed() => {
-                Some(self.key_of(u32::try_from(index).ok()?, slot))
-            }
+            State::Live(live) if !live.session.is_closed() => Some(self.key_of(index, slot)),
             State::Live(_) | State::Opening(_) | State::Ended => None,
         });
         open.collect()

@@ -7,7 +7,6 @@ use trunkline_clock::Timestamp;
 use trunkline_engineio::CloseReason;
 
 use super::Shard;
-use super::slot::Slot;
 use crate::memory::HELD_BYTES_BEYOND_CEILING;
 
 /// How often a shard without turns looks whether memory is full.
@@ -15,13 +14,13 @@ const LOOK: Duration = Duration::from_secs(1);
 /// How often it goes on while memory is full: what the last step closed has been given back by then.
 const STEP: Duration = Duration::from_millis(10);
 /// Slots that one step looks at.
-const SLOTS_PER_STEP: usize = 4_096;
+const SLOTS_PER_STEP: u32 = 4_096;
 
 /// How far the search for those who hold much has come.
 #[derive(Debug)]
 pub(super) struct Eviction {
     pub(super) next_at: Timestamp,
-    cursor: usize,
+    cursor: u32,
     /// Who holds more than this goes; half of it after each round.
     above_bytes: usize,
 }
@@ -53,21 +52,20 @@ impl Shard {
         // Every shard does its part; what is missing after all of them have is for the next step.
         let beyond_bytes = self.env.memory.bytes_beyond(&self.env.metrics);
         let mut missing = beyond_bytes.div_ceil((self.shards as usize).max(1));
-        let end = (self.eviction.cursor + SLOTS_PER_STEP).min(self.slots.capacity());
+        let end = (self.eviction.cursor + SLOTS_PER_STEP).min(self.slots.end());
         while self.eviction.cursor < end && missing > 0 {
             let index = self.eviction.cursor;
             self.eviction.cursor += 1;
-            let Some(live) = self.slots.get_mut(index).and_then(Slot::live) else { continue };
+            let Some(live) = self.slots.live(index) else { continue };
             let held_bytes = live.held_bytes();
             // One that is closed has given back what it can.
             if held_bytes > self.eviction.above_bytes && !live.session.is_closed() {
                 missing = missing.saturating_sub(held_bytes);
-                let index = u32::try_from(index).expect("slots have numbers of 32 bits");
                 self.drop_client(index, CloseReason::MemoryFull);
                 self.mark_dirty(index);
             }
         }
-        if self.eviction.cursor >= self.slots.capacity() {
+        if self.eviction.cursor >= self.slots.end() {
             self.evict_lingering();
             self.eviction.cursor = 0;
             let half = self.eviction.above_bytes / 2;

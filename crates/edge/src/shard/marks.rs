@@ -2,9 +2,9 @@
 
 use trunkline_trunk::{Frame, NumberState, SessionNumber};
 
+use super::Shard;
 use super::slot::{State, number_of};
 use super::slow::{Slow, Waiting};
-use super::{Shard, Slot};
 
 /// Marks of one session that wait at a time; one more takes the place of the last.
 const MARKS_MAX: usize = 8;
@@ -45,14 +45,14 @@ impl Watch {
 impl Shard {
     /// The entry of a session in the table of those that are watched.
     pub(super) fn watch(&mut self, index: u32) -> &mut Watch {
-        if let Some(slot) = self.slots.get_mut(index as usize) {
+        if let Some(slot) = self.slots.get_mut(index) {
             slot.watched = true;
         }
         self.watches.entry(index).or_default()
     }
 
     pub(super) fn unwatch(&mut self, index: u32) {
-        if let Some(slot) = self.slots.get_mut(index as usize)
+        if let Some(slot) = self.slots.get_mut(index)
             && std::mem::take(&mut slot.watched)
         {
             self.watches.remove(&index);
@@ -68,7 +68,7 @@ impl Shard {
 
     /// `Mark` from the app server: answered at once, or when what waits now has left.
     pub(super) fn mark(&mut self, index: u32, number: u32, now: bool) {
-        let Some(live) = self.slots.get_mut(index as usize).and_then(Slot::live) else { return };
+        let Some(live) = self.slots.live(index) else { return };
         let ahead_bytes = live.session.outbox_bytes();
         if now {
             return self.answer_mark(index, number, ahead_bytes);
@@ -79,7 +79,7 @@ impl Shard {
 
     /// What waited before the session was flushed, for one that is watched.
     pub(super) fn waiting_if_watched(&self, index: u32) -> Option<Waiting> {
-        let slot = self.slots.get(index as usize).filter(|slot| slot.watched)?;
+        let slot = self.slots.get(index).filter(|slot| slot.watched)?;
         match &slot.state {
             State::Live(live) => Some(live.waiting()),
             State::Opening(_) | State::Ended => None,
@@ -103,7 +103,7 @@ impl Shard {
 
     fn answer_mark(&mut self, index: u32, mark: u32, waiting_bytes: usize) {
         let session: SessionNumber = number_of(index, self.index, self.shards);
-        let Some(slot) = self.slots.get(index as usize) else { return };
+        let Some(slot) = self.slots.get(index) else { return };
         if slot.number != NumberState::Open {
             return; // The app has closed the session and asks no more.
         }

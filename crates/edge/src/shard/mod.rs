@@ -22,10 +22,11 @@ mod retry;
 mod run;
 mod settle;
 mod slot;
+mod slots;
 mod slow;
 mod socket;
 mod streams;
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod tests;
 mod timers;
 mod turn;
@@ -63,6 +64,7 @@ pub(crate) use self::reading::IdleFrames;
 pub(crate) use self::recovery::{GiveBack, RestoreRequest, not_found};
 pub(crate) use self::run::run;
 use self::slot::{Live, Slot};
+use self::slots::Slots;
 use self::streams::Stream;
 use self::timers::Timers;
 use self::uplink::Waiting;
@@ -79,7 +81,7 @@ pub(crate) struct Shard {
     now: Timestamp,
     /// At the start of this turn as much memory was in use as may be.
     memory_full: bool,
-    slots: Slab<Slot>,
+    slots: Slots,
     next_generation: u32,
     /// One per hub, in the directory's order.
     boards: Vec<Switchboard>,
@@ -188,7 +190,7 @@ impl Shard {
             env,
             now: Timestamp::ORIGIN,
             memory_full: false,
-            slots: Slab::new(),
+            slots: Slots::default(),
             next_generation: 0,
             boards,
             recoveries,
@@ -307,7 +309,7 @@ impl Shard {
     }
 
     fn mark_dirty(&mut self, slot: u32) {
-        if let Some(entry) = self.slots.get_mut(slot as usize)
+        if let Some(entry) = self.slots.get_mut(slot)
             && !entry.dirty
         {
             entry.dirty = true;
@@ -322,7 +324,7 @@ impl Shard {
             self.mark_dirty(slot);
             return;
         }
-        if let Some(entry) = self.slots.get_mut(slot as usize)
+        if let Some(entry) = self.slots.get_mut(slot)
             && !entry.dirty
             && !entry.backlogged
         {
@@ -333,7 +335,7 @@ impl Shard {
 
     /// The slot behind a key, if the same session is still in it.
     fn slot(&mut self, key: SlotKey) -> Option<&mut Slot> {
-        self.slots.get_mut(key.slot as usize).filter(|slot| key.is_of(slot))
+        self.slots.of(key)
     }
 
     fn live(&mut self, key: SlotKey) -> Option<&mut Live> {

@@ -19,7 +19,7 @@ use trunkline_websocket::deflate::ServerSettings;
 
 use super::command::{AdoptedStream, Answer, SlotKey, Unavailable};
 use super::poller::{Kind, Token};
-use super::slot::{Carrier, Extra, Live, Opening, Polling, Slot, State};
+use super::slot::{Carrier, Extra, Live, Opening, Polling, State};
 use super::streams::Stream;
 use super::timers::{Tick, Timers};
 use super::{Shard, ShardTrunk};
@@ -162,7 +162,7 @@ impl Shard {
         headers: &[Header],
         lasting: &[Header],
     ) {
-        let Some(slot) = self.slots.get_mut(index as usize) else { return };
+        let Some(slot) = self.slots.get_mut(index) else { return };
         let secret = slot.secret;
         let key = SlotKey { shard: self.index, slot: index, generation: slot.generation };
         let State::Opening(opening) = std::mem::replace(&mut slot.state, State::Ended) else {
@@ -213,7 +213,7 @@ impl Shard {
             }
         };
         let extra = has_extra.then(|| Box::new(extra));
-        slot_mut(&mut self.slots, index).state = State::Live(Live {
+        self.slots.at(index).state = State::Live(Live {
             session,
             carrier,
             probe: None,
@@ -255,7 +255,7 @@ impl Shard {
 
     /// The app server does not want the session.
     pub(super) fn reject(&mut self, index: u32, response: Response) {
-        let Some(slot) = self.slots.get_mut(index as usize) else { return };
+        let Some(slot) = self.slots.get_mut(index) else { return };
         if let State::Opening(opening) = std::mem::replace(&mut slot.state, State::Ended) {
             self.answered(index, opening.asked_at);
             let _ = opening.reply.send(Answer::Relayed(response));
@@ -274,7 +274,7 @@ impl Shard {
     }
 
     pub(super) fn fail_opening(&mut self, index: u32, why: Unavailable, description: &str) {
-        let Some(slot) = self.slots.get_mut(index as usize) else { return };
+        let Some(slot) = self.slots.get_mut(index) else { return };
         if !matches!(slot.state, State::Opening(_)) {
             return;
         }
@@ -289,7 +289,7 @@ impl Shard {
     /// Counts and logs that the handshake in a slot was refused.
     pub(super) fn note_refused(&self, index: u32, why: Unavailable) {
         self.count_handshake(why.slug());
-        let slot = self.slots.get(index as usize);
+        let slot = self.slots.get(index);
         if let Some(hub) = slot.and_then(|slot| self.env.directory.hub(usize::from(slot.hub))) {
             hub.note_refused(why);
         }
@@ -358,7 +358,7 @@ impl Shard {
     pub(super) fn arm(&mut self, index: u32, deadline: Option<Timestamp>) {
         let Some(deadline) = deadline else { return };
         let tick = Timers::tick_of(self.now, deadline);
-        let slot = slot_mut(&mut self.slots, index);
+        let slot = self.slots.at(index);
         if tick < slot.armed {
             slot.armed = tick;
             self.timers.arm(index, tick);
@@ -367,7 +367,7 @@ impl Shard {
 
     /// A slot's timer entry came due.
     pub(super) fn timer_fired(&mut self, index: u32, tick: Tick) {
-        let Some(slot) = self.slots.get_mut(index as usize) else { return };
+        let Some(slot) = self.slots.get_mut(index) else { return };
         if slot.armed != tick {
             return;
         }
@@ -382,7 +382,7 @@ impl Shard {
     /// A session's deadline has passed.
     pub(super) fn session_timed_out(&mut self, index: u32) {
         let now = self.now;
-        let Some(slot) = self.slots.get_mut(index as usize) else { return };
+        let Some(slot) = self.slots.get_mut(index) else { return };
         // A client that is not read from cannot be blamed for its silence.
         let waits = slot.live().is_some_and(|live| live.held.is_some());
         let unheard = waits || slot.paused || !self.trunks.contains_key(&slot.trunk);
@@ -401,8 +401,4 @@ fn own_copies(headers: &[Header]) -> Vec<Header> {
         .iter()
         .map(|header| Header { name: own(&header.name), value: own(&header.value) })
         .collect()
-}
-
-pub(super) fn slot_mut(slots: &mut slab::Slab<Slot>, index: u32) -> &mut Slot {
-    slots.get_mut(index as usize).expect("the caller has just seen this slot")
 }

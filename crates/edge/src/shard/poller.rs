@@ -70,7 +70,7 @@ pub(crate) enum Poller {
     /// The shard's epoll instance.
     Epoll(OwnedFd),
     /// Tests say themselves what is ready.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     ByHand,
 }
 
@@ -92,7 +92,7 @@ impl Poller {
     pub(crate) fn handle(&self) -> io::Result<OwnedFd> {
         match self {
             Self::Epoll(epoll) => epoll.try_clone(),
-            #[cfg(test)]
+            #[cfg(any(test, feature = "fuzzing"))]
             Self::ByHand => Err(io::ErrorKind::Unsupported.into()),
         }
     }
@@ -102,9 +102,9 @@ impl Poller {
             (Self::Epoll(epoll), Socket::Plain(stream)) => {
                 Ok(epoll::add(epoll, stream, EventData::new_u64(token.pack()), interest())?)
             }
-            #[cfg(test)]
+            #[cfg(any(test, feature = "fuzzing"))]
             (_, Socket::Wire(wire)) => wire.watch(token),
-            #[cfg(test)]
+            #[cfg(any(test, feature = "fuzzing"))]
             (Self::ByHand, Socket::Plain(_)) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
@@ -114,9 +114,9 @@ impl Poller {
             (Self::Epoll(epoll), Socket::Plain(stream)) => {
                 Ok(epoll::modify(epoll, stream, EventData::new_u64(token.pack()), interest())?)
             }
-            #[cfg(test)]
+            #[cfg(any(test, feature = "fuzzing"))]
             (_, Socket::Wire(wire)) => wire.rewatch(token),
-            #[cfg(test)]
+            #[cfg(any(test, feature = "fuzzing"))]
             (Self::ByHand, Socket::Plain(_)) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
@@ -125,7 +125,7 @@ impl Poller {
     pub(crate) fn collect(&self, into: &mut Vec<Readiness>) -> io::Result<bool> {
         let epoll = match self {
             Self::Epoll(epoll) => epoll,
-            #[cfg(test)]
+            #[cfg(any(test, feature = "fuzzing"))]
             Self::ByHand => return Ok(false),
         };
         let mut events = Vec::with_capacity(EVENTS_MAX);

@@ -51,7 +51,7 @@ impl Shard {
 
     /// The connection of a held poll ended before there was anything to say.
     pub(super) fn poll_gone(&mut self, sid: &Sid, poll: u32) {
-        if let Some(slot) = self.slots.get(sid.slot as usize)
+        if let Some(slot) = self.slots.get(sid.slot)
             && slot.secret.matches(&sid.secret)
         {
             self.held_poll_gone(self.key_of(sid.slot, slot), poll);
@@ -83,7 +83,7 @@ impl Shard {
             }
         };
         let number = number_of(key.slot, self.index, self.shards);
-        let Some(slot) = self.slots.get_mut(key.slot as usize) else { return };
+        let Some(slot) = self.slots.get_mut(key.slot) else { return };
         if let Some(held) = slot.live().and_then(|live| live.held.as_mut()) {
             // The body of the post before has come, so this one does not overlap with it; but it is not decoded yet.
             return held.park(Command::PostBegin { asked, reply });
@@ -170,7 +170,7 @@ impl Shard {
     pub(super) fn inspect(&mut self, asked: &Asked) -> Result<(SlotKey, TrunkNumber), Refusal> {
         self.serve_overdue(&asked.sid);
         let key = self.find(asked, false)?;
-        let trunk = self.slots.get(key.slot as usize).map_or(0, |slot| slot.trunk);
+        let trunk = self.slots.get(key.slot).map_or(0, |slot| slot.trunk);
         Ok((key, trunk))
     }
 
@@ -178,7 +178,7 @@ impl Shard {
     /// and Node.js fires a timer before it reads a stream.
     fn serve_overdue(&mut self, sid: &Sid) {
         let now = self.now;
-        let Some(slot) = self.slots.get_mut(sid.slot as usize) else { return };
+        let Some(slot) = self.slots.get_mut(sid.slot) else { return };
         if !slot.secret.matches(&sid.secret) {
             return;
         }
@@ -193,7 +193,7 @@ impl Shard {
         let Asked { sid, protocol, hub } = asked;
         let found = self
             .slots
-            .get(sid.slot as usize)
+            .get(sid.slot)
             .filter(|slot| sid.node == self.env.node_number && slot.hub == *hub)
             .filter(|slot| slot.secret.matches(&sid.secret));
         let (slot, live) = match found {

@@ -40,7 +40,7 @@ impl Shard {
     /// What a client wrote to its probing WebSocket comes before the request that it made after that: the two
     /// streams may belong to different threads, and the request's may have been faster.
     pub(super) fn catch_up_with_probe(&mut self, sid: &Sid) {
-        let slot = self.slots.get_mut(sid.slot as usize);
+        let slot = self.slots.get_mut(sid.slot);
         let slot = slot.filter(|slot| slot.secret.matches(&sid.secret));
         if slot.and_then(Slot::live).is_some_and(|live| live.probe.is_some()) {
             self.read_probe(sid.slot);
@@ -49,7 +49,7 @@ impl Shard {
 
     pub(super) fn read_probe(&mut self, index: u32) {
         for _ in 0..READS_PER_TURN {
-            let Some(live) = self.slots.get_mut(index as usize).and_then(Slot::live) else {
+            let Some(live) = self.slots.live(index) else {
                 return;
             };
             let Some(probe) = &mut live.probe else { return };
@@ -74,7 +74,7 @@ impl Shard {
     /// The probing stream ended, perhaps just after it had taken over.
     fn probe_ended(&mut self, index: u32) {
         let now = self.now;
-        let Some(live) = self.slots.get_mut(index as usize).and_then(Slot::live) else { return };
+        let Some(live) = self.slots.live(index) else { return };
         if live.session.is_probing() {
             live.session.handle_probe_closed(now);
             live.probe = None;
@@ -88,7 +88,7 @@ impl Shard {
     /// Feeds the probe's bytes to the session; what follows the upgrade packet is the session's own traffic.
     fn hear_probe(&mut self, index: u32, input: &mut [u8]) {
         let number = number_of(index, self.index, self.shards);
-        let Some(slot) = self.slots.get_mut(index as usize) else { return };
+        let Some(slot) = self.slots.get_mut(index) else { return };
         let uplink = slot.uplink();
         let State::Live(live) = &mut slot.state else { return };
         let Some(probe) = live.probe.as_deref_mut() else { return };
@@ -122,7 +122,7 @@ impl Shard {
                 last_frame
             }
         };
-        let Some(live) = self.slots.get_mut(index as usize).and_then(Slot::live) else { return };
+        let Some(live) = self.slots.live(index) else { return };
         let probe = live.probe.take();
         // The stream is taken out first: a session that it has just been promoted in ends with it.
         let now = self.now;

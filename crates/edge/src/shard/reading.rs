@@ -13,7 +13,7 @@ use super::poller::{Kind, Readiness, Token};
 use super::slot::{Carrier, State, number_of};
 use super::streams::Stream;
 use super::uplink::{Held, Uplink};
-use super::{SCRATCH_BYTES, Shard, Slot};
+use super::{SCRATCH_BYTES, Shard};
 use crate::memory::HELD_BYTES_BEYOND_CEILING;
 use crate::metrics::Metrics;
 
@@ -236,7 +236,7 @@ impl Shard {
             self.linger_ready(event);
             return;
         }
-        let Some(slot) = self.slots.get_mut(index as usize) else { return };
+        let Some(slot) = self.slots.get_mut(index) else { return };
         if !event.token.is_of(slot.generation) {
             return;
         }
@@ -260,7 +260,7 @@ impl Shard {
                 return; // The others stand before these in the next turn.
             }
             let Some(index) = self.unread.pop_front() else { return };
-            let Some(slot) = self.slots.get_mut(index as usize) else { continue };
+            let Some(slot) = self.slots.get_mut(index) else { continue };
             if !std::mem::take(&mut slot.unread) {
                 continue;
             }
@@ -278,7 +278,7 @@ impl Shard {
         let begun = clock();
         for _ in 0..self.heavy.len() {
             let Some(index) = self.heavy.pop_front() else { break };
-            let Some(slot) = self.slots.get_mut(index as usize) else { continue };
+            let Some(slot) = self.slots.get_mut(index) else { continue };
             if std::mem::take(&mut slot.heavy) && self.send_held(index) {
                 self.read_stream(index);
             }
@@ -292,7 +292,7 @@ impl Shard {
 
     /// The stream or the post has brought much in little: those that do not come first from now on.
     pub(super) fn set_heavy(&mut self, index: u32) {
-        if let Some(slot) = self.slots.get_mut(index as usize)
+        if let Some(slot) = self.slots.get_mut(index)
             && !slot.heavy
         {
             slot.heavy = true;
@@ -301,7 +301,7 @@ impl Shard {
     }
 
     pub(super) fn read_later(&mut self, index: u32) {
-        if let Some(slot) = self.slots.get_mut(index as usize)
+        if let Some(slot) = self.slots.get_mut(index)
             && !slot.unread
         {
             slot.unread = true;
@@ -311,7 +311,7 @@ impl Shard {
 
     pub(super) fn read_stream(&mut self, index: u32) {
         for _ in 0..READS_PER_TURN {
-            let Some(slot) = self.slots.get_mut(index as usize) else { return };
+            let Some(slot) = self.slots.get_mut(index) else { return };
             if slot.heavy {
                 return; // It has a turn of its own.
             }
@@ -369,7 +369,7 @@ impl Shard {
     /// Lets what one read brought take effect. False when the stream has no more to say.
     pub(super) fn hear(&mut self, index: u32, input: &mut [u8]) -> bool {
         let number = number_of(index, self.index, self.shards);
-        let Some(slot) = self.slots.get_mut(index as usize) else { return false };
+        let Some(slot) = self.slots.get_mut(index) else { return false };
         let uplink = slot.uplink();
         let State::Live(live) = &mut slot.state else { return false };
         let Carrier::Stream(stream) = &mut live.carrier else { return false };
@@ -408,7 +408,7 @@ impl Shard {
 
     fn act_on(&mut self, index: u32, heard: Heard) -> bool {
         let now = self.now;
-        let Some(live) = self.slots.get_mut(index as usize).and_then(Slot::live) else {
+        let Some(live) = self.slots.live(index) else {
             return false;
         };
         let last_frame = match heard {
@@ -432,7 +432,7 @@ impl Shard {
             }
         };
         // The session has no more to say over this stream: the close frame is ours.
-        if let Some(live) = self.slots.get_mut(index as usize).and_then(Slot::live)
+        if let Some(live) = self.slots.live(index)
             && let Carrier::Stream(stream) = std::mem::replace(&mut live.carrier, Carrier::Gone)
         {
             self.linger(stream, Some(last_frame));

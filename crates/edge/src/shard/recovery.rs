@@ -17,7 +17,6 @@ use trunkline_trunk::{
 };
 
 use super::Shard;
-use super::slot::Slot;
 use crate::hub::Hub;
 use crate::metrics::Outcome;
 use crate::trunks::{Answered, TrunkNumber};
@@ -191,7 +190,7 @@ impl Shard {
             Err(Unproved) => {
                 self.count_recovery("unproved");
                 let now = self.now;
-                if let Some(live) = self.slots.get_mut(index as usize).and_then(Slot::live) {
+                if let Some(live) = self.slots.live(index) {
                     live.session.abort(now, CloseReason::RecoveryUnproved);
                     self.mark_dirty(index);
                 }

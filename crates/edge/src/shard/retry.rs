@@ -33,8 +33,8 @@ impl Shard {
         let generation = self.next_generation;
         self.next_generation = generation.wrapping_add(1);
         let secret = SidSecret(self.rng.random());
-        let entry = self.slots.vacant_entry();
-        let slot = u32::try_from(entry.key()).expect("SLOTS_MAX fits");
+        let place = self.slots.vacant();
+        let slot = place.index();
         let sid = Sid { node: self.env.node_number, shard: self.index, slot, secret };
         opening.key.set(SlotKey { shard: self.index, slot, generation });
         opening.asked_at = self.now;
@@ -43,7 +43,7 @@ impl Shard {
         opening.open.encode(&mut shard_trunk.out);
         let look_at = Promptness::first_look(self.now, self.env.limits.patience());
         let look_at = Timers::tick_of(self.now, look_at.min(opening.until));
-        entry.insert(Slot {
+        place.insert(Slot {
             generation,
             secret,
             trunk: trunk.number,
@@ -69,7 +69,7 @@ impl Shard {
     pub(super) fn look_at_opening(&mut self, index: u32) {
         let now = self.now;
         let patience = self.env.limits.patience();
-        let Some(slot) = self.slots.get_mut(index as usize) else { return };
+        let Some(slot) = self.slots.get_mut(index) else { return };
         let State::Opening(opening) = &slot.state else { return };
         let until = opening.until;
         if until <= now {
@@ -94,7 +94,7 @@ impl Shard {
     /// Takes a handshake back from its app server and puts it before another one, or ends it if its client has gone.
     /// False: there is no other.
     pub(super) fn try_elsewhere(&mut self, index: u32) -> bool {
-        let Some(slot) = self.slots.get(index as usize) else { return false };
+        let Some(slot) = self.slots.get(index) else { return false };
         let State::Opening(opening) = &slot.state else { return false };
         if opening.reply.is_closed() {
             // The word of that is under way to where the handshake is now: there it has to be found.
@@ -103,7 +103,7 @@ impl Shard {
             return true;
         }
         let Some(other) = self.other_app_server(index) else { return false };
-        let Some(slot) = self.slots.get_mut(index as usize) else { return false };
+        let Some(slot) = self.slots.get_mut(index) else { return false };
         let State::Opening(mut opening) = std::mem::replace(&mut slot.state, State::Ended) else {
             return false;
         };
@@ -124,7 +124,7 @@ impl Shard {
     }
 
     fn other_app_server(&self, index: u32) -> Option<Arc<Trunk>> {
-        let State::Opening(opening) = &self.slots.get(index as usize)?.state else { return None };
+        let State::Opening(opening) = &self.slots.get(index)?.state else { return None };
         if opening.tried.len() + 1 >= SERVERS_MAX || self.slots.len() >= SLOTS_MAX {
             return None;
         }
@@ -154,7 +154,7 @@ impl Shard {
     }
 
     fn take_pending(&mut self, index: u32) -> Option<&Trunk> {
-        let slot = self.slots.get_mut(index as usize)?;
+        let slot = self.slots.get_mut(index)?;
         let pending = std::mem::take(&mut slot.pending);
         let shard_trunk = self.trunks.get(&slot.trunk).filter(|_| pending)?;
         Some(&shard_trunk.trunk)

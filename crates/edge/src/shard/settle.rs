@@ -4,14 +4,13 @@ use bytes::Bytes;
 use trunkline_engineio::{Event, PollKey, Transmit, TransportKind};
 use trunkline_websocket::{CLOSE_CODE_ABSENT, Opcode, encode, encode_close};
 
+use super::Shard;
 use super::backlog::SLICE;
 use super::command::{Answer, Payload, SlotKey};
 use super::flight::Flight;
-use super::opening::slot_mut;
 use super::poller::{Kind, Token};
 use super::slot::{Carrier, Live, Probe, State};
 use super::uring::Job;
-use super::{Shard, Slot};
 
 /// Frames taken from one session before they are written: a bound for the list, not for the session.
 const GATHER_MAX: usize = 256;
@@ -48,7 +47,7 @@ impl Shard {
     pub(super) fn settle_dirty(&mut self) {
         let mut dirty = std::mem::take(&mut self.dirty);
         for (place, index) in dirty.drain(..).enumerate() {
-            let Some(slot) = self.slots.get_mut(index as usize) else { continue };
+            let Some(slot) = self.slots.get_mut(index) else { continue };
             slot.dirty = false;
             if place < SLICE || self.backlog.slots() > 2 * self.slots.len() {
                 self.settle(index);
@@ -79,8 +78,7 @@ impl Shard {
                 break;
             }
             let Some(index) = self.backlog.pop() else { break };
-            if self.slots.get(index as usize).is_some_and(|slot| slot.backlogged)
-                && !self.write_later(index)
+            if self.slots.get(index).is_some_and(|slot| slot.backlogged) && !self.write_later(index)
             {
                 self.settle(index);
             }
@@ -97,7 +95,7 @@ impl Shard {
         if self.ring.is_none() {
             return false;
         }
-        let Some(slot) = self.slots.get_mut(index as usize) else { return false };
+        let Some(slot) = self.slots.get_mut(index) else { return false };
         if slot.watched {
             return false;
         }
@@ -116,7 +114,7 @@ impl Shard {
         for job in jobs.drain(..) {
             let written = job.written();
             let now = self.now;
-            if let Some(live) = self.slots.get_mut(job.slot as usize).and_then(Slot::live)
+            if let Some(live) = self.slots.live(job.slot)
                 && let Carrier::Stream(stream) = &mut live.carrier
                 && stream.keep_rest(job.frame, written).is_err()
             {
@@ -130,7 +128,7 @@ impl Shard {
 
     /// What waits for a later slice leaves now.
     pub(super) fn settle_if_backlogged(&mut self, index: u32) {
-        if self.slots.get(index as usize).is_some_and(|slot| slot.backlogged) {
+        if self.slots.get(index).is_some_and(|slot| slot.backlogged) {
             self.settle(index);
         }
     }
@@ -143,7 +141,7 @@ impl Shard {
     /// The rest of a session's flush waits for a later slice.
     fn flush_later(&mut self, index: u32, flushed_bytes: usize) {
         self.slice_bytes += flushed_bytes;
-        if let Some(slot) = self.slots.get_mut(index as usize)
+        if let Some(slot) = self.slots.get_mut(index)
             && !slot.backlogged
         {
             slot.backlogged = true;
@@ -152,16 +150,11 @@ impl Shard {
     }
 
     fn settle(&mut self, index: u32) {
-        if let Some(slot) = self.slots.get_mut(index as usize) {
+        if let Some(slot) = self.slots.get_mut(index) {
             slot.backlogged = false;
         }
         self.flush(index);
-        while let Some(event) = self
-            .slots
-            .get_mut(index as usize)
-            .and_then(Slot::live)
-            .and_then(|live| live.session.poll_event())
-        {
+        while let Some(event) = self.slots.live(index).and_then(|live| live.session.poll_event()) {
             match event {
                 Event::Upgraded => self.count_upgraded(index),
                 Event::Closed { reason, description } => {
@@ -172,7 +165,7 @@ impl Shard {
                 }
             }
         }
-        let deadline = match self.slots.get(index as usize).map(|slot| &slot.state) {
+        let deadline = match self.slots.get(index).map(|slot| &slot.state) {
             Some(State::Live(live)) => live.session.poll_deadline(),
             Some(State::Opening(_) | State::Ended) | None => None,
         };
@@ -193,7 +186,7 @@ impl Shard {
         let mut gathered_bytes = 0;
         loop {
             let now = self.now;
-            let Some(slot) = self.slots.get_mut(index as usize) else { return };
+            let Some(slot) = self.slots.get_mut(index) else { return };
             let State::Live(live) = &mut slot.state else { return };
             let mut frames = std::mem::take(&mut self.gathered);
             let outbox_bytes = live.session.outbox_bytes();
@@ -260,7 +253,7 @@ impl Shard {
 
     /// The probing WebSocket takes polling's place.
     fn promote(&mut self, index: u32) {
-        let slot = slot_mut(&mut self.slots, index);
+        let slot = self.slots.at(index);
         let token = Token::new(Kind::Session, index, slot.generation);
         let slot_trunk = slot.trunk;
         let State::Live(live) = &mut slot.state else { return };
@@ -293,7 +286,7 @@ impl Shard {
     /// The app server was told when the upgrade packet came.
     fn count_upgraded(&mut self, index: u32) {
         self.count_upgrade("done");
-        let Some(live) = slot_mut(&mut self.slots, index).live() else { return };
+        let Some(live) = self.slots.at(index).live() else { return };
         let before = std::mem::replace(&mut live.counted, TransportKind::WebSocket);
         self.count_session(before, -1);
         self.count_session(TransportKind::WebSocket, 1);

@@ -13,8 +13,8 @@ use std::time::Duration;
 use trunkline_clock::Timestamp;
 use trunkline_engineio::CloseReason;
 
+use super::Shard;
 use super::slot::{Carrier, Live};
-use super::{Shard, Slot};
 use crate::limits::Limits;
 
 /// A slow client has to take one of so many parts of what waits for it within `outbox_stall`.
@@ -98,7 +98,7 @@ impl Shard {
         let now = self.now;
         let outbox_bytes_max = self.env.limits.outbox_bytes_max;
         let stuck_after = stuck_after(&self.env.limits);
-        let Some(live) = self.slots.get_mut(index as usize).and_then(Slot::live) else {
+        let Some(live) = self.slots.live(index) else {
             return true;
         };
         let waiting_bytes = live.session.outbox_bytes();
@@ -141,7 +141,7 @@ impl Shard {
 
     fn look_at(&mut self, index: u32) {
         let (now, limits) = (self.now, &self.env.limits);
-        let Some(live) = self.slots.get_mut(index as usize).and_then(Slot::live) else { return };
+        let Some(live) = self.slots.live(index) else { return };
         let Some(watch) = self.watches.get_mut(&index) else { return };
         let waiting_bytes = live.session.outbox_bytes();
         let Some(slow) = &mut watch.slow else { return };

@@ -10,7 +10,7 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use bytes::Bytes;
 use rustix::net::{RecvFlags, SendFlags, Shutdown};
 
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzzing"))]
 use super::tests::wire::Wire;
 
 /// Frames gathered into one write.
@@ -22,7 +22,7 @@ pub(crate) enum Socket {
     /// Bytes as they are: a stream of TCP, or of any other family.
     Plain(OwnedFd),
     /// A stream without a kernel, for tests.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     Wire(Wire),
 }
 
@@ -37,7 +37,7 @@ impl Socket {
     pub(crate) fn into_descriptor(self) -> io::Result<OwnedFd> {
         match self {
             Self::Plain(stream) => Ok(stream),
-            #[cfg(test)]
+            #[cfg(any(test, feature = "fuzzing"))]
             Self::Wire(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
@@ -46,7 +46,7 @@ impl Socket {
     pub(crate) fn plain(&self) -> Option<RawFd> {
         match self {
             Self::Plain(stream) => Some(stream.as_raw_fd()),
-            #[cfg(test)]
+            #[cfg(any(test, feature = "fuzzing"))]
             Self::Wire(_) => None,
         }
     }
@@ -58,7 +58,7 @@ impl Socket {
                 let (count, _) = rustix::net::recv(stream, into, RecvFlags::empty())?;
                 Ok(count)
             }
-            #[cfg(test)]
+            #[cfg(any(test, feature = "fuzzing"))]
             Self::Wire(wire) => wire.read(into),
         }
     }
@@ -77,7 +77,7 @@ impl Socket {
                 }
                 Ok(rustix::io::writev(stream, &slices[..count])?)
             }
-            #[cfg(test)]
+            #[cfg(any(test, feature = "fuzzing"))]
             Self::Wire(wire) => wire.write(frames),
         }
     }
@@ -88,7 +88,7 @@ impl Socket {
             Self::Plain(stream) => {
                 let _ = rustix::net::shutdown(stream, Shutdown::Write);
             }
-            #[cfg(test)]
+            #[cfg(any(test, feature = "fuzzing"))]
             Self::Wire(wire) => wire.shutdown_write(),
         }
     }

@@ -31,7 +31,7 @@ pub(crate) struct Stream {
 }
 
 /// Every idle session has one of these.
-#[cfg(all(not(test), target_pointer_width = "64"))]
+#[cfg(all(not(any(test, feature = "fuzzing")), target_pointer_width = "64"))]
 const _: () = assert!(size_of::<Stream>() <= 48);
 
 impl Stream {

@@ -14,7 +14,7 @@ use trunkline_trunk::encode::{encode_message, encode_upgraded, message_cost};
 use trunkline_trunk::{NumberState, SessionNumber, Transport};
 
 use super::command::{Answer, Command};
-use super::slot::{Carrier, Slot, State, number_of};
+use super::slot::{Carrier, State, number_of};
 use super::{Shard, ShardTrunk};
 use crate::metrics::{Cause, Metrics};
 use crate::reply::Reply;
@@ -170,7 +170,7 @@ impl<'a> Uplink<'a> {
 impl Shard {
     /// The slot goes on when its app server gives credit.
     pub(super) fn pause(&mut self, index: u32) {
-        let Some(slot) = self.slots.get_mut(index as usize) else { return };
+        let Some(slot) = self.slots.get_mut(index) else { return };
         if std::mem::replace(&mut slot.paused, true) {
             return;
         }
@@ -199,7 +199,7 @@ impl Shard {
     }
 
     fn resume(&mut self, trunk: TrunkNumber, index: u32) {
-        let Some(slot) = self.slots.get_mut(index as usize) else { return };
+        let Some(slot) = self.slots.get_mut(index) else { return };
         // It may be another session's by now.
         if slot.trunk != trunk || !std::mem::take(&mut slot.paused) {
             return;
@@ -227,7 +227,7 @@ impl Shard {
                 return false;
             }
         }
-        let Some(live) = self.slots.get_mut(index as usize).and_then(Slot::live) else {
+        let Some(live) = self.slots.live(index) else {
             return false;
         };
         let Some(held) = live.held.take() else { return true };
@@ -253,7 +253,7 @@ impl Shard {
     /// False when some have to wait.
     fn send_messages(&mut self, index: u32) -> bool {
         let number = number_of(index, self.index, self.shards);
-        let Some(slot) = self.slots.get_mut(index as usize) else { return false };
+        let Some(slot) = self.slots.get_mut(index) else { return false };
         let uplink = slot.uplink();
         let Some(live) = slot.live() else { return false };
         let Some(held) = &mut live.held else { return true };
@@ -270,7 +270,7 @@ impl Shard {
 
     /// Whether a post of this session is not decoded to its end.
     pub(super) fn hears_post(&mut self, index: u32) -> bool {
-        let live = self.slots.get_mut(index as usize).and_then(Slot::live);
+        let live = self.slots.live(index);
         live.is_some_and(|live| live.held.as_ref().is_some_and(|held| held.post.is_some()))
     }
 
@@ -278,7 +278,7 @@ impl Shard {
     fn hear_post(&mut self, index: u32) {
         let now = self.now;
         let number = number_of(index, self.index, self.shards);
-        let Some(slot) = self.slots.get_mut(index as usize) else { return };
+        let Some(slot) = self.slots.get_mut(index) else { return };
         let uplink = slot.uplink();
         let State::Live(live) = &mut slot.state else { return };
         let Some(mut held) = live.held.take() else { return };

@@ -9,7 +9,7 @@ mod stream;
 
 pub(crate) use auth::{TrunkRefused, authorise};
 pub(crate) use handle::{Answered, BatchCredit, Ending, Trunk, TrunkNumber};
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use peer::Origin;
 pub(crate) use precedence::Precedence;
 pub(crate) use stream::{run, run_inside};

@@ -16,10 +16,12 @@ impl World {
         let shard = &self.shard;
         assert!(shard.dirty.is_empty(), "nothing is left to settle");
         assert!(shard.backlog.is_empty(), "no slice is left");
-        assert_eq!(self.env.sessions[0].load(Ordering::Relaxed), shard.slots.len());
+        assert_eq!(
+            self.env.sessions[usize::from(shard.index)].load(Ordering::Relaxed),
+            shard.slots.len()
+        );
         let mut counted = [0, 0];
-        for (index, slot) in &shard.slots {
-            let index = u32::try_from(index).expect("it was one");
+        for (index, slot) in shard.slots.iter() {
             assert!(!slot.is_free(), "{index}: a slot that nothing needs is given back");
             assert!(!slot.dirty && !slot.backlogged && !slot.unread, "{index}: at rest");
             assert_eq!(slot.watched, shard.watches.contains_key(&index), "{index}: watched");
@@ -48,9 +50,14 @@ impl World {
         assert_eq!(counted, [self.sessions("polling"), self.sessions("websocket")]);
         for trunk in shard.trunks.values() {
             assert!(trunk.out.is_empty(), "every app server has its batch");
-            let of_trunk = shard.slots.iter().filter(|(_, slot)| slot.trunk == trunk.trunk.number);
-            let pending = of_trunk.clone().filter(|(_, slot)| slot.pending).count();
-            assert_eq!(trunk.trunk.sessions(), of_trunk.count(), "sessions of an app server");
+            let of_trunk: Vec<_> = shard
+                .slots
+                .iter()
+                .map(|(_, slot)| slot)
+                .filter(|slot| slot.trunk == trunk.trunk.number)
+                .collect();
+            let pending = of_trunk.iter().filter(|slot| slot.pending).count();
+            assert_eq!(trunk.trunk.sessions(), of_trunk.len(), "sessions of an app server");
             assert_eq!(trunk.trunk.pending(), pending, "its unanswered handshakes");
         }
         for (index, lingering) in &shard.lingering {

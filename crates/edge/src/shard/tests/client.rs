@@ -108,7 +108,9 @@ impl World {
             panic!("no WebSocket was promised");
         };
         let wire = Wire::default();
-        wire.write(&[first]).expect("there is room");
+        if !first.is_empty() {
+            wire.write(&[first]).expect("there is room");
+        }
         let client = Client::new(key, number, sid, wire);
         let stream = self.adopted(&client.wire, b"");
         self.tell(Command::Adopt { key, stream });
@@ -123,7 +125,7 @@ impl World {
             unsent: Bytes::new(),
             leftover: Bytes::copy_from_slice(leftover),
             permit: self.streams.permit().expect("there are enough"),
-            deflate_window: None,
+            deflate_window: self.deflate_window,
         }
     }
 

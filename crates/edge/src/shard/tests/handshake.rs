@@ -232,3 +232,19 @@ fn two_sessions_cannot_have_the_same_id_of_the_apps_own() {
     world.app_says(&app, [accept_as(number, "mine")]);
     assert!(third.said().contains("mine"), "an id is free again when its session has ended");
 }
+
+#[test]
+fn a_session_number_names_its_slot_and_its_shard() {
+    let mut world = World::of_shard((2, 3), |_, _| ());
+    let app = world.app("a");
+    let clients = [world.websocket(&app), world.websocket(&app)];
+    assert_eq!(clients.each_ref().map(|client| client.number.0), [2, 5]);
+    assert_eq!(clients[1].sid.shard, 2);
+    world.client_says(&clients[1], "4hello");
+    world.app_sends(&app, &clients[1], "hello");
+    assert_eq!(
+        (app.hears(), clients[1].reads()),
+        (vec!["5: hello".to_owned()], vec!["4hello".to_owned()])
+    );
+    assert!(clients[0].reads().is_empty());
+}

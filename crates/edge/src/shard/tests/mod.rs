@@ -7,20 +7,35 @@
 mod app;
 mod check;
 mod client;
+pub(crate) mod random;
 pub(crate) mod wire;
 mod world;
 
+#[cfg(test)]
 mod backlog;
+#[cfg(test)]
+mod compression;
+#[cfg(test)]
 mod credit;
+#[cfg(test)]
 mod drain;
+#[cfg(test)]
 mod eviction;
+#[cfg(test)]
 mod handshake;
+#[cfg(test)]
 mod heartbeat;
+#[cfg(test)]
 mod orphans;
+#[cfg(test)]
 mod overlapping_polls;
-mod random;
+#[cfg(test)]
 mod recovery;
+#[cfg(test)]
 mod rooms;
+#[cfg(test)]
 mod slow_clients;
+#[cfg(test)]
 mod upgrade;
+#[cfg(test)]
 mod volatile;

@@ -282,3 +282,22 @@ fn a_socket_that_had_it_elsewhere_does_not_get_it_twice() {
     }
     assert_eq!(client.reads(), ["4four"]);
 }
+
+#[test]
+fn a_local_packet_comes_back_only_to_sockets_of_the_app_server_that_sent_it() {
+    let mut world = world();
+    let app = world.numbering_app("a");
+    let client = world.websocket(&app);
+    world.app_attaches(&app, &client, "s", &[]);
+    world.app_records(&app, "o1", &[], "seen");
+    world.client_is_lost(&app, &client, "s", &[]);
+    let other = world.numbering_app("b");
+    world.app_records(&other, "o2", &[], "for all");
+    for app in [&other, &app] {
+        let mut local = broadcast_of(&[], &[], &format!("local of {}", app.trunk.server_id));
+        local.flags.local = true;
+        world.app_says(app, [Frame::Recorded { offset: "o3".into(), broadcast: local }]);
+    }
+    let restored = world.restore(&app, "pid", "o1");
+    assert_eq!(missed(&restored), ["for all", "local of a"]);
+}

@@ -125,6 +125,11 @@ impl Wire {
         std::mem::take(&mut self.ends().to_client)
     }
 
+    /// Bytes that the client could read now.
+    pub(super) fn peeks(&self) -> usize {
+        self.ends().to_client.len()
+    }
+
     /// From now on so many bytes fit; `None`: as many as come.
     pub(super) fn set_room(&self, room: Option<usize>) {
         let mut ends = self.ends();

@@ -46,6 +46,8 @@ pub(super) struct World {
     pub(super) wires: Vec<Wire>,
     pub(super) apps: Vec<Arc<Trunk>>,
     pub(super) polls: u32,
+    /// What clients with WebSockets agree to from now on.
+    pub(super) deflate_window: Option<u8>,
     /// What must always hold is not looked at: for the many steps before the one that counts.
     unchecked: bool,
 }
@@ -57,6 +59,14 @@ impl World {
 
     /// With other limits, or an app with other options.
     pub(super) fn with(change: impl FnOnce(&mut Limits, &mut EngineSettings)) -> Self {
+        Self::of_shard((0, 1), change)
+    }
+
+    /// One shard of several.
+    pub(super) fn of_shard(
+        (index, shards): (u8, u32),
+        change: impl FnOnce(&mut Limits, &mut EngineSettings),
+    ) -> Self {
         let (mut limits, mut settings) = (Limits::default(), EngineSettings::default());
         change(&mut limits, &mut settings);
         HEAP_BYTES.set(0);
@@ -81,12 +91,12 @@ impl World {
             names: Names::of_listener(([127, 0, 0, 1], 80).into()),
             side_doors: Vec::new(),
             voucher: None,
-            sessions: Box::new([AtomicUsize::new(0)]),
+            sessions: (0..shards).map(|_| AtomicUsize::new(0)).collect(),
             origin: Instant::now(),
         });
         let hub = env.directory.by_name("chat").expect("the only one");
         let rng = StdRng::seed_from_u64(42);
-        let shard = Shard::new((0, 1), Arc::clone(&env), rng, Poller::ByHand, None);
+        let shard = Shard::new((index, shards), Arc::clone(&env), rng, Poller::ByHand, None);
         Self {
             shard,
             env,
@@ -97,6 +107,7 @@ impl World {
             wires: Vec::new(),
             apps: Vec::new(),
             polls: 0,
+            deflate_window: None,
             unchecked: false,
         }
     }
@@ -197,7 +208,7 @@ impl World {
     }
 
     pub(super) fn live(&self, client: &Client) -> Option<&Live> {
-        let slot = self.shard.slots.get(client.key.slot as usize)?;
+        let slot = self.shard.slots.get(client.key.slot)?;
         match &slot.state {
             State::Live(live) if client.key.is_of(slot) => Some(live),
             State::Live(_) | State::Opening(_) | State::Ended => None,
