@@ -1,12 +1,15 @@
 //! Credit, in both directions: what a client says waits for its app server's credit, and what an app server sends is
 //! given back to it when it has been worked off.
 
+use trunkline_engineio::Body;
+use trunkline_trunk::NumberState;
 use trunkline_trunk::encode::message_cost;
 use trunkline_websocket::Opcode;
 
 use super::app::{broadcast, send};
 use super::client::{Client, frame};
 use super::world::World;
+use crate::shard::uplink::Uplink;
 
 /// What a message of so many bytes costs.
 fn cost(client: &Client, bytes: usize) -> u32 {
@@ -184,4 +187,21 @@ fn a_broadcast_to_very_many_is_given_back_with_the_last_of_them() {
     world.run();
     assert!(app.takes_back() > 0);
     assert!(clients.iter().all(|client| client.reads() == ["4news"]));
+}
+
+#[test]
+fn a_message_does_not_overtake_what_is_held_though_credit_has_come_meanwhile() {
+    let mut world = World::new();
+    let app = world.app_with_credit("a", 0);
+    let client = world.websocket(&app);
+    let uplink = (app.trunk.number, NumberState::Open);
+    let mut uplink = Uplink::new(&mut world.shard.trunks, uplink, client.number).expect("it is up");
+    let mut held = None;
+    uplink.message(&Body::Text("one"), &mut held, &world.env.metrics);
+    // Another shard's thread may have had it from the app server.
+    app.trunk.credit.grant(1_000);
+    uplink.message(&Body::Text("two"), &mut held, &world.env.metrics);
+    world.run();
+    assert!(app.hears().is_empty());
+    assert!(held.is_some_and(|held| held.waits_for_credit()));
 }

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use trunkline_engineio::{CloseReason, TransportKind};
+use trunkline_trunk::CloseReason as WireReason;
 
-use super::app::{broadcast, send};
+use super::app::{broadcast, close, send};
 use super::world::World;
 
 #[test]
@@ -130,4 +131,15 @@ fn a_client_that_polls_hears_of_it_with_its_next_poll() {
     assert_eq!(poll.said(), "1");
     assert_eq!(world.poll(&away).said(), "6|1");
     assert_eq!(world.slots(), 0);
+}
+
+#[test]
+fn why_an_app_closed_a_session_is_counted_as_it_said() {
+    let mut world = World::new();
+    let app = world.app("a");
+    let (first, second) = (world.websocket(&app), world.websocket(&app));
+    world.app_says(&app, [close(first.number, WireReason::AppShutdown)]);
+    assert_eq!(world.closed(CloseReason::ServerShuttingDown), 1);
+    world.app_says(&app, [close(second.number, WireReason::AppClosed)]);
+    assert_eq!(world.closed(CloseReason::Forced), 1);
 }

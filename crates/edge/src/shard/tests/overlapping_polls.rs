@@ -233,3 +233,16 @@ fn last_words_have_their_time_to_be_read_and_are_then_cut_off() {
     world.pass(Duration::from_secs(2));
     assert!(flight.is_cut());
 }
+
+#[test]
+fn a_post_is_over_with_its_answer_whether_or_not_its_request_has_ended() {
+    let mut world = World::new();
+    let app = world.app("a");
+    let client = world.polling(&app);
+    let mut first = world.begin_post(&client);
+    assert_eq!(world.finish_post(&client, &mut first, "4one"), "ok");
+    let mut second = world.begin_post(&client);
+    assert_eq!(world.finish_post(&client, &mut second, "4two"), "ok");
+    assert!(first.cut.is_some(), "its request still listens");
+    assert_eq!(app.hears(), ["0: one", "0: two"]);
+}
