@@ -28,15 +28,15 @@ inArena("an app server that comes back gets all new sessions, though its old tru
 inArena("of many trunks that one process opens at once, one lives", {}, async (arena) => {
   const server = "one-and-the-same";
   for (let round = 0; round < 10; round += 1) {
-    const trunks = Array.from({ length: 8 }, () => new FakeApp(arena.node, { server }));
+    const trunks = Array.from({ length: 8 }, () => new BareAppServer(arena.node, { server }));
     await until("an answer to each", () => trunks.every((trunk) => trunk.welcome || trunk.ended));
     await until("the end of all but one", () => trunks.filter((trunk) => !trunk.ended).length <= 1);
     const [alive] = trunks.filter((trunk) => !trunk.ended);
     assert.ok(alive, "one of them lives");
-    const answer = await request(arena.node, POLL);
+    const answer = await request(arena.node.port, "GET", engineUrl());
     assert.equal(answer.status, 200, answer.body);
     assert.equal(alive.opens.length, 1);
-    alive.ws.close();
+    alive.kill();
     await until("its end", () => alive.ended);
   }
 });

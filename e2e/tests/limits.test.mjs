@@ -66,6 +66,49 @@ inArena("at streams_max handshakes get 503; sessions and app servers do not", { 
   });
 });
 
+inArena("strangers who ask for trunks hold no stream that app servers and sessions need", { args: ["--streams-max", "12"] }, async (arena) => {
+  const app = await arena.app();
+  const polled = await arena.polling(app);
+  const withoutToken = requestText("GET", "/trunk/v1");
+  const over = new AbortController();
+  const stranger = async () => {
+    while (!over.signal.aborted) {
+      const stream = new RawStream(arena.node.port);
+      // Asks again and again as long as it is let: each answer would prove it to be in use.
+      while (!over.signal.aborted && !stream.ended) {
+        stream.write(withoutToken);
+        await Promise.race([stream.closed(), new Promise((done) => setTimeout(done, 50))]);
+      }
+      stream.destroy();
+      await new Promise((done) => setTimeout(done, 100 + Math.random() * 400));
+    }
+  };
+  const strangers = Array.from({ length: 20 }, stranger);
+  try {
+    await until("streams that are refused", async () => (await arena.count(/edge_streams_refused_total\{cause="streams_full"/)) > 0);
+    for (let round = 0; round < 3; round += 1) {
+      // As an SDK does, it tries again: among so many the moment of its handshake may be the one to make room.
+      const late = await until("an app server", () => arena.app().catch(() => undefined));
+      late.kill();
+      app.send(send(polled.session, `round ${round}`));
+      const answer = await polled.polling.get();
+      assert.deepEqual([answer.status, answer.body], [200, `4round ${round}`]);
+    }
+  } finally {
+    over.abort();
+  }
+  await Promise.all(strangers);
+});
+
+test("without a word of the operator the ceiling of memory is a share of what there is", async (t) => {
+  const node = await startNode();
+  t.after(() => node.stop());
+  const metrics = await (await fetch(`${node.adminUrl}/metrics`)).text();
+  const ceiling = Number(/memory_ceiling_bytes (\d+)/.exec(metrics)?.[1]);
+  const machine = Number(/MemTotal:\s+(\d+)/.exec(readFileSync("/proc/meminfo", "utf8"))[1]) * 1024;
+  assert.ok(ceiling > 0 && ceiling <= 0.75 * machine, `${ceiling} of ${machine}`);
+});
+
 const task = (pid, tid, file) => readFileSync(`/proc/${pid}/task/${tid}/${file}`, "utf8");
 
 /** Hundredths of a second that the acceptor has been running. */
