@@ -97,6 +97,7 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
   /** Kinds of data that cannot leave the process, and have been reported. */
   private readonly notPlain = new Set<string>();
   private oldNodeTold = false;
+  private unreadableTold = false;
   private readonly foreignAdapters = new Set<string>();
   /** What is said when the app has had its turn to listen. */
   private readonly early: string[] = [];
@@ -137,6 +138,7 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
       onTooLong: (what, bytes) => this.reportTooLong(what, bytes),
       onNotPlain: (what, cause) => this.reportNotPlain(what, cause),
       onOldNode: () => this.reportOldNode(),
+      onUnreadable: (cause) => this.reportUnreadable(cause),
     });
     installAdapter(io, () => createAdapter(bases, this.adapterHost(recovery)), (name, isReplaced) => this.reportAdapter(name, isReplaced));
     installEngine(io, this.engine);
@@ -371,6 +373,13 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
     if (this.oldNodeTold) return;
     this.oldNodeTold = true;
     this.warn("a node is of a release that does not number broadcasts: until it is updated, clients come back as new sockets");
+  }
+
+  /** Once: what one app server of another release has kept, it has kept for thousands. */
+  private reportUnreadable({ message }: Error): void {
+    if (this.unreadableTold) return;
+    this.unreadableTold = true;
+    this.warn(`what a node kept for a client that came back was ignored: ${message}; such clients come back as new ones`);
   }
 
   /** One line for each kind: what one client has, thousands have. */

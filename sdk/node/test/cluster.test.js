@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { test } from "node:test";
 import { serialize } from "node:v8";
+import { pack } from "../dist/esm/data/pack.js";
 import { connectClient, haveServers, startApp, startCluster, types, until } from "./support/app.js";
 
 test("serverCount is one without a trunk, and follows those who come and go", async (t) => {
@@ -149,14 +150,18 @@ test("what another app server says and nobody can read is a warning, once, and n
   const { trunk, warnings, io } = await startApp(t, { node: { relays: false } });
   trunk.send({ type: "Peers", servers: ["p1", "p2"] });
   await haveServers(io, 3);
-  const whole = (value) => Buffer.concat([Buffer.of(0), serialize(value)]);
+  const whole = (value) => pack(value, { bytesMax: 1 << 20 }, "");
   const PAYLOADS = [
     Buffer.alloc(0),
     Buffer.of(0),
-    Buffer.from([0, 0xff, 0xff]),
-    Buffer.of(1),
-    Buffer.from([1, 0, 0, 0, 1, 0, 1, 0, 2, 9]),
-    Buffer.from([1, 0, 0, 0, 1, 0, 0, 0, 0, 9]),
+    // Of a release before this format: a whole message, and the first piece of one.
+    Buffer.concat([Buffer.of(0), serialize({ type: 9, nsp: "/", data: { packet: ["fine"] } })]),
+    Buffer.concat([Buffer.from([1, 0, 0, 0, 1, 0, 0, 0, 1]), serialize({ type: 9, nsp: "/", data: { packet: ["fine"] } })]),
+    Buffer.from([2]),
+    Buffer.from([2, 0, 0xc1]),
+    Buffer.of(3),
+    Buffer.from([3, 0, 0, 0, 1, 0, 1, 0, 2, 9]),
+    Buffer.from([3, 0, 0, 0, 1, 0, 0, 0, 0, 9]),
     Buffer.of(77, 1, 2, 3),
     whole("text"),
     whole(null),

@@ -3,12 +3,12 @@ import assert from "node:assert/strict";
 import { EventEmitter, once } from "node:events";
 import { Socket as NetSocket } from "node:net";
 import { test } from "node:test";
-import { deserialize } from "node:v8";
-import { NotPlain, plainCopy } from "../dist/esm/data/plain.js";
+import { pack, unpack } from "../dist/esm/data/pack.js";
+import { NotPlain, toWire } from "../dist/esm/data/plain.js";
 import { connectClient, startApp, startCluster, until } from "./support/app.js";
 
 const LIMITS = { bytesMax: 1 << 20 };
-const copy = (value, limits = LIMITS) => plainCopy(value, limits, "data");
+const copy = (value, limits = LIMITS) => unpack(pack(value, limits, "data"));
 
 test("values survive: the same text, numbers, dates, collections, bytes, circles", () => {
   class User {
@@ -70,7 +70,7 @@ test("the walk ends at the bound: an endless structure costs no more than the bo
 
 test("thousands of places of one list are one kind", () => {
   const kinds = new Set();
-  plainCopy({ list: Array.from({ length: 1000 }, () => new NetSocket()) }, { bytesMax: 1 << 20, onLeftOut: ({ kind }) => kinds.add(kind) }, "");
+  toWire({ list: Array.from({ length: 1000 }, () => new NetSocket()) }, { bytesMax: 1 << 20, onLeftOut: ({ kind }) => kinds.add(kind) }, "");
   assert.deepEqual([...kinds], ["list[] is a Socket, which is alive and not data"]);
 });
 
@@ -87,7 +87,7 @@ test("a socket in `data`: nothing of it is kept, one word for thirty clients, an
   await until(() => io.sockets.sockets.size === 0);
   await trunk.settle();
   assert.equal(persist.session, 31);
-  assert.deepEqual(deserialize(persist.data).data, { user: { name: "ada", tags: new Set(["x"]) } });
+  assert.deepEqual(unpack(persist.data).data, { user: { name: "ada", tags: new Set(["x"]) } });
   assert.ok(!trunk.frames.some(({ type }) => type === "Persist"), "the others' sockets were kept");
   const said = warnings.filter((warning) => warning.includes("not kept"));
   assert.equal(said.length, 1);

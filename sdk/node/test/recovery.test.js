@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { createServer } from "node:http";
 import { test } from "node:test";
 import { serialize } from "node:v8";
+import { pack } from "../dist/esm/data/pack.js";
 import { Server } from "socket.io";
 import { io as connect } from "socket.io-client";
 import { useTrunkline } from "../dist/esm/index.js";
@@ -162,7 +163,7 @@ test("what is no private id or offset is not even asked for", async (t) => {
 const ANSWERS = [
   ["not found", (id) => ({ ...NOTHING, requestId: id })],
   ["not found, in the words of before", (id) => ({ type: "Restored", requestId: id, found: 0, socket: "", rooms: [], data: Buffer.alloc(0), missed: [] })],
-  ["found, in the words of before", (id) => ({ type: "Restored", requestId: id, found: 1, socket: "s", rooms: [], data: serialize({}), missed: [] })],
+  ["found, in the words of before", (id) => ({ type: "Restored", requestId: id, found: 1, socket: "s", rooms: [], data: pack({}, { bytesMax: 99 }, ""), missed: [] })],
   ["state that nobody can read", (id) => restored(id, { socket: "s", rooms: [], data: Buffer.from("junk") })],
   ["a trunk that breaks", undefined],
 ];
@@ -179,6 +180,22 @@ for (const [name, answer] of ANSWERS) {
     assert.deepEqual([socket.recovered, socket.rooms.size, socket.id === "s"], [false, 1, false]);
   });
 }
+
+test("a state in the format of another release: new sockets, and one warning", async (t) => {
+  const { io, trunk, warnings } = await startApp(t, RECOVERY);
+  for (let session = 1; session <= 3; session++) {
+    const connected = once(io, "connection");
+    trunk.open(session);
+    trunk.text(session, '0{"pid":"p","offset":"o"}');
+    const { requestId } = await trunk.next("Restore");
+    trunk.send(restored(requestId, { socket: `s${session}`, rooms: [], data: serialize({ data: { name: "ada" } }) }));
+    const [socket] = await connected;
+    assert.deepEqual([socket.recovered, socket.data], [false, {}]);
+    // Another attempt may have it: an app server of that release, perhaps.
+    assert.equal((await trunk.next("GiveBack")).pid, "p");
+  }
+  assert.deepEqual(warnings.map((warning) => /another release/.test(warning)), [true]);
+});
 
 test("a Restored that nobody asked for breaks the protocol", async (t) => {
   const { trunk } = await startApp(t, RECOVERY);

@@ -1,8 +1,9 @@
 /** The app servers of one hub among themselves: what they tell one another through the nodes (`spec/trunk.md`, section 8). */
 import createDebug from "debug";
 import { isAnswer, OwnType, readMessage, type ClusterMessage, type MessageData } from "./messages.js";
-import { Assembler, encodeMessage, MESSAGE_BYTES_MAX, PayloadError, toPayloads } from "./payload.js";
 import { NotPlain } from "../data/plain.js";
+import { Unreadable } from "../data/unreadable.js";
+import { Assembler, encodeMessage, MESSAGE_BYTES_MAX, toPayloads } from "./payload.js";
 import { Peers, type Link } from "./peers.js";
 import { Questions, type Question } from "./questions.js";
 
@@ -126,7 +127,7 @@ export class Cluster {
 
   private encode(type: number, nsp: string, data: MessageData): Buffer | undefined {
     try {
-      return encodeMessage({ type, nsp, data }, (left) => this.host.onNotPlain("left out of a message to other app servers", left));
+      return encodeMessage(type, nsp, data, (left) => this.host.onNotPlain("left out of a message to other app servers", left));
     } catch (error) {
       if (!(error instanceof NotPlain)) throw error;
       this.host.onNotPlain("a message to other app servers was not sent", error);
@@ -141,10 +142,10 @@ export class Cluster {
       const value = assembler.add(payload);
       if (value === undefined) return undefined;
       const message = readMessage(value, from);
-      if (message === undefined) throw new PayloadError("it is no message that this version knows");
+      if (message === undefined) throw new Unreadable("it is no message that this version knows");
       return message;
     } catch (error) {
-      if (!(error instanceof PayloadError)) throw error;
+      if (!(error instanceof Unreadable)) throw error;
       debug("ignored a message of %s: %s", from, error.message);
       // One line for each app server: a release that we do not know may say many things that we do not know.
       if (!this.unread.has(from)) this.host.onWarning(`a message of another app server (${from}) was ignored: ${error.message}`);

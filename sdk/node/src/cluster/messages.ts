@@ -47,37 +47,66 @@ export interface MessageData {
   readonly socket?: string;
 }
 
-type Check = (data: MessageData) => boolean;
+type Check = (value: unknown) => boolean;
 
-const isList = (value: unknown): boolean => Array.isArray(value);
-const isSocket = (value: unknown): boolean => typeof value === "object" && value !== null && isList((value as FetchedSocket).rooms);
-const hasRequest: Check = ({ requestId }) => typeof requestId === "string";
-const mayHaveRequest: Check = ({ requestId }) => requestId === undefined || typeof requestId === "string";
-const hasOptions: Check = (data) => mayHaveRequest(data) && typeof data.opts === "object" && data.opts !== null && isList(data.opts.rooms) && isList(data.opts.except);
+const isList: Check = (value) => Array.isArray(value);
+const isText: Check = (value) => typeof value === "string";
+const isBoolean: Check = (value) => typeof value === "boolean";
+const isNumber: Check = (value) => typeof value === "number";
+const isObject = (value: unknown): value is object => typeof value === "object" && value !== null;
+const isPart: Check = (value) => typeof value === "string" || value instanceof Uint8Array;
+const isSocket: Check = (value) => isObject(value) && isList((value as FetchedSocket).rooms);
+const isFlags: Check = (value) => isObject(value) && ["undefined", "number"].includes(typeof (value as { timeout?: unknown }).timeout);
+const isOptions: Check = (value) => {
+  if (!isObject(value)) return false;
+  const { rooms, except, flags } = value as Partial<WireOptions>;
+  return isList(rooms) && isList(except) && (flags === undefined || isFlags(flags));
+};
 
-const CHECKS: Readonly<Record<number, Check>> = {
-  [MessageType.BROADCAST]: (data) => hasOptions(data) && isList(data.parts) && data.parts?.every((part) => typeof part === "string" || part instanceof Uint8Array) === true,
-  [MessageType.SOCKETS_JOIN]: (data) => hasOptions(data) && isList(data.rooms),
-  [MessageType.SOCKETS_LEAVE]: (data) => hasOptions(data) && isList(data.rooms),
-  [MessageType.DISCONNECT_SOCKETS]: hasOptions,
-  [MessageType.FETCH_SOCKETS]: (data) => hasOptions(data) && hasRequest(data),
-  [MessageType.FETCH_SOCKETS_RESPONSE]: (data) => hasRequest(data) && isList(data.sockets) && data.sockets?.every(isSocket) === true,
-  [MessageType.SERVER_SIDE_EMIT]: (data) => mayHaveRequest(data) && isList(data.packet),
-  [MessageType.SERVER_SIDE_EMIT_RESPONSE]: hasRequest,
-  [MessageType.BROADCAST_CLIENT_COUNT]: (data) => hasRequest(data) && typeof data.clientCount === "number",
-  [MessageType.BROADCAST_ACK]: hasRequest,
-  [OwnType.interest]: ({ on }) => typeof on === "boolean",
-  [OwnType.absent]: hasRequest,
-  [OwnType.done]: hasRequest,
-  [OwnType.takeOver]: (data) => hasRequest(data) && typeof data.socket === "string",
+/** What each field must be, in whatever message it is. */
+const FIELDS: { readonly [Field in keyof MessageData]-?: Check } = {
+  requestId: isText,
+  opts: isOptions,
+  rooms: isList,
+  close: isBoolean,
+  packet: () => true,
+  parts: (value) => Array.isArray(value) && value.every(isPart),
+  offset: isText,
+  everybody: isBoolean,
+  sockets: (value) => Array.isArray(value) && value.every(isSocket),
+  clientCount: isNumber,
+  on: isBoolean,
+  socket: isText,
+};
+const NAMES = Object.keys(FIELDS) as (keyof MessageData)[];
+
+/** What a message of each type cannot do without. */
+const NEEDED: Readonly<Record<number, readonly (keyof MessageData)[]>> = {
+  [MessageType.BROADCAST]: ["opts", "parts"],
+  [MessageType.SOCKETS_JOIN]: ["opts", "rooms"],
+  [MessageType.SOCKETS_LEAVE]: ["opts", "rooms"],
+  [MessageType.DISCONNECT_SOCKETS]: ["opts"],
+  [MessageType.FETCH_SOCKETS]: ["opts", "requestId"],
+  [MessageType.FETCH_SOCKETS_RESPONSE]: ["requestId", "sockets"],
+  [MessageType.SERVER_SIDE_EMIT]: ["packet"],
+  [MessageType.SERVER_SIDE_EMIT_RESPONSE]: ["requestId"],
+  [MessageType.BROADCAST_CLIENT_COUNT]: ["requestId", "clientCount"],
+  [MessageType.BROADCAST_ACK]: ["requestId"],
+  [OwnType.interest]: ["on"],
+  [OwnType.absent]: ["requestId"],
+  [OwnType.done]: ["requestId"],
+  [OwnType.takeOver]: ["requestId", "socket"],
 };
 
 /** A message with all that its type needs; undefined when it is none, or of a type that we do not know. */
 export function readMessage(value: unknown, from: string): ClusterMessage | undefined {
-  if (typeof value !== "object" || value === null) return undefined;
+  if (!isObject(value)) return undefined;
   const { type, nsp, data } = value as Partial<ClusterMessage>;
-  if (typeof type !== "number" || typeof nsp !== "string" || typeof data !== "object" || data === null) return undefined;
-  if (CHECKS[type]?.(data) !== true) return undefined;
+  if (typeof type !== "number" || typeof nsp !== "string" || !isObject(data)) return undefined;
+  if (!NAMES.every((name) => data[name] === undefined || FIELDS[name](data[name]))) return undefined;
+  if (NEEDED[type]?.every((name) => data[name] !== undefined) !== true) return undefined;
+  // The arguments of an event; an answer may be anything.
+  if (type === MessageType.SERVER_SIDE_EMIT && !isList(data.packet)) return undefined;
   return { type, nsp, uid: from, data };
 }
 

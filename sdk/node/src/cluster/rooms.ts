@@ -4,7 +4,7 @@ import { keyOf, textOf, textsOf } from "../data/keys.js";
 import type { WireOptions } from "./messages.js";
 
 export function encodeOptions({ rooms, except, flags }: BroadcastOptions): WireOptions {
-  return { rooms: textsOf(rooms), except: textsOf(except), flags };
+  return { rooms: textsOf(rooms), except: textsOf(except), ...(flags !== undefined && { flags }) };
 }
 
 export function decodeOptions(opts: WireOptions | undefined): BroadcastOptions {

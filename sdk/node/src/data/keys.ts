@@ -71,10 +71,11 @@ function escaped(key: unknown): string {
 }
 
 const LONE_SURROGATE = /\p{Surrogate}/u;
-const { isWellFormed: native } = String.prototype as { isWellFormed?: (this: string) => boolean };
+type WellFormed = string & { isWellFormed(): boolean };
 
-/** Node.js 18 has no method for it. */
-const isWellFormed: (text: string) => boolean = native === undefined ? (text) => !LONE_SURROGATE.test(text) : (text) => native.call(text);
+/** Whether a text has a form in UTF-8: no half of a character. Node.js 18 has no method for it. */
+export const isWellFormed: (text: string) => boolean =
+  "isWellFormed" in String.prototype ? (text) => (text as WellFormed).isWellFormed() : (text) => !LONE_SURROGATE.test(text);
 
 type Identity = object | symbol;
 

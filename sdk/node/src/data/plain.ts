@@ -1,14 +1,16 @@
 /**
  * Data that leaves this process (kept state, messages to other app servers) as data: a copy of values only, bounded in bytes and depth. What
  * is alive (sockets, servers, streams, timers: whatever has connections of its own) never goes, however deep it hides; so nothing leads from
- * an app's data to its server or its keys. The copy holds nothing but what a serializer can write.
+ * an app's data to its server or its keys. The copy holds nothing but what MessagePack can write: the rest is tagged (`tags.ts`).
  */
 import { types } from "node:util";
+import { isWellFormed } from "./keys.js";
+import { bigintText, Tag, taggedBytes } from "./tags.js";
 
 /** Deeper data is not data but a structure that refers to itself. */
 export const DEPTH_MAX = 100;
 /** What is counted for each value beside its own bytes. */
-const VALUE_BYTES = 8;
+export const VALUE_BYTES = 8;
 
 export interface PlainLimits {
   /** Roughly what the copy may take. Reaching it ends the walk at once. */
@@ -30,12 +32,21 @@ export class NotPlain extends Error {
   }
 }
 
+/** What {@link toWire} returns. */
+export interface Wire {
+  readonly wire: unknown;
+  /** Whether anything in it is tagged. */
+  readonly isTagged: boolean;
+}
+
 /**
- * A copy with values only. Typed arrays are taken as they are, class instances by their own enumerable properties, objects that know their
- * JSON by it; circles stay circles. @throws NotPlain
+ * A copy with values only, ready to be packed. Typed arrays are taken as they are, class instances by their own enumerable properties, objects
+ * that know their JSON by it; circles stay circles. @throws NotPlain
  */
-export function plainCopy(value: unknown, limits: PlainLimits, root: string): unknown {
-  return new Copier(limits, root).copy(value, 0);
+export function toWire(value: unknown, limits: PlainLimits, root: string): Wire {
+  const copier = new Copier(limits, root);
+  const wire = copier.copy(value, 0);
+  return { wire, isTagged: copier.isTagged };
 }
 
 /** An object with this in its class is never copied. */
@@ -45,8 +56,10 @@ class Copier {
   private readonly limits: PlainLimits;
   /** Where we are, for the message: one list, and no text until there is something to say. */
   private readonly path: (string | number)[];
-  private readonly seen = new Map<object, unknown>();
+  /** Lists, records, maps and sets, by the order in which they begin. */
+  private readonly seen = new Map<object, number>();
   private bytes = 0;
+  isTagged = false;
 
   constructor(limits: PlainLimits, root: string) {
     this.limits = limits;
@@ -57,12 +70,23 @@ class Copier {
     switch (typeof value) {
       case "string":
         this.count(value.length);
-        return value;
+        return isWellFormed(value) ? value : this.tag(Tag.text, JSON.stringify(value));
+      case "number":
+        this.count(0);
+        return Object.is(value, -0) ? this.tag(Tag.negativeZero) : value;
+      case "bigint": {
+        const text = bigintText(value);
+        this.count(text.length);
+        return this.tag(Tag.bigint, text);
+      }
+      case "undefined":
+        this.count(0);
+        return this.tag(Tag.undefined);
       case "function":
       case "symbol":
         // In a message they are left out as a JSON encoder would, without a word.
         if (this.limits.onLeftOut === undefined) throw new NotPlain(this.path, `is a ${typeof value}`);
-        return undefined;
+        return this.tag(Tag.undefined);
       case "object":
         if (value !== null) return this.copyObject(value, depth);
     }
@@ -72,94 +96,126 @@ class Copier {
 
   private copyObject(value: object, depth: number): unknown {
     const known = this.seen.get(value);
-    if (known !== undefined) return known;
-    if (ArrayBuffer.isView(value) || types.isArrayBuffer(value)) {
-      this.count(value.byteLength);
-      return value;
-    }
+    if (known !== undefined) return this.tag(Tag.reference, known);
+    const isList = Array.isArray(value);
+    const isBare = !isList && isBareRecord(value);
+    if (!isList && !isBare && (ArrayBuffer.isView(value) || types.isArrayBuffer(value))) return this.copyBytes(value);
     this.count(0);
     if (depth >= DEPTH_MAX) return this.leaveOut(`is more than ${DEPTH_MAX} levels deep`);
-    if (Array.isArray(value)) return this.copyList(value as unknown[], depth);
-    if (types.isDate(value)) return new Date(value.getTime());
-    if (types.isRegExp(value)) return new RegExp(value.source, value.flags);
-    if (types.isBoxedPrimitive(value)) return this.copy(value.valueOf(), depth);
-    if (types.isNativeError(value)) return this.copyError(value);
-    if (types.isMap(value)) return this.copyMap(value, depth);
-    if (types.isSet(value)) return this.copySet(value, depth);
+    if (isList) return this.copyList(value as unknown[], depth);
+    if (!isBare) {
+      if (types.isDate(value)) return this.tag(Tag.date, value.getTime());
+      if (types.isRegExp(value)) return this.tag(Tag.regexp, value.source, value.flags);
+      if (types.isBoxedPrimitive(value)) return this.copy(value.valueOf(), depth);
+      if (types.isNativeError(value)) return this.copyError(value);
+      if (types.isMap(value)) return this.copyMap(value, depth);
+      if (types.isSet(value)) return this.copySet(value, depth);
+    }
     try {
       const { toJSON } = value as { toJSON?: unknown };
       if (typeof toJSON === "function") return this.copy(toJSON.call(value), depth + 1);
-      if (isAlive(value)) return this.leaveOut(`is ${nameOf(value)}, which is alive and not data`);
+      if (isAlive(value) || (!isBare && isAliveInside(value))) return this.leaveOut(`is ${nameOf(value)}, which is alive and not data`);
     } catch (error) {
       return this.giveUp(error);
     }
     return this.copyRecord(value as Record<string, unknown>, depth);
   }
 
+  private copyBytes(value: ArrayBuffer | ArrayBufferView): unknown {
+    this.count(value.byteLength);
+    try {
+      // Also finds out whether they were taken away from their owner.
+      const tagged = taggedBytes(value);
+      if (Buffer.isBuffer(value)) return value;
+      if (tagged === undefined) return this.leaveOut("is of a type that other processes may not have");
+      this.isTagged = true;
+      return tagged;
+    } catch (error) {
+      return this.giveUp(error);
+    }
+  }
+
   private copyRecord(value: Record<string, unknown>, depth: number): unknown {
     const plain: Record<string, unknown> = {};
-    this.seen.set(value, plain);
+    /** In place of it, when there are keys that a map of MessagePack cannot have, or that would set a prototype. */
+    let pairs: unknown[] | undefined;
+    this.begin(value);
     for (const key of Object.keys(value)) {
       this.path.push(key);
       this.count(key.length);
       let inner: unknown;
+      let copied: unknown;
       try {
         // The only line that may run the app's code.
         inner = value[key];
       } catch (error) {
-        inner = this.giveUp(error);
+        copied = this.giveUp(error);
       }
-      const isFunction = typeof inner === "function";
-      const copied = this.copy(inner, depth + 1);
-      // An assignment would set the copy's prototype.
-      if (key === "__proto__") Object.defineProperty(plain, key, { value: copied, writable: true, enumerable: true, configurable: true });
-      else if (!isFunction) plain[key] = copied;
+      if (typeof inner !== "function" || this.limits.onLeftOut === undefined) {
+        copied ??= this.copy(inner, depth + 1);
+        const isPlainKey = key !== "__proto__" && isWellFormed(key);
+        if (!isPlainKey) pairs ??= this.tagged(Tag.record, Object.entries(plain).flat());
+        if (pairs === undefined) plain[key] = copied;
+        else pairs.push(isWellFormed(key) ? key : this.tag(Tag.text, JSON.stringify(key)), copied);
+      }
       this.path.pop();
     }
-    return plain;
+    return pairs ?? plain;
   }
 
   private copyList(value: unknown[], depth: number): unknown {
     const list: unknown[] = [];
-    this.seen.set(value, list);
+    this.begin(value);
     for (let index = 0; index < value.length; index++) {
       this.path.push(index);
       list.push(this.copy(value[index], depth + 1));
       this.path.pop();
     }
-    return list;
+    return list[0] === null ? this.tagged(Tag.list, list) : list;
   }
 
   private copyMap(value: Map<unknown, unknown>, depth: number): unknown {
-    const map = new Map<unknown, unknown>();
-    this.seen.set(value, map);
+    const pairs = this.tagged(Tag.map, []);
+    this.begin(value);
     for (const [key, inner] of value) {
       this.path.push(`get(${typeof key === "string" ? JSON.stringify(key) : typeof key})`);
-      map.set(this.copy(key, depth + 1), this.copy(inner, depth + 1));
+      pairs.push(this.copy(key, depth + 1), this.copy(inner, depth + 1));
       this.path.pop();
     }
-    return map;
+    return pairs;
   }
 
   private copySet(value: Set<unknown>, depth: number): unknown {
-    const set = new Set<unknown>();
-    this.seen.set(value, set);
+    const items = this.tagged(Tag.set, []);
+    this.begin(value);
     let index = 0;
     for (const inner of value) {
       this.path.push(index++);
-      set.add(this.copy(inner, depth + 1));
+      items.push(this.copy(inner, depth + 1));
       this.path.pop();
     }
-    return set;
+    return items;
   }
 
   /** By its words: what else hangs on an error (`cause`, a response, a socket) is not part of it. */
-  private copyError({ name, message, stack }: Error): Error {
-    const copy = new Error(String(message));
-    copy.name = String(name);
-    if (typeof stack === "string") copy.stack = stack;
-    this.count(copy.message.length + (copy.stack?.length ?? 0));
-    return copy;
+  private copyError({ name, message, stack }: Error): unknown {
+    const text = (value: unknown): unknown => this.copy(String(value), 0);
+    return this.tag(Tag.error, text(name), text(message), typeof stack === "string" ? text(stack) : null);
+  }
+
+  /** A container begins: what refers to it later says how many began before it. */
+  private begin(container: object): void {
+    this.seen.set(container, this.seen.size);
+  }
+
+  private tag(tag: number, ...rest: unknown[]): unknown[] {
+    return this.tagged(tag, rest);
+  }
+
+  /** As {@link Copier.tag}, for any number of values. */
+  private tagged(tag: number, rest: unknown[]): unknown[] {
+    this.isTagged = true;
+    return [null, tag].concat(rest as never[]);
   }
 
   private count(bytes: number): void {
@@ -167,29 +223,35 @@ class Copier {
     if (this.bytes > this.limits.bytesMax) throw new NotPlain(this.path.slice(0, 1), `is more than ${this.limits.bytesMax} bytes`);
   }
 
-  private giveUp(error: unknown): undefined {
+  private giveUp(error: unknown): unknown {
     if (error instanceof NotPlain) throw error;
     return this.leaveOut("cannot be read");
   }
 
-  private leaveOut(why: string): undefined {
+  private leaveOut(why: string): unknown {
     const left = new NotPlain(this.path, why);
     if (this.limits.onLeftOut === undefined) throw left;
     this.limits.onLeftOut(left);
-    return undefined;
+    return this.tag(Tag.undefined);
   }
 }
 
-/** Whether it has a life beyond its values: emitters (sockets, servers, streams), targets of events, timers, promises, weak collections. */
+/** Most objects are no more than this, and need not be asked for what only others can be. */
+function isBareRecord(value: object): boolean {
+  const proto: unknown = Object.getPrototypeOf(value);
+  return proto === Object.prototype || proto === null;
+}
+
+/** Whether it can do what only a thing with a life beyond its values can: emitters (sockets, servers, streams), targets of events, timers, promises. */
 function isAlive(value: object): boolean {
   const face = value as Record<string | symbol, unknown>;
   const can = (name: string): boolean => typeof face[name] === "function";
+  return (can("on") && can("emit")) || (can("addEventListener") && can("dispatchEvent")) || (can("ref") && can("unref")) || can("then") || face[INTERNAL] === true;
+}
+
+/** The same by what it is inside: promises whatever they were made of, weak collections, what belongs to native code. */
+function isAliveInside(value: object): boolean {
   return (
-    (can("on") && can("emit")) ||
-    (can("addEventListener") && can("dispatchEvent")) ||
-    (can("ref") && can("unref")) ||
-    can("then") ||
-    face[INTERNAL] === true ||
     types.isPromise(value) ||
     types.isWeakMap(value) ||
     types.isWeakSet(value) ||

@@ -4,11 +4,12 @@
  */
 import createDebug from "debug";
 import { randomBytes } from "node:crypto";
-import { decodeMessage, encodeState } from "../cluster/payload.js";
+import { pack, unpack } from "../data/pack.js";
 import type { Conn, Reattached } from "../session/conn.js";
 import { PacketType, type BroadcastOptions, type Packet, type PersistedSession, type RestoredSession } from "../socketio/types.js";
 import { keyOf, textOf, textsOf } from "../data/keys.js";
 import { NotPlain } from "../data/plain.js";
+import { Unreadable } from "../data/unreadable.js";
 import { Found, type FrameBodies, type Position } from "../trunk/frames.js";
 
 const debug = createDebug("trunkline:recovery");
@@ -48,6 +49,8 @@ export interface RecoveryHost {
   onNotPlain(what: string, cause: NotPlain): void;
   /** A node of an earlier release is among ours. */
   onOldNode(): void;
+  /** What a node kept for a client cannot be read: the client comes back as a new one. */
+  onUnreadable(cause: Unreadable): void;
 }
 
 /** What the namespace of a socket does about its return. */
@@ -88,7 +91,7 @@ export class Recovery {
   persist(conn: Conn, nsp: string, { sid, pid, rooms, data }: PersistedSession): void {
     let state: Buffer;
     try {
-      state = encodeState({ data }, STATE_BYTES_MAX);
+      state = pack({ data }, { bytesMax: STATE_BYTES_MAX }, "");
     } catch (error) {
       if (!(error instanceof NotPlain)) throw error;
       return this.host.onNotPlain(`a socket of namespace ${nsp} is not kept, and its client comes back as a new one`, error);
@@ -122,7 +125,7 @@ export class Recovery {
     const sid = keyOf(restored.socket) as string;
     const back: Return = { sid, pid, conn, missed, log, last, cut, release: () => link.giveBack(nsp, pid) };
     host.onGiven(back);
-    const session = readSession(pid, sid, restored);
+    const session = this.readSession(pid, sid, restored);
     if (session !== null && (await proves(conn, cut)) && conn.readyState === "open") return session;
     host.onUnused(back);
     return null;
@@ -164,6 +167,18 @@ export class Recovery {
       }
     });
   }
+
+  /** What was missed is not in it: it leaves when the socket is connected, together with what came meanwhile. */
+  private readSession(pid: string, sid: string, { rooms, data }: RestoredAt): RestoredSession | null {
+    try {
+      const state = Object(unpack(data)) as { data?: unknown };
+      return { sid, pid, rooms: [...new Set([sid, ...rooms.map(keyOf)])], data: state.data ?? {}, missedPackets: [] };
+    } catch (error) {
+      if (!(error instanceof Unreadable)) throw error;
+      this.host.onUnreadable(error);
+      return null;
+    }
+  }
 }
 
 function proves(conn: Conn, cut: Position[]): Promise<boolean> {
@@ -174,15 +189,4 @@ function proves(conn: Conn, cut: Position[]): Promise<boolean> {
       resolve(holds);
     });
   });
-}
-
-/** What was missed is not in it: it leaves when the socket is connected, together with what came meanwhile. */
-function readSession(pid: string, sid: string, { rooms, data }: RestoredAt): RestoredSession | null {
-  try {
-    const state = decodeMessage(data) as { data?: unknown };
-    return { sid, pid, rooms: [...new Set([sid, ...rooms.map(keyOf)])], data: state.data ?? {}, missedPackets: [] };
-  } catch (error) {
-    debug("what the node kept cannot be read: %s", error);
-    return null;
-  }
 }

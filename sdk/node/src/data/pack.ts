@@ -1,0 +1,40 @@
+/** Data as bytes and back: MessagePack, with tagged forms for what it has none for (`spec/relay.md`, sections 1 to 3). */
+import { Packr, Unpackr } from "msgpackr";
+import { checkPacked } from "./check.js";
+import { toWire, VALUE_BYTES, type PlainLimits } from "./plain.js";
+import { revive } from "./tags.js";
+import { Unreadable } from "./unreadable.js";
+
+/** The first byte of all that is in this format. What releases of other formats write begins with other bytes. */
+export const FORMAT = 2;
+/** The second byte: whether anything in it is tagged. Without it the decoder's work is all. */
+const Form = { plain: 0, tagged: 1 } as const;
+const HEAD_BYTES = 2;
+/** So many values cannot be in 64 MiB by our own count (see `plain.ts`). */
+const VALUES_MAX = (64 * 1024 * 1024) / VALUE_BYTES;
+
+// No records and no extensions: other languages know neither. Maps in their shortest form.
+const packr = new Packr({ useRecords: false, variableMapSize: true });
+const unpackr = new Unpackr({ useRecords: false, mapsAsObjects: true, int64AsType: "number", copyBuffers: true });
+
+/** @throws NotPlain */
+export function pack(value: unknown, limits: PlainLimits, root: string): Buffer {
+  const { wire, isTagged } = toWire(value, limits, root);
+  return Buffer.concat([Buffer.of(FORMAT, isTagged ? Form.tagged : Form.plain), packr.pack(wire)]);
+}
+
+/** @throws Unreadable, and nothing else */
+export function unpack(bytes: Buffer): unknown {
+  if (bytes[0] !== FORMAT) throw new Unreadable(bytes.length === 0 ? "it is empty" : "it is in the format of another release of the SDK");
+  const form = bytes[1];
+  if (form === undefined || form > Form.tagged) throw new Unreadable("it is neither plain nor tagged");
+  const packed = bytes.subarray(HEAD_BYTES);
+  checkPacked(packed, VALUES_MAX);
+  try {
+    const value = unpackr.unpack(packed) as unknown;
+    return form === Form.tagged ? revive(value) : value;
+  } catch (error) {
+    if (error instanceof Unreadable) throw error;
+    throw new Unreadable(error instanceof Error ? error.message : String(error));
+  }
+}

@@ -1,0 +1,188 @@
+/**
+ * Values that MessagePack has no form for, as lists that begin with nil: `[nil, tag, …]` (`spec/relay.md`, section 3). A list of the app's
+ * that begins with nil is written as {@link Tag.list}, so that no other is taken for one of these.
+ */
+import { Unreadable } from "./unreadable.js";
+
+export const Tag = {
+  list: 0,
+  undefined: 1,
+  bigint: 2,
+  negativeZero: 3,
+  date: 4,
+  regexp: 5,
+  error: 6,
+  map: 7,
+  set: 8,
+  record: 9,
+  bytes: 10,
+  reference: 11,
+  text: 12,
+} as const;
+
+type Tagged = readonly [null, number, ...unknown[]];
+type View = { readonly buffer: ArrayBufferLike; readonly byteOffset: number; readonly byteLength: number };
+
+const VIEWS = {
+  Int8Array, Uint8Array, Uint8ClampedArray, Int16Array, Uint16Array, Int32Array, Uint32Array, Float32Array, Float64Array, BigInt64Array, BigUint64Array, DataView,
+} as const;
+const ERRORS: Readonly<Record<string, ErrorConstructor>> = { EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError };
+
+/** Bytes with their type's name; undefined for a type that others may not have. @throws TypeError when they were taken away from their owner */
+export function taggedBytes(value: ArrayBuffer | View): Tagged | undefined {
+  const name = Object.prototype.toString.call(value).slice("[object ".length, -1);
+  if (name === "ArrayBuffer") return [null, Tag.bytes, name, Buffer.from(value as ArrayBuffer)];
+  const { buffer, byteOffset, byteLength } = value as View;
+  return Object.hasOwn(VIEWS, name) ? [null, Tag.bytes, name, Buffer.from(buffer as ArrayBuffer, byteOffset, byteLength)] : undefined;
+}
+
+/** A bigint in base 16, which is read in the time that its length takes. */
+export function bigintText(value: bigint): string {
+  return value.toString(16);
+}
+
+/** Puts the values in place of their tagged forms: in place, but for these. @throws Unreadable */
+export function revive(value: unknown): unknown {
+  return new Reviver().revive(value);
+}
+
+class Reviver {
+  /** Lists, records, maps and sets, in the order in which they begin: what references count. */
+  private readonly containers: unknown[] = [];
+
+  revive(value: unknown): unknown {
+    if (typeof value !== "object" || value === null || value instanceof Uint8Array) return value;
+    if (!Array.isArray(value)) return this.reviveRecord(value as Record<string, unknown>);
+    return value[0] === null ? this.reviveTagged(value as unknown as Tagged) : this.reviveList(value as unknown[]);
+  }
+
+  private reviveRecord(record: Record<string, unknown>): unknown {
+    this.containers.push(record);
+    for (const key of Object.keys(record)) {
+      const inner = record[key];
+      if (typeof inner === "object" && inner !== null) record[key] = this.revive(inner);
+    }
+    return record;
+  }
+
+  private reviveList(list: unknown[]): unknown {
+    this.containers.push(list);
+    for (let index = 0; index < list.length; index++) list[index] = this.revive(list[index]);
+    return list;
+  }
+
+  private reviveTagged([, tag, ...rest]: Tagged): unknown {
+    const [first, second, third] = rest;
+    switch (tag) {
+      case Tag.list:
+        return this.reviveList(rest);
+      case Tag.undefined:
+        return undefined;
+      case Tag.bigint:
+        return bigintOf(text(first));
+      case Tag.negativeZero:
+        return -0;
+      case Tag.date:
+        return new Date(typeof first === "number" ? first : NaN);
+      case Tag.regexp:
+        return regexpOf(text(first), text(second));
+      case Tag.error:
+        return errorOf(text(this.revive(first)), text(this.revive(second)), this.revive(third));
+      case Tag.map:
+        return this.reviveMap(rest);
+      case Tag.set:
+        return this.reviveSet(rest);
+      case Tag.record:
+        return this.revivePairs(rest);
+      case Tag.bytes:
+        return bytesOf(text(first), second);
+      case Tag.reference:
+        if (typeof first !== "number" || !(first in this.containers)) throw new Unreadable("it refers to a value that is not there");
+        return this.containers[first];
+      case Tag.text:
+        return illFormed(text(first));
+      default:
+        throw new Unreadable(`tag ${String(tag)} is not known`);
+    }
+  }
+
+  private reviveMap(pairs: unknown[]): unknown {
+    const map = new Map<unknown, unknown>();
+    this.containers.push(map);
+    // Not in one expression: the key comes first.
+    for (let index = 0; index + 1 < pairs.length; index += 2) {
+      const key = this.revive(pairs[index]);
+      map.set(key, this.revive(pairs[index + 1]));
+    }
+    return map;
+  }
+
+  private reviveSet(items: unknown[]): unknown {
+    const set = new Set<unknown>();
+    this.containers.push(set);
+    for (const item of items) set.add(this.revive(item));
+    return set;
+  }
+
+  private revivePairs(pairs: unknown[]): unknown {
+    const record: Record<string, unknown> = {};
+    this.containers.push(record);
+    for (let index = 0; index + 1 < pairs.length; index += 2) {
+      const key = text(this.revive(pairs[index]));
+      // An assignment would set the prototype for one key.
+      Object.defineProperty(record, key, { value: this.revive(pairs[index + 1]), writable: true, enumerable: true, configurable: true });
+    }
+    return record;
+  }
+}
+
+function text(value: unknown): string {
+  if (typeof value !== "string") throw new Unreadable("a text is missing");
+  return value;
+}
+
+function bigintOf(hex: string): bigint {
+  const digits = hex.startsWith("-") ? hex.slice(1) : hex;
+  if (!/^[0-9a-f]+$/.test(digits)) throw new Unreadable("a bigint has no digits");
+  const value = BigInt(`0x${digits}`);
+  return digits === hex ? value : -value;
+}
+
+function regexpOf(source: string, flags: string): RegExp {
+  try {
+    return new RegExp(source, flags);
+  } catch {
+    throw new Unreadable("a regular expression cannot be read");
+  }
+}
+
+/** @param stack may be anything but a text when there is none */
+function errorOf(name: string, message: string, stack: unknown): Error {
+  const Known = Object.hasOwn(ERRORS, name) ? ERRORS[name] : undefined;
+  const error = Known === undefined ? new Error(message) : new Known(message);
+  const hidden = (value: unknown): PropertyDescriptor => ({ value, writable: true, enumerable: false, configurable: true });
+  if (error.name !== name) Object.defineProperty(error, "name", hidden(name));
+  Object.defineProperty(error, "stack", hidden(typeof stack === "string" ? stack : undefined));
+  return error;
+}
+
+function bytesOf(name: string, value: unknown): unknown {
+  if (!(value instanceof Uint8Array)) throw new Unreadable("bytes are missing");
+  // In memory of their own, where they begin on the right address.
+  const { buffer } = new Uint8Array(value);
+  if (name === "ArrayBuffer") return buffer;
+  if (!Object.hasOwn(VIEWS, name)) throw new Unreadable(`bytes of type ${name} are not known`);
+  const Type = VIEWS[name as keyof typeof VIEWS];
+  const itemBytes = "BYTES_PER_ELEMENT" in Type ? Type.BYTES_PER_ELEMENT : 1;
+  if (value.length % itemBytes !== 0) throw new Unreadable(`bytes are no ${name}`);
+  return new (Type as new (buffer: ArrayBuffer) => unknown)(buffer);
+}
+
+/** A text with halves of characters in it, which UTF-8 has no form for. */
+function illFormed(json: string): string {
+  try {
+    return text(JSON.parse(json) as unknown);
+  } catch {
+    throw new Unreadable("a text cannot be read");
+  }
+}
