@@ -29,6 +29,7 @@ pub struct Node {
     outbox: VecDeque<Frame>,
     events: VecDeque<EndEvent>,
     ended: Option<EndCause>,
+    batches: u32,
 }
 
 impl Node {
@@ -47,10 +48,16 @@ impl Node {
             outbox: VecDeque::new(),
             events: VecDeque::new(),
             ended: None,
+            batches: 0,
         }
     }
 
+    /// Looks before every second batch's first broadcast.
     pub fn handle_batch(&mut self, now: Timestamp, batch: Bytes) -> Result<(), Misbehaved> {
+        self.batches += 1;
+        if self.batches.is_multiple_of(2) {
+            self.trunk.look_before_broadcast();
+        }
         self.trunk.handle_batch(now, batch);
         self.carry_out()
     }
@@ -190,7 +197,12 @@ impl Node {
                 "the end is the last step, and this comes behind it: {step:?}"
             );
             match step {
-                Step::BroadcastAhead => self.trunk.go_on(),
+                Step::BroadcastAhead => {
+                    if self.batches.is_multiple_of(4) {
+                        self.trunk.deal_out();
+                    }
+                    self.trunk.go_on();
+                }
                 Step::CreditReturned => self.note(LinkEvent::CreditReturned),
                 Step::Draining { deadline_ms } => self.note(LinkEvent::PeerDrains { deadline_ms }),
                 Step::Ended(cause) => {
