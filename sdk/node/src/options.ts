@@ -3,10 +3,12 @@ import type { ConnectionOptions } from "node:tls";
 
 /** The key of `trunkline dev`. It protects nothing: the node accepts it on loopback only. */
 export const DEVELOPMENT_KEY = "trunkline-development-key-do-not-use-in-production";
+/** The endpoint of an app that names none: a node on this machine. */
 export const DEFAULT_ENDPOINT = "http://127.0.0.1:8080";
+/** The hub of an app that names none. */
 export const DEFAULT_HUB = "default";
 
-/** An option that is `undefined` is not given: `key: process.env.HUB_KEY` is right as it stands. */
+/** Options of `useTrunkline`. One that is `undefined` is not given: `key: process.env.HUB_KEY` is right as it stands. */
 export interface TrunklineOptions {
   /**
    * Where the nodes are: `http://`, `https://`, `ws://` or `wss://`, with a path prefix if there is one. One trunk to each.

@@ -24,6 +24,7 @@ const debug = createDebug("trunkline:server");
 /** Reported kinds of data that cannot leave the process: their paths may hold an app's own keys. */
 const KINDS_MAX = 100;
 
+/** Figures of one app server, from `Trunkline.stats`. */
 export interface TrunklineStats {
   /** Trunks that are up now, of `trunks`. */
   readonly trunksUp: number;
@@ -37,6 +38,7 @@ export interface TrunklineStats {
   readonly bytesSent: number;
   readonly messagesReceived: number;
   readonly bytesReceived: number;
+  /** Broadcasts that were given to nodes; one counts once for each trunk. */
   readonly broadcasts: number;
   /** Bytes that wait for a node to take them. */
   readonly heldBytes: number;
@@ -46,9 +48,11 @@ export interface TrunklineStats {
   readonly unsent: number;
   /** Messages and broadcasts that were longer than a node takes. */
   readonly tooLong: number;
+  /** Trunks that came up again after they had been up. */
   readonly reconnects: number;
 }
 
+/** Events of a {@link Trunkline}, with what their listeners get. */
 export interface TrunklineEvents {
   /** A trunk is up. */
   connect: [{ endpoint: string; node: string; version: string }];
@@ -60,6 +64,7 @@ export interface TrunklineEvents {
   warning: [string];
 }
 
+/** A Socket.IO server's place behind Trunkline: what `useTrunkline` returns. */
 export class Trunkline extends EventEmitter<TrunklineEvents> {
   /** Resolves when the first trunk is up; rejects when none will ever be. */
   readonly ready: Promise<void>;

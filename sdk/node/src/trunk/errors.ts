@@ -1,5 +1,6 @@
 /** What can go wrong with a trunk, in the words of `spec/trunk.md`. */
 
+/** What went wrong with a trunk. */
 export type TrunklineErrorCode =
   /** The node refused the trunk with an HTTP answer; `status` and `refusal` say which. */
   | "refused"
@@ -12,6 +13,7 @@ export type TrunklineErrorCode =
   /** `close()` was called before the trunk was up. */
   | "closed";
 
+/** What else there is to say of an error. */
 export interface TrunklineErrorDetails {
   /** The endpoint that the error belongs to. */
   readonly endpoint: string;
@@ -24,6 +26,7 @@ export interface TrunklineErrorDetails {
   readonly cause?: unknown;
 }
 
+/** An error of a trunk: what `Trunkline.ready` rejects with, and what its events `disconnect` and `error` carry. */
 export class TrunklineError extends Error {
   readonly code: TrunklineErrorCode;
   readonly endpoint: string;
