@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use trunkline_engineio::{CloseReason, TransportKind};
-use trunkline_trunk::CloseReason as WireReason;
+use trunkline_trunk::{CloseReason as WireReason, Frame, NamespaceNumber};
 
 use super::app::{broadcast, close, send};
 use super::world::World;
@@ -142,4 +142,16 @@ fn why_an_app_closed_a_session_is_counted_as_it_said() {
     assert_eq!(world.closed(CloseReason::ServerShuttingDown), 1);
     world.app_says(&app, [close(second.number, WireReason::AppClosed)]);
     assert_eq!(world.closed(CloseReason::Forced), 1);
+}
+
+#[test]
+fn an_app_server_that_goes_takes_its_namespaces_along() {
+    let mut world = World::new();
+    let app = world.app("a");
+    let before = world.shard.boards[0].counts().namespaces;
+    let nsp = NamespaceNumber(2);
+    world.app_says(&app, [Frame::Namespace { nsp, name: "/admin".into() }]);
+    assert_eq!(world.shard.boards[0].counts().namespaces, before + 1);
+    world.app_goes(&app);
+    assert_eq!(world.shard.boards[0].counts().namespaces, before);
 }

@@ -190,6 +190,8 @@ impl Play<'_> {
         assert_eq!(shard.slots.len(), 0, "sessions");
         assert!(shard.watches.is_empty() && shard.lingering.is_empty() && shard.parting.is_empty());
         assert!(shard.unread.is_empty() && shard.heavy.is_empty());
+        let on_board = shard.boards[0].counts();
+        assert_eq!((on_board.sockets, on_board.rooms, on_board.memberships), (0, 0, 0));
         let metrics = &self.world.env.metrics;
         assert_eq!((metrics.streams.get(), metrics.answers_unread.get()), (0, 0));
         metrics.clone()
