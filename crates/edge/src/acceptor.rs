@@ -15,7 +15,7 @@ use tokio::sync::mpsc::error::TrySendError;
 
 use crate::metrics::{Cause, Metrics};
 use crate::permits::{StreamPermit, Streams};
-use crate::shard::{Command, Unavailable};
+use crate::shard::{Command, Socket, Unavailable};
 
 /// How long to wait when the system has not even the spare descriptor; some session may end meanwhile.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
@@ -70,7 +70,7 @@ impl Acceptor<'_> {
             refuse(&stream, "streams_full", self.streams);
             return;
         };
-        deal(&self.shards[self.turn], stream, address, permit, metrics);
+        deal(&self.shards[self.turn], stream.into(), address, permit, metrics);
         self.turn = (self.turn + 1) % self.shards.len();
     }
 
@@ -118,12 +118,12 @@ impl Spare {
 
 fn deal(
     shard: &Sender<Command>,
-    stream: TcpStream,
+    socket: Socket,
     address: SocketAddr,
     permit: StreamPermit,
     metrics: &Metrics,
 ) {
-    match shard.try_send(Command::Accepted { stream, address, permit }) {
+    match shard.try_send(Command::Accepted { socket, address, permit }) {
         Ok(()) | Err(TrySendError::Closed(_)) => (),
         // The shard is behind: wait here, so that the kernel's backlog holds the others.
         Err(TrySendError::Full(command)) => {

@@ -411,7 +411,7 @@ impl Inside {
         }
         let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.shards.len();
         self.shards[turn]
-            .try_send(Command::Inside { hub, stream: ours })
+            .try_send(Command::Inside { hub, socket: ours.into() })
             .map_err(|_| OpenInsideError::Unavailable)?;
         Ok(theirs)
     }

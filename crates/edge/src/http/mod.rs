@@ -17,8 +17,7 @@ mod upgrade;
 
 use std::cell::Cell;
 use std::future::poll_fn;
-use std::net::{SocketAddr, TcpStream};
-use std::os::unix::net::UnixStream;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -45,7 +44,7 @@ use crate::hub::Routed;
 use crate::metrics::{Cause, Outcome};
 use crate::permits::StreamPermit;
 use crate::reserve::Claim;
-use crate::shard::{Command, Flight, LocalShard, Unavailable};
+use crate::shard::{Command, Flight, LocalShard, Socket, Unavailable};
 use crate::trunks;
 use trunkline_http::{Lease, SideBody, Visit};
 
@@ -122,7 +121,7 @@ impl Door {
     }
 
     /// Serves a fresh stream in a task of this thread.
-    pub(crate) fn serve(&self, stream: TcpStream, address: SocketAddr, permit: StreamPermit) {
+    pub(crate) fn serve(&self, socket: Socket, address: SocketAddr, permit: StreamPermit) {
         let connection = Rc::new(Connection {
             door: self.clone(),
             address,
@@ -139,14 +138,14 @@ impl Door {
             permit: Cell::new(Some(permit)),
         });
         match connection.beyond_max.clone() {
-            None => spawn_local(serve(connection, stream)),
-            Some(claim) => spawn_local(serve_while_wanted(connection, stream, claim)),
+            None => spawn_local(serve(connection, socket)),
+            Some(claim) => spawn_local(serve_while_wanted(connection, socket, claim)),
         };
     }
 
     /// Serves a trunk of this process in a task of this thread.
-    pub(crate) fn serve_inside(&self, hub: Arc<Hub>, stream: UnixStream) {
-        spawn_local(trunks::run_inside(self.clone(), hub, stream));
+    pub(crate) fn serve_inside(&self, hub: Arc<Hub>, socket: Socket) {
+        spawn_local(trunks::run_inside(self.clone(), hub, socket));
     }
 
     /// Hands a command to the shard that it is for. Does not wait for an answer.
@@ -207,15 +206,16 @@ impl Door {
 }
 
 /// Serves a stream that is one too many: it may have to make room for another.
-async fn serve_while_wanted(connection: Rc<Connection>, stream: TcpStream, claim: Arc<Claim>) {
+async fn serve_while_wanted(connection: Rc<Connection>, socket: Socket, claim: Arc<Claim>) {
     tokio::select! {
-        () = serve(Rc::clone(&connection), stream) => (),
+        () = serve(Rc::clone(&connection), socket) => (),
         () = claim.evicted() => connection.count_refused("streams_full"),
     }
 }
 
-async fn serve(connection: Rc<Connection>, stream: TcpStream) {
-    let Ok(stream) = tokio::net::TcpStream::from_std(stream) else { return };
+async fn serve(connection: Rc<Connection>, socket: Socket) {
+    let Ok(stream) = socket.into_descriptor() else { return };
+    let Ok(stream) = tokio::net::TcpStream::from_std(stream.into()) else { return };
     let io = ClientIo::new(stream);
     connection.io.set(Some(io.clone()));
     loop {

@@ -1,7 +1,6 @@
 //! What other threads, and the HTTP tasks of any thread, ask of a shard.
 
-use std::net::{SocketAddr, TcpStream};
-use std::os::unix::net::UnixStream;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,14 +45,14 @@ pub(crate) struct AdoptedStream {
 pub(crate) enum Command {
     /// A client connected; its HTTP is served on this shard's thread.
     Accepted {
-        stream: TcpStream,
+        socket: Socket,
         address: SocketAddr,
         permit: StreamPermit,
     },
     /// A trunk inside of this process, served on this shard's thread.
     Inside {
         hub: Arc<Hub>,
-        stream: UnixStream,
+        socket: Socket,
     },
     /// An app server is there; the word goes back when the shard knows.
     TrunkUp(Arc<Trunk>, Reply<()>),

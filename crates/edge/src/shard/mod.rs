@@ -65,6 +65,7 @@ pub(crate) use self::recovery::{GiveBack, RestoreRequest, not_found};
 pub(crate) use self::run::run;
 use self::slot::{Live, Slot};
 use self::slots::Slots;
+pub(crate) use self::socket::Socket;
 use self::streams::Stream;
 use self::timers::Timers;
 use self::uplink::Waiting;

@@ -119,8 +119,8 @@ fn take_commands(
 #[expect(clippy::wildcard_enum_match_arm, reason = "all other commands are the shard's own")]
 fn take(shard: &mut Shard, env: &Environment, command: Command, door: &http::Door) -> bool {
     match command {
-        Command::Accepted { stream, address, permit } => door.serve(stream, address, permit),
-        Command::Inside { hub, stream } => door.serve_inside(hub, stream),
+        Command::Accepted { socket, address, permit } => door.serve(socket, address, permit),
+        Command::Inside { hub, socket } => door.serve_inside(hub, socket),
         Command::Stop => {
             let begun = Instant::now();
             while shard.is_behind() && begun.elapsed() < LAST_SLICES_MAX {

@@ -6,6 +6,7 @@
 use std::io::{self, IoSlice};
 use std::net::TcpStream;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixStream;
 
 use bytes::Bytes;
 use rustix::net::{RecvFlags, SendFlags, Shutdown};
@@ -28,6 +29,12 @@ pub(crate) enum Socket {
 
 impl From<TcpStream> for Socket {
     fn from(stream: TcpStream) -> Self {
+        Self::Plain(stream.into())
+    }
+}
+
+impl From<UnixStream> for Socket {
+    fn from(stream: UnixStream) -> Self {
         Self::Plain(stream.into())
     }
 }

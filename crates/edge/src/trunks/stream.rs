@@ -20,7 +20,7 @@ use super::precedence::{Ahead, Place};
 use crate::http::Door;
 use crate::hub::Hub;
 use crate::metrics::Cause;
-use crate::shard::{AdoptedStream, Command};
+use crate::shard::{AdoptedStream, Command, Socket};
 
 const READ_BYTES: usize = 256 * 1024;
 /// More of these at a stretch than a kernel holds: what comes behind them came later than anybody who looks.
@@ -40,8 +40,9 @@ pub(crate) async fn run(door: Door, hub: Arc<Hub>, address: SocketAddr, adopted:
 }
 
 /// The same for a trunk that never leaves this process.
-pub(crate) async fn run_inside(door: Door, hub: Arc<Hub>, stream: std::os::unix::net::UnixStream) {
-    let Ok(stream) = UnixStream::from_std(stream) else { return };
+pub(crate) async fn run_inside(door: Door, hub: Arc<Hub>, socket: Socket) {
+    let Ok(stream) = socket.into_descriptor() else { return };
+    let Ok(stream) = UnixStream::from_std(stream.into()) else { return };
     TrunkTask::new(door, hub, Origin::Inside, TrunkStream::Unix(stream)).run(Bytes::new()).await;
 }
 
