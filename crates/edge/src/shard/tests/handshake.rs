@@ -248,3 +248,14 @@ fn a_session_number_names_its_slot_and_its_shard() {
     );
     assert!(clients[0].reads().is_empty());
 }
+
+#[test]
+fn an_app_server_that_gave_a_handshake_back_is_not_asked_again() {
+    let mut world = World::new();
+    let app = world.app("a");
+    let mut handshake = world.handshake(POLLING);
+    let (number, _) = app.newcomer();
+    world.app_says(&app, [close(number, CloseReason::AppShutdown)]);
+    assert_eq!(handshake.said(), "no_app_server");
+    assert_eq!(app.hears(), ["close 0 GoneBeforeAnswer"]);
+}

@@ -167,13 +167,18 @@ fn a_client_that_floods_with_pings_and_does_not_read_makes_nothing_grow() {
     let app = world.app("a");
     let client = world.websocket(&app);
     client.wire.set_room(Some(0));
-    let ping = super::client::frame(trunkline_websocket::Opcode::Ping, &[b'x'; 100]);
-    for _ in 0..200 {
-        client.wire.client_writes(&ping);
+    for round in 0..200 {
+        for ping in [2 * round, 2 * round + 1] {
+            let payload = format!("{ping:0100}");
+            let ping = super::client::frame(trunkline_websocket::Opcode::Ping, payload.as_bytes());
+            client.wire.client_writes(&ping);
+        }
         world.run();
     }
     let held = world.live(&client).expect("live").held_bytes();
     assert!(held < 500, "{held}: only the latest answer is kept");
+    world.client_takes(&client, None);
+    assert!(client.reads().last().is_some_and(|pong| pong.ends_with("399")));
 }
 
 #[test]
@@ -221,4 +226,21 @@ fn a_stream_that_lingers_without_an_end_is_closed_after_half_a_minute() {
     assert!(!client.wire.is_closed() && client.wire.unread_bytes() == 0);
     world.pass(Duration::from_secs(2));
     assert!(client.wire.is_closed());
+}
+
+#[test]
+fn the_share_that_a_client_has_to_take_counts_from_when_the_limit_is_reached() {
+    let mut world = world();
+    let app = world.app("a");
+    let client = world.websocket(&app);
+    client.wire.set_room(Some(0));
+    world.app_says_all(&app, parts(&client, LIMIT + 200_000));
+    assert!(world.live(&client).is_some_and(|live| live.session.outbox_bytes() < LIMIT));
+    world.pass(Duration::from_secs(30));
+    world.client_says(&client, "3");
+    world.client_takes(&client, Some(1));
+    world.app_says_all(&app, parts(&client, 200_000));
+    assert!(world.live(&client).is_some_and(|live| live.session.outbox_bytes() >= LIMIT));
+    world.pass(Duration::from_secs(1));
+    assert_eq!(world.closed(CloseReason::OutboxFull), 0, "it has its whole time from now on");
 }
