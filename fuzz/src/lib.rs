@@ -2,6 +2,7 @@
 //! the same functions.
 
 pub mod azure;
+pub mod edge;
 pub mod engineio;
 pub mod socketio;
 pub mod switchboard;
@@ -24,6 +25,7 @@ pub struct Target {
 pub const TARGETS: &[Target] = &[
     Target { name: "azure_filter", run: azure::filter, seeds: azure::FILTER_SEEDS },
     Target { name: "azure_tunnel", run: azure::tunnel, seeds: azure::TUNNEL_SEEDS },
+    Target { name: "edge_shard", run: edge::shard, seeds: edge::SHARD_SEEDS },
     Target { name: "engineio_input", run: engineio::input, seeds: engineio::INPUT_SEEDS },
     Target {
         name: "engineio_operations",
