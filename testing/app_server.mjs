@@ -15,6 +15,8 @@ const HEAD_BYTES = 32;
 
 /** The WebSocket under a trunk: its messages are batches; pings and the close frame are answered. */
 class TrunkSocket extends WebSocketClient {
+  #isLeaving = false;
+
   constructor(port, token, onBatch) {
     super(port, TRUNK_PATH, { headers: { authorization: `Bearer ${token}` } });
     this.onBatch = onBatch;
@@ -24,7 +26,11 @@ class TrunkSocket extends WebSocketClient {
   }
   receiveControl({ opcode, payload }) {
     if (opcode === OPCODE.ping) this.frame({ opcode: OPCODE.pong, payload });
-    if (opcode === OPCODE.close) this.frame({ opcode: OPCODE.close, payload });
+    if (opcode === OPCODE.close && !this.#isLeaving) this.frame({ opcode: OPCODE.close, payload });
+  }
+  leave() {
+    this.#isLeaving = true;
+    this.close();
   }
 }
 
@@ -187,6 +193,10 @@ export class BareAppServer {
   }
   resume() {
     this.socket.resume();
+  }
+  /** Closes the trunk with a close frame. */
+  leave() {
+    this.socket.leave();
   }
   /** Cuts the stream, as `kill -9` does. */
   kill() {

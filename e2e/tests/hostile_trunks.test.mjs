@@ -36,7 +36,7 @@ inArena("of many trunks that one process opens at once, one lives", {}, async (a
     const answer = await request(arena.node.port, "GET", engineUrl());
     assert.equal(answer.status, 200, answer.body);
     assert.equal(alive.opens.length, 1);
-    alive.kill();
+    alive.leave();
     await until("its end", () => alive.ended);
   }
 });
