@@ -1,4 +1,5 @@
-// One source, two builds: made beside `dist`, then put in its place, so that an app that has this folder by a symbolic link goes on.
+// One source, two builds: made beside `dist`, then put in its place, so that an app that has this folder by a symbolic
+// link goes on.
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";

@@ -1,4 +1,5 @@
-// Loaded before each test file: one that hangs ends as a failure that says which test was running, and what kept the process alive.
+// Loaded before each test file: one that hangs ends as a failure that says which test was running, and what kept the
+// process alive.
 import { argv, env } from "node:process";
 
 if (env.NODE_TEST_CONTEXT !== undefined && argv[1]?.endsWith(".test.js")) {

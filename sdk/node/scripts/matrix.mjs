@@ -1,5 +1,5 @@
-// The suite with each release of socket.io that the peer dependency allows: `npm run test:matrix [-- 4.7 ...]`. Not part of `npm test`: it
-// installs into a temporary folder for each.
+// The suite with each release of socket.io that the peer dependency allows: `npm run test:matrix [-- 4.7 ...]`. Not
+// part of `npm test`: it installs into a temporary folder for each.
 import { spawnSync } from "node:child_process";
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,5 +1,6 @@
-// Puts a finished build where the old one is, file by file: whoever imports meanwhile finds every file whole, the old or the new, and never
-// none. A folder cannot be exchanged in one step from Node.js, and one that is removed first is missing for as long as the compiler takes.
+// Puts a finished build where the old one is, file by file: whoever imports meanwhile finds every file whole, the old
+// or the new, and never none. A folder cannot be exchanged in one step from Node.js, and one that is removed first is
+// missing for as long as the compiler takes.
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 

@@ -7,8 +7,8 @@ const folder = fileURLToPath(new URL("../test/", import.meta.url));
 const files = readdirSync(folder)
   .filter((name) => name.endsWith(".test.js"))
   .map((name) => folder + name);
-// Each file of the suite ends within seconds; one that does not is a failure that names its test, see hangs.mjs. Node.js 18 has
-// neither option.
+// Each file of the suite ends within seconds; one that does not is a failure that names its test, see hangs.mjs.
+// Node.js 18 has neither option.
 const FILE_LIMIT_MS = 180_000;
 const limits = ["--import", new URL("hangs.mjs", import.meta.url).href, `--test-timeout=${FILE_LIMIT_MS + 20_000}`];
 const isOld = Number(process.versions.node.split(".")[0]) < 20;

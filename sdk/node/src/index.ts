@@ -11,7 +11,8 @@ export type { Trunkline, TrunklineEvents, TrunklineStats } from "./trunkline.js"
 const inUse = new WeakSet<SocketIoServer>();
 
 /**
- * Puts a Socket.IO server behind Trunkline. Returns at once; what the app does before the first trunk is up takes effect when it is.
+ * Puts a Socket.IO server behind Trunkline. Returns at once; what the app does before the first trunk is up takes
+ * effect when it is.
  *
  * @example
  * const io = new Server(3000);

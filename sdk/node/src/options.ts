@@ -1,4 +1,7 @@
-/** Options of `useTrunkline`: option > connection string > environment > default. Every mistake is a TypeError that names the option. */
+/**
+ * Options of `useTrunkline`: option > connection string > environment > default. Every mistake is a TypeError that
+ * names the option.
+ */
 import type { ConnectionOptions } from "node:tls";
 
 /** The key of `trunkline dev`. It protects nothing: the node accepts it on loopback only. */
@@ -8,39 +11,49 @@ export const DEFAULT_ENDPOINT = "http://127.0.0.1:8080";
 /** The hub of an app that names none. */
 export const DEFAULT_HUB = "default";
 
-/** Options of `useTrunkline`. One that is `undefined` is not given: `key: process.env.HUB_KEY` is right as it stands. */
+/**
+ * Options of `useTrunkline`. One that is `undefined` is not given: `key: process.env.HUB_KEY` is right as it stands.
+ */
 export interface TrunklineOptions {
   /**
-   * Where the nodes are: `http://`, `https://`, `ws://` or `wss://`, with a path prefix if there is one. One trunk to each.
-   * Environment: `TRUNKLINE_ENDPOINT`, separated by commas. Default: `http://127.0.0.1:8080`.
+   * Where the nodes are: `http://`, `https://`, `ws://` or `wss://`, with a path prefix if there is one. One trunk to
+   * each. Environment: `TRUNKLINE_ENDPOINT`, separated by commas. Default: `http://127.0.0.1:8080`.
    */
   endpoint?: string | readonly string[] | undefined;
   /** The hub's name. Environment: `TRUNKLINE_HUB`. Default: `default`. */
   hub?: string | undefined;
   /** One of the hub's keys. Environment: `TRUNKLINE_KEY`. Default: the development key. */
   key?: string | undefined;
-  /** `Endpoint=…;AccessKey=…;Port=…;Version=1.0;`: endpoint and key in one string. `endpoint` and `key` beside it win. */
+  /**
+   * `Endpoint=…;AccessKey=…;Port=…;Version=1.0;`: endpoint and key in one string. `endpoint` and `key` beside it win.
+   */
   connectionString?: string | undefined;
-  /** How to check an `https://` node: `ca`, `cert`, `key`, `rejectUnauthorized` and the like, as `tls.connect` takes them. */
+  /**
+   * How to check an `https://` node: `ca`, `cert`, `key`, `rejectUnauthorized` and the like, as `tls.connect` takes
+   * them.
+   */
   tls?: ConnectionOptions | undefined;
   /**
-   * Whether the app's own HTTP server goes on taking Socket.IO clients that come straight to it. With `false` their handshakes are refused with
-   * an answer that names the endpoint. Default: `true`.
+   * Whether the app's own HTTP server goes on taking Socket.IO clients that come straight to it. With `false` their
+   * handshakes are refused with an answer that names the endpoint. Default: `true`.
    */
   direct?: boolean | undefined;
   /**
-   * When the trunks open, and with them the door for clients: in the turn after `useTrunkline`, or when the app calls `open()`, for an app whose
-   * listeners for `connection` come later, such as behind `await db.connect()`. Default: `"auto"`.
+   * When the trunks open, and with them the door for clients: in the turn after `useTrunkline`, or when the app calls
+   * `open()`, for an app whose listeners for `connection` come later, such as behind `await db.connect()`. Default:
+   * `"auto"`.
    */
   open?: "auto" | "manual" | undefined;
   /**
-   * How `io.close()` ends the clients behind Trunkline: by the node, at its pace (`orphan_close_per_second`), while this process may end already; or all
-   * at once, as in plain Socket.IO, so that they come back all at once. Default: `"paced"`.
+   * How `io.close()` ends the clients behind Trunkline: by the node, at its pace (`orphan_close_per_second`), while
+   * this process may end already; or all at once, as in plain Socket.IO, so that they come back all at once. Default:
+   * `"paced"`.
    */
   close?: "paced" | "at once" | undefined;
   /**
-   * Whether engine middlewares (`io.engine.use`) and the `headers` event see every request of a polling client, as in plain Socket.IO, and not only its
-   * handshake. Each poll and each post then waits for an answer of this process. Default: `false`.
+   * Whether engine middlewares (`io.engine.use`) and the `headers` event see every request of a polling client, as in
+   * plain Socket.IO, and not only its handshake. Each poll and each post then waits for an answer of this process.
+   * Default: `false`.
    */
   everyRequest?: boolean | undefined;
 }

@@ -33,7 +33,9 @@ export interface TrunklineStats {
   readonly peers: number;
   /** Client sessions behind Trunkline that this process holds now. */
   readonly sessions: number;
-  /** Engine.IO messages and their bytes, to and from clients, since the start; a broadcast counts once for each trunk. */
+  /**
+   * Engine.IO messages and their bytes, to and from clients, since the start; a broadcast counts once for each trunk.
+   */
   readonly messagesSent: number;
   readonly bytesSent: number;
   readonly messagesReceived: number;
@@ -42,9 +44,14 @@ export interface TrunklineStats {
   readonly broadcasts: number;
   /** Bytes that wait for a node to take them. */
   readonly heldBytes: number;
-  /** Broadcasts that were given up because a trunk was down too long, or that waited for a node when its trunk ended. */
+  /**
+   * Broadcasts that were given up because a trunk was down too long, or that waited for a node when its trunk ended.
+   */
   readonly broadcastsDropped: number;
-  /** What a node would not take for other reasons than a message's length: a namespace too many, a room's name or an answer of the app too long. */
+  /**
+   * What a node would not take for other reasons than a message's length: a namespace too many, a room's name or an
+   * answer of the app too long.
+   */
   readonly unsent: number;
   /** Messages and broadcasts that were longer than a node takes. */
   readonly tooLong: number;
@@ -88,7 +95,10 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
   private lastBroadcast = 0;
   /** What has been reported of the present outage of each trunk: one line for each cause, not for each attempt. */
   private readonly troubles = new Map<Trunk, Set<string>>();
-  /** Once a node has taken us, a refusal is not believed for good: a proxy's, a node's that restarts with another key, of another version. */
+  /**
+   * Once a node has taken us, a refusal is not believed for good: a proxy's, a node's that restarts with another key,
+   * of another version.
+   */
   private everUp = false;
   private closing: Promise<void> | undefined;
   /** After `io.close()` the app has attached an HTTP server: the trunks open anew when the former ones are closed. */
@@ -167,8 +177,8 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
   }
 
   /**
-   * Opens the trunks, for an app that said `open: "manual"`: when its listeners are all there. Returns {@link Trunkline.ready}. Any further call, and any
-   * call without that option, only returns it.
+   * Opens the trunks, for an app that said `open: "manual"`: when its listeners are all there. Returns {@link
+   * Trunkline.ready}. Any further call, and any call without that option, only returns it.
    */
   open(): Promise<void> {
     if (!this.isOpened) {
@@ -179,8 +189,8 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
   }
 
   /**
-   * Bytes that wait in the node for a client, whoever sent them, broadcasts included. Undefined for a client that is not behind Trunkline or
-   * has gone, and with a node of an older version.
+   * Bytes that wait in the node for a client, whoever sent them, broadcasts included. Undefined for a client that is
+   * not behind Trunkline or has gone, and with a node of an older version.
    */
   bufferedBytes(socket: { readonly conn: unknown }): Promise<number | undefined> {
     const { conn } = socket;
@@ -188,8 +198,8 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
   }
 
   /**
-   * Closes the clients behind Trunkline, then the trunks, when all that was written before has left. `io.close()` does this too; after that,
-   * `io.listen()` and `io.attach()` open the trunks anew, but not after this.
+   * Closes the clients behind Trunkline, then the trunks, when all that was written before has left. `io.close()` does
+   * this too; after that, `io.listen()` and `io.attach()` open the trunks anew, but not after this.
    */
   close(): Promise<void> {
     this.givenUp = true;
@@ -316,7 +326,10 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
     return true;
   }
 
-  /** Only at the start, and only when every node says so: then the app's options are wrong, and whoever waits for `ready` must know. */
+  /**
+   * Only at the start, and only when every node says so: then the app's options are wrong, and whoever waits for
+   * `ready` must know.
+   */
   private givesUp(last: Trunk): boolean {
     if (this.everUp || !this.trunks.every((trunk) => trunk.isRefused)) return false;
     for (const trunk of this.trunks) if (trunk !== last) trunk.giveUp();
@@ -401,7 +414,10 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
   }
 }
 
-/** What a node takes from `Hello` for good, whatever `Settings` says: where clients find the app, and how streams are compressed. */
+/**
+ * What a node takes from `Hello` for good, whatever `Settings` says: where clients find the app, and how streams are
+ * compressed.
+ */
 const OF_HELLO: ReadonlySet<string> = new Set(["path", "addTrailingSlash", "perMessageDeflate"]);
 /** What is read once, by the nodes or by Socket.IO itself. */
 const UNCHANGEABLE: ReadonlySet<string> = new Set([...OF_HELLO, "connectionStateRecovery"]);

@@ -1,4 +1,7 @@
-/** Adapters of others, the real ones, installed in each place that their documents name: Trunkline's stays, and the other is named once. */
+/**
+ * Adapters of others, the real ones, installed in each place that their documents name: Trunkline's stays, and the
+ * other is named once.
+ */
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";

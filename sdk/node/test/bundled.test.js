@@ -1,4 +1,7 @@
-/** One file out of a bundler, and copies of socket.io beside each other: nothing is found by its place, and nothing reaches only half of the sockets. */
+/**
+ * One file out of a bundler, and copies of socket.io beside each other: nothing is found by its place, and nothing
+ * reaches only half of the sockets.
+ */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";

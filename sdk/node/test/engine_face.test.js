@@ -1,4 +1,6 @@
-/** What apps do to `io.engine`, to an engine of their own, to `conn.transport` and to streams: as in Engine.IO, or said. */
+/**
+ * What apps do to `io.engine`, to an engine of their own, to `conn.transport` and to streams: as in Engine.IO, or said.
+ */
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer } from "node:http";

@@ -87,7 +87,9 @@ async function get(url) {
   return { status: response.statusCode, body };
 }
 
-/** Starts an app server around `build`, which gets the options and gives `{ io, close, url }`, and checks both doors. */
+/**
+ * Starts an app server around `build`, which gets the options and gives `{ io, close, url }`, and checks both doors.
+ */
 async function checkApp(t, build) {
   const node = await FakeNode.start();
   const { io, url, page, stop } = await build((server) => useTrunkline(server, { endpoint: node.endpoint }));

@@ -108,7 +108,10 @@ const ANSWERS = [
   ["error", (_request, _response, next) => next(new Error("x")), [400, ["content-type: application/json"], '{"code":3,"message":"Bad request"}']],
   ["throw", () => { throw new Error("x"); }, [400, ["content-type: application/json"], '{"code":3,"message":"Bad request"}']],
 ];
-/** Before 6.6 engine.io did not catch what a middleware throws: it is the app's uncaught exception, behind Trunkline too. */
+/**
+ * Before 6.6 engine.io did not catch what a middleware throws: it is the app's uncaught exception, behind Trunkline
+ * too.
+ */
 const catchesThrown = Object.getPrototypeOf(Object.getPrototypeOf(new Server(createServer()).eio))._applyMiddlewares.toString().includes("chain");
 
 for (const [name, middleware, expected] of ANSWERS) {

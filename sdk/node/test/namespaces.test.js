@@ -1,4 +1,5 @@
-// Numbers of namespaces are given back, a namespace too many costs its clients only, and two sockets of one session stay apart.
+// Numbers of namespaces are given back, a namespace too many costs its clients only, and two sockets of one session
+// stay apart.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { test } from "node:test";

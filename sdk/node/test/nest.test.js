@@ -1,4 +1,7 @@
-/** A NestJS application whose gateways are behind Trunkline: its own adapter with the one line, and its own copy of socket.io. */
+/**
+ * A NestJS application whose gateways are behind Trunkline: its own adapter with the one line, and its own copy of
+ * socket.io.
+ */
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { test } from "node:test";

@@ -1,4 +1,5 @@
-// What app servers tell one another as bytes: the vectors of `spec/vectors/relay.json` both ways, what must not be taken, and noise.
+// What app servers tell one another as bytes: the vectors of `spec/vectors/relay.json` both ways, what must not be
+// taken, and noise.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";

@@ -1,4 +1,7 @@
-/** Broadcasts that expect acknowledgements: the sockets of this app server are asked with one frame, other app servers ask theirs. */
+/**
+ * Broadcasts that expect acknowledgements: the sockets of this app server are asked with one frame, other app servers
+ * ask theirs.
+ */
 import { AskSum, OwnAsks, type AskListener } from "../cluster/asks.js";
 import type { MessageData } from "../cluster/messages.js";
 import { decodeOptions, encodeOptions } from "../cluster/rooms.js";
@@ -34,8 +37,8 @@ export class Acknowledged {
     if (peers.length > 0) {
       const parts = adapter.encoder.encode({ type: packet.type, nsp: adapter.nsp.name, data: packet.data }).map(partOf);
       cluster.publish(MessageType.BROADCAST, adapter.nsp.name, { requestId, parts, opts: encodeOptions(options) });
-      // It is on its way to other app servers: what is broadcast next must not overtake it. A join of no rooms changes nothing, and its
-      // confirmation says that all before it has taken effect.
+      // It is on its way to other app servers: what is broadcast next must not overtake it. A join of no rooms changes
+      // nothing, and its confirmation says that all before it has taken effect.
       this.remote.operate(MessageType.SOCKETS_JOIN, { opts: encodeOptions(options), rooms: [] });
     }
     let expected = 0;
@@ -71,7 +74,10 @@ export class Acknowledged {
     this.asks.leave(socket);
   }
 
-  /** Asks the sockets of this app server: those behind Trunkline with one frame. Returns the packet's number and how many were asked. */
+  /**
+   * Asks the sockets of this app server: those behind Trunkline with one frame. Returns the packet's number and how
+   * many were asked.
+   */
   private askOwn(data: unknown, options: BroadcastOptions, listener: AskListener): { id: number; clients: number } {
     const { adapter, plain, roster } = this.scope;
     const id = adapter.nsp._ids++;
@@ -85,7 +91,8 @@ export class Acknowledged {
       socket.notifyOutgoingListeners?.(packet);
       this.delivery.write(socket, cast);
     });
-    // One client that has left has no answer to give; who asked it alone learns so from the time limit, as in Socket.IO.
+    // One client that has left has no answer to give; who asked it alone learns so from the time limit, as in
+    // Socket.IO.
     const onLeft = options.flags?.expectSingleResponse ? () => undefined : () => listener.onLeft();
     this.asks.open(id, asked, options.flags?.timeout, { onAnswer: (value) => listener.onAnswer(value), onLeft });
     if (asked.some((socket) => roster.attached.has(socket))) this.delivery.fanOutHere(options, encoded.map(partOf));

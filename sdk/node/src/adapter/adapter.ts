@@ -1,7 +1,7 @@
 /**
- * The adapter of a namespace, of a class that extends the app's own copy of socket.io-adapter's. It only says who does what: rooms are
- * {@link Membership}'s, broadcasts {@link Delivery}'s, those with acknowledgements {@link Acknowledged}'s, sockets of other app servers
- * {@link Remote}'s, and clients that come back {@link Returns}'.
+ * The adapter of a namespace, of a class that extends the app's own copy of socket.io-adapter's. It only says who does
+ * what: rooms are {@link Membership}'s, broadcasts {@link Delivery}'s, those with acknowledgements {@link
+ * Acknowledged}'s, sockets of other app servers {@link Remote}'s, and clients that come back {@link Returns}'.
  */
 import type { Member } from "../cluster/cluster.js";
 import { runErrand } from "../cluster/errands.js";

@@ -1,6 +1,6 @@
 /**
- * How a broadcast reaches its receivers: one frame to each node, however many receive it; a message to each app server that has reason to see
- * it; and here only direct clients and sockets that something listens to.
+ * How a broadcast reaches its receivers: one frame to each node, however many receive it; a message to each app server
+ * that has reason to see it; and here only direct clients and sockets that something listens to.
  */
 import { encodeOptions, decodeOptions } from "../cluster/rooms.js";
 import type { MessageData } from "../cluster/messages.js";
@@ -53,7 +53,10 @@ export class Delivery {
     this.fanOut({ ...options, flags: { ...options.flags, local: true } }, parts, undefined);
   }
 
-  /** To the connection of a direct client; those behind Trunkline get it from the node, and here only who listens for it. */
+  /**
+   * To the connection of a direct client; those behind Trunkline get it from the node, and here only who listens for
+   * it.
+   */
   write(socket: IoSocket, cast: Cast): void {
     const { attached, direct } = this.scope.roster;
     const conn = attached.get(socket.id);
@@ -71,8 +74,8 @@ export class Delivery {
   }
 
   /**
-   * Behind an operation that is still on its way to other app servers, a broadcast to their sockets takes the same way, so that it finds
-   * the rooms as the app left them.
+   * Behind an operation that is still on its way to other app servers, a broadcast to their sockets takes the same way,
+   * so that it finds the rooms as the app left them.
    */
   private broadcastInOrder(options: BroadcastOptions, parts: PartData[]): void {
     this.remote.operate(MessageType.BROADCAST, { parts, opts: encodeOptions(options), everybody: true });

@@ -1,4 +1,7 @@
-/** Who is in which room: Socket.IO's own adapter keeps it, exactly and at once, and the node is told what it needs for its fan-out. */
+/**
+ * Who is in which room: Socket.IO's own adapter keeps it, exactly and at once, and the node is told what it needs for
+ * its fan-out.
+ */
 import { textOf, textsOf } from "../data/keys.js";
 import { isReturn } from "../recovery/returning.js";
 import { Conn } from "../session/conn.js";
@@ -61,7 +64,10 @@ export class Membership {
     if (roster.direct.delete(id) || roster.outgoing.delete(id)) roster.compareInterest();
   }
 
-  /** A socket is told to the node when it is connected: only then do broadcasts reach it in Socket.IO. Rooms joined before go along. */
+  /**
+   * A socket is told to the node when it is connected: only then do broadcasts reach it in Socket.IO. Rooms joined
+   * before go along.
+   */
   private attach(id: string): void {
     const { adapter, roster } = this.scope;
     const socket = adapter.nsp.sockets.get(id);

@@ -1,4 +1,7 @@
-/** What an adapter does about the sockets of other app servers: it asks, tells, and knows what of that is not confirmed yet. */
+/**
+ * What an adapter does about the sockets of other app servers: it asks, tells, and knows what of that is not confirmed
+ * yet.
+ */
 import type { Cluster } from "../cluster/cluster.js";
 import { OwnType, type MessageData } from "../cluster/messages.js";
 import { encodeOptions, socketOf } from "../cluster/rooms.js";

@@ -1,4 +1,7 @@
-/** Sockets of clients that come back to a namespace: what is kept of them, by the node or here, and who has a claim to it. */
+/**
+ * Sockets of clients that come back to a namespace: what is kept of them, by the node or here, and who has a claim to
+ * it.
+ */
 import { keyOf, textOf } from "../data/keys.js";
 import { OwnType, type ClusterMessage } from "../cluster/messages.js";
 import { isReturn, Returning, type DirectReturn } from "../recovery/returning.js";

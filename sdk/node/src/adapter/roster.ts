@@ -1,4 +1,7 @@
-/** The connected sockets of one namespace by the door that they came through, and whether other app servers' broadcasts concern them. */
+/**
+ * The connected sockets of one namespace by the door that they came through, and whether other app servers' broadcasts
+ * concern them.
+ */
 import type { DirectLog } from "../recovery/direct_log.js";
 import type { Conn } from "../session/conn.js";
 import type { IoSocket } from "../socketio/types.js";
@@ -8,7 +11,9 @@ export class Roster {
   readonly attached = new Map<string, Conn>();
   /** Sockets that came straight to the app's own HTTP server. */
   readonly direct = new Map<string, IoSocket>();
-  /** Sockets behind Trunkline that something listens to for outgoing packets: only these are looked at in a broadcast. */
+  /**
+   * Sockets behind Trunkline that something listens to for outgoing packets: only these are looked at in a broadcast.
+   */
   readonly outgoing = new Map<string, IoSocket>();
   /** What direct clients may come back to; set by whoever makes it. */
   log: DirectLog | undefined;

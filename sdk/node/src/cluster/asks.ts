@@ -1,4 +1,7 @@
-/** Broadcasts that expect acknowledgements, on both sides: the sockets of this app server that were asked, and the sum of all app servers. */
+/**
+ * Broadcasts that expect acknowledgements, on both sides: the sockets of this app server that were asked, and the sum
+ * of all app servers.
+ */
 import { MessageType } from "../socketio/types.js";
 import type { ClusterMessage } from "./messages.js";
 import type { Question } from "./questions.js";
@@ -66,8 +69,9 @@ interface Share {
 }
 
 /**
- * One broadcast with acknowledgements over all app servers. Socket.IO adds up the counts of the app servers and compares the sum with the
- * answers; so the last count is held back until every client that was asked has answered or left, and then is the number of answers.
+ * One broadcast with acknowledgements over all app servers. Socket.IO adds up the counts of the app servers and
+ * compares the sum with the answers; so the last count is held back until every client that was asked has answered or
+ * left, and then is the number of answers.
  */
 export class AskSum implements Question {
   readonly missing: string[];

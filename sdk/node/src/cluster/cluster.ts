@@ -1,4 +1,7 @@
-/** The app servers of one hub among themselves: what they tell one another through the nodes (`spec/trunk.md`, section 8). */
+/**
+ * The app servers of one hub among themselves: what they tell one another through the nodes (`spec/trunk.md`, section
+ * 8).
+ */
 import createDebug from "debug";
 import { isAnswer, OwnType, readMessage, type ClusterMessage, type MessageData } from "./messages.js";
 import { NotPlain } from "../data/plain.js";

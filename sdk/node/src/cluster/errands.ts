@@ -1,6 +1,7 @@
 /**
- * What another app server asks this one to do with its own sockets: the receiving half of socket.io-adapter's `ClusterAdapter`, on the methods of the
- * app's own `Adapter`. Written here because no object of the app leads to that class, and a bundle has no module to look it up in.
+ * What another app server asks this one to do with its own sockets: the receiving half of socket.io-adapter's
+ * `ClusterAdapter`, on the methods of the app's own `Adapter`. Written here because no object of the app leads to that
+ * class, and a bundle has no module to look it up in.
  */
 import { MessageType, type AdapterBase, type FetchedSocket } from "../socketio/types.js";
 import { keyOf } from "../data/keys.js";

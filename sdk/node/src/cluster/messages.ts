@@ -1,14 +1,22 @@
-/** What app servers tell one another. Numbers and shapes are those of socket.io-adapter's `ClusterAdapter`; those from 100 on are ours. */
+/**
+ * What app servers tell one another. Numbers and shapes are those of socket.io-adapter's `ClusterAdapter`; those from
+ * 100 on are ours.
+ */
 import { MessageType, type FetchedSocket } from "../socketio/types.js";
 
 export const OwnType = {
-  /** The sender begins or ceases to have sockets that broadcasts must reach through it: direct ones, or ones with outgoing listeners. */
+  /**
+   * The sender begins or ceases to have sockets that broadcasts must reach through it: direct ones, or ones with
+   * outgoing listeners.
+   */
   interest: 100,
   /** To a question: the namespace does not exist here. */
   absent: 101,
   /** To an operation: it is done. */
   done: 102,
-  /** An operation: a socket that the sender was asked for lives elsewhere, perhaps here; it is to be kept and to end. */
+  /**
+   * An operation: a socket that the sender was asked for lives elsewhere, perhaps here; it is to be kept and to end.
+   */
   takeOver: 103,
 } as const;
 

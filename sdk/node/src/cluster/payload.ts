@@ -1,6 +1,6 @@
 /**
- * Messages among app servers as the payloads of `Relay` frames (`spec/relay.md`, section 1). A message longer than one frame goes in pieces; a
- * trunk keeps their order.
+ * Messages among app servers as the payloads of `Relay` frames (`spec/relay.md`, section 1). A message longer than one
+ * frame goes in pieces; a trunk keeps their order.
  */
 import { FORMAT, pack, unpack } from "../data/pack.js";
 import type { NotPlain } from "../data/plain.js";

@@ -1,4 +1,7 @@
-/** Questions to other app servers that are not fully answered yet. None outlives its time limit, and none waits for a peer that has left. */
+/**
+ * Questions to other app servers that are not fully answered yet. None outlives its time limit, and none waits for a
+ * peer that has left.
+ */
 import type { ClusterMessage } from "./messages.js";
 
 export interface Question {

@@ -1,6 +1,7 @@
 /**
- * A look over MessagePack before it is decoded: a decoder makes room for what a length says, and calls itself for what lies inside. Behind
- * this, nothing is longer than its bytes, deeper or more than honest data, or of an extension, which decoders know things of their own to do with.
+ * A look over MessagePack before it is decoded: a decoder makes room for what a length says, and calls itself for what
+ * lies inside. Behind this, nothing is longer than its bytes, deeper or more than honest data, or of an extension,
+ * which decoders know things of their own to do with.
  */
 import { Unreadable } from "./unreadable.js";
 
@@ -19,10 +20,15 @@ const FOLLOWS = Int8Array.of(
   ...[REFUSED, REFUSED, REFUSED, REFUSED, REFUSED, -1, -2, -4, -2, -4, -2, -4],
 );
 
-/** @throws Unreadable unless these bytes are one value, whole, whose maps have texts for keys, of no more values than this */
+/**
+ * @throws Unreadable unless these bytes are one value, whole, whose maps have texts for keys, of no more values than
+ * this
+ */
 export function checkPacked(bytes: Buffer, valuesMax: number): void {
   const end = bytes.length;
-  /** What is open: how many values are missing in each list; in a map, in which keys count too, as a negative number. */
+  /**
+   * What is open: how many values are missing in each list; in a map, in which keys count too, as a negative number.
+   */
   const open: number[] = [];
   let missing = 1;
   let isMap = false;

@@ -1,6 +1,7 @@
 /**
- * Rooms as text (`spec/trunk.md`, section 7). In Socket.IO a room is the key of a `Map`, of any type; nodes and other app servers see text. Two
- * keys have one text exactly when a `Map` takes them for one. An ordinary string is its own text; all others begin with U+0000.
+ * Rooms as text (`spec/trunk.md`, section 7). In Socket.IO a room is the key of a `Map`, of any type; nodes and other
+ * app servers see text. Two keys have one text exactly when a `Map` takes them for one. An ordinary string is its own
+ * text; all others begin with U+0000.
  */
 import { randomBytes } from "node:crypto";
 
@@ -79,7 +80,10 @@ export const isWellFormed: (text: string) => boolean =
 
 type Identity = object | symbol;
 
-/** What is a room by being itself: objects, functions and unregistered symbols. Nothing is kept that the app has forgotten. */
+/**
+ * What is a room by being itself: objects, functions and unregistered symbols. Nothing is kept that the app has
+ * forgotten.
+ */
 class Identities {
   private readonly prefix = `${ESCAPE}${Kind.identity}${randomBytes(12).toString("base64url")}:`;
   private readonly texts = new WeakMap<object, string>();

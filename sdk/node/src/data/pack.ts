@@ -1,4 +1,6 @@
-/** Data as bytes and back: MessagePack, with tagged forms for what it has none for (`spec/relay.md`, sections 1 to 3). */
+/**
+ * Data as bytes and back: MessagePack, with tagged forms for what it has none for (`spec/relay.md`, sections 1 to 3).
+ */
 import { Packr, Unpackr } from "msgpackr";
 import { checkPacked } from "./check.js";
 import { toWire, VALUE_BYTES, type PlainLimits } from "./plain.js";

@@ -1,7 +1,8 @@
 /**
- * Data that leaves this process (kept state, messages to other app servers) as data: a copy of values only, bounded in bytes and depth. What
- * is alive (sockets, servers, streams, timers: whatever has connections of its own) never goes, however deep it hides; so nothing leads from
- * an app's data to its server or its keys. The copy holds nothing but what MessagePack can write: the rest is tagged (`tags.ts`).
+ * Data that leaves this process (kept state, messages to other app servers) as data: a copy of values only, bounded in
+ * bytes and depth. What is alive (sockets, servers, streams, timers: whatever has connections of its own) never goes,
+ * however deep it hides; so nothing leads from an app's data to its server or its keys. The copy holds nothing but what
+ * MessagePack can write: the rest is tagged (`tags.ts`).
  */
 import { types } from "node:util";
 import { isWellFormed } from "./keys.js";
@@ -15,7 +16,10 @@ export const VALUE_BYTES = 8;
 export interface PlainLimits {
   /** Roughly what the copy may take. Reaching it ends the walk at once. */
   readonly bytesMax: number;
-  /** Told of each value that cannot go, which is left out then. Without it the first such value is thrown, functions and symbols included. */
+  /**
+   * Told of each value that cannot go, which is left out then. Without it the first such value is thrown, functions and
+   * symbols included.
+   */
   readonly onLeftOut?: (left: NotPlain) => void;
 }
 
@@ -40,8 +44,8 @@ export interface Wire {
 }
 
 /**
- * A copy with values only, ready to be packed. Typed arrays are taken as they are, class instances by their own enumerable properties, objects
- * that know their JSON by it; circles stay circles. @throws NotPlain
+ * A copy with values only, ready to be packed. Typed arrays are taken as they are, class instances by their own
+ * enumerable properties, objects that know their JSON by it; circles stay circles. @throws NotPlain
  */
 export function toWire(value: unknown, limits: PlainLimits, root: string): Wire {
   const copier = new Copier(limits, root);
@@ -242,14 +246,19 @@ function isBareRecord(value: object): boolean {
   return proto === Object.prototype || proto === null;
 }
 
-/** Whether it can do what only a thing with a life beyond its values can: emitters (sockets, servers, streams), targets of events, timers, promises. */
+/**
+ * Whether it can do what only a thing with a life beyond its values can: emitters (sockets, servers, streams), targets
+ * of events, timers, promises.
+ */
 function isAlive(value: object): boolean {
   const face = value as Record<string | symbol, unknown>;
   const can = (name: string): boolean => typeof face[name] === "function";
   return (can("on") && can("emit")) || (can("addEventListener") && can("dispatchEvent")) || (can("ref") && can("unref")) || can("then") || face[INTERNAL] === true;
 }
 
-/** The same by what it is inside: promises whatever they were made of, weak collections, what belongs to native code. */
+/**
+ * The same by what it is inside: promises whatever they were made of, weak collections, what belongs to native code.
+ */
 function isAliveInside(value: object): boolean {
   return (
     types.isPromise(value) ||

@@ -1,6 +1,6 @@
 /**
- * Values that MessagePack has no form for, as lists that begin with nil: `[nil, tag, …]` (`spec/relay.md`, section 3). A list of the app's
- * that begins with nil is written as {@link Tag.list}, so that no other is taken for one of these.
+ * Values that MessagePack has no form for, as lists that begin with nil: `[nil, tag, …]` (`spec/relay.md`, section 3).
+ * A list of the app's that begins with nil is written as {@link Tag.list}, so that no other is taken for one of these.
  */
 import { Unreadable } from "./unreadable.js";
 
@@ -28,7 +28,10 @@ const VIEWS = {
 } as const;
 const ERRORS: Readonly<Record<string, ErrorConstructor>> = { EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError };
 
-/** Bytes with their type's name; undefined for a type that others may not have. @throws TypeError when they were taken away from their owner */
+/**
+ * Bytes with their type's name; undefined for a type that others may not have. @throws TypeError when they were taken
+ * away from their owner
+ */
 export function taggedBytes(value: ArrayBuffer | View): Tagged | undefined {
   const name = Object.prototype.toString.call(value).slice("[object ".length, -1);
   if (name === "ArrayBuffer") return [null, Tag.bytes, name, Buffer.from(value as ArrayBuffer)];

@@ -1,4 +1,7 @@
-/** How `io.engine` takes in the engine that serves the app's own HTTP server: the app says things once, and they hold for both. */
+/**
+ * How `io.engine` takes in the engine that serves the app's own HTTP server: the app says things once, and they hold
+ * for both.
+ */
 import type { IncomingMessage } from "node:http";
 import { shareListeners } from "../socketio/listeners.js";
 import { isForeign, type DirectEngine, type EngineBase, type EngineBaseConstructor, type EngineOptions } from "../socketio/types.js";
@@ -16,7 +19,9 @@ export interface Adopter {
   onUnhonoured(sentence: string): void;
 }
 
-/** Gives both engines the same options, middlewares and listeners, and closes the other's door if it is to be closed. */
+/**
+ * Gives both engines the same options, middlewares and listeners, and closes the other's door if it is to be closed.
+ */
 export function adopt(Base: EngineBaseConstructor, engine: EngineBase, direct: DirectEngine, adopter: Adopter): void {
   const { clientsBelongAt } = adopter;
   if (isForeign(direct)) {

@@ -1,4 +1,7 @@
-/** The door that is closed by `direct: false`: the app's own HTTP server answers Socket.IO handshakes with where to go instead. */
+/**
+ * The door that is closed by `direct: false`: the app's own HTTP server answers Socket.IO handshakes with where to go
+ * instead.
+ */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import type { DirectEngine } from "../socketio/types.js";
@@ -12,7 +15,9 @@ export function elsewhere(address: string): { status: number; body: string } {
   return { status: STATUS, body: JSON.stringify({ code: FORBIDDEN, message: `Socket.IO clients are served by Trunkline at ${address}, not by this server` }) };
 }
 
-/** Clients that are connected already stay. Middlewares run, so that a browser may read the answer where CORS allows it. */
+/**
+ * Clients that are connected already stay. Middlewares run, so that a browser may read the answer where CORS allows it.
+ */
 export function closeDoor(engine: DirectEngine, address: string): void {
   const { body } = elsewhere(address);
   const handleRequest = engine.handleRequest?.bind(engine);

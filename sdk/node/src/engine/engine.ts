@@ -1,4 +1,7 @@
-/** `io.engine`: an engine.io server whose clients come over trunks, in front of the one that serves the app's own HTTP server. */
+/**
+ * `io.engine`: an engine.io server whose clients come over trunks, in front of the one that serves the app's own HTTP
+ * server.
+ */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { Conn, type ConnHost } from "../session/conn.js";
 import { HandshakeRequest } from "../session/request.js";
@@ -36,7 +39,10 @@ export interface TrunklineEngine extends EngineBase, ConnHost {
 
 const NO_HEADERS: Header[] = [];
 
-/** Makes the engine of a class that extends the app's own copy of engine.io's: what a handshake, an adoption and an option mean is elsewhere. */
+/**
+ * Makes the engine of a class that extends the app's own copy of engine.io's: what a handshake, an adoption and an
+ * option mean is elsewhere.
+ */
 export function createEngine(Base: EngineBaseConstructor, options: EngineOptions, owner: EngineOwner): TrunklineEngine {
   class Engine extends Base implements HandshakeEngine, TrunklineEngine {
     /** Those behind Trunkline. */
@@ -164,7 +170,10 @@ export function createEngine(Base: EngineBaseConstructor, options: EngineOptions
       return this;
     }
 
-    /** Whether the app has anything to say about a handshake. When not, it costs neither a response object nor a look at the headers. */
+    /**
+     * Whether the app has anything to say about a handshake. When not, it costs neither a response object nor a look at
+     * the headers.
+     */
     private asksTheApp(eio: number): boolean {
       const { opts } = this;
       return (

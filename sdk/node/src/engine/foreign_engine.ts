@@ -1,6 +1,7 @@
 /**
- * An engine that is not engine.io's, bound by `io.bind`: `@socket.io/bun-engine` is one. It serves the clients that come straight to the app by
- * itself; what the app says to it in the form of its own holds for clients behind Trunkline as far as it can be said in engine.io's.
+ * An engine that is not engine.io's, bound by `io.bind`: `@socket.io/bun-engine` is one. It serves the clients that
+ * come straight to the app by itself; what the app says to it in the form of its own holds for clients behind Trunkline
+ * as far as it can be said in engine.io's.
  */
 import type { IncomingMessage } from "node:http";
 import { elsewhere } from "./door.js";

@@ -1,6 +1,6 @@
 /**
- * What an app may have to say about a request before it is answered: middlewares, `allowRequest`, `generateId`, the header events. One object
- * for each `Open` that needs it, and for each `Request`.
+ * What an app may have to say about a request before it is answered: middlewares, `allowRequest`, `generateId`, the
+ * header events. One object for each `Open` that needs it, and for each `Request`.
  */
 import createDebug from "debug";
 import type { EventEmitter } from "node:events";
@@ -150,7 +150,10 @@ export class Handshake implements Session {
   }
 }
 
-/** A `Request`: one that opens no session, or goes on with one, and passes the middlewares and fires `connection_error` like any other. */
+/**
+ * A `Request`: one that opens no session, or goes on with one, and passes the middlewares and fires `connection_error`
+ * like any other.
+ */
 export function answerRequest(engine: HandshakeEngine, machine: Machine, frame: FrameBodies["Request"]): void {
   const request = new HandshakeRequest(frame.request).standAlone();
   const upgrade = frame.request.transport === TransportCode.websocket;
@@ -187,7 +190,10 @@ export function answerRequest(engine: HandshakeEngine, machine: Machine, frame: 
   });
 }
 
-/** A header that no client can see: the node is to answer the request by itself, with the other headers (`spec/trunk.md`, section 4). */
+/**
+ * A header that no client can see: the node is to answer the request by itself, with the other headers
+ * (`spec/trunk.md`, section 4).
+ */
 const PROCEED: Header = { name: ":proceed", value: "" };
 
 function proceed(engine: HandshakeEngine, request: HandshakeRequest, response: CapturedResponse, upgrade: boolean): ClientResponse {
@@ -211,7 +217,10 @@ function isCookie(header: Header): boolean {
   return header.name === "set-cookie";
 }
 
-/** Runs `initial_headers` and `headers`. What a listener of `headers` adds is for every answer of the session, so it is kept apart. */
+/**
+ * Runs `initial_headers` and `headers`. What a listener of `headers` adds is for every answer of the session, so it is
+ * kept apart.
+ */
 function headerEvents(engine: HandshakeEngine, request: HandshakeRequest, cookieValue: string | undefined): { headers: Header[]; lasting: Header[] } {
   const headers: Record<string, unknown> = {};
   const { cookie } = engine.opts;

@@ -1,4 +1,7 @@
-/** An engine of the app's own making, bound by `io.bind`: what the app does to it, or has put into it, holds for clients behind Trunkline, too. */
+/**
+ * An engine of the app's own making, bound by `io.bind`: what the app does to it, or has put into it, holds for clients
+ * behind Trunkline, too.
+ */
 import type { DirectEngine } from "../socketio/types.js";
 
 /** Whether the app has said how ids are made: on the object, or in a class below engine.io's. */

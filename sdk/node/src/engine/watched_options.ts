@@ -1,4 +1,7 @@
-/** Options of `io.engine` while the app runs: Engine.IO reads them when it needs them, so apps change them, and the nodes must hear of it. */
+/**
+ * Options of `io.engine` while the app runs: Engine.IO reads them when it needs them, so apps change them, and the
+ * nodes must hear of it.
+ */
 import { NODE_OPTIONS } from "../socketio/settings.js";
 import type { DirectEngine, EngineBase, EngineOptions } from "../socketio/types.js";
 

@@ -1,4 +1,7 @@
-/** Connection state recovery of clients that come straight to the app's own HTTP server: kept here, as in Socket.IO's own in-memory adapter. */
+/**
+ * Connection state recovery of clients that come straight to the app's own HTTP server: kept here, as in Socket.IO's
+ * own in-memory adapter.
+ */
 import type { BroadcastOptions, PersistedSession, RestoredSession } from "../socketio/types.js";
 
 const DIRECT_PACKETS_MAX = 10_000;

@@ -1,6 +1,7 @@
 /**
- * Connection state recovery: what a client that comes back gets. Sockets and packets behind Trunkline are kept by the nodes (`spec/trunk.md`,
- * section 9), for all app servers of the hub; those of direct clients are kept here (`direct_log.ts`).
+ * Connection state recovery: what a client that comes back gets. Sockets and packets behind Trunkline are kept by the
+ * nodes (`spec/trunk.md`, section 9), for all app servers of the hub; those of direct clients are kept here
+ * (`direct_log.ts`).
  */
 import createDebug from "debug";
 import { randomBytes } from "node:crypto";
@@ -102,8 +103,8 @@ export class Recovery {
   }
 
   /**
-   * Asks all nodes for the socket of a client that is back at `conn`, then the node of `conn` whether it has all that came since: only then the socket
-   * comes back.
+   * Asks all nodes for the socket of a client that is back at `conn`, then the node of `conn` whether it has all that
+   * came since: only then the socket comes back.
    */
   async restore(
     nsp: string,

@@ -1,4 +1,6 @@
-/** Sockets that were restored and are not connected yet, and how a socket is left to a later connection of its client. */
+/**
+ * Sockets that were restored and are not connected yet, and how a socket is left to a later connection of its client.
+ */
 import type { Conn } from "../session/conn.js";
 import { PacketType, type IoSocket } from "../socketio/types.js";
 import type { Return } from "./recovery.js";
@@ -44,8 +46,10 @@ export class Returning {
   }
 
   /**
-   * Its client is connected elsewhere: the socket is kept, and its connection ends. Resolves when the node has what is kept.
-   * @param isElsewhere the later socket will be another app server's; two of one id in one process would share all that hangs on the id
+   * Its client is connected elsewhere: the socket is kept, and its connection ends. Resolves when the node has what is
+   * kept.
+   * @param isElsewhere the later socket will be another app server's; two of one id in one process would share all that
+   * hangs on the id
    * @param conn the socket's session, where the node knows it
    */
   async giveUp(sid: string, isElsewhere: boolean, socket: IoSocket | undefined, conn: Conn | undefined): Promise<void> {

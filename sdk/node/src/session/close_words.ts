@@ -16,7 +16,10 @@ export const WORDS: Readonly<Record<number, string>> = {
   [CloseReason.parseErrorWithMessages]: "parse error",
 };
 
-/** Ends that Socket.IO has no word for: the app finds the cause in the second argument of `disconnect`, in the shape of a client's details. */
+/**
+ * Ends that Socket.IO has no word for: the app finds the cause in the second argument of `disconnect`, in the shape of
+ * a client's details.
+ */
 export function causeOf(reason: number, slug: string): CloseDetails | undefined {
   const isOutbox = reason === CloseReason.outboxFull;
   if (!isOutbox && reason !== CloseReason.nodeShuttingDown) return undefined;

@@ -1,6 +1,6 @@
 /**
- * One client session as Socket.IO's `Client` sees it: the face of engine.io's `Socket`. Transports, heartbeats and buffers live in the node;
- * nothing here has a timer.
+ * One client session as Socket.IO's `Client` sees it: the face of engine.io's `Socket`. Transports, heartbeats and
+ * buffers live in the node; nothing here has a timer.
  */
 import { EventEmitter } from "node:events";
 import { causeOf, WORDS } from "./close_words.js";
@@ -61,8 +61,8 @@ export class Conn extends EventEmitter implements Session, FaceHost {
   upgrading = false;
   upgraded = false;
   /**
-   * The line: the end of the trunk that the session is on, and its number there. The two belong together and change together, in
-   * {@link Conn.takeLine} only; whoever needs one outside this class needs a verb of it.
+   * The line: the end of the trunk that the session is on, and its number there. The two belong together and change
+   * together, in {@link Conn.takeLine} only; whoever needs one outside this class needs a verb of it.
    */
   private machine!: Machine;
   private number!: number;
@@ -70,7 +70,9 @@ export class Conn extends EventEmitter implements Session, FaceHost {
   private face: TransportFace | TransportName;
   /** Which of these events somebody has ever listened for. */
   private heard = 0;
-  /** The options of the volatile packet whose parts are being written: Socket.IO passes the same object for each part. */
+  /**
+   * The options of the volatile packet whose parts are being written: Socket.IO passes the same object for each part.
+   */
   private volatileOptions: object | undefined;
   private reportsFlush = false;
   /** Bytes written since the node was last asked. */
@@ -126,8 +128,9 @@ export class Conn extends EventEmitter implements Session, FaceHost {
   }
 
   /**
-   * What was written and is not known to have left the node. Little is never here: only a session that is sent a lot is asked about. It is
-   * all in the trunk's batch at once, whatever is said here, so that it keeps its place among broadcasts.
+   * What was written and is not known to have left the node. Little is never here: only a session that is sent a lot is
+   * asked about. It is all in the trunk's batch at once, whatever is said here, so that it keeps its place among
+   * broadcasts.
    */
   get writeBuffer(): object[] {
     return this.flow?.buffer ?? [];
@@ -192,7 +195,10 @@ export class Conn extends EventEmitter implements Session, FaceHost {
     return this;
   }
 
-  /** Bytes that wait for the client in the node's outbox, whoever sent them; undefined when the node cannot say or the session ends. */
+  /**
+   * Bytes that wait for the client in the node's outbox, whoever sent them; undefined when the node cannot say or the
+   * session ends.
+   */
   measure(): Promise<number | undefined> {
     const { outbound } = this.machine;
     if (this.readyState !== "open" || !outbound.takes("Mark")) return Promise.resolve(undefined);
@@ -233,7 +239,10 @@ export class Conn extends EventEmitter implements Session, FaceHost {
     this.end(CloseReason.forcedClose, "transport close");
   }
 
-  /** The app threw away the stream that brought the handshake: the session's own, unless the client has upgraded meanwhile. */
+  /**
+   * The app threw away the stream that brought the handshake: the session's own, unless the client has upgraded
+   * meanwhile.
+   */
   handleStreamDestroyed(): void {
     if (this.upgraded) return;
     const isPolling = this.transport.name === "polling";
@@ -322,7 +331,10 @@ export class Conn extends EventEmitter implements Session, FaceHost {
     if (count > 1) this.machine.outbound.choose(this.number, nsp, textOf(id));
   }
 
-  /** Gives a socket of this session to the node, for its client that may come back. Returns false when the state is longer than the node takes. */
+  /**
+   * Gives a socket of this session to the node, for its client that may come back. Returns false when the state is
+   * longer than the node takes.
+   */
   persist(nsp: string, pid: string, socket: string, rooms: string[], state: Uint8Array): boolean {
     return this.machine.outbound.persist(this.number, nsp, pid, socket, rooms, state);
   }

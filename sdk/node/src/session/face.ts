@@ -1,4 +1,7 @@
-/** What apps find at `conn.transport`, and at `transport.socket` behind it. The node has the real ones: what can be done from here is done, the rest is said. */
+/**
+ * What apps find at `conn.transport`, and at `transport.socket` behind it. The node has the real ones: what can be done
+ * from here is done, the rest is said.
+ */
 import { EventEmitter } from "node:events";
 import type { Socket as NetSocket } from "node:net";
 import { TransportCode } from "../trunk/frames.js";

@@ -1,7 +1,8 @@
 /**
- * Back-pressure of one session: what its client still has to take, as the node's outbox has it. There is one only while the app sends a lot:
- * then a `Mark` is under way to the node, which answers when all before it has left (`spec/trunk.md`, section 4). Until then the session
- * is what engine.io calls not writable, and what is written meanwhile is in `writeBuffer`.
+ * Back-pressure of one session: what its client still has to take, as the node's outbox has it. There is one only while
+ * the app sends a lot: then a `Mark` is under way to the node, which answers when all before it has left
+ * (`spec/trunk.md`, section 4). Until then the session is what engine.io calls not writable, and what is written
+ * meanwhile is in `writeBuffer`.
  */
 
 /** So much is written without asking the node: an ordinary session never asks. */

@@ -1,6 +1,6 @@
 /**
- * Events that hardly anybody listens for, as bits of `Conn.heard`. Each message would have to ask for them, and the table of listeners
- * is another object of another client each time: what asking costs is memory that is in no cache.
+ * Events that hardly anybody listens for, as bits of `Conn.heard`. Each message would have to ask for them, and the
+ * table of listeners is another object of another client each time: what asking costs is memory that is in no cache.
  */
 export const Heard = { packet: 1, message: 2, packetCreate: 4, flush: 8 } as const;
 

@@ -12,7 +12,9 @@ export function packetOf(data: unknown, options: SendOptions): object {
   return data ? { type: "message", options, data } : { type: "message", options };
 }
 
-/** As engine.io's own parser does it: bytes stay bytes, everything else becomes text, and what is falsy becomes no text. */
+/**
+ * As engine.io's own parser does it: bytes stay bytes, everything else becomes text, and what is falsy becomes no text.
+ */
 export function partOf(data: unknown): PartData {
   if (typeof data === "string") return data;
   if (data instanceof Uint8Array) return data;

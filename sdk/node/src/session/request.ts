@@ -20,7 +20,10 @@ export class ClientStream {
   declare readable: boolean;
   declare writable: boolean;
   destroyed = false;
-  /** The session that lives on this stream. Undefined at first, so that it has a place in the object: added later it would take 40 bytes more. */
+  /**
+   * The session that lives on this stream. Undefined at first, so that it has a place in the object: added later it
+   * would take 40 bytes more.
+   */
   onDestroyed: { handleStreamDestroyed(): void } | undefined = undefined;
 
   constructor(address: string, port: number, flags: number) {

@@ -1,4 +1,7 @@
-/** The classes of socket.io, engine.io and socket.io-adapter that ours extend: the app's own copies, found from its own server. */
+/**
+ * The classes of socket.io, engine.io and socket.io-adapter that ours extend: the app's own copies, found from its own
+ * server.
+ */
 import { createServer } from "node:http";
 import { internalsOf, type AdapterBase, type AdapterConstructor, type DirectEngine, type EngineBaseConstructor, type EngineOptions, type ServerInternals, type SocketIoServer } from "./types.js";
 
@@ -37,8 +40,8 @@ function serverPrototype(io: SocketIoServer): ServerInternals {
 }
 
 /**
- * Undefined where something else was written into its place: socket.io gives its server all that is enumerable in `EventEmitter.prototype`,
- * which is `constructor`, too, in Bun.
+ * Undefined where something else was written into its place: socket.io gives its server all that is enumerable in
+ * `EventEmitter.prototype`, which is `constructor`, too, in Bun.
  */
 function classOf<Class>(proto: object): Class | undefined {
   const { constructor } = proto as { constructor: unknown };

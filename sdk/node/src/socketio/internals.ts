@@ -1,9 +1,9 @@
 /**
- * What Trunkline does to the privates of socket.io, engine.io and socket.io-adapter; their shapes are in `types.ts`. `test/internals.test.js`
- * checks each of them against the installed release and fails by name when one has moved.
+ * What Trunkline does to the privates of socket.io, engine.io and socket.io-adapter; their shapes are in `types.ts`.
+ * `test/internals.test.js` checks each of them against the installed release and fails by name when one has moved.
  *
- * Nothing is imported from socket.io at run time: its classes are taken from the app's own `Server`, so that they are the app's own copies
- * whatever package manager or bundler put them there.
+ * Nothing is imported from socket.io at run time: its classes are taken from the app's own `Server`, so that they are
+ * the app's own copies whatever package manager or bundler put them there.
  */
 import type { EventEmitter } from "node:events";
 import { findBases, type Bases } from "./bases.js";
@@ -23,7 +23,10 @@ import {
   type SocketIoServer,
 } from "./types.js";
 
-/** Puts an engine in front of the one that socket.io made, or will make, for its own HTTP server, which keeps working behind it. */
+/**
+ * Puts an engine in front of the one that socket.io made, or will make, for its own HTTP server, which keeps working
+ * behind it.
+ */
 export function installEngine(io: SocketIoServer, engine: EngineBase & { adopt(direct: DirectEngine): void }): void {
   const inner = internalsOf(io);
   const bind = inner.bind.bind(inner);
@@ -57,8 +60,9 @@ function moveListeners(from: EventEmitter, to: EventEmitter): void {
 }
 
 /**
- * Replaces the adapter of every namespace, present and future, for good: Socket.IO's documents have others installed in a later line, and what such a
- * one broadcasts does not reach a node. What the present ones hold, and who listens to them, moves over.
+ * Replaces the adapter of every namespace, present and future, for good: Socket.IO's documents have others installed in
+ * a later line, and what such a one broadcasts does not reach a node. What the present ones hold, and who listens to
+ * them, moves over.
  * @param onForeign called with the name of an adapter that is not used, and whether ours took its place
  */
 export function installAdapter(io: SocketIoServer, create: (bases: Bases) => AdapterConstructor, onForeign: (name: string, isReplaced: boolean) => void): void {
@@ -111,7 +115,10 @@ function guardAdapter(nsp: IoNamespace, ours: AdapterConstructor, onForeign: (ad
   });
 }
 
-/** `createAdapter(…)` returns a function without a name, which makes an object of a class with one. It is not called: it would begin to work. */
+/**
+ * `createAdapter(…)` returns a function without a name, which makes an object of a class with one. It is not called: it
+ * would begin to work.
+ */
 function adapterName(constructor: unknown): string {
   if (typeof constructor !== "function") return typeof constructor;
   return constructor.name || (/\bnew ([\w$.]+)\(/.exec(Function.prototype.toString.call(constructor))?.[1] ?? "another");
@@ -133,7 +140,10 @@ export function namespacesOf(io: SocketIoServer): IterableIterator<IoNamespace> 
   return internalsOf(io)._nsps.values();
 }
 
-/** Has socket.io's own adapter make, of what is encoded already, the frame that all WebSockets of this process can share. */
+/**
+ * Has socket.io's own adapter make, of what is encoded already, the frame that all WebSockets of this process can
+ * share.
+ */
 export function shareFrame(plain: AdapterBase, encoded: EncodedPart[], written: object): void {
   plain._encode?.call({ encoder: { encode: () => encoded } } as unknown as AdapterBase, undefined, written);
 }
@@ -172,7 +182,10 @@ export function unhonouredOptions(io: SocketIoServer): string[] {
   return list;
 }
 
-/** `io.attachApp` puts a uWebSockets.js server's own publishing in place of the adapter's, for all servers of the process. */
+/**
+ * `io.attachApp` puts a uWebSockets.js server's own publishing in place of the adapter's, for all servers of the
+ * process.
+ */
 export function watchAttachApp(io: SocketIoServer, notice: (sentence: string) => void): void {
   const inner = internalsOf(io);
   const attachApp = inner.attachApp?.bind(inner);
@@ -183,7 +196,9 @@ export function watchAttachApp(io: SocketIoServer, notice: (sentence: string) =>
   };
 }
 
-/** How long a client may be away and still find its socket, in milliseconds; undefined when the app does not recover. */
+/**
+ * How long a client may be away and still find its socket, in milliseconds; undefined when the app does not recover.
+ */
 export function recoveryMs(io: SocketIoServer): number | undefined {
   const options = internalsOf(io).opts.connectionStateRecovery;
   return options ? keepMs(options.maxDisconnectionDuration) : undefined;
@@ -195,7 +210,10 @@ interface ConnectingNamespace extends IoNamespace {
   [CONNECTING]?: unknown;
 }
 
-/** Notes whose socket a namespace is about to make: the adapter is asked for a kept one without a word of the client that wants it. */
+/**
+ * Notes whose socket a namespace is about to make: the adapter is asked for a kept one without a word of the client
+ * that wants it.
+ */
 export function watchConnecting(nsp: ConnectingNamespace): void {
   if (Object.hasOwn(nsp, CONNECTING)) return;
   Object.defineProperty(nsp, CONNECTING, { value: undefined, writable: true });
@@ -232,7 +250,10 @@ export function watchOutgoing(adapter: AdapterBase & OutgoingWatcher, notice: (s
   adapter[OUTGOING] = notice;
 }
 
-/** Wraps the two methods that add such listeners, once for each class of sockets: a broadcast need not look at each receiver to find them. */
+/**
+ * Wraps the two methods that add such listeners, once for each class of sockets: a broadcast need not look at each
+ * receiver to find them.
+ */
 export function patchOutgoing(socket: IoSocket): void {
   const proto = Object.getPrototypeOf(socket) as Record<string | symbol, unknown>;
   if (proto[OUTGOING] === true) return;

@@ -21,7 +21,9 @@ export function moveEvent(from: Emitter, to: EventEmitter, event: string | symbo
   }
 }
 
-/** From now on both have one list of listeners for these events: the second's. What the first emits, the second emits. */
+/**
+ * From now on both have one list of listeners for these events: the second's. What the first emits, the second emits.
+ */
 export function shareListeners(from: Emitter, to: EventEmitter, events: readonly string[]): void {
   for (const event of events) {
     moveEvent(from, to, event);

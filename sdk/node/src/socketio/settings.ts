@@ -1,7 +1,8 @@
 /**
- * The app's options for the node (`Hello.settings`), read as Socket.IO reads them. Its options pass through comparisons, truth tests and `setTimeout`,
- * which take `"25000"`, `25000 / 3` and `Infinity`; the node takes whole numbers and booleans. What plain Socket.IO cannot work with either is passed on
- * as it is: the node refuses it by its name.
+ * The app's options for the node (`Hello.settings`), read as Socket.IO reads them. Its options pass through
+ * comparisons, truth tests and `setTimeout`, which take `"25000"`, `25000 / 3` and `Infinity`; the node takes whole
+ * numbers and booleans. What plain Socket.IO cannot work with either is passed on as it is: the node refuses it by its
+ * name.
  */
 
 /** The options that a node carries out, as the app said them. */
@@ -19,7 +20,9 @@ const NUMBER_MAX = 2 ** 31 - 1;
 type Say = (sentence: string) => void;
 type Reader = (value: unknown, say: Say) => unknown;
 
-/** One row for each key of `Hello.settings`. An option that is not there is left out: the node has Socket.IO's default. */
+/**
+ * One row for each key of `Hello.settings`. An option that is not there is left out: the node has Socket.IO's default.
+ */
 const READERS: Readonly<Record<string, Reader>> = {
   path: (value) => value,
   // Engine.IO leaves the slash out for `false` and for nothing else.
@@ -42,8 +45,8 @@ const READERS: Readonly<Record<string, Reader>> = {
 };
 
 /**
- * Engine.IO assigns the app's options over its defaults: what the app says to be undefined, such as a variable that is not set, is not the default
- * but undefined, and read as such.
+ * Engine.IO assigns the app's options over its defaults: what the app says to be undefined, such as a variable that is
+ * not set, is not the default but undefined, and read as such.
  */
 const REPLACED_BY_UNDEFINED: ReadonlySet<string> = new Set(["pingInterval", "pingTimeout", "upgradeTimeout", "maxHttpBufferSize", "allowUpgrades", "httpCompression"]);
 
@@ -154,7 +157,10 @@ function windowBits(value: unknown): unknown {
   return typeof value === "boolean" ? value : typeof value === "number" ? printable(value) : undefined;
 }
 
-/** zlib passes over NaN, cuts a fraction off, and throws at whatever is no number, with the first message that it compresses. */
+/**
+ * zlib passes over NaN, cuts a fraction off, and throws at whatever is no number, with the first message that it
+ * compresses.
+ */
 function zlibNumber(value: unknown): unknown {
   if (value === undefined || Number.isNaN(value)) return undefined;
   return typeof value === "number" ? printable(Math.trunc(value)) : String(value);

@@ -1,6 +1,6 @@
 /**
- * The shapes of socket.io, engine.io and socket.io-adapter that Trunkline touches, privates included, and their numbers. What is done with
- * the privates is in `internals.ts`, where the classes come from in `bases.ts`.
+ * The shapes of socket.io, engine.io and socket.io-adapter that Trunkline touches, privates included, and their
+ * numbers. What is done with the privates is in `internals.ts`, where the classes come from in `bases.ts`.
  */
 import type { EventEmitter } from "node:events";
 import type { IncomingMessage, ServerResponse } from "node:http";

@@ -39,7 +39,8 @@ export const openWire: OpenWire = (url, token, tls, handlers) => {
     skipUTF8Validation: true,
     // One batch, one turn: two batches that came in one read are two turns all the same.
     allowSynchronousEvents: false,
-    // A mask protects proxies from scripts in browsers; there is no script here, and a mask of zeros costs neither end a pass over the bytes.
+    // A mask protects proxies from scripts in browsers; there is no script here, and a mask of zeros costs neither end
+    // a pass over the bytes.
     generateMask: zeroMask,
   });
   return new WsWire(socket, handlers);

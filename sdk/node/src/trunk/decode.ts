@@ -1,4 +1,6 @@
-/** Frames to objects (`spec/trunk.md`, section 2). The machine reads `Message` without one; everything else passes here. */
+/**
+ * Frames to objects (`spec/trunk.md`, section 2). The machine reads `Message` without one; everything else passes here.
+ */
 import {
   BroadcastFlag,
   DESCRIPTION_BYTES_MAX,
@@ -30,7 +32,10 @@ const BROADCAST_FLAGS = BroadcastFlag.volatile | BroadcastFlag.local | Broadcast
 const EIO_VERSIONS = [3, 4];
 const TRANSPORTS = [TransportCode.polling, TransportCode.websocket];
 
-/** Reads the type and the length of the next frame and sets the reader on its body. Returns the type and the end of what was readable. */
+/**
+ * Reads the type and the length of the next frame and sets the reader on its body. Returns the type and the end of what
+ * was readable.
+ */
 export function openFrame(reader: Reader): number {
   const type = reader.u8("a frame's type");
   const length = reader.varint("a frame's length");
@@ -232,7 +237,10 @@ export function decodeBody(type: number, r: Reader): Frame | undefined {
   }
 }
 
-/** The body of an `Open`: a stampede is made of these, and V8 compiles this function sooner than the whole of {@link decodeBody}. */
+/**
+ * The body of an `Open`: a stampede is made of these, and V8 compiles this function sooner than the whole of {@link
+ * decodeBody}.
+ */
 export function decodeOpen(r: Reader): { type: "Open" } & FrameBodies["Open"] {
   return {
     type: "Open",

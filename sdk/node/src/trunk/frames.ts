@@ -1,6 +1,6 @@
 /**
- * The registry of the trunk protocol (`spec/trunk.md`, section 2): frame numbers, the shape of each body, and the named values in them.
- * Field names are those of the spec in camelCase. Numbers are unsigned and fit in 32 bits.
+ * The registry of the trunk protocol (`spec/trunk.md`, section 2): frame numbers, the shape of each body, and the named
+ * values in them. Field names are those of the spec in camelCase. Numbers are unsigned and fit in 32 bits.
  */
 
 export const FrameType = {

@@ -1,8 +1,10 @@
 /**
- * The app server's end of one trunk, from `Hello` to its end, without stream and clock (`spec/trunk.md`, sections 3 to 10).
+ * The app server's end of one trunk, from `Hello` to its end, without stream and clock (`spec/trunk.md`, sections 3 to
+ * 10).
  *
- * Input: {@link Machine.start} when the stream is open, {@link Machine.handleBatch} for each message, {@link Machine.handleTick} each ping
- * interval, and the verbs. Output: frames gather in {@link Machine.outbound}; the host is asked once to flush it at the end of the turn.
+ * Input: {@link Machine.start} when the stream is open, {@link Machine.handleBatch} for each message, {@link
+ * Machine.handleTick} each ping interval, and the verbs. Output: frames gather in {@link Machine.outbound}; the host is
+ * asked once to flush it at the end of the turn.
  */
 import { closeFrame, decodeBody, decodeOpen, openFrame } from "./decode.js";
 import { CloseReason, ErrorCode, Found, FrameType, MessageFlag, type ClientResponse, type Frame, type FrameBodies, type Header, type Position } from "./frames.js";
@@ -11,7 +13,9 @@ import { BATCH_BYTES_MIN, Outbound } from "./outbound.js";
 import type { Counters, OutboundHost } from "./outbound_types.js";
 import { DecodeError, Reader } from "./reader.js";
 
-/** Bytes of messages that the node may send before more credit: two of Socket.IO's largest messages and room to spare. */
+/**
+ * Bytes of messages that the node may send before more credit: two of Socket.IO's largest messages and room to spare.
+ */
 const WINDOW_BYTES = 8 * 1024 * 1024;
 const QUIET_INTERVALS_MAX = 3;
 
@@ -103,7 +107,10 @@ export class Machine {
     if (this.processed >= WINDOW_BYTES / 2) this.giveCreditBack();
   }
 
-  /** Call once per ping interval. The interval is counted and not measured, so an app that blocks its event loop does not look like a dead node. */
+  /**
+   * Call once per ping interval. The interval is counted and not measured, so an app that blocks its event loop does
+   * not look like a dead node.
+   */
   handleTick(): void {
     if (this.state !== "open") return;
     if (this.heard) {
@@ -186,12 +193,17 @@ export class Machine {
     this.outbound.close(number, reason, description);
   }
 
-  /** The app server leaves: what still comes for the session is ignored, and the end of the trunk ends it at the node. */
+  /**
+   * The app server leaves: what still comes for the session is ignored, and the end of the trunk ends it at the node.
+   */
   abandon(number: number): void {
     this.sessions.set(number, CLOSING);
   }
 
-  /** Asks the node for what was persisted under a private id. Calls back once: with nothing when the trunk ended meanwhile. */
+  /**
+   * Asks the node for what was persisted under a private id. Calls back once: with nothing when the trunk ended
+   * meanwhile.
+   */
   restore(nsp: string, pid: string, offset: string, done: (restored: FrameBodies["RestoredAt"] | undefined) => void): void {
     const namespace = this.outbound.namespace(nsp);
     if (namespace === undefined) return done(undefined);
@@ -352,8 +364,8 @@ export class Machine {
       this.sessions.delete(close.session);
       return;
     }
-    // Socket.IO hands an event to the app some ticks after its message came, and drops it when the socket has ended by then. Without a trunk
-    // the end comes in a later turn than the last message, unless both were in one payload.
+    // Socket.IO hands an event to the app some ticks after its message came, and drops it when the socket has ended by
+    // then. Without a trunk the end comes in a later turn than the last message, unless both were in one payload.
     if (!session.accepted || WITH_MESSAGES.has(close.reason)) this.finishClose(close, session);
     else this.postpone(() => this.finishClose(close, session));
   }
@@ -365,7 +377,8 @@ export class Machine {
     this.sessions.delete(close.session);
     // The app has ended it meanwhile: our `Close` is the answer.
     if (now === CLOSING) return;
-    // What the app does about it comes first: what it keeps of a socket (`Persist`) must be said while the number is in use.
+    // What the app does about it comes first: what it keeps of a socket (`Persist`) must be said while the number is in
+    // use.
     this.guard(() => session.handleClose(close.reason, close.description));
     this.outbound.close(close.session, close.reason, "");
   }
@@ -395,7 +408,8 @@ export class Machine {
   private handleUpgraded(frame: FrameBodies["Upgraded"]): void {
     const session = this.known(frame.session, "Upgraded");
     if (session === undefined || session === CLOSING) return;
-    // Socket.IO looks at a packet one tick after its message came. What came before the upgrade is seen before it, what came after, after it.
+    // Socket.IO looks at a packet one tick after its message came. What came before the upgrade is seen before it, what
+    // came after, after it.
     process.nextTick(() => this.guard(() => session.handleUpgraded(frame.transport)));
   }
 

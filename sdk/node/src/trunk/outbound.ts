@@ -1,6 +1,6 @@
 /**
- * What leaves through a trunk: frames gather in one batch, those that cost credit wait for it (`spec/trunk.md`, sections 2 and 5). The verbs
- * here write their frame straight into the batch, without an object for it.
+ * What leaves through a trunk: frames gather in one batch, those that cost credit wait for it (`spec/trunk.md`,
+ * sections 2 and 5). The verbs here write their frame straight into the batch, without an object for it.
  */
 import { textOf } from "../data/keys.js";
 import { Batch } from "./batch.js";
@@ -68,7 +68,10 @@ export class Outbound {
     return this.limits.frames.has(frame);
   }
 
-  /** A control frame: it costs no credit and waits for nobody. Returns false when it is longer than the node takes; then nothing was sent. */
+  /**
+   * A control frame: it costs no credit and waits for nobody. Returns false when it is longer than the node takes; then
+   * nothing was sent.
+   */
   frame(frame: Frame): boolean {
     const { writer, bytesMax } = this.batch;
     const frameStart = writer.pos;
@@ -273,7 +276,10 @@ export class Outbound {
     return this.finish(w, frameStart, start, true) >= 0;
   }
 
-  /** The number of a namespace on this trunk; the node is told with the first use. Undefined when it takes no more: that has been said. */
+  /**
+   * The number of a namespace on this trunk; the node is told with the first use. Undefined when it takes no more: that
+   * has been said.
+   */
   namespace(name: string): Numbered | undefined {
     const known = this.namespaces.find(name);
     if (known !== undefined) return known;
@@ -302,7 +308,10 @@ export class Outbound {
     this.batch.transmit();
   }
 
-  /** Sends what has gathered before the turn is over: the app has ended a session, and what it does next comes after that. */
+  /**
+   * Sends what has gathered before the turn is over: the app has ended a session, and what it does next comes after
+   * that.
+   */
   flushPromptly(): void {
     this.prompt.leave(PROMPT_MAX);
   }
@@ -353,13 +362,18 @@ export class Outbound {
     return { writer, frameStart, start };
   }
 
-  /** Where a frame goes that must keep its place among the others: behind those that wait for credit, if there are any. */
+  /**
+   * Where a frame goes that must keep its place among the others: behind those that wait for credit, if there are any.
+   */
   private ordered(isData: boolean): Writer {
     if (this.held.bytes > 0 || (isData && this.credit <= 0)) return this.held.writer;
     return this.batch.writer;
   }
 
-  /** Ends an ordered frame. Returns the length of its body, or -1 when it is too long for any batch: then it is taken back. */
+  /**
+   * Ends an ordered frame. Returns the length of its body, or -1 when it is too long for any batch: then it is taken
+   * back.
+   */
   private finish(w: Writer, frameStart: number, start: number, isData: boolean): number {
     const bytes = w.finish(start);
     if (w.pos - frameStart > (this.batch.bytesMax ?? 0)) {
@@ -373,9 +387,9 @@ export class Outbound {
   }
 
   /**
-   * Ends a frame that changes who is where. Unless it waits for credit behind others it leaves now, with all that the turn has
-   * gathered before it: what the app did first comes first, for each client. Returns false when it is too long for any batch:
-   * then it is taken back.
+   * Ends a frame that changes who is where. Unless it waits for credit behind others it leaves now, with all that the
+   * turn has gathered before it: what the app did first comes first, for each client. Returns false when it is too long
+   * for any batch: then it is taken back.
    */
   private finishPromptly(w: Writer, frameStart: number, start: number, promptMax: number): boolean {
     const isHeld = w !== this.batch.writer;

@@ -7,7 +7,10 @@ export interface OutboundHost {
   transmit(batch: Buffer): void;
   /** Much waits for credit, and none has come for long: not called twice without credit in between. */
   onHang(heldBytes: number, forMs: number): void;
-  /** Something was not sent, because the node would not take it. @param kind the same for all that one sentence says enough of */
+  /**
+   * Something was not sent, because the node would not take it. @param kind the same for all that one sentence says
+   * enough of
+   */
   onUnsent(kind: "namespace" | "response" | "rooms" | "sockets", sentence: string): void;
 }
 

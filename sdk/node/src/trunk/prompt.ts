@@ -1,13 +1,17 @@
-/** Which changes of membership leave ahead of their turn's batch: what the app does next, by whatever way, comes after them. */
+/**
+ * Which changes of membership leave ahead of their turn's batch: what the app does next, by whatever way, comes after
+ * them.
+ */
 
 /**
- * Changes of membership that leave at once in one turn of the event loop, each in a batch of its own. Beyond so many, which is no single
- * client's doing, the rest leaves when the running code is done.
+ * Changes of membership that leave at once in one turn of the event loop, each in a batch of its own. Beyond so many,
+ * which is no single client's doing, the rest leaves when the running code is done.
  */
 export const PROMPT_MAX = 64;
 /**
- * In a stampede each socket that connects would have a batch of its own. So only the first of a turn has, and whoever connects so many milliseconds
- * after the last: nobody else can have heard of the ones between and have answered by then.
+ * In a stampede each socket that connects would have a batch of its own. So only the first of a turn has, and whoever
+ * connects so many milliseconds after the last: nobody else can have heard of the ones between and have answered by
+ * then.
  */
 const PROMPT_ATTACH_MS = 0.5;
 

@@ -93,7 +93,9 @@ export class Reader {
     return slice;
   }
 
-  /** The remaining bytes as text. What a client sent is not checked here: as in Socket.IO, that is the parser's affair. */
+  /**
+   * The remaining bytes as text. What a client sent is not checked here: as in Socket.IO, that is the parser's affair.
+   */
   restText(): string {
     const text = this.buf.toString("utf8", this.pos, this.end);
     this.pos = this.end;

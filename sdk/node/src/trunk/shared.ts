@@ -1,11 +1,15 @@
 /**
- * Texts that come with nearly every handshake: names of headers, most of their values, URLs. Each is kept once, so that ten thousand clients
- * do not hold ten thousand copies of their browser's name, and that finding it costs less than making it.
+ * Texts that come with nearly every handshake: names of headers, most of their values, URLs. Each is kept once, so that
+ * ten thousand clients do not hold ten thousand copies of their browser's name, and that finding it costs less than
+ * making it.
  */
 
 /** Longer texts are seldom the same twice. */
 export const SHARED_BYTES_MAX = 200;
-/** A power of two: which place a text has is a few bits of its hash. A text that needs a place takes it from the one before. */
+/**
+ * A power of two: which place a text has is a few bits of its hash. A text that needs a place takes it from the one
+ * before.
+ */
 const PLACES = 1024;
 
 interface Kept {

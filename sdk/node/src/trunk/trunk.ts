@@ -1,4 +1,6 @@
-/** One trunk to one node: its stream, its machine, and the attempts to have both (`spec/trunk.md`, sections 1 and 10). */
+/**
+ * One trunk to one node: its stream, its machine, and the attempts to have both (`spec/trunk.md`, sections 1 and 10).
+ */
 import createDebug from "debug";
 import type { ConnectionOptions } from "node:tls";
 import { TrunklineError, type TrunklineErrorCode, type TrunklineErrorDetails } from "./errors.js";
@@ -19,8 +21,8 @@ const STEADY_MS = 5_000;
 /** How long `close()` waits for the node's credit before it gives up what is still held. */
 const LAST_WORDS_MS_MAX = 2_000;
 /**
- * The node's own words for what no repetition mends (`spec/trunk.md`, section 1). An answer without one of them is a proxy's, or of a server that is
- * no node yet, whatever its status.
+ * The node's own words for what no repetition mends (`spec/trunk.md`, section 1). An answer without one of them is a
+ * proxy's, or of a server that is no node yet, whatever its status.
  */
 const REFUSALS_FOR_GOOD: ReadonlySet<string> = new Set([
   "bad_request",
@@ -57,7 +59,10 @@ export interface TrunkHost {
   onDown(trunk: Trunk, error: TrunklineError): void;
   /** An attempt failed; another follows. */
   onRetry(trunk: Trunk, error: TrunklineError): void;
-  /** The node says that no repetition will help ({@link Trunk.isRefused} is true already). Returns whether to believe it, and try no more. */
+  /**
+   * The node says that no repetition will help ({@link Trunk.isRefused} is true already). Returns whether to believe
+   * it, and try no more.
+   */
   givesUp(trunk: Trunk): boolean;
   /** Given up for good. */
   onFinal(trunk: Trunk, error: TrunklineError): void;
@@ -263,7 +268,10 @@ export class Trunk {
     };
   }
 
-  /** The node takes nothing while the app sends on. To drop some of it in silence would leave gaps; so the trunk and its sessions end. */
+  /**
+   * The node takes nothing while the app sends on. To drop some of it in silence would leave gaps; so the trunk and its
+   * sessions end.
+   */
   private hangs(heldBytes: number, forMs: number): void {
     const { machine } = this;
     const seconds = Math.round(forMs / 1000);
@@ -305,7 +313,8 @@ export class Trunk {
     this.waiting = [];
     this.waitingBytes = 0;
     this.takesNumbers = info.frames.has("Number");
-    // At once, also when there is nothing to say yet: a node that does not know us cannot vouch for what a client of ours has.
+    // At once, also when there is nothing to say yet: a node that does not know us cannot vouch for what a client of
+    // ours has.
     const next = this.host.nextBroadcast();
     if (this.takesNumbers && next !== undefined) this.machine?.outbound.numberFrom(waiting[0]?.count ?? next);
     for (const { broadcast, count } of waiting) this.machine?.outbound.broadcast(broadcast, count);

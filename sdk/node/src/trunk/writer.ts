@@ -1,7 +1,13 @@
-/** Appends frames to one growing buffer (`spec/trunk.md`, section 2). Text goes straight in as UTF-8, without a buffer of its own. */
+/**
+ * Appends frames to one growing buffer (`spec/trunk.md`, section 2). Text goes straight in as UTF-8, without a buffer
+ * of its own.
+ */
 
 const BYTES_MIN = 4 * 1024;
-/** Up to this many UTF-16 units the worst case of UTF-8 is reserved and the length found by writing; longer text is measured first. */
+/**
+ * Up to this many UTF-16 units the worst case of UTF-8 is reserved and the length found by writing; longer text is
+ * measured first.
+ */
 const RESERVED_UNITS_MAX = 16 * 1024;
 
 export class Writer {

@@ -1,4 +1,5 @@
-// An app server as a bundler gets it: everything in one file, nothing to look up beside it. Other app servers tell it what to do.
+// An app server as a bundler gets it: everything in one file, nothing to look up beside it. Other app servers tell it
+// what to do.
 import { Server } from "socket.io";
 import { useTrunkline } from "@trunkline/socket.io";
 

@@ -1,4 +1,5 @@
-// An app server beside a node that is down in one of several ways. It closes, and says what still keeps the process alive.
+// An app server beside a node that is down in one of several ways. It closes, and says what still keeps the process
+// alive.
 import { createServer } from "node:http";
 import { once } from "node:events";
 import { Server } from "socket.io";
@@ -30,7 +31,8 @@ const io = new Server();
 const trunkline = useTrunkline(io, { endpoint: `http://127.0.0.1:${node.address().port}` });
 trunkline.on("warning", () => undefined);
 await done;
-// The last attempt has failed when this server's stream is closed, or it is still under way: both are states to close in.
+// The last attempt has failed when this server's stream is closed, or it is still under way: both are states to close
+// in.
 await io.close();
 for (const stream of streams) stream.destroy();
 node.close();

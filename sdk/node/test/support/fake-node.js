@@ -1,4 +1,7 @@
-/** A node that does only what a test tells it: it speaks the trunk protocol over a real stream and keeps what it received. */
+/**
+ * A node that does only what a test tells it: it speaks the trunk protocol over a real stream and keeps what it
+ * received.
+ */
 import { createServer } from "node:http";
 import { once } from "node:events";
 import { WebSocketServer } from "ws";
