@@ -32,7 +32,10 @@ const WARMUP_CALLS = 5;
 const CONNECTED_MS_MAX = 120_000;
 const ROUTES = {
   [`fetchSockets, ${clients.toLocaleString("en-US")} sockets on 2 app servers`]: { route: "/all", sockets: clients },
-  [`fetchSockets of a room, ${clients / 100} of ${clients.toLocaleString("en-US")} sockets`]: { route: "/room", sockets: clients / 100 },
+  [`fetchSockets of a room, ${clients / 100} of ${clients.toLocaleString("en-US")} sockets`]: {
+    route: "/room",
+    sockets: clients / 100,
+  },
 };
 
 /** What runs, in the order of starting; ended in the opposite one. */
@@ -79,7 +82,8 @@ async function connected(apps, generator) {
   for (;;) {
     const counts = await Promise.all(apps.map(async (one) => (await ask(one, "/count")).sockets));
     if (counts.reduce((sum, count) => sum + count, 0) === clients) return counts;
-    if (generator.exitCode !== null || Date.now() > until) throw new Error(`only ${counts.join(" and ")} sockets were connected`);
+    if (generator.exitCode !== null || Date.now() > until)
+      throw new Error(`only ${counts.join(" and ")} sockets were connected`);
     await wait(100);
   }
 }
@@ -91,7 +95,11 @@ async function measure(row, repetition) {
   const counts = await connected(apps, generator);
   await quiet(Number(options.quiet));
   for (const [scenario, { route, sockets }] of Object.entries(ROUTES)) {
-    const metrics = ((samples[scenario] ??= {})[row] ??= { "time ms": [], "CPU ms/call, app servers": [], "CPU ms/call, Redis or node": [] });
+    const metrics = ((samples[scenario] ??= {})[row] ??= {
+      "time ms": [],
+      "CPU ms/call, app servers": [],
+      "CPU ms/call, Redis or node": [],
+    });
     for (const one of apps) {
       await ask(one, `${route}?times=${WARMUP_CALLS}`);
       const cpu = () => [apps.reduce((sum, { pid }) => sum + cpuUs(pid) / 1e3, 0), cpuUs(middle.pid) / 1e3];
@@ -103,7 +111,12 @@ async function measure(row, repetition) {
       metrics["CPU ms/call, Redis or node"].push(used[1]);
       checkCalls(timed, sockets, `${scenario}, ${row}, repetition ${repetition}`);
     }
-    process.stderr.write(`    ${scenario}: ${metrics["time ms"].slice(-2 * calls).map((ms) => ms.toFixed(1)).join(" ")} ms\n`);
+    process.stderr.write(
+      `    ${scenario}: ${metrics["time ms"]
+        .slice(-2 * calls)
+        .map((ms) => ms.toFixed(1))
+        .join(" ")} ms\n`,
+    );
   }
   return counts;
 }
@@ -112,7 +125,8 @@ async function measure(row, repetition) {
 function checkCalls(timed, sockets, where) {
   for (const call of timed) {
     const isRight = sockets === clients ? call.sockets === sockets : Math.abs(call.sockets - sockets) <= 1;
-    if (!isRight || !call.whole) problems.push(`${where}: a call gave ${call.sockets} sockets instead of ${sockets}, whole: ${call.whole}`);
+    if (!isRight || !call.whole)
+      problems.push(`${where}: a call gave ${call.sockets} sockets instead of ${sockets}, whole: ${call.whole}`);
   }
 }
 

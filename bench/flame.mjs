@@ -55,15 +55,28 @@ async function record(file) {
   const { args, after } = LOADS[options.load];
   const node = await startTrunkline(options.trunkline, options.load === "fanout" ? ["--threads", 1] : []);
   const environment = { TRUNKLINE_ENDPOINT: node.url, NODE_OPTIONS: "--perf-basic-prof" };
-  const app = await startApp(environment, options.app).catch(async (error) => (await node.stop(), Promise.reject(error)));
+  const app = await startApp(environment, options.app).catch(
+    async (error) => (await node.stop(), Promise.reject(error)),
+  );
   try {
     // The compiler has done its work before, as in a server that has been up for a while.
-    await generate(options.generator, { urls: [node.url], processes: [] }, ["echo", "--clients", 500, "--warmup", 0, "--duration", 3, "--quiet"]);
+    await generate(options.generator, { urls: [node.url], processes: [] }, [
+      "echo",
+      "--clients",
+      500,
+      "--warmup",
+      0,
+      "--duration",
+      3,
+      "--quiet",
+    ]);
     const load = generate(options.generator, { urls: [node.url], processes: [] }, [...args, "--quiet"]);
     await wait(after);
     const pid = { node, app }[options.of].pid;
     const perf = ["record", "-q", "-F", "499", "--call-graph", CALL_GRAPHS[options.of], "-p", String(pid), "-o", file];
-    const recorder = spawn("perf", [...perf, "--", "sleep", options.seconds], { stdio: ["ignore", "ignore", "inherit"] });
+    const recorder = spawn("perf", [...perf, "--", "sleep", options.seconds], {
+      stdio: ["ignore", "ignore", "inherit"],
+    });
     await Promise.all([load, new Promise((resolve) => recorder.on("exit", resolve))]);
   } finally {
     await app.stop();
@@ -80,7 +93,10 @@ function pipe(program, args, input) {
 function draw(file) {
   const stacks = pipe("perf", ["script", "--no-inline", "-i", file]);
   // Code of the project is named from its root, wherever that is.
-  const folded = pipe("inferno-collapse-perf", [], stacks).toString().replaceAll(`file://${root}`, "").replaceAll(root, "");
+  const folded = pipe("inferno-collapse-perf", [], stacks)
+    .toString()
+    .replaceAll(`file://${root}`, "")
+    .replaceAll(root, "");
   writeFileSync(`${options.svg}.folded`, folded);
   const title = options.title ?? `${options.of}, ${options.load}`;
   // Frames thinner than this are no help to anybody, and most of the file.

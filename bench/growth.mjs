@@ -44,7 +44,9 @@ function plan() {
   return repetitions.flatMap((repetition) =>
     chosen.flatMap(([name, curve, kept]) =>
       xs(name, curve).flatMap((x) =>
-        kept.filter(([, max]) => x <= max).map(([row]) => ({ repetition, scenario: `${name} = ${x}`, curve: name, x, row })),
+        kept
+          .filter(([, max]) => x <= max)
+          .map(([row]) => ({ repetition, scenario: `${name} = ${x}`, curve: name, x, row })),
       ),
     ),
   );
@@ -93,7 +95,11 @@ function drawn(name, lines) {
     title: metric,
     lines: Object.entries(lines[metric] ?? {}).map(([row, points]) => ({ name: row, points })),
   });
-  return plot({ title, xTitle: name === "payload" ? "bytes" : name, panels: panels.map(panel).filter(({ lines: some }) => some.length > 0) });
+  return plot({
+    title,
+    xTitle: name === "payload" ? "bytes" : name,
+    panels: panels.map(panel).filter(({ lines: some }) => some.length > 0),
+  });
 }
 
 function draw(curves) {
@@ -104,12 +110,23 @@ async function main() {
   if (options.redraw) return draw(newestCurves()?.curves ?? {});
   const todo = plan();
   const samples = openSamples(options.samples, { date: new Date().toISOString(), commit: commit() });
-  if (!(await work(todo, samples, { measure, told: figures, seconds: Number(options.for), quietSeconds: Number(options.quiet) }))) {
-    process.stderr.write(`${todo.filter((one) => !samples.has(one)).length} of ${todo.length} points are left; the same command goes on\n`);
+  if (
+    !(await work(todo, samples, {
+      measure,
+      told: figures,
+      seconds: Number(options.for),
+      quietSeconds: Number(options.quiet),
+    }))
+  ) {
+    process.stderr.write(
+      `${todo.filter((one) => !samples.has(one)).length} of ${todo.length} points are left; the same command goes on\n`,
+    );
     process.exitCode = UNFINISHED;
     return;
   }
-  const told = todo.flatMap((one) => samples.notes(one).map((text) => `${one.scenario}, ${one.row}, repetition ${one.repetition}: ${text}`));
+  const told = todo.flatMap((one) =>
+    samples.notes(one).map((text) => `${one.scenario}, ${one.row}, repetition ${one.repetition}: ${text}`),
+  );
   const curves = curvesOf(todo, samples);
   const run = {
     ...samples.head,
@@ -131,7 +148,9 @@ async function main() {
 }
 
 function command() {
-  const told = ["repetitions", "only", "rows", "sessions-max", "node-args", "quiet"].filter((name) => options[name] !== "");
+  const told = ["repetitions", "only", "rows", "sessions-max", "node-args", "quiet"].filter(
+    (name) => options[name] !== "",
+  );
   return ["node bench/growth.mjs", ...told.map((name) => `--${name} '${options[name]}'`)].join(" ");
 }
 

@@ -34,7 +34,14 @@ function instructionsOf({ name, each }) {
 }
 
 function counted(name, times) {
-  const command = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", options.program, name, String(times)];
+  const command = [
+    "valgrind",
+    "--tool=callgrind",
+    "--callgrind-out-file=/dev/null",
+    options.program,
+    name,
+    String(times),
+  ];
   const { stderr } = run(command);
   const total = /Collected : (\d+)/.exec(stderr);
   if (!total) throw new Error(`callgrind said no total: ${stderr}`);
@@ -45,7 +52,9 @@ function counted(name, times) {
 function run([program, ...args]) {
   const script = 'exec "$0" "$@" 2>&1 1>/dev/null';
   if (program !== "valgrind") return { stdout: execFileSync(program, args, { encoding: "utf8" }) };
-  return { stderr: execFileSync("sh", ["-c", script, program, ...args], { encoding: "utf8", env: { PATH: process.env.PATH } }) };
+  return {
+    stderr: execFileSync("sh", ["-c", script, program, ...args], { encoding: "utf8", env: { PATH: process.env.PATH } }),
+  };
 }
 
 /** One line: count, what it was, and by how much it differs. */
@@ -64,7 +73,9 @@ function difference(ratio) {
 const before = newestWith(SCENARIO);
 const found = cases().map((one) => [one.name, instructionsOf(one)]);
 const old = before?.scenarios[SCENARIO][ROW] ?? {};
-console.log(`| instructions for each | ${before ? `commit ${before.commit.id}` : "no entry before"} | now | difference |`);
+console.log(
+  `| instructions for each | ${before ? `commit ${before.commit.id}` : "no entry before"} | now | difference |`,
+);
 console.log("|---|---:|---:|---:|");
 for (const [name, count] of found) console.log(line(name, count, old[name]?.median));
 if (!options["no-ledger"]) {

@@ -36,11 +36,14 @@ const hold = Number(values.hold);
 const nodesWanted = Math.ceil(sessions / Number(values["per-node"]));
 const running = [];
 const started = performance.now();
-const say = (text) => process.stderr.write(`${((performance.now() - started) / 1000).toFixed(0).padStart(5)} s  ${text}\n`);
+const say = (text) =>
+  process.stderr.write(`${((performance.now() - started) / 1000).toFixed(0).padStart(5)} s  ${text}\n`);
 
 async function main() {
   const before = memory();
-  say(`${sessions} sessions on ${nodesWanted} nodes, ${values["app-servers"]} app servers; memory in use before: ${mib(before.used)} MiB`);
+  say(
+    `${sessions} sessions on ${nodesWanted} nodes, ${values["app-servers"]} app servers; memory in use before: ${mib(before.used)} MiB`,
+  );
   const nodes = [];
   for (let index = 0; index < nodesWanted; index++) {
     nodes.push(await keep(startTrunkline(values.trunkline, ["--threads", 1, "--node-number", index], NOT_PINNED)));
@@ -48,16 +51,28 @@ async function main() {
   const endpoint = nodes.map(({ url }) => url).join(",");
   const apps = [];
   for (let index = 0; index < Number(values["app-servers"]); index++) {
-    apps.push(await keep(startApp({ TRUNKLINE_ENDPOINT: endpoint, NODE_OPTIONS: "--max-old-space-size=6144" }, undefined, NOT_PINNED)));
+    apps.push(
+      await keep(
+        startApp({ TRUNKLINE_ENDPOINT: endpoint, NODE_OPTIONS: "--max-old-space-size=6144" }, undefined, NOT_PINNED),
+      ),
+    );
   }
   say("nodes and app servers are ready");
   const owners = { nodes: nodes.map(({ pid }) => pid), "app servers": apps.map(({ pid }) => pid) };
   const samples = [];
   const report = await clients(nodes, owners, (owner) => samples.push(sample(before, owners, owner)));
-  const result = { date: new Date().toISOString(), commit: commit(), machine: machine(), ...summary(report, samples), samples: sparse(samples), report: told(report) };
+  const result = {
+    date: new Date().toISOString(),
+    commit: commit(),
+    machine: machine(),
+    ...summary(report, samples),
+    samples: sparse(samples),
+    report: told(report),
+  };
   if (values.json) writeFileSync(values.json, `${JSON.stringify(result, undefined, 1)}\n`);
   console.log(table(result));
-  if (result.lost > 0) for (const one of [...apps, nodes[0]]) say(`the last words of ${one.name} ${one.pid}:\n${one.words()}`);
+  if (result.lost > 0)
+    for (const one of [...apps, nodes[0]]) say(`the last words of ${one.name} ${one.pid}:\n${one.words()}`);
   process.exitCode = report.complete && result.lost === 0 ? 0 : 1;
 }
 
@@ -81,10 +96,23 @@ async function keep(starting) {
 async function clients(nodes, owners, watch) {
   const folder = mkdtempSync(join(tmpdir(), "trunkline-million-"));
   const json = join(folder, "report.json");
-  const named = Object.entries(owners).flatMap(([name, pids]) => pids.flatMap((pid) => ["--process", `${name.replace(" ", "_")}=${pid}`]));
+  const named = Object.entries(owners).flatMap(([name, pids]) =>
+    pids.flatMap((pid) => ["--process", `${name.replace(" ", "_")}=${pid}`]),
+  );
   const urls = nodes.flatMap(({ url }) => ["--url", url]);
   const load = ["fanout", "--count", 1, "--hold", hold, "--warmup", 0, "--payload", 128, "--time-limit", 3_600];
-  const args = ["bench", ...load, "--clients", sessions, "--connecting", values.connecting, ...urls, ...named, "--json", json];
+  const args = [
+    "bench",
+    ...load,
+    "--clients",
+    sessions,
+    "--connecting",
+    values.connecting,
+    ...urls,
+    ...named,
+    "--json",
+    json,
+  ];
   const child = spawn(values.trunkline, args.map(String), { stdio: ["ignore", "ignore", "inherit"] });
   running.push({ stop: () => child.kill("SIGKILL") });
   // The first at once: a run may be shorter than the interval.
@@ -103,8 +131,17 @@ async function clients(nodes, owners, watch) {
 function sample(before, owners, generator) {
   const { used, slab, buffers } = memory();
   const all = { ...owners, generator: pidsBelow(generator) };
-  const resident = Object.entries(all).map(([name, pids]) => [name, pids.reduce((sum, pid) => sum + proportional(pid), 0)]);
-  return { at_s: (performance.now() - started) / 1000, used: used - before.used, kernel: slab - before.slab, buffers, ...Object.fromEntries(resident) };
+  const resident = Object.entries(all).map(([name, pids]) => [
+    name,
+    pids.reduce((sum, pid) => sum + proportional(pid), 0),
+  ]);
+  return {
+    at_s: (performance.now() - started) / 1000,
+    used: used - before.used,
+    kernel: slab - before.slab,
+    buffers,
+    ...Object.fromEntries(resident),
+  };
 }
 
 /** Shared pages count once: in parts, to those that share them. A process that has ended has none. */

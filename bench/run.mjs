@@ -43,8 +43,11 @@ let stopping;
 /** Everything to do, in the order of doing: rows alternate within a scenario. */
 function plan(notes) {
   const rows = rowsNamed(chosen).filter((name) => isThere(name, notes));
-  const scenarios = Object.entries(SCENARIOS).filter(([name]) => options.only.split(";").some((text) => name.includes(text)));
-  if (scenarios.length === 0) throw new Error(`no scenario ${options.only}; there are: ${Object.keys(SCENARIOS).join("; ")}`);
+  const scenarios = Object.entries(SCENARIOS).filter(([name]) =>
+    options.only.split(";").some((text) => name.includes(text)),
+  );
+  if (scenarios.length === 0)
+    throw new Error(`no scenario ${options.only}; there are: ${Object.keys(SCENARIOS).join("; ")}`);
   const repetitions = Array.from({ length: Number(options.repetitions) }, (_, index) => index + 1);
   return repetitions.flatMap((repetition) =>
     scenarios.flatMap(([scenario, { kills }]) =>
@@ -87,7 +90,8 @@ function results(todo, samples) {
   for (const { scenario, row } of todo) {
     const all = samples.of(scenario, row);
     const names = [...new Set(all.flatMap(({ metrics }) => Object.keys(metrics)))];
-    const values = (metric) => all.map(({ metrics }) => metrics[metric]).filter((value) => value !== undefined && value !== null);
+    const values = (metric) =>
+      all.map(({ metrics }) => metrics[metric]).filter((value) => value !== undefined && value !== null);
     const figures = names.map((name) => [name, values(name)]).filter(([, list]) => list.length > 0);
     (scenarios[scenario] ??= {})[row] = Object.fromEntries(figures.map(([name, list]) => [name, summarise(list)]));
   }
@@ -99,13 +103,22 @@ async function main() {
   const todo = plan(notes);
   // The commit before, not after, a long run: the tree may move on meanwhile.
   const samples = openSamples(options.samples, { date: new Date().toISOString(), commit: commit() });
-  if (!(await work(todo, samples, { measure, told: figures, seconds: Number(options.for), quietSeconds: Number(options.quiet) }))) {
+  if (
+    !(await work(todo, samples, {
+      measure,
+      told: figures,
+      seconds: Number(options.for),
+      quietSeconds: Number(options.quiet),
+    }))
+  ) {
     const left = todo.filter((one) => !samples.has(one)).length;
     process.stderr.write(`${left} of ${todo.length} measurements are left; the same command goes on\n`);
     process.exitCode = UNFINISHED;
     return;
   }
-  const told = todo.flatMap((one) => samples.notes(one).map((text) => `${one.scenario}, ${one.row}, repetition ${one.repetition}: ${text}`));
+  const told = todo.flatMap((one) =>
+    samples.notes(one).map((text) => `${one.scenario}, ${one.row}, repetition ${one.repetition}: ${text}`),
+  );
   const run = {
     ...samples.head,
     machine: machine(),

@@ -61,7 +61,9 @@ const handlers = {
     const options = typeof script.options === "function" ? script.options(data) : script.options;
     current = { index, trunks: [], ios: [], actions: {} };
     const trunk = await trunkTo(endpoint);
-    const built = script.server ? await script.server({ trunk, listen, log }) : ordinary({ ...(pair && { adapter: createPairAdapter() }), ...options }, (io) => trunk(io, script.trunkline));
+    const built = script.server
+      ? await script.server({ trunk, listen, log })
+      : ordinary({ ...(pair && { adapter: createPairAdapter() }), ...options }, (io) => trunk(io, script.trunkline));
     const { io } = built;
     current.ios = built.ios ?? [io];
     if (module.cases && !script.bare) serve(io);

@@ -26,12 +26,16 @@ else write();
 /** Names that do not fit together. */
 function* misnamed() {
   for (const { name, proves } of scripts) {
-    for (const feature of proves) if (!features.includes(feature)) yield `${name} proves "${feature}", which features.json does not have`;
+    for (const feature of proves)
+      if (!features.includes(feature)) yield `${name} proves "${feature}", which features.json does not have`;
   }
   const proven = new Set(scripts.flatMap((script) => script.proves));
-  for (const feature of features) if (!proven.has(feature) && !gaps[feature]) yield `no script proves "${feature}", and gaps.json has no reason`;
-  for (const feature of Object.keys(gaps)) if (!features.includes(feature) || proven.has(feature)) yield `gaps.json has "${feature}" for nothing`;
-  for (const pattern of azure.flatMap((one) => one.features)) if (!features.some(matching(pattern))) yield `azure.json has "${pattern}", which features.json does not have`;
+  for (const feature of features)
+    if (!proven.has(feature) && !gaps[feature]) yield `no script proves "${feature}", and gaps.json has no reason`;
+  for (const feature of Object.keys(gaps))
+    if (!features.includes(feature) || proven.has(feature)) yield `gaps.json has "${feature}" for nothing`;
+  for (const pattern of azure.flatMap((one) => one.features))
+    if (!features.some(matching(pattern))) yield `azure.json has "${pattern}", which features.json does not have`;
 }
 
 /** Whether a feature fits a name with `*` in it. */
@@ -51,7 +55,10 @@ function skeleton(feature) {
     const file = name.split(": ")[0];
     counts.set(file, (counts.get(file) ?? 0) + 1);
   }
-  const links = [...counts].map(([file, count]) => `[${file.replace(/^api\//, "")}](../conformance/scripts/${file}.mjs)${count > 1 ? ` ${count}` : ""}`);
+  const links = [...counts].map(
+    ([file, count]) =>
+      `[${file.replace(/^api\//, "")}](../conformance/scripts/${file}.mjs)${count > 1 ? ` ${count}` : ""}`,
+  );
   return { feature: `\`${feature}\``, azure: says, scripts: links.join(", ") || "–" };
 }
 
@@ -69,16 +76,23 @@ function check() {
   }
   stale.push(...rows.keys());
   if (stale.length === 0) return console.log(`docs/compatibility.md fits: ${features.length} features`);
-  console.error(`docs/compatibility.md is stale; run the scripts, then "node compatibility.mjs". Rows: ${stale.join(", ")}`);
+  console.error(
+    `docs/compatibility.md is stale; run the scripts, then "node compatibility.mjs". Rows: ${stale.join(", ")}`,
+  );
   process.exit(1);
 }
 
 function write() {
-  const runs = readdirSync(path.join(here, "results")).filter((file) => /^trunkline-apps\d+-threads\d+\.json$/.test(file)).sort();
+  const runs = readdirSync(path.join(here, "results"))
+    .filter((file) => /^trunkline-apps\d+-threads\d+\.json$/.test(file))
+    .sort();
   if (runs.length === 0) throw new Error("no results: run the scripts first");
   const npm = byScript(json("results/npm.json"));
   const variants = runs.map((file) => ({ ...variant(file), results: byScript(json(`results/${file}`)) }));
-  const rows = Object.entries(sections).map(([title, names]) => ({ title, rows: names.map((feature) => row(feature, npm, variants)) }));
+  const rows = Object.entries(sections).map(([title, names]) => ({
+    title,
+    rows: names.map((feature) => row(feature, npm, variants)),
+  }));
   writeFileSync(page, render(rows, variants));
   const counts = count(rows);
   console.log(`docs/compatibility.md: ${counts.pass} pass, ${counts.difference} differ, ${counts.gap} gaps`);
@@ -98,11 +112,20 @@ function row(feature, npm, variants) {
   const names = scripts.filter((script) => script.proves.includes(feature)).map((script) => script.name);
   if (names.length === 0) return { ...skeleton(feature), npm: "–", verdict: "gap", trunkline: `gap: ${gaps[feature]}` };
   const inNpm = names.every((name) => npm.get(name) && !failedItself(npm.get(name))) ? "pass" : "–";
-  const results = variants.flatMap(({ results: all }) => names.map((name) => all.get(name) ?? { script: name, verdict: "failed" }));
+  const results = variants.flatMap(({ results: all }) =>
+    names.map((name) => all.get(name) ?? { script: name, verdict: "failed" }),
+  );
   const failed = [...new Set(results.filter((one) => one.verdict === "failed").map((one) => one.script))];
   const reasons = [...new Set(results.filter((one) => one.verdict === "differs").map((one) => one.detail[0]))];
-  if (failed.length > 0) return { ...skeleton(feature), npm: inNpm, verdict: "gap", trunkline: `gap: ${failed.map((name) => `*${name}*`).join(", ")}` };
-  if (reasons.length > 0) return { ...skeleton(feature), npm: inNpm, verdict: "difference", trunkline: `difference: ${reasons.join("; ")}` };
+  if (failed.length > 0)
+    return {
+      ...skeleton(feature),
+      npm: inNpm,
+      verdict: "gap",
+      trunkline: `gap: ${failed.map((name) => `*${name}*`).join(", ")}`,
+    };
+  if (reasons.length > 0)
+    return { ...skeleton(feature), npm: inNpm, verdict: "difference", trunkline: `difference: ${reasons.join("; ")}` };
   return { ...skeleton(feature), npm: inNpm, verdict: "pass", trunkline: "pass" };
 }
 
@@ -145,7 +168,8 @@ function render(parts, variants) {
   ];
   for (const { title, rows } of parts) {
     lines.push("", `## ${title}`, "", "| Feature | socket.io | Trunkline | Azure | Scripts |", "|---|---|---|---|---|");
-    for (const one of rows) lines.push(`| ${[one.feature, one.npm, one.trunkline, one.azure, one.scripts].join(" | ")} |`);
+    for (const one of rows)
+      lines.push(`| ${[one.feature, one.npm, one.trunkline, one.azure, one.scripts].join(" | ")} |`);
   }
   return lines.join("\n") + "\n";
 }
@@ -159,7 +183,9 @@ function variantRow({ appServers, threads, results }) {
 function versions() {
   const { packages } = json("package-lock.json");
   const names = ["socket.io", "engine.io", "socket.io-client", "socket.io-client-v2", "socket.io-msgpack-parser"];
-  const told = names.map((name) => `\`${packages[`node_modules/${name}`].name ?? name}\` ${packages[`node_modules/${name}`].version}`);
+  const told = names.map(
+    (name) => `\`${packages[`node_modules/${name}`].name ?? name}\` ${packages[`node_modules/${name}`].version}`,
+  );
   const trunkline = execFileSync(TRUNKLINE_BIN, ["--version"], { encoding: "utf8" }).trim();
   return [trunkline, ...told, `Node.js ${process.versions.node}`].join(", ");
 }

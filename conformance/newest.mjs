@@ -10,7 +10,15 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 
-const WATCHED = ["socket.io", "engine.io", "socket.io-adapter", "socket.io-parser", "engine.io-parser", "socket.io-client", "ws"];
+const WATCHED = [
+  "socket.io",
+  "engine.io",
+  "socket.io-adapter",
+  "socket.io-parser",
+  "engine.io-parser",
+  "socket.io-client",
+  "ws",
+];
 const here = path.dirname(fileURLToPath(import.meta.url));
 const root = path.dirname(here);
 
@@ -35,12 +43,16 @@ try {
   const manifest = JSON.parse(readFileSync(path.join(copy, "package.json"), "utf8"));
   for (const name of ["socket.io", "socket.io-client"]) manifest.dependencies[name] = "4";
   writeFileSync(path.join(copy, "package.json"), JSON.stringify(manifest, null, 2));
-  const install = spawnSync("npm", ["install", "--no-audit", "--no-fund", "--loglevel=error"], { cwd: copy, stdio: "inherit" });
+  const install = spawnSync("npm", ["install", "--no-audit", "--no-fund", "--loglevel=error"], {
+    cwd: copy,
+    stdio: "inherit",
+  });
   if (install.status !== 0) throw new Error("the newest releases cannot be installed");
 
   const [locked, newest] = [versions(here), versions(copy)];
   const changed = WATCHED.filter((name) => locked[name] !== newest[name]);
-  for (const name of WATCHED) console.log(`${name} ${locked[name]}${changed.includes(name) ? ` → ${newest[name]}` : ""}`);
+  for (const name of WATCHED)
+    console.log(`${name} ${locked[name]}${changed.includes(name) ? ` → ${newest[name]}` : ""}`);
   if (changed.length === 0) {
     console.log("the newest releases are the ones that are locked here: the scripts have run with them");
     console.log("1 passed, 0 failed");
@@ -50,10 +62,16 @@ try {
       TRUNKLINE_SDK: process.env.TRUNKLINE_SDK ?? path.join(root, "sdk/node/dist/esm/index.js"),
       TRUNKLINE_BIN: process.env.TRUNKLINE_BIN ?? path.join(root, "target/release/trunkline"),
     };
-    const run = spawnSync(process.execPath, ["run.mjs", "--target", "both", ...process.argv.slice(2)], { cwd: copy, env, encoding: "utf8", maxBuffer: 1 << 28 });
+    const run = spawnSync(process.execPath, ["run.mjs", "--target", "both", ...process.argv.slice(2)], {
+      cwd: copy,
+      env,
+      encoding: "utf8",
+      maxBuffer: 1 << 28,
+    });
     const [tally, passed, failed] = /^(\d+) passed, (\d+) failed$/m.exec(run.stdout) ?? [];
     if (!tally) throw new Error(`the scripts came to no result:\n${run.stdout}\n${run.stderr}`);
-    if (passed === "0") throw new Error(`not one script passed, which is no news of a release:\n${run.stdout.slice(-4000)}`);
+    if (passed === "0")
+      throw new Error(`not one script passed, which is no news of a release:\n${run.stdout.slice(-4000)}`);
     if (failed !== "0") console.log(run.stdout.replace(tally, "").trimEnd());
     console.log(
       failed === "0"

@@ -65,15 +65,20 @@ function judge(script, runs) {
   const [first, second] = runs;
   const detail = [];
   const listed = differences.find((one) => one.script === script.name);
-  for (const run of runs) if (run.error && !(listed && run.target === "trunkline")) detail.push(`${run.target}: ${run.error}`);
+  for (const run of runs)
+    if (run.error && !(listed && run.target === "trunkline")) detail.push(`${run.target}: ${run.error}`);
   if (detail.length > 0 && !second) return { verdict: "failed", detail };
   if (runs[0].error) return { verdict: "failed", detail };
   if (!second) return { verdict: "passed", detail };
 
   const only = compare(first.lines, second.lines);
   const same = only.npm.length === 0 && only.trunkline.length === 0;
-  const shown = [...only.npm.map((line) => `${first.label} only:  ${line}`), ...only.trunkline.map((line) => `${second.label} only:  ${line}`)];
-  if (!listed || flags.again) return { verdict: same && detail.length === 0 ? "passed" : "failed", detail: [...detail, ...shown] };
+  const shown = [
+    ...only.npm.map((line) => `${first.label} only:  ${line}`),
+    ...only.trunkline.map((line) => `${second.label} only:  ${line}`),
+  ];
+  if (!listed || flags.again)
+    return { verdict: same && detail.length === 0 ? "passed" : "failed", detail: [...detail, ...shown] };
   if (same) return { verdict: "failed", detail: ["differences.json lists a difference that no longer occurs"] };
   if (JSON.stringify(listed.differs) !== JSON.stringify(only)) {
     return { verdict: "failed", detail: ["differs otherwise than differences.json says:", ...shown] };
@@ -98,7 +103,8 @@ const MARK = { passed: "ok  ", differs: "diff", failed: "FAIL" };
 function print({ script, verdict, detail, ms, runs }) {
   console.log(`${MARK[verdict]}  ${script.padEnd(64)} ${ms.map((one) => `${one} ms`).join(" / ")}`);
   for (const text of detail) console.log(text.replace(/^/gm, "        "));
-  if (flags.show) for (const run of runs) for (const text of run.lines) console.log(`    ${run.label.padEnd(10)} ${text}`);
+  if (flags.show)
+    for (const run of runs) for (const text of run.lines) console.log(`    ${run.label.padEnd(10)} ${text}`);
 }
 
 /** `npm`, or `trunkline-apps1-threads1` and so on; a run of some scripts leaves the results of whole runs alone. */
@@ -135,7 +141,13 @@ const unknown = differences.filter((one) => !flags.only && !scripts.some((script
 for (const one of unknown) console.log(`FAIL  differences.json names a script that does not exist: ${one.script}`);
 const failed = results.filter((one) => one.verdict === "failed").length + unknown.length;
 const differing = results.filter((one) => one.verdict === "differs").length;
-if (failed > 0) console.log(`\nfailed: ${results.filter((one) => one.verdict === "failed").map((one) => one.script).join(", ")}`);
+if (failed > 0)
+  console.log(
+    `\nfailed: ${results
+      .filter((one) => one.verdict === "failed")
+      .map((one) => one.script)
+      .join(", ")}`,
+  );
 if (differing > 0) console.log(`\n${differing} of the passed differ as differences.json says`);
 console.log(`${results.length - (failed - unknown.length)} passed, ${failed} failed`);
 process.exit(failed > 0 ? 1 : 0);

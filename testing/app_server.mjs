@@ -66,14 +66,28 @@ export class BareAppServer {
   }
 
   constructor(node, options) {
-    const { hub = "default", key = DEVELOPMENT_KEY, credit = 1 << 24, settings = {}, server = randomBytes(12).toString("base64url") } = options;
+    const {
+      hub = "default",
+      key = DEVELOPMENT_KEY,
+      credit = 1 << 24,
+      settings = {},
+      server = randomBytes(12).toString("base64url"),
+    } = options;
     this.options = { accepts: true, echoes: false, returns: true, ...options };
     this.server = server;
     this.granted = credit;
     this.socket = new TrunkSocket(node.port, trunkToken({ key, hub }), (batch) => this.#receive(batch));
     void this.socket.answered.then(() => {
       if (this.socket.status !== 101) return this.socket.destroy();
-      this.send({ type: "Hello", versionMin: 1, versionMax: 1, credit, server, sdk: "bare/1", settings: JSON.stringify(settings) });
+      this.send({
+        type: "Hello",
+        versionMin: 1,
+        versionMax: 1,
+        credit,
+        server,
+        sdk: "bare/1",
+        settings: JSON.stringify(settings),
+      });
     });
     void this.socket.stream.closing.then(() => {
       const { closePayload, status, error } = this.socket;
@@ -145,7 +159,8 @@ export class BareAppServer {
   }
   /** Sends bytes as a batch, while the trunk is up. */
   raw(bytes) {
-    if (this.socket.status === 101 && this.socket.closeCode === undefined && !this.socket.ended) this.socket.binary(bytes);
+    if (this.socket.status === 101 && this.socket.closeCode === undefined && !this.socket.ended)
+      this.socket.binary(bytes);
   }
   /** Bytes that were sent and that the kernel has not taken yet. */
   get unsentBytes() {

@@ -10,7 +10,14 @@ export const RESERVED = { compressed: 4, second: 2, third: 1 };
  * A frame as a client sends it. `mask: false`, `reserved` bits that nobody agreed to, an unknown `opcode` and a false
  * `length` break the rules on purpose.
  */
-export function encodeFrame({ opcode = OPCODE.text, payload = "", fin = true, reserved = 0, mask = true, length } = {}) {
+export function encodeFrame({
+  opcode = OPCODE.text,
+  payload = "",
+  fin = true,
+  reserved = 0,
+  mask = true,
+  length,
+} = {}) {
   const data = Buffer.from(payload);
   const said = length ?? data.length;
   const lengthBytes = said > 0xffff ? 8 : said > 125 ? 2 : 0;

@@ -49,7 +49,8 @@ export function parseResponse(bytes, method, ended) {
 }
 
 function parseBody(rest, method, status, headers, ended) {
-  if (method === "HEAD" || status < 200 || status === 204 || status === 304) return { bytes: Buffer.alloc(0), length: 0 };
+  if (method === "HEAD" || status < 200 || status === 204 || status === 304)
+    return { bytes: Buffer.alloc(0), length: 0 };
   if (headers["transfer-encoding"] === "chunked") return parseChunks(rest);
   if (headers["content-length"] === undefined) return ended ? { bytes: rest, length: rest.length } : undefined;
   const length = Number(headers["content-length"]);

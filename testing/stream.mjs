@@ -137,7 +137,8 @@ export async function request(port, method, path, options) {
   const stream = new RawStream(port);
   try {
     const answer = await stream.request(method, path, options);
-    if (answer === undefined) throw new Error(`the stream ended without an answer to ${method} ${path} (${stream.error})`);
+    if (answer === undefined)
+      throw new Error(`the stream ended without an answer to ${method} ${path} (${stream.error})`);
     return answer;
   } finally {
     stream.destroy();

@@ -21,7 +21,10 @@ export function upgradeHead(path, headers = {}) {
 }
 
 /** The `sec-websocket-accept` that proves that a server has understood this key. */
-export const acceptOf = (key) => createHash("sha1").update(key + KEY_SUFFIX).digest("base64");
+export const acceptOf = (key) =>
+  createHash("sha1")
+    .update(key + KEY_SUFFIX)
+    .digest("base64");
 
 export class WebSocketClient {
   /** The answer to the handshake, also when it is a refusal; undefined when the stream ended without one. */
@@ -127,7 +130,11 @@ export class WebSocketClient {
     if (!fin) return undefined;
     const { parts, ...message } = this.#message;
     this.#message = undefined;
-    return this.receiveMessage({ ...message, payload: parts.length === 1 ? parts[0] : Buffer.concat(parts), last: frame });
+    return this.receiveMessage({
+      ...message,
+      payload: parts.length === 1 ? parts[0] : Buffer.concat(parts),
+      last: frame,
+    });
   }
   /** Is called with each ping, pong and close frame. */
   receiveControl(_frame) {}

@@ -54,9 +54,7 @@ async function useRedis(url) {
   io.adapter(createAdapter(publisher, subscriber));
 }
 
-const trunkline = process.env.TRUNKLINE_ENDPOINT
-  ? (await import("@trunkline/socket.io")).useTrunkline(io)
-  : undefined;
+const trunkline = process.env.TRUNKLINE_ENDPOINT ? (await import("@trunkline/socket.io")).useTrunkline(io) : undefined;
 const port = await listen();
 await trunkline?.ready;
 console.log(JSON.stringify({ port, pid: process.pid }));

@@ -17,7 +17,11 @@ async function fetchAgain(target, times) {
   for (let call = 0; call < times; call++) {
     const before = performance.now();
     const sockets = await target.fetchSockets();
-    calls.push({ ms: performance.now() - before, sockets: new Set(sockets.map(({ id }) => id)).size, whole: sockets.every(isWhole) });
+    calls.push({
+      ms: performance.now() - before,
+      sockets: new Set(sockets.map(({ id }) => id)).size,
+      whole: sockets.every(isWhole),
+    });
   }
   return calls;
 }

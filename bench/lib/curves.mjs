@@ -19,7 +19,8 @@ async function severalNodes(sessions, { trunkline, nodeArgs }, role) {
   const started = [];
   const stop = () => Promise.all(started.map((one) => one.stop()));
   try {
-    while (started.length < Math.ceil(sessions / SESSIONS_PER_PROCESS)) started.push(await startTrunkline(trunkline, nodeArgs, role));
+    while (started.length < Math.ceil(sessions / SESSIONS_PER_PROCESS))
+      started.push(await startTrunkline(trunkline, nodeArgs, role));
     const urls = started.map(({ url }) => url);
     started.push(await startApp({ TRUNKLINE_ENDPOINT: urls.join(",") }, undefined, role));
     return { urls, processes: started.map(({ name, pid }) => `${name}=${pid}`), stop };
@@ -40,7 +41,9 @@ async function withServers({ row, sessions, options, role }, measure) {
   const system = await servers(row, sessions, options, role);
   options.stopping = system.stop;
   try {
-    return await measure((args, more) => generate(options.generator, system, args, { role: role ?? "generator", ...more }));
+    return await measure((args, more) =>
+      generate(options.generator, system, args, { role: role ?? "generator", ...more }),
+    );
   } finally {
     await system.stop();
   }
@@ -59,7 +62,9 @@ async function atSessions(sessions, row, options) {
       metrics: {
         "user memory MiB, all of it": together(idle.processes, (one) => one.rss_after_bytes) / 2 ** 20,
         "user memory B/session":
-          sessions < SESSIONS_FOR_MEMORY_MIN ? undefined : together(idle.processes, (one) => one.rss_growth_bytes_per_session),
+          sessions < SESSIONS_FOR_MEMORY_MIN
+            ? undefined
+            : together(idle.processes, (one) => one.rss_growth_bytes_per_session),
         "kernel memory B/session, both ends": kernel.growth()?.slab,
         "CPU us/handshake": together(idle.processes, (one) => one.connect_cpu_us_per_client),
         "CPU us/delivery": fanoutFigures(all)["CPU us/delivery, servers together"],
@@ -93,7 +98,11 @@ async function atPayload(bytes, row, options) {
     const cpu = fanoutFigures(r)["CPU us/delivery, servers together"];
     return {
       problems: r.problems,
-      metrics: { "CPU us/delivery": cpu, "CPU ns/byte": (cpu * 1e3) / bytes, "delivery p99 ms": r.latency_ms.delivery.p99 },
+      metrics: {
+        "CPU us/delivery": cpu,
+        "CPU ns/byte": (cpu * 1e3) / bytes,
+        "delivery p99 ms": r.latency_ms.delivery.p99,
+      },
     };
   });
 }

@@ -7,7 +7,8 @@ const PAGE_BYTES = 4_096;
 /**
  * Caches that other work on the machine fills: files that are looked at, processes that walk /proc, closed connections.
  */
-const OTHERS = /^(proc_inode|inode_cache|ext4|xfs|btrfs|fuse|ovl|shmem_inode|kernfs|radix_tree|buffer_head|tw_sock|vm_area|anon_vma|maple|task_|pid|sighand|signal|files_cache|mm_struct|cred)/;
+const OTHERS =
+  /^(proc_inode|inode_cache|ext4|xfs|btrfs|fuse|ovl|shmem_inode|kernfs|radix_tree|buffer_head|tw_sock|vm_area|anon_vma|maple|task_|pid|sighand|signal|files_cache|mm_struct|cred)/;
 
 /** What is allocated now. */
 export function kernelSample() {
@@ -24,8 +25,15 @@ function caches() {
   } catch {
     return undefined;
   }
-  const rows = text.split("\n").slice(2).filter(Boolean).map((line) => line.split(/\s+/));
-  const bytes = ([name, active, , , perSlab, pages]) => [name, (Number(active) * Number(pages) * PAGE_BYTES) / Number(perSlab)];
+  const rows = text
+    .split("\n")
+    .slice(2)
+    .filter(Boolean)
+    .map((line) => line.split(/\s+/));
+  const bytes = ([name, active, , , perSlab, pages]) => [
+    name,
+    (Number(active) * Number(pages) * PAGE_BYTES) / Number(perSlab),
+  ];
   return new Map(rows.map(bytes).filter(([name]) => !OTHERS.test(name)));
 }
 

@@ -65,6 +65,9 @@ export function newestCurves() {
 
 /** All runs, the newest first. */
 function runs() {
-  const names = readdirSync(folder).filter((name) => name.endsWith(".json")).sort().reverse();
+  const names = readdirSync(folder)
+    .filter((name) => name.endsWith(".json"))
+    .sort()
+    .reverse();
   return names.map((name) => ({ name, ...JSON.parse(readFileSync(join(folder, name), "utf8")) }));
 }

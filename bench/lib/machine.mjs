@@ -23,7 +23,8 @@ export function machine() {
 /** The commit that is measured; `changed` when the tree differs from it in code that is measured. */
 export function commit() {
   const git = (...args) => execFileSync("git", ["-C", root, ...args], { encoding: "utf8" }).trim();
-  const changed = git("status", "--porcelain", "--", "crates", "sdk", "bench", "Cargo.lock", ":(exclude)bench/ledger") !== "";
+  const changed =
+    git("status", "--porcelain", "--", "crates", "sdk", "bench", "Cargo.lock", ":(exclude)bench/ledger") !== "";
   return { id: git("rev-parse", "--short=12", "HEAD"), changed };
 }
 

@@ -85,8 +85,18 @@ function newestOfEach(runs) {
 function newest(run) {
   const { cpu, cores, memory_gib, kernel, node_js } = run.machine;
   const state = run.commit.changed ? " with uncommitted changes" : "";
-  const versions = [run.socket_io && `socket.io ${run.socket_io}`, run.peers && `socketioxide ${run.peers.socketioxide}`];
-  const facts = [cpu, `${cores} cores`, `${memory_gib} GiB`, `Linux ${kernel}`, `Node.js ${node_js}`, ...versions].filter(Boolean);
+  const versions = [
+    run.socket_io && `socket.io ${run.socket_io}`,
+    run.peers && `socketioxide ${run.peers.socketioxide}`,
+  ];
+  const facts = [
+    cpu,
+    `${cores} cores`,
+    `${memory_gib} GiB`,
+    `Linux ${kernel}`,
+    `Node.js ${node_js}`,
+    ...versions,
+  ].filter(Boolean);
   const how = [`${run.repetitions} repetitions, alternating`, run.pins && `pins: ${run.pins}`].filter(Boolean);
   return [
     `## ${run.date.slice(0, 16).replace("T", " ")} UTC, commit ${run.commit.id}${state}`,
@@ -103,7 +113,11 @@ function newest(run) {
 /** A curve's plot and all its points. */
 function curve(name, lines) {
   const rows = [...new Set(Object.values(lines).flatMap((byRow) => Object.keys(byRow)))];
-  const xs = [...new Set(Object.values(lines).flatMap((byRow) => Object.values(byRow).flatMap((points) => points.map(({ x }) => x))))];
+  const xs = [
+    ...new Set(
+      Object.values(lines).flatMap((byRow) => Object.values(byRow).flatMap((points) => points.map(({ x }) => x))),
+    ),
+  ];
   const tables = Object.entries(lines).flatMap(([metric, byRow]) => [
     `| ${metric} | ${xs.map((x) => x.toLocaleString("en-US")).join(" | ")} |`,
     `|---|${xs.map(() => "---:|").join("")}`,
@@ -129,7 +143,10 @@ function summaries(scenarios) {
     const figures = scenarios[scenario]?.[row];
     return figures?.[`${unit}, node`] ?? figures?.[`${unit}, servers together`];
   };
-  const times = (base, figure = of) => (row, column) => quotient(figure(base, column)?.median, figure(row, column)?.median);
+  const times =
+    (base, figure = of) =>
+    (row, column) =>
+      quotient(figure(base, column)?.median, figure(row, column)?.median);
   const hasNode = (row) => scenarios[SINGLE][row]?.["CPU us/delivery, node"] !== undefined;
   const apps = rows.filter((row) => [BUN_ENGINE, NPM, NPM_REDIS].includes(row) || hasNode(row));
   const servers = rows.filter((row) => [BARE, BARE_URING, OXIDE].includes(row) || hasNode(row));
@@ -139,7 +156,9 @@ function summaries(scenarios) {
     ...ratios.flatMap((base) => table(`Times ${base}`, rows, SIDE_BY_SIDE, times(base))),
     ...table("The node without its app server", servers, NODE, (row, column) => cell(node(row, column))),
     ...(servers.includes(BARE) ? table(`The same, times ${BARE}`, servers, NODE, times(BARE, node)) : []),
-    ...table("What is left for the app server (all of a row's together)", apps, APP_SERVER, (row, column) => cell(of(row, column))),
+    ...table("What is left for the app server (all of a row's together)", apps, APP_SERVER, (row, column) =>
+      cell(of(row, column)),
+    ),
     ...(apps.includes(NPM) ? table(`The same, times ${NPM}`, apps, APP_SERVER, times(NPM)) : []),
   ];
 }
@@ -204,7 +223,9 @@ function history(runs) {
     const rows = [...new Set(Object.values(run.scenarios).flatMap((one) => Object.keys(one)))];
     for (const row of rows) {
       const cells = HEADLINES.map(([, scenarios, ...metrics]) => {
-        const found = scenarios.flatMap((scenario) => metrics.map((metric) => run.scenarios[scenario]?.[row]?.[metric])).find(Boolean);
+        const found = scenarios
+          .flatMap((scenario) => metrics.map((metric) => run.scenarios[scenario]?.[row]?.[metric]))
+          .find(Boolean);
         return found ? number(found.median) : "";
       });
       if (cells.every((text) => text === "")) continue;

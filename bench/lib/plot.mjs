@@ -20,7 +20,9 @@ export function plot({ title, xTitle, panels }) {
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" ${FONT}>`,
     `<rect width="100%" height="100%" fill="white"/>`,
     `<text x="${PANEL.left}" y="17" font-size="13" font-weight="600">${escape(title)}</text>`,
-    ...panels.map((panel, index) => `<g transform="translate(${index * PANEL.width} 18)">${panelOf(panel, xTitle, colour)}</g>`),
+    ...panels.map(
+      (panel, index) => `<g transform="translate(${index * PANEL.width} 18)">${panelOf(panel, xTitle, colour)}</g>`,
+    ),
     legend(names, colour, height - 12),
     "</svg>",
     "",
@@ -29,7 +31,11 @@ export function plot({ title, xTitle, panels }) {
 
 function panelOf({ title, lines }, xTitle, colour) {
   const points = lines.flatMap((line) => line.points);
-  const x = axis(points.map((point) => point.x), [PANEL.left, PANEL.width - PANEL.right], true);
+  const x = axis(
+    points.map((point) => point.x),
+    [PANEL.left, PANEL.width - PANEL.right],
+    true,
+  );
   const values = points.flatMap(({ min, max }) => [min, max]);
   const y = axis(values, [PANEL.height - PANEL.bottom, PANEL.top], false);
   return [
@@ -45,10 +51,15 @@ function panelOf({ title, lines }, xTitle, colour) {
 function axis(values, [from, to], isX) {
   const [low, high] = [Math.min(...values), Math.max(...values)];
   if (low > 0 && high / low > LOGARITHMIC_FROM) {
-    const [first, last] = isX ? [Math.log10(low), Math.log10(high)] : [Math.floor(Math.log10(low)), Math.ceil(Math.log10(high))];
+    const [first, last] = isX
+      ? [Math.log10(low), Math.log10(high)]
+      : [Math.floor(Math.log10(low)), Math.ceil(Math.log10(high))];
     const at = (value) => from + ((Math.log10(value) - first) / (last - first)) * (to - from);
     if (isX) return { at, ticks: [...new Set(values)] };
-    const decades = Array.from({ length: Math.floor(last) - Math.ceil(first) + 1 }, (_, index) => 10 ** (Math.ceil(first) + index));
+    const decades = Array.from(
+      { length: Math.floor(last) - Math.ceil(first) + 1 },
+      (_, index) => 10 ** (Math.ceil(first) + index),
+    );
     return { at, ticks: decades };
   }
   const start = isX ? low : 0;
@@ -56,7 +67,8 @@ function axis(values, [from, to], isX) {
   const end = isX ? high : Math.ceil(high / step) * step || 1;
   const at = (value) => from + ((value - start) / (end - start || 1)) * (to - from);
   const ticks = [];
-  for (let value = Math.ceil(start / step) * step; value <= end + step / 1e6; value += step) ticks.push(Number(value.toPrecision(6)));
+  for (let value = Math.ceil(start / step) * step; value <= end + step / 1e6; value += step)
+    ticks.push(Number(value.toPrecision(6)));
   return { at, ticks: isX && high - low <= TICKS ? [...new Set(values)] : ticks };
 }
 

@@ -31,7 +31,10 @@ export function start(command, environment = {}, role = "server") {
 
 /** The port and pid that a server of ours says when it is ready. */
 export async function announced(child) {
-  const line = await poll(() => child.lastWords.split("\n").find((one) => one.startsWith('{"port"') && one.endsWith("}")), child);
+  const line = await poll(
+    () => child.lastWords.split("\n").find((one) => one.startsWith('{"port"') && one.endsWith("}")),
+    child,
+  );
   return JSON.parse(line);
 }
 
@@ -63,7 +66,7 @@ export async function stop(child) {
 /** Memory that processes have of the system, where a page has 4 KiB. */
 export function residentMB(pids) {
   const pages = pids.map((pid) => Number(readFileSync(`/proc/${pid}/statm`, "utf8").split(" ")[1]));
-  return pages.reduce((sum, one) => sum + one, 0) * 4_096 / 1_000_000;
+  return (pages.reduce((sum, one) => sum + one, 0) * 4_096) / 1_000_000;
 }
 
 export function freePort() {
@@ -78,7 +81,9 @@ export function freePort() {
 /** CPU time of all threads so far, in microseconds. */
 export function cpuUs(pid) {
   const tasks = `/proc/${pid}/task`;
-  const nanoseconds = readdirSync(tasks).map((task) => Number(readFileSync(`${tasks}/${task}/schedstat`, "utf8").split(" ")[0]));
+  const nanoseconds = readdirSync(tasks).map((task) =>
+    Number(readFileSync(`${tasks}/${task}/schedstat`, "utf8").split(" ")[0]),
+  );
   return nanoseconds.reduce((sum, one) => sum + one, 0) / 1e3;
 }
 

@@ -3,7 +3,16 @@ import { existsSync } from "node:fs";
 import { execFileSync } from "node:child_process";
 
 import { clientsThatFit } from "./processes.mjs";
-import { BUN, peerBinary, startApp, startBalancer, startBunApp, startPeer, startRedis, startTrunkline } from "./servers.mjs";
+import {
+  BUN,
+  peerBinary,
+  startApp,
+  startBalancer,
+  startBunApp,
+  startPeer,
+  startRedis,
+  startTrunkline,
+} from "./servers.mjs";
 
 export const BARE = "bare limit";
 export const BARE_URING = "bare limit, io_uring";
@@ -27,9 +36,17 @@ export const ROWS = {
   [TRUNKLINE]: behindTrunkline(startApp, () => undefined),
   [TRUNKLINE_BUN]: behindTrunkline(startBunApp, bun),
   // With the engine that Socket.IO has for it: the fastest Socket.IO server in JavaScript.
-  [BUN_ENGINE]: { start: (appServers) => system(times(appServers, () => startBunApp({ BUN_ENGINE: "1" }))), missing: bun, kills: true },
+  [BUN_ENGINE]: {
+    start: (appServers) => system(times(appServers, () => startBunApp({ BUN_ENGINE: "1" }))),
+    missing: bun,
+    kills: true,
+  },
   [OXIDE]: { start: () => system([() => startPeer("socketioxide")]), missing: () => binary("socketioxide") },
-  [NPM]: { start: (appServers) => system(times(appServers, () => startApp({}))), missing: () => undefined, kills: true },
+  [NPM]: {
+    start: (appServers) => system(times(appServers, () => startApp({}))),
+    missing: () => undefined,
+    kills: true,
+  },
   [NPM_REDIS]: {
     start: () =>
       system([
@@ -37,7 +54,8 @@ export const ROWS = {
         ...times(2, ([redis]) => startApp({ REDIS_URL: redis.url })),
         (started) => startBalancer(started.filter(({ name }) => name === "app")),
       ]),
-    missing: () => program("redis-server", "apt-get install redis-server") ?? program("haproxy", "apt-get install haproxy"),
+    missing: () =>
+      program("redis-server", "apt-get install redis-server") ?? program("haproxy", "apt-get install haproxy"),
     // The balancer holds two descriptors for a client, and some of its own.
     clientsMax: clientsThatFit(2) - 1_000,
     kills: true,
@@ -47,7 +65,10 @@ export const ROWS = {
 function behindTrunkline(startOne, missing) {
   return {
     start: (appServers, { trunkline, nodeArgs }) =>
-      system([() => startTrunkline(trunkline, nodeArgs), ...times(appServers, ([node]) => startOne({ TRUNKLINE_ENDPOINT: node.url }))]),
+      system([
+        () => startTrunkline(trunkline, nodeArgs),
+        ...times(appServers, ([node]) => startOne({ TRUNKLINE_ENDPOINT: node.url })),
+      ]),
     missing: ({ trunkline }) => (existsSync(trunkline) ? missing() : "cargo build --release"),
     kills: true,
   };

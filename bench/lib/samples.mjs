@@ -5,7 +5,13 @@ import { quiet } from "./machine.mjs";
 
 /** Without a path, memory only. `head`: date and commit; a file of another commit is refused. */
 export function openSamples(path, head) {
-  const lines = path && existsSync(path) ? readFileSync(path, "utf8").split("\n").filter(Boolean).map((line) => JSON.parse(line)) : [];
+  const lines =
+    path && existsSync(path)
+      ? readFileSync(path, "utf8")
+          .split("\n")
+          .filter(Boolean)
+          .map((line) => JSON.parse(line))
+      : [];
   const kept = lines.shift() ?? head;
   if (kept.commit.id !== head.commit.id) throw new Error(`${path} holds measurements of commit ${kept.commit.id}`);
   if (path && !existsSync(path)) writeFileSync(path, `${JSON.stringify(kept)}\n`);

@@ -52,7 +52,8 @@ const lost = (r) => Object.values(r.losses).reduce((sum, count) => sum + count, 
 /** As many of `wanted` clients as the row holds within this machine's descriptors; says so when they are fewer. */
 function fitting(row, wanted, notes, pairs = 1) {
   const clients = Math.min(wanted, Math.floor((row.clientsMax ?? wanted * pairs) / pairs));
-  if (clients < wanted) notes.push(`${clients.toLocaleString("en-US")} clients: more do not fit into the balancer's descriptors`);
+  if (clients < wanted)
+    notes.push(`${clients.toLocaleString("en-US")} clients: more do not fit into the balancer's descriptors`);
   return clients;
 }
 
@@ -80,7 +81,8 @@ async function idle(context) {
   const args = ["idle", "--clients", clients, "--duration", SETTLE_SECONDS, "--call", "gc"];
   const r = await load(context, args, { watch: kernel.look });
   const grown = kernel.growth();
-  if (!grown?.slab) context.notes.push("no kernel memory: /proc/slabinfo could not be read, or not all sessions stood at once");
+  if (!grown?.slab)
+    context.notes.push("no kernel memory: /proc/slabinfo could not be read, or not all sessions stood at once");
   return {
     ...byOwner(r.processes, "RSS bytes/session", (one) => one.rss_growth_bytes_per_session),
     "kernel slab bytes/session, both ends": grown?.slab,
@@ -146,26 +148,55 @@ export function fanoutFigures(r) {
  */
 async function fair(context) {
   const listeners = fitting(context.row, 10_000, context.notes);
-  const echoes = (warmup) => load(context, ["echo", "--clients", 20, "--rate", 200, "--warmup", warmup, "--duration", 5, "--quiet"]);
+  const echoes = (warmup) =>
+    load(context, ["echo", "--clients", 20, "--rate", 200, "--warmup", warmup, "--duration", 5, "--quiet"]);
   const alone = await echoes(1);
   const beside = {};
-  for (const [name, window] of [["one by one", 1], ["bursts of 16", 16]]) {
+  for (const [name, window] of [
+    ["one by one", 1],
+    ["bursts of 16", 16],
+  ]) {
     // They join first: a server that broadcasts without a pause may let nobody in until it is over.
     const few = echoes(LISTENERS_SECONDS);
-    const broadcasts = load(context, ["fanout", "--clients", listeners, "--window", window, "--warmup", 1, "--duration", 20, "--quiet"]);
+    const broadcasts = load(context, [
+      "fanout",
+      "--clients",
+      listeners,
+      "--window",
+      window,
+      "--warmup",
+      1,
+      "--duration",
+      20,
+      "--quiet",
+    ]);
     const [echo, all] = [await few, await broadcasts];
     beside[`beside ${name}: echo p50 ms`] = echo.latency_ms.round_trip.p50;
     beside[`beside ${name}: echo p99 ms`] = echo.latency_ms.round_trip.p99;
     beside[`beside ${name}: deliveries/s`] = all.operations_per_s;
   }
-  return { "alone: echo p50 ms": alone.latency_ms.round_trip.p50, "alone: echo p99 ms": alone.latency_ms.round_trip.p99, ...beside };
+  return {
+    "alone: echo p50 ms": alone.latency_ms.round_trip.p50,
+    "alone: echo p99 ms": alone.latency_ms.round_trip.p99,
+    ...beside,
+  };
 }
 
 /** Idle sessions over long polling: each waits in a GET that the server holds. */
 const polling = (wanted) => async (context) => {
   const sessions = fitting(context.row, wanted, context.notes, POLLING_PAIRS);
   await warmUp(context);
-  const r = await load(context, ["idle", "--transport", "polling", "--clients", sessions, "--duration", SETTLE_SECONDS, "--call", "gc"]);
+  const r = await load(context, [
+    "idle",
+    "--transport",
+    "polling",
+    "--clients",
+    sessions,
+    "--duration",
+    SETTLE_SECONDS,
+    "--call",
+    "gc",
+  ]);
   return {
     ...byOwner(r.processes, "RSS bytes/polling session", (one) => one.rss_growth_bytes_per_session),
     ...byOwner(r.processes, "CPU us/polling handshake", (one) => one.connect_cpu_us_per_client),

@@ -93,7 +93,9 @@ export class Client {
       this.#note("connect", socket.recovered ? ["recovered"] : []);
     });
     socket.on("disconnect", (reason) => this.#note("disconnect", [reason]));
-    socket.on("connect_error", (error) => this.#note("connect_error", error.data === undefined ? [error.message] : [error.message, error.data]));
+    socket.on("connect_error", (error) =>
+      this.#note("connect_error", error.data === undefined ? [error.message] : [error.message, error.data]),
+    );
     if (this.version === 2) socket.on("error", (error) => this.#note("error", [error.message ?? error]));
     const take = socket.onevent;
     socket.onevent = function (packet) {

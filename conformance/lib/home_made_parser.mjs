@@ -27,7 +27,8 @@ const reverse = (text) => [...text].reverse().join("");
 
 export class Encoder {
   encode(packet) {
-    const pack = (_key, value) => (value?.type === "Buffer" ? { base64: Buffer.from(value.data).toString("base64") } : value);
+    const pack = (_key, value) =>
+      value?.type === "Buffer" ? { base64: Buffer.from(value.data).toString("base64") } : value;
     return [reverse(JSON.stringify(packet, pack))];
   }
 }

@@ -8,7 +8,9 @@ const root = path.join(path.dirname(fileURLToPath(import.meta.url)), "../scripts
 
 /** All scripts whose name contains `pattern`: `{ name, file, row, proves, single, pair, run }`. */
 export async function findScripts(pattern) {
-  const files = readdirSync(root, { recursive: true }).filter((file) => file.endsWith(".mjs")).sort();
+  const files = readdirSync(root, { recursive: true })
+    .filter((file) => file.endsWith(".mjs"))
+    .sort();
   const scripts = [];
   for (const file of files) {
     const base = file.slice(0, -".mjs".length).replaceAll(path.sep, "/");

@@ -27,7 +27,12 @@ export class Lane {
     try {
       while (this.apps.length < count) this.apps.push(new AppProcess());
       const apps = this.apps.slice(0, count);
-      const order = { file: script.file, row: script.row, endpoint: node && `http://${node.listen}`, pair: !node && script.pair };
+      const order = {
+        file: script.file,
+        row: script.row,
+        endpoint: node && `http://${node.listen}`,
+        pair: !node && script.pair,
+      };
       if (order.pair) join(apps);
       const appPorts = await Promise.all(apps.map((app, index) => app.call("start", { ...order, index }, START_MS)));
       return this.#server(node, apps, appPorts);
@@ -58,7 +63,14 @@ export class Lane {
     };
     for (const app of apps) app.onLog = (...entry) => server.onLog(...entry);
     server.stop = async () => {
-      const clean = await Promise.all(apps.map((app) => app.call("stop", {}, STOP_MS).then(() => true, () => false)));
+      const clean = await Promise.all(
+        apps.map((app) =>
+          app.call("stop", {}, STOP_MS).then(
+            () => true,
+            () => false,
+          ),
+        ),
+      );
       if (clean.includes(false)) this.#dropApps();
       await node?.stop();
     };
@@ -76,7 +88,8 @@ export class Lane {
 
 /** What one app server publishes goes to the other ones. */
 function join(apps) {
-  for (const app of apps) app.onPublished = (message) => apps.forEach((other) => other !== app && other.child.send({ published: message }));
+  for (const app of apps)
+    app.onPublished = (message) => apps.forEach((other) => other !== app && other.child.send({ published: message }));
 }
 
 /** A process in which the app of each script runs. */
@@ -86,7 +99,10 @@ class AppProcess {
     this.nextCall = 1;
     this.onLog = () => {};
     this.onPublished = () => {};
-    this.child = fork(path.join(here, "../app.mjs"), { serialization: "advanced", stdio: ["ignore", "ignore", "inherit", "ipc"] });
+    this.child = fork(path.join(here, "../app.mjs"), {
+      serialization: "advanced",
+      stdio: ["ignore", "ignore", "inherit", "ipc"],
+    });
     this.child.on("message", (message) => {
       if (message.log) return this.onLog(...message.log);
       if (message.published) return this.onPublished(message.published);
@@ -122,7 +138,17 @@ async function startNode(threads) {
   const folder = mkdtempSync(path.join(tmpdir(), "trunkline-conformance-"));
   const ready = path.join(folder, "ready.json");
   const output = openSync(path.join(folder, "output"), "w");
-  const args = ["dev", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--ready-file", ready, "--threads", String(threads)];
+  const args = [
+    "dev",
+    "--listen",
+    "127.0.0.1:0",
+    "--admin",
+    "127.0.0.1:0",
+    "--ready-file",
+    ready,
+    "--threads",
+    String(threads),
+  ];
   // What this run was told, the node need not hear.
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("TRUNKLINE_")));
   const child = spawn(TRUNKLINE_BIN, args, { env, stdio: ["ignore", output, output] });

@@ -70,7 +70,11 @@ export class Tools {
    * frames that leave together with the request.
    */
   async direct({ query = {}, headers, join = false, who, early } = {}) {
-    const ws = await this.websocket(this.url({ transport: "websocket", ...query }), { ...whoHeader(who), ...headers }, early);
+    const ws = await this.websocket(
+      this.url({ transport: "websocket", ...query }),
+      { ...whoHeader(who), ...headers },
+      early,
+    );
     if (ws.response?.status !== 101) throw new Error(`WebSocket refused: ${showResponse(ws.response)}`);
     ws.open = JSON.parse((await ws.next()).slice("text 0".length));
     if (join) {

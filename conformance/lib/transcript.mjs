@@ -32,7 +32,9 @@ function add(lines, who, text) {
 }
 
 function told(side, lines) {
-  return [...lines.keys()].sort().flatMap((who) => lines.get(who).map((text) => `${who === "" ? side : `${side} ${who}`}  ${text}`));
+  return [...lines.keys()]
+    .sort()
+    .flatMap((who) => lines.get(who).map((text) => `${who === "" ? side : `${side} ${who}`}  ${text}`));
 }
 
 function line(event, data) {
@@ -42,7 +44,8 @@ function line(event, data) {
 
 function showBytes(_key, value) {
   if (value?.type === "Buffer") return `<bytes ${Buffer.from(value.data).toString("hex")}>`;
-  if (value instanceof Uint8Array || value instanceof ArrayBuffer) return `<bytes ${Buffer.from(value).toString("hex")}>`;
+  if (value instanceof Uint8Array || value instanceof ArrayBuffer)
+    return `<bytes ${Buffer.from(value).toString("hex")}>`;
   if (value instanceof Set) return [...value];
   if (typeof value === "function") return "<function>";
   return value;
@@ -69,7 +72,8 @@ function normalise(lines, ports, names) {
   const named = names.size;
   const sid = /\\?"sid\\?":\\?"([^"\\]+)\\?"/g;
   for (const text of lines) {
-    for (const [, value] of text.matchAll(sid)) if (!names.has(value)) names.set(value, `<sid ${names.size - named + 1}>`);
+    for (const [, value] of text.matchAll(sid))
+      if (!names.has(value)) names.set(value, `<sid ${names.size - named + 1}>`);
   }
   const longestFirst = [...names].sort(([one], [other]) => other.length - one.length);
   return lines.map((text) => {

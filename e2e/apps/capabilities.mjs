@@ -45,5 +45,8 @@ serve(({ io, note, server }) => {
 
   io.of("/static").on("connection", everySocket);
   io.of(/^\/dynamic-\d+$/).on("connection", everySocket);
-  io.of((name, auth, next) => next(null, /^\/by-token-\d$/.test(name) && auth?.token === "right")).on("connection", everySocket);
+  io.of((name, auth, next) => next(null, /^\/by-token-\d$/.test(name) && auth?.token === "right")).on(
+    "connection",
+    everySocket,
+  );
 });

@@ -7,7 +7,9 @@ serve((context) => {
   io.use((_socket, next) => setTimeout(next, context.delayMs));
   io.on("connection", (socket) => {
     note("connected", { id: socket.id, recovered: socket.recovered, client: socket.handshake.auth.client });
-    socket.on("disconnect", (reason) => note("disconnected", { id: socket.id, reason, client: socket.handshake.auth.client }));
+    socket.on("disconnect", (reason) =>
+      note("disconnected", { id: socket.id, reason, client: socket.handshake.auth.client }),
+    );
   });
   let last = 0;
   let timer;

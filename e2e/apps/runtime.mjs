@@ -12,11 +12,15 @@ const doors = {
     const allowRequest = (request, done) => done("not here", request.headers["x-test"] !== "bad");
     const httpServer = createServer();
     const io = new Server(httpServer, { ...options, allowRequest });
-    return { io, listen: () => new Promise((done) => httpServer.listen(0, "127.0.0.1", () => done(httpServer.address().port))) };
+    return {
+      io,
+      listen: () => new Promise((done) => httpServer.listen(0, "127.0.0.1", () => done(httpServer.address().port))),
+    };
   },
   async bun() {
     const { Server: Engine } = await import("@socket.io/bun-engine");
-    const allowRequest = (request) => (request.headers.get("x-test") === "bad" ? Promise.reject("not here") : Promise.resolve());
+    const allowRequest = (request) =>
+      request.headers.get("x-test") === "bad" ? Promise.reject("not here") : Promise.resolve();
     const engine = new Engine({ path: "/socket.io/", allowRequest });
     const io = new Server(options);
     io.bind(engine);
@@ -39,7 +43,13 @@ io.use((socket, next) => next(socket.handshake.auth.token === "bad" ? new Error(
 io.on("connection", (socket) => {
   socket.join("all");
   const { address, query, headers } = socket.handshake;
-  say("connection", { id: socket.id, address, query: query.q, header: headers["x-test"], transport: socket.conn.transport.name });
+  say("connection", {
+    id: socket.id,
+    address,
+    query: query.q,
+    header: headers["x-test"],
+    transport: socket.conn.transport.name,
+  });
   socket.conn.on("upgrade", () => say("upgrade", { id: socket.id }));
   socket.on("echo", (value, done) => done(value));
   socket.on("all", async (done) => {

@@ -6,7 +6,11 @@ import { io as connect } from "socket.io-client";
  */
 export async function afterApp(io) {
   const reached = new Promise((done) => io.on("connection", (socket) => done(socket.id)));
-  const client = connect(process.env.DOCS_URL, { path: process.env.DOCS_PATH, reconnectionDelay: 20, reconnectionDelayMax: 100 });
+  const client = connect(process.env.DOCS_URL, {
+    path: process.env.DOCS_PATH,
+    reconnectionDelay: 20,
+    reconnectionDelayMax: 100,
+  });
   await new Promise((done) => client.once("connect", done));
   if ((await reached) !== client.id) throw new Error("another client came");
   client.disconnect();

@@ -14,8 +14,14 @@ export const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 
 /** The pages: what git has or would have, and nothing that is made. */
 export function pages() {
-  const listed = execFileSync("git", ["ls-files", "--cached", "--others", "--exclude-standard", "*.md"], { cwd: ROOT, encoding: "utf8" });
-  return listed.split("\n").filter((path) => path !== "" && existsSync(ROOT + path)).sort();
+  const listed = execFileSync("git", ["ls-files", "--cached", "--others", "--exclude-standard", "*.md"], {
+    cwd: ROOT,
+    encoding: "utf8",
+  });
+  return listed
+    .split("\n")
+    .filter((path) => path !== "" && existsSync(ROOT + path))
+    .sort();
 }
 
 export const textOf = (path) => readFileSync(ROOT + path, "utf8");
@@ -29,13 +35,26 @@ export function blocksOf(page, source = textOf(page)) {
     const fence = /^(\s*)(`{3,}|~{3,})\s*(.*)$/.exec(line);
     if (open) {
       if (fence?.[2].startsWith(open.fence) && fence[3] === "") {
-        blocks.push({ page, line: open.index + 2, language: open.language, text: open.lines.join("\n"), word: open.word });
+        blocks.push({
+          page,
+          line: open.index + 2,
+          language: open.language,
+          text: open.lines.join("\n"),
+          word: open.word,
+        });
         open = undefined;
       } else {
         open.lines.push(line.startsWith(open.indent) ? line.slice(open.indent.length) : line);
       }
     } else if (fence) {
-      open = { index, indent: fence[1], fence: fence[2], language: fence[3].trim(), lines: [], word: wordAbove(lines, index) };
+      open = {
+        index,
+        indent: fence[1],
+        fence: fence[2],
+        language: fence[3].trim(),
+        lines: [],
+        word: wordAbove(lines, index),
+      };
     }
   }
   if (open) throw new Error(`${page}:${open.index + 1}: a block that never ends`);
@@ -65,7 +84,8 @@ export function inlineCommands(page, programs, source = textOf(page)) {
     if (/^\s*(`{3,}|~{3,})/.test(line)) fenced = !fenced;
     if (fenced) continue;
     for (const [, code] of line.matchAll(/`([^`]+)`/g)) {
-      if (programs.includes(code.split(" ")[0]) && code.includes(" ")) found.push({ page, line: index + 1, text: code });
+      if (programs.includes(code.split(" ")[0]) && code.includes(" "))
+        found.push({ page, line: index + 1, text: code });
     }
   }
   return found;

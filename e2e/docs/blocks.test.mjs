@@ -9,7 +9,18 @@ import { startNode } from "../harness/node.mjs";
 import { World } from "../harness/world.mjs";
 import { ROOT, blocksOf, inlineCommands, pages, placeOf, readWord } from "./blocks.mjs";
 import { CHECKED, MODULES, folderOf } from "./languages.mjs";
-import { AZURE_FOLDER, FOLDER, emptyFolders, givenFor, givenToRun, isAzure, kindOf, placed, runModule, typeMistakes } from "./modules.mjs";
+import {
+  AZURE_FOLDER,
+  FOLDER,
+  emptyFolders,
+  givenFor,
+  givenToRun,
+  isAzure,
+  kindOf,
+  placed,
+  runModule,
+  typeMistakes,
+} from "./modules.mjs";
 import { INLINE, inlineMistakesIn } from "./shell.mjs";
 
 const blocks = pages().flatMap((page) => blocksOf(page));
@@ -32,9 +43,12 @@ const snippetOf = (block) => ({ block, given: givenFor(block.text), text: block.
 
 test("every block has its treatment, and no page is forgotten", (t) => {
   for (const { treatment } of of("unreadable")) throw treatment.error;
-  const untreated = of("untreated").map((block) => `${placeOf(block)}: a block of "${block.language}" that nothing here can run: see e2e/docs/blocks.mjs`);
+  const untreated = of("untreated").map(
+    (block) => `${placeOf(block)}: a block of "${block.language}" that nothing here can run: see e2e/docs/blocks.mjs`,
+  );
   assert.deepEqual(untreated, []);
-  for (const page of ["README.md", "docs/guide/getting-started.md", "sdk/node/README.md", "spec/trunk.md"]) assert.ok(pages().includes(page), page);
+  for (const page of ["README.md", "docs/guide/getting-started.md", "sdk/node/README.md", "spec/trunk.md"])
+    assert.ok(pages().includes(page), page);
   const counts = ["module", "checked", "run", "elsewhere", "not run"].map((kind) => `${of(kind).length} ${kind}`);
   t.diagnostic(`${blocks.length} blocks: ${counts.join(", ")}`);
   for (const block of of("not run")) t.diagnostic(`not run: ${placeOf(block)}, because ${block.treatment.reason}`);
@@ -57,14 +71,18 @@ test("commands in running text and tables: programs, commands, flags, files", ()
   const mistakes = pages()
     .filter((page) => page !== "CHANGELOG.md" && !page.startsWith("docs/adr/"))
     .flatMap((page) => inlineCommands(page, INLINE))
-    .flatMap((command) => inlineMistakesIn(command, folderOf(command.page)).map((mistake) => `${placeOf(command)}: ${mistake}`));
+    .flatMap((command) =>
+      inlineMistakesIn(command, folderOf(command.page)).map((mistake) => `${placeOf(command)}: ${mistake}`),
+    );
   assert.deepEqual(mistakes, []);
 });
 
 describe("snippets", () => {
   // The scripts of conformance are plain JavaScript; what imports a file of the reader's own has no types for it.
   const typed = ({ page, text }) => !page.startsWith("conformance/") && !/from "\.\//.test(text);
-  const modules = blocks.filter((block) => MODULES.includes(block.language) && block.treatment.kind !== "not run" && typed(block));
+  const modules = blocks.filter(
+    (block) => MODULES.includes(block.language) && block.treatment.kind !== "not run" && typed(block),
+  );
   // Two nodes: an app of a page has one of its own, so that no other app server gets its client.
   let forApps;
   let forClients;
@@ -92,7 +110,11 @@ describe("snippets", () => {
     test(`${placeOf(block)} (${kind})`, async () => {
       const url = kind === "client" ? forClients.url : forApps.url;
       const name = `${block.page.replace(/\W/g, "-")}-${block.line}.mjs`;
-      const { code, said } = await runModule(name, `${givenToRun(block.text)}${placed(block.text, url)}\n${follows(block.text, kind)}`, { env: environment(block.text, url) });
+      const { code, said } = await runModule(
+        name,
+        `${givenToRun(block.text)}${placed(block.text, url)}\n${follows(block.text, kind)}`,
+        { env: environment(block.text, url) },
+      );
       assert.equal(code, 0, said);
     });
   }
@@ -107,7 +129,13 @@ describe("snippets", () => {
 
   function environment(text, url) {
     const hub = /hub: "(\w+)"/.exec(text)?.[1] ?? "default";
-    return { TRUNKLINE_ENDPOINT: url, DOCS_URL: url, DOCS_PATH: `/clients/socketio/hubs/${hub}`, HUB_KEY: KEY, SUPPORT_KEY: KEY };
+    return {
+      TRUNKLINE_ENDPOINT: url,
+      DOCS_URL: url,
+      DOCS_PATH: `/clients/socketio/hubs/${hub}`,
+      HUB_KEY: KEY,
+      SUPPORT_KEY: KEY,
+    };
   }
 });
 

@@ -10,16 +10,24 @@ import { BINARY } from "../harness/node.mjs";
 import { ROOT } from "./blocks.mjs";
 
 test("`cargo xtask demo`: says how far it is, what to open, and ends with Ctrl-C", async () => {
-  const child = spawn("cargo", ["xtask", "demo", "--binary", BINARY], { cwd: ROOT, detached: true, stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn("cargo", ["xtask", "demo", "--binary", BINARY], {
+    cwd: ROOT,
+    detached: true,
+    stdio: ["ignore", "pipe", "pipe"],
+  });
   const log = new Log("demo", child);
   const ended = once(child, "exit");
   let client;
   try {
     await until("its first word", () => log.lines.some((line) => line.startsWith("The demo builds")));
-    const ready = await until("what to open", () => {
-      if (child.exitCode !== null) throw new Error(log.text);
-      return /Ready\. Open +(http:\S+)/.exec(log.text);
-    }, { withinMs: 240_000 });
+    const ready = await until(
+      "what to open",
+      () => {
+        if (child.exitCode !== null) throw new Error(log.text);
+        return /Ready\. Open +(http:\S+)/.exec(log.text);
+      },
+      { withinMs: 240_000 },
+    );
     const steps = log.lines.filter((line) => /^\[\d\/\d\] /.test(line)).map((line) => line.slice(0, 5));
     assert.deepEqual(steps, ["[1/3]", "[2/3]", "[3/3]"]);
     assert.match(await (await fetch(ready[1])).text(), /<html/i);
@@ -41,7 +49,11 @@ test("`cargo xtask demo`: says how far it is, what to open, and ends with Ctrl-C
 });
 
 test("every command of xtask explains itself", () => {
-  for (const [command, wanted] of [["demo", "--binary FILE"], ["test", "Steps, and how long each usually takes:"], ["tidy", "one version everywhere"]]) {
+  for (const [command, wanted] of [
+    ["demo", "--binary FILE"],
+    ["test", "Steps, and how long each usually takes:"],
+    ["tidy", "one version everywhere"],
+  ]) {
     const { status, stdout } = spawnSync("cargo", ["xtask", command, "--help"], { cwd: ROOT, encoding: "utf8" });
     assert.equal(status, 0, command);
     assert.ok(stdout.includes(wanted), stdout);

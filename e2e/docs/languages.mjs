@@ -9,7 +9,8 @@ import { mistakesIn } from "./shell.mjs";
 const KEY = "a key for the documentation's own examples";
 
 /** Where a page's commands are typed: the folder of a README, else the root. */
-export const folderOf = (page) => (page.endsWith("README.md") && !page.startsWith("docs/") ? dirname(page).replace(/^\.$/, "") : "");
+export const folderOf = (page) =>
+  page.endsWith("README.md") && !page.startsWith("docs/") ? dirname(page).replace(/^\.$/, "") : "";
 
 function inScratch(use) {
   const folder = mkdtempSync(join(tmpdir(), "trunkline-docs-"));
@@ -23,7 +24,8 @@ function inScratch(use) {
 /** Runs a program over a block; what it said when it did not like it. */
 function judged(program, args, options = {}) {
   const { status, error, stdout, stderr } = spawnSync(program, args, { encoding: "utf8", timeout: 60_000, ...options });
-  if (error?.code === "ENOENT") throw new Error(`${program} is not installed: \`cargo xtask test --only docs\` does it`);
+  if (error?.code === "ENOENT")
+    throw new Error(`${program} is not installed: \`cargo xtask test --only docs\` does it`);
   return status === 0 ? [] : [`${program} ${args[0]}: ${stdout}${stderr}`.trim()];
 }
 
@@ -62,11 +64,29 @@ function prometheus({ text }) {
 function nginx({ text }) {
   return inScratch((folder) => {
     const [key, certificate] = [join(folder, "key.pem"), join(folder, "certificate.pem")];
-    const request = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=trunkline.example.com"];
+    const request = [
+      "req",
+      "-x509",
+      "-newkey",
+      "ec",
+      "-pkeyopt",
+      "ec_paramgen_curve:prime256v1",
+      "-nodes",
+      "-days",
+      "2",
+      "-subj",
+      "/CN=trunkline.example.com",
+    ];
     const made = judged("openssl", [...request, "-keyout", key, "-out", certificate]);
-    const block = text.replace("/etc/ssl/trunkline.pem", certificate).replace("/etc/ssl/trunkline.key", key).replace(/\blisten 443\b/, "listen 127.0.0.1:0");
+    const block = text
+      .replace("/etc/ssl/trunkline.pem", certificate)
+      .replace("/etc/ssl/trunkline.key", key)
+      .replace(/\blisten 443\b/, "listen 127.0.0.1:0");
     const path = join(folder, "nginx.conf");
-    writeFileSync(path, `pid ${folder}/pid;\nerror_log stderr;\nevents {}\nhttp {\naccess_log off;\n${block.replace("127.0.0.1:0", "127.0.0.1:44300")}\n}\n`);
+    writeFileSync(
+      path,
+      `pid ${folder}/pid;\nerror_log stderr;\nevents {}\nhttp {\naccess_log off;\n${block.replace("127.0.0.1:0", "127.0.0.1:44300")}\n}\n`,
+    );
     return [...made, ...judged("nginx", ["-t", "-e", "stderr", "-p", folder, "-c", path])];
   });
 }

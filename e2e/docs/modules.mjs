@@ -18,7 +18,10 @@ const GIVEN = [
   ["connectToDatabase", "const connectToDatabase = async () => ({ open: true });"],
   ["authenticate", "const authenticate = (_db: object) => (_socket: object, next: () => void) => next();"],
   ["serve", "const serve = (_socket: object, _db: object) => {};"],
-  ["DefaultAzureCredential", "class DefaultAzureCredential { async getToken() { return { token: '', expiresOnTimestamp: 0 }; } }"],
+  [
+    "DefaultAzureCredential",
+    "class DefaultAzureCredential { async getToken() { return { token: '', expiresOnTimestamp: 0 }; } }",
+  ],
   ["useAzureSocketIO", 'import { useAzureSocketIO } from "@azure/web-pubsub-socket.io";'],
   ["connectionString", "const connectionString = process.env.CONNECTION_STRING ?? '';"],
   ["hub", "const hub = 'default';"],
@@ -27,8 +30,11 @@ const GIVEN = [
 ];
 
 const declares = (text, name) =>
-  new RegExp(`\\b(const|let|var|function|class)\\s+${name}\\b|\\b(const|let)\\s*\\{[^}]*\\b${name}\\b[^}]*\\}\\s*=|import\\b[^;]*\\b${name}\\b[^;]*from`).test(text);
-const uses = (text, name) => new RegExp(`(?<![.\\w"'/-])${name}(?![\\w"'-]|: )`).test(text.replace(/(^|\s)\/\/.*$/gm, ""));
+  new RegExp(
+    `\\b(const|let|var|function|class)\\s+${name}\\b|\\b(const|let)\\s*\\{[^}]*\\b${name}\\b[^}]*\\}\\s*=|import\\b[^;]*\\b${name}\\b[^;]*from`,
+  ).test(text);
+const uses = (text, name) =>
+  new RegExp(`(?<![.\\w"'/-])${name}(?![\\w"'-]|: )`).test(text.replace(/(^|\s)\/\/.*$/gm, ""));
 
 /** What a snippet is about: `app` has a Socket.IO server, `client` a client. */
 export function kindOf(text) {
@@ -105,7 +111,11 @@ export async function typeMistakes(snippets, folder = FOLDER) {
     return name;
   });
   writeFileSync(`${folder}tsconfig.json`, JSON.stringify({ compilerOptions: OPTIONS, files }));
-  const child = spawn(process.execPath, [require.resolve("typescript/package.json").replace("package.json", "bin/tsc"), "--pretty", "false", "-p", folder], { cwd: folder });
+  const child = spawn(
+    process.execPath,
+    [require.resolve("typescript/package.json").replace("package.json", "bin/tsc"), "--pretty", "false", "-p", folder],
+    { cwd: folder },
+  );
   const log = new Log("tsc", child);
   await within("the compiler", once(child, "close"), 120_000);
   return log.lines.filter((line) => line.trim() !== "").map((line) => atPage(line, snippets));
@@ -121,7 +131,11 @@ function atPage(line, snippets) {
 /** Runs a module's text to its end, in a process of its own; without a text, the file that is there. */
 export async function runModule(name, text, { env = {}, folder = FOLDER, withinMs = 30_000 } = {}) {
   if (text !== undefined) writeFileSync(folder + name, text);
-  const child = spawn(process.execPath, [folder + name], { cwd: folder, env: { ...process.env, ...env }, stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn(process.execPath, [folder + name], {
+    cwd: folder,
+    env: { ...process.env, ...env },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
   const log = new Log(name, child);
   const closed = once(child, "close");
   try {

@@ -36,7 +36,8 @@ export function commandsIn(text, subshells = false) {
     if (words.length > 0) commands.push(words);
     words = [];
   };
-  const token = /\\\n|\n|[^\S\n]+|(#[^\n]*)|(&&|\|\||;|\||&|\(|\)|\{ | \})|((?:"(?:\\.|[^"])*"|'[^']*'|\$\([^)]*\)|\$\{[^}]*\}|\\.|[^\s"'\\&|;()#]|(?<=\S)#)+)/gy;
+  const token =
+    /\\\n|\n|[^\S\n]+|(#[^\n]*)|(&&|\|\||;|\||&|\(|\)|\{ | \})|((?:"(?:\\.|[^"])*"|'[^']*'|\$\([^)]*\)|\$\{[^}]*\}|\\.|[^\s"'\\&|;()#]|(?<=\S)#)+)/gy;
   for (const match of text.matchAll(token)) {
     const [whole, comment, separator, word] = match;
     if (comment !== undefined || whole === "\\\n") continue;
@@ -45,7 +46,9 @@ export function commandsIn(text, subshells = false) {
     else if (word !== undefined) words.push(word.replace(/^(["'])(.*)\1$/s, "$2"));
   }
   end();
-  return commands.map((command) => (typeof command === "string" ? command : withoutAssignments(command))).filter((command) => command.length > 0);
+  return commands
+    .map((command) => (typeof command === "string" ? command : withoutAssignments(command)))
+    .filter((command) => command.length > 0);
 }
 
 function withoutAssignments(words) {
@@ -56,7 +59,26 @@ function withoutAssignments(words) {
 }
 
 /** Programs of Linux and its users whose arguments we do not judge. */
-const OTHERS = ["apt-get", "chmod", "install", "journalctl", "kill", "mkdir", "pip", "sh", "systemctl", "umask", "until", "do", "done", "valgrind", "flock", "uvicorn", "sysctl", "openssl"];
+const OTHERS = [
+  "apt-get",
+  "chmod",
+  "install",
+  "journalctl",
+  "kill",
+  "mkdir",
+  "pip",
+  "sh",
+  "systemctl",
+  "umask",
+  "until",
+  "do",
+  "done",
+  "valgrind",
+  "flock",
+  "uvicorn",
+  "sysctl",
+  "openssl",
+];
 
 const PROGRAMS = { cargo, curl, node, npm, npx, trunkline, cd, "target/release/trunkline": trunkline };
 /** Programs that an inline command may begin with. */
@@ -92,7 +114,9 @@ function helpOf(key, program, args) {
 
 function unknownFlags(words, help) {
   const flags = words.filter((word) => /^--?[a-z]/.test(word)).map((word) => word.split("=")[0]);
-  return flags.filter((flag) => !new RegExp(`(^|[\\s,])${flag}(?![\\w-])`, "m").test(help)).map((flag) => `no flag ${flag}`);
+  return flags
+    .filter((flag) => !new RegExp(`(^|[\\s,])${flag}(?![\\w-])`, "m").test(help))
+    .map((flag) => `no flag ${flag}`);
 }
 
 /** `program command… flags…`: walks down the subcommands as long as a help text lists them. */
@@ -109,7 +133,8 @@ function withHelp(name, program, before, words) {
   const rest = words[path.length];
   if (commandsOf(help) !== "" && rest !== undefined && !rest.startsWith("-")) {
     // A hidden one is in no list, and has a help text all the same.
-    const hidden = program === BINARY && helpOf([name, ...path, rest].join(" "), program, [...before, ...path, rest]) !== "";
+    const hidden =
+      program === BINARY && helpOf([name, ...path, rest].join(" "), program, [...before, ...path, rest]) !== "";
     return hidden ? [] : [`no command ${rest}`];
   }
   return unknownFlags(words, help);
@@ -135,7 +160,15 @@ function cargo(words) {
 
 let known;
 function packages() {
-  known ??= new Set(JSON.parse(execFileSync("cargo", ["metadata", "--no-deps", "--offline", "--format-version=1"], { cwd: ROOT, encoding: "utf8", maxBuffer: 1 << 26 })).packages.map(({ name }) => name));
+  known ??= new Set(
+    JSON.parse(
+      execFileSync("cargo", ["metadata", "--no-deps", "--offline", "--format-version=1"], {
+        cwd: ROOT,
+        encoding: "utf8",
+        maxBuffer: 1 << 26,
+      }),
+    ).packages.map(({ name }) => name),
+  );
   return known;
 }
 
@@ -143,16 +176,26 @@ function packages() {
 function node(words, at) {
   const index = words.findIndex((word) => !word.startsWith("-"));
   if (index < 0 || at.folder === undefined) return [];
-  const path = [join(at.folder, words[index]), words[index]].map((one) => join(ROOT, one)).find((one) => existsSync(one));
+  const path = [join(at.folder, words[index]), words[index]]
+    .map((one) => join(ROOT, one))
+    .find((one) => existsSync(one));
   // One that the page itself has its reader write is there.
   if (!path && at.page !== "" && textOf(at.page).includes(`\n\`${words[index]}\``)) return [];
   if (!path) return [`no file ${words[index]}`];
   const text = textWithImports(path);
-  const flags = words.slice(index + 1).filter((word) => word.startsWith("--")).map((word) => word.slice(2).split("=")[0]);
-  return flags.filter((flag) => !new RegExp(`["'\`.-]${flag.replaceAll("-", "[-_]?")}\\b`, "i").test(text) && !camelIn(flag, text)).map((flag) => `no flag --${flag}`);
+  const flags = words
+    .slice(index + 1)
+    .filter((word) => word.startsWith("--"))
+    .map((word) => word.slice(2).split("=")[0]);
+  return flags
+    .filter(
+      (flag) => !new RegExp(`["'\`.-]${flag.replaceAll("-", "[-_]?")}\\b`, "i").test(text) && !camelIn(flag, text),
+    )
+    .map((flag) => `no flag --${flag}`);
 }
 
-const camelIn = (flag, text) => new RegExp(`\\b${flag.replace(/-(.)/g, (_, letter) => letter.toUpperCase())}\\b`).test(text);
+const camelIn = (flag, text) =>
+  new RegExp(`\\b${flag.replace(/-(.)/g, (_, letter) => letter.toUpperCase())}\\b`).test(text);
 
 function textWithImports(path, seen = new Set()) {
   if (seen.has(path) || !existsSync(path)) return "";

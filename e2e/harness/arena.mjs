@@ -104,7 +104,10 @@ class Arena {
   /** Until the neighbour has had so many pings. */
   async heartbeats(count) {
     const enough = this.neighbour.client.pings + count;
-    await until(`${count} pings of the neighbour`, () => this.neighbour.failed || this.neighbour.client.pings >= enough);
+    await until(
+      `${count} pings of the neighbour`,
+      () => this.neighbour.failed || this.neighbour.client.pings >= enough,
+    );
     assert.ifError(this.neighbour.failed);
   }
 
@@ -122,7 +125,9 @@ class Arena {
   /** Does `act` while the node sees nothing of it; then it sees all of it at once. */
   async atOnce(act) {
     this.node.child.kill("SIGSTOP");
-    await until("the node's halt", () => /^State:\s+T/m.test(readFileSync(`/proc/${this.node.child.pid}/status`, "utf8")));
+    await until("the node's halt", () =>
+      /^State:\s+T/m.test(readFileSync(`/proc/${this.node.child.pid}/status`, "utf8")),
+    );
     try {
       await act();
     } finally {
@@ -178,7 +183,10 @@ class Neighbour {
     for (; !this.#over; this.rounds += 1) {
       const text = `4round ${this.rounds}`;
       this.client.text(text);
-      await until("an echo for the neighbour", () => this.client.texts.pop() === text, { withinMs: STARVED_MS, everyMs: 4 });
+      await until("an echo for the neighbour", () => this.client.texts.pop() === text, {
+        withinMs: STARVED_MS,
+        everyMs: 4,
+      });
     }
   }
 

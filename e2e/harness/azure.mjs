@@ -42,7 +42,9 @@ export class AzureWorld extends World {
 
   /** The client of the data plane. */
   rest(key = KEY) {
-    return new WebPubSubServiceClient(`Endpoint=${this.node.url};AccessKey=${key};Version=1.0;`, HUB, { allowInsecureConnection: true });
+    return new WebPubSubServiceClient(`Endpoint=${this.node.url};AccessKey=${key};Version=1.0;`, HUB, {
+      allowInsecureConnection: true,
+    });
   }
 }
 

@@ -50,7 +50,11 @@ export class Example {
     const example = new Example();
     const folder = fileURLToPath(new URL(`../../examples/${name}/`, import.meta.url));
     for (const server of servers) {
-      const log = example.#run(folder, "server.mjs", { TRUNKLINE_ENDPOINT: world.node.url, SERVER_NAME: server, PORT: "0" });
+      const log = example.#run(folder, "server.mjs", {
+        TRUNKLINE_ENDPOINT: world.node.url,
+        SERVER_NAME: server,
+        PORT: "0",
+      });
       await until(`app server ${server}`, () => log.count(/is ready/) > 0);
     }
     const log = example.#run(folder, "page.mjs", { SOCKET_URL: world.node.url, PORT: "0" });
@@ -60,7 +64,10 @@ export class Example {
   }
 
   #run(folder, file, env) {
-    const child = spawn(process.execPath, [folder + file], { env: { ...process.env, ...env }, stdio: ["ignore", "pipe", "pipe"] });
+    const child = spawn(process.execPath, [folder + file], {
+      env: { ...process.env, ...env },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
     const log = new Log(env.SERVER_NAME ?? "page", child);
     this.#children.push(child);
     this.logs.push(log);

@@ -31,7 +31,10 @@ function oneFrame(pick, sessions) {
   const bytes = () => Buffer.from(text());
   const number = () => one(0, 1, 255, 65_536, LARGE);
   const response = () => ({ status: one(200, 204, 302, 404, 500, 999), headers: some(header), body: bytes() });
-  const header = () => ({ name: one("x-a", "set-cookie", "connection", "bad name", text()), value: one("v", "a\r\nb: c", text()) });
+  const header = () => ({
+    name: one("x-a", "set-cookie", "connection", "bad name", text()),
+    value: one("v", "a\r\nb: c", text()),
+  });
   const position = () => ({ server: text(), high: one(0, LARGE), low: number() });
   const part = () => ({ kind: pick(2), data: bytes() });
   const request = () => ({
@@ -58,7 +61,17 @@ function oneFrame(pick, sessions) {
     () => ({ type: "Persist", session, nsp, pid: text(), socket: text(), rooms: some(text), data: bytes() }),
     () => ({ type: "Restore", requestId: number(), nsp, pid: text(), offset: text() }),
     () => ({ type: "Prove", session, requestId: number(), cut: some(position) }),
-    () => ({ type: "Reattach", session, nsp, socket: text(), rooms: some(text), pid: text(), log: text(), last: text(), cut: some(position) }),
+    () => ({
+      type: "Reattach",
+      session,
+      nsp,
+      socket: text(),
+      rooms: some(text),
+      pid: text(),
+      log: text(),
+      last: text(),
+      cut: some(position),
+    }),
     () => ({ type: "GiveBack", nsp, pid: text() }),
     () => ({ type: "Relay", to: some(text), payload: bytes() }),
     () => ({ type: "Credit", bytes: pick(100_000) }),
@@ -68,14 +81,28 @@ function oneFrame(pick, sessions) {
   const ending = [
     () => ({ type: "Close", session, reason: one(1, 5, 6, 11, 77), description: text().slice(0, 300) }),
     () => ({ type: "Reject", session, response: response() }),
-    () => ({ type: "Accept", session, sid: one("", "A".repeat(28), text()), headers: some(header), lasting: some(header) }),
+    () => ({
+      type: "Accept",
+      session,
+      sid: one("", "A".repeat(28), text()),
+      headers: some(header),
+      lasting: some(header),
+    }),
     () => ({ type: "Response", requestId: number(), response: response() }),
     () => ({ type: "Drain", deadlineMs: number() }),
     () => ({ type: "Namespace", nsp, name: text() }),
     () => ({ type: "Number", high: one(0, 0, 0, LARGE), low: number() }),
   ];
   const wrong = [
-    () => ({ type: "Hello", versionMin: 1, versionMax: 1, credit: number(), server: text(), sdk: text(), settings: "{}" }),
+    () => ({
+      type: "Hello",
+      versionMin: 1,
+      versionMax: 1,
+      credit: number(),
+      server: text(),
+      sdk: text(),
+      settings: "{}",
+    }),
     () => ({ type: "Welcome", version: 1, credit: number(), pingIntervalMs: 1, batchBytesMax: 1, info: "{}" }),
     () => ({ type: "Open", session, eio: 4, sid: text(), request: request() }),
     () => ({ type: "Message", session, flags: 0, payload: bytes() }),

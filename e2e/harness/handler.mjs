@@ -8,7 +8,8 @@ import { until } from "../../testing/wait.mjs";
 import { Log } from "./log.mjs";
 import { startNode } from "./node.mjs";
 
-export const PYTHON = process.env.E2E_PYTHON ?? fileURLToPath(new URL("../../target/xtask/python/bin/python", import.meta.url));
+export const PYTHON =
+  process.env.E2E_PYTHON ?? fileURLToPath(new URL("../../target/xtask/python/bin/python", import.meta.url));
 const SCRIPT = fileURLToPath(new URL("../apps/handler.py", import.meta.url));
 export const KEY = DEVELOPMENT_KEY;
 export const PATH = "/clients/socketio/hubs/default";

@@ -9,10 +9,18 @@ import { until } from "../../testing/wait.mjs";
 import { Log } from "./log.mjs";
 import { readMetrics } from "./metrics.mjs";
 
-export const BINARY = process.env.E2E_BINARY ?? fileURLToPath(new URL("../../target/release/trunkline", import.meta.url));
+export const BINARY =
+  process.env.E2E_BINARY ?? fileURLToPath(new URL("../../target/release/trunkline", import.meta.url));
 
 /** Starts a node on free ports and waits until it accepts. */
-export async function startNode({ command = "dev", threads = 2, args = [], env = {}, listen = "127.0.0.1:0", admin = "127.0.0.1:0" } = {}) {
+export async function startNode({
+  command = "dev",
+  threads = 2,
+  args = [],
+  env = {},
+  listen = "127.0.0.1:0",
+  admin = "127.0.0.1:0",
+} = {}) {
   const folder = mkdtempSync(join(tmpdir(), "trunkline-e2e-"));
   const readyFile = join(folder, "ready.json");
   const child = spawn(

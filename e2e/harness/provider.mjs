@@ -32,7 +32,10 @@ export class Provider {
   }
 
   addKey(kid, alg) {
-    const made = alg === "ES256" ? generateKeyPairSync("ec", { namedCurve: "P-256" }) : generateKeyPairSync("rsa", { modulusLength: 2048 });
+    const made =
+      alg === "ES256"
+        ? generateKeyPairSync("ec", { namedCurve: "P-256" })
+        : generateKeyPairSync("rsa", { modulusLength: 2048 });
     this.keys.set(kid, { ...made, alg });
   }
 
@@ -49,14 +52,28 @@ export class Provider {
       return response.end(JSON.stringify({ issuer: this.issuer, jwks_uri: this.jwksUrl }));
     }
     if (!pathname.endsWith("/keys")) return response.writeHead(404).end();
-    const keys = [...this.keys].map(([kid, { publicKey, alg }]) => ({ ...publicKey.export({ format: "jwk" }), kid, use: "sig", alg }));
+    const keys = [...this.keys].map(([kid, { publicKey, alg }]) => ({
+      ...publicKey.export({ format: "jwk" }),
+      kid,
+      use: "sig",
+      alg,
+    }));
     response.end(JSON.stringify({ keys: [{ kty: "oct", kid: "not-for-you", k: "c2VjcmV0" }, ...keys] }));
   }
 
   /** A token for an app server; `kid` is whose key signs, `named` what the token says. */
   token(claims = {}, { kid = "rsa-1", named = kid, alg = this.keys.get(kid).alg } = {}) {
     const now = Math.floor(Date.now() / 1000);
-    const all = { iss: this.issuer, aud: AUDIENCE, sub: "app", roles: ["owner"], nbf: now, iat: now, exp: now + 600, ...claims };
+    const all = {
+      iss: this.issuer,
+      aud: AUDIENCE,
+      sub: "app",
+      roles: ["owner"],
+      nbf: now,
+      iat: now,
+      exp: now + 600,
+      ...claims,
+    };
     const text = `${base64url({ typ: "JWT", alg, kid: named })}.${base64url(all)}`;
     const { privateKey: key } = this.keys.get(kid);
     return `${text}.${sign("sha256", Buffer.from(text), { key, dsaEncoding: "ieee-p1363" }).toString("base64url")}`;

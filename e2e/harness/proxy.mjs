@@ -103,5 +103,10 @@ export function nginx(block, port) {
 
 /** HAProxy with this as its whole configuration. */
 export function haproxy(block, port) {
-  return Daemon.start("haproxy", () => block, port, (file) => ["-db", "-f", file]);
+  return Daemon.start(
+    "haproxy",
+    () => block,
+    port,
+    (file) => ["-db", "-f", file],
+  );
 }

@@ -66,10 +66,14 @@ class Worker {
   }
   async hears(kind, withinMs) {
     const find = () => this.said.findIndex((message) => message.kind === kind);
-    await until(`"${kind}" of a worker`, () => {
-      if (this.child.exitCode !== null) throw new Error(`it ended with ${this.child.exitCode}`);
-      return find() >= 0;
-    }, { withinMs });
+    await until(
+      `"${kind}" of a worker`,
+      () => {
+        if (this.child.exitCode !== null) throw new Error(`it ended with ${this.child.exitCode}`);
+        return find() >= 0;
+      },
+      { withinMs },
+    );
     return this.said.splice(find(), 1)[0];
   }
   async stop() {
@@ -90,7 +94,9 @@ async function others(node, app, sids, state) {
     served[what][ok ? 0 : 1] += 1;
   };
   while (!state.over) {
-    const newcomer = new RawStream(node.port).write(requestText("GET", engineUrl(), { headers: { connection: "close" } }));
+    const newcomer = new RawStream(node.port).write(
+      requestText("GET", engineUrl(), { headers: { connection: "close" } }),
+    );
     const ended = await Promise.race([newcomer.end.then(() => true), pause(5_000)]);
     note("newcomers", ended && newcomer.status === 200);
     newcomer.destroy();
@@ -102,7 +108,12 @@ async function others(node, app, sids, state) {
     note("sessions", posted.text.endsWith("ok"));
     posted.destroy();
     if (served.trunks[0] + served.trunks[1] < 5) {
-      const trunk = await startApp({ app: "attacked", name: "late", trunkline: { endpoint: node.url, hub: "calm" }, ready: false });
+      const trunk = await startApp({
+        app: "attacked",
+        name: "late",
+        trunkline: { endpoint: node.url, hub: "calm" },
+        ready: false,
+      });
       const up = await until("a trunk", () => trunk.isReady(), { withinMs: 5_000 }).catch(() => false);
       note("trunks", up);
       await trunk.stop();
@@ -113,10 +124,14 @@ async function others(node, app, sids, state) {
 }
 
 function grown(before, after) {
-  const ordinary = /streams_accepted|_received|messages_|_sent|broadcast|process_|memory_|_sessions\{|trunkline_sessions |handshakes_total\{outcome="accepted"|uptime|trunks?$/;
+  const ordinary =
+    /streams_accepted|_received|messages_|_sent|broadcast|process_|memory_|_sessions\{|trunkline_sessions |handshakes_total\{outcome="accepted"|uptime|trunks?$/;
   return [...after]
     .filter(([name, value]) => name.startsWith("trunkline_") && !ordinary.test(name) && value > (before.get(name) ?? 0))
-    .map(([name, value]) => `${name.replace("trunkline_", "").replace("_total", "")} +${Math.round(value - (before.get(name) ?? 0))}`);
+    .map(
+      ([name, value]) =>
+        `${name.replace("trunkline_", "").replace("_total", "")} +${Math.round(value - (before.get(name) ?? 0))}`,
+    );
 }
 
 async function attacked(name) {
@@ -126,19 +141,25 @@ async function attacked(name) {
   writeFileSync(config, HUBS);
   const closing = [];
   try {
-    const node = await startNode({ threads: Number(values.threads), args: ["--config", config, ...(attack.args?.(Number(values.clients)) ?? [])] });
+    const node = await startNode({
+      threads: Number(values.threads),
+      args: ["--config", config, ...(attack.args?.(Number(values.clients)) ?? [])],
+    });
     closing.push(() => node.stop("SIGKILL"));
     const options = attack.options ?? {};
     const app = await startApp({ app: "attacked", name: "attacked", options, trunkline: { endpoint: node.url } });
     closing.push(() => app.stop());
-    const calm = values["same-app"] ? app : await startApp({ app: "attacked", name: "calm", trunkline: { endpoint: node.url, hub: "calm" } });
+    const calm = values["same-app"]
+      ? app
+      : await startApp({ app: "attacked", name: "calm", trunkline: { endpoint: node.url, hub: "calm" } });
     if (calm !== app) closing.push(() => calm.stop());
     const path = values["same-app"] ? "/socket.io/" : CALM_PATH;
     const crowd = new Worker("./attacks_crowd.mjs", node.port, path, values.clients, values.rate);
     closing.push(() => crowd.stop());
     await crowd.hears("ready", 120_000);
     const sids = [];
-    for (let number = 0; number < 10; number += 1) sids.push((await PollingSession.open(node.port, { join: true })).sid);
+    for (let number = 0; number < 10; number += 1)
+      sids.push((await PollingSession.open(node.port, { join: true })).sid);
     const attackers = new Worker("./attacks_kinds.mjs", name, node.port, seconds);
     closing.push(() => attackers.stop());
 
@@ -176,8 +197,12 @@ async function attacked(name) {
 const ms = (value) => (value >= 100 ? value.toFixed(0) : value.toFixed(1));
 const share = ([ok, failed]) => `${ok} of ${ok + failed}`;
 
-console.log(`${values.clients} clients that echo ${values.rate} times a second, ${values.threads} threads, ${seconds} s for each attack\n`);
-console.log("| attack | lost | p99 before, ms | during | after | × | worst, ms | memory at rest → peak, MB | newcomers, sessions, trunks served | named by |");
+console.log(
+  `${values.clients} clients that echo ${values.rate} times a second, ${values.threads} threads, ${seconds} s for each attack\n`,
+);
+console.log(
+  "| attack | lost | p99 before, ms | during | after | × | worst, ms | memory at rest → peak, MB | newcomers, sessions, trunks served | named by |",
+);
 console.log("|---|---:|---:|---:|---:|---:|---:|---:|---|---|");
 let bad = false;
 for (const name of chosen) {

@@ -2,7 +2,12 @@
 import { EngineSocket, socketUrl } from "../../testing/engine.mjs";
 import { until } from "../../testing/wait.mjs";
 
-const [port, path, count, rate] = [Number(process.argv[2]), process.argv[3], Number(process.argv[4]), Number(process.argv[5])];
+const [port, path, count, rate] = [
+  Number(process.argv[2]),
+  process.argv[3],
+  Number(process.argv[4]),
+  Number(process.argv[5]),
+];
 const LOST_AFTER_MS = 20_000;
 const latencies = { before: [], during: [], after: [] };
 let phase;
@@ -60,12 +65,14 @@ const ticking = setInterval(() => {
   }
 }, 10);
 
-const percentile = (sorted, share) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
+const percentile = (sorted, share) =>
+  sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
 
 async function report() {
   clearInterval(ticking);
   const giveUpAt = Date.now() + LOST_AFTER_MS;
-  while (Date.now() < giveUpAt && clients.some(({ missing, ws }) => missing > 0 && !ws.ended)) await new Promise((done) => setTimeout(done, 50));
+  while (Date.now() < giveUpAt && clients.some(({ missing, ws }) => missing > 0 && !ws.ended))
+    await new Promise((done) => setTimeout(done, 50));
   for (const { missing, ws } of clients) lost += missing + (ws.ended ? 1 : 0);
   const p99 = {};
   const max = {};

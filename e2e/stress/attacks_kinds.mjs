@@ -35,7 +35,8 @@ async function pour(socket, chunk, until) {
   socket.once("close", () => (ended = true));
   while (!over(until) && !ended) {
     if (socket.write(chunk)) await pause(0);
-    else await Promise.race([new Promise((done) => socket.once("drain", done)), pause(Math.max(0, until - Date.now()))]);
+    else
+      await Promise.race([new Promise((done) => socket.once("drain", done)), pause(Math.max(0, until - Date.now()))]);
   }
 }
 
@@ -98,7 +99,11 @@ export const ATTACKS = {
     what: "refused tunnels and trunks, as many as fit, while nobody reads the node's log",
     unreadLog: true,
     run: async (port, until) => {
-      const lines = [upgradeHead("/server/tunnel?hub=default"), upgradeHead("/server/tunnel?hub=nobody"), upgradeHead("/trunk/v1")];
+      const lines = [
+        upgradeHead("/server/tunnel?hub=default"),
+        upgradeHead("/server/tunnel?hub=nobody"),
+        upgradeHead("/trunk/v1"),
+      ];
       let refused = 0;
       await each(50, async (number) => {
         while (!over(until)) {
@@ -142,7 +147,11 @@ export const ATTACKS = {
     what: "50 WebSockets pour frames of 1 KB that inflate to 1 MB of pongs or noops",
     options: { perMessageDeflate: { threshold: 1024 } },
     run: async (port, until) => {
-      const chunk = Buffer.concat(Array(30).fill([compressedFrame(`3${"p".repeat(990_000)}`), compressedFrame(`6${"n".repeat(990_000)}`)]).flat());
+      const chunk = Buffer.concat(
+        Array(30)
+          .fill([compressedFrame(`3${"p".repeat(990_000)}`), compressedFrame(`6${"n".repeat(990_000)}`)])
+          .flat(),
+      );
       const clients = await websockets(port, 50, OFFER);
       await each(50, (number) => pour(clients[number].socket, chunk, until));
       return "";

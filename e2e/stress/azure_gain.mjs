@@ -15,28 +15,31 @@ const { values } = parseArgs({
 const [CLIENTS, SECONDS, ROUNDS] = [Number(values.clients), Number(values.seconds), Number(values.rounds)];
 const BROADCASTS = 1000;
 
-const cpuMs = (app) => app.run(() => {
-  const { user, system } = process.cpuUsage();
-  return (user + system) / 1000;
-});
+const cpuMs = (app) =>
+  app.run(() => {
+    const { user, system } = process.cpuUsage();
+    return (user + system) / 1000;
+  });
 
 /** Events per second and CPU of the app server for each. */
 async function measured(app, act) {
   const [cpuBefore, begun] = [await cpuMs(app), performance.now()];
   const count = await act();
   const seconds = (performance.now() - begun) / 1000;
-  return { perSecond: count / seconds, cpuUs: ((await cpuMs(app)) - cpuBefore) * 1000 / count };
+  return { perSecond: count / seconds, cpuUs: (((await cpuMs(app)) - cpuBefore) * 1000) / count };
 }
 
 async function echo(clients) {
   const until_ = performance.now() + SECONDS * 1000;
   let count = 0;
-  await Promise.all(clients.map(async (client) => {
-    while (performance.now() < until_) {
-      await client.emitWithAck("echo", "x".repeat(64));
-      count += 1;
-    }
-  }));
+  await Promise.all(
+    clients.map(async (client) => {
+      while (performance.now() < until_) {
+        await client.emitWithAck("echo", "x".repeat(64));
+        count += 1;
+      }
+    }),
+  );
   return count;
 }
 
@@ -56,13 +59,17 @@ async function broadcast(app, clients) {
 async function round(sdk) {
   const world = await AzureWorld.start({ servers: [] });
   try {
-    const app = sdk === "Microsoft's"
-      ? await world.startAzureApp({ name: "azure" })
-      : await world.startApp({ name: "native", trunkline: {} });
+    const app =
+      sdk === "Microsoft's"
+        ? await world.startAzureApp({ name: "azure" })
+        : await world.startApp({ name: "native", trunkline: {} });
     const options = { transports: ["websocket"], path: HUB_PATH };
     const clients = [];
     for (let at = 0; at < CLIENTS; at += 1) clients.push(await world.client("/", options));
-    return { echo: await measured(app, () => echo(clients)), broadcast: await measured(app, () => broadcast(app, clients)) };
+    return {
+      echo: await measured(app, () => echo(clients)),
+      broadcast: await measured(app, () => broadcast(app, clients)),
+    };
   } finally {
     await world.stop();
   }
@@ -75,9 +82,13 @@ for (let number = 0; number < ROUNDS; number += 1) {
   for (const sdk of Object.keys(rounds)) rounds[sdk].push(await round(sdk));
 }
 console.log(`${CLIENTS} clients, medians of ${ROUNDS} rounds in turn\n`);
-console.log("| SDK | echo/s | app CPU per echo, µs | broadcasts/s | app CPU per broadcast, µs |\n|---|---|---|---|---|");
+console.log(
+  "| SDK | echo/s | app CPU per echo, µs | broadcasts/s | app CPU per broadcast, µs |\n|---|---|---|---|---|",
+);
 for (const [sdk, results] of Object.entries(rounds)) {
   const cell = (what, which) => median(results.map((result) => result[what][which])).toFixed(0);
-  console.log(`| ${sdk} | ${cell("echo", "perSecond")} | ${cell("echo", "cpuUs")} | ${cell("broadcast", "perSecond")} | ${cell("broadcast", "cpuUs")} |`);
+  console.log(
+    `| ${sdk} | ${cell("echo", "perSecond")} | ${cell("echo", "cpuUs")} | ${cell("broadcast", "perSecond")} | ${cell("broadcast", "cpuUs")} |`,
+  );
 }
 process.exit(0);

@@ -19,7 +19,9 @@ for (const threads of options.threads.split(",").map(Number)) {
       const { wrong, expired } = await run({ threads, rounds, clients, awaits, chatter: Number(options.chatter) });
       const counts = Object.entries(wrong).map(([kind, list]) => `${kind} ${list.length}`);
       const where = threads === 1 ? "" : clients % 2 === 1 ? ", trunks on one thread" : ", trunks apart";
-      console.log(`${threads} threads${where}${awaits ? ", await" : ""}: ${rounds} rounds, wrong: ${counts.join(", ")}; waits expired: ${expired}`);
+      console.log(
+        `${threads} threads${where}${awaits ? ", await" : ""}: ${rounds} rounds, wrong: ${counts.join(", ")}; waits expired: ${expired}`,
+      );
       if (Object.values(wrong).some((list) => list.length > 0)) process.exitCode = 1;
     }
   }

@@ -65,6 +65,9 @@ serve((context) => {
   /** Broadcasts of its own, a few per turn, to a room of nobody or of all, until told otherwise. */
   context.chatter = (perMs) => {
     clearInterval(context.chattering);
-    if (perMs > 0) context.chattering = setInterval(() => { for (let n = 0; n < perMs; n += 1) io.to("nobody").emit("noise", n); }, 1);
+    if (perMs > 0)
+      context.chattering = setInterval(() => {
+        for (let n = 0; n < perMs; n += 1) io.to("nobody").emit("noise", n);
+      }, 1);
   };
 });

@@ -35,7 +35,11 @@ export async function run({ threads, rounds, clients: count, awaits = false, cha
     const teller = await start("cobalt");
     const port = await teller.run(({ listen }) => listen());
     for (const app of apps) await app.run((context, perMs) => context.chatter(perMs), chatter);
-    await within("the rounds", mover.run((context, argument) => context.move(argument), { port, rounds, awaits }), ROUNDS_MS_MAX);
+    await within(
+      "the rounds",
+      mover.run((context, argument) => context.move(argument), { port, rounds, awaits }),
+      ROUNDS_MS_MAX,
+    );
     for (const app of apps) await app.run((context) => context.chatter(0));
     // What was broadcast before this is there when this is.
     const waiting = new Set(clients);

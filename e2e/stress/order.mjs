@@ -30,13 +30,19 @@ const threads = options.threads.split(",").map(Number);
 const total = { operations: 0, deliveries: 0, foreign: 0, lives: 0, violations: 0 };
 
 for (let seed = Number(options.first); seed < Number(options.first) + Number(options.seeds); seed += 1) {
-  const setting = { seed, threads: threads[seed % threads.length], clients: Number(options.clients), rounds: Number(options.rounds) };
+  const setting = {
+    seed,
+    threads: threads[seed % threads.length],
+    clients: Number(options.clients),
+    rounds: Number(options.rounds),
+  };
   const started = performance.now();
   const size = { turns: Number(options.turns), clientOperations: Number(options.operations) };
   const record = await run({ ...setting, ...size, broadcastAcks: !options["no-broadcast-acks"] });
   const { violations, ...counts } = check(record);
   violations.push(...record.problems);
-  for (const [name, count] of Object.entries({ ...counts, lives: record.lives.length, violations: violations.length })) total[name] += count;
+  for (const [name, count] of Object.entries({ ...counts, lives: record.lives.length, violations: violations.length }))
+    total[name] += count;
   const seconds = ((performance.now() - started) / 1000).toFixed(1);
   const what = `${record.lives.length} sockets, ${counts.operations} operations, ${counts.deliveries} deliveries checked`;
   console.log(`seed ${seed}, ${setting.threads} threads: ${what}, ${violations.length} violations (${seconds} s)`);

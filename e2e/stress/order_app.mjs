@@ -86,7 +86,10 @@ class Program {
   askAll(to) {
     const [id, payload] = this.#next();
     this.write("cast", { id, rooms: to, except: [] });
-    this.io.to(to).timeout(ANSWERS_MS_MAX).emit("question to all", id, payload, () => {});
+    this.io
+      .to(to)
+      .timeout(ANSWERS_MS_MAX)
+      .emit("question to all", id, payload, () => {});
   }
   end(socket, close) {
     this.write("end", { socket: socket.id, close });

@@ -32,7 +32,14 @@ export class OrderClient {
   #listen() {
     const { socket } = this;
     const numberOf = (id) => Number(id.split(":")[1]);
-    socket.on("connect", () => this.lives.push({ client: this.number, mode: this.mode, socket: socket.id, events: [{ time: now(), kind: "connect" }] }));
+    socket.on("connect", () =>
+      this.lives.push({
+        client: this.number,
+        mode: this.mode,
+        socket: socket.id,
+        events: [{ time: now(), kind: "connect" }],
+      }),
+    );
     socket.on("disconnect", (reason) => this.#write("disconnect", { reason }));
     socket.on("message", (id, payload) => this.#write("heard", { id, bad: !isWhole(numberOf(id), payload) }));
     // Of these answers the app gets a list, which tells no order.

@@ -11,7 +11,10 @@ export function judgeForeign({ timeline, log, heard, ending, say }) {
     if (event === undefined && (cast.volatile || cast.local)) continue;
     const floor = Math.max(place, received(cast.time));
     const found = event ? placeOfDelivered(timeline, cast, event, floor) : placeOfOther(timeline, cast, floor, ending);
-    if (found === undefined) say(`${cast.id} ${event ? "came" : "did not come"}, and no place in the home's order explains it (from entry ${floor} on)`);
+    if (found === undefined)
+      say(
+        `${cast.id} ${event ? "came" : "did not come"}, and no place in the home's order explains it (from entry ${floor} on)`,
+      );
     else place = found;
   }
   return log.casts.length;

@@ -40,15 +40,18 @@ const REASONS = {
 export function check({ logs, lives }) {
   const report = { violations: [], deliveries: 0, operations: 0, foreign: 0 };
   const homes = homesOf(logs, (what) => report.violations.push(what));
-  for (const { entries } of logs) report.operations += entries.filter(({ op }) => !["connect", "got", "answer", "gone"].includes(op)).length;
+  for (const { entries } of logs)
+    report.operations += entries.filter(({ op }) => !["connect", "got", "answer", "gone"].includes(op)).length;
   const seen = new Set();
   for (const life of lives) {
-    const say = (what) => report.violations.push(`client ${life.client} (${life.mode}), socket ${life.socket}: ${what}`);
+    const say = (what) =>
+      report.violations.push(`client ${life.client} (${life.mode}), socket ${life.socket}: ${what}`);
     if (seen.has(life.socket)) say("had this id before");
     seen.add(life.socket);
     judgeLife(life, logs, homes.get(life.socket), report, say);
   }
-  for (const socket of homes.keys()) if (!seen.has(socket)) report.violations.push(`socket ${socket}: no client knows of it`);
+  for (const socket of homes.keys())
+    if (!seen.has(socket)) report.violations.push(`socket ${socket}: no client knows of it`);
   return report;
 }
 
@@ -72,7 +75,8 @@ function endingOf({ events }, { endedByApp }, say) {
   if (disconnect.reason === "io server disconnect") return "ended";
   if (disconnect.reason === "io client disconnect") return "left";
   // A cut that hits no stream, between two polls, has no effect; but without a cut nothing may break.
-  if (!events.some(({ kind }) => kind === "cut")) say(`lost its connection (${disconnect.reason}) though nobody cut it`);
+  if (!events.some(({ kind }) => kind === "cut"))
+    say(`lost its connection (${disconnect.reason}) though nobody cut it`);
   return "cut";
 }
 
@@ -81,7 +85,8 @@ function judgeBounds({ events }, ending, { own, log }, say) {
   if (events[0]?.kind !== "connect") say("something came before the connect");
   if (end >= 0 && end < events.length - 1) say(`after its disconnect came ${show(events[end + 1])}`);
   const gone = own.findIndex((at) => log.entries[at].op === "gone");
-  if (gone >= 0 && gone < own.length - 1) say(`the app server saw ${show(log.entries[own[gone + 1]])} after its disconnect`);
+  if (gone >= 0 && gone < own.length - 1)
+    say(`the app server saw ${show(log.entries[own[gone + 1]])} after its disconnect`);
   const reasons = { client: events[end]?.reason, home: log.entries[own[gone]]?.reason };
   for (const side of ["client", "home"]) {
     if (!REASONS[ending][side].includes(reasons[side])) say(`${ending}, but the ${side}'s reason is ${reasons[side]}`);
@@ -90,7 +95,9 @@ function judgeBounds({ events }, ending, { own, log }, say) {
 
 /** Rule 1; gives what was heard: the home's with their entry, the others with the entries around them. */
 function judgeHome({ events }, { expected, mandatory, start }, ending, say) {
-  const heard = events.filter(({ kind }) => kind === "heard" || kind === "acked").map((event) => ({ ...event, key: event.id ?? `ack ${event.number}` }));
+  const heard = events
+    .filter(({ kind }) => kind === "heard" || kind === "acked")
+    .map((event) => ({ ...event, key: event.id ?? `ack ${event.number}` }));
   let place = start;
   for (const event of heard) {
     if (event.bad) say(`${event.key} is not what was sent`);
@@ -102,7 +109,8 @@ function judgeHome({ events }, { expected, mandatory, start }, ending, say) {
     }
     if (at <= place) say(`${event.key} came twice or out of order`);
     else {
-      for (const missed of mandatory) if (missed.at > place && missed.at < at) say(`${missed.key} is missing before ${event.key}`);
+      for (const missed of mandatory)
+        if (missed.at > place && missed.at < at) say(`${missed.key} is missing before ${event.key}`);
       place = at;
     }
     event.at = at;
@@ -122,7 +130,8 @@ function judgeHome({ events }, { expected, mandatory, start }, ending, say) {
 function judgeOrigins(heard, logs, home, say) {
   const others = logs.filter((log) => log !== home).map(({ server }) => `${server}:`);
   for (const { isForeign, key } of heard) {
-    if (isForeign && !others.some((prefix) => key.startsWith(prefix))) say(`${key} came though the home's order does not send it here`);
+    if (isForeign && !others.some((prefix) => key.startsWith(prefix)))
+      say(`${key} came though the home's order does not send it here`);
   }
 }
 
@@ -132,7 +141,10 @@ function judgeOrigins(heard, logs, home, say) {
 function judgeUp({ events }, { own, log }, ending, say) {
   let count = 0;
   const entries = own.map((at) => log.entries[at]);
-  for (const [kind, op, key] of [["said", "got", "number"], ["answered", "answer", "id"]]) {
+  for (const [kind, op, key] of [
+    ["said", "got", "number"],
+    ["answered", "answer", "id"],
+  ]) {
     const sent = events.filter((event) => event.kind === kind).map((event) => event[key]);
     const got = entries.filter((entry) => entry.op === op);
     count += got.length;

@@ -9,15 +9,33 @@ const SETTLED_WITHIN_MS = 30_000;
 const SERVER_OPTIONS = { pingInterval: 5_000, pingTimeout: 15_000 };
 
 /** Runs it; gives what `check` of the oracle wants. */
-export async function run({ seed, clients = 200, rounds = 4, turns = 110, clientOperations = 900, threads, broadcastAcks = true }) {
-  const world = await World.start({ servers: ["amber", "cobalt"], threads, app: "../stress/order_app", options: SERVER_OPTIONS });
+export async function run({
+  seed,
+  clients = 200,
+  rounds = 4,
+  turns = 110,
+  clientOperations = 900,
+  threads,
+  broadcastAcks = true,
+}) {
+  const world = await World.start({
+    servers: ["amber", "cobalt"],
+    threads,
+    app: "../stress/order_app",
+    options: SERVER_OPTIONS,
+  });
   const all = Array.from({ length: clients }, (_, number) => new OrderClient(world.url, number));
   try {
     await settle(world, all);
     for (let round = 0; round < rounds; round += 1) {
       const seedOf = (part) => seed * 1_000 + round * 10 + part;
       const apps = world.apps.map((app, index) => {
-        return app.run(({ program }, argument) => program.round(argument), { seed: seedOf(index), turns, clients, broadcastAcks });
+        return app.run(({ program }, argument) => program.round(argument), {
+          seed: seedOf(index),
+          turns,
+          clients,
+          broadcastAcks,
+        });
       });
       await Promise.all([...apps, act(all, new Random(seedOf(9)), clientOperations)]);
       await settle(world, all);
@@ -52,17 +70,24 @@ async function act(all, random, count) {
  * to a last question. When that does not come, the oracle says what is missing.
  */
 async function settle(world, all) {
-  await until("all clients", () => {
-    for (const client of all) client.comeBack();
-    return all.every(({ socket }) => socket.connected);
-  }, { withinMs: SETTLED_WITHIN_MS });
+  await until(
+    "all clients",
+    () => {
+      for (const client of all) client.comeBack();
+      return all.every(({ socket }) => socket.connected);
+    },
+    { withinMs: SETTLED_WITHIN_MS },
+  );
   const before = all.map(({ lives }) => lives.length);
   const questions = all.map((client) => client.ask());
   const marks = await Promise.all(world.apps.map((app) => app.run(markRound)));
   const isReplaced = (client, index) => client.lives.length !== before[index] || !client.socket.connected;
   const isSettled = (client, index) => {
     const { events } = client.lives.at(-1);
-    return marks.every((mark) => events.some(({ id }) => id === mark)) && events.some(({ kind, number }) => kind === "acked" && number === questions[index]);
+    return (
+      marks.every((mark) => events.some(({ id }) => id === mark)) &&
+      events.some(({ kind, number }) => kind === "acked" && number === questions[index])
+    );
   };
   const done = (client, index) => isReplaced(client, index) || isSettled(client, index);
   await until("the last messages", () => all.every(done), { withinMs: SETTLED_WITHIN_MS }).catch(() => {});
@@ -81,8 +106,11 @@ async function collect(world, all) {
   for (const app of world.apps) {
     logs.push({ server: app.name, entries: await app.run(({ program }) => program.log) });
   }
-  const problems = all.filter(({ strays }) => strays.length > 0).map(({ number }) => `client ${number} heard something before it was connected`);
-  for (const app of world.apps) if (app.log.count(/error/i) > 0) problems.push(`${app.name} said: ${app.log.text.slice(0, 500)}`);
+  const problems = all
+    .filter(({ strays }) => strays.length > 0)
+    .map(({ number }) => `client ${number} heard something before it was connected`);
+  for (const app of world.apps)
+    if (app.log.count(/error/i) > 0) problems.push(`${app.name} said: ${app.log.text.slice(0, 500)}`);
   // As it is now: what follows is the clearing away.
   return { logs, lives: structuredClone(all.flatMap(({ lives }) => lives)), problems };
 }

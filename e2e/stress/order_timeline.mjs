@@ -27,7 +27,14 @@ export function timelineOf({ socket, log, own }) {
   const start = own[0];
   const endedBy = own.find((at) => entries[at].op === "end" || entries[at].op === "gone");
   const end = endedBy ?? Infinity;
-  const timeline = { socket, entries, start, end, endedByApp: entries[endedBy]?.op === "end", stretches: [{ from: start, rooms: new Set([socket]) }] };
+  const timeline = {
+    socket,
+    entries,
+    start,
+    end,
+    endedByApp: entries[endedBy]?.op === "end",
+    stretches: [{ from: start, rooms: new Set([socket]) }],
+  };
   timeline.expected = new Map();
   timeline.mandatory = [];
   const expect = (key, at) => {
@@ -36,7 +43,8 @@ export function timelineOf({ socket, log, own }) {
   };
   for (const at of merged(own, log.casts, start, end)) {
     const { op, id, number } = entries[at];
-    if (op === "join" || op === "leave") timeline.stretches.push({ from: at, rooms: moved(timeline.stretches.at(-1).rooms, entries[at]) });
+    if (op === "join" || op === "leave")
+      timeline.stretches.push({ from: at, rooms: moved(timeline.stretches.at(-1).rooms, entries[at]) });
     else if (op === "send") expect(id, at);
     else if (op === "ack") expect(`ack ${number}`, at);
     else if (op === "cast" && selects(entries[at], timeline.stretches.at(-1).rooms)) expect(id, at);

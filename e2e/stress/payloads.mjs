@@ -17,7 +17,9 @@ export function isWhole(number, payload) {
 }
 
 function signature(value) {
-  return JSON.stringify(value, (_key, one) => (one instanceof Uint8Array ? Buffer.from(one).toString("base64") : bytesOf(one)));
+  return JSON.stringify(value, (_key, one) =>
+    one instanceof Uint8Array ? Buffer.from(one).toString("base64") : bytesOf(one),
+  );
 }
 
 /** `JSON.stringify` has called `toJSON` of a buffer before anybody else sees it. */

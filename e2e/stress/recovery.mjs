@@ -27,7 +27,9 @@ console.log(
   `seed ${values.seed}, ${values.nodes} nodes of ${values.threads} threads: all streams cut, ${(awayMs / 1000).toFixed(1)} s away, ${values.broadcasts} broadcasts meanwhile ` +
     `and 20 on either side of it; all back after ${(backMs / 1000).toFixed(1)} s, ${refusals} handshakes refused to get them where they belong\n`,
 );
-console.log("| clients | transport | recovered | same id, rooms, data | in order, exactly once | on the other app server |");
+console.log(
+  "| clients | transport | recovered | same id, rooms, data | in order, exactly once | on the other app server |",
+);
 console.log("|---:|---|---:|---:|---:|---:|");
 for (const { mode, clients, recovered, same, inOrder, moved } of rows) {
   console.log(`| ${clients} | ${mode} | ${[recovered, same, inOrder, moved].map(percent).join(" | ")} |`);

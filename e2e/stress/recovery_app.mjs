@@ -21,7 +21,14 @@ serve((context) => {
       Object.assign(socket.data, data);
     }
     const at = Number(process.hrtime.bigint()) / 1e6;
-    arrivals.push({ at, client, id: socket.id, recovered: socket.recovered, rooms: [...socket.rooms].sort(), data: { ...socket.data } });
+    arrivals.push({
+      at,
+      client,
+      id: socket.id,
+      recovered: socket.recovered,
+      rooms: [...socket.rooms].sort(),
+      data: { ...socket.data },
+    });
     socket.emit("server", server);
   });
 

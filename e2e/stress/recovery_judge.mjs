@@ -17,8 +17,15 @@ export function judge({ clients, sent, reports }) {
       mode,
       // `skipMiddlewares` is on: each client passed them when it first came.
       recovered: isBack && returns[0].recovered && back.recovered && middlewares === clients.length,
-      same: isBack && returns[0].id === first.id && back.id === first.id && equal(back.rooms, first.rooms) && equal(back.data, first.data),
-      inOrder: sent.every(([name, list]) => isExact(client, name, list)) && client.heard.every((id) => sent.some(([name]) => id.startsWith(`${name}:`))),
+      same:
+        isBack &&
+        returns[0].id === first.id &&
+        back.id === first.id &&
+        equal(back.rooms, first.rooms) &&
+        equal(back.data, first.data),
+      inOrder:
+        sent.every(([name, list]) => isExact(client, name, list)) &&
+        client.heard.every((id) => sent.some(([name]) => id.startsWith(`${name}:`))),
       moved: client.server !== client.home,
     };
   });
@@ -27,7 +34,10 @@ export function judge({ clients, sent, reports }) {
 /** Every broadcast of one app server that is for this client, once, in the order in which they were called. */
 function isExact(client, name, list) {
   const expected = list.filter((broadcast) => isAddressed(client, broadcast)).map(({ id }) => id);
-  return equal(client.heard.filter((id) => id.startsWith(`${name}:`)), expected);
+  return equal(
+    client.heard.filter((id) => id.startsWith(`${name}:`)),
+    expected,
+  );
 }
 
 /** A client's rooms never change. */

@@ -12,7 +12,13 @@ const AROUND = 20;
 
 /** Gives what `judge` wants, and times. `awayMs`: at least so long, and until the app servers have missed all. */
 export async function run({ clients: count, broadcasts, awayMs = 0, nodes = 1, threads, seed = 1 }) {
-  const world = await World.start({ nodes, servers: ["amber", "cobalt"], threads, app: "../stress/recovery_app", options: SERVER_OPTIONS });
+  const world = await World.start({
+    nodes,
+    servers: ["amber", "cobalt"],
+    threads,
+    app: "../stress/recovery_app",
+    options: SERVER_OPTIONS,
+  });
   const clients = [];
   try {
     const drama = new Drama(world, clients, new Random(seed));
@@ -52,7 +58,11 @@ class Drama {
     await this.#mark();
     const reports = await this.#reports();
     const arrivals = reports.flatMap((report) => report.arrivals);
-    for (const { number, first } of this.clients) Object.assign(first, arrivals.find(({ client }) => client === number));
+    for (const { number, first } of this.clients)
+      Object.assign(
+        first,
+        arrivals.find(({ client }) => client === number),
+      );
   }
 
   /** Where this client connects first; the next one's is where it comes back. */
@@ -70,7 +80,9 @@ class Drama {
       sent.push(broadcast);
       lists.get(name).push(broadcast);
     }
-    await Promise.all(this.world.apps.map((app) => app.run(({ cast }, list) => cast(list), { list: lists.get(app.name), withinMs })));
+    await Promise.all(
+      this.world.apps.map((app) => app.run(({ cast }, list) => cast(list), { list: lists.get(app.name), withinMs })),
+    );
   }
 
   #target() {
@@ -92,7 +104,11 @@ class Drama {
       sent.push({ id: marks.at(-1), rooms: [], except: [] });
       await app.run(({ cast }, list) => cast(list), { list: [sent.at(-1)], withinMs: 0 });
     }
-    await until("the last broadcasts", () => this.clients.every(({ heard }) => marks.every((mark) => heard.includes(mark))), PATIENCE);
+    await until(
+      "the last broadcasts",
+      () => this.clients.every(({ heard }) => marks.every((mark) => heard.includes(mark))),
+      PATIENCE,
+    );
   }
 
   async cutAll() {
@@ -101,15 +117,23 @@ class Drama {
       if (this.random.chance(0.05)) await new Promise((done) => setImmediate(done));
     }
     // Between two polls there was nothing to cut.
-    await until("the ends", () => {
-      for (const client of this.clients) if (client.socket.connected) client.cut();
-      return this.clients.every(({ socket }) => !socket.connected);
-    }, PATIENCE);
+    await until(
+      "the ends",
+      () => {
+        for (const client of this.clients) if (client.socket.connected) client.cut();
+        return this.clients.every(({ socket }) => !socket.connected);
+      },
+      PATIENCE,
+    );
   }
 
   /** Until the app servers have seen the ends. */
   missed() {
-    return until("the ends on the app servers", async () => (await this.#reports()).every(({ sockets }) => sockets === 0), PATIENCE);
+    return until(
+      "the ends on the app servers",
+      async () => (await this.#reports()).every(({ sockets }) => sockets === 0),
+      PATIENCE,
+    );
   }
 
   /** Every other client of each app server insists on the other one. */

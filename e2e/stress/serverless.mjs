@@ -17,7 +17,8 @@ const { values } = parseArgs({
 const [CLIENTS, EVENTS, DOWN_S] = [values.clients, values.events, values.down].map(Number);
 const ROUND_MS = 1_000;
 
-const percentile = (times, part) => times.sort((a, b) => a - b)[Math.min(times.length - 1, Math.floor(times.length * part))];
+const percentile = (times, part) =>
+  times.sort((a, b) => a - b)[Math.min(times.length - 1, Math.floor(times.length * part))];
 const line = (name, times) =>
   `${name.padEnd(44)} p50 ${percentile(times, 0.5).toFixed(2)} ms   p99 ${percentile(times, 0.99).toFixed(2)} ms   (${times.length})`;
 
@@ -31,8 +32,11 @@ async function timed(times, act) {
 async function direct(handler, times, count) {
   const url = `http://127.0.0.1:${handler.port}/events/echo`;
   const headers = {
-    "content-type": "text/plain", "ce-type": "azure.webpubsub.user.message", "ce-connectionid": "x",
-    "ce-signature": "x", "webhook-request-origin": "x",
+    "content-type": "text/plain",
+    "ce-type": "azure.webpubsub.user.message",
+    "ce-connectionid": "x",
+    "ce-signature": "x",
+    "webhook-request-origin": "x",
   };
   for (let at = 0; at < count; at += 1) {
     await timed(times, async () => (await fetch(url, { method: "POST", headers, body: '420["echo",1]' })).text());
@@ -54,7 +58,9 @@ async function latency(world) {
       console.log(line("one at a time, event → webhook → answer", through));
     }
   }
-  const sockets = await Promise.all(Array.from({ length: CLIENTS }, () => world.connected("/", { transports: ["websocket"] })));
+  const sockets = await Promise.all(
+    Array.from({ length: CLIENTS }, () => world.connected("/", { transports: ["websocket"] })),
+  );
   const [alone, through] = [[], []];
   await Promise.all(sockets.map(() => direct(world.handler, alone, EVENTS)));
   await Promise.all(sockets.map((one) => echoes(one, through, EVENTS)));
@@ -64,7 +70,10 @@ async function latency(world) {
 }
 
 async function outage(world, sockets) {
-  const counted = async () => new Map([...(await world.node.metrics())].filter(([name]) => /azure_(webhook|serverless|clients_closed)/.test(name)));
+  const counted = async () =>
+    new Map(
+      [...(await world.node.metrics())].filter(([name]) => /azure_(webhook|serverless|clients_closed)/.test(name)),
+    );
   const before = await counted();
   const { port } = world.handler;
   await world.handler.stop();
@@ -79,10 +88,16 @@ async function outage(world, sockets) {
   const ask = () =>
     sockets.map((socket) => {
       sent += 1;
-      return socket.timeout(60_000).emitWithAck("echo", 1).then(() => {
-        answered += 1;
-        if (back !== Infinity) recovered.push(Date.now() - back);
-      }, () => (lost += 1));
+      return socket
+        .timeout(60_000)
+        .emitWithAck("echo", 1)
+        .then(
+          () => {
+            answered += 1;
+            if (back !== Infinity) recovered.push(Date.now() - back);
+          },
+          () => (lost += 1),
+        );
     });
   const newcomer = () => {
     const socket = world.client("/", { transports: ["websocket"] });
@@ -95,13 +110,17 @@ async function outage(world, sockets) {
     await sleep(ROUND_MS);
   }
   const pending = (await counted()).get("trunkline_azure_webhook_pending");
-  console.log(`handler down for ${since()} s: ${sent} events sent, ${answered} answered, ${closed} clients closed; new clients: ${refused} refused, ${connected} connected; calls pending ${pending}`);
+  console.log(
+    `handler down for ${since()} s: ${sent} events sent, ${answered} answered, ${closed} clients closed; new clients: ${refused} refused, ${connected} connected; calls pending ${pending}`,
+  );
   world.handler = await startHandler(port);
   back = Date.now();
   await until("an answer after the return", () => recovered.length > 0, { withinMs: 60_000 });
   console.log(`first answer ${recovered[0]} ms after the handler's return`);
   await Promise.all(rounds);
-  console.log(`all settled ${((Date.now() - back) / 1000).toFixed(1)} s after it: ${answered} of ${sent} answered, ${lost} never; ${closed} clients closed; new clients: ${refused} refused, ${connected} connected`);
+  console.log(
+    `all settled ${((Date.now() - back) / 1000).toFixed(1)} s after it: ${answered} of ${sent} answered, ${lost} never; ${closed} clients closed; new clients: ${refused} refused, ${connected} connected`,
+  );
   for (const [name, value] of await counted()) {
     const grown = value - (before.get(name) ?? 0);
     if (/_total/.test(name) && grown > 0) console.log(`  ${name} +${grown}`);

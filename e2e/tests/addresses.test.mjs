@@ -16,16 +16,25 @@ const families = (port) => ({ IPv4: `http://127.0.0.1:${port}`, IPv6: `http://[:
 
 async function hasIpv6() {
   const probe = createServer().listen(0, "::");
-  const [listens] = await Promise.race([once(probe, "listening").then(() => [true]), once(probe, "error").then(() => [false])]);
+  const [listens] = await Promise.race([
+    once(probe, "listening").then(() => [true]),
+    once(probe, "error").then(() => [false]),
+  ]);
   probe.close();
   return listens;
 }
 
-describe("the address of a client", { skip: (PLAIN && "it compares both by itself") || (!(await hasIpv6()) && "no IPv6 here") }, () => {
+describe("the address of a client", {
+  skip: (PLAIN && "it compares both by itself") || (!(await hasIpv6()) && "no IPv6 here"),
+}, () => {
   for (const listen of ["::", "127.0.0.1"]) {
     test(`of a listener on ${listen} is what plain Socket.IO says`, async (t) => {
       // `dev` listens on loopback addresses only.
-      const node = await startNode({ command: "serve", env: { TRUNKLINE_KEY: KEY }, listen: listen === "::" ? "[::]:0" : `${listen}:0` });
+      const node = await startNode({
+        command: "serve",
+        env: { TRUNKLINE_KEY: KEY },
+        listen: listen === "::" ? "[::]:0" : `${listen}:0`,
+      });
       t.after(() => node.stop());
       const app = await startApp({ trunkline: { endpoint: `http://127.0.0.1:${node.port}`, key: KEY } });
       t.after(() => app.stop());

@@ -21,7 +21,10 @@ withWorld(
   { servers: ["amber", "cobalt", "jade"], trunklineOnly: true },
   async (world) => {
     const byServer = await spread(world, 12, TRANSPORTS.websocket);
-    assert.deepEqual([...byServer.values()].map((clients) => clients.length), [4, 4, 4]);
+    assert.deepEqual(
+      [...byServer.values()].map((clients) => clients.length),
+      [4, 4, 4],
+    );
     for (const client of byServer.get("jade")) client.disconnect();
     await until("jade's view", () => world.app("jade").run(({ io }) => io.engine.clientsCount === 0));
     const late = await spread(world, 4, TRANSPORTS.websocket);
@@ -46,67 +49,85 @@ for (const [mode, transports] of Object.entries(TRANSPORTS)) {
       await until("the lost ones on the other app server", () => lost.every((client) => client.connected));
       for (const client of [...lost, ...kept]) assert.equal(await client.emitWithAck("server"), "cobalt");
       assert.equal(noticed, 0);
-      assert.deepEqual(kept.map(({ id }) => id), keptIds);
+      assert.deepEqual(
+        kept.map(({ id }) => id),
+        keptIds,
+      );
       assert.equal(await world.app("cobalt").run(({ io }) => io.engine.clientsCount), 10);
     },
   );
 }
 
-withWorld("an app server that leaves with io.close() takes only its own clients along", { servers: ["amber", "cobalt"], trunklineOnly: true }, async (world) => {
-  const byServer = await spread(world, 6, { ...TRANSPORTS.websocket, ...COMING_BACK });
-  const ends = byServer.get("amber").map((client) => next(client, "disconnect"));
-  await world.app("amber").run(({ io }) => void io.close());
-  await Promise.all(ends);
-  await until("all on the other", () => world.app("cobalt").run(({ io }) => io.engine.clientsCount === 6));
-  for (const client of byServer.get("cobalt")) assert.equal(client.connected, true);
-});
+withWorld(
+  "an app server that leaves with io.close() takes only its own clients along",
+  { servers: ["amber", "cobalt"], trunklineOnly: true },
+  async (world) => {
+    const byServer = await spread(world, 6, { ...TRANSPORTS.websocket, ...COMING_BACK });
+    const ends = byServer.get("amber").map((client) => next(client, "disconnect"));
+    await world.app("amber").run(({ io }) => void io.close());
+    await Promise.all(ends);
+    await until("all on the other", () => world.app("cobalt").run(({ io }) => io.engine.clientsCount === 6));
+    for (const client of byServer.get("cobalt")) assert.equal(client.connected, true);
+  },
+);
 
-withWorld("no app server: 503 with a JSON error at once, and recovery when one comes", { servers: [], trunklineOnly: true }, async (world) => {
-  const before = await world.node.metrics();
-  const answer = await fetch(`${world.node.url}/socket.io/?EIO=4&transport=polling`);
-  assert.equal(answer.status, 503);
-  assert.match(answer.headers.get("content-type"), /^application\/json/);
-  const body = await answer.json();
-  assert.ok(body.message || body.error, JSON.stringify(body));
-  await until("a counter", async () => {
-    const moved = [...(await world.node.metrics())].filter(([name, value]) => value > (before.get(name) ?? 0));
-    return moved.some(([name]) => /^trunkline_.*(refused|handshakes)/.test(name));
-  });
+withWorld(
+  "no app server: 503 with a JSON error at once, and recovery when one comes",
+  { servers: [], trunklineOnly: true },
+  async (world) => {
+    const before = await world.node.metrics();
+    const answer = await fetch(`${world.node.url}/socket.io/?EIO=4&transport=polling`);
+    assert.equal(answer.status, 503);
+    assert.match(answer.headers.get("content-type"), /^application\/json/);
+    const body = await answer.json();
+    assert.ok(body.message || body.error, JSON.stringify(body));
+    await until("a counter", async () => {
+      const moved = [...(await world.node.metrics())].filter(([name, value]) => value > (before.get(name) ?? 0));
+      return moved.some(([name]) => /^trunkline_.*(refused|handshakes)/.test(name));
+    });
 
-  for (const transports of Object.values(TRANSPORTS)) {
-    const client = world.open("/", transports);
-    await next(client, "connect_error");
-  }
-  await world.startApp({ name: "amber" });
-  for (const transports of Object.values(TRANSPORTS)) {
-    const client = await world.client("/", transports);
-    assert.equal(await client.emitWithAck("server"), "amber");
-  }
-  // And again: the last one goes, the node refuses at once, the next one is welcome.
-  await world.app("amber").stop("SIGKILL");
-  await until("the refusal", async () => (await fetch(`${world.node.url}/socket.io/?EIO=4&transport=polling`)).status === 503);
-  await world.startApp({ name: "cobalt" });
-  const client = await world.client("/", TRANSPORTS.upgrade);
-  assert.equal(await client.emitWithAck("server"), "cobalt");
-  const told = world.node.log.count(/no app server/i);
-  assert.ok(told >= 1 && told <= 4, `the node's log says it once per interval, not ${told} times`);
-});
+    for (const transports of Object.values(TRANSPORTS)) {
+      const client = world.open("/", transports);
+      await next(client, "connect_error");
+    }
+    await world.startApp({ name: "amber" });
+    for (const transports of Object.values(TRANSPORTS)) {
+      const client = await world.client("/", transports);
+      assert.equal(await client.emitWithAck("server"), "amber");
+    }
+    // And again: the last one goes, the node refuses at once, the next one is welcome.
+    await world.app("amber").stop("SIGKILL");
+    await until(
+      "the refusal",
+      async () => (await fetch(`${world.node.url}/socket.io/?EIO=4&transport=polling`)).status === 503,
+    );
+    await world.startApp({ name: "cobalt" });
+    const client = await world.client("/", TRANSPORTS.upgrade);
+    assert.equal(await client.emitWithAck("server"), "cobalt");
+    const told = world.node.log.count(/no app server/i);
+    assert.ok(told >= 1 && told <= 4, `the node's log says it once per interval, not ${told} times`);
+  },
+);
 
-withWorld("a wrong key is a clear, final error in the app's log", { servers: [], trunklineOnly: true }, async (world) => {
-  const app = await world.startApp({ name: "amber", trunkline: { key: "not-the-key-of-this-hub" }, ready: false });
-  const failure = await app.noted("failed");
-  assert.match(failure.message, /key/i);
-  await until("the app's log", () => app.log.count(/key/i) > 0);
-  const refused = async () => {
-    const samples = [...(await world.node.metrics())].filter(([name]) => /^trunkline_trunks_refused/.test(name));
-    return samples.reduce((sum, [, value]) => sum + value, 0);
-  };
-  assert.equal(await refused(), 1);
-  // It does not try again. A second app server passes through the whole of connecting in the meantime.
-  await world.startApp({ name: "cobalt" });
-  assert.equal(await refused(), 1);
-  assert.equal(app.log.count(/key/i), 1, app.log.text);
-});
+withWorld(
+  "a wrong key is a clear, final error in the app's log",
+  { servers: [], trunklineOnly: true },
+  async (world) => {
+    const app = await world.startApp({ name: "amber", trunkline: { key: "not-the-key-of-this-hub" }, ready: false });
+    const failure = await app.noted("failed");
+    assert.match(failure.message, /key/i);
+    await until("the app's log", () => app.log.count(/key/i) > 0);
+    const refused = async () => {
+      const samples = [...(await world.node.metrics())].filter(([name]) => /^trunkline_trunks_refused/.test(name));
+      return samples.reduce((sum, [, value]) => sum + value, 0);
+    };
+    assert.equal(await refused(), 1);
+    // It does not try again. A second app server passes through the whole of connecting in the meantime.
+    await world.startApp({ name: "cobalt" });
+    assert.equal(await refused(), 1);
+    assert.equal(app.log.count(/key/i), 1, app.log.text);
+  },
+);
 
 withWorld("an unknown hub is a clear, final error too", { servers: [], trunklineOnly: true }, async (world) => {
   // In development a hub comes to be by its name, and this is none.
@@ -115,34 +136,42 @@ withWorld("an unknown hub is a clear, final error too", { servers: [], trunkline
   assert.match(failure.message, /hub/i);
 });
 
-withWorld("two independent nodes, one app server: a broadcast reaches the clients of both", { nodes: 2, servers: ["amber"], trunklineOnly: true }, async (world) => {
-  const clients = [];
-  for (const node of world.nodes) {
-    for (const transports of Object.values(TRANSPORTS)) clients.push(await world.client("/", transports, node.url));
-  }
-  const heard = [];
-  for (const [number, client] of clients.entries()) client.on("hear", (what, bytes) => heard.push(`${what} ${number} ${bytes?.length}`));
-  const [amber] = world.apps;
-  await amber.run(({ io }) => io.emit("hear", "all", Buffer.alloc(5)));
-  await until("everybody", () => heard.length === 6);
-  assert.deepEqual(heard.sort(), [0, 1, 2, 3, 4, 5].map((number) => `all ${number} 5`));
+withWorld(
+  "two independent nodes, one app server: a broadcast reaches the clients of both",
+  { nodes: 2, servers: ["amber"], trunklineOnly: true },
+  async (world) => {
+    const clients = [];
+    for (const node of world.nodes) {
+      for (const transports of Object.values(TRANSPORTS)) clients.push(await world.client("/", transports, node.url));
+    }
+    const heard = [];
+    for (const [number, client] of clients.entries())
+      client.on("hear", (what, bytes) => heard.push(`${what} ${number} ${bytes?.length}`));
+    const [amber] = world.apps;
+    await amber.run(({ io }) => io.emit("hear", "all", Buffer.alloc(5)));
+    await until("everybody", () => heard.length === 6);
+    assert.deepEqual(
+      heard.sort(),
+      [0, 1, 2, 3, 4, 5].map((number) => `all ${number} 5`),
+    );
 
-  heard.length = 0;
-  for (const number of [1, 4]) assert.equal(await clients[number].emitWithAck("join", "pair"), true);
-  await amber.run(({ io }) => void (io.to("pair").emit("hear", "pair"), io.emit("hear", "end")));
-  await until("everybody", () => heard.filter((what) => what.startsWith("end")).length === 6);
-  assert.deepEqual(heard.filter((what) => what.startsWith("pair")).sort(), ["pair 1 undefined", "pair 4 undefined"]);
+    heard.length = 0;
+    for (const number of [1, 4]) assert.equal(await clients[number].emitWithAck("join", "pair"), true);
+    await amber.run(({ io }) => void (io.to("pair").emit("hear", "pair"), io.emit("hear", "end")));
+    await until("everybody", () => heard.filter((what) => what.startsWith("end")).length === 6);
+    assert.deepEqual(heard.filter((what) => what.startsWith("pair")).sort(), ["pair 1 undefined", "pair 4 undefined"]);
 
-  // One node goes; the clients of the other notice nothing, the app goes on, the node comes back.
-  let noticed = 0;
-  for (const client of clients.slice(3)) client.on("disconnect", () => (noticed += 1));
-  const ended = clients.slice(0, 3).map((client) => next(client, "disconnect"));
-  await world.nodes[0].stop("SIGKILL");
-  await Promise.all(ended);
-  await until("the app's view", () => amber.run(({ io }) => io.engine.clientsCount === 3));
-  assert.equal(await clients[3].emitWithAck("echo", "still here"), "still here");
-  assert.equal(noticed, 0);
-});
+    // One node goes; the clients of the other notice nothing, the app goes on, the node comes back.
+    let noticed = 0;
+    for (const client of clients.slice(3)) client.on("disconnect", () => (noticed += 1));
+    const ended = clients.slice(0, 3).map((client) => next(client, "disconnect"));
+    await world.nodes[0].stop("SIGKILL");
+    await Promise.all(ended);
+    await until("the app's view", () => amber.run(({ io }) => io.engine.clientsCount === 3));
+    assert.equal(await clients[3].emitWithAck("echo", "still here"), "still here");
+    assert.equal(noticed, 0);
+  },
+);
 
 withWorld("a node that comes back gets its trunk back", { servers: ["amber"], trunklineOnly: true }, async (world) => {
   const { startNode } = await import("../harness/node.mjs");
@@ -153,18 +182,25 @@ withWorld("a node that comes back gets its trunk back", { servers: ["amber"], tr
   const seen = await world.apps[0].noted("disconnect", (note) => note.id === id);
   assert.equal(seen.reason, "transport close");
   world.nodes[0] = await startNode({ listen });
-  await within("the client's return", connected(client).catch(() => next(client, "connect")));
+  await within(
+    "the client's return",
+    connected(client).catch(() => next(client, "connect")),
+  );
   assert.equal(await client.emitWithAck("server"), "amber");
 });
 
-withWorld("a hundred clients that come at once are all served", { servers: ["amber", "cobalt"], trunklineOnly: true }, async (world) => {
-  const all = Object.values(TRANSPORTS);
-  const clients = Array.from({ length: 100 }, (_, number) => world.open("/", all[number % all.length]));
-  await Promise.all(clients.map(connected));
-  const names = await Promise.all(clients.map((client) => client.emitWithAck("server")));
-  const amber = names.filter((name) => name === "amber").length;
-  assert.equal(amber, 50, "half of them each");
-});
+withWorld(
+  "a hundred clients that come at once are all served",
+  { servers: ["amber", "cobalt"], trunklineOnly: true },
+  async (world) => {
+    const all = Object.values(TRANSPORTS);
+    const clients = Array.from({ length: 100 }, (_, number) => world.open("/", all[number % all.length]));
+    await Promise.all(clients.map(connected));
+    const names = await Promise.all(clients.map((client) => client.emitWithAck("server")));
+    const amber = names.filter((name) => name === "amber").length;
+    assert.equal(amber, 50, "half of them each");
+  },
+);
 
 const SLOWLY = ["--orphan-close-per-second", "4"];
 
@@ -184,11 +220,16 @@ withWorld(
     });
     await exited;
     await heard;
-    await until("the first is back, at the other app server", () => world.app("cobalt").run(({ io }) => io.engine.clientsCount > 6));
+    await until("the first is back, at the other app server", () =>
+      world.app("cobalt").run(({ io }) => io.engine.clientsCount > 6),
+    );
     assert.ok(closed < clients.length, "the last are not closed yet when the first is back");
     await until("all at the other", () => world.app("cobalt").run(({ io }) => io.engine.clientsCount === 12));
-    const metrics = [...(await world.node.metrics())].filter(([name]) => name.startsWith("trunkline_sessions_closed_total"));
-    const count = (cause) => metrics.filter(([name]) => name.includes(`cause="${cause}"`)).reduce((sum, [, value]) => sum + value, 0);
+    const metrics = [...(await world.node.metrics())].filter(([name]) =>
+      name.startsWith("trunkline_sessions_closed_total"),
+    );
+    const count = (cause) =>
+      metrics.filter(([name]) => name.includes(`cause="${cause}"`)).reduce((sum, [, value]) => sum + value, 0);
     assert.deepEqual([count("server_shutting_down"), count("app_server_lost")], [6, 0]);
   },
 );

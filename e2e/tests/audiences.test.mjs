@@ -57,12 +57,16 @@ describe("audiences", { skip: PLAIN }, () => {
   });
 
   test("configured: these names and no others", async () => {
-    const node = await start({ command: "serve", args: ["--public-endpoints", "https://chat.example,http://10.0.0.5:8080"] });
+    const node = await start({
+      command: "serve",
+      args: ["--public-endpoints", "https://chat.example,http://10.0.0.5:8080"],
+    });
     for (const host of ["chat.example", "staging.example", node.ready.listen]) {
       for (const own of ["https://chat.example", "http://10.0.0.5:8080"]) {
         assert.deepEqual(await answers(node, host, own), GOOD, `${own} at ${host}`);
       }
-      for (const other of ["https://staging.example", node.url]) assert.deepEqual(await answers(node, host, other), REFUSED, `${other} at ${host}`);
+      for (const other of ["https://staging.example", node.url])
+        assert.deepEqual(await answers(node, host, other), REFUSED, `${other} at ${host}`);
     }
   });
 

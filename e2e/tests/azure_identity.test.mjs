@@ -31,10 +31,17 @@ class IdentityWorld extends AzureWorld {
   /** A call of the data plane: Microsoft's client sends such tokens over https only, so it is made by hand. */
   async call(token, method = "POST", path = ":send", body = '42["news",1]') {
     const url = `${this.url}/api/hubs/${HUB}/${path}?api-version=2024-12-01`;
-    const headers = { "content-type": "text/plain", ...(token === undefined ? {} : { authorization: `Bearer ${token}` }) };
+    const headers = {
+      "content-type": "text/plain",
+      ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+    };
     const response = await fetch(url, { method, headers, ...(method === "POST" ? { body } : {}) });
     const text = await response.text();
-    return { status: response.status, code: response.headers.get("x-ms-error-code"), body: text === "" ? undefined : JSON.parse(text) };
+    return {
+      status: response.status,
+      code: response.headers.get("x-ms-error-code"),
+      body: text === "" ? undefined : JSON.parse(text),
+    };
   }
 
   async metric(name, labels) {
@@ -131,7 +138,11 @@ if (!PLAIN) {
         const refused = await world.call(token);
         assert.equal(refused.status, status, name);
         assert.equal(refused.code, status === 403 ? "Forbidden" : "Unauthorized", name);
-        assert.equal(await world.metric("trunkline_azure_calls_unauthorized_total", `cause="${cause}"`), before + 1, name);
+        assert.equal(
+          await world.metric("trunkline_azure_calls_unauthorized_total", `cause="${cause}"`),
+          before + 1,
+          name,
+        );
         assert.deepEqual(await refusal(token ? `${tunnel}&access_token=${token}` : tunnel), [status, cause], name);
       }
       assert.equal(world.node.log.text.includes("eyJ"), false, "no token is in the log");
@@ -143,13 +154,21 @@ if (!PLAIN) {
       await until("the new key", async () => (await world.call(provider.token({}, { kid: "ec-1" }))).status === 202);
       const { fetches } = provider;
       const begun = Date.now();
-      const strangers = Array.from({ length: 200 }, (_, at) => world.call(provider.token({}, { named: `stranger-${at}` })));
+      const strangers = Array.from({ length: 200 }, (_, at) =>
+        world.call(provider.token({}, { named: `stranger-${at}` })),
+      );
       for (const refused of await Promise.all(strangers)) assert.equal(refused.status, 401);
       const intervals = Math.ceil((Date.now() - begun) / 1000);
       assert.ok(provider.fetches - fetches <= intervals + 1, `${provider.fetches - fetches} fetches in ${intervals} s`);
     });
 
-    const troubles = { down: "refused", redirect: "refused", garbage: "discovery_unusable", huge: "too_long", silent: "timeout" };
+    const troubles = {
+      down: "refused",
+      redirect: "refused",
+      garbage: "discovery_unusable",
+      huge: "too_long",
+      silent: "timeout",
+    };
     for (const [mode, outcome] of Object.entries(troubles)) {
       test(`a provider that is ${mode}: its last good keys stay`, async () => {
         const { provider } = world;

@@ -8,7 +8,8 @@ import { connected } from "../harness/world.mjs";
 
 const TEXT = { contentType: "text/plain" };
 const packet = (...data) => `42${JSON.stringify(data)}`;
-const group = (room, namespace = "/") => `0~${Buffer.from(namespace).toString("base64url")}~${Buffer.from(room).toString("base64url")}`;
+const group = (room, namespace = "/") =>
+  `0~${Buffer.from(namespace).toString("base64url")}~${Buffer.from(room).toString("base64url")}`;
 
 /** Two clients, of users ann and bob, and what they hear. */
 async function two(world) {
@@ -16,7 +17,10 @@ async function two(world) {
   const clients = {};
   for (const name of ["ann", "bob"]) {
     const aud = `${world.url}${HUB_PATH}`;
-    const client = await world.client("/", { transports: ["websocket"], query: { access_token: sign({ aud, sub: name }) } });
+    const client = await world.client("/", {
+      transports: ["websocket"],
+      query: { access_token: sign({ aud, sub: name }) },
+    });
     client.on("news", (what) => heard.push(`${name}:${what}`));
     clients[name] = client;
   }
@@ -58,10 +62,15 @@ inAzureWorld("Azure's REST client", {}, (test) => {
   test("sendToConnection, sendToUser", async (world) => {
     const { heard, annId } = await two(world);
     const rest = world.rest();
-    assert.deepEqual(await heardBefore(world, heard, () => rest.sendToConnection(annId, packet("news", 1), TEXT)), ["ann:1"]);
+    assert.deepEqual(await heardBefore(world, heard, () => rest.sendToConnection(annId, packet("news", 1), TEXT)), [
+      "ann:1",
+    ]);
     assert.deepEqual(await heardBefore(world, heard, () => rest.sendToUser("bob", packet("news", 2), TEXT)), ["bob:2"]);
     assert.deepEqual(await heardBefore(world, heard, () => rest.sendToUser("nobody", packet("news", 3), TEXT)), []);
-    assert.deepEqual(await heardBefore(world, heard, () => rest.sendToConnection("nobody", packet("news", 4), TEXT)), []);
+    assert.deepEqual(
+      await heardBefore(world, heard, () => rest.sendToConnection("nobody", packet("news", 4), TEXT)),
+      [],
+    );
   });
 
   test("connectionExists, userExists, groupExists", async (world) => {
@@ -78,14 +87,34 @@ inAzureWorld("Azure's REST client", {}, (test) => {
     await vip.addConnection(annId);
     await vip.addConnection(bobId);
     assert.deepEqual(await heardBefore(world, heard, () => vip.sendToAll(packet("news", 1), TEXT)), ["ann:1", "bob:1"]);
-    assert.deepEqual(await heardBefore(world, heard, () => vip.sendToAll(packet("news", 2), { ...TEXT, excludedConnections: [annId] })), ["bob:2"]);
-    assert.deepEqual(await heardBefore(world, heard, () => vip.sendToAll(packet("news", 3), { ...TEXT, filter: "userId eq 'ann'" })), ["ann:3"]);
+    assert.deepEqual(
+      await heardBefore(world, heard, () =>
+        vip.sendToAll(packet("news", 2), { ...TEXT, excludedConnections: [annId] }),
+      ),
+      ["bob:2"],
+    );
+    assert.deepEqual(
+      await heardBefore(world, heard, () => vip.sendToAll(packet("news", 3), { ...TEXT, filter: "userId eq 'ann'" })),
+      ["ann:3"],
+    );
     const members = [];
     const list = await vip.listConnections({ maxPageSize: 1 });
     for await (const page of list.byPage()) members.push(page);
     assert.equal(members.length, 2, "one on each page");
-    assert.deepEqual(members.flat().map(({ userId }) => userId).sort(), ["ann", "bob"]);
-    assert.deepEqual(members.flat().map(({ connectionId }) => connectionId).sort(), [annId, bobId].sort());
+    assert.deepEqual(
+      members
+        .flat()
+        .map(({ userId }) => userId)
+        .sort(),
+      ["ann", "bob"],
+    );
+    assert.deepEqual(
+      members
+        .flat()
+        .map(({ connectionId }) => connectionId)
+        .sort(),
+      [annId, bobId].sort(),
+    );
     await vip.removeConnection(annId);
     assert.deepEqual(await heardBefore(world, heard, () => vip.sendToAll(packet("news", 4), TEXT)), ["bob:4"]);
     await assert.rejects(vip.addConnection("nobody"), { statusCode: 404 });
@@ -99,9 +128,15 @@ inAzureWorld("Azure's REST client", {}, (test) => {
     const own = world.rest().group(group(ann.id));
     assert.deepEqual(await heardBefore(world, heard, () => own.sendToAll(packet("news", 2), TEXT)), ["ann:2"]);
     const whole = world.rest().group(group(""));
-    assert.deepEqual(await heardBefore(world, heard, () => whole.sendToAll(packet("news", 3), TEXT)), ["ann:3", "bob:3"]);
+    assert.deepEqual(await heardBefore(world, heard, () => whole.sendToAll(packet("news", 3), TEXT)), [
+      "ann:3",
+      "bob:3",
+    ]);
     await world.rest().group(group("r2")).addConnection(annId);
-    const app = () => world.apps[0].run(({ io }) => { io.to("r2").emit("news", 4); });
+    const app = () =>
+      world.apps[0].run(({ io }) => {
+        io.to("r2").emit("news", 4);
+      });
     assert.deepEqual(await heardBefore(world, heard, app), ["ann:4"]);
   });
 
@@ -191,7 +226,8 @@ inAzureWorld("Azure's REST client", {}, (test) => {
   });
 
   test("health", async (world) => {
-    for (const method of ["HEAD", "GET"]) assert.equal((await fetch(`${world.url}/api/health`, { method })).status, 200);
+    for (const method of ["HEAD", "GET"])
+      assert.equal((await fetch(`${world.url}/api/health`, { method })).status, 200);
   });
 
   test("an event and its acknowledgements, streamed", async (world) => {
@@ -204,7 +240,10 @@ inAzureWorld("Azure's REST client", {}, (test) => {
       headers: { authorization: `Bearer ${sign({ aud: url })}`, "content-type": "text/plain" },
       body: packet("question"),
     });
-    const lines = (await response.text()).trim().split("\n").map((line) => JSON.parse(line).Payload);
+    const lines = (await response.text())
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line).Payload);
     assert.equal(response.status, 200);
     assert.deepEqual(lines.map((line) => line.replace(/^43\d+/, "")).sort(), ['["ann"]', '["bob"]']);
   });
@@ -214,7 +253,11 @@ inAzureWorld("what Azure's REST API refuses", {}, (test) => {
   const call = (world, path, { method = "POST", token, body } = {}) => {
     const url = `${world.url}/api/hubs/${path}`;
     const authorization = token === null ? undefined : `Bearer ${token ?? sign({ aud: url })}`;
-    return fetch(url, { method, body, headers: { ...(authorization && { authorization }), "content-type": "text/plain" } });
+    return fetch(url, {
+      method,
+      body,
+      headers: { ...(authorization && { authorization }), "content-type": "text/plain" },
+    });
   };
   const refused = async (answer, status, code) => {
     const body = method(answer);
@@ -251,7 +294,11 @@ inAzureWorld("what Azure's REST API refuses", {}, (test) => {
 
   test("a token for the URL with or without its query, in any case, is good", async (world) => {
     const path = `${HUB}/:send?api-version=2024-12-01`;
-    for (const aud of [`${world.url}/api/hubs/${path}`, `${world.url}/api/hubs/${HUB}/:send`, `${world.url}/API/hubs/DEFAULT/:send`]) {
+    for (const aud of [
+      `${world.url}/api/hubs/${path}`,
+      `${world.url}/api/hubs/${HUB}/:send`,
+      `${world.url}/API/hubs/DEFAULT/:send`,
+    ]) {
       assert.equal((await call(world, path, { token: sign({ aud }), body: packet("x") })).status, 202, aud);
     }
   });
@@ -267,7 +314,11 @@ inAzureWorld("what Azure's REST API refuses", {}, (test) => {
   test("group names at their limits", async (world) => {
     const name = (length) => "g".repeat(length);
     assert.equal((await call(world, `${HUB}/groups/${name(1024)}/:send`, { body: packet("x") })).status, 202);
-    await refused(await call(world, `${HUB}/groups/${name(1025)}/:send`, { body: packet("x") }), 400, "InvalidGroupName");
+    await refused(
+      await call(world, `${HUB}/groups/${name(1025)}/:send`, { body: packet("x") }),
+      400,
+      "InvalidGroupName",
+    );
     await refused(await call(world, `${HUB}/groups//:send`, { body: packet("x") }), 400, "InvalidGroupName");
   });
 
@@ -281,7 +332,11 @@ inAzureWorld("what Azure's REST API refuses", {}, (test) => {
     await refused(await call(world, `${HUB}/nothing`), 404, "NotFound");
     await refused(await call(world, `${HUB}/:send`, { method: "DELETE" }), 405, "MethodNotAllowed");
     await refused(await call(world, "2nobody/:send"), 404, "HubNotFound");
-    await refused(await call(world, `${HUB}/groups/g/connections?maxpagesize=201`, { method: "GET" }), 400, "InvalidParameter");
+    await refused(
+      await call(world, `${HUB}/groups/g/connections?maxpagesize=201`, { method: "GET" }),
+      400,
+      "InvalidParameter",
+    );
   });
 
   test("no token is ever in the log", async (world) => {
@@ -295,36 +350,40 @@ inAzureWorld("what Azure's REST API refuses", {}, (test) => {
   });
 });
 
-withAzureWorld("bodies of calls that never end stay below the ceiling of memory", { args: ["--memory-bytes-max", "67108864"] }, async (world) => {
-  const length = 8 << 20;
-  const url = `${world.url}/api/hubs/${HUB}/:send?api-version=2024-01-01`;
-  const { pathname, search, host } = new URL(url);
-  const head = requestHead("POST", pathname + search, {
-    host,
-    authorization: `Bearer ${sign({ aud: url })}`,
-    "content-type": "text/plain",
-    "content-length": length,
-  });
-  const almostAll = Buffer.alloc(length - 1, "x");
-  const calls = Array.from({ length: 40 }, () => new RawStream(world.node.port).write(head).write(almostAll));
-  try {
-    await until("a call is refused for want of memory", () => calls.some(({ status }) => status === 503));
-    const { heap } = await until("the node's heap", async () => {
-      const text = await (await fetch(`${world.node.adminUrl}/metrics`)).text();
-      const line = /^trunkline_memory_heap_bytes (\d+)/m.exec(text);
-      return line && { heap: Number(line[1]) };
+withAzureWorld(
+  "bodies of calls that never end stay below the ceiling of memory",
+  { args: ["--memory-bytes-max", "67108864"] },
+  async (world) => {
+    const length = 8 << 20;
+    const url = `${world.url}/api/hubs/${HUB}/:send?api-version=2024-01-01`;
+    const { pathname, search, host } = new URL(url);
+    const head = requestHead("POST", pathname + search, {
+      host,
+      authorization: `Bearer ${sign({ aud: url })}`,
+      "content-type": "text/plain",
+      "content-length": length,
     });
-    assert.ok(heap < 2 * 67_108_864, `the heap is ${heap}`);
-  } finally {
-    for (const call of calls) call.destroy();
-  }
-  await until("a client connects again", async () => {
-    const client = world.open("/", { transports: ["websocket"], timeout: 2000 });
+    const almostAll = Buffer.alloc(length - 1, "x");
+    const calls = Array.from({ length: 40 }, () => new RawStream(world.node.port).write(head).write(almostAll));
     try {
-      await connected(client);
-      return true;
+      await until("a call is refused for want of memory", () => calls.some(({ status }) => status === 503));
+      const { heap } = await until("the node's heap", async () => {
+        const text = await (await fetch(`${world.node.adminUrl}/metrics`)).text();
+        const line = /^trunkline_memory_heap_bytes (\d+)/m.exec(text);
+        return line && { heap: Number(line[1]) };
+      });
+      assert.ok(heap < 2 * 67_108_864, `the heap is ${heap}`);
     } finally {
-      client.close();
+      for (const call of calls) call.destroy();
     }
-  });
-});
+    await until("a client connects again", async () => {
+      const client = world.open("/", { transports: ["websocket"], timeout: 2000 });
+      try {
+        await connected(client);
+        return true;
+      } finally {
+        client.close();
+      }
+    });
+  },
+);

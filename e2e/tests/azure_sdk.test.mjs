@@ -32,15 +32,24 @@ for (const [mode, transports] of Object.entries(TRANSPORTS)) {
       ann.emit("say to others", "others");
       ann.emit("say", "end");
       await until("all of it", () => heard.length === 5);
-      assert.deepEqual(heard.filter((line) => line.startsWith(ann.id)).map((line) => line.split(":")[1]), ["all", "end"]);
-      assert.deepEqual(heard.filter((line) => line.startsWith(bob.id)).map((line) => line.split(":")[1]), ["all", "others", "end"]);
+      assert.deepEqual(
+        heard.filter((line) => line.startsWith(ann.id)).map((line) => line.split(":")[1]),
+        ["all", "end"],
+      );
+      assert.deepEqual(
+        heard.filter((line) => line.startsWith(bob.id)).map((line) => line.split(":")[1]),
+        ["all", "others", "end"],
+      );
     });
 
     test("chat with acknowledgements, both ways and from all", async (world) => {
       const clients = [await world.client("/", transports), await world.client("/", transports)];
       assert.deepEqual(await clients[0].emitWithAck("echo", { a: 1 }), { a: 1 });
       clients.forEach((client, at) => client.on("question", (asked, answer) => answer(asked + at)));
-      const one = await world.apps[0].run(({ io }, id) => io.sockets.sockets.get(id).emitWithAck("question", 10), clients[0].id);
+      const one = await world.apps[0].run(
+        ({ io }, id) => io.sockets.sockets.get(id).emitWithAck("question", 10),
+        clients[0].id,
+      );
       assert.equal(one, 10);
       const all = await world.apps[0].run(({ io }) => io.timeout(5000).emitWithAck("question", 20));
       assert.deepEqual(all.sort(), [20, 21]);
@@ -50,9 +59,12 @@ for (const [mode, transports] of Object.entries(TRANSPORTS)) {
       const [ann, bob] = [await world.client("/", transports), await world.client("/", transports)];
       ann.on("question", (answer) => answer("ann"));
       bob.on("question", () => {});
-      const result = await world.apps[0].run(({ io }) => new Promise((done) => {
-        io.timeout(500).emit("question", (error, answers) => done({ error: error?.message, answers }));
-      }));
+      const result = await world.apps[0].run(
+        ({ io }) =>
+          new Promise((done) => {
+            io.timeout(500).emit("question", (error, answers) => done({ error: error?.message, answers }));
+          }),
+      );
       assert.deepEqual(result, { error: "operation has timed out", answers: ["ann"] });
     });
 
@@ -70,9 +82,14 @@ for (const [mode, transports] of Object.entries(TRANSPORTS)) {
     });
 
     test("rooms: join, leave, several, without one's own", async (world) => {
-      const [ann, bob, cid] = [await world.client("/", transports), await world.client("/", transports), await world.client("/", transports)];
+      const [ann, bob, cid] = [
+        await world.client("/", transports),
+        await world.client("/", transports),
+        await world.client("/", transports),
+      ];
       const heard = [];
-      for (const [name, client] of Object.entries({ ann, bob, cid })) client.on("said", ({ text }) => heard.push(`${name}:${text}`));
+      for (const [name, client] of Object.entries({ ann, bob, cid }))
+        client.on("said", ({ text }) => heard.push(`${name}:${text}`));
       await ann.emitWithAck("join", "r1");
       await bob.emitWithAck("join", "r1");
       await bob.emitWithAck("join", "r2");
@@ -125,29 +142,46 @@ for (const [mode, transports] of Object.entries(TRANSPORTS)) {
       const { reason } = await world.apps[0].noted("disconnect", (ended) => ended.id === id);
       assert.equal(reason, "server namespace disconnect");
       await until("the app server knows of no connection", () =>
-        world.apps[0].run(({ io }) => io.engine.clientsCount === 0));
+        world.apps[0].run(({ io }) => io.engine.clientsCount === 0),
+      );
     });
 
     test("socketsJoin, socketsLeave, disconnectSockets", async (world) => {
       const [ann, bob] = [await world.client("/", transports), await world.client("/", transports)];
       const heard = [];
-      for (const [name, client] of Object.entries({ ann, bob })) client.on("said", (text) => heard.push(`${name}:${text}`));
+      for (const [name, client] of Object.entries({ ann, bob }))
+        client.on("said", (text) => heard.push(`${name}:${text}`));
       // The SDK joins and leaves in its own time, the server's word first and each socket's after it.
-      const members = (count) => until(`${count} in the room`, () =>
-        world.apps[0].run(({ io }, count) => (io.sockets.adapter.rooms.get("all")?.size ?? 0) === count, count));
-      await world.apps[0].run(({ io }) => { io.socketsJoin("all"); });
+      const members = (count) =>
+        until(`${count} in the room`, () =>
+          world.apps[0].run(({ io }, count) => (io.sockets.adapter.rooms.get("all")?.size ?? 0) === count, count),
+        );
+      await world.apps[0].run(({ io }) => {
+        io.socketsJoin("all");
+      });
       await members(2);
-      await world.apps[0].run(({ io }) => { io.to("all").emit("said", 1); });
+      await world.apps[0].run(({ io }) => {
+        io.to("all").emit("said", 1);
+      });
       await until("both hear it", () => heard.length === 2);
-      await world.apps[0].run(({ io }, id) => { io.in(id).socketsLeave("all"); }, ann.id);
+      await world.apps[0].run(({ io }, id) => {
+        io.in(id).socketsLeave("all");
+      }, ann.id);
       await members(1);
-      await world.apps[0].run(({ io }) => { io.to("all").emit("said", 2); io.emit("said", 3); });
+      await world.apps[0].run(({ io }) => {
+        io.to("all").emit("said", 2);
+        io.emit("said", 3);
+      });
       await until("all of it", () => ["ann:3", "bob:3"].every((line) => heard.includes(line)));
       assert.deepEqual(heard.slice(2).sort(), ["ann:3", "bob:2", "bob:3"]);
       const gone = [next(ann, "disconnect"), next(bob, "disconnect")];
-      await world.apps[0].run(({ io }) => { io.disconnectSockets(true); });
+      await world.apps[0].run(({ io }) => {
+        io.disconnectSockets(true);
+      });
       for (const [reason] of await Promise.all(gone)) assert.match(reason, /io server disconnect|transport close/);
-      await until("the app server knows of no connection", () => world.apps[0].run(({ io }) => io.engine.clientsCount === 0));
+      await until("the app server knows of no connection", () =>
+        world.apps[0].run(({ io }) => io.engine.clientsCount === 0),
+      );
     });
 
     test("a flood arrives in order", async (world) => {
@@ -191,19 +225,23 @@ inAzureWorld("Azure's SDK: passport", { app: "passport" }, (test) => {
   });
 });
 
-withAzureWorld("the app's own pingInterval, pingTimeout and maxHttpBufferSize are the clients'", {
-  options: { pingInterval: 400, pingTimeout: 300, maxHttpBufferSize: 5000 },
-}, async (world) => {
-  const answer = await (await fetch(`${world.url}/clients/socketio/hubs/default/?EIO=4&transport=polling`)).text();
-  const open = JSON.parse(answer.slice(1));
-  assert.deepEqual([open.pingInterval, open.pingTimeout, open.maxPayload], [400, 300, 5000]);
-  assert.deepEqual(open.upgrades, ["websocket"]);
-  const client = await world.client("/", { transports: ["websocket"] });
-  let pings = 0;
-  client.io.on("ping", () => (pings += 1));
-  await until("some pings", () => pings >= 3);
-  assert.ok(client.connected);
-});
+withAzureWorld(
+  "the app's own pingInterval, pingTimeout and maxHttpBufferSize are the clients'",
+  {
+    options: { pingInterval: 400, pingTimeout: 300, maxHttpBufferSize: 5000 },
+  },
+  async (world) => {
+    const answer = await (await fetch(`${world.url}/clients/socketio/hubs/default/?EIO=4&transport=polling`)).text();
+    const open = JSON.parse(answer.slice(1));
+    assert.deepEqual([open.pingInterval, open.pingTimeout, open.maxPayload], [400, 300, 5000]);
+    assert.deepEqual(open.upgrades, ["websocket"]);
+    const client = await world.client("/", { transports: ["websocket"] });
+    let pings = 0;
+    client.io.on("ping", () => (pings += 1));
+    await until("some pings", () => pings >= 3);
+    assert.ok(client.connected);
+  },
+);
 
 // Each event is a message of its own in the tunnel, so the node reads some of them in pieces while more are arriving.
 withAzureWorld("bursts of events arrive whole: none waits for a later message", {}, async (world) => {
@@ -212,10 +250,13 @@ withAzureWorld("bursts of events arrive whole: none waits for a later message", 
   let heard = 0;
   client.on("burst", () => (heard += 1));
   for (let round = 1; round <= rounds; round += 1) {
-    await world.apps[0].run(({ io }, [id, count]) => {
-      const socket = io.sockets.sockets.get(id);
-      for (let at = 0; at < count; at += 1) socket.emit("burst", at, "x".repeat(at % 50));
-    }, [client.id, events]);
+    await world.apps[0].run(
+      ({ io }, [id, count]) => {
+        const socket = io.sockets.sockets.get(id);
+        for (let at = 0; at < count; at += 1) socket.emit("burst", at, "x".repeat(at % 50));
+      },
+      [client.id, events],
+    );
     await until(`all of round ${round}`, () => heard === round * events, { withinMs: 10_000, everyMs: 2 });
   }
 });

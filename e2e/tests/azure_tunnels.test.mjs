@@ -16,24 +16,33 @@ function openTunnel(world, { sub = "hand-made", claims = {}, key } = {}) {
   return new WebSocketClient(world.node.port, pathOf(`${url}&access_token=${token}`));
 }
 
-withAzureWorld("two app servers: sessions are spread, rooms are shared", { servers: ["amber", "cobalt"] }, async (world) => {
-  const clients = await world.clientPerApp("/", { transports: ["websocket"] });
-  const heard = [];
-  for (const [name, client] of Object.entries(clients)) client.on("said", (text) => heard.push(`${name}:${text.text ?? text}`));
-  for (const client of Object.values(clients)) await client.emitWithAck("join", "r");
-  for (const app of world.apps) {
-    heard.length = 0;
-    await app.run(({ io }) => { io.to("r").emit("said", "x"); });
-    await until("both hear it", () => heard.length === 2);
-    const answers = app.run(({ io }) => io.timeout(5000).emitWithAck("who"));
-    for (const [name, client] of Object.entries(clients)) client.once("who", (answer) => answer(name));
-    assert.deepEqual((await answers).sort(), ["amber", "cobalt"]);
-  }
-  const gone = next(clients.amber, "disconnect");
-  await world.apps[1].run(({ io }, id) => { io.in(id).disconnectSockets(true); }, clients.amber.id);
-  await gone;
-  await world.app("amber").noted("disconnect", ({ id }) => id !== undefined);
-});
+withAzureWorld(
+  "two app servers: sessions are spread, rooms are shared",
+  { servers: ["amber", "cobalt"] },
+  async (world) => {
+    const clients = await world.clientPerApp("/", { transports: ["websocket"] });
+    const heard = [];
+    for (const [name, client] of Object.entries(clients))
+      client.on("said", (text) => heard.push(`${name}:${text.text ?? text}`));
+    for (const client of Object.values(clients)) await client.emitWithAck("join", "r");
+    for (const app of world.apps) {
+      heard.length = 0;
+      await app.run(({ io }) => {
+        io.to("r").emit("said", "x");
+      });
+      await until("both hear it", () => heard.length === 2);
+      const answers = app.run(({ io }) => io.timeout(5000).emitWithAck("who"));
+      for (const [name, client] of Object.entries(clients)) client.once("who", (answer) => answer(name));
+      assert.deepEqual((await answers).sort(), ["amber", "cobalt"]);
+    }
+    const gone = next(clients.amber, "disconnect");
+    await world.apps[1].run(({ io }, id) => {
+      io.in(id).disconnectSockets(true);
+    }, clients.amber.id);
+    await gone;
+    await world.app("amber").noted("disconnect", ({ id }) => id !== undefined);
+  },
+);
 
 withAzureWorld("both SDKs behind one hub share rooms", {}, async (world) => {
   await startApp({ name: "native", trunkline: { endpoint: [world.node.url] } }).then((app) => world.apps.push(app));
@@ -43,7 +52,10 @@ withAzureWorld("both SDKs behind one hub share rooms", {}, async (world) => {
   for (const client of Object.values(clients)) await client.emitWithAck("join", "r");
   for (const app of world.apps) {
     heard.length = 0;
-    await app.run(({ io }) => { io.to("r").emit("hear", "room"); io.emit("hear", "all"); });
+    await app.run(({ io }) => {
+      io.to("r").emit("hear", "room");
+      io.emit("hear", "all");
+    });
     await until("all hear it", () => heard.length === 4);
     assert.deepEqual([...heard].sort(), ["amber:all", "amber:room", "native:all", "native:room"]);
   }
@@ -52,7 +64,8 @@ withAzureWorld("both SDKs behind one hub share rooms", {}, async (world) => {
 
 withAzureWorld("an app server that dies: its clients find another", { servers: ["amber", "cobalt"] }, async (world) => {
   const clients = [];
-  for (let at = 0; at < 10; at += 1) clients.push(await world.client("/", { transports: ["websocket"], reconnection: true, reconnectionDelay: 50 }));
+  for (let at = 0; at < 10; at += 1)
+    clients.push(await world.client("/", { transports: ["websocket"], reconnection: true, reconnectionDelay: 50 }));
   await world.app("amber").stop("SIGKILL");
   await until("all are with the other", async () => {
     const servers = await Promise.all(clients.map((client) => client.timeout(500).emitWithAck("server")));
@@ -79,13 +92,19 @@ const tunnelsEnded = async (world, cause) =>
   (await world.node.metrics()).get(`trunkline_azure_tunnels_ended_total{cause="${cause}"}`) ?? 0;
 
 withAzureWorld("a tunnel that is closed for a moment costs nothing", {}, async (world) => {
-  const clients = [await world.client("/", { transports: ["websocket"] }), await world.client("/", { transports: ["polling"] })];
+  const clients = [
+    await world.client("/", { transports: ["websocket"] }),
+    await world.client("/", { transports: ["polling"] }),
+  ];
   const before = clients.map(({ id }) => id);
   await world.apps[0].run(endTunnel, "close");
   await until("the end of the tunnel", () => tunnelsEnded(world, "app_server_closed"));
   for (const client of clients) assert.equal(await client.emitWithAck("server"), "amber");
   await until("the next tunnel", async () => (await world.node.metrics()).get("trunkline_azure_tunnels") === 1);
-  assert.deepEqual(clients.map(({ id }) => id), before);
+  assert.deepEqual(
+    clients.map(({ id }) => id),
+    before,
+  );
   assert.equal(await world.apps[0].run(({ io }) => io.engine.clientsCount), 2);
 });
 
@@ -102,7 +121,12 @@ withAzureWorld("a tunnel that breaks: its clients come back, and the app knows o
 });
 
 withAzureWorld("a node that restarts: app server and clients come back by themselves", {}, async (world) => {
-  const client = await world.client("/", { transports: ["websocket"], reconnection: true, reconnectionDelay: 50, reconnectionDelayMax: 200 });
+  const client = await world.client("/", {
+    transports: ["websocket"],
+    reconnection: true,
+    reconnectionDelay: 50,
+    reconnectionDelayMax: 200,
+  });
   const [before, listen] = [client.id, world.node.ready.listen];
   await world.node.stop();
   world.nodes[0] = await startNode({ listen });
@@ -124,7 +148,6 @@ withAzureWorld("claims of a token reach an app with our own SDK, too", {}, async
 });
 
 inAzureWorld("what tunnels refuse", {}, (test) => {
-
   test("tokens: none, expired, for another place, of another key, unsigned", async (world) => {
     const url = tunnelUrl(world);
     const past = Math.floor(Date.now() / 1000) - 301;
@@ -203,7 +226,11 @@ inAzureWorld("clients' tokens", {}, (test) => {
     const url = `${world.url}${HUB_PATH}/?EIO=4&transport=polling`;
     const preflight = await fetch(url, {
       method: "OPTIONS",
-      headers: { origin: "https://app.example", "access-control-request-method": "POST", "access-control-request-headers": "x-own" },
+      headers: {
+        origin: "https://app.example",
+        "access-control-request-method": "POST",
+        "access-control-request-headers": "x-own",
+      },
     });
     assert.equal(preflight.status, 204);
     assert.equal(preflight.headers.get("access-control-allow-origin"), "https://app.example");
@@ -217,11 +244,15 @@ inAzureWorld("clients' tokens", {}, (test) => {
   });
 });
 
-withAzureWorld("a hub that demands tokens takes no client without one, at any path", { args: ["--client-tokens", "required"] }, async (world) => {
-  for (const path of [`${HUB_PATH}/`, "/socket.io/"]) {
-    const answer = await fetch(`${world.url}${path}?EIO=4&transport=polling`);
-    assert.deepEqual([answer.status, (await answer.json()).error], [401, "token_missing"]);
-    const token = sign({ aud: `${world.url}${HUB_PATH}` });
-    assert.equal((await fetch(`${world.url}${path}?EIO=4&transport=polling&access_token=${token}`)).status, 200);
-  }
-});
+withAzureWorld(
+  "a hub that demands tokens takes no client without one, at any path",
+  { args: ["--client-tokens", "required"] },
+  async (world) => {
+    for (const path of [`${HUB_PATH}/`, "/socket.io/"]) {
+      const answer = await fetch(`${world.url}${path}?EIO=4&transport=polling`);
+      assert.deepEqual([answer.status, (await answer.json()).error], [401, "token_missing"]);
+      const token = sign({ aud: `${world.url}${HUB_PATH}` });
+      assert.equal((await fetch(`${world.url}${path}?EIO=4&transport=polling&access_token=${token}`)).status, 200);
+    }
+  },
+);

@@ -64,7 +64,18 @@ const SCENARIOS = {
     assert.ok(counters.pings_answered >= CLIENTS, `${counters.pings_answered} pings`);
   },
   async echo(url) {
-    const { counters, latency_ms } = await clean("echo", url, "--warmup", 0, "--duration", 1, "--window", 3, "--workers", 2);
+    const { counters, latency_ms } = await clean(
+      "echo",
+      url,
+      "--warmup",
+      0,
+      "--duration",
+      1,
+      "--window",
+      3,
+      "--workers",
+      2,
+    );
     assert.ok(counters.round_trips >= CLIENTS * 3);
     assert.ok(latency_ms.round_trip.count > 0 && latency_ms.handshake.count === CLIENTS);
   },
@@ -184,7 +195,19 @@ test("messages that come twice or not at all end with code 1", async () => {
 test("Ctrl-C ends a run with a report of what there was", async () => {
   const server = await plainServer();
   try {
-    const run = bench("echo", "--url", server.url, "--clients", CLIENTS, "--warmup", 0, "--duration", 600, "--workers", 2);
+    const run = bench(
+      "echo",
+      "--url",
+      server.url,
+      "--clients",
+      CLIENTS,
+      "--warmup",
+      0,
+      "--duration",
+      600,
+      "--workers",
+      2,
+    );
     await until("clients to talk", () => server.run(({ io }) => io.engine.clientsCount === 40));
     run.child.kill("SIGINT");
     const { code, said, page, report } = await run.end();
@@ -204,25 +227,55 @@ test("clients bring what they are told to: auth, query, headers, and a namespace
     await world.apps[0].run(({ io }) => {
       const chat = io.of("/chat");
       chat.use(({ handshake: { auth, query, headers } }, next) => {
-        const right = auth.token === "t" && query.room === "a b" && headers["x-own"] === "y" && headers.cookie?.startsWith("id=7");
+        const right =
+          auth.token === "t" && query.room === "a b" && headers["x-own"] === "y" && headers.cookie?.startsWith("id=7");
         next(right ? undefined : new Error("not you"));
       });
       chat.on("connection", (socket) => {
         socket.on("echo", (text, acknowledge) => acknowledge(text));
         socket.on("broadcast", (first, count, at, bytes) => {
-          for (let sequence = first; sequence < first + count; sequence += 1) chat.emit("b", `${sequence}:${at}:`.padEnd(bytes, "x"));
+          for (let sequence = first; sequence < first + count; sequence += 1)
+            chat.emit("b", `${sequence}:${at}:`.padEnd(bytes, "x"));
         });
       });
     });
-    const shown = ["--namespace", "/chat", "--auth", '{"token":"t"}', "--query", "room=a b", "--header", "X-Own: y", "--header", "Cookie: id=7"];
+    const shown = [
+      "--namespace",
+      "/chat",
+      "--auth",
+      '{"token":"t"}',
+      "--query",
+      "room=a b",
+      "--header",
+      "X-Own: y",
+      "--header",
+      "Cookie: id=7",
+    ];
     for (const transport of ["websocket", "polling", "upgrade"]) {
-      const { counters } = await clean("echo", world.url, "--warmup", 0, "--duration", 0.3, "--transport", transport, ...shown);
+      const { counters } = await clean(
+        "echo",
+        world.url,
+        "--warmup",
+        0,
+        "--duration",
+        0.3,
+        "--transport",
+        transport,
+        ...shown,
+      );
       assert.ok(counters.round_trips >= CLIENTS, transport);
     }
     await clean("fanout", world.url, "--warmup", 0, "--count", 8, "--window", 8, ...shown);
     await clean("jitter", world.url, "--away", 0.2, "--rate", 40, ...shown);
     for (const transport of ["websocket", "polling"]) {
-      const { code, said } = await bench("idle", "--url", world.url, "--transport", transport, ...shown.slice(0, 2)).end();
+      const { code, said } = await bench(
+        "idle",
+        "--url",
+        world.url,
+        "--transport",
+        transport,
+        ...shown.slice(0, 2),
+      ).end();
       assert.equal(code, 1);
       assert.match(said, /no client could connect: the namespace refuses its clients: \{"message":"not you"\}/);
     }

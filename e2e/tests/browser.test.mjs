@@ -52,7 +52,10 @@ describe("examples in Chromium", { skip: PLAIN }, () => {
       });
 
       await t.test("messages both ways, acknowledged", async () => {
-        for (const [from, to, text] of [[ada, grace, "Hello Grace"], [grace, ada, "Hello Ada, ünïcödé 🚂"]]) {
+        for (const [from, to, text] of [
+          [ada, grace, "Hello Grace"],
+          [grace, ada, "Hello Ada, ünïcödé 🚂"],
+        ]) {
           await from.fill("#text", text);
           await from.click("#send");
           await to.waitForSelector(`.said:not(.mine) .bubble >> text=${text}`);
@@ -80,7 +83,7 @@ describe("examples in Chromium", { skip: PLAIN }, () => {
 
       await t.test("rooms: who is elsewhere hears nothing", async () => {
         await grace.click("#rooms button >> text=random");
-        await ada.waitForSelector('.notice >> text=Grace went to #random');
+        await ada.waitForSelector(".notice >> text=Grace went to #random");
         await ada.fill("#text", "to nobody");
         await ada.click("#send");
         await grace.click("#rooms button >> text=lobby");
@@ -119,9 +122,15 @@ describe("examples in Chromium", { skip: PLAIN }, () => {
 
       const second = await openPage(browser, board.url);
       await second.waitForSelector('#status[data-server][data-transport="websocket"]');
-      assert.notEqual(await first.getAttribute("#status", "data-server"), await second.getAttribute("#status", "data-server"));
+      assert.notEqual(
+        await first.getAttribute("#status", "data-server"),
+        await second.getAttribute("#status", "data-server"),
+      );
       await second.waitForSelector("#ink[data-received]");
-      await until("the same drawing", async () => (await inked(second)) > 0 && (await inked(first)) === (await inked(second)));
+      await until(
+        "the same drawing",
+        async () => (await inked(second)) > 0 && (await inked(first)) === (await inked(second)),
+      );
 
       const before = await inked(first);
       await drag(second, 0.8, 0.2, 0.3, 0.9);

@@ -23,13 +23,10 @@ for (const [mode, transports] of Object.entries(TRANSPORTS)) {
         extraHeaders: { "x-team": "trunk" },
       });
       const before = Date.now();
-      const seen = await world.apps[0].run(
-        ({ io }, id) => {
-          const { handshake } = io.sockets.sockets.get(id);
-          return { ...handshake, query: { ...handshake.query }, headers: { ...handshake.headers } };
-        },
-        client.id,
-      );
+      const seen = await world.apps[0].run(({ io }, id) => {
+        const { handshake } = io.sockets.sockets.get(id);
+        return { ...handshake, query: { ...handshake.query }, headers: { ...handshake.headers } };
+      }, client.id);
       assert.equal(seen.headers["x-team"], "trunk");
       assert.equal(seen.headers.host, new URL(world.url).host);
       assert.equal(seen.query.color, "blue & green");
@@ -51,15 +48,23 @@ for (const [mode, transports] of Object.entries(TRANSPORTS)) {
     });
 
     test("socket.request is the client's HTTP request", async (world) => {
-      const client = await world.client("/", { ...transports, query: { a: "1" }, extraHeaders: { cookie: "session=abc" } });
-      const seen = await world.apps[0].run(
-        ({ io }, id) => {
-          const { request, conn } = io.sockets.sockets.get(id);
-          const { method, url, headers, httpVersion } = request;
-          return { method, url, cookie: headers.cookie, httpVersion, query: request._query.a, same: conn.request === request };
-        },
-        client.id,
-      );
+      const client = await world.client("/", {
+        ...transports,
+        query: { a: "1" },
+        extraHeaders: { cookie: "session=abc" },
+      });
+      const seen = await world.apps[0].run(({ io }, id) => {
+        const { request, conn } = io.sockets.sockets.get(id);
+        const { method, url, headers, httpVersion } = request;
+        return {
+          method,
+          url,
+          cookie: headers.cookie,
+          httpVersion,
+          query: request._query.a,
+          same: conn.request === request,
+        };
+      }, client.id);
       assert.equal(seen.method, "GET");
       assert.match(seen.url, /^\/socket\.io\/\?.*\ba=1\b/);
       assert.equal(seen.cookie, "session=abc");
@@ -73,7 +78,14 @@ for (const [mode, transports] of Object.entries(TRANSPORTS)) {
       const look = ({ io }, id) => {
         const { conn } = io.sockets.sockets.get(id);
         const { readyState, protocol, remoteAddress, transport } = conn;
-        return { id: conn.id, readyState, protocol, remoteAddress, transport: transport.name, listed: io.engine.clientsCount };
+        return {
+          id: conn.id,
+          readyState,
+          protocol,
+          remoteAddress,
+          transport: transport.name,
+          listed: io.engine.clientsCount,
+        };
       };
       const expected = transports.transports.at(-1);
       const seen = await until("the transport", async () => {
@@ -168,11 +180,15 @@ inWorld("transports", { servers: ["amber"] }, (test) => {
   });
 });
 
-inWorld("a limit beyond the node's", { servers: ["amber"], options: { maxHttpBufferSize: 1e10 }, trunklineOnly: true }, (test) => {
-  test("the app server serves, and clients are told what holds", async (world) => {
-    const response = await fetch(new URL("/socket.io/?EIO=4&transport=polling", world.url));
-    assert.equal(response.status, 200);
-    const { maxPayload } = JSON.parse((await response.text()).slice(1));
-    assert.equal(maxPayload, 67_107_840);
-  });
-});
+inWorld(
+  "a limit beyond the node's",
+  { servers: ["amber"], options: { maxHttpBufferSize: 1e10 }, trunklineOnly: true },
+  (test) => {
+    test("the app server serves, and clients are told what holds", async (world) => {
+      const response = await fetch(new URL("/socket.io/?EIO=4&transport=polling", world.url));
+      assert.equal(response.status, 200);
+      const { maxPayload } = JSON.parse((await response.text()).slice(1));
+      assert.equal(maxPayload, 67_107_840);
+    });
+  },
+);

@@ -49,11 +49,19 @@ if (!PLAIN) {
       const client = world.open("/", { path: pathOf("typo"), ...WEBSOCKET });
       await next(client, "connect_error");
       const call = (hub, key = KEY) =>
-        new WebPubSubServiceClient(`Endpoint=${world.node.url};AccessKey=${key};Version=1.0;`, hub, REST).removeUserFromAllGroups("x");
-      const refused = (hub, statusCode, key) => assert.rejects(call(hub, key), (error) => error.statusCode === statusCode);
+        new WebPubSubServiceClient(
+          `Endpoint=${world.node.url};AccessKey=${key};Version=1.0;`,
+          hub,
+          REST,
+        ).removeUserFromAllGroups("x");
+      const refused = (hub, statusCode, key) =>
+        assert.rejects(call(hub, key), (error) => error.statusCode === statusCode);
       await refused("another", 401, "another-key-that-is-long-enough-to-be-one");
       await refused("2fast", 404);
-      assert.deepEqual((await world.node.status()).hubs.map(({ name }) => name), ["default"]);
+      assert.deepEqual(
+        (await world.node.status()).hubs.map(({ name }) => name),
+        ["default"],
+      );
       for (let made = 0; made < 64; made += 1) await call(`hub-${made}`);
       await refused("one-more", 404);
       await call("hub-63"); // those that are there stay

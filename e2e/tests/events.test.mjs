@@ -34,7 +34,10 @@ for (const [mode, transports] of Object.entries(TRANSPORTS)) {
         for (let number = 0; number < 120; number += 1) socket.emit("piece", number, Buffer.alloc(65_536, number));
       }, client.id);
       await until("all pieces", () => heard.length === 120);
-      assert.deepEqual(heard, heard.map((_, number) => [number, 65_536]));
+      assert.deepEqual(
+        heard,
+        heard.map((_, number) => [number, 65_536]),
+      );
       assert.equal(client.connected, true);
     });
 
@@ -56,7 +59,11 @@ for (const [mode, transports] of Object.entries(TRANSPORTS)) {
       client.on("never", () => {});
       await assert.rejects(client.timeout(30).emitWithAck("never"), /operation has timed out/);
       const ask = async ({ io }, id) => {
-        const late = await io.sockets.sockets.get(id).timeout(30).emitWithAck("never").catch((error) => error);
+        const late = await io.sockets.sockets
+          .get(id)
+          .timeout(30)
+          .emitWithAck("never")
+          .catch((error) => error);
         return late.message;
       };
       assert.match(await world.apps[0].run(ask, client.id), /operation has timed out/);
@@ -124,7 +131,10 @@ for (const [mode, transports] of Object.entries(TRANSPORTS)) {
         io.sockets.sockets.get(id).send("hello");
       }, client.id);
       await until("both", () => heard.length === 2);
-      assert.deepEqual(heard, [["small", 1], ["message", "hello"]]);
+      assert.deepEqual(heard, [
+        ["small", 1],
+        ["message", "hello"],
+      ]);
     });
   });
 }

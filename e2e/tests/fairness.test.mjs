@@ -39,28 +39,39 @@ inArena("a broadcast to many leaves in slices, whole and in order for each", {},
     app.send(send(sessions[MANY - 1], "last word"), broadcast("four"));
   });
   const all = ["4one", "4two", "4three", "4four"];
-  const heard = (client, texts) => assert.deepEqual(client.texts.filter((text) => text[0] === "4"), texts);
+  const heard = (client, texts) =>
+    assert.deepEqual(
+      client.texts.filter((text) => text[0] === "4"),
+      texts,
+    );
   await until("the last broadcast everywhere", () => clients.every(({ texts }) => texts.includes("4four")));
   // Which client has which session is not known here: two of them heard a word in its place.
   const texts = clients.map((client) => client.texts.filter((text) => text[0] === "4").join(" "));
   const plain = all.join(" ");
   const special = ["4one 4to you 4two 4three 4four", "4one 4two 4three 4last word 4four"];
   assert.deepEqual(texts.filter((text) => text !== plain).sort(), special);
-  heard(clients.find((_, at) => texts[at] === plain), all);
+  heard(
+    clients.find((_, at) => texts[at] === plain),
+    all,
+  );
   assert.ok((await slices()) - before >= Math.floor(MANY / SLICE), `${(await slices()) - before} slices`);
   await arena.rounds(3);
 });
 
-inArena("credit comes back although something always waits", { args: ["--trunk-credit-bytes", "64KiB"] }, async (arena) => {
-  const app = await arena.app();
-  const { clients, sessions } = await crowd(arena, app);
-  const word = "w".repeat(8_000);
-  for (let number = 0; number < 30; number += 1) {
-    await app.sendWithin(broadcast(`round ${number}`), send(sessions[0], word));
-    app.room -= 64; // The broadcast's share.
-  }
-  await until("the last round everywhere", () => clients.every(({ texts }) => texts.includes("4round 29")));
-});
+inArena(
+  "credit comes back although something always waits",
+  { args: ["--trunk-credit-bytes", "64KiB"] },
+  async (arena) => {
+    const app = await arena.app();
+    const { clients, sessions } = await crowd(arena, app);
+    const word = "w".repeat(8_000);
+    for (let number = 0; number < 30; number += 1) {
+      await app.sendWithin(broadcast(`round ${number}`), send(sessions[0], word));
+      app.room -= 64; // The broadcast's share.
+    }
+    await until("the last round everywhere", () => clients.every(({ texts }) => texts.includes("4round 29")));
+  },
+);
 
 inArena("volatile words to one session do not suffer from a broadcast to many", {}, async (arena) => {
   const app = await arena.app();

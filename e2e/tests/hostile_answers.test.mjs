@@ -23,19 +23,23 @@ async function deaf(arena, app) {
 
 const inFlight = (arena) => arena.count(/^trunkline_edge_answers_unread_bytes$/);
 
-inArena("an answer that is not read is counted, and given up at its deadline", { args: ["--answer-timeout", "1s"] }, async (arena) => {
-  const app = await arena.app();
-  const { session, raw } = await deaf(arena, app);
-  const before = arena.residentBytes;
-  app.send(send(session, answer));
-  await until("the answer to be counted", async () => (await inFlight(arena)) > 7 * MB);
-  assert.ok(arena.residentBytes - before > 4 * MB, "it is held");
-  await arena.counted(/edge_streams_refused_total\{cause="answer_timeout"\}/, 1);
-  await until("nothing in flight", async () => (await inFlight(arena)) === 0);
-  // What was in it is lost, and the session with it.
-  await app.heard("Close", session);
-  raw.destroy();
-});
+inArena(
+  "an answer that is not read is counted, and given up at its deadline",
+  { args: ["--answer-timeout", "1s"] },
+  async (arena) => {
+    const app = await arena.app();
+    const { session, raw } = await deaf(arena, app);
+    const before = arena.residentBytes;
+    app.send(send(session, answer));
+    await until("the answer to be counted", async () => (await inFlight(arena)) > 7 * MB);
+    assert.ok(arena.residentBytes - before > 4 * MB, "it is held");
+    await arena.counted(/edge_streams_refused_total\{cause="answer_timeout"\}/, 1);
+    await until("nothing in flight", async () => (await inFlight(arena)) === 0);
+    // What was in it is lost, and the session with it.
+    await app.heard("Close", session);
+    raw.destroy();
+  },
+);
 
 inArena("an answer that is not read goes when its session ends for silence", {}, async (arena) => {
   const app = await arena.app({ settings: { pingInterval: 3000, pingTimeout: 300 } });
@@ -48,18 +52,22 @@ inArena("an answer that is not read goes when its session ends for silence", {},
   raw.destroy();
 });
 
-inArena("what is not read counts to the bytes that may wait for a session", { args: ["--outbox-bytes-max", "4MiB"] }, async (arena) => {
-  const app = await arena.app();
-  const { sid, session, raw } = await deaf(arena, app);
-  app.send(send(session, answer));
-  await until("the answer to be counted", async () => (await inFlight(arena)) > 7 * MB);
-  app.send(send(session, "more"));
-  // The client has another stream for its next poll.
-  await request(arena.node.port, "GET", engineUrl({ sid }));
-  await arena.counted(/sessions_closed_total\{cause="outbox_full"/, 1);
-  await until("nothing in flight", async () => (await inFlight(arena)) === 0);
-  raw.destroy();
-});
+inArena(
+  "what is not read counts to the bytes that may wait for a session",
+  { args: ["--outbox-bytes-max", "4MiB"] },
+  async (arena) => {
+    const app = await arena.app();
+    const { sid, session, raw } = await deaf(arena, app);
+    app.send(send(session, answer));
+    await until("the answer to be counted", async () => (await inFlight(arena)) > 7 * MB);
+    app.send(send(session, "more"));
+    // The client has another stream for its next poll.
+    await request(arena.node.port, "GET", engineUrl({ sid }));
+    await arena.counted(/sessions_closed_total\{cause="outbox_full"/, 1);
+    await until("nothing in flight", async () => (await inFlight(arena)) === 0);
+    raw.destroy();
+  },
+);
 
 inArena("last words that are slow to be read still arrive", {}, async (arena) => {
   const app = await arena.app();
@@ -73,16 +81,23 @@ inArena("last words that are slow to be read still arrive", {}, async (arena) =>
   raw.destroy();
 });
 
-inArena("when memory is full, those go who hold most, and newcomers get in", { args: ["--memory-bytes-max", "64MiB"] }, async (arena) => {
-  const app = await arena.app();
-  const crowd = [];
-  for (let number = 0; number < 12; number += 1) crowd.push(await deaf(arena, app));
-  const reader = await arena.session(app);
-  for (const { session } of crowd) app.send(send(session, answer));
-  await arena.counted(/sessions_closed_total\{cause="memory_full"/, (count) => count > 0);
-  await until("a newcomer's session", async () => (await request(arena.node.port, "GET", engineUrl())).status === 200);
-  // Who holds little stays.
-  app.send(send(reader.session, "still here"));
-  await reader.client.heard("4still here");
-  for (const { raw } of crowd) raw.destroy();
-});
+inArena(
+  "when memory is full, those go who hold most, and newcomers get in",
+  { args: ["--memory-bytes-max", "64MiB"] },
+  async (arena) => {
+    const app = await arena.app();
+    const crowd = [];
+    for (let number = 0; number < 12; number += 1) crowd.push(await deaf(arena, app));
+    const reader = await arena.session(app);
+    for (const { session } of crowd) app.send(send(session, answer));
+    await arena.counted(/sessions_closed_total\{cause="memory_full"/, (count) => count > 0);
+    await until(
+      "a newcomer's session",
+      async () => (await request(arena.node.port, "GET", engineUrl())).status === 200,
+    );
+    // Who holds little stays.
+    app.send(send(reader.session, "still here"));
+    await reader.client.heard("4still here");
+    for (const { raw } of crowd) raw.destroy();
+  },
+);

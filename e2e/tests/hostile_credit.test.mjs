@@ -12,7 +12,10 @@ const numbered = (number, bytes = 50) => `${String(number).padStart(6, "0")}${"x
 const numbers = (count) => Array.from({ length: count }, (_, number) => number);
 
 function assertInOrder(notes, count) {
-  assert.deepEqual(notes.map(({ head }) => Number(head.slice(0, 6))), numbers(count));
+  assert.deepEqual(
+    notes.map(({ head }) => Number(head.slice(0, 6))),
+    numbers(count),
+  );
 }
 
 /** Gives credit in small portions: each must let something through, and none may be overdrawn twice. */
@@ -44,7 +47,11 @@ inArena("many messages in one write wait for credit", {}, async (arena) => {
 inArena("many messages in one POST wait for credit", {}, async (arena) => {
   const app = await arena.app({ credit: 100, returns: false });
   const { polling, session } = await arena.polling(app);
-  const posted = polling.post(numbers(200).map((number) => `4${numbered(number)}`).join(SEPARATOR));
+  const posted = polling.post(
+    numbers(200)
+      .map((number) => `4${numbered(number)}`)
+      .join(SEPARATOR),
+  );
   await feed(arena, app, session, 200);
   assert.equal((await posted).body, "ok");
 });
@@ -107,7 +114,11 @@ inArena("a POST that comes before all of the last one is decoded comes behind it
   const app = await arena.app();
   const { polling, session } = await arena.polling(app);
   const count = 60_000;
-  const first = polling.post(numbers(count).map((number) => `4${numbered(number, 6)}`).join(SEPARATOR));
+  const first = polling.post(
+    numbers(count)
+      .map((number) => `4${numbered(number, 6)}`)
+      .join(SEPARATOR),
+  );
   await until("the first messages", () => app.messages(session).length > 0);
   const second = polling.post(`4${numbered(count, 6)}`);
   assert.equal((await first).body, "ok");
@@ -130,7 +141,8 @@ for (const [what, encode, threads] of [
     const loud = [];
     for (const _ of numbers(3)) loud.push(await arena.session(app, { headers: DEFLATE }));
     const { client, session } = await arena.session(app);
-    for (const one of loud) one.client.raw(Buffer.concat(numbers(100).map((number) => encode(`4${numbered(number, 200)}`))));
+    for (const one of loud)
+      one.client.raw(Buffer.concat(numbers(100).map((number) => encode(`4${numbered(number, 200)}`))));
     await until("the credit is used up", () => app.granted <= 0);
     client.text("4may I?");
     await arena.rounds(5);
@@ -175,7 +187,11 @@ inArena("what waits for credit waits as it came: compressed", {}, async (arena) 
 
 /** The app server has no credit left; all that is to be seen here takes longer than its clients' heartbeat. */
 async function stalled(arena) {
-  const app = await arena.app({ credit: 50, returns: false, settings: { pingInterval: PING_MS, pingTimeout: PING_MS } });
+  const app = await arena.app({
+    credit: 50,
+    returns: false,
+    settings: { pingInterval: PING_MS, pingTimeout: PING_MS },
+  });
   const first = await arena.session(app);
   first.client.text(`4${numbered(0, 100)}`);
   await until("the credit is used up", () => app.granted <= 0);

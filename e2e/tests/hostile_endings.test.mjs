@@ -20,21 +20,25 @@ async function probing(arena, app) {
 /** Writes and ends; both have left when this is done. */
 const ended = ({ socket }, bytes = undefined) => new Promise((done) => socket.end(bytes, done));
 
-inArena("a session that its app closes while a probe completes is said to be closed, and no more", {}, async (arena) => {
-  const app = await arena.app({ settings: { upgradeTimeout: 2000 } });
-  const { session, probe } = await probing(arena, app);
-  app.close(session);
-  await app.heard("Close", session);
-  probe.text("5");
-  await probe.closed();
-  await arena.rounds(5);
-  await app.ping();
-  assert.equal(app.of("Upgraded", session).length, 0);
-  assert.equal(app.of("Close", session).length, 1);
-  assert.equal(app.ended, undefined);
-  await arena.counted(/^trunkline_sessions\{transport="polling"/, 0);
-  await arena.counted(/^trunkline_sessions\{transport="websocket"/, 1);
-});
+inArena(
+  "a session that its app closes while a probe completes is said to be closed, and no more",
+  {},
+  async (arena) => {
+    const app = await arena.app({ settings: { upgradeTimeout: 2000 } });
+    const { session, probe } = await probing(arena, app);
+    app.close(session);
+    await app.heard("Close", session);
+    probe.text("5");
+    await probe.closed();
+    await arena.rounds(5);
+    await app.ping();
+    assert.equal(app.of("Upgraded", session).length, 0);
+    assert.equal(app.of("Close", session).length, 1);
+    assert.equal(app.ended, undefined);
+    await arena.counted(/^trunkline_sessions\{transport="polling"/, 0);
+    await arena.counted(/^trunkline_sessions\{transport="websocket"/, 1);
+  },
+);
 
 inArena("an upgrade packet and the end of the stream in one", {}, async (arena) => {
   const app = await arena.app({ settings: { pingInterval: 300_000 } });
@@ -52,7 +56,10 @@ inArena("the upgrade packet, a message, a close frame and the end of the stream 
   await arena.atOnce(() => ended(probe, last));
   const { reason } = await app.heard("Close", session);
   assert.equal(reason, CloseReason.clientClosed);
-  assert.deepEqual(app.messages(session).map(({ head }) => head), ["last words"]);
+  assert.deepEqual(
+    app.messages(session).map(({ head }) => head),
+    ["last words"],
+  );
 });
 
 /** Clients of the hub, and how long it takes from the end of the first to the end of the last once `act` was done. */
@@ -66,13 +73,17 @@ async function endsTogether(arena, count, act) {
 }
 
 // A pace is a least time: a busy machine only makes it longer.
-inArena("the sessions of a killed app server end at a measured pace, and for that reason alone", { args: ["--orphan-close-per-second", "20"] }, async (arena) => {
-  const app = await arena.app({ settings: { pingInterval: PING_MS, pingTimeout: PING_MS } });
-  const tookMs = await endsTogether(arena, 60, () => app.kill());
-  assert.ok(tookMs > 2000, `60 sessions at 20 each second ended in ${tookMs} ms`);
-  await arena.counted(/sessions_closed_total\{.*cause="app_server_lost"/, 60);
-  await arena.counted(/sessions_closed_total/, 60);
-});
+inArena(
+  "the sessions of a killed app server end at a measured pace, and for that reason alone",
+  { args: ["--orphan-close-per-second", "20"] },
+  async (arena) => {
+    const app = await arena.app({ settings: { pingInterval: PING_MS, pingTimeout: PING_MS } });
+    const tookMs = await endsTogether(arena, 60, () => app.kill());
+    assert.ok(tookMs > 2000, `60 sessions at 20 each second ended in ${tookMs} ms`);
+    await arena.counted(/sessions_closed_total\{.*cause="app_server_lost"/, 60);
+    await arena.counted(/sessions_closed_total/, 60);
+  },
+);
 
 inArena("a drain spreads the ends over its time", { args: ["--drain", "3s"], calm: false }, async (arena) => {
   await arena.app();
@@ -82,8 +93,16 @@ inArena("a drain spreads the ends over its time", { args: ["--drain", "3s"], cal
 
 for (const [what, bytes, code] of [
   ["a message that is far too large", () => textFrame(Buffer.alloc(1_500_000, "4")), 1009],
-  ["a bad frame with more behind it", () => Buffer.concat([encodeFrame({ payload: "2", mask: false }), Buffer.alloc(300_000)]), 1002],
-  ["text that is none with more behind it", () => Buffer.concat([textFrame([0x34, 0xff]), Buffer.alloc(300_000)]), 1007],
+  [
+    "a bad frame with more behind it",
+    () => Buffer.concat([encodeFrame({ payload: "2", mask: false }), Buffer.alloc(300_000)]),
+    1002,
+  ],
+  [
+    "text that is none with more behind it",
+    () => Buffer.concat([textFrame([0x34, 0xff]), Buffer.alloc(300_000)]),
+    1007,
+  ],
 ]) {
   inArena(`${what} gets its close frame`, {}, async (arena) => {
     const app = await arena.app();
@@ -156,61 +175,79 @@ inArena("a WebSocket session that a second WebSocket takes over is counted once"
   assert.equal(await arena.count(/^trunkline_sessions\{transport="polling"/), 0);
 });
 
-inArena("what a poll is answered with while its connection ends is delivered, or the session ends", {}, async (arena) => {
-  const app = await arena.app({ settings: { pingInterval: 300_000 } });
-  for (let number = 0; number < 12; number += 1) {
-    const { polling, session } = await arena.polling(app);
-    const stream = await RawStream.open(arena.node.port, { allowHalfOpen: true });
-    stream.write(requestText("GET", polling.path));
-    await until("the request", () => stream.unsentBytes === 0);
-    await arena.rounds(4);
-    await arena.atOnce(async () => {
-      // The client's half ends, and is still read: what the node sends is seen.
-      if (number % 2 === 0) await ended(stream);
-      app.send(send(session, "waiting"));
-      if (number % 2 === 1) await ended(stream);
-    });
-    const closed = () => app.of("Close", session)[0];
-    await until("the answer or Close", () => stream.text.includes("4waiting") || closed(), { withinMs: 5_000 });
-    if (!stream.text.includes("4waiting")) assert.equal(closed().reason, CloseReason.transportError);
-    stream.destroy();
-  }
-});
+inArena(
+  "what a poll is answered with while its connection ends is delivered, or the session ends",
+  {},
+  async (arena) => {
+    const app = await arena.app({ settings: { pingInterval: 300_000 } });
+    for (let number = 0; number < 12; number += 1) {
+      const { polling, session } = await arena.polling(app);
+      const stream = await RawStream.open(arena.node.port, { allowHalfOpen: true });
+      stream.write(requestText("GET", polling.path));
+      await until("the request", () => stream.unsentBytes === 0);
+      await arena.rounds(4);
+      await arena.atOnce(async () => {
+        // The client's half ends, and is still read: what the node sends is seen.
+        if (number % 2 === 0) await ended(stream);
+        app.send(send(session, "waiting"));
+        if (number % 2 === 1) await ended(stream);
+      });
+      const closed = () => app.of("Close", session)[0];
+      await until("the answer or Close", () => stream.text.includes("4waiting") || closed(), { withinMs: 5_000 });
+      if (!stream.text.includes("4waiting")) assert.equal(closed().reason, CloseReason.transportError);
+      stream.destroy();
+    }
+  },
+);
 
-inArena("a session that its app closes while its stream is full gets everything", { args: ["--outbox-bytes-max", "32MiB"] }, async (arena) => {
-  const app = await arena.app({ settings: { pingInterval: 300_000 } });
-  const { client, session } = await arena.session(app);
-  client.pause();
-  const texts = Array.from({ length: 2000 }, (_, number) => `${number} ${"y".repeat(4000)}`);
-  app.send(...texts.map((text) => send(session, text)));
-  app.close(session);
-  await app.heard("Close", session);
-  client.resume();
-  await until("the close frame", () => client.closeCode ?? client.ended, { withinMs: 10_000 });
-  const numbers = client.texts.filter((text) => text.startsWith("4")).map((text) => parseInt(text.slice(1), 10));
-  assert.equal(numbers.length, texts.length, "all that was sent before");
-  assert.ok(numbers.every((number, place) => number === place), "in order");
-  assert.equal(client.closeCode, 1005);
-});
+inArena(
+  "a session that its app closes while its stream is full gets everything",
+  { args: ["--outbox-bytes-max", "32MiB"] },
+  async (arena) => {
+    const app = await arena.app({ settings: { pingInterval: 300_000 } });
+    const { client, session } = await arena.session(app);
+    client.pause();
+    const texts = Array.from({ length: 2000 }, (_, number) => `${number} ${"y".repeat(4000)}`);
+    app.send(...texts.map((text) => send(session, text)));
+    app.close(session);
+    await app.heard("Close", session);
+    client.resume();
+    await until("the close frame", () => client.closeCode ?? client.ended, { withinMs: 10_000 });
+    const numbers = client.texts.filter((text) => text.startsWith("4")).map((text) => parseInt(text.slice(1), 10));
+    assert.equal(numbers.length, texts.length, "all that was sent before");
+    assert.ok(
+      numbers.every((number, place) => number === place),
+      "in order",
+    );
+    assert.equal(client.closeCode, 1005);
+  },
+);
 
-inArena("a slow reader gets everything without another push", { args: ["--outbox-bytes-max", "32MiB"] }, async (arena) => {
-  const app = await arena.app({ settings: { pingInterval: 300_000 } });
-  const slow = await arena.session(app);
-  const other = await arena.session(app);
-  for (const [count, bytes] of [
-    [2000, 4000],
-    [8000, 900],
-  ]) {
-    slow.client.pause();
-    slow.client.texts.length = 0;
-    app.send(...Array.from({ length: count }, (_, number) => send(slow.session, `${number} ${"y".repeat(bytes)}`)));
-    app.send(send(other.session, `queued ${count}`));
-    await other.client.heard(`4queued ${count}`);
-    slow.client.resume();
-    await until("all of it", () => slow.client.texts.length === count);
-    assert.ok(slow.client.texts.every((text, place) => parseInt(text.slice(1), 10) === place), "in order");
-  }
-});
+inArena(
+  "a slow reader gets everything without another push",
+  { args: ["--outbox-bytes-max", "32MiB"] },
+  async (arena) => {
+    const app = await arena.app({ settings: { pingInterval: 300_000 } });
+    const slow = await arena.session(app);
+    const other = await arena.session(app);
+    for (const [count, bytes] of [
+      [2000, 4000],
+      [8000, 900],
+    ]) {
+      slow.client.pause();
+      slow.client.texts.length = 0;
+      app.send(...Array.from({ length: count }, (_, number) => send(slow.session, `${number} ${"y".repeat(bytes)}`)));
+      app.send(send(other.session, `queued ${count}`));
+      await other.client.heard(`4queued ${count}`);
+      slow.client.resume();
+      await until("all of it", () => slow.client.texts.length === count);
+      assert.ok(
+        slow.client.texts.every((text, place) => parseInt(text.slice(1), 10) === place),
+        "in order",
+      );
+    }
+  },
+);
 
 inArena("a node that stops says so to its app servers", { args: ["--drain", "0s"], calm: false }, async (arena) => {
   const apps = [];
@@ -220,7 +257,10 @@ inArena("a node that stops says so to its app servers", { args: ["--drain", "0s"
   }
   arena.node.child.kill("SIGTERM");
   await until("the end of the trunks", () => apps.every(({ ended }) => ended));
-  assert.deepEqual(apps.map(({ ended }) => ended.code), Array(8).fill(1001));
+  assert.deepEqual(
+    apps.map(({ ended }) => ended.code),
+    Array(8).fill(1001),
+  );
 });
 
 inArena("a drain is even, whatever stands in front", { args: ["--drain", "6s"], calm: false }, async (arena) => {
@@ -238,7 +278,11 @@ inArena("a drain is even, whatever stands in front", { args: ["--drain", "6s"], 
   await until("the node's end", () => arena.node.child.exitCode !== null);
   const whole = Date.now() - from;
   const share = (start, end) => closedAt.filter((at) => at - from >= start * whole && at - from < end * whole).length;
-  for (const [start, end] of [[0, 0.3], [0.3, 0.6], [0.6, 1.01]]) {
+  for (const [start, end] of [
+    [0, 0.3],
+    [0.3, 0.6],
+    [0.6, 1.01],
+  ]) {
     assert.ok(share(start, end) >= 10, `${share(start, end)} of 100 closed between ${start} and ${end} of the drain`);
   }
 });
@@ -273,7 +317,11 @@ inArena("a session of one hub is unknown in another", {}, async (arena) => {
   const stream = arena.stream(socketUrl({ sid }, path));
   await until("an answer", () => stream.status);
   assert.equal(stream.status, 400);
-  assert.deepEqual(arena.calm.requests.map(({ code }) => code), [1, 1, 1], "Session ID unknown");
+  assert.deepEqual(
+    arena.calm.requests.map(({ code }) => code),
+    [1, 1, 1],
+    "Session ID unknown",
+  );
   assert.equal(app.messages(session).length, 0);
   assert.equal((await polling.post("4hello")).body, "ok");
 });

@@ -34,7 +34,10 @@ inArena("a payload of very many packets is kept as it came until its app server 
   app.grant(1 << 22);
   assert.equal((await posted).body, "ok");
   await until("every message", () => app.messages(session).length === count);
-  assert.ok(app.messages(session).every(({ head }, number) => head === String(number % 10)), "in order");
+  assert.ok(
+    app.messages(session).every(({ head }, number) => head === String(number % 10)),
+    "in order",
+  );
   assert.equal(app.violations, 0);
 });
 
@@ -69,7 +72,9 @@ inArena("messages that inflate to a thousand times their length hold nobody up",
   await arena.atOnce(async () => {
     for (const { client } of crowd) client.raw(Buffer.concat([...Array(60).fill(pong), compressedFrame("4done")]));
   });
-  await until("what follows", () => crowd.every(({ session }) => app.messages(session).some(({ head }) => head === "done")));
+  await until("what follows", () =>
+    crowd.every(({ session }) => app.messages(session).some(({ head }) => head === "done")),
+  );
   const rounds = arena.neighbour.rounds - before;
   assert.ok(rounds > 10, `the neighbour was served ${rounds} times meanwhile`);
   assert.ok((await arena.count(/edge_idle_total\{kind="pong"/)) >= 240);
@@ -113,7 +118,13 @@ inArena("what brings no message is counted by kind", {}, async (arena) => {
   await app.heard("Message", session);
   await polling.post(["3", "6", "6"].join(SEPARATOR));
   await request(arena.node.port, "OPTIONS", engineUrl());
-  for (const [kind, count] of [["websocket_ping", 1], ["websocket_pong", 2], ["empty_fragment", 4], ["noop", 3], ["preflight", 1]]) {
+  for (const [kind, count] of [
+    ["websocket_ping", 1],
+    ["websocket_pong", 2],
+    ["empty_fragment", 4],
+    ["noop", 3],
+    ["preflight", 1],
+  ]) {
     await arena.counted(new RegExp(`edge_idle_total\\{kind="${kind}"`), count);
   }
   // The neighbour answers pings, too.

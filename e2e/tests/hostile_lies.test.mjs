@@ -14,35 +14,85 @@ const restore = (requestId, pid = "nobody") => ({ type: "Restore", requestId, ns
 
 /** What the app server says, with `session` a number in use; the rule that it breaks, in the node's words. */
 const LIES = {
-  "a Response to no request": [() => [{ type: "Response", requestId: 7, response }], /Response for a number that is not in use/],
-  "Attach in a namespace that was never named": [(session) => [{ type: "Attach", session, nsp: 3, socket: "s", rooms: [] }], /namespace 3 is not given/],
-  "Beside in a namespace that was never named": [(session) => [{ type: "Beside", session, nsp: 3, socket: "s", rooms: [] }], /namespace 3 is not given/],
-  "Choose in a namespace that was never named": [(session) => [{ type: "Choose", session, nsp: 3, socket: "s" }], /namespace 3 is not given/],
-  "Join in a namespace that was never named": [(session) => [{ type: "Join", session, nsp: 3, rooms: ["r"] }], /namespace 3 is not given/],
-  "Leave in a namespace that was never named": [(session) => [{ type: "Leave", session, nsp: 3, rooms: ["r"] }], /namespace 3 is not given/],
-  "Detach in a namespace that was never named": [(session) => [{ type: "Detach", session, nsp: 3 }], /namespace 3 is not given/],
+  "a Response to no request": [
+    () => [{ type: "Response", requestId: 7, response }],
+    /Response for a number that is not in use/,
+  ],
+  "Attach in a namespace that was never named": [
+    (session) => [{ type: "Attach", session, nsp: 3, socket: "s", rooms: [] }],
+    /namespace 3 is not given/,
+  ],
+  "Beside in a namespace that was never named": [
+    (session) => [{ type: "Beside", session, nsp: 3, socket: "s", rooms: [] }],
+    /namespace 3 is not given/,
+  ],
+  "Choose in a namespace that was never named": [
+    (session) => [{ type: "Choose", session, nsp: 3, socket: "s" }],
+    /namespace 3 is not given/,
+  ],
+  "Join in a namespace that was never named": [
+    (session) => [{ type: "Join", session, nsp: 3, rooms: ["r"] }],
+    /namespace 3 is not given/,
+  ],
+  "Leave in a namespace that was never named": [
+    (session) => [{ type: "Leave", session, nsp: 3, rooms: ["r"] }],
+    /namespace 3 is not given/,
+  ],
+  "Detach in a namespace that was never named": [
+    (session) => [{ type: "Detach", session, nsp: 3 }],
+    /namespace 3 is not given/,
+  ],
   "Persist in a namespace that was never named": [
     (session) => [{ type: "Persist", session, nsp: 3, pid: "p", socket: "s", rooms: [], data: bytes }],
     /namespace 3 is not given/,
   ],
-  "Broadcast in a namespace that was never named": [() => [{ type: "Broadcast", nsp: 3, ...scope }], /namespace 3 is not given/],
-  "Recorded in a namespace that was never named": [() => [{ type: "Recorded", nsp: 3, offset: "o", ...scope }], /namespace 3 is not given/],
-  "Restore in a namespace that was never named": [() => [{ ...restore(1), nsp: 3 }], /namespace 3 is not given/],
-  "Reattach in a namespace that was never named": [
-    (session) => [{ type: "Reattach", session, nsp: 3, socket: "s", rooms: [], pid: "p", log: "l", last: "o", cut: [] }],
+  "Broadcast in a namespace that was never named": [
+    () => [{ type: "Broadcast", nsp: 3, ...scope }],
     /namespace 3 is not given/,
   ],
-  "GiveBack in a namespace that was never named": [() => [{ type: "GiveBack", nsp: 3, pid: "p" }], /namespace 3 is not given/],
-  "Join after Release": [(session) => [name(3), { type: "Release", nsp: 3 }, { type: "Join", session, nsp: 3, rooms: ["r"] }], /namespace 3 is not given/],
+  "Recorded in a namespace that was never named": [
+    () => [{ type: "Recorded", nsp: 3, offset: "o", ...scope }],
+    /namespace 3 is not given/,
+  ],
+  "Restore in a namespace that was never named": [() => [{ ...restore(1), nsp: 3 }], /namespace 3 is not given/],
+  "Reattach in a namespace that was never named": [
+    (session) => [
+      { type: "Reattach", session, nsp: 3, socket: "s", rooms: [], pid: "p", log: "l", last: "o", cut: [] },
+    ],
+    /namespace 3 is not given/,
+  ],
+  "GiveBack in a namespace that was never named": [
+    () => [{ type: "GiveBack", nsp: 3, pid: "p" }],
+    /namespace 3 is not given/,
+  ],
+  "Join after Release": [
+    (session) => [name(3), { type: "Release", nsp: 3 }, { type: "Join", session, nsp: 3, rooms: ["r"] }],
+    /namespace 3 is not given/,
+  ],
   "Release of a namespace that was never named": [() => [{ type: "Release", nsp: 3 }], /namespace 3 is not given/],
-  "Release twice": [() => [name(3), { type: "Release", nsp: 3 }, { type: "Release", nsp: 3 }], /namespace 3 is not given/],
+  "Release twice": [
+    () => [name(3), { type: "Release", nsp: 3 }, { type: "Release", nsp: 3 }],
+    /namespace 3 is not given/,
+  ],
   "a number for two namespaces": [() => [name(3), { ...name(3), name: "/other" }], /namespace 3 is given twice/],
   "Restore with a number in use": [() => [name(0), restore(1), restore(1)], /Restore with a number that is in use/],
   "Number zero": [() => [numberOf(0)], /a Number that is zero or goes backwards/],
-  "Number that was used": [() => [numberOf(5), name(0), { type: "Broadcast", nsp: 0, ...scope }, numberOf(5)], /a Number that is zero or goes backwards/],
-  "Send for a session that never was": [() => [{ type: "Send", session: 4_000_000, flags: 0, payload: bytes }], /Send for a number that is not in use/],
-  "Attach for a session that never was": [() => [name(0), { type: "Attach", session: 4_000_000, nsp: 0, socket: "s", rooms: [] }], /Attach for a number that is not in use/],
-  "Accept twice": [(session) => [{ type: "Accept", session, sid: "", headers: [], lasting: [] }], /Accept for a session that is already answered/],
+  "Number that was used": [
+    () => [numberOf(5), name(0), { type: "Broadcast", nsp: 0, ...scope }, numberOf(5)],
+    /a Number that is zero or goes backwards/,
+  ],
+  "Send for a session that never was": [
+    () => [{ type: "Send", session: 4_000_000, flags: 0, payload: bytes }],
+    /Send for a number that is not in use/,
+  ],
+  "Attach for a session that never was": [
+    () => [name(0), { type: "Attach", session: 4_000_000, nsp: 0, socket: "s", rooms: [] }],
+    /Attach for a number that is not in use/,
+  ],
+  "Accept twice": [
+    (session) => [{ type: "Accept", session, sid: "", headers: [], lasting: [] }],
+    /Accept for a session that is already answered/,
+  ],
   "Send after Close": [
     (session) => [
       { type: "Close", session, reason: 5, description: "" },
@@ -58,7 +108,9 @@ inArena("each lie ends the trunk of the one who tells it", { threads: 2 }, async
   const { client } = await arena.session(honest);
   honest.send({ type: "Drain", deadlineMs: 60_000 });
   for (const [lie, [frames, rule]] of Object.entries(LIES)) {
-    const liar = await arena.app({ settings: { connectionStateRecovery: { maxDisconnectionDuration: 1000 }, numbers: true } });
+    const liar = await arena.app({
+      settings: { connectionStateRecovery: { maxDisconnectionDuration: 1000 }, numbers: true },
+    });
     const { session } = await arena.session(liar);
     liar.send(...frames(session));
     await until(`the end for ${lie}`, () => liar.ended);
@@ -70,21 +122,26 @@ inArena("each lie ends the trunk of the one who tells it", { threads: 2 }, async
   await client.heard("4unharmed");
 });
 
-inArena("what came too late, and numbers that are free again, are no lies", { threads: 2, args: ["--handshake-timeout", "1s"] }, async (arena) => {
-  const app = await arena.app();
-  // Asked for twice, one after the other.
-  app.send(name(0), restore(1));
-  await until("the first answer", () => app.of("Restored").length === 1);
-  app.send(restore(1));
-  await until("the second answer", () => app.of("Restored").length === 2);
-  // A client that did not wait, or the node for it.
-  const asked = request(arena.node.port, "OPTIONS", engineUrl());
-  await until("the request", () => app.requests.length === 1);
-  await asked;
-  app.respond(app.requests[0].requestId, 200);
-  // The same number, namespace after namespace.
-  for (let turn = 0; turn < 1000; turn++) app.send({ type: "Namespace", nsp: 1, name: `/visitor-${turn}` }, { type: "Release", nsp: 1 });
-  await app.ping();
-  assert.equal(app.ended, undefined);
-  assert.deepEqual(app.of("Error"), []);
-});
+inArena(
+  "what came too late, and numbers that are free again, are no lies",
+  { threads: 2, args: ["--handshake-timeout", "1s"] },
+  async (arena) => {
+    const app = await arena.app();
+    // Asked for twice, one after the other.
+    app.send(name(0), restore(1));
+    await until("the first answer", () => app.of("Restored").length === 1);
+    app.send(restore(1));
+    await until("the second answer", () => app.of("Restored").length === 2);
+    // A client that did not wait, or the node for it.
+    const asked = request(arena.node.port, "OPTIONS", engineUrl());
+    await until("the request", () => app.requests.length === 1);
+    await asked;
+    app.respond(app.requests[0].requestId, 200);
+    // The same number, namespace after namespace.
+    for (let turn = 0; turn < 1000; turn++)
+      app.send({ type: "Namespace", nsp: 1, name: `/visitor-${turn}` }, { type: "Release", nsp: 1 });
+    await app.ping();
+    assert.equal(app.ended, undefined);
+    assert.deepEqual(app.of("Error"), []);
+  },
+);

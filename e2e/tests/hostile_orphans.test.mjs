@@ -14,25 +14,29 @@ for (const [transport, head] of [
   ["WebSocket", upgradeHead(socketUrl())],
   ["polling", requestText("GET", engineUrl())],
 ]) {
-  inArena(`a client that goes while the second app server accepts it leaves no session: ${transport}`, {}, async (arena) => {
-    const apps = [await arena.app({ accepts: false }), await arena.app({ accepts: false })];
-    const client = new RawStream(arena.node.port).write(head);
-    const asked = await until("Open", () => apps.find(({ opens }) => opens.length > 0));
-    const other = apps.find((app) => app !== asked);
-    asked.kill();
-    const { session } = await until("Open at the other", () => other.opens[0]);
-    await arena.atOnce(async () => {
-      other.accept(session);
-      await until("it has left", () => other.unsentBytes === 0);
-      client.destroy();
-      await client.closed();
-    });
-    // Long before the heartbeat would notice.
-    await other.heard("Close", session);
-    await arena.counted(POLLING, 0);
-    // The neighbour's.
-    await arena.counted(WEBSOCKET, 1);
-  });
+  inArena(
+    `a client that goes while the second app server accepts it leaves no session: ${transport}`,
+    {},
+    async (arena) => {
+      const apps = [await arena.app({ accepts: false }), await arena.app({ accepts: false })];
+      const client = new RawStream(arena.node.port).write(head);
+      const asked = await until("Open", () => apps.find(({ opens }) => opens.length > 0));
+      const other = apps.find((app) => app !== asked);
+      asked.kill();
+      const { session } = await until("Open at the other", () => other.opens[0]);
+      await arena.atOnce(async () => {
+        other.accept(session);
+        await until("it has left", () => other.unsentBytes === 0);
+        client.destroy();
+        await client.closed();
+      });
+      // Long before the heartbeat would notice.
+      await other.heard("Close", session);
+      await arena.counted(POLLING, 0);
+      // The neighbour's.
+      await arena.counted(WEBSOCKET, 1);
+    },
+  );
 }
 
 const SLOWLY = { args: ["--orphan-close-per-second", "1"] };
@@ -58,16 +62,20 @@ inArena("a POST that comes to its end when the app server is gone does not keep 
   await arena.counted(/sessions_closed_total\{.*cause="app_server_lost"/, 1);
 });
 
-inArena("clients that take nothing more do not outlast their app server for long", { args: ["--outbox-bytes-max", "32MiB"] }, async (arena) => {
-  const app = await arena.app({ settings: { pingInterval: 1000, pingTimeout: 1000 } });
-  const { session } = await arena.polling(app);
-  app.send(send(session, "nobody polls for this"));
-  const socket = await arena.session(app);
-  socket.client.pause();
-  // More than the buffers of the stream take.
-  for (let sent = 0; sent < 20; sent += 1) app.send(send(socket.session, "x".repeat(900_000)));
-  await app.ping();
-  app.kill();
-  await arena.counted(POLLING, 0);
-  await arena.counted(WEBSOCKET, 1);
-});
+inArena(
+  "clients that take nothing more do not outlast their app server for long",
+  { args: ["--outbox-bytes-max", "32MiB"] },
+  async (arena) => {
+    const app = await arena.app({ settings: { pingInterval: 1000, pingTimeout: 1000 } });
+    const { session } = await arena.polling(app);
+    app.send(send(session, "nobody polls for this"));
+    const socket = await arena.session(app);
+    socket.client.pause();
+    // More than the buffers of the stream take.
+    for (let sent = 0; sent < 20; sent += 1) app.send(send(socket.session, "x".repeat(900_000)));
+    await app.ping();
+    app.kill();
+    await arena.counted(POLLING, 0);
+    await arena.counted(WEBSOCKET, 1);
+  },
+);

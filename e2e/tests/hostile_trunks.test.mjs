@@ -10,20 +10,24 @@ import { upgradeHead } from "../../testing/websocket.mjs";
 import { GROWTH_BYTES_MAX, inArena } from "../harness/arena.mjs";
 import { garbage, namespaces, random } from "../harness/garbage.mjs";
 
-inArena("an app server that comes back gets all new sessions, though its old trunk is stuck", { args: ["--handshake-timeout", "3s"] }, async (arena) => {
-  const server = "the-same-app-server";
-  const old = await arena.app({ server });
-  const { client } = await arena.session(old);
-  old.pause();
-  for (let number = 0; number < 120; number += 1) client.text(`4${"x".repeat(90_000)}`);
-  await arena.rounds(30);
-  const back = await arena.app({ server });
-  for (let number = 0; number < 6; number += 1) {
-    const answer = await request(arena.node.port, "GET", engineUrl());
-    assert.equal(answer.status, 200, answer.body);
-  }
-  assert.equal(back.opens.length, 6);
-});
+inArena(
+  "an app server that comes back gets all new sessions, though its old trunk is stuck",
+  { args: ["--handshake-timeout", "3s"] },
+  async (arena) => {
+    const server = "the-same-app-server";
+    const old = await arena.app({ server });
+    const { client } = await arena.session(old);
+    old.pause();
+    for (let number = 0; number < 120; number += 1) client.text(`4${"x".repeat(90_000)}`);
+    await arena.rounds(30);
+    const back = await arena.app({ server });
+    for (let number = 0; number < 6; number += 1) {
+      const answer = await request(arena.node.port, "GET", engineUrl());
+      assert.equal(answer.status, 200, answer.body);
+    }
+    assert.equal(back.opens.length, 6);
+  },
+);
 
 inArena("of many trunks that one process opens at once, one lives", {}, async (arena) => {
   const server = "one-and-the-same";
@@ -58,34 +62,38 @@ inArena("a trunk that closes sessions again and again, late and twice, ends alon
 const SEEDS = 1000;
 const AT_A_TIME = 8;
 
-inArena(`${SEEDS} trunks of well-formed nonsense`, { args: ["--orphan-close-per-second", "100000", "--log", "warn"] }, async (arena) => {
-  const growth = arena.watchMemory();
-  let next = 0;
-  const worker = async () => {
-    while (next < SEEDS) {
-      const seed = next++;
-      try {
-        await oneTrunk(arena.node, seed);
-      } catch (error) {
-        error.message += ` (seed ${seed})`;
-        throw error;
+inArena(
+  `${SEEDS} trunks of well-formed nonsense`,
+  { args: ["--orphan-close-per-second", "100000", "--log", "warn"] },
+  async (arena) => {
+    const growth = arena.watchMemory();
+    let next = 0;
+    const worker = async () => {
+      while (next < SEEDS) {
+        const seed = next++;
+        try {
+          await oneTrunk(arena.node, seed);
+        } catch (error) {
+          error.message += ` (seed ${seed})`;
+          throw error;
+        }
+        assert.equal(arena.node.child.exitCode, null, `the node died of a seed near ${seed}`);
+        assert.ifError(arena.neighbour.failed);
       }
-      assert.equal(arena.node.child.exitCode, null, `the node died of a seed near ${seed}`);
-      assert.ifError(arena.neighbour.failed);
-    }
-  };
-  await Promise.all(Array.from({ length: AT_A_TIME }, worker));
-  assert.ok(growth() < GROWTH_BYTES_MAX, `${growth()} bytes`);
-  assert.equal(arena.node.log.count(/panic/i), 0);
-  // Nothing is left of them, and the hub works.
-  await arena.counted(/^trunkline_trunks$/, 1);
-  // Those that polled may take their time to learn of their end.
-  await arena.counted(/^trunkline_sessions\{transport="websocket"/, 1);
-  const app = await arena.app({ echoes: true });
-  const { client } = await arena.session(app);
-  client.text("4hello");
-  await client.heard("4hello");
-});
+    };
+    await Promise.all(Array.from({ length: AT_A_TIME }, worker));
+    assert.ok(growth() < GROWTH_BYTES_MAX, `${growth()} bytes`);
+    assert.equal(arena.node.log.count(/panic/i), 0);
+    // Nothing is left of them, and the hub works.
+    await arena.counted(/^trunkline_trunks$/, 1);
+    // Those that polled may take their time to learn of their end.
+    await arena.counted(/^trunkline_sessions\{transport="websocket"/, 1);
+    const app = await arena.app({ echoes: true });
+    const { client } = await arena.session(app);
+    client.text("4hello");
+    await client.heard("4hello");
+  },
+);
 
 /** A trunk with a few clients and nonsense for all of them, until either side has enough. */
 async function oneTrunk(node, seed) {
@@ -94,7 +102,12 @@ async function oneTrunk(node, seed) {
   const settings = [{}, {}, recovery, { ...recovery, numbers: true }][pick(4)];
   // Some share an id: they replace each other.
   const server = pick(5) ? undefined : "the-same";
-  const app = new BareAppServer(node, { settings, ...(server ? { server } : {}), accepts: pick(4) > 0, returns: pick(2) > 0 });
+  const app = new BareAppServer(node, {
+    settings,
+    ...(server ? { server } : {}),
+    accepts: pick(4) > 0,
+    returns: pick(2) > 0,
+  });
   await until("Welcome or the end", () => app.welcome || app.ended, { everyMs: 2 });
   const heads = [requestText("GET", engineUrl()), upgradeHead(socketUrl())];
   const clients = Array.from({ length: 1 + pick(3) }, () => new RawStream(node.port).write(heads[pick(2)]));
@@ -102,36 +115,45 @@ async function oneTrunk(node, seed) {
   if (pick(10)) app.raw(namespaces());
   if (pick(4)) await until("a session or the end", () => app.opens.length > 0 || app.ended, { everyMs: 2 });
   for (let batches = 1 + pick(4); batches > 0 && !app.ended; batches -= 1) {
-    app.raw(garbage(pick, app.opens.map(({ session }) => session)));
+    app.raw(
+      garbage(
+        pick,
+        app.opens.map(({ session }) => session),
+      ),
+    );
     await app.ping();
   }
   app.kill();
   for (const client of clients) client.destroy();
 }
 
-inArena("trunks that do not read are told of one another in little memory", { args: ["--trunks-per-hub-max", "200", "--log", "warn"] }, async (arena) => {
-  const id = (number) => `${number}-`.padEnd(128, "x");
-  const growth = arena.watchMemory();
-  // Each joins and leaves: a list of all others for every one of them, every time, was 3 GB.
-  const idle = [];
-  for (let number = 0; number < 199; number += 1) {
-    const app = await arena.app({ server: id(number) });
-    app.pause();
-    idle.push(app);
-  }
-  const last = await arena.app({ server: id("last") });
-  await until("all others", () => last.of("Peers").at(-1)?.servers.length === 199);
-  const refused = new BareAppServer(arena.node, { server: "one too many" });
-  await until("the refusal", () => refused.ended);
-  assert.match(refused.ended.error, /503/);
-  await arena.counted(/^trunkline_trunks_refused_total\{cause="trunks_full"\}$/, 1);
-  assert.ok(growth() < GROWTH_BYTES_MAX, `${growth()} bytes`);
-  // Who reads again has the list as it is now.
-  idle.pop().kill();
-  idle[0].resume();
-  await until("198 others", () => idle[0].of("Peers").at(-1)?.servers.length === 198);
-  await until("198 others", () => last.of("Peers").at(-1)?.servers.length === 198);
-});
+inArena(
+  "trunks that do not read are told of one another in little memory",
+  { args: ["--trunks-per-hub-max", "200", "--log", "warn"] },
+  async (arena) => {
+    const id = (number) => `${number}-`.padEnd(128, "x");
+    const growth = arena.watchMemory();
+    // Each joins and leaves: a list of all others for every one of them, every time, was 3 GB.
+    const idle = [];
+    for (let number = 0; number < 199; number += 1) {
+      const app = await arena.app({ server: id(number) });
+      app.pause();
+      idle.push(app);
+    }
+    const last = await arena.app({ server: id("last") });
+    await until("all others", () => last.of("Peers").at(-1)?.servers.length === 199);
+    const refused = new BareAppServer(arena.node, { server: "one too many" });
+    await until("the refusal", () => refused.ended);
+    assert.match(refused.ended.error, /503/);
+    await arena.counted(/^trunkline_trunks_refused_total\{cause="trunks_full"\}$/, 1);
+    assert.ok(growth() < GROWTH_BYTES_MAX, `${growth()} bytes`);
+    // Who reads again has the list as it is now.
+    idle.pop().kill();
+    idle[0].resume();
+    await until("198 others", () => idle[0].of("Peers").at(-1)?.servers.length === 198);
+    await until("198 others", () => last.of("Peers").at(-1)?.servers.length === 198);
+  },
+);
 
 inArena("an app server whose id is longer than an id is refused", {}, async (arena) => {
   for (const server of ["", "x".repeat(129)]) {
@@ -142,15 +164,19 @@ inArena("an app server whose id is longer than an id is refused", {}, async (are
   }
 });
 
-inArena("an app server that asks and does not read is not heard for ever", { args: ["--trunk-unread-bytes-max", "1MiB", "--log", "warn"] }, async (arena) => {
-  const app = await arena.app();
-  app.pause();
-  const pings = Buffer.concat(Array.from({ length: 20_000 }, () => Buffer.from([4, 16, ...Buffer.alloc(16)])));
-  // Far more than the buffers of both streams.
-  for (let sent = 0; sent < 60; sent += 1) app.raw(pings);
-  await arena.rounds(40);
-  assert.ok(app.unsentBytes > 0, "the node has stopped reading");
-  app.resume();
-  await until("the rest", () => app.unsentBytes === 0);
-  assert.equal(app.ended, undefined);
-});
+inArena(
+  "an app server that asks and does not read is not heard for ever",
+  { args: ["--trunk-unread-bytes-max", "1MiB", "--log", "warn"] },
+  async (arena) => {
+    const app = await arena.app();
+    app.pause();
+    const pings = Buffer.concat(Array.from({ length: 20_000 }, () => Buffer.from([4, 16, ...Buffer.alloc(16)])));
+    // Far more than the buffers of both streams.
+    for (let sent = 0; sent < 60; sent += 1) app.raw(pings);
+    await arena.rounds(40);
+    assert.ok(app.unsentBytes > 0, "the node has stopped reading");
+    app.resume();
+    await until("the rest", () => app.unsentBytes === 0);
+    assert.equal(app.ended, undefined);
+  },
+);

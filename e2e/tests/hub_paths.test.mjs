@@ -23,7 +23,8 @@ const served = async (world, path) => {
   const client = await world.client("/", { path, transports: ["websocket"] });
   return client.emitWithAck("server");
 };
-const answerAt = async (world, path) => (await (await fetch(`${world.url}${path}?EIO=4&transport=polling`)).json()).error;
+const answerAt = async (world, path) =>
+  (await (await fetch(`${world.url}${path}?EIO=4&transport=polling`)).json()).error;
 
 withWorld("a hub's app server does not get another hub's path, nor a part of it", settings, async (world) => {
   await start(world, "beta", "/beta");

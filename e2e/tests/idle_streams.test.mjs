@@ -26,20 +26,24 @@ const headTimeIsOver = (arena) => new RawStream(arena.node.port).closed();
 
 const SHORT_HEADS = { args: ["--header-timeout", "300ms"] };
 
-inArena("a stream is kept for another request whatever the last one was, and longer than a head may take", SHORT_HEADS, async (arena) => {
-  const app = await arena.app({ refuses: true, settings: { pingInterval: 300_000 } });
-  const { sid } = await arena.polling(app);
-  for (const [kind, [text, status]] of Object.entries(kinds(sid))) {
-    const stream = new RawStream(arena.node.port).write(text);
-    await until(`an answer: ${kind}`, () => statuses(stream).length === 1);
-    assert.deepEqual(statuses(stream), [status], `${kind}: ${stream.text}`);
-    await headTimeIsOver(arena);
-    stream.write(text);
-    await until(`a second answer: ${kind}`, () => statuses(stream).length === 2 || stream.ended);
-    assert.deepEqual(statuses(stream), [status, status], `${kind}: ${stream.text}`);
-    stream.destroy();
-  }
-});
+inArena(
+  "a stream is kept for another request whatever the last one was, and longer than a head may take",
+  SHORT_HEADS,
+  async (arena) => {
+    const app = await arena.app({ refuses: true, settings: { pingInterval: 300_000 } });
+    const { sid } = await arena.polling(app);
+    for (const [kind, [text, status]] of Object.entries(kinds(sid))) {
+      const stream = new RawStream(arena.node.port).write(text);
+      await until(`an answer: ${kind}`, () => statuses(stream).length === 1);
+      assert.deepEqual(statuses(stream), [status], `${kind}: ${stream.text}`);
+      await headTimeIsOver(arena);
+      stream.write(text);
+      await until(`a second answer: ${kind}`, () => statuses(stream).length === 2 || stream.ended);
+      assert.deepEqual(statuses(stream), [status, status], `${kind}: ${stream.text}`);
+      stream.destroy();
+    }
+  },
+);
 
 inArena("a head that stops half-way on a stream that was used gets 408", SHORT_HEADS, async (arena) => {
   const stream = new RawStream(arena.node.port).write(ask("GET", "/nowhere"));
@@ -52,38 +56,52 @@ inArena("a head that stops half-way on a stream that was used gets 408", SHORT_H
 
 const SHORT_REST = { args: ["--keep-alive-timeout", "300ms", "--header-timeout", "20s"] };
 
-inArena("a stream that is kept too long is closed without a word and without being counted", SHORT_REST, async (arena) => {
-  const app = await arena.app({ refuses: true, settings: { pingInterval: 300_000 } });
-  const { sid } = await arena.polling(app);
-  for (const [kind, [text, status]] of Object.entries(kinds(sid))) {
-    const stream = new RawStream(arena.node.port).write(text);
-    await stream.closed();
-    assert.deepEqual(statuses(stream), [status], `${kind}: ${stream.text}`);
-  }
-  assert.equal(await faults(arena), 0);
-});
+inArena(
+  "a stream that is kept too long is closed without a word and without being counted",
+  SHORT_REST,
+  async (arena) => {
+    const app = await arena.app({ refuses: true, settings: { pingInterval: 300_000 } });
+    const { sid } = await arena.polling(app);
+    for (const [kind, [text, status]] of Object.entries(kinds(sid))) {
+      const stream = new RawStream(arena.node.port).write(text);
+      await stream.closed();
+      assert.deepEqual(statuses(stream), [status], `${kind}: ${stream.text}`);
+    }
+    assert.equal(await faults(arena), 0);
+  },
+);
 
 /** Streams counted as refused or broken. */
-const faults = async (arena) => (await arena.count(/streams_refused_total/)) + (await arena.count(/streams_broken_total/));
+const faults = async (arena) =>
+  (await arena.count(/streams_refused_total/)) + (await arena.count(/streams_broken_total/));
 
-inArena("ends between requests are ordinary, resets included; those inside of a request are counted", {}, async (arena) => {
-  const app = await arena.app({ settings: { pingInterval: 300_000 } });
-  const { sid } = await arena.polling(app);
-  const open = async () => (await arena.node.metrics()).get("trunkline_edge_streams");
-  const before = await open();
-  const ends = { "FIN": (raw) => raw.finish(), "RST": (raw) => raw.reset() };
-  for (const [how, end] of Object.entries(ends)) {
-    for (const first of ["", ask("GET", "/nowhere"), ask("POST", engineUrl({ sid }), "40"), ask("GET", "/api/health")]) {
-      const stream = new RawStream(arena.node.port).write(first);
-      await until("the stream", async () => (await open()) > before);
-      await until("an answer", () => first === "" || statuses(stream).length > 0);
-      end(stream);
-      await until(`the end by ${how}`, async () => (await open()) === before);
+inArena(
+  "ends between requests are ordinary, resets included; those inside of a request are counted",
+  {},
+  async (arena) => {
+    const app = await arena.app({ settings: { pingInterval: 300_000 } });
+    const { sid } = await arena.polling(app);
+    const open = async () => (await arena.node.metrics()).get("trunkline_edge_streams");
+    const before = await open();
+    const ends = { FIN: (raw) => raw.finish(), RST: (raw) => raw.reset() };
+    for (const [how, end] of Object.entries(ends)) {
+      for (const first of [
+        "",
+        ask("GET", "/nowhere"),
+        ask("POST", engineUrl({ sid }), "40"),
+        ask("GET", "/api/health"),
+      ]) {
+        const stream = new RawStream(arena.node.port).write(first);
+        await until("the stream", async () => (await open()) > before);
+        await until("an answer", () => first === "" || statuses(stream).length > 0);
+        end(stream);
+        await until(`the end by ${how}`, async () => (await open()) === before);
+      }
     }
-  }
-  assert.equal(await faults(arena), 0);
-  const half = new RawStream(arena.node.port).write("GET /nowhere HT");
-  await until("the stream", async () => (await open()) > before);
-  half.reset();
-  await arena.counted(/streams_broken_total/, 1);
-});
+    assert.equal(await faults(arena), 0);
+    const half = new RawStream(arena.node.port).write("GET /nowhere HT");
+    await until("the stream", async () => (await open()) > before);
+    half.reset();
+    await arena.counted(/streams_broken_total/, 1);
+  },
+);

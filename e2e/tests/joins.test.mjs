@@ -15,5 +15,6 @@ describe("a broadcast after another app server's change of rooms", { skip: proce
   for (const [name, place] of places) {
     test(name, async () => assert.deepEqual((await run({ rounds: 800, ...place })).wrong, NONE));
   }
-  test("two threads, told after `await join`", async () => assert.deepEqual((await run({ rounds: 800, threads: 2, clients: 4, awaits: true })).wrong, NONE));
+  test("two threads, told after `await join`", async () =>
+    assert.deepEqual((await run({ rounds: 800, threads: 2, clients: 4, awaits: true })).wrong, NONE));
 });

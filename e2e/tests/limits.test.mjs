@@ -26,79 +26,93 @@ async function assertFull(arena, error) {
   assert.deepEqual([headers["retry-after"], headers.connection], ["5", "close"]);
 }
 
-inArena("at streams_max handshakes get 503; sessions and app servers do not", { args: ["--streams-max", "12"] }, async (arena) => {
-  const app = await arena.app();
-  const polled = await arena.polling(app);
-  const clients = [];
-  for (;;) {
-    const raw = new RawStream(arena.node.port).write(upgradeHead(socketUrl()));
-    await until("an answer", () => raw.status);
-    if (raw.status !== 101) {
-      await raw.closed();
-      assert.equal(JSON.parse(raw.responses[0].body).error, "streams_full");
-      break;
-    }
-    clients.push(raw);
-  }
-  assert.ok(clients.length >= 5, `${clients.length} got in`);
-  await assertFull(arena, "streams_full");
-  // A session that is there may use a stream for a moment, and an app server may come.
-  app.send(send(polled.session, "still here"));
-  const answer = await polled.polling.get();
-  assert.deepEqual([answer.status, answer.body], [200, "4still here"]);
-  const second = await arena.app();
-  assert.equal(second.ended, undefined);
-  // Beyond the few that are still heard the answer is the same, without a look at the request.
-  const crowd = Array.from({ length: 20 }, () => new RawStream(arena.node.port));
-  await until("refusals", () => crowd.some(({ status }) => status === 503));
-  for (const raw of crowd) raw.destroy();
-  await until("the counters", async () =>
-    (await arena.count(/edge_requests_refused_total\{cause="streams_full"/)) >= 2 &&
-    (await arena.count(/edge_streams_refused_total\{cause="streams_full"/)) >= 1 &&
-    (await arena.count(/edge_handshakes_total\{outcome="streams_full"/)) >= 2);
-  // Room again, and handshakes again.
-  for (const raw of clients) raw.destroy();
-  await until("a new session", async () => {
-    const raw = new RawStream(arena.node.port).write(handshake);
-    await until("an answer", () => raw.status);
-    raw.destroy();
-    return raw.status === 200;
-  });
-});
-
-inArena("strangers who ask for trunks hold no stream that app servers and sessions need", { args: ["--streams-max", "12"] }, async (arena) => {
-  const app = await arena.app();
-  const polled = await arena.polling(app);
-  const withoutToken = requestText("GET", "/trunk/v1");
-  const over = new AbortController();
-  const stranger = async () => {
-    while (!over.signal.aborted) {
-      const stream = new RawStream(arena.node.port);
-      // Asks again and again as long as it is let: each answer would prove it to be in use.
-      while (!over.signal.aborted && !stream.ended) {
-        stream.write(withoutToken);
-        await Promise.race([stream.closed(), new Promise((done) => setTimeout(done, 50))]);
+inArena(
+  "at streams_max handshakes get 503; sessions and app servers do not",
+  { args: ["--streams-max", "12"] },
+  async (arena) => {
+    const app = await arena.app();
+    const polled = await arena.polling(app);
+    const clients = [];
+    for (;;) {
+      const raw = new RawStream(arena.node.port).write(upgradeHead(socketUrl()));
+      await until("an answer", () => raw.status);
+      if (raw.status !== 101) {
+        await raw.closed();
+        assert.equal(JSON.parse(raw.responses[0].body).error, "streams_full");
+        break;
       }
-      stream.destroy();
-      await new Promise((done) => setTimeout(done, 100 + Math.random() * 400));
+      clients.push(raw);
     }
-  };
-  const strangers = Array.from({ length: 20 }, stranger);
-  try {
-    await until("streams that are refused", async () => (await arena.count(/edge_streams_refused_total\{cause="streams_full"/)) > 0);
-    for (let round = 0; round < 3; round += 1) {
-      // As an SDK does, it tries again: among so many the moment of its handshake may be the one to make room.
-      const late = await until("an app server", () => arena.app().catch(() => undefined));
-      late.kill();
-      app.send(send(polled.session, `round ${round}`));
-      const answer = await polled.polling.get();
-      assert.deepEqual([answer.status, answer.body], [200, `4round ${round}`]);
+    assert.ok(clients.length >= 5, `${clients.length} got in`);
+    await assertFull(arena, "streams_full");
+    // A session that is there may use a stream for a moment, and an app server may come.
+    app.send(send(polled.session, "still here"));
+    const answer = await polled.polling.get();
+    assert.deepEqual([answer.status, answer.body], [200, "4still here"]);
+    const second = await arena.app();
+    assert.equal(second.ended, undefined);
+    // Beyond the few that are still heard the answer is the same, without a look at the request.
+    const crowd = Array.from({ length: 20 }, () => new RawStream(arena.node.port));
+    await until("refusals", () => crowd.some(({ status }) => status === 503));
+    for (const raw of crowd) raw.destroy();
+    await until(
+      "the counters",
+      async () =>
+        (await arena.count(/edge_requests_refused_total\{cause="streams_full"/)) >= 2 &&
+        (await arena.count(/edge_streams_refused_total\{cause="streams_full"/)) >= 1 &&
+        (await arena.count(/edge_handshakes_total\{outcome="streams_full"/)) >= 2,
+    );
+    // Room again, and handshakes again.
+    for (const raw of clients) raw.destroy();
+    await until("a new session", async () => {
+      const raw = new RawStream(arena.node.port).write(handshake);
+      await until("an answer", () => raw.status);
+      raw.destroy();
+      return raw.status === 200;
+    });
+  },
+);
+
+inArena(
+  "strangers who ask for trunks hold no stream that app servers and sessions need",
+  { args: ["--streams-max", "12"] },
+  async (arena) => {
+    const app = await arena.app();
+    const polled = await arena.polling(app);
+    const withoutToken = requestText("GET", "/trunk/v1");
+    const over = new AbortController();
+    const stranger = async () => {
+      while (!over.signal.aborted) {
+        const stream = new RawStream(arena.node.port);
+        // Asks again and again as long as it is let: each answer would prove it to be in use.
+        while (!over.signal.aborted && !stream.ended) {
+          stream.write(withoutToken);
+          await Promise.race([stream.closed(), new Promise((done) => setTimeout(done, 50))]);
+        }
+        stream.destroy();
+        await new Promise((done) => setTimeout(done, 100 + Math.random() * 400));
+      }
+    };
+    const strangers = Array.from({ length: 20 }, stranger);
+    try {
+      await until(
+        "streams that are refused",
+        async () => (await arena.count(/edge_streams_refused_total\{cause="streams_full"/)) > 0,
+      );
+      for (let round = 0; round < 3; round += 1) {
+        // As an SDK does, it tries again: among so many the moment of its handshake may be the one to make room.
+        const late = await until("an app server", () => arena.app().catch(() => undefined));
+        late.kill();
+        app.send(send(polled.session, `round ${round}`));
+        const answer = await polled.polling.get();
+        assert.deepEqual([answer.status, answer.body], [200, `4round ${round}`]);
+      }
+    } finally {
+      over.abort();
     }
-  } finally {
-    over.abort();
-  }
-  await Promise.all(strangers);
-});
+    await Promise.all(strangers);
+  },
+);
 
 test("without a word of the operator the ceiling of memory is a share of what there is", async (t) => {
   const node = await startNode();
@@ -148,7 +162,10 @@ inArena("without descriptors newcomers get 503, and the acceptor does not spin",
 });
 
 // Of an app server that does not number its broadcasts nothing is kept.
-const RECOVERY = { connectionStateRecovery: { maxDisconnectionDuration: 600_000, skipMiddlewares: true }, numbers: true };
+const RECOVERY = {
+  connectionStateRecovery: { maxDisconnectionDuration: 600_000, skipMiddlewares: true },
+  numbers: true,
+};
 
 /**
  * A session that does not read and has some megabytes waiting; then recorded broadcasts, until they alone fill the
@@ -172,17 +189,21 @@ async function fill(arena, app) {
 
 const CEILING = ["--memory-bytes-max", "40MiB", "--outbox-bytes-max", "64MiB"];
 
-inArena("at the ceiling of memory handshakes get 503, and who holds much is closed", { args: CEILING }, async (arena) => {
-  const app = await arena.app({ settings: RECOVERY });
-  const reader = await arena.session(app);
-  // Who does not read is closed, though there is nothing more for it; who reads is served as before.
-  await fill(arena, app);
-  await assertFull(arena, "memory_full");
-  await arena.counted(/sessions_closed_total\{cause="memory_full",blame="node"/, 1);
-  app.send(send(reader.session, "news"));
-  await reader.client.heard("4news");
-  assert.ok((await arena.count(/edge_handshakes_total\{outcome="memory_full"/)) > 0);
-});
+inArena(
+  "at the ceiling of memory handshakes get 503, and who holds much is closed",
+  { args: CEILING },
+  async (arena) => {
+    const app = await arena.app({ settings: RECOVERY });
+    const reader = await arena.session(app);
+    // Who does not read is closed, though there is nothing more for it; who reads is served as before.
+    await fill(arena, app);
+    await assertFull(arena, "memory_full");
+    await arena.counted(/sessions_closed_total\{cause="memory_full",blame="node"/, 1);
+    app.send(send(reader.session, "news"));
+    await reader.client.heard("4news");
+    assert.ok((await arena.count(/edge_handshakes_total\{outcome="memory_full"/)) > 0);
+  },
+);
 
 inArena("at the ceiling of memory halves of messages are not collected", { args: CEILING }, async (arena) => {
   const app = await arena.app({ settings: { ...RECOVERY, maxHttpBufferSize: 20 * MB } });
@@ -199,21 +220,25 @@ inArena("at the ceiling of memory halves of messages are not collected", { args:
   await arena.counted(/sessions_closed_total\{cause="memory_full",blame="node"/, 2);
 });
 
-inArena("a client that never reads holds its outbox and no more", { args: ["--outbox-bytes-max", "2MiB"] }, async (arena) => {
-  const app = await arena.app();
-  const { client, session } = await arena.session(app);
-  client.pause();
-  const growth = arena.watchMemory();
-  const chunk = "w".repeat(100_000);
-  for (let number = 0; app.of("Close", session).length === 0; number += 1) {
-    assert.ok(number < 1000, "the outbox has an end");
-    await app.sendWithin(send(session, chunk));
-    await app.ping();
-  }
-  await arena.counted(/sessions_closed_total\{cause="outbox_full",blame="client"/, 1);
-  // The outbox, what the stream had been given of it, and the batch that came last.
-  assert.ok(growth() < 4 * MB, `${growth()} bytes more`);
-});
+inArena(
+  "a client that never reads holds its outbox and no more",
+  { args: ["--outbox-bytes-max", "2MiB"] },
+  async (arena) => {
+    const app = await arena.app();
+    const { client, session } = await arena.session(app);
+    client.pause();
+    const growth = arena.watchMemory();
+    const chunk = "w".repeat(100_000);
+    for (let number = 0; app.of("Close", session).length === 0; number += 1) {
+      assert.ok(number < 1000, "the outbox has an end");
+      await app.sendWithin(send(session, chunk));
+      await app.ping();
+    }
+    await arena.counted(/sessions_closed_total\{cause="outbox_full",blame="client"/, 1);
+    // The outbox, what the stream had been given of it, and the batch that came last.
+    assert.ok(growth() < 4 * MB, `${growth()} bytes more`);
+  },
+);
 
 if (!PLAIN)
   test("the start says how many streams are possible, and how to have more", async () => {

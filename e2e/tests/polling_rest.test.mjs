@@ -9,12 +9,16 @@ import { inArena } from "../harness/arena.mjs";
 
 const settings = { pingInterval: 300_000 };
 const get = (sid, headers = {}) => requestText("GET", engineUrl({ sid }), { headers });
-const post = (sid, body) => requestText("POST", engineUrl({ sid }), { headers: { "content-type": "text/plain" }, body });
+const post = (sid, body) =>
+  requestText("POST", engineUrl({ sid }), { headers: { "content-type": "text/plain" }, body });
 /** Bodies of the complete answers so far, in order. */
 const answers = ({ responses }) => responses.map(({ body }) => body);
 async function answered(stream, bodies) {
   await until(`${bodies.length} answers`, () => answers(stream).length >= bodies.length);
-  assert.ok(bodies.every((body, place) => answers(stream)[place] === body), `the answers ${answers(stream).map((body) => body.slice(0, 20))}`);
+  assert.ok(
+    bodies.every((body, place) => answers(stream)[place] === body),
+    `the answers ${answers(stream).map((body) => body.slice(0, 20))}`,
+  );
 }
 
 inArena("one connection for held polls and posts, with rests between them", {}, async (arena) => {
@@ -33,7 +37,10 @@ inArena("one connection for held polls and posts, with rests between them", {}, 
     await answered(stream, expected);
     await arena.rounds(2);
   }
-  assert.deepEqual(app.messages(session).map(({ head }) => head), [0, 1, 2, 3, 4].map((round) => `said ${round}`));
+  assert.deepEqual(
+    app.messages(session).map(({ head }) => head),
+    [0, 1, 2, 3, 4].map((round) => `said ${round}`),
+  );
   stream.destroy();
 });
 
@@ -56,7 +63,10 @@ inArena("what is sent while a poll is held waits for its answer, whole or in pie
   await arena.rounds(3);
   app.send(send(session, "two"));
   await answered(stream, ["4one", "ok", "ok", "4two", "ok"]);
-  assert.deepEqual(app.messages(session).map(({ head }) => head), ["first", "second", "third"]);
+  assert.deepEqual(
+    app.messages(session).map(({ head }) => head),
+    ["first", "second", "third"],
+  );
   stream.destroy();
 });
 

@@ -22,7 +22,9 @@ const unlessPlain = PLAIN ? test.skip : test;
 /** What promtool says; it throws when that is a fault. */
 const promtool = (args, input = "") =>
   new Promise((done, fail) => {
-    const child = execFile(program("promtool"), args, (error, stdout, stderr) => (error ? fail(new Error(stdout + stderr)) : done(stdout + stderr)));
+    const child = execFile(program("promtool"), args, (error, stdout, stderr) =>
+      error ? fail(new Error(stdout + stderr)) : done(stdout + stderr),
+    );
     child.stdin.end(input);
   });
 
@@ -67,17 +69,21 @@ scrape_configs:
   - job_name: trunkline
     static_configs: [{ targets: ["${node.ready.admin}"] }]
 `;
-    prometheus = await Daemon.start("prometheus", () => config, port, (file) => [
-      `--config.file=${file}`, `--storage.tsdb.path=${folder}`, `--web.listen-address=127.0.0.1:${port}`,
-    ]);
+    prometheus = await Daemon.start(
+      "prometheus",
+      () => config,
+      port,
+      (file) => [`--config.file=${file}`, `--storage.tsdb.path=${folder}`, `--web.listen-address=127.0.0.1:${port}`],
+    );
     const ask = async (query) => {
       const answer = await (await fetch(`${prometheus.url}/api/v1/query?query=${encodeURIComponent(query)}`)).json();
       return answer.data.result;
     };
-    const scraped = (least) => until(`${least} scrapes`, async () => {
-      const [sample] = await ask('count_over_time(trunkline_edge_handshakes_total{outcome="no_app_server"}[1m])');
-      return Number(sample?.value[1]) >= least;
-    });
+    const scraped = (least) =>
+      until(`${least} scrapes`, async () => {
+        const [sample] = await ask('count_over_time(trunkline_edge_handshakes_total{outcome="no_app_server"}[1m])');
+        return Number(sample?.value[1]) >= least;
+      });
     await scraped(2);
     assert.deepEqual(await ask('ALERTS{alertname="TrunklineHandshakesFail"}'), []);
     assert.equal((await request(node.port, "GET", engineUrl())).status, 503);

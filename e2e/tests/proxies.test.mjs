@@ -25,13 +25,17 @@ async function faults(node) {
 
 const accepted = async (node) => (await node.metrics()).get("trunkline_edge_streams_accepted_total");
 
-
 const FRONTS = {
   nginx: {
-    one: (node, port) => nginx(adapted(documented("nginx, one node"), [["10.0.0.11:8080", node.ready.listen], ...plainNginx(port)]), port),
+    one: (node, port) =>
+      nginx(adapted(documented("nginx, one node"), [["10.0.0.11:8080", node.ready.listen], ...plainNginx(port)]), port),
     several: ([a, b], port) =>
       nginx(
-        adapted(documented("nginx, several nodes"), [["10.0.0.11:8080", a.ready.listen], ["10.0.0.12:8080", b.ready.listen], ...plainNginx(port)]),
+        adapted(documented("nginx, several nodes"), [
+          ["10.0.0.11:8080", a.ready.listen],
+          ["10.0.0.12:8080", b.ready.listen],
+          ...plainNginx(port),
+        ]),
         port,
       ),
   },
@@ -52,24 +56,31 @@ const FRONTS = {
 
 const unlessPlain = PLAIN ? test.skip : test;
 
-unlessPlain("behind nginx a connection that is idle for long is used again, and none of its POSTs is a 502", async () => {
-  const world = await World.start({ args: ["--header-timeout", "300ms", "--drain", "100ms"] });
-  const proxy = await FRONTS.nginx.one(world.node, await freePort());
-  try {
-    const session = await PollingSession.open(proxy.port, { join: true });
-    const before = await accepted(world.node);
-    for (let number = 0; number < 5; number += 1) {
-      // Until a stream that says nothing has been given up.
-      await new RawStream(world.node.port).closed();
-      const answer = await session.post('42["repeat",1]');
-      assert.deepEqual([answer.status, answer.body], [200, "ok"]);
+unlessPlain(
+  "behind nginx a connection that is idle for long is used again, and none of its POSTs is a 502",
+  async () => {
+    const world = await World.start({ args: ["--header-timeout", "300ms", "--drain", "100ms"] });
+    const proxy = await FRONTS.nginx.one(world.node, await freePort());
+    try {
+      const session = await PollingSession.open(proxy.port, { join: true });
+      const before = await accepted(world.node);
+      for (let number = 0; number < 5; number += 1) {
+        // Until a stream that says nothing has been given up.
+        await new RawStream(world.node.port).closed();
+        const answer = await session.post('42["repeat",1]');
+        assert.deepEqual([answer.status, answer.body], [200, "ok"]);
+      }
+      assert.equal(
+        await accepted(world.node),
+        before + 5,
+        "nginx opened no other connection; five were the test's own",
+      );
+    } finally {
+      await proxy.stop();
+      await world.stop();
     }
-    assert.equal(await accepted(world.node), before + 5, "nginx opened no other connection; five were the test's own");
-  } finally {
-    await proxy.stop();
-    await world.stop();
-  }
-});
+  },
+);
 
 unlessPlain("HAProxy's health checks and its ends of idle connections are not faults", async () => {
   const world = await World.start({ args: ["--drain", "100ms"] });
@@ -101,7 +112,10 @@ backend trunkline
     for (let number = 0; number < 20; number += 1) assert.equal((await session.post('42["repeat",1]')).body, "ok");
     assert.equal((await request(proxy.port, "GET", engineUrl({ transport: "pigeon" }))).status, 400);
     // The trunk's stream stays, and a health check may be under way.
-    await until("the end of idle connections", async () => (await world.node.metrics()).get("trunkline_edge_streams") <= 2);
+    await until(
+      "the end of idle connections",
+      async () => (await world.node.metrics()).get("trunkline_edge_streams") <= 2,
+    );
     assert.deepEqual(await faults(world.node), []);
   } finally {
     await proxy.stop();
@@ -141,7 +155,11 @@ async function rollingRestart({ several }) {
   let proxy;
   const places = [];
   for (let number = 0; number < 2; number += 1) {
-    places.push({ listen: `127.0.0.1:${await freePort()}`, admin: `127.0.0.1:${await freePort()}`, args: ["--drain", "500ms"] });
+    places.push({
+      listen: `127.0.0.1:${await freePort()}`,
+      admin: `127.0.0.1:${await freePort()}`,
+      args: ["--drain", "500ms"],
+    });
   }
   try {
     for (const place of places) world.nodes.push(await startNode(place));
@@ -166,6 +184,10 @@ async function rollingRestart({ several }) {
   }
 }
 
-unlessPlain("two nodes behind nginx, restarted one after another: whoever loses one finds the other", () => rollingRestart(FRONTS.nginx));
+unlessPlain("two nodes behind nginx, restarted one after another: whoever loses one finds the other", () =>
+  rollingRestart(FRONTS.nginx),
+);
 
-unlessPlain("two nodes behind haproxy, restarted one after another: whoever loses one finds the other", () => rollingRestart(FRONTS.haproxy));
+unlessPlain("two nodes behind haproxy, restarted one after another: whoever loses one finds the other", () =>
+  rollingRestart(FRONTS.haproxy),
+);

@@ -7,7 +7,8 @@ import { until } from "../../testing/wait.mjs";
 import { Log } from "../harness/log.mjs";
 import { inWorld } from "../harness/test.mjs";
 
-const PYTHON = process.env.E2E_PYTHON ?? fileURLToPath(new URL("../../target/xtask/python/bin/python", import.meta.url));
+const PYTHON =
+  process.env.E2E_PYTHON ?? fileURLToPath(new URL("../../target/xtask/python/bin/python", import.meta.url));
 const SCRIPT = fileURLToPath(new URL("../apps/client.py", import.meta.url));
 
 inWorld("python-socketio", { servers: ["amber", "cobalt"] }, (test) => {
@@ -26,7 +27,9 @@ inWorld("python-socketio", { servers: ["amber", "cobalt"] }, (test) => {
           return log.lines.filter((line) => line.startsWith("{")).map((line) => JSON.parse(line))[number];
         };
         const { ready: id } = await until("the Python client", () => json(0));
-        const seats = await Promise.all(world.apps.map((app) => app.run(({ io }, id) => io.sockets.sockets.has(id), id)));
+        const seats = await Promise.all(
+          world.apps.map((app) => app.run(({ io }, id) => io.sockets.sockets.has(id), id)),
+        );
         const home = world.apps[seats.indexOf(true)];
         const elsewhere = world.apps.at(seats.indexOf(true) - 1);
         const auth = (await home.noted("connection", (note) => note.id === id)).auth;
@@ -38,7 +41,10 @@ inWorld("python-socketio", { servers: ["amber", "cobalt"] }, (test) => {
         // for the answer.
         await elsewhere.run(async ({ io }) => {
           io.to("club").emit("club", "hello club");
-          await io.to("club").timeout(10_000).emitWithAck("bytes", { bytes: Buffer.from([0, 1, 255]) });
+          await io
+            .to("club")
+            .timeout(10_000)
+            .emitWithAck("bytes", { bytes: Buffer.from([0, 1, 255]) });
         });
         await home.run(async ({ io }, id) => {
           // Acknowledged: everything before it has arrived.

@@ -17,15 +17,20 @@ describe("all streams cut without a close frame, broadcasts before, meanwhile an
   test("all are recovered", () => assert.equal(count("recovered"), CLIENTS));
   test("with their id, rooms and data", () => assert.equal(count("same"), CLIENTS));
   test("and have every broadcast once, in order", () => assert.equal(count("inOrder"), CLIENTS));
-  test("half of them on the other app server", { skip: PLAIN }, () => assert.ok(Math.abs(count("moved") - CLIENTS / 2) <= 1, `${count("moved")}`));
+  test("half of them on the other app server", { skip: PLAIN }, () =>
+    assert.ok(Math.abs(count("moved") - CLIENTS / 2) <= 1, `${count("moved")}`),
+  );
 
   const falsifications = {
     "a message dropped": ["inOrder", ({ heard }) => heard.splice(20, 1)],
     "a message doubled": ["inOrder", ({ heard }) => heard.splice(20, 0, heard[20])],
-    "two messages of one app server swapped": ["inOrder", ({ heard }) => {
-      const [a, b] = heard.flatMap((id, index) => (id.startsWith("amber:") ? [index] : [])).slice(5);
-      [heard[a], heard[b]] = [heard[b], heard[a]];
-    }],
+    "two messages of one app server swapped": [
+      "inOrder",
+      ({ heard }) => {
+        const [a, b] = heard.flatMap((id, index) => (id.startsWith("amber:") ? [index] : [])).slice(5);
+        [heard[a], heard[b]] = [heard[b], heard[a]];
+      },
+    ],
     "a fresh socket": ["recovered", ({ returns }) => (returns[0].recovered = false)],
     "another id": ["same", ({ returns }) => (returns[0].id = "another")],
     "other data": ["same", ({ first }) => (first.data.secret = "of nobody")],

@@ -17,7 +17,12 @@ class Client {
   constructor(world, name, node, auth = {}) {
     this.world = world;
     this.name = name;
-    this.socket = connect(world.nodes[node].url, { transports: ["websocket"], forceNew: true, reconnection: false, auth: { client: name } });
+    this.socket = connect(world.nodes[node].url, {
+      transports: ["websocket"],
+      forceNew: true,
+      reconnection: false,
+      auth: { client: name },
+    });
     Object.assign(this.socket, auth);
     this.socket.on("message", (server, number) => this.heard.push([server, number]));
     this.socket.on("connect", () => this.connects.push({ id: this.socket.id, recovered: this.socket.recovered }));
@@ -41,14 +46,22 @@ class Client {
 
 /** Where the list of one app server is not one after another. */
 function faults(numbers) {
-  return numbers.flatMap((number, index) => (index > 0 && number !== numbers[index - 1] + 1 ? [`${numbers[index - 1]} ${number}`] : []));
+  return numbers.flatMap((number, index) =>
+    index > 0 && number !== numbers[index - 1] + 1 ? [`${numbers[index - 1]} ${number}`] : [],
+  );
 }
 
 describe("two nodes, two app servers, a middleware of 10 ms", () => {
   let world;
   const clients = [];
   before(async () => {
-    world = await World.start({ nodes: 2, servers: ["amber", "cobalt"], threads: 2, app: "returning", options: OPTIONS });
+    world = await World.start({
+      nodes: 2,
+      servers: ["amber", "cobalt"],
+      threads: 2,
+      app: "returning",
+      options: OPTIONS,
+    });
   });
   after(async () => {
     for (const { socket } of clients) socket.disconnect();
@@ -64,19 +77,29 @@ describe("two nodes, two app servers, a middleware of 10 ms", () => {
   test(`${CLIENTS * RETURNS} returns at the other node while broadcasts go on: all recovered, no gap, no double`, async () => {
     const some = Array.from({ length: CLIENTS }, (_, index) => client(`mover ${index}`, index % 2));
     await everyApp(({ cast }) => cast(1));
-    await until("their first broadcasts", () => some.every((one) => one.of("amber").length > 0 && one.of("cobalt").length > 0));
-    await Promise.all(some.map(async (one, index) => {
-      for (let turn = 1; turn <= RETURNS; turn += 1) {
-        await one.move((index + turn) % 2);
-        const seen = one.heard.length;
-        await until("broadcasts there", () => one.heard.length > seen + 10);
-      }
-    }));
+    await until("their first broadcasts", () =>
+      some.every((one) => one.of("amber").length > 0 && one.of("cobalt").length > 0),
+    );
+    await Promise.all(
+      some.map(async (one, index) => {
+        for (let turn = 1; turn <= RETURNS; turn += 1) {
+          await one.move((index + turn) % 2);
+          const seen = one.heard.length;
+          await until("broadcasts there", () => one.heard.length > seen + 10);
+        }
+      }),
+    );
     const [amber, cobalt] = await everyApp(({ cast }) => cast(0));
-    await until("the last broadcasts", () => some.every((one) => one.of("amber").at(-1) === amber && one.of("cobalt").at(-1) === cobalt));
+    await until("the last broadcasts", () =>
+      some.every((one) => one.of("amber").at(-1) === amber && one.of("cobalt").at(-1) === cobalt),
+    );
     for (const one of some) {
       assert.deepEqual([faults(one.of("amber")), faults(one.of("cobalt"))], [[], []], one.name);
-      assert.deepEqual(one.connects.slice(1).map(({ recovered }) => recovered), Array(RETURNS).fill(true), one.name);
+      assert.deepEqual(
+        one.connects.slice(1).map(({ recovered }) => recovered),
+        Array(RETURNS).fill(true),
+        one.name,
+      );
       assert.equal(new Set(one.connects.map(({ id }) => id)).size, 1, one.name);
       one.socket.disconnect();
     }
@@ -89,7 +112,9 @@ describe("two nodes, two app servers, a middleware of 10 ms", () => {
     await until("its offset", () => first.heard.length === 1);
     const { id, _pid, _lastOffset } = first.socket;
     first.socket.io.engine.close();
-    await until("its end", async () => (await everyApp(({ io }, gone) => io.sockets.sockets.has(gone), id)).every((there) => !there));
+    await until("its end", async () =>
+      (await everyApp(({ io }, gone) => io.sockets.sockets.has(gone), id)).every((there) => !there),
+    );
     const earlier = client("earlier", 0, { _pid, _lastOffset });
     await until("the earlier one", () => earlier.connects.length === 1);
     assert.deepEqual(earlier.connects[0], { id, recovered: true });
@@ -98,7 +123,9 @@ describe("two nodes, two app servers, a middleware of 10 ms", () => {
     await until("the end of the earlier one", () => earlier.ends.length === 1);
     assert.deepEqual(later.connects[0], { id, recovered: true });
     assert.equal(earlier.ends[0], "io server disconnect");
-    const fetched = await world.apps[0].run(async ({ io }) => (await io.fetchSockets()).map((socket) => [socket.id, socket.handshake.auth.client]));
+    const fetched = await world.apps[0].run(async ({ io }) =>
+      (await io.fetchSockets()).map((socket) => [socket.id, socket.handshake.auth.client]),
+    );
     assert.deepEqual(fetched, [[id, "later"]]);
     for (const app of world.apps) await app.run(({ once }) => once());
     await until("broadcasts", () => later.heard.length === 2);
@@ -133,7 +160,9 @@ describe("two nodes, two app servers, a middleware of 10 ms", () => {
     await until("broadcasts without that node", () => one.heard.length === 4);
     const { startNode } = await import("../harness/node.mjs");
     world.nodes[1] = await startNode({ listen: `127.0.0.1:${port}` });
-    await until("the trunks", async () => (await everyApp(({ trunkline }) => trunkline.stats.trunksUp)).every((up) => up === 2));
+    await until("the trunks", async () =>
+      (await everyApp(({ trunkline }) => trunkline.stats.trunksUp)).every((up) => up === 2),
+    );
     await everyApp(({ once }) => once());
     await one.move(1);
     const seen = one.heard.length;

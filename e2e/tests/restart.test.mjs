@@ -28,53 +28,73 @@ const readiness = async (node) => {
 };
 const ended = (node) => node.child.exitCode !== null || node.child.signalCode !== null;
 
-withServe("a node without a balancer is gone before its clients come back, and they find the next one", [], async (world) => {
-  const clients = [];
-  for (let number = 0; number < 12; number += 1) {
-    const transports = number % 2 ? TRANSPORTS.websocket : TRANSPORTS.upgrade;
-    clients.push(await world.client("/", { ...transports, ...COMING_BACK }));
-  }
-  const { node } = world;
-  let early = 0;
-  for (const client of clients) client.io.on("reconnect_attempt", () => (early += ended(node) ? 0 : 1));
-  const exit = once(node.child, "exit");
-  node.child.kill("SIGTERM");
-  const [code] = await exit;
-  assert.deepEqual([code, early], [0, 0]);
-  assert.equal(node.log.count(/deadline of the drain has passed/), 0);
-  world.nodes[0] = await serve([], node.ready.listen);
-  await until("all of them back", () => clients.every((client) => client.connected));
-  for (const client of clients) assert.equal(await client.emitWithAck("server"), "amber");
-});
+withServe(
+  "a node without a balancer is gone before its clients come back, and they find the next one",
+  [],
+  async (world) => {
+    const clients = [];
+    for (let number = 0; number < 12; number += 1) {
+      const transports = number % 2 ? TRANSPORTS.websocket : TRANSPORTS.upgrade;
+      clients.push(await world.client("/", { ...transports, ...COMING_BACK }));
+    }
+    const { node } = world;
+    let early = 0;
+    for (const client of clients) client.io.on("reconnect_attempt", () => (early += ended(node) ? 0 : 1));
+    const exit = once(node.child, "exit");
+    node.child.kill("SIGTERM");
+    const [code] = await exit;
+    assert.deepEqual([code, early], [0, 0]);
+    assert.equal(node.log.count(/deadline of the drain has passed/), 0);
+    world.nodes[0] = await serve([], node.ready.listen);
+    await until("all of them back", () => clients.every((client) => client.connected));
+    for (const client of clients) assert.equal(await client.emitWithAck("server"), "amber");
+  },
+);
 
-withServe("a long drain of a node that is alone: newcomers are served while others are closed", ["--drain", "6s"], async (world) => {
-  const clients = [];
-  for (let number = 0; number < 20; number += 1) clients.push(await world.client("/", TRANSPORTS.websocket));
-  world.node.child.kill("SIGTERM");
-  await until("the first end", () => clients.some((client) => !client.connected));
-  assert.deepEqual((await readiness(world.node)).causes.map(({ code }) => code), ["draining"]);
-  assert.ok(clients.some((client) => client.connected), "it has hardly begun");
-  const newcomer = await world.client("/", TRANSPORTS.websocket);
-  assert.equal(await newcomer.emitWithAck("server"), "amber");
-});
+withServe(
+  "a long drain of a node that is alone: newcomers are served while others are closed",
+  ["--drain", "6s"],
+  async (world) => {
+    const clients = [];
+    for (let number = 0; number < 20; number += 1) clients.push(await world.client("/", TRANSPORTS.websocket));
+    world.node.child.kill("SIGTERM");
+    await until("the first end", () => clients.some((client) => !client.connected));
+    assert.deepEqual(
+      (await readiness(world.node)).causes.map(({ code }) => code),
+      ["draining"],
+    );
+    assert.ok(
+      clients.some((client) => client.connected),
+      "it has hardly begun",
+    );
+    const newcomer = await world.client("/", TRANSPORTS.websocket);
+    assert.equal(await newcomer.emitWithAck("server"), "amber");
+  },
+);
 
-withServe("with a balancer: first not ready, then no newcomers, then the ends", ["--drain-wait", "3s", "--drain", "20s"], async (world) => {
-  const clients = [];
-  for (let number = 0; number < 10; number += 1) clients.push(await world.client("/", TRANSPORTS.websocket));
-  world.node.child.kill("SIGTERM");
-  await until("not ready", async () => (await readiness(world.node)).status === 503);
-  // Balancers have not taken note yet: whoever they send is served, and nobody is sent away.
-  assert.equal((await request(world.node.port, "GET", engineUrl())).status, 200);
-  assert.ok(clients.every((client) => client.connected));
-  await until("the first end", () => clients.some((client) => !client.connected));
-  const refused = await request(world.node.port, "GET", engineUrl());
-  assert.deepEqual([refused.status, JSON.parse(refused.body).error], [503, "draining"]);
-  world.node.child.kill("SIGTERM");
-  await until("its end", () => ended(world.node));
-});
+withServe(
+  "with a balancer: first not ready, then no newcomers, then the ends",
+  ["--drain-wait", "3s", "--drain", "20s"],
+  async (world) => {
+    const clients = [];
+    for (let number = 0; number < 10; number += 1) clients.push(await world.client("/", TRANSPORTS.websocket));
+    world.node.child.kill("SIGTERM");
+    await until("not ready", async () => (await readiness(world.node)).status === 503);
+    // Balancers have not taken note yet: whoever they send is served, and nobody is sent away.
+    assert.equal((await request(world.node.port, "GET", engineUrl())).status, 200);
+    assert.ok(clients.every((client) => client.connected));
+    await until("the first end", () => clients.some((client) => !client.connected));
+    const refused = await request(world.node.port, "GET", engineUrl());
+    assert.deepEqual([refused.status, JSON.parse(refused.body).error], [503, "draining"]);
+    world.node.child.kill("SIGTERM");
+    await until("its end", () => ended(world.node));
+  },
+);
 
 withWorld("in development Ctrl-C ends the node at once", { trunklineOnly: true }, async (world) => {
-  const clients = await Promise.all(Array.from({ length: 5 }, () => world.client("/", { ...TRANSPORTS.websocket, ...COMING_BACK })));
+  const clients = await Promise.all(
+    Array.from({ length: 5 }, () => world.client("/", { ...TRANSPORTS.websocket, ...COMING_BACK })),
+  );
   let early = 0;
   for (const client of clients) client.io.on("reconnect_attempt", () => (early += ended(world.node) ? 0 : 1));
   const reasons = clients.map((client) => next(client, "disconnect"));
@@ -94,30 +114,34 @@ withWorld("a second Ctrl-C always ends it", { args: ["--drain", "1h"], trunkline
   world.app("amber").child.kill("SIGCONT");
 });
 
-withWorld("readiness: what is full is a cause, or a note where the configuration says so", { args: ["--sessions-max", "1"], trunklineOnly: true }, async (world) => {
-  const codes = async (node) => {
-    const { status, causes, notes } = await readiness(node);
-    return [status, causes.map(({ code }) => code), notes.map(({ code }) => code)];
-  };
-  assert.deepEqual(await codes(world.node), [200, [], []]);
-  const client = await world.client("/", TRANSPORTS.websocket);
-  assert.deepEqual(await codes(world.node), [503, ["sessions_full"], []]);
-  client.disconnect();
-  await until("room", async () => (await codes(world.node))[0] === 200);
+withWorld(
+  "readiness: what is full is a cause, or a note where the configuration says so",
+  { args: ["--sessions-max", "1"], trunklineOnly: true },
+  async (world) => {
+    const codes = async (node) => {
+      const { status, causes, notes } = await readiness(node);
+      return [status, causes.map(({ code }) => code), notes.map(({ code }) => code)];
+    };
+    assert.deepEqual(await codes(world.node), [200, [], []]);
+    const client = await world.client("/", TRANSPORTS.websocket);
+    assert.deepEqual(await codes(world.node), [503, ["sessions_full"], []]);
+    client.disconnect();
+    await until("room", async () => (await codes(world.node))[0] === 200);
 
-  const streams = new World();
-  try {
-    const node = await startNode({ args: ["--streams-max", "2", "--unready-on", "no_app_server"] });
-    streams.nodes.push(node);
-    assert.deepEqual(await codes(node), [503, ["no_app_server"], []]);
-    const held = [new RawStream(node.port), new RawStream(node.port)];
-    await until("as many streams as may be", async () => (await codes(node))[2].includes("streams_full"));
-    for (const raw of held) raw.destroy();
-    await until("room", async () => (await codes(node))[2].length === 0);
-    await streams.startApp({ name: "amber" });
-    await until("readiness", async () => (await codes(node))[0] === 200);
-    await connected(streams.open("/", TRANSPORTS.websocket));
-  } finally {
-    await streams.stop();
-  }
-});
+    const streams = new World();
+    try {
+      const node = await startNode({ args: ["--streams-max", "2", "--unready-on", "no_app_server"] });
+      streams.nodes.push(node);
+      assert.deepEqual(await codes(node), [503, ["no_app_server"], []]);
+      const held = [new RawStream(node.port), new RawStream(node.port)];
+      await until("as many streams as may be", async () => (await codes(node))[2].includes("streams_full"));
+      for (const raw of held) raw.destroy();
+      await until("room", async () => (await codes(node))[2].length === 0);
+      await streams.startApp({ name: "amber" });
+      await until("readiness", async () => (await codes(node))[0] === 200);
+      await connected(streams.open("/", TRANSPORTS.websocket));
+    } finally {
+      await streams.stop();
+    }
+  },
+);

@@ -93,7 +93,9 @@ for (const [mode, transports] of Object.entries(TRANSPORTS)) {
       assert.equal(await clients.a.emitWithAck("leave", "red"), true);
       clients.c.disconnect();
       await until("the app's view", async () => {
-        const sizes = await Promise.all(world.apps.map((app) => app.run(({ io }) => io.sockets.adapter.rooms.has("red"))));
+        const sizes = await Promise.all(
+          world.apps.map((app) => app.run(({ io }) => io.sockets.adapter.rooms.has("red"))),
+        );
         return sizes.every((has) => !has);
       });
       await world.apps[0].run(({ io }) => void io.to("red").emit("hear", "x"));
@@ -140,7 +142,13 @@ for (const [mode, transports] of Object.entries(TRANSPORTS)) {
         io.emit("end");
       });
       await until("all", () => heard.length === 5);
-      assert.deepEqual(heard.sort(), [["main", "end"], ["one", 1, 2, 3], ["one", "end"], ["two", 1, 2, 3], ["two", "end"]]);
+      assert.deepEqual(heard.sort(), [
+        ["main", "end"],
+        ["one", 1, 2, 3],
+        ["one", "end"],
+        ["two", 1, 2, 3],
+        ["two", "end"],
+      ]);
     });
 
     test("a volatile broadcast reaches idle clients", async (world) => {

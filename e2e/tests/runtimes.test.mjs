@@ -77,7 +77,12 @@ if (!PLAIN) {
       return { app, open, own: `http://127.0.0.1:${port}` };
     };
 
-    for (const [runtime, door] of [["node", "http"], ["bun", "http"], ["bun", "bun"], ["deno", "http"]]) {
+    for (const [runtime, door] of [
+      ["node", "http"],
+      ["bun", "http"],
+      ["bun", "bun"],
+      ["deno", "http"],
+    ]) {
       const name = `${runtime}${door === "bun" ? " with its own HTTP server" : ""}`;
 
       test(`${name}: clients by both doors, in the same rooms`, async (t) => {
@@ -100,7 +105,9 @@ if (!PLAIN) {
         const ids = seats.map(({ id }) => id).sort();
         await app.said("engine", { count: ids.length });
         const [{ client: first }] = seats;
-        assert.deepEqual(await first.emitWithAck("echo", { bytes: Buffer.from([0, 1]) }), { bytes: Buffer.from([0, 1]) });
+        assert.deepEqual(await first.emitWithAck("echo", { bytes: Buffer.from([0, 1]) }), {
+          bytes: Buffer.from([0, 1]),
+        });
         assert.deepEqual(await new Promise((done) => first.emit("all", (...lists) => done(lists))), [ids, ids]);
         for (const { heard } of seats) assert.deepEqual((await heard)[0], Buffer.from([1, 2, 255]));
         for (const { client, id } of seats) {
@@ -112,7 +119,10 @@ if (!PLAIN) {
           assert.equal((await gone)[0], "io server disconnect");
           assert.equal((await app.said("disconnect", { id })).reason, "server namespace disconnect");
         }
-        assert.deepEqual(app.words.filter(({ kind }) => kind === "warning"), []);
+        assert.deepEqual(
+          app.words.filter(({ kind }) => kind === "warning"),
+          [],
+        );
         await app.end();
       });
 

@@ -11,7 +11,11 @@ import { PLAIN } from "../harness/world.mjs";
 
 const error = (socket) => next(socket, "connect_error").then(([error]) => error);
 /** An answer, or `none` when there is none in time. */
-const asked = (socket, ms, ...event) => socket.timeout(ms).emitWithAck(...event).catch(() => "none");
+const asked = (socket, ms, ...event) =>
+  socket
+    .timeout(ms)
+    .emitWithAck(...event)
+    .catch(() => "none");
 
 if (!PLAIN) {
   describe("serverless mode", () => {
@@ -32,7 +36,10 @@ if (!PLAIN) {
         const names = ["connect", "connected", "echo", "quiet", "disconnected"];
         await until("its end", async () => (await world.handler.heard(id)).length === names.length);
         const heard = (await world.handler.look()).seen.filter((one) => one.socketid === id);
-        assert.deepEqual(heard.map((one) => one.eventname), names);
+        assert.deepEqual(
+          heard.map((one) => one.eventname),
+          names,
+        );
         const connectionId = heard[0].connectionid;
         for (const one of heard) {
           assert.equal(one.path, one.eventname);
@@ -132,12 +139,17 @@ if (!PLAIN) {
         emit(`groups/${group("/ns", "red")}/:send`, "red"),
         emit(`groups/${group("/ns", "")}/:send`, "all"),
         emit(`groups/${group("/ns", cid.id)}/:send`, "cid"),
-        emit(`groups/${group("/ns", "blue")}/:send`, "blue but cid", { filter: `not ('${group("/ns", cid.id)}' in groups)` }),
+        emit(`groups/${group("/ns", "blue")}/:send`, "blue but cid", {
+          filter: `not ('${group("/ns", cid.id)}' in groups)`,
+        }),
         emit(":send", "both but ben", {
           filter: `('${group("/ns", "red")}' in groups or '${group("/ns", "blue")}' in groups) and not ('${group("/ns", ben.id)}' in groups)`,
         }),
       ];
-      assert.deepEqual((await Promise.all(sends)).map(({ status }) => status), [202, 202, 202, 202, 202]);
+      assert.deepEqual(
+        (await Promise.all(sends)).map(({ status }) => status),
+        [202, 202, 202, 202, 202],
+      );
       const leave = { body: JSON.stringify({ filter: all([ben]), groups: [group("/ns", "red")] }), type: json };
       assert.equal((await world.call("POST", ":removeFromGroups", leave)).status, 200);
       await emit(`groups/${group("/ns", "red")}/:send`, "red again");
@@ -205,8 +217,18 @@ if (!PLAIN) {
       const refused = error(world.client("/", { auth: { wish: "break" } }));
       const [flaky, slow, never, [refusal, seconds]] = await Promise.all([
         end(socket.emitWithAck("flaky")),
-        end(late.timeout(20_000).emitWithAck("slow", 1_500).catch(() => "none")),
-        end(broken.timeout(15_000).emitWithAck("broken").catch(() => "none")),
+        end(
+          late
+            .timeout(20_000)
+            .emitWithAck("slow", 1_500)
+            .catch(() => "none"),
+        ),
+        end(
+          broken
+            .timeout(15_000)
+            .emitWithAck("broken")
+            .catch(() => "none"),
+        ),
         end(refused),
       ]);
       assert.equal(flaky[0], "at last");
@@ -220,10 +242,17 @@ if (!PLAIN) {
       assert.equal(count(socket.id, "flaky"), 3);
       assert.equal(count(broken.id, "broken"), 4);
       assert.equal(count(late.id, "slow"), 4);
-      const calls = (event, outcome) => world.metric(`trunkline_azure_webhook_calls_total{event="${event}",outcome="${outcome}"}`);
+      const calls = (event, outcome) =>
+        world.metric(`trunkline_azure_webhook_calls_total{event="${event}",outcome="${outcome}"}`);
       // The handler ends idle connections after 5 s: a try may meet one that is about to end.
-      await until("the event that was too slow", async () => (await calls("user", "timeout")) + (await calls("user", "unreachable")) === 1);
-      await until("the connect that broke", async () => (await calls("connect", "error")) + (await calls("connect", "unreachable")) === 1);
+      await until(
+        "the event that was too slow",
+        async () => (await calls("user", "timeout")) + (await calls("user", "unreachable")) === 1,
+      );
+      await until(
+        "the connect that broke",
+        async () => (await calls("connect", "error")) + (await calls("connect", "unreachable")) === 1,
+      );
     });
   });
 
@@ -249,8 +278,10 @@ if (!PLAIN) {
       const socket = await world.connected();
       await handler.stop();
       const late = socket.timeout(20_000).emitWithAck("echo", "late");
-      await until("a try that found nobody", async () =>
-        (await world.metric('trunkline_azure_webhook_tries_total{outcome="unreachable"}')) > 0);
+      await until(
+        "a try that found nobody",
+        async () => (await world.metric('trunkline_azure_webhook_tries_total{outcome="unreachable"}')) > 0,
+      );
       world.handler = await startHandler(handler.port);
       assert.equal(await late, "late");
       assert.equal(await within("another", socket.emitWithAck("echo", "again")), "again");
@@ -327,14 +358,34 @@ if (!PLAIN) {
     }
   });
 
-  test("https: a handler behind an authority that the system knows, and one that it does not", { timeout: 60_000 }, async () => {
+  test("https: a handler behind an authority that the system knows, and one that it does not", {
+    timeout: 60_000,
+  }, async () => {
     const folder = mkdtempSync(join(tmpdir(), "trunkline-handler-"));
     const [key, certificate, both] = ["key.pem", "certificate.pem", "both.pem"].map((name) => join(folder, name));
-    execFileSync("openssl", [
-      "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=handler",
-      "-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE",
-      "-keyout", key, "-out", certificate,
-    ], { stdio: "ignore" });
+    execFileSync(
+      "openssl",
+      [
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "2",
+        "-subj",
+        "/CN=handler",
+        "-addext",
+        "subjectAltName=IP:127.0.0.1",
+        "-addext",
+        "basicConstraints=critical,CA:FALSE",
+        "-keyout",
+        key,
+        "-out",
+        certificate,
+      ],
+      { stdio: "ignore" },
+    );
     writeFileSync(both, readFileSync(key, "utf8") + readFileSync(certificate, "utf8"));
     const handler = await startHandler(0, both);
     const known = { handler, scheme: "https", env: { SSL_CERT_FILE: certificate } };

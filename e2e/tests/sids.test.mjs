@@ -35,7 +35,17 @@ function shapes(sid) {
     return [name, bytes.toString("base64url")];
   });
   const random = Array.from({ length: 24 }, (_, number) => [`random ${number}`, randomBytes(21).toString("base64url")]);
-  const others = ["x", "%00", "%F0%9F%98%80".repeat(7), "a".repeat(27), "a".repeat(29), `${sid}A`, sid.slice(0, -1), "-".repeat(28), "_".repeat(28)];
+  const others = [
+    "x",
+    "%00",
+    "%F0%9F%98%80".repeat(7),
+    "a".repeat(27),
+    "a".repeat(29),
+    `${sid}A`,
+    sid.slice(0, -1),
+    "-".repeat(28),
+    "_".repeat(28),
+  ];
   return [...changed, ...random, ...others.map((text) => [`text ${text.slice(0, 30)}`, text])];
 }
 
@@ -52,11 +62,15 @@ const QUESTIONS = {
 
 /** One answer's status, and its body where a length says how long it is. */
 async function answerOf(raw) {
-  const head = await until("an answer", () => {
-    if (raw.text.includes("\r\n\r\n")) return raw.text.split("\r\n\r\n")[0];
-    if (raw.ended) throw new Error(`the connection was cut: ${raw.text}`);
-    return undefined;
-  }, { withinMs: 5000, everyMs: 1 });
+  const head = await until(
+    "an answer",
+    () => {
+      if (raw.text.includes("\r\n\r\n")) return raw.text.split("\r\n\r\n")[0];
+      if (raw.ended) throw new Error(`the connection was cut: ${raw.text}`);
+      return undefined;
+    },
+    { withinMs: 5000, everyMs: 1 },
+  );
   const length = Number(/content-length: (\d+)/i.exec(head)?.[1] ?? 0);
   return { status: raw.status, head, length };
 }
@@ -72,10 +86,14 @@ inWorld("session ids of strangers", { threads: 2, trunklineOnly: true }, (check)
           assert.ok([400, 500].includes(status), `${name}: ${head}`);
         } else {
           assert.equal(status, 400, `${name}: ${head}`);
-          const body = await until("the body", () => {
-            const text = raw.text.slice(raw.text.indexOf("\r\n\r\n") + 4);
-            return text.length >= length && text;
-          }, { everyMs: 1 });
+          const body = await until(
+            "the body",
+            () => {
+              const text = raw.text.slice(raw.text.indexOf("\r\n\r\n") + 4);
+              return text.length >= length && text;
+            },
+            { everyMs: 1 },
+          );
           // npm's `abortUpgrade` answers upgrades with the words alone.
           if (question === "upgrade") assert.equal(body, UNKNOWN.message, name);
           else assert.deepEqual(JSON.parse(body), UNKNOWN, name);

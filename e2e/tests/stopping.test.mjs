@@ -34,9 +34,13 @@ unlessPlain("an app server that hangs does not keep a node beyond its drain", as
 const COMPRESSING = { args: ["--trunk-credit-bytes", "256MiB", "--outbox-bytes-max", "256MiB"], calm: false };
 inArena("what is still to be compressed does not keep a node from its end", COMPRESSING, async (arena) => {
   const app = await arena.app({ settings: { perMessageDeflate: { threshold: 1024 } } });
-  const { client, session } = await arena.session(app, { headers: { "Sec-WebSocket-Extensions": "permessage-deflate" } });
+  const { client, session } = await arena.session(app, {
+    headers: { "Sec-WebSocket-Extensions": "permessage-deflate" },
+  });
   // Some seconds' work.
-  const words = Array.from({ length: 30 }, () => send(session, randomBytes(500_000).toString("hex"), SendFlag.compress));
+  const words = Array.from({ length: 30 }, () =>
+    send(session, randomBytes(500_000).toString("hex"), SendFlag.compress),
+  );
   const begun = once(client.socket, "data");
   for (const word of words) app.send(word);
   await begun;

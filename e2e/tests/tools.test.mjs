@@ -7,15 +7,32 @@ import { startApp } from "../harness/app.mjs";
 import { connected, PLAIN, TRANSPORTS, World } from "../harness/world.mjs";
 
 const SERVERS = ["amber", "cobalt"];
-const SEEN = ["config", "server_stats", "all_sockets", "socket_connected", "socket_updated", "socket_disconnected", "room_joined", "room_left", "event_received", "event_sent"];
+const SEEN = [
+  "config",
+  "server_stats",
+  "all_sockets",
+  "socket_connected",
+  "socket_updated",
+  "socket_disconnected",
+  "room_joined",
+  "room_left",
+  "event_received",
+  "event_sent",
+];
 
 /** Two plain servers; clients take turns at their doors. */
 async function startPair() {
   const world = new World();
   for (const name of SERVERS) world.apps.push(await startApp({ app: "admin_ui", name }));
   const [amber, cobalt] = world.apps;
-  for (const [one, other] of [[amber, cobalt], [cobalt, amber]]) {
-    one.child.on("message", ({ kind, data }) => kind === "published" && other.run(({ take }, message) => take(message), data));
+  for (const [one, other] of [
+    [amber, cobalt],
+    [cobalt, amber],
+  ]) {
+    one.child.on(
+      "message",
+      ({ kind, data }) => kind === "published" && other.run(({ take }, message) => take(message), data),
+    );
   }
   let turn = 0;
   Object.defineProperty(world, "url", { get: () => world.apps[turn++ % 2].url });
@@ -53,7 +70,8 @@ async function openClients(world, path = "/", options = TRANSPORTS.websocket) {
 }
 
 const sum = (numbers) => numbers.reduce((all, one) => all + one, 0);
-const socketsOf = (stats, nsp) => sum(stats.map(({ namespaces }) => namespaces.find(({ name }) => name === nsp)?.socketsCount ?? 0));
+const socketsOf = (stats, nsp) =>
+  sum(stats.map(({ namespaces }) => namespaces.find(({ name }) => name === nsp)?.socketsCount ?? 0));
 
 for (const [what, start] of Object.entries(arrangements)) {
   describe(`Admin UI, ${what}`, { timeout: 60_000 }, () => {
@@ -74,7 +92,20 @@ for (const [what, start] of Object.entries(arrangements)) {
       const { told, heard } = await openAdmin(world);
       await heard("config", () => true);
       const [{ supportedFeatures }] = told.config[0];
-      assert.deepEqual(supportedFeatures.toSorted(), ["AGGREGATED_EVENTS", "ALL_EVENTS", "EMIT", "JOIN", "LEAVE", "MDISCONNECT", "MJOIN", "MLEAVE", "DISCONNECT"].toSorted());
+      assert.deepEqual(
+        supportedFeatures.toSorted(),
+        [
+          "AGGREGATED_EVENTS",
+          "ALL_EVENTS",
+          "EMIT",
+          "JOIN",
+          "LEAVE",
+          "MDISCONNECT",
+          "MJOIN",
+          "MLEAVE",
+          "DISCONNECT",
+        ].toSorted(),
+      );
     });
 
     test("every socket of both servers, as an admin comes", async () => {
@@ -87,7 +118,13 @@ for (const [what, start] of Object.entries(arrangements)) {
       assert.deepEqual(all.map(({ id }) => id).sort(), open.map(({ id }) => id).sort());
       for (const { name, client } of clients) {
         const { clientId, handshake, ...told } = all.find(({ id }) => id === client.id);
-        assert.deepEqual(told, { id: client.id, transport: "websocket", nsp: "/", data: { home: name }, rooms: [client.id] });
+        assert.deepEqual(told, {
+          id: client.id,
+          transport: "websocket",
+          nsp: "/",
+          data: { home: name },
+          rooms: [client.id],
+        });
         assert.equal(clientId, client.io.engine.id.slice(0, 12));
         assert.equal(handshake.address.replace("::ffff:", ""), "127.0.0.1");
         assert.equal(handshake.query.transport, "websocket");
@@ -104,13 +141,22 @@ for (const [what, start] of Object.entries(arrangements)) {
       const polling = world.open("/chat", TRANSPORTS.polling);
       await connected(polling);
       const open = world.clients.length;
-      const stats = await admin.stats((latest) => sum(latest.map(({ clientsCount }) => clientsCount)) === open && socketsOf(latest, "/chat") === 1);
+      const stats = await admin.stats(
+        (latest) => sum(latest.map(({ clientsCount }) => clientsCount)) === open && socketsOf(latest, "/chat") === 1,
+      );
       assert.equal(sum(stats.map(({ pollingClientsCount }) => pollingClientsCount)), 1);
       assert.equal(socketsOf(stats, "/admin"), 1);
       assert.equal(socketsOf(stats, "/"), open - 2);
-      assert.deepEqual(stats.map(({ pid }) => pid), world.apps.map(({ child }) => child.pid));
+      assert.deepEqual(
+        stats.map(({ pid }) => pid),
+        world.apps.map(({ child }) => child.pid),
+      );
       polling.disconnect();
-      await admin.stats((latest) => sum(latest.map(({ clientsCount }) => clientsCount)) === open - 1 && sum(latest.map((one) => one.pollingClientsCount)) === 0);
+      await admin.stats(
+        (latest) =>
+          sum(latest.map(({ clientsCount }) => clientsCount)) === open - 1 &&
+          sum(latest.map((one) => one.pollingClientsCount)) === 0,
+      );
     });
 
     test("the traffic of both servers is counted", async () => {
@@ -126,7 +172,9 @@ for (const [what, start] of Object.entries(arrangements)) {
       await Promise.all(opened.map((client) => client.emitWithAck("server")));
       for (const client of opened) client.disconnect();
       const counted = (server, type) => {
-        const events = admin.told.server_stats.flatMap(([one]) => (one.serverId === server ? one.aggregatedEvents : []));
+        const events = admin.told.server_stats.flatMap(([one]) =>
+          one.serverId === server ? one.aggregatedEvents : [],
+        );
         return sum(events.filter((one) => one.type === type).map(({ count }) => count));
       };
       const total = (type) => sum(SERVERS.map((server) => counted(server, type)));
@@ -151,8 +199,14 @@ for (const [what, start] of Object.entries(arrangements)) {
         await admin.heard("room_joined", (nsp, room, who) => nsp === "/" && room === id && who === id);
         await admin.heard("socket_updated", (socket) => socket.id === id && socket.data?.home === name);
         client.emit("say", name);
-        await admin.heard("event_received", (nsp, who, [event, text]) => nsp === "/" && who === id && event === "say" && text === name);
-        await admin.heard("event_sent", (nsp, who, [event, text]) => nsp === "/" && who === id && event === "said" && text === name);
+        await admin.heard(
+          "event_received",
+          (nsp, who, [event, text]) => nsp === "/" && who === id && event === "say" && text === name,
+        );
+        await admin.heard(
+          "event_sent",
+          (nsp, who, [event, text]) => nsp === "/" && who === id && event === "said" && text === name,
+        );
         client.disconnect();
         const [, , reason] = await admin.heard("socket_disconnected", (nsp, who) => nsp === "/" && who === id);
         assert.equal(reason, "client namespace disconnect");
@@ -165,12 +219,16 @@ for (const [what, start] of Object.entries(arrangements)) {
       for (const { client } of await openClients(world, "/", TRANSPORTS.upgrade)) {
         const [{ transport }] = await admin.heard("socket_connected", (socket) => socket.id === client.id);
         // Where the upgrade is done before the namespace is joined, there is nothing to update.
-        if (transport === "polling") await admin.heard("socket_updated", (socket) => socket.id === client.id && socket.transport === "websocket");
+        if (transport === "polling")
+          await admin.heard("socket_updated", (socket) => socket.id === client.id && socket.transport === "websocket");
       }
       await admin.stats((latest) => sum(latest.map(({ pollingClientsCount }) => pollingClientsCount)) === 0);
     });
 
-    for (const [choice, filterOf] of [["one socket", ({ id }) => id], ["all sockets", () => undefined]]) {
+    for (const [choice, filterOf] of [
+      ["one socket", ({ id }) => id],
+      ["all sockets", () => undefined],
+    ]) {
       test(`the admin makes ${choice} join, hear, leave and go, on each server`, async () => {
         const admin = await openAdmin(world);
         const clients = await openClients(world);
@@ -189,10 +247,18 @@ for (const [what, start] of Object.entries(arrangements)) {
 
           admin.socket.emit("emit", "/", filter, "hear", name, { deep: [1, null] });
           // What is sent to all after it comes after it.
-          const wanted = filter ? [[name, name, { deep: [1, null] }]] : SERVERS.map((server) => [server, name, { deep: [1, null] }]);
+          const wanted = filter
+            ? [[name, name, { deep: [1, null] }]]
+            : SERVERS.map((server) => [server, name, { deep: [1, null] }]);
           admin.socket.emit("emit", "/", undefined, "hear", "end");
           await until("the event", () => heard.filter(([, text]) => text === "end").length === SERVERS.length);
-          assert.deepEqual(heard.splice(0).filter(([, text]) => text !== "end").sort(), wanted.sort());
+          assert.deepEqual(
+            heard
+              .splice(0)
+              .filter(([, text]) => text !== "end")
+              .sort(),
+            wanted.sort(),
+          );
 
           admin.socket.emit("leave", "/", "red", filter);
           for (const one of names.keys()) await until("out of the room", async () => (await rooms(one)).length === 0);

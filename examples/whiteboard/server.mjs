@@ -26,7 +26,8 @@ io.on("connection", (socket) => {
     if (isStroke(stroke)) socket.broadcast.emit("ink", stroke);
   });
   socket.on("cursor", (x, y, color) => {
-    if ([x, y].every(Number.isFinite)) socket.broadcast.volatile.emit("cursor", socket.id, x, y, String(color).slice(0, 32));
+    if ([x, y].every(Number.isFinite))
+      socket.broadcast.volatile.emit("cursor", socket.id, x, y, String(color).slice(0, 32));
   });
   socket.on("clear", () => io.emit("clear"));
 

@@ -6,9 +6,9 @@ export function app(io, log) {
 }
 
 export const table = {
-  "GET": async (t, path) => t.log("GET", await t.http("GET", path)),
-  "POST": async (t, path) => t.log("POST", await t.http("POST", path, { body: "40" })),
-  "WebSocket": async (t, path) => {
+  GET: async (t, path) => t.log("GET", await t.http("GET", path)),
+  POST: async (t, path) => t.log("POST", await t.http("POST", path, { body: "40" })),
+  WebSocket: async (t, path) => {
     const ws = await t.websocket(path.replace("transport=polling", "transport=websocket"));
     t.log("WebSocket", ws.response);
   },

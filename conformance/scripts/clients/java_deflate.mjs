@@ -3,7 +3,11 @@ import { deflateRawSync } from "node:zlib";
 import { OPCODE, RESERVED } from "../../../testing/frames.mjs";
 import { event } from "../../lib/tools.mjs";
 
-const OFFER = { "sec-websocket-extensions": "permessage-deflate", "user-agent": "okhttp/3.12.12", "accept-encoding": "gzip" };
+const OFFER = {
+  "sec-websocket-extensions": "permessage-deflate",
+  "user-agent": "okhttp/3.12.12",
+  "accept-encoding": "gzip",
+};
 
 /** A message as OkHttp compresses it: an empty last block is left out. */
 function deflated(text) {

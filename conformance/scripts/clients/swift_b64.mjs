@@ -8,18 +8,18 @@ export function app(io) {
 }
 
 export const table = {
-  "polling": async (t) => {
+  polling: async (t) => {
     const session = await t.polling({ query, join: true });
     t.log("open", session.response);
     await session.post(event("binary"));
     t.log("GET", await session.collect(2));
   },
-  "WebSocket": async (t) => {
+  WebSocket: async (t) => {
     const ws = await t.direct({ query, join: true });
     ws.text(event("binary"));
     t.log("frames", await ws.take(2));
   },
-  "upgrade": async (t) => {
+  upgrade: async (t) => {
     const session = await t.polling({ query, join: true });
     const ws = await session.upgrade();
     ws.text(event("binary"));

@@ -1,15 +1,18 @@
 // The first request of a session, over each transport: status, headers, the open packet and the order of its keys.
 export const table = {
-  "polling": { get: {} },
+  polling: { get: {} },
   "polling with cache-buster": { get: { t: "abc123" } },
-  "websocket": { ws: {} },
+  websocket: { ws: {} },
   "unknown query keys": { get: { token: "ä b&c", flag: "" } },
   "no upgrades allowed": { get: {}, options: { allowUpgrades: false } },
   "own timers and limit": { get: {}, options: { pingInterval: 1234, pingTimeout: 567, maxHttpBufferSize: 4321 } },
   "only polling": { get: {}, options: { transports: ["polling"] } },
   "only websocket": { ws: {}, options: { transports: ["websocket"] } },
   "websocket with a subprotocol": { ws: {}, headers: { "sec-websocket-protocol": "chat, other" } },
-  "websocket with an extension": { ws: {}, headers: { "sec-websocket-extensions": "permessage-deflate; client_max_window_bits" } },
+  "websocket with an extension": {
+    ws: {},
+    headers: { "sec-websocket-extensions": "permessage-deflate; client_max_window_bits" },
+  },
   "websocket refused when only polling": { ws: {}, options: { transports: ["polling"] }, gone: true },
   "polling refused when only websocket": { get: {}, options: { transports: ["websocket"] } },
   "other path": { get: {}, path: "/chat/", options: { path: "/chat" } },

@@ -2,8 +2,8 @@
 export const table = {
   "control character": { origin: "http://a\x01b" },
   "obs-text is fine": { origin: "http://caf\xe9" },
-  "empty": { origin: "" },
-  "null": { origin: "null" },
+  empty: { origin: "" },
+  null: { origin: "null" },
 };
 
 export async function run(t, { origin }) {

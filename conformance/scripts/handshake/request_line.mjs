@@ -1,5 +1,26 @@
 // Bytes of a request's URL that belong percent-encoded, as they are: which are taken, and what the app gets of them.
-const ROWS = ['"', "<", ">", "`", "^", "{", "}", "|", "\\", "[", "]", "'", "#", "%zz", "\u{e9}", "\u{ff}", "\u{c3}\u{a9}", "\u{7f}", "\u{1}", "\t"];
+const ROWS = [
+  '"',
+  "<",
+  ">",
+  "`",
+  "^",
+  "{",
+  "}",
+  "|",
+  "\\",
+  "[",
+  "]",
+  "'",
+  "#",
+  "%zz",
+  "\u{e9}",
+  "\u{ff}",
+  "\u{c3}\u{a9}",
+  "\u{7f}",
+  "\u{1}",
+  "\t",
+];
 
 export const table = {
   ...Object.fromEntries(ROWS.map((text) => [`in the query: ${JSON.stringify(text)}`, { query: `q=a${text}b` }])),

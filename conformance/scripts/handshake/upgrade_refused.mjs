@@ -1,5 +1,10 @@
 // WebSocket handshakes that are not answered with 101.
-const websocket = { connection: "Upgrade", upgrade: "websocket", "sec-websocket-version": "13", "sec-websocket-key": "AAAAAAAAAAAAAAAAAAAAAA==" };
+const websocket = {
+  connection: "Upgrade",
+  upgrade: "websocket",
+  "sec-websocket-version": "13",
+  "sec-websocket-key": "AAAAAAAAAAAAAAAAAAAAAA==",
+};
 const q = (query) => "/socket.io/?" + query;
 const good = q("EIO=4&transport=websocket");
 
@@ -9,7 +14,7 @@ export const table = {
   "unknown transport": { path: q("EIO=4&transport=pigeon") },
   "EIO 3 without allowEIO3": { path: q("EIO=3&transport=websocket"), opens: "but not for long" },
   "no EIO": { path: q("transport=websocket"), opens: "but not for long" },
-  "POST": { method: "POST", path: good },
+  POST: { method: "POST", path: good },
   "version 12": { path: good, headers: { "sec-websocket-version": "12" } },
   "no version": { path: good, headers: { "sec-websocket-version": undefined } },
   "no key": { path: good, headers: { "sec-websocket-key": undefined } },

@@ -2,7 +2,7 @@
 export const options = { pingInterval: 150, pingTimeout: 150 };
 
 export const table = {
-  "websocket": { how: "direct" },
+  websocket: { how: "direct" },
   "websocket, no namespace joined": { how: "direct", join: false },
   "polling, poll held": { how: "polling", held: true },
   "polling, nobody polls": { how: "polling", held: false },

@@ -2,8 +2,8 @@
 import { event } from "../../lib/tools.mjs";
 
 export const table = {
-  "gzip": { accepts: "gzip, deflate, br" },
-  "deflate": { accepts: "deflate" },
+  gzip: { accepts: "gzip, deflate, br" },
+  deflate: { accepts: "deflate" },
   "not asked for": { accepts: undefined },
   "only something else": { accepts: "br" },
   "small answer": { accepts: "gzip", size: 100 },

@@ -5,8 +5,8 @@ export const table = {
   "text/plain": { "content-type": "text/plain" },
   "text/plain in another charset": { "content-type": "text/plain; charset=iso-8859-1" },
   "application/json": { "content-type": "application/json" },
-  "form": { "content-type": "application/x-www-form-urlencoded" },
-  "none": {},
+  form: { "content-type": "application/x-www-form-urlencoded" },
+  none: {},
   "octet-stream": { "content-type": "application/octet-stream" },
   "octet-stream with a parameter": { "content-type": "application/octet-stream; x=y" },
 };

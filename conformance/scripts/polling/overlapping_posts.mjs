@@ -4,7 +4,9 @@ import { event } from "../../lib/tools.mjs";
 export async function run(t) {
   const session = await t.polling({ join: true });
   const slow = await t.stream();
-  const answer = slow.request("POST", session.path, { headers: { "content-length": 1000, "content-type": "text/plain" } });
+  const answer = slow.request("POST", session.path, {
+    headers: { "content-length": 1000, "content-type": "text/plain" },
+  });
   slow.write("42[");
   await t.pause(50); // nothing tells that a server has begun to read
   t.log("second", await session.post(event("a", 1)));

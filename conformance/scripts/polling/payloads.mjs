@@ -16,7 +16,11 @@ export const table = {
   "base64 of the URL alphabet": ['451-["pic",{"_placeholder":true,"num":0}]', "b_-8"].join(RS),
   "base64 with foreign characters": ['451-["pic",{"_placeholder":true,"num":0}]', "bAQ*ID!"].join(RS),
   "empty attachment": ['451-["pic",{"_placeholder":true,"num":0}]', "b"].join(RS),
-  "two attachments": ['452-["pics",{"_placeholder":true,"num":1},{"_placeholder":true,"num":0}]', "bAQ==", "bAg=="].join(RS),
+  "two attachments": [
+    '452-["pics",{"_placeholder":true,"num":1},{"_placeholder":true,"num":0}]',
+    "bAQ==",
+    "bAg==",
+  ].join(RS),
   "noop packets between": ["6", packet("a", 1), "6", packet("b", 2)].join(RS),
   "event and close packet": [packet("a", 1), "1", packet("b", 2)].join(RS),
   "pong nobody asked for": ["3", packet("a", 1)].join(RS),

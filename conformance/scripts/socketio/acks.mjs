@@ -6,7 +6,7 @@ export const table = {
   "binary in the answer": { say: ['426["bytes"]'], answers: 3 },
   "of a binary event": { say: ['451-7["ask",{"_placeholder":true,"num":0}]', Buffer.from([9, 8])], answers: 2 },
   "twice by the app": { say: ['428["twice"]'], answers: 2 },
-  "later": { say: ['429["later"]'] },
+  later: { say: ['429["later"]'] },
   "two out of order": { say: ['421["later"]', '422["ask",2]'], answers: 2 },
 };
 

@@ -2,10 +2,15 @@
 export function app(io, log) {
   io.on("connection", (socket) => {
     socket.on("begin", () => {
-      socket.timeout(1000).emit("question", 1, (error, ...answer) => log("answer", [error?.message ?? null, ...answer]));
+      socket
+        .timeout(1000)
+        .emit("question", 1, (error, ...answer) => log("answer", [error?.message ?? null, ...answer]));
     });
     socket.on("promise", async () => {
-      const told = await socket.timeout(1000).emitWithAck("question", 2).catch((error) => `failed: ${error.message}`);
+      const told = await socket
+        .timeout(1000)
+        .emitWithAck("question", 2)
+        .catch((error) => `failed: ${error.message}`);
       log("answer", [null, told]);
     });
     socket.on("without timeout", () => socket.emit("question", 3, (...answer) => log("answer", answer)));
@@ -15,12 +20,12 @@ export function app(io, log) {
 }
 
 export const table = {
-  "answered": ["begin", (ws) => ws.text('430["yes",2]')],
+  answered: ["begin", (ws) => ws.text('430["yes",2]')],
   "answered without arguments": ["begin", (ws) => ws.text("430[]")],
   "answered with binary": ["begin", (ws) => ws.text('461-0[{"_placeholder":true,"num":0}]').binary(Buffer.from([5]))],
   "answered twice": ["begin", (ws) => ws.text("430[1]").text("430[2]")],
   "unknown id": ["begin", (ws) => ws.text("437[1]").text("430[2]")],
-  "never": ["begin", () => {}],
+  never: ["begin", () => {}],
   "a promise, answered": ["promise", (ws) => ws.text("430[1]")],
   "a promise, never": ["promise", () => {}],
   "without timeout": ["without timeout", (ws) => ws.text('430["a"]')],

@@ -31,8 +31,8 @@ export function app(io, log) {
 }
 
 export const table = {
-  "websocket": { transports: ["websocket"] },
-  "polling": { transports: ["polling"] },
+  websocket: { transports: ["websocket"] },
+  polling: { transports: ["polling"] },
 };
 
 export async function run(t, { transports }) {

@@ -1,8 +1,8 @@
 // Binary from the app: placeholders, order and number of attachments, over both transports.
 export const table = {
-  "one": [Buffer.from([1])],
-  "nested": [{ a: { b: [Buffer.from([1]), "x", Buffer.from([2])] } }],
-  "twelve": Array.from({ length: 12 }, (_, n) => Buffer.from([n])),
+  one: [Buffer.from([1])],
+  nested: [{ a: { b: [Buffer.from([1]), "x", Buffer.from([2])] } }],
+  twelve: Array.from({ length: 12 }, (_, n) => Buffer.from([n])),
   "empty buffer": [Buffer.alloc(0)],
   "typed array": [new Uint8Array([1, 2, 3])],
   "part of a larger buffer": [new Uint8Array(new Uint8Array([0, 1, 2, 3, 4]).buffer, 1, 3)],

@@ -2,11 +2,14 @@
 const holder = (num) => ({ _placeholder: true, num });
 
 export const table = {
-  "ten": [['4510-["b",' + Array.from({ length: 10 }, (_, n) => JSON.stringify(holder(n))) + "]"], 10],
-  "nested": [['452-["b",{"a":[{"_placeholder":true,"num":1}],"b":{"_placeholder":true,"num":0}}]'], 2],
+  ten: [['4510-["b",' + Array.from({ length: 10 }, (_, n) => JSON.stringify(holder(n))) + "]"], 10],
+  nested: [['452-["b",{"a":[{"_placeholder":true,"num":1}],"b":{"_placeholder":true,"num":0}}]'], 2],
   "one placeholder used twice": [['451-["b",{"_placeholder":true,"num":0},{"_placeholder":true,"num":0}]'], 1],
   "attachment without a placeholder": [['451-["b",1]'], 1],
-  "two events one after the other": [['451-["b",{"_placeholder":true,"num":0}]', '451-["c",{"_placeholder":true,"num":0}]'], 1],
+  "two events one after the other": [
+    ['451-["b",{"_placeholder":true,"num":0}]', '451-["c",{"_placeholder":true,"num":0}]'],
+    1,
+  ],
   "in another namespace": [['451-/admin,["b",{"_placeholder":true,"num":0}]'], 1],
 };
 

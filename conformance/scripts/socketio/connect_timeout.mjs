@@ -2,7 +2,7 @@
 export const options = { connectTimeout: 150 };
 
 export const table = {
-  "websocket": async (t) => t.log("server", await (await t.direct()).rest()),
+  websocket: async (t) => t.log("server", await (await t.direct()).rest()),
   "websocket, refused by a middleware": async (t) => {
     const ws = await t.direct();
     t.log("server", await ws.text("40/refusing,").next());

@@ -42,7 +42,11 @@ export function app(io, log, { nsp = "/" }) {
       space.to("late").emit("late");
       space.emit("end");
     },
-    count: async () => [space.sockets.size, (await space.fetchSockets()).length, (await space.in("both").fetchSockets()).length],
+    count: async () => [
+      space.sockets.size,
+      (await space.fetchSockets()).length,
+      (await space.in("both").fetchSockets()).length,
+    ],
     end: (which) => {
       if (which !== "second") sockets[0].disconnect();
       if (which !== "first") sockets[1].disconnect();

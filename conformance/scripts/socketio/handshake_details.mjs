@@ -13,9 +13,24 @@ export function app(io, log) {
       issued: Math.abs(Date.now() - handshake.issued) < 60_000,
       time: Math.abs(new Date(handshake.time) - handshake.issued) < 2000,
     });
-    log("request", { method: request.method, url: request.url, query: { ...request._query }, version: request.httpVersion });
-    log("conn", { transport: conn.transport.name, protocol: conn.protocol, state: conn.readyState, writable: typeof conn.transport.writable });
-    log("socket", { connected: socket.connected, recovered: socket.recovered, rooms: socket.rooms.size, own: socket.rooms.has(socket.id) });
+    log("request", {
+      method: request.method,
+      url: request.url,
+      query: { ...request._query },
+      version: request.httpVersion,
+    });
+    log("conn", {
+      transport: conn.transport.name,
+      protocol: conn.protocol,
+      state: conn.readyState,
+      writable: typeof conn.transport.writable,
+    });
+    log("socket", {
+      connected: socket.connected,
+      recovered: socket.recovered,
+      rooms: socket.rooms.size,
+      own: socket.rooms.has(socket.id),
+    });
   });
 }
 
@@ -23,9 +38,10 @@ const headers = { "x-custom": "one", cookie: "a=1; b=2", "user-agent": "wire/1.0
 const query = { token: "a b&c=ü", empty: "", list: "1" };
 
 export const table = {
-  "polling": (t) => t.polling({ headers, query }),
-  "websocket": (t) => t.direct({ headers: { ...headers, "sec-websocket-key": "AAAAAAAAAAAAAAAAAAAAAA==" }, query }),
-  "from another origin": (t) => t.direct({ headers: { origin: "http://shop.test", "sec-websocket-key": "AAAAAAAAAAAAAAAAAAAAAA==" } }),
+  polling: (t) => t.polling({ headers, query }),
+  websocket: (t) => t.direct({ headers: { ...headers, "sec-websocket-key": "AAAAAAAAAAAAAAAAAAAAAA==" }, query }),
+  "from another origin": (t) =>
+    t.direct({ headers: { origin: "http://shop.test", "sec-websocket-key": "AAAAAAAAAAAAAAAAAAAAAA==" } }),
   "behind a proxy": (t) => t.polling({ headers: { "x-forwarded-for": "203.0.113.7", "x-forwarded-proto": "https" } }),
 };
 

@@ -10,9 +10,9 @@ export function app(io, log) {
 const headers = {
   "X-Twice": ["one", "two"],
   "X-Empty": "",
-  "Cookie": ["a=1", "b=2"],
+  Cookie: ["a=1", "b=2"],
   "User-Agent": ["first", "second"],
-  "Authorization": ["Bearer a", "Bearer b"],
+  Authorization: ["Bearer a", "Bearer b"],
   "X-CASE": "MiXeD",
   "X-Latin": "caf\xe9",
 };

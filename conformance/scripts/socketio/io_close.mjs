@@ -11,7 +11,7 @@ export function app(io, log) {
 }
 
 export const table = {
-  "websocket": ["direct", "close"],
+  websocket: ["direct", "close"],
   "websocket, said something before": ["direct", "talkAndClose"],
   "websocket, two namespaces": ["direct", "close", "40/admin,"],
   "polling, poll held": ["polling", "close"],

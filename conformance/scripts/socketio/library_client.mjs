@@ -3,12 +3,14 @@ import { io } from "socket.io-client";
 
 export const table = {
   "default transports": {},
-  "polling": { transports: ["polling"] },
-  "websocket": { transports: ["websocket"] },
+  polling: { transports: ["polling"] },
+  websocket: { transports: ["websocket"] },
 };
 
 export async function run(t, options) {
-  const socket = t.client(io(`http://127.0.0.1:${t.port}`, { reconnection: false, auth: { token: "x" }, forceNew: true, ...options }));
+  const socket = t.client(
+    io(`http://127.0.0.1:${t.port}`, { reconnection: false, auth: { token: "x" }, forceNew: true, ...options }),
+  );
   const upgraded = options.transports ? undefined : new Promise((resolve) => socket.io.engine.once("upgrade", resolve));
   await new Promise((resolve, reject) => socket.on("connect", resolve).on("connect_error", reject));
   await upgraded;

@@ -3,7 +3,7 @@ import { watchSocket } from "../../app.mjs";
 
 export const table = {
   "let in": '40{"wish":"in"}',
-  "refused": '40{"wish":"refuse"}',
+  refused: '40{"wish":"refuse"}',
   "refused with data": '40{"wish":"refuse with data"}',
   "let in later": '40{"wish":"later"}',
   "first of two refuses": '40{"wish":"first"}',

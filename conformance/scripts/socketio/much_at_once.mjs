@@ -2,7 +2,10 @@
 const LINES = 24_000;
 const FILL = "y".repeat(1_000);
 
-export const options = ({ deflate }) => ({ pingInterval: 300_000, perMessageDeflate: deflate ? { threshold: 512 } : false });
+export const options = ({ deflate }) => ({
+  pingInterval: 300_000,
+  perMessageDeflate: deflate ? { threshold: 512 } : false,
+});
 
 export function app(io, log, { how }) {
   io.on("connection", (socket) => {
@@ -14,10 +17,10 @@ export function app(io, log, { how }) {
 }
 
 export const table = {
-  "websocket": { how: "emit", transports: ["websocket"] },
+  websocket: { how: "emit", transports: ["websocket"] },
   "websocket, broadcast": { how: "broadcast", transports: ["websocket"] },
   "websocket, compressed": { how: "emit", transports: ["websocket"], deflate: true },
-  "polling": { how: "emit", transports: ["polling"] },
+  polling: { how: "emit", transports: ["polling"] },
   "polling, broadcast": { how: "broadcast", transports: ["polling"] },
   "during the upgrade": { how: "emit", transports: ["polling", "websocket"] },
 };

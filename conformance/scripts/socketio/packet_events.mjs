@@ -2,7 +2,9 @@
 export function app(io, log) {
   io.engine.on("connection", (conn) => {
     conn.on("packet", ({ type, data }) => log("packet", [type, data ?? null]));
-    conn.on("packetCreate", ({ type, data }) => log("packetCreate", [type, String(data).replace(/"sid":"[^"]+"/, '"sid":"…"')]));
+    conn.on("packetCreate", ({ type, data }) =>
+      log("packetCreate", [type, String(data).replace(/"sid":"[^"]+"/, '"sid":"…"')]),
+    );
   });
   io.on("connection", (socket) => {
     socket.on("echo", (...args) => socket.emit("echo", ...args));

@@ -10,7 +10,7 @@ export const table = {
   "a noop": (ws) => ws.text("6"),
   "not a packet": (ws) => ws.text("x"),
   "an empty frame": (ws) => ws.text(""),
-  "binary": (ws) => ws.binary(Buffer.from("2probe")),
+  binary: (ws) => ws.binary(Buffer.from("2probe")),
   "an unmasked frame": (ws) => ws.frame({ payload: "2probe", mask: false }),
   "a message after the probe": (ws) => ws.text("2probe").text(event("a", 1)),
 };

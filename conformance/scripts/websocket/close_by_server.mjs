@@ -23,7 +23,9 @@ export function app(io, log) {
 }
 
 export const table = Object.fromEntries(
-  ["disconnect(true)", "talk, disconnect(true)", "conn.close()", "conn.close(true)", "talk, conn.close()"].map((name) => [name, name]),
+  ["disconnect(true)", "talk, disconnect(true)", "conn.close()", "conn.close(true)", "talk, conn.close()"].map(
+    (name) => [name, name],
+  ),
 );
 
 export async function run(t, name) {

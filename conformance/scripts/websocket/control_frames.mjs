@@ -3,7 +3,7 @@ import { OPCODE } from "../../../testing/frames.mjs";
 import { event } from "../../lib/tools.mjs";
 
 export const table = {
-  "ping": [{ opcode: OPCODE.ping, payload: "" }],
+  ping: [{ opcode: OPCODE.ping, payload: "" }],
   "ping with data": [{ opcode: OPCODE.ping, payload: "hello" }],
   "ping with 125 bytes": [{ opcode: OPCODE.ping, payload: "p".repeat(125) }],
   "three pings": ["a", "b", "c"].map((payload) => ({ opcode: OPCODE.ping, payload })),

@@ -4,7 +4,10 @@ import { OPCODE } from "../../../testing/frames.mjs";
 const { text, continuation, binary, ping } = OPCODE;
 
 export const table = {
-  "two fragments": [{ opcode: text, payload: '42["echo"', fin: false }, { opcode: continuation, payload: ',"x"]' }],
+  "two fragments": [
+    { opcode: text, payload: '42["echo"', fin: false },
+    { opcode: continuation, payload: ',"x"]' },
+  ],
   "a character across fragments": [
     { opcode: text, payload: Buffer.concat([Buffer.from('42["echo","'), Buffer.from([0xc3])]), fin: false },
     { opcode: continuation, payload: Buffer.concat([Buffer.from([0xbc]), Buffer.from('"]')]) },
@@ -30,7 +33,12 @@ export const table = {
 
 export async function run(t, frames) {
   const ws = await t.direct({ join: true });
-  if (frames === "bytes") frames = [...'42["echo",3]'].map((payload, at) => ({ opcode: at ? continuation : text, payload, fin: payload === "]" }));
+  if (frames === "bytes")
+    frames = [...'42["echo",3]'].map((payload, at) => ({
+      opcode: at ? continuation : text,
+      payload,
+      fin: payload === "]",
+    }));
   for (const frame of frames) ws.frame(frame);
   for (let line = ""; !line.startsWith("text 4"); ) t.log("server", (line = await ws.next()));
   if (frames.some((frame) => frame.opcode === binary)) t.log("server", await ws.next());

@@ -4,18 +4,39 @@ import { event } from "../../lib/tools.mjs";
 const RS = "\x1e";
 
 export const table = {
-  "text": [["text", event("echo", 1)]],
+  text: [["text", event("echo", 1)]],
   "text outside ASCII": [["text", event("echo", "grüße, 你好, 🚀")]],
   "65535 bytes": [["text", event("echo", "x".repeat(65535 - 13))]],
   "70000 bytes": [["text", event("echo", "x".repeat(70_000))]],
-  "binary attachment": [["text", '451-["echo",{"_placeholder":true,"num":0}]'], ["binary", Buffer.from([1, 2, 3])]],
-  "empty attachment": [["text", '451-["echo",{"_placeholder":true,"num":0}]'], ["binary", ""]],
-  "attachment in base64": [["text", '451-["echo",{"_placeholder":true,"num":0}]'], ["text", "bAQID"]],
+  "binary attachment": [
+    ["text", '451-["echo",{"_placeholder":true,"num":0}]'],
+    ["binary", Buffer.from([1, 2, 3])],
+  ],
+  "empty attachment": [
+    ["text", '451-["echo",{"_placeholder":true,"num":0}]'],
+    ["binary", ""],
+  ],
+  "attachment in base64": [
+    ["text", '451-["echo",{"_placeholder":true,"num":0}]'],
+    ["text", "bAQID"],
+  ],
   "record separator is data": [["text", event("echo", "x" + RS)]],
-  "a noop first": [["text", "6"], ["text", event("echo", 1)]],
-  "an upgrade packet in between": [["text", "5"], ["text", event("echo", 1)]],
-  "a close packet in between": [["text", "1"], ["text", event("echo", 1)]],
-  "an open packet in between": [["text", "0"], ["text", event("echo", 1)]],
+  "a noop first": [
+    ["text", "6"],
+    ["text", event("echo", 1)],
+  ],
+  "an upgrade packet in between": [
+    ["text", "5"],
+    ["text", event("echo", 1)],
+  ],
+  "a close packet in between": [
+    ["text", "1"],
+    ["text", event("echo", 1)],
+  ],
+  "an open packet in between": [
+    ["text", "0"],
+    ["text", event("echo", 1)],
+  ],
 };
 
 export async function run(t, frames) {

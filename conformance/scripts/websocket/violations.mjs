@@ -6,7 +6,7 @@ const code = (number, rest = "") => Buffer.concat([Buffer.from([number >> 8, num
 export const options = { maxHttpBufferSize: 1000 };
 
 export const table = {
-  "unmasked": { payload: '42["a"]', mask: false },
+  unmasked: { payload: '42["a"]', mask: false },
   "unmasked control frame": { opcode: OPCODE.ping, payload: "x", mask: false },
   "reserved bit 1": { payload: '42["a"]', reserved: RESERVED.compressed },
   "reserved bit 2": { payload: '42["a"]', reserved: RESERVED.second },

@@ -6,7 +6,10 @@ const { text, continuation, close } = OPCODE;
 export const options = { maxHttpBufferSize: 1000 };
 
 export const table = {
-  "a new message inside a message": [{ opcode: text, payload: "4", fin: false }, { opcode: text, payload: "2" }],
+  "a new message inside a message": [
+    { opcode: text, payload: "4", fin: false },
+    { opcode: text, payload: "2" },
+  ],
   "the sum is over the limit": [
     { opcode: text, payload: "4" + "x".repeat(600), fin: false },
     { opcode: continuation, payload: "x".repeat(600) },
@@ -15,8 +18,14 @@ export const table = {
     { opcode: text, payload: Buffer.from([0x34, 0xe2]), fin: false },
     { opcode: continuation, payload: "x" },
   ],
-  "close inside a message": [{ opcode: text, payload: "4", fin: false }, { opcode: close, payload: "" }],
-  "frames after a close frame": [{ opcode: close, payload: Buffer.from([3, 232]) }, { opcode: text, payload: '42["late"]' }],
+  "close inside a message": [
+    { opcode: text, payload: "4", fin: false },
+    { opcode: close, payload: "" },
+  ],
+  "frames after a close frame": [
+    { opcode: close, payload: Buffer.from([3, 232]) },
+    { opcode: text, payload: '42["late"]' },
+  ],
 };
 
 export async function run(t, frames) {

@@ -10,7 +10,10 @@ const note = (kind, data) => process.send?.({ kind, data });
 /** Sets the app up and reports when clients can come. `app` may answer HTTP requests, too. */
 export async function serve(app) {
   const { connectionString, tokenUrl, endpoint } = trunkline;
-  const azure = { hub: trunkline.hub ?? "default", ...(tokenUrl ? { endpoint, credential: credential(tokenUrl) } : { connectionString }) };
+  const azure = {
+    hub: trunkline.hub ?? "default",
+    ...(tokenUrl ? { endpoint, credential: credential(tokenUrl) } : { connectionString }),
+  };
   const httpServer = createServer((request, response) => context.answer?.(request, response));
   const io = new Server(httpServer, options);
   const context = { io, azure, note, server: name, httpServer };

@@ -10,7 +10,11 @@ export function run(pile) {
   try {
     writeFileSync(files[0], pile.take("js", "export async function run"));
     writeFileSync(files[1], pile.take("js", "export const cases"));
-    const { status, stdout, stderr } = spawnSync(process.execPath, ["conformance/run.mjs", "--only", `documented-${process.pid}`], { cwd: ROOT, encoding: "utf8" });
+    const { status, stdout, stderr } = spawnSync(
+      process.execPath,
+      ["conformance/run.mjs", "--only", `documented-${process.pid}`],
+      { cwd: ROOT, encoding: "utf8" },
+    );
     assert.equal(status, 0, stdout + stderr);
     assert.match(stdout, /^2 passed, 0 failed$/m);
   } finally {

@@ -16,7 +16,10 @@ export async function run(pile) {
   const children = [];
   let node;
   const start = (file) => {
-    const child = spawn(process.execPath, [file], { cwd: join(folder, "hello"), env: { ...process.env, TRUNKLINE_ENDPOINT: node.url } });
+    const child = spawn(process.execPath, [file], {
+      cwd: join(folder, "hello"),
+      env: { ...process.env, TRUNKLINE_ENDPOINT: node.url },
+    });
     children.push(child);
     return new Log(file, child);
   };
@@ -30,18 +33,32 @@ export async function run(pile) {
 
     const install = pile.take("sh", "npm install");
     assert.ok(install.includes(packed[0]), `the page names another file than ${packed[0]}`);
-    sh(install.replace("/path/to/trunkline/", `${folder}/`).replace("npm install", "npm install --prefer-offline --no-audit --no-fund"), folder);
+    sh(
+      install
+        .replace("/path/to/trunkline/", `${folder}/`)
+        .replace("npm install", "npm install --prefer-offline --no-audit --no-fund"),
+      folder,
+    );
 
     node = await startNode();
     writeFileSync(join(folder, "hello/server.mjs"), pile.take("js", "useTrunkline"));
     writeFileSync(join(folder, "hello/client.mjs"), placed(pile.take("js", "socket.io-client"), node.url));
-    assert.deepEqual(commandsIn(pile.take("sh", "node server.mjs")), [["node", "server.mjs"], ["node", "client.mjs"]]);
+    assert.deepEqual(commandsIn(pile.take("sh", "node server.mjs")), [
+      ["node", "server.mjs"],
+      ["node", "client.mjs"],
+    ]);
     const server = start("server.mjs");
     await until("the app server", () => server.count(/app server is ready/));
     const client = start("client.mjs");
-    const shown = pile.take("text", "connected as").split("\n").map((line) => line.replace(/[\w-]{20}/, "ID"));
+    const shown = pile
+      .take("text", "connected as")
+      .split("\n")
+      .map((line) => line.replace(/[\w-]{20}/, "ID"));
     await until("what the page shows", () => client.lines.length >= shown.length);
-    assert.deepEqual(client.lines.map((line) => line.replace(/[\w-]{20}/, "ID")), shown);
+    assert.deepEqual(
+      client.lines.map((line) => line.replace(/[\w-]{20}/, "ID")),
+      shown,
+    );
 
     const [[program, url]] = commandsIn(pile.take("sh", "curl"));
     assert.equal(program, "curl");
@@ -56,5 +73,9 @@ export async function run(pile) {
 }
 
 function sh(line, cwd) {
-  execFileSync("bash", ["-euc", line], { cwd, stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, npm_config_update_notifier: "false" } });
+  execFileSync("bash", ["-euc", line], {
+    cwd,
+    stdio: ["ignore", "pipe", "pipe"],
+    env: { ...process.env, npm_config_update_notifier: "false" },
+  });
 }

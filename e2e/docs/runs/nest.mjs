@@ -38,12 +38,30 @@ export async function run(pile) {
   writeFileSync(`${FOLDER}nest-adapter.mts`, pile.take("ts", "IoAdapter"));
   writeFileSync(`${FOLDER}nest-app.mts`, APP);
   const compiler = require.resolve("typescript/package.json").replace("package.json", "bin/tsc");
-  const options = ["--target", "es2022", "--module", "nodenext", "--strict", "--exactOptionalPropertyTypes", "--noImplicitOverride", "--skipLibCheck", "--experimentalDecorators", "--emitDecoratorMetadata", "--types", "node"];
-  const { status, stdout } = spawnSync(process.execPath, [compiler, ...options, "nest-app.mts"], { cwd: FOLDER, encoding: "utf8" });
+  const options = [
+    "--target",
+    "es2022",
+    "--module",
+    "nodenext",
+    "--strict",
+    "--exactOptionalPropertyTypes",
+    "--noImplicitOverride",
+    "--skipLibCheck",
+    "--experimentalDecorators",
+    "--emitDecoratorMetadata",
+    "--types",
+    "node",
+  ];
+  const { status, stdout } = spawnSync(process.execPath, [compiler, ...options, "nest-app.mts"], {
+    cwd: FOLDER,
+    encoding: "utf8",
+  });
   assert.equal(status, 0, stdout);
   const node = await startNode();
   try {
-    const { code, said } = await runModule("nest-app.mjs", undefined, { env: { TRUNKLINE_ENDPOINT: node.url, DOCS_URL: node.url } });
+    const { code, said } = await runModule("nest-app.mjs", undefined, {
+      env: { TRUNKLINE_ENDPOINT: node.url, DOCS_URL: node.url },
+    });
     assert.equal(code, 0, said);
     assert.match(said, /\[5,"websocket"\]/);
   } finally {

@@ -17,7 +17,10 @@ export async function run(pile) {
   const folder = mkdtempSync(join(tmpdir(), "trunkline-serverless-"));
   const port = await freePort();
   writeFileSync(join(folder, "handler.py"), pile.take("python"));
-  const handler = spawn(PYTHON, ["-m", "uvicorn", "handler:app", "--port", String(port)], { cwd: folder, env: { ...process.env, PYTHONDONTWRITEBYTECODE: "1" } });
+  const handler = spawn(PYTHON, ["-m", "uvicorn", "handler:app", "--port", String(port)], {
+    cwd: folder,
+    env: { ...process.env, PYTHONDONTWRITEBYTECODE: "1" },
+  });
   const log = new Log("handler", handler);
   let node;
   let listener;
@@ -28,7 +31,10 @@ export async function run(pile) {
     node = await startNode({ args: [flag, url.replace(":3000", `:${port}`)] });
 
     const client = pile.take("js", "emitWithAck");
-    const { code, said } = await runModule("serverless-client.mjs", `${givenFor(client)}${placed(client, node.url)}\nsocket.disconnect();`);
+    const { code, said } = await runModule(
+      "serverless-client.mjs",
+      `${givenFor(client)}${placed(client, node.url)}\nsocket.disconnect();`,
+    );
     assert.equal(code, 0, said);
     assert.match(said, /\| hi$/m);
     const refused = io(node.url, { path: PATH, auth: { name: "mallory" }, reconnection: false });
@@ -39,7 +45,10 @@ export async function run(pile) {
     await next(listener, "connect");
     const heard = next(listener, "news");
     const call = pile.take("sh", "/:send").replaceAll("http://127.0.0.1:8080", node.url);
-    const { status, stdout, stderr } = spawnSync("bash", ["-euo", "pipefail", "-c", call], { encoding: "utf8", env: { ...process.env, KEY } });
+    const { status, stdout, stderr } = spawnSync("bash", ["-euo", "pipefail", "-c", call], {
+      encoding: "utf8",
+      env: { ...process.env, KEY },
+    });
     assert.equal(status, 0, stderr);
     assert.match(stdout, /\b202\b/);
     assert.deepEqual(await heard, ["hello"]);

@@ -29,29 +29,52 @@ export async function run(pile) {
     browser = await openBrowser();
     const start = async (name, text, port) => {
       writeFileSync(`${FOLDER}${name}.mjs`, text);
-      const child = spawn(process.execPath, [`${FOLDER}${name}.mjs`], { cwd: FOLDER, env: { ...process.env, PORT: String(port), TRUNKLINE_ENDPOINT: node.url } });
+      const child = spawn(process.execPath, [`${FOLDER}${name}.mjs`], {
+        cwd: FOLDER,
+        env: { ...process.env, PORT: String(port), TRUNKLINE_ENDPOINT: node.url },
+      });
       children.push(child);
       const log = new Log(name, child);
-      await until(`${name} to serve`, () => fetch(`http://127.0.0.1:${port}/login/nobody`, { method: "POST" }).catch((error) => { throw new Error(`${error.message}\n${log.text}`); }));
-      await until("its trunk", async () => (await (await fetch(`${node.adminUrl}/api/v1/status`)).json()).hubs[0].app_servers.length === 1);
+      await until(`${name} to serve`, () =>
+        fetch(`http://127.0.0.1:${port}/login/nobody`, { method: "POST" }).catch((error) => {
+          throw new Error(`${error.message}\n${log.text}`);
+        }),
+      );
+      await until(
+        "its trunk",
+        async () => (await (await fetch(`${node.adminUrl}/api/v1/status`)).json()).hubs[0].app_servers.length === 1,
+      );
       return child;
     };
-    const page = 'app.get("/", (request, response) => response.send("<script src=/socket.io/socket.io.js></script>"));\n';
+    const page =
+      'app.get("/", (request, response) => response.send("<script src=/socket.io/socket.io.js></script>"));\n';
     const withPage = source.replace("io.use(", `${page}io.use(`);
 
     // One origin: nginx before both.
     const [appPort, proxyPort] = [await freePort(), await freePort()];
     const app = await start("sessions-one-origin", withPage, appPort);
-    const proxied = block.replace("listen 80", `listen 127.0.0.1:${proxyPort}`).replace("127.0.0.1:8080", `127.0.0.1:${node.port}`).replaceAll("127.0.0.1:3000", `127.0.0.1:${appPort}`);
+    const proxied = block
+      .replace("listen 80", `listen 127.0.0.1:${proxyPort}`)
+      .replace("127.0.0.1:8080", `127.0.0.1:${node.port}`)
+      .replaceAll("127.0.0.1:3000", `127.0.0.1:${appPort}`);
     const config = join(folder, "nginx.conf");
-    writeFileSync(config, `pid ${folder}/pid;\ndaemon off;\nmaster_process off;\nerror_log stderr;\nevents {}\nhttp {\naccess_log off;\nclient_body_temp_path ${folder}/body;\nproxy_temp_path ${folder}/proxy;\nfastcgi_temp_path ${folder}/f;\nuwsgi_temp_path ${folder}/u;\nscgi_temp_path ${folder}/s;\n${proxied}\n}\n`);
+    writeFileSync(
+      config,
+      `pid ${folder}/pid;\ndaemon off;\nmaster_process off;\nerror_log stderr;\nevents {}\nhttp {\naccess_log off;\nclient_body_temp_path ${folder}/body;\nproxy_temp_path ${folder}/proxy;\nfastcgi_temp_path ${folder}/f;\nuwsgi_temp_path ${folder}/u;\nscgi_temp_path ${folder}/s;\n${proxied}\n}\n`,
+    );
     const nginx = spawn("nginx", ["-e", "stderr", "-p", folder, "-c", config]);
     children.push(nginx);
     const log = new Log("nginx", nginx);
     const origin = `http://127.0.0.1:${proxyPort}`;
-    await until("nginx", () => fetch(origin).catch((error) => { throw new Error(`${error.message}\n${log.text}`); }));
+    await until("nginx", () =>
+      fetch(origin).catch((error) => {
+        throw new Error(`${error.message}\n${log.text}`);
+      }),
+    );
     await visits(browser, `${origin}/`, "io({ reconnection: false, transports })");
-    const opened = [...(await node.metrics())].filter(([name]) => name.startsWith("trunkline_edge_handshakes_total") && name.includes("accepted"));
+    const opened = [...(await node.metrics())].filter(
+      ([name]) => name.startsWith("trunkline_edge_handshakes_total") && name.includes("accepted"),
+    );
     assert.equal(opened[0]?.[1], 12, `each client came through Trunkline: ${JSON.stringify(opened)}`);
     await stop(app);
 
@@ -60,7 +83,11 @@ export async function run(pile) {
     const cors = server.replace("https://www.example.com", `http://localhost:${otherPort}`);
     assert.notEqual(cors, server);
     await start("sessions-two-origins", withPage.replace("const io = new Server(httpServer);", cors), otherPort);
-    const call = client.replace("const socket = ", "").replace("https://rt.example.com", `http://localhost:${node.port}`).replace(" }", ", reconnection: false, transports }").replace(/;\s*$/, "");
+    const call = client
+      .replace("const socket = ", "")
+      .replace("https://rt.example.com", `http://localhost:${node.port}`)
+      .replace(" }", ", reconnection: false, transports }")
+      .replace(/;\s*$/, "");
     await visits(browser, `http://localhost:${otherPort}/`, call);
 
     // Without cookies: what the page passes is what the app is shown.
@@ -70,7 +97,10 @@ export async function run(pile) {
       ${token.replace("https://rt.example.com", node.url)}\nconsole.log("token", await seen);\nsocket.disconnect();\nown.close();`;
     for (const child of children) await stop(child);
     writeFileSync(`${FOLDER}sessions-token.mjs`, shown);
-    const child = spawn(process.execPath, [`${FOLDER}sessions-token.mjs`], { cwd: FOLDER, env: { ...process.env, TRUNKLINE_ENDPOINT: node.url, HUB: "default" } });
+    const child = spawn(process.execPath, [`${FOLDER}sessions-token.mjs`], {
+      cwd: FOLDER,
+      env: { ...process.env, TRUNKLINE_ENDPOINT: node.url, HUB: "default" },
+    });
     children.push(child);
     const tokens = new Log("token", child);
     await until("the token", () => tokens.lines.includes("token …") || (child.exitCode && fail(tokens.text)));
@@ -97,7 +127,11 @@ async function visits(browser, url, call) {
       await page.evaluate((name) => fetch(`/login/${name}`, { method: "POST" }), user);
       known.push(await page.evaluate(outcome, { call, transports }));
     }
-    assert.deepEqual(known.map(({ user }) => user), ["ada", "grace"], `${url} over ${transports}: ${JSON.stringify(known)}`);
+    assert.deepEqual(
+      known.map(({ user }) => user),
+      ["ada", "grace"],
+      `${url} over ${transports}: ${JSON.stringify(known)}`,
+    );
     await Promise.all(contexts.map((context) => context.close()));
   }
 }

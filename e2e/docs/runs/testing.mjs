@@ -12,11 +12,19 @@ export async function run(pile) {
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
   // Jest looks for its root; nothing of ours above is meant.
-  writeFileSync(join(folder, "package.json"), JSON.stringify({ name: "app-under-test", private: true, type: "module" }));
-  for (const name of ["app.mjs", "mocha.test.mjs", "jest.test.mjs"]) writeFileSync(join(folder, name), pile.take("js", `// ${name}\n`));
+  writeFileSync(
+    join(folder, "package.json"),
+    JSON.stringify({ name: "app-under-test", private: true, type: "module" }),
+  );
+  for (const name of ["app.mjs", "mocha.test.mjs", "jest.test.mjs"])
+    writeFileSync(join(folder, name), pile.take("js", `// ${name}\n`));
 
   const { TRUNKLINE_ENDPOINT, NODE_TEST_CONTEXT, NODE_OPTIONS, ...rest } = process.env;
-  const env = { ...rest, CI: "1", PATH: `${dirname(BINARY)}:${join(FOLDER, "../node_modules/.bin")}:${process.env.PATH}` };
+  const env = {
+    ...rest,
+    CI: "1",
+    PATH: `${dirname(BINARY)}:${join(FOLDER, "../node_modules/.bin")}:${process.env.PATH}`,
+  };
   const type = (text) => spawnSync("bash", ["-uc", text], { cwd: folder, env, encoding: "utf8", timeout: 120_000 });
 
   const mocha = pile.take("sh", "mocha.test.mjs");

@@ -13,14 +13,18 @@ const tsc = createRequire(import.meta.url).resolve("typescript/bin/tsc");
 const built = mkdtempSync(join(root, ".build-"));
 
 function compile(format, project, type) {
-  const { status } = spawnSync(process.execPath, [tsc, "-p", project, "--outDir", join(built, format)], { cwd: root, stdio: "inherit" });
+  const { status } = spawnSync(process.execPath, [tsc, "-p", project, "--outDir", join(built, format)], {
+    cwd: root,
+    stdio: "inherit",
+  });
   if (status === 0) writeFileSync(join(built, format, "package.json"), `{ "type": "${type}" }\n`);
   return status === 0;
 }
 
 try {
   // A build that fails leaves the old one where it is.
-  if (compile("esm", "tsconfig.json", "module") && compile("cjs", "tsconfig.cjs.json", "commonjs")) place(built, join(root, "dist"));
+  if (compile("esm", "tsconfig.json", "module") && compile("cjs", "tsconfig.cjs.json", "commonjs"))
+    place(built, join(root, "dist"));
   else process.exitCode = 1;
 } finally {
   rmSync(built, { recursive: true, force: true });

@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 
 const RELEASES = ["4.6", "4.7", "4.8"];
 /** The oldest release is compiled with the types of the oldest Node.js. */
-const NODE_TYPES = { "4.6": "^18.0.0" };
+const NODE_TYPES = { 4.6: "^18.0.0" };
 const root = fileURLToPath(new URL("..", import.meta.url));
 const releases = process.argv.length > 2 ? process.argv.slice(2) : RELEASES;
 
@@ -22,8 +22,13 @@ const failed = releases.filter((release) => {
   const top = mkdtempSync(join(tmpdir(), "trunkline-matrix-"));
   const folder = join(top, "sdk", "node");
   try {
-    cpSync(root, folder, { recursive: true, filter: (source) => !/node_modules|[\\/]dist($|[\\/])|[\\/]\.build-|package-lock\.json$/.test(source.slice(root.length)) });
-    for (const shared of ["spec", "testing"]) cpSync(join(root, "../..", shared), join(top, shared), { recursive: true });
+    cpSync(root, folder, {
+      recursive: true,
+      filter: (source) =>
+        !/node_modules|[\\/]dist($|[\\/])|[\\/]\.build-|package-lock\.json$/.test(source.slice(root.length)),
+    });
+    for (const shared of ["spec", "testing"])
+      cpSync(join(root, "../..", shared), join(top, shared), { recursive: true });
     const manifest = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
     for (const name of ["socket.io", "socket.io-client"]) manifest.devDependencies[name] = `~${release}.0`;
     if (release in NODE_TYPES) manifest.devDependencies["@types/node"] = NODE_TYPES[release];

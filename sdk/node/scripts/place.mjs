@@ -8,14 +8,18 @@ import { dirname, join } from "node:path";
 function filesOf(folder) {
   if (!existsSync(folder)) return [];
   const entries = readdirSync(folder, { recursive: true, withFileTypes: true });
-  return entries.filter((entry) => !entry.isDirectory()).map((entry) => join(entry.parentPath ?? entry.path, entry.name).slice(folder.length + 1));
+  return entries
+    .filter((entry) => !entry.isDirectory())
+    .map((entry) => join(entry.parentPath ?? entry.path, entry.name).slice(folder.length + 1));
 }
 
 /** Moves all of `built` to `wanted`, on the same file system; what only `wanted` had goes last. */
 export function place(built, wanted) {
   const fresh = filesOf(built);
   // What others import comes before those that import it: a new file may need another new one.
-  for (const file of [...fresh].sort((a, b) => Number(existsSync(join(wanted, a))) - Number(existsSync(join(wanted, b))))) {
+  for (const file of [...fresh].sort(
+    (a, b) => Number(existsSync(join(wanted, a))) - Number(existsSync(join(wanted, b))),
+  )) {
     mkdirSync(dirname(join(wanted, file)), { recursive: true });
     renameSync(join(built, file), join(wanted, file));
   }

@@ -70,18 +70,32 @@ export interface ResolvedOptions {
   readonly everyRequest: boolean;
 }
 
-const KNOWN: readonly string[] = ["endpoint", "hub", "key", "connectionString", "tls", "direct", "open", "close", "everyRequest"];
+const KNOWN: readonly string[] = [
+  "endpoint",
+  "hub",
+  "key",
+  "connectionString",
+  "tls",
+  "direct",
+  "open",
+  "close",
+  "everyRequest",
+];
 export const TRUNK_PATH = "/trunk/v1";
 
 /** @throws TypeError */
 export function resolveOptions(options: TrunklineOptions = {}, env: NodeJS.ProcessEnv = process.env): ResolvedOptions {
   if (typeof options !== "object" || options === null) fail("options", "an object", options);
   for (const name of Object.keys(options)) {
-    if (!KNOWN.includes(name)) throw new TypeError(`useTrunkline: unknown option "${name}" (known: ${KNOWN.join(", ")})`);
+    if (!KNOWN.includes(name))
+      throw new TypeError(`useTrunkline: unknown option "${name}" (known: ${KNOWN.join(", ")})`);
   }
-  const connection = options.connectionString === undefined ? undefined : parseConnectionString(options.connectionString);
+  const connection =
+    options.connectionString === undefined ? undefined : parseConnectionString(options.connectionString);
   return {
-    endpoints: endpointList(options.endpoint ?? connection?.endpoint ?? fromEnv(env.TRUNKLINE_ENDPOINT)?.split(",") ?? DEFAULT_ENDPOINT),
+    endpoints: endpointList(
+      options.endpoint ?? connection?.endpoint ?? fromEnv(env.TRUNKLINE_ENDPOINT)?.split(",") ?? DEFAULT_ENDPOINT,
+    ),
     hub: text("hub", options.hub ?? fromEnv(env.TRUNKLINE_HUB) ?? DEFAULT_HUB),
     key: text("key", options.key ?? connection?.key ?? fromEnv(env.TRUNKLINE_KEY) ?? DEVELOPMENT_KEY),
     tls: tlsOptions(options.tls),
@@ -116,7 +130,8 @@ function parseConnectionString(value: unknown): Connection {
 
 function required(fields: Map<string, string>, name: string): string {
   const value = fields.get(name.toLowerCase());
-  if (value === undefined || value === "") throw new TypeError(`useTrunkline: option "connectionString" has no ${name}`);
+  if (value === undefined || value === "")
+    throw new TypeError(`useTrunkline: option "connectionString" has no ${name}`);
   return value;
 }
 
@@ -146,7 +161,9 @@ function trunkUrl(value: unknown): URL {
   if (typeof value !== "string") fail("endpoint", "a URL or a list of URLs", value);
   const url = parseEndpoint(value.trim());
   if (url.username !== "" || url.password !== "" || url.search !== "" || url.hash !== "") {
-    throw new TypeError('useTrunkline: option "endpoint" is an address and a path prefix, without user, query or fragment');
+    throw new TypeError(
+      'useTrunkline: option "endpoint" is an address and a path prefix, without user, query or fragment',
+    );
   }
   url.protocol = url.protocol === "https:" || url.protocol === "wss:" ? "wss:" : "ws:";
   url.pathname = url.pathname.replace(/\/+$/, "") + TRUNK_PATH;
@@ -161,7 +178,9 @@ function parseEndpoint(value: string): URL {
     throw new TypeError(`useTrunkline: option "endpoint" is not a URL: "${value}" (example: ${DEFAULT_ENDPOINT})`);
   }
   if (!["http:", "https:", "ws:", "wss:"].includes(url.protocol)) {
-    throw new TypeError(`useTrunkline: option "endpoint" must start with http://, https://, ws:// or wss://, not ${url.protocol}`);
+    throw new TypeError(
+      `useTrunkline: option "endpoint" must start with http://, https://, ws:// or wss://, not ${url.protocol}`,
+    );
   }
   return url;
 }
@@ -193,6 +212,7 @@ function fromEnv(value: string | undefined): string | undefined {
 }
 
 function fail(name: string, expected: string, value: unknown): never {
-  const got = value === null ? "null" : Array.isArray(value) ? "a list" : value === "" ? "an empty string" : typeof value;
+  const got =
+    value === null ? "null" : Array.isArray(value) ? "a list" : value === "" ? "an empty string" : typeof value;
   throw new TypeError(`useTrunkline: option "${name}" must be ${expected}, not ${got}`);
 }

@@ -9,7 +9,16 @@ import { Conn } from "./session/conn.js";
 import { createEngine, type TrunklineEngine } from "./engine/engine.js";
 import { TrunklineError } from "./trunk/errors.js";
 import { findBases } from "./socketio/bases.js";
-import { engineSettings, extendClose, installAdapter, installEngine, namespacesOf, recoveryMs, unhonouredOptions, watchAttachApp } from "./socketio/internals.js";
+import {
+  engineSettings,
+  extendClose,
+  installAdapter,
+  installEngine,
+  namespacesOf,
+  recoveryMs,
+  unhonouredOptions,
+  watchAttachApp,
+} from "./socketio/internals.js";
 import { internalsOf, type SocketIoServer } from "./socketio/types.js";
 import { TRUNK_PATH, type ResolvedOptions } from "./options.js";
 import type { NotPlain } from "./data/plain.js";
@@ -139,23 +148,34 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
       onWarning: (message) => this.warn(message),
       onNotPlain: (what, cause) => this.reportNotPlain(what, cause),
     });
-    this.engine = createEngine(bases.Engine, { ...inner.opts, path: io.path() }, {
-      recovers: keepMs !== undefined,
-      clientsBelongAt: options.direct ? undefined : clientAddress(options.endpoints[0]),
-      closesPaced: options.close === "paced",
-      onEngineClose: () => void this.closeTrunks(),
-      onAttached: () => this.handleAttached(),
-      onOptionsChanged: () => this.compareOptions(),
-      onUnhonoured: (sentence) => this.reportUnhonoured(sentence),
-      onTooLong: (what, bytes) => this.reportTooLong(what, bytes),
-    });
-    const recovery = keepMs === undefined ? undefined : new Recovery(keepMs, () => this.trunks, {
-      onTooLong: (what, bytes) => this.reportTooLong(what, bytes),
-      onNotPlain: (what, cause) => this.reportNotPlain(what, cause),
-      onOldNode: () => this.reportOldNode(),
-      onUnreadable: (cause) => this.reportUnreadable(cause),
-    });
-    installAdapter(io, () => createAdapter(bases, this.adapterHost(recovery)), (name, isReplaced) => this.reportAdapter(name, isReplaced));
+    this.engine = createEngine(
+      bases.Engine,
+      { ...inner.opts, path: io.path() },
+      {
+        recovers: keepMs !== undefined,
+        clientsBelongAt: options.direct ? undefined : clientAddress(options.endpoints[0]),
+        closesPaced: options.close === "paced",
+        onEngineClose: () => void this.closeTrunks(),
+        onAttached: () => this.handleAttached(),
+        onOptionsChanged: () => this.compareOptions(),
+        onUnhonoured: (sentence) => this.reportUnhonoured(sentence),
+        onTooLong: (what, bytes) => this.reportTooLong(what, bytes),
+      },
+    );
+    const recovery =
+      keepMs === undefined
+        ? undefined
+        : new Recovery(keepMs, () => this.trunks, {
+            onTooLong: (what, bytes) => this.reportTooLong(what, bytes),
+            onNotPlain: (what, cause) => this.reportNotPlain(what, cause),
+            onOldNode: () => this.reportOldNode(),
+            onUnreadable: (cause) => this.reportUnreadable(cause),
+          });
+    installAdapter(
+      io,
+      () => createAdapter(bases, this.adapterHost(recovery)),
+      (name, isReplaced) => this.reportAdapter(name, isReplaced),
+    );
     installEngine(io, this.engine);
     extendClose(io, () => this.closeTrunks());
     watchAttachApp(io, (sentence) => this.reportUnhonoured(sentence));
@@ -214,7 +234,14 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
 
   private newTrunks(): Trunk[] {
     const { endpoints, hub, key, tls, everyRequest } = this.options;
-    return endpoints.map((url) => new Trunk({ url, hub, key, tls, server: this.cluster.id, sdk: SDK, everyRequest, openWire }, this.trunkHost(), this.counters));
+    return endpoints.map(
+      (url) =>
+        new Trunk(
+          { url, hub, key, tls, server: this.cluster.id, sdk: SDK, everyRequest, openWire },
+          this.trunkHost(),
+          this.counters,
+        ),
+    );
   }
 
   /** The app's server listens somewhere: its options may be others now, and if it was closed, it is open again. */
@@ -245,7 +272,8 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
         for (const trunk of this.trunks) trunk.release(nsp);
       },
       together: (action) => this.trunks.reduce((inner, trunk) => () => trunk.together(inner), action)(),
-      onUnreadable: (nsp, error) => this.warn(`a packet of another app server in namespace ${nsp} was ignored: ${String(error)}`),
+      onUnreadable: (nsp, error) =>
+        this.warn(`a packet of another app server in namespace ${nsp} was ignored: ${String(error)}`),
     };
   }
 
@@ -253,7 +281,10 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
     const count = ++this.lastBroadcast;
     for (const trunk of this.trunks) {
       if (!trunk.broadcast(broadcast, count)) {
-        this.reportTooLong(`a broadcast in namespace ${broadcast.nsp}`, broadcast.parts.reduce((sum, part) => sum + part.length, 0));
+        this.reportTooLong(
+          `a broadcast in namespace ${broadcast.nsp}`,
+          broadcast.parts.reduce((sum, part) => sum + part.length, 0),
+        );
       }
     }
   }
@@ -276,7 +307,9 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
     for (const trunk of this.trunks) trunk.drain();
     this.engine.endSessions();
     await Promise.all(this.trunks.map((trunk) => trunk.close()));
-    this.rejectReady(new TrunklineError("closed", "Trunkline was closed before a trunk was up", { endpoint: "", final: true }));
+    this.rejectReady(
+      new TrunklineError("closed", "Trunkline was closed before a trunk was up", { endpoint: "", final: true }),
+    );
   }
 
   private trunkHost(): TrunkHost {
@@ -300,7 +333,9 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
   private onUp(trunk: Trunk, { node, version, everyRequest }: NodeInfo): void {
     this.everUp = true;
     if (this.options.everyRequest && !everyRequest) {
-      this.warn(`${trunk.endpoint}: everyRequest: node ${node} of version ${version} cannot do this; engine middlewares see the handshake of a client only`);
+      this.warn(
+        `${trunk.endpoint}: everyRequest: node ${node} of version ${version} cannot do this; engine middlewares see the handshake of a client only`,
+      );
     }
     this.troubles.delete(trunk);
     this.resolveReady();
@@ -347,12 +382,16 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
     const said = this.settingsSaid;
     if (said === undefined) return;
     const now = this.settings();
-    const changed = Object.keys({ ...said, ...now }).filter((name) => JSON.stringify(said[name]) !== JSON.stringify(now[name]));
+    const changed = Object.keys({ ...said, ...now }).filter(
+      (name) => JSON.stringify(said[name]) !== JSON.stringify(now[name]),
+    );
     if (changed.length === 0) return;
     this.settingsSaid = now;
     const late = changed.filter((name) => UNCHANGEABLE.has(name));
     if (late.length > 0) {
-      this.warn(`${late.join(", ")}: changed after the trunk was opened, and the nodes keep the former value until it is opened anew; say it to the server at once`);
+      this.warn(
+        `${late.join(", ")}: changed after the trunk was opened, and the nodes keep the former value until it is opened anew; say it to the server at once`,
+      );
     }
     if (late.length === changed.length) return;
     // Left out, they cannot be at fault.
@@ -376,7 +415,9 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
   private reportAdapter(name: string, isReplaced: boolean): void {
     if (this.foreignAdapters.has(name)) return;
     this.foreignAdapters.add(name);
-    const what = isReplaced ? `the server's adapter (${name}) was replaced by Trunkline's` : `the adapter ${name} was not installed: Trunkline's stays`;
+    const what = isReplaced
+      ? `the server's adapter (${name}) was replaced by Trunkline's`
+      : `the adapter ${name} was not installed: Trunkline's stays`;
     const message = `${what}, which reaches the clients of all app servers by itself; take the other one out of the app`;
     if (this.started) this.warn(message);
     else this.early.push(message);
@@ -390,14 +431,18 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
   private reportOldNode(): void {
     if (this.oldNodeTold) return;
     this.oldNodeTold = true;
-    this.warn("a node is of a release that does not number broadcasts: until it is updated, clients come back as new sockets");
+    this.warn(
+      "a node is of a release that does not number broadcasts: until it is updated, clients come back as new sockets",
+    );
   }
 
   /** Once: what one app server of another release has kept, it has kept for thousands. */
   private reportUnreadable({ message }: Error): void {
     if (this.unreadableTold) return;
     this.unreadableTold = true;
-    this.warn(`what a node kept for a client that came back was ignored: ${message}; such clients come back as new ones`);
+    this.warn(
+      `what a node kept for a client that came back was ignored: ${message}; such clients come back as new ones`,
+    );
   }
 
   /** One line for each kind: what one client has, thousands have. */

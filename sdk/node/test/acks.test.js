@@ -17,7 +17,11 @@ const ack = (trunk, session, id, value) => trunk.text(session, `3${id}[${JSON.st
 
 test("on one app server it is one frame, whoever is asked", async (t) => {
   const { io, trunk } = await startApp(t);
-  const [one] = [await connectClient(io, trunk, 1), await connectClient(io, trunk, 2), await connectClient(io, trunk, 3)];
+  const [one] = [
+    await connectClient(io, trunk, 1),
+    await connectClient(io, trunk, 2),
+    await connectClient(io, trunk, 3),
+  ];
   const heard = [];
   one.onAnyOutgoing((...args) => heard.push(args));
   await trunk.settle();

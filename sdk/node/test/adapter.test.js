@@ -73,18 +73,39 @@ test("a broadcast is one frame, whoever receives it", async (t) => {
   io.local.compress(false).emit("z", Buffer.from("bin"));
   io.of("/admin").emit("w");
   await trunk.settle();
-  const [nsp, ...broadcasts] = [trunk.frames.find((frame) => frame.type === "Namespace"), ...trunk.frames.filter((frame) => frame.type === "Broadcast")];
+  const [nsp, ...broadcasts] = [
+    trunk.frames.find((frame) => frame.type === "Namespace"),
+    ...trunk.frames.filter((frame) => frame.type === "Broadcast"),
+  ];
   assert.deepEqual([nsp.nsp, nsp.name], [1, "/admin"]);
   assert.deepEqual(
-    broadcasts.map(({ nsp: number, flags, rooms, except, parts }) => [number, flags, rooms, except, parts.map(({ kind, data }) => [kind, data.toString()])]),
+    broadcasts.map(({ nsp: number, flags, rooms, except, parts }) => [
+      number,
+      flags,
+      rooms,
+      except,
+      parts.map(({ kind, data }) => [kind, data.toString()]),
+    ]),
     [
       [0, 8, ["a", "b"], ["c", sockets[0].id], [[0, '2["x",1]']]],
       [0, 8 | 1, [], [sockets[1].id], [[0, '2["y"]']]],
-      [0, 2, [], [], [[0, '51-["z",{"_placeholder":true,"num":0}]'], [1, "bin"]]],
+      [
+        0,
+        2,
+        [],
+        [],
+        [
+          [0, '51-["z",{"_placeholder":true,"num":0}]'],
+          [1, "bin"],
+        ],
+      ],
       [1, 8, [], [], [[0, '2/admin,["w"]']]],
     ],
   );
-  assert.deepEqual(types(trunk.frames).filter((type) => type === "Send"), []);
+  assert.deepEqual(
+    types(trunk.frames).filter((type) => type === "Send"),
+    [],
+  );
 });
 
 test("each namespace is named once", async (t) => {
@@ -95,7 +116,13 @@ test("each namespace is named once", async (t) => {
     io.of("/n").emit("x");
   }
   await trunk.settle();
-  assert.deepEqual(trunk.frames.filter((frame) => frame.type === "Namespace").map(({ nsp, name }) => [nsp, name]), [[0, "/"], [1, "/n"]]);
+  assert.deepEqual(
+    trunk.frames.filter((frame) => frame.type === "Namespace").map(({ nsp, name }) => [nsp, name]),
+    [
+      [0, "/"],
+      [1, "/n"],
+    ],
+  );
 });
 
 test("one session in two namespaces is two sockets", async (t) => {
@@ -107,8 +134,14 @@ test("one session in two namespaces is two sockets", async (t) => {
   socket.join("r");
   await trunk.settle();
   assert.deepEqual(
-    trunk.frames.filter(({ type }) => type === "Attach" || type === "Join").map(({ type, session, nsp }) => [type, session, nsp]),
-    [["Attach", 1, 0], ["Attach", 1, 1], ["Join", 1, 1]],
+    trunk.frames
+      .filter(({ type }) => type === "Attach" || type === "Join")
+      .map(({ type, session, nsp }) => [type, session, nsp]),
+    [
+      ["Attach", 1, 0],
+      ["Attach", 1, 1],
+      ["Join", 1, 1],
+    ],
   );
 });
 
@@ -119,14 +152,21 @@ test("listeners for outgoing packets hear the broadcasts that reach their socket
     if (socket.handshake.query.listen) socket.onAnyOutgoing((...args) => heard.push(["middleware", ...args]));
     next();
   });
-  const [one, two] = [await connectClient(io, trunk, 1), await connectClient(io, trunk, 2, { url: "/socket.io/?EIO=4&transport=polling&listen=1" })];
+  const [one, two] = [
+    await connectClient(io, trunk, 1),
+    await connectClient(io, trunk, 2, { url: "/socket.io/?EIO=4&transport=polling&listen=1" }),
+  ];
   one.prependAnyOutgoing((...args) => heard.push(["one", ...args]));
   one.join("r");
   io.to("r").emit("x", 1);
   io.except("r").emit("y");
   one.disconnect();
   io.emit("z");
-  assert.deepEqual(heard, [["one", "x", 1], ["middleware", "y"], ["middleware", "z"]]);
+  assert.deepEqual(heard, [
+    ["one", "x", 1],
+    ["middleware", "y"],
+    ["middleware", "z"],
+  ]);
   two.offAnyOutgoing();
   io.emit("w");
   assert.equal(heard.length, 3);
@@ -135,9 +175,19 @@ test("listeners for outgoing packets hear the broadcasts that reach their socket
 test("`packetCreate` comes for broadcasts, too, to the connections that they reach", async (t) => {
   const { io, trunk } = await startApp(t);
   const heard = [];
-  const listener = (who) => ({ data, options }) => heard.push([who, data, options.compress, options.wsPreEncodedFrame?.length]);
-  io.engine.on("connection", (conn) => conn.request.url.includes("early") && conn.prependListener("packetCreate", listener("early")));
-  const [one] = [await connectClient(io, trunk, 1), await connectClient(io, trunk, 2), await connectClient(io, trunk, 3, { url: "/socket.io/?EIO=4&transport=polling&early=1" })];
+  const listener =
+    (who) =>
+    ({ data, options }) =>
+      heard.push([who, data, options.compress, options.wsPreEncodedFrame?.length]);
+  io.engine.on(
+    "connection",
+    (conn) => conn.request.url.includes("early") && conn.prependListener("packetCreate", listener("early")),
+  );
+  const [one] = [
+    await connectClient(io, trunk, 1),
+    await connectClient(io, trunk, 2),
+    await connectClient(io, trunk, 3, { url: "/socket.io/?EIO=4&transport=polling&early=1" }),
+  ];
   heard.length = 0;
   one.conn.on("packetCreate", listener("one"));
   one.conn.addListener("other", () => undefined);
@@ -162,7 +212,8 @@ test("`packetCreate` comes for broadcasts, too, to the connections that they rea
 test("adapter events fire once for each change", async (t) => {
   const { io, trunk } = await startApp(t);
   const log = [];
-  for (const event of ["create-room", "join-room", "leave-room", "delete-room"]) io.of("/").adapter.on(event, (room) => log.push(`${event} ${room}`));
+  for (const event of ["create-room", "join-room", "leave-room", "delete-room"])
+    io.of("/").adapter.on(event, (room) => log.push(`${event} ${room}`));
   const socket = await connectClient(io, trunk, 1);
   log.length = 0;
   socket.join("r");

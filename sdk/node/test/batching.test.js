@@ -45,7 +45,10 @@ test("a change of rooms leaves at once, with everything that its turn has said b
   socket.join("r");
   socket.emit("e");
   await trunk.settle();
-  assert.deepEqual(trunk.batches.map(types).filter((batch) => batch[0] !== "Pong"), [["Send", "Join"], ["Send", "Leave"], ["Send", "Broadcast", "Join"], ["Send"]]);
+  assert.deepEqual(
+    trunk.batches.map(types).filter((batch) => batch[0] !== "Pong"),
+    [["Send", "Join"], ["Send", "Leave"], ["Send", "Broadcast", "Join"], ["Send"]],
+  );
 });
 
 test("what changes who is where is with the stream before the app does anything else", async (t) => {
@@ -76,7 +79,10 @@ test("an operation on very many sockets is one batch, and a loop over them not o
   io.socketsJoin("all");
   await trunk.settle();
   const joins = () => trunk.batches.filter((batch) => batch[0].type === "Join");
-  assert.deepEqual(joins().map((batch) => batch.length), [200]);
+  assert.deepEqual(
+    joins().map((batch) => batch.length),
+    [200],
+  );
   trunk.batches.length = 0;
   for (const socket of sockets) socket.join("each");
   await trunk.settle();
@@ -92,7 +98,10 @@ test("answers to one batch are one batch", async (t) => {
   trunk.batches.length = 0;
   trunk.text(1, '20["ask",0]', '21["ask",1]', '22["ask",2]');
   await trunk.next("Send");
-  assert.deepEqual(trunk.batches.map((batch) => batch.map((frame) => frame.payload.toString())), [["30[0]", "31[1]", "32[2]"]]);
+  assert.deepEqual(
+    trunk.batches.map((batch) => batch.map((frame) => frame.payload.toString())),
+    [["30[0]", "31[1]", "32[2]"]],
+  );
 });
 
 test("another turn is another batch", async (t) => {
@@ -116,7 +125,10 @@ test("a turn that is too long for one batch is split between frames, in order", 
   for (let index = 0; index < 50; index++) socket.emit("n", index, "x".repeat(300));
   const seen = [];
   while (seen.length < 50) seen.push(JSON.parse((await trunk.next("Send")).payload.toString().slice(1))[1]);
-  assert.deepEqual(seen, Array.from({ length: 50 }, (_, index) => index));
+  assert.deepEqual(
+    seen,
+    Array.from({ length: 50 }, (_, index) => index),
+  );
   assert.ok(trunk.batches.length >= 4);
   for (const batch of trunk.batches) {
     assert.ok(batch.reduce((sum, frame) => sum + frame.payload.length + 6, 0) <= 4096 + 6 * batch.length);

@@ -33,13 +33,18 @@ test("what is there before and after is there all the time, and whole", async (t
       for (const name of ${JSON.stringify(NAMES)}) writeFileSync(${JSON.stringify(`${folder}/built/`)} + name, ${JSON.stringify(whole("new"))});
       place(${JSON.stringify(join(folder, "built"))}, ${JSON.stringify(wanted)});
     }`;
-  const builder = spawn(process.execPath, ["--input-type=module", "-e", source], { stdio: ["ignore", "ignore", "inherit"] });
+  const builder = spawn(process.execPath, ["--input-type=module", "-e", source], {
+    stdio: ["ignore", "ignore", "inherit"],
+  });
   const ended = once(builder, "exit");
   let reads = 0;
   while (builder.exitCode === null && builder.signalCode === null) {
     for (const name of NAMES) {
       const text = readFileSync(join(wanted, name), "utf8");
-      assert.ok(text === whole("old") || text === whole("new"), `${name} is half of something: ${text.length} characters`);
+      assert.ok(
+        text === whole("old") || text === whole("new"),
+        `${name} is half of something: ${text.length} characters`,
+      );
       reads += 1;
     }
     await new Promise(setImmediate);
@@ -54,6 +59,9 @@ test("what the new build does not have goes, and the folder of the build, too", 
   write(join(folder, "dist"), NAMES, "old");
   write(join(folder, "built"), NAMES.slice(0, 2), "new");
   place(join(folder, "built"), join(folder, "dist"));
-  assert.deepEqual(NAMES.map((name) => existsSync(join(folder, "dist", name))), [true, true, false, false]);
+  assert.deepEqual(
+    NAMES.map((name) => existsSync(join(folder, "dist", name))),
+    [true, true, false, false],
+  );
   assert.equal(existsSync(join(folder, "built")), false);
 });

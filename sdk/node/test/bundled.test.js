@@ -45,12 +45,19 @@ for (const [name, bundle] of Object.entries(BUNDLERS)) {
     const file = await bundle(folder);
     const { apps, nodes } = await startCluster(t, { apps: 1, io: () => ({ connectionStateRecovery: {} }) });
     const [{ io, trunk }] = apps;
-    const child = spawn(process.execPath, [file], { cwd: folder, env: { ...process.env, TRUNKLINE_ENDPOINT: nodes[0].endpoint, NODE_PATH: "" } });
+    const child = spawn(process.execPath, [file], {
+      cwd: folder,
+      env: { ...process.env, TRUNKLINE_ENDPOINT: nodes[0].endpoint, NODE_PATH: "" },
+    });
     let output = "";
-    for (const stream of [child.stdout, child.stderr]) stream.setEncoding("utf8").on("data", (chunk) => (output += chunk));
+    for (const stream of [child.stdout, child.stderr])
+      stream.setEncoding("utf8").on("data", (chunk) => (output += chunk));
     const exited = once(child, "exit");
     t.after(() => child.kill());
-    const theirs = await Promise.race([nodes[0].trunk(), exited.then(([code]) => assert.fail(`it ended with ${code}: ${output}`))]);
+    const theirs = await Promise.race([
+      nodes[0].trunk(),
+      exited.then(([code]) => assert.fail(`it ended with ${code}: ${output}`)),
+    ]);
     await haveServers(io, 2);
 
     const mine = await connectClient(io, trunk, 1);
@@ -59,7 +66,10 @@ for (const [name, bundle] of Object.entries(BUNDLERS)) {
     assert.deepEqual((await io.fetchSockets()).map((socket) => socket.id).sort(), ids);
     const [found] = await io.serverSideEmitWithAck("fetch");
     assert.deepEqual(found.map(([each]) => each).sort(), ids);
-    assert.deepEqual(found.find(([each]) => each === id), [id, 2]);
+    assert.deepEqual(
+      found.find(([each]) => each === id),
+      [id, 2],
+    );
 
     io.in(id).socketsJoin("mine");
     assert.deepEqual((await theirs.next("Join")).rooms, ["room"]);
@@ -94,7 +104,8 @@ test("two copies of socket.io and socket.io-adapter in one process: each app ser
   mkdirSync(modules);
   const copied = ["socket.io", "socket.io-adapter"];
   for (const name of readdirSync(join(root, "node_modules"))) {
-    if (!name.startsWith(".") && !copied.includes(name)) symlinkSync(join(root, "node_modules", name), join(modules, name));
+    if (!name.startsWith(".") && !copied.includes(name))
+      symlinkSync(join(root, "node_modules", name), join(modules, name));
   }
   for (const name of copied) cpSync(join(root, "node_modules", name), join(modules, name), { recursive: true });
   const require = createRequire(join(folder, "app.cjs"));

@@ -29,15 +29,27 @@ for (const nodes of [1, 2]) {
     }
     const last = sockets.at(-1);
     last.join(["r", 7]);
-    last.data = { user: "u", picture: Buffer.from([1, 2]), seen: new Set(["x"]), nothing: undefined, when: new Date(5) };
+    last.data = {
+      user: "u",
+      picture: Buffer.from([1, 2]),
+      seen: new Set(["x"]),
+      nothing: undefined,
+      when: new Date(5),
+    };
     const [{ io }] = apps;
     const all = await io.fetchSockets();
     assert.deepEqual(all.map(({ id }) => id).sort(), sockets.map(({ id }) => id).sort());
     const remote = all.find(({ id }) => id === last.id);
     assert.deepEqual(remote.data, last.data);
     assert.ok(Buffer.isBuffer(remote.data.picture) && "nothing" in remote.data);
-    assert.deepEqual([[...remote.rooms], remote.handshake.headers.host, remote.handshake.address], [[last.id, "r", 7], "chat.example", "203.0.113.7"]);
-    assert.deepEqual((await io.in("r").fetchSockets()).map(({ id }) => id), [last.id]);
+    assert.deepEqual(
+      [[...remote.rooms], remote.handshake.headers.host, remote.handshake.address],
+      [[last.id, "r", 7], "chat.example", "203.0.113.7"],
+    );
+    assert.deepEqual(
+      (await io.in("r").fetchSockets()).map(({ id }) => id),
+      [last.id],
+    );
     assert.deepEqual((await io.in(7).except("r").fetchSockets()).length, 0);
     assert.deepEqual((await io.local.fetchSockets()).length, nodes);
     assert.deepEqual([...(await io.allSockets())].sort(), sockets.map(({ id }) => id).sort());
@@ -63,7 +75,10 @@ test("what cannot be cloned is left out", async (t) => {
   circle.self = circle;
   socket.data = circle;
   const [{ data }] = await a.io.fetchSockets();
-  assert.deepEqual([Object.keys(data).sort(), data.self === data, data.json, data.n], [["json", "map", "n", "s", "self"], true, "as json", 1]);
+  assert.deepEqual(
+    [Object.keys(data).sort(), data.self === data, data.json, data.n],
+    [["json", "map", "n", "s", "self"], true, "as json", 1],
+  );
 });
 
 test("socketsJoin, socketsLeave and disconnectSockets reach the sockets of all app servers, at once those of this one", async (t) => {
@@ -76,7 +91,13 @@ test("socketsJoin, socketsLeave and disconnectSockets reach the sockets of all a
   await until(() => other.rooms.has("s"));
   a.io.in("s").socketsLeave("r");
   await until(() => !other.rooms.has("r"));
-  assert.deepEqual([[...own.rooms], [...other.rooms]], [[own.id, "s"], [other.id, "s"]]);
+  assert.deepEqual(
+    [[...own.rooms], [...other.rooms]],
+    [
+      [own.id, "s"],
+      [other.id, "s"],
+    ],
+  );
   a.io.local.socketsJoin("here");
   const [remote] = await a.io.in(other.id).fetchSockets();
   remote.join("there");
@@ -110,7 +131,13 @@ test("serverSideEmitWithAck gathers answers; who answers twice counts once", asy
     });
   }
   const answers = await apps[0].io.serverSideEmitWithAck("ask", 5);
-  assert.deepEqual(answers.sort((x, y) => x.from - y.from), [{ from: 1, n: 5 }, { from: 2, n: 5 }]);
+  assert.deepEqual(
+    answers.sort((x, y) => x.from - y.from),
+    [
+      { from: 1, n: 5 },
+      { from: 2, n: 5 },
+    ],
+  );
 });
 
 test("an app server that dies ends what waits for it, with what there is", async (t) => {
@@ -156,7 +183,10 @@ test("what another app server says and nobody can read is a warning, once, and n
     Buffer.of(0),
     // Of a release before this format: a whole message, and the first piece of one.
     Buffer.concat([Buffer.of(0), serialize({ type: 9, nsp: "/", data: { packet: ["fine"] } })]),
-    Buffer.concat([Buffer.from([1, 0, 0, 0, 1, 0, 0, 0, 1]), serialize({ type: 9, nsp: "/", data: { packet: ["fine"] } })]),
+    Buffer.concat([
+      Buffer.from([1, 0, 0, 0, 1, 0, 0, 0, 1]),
+      serialize({ type: 9, nsp: "/", data: { packet: ["fine"] } }),
+    ]),
     Buffer.from([2]),
     Buffer.from([2, 0, 0xc1]),
     Buffer.of(3),
@@ -176,7 +206,11 @@ test("what another app server says and nobody can read is a warning, once, and n
     whole({ type: 200, nsp: "/", data: {} }),
   ];
   for (const payload of PAYLOADS) trunk.send({ type: "Relayed", from: "p1", payload });
-  trunk.send({ type: "Relayed", from: "stranger", payload: whole({ type: 3, nsp: "/", data: { opts: { rooms: [], except: [] }, requestId: "1", parts: ["bad"] } }) });
+  trunk.send({
+    type: "Relayed",
+    from: "stranger",
+    payload: whole({ type: 3, nsp: "/", data: { opts: { rooms: [], except: [] }, requestId: "1", parts: ["bad"] } }),
+  });
   await trunk.settle();
   assert.equal(warnings.filter((warning) => warning.includes("another app server (p1)")).length, 1);
   assert.equal(warnings.length, 2, String(warnings));
@@ -194,7 +228,10 @@ test("each peer is reached over one trunk, the first that lists it, in order; it
   const relays = () => a.trunks.map((trunk) => types(trunk.frames).filter((type) => type === "Relay").length);
   for (let n = 0; n < 50; n++) a.io.serverSideEmit("n", n);
   await until(() => numbers.length === 50);
-  assert.deepEqual(numbers, Array.from({ length: 50 }, (_, n) => n));
+  assert.deepEqual(
+    numbers,
+    Array.from({ length: 50 }, (_, n) => n),
+  );
   const used = relays().findIndex((count) => count > 0);
   assert.deepEqual(relays()[1 - used], 0);
   const before = await a.io.of("/").adapter.serverCount();
@@ -221,9 +258,20 @@ test("a broadcast behind an operation on the sockets of others finds their rooms
   await b.trunk.next("Detach");
   await b.trunk.settle();
   await a.trunk.settle();
-  const seen = (trunk) => trunk.frames.filter(({ type }) => type !== "Relay").map(({ type, rooms, flags }) => [type, rooms, flags]);
-  assert.deepEqual(seen(a.trunk), [["Broadcast", [], 8], ["Join", ["r"], undefined], ["Broadcast", ["r"], 8 | 2], ["Broadcast", [], 8 | 2 | 1]]);
-  assert.deepEqual(seen(b.trunk), [["Join", ["r"], undefined], ["Broadcast", ["r"], 8 | 2], ["Send", undefined, 8], ["Broadcast", [], 8 | 2 | 1]]);
+  const seen = (trunk) =>
+    trunk.frames.filter(({ type }) => type !== "Relay").map(({ type, rooms, flags }) => [type, rooms, flags]);
+  assert.deepEqual(seen(a.trunk), [
+    ["Broadcast", [], 8],
+    ["Join", ["r"], undefined],
+    ["Broadcast", ["r"], 8 | 2],
+    ["Broadcast", [], 8 | 2 | 1],
+  ]);
+  assert.deepEqual(seen(b.trunk), [
+    ["Join", ["r"], undefined],
+    ["Broadcast", ["r"], 8 | 2],
+    ["Send", undefined, 8],
+    ["Broadcast", [], 8 | 2 | 1],
+  ]);
   // All is confirmed by now: one frame to the node does it again.
   a.trunk.frames.length = b.trunk.frames.length = 0;
   a.io.emit("z");

@@ -27,7 +27,9 @@ function fromVector(value, key) {
   if (typeof value === "string" && BINARY.has(key)) return Buffer.from(value, "hex");
   if (Array.isArray(value)) return value.map((item) => fromVector(item));
   if (typeof value !== "object" || value === null) return value;
-  const frame = Object.fromEntries(Object.entries(value).map(([name, inner]) => [camel(name), fromVector(inner, name)]));
+  const frame = Object.fromEntries(
+    Object.entries(value).map(([name, inner]) => [camel(name), fromVector(inner, name)]),
+  );
   // A client's request has them flat.
   if (frame.method !== undefined) frame.rawHeaders = frame.headers.flatMap(({ name, value }) => [name, value]);
   return frame;
@@ -42,7 +44,11 @@ test("the vectors are there", () => {
 });
 
 for (const { name, hex, frame } of frames) {
-  test(`decodes: ${name}`, () => assert.deepEqual(decode(hex).map((each) => toVector(each)), [frame]));
+  test(`decodes: ${name}`, () =>
+    assert.deepEqual(
+      decode(hex).map((each) => toVector(each)),
+      [frame],
+    ));
   test(`encodes: ${name}`, () => {
     const writer = new Writer(Buffer.alloc(2));
     encodeFrame(writer, fromVector(frame));
@@ -51,7 +57,11 @@ for (const { name, hex, frame } of frames) {
 }
 
 for (const { name, hex, frames } of vectors.batches) {
-  test(`decodes a batch: ${name}`, () => assert.deepEqual(decode(hex).map((each) => toVector(each)), frames));
+  test(`decodes a batch: ${name}`, () =>
+    assert.deepEqual(
+      decode(hex).map((each) => toVector(each)),
+      frames,
+    ));
 }
 
 for (const { name, hex, error } of invalid) {
@@ -74,7 +84,16 @@ test("a frame whose guessed length was wrong is moved into place", () => {
 });
 
 test("text of every length arrives whole", () => {
-  for (const text of ["", "a", "é".repeat(39), "é".repeat(40), "x".repeat(100), "漢".repeat(5000), "y".repeat(40_000), "😀".repeat(9000)]) {
+  for (const text of [
+    "",
+    "a",
+    "é".repeat(39),
+    "é".repeat(40),
+    "x".repeat(100),
+    "漢".repeat(5000),
+    "y".repeat(40_000),
+    "😀".repeat(9000),
+  ]) {
     const writer = new Writer(Buffer.alloc(8));
     encodeFrame(writer, { type: "Namespace", nsp: 1, name: text });
     assert.equal(decodeBatch(new Reader(writer.take()))[0].name, text);

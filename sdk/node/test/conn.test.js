@@ -10,7 +10,13 @@ test("socket.handshake is what Socket.IO makes of a request", async (t) => {
     url: "/socket.io/?EIO=4&transport=polling&name=J%C3%B6rg+X&__proto__=1",
     flags: 1,
     address: "2001:db8::1",
-    headers: { origin: "https://a.example", cookie: ["a=1", "b=2"], "x-many": ["1", "2"], "user-agent": ["first", "second"], "set-cookie": ["x", "y"] },
+    headers: {
+      origin: "https://a.example",
+      cookie: ["a=1", "b=2"],
+      "x-many": ["1", "2"],
+      "user-agent": ["first", "second"],
+      "set-cookie": ["x", "y"],
+    },
   });
   const { handshake } = socket;
   assert.deepEqual(
@@ -34,11 +40,17 @@ test("socket.request looks like an IncomingMessage and can be deleted", async (t
   const socket = await connectClient(io, trunk, 1);
   const { request, conn } = socket;
   assert.ok(request instanceof IncomingMessage);
-  assert.deepEqual([request.method, request.httpVersion, request.url], ["GET", "1.1", "/socket.io/?EIO=4&transport=polling"]);
+  assert.deepEqual(
+    [request.method, request.httpVersion, request.url],
+    ["GET", "1.1", "/socket.io/?EIO=4&transport=polling"],
+  );
   assert.deepEqual(request.rawHeaders, ["host", "chat.example"]);
   assert.deepEqual(request.headersDistinct, Object.assign(Object.create(null), { host: ["chat.example"] }));
   assert.equal(request.connection, request.socket);
-  assert.deepEqual([request.socket.remoteAddress, request.socket.remotePort, request.socket.remoteFamily, request.socket.encrypted], ["203.0.113.7", 50412, "IPv4", false]);
+  assert.deepEqual(
+    [request.socket.remoteAddress, request.socket.remotePort, request.socket.remoteFamily, request.socket.encrypted],
+    ["203.0.113.7", 50412, "IPv4", false],
+  );
   request.user = "mine";
   assert.equal(socket.request.user, "mine");
   await once(request, "end");
@@ -52,7 +64,16 @@ test("socket.conn has the face of engine.io's socket", async (t) => {
   const { io, trunk } = await startApp(t);
   const { conn } = await connectClient(io, trunk, 1, { sid: "the-sid" });
   assert.deepEqual(
-    [conn.id, conn.readyState, conn.protocol, conn.remoteAddress, conn.upgraded, conn.transport.name, conn.transport.writable, conn.server === io.engine],
+    [
+      conn.id,
+      conn.readyState,
+      conn.protocol,
+      conn.remoteAddress,
+      conn.upgraded,
+      conn.transport.name,
+      conn.transport.writable,
+      conn.server === io.engine,
+    ],
     ["the-sid", "open", 4, "203.0.113.7", false, "polling", true, true],
   );
   assert.equal(io.engine.clients["the-sid"], conn);
@@ -69,7 +90,8 @@ test("conn emits packet, data, message, packetCreate, flush, drain and calls bac
   const { io, trunk } = await startApp(t);
   const { conn } = await connectClient(io, trunk, 1);
   const log = [];
-  for (const event of ["packet", "data", "message", "packetCreate"]) conn.on(event, (value) => log.push([event, value.data ?? value]));
+  for (const event of ["packet", "data", "message", "packetCreate"])
+    conn.on(event, (value) => log.push([event, value.data ?? value]));
   conn.on("flush", ([packet]) => log.push(["flush", packet.data]));
   conn.on("drain", () => log.push(["drain"]));
   trunk.text(1, '2["x"]');
@@ -96,7 +118,10 @@ test("whoever replaces conn.emit sees every event, and once counts as listening"
   trunk.text(1, '2["a"]');
   trunk.text(1, '2["b"]');
   await trunk.settle();
-  assert.deepEqual(seen.splice(0), [["once", '2["a"]'], ["first", '2["a"]']]);
+  assert.deepEqual(seen.splice(0), [
+    ["once", '2["a"]'],
+    ["first", '2["a"]'],
+  ]);
   const { emit } = conn;
   conn.emit = function (event, ...args) {
     seen.push(event);
@@ -191,7 +216,12 @@ const ENDS = [
   ["disconnect()", (socket) => socket.disconnect(), "server namespace disconnect", ["Send", "Detach"]],
   ["disconnect(true)", (socket) => socket.disconnect(true), "server namespace disconnect", ["Send", "Detach", "Close"]],
   ["conn.close()", (socket) => socket.conn.close(), "forced close", ["Close"]],
-  ["io.disconnectSockets(true)", (_socket, io) => io.disconnectSockets(true), "server namespace disconnect", ["Send", "Detach", "Close"]],
+  [
+    "io.disconnectSockets(true)",
+    (_socket, io) => io.disconnectSockets(true),
+    "server namespace disconnect",
+    ["Send", "Detach", "Close"],
+  ],
 ];
 for (const [name, end, words, frames] of ENDS) {
   test(`${name} gives "${words}"`, async (t) => {
@@ -242,7 +272,12 @@ test("a transport says `close` when the connection ends, before the connection d
     else trunk.send({ type: "Close", session, reason: 3, description: "" });
   }
   await trunk.settle();
-  assert.deepEqual(log, [["transport", 1, "closed"], ["conn", 1, "forced close"], ["transport", 2, "closed"], ["conn", 2, "ping timeout"]]);
+  assert.deepEqual(log, [
+    ["transport", 1, "closed"],
+    ["conn", 1, "forced close"],
+    ["transport", 2, "closed"],
+    ["conn", 2, "ping timeout"],
+  ]);
 });
 
 test("a connection that is closed while it upgrades does not upgrade", async (t) => {

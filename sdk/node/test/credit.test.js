@@ -17,7 +17,10 @@ test("the app server gives back what it has processed, half a window at a time",
   const cost = Buffer.byteLength(text) + 2;
   for (let index = 0; index < 3; index++) trunk.text(1, text);
   await trunk.settle();
-  assert.deepEqual(trunk.frames.filter((frame) => frame.type === "Credit"), []);
+  assert.deepEqual(
+    trunk.frames.filter((frame) => frame.type === "Credit"),
+    [],
+  );
   trunk.text(1, text);
   const { bytes: given } = await trunk.next("Credit");
   // The CONNECT packet of the session was data, too.
@@ -95,5 +98,8 @@ test("held frames leave one by one as credit comes, and never overtake", () => {
   assert.equal(rounds, sizes.length);
   assert.deepEqual(seen.filter((each) => each === "detach").length, sizes.length);
   assert.ok(seen.every((each, index) => (index % 2 === 0) === (each !== "detach")));
-  assert.equal(held.release(100, () => assert.fail("nothing is left")), 0);
+  assert.equal(
+    held.release(100, () => assert.fail("nothing is left")),
+    0,
+  );
 });

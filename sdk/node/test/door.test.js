@@ -64,7 +64,10 @@ for (const order of Object.keys(ORDERS)) {
     assert.deepEqual((await trunk.next("Broadcast")).rooms, ["r"]);
     assert.deepEqual(heard, ["x"]);
     await trunk.settle();
-    assert.deepEqual(trunk.frames.filter(({ type, session }) => type === "Join" && session !== 1), []);
+    assert.deepEqual(
+      trunk.frames.filter(({ type, session }) => type === "Join" && session !== 1),
+      [],
+    );
   });
 
   test(`${order}: bundle, 404 and Engine.IO answers are as before`, async (t) => {
@@ -256,18 +259,26 @@ test("listeners for outgoing packets hear the broadcasts of other app servers, o
   await until(() => heard.length === 2);
   assert.deepEqual(heard, [["own"], ["x", Buffer.from("1"), { when: "1970-01-01T00:00:00.000Z" }]]);
   await b.trunk.settle();
-  assert.equal(types(b.trunk.frames).filter((type) => type === "Broadcast").length, 1, "the node has served the sockets behind it");
+  assert.equal(
+    types(b.trunk.frames).filter((type) => type === "Broadcast").length,
+    1,
+    "the node has served the sockets behind it",
+  );
   const arrived = await a.trunk.next("Broadcast");
   assert.deepEqual([arrived.rooms, arrived.flags], [["r"], 8]);
 });
 
 test("a broadcast is made into a WebSocket frame once for all direct clients, as without Trunkline", async (t) => {
   const { io, base, trunk } = await start(t, Object.keys(ORDERS)[0]);
-  const clients = [connect(base, { transports: ["websocket"], forceNew: true }), connect(base, { transports: ["websocket"], forceNew: true })];
+  const clients = [
+    connect(base, { transports: ["websocket"], forceNew: true }),
+    connect(base, { transports: ["websocket"], forceNew: true }),
+  ];
   t.after(() => clients.forEach((client) => client.close()));
   await Promise.all(clients.map((client) => once(client, "connect")));
   const frames = [];
-  for (const socket of io.sockets.sockets.values()) socket.conn.on("packetCreate", ({ options }) => frames.push(options.wsPreEncodedFrame));
+  for (const socket of io.sockets.sockets.values())
+    socket.conn.on("packetCreate", ({ options }) => frames.push(options.wsPreEncodedFrame));
   io.emit("x", 1);
   const { parts } = await trunk.next("Broadcast");
   const [first, second] = frames;
@@ -292,7 +303,9 @@ test("`direct: false` refuses handshakes at the app's own port and says where to
     await node.stop();
   });
   const message = `Socket.IO clients are served by Trunkline at ${node.endpoint}/prefix, not by this server`;
-  const polling = await fetch(`${base}/socket.io/?EIO=4&transport=polling`, { headers: { origin: "https://app.example" } });
+  const polling = await fetch(`${base}/socket.io/?EIO=4&transport=polling`, {
+    headers: { origin: "https://app.example" },
+  });
   assert.deepEqual([polling.status, await polling.json()], [403, { code: 4, message }]);
   assert.equal(polling.headers.get("access-control-allow-origin"), "https://app.example");
   const unknown = await fetch(`${base}/socket.io/?EIO=4&transport=polling&sid=__proto__`);

@@ -20,7 +20,10 @@ test("options of `io.engine.opts` that change while running go to the node, once
   io.engine.opts.allowEIO3 = 1;
   const { settings } = await trunk.next("Settings");
   const { pingInterval, pingTimeout, allowEIO3, path } = JSON.parse(settings);
-  assert.deepEqual([pingInterval, pingTimeout, allowEIO3, path, io.engine.opts.pingInterval], [1234, 777, true, undefined, 1234]);
+  assert.deepEqual(
+    [pingInterval, pingTimeout, allowEIO3, path, io.engine.opts.pingInterval],
+    [1234, 777, true, undefined, 1234],
+  );
   io.engine.opts.pingInterval = 1234;
   await trunk.settle();
   assert.ok(!trunk.frames.some(({ type }) => type === "Settings"));
@@ -74,7 +77,12 @@ for (const when of ["before", "behind"]) {
       trunk.open(session, { headers: { origin: "http://a.example" } });
       const { sid, headers, lasting } = await trunk.next("Accept");
       assert.equal(sid, "own id");
-      names.push([...headers, ...lasting].map(({ name }) => name).filter((name) => name.startsWith("x-") || name.startsWith("access-")).sort());
+      names.push(
+        [...headers, ...lasting]
+          .map(({ name }) => name)
+          .filter((name) => name.startsWith("x-") || name.startsWith("access-"))
+          .sort(),
+      );
     }
     assert.deepEqual(names, [
       ["access-control-allow-origin", "x-early", "x-late", "x-once", "x-used"],
@@ -160,17 +168,32 @@ test("a transport's members, and what cannot be done at it", async (t) => {
   const { io, trunk } = await startApp(t);
   const polling = (await connectClient(io, trunk, 1)).conn.transport;
   assert.deepEqual(
-    [polling.sid, polling.protocol, polling.supportsBinary, polling.handlesUpgrades, polling.maxHttpBufferSize, polling.socket],
+    [
+      polling.sid,
+      polling.protocol,
+      polling.supportsBinary,
+      polling.handlesUpgrades,
+      polling.maxHttpBufferSize,
+      polling.socket,
+    ],
     ["sid-1", 4, true, false, 1e6, undefined],
   );
   const { conn } = await connectClient(io, trunk, 2, { transport: 2 });
   const { socket } = conn.transport;
-  assert.deepEqual([conn.transport.handlesUpgrades, socket.readyState, socket.bufferedAmount, socket._socket.remoteAddress], [true, 1, 0, "203.0.113.7"]);
-  conn.transport.send([{ type: "message", data: "2[\"raw\"]" }]);
+  assert.deepEqual(
+    [conn.transport.handlesUpgrades, socket.readyState, socket.bufferedAmount, socket._socket.remoteAddress],
+    [true, 1, 0, "203.0.113.7"],
+  );
+  conn.transport.send([{ type: "message", data: '2["raw"]' }]);
   assert.equal((await trunk.next("Send")).payload.toString(), '2["raw"]');
   conn.transport.send([{ type: "ping" }]);
   socket.ping();
   socket.ping();
   socket.on("message", () => undefined);
-  assert.deepEqual(warned.map((line) => /: (transport\.[\w."()]+)/.exec(line)[1]), ["transport.send", "transport.socket.ping:", "transport.socket.on(\"message\"):"].map((name) => name.replace(/:$/, "")));
+  assert.deepEqual(
+    warned.map((line) => /: (transport\.[\w."()]+)/.exec(line)[1]),
+    ["transport.send", "transport.socket.ping:", 'transport.socket.on("message"):'].map((name) =>
+      name.replace(/:$/, ""),
+    ),
+  );
 });

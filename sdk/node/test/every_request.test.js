@@ -10,7 +10,12 @@ const start = (t, prepare) => startApp(t, { node: ABLE, options: { everyRequest:
 
 /** A request of session 1. */
 function about(requestId, { method = "GET", transport = 1, headers, sid = "sid-1" } = {}) {
-  const { request } = openFrame(1, { method, transport, headers, url: `/socket.io/?EIO=4&transport=${transport === 1 ? "polling" : "websocket"}&sid=${sid}` });
+  const { request } = openFrame(1, {
+    method,
+    transport,
+    headers,
+    url: `/socket.io/?EIO=4&transport=${transport === 1 ? "polling" : "websocket"}&sid=${sid}`,
+  });
   return { type: "Request", requestId, code: 255, context: "{}", request };
 }
 
@@ -31,14 +36,29 @@ test("middlewares and `headers` see the handshake and each request; what they se
   io.engine.on("headers", (headers, request) => (headers["x-each"] = request._query.sid ?? "new"));
   trunk.open(1);
   const { headers, lasting } = await trunk.next("Accept");
-  assert.deepEqual([flat(headers).sort(), lasting], [["set-cookie: rolling=1", "x-count: 1", "x-each: new", "x-first: yes"], []]);
+  assert.deepEqual(
+    [flat(headers).sort(), lasting],
+    [["set-cookie: rolling=1", "x-count: 1", "x-each: new", "x-first: yes"], []],
+  );
   trunk.send(about(7, { headers: { "x-who": "me" } }), about(8, { method: "POST" }));
-  for (const [id, number] of [[7, 2], [8, 3]]) {
+  for (const [id, number] of [
+    [7, 2],
+    [8, 3],
+  ]) {
     const { requestId, response } = await trunk.next("Response");
     assert.equal(requestId, id);
-    assert.deepEqual(flat(response.headers).sort(), [":proceed: ", `set-cookie: rolling=${number}`, `x-count: ${number}`, "x-each: sid-1"]);
+    assert.deepEqual(flat(response.headers).sort(), [
+      ":proceed: ",
+      `set-cookie: rolling=${number}`,
+      `x-count: ${number}`,
+      "x-each: sid-1",
+    ]);
   }
-  assert.deepEqual(seen, [["GET", undefined, undefined], ["GET", "sid-1", "me"], ["POST", "sid-1", undefined]]);
+  assert.deepEqual(seen, [
+    ["GET", undefined, undefined],
+    ["GET", "sid-1", "me"],
+    ["POST", "sid-1", undefined],
+  ]);
 });
 
 test("a middleware that fails, answers by itself, or throws the stream away has the last word", async (t) => {
@@ -58,7 +78,11 @@ test("a middleware that fails, answers by itself, or throws the stream away has 
   for (const [id, mode] of ["fail", "answer", "destroy"].entries()) {
     trunk.send(about(id, { headers: { "x-mode": mode } }));
     const { response } = await trunk.next("Response");
-    answers.push([response.status, flat(response.headers).filter((header) => !header.startsWith("content-")), response.body.toString()]);
+    answers.push([
+      response.status,
+      flat(response.headers).filter((header) => !header.startsWith("content-")),
+      response.body.toString(),
+    ]);
   }
   assert.deepEqual(answers, [
     [400, [], '{"code":3,"message":"Bad request"}'],
@@ -88,7 +112,11 @@ test("an upgrade is asked about, too; its response says `close` with the session
 });
 
 test("a preflight is answered as ever", async (t) => {
-  const { trunk } = await startApp(t, { node: ABLE, options: { everyRequest: true }, io: { cors: { origin: "http://a.example" } } });
+  const { trunk } = await startApp(t, {
+    node: ABLE,
+    options: { everyRequest: true },
+    io: { cors: { origin: "http://a.example" } },
+  });
   trunk.send(about(1, { method: "OPTIONS" }));
   assert.equal((await trunk.next("Response")).response.status, 204);
 });

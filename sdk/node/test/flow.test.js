@@ -8,7 +8,8 @@ const INFO = '{"node":"n1","version":"0.0.0","warnings":[],"frames":["Mark"]}';
 const KIB = 1024;
 const withMarks = { node: { welcome: { info: INFO } } };
 const marks = (trunk) => trunk.batches.flat().filter(({ type }) => type === "Mark");
-const answer = (trunk, { session, mark }, waitingBytes = 0) => trunk.send({ type: "Marked", session, mark, waitingBytes });
+const answer = (trunk, { session, mark }, waitingBytes = 0) =>
+  trunk.send({ type: "Marked", session, mark, waitingBytes });
 
 test("little is written without asking the node", async (t) => {
   const { io, trunk } = await startApp(t, withMarks);
@@ -47,8 +48,14 @@ test("an app that stops at a full writeBuffer and goes on at drain sends no more
     await trunk.settle();
   }
   assert.ok(drains.length > 5);
-  const numbers = trunk.batches.flat().filter(({ type }) => type === "Send").map(({ payload }) => parseInt(payload.toString().slice(1), 10));
-  assert.deepEqual(numbers.filter((number) => !Number.isNaN(number)).slice(-200), Array.from({ length: 200 }, (_, number) => number));
+  const numbers = trunk.batches
+    .flat()
+    .filter(({ type }) => type === "Send")
+    .map(({ payload }) => parseInt(payload.toString().slice(1), 10));
+  assert.deepEqual(
+    numbers.filter((number) => !Number.isNaN(number)).slice(-200),
+    Array.from({ length: 200 }, (_, number) => number),
+  );
 });
 
 test("a mark keeps its place behind what it is about, and callbacks wait for it", async (t) => {

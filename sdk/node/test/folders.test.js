@@ -6,13 +6,17 @@ import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 
 const src = fileURLToPath(new URL("../src", import.meta.url));
-const files = readdirSync(src, { recursive: true }).map((name) => name.replaceAll("\\", "/")).filter((name) => name.endsWith(".ts"));
+const files = readdirSync(src, { recursive: true })
+  .map((name) => name.replaceAll("\\", "/"))
+  .filter((name) => name.endsWith(".ts"));
 
 /** What each file imports or passes on, as paths inside `src`. */
 const imports = new Map(
   files.map((file) => {
     const text = readFileSync(`${src}/${file}`, "utf8");
-    const found = [...text.matchAll(/\bfrom "(\.[^"]+)\.js"|\bimport\("(\.[^"]+)\.js"\)/g)].map(([, one, other]) => one ?? other);
+    const found = [...text.matchAll(/\bfrom "(\.[^"]+)\.js"|\bimport\("(\.[^"]+)\.js"\)/g)].map(
+      ([, one, other]) => one ?? other,
+    );
     return [file, found.map((path) => posix.join(posix.dirname(file), `${path}.ts`))];
   }),
 );
@@ -47,7 +51,8 @@ function circleIn(graph) {
 
 test("every import leads to a file, so that none is overlooked", () => {
   assert.ok(files.length > 40 && folders.size > 8);
-  for (const [file, targets] of imports) for (const target of targets) assert.ok(imports.has(target), `${file} imports ${target}`);
+  for (const [file, targets] of imports)
+    for (const target of targets) assert.ok(imports.has(target), `${file} imports ${target}`);
 });
 
 test("no circle between folders", () => assert.equal(circleIn(folders)?.join(" → "), undefined));
@@ -55,6 +60,11 @@ test("no circle between folders", () => assert.equal(circleIn(folders)?.join(" �
 test("no circle between files", () => assert.equal(circleIn(imports)?.join(" → "), undefined));
 
 test("a circle would be found", () => {
-  const graph = new Map([["a", ["b"]], ["b", ["c", "d"]], ["c", []], ["d", ["b"]]]);
+  const graph = new Map([
+    ["a", ["b"]],
+    ["b", ["c", "d"]],
+    ["c", []],
+    ["d", ["b"]],
+  ]);
   assert.deepEqual(circleIn(graph), ["b", "d", "b"]);
 });

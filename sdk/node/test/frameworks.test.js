@@ -28,7 +28,10 @@ test("helmet's headers are on every answer of the session", async (t) => {
 test("an Express app as a middleware: it gives request and response other prototypes, and both go on as before", async (t) => {
   const app = express();
   app.use((request, response, next) => {
-    response.setHeader("x-seen", `${request.headers.origin} ${request.get("x-own")} ${request.httpVersion} ${request._query.transport}`);
+    response.setHeader(
+      "x-seen",
+      `${request.headers.origin} ${request.get("x-own")} ${request.httpVersion} ${request._query.transport}`,
+    );
     if (request.get("x-own") === "out") response.status(401).send("not today");
     else next();
   });
@@ -51,8 +54,11 @@ for (const transport of [1, 2]) {
     const { io, trunk } = await startApp(t, {
       prepare: (server) => {
         server.attach(createServer());
-        const onlyForHandshake = (middleware) => (request, response, next) => (request._query.sid === undefined ? middleware(request, response, next) : next());
-        server.engine.use(onlyForHandshake(session({ secret: "s", resave: false, saveUninitialized: true, name: "app.sid" })));
+        const onlyForHandshake = (middleware) => (request, response, next) =>
+          request._query.sid === undefined ? middleware(request, response, next) : next();
+        server.engine.use(
+          onlyForHandshake(session({ secret: "s", resave: false, saveUninitialized: true, name: "app.sid" })),
+        );
         server.engine.use(onlyForHandshake(passports.session()));
         server.engine.use((request, _response, next) => {
           if (request.url.includes("login=7")) request.login(users.get("7"), next);
@@ -73,7 +79,10 @@ for (const transport of [1, 2]) {
     one.request.session.count = 41;
     await new Promise((resolve, reject) => one.request.session.save((error) => (error ? reject(error) : resolve())));
     const two = await connectClient(io, trunk, 2, { transport, headers: { cookie: cookie.split(";")[0] } });
-    assert.deepEqual([two.request.session.count, two.request.user, two.request.sessionID], [41, { id: "7", name: "Ada" }, one.request.sessionID]);
+    assert.deepEqual(
+      [two.request.session.count, two.request.user, two.request.sessionID],
+      [41, { id: "7", name: "Ada" }, one.request.sessionID],
+    );
     await new Promise((resolve) => two.request.session.reload(resolve));
     assert.equal(two.request.session.count, 41);
   });
@@ -173,13 +182,17 @@ for (const [name, build] of Object.entries(APPS)) test(name, (t) => checkApp(t, 
 test("several servers in one process on different hubs keep to themselves", async (t) => {
   const nodes = [await FakeNode.start(), await FakeNode.start()];
   const servers = nodes.map(() => new Server());
-  const trunklines = servers.map((io, index) => useTrunkline(io, { endpoint: nodes[index].endpoint, hub: `hub${index}` }));
+  const trunklines = servers.map((io, index) =>
+    useTrunkline(io, { endpoint: nodes[index].endpoint, hub: `hub${index}` }),
+  );
   t.after(async () => {
     await Promise.all(servers.map((io) => io.close()));
     await Promise.all(nodes.map((node) => node.stop()));
   });
   const trunks = await Promise.all(nodes.map((node) => node.trunk()));
-  const hubs = nodes.map(({ requests }) => JSON.parse(Buffer.from(requests[0].headers.authorization.split(".")[1], "base64url")).hub);
+  const hubs = nodes.map(
+    ({ requests }) => JSON.parse(Buffer.from(requests[0].headers.authorization.split(".")[1], "base64url")).hub,
+  );
   assert.deepEqual(hubs, ["hub0", "hub1"]);
   const sockets = await Promise.all(servers.map((io, index) => connectClient(io, trunks[index], 1)));
   for (const socket of sockets) socket.join("r");
@@ -187,9 +200,15 @@ test("several servers in one process on different hubs keep to themselves", asyn
   await trunks[0].next("Broadcast");
   await trunks[1].settle();
   assert.ok(!trunks[1].frames.some(({ type }) => type === "Broadcast"));
-  assert.deepEqual((await servers[1].fetchSockets()).map(({ id }) => id), [sockets[1].id]);
+  assert.deepEqual(
+    (await servers[1].fetchSockets()).map(({ id }) => id),
+    [sockets[1].id],
+  );
   assert.notEqual(trunks[0].hello.server, trunks[1].hello.server);
-  assert.deepEqual(trunklines.map(({ stats }) => stats.sessions), [1, 1]);
+  assert.deepEqual(
+    trunklines.map(({ stats }) => stats.sessions),
+    [1, 1],
+  );
 });
 
 test("cleanupEmptyChildNamespaces: a namespace that was removed and made anew works as before", async (t) => {
@@ -212,7 +231,10 @@ test("cleanupEmptyChildNamespaces: a namespace that was removed and made anew wo
     assert.ok(!io._nsps.has("/dyn-1"));
   }
   await trunk.settle();
-  assert.deepEqual(trunk.frames.filter(({ type }) => type === "Namespace").map(({ name }) => name), ["/dyn-1"]);
+  assert.deepEqual(
+    trunk.frames.filter(({ type }) => type === "Namespace").map(({ name }) => name),
+    ["/dyn-1"],
+  );
   parent.emit("to nobody");
 });
 
@@ -245,7 +267,15 @@ test("nothing is said about options that are honoured", async (t) => {
   const lines = captureConsole(t, "warn");
   const http = createServer();
   const { warnings } = await startApp(t, {
-    io: { cors: { origin: "*" }, cookie: true, allowEIO3: true, transports: ["websocket"], perMessageDeflate: true, connectionStateRecovery: {}, serveClient: false },
+    io: {
+      cors: { origin: "*" },
+      cookie: true,
+      allowEIO3: true,
+      transports: ["websocket"],
+      perMessageDeflate: true,
+      connectionStateRecovery: {},
+      serveClient: false,
+    },
     prepare: (io) => io.attach(http),
   });
   assert.deepEqual([lines, warnings], [[], []]);

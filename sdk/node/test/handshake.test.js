@@ -19,7 +19,14 @@ test("without anything to ask, Accept is empty and comes at once", async (t) => 
 
 const REFUSALS = [
   ["polling, no message", 1, null, 403, ["content-type: application/json"], '{"code":4,"message":"Forbidden"}'],
-  ["polling, a message", 1, "thou shalt not pass", 403, ["content-type: application/json"], '{"code":4,"message":"thou shalt not pass"}'],
+  [
+    "polling, a message",
+    1,
+    "thou shalt not pass",
+    403,
+    ["content-type: application/json"],
+    '{"code":4,"message":"thou shalt not pass"}',
+  ],
   ["websocket", 2, "no way", 400, ["content-type: text/html"], "no way"],
   ["websocket, no message", 2, undefined, 400, ["content-type: text/html"], "Forbidden"],
 ];
@@ -50,7 +57,10 @@ test("a v2 client is refused unless allowEIO3", async (t) => {
   const failed = once(io.engine, "connection_error");
   trunk.open(1, { eio: 3 });
   const { response } = await trunk.next("Reject");
-  assert.deepEqual([response.status, response.body.toString()], [400, '{"code":5,"message":"Unsupported protocol version"}']);
+  assert.deepEqual(
+    [response.status, response.body.toString()],
+    [400, '{"code":5,"message":"Unsupported protocol version"}'],
+  );
   assert.deepEqual((await failed)[0].context, { protocol: 3 });
 });
 
@@ -101,21 +111,43 @@ test("a response is ended for polling, so that sessions are saved", async (t) =>
 });
 
 const ANSWERS = [
-  ["end", (_request, response) => response.writeHead(418, "Teapot", { "X-A": "1" }).end("short"), [418, ["x-a: 1"], "short"]],
-  ["write and end", (_request, response) => (response.setHeader("x-b", "2"), response.write("sh"), response.end(Buffer.from("ort"))), [200, ["x-b: 2"], "short"]],
+  [
+    "end",
+    (_request, response) => response.writeHead(418, "Teapot", { "X-A": "1" }).end("short"),
+    [418, ["x-a: 1"], "short"],
+  ],
+  [
+    "write and end",
+    (_request, response) => (response.setHeader("x-b", "2"), response.write("sh"), response.end(Buffer.from("ort"))),
+    [200, ["x-b: 2"], "short"],
+  ],
   ["statusCode", (_request, response) => ((response.statusCode = 401), response.end()), [401, [], ""]],
   ["destroy", (request) => request.socket.destroy(), [400, [], ""]],
-  ["error", (_request, _response, next) => next(new Error("x")), [400, ["content-type: application/json"], '{"code":3,"message":"Bad request"}']],
-  ["throw", () => { throw new Error("x"); }, [400, ["content-type: application/json"], '{"code":3,"message":"Bad request"}']],
+  [
+    "error",
+    (_request, _response, next) => next(new Error("x")),
+    [400, ["content-type: application/json"], '{"code":3,"message":"Bad request"}'],
+  ],
+  [
+    "throw",
+    () => {
+      throw new Error("x");
+    },
+    [400, ["content-type: application/json"], '{"code":3,"message":"Bad request"}'],
+  ],
 ];
 /**
  * Before 6.6 engine.io did not catch what a middleware throws: it is the app's uncaught exception, behind Trunkline
  * too.
  */
-const catchesThrown = Object.getPrototypeOf(Object.getPrototypeOf(new Server(createServer()).eio))._applyMiddlewares.toString().includes("chain");
+const catchesThrown = Object.getPrototypeOf(Object.getPrototypeOf(new Server(createServer()).eio))
+  ._applyMiddlewares.toString()
+  .includes("chain");
 
 for (const [name, middleware, expected] of ANSWERS) {
-  test(`a middleware that answers by itself rejects the session: ${name}`, { skip: name === "throw" && !catchesThrown }, async (t) => {
+  test(`a middleware that answers by itself rejects the session: ${name}`, {
+    skip: name === "throw" && !catchesThrown,
+  }, async (t) => {
     const { trunk, io } = await startApp(t);
     io.engine.use(middleware);
     trunk.open(1);
@@ -135,7 +167,11 @@ test("header events: initial_headers for the handshake, headers for every answer
   io.engine.on("headers", (headers) => (headers["X-Every"] = "1"));
   trunk.open(1);
   const { headers, lasting } = await trunk.next("Accept");
-  assert.deepEqual(pairs(headers), ["set-cookie: io=sid-1; Max-Age=60; Path=/; HttpOnly; SameSite=Strict", "x-first: GET", "set-cookie: own=1"]);
+  assert.deepEqual(pairs(headers), [
+    "set-cookie: io=sid-1; Max-Age=60; Path=/; HttpOnly; SameSite=Strict",
+    "x-first: GET",
+    "set-cookie: own=1",
+  ]);
   assert.deepEqual(pairs(lasting), ["x-every: 1"]);
 });
 
@@ -148,7 +184,9 @@ test("generateId: the app's own, sync or async, and its failure", async (t) => {
   io.engine.generateId = async () => "async-id";
   trunk.open(2);
   assert.equal((await trunk.next("Accept")).sid, "async-id");
-  io.engine.generateId = () => { throw new Error("no ids left"); };
+  io.engine.generateId = () => {
+    throw new Error("no ids left");
+  };
   const failed = once(io.engine, "connection_error");
   trunk.open(3);
   assert.equal((await trunk.next("Reject")).response.status, 400);
@@ -160,8 +198,21 @@ test("cors: headers last, and a preflight is answered by the middleware", async 
   trunk.open(1, { headers: { origin: "https://a.example" } });
   const { headers, lasting } = await trunk.next("Accept");
   assert.deepEqual(headers, []);
-  assert.deepEqual(pairs(lasting).sort(), ["access-control-allow-credentials: true", "access-control-allow-origin: https://a.example", "vary: Origin"]);
-  const request = { transport: 1, flags: 0, address: "1.2.3.4", port: 5, method: "OPTIONS", url: "/socket.io/?EIO=4&transport=polling", rawHeaders: ["origin", "https://a.example"], claims: "" };
+  assert.deepEqual(pairs(lasting).sort(), [
+    "access-control-allow-credentials: true",
+    "access-control-allow-origin: https://a.example",
+    "vary: Origin",
+  ]);
+  const request = {
+    transport: 1,
+    flags: 0,
+    address: "1.2.3.4",
+    port: 5,
+    method: "OPTIONS",
+    url: "/socket.io/?EIO=4&transport=polling",
+    rawHeaders: ["origin", "https://a.example"],
+    claims: "",
+  };
   trunk.send({ type: "Request", requestId: 4, code: 255, context: "{}", request });
   const { requestId, response } = await trunk.next("Response");
   assert.deepEqual([requestId, response.status, response.body.length], [4, 204, 0]);
@@ -169,10 +220,38 @@ test("cors: headers last, and a preflight is answered by the middleware", async 
 });
 
 const REQUESTS = [
-  [0, { transport: "tobi" }, "/socket.io/?EIO=4&transport=tobi", "GET", {}, [400, '{"code":0,"message":"Transport unknown"}']],
-  [1, { sid: "x" }, "/socket.io/?EIO=4&transport=polling&sid=x", "GET", {}, [400, '{"code":1,"message":"Session ID unknown"}']],
-  [2, { method: "POST" }, "/socket.io/?EIO=4&transport=polling", "POST", {}, [400, '{"code":2,"message":"Bad handshake method"}']],
-  [1, { sid: "x" }, "/socket.io/?EIO=4&transport=websocket&sid=x", "GET", { upgrade: "websocket" }, [400, "Session ID unknown"]],
+  [
+    0,
+    { transport: "tobi" },
+    "/socket.io/?EIO=4&transport=tobi",
+    "GET",
+    {},
+    [400, '{"code":0,"message":"Transport unknown"}'],
+  ],
+  [
+    1,
+    { sid: "x" },
+    "/socket.io/?EIO=4&transport=polling&sid=x",
+    "GET",
+    {},
+    [400, '{"code":1,"message":"Session ID unknown"}'],
+  ],
+  [
+    2,
+    { method: "POST" },
+    "/socket.io/?EIO=4&transport=polling",
+    "POST",
+    {},
+    [400, '{"code":2,"message":"Bad handshake method"}'],
+  ],
+  [
+    1,
+    { sid: "x" },
+    "/socket.io/?EIO=4&transport=websocket&sid=x",
+    "GET",
+    { upgrade: "websocket" },
+    [400, "Session ID unknown"],
+  ],
   [255, {}, "/socket.io/?EIO=4&transport=polling", "OPTIONS", {}, [400, '{"code":2,"message":"Bad handshake method"}']],
 ];
 for (const [code, context, url, method, headers, expected] of REQUESTS) {
@@ -180,7 +259,16 @@ for (const [code, context, url, method, headers, expected] of REQUESTS) {
     const { trunk, io } = await startApp(t);
     const failed = once(io.engine, "connection_error");
     const rawHeaders = Object.entries(headers).flat();
-    const request = { transport: headers.upgrade ? 2 : 1, flags: 0, address: "1.2.3.4", port: 5, method, url, rawHeaders, claims: "" };
+    const request = {
+      transport: headers.upgrade ? 2 : 1,
+      flags: 0,
+      address: "1.2.3.4",
+      port: 5,
+      method,
+      url,
+      rawHeaders,
+      claims: "",
+    };
     trunk.send({ type: "Request", requestId: 9, code, context: JSON.stringify(context), request });
     const { response } = await trunk.next("Response");
     assert.deepEqual([response.status, response.body.toString()], expected);

@@ -39,7 +39,13 @@ test("the base classes are found where socket.io has written over its class's co
   const plain = found({ pingInterval: 77 });
   assert.equal(plain.Engine, Object.getPrototypeOf(engineIo.Server));
   assert.equal(plain.defaults.pingInterval, 25_000);
-  for (const adapter of [undefined, Other, function (nsp) { return new Other(nsp); }]) {
+  for (const adapter of [
+    undefined,
+    Other,
+    function (nsp) {
+      return new Other(nsp);
+    },
+  ]) {
     for (const connectionStateRecovery of [undefined, {}]) {
       const bases = found({ adapter, connectionStateRecovery });
       assert.equal(bases.Adapter, Adapter);
@@ -49,18 +55,53 @@ test("the base classes are found where socket.io has written over its class's co
 });
 
 test("the numbers of messages among app servers", () => {
-  for (const [name, number] of Object.entries(MessageType)) assert.equal(theirs[name], number, say(`MessageType.${name}`));
+  for (const [name, number] of Object.entries(MessageType))
+    assert.equal(theirs[name], number, say(`MessageType.${name}`));
   assert.equal(require("socket.io-parser").PacketType.EVENT, PacketType.EVENT);
 });
 
 const METHODS = [
-  ["Server.prototype", Server.prototype, ["initEngine", "onconnection", "bind", "attach", "adapter", "path", "close", "of"]],
-  ["BaseServer.prototype", Object.getPrototypeOf(engineIo.Server).prototype, ["use", "verify", "_applyMiddlewares", "generateId", "close"]],
-  ["Adapter.prototype", Adapter.prototype, ["init", "close", "addAll", "del", "delAll", "broadcast", "broadcastWithAck", "apply", "socketRooms", "fetchSockets", "addSockets", "delSockets", "disconnectSockets"]],
+  [
+    "Server.prototype",
+    Server.prototype,
+    ["initEngine", "onconnection", "bind", "attach", "adapter", "path", "close", "of"],
+  ],
+  [
+    "BaseServer.prototype",
+    Object.getPrototypeOf(engineIo.Server).prototype,
+    ["use", "verify", "_applyMiddlewares", "generateId", "close"],
+  ],
+  [
+    "Adapter.prototype",
+    Adapter.prototype,
+    [
+      "init",
+      "close",
+      "addAll",
+      "del",
+      "delAll",
+      "broadcast",
+      "broadcastWithAck",
+      "apply",
+      "socketRooms",
+      "fetchSockets",
+      "addSockets",
+      "delSockets",
+      "disconnectSockets",
+    ],
+  ],
   ["Namespace.prototype", require("socket.io").Namespace.prototype, ["_onServerSideEmit", "_initAdapter", "_add"]],
   ["SessionAwareAdapter.prototype", SessionAwareAdapter.prototype, ["broadcast", "persistSession", "restoreSession"]],
-  ["Socket.prototype", require("socket.io").Socket.prototype, ["onAnyOutgoing", "prependAnyOutgoing", "listenersAnyOutgoing", "notifyOutgoingListeners", "packet", "_onclose"]],
-  ["Client.prototype", require("socket.io/dist/client.js".replace("socket.io/dist", "../dist")).Client.prototype, ["writeToEngine", "setup", "onclose", "ondata"]],
+  [
+    "Socket.prototype",
+    require("socket.io").Socket.prototype,
+    ["onAnyOutgoing", "prependAnyOutgoing", "listenersAnyOutgoing", "notifyOutgoingListeners", "packet", "_onclose"],
+  ],
+  [
+    "Client.prototype",
+    require("socket.io/dist/client.js".replace("socket.io/dist", "../dist")).Client.prototype,
+    ["writeToEngine", "setup", "onclose", "ondata"],
+  ],
 ];
 for (const [name, proto, methods] of METHODS) {
   for (const method of methods) {

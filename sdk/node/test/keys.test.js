@@ -41,15 +41,40 @@ test("two rooms have one text exactly when a Map takes them for one", () => {
   const object = {};
   const symbol = Symbol("7");
   const all = [
-    ...[7, "7", 7n, "\0n7", "\0", "", 0, -0, NaN, Number.NaN, 1e21, "1e+21", Infinity, true, "true", false, null, "null", undefined, "undefined"],
-    ...["\ud800", "\ud801", "\ufffd", "a\udc00", "\ud83d\ude00", "\0s\"\\ud800\"", '"\\ud800"'],
+    ...[
+      7,
+      "7",
+      7n,
+      "\0n7",
+      "\0",
+      "",
+      0,
+      -0,
+      NaN,
+      Number.NaN,
+      1e21,
+      "1e+21",
+      Infinity,
+      true,
+      "true",
+      false,
+      null,
+      "null",
+      undefined,
+      "undefined",
+    ],
+    ...["\ud800", "\ud801", "\ufffd", "a\udc00", "\ud83d\ude00", '\0s"\\ud800"', '"\\ud800"'],
     ...[object, {}, Object.create(null), [], [], () => 1, () => 1, new Date(0), "[object Object]"],
     ...[symbol, Symbol("7"), Symbol.for("7"), Symbol.for("\ud800"), Symbol.for(""), Symbol.iterator],
   ];
   for (const one of all) {
     for (const other of all) {
       const areOne = new Map([[one, 1]]).has(other);
-      assert.equal(textOf(one) === textOf(other), areOne, `${typeof one} ${String(textOf(one))} and ${typeof other} ${String(textOf(other))}`);
+      assert.equal(
+        textOf(one) === textOf(other),
+        areOne,
+        `${typeof one} ${String(textOf(one))} and ${typeof other} ${String(textOf(other))}`,
+      );
     }
     assert.ok(new Map([[one, 1]]).has(keyOf(textOf(one))), textOf(one));
     assert.equal(Buffer.from(textOf(one)).toString(), textOf(one), "survives UTF-8");

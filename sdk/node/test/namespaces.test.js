@@ -7,11 +7,18 @@ import { connectClient, startApp, until } from "./support/app.js";
 
 const info = (more) => ({ welcome: { info: JSON.stringify({ node: "n1", version: "0", warnings: [], ...more }) } });
 const NEW = { frames: ["Release", "Beside", "Choose"] };
-const kept = ({ type }) => ["Namespace", "Release", "Attach", "Beside", "Choose", "Detach", "Join", "Leave", "Close"].includes(type);
-const said = (trunk) => trunk.frames.filter(kept).map(({ type, ...frame }) => [type, frame.nsp ?? frame.session, frame.name ?? frame.socket ?? frame.rooms]);
+const kept = ({ type }) =>
+  ["Namespace", "Release", "Attach", "Beside", "Choose", "Detach", "Join", "Leave", "Close"].includes(type);
+const said = (trunk) =>
+  trunk.frames
+    .filter(kept)
+    .map(({ type, ...frame }) => [type, frame.nsp ?? frame.session, frame.name ?? frame.socket ?? frame.rooms]);
 
 test("a namespace per visitor needs one number", async (t) => {
-  const { io, trunk } = await startApp(t, { io: { cleanupEmptyChildNamespaces: true }, node: info({ ...NEW, namespaces_max: 2 }) });
+  const { io, trunk } = await startApp(t, {
+    io: { cleanupEmptyChildNamespaces: true },
+    node: info({ ...NEW, namespaces_max: 2 }),
+  });
   await connectClient(io, trunk, 1);
   const visitors = io.of(/^\/visitor-/);
   await trunk.settle();
@@ -27,7 +34,12 @@ test("a namespace per visitor needs one number", async (t) => {
   }
   assert.deepEqual(
     said(trunk).map(([type, nsp]) => [type, nsp]),
-    Array.from({ length: 5 }, () => [["Namespace", 1], ["Attach", 1], ["Detach", 1], ["Release", 1]]).flat(),
+    Array.from({ length: 5 }, () => [
+      ["Namespace", 1],
+      ["Attach", 1],
+      ["Detach", 1],
+      ["Release", 1],
+    ]).flat(),
   );
 });
 
@@ -44,7 +56,13 @@ test("a node that takes no number back is not asked to", async (t) => {
     await left;
   }
   await trunk.settle();
-  assert.deepEqual(said(trunk).filter(([type]) => type === "Namespace" || type === "Release"), [["Namespace", 0, "/"], ["Namespace", 1, "/visitor-1"]]);
+  assert.deepEqual(
+    said(trunk).filter(([type]) => type === "Namespace" || type === "Release"),
+    [
+      ["Namespace", 0, "/"],
+      ["Namespace", 1, "/visitor-1"],
+    ],
+  );
 });
 
 test("the number of a namespace goes back only when its last socket has left, whoever closes its adapter", async (t) => {
@@ -58,7 +76,10 @@ test("the number of a namespace goes back only when its last socket has left, wh
   assert.deepEqual(said(trunk), []);
   socket.disconnect();
   await trunk.settle();
-  assert.deepEqual(said(trunk).map(([type]) => type), ["Detach", "Release"]);
+  assert.deepEqual(
+    said(trunk).map(([type]) => type),
+    ["Detach", "Release"],
+  );
 });
 
 test("a namespace too many: its client is closed, its broadcasts are not sent, and the trunk goes on", async (t) => {
@@ -76,7 +97,10 @@ test("a namespace too many: its client is closed, its broadcasts are not sent, a
   io.emit("to all");
   await trunk.settle();
   assert.ok(first.connected);
-  assert.deepEqual(trunk.frames.filter(({ type }) => type === "Broadcast").map(({ nsp }) => nsp), [0]);
+  assert.deepEqual(
+    trunk.frames.filter(({ type }) => type === "Broadcast").map(({ nsp }) => nsp),
+    [0],
+  );
   assert.equal(trunkline.stats.unsent, 2);
   assert.equal(warnings.filter((sentence) => sentence.includes("no more than 2 namespaces")).length, 1);
 });
@@ -119,7 +143,10 @@ test("two sockets of one session at a node that knows one: a warning", async (t)
   await until(() => sockets.length === 2);
   sockets[0].join("r");
   await trunk.settle();
-  assert.deepEqual(said(trunk).map(([type]) => type), ["Namespace", "Attach", "Attach", "Join"]);
+  assert.deepEqual(
+    said(trunk).map(([type]) => type),
+    ["Namespace", "Attach", "Attach", "Join"],
+  );
   assert.match(warnings.join(), /too old for two sockets/);
 });
 
@@ -134,7 +161,9 @@ test("a client with more sockets than any client needs is closed", async (t) => 
 });
 
 test("rooms that do not fit into one frame go in several, and what the app answers too long is answered for it", async (t) => {
-  const { io, trunk, warnings } = await startApp(t, { node: { welcome: { ...info(NEW).welcome, batchBytesMax: 1024 } } });
+  const { io, trunk, warnings } = await startApp(t, {
+    node: { welcome: { ...info(NEW).welcome, batchBytesMax: 1024 } },
+  });
   io.engine.use((_request, response, next) => (response.setHeader("x-long", "x".repeat(2000)), next()));
   const many = Array.from({ length: 100 }, (_, number) => `room ${number} ${"x".repeat(20)}`);
   io.use((socket, next) => (socket.join(many), next()));

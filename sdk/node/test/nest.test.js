@@ -9,14 +9,25 @@ import "reflect-metadata";
 import { Controller, Get, Module } from "@nestjs/common";
 import { NestFactory } from "@nestjs/core";
 import { IoAdapter } from "@nestjs/platform-socket.io";
-import { ConnectedSocket, MessageBody, SubscribeMessage, WebSocketGateway, WebSocketServer, WsException } from "@nestjs/websockets";
+import {
+  ConnectedSocket,
+  MessageBody,
+  SubscribeMessage,
+  WebSocketGateway,
+  WebSocketServer,
+  WsException,
+} from "@nestjs/websockets";
 import { useTrunkline } from "../dist/esm/index.js";
 import { until } from "./support/app.js";
 import { FakeNode } from "./support/fake-node.js";
 
 /** What `@decorator` is without TypeScript. */
-const onMethod = (type, name, ...decorators) => decorators.forEach((decorate) => decorate(type.prototype, name, Object.getOwnPropertyDescriptor(type.prototype, name)));
-const onArguments = (type, name, ...decorators) => decorators.forEach((decorate, index) => decorate(type.prototype, name, index));
+const onMethod = (type, name, ...decorators) =>
+  decorators.forEach((decorate) =>
+    decorate(type.prototype, name, Object.getOwnPropertyDescriptor(type.prototype, name)),
+  );
+const onArguments = (type, name, ...decorators) =>
+  decorators.forEach((decorate, index) => decorate(type.prototype, name, index));
 
 class Pages {
   page() {
@@ -124,7 +135,9 @@ test("Nest's own HTTP server goes on: its routes, and clients that come straight
   const { url } = await startNest(t);
   const base = url.replace("[::1]", "127.0.0.1");
   assert.equal(await (await fetch(`${base}/page`)).text(), "from nest");
-  const handshake = await fetch(`${base}/socket.io/?EIO=4&transport=polling`, { headers: { origin: "http://elsewhere" } });
+  const handshake = await fetch(`${base}/socket.io/?EIO=4&transport=polling`, {
+    headers: { origin: "http://elsewhere" },
+  });
   assert.equal(handshake.headers.get("access-control-allow-origin"), "*");
   assert.equal((await handshake.text())[0], "0");
 });

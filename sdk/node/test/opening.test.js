@@ -24,7 +24,7 @@ async function pass(node) {
   await fetch(node.endpoint);
 }
 
-test("with `open: \"manual\"` no client comes before `open()`, and what was broadcast meanwhile is sent then", async (t) => {
+test('with `open: "manual"` no client comes before `open()`, and what was broadcast meanwhile is sent then', async (t) => {
   const { io, node, trunkline } = await startManual(t);
   io.emit("early");
   await pass(node);

@@ -21,7 +21,10 @@ const ENDPOINTS = [
   ["https://a", ["wss://a/trunk/v1"]],
   ["ws://a:1/", ["ws://a:1/trunk/v1"]],
   ["wss://a/pre/fix/", ["wss://a/pre/fix/trunk/v1"]],
-  [["http://a:1", "http://b:2", "http://a:1/"], ["ws://a:1/trunk/v1", "ws://b:2/trunk/v1"]],
+  [
+    ["http://a:1", "http://b:2", "http://a:1/"],
+    ["ws://a:1/trunk/v1", "ws://b:2/trunk/v1"],
+  ],
 ];
 for (const [endpoint, expected] of ENDPOINTS) {
   test(`endpoint ${JSON.stringify(endpoint)}`, () => assert.deepEqual(hrefs({ endpoint }), expected));
@@ -67,12 +70,18 @@ const MISTAKES = [
 ];
 for (const [options, message] of MISTAKES) {
   test(`refuses ${JSON.stringify(options)}`, () => {
-    assert.throws(() => resolveOptions(options === null ? null : options, {}), (error) => error instanceof TypeError && message.test(error.message));
+    assert.throws(
+      () => resolveOptions(options === null ? null : options, {}),
+      (error) => error instanceof TypeError && message.test(error.message),
+    );
   });
 }
 
 test("a mistake does not show the key", () => {
-  assert.throws(() => resolveOptions({ connectionString: "Endpoint=http://a;my-secret" }, {}), (error) => !error.message.includes("my-secret"));
+  assert.throws(
+    () => resolveOptions({ connectionString: "Endpoint=http://a;my-secret" }, {}),
+    (error) => !error.message.includes("my-secret"),
+  );
 });
 
 test("what is no Socket.IO server is refused, and so is a second call", async () => {
@@ -88,18 +97,32 @@ test("the token is what the spec says", () => {
   const token = signToken("hüb", "schlüssel", 1_700_000_000_999);
   const [head, body, signature] = token.split(".");
   assert.deepEqual(JSON.parse(Buffer.from(head, "base64url")), { alg: "HS256", typ: "JWT" });
-  assert.deepEqual(JSON.parse(Buffer.from(body, "base64url")), { aud: "trunkline", hub: "hüb", iat: 1_700_000_000, exp: 1_700_000_300 });
-  assert.equal(signature, createHmac("sha256", Buffer.from("schlüssel", "utf8")).update(`${head}.${body}`).digest("base64url"));
+  assert.deepEqual(JSON.parse(Buffer.from(body, "base64url")), {
+    aud: "trunkline",
+    hub: "hüb",
+    iat: 1_700_000_000,
+    exp: 1_700_000_300,
+  });
+  assert.equal(
+    signature,
+    createHmac("sha256", Buffer.from("schlüssel", "utf8")).update(`${head}.${body}`).digest("base64url"),
+  );
 });
 
 test("delays double from 100 ms, each times 0.5 to 1.5, and none is longer than 5 s", () => {
   const middle = new Backoff(() => 0.5);
-  assert.deepEqual(Array.from({ length: 9 }, () => middle.next()), [100, 200, 400, 800, 1600, 3200, 3750, 3750, 3750]);
+  assert.deepEqual(
+    Array.from({ length: 9 }, () => middle.next()),
+    [100, 200, 400, 800, 1600, 3200, 3750, 3750, 3750],
+  );
   middle.reset();
   assert.equal(middle.next(), 100);
   assert.equal(new Backoff(() => 0).next(), 50);
   const longest = new Backoff(() => 0.999999);
   const delays = Array.from({ length: 9 }, () => longest.next());
   assert.ok(delays[0] > 149 && delays[0] < 150);
-  assert.ok(delays.every((delay) => delay < 5000), String(delays));
+  assert.ok(
+    delays.every((delay) => delay < 5000),
+    String(delays),
+  );
 });

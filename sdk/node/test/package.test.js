@@ -15,7 +15,13 @@ const manifest = JSON.parse(readFileSync(`${folder}/package.json`, "utf8"));
 test("ESM and CommonJS have the same surface", () => {
   const cjs = createRequire(import.meta.url)(folder);
   assert.deepEqual(Object.keys(cjs).sort(), Object.keys(esm).sort());
-  assert.deepEqual(Object.keys(esm).sort(), ["DEFAULT_ENDPOINT", "DEFAULT_HUB", "DEVELOPMENT_KEY", "TrunklineError", "useTrunkline"]);
+  assert.deepEqual(Object.keys(esm).sort(), [
+    "DEFAULT_ENDPOINT",
+    "DEFAULT_HUB",
+    "DEVELOPMENT_KEY",
+    "TrunklineError",
+    "useTrunkline",
+  ]);
 });
 
 test("the version in Hello is the package's", () => assert.equal(SDK, `${manifest.name}/${manifest.version}`));
@@ -37,18 +43,25 @@ test("only transport/ws knows ws, only socketio/ knows privates, and nothing is 
 });
 
 async function run(source, env = {}) {
-  const child = spawn(process.execPath, ["--input-type=module", "-e", source], { cwd: folder, env: { ...process.env, ...env } });
+  const child = spawn(process.execPath, ["--input-type=module", "-e", source], {
+    cwd: folder,
+    env: { ...process.env, ...env },
+  });
   let output = "";
-  for (const stream of [child.stdout, child.stderr]) stream.setEncoding("utf8").on("data", (chunk) => (output += chunk));
+  for (const stream of [child.stdout, child.stderr])
+    stream.setEncoding("utf8").on("data", (chunk) => (output += chunk));
   const [code] = await once(child, "exit");
   return { code, output };
 }
 
-const APP = 'import { Server } from "socket.io"; import { useTrunkline } from "@trunkline/socket.io"; const io = new Server(); const trunkline = useTrunkline(io);';
+const APP =
+  'import { Server } from "socket.io"; import { useTrunkline } from "@trunkline/socket.io"; const io = new Server(); const trunkline = useTrunkline(io);';
 
 test("the process ends by itself after io.close(), and after a final refusal", async (t) => {
   const node = await FakeNode.start();
-  const refusing = await FakeNode.start({ refuse: () => ({ status: 401, body: { error: "token_signature", message: "wrong key" } }) });
+  const refusing = await FakeNode.start({
+    refuse: () => ({ status: 401, body: { error: "token_signature", message: "wrong key" } }),
+  });
   t.after(() => Promise.all([node.stop(), refusing.stop()]));
   const env = { TRUNKLINE_ENDPOINT: node.endpoint, TRUNKLINE_KEY: "my-secret-key", DEBUG: "trunkline:*" };
   const closed = await run(`${APP} await trunkline.ready; await io.close(); console.log("closed");`, env);

@@ -16,10 +16,25 @@ test("values survive: the same text, numbers, dates, collections, bytes, circles
     greet() {}
   }
   const value = {
-    text: "t", number: 1.5, none: null, nothing: undefined, big: 7n, nan: NaN,
-    date: new Date(5), regexp: /a/gi, buffer: Buffer.from("b"), floats: new Float64Array([1.5]), raw: new Uint8Array([1]).buffer,
-    map: new Map([["k", { deep: new Set([1, "2"]) }]]), list: [1, [2, , 3]], boxed: Object("x"), user: new User(), json: { toJSON: () => ({ as: "json" }) },
-    get computed() { return { by: "a getter" }; },
+    text: "t",
+    number: 1.5,
+    none: null,
+    nothing: undefined,
+    big: 7n,
+    nan: NaN,
+    date: new Date(5),
+    regexp: /a/gi,
+    buffer: Buffer.from("b"),
+    floats: new Float64Array([1.5]),
+    raw: new Uint8Array([1]).buffer,
+    map: new Map([["k", { deep: new Set([1, "2"]) }]]),
+    list: [1, [2, , 3]],
+    boxed: Object("x"),
+    user: new User(),
+    json: { toJSON: () => ({ as: "json" }) },
+    get computed() {
+      return { by: "a getter" };
+    },
   };
   value.self = value;
   const plain = copy(value);
@@ -32,45 +47,91 @@ test("values survive: the same text, numbers, dates, collections, bytes, circles
 });
 
 test("a key named __proto__ is a key, and an error is its words", () => {
-  const plain = copy({ evil: JSON.parse('{"__proto__":{"admin":true}}'), error: Object.assign(new TypeError("no", { cause: new NetSocket() }), { socket: new NetSocket() }) });
+  const plain = copy({
+    evil: JSON.parse('{"__proto__":{"admin":true}}'),
+    error: Object.assign(new TypeError("no", { cause: new NetSocket() }), { socket: new NetSocket() }),
+  });
   assert.equal(plain.evil.admin, undefined);
-  assert.deepEqual([plain.error.name, plain.error.message, plain.error.cause, plain.error.socket], ["TypeError", "no", undefined, undefined]);
+  assert.deepEqual(
+    [plain.error.name, plain.error.message, plain.error.cause, plain.error.socket],
+    ["TypeError", "no", undefined, undefined],
+  );
 });
 
 const deep = (levels) => (levels === 0 ? 1 : { in: deep(levels - 1) });
 const ALIVE = {
-  "an emitter": [() => ({ user: { events: new EventEmitter() } }), /^data\.user\.events is a EventEmitter, which is alive/],
+  "an emitter": [
+    () => ({ user: { events: new EventEmitter() } }),
+    /^data\.user\.events is a EventEmitter, which is alive/,
+  ],
   "a stream": [() => ({ list: [1, new NetSocket()] }), /^data\.list\[1\] is a Socket/],
   "a timer": [() => ({ timer: setTimeout(() => undefined, 0) }), /^data\.timer is a Timeout/],
   "a promise": [() => ({ later: Promise.resolve() }), /^data\.later is a Promise/],
   "a weak map": [() => ({ weak: new WeakMap() }), /^data\.weak/],
   "a function": [() => ({ user: { f() {} } }), /^data\.user\.f is a function/],
   "a symbol": [() => ({ s: Symbol("s") }), /^data\.s is a symbol/],
-  "behind a getter": [() => ({ get hidden() { return new NetSocket(); } }), /^data\.hidden is a Socket/],
-  "behind a class": [() => ({ player: new (class Player { link = new NetSocket(); })() }), /^data\.player\.link is a Socket/],
+  "behind a getter": [
+    () => ({
+      get hidden() {
+        return new NetSocket();
+      },
+    }),
+    /^data\.hidden is a Socket/,
+  ],
+  "behind a class": [
+    () => ({
+      player: new (class Player {
+        link = new NetSocket();
+      })(),
+    }),
+    /^data\.player\.link is a Socket/,
+  ],
   "in a map": [() => ({ map: new Map([["k", new NetSocket()]]) }), /^data\.map\.get\("k"\) is a Socket/],
   "behind toJSON": [() => ({ json: { toJSON: () => ({ s: new NetSocket() }) } }), /^data\.json\.s is a Socket/],
-  "a getter that throws": [() => ({ get broken() { throw new Error("x"); } }), /^data\.broken cannot be read/],
+  "a getter that throws": [
+    () => ({
+      get broken() {
+        throw new Error("x");
+      },
+    }),
+    /^data\.broken cannot be read/,
+  ],
   "too deep": [() => deep(200), /more than 100 levels deep$/],
   "too much text": [() => ({ a: ["x".repeat(600_000), "y".repeat(600_000)] }), /^data is more than 1048576 bytes$/],
   "too many bytes": [() => Buffer.alloc(2 << 20), /^data is more than/],
 };
 for (const [name, [make, message]] of Object.entries(ALIVE)) {
   test(`not kept, with a word that names the place: ${name}`, () => {
-    assert.throws(() => copy(make()), (error) => error instanceof NotPlain && (assert.match(error.message, message), true));
+    assert.throws(
+      () => copy(make()),
+      (error) => error instanceof NotPlain && (assert.match(error.message, message), true),
+    );
   });
 }
 
 test("the walk ends at the bound: an endless structure costs no more than the bound", () => {
   let made = 0;
-  const endless = () => ({ pad: "x".repeat(1000), get next() { made++; return endless(); }, get other() { return endless(); } });
+  const endless = () => ({
+    pad: "x".repeat(1000),
+    get next() {
+      made++;
+      return endless();
+    },
+    get other() {
+      return endless();
+    },
+  });
   assert.throws(() => copy(endless()), NotPlain);
   assert.ok(made < 2_000, `${made}`);
 });
 
 test("thousands of places of one list are one kind", () => {
   const kinds = new Set();
-  toWire({ list: Array.from({ length: 1000 }, () => new NetSocket()) }, { bytesMax: 1 << 20, onLeftOut: ({ kind }) => kinds.add(kind) }, "");
+  toWire(
+    { list: Array.from({ length: 1000 }, () => new NetSocket()) },
+    { bytesMax: 1 << 20, onLeftOut: ({ kind }) => kinds.add(kind) },
+    "",
+  );
   assert.deepEqual([...kinds], ["list[] is a Socket, which is alive and not data"]);
 });
 
@@ -98,10 +159,22 @@ test("fetchSockets and serverSideEmit: what is alive is left out and said once, 
   const { apps } = await startCluster(t, { apps: 2 });
   const [a, b] = apps;
   const socket = await connectClient(b.io, b.trunk, 1);
-  socket.data = { name: "ada", socket, server: b.io, trunkline: b.trunkline, inner: { timer: setTimeout(() => undefined, 0), n: 1 } };
+  socket.data = {
+    name: "ada",
+    socket,
+    server: b.io,
+    trunkline: b.trunkline,
+    inner: { timer: setTimeout(() => undefined, 0), n: 1 },
+  };
   for (let round = 0; round < 2; round++) {
     const [fetched] = await a.io.fetchSockets();
-    assert.deepEqual(fetched.data, { name: "ada", socket: undefined, server: undefined, trunkline: undefined, inner: { timer: undefined, n: 1 } });
+    assert.deepEqual(fetched.data, {
+      name: "ada",
+      socket: undefined,
+      server: undefined,
+      trunkline: undefined,
+      inner: { timer: undefined, n: 1 },
+    });
   }
   const left = b.warnings.filter((warning) => warning.includes("left out"));
   assert.equal(left.length, 4, left.join("\n"));
@@ -114,6 +187,9 @@ test("fetchSockets and serverSideEmit: what is alive is left out and said once, 
 test("a message to other app servers that is too long is not built, and the process lives", async (t) => {
   const { apps } = await startCluster(t, { apps: 2 });
   const [a] = apps;
-  a.io.serverSideEmit("news", Array.from({ length: 100 }, () => "x".repeat(1 << 20)));
+  a.io.serverSideEmit(
+    "news",
+    Array.from({ length: 100 }, () => "x".repeat(1 << 20)),
+  );
   await until(() => a.warnings.some((warning) => /was not sent: data is more than/.test(warning)));
 });

@@ -41,8 +41,16 @@ test("events are recorded with an offset; what is volatile or waits for an answe
 });
 
 const ENDS = [
-  ["the client's stream ended", (socket, trunk) => trunk.send({ type: "Close", session: 1, reason: 1, description: "" }), ["Persist", "Close"]],
-  ["the client did not answer pings", (socket, trunk) => trunk.send({ type: "Close", session: 1, reason: 3, description: "" }), ["Persist", "Close"]],
+  [
+    "the client's stream ended",
+    (socket, trunk) => trunk.send({ type: "Close", session: 1, reason: 1, description: "" }),
+    ["Persist", "Close"],
+  ],
+  [
+    "the client did not answer pings",
+    (socket, trunk) => trunk.send({ type: "Close", session: 1, reason: 3, description: "" }),
+    ["Persist", "Close"],
+  ],
   ["conn.close()", (socket) => socket.conn.close(), ["Detach", "Persist", "Broadcast", "Close"]],
   ["disconnect()", (socket) => socket.disconnect(), ["Send", "Detach", "Broadcast"]],
   ["a disconnect packet", (socket, trunk) => trunk.text(1, "1"), ["Detach", "Broadcast"]],
@@ -71,11 +79,17 @@ for (const [name, end, frames] of ENDS) {
     assert.deepEqual(types(seen), frames);
     const persist = seen.find(({ type }) => type === "Persist");
     if (persist === undefined) return;
-    assert.deepEqual([persist.session, persist.pid, persist.socket, persist.rooms], [1, socket.pid, socket.id, [socket.id, "r", "\0n5"]]);
+    assert.deepEqual(
+      [persist.session, persist.pid, persist.socket, persist.rooms],
+      [1, socket.pid, socket.id, [socket.id, "r", "\0n5"]],
+    );
   });
 }
 
-for (const [close, end] of [["paced", []], ["at once", ["Close"]]]) {
+for (const [close, end] of [
+  ["paced", []],
+  ["at once", ["Close"]],
+]) {
   test(`\`io.close()\` persists the sockets, then leaves: ${close}`, async (t) => {
     const { io, trunk } = await startApp(t, { ...RECOVERY, options: { close } });
     await connectClient(io, trunk, 1);
@@ -94,11 +108,35 @@ async function lose(io, trunk, prepare = () => undefined) {
   return { socket, persist: await trunk.next("Persist") };
 }
 
-const CUT = [{ server: "P", high: 0, low: 17 }, { server: "Q", high: 1, low: 4 }];
-const NOTHING = { type: "RestoredAt", found: 0, socket: "", rooms: [], data: Buffer.alloc(0), missed: [], log: "", last: "", cut: [] };
+const CUT = [
+  { server: "P", high: 0, low: 17 },
+  { server: "Q", high: 1, low: 4 },
+];
+const NOTHING = {
+  type: "RestoredAt",
+  found: 0,
+  socket: "",
+  rooms: [],
+  data: Buffer.alloc(0),
+  missed: [],
+  log: "",
+  last: "",
+  cut: [],
+};
 
 function restored(requestId, { socket, rooms, data }, missed = []) {
-  return { type: "RestoredAt", requestId, found: 1, socket, rooms, data, missed: missed.map((parts) => ({ parts })), log: "log-1", last: "off-3", cut: CUT };
+  return {
+    type: "RestoredAt",
+    requestId,
+    found: 1,
+    socket,
+    rooms,
+    data,
+    missed: missed.map((parts) => ({ parts })),
+    log: "log-1",
+    last: "off-3",
+    cut: CUT,
+  };
 }
 
 const part = (data) => (typeof data === "string" ? { kind: 0, data: Buffer.from(data) } : { kind: 1, data });
@@ -119,23 +157,40 @@ for (const skipMiddlewares of [true, false]) {
     trunk.text(2, `0${JSON.stringify({ pid: socket.pid, offset: "off-1" })}`);
     const restore = await trunk.next("Restore");
     assert.deepEqual([restore.pid, restore.offset, restore.nsp], [socket.pid, "off-1", 0]);
-    trunk.send(restored(restore.requestId, persist, [[part('2["m",1,"off-2"]')], [part('51-["p",{"_placeholder":true,"num":0},"off-3"]'), part(Buffer.from("bin"))]]));
+    trunk.send(
+      restored(restore.requestId, persist, [
+        [part('2["m",1,"off-2"]')],
+        [part('51-["p",{"_placeholder":true,"num":0},"off-3"]'), part(Buffer.from("bin"))],
+      ]),
+    );
     const [back] = await again;
-    assert.deepEqual([back.recovered, back.id, back.pid, [...back.rooms], back.data], [true, socket.id, socket.pid, [socket.id, "r", 5], socket.data]);
+    assert.deepEqual(
+      [back.recovered, back.id, back.pid, [...back.rooms], back.data],
+      [true, socket.id, socket.pid, [socket.id, "r", 5], socket.data],
+    );
     assert.equal(ran, skipMiddlewares ? 1 : 2);
     await trunk.settle();
     const frames = trunk.frames.filter(({ type }) => type !== "Accept" && type !== "Pong");
     assert.deepEqual(types(frames), ["Send", "Send", "Send", "Reattach", "Send"]);
-    assert.deepEqual(trunk.proves.map(({ session, cut }) => [session, cut]), [[2, CUT]]);
-    assert.deepEqual(frames.map(({ payload }) => payload?.toString()), [
-      '2["m",1,"off-2"]',
-      '51-["p",{"_placeholder":true,"num":0},"off-3"]',
-      "bin",
-      undefined,
-      `0${JSON.stringify({ sid: socket.id, pid: socket.pid })}`,
-    ]);
+    assert.deepEqual(
+      trunk.proves.map(({ session, cut }) => [session, cut]),
+      [[2, CUT]],
+    );
+    assert.deepEqual(
+      frames.map(({ payload }) => payload?.toString()),
+      [
+        '2["m",1,"off-2"]',
+        '51-["p",{"_placeholder":true,"num":0},"off-3"]',
+        "bin",
+        undefined,
+        `0${JSON.stringify({ sid: socket.id, pid: socket.pid })}`,
+      ],
+    );
     assert.deepEqual([frames[3].socket, frames[3].rooms], [socket.id, ["r", "\0n5"]]);
-    assert.deepEqual([frames[3].pid, frames[3].log, frames[3].last, frames[3].cut], [socket.pid, "log-1", "off-3", CUT]);
+    assert.deepEqual(
+      [frames[3].pid, frames[3].log, frames[3].last, frames[3].cut],
+      [socket.pid, "log-1", "off-3", CUT],
+    );
   });
 }
 
@@ -162,8 +217,22 @@ test("what is no private id or offset is not even asked for", async (t) => {
 
 const ANSWERS = [
   ["not found", (id) => ({ ...NOTHING, requestId: id })],
-  ["not found, in the words of before", (id) => ({ type: "Restored", requestId: id, found: 0, socket: "", rooms: [], data: Buffer.alloc(0), missed: [] })],
-  ["found, in the words of before", (id) => ({ type: "Restored", requestId: id, found: 1, socket: "s", rooms: [], data: pack({}, { bytesMax: 99 }, ""), missed: [] })],
+  [
+    "not found, in the words of before",
+    (id) => ({ type: "Restored", requestId: id, found: 0, socket: "", rooms: [], data: Buffer.alloc(0), missed: [] }),
+  ],
+  [
+    "found, in the words of before",
+    (id) => ({
+      type: "Restored",
+      requestId: id,
+      found: 1,
+      socket: "s",
+      rooms: [],
+      data: pack({}, { bytesMax: 99 }, ""),
+      missed: [],
+    }),
+  ],
   ["state that nobody can read", (id) => restored(id, { socket: "s", rooms: [], data: Buffer.from("junk") })],
   ["a trunk that breaks", undefined],
 ];
@@ -194,7 +263,10 @@ test("a state in the format of another release: new sockets, and one warning", a
     // Another attempt may have it: an app server of that release, perhaps.
     assert.equal((await trunk.next("GiveBack")).pid, "p");
   }
-  assert.deepEqual(warnings.map((warning) => /another release/.test(warning)), [true]);
+  assert.deepEqual(
+    warnings.map((warning) => /another release/.test(warning)),
+    [true],
+  );
 });
 
 test("a Restored that nobody asked for breaks the protocol", async (t) => {
@@ -255,7 +327,10 @@ test("direct clients recover at their own app server, with broadcasts of the oth
     apps.push({ io, http, trunkline, trunk: await node.trunk() });
   }
   const [a, b] = apps;
-  const client = connect(`http://127.0.0.1:${a.http.address().port}`, { transports: ["websocket"], reconnection: false });
+  const client = connect(`http://127.0.0.1:${a.http.address().port}`, {
+    transports: ["websocket"],
+    reconnection: false,
+  });
   t.after(async () => {
     client.close();
     await Promise.all(apps.map(({ io }) => io.close()));
@@ -280,7 +355,10 @@ test("direct clients recover at their own app server, with broadcasts of the oth
   const [back] = await again;
   assert.deepEqual([back.recovered, back.id], [true, socket.id]);
   await until(() => heard.length === 3);
-  assert.deepEqual(heard.map(([event]) => event), ["first", "second", "third"]);
+  assert.deepEqual(
+    heard.map(([event]) => event),
+    ["first", "second", "third"],
+  );
 });
 
 const numbersOf = (trunk) => trunk.numbers.map(({ high, low }) => high * 2 ** 32 + low);
@@ -306,7 +384,10 @@ test("broadcasts have numbers, the same at every node: told at once, and again w
   await again.settle();
   // What was local and came while the trunk was down is nobody's there any more.
   assert.deepEqual(numbersOf(again), [3, 5]);
-  assert.deepEqual(again.frames.filter(({ parts }) => parts).map(({ parts }) => JSON.parse(text(parts)[0].slice(1))[0]), ["three", "five"]);
+  assert.deepEqual(
+    again.frames.filter(({ parts }) => parts).map(({ parts }) => JSON.parse(text(parts)[0].slice(1))[0]),
+    ["three", "five"],
+  );
   io.emit("six");
   await again.settle();
   assert.deepEqual(numbersOf(again), [3, 5]);
@@ -318,7 +399,10 @@ test("without connection state recovery, or at a node that knows no numbers, nob
   await plain.trunk.settle();
   assert.deepEqual(plain.trunk.numbers, []);
   assert.equal(JSON.parse(plain.trunk.hello.settings).numbers, undefined);
-  const old = await startApp(t, { ...RECOVERY, node: { welcome: { info: '{"node":"n1","version":"0.0.0","warnings":[]}' } } });
+  const old = await startApp(t, {
+    ...RECOVERY,
+    node: { welcome: { info: '{"node":"n1","version":"0.0.0","warnings":[]}' } },
+  });
   old.io.emit("x");
   const connected = once(old.io, "connection");
   old.trunk.open(1);
@@ -401,7 +485,10 @@ test("the same over two app servers", async (t) => {
   b.trunk.send(restored((await b.trunk.next("Restore")).requestId, persist));
   const [later] = await again;
   assert.deepEqual([later.id, later.recovered], [earlier.id, true]);
-  assert.deepEqual((await a.io.fetchSockets()).map(({ id }) => id), [later.id]);
+  assert.deepEqual(
+    (await a.io.fetchSockets()).map(({ id }) => id),
+    [later.id],
+  );
 });
 
 test("one whose middlewares still run gives way, too: the later one is new in the same process", async (t) => {
@@ -458,7 +545,10 @@ test("direct clients: what is broadcast while a middleware runs is not missed, a
   const ended = once(client, "disconnect");
   twin.connect();
   await once(twin, "connect");
-  assert.deepEqual([twin.recovered, twin.id, (await ended)[0], io.sockets.sockets.size], [true, socket.id, "io server disconnect", 1]);
+  assert.deepEqual(
+    [twin.recovered, twin.id, (await ended)[0], io.sockets.sockets.size],
+    [true, socket.id, "io server disconnect", 1],
+  );
   io.emit("m", 3);
   const [third] = await once(twin, "m");
   assert.equal(third, 3);

@@ -10,7 +10,9 @@ import { Unreadable } from "../dist/esm/data/unreadable.js";
 import { connectClient, haveServers, startApp } from "./support/app.js";
 import { build, describe } from "./support/described.js";
 
-const { values, messages, invalid } = JSON.parse(readFileSync(new URL("../../../spec/vectors/relay.json", import.meta.url), "utf8"));
+const { values, messages, invalid } = JSON.parse(
+  readFileSync(new URL("../../../spec/vectors/relay.json", import.meta.url), "utf8"),
+);
 const LIMITS = { bytesMax: 1 << 20 };
 const bytes = (hex) => Buffer.from(hex, "hex");
 
@@ -31,16 +33,22 @@ for (const { name, message, hex } of messages) {
   });
 }
 
-for (const { name, hex } of invalid) test(`not taken: ${name}`, () => assert.throws(() => unpack(bytes(hex)), Unreadable));
+for (const { name, hex } of invalid)
+  test(`not taken: ${name}`, () => assert.throws(() => unpack(bytes(hex)), Unreadable));
 
 test("all in one: what is kept is the same behind it, and of its own", () => {
   const all = values.map(({ value }) => build(value));
   const back = unpack(pack(all, LIMITS, ""));
-  assert.deepEqual(back.map(describe), values.map(({ value }) => value));
+  assert.deepEqual(
+    back.map(describe),
+    values.map(({ value }) => value),
+  );
   const circle = { list: [] };
   circle.list.push(circle, circle.list);
   const copy = unpack(pack([circle, circle], LIMITS, ""));
-  assert.ok(copy[0] === copy[1] && copy[0] !== circle && copy[0].list[0] === copy[0] && copy[0].list[1] === copy[0].list);
+  assert.ok(
+    copy[0] === copy[1] && copy[0] !== circle && copy[0].list[0] === copy[0] && copy[0].list[1] === copy[0].list,
+  );
 });
 
 test("bytes that were read hold no other memory", () => {
@@ -82,7 +90,8 @@ function noise(seed) {
 function spoiled(random, hex) {
   const copy = bytes(hex);
   const changes = 1 + random(4);
-  for (let change = 0; change < changes; change++) copy[random(3) === 0 ? random(copy.length) : 1 + random(copy.length - 1)] = random(256);
+  for (let change = 0; change < changes; change++)
+    copy[random(3) === 0 ? random(copy.length) : 1 + random(copy.length - 1)] = random(256);
   return random(4) === 0 ? copy.subarray(0, random(copy.length)) : copy;
 }
 
@@ -107,8 +116,23 @@ test("noise is read or refused in one way, and costs no more memory than its byt
 function anything(random, depth = 0) {
   const inner = () => anything(random, depth + 1);
   const all = [
-    () => undefined, () => null, () => random(3) - 1, () => NaN, () => "text", () => "\0n7", () => "\0o?", () => "__proto__", () => true, () => BigInt(random(9)), () => Buffer.from("b"),
-    () => new Date(5), () => [inner(), inner()], () => ({ rooms: inner(), id: inner(), flags: inner() }), () => new Map([[inner(), inner()]]), () => new Set([inner()]), () => [],
+    () => undefined,
+    () => null,
+    () => random(3) - 1,
+    () => NaN,
+    () => "text",
+    () => "\0n7",
+    () => "\0o?",
+    () => "__proto__",
+    () => true,
+    () => BigInt(random(9)),
+    () => Buffer.from("b"),
+    () => new Date(5),
+    () => [inner(), inner()],
+    () => ({ rooms: inner(), id: inner(), flags: inner() }),
+    () => new Map([[inner(), inner()]]),
+    () => new Set([inner()]),
+    () => [],
   ];
   return all[random(depth > 3 ? 11 : all.length)]();
 }
@@ -119,13 +143,31 @@ test("messages with anything in their fields: nothing is thrown, and the app ser
   trunk.send({ type: "Peers", servers: ["p1"] });
   await haveServers(io, 2);
   const random = noise(2);
-  const FIELDS = ["requestId", "opts", "rooms", "close", "packet", "parts", "offset", "everybody", "sockets", "clientCount", "on", "socket"];
+  const FIELDS = [
+    "requestId",
+    "opts",
+    "rooms",
+    "close",
+    "packet",
+    "parts",
+    "offset",
+    "everybody",
+    "sockets",
+    "clientCount",
+    "on",
+    "socket",
+  ];
   for (let round = 0; round < 6_000; round++) {
     const { message } = messages[random(messages.length)];
     const data = build(message.data);
     for (let change = random(3); change > 0; change--) data[FIELDS[random(FIELDS.length)]] = anything(random);
-    if (random(2) === 0 && typeof data.opts === "object" && data.opts !== null) data.opts = { ...data.opts, [["rooms", "except", "flags"][random(3)]]: anything(random) };
-    const payload = pack({ type: random(9) === 0 ? random(110) : message.type, nsp: "/", data }, { ...LIMITS, onLeftOut: () => undefined }, "");
+    if (random(2) === 0 && typeof data.opts === "object" && data.opts !== null)
+      data.opts = { ...data.opts, [["rooms", "except", "flags"][random(3)]]: anything(random) };
+    const payload = pack(
+      { type: random(9) === 0 ? random(110) : message.type, nsp: "/", data },
+      { ...LIMITS, onLeftOut: () => undefined },
+      "",
+    );
     trunk.send({ type: "Relayed", from: "p1", payload });
     if (round % 500 === 0) await trunk.settle();
   }

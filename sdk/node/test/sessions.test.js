@@ -51,7 +51,10 @@ test("after the app's Close the node's late frames are ignored, until its Close 
   trunk.send({ type: "Close", session: 1, reason: 1, description: "" });
   await trunk.settle();
   assert.deepEqual(events, []);
-  assert.deepEqual(trunk.frames.filter((frame) => frame.type === "Close" || frame.type === "Error"), []);
+  assert.deepEqual(
+    trunk.frames.filter((frame) => frame.type === "Close" || frame.type === "Error"),
+    [],
+  );
   await connectClient(io, trunk, 1);
 });
 
@@ -116,7 +119,10 @@ test("all that came in one batch is handed over in one turn, in order", async (t
   const first = await connectClient(io, trunk, 1);
   const second = await connectClient(io, trunk, 2);
   const log = [];
-  for (const [name, socket] of [["a", first], ["b", second]]) {
+  for (const [name, socket] of [
+    ["a", first],
+    ["b", second],
+  ]) {
     socket.conn.on("data", (data) => {
       if (log.length === 0) setImmediate(() => log.push("next turn"));
       log.push(name + data);
@@ -163,7 +169,10 @@ test("`io.close()` ends sessions here and leaves them to the node: drain, then t
   const reasons = Promise.all(sockets.map((socket) => once(socket, "disconnect")));
   sockets[0].emit("last words");
   io.close();
-  assert.deepEqual((await reasons).map(([reason]) => reason), ["server shutting down", "server shutting down"]);
+  assert.deepEqual(
+    (await reasons).map(([reason]) => reason),
+    ["server shutting down", "server shutting down"],
+  );
   assert.equal(trunkline.stats.sessions, 0);
   trunk.text(4, '2["too late"]');
   trunk.send({ type: "Close", session: 5, reason: 1, description: "" });
@@ -172,7 +181,7 @@ test("`io.close()` ends sessions here and leaves them to the node: drain, then t
   assert.deepEqual([types(tail), heard], [["Send", "Drain"], []]);
 });
 
-test("with `close: \"at once\"` a session ends with `io.close()`: drain, Close with reason 6, then the trunk", async (t) => {
+test('with `close: "at once"` a session ends with `io.close()`: drain, Close with reason 6, then the trunk', async (t) => {
   captureConsole(t, "error");
   const { io, trunk } = await startApp(t, { options: { close: "at once" } });
   const socket = await connectClient(io, trunk, 4);

@@ -4,16 +4,48 @@ import { test } from "node:test";
 import { nodeSettings } from "../dist/esm/socketio/settings.js";
 
 const MAX = 2 ** 31 - 1;
-const DELAYS = [["25000", 25000], [25000 / 3, 8333], [0, 1], [-5, 1], [null, 1], ["", 1], ["10s", 1], [Infinity, 1], [2 ** 31, 1], [1e3, 1000], [5n, 5], [Symbol("x"), 1], [{ valueOf: () => 7 }, 7]];
-const BYTES = [["2000000", 2e6], [1e6 + 0.7, 1e6], [Infinity, MAX], [0, MAX], [-1, MAX], [NaN, MAX], ["1mb", MAX], [1e10, MAX]];
-const FLAGS = [["true", true], ["false", true], [1, true], [0, false], ["", false], [null, false]];
+const DELAYS = [
+  ["25000", 25000],
+  [25000 / 3, 8333],
+  [0, 1],
+  [-5, 1],
+  [null, 1],
+  ["", 1],
+  ["10s", 1],
+  [Infinity, 1],
+  [2 ** 31, 1],
+  [1e3, 1000],
+  [5n, 5],
+  [Symbol("x"), 1],
+  [{ valueOf: () => 7 }, 7],
+];
+const BYTES = [
+  ["2000000", 2e6],
+  [1e6 + 0.7, 1e6],
+  [Infinity, MAX],
+  [0, MAX],
+  [-1, MAX],
+  [NaN, MAX],
+  ["1mb", MAX],
+  [1e10, MAX],
+];
+const FLAGS = [
+  ["true", true],
+  ["false", true],
+  [1, true],
+  [0, false],
+  ["", false],
+  [null, false],
+];
 const ROWS = [
   // Engine.IO assigns it over the default.
   ["pingInterval", undefined, 1],
   ["maxHttpBufferSize", undefined, MAX],
   ["allowUpgrades", undefined, false],
   ["httpCompression", undefined, false],
-  ...["pingInterval", "pingTimeout", "upgradeTimeout", "connectTimeout"].flatMap((name) => DELAYS.map(([said, read]) => [name, said, read])),
+  ...["pingInterval", "pingTimeout", "upgradeTimeout", "connectTimeout"].flatMap((name) =>
+    DELAYS.map(([said, read]) => [name, said, read]),
+  ),
   ...BYTES.map(([said, read]) => ["maxHttpBufferSize", said, read]),
   ...["allowUpgrades", "allowEIO3"].flatMap((name) => FLAGS.map(([said, read]) => [name, said, read])),
   ["addTrailingSlash", false, false],
@@ -35,12 +67,28 @@ const ROWS = [
   ["perMessageDeflate", true, { zlibDeflateOptions: {} }],
   ["perMessageDeflate", "yes", { zlibDeflateOptions: {} }],
   ["perMessageDeflate", { threshold: "much" }, { threshold: MAX, zlibDeflateOptions: {} }],
-  ["perMessageDeflate", { serverNoContextTakeover: 1, clientMaxWindowBits: "10", serverMaxWindowBits: 10 }, { serverNoContextTakeover: true, serverMaxWindowBits: 10, zlibDeflateOptions: {} }],
-  ["perMessageDeflate", { zlibDeflateOptions: { level: NaN, memLevel: 7.9, dictionary: Buffer.alloc(9) } }, { zlibDeflateOptions: { memLevel: 7 } }],
+  [
+    "perMessageDeflate",
+    { serverNoContextTakeover: 1, clientMaxWindowBits: "10", serverMaxWindowBits: 10 },
+    { serverNoContextTakeover: true, serverMaxWindowBits: 10, zlibDeflateOptions: {} },
+  ],
+  [
+    "perMessageDeflate",
+    { zlibDeflateOptions: { level: NaN, memLevel: 7.9, dictionary: Buffer.alloc(9) } },
+    { zlibDeflateOptions: { memLevel: 7 } },
+  ],
   // These throw in plain Socket.IO, too, with the first message: the node refuses them by name.
-  ["perMessageDeflate", { serverMaxWindowBits: Infinity, zlibDeflateOptions: { level: "6" } }, { serverMaxWindowBits: "Infinity", zlibDeflateOptions: { level: "6" } }],
+  [
+    "perMessageDeflate",
+    { serverMaxWindowBits: Infinity, zlibDeflateOptions: { level: "6" } },
+    { serverMaxWindowBits: "Infinity", zlibDeflateOptions: { level: "6" } },
+  ],
   ["connectionStateRecovery", 0, false],
-  ["connectionStateRecovery", { maxDisconnectionDuration: "60000", skipMiddlewares: "no" }, { maxDisconnectionDuration: 60000, skipMiddlewares: true }],
+  [
+    "connectionStateRecovery",
+    { maxDisconnectionDuration: "60000", skipMiddlewares: "no" },
+    { maxDisconnectionDuration: 60000, skipMiddlewares: true },
+  ],
   ["connectionStateRecovery", { maxDisconnectionDuration: Infinity }, { maxDisconnectionDuration: MAX }],
   ["connectionStateRecovery", { maxDisconnectionDuration: undefined }, { maxDisconnectionDuration: MAX }],
   ["connectionStateRecovery", { maxDisconnectionDuration: 0 }, { maxDisconnectionDuration: 1 }],
@@ -57,7 +105,10 @@ for (const [name, said, read] of ROWS) {
 test("what is not said is left out, and what is no option of a node's stays here", () => {
   const circular = {};
   circular.self = circular;
-  assert.deepEqual(nodeSettings({ path: undefined, maxBufferedChunks: undefined, cors: circular, wsEngine: () => 1 }), { settings: {}, unhonoured: [] });
+  assert.deepEqual(nodeSettings({ path: undefined, maxBufferedChunks: undefined, cors: circular, wsEngine: () => 1 }), {
+    settings: {},
+    unhonoured: [],
+  });
 });
 
 const SAID = [
@@ -65,7 +116,10 @@ const SAID = [
   [{ transports: ["polling", "webtransport"] }, /^transports: the node has no webtransport yet/],
   [{ transports: [] }, /^transports: .*it refuses every client/],
   [{ httpCompression: { threshold: 1, level: 9 } }, /^httpCompression: .*not with level/],
-  [{ connectionStateRecovery: { maxDisconnectionDuration: Infinity } }, /^connectionStateRecovery: a node keeps sockets for/],
+  [
+    { connectionStateRecovery: { maxDisconnectionDuration: Infinity } },
+    /^connectionStateRecovery: a node keeps sockets for/,
+  ],
 ];
 for (const [options, sentence] of SAID) {
   test(`${JSON.stringify(options)} is said`, () => {

@@ -14,8 +14,26 @@ const query = (url) => {
 
 test("a query is what URLSearchParams makes of it", () => {
   const queries = [
-    "EIO=4&transport=websocket", "EIO=4&transport=polling&t=P5.x-_1", "a=1&a=2", "a=", "a", "a&b=1", "=1", "a=1&", "&a=1", "a==b",
-    "a=%20", "a=+", "__proto__=1", "a=1&__proto__=2", "constructor=1", "1=2&0=3", "a=ä", "a=1#b=2", "a=b?c=d", "",
+    "EIO=4&transport=websocket",
+    "EIO=4&transport=polling&t=P5.x-_1",
+    "a=1&a=2",
+    "a=",
+    "a",
+    "a&b=1",
+    "=1",
+    "a=1&",
+    "&a=1",
+    "a==b",
+    "a=%20",
+    "a=+",
+    "__proto__=1",
+    "a=1&__proto__=2",
+    "constructor=1",
+    "1=2&0=3",
+    "a=ä",
+    "a=1#b=2",
+    "a=b?c=d",
+    "",
   ];
   for (const text of queries) {
     const expected = Object.fromEntries(new URLSearchParams(text.split("#")[0]));
@@ -32,7 +50,19 @@ const shared = (bytes) => {
 
 test("texts that come again are the same text, and no other", () => {
   // All of them have the same first, middle and last byte, and so the same place.
-  const texts = ["abcde", "aXcde", "abcXe", "abcde", "", "ü", "a\u0000cde", "x".repeat(199), "x".repeat(200), "x".repeat(201), "x".repeat(1000)];
+  const texts = [
+    "abcde",
+    "aXcde",
+    "abcXe",
+    "abcde",
+    "",
+    "ü",
+    "a\u0000cde",
+    "x".repeat(199),
+    "x".repeat(200),
+    "x".repeat(201),
+    "x".repeat(1000),
+  ];
   for (let round = 0; round < 3; round += 1) {
     for (const text of texts) assert.equal(shared(Buffer.from(text)), text);
   }
@@ -54,7 +84,10 @@ test("a text outlives the batch that it came in", () => {
 test("a plain Accept is the same frame", () => {
   for (const session of [0, 127, 128, 70_000, 0xffff_ffff]) {
     const sent = [];
-    const outbound = new Outbound({ schedule: () => undefined, transmit: (batch) => sent.push(Buffer.from(batch)) }, {});
+    const outbound = new Outbound(
+      { schedule: () => undefined, transmit: (batch) => sent.push(Buffer.from(batch)) },
+      {},
+    );
     outbound.acceptPlainly(session);
     outbound.flush();
     const writer = new Writer();

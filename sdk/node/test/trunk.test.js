@@ -20,7 +20,9 @@ async function useRefused(t, refuse, options) {
 }
 
 test("the trunk opens with a token signed by the key, and says the app's options", async (t) => {
-  const { node, trunk, io } = await startApp(t, { io: { pingInterval: 1234, path: "/my/", transports: ["websocket"], connectTimeout: 99, cors: { origin: "*" } } });
+  const { node, trunk, io } = await startApp(t, {
+    io: { pingInterval: 1234, path: "/my/", transports: ["websocket"], connectTimeout: 99, cors: { origin: "*" } },
+  });
   const [request] = node.requests;
   assert.equal(request.url, "/trunk/v1");
   assert.equal(request.headers["sec-websocket-extensions"], undefined);
@@ -31,7 +33,15 @@ test("the trunk opens with a token signed by the key, and says the app's options
   assert.ok(Buffer.from(server, "base64url").length >= 12);
   const said = JSON.parse(settings);
   assert.deepEqual(
-    [said.pingInterval, said.pingTimeout, said.path, said.transports, said.connectTimeout, said.maxHttpBufferSize, said.cors],
+    [
+      said.pingInterval,
+      said.pingTimeout,
+      said.path,
+      said.transports,
+      said.connectTimeout,
+      said.maxHttpBufferSize,
+      said.cors,
+    ],
     [1234, 20000, "/my", ["websocket"], 99, 1e6, undefined],
   );
   assert.equal(io.engine.opts.pingInterval, 1234);
@@ -45,7 +55,10 @@ const FINAL = [
 ];
 for (const [status, error] of FINAL) {
   test(`HTTP ${status} ${error} is final: one error in the log, one attempt`, async (t) => {
-    const { node, trunkline, errors } = await useRefused(t, () => ({ status, body: { error, message: "Do this and that." } }));
+    const { node, trunkline, errors } = await useRefused(t, () => ({
+      status,
+      body: { error, message: "Do this and that." },
+    }));
     await assert.rejects(trunkline.ready, (reason) => {
       assert.ok(reason instanceof TrunklineError);
       assert.deepEqual([reason.code, reason.final, reason.status, reason.refusal], ["refused", true, status, error]);
@@ -98,7 +111,8 @@ for (const [status, error] of FINAL) {
 for (const error of ["token_expired", "token_not_yet_valid"]) {
   test(`clocks that differ are set some day: ${error} is tried again, with one warning`, async (t) => {
     let refusals = 3;
-    const refuse = () => (refusals-- > 0 ? { status: 401, body: { error, message: `The clocks are ${refusals} s apart.` } } : undefined);
+    const refuse = () =>
+      refusals-- > 0 ? { status: 401, body: { error, message: `The clocks are ${refusals} s apart.` } } : undefined;
     const { node, trunkline, errors } = await useRefused(t, refuse);
     const warnings = [];
     trunkline.on("warning", (message) => warnings.push(message));
@@ -110,7 +124,9 @@ for (const error of ["token_expired", "token_not_yet_valid"]) {
 
 test("503 is tried again until it works, with one warning", async (t) => {
   let refusals = 2;
-  const { node, trunkline, errors } = await useRefused(t, () => (refusals-- > 0 ? { status: 503, body: { error: "draining", message: "Later." } } : undefined));
+  const { node, trunkline, errors } = await useRefused(t, () =>
+    refusals-- > 0 ? { status: 503, body: { error: "draining", message: "Later." } } : undefined,
+  );
   const warnings = [];
   trunkline.on("warning", (message) => warnings.push(message));
   await trunkline.ready;
@@ -121,7 +137,10 @@ test("503 is tried again until it works, with one warning", async (t) => {
 });
 
 test("a rejected `ready` that nobody waits for does not end the process", async (t) => {
-  const { trunkline } = await useRefused(t, () => ({ status: 401, body: { error: "token_signature", message: "No." } }));
+  const { trunkline } = await useRefused(t, () => ({
+    status: 401,
+    body: { error: "token_signature", message: "No." },
+  }));
   const unhandled = [];
   const note = (reason) => unhandled.push(reason);
   process.on("unhandledRejection", note);
@@ -136,7 +155,9 @@ test("with two endpoints `ready` needs only one, and the node that refused us at
   let isWrong = true;
   const good = await FakeNode.start();
   const errors = captureConsole(t, "error");
-  const bad = await FakeNode.start({ refuse: () => (isWrong ? { status: 401, body: { error: "token_signature", message: "No." } } : undefined) });
+  const bad = await FakeNode.start({
+    refuse: () => (isWrong ? { status: 401, body: { error: "token_signature", message: "No." } } : undefined),
+  });
   const trunkline = useTrunkline(new Server(), { endpoint: [bad.endpoint, good.endpoint] });
   trunkline.on("warning", () => undefined);
   t.after(async () => {
@@ -253,7 +274,9 @@ test("a silent node is pinged, then given up with error 7", async (t) => {
 
 test("warnings of the node reach the app's log", async (t) => {
   const warned = captureConsole(t, "warn");
-  const node = await FakeNode.start({ welcome: { info: JSON.stringify({ node: "n", version: "1", warnings: ["perMessageDeflate is ignored"] }) } });
+  const node = await FakeNode.start({
+    welcome: { info: JSON.stringify({ node: "n", version: "1", warnings: ["perMessageDeflate is ignored"] }) },
+  });
   const trunkline = useTrunkline(new Server(), { endpoint: node.endpoint });
   t.after(async () => {
     await trunkline.close();

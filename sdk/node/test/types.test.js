@@ -7,7 +7,10 @@ import { fileURLToPath } from "node:url";
 const dist = fileURLToPath(new URL("../dist", import.meta.url));
 const files = readdirSync(dist, { recursive: true }).filter((name) => name.endsWith(".d.ts"));
 
-test("both builds have types", () => assert.ok(files.filter((name) => name.startsWith("esm")).length > 15 && files.some((name) => name.startsWith("cjs"))));
+test("both builds have types", () =>
+  assert.ok(
+    files.filter((name) => name.startsWith("esm")).length > 15 && files.some((name) => name.startsWith("cjs")),
+  ));
 
 for (const name of files) {
   test(name, () => {

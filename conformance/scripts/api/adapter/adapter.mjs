@@ -33,7 +33,7 @@ export const cases = {
       await t.settle();
     },
   },
-  "events": {
+  events: {
     proves: EVENTS.map((event) => `Adapter: event ${event}`),
     single: "these read the state of one process",
     app(io, log) {
@@ -60,13 +60,19 @@ export const cases = {
         rooms: [...adapter.rooms].map(([room, ids]) => [room.length > 10 ? "its own" : room, [...ids]]),
         sids: [...adapter.sids].map(([id, rooms]) => [id, [...rooms]]),
       });
-      io.on("connection", (socket) => socket.on("at once", (done) => {
-        const seen = [adapter.rooms.has("now")];
-        socket.join("now");
-        seen.push(adapter.rooms.get("now").has(socket.id), adapter.sids.get(socket.id).has("now"), socket.rooms.has("now"));
-        socket.leave("now");
-        done([...seen, adapter.rooms.has("now"), socket.rooms.has("now")]);
-      }));
+      io.on("connection", (socket) =>
+        socket.on("at once", (done) => {
+          const seen = [adapter.rooms.has("now")];
+          socket.join("now");
+          seen.push(
+            adapter.rooms.get("now").has(socket.id),
+            adapter.sids.get(socket.id).has("now"),
+            socket.rooms.has("now"),
+          );
+          socket.leave("now");
+          done([...seen, adapter.rooms.has("now"), socket.rooms.has("now")]);
+        }),
+      );
       return { show };
     },
     async run(t) {
@@ -86,7 +92,12 @@ export const cases = {
     app: (io) => ({
       async ask(id) {
         const { adapter } = io.of("/");
-        return [[...(adapter.socketRooms(id) ?? [])], (await adapter.sockets(new Set(["red"]))).size, (await adapter.sockets(new Set())).size, adapter.socketRooms("none")];
+        return [
+          [...(adapter.socketRooms(id) ?? [])],
+          (await adapter.sockets(new Set(["red"]))).size,
+          (await adapter.sockets(new Set())).size,
+          adapter.socketRooms("none"),
+        ];
       },
     }),
     async run(t) {
@@ -97,7 +108,17 @@ export const cases = {
     },
   },
   "what others build upon": {
-    proves: ["addAll", "addSockets", "broadcast", "broadcastWithAck", "del", "delAll", "delSockets", "disconnectSockets", "fetchSockets"].map((name) => `Adapter#${name}`),
+    proves: [
+      "addAll",
+      "addSockets",
+      "broadcast",
+      "broadcastWithAck",
+      "del",
+      "delAll",
+      "delSockets",
+      "disconnectSockets",
+      "fetchSockets",
+    ].map((name) => `Adapter#${name}`),
     single: "these read the state of one process",
     app(io) {
       const { adapter } = io.of("/");
@@ -117,7 +138,12 @@ export const cases = {
             const heard = [];
             let expected;
             const note = () => expected === heard.length && resolve(heard);
-            adapter.broadcastWithAck(packet("ask"), { ...to("blue"), flags: { timeout: 1000 } }, (count) => ((expected = count), note()), (...args) => (heard.push(args), note()));
+            adapter.broadcastWithAck(
+              packet("ask"),
+              { ...to("blue"), flags: { timeout: 1000 } },
+              (count) => ((expected = count), note()),
+              (...args) => (heard.push(args), note()),
+            );
           });
           adapter.delAll(id);
           return [found, answers, adapter.sids.has(id), adapter.rooms.size];

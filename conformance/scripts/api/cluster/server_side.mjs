@@ -13,18 +13,19 @@ const heard = (io, nsp = io) => {
 
 export const pair = true;
 export const cases = {
-  "serverSideEmit": {
+  serverSideEmit: {
     proves: ["Server#serverSideEmit", "Server: event of the app (serverSideEmit)"],
     pair,
     app(io) {
       const events = heard(io);
       return { say: () => io.serverSideEmit("hello", 1, { two: [2] }), events: () => events };
     },
-    run: (t) => run(t, async (first, second) => {
-      t.log("said", await t.tellAt(first, "say"));
-      await t.eventually("the other one", () => t.tellAt(second, "events"), [[1, { two: [2] }]]);
-      t.log("not itself", await t.tellAt(first, "events"));
-    }),
+    run: (t) =>
+      run(t, async (first, second) => {
+        t.log("said", await t.tellAt(first, "say"));
+        await t.eventually("the other one", () => t.tellAt(second, "events"), [[1, { two: [2] }]]);
+        t.log("not itself", await t.tellAt(first, "events"));
+      }),
   },
   "of a namespace": {
     proves: ["Namespace#serverSideEmit"],
@@ -34,21 +35,24 @@ export const cases = {
       const main = heard(io);
       return { say: () => io.of("/chat").serverSideEmit("hello", "chat"), events: () => [events, main] };
     },
-    run: (t) => run(t, async (first, second) => {
-      await t.tellAt(first, "say");
-      await t.eventually("the other one", () => t.tellAt(second, "events"), [[["chat"]], []]);
-    }),
+    run: (t) =>
+      run(t, async (first, second) => {
+        await t.tellAt(first, "say");
+        await t.eventually("the other one", () => t.tellAt(second, "events"), [[["chat"]], []]);
+      }),
   },
   "with a callback": {
     proves: ["Server#serverSideEmit"],
     pair,
     app(io) {
       io.on("ask", (number, done) => done({ number }));
-      return { ask: () => new Promise((done) => io.serverSideEmit("ask", 5, (error, answers) => done([error, answers]))) };
+      return {
+        ask: () => new Promise((done) => io.serverSideEmit("ask", 5, (error, answers) => done([error, answers]))),
+      };
     },
     run: (t) => run(t, async (first) => t.log("answers", await t.tellAt(first, "ask"))),
   },
-  "serverSideEmitWithAck": {
+  serverSideEmitWithAck: {
     proves: ["Server#serverSideEmitWithAck"],
     pair,
     app(io) {
@@ -70,13 +74,14 @@ export const cases = {
     proves: ["Server#serverSideEmit"],
     pair,
     app: (io) => ({
-      say: () => ["connection", "connect", "new_namespace"].map((name) => {
-        try {
-          return io.serverSideEmit(name);
-        } catch (error) {
-          return error.message;
-        }
-      }),
+      say: () =>
+        ["connection", "connect", "new_namespace"].map((name) => {
+          try {
+            return io.serverSideEmit(name);
+          } catch (error) {
+            return error.message;
+          }
+        }),
     }),
     run: (t) => run(t, async (first) => t.log("said", await t.tellAt(first, "say"))),
   },

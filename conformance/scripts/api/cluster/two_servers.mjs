@@ -24,7 +24,7 @@ export const cases = {
       t.log("ids differ", a.id !== b.id);
     },
   },
-  "local": {
+  local: {
     proves: ["Server#local", "BroadcastOperator#local"],
     pair: true,
     app: (io) => ({ say: () => void (io.local.emit("news", 1), io.to("red").local.emit("news", 2)) }),
@@ -38,12 +38,14 @@ export const cases = {
     proves: ["Socket#broadcast", "Socket#to"],
     pair: true,
     app(io) {
-      io.on("connection", (socket) => socket.on("tell", (done) => {
-        socket.broadcast.emit("others");
-        socket.to("red").emit("others in red");
-        socket.local.emit("here only");
-        done();
-      }));
+      io.on("connection", (socket) =>
+        socket.on("tell", (done) => {
+          socket.broadcast.emit("others");
+          socket.to("red").emit("others in red");
+          socket.local.emit("here only");
+          done();
+        }),
+      );
     },
     async run(t) {
       const { a } = await two(t);
@@ -64,18 +66,28 @@ export const cases = {
   "acknowledgements, one is mute": {
     proves: ["Server#timeout"],
     pair: true,
-    app: (io) => ({ ask: () => io.timeout(1000).emitWithAck("ask", 1).catch((error) => [error.message, error.responses]) }),
+    app: (io) => ({
+      ask: () =>
+        io
+          .timeout(1000)
+          .emitWithAck("ask", 1)
+          .catch((error) => [error.message, error.responses]),
+    }),
     async run(t) {
       const { b, first } = await two(t);
       b.answer("ask", () => "b");
       t.log("answers", await t.tellAt(first, "ask"));
     },
   },
-  "fetchSockets": {
+  fetchSockets: {
     proves: ["Server#fetchSockets", "BroadcastOperator#fetchSockets"],
     pair: true,
     app: (io) => ({
-      count: async () => [(await io.fetchSockets()).length, (await io.in("red").fetchSockets()).length, (await io.local.fetchSockets()).length],
+      count: async () => [
+        (await io.fetchSockets()).length,
+        (await io.in("red").fetchSockets()).length,
+        (await io.local.fetchSockets()).length,
+      ],
     }),
     async run(t) {
       const { first, second } = await two(t);
@@ -90,11 +102,13 @@ export const cases = {
       const { a, b, first } = await two(t);
       await t.tellAt(first, "move");
       for (const client of [a, b]) {
-        await t.eventually(client.who, async () => (await client.ask("rooms")).filter((room) => room !== client.id), ["green"]);
+        await t.eventually(client.who, async () => (await client.ask("rooms")).filter((room) => room !== client.id), [
+          "green",
+        ]);
       }
     },
   },
-  "disconnectSockets": {
+  disconnectSockets: {
     proves: ["Server#disconnectSockets"],
     pair: true,
     app: (io) => ({ act: () => void io.disconnectSockets(true) }),
@@ -105,7 +119,7 @@ export const cases = {
       await Promise.all([t.saw("disconnect", { who: "a" }), t.saw("disconnect", { who: "b" })]);
     },
   },
-  "serverCount": {
+  serverCount: {
     proves: ["Adapter#serverCount"],
     pair: true,
     app: (io) => ({ count: () => io.of("/").adapter.serverCount() }),

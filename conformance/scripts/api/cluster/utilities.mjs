@@ -38,7 +38,11 @@ const moved = (proves, move) => ({
     await t.tell("say", "green");
     await t.tell("say", "red");
     await t.settle();
-    for (const client of clients) t.log(client.who, (await client.ask("rooms")).filter((room) => room !== client.id));
+    for (const client of clients)
+      t.log(
+        client.who,
+        (await client.ask("rooms")).filter((room) => room !== client.id),
+      );
   },
 });
 
@@ -62,23 +66,35 @@ const disconnected = (proves, act) => ({
 });
 
 export const cases = {
-  "fetchSockets": fetched(["Server#fetchSockets", "Namespace#fetchSockets"], (io) => io.fetchSockets()),
+  fetchSockets: fetched(["Server#fetchSockets", "Namespace#fetchSockets"], (io) => io.fetchSockets()),
   "fetchSockets of a room": fetched(["BroadcastOperator#fetchSockets"], (io) => io.in("blue").fetchSockets()),
   "fetchSockets, union": fetched(["BroadcastOperator#fetchSockets"], (io) => io.in("blue").in("red").fetchSockets()),
-  "fetchSockets, except": fetched(["BroadcastOperator#fetchSockets"], (io) => io.in("red").except("blue").fetchSockets()),
+  "fetchSockets, except": fetched(["BroadcastOperator#fetchSockets"], (io) =>
+    io.in("red").except("blue").fetchSockets(),
+  ),
   "fetchSockets, only except": fetched(["BroadcastOperator#fetchSockets"], (io) => io.except("blue").fetchSockets()),
   "fetchSockets, nobody": fetched(["BroadcastOperator#fetchSockets"], (io) => io.in("nowhere").fetchSockets()),
   "fetchSockets of another namespace": fetched(["Namespace#fetchSockets"], (io) => io.of("/chat").fetchSockets()),
-  "fetchSockets, timeout flag": fetched(["BroadcastOperator#fetchSockets", "BroadcastOperator#timeout"], (io) => io.timeout(3000).fetchSockets()),
-  "allSockets of a room": fetched(["BroadcastOperator#allSockets"], async (io) => [...(await io.in("blue").allSockets())].map((id) => ({ id }))),
-  "socketsJoin": moved(["Server#socketsJoin", "Namespace#socketsJoin"], (io) => io.socketsJoin("green")),
-  "socketsJoin, list, of a room": moved(["BroadcastOperator#socketsJoin"], (io) => io.in("blue").socketsJoin(["green", "dark"])),
+  "fetchSockets, timeout flag": fetched(["BroadcastOperator#fetchSockets", "BroadcastOperator#timeout"], (io) =>
+    io.timeout(3000).fetchSockets(),
+  ),
+  "allSockets of a room": fetched(["BroadcastOperator#allSockets"], async (io) =>
+    [...(await io.in("blue").allSockets())].map((id) => ({ id })),
+  ),
+  socketsJoin: moved(["Server#socketsJoin", "Namespace#socketsJoin"], (io) => io.socketsJoin("green")),
+  "socketsJoin, list, of a room": moved(["BroadcastOperator#socketsJoin"], (io) =>
+    io.in("blue").socketsJoin(["green", "dark"]),
+  ),
   "socketsJoin, except": moved(["BroadcastOperator#socketsJoin"], (io) => io.except("blue").socketsJoin("green")),
-  "socketsLeave": moved(["Server#socketsLeave", "Namespace#socketsLeave"], (io) => io.socketsLeave("red")),
-  "socketsLeave, list, of a room": moved(["BroadcastOperator#socketsLeave"], (io) => io.in("blue").socketsLeave(["red", "blue", "never"])),
+  socketsLeave: moved(["Server#socketsLeave", "Namespace#socketsLeave"], (io) => io.socketsLeave("red")),
+  "socketsLeave, list, of a room": moved(["BroadcastOperator#socketsLeave"], (io) =>
+    io.in("blue").socketsLeave(["red", "blue", "never"]),
+  ),
   "socketsJoin of another namespace": moved(["Namespace#socketsJoin"], (io) => io.of("/chat").socketsJoin("green")),
-  "disconnectSockets": disconnected(["BroadcastOperator#disconnectSockets"], (io) => io.in("blue").disconnectSockets()),
-  "disconnectSockets, close": disconnected(["BroadcastOperator#disconnectSockets"], (io) => io.in("blue").disconnectSockets(true)),
+  disconnectSockets: disconnected(["BroadcastOperator#disconnectSockets"], (io) => io.in("blue").disconnectSockets()),
+  "disconnectSockets, close": disconnected(["BroadcastOperator#disconnectSockets"], (io) =>
+    io.in("blue").disconnectSockets(true),
+  ),
   "disconnectSockets of everybody": {
     proves: ["Server#disconnectSockets", "Namespace#disconnectSockets"],
     app: (io) => ({ act: () => void io.disconnectSockets() }),
@@ -117,7 +133,11 @@ export const cases = {
     async run(t) {
       const clients = await people(t, "a", "b");
       t.log("sockets", await t.tell("act"));
-      for (const client of clients) t.log(client.who, (await client.ask("rooms")).filter((room) => room !== client.id));
+      for (const client of clients)
+        t.log(
+          client.who,
+          (await client.ask("rooms")).filter((room) => room !== client.id),
+        );
     },
   },
 };

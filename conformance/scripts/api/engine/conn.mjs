@@ -3,7 +3,12 @@ const packets = (proves, event, transports) => ({
   proves,
   app(io, log) {
     io.on("connection", (socket) => {
-      socket.conn.on(event, ({ type, data, options }) => !String(data).includes("settled") && log(event, [type, typeof data === "string" ? data.slice(0, 40) : data, options?.compress], "a"));
+      socket.conn.on(
+        event,
+        ({ type, data, options }) =>
+          !String(data).includes("settled") &&
+          log(event, [type, typeof data === "string" ? data.slice(0, 40) : data, options?.compress], "a"),
+      );
       socket.on("echo", (...args) => socket.emit("echo", ...args.filter((one) => typeof one !== "function")));
       socket.emit("hello");
     });
@@ -24,14 +29,21 @@ const broadcast = (proves, say, transports = ["websocket"]) => ({
       socket.join(socket.handshake.auth.room);
       socket.conn.on("packetCreate", ({ type, data, options }) => {
         const { wsPreEncodedFrame, ...others } = options;
-        log("packetCreate", [type, data, others, wsPreEncodedFrame?.map((part) => part.length)], socket.handshake.auth.who);
+        log(
+          "packetCreate",
+          [type, data, others, wsPreEncodedFrame?.map((part) => part.length)],
+          socket.handshake.auth.who,
+        );
       });
     });
     return { say: () => say(io) };
   },
   single: "each app server sees what it sends itself",
   async run(t) {
-    const clients = [await t.connect("a", { transports, auth: { who: "a", room: "red" } }), await t.connect("b", { transports, auth: { who: "b", room: "blue" } })];
+    const clients = [
+      await t.connect("a", { transports, auth: { who: "a", room: "red" } }),
+      await t.connect("b", { transports, auth: { who: "b", room: "blue" } }),
+    ];
     await t.tell("say");
     await Promise.all(clients.map((client) => client.until("news")));
     await t.settle();
@@ -62,9 +74,9 @@ const ended = (transports) => ({
 });
 
 export const cases = {
-  "packet": packets(["EngineSocket: event packet"], "packet", ["websocket"]),
+  packet: packets(["EngineSocket: event packet"], "packet", ["websocket"]),
   "packet, polling": packets(["EngineSocket: event packet"], "packet", ["polling"]),
-  "packetCreate": packets(["EngineSocket: event packetCreate"], "packetCreate", ["websocket"]),
+  packetCreate: packets(["EngineSocket: event packetCreate"], "packetCreate", ["websocket"]),
   "packetCreate, polling": packets(["EngineSocket: event packetCreate"], "packetCreate", ["polling"]),
   "packetCreate, broadcast": broadcast(["EngineSocket: event packetCreate"], (io) => {
     io.emit("news", 1);
@@ -72,14 +84,20 @@ export const cases = {
     io.to("red").except("blue").emit("news", 3);
     io.emit("news bytes", Buffer.from([1]));
   }),
-  "packetCreate, broadcast, polling": broadcast(["EngineSocket: event packetCreate"], (io) => void io.emit("news", 1), ["polling"]),
+  "packetCreate, broadcast, polling": broadcast(["EngineSocket: event packetCreate"], (io) => void io.emit("news", 1), [
+    "polling",
+  ]),
   "packetCreate, broadcast with acknowledgements": broadcast(["EngineSocket: event packetCreate"], (io) => {
     io.timeout(1000).emit("news", () => undefined);
   }),
   "packetCreate, listeners of the engine": {
     proves: ["EngineSocket: event packetCreate"],
     app(io, log) {
-      io.engine.on("connection", (conn) => conn.once("packetCreate", () => conn.prependListener("packetCreate", ({ data }) => log("packetCreate", data, "a"))));
+      io.engine.on("connection", (conn) =>
+        conn.once("packetCreate", () =>
+          conn.prependListener("packetCreate", ({ data }) => log("packetCreate", data, "a")),
+        ),
+      );
       return { say: () => void io.emit("news", 1) };
     },
     single: "each app server sees what it sends itself",
@@ -89,7 +107,7 @@ export const cases = {
       await a.until("news");
     },
   },
-  "data": {
+  data: {
     proves: ["EngineSocket: event data"],
     app(io, log) {
       io.on("connection", (socket) => socket.conn.on("data", (data) => log("data", data, "a")));
@@ -100,7 +118,7 @@ export const cases = {
       await a.ask("rooms");
     },
   },
-  "drain": {
+  drain: {
     proves: ["EngineSocket: event drain"],
     app(io, log) {
       io.on("connection", (socket) => {
@@ -114,11 +132,13 @@ export const cases = {
       await t.saw("drain");
     },
   },
-  "flush": {
+  flush: {
     proves: ["EngineSocket: event flush"],
     app(io, log) {
       io.on("connection", (socket) => {
-        socket.conn.on("flush", (packets) => packets.forEach(({ type, data }) => String(data).includes("hello") && log("flush", [type, data], "a")));
+        socket.conn.on("flush", (packets) =>
+          packets.forEach(({ type, data }) => String(data).includes("hello") && log("flush", [type, data], "a")),
+        );
         socket.emit("hello");
       });
     },
@@ -128,10 +148,12 @@ export const cases = {
       await t.saw("flush");
     },
   },
-  "close": {
+  close: {
     proves: ["EngineSocket: event close"],
     app(io, log) {
-      io.on("connection", (socket) => socket.conn.on("close", (reason, description) => log("close", [reason, typeof description], "a")));
+      io.on("connection", (socket) =>
+        socket.conn.on("close", (reason, description) => log("close", [reason, typeof description], "a")),
+      );
     },
     async run(t) {
       const a = await t.connect("a");
@@ -195,10 +217,12 @@ export const cases = {
   "send of raw messages": {
     proves: ["EngineSocket#send"],
     app(io) {
-      io.on("connection", (socket) => socket.on("go", () => {
-        socket.conn.send('2["raw",1]');
-        socket.conn.write('2["raw",2]');
-      }));
+      io.on("connection", (socket) =>
+        socket.on("go", () => {
+          socket.conn.send('2["raw",1]');
+          socket.conn.write('2["raw",2]');
+        }),
+      );
     },
     async run(t) {
       const a = await t.connect("a");

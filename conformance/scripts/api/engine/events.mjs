@@ -31,20 +31,28 @@ export const cases = {
       await next;
     },
   },
-  "connection": {
+  connection: {
     proves: ["Engine: event connection"],
     app(io, log) {
-      io.engine.on("connection", (conn) => log("connection", [conn.transport.name, conn.protocol, conn.readyState, conn.request._query.transport], whoIs(conn.request)));
+      io.engine.on("connection", (conn) =>
+        log(
+          "connection",
+          [conn.transport.name, conn.protocol, conn.readyState, conn.request._query.transport],
+          whoIs(conn.request),
+        ),
+      );
     },
     async run(t) {
       await t.connect("a");
       await t.connect("b", { transports: ["polling"] });
     },
   },
-  "connection_error": {
+  connection_error: {
     proves: ["Engine: event connection_error"],
     app(io, log) {
-      io.engine.on("connection_error", ({ req, code, message, context }) => log("connection_error", [code, message, context, req?._query], whoIs(req)));
+      io.engine.on("connection_error", ({ req, code, message, context }) =>
+        log("connection_error", [code, message, context, req?._query], whoIs(req)),
+      );
     },
     single: "requests without a session may ask any app server",
     async run(t) {
@@ -55,7 +63,7 @@ export const cases = {
       t.log("old protocol", (await ask("d", "GET", { EIO: "3" })).body);
     },
   },
-  "use": {
+  use: {
     proves: ["Engine#use"],
     app(io, log) {
       io.engine.use((request, response, next) => {
@@ -91,7 +99,9 @@ export const cases = {
     proves: ["Engine#use"],
     app: (io, log) => {
       io.engine.use((_request, _response, next) => next(new Error("broken")));
-      io.engine.on("connection_error", ({ code, message, context }) => log("connection_error", [code, message, context], "a"));
+      io.engine.on("connection_error", ({ code, message, context }) =>
+        log("connection_error", [code, message, context], "a"),
+      );
     },
     async run(t) {
       t.log("answer", await t.http("GET", t.url()));
@@ -102,11 +112,16 @@ export const cases = {
   "use, in order and asynchronous": {
     proves: ["Engine#use"],
     app(io, log) {
-      for (const [name, ms] of [["first", 10], ["second", 0]]) {
-        io.engine.use((request, _response, next) => setTimeout(() => {
-          if (request._query.sid === undefined) log(name, undefined, "a");
-          next();
-        }, ms));
+      for (const [name, ms] of [
+        ["first", 10],
+        ["second", 0],
+      ]) {
+        io.engine.use((request, _response, next) =>
+          setTimeout(() => {
+            if (request._query.sid === undefined) log(name, undefined, "a");
+            next();
+          }, ms),
+        );
       }
     },
     async run(t) {
@@ -141,7 +156,7 @@ export const cases = {
       await b.until("visits");
     },
   },
-  "generateId": {
+  generateId: {
     proves: ["Engine#generateId"],
     app(io) {
       let count = 0;
@@ -160,14 +175,15 @@ export const cases = {
   "generateId, a promise": {
     proves: ["Engine#generateId"],
     app(io) {
-      io.engine.generateId = (request) => new Promise((resolve) => setTimeout(resolve, 5, `later-${request.headers["x-who"]}`));
+      io.engine.generateId = (request) =>
+        new Promise((resolve) => setTimeout(resolve, 5, `later-${request.headers["x-who"]}`));
     },
     async run(t) {
       const a = await t.connect("a");
       t.log("id", a.engine.id === "later-a");
     },
   },
-  "clientsCount": {
+  clientsCount: {
     proves: ["Engine#clientsCount"],
     single: "it counts the clients of one process",
     app(io) {
@@ -182,10 +198,17 @@ export const cases = {
       await t.eventually("one", () => t.tell("count"), 1);
     },
   },
-  "opts": {
+  opts: {
     proves: ["Engine#opts"],
     options: { pingInterval: 777, cookie: { name: "c" } },
-    app: (io) => ({ opts: () => [io.engine.opts.pingInterval, io.engine.opts.cookie.name, io.engine.opts.allowEIO3, io.engine.opts.perMessageDeflate] }),
+    app: (io) => ({
+      opts: () => [
+        io.engine.opts.pingInterval,
+        io.engine.opts.cookie.name,
+        io.engine.opts.allowEIO3,
+        io.engine.opts.perMessageDeflate,
+      ],
+    }),
     async run(t) {
       t.log("opts", await t.tell("opts"));
     },

@@ -2,19 +2,34 @@
 // `everyRequest`.
 
 /** Everything that the app sets, and nothing that differs by itself. */
-const show = (answer) => [answer.status, answer.headers["x-count"], answer.headers["set-cookie"], answer.headers["x-each"], answer.headers["access-control-allow-origin"], answer.headers.vary];
+const show = (answer) => [
+  answer.status,
+  answer.headers["x-count"],
+  answer.headers["set-cookie"],
+  answer.headers["x-each"],
+  answer.headers["access-control-allow-origin"],
+  answer.headers.vary,
+];
 
 function app(io, log) {
   let count = 0;
   io.engine.use((request, response, next) => {
-    log("request", [request.method, request._query.transport, request._query.sid === undefined], request.headers["x-who"]);
-    if (request.headers["x-who"] === "slow down") return void response.writeHead(429, { "retry-after": "3" }).end("slow down");
+    log(
+      "request",
+      [request.method, request._query.transport, request._query.sid === undefined],
+      request.headers["x-who"],
+    );
+    if (request.headers["x-who"] === "slow down")
+      return void response.writeHead(429, { "retry-after": "3" }).end("slow down");
     if (request.headers["x-who"] === "failing") return void next(new Error("no"));
     response.setHeader("x-count", String(++count));
     response.setHeader("set-cookie", [`rolling=${count}`]);
     next();
   });
-  io.engine.on("headers", (headers, request) => (headers["x-each"] = request._query.sid === undefined ? "first" : "later"));
+  io.engine.on(
+    "headers",
+    (headers, request) => (headers["x-each"] = request._query.sid === undefined ? "first" : "later"),
+  );
   io.engine.on("connection_error", ({ code, context }) => log("connection_error", [code, context]));
   io.on("connection", (socket) => socket.on("ask", () => socket.emit("answer", 1)));
 }

@@ -30,11 +30,13 @@ export const table = {
   "httpCompression: { threshold: Infinity }": { httpCompression: { threshold: Infinity } },
   "httpCompression: null": { httpCompression: null },
   'perMessageDeflate: "yes"': { perMessageDeflate: "yes" },
-  "perMessageDeflate: { serverMaxWindowBits: \"10\", threshold: \"0\" }": {
+  'perMessageDeflate: { serverMaxWindowBits: "10", threshold: "0" }': {
     perMessageDeflate: { serverMaxWindowBits: "10", threshold: "0", serverNoContextTakeover: 1 },
   },
   'connectTimeout: "5000"': { connectTimeout: "5000" },
-  "connectionStateRecovery: Infinity": { connectionStateRecovery: { maxDisconnectionDuration: Infinity, skipMiddlewares: "yes" } },
+  "connectionStateRecovery: Infinity": {
+    connectionStateRecovery: { maxDisconnectionDuration: Infinity, skipMiddlewares: "yes" },
+  },
   'connectionStateRecovery: "60000"': { connectionStateRecovery: { maxDisconnectionDuration: "60000" } },
 };
 
@@ -47,7 +49,11 @@ export function app(io) {
 }
 
 export async function run(t, data) {
-  for (const query of [{ EIO: "4", transport: "polling" }, { EIO: "3", transport: "polling" }, { EIO: "4", transport: "websocket" }]) {
+  for (const query of [
+    { EIO: "4", transport: "polling" },
+    { EIO: "3", transport: "polling" },
+    { EIO: "4", transport: "websocket" },
+  ]) {
     const { status, body } = await t.http("GET", t.url(query));
     const opened = status === 200 ? JSON.parse(body.slice(body.indexOf("{"))) : body;
     t.log(`${query.EIO} ${query.transport}`, [status, opened.upgrades ?? opened]);

@@ -23,7 +23,10 @@ const handshakes = (proves, options) => ({
 });
 
 export const cases = {
-  "pingInterval and pingTimeout are told": opened(["option pingInterval", "option pingTimeout"], { pingInterval: 300, pingTimeout: 200 }),
+  "pingInterval and pingTimeout are told": opened(["option pingInterval", "option pingTimeout"], {
+    pingInterval: 300,
+    pingTimeout: 200,
+  }),
   "maxHttpBufferSize is told": opened(["option maxHttpBufferSize"], { maxHttpBufferSize: 1234 }),
   "transports: polling": handshakes(["option transports"], { transports: ["polling"] }),
   "transports: websocket": handshakes(["option transports"], { transports: ["websocket"] }),
@@ -37,7 +40,7 @@ export const cases = {
       t.log("transport", [a.engine.transport.name, a.engine.upgrades ?? []]);
     },
   },
-  "upgradeTimeout": {
+  upgradeTimeout: {
     proves: ["option upgradeTimeout"],
     options: { upgradeTimeout: 80 },
     app: () => {},
@@ -51,7 +54,7 @@ export const cases = {
       t.log("still there", (await session.collect(1)).length);
     },
   },
-  "connectTimeout": {
+  connectTimeout: {
     proves: ["option connectTimeout"],
     options: { connectTimeout: 60 },
     app: () => {},
@@ -83,7 +86,7 @@ export const cases = {
       t.log("afterwards", await session.post("40"));
     },
   },
-  "httpRequestBodyTimeout": {
+  httpRequestBodyTimeout: {
     proves: ["option httpRequestBodyTimeout"],
     options: { httpRequestBodyTimeout: 200 },
     app: () => {},
@@ -97,7 +100,7 @@ export const cases = {
       t.log("afterwards", await session.post("40"));
     },
   },
-  "maxBufferedChunks": {
+  maxBufferedChunks: {
     proves: ["option maxBufferedChunks"],
     options: { maxBufferedChunks: 2 },
     app: () => {},
@@ -151,13 +154,29 @@ export const cases = {
       t.log("encoding", [answer.status, answer.headers["content-encoding"]]);
     },
   },
-  "cookie": opened(["option cookie"], { cookie: { name: "io", path: "/", sameSite: "lax", httpOnly: true } }, {
-    show: (answer, t) => (t.name(JSON.parse(answer.body.slice(1)).sid, "<sid>"), answer.headers["set-cookie"]),
-  }),
-  "cookie: true": opened(["option cookie"], { cookie: true }, { show: (answer, t) => (t.name(JSON.parse(answer.body.slice(1)).sid, "<sid>"), answer.headers["set-cookie"]) }),
-  "path": opened(["option path"], { path: "/very/own" }, { path: "/very/own/" }),
-  "addTrailingSlash: true": opened(["option addTrailingSlash"], { path: "/own" }, { path: "/own/", show: (answer) => answer.status }),
-  "addTrailingSlash: false": opened(["option addTrailingSlash"], { path: "/own", addTrailingSlash: false }, { path: "/own", show: (answer) => answer.status }),
+  cookie: opened(
+    ["option cookie"],
+    { cookie: { name: "io", path: "/", sameSite: "lax", httpOnly: true } },
+    {
+      show: (answer, t) => (t.name(JSON.parse(answer.body.slice(1)).sid, "<sid>"), answer.headers["set-cookie"]),
+    },
+  ),
+  "cookie: true": opened(
+    ["option cookie"],
+    { cookie: true },
+    { show: (answer, t) => (t.name(JSON.parse(answer.body.slice(1)).sid, "<sid>"), answer.headers["set-cookie"]) },
+  ),
+  path: opened(["option path"], { path: "/very/own" }, { path: "/very/own/" }),
+  "addTrailingSlash: true": opened(
+    ["option addTrailingSlash"],
+    { path: "/own" },
+    { path: "/own/", show: (answer) => answer.status },
+  ),
+  "addTrailingSlash: false": opened(
+    ["option addTrailingSlash"],
+    { path: "/own", addTrailingSlash: false },
+    { path: "/own", show: (answer) => answer.status },
+  ),
   "addTrailingSlash: false, real client": {
     proves: ["option addTrailingSlash"],
     options: { path: "/own", addTrailingSlash: false },
@@ -168,10 +187,16 @@ export const cases = {
     },
   },
   "allowEIO3: false": opened(["option allowEIO3"], {}, { query: { EIO: "3" } }),
-  "allowRequest": {
+  allowRequest: {
     proves: ["option allowRequest"],
-    options: { allowRequest: (request, decide) => setTimeout(() => decide(request.headers["x-key"] ? null : "no key", Boolean(request.headers["x-key"])), 5) },
-    app: (io, log) => void io.engine.on("connection_error", ({ code, message, context }) => log("connection_error", [code, message, context], "a")),
+    options: {
+      allowRequest: (request, decide) =>
+        setTimeout(() => decide(request.headers["x-key"] ? null : "no key", Boolean(request.headers["x-key"])), 5),
+    },
+    app: (io, log) =>
+      void io.engine.on("connection_error", ({ code, message, context }) =>
+        log("connection_error", [code, message, context], "a"),
+      ),
     async run(t) {
       await t.connect("allowed", { extraHeaders: { "x-key": "k" } });
       const refused = await t.connect("refused", { wait: false });
@@ -200,37 +225,57 @@ export const cases = {
     proves: ["option perMessageDeflate"],
     app: () => {},
     async run(t) {
-      const ws = await t.websocket(t.url({ transport: "websocket" }), { "sec-websocket-extensions": "permessage-deflate; client_max_window_bits" });
+      const ws = await t.websocket(t.url({ transport: "websocket" }), {
+        "sec-websocket-extensions": "permessage-deflate; client_max_window_bits",
+      });
       t.log("answer", [ws.response.status, ws.response.headers["sec-websocket-extensions"]]);
     },
   },
-  "perMessageDeflate": {
+  perMessageDeflate: {
     proves: ["option perMessageDeflate"],
     options: { perMessageDeflate: { threshold: 100 } },
-    app: (io) => ({ say: () => void (io.emit("large", "x".repeat(5000)), io.emit("small", 1), io.compress(false).emit("plain", "y".repeat(5000))) }),
+    app: (io) => ({
+      say: () =>
+        void (io.emit("large", "x".repeat(5000)),
+        io.emit("small", 1),
+        io.compress(false).emit("plain", "y".repeat(5000))),
+    }),
     async run(t) {
       const a = await t.connect("a", { perMessageDeflate: true });
       const b = await t.connect("b", { perMessageDeflate: false });
-      t.log("extensions", [a, b].map((client) => client.engine.transport.ws.extensions?.split(";")[0]));
+      t.log(
+        "extensions",
+        [a, b].map((client) => client.engine.transport.ws.extensions?.split(";")[0]),
+      );
       await t.tell("say");
       await t.settle();
-      t.log("from the client", await a.emit("large", "z".repeat(3000)).ask("rooms").then((rooms) => rooms.length));
+      t.log(
+        "from the client",
+        await a
+          .emit("large", "z".repeat(3000))
+          .ask("rooms")
+          .then((rooms) => rooms.length),
+      );
     },
   },
   "perMessageDeflate: what compress says": {
     proves: ["option perMessageDeflate", "Server#compress", "Socket#compress"],
     options: { perMessageDeflate: { threshold: 100, serverNoContextTakeover: true, clientNoContextTakeover: true } },
     app(io) {
-      io.on("connection", (socket) => socket.on("go", () => {
-        socket.compress(true).emit("one", "x".repeat(1000));
-        socket.compress(false).emit("two", "x".repeat(1000));
-        socket.emit("three", 3);
-        io.compress(false).emit("four", "x".repeat(1000));
-        io.emit("five", "x".repeat(1000));
-      }));
+      io.on("connection", (socket) =>
+        socket.on("go", () => {
+          socket.compress(true).emit("one", "x".repeat(1000));
+          socket.compress(false).emit("two", "x".repeat(1000));
+          socket.emit("three", 3);
+          io.compress(false).emit("four", "x".repeat(1000));
+          io.emit("five", "x".repeat(1000));
+        }),
+      );
     },
     async run(t) {
-      const ws = await t.websocket(t.url({ transport: "websocket" }), { "sec-websocket-extensions": "permessage-deflate" });
+      const ws = await t.websocket(t.url({ transport: "websocket" }), {
+        "sec-websocket-extensions": "permessage-deflate",
+      });
       await ws.next();
       ws.text("40");
       await ws.next();

@@ -4,8 +4,15 @@ import http2 from "node:http2";
 import { once } from "node:events";
 import net from "node:net";
 
-const UPGRADE = { Connection: "Upgrade", Upgrade: "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==" };
-const portOf = async (server) => (server.listening || (await once(server.listen(0, "127.0.0.1"), "listening")), server.address().port);
+const UPGRADE = {
+  Connection: "Upgrade",
+  Upgrade: "websocket",
+  "Sec-WebSocket-Version": "13",
+  "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+};
+const portOf = async (server) => (
+  server.listening || (await once(server.listen(0, "127.0.0.1"), "listening")), server.address().port
+);
 
 /** What an HTTP server answers to a handshake: its status, and whether it opened a session. */
 async function handshake(port, transport) {
@@ -52,7 +59,11 @@ export const cases = {
       return {
         async ask() {
           const port = await portOf(other);
-          const answers = [await handshake(port, "polling"), await handshake(port, "websocket"), await handshake(port, "none")];
+          const answers = [
+            await handshake(port, "polling"),
+            await handshake(port, "websocket"),
+            await handshake(port, "none"),
+          ];
           other.close();
           other.closeAllConnections();
           return answers;
@@ -63,8 +74,13 @@ export const cases = {
       t.log("answers", await t.tell("ask"));
     },
   },
-  "a foreign upgrade": foreign(["option destroyUpgrade", "option destroyUpgradeTimeout"], { destroyUpgradeTimeout: 50 }),
-  "a foreign upgrade, left alone": foreign(["option destroyUpgrade"], { destroyUpgrade: false, destroyUpgradeTimeout: 50 }),
+  "a foreign upgrade": foreign(["option destroyUpgrade", "option destroyUpgradeTimeout"], {
+    destroyUpgradeTimeout: 50,
+  }),
+  "a foreign upgrade, left alone": foreign(["option destroyUpgrade"], {
+    destroyUpgrade: false,
+    destroyUpgradeTimeout: 50,
+  }),
   "an HTTP/2 server": {
     proves: ["Server: HTTP/2 server"],
     app(io) {

@@ -10,7 +10,8 @@ async function joined(t, who) {
 
 const uncaught = (proves, break_, emit = "go") => ({
   proves,
-  app: (io, log) => void io.on("connection", (socket) => (break_(socket, log, io), socket.on("after", (done) => done("alive")))),
+  app: (io, log) =>
+    void io.on("connection", (socket) => (break_(socket, log, io), socket.on("after", (done) => done("alive")))),
   async run(t) {
     const a = await t.connect("a");
     a.emit(emit);
@@ -60,17 +61,22 @@ export const cases = {
       t.log("rooms", (await a.ask("rooms")).length);
     },
   },
-  "a listener throws": uncaught(["error: listener throws"], (socket) => socket.on("go", () => {
-    throw new Error("in a listener");
-  })),
-  "a listener rejects": uncaught(["error: listener throws"], (socket) => socket.on("go", async () => {
-    throw new Error("in an async listener");
-  })),
+  "a listener throws": uncaught(["error: listener throws"], (socket) =>
+    socket.on("go", () => {
+      throw new Error("in a listener");
+    }),
+  ),
+  "a listener rejects": uncaught(["error: listener throws"], (socket) =>
+    socket.on("go", async () => {
+      throw new Error("in an async listener");
+    }),
+  ),
   "a connection listener throws": {
     proves: ["error: listener throws"],
-    app: (io) => void io.on("connection", () => {
-      throw new Error("in a connection listener");
-    }),
+    app: (io) =>
+      void io.on("connection", () => {
+        throw new Error("in a connection listener");
+      }),
     async run(t) {
       const a = await t.connect("a");
       await t.saw("uncaught");
@@ -80,16 +86,18 @@ export const cases = {
   "a circular argument": {
     proves: ["error: argument that cannot be encoded"],
     app(io) {
-      io.on("connection", (socket) => socket.on("go", (done) => {
-        const circle = {};
-        circle.self = circle;
-        try {
-          socket.emit("circle", circle);
-          done("sent");
-        } catch (error) {
-          done(error.constructor.name);
-        }
-      }));
+      io.on("connection", (socket) =>
+        socket.on("go", (done) => {
+          const circle = {};
+          circle.self = circle;
+          try {
+            socket.emit("circle", circle);
+            done("sent");
+          } catch (error) {
+            done(error.constructor.name);
+          }
+        }),
+      );
     },
     async run(t) {
       const a = await t.connect("a");
@@ -112,7 +120,10 @@ export const cases = {
     app: () => {},
     async run(t) {
       const ws = await joined(t);
-      ws.text('4399["one"]').text('461-398[{"_placeholder":true,"num":0}]').binary(Buffer.from([1])).text('420["rooms"]');
+      ws.text('4399["one"]')
+        .text('461-398[{"_placeholder":true,"num":0}]')
+        .binary(Buffer.from([1]))
+        .text('420["rooms"]');
       t.log("then", await ws.next());
     },
   },
@@ -120,7 +131,15 @@ export const cases = {
     proves: ["error: parser error"],
     app: () => {},
     async run(t) {
-      for (const text of ["4nonsense", '42["unfinished', '42{"not":"a list"}', "49", '42["disconnect"]', '452-["x",{"_placeholder":true,"num":0}]', "43x"]) {
+      for (const text of [
+        "4nonsense",
+        '42["unfinished',
+        '42{"not":"a list"}',
+        "49",
+        '42["disconnect"]',
+        '452-["x",{"_placeholder":true,"num":0}]',
+        "43x",
+      ]) {
         const ws = await joined(t, text);
         ws.text(text).text('420["rooms"]');
         t.log(text, await ws.rest().catch(() => ws.inbox));
@@ -129,7 +148,8 @@ export const cases = {
   },
   "a reserved event name from a client": {
     proves: ["error: parser error"],
-    app: (io, log) => void io.on("connection", (socket) => socket.on("connect_error", () => log("heard", undefined, "a"))),
+    app: (io, log) =>
+      void io.on("connection", (socket) => socket.on("connect_error", () => log("heard", undefined, "a"))),
     async run(t) {
       const ws = await joined(t);
       ws.text(event("connect_error")).text('420["rooms"]');

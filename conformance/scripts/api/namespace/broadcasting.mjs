@@ -21,19 +21,23 @@ const broadcast = (proves, say, more = {}) => ({
 });
 
 export const cases = {
-  "emit": broadcast(["Namespace#emit"], (chat) => chat.emit("news", 1)),
-  "send": broadcast(["Namespace#send"], (chat) => chat.send("hello")),
-  "write": broadcast(["Namespace#write"], (chat) => chat.write("hello")),
-  "to": broadcast(["Namespace#to"], (chat) => chat.to("red").emit("news")),
-  "in": broadcast(["Namespace#in"], (chat) => chat.in("blue").emit("news")),
-  "except": broadcast(["Namespace#except"], (chat) => chat.except("blue").emit("news")),
-  "volatile": broadcast(["Namespace#volatile"], (chat) => chat.volatile.emit("news")),
-  "compress": broadcast(["Namespace#compress"], (chat) => chat.compress(false).emit("news")),
-  "local": broadcast(["Namespace#local"], (chat) => chat.local.emit("news"), { single: "local is about one app server" }),
-  "rooms of the same name": broadcast(["Namespace#to"], (chat, io) => (chat.to("red").emit("chat red"), io.to("red").emit("main red"))),
+  emit: broadcast(["Namespace#emit"], (chat) => chat.emit("news", 1)),
+  send: broadcast(["Namespace#send"], (chat) => chat.send("hello")),
+  write: broadcast(["Namespace#write"], (chat) => chat.write("hello")),
+  to: broadcast(["Namespace#to"], (chat) => chat.to("red").emit("news")),
+  in: broadcast(["Namespace#in"], (chat) => chat.in("blue").emit("news")),
+  except: broadcast(["Namespace#except"], (chat) => chat.except("blue").emit("news")),
+  volatile: broadcast(["Namespace#volatile"], (chat) => chat.volatile.emit("news")),
+  compress: broadcast(["Namespace#compress"], (chat) => chat.compress(false).emit("news")),
+  local: broadcast(["Namespace#local"], (chat) => chat.local.emit("news"), { single: "local is about one app server" }),
+  "rooms of the same name": broadcast(
+    ["Namespace#to"],
+    (chat, io) => (chat.to("red").emit("chat red"), io.to("red").emit("main red")),
+  ),
   "timeout and emitWithAck": {
     proves: ["Namespace#timeout"],
-    app: (io) => io.of("/chat") && ({ ask: async () => (await io.of("/chat").timeout(2000).emitWithAck("ask", 5)).sort() }),
+    app: (io) =>
+      io.of("/chat") && { ask: async () => (await io.of("/chat").timeout(2000).emitWithAck("ask", 5)).sort() },
     async run(t) {
       for (const name of ["a", "b"]) (await t.connect(name, { nsp: "/chat" })).answer("ask", (number) => name + number);
       (await t.connect("c")).answer("ask", () => "wrong");

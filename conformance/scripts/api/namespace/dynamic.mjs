@@ -2,7 +2,7 @@
 const names = (io) => [...io._nsps.keys()].sort();
 
 export const cases = {
-  "pattern": {
+  pattern: {
     proves: ["Server#of (RegExp)"],
     app(io, log) {
       const parent = io.of(/^\/room-\d+$/);
@@ -22,11 +22,13 @@ export const cases = {
       await a.until("in");
     },
   },
-  "function": {
+  function: {
     proves: ["Server#of (function)"],
     app(io) {
-      io.of((name, auth, next) => setTimeout(() => next(null, name === "/by-hand" && auth.key === "k"), 5))
-        .on("connection", (socket) => socket.emit("in", socket.nsp.name, socket.handshake.auth));
+      io.of((name, auth, next) => setTimeout(() => next(null, name === "/by-hand" && auth.key === "k"), 5)).on(
+        "connection",
+        (socket) => socket.emit("in", socket.nsp.name, socket.handshake.auth),
+      );
     },
     async run(t) {
       const a = await t.connect("a", { nsp: "/by-hand", auth: { key: "k" } });
@@ -80,7 +82,7 @@ export const cases = {
       t.log("not for c", await c.ask("ping"));
     },
   },
-  "cleanupEmptyChildNamespaces": {
+  cleanupEmptyChildNamespaces: {
     proves: ["option cleanupEmptyChildNamespaces"],
     single: "namespaces are made in each process",
     options: { cleanupEmptyChildNamespaces: true },

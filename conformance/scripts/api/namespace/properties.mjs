@@ -11,7 +11,9 @@ export const cases = {
         socket.on("disconnecting", () => log("disconnecting", chat.sockets.size, "a"));
         socket.on("disconnect", () => log("after", chat.sockets.size, "a"));
       });
-      return { look: () => [chat.name, chat.sockets.size, chat.adapter.rooms.get("red")?.size, io.of("/").sockets.size] };
+      return {
+        look: () => [chat.name, chat.sockets.size, chat.adapter.rooms.get("red")?.size, io.of("/").sockets.size],
+      };
     },
     async run(t) {
       t.log("empty", await t.tell("look"));
@@ -25,7 +27,10 @@ export const cases = {
   "middlewares of two namespaces": {
     proves: ["Namespace#use"],
     app(io, log) {
-      for (const name of ["/a", "/b"]) io.of(name).use((socket, next) => (log("use", [name, socket.nsp.name], socket.handshake.headers["x-who"]), next()));
+      for (const name of ["/a", "/b"])
+        io.of(name).use(
+          (socket, next) => (log("use", [name, socket.nsp.name], socket.handshake.headers["x-who"]), next()),
+        );
     },
     async run(t) {
       const a = await t.connect("a", { nsp: "/a" });
@@ -42,12 +47,19 @@ export const cases = {
       await a.until("query");
     },
   },
-  "allSockets": {
+  allSockets: {
     proves: ["Namespace#allSockets", "Server#allSockets"],
     app(io) {
       io.of("/chat");
       const count = async (where) => (await where.allSockets()).size;
-      return { count: async () => [await count(io), await count(io.of("/chat")), await count(io.in("red")), await count(io.in("nowhere"))] };
+      return {
+        count: async () => [
+          await count(io),
+          await count(io.of("/chat")),
+          await count(io.in("red")),
+          await count(io.in("nowhere")),
+        ],
+      };
     },
     async run(t) {
       const a = await t.connect("a");

@@ -2,7 +2,11 @@
 import msgpack from "socket.io-msgpack-parser";
 import { binaryParser, parser as textParser } from "../../../lib/home_made_parser.mjs";
 
-const parsers = { "socket.io-msgpack-parser": msgpack, "a home-made one, text": textParser, "a home-made one, binary": binaryParser };
+const parsers = {
+  "socket.io-msgpack-parser": msgpack,
+  "a home-made one, text": textParser,
+  "a home-made one, binary": binaryParser,
+};
 
 const app = (io) => {
   io.on("connection", (socket) => {
@@ -10,11 +14,21 @@ const app = (io) => {
     socket.on("bytes", (bytes, done) => done(Buffer.concat([Buffer.from(bytes), Buffer.from([9])])));
     socket.on("tell", (done) => (socket.broadcast.emit("others"), socket.to("red").emit("red"), done()));
   });
-  io.of("/chat").use((socket, next) => next(socket.handshake.auth.key ? undefined : Object.assign(new Error("no key"), { data: { code: 1 } })));
+  io.of("/chat").use((socket, next) =>
+    next(socket.handshake.auth.key ? undefined : Object.assign(new Error("no key"), { data: { code: 1 } })),
+  );
   return {
     say: () => void (io.emit("news", { text: "ü", bytes: Buffer.from([1, 2]) }), io.to("red").volatile.emit("red", 1)),
-    ask: () => io.timeout(2000).emitWithAck("ask", 1).then((answers) => answers.sort()),
-    askBytes: () => io.timeout(2000).emitWithAck("ask", Buffer.from([1])).then((answers) => answers.length),
+    ask: () =>
+      io
+        .timeout(2000)
+        .emitWithAck("ask", 1)
+        .then((answers) => answers.sort()),
+    askBytes: () =>
+      io
+        .timeout(2000)
+        .emitWithAck("ask", Buffer.from([1]))
+        .then((answers) => answers.length),
   };
 };
 
@@ -42,7 +56,12 @@ const talk = (parser, transports) => async (t) => {
 const rows = {};
 for (const [name, parser] of Object.entries(parsers)) {
   for (const transports of [["websocket"], ["polling"], ["polling", "websocket"]]) {
-    rows[`${name}, ${transports.join(" then ")}`] = { proves: ["option parser", `parser: ${name.replace(/, (text|binary)$/, "")}`], options: { parser }, app, run: talk(parser, transports) };
+    rows[`${name}, ${transports.join(" then ")}`] = {
+      proves: ["option parser", `parser: ${name.replace(/, (text|binary)$/, "")}`],
+      options: { parser },
+      app,
+      run: talk(parser, transports),
+    };
   }
 }
 

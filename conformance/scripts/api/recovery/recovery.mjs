@@ -55,7 +55,10 @@ const recovered = (proves, during, more = {}) => ({
     await comeBack(a);
     t.log("same id", a.id === id);
     await t.settle();
-    t.log("rooms", (await a.ask("rooms")).filter((room) => room !== a.id));
+    t.log(
+      "rooms",
+      (await a.ask("rooms")).filter((room) => room !== a.id),
+    );
   },
 });
 
@@ -71,12 +74,12 @@ export const cases = {
     await t.tell("sayExcept", "blue", "not blue");
     void a;
   }),
-  "binary": recovered(["Socket#recovered"], (t) => t.tell("sayBytes")),
+  binary: recovered(["Socket#recovered"], (t) => t.tell("sayBytes")),
   "volatile is not kept": recovered(["Socket#recovered", "Server#volatile"], async (t) => {
     await t.tell("sayVolatile", "lost");
     await t.tell("say", "kept");
   }),
-  "polling": {
+  polling: {
     ...recovered([], () => {}),
     async run(t) {
       const a = await member(t, "a", { transports: ["polling"] });
@@ -88,12 +91,20 @@ export const cases = {
       await t.settle();
     },
   },
-  "middlewares run again: skipMiddlewares false": recovered(["option connectionStateRecovery.skipMiddlewares"], () => {}, {
-    options: { ...options, connectionStateRecovery: { maxDisconnectionDuration: 20_000, skipMiddlewares: false } },
-  }),
-  "middlewares are skipped: skipMiddlewares true": recovered(["option connectionStateRecovery.skipMiddlewares"], () => {}, {
-    options: { ...options, connectionStateRecovery: { maxDisconnectionDuration: 20_000, skipMiddlewares: true } },
-  }),
+  "middlewares run again: skipMiddlewares false": recovered(
+    ["option connectionStateRecovery.skipMiddlewares"],
+    () => {},
+    {
+      options: { ...options, connectionStateRecovery: { maxDisconnectionDuration: 20_000, skipMiddlewares: false } },
+    },
+  ),
+  "middlewares are skipped: skipMiddlewares true": recovered(
+    ["option connectionStateRecovery.skipMiddlewares"],
+    () => {},
+    {
+      options: { ...options, connectionStateRecovery: { maxDisconnectionDuration: 20_000, skipMiddlewares: true } },
+    },
+  ),
   "too late": {
     proves: ["option connectionStateRecovery.maxDisconnectionDuration"],
     options: { ...options, connectionStateRecovery: { maxDisconnectionDuration: 40 } },
@@ -164,13 +175,16 @@ export const cases = {
       await t.settle();
     },
   },
-  "twice": {
+  twice: {
     proves: ["option connectionStateRecovery"],
     options,
     app,
     async run(t) {
       const a = await member(t, "a");
-      for (const [round, disconnects] of [["one", 1], ["two", 2]]) {
+      for (const [round, disconnects] of [
+        ["one", 1],
+        ["two", 2],
+      ]) {
         a.engine.transport.ws.terminate();
         await a.until("disconnect", disconnects);
         await t.saw("disconnect", { count: disconnects });

@@ -1,5 +1,9 @@
 // Broadcasts that want acknowledgements: all answers, partial answers on timeout, nobody there.
-const outcome = (promise) => promise.then((answers) => ({ answers: answers.sort() }), (error) => ({ error: error.message, partial: error.responses?.sort() }));
+const outcome = (promise) =>
+  promise.then(
+    (answers) => ({ answers: answers.sort() }),
+    (error) => ({ error: error.message, partial: error.responses?.sort() }),
+  );
 
 const answering = async (t, ...names) => {
   const clients = [];
@@ -16,7 +20,10 @@ export const cases = {
   "timeout and callback": {
     proves: ["Server#timeout", "BroadcastOperator#timeout"],
     app: (io) => ({
-      ask: () => new Promise((done) => io.timeout(2000).emit("ask", 1, (error, answers) => done({ error, answers: answers.sort() }))),
+      ask: () =>
+        new Promise((done) =>
+          io.timeout(2000).emit("ask", 1, (error, answers) => done({ error, answers: answers.sort() })),
+        ),
     }),
     async run(t) {
       await answering(t, "a", "b", "c");
@@ -24,7 +31,7 @@ export const cases = {
       await t.settle();
     },
   },
-  "emitWithAck": {
+  emitWithAck: {
     proves: ["BroadcastOperator#emitWithAck", "Server#timeout"],
     app: (io) => ({ ask: () => outcome(io.timeout(2000).emitWithAck("ask", "promise")) }),
     async run(t) {
@@ -32,13 +39,14 @@ export const cases = {
       t.log("answers", await t.tell("ask"));
     },
   },
-  "rooms": {
+  rooms: {
     proves: ["BroadcastOperator#emitWithAck", "BroadcastOperator#timeout"],
     app: (io) => ({
-      ask: () => Promise.all([
-        outcome(io.to("blue").timeout(2000).emitWithAck("ask", "blue")),
-        outcome(io.timeout(2000).to("red").except("blue").emitWithAck("ask", "red only")),
-      ]),
+      ask: () =>
+        Promise.all([
+          outcome(io.to("blue").timeout(2000).emitWithAck("ask", "blue")),
+          outcome(io.timeout(2000).to("red").except("blue").emitWithAck("ask", "red only")),
+        ]),
     }),
     async run(t) {
       await answering(t, "a", "b", "c");
@@ -58,7 +66,10 @@ export const cases = {
   "callback on timeout": {
     proves: ["BroadcastOperator#timeout"],
     app: (io) => ({
-      ask: () => new Promise((done) => io.timeout(1000).emit("ask", 1, (error, answers) => done({ error: error.message, answers }))),
+      ask: () =>
+        new Promise((done) =>
+          io.timeout(1000).emit("ask", 1, (error, answers) => done({ error: error.message, answers })),
+        ),
     }),
     async run(t) {
       await answering(t, "a");
@@ -93,7 +104,7 @@ export const cases = {
       t.log("answers", await t.tell("ask"));
     },
   },
-  "local": {
+  local: {
     proves: ["BroadcastOperator#local", "BroadcastOperator#emitWithAck"],
     single: "local is about one app server",
     app: (io) => ({ ask: () => outcome(io.local.timeout(2000).emitWithAck("ask", 1)) }),
@@ -105,7 +116,11 @@ export const cases = {
   "io.emitWithAck": {
     proves: ["Server#emitWithAck", "Namespace#emitWithAck"],
     app: (io) => ({
-      ask: () => ({ server: typeof io.emitWithAck, namespace: typeof io.sockets.emitWithAck, operator: typeof io.to("red").emitWithAck }),
+      ask: () => ({
+        server: typeof io.emitWithAck,
+        namespace: typeof io.sockets.emitWithAck,
+        operator: typeof io.to("red").emitWithAck,
+      }),
     }),
     async run(t) {
       t.log("methods", await t.tell("ask"));

@@ -19,27 +19,33 @@ const broadcast = (proves, say) => ({
 });
 
 export const cases = {
-  "emit": broadcast(["Server#emit", "Namespace#emit"], (io) => io.emit("news", 1, "two", { three: [3] })),
-  "emit, binary": broadcast(["Server#emit"], (io) => io.emit("news", Buffer.from([1, 2, 3]), { inner: [Buffer.from("x")] })),
+  emit: broadcast(["Server#emit", "Namespace#emit"], (io) => io.emit("news", 1, "two", { three: [3] })),
+  "emit, binary": broadcast(["Server#emit"], (io) =>
+    io.emit("news", Buffer.from([1, 2, 3]), { inner: [Buffer.from("x")] }),
+  ),
   "emit, no arguments": broadcast(["Server#emit"], (io) => io.emit("news")),
   "emit, null and undefined": broadcast(["Server#emit"], (io) => io.emit("news", null, undefined, [undefined])),
   "emit, large": broadcast(["Server#emit"], (io) => io.emit("news", "ä".repeat(70_000).length, "ä".repeat(70_000))),
-  "send": broadcast(["Server#send", "Namespace#send"], (io) => io.send("hello", 2)),
-  "write": broadcast(["Server#write", "Namespace#write"], (io) => io.write("hello")),
-  "to": broadcast(["Server#to", "Namespace#to"], (io) => io.to("red").emit("news")),
+  send: broadcast(["Server#send", "Namespace#send"], (io) => io.send("hello", 2)),
+  write: broadcast(["Server#write", "Namespace#write"], (io) => io.write("hello")),
+  to: broadcast(["Server#to", "Namespace#to"], (io) => io.to("red").emit("news")),
   "to, room list": broadcast(["Server#to"], (io) => io.to(["red", "blue"]).emit("news")),
-  "to, union": broadcast(["Server#to", "BroadcastOperator#to"], (io) => io.to("red").to("round").emit("news", "once each")),
+  "to, union": broadcast(["Server#to", "BroadcastOperator#to"], (io) =>
+    io.to("red").to("round").emit("news", "once each"),
+  ),
   "to, nobody there": broadcast(["Server#to"], (io) => io.to("nowhere").emit("news")),
-  "in": broadcast(["Server#in", "Namespace#in", "BroadcastOperator#in"], (io) => io.in("round").in("blue").emit("news")),
-  "except": broadcast(["Server#except", "Namespace#except"], (io) => io.except("round").emit("news")),
+  in: broadcast(["Server#in", "Namespace#in", "BroadcastOperator#in"], (io) => io.in("round").in("blue").emit("news")),
+  except: broadcast(["Server#except", "Namespace#except"], (io) => io.except("round").emit("news")),
   "except, list": broadcast(["Server#except"], (io) => io.except(["round", "blue"]).emit("news")),
   "to and except": broadcast(["BroadcastOperator#except"], (io) => io.to("red").except("round").emit("news")),
-  "except and to": broadcast(["Server#except", "BroadcastOperator#to"], (io) => io.except("round").to("red").emit("news")),
-  "compress": broadcast(["Server#compress", "BroadcastOperator#compress"], (io) => {
+  "except and to": broadcast(["Server#except", "BroadcastOperator#to"], (io) =>
+    io.except("round").to("red").emit("news"),
+  ),
+  compress: broadcast(["Server#compress", "BroadcastOperator#compress"], (io) => {
     io.compress(true).emit("news", 1);
     io.to("red").compress(false).emit("news", 2);
   }),
-  "volatile": broadcast(["Server#volatile", "BroadcastOperator#volatile"], (io) => io.to("red").volatile.emit("news")),
+  volatile: broadcast(["Server#volatile", "BroadcastOperator#volatile"], (io) => io.to("red").volatile.emit("news")),
   "operators do not change each other": broadcast(["BroadcastOperator#to", "BroadcastOperator#except"], (io) => {
     const red = io.to("red");
     const rest = red.except("round");
@@ -70,7 +76,7 @@ export const cases = {
       await t.settle();
     },
   },
-  "local": {
+  local: {
     proves: ["Server#local", "Namespace#local", "BroadcastOperator#local"],
     single: "local is about one app server",
     app: (io) => ({ say: () => void (io.local.emit("news", 1), io.to("red").local.emit("news", 2)) }),
@@ -83,13 +89,14 @@ export const cases = {
   "reserved event names": {
     proves: ["Server#emit"],
     app: (io) => ({
-      say: () => ["connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"].map((name) => {
-        try {
-          return io.to("red").emit(name);
-        } catch (error) {
-          return error.message;
-        }
-      }),
+      say: () =>
+        ["connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"].map((name) => {
+          try {
+            return io.to("red").emit(name);
+          } catch (error) {
+            return error.message;
+          }
+        }),
     }),
     async run(t) {
       await three(t);

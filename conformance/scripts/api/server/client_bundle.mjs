@@ -1,14 +1,33 @@
 // The client bundle is still served by the app's own HTTP server, as `serveClient` says.
 import http from "node:http";
 
-const files = ["socket.io.js", "socket.io.min.js", "socket.io.js.map", "socket.io.esm.min.js", "socket.io.msgpack.min.js", "nothing.js"];
+const files = [
+  "socket.io.js",
+  "socket.io.min.js",
+  "socket.io.js.map",
+  "socket.io.esm.min.js",
+  "socket.io.msgpack.min.js",
+  "nothing.js",
+];
 
-const fetchAll = (io) => Promise.all(files.map((file) => new Promise((resolve, reject) => {
-  const { port } = io.httpServer.address();
-  http.get({ port, path: `/socket.io/${file}`, agent: false }, (response) => {
-    response.resume().on("end", () => resolve([file, response.statusCode, response.headers["content-type"], response.headers.etag]));
-  }).on("error", reject);
-})));
+const fetchAll = (io) =>
+  Promise.all(
+    files.map(
+      (file) =>
+        new Promise((resolve, reject) => {
+          const { port } = io.httpServer.address();
+          http
+            .get({ port, path: `/socket.io/${file}`, agent: false }, (response) => {
+              response
+                .resume()
+                .on("end", () =>
+                  resolve([file, response.statusCode, response.headers["content-type"], response.headers.etag]),
+                );
+            })
+            .on("error", reject);
+        }),
+    ),
+  );
 
 const served = (options) => ({
   proves: ["option serveClient"],

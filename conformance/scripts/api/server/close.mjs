@@ -20,8 +20,11 @@ const closing = (proves, close) => ({
 });
 
 export const cases = {
-  "callback": closing(["Server#close"], (io) => new Promise((resolve) => void io.close((error) => resolve([error?.code])))),
-  "promise": closing(["Server#close"], async (io) => [await io.close()]),
+  callback: closing(
+    ["Server#close"],
+    (io) => new Promise((resolve) => void io.close((error) => resolve([error?.code]))),
+  ),
+  promise: closing(["Server#close"], async (io) => [await io.close()]),
   "httpServer is closed too": {
     proves: ["Server#close", "Server#httpServer"],
     single: "closing is about one process",

@@ -4,7 +4,8 @@ import { Server } from "socket.io";
 import { Server as Engine } from "engine.io";
 
 const greet = (io) => void io.on("connection", (socket) => socket.emit("hello", socket.handshake.query.transport));
-const listening = (httpServer) => new Promise((resolve) => (httpServer.listening ? resolve() : httpServer.once("listening", resolve)));
+const listening = (httpServer) =>
+  new Promise((resolve) => (httpServer.listening ? resolve() : httpServer.once("listening", resolve)));
 const portOf = async (io) => (await listening(io.httpServer), io.httpServer.address().port);
 
 const form = (proves, server, options) => ({
@@ -25,35 +26,51 @@ export const cases = {
     greet(io);
     return { io, httpServer };
   }),
-  "new Server(httpServer, options)": form(["Server: new Server(httpServer, options)", "option path"], ({ trunk }) => {
-    const httpServer = http.createServer();
-    const io = new Server(httpServer, { path: "/chat" });
-    trunk(io);
-    greet(io);
-    return { io, httpServer };
-  }, { path: "/chat" }),
-  "new Server(port, options)": form(["Server: new Server(port, options)", "Server#httpServer"], async ({ trunk }) => {
-    const io = new Server(0, { path: "/port/" });
-    trunk(io);
-    greet(io);
-    return { io, port: await portOf(io) };
-  }, { path: "/port/" }),
-  "new Server(options), attach(httpServer)": form(["Server: new Server(options)", "Server#attach"], ({ trunk }) => {
-    const httpServer = http.createServer();
-    const io = new Server({ path: "/options" });
-    trunk(io);
-    io.attach(httpServer);
-    greet(io);
-    return { io, httpServer };
-  }, { path: "/options" }),
-  "attach(httpServer, options)": form(["Server#attach"], ({ trunk }) => {
-    const httpServer = http.createServer();
-    const io = new Server();
-    io.attach(httpServer, { path: "/attached", transports: ["websocket"] });
-    trunk(io);
-    greet(io);
-    return { io, httpServer };
-  }, { path: "/attached" }),
+  "new Server(httpServer, options)": form(
+    ["Server: new Server(httpServer, options)", "option path"],
+    ({ trunk }) => {
+      const httpServer = http.createServer();
+      const io = new Server(httpServer, { path: "/chat" });
+      trunk(io);
+      greet(io);
+      return { io, httpServer };
+    },
+    { path: "/chat" },
+  ),
+  "new Server(port, options)": form(
+    ["Server: new Server(port, options)", "Server#httpServer"],
+    async ({ trunk }) => {
+      const io = new Server(0, { path: "/port/" });
+      trunk(io);
+      greet(io);
+      return { io, port: await portOf(io) };
+    },
+    { path: "/port/" },
+  ),
+  "new Server(options), attach(httpServer)": form(
+    ["Server: new Server(options)", "Server#attach"],
+    ({ trunk }) => {
+      const httpServer = http.createServer();
+      const io = new Server({ path: "/options" });
+      trunk(io);
+      io.attach(httpServer);
+      greet(io);
+      return { io, httpServer };
+    },
+    { path: "/options" },
+  ),
+  "attach(httpServer, options)": form(
+    ["Server#attach"],
+    ({ trunk }) => {
+      const httpServer = http.createServer();
+      const io = new Server();
+      io.attach(httpServer, { path: "/attached", transports: ["websocket"] });
+      trunk(io);
+      greet(io);
+      return { io, httpServer };
+    },
+    { path: "/attached" },
+  ),
   "attach before useTrunkline": form(["Server#attach"], ({ trunk }) => {
     const httpServer = http.createServer();
     const io = new Server();
@@ -77,13 +94,17 @@ export const cases = {
     io.listen(httpServer);
     return { io, httpServer };
   }),
-  "listen(port, options)": form(["Server#listen"], async ({ trunk }) => {
-    const io = new Server();
-    trunk(io);
-    io.listen(0, { path: "/listen/" });
-    greet(io);
-    return { io, port: await portOf(io) };
-  }, { path: "/listen/" }),
+  "listen(port, options)": form(
+    ["Server#listen"],
+    async ({ trunk }) => {
+      const io = new Server();
+      trunk(io);
+      io.listen(0, { path: "/listen/" });
+      greet(io);
+      return { io, port: await portOf(io) };
+    },
+    { path: "/listen/" },
+  ),
   "bind(engine)": form(["Server#bind"], ({ trunk }) => {
     const httpServer = http.createServer();
     const io = new Server();
@@ -94,17 +115,18 @@ export const cases = {
     greet(io);
     return { io, httpServer };
   }),
-  "onconnection": {
+  onconnection: {
     proves: ["Server#onconnection"],
     bare: true,
     server({ trunk }) {
       const httpServer = http.createServer();
       const io = new Server(httpServer);
       trunk(io);
-      io.onconnection = ((original) => function (conn) {
-        conn.seen = true;
-        return original.call(this, conn);
-      })(io.onconnection);
+      io.onconnection = ((original) =>
+        function (conn) {
+          conn.seen = true;
+          return original.call(this, conn);
+        })(io.onconnection);
       io.on("connection", (socket) => socket.emit("hello", socket.conn.constructor.name.length > 0));
       return { io, httpServer };
     },

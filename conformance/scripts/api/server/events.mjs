@@ -1,7 +1,12 @@
 // Events of `io`: connection, connect, new_namespace.
 export const cases = {
   "connection and connect": {
-    proves: ["Server: event connection", "Server: event connect", "Namespace: event connection", "Namespace: event connect"],
+    proves: [
+      "Server: event connection",
+      "Server: event connect",
+      "Namespace: event connection",
+      "Namespace: event connect",
+    ],
     app(io, log) {
       for (const event of ["connection", "connect"]) {
         io.on(event, (socket) => log(`io ${event}`, socket.nsp.name, socket.handshake.headers["x-who"]));
@@ -14,7 +19,7 @@ export const cases = {
       await t.connect("b", { nsp: "/chat" });
     },
   },
-  "new_namespace": {
+  new_namespace: {
     proves: ["Server: event new_namespace"],
     single: "namespaces are made in each process",
     app(io, log) {

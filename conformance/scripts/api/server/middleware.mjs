@@ -2,7 +2,7 @@
 import { whoIs } from "../../../app.mjs";
 
 export const cases = {
-  "order": {
+  order: {
     proves: ["Server#use", "Namespace#use"],
     app(io, log) {
       io.use((socket, next) => (log("first", socket.handshake.auth, whoIs(socket.request)), next()));
@@ -31,7 +31,13 @@ export const cases = {
         socket.join("early");
         next();
       });
-      io.on("connection", (socket) => socket.emit("mine", socket.data, [...socket.rooms].filter((room) => room !== socket.id)));
+      io.on("connection", (socket) =>
+        socket.emit(
+          "mine",
+          socket.data,
+          [...socket.rooms].filter((room) => room !== socket.id),
+        ),
+      );
       return { say: () => void io.to("early").emit("early bird") };
     },
     async run(t) {

@@ -24,16 +24,33 @@ const polling = { transports: ["polling"] };
 export const cases = {
   "client namespace disconnect": ending([], (a) => a.socket.disconnect()),
   "client namespace disconnect, polling": ending([], (a) => a.socket.disconnect(), { client: polling }),
-  "server namespace disconnect": ending(["Socket#disconnect"], (a) => a.emit("go"), { app: (socket) => socket.disconnect() }),
-  "server namespace disconnect, close": ending(["Socket#disconnect"], (a) => a.emit("go"), { app: (socket) => socket.disconnect(true) }),
-  "server namespace disconnect, close, polling": ending(["Socket#disconnect"], (a) => a.emit("go"), { app: (socket) => socket.disconnect(true), client: polling }),
+  "server namespace disconnect": ending(["Socket#disconnect"], (a) => a.emit("go"), {
+    app: (socket) => socket.disconnect(),
+  }),
+  "server namespace disconnect, close": ending(["Socket#disconnect"], (a) => a.emit("go"), {
+    app: (socket) => socket.disconnect(true),
+  }),
+  "server namespace disconnect, close, polling": ending(["Socket#disconnect"], (a) => a.emit("go"), {
+    app: (socket) => socket.disconnect(true),
+    client: polling,
+  }),
   "conn.close": ending(["EngineSocket#close"], (a) => a.emit("go"), { app: (socket) => socket.conn.close() }),
-  "conn.close, polling": ending(["EngineSocket#close"], (a) => a.emit("go"), { app: (socket) => socket.conn.close(), client: polling }),
+  "conn.close, polling": ending(["EngineSocket#close"], (a) => a.emit("go"), {
+    app: (socket) => socket.conn.close(),
+    client: polling,
+  }),
   "transport close": ending([], (a) => a.engine.close()),
-  "transport close, no close frame": ending([], (a) => a.engine.transport.ws._socket?.destroy() ?? a.engine.transport.ws.terminate?.()),
-  "ping timeout": ending(["option pingTimeout"], (a) => (a.engine.transport.send = () => {}), { options: { pingInterval: 400, pingTimeout: 600 } }),
+  "transport close, no close frame": ending(
+    [],
+    (a) => a.engine.transport.ws._socket?.destroy() ?? a.engine.transport.ws.terminate?.(),
+  ),
+  "ping timeout": ending(["option pingTimeout"], (a) => (a.engine.transport.send = () => {}), {
+    options: { pingInterval: 400, pingTimeout: 600 },
+  }),
   "parse error": ending([], (a) => a.engine.write("9nonsense")),
-  "too large": ending(["option maxHttpBufferSize"], (a) => a.emit("big", "x".repeat(5000)), { options: { maxHttpBufferSize: 1000 } }),
+  "too large": ending(["option maxHttpBufferSize"], (a) => a.emit("big", "x".repeat(5000)), {
+    options: { maxHttpBufferSize: 1000 },
+  }),
   "words before the end arrive": ending(["Socket#disconnect"], (a) => a.emit("go"), {
     app(socket, io) {
       socket.emit("last", 1);

@@ -1,27 +1,39 @@
 // A room is what a Map takes for one key: type and value. The same room by every door, and never another one.
 const object = {};
 const ROOMS = {
-  "text": "7",
-  "number": 7,
-  "bigint": 7n,
-  "null": null,
-  "undefined": undefined,
-  "true": true,
+  text: "7",
+  number: 7,
+  bigint: 7n,
+  null: null,
+  undefined: undefined,
+  true: true,
   "the word true": "true",
   "not a number": NaN,
-  "zero": 0,
+  zero: 0,
   "zero as text": "0",
   "a key's text": "\0n7",
   "half a pair": "\ud800",
   "another half": "\ud801",
   "what stands for halves": "\ufffd",
-  "symbol": Symbol.for("7"),
+  symbol: Symbol.for("7"),
 };
 // What is itself is known to its own process only.
-const OWN = { "object": object, "another object": {}, "its name": "[object Object]", "function": () => object, "symbol of its own": Symbol("7"), "its twin": Symbol("7") };
+const OWN = {
+  object: object,
+  "another object": {},
+  "its name": "[object Object]",
+  function: () => object,
+  "symbol of its own": Symbol("7"),
+  "its twin": Symbol("7"),
+};
 
-const names = (room) => Object.entries({ ...ROOMS, ...OWN }).find(([, known]) => new Map([[room, 1]]).has(known))?.[0] ?? String(room);
-const shown = (rooms, id) => [...rooms].filter((room) => room !== id).map(names).sort();
+const names = (room) =>
+  Object.entries({ ...ROOMS, ...OWN }).find(([, known]) => new Map([[room, 1]]).has(known))?.[0] ?? String(room);
+const shown = (rooms, id) =>
+  [...rooms]
+    .filter((room) => room !== id)
+    .map(names)
+    .sort();
 
 /** Who hears what: one client for each room, which `act` speaks to. */
 const each = (proves, rooms, act, more = {}) => ({
@@ -62,14 +74,35 @@ const later = (act, ask) => async (io, room, name) => {
 const own = { single: "an object is a room in its own process only" };
 
 const cases = {};
-for (const [kind, rooms, more] of [["", ROOMS, {}], [", by identity", OWN, own]]) {
-  cases[`to${kind}`] = each(["Server#to", "Socket#join"], rooms, (io, room, name) => void io.to(room).emit("to", name), more);
-  cases[`except${kind}`] = each(["Server#except"], rooms, (io, room, name) => void io.except(room).emit("except", name), more);
-  cases[`local${kind}`] = each(["Server#local"], rooms, (io, room, name) => void io.local.in(room).emit("local", name), own);
+for (const [kind, rooms, more] of [
+  ["", ROOMS, {}],
+  [", by identity", OWN, own],
+]) {
+  cases[`to${kind}`] = each(
+    ["Server#to", "Socket#join"],
+    rooms,
+    (io, room, name) => void io.to(room).emit("to", name),
+    more,
+  );
+  cases[`except${kind}`] = each(
+    ["Server#except"],
+    rooms,
+    (io, room, name) => void io.except(room).emit("except", name),
+    more,
+  );
+  cases[`local${kind}`] = each(
+    ["Server#local"],
+    rooms,
+    (io, room, name) => void io.local.in(room).emit("local", name),
+    own,
+  );
   cases[`fetchSockets${kind}`] = each(
     ["Server#fetchSockets"],
     rooms,
-    async (io, room) => (await io.in(room).fetchSockets()).map((socket) => [socket.handshake.auth.who, shown(socket.rooms, socket.id)]).sort(),
+    async (io, room) =>
+      (await io.in(room).fetchSockets())
+        .map((socket) => [socket.handshake.auth.who, shown(socket.rooms, socket.id)])
+        .sort(),
     more,
   );
   cases[`fetchSockets, except${kind}`] = each(
@@ -81,7 +114,10 @@ for (const [kind, rooms, more] of [["", ROOMS, {}], [", by identity", OWN, own]]
   cases[`socketsLeave${kind}`] = each(
     ["Server#socketsLeave"],
     rooms,
-    later((io, room) => io.socketsLeave([room]), async (io, room) => (await io.in(room).fetchSockets()).length === 0),
+    later(
+      (io, room) => io.socketsLeave([room]),
+      async (io, room) => (await io.in(room).fetchSockets()).length === 0,
+    ),
     more,
   );
   cases[`socketsJoin${kind}`] = each(
@@ -130,7 +166,10 @@ cases["namespaces whose names are no good UTF-8 stay apart"] = {
   single: "nobody can connect to them from outside; a client is led in by its app server",
   app(io) {
     io.of(/.*/);
-    return { say: () => void (io.of("/\ud800").emit("news", 1), io.of("/\ud801").emit("news", 2), io.of("/\ufffd").emit("news", 3)) };
+    return {
+      say: () =>
+        void (io.of("/\ud800").emit("news", 1), io.of("/\ud801").emit("news", 2), io.of("/\ufffd").emit("news", 3)),
+    };
   },
   async run(t) {
     await t.connect("a", { nsp: "/\ufffd" });
@@ -145,9 +184,19 @@ cases["recovered"] = {
   app(io) {
     io.on("connection", (socket) => {
       if (!socket.recovered) socket.join([7, "7", 8n, null, true, "\ud800"]);
-      socket.on("rooms by type", (done) => done([...socket.rooms].filter((room) => room !== socket.id).map((room) => `${typeof room} ${JSON.stringify(String(room))}`).sort()));
+      socket.on("rooms by type", (done) =>
+        done(
+          [...socket.rooms]
+            .filter((room) => room !== socket.id)
+            .map((room) => `${typeof room} ${JSON.stringify(String(room))}`)
+            .sort(),
+        ),
+      );
     });
-    return { say: (which) => void io.to({ number: 7, text: "7", bigint: 8n, other: 8, null: null, half: "\ud800" }[which]).emit("to", which) };
+    return {
+      say: (which) =>
+        void io.to({ number: 7, text: "7", bigint: 8n, other: 8, null: null, half: "\ud800" }[which]).emit("to", which),
+    };
   },
   async run(t) {
     const a = await t.connect("a", { reconnection: false });

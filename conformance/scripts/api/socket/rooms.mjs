@@ -1,12 +1,14 @@
 // join and leave take effect at once, and end with the socket.
 export const cases = {
-  "join": {
+  join: {
     proves: ["Socket#join", "Socket#rooms"],
     app(io) {
-      io.on("connection", (socket) => socket.on("go", (done) => {
-        const returned = socket.join("red");
-        done([returned === undefined, [...socket.rooms].filter((room) => room !== socket.id)]);
-      }));
+      io.on("connection", (socket) =>
+        socket.on("go", (done) => {
+          const returned = socket.join("red");
+          done([returned === undefined, [...socket.rooms].filter((room) => room !== socket.id)]);
+        }),
+      );
     },
     async run(t) {
       const a = await t.connect("a");
@@ -20,10 +22,13 @@ export const cases = {
     async run(t) {
       const a = await t.connect("a");
       await a.ask("join", ["one", "two", "one", "drei ü"]);
-      t.log("rooms", (await a.ask("rooms")).filter((room) => room !== a.id));
+      t.log(
+        "rooms",
+        (await a.ask("rooms")).filter((room) => room !== a.id),
+      );
     },
   },
-  "leave": {
+  leave: {
     proves: ["Socket#leave"],
     app: (io) => ({ say: () => void io.to("one").emit("news") }),
     async run(t) {
@@ -31,7 +36,10 @@ export const cases = {
       await a.ask("join", ["one", "two"]);
       await a.ask("leave", "one");
       await a.ask("leave", "never");
-      t.log("rooms", (await a.ask("rooms")).filter((room) => room !== a.id));
+      t.log(
+        "rooms",
+        (await a.ask("rooms")).filter((room) => room !== a.id),
+      );
       await t.tell("say");
       await t.settle();
     },

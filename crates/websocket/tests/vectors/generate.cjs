@@ -12,7 +12,15 @@ const PerMessageDeflate = require(join(lib, "permessage-deflate.js"));
 
 const MESSAGE_BYTES_MAX = 5000;
 
-const SETTINGS = [[0, 0], [15, 0], [12, 0], [8, 0], [0, 15], [0, 10], [11, 9]];
+const SETTINGS = [
+  [0, 0],
+  [15, 0],
+  [12, 0],
+  [8, 0],
+  [0, 15],
+  [0, 10],
+  [11, 9],
+];
 
 const HEADERS = [
   "permessage-deflate",
@@ -27,13 +35,13 @@ const HEADERS = [
   "permessage-deflate; client_max_window_bits=9, permessage-deflate; client_max_window_bits",
   "permessage-deflate; server_max_window_bits=10, permessage-deflate; server_max_window_bits=14; client_max_window_bits=14",
   "x-webkit-deflate-frame, permessage-deflate; client_max_window_bits",
-  "permessage-bzip2; quality=9; name=\"x\", permessage-deflate",
+  'permessage-bzip2; quality=9; name="x", permessage-deflate',
   "permessage-deflate;client_max_window_bits",
   "permessage-deflate ;\tclient_max_window_bits = 10",
   "permessage-deflate ;\tclient_max_window_bits ; server_no_context_takeover",
-  "permessage-deflate; client_max_window_bits=\"10\"",
-  "permessage-deflate; client_max_window_bits=\"1\\0\" ; server_no_context_takeover",
-  "permessage-deflate; server_max_window_bits=\"12\",x",
+  'permessage-deflate; client_max_window_bits="10"',
+  'permessage-deflate; client_max_window_bits="1\\0" ; server_no_context_takeover',
+  'permessage-deflate; server_max_window_bits="12",x',
   "permessage-deflate; server_max_window_bits=012",
   "permessage-deflate; server_max_window_bits=+12",
   "x-webkit-deflate-frame",
@@ -67,16 +75,16 @@ const HEADERS = [
   "permessage-deflate client_max_window_bits",
   "permessage-deflate; client_max_window_bits=",
   "permessage-deflate; client_max_window_bits= 10",
-  "permessage-deflate; client_max_window_bits=\"\"",
-  "permessage-deflate; client_max_window_bits=\"10",
-  "permessage-deflate; client_max_window_bits=\"1 0\"",
-  "permessage-deflate; client_max_window_bits=\"10\"0",
-  "permessage-deflate; client_max_window_bits=\"10\\",
-  "permessage-deflate; client_max_window_bits=1\"0\"",
+  'permessage-deflate; client_max_window_bits=""',
+  'permessage-deflate; client_max_window_bits="10',
+  'permessage-deflate; client_max_window_bits="1 0"',
+  'permessage-deflate; client_max_window_bits="10"0',
+  'permessage-deflate; client_max_window_bits="10\\',
+  'permessage-deflate; client_max_window_bits=1"0"',
   "permessage-deflate; =10",
   "permessage-deflate=1",
   "permessage-d\u00e9flate",
-  "x; a=\"b,c\"",
+  'x; a="b,c"',
   "permessage-deflate, x; a=(",
 ];
 
@@ -139,7 +147,15 @@ function* payloads() {
   ];
   const { Z_FIXED, Z_HUFFMAN_ONLY, Z_RLE } = zlib.constants;
   for (const text of texts) {
-    for (const options of [{}, { level: 0 }, { level: 1 }, { level: 9, windowBits: 9 }, { strategy: Z_FIXED }, { strategy: Z_HUFFMAN_ONLY }, { strategy: Z_RLE }]) {
+    for (const options of [
+      {},
+      { level: 0 },
+      { level: 1 },
+      { level: 9, windowBits: 9 },
+      { strategy: Z_FIXED },
+      { strategy: Z_HUFFMAN_ONLY },
+      { strategy: Z_RLE },
+    ]) {
       yield flushed(text, options);
     }
     yield zlib.deflateRawSync(text);

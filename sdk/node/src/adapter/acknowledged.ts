@@ -24,7 +24,12 @@ export class Acknowledged {
     this.delivery = delivery;
   }
 
-  broadcast(packet: Packet, options: BroadcastOptions, count: (clients: number) => void, answered: (value: unknown) => void): void {
+  broadcast(
+    packet: Packet,
+    options: BroadcastOptions,
+    count: (clients: number) => void,
+    answered: (value: unknown) => void,
+  ): void {
     const { adapter, host } = this.scope;
     const { cluster } = host;
     const { timeout, local } = options.flags ?? {};
@@ -58,7 +63,8 @@ export class Acknowledged {
     const { adapter, host } = this.scope;
     const options = decodeOptions(opts);
     const packet = decode(this.scope, parts);
-    const tell = (type: number, data: MessageData): void => host.cluster.publish(type, adapter.nsp.name, { ...data, requestId }, [asker]);
+    const tell = (type: number, data: MessageData): void =>
+      host.cluster.publish(type, adapter.nsp.name, { ...data, requestId }, [asker]);
     if (packet === undefined) return tell(MessageType.BROADCAST_CLIENT_COUNT, { clientCount: 0 });
     let clientCount = 0;
     const { clients } = this.askOwn(packet.data, options, {

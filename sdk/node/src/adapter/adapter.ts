@@ -92,7 +92,12 @@ export function createAdapter(bases: Bases, host: AdapterHost): AdapterConstruct
       this.delivery.broadcast(packet, options);
     }
 
-    override broadcastWithAck(packet: Packet, options: BroadcastOptions, count: (clients: number) => void, answered: (value: unknown) => void): void {
+    override broadcastWithAck(
+      packet: Packet,
+      options: BroadcastOptions,
+      count: (clients: number) => void,
+      answered: (value: unknown) => void,
+    ): void {
       this.acknowledged.broadcast(packet, options, count, answered);
     }
 
@@ -106,17 +111,20 @@ export function createAdapter(bases: Bases, host: AdapterHost): AdapterConstruct
     }
 
     override addSockets(options: BroadcastOptions, rooms: unknown[]): void {
-      if (!options.flags?.local) this.remote.operate(MessageType.SOCKETS_JOIN, { opts: encodeOptions(options), rooms: textsOf(rooms) });
+      if (!options.flags?.local)
+        this.remote.operate(MessageType.SOCKETS_JOIN, { opts: encodeOptions(options), rooms: textsOf(rooms) });
       host.together(() => plain.addSockets.call(this, options, rooms));
     }
 
     override delSockets(options: BroadcastOptions, rooms: unknown[]): void {
-      if (!options.flags?.local) this.remote.operate(MessageType.SOCKETS_LEAVE, { opts: encodeOptions(options), rooms: textsOf(rooms) });
+      if (!options.flags?.local)
+        this.remote.operate(MessageType.SOCKETS_LEAVE, { opts: encodeOptions(options), rooms: textsOf(rooms) });
       host.together(() => plain.delSockets.call(this, options, rooms));
     }
 
     override disconnectSockets(options: BroadcastOptions, close: boolean): void {
-      if (!options.flags?.local) this.remote.operate(MessageType.DISCONNECT_SOCKETS, { opts: encodeOptions(options), close });
+      if (!options.flags?.local)
+        this.remote.operate(MessageType.DISCONNECT_SOCKETS, { opts: encodeOptions(options), close });
       host.together(() => plain.disconnectSockets.call(this, options, close));
     }
 
@@ -149,4 +157,8 @@ export function createAdapter(bases: Bases, host: AdapterHost): AdapterConstruct
   };
 }
 
-const OPERATIONS: ReadonlySet<number> = new Set([MessageType.SOCKETS_JOIN, MessageType.SOCKETS_LEAVE, MessageType.DISCONNECT_SOCKETS]);
+const OPERATIONS: ReadonlySet<number> = new Set([
+  MessageType.SOCKETS_JOIN,
+  MessageType.SOCKETS_LEAVE,
+  MessageType.DISCONNECT_SOCKETS,
+]);

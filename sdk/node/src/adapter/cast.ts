@@ -14,7 +14,12 @@ export interface Cast {
   written(): SendOptions;
 }
 
-export function castOf(plain: AdapterBase, options: BroadcastOptions, encoded: EncodedPart[], packet: () => Packet | undefined): Cast {
+export function castOf(
+  plain: AdapterBase,
+  options: BroadcastOptions,
+  encoded: EncodedPart[],
+  packet: () => Packet | undefined,
+): Cast {
   let written: SendOptions | undefined;
   return { options, encoded, packet, written: () => (written ??= writeOptions(plain, options, encoded)) };
 }

@@ -70,7 +70,12 @@ export class Delivery {
     this.fanOut(options, parts, offset);
     const interested = host.cluster.interestedIn(adapter.nsp.name);
     if (interested.size === 0) return;
-    host.cluster.publish(MessageType.BROADCAST, adapter.nsp.name, { parts, opts: encodeOptions(options), offset }, interested);
+    host.cluster.publish(
+      MessageType.BROADCAST,
+      adapter.nsp.name,
+      { parts, opts: encodeOptions(options), offset },
+      interested,
+    );
   }
 
   /**
@@ -85,7 +90,14 @@ export class Delivery {
   private fanOut(options: BroadcastOptions, parts: PartData[], offset: string | undefined): void {
     const { adapter, host } = this.scope;
     const { rooms, except } = options;
-    host.broadcast({ nsp: adapter.nsp.name, flags: flagsOf(options), offset, rooms: textsOf(rooms), except: textsOf(except), parts });
+    host.broadcast({
+      nsp: adapter.nsp.name,
+      flags: flagsOf(options),
+      offset,
+      rooms: textsOf(rooms),
+      except: textsOf(except),
+      parts,
+    });
   }
 
   private notifyOutgoing(cast: Cast): void {

@@ -48,16 +48,21 @@ export class Remote {
     if (missing.length === 0) return own;
     return new Promise<FetchedSocket[]>((resolve, reject) => {
       const remote: FetchedSocket[] = [];
-      this.cluster.ask(MessageType.FETCH_SOCKETS, this.nsp, { opts: encodeOptions(options) }, {
-        missing,
-        timeoutMs: options.flags?.timeout || ANSWER_MS,
-        onAnswer: (_peer, { data }) => {
-          for (const socket of data.sockets ?? []) remote.push(socketOf(socket));
-          return true;
+      this.cluster.ask(
+        MessageType.FETCH_SOCKETS,
+        this.nsp,
+        { opts: encodeOptions(options) },
+        {
+          missing,
+          timeoutMs: options.flags?.timeout || ANSWER_MS,
+          onAnswer: (_peer, { data }) => {
+            for (const socket of data.sockets ?? []) remote.push(socketOf(socket));
+            return true;
+          },
+          onDone: () => void own.then((sockets) => resolve([...sockets, ...remote]), reject),
+          onTimeout: (count) => reject(new Error(`timeout reached: missing ${count} responses`)),
         },
-        onDone: () => void own.then((sockets) => resolve([...sockets, ...remote]), reject),
-        onTimeout: (count) => reject(new Error(`timeout reached: missing ${count} responses`)),
-      });
+      );
     });
   }
 
@@ -68,16 +73,21 @@ export class Remote {
     const missing = this.cluster.peerIds();
     const answers: unknown[] = [];
     if (missing.length === 0) return queueMicrotask(() => done(null, answers));
-    this.cluster.ask(MessageType.SERVER_SIDE_EMIT, this.nsp, { packet: packet.slice(0, -1) }, {
-      missing,
-      timeoutMs: ANSWER_MS,
-      onAnswer: (_peer, { data }) => {
-        answers.push(data.packet);
-        return true;
+    this.cluster.ask(
+      MessageType.SERVER_SIDE_EMIT,
+      this.nsp,
+      { packet: packet.slice(0, -1) },
+      {
+        missing,
+        timeoutMs: ANSWER_MS,
+        onAnswer: (_peer, { data }) => {
+          answers.push(data.packet);
+          return true;
+        },
+        onDone: () => done(null, answers),
+        onTimeout: (count) => done(new Error(`timeout reached: missing ${count} responses`), answers),
       },
-      onDone: () => done(null, answers),
-      onTimeout: (count) => done(new Error(`timeout reached: missing ${count} responses`), answers),
-    });
+    );
   }
 
   private get nsp(): string {

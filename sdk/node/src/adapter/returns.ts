@@ -65,7 +65,9 @@ export class Returns {
   handleTakeOver({ uid, data }: ClusterMessage): void {
     const { adapter, host } = this.scope;
     const { requestId, socket } = data;
-    void this.giveUp(keyOf(socket) as string, true).then(() => host.cluster.publish(OwnType.done, adapter.nsp.name, { requestId }, [uid]));
+    void this.giveUp(keyOf(socket) as string, true).then(() =>
+      host.cluster.publish(OwnType.done, adapter.nsp.name, { requestId }, [uid]),
+    );
   }
 
   private restoreDirect(pid: string, offset: string): RestoredSession | null {
@@ -87,13 +89,18 @@ export class Returns {
     const missing = host.cluster.peerIds();
     if (missing.length > 0) {
       await new Promise<void>((resolve) => {
-        host.cluster.ask(OwnType.takeOver, adapter.nsp.name, { socket: textOf(sid) }, {
-          missing,
-          timeoutMs: SETTLE_MS_MAX,
-          onAnswer: (_peer, answer) => answer.type === OwnType.done,
-          onDone: resolve,
-          onTimeout: () => resolve(),
-        });
+        host.cluster.ask(
+          OwnType.takeOver,
+          adapter.nsp.name,
+          { socket: textOf(sid) },
+          {
+            missing,
+            timeoutMs: SETTLE_MS_MAX,
+            onAnswer: (_peer, answer) => answer.type === OwnType.done,
+            onDone: resolve,
+            onTimeout: () => resolve(),
+          },
+        );
       });
     }
     await own;

@@ -102,7 +102,11 @@ export class AskSum implements Question {
 
   onAnswer(peer: string, { type, data }: ClusterMessage): boolean {
     if (type === MessageType.BROADCAST_ACK) return this.addAnswer(peer, data.packet);
-    return type === MessageType.BROADCAST_CLIENT_COUNT && data.clientCount !== undefined && this.setExpected(peer, data.clientCount);
+    return (
+      type === MessageType.BROADCAST_CLIENT_COUNT &&
+      data.clientCount !== undefined &&
+      this.setExpected(peer, data.clientCount)
+    );
   }
 
   /** Returns true when this app server has nothing more to say. */

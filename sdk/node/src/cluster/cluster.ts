@@ -80,7 +80,9 @@ export class Cluster {
     if (message === undefined) return;
     debug("message of type %d, %d bytes, over %d trunks", type, message.length, routes.size);
     if (message.length > MESSAGE_BYTES_MAX) {
-      return this.host.onWarning(`a message to other app servers was not sent: its ${message.length} bytes are more than ${MESSAGE_BYTES_MAX}`);
+      return this.host.onWarning(
+        `a message to other app servers was not sent: its ${message.length} bytes are more than ${MESSAGE_BYTES_MAX}`,
+      );
     }
     const number = ++this.lastMessage;
     for (const [link, peers] of routes) {
@@ -109,7 +111,8 @@ export class Cluster {
 
   handlePeers(link: Link, servers: string[]): void {
     const { joined, left } = this.peers.update(link, servers);
-    if (joined.length + left.length > 0) debug("peers: %d joined, %d left, %d now", joined.length, left.length, this.peers.size);
+    if (joined.length + left.length > 0)
+      debug("peers: %d joined, %d left, %d now", joined.length, left.length, this.peers.size);
     for (const peer of left) this.forget(peer);
     if (joined.length === 0) return;
     for (const [nsp, member] of this.members) {
@@ -130,7 +133,9 @@ export class Cluster {
 
   private encode(type: number, nsp: string, data: MessageData): Buffer | undefined {
     try {
-      return encodeMessage(type, nsp, data, (left) => this.host.onNotPlain("left out of a message to other app servers", left));
+      return encodeMessage(type, nsp, data, (left) =>
+        this.host.onNotPlain("left out of a message to other app servers", left),
+      );
     } catch (error) {
       if (!(error instanceof NotPlain)) throw error;
       this.host.onNotPlain("a message to other app servers was not sent", error);
@@ -151,7 +156,8 @@ export class Cluster {
       if (!(error instanceof Unreadable)) throw error;
       debug("ignored a message of %s: %s", from, error.message);
       // One line for each app server: a release that we do not know may say many things that we do not know.
-      if (!this.unread.has(from)) this.host.onWarning(`a message of another app server (${from}) was ignored: ${error.message}`);
+      if (!this.unread.has(from))
+        this.host.onWarning(`a message of another app server (${from}) was ignored: ${error.message}`);
       this.unread.add(from);
       return undefined;
     }

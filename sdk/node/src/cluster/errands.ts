@@ -11,7 +11,12 @@ import { decodeOptions, textsInside } from "./rooms.js";
 type Answer = (type: number, data: MessageData) => void;
 
 /** @param plain the prototype of the app's own `Adapter`: its methods look at the sockets of this process only */
-export function runErrand(adapter: AdapterBase, plain: AdapterBase, { type, data }: ClusterMessage, answer: Answer): void {
+export function runErrand(
+  adapter: AdapterBase,
+  plain: AdapterBase,
+  { type, data }: ClusterMessage,
+  answer: Answer,
+): void {
   const options = decodeOptions(data.opts);
   const rooms = (data.rooms ?? []).map(keyOf);
   const { requestId } = data;
@@ -30,13 +35,16 @@ export function runErrand(adapter: AdapterBase, plain: AdapterBase, { type, data
     case MessageType.SERVER_SIDE_EMIT:
       return emitHere(adapter, data, answer);
     default:
-      // The rest are answers, and messages of our own: whoever calls this has taken them out.
+    // The rest are answers, and messages of our own: whoever calls this has taken them out.
   }
 }
 
 /** What `RemoteSocket` is made of. A session store may hold anything, itself included. */
 function described(socket: FetchedSocket): FetchedSocket {
-  const { id, rooms, handshake, data } = socket as FetchedSocket & { handshake: Record<string, unknown>; data: unknown };
+  const { id, rooms, handshake, data } = socket as FetchedSocket & {
+    handshake: Record<string, unknown>;
+    data: unknown;
+  };
   const { sessionStore: _omitted, ...rest } = handshake;
   return Object.assign(textsInside({ id, rooms }), { handshake: rest, data });
 }

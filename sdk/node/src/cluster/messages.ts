@@ -23,7 +23,9 @@ export const OwnType = {
 export interface WireOptions {
   readonly rooms: unknown[];
   readonly except: unknown[];
-  readonly flags?: { volatile?: boolean; compress?: boolean; local?: boolean; timeout?: number; expectSingleResponse?: boolean } | undefined;
+  readonly flags?:
+    | { volatile?: boolean; compress?: boolean; local?: boolean; timeout?: number; expectSingleResponse?: boolean }
+    | undefined;
 }
 
 export interface ClusterMessage {
@@ -64,7 +66,8 @@ const isNumber: Check = (value) => typeof value === "number";
 const isObject = (value: unknown): value is object => typeof value === "object" && value !== null;
 const isPart: Check = (value) => typeof value === "string" || value instanceof Uint8Array;
 const isSocket: Check = (value) => isObject(value) && isList((value as FetchedSocket).rooms);
-const isFlags: Check = (value) => isObject(value) && ["undefined", "number"].includes(typeof (value as { timeout?: unknown }).timeout);
+const isFlags: Check = (value) =>
+  isObject(value) && ["undefined", "number"].includes(typeof (value as { timeout?: unknown }).timeout);
 const isOptions: Check = (value) => {
   if (!isObject(value)) return false;
   const { rooms, except, flags } = value as Partial<WireOptions>;

@@ -19,8 +19,15 @@ const PIECE_HEAD_BYTES = 9;
  * What cannot go (see `plain.ts`) is left out; functions and symbols without a word, as a JSON encoder would.
  * @throws NotPlain when the message is too long
  */
-export function encodeMessage(type: number, nsp: string, data: MessageData, onLeftOut: (left: NotPlain) => void): Buffer {
-  const parts = data.parts?.map((part) => (typeof part === "string" ? part : Buffer.from(part.buffer, part.byteOffset, part.byteLength)));
+export function encodeMessage(
+  type: number,
+  nsp: string,
+  data: MessageData,
+  onLeftOut: (left: NotPlain) => void,
+): Buffer {
+  const parts = data.parts?.map((part) =>
+    typeof part === "string" ? part : Buffer.from(part.buffer, part.byteOffset, part.byteLength),
+  );
   // A field that is undefined is not there.
   const said = Object.entries({ ...data, parts }).filter(([, value]) => value !== undefined);
   return pack({ type, nsp, data: Object.fromEntries(said) }, { bytesMax: MESSAGE_BYTES_MAX, onLeftOut }, "");
@@ -65,7 +72,12 @@ export class Assembler {
     const index = payload.readUInt16BE(5);
     const count = payload.readUInt16BE(7);
     if (index === 0) this.begin(number);
-    if (number !== this.number || index !== this.pieces.length || index >= count || this.bytes + payload.length > MESSAGE_BYTES_MAX) {
+    if (
+      number !== this.number ||
+      index !== this.pieces.length ||
+      index >= count ||
+      this.bytes + payload.length > MESSAGE_BYTES_MAX
+    ) {
       this.begin(-1);
       throw new Unreadable("a piece of a longer message is missing or too much");
     }

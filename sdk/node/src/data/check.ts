@@ -48,7 +48,8 @@ export function checkPacked(bytes: Buffer, valuesMax: number): void {
     if (++values > valuesMax) throw new Unreadable(`it has more than ${valuesMax} values`);
     const type = bytes[at++] as number;
     const isKey = isMap && missing % 2 === 0;
-    if (isKey && !(type >= 0xa0 && type < 0xc0) && !(type >= 0xd9 && type <= 0xdb)) throw new Unreadable("a key is no text");
+    if (isKey && !(type >= 0xa0 && type < 0xc0) && !(type >= 0xd9 && type <= 0xdb))
+      throw new Unreadable("a key is no text");
     let length = -1;
     let inside = -1;
     if (type < 0x80 || type >= 0xe0) length = 0;

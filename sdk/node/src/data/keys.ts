@@ -6,7 +6,16 @@
 import { randomBytes } from "node:crypto";
 
 const ESCAPE = "\0";
-const Kind = { string: "s", number: "n", bigint: "i", boolean: "b", null: "l", undefined: "u", symbol: "y", identity: "o" } as const;
+const Kind = {
+  string: "s",
+  number: "n",
+  bigint: "i",
+  boolean: "b",
+  null: "l",
+  undefined: "u",
+  symbol: "y",
+  identity: "o",
+} as const;
 
 /** What a room is to nodes and other app servers. */
 export function textOf(key: unknown): string {
@@ -76,7 +85,9 @@ type WellFormed = string & { isWellFormed(): boolean };
 
 /** Whether a text has a form in UTF-8: no half of a character. Node.js 18 has no method for it. */
 export const isWellFormed: (text: string) => boolean =
-  "isWellFormed" in String.prototype ? (text) => (text as WellFormed).isWellFormed() : (text) => !LONE_SURROGATE.test(text);
+  "isWellFormed" in String.prototype
+    ? (text) => (text as WellFormed).isWellFormed()
+    : (text) => !LONE_SURROGATE.test(text);
 
 type Identity = object | symbol;
 

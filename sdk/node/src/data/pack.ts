@@ -27,7 +27,8 @@ export function pack(value: unknown, limits: PlainLimits, root: string): Buffer 
 
 /** @throws Unreadable, and nothing else */
 export function unpack(bytes: Buffer): unknown {
-  if (bytes[0] !== FORMAT) throw new Unreadable(bytes.length === 0 ? "it is empty" : "it is in the format of another release of the SDK");
+  if (bytes[0] !== FORMAT)
+    throw new Unreadable(bytes.length === 0 ? "it is empty" : "it is in the format of another release of the SDK");
   const form = bytes[1];
   if (form === undefined || form > Form.tagged) throw new Unreadable("it is neither plain nor tagged");
   const packed = bytes.subarray(HEAD_BYTES);

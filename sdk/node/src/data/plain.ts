@@ -118,7 +118,8 @@ class Copier {
     try {
       const { toJSON } = value as { toJSON?: unknown };
       if (typeof toJSON === "function") return this.copy(toJSON.call(value), depth + 1);
-      if (isAlive(value) || (!isBare && isAliveInside(value))) return this.leaveOut(`is ${nameOf(value)}, which is alive and not data`);
+      if (isAlive(value) || (!isBare && isAliveInside(value)))
+        return this.leaveOut(`is ${nameOf(value)}, which is alive and not data`);
     } catch (error) {
       return this.giveUp(error);
     }
@@ -224,7 +225,8 @@ class Copier {
 
   private count(bytes: number): void {
     this.bytes += bytes + VALUE_BYTES;
-    if (this.bytes > this.limits.bytesMax) throw new NotPlain(this.path.slice(0, 1), `is more than ${this.limits.bytesMax} bytes`);
+    if (this.bytes > this.limits.bytesMax)
+      throw new NotPlain(this.path.slice(0, 1), `is more than ${this.limits.bytesMax} bytes`);
   }
 
   private giveUp(error: unknown): unknown {
@@ -253,7 +255,13 @@ function isBareRecord(value: object): boolean {
 function isAlive(value: object): boolean {
   const face = value as Record<string | symbol, unknown>;
   const can = (name: string): boolean => typeof face[name] === "function";
-  return (can("on") && can("emit")) || (can("addEventListener") && can("dispatchEvent")) || (can("ref") && can("unref")) || can("then") || face[INTERNAL] === true;
+  return (
+    (can("on") && can("emit")) ||
+    (can("addEventListener") && can("dispatchEvent")) ||
+    (can("ref") && can("unref")) ||
+    can("then") ||
+    face[INTERNAL] === true
+  );
 }
 
 /**

@@ -24,9 +24,27 @@ type Tagged = readonly [null, number, ...unknown[]];
 type View = { readonly buffer: ArrayBufferLike; readonly byteOffset: number; readonly byteLength: number };
 
 const VIEWS = {
-  Int8Array, Uint8Array, Uint8ClampedArray, Int16Array, Uint16Array, Int32Array, Uint32Array, Float32Array, Float64Array, BigInt64Array, BigUint64Array, DataView,
+  Int8Array,
+  Uint8Array,
+  Uint8ClampedArray,
+  Int16Array,
+  Uint16Array,
+  Int32Array,
+  Uint32Array,
+  Float32Array,
+  Float64Array,
+  BigInt64Array,
+  BigUint64Array,
+  DataView,
 } as const;
-const ERRORS: Readonly<Record<string, ErrorConstructor>> = { EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError };
+const ERRORS: Readonly<Record<string, ErrorConstructor>> = {
+  EvalError,
+  RangeError,
+  ReferenceError,
+  SyntaxError,
+  TypeError,
+  URIError,
+};
 
 /**
  * Bytes with their type's name; undefined for a type that others may not have. @throws TypeError when they were taken
@@ -36,7 +54,9 @@ export function taggedBytes(value: ArrayBuffer | View): Tagged | undefined {
   const name = Object.prototype.toString.call(value).slice("[object ".length, -1);
   if (name === "ArrayBuffer") return [null, Tag.bytes, name, Buffer.from(value as ArrayBuffer)];
   const { buffer, byteOffset, byteLength } = value as View;
-  return Object.hasOwn(VIEWS, name) ? [null, Tag.bytes, name, Buffer.from(buffer as ArrayBuffer, byteOffset, byteLength)] : undefined;
+  return Object.hasOwn(VIEWS, name)
+    ? [null, Tag.bytes, name, Buffer.from(buffer as ArrayBuffer, byteOffset, byteLength)]
+    : undefined;
 }
 
 /** A bigint in base 16, which is read in the time that its length takes. */
@@ -100,7 +120,8 @@ class Reviver {
       case Tag.bytes:
         return bytesOf(text(first), second);
       case Tag.reference:
-        if (typeof first !== "number" || !(first in this.containers)) throw new Unreadable("it refers to a value that is not there");
+        if (typeof first !== "number" || !(first in this.containers))
+          throw new Unreadable("it refers to a value that is not there");
         return this.containers[first];
       case Tag.text:
         return illFormed(text(first));
@@ -133,7 +154,12 @@ class Reviver {
     for (let index = 0; index + 1 < pairs.length; index += 2) {
       const key = text(this.revive(pairs[index]));
       // An assignment would set the prototype for one key.
-      Object.defineProperty(record, key, { value: this.revive(pairs[index + 1]), writable: true, enumerable: true, configurable: true });
+      Object.defineProperty(record, key, {
+        value: this.revive(pairs[index + 1]),
+        writable: true,
+        enumerable: true,
+        configurable: true,
+      });
     }
     return record;
   }
@@ -163,7 +189,12 @@ function regexpOf(source: string, flags: string): RegExp {
 function errorOf(name: string, message: string, stack: unknown): Error {
   const Known = Object.hasOwn(ERRORS, name) ? ERRORS[name] : undefined;
   const error = Known === undefined ? new Error(message) : new Known(message);
-  const hidden = (value: unknown): PropertyDescriptor => ({ value, writable: true, enumerable: false, configurable: true });
+  const hidden = (value: unknown): PropertyDescriptor => ({
+    value,
+    writable: true,
+    enumerable: false,
+    configurable: true,
+  });
   if (error.name !== name) Object.defineProperty(error, "name", hidden(name));
   Object.defineProperty(error, "stack", hidden(typeof stack === "string" ? stack : undefined));
   return error;

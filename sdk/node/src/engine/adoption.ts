@@ -4,7 +4,13 @@
  */
 import type { IncomingMessage } from "node:http";
 import { shareListeners } from "../socketio/listeners.js";
-import { isForeign, type DirectEngine, type EngineBase, type EngineBaseConstructor, type EngineOptions } from "../socketio/types.js";
+import {
+  isForeign,
+  type DirectEngine,
+  type EngineBase,
+  type EngineBaseConstructor,
+  type EngineOptions,
+} from "../socketio/types.js";
 import { closeDoor } from "./door.js";
 import { closeForeignDoor, optionsOf, unhonouredBy } from "./foreign_engine.js";
 import { makesOwnIds, overriddenMethods } from "./own_engine.js";
@@ -50,7 +56,9 @@ function adoptOwn(engine: EngineBase, direct: DirectEngine, adopter: Adopter): v
   });
   const overridden = overriddenMethods(direct);
   if (overridden.length > 0) {
-    adopter.onUnhonoured(`${overridden.join(", ")} of the app's own engine: the node does this itself; it holds for clients that come straight to this server`);
+    adopter.onUnhonoured(
+      `${overridden.join(", ")} of the app's own engine: the node does this itself; it holds for clients that come straight to this server`,
+    );
   }
 }
 

@@ -12,7 +12,13 @@ const FORBIDDEN = 4;
 
 /** Says where clients are served. */
 export function elsewhere(address: string): { status: number; body: string } {
-  return { status: STATUS, body: JSON.stringify({ code: FORBIDDEN, message: `Socket.IO clients are served by Trunkline at ${address}, not by this server` }) };
+  return {
+    status: STATUS,
+    body: JSON.stringify({
+      code: FORBIDDEN,
+      message: `Socket.IO clients are served by Trunkline at ${address}, not by this server`,
+    }),
+  };
 }
 
 /**

@@ -52,7 +52,11 @@ export function createEngine(Base: EngineBaseConstructor, options: EngineOptions
 
     constructor() {
       super(options);
-      watchOptions(this, () => this.direct, () => owner.onOptionsChanged());
+      watchOptions(
+        this,
+        () => this.direct,
+        () => owner.onOptionsChanged(),
+      );
       // `io.engine.clientsCount` counts every client of this process, whichever door it came through.
       Object.defineProperty(this, "clientsCount", {
         get: () => this.count + (this.direct === undefined ? 0 : countOf(this.direct)),
@@ -135,7 +139,10 @@ export function createEngine(Base: EngineBaseConstructor, options: EngineOptions
     }
 
     attach(server: unknown, attachOptions?: object): void {
-      (this.direct as { attach?(server: unknown, options?: object): void } | undefined)?.attach?.(server, attachOptions);
+      (this.direct as { attach?(server: unknown, options?: object): void } | undefined)?.attach?.(
+        server,
+        attachOptions,
+      );
     }
 
     handleOpen(machine: Machine, open: FrameBodies["Open"]): void {
@@ -143,7 +150,9 @@ export function createEngine(Base: EngineBaseConstructor, options: EngineOptions
         this.admit(machine, open, new HandshakeRequest(open.request), "", NO_HEADERS, NO_HEADERS);
         return;
       }
-      new Handshake(this, machine, open, (request, { sid, headers, lasting }) => this.admit(machine, open, request, sid, headers, lasting)).run();
+      new Handshake(this, machine, open, (request, { sid, headers, lasting }) =>
+        this.admit(machine, open, request, sid, headers, lasting),
+      ).run();
     }
 
     handleInquiry(machine: Machine, request: FrameBodies["Request"]): void {
@@ -188,9 +197,25 @@ export function createEngine(Base: EngineBaseConstructor, options: EngineOptions
     }
 
     /** @param sid the app's own id for the session, or nothing */
-    private admit(machine: Machine, open: FrameBodies["Open"], request: HandshakeRequest, sid: string, headers: Header[], lasting: Header[]): Conn {
+    private admit(
+      machine: Machine,
+      open: FrameBodies["Open"],
+      request: HandshakeRequest,
+      sid: string,
+      headers: Header[],
+      lasting: Header[],
+    ): Conn {
       const { session, eio } = open;
-      const conn = new Conn(this, machine, session, sid || open.sid, request, open.request.address, eio, open.request.transport);
+      const conn = new Conn(
+        this,
+        machine,
+        session,
+        sid || open.sid,
+        request,
+        open.request.address,
+        eio,
+        open.request.transport,
+      );
       machine.accept(session, conn, sid, headers, lasting);
       this.count++;
       this.clients[conn.id] = conn;

@@ -22,7 +22,10 @@ export function optionsOf(engine: DirectEngine): EngineOptions {
   for (const name of [...SAME, "cors"]) if (said[name] !== undefined) options[name] = said[name];
   const { allowRequest } = said as { allowRequest?: AllowRequest };
   if (allowRequest !== undefined) {
-    options["allowRequest"] = (request: IncomingMessage, done: (message: unknown, isAllowed: boolean) => void): void => {
+    options["allowRequest"] = (
+      request: IncomingMessage,
+      done: (message: unknown, isAllowed: boolean) => void,
+    ): void => {
       // Without the server that it expects: one that asks this for more than a request says lets nobody in.
       new Promise((resolve) => resolve(allowRequest(webRequest(request), undefined))).then(
         () => done(null, true),
@@ -42,7 +45,9 @@ export function countOf(engine: DirectEngine): number {
 /** A sentence of what it was told and clients behind Trunkline do not get. */
 export function unhonouredBy(engine: DirectEngine): string | undefined {
   const names = OWN.filter((name) => (engine.opts as Record<string, unknown>)[name] !== undefined);
-  return names.length === 0 ? undefined : `${names.join(", ")} of the app's own engine: it holds for clients that come straight to this server`;
+  return names.length === 0
+    ? undefined
+    : `${names.join(", ")} of the app's own engine: it holds for clients that come straight to this server`;
 }
 
 /** As `closeDoor` for an engine that answers web requests. */
@@ -53,12 +58,15 @@ export function closeForeignDoor(engine: DirectEngine, address: string): void {
   face.handleRequest = (request, server) => {
     const sid = new URL(request.url).searchParams.get("sid");
     const isKnown = sid !== null && face.clients instanceof Map && face.clients.has(sid);
-    return isKnown ? handle?.(request, server) : new Response(body, { status, headers: { "Content-Type": "application/json" } });
+    return isKnown
+      ? handle?.(request, server)
+      : new Response(body, { status, headers: { "Content-Type": "application/json" } });
   };
 }
 
 function webRequest(request: IncomingMessage): Request {
   const headers = new Headers();
-  for (let at = 0; at + 1 < request.rawHeaders.length; at += 2) headers.append(request.rawHeaders[at] ?? "", request.rawHeaders[at + 1] ?? "");
+  for (let at = 0; at + 1 < request.rawHeaders.length; at += 2)
+    headers.append(request.rawHeaders[at] ?? "", request.rawHeaders[at + 1] ?? "");
   return new Request(new URL(request.url ?? "/", `http://${request.headers.host ?? "localhost"}`), { headers });
 }

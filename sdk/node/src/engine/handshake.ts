@@ -119,7 +119,11 @@ export class Handshake implements Session {
     const lasts = (header: Header): boolean => !this.machine.asksEachRequest && !isCookie(header);
     const answer = {
       sid,
-      headers: [...own.filter((header) => !lasts(header)), ...events.headers, ...(this.machine.asksEachRequest ? events.lasting : [])],
+      headers: [
+        ...own.filter((header) => !lasts(header)),
+        ...events.headers,
+        ...(this.machine.asksEachRequest ? events.lasting : []),
+      ],
       lasting: this.machine.asksEachRequest ? [] : [...own.filter(lasts), ...events.lasting],
     };
     delete request.res;
@@ -196,7 +200,12 @@ export function answerRequest(engine: HandshakeEngine, machine: Machine, frame: 
  */
 const PROCEED: Header = { name: ":proceed", value: "" };
 
-function proceed(engine: HandshakeEngine, request: HandshakeRequest, response: CapturedResponse, upgrade: boolean): ClientResponse {
+function proceed(
+  engine: HandshakeEngine,
+  request: HandshakeRequest,
+  response: CapturedResponse,
+  upgrade: boolean,
+): ClientResponse {
   const headers: Record<string, unknown> = {};
   engine.emit("headers", headers, request);
   // Middlewares such as express-session write their headers when the head goes out.
@@ -221,7 +230,11 @@ function isCookie(header: Header): boolean {
  * Runs `initial_headers` and `headers`. What a listener of `headers` adds is for every answer of the session, so it is
  * kept apart.
  */
-function headerEvents(engine: HandshakeEngine, request: HandshakeRequest, cookieValue: string | undefined): { headers: Header[]; lasting: Header[] } {
+function headerEvents(
+  engine: HandshakeEngine,
+  request: HandshakeRequest,
+  cookieValue: string | undefined,
+): { headers: Header[]; lasting: Header[] } {
   const headers: Record<string, unknown> = {};
   const { cookie } = engine.opts;
   if (cookie && cookieValue !== undefined) headers["Set-Cookie"] = [serializeCookie(cookieValue, cookie)];
@@ -247,7 +260,12 @@ function messageOf(engine: HandshakeEngine, code: number, context: Context | und
   return typeof own === "string" && own !== "" ? own : (engine.errorMessages[code] ?? "Bad request");
 }
 
-function abortRequest(engine: HandshakeEngine, response: CapturedResponse, code: number, context: Context | undefined): void {
+function abortRequest(
+  engine: HandshakeEngine,
+  response: CapturedResponse,
+  code: number,
+  context: Context | undefined,
+): void {
   if (!response.headersSent) {
     response.writeHead(code === FORBIDDEN ? 403 : 400, { "Content-Type": "application/json" });
     response.end(JSON.stringify({ code, message: messageOf(engine, code, context) }));

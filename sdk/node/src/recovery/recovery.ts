@@ -7,7 +7,13 @@ import createDebug from "debug";
 import { randomBytes } from "node:crypto";
 import { pack, unpack } from "../data/pack.js";
 import type { Conn, Reattached } from "../session/conn.js";
-import { PacketType, type BroadcastOptions, type Packet, type PersistedSession, type RestoredSession } from "../socketio/types.js";
+import {
+  PacketType,
+  type BroadcastOptions,
+  type Packet,
+  type PersistedSession,
+  type RestoredSession,
+} from "../socketio/types.js";
 import { keyOf, textOf, textsOf } from "../data/keys.js";
 import { NotPlain } from "../data/plain.js";
 import { Unreadable } from "../data/unreadable.js";
@@ -95,7 +101,10 @@ export class Recovery {
       state = pack({ data }, { bytesMax: STATE_BYTES_MAX }, "");
     } catch (error) {
       if (!(error instanceof NotPlain)) throw error;
-      return this.host.onNotPlain(`a socket of namespace ${nsp} is not kept, and its client comes back as a new one`, error);
+      return this.host.onNotPlain(
+        `a socket of namespace ${nsp} is not kept, and its client comes back as a new one`,
+        error,
+      );
     }
     if (!conn.persist(nsp, pid, textOf(sid), textsOf(rooms), state)) {
       this.host.onTooLong(`the state of socket ${sid}`, state.length);

@@ -24,7 +24,10 @@ export function causeOf(reason: number, slug: string): CloseDetails | undefined 
   const isOutbox = reason === CloseReason.outboxFull;
   if (!isOutbox && reason !== CloseReason.nodeShuttingDown) return undefined;
   const cause = isOutbox ? slug || "outbox_full" : "node_shutdown";
-  return { description: CAUSES[cause] ?? cause, context: { cause, blame: cause === "outbox_full" ? "client" : "node" } };
+  return {
+    description: CAUSES[cause] ?? cause,
+    context: { cause, blame: cause === "outbox_full" ? "client" : "node" },
+  };
 }
 
 interface CloseDetails {

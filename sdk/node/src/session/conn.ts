@@ -247,7 +247,8 @@ export class Conn extends EventEmitter implements Session, FaceHost {
     if (this.upgraded) return;
     const isPolling = this.transport.name === "polling";
     process.nextTick(() => {
-      if (isPolling) this.end(CloseReason.forcedClose, "transport error", new Error("poll connection closed prematurely"));
+      if (isPolling)
+        this.end(CloseReason.forcedClose, "transport error", new Error("poll connection closed prematurely"));
       else this.endByTransport();
     });
   }
@@ -282,11 +283,21 @@ export class Conn extends EventEmitter implements Session, FaceHost {
     const { name } = socket.nsp;
     // It would take the place of another: the client has connected twice meanwhile.
     const isBeside = this.sockets.some(({ nsp }) => nsp.name === name);
-    if (!isBeside && this.sockets.length < SOCKETS_MAX && outbound.reattach(this.number, name, { socket: textOf(socket.id), rooms, pid, log, last, cut })) {
+    if (
+      !isBeside &&
+      this.sockets.length < SOCKETS_MAX &&
+      outbound.reattach(this.number, name, { socket: textOf(socket.id), rooms, pid, log, last, cut })
+    ) {
       this.sockets = [...this.sockets, socket];
       return;
     }
-    process.nextTick(() => this.end(CloseReason.forcedClose, "forced close", new Error("there is no place for this socket in its session any more")));
+    process.nextTick(() =>
+      this.end(
+        CloseReason.forcedClose,
+        "forced close",
+        new Error("there is no place for this socket in its session any more"),
+      ),
+    );
   }
 
   attach(socket: IoSocket, rooms: string[]): void {
@@ -299,7 +310,13 @@ export class Conn extends EventEmitter implements Session, FaceHost {
       return;
     }
     // Not here: Socket.IO is in the midst of connecting the socket.
-    process.nextTick(() => this.end(CloseReason.forcedClose, "forced close", new Error("the node takes no more sockets of this client, or no more namespaces")));
+    process.nextTick(() =>
+      this.end(
+        CloseReason.forcedClose,
+        "forced close",
+        new Error("the node takes no more sockets of this client, or no more namespaces"),
+      ),
+    );
   }
 
   detach(id: string, nsp: string): void {
@@ -355,7 +372,8 @@ export class Conn extends EventEmitter implements Session, FaceHost {
     const data = message === "" ? undefined : message;
     // Who replaced `emit` wants to see them, too.
     const isWatched = this.emit !== emit;
-    if (isWatched || ((this.heard & Heard.packet) !== 0 && this.listenerCount("packet") > 0)) this.emit("packet", { type: "message", data });
+    if (isWatched || ((this.heard & Heard.packet) !== 0 && this.listenerCount("packet") > 0))
+      this.emit("packet", { type: "message", data });
     this.emit("data", data);
     if (isWatched || (this.heard & Heard.message) !== 0) this.emit("message", data);
   }

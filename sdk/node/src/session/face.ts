@@ -104,7 +104,10 @@ export class TransportFace extends Emitter {
   send(packets: readonly { type: string; data?: unknown; options?: object }[]): void {
     for (const { type, data, options } of packets) {
       if (type === "message") this.conn.send(data, options);
-      else this.conn.server.onUnhonoured(`transport.send of a packet of type ${type}: only the node makes these; it was not sent`);
+      else
+        this.conn.server.onUnhonoured(
+          `transport.send of a packet of type ${type}: only the node makes these; it was not sent`,
+        );
     }
   }
 

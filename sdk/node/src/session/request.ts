@@ -6,8 +6,10 @@ import { RequestFlag, type ClientRequest, type ClientResponse, type Header } fro
 
 /** Headers of which Node.js keeps the first and drops the others. */
 const SINGLE = new Set(
-  ("age authorization content-length content-type etag expires from host if-modified-since if-unmodified-since last-modified location " +
-    "max-forwards proxy-authorization referer retry-after server user-agent").split(" "),
+  (
+    "age authorization content-length content-type etag expires from host if-modified-since if-unmodified-since last-modified location " +
+    "max-forwards proxy-authorization referer retry-after server user-agent"
+  ).split(" "),
 );
 
 type Listener = (...args: unknown[]) => void;
@@ -86,8 +88,25 @@ const HEADERS_DISTINCT = Symbol("headersDistinct");
 
 /** What a request has of its prototype and an app may ask for. */
 const INHERITED = [
-  "httpVersion", "httpVersionMajor", "httpVersionMinor", "complete", "aborted", "headers", "headersDistinct", "connection",
-  "on", "addListener", "once", "read", "resume", "pause", "unpipe", "pipe", "setEncoding", "setTimeout", "destroy",
+  "httpVersion",
+  "httpVersionMajor",
+  "httpVersionMinor",
+  "complete",
+  "aborted",
+  "headers",
+  "headersDistinct",
+  "connection",
+  "on",
+  "addListener",
+  "once",
+  "read",
+  "resume",
+  "pause",
+  "unpipe",
+  "pipe",
+  "setEncoding",
+  "setTimeout",
+  "destroy",
 ] as const;
 
 /** There is one for each client: what is the same for all is its prototype's. */
@@ -188,7 +207,13 @@ export class HandshakeRequest {
     return this;
   }
 }
-Object.assign(HandshakeRequest.prototype, { httpVersion: "1.1", httpVersionMajor: 1, httpVersionMinor: 1, complete: true, aborted: false });
+Object.assign(HandshakeRequest.prototype, {
+  httpVersion: "1.1",
+  httpVersionMajor: 1,
+  httpVersionMinor: 1,
+  complete: true,
+  aborted: false,
+});
 // So that `instanceof IncomingMessage` holds; its constructor would make a readable stream for each client.
 Object.setPrototypeOf(HandshakeRequest.prototype, IncomingMessage.prototype);
 
@@ -213,7 +238,8 @@ function joinHeaders(flat: string[]): IncomingHttpHeaders {
 
 function distinctHeaders(flat: string[]): Record<string, string[]> {
   const distinct = Object.create(null) as Record<string, string[]>;
-  for (let index = 0; index < flat.length; index += 2) (distinct[flat[index] as string] ??= []).push(flat[index + 1] as string);
+  for (let index = 0; index < flat.length; index += 2)
+    (distinct[flat[index] as string] ??= []).push(flat[index + 1] as string);
   return distinct;
 }
 
@@ -257,7 +283,8 @@ export class CapturedResponse extends ServerResponse {
     this.ended = ended;
     // As with the request: Express gives it another prototype.
     const own = CapturedResponse.prototype as unknown as Record<string, unknown>;
-    for (const name of CAPTURING) Object.defineProperty(this, name, { value: own[name], writable: true, configurable: true });
+    for (const name of CAPTURING)
+      Object.defineProperty(this, name, { value: own[name], writable: true, configurable: true });
   }
 
   /** What was written. */
@@ -298,7 +325,8 @@ export class CapturedResponse extends ServerResponse {
 
   private keep(chunk: unknown, encoding: unknown): void {
     if (!this.headersSent) this.writeHead(this.statusCode);
-    if (typeof chunk === "string") this.chunks.push(Buffer.from(chunk, typeof encoding === "string" ? (encoding as BufferEncoding) : "utf8"));
+    if (typeof chunk === "string")
+      this.chunks.push(Buffer.from(chunk, typeof encoding === "string" ? (encoding as BufferEncoding) : "utf8"));
     else if (chunk instanceof Uint8Array) this.chunks.push(Buffer.from(chunk));
   }
 }

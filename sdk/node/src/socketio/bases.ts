@@ -3,7 +3,16 @@
  * server.
  */
 import { createServer } from "node:http";
-import { internalsOf, type AdapterBase, type AdapterConstructor, type DirectEngine, type EngineBaseConstructor, type EngineOptions, type ServerInternals, type SocketIoServer } from "./types.js";
+import {
+  internalsOf,
+  type AdapterBase,
+  type AdapterConstructor,
+  type DirectEngine,
+  type EngineBaseConstructor,
+  type EngineOptions,
+  type ServerInternals,
+  type SocketIoServer,
+} from "./types.js";
 
 type ServerConstructor = new (options: object) => ServerInternals;
 
@@ -33,7 +42,11 @@ export function findBases(io: SocketIoServer): Bases {
 
 /** Of socket.io's own class, below the app's subclasses, whose constructors may want anything. */
 function serverPrototype(io: SocketIoServer): ServerInternals {
-  for (let proto: object | null = Object.getPrototypeOf(io) as object; proto !== null; proto = Object.getPrototypeOf(proto) as object | null) {
+  for (
+    let proto: object | null = Object.getPrototypeOf(io) as object;
+    proto !== null;
+    proto = Object.getPrototypeOf(proto) as object | null
+  ) {
     if (Object.hasOwn(proto, "initEngine") && Object.hasOwn(proto, "onconnection")) return proto as ServerInternals;
   }
   throw new TypeError("useTrunkline: the first argument must be a Server of socket.io 4.6 or later");
@@ -62,23 +75,36 @@ function lookAt(io: ServerInternals, proto: ServerInternals): Bases {
   Object.assign(plain, { bind: () => plain });
   plain.initEngine(createServer(), {});
   const classes = classesOf(io.sockets.adapter);
-  const Adapter = classes.find(({ prototype }) => ["addAll", "socketRooms", "broadcast"].every((name) => Object.hasOwn(prototype, name)));
-  if (Adapter === undefined) throw new TypeError("useTrunkline: no class of socket.io-adapter is found in the server's adapter");
+  const Adapter = classes.find(({ prototype }) =>
+    ["addAll", "socketRooms", "broadcast"].every((name) => Object.hasOwn(prototype, name)),
+  );
+  if (Adapter === undefined)
+    throw new TypeError("useTrunkline: no class of socket.io-adapter is found in the server's adapter");
   // Where it is not to be found the app has another adapter, and nobody has this one.
-  const RecoveryAdapter = classes.find((one) => Object.getPrototypeOf(one) === Adapter && Object.hasOwn(one.prototype as object, "restoreSession"));
+  const RecoveryAdapter = classes.find(
+    (one) => Object.getPrototypeOf(one) === Adapter && Object.hasOwn(one.prototype as object, "restoreSession"),
+  );
   return { ...engineBases(plain.eio), Adapter, RecoveryAdapter: RecoveryAdapter ?? Adapter };
 }
 
 function engineBases(eio: DirectEngine | undefined): Pick<Bases, "Engine" | "defaults"> {
-  if (eio === undefined) throw new TypeError("useTrunkline: this release of socket.io is not supported: it has no io.eio");
+  if (eio === undefined)
+    throw new TypeError("useTrunkline: this release of socket.io is not supported: it has no io.eio");
   const HttpEngine = Object.getPrototypeOf(eio) as object;
-  return { Engine: (Object.getPrototypeOf(HttpEngine) as { constructor: EngineBaseConstructor }).constructor, defaults: eio.opts };
+  return {
+    Engine: (Object.getPrototypeOf(HttpEngine) as { constructor: EngineBaseConstructor }).constructor,
+    defaults: eio.opts,
+  };
 }
 
 /** The class of an adapter and those that it extends, the nearest first. */
 function classesOf(adapter: AdapterBase): AdapterConstructor[] {
   const list: AdapterConstructor[] = [];
-  for (let proto: unknown = Object.getPrototypeOf(adapter); typeof proto === "object" && proto !== null; proto = Object.getPrototypeOf(proto)) {
+  for (
+    let proto: unknown = Object.getPrototypeOf(adapter);
+    typeof proto === "object" && proto !== null;
+    proto = Object.getPrototypeOf(proto)
+  ) {
     const constructor = classOf<AdapterConstructor>(proto);
     if (constructor !== undefined) list.push(constructor);
   }

@@ -65,7 +65,11 @@ function moveListeners(from: EventEmitter, to: EventEmitter): void {
  * them, moves over.
  * @param onForeign called with the name of an adapter that is not used, and whether ours took its place
  */
-export function installAdapter(io: SocketIoServer, create: (bases: Bases) => AdapterConstructor, onForeign: (name: string, isReplaced: boolean) => void): void {
+export function installAdapter(
+  io: SocketIoServer,
+  create: (bases: Bases) => AdapterConstructor,
+  onForeign: (name: string, isReplaced: boolean) => void,
+): void {
   const inner = internalsOf(io);
   const bases = findBases(io);
   const before = inner.adapter();
@@ -86,7 +90,8 @@ export function installAdapter(io: SocketIoServer, create: (bases: Bases) => Ada
     if (constructor !== ours) onForeign(adapterName(constructor), false);
     return inner;
   }) as ServerInternals["adapter"];
-  const guard = (nsp: IoNamespace): void => guardAdapter(nsp, ours, (adapter) => onForeign(constructorName(adapter) ?? "another", false));
+  const guard = (nsp: IoNamespace): void =>
+    guardAdapter(nsp, ours, (adapter) => onForeign(constructorName(adapter) ?? "another", false));
   GUARDS.set(ours, guard);
   for (const nsp of old.keys()) guard(nsp);
 }
@@ -121,7 +126,9 @@ function guardAdapter(nsp: IoNamespace, ours: AdapterConstructor, onForeign: (ad
  */
 function adapterName(constructor: unknown): string {
   if (typeof constructor !== "function") return typeof constructor;
-  return constructor.name || (/\bnew ([\w$.]+)\(/.exec(Function.prototype.toString.call(constructor))?.[1] ?? "another");
+  return (
+    constructor.name || (/\bnew ([\w$.]+)\(/.exec(Function.prototype.toString.call(constructor))?.[1] ?? "another")
+  );
 }
 
 function constructorName(adapter: object | undefined): string | undefined {
@@ -174,10 +181,14 @@ export function unhonouredOptions(io: SocketIoServer): string[] {
   const said = [inner.opts, inner.engine.opts];
   const list = nodeSettings(saidOptions(io)).unhonoured;
   if (said.some(({ wsEngine }) => wsEngine !== undefined && wsEngine !== defaults.wsEngine)) {
-    list.push("wsEngine: the node speaks WebSocket itself; the option holds for clients that come straight to this server");
+    list.push(
+      "wsEngine: the node speaks WebSocket itself; the option holds for clients that come straight to this server",
+    );
   }
   if (said.some(({ initialPacket }) => initialPacket)) {
-    list.push("initialPacket: the node answers the handshake itself; the option holds for clients that come straight to this server");
+    list.push(
+      "initialPacket: the node answers the handshake itself; the option holds for clients that come straight to this server",
+    );
   }
   return list;
 }
@@ -191,7 +202,9 @@ export function watchAttachApp(io: SocketIoServer, notice: (sentence: string) =>
   const attachApp = inner.attachApp?.bind(inner);
   if (attachApp === undefined) return;
   inner.attachApp = (app, options) => {
-    notice("attachApp: a uWebSockets.js server beside Trunkline is not supported: broadcasts may miss the clients that come straight to it");
+    notice(
+      "attachApp: a uWebSockets.js server beside Trunkline is not supported: broadcasts may miss the clients that come straight to it",
+    );
     return attachApp(app, options);
   };
 }

@@ -1,11 +1,23 @@
 /** Listeners that move from one emitter to another, or that two emitters share. */
 import type { EventEmitter } from "node:events";
 
-type Listener = ((...args: unknown[]) => void) & { listener?: (...args: unknown[]) => void; fn?: (...args: unknown[]) => void };
+type Listener = ((...args: unknown[]) => void) & {
+  listener?: (...args: unknown[]) => void;
+  fn?: (...args: unknown[]) => void;
+};
 type Call = (event: string | symbol, ...args: unknown[]) => unknown;
 
 const ABOUT_LISTENERS = [
-  "on", "addListener", "once", "prependListener", "prependOnceListener", "off", "removeListener", "listeners", "rawListeners", "listenerCount",
+  "on",
+  "addListener",
+  "once",
+  "prependListener",
+  "prependOnceListener",
+  "off",
+  "removeListener",
+  "listeners",
+  "rawListeners",
+  "listenerCount",
 ] as const;
 
 /** An emitter that may have less than Node.js's: Bun's engine knows neither `rawListeners` nor `removeAllListeners`. */

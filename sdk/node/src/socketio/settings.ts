@@ -48,7 +48,14 @@ const READERS: Readonly<Record<string, Reader>> = {
  * Engine.IO assigns the app's options over its defaults: what the app says to be undefined, such as a variable that is
  * not set, is not the default but undefined, and read as such.
  */
-const REPLACED_BY_UNDEFINED: ReadonlySet<string> = new Set(["pingInterval", "pingTimeout", "upgradeTimeout", "maxHttpBufferSize", "allowUpgrades", "httpCompression"]);
+const REPLACED_BY_UNDEFINED: ReadonlySet<string> = new Set([
+  "pingInterval",
+  "pingTimeout",
+  "upgradeTimeout",
+  "maxHttpBufferSize",
+  "allowUpgrades",
+  "httpCompression",
+]);
 
 /** Names of the options that a node carries out. */
 export const NODE_OPTIONS: readonly string[] = Object.keys(READERS);
@@ -112,7 +119,10 @@ function transports(value: unknown, say: Say): unknown {
 function httpCompression(value: unknown, say: Say): unknown {
   if (!value) return false;
   const { threshold, ...zlib } = Object(value) as Record<string, unknown>;
-  if (Object.keys(zlib).length > 0) say(`a node takes "threshold" only, and compresses as zlib does by default, not with ${Object.keys(zlib).join(", ")}`);
+  if (Object.keys(zlib).length > 0)
+    say(
+      `a node takes "threshold" only, and compresses as zlib does by default, not with ${Object.keys(zlib).join(", ")}`,
+    );
   // A length is compared with it: what is no number is above every length.
   return { threshold: thresholdBytes(threshold, 0) };
 }

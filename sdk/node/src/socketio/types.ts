@@ -12,7 +12,11 @@ export interface SocketIoServer {
   close(done?: (error?: Error) => void): unknown;
 }
 
-export type Middleware = (request: IncomingMessage, response: ServerResponse, next: (error?: unknown) => void) => unknown;
+export type Middleware = (
+  request: IncomingMessage,
+  response: ServerResponse,
+  next: (error?: unknown) => void,
+) => unknown;
 
 /** Engine.IO's own options, as far as we read them. */
 export interface EngineOptions {
@@ -33,7 +37,10 @@ export interface EngineOptions {
   cookie?: false | CookieOptions;
   wsEngine?: unknown;
   initialPacket?: unknown;
-  allowRequest?: (request: IncomingMessage, done: (message: string | null | undefined, success: boolean) => void) => void;
+  allowRequest?: (
+    request: IncomingMessage,
+    done: (message: string | null | undefined, success: boolean) => void,
+  ) => void;
 }
 
 export interface CookieOptions {
@@ -64,7 +71,9 @@ export interface EngineBase extends EventEmitter {
   _applyMiddlewares(request: IncomingMessage, response: ServerResponse, done: (error?: unknown) => void): void;
 }
 
-export type EngineBaseConstructor = (new (options: EngineOptions) => EngineBase) & {
+export type EngineBaseConstructor = (new (
+  options: EngineOptions,
+) => EngineBase) & {
   readonly prototype: EngineBase;
   readonly errors: Record<string, number>;
   readonly errorMessages: Record<number, string>;
@@ -187,7 +196,12 @@ export interface AdapterBase extends EventEmitter {
   del(id: string, room: unknown): unknown;
   delAll(id: string): void;
   broadcast(packet: Packet, options: BroadcastOptions): void;
-  broadcastWithAck(packet: Packet, options: BroadcastOptions, count: (clients: number) => void, answer: (value: unknown) => void): void;
+  broadcastWithAck(
+    packet: Packet,
+    options: BroadcastOptions,
+    count: (clients: number) => void,
+    answer: (value: unknown) => void,
+  ): void;
   apply(options: BroadcastOptions, visit: (socket: IoSocket) => void): void;
   /** Encodes for many sockets; what makes one WebSocket frame for all of them goes into `written`. */
   _encode?(packet: unknown, written: object): EncodedPart[];

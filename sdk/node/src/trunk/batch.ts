@@ -37,6 +37,7 @@ export class Batch {
   /** Gives back the buffer of a batch that has left. */
   recycle(batch: Buffer): void {
     const whole = Buffer.from(batch.buffer);
-    if (this.spares.length < SPARES_MAX && whole.length >= SPARE_BYTES_MIN && whole.length <= SPARE_BYTES_MAX) this.spares.push(whole);
+    if (this.spares.length < SPARES_MAX && whole.length >= SPARE_BYTES_MIN && whole.length <= SPARE_BYTES_MAX)
+      this.spares.push(whole);
   }
 }

@@ -104,7 +104,13 @@ export function decodeBody(type: number, r: Reader): Frame | undefined {
     case FrameType.Open:
       return decodeOpen(r);
     case FrameType.Accept:
-      return { type: "Accept", session: r.varint("session"), sid: r.str("sid"), headers: headers(r), lasting: headers(r) };
+      return {
+        type: "Accept",
+        session: r.varint("session"),
+        sid: r.str("sid"),
+        headers: headers(r),
+        lasting: headers(r),
+      };
     case FrameType.Reject:
       return { type: "Reject", session: r.varint("session"), response: response(r) };
     case FrameType.Message:
@@ -123,7 +129,12 @@ export function decodeBody(type: number, r: Reader): Frame | undefined {
     case FrameType.Mark:
       return { type: "Mark", session: r.varint("session"), mark: r.varint("mark"), flags: flags(r, MarkFlag.now) };
     case FrameType.Marked:
-      return { type: "Marked", session: r.varint("session"), mark: r.varint("mark"), waitingBytes: r.varint("waiting_bytes") };
+      return {
+        type: "Marked",
+        session: r.varint("session"),
+        mark: r.varint("mark"),
+        waitingBytes: r.varint("waiting_bytes"),
+      };
     case FrameType.Request:
       return {
         type: "Request",
@@ -137,11 +148,23 @@ export function decodeBody(type: number, r: Reader): Frame | undefined {
     case FrameType.Namespace:
       return { type: "Namespace", nsp: r.varint("nsp"), name: r.str("name") };
     case FrameType.Attach:
-      return { type: "Attach", session: r.varint("session"), nsp: r.varint("nsp"), socket: r.str("socket"), rooms: rooms(r) };
+      return {
+        type: "Attach",
+        session: r.varint("session"),
+        nsp: r.varint("nsp"),
+        socket: r.str("socket"),
+        rooms: rooms(r),
+      };
     case FrameType.Release:
       return { type: "Release", nsp: r.varint("nsp") };
     case FrameType.Beside:
-      return { type: "Beside", session: r.varint("session"), nsp: r.varint("nsp"), socket: r.str("socket"), rooms: rooms(r) };
+      return {
+        type: "Beside",
+        session: r.varint("session"),
+        nsp: r.varint("nsp"),
+        socket: r.str("socket"),
+        rooms: rooms(r),
+      };
     case FrameType.Choose:
       return { type: "Choose", session: r.varint("session"), nsp: r.varint("nsp"), socket: r.str("socket") };
     case FrameType.Detach:
@@ -186,7 +209,13 @@ export function decodeBody(type: number, r: Reader): Frame | undefined {
         data: r.rest(),
       };
     case FrameType.Restore:
-      return { type: "Restore", requestId: r.varint("request_id"), nsp: r.varint("nsp"), pid: r.str("pid"), offset: r.str("offset") };
+      return {
+        type: "Restore",
+        requestId: r.varint("request_id"),
+        nsp: r.varint("nsp"),
+        pid: r.str("pid"),
+        offset: r.str("offset"),
+      };
     case FrameType.Restored:
       return {
         type: "Restored",
@@ -345,13 +374,15 @@ function transport(r: Reader): number {
 
 function token(r: Reader): Buffer {
   const bytes = r.rest();
-  if (bytes.length > PING_TOKEN_BYTES_MAX) throw new DecodeError("too_long", `a ping's token has ${bytes.length} bytes`);
+  if (bytes.length > PING_TOKEN_BYTES_MAX)
+    throw new DecodeError("too_long", `a ping's token has ${bytes.length} bytes`);
   return bytes;
 }
 
 function flags(r: Reader, known: number): number {
   const value = r.u8("flags");
-  if ((value & ~known) !== 0) throw new DecodeError("undefined_flag", `flags ${hex(value)} have a bit without a meaning`);
+  if ((value & ~known) !== 0)
+    throw new DecodeError("undefined_flag", `flags ${hex(value)} have a bit without a meaning`);
   return value;
 }
 

@@ -2,7 +2,16 @@
  * Objects to frames (`spec/trunk.md`, section 2). `Send`, `Broadcast` and their like are written without objects, in
  * `outbound.ts`; everything else passes here.
  */
-import { FrameType, type ClientRequest, type ClientResponse, type Frame, type Header, type Missed, type Part, type Position } from "./frames.js";
+import {
+  FrameType,
+  type ClientRequest,
+  type ClientResponse,
+  type Frame,
+  type Header,
+  type Missed,
+  type Part,
+  type Position,
+} from "./frames.js";
 import type { Writer } from "./writer.js";
 
 /** Appends a frame. */

@@ -169,7 +169,16 @@ export interface FrameBodies {
   Persist: { session: number; nsp: number; pid: string; socket: string; rooms: string[]; data: Buffer };
   Restore: { requestId: number; nsp: number; pid: string; offset: string };
   Restored: { requestId: number; found: number; socket: string; rooms: string[]; data: Buffer; missed: Missed[] };
-  Reattach: { session: number; nsp: number; socket: string; rooms: string[]; pid: string; log: string; last: string; cut: Position[] };
+  Reattach: {
+    session: number;
+    nsp: number;
+    socket: string;
+    rooms: string[];
+    pid: string;
+    log: string;
+    last: string;
+    cut: Position[];
+  };
   Number: { high: number; low: number };
   RestoredAt: {
     requestId: number;

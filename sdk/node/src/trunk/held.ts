@@ -4,7 +4,13 @@ import { Reader } from "./reader.js";
 import { Writer } from "./writer.js";
 
 /** What an app server sends against credit. */
-const DATA: ReadonlySet<number> = new Set([FrameType.Send, FrameType.Broadcast, FrameType.Recorded, FrameType.Persist, FrameType.Relay]);
+const DATA: ReadonlySet<number> = new Set([
+  FrameType.Send,
+  FrameType.Broadcast,
+  FrameType.Recorded,
+  FrameType.Persist,
+  FrameType.Relay,
+]);
 const KEPT_BYTES_MAX = 64 * 1024;
 
 export class HeldFrames {

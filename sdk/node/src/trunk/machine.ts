@@ -7,7 +7,18 @@
  * asked once to flush it at the end of the turn.
  */
 import { closeFrame, decodeBody, decodeOpen, openFrame } from "./decode.js";
-import { CloseReason, ErrorCode, Found, FrameType, MessageFlag, type ClientResponse, type Frame, type FrameBodies, type Header, type Position } from "./frames.js";
+import {
+  CloseReason,
+  ErrorCode,
+  Found,
+  FrameType,
+  MessageFlag,
+  type ClientResponse,
+  type Frame,
+  type FrameBodies,
+  type Header,
+  type Position,
+} from "./frames.js";
 import { parseInfo, type WelcomeInfo } from "./info.js";
 import { BATCH_BYTES_MIN, Outbound } from "./outbound.js";
 import type { Counters, OutboundHost } from "./outbound_types.js";
@@ -159,22 +170,30 @@ export class Machine {
     this.sessions.set(number, session);
     if (sid === "" && headers.length === 0 && lasting.length === 0) return this.outbound.acceptPlainly(number);
     if (this.frame({ type: "Accept", session: number, sid, headers, lasting })) return;
-    this.host.onUnsent("response", "the app's headers for a client's handshake are more than the node takes: they are left out");
+    this.host.onUnsent(
+      "response",
+      "the app's headers for a client's handshake are more than the node takes: they are left out",
+    );
     this.outbound.acceptPlainly(number);
   }
 
   /** `Reject` is our last word on the number: the node may use it again. */
   reject(number: number, response: ClientResponse): void {
     this.sessions.delete(number);
-    if (!this.frame({ type: "Reject", session: number, response })) this.frame({ type: "Reject", session: number, response: this.tooLong() });
+    if (!this.frame({ type: "Reject", session: number, response }))
+      this.frame({ type: "Reject", session: number, response: this.tooLong() });
   }
 
   respond(requestId: number, response: ClientResponse): void {
-    if (!this.frame({ type: "Response", requestId, response })) this.frame({ type: "Response", requestId, response: this.tooLong() });
+    if (!this.frame({ type: "Response", requestId, response }))
+      this.frame({ type: "Response", requestId, response: this.tooLong() });
   }
 
   private tooLong(): ClientResponse {
-    this.host.onUnsent("response", "an answer of the app to a client's request is more than the node takes: the client gets 500");
+    this.host.onUnsent(
+      "response",
+      "an answer of the app to a client's request is more than the node takes: the client gets 500",
+    );
     return { status: 500, headers: [], body: Buffer.alloc(0) };
   }
 
@@ -204,7 +223,12 @@ export class Machine {
    * Asks the node for what was persisted under a private id. Calls back once: with nothing when the trunk ended
    * meanwhile.
    */
-  restore(nsp: string, pid: string, offset: string, done: (restored: FrameBodies["RestoredAt"] | undefined) => void): void {
+  restore(
+    nsp: string,
+    pid: string,
+    offset: string,
+    done: (restored: FrameBodies["RestoredAt"] | undefined) => void,
+  ): void {
     const namespace = this.outbound.namespace(nsp);
     if (namespace === undefined) return done(undefined);
     const requestId = this.lastRestore;
@@ -221,7 +245,8 @@ export class Machine {
 
   /** Asks whether a socket that has so much could come back in this session. Calls back once. */
   prove(session: number, cut: Position[], done: (holds: boolean) => void): void {
-    if (this.state !== "open" || this.sessions.get(session) === CLOSING || !this.sessions.has(session)) return done(false);
+    if (this.state !== "open" || this.sessions.get(session) === CLOSING || !this.sessions.has(session))
+      return done(false);
     const requestId = this.lastProve;
     this.lastProve = (requestId + 1) >>> 0;
     this.proves.set(requestId, done);
@@ -260,7 +285,8 @@ export class Machine {
     const cost = reader.end - reader.pos;
     const number = reader.varint("session");
     const flags = reader.u8("flags");
-    if (flags > MessageFlag.binary) throw new DecodeError("undefined_flag", "a Message's flags have a bit without a meaning");
+    if (flags > MessageFlag.binary)
+      throw new DecodeError("undefined_flag", "a Message's flags have a bit without a meaning");
     const data = flags === MessageFlag.binary ? reader.rest() : reader.restText();
     closeFrame(reader, FrameType.Message, batchEnd);
     if (this.granted <= 0) return this.fail(ErrorCode.credit, "a Message came when the node's credit was used up");
@@ -268,7 +294,8 @@ export class Machine {
     this.processed += cost;
     const session = this.known(number, "Message");
     if (session === undefined || session === CLOSING) return;
-    if (!session.accepted) return this.fail(ErrorCode.protocol, `a Message came for session ${number} before its Accept`);
+    if (!session.accepted)
+      return this.fail(ErrorCode.protocol, `a Message came for session ${number} before its Accept`);
     this.counters.messagesReceived++;
     this.counters.bytesReceived += cost;
     try {
@@ -323,7 +350,8 @@ export class Machine {
 
   private handleWelcome(welcome: FrameBodies["Welcome"]): void {
     if (this.state === "open") return this.fail(ErrorCode.protocol, "a second Welcome came");
-    if (welcome.version !== 1) return this.fail(ErrorCode.version, `the node chose version ${welcome.version} of 1 to 1`);
+    if (welcome.version !== 1)
+      return this.fail(ErrorCode.version, `the node chose version ${welcome.version} of 1 to 1`);
     if (welcome.batchBytesMax < BATCH_BYTES_MIN) {
       return this.fail(ErrorCode.protocol, `batch_bytes_max ${welcome.batchBytesMax} is too small for any use`);
     }
@@ -334,7 +362,8 @@ export class Machine {
   }
 
   private handleOpen(open: FrameBodies["Open"]): void {
-    if (this.sessions.has(open.session)) return this.fail(ErrorCode.protocol, `Open came for session ${open.session}, which is in use`);
+    if (this.sessions.has(open.session))
+      return this.fail(ErrorCode.protocol, `Open came for session ${open.session}, which is in use`);
     // A client that comes back must not be seen before its end is.
     if (this.postponed.length === 0) return this.guard(() => this.host.onOpen(open));
     this.sessions.set(open.session, OPENING);
@@ -393,14 +422,16 @@ export class Machine {
 
   private handleProved({ requestId, holds }: FrameBodies["Proved"]): void {
     const done = this.proves.get(requestId);
-    if (done === undefined) return this.fail(ErrorCode.protocol, `Proved came for request ${requestId}, which was never made`);
+    if (done === undefined)
+      return this.fail(ErrorCode.protocol, `Proved came for request ${requestId}, which was never made`);
     this.proves.delete(requestId);
     this.guard(() => done(holds === 1));
   }
 
   private handleRestored(restored: FrameBodies["RestoredAt"]): void {
     const done = this.restores.get(restored.requestId);
-    if (done === undefined) return this.fail(ErrorCode.protocol, `Restored came for request ${restored.requestId}, which was never made`);
+    if (done === undefined)
+      return this.fail(ErrorCode.protocol, `Restored came for request ${restored.requestId}, which was never made`);
     this.restores.delete(restored.requestId);
     this.guard(() => done(restored));
   }
@@ -453,7 +484,10 @@ export class Machine {
 }
 
 /** Ends that came in one payload with the session's last messages. */
-const WITH_MESSAGES: ReadonlySet<number> = new Set([CloseReason.closedWithMessages, CloseReason.parseErrorWithMessages]);
+const WITH_MESSAGES: ReadonlySet<number> = new Set([
+  CloseReason.closedWithMessages,
+  CloseReason.parseErrorWithMessages,
+]);
 /** In place of a session: we have sent `Close` and wait for the node's. */
 const CLOSING: Session = nobody(true);
 /** In place of a session: its `Open` waits for the end of this turn. */
@@ -461,5 +495,12 @@ const OPENING: Session = nobody(false);
 
 function nobody(accepted: boolean): Session {
   const ignore = (): void => undefined;
-  return { accepted, handleMessage: ignore, handleUpgraded: ignore, handleMarked: ignore, handleClose: ignore, handleTrunkLost: ignore };
+  return {
+    accepted,
+    handleMessage: ignore,
+    handleUpgraded: ignore,
+    handleMarked: ignore,
+    handleClose: ignore,
+    handleTrunkLost: ignore,
+  };
 }

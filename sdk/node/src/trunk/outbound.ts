@@ -18,7 +18,12 @@ import type { Writer } from "./writer.js";
 export const BATCH_BYTES_MIN = 1024;
 /** Of an `Accept`, behind the number: the app's id, headers, lasting headers. */
 const ACCEPT_PARTS = 3;
-const SILENT: OutboundHost = { schedule: () => undefined, transmit: () => undefined, onHang: () => undefined, onUnsent: () => undefined };
+const SILENT: OutboundHost = {
+  schedule: () => undefined,
+  transmit: () => undefined,
+  onHang: () => undefined,
+  onUnsent: () => undefined,
+};
 
 interface Place {
   readonly writer: Writer;
@@ -33,7 +38,10 @@ export class Outbound {
   private limits = NO_LIMITS;
   private readonly held = new HeldFrames();
   private readonly batch = new Batch((batch) => this.host.transmit(batch));
-  private readonly prompt = new Prompt(() => this.schedule(), () => this.batch.transmit());
+  private readonly prompt = new Prompt(
+    () => this.schedule(),
+    () => this.batch.transmit(),
+  );
   private readonly hang = new HangWatch((heldBytes, forMs) => this.host.onHang(heldBytes, forMs));
   private scheduled = false;
   private credit = 0;
@@ -146,10 +154,18 @@ export class Outbound {
     const namespace = this.namespace(nsp);
     if (namespace === undefined) return false;
     if (isBeside && !this.takes("Beside")) {
-      this.host.onUnsent("sockets", "the node is too old for two sockets of one client in one namespace: broadcasts reach only the later one");
+      this.host.onUnsent(
+        "sockets",
+        "the node is too old for two sockets of one client in one namespace: broadcasts reach only the later one",
+      );
       isBeside = false;
     }
-    const { writer, frameStart, start } = this.begin(isBeside ? FrameType.Beside : FrameType.Attach, number, namespace, false);
+    const { writer, frameStart, start } = this.begin(
+      isBeside ? FrameType.Beside : FrameType.Attach,
+      number,
+      namespace,
+      false,
+    );
     writer.str(socket);
     writer.strs(rooms);
     // What was sent before is what the client missed: the node delivers more of that at this frame.
@@ -348,7 +364,11 @@ export class Outbound {
     if (this.finishPromptly(writer, frameStart, start, PROMPT_MAX)) return;
     // So many do not fit into one frame.
     const half = rooms.length >> 1;
-    if (half === 0) return this.host.onUnsent("rooms", `a room's name of ${rooms[0]?.length ?? 0} characters is more than the node takes: it reaches nobody`);
+    if (half === 0)
+      return this.host.onUnsent(
+        "rooms",
+        `a room's name of ${rooms[0]?.length ?? 0} characters is more than the node takes: it reaches nobody`,
+      );
     this.rooms(type, number, nsp, rooms.slice(0, half));
     this.rooms(type, number, nsp, rooms.slice(half));
   }

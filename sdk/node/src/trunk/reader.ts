@@ -104,7 +104,8 @@ export class Reader {
 
   restStr(bytesMax: number, what: string): string {
     const length = this.end - this.pos;
-    if (length > bytesMax) throw new DecodeError("too_long", `${what} has ${length} bytes, at most ${bytesMax} are allowed`);
+    if (length > bytesMax)
+      throw new DecodeError("too_long", `${what} has ${length} bytes, at most ${bytesMax} are allowed`);
     return this.utf8(length, what);
   }
 

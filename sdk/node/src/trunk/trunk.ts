@@ -159,8 +159,15 @@ export class Trunk {
       onBatch: current((batch: Buffer) => this.machine?.handleBatch(batch)),
       onRefused: current((status: number, body: string) => this.refused(status, body)),
       onClose: current((code: number, reason: string, error: Error | undefined) => {
-        const cause = error?.message || (reason === "" ? `the stream ended with code ${code}` : `${reason} (code ${code})`);
-        this.lost(this.error("connection", `the trunk to ${this.endpoint} ${this.isUp ? "broke" : "failed"}: ${describe(error) ?? cause}`, { cause: error }));
+        const cause =
+          error?.message || (reason === "" ? `the stream ended with code ${code}` : `${reason} (code ${code})`);
+        this.lost(
+          this.error(
+            "connection",
+            `the trunk to ${this.endpoint} ${this.isUp ? "broke" : "failed"}: ${describe(error) ?? cause}`,
+            { cause: error },
+          ),
+        );
       }),
     });
     this.wire = wire;
@@ -217,7 +224,12 @@ export class Trunk {
   }
 
   /** Calls back once: with nothing when the trunk is down, or breaks before the answer. */
-  restore(nsp: string, pid: string, offset: string, done: (restored: FrameBodies["RestoredAt"] | undefined) => void): void {
+  restore(
+    nsp: string,
+    pid: string,
+    offset: string,
+    done: (restored: FrameBodies["RestoredAt"] | undefined) => void,
+  ): void {
     if (this.machine?.isOpen) this.machine.restore(nsp, pid, offset, done);
     else done(undefined);
   }
@@ -246,7 +258,9 @@ export class Trunk {
     this.lateSettings = undefined;
     this.machine.start(this.config.server, this.config.sdk, this.host.settings());
     this.timer = setTimeout(() => {
-      this.lost(this.error("connection", `the trunk to ${this.endpoint} failed: no Welcome came within ${WELCOME_MS_MAX} ms`));
+      this.lost(
+        this.error("connection", `the trunk to ${this.endpoint} failed: no Welcome came within ${WELCOME_MS_MAX} ms`),
+      );
     }, WELCOME_MS_MAX);
   }
 
@@ -276,7 +290,12 @@ export class Trunk {
     const { machine } = this;
     const seconds = Math.round(forMs / 1000);
     // Not inside the app's own call that sent the last of it.
-    setImmediate(() => machine?.fail(ErrorCode.silence, `the node has taken nothing for ${seconds} s, and ${heldBytes} bytes wait for it`));
+    setImmediate(() =>
+      machine?.fail(
+        ErrorCode.silence,
+        `the node has taken nothing for ${seconds} s, and ${heldBytes} bytes wait for it`,
+      ),
+    );
   }
 
   private flush(): void {
@@ -301,10 +320,13 @@ export class Trunk {
     this.isRefusedNow = false;
     if (this.everUp) this.counters.reconnects++;
     this.everUp = true;
-    this.ticker = setInterval(() => {
-      this.machine?.handleTick();
-      this.host.onTick();
-    }, Math.max(welcome.pingIntervalMs, 100));
+    this.ticker = setInterval(
+      () => {
+        this.machine?.handleTick();
+        this.host.onTick();
+      },
+      Math.max(welcome.pingIntervalMs, 100),
+    );
     if (this.machine !== undefined) this.machine.asksEachRequest = this.config.everyRequest && info.everyRequest;
     debug("up: node %s of version %s at %s", info.node, info.version, this.endpoint);
     for (const warning of info.warnings) this.host.onWarning(this, warning);
@@ -323,8 +345,15 @@ export class Trunk {
 
   private ended(cause: EndCause): void {
     const final = this.finally(cause.code === ErrorCode.version || cause.code === ErrorCode.settings);
-    const who = cause.by === "node" ? `the node at ${this.endpoint} ended the trunk` : `the trunk to ${this.endpoint} was given up`;
-    const error = this.error(cause.by === "node" ? "ended_by_node" : "protocol", `${who}: ${cause.message} (error ${cause.code})`, { final });
+    const who =
+      cause.by === "node"
+        ? `the node at ${this.endpoint} ended the trunk`
+        : `the trunk to ${this.endpoint} was given up`;
+    const error = this.error(
+      cause.by === "node" ? "ended_by_node" : "protocol",
+      `${who}: ${cause.message} (error ${cause.code})`,
+      { final },
+    );
     this.wire?.close(1008);
     this.lost(error);
   }
@@ -423,7 +452,11 @@ export class Trunk {
     this.waiting.push({ broadcast, count });
   }
 
-  private error(code: TrunklineErrorCode, message: string, details: Partial<Omit<TrunklineErrorDetails, "endpoint">> = {}): TrunklineError {
+  private error(
+    code: TrunklineErrorCode,
+    message: string,
+    details: Partial<Omit<TrunklineErrorDetails, "endpoint">> = {},
+  ): TrunklineError {
     return new TrunklineError(code, message, { final: false, ...details, endpoint: this.endpoint });
   }
 }
@@ -437,7 +470,8 @@ function rethrowLater(error: unknown): void {
 function describe(error: Error | undefined): string | undefined {
   if (error === undefined) return undefined;
   // Connecting to several addresses of one name fails with an error that has no message of its own.
-  if (error.message === "" && error instanceof AggregateError) return (error.errors as Error[]).map((each) => each.message).join("; ");
+  if (error.message === "" && error instanceof AggregateError)
+    return (error.errors as Error[]).map((each) => each.message).join("; ");
   return error.message;
 }
 
@@ -445,6 +479,7 @@ function parseRefusal(body: string): { code: string; message: string } {
   const refusal = parseObject(body);
   return {
     code: typeof refusal.error === "string" ? refusal.error : "",
-    message: typeof refusal.message === "string" ? refusal.message : "no reason was given; is this address a trunkline node?",
+    message:
+      typeof refusal.message === "string" ? refusal.message : "no reason was given; is this address a trunkline node?",
   };
 }

@@ -20,9 +20,13 @@ export async function startApp(t, { io: ioOptions = {}, node: nodeOptions = {}, 
 }
 
 /** Several app servers of one hub, each with a trunk to each of the nodes, all of which know one another. */
-export async function startCluster(t, { apps: count = 2, nodes: nodeCount = 1, io: ioOptions = () => ({}), prepare } = {}) {
+export async function startCluster(
+  t,
+  { apps: count = 2, nodes: nodeCount = 1, io: ioOptions = () => ({}), prepare } = {},
+) {
   const nodes = [];
-  for (let index = 0; index < nodeCount; index++) nodes.push(await FakeNode.start({ relays: true, welcome: { credit: 1 << 26 } }));
+  for (let index = 0; index < nodeCount; index++)
+    nodes.push(await FakeNode.start({ relays: true, welcome: { credit: 1 << 26 } }));
   const apps = [];
   const add = async () => {
     const io = new Server(ioOptions(apps.length));

@@ -7,7 +7,12 @@ const io = new Server({ connectionStateRecovery: {} });
 const trunkline = useTrunkline(io);
 trunkline.on("warning", (message) => console.log(`warning: ${message}`));
 io.on("connection", (socket) => socket.join("room"));
-io.on("fetch", (done) => io.fetchSockets().then((sockets) => done(sockets.map(({ id, rooms }) => [id, rooms.size])), (error) => done(String(error))));
+io.on("fetch", (done) =>
+  io.fetchSockets().then(
+    (sockets) => done(sockets.map(({ id, rooms }) => [id, rooms.size])),
+    (error) => done(String(error)),
+  ),
+);
 io.on("join", (id, room, done) => {
   io.in(id).socketsJoin(room);
   done();

@@ -1,6 +1,19 @@
 /** Values of `spec/vectors/relay.json`: JSON as far as it goes, `{ "$": kind, … }` for the rest. Both directions. */
 
-const VIEWS = { Int8Array, Uint8Array, Uint8ClampedArray, Int16Array, Uint16Array, Int32Array, Uint32Array, Float32Array, Float64Array, BigInt64Array, BigUint64Array, DataView };
+const VIEWS = {
+  Int8Array,
+  Uint8Array,
+  Uint8ClampedArray,
+  Int16Array,
+  Uint16Array,
+  Int32Array,
+  Uint32Array,
+  Float32Array,
+  Float64Array,
+  BigInt64Array,
+  BigUint64Array,
+  DataView,
+};
 const hex = (view) => Buffer.from(view.buffer, view.byteOffset, view.byteLength).toString("hex");
 
 /** The value that a vector describes. */
@@ -23,7 +36,13 @@ export function build(description) {
       }
       case "record": {
         const record = begin({});
-        for (const [key, inner] of value) Object.defineProperty(record, key, { value: make(inner), enumerable: true, writable: true, configurable: true });
+        for (const [key, inner] of value)
+          Object.defineProperty(record, key, {
+            value: make(inner),
+            enumerable: true,
+            writable: true,
+            configurable: true,
+          });
         return record;
       }
       case "map": {
@@ -79,7 +98,11 @@ export function describe(value) {
       case "bigint":
         return { $: "bigint", value: String(each) };
       case "number":
-        return Object.is(each, -0) ? { $: "number", value: "-0" } : Number.isFinite(each) ? each : { $: "number", value: String(each) };
+        return Object.is(each, -0)
+          ? { $: "number", value: "-0" }
+          : Number.isFinite(each)
+            ? each
+            : { $: "number", value: String(each) };
       case "object":
         return each === null ? null : tellObject(each);
       default:

@@ -7,7 +7,14 @@ import { once } from "node:events";
 import { WebSocketServer } from "ws";
 import { encodeBatch, framesOf } from "../../../../testing/trunk_batch.mjs";
 
-const WELCOME = { type: "Welcome", version: 1, credit: 1 << 20, pingIntervalMs: 60_000, batchBytesMax: 1 << 20, info: '{"node":"n1","version":"0.0.0","warnings":[],"frames":["Number","Reattach","Prove","GiveBack"]}' };
+const WELCOME = {
+  type: "Welcome",
+  version: 1,
+  credit: 1 << 20,
+  pingIntervalMs: 60_000,
+  batchBytesMax: 1 << 20,
+  info: '{"node":"n1","version":"0.0.0","warnings":[],"frames":["Number","Reattach","Prove","GiveBack"]}',
+};
 
 export class FakeNode {
   trunks = [];
@@ -67,7 +74,8 @@ export class FakeNode {
   }
 
   #tellPeers() {
-    for (const [id, trunk] of this.#servers) trunk.send({ type: "Peers", servers: [...this.#servers.keys()].filter((other) => other !== id) });
+    for (const [id, trunk] of this.#servers)
+      trunk.send({ type: "Peers", servers: [...this.#servers.keys()].filter((other) => other !== id) });
   }
 
   #upgrade(request, socket, head) {
@@ -76,7 +84,9 @@ export class FakeNode {
     if (refusal) {
       const isText = typeof refusal.body === "string";
       const body = isText ? refusal.body : JSON.stringify(refusal.body);
-      socket.end(`HTTP/1.1 ${refusal.status} No\r\ncontent-type: ${isText ? "text/html" : "application/json"}\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`);
+      socket.end(
+        `HTTP/1.1 ${refusal.status} No\r\ncontent-type: ${isText ? "text/html" : "application/json"}\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
+      );
       return;
     }
     this.server.handleUpgrade(request, socket, head, (stream) => {
@@ -200,7 +210,9 @@ export function openFrame(session, { eio = 4, sid = `sid-${session}`, headers = 
       url: `/socket.io/?EIO=${eio}&transport=${request.transport === 2 ? "websocket" : "polling"}`,
       claims: "",
       ...request,
-      rawHeaders: Object.entries({ host: "chat.example", ...headers }).flatMap(([name, value]) => [value].flat().flatMap((one) => [name, one])),
+      rawHeaders: Object.entries({ host: "chat.example", ...headers }).flatMap(([name, value]) =>
+        [value].flat().flatMap((one) => [name, one]),
+      ),
     },
   };
 }
