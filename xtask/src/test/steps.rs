@@ -37,7 +37,7 @@ pub(super) enum Count {
 pub(super) const STEPS: &[Step] = &[
     Step { name: "fmt", what: "Rust sources are formatted", usual_s: 3, works: fmt },
     Step { name: "tidy", what: "the rules that no compiler checks", usual_s: 1, works: tidy },
-    Step { name: "js", what: "no lint in TypeScript and JavaScript", usual_s: 3, works: js },
+    Step { name: "js", what: "lints and form of TypeScript and JavaScript", usual_s: 3, works: js },
     Step { name: "clippy", what: "no lint anywhere in the workspace", usual_s: 20, works: clippy },
     Step { name: "rust", what: "unit, machine, property and wire tests", usual_s: 60, works: rust },
     Step { name: "sdk", what: "the Node.js SDK: types, build, tests", usual_s: 45, works: sdk },
@@ -107,7 +107,7 @@ fn js() -> Result<Vec<Work>, Failure> {
         works.push(work("npm ci of xtask/js", npm::ci(&folder), Count::Nothing));
     }
     let mut biome = Command::new(folder.join("node_modules/.bin/biome"));
-    biome.current_dir(repo::root()).args(["lint", "--error-on-warnings"]);
+    biome.current_dir(repo::root()).args(["check", "--error-on-warnings"]);
     works.push(work("biome", biome, Count::One));
     Ok(works)
 }

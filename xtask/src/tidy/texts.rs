@@ -11,7 +11,8 @@ const LONG: &[(&str, usize)] = &[
     ("crates/edge/src/running.rs", 520),
     ("crates/node/src/config/kinds.rs", 520),
     ("crates/node/tests/configuration.rs", 540),
-    ("sdk/node/test/recovery.test.js", 540),
+    ("sdk/node/src/trunk/machine.ts", 510),
+    ("sdk/node/test/recovery.test.js", 560),
 ];
 
 const CODE: &[&str] = &[".rs", ".ts", ".mjs", ".cjs", ".js"];
