@@ -26,7 +26,11 @@ class TrunkSocket extends WebSocketClient {
   }
   receiveControl({ opcode, payload }) {
     if (opcode === OPCODE.ping) this.frame({ opcode: OPCODE.pong, payload });
-    if (opcode === OPCODE.close && !this.#isLeaving) this.frame({ opcode: OPCODE.close, payload });
+    if (opcode === OPCODE.close) {
+      if (!this.#isLeaving) this.frame({ opcode: OPCODE.close, payload });
+      // Both have said it: as the package `ws` does, this side ends at once.
+      this.stream.finish();
+    }
   }
   leave() {
     this.#isLeaving = true;
