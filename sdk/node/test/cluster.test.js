@@ -57,6 +57,19 @@ for (const nodes of [1, 2]) {
   });
 }
 
+test("a client's query and data may have any keys: other app servers are told of them", async (t) => {
+  const { apps } = await startCluster(t, { apps: 2 });
+  const [{ io }, other] = apps;
+  const url = "/socket.io/?EIO=4&transport=websocket&constructor=1&toJSON=1&hasOwnProperty=1";
+  const socket = await connectClient(other.io, other.trunks[0], 1, { url });
+  assert.equal(socket.handshake.query.toJSON, "1");
+  socket.data = JSON.parse('{ "constructor": 1, "toJSON": 1, "__proto__": { "admin": true } }');
+  const [remote] = await io.fetchSockets();
+  assert.equal(remote.id, socket.id);
+  assert.deepEqual([remote.handshake.query.constructor, remote.handshake.query.toJSON], ["1", "1"]);
+  assert.deepEqual([Object.keys(remote.data), remote.data.admin], [["constructor", "toJSON", "__proto__"], undefined]);
+});
+
 test("many sockets go in several pieces", async (t) => {
   const { apps } = await startCluster(t, { apps: 2 });
   const [a, b] = apps;

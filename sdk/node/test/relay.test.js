@@ -36,6 +36,54 @@ for (const { name, message, hex } of messages) {
 for (const { name, hex } of invalid)
   test(`not taken: ${name}`, () => assert.throws(() => unpack(bytes(hex)), Unreadable));
 
+const NAMES = [...Object.getOwnPropertyNames(Object.prototype), "toJSON", "then", "length", "name", "prototype"];
+
+for (const name of NAMES) {
+  test(`a client may call a key "${name}"`, () => {
+    for (const inner of [1, "x", null, { [name]: 1 }, [1]]) {
+      const value = Object.fromEntries([
+        ["a", 0],
+        [name, inner],
+        ["constructor", 1],
+        ["toJSON", 1],
+        ["z", [inner]],
+      ]);
+      assert.deepEqual(describe(unpack(pack(value, LIMITS, "data"))), describe(value));
+    }
+  });
+}
+
+test("whatever throws while it is written, it is said as what cannot be written", () => {
+  const { proxy, revoke } = Proxy.revocable({}, {});
+  revoke();
+  const iterates = new (class extends Map {
+    [Symbol.iterator]() {
+      throw new RangeError("never");
+    }
+  })([[1, 2]]);
+  const says = Object.assign(new Error("x"), { message: Object.create(null) });
+  for (const value of [proxy, iterates, says, { deep: [proxy] }, { toJSON: () => ({ list: [], bad: proxy }) }]) {
+    assert.throws(() => pack(value, LIMITS, "data"), { name: "NotPlain" });
+  }
+});
+
+test("what is left out leaves nothing that others refer to", () => {
+  const shared = { kept: true };
+  const half = { toJSON: () => [[], [], new Proxy({}, { ownKeys: () => assert.fail("no keys") })] };
+  const left = [];
+  const back = unpack(pack([half, shared, shared], { bytesMax: 1 << 20, onLeftOut: (one) => left.push(one) }, "data"));
+  assert.equal(left.length, 1);
+  assert.deepEqual(back[1], shared);
+  assert.equal(back[2], back[1]);
+});
+
+test("a reference counts as a value, and so does each value that is tagged", () => {
+  const shared = {};
+  assert.throws(() => pack(Array(200_000).fill(shared), LIMITS, "data"), { name: "NotPlain" });
+  const many = Array(120_000).fill(undefined);
+  assert.deepEqual(unpack(pack(many, LIMITS, "data")), many);
+});
+
 test("all in one: what is kept is the same behind it, and of its own", () => {
   const all = values.map(({ value }) => build(value));
   const back = unpack(pack(all, LIMITS, ""));

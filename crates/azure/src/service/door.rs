@@ -344,7 +344,7 @@ fn switching(key: &str) -> Response<Body> {
 /// One variant per way in which a tunnel's request can be wrong. Alphabetical.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 enum TunnelRefused {
-    #[error("this is no WebSocket upgrade of version 13")]
+    #[error("this is no WebSocket upgrade")]
     BadRequest,
     #[error("this node does not serve the hub that the query names")]
     HubUnknown,

@@ -1,4 +1,4 @@
-/** Rooms in what app servers tell one another: as text, so that each type survives the way (see `../keys.ts`). */
+/** Rooms in what app servers tell one another: as text, so that each type survives the way (see `../data/keys.ts`). */
 import type { BroadcastOptions, FetchedSocket } from "../socketio/types.js";
 import { keyOf, textOf, textsOf } from "../data/keys.js";
 import type { WireOptions } from "./messages.js";

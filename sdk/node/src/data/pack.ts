@@ -3,7 +3,7 @@
  */
 import { Packr, Unpackr } from "msgpackr";
 import { checkPacked } from "./check.js";
-import { toWire, VALUE_BYTES, type PlainLimits } from "./plain.js";
+import { NotPlain, toWire, VALUE_BYTES, type PlainLimits } from "./plain.js";
 import { revive } from "./tags.js";
 import { Unreadable } from "./unreadable.js";
 
@@ -12,17 +12,24 @@ export const FORMAT = 2;
 /** The second byte: whether anything in it is tagged. Without it the decoder's work is all. */
 const Form = { plain: 0, tagged: 1 } as const;
 const HEAD_BYTES = 2;
+/** A tagged value is so many of MessagePack's at the most. */
+const VALUES_OF_ONE_MAX = 5;
 /** So many values cannot be in 64 MiB by our own count (see `plain.ts`). */
-const VALUES_MAX = (64 * 1024 * 1024) / VALUE_BYTES;
+const VALUES_MAX = ((64 * 1024 * 1024) / VALUE_BYTES) * VALUES_OF_ONE_MAX;
 
 // No records and no extensions: other languages know neither. Maps in their shortest form.
-const packr = new Packr({ useRecords: false, variableMapSize: true });
+const packr = new Packr({ useRecords: false, variableMapSize: true, useToJSON: false });
 const unpackr = new Unpackr({ useRecords: false, mapsAsObjects: true, int64AsType: "number", copyBuffers: true });
 
-/** @throws NotPlain */
+/** @throws NotPlain, and nothing else: what is packed may hold what clients sent, or objects of the app's that throw */
 export function pack(value: unknown, limits: PlainLimits, root: string): Buffer {
-  const { wire, isTagged } = toWire(value, limits, root);
-  return Buffer.concat([Buffer.of(FORMAT, isTagged ? Form.tagged : Form.plain), packr.pack(wire)]);
+  try {
+    const { wire, isTagged } = toWire(value, limits, root);
+    return Buffer.concat([Buffer.of(FORMAT, isTagged ? Form.tagged : Form.plain), packr.pack(wire)]);
+  } catch (error) {
+    if (error instanceof NotPlain) throw error;
+    throw new NotPlain([root], `cannot be written: ${error instanceof Error ? error.message : typeof error}`);
+  }
 }
 
 /** @throws Unreadable, and nothing else */

@@ -13,6 +13,12 @@ export const DEPTH_MAX = 100;
 /** What is counted for each value beside its own bytes. */
 export const VALUE_BYTES = 8;
 
+/**
+ * Keys that a library for MessagePack may take for an object's own methods, `constructor` and `toJSON` above all: clients
+ * send what they like. `__proto__` would set a prototype.
+ */
+const NAMES_OF_OBJECTS: ReadonlySet<string> = new Set([...Object.getOwnPropertyNames(Object.prototype), "toJSON"]);
+
 export interface PlainLimits {
   /** Roughly what the copy may take. Reaching it ends the walk at once. */
   readonly bytesMax: number;
@@ -100,7 +106,10 @@ class Copier {
 
   private copyObject(value: object, depth: number): unknown {
     const known = this.seen.get(value);
-    if (known !== undefined) return this.tag(Tag.reference, known);
+    if (known !== undefined) {
+      this.count(0);
+      return this.tag(Tag.reference, known);
+    }
     const isList = Array.isArray(value);
     const isBare = !isList && isBareRecord(value);
     if (!isList && !isBare && (ArrayBuffer.isView(value) || types.isArrayBuffer(value))) return this.copyBytes(value);
@@ -115,13 +124,18 @@ class Copier {
       if (types.isMap(value)) return this.copyMap(value, depth);
       if (types.isSet(value)) return this.copySet(value, depth);
     }
+    const [begun, deep] = [this.seen.size, this.path.length];
     try {
       const { toJSON } = value as { toJSON?: unknown };
       if (typeof toJSON === "function") return this.copy(toJSON.call(value), depth + 1);
       if (isAlive(value) || (!isBare && isAliveInside(value)))
         return this.leaveOut(`is ${nameOf(value)}, which is alive and not data`);
     } catch (error) {
-      return this.giveUp(error);
+      const left = this.giveUp(error);
+      // What began in the part that is left out is not there to be referred to.
+      for (const [container, number] of this.seen) if (number >= begun) this.seen.delete(container);
+      this.path.length = deep;
+      return left;
     }
     return this.copyRecord(value as Record<string, unknown>, depth);
   }
@@ -142,7 +156,7 @@ class Copier {
 
   private copyRecord(value: Record<string, unknown>, depth: number): unknown {
     const plain: Record<string, unknown> = {};
-    /** In place of it, when there are keys that a map of MessagePack cannot have, or that would set a prototype. */
+    /** In place of it, when there are keys that a map of MessagePack cannot have, or that mean something to JavaScript. */
     let pairs: unknown[] | undefined;
     this.begin(value);
     for (const key of Object.keys(value)) {
@@ -158,7 +172,7 @@ class Copier {
       }
       if (typeof inner !== "function" || this.limits.onLeftOut === undefined) {
         copied ??= this.copy(inner, depth + 1);
-        const isPlainKey = key !== "__proto__" && isWellFormed(key);
+        const isPlainKey = !NAMES_OF_OBJECTS.has(key) && isWellFormed(key);
         if (!isPlainKey) pairs ??= this.tagged(Tag.record, Object.entries(plain).flat());
         if (pairs === undefined) plain[key] = copied;
         else pairs.push(isWellFormed(key) ? key : this.tag(Tag.text, JSON.stringify(key)), copied);
