@@ -36,11 +36,11 @@ pub(crate) struct Event {
 
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum EventKind {
-    /// A client wants to be a socket; the answer decides.
+    /// A client asks to join a namespace; the handler's answer decides.
     Connect,
-    /// It is one.
+    /// The client has joined.
     Connected,
-    /// It is one no more.
+    /// The client has left.
     Disconnected,
     /// The client emitted this.
     User(Box<str>),

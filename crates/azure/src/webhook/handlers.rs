@@ -6,11 +6,11 @@ use crate::serverless::EventKind;
 /// The events that are not the client's own.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum SystemEvent {
-    /// A client wants to be a socket of a namespace.
+    /// A client asks to join a namespace.
     Connect,
-    /// It is one.
+    /// The client has joined.
     Connected,
-    /// It is one no more.
+    /// The client has left.
     Disconnected,
 }
 

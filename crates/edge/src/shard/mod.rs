@@ -318,9 +318,9 @@ impl Shard {
         }
     }
 
-    /// The same for one of very many: it may wait for a later slice.
+    /// Like `mark_dirty`, for one of the many receivers of a broadcast: a later slice may flush it.
     fn mark_for_later(&mut self, slot: u32) {
-        // Places that count no more are passed over soon; until then they are not to become ever more.
+        // The backlog may hold slots that were flushed since; `pop` skips them. It must not fill up with them.
         if self.backlog.slots() > 2 * self.slots.len() {
             self.mark_dirty(slot);
             return;

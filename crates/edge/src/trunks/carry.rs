@@ -152,8 +152,8 @@ impl TrunkTask {
         }
     }
 
-    /// Shards have their turns one after another, from the one after that which used up the credit last: told all at
-    /// once, this thread's own would always be the first.
+    /// Offers returned credit to one shard after another, beginning after the shard that used it up last. If all heard
+    /// of it at once, the shard of this thread would always be the first to spend it.
     async fn credit_returned(&mut self, trunk: &Arc<Trunk>) {
         let shards = self.door.peers().len();
         for _ in 0..shards {

@@ -17,7 +17,7 @@ use crate::text::Str;
 use crate::values::ErrorCode;
 use crate::{VERSION_MAX, VERSION_MIN};
 
-/// How often nothing may come for an interval: the last time ends the trunk (section 10).
+/// Ping intervals without any frame after which the trunk is given up (section 10).
 const SILENT_INTERVALS_MAX: u8 = 3;
 
 /// One end of a trunk, without its sessions. See the crate's contract for callers.

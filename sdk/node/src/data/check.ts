@@ -1,7 +1,7 @@
 /**
  * A look over MessagePack before it is decoded: a decoder makes room for what a length says, and calls itself for what
- * lies inside. Behind this, nothing is longer than its bytes, deeper or more than honest data, or of an extension,
- * which decoders know things of their own to do with.
+ * lies inside. What passes this look has no length beyond its bytes, is no deeper and has no more values than a payload
+ * of ours, and contains no extension types, which decoders handle in ways of their own.
  */
 import { Unreadable } from "./unreadable.js";
 

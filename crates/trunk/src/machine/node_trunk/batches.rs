@@ -5,10 +5,10 @@ use bytes::Bytes;
 use crate::HEAD_BYTES_MAX;
 use crate::frame::{Frame, Part};
 
-/// Gives small payloads memory of their own.
+/// Copies small payloads out of their batch.
 ///
-/// A payload may wait for its client for long, and a slice of a batch keeps the whole batch: so what waits never takes
-/// more than twice what is counted for it.
+/// A payload may wait a long time for its client, and a slice keeps its whole batch alive. Payloads shorter than half
+/// of the batch are copied, so waiting payloads never hold more than twice the bytes that are counted for them.
 pub(super) fn detach(frame: &mut Frame, batch_bytes: usize) {
     let own = |bytes: &mut Bytes| {
         if bytes.len() * 2 < batch_bytes {
