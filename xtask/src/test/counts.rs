@@ -55,7 +55,9 @@ pub(super) fn failed(line: &str) -> Option<&str> {
     let tap = line.strip_prefix("not ok ");
     let tap = tap.map(|rest| rest.split_once(" - ").map_or(rest, |(_, name)| name));
     let rust = || line.strip_prefix("test ")?.strip_suffix(" ... FAILED");
-    tap.or_else(|| line.strip_prefix("✖ ")).or_else(rust)
+    // The heading above the list at the end, which names each of them again.
+    let spec = || line.strip_prefix("✖ ").filter(|name| *name != "failing tests:");
+    tap.filter(|name| !name.contains("# TODO")).or_else(spec).or_else(rust)
 }
 
 /// `# pass 12` or `ℹ pass 12`, at the end of a run of `node --test`.

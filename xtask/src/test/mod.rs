@@ -210,7 +210,13 @@ fn failed_tests(lines: &[String]) -> Vec<String> {
         let error = following.find_map(|line| line.trim_start().strip_prefix("error: "));
         format!("{name} {}", short(error.unwrap_or_default(), 200)).trim_end().to_owned()
     });
-    named.take(NAMED_MAX).collect()
+    let mut names = Vec::new();
+    for name in named.take(NAMED_MAX) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
 }
 
 /// The counts of one finished command. One that ran nothing has failed.
@@ -265,6 +271,9 @@ mod tests {
             "    not ok 2 - a room leaks",
             "      duration_ms: 3",
             "      error: 'Expected 1'",
+            "✖ a client hangs (12.5ms)",
+            "not ok 3 - later # TODO",
+            "✖ failing tests:",
             "✖ a client hangs (12.5ms)",
             "test rooms::join ... FAILED",
         ];
