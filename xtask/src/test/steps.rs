@@ -236,7 +236,7 @@ fn bench() -> Result<Vec<Work>, Failure> {
     let folder = repo::root().join("bench");
     works.push(work("npm ci of bench", npm::ci(&folder), Count::Nothing));
     let mut run = Command::new("node");
-    let rows = "trunkline;npm socket.io + ws";
+    let rows = "trunkline;app on Bun behind trunkline;socket.io on Bun;npm socket.io + ws";
     run.current_dir(repo::root()).args(["bench/smoke.mjs", "--rows", rows]);
     run.arg("--generator").arg(repo::binary()).arg("--trunkline").arg(repo::binary());
     works.push(work("bench smoke", run, Count::Tests));
