@@ -39,13 +39,13 @@ pub(super) const STEPS: &[Step] = &[
     Step { name: "tidy", what: "the rules that no compiler checks", usual_s: 1, works: tidy },
     Step { name: "js", what: "lints and form of TypeScript and JavaScript", usual_s: 3, works: js },
     Step { name: "clippy", what: "no lint anywhere in the workspace", usual_s: 20, works: clippy },
-    Step { name: "rust", what: "unit, machine, property and wire tests", usual_s: 60, works: rust },
-    Step { name: "sdk", what: "the Node.js SDK: types, build, tests", usual_s: 45, works: sdk },
+    Step { name: "rust", what: "unit, machine, property and wire tests", usual_s: 90, works: rust },
+    Step { name: "sdk", what: "the Node.js SDK: types, build, tests", usual_s: 90, works: sdk },
     Step { name: "build", what: "the release binary", usual_s: 60, works: build },
     Step {
         name: "conformance",
         what: "wire scripts against npm and us",
-        usual_s: 60,
+        usual_s: 75,
         works: conformance,
     },
     Step {
@@ -57,16 +57,16 @@ pub(super) const STEPS: &[Step] = &[
     Step {
         name: "matrix",
         what: "the SDK with earlier releases of Socket.IO",
-        usual_s: 100,
+        usual_s: 240,
         works: matrix,
     },
-    Step { name: "e2e", what: "real apps, clients and a browser", usual_s: 150, works: e2e },
-    Step { name: "docs", what: "every code block of the documentation", usual_s: 60, works: docs },
+    Step { name: "e2e", what: "real apps, clients and a browser", usual_s: 300, works: e2e },
+    Step { name: "docs", what: "every code block of the documentation", usual_s: 95, works: docs },
     Step { name: "bench", what: "every benchmark, for a moment", usual_s: 20, works: bench },
     Step {
         name: "fuzz",
         what: "a bounded, seeded run of every fuzz target",
-        usual_s: 30,
+        usual_s: 40,
         works: fuzz,
     },
 ];
