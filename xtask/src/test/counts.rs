@@ -57,7 +57,7 @@ pub(super) fn failed(line: &str) -> Option<&str> {
     let rust = || line.strip_prefix("test ")?.strip_suffix(" ... FAILED");
     // The heading above the list at the end, which names each of them again.
     let spec = || line.strip_prefix("✖ ").filter(|name| *name != "failing tests:");
-    tap.filter(|name| !name.contains("# TODO")).or_else(spec).or_else(rust)
+    tap.filter(|name| !name.to_ascii_lowercase().contains("# todo")).or_else(spec).or_else(rust)
 }
 
 /// `# pass 12` or `ℹ pass 12`, at the end of a run of `node --test`.

@@ -272,7 +272,7 @@ mod tests {
             "      duration_ms: 3",
             "      error: 'Expected 1'",
             "✖ a client hangs (12.5ms)",
-            "not ok 3 - later # TODO",
+            "not ok 3 - later # todo",
             "✖ failing tests:",
             "✖ a client hangs (12.5ms)",
             "test rooms::join ... FAILED",
