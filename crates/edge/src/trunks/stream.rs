@@ -23,7 +23,8 @@ use crate::metrics::Cause;
 use crate::shard::{AdoptedStream, Command, Socket};
 
 const READ_BYTES: usize = 256 * 1024;
-/// More of these at a stretch than a kernel holds: what comes behind them came later than anybody who looks.
+/// Full reads in a row after which a round ends. No kernel buffer holds as much, so what follows arrived after any
+/// neighbour that waits for this round began to wait.
 const FULL_READS_MAX: u32 = 32;
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the last words of a trunk may take.

@@ -46,7 +46,7 @@ export function keyOf(text: unknown): unknown {
         return identities.find(text);
     }
   } catch {
-    // Written by nobody's rules: a room that is no other.
+    // No text of ours: a room of its own, which equals no other.
     return identities.find(text);
   }
 }
