@@ -57,13 +57,13 @@ pub(crate) fn command(arguments: &[&str]) -> Result<ExitCode, Failure> {
         chosen.len(),
         minutes(memory.all(&chosen))
     );
-    let mut run = Run { number: 0, total: Counts::default(), memory, failures: Vec::new() };
+    let mut run = Run { number: 0, total: Counts::default(), memory, named: Vec::new() };
     for step in &chosen {
         run.step(step, &chosen)?;
     }
     println!("all of it took {}", minutes(started.elapsed()));
-    for failure in &run.failures {
-        println!("failed: {failure}");
+    for test in &run.named {
+        println!("{test}");
     }
     println!("{} passed, {} failed", run.total.passed, run.total.failed);
     Ok(if run.total.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -87,8 +87,9 @@ struct Run {
     number: usize,
     total: Counts,
     memory: Memory,
-    /// What failed, by step and name: said again at the very end, where nobody has to search.
-    failures: Vec<String>,
+    /// What failed, and what passed only at the second try, by step and name: said again at the very end, where
+    /// nobody has to search.
+    named: Vec<String>,
 }
 
 /// What a step came to: its counts, or in words why nothing of it could be counted.
@@ -109,17 +110,15 @@ impl Run {
             minutes(left)
         );
         let started = Instant::now();
-        let mut names = Vec::new();
-        let outcome = work(step, usual.tests, &mut names);
+        let outcome = work(step, usual.tests, &mut self.named);
         if interrupt::asked() {
             return Err("stopped".into());
         }
         let counts = outcome.unwrap_or_else(|why| {
             println!("  {}: {why}", step.name);
-            names.push(why);
+            self.named.push(format!("failed: {}: {why}", step.name));
             Counts { passed: 0, failed: 1, skipped: 0 }
         });
-        self.failures.extend(names.iter().map(|name| format!("{}: {name}", step.name)));
         let skipped = match counts.skipped {
             0 => String::new(),
             skipped => format!(", {skipped} skipped"),
@@ -139,7 +138,7 @@ impl Run {
 }
 
 /// `usually` is how many tests the step had the last time.
-fn work(step: &Step, usually: u64, failures: &mut Vec<String>) -> StepOutcome {
+fn work(step: &Step, usually: u64, named: &mut Vec<String>) -> StepOutcome {
     let log = repo::scratch().join(format!("{}.log", step.name));
     std::fs::write(&log, "").map_err(|error| format!("cannot write {}: {error}", log.display()))?;
     let mut counts = Counts::default();
@@ -147,9 +146,13 @@ fn work(step: &Step, usually: u64, failures: &mut Vec<String>) -> StepOutcome {
         let (name, count) = (work.name.clone(), work.count);
         let outcome = one(work, &log, usually)?;
         if !outcome.status.success() {
-            failures.push(format!("{name}: {}", outcome.status));
-            failures.extend(failed_tests(&outcome.lines));
+            named.push(format!("failed: {}: {name}: {}", step.name, outcome.status));
+            let failed = failed_tests(&outcome.lines).into_iter();
+            named.extend(failed.map(|test| format!("failed: {}: {test}", step.name)));
         }
+        named.extend(
+            unsteady(&outcome.lines).map(|test| format!("unsteady: {}: {test}", step.name)),
+        );
         counts.add(counted(&name, count, &outcome)?);
     }
     Ok(counts)
@@ -217,6 +220,11 @@ fn failed_tests(lines: &[String]) -> Vec<String> {
         }
     }
     names
+}
+
+/// The tests that a runner names because they failed, and passed when they ran again alone.
+fn unsteady(lines: &[String]) -> impl Iterator<Item = &str> {
+    lines.iter().filter_map(|line| line.strip_prefix("unsteady: "))
 }
 
 /// The counts of one finished command. One that ran nothing has failed.
