@@ -55,7 +55,8 @@ async function runFiles(paths, concurrency) {
   const found = new Map();
   const left = [...paths];
   const worker = async () => {
-    for (let path = left.shift(); path && !stop.signal.aborted; path = left.shift()) found.set(path, await runFile(path));
+    for (let path = left.shift(); path && !stop.signal.aborted; path = left.shift())
+      found.set(path, await runFile(path));
   };
   await Promise.all(Array.from({ length: concurrency }, worker));
   return found;
