@@ -15,7 +15,8 @@ use tokio::sync::mpsc::error::TrySendError;
 
 use crate::metrics::{Cause, Metrics};
 use crate::permits::{StreamPermit, Streams};
-use crate::shard::{Command, Socket, Unavailable};
+use crate::shard::{Command, Socket};
+use crate::unavailable::Unavailable;
 
 /// How long to wait when the system has not even the spare descriptor; some session may end meanwhile.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);

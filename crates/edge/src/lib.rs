@@ -17,6 +17,7 @@ mod shard;
 mod sid;
 mod signal;
 mod trunks;
+mod unavailable;
 mod voucher;
 
 use std::io;

@@ -13,7 +13,8 @@ use trunkline_trunk::{Header, Response as Relayed};
 
 use super::{Connection, jsonp};
 use crate::compressor::Encoding;
-use crate::shard::{Payload, Unavailable};
+use crate::shard::Payload;
+use crate::unavailable::Unavailable;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");

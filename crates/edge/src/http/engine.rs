@@ -19,14 +19,13 @@ use super::exchange::Added;
 use super::guard::{Guard, HandshakeGuard};
 use super::query::Query;
 use super::{Abort, Connection, Reply, answer, clients, exchange, poll, rest, upgrade};
-use crate::hub::Hub;
+use crate::hub::{Hub, Trunk};
 use crate::memory::HELD_BYTES_BEYOND_CEILING;
 use crate::shard::{
     Answer, Asked, Command, OpenRequest, POST_BROKEN, PostBegun, PostBounds, Refusal, SlotKey,
-    Unavailable,
 };
 use crate::sid::Sid;
-use crate::trunks::Trunk;
+use crate::unavailable::Unavailable;
 
 /// One request under a hub's path.
 pub(super) async fn handle(

@@ -14,9 +14,9 @@ use trunkline_trunk::{ClientRequest, Header, RequestCode, Str, Transport};
 
 use super::{Connection, Reply, answer, upgrade};
 use crate::environment::Environment;
-use crate::hub::Hub;
-use crate::shard::{Refusal, Unavailable};
-use crate::trunks::Trunk;
+use crate::hub::{Hub, Trunk};
+use crate::shard::Refusal;
+use crate::unavailable::Unavailable;
 
 /// How long an app server may think about a request that opens no session.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);

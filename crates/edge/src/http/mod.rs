@@ -39,13 +39,13 @@ use self::io::ClientIo;
 use self::poll::HeldPoll;
 use self::under_way::{Body, UnderWay};
 use crate::environment::Environment;
-use crate::hub::Hub;
-use crate::hub::Routed;
+use crate::hub::{Hub, Routed};
 use crate::metrics::{Cause, Outcome};
 use crate::permits::StreamPermit;
 use crate::reserve::Claim;
-use crate::shard::{Command, Flight, LocalShard, Socket, Unavailable};
+use crate::shard::{Command, Flight, LocalShard, Socket};
 use crate::trunks;
+use crate::unavailable::Unavailable;
 use trunkline_http::{Lease, SideBody, Visit};
 
 /// The path of trunks.

@@ -8,8 +8,8 @@ use std::time::Instant;
 use trunkline_http::{LogPace, is_hub_name};
 
 use super::Hub;
+use super::Trunk;
 use super::routes::Routes;
-use crate::trunks::Trunk;
 use crate::{HubConfig, HubStatus, Secret};
 
 /// The default hub's, where nothing else is said.

@@ -1,12 +1,14 @@
-//! Hubs: isolated applications of one node, each with its app servers, their clients' ids and what is kept for their
-//! return. Locks are held for a lookup or an update only, never across an await.
+//! Hubs: isolated applications of one node, each with its app servers, what everybody holds of their trunks, their
+//! clients' ids and what is kept for their return. Locks are held for a lookup or an update only, never across an await.
 
 mod directory;
 mod keepers;
 mod own_sids;
+mod precedence;
 mod roster;
 mod routes;
 mod servers;
+mod trunk;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,11 +20,11 @@ use trunkline_http::LogPace;
 pub(crate) use self::directory::{Directory, HUBS_PREFIX, Routed};
 use self::keepers::Keepers;
 use self::own_sids::OwnSids;
-pub(crate) use self::roster::NoAppServer;
+pub(crate) use self::precedence::{Ahead, Place, Precedence};
 use self::roster::Roster;
 use self::servers::Servers;
-use crate::shard::Unavailable;
-use crate::trunks::Precedence;
+pub(crate) use self::trunk::{Answered, BatchCredit, Ending, Origin, Trunk, TrunkNumber};
+use crate::unavailable::Unavailable;
 use crate::{HubConfig, HubStatus, Secret};
 
 /// One isolated application.
@@ -37,7 +39,7 @@ pub(crate) struct Hub {
     trunks_open: AtomicUsize,
     roster: Mutex<Roster>,
     servers: Mutex<Servers>,
-    pub(crate) precedence: Precedence,
+    pub(crate) precedence: Arc<Precedence>,
     own_sids: OwnSids,
     keepers: Mutex<Keepers>,
     handshakes_refused: LogPace,
@@ -58,7 +60,7 @@ impl Hub {
             tokens_required: config.tokens_required,
             roster: Mutex::default(),
             servers: Mutex::default(),
-            precedence: Precedence::default(),
+            precedence: Arc::default(),
             own_sids: OwnSids::default(),
             keepers: Mutex::default(),
             trunks_open: AtomicUsize::new(0),

@@ -10,10 +10,11 @@ use trunkline_trunk::Str;
 use trunkline_trunk::encode::{encode_peers, encode_relayed};
 use trunkline_trunk::settings::EngineSettings;
 
+use super::trunk::{Ending, Trunk, TrunkNumber};
 use super::{Hub, locked};
 use crate::AppServerStatus;
 use crate::limits::Limits;
-use crate::trunks::{Ending, Trunk, TrunkNumber};
+use crate::unavailable::Unavailable;
 
 /// The app servers that are there.
 #[derive(Debug, Default)]
@@ -237,4 +238,13 @@ pub(crate) enum NoAppServer {
     Busy,
     #[error("no app server is connected")]
     None,
+}
+
+impl From<NoAppServer> for Unavailable {
+    fn from(why: NoAppServer) -> Self {
+        match why {
+            NoAppServer::Busy => Self::HandshakesFull,
+            NoAppServer::None => Self::NoAppServer,
+        }
+    }
 }

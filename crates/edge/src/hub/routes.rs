@@ -3,7 +3,7 @@
 
 use std::cmp::Reverse;
 
-use crate::trunks::TrunkNumber;
+use super::TrunkNumber;
 
 /// Place of a hub in the directory's list.
 type HubNumber = usize;

@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::trunks::BatchCredit;
+use crate::hub::BatchCredit;
 
 /// Sessions that are flushed before others are looked at: some 5 µs each.
 pub(super) const SLICE: usize = 256;

@@ -13,12 +13,12 @@ use trunkline_trunk::{Frame, Header, Response};
 use super::flight::Flight;
 use super::recovery::{GiveBack, RestoreRequest};
 use super::socket::Socket;
-use crate::hub::{Hub, NoAppServer};
+use crate::hub::{BatchCredit, Hub, Trunk, TrunkNumber};
 use crate::permits::StreamPermit;
 use crate::pulse::Pulse;
 use crate::reply::{Awaited, Reply};
 use crate::sid::Sid;
-use crate::trunks::{BatchCredit, Trunk, TrunkNumber};
+use crate::unavailable::Unavailable;
 
 /// A slot and the session that was in it when the number was given out.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -181,65 +181,6 @@ pub(crate) struct Refusal {
     pub(crate) error: HandshakeError,
     /// JSON, as `connection_error`'s `context`.
     pub(crate) context: String,
-}
-
-/// Why a handshake got a 503. Alphabetical.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-pub(crate) enum Unavailable {
-    #[error("the app server did not answer the handshake in time")]
-    AppServerSilent,
-    #[error("this node is draining; connect to another one")]
-    Draining,
-    #[error("every app server of this hub has as many unanswered handshakes as allowed; try again")]
-    HandshakesFull,
-    #[error("this node uses as much memory as it may; try again or use another node")]
-    MemoryFull,
-    #[error("no app server of this hub is connected to this node; try again when one is")]
-    NoAppServer,
-    #[error("this node holds as many sessions as it may; try again or use another node")]
-    SessionsFull,
-    #[error("this node holds as many connections as it may; try again or use another node")]
-    StreamsFull,
-}
-
-impl From<NoAppServer> for Unavailable {
-    fn from(why: NoAppServer) -> Self {
-        match why {
-            NoAppServer::Busy => Self::HandshakesFull,
-            NoAppServer::None => Self::NoAppServer,
-        }
-    }
-}
-
-impl Unavailable {
-    /// For `Retry-After`. What frees itself with the next answer is worth a try soon.
-    pub(crate) fn retry_after_s(self) -> u16 {
-        match self {
-            Self::MemoryFull | Self::StreamsFull => 5,
-            Self::AppServerSilent
-            | Self::Draining
-            | Self::HandshakesFull
-            | Self::NoAppServer
-            | Self::SessionsFull => 1,
-        }
-    }
-
-    /// Whether the stream is worth more to others: its client has to come over a new one.
-    pub(crate) fn ends_stream(self) -> bool {
-        matches!(self, Self::MemoryFull | Self::StreamsFull)
-    }
-
-    pub(crate) fn slug(self) -> &'static str {
-        match self {
-            Self::AppServerSilent => "app_server_silent",
-            Self::Draining => "draining",
-            Self::HandshakesFull => "handshakes_full",
-            Self::MemoryFull => "memory_full",
-            Self::NoAppServer => "no_app_server",
-            Self::SessionsFull => "sessions_full",
-            Self::StreamsFull => "streams_full",
-        }
-    }
 }
 
 /// Engine.IO's words for the end of a session whose POST broke off.

@@ -13,11 +13,11 @@ use trunkline_trunk::{
 
 use super::Shard;
 use super::backlog::SLICE;
-use super::command::Unavailable;
 use super::slot::{State, slot_of};
 use super::slow;
+use crate::hub::TrunkNumber;
 use crate::memory::HELD_BYTES_BEYOND_CEILING;
-use crate::trunks::TrunkNumber;
+use crate::unavailable::Unavailable;
 
 impl Shard {
     /// One frame takes effect, or is ignored as too late, or shows that the app server breaks a rule.

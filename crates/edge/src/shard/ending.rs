@@ -12,15 +12,16 @@ use trunkline_switchboard::SessionKey;
 use trunkline_trunk::{self as wire, CloseReason as WireReason, FrameKind, NumberState};
 use trunkline_websocket::{Opcode, encode};
 
-use super::command::{Answer, SlotKey, Unavailable};
+use super::command::{Answer, SlotKey};
 use super::poller::{Kind, Readiness, Token};
 use super::reading::READS_PER_TURN;
 use super::recovery::Log;
 use super::slot::{Carrier, State, number_of};
 use super::streams::Stream;
 use super::{Lingering, Shard};
+use crate::hub::TrunkNumber;
 use crate::metrics::Ending;
-use crate::trunks::TrunkNumber;
+use crate::unavailable::Unavailable;
 
 /// How long a closed stream may take to deliver its last frame and say goodbye.
 pub(super) const LINGER: Duration = Duration::from_secs(30);

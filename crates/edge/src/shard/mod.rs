@@ -50,7 +50,7 @@ use trunkline_switchboard::{NamespaceKey, Switchboard};
 use self::backlog::Backlog;
 pub(crate) use self::command::{
     AdoptedStream, Answer, Asked, Command, POST_BROKEN, Payload, PostBegun, PostBounds, Refusal,
-    SlotKey, Unavailable,
+    SlotKey,
 };
 use self::ending::{DrainPace, Orphans};
 use self::eviction::Eviction;
@@ -71,7 +71,7 @@ use self::timers::Timers;
 use self::uplink::Waiting;
 use self::uring::{Job, Ring};
 use crate::environment::Environment;
-use crate::trunks::{Trunk, TrunkNumber};
+use crate::hub::{Trunk, TrunkNumber};
 
 #[derive(Debug)]
 pub(crate) struct Shard {

@@ -17,7 +17,7 @@ use trunkline_trunk::{
 };
 use trunkline_websocket::deflate::ServerSettings;
 
-use super::command::{AdoptedStream, Answer, SlotKey, Unavailable};
+use super::command::{AdoptedStream, Answer, SlotKey};
 use super::poller::{Kind, Token};
 use super::slot::{Carrier, Extra, Live, Opening, Polling, State};
 use super::streams::Stream;
@@ -28,6 +28,7 @@ use crate::limits::Limits;
 use crate::metrics::Outcome;
 use crate::reply::Reply;
 use crate::sid::{SLOTS_MAX, Sid};
+use crate::unavailable::Unavailable;
 
 /// A client wants a session.
 #[derive(Debug)]

@@ -10,9 +10,9 @@ use super::command::{
 };
 use super::slot::{Carrier, Live, State, number_of};
 use super::uplink::{Held, Uplink, answer_to};
+use crate::hub::TrunkNumber;
 use crate::reply::{self, Reply};
 use crate::sid::Sid;
-use crate::trunks::TrunkNumber;
 
 impl Shard {
     /// A GET of a polling session: held until there is something to say.

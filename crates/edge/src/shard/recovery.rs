@@ -17,9 +17,8 @@ use trunkline_trunk::{
 };
 
 use super::Shard;
-use crate::hub::Hub;
+use crate::hub::{Answered, Hub, TrunkNumber};
 use crate::metrics::Outcome;
-use crate::trunks::{Answered, TrunkNumber};
 
 /// Packets as they were sent, and sockets' data as the SDK wrote it.
 pub(super) type Log = Recovery<Vec<Part>, Bytes>;

@@ -9,11 +9,12 @@ use trunkline_switchboard::affinity::{Advice, Promptness};
 use trunkline_trunk::{CloseReason as WireReason, NumberState, Str};
 
 use super::Shard;
-use super::command::{SlotKey, Unavailable};
+use super::command::SlotKey;
 use super::slot::{Opening, Slot, State, number_of};
 use super::timers::Timers;
+use crate::hub::Trunk;
 use crate::sid::{SLOTS_MAX, Sid, SidSecret};
-use crate::trunks::Trunk;
+use crate::unavailable::Unavailable;
 
 /// App servers that one handshake is put before, one after another.
 const SERVERS_MAX: usize = 3;

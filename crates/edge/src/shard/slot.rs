@@ -14,9 +14,9 @@ use super::flight::Flights;
 use super::streams::Stream;
 use super::timers::Tick;
 use super::uplink::Held;
+use crate::hub::{Trunk, TrunkNumber};
 use crate::reply::Reply;
 use crate::sid::SidSecret;
-use crate::trunks::{Trunk, TrunkNumber};
 
 #[derive(Debug)]
 pub(crate) struct Slot {

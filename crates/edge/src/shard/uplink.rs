@@ -16,9 +16,9 @@ use trunkline_trunk::{NumberState, SessionNumber, Transport};
 use super::command::{Answer, Command};
 use super::slot::{Carrier, State, number_of};
 use super::{Shard, ShardTrunk};
+use crate::hub::TrunkNumber;
 use crate::metrics::{Cause, Metrics};
 use crate::reply::Reply;
-use crate::trunks::TrunkNumber;
 
 /// Packets of a post that are decoded before others are looked at: what one read of a WebSocket might bring.
 const PACKETS_PER_SLICE: usize = 256;

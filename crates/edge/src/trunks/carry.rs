@@ -9,9 +9,8 @@ use tokio::sync::oneshot;
 use trunkline_trunk::settings::EngineSettings;
 use trunkline_trunk::{EndCause, ErrorCode, Greeting, Misbehaved, NodeInfo, Restore, Shares, Step};
 
-use super::handle::{BatchCredit, Ending, Trunk};
-use super::precedence::{Ahead, Place};
 use super::stream::TrunkTask;
+use crate::hub::{Ahead, BatchCredit, Ending, Place, Trunk};
 use crate::metrics::Outcome;
 use crate::shard::{Command, GiveBack, RestoreRequest, not_found};
 
@@ -235,7 +234,7 @@ impl TrunkTask {
             // Sessions are given to it once every shard can take its answers. A shard that is gone takes the node along.
             let _ = is_known.await;
         }
-        match Place::new(&self.hub, trunk.number, self.stream.as_fd()) {
+        match Place::new(&self.hub.precedence, trunk.number, self.stream.as_fd()) {
             Ok(place) => self.place = Some(place),
             Err(error) => {
                 tracing::warn!(hub = %self.hub.name, server = %trunk.server_id, %error, "broadcasts may overtake other app servers' changes of rooms: the trunk's stream cannot be watched");

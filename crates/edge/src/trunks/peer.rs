@@ -1,28 +1,9 @@
 //! What carries a trunk: a stream from the public port, or one inside of this process.
 
-use std::fmt;
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use tokio::net::{TcpStream, UnixStream};
-
-/// Where a trunk comes from.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Origin {
-    /// A part of this process. It is no app server that others could talk to, and its settings have no path.
-    Inside,
-    Outside(SocketAddr),
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Inside => f.write_str("inside"),
-            Self::Outside(address) => address.fmt(f),
-        }
-    }
-}
 
 /// A trunk's stream, in the reactor of the thread that made it.
 #[derive(Debug)]

@@ -14,11 +14,9 @@ use trunkline_clock::Timestamp;
 use trunkline_trunk::{ErrorCode, LinkConfig, NodeTrunk, NodeTrunkConfig, Str};
 use trunkline_websocket::{Decoder, Incoming, Opcode, Role, encode, encode_close, encode_header};
 
-use super::handle::{Answered, Ending, Trunk};
-use super::peer::{Origin, TrunkStream};
-use super::precedence::{Ahead, Place};
+use super::peer::TrunkStream;
 use crate::http::Door;
-use crate::hub::Hub;
+use crate::hub::{Ahead, Answered, Ending, Hub, Origin, Place, Trunk};
 use crate::metrics::Cause;
 use crate::shard::{AdoptedStream, Command, Socket};
 

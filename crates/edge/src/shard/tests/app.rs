@@ -10,10 +10,10 @@ use trunkline_trunk::{
 
 use super::client::Client;
 use super::world::World;
+use crate::hub::{BatchCredit, Origin, Trunk};
 use crate::reply;
 use crate::shard::command::Command;
 use crate::sid::Sid;
-use crate::trunks::{BatchCredit, Origin, Trunk};
 
 /// The namespace `/` in every app server of these tests.
 pub(super) const MAIN: NamespaceNumber = NamespaceNumber(1);

@@ -18,7 +18,7 @@ use super::wire::Wire;
 use crate::HubConfig;
 use crate::compressor::Compressor;
 use crate::environment::Environment;
-use crate::hub::{Directory, Hub};
+use crate::hub::{Directory, Hub, Trunk};
 use crate::limits::Limits;
 use crate::memory::Memory;
 use crate::metrics::{Carrier, Ending, Metrics, Outcome};
@@ -27,7 +27,6 @@ use crate::shard::Shard;
 use crate::shard::command::Command;
 use crate::shard::poller::Poller;
 use crate::shard::slot::{Live, State};
-use crate::trunks::Trunk;
 
 /// Turns after which a shard that always has something to do is taken to be in a circle.
 const TURNS_MAX: usize = 20_000;

@@ -20,8 +20,7 @@ use rustix::event::epoll::{self, Event, EventData, EventFlags};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
-use super::handle::TrunkNumber;
-use crate::hub::Hub;
+use super::trunk::TrunkNumber;
 
 /// A thread that takes longer to read its trunk is in trouble: broadcasts of others do not wait for it.
 const LONGEST: Duration = Duration::from_millis(100);
@@ -63,14 +62,14 @@ struct Member {
 
 /// Another trunk that goes first, and the round in which it is certainly far enough.
 #[derive(Debug)]
-pub(super) struct Ahead {
+pub(crate) struct Ahead {
     member: Arc<Member>,
     enough: u64,
 }
 
 /// One trunk's place among the trunks of its hub, until it is dropped.
-pub(super) struct Place {
-    hub: Arc<Hub>,
+pub(crate) struct Place {
+    precedence: Arc<Precedence>,
     member: Arc<Member>,
     events: Vec<Event>,
 }
@@ -113,12 +112,12 @@ impl Place {
     /// # Errors
     ///
     /// When the system has no room for watching the stream.
-    pub(super) fn new(
-        hub: &Arc<Hub>,
+    pub(crate) fn new(
+        precedence: &Arc<Precedence>,
         number: TrunkNumber,
         stream: BorrowedFd<'_>,
     ) -> io::Result<Self> {
-        hub.precedence.watch(number, stream)?;
+        precedence.watch(number, stream)?;
         let member = Arc::new(Member {
             number,
             round: AtomicU64::new(1),
@@ -126,40 +125,40 @@ impl Place {
             deaf: AtomicBool::new(false),
             late: AtomicBool::new(false),
         });
-        hub.precedence.members().push(Arc::clone(&member));
-        hub.precedence.count.fetch_add(1, Ordering::SeqCst);
-        Ok(Self { hub: Arc::clone(hub), member, events: Vec::new() })
+        precedence.members().push(Arc::clone(&member));
+        precedence.count.fetch_add(1, Ordering::SeqCst);
+        Ok(Self { precedence: Arc::clone(precedence), member, events: Vec::new() })
     }
 
     /// It is about to read.
-    pub(super) fn begin_round(&self) {
+    pub(crate) fn begin_round(&self) {
         self.member.round.fetch_or(1, Ordering::SeqCst);
     }
 
     /// All that there was to read is read and with the shards.
-    pub(super) fn end_round(&self) {
+    pub(crate) fn end_round(&self) {
         let round = self.member.round.load(Ordering::SeqCst);
         self.member.late.store(false, Ordering::SeqCst);
         self.member.round.store(round + round % 2, Ordering::SeqCst);
-        self.hub.precedence.note_progress();
+        self.precedence.note_progress();
     }
 
     /// It reads nothing for a while, or does again.
-    pub(super) fn set_deaf(&self, deaf: bool) {
+    pub(crate) fn set_deaf(&self, deaf: bool) {
         if self.member.deaf.swap(deaf, Ordering::SeqCst) != deaf {
-            self.hub.precedence.note_progress();
+            self.precedence.note_progress();
         }
     }
 
-    pub(super) fn has_neighbours(&self) -> bool {
-        self.hub.precedence.count.load(Ordering::SeqCst) > 1
+    pub(crate) fn has_neighbours(&self) -> bool {
+        self.precedence.count.load(Ordering::SeqCst) > 1
     }
 
     /// Those whose bytes came in before what this one has just read, and are not with the shards yet.
-    pub(super) fn look(&mut self) -> Vec<Ahead> {
+    pub(crate) fn look(&mut self) -> Vec<Ahead> {
         // First what is unread, then who is reading: what is read in between is not missed.
         self.look_unread();
-        let members = self.hub.precedence.members();
+        let members = self.precedence.members();
         let others = members.iter().filter(|other| !Arc::ptr_eq(other, &self.member));
         let ahead = others.filter_map(|other| {
             let is_unread = self.is_unread(other);
@@ -175,8 +174,8 @@ impl Place {
 
     /// Waits until those are far enough, within bounds. False when the time was not enough. `changes`: behind the
     /// broadcast that waits there are changes of rooms.
-    pub(super) async fn let_pass(&mut self, mut ahead: Vec<Ahead>, changes: bool) -> bool {
-        let hub = Arc::clone(&self.hub);
+    pub(crate) async fn let_pass(&mut self, mut ahead: Vec<Ahead>, changes: bool) -> bool {
+        let precedence = Arc::clone(&self.precedence);
         let member = Arc::clone(&self.member);
         self.look_unread();
         let rank = match (changes, self.is_unread(&member)) {
@@ -184,11 +183,11 @@ impl Place {
             (false, true) => AFTER_CHANGES,
             (false, false) => AFTER_UNREAD,
         };
-        let waits = Waits::new(&hub.precedence, &member, rank);
+        let waits = Waits::new(&precedence, &member, rank);
         let deadline = Instant::now() + LONGEST;
         loop {
             // Before the look, so that no progress is missed.
-            let progress = hub.precedence.progress.notified();
+            let progress = precedence.progress.notified();
             self.look_unread();
             ahead.retain(|Ahead { member, enough }| {
                 let round = member.round.load(Ordering::SeqCst);
@@ -209,8 +208,8 @@ impl Place {
     /// Notes which streams have something that nobody has read.
     fn look_unread(&mut self) {
         self.events.clear();
-        self.events.reserve(self.hub.precedence.count.load(Ordering::SeqCst));
-        let unread = self.hub.precedence.unread.lock().unwrap_or_else(PoisonError::into_inner);
+        self.events.reserve(self.precedence.count.load(Ordering::SeqCst));
+        let unread = self.precedence.unread.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(epoll) = &*unread else { return };
         let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
         let spare = rustix::buffer::spare_capacity(&mut self.events);
@@ -226,7 +225,7 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.set_deaf(true);
-        let precedence = &self.hub.precedence;
+        let precedence = &self.precedence;
         precedence.members().retain(|other| !Arc::ptr_eq(other, &self.member));
         precedence.count.fetch_sub(1, Ordering::SeqCst);
     }
@@ -265,8 +264,6 @@ mod tests {
     use std::os::unix::net::UnixStream;
 
     use super::*;
-    use crate::HubConfig;
-    use crate::hub::Directory;
 
     struct Seat {
         place: Place,
@@ -282,18 +279,11 @@ mod tests {
     }
 
     fn seats<const N: usize>() -> [Seat; N] {
-        let config = HubConfig {
-            name: "chat".into(),
-            keys: Vec::new(),
-            tokens_required: false,
-            paths: Vec::new(),
-        };
-        let directory = Directory::new(&[config], "chat", 0);
-        let hub = directory.by_name("chat").expect("it is configured");
+        let precedence = Arc::default();
         std::array::from_fn(|number| {
             let (ours, theirs) = UnixStream::pair().expect("descriptors");
             let number = TrunkNumber::try_from(number).expect("few");
-            let place = Place::new(&hub, number, ours.as_fd()).expect("room");
+            let place = Place::new(&precedence, number, ours.as_fd()).expect("room");
             place.end_round();
             Seat { place, ours, theirs }
         })

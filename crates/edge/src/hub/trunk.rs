@@ -1,5 +1,7 @@
 //! What the shards, the hub and the trunk's own tasks share of one trunk.
 
+use std::fmt;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -14,11 +16,27 @@ use trunkline_trunk::{
     ClientRequest, Frame, Request, RequestCode, RequestId, Requests, Response, SharedCredit, Str,
 };
 
-use super::peer::Origin;
-use crate::hub::Hub;
+use super::Hub;
 
 /// Unique in the node for the life of the process.
 pub(crate) type TrunkNumber = u32;
+
+/// Where a trunk comes from.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Origin {
+    /// A part of this process. It is no app server that others could talk to, and its settings have no path.
+    Inside,
+    Outside(SocketAddr),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Inside => f.write_str("inside"),
+            Self::Outside(address) => address.fmt(f),
+        }
+    }
+}
 
 /// One app server's trunk.
 #[derive(Debug)]
