@@ -217,7 +217,7 @@ impl HandshakeError {
     pub fn json_body_with(self, message: &str) -> String {
         let message = if message.is_empty() { self.message() } else { message };
         let mut json = alloc::format!(r#"{{"code":{},"message":"#, self.code());
-        crate::packet::push_json_string(&mut json, message);
+        crate::json::push_json_string(&mut json, message);
         json.push('}');
         json
     }

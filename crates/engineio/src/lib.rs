@@ -13,6 +13,7 @@ mod close;
 mod config;
 mod deflate;
 pub mod error;
+mod json;
 mod lenient_base64;
 mod outgoing;
 mod packet;
