@@ -15,7 +15,8 @@ use tokio::sync::mpsc::error::TrySendError;
 
 use crate::metrics::{Cause, Metrics};
 use crate::permits::{StreamPermit, Streams};
-use crate::shard::{Command, Socket};
+use crate::shard::{Arrival, Command};
+use crate::socket::Socket;
 use crate::unavailable::Unavailable;
 
 /// How long to wait when the system has not even the spare descriptor; some session may end meanwhile.
@@ -124,7 +125,7 @@ fn deal(
     permit: StreamPermit,
     metrics: &Metrics,
 ) {
-    match shard.try_send(Command::Accepted { socket, address, permit }) {
+    match shard.try_send(Command::Arrived(Arrival::Client { socket, address, permit })) {
         Ok(()) | Err(TrySendError::Closed(_)) => (),
         // The shard is behind: wait here, so that the kernel's backlog holds the others.
         Err(TrySendError::Full(command)) => {

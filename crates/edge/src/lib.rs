@@ -2,6 +2,7 @@
 
 mod acceptor;
 mod compressor;
+mod door;
 mod environment;
 mod http;
 mod hub;
@@ -16,6 +17,7 @@ mod running;
 mod shard;
 mod sid;
 mod signal;
+mod socket;
 mod trunks;
 mod unavailable;
 mod voucher;

@@ -14,21 +14,23 @@ use bytes::BytesMut;
 use rustix::net::{self as sys, AddressFamily, SocketFlags, SocketType};
 use tokio::runtime;
 use tokio::sync::mpsc::{self, Receiver, Sender};
-use tokio::task::{JoinSet, LocalSet};
+use tokio::task::{JoinSet, LocalSet, spawn_local};
 use trunkline_http::Ceiling;
 use trunkline_token::Names;
 use trunkline_trunk::encode::encode_drain;
 
 use crate::acceptor;
 use crate::compressor::Compressor;
+use crate::door::Door;
 use crate::environment::Environment;
-use crate::http::Door;
+use crate::http;
 use crate::hub::{Directory, Ending};
 use crate::memory::Memory;
 use crate::metrics::{Carrier, Metrics};
 use crate::permits::Streams;
 use crate::pulse::Pulse;
-use crate::shard::{self, Command, LocalShard};
+use crate::shard::{self, Arrival, Command, LocalShard};
+use crate::trunks;
 use crate::voucher::Voucher;
 use crate::{BindError, Config, Full, StartError, Status};
 use trunkline_http::SideDoor;
@@ -189,7 +191,7 @@ fn spawn_shard(
             let local = LocalSet::new();
             let served = local.block_on(&runtime, async {
                 let door = Door::new(Rc::clone(&shard), peers, env);
-                shard::run(shard, inbox, door).await
+                shard::run(shard, inbox, |arrival| serve(&door, arrival)).await
             });
             if let Err(error) = served {
                 // The panic hook waits for the line to be written before the guard ends the process.
@@ -201,6 +203,18 @@ fn spawn_shard(
         Ok(Ok(())) => Ok(handle),
         Ok(Err(error)) => Err(fail(error)),
         Err(_) => Err(fail(io::Error::other("its thread ended"))),
+    }
+}
+
+/// Serves a fresh stream in a task of this thread.
+fn serve(door: &Door, arrival: Arrival) {
+    match arrival {
+        Arrival::Client { socket, address, permit } => {
+            http::serve(door.clone(), socket, address, permit);
+        }
+        Arrival::Trunk { hub, socket } => {
+            spawn_local(trunks::run_inside(door.clone(), hub, socket));
+        }
     }
 }
 
@@ -410,7 +424,7 @@ impl Inside {
         }
         let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.shards.len();
         self.shards[turn]
-            .try_send(Command::Inside { hub, socket: ours.into() })
+            .try_send(Command::Arrived(Arrival::Trunk { hub, socket: ours.into() }))
             .map_err(|_| OpenInsideError::Unavailable)?;
         Ok(theirs)
     }

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use rustix::net::{RecvFlags, SendFlags, Shutdown};
 
 #[cfg(any(test, feature = "fuzzing"))]
-use super::tests::wire::Wire;
+use crate::shard::tests::wire::Wire;
 
 /// Frames gathered into one write.
 const SLICES_MAX: usize = 64;

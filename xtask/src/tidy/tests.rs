@@ -219,7 +219,7 @@ fn texts_that_keep_the_rules_pass() {
         ("a.mjs", "long\n".repeat(500)),
         ("a.md", "long\n".repeat(2000)),
         // Named as one that is longer.
-        ("crates/edge/src/http/mod.rs", "fn a() {}\n".repeat(600)),
+        ("sdk/node/test/recovery.test.js", "long\n".repeat(560)),
         (
             "package-lock.json",
             "\"resolved\": \"../sdk/node\",\n\"url\": \"https://example.org\"".into(),
@@ -237,7 +237,7 @@ fn texts_that_break_a_rule_are_found() {
     let cases = [
         ("a.rs", "fn a() {}\n".repeat(501)),
         ("a.ts", "long\n".repeat(501)),
-        ("crates/edge/src/http/mod.rs", "fn a() {}\n".repeat(601)),
+        ("sdk/node/test/recovery.test.js", "long\n".repeat(561)),
         ("sdk/node/package-lock.json", "{\n  \"resolved\": \"https://host/a.tgz\"\n}".into()),
         ("a.ts", format!("// {}: later", concat!("TO", "DO"))),
         ("b.md", format!("a {}(name)", concat!("FIX", "ME"))),

@@ -11,7 +11,8 @@ use trunkline_engineio::error::HandshakeError;
 use trunkline_trunk::settings::HttpCompression;
 use trunkline_trunk::{Header, Response as Relayed};
 
-use super::{Connection, jsonp};
+use super::connection::Connection;
+use super::jsonp;
 use crate::compressor::Encoding;
 use crate::shard::Payload;
 use crate::unavailable::Unavailable;

@@ -11,8 +11,9 @@ use hyper::{Request, StatusCode};
 use trunkline_token::{Claims, Place, SKEW_S, TokenRefused, verify};
 use trunkline_trunk::Str;
 
+use super::connection::Connection;
 use super::query::Query;
-use super::{Connection, Reply, answer};
+use super::{Reply, answer};
 use crate::hub::{HUBS_PREFIX, Hub};
 use crate::metrics::Cause;
 

@@ -6,15 +6,17 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{Method, Request, Response};
-use tokio::sync::oneshot;
 use trunkline_clock::Timestamp;
 use trunkline_engineio::{HandshakeError, TransportKind};
 use trunkline_switchboard::affinity::{Advice, Promptness};
 use trunkline_trunk::{ClientRequest, Header, RequestCode, Str, Transport};
 
-use super::{Connection, Reply, answer, upgrade};
+use super::connection::Connection;
+use super::held::Added;
+use super::{Reply, answer, upgrade};
 use crate::environment::Environment;
 use crate::hub::{Hub, Trunk};
+use crate::reply::Awaited;
 use crate::shard::Refusal;
 use crate::unavailable::Unavailable;
 
@@ -91,14 +93,11 @@ pub(super) async fn preflight<B>(
     match ask(connection, (hub, owner), RequestCode::Preflight, "", client).await {
         Ok(response) => response,
         Err(why) => {
-            connection.door.count_refused(why.slug());
+            connection.count_refused(why.slug());
             answer::unavailable(why)
         }
     }
 }
-
-/// What an app server adds to the answer to a request of one of its sessions.
-pub(super) type Added = Option<Box<[Header]>>;
 
 /// A request of a session whose app server wants to be asked about each of them: its middlewares run. `Err`: they, or
 /// the lack of an answer, are the client's answer.
@@ -111,7 +110,7 @@ pub(super) async fn ask_owner<B>(
     let client = client_request(connection, request, transport);
     let waiting_max = connection.door.env().limits.handshakes_pending_max;
     let refuse = |why: Unavailable| {
-        connection.door.count_refused(why.slug());
+        connection.count_refused(why.slug());
         Err(Box::new(answer::unavailable(why)))
     };
     let Some((_pending, answer)) = owner.request(waiting_max, RequestCode::Preflight, "", client)
@@ -157,7 +156,7 @@ pub(super) async fn refuse<B>(
     request: &Request<B>,
     refusal: &Refusal,
 ) -> Response<Full<Bytes>> {
-    connection.door.count_refused(slug(refusal.error));
+    connection.count_refused(slug(refusal.error));
     let websocket = hub.settings().transports.websocket && upgrade::is_asked(request);
     let transport = if websocket { TransportKind::WebSocket } else { TransportKind::Polling };
     let client = client_request(connection, request, transport);
@@ -221,7 +220,7 @@ enum Waited {
 async fn wait(
     env: &Environment,
     trunk: &Arc<Trunk>,
-    mut answer: oneshot::Receiver<trunkline_trunk::Response>,
+    mut answer: Awaited<trunkline_trunk::Response>,
     until: Timestamp,
     other: &impl Fn() -> Option<Arc<Trunk>>,
 ) -> Waited {

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use super::Door;
+use crate::door::Door;
 use crate::shard::{Command, SlotKey};
 
 /// Tells the shard when the client's connection ends before its request is answered.

@@ -5,27 +5,16 @@ use std::sync::Arc;
 
 use hyper::Request;
 use hyper::body::Incoming;
-use tokio::sync::oneshot;
-use tokio::sync::oneshot::error::TryRecvError;
 use trunkline_engineio::Protocol;
 
-use super::exchange::Added;
+use super::connection::Connection;
 use super::guard::Guard;
-use super::{Connection, Reply, compact, engine, exchange, rest};
+use super::held::{Added, HeldPoll};
+use super::{Reply, compact, exchange, outcome, rest};
 use crate::hub::Hub;
+use crate::reply::{self, TryRecvError};
 use crate::shard::{Answer, Asked, Command};
 use crate::sid::Sid;
-
-/// A poll that waits: small, and nothing of hyper's in it.
-#[derive(Debug)]
-pub(super) struct HeldPoll {
-    hub: Arc<Hub>,
-    sid: Sid,
-    request: Request<()>,
-    answer: oneshot::Receiver<Answer>,
-    guard: Guard,
-    added: Added,
-}
 
 pub(super) async fn poll(
     connection: &Rc<Connection>,
@@ -35,7 +24,7 @@ pub(super) async fn poll(
     request: Request<Incoming>,
     added: Added,
 ) -> Reply {
-    let (reply, mut answer) = oneshot::channel();
+    let (reply, mut answer) = reply::pair();
     let poll = connection.door.poll_number();
     let asked = Asked { sid, protocol, hub: hub.number };
     connection.door.tell(sid.shard, Command::Poll { asked, poll, reply }).await;
@@ -44,11 +33,11 @@ pub(super) async fn poll(
     let at_once = match answer.try_recv() {
         Ok(answer) => Some(answer),
         // The shard has stopped. A receiver that has said so must not be asked again.
-        Err(TryRecvError::Closed) => Some(Answer::Refused(engine::unknown_shard(&sid))),
+        Err(TryRecvError::Closed) => Some(Answer::Refused(outcome::unknown_shard(&sid))),
         Err(TryRecvError::Empty) => None,
     };
     if let Some(answer) = at_once {
-        let reply = engine::finish(connection, &hub, &request, answer).await;
+        let reply = outcome::finish(connection, &hub, &request, answer).await;
         guard.disarm();
         connection.answered.set(rests);
         return exchange::with(&added, reply);
@@ -62,19 +51,17 @@ pub(super) async fn poll(
         // The connection's task takes it from there and drops this future with all of hyper's.
         return std::future::pending().await;
     }
-    held.reply(connection).await
+    reply_to(held, connection).await
 }
 
-impl HeldPoll {
-    /// Waits for the answer.
-    pub(super) async fn reply(mut self, connection: &Connection) -> Reply {
-        let answer = (&mut self.answer).await;
-        let Self { hub, sid, request, guard, added, .. } = self;
-        let answer = answer.unwrap_or_else(|_| Answer::Refused(engine::unknown_shard(&sid)));
-        // An answer may be long in the making, and its client go away meanwhile. In a box, so that a poll that waits
-        // has no room for it.
-        let reply = Box::pin(engine::finish(connection, &hub, &request, answer)).await;
-        guard.disarm();
-        exchange::with(&added, reply)
-    }
+/// Waits for the answer to a poll.
+pub(super) async fn reply_to(mut held: HeldPoll, connection: &Connection) -> Reply {
+    let answer = (&mut held.answer).await;
+    let HeldPoll { hub, sid, request, guard, added, .. } = held;
+    let answer = answer.unwrap_or_else(|_| Answer::Refused(outcome::unknown_shard(&sid)));
+    // An answer may be long in the making, and its client go away meanwhile. In a box, so that a poll that waits
+    // has no room for it.
+    let reply = Box::pin(outcome::finish(connection, &hub, &request, answer)).await;
+    guard.disarm();
+    exchange::with(&added, reply)
 }

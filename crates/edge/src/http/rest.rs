@@ -9,8 +9,9 @@ use bytes::{Bytes, BytesMut};
 use hyper::body::{Body, Incoming};
 use hyper::{Request, Version};
 
+use super::connection::Connection;
 use super::io::ClientIo;
-use super::{Connection, upgrade};
+use super::upgrade;
 
 /// Stands for a held request when hyper begins afresh: what keeps the connection open, and not more.
 const STAND_IN: &[u8] = b"GET / HTTP/1.1\r\nhost: rest\r\n\r\n";

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http_body_util::{Either, Full};
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 
-use super::Connection;
+use super::connection::Connection;
 use trunkline_http::SideBody;
 
 /// Marks the connection as busy for as long as it lives.

@@ -14,8 +14,9 @@ use trunkline_trunk::Header;
 use trunkline_trunk::settings::PerMessageDeflate;
 use trunkline_websocket::deflate::{Agreed, negotiate};
 
+use super::answer;
+use super::connection::Connection;
 use super::io::ClientIo;
-use super::{Connection, answer};
 use crate::shard::{AdoptedStream, deflate_settings};
 
 /// The answer to a malformed handshake.

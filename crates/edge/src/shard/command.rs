@@ -12,12 +12,12 @@ use trunkline_trunk::{Frame, Header, Response};
 
 use super::flight::Flight;
 use super::recovery::{GiveBack, RestoreRequest};
-use super::socket::Socket;
 use crate::hub::{BatchCredit, Hub, Trunk, TrunkNumber};
 use crate::permits::StreamPermit;
 use crate::pulse::Pulse;
 use crate::reply::{Awaited, Reply};
 use crate::sid::Sid;
+use crate::socket::Socket;
 use crate::unavailable::Unavailable;
 
 /// A slot and the session that was in it when the number was given out.
@@ -41,19 +41,19 @@ pub(crate) struct AdoptedStream {
     pub(crate) deflate_window: Option<u8>,
 }
 
+/// A stream that the shard itself has nothing to do with yet: a task of its thread serves it.
+#[derive(Debug)]
+pub(crate) enum Arrival {
+    /// A client connected; it speaks HTTP.
+    Client { socket: Socket, address: SocketAddr, permit: StreamPermit },
+    /// A trunk inside of this process.
+    Trunk { hub: Arc<Hub>, socket: Socket },
+}
+
 #[derive(Debug)]
 pub(crate) enum Command {
-    /// A client connected; its HTTP is served on this shard's thread.
-    Accepted {
-        socket: Socket,
-        address: SocketAddr,
-        permit: StreamPermit,
-    },
-    /// A trunk inside of this process, served on this shard's thread.
-    Inside {
-        hub: Arc<Hub>,
-        socket: Socket,
-    },
+    /// Somebody came who is to be served on this shard's thread.
+    Arrived(Arrival),
     /// An app server is there; the word goes back when the shard knows.
     TrunkUp(Arc<Trunk>, Reply<()>),
     TrunkDown(TrunkNumber),

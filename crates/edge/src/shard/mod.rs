@@ -24,7 +24,6 @@ mod settle;
 mod slot;
 mod slots;
 mod slow;
-mod socket;
 mod streams;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod tests;
@@ -49,8 +48,8 @@ use trunkline_switchboard::{NamespaceKey, Switchboard};
 
 use self::backlog::Backlog;
 pub(crate) use self::command::{
-    AdoptedStream, Answer, Asked, Command, POST_BROKEN, Payload, PostBegun, PostBounds, Refusal,
-    SlotKey,
+    AdoptedStream, Answer, Arrival, Asked, Command, POST_BROKEN, Payload, PostBegun, PostBounds,
+    Refusal, SlotKey,
 };
 use self::ending::{DrainPace, Orphans};
 use self::eviction::Eviction;
@@ -65,7 +64,6 @@ pub(crate) use self::recovery::{GiveBack, RestoreRequest, not_found};
 pub(crate) use self::run::run;
 use self::slot::{Live, Slot};
 use self::slots::Slots;
-pub(crate) use self::socket::Socket;
 use self::streams::Stream;
 use self::timers::Timers;
 use self::uplink::Waiting;
@@ -228,7 +226,7 @@ impl Shard {
 
     fn handle(&mut self, command: Command) {
         match command {
-            Command::Accepted { .. } | Command::Inside { .. } | Command::Stop => (), // The loop's own.
+            Command::Arrived(_) | Command::Stop => (), // The loop's own.
             Command::TrunkUp(trunk, known) => {
                 self.trunk_up(trunk);
                 // The trunk may have ended meanwhile; its end is told in its turn.

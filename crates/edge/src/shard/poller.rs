@@ -10,7 +10,7 @@ use rustix::event::epoll::{self, EventData, EventFlags};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::socket::Socket;
+use crate::socket::Socket;
 
 const EVENTS_MAX: usize = 512;
 

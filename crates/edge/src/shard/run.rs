@@ -11,9 +11,8 @@ use tokio::time::{Instant, sleep_until};
 use trunkline_clock::Timestamp;
 
 use super::local::LocalShard;
-use super::{Command, Shard, poller};
+use super::{Arrival, Command, Shard, poller};
 use crate::environment::Environment;
-use crate::http;
 
 /// Commands of one turn.
 const COMMANDS_MAX: usize = 64;
@@ -22,11 +21,11 @@ const DELIVERIES_MAX: usize = 4096;
 /// How long a shard that is to stop goes on with what earlier turns have left.
 const LAST_SLICES_MAX: Duration = Duration::from_secs(1);
 
-/// Runs until `Command::Stop`. Must run inside a `LocalSet`.
+/// Runs until `Command::Stop`. Whoever arrives is handed to `serve`, which spawns a task and does not wait. Must run inside a `LocalSet`.
 pub(crate) async fn run(
     shard: Rc<LocalShard>,
     mut inbox: Receiver<Command>,
-    door: http::Door,
+    serve: impl Fn(Arrival),
 ) -> std::io::Result<()> {
     let events = poller::watch(shard.borrow().poller.handle()?)?;
     let env = Arc::clone(shard.env());
@@ -48,7 +47,7 @@ pub(crate) async fn run(
                 Err(TryRecvError::Empty) => None,
                 Err(TryRecvError::Disconnected) => return Ok(()),
             };
-            if !take_commands(&shard, first, &mut inbox, &door) {
+            if !take_commands(&shard, first, &mut inbox, &serve) {
                 return Ok(());
             }
             shard.borrow().take_all_turns(|| env.now())?;
@@ -56,7 +55,7 @@ pub(crate) async fn run(
         }
         tokio::select! {
             first = inbox.recv() => {
-                if first.is_none() || !take_commands(&shard, first, &mut inbox, &door) {
+                if first.is_none() || !take_commands(&shard, first, &mut inbox, &serve) {
                     return Ok(());
                 }
             }
@@ -97,7 +96,7 @@ fn take_commands(
     shard: &LocalShard,
     first: Option<Command>,
     inbox: &mut Receiver<Command>,
-    door: &http::Door,
+    serve: &impl Fn(Arrival),
 ) -> bool {
     let env = shard.env();
     let mut shard = shard.borrow();
@@ -105,7 +104,7 @@ fn take_commands(
     let mut next = first;
     let mut taken = 0;
     while let Some(command) = next {
-        if !take(&mut shard, env, command, door) {
+        if !take(&mut shard, env, command, serve) {
             return false;
         }
         taken += 1;
@@ -117,10 +116,9 @@ fn take_commands(
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "all other commands are the shard's own")]
-fn take(shard: &mut Shard, env: &Environment, command: Command, door: &http::Door) -> bool {
+fn take(shard: &mut Shard, env: &Environment, command: Command, serve: &impl Fn(Arrival)) -> bool {
     match command {
-        Command::Accepted { socket, address, permit } => door.serve(socket, address, permit),
-        Command::Inside { hub, socket } => door.serve_inside(hub, socket),
+        Command::Arrived(arrival) => serve(arrival),
         Command::Stop => {
             let begun = Instant::now();
             while shard.is_behind() && begun.elapsed() < LAST_SLICES_MAX {

@@ -9,8 +9,8 @@ use bytes::{Buf, Bytes};
 use trunkline_websocket::Decoder;
 
 use super::command::AdoptedStream;
-use super::socket::Socket;
 use crate::permits::StreamPermit;
+use crate::socket::Socket;
 
 /// One WebSocket.
 #[derive(Debug)]

@@ -15,10 +15,11 @@ use trunkline_trunk::{ErrorCode, LinkConfig, NodeTrunk, NodeTrunkConfig, Str};
 use trunkline_websocket::{Decoder, Incoming, Opcode, Role, encode, encode_close, encode_header};
 
 use super::peer::TrunkStream;
-use crate::http::Door;
+use crate::door::Door;
 use crate::hub::{Ahead, Answered, Ending, Hub, Origin, Place, Trunk};
 use crate::metrics::Cause;
-use crate::shard::{AdoptedStream, Command, Socket};
+use crate::shard::{AdoptedStream, Command};
+use crate::socket::Socket;
 
 const READ_BYTES: usize = 256 * 1024;
 /// Full reads in a row after which a round ends. No kernel buffer holds as much, so what follows arrived after any

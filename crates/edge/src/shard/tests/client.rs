@@ -5,7 +5,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::sync::oneshot::error::TryRecvError;
 use trunkline_engineio::{Protocol, TransportKind};
 use trunkline_trunk::{ClientRequest, SessionNumber, Str, Transport};
 use trunkline_websocket::{Opcode, encode};
@@ -13,11 +12,11 @@ use trunkline_websocket::{Opcode, encode};
 use super::app::App;
 use super::wire::Wire;
 use super::world::World;
-use crate::reply::{self, Awaited};
+use crate::reply::{self, Awaited, TryRecvError};
 use crate::shard::command::{AdoptedStream, Answer, Asked, Command, PostBegun, SlotKey};
 use crate::shard::opening::OpenRequest;
-use crate::shard::socket::Socket;
 use crate::sid::Sid;
+use crate::socket::Socket;
 
 /// A client's handshake that is not answered yet.
 pub(super) struct Handshake {

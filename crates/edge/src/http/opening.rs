@@ -1,0 +1,183 @@
+//! Requests that open something: a session that polls, a session on a WebSocket, a WebSocket for a session that polls.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use hyper::Request;
+use hyper::body::Incoming;
+use tokio::task::spawn_local;
+use trunkline_engineio::{Protocol, TransportKind};
+use trunkline_trunk::{ClientRequest, Str};
+
+use super::connection::Connection;
+use super::guard::HandshakeGuard;
+use super::held::Added;
+use super::query::Query;
+use super::{Reply, exchange, outcome, upgrade};
+use crate::hub::Hub;
+use crate::reply;
+use crate::shard::{Answer, Asked, Command, OpenRequest, SlotKey};
+use crate::sid::Sid;
+
+/// What a client says of itself when it wants a session.
+pub(super) struct Handshake<'a> {
+    pub(super) protocol: Protocol,
+    pub(super) query: &'a Query,
+    /// Of its token, verified.
+    pub(super) claims: Str,
+}
+
+async fn open(
+    connection: &Connection,
+    hub: &Arc<Hub>,
+    transport: TransportKind,
+    client: Handshake<'_>,
+    request: &Request<Incoming>,
+) -> Answer {
+    let Handshake { protocol, query, claims } = client;
+    let (reply, answer) = reply::pair();
+    let poll = connection.door.poll_number();
+    let key = connection.door.open(OpenRequest {
+        hub: Arc::clone(hub),
+        protocol,
+        transport,
+        base64_only: query.base64_only,
+        jsonp: query.jsonp.as_deref().map(Box::from),
+        request: ClientRequest {
+            claims,
+            ..exchange::client_request(connection, request, transport)
+        },
+        poll,
+        reply,
+    });
+    let guard = key.map(|key| HandshakeGuard::new(&connection.door, key, poll));
+    let answer = answer.await.unwrap_or(Answer::Abort);
+    if let Some(guard) = guard {
+        guard.disarm();
+    }
+    answer
+}
+
+pub(super) async fn open_polling(
+    connection: &Connection,
+    hub: &Arc<Hub>,
+    client: Handshake<'_>,
+    request: Request<Incoming>,
+) -> Reply {
+    let answer = open(connection, hub, TransportKind::Polling, client, &request).await;
+    outcome::finish(connection, hub, &request, answer).await
+}
+
+pub(super) async fn open_websocket(
+    connection: &Rc<Connection>,
+    hub: &Arc<Hub>,
+    client: Handshake<'_>,
+    mut request: Request<Incoming>,
+) -> Reply {
+    let (websocket_key, agreement) = match agree(hub, &request) {
+        Ok(agreed) => agreed,
+        Err(why) => {
+            connection.count_refused("bad_websocket_handshake");
+            return Ok(upgrade::refused(why));
+        }
+    };
+    let answer = open(connection, hub, TransportKind::WebSocket, client, &request).await;
+    match answer {
+        Answer::Switch { key, headers, first } => {
+            if let Some(io) = connection.io.take() {
+                io.set_tail(first);
+            }
+            adopt(connection, &mut request, key, (Adoption::Session, agreement.deflate_window()));
+            Ok(upgrade::switching(&websocket_key, agreement, headers))
+        }
+        Answer::Payload(_)
+        | Answer::Ok { .. }
+        | Answer::Status(_)
+        | Answer::Relayed(_)
+        | Answer::Refused(_)
+        | Answer::Unavailable(_)
+        | Answer::Abort => outcome::finish(connection, hub, &request, answer).await,
+    }
+}
+
+fn agree(
+    hub: &Hub,
+    request: &Request<Incoming>,
+) -> Result<(String, upgrade::Agreement), upgrade::BadHandshake> {
+    let key = upgrade::websocket_key(request)?;
+    let settings = hub.settings();
+    let agreement = upgrade::Agreement::reach(request, settings.per_message_deflate.as_ref())?;
+    Ok((key, agreement))
+}
+
+/// A WebSocket for a session that polls.
+pub(super) async fn probe(
+    connection: &Rc<Connection>,
+    hub: &Arc<Hub>,
+    sid: Sid,
+    (protocol, base64_only): (Protocol, bool),
+    mut request: Request<Incoming>,
+    added: Added,
+) -> Reply {
+    let asked = Asked { sid, protocol, hub: hub.number };
+    let (reply, found) = reply::pair();
+    connection.door.tell(sid.shard, Command::Inspect { asked, reply }).await;
+    let key = match found.await.unwrap_or_else(|_| Err(outcome::unknown_shard(&sid))) {
+        Ok((key, _)) => key,
+        Err(refusal) => return Ok(exchange::refuse(connection, hub, &request, &refusal).await),
+    };
+    let (websocket_key, agreement) = match agree(hub, &request) {
+        Ok(agreed) => agreed,
+        Err(why) => {
+            connection.count_refused("bad_websocket_handshake");
+            return Ok(upgrade::refused(why));
+        }
+    };
+    let adoption = (Adoption::Probe { base64_only }, agreement.deflate_window());
+    adopt(connection, &mut request, key, adoption);
+    Ok(upgrade::switching(&websocket_key, agreement, added.into_iter().flatten()))
+}
+
+/// Takes a WebSocket that nobody has a use for; it is closed at once.
+pub(super) fn dismiss(connection: &Rc<Connection>, mut request: Request<Incoming>) -> Reply {
+    connection.count_refused("websocket_for_polling");
+    match upgrade::websocket_key(&request) {
+        Ok(key) => {
+            let shard = connection.door.own();
+            let nobody = SlotKey { shard, slot: u32::MAX, generation: 0 };
+            let adoption = (Adoption::Probe { base64_only: false }, None);
+            adopt(connection, &mut request, nobody, adoption);
+            Ok(upgrade::switching(&key, upgrade::Agreement::default(), Vec::new()))
+        }
+        Err(why) => Ok(upgrade::refused(why)),
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Adoption {
+    Session,
+    Probe { base64_only: bool },
+}
+
+/// Once the `101` is out, the stream goes to its shard and this connection's task ends.
+fn adopt(
+    connection: &Rc<Connection>,
+    request: &mut Request<Incoming>,
+    key: SlotKey,
+    (adoption, deflate_window): (Adoption, Option<u8>),
+) {
+    let upgraded = hyper::upgrade::on(request);
+    let connection = Rc::clone(connection);
+    spawn_local(async move {
+        let taken = upgrade::take_stream(upgraded, &connection, deflate_window).await;
+        let command = match (taken, adoption) {
+            (Some(stream), Adoption::Session) => Command::Adopt { key, stream },
+            (Some(stream), Adoption::Probe { base64_only }) => {
+                Command::Probe { key, base64_only, stream }
+            }
+            (None, Adoption::Session) => Command::HandshakeGone { key, poll: 0 },
+            (None, Adoption::Probe { .. }) => return,
+        };
+        connection.door.tell(key.shard, command).await;
+    });
+}

@@ -1,0 +1,151 @@
+//! What a request is for: an app's clients, a trunk, or a side door.
+
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http_body_util::{Either, Full};
+use hyper::body::Incoming;
+use hyper::{Request, Response};
+use tokio::task::spawn_local;
+use trunkline_http::{Lease, SideBody, Visit};
+
+use super::connection::Connection;
+use super::under_way::{Body, UnderWay};
+use super::{Abort, Reply, answer, engine, upgrade};
+use crate::hub::Routed;
+use crate::metrics::Cause;
+use crate::trunks;
+
+/// The path of trunks.
+const TRUNK_PATH: &str = "/trunk/v1";
+
+/// Answers one request of a connection.
+pub(super) async fn handle(
+    connection: Rc<Connection>,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Abort> {
+    connection.answered.set(false);
+    let under_way = UnderWay::begin(&connection);
+    if let Some(reply) = connection.ready.take() {
+        // The request is a stand-in for the one that this answers.
+        connection.answered.set(reply.is_ok());
+        return reply.map(|answer| {
+            connection.handle_answered(answer.status());
+            answer.map(|body| under_way.with(Either::Left(body)))
+        });
+    }
+    let last = connection.beyond_max.is_some();
+    let mut reply = answer_to(Rc::clone(&connection), request).await;
+    if let Ok(response) = &mut reply {
+        if response.status() == hyper::StatusCode::SWITCHING_PROTOCOLS {
+            connection.switched.set(true);
+        } else if last {
+            answer::close_after(response);
+        }
+    }
+    reply.map(|answer| {
+        connection.handle_answered(answer.status());
+        answer.map(|body| under_way.with(body))
+    })
+}
+
+async fn answer_to(
+    connection: Rc<Connection>,
+    request: Request<Incoming>,
+) -> Result<Response<Either<Full<Bytes>, SideBody>>, Abort> {
+    connection.used.set(true);
+    if !names_one_host(&request) {
+        connection.count_stream_refused("malformed_request");
+        let mut response = answer::status(hyper::StatusCode::BAD_REQUEST);
+        answer::close_after(&mut response);
+        return Ok(response.map(Either::Left));
+    }
+    let doors = &connection.door.env().side_doors;
+    if let Some(door) = doors.iter().find(|door| door.claims(request.uri().path())) {
+        let upgrading = upgrade::is_asked(&request);
+        let lease = if upgrading {
+            connection.permit.take().map(|permit| Box::new(permit) as Lease)
+        } else {
+            None
+        };
+        let answer = door.serve(Visit { request, from: connection.address, lease }).await;
+        return Ok(answer.map(Either::Right));
+    }
+    handle_own(connection, request).await.map(|answer| answer.map(Either::Left))
+}
+
+/// RFC 9112, section 3.2: without exactly one, a proxy in front and this node may mean different hosts.
+fn names_one_host<B>(request: &Request<B>) -> bool {
+    let mut hosts = request.headers().get_all(hyper::header::HOST).iter();
+    let first = hosts.next().is_some() || request.version() < hyper::Version::HTTP_11;
+    first && hosts.next().is_none()
+}
+
+async fn handle_own(connection: Rc<Connection>, request: Request<Incoming>) -> Reply {
+    let path = request.uri().path();
+    if path == TRUNK_PATH {
+        return Ok(trunk(&connection, request));
+    }
+    match connection.door.env().directory.route(path) {
+        Routed::Hub(hub) => engine::handle(connection, hub, request).await,
+        Routed::UnknownHub(name) => {
+            connection.count_refused("hub_unknown");
+            Ok(answer::error(
+                hyper::StatusCode::NOT_FOUND,
+                "hub_unknown",
+                &format!(
+                    "this node serves no hub named '{name}'; check the client's path and the node's configuration"
+                ),
+            ))
+        }
+        Routed::Nowhere => {
+            connection.count_refused("path_unknown");
+            Ok(answer::error(
+                hyper::StatusCode::NOT_FOUND,
+                "path_unknown",
+                "nothing is served here; Socket.IO clients connect at the app's own path (by default /socket.io/) or at /clients/socketio/hubs/{hub}",
+            ))
+        }
+    }
+}
+
+/// An app server wants to open a trunk.
+fn trunk(connection: &Rc<Connection>, mut request: Request<Incoming>) -> Response<Full<Bytes>> {
+    let env = connection.door.env();
+    let authorization =
+        request.headers().get(hyper::header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let accepted = upgrade::websocket_key(&request)
+        .map_err(|_| trunks::TrunkRefused::BadRequest)
+        .and_then(|key| {
+            if env.directory.draining.load(Ordering::Relaxed) {
+                return Err(trunks::TrunkRefused::Draining);
+            }
+            let hub = trunks::authorise(&env.directory, authorization)?;
+            let permit = hub.trunk_permit(env.limits.trunks_per_hub_max);
+            let permit = permit.ok_or(trunks::TrunkRefused::TrunksFull)?;
+            Ok((hub, key, permit))
+        });
+    let (hub, key, permit) = match accepted {
+        Ok(accepted) => accepted,
+        Err(refused) => {
+            let cause = Cause { cause: refused.slug() };
+            env.metrics.trunks_refused.get_or_create(&cause).inc();
+            let pace = &env.directory.pace;
+            if let Some(times) = pace.note(refused.slug(), Instant::now()) {
+                tracing::warn!(address = %connection.address, times, "trunk refused: {refused}");
+            }
+            return answer::error(refused.status(), refused.slug(), &refused.to_string());
+        }
+    };
+    let upgraded = hyper::upgrade::on(&mut request);
+    let connection = Rc::clone(connection);
+    spawn_local(async move {
+        if let Some(stream) = upgrade::take_stream(upgraded, &connection, None).await {
+            trunks::run(connection.door.clone(), hub, connection.address, stream).await;
+        }
+        drop(permit);
+    });
+    upgrade::switching(&key, upgrade::Agreement::default(), Vec::new())
+}
