@@ -21,6 +21,7 @@ mod socket;
 mod trunks;
 mod unavailable;
 mod voucher;
+mod watched;
 
 use std::io;
 use std::net::SocketAddr;

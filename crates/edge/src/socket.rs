@@ -7,6 +7,7 @@ use std::io::{self, IoSlice};
 use std::net::TcpStream;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 use bytes::Bytes;
 use rustix::net::{RecvFlags, SendFlags, Shutdown};
@@ -39,16 +40,14 @@ impl From<UnixStream> for Socket {
     }
 }
 
-impl Socket {
-    /// Gives the descriptor away, to somebody who reads and writes plain bytes himself.
-    pub(crate) fn into_descriptor(self) -> io::Result<OwnedFd> {
-        match self {
-            Self::Plain(stream) => Ok(stream),
-            #[cfg(any(test, feature = "fuzzing"))]
-            Self::Wire(_) => Err(io::ErrorKind::Unsupported.into()),
-        }
+/// The descriptor that is ready when the socket is; a stream without a kernel has none.
+impl AsRawFd for Socket {
+    fn as_raw_fd(&self) -> RawFd {
+        self.plain().unwrap_or(-1)
     }
+}
 
+impl Socket {
     /// The descriptor that plain bytes may be written to; `None` for a socket that does more with them.
     pub(crate) fn plain(&self) -> Option<RawFd> {
         match self {
@@ -67,6 +66,18 @@ impl Socket {
             }
             #[cfg(any(test, feature = "fuzzing"))]
             Self::Wire(wire) => wire.read(into),
+        }
+    }
+
+    /// Looks at what there is to read and leaves it there; 0 when the peer has ended its side.
+    pub(crate) fn peek(&self, into: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(stream) => {
+                let (count, _) = rustix::net::recv(stream, into, RecvFlags::PEEK)?;
+                Ok(count)
+            }
+            #[cfg(any(test, feature = "fuzzing"))]
+            Self::Wire(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 
@@ -89,14 +100,41 @@ impl Socket {
         }
     }
 
-    /// Tells the peer that nothing more comes. One that has gone already need not be told.
-    pub(crate) fn shutdown_write(&self) {
+    /// Writes as much of the slices as fits now; returns how many bytes that was.
+    pub(crate) fn write_slices(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         match self {
             Self::Plain(stream) => {
-                let _ = rustix::net::shutdown(stream, Shutdown::Write);
+                if let [slice] = slices {
+                    return Ok(rustix::net::send(stream, slice, SendFlags::NOSIGNAL)?);
+                }
+                Ok(rustix::io::writev(stream, slices)?)
             }
             #[cfg(any(test, feature = "fuzzing"))]
-            Self::Wire(wire) => wire.shutdown_write(),
+            Self::Wire(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    /// Tells the peer that nothing more comes. Fails when the peer has gone already and need not be told.
+    pub(crate) fn shutdown_write(&self) -> io::Result<()> {
+        match self {
+            Self::Plain(stream) => Ok(rustix::net::shutdown(stream, Shutdown::Write)?),
+            #[cfg(any(test, feature = "fuzzing"))]
+            Self::Wire(wire) => {
+                wire.shutdown_write();
+                Ok(())
+            }
+        }
+    }
+
+    /// Ends the stream with a reset when it is dropped; what the kernel still has of it is dropped, too. Best effort: the
+    /// stream may be gone already.
+    pub(crate) fn reset_at_end(&self) {
+        match self {
+            Self::Plain(stream) => {
+                let _ = rustix::net::sockopt::set_socket_linger(stream, Some(Duration::ZERO));
+            }
+            #[cfg(any(test, feature = "fuzzing"))]
+            Self::Wire(_) => (),
         }
     }
 }

@@ -1,7 +1,6 @@
 //! A client's stream as hyper wants it, that can be taken back from hyper and answered past it.
 
 use std::io::{self, ErrorKind, IoSlice};
-use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,10 +9,10 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use hyper::rt::{Read, ReadBufCursor, Write};
-use tokio::io::Interest;
-use tokio::net::TcpStream;
 
 use super::heads::{self, Heads, Seen};
+use crate::socket::Socket;
+use crate::watched::Watched;
 
 const BAD_REQUEST: &[u8] =
     b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
@@ -24,7 +23,7 @@ pub(super) struct ClientIo(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    stream: TcpStream,
+    stream: Watched,
     /// What leaves together with the head of the next answer, if it leaves at once.
     tail: Mutex<Bytes>,
     /// What is read before the stream: it came in beyond a request that was held.
@@ -45,10 +44,10 @@ struct Inner {
 const LINGER: Duration = Duration::from_secs(5);
 
 /// The stream, and what of the tail did not leave with the head.
-pub(super) type Parts = (std::net::TcpStream, Bytes);
+pub(super) type Parts = (Socket, Bytes);
 
 impl ClientIo {
-    pub(super) fn new(stream: TcpStream) -> Self {
+    pub(super) fn new(stream: Watched) -> Self {
         let (tail, unread) = (Mutex::default(), Mutex::default());
         let (flushed, ended) = (AtomicBool::new(true), AtomicBool::new(false));
         let (held, many_headers) = (Mutex::default(), AtomicBool::new(false));
@@ -113,7 +112,7 @@ impl ClientIo {
 
     /// Waits for bytes or for the end of the stream, which is 0; reads nothing.
     pub(super) async fn peek(&self) -> io::Result<usize> {
-        self.0.stream.peek(&mut [0]).await
+        self.0.stream.peek().await
     }
 
     /// The next answer is the last one of HTTP, and these bytes are the first of what comes after it.
@@ -121,15 +120,11 @@ impl ClientIo {
         *lock(&self.0.tail) = bytes;
     }
 
-    /// The stream itself, out of this thread's reactor.
-    pub(super) fn into_parts(self) -> io::Result<Parts> {
-        match Arc::try_unwrap(self.0) {
-            Ok(inner) => {
-                let tail = std::mem::take(&mut *lock(&inner.tail));
-                Ok((inner.stream.into_std()?, tail))
-            }
-            Err(_) => Err(io::Error::other("the connection's task still holds the stream")),
-        }
+    /// The stream itself, out of this thread's reactor; `None` while somebody else holds it, too.
+    pub(super) fn into_parts(self) -> Option<Parts> {
+        let inner = Arc::into_inner(self.0)?;
+        let tail = std::mem::take(&mut *lock(&inner.tail));
+        Some((inner.stream.into_socket(), tail))
     }
 
     /// Reads once. After a short read the stream is empty, so its readiness is cleared without a second call that
@@ -139,9 +134,8 @@ impl ClientIo {
     /// which may note new bytes while this read is under way. Cleared afterwards, they would wait for the next ones.
     fn read_and_clear(&self, chunk: &mut [u8]) -> io::Result<usize> {
         let mut short = 0;
-        let read = self.0.stream.try_io(Interest::READABLE, || {
-            let (count, _) =
-                rustix::net::recv(&self.0.stream, &mut *chunk, rustix::net::RecvFlags::empty())?;
+        let read = self.0.stream.try_reading(|socket| {
+            let count = socket.read(chunk)?;
             if 0 < count && count < chunk.len() {
                 short = count;
                 return Err(ErrorKind::WouldBlock.into());
@@ -154,31 +148,29 @@ impl ClientIo {
     fn write_with_tail(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         let mut tail = lock(&self.0.tail);
         if tail.is_empty() {
-            return self.0.stream.try_write_vectored(slices);
+            return self.0.stream.try_write(slices);
         }
         let head_bytes: usize = slices.iter().map(|slice| slice.len()).sum();
         let mut all: Vec<IoSlice<'_>> = slices.to_vec();
         all.push(IoSlice::new(&tail));
-        let written = self.0.stream.try_write_vectored(&all)?;
+        let written = self.0.stream.try_write(&all)?;
         tail.advance(written.saturating_sub(head_bytes));
         Ok(written.min(head_bytes))
     }
 
     /// The stream ends with a reset, and what the kernel still has of it is dropped.
     pub(super) fn reset_at_end(&self) {
-        // Best effort: the stream may be gone already.
-        let _ = rustix::net::sockopt::set_socket_linger(&self.0.stream, Some(Duration::ZERO));
+        self.0.stream.socket().reset_at_end();
     }
 
     /// Lets the last answer arrive: the stream is half-closed, and what the client still sends is read and thrown away for
     /// a while. To close on bytes that were not read would reset the stream, and the answer with it.
     pub(super) async fn linger(&self) {
-        use std::os::fd::AsFd;
         if self.0.ended.load(Ordering::Relaxed) {
             return;
         }
         // A client that has gone needs no last words.
-        if rustix::net::shutdown(self.0.stream.as_fd(), rustix::net::Shutdown::Write).is_err() {
+        if self.0.stream.socket().shutdown_write().is_err() {
             return;
         }
         let discarded = async {
@@ -199,7 +191,7 @@ impl ClientIo {
     /// An answer that hyper does not give, before the stream closes. Best effort.
     pub(super) fn write_last_words(&self, answer: &[u8]) {
         // Past the reactor, which may not know yet that there is room.
-        let _ = rustix::io::write(self.0.stream.as_fd(), answer);
+        let _ = self.0.stream.socket().write_slices(&[IoSlice::new(answer)]);
     }
 }
 
@@ -223,7 +215,7 @@ impl Read for ClientIo {
         }
         let mut chunk = [0; 4096];
         loop {
-            ready!(self.0.stream.poll_read_ready(cx))?;
+            ready!(self.0.stream.poll_readable(cx))?;
             let room = buffer.remaining().min(chunk.len());
             match self.read_and_clear(&mut chunk[..room]) {
                 Ok(count) => {
@@ -272,7 +264,7 @@ impl Write for ClientIo {
         // Before anything else: a stream that may not be written to now has bytes waiting for it, too.
         self.0.flushed.store(false, Ordering::Relaxed);
         loop {
-            ready!(self.0.stream.poll_write_ready(cx))?;
+            ready!(self.0.stream.poll_writable(cx))?;
             match self.write_with_tail(slices) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => (),
                 written => return Poll::Ready(written),
@@ -291,10 +283,9 @@ impl Write for ClientIo {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let ended = rustix::net::shutdown(self.0.stream.as_fd(), rustix::net::Shutdown::Write);
-        Poll::Ready(match ended {
-            Ok(()) | Err(rustix::io::Errno::NOTCONN) => Ok(()),
-            Err(error) => Err(error.into()),
+        Poll::Ready(match self.0.stream.socket().shutdown_write() {
+            Err(error) if error.kind() == ErrorKind::NotConnected => Ok(()),
+            ended => ended,
         })
     }
 }
@@ -309,6 +300,7 @@ mod tests {
     use tokio::runtime::{Builder, Runtime};
 
     use super::ClientIo;
+    use crate::watched::Watched;
 
     const ROUNDS: usize = 20_000;
 
@@ -327,7 +319,7 @@ mod tests {
         stream.set_nonblocking(true).expect("nonblocking");
         let stream = {
             let _entered = reactor.enter();
-            tokio::net::TcpStream::from_std(stream).expect("registered")
+            Watched::new(stream.into()).expect("registered")
         };
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let reacting = std::thread::spawn(move || reactor.block_on(stopped));

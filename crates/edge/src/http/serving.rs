@@ -22,6 +22,7 @@ use crate::permits::StreamPermit;
 use crate::reserve::Claim;
 use crate::shard::Command;
 use crate::socket::Socket;
+use crate::watched::Watched;
 
 /// Headers of a request, where there are more than hyper's usual room is for: what 16 KiB can hold.
 const HEADERS_MAX: usize = 4096;
@@ -44,8 +45,7 @@ async fn serve_while_wanted(connection: Rc<Connection>, socket: Socket, claim: A
 }
 
 async fn serve_to_the_end(connection: Rc<Connection>, socket: Socket) {
-    let Ok(stream) = socket.into_descriptor() else { return };
-    let Ok(stream) = tokio::net::TcpStream::from_std(stream.into()) else { return };
+    let Ok(stream) = Watched::new(socket) else { return };
     let io = ClientIo::new(stream);
     connection.io.set(Some(io.clone()));
     loop {

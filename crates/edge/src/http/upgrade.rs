@@ -110,7 +110,7 @@ pub(super) async fn take_stream(
     let parts = upgraded.await.ok()?.downcast::<ClientIo>().ok()?;
     drop(connection.io.take());
     let leftover = parts.io.rest_of_unread(parts.read_buf);
-    let (stream, unsent) = parts.io.into_parts().ok()?;
+    let (socket, unsent) = parts.io.into_parts()?;
     let permit = connection.permit.take()?;
-    Some(AdoptedStream { socket: stream.into(), unsent, leftover, permit, deflate_window })
+    Some(AdoptedStream { socket, unsent, leftover, permit, deflate_window })
 }

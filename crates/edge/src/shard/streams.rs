@@ -146,7 +146,8 @@ impl Stream {
 
     /// Tells the peer that nothing more comes.
     pub(crate) fn shutdown_write(&self) {
-        self.socket.shutdown_write();
+        // One that has gone already need not be told.
+        let _ = self.socket.shutdown_write();
     }
 }
 

@@ -2,7 +2,6 @@
 
 mod auth;
 mod carry;
-mod peer;
 mod stream;
 
 pub(crate) use auth::{TrunkRefused, authorise};

@@ -1,25 +1,24 @@
 //! One trunk's task: the socket, WebSocket frames, and the loop. What batches mean is `trunkline_trunk::NodeTrunk`'s to
 //! say, and `carry.rs` does it.
 
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, IoSlice};
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
-use tokio::net::{TcpStream, UnixStream};
 use tokio::time::sleep_until;
 use trunkline_clock::Timestamp;
 use trunkline_trunk::{ErrorCode, LinkConfig, NodeTrunk, NodeTrunkConfig, Str};
 use trunkline_websocket::{Decoder, Incoming, Opcode, Role, encode, encode_close, encode_header};
 
-use super::peer::TrunkStream;
 use crate::door::Door;
 use crate::hub::{Ahead, Answered, Ending, Hub, Origin, Place, Trunk};
 use crate::metrics::Cause;
 use crate::shard::{AdoptedStream, Command};
 use crate::socket::Socket;
+use crate::watched::Watched;
 
 const READ_BYTES: usize = 256 * 1024;
 /// Full reads in a row after which a round ends. No kernel buffer holds as much, so what follows arrived after any
@@ -32,18 +31,16 @@ const GOODBYE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Serves a trunk until it ends, and cleans up after it.
 pub(crate) async fn run(door: Door, hub: Arc<Hub>, address: SocketAddr, adopted: AdoptedStream) {
     let AdoptedStream { socket, leftover, permit, .. } = adopted;
-    let Ok(stream) = socket.into_descriptor() else { return };
-    let Ok(stream) = TcpStream::from_std(stream.into()) else { return };
-    let task = TrunkTask::new(door, hub, Origin::Outside(address), TrunkStream::Tcp(stream));
+    let Ok(stream) = Watched::new(socket) else { return };
+    let task = TrunkTask::new(door, hub, Origin::Outside(address), stream);
     task.run(leftover).await;
     drop(permit);
 }
 
 /// The same for a trunk that never leaves this process.
 pub(crate) async fn run_inside(door: Door, hub: Arc<Hub>, socket: Socket) {
-    let Ok(stream) = socket.into_descriptor() else { return };
-    let Ok(stream) = UnixStream::from_std(stream.into()) else { return };
-    TrunkTask::new(door, hub, Origin::Inside, TrunkStream::Unix(stream)).run(Bytes::new()).await;
+    let Ok(stream) = Watched::new(socket) else { return };
+    TrunkTask::new(door, hub, Origin::Inside, stream).run(Bytes::new()).await;
 }
 
 /// A trunk and its stream.
@@ -51,7 +48,7 @@ pub(super) struct TrunkTask {
     pub(super) door: Door,
     pub(super) hub: Arc<Hub>,
     pub(super) address: Origin,
-    pub(super) stream: TrunkStream,
+    pub(super) stream: Watched,
     pub(super) node: NodeTrunk,
     decoder: Decoder,
     /// `None` until `Hello` is accepted.
@@ -77,7 +74,7 @@ enum Woken {
 }
 
 impl TrunkTask {
-    fn new(door: Door, hub: Arc<Hub>, address: Origin, stream: TrunkStream) -> Self {
+    fn new(door: Door, hub: Arc<Hub>, address: Origin, stream: Watched) -> Self {
         let limits = &door.env().limits;
         let link = LinkConfig {
             credit_window_bytes: limits.trunk_credit_bytes,
@@ -312,7 +309,7 @@ impl TrunkTask {
 
     fn write(&mut self) -> io::Result<()> {
         while !self.out.is_empty() {
-            match self.stream.try_write(&self.out) {
+            match self.stream.try_write(&[IoSlice::new(&self.out)]) {
                 Ok(count) => {
                     self.door.env().metrics.trunk_sent_bytes.inc_by(count as u64);
                     self.out.advance(count);

@@ -1,0 +1,85 @@
+//! A socket that tasks wait for: in the reactor of the thread that made it.
+//!
+//! HTTP and trunks read and write through here, so that they do not know either which kind of socket it is.
+
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::task::{Context, Poll, ready};
+
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use crate::socket::Socket;
+
+/// A socket and its place in a reactor.
+#[derive(Debug)]
+pub(crate) struct Watched(AsyncFd<Socket>);
+
+impl Watched {
+    /// Puts the socket into this thread's reactor.
+    pub(crate) fn new(socket: Socket) -> io::Result<Self> {
+        if socket.plain().is_none() {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        // SAFETY: the `AsyncFd` owns the socket and hands out shared references only, through which nobody can close or
+        // exchange its descriptor: that stays open and the same until the `AsyncFd` has taken it out of the reactor.
+        let watched = unsafe { AsyncFd::register(socket) };
+        Ok(Self(watched.map_err(io::Error::from)?))
+    }
+
+    /// Takes the socket out of the reactor.
+    pub(crate) fn into_socket(self) -> Socket {
+        self.0.into_inner()
+    }
+
+    /// The socket, for what needs no waiting.
+    pub(crate) fn socket(&self) -> &Socket {
+        self.0.get_ref()
+    }
+
+    pub(crate) async fn readable(&self) -> io::Result<()> {
+        self.0.readable().await.map(drop)
+    }
+
+    pub(crate) async fn writable(&self) -> io::Result<()> {
+        self.0.writable().await.map(drop)
+    }
+
+    pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(ready!(self.0.poll_read_ready(cx)).map(drop))
+    }
+
+    pub(crate) fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(ready!(self.0.poll_write_ready(cx)).map(drop))
+    }
+
+    /// Runs `read` if the socket is thought to be readable. What it was thought to be *before* is forgotten when
+    /// `read` fails with `WouldBlock`; what the reactor notes meanwhile is kept.
+    pub(crate) fn try_reading<T>(
+        &self,
+        read: impl FnOnce(&Socket) -> io::Result<T>,
+    ) -> io::Result<T> {
+        self.0.try_io(Interest::READABLE, read)
+    }
+
+    /// Reads what is there; 0 when the peer has ended its side.
+    pub(crate) fn try_read(&self, into: &mut [u8]) -> io::Result<usize> {
+        self.try_reading(|socket| socket.read(into))
+    }
+
+    /// Writes as much as fits now.
+    pub(crate) fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.0.try_io(Interest::WRITABLE, |socket| socket.write_slices(slices))
+    }
+
+    /// Waits for bytes or for the end of the stream, which is 0; reads nothing.
+    pub(crate) async fn peek(&self) -> io::Result<usize> {
+        self.0.async_io(Interest::READABLE, |socket| socket.peek(&mut [0])).await
+    }
+}
+
+impl AsFd for Watched {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
