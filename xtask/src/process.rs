@@ -20,14 +20,14 @@ const LINES_MAX: usize = 1024;
 
 /// A running child, its output as lines, and its whole process group.
 #[derive(Debug)]
-pub(crate) struct Running {
+pub(crate) struct ChildProcess {
     child: Child,
     readers: Vec<JoinHandle<()>>,
     lines: Receiver<String>,
     status: Option<ExitStatus>,
 }
 
-impl Running {
+impl ChildProcess {
     /// Starts `command` without standard input, in a process group of its own.
     pub(crate) fn start(command: &mut Command) -> std::io::Result<Self> {
         let mut child = command
@@ -103,7 +103,7 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for ChildProcess {
     fn drop(&mut self) {
         if self.status.is_none() {
             // An error leaves nothing more to try.
@@ -151,7 +151,7 @@ pub(crate) fn run(
     const PROGRESS_FIRST: Duration = Duration::from_secs(2);
     let started = Instant::now();
     let mut file = std::fs::OpenOptions::new().create(true).append(true).open(log)?;
-    let mut running = Running::start(command)
+    let mut running = ChildProcess::start(command)
         .map_err(|error| format!("cannot run {}: {error}", command.get_program().display()))?;
     let mut lines = Vec::new();
     let mut next = PROGRESS_FIRST;

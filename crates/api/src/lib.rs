@@ -5,7 +5,7 @@
 //! root implements.
 //!
 //! ```text
-//! Admin::bind  ->  Admin::start(source)  ->  Running::stop
+//! Admin::bind  ->  Admin::start(source)  ->  AdminPort::stop
 //! ```
 
 mod exposition;
@@ -15,7 +15,7 @@ mod routes;
 mod server;
 
 pub use process::ProcessCollector;
-pub use server::{Admin, BindError, Config, Running, StartError};
+pub use server::{Admin, AdminPort, BindError, Config, StartError};
 
 use core::fmt;
 use core::future::Future;

@@ -12,11 +12,11 @@ use crate::{Cause, Source};
 struct Route {
     path: &'static str,
     about: &'static str,
-    answer: Answer,
+    answer: Handler,
 }
 
 /// How a path comes to its answer.
-enum Answer {
+enum Handler {
     /// At once.
     Now(fn(&dyn Source, &HeaderMap) -> Response<Body>),
     /// When the threads that serve clients have been asked.
@@ -24,26 +24,26 @@ enum Answer {
 }
 
 const ROUTES: &[Route] = &[
-    Route { path: "/", about: "this list", answer: Answer::Now(index) },
+    Route { path: "/", about: "this list", answer: Handler::Now(index) },
     Route {
         path: "/livez",
         about: "200 while every shard answers, else 503 with the causes (JSON)",
-        answer: Answer::Alive,
+        answer: Handler::Alive,
     },
     Route {
         path: "/readyz",
         about: "200 when new connections are welcome, else 503 with the causes (JSON)",
-        answer: Answer::Now(ready),
+        answer: Handler::Now(ready),
     },
     Route {
         path: "/metrics",
         about: "metrics for Prometheus (OpenMetrics or text format 0.0.4, as asked)",
-        answer: Answer::Now(metrics),
+        answer: Handler::Now(metrics),
     },
     Route {
         path: "/api/v1/status",
         about: "the node, its hubs, app servers and sessions (JSON)",
-        answer: Answer::Now(status),
+        answer: Handler::Now(status),
     },
 ];
 
@@ -61,8 +61,8 @@ pub(crate) async fn answer(
         return wrong_method();
     }
     match route.answer {
-        Answer::Now(answer) => answer(source, headers),
-        Answer::Alive => live(&source.liveness().await),
+        Handler::Now(answer) => answer(source, headers),
+        Handler::Alive => live(&source.liveness().await),
     }
 }
 

@@ -95,8 +95,8 @@ impl Admin {
         self.local_addr
     }
 
-    /// Serves on a new thread until [`Running::stop`].
-    pub fn start(self, source: Arc<dyn Source>) -> Result<Running, StartError> {
+    /// Serves on a new thread until [`AdminPort::stop`].
+    pub fn start(self, source: Arc<dyn Source>) -> Result<AdminPort, StartError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let listener = {
             let _guard = runtime.enter();
@@ -107,18 +107,18 @@ impl Admin {
         let thread = std::thread::Builder::new()
             .name("trunkline-admin".into())
             .spawn(move || runtime.block_on(server.run()))?;
-        Ok(Running { stop, thread })
+        Ok(AdminPort { stop, thread })
     }
 }
 
 /// The admin port while it is served.
 #[derive(Debug)]
-pub struct Running {
+pub struct AdminPort {
     stop: watch::Sender<bool>,
     thread: JoinHandle<()>,
 }
 
-impl Running {
+impl AdminPort {
     /// Takes no more connections, lets those under way finish for the grace time, and joins the thread. Blocks.
     pub fn stop(self) {
         // An error means that the thread has ended already, which joining will tell.

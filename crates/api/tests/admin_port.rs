@@ -7,7 +7,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 
-use trunkline_api::{Admin, Config, Liveness, Readiness, Running, Source};
+use trunkline_api::{Admin, AdminPort, Config, Liveness, Readiness, Source};
 
 struct Fake;
 
@@ -30,7 +30,7 @@ impl Source for Fake {
     }
 }
 
-fn start(change: impl FnOnce(&mut Config)) -> (SocketAddr, Running) {
+fn start(change: impl FnOnce(&mut Config)) -> (SocketAddr, AdminPort) {
     let mut config = Config::new(SocketAddr::from(([127, 0, 0, 1], 0)));
     change(&mut config);
     let admin = Admin::bind(config).unwrap();

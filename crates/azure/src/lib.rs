@@ -18,4 +18,6 @@ mod tunnel;
 pub mod webhook;
 
 pub use metrics::Metrics;
-pub use service::{Config, Door, HubConfig, Links, Names, Running, Secret, Serverless, start};
+pub use service::{
+    Config, Door, HubConfig, InnerTrunks, Names, Secret, Serverless, Service, start,
+};

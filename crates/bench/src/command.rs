@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValue, PossibleValuesParser, ValueParser};
 use clap::{Arg, ArgAction, Command, ValueHint, value_parser};
 
-use crate::kind::Kind;
+use crate::kind::ScenarioKind;
 
 /// The subcommand `bench`.
 #[must_use]
@@ -19,7 +19,9 @@ pub fn command() -> Command {
             Arg::new("scenario")
                 .value_name("SCENARIO")
                 .required(true)
-                .value_parser(PossibleValuesParser::new(Kind::ALL.map(Kind::possible_value)))
+                .value_parser(PossibleValuesParser::new(
+                    ScenarioKind::ALL.map(ScenarioKind::possible_value),
+                ))
                 .help("What the clients do"),
         )
         .args(whom().into_iter().chain(load()).chain(shape()).chain(result()))

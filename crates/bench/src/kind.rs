@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 /// Which scenario.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Kind {
+pub(crate) enum ScenarioKind {
     Avalanche,
     Echo,
     Fanout,
@@ -17,7 +17,7 @@ pub(crate) enum Kind {
     Upgrade,
 }
 
-impl Kind {
+impl ScenarioKind {
     pub(crate) const ALL: [Self; 8] = [
         Self::Idle,
         Self::Echo,

@@ -45,7 +45,7 @@ pub use fleet::WorkerProgram;
 
 use fleet::Fleet;
 use interrupt::Interrupt;
-use kind::Kind;
+use kind::ScenarioKind;
 use options::Options;
 use progress::ProgressLine;
 use report::Report;
@@ -107,7 +107,7 @@ fn bench(options: &Options, worker: &WorkerProgram) -> Result<Outcome, BenchErro
 
 /// From the first handshake to the workers' reports.
 fn course(fleet: &mut Fleet, options: &Options, report: &mut Report) -> Result<(), BenchError> {
-    if options.kind == Kind::Upgrade {
+    if options.kind == ScenarioKind::Upgrade {
         // Connecting is what this one measures.
         report.window_begins(fleet);
     }

@@ -8,7 +8,7 @@ use clap::ArgMatches;
 use rustix::process::{Resource, getrlimit};
 
 use crate::error::BenchError;
-use crate::kind::Kind;
+use crate::kind::ScenarioKind;
 use crate::manner::Manner;
 use crate::transport::Transport;
 
@@ -21,7 +21,7 @@ const TIME_LIMIT_S_MAX: u64 = 3_600;
 /// A run, as asked for.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
-    pub(crate) kind: Kind,
+    pub(crate) kind: ScenarioKind,
     pub(crate) urls: Vec<String>,
     pub(crate) targets: Vec<SocketAddrV4>,
     pub(crate) manner: Manner,
@@ -87,7 +87,7 @@ impl Options {
     /// [`BenchError::Argument`] and [`BenchError::NotLoopback`].
     pub(crate) fn read(matches: &ArgMatches) -> Result<Self, BenchError> {
         let name = matches.get_one::<String>("scenario").map_or("", String::as_str);
-        let kind = Kind::ALL
+        let kind = ScenarioKind::ALL
             .into_iter()
             .find(|kind| kind.name() == name)
             .ok_or_else(|| bad("a scenario is needed"))?;
@@ -101,7 +101,7 @@ impl Options {
         let hold = seconds("hold", value(matches, "hold", 0.0))?;
         let limit_s = value(matches, "time-limit", (hold + duration).as_secs_f64() + 120.0);
         let kill_pid = matches.get_one::<i32>("kill").copied().filter(|pid| *pid > 0);
-        if kind == Kind::Reconnect && kill_pid.is_none() {
+        if kind == ScenarioKind::Reconnect && kill_pid.is_none() {
             return Err(BenchError::NoVictim);
         }
         let rate_per_s = value(matches, "rate", 0.0);
@@ -138,7 +138,7 @@ impl Options {
             call_event: matches.get_one("call").cloned(),
             kill_pid,
             time_limit: seconds("time-limit", limit_s)?,
-            transport: if kind == Kind::Upgrade || is("transport", "upgrade") {
+            transport: if kind == ScenarioKind::Upgrade || is("transport", "upgrade") {
                 Transport::Upgrade
             } else if is("transport", "polling") {
                 Transport::Polling
@@ -284,7 +284,7 @@ mod tests {
              --query a=b --header X-A:1",
         )
         .unwrap();
-        assert_eq!(options.kind, Kind::Fanout);
+        assert_eq!(options.kind, ScenarioKind::Fanout);
         assert_eq!(
             options.targets.iter().map(SocketAddrV4::port).collect::<Vec<_>>(),
             [3000, 3001]

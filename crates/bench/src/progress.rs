@@ -3,7 +3,7 @@
 use std::io::{IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
 
-use crate::kind::Kind;
+use crate::kind::ScenarioKind;
 use crate::series::Series;
 use crate::wire::Progress;
 
@@ -26,7 +26,7 @@ pub(crate) struct ProgressLine {
 }
 
 impl ProgressLine {
-    pub(crate) fn new(kind: Kind, clients: u32, quiet: bool) -> Self {
+    pub(crate) fn new(kind: ScenarioKind, clients: u32, quiet: bool) -> Self {
         let now = Instant::now();
         let terminal = std::io::stderr().is_terminal();
         Self {

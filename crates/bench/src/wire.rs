@@ -5,7 +5,7 @@ use std::net::SocketAddrV4;
 
 use serde::{Deserialize, Serialize};
 
-use crate::kind::Kind;
+use crate::kind::ScenarioKind;
 use crate::manner::Manner;
 use crate::transport::Transport;
 
@@ -13,7 +13,7 @@ use crate::transport::Transport;
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Job {
-    pub(crate) kind: Kind,
+    pub(crate) kind: ScenarioKind,
     /// This worker's number, from 0; it picks the loopback source addresses.
     pub(crate) worker: u32,
     /// Distinguishes runs, so that source ports of the last run do not matter.

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::error::BenchError;
-use crate::kind::Kind;
+use crate::kind::ScenarioKind;
 use crate::meter::pairs;
 use crate::net::{self, Poll};
 use crate::sample::rss_bytes;
@@ -52,7 +52,7 @@ pub(crate) fn run() -> Result<(), BenchError> {
     let rss_before_bytes = own_rss_bytes();
     raise_descriptor_limit();
     let (kind, poll, begun_ns) = (job.kind, Poll::new()?, job.begun_ns);
-    let has_upgrades = job.transport == Transport::Upgrade || kind == Kind::Upgrade;
+    let has_upgrades = job.transport == Transport::Upgrade || kind == ScenarioKind::Upgrade;
     poll.add_input(std::io::stdin(), STDIN_ID)?;
     let scenario = scenario::worker(kind, &job);
     let worker = Worker {

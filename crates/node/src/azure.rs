@@ -18,9 +18,9 @@ const LINKS_MAX: Duration = Duration::from_secs(5);
 
 /// The way from that door to the edge, open once the edge runs.
 #[derive(Debug, Default)]
-struct Links(OnceLock<edge::Inside>);
+struct InnerTrunks(OnceLock<edge::Inside>);
 
-impl azure::Links for Links {
+impl azure::InnerTrunks for InnerTrunks {
     fn open(&self, hub: &str) -> io::Result<UnixStream> {
         let inside = self.0.get().ok_or(io::ErrorKind::NotConnected)?;
         inside.open(hub).map_err(io::Error::other)
@@ -57,8 +57,8 @@ fn serverless(config: &Config, hub: &Hub) -> Option<azure::Serverless> {
 /// The door, running.
 #[derive(Debug)]
 pub(crate) struct Azure {
-    running: azure::Running,
-    links: Arc<Links>,
+    running: azure::Service,
+    inner_trunks: Arc<InnerTrunks>,
 }
 
 /// A client's message must fit into a message of the link, with room for what is around it.
@@ -103,22 +103,22 @@ impl Azure {
             },
             trunk_namespaces_max: config.settings.limits.trunk_namespaces_max,
         };
-        let links = Arc::new(Links::default());
+        let inner_trunks = Arc::new(InnerTrunks::default());
         let (door, running) =
-            azure::start(&settings, metrics, Arc::clone(&links) as _, edge.ceiling())?;
+            azure::start(&settings, metrics, Arc::clone(&inner_trunks) as _, edge.ceiling())?;
         let for_clients =
             |hub: &Hub| hub.identity_providers.iter().any(|provider| provider.clients);
         if config.hubs.iter().any(for_clients) {
             edge.set_voucher(Arc::new(Voucher(door.clone())));
         }
         edge.add_side_door(Arc::new(door));
-        Ok(Self { running, links })
+        Ok(Self { running, inner_trunks })
     }
 
-    /// The edge runs: links may be opened. Returns once hubs that need no app server can serve clients.
+    /// The edge runs: inner_trunks may be opened. Returns once hubs that need no app server can serve clients.
     pub(crate) fn connect(&self, inside: edge::Inside) {
         // It runs once.
-        let _ = self.links.0.set(inside);
+        let _ = self.inner_trunks.0.set(inside);
         if !self.running.wait_for_links(LINKS_MAX) {
             tracing::warn!("hubs with event handlers cannot serve clients yet");
         }

@@ -150,7 +150,7 @@ async fn tidy() -> Infallible {
 }
 
 /// Joins all threads; a further signal, or a thread that does not end, lets the process end without them.
-async fn stop(node: Running, ready_file: Option<PathBuf>, signals: &mut Signals) {
+async fn stop(node: RunningNode, ready_file: Option<PathBuf>, signals: &mut Signals) {
     let stopped = tokio::task::spawn_blocking(move || node.stop(ready_file.as_deref()));
     tokio::select! {
         _ = stopped => tracing::info!("trunkline has stopped"),
@@ -208,7 +208,7 @@ impl Node {
         Ok(Self { edge, admin, facts })
     }
 
-    fn start(self, config: &Config) -> Result<Running, RunError> {
+    fn start(self, config: &Config) -> Result<RunningNode, RunError> {
         let Self { mut edge, admin, facts } = self;
         let azure_metrics = trunkline_azure::Metrics::default();
         let registry = admin::registry(&facts, edge.metrics(), &azure_metrics);
@@ -225,7 +225,7 @@ impl Node {
         });
         let source = || -> Arc<dyn trunkline_api::Source> { Arc::clone(&view) as _ };
         let admin = admin.map(|admin| admin.start(source())).transpose()?;
-        let running = Running { view, admin, azure };
+        let running = RunningNode { view, admin, azure };
         running.announce(config)?;
         Ok(running)
     }
@@ -241,13 +241,13 @@ fn bind_error(
 }
 
 /// Everything runs.
-struct Running {
+struct RunningNode {
     view: Arc<View>,
-    admin: Option<trunkline_api::Running>,
+    admin: Option<trunkline_api::AdminPort>,
     azure: Azure,
 }
 
-impl Running {
+impl RunningNode {
     fn announce(&self, config: &Config) -> Result<(), RunError> {
         let facts = &self.view.facts;
         let admin = facts.admin.map_or_else(|| "off".to_owned(), |admin| admin.to_string());

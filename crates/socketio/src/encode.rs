@@ -3,19 +3,19 @@
 use alloc::string::String;
 use core::fmt::Write as _;
 
-use crate::{Kind, Packet};
+use crate::{Packet, PacketKind};
 
 /// The packet as the text of an Engine.IO message. Its data goes in as it is.
 pub fn encode(packet: &Packet<'_>) -> String {
     let mut text = String::with_capacity(packet.data.len() + packet.nsp.len() + 8);
     text.push(match packet.kind {
-        Kind::Connect => '0',
-        Kind::Disconnect => '1',
-        Kind::Event => '2',
-        Kind::Ack => '3',
-        Kind::ConnectError => '4',
-        Kind::BinaryEvent => '5',
-        Kind::BinaryAck => '6',
+        PacketKind::Connect => '0',
+        PacketKind::Disconnect => '1',
+        PacketKind::Event => '2',
+        PacketKind::Ack => '3',
+        PacketKind::ConnectError => '4',
+        PacketKind::BinaryEvent => '5',
+        PacketKind::BinaryAck => '6',
     });
     if packet.kind.is_binary() {
         push_number(&mut text, packet.attachments.into());
@@ -92,7 +92,7 @@ mod tests {
             (Packet::ack("/a", 7, "[]").with_attachments(1), "61-/a,7[]"),
             (Packet::connect("/", "").with_attachments(1), "0"),
             (
-                Packet { kind: Kind::ConnectError, ..Packet::connect("/a", r#""no""#) },
+                Packet { kind: PacketKind::ConnectError, ..Packet::connect("/a", r#""no""#) },
                 r#"4/a,"no""#,
             ),
         ];

@@ -22,7 +22,7 @@ pub use parse::{ATTACHMENTS_MAX, ID_MAX, ParseError, event_name, parse, parse_he
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Packet<'a> {
     /// What the packet is for.
-    pub kind: Kind,
+    pub kind: PacketKind,
     /// Binary messages that follow; 0 unless `kind` is binary.
     pub attachments: u32,
     /// The namespace, `/` by default.
@@ -35,7 +35,7 @@ pub struct Packet<'a> {
 
 /// The packet types, in the order of their numbers.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub enum Kind {
+pub enum PacketKind {
     /// 0: enter a namespace (data: auth), or the answer (data: the socket's id).
     Connect,
     /// 1: leave a namespace.
@@ -52,7 +52,7 @@ pub enum Kind {
     BinaryAck,
 }
 
-impl Kind {
+impl PacketKind {
     /// Whether a packet of this kind carries attachments.
     pub const fn is_binary(self) -> bool {
         matches!(self, Self::BinaryEvent | Self::BinaryAck)
@@ -62,22 +62,22 @@ impl Kind {
 impl<'a> Packet<'a> {
     /// Enters a namespace; `auth` is a JSON object or empty.
     pub const fn connect(nsp: &'a str, auth: &'a str) -> Self {
-        Self { kind: Kind::Connect, attachments: 0, nsp, id: None, data: auth }
+        Self { kind: PacketKind::Connect, attachments: 0, nsp, id: None, data: auth }
     }
 
     /// Leaves a namespace.
     pub const fn disconnect(nsp: &'a str) -> Self {
-        Self { kind: Kind::Disconnect, attachments: 0, nsp, id: None, data: "" }
+        Self { kind: PacketKind::Disconnect, attachments: 0, nsp, id: None, data: "" }
     }
 
     /// An event; [`event_data`] makes its data. With an `id` it asks for an acknowledgement.
     pub const fn event(nsp: &'a str, id: Option<u64>, data: &'a str) -> Self {
-        Self { kind: Kind::Event, attachments: 0, nsp, id, data }
+        Self { kind: PacketKind::Event, attachments: 0, nsp, id, data }
     }
 
     /// The acknowledgement of the event with this id; `data` is a JSON array.
     pub const fn ack(nsp: &'a str, id: u64, data: &'a str) -> Self {
-        Self { kind: Kind::Ack, attachments: 0, nsp, id: Some(id), data }
+        Self { kind: PacketKind::Ack, attachments: 0, nsp, id: Some(id), data }
     }
 
     /// The same event or acknowledgement, with attachments: each `{"_placeholder":true,"num":N}` in the
@@ -85,9 +85,9 @@ impl<'a> Packet<'a> {
     #[must_use]
     pub const fn with_attachments(self, attachments: u32) -> Self {
         let kind = match self.kind {
-            Kind::Event | Kind::BinaryEvent => Kind::BinaryEvent,
-            Kind::Ack | Kind::BinaryAck => Kind::BinaryAck,
-            Kind::Connect | Kind::Disconnect | Kind::ConnectError => return self,
+            PacketKind::Event | PacketKind::BinaryEvent => PacketKind::BinaryEvent,
+            PacketKind::Ack | PacketKind::BinaryAck => PacketKind::BinaryAck,
+            PacketKind::Connect | PacketKind::Disconnect | PacketKind::ConnectError => return self,
         };
         Self { kind, attachments, ..self }
     }

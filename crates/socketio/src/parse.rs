@@ -4,7 +4,7 @@ use alloc::borrow::ToOwned as _;
 use alloc::string::String;
 
 use crate::json::{self, First, Shape};
-use crate::{Kind, Packet};
+use crate::{Packet, PacketKind};
 
 /// More attachments than this are refused: `socket.io-parser`'s default.
 pub const ATTACHMENTS_MAX: u32 = 10;
@@ -95,17 +95,17 @@ pub fn event_name(data: &str) -> Option<String> {
     }
 }
 
-fn parse_kind(text: &str) -> Result<(Kind, &str), ParseError> {
+fn parse_kind(text: &str) -> Result<(PacketKind, &str), ParseError> {
     let mut chars = text.chars();
     let kind = match chars.next() {
-        None | Some('0') => Kind::Connect,
-        Some('1') => Kind::Disconnect,
-        Some('2') => Kind::Event,
-        Some('3') => Kind::Ack,
-        Some('4') => Kind::ConnectError,
-        Some('5') => Kind::BinaryEvent,
-        Some('6') => Kind::BinaryAck,
-        Some(c) if is_js_space(c) => Kind::Connect,
+        None | Some('0') => PacketKind::Connect,
+        Some('1') => PacketKind::Disconnect,
+        Some('2') => PacketKind::Event,
+        Some('3') => PacketKind::Ack,
+        Some('4') => PacketKind::ConnectError,
+        Some('5') => PacketKind::BinaryEvent,
+        Some('6') => PacketKind::BinaryAck,
+        Some(c) if is_js_space(c) => PacketKind::Connect,
         Some(_) => return Err(ParseError::KindUnknown),
     };
     Ok((kind, chars.as_str()))
@@ -144,25 +144,25 @@ fn parse_id(text: &str) -> Result<(Option<u64>, &str), ParseError> {
     if number > ID_MAX { Err(ParseError::IdTooLarge) } else { Ok((Some(number), after)) }
 }
 
-fn check_data(kind: Kind, data: &str) -> Result<(), ParseError> {
+fn check_data(kind: PacketKind, data: &str) -> Result<(), ParseError> {
     let shape = json::shape(data).ok_or(ParseError::JsonMalformed)?;
     match (kind, shape) {
-        (Kind::Connect, Shape::Object)
-        | (Kind::ConnectError, Shape::Object | Shape::String)
-        | (Kind::Ack | Kind::BinaryAck, Shape::Array(_))
-        | (Kind::Event | Kind::BinaryEvent, Shape::Array(First::Number)) => Ok(()),
-        (Kind::Event | Kind::BinaryEvent, Shape::Array(First::String(name))) => {
+        (PacketKind::Connect, Shape::Object)
+        | (PacketKind::ConnectError, Shape::Object | Shape::String)
+        | (PacketKind::Ack | PacketKind::BinaryAck, Shape::Array(_))
+        | (PacketKind::Event | PacketKind::BinaryEvent, Shape::Array(First::Number)) => Ok(()),
+        (PacketKind::Event | PacketKind::BinaryEvent, Shape::Array(First::String(name))) => {
             let reserved = RESERVED_EVENTS.iter().any(|event| json::string_is(name, event));
             if reserved { Err(ParseError::EventNameReserved) } else { Ok(()) }
         }
-        (Kind::Event | Kind::BinaryEvent, Shape::Array(First::Other)) => {
+        (PacketKind::Event | PacketKind::BinaryEvent, Shape::Array(First::Other)) => {
             Err(ParseError::EventNameMissing)
         }
-        (Kind::Event | Kind::BinaryEvent, _) => Err(ParseError::EventNotArray),
-        (Kind::Ack | Kind::BinaryAck, _) => Err(ParseError::AckNotArray),
-        (Kind::Connect, _) => Err(ParseError::AuthNotObject),
-        (Kind::ConnectError, _) => Err(ParseError::ConnectErrorNotObject),
-        (Kind::Disconnect, _) => Err(ParseError::DisconnectWithData),
+        (PacketKind::Event | PacketKind::BinaryEvent, _) => Err(ParseError::EventNotArray),
+        (PacketKind::Ack | PacketKind::BinaryAck, _) => Err(ParseError::AckNotArray),
+        (PacketKind::Connect, _) => Err(ParseError::AuthNotObject),
+        (PacketKind::ConnectError, _) => Err(ParseError::ConnectErrorNotObject),
+        (PacketKind::Disconnect, _) => Err(ParseError::DisconnectWithData),
     }
 }
 

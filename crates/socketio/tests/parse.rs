@@ -2,9 +2,9 @@
 //! 4.2.7 except where `IdMalformed` and `IdTooLarge` say otherwise.
 
 use proptest::prelude::*;
-use trunkline_socketio::{ID_MAX, Kind, Packet, ParseError, encode, event_data, parse};
+use trunkline_socketio::{ID_MAX, Packet, PacketKind, ParseError, encode, event_data, parse};
 
-fn packet<'a>(kind: Kind, nsp: &'a str, id: Option<u64>, data: &'a str) -> Packet<'a> {
+fn packet<'a>(kind: PacketKind, nsp: &'a str, id: Option<u64>, data: &'a str) -> Packet<'a> {
     Packet { kind, attachments: 0, nsp, id, data }
 }
 
@@ -12,23 +12,26 @@ fn packet<'a>(kind: Kind, nsp: &'a str, id: Option<u64>, data: &'a str) -> Packe
 fn packets() {
     let event = r#"["hi"]"#;
     let cases = [
-        ("0", packet(Kind::Connect, "/", None, "")),
-        (r#"0/admin,{"a":1}"#, packet(Kind::Connect, "/admin", None, r#"{"a":1}"#)),
-        (r#"0{"a":1}"#, packet(Kind::Connect, "/", None, r#"{"a":1}"#)),
-        ("0/admin?a=b", packet(Kind::Connect, "/admin?a=b", None, "")),
-        ("1/é,", packet(Kind::Disconnect, "/é", None, "")),
-        (r#"2["hi"]"#, packet(Kind::Event, "/", None, event)),
-        (r#"2/a,12["hi"]"#, packet(Kind::Event, "/a", Some(12), event)),
-        ("2[5]", packet(Kind::Event, "/", None, "[5]")),
-        ("2", packet(Kind::Event, "/", None, "")),
-        ("212", packet(Kind::Event, "/", Some(12), "")),
-        ("30[]", packet(Kind::Ack, "/", Some(0), "[]")),
-        ("3[]", packet(Kind::Ack, "/", None, "[]")),
-        (r#"4/a,"no""#, packet(Kind::ConnectError, "/a", None, r#""no""#)),
-        (r#"4{"message":"no"}"#, packet(Kind::ConnectError, "/", None, r#"{"message":"no"}"#)),
-        (r#"51-["hi"]"#, packet(Kind::Event, "/", None, event).with_attachments(1)),
-        (r#"510-/a,7["hi"]"#, packet(Kind::Event, "/a", Some(7), event).with_attachments(10)),
-        ("61-/a,7[]", packet(Kind::Ack, "/a", Some(7), "[]").with_attachments(1)),
+        ("0", packet(PacketKind::Connect, "/", None, "")),
+        (r#"0/admin,{"a":1}"#, packet(PacketKind::Connect, "/admin", None, r#"{"a":1}"#)),
+        (r#"0{"a":1}"#, packet(PacketKind::Connect, "/", None, r#"{"a":1}"#)),
+        ("0/admin?a=b", packet(PacketKind::Connect, "/admin?a=b", None, "")),
+        ("1/é,", packet(PacketKind::Disconnect, "/é", None, "")),
+        (r#"2["hi"]"#, packet(PacketKind::Event, "/", None, event)),
+        (r#"2/a,12["hi"]"#, packet(PacketKind::Event, "/a", Some(12), event)),
+        ("2[5]", packet(PacketKind::Event, "/", None, "[5]")),
+        ("2", packet(PacketKind::Event, "/", None, "")),
+        ("212", packet(PacketKind::Event, "/", Some(12), "")),
+        ("30[]", packet(PacketKind::Ack, "/", Some(0), "[]")),
+        ("3[]", packet(PacketKind::Ack, "/", None, "[]")),
+        (r#"4/a,"no""#, packet(PacketKind::ConnectError, "/a", None, r#""no""#)),
+        (
+            r#"4{"message":"no"}"#,
+            packet(PacketKind::ConnectError, "/", None, r#"{"message":"no"}"#),
+        ),
+        (r#"51-["hi"]"#, packet(PacketKind::Event, "/", None, event).with_attachments(1)),
+        (r#"510-/a,7["hi"]"#, packet(PacketKind::Event, "/a", Some(7), event).with_attachments(10)),
+        ("61-/a,7[]", packet(PacketKind::Ack, "/a", Some(7), "[]").with_attachments(1)),
     ];
     for (text, expected) in cases {
         assert_eq!(parse(text), Ok(expected), "{text:?}");
@@ -39,19 +42,19 @@ fn packets() {
 fn leniency_of_javascript() {
     let event = r#"["hi"]"#;
     let cases = [
-        ("", packet(Kind::Connect, "/", None, "")),
-        (" {}", packet(Kind::Connect, "/", None, "{}")),
-        ("2 [\"hi\"]", packet(Kind::Event, "/", Some(0), event)),
-        ("2\u{feff}7 [\"hi\"]", packet(Kind::Event, "/", Some(7), event)),
-        ("2007[\"hi\"]", packet(Kind::Event, "/", Some(7), event)),
-        ("50x2-[\"hi\"]", packet(Kind::Event, "/", None, event).with_attachments(2)),
-        ("5 1e0 -[\"hi\"]", packet(Kind::Event, "/", None, event).with_attachments(1)),
-        ("5+1-[\"hi\"]", packet(Kind::Event, "/", None, event).with_attachments(1)),
-        ("51-", packet(Kind::Event, "/", None, "").with_attachments(1)),
+        ("", packet(PacketKind::Connect, "/", None, "")),
+        (" {}", packet(PacketKind::Connect, "/", None, "{}")),
+        ("2 [\"hi\"]", packet(PacketKind::Event, "/", Some(0), event)),
+        ("2\u{feff}7 [\"hi\"]", packet(PacketKind::Event, "/", Some(7), event)),
+        ("2007[\"hi\"]", packet(PacketKind::Event, "/", Some(7), event)),
+        ("50x2-[\"hi\"]", packet(PacketKind::Event, "/", None, event).with_attachments(2)),
+        ("5 1e0 -[\"hi\"]", packet(PacketKind::Event, "/", None, event).with_attachments(1)),
+        ("5+1-[\"hi\"]", packet(PacketKind::Event, "/", None, event).with_attachments(1)),
+        ("51-", packet(PacketKind::Event, "/", None, "").with_attachments(1)),
         // The line feed is part of the id.
-        ("412\n", packet(Kind::ConnectError, "/", Some(12), "")),
-        ("2/a", packet(Kind::Event, "/a", None, "")),
-        ("2/,[\"hi\"]", packet(Kind::Event, "/", None, event)),
+        ("412\n", packet(PacketKind::ConnectError, "/", Some(12), "")),
+        ("2/a", packet(PacketKind::Event, "/a", None, "")),
+        ("2/,[\"hi\"]", packet(PacketKind::Event, "/", None, event)),
     ];
     for (text, expected) in cases {
         assert_eq!(parse(text), Ok(expected), "{text:?}");
@@ -110,7 +113,7 @@ fn every_broken_rule_has_its_error() {
     }
 }
 
-fn any_packet() -> impl Strategy<Value = (Kind, u32, String, Option<u64>, String)> {
+fn any_packet() -> impl Strategy<Value = (PacketKind, u32, String, Option<u64>, String)> {
     let nsp = prop_oneof![Just("/".to_owned()), "/[^,]{0,8}"];
     let event = (".{0,8}", prop::collection::vec("[0-9]{1}|\"[a-z]{0,3}\"", 0..3));
     (0..5_u32, nsp, prop::option::of(0..=ID_MAX), event, 1..=10_u32).prop_map(
@@ -120,11 +123,11 @@ fn any_packet() -> impl Strategy<Value = (Kind, u32, String, Option<u64>, String
             let event = event_data(&format!("-{name}"), &arguments);
             let object = format!("{{\"a\":{event}}}");
             match kind {
-                0 => (Kind::Connect, 0, nsp, None, object),
-                1 => (Kind::Disconnect, 0, nsp, None, String::new()),
-                2 => (Kind::Event, 0, nsp, id, event),
-                3 => (Kind::BinaryEvent, attachments, nsp, id, event),
-                _ => (Kind::BinaryAck, attachments, nsp, id, event),
+                0 => (PacketKind::Connect, 0, nsp, None, object),
+                1 => (PacketKind::Disconnect, 0, nsp, None, String::new()),
+                2 => (PacketKind::Event, 0, nsp, id, event),
+                3 => (PacketKind::BinaryEvent, attachments, nsp, id, event),
+                _ => (PacketKind::BinaryAck, attachments, nsp, id, event),
             }
         },
     )

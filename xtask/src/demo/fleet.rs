@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
-use crate::process::Running;
+use crate::process::ChildProcess;
 use crate::{Failure, interrupt, repo};
 
 const READY_WITHIN: Duration = Duration::from_secs(30);
@@ -27,7 +27,7 @@ enum Role {
 struct Member {
     name: String,
     role: Role,
-    running: Running,
+    running: ChildProcess,
     last_lines: Vec<String>,
     dead: bool,
 }
@@ -139,7 +139,7 @@ impl Fleet {
 
     fn start(&mut self, name: &str, role: Role, command: &mut Command) -> Result<(), Failure> {
         println!("starting {name} …");
-        let running = Running::start(command).map_err(|error| {
+        let running = ChildProcess::start(command).map_err(|error| {
             format!("cannot start {}: {error}", command.get_program().display())
         })?;
         let name = name.to_owned();

@@ -64,7 +64,10 @@ pub(super) fn check(place: &str, manifest: &str) -> Vec<Finding> {
                 let text = format!("`{from}` must not import `{to}` ({})", kind.word());
                 findings.push(Finding::new(place, text));
             }
-        } else if is_pure(from) && kind != Kind::Dev && IMPURE.contains(&dependency.as_str()) {
+        } else if is_pure(from)
+            && kind != DependencyKind::Dev
+            && IMPURE.contains(&dependency.as_str())
+        {
             let text = format!("`{from}` is pure and must not be able to name `{dependency}`");
             findings.push(Finding::new(place, text));
         }
@@ -73,12 +76,12 @@ pub(super) fn check(place: &str, manifest: &str) -> Vec<Finding> {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum DependencyKind {
     Normal,
     Dev,
 }
 
-impl Kind {
+impl DependencyKind {
     fn word(self) -> &'static str {
         match self {
             Self::Normal => "dependency",
@@ -103,8 +106,8 @@ fn short_name<'a>(place: &str, package: &'a str) -> Option<&'a str> {
     (known && folder == Some(short)).then_some(short)
 }
 
-fn allowed(from: &str, to: &str, kind: Kind) -> bool {
-    if kind == Kind::Dev && to == "testkit" && from != "xtask" {
+fn allowed(from: &str, to: &str, kind: DependencyKind) -> bool {
+    if kind == DependencyKind::Dev && to == "testkit" && from != "xtask" {
         return true;
     }
     match from {
@@ -120,16 +123,16 @@ fn allowed(from: &str, to: &str, kind: Kind) -> bool {
 }
 
 /// Every dependency's package name, from every table that can hold one.
-fn dependencies(manifest: &toml::Table) -> Vec<(Kind, String)> {
+fn dependencies(manifest: &toml::Table) -> Vec<(DependencyKind, String)> {
     let targets = manifest.get("target").and_then(toml::Value::as_table);
     let targets = targets.into_iter().flat_map(|targets| targets.values());
     let tables = targets.filter_map(toml::Value::as_table).chain([manifest]);
     let mut found = Vec::new();
     for table in tables {
         let kinds = [
-            ("dependencies", Kind::Normal),
-            ("build-dependencies", Kind::Normal),
-            ("dev-dependencies", Kind::Dev),
+            ("dependencies", DependencyKind::Normal),
+            ("build-dependencies", DependencyKind::Normal),
+            ("dev-dependencies", DependencyKind::Dev),
         ];
         for (key, kind) in kinds {
             let listed = table.get(key).and_then(toml::Value::as_table);

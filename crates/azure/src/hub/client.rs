@@ -31,7 +31,7 @@ pub(crate) struct Client {
     pub(crate) orphaned: bool,
     /// What the client sent in the batch at hand.
     pub(crate) batch: String,
-    /// What that costs of the link's credit.
+    /// What that costs of the inner trunk's credit.
     pub(crate) batch_cost: u64,
     /// Events so far, for their ids.
     pub(crate) events: u64,

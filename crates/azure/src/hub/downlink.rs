@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use serde::Deserialize;
-use trunkline_socketio::{Kind, parse_head};
+use trunkline_socketio::{PacketKind, parse_head};
 use trunkline_trunk::{Broadcast, BroadcastFlags, Frame, Part, SendFlags, SessionNumber, Str};
 
 use super::Hub;
@@ -127,9 +127,9 @@ impl Hub {
             return;
         }
         let Ok(packet) = parse_head(text) else { return };
-        if packet.kind == Kind::Disconnect {
+        if packet.kind == PacketKind::Disconnect {
             self.leave_namespace(session, packet.nsp);
-        } else if packet.kind == Kind::Connect
+        } else if packet.kind == PacketKind::Connect
             && let Some(socket) = socket_id(packet.data)
         {
             self.enter_namespace(session, packet.nsp, &socket);

@@ -11,13 +11,13 @@ use crate::tunnel::{Headers, Request};
 
 /// The kinds of events that the SDK handles.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Kind {
+pub(super) enum TunnelEvent {
     Connect,
     Disconnected,
     Message,
 }
 
-impl Kind {
+impl TunnelEvent {
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Connect => "connect",
@@ -47,7 +47,7 @@ pub(super) fn request(
     settings: &Settings,
     now: Now,
     client: &mut Client,
-    kind: Kind,
+    kind: TunnelEvent,
     content: Bytes,
     ack_id: u64,
 ) -> Request {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use serde_json::json;
 use trunkline_clock::Timestamp;
-use trunkline_socketio::{Kind, parse_head};
+use trunkline_socketio::{PacketKind, parse_head};
 
 use super::Hub;
 use super::calls::Caller;
@@ -242,7 +242,7 @@ impl Hub {
 /// `2/ns,["ev"]` → `2/ns,<id>["ev"]`. None for what is no event, or has an id already.
 fn with_id(text: &str, id: u64) -> Option<String> {
     let packet = parse_head(text).ok()?;
-    if !matches!(packet.kind, Kind::Event | Kind::BinaryEvent) || packet.id.is_some() {
+    if !matches!(packet.kind, PacketKind::Event | PacketKind::BinaryEvent) || packet.id.is_some() {
         return None;
     }
     let at = text.len() - packet.data.len();

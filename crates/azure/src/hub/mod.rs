@@ -5,7 +5,7 @@
 //! Contract for callers:
 //!
 //! 1. Feed input with `handle_*`.
-//! 2. Then drain [`Hub::poll_output`] until it is empty, and look at [`Hub::wants_link`].
+//! 2. Then drain [`Hub::poll_output`] until it is empty, and look at [`Hub::wants_trunk`].
 //! 3. Then sleep until [`Hub::poll_deadline`].
 
 mod calls;
@@ -64,7 +64,7 @@ pub(crate) struct Settings {
     pub(crate) undelivered_bytes_max: usize,
     /// How long clients may take to acknowledge an invocation.
     pub(crate) invoke_timeout: Duration,
-    /// Namespaces that the link may name; the groups of others are served one connection at a time.
+    /// Namespaces that the inner trunk may name; the groups of others are served one connection at a time.
     pub(crate) namespaces_max: usize,
     /// Present when the hub has event handlers.
     pub(crate) serverless: Option<ServerlessSettings>,
@@ -90,7 +90,7 @@ pub(crate) struct Hub {
     next_client: u64,
     servers: Servers,
     invokes: Invokes,
-    link: Link,
+    trunk: InnerTrunk,
     /// Clients to be closed at a measured pace.
     orphans: VecDeque<ClientKey>,
     orphans_at: Option<Timestamp>,
@@ -103,7 +103,7 @@ pub(crate) struct Hub {
 }
 
 #[derive(Debug, Default)]
-struct Link {
+struct InnerTrunk {
     up: bool,
     /// The options of the app that the node knows.
     engine: Option<opening::Engine>,
@@ -128,7 +128,7 @@ impl Hub {
             next_client: 0,
             servers: Servers::default(),
             invokes: Invokes::default(),
-            link: Link::default(),
+            trunk: InnerTrunk::default(),
             orphans: VecDeque::new(),
             orphans_at: None,
             touched: Vec::new(),
@@ -143,21 +143,21 @@ impl Hub {
 
     /// Whether clients can be served, or are: then the node should give them to this door. While an app server is only
     /// waited for, others of the hub get the new ones.
-    pub(crate) fn wants_link(&self) -> bool {
+    pub(crate) fn wants_trunk(&self) -> bool {
         self.servers.has_tunnel() || self.serverless.is_some() || !self.by_session.is_empty()
     }
 
-    /// The link is up; nothing of an earlier one is left.
-    pub(crate) fn handle_link_up(&mut self, now: Now) {
+    /// The inner trunk is up; nothing of an earlier one is left.
+    pub(crate) fn handle_trunk_up(&mut self, now: Now) {
         self.now = now;
-        self.link = Link { up: true, ..Link::default() };
+        self.trunk = InnerTrunk { up: true, ..InnerTrunk::default() };
         self.greet_tunnels();
     }
 
-    /// The link is gone, and with it all sessions.
-    pub(crate) fn handle_link_down(&mut self, now: Now) {
+    /// The inner trunk is gone, and with it all sessions.
+    pub(crate) fn handle_trunk_down(&mut self, now: Now) {
         self.now = now;
-        self.link = Link::default();
+        self.trunk = InnerTrunk::default();
         let sessions: Vec<_> = self.by_session.keys().copied().collect();
         for session in sessions {
             self.session_ended(session, "the node has closed the connection");
@@ -185,20 +185,20 @@ impl Hub {
             .min()
     }
 
-    /// The number of a namespace on the link; none when it names too many already, or is not there.
+    /// The number of a namespace on the inner trunk; none when it names too many already, or is not there.
     fn namespace_number(&mut self, name: &str) -> Option<NamespaceNumber> {
-        if !self.link.up {
+        if !self.trunk.up {
             return None;
         }
-        if let Some(number) = self.link.namespaces.get(name) {
+        if let Some(number) = self.trunk.namespaces.get(name) {
             return Some(*number);
         }
-        let count = self.link.namespaces.len();
+        let count = self.trunk.namespaces.len();
         if count >= self.settings.namespaces_max {
             return None;
         }
         let nsp = NamespaceNumber(u32::try_from(count).ok()?);
-        self.link.namespaces.insert(name.into(), nsp);
+        self.trunk.namespaces.insert(name.into(), nsp);
         self.outbox.frame(Frame::Namespace { nsp, name: Str::from(name) });
         Some(nsp)
     }

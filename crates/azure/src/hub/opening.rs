@@ -9,7 +9,7 @@ use trunkline_trunk::{
 };
 
 use super::client::{Client, ClientKey, Phase};
-use super::event::{self, Kind};
+use super::event::{self, TunnelEvent};
 use super::{Hub, Output};
 use crate::group::Group;
 use crate::metrics::Outcome;
@@ -41,9 +41,15 @@ impl Hub {
             return; // It was picked because it has one.
         };
         if let Some(server) = self.servers.get_mut(server) {
-            let ack_id = server.begin(self.now.at, key, Kind::Connect, 0, tunnel);
-            let request =
-                event::request(&self.settings, self.now, &mut client, Kind::Connect, body, ack_id);
+            let ack_id = server.begin(self.now.at, key, TunnelEvent::Connect, 0, tunnel);
+            let request = event::request(
+                &self.settings,
+                self.now,
+                &mut client,
+                TunnelEvent::Connect,
+                body,
+                ack_id,
+            );
             self.outbox.push(Output::Message(tunnel, encode(&Message::Request(request))));
         }
         self.by_session.insert(open.session, key);
@@ -93,17 +99,17 @@ impl Hub {
     fn learn_settings(&mut self, answer: &[u8]) {
         let Ok(answer) = serde_json::from_slice::<ConnectAnswer>(answer) else { return };
         let Some(engine) =
-            answer.socketio.filter(|engine| Some(engine) != self.link.engine.as_ref())
+            answer.socketio.filter(|engine| Some(engine) != self.trunk.engine.as_ref())
         else {
             return;
         };
-        // What the node could not honour would end the link.
+        // What the node could not honour would end the inner trunk.
         let settings = json!({
             "pingInterval": engine.ping_interval.clamp(1, NUMBER_MAX),
             "pingTimeout": engine.ping_timeout.clamp(1, NUMBER_MAX),
             "maxHttpBufferSize": engine.max_payload.clamp(1, self.settings.message_bytes_max),
         });
-        self.link.engine = Some(engine);
+        self.trunk.engine = Some(engine);
         self.outbox.frame(Frame::Settings { settings: Str::from(settings.to_string()) });
     }
 

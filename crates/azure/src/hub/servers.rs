@@ -9,7 +9,7 @@ use trunkline_switchboard::ServerKey;
 use trunkline_switchboard::affinity::{self, Candidate, Cursor, Standing};
 
 use super::client::ClientKey;
-use super::event::Kind;
+use super::event::TunnelEvent;
 use super::outbox::TunnelId;
 use super::{Hub, Now, Output, Settings};
 use crate::tunnel::{Message, Response, encode};
@@ -38,7 +38,7 @@ pub(super) struct Server {
     next_ack: u64,
     /// Events that it has not answered.
     pending: HashMap<u64, Pending>,
-    /// What those cost of the link's credit.
+    /// What those cost of the inner trunk's credit.
     unanswered_bytes: u64,
     /// When it answered last, or got an event when all were answered.
     answered_at: Timestamp,
@@ -55,7 +55,7 @@ pub(super) struct Server {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pending {
     pub(super) client: ClientKey,
-    pub(super) kind: Kind,
+    pub(super) kind: TunnelEvent,
     pub(super) cost: u64,
     tunnel: TunnelId,
 }
@@ -157,14 +157,14 @@ impl Server {
         &mut self,
         now: Timestamp,
         client: ClientKey,
-        kind: Kind,
+        kind: TunnelEvent,
         cost: u64,
         tunnel: TunnelId,
     ) -> u64 {
         let ack_id = self.next_ack;
         self.next_ack += 1;
         // Nothing depends on the answer to the last event of a client.
-        if kind != Kind::Disconnected {
+        if kind != TunnelEvent::Disconnected {
             if self.pending.is_empty() {
                 self.answered_at = now;
             }
@@ -216,7 +216,7 @@ impl Hub {
 
     /// Tells app servers that they are connected, once clients can be served: that is what the app waits for.
     pub(super) fn greet_tunnels(&mut self) {
-        if !self.link.up {
+        if !self.trunk.up {
             return;
         }
         let waiting = self.servers.tunnels.iter_mut().filter(|(_, tunnel)| !tunnel.greeted);

@@ -5,7 +5,7 @@ use trunkline_socketio::parse_head;
 use trunkline_trunk::{CloseReason, Frame, NamespaceNumber, SessionNumber};
 
 use super::client::{Client, ClientKey, Phase, Word};
-use super::event::{self, Kind};
+use super::event::{self, TunnelEvent};
 use super::servers::Pending;
 use super::{Hub, Now, Output};
 use crate::metrics::{Cause, EventOutcome};
@@ -16,7 +16,7 @@ use crate::tunnel::{self, Message, encode};
 const BATCH_BYTES_MAX: usize = 256 * 1024;
 
 impl Hub {
-    /// A frame came over the link.
+    /// A frame came over the inner trunk.
     pub(crate) fn handle_frame(&mut self, now: Now, frame: Frame) {
         self.now = now;
         #[expect(
@@ -124,9 +124,9 @@ impl Hub {
         }
     }
 
-    /// The number of a namespace that the link has named already.
+    /// The number of a namespace that the inner trunk has named already.
     pub(super) fn known_namespace(&self, name: &str) -> Option<NamespaceNumber> {
-        self.link.namespaces.get(name).copied()
+        self.trunk.namespaces.get(name).copied()
     }
 
     /// The session's number is not ours any more.
@@ -202,18 +202,18 @@ impl Hub {
             let (kind, content, cost) = match client.held.pop_front() {
                 Some(Word::Message { payload, cost, .. }) => {
                     client.outstanding += 1;
-                    (Kind::Message, Bytes::from(payload), cost)
+                    (TunnelEvent::Message, Bytes::from(payload), cost)
                 }
                 Some(Word::Disconnected { reason }) => {
                     let body = serde_json::json!({ "reason": reason }).to_string();
-                    (Kind::Disconnected, Bytes::from(body), 0)
+                    (TunnelEvent::Disconnected, Bytes::from(body), 0)
                 }
                 None => return,
             };
             let ack_id = server.begin(self.now.at, key, kind, cost, tunnel);
             let request = event::request(&self.settings, self.now, client, kind, content, ack_id);
             self.outbox.push(Output::Message(tunnel, encode(&Message::Request(request))));
-            if kind == Kind::Disconnected {
+            if kind == TunnelEvent::Disconnected {
                 let label = EventOutcome { event: kind.name(), outcome: "told" };
                 self.metrics.events.get_or_create(&label).inc();
                 // Nothing follows it, and its answer means nothing.
@@ -245,7 +245,7 @@ impl Hub {
             Word::Disconnected { .. } => true,
         });
         for cost in dropped {
-            let label = EventOutcome { event: Kind::Message.name(), outcome: "lost" };
+            let label = EventOutcome { event: TunnelEvent::Message.name(), outcome: "lost" };
             self.metrics.events.get_or_create(&label).inc();
             self.release(cost);
         }
@@ -258,9 +258,9 @@ impl Hub {
         self.metrics.events.get_or_create(&label).inc();
         self.release(pending.cost);
         match pending.kind {
-            Kind::Connect => self.connect_answered(pending.client, response),
-            Kind::Disconnected => (),
-            Kind::Message => {
+            TunnelEvent::Connect => self.connect_answered(pending.client, response),
+            TunnelEvent::Disconnected => (),
+            TunnelEvent::Message => {
                 if let Some(client) = self.clients.get_mut(&pending.client) {
                     client.outstanding = client.outstanding.saturating_sub(1);
                 }
@@ -282,9 +282,9 @@ impl Hub {
         self.metrics.events.get_or_create(&label).inc();
         self.release(pending.cost);
         match pending.kind {
-            Kind::Connect => self.reject_unavailable(pending.client),
-            Kind::Disconnected => (),
-            Kind::Message => {
+            TunnelEvent::Connect => self.reject_unavailable(pending.client),
+            TunnelEvent::Disconnected => (),
+            TunnelEvent::Message => {
                 if let Some(client) = self.clients.get_mut(&pending.client) {
                     client.outstanding = client.outstanding.saturating_sub(1);
                 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use trunkline_clock::Timestamp;
-use trunkline_socketio::{Kind, Packet, encode, event_name, parse};
+use trunkline_socketio::{Packet, PacketKind, encode, event_name, parse};
 
 use super::answer::Answered;
 use super::event::{self, Event, EventKind, Facts, SocketFacts};
@@ -145,15 +145,15 @@ impl Machine {
         };
         let socket = known.sockets.get(packet.nsp).copied();
         match (packet.kind, socket) {
-            (Kind::Connect, None) => self.enter(session, &packet, new_id),
-            (Kind::Disconnect, Some(_)) => self.leave(session, packet.nsp),
-            (Kind::Event, Some(key)) => self.take_event(session, key, &packet, text),
-            (Kind::Ack, Some(_)) => self.ignore(Ignored::Ack),
-            (Kind::BinaryAck | Kind::BinaryEvent, Some(_)) => {
+            (PacketKind::Connect, None) => self.enter(session, &packet, new_id),
+            (PacketKind::Disconnect, Some(_)) => self.leave(session, packet.nsp),
+            (PacketKind::Event, Some(key)) => self.take_event(session, key, &packet, text),
+            (PacketKind::Ack, Some(_)) => self.ignore(Ignored::Ack),
+            (PacketKind::BinaryAck | PacketKind::BinaryEvent, Some(_)) => {
                 self.expect_attachments(session, packet.attachments);
             }
             // As in Socket.IO, where a packet for a namespace that was not entered ends the connection.
-            (Kind::Connect | Kind::ConnectError, Some(_)) | (_, None) => {
+            (PacketKind::Connect | PacketKind::ConnectError, Some(_)) | (_, None) => {
                 self.end(session, CloseCause::PacketInvalid);
             }
         }
@@ -288,7 +288,7 @@ impl Machine {
     }
 
     fn refuse(&mut self, session: u32, namespace: &str, data: &str) {
-        let packet = Packet { kind: Kind::ConnectError, ..Packet::connect(namespace, data) };
+        let packet = Packet { kind: PacketKind::ConnectError, ..Packet::connect(namespace, data) };
         self.outputs.push_back(Output::Send { session, text: encode(&packet) });
     }
 

@@ -59,7 +59,7 @@ pub(super) fn error(status: StatusCode, slug: &str, message: &str) -> Response<B
 }
 
 /// Puts a link to the next page where the machine has put a number.
-pub(super) fn with_next_link(answer: Answer, link: impl FnOnce(u64) -> String) -> Answer {
+pub(super) fn with_next_page(answer: Answer, link: impl FnOnce(u64) -> String) -> Answer {
     let Ok(mut body) = serde_json::from_slice::<Value>(&answer.body) else { return answer };
     let Some(next) = body.get("nextLink").and_then(Value::as_u64) else { return answer };
     body["nextLink"] = link(next).into();

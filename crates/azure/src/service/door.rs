@@ -238,7 +238,7 @@ impl Door {
             return Ok(answer::streamed(first, rest));
         }
         let next = |skip| next_link(&parts.headers, &path, query, skip);
-        Ok(answer::whole(answer::with_next_link(first, next)))
+        Ok(answer::whole(answer::with_next_page(first, next)))
     }
 
     /// Reads a call's body: within what the bodies of one hub may hold together, so that callers who are slow on purpose

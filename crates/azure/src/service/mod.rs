@@ -3,7 +3,7 @@
 mod answer;
 mod door;
 mod hubs;
-mod link;
+mod inner_trunk;
 mod outgoing;
 mod run;
 mod spare;
@@ -34,7 +34,7 @@ use crate::hub;
 use crate::identity::{self, Identity, IdentityProvider};
 use crate::metrics::Metrics;
 
-/// Namespaces that a link may name, if a trunk may name so many.
+/// Namespaces that a trunk may name, if a trunk may name so many.
 const NAMESPACES_MAX: usize = 100_000;
 
 /// How this door works.
@@ -75,8 +75,8 @@ pub struct HubConfig {
     pub identity_providers: Vec<IdentityProvider>,
 }
 
-/// Opens the link of a hub: a trunk of the node's edge that never leaves the process.
-pub trait Links: std::fmt::Debug + Send + Sync {
+/// Opens the trunk of a hub: a trunk of the node's edge that never leaves the process.
+pub trait InnerTrunks: std::fmt::Debug + Send + Sync {
     /// Our end of it, in non-blocking mode.
     ///
     /// # Errors
@@ -87,11 +87,11 @@ pub trait Links: std::fmt::Debug + Send + Sync {
 
 /// The running door.
 #[derive(Debug)]
-pub struct Running {
+pub struct Service {
     stopping: watch::Sender<bool>,
     thread: JoinHandle<()>,
-    /// Hears of each hub's first link.
-    linked: std::sync::mpsc::Receiver<()>,
+    /// Hears of each hub's first trunk.
+    trunk_up: std::sync::mpsc::Receiver<()>,
     /// Hubs that need no app server to serve clients.
     serverless: usize,
 }
@@ -104,21 +104,21 @@ pub struct Running {
 pub fn start(
     config: &Config,
     metrics: &Metrics,
-    links: Arc<dyn Links>,
+    inner_trunks: Arc<dyn InnerTrunks>,
     ceiling: Ceiling,
-) -> io::Result<(Door, Running)> {
+) -> io::Result<(Door, Service)> {
     let (stopping, stop) = watch::channel(false);
-    let (spare, asked_for) = Spare::new(config, metrics, &links);
-    let (announce, linked) = std::sync::mpsc::sync_channel(config.hubs.len());
+    let (spare, asked_for) = Spare::new(config, metrics, &inner_trunks);
+    let (announce, trunk_up) = std::sync::mpsc::sync_channel(config.hubs.len());
     let mut handles = Vec::new();
     let mut tasks = Vec::new();
     let mut fetching = Vec::new();
     for hub in &config.hubs {
-        let (handle, mut task, fetches) = make(config, hub, metrics, &links)?;
+        let (handle, mut task, fetches) = make(config, hub, metrics, &inner_trunks)?;
         fetching.push(fetches);
         handles.push(Arc::new(handle));
         if hub.serverless.is_some() {
-            task.announce_link(announce.clone());
+            task.announce_trunk(announce.clone());
         }
         tasks.push(task);
     }
@@ -137,7 +137,7 @@ pub fn start(
     })?;
     let door = Door::new(config, handles, spare, metrics.clone(), ceiling, spawner);
     let serverless = config.hubs.iter().filter(|hub| hub.serverless.is_some()).count();
-    Ok((door, Running { stopping, thread, linked, serverless }))
+    Ok((door, Service { stopping, thread, trunk_up, serverless }))
 }
 
 /// Starts the tasks of hubs that come to be, until told to stop.
@@ -157,7 +157,7 @@ fn make(
     config: &Config,
     hub: &HubConfig,
     metrics: &Metrics,
-    links: &Arc<dyn Links>,
+    inner_trunks: &Arc<dyn InnerTrunks>,
 ) -> io::Result<(HubHandle, run::Task, identity::Fetching)> {
     let (inbox, received) = Inbox::new();
     let (identity, fetches) =
@@ -166,7 +166,7 @@ fn make(
     let handle = HubHandle::new(hub, identity, inbox);
     let machine = hub::Hub::new(settings(config, hub), metrics.clone(), random()?);
     let webhooks = Webhooks::new(config, hub, metrics).map_err(io::Error::other)?;
-    let task = run::Task::new(machine, received, Arc::clone(links), &hub.name, webhooks);
+    let task = run::Task::new(machine, received, Arc::clone(inner_trunks), &hub.name, webhooks);
     Ok((handle, task, fetches))
 }
 
@@ -185,7 +185,7 @@ fn settings(config: &Config, hub: &HubConfig) -> hub::Settings {
         reconnect_grace: config.reconnect_grace,
         answer_timeout: Duration::from_secs(60),
         crowding_timeout: Duration::from_secs(10),
-        crowding_bytes: u64::from(link::CREDIT_WINDOW_BYTES) / 4,
+        crowding_bytes: u64::from(inner_trunk::CREDIT_WINDOW_BYTES) / 4,
         status_interval: Duration::from_secs(30),
         orphan_close_per_second: config.orphan_close_per_second,
         message_bytes_max: config.message_bytes_max,
@@ -196,13 +196,13 @@ fn settings(config: &Config, hub: &HubConfig) -> hub::Settings {
     }
 }
 
-impl Running {
+impl Service {
     /// Waits until hubs that need no app server can serve clients, at most so long. False: they cannot yet.
     pub fn wait_for_links(&self, most: Duration) -> bool {
         let until = Instant::now() + most;
         let wait = |_| {
             let left = until.saturating_duration_since(Instant::now());
-            self.linked.recv_timeout(left).is_ok()
+            self.trunk_up.recv_timeout(left).is_ok()
         };
         (0..self.serverless).all(wait)
     }

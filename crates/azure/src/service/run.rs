@@ -11,16 +11,16 @@ use tokio::sync::mpsc::{Receiver, Sender};
 use tokio::sync::watch;
 use trunkline_clock::Timestamp;
 
-use super::Links;
+use super::InnerTrunks;
 use super::hubs::Input;
-use super::link::{self, Link};
+use super::inner_trunk::{self, InnerTrunk};
 use super::outgoing::Out;
 use super::webhooks::Webhooks;
 use crate::hub::{CallId, Hub, Now, Output, TunnelId};
 use crate::rest::Answer;
 use crate::serverless::{CallKey, Event};
 
-/// How long after a link broke, or could not be opened, the next is tried.
+/// How long after a trunk broke, or could not be opened, the next is tried.
 const LINK_RETRY: Duration = Duration::from_millis(500);
 /// The same while the node is still starting.
 const STARTING_RETRY: Duration = Duration::from_millis(5);
@@ -32,16 +32,16 @@ pub(super) struct Task {
     hub: Hub,
     name: String,
     inbox: Receiver<Input>,
-    links: Arc<dyn Links>,
+    inner_trunks: Arc<dyn InnerTrunks>,
     origin: Instant,
-    link: Option<Link>,
-    /// The machine has been told of the link.
-    linked: bool,
+    trunk: Option<InnerTrunk>,
+    /// The machine has been told of the trunk.
+    trunk_up: bool,
     retry_link_at: Option<Instant>,
     tunnels: HashMap<TunnelId, Out>,
     calls: HashMap<CallId, Sender<Answer>>,
     webhooks: Option<Webhooks>,
-    /// Is told of the first link.
+    /// Is told of the first trunk.
     announce: Option<SyncSender<()>>,
 }
 
@@ -49,7 +49,7 @@ impl Task {
     pub(super) fn new(
         hub: Hub,
         inbox: Receiver<Input>,
-        links: Arc<dyn Links>,
+        inner_trunks: Arc<dyn InnerTrunks>,
         name: &str,
         webhooks: Option<Webhooks>,
     ) -> Self {
@@ -57,10 +57,10 @@ impl Task {
             hub,
             name: name.to_owned(),
             inbox,
-            links,
+            inner_trunks,
             origin: Instant::now(),
-            link: None,
-            linked: false,
+            trunk: None,
+            trunk_up: false,
             retry_link_at: None,
             tunnels: HashMap::new(),
             calls: HashMap::new(),
@@ -70,14 +70,14 @@ impl Task {
     }
 
     /// Somebody wants to know when clients can be served.
-    pub(super) fn announce_link(&mut self, announce: SyncSender<()>) {
+    pub(super) fn announce_trunk(&mut self, announce: SyncSender<()>) {
         self.announce = Some(announce);
     }
 
     fn now(&self) -> Now {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let unix_ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
-        Now { at: link::timestamp(self.origin), unix_ms }
+        Now { at: inner_trunk::timestamp(self.origin), unix_ms }
     }
 
     pub(super) async fn run(mut self, mut stop: watch::Receiver<bool>) {
@@ -86,10 +86,10 @@ impl Task {
             self.settle();
             let deadline = self.deadline();
             let far = || Instant::now() + Duration::from_secs(3600);
-            let congested = self.link.as_ref().is_some_and(Link::is_congested);
-            let linked = async {
-                match &self.link {
-                    Some(link) => link.ready().await,
+            let congested = self.trunk.as_ref().is_some_and(InnerTrunk::is_congested);
+            let trunk_up = async {
+                match &self.trunk {
+                    Some(trunk) => trunk.ready().await,
                     None => std::future::pending().await,
                 }
             };
@@ -106,7 +106,7 @@ impl Task {
                     let now = self.now();
                     self.hub.handle_webhook_answer(now, call, &answered);
                 }
-                ready = linked => {
+                ready = trunk_up => {
                     if ready.is_err() {
                         self.lose_link();
                     } else {
@@ -165,19 +165,19 @@ impl Task {
         }
     }
 
-    /// Does what the machine wants, and looks after the link.
+    /// Does what the machine wants, and looks after the trunk.
     fn settle(&mut self) {
         self.do_outputs();
-        if self.link.is_some() && !self.hub.wants_link() {
-            if let Some(link) = self.link.take() {
-                link.close();
+        if self.trunk.is_some() && !self.hub.wants_trunk() {
+            if let Some(trunk) = self.trunk.take() {
+                trunk.close();
             }
             self.unlink();
         }
-        if self.link.is_none() && self.hub.wants_link() {
+        if self.trunk.is_none() && self.hub.wants_trunk() {
             self.open_link();
         }
-        if self.link.as_mut().is_some_and(|link| link.flush().is_err()) {
+        if self.trunk.as_mut().is_some_and(|trunk| trunk.flush().is_err()) {
             self.lose_link();
         }
     }
@@ -186,13 +186,13 @@ impl Task {
         while let Some(output) = self.hub.poll_output() {
             match output {
                 Output::Frame(frame) => {
-                    if let Some(link) = &mut self.link {
-                        link.send(frame);
+                    if let Some(trunk) = &mut self.trunk {
+                        trunk.send(frame);
                     }
                 }
                 Output::Processed(bytes) => {
-                    if let Some(link) = &mut self.link {
-                        link.processed(bytes);
+                    if let Some(trunk) = &mut self.trunk {
+                        trunk.processed(bytes);
                     }
                 }
                 Output::Message(tunnel, frame) => {
@@ -240,10 +240,10 @@ impl Task {
         self.retry_link_at = None;
         let opened = super::random().and_then(|id| {
             let server = format!("azure-{:032x}", u128::from_ne_bytes(id));
-            Link::new(self.links.open(&self.name)?, server, self.origin)
+            InnerTrunk::new(self.inner_trunks.open(&self.name)?, server, self.origin)
         });
         match opened {
-            Ok(link) => self.link = Some(link),
+            Ok(trunk) => self.trunk = Some(trunk),
             Err(error) if error.kind() == ErrorKind::NotConnected => {
                 self.retry_link_at = Some(Instant::now() + STARTING_RETRY);
             }
@@ -255,8 +255,8 @@ impl Task {
     }
 
     fn read_link(&mut self) {
-        let Some(link) = &mut self.link else { return };
-        match link.read() {
+        let Some(trunk) = &mut self.trunk else { return };
+        match trunk.read() {
             Ok(events) => {
                 for event in events {
                     self.hear(event);
@@ -266,32 +266,32 @@ impl Task {
         }
     }
 
-    fn hear(&mut self, event: link::Event) {
+    fn hear(&mut self, event: inner_trunk::Event) {
         let now = self.now();
         match event {
-            link::Event::Up => {
-                self.linked = true;
+            inner_trunk::Event::Up => {
+                self.trunk_up = true;
                 if let Some(announce) = self.announce.take() {
                     // Nobody may be waiting any more.
                     let _ = announce.try_send(());
                 }
-                self.hub.handle_link_up(now);
+                self.hub.handle_trunk_up(now);
             }
-            link::Event::Frame(frame) => self.hub.handle_frame(now, frame),
-            link::Event::BatchEnd => self.hub.handle_batch_end(now),
+            inner_trunk::Event::Frame(frame) => self.hub.handle_frame(now, frame),
+            inner_trunk::Event::BatchEnd => self.hub.handle_batch_end(now),
         }
     }
 
     fn lose_link(&mut self) {
-        self.link = None;
+        self.trunk = None;
         self.retry_link_at = Some(Instant::now() + LINK_RETRY);
         self.unlink();
     }
 
     fn unlink(&mut self) {
-        if std::mem::take(&mut self.linked) {
+        if std::mem::take(&mut self.trunk_up) {
             let now = self.now();
-            self.hub.handle_link_down(now);
+            self.hub.handle_trunk_down(now);
             self.do_outputs();
         }
     }
@@ -302,8 +302,8 @@ impl Task {
         for out in self.tunnels.values() {
             out.close(1001, "the node stops");
         }
-        if let Some(link) = self.link.take() {
-            link.close();
+        if let Some(trunk) = self.trunk.take() {
+            trunk.close();
         }
         self.unlink();
         if let Some(webhooks) = self.webhooks.take() {

@@ -12,10 +12,10 @@ use tokio::task::JoinSet;
 use trunkline_token::Secret;
 
 use super::attempt::{NoReply, RETRY_AFTER, Reply, Sender, Verdict};
+use super::call_permits::{CallPermits, Pending};
 use super::handlers::Handlers;
 use super::metrics::{Called, Metrics, Tried};
 use super::permission::{self, Asked, Permission};
-use super::turns::{Pending, Turns};
 use super::{Limits, NoAuthorities};
 use crate::cloudevents::About;
 use crate::serverless::{Answered, CallKey, Event, EventKind};
@@ -46,7 +46,7 @@ struct Shared {
     handlers: Handlers,
     permissions: Vec<Permission>,
     sender: Sender,
-    turns: Turns,
+    permits: CallPermits,
     metrics: Metrics,
 }
 
@@ -66,7 +66,7 @@ impl Dispatcher {
             permissions: handlers.0.iter().map(|_| Permission::new()).collect(),
             handlers,
             sender,
-            turns: Turns::new(&limits),
+            permits: CallPermits::new(&limits),
             metrics,
         };
         Ok((Self { shared: Arc::new(shared), tasks: JoinSet::new(), answers }, receiver))
@@ -81,7 +81,7 @@ impl Dispatcher {
             shared.count(&event.kind, "no_handler");
             return Some(Answered::NoHandler);
         };
-        let Some(pending) = shared.turns.begin(&event.socket.connection) else {
+        let Some(pending) = shared.permits.begin(&event.socket.connection) else {
             shared.count(&event.kind, "pending_full");
             return Some(Answered::Unavailable);
         };
@@ -102,7 +102,7 @@ impl Dispatcher {
 impl Dispatcher {
     /// Calls that are not done.
     pub(crate) fn under_way(&self) -> usize {
-        self.shared.turns.pending()
+        self.shared.permits.pending()
     }
 
     /// Until all are done.
@@ -160,7 +160,7 @@ impl Shared {
     }
 
     async fn attempt(&self, pending: &Pending, handler: usize, event: &Event) -> Tries {
-        let _turn = pending.turn().await;
+        let _turn = pending.permit().await;
         match self.permissions[handler].get(async || self.ask(handler).await).await {
             Asked::Granted => (),
             Asked::Refused => return Tries::NotAllowed,

@@ -6,13 +6,13 @@
 //! redirects are not followed.
 
 mod attempt;
+mod call_permits;
 mod dispatcher;
 mod fair;
 mod handlers;
 mod metrics;
 mod permission;
 mod template;
-mod turns;
 
 pub use attempt::NoAuthorities;
 pub(crate) use attempt::{NoReply, Sender};

@@ -1,6 +1,6 @@
 //! Whether a run was right, and whether its figures mean the server.
 
-use crate::kind::Kind;
+use crate::kind::ScenarioKind;
 use crate::report::Report;
 
 /// What others may use of the machine before the report says so.
@@ -42,7 +42,7 @@ pub(super) fn judge(report: &mut Report) {
 }
 
 fn note_recovery(report: &mut Report) {
-    if report.scenario != Kind::Jitter {
+    if report.scenario != ScenarioKind::Jitter {
         return;
     }
     let count = |name: &str| report.counters.get(name).copied().unwrap_or(0);
@@ -58,7 +58,10 @@ fn note_recovery(report: &mut Report) {
 /// Who used the machine only matters where a rate was driven to its limit.
 fn note_shares(report: &mut Report) {
     let busiest = report.generator.busiest_worker;
-    let drives = !matches!(report.scenario, Kind::Idle | Kind::Reconnect | Kind::Jitter);
+    let drives = !matches!(
+        report.scenario,
+        ScenarioKind::Idle | ScenarioKind::Reconnect | ScenarioKind::Jitter
+    );
     report.generator.was_the_limit = drives
         && (busiest > BUSY_MAX
             || report.generator.cores > 0.95 * f64::from(report.generator.workers));

@@ -16,7 +16,7 @@ use serde::Serialize;
 use crate::control;
 use crate::error::BenchError;
 use crate::fleet::Fleet;
-use crate::kind::Kind;
+use crate::kind::ScenarioKind;
 use crate::latency::Latency;
 use crate::manner::Manner;
 use crate::meter::new_histogram;
@@ -33,7 +33,7 @@ pub(crate) struct Report {
     /// UTC.
     begun: String,
     command: String,
-    scenario: Kind,
+    scenario: ScenarioKind,
     transport: Transport,
     urls: Vec<String>,
     clients: u32,

@@ -12,41 +12,41 @@ pub(crate) mod upgrade;
 
 use crate::error::BenchError;
 use crate::fleet::Fleet;
-use crate::kind::Kind;
+use crate::kind::ScenarioKind;
 use crate::options::Options;
 use crate::report::Report;
 use crate::swarm::Scenario;
 use crate::wire::{Command, Job};
 
 /// The worker's half.
-pub(crate) fn worker(kind: Kind, job: &Job) -> Box<dyn Scenario> {
+pub(crate) fn worker(kind: ScenarioKind, job: &Job) -> Box<dyn Scenario> {
     match kind {
-        Kind::Avalanche => Box::new(avalanche::Avalanche::new(job)),
-        Kind::Echo => Box::new(echo::Echo::new(job)),
-        Kind::Fanout => Box::new(fanout::Fanout::new(job)),
-        Kind::Idle => Box::new(idle::Idle::default()),
-        Kind::Jitter => Box::new(jitter::Jitter::new(job)),
-        Kind::Reconnect => Box::new(reconnect::Reconnect::new(job)),
-        Kind::Rooms => Box::new(rooms::Rooms::new(job)),
-        Kind::Upgrade => Box::new(upgrade::Upgrade::new(job)),
+        ScenarioKind::Avalanche => Box::new(avalanche::Avalanche::new(job)),
+        ScenarioKind::Echo => Box::new(echo::Echo::new(job)),
+        ScenarioKind::Fanout => Box::new(fanout::Fanout::new(job)),
+        ScenarioKind::Idle => Box::new(idle::Idle::default()),
+        ScenarioKind::Jitter => Box::new(jitter::Jitter::new(job)),
+        ScenarioKind::Reconnect => Box::new(reconnect::Reconnect::new(job)),
+        ScenarioKind::Rooms => Box::new(rooms::Rooms::new(job)),
+        ScenarioKind::Upgrade => Box::new(upgrade::Upgrade::new(job)),
     }
 }
 
 /// The parent's half: from the moment every client has joined to the workers' reports.
 pub(crate) fn direct(
-    kind: Kind,
+    kind: ScenarioKind,
     fleet: &mut Fleet,
     options: &Options,
     report: &mut Report,
 ) -> Result<(), BenchError> {
     match kind {
-        Kind::Avalanche => avalanche::direct(fleet, options, report),
-        Kind::Echo | Kind::Idle => load_for_a_while(fleet, options, report),
-        Kind::Fanout => fanout::direct(fleet, options, report),
-        Kind::Jitter => jitter::direct(fleet, options, report),
-        Kind::Reconnect => reconnect::direct(fleet, options, report),
-        Kind::Rooms => rooms::direct(fleet, options, report),
-        Kind::Upgrade => upgrade::direct(fleet, report),
+        ScenarioKind::Avalanche => avalanche::direct(fleet, options, report),
+        ScenarioKind::Echo | ScenarioKind::Idle => load_for_a_while(fleet, options, report),
+        ScenarioKind::Fanout => fanout::direct(fleet, options, report),
+        ScenarioKind::Jitter => jitter::direct(fleet, options, report),
+        ScenarioKind::Reconnect => reconnect::direct(fleet, options, report),
+        ScenarioKind::Rooms => rooms::direct(fleet, options, report),
+        ScenarioKind::Upgrade => upgrade::direct(fleet, report),
     }
 }
 
@@ -57,7 +57,7 @@ fn load_for_a_while(
     report: &mut Report,
 ) -> Result<(), BenchError> {
     fleet.command(&Command::Start)?;
-    if options.kind != Kind::Idle {
+    if options.kind != ScenarioKind::Idle {
         fleet.run_for(options.warmup)?;
     }
     fleet.measure()?;
@@ -83,7 +83,7 @@ pub(crate) mod tests {
     /// A job of one worker with nothing special about it.
     pub(crate) fn job(clients: u32) -> Job {
         Job {
-            kind: Kind::Echo,
+            kind: ScenarioKind::Echo,
             worker: 0,
             run: 0,
             targets: Vec::new(),

@@ -3,7 +3,7 @@
 use core::fmt;
 use std::ffi::OsString;
 
-use super::kinds::Kind;
+use super::kinds::ValueKind;
 use super::mistake::{Mistake, Origin};
 use super::table::{self, Key};
 
@@ -41,7 +41,7 @@ impl Given {
     }
 
     /// The strongest value; every text that is wrong is reported, a weaker one too: it would bite later.
-    pub(crate) fn value<K: Kind>(
+    pub(crate) fn value<K: ValueKind>(
         &self,
         key: &'static str,
         kind: &K,
@@ -111,7 +111,7 @@ impl Given {
     }
 }
 
-fn describe<K: Kind>(kind: &K, text: &str, wrong: &str) -> String {
+fn describe<K: ValueKind>(kind: &K, text: &str, wrong: &str) -> String {
     if kind.secret() {
         format!("the value {wrong}")
     } else {

@@ -3,7 +3,7 @@
 use trunkline_azure::webhook::{Handler, SystemEvent, UrlTemplate, UserEvents};
 
 use super::given::Given;
-use super::kinds::Kind;
+use super::kinds::ValueKind;
 use super::mistake::{Mistake, Origin};
 use super::table::{self, Settings};
 
@@ -21,7 +21,7 @@ const HANDLERS_MAX: usize = 64;
 /// The address of a handler. It is kept like a secret, because it may hold `?code=…`.
 pub(crate) struct HandlerUrl;
 
-impl Kind for HandlerUrl {
+impl ValueKind for HandlerUrl {
     type Value = UrlTemplate;
 
     fn placeholder(&self) -> &'static str {
@@ -49,7 +49,7 @@ impl Kind for HandlerUrl {
 /// Names of system events, between commas.
 pub(crate) struct SystemEvents;
 
-impl Kind for SystemEvents {
+impl ValueKind for SystemEvents {
     type Value = Vec<SystemEvent>;
 
     fn placeholder(&self) -> &'static str {
@@ -76,7 +76,7 @@ impl Kind for SystemEvents {
 /// Names of clients' events, between commas.
 pub(crate) struct EventNames;
 
-impl Kind for EventNames {
+impl ValueKind for EventNames {
     type Value = UserEvents;
 
     fn placeholder(&self) -> &'static str {

@@ -9,7 +9,7 @@ use super::file::{self, HubTable};
 use super::given::Given;
 use super::handlers;
 use super::identity;
-use super::kinds::{HubKey, KeyText, Kind, Name};
+use super::kinds::{HubKey, KeyText, Name, ValueKind};
 use super::mistake::{Mistake, Origin};
 use super::table::{ClientTokens, Settings, TOKENS};
 use super::{DEVELOPMENT_KEY, Mode};

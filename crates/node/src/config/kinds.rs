@@ -10,7 +10,7 @@ pub(crate) use texts::{Address, Choice, Endpoints, FilePath, Filter, HubKey, Nam
 use super::units;
 
 /// How the texts of one key become values. All faces (file, environment, flag) share it.
-pub(crate) trait Kind {
+pub(crate) trait ValueKind {
     type Value;
     /// Stands for the value in help texts.
     fn placeholder(&self) -> &'static str;
@@ -18,7 +18,7 @@ pub(crate) trait Kind {
     fn allowed(&self) -> String;
     /// The error completes "`text` ".
     fn parse(&self, text: &str) -> Result<Self::Value, String>;
-    /// A text that [`Kind::parse`] reads as this value.
+    /// A text that [`ValueKind::parse`] reads as this value.
     fn show(&self, value: &Self::Value) -> String;
     /// Whether values must never be printed.
     fn secret(&self) -> bool {
@@ -33,7 +33,7 @@ pub(crate) trait Kind {
 /// A kind with one word that stands for "none": off, auto, random.
 pub(crate) struct Unless<K>(pub(crate) &'static str, pub(crate) K);
 
-impl<K: Kind> Kind for Unless<K> {
+impl<K: ValueKind> ValueKind for Unless<K> {
     type Value = Option<K::Value>;
 
     fn placeholder(&self) -> &'static str {
@@ -60,7 +60,7 @@ impl<K: Kind> Kind for Unless<K> {
 /// A kind whose value may be left out altogether.
 pub(crate) struct Maybe<K>(pub(crate) K);
 
-impl<K: Kind> Kind for Maybe<K> {
+impl<K: ValueKind> ValueKind for Maybe<K> {
     type Value = Option<K::Value>;
 
     fn placeholder(&self) -> &'static str {
@@ -94,13 +94,13 @@ mod tests {
 
     use super::*;
 
-    fn wrong<K: Kind>(kind: &K, text: &str) -> String {
+    fn wrong<K: ValueKind>(kind: &K, text: &str) -> String {
         kind.parse(text).err().unwrap_or_else(|| panic!("`{text}` was taken"))
     }
 
     #[test]
     fn values_are_read_and_shown() {
-        fn shown<K: Kind>(kind: &K, text: &str) -> String {
+        fn shown<K: ValueKind>(kind: &K, text: &str) -> String {
             kind.show(&kind.parse(text).unwrap())
         }
         assert_eq!(shown(&Address, "localhost:80"), "127.0.0.1:80");

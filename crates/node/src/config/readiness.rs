@@ -1,6 +1,6 @@
 //! What makes a node say that it is not ready.
 
-use super::kinds::Kind;
+use super::kinds::ValueKind;
 
 /// A state in which newcomers are better sent elsewhere, if there is somewhere else. Alphabetical.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -33,7 +33,7 @@ impl Unready {
 /// Some of them, between commas.
 pub(crate) struct UnreadyOn;
 
-impl Kind for UnreadyOn {
+impl ValueKind for UnreadyOn {
     type Value = Vec<Unready>;
 
     fn placeholder(&self) -> &'static str {

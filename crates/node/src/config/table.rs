@@ -15,8 +15,8 @@ use trunkline_edge::{Endpoint, Limits};
 use super::given::Given;
 use super::handlers::{EventNames, HandlerUrl, SystemEvents};
 use super::kinds::{
-    Address, Choice, Count, Endpoints, FilePath, Filter, HubKey, KeyText, Kind, Maybe, Name, Size,
-    Span, Unless,
+    Address, Choice, Count, Endpoints, FilePath, Filter, HubKey, KeyText, Maybe, Name, Size, Span,
+    Unless, ValueKind,
 };
 use super::mistake::Mistake;
 use super::readiness::{Unready, UnreadyOn};
@@ -41,7 +41,7 @@ pub struct Key {
 }
 
 impl Key {
-    fn new<K: Kind>(
+    fn new<K: ValueKind>(
         section: &'static str,
         name: &'static str,
         doc: &[&str],

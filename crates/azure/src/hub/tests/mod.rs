@@ -67,7 +67,7 @@ impl World {
             calls: 0,
             ended: Vec::new(),
         };
-        world.hub.handle_link_up(world.now);
+        world.hub.handle_trunk_up(world.now);
         world
     }
 

@@ -16,7 +16,7 @@ impl Hooked {
         let mut world = World::new();
         let settings = Settings { serverless: Some(Serverless::default()), ..world.hub.settings };
         world.hub = Hub::new(settings, Metrics::default(), [7; 16]);
-        world.hub.handle_link_up(world.now);
+        world.hub.handle_trunk_up(world.now);
         Self { world, told: Vec::new() }
     }
 
@@ -100,7 +100,7 @@ impl Hooked {
 #[test]
 fn a_client_is_accepted_at_once_and_attached_before_it_hears_of_it() {
     let mut hooked = Hooked::new();
-    assert!(hooked.world.hub.wants_link());
+    assert!(hooked.world.hub.wants_trunk());
     hooked.open(1);
     assert!(matches!(hooked.world.take_frames()[..], [Frame::Accept { .. }]));
     hooked.hear(1, "0");
@@ -116,7 +116,7 @@ fn a_client_is_accepted_at_once_and_attached_before_it_hears_of_it() {
     hooked.hear(1, r#"27["hi"]"#);
     hooked.answer("hi /", 200, "437[1]");
     assert_eq!(hooked.world.take_sent(), ["1:37[1]"]);
-    assert!(hooked.world.processed > 0, "the link's credit comes back");
+    assert!(hooked.world.processed > 0, "the inner trunk's credit comes back");
 }
 
 #[test]
@@ -164,7 +164,7 @@ fn whoever_ends_a_socket_its_handler_hears_of_it_once() {
         },
         |hooked, _| assert_eq!(hooked.call("POST", "connections/c1/:send", "41/ns,"), 202),
         |hooked, _| assert_eq!(hooked.call("DELETE", "connections/c1", ""), 204),
-        |hooked, _| hooked.act(|hub, now| hub.handle_link_down(now)),
+        |hooked, _| hooked.act(|hub, now| hub.handle_trunk_down(now)),
     ];
     for (number, end) in ends.into_iter().enumerate() {
         let mut hooked = Hooked::new();

@@ -5,27 +5,27 @@ use super::*;
 #[test]
 fn the_first_message_of_a_tunnel_says_that_it_is_connected() {
     let mut world = World::new();
-    assert!(!world.hub.wants_link());
+    assert!(!world.hub.wants_trunk());
     world.tunnel_up(1, "a");
     assert!(matches!(world.take_messages()[..], [Message::Connected { .. }]));
-    assert!(world.hub.wants_link());
+    assert!(world.hub.wants_trunk());
 }
 
 /// An app that is told so lets its clients in.
 #[test]
 fn an_app_server_is_not_connected_before_clients_can_be_served() {
     let mut world = World::new();
-    world.hub.handle_link_down(world.now);
+    world.hub.handle_trunk_down(world.now);
     world.tunnel_up(1, "a");
     world.pass(STATUS);
     assert_eq!(world.take_messages(), []);
-    assert!(world.hub.wants_link());
-    world.hub.handle_link_up(world.now);
+    assert!(world.hub.wants_trunk());
+    world.hub.handle_trunk_up(world.now);
     world.drain();
     assert!(matches!(world.take_messages()[..], [Message::Connected { .. }]));
     world.client(1);
-    world.hub.handle_link_down(world.now);
-    world.hub.handle_link_up(world.now);
+    world.hub.handle_trunk_down(world.now);
+    world.hub.handle_trunk_up(world.now);
     world.drain();
     let requests = world.take_messages();
     assert!(matches!(requests[..], [Message::Request(_)]), "its client's end, and no greeting");
@@ -98,7 +98,7 @@ fn a_closed_tunnel_is_waited_for_and_nothing_is_lost() {
     assert!(matches!(messages[0], Message::Connected { .. }));
     assert_eq!(messages.len(), 3);
     assert_eq!(world.take_sent().len(), 0);
-    assert!(world.hub.wants_link());
+    assert!(world.hub.wants_trunk());
 }
 
 #[test]
@@ -172,7 +172,7 @@ fn an_app_server_that_does_not_come_back_is_forgotten() {
     world.pass(Duration::from_secs(1));
     assert_eq!(world.take_sent(), ["1:close"]);
     assert_eq!(world.hub.clients.len(), 0);
-    assert!(!world.hub.wants_link());
+    assert!(!world.hub.wants_trunk());
     assert_eq!(world.hub.poll_deadline(), None);
 }
 
@@ -191,7 +191,7 @@ fn clients_that_wait_to_be_closed_hold_up_nobody() {
         world.processed = 0;
         world.hear(9, "2[\"a\"]");
         world.hear(9, "2[\"b\"]");
-        assert!(world.processed > 0, "the link's credit is given back");
+        assert!(world.processed > 0, "the inner trunk's credit is given back");
         world.pass(Duration::from_secs(1));
         assert_eq!(world.take_sent().len(), 10, "each is closed");
         assert_eq!(world.hub.by_session.len(), 0);
@@ -216,11 +216,11 @@ fn the_link_is_there_while_somebody_is_served() {
     let mut world = World::with_server();
     world.client(1);
     world.tunnel_down(1, false);
-    assert!(world.hub.wants_link(), "the client is still to be closed");
+    assert!(world.hub.wants_trunk(), "the client is still to be closed");
     world.pass(Duration::from_secs(1));
-    assert!(!world.hub.wants_link(), "other app servers of the hub get the new clients");
+    assert!(!world.hub.wants_trunk(), "other app servers of the hub get the new clients");
     world.tunnel_up(2, "a");
-    assert!(world.hub.wants_link());
+    assert!(world.hub.wants_trunk());
     assert_eq!(names(&world.take_requests()), ["disconnected"]);
 }
 
@@ -241,7 +241,7 @@ fn when_the_link_is_lost_app_servers_are_told_of_every_end() {
     let mut world = World::with_server();
     world.client(1);
     world.client(2);
-    world.hub.handle_link_down(world.now);
+    world.hub.handle_trunk_down(world.now);
     world.drain();
     assert_eq!(names(&world.take_requests()), ["disconnected", "disconnected"]);
     assert_eq!(world.hub.clients.len(), 0);

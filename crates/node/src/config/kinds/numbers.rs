@@ -3,7 +3,7 @@
 use core::marker::PhantomData;
 use core::time::Duration;
 
-use super::{Kind, units};
+use super::{ValueKind, units};
 
 /// A whole number between two bounds, both allowed.
 pub(crate) struct Count<T>(pub(crate) u64, pub(crate) u64, PhantomData<T>);
@@ -14,7 +14,7 @@ impl<T> Count<T> {
     }
 }
 
-impl<T: Copy + TryFrom<u64> + TryInto<u64>> Kind for Count<T> {
+impl<T: Copy + TryFrom<u64> + TryInto<u64>> ValueKind for Count<T> {
     type Value = T;
 
     fn placeholder(&self) -> &'static str {
@@ -44,7 +44,7 @@ impl<T> Size<T> {
     }
 }
 
-impl<T: Copy + TryFrom<u64> + TryInto<u64>> Kind for Size<T> {
+impl<T: Copy + TryFrom<u64> + TryInto<u64>> ValueKind for Size<T> {
     type Value = T;
 
     fn placeholder(&self) -> &'static str {
@@ -95,7 +95,7 @@ pub(crate) struct Span {
     pub(crate) most: Duration,
 }
 
-impl Kind for Span {
+impl ValueKind for Span {
     type Value = Duration;
 
     fn placeholder(&self) -> &'static str {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use trunkline_edge::Endpoint;
 
-use super::Kind;
+use super::ValueKind;
 
 /// A key of a hub as it was given. Its `Debug` shows nothing of it.
 #[derive(Clone, Eq, PartialEq)]
@@ -21,7 +21,7 @@ impl Debug for KeyText {
 /// An IP address and a port.
 pub(crate) struct Address;
 
-impl Kind for Address {
+impl ValueKind for Address {
     type Value = SocketAddr;
 
     fn placeholder(&self) -> &'static str {
@@ -56,7 +56,7 @@ pub(crate) struct Name {
     pub(crate) letter_first: bool,
 }
 
-impl Kind for Name {
+impl ValueKind for Name {
     type Value = String;
 
     fn placeholder(&self) -> &'static str {
@@ -101,7 +101,7 @@ const KEY_BYTES_MAX: usize = 1024;
 /// A hub's key. Errors never repeat it.
 pub(crate) struct HubKey;
 
-impl Kind for HubKey {
+impl ValueKind for HubKey {
     type Value = KeyText;
 
     fn placeholder(&self) -> &'static str {
@@ -142,7 +142,7 @@ impl Kind for HubKey {
 /// A path of the file system.
 pub(crate) struct FilePath;
 
-impl Kind for FilePath {
+impl ValueKind for FilePath {
     type Value = PathBuf;
 
     fn placeholder(&self) -> &'static str {
@@ -165,7 +165,7 @@ impl Kind for FilePath {
 /// Addresses with commas between them; none at all is allowed.
 pub(crate) struct Endpoints;
 
-impl Kind for Endpoints {
+impl ValueKind for Endpoints {
     type Value = Vec<Endpoint>;
 
     fn placeholder(&self) -> &'static str {
@@ -191,7 +191,7 @@ impl Kind for Endpoints {
 /// One of a few words, each with its value.
 pub(crate) struct Choice<T: 'static>(pub(crate) &'static [(&'static str, T)]);
 
-impl<T: Copy + PartialEq> Kind for Choice<T> {
+impl<T: Copy + PartialEq> ValueKind for Choice<T> {
     type Value = T;
 
     fn placeholder(&self) -> &'static str {
@@ -217,7 +217,7 @@ impl<T: Copy + PartialEq> Kind for Choice<T> {
 /// A level, or levels by part of the program, as in `info,trunkline_edge=debug`.
 pub(crate) struct Filter;
 
-impl Kind for Filter {
+impl ValueKind for Filter {
     type Value = String;
 
     fn placeholder(&self) -> &'static str {

@@ -14,9 +14,9 @@ const CONNECTION_SHARE: usize = 8;
 /// The last quarter of the room is for connections without a pending call: whatever others do, there is room for them.
 const RESERVE_SHARE: usize = 4;
 
-/// The turns of one hub. Cheap to clone.
+/// The permits of one hub. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(super) struct Turns(Arc<Mutex<State>>);
+pub(super) struct CallPermits(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 struct State {
@@ -26,22 +26,22 @@ struct State {
     by_connection: HashMap<Box<str>, usize>,
     /// How many more calls may be on the wire.
     free: usize,
-    waiting: FairQueue<Box<str>, Box<str>, oneshot::Sender<Turn>>,
+    waiting: FairQueue<Box<str>, Box<str>, oneshot::Sender<CallPermit>>,
 }
 
 /// A pending call; dropping it ends it.
 #[derive(Debug)]
 pub(super) struct Pending {
-    turns: Turns,
+    permits: CallPermits,
     client: Box<str>,
     connection: Box<str>,
 }
 
 /// The right to be on the wire; dropping it gives it to the next.
 #[derive(Debug)]
-pub(super) struct Turn(Option<Turns>);
+pub(super) struct CallPermit(Option<CallPermits>);
 
-impl Turns {
+impl CallPermits {
     pub(super) fn new(limits: &Limits) -> Self {
         Self(Arc::new(Mutex::new(State {
             pending_max: limits.pending_max,
@@ -65,7 +65,7 @@ impl Turns {
         *state.by_connection.entry(from.connection.clone()).or_default() += 1;
         drop(state);
         let (client, connection) = (from.address.clone(), from.connection.clone());
-        Some(Pending { turns: self.clone(), client, connection })
+        Some(Pending { permits: self.clone(), client, connection })
     }
 
     pub(super) fn pending(&self) -> usize {
@@ -78,25 +78,25 @@ impl Turns {
 }
 
 impl Pending {
-    /// Waits for this call's turn on the wire.
-    pub(super) async fn turn(&self) -> Turn {
+    /// Waits for this call's permit on the wire.
+    pub(super) async fn permit(&self) -> CallPermit {
         let waiting = {
-            let mut state = self.turns.state();
+            let mut state = self.permits.state();
             if state.free > 0 {
                 state.free -= 1;
-                return Turn(Some(self.turns.clone()));
+                return CallPermit(Some(self.permits.clone()));
             }
             let (sender, receiver) = oneshot::channel();
             state.waiting.push(self.client.clone(), self.connection.clone(), sender);
             receiver
         };
-        waiting.await.expect("a waiting call is dropped by nobody but a turn that it is given")
+        waiting.await.expect("a waiting call is dropped by nobody but a permit that it is given")
     }
 }
 
 impl Drop for Pending {
     fn drop(&mut self) {
-        let mut state = self.turns.state();
+        let mut state = self.permits.state();
         state.pending -= 1;
         if let Some(own) = state.by_connection.get_mut(&self.connection) {
             *own -= 1;
@@ -107,12 +107,12 @@ impl Drop for Pending {
     }
 }
 
-impl Drop for Turn {
+impl Drop for CallPermit {
     fn drop(&mut self) {
-        let Some(turns) = self.0.take() else { return };
+        let Some(permits) = self.0.take() else { return };
         loop {
             let next = {
-                let mut state = turns.state();
+                let mut state = permits.state();
                 let next = state.waiting.pop();
                 if next.is_none() {
                     state.free += 1;
@@ -120,10 +120,10 @@ impl Drop for Turn {
                 next
             };
             let Some(next) = next else { return };
-            match next.send(Turn(Some(turns.clone()))) {
+            match next.send(CallPermit(Some(permits.clone()))) {
                 Ok(()) => return,
-                // That call was given up while it waited. Its turn is this one, which goes on to the next.
-                Err(mut turn) => turn.0 = None,
+                // That call was given up while it waited. Its permit is this one, which goes on to the next.
+                Err(mut permit) => permit.0 = None,
             }
         }
     }
@@ -133,8 +133,8 @@ impl Drop for Turn {
 mod tests {
     use super::*;
 
-    fn turns(pending_max: usize, concurrent_max: usize) -> Turns {
-        Turns::new(&Limits { pending_max, concurrent_max, ..Limits::default() })
+    fn permits(pending_max: usize, concurrent_max: usize) -> CallPermits {
+        CallPermits::new(&Limits { pending_max, concurrent_max, ..Limits::default() })
     }
 
     fn facts(address: &str, connection: &str) -> Facts {
@@ -148,40 +148,40 @@ mod tests {
 
     #[test]
     fn one_client_with_many_connections_leaves_room_for_others() {
-        let turns = turns(10_000, 64);
+        let permits = permits(10_000, 64);
         let mut held = Vec::new();
         for connection in 0..170 {
             let from = facts("hog", &format!("h{connection}"));
-            held.extend((0..64).map_while(|_| turns.begin(&from)));
+            held.extend((0..64).map_while(|_| permits.begin(&from)));
         }
-        assert!(turns.pending() < 10_000, "not all of it");
+        assert!(permits.pending() < 10_000, "not all of it");
         for newcomer in 0..100 {
-            let pending = turns.begin(&facts("n", &format!("n{newcomer}")));
+            let pending = permits.begin(&facts("n", &format!("n{newcomer}")));
             held.push(pending.expect("a connection's first call has room"));
         }
         drop(held);
-        assert_eq!(turns.pending(), 0);
-        assert!(turns.state().by_connection.is_empty());
+        assert_eq!(permits.pending(), 0);
+        assert!(permits.state().by_connection.is_empty());
     }
 
     #[test]
     fn no_call_begins_beyond_the_bound() {
-        let turns = turns(2, 64);
-        let held: Vec<_> = (0..3).map(|n| turns.begin(&facts("a", &n.to_string()))).collect();
+        let permits = permits(2, 64);
+        let held: Vec<_> = (0..3).map(|n| permits.begin(&facts("a", &n.to_string()))).collect();
         assert_eq!(held.iter().flatten().count(), 2);
     }
 
     #[tokio::test]
     async fn the_wire_goes_from_client_to_client() {
-        let turns = turns(100, 1);
-        let hogs: Vec<_> = (0..3).flat_map(|_| turns.begin(&facts("hog", "h"))).collect();
-        let first = hogs[0].turn().await;
+        let permits = permits(100, 1);
+        let hogs: Vec<_> = (0..3).flat_map(|_| permits.begin(&facts("hog", "h"))).collect();
+        let first = hogs[0].permit().await;
         let order = Mutex::new(Vec::new());
-        let newcomer = turns.begin(&facts("newcomer", "n")).expect("room");
+        let newcomer = permits.begin(&facts("newcomer", "n")).expect("room");
         let take = async |name, pending: &Pending| {
-            let turn = pending.turn().await;
+            let permit = pending.permit().await;
             order.lock().expect("no panic").push(name);
-            drop(turn);
+            drop(permit);
         };
         tokio::join!(
             take("hog 1", &hogs[1]),
@@ -194,19 +194,19 @@ mod tests {
 
     #[tokio::test]
     async fn a_call_that_is_given_up_while_it_waits_loses_nobody_a_turn() {
-        let turns = turns(100, 1);
+        let permits = permits(100, 1);
         let (a, b, c) = ("a", "b", "c");
-        let [a, b, c] = [a, b, c].map(|name| turns.begin(&facts(name, name)).expect("room"));
-        let first = a.turn().await;
+        let [a, b, c] = [a, b, c].map(|name| permits.begin(&facts(name, name)).expect("room"));
+        let first = a.permit().await;
         {
-            let mut given_up = std::pin::pin!(b.turn());
+            let mut given_up = std::pin::pin!(b.permit());
             let waits = is_pending(given_up.as_mut()).await;
             assert!(waits, "it waits");
         }
         drop(first);
-        let second = c.turn().await;
+        let second = c.permit().await;
         drop(second);
-        assert_eq!(turns.state().free, 1);
+        assert_eq!(permits.state().free, 1);
     }
 
     /// Whether a future is not done after one poll.

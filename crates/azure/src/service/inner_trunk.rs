@@ -19,7 +19,7 @@ const READ_BYTES: usize = 256 * 1024;
 const MASK: Option<[u8; 4]> = Some([0; 4]);
 
 /// An open link.
-pub(super) struct Link {
+pub(super) struct InnerTrunk {
     stream: UnixStream,
     end: AppEnd,
     decoder: Decoder,
@@ -36,7 +36,7 @@ pub(super) enum Event {
     BatchEnd,
 }
 
-impl Link {
+impl InnerTrunk {
     pub(super) fn new(
         stream: std::os::unix::net::UnixStream,
         server: String,
@@ -49,7 +49,7 @@ impl Link {
             sdk: Str::from(concat!("trunkline-azure/", env!("CARGO_PKG_VERSION"))),
             settings: Str::from_static("{}"),
         };
-        let mut link = Self {
+        let mut trunk = Self {
             stream: UnixStream::from_std(stream)?,
             end: AppEnd::new(timestamp(origin), config, hello),
             decoder: Decoder::new(),
@@ -57,8 +57,8 @@ impl Link {
             out: BytesMut::new(),
             buffer: vec![0; READ_BYTES],
         };
-        link.flush()?;
-        Ok(link)
+        trunk.flush()?;
+        Ok(trunk)
     }
 
     /// Whether what is for clients piles up.
