@@ -1,14 +1,14 @@
 //! Why sessions end.
 
-/// Something happened that the app server wants to know. In the order of
-/// [`poll_event`](crate::Session::poll_event).
+/// A change of the session that the app server wants to know. Variants are in the order in which
+/// [`poll_event`](crate::Session::poll_event) gives them.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Event {
     /// The session ended. This is the last event.
     Closed {
         /// Why.
         reason: CloseReason,
-        /// More, in npm's words where npm has words; often empty.
+        /// The reason in more detail, in npm's words where npm has words; often empty.
         description: &'static str,
     },
     /// The session's transport is now WebSocket.
@@ -22,17 +22,19 @@ pub enum CloseReason {
     AppServerLost,
     /// The app closed the session.
     Forced,
-    /// The session held much, and the node used as much memory as it may.
+    /// The session held much memory, and the node had reached its memory ceiling.
     MemoryFull,
     /// The node is shutting down.
     NodeShutdown,
-    /// More was unsent than the session's outbox may hold, and the client took too little of it.
+    /// More bytes were unsent than the session's outbox may hold, and the client read too little of
+    /// them.
     OutboxFull,
     /// A packet could not be decoded.
     ParseError,
-    /// No heartbeat in time.
+    /// No heartbeat came in time.
     PingTimeout,
-    /// A socket was to come back in it whose packets are not all here any more.
+    /// A socket was to be restored in this session, but some packets that it missed are no longer
+    /// kept.
     RecoveryUnproved,
     /// The app server is shutting down: `io.close()`.
     ServerShuttingDown,
@@ -44,7 +46,7 @@ pub enum CloseReason {
     TransportError,
 }
 
-/// The side that a close is counted against.
+/// The side that is responsible for an end.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Blame {
     /// The app server.
@@ -56,7 +58,7 @@ pub enum Blame {
 }
 
 impl CloseReason {
-    /// What a Socket.IO app sees as the reason of `disconnect`.
+    /// The reason as a Socket.IO app sees it in `disconnect`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -74,7 +76,7 @@ impl CloseReason {
         }
     }
 
-    /// The side to blame.
+    /// The side that is responsible.
     #[must_use]
     pub const fn blame(self) -> Blame {
         match self {

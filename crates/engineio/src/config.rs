@@ -12,7 +12,7 @@ pub struct Config {
     pub ping_timeout: Duration,
     /// `upgradeTimeout`: how long an upgrade may take.
     pub upgrade_timeout: Duration,
-    /// `maxHttpBufferSize`: told to the client as `maxPayload`; the caller enforces it.
+    /// `maxHttpBufferSize`: sent to the client as `maxPayload`; the caller enforces it.
     pub payload_bytes_max: usize,
     /// `maxBufferedChunks`: pieces in which the body of a POST may arrive; the caller enforces it.
     pub payload_chunks_max: usize,
@@ -22,11 +22,11 @@ pub struct Config {
     pub polling: bool,
     /// Whether `transports` has `websocket`.
     pub websocket: bool,
-    /// `allowUpgrades`. As in npm this only empties the list of upgrades: a probe that comes all
-    /// the same is served.
+    /// `allowUpgrades`. As in npm this only empties the list of upgrades: a client that probes
+    /// anyway is served.
     pub allow_upgrades: bool,
-    /// When this many bytes of a session are unsent, nothing is queued that the client causes by
-    /// itself. For what the app sends the caller compares with
+    /// Unsent bytes at which the session stops queueing what the client causes by itself, such as
+    /// pongs. For what the app sends, the caller compares this with
     /// [`outbox_bytes`](crate::Session::outbox_bytes).
     pub outbox_bytes_max: usize,
 }

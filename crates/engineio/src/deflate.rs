@@ -1,4 +1,4 @@
-//! permessage-deflate, as sessions share it.
+//! permessage-deflate: the compressor that the sessions of one app share.
 
 use alloc::rc::Rc;
 use core::cell::{Cell, RefCell};
@@ -7,8 +7,8 @@ use bytes::Bytes;
 use trunkline_websocket::Opcode;
 use trunkline_websocket::deflate::{Deflater, Deflation, ServerSettings, WINDOW_BITS_MAX};
 
-/// One app's compressor, shared by all of its sessions in a shard. Its working memory, some 300 kB,
-/// is taken when the first message is compressed.
+/// One app's compressor, shared by all of its sessions in a shard. It allocates its working memory,
+/// about 300 kB, when the first message is compressed.
 #[derive(Debug)]
 pub struct Deflate {
     settings: ServerSettings,
@@ -16,16 +16,17 @@ pub struct Deflate {
     budget: Option<Rc<Cell<usize>>>,
 }
 
-/// What a budget has for a message.
+/// How much of a message the budget allows to compress now.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Allowed {
-    /// So many bytes of it.
+    /// This many bytes of the message.
     Part(usize),
-    /// All of it, at once.
+    /// The whole message at once.
     Whole,
 }
 
-/// A longer message is compressed piece by piece, one shorter not before the budget has room for it.
+/// Length from which a message is compressed piece by piece. A shorter message waits until the
+/// budget covers all of it.
 const LONG_BYTES: usize = 32 * 1024;
 
 impl Deflate {
@@ -35,14 +36,16 @@ impl Deflate {
         Rc::new(Self { settings, deflater: RefCell::new(None), budget: None })
     }
 
-    /// The same within a budget: bytes that may still be compressed. When there are none left, messages wait
+    /// A compressor like [`new`](Self::new)'s with a budget: the bytes that may still be
+    /// compressed. When the budget is used up, messages wait
     /// ([`Transmit::Later`](crate::Transmit::Later)) until the owner fills it again.
     #[must_use]
     pub fn within(settings: ServerSettings, budget: Rc<Cell<usize>>) -> Rc<Self> {
         Rc::new(Self { settings, deflater: RefCell::new(None), budget: Some(budget) })
     }
 
-    /// Takes what there is for a message of which so many bytes are missing. None: it has to wait.
+    /// Takes budget for a message of which `missing` bytes are still to be compressed. `None`: the
+    /// message has to wait.
     pub(crate) fn allow(&self, message_len: usize, missing: usize) -> Option<Allowed> {
         let Some(budget) = &self.budget else { return Some(Allowed::Whole) };
         let left = budget.get();
@@ -50,7 +53,7 @@ impl Deflate {
             return None;
         }
         if message_len <= LONG_BYTES {
-            // The last one may overdraw.
+            // The last message may take more than is left.
             budget.set(left.saturating_sub(message_len));
             return Some(Allowed::Whole);
         }
@@ -63,25 +66,25 @@ impl Deflate {
         Deflation::new(self.settings.deflater())
     }
 
-    /// What to answer clients' offers with.
+    /// The settings that answer clients' offers of compression.
     #[must_use]
     pub fn settings(&self) -> &ServerSettings {
         &self.settings
     }
 
-    /// How far back its frames refer, as a power of two.
+    /// How far back the compressor's frames refer, as a power of two.
     pub(crate) fn window_bits(&self) -> u8 {
         self.settings.server_max_window_bits.unwrap_or(WINDOW_BITS_MAX)
     }
 
-    /// None when compression gains nothing.
+    /// One compressed frame; `None` when compression does not make it shorter.
     pub(crate) fn frame(&self, opcode: Opcode, parts: &[&[u8]]) -> Option<Bytes> {
         let mut deflater = self.deflater.borrow_mut();
         deflater.get_or_insert_with(|| self.settings.deflater()).frame(opcode, parts)
     }
 }
 
-/// What was agreed on for one WebSocket.
+/// The compression that one WebSocket has agreed on.
 #[derive(Clone, Debug)]
 pub struct AgreedDeflate {
     /// The compressor of the session's app.

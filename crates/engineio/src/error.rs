@@ -1,12 +1,12 @@
-//! What can go wrong, and what the client is told.
+//! The rules that a client can break, and the answers that npm gives.
 
 use alloc::string::String;
 
 use crate::close::CloseReason;
 
-/// The rules of Engine.IO that a client can break. Alphabetical. Except for
-/// [`SessionClosed`](Self::SessionClosed) and [`WrongTransport`](Self::WrongTransport), the session
-/// has closed itself with [`close_reason`](Self::close_reason).
+/// The rules of Engine.IO that a client can break, in alphabetical order. On each of them the
+/// session has closed itself with [`close_reason`](Self::close_reason), except on
+/// [`SessionClosed`](Self::SessionClosed) and [`WrongTransport`](Self::WrongTransport).
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, thiserror::Error)]
 pub enum PeerMisbehaved {
     /// Revision 4 has no binary payloads.
@@ -24,13 +24,13 @@ pub enum PeerMisbehaved {
     /// In revision 4 only the server pings.
     #[error("a ping came from a client of protocol 4")]
     PingFromClient,
-    /// One poll may be held.
+    /// Only one poll may be held at a time.
     #[error("a poll came while another was held")]
     PollsOverlap,
     /// In revision 3 only the server answers pings.
     #[error("a pong came from a client of protocol 3")]
     PongFromClient,
-    /// One POST may be under way.
+    /// Only one POST may be under way at a time.
     #[error("a post came while another was under way")]
     PostsOverlap,
     /// The request is for a session that has ended: npm answers [`HandshakeError::UnknownSid`].
@@ -43,7 +43,7 @@ pub enum PeerMisbehaved {
 }
 
 impl PeerMisbehaved {
-    /// How the session ended; none when it did not end because of this.
+    /// The reason with which the session ended; `None` when the session goes on.
     #[must_use]
     pub const fn close_reason(self) -> Option<CloseReason> {
         match self {
@@ -59,7 +59,7 @@ impl PeerMisbehaved {
         }
     }
 
-    /// The description that npm gives beside the reason.
+    /// The description that npm gives next to the reason.
     #[must_use]
     pub const fn description(self) -> &'static str {
         match self {
@@ -75,13 +75,13 @@ impl PeerMisbehaved {
         }
     }
 
-    /// How npm answers the request that did this: `Ok` is status 200 with the body `ok`, though the
-    /// session ends; `Err` is this status with an empty body, or with the JSON of the error where
-    /// [`Self::close_reason`] is none.
+    /// npm's answer to the request that broke the rule. `Ok`: status 200 with the body `ok`,
+    /// although the session ends.
     ///
     /// # Errors
     ///
-    /// The HTTP status of the refusal.
+    /// The HTTP status of the refusal. Its body is empty, or the JSON of the error where
+    /// [`Self::close_reason`] is `None`.
     pub const fn answer(self) -> Result<(), u16> {
         match self {
             Self::BinaryPayload
@@ -115,8 +115,8 @@ impl PeerMisbehaved {
     }
 }
 
-/// A second stream for this session cannot become its transport. That stream is closed; the session
-/// lives on.
+/// The reason why a second stream for this session cannot become its transport. That stream is
+/// closed; the session lives on.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, thiserror::Error)]
 pub enum ProbeRefused {
     /// The session has been upgraded before.
@@ -130,7 +130,7 @@ pub enum ProbeRefused {
     SessionClosed,
 }
 
-/// Why a request opens no session or finds none. The codes and messages are Engine.IO's.
+/// The reason why a request opens no session or finds none. The codes and messages are Engine.IO's.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, thiserror::Error)]
 pub enum HandshakeError {
     /// A handshake is a GET.
@@ -154,7 +154,7 @@ pub enum HandshakeError {
 }
 
 impl HandshakeError {
-    /// Engine.IO's number for it, 0 to 5.
+    /// Engine.IO's number for the error, 0 to 5.
     #[must_use]
     pub const fn code(self) -> u8 {
         match self {
@@ -167,7 +167,7 @@ impl HandshakeError {
         }
     }
 
-    /// Engine.IO's words for it. A refused WebSocket upgrade has these alone as its body, as
+    /// Engine.IO's message for the error. A refused WebSocket upgrade has only this as its body, as
     /// `text/html`, with status 400.
     #[must_use]
     pub const fn message(self) -> &'static str {
@@ -211,8 +211,8 @@ impl HandshakeError {
         }
     }
 
-    /// The same with the app's own message, as `allowRequest` may give one; an empty message means
-    /// the usual one.
+    /// [`json_body`](Self::json_body) with the app's own message, as `allowRequest` may give one;
+    /// an empty message means the usual one.
     #[must_use]
     pub fn json_body_with(self, message: &str) -> String {
         let message = if message.is_empty() { self.message() } else { message };

@@ -1,9 +1,8 @@
 //! Engine.IO 4 and 3, pure: packets, payloads, the session state machine.
 //!
-//! [`Session`] is one client's session, whichever transport carries it. [`Outgoing`] is one message
-//! to many sessions, encoded at most once per flavour. [`error`] has what a refused handshake is
-//! answered with. The behaviour is that of npm `engine.io` 6.6; where it differs, the place says
-//! so.
+//! [`Session`] is one client's session, on either transport. [`Outgoing`] is one message for many
+//! sessions, encoded at most once per flavour. [`error`] has the answers to refused handshakes. The
+//! behaviour is that of npm `engine.io` 6.6; where it differs, a comment at that place says so.
 //!
 //! No clock, socket, thread or random source is reachable from this crate.
 #![no_std]

@@ -19,20 +19,20 @@ use crate::protocol::Protocol;
 /// never twice.
 #[derive(Debug)]
 pub struct Outgoing {
-    kind: Kind,
+    kind: OutgoingKind,
     may_compress: bool,
     payload: Bytes,
-    /// The flavour that nearly every session needs: the frame of revision 4, which for text is that
-    /// of revision 3 too.
+    /// The flavour that nearly every session needs: the frame of revision 4. For text it is also
+    /// the frame of revision 3.
     frame: OnceCell<Bytes>,
-    /// Allocated when one of them is needed.
+    /// The other uncompressed flavours; allocated when one of them is needed.
     rare: OnceCell<Box<RareFlavours>>,
-    /// Allocated when one of them is needed.
+    /// The compressed flavours; allocated when one of them is needed.
     deflated: OnceCell<Box<DeflatedFlavours>>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Kind {
+enum OutgoingKind {
     Binary,
     /// The handshake's answer: a text packet of another type.
     Open,
@@ -57,7 +57,7 @@ struct DeflatedFlavours {
     base64_frame_v4: OnceCell<Deflated>,
     binary_frame_v3: OnceCell<Deflated>,
     frame: OnceCell<Deflated>,
-    /// A long message that is being compressed, for one flavour at a time.
+    /// A long message that is partly compressed; one flavour at a time.
     under_way: RefCell<Option<Box<UnderWay>>>,
 }
 
@@ -69,44 +69,44 @@ struct UnderWay {
 
 #[derive(Debug)]
 struct Deflated {
-    /// The plain one, when compression gains nothing.
+    /// The compressed frame, or the plain one when compression gains nothing.
     frame: Bytes,
-    /// How far back it refers.
+    /// How far back the frame refers, as a power of two.
     window_bits: u8,
 }
 
-/// The WebSocket messages that one message can become.
+/// The WebSocket messages that one Engine.IO message can become.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Flavour {
     Base64V3,
     Base64V4,
     BinaryV3,
-    /// Text in either revision, and bytes in revision 4.
+    /// Text in either revision, or bytes in revision 4.
     Common,
 }
 
 impl Outgoing {
-    /// A message; `payload` is UTF-8 unless `binary`. It may be compressed, and so may a poll's
-    /// answer that carries it.
+    /// A message; `payload` is UTF-8 unless `binary`. The message may be compressed, and so may a
+    /// poll answer that carries it.
     #[must_use]
     pub fn new(binary: bool, payload: Bytes) -> Rc<Self> {
-        let kind = if binary { Kind::Binary } else { Kind::Text };
+        let kind = if binary { OutgoingKind::Binary } else { OutgoingKind::Text };
         Rc::new(Self::of(kind, true, payload))
     }
 
     /// A message that the app sent with `compress(false)`.
     #[must_use]
     pub fn uncompressed(binary: bool, payload: Bytes) -> Rc<Self> {
-        let kind = if binary { Kind::Binary } else { Kind::Text };
+        let kind = if binary { OutgoingKind::Binary } else { OutgoingKind::Text };
         Rc::new(Self::of(kind, false, payload))
     }
 
     /// The open packet with this JSON.
     pub(crate) fn open(json: Bytes) -> Rc<Self> {
-        Rc::new(Self::of(Kind::Open, true, json))
+        Rc::new(Self::of(OutgoingKind::Open, true, json))
     }
 
-    fn of(kind: Kind, may_compress: bool, payload: Bytes) -> Self {
+    fn of(kind: OutgoingKind, may_compress: bool, payload: Bytes) -> Self {
         Self {
             kind,
             may_compress,
@@ -132,10 +132,10 @@ impl Outgoing {
     /// True for bytes, false for text.
     #[must_use]
     pub fn is_binary(&self) -> bool {
-        self.kind == Kind::Binary
+        self.kind == OutgoingKind::Binary
     }
 
-    /// Whether this message, or a poll's answer with it, may be compressed.
+    /// Whether this message, or a poll answer that carries it, may be compressed.
     #[must_use]
     pub fn may_compress(&self) -> bool {
         self.may_compress
@@ -154,9 +154,9 @@ impl Outgoing {
         self.plain_frame(self.flavour(protocol, true))
     }
 
-    /// The frame for a client that agreed to compression, and that asked for base64 or not. It is
-    /// the plain one when the message is shorter than the app's threshold, when the app forbade to
-    /// compress it, when that gains nothing, or when the client's window is too small for it.
+    /// The frame for a client that agreed to compression, with or without base64. It is the plain
+    /// frame when the message is shorter than the app's threshold, when the app forbade
+    /// compression, when compression gains nothing, or when the client's window is too small.
     #[must_use]
     pub fn websocket_frame_deflated(
         &self,
@@ -170,12 +170,11 @@ impl Outgoing {
 
     fn flavour(&self, protocol: Protocol, base64_only: bool) -> Flavour {
         match (self.kind, base64_only, protocol) {
-            (Kind::Open | Kind::Text, _, _) | (Kind::Binary, false, Protocol::V4) => {
-                Flavour::Common
-            }
-            (Kind::Binary, false, Protocol::V3) => Flavour::BinaryV3,
-            (Kind::Binary, true, Protocol::V3) => Flavour::Base64V3,
-            (Kind::Binary, true, Protocol::V4) => Flavour::Base64V4,
+            (OutgoingKind::Open | OutgoingKind::Text, _, _)
+            | (OutgoingKind::Binary, false, Protocol::V4) => Flavour::Common,
+            (OutgoingKind::Binary, false, Protocol::V3) => Flavour::BinaryV3,
+            (OutgoingKind::Binary, true, Protocol::V3) => Flavour::Base64V3,
+            (OutgoingKind::Binary, true, Protocol::V4) => Flavour::Base64V4,
         }
     }
 
@@ -192,8 +191,9 @@ impl Outgoing {
         })
     }
 
-    /// Whether [`websocket_frame_deflated`](Self::websocket_frame_deflated) is at hand, or may be made now, within the
-    /// budget of compression. A long message is a little nearer to it after each call.
+    /// Whether [`websocket_frame_deflated`](Self::websocket_frame_deflated) is ready, or can be
+    /// made now within the compression budget. Each call compresses one more piece of a long
+    /// message.
     pub(crate) fn prepare_deflated(
         &self,
         protocol: Protocol,
@@ -219,7 +219,8 @@ impl Outgoing {
         let Some(allowed) = deflate.allow(message_len, missing) else { return false };
         let Allowed::Part(part) = allowed else { return true };
         if others {
-            // Two kinds of clients want it in two forms: the later form starts anew, which cannot happen twice.
+            // Another flavour was under way for other clients: start again for this one. A message
+            // has two compressed flavours, so this cannot repeat.
             *under_way = None;
         }
         let one = under_way
@@ -232,7 +233,7 @@ impl Outgoing {
         if let Some(one) = under_way.take() {
             let smaller = one.deflation.frame(opcode);
             let frame = smaller.unwrap_or_else(|| self.plain_frame(flavour).clone());
-            // It was empty a moment ago.
+            // The cell was empty a moment ago, so `set` cannot fail.
             let _ = cell.set(Deflated { frame, window_bits });
         }
         true
@@ -259,18 +260,21 @@ impl Outgoing {
         Some(&made.frame)
     }
 
-    /// The length of what a frame carries, in bytes.
+    /// The length in bytes of what a frame of this flavour carries.
     fn message_len(&self, flavour: Flavour) -> usize {
         let base64_len = self.len().div_ceil(3) * 4;
         match (flavour, self.kind) {
             (Flavour::Base64V3, _) => 2 + base64_len,
             (Flavour::Base64V4, _) => 1 + base64_len,
-            (Flavour::Common, Kind::Binary) => self.len(),
-            (Flavour::BinaryV3, _) | (Flavour::Common, Kind::Open | Kind::Text) => 1 + self.len(),
+            (Flavour::Common, OutgoingKind::Binary) => self.len(),
+            (Flavour::BinaryV3, _) | (Flavour::Common, OutgoingKind::Open | OutgoingKind::Text) => {
+                1 + self.len()
+            }
         }
     }
 
-    /// What a frame carries: its packet type, if that is not within its data, and its data.
+    /// The content of a frame: its opcode, its packet type (empty if the data contains it), and its
+    /// data.
     fn websocket_message(&self, flavour: Flavour) -> (Opcode, &'static [u8], Bytes) {
         let (opcode, packet_type): (_, &[u8]) = match (flavour, self.kind) {
             (Flavour::Base64V3, _) => {
@@ -280,9 +284,9 @@ impl Outgoing {
                 return (Opcode::Text, b"", self.polling_packet(Protocol::V4));
             }
             (Flavour::BinaryV3, _) => (Opcode::Binary, &[4]),
-            (Flavour::Common, Kind::Binary) => (Opcode::Binary, b""),
-            (Flavour::Common, Kind::Open) => (Opcode::Text, b"0"),
-            (Flavour::Common, Kind::Text) => (Opcode::Text, b"4"),
+            (Flavour::Common, OutgoingKind::Binary) => (Opcode::Binary, b""),
+            (Flavour::Common, OutgoingKind::Open) => (Opcode::Text, b"0"),
+            (Flavour::Common, OutgoingKind::Text) => (Opcode::Text, b"4"),
         };
         (opcode, packet_type, self.payload.clone())
     }
@@ -292,7 +296,7 @@ impl Outgoing {
     #[must_use]
     pub fn polling_packet(&self, protocol: Protocol) -> Bytes {
         if !self.is_binary() {
-            // A text frame ends with the packet.
+            // The packet is the end of the text frame.
             let frame = self.websocket_frame(protocol);
             return frame.slice(frame.len() - self.payload.len() - 1..);
         }
@@ -320,9 +324,9 @@ impl Outgoing {
     pub fn record_binary_v3(&self) -> &Bytes {
         self.rare().record_binary_v3.get_or_init(|| {
             let (kind, packet_type): (u8, &[u8]) = match self.kind {
-                Kind::Binary => (1, &[4]),
-                Kind::Open => (0, b"0"),
-                Kind::Text => (0, b"4"),
+                OutgoingKind::Binary => (1, &[4]),
+                OutgoingKind::Open => (0, b"0"),
+                OutgoingKind::Text => (0, b"4"),
             };
             let mut header = alloc::vec![kind];
             header.extend(digits(self.payload.len() + 1));
@@ -385,7 +389,7 @@ fn concat(parts: &[&[u8]]) -> Bytes {
     Bytes::from(parts.concat())
 }
 
-/// How many UTF-16 code units this UTF-8 text has: one per character, two beyond U+FFFF.
+/// The number of UTF-16 code units of this UTF-8 text: one per character, two beyond U+FFFF.
 pub(crate) fn utf16_units(text: &[u8]) -> usize {
     text.iter().map(|byte| usize::from(byte & 0xc0 != 0x80) + usize::from(*byte >= 0xf0)).sum()
 }

@@ -3,7 +3,7 @@
 use crate::error::PeerMisbehaved;
 use crate::protocol::{Body, Protocol};
 
-/// The seven packet types of Engine.IO, and what revision 3 makes of an unknown one.
+/// The seven packet types of Engine.IO, and `Unknown` for revision 3.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum PacketType {
     Close,
@@ -12,8 +12,7 @@ pub(crate) enum PacketType {
     Open,
     Ping,
     Pong,
-    /// A binary or base64 packet of revision 3 whose type does not exist: npm passes over it
-    /// without a word.
+    /// A binary or base64 packet of revision 3 whose type does not exist: npm ignores it silently.
     Unknown,
     Upgrade,
 }
@@ -79,7 +78,8 @@ impl<'a> Packet<'a> {
         Ok(Self { kind, data: Data::Text(&text[1..]) })
     }
 
-    /// After the `b`: revision 4 has base64 alone, revision 3 the type before it.
+    /// Reads what follows the `b`: in revision 4 only base64, in revision 3 the type and then
+    /// base64.
     fn decode_base64(protocol: Protocol, text: &'a str) -> Self {
         let mut kind = PacketType::Message;
         let mut base64 = text;
@@ -98,7 +98,7 @@ impl<'a> Packet<'a> {
     }
 }
 
-/// Packets that the session makes by itself. None has data.
+/// The packets that a session sends on its own account. None of them has data.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Control {
     Close,

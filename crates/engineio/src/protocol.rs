@@ -1,4 +1,4 @@
-//! The words that everything else uses.
+//! The basic types of this crate: protocol revision, transport, message body.
 
 /// The revision of the Engine.IO protocol that a client speaks: its `EIO` query parameter.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -9,7 +9,7 @@ pub enum Protocol {
     V4,
 }
 
-/// What carries a session.
+/// The transport that carries a session.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum TransportKind {
     /// HTTP long-polling.

@@ -56,8 +56,8 @@ fn without_a_poll_the_close_takes_30_s() {
     assert_eq!(world.poll(1), Err(PeerMisbehaved::SessionClosed));
 }
 
-/// The 30 s begin when the data has left; until then the heartbeat decides, and a closing session
-/// hears no pong.
+/// The 30 s begin when the data has been sent. Until then the heartbeat decides, and a closing
+/// session ignores pongs.
 #[test]
 fn unsent_data_keeps_a_closing_session_until_its_heartbeat_fails() {
     let mut world = World::polling();
@@ -70,7 +70,8 @@ fn unsent_data_keeps_a_closing_session_until_its_heartbeat_fails() {
     assert_eq!(world.take(), ["closed: ping timeout"]);
 }
 
-/// Whoever does not read a client excuses its silence: in a session that is closing that is for nobody's good.
+/// A caller that does not read from a client excuses the client's silence. In a closing session the
+/// excuse has no effect.
 #[test]
 fn a_closing_session_is_not_excused_beyond_its_heartbeat() {
     for mut world in [World::polling(), World::websocket()] {
@@ -163,7 +164,7 @@ fn abort_ends_a_session_at_once() {
     assert_eq!(world.take(), ["ws close 1005", "closed: transport close"]);
 }
 
-/// What npm has handed to its transport by then still arrives.
+/// What npm has handed to its transport by then still arrives at the client.
 #[test]
 fn abort_lets_go_what_can_leave_in_the_same_turn() {
     let mut world = World::polling();

@@ -1,4 +1,4 @@
-//! permessage-deflate: compressed once for all, and never what should not be.
+//! permessage-deflate: a message is compressed once for all sessions, and only where it is allowed.
 
 use std::cell::Cell;
 use std::ops::ControlFlow;
@@ -50,7 +50,7 @@ fn frame_of(session: &mut Session, message: &Rc<Outgoing>) -> Bytes {
     }
 }
 
-/// What a client with compression makes of a frame: whether it is text, and its bytes.
+/// Reads a frame as a client with compression does: whether it is text, and its bytes.
 fn read(frame: &[u8]) -> (bool, Vec<u8>) {
     let rules = Rules { role: Role::Client, message_bytes_max: usize::MAX, deflate: true };
     let mut heard = None;
@@ -85,7 +85,7 @@ fn a_broadcast_is_compressed_once() {
         // Text is the same in both revisions; bytes are not.
         let v3 = frame_of(&mut websocket(Protocol::V3, Some(&shared)), &message);
         assert_eq!(v3.as_ptr() == frames[0].as_ptr(), !binary);
-        // Beside them a session without compression gets its own.
+        // A session without compression gets the plain frame of the same message.
         let plain = frame_of(&mut websocket(Protocol::V4, None), &message);
         assert!(!is_deflated(&plain));
         assert_eq!(read(&plain), read(&frames[0]));
@@ -94,7 +94,7 @@ fn a_broadcast_is_compressed_once() {
 
 #[test]
 fn the_threshold_counts_the_whole_websocket_message() {
-    // The packet type is one byte more, for text and for the bytes of revision 3.
+    // The packet type adds one byte to text and to the bytes of revision 3.
     for (binary, protocol, len, deflated) in [
         (false, Protocol::V4, 1022, false),
         (false, Protocol::V4, 1023, true),
@@ -130,22 +130,23 @@ fn what_must_not_or_need_not_be_compressed_is_not() {
 
 #[test]
 fn a_small_window_is_respected() {
-    // The client asked for 2^10 bytes, and the app's compressor knows nothing of it.
+    // The client asked for a window of 2^10 bytes, which the app's compressor does not know.
     let narrow = agreed(ServerSettings::default(), 10);
     let mut session = websocket(Protocol::V4, Some(&narrow));
     let fits = frame_of(&mut session, &Outgoing::new(true, text(1024)));
     assert!(is_deflated(&fits));
     let long = Outgoing::new(true, text(1025));
     assert!(!is_deflated(&frame_of(&mut session, &long)));
-    // For others it is compressed all the same, before or after.
+    // Clients with a large window get the compressed frame, before or after.
     let wide = AgreedDeflate { window_bits: 15, ..narrow.clone() };
     assert!(is_deflated(&frame_of(&mut websocket(Protocol::V4, Some(&wide)), &long)));
     assert!(!is_deflated(&frame_of(&mut session, &long)));
-    // The app asked for it: its compressor keeps to it, so everything is compressed.
+    // The app asked for a small window: its compressor keeps to it, so every message can be
+    // compressed.
     let settings = ServerSettings { server_max_window_bits: Some(10), ..ServerSettings::default() };
     let mut session = websocket(Protocol::V4, Some(&agreed(settings, 10)));
     assert!(is_deflated(&frame_of(&mut session, &Outgoing::new(true, text(5000)))));
-    // Another app's frame is not.
+    // The frame of another app's compressor is not compressed.
     assert!(!is_deflated(&frame_of(&mut session, &long)));
 }
 
@@ -271,7 +272,7 @@ fn a_budget_makes_long_messages_wait_and_changes_nothing_in_them() {
             }
         };
         assert_eq!(turns, (text.len() + 1).div_ceil(10_000) - 1, "a part in each turn");
-        // The flushes of a small window lie where they lay.
+        // The flush points of a small window do not depend on the pieces.
         assert_eq!(frame, at_once);
         budget.set(0);
         assert!(

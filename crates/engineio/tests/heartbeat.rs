@@ -1,4 +1,4 @@
-//! Who pings whom, when silence ends a session, and what counts as life.
+//! Heartbeats: which side pings, when silence ends a session, and which packets prove life.
 
 mod common;
 
@@ -137,7 +137,7 @@ fn a_pong_from_a_client_of_protocol_3_ends_the_session() {
     );
 }
 
-/// npm forgets the pong that it awaits when the transport changes, and then never pings again.
+/// npm drops the awaited pong when the transport changes, and then never pings again.
 #[test]
 fn a_client_that_falls_silent_while_it_upgrades_is_noticed() {
     let mut world = World::polling();
@@ -170,7 +170,7 @@ fn a_client_of_protocol_3_that_pings_without_reading_is_not_answered_without_end
     }
     assert!(world.session.outbox_bytes() <= 1_100, "{}", world.session.outbox_bytes());
     assert!(!world.session.is_closed());
-    // One that reads again goes on, with an answer to its last ping.
+    // A client that reads again goes on, with an answer to its last ping.
     world.stream_writable = true;
     world.drain();
     assert_eq!(world.take().last().map(String::as_str), Some("ws <- 3"));

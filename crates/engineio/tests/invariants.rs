@@ -1,4 +1,4 @@
-//! Whatever happens in whatever order, the promises of the session hold.
+//! The promises of the session hold for any order of inputs.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -60,7 +60,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// The naive record of what went in and what came out.
+/// A simple record of the input and the output.
 struct Model {
     session: Session,
     now: Timestamp,
@@ -124,7 +124,7 @@ impl Model {
         }
     }
 
-    /// Messages are numbers of four digits, so that they can be found in whatever carries them.
+    /// Sends a message that is a number of four digits, so that it can be found on any transport.
     fn send(&mut self, delivery: Delivery) {
         let message = Outgoing::new(false, Bytes::from(format!("#{}#", self.next_message)));
         if self.session.send(self.now, &message, delivery) == Sent::Queued {
@@ -187,7 +187,7 @@ proptest! {
         model.drain();
         prop_assert_eq!(model.session.poll_transmit(), None);
         prop_assert!(!model.session.has_output());
-        // In order, once each, and nothing that was not queued.
+        // Messages arrive in order, once each, and only those that were queued.
         prop_assert!(model.queued.starts_with(&model.delivered) || model.session.is_closed());
         prop_assert!(model.delivered.is_sorted());
         prop_assert!(model.delivered.iter().all(|number| model.queued.contains(number)));

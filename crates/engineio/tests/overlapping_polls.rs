@@ -1,4 +1,4 @@
-//! One poll is held, one POST is under way; a second one of either ends the session.
+//! One poll may be held and one POST may be under way; a second one of either ends the session.
 
 mod common;
 
@@ -92,8 +92,8 @@ fn a_request_for_another_transport_changes_nothing() {
     assert_eq!(world.take(), [""; 0]);
 }
 
-/// Found by `invariants.rs`: the answer of a session that has ended must not wait for a poll that
-/// is gone.
+/// Found by `invariants.rs`: the answer of an ended session must not wait for a poll whose
+/// connection has ended.
 #[test]
 fn a_poll_that_goes_before_its_last_answer_takes_it_along() {
     let mut world = World::polling();

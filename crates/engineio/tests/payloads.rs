@@ -1,4 +1,4 @@
-//! What clients send and what they get, on the wire, in both revisions.
+//! Payloads from and to clients, on the wire, in both revisions.
 
 mod common;
 
@@ -23,7 +23,7 @@ fn a_payload_of_protocol_4_is_packets_with_separators() {
         (b"b-_ *&", &["app hears [251]"]),
         (b"b", &["app hears []"]),
         (b"0\x1e5\x1e6\x1e3\x1e3probe", &[]),
-        // Node.js replaces what is not UTF-8.
+        // Node.js replaces bytes that are not UTF-8.
         (b"4a\xffb", &["app hears \"a\u{fffd}b\""]),
     ] {
         let mut world = World::polling();
@@ -237,7 +237,7 @@ proptest! {
     }
 }
 
-/// What a post in slices of so many packets brings, and how it ends.
+/// Decodes a post in slices of `slice` packets; returns its output and its end.
 fn in_slices(protocol: Protocol, binary: bool, body: &[u8], slice: usize) -> (Vec<String>, bool) {
     let mut session = Session::new(
         Timestamp::ORIGIN,

@@ -1,4 +1,4 @@
-//! From polling to WebSocket, and the ways in which it goes wrong.
+//! The upgrade from polling to WebSocket, and its failures.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! What a volatile message is worth, and how much may wait.
+//! Which volatile messages are dropped, and how much may wait.
 
 mod common;
 

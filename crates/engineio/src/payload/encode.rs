@@ -17,8 +17,8 @@ pub(crate) struct Encoded {
     pub(crate) may_compress: bool,
 }
 
-/// Encodes packets as one payload. `base64_only` tells that the client cannot take bytes; revision
-/// 4 never sends any.
+/// Encodes packets as one payload. `base64_only` means that the client cannot take bytes; revision
+/// 4 never sends bytes in a payload.
 pub(crate) fn encode<'a>(
     protocol: Protocol,
     base64_only: bool,
@@ -72,7 +72,7 @@ fn binary_record_v3(item: &Item) -> Bytes {
     }
 }
 
-/// One piece stays as it is, uncopied.
+/// Joins the pieces. A single piece is returned without a copy.
 fn join(mut pieces: impl Iterator<Item = Bytes> + Clone, separator: &[u8]) -> Bytes {
     let lookahead = pieces.clone();
     let Some(first) = pieces.next() else { return Bytes::new() };

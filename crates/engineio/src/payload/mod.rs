@@ -6,5 +6,5 @@ mod v3;
 pub(crate) use encode::{Encoded, encode};
 pub(crate) use v3::{BinaryRecords, TextRecords};
 
-/// Stands between the packets of a payload of revision 4.
+/// The separator between packets in a payload of revision 4.
 pub(crate) const SEPARATOR_V4: char = '\u{1e}';

@@ -1,13 +1,13 @@
-//! The payloads of revision 3: `length:packet…` as text, and a form of bytes.
+//! The payloads of revision 3: `length:packet…` as text, and a binary form.
 
 use crate::error::PeerMisbehaved;
 use crate::protocol::Body;
 
 /// The packets of a text payload, in order; ends after the first error. An empty record holds no
-/// packet and is passed over.
+/// packet and is skipped.
 ///
-/// npm reads a length as JavaScript reads a number, so `1e1:` is ten there; here a length is
-/// decimal digits.
+/// npm reads a length as JavaScript reads a number, so `1e1:` means ten there; here a length must
+/// be decimal digits.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TextRecords<'a> {
     rest: Option<&'a str>,
@@ -18,7 +18,7 @@ impl<'a> TextRecords<'a> {
         Self { rest: Some(payload) }
     }
 
-    /// How much has not been read.
+    /// The bytes that are not read yet.
     pub(crate) fn rest_bytes(&self) -> usize {
         self.rest.map_or(0, str::len)
     }
@@ -75,7 +75,7 @@ pub(crate) struct BinaryRecords<'a> {
 }
 
 impl<'a> BinaryRecords<'a> {
-    /// Checks the whole payload first, because npm hands on nothing of a broken one.
+    /// Checks the whole payload first, because npm delivers nothing of a malformed one.
     pub(crate) fn new(payload: &'a [u8]) -> Result<Self, PeerMisbehaved> {
         let records = Self { rest: payload };
         for record in records {
@@ -84,7 +84,7 @@ impl<'a> BinaryRecords<'a> {
         Ok(records)
     }
 
-    /// The rest of a payload that was checked.
+    /// The rest of a payload that [`new`](Self::new) has checked.
     pub(crate) fn valid(rest: &'a [u8]) -> Self {
         Self { rest }
     }

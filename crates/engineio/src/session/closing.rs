@@ -1,16 +1,16 @@
-//! How a session ends: by the app in order, by the app at once, by its stream, or for what the
-//! client did.
+//! The ends of a session: the app closes it in order or at once, its stream ends, or the client
+//! breaks a rule.
 
 use core::time::Duration;
 
-use super::transmit::Answer;
+use super::transmit::PollAnswer;
 use super::{Session, State};
 use crate::Timestamp;
 use crate::close::CloseReason;
 use crate::error::PeerMisbehaved;
 use crate::protocol::TransportKind;
 
-/// How long npm waits for a poll that it can tell of the end.
+/// How long npm waits for a poll that it can answer with `close`.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The last event, until it is polled.
@@ -21,13 +21,13 @@ pub(super) struct Closed {
 }
 
 impl Session {
-    /// The app closes the session. What was sent before leaves first; what is sent from now on is
-    /// dropped.
+    /// Closes the session for the app. What was sent before leaves first; what is sent from now on
+    /// is dropped.
     ///
-    /// Over WebSocket the session ends when all is sent. Over polling a held poll is answered with
-    /// the unsent packets, or with `close` when there are none; in the former case, and when no
-    /// poll is held, the next poll is answered with `noop` and `close` and ends the session, as do
-    /// 30 s without one.
+    /// Over WebSocket the session ends when everything is sent. Over polling a held poll is
+    /// answered with the unsent packets, or with `close` when there are none. If there were unsent
+    /// packets, or no poll was held, the next poll is answered with `noop` and `close` and ends the
+    /// session. Without a next poll the session ends after 30 s.
     pub fn close(&mut self, now: Timestamp, reason: CloseReason) {
         if !matches!(self.state, State::Open) {
             return;
@@ -35,7 +35,7 @@ impl Session {
         let unsent = !self.outbox.is_empty();
         match (self.transport, self.held.is_some()) {
             (TransportKind::WebSocket, _) | (TransportKind::Polling, true) if !unsent => {
-                self.finish(reason, "", Answer::Close);
+                self.finish(reason, "", PollAnswer::Close);
             }
             (TransportKind::Polling, held) if held || !unsent => {
                 self.close_at_next_poll(now, reason);
@@ -46,20 +46,22 @@ impl Session {
         }
     }
 
-    /// Ends the session at once. What is queued leaves if it can leave now: with the held poll, or
-    /// into the stream before its close frame; except after an overflow it is dropped.
+    /// Ends the session at once. Queued packets leave only if they can leave now: with the held
+    /// poll, or into the stream before its close frame. After an overflow they are dropped.
     pub fn abort(&mut self, _now: Timestamp, reason: CloseReason) {
         if matches!(reason, CloseReason::MemoryFull | CloseReason::OutboxFull) {
             self.finish_unsent(reason, "");
         } else {
-            self.finish(reason, "", Answer::Close);
+            self.finish(reason, "", PollAnswer::Close);
         }
     }
 
     /// The session's WebSocket ended: a close frame came, or the end of the stream.
     pub fn handle_stream_closed(&mut self, _now: Timestamp) {
         match self.transport {
-            TransportKind::Polling => self.finish(CloseReason::TransportClose, "", Answer::Close),
+            TransportKind::Polling => {
+                self.finish(CloseReason::TransportClose, "", PollAnswer::Close)
+            }
             TransportKind::WebSocket => self.finish_gone(CloseReason::TransportClose, ""),
         }
     }
@@ -69,7 +71,7 @@ impl Session {
     pub fn handle_stream_error(&mut self, _now: Timestamp, description: &'static str) {
         match self.transport {
             TransportKind::Polling => {
-                self.finish(CloseReason::TransportError, description, Answer::Close);
+                self.finish(CloseReason::TransportError, description, PollAnswer::Close);
             }
             TransportKind::WebSocket => {
                 self.finish_gone(CloseReason::TransportError, description);
@@ -81,21 +83,21 @@ impl Session {
         self.state = State::ClosingAtNextPoll { reason, give_up_at: now + CLOSE_TIMEOUT };
     }
 
-    /// Ends the session for what the client did, and hands the rule back.
+    /// Ends the session because the client broke a rule, and returns that rule.
     pub(super) fn misbehaved(&mut self, misbehaved: PeerMisbehaved) -> PeerMisbehaved {
         if let Some(reason) = misbehaved.close_reason() {
-            self.finish(reason, misbehaved.description(), Answer::Close);
+            self.finish(reason, misbehaved.description(), PollAnswer::Close);
         }
         misbehaved
     }
 
-    /// Ends the session. A WebSocket is closed after what is queued. A held poll is answered: with
-    /// what is queued, else with `answer`.
+    /// Ends the session. A WebSocket is closed after the queued packets. A held poll is answered:
+    /// with the queued packets, or with `answer` when there are none.
     pub(super) fn finish(
         &mut self,
         reason: CloseReason,
         description: &'static str,
-        answer: Answer,
+        answer: PollAnswer,
     ) {
         if !self.end(reason, description) {
             return;
@@ -109,16 +111,16 @@ impl Session {
         }
     }
 
-    /// Ends the session without what is queued.
+    /// Ends the session and drops the queued packets.
     pub(super) fn finish_unsent(&mut self, reason: CloseReason, description: &'static str) {
         if !self.is_closed() {
             self.outbox.take();
-            self.finish(reason, description, Answer::Close);
+            self.finish(reason, description, PollAnswer::Close);
         }
     }
 
-    /// The session's stream or its held poll is gone: there is nobody left to tell. Ends the
-    /// session if it has not ended.
+    /// Ends the session, if it has not ended, after its stream or held poll is gone: no answer can
+    /// reach the client.
     pub(super) fn finish_gone(&mut self, reason: CloseReason, description: &'static str) {
         self.end(reason, description);
         self.outbox.take();
@@ -126,7 +128,7 @@ impl Session {
         self.outputs.close_stream = false;
     }
 
-    /// False when the session had ended before.
+    /// Marks the session as ended; false when it had ended before.
     fn end(&mut self, reason: CloseReason, description: &'static str) -> bool {
         if self.is_closed() {
             return false;

@@ -1,4 +1,4 @@
-//! Who pings whom, and until when an answer may come.
+//! Heartbeats: which side pings, and until when the other side must answer.
 
 use core::time::Duration;
 
@@ -6,28 +6,30 @@ use crate::Timestamp;
 use crate::config::Config;
 use crate::protocol::Protocol;
 
-/// A caller that rounds deadlines up to its ticks serves them this much too late at most. A ping that is not later is
-/// answered within the time that began when it was due, so that two roundings do not add up.
+/// The longest delay by which a caller that rounds deadlines up to its ticks may serve them. After
+/// a ping that is at most this late, the time for the answer still counts from when the ping was
+/// due: otherwise two roundings would add up.
 const ROUNDING_MAX: Duration = Duration::from_millis(40);
 
 /// The one heartbeat timer of a session.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Heartbeat {
-    /// Revision 3: the client must ping until then.
+    /// Revision 3: the client must ping before this time.
     ClientPingBy(Timestamp),
     /// The session has ended.
     Off,
     /// Revision 4: the next ping is due.
     PingAt(Timestamp),
-    /// Revision 4: the client must answer until then. `refreshed` tells that another packet has
-    /// moved this once already.
+    /// Revision 4: the client must answer before `at`. `refreshed` means that another packet has
+    /// already moved this deadline once.
     PongBy { at: Timestamp, refreshed: bool },
 }
 
 impl super::Session {
-    /// The caller did not read what the client sent: its silence so far proves nothing. If an answer was awaited, the
-    /// interval starts anew. Nothing does in a session that is closing: it ends by its heartbeat, if a client that takes
-    /// nothing lets it end by nothing else.
+    /// Excuses the client's silence: the caller did not read from it for a while, so the silence
+    /// proves nothing. If an answer was awaited, the interval starts again. In a closing session
+    /// nothing changes: for a client that reads nothing, the heartbeat may be the only thing that
+    /// ends it.
     pub fn excuse_silence(&mut self, now: Timestamp) {
         if matches!(self.state, super::State::Open) {
             self.heartbeat.on_upgrade(now, &self.config);
@@ -35,13 +37,13 @@ impl super::Session {
     }
 }
 
-/// What the passing of time brought.
+/// The result of a heartbeat deadline.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Beat {
-    /// The client is gone.
+    /// The client did not answer in time.
     Dead,
     None,
-    /// A ping is to be sent.
+    /// A ping is due.
     Ping,
 }
 
@@ -60,7 +62,7 @@ impl Heartbeat {
         }
     }
 
-    /// A packet that is not a pong came: while a pong is awaited, the first such moves the
+    /// Notes a packet that is not a pong. While a pong is awaited, the first such packet moves the
     /// deadline, once per ping.
     pub(crate) fn on_packet(&mut self, now: Timestamp, config: &Config) {
         if let Self::PongBy { refreshed: false, .. } = self {
@@ -68,19 +70,19 @@ impl Heartbeat {
         }
     }
 
-    /// Revision 4: a pong, awaited or not, starts the interval anew.
+    /// Revision 4: notes a pong. Awaited or not, it starts the interval again.
     pub(crate) fn on_pong(&mut self, now: Timestamp, config: &Config) {
         *self = Self::PingAt(now + config.ping_interval);
     }
 
-    /// Revision 3: the client pinged.
+    /// Revision 3: notes the client's ping.
     pub(crate) fn on_ping(&mut self, now: Timestamp, config: &Config) {
         *self = Self::ClientPingBy(now + config.ping_interval + config.ping_timeout);
     }
 
-    /// The transport was replaced. npm stops waiting for a pong (in revision 3, for a ping) without
-    /// starting anything else, so that a silent client is never noticed; here the interval starts
-    /// anew, which no client that answers can tell apart.
+    /// Notes that the transport was replaced. npm then stops waiting for a pong (in revision 3, for
+    /// a ping) and starts no new timer, so it never notices a silent client. Here the interval
+    /// starts again; a client that answers cannot see the difference.
     pub(crate) fn on_upgrade(&mut self, now: Timestamp, config: &Config) {
         match self {
             Self::ClientPingBy(_) => self.on_ping(now, config),

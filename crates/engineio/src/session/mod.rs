@@ -1,4 +1,4 @@
-//! One Engine.IO session: one client, one `sid`, whichever transport carries it today.
+//! One Engine.IO session: one client, one `sid`, on either transport.
 
 mod closing;
 mod heartbeat;
@@ -35,28 +35,28 @@ use crate::protocol::{Protocol, TransportKind};
 use closing::Closed;
 use heartbeat::{Beat, Heartbeat};
 use outbox::Outbox;
-use transmit::{Answer, Outputs};
+use transmit::{Outputs, PollAnswer};
 use upgrade::Probe;
 
-/// The caller's name for one held poll.
+/// The name that the caller gives to one held poll.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct PollKey(pub u32);
 
-/// One Engine.IO session: one client, one `sid`, whichever transport carries it today.
+/// One Engine.IO session: one client, one `sid`, on either transport.
 ///
 /// Contract for callers (the edge, the simulator, the fuzzer):
 ///
 /// 1. Feed input with `handle_*` (from the client or the clock) or a command
 ///    ([`send`](Session::send), [`close`](Session::close), [`abort`](Session::abort)). Several
 ///    commands in a row are one turn: what they queue leaves together.
-/// 2. Then drain [`poll_transmit`](Session::poll_transmit) (while the stream can take more) and
-///    [`poll_event`](Session::poll_event). Between two `handle_*` step 2 must be done, except
-///    between the messages of one read.
+/// 2. Then call [`poll_transmit`](Session::poll_transmit) (while the stream can take more) and
+///    [`poll_event`](Session::poll_event) until both return `None`. Step 2 must be done between any
+///    two `handle_*` calls, except between the messages of one read.
 /// 3. Then sleep until [`poll_deadline`](Session::poll_deadline), and call
 ///    [`handle_timeout`](Session::handle_timeout).
 ///
-/// When a `handle_*` answers with an error, the session has closed itself with npm's reason; the
-/// error says which rule was broken. An ended session takes every call and does nothing. It may be
+/// When a `handle_*` call returns an error, the session has closed itself with npm's reason; the
+/// error names the broken rule. An ended session accepts every call and does nothing. It may be
 /// dropped once its output is drained.
 #[derive(Debug)]
 pub struct Session {
@@ -64,25 +64,25 @@ pub struct Session {
     outbox: Outbox,
     heartbeat: Heartbeat,
     state: State,
-    /// A stream that may become the session's: only while an upgrade is under way.
+    /// The second stream of an upgrade under way.
     probe: Option<Box<Probe>>,
-    /// The poll that waits for an answer. npm's `writable` is: this is some, and nothing is about
-    /// to answer it.
+    /// The poll that waits for an answer. npm's `writable` is true when this is `Some` and no
+    /// answer is queued for it.
     held: Option<PollKey>,
     outputs: Outputs,
     closed: Option<Closed>,
-    /// What the last base64 message over WebSocket decoded to, lent to the caller; none but for
-    /// clients that need base64.
+    /// The last decoded base64 message over WebSocket, lent to the caller; `None` unless the client
+    /// needs base64.
     decoded: Option<Box<[u8]>>,
-    /// Only while a WebSocket carries the session that agreed to compression.
+    /// The agreed compression, while the session's WebSocket has one.
     deflate: Option<AgreedDeflate>,
     protocol: Protocol,
     transport: TransportKind,
     upgraded: bool,
     base64_only: bool,
-    /// Whether the last volatile message was queued, which is what an attached one needs to know.
+    /// Whether the last volatile message was queued. An attached message shares that decision.
     volatile_queued: bool,
-    /// The event of the same name waits to be polled.
+    /// [`Event::Upgraded`] waits to be polled.
     upgraded_event: bool,
 }
 
@@ -90,8 +90,8 @@ pub struct Session {
 #[derive(Clone, Copy, Debug)]
 enum State {
     Closed,
-    /// The app closed the session and nothing is unsent: the next poll is told, or none comes until
-    /// then.
+    /// The app closed the session and nothing is unsent: the next poll is answered with `close`, or
+    /// the session ends at the deadline without one.
     ClosingAtNextPoll {
         reason: CloseReason,
         give_up_at: Timestamp,
@@ -104,8 +104,8 @@ enum State {
 }
 
 impl Session {
-    /// A session whose handshake was accepted. Its open packet is queued; the first heartbeat is
-    /// counted from `now`.
+    /// A session whose handshake was accepted. Its open packet is queued; the first heartbeat
+    /// interval starts at `now`.
     #[must_use]
     pub fn new(
         now: Timestamp,
@@ -136,20 +136,20 @@ impl Session {
         }
     }
 
-    /// The client asked for base64 in place of bytes (query parameter `b64`). Call it after
-    /// [`new`](Self::new), and when the request of a probing stream asks for it.
+    /// Notes that the client asked for base64 in place of bytes (query parameter `b64`). Call it
+    /// after [`new`](Self::new), and when the request of a probing stream asks for base64.
     pub fn set_base64_only(&mut self, base64_only: bool) {
         self.base64_only = base64_only;
     }
 
-    /// What the session's WebSocket agreed on. Call it after [`new`](Self::new) for a session that
-    /// begins with a WebSocket, and at [`Transmit::PromoteProbe`]: a stream that takes over begins
-    /// without compression.
+    /// Sets the compression that the session's WebSocket agreed on. Call it after
+    /// [`new`](Self::new) for a session that begins with a WebSocket, and at
+    /// [`Transmit::PromoteProbe`]: a promoted stream starts without compression.
     pub fn set_deflate(&mut self, deflate: Option<AgreedDeflate>) {
         self.deflate = deflate;
     }
 
-    /// What the session's WebSocket agreed on: none without compression.
+    /// The compression that the session's WebSocket agreed on; `None` without compression.
     #[must_use]
     pub fn deflate(&self) -> Option<&AgreedDeflate> {
         self.deflate.as_ref()
@@ -161,13 +161,13 @@ impl Session {
         if let State::ClosingAtNextPoll { reason, give_up_at } = self.state
             && give_up_at <= now
         {
-            self.finish(reason, "", Answer::None);
+            self.finish(reason, "", PollAnswer::None);
         }
         self.handle_probe_timeout(now);
         match self.heartbeat.on_timeout(now, &self.config) {
             Beat::None => (),
             Beat::Dead => self.finish_unsent(CloseReason::PingTimeout, ""),
-            // npm's timers run on while a session is closing, but nothing more is queued then.
+            // In npm the timers go on while a session is closing, but pings are no longer queued.
             Beat::Ping if matches!(self.state, State::Open) => self.push_ping(),
             Beat::Ping => (),
         }
@@ -182,8 +182,8 @@ impl Session {
         Some(Event::Closed { reason, description })
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) must be called: the earliest of heartbeat,
-    /// upgrade timeout, the 100 ms cycle of noops while a probe is under way, and the close
+    /// The time at which [`handle_timeout`](Self::handle_timeout) must be called: the earliest of
+    /// the heartbeat, the upgrade timeout, the 100 ms cycle of noops during a probe, and the close
     /// timeout.
     #[must_use]
     pub fn poll_deadline(&self) -> Option<Timestamp> {
@@ -195,7 +195,7 @@ impl Session {
         [self.heartbeat.deadline(), probe, closing].into_iter().flatten().min()
     }
 
-    /// What carries the session now. A request for another transport is
+    /// The session's present transport. A request for another transport is
     /// [`HandshakeError::BadRequest`](crate::HandshakeError).
     #[must_use]
     pub fn transport(&self) -> TransportKind {
@@ -214,25 +214,25 @@ impl Session {
         &self.config
     }
 
-    /// True when the session has ended; output may be left to drain.
+    /// True when the session has ended; output may still wait to be drained.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         matches!(self.state, State::Closed)
     }
 
-    /// What the unsent packets cost: their bytes and a little for each.
+    /// The cost of the unsent packets: their bytes, and a fixed overhead for each.
     #[must_use]
     pub fn outbox_bytes(&self) -> usize {
         self.outbox.bytes()
     }
 
-    /// Exactly one packet is unsent, and the session has nothing else to transmit.
+    /// True when exactly one packet is unsent and the session has nothing else to transmit.
     #[must_use]
     pub fn has_one_packet(&self) -> bool {
         matches!(self.state, State::Open) && self.outbox.has_one()
     }
 
-    /// A packet came over the session's transport. Some is the data of a message for the app.
+    /// Handles a packet from the session's transport. `Some` is the data of a message for the app.
     fn on_packet<'a>(
         &mut self,
         now: Timestamp,
@@ -257,7 +257,8 @@ impl Session {
                 self.push_pong();
             }
             (PacketType::Pong, Protocol::V4) => self.heartbeat.on_pong(now, &self.config),
-            // Over polling a close packet never gets here; over WebSocket npm passes over it.
+            // A close packet over polling is handled before this point; over WebSocket npm ignores
+            // it.
             (
                 PacketType::Close
                 | PacketType::Noop

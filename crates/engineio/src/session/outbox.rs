@@ -1,4 +1,4 @@
-//! What a session has not sent yet.
+//! The packets that a session has not sent yet.
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -12,11 +12,11 @@ use crate::outgoing::Outgoing;
 use crate::packet::Control;
 use crate::protocol::Protocol;
 
-/// Counted for each waiting packet beside its content, so that a flood of empty messages fills an
-/// outbox too.
+/// Bytes counted for each waiting packet in addition to its content, so that a flood of empty
+/// messages fills an outbox too.
 pub(crate) const ITEM_OVERHEAD_BYTES: usize = 16;
 
-/// One packet that waits.
+/// One waiting packet.
 #[derive(Clone, Debug)]
 pub(crate) enum Item {
     Control(Control),
@@ -39,8 +39,8 @@ impl Item {
         }
     }
 
-    /// npm lets its own pings and pongs be compressed as messages are, but not what only answers a
-    /// poll.
+    /// Whether a poll answer with this packet may be compressed. npm lets its own pings and pongs
+    /// be compressed like messages, but not packets that only answer a poll.
     pub(crate) fn may_compress(&self) -> bool {
         match self {
             Self::Control(Control::Ping | Control::Pong) => true,
@@ -49,7 +49,8 @@ impl Item {
         }
     }
 
-    /// npm would compress its pings too, if its threshold let it; ours never are.
+    /// The packet as a WebSocket frame. Control packets are never compressed; npm would compress
+    /// its pings if the app's threshold were low enough.
     pub(crate) fn websocket_frame(
         &self,
         protocol: Protocol,
@@ -69,7 +70,8 @@ impl Item {
     }
 }
 
-/// A queue that owns no memory for none or one packet: of a million sessions, few have more.
+/// A queue that needs no memory of its own for zero or one packet: with a million sessions, few
+/// have more.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     items: Items,
@@ -98,7 +100,7 @@ impl Outbox {
         matches!(self.items, Items::One(_))
     }
 
-    /// What the waiting packets cost, in bytes.
+    /// The cost of the waiting packets, in bytes.
     pub(crate) const fn bytes(&self) -> usize {
         self.bytes
     }
@@ -153,7 +155,7 @@ impl Outbox {
         Some(item)
     }
 
-    /// Everything at once, leaving the outbox empty.
+    /// Takes all packets and leaves the outbox empty.
     pub(crate) fn take(&mut self) -> Items {
         self.bytes = 0;
         mem::take(&mut self.items)

@@ -1,6 +1,6 @@
-//! HTTP long-polling: one GET held, one POST at a time.
+//! HTTP long-polling: at most one GET is held, at most one POST is under way.
 
-use super::transmit::Answer;
+use super::transmit::PollAnswer;
 use super::{PollKey, Session, State};
 use crate::Timestamp;
 use crate::close::CloseReason;
@@ -8,13 +8,13 @@ use crate::error::PeerMisbehaved;
 use crate::protocol::TransportKind;
 
 impl Session {
-    /// A GET arrived. It is held until [`poll_transmit`](Self::poll_transmit) answers it, which may
-    /// be at once.
+    /// Handles a new GET. It is held until [`poll_transmit`](Self::poll_transmit) answers it, which
+    /// may be at once.
     ///
     /// # Errors
     ///
     /// [`PollsOverlap`](PeerMisbehaved::PollsOverlap): answer this poll with status 400 and no
-    /// body; the session ends, and the poll that was held is answered with `close`.
+    /// body; the session ends, and the earlier poll is answered with `close`.
     /// [`SessionClosed`](PeerMisbehaved::SessionClosed) and
     /// [`WrongTransport`](PeerMisbehaved::WrongTransport) change nothing.
     pub fn handle_poll(&mut self, now: Timestamp, poll: PollKey) -> Result<(), PeerMisbehaved> {
@@ -25,7 +25,7 @@ impl Session {
         self.held = Some(poll);
         match self.state {
             State::ClosingAtNextPoll { reason, .. } => {
-                self.finish(reason, "", Answer::NoopAndClose);
+                self.finish(reason, "", PollAnswer::NoopAndClose);
             }
             State::ClosingWhenSent { reason } => self.close_at_next_poll(now, reason),
             State::Closed | State::Open => (),
@@ -33,36 +33,37 @@ impl Session {
         Ok(())
     }
 
-    /// The connection of a held poll ended before the answer. The session ends with it. Any other
-    /// poll is ignored.
+    /// Handles the end of a held poll's connection before its answer: the session ends. A poll that
+    /// is not held is ignored.
     pub fn handle_poll_gone(&mut self, _now: Timestamp, poll: PollKey) {
         if self.held == Some(poll) {
             self.held = None;
-            self.outputs.answer = Answer::None;
+            self.outputs.answer = PollAnswer::None;
             self.finish_gone(CloseReason::TransportError, "poll connection closed prematurely");
         }
     }
 
-    /// The answer to a poll could not be delivered: what was in it is lost, and the session with it.
+    /// Handles a poll answer that could not be delivered: its packets are lost, so the session
+    /// ends.
     pub fn handle_poll_lost(&mut self, _now: Timestamp) {
         if self.transport == TransportKind::Polling {
             self.finish_gone(CloseReason::TransportError, "poll connection closed prematurely");
         }
     }
 
-    /// The connection of a POST ended before its body did.
+    /// Handles the end of a POST's connection before its body was complete.
     pub fn handle_post_gone(&mut self, _now: Timestamp) {
         if self.transport == TransportKind::Polling {
             self.finish(
                 CloseReason::TransportError,
                 "data request connection closed prematurely",
-                Answer::Close,
+                PollAnswer::Close,
             );
         }
     }
 
-    /// A POST came while another was under way: answer it with status 400 and no body, and cut the
-    /// other's connection.
+    /// Handles a POST that came while another was under way: answer the new one with status 400 and
+    /// no body, and break the other's connection.
     pub fn handle_overlapping_post(&mut self, _now: Timestamp) {
         if self.transport == TransportKind::Polling {
             self.misbehaved(PeerMisbehaved::PostsOverlap);
@@ -77,7 +78,7 @@ impl Session {
         }
     }
 
-    /// A session that is closing does not care any more.
+    /// Ends the session because a payload cannot be decoded; a closing session ignores it.
     pub(super) fn undecodable(&mut self, misbehaved: PeerMisbehaved) -> Result<(), PeerMisbehaved> {
         match self.state {
             State::Open => Err(self.misbehaved(misbehaved)),

@@ -1,11 +1,11 @@
-//! The body of a POST, decoded as far as its owner wants at a time.
+//! The body of a POST, decoded in slices as large as its owner wants.
 
 use alloc::string::String;
 
 use bytes::Bytes;
 
 use super::Session;
-use super::transmit::Answer;
+use super::transmit::PollAnswer;
 use crate::Timestamp;
 use crate::close::CloseReason;
 use crate::config::Config;
@@ -15,9 +15,9 @@ use crate::packet::{Data, Packet, PacketType};
 use crate::payload::{BinaryRecords, SEPARATOR_V4, TextRecords};
 use crate::protocol::{Body, Protocol};
 
-/// As many packets as this may be in a payload of any size.
+/// A payload of any size may have this many packets.
 const PACKETS_MAX: usize = 128 * 1024;
-/// A larger payload may have one for so many bytes: a packet of Socket.IO takes no less.
+/// A larger payload may have one packet per this many bytes: no packet of Socket.IO is shorter.
 const BYTES_PER_PACKET: usize = 8;
 
 /// The part of a POST's body that is not decoded yet.
@@ -36,14 +36,14 @@ enum Rest {
     V4(Bytes),
 }
 
-/// Packets that brought nothing.
+/// Counts of packets without a message for the app.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Idle {
     /// Packets of the type `ping`.
     pub pings: u32,
     /// Packets of the type `pong`.
     pub pongs: u32,
-    /// All others, `noop` for one.
+    /// All other packets, such as `noop`.
     pub noops: u32,
 }
 
@@ -64,7 +64,7 @@ impl Idle {
 }
 
 impl Post {
-    /// True when all of it was decoded, or the rest does not matter any more.
+    /// True when the whole body was decoded, or the rest no longer matters.
     #[must_use]
     pub fn is_over(&self) -> bool {
         matches!(self.rest, Rest::Over)
@@ -80,7 +80,7 @@ impl Post {
         }
     }
 
-    /// Packets without a message since the last call.
+    /// The packets without a message since the last call.
     pub fn take_idle(&mut self) -> Idle {
         core::mem::take(&mut self.idle)
     }
@@ -92,12 +92,12 @@ impl Post {
 }
 
 impl Session {
-    /// A POST arrived with all of its body, for [`go_on_with_post`](Self::go_on_with_post) to decode.
-    /// `binary_content_type` tells that its content type is exactly `application/octet-stream`.
+    /// Takes a POST whose body is complete; [`go_on_with_post`](Self::go_on_with_post) decodes it.
+    /// `binary_content_type` means that the content type is exactly `application/octet-stream`.
     ///
     /// # Errors
     ///
-    /// Nothing of the body is of use. See [`PeerMisbehaved::answer`] for what the client is told.
+    /// Nothing of the body is usable. [`PeerMisbehaved::answer`] has the answer for the client.
     pub fn begin_post(
         &mut self,
         _now: Timestamp,
@@ -122,12 +122,12 @@ impl Session {
         Ok(Post::new(rest, &self.config))
     }
 
-    /// Decodes at most `packets_max` packets. `on` gets each message, in order. Bytes that are not UTF-8 become U+FFFD, as
-    /// in Node.js.
+    /// Decodes at most `packets_max` packets. `on` receives each message, in order. Bytes that are
+    /// not UTF-8 become U+FFFD, as in Node.js.
     ///
     /// # Errors
     ///
-    /// What came before the error was handed to `on`; the post is over.
+    /// The messages before the error have been given to `on`; the post is over.
     pub fn go_on_with_post(
         &mut self,
         now: Timestamp,
@@ -187,13 +187,13 @@ impl Session {
         Ok(())
     }
 
-    /// A POST arrived with all of its body, and is decoded at once: [`begin_post`](Self::begin_post) and
-    /// [`go_on_with_post`](Self::go_on_with_post).
+    /// Takes a POST whose body is complete and decodes it at once:
+    /// [`begin_post`](Self::begin_post), then [`go_on_with_post`](Self::go_on_with_post).
     ///
     /// # Errors
     ///
-    /// What came before the error was handed to `on`. See [`PeerMisbehaved::answer`] for what the
-    /// client is told.
+    /// The messages before the error have been given to `on`. [`PeerMisbehaved::answer`] has the
+    /// answer for the client.
     pub fn handle_post(
         &mut self,
         now: Timestamp,
@@ -224,7 +224,7 @@ impl Session {
             Ok(packet) => packet,
         };
         if packet.kind == PacketType::Close {
-            self.finish(CloseReason::TransportClose, "", Answer::Noop);
+            self.finish(CloseReason::TransportClose, "", PollAnswer::Noop);
             return Ok(());
         }
         match self.on_packet(now, packet)? {

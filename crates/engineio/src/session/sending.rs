@@ -1,42 +1,42 @@
-//! What the app sends.
+//! Messages from the app to the client.
 
 use alloc::rc::Rc;
 
 use super::outbox::Item;
-use super::transmit::Answer;
+use super::transmit::PollAnswer;
 use super::{Session, State};
 use crate::Timestamp;
 use crate::outgoing::Outgoing;
 use crate::packet::Control;
 use crate::protocol::TransportKind;
 
-/// What a message is worth.
+/// How reliably a message must be delivered.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Delivery {
-    /// Shares the fate of the volatile message before it, whose attachment it is.
+    /// Dropped or queued together with the volatile message before it, whose attachment it is.
     Attached,
-    /// Queued until it can leave.
+    /// Queued until it can be sent.
     Reliable,
-    /// Dropped if anything of the session is unsent, or if nothing could be written now.
+    /// Dropped if any packet of the session is unsent, or if nothing could be written now.
     Volatile {
-        /// Whether the caller's stream has no unsent bytes. Over polling it does not matter: there
-        /// a poll must be held.
+        /// Whether the caller's stream has no unsent bytes. Over polling this is ignored: there a
+        /// poll must be held.
         stream_idle: bool,
     },
 }
 
-/// What became of a message.
+/// The result of sending a message.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[must_use = "a dropped message is to be counted"]
 pub enum Sent {
-    /// It was volatile, or the session is closing or has ended.
+    /// The message was volatile, or the session is closing or has ended.
     Dropped,
-    /// It leaves with the next [`poll_transmit`](Session::poll_transmit) that can take it.
+    /// The message leaves with the next [`poll_transmit`](Session::poll_transmit) that can take it.
     Queued,
 }
 
 impl Session {
-    /// Sends one message. How much may wait for a client is the caller's to bound: see
+    /// Sends one message. The caller must bound how much may wait for a client: see
     /// [`outbox_bytes`](Session::outbox_bytes).
     pub fn send(&mut self, _now: Timestamp, message: &Rc<Outgoing>, delivery: Delivery) -> Sent {
         if !self.takes(delivery) {
@@ -58,12 +58,12 @@ impl Session {
         }
     }
 
-    /// npm's `transport.writable`, with nothing waiting for it.
+    /// npm's `transport.writable`, when also no packet waits.
     fn is_writable(&self, stream_idle: bool) -> bool {
         self.outbox.is_empty()
             && match self.transport {
                 TransportKind::Polling => {
-                    self.held.is_some() && self.outputs.answer == Answer::None
+                    self.held.is_some() && self.outputs.answer == PollAnswer::None
                 }
                 TransportKind::WebSocket => stream_idle,
             }
@@ -73,8 +73,8 @@ impl Session {
         self.outbox.push(Item::Control(Control::Ping));
     }
 
-    /// Revision 3. Once `outbox_bytes_max` waits, another pong right after one says nothing new: a client that pings
-    /// without reading gets no more to wait for.
+    /// Revision 3: queues a pong. Once `outbox_bytes_max` bytes wait, a second pong in a row is not
+    /// queued: otherwise a client that pings without reading would fill its outbox.
     pub(super) fn push_pong(&mut self) {
         let full = self.outbox.bytes() >= self.config.outbox_bytes_max;
         if !(full && self.outbox.ends_with_pong()) {

@@ -1,4 +1,4 @@
-//! What leaves, and where to.
+//! The output of a session: what the caller must write, and where.
 
 use bytes::Bytes;
 
@@ -8,26 +8,26 @@ use crate::packet::{Control, PROBE_PONG_FRAME};
 use crate::payload::{self, Encoded};
 use crate::protocol::TransportKind;
 
-/// Something for the caller to do.
+/// One thing for the caller to do.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Transmit {
     /// Close the probing stream with an empty close frame (code 1005, as npm sends it).
     CloseProbe,
     /// Close the session's WebSocket: a close frame, then the end.
     CloseStream {
-        /// 1005 stands for an empty close frame, which is what npm sends.
+        /// The close code; 1005 stands for an empty close frame, which is what npm sends.
         code: u16,
     },
     /// Write this complete frame to the session's WebSocket.
     Frame(Bytes),
-    /// Nothing yet: the next message has to be compressed, and the budget for that is used up
-    /// ([`Deflate::within`](crate::Deflate::within)). Call again when it is not.
+    /// Nothing now: the next message must be compressed, and the compression budget is used up
+    /// ([`Deflate::within`](crate::Deflate::within)). Call again when the budget is filled.
     Later,
     /// Write this complete frame to the probing stream.
     ProbeFrame(Bytes),
-    /// Move the probing stream into the place of the session's stream. An earlier WebSocket there
-    /// is closed with an empty close frame. If compression was agreed on for the probing stream,
-    /// tell the session now ([`set_deflate`](Session::set_deflate)).
+    /// Put the probing stream in the place of the session's stream. Close an earlier WebSocket
+    /// there with an empty close frame. If the probing stream agreed on compression, set it now
+    /// ([`set_deflate`](Session::set_deflate)).
     PromoteProbe,
     /// Answer a poll with status 200.
     Respond {
@@ -42,7 +42,7 @@ pub enum Transmit {
     },
 }
 
-/// The type of a poll's answer.
+/// The content type of a poll answer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum ContentType {
     /// Revision 3 with bytes in the payload.
@@ -62,20 +62,20 @@ impl ContentType {
     }
 }
 
-/// Output beside the outbox. At rest all of it is zero.
+/// Output other than the outbox. For an idle session all of it is zero.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Outputs {
-    /// For the held poll, when the outbox has nothing for it.
-    pub(super) answer: Answer,
+    /// The answer for the held poll when the outbox is empty.
+    pub(super) answer: PollAnswer,
     pub(super) close_probe: bool,
     pub(super) close_stream: bool,
     pub(super) probe_pongs: u8,
     pub(super) promote: bool,
 }
 
-/// What a poll is answered with when there are no packets to send.
+/// The answer to a poll when there are no packets to send.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(super) enum Answer {
+pub(super) enum PollAnswer {
     Close,
     #[default]
     None,
@@ -83,7 +83,7 @@ pub(super) enum Answer {
     NoopAndClose,
 }
 
-impl Answer {
+impl PollAnswer {
     const fn items(self) -> &'static [Item] {
         const CLOSE: Item = Item::Control(Control::Close);
         const NOOP: Item = Item::Control(Control::Noop);
@@ -96,12 +96,12 @@ impl Answer {
     }
 }
 
-/// The close frame without a code.
+/// The code that stands for a close frame without a code.
 const CLOSE_CODE: u16 = trunkline_websocket::CLOSE_CODE_ABSENT;
 
 impl Session {
     /// The next thing to do, in order. Over WebSocket call it only while the stream can take more.
-    /// A held poll is answered once, with everything that is queued.
+    /// A held poll is answered once, with all queued packets.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
         if self.outputs.probe_pongs > 0 {
             self.outputs.probe_pongs -= 1;
@@ -147,10 +147,11 @@ impl Session {
     }
 
     fn answerable_poll(&self) -> Option<PollKey> {
-        self.held.filter(|_| self.outputs.answer != Answer::None || self.polls_get_outbox())
+        self.held.filter(|_| self.outputs.answer != PollAnswer::None || self.polls_get_outbox())
     }
 
-    /// After an upgrade the outbox belongs to the new stream.
+    /// Whether polls still get the packets of the outbox: after an upgrade they belong to the new
+    /// stream.
     fn polls_get_outbox(&self) -> bool {
         self.transport == TransportKind::Polling && !self.outbox.is_empty()
     }
@@ -168,12 +169,12 @@ impl Session {
         Transmit::Respond { poll, content_type, body, compress }
     }
 
-    /// Over WebSocket: ends a session that the app closed, once nothing is unsent.
+    /// Over WebSocket: ends a session that the app closed, once no packet is unsent.
     pub(super) fn finish_when_sent(&mut self) {
         if let State::ClosingWhenSent { reason } = self.state
             && self.outbox.is_empty()
         {
-            self.finish(reason, "", Answer::None);
+            self.finish(reason, "", PollAnswer::None);
         }
     }
 }

@@ -1,24 +1,25 @@
-//! From polling to WebSocket: a second stream proves that it works, and takes over.
+//! The upgrade from polling to WebSocket: a second stream proves that it works, then replaces
+//! polling.
 
 use alloc::boxed::Box;
 use core::time::Duration;
 
-use super::transmit::Answer;
+use super::transmit::PollAnswer;
 use super::{Session, State};
 use crate::Timestamp;
 use crate::error::ProbeRefused;
 use crate::packet::{Packet, PacketType};
 use crate::protocol::{Body, TransportKind};
 
-/// How often npm answers a held poll with `noop` while a probe is under way, so that the client can
+/// The interval in which npm answers a held poll with `noop` during a probe, so that the client can
 /// stop polling.
 const NOOP_INTERVAL: Duration = Duration::from_millis(100);
 
-/// A stream that may become the session's.
+/// The second stream, before it becomes the session's.
 #[derive(Debug)]
 pub(super) struct Probe {
     give_up_at: Timestamp,
-    /// From the probe's ping on.
+    /// The next `noop` for a held poll; `Some` after the probe's ping.
     noop_at: Option<Timestamp>,
 }
 
@@ -29,12 +30,12 @@ impl Probe {
 }
 
 impl Session {
-    /// A second WebSocket came for this session. As in npm it may also replace a WebSocket that the
-    /// session began with.
+    /// Handles a second WebSocket for this session. As in npm, it may also replace a WebSocket with
+    /// which the session began.
     ///
     /// # Errors
     ///
-    /// Close that stream; the session lives on.
+    /// The caller closes that stream; the session lives on.
     pub fn handle_probe_opened(&mut self, now: Timestamp) -> Result<(), ProbeRefused> {
         if self.is_closed() {
             return Err(ProbeRefused::SessionClosed);
@@ -56,10 +57,10 @@ impl Session {
         self.probe.is_some()
     }
 
-    /// A message came over the probing stream. Anything but a probe and the upgrade ends the
-    /// attempt, not the session.
+    /// Handles a message over the probing stream. Anything but the probe's ping and the upgrade
+    /// packet ends the attempt, not the session.
     ///
-    /// True when this message completed the upgrade: what follows on that stream goes to
+    /// True when this message completed the upgrade: later messages on that stream go to
     /// [`handle_message`](Self::handle_message).
     pub fn handle_probe_message(&mut self, now: Timestamp, message: Body<'_>) -> bool {
         let Some(probe) = &mut self.probe else { return false };
@@ -80,18 +81,18 @@ impl Session {
         }
     }
 
-    /// The probing stream ended or broke. The session stays where it is.
+    /// Handles the end of the probing stream. The session stays on its transport.
     pub fn handle_probe_closed(&mut self, _now: Timestamp) {
         self.probe = None;
         self.outputs.probe_pongs = 0;
     }
 
-    /// The probing stream takes over. A poll that is still held is answered with `close`, which
-    /// concerns that transport alone.
+    /// Makes the probing stream the session's. A poll that is still held is answered with `close`,
+    /// which ends only the polling transport.
     fn upgrade(&mut self, now: Timestamp) {
         self.probe = None;
         if self.held.is_some() {
-            self.outputs.answer = Answer::Close;
+            self.outputs.answer = PollAnswer::Close;
         }
         self.transport = TransportKind::WebSocket;
         self.deflate = None;
@@ -114,8 +115,8 @@ impl Session {
             self.give_probe_up();
         } else if probe.noop_at.is_some_and(|noop_at| noop_at <= now) {
             probe.noop_at = Some(now + NOOP_INTERVAL);
-            if self.held.is_some() && self.outputs.answer == Answer::None {
-                self.outputs.answer = Answer::Noop;
+            if self.held.is_some() && self.outputs.answer == PollAnswer::None {
+                self.outputs.answer = PollAnswer::Noop;
             }
         }
     }

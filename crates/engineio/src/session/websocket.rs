@@ -9,9 +9,9 @@ use crate::packet::{Data, Packet};
 use crate::protocol::{Body, TransportKind};
 
 impl Session {
-    /// A message came over the session's WebSocket. Some is a message for the app: borrowed from
-    /// the input, or from the session when it came as base64, which only clients that cannot take
-    /// bytes send.
+    /// Handles a message over the session's WebSocket. `Some` is a message for the app: borrowed
+    /// from the input, or from the session when the client sent it as base64 because it cannot send
+    /// bytes.
     ///
     /// # Errors
     ///
@@ -42,9 +42,9 @@ impl Session {
         }))
     }
 
-    /// A message over the session's WebSocket was announced that is longer than
-    /// `maxHttpBufferSize`: the caller sends close code 1009. Over polling such a POST is answered
-    /// with status 413 and the session lives on, so there is nothing to tell the session.
+    /// Handles a WebSocket message whose announced length is more than `maxHttpBufferSize`: the
+    /// caller sends close code 1009. Over polling such a POST is answered with status 413 and the
+    /// session lives on, so the session need not know.
     pub fn handle_message_too_large(&mut self, _now: Timestamp) {
         if self.transport == TransportKind::WebSocket {
             self.finish_gone(CloseReason::TooLarge, "Max payload size exceeded");

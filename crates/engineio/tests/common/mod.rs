@@ -1,5 +1,4 @@
-//! A session in virtual time whose output is written down as text, one line per thing that
-//! happened.
+//! A session in virtual time whose output is recorded as text, one line per event.
 
 #![allow(dead_code, reason = "each test file uses another part")]
 
@@ -12,7 +11,7 @@ use trunkline_engineio::{
     Session, Timestamp, Transmit, TransportKind,
 };
 
-/// A session, its clock, and what came out of it.
+/// A session, its clock, and its recorded output.
 #[derive(Debug)]
 pub(crate) struct World {
     pub(crate) session: Session,
@@ -64,7 +63,7 @@ impl World {
         world
     }
 
-    /// What happened since the last call.
+    /// The lines that were recorded since the last call.
     pub(crate) fn take(&mut self) -> Vec<String> {
         std::mem::take(&mut self.log)
     }
@@ -196,7 +195,7 @@ fn describe(transmit: &Transmit) -> String {
     }
 }
 
-/// What a server's frame carries, by the rules of RFC 6455 alone.
+/// The content of a server's frame, read only by the rules of RFC 6455.
 fn frame_content(frame: &[u8]) -> String {
     let payload = match frame[1] {
         126 => &frame[4..],
