@@ -1,4 +1,4 @@
-//! The registry itself: its commands.
+//! The registry and its commands.
 
 use core::fmt;
 
@@ -16,8 +16,8 @@ pub struct Switchboard {
 }
 
 impl Switchboard {
-    /// An empty switchboard. `seed` must be random: socket ids and room names are chosen by strangers,
-    /// and the seed keeps them from choosing names that all hash alike.
+    /// An empty switchboard. `seed` must be random: strangers choose socket ids and room names, and
+    /// a known seed would let them choose names with equal hashes.
     pub fn new(seed: [u8; 16]) -> Self {
         let seed = Seed(seed);
         Self {
@@ -28,13 +28,13 @@ impl Switchboard {
         }
     }
 
-    /// Interns a namespace name and holds it: give each hold back with [`Self::release_namespace`].
+    /// Interns a namespace name and holds it: return each hold with [`Self::release_namespace`].
     pub fn namespace(&mut self, name: &str) -> NamespaceKey {
         NamespaceKey(self.namespaces.hold(name))
     }
 
-    /// Gives one hold back. The namespace is forgotten, and its number reused, once it is neither held
-    /// nor has a socket. `/` stays.
+    /// Returns one hold. Once a namespace has neither a hold nor a socket, it is forgotten and its
+    /// number is used again. `/` stays.
     pub fn release_namespace(&mut self, nsp: NamespaceKey) {
         let holds_min = u32::from(nsp == NamespaceKey::DEFAULT);
         let Some(namespace) = self.namespaces.slab.get_mut(nsp.0) else { return };
@@ -69,7 +69,8 @@ impl Switchboard {
         Ok(())
     }
 
-    /// The same beside what sockets `session` has in `nsp` already. The new one is the chosen one.
+    /// Like [`Self::attach`], but keeps the sockets that `session` already has in `nsp`. The new
+    /// socket becomes the chosen one.
     pub fn attach_beside<'r>(
         &mut self,
         session: SessionKey,
@@ -88,8 +89,8 @@ impl Switchboard {
         Ok(())
     }
 
-    /// Of several sockets that `session` has in `nsp`, the one with this id is meant from now on. False when there is
-    /// no such socket.
+    /// Chooses the session's socket in `nsp` that later commands mean, by its id. False when there
+    /// is no such socket.
     pub fn choose(&mut self, session: SessionKey, nsp: NamespaceKey, socket_id: &str) -> bool {
         let found = self.sockets.find_id(nsp.0, socket_id);
         let own = found.filter(|&slot| self.sockets.receivers[slot as usize].session == session.0);
@@ -121,12 +122,12 @@ impl Switchboard {
         true
     }
 
-    /// False when there is no such socket or it is in the room already.
+    /// Adds the socket to a room; false when there is no such socket or it is in the room already.
     pub fn join(&mut self, session: SessionKey, nsp: NamespaceKey, room: &str) -> bool {
         self.sockets.find(session.0, nsp.0).is_some_and(|socket| self.add(socket, room))
     }
 
-    /// False when there is no such socket or it is not in the room.
+    /// Removes the socket from a room; false when there is no such socket or it is not in the room.
     pub fn leave(&mut self, session: SessionKey, nsp: NamespaceKey, room: &str) -> bool {
         let Some(slot) = self.sockets.find(session.0, nsp.0) else { return false };
         let socket = &mut self.sockets.slab[slot];
@@ -149,7 +150,7 @@ impl Switchboard {
         }
     }
 
-    /// How much is held now; O(1).
+    /// How much the switchboard holds now; O(1).
     pub fn counts(&self) -> Counts {
         Counts {
             sockets: self.sockets.slab.len(),
@@ -177,8 +178,8 @@ impl Switchboard {
         true
     }
 
-    /// The place of `room` in the socket's memberships. Looks through the shorter of the two lists, so that
-    /// neither a crowded room nor a socket in very many rooms makes joining slow.
+    /// The position of `room` in the socket's memberships. Searches the shorter of the two lists,
+    /// so that neither a full room nor a socket in very many rooms makes joining slow.
     fn membership(&self, socket: u32, room: u32) -> Option<u32> {
         let memberships = &self.sockets.slab[socket].memberships;
         let members = &self.rooms.slab[room].members;
@@ -189,7 +190,8 @@ impl Switchboard {
         }
     }
 
-    /// Both lists close the gap with their last entry, whose other side is told its new place.
+    /// Removes a membership. In both lists the last entry fills the gap, and the other side of that
+    /// entry learns its new position.
     fn remove_membership(&mut self, slot: u32, place: u32) {
         let memberships = &mut self.sockets.slab[slot].memberships;
         let removed = memberships.swap_remove(place as usize);
@@ -218,7 +220,7 @@ impl Switchboard {
     }
 }
 
-/// Counts only: names are the app's business, and there may be a million.
+/// Prints counts only: names belong to the app, and there may be a million.
 impl fmt::Debug for Switchboard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Switchboard").field("counts", &self.counts()).finish_non_exhaustive()

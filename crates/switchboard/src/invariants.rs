@@ -1,4 +1,4 @@
-//! What must hold between any two commands, checked the slow way by tests and fuzz targets.
+//! The invariants between any two commands, checked the slow way by tests and fuzz targets.
 
 use alloc::collections::BTreeSet;
 
@@ -43,7 +43,7 @@ impl Switchboard {
             assert_eq!(self.rooms.find(room.nsp, room.name.as_str()), Some(slot));
             members += room.members.len();
         }
-        // With `check_sockets` this makes the two sides a bijection.
+        // Together with `check_sockets` this proves that the two sides match one to one.
         assert_eq!(self.memberships, members);
         assert_eq!(self.rooms.names_len(), self.rooms.slab.len());
     }

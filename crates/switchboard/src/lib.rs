@@ -46,7 +46,8 @@ impl NamespaceKey {
     pub const DEFAULT: Self = Self(0);
 }
 
-/// Which sockets of a namespace a broadcast goes to, as `rooms` and `except` of Socket.IO's adapter.
+/// The sockets of a namespace that a broadcast goes to, as `rooms` and `except` of Socket.IO's
+/// adapter.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Selection<'a> {
     /// A socket must be in one of these; empty means all sockets of the namespace.
@@ -70,13 +71,13 @@ pub struct Counts {
     pub namespaces: usize,
 }
 
-/// Why a socket was not attached; nothing has changed then. Alphabetical.
+/// Why a socket was not attached; nothing has changed. In alphabetical order.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum AttachError {
     /// Another socket in this namespace has the id.
     #[error("another socket of this namespace has this id")]
     IdTaken,
-    /// The key was given back, or is of another switchboard.
+    /// The key's hold was returned, or the key belongs to another switchboard.
     #[error("the namespace key is not held")]
     NamespaceUnknown,
 }

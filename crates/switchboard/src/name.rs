@@ -1,4 +1,4 @@
-//! Names chosen by strangers, stored compactly, and the index that finds what bears them.
+//! Names chosen by strangers, stored compactly, and the index that finds their owners.
 
 use alloc::boxed::Box;
 use core::hash::Hasher;
@@ -7,7 +7,8 @@ use core::str;
 use hashbrown::HashTable;
 use siphasher::sip::SipHasher13;
 
-/// A socket id, room or namespace name in 24 bytes; longer ones than [`INLINE_BYTES_MAX`] are allocated.
+/// A socket id, room or namespace name in 24 bytes; a name longer than [`INLINE_BYTES_MAX`] is
+/// allocated.
 #[derive(Debug)]
 pub(crate) enum Name {
     Heap(Box<str>),
@@ -47,14 +48,14 @@ impl Name {
 
 /// The secret that hashes depend on.
 ///
-/// SipHash-1-3, as in Rust's own maps: clients and apps choose the names, so a faster hash without a
-/// proof against chosen input would let them pile all of theirs onto one place. A broadcast hashes one
-/// name per room, not per receiver, so the difference does not show.
+/// SipHash-1-3, as in Rust's own maps: clients and apps choose the names, so with a faster hash
+/// without a proof against chosen input they could give all their names the same hash. A broadcast
+/// hashes one name per room, not per receiver, so the difference in speed does not show.
 #[derive(Clone, Copy)]
 pub(crate) struct Seed(pub(crate) [u8; 16]);
 
 impl Seed {
-    /// `scope` is the namespace in which the name means something.
+    /// Hashes a name; `scope` is the namespace that the name belongs to.
     pub(crate) fn hash(self, scope: u32, name: &[u8]) -> u64 {
         let mut hasher = SipHasher13::new_with_key(&self.0);
         hasher.write_u32(scope);
@@ -63,10 +64,11 @@ impl Seed {
     }
 }
 
-/// Finds a slot by the name of what is in it; the names themselves stay in the slots.
+/// Finds a slot by the name of its content; the names themselves stay in the slots.
 ///
-/// It is cut into parts by hash, since a table that grows hashes all of its names anew: a part of a
-/// million names does so in a fraction of the time for which a whole would hold up the shard.
+/// The index is split into parts by hash. A table that grows hashes all of its names again; for one
+/// part of a million names this takes a fraction of the time for which a single table would stop
+/// the shard.
 pub(crate) struct Index {
     seed: Seed,
     parts: [HashTable<u32>; PARTS],
@@ -74,7 +76,8 @@ pub(crate) struct Index {
 
 const PARTS: usize = 64;
 
-/// From bits that the tables themselves do not use: they take the lowest and the seven highest.
+/// The part for a hash, from bits that the tables do not use: they use the lowest bits and the
+/// seven highest.
 fn part(hash: u64) -> usize {
     (hash >> 48) as usize % PARTS
 }
@@ -84,7 +87,7 @@ impl Index {
         Self { seed, parts: [const { HashTable::new() }; PARTS] }
     }
 
-    /// `bears` tells whether a slot's occupant is in `scope` and has this name.
+    /// Finds a slot; `bears` says whether the content of a slot is in `scope` and has this name.
     pub(crate) fn find(
         &self,
         scope: u32,
@@ -95,7 +98,8 @@ impl Index {
         self.parts[part(hash)].find(hash, |&slot| bears(slot)).copied()
     }
 
-    /// The name must not be in the index. `name_of` gives scope and name of the slots there already.
+    /// Inserts a name, which must not be in the index. `name_of` gives scope and name of a slot
+    /// that is in the index already.
     pub(crate) fn insert<'n>(
         &mut self,
         scope: u32,

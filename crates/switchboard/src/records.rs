@@ -1,4 +1,4 @@
-//! What the switchboard keeps of sockets, rooms and namespaces.
+//! The switchboard's records of sockets, rooms and namespaces.
 
 use alloc::vec::Vec;
 
@@ -7,12 +7,14 @@ use smallvec::SmallVec;
 use crate::name::{Index, Name, Seed};
 use crate::slab::{NONE, Slab, push_lean, swap_remove_lean};
 
-/// What a broadcast reads of each receiver, apart from the rest so that it reads little.
+/// The part of a socket that a broadcast reads for each receiver; separate from the rest to touch
+/// less memory.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Receiver {
     pub(crate) session: u32,
     pub(crate) server: u32,
-    /// The last broadcast that saw this socket: the set of those done or excepted, without a set.
+    /// The last broadcast that visited or excluded this socket: this replaces a set of visited
+    /// sockets.
     pub(crate) mark: u32,
 }
 
@@ -23,11 +25,11 @@ pub(crate) struct Socket {
     pub(crate) nsp: u32,
     /// The next socket of the same session, or [`NONE`].
     pub(crate) next: u32,
-    /// Its place in the namespace's members.
+    /// The socket's position in the namespace's members.
     pub(crate) place: u32,
-    /// Whether it is in the room named by its id, which needs no more than this.
+    /// Whether the socket is in the room named by its id; this flag is all that such a room needs.
     pub(crate) in_own_room: bool,
-    /// Two need no allocation.
+    /// The socket's other rooms; the first two need no allocation.
     pub(crate) memberships: SmallVec<[Membership; 2]>,
 }
 
@@ -35,7 +37,7 @@ pub(crate) struct Socket {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Membership {
     pub(crate) room: u32,
-    /// Its place in the room's members.
+    /// The socket's position in the room's members.
     pub(crate) place: u32,
 }
 
@@ -43,15 +45,15 @@ pub(crate) struct Membership {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Member {
     pub(crate) socket: u32,
-    /// Its place in the socket's memberships.
+    /// The room's position in the socket's memberships.
     pub(crate) place: u32,
 }
 
 pub(crate) struct Sockets {
     pub(crate) slab: Slab<Socket>,
-    /// By slot, as long as the slab ever was.
+    /// The receivers by slot; as long as the slab has ever been.
     pub(crate) receivers: Vec<Receiver>,
-    /// By session: the first socket of its list.
+    /// By session: the first socket of the session's list.
     first: Vec<u32>,
     ids: Index,
     mark: u32,
@@ -63,7 +65,7 @@ impl Sockets {
         Self { slab: Slab::new(), receivers: Vec::new(), first: Vec::new(), ids, mark: 0 }
     }
 
-    /// Walks the session's sockets: few, since each is a namespace that the client asked for.
+    /// Walks the session's sockets. There are few: one per namespace that the client asked for.
     pub(crate) fn of_session(&self, session: u32) -> impl Iterator<Item = (u32, &Socket)> {
         let mut slot = self.first.get(session as usize).copied().unwrap_or(NONE);
         core::iter::from_fn(move || {
@@ -74,7 +76,7 @@ impl Sockets {
         })
     }
 
-    /// The chosen one, if the session has several there.
+    /// The session's socket in a namespace; the chosen one, if there are several.
     pub(crate) fn find(&self, session: u32, nsp: u32) -> Option<u32> {
         self.of_session(session).find(|(_, socket)| socket.nsp == nsp).map(|(slot, _)| slot)
     }
@@ -86,7 +88,7 @@ impl Sockets {
         })
     }
 
-    /// The id must be free in the namespace.
+    /// Adds a socket; its id must be free in the namespace.
     pub(crate) fn insert(
         &mut self,
         session: u32,
@@ -119,7 +121,7 @@ impl Sockets {
         slot
     }
 
-    /// Puts it at the front of its session's list, where [`Self::find`] comes by first.
+    /// Moves a socket to the front of its session's list, where [`Self::find`] looks first.
     pub(crate) fn choose(&mut self, slot: u32) {
         self.unlink(slot);
         let session = self.receivers[slot as usize].session;
@@ -139,14 +141,14 @@ impl Sockets {
         }
     }
 
-    /// Its memberships must have ended.
+    /// Removes a socket; its memberships must have ended.
     pub(crate) fn remove(&mut self, slot: u32) {
         self.unlink(slot);
         let socket = self.slab.remove(slot);
         self.ids.remove(socket.nsp, &socket.id, slot);
     }
 
-    /// A mark that no socket has.
+    /// A mark that no socket has yet.
     pub(crate) fn fresh_mark(&mut self) -> u32 {
         self.mark = self.mark.wrapping_add(1);
         if self.mark == 0 {
@@ -167,7 +169,7 @@ impl Sockets {
     }
 }
 
-/// A room with members other than the socket that has its name as id.
+/// A room with members other than the socket whose id is the room's name.
 #[derive(Debug)]
 pub(crate) struct Room {
     pub(crate) name: Name,
@@ -202,7 +204,8 @@ impl Rooms {
         slot
     }
 
-    /// Takes a member out and the room away if it was the last. Returns the member that moved to `place`.
+    /// Removes a member, and the room with its last member. Returns the member that moved to
+    /// `place`.
     pub(crate) fn remove_member(&mut self, slot: u32, place: u32) -> Option<Member> {
         let members = &mut self.slab[slot].members;
         swap_remove_lean(members, place);
@@ -223,7 +226,7 @@ impl Rooms {
 #[derive(Debug)]
 pub(crate) struct Namespace {
     pub(crate) name: Name,
-    /// Slots of its sockets.
+    /// Slots of the namespace's sockets.
     pub(crate) members: Vec<u32>,
     pub(crate) holds: u32,
 }
@@ -236,7 +239,7 @@ pub(crate) struct Namespaces {
 impl Namespaces {
     pub(crate) fn new(seed: Seed) -> Self {
         let mut namespaces = Self { slab: Slab::new(), names: Index::new(seed) };
-        // The first is number 0, and its hold is never given back.
+        // The first namespace is number 0, and its hold is never returned.
         namespaces.hold("/");
         namespaces
     }
@@ -275,7 +278,7 @@ impl Namespaces {
 mod tests {
     use super::*;
 
-    /// The sizes that the memory per socket is made of.
+    /// The record sizes that make up the memory per socket.
     #[test]
     fn records_are_small() {
         assert_eq!(size_of::<Receiver>(), 12);

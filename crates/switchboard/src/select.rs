@@ -1,10 +1,11 @@
-//! Who receives a broadcast, and other questions.
+//! Queries: the receivers of a broadcast, and others.
 
 use crate::records::{Member, Rooms, Sockets};
 use crate::{NamespaceKey, Selection, SessionKey, Switchboard};
 
 impl Switchboard {
-    /// Visits the session of each selected socket: once, unless it has several sockets there.
+    /// Visits the session of each selected socket: once, unless the session has several sockets
+    /// there.
     pub fn select(
         &mut self,
         nsp: NamespaceKey,
@@ -63,7 +64,8 @@ impl Switchboard {
         own.into_iter().chain(names)
     }
 
-    /// The namespace of each of the session's sockets, the latest or last chosen first.
+    /// The namespace of each of the session's sockets, starting with the one attached or chosen
+    /// last.
     pub fn namespaces_of(&self, session: SessionKey) -> impl Iterator<Item = NamespaceKey> {
         self.sockets.of_session(session.0).map(|(_, socket)| NamespaceKey(socket.nsp))
     }
@@ -74,8 +76,9 @@ impl Switchboard {
     }
 }
 
-/// The socket whose id is the room's name, if it is in that room, and the others. One room in Socket.IO's
-/// eyes, in two places here, and never the same socket in both.
+/// The members of a room in two parts: the socket whose id is the room's name, if it is in that
+/// room, and the other members. Socket.IO has one room where this crate has two records; no socket
+/// is in both.
 fn room_members<'b>(
     sockets: &Sockets,
     rooms: &'b Rooms,

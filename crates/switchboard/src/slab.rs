@@ -1,16 +1,16 @@
-//! Numbered places that are used again, and lists that do not hoard.
+//! Numbered places that are used again, and lists that give memory back.
 
 use alloc::vec::Vec;
 use core::ops::{Index, IndexMut};
 
-/// Values under small integers. The number of a removed value is the next one given.
+/// Values under small integers. The number of the value removed last is given out next.
 ///
-/// The slab keeps the memory of its fullest hour. It grows by chunks that never move: with a million sockets
-/// the half-empty tail of one doubled list would be the largest thing in the switchboard, and copying it
-/// would hold up every session of the shard.
+/// The slab keeps the memory of its largest size. It grows by chunks that never move: with a
+/// million sockets the half-empty tail of one doubled list would be the largest thing in the
+/// switchboard, and copying it would stop every session of the shard.
 #[derive(Debug)]
 pub(crate) struct Slab<T> {
-    /// All but the last are full.
+    /// All chunks but the last are full.
     chunks: Vec<Vec<Entry<T>>>,
     first_free: u32,
     len: usize,
@@ -62,7 +62,7 @@ impl<T> Slab<T> {
         self.chunks.get_mut(slot as usize / CHUNK)?.get_mut(slot as usize % CHUNK)
     }
 
-    /// `slot` must be in use.
+    /// Removes a value; `slot` must be in use.
     pub(crate) fn remove(&mut self, slot: u32) -> T {
         let free = Entry::Free { next: self.first_free };
         let entry = self.entry_mut(slot).expect("lists name only slots in use");
@@ -115,7 +115,7 @@ pub(crate) fn slot_number(position: usize) -> u32 {
     u32::try_from(position).expect("four thousand million records do not fit in memory")
 }
 
-/// Appends; a full list grows by a quarter.
+/// Appends; a full list grows by a quarter only.
 pub(crate) fn push_lean<T>(list: &mut Vec<T>, value: T) {
     if list.len() == list.capacity() {
         list.reserve_exact((list.len() / 4).max(4));
@@ -123,7 +123,8 @@ pub(crate) fn push_lean<T>(list: &mut Vec<T>, value: T) {
     list.push(value);
 }
 
-/// Removes by moving the last into the gap, and gives memory back when three quarters are unused.
+/// Removes an entry by moving the last one into the gap; shrinks the list when three quarters are
+/// unused.
 pub(crate) fn swap_remove_lean<T>(list: &mut Vec<T>, position: u32) {
     list.swap_remove(position as usize);
     if list.capacity() > 64 && list.len() < list.capacity() / 4 {

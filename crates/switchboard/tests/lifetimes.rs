@@ -1,4 +1,4 @@
-//! When sockets, rooms and namespaces begin and end.
+//! The beginning and the end of sockets, rooms and namespaces.
 
 use trunkline_switchboard::{
     AttachError, Counts, NamespaceKey, Selection, ServerKey, SessionKey, Switchboard,
@@ -20,7 +20,7 @@ fn an_id_belongs_to_one_session_per_namespace() {
     board.attach(ALICE, SERVER, ROOT, "x", ["r"]).unwrap();
     board.attach(BOB, SERVER, ROOT, "y", ["r"]).unwrap();
     assert_eq!(board.attach(BOB, SERVER, ROOT, "x", ["q"]), Err(AttachError::IdTaken));
-    // The refusal left the earlier socket alone.
+    // The refusal did not touch the earlier socket.
     assert_eq!(board.rooms_of(BOB, ROOT).collect::<Vec<_>>(), ["y", "r"]);
     board.attach(BOB, SERVER, admin, "x", []).unwrap();
     assert!(board.detach(ALICE, ROOT));
@@ -46,7 +46,8 @@ fn a_session_with_two_sockets_in_a_namespace_gets_what_reaches_either() {
     };
     assert_eq!(selected(&mut board, "r"), 2);
     assert_eq!(selected(&mut board, "only x"), 1);
-    // The later one is meant until another is chosen; nobody chooses for others.
+    // The later socket is the chosen one until another is chosen; a choice concerns only one
+    // session.
     assert_eq!(board.socket_id(ALICE, ROOT), Some("y"));
     assert!(!board.choose(BOB, ROOT, "x"));
     assert!(!board.choose(ALICE, ROOT, "nobody"));
@@ -104,7 +105,7 @@ fn a_namespace_lives_while_it_is_held_or_has_a_socket() {
     board.attach(ALICE, SERVER, chat, "x", []).unwrap();
     board.release_namespace(chat);
     assert_eq!(board.namespace_name(chat), Some("/chat"));
-    // Replacing the last socket of a namespace that nobody holds does not end it.
+    // Replacing the last socket of a namespace without a hold does not end the namespace.
     board.attach(ALICE, SERVER, chat, "y", []).unwrap();
     assert!(board.detach(ALICE, chat));
     assert_eq!(board.namespace_name(chat), None);

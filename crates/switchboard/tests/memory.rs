@@ -1,4 +1,4 @@
-//! What a socket costs. One test, since the allocator counts for the whole process.
+//! The memory that a socket needs. One test only, since the allocator counts for the whole process.
 
 use std::fmt::Write as _;
 
@@ -18,7 +18,7 @@ const BYTES_PER_MEMBERSHIP_MAX: usize = 24;
 fn a_socket_costs_little_and_a_broadcast_allocates_nothing() {
     let before = ALLOCATOR.live_bytes();
     let mut board = Switchboard::new([1; 16]);
-    // Every size on the way, since lists grow in steps.
+    // Measure every size on the way, since lists grow in steps.
     let mut id = String::new();
     let mut per_socket_max = 0;
     for session in 0..SOCKETS {
@@ -51,7 +51,7 @@ fn a_socket_costs_little_and_a_broadcast_allocates_nothing() {
     assert!(visits > SOCKETS, "{visits}");
 }
 
-/// Every socket joins two rooms. Returns the bytes per membership.
+/// Puts every socket into two rooms. Returns the bytes per membership.
 fn memberships(board: &mut Switchboard, bytes: usize, before: usize) -> usize {
     let mut room = String::new();
     for session in 0..SOCKETS {
@@ -64,7 +64,7 @@ fn memberships(board: &mut Switchboard, bytes: usize, before: usize) -> usize {
     (ALLOCATOR.live_bytes() - before - bytes) / (2 * SOCKETS as usize)
 }
 
-/// Twenty characters, as Socket.IO's ids, in a buffer that is reused.
+/// Writes an id of twenty characters, as long as Socket.IO's, into a buffer that is reused.
 fn write_id(id: &mut String, session: u32) {
     id.clear();
     write!(id, "{session:020}").expect("a string takes everything");

@@ -11,11 +11,11 @@ fn at(millis: u64) -> Timestamp {
     Timestamp::from_micros(millis * 1000)
 }
 
-/// One app server, what it does after which time, and one handshake that waits.
+/// One app server with its behaviour, and one handshake that waits for it.
 struct Scene {
     promptness: Promptness,
     heard_at: Timestamp,
-    /// How long it takes to answer a ping; `None`: it answers none.
+    /// The time that it takes to answer a ping; `None`: it answers no ping.
     pong_after: Option<u64>,
 }
 
@@ -24,7 +24,8 @@ impl Scene {
         Self { promptness: Promptness::default(), heard_at: at(0), pong_after }
     }
 
-    /// Asked at `from`; looks as advised until the handshake is to leave, or until `to`.
+    /// Gives it the handshake at `from`, then looks when advised, until the handshake must leave or
+    /// until `to`.
     fn wait(&mut self, from: u64, to: u64) -> Option<(u64, Option<Hang>)> {
         self.promptness.asked(at(from));
         self.look(from, Promptness::first_look(at(from), PATIENCE), to)
@@ -112,7 +113,8 @@ fn a_slow_answer_of_an_app_server_that_lives_is_waited_for() {
 fn answers_to_others_show_that_handshakes_are_being_answered() {
     let mut scene = Scene::new(Some(3));
     scene.promptness.asked(at(0));
-    // One handshake hangs, all others are answered: it is that client's matter.
+    // One handshake hangs and all others are answered: the cause is that client, not the app
+    // server.
     for now in (100..30_000).step_by(100) {
         scene.promptness.asked(at(now));
         scene.promptness.answered(at(now + 5), at(now));
@@ -152,7 +154,7 @@ fn pings_alone_do_not_bring_one_back_that_answers_no_handshakes() {
     assert!(scene.wait(0, 60_000).is_some());
     assert!(!scene.promptness.heard(at(6_000)));
     assert_eq!(scene.standing(14_999), Standing::Ejected);
-    // After a while one handshake is given to it on trial, and only one.
+    // After a while it gets one handshake on trial, and only one.
     assert_eq!(scene.standing(15_000), Standing::Prompt);
     scene.promptness.asked(at(15_000));
     assert_eq!(scene.standing(15_001), Standing::Ejected);
@@ -184,7 +186,7 @@ fn a_node_that_stood_still_itself_asks_again() {
     let advice = scene.promptness.advise(at(400), at(0), at(0), PATIENCE);
     assert_eq!(advice, Advice::Call { until: at(1_000) });
     let advice = scene.promptness.advise(at(9_000), at(0), at(0), PATIENCE);
-    // Of handshakes without an answer for so long it is sure only when it has looked in time.
+    // A handshake without an answer for so long proves a hang only if the caller looked in time.
     assert_eq!(advice, Advice::Call { until: at(9_600) });
 }
 

@@ -1,4 +1,4 @@
-//! What is kept for clients that come back: one shard, and from one to another.
+//! What is kept for clients that return, within one shard and between shards.
 #![expect(clippy::unwrap_used, reason = "a test")]
 
 use std::collections::BTreeSet;
@@ -32,7 +32,7 @@ struct Shard {
     now: Timestamp,
 }
 
-/// What a socket comes back with.
+/// What a socket returns with.
 #[derive(Debug)]
 struct Back {
     missed: Vec<u64>,
@@ -191,7 +191,8 @@ fn a_socket_persisted_again_counts_once_and_lives_longer() {
     assert!(shard.restore("P1").is_some());
 }
 
-/// Two shards of two nodes that heard P and Q in different order: `P1 Q1 P2 Q2` and `Q1 Q2 P1 P2`.
+/// Two shards of two nodes that received P and Q in different order: `P1 Q1 P2 Q2` and `Q1 Q2 P1
+/// P2`.
 fn two() -> (Shard, Shard, [Feed; 4]) {
     let (mut one, mut two) = (Shard::new("one"), Shard::new("two"));
     let (mut p1, mut q1) = (one.feed("P", 1), one.feed("Q", 1));
@@ -359,7 +360,8 @@ fn who_went_away_again_at_the_other_shard() {
     assert_eq!(went("Q2"), Some(vec![3, 3]), "all that it had missed, and nothing here");
     assert_eq!(went("Q3"), Some(vec![3]));
     assert_eq!(went("P3"), Some(vec![]));
-    // In this shard's order P2 comes behind Q2: what it has of Q cannot be known here.
+    // In this shard's order P2 comes after Q2, so this shard cannot tell what the client has
+    // received of Q.
     assert_eq!(went("P2"), None);
     assert_eq!(went("P1"), None);
 }

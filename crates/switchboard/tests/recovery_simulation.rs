@@ -1,5 +1,6 @@
-//! Clients that come and go at several shards while app servers broadcast, every interleaving drawn from a seed. The
-//! oracle: as long as a client is recovered, it gets each packet of each app server that is for it once, in order.
+//! Clients that leave and return at several shards while app servers broadcast, with every
+//! interleaving drawn from a seed. The oracle: while a client is recovered, it receives each packet
+//! for it once, and the packets of each app server in order.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test")]
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -15,7 +16,7 @@ const CLIENTS: usize = 6;
 const STEPS: usize = 4_000;
 const KEEP: Duration = Duration::from_secs(1_000_000);
 
-/// xorshift64*: the same on every machine.
+/// xorshift64*: gives the same numbers on every machine.
 struct Random(u64);
 
 impl Random {
@@ -31,21 +32,21 @@ impl Random {
     }
 }
 
-/// Server and number: what a client hears.
+/// Server and number of a packet that a client receives.
 type Packet = (usize, u64);
 
 struct Shard {
     log: Recovery<Packet, ()>,
     feeds: Vec<Feed>,
-    /// What each app server has under way to this shard: numbers.
+    /// Numbers of the packets that each app server has under way to this shard.
     under_way: Vec<VecDeque<u64>>,
 }
 
-/// On the way to a client.
+/// Something on its way to a client.
 #[derive(Clone, Copy, Debug)]
 enum Sent {
     Packet(Packet),
-    /// The answer to its `CONNECT`: what came before counts from here on.
+    /// The answer to its `CONNECT`: earlier packets count from here on.
     Connected,
 }
 
@@ -60,24 +61,25 @@ struct Back {
 #[derive(Debug)]
 enum State {
     Away,
-    /// A middleware runs; nothing is attached yet.
+    /// A middleware runs; the socket is not attached yet.
     Pending(usize, SessionKey, Back),
     Live(usize, SessionKey),
-    /// Cut off, and its app server does not know it yet.
+    /// The connection is lost, and its app server does not know it yet.
     Lost(usize, SessionKey),
 }
 
 struct Client {
     state: State,
     under_way: VecDeque<Sent>,
-    /// Got before it was told that it is connected.
+    /// Packets that arrived before the answer to `CONNECT`.
     early: Vec<Packet>,
     connected: bool,
     offset: Option<String>,
     pid: String,
-    /// The last number of each app server.
+    /// The number of the last packet from each app server.
     has: Vec<u64>,
-    /// What was lost while it was there, of each app server: up to, but without, each of these numbers.
+    /// For each app server, the numbers before which packets were lost while the client was
+    /// connected.
     lost: Vec<Vec<u64>>,
 }
 
@@ -85,7 +87,8 @@ struct World {
     random: Random,
     shards: Vec<Shard>,
     clients: Vec<Client>,
-    /// Who each broadcast of each app server is for: all, or the clients with an even or odd number.
+    /// The audience of each broadcast of each app server: all, or the clients with an even or odd
+    /// number.
     sent: Vec<Vec<Option<bool>>>,
     sessions: u32,
     pids: u32,
@@ -155,7 +158,7 @@ impl World {
             0..20 => self.broadcast(),
             20..60 => {
                 let (shard, server) = (self.random.below(SHARDS), self.random.below(SERVERS));
-                // Some ways are slower than others.
+                // Some paths are slower than others.
                 if self.random.chance(30 + 20 * ((shard + server) % SERVERS)) {
                     self.arrive(shard, server);
                 }
@@ -234,7 +237,7 @@ impl World {
         }
     }
 
-    /// The oracle.
+    /// Checks a received packet: this is the oracle.
     fn take(&mut self, number: usize, (server, packet): Packet) {
         assert!(self.is_for(number, (server, packet)), "{number} got {server}.{packet}");
         let has = self.clients[number].has[server];
@@ -257,7 +260,7 @@ impl World {
         match std::mem::replace(&mut self.clients[number].state, State::Away) {
             State::Away => self.come(number),
             State::Pending(at, session, back) if self.random.chance(30) => {
-                // Gone before its middlewares were done.
+                // The client left before its middlewares were done.
                 self.cut(number);
                 self.release(number, &back);
                 self.shards[at].log.leave(session);
@@ -272,7 +275,7 @@ impl World {
         }
     }
 
-    /// Some of what was under way still arrives.
+    /// Cuts the client off; some packets under way still arrive.
     fn cut(&mut self, number: usize) {
         let arrives = self.random.below(self.clients[number].under_way.len() + 1);
         for _ in 0..arrives {
@@ -368,7 +371,7 @@ impl World {
                 client.under_way.push_back(Sent::Connected);
                 client.state = State::Live(at, session);
             }
-            // The node closes the session; its app server says `Persist` all the same.
+            // The node closes the session; its app server sends `Persist` anyway.
             Err(_) => {
                 client.under_way.clear();
                 client.early.clear();
@@ -380,7 +383,7 @@ impl World {
     fn fault(&mut self) {
         let at = self.random.below(SHARDS);
         if self.random.chance(50) {
-            // A trunk breaks, and what is under way is lost with it.
+            // A trunk breaks, and the packets under way are lost.
             let server = self.random.below(SERVERS);
             let next = self.sent[server].len() as u64 + 1;
             let Shard { log, feeds, under_way } = &mut self.shards[at];
@@ -388,7 +391,7 @@ impl World {
             log.source_down(Timestamp::ORIGIN, feeds[server]);
             feeds[server] = log.source_up(&server.to_string());
             log.number(&mut feeds[server], next).unwrap();
-            // Whoever is there has lost it, too; that is no recovery's doing.
+            // Clients that are connected lose them, too; recovery cannot help there.
             for client in &mut self.clients {
                 if matches!(client.state, State::Live(own, _) if own == at) {
                     client.lost[server].push(next);

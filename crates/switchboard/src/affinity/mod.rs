@@ -15,16 +15,16 @@ pub struct Cursor {
 /// One app server that could take a session.
 #[derive(Clone, Copy, Debug)]
 pub struct Candidate {
-    /// Its number.
+    /// The app server's number.
     pub server: ServerKey,
-    /// How it answers. A better standing counts for more than any load.
+    /// How promptly the app server answers. A better standing counts more than any load.
     pub standing: Standing,
-    /// Its sessions.
+    /// The number of its sessions.
     pub load: u32,
 }
 
-/// Picks, among those of the best standing, the app server with the fewest sessions; ties take turns in the order of
-/// their keys, whatever the order of `candidates`.
+/// Picks the app server with the fewest sessions among those of the best standing. Equal ones take
+/// turns in the order of their keys, whatever the order of `candidates`.
 ///
 /// `None` when there is no app server.
 pub fn pick(

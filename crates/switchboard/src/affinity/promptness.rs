@@ -1,37 +1,39 @@
 //! How promptly an app server answers handshakes, and when another one should be asked instead.
 //!
-//! An app server that hangs as a whole (a stopped process, a blocked event loop, a lost network) sends no frame at
-//! all, not even the answer to a ping. One whose handshakes alone hang (a database that does not answer its
-//! `allowRequest`) still answers pings. The first is found out within `silent_after`, because nothing that it was
-//! given is being worked at. The second is given far longer: its answer may well come, and a handshake that is tried
-//! elsewhere as well runs the app's code twice.
+//! There are two ways to hang. An app server may hang as a whole (a stopped process, a blocked
+//! event loop, a lost network): then it sends no frame at all, not even the answer to a ping. It is
+//! detected within `silent_after`, because it works on nothing that it was given. Or only its
+//! handshakes hang (a database does not answer its `allowRequest`): then it still answers pings. It
+//! gets much more time, because its answer may still come, and a handshake that is tried elsewhere
+//! in addition runs the app's code twice.
 
 use core::time::Duration;
 
 use trunkline_clock::Timestamp;
 
-/// How many times longer than a silent app server one is waited for that answers pings.
+/// How many times longer the node waits for an app server that answers pings than for a silent one.
 const UNANSWERED_FACTOR: u32 = 5;
-/// Answers may take that many times their usual time before they count as late.
+/// An answer counts as late after this many times the usual time.
 const USUAL_FACTOR: u32 = 4;
-/// When an app server without answers to handshakes is first tried again; doubled after each try in vain.
+/// The wait before an ejected app server gets another handshake on trial; doubled after each trial
+/// without an answer.
 const TRIAL_AFTER: Duration = Duration::from_secs(10);
 const TRIAL_AFTER_MAX: Duration = Duration::from_secs(60);
 
-/// How long app servers may take.
+/// The times that app servers may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
-    /// An app server with a handshake to answer that sends no frame for so long hangs.
+    /// An app server with an unanswered handshake that sends no frame for this long hangs.
     pub silent_after: Duration,
 }
 
 impl Patience {
-    /// Newcomers go to others after this long without an answer to any handshake.
+    /// The time without an answer to any handshake after which other app servers are preferred.
     fn late_after(self) -> Duration {
         self.silent_after / 4
     }
 
-    /// A sign of life is asked for after this long without a frame.
+    /// The time without a frame after which the app server is pinged.
     fn call_after(self) -> Duration {
         self.silent_after * 2 / 5
     }
@@ -45,27 +47,27 @@ impl Patience {
     }
 }
 
-/// Which app servers newcomers go to first.
+/// How much an app server is preferred for new sessions.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Standing {
-    /// It answers, or has nothing to answer.
+    /// The app server answers, or has nothing to answer.
     Prompt,
-    /// It has handshakes to answer and has answered none of them for a while.
+    /// The app server has handshakes to answer and has answered none of them for a while.
     Late,
-    /// It hangs: it gets handshakes only where all others hang, too.
+    /// The app server hangs: it gets handshakes only when all others hang, too.
     Ejected,
 }
 
-/// Why an app server was ejected. Alphabetical.
+/// Why an app server was ejected, in alphabetical order.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Hang {
-    /// It sends nothing at all.
+    /// The app server sends nothing at all.
     Silent,
-    /// It sends frames, but no answers to handshakes.
+    /// The app server sends frames, but no answers to handshakes.
     Unanswered,
 }
 
-/// What to do with a handshake that waits.
+/// What to do with a handshake that has no answer yet.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Advice {
     /// Ping the app server, then look again.
@@ -73,9 +75,9 @@ pub enum Advice {
         /// When to look again.
         until: Timestamp,
     },
-    /// Try it elsewhere.
+    /// Give the handshake to another app server.
     Leave {
-        /// The app server has been ejected just now, for this.
+        /// The reason, if the app server has been ejected just now.
         ejected: Option<Hang>,
     },
     /// Look again later.
@@ -89,40 +91,42 @@ pub enum Advice {
 struct Ejection {
     hang: Hang,
     at: Timestamp,
-    /// When the next handshake is given to it to see whether it answers again.
+    /// The time from which an ejected app server gets a handshake on trial.
     trial_at: Timestamp,
     trial_after: Duration,
 }
 
-/// What is known of one app server. The caller says when frames come from it, see `heard_at`.
+/// What the node knows about one app server's answers. The caller passes the time of its last frame
+/// as `heard_at`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Promptness {
-    /// Handshakes that are its to answer, those included whose clients have gone.
+    /// Handshakes that the app server has not answered, including those whose clients have gone.
     waiting: u32,
-    /// Since when it has had handshakes to answer without answering any.
+    /// The time since which it has had handshakes to answer and answered none.
     waiting_since: Option<Timestamp>,
     /// A moving average of the time that its answers take.
     usual: Duration,
-    /// When it was pinged for a sign of life.
+    /// The time of the last ping that asked for a sign of life.
     called_at: Option<Timestamp>,
     ejected: Option<Ejection>,
 }
 
 impl Promptness {
-    /// It was given a handshake.
+    /// Notes that the app server was given a handshake.
     pub fn asked(&mut self, now: Timestamp) {
         self.waiting += 1;
         self.waiting_since.get_or_insert(now);
         if let Some(ejection) = &mut self.ejected
             && ejection.trial_at <= now
         {
-            // One at a time.
+            // Only one trial at a time.
             ejection.trial_after = (ejection.trial_after * 2).min(TRIAL_AFTER_MAX);
             ejection.trial_at = now + ejection.trial_after;
         }
     }
 
-    /// It accepted or rejected a handshake of `asked_at`. True: it was ejected, and is no longer.
+    /// Notes an answer to a handshake that was given at `asked_at`. True when this ends an
+    /// ejection.
     pub fn answered(&mut self, now: Timestamp, asked_at: Timestamp) -> bool {
         self.waiting = self.waiting.saturating_sub(1);
         self.waiting_since = (self.waiting > 0).then_some(now);
@@ -131,8 +135,8 @@ impl Promptness {
         self.ejected.take().is_some()
     }
 
-    /// A handshake came to its end at the app server without an answer: its client had gone, or it was tried
-    /// elsewhere.
+    /// Notes the end of a handshake without an answer: its client has gone, or it was given to
+    /// another app server.
     pub fn withdrawn(&mut self) {
         self.waiting = self.waiting.saturating_sub(1);
         if self.waiting == 0 {
@@ -140,23 +144,24 @@ impl Promptness {
         }
     }
 
-    /// A frame came. Only of interest while it is ejected. True: it is so no longer.
+    /// Notes a frame; only needed while the app server is ejected. True when this ends the
+    /// ejection.
     pub fn heard(&mut self, now: Timestamp) -> bool {
         let silent = self.ejected.is_some_and(|ejection| ejection.hang == Hang::Silent);
         if silent {
             self.ejected = None;
-            // It has what has gathered meanwhile to work off first.
+            // The app server first has to work through what has arrived meanwhile.
             self.waiting_since = self.waiting_since.map(|_| now);
         }
         silent
     }
 
-    /// Whether it is ejected: then [`Self::heard`] wants to know of frames.
+    /// Whether the app server is ejected: then [`Self::heard`] must be called for each frame.
     pub fn is_ejected(&self) -> bool {
         self.ejected.is_some()
     }
 
-    /// Whether it should be given a handshake now.
+    /// How much the app server is preferred for a handshake now.
     pub fn standing(&self, now: Timestamp, patience: Patience) -> Standing {
         if let Some(ejection) = self.ejected {
             let on_trial = ejection.hang == Hang::Unanswered && ejection.trial_at <= now;
@@ -167,8 +172,8 @@ impl Promptness {
         if late { Standing::Late } else { Standing::Prompt }
     }
 
-    /// What to do with a handshake that it was given at `asked_at` and has not answered. Its last frame came at
-    /// `heard_at`.
+    /// What to do with a handshake that was given at `asked_at` and has no answer. The app server's
+    /// last frame came at `heard_at`.
     pub fn advise(
         &mut self,
         now: Timestamp,
@@ -177,7 +182,7 @@ impl Promptness {
         patience: Patience,
     ) -> Advice {
         if let Some(ejection) = self.ejected {
-            // A handshake that was given to it on trial has the time that each has.
+            // A handshake on trial gets the same time as any other.
             let until = asked_at + patience.unanswered_after();
             let on_trial = ejection.hang == Hang::Unanswered && ejection.at < asked_at;
             if on_trial && now < until {
@@ -193,7 +198,8 @@ impl Promptness {
             if now <= until + patience.late_after() {
                 return self.eject(now, Hang::Silent);
             }
-            // Nobody has looked in time, so it may be this node that stood still: the answer may wait to be read.
+            // No look was taken in time, so this node itself may have stood still: the answer may
+            // wait to be read.
             return Advice::Call { until: self.call(now, patience) };
         }
         let quiet_since = asked_at.max(heard_at);
@@ -210,12 +216,12 @@ impl Promptness {
         Advice::Wait { until: (quiet_since + patience.call_after()).min(unanswered_at) }
     }
 
-    /// When to look at a handshake that is given to it now.
+    /// The time of the first look at a handshake that is given now.
     pub fn first_look(now: Timestamp, patience: Patience) -> Timestamp {
         now + patience.call_after()
     }
 
-    /// It is pinged now. When that was in vain.
+    /// Notes a ping that is sent now. Returns when it counts as unanswered.
     fn call(&mut self, now: Timestamp, patience: Patience) -> Timestamp {
         self.called_at = Some(now);
         now + patience.called_in_vain_after()

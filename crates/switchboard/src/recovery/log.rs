@@ -8,7 +8,7 @@ use trunkline_clock::Timestamp;
 
 use super::sources::{Origin, SourceKey};
 
-/// Who was to get a recorded packet: as [`Selection`](crate::Selection), kept.
+/// The receivers of a recorded packet, like [`Selection`](crate::Selection) but owned.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Audience {
     /// A socket must have been in one of these; empty means all of the namespace.
@@ -24,9 +24,10 @@ pub(super) struct Log<P> {
     /// The number of the oldest entry.
     first: u64,
     entries: VecDeque<Entry<P>>,
-    /// Offsets to numbers.
+    /// Numbers of the entries by their offsets.
     places: BTreeMap<Box<str>, u64>,
-    /// Something is missing before the entry with this number: no offset before it says what a client has.
+    /// A packet is missing before the entry with this number: earlier offsets do not tell what a
+    /// client has received.
     whole_from: u64,
 }
 
@@ -54,7 +55,7 @@ impl<P> Log<P> {
         self.entries.is_empty()
     }
 
-    /// When the oldest entry is too old.
+    /// The time at which the oldest entry is too old.
     pub(super) fn oldest(&self) -> Option<Timestamp> {
         self.entries.front().map(|entry| entry.until)
     }
@@ -69,12 +70,12 @@ impl<P> Log<P> {
         Some(entry)
     }
 
-    /// From here on an offset of before means nothing.
+    /// Notes a missing packet: from here on, earlier offsets are worthless.
     pub(super) fn break_off(&mut self) {
         self.whole_from = self.end();
     }
 
-    /// Where the packet with this offset stands, and where it is from.
+    /// The position of the packet with this offset, and the packet's origin.
     pub(super) fn find(&self, offset: &str) -> Option<(usize, Origin)> {
         let number = *self.places.get(offset)?;
         let place = usize::try_from(number.checked_sub(self.first)?).ok()?;

@@ -1,18 +1,23 @@
-//! What a client that lost its connection gets back: its socket's state, and the packets it missed.
+//! What a client that lost its connection gets when it returns: its socket's state, and the packets
+//! that it missed.
 //!
-//! One [`Recovery`] is the part of a hub that one shard owns. It keeps recorded packets in the order in which the shard
-//! delivered them, so what stands behind an offset is exactly what a session of this shard did not get.
+//! One [`Recovery`] is the part of a hub that one shard owns. It keeps recorded packets in the
+//! order in which the shard delivered them, so the packets after an offset are exactly those that a
+//! session of this shard missed.
 //!
-//! A client may come back to another shard or another node, where packets of two app servers may have come in another
-//! order. So the shard that kept it answers with a [`Cut`]: of each app server the number up to which the client then has
-//! everything. Any other shard delivers what is beyond the cut ([`Recovery::resume`]), passes over what is not and still
-//! comes, and refuses when it cannot prove that it has all of it: then the client gets a fresh socket. Never a guess.
+//! A client may return to another shard or another node, where packets of two app servers may have
+//! arrived in another order. So the shard that kept the socket answers with a [`Cut`]: for each app
+//! server, the number up to which the client then has everything. Any other shard delivers the
+//! packets after the cut ([`Recovery::resume`]) and skips packets within the cut that arrive later.
+//! When it cannot prove that it has everything after the cut, it refuses: then the client gets a
+//! fresh socket. It never guesses.
 //!
-//! What is kept of a socket is given out once ([`Restored::Taken`] after that), so no two sockets live on one state;
-//! who could not use it gives it back ([`Recovery::release`]).
+//! A kept socket is given out once (then [`Restored::Taken`]), so two sockets never share one
+//! state; a caller that could not use it returns it ([`Recovery::release`]).
 //!
-//! Bounded in time (how long a client may be away) and in bytes (all packets and all sockets together); the oldest goes
-//! first. What does not fit is not recovered: the client then gets a fresh socket, as if it had been away for too long.
+//! The log is bounded in time (how long a client may be away) and in bytes (all packets and all
+//! sockets together); the oldest entry goes first. A client whose entry is gone gets a fresh
+//! socket, as if it had been away for too long.
 
 mod log;
 mod sources;
@@ -31,14 +36,15 @@ pub use self::sources::{Cut, Feed, NumberRepeats, Origin, SourceKey};
 use self::sources::{OwnCut, Sources};
 use crate::{NamespaceKey, SessionKey};
 
-/// Book-keeping of one packet or socket, in bytes, beside its strings and data.
+/// Bytes counted for each packet or socket in addition to its strings and data.
 const ENTRY_BYTES: usize = 128;
-/// What an app server costs in a kept cut.
+/// Bytes counted for each app server in a kept cut.
 const CUT_ENTRY_BYTES: usize = 24;
-/// How long an app server that is gone is remembered beyond twice the time that its packets were kept.
+/// How long an app server that has gone is remembered, in addition to twice the time that its
+/// packets are kept.
 const REMEMBER: Duration = Duration::from_secs(60);
 
-/// Where a socket sits in this shard.
+/// The place of a socket in this shard: its session and its namespace.
 pub type Seat = (SessionKey, NamespaceKey);
 
 /// A socket as its app server left it.
@@ -46,74 +52,76 @@ pub type Seat = (SessionKey, NamespaceKey);
 pub struct Persisted<D> {
     /// Its namespace's name.
     pub nsp: Box<str>,
-    /// Its public id.
+    /// The socket's public id.
     pub socket: Box<str>,
-    /// The app server that owned it.
+    /// The app server that owned the socket.
     pub server: SourceKey,
-    /// Its rooms, the one named by its id included.
+    /// The socket's rooms, including the one named by its id.
     pub rooms: Vec<Box<str>>,
-    /// Whatever the app server wants back.
+    /// The app server's data, returned unchanged.
     pub data: D,
-    /// How much `data` takes, in bytes.
+    /// The length of `data`, in bytes.
     pub data_bytes: usize,
 }
 
-/// The answer to who asks for a socket.
+/// The answer to a request for a socket.
 #[derive(Debug)]
 pub enum Restored<'r, P, D> {
-    /// It is the asker's now.
+    /// The socket; it now belongs to the caller.
     Found(Found<'r, P, D>),
-    /// It was given out before, and not given back.
+    /// The socket was given out before and was not returned.
     Taken(&'r str),
-    /// The id is unknown, too old or of another namespace, or what its client has is not known.
+    /// No such socket: the id is unknown, too old or of another namespace, or the log cannot tell
+    /// what its client has received.
     Unknown,
 }
 
-/// A socket that comes back.
+/// A socket that returns.
 #[derive(Debug)]
 pub struct Found<'r, P, D> {
-    /// As it was left.
+    /// The socket as it was persisted.
     pub socket: &'r Persisted<D>,
-    /// What it missed, oldest first.
+    /// The packets that the client missed, oldest first.
     pub missed: Vec<&'r P>,
-    /// What it has then.
+    /// The cut of the client once it has these packets.
     pub cut: Cut,
-    /// The offset of the last packet that it has then.
+    /// The offset of the last packet that the client then has.
     pub last: Box<str>,
 }
 
-/// What a socket brings along that was kept elsewhere, or here.
+/// What a returning socket brings with it, kept by this shard or another.
 #[derive(Clone, Debug)]
 pub struct Return<'r> {
-    /// Its private id.
+    /// The socket's private id.
     pub pid: &'r str,
     /// The id of the log that its cut is from.
     pub log: &'r str,
-    /// What it has.
+    /// The broadcasts that the socket has received.
     pub cut: &'r Cut,
-    /// The offset of the last packet that it has.
+    /// The offset of the last packet that the socket has received.
     pub last: &'r str,
 }
 
-/// Not everything beyond a cut is here.
+/// This shard cannot prove that it has everything after a cut.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Unproved;
 
-/// The logs. `P` is a packet and `D` a socket's data; both are opaque here.
+/// The recovery logs of one shard and hub. `P` is a packet and `D` a socket's data; both are opaque
+/// here.
 #[derive(Debug)]
 pub struct Recovery<P, D> {
-    /// Which log a cut is from.
+    /// The id of this log, which cuts carry.
     id: Box<str>,
     bytes_max: usize,
     bytes: usize,
     logs: BTreeMap<Box<str>, Log<P>>,
     sources: Sources,
     sockets: BTreeMap<Box<str>, Kept<D>>,
-    /// Private ids by age; an id that was persisted again has a younger entry, too.
+    /// Private ids by age. An id that was persisted again has a younger entry, too.
     ages: VecDeque<(Timestamp, Box<str>)>,
-    /// Where those sit that came back.
+    /// The sockets that returned to this shard.
     seats: BTreeMap<Seat, Sitting>,
-    /// How often something was missed.
+    /// Counts missing packets.
     breaks: u64,
     keep_max: Duration,
 }
@@ -127,7 +135,8 @@ struct Kept<D> {
     is_taken: bool,
 }
 
-/// How a socket came back to this shard: until `cut` its order is that of another log.
+/// The start of a socket that returned to this shard: up to `cut`, its order is that of another
+/// log.
 #[derive(Clone, Debug)]
 struct Start {
     cut: OwnCut,
@@ -137,20 +146,20 @@ struct Start {
 
 #[derive(Clone, Debug)]
 enum Sitting {
-    /// `None`: all of its order is this log's.
+    /// The socket's order is this log's: since `Start`, or all of it (`None`).
     Since(Option<Start>),
-    /// It has not got all; nothing is kept of it.
+    /// The socket has not received everything; its state is not kept.
     Unproved,
 }
 
-/// What a client has: entries at a place or before are passed over, and so are those within a cut.
+/// What a client has received: entries up to a position, and entries within a cut.
 struct Behind {
     place: usize,
     cut: OwnCut,
 }
 
 impl<P, D> Recovery<P, D> {
-    /// Keeps at most this many bytes. `id` is no other log's, on any node.
+    /// An empty log of at most `bytes_max` bytes. `id` must be unique among all logs of all nodes.
     pub fn new(id: &str, bytes_max: usize) -> Self {
         Self {
             id: id.into(),
@@ -166,33 +175,33 @@ impl<P, D> Recovery<P, D> {
         }
     }
 
-    /// Bytes kept now, book-keeping included.
+    /// Bytes kept now, including overhead.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Whether [`Self::expire`] will have something to do some time.
+    /// Whether [`Self::expire`] will have something to do at some time.
     pub fn is_in_use(&self) -> bool {
         self.bytes > 0 || self.sources.has_gone()
     }
 
-    /// Names this log in a [`Return`].
+    /// The name of this log in a [`Return`].
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// A trunk of this app server is up.
+    /// Notes a new trunk of this app server.
     pub fn source_up(&mut self, server: &str) -> Feed {
         self.sources.up(server)
     }
 
-    /// That trunk has ended.
+    /// Notes the end of that trunk.
     pub fn source_down(&mut self, now: Timestamp, feed: Feed) {
         self.sources.down(now, feed);
     }
 
-    /// The app server says which number its next broadcast on this trunk has. When some before it never came, no
-    /// offset of before says any more what a client has.
+    /// Notes the number of the app server's next broadcast on this trunk. If earlier broadcasts
+    /// never arrived here, earlier offsets no longer tell what a client has received.
     pub fn number(&mut self, feed: &mut Feed, next: u64) -> Result<(), NumberRepeats> {
         if self.sources.number(feed, next)? {
             self.break_off();
@@ -200,23 +209,25 @@ impl<P, D> Recovery<P, D> {
         Ok(())
     }
 
-    /// A broadcast came, recorded or not. `None`: its app server does not number.
+    /// Notes a broadcast, recorded or not. `None`: its app server does not number broadcasts.
     pub fn advance(&mut self, feed: &mut Feed) -> Option<Origin> {
         self.sources.advance(feed)
     }
 
-    /// Whether a socket of this shard may have had this broadcast elsewhere: then ask [`Self::has_had`] of each.
+    /// Whether a socket of this shard may have received this broadcast elsewhere: then ask
+    /// [`Self::has_had`] for each.
     pub fn has_ahead(&self, origin: Origin) -> bool {
         self.sources.has_ahead(origin)
     }
 
-    /// This socket had it before it came back to this shard.
+    /// Whether this socket received the broadcast before it returned to this shard.
     pub fn has_had(&self, origin: Origin, seat: Seat) -> bool {
         self.sources.has_had(origin, seat)
     }
 
-    /// Keeps a packet that is delivered now, for clients that are away for up to `keep`. One without a number is not
-    /// kept: who is away when it comes gets a fresh socket. Returns the private ids that had to go for it.
+    /// Keeps a packet that is delivered now, for clients that are away for up to `keep`. A packet
+    /// without a number is not kept: clients that are away when it comes get fresh sockets. Returns
+    /// the private ids that were removed to make room.
     pub fn record(
         &mut self,
         now: Timestamp,
@@ -246,8 +257,8 @@ impl<P, D> Recovery<P, D> {
         self.make_room(now)
     }
 
-    /// Keeps a socket whose client is gone, for up to `keep`; `seat` is where it sat. Returns the private ids that had
-    /// to go for it.
+    /// Keeps a socket whose client has gone, for up to `keep`; `seat` is its place. Returns the
+    /// private ids that were removed to make room.
     pub fn persist(
         &mut self,
         now: Timestamp,
@@ -316,7 +327,7 @@ impl<P, D> Recovery<P, D> {
         Restored::Found(Found { socket: &kept.socket, missed, cut, last: last.into() })
     }
 
-    /// What a client with this offset has, as far as it can be known.
+    /// What a client with this offset has received, as far as the log can tell.
     fn behind(
         &self,
         now: Timestamp,
@@ -337,12 +348,13 @@ impl<P, D> Recovery<P, D> {
         if start.breaks != self.breaks {
             return None;
         }
-        // It got nothing here: what it has is what it came with.
+        // The client received nothing here: it has what it returned with.
         if *start.last == *offset {
             let holds = self.sources.holds(now, &start.cut);
             return holds.then(|| Behind { place: 0, cut: start.cut.clone() });
         }
-        // It did not even get all that it missed then. In which order that came is known when it came from one.
+        // The client did not even receive everything that it had missed then. The order of those
+        // packets is known only if all came from one app server.
         let (_, origin) = found?;
         if start.cut.iter().any(|(source, number)| *source != origin.source && *number > 0) {
             return None;
@@ -352,7 +364,7 @@ impl<P, D> Recovery<P, D> {
         self.sources.holds(now, &cut).then_some(Behind { place: 0, cut })
     }
 
-    /// Takes back what was given out and not used.
+    /// Takes back a socket that was given out and not used.
     pub fn release(&mut self, nsp: &str, pid: &str) {
         if let Some(kept) = self.sockets.get_mut(pid)
             && *kept.socket.nsp == *nsp
@@ -361,18 +373,18 @@ impl<P, D> Recovery<P, D> {
         }
     }
 
-    /// Of each app server that is known here the number of its last broadcast.
+    /// For each app server that is known here, the number of its last broadcast.
     pub fn cut(&self) -> Cut {
         self.sources.cut_beyond(&OwnCut::new())
     }
 
-    /// Whether a socket with this cut could come back to this shard now.
+    /// Whether a socket with this cut could return to this shard now.
     pub fn proves(&self, now: Timestamp, cut: &Cut) -> bool {
         self.sources.resolve(now, cut).is_some()
     }
 
-    /// A socket that was restored takes its seat, owned by `server`: gives what it still has to get, oldest first.
-    /// What is within its cut and still to come is not for it.
+    /// Seats a socket that was restored, owned by `server`. Returns the packets that it still has
+    /// to receive, oldest first. Packets within its cut that arrive later are not for it.
     pub fn resume(
         &mut self,
         now: Timestamp,
@@ -387,7 +399,7 @@ impl<P, D> Recovery<P, D> {
         };
         self.sources.skip_up_to(seat, &cut);
         let start = match self.sockets.get(back.pid) {
-            // Its order goes on where it was.
+            // The socket's order continues where it stopped.
             Some(kept) if *back.log == *self.id => kept.start.clone(),
             Some(_) | None => {
                 Some(Start { cut: cut.clone(), last: back.last.into(), breaks: self.breaks })
@@ -401,14 +413,14 @@ impl<P, D> Recovery<P, D> {
             .collect())
     }
 
-    /// A fresh socket takes this seat.
+    /// Seats a fresh socket.
     pub fn take_seat(&mut self, seat: Seat) {
         if !self.seats.is_empty() && self.seats.remove(&seat).is_some() {
             self.sources.leave(seat);
         }
     }
 
-    /// The session is gone, with all of its seats.
+    /// Removes a session with all of its seats.
     pub fn leave(&mut self, session: SessionKey) {
         if self.seats.is_empty() {
             return;
@@ -420,7 +432,7 @@ impl<P, D> Recovery<P, D> {
         }
     }
 
-    /// Forgets what is too old. Returns the private ids that went.
+    /// Removes entries that are too old. Returns the private ids that were removed.
     pub fn expire(&mut self, now: Timestamp) -> Vec<Box<str>> {
         for log in self.logs.values_mut() {
             while log.oldest().is_some_and(|until| until <= now) {
@@ -436,7 +448,7 @@ impl<P, D> Recovery<P, D> {
         gone
     }
 
-    /// When [`Self::expire`] has something to do next.
+    /// The time at which [`Self::expire`] has something to do next.
     pub fn poll_deadline(&self) -> Option<Timestamp> {
         let packets = self.logs.values().filter_map(Log::oldest);
         let sockets = self.ages.front().map(|(until, _)| *until);
@@ -450,7 +462,7 @@ impl<P, D> Recovery<P, D> {
         }
     }
 
-    /// Drops the oldest until the bytes fit.
+    /// Removes the oldest entries until the bytes fit.
     fn make_room(&mut self, now: Timestamp) -> Vec<Box<str>> {
         if self.bytes <= self.bytes_max {
             return Vec::new();
@@ -478,7 +490,7 @@ impl<P, D> Recovery<P, D> {
 
     fn drop_oldest_socket(&mut self, gone: &mut Vec<Box<str>>) {
         let Some((until, pid)) = self.ages.pop_front() else { return };
-        // Persisted again since: its younger entry counts.
+        // The socket was persisted again since: its younger entry counts.
         if self.sockets.get(&*pid).is_some_and(|kept| kept.until == until)
             && let Some(kept) = self.sockets.remove(&*pid)
         {
@@ -492,7 +504,7 @@ fn is_beyond(cut: &OwnCut, origin: Origin) -> bool {
     cut.get(&origin.source).is_none_or(|number| origin.number > *number)
 }
 
-/// Drops the oldest entry of a log; returns its bytes.
+/// Removes the oldest entry of a log; returns its bytes.
 fn forget<P>(now: Timestamp, log: &mut Log<P>, sources: &mut Sources) -> usize {
     let Some(entry) = log.drop_oldest() else { return 0 };
     sources.dropped(now, entry.origin, entry.until);

@@ -1,7 +1,9 @@
-//! Who broadcasts, and how far each has come: the numbers that mean the same in every shard of every node.
+//! The app servers that broadcast, and how far each has come: numbers that mean the same in every
+//! shard of every node.
 //!
-//! Each app server numbers its broadcasts, and every shard gets them in that order. So what a client has of one app
-//! server is one number, and of all of them a [`Cut`]. Order between app servers does not exist.
+//! Each app server numbers its broadcasts, and every shard receives them in that order. So one
+//! number says what a client has received of one app server, and a [`Cut`] says it for all of them.
+//! Order between app servers does not exist.
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
@@ -12,65 +14,67 @@ use trunkline_clock::Timestamp;
 
 use super::Seat;
 
-/// An app server, as one [`Recovery`](super::Recovery) numbers them.
+/// An app server, as numbered by one [`Recovery`](super::Recovery).
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct SourceKey(u32);
 
-/// Which broadcast it is, over all nodes.
+/// The identity of a broadcast among all nodes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Origin {
-    /// Who sent it.
+    /// The app server that sent it.
     pub source: SourceKey,
-    /// Its number there.
+    /// Its number among that app server's broadcasts.
     pub number: u64,
 }
 
-/// Of each app server that a shard knows the number of the last broadcast: all up to it were delivered there.
+/// For each app server that a shard knows, the number of its last broadcast: all up to it were
+/// delivered there.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Cut(pub Vec<(Box<str>, u64)>);
 
-/// One trunk of an app server: the number of what comes next.
+/// One trunk of an app server: the number of its next broadcast.
 #[derive(Clone, Copy, Debug)]
 pub struct Feed {
     source: SourceKey,
-    /// `None` while the app server has not said: an older one never does.
+    /// `None` until the app server has sent a number; an older SDK never does.
     next: Option<u64>,
 }
 
 impl Feed {
-    /// Whose trunk it is.
+    /// The app server whose trunk this is.
     pub const fn source(&self) -> SourceKey {
         self.source
     }
 }
 
-/// A number of an app server that goes backwards or is zero.
+/// The app server sent a number that goes backwards or is zero.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct NumberRepeats;
 
-/// The same cut by this shard's keys.
+/// A cut in terms of this shard's own keys.
 pub(super) type OwnCut = BTreeMap<SourceKey, u64>;
 
 #[derive(Debug)]
 struct Source {
     id: Box<str>,
     trunks: u32,
-    /// `None` until the app server numbers.
+    /// `None` until the app server numbers its broadcasts.
     numbers: Option<Numbers>,
-    /// Its entries in all logs.
+    /// The app server's entries in all logs.
     entries: usize,
-    /// Until then an entry would have been kept that had to go before its time.
+    /// Entries were removed early; without that, they would have been kept until this time.
     trimmed_until: Timestamp,
     gone_at: Option<Timestamp>,
-    /// Sockets that have had more of it than this shard, and up to which number.
+    /// Sockets that have received more of this app server than this shard has, and up to which
+    /// number.
     ahead: BTreeMap<Seat, u64>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Numbers {
-    /// The last broadcast that came.
+    /// The number of the last broadcast that came.
     last: u64,
-    /// All recorded ones from this number on are in the logs.
+    /// All recorded broadcasts from this number on are in the logs.
     whole_from: u64,
 }
 
@@ -79,7 +83,7 @@ pub(super) struct Sources {
     sources: BTreeMap<SourceKey, Source>,
     keys: BTreeMap<Box<str>, SourceKey>,
     next_key: u32,
-    /// Until then something that was recorded by nobody's number might be missed.
+    /// Until this time, a recorded broadcast without a number might be missing.
     unnumbered_until: Timestamp,
 }
 
@@ -121,12 +125,12 @@ impl Sources {
         }
     }
 
-    /// Somebody is to be forgotten some time.
+    /// Whether a departed app server must be forgotten at some time.
     pub(super) fn has_gone(&self) -> bool {
         self.sources.values().any(|source| source.gone_at.is_some())
     }
 
-    /// Forgets who went so long ago that no shard of any node has anything of it.
+    /// Forgets app servers that left so long ago that no shard of any node keeps anything of them.
     pub(super) fn expire(&mut self, now: Timestamp, remember: Duration) {
         let keys = &mut self.keys;
         self.sources.retain(|_, source| {
@@ -138,7 +142,8 @@ impl Sources {
         });
     }
 
-    /// The next broadcast of this trunk has this number. True when some of those before it never came here.
+    /// Notes the number of this trunk's next broadcast. True when some broadcasts before it never
+    /// arrived here.
     pub(super) fn number(&mut self, feed: &mut Feed, next: u64) -> Result<bool, NumberRepeats> {
         let Some(source) = self.sources.get_mut(&feed.source) else { return Err(NumberRepeats) };
         let expected = source.numbers.map_or(1, |numbers| numbers.last + 1);
@@ -155,13 +160,13 @@ impl Sources {
         Ok(!is_whole)
     }
 
-    /// A broadcast came. `None`: the app server does not number.
+    /// Notes a broadcast. `None`: the app server does not number broadcasts.
     pub(super) fn advance(&mut self, feed: &mut Feed) -> Option<Origin> {
         let number = feed.next?;
         feed.next = Some(number + 1);
         let source = self.sources.get_mut(&feed.source)?;
         let numbers = source.numbers.as_mut()?;
-        // A trunk that was replaced may still bring its last words.
+        // A trunk that was replaced may still deliver its last broadcasts.
         numbers.last = numbers.last.max(number);
         if !source.ahead.is_empty() {
             source.ahead.retain(|_, up_to| *up_to >= number);
@@ -179,7 +184,7 @@ impl Sources {
         }
     }
 
-    /// An entry went.
+    /// Notes that an entry was removed.
     pub(super) fn dropped(&mut self, now: Timestamp, origin: Origin, until: Timestamp) {
         let Some(source) = self.sources.get_mut(&origin.source) else { return };
         source.entries -= 1;
@@ -191,7 +196,7 @@ impl Sources {
         }
     }
 
-    /// How far each has come here, or got elsewhere by `had`.
+    /// How far each app server has come here, or elsewhere according to `had`.
     pub(super) fn cut_beyond(&self, had: &OwnCut) -> Cut {
         let numbered = self.sources.iter().filter_map(|(key, source)| {
             let last = source.numbers?.last;
@@ -200,19 +205,21 @@ impl Sources {
         Cut(numbered.collect())
     }
 
-    /// The cut by our keys, when the logs have all that was recorded beyond it.
+    /// The cut in terms of our keys, if the logs have everything that was recorded after it.
     pub(super) fn resolve(&self, now: Timestamp, cut: &Cut) -> Option<OwnCut> {
         let mut own = OwnCut::new();
         for (id, number) in &cut.0 {
             own.insert(*self.keys.get(id)?, *number);
         }
-        // Whoever is not in the cut had no trunk where it was made: what it said is then nobody's to judge.
+        // An app server that is not in the cut had no trunk where the cut was made, so the cut says
+        // nothing about its broadcasts.
         let strangers = self.sources.iter().filter(|(key, _)| !own.contains_key(*key));
         let is_known = strangers.map(|(_, source)| source).all(|source| source.entries == 0);
         (is_known && self.holds(now, &own)).then_some(own)
     }
 
-    /// Whether the logs have all that was recorded beyond the cut, of those in it and of those who came later.
+    /// Whether the logs have everything that was recorded after the cut, by app servers in it and
+    /// by those that came later.
     pub(super) fn holds(&self, now: Timestamp, cut: &OwnCut) -> bool {
         if now < self.unnumbered_until {
             return false;
@@ -227,7 +234,8 @@ impl Sources {
             })
     }
 
-    /// This seat has had everything up to the cut, whatever of it is still to come here.
+    /// Notes that this seat has received everything up to the cut, even broadcasts that have not
+    /// arrived here yet.
     pub(super) fn skip_up_to(&mut self, seat: Seat, cut: &OwnCut) {
         for (key, up_to) in cut {
             let Some(source) = self.sources.get_mut(key) else { continue };
@@ -243,7 +251,7 @@ impl Sources {
         source.ahead.get(&seat).is_some_and(|up_to| *up_to >= origin.number)
     }
 
-    /// Whether anybody may have had this broadcast before it came here.
+    /// Whether any socket may have received this broadcast before it arrived here.
     pub(super) fn has_ahead(&self, origin: Origin) -> bool {
         self.sources.get(&origin.source).is_some_and(|source| !source.ahead.is_empty())
     }
