@@ -1,4 +1,4 @@
-//! Flow control: the credit of data frames, both sides of one direction (section 5).
+//! Flow control: the credit for data frames, both ends of one direction (section 5).
 
 use core::sync::atomic::{AtomicI64, Ordering};
 
@@ -14,22 +14,22 @@ impl CreditSender {
         Self { available: window_bytes as i64 }
     }
 
-    /// A data frame may be started now.
+    /// Whether a data frame may be started now.
     pub const fn may_send(&self) -> bool {
         self.available > 0
     }
 
-    /// Bytes left; at zero or below nothing may be started.
+    /// Bytes left; at zero or below no data frame may be started.
     pub const fn available_bytes(&self) -> i64 {
         self.available
     }
 
-    /// A data frame of this cost was sent. The last one may overdraw.
+    /// Takes the cost of a data frame that was sent. The last frame may take more than is left.
     pub fn spend(&mut self, cost_bytes: u32) {
         self.available = self.available.saturating_sub(i64::from(cost_bytes));
     }
 
-    /// A `Credit` arrived. True when sending was stopped and may go on.
+    /// Adds the credit of a `Credit` frame. True when sending was stopped and may continue.
     pub fn grant(&mut self, bytes: u32) -> bool {
         let stopped = !self.may_send();
         self.available = self.available.saturating_add(i64::from(bytes));
@@ -37,7 +37,7 @@ impl CreditSender {
     }
 }
 
-/// The credit that the peer gave us, where several threads spend it.
+/// The credit that the peer gave us, when several threads spend it.
 #[derive(Debug)]
 pub struct SharedCredit {
     available: AtomicI64,
@@ -49,23 +49,24 @@ impl SharedCredit {
         Self { available: AtomicI64::new(window_bytes as i64) }
     }
 
-    /// A data frame may be started now.
+    /// Whether a data frame may be started now.
     pub fn may_send(&self) -> bool {
         self.available_bytes() > 0
     }
 
-    /// Bytes left; at zero or below nothing may be started.
+    /// Bytes left; at zero or below no data frame may be started.
     pub fn available_bytes(&self) -> i64 {
         self.available.load(Ordering::Relaxed)
     }
 
-    /// Takes the cost of a data frame, unless there is nothing left to start one with. The last one may overdraw.
+    /// Takes the cost of a data frame; false when no credit is left to start one. The last frame
+    /// may take more than is left.
     pub fn spend(&self, cost_bytes: u32) -> bool {
         let spend = |available: i64| (available > 0).then(|| available - i64::from(cost_bytes));
         self.available.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend).is_ok()
     }
 
-    /// A `Credit` arrived. True when sending was stopped and may go on.
+    /// Adds the credit of a `Credit` frame. True when sending was stopped and may continue.
     pub fn grant(&self, bytes: u32) -> bool {
         let before = self.available.fetch_add(i64::from(bytes), Ordering::Relaxed);
         before <= 0 && before + i64::from(bytes) > 0
@@ -76,11 +77,11 @@ impl SharedCredit {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct CreditReceiver {
     window: u32,
-    /// What the peer may still send, as the peer counts it.
+    /// Bytes that the peer may still send, as the peer counts them.
     available: i64,
-    /// Received and not yet reported as processed.
+    /// Bytes received and not yet reported as processed.
     unprocessed: u64,
-    /// Processed and not yet given back.
+    /// Bytes processed and not yet returned as credit.
     processed_due: u64,
 }
 
@@ -95,7 +96,7 @@ impl CreditReceiver {
         }
     }
 
-    /// A data frame of this cost arrived.
+    /// Notes a data frame of this cost.
     pub fn received(&mut self, cost_bytes: u32) -> Result<(), Violation> {
         if self.available <= 0 {
             return Err(Violation { cost_bytes, overdrawn_bytes: self.available.unsigned_abs() });
@@ -105,12 +106,13 @@ impl CreditReceiver {
         Ok(())
     }
 
-    /// This much of what arrived is dealt with. Some: send a `Credit` of that many bytes now.
+    /// Notes that this many received bytes are processed. `Some`: send a `Credit` of that many
+    /// bytes now.
     ///
-    /// Returns are batched until half the window is due, so the peer never waits for a return that
-    /// does not come: what is not due by then is more than half the window.
+    /// Credit is returned in portions of at least half the window. The peer never waits for a
+    /// smaller portion: until one is due, it still has more than half the window.
     pub fn processed(&mut self, bytes: u64) -> Option<u32> {
-        // More than arrived would hand out credit that nothing stands for.
+        // Do not give credit for more bytes than arrived.
         let bytes = bytes.min(self.unprocessed);
         self.unprocessed -= bytes;
         self.processed_due += bytes;
@@ -123,7 +125,7 @@ impl CreditReceiver {
         Some(grant)
     }
 
-    /// Bytes that the peer may still send, once all that is under way has arrived.
+    /// Bytes that the peer may still send, once everything under way has arrived.
     pub const fn available_bytes(&self) -> i64 {
         self.available
     }
@@ -140,7 +142,7 @@ impl CreditReceiver {
     "a data frame of {cost_bytes} bytes came with the credit {overdrawn_bytes} bytes overdrawn"
 )]
 pub struct Violation {
-    /// The body of the frame.
+    /// The length of the frame's body.
     pub cost_bytes: u32,
     /// How far below zero the credit already was.
     pub overdrawn_bytes: u64,

@@ -20,12 +20,12 @@ use crate::{DESCRIPTION_BYTES_MAX, TOKEN_BYTES_MAX};
 
 /// The frames of one batch, in order. Payloads and strings are slices of `batch`.
 ///
-/// Unknown optional types are skipped. After an error nothing more comes.
+/// Unknown optional types are skipped. After an error the iterator ends.
 pub const fn decode_batch(batch: Bytes) -> Batch {
     Batch { rest: batch }
 }
 
-/// See [`decode_batch`].
+/// An iterator over the frames of one batch: see [`decode_batch`].
 #[derive(Clone, Debug)]
 pub struct Batch {
     rest: Bytes,
@@ -52,7 +52,7 @@ impl Iterator for Batch {
 impl FusedIterator for Batch {}
 
 impl Batch {
-    /// None for an optional frame that this version does not know.
+    /// Decodes the next frame; `None` for an optional frame that this version does not know.
     fn next_frame(&mut self, wire: u8) -> Result<Option<Frame>, Rule> {
         let kind = FrameKind::from_wire(wire);
         if kind.is_none() && wire < 0x80 {
@@ -133,7 +133,7 @@ impl Body {
         })
     }
 
-    /// The frames whose first field is a session.
+    /// Decodes the frames whose first field is a session.
     fn session_frame(&mut self, kind: FrameKind, session: SessionNumber) -> Result<Frame, Rule> {
         Ok(match kind {
             FrameKind::Open => self.open(session)?,
@@ -350,7 +350,7 @@ impl Body {
         Ok(Position { server: self.str()?, number: self.long()? })
     }
 
-    /// A number beyond 32 bits: its high half, then its low half.
+    /// Reads a number of more than 32 bits: its high half, then its low half.
     fn long(&mut self) -> Result<u64, Rule> {
         let high = u64::from(self.varint()?);
         Ok(high << 32 | u64::from(self.varint()?))
@@ -419,19 +419,20 @@ const fn bit_0(wire: u8) -> Option<bool> {
     }
 }
 
-/// A frame that breaks the format. The batch, and the trunk with it, cannot be read any further: error 1.
+/// A frame that breaks the format. The rest of the batch cannot be read, so the trunk ends: error
+/// 1.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("{}: {rule}", self.frame_name())]
 pub struct DecodeError {
     /// The type of the frame, as on the wire.
     pub wire: u8,
-    /// What it broke.
+    /// The rule that the frame broke.
     #[source]
     pub rule: Rule,
 }
 
 impl DecodeError {
-    /// The name of the frame in the spec, or what an unknown one is called.
+    /// The name of the frame in the spec, or a name for an unknown type.
     pub fn frame_name(&self) -> &'static str {
         match FrameKind::from_wire(self.wire) {
             Some(kind) => kind.name(),
@@ -444,40 +445,40 @@ impl DecodeError {
 /// One variant per rule of the format that a batch can break. Alphabetical.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, thiserror::Error)]
 pub enum Rule {
-    /// A `str` or a description.
+    /// A `str` or a description is not UTF-8.
     #[error("a string is not UTF-8")]
     BadUtf8,
-    /// Bytes after the last field.
+    /// Bytes are left after the last field.
     #[error("bytes are left over after the last field")]
     LeftoverBytes,
-    /// More items announced than bytes are there.
+    /// A list announces more items than the bytes could hold.
     #[error("a list announces more items than the body can hold")]
     ListCount,
-    /// A token or a description beyond its limit.
+    /// A token or a description exceeds its limit.
     #[error("a field is longer than its limit")]
     TooLong,
     /// A field, a body or the batch ends too early.
     #[error("the bytes end in the middle of a field")]
     Truncated,
-    /// A set bit that has no meaning.
+    /// A bit is set that has no meaning.
     #[error("a flag bit is set that has no meaning")]
     UndefinedFlag,
-    /// A number that has no meaning.
+    /// A number has no meaning in this field.
     #[error("a field has a value that has no meaning")]
     UndefinedValue,
-    /// A mandatory type that has no meaning.
+    /// A mandatory type has no meaning.
     #[error("the type is mandatory and unknown")]
     UnknownType,
-    /// A varint with a needless last byte.
+    /// A varint is longer than necessary.
     #[error("a varint is not in its shortest form")]
     VarintNotShortest,
-    /// A varint beyond 32 bits.
+    /// A varint exceeds 32 bits.
     #[error("a varint is larger than 2^32-1")]
     VarintTooLarge,
 }
 
 impl Rule {
-    /// The rule's name in `spec/vectors/frames.json`, also fit for a metric's label.
+    /// The rule's name in `spec/vectors/frames.json`, also usable as a metric label.
     pub const fn name(self) -> &'static str {
         match self {
             Self::BadUtf8 => "bad_utf8",

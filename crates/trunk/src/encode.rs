@@ -1,9 +1,9 @@
-//! From frames, or from their bare fields, to bytes at the end of a batch (section 2).
+//! Encodes frames, or their bare fields, at the end of a batch (section 2).
 //!
-//! A body is walked twice, first to measure and then to write, so nothing is buffered in between. The
-//! functions take plain fields so that the hot path builds no [`Frame`].
+//! A body is walked twice, first to measure and then to write, so nothing is buffered in between.
+//! The functions take plain fields so that the hot path builds no [`Frame`].
 //!
-//! They panic when a body would be 4 GiB or longer, which `batch_bytes_max` keeps far away.
+//! They panic when a body would be 4 GiB or longer, which `batch_bytes_max` prevents.
 
 use bytes::{BufMut, BytesMut};
 
@@ -13,12 +13,12 @@ use crate::sink::{Sink, body_length, varint_length};
 use crate::values::{CloseCode, EioVersion, ErrorCode, RequestCode, SendFlags, Transport};
 use crate::{DESCRIPTION_BYTES_MAX, HEAD_BYTES_MAX, TOKEN_BYTES_MAX};
 
-/// A client's request in the form that an edge has it: nothing owned.
+/// A client's request with borrowed fields.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestView<'a, H> {
-    /// What the client wants to speak over.
+    /// The transport that the client asked for.
     pub transport: Transport,
-    /// The client's connection is encrypted.
+    /// Whether the client's connection is encrypted.
     pub secure: bool,
     /// The client's IP address as text.
     pub address: &'a str,
@@ -28,13 +28,13 @@ pub struct RequestView<'a, H> {
     pub method: &'a str,
     /// Path and query exactly as the client sent them.
     pub url: &'a str,
-    /// Pairs of name (lower case) and value; walked several times.
+    /// Pairs of name (lower case) and value; iterated several times.
     pub headers: H,
     /// JSON object of verified token claims, or empty.
     pub claims: &'a str,
 }
 
-/// Appends a `Message`; what it costs is its [`message_cost`].
+/// Appends a `Message`; its cost is [`message_cost`].
 pub fn encode_message(out: &mut BytesMut, session: SessionNumber, binary: bool, payload: &[u8]) {
     put_frame(out, FrameKind::Message, |to| {
         to.varint(session.0);
@@ -43,7 +43,7 @@ pub fn encode_message(out: &mut BytesMut, session: SessionNumber, binary: bool, 
     });
 }
 
-/// Appends a `Send`; it costs what a `Message` of the same payload costs.
+/// Appends a `Send`; its cost is that of a `Message` with the same payload.
 pub fn encode_send(out: &mut BytesMut, session: SessionNumber, flags: SendFlags, payload: &[u8]) {
     put_frame(out, FrameKind::Send, |to| {
         to.varint(session.0);
@@ -52,7 +52,8 @@ pub fn encode_send(out: &mut BytesMut, session: SessionNumber, flags: SendFlags,
     });
 }
 
-/// Appends a `Close`; a description beyond [`DESCRIPTION_BYTES_MAX`] is cut at a character.
+/// Appends a `Close`; a description longer than [`DESCRIPTION_BYTES_MAX`] is cut between
+/// characters.
 pub fn encode_close(
     out: &mut BytesMut,
     session: SessionNumber,
@@ -94,7 +95,7 @@ pub fn encode_open<'a, H>(
 }
 
 impl crate::frame::Open {
-    /// Appends it, for an owner that keeps it.
+    /// Appends the `Open` to `out`, for a caller that keeps the body.
     pub fn encode(&self, out: &mut BytesMut) {
         put_frame(out, FrameKind::Open, |to| {
             to.varint(self.session.0);
@@ -147,7 +148,7 @@ pub fn encode_namespace(out: &mut BytesMut, nsp: NamespaceNumber, name: &str) {
     });
 }
 
-/// Appends a `Peers`; the ids are walked several times.
+/// Appends a `Peers`; the ids are iterated several times.
 pub fn encode_peers<'a, S>(out: &mut BytesMut, servers: S)
 where
     S: IntoIterator<Item = &'a str> + Clone,
@@ -168,7 +169,7 @@ pub fn encode_relayed(out: &mut BytesMut, from: &str, payload: &[u8]) {
     });
 }
 
-/// What a `Message` or a `Send` costs: the length of its body in bytes (section 5).
+/// The cost of a `Message` or a `Send`: the length of its body in bytes (section 5).
 pub fn message_cost(session: SessionNumber, payload_bytes: usize) -> u32 {
     body_length(varint_length(session.0) + 1 + payload_bytes)
 }
@@ -185,7 +186,7 @@ impl Frame {
         1 + varint_length(body) + body as usize
     }
 
-    /// What a data frame costs in bytes; None for a frame that is free (section 5).
+    /// The cost of a data frame in bytes; `None` for a frame that is free (section 5).
     pub fn data_cost(&self) -> Option<u32> {
         self.kind().is_data().then(|| self.body_length())
     }
@@ -349,7 +350,7 @@ impl Frame {
     }
 }
 
-/// Type, length and body; the length is measured before anything is written.
+/// Writes type, length and body; the length is measured before anything is written.
 fn put_frame(out: &mut BytesMut, kind: FrameKind, body: impl Fn(&mut Sink<'_>)) {
     let length = measure(&body);
     out.reserve(HEAD_BYTES_MAX + length as usize);
@@ -368,7 +369,7 @@ fn measure(body: impl Fn(&mut Sink<'_>)) -> u32 {
     }
 }
 
-/// The longest front of the text that a `Close` can carry.
+/// The longest beginning of the text that a `Close` can carry.
 fn description_bytes(text: &str) -> &[u8] {
     let mut end = text.len().min(DESCRIPTION_BYTES_MAX);
     while !text.is_char_boundary(end) {

@@ -1,6 +1,6 @@
 //! The types of frames: number, name and direction of each (section 2). The registry is append-only.
 
-/// Who may send a frame.
+/// Which end may send a frame.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Direction {
     /// Either end.
@@ -20,15 +20,15 @@ macro_rules! registry {
         pub enum FrameKind { $($name = $number),* }
 
         impl FrameKind {
-            /// Every kind, in the order of the wire.
+            /// Every type, in the order of the numbers.
             pub const ALL: &'static [Self] = &[$(Self::$name),*];
 
-            /// None for a number that no version gave out.
+            /// The type of a number; `None` for a number that no version uses.
             pub const fn from_wire(wire: u8) -> Option<Self> {
                 match wire { $($number => Some(Self::$name),)* _ => None }
             }
 
-            /// Who may send it.
+            /// Which end may send it.
             pub const fn direction(self) -> Direction {
                 match self { $(Self::$name => Direction::$direction),* }
             }
@@ -86,7 +86,7 @@ registry! {
 }
 
 impl FrameKind {
-    /// A data frame costs credit (section 5).
+    /// Whether the frame costs credit (section 5).
     pub const fn is_data(self) -> bool {
         matches!(
             self,

@@ -1,21 +1,23 @@
-//! The trunk protocol, pure: frame registry, codec, both ends' state machine, credits.
+//! The trunk protocol, pure: frame registry, codec, the state machine of each end, credit.
 //!
-//! The protocol itself is told in `spec/trunk.md`; section numbers in these docs are that page's.
+//! The protocol itself is described in `spec/trunk.md`; section numbers in these docs refer to that
+//! page.
 //!
 //! * [`decode_batch`] turns one WebSocket message into [`Frame`]s that borrow its bytes (no copy).
 //! * [`Frame::encode`] and the functions in [`encode`] append frames to a batch.
-//! * [`Link`] is the part of a trunk that lives with its stream: opening, life, credit, drain, error.
-//! * [`NumberState`] is the part that lives with each session, one byte long.
-//! * [`NodeTrunk`] is the node's side of a trunk, all but its stream and its sessions: it says step by step what its
-//!   owner and the shards are to do.
-//! * [`AppEnd`] joins both parts where one owner holds a whole trunk: the app server's side.
+//! * [`Link`] is the part of a trunk that knows no sessions: opening, pings, credit, drain, errors.
+//! * [`NumberState`] is the part of a trunk for each session, one byte long.
+//! * [`NodeTrunk`] is the node's end of a trunk, without its stream and its sessions: it gives its
+//!   owner one step after another to carry out.
+//! * [`AppEnd`] joins both parts for an owner of a whole trunk: the app server's end.
 //! * [`settings`] reads the app's options out of `Hello`.
 //!
 //! Contract for callers of a state machine:
 //!
 //! 1. Feed input with `handle_*` (from the peer or the clock) or a command (a plain verb).
-//! 2. Then drain `poll_transmit` and `poll_event` (`poll_step` of a [`NodeTrunk`]) until both are empty.
-//! 3. Then sleep until `poll_deadline`. Never call two `handle_*` without step 2 between.
+//! 2. Then call `poll_transmit` and `poll_event` (`poll_step` of a [`NodeTrunk`]) until both return
+//!    `None`.
+//! 3. Then sleep until `poll_deadline`. Never call two `handle_*` without step 2 between them.
 #![no_std]
 extern crate alloc;
 

@@ -1,4 +1,4 @@
-//! Reading the fields of one body. Every length is checked before anything is made of it.
+//! Reads the fields of one body. Every length is checked before it is used.
 
 use alloc::vec::Vec;
 
@@ -10,10 +10,10 @@ use crate::text::Str;
 /// The most bytes of a varint of 32 bits.
 const VARINT_BYTES_MAX: usize = 5;
 
-/// What is left of one body.
+/// The unread rest of one body.
 pub(crate) struct Body(pub(crate) Bytes);
 
-/// The varint at the front of `bytes`, and its length.
+/// The varint at the beginning of `bytes`, and its length.
 pub(crate) fn split_varint(bytes: &[u8]) -> Result<(u32, usize), Rule> {
     let mut value = 0u64;
     for at in 0..VARINT_BYTES_MAX {
@@ -44,7 +44,7 @@ impl Body {
         Ok(self.0.get_u8())
     }
 
-    /// A byte that `meaning` must know, else `rule` is broken.
+    /// Reads a byte that `meaning` must know; otherwise `rule` is broken.
     pub(crate) fn coded<T>(
         &mut self,
         rule: Rule,
@@ -69,8 +69,8 @@ impl Body {
         core::mem::take(&mut self.0)
     }
 
-    /// A list whose items are at least `item_bytes_min` long: the count is believed only as far as
-    /// the bytes that are there could hold it.
+    /// Reads a list whose items are at least `item_bytes_min` long. A count that the remaining
+    /// bytes could not hold is an error.
     pub(crate) fn list<T>(
         &mut self,
         item_bytes_min: usize,
@@ -80,7 +80,8 @@ impl Body {
         if count > self.0.len() / item_bytes_min {
             return Err(Rule::ListCount);
         }
-        // Not reserved in full: an item in memory is up to 32 times its shortest form on the wire.
+        // Do not reserve the full count: an item in memory can be 32 times as long as its shortest
+        // form on the wire.
         let mut items = Vec::with_capacity(count.min(16));
         for _ in 0..count {
             items.push(item(self)?);

@@ -17,7 +17,7 @@ pub const NUMBER_MAX: u32 = i32::MAX as u32;
 /// The longest `path`, in bytes.
 pub const PATH_BYTES_MAX: usize = 1024;
 
-/// What the app set, with Socket.IO's defaults for the rest.
+/// The app's options, with Socket.IO's defaults for the missing ones.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct EngineSettings {
     /// `path`, with a leading and without a trailing slash. Default `/socket.io`.
@@ -50,15 +50,15 @@ pub struct EngineSettings {
     pub per_message_deflate: Option<PerMessageDeflate>,
     /// `connectionStateRecovery`. Default off.
     pub connection_state_recovery: Option<ConnectionStateRecovery>,
-    /// `everyRequest`, an option of the SDK's and not of Engine.IO's: whether the app server is asked about
-    /// each request of its sessions. Default false.
+    /// `everyRequest`, an option of the SDK and not of Engine.IO: whether the app server is asked
+    /// about each request of its sessions. Default false.
     pub every_request: bool,
-    /// `numbers`, the SDK's own word: it numbers its broadcasts (section 9). Default false.
+    /// `numbers`, set by the SDK: it numbers its broadcasts (section 9). Default false.
     pub numbers: bool,
 }
 
-/// Which transports a client may open a session with. With neither, every handshake is refused, as in
-/// Engine.IO.
+/// The transports with which a client may open a session. With neither, every handshake is refused,
+/// as in Engine.IO.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Transports {
     /// HTTP long-polling.
@@ -67,17 +67,17 @@ pub struct Transports {
     pub websocket: bool,
 }
 
-/// Compression of polling answers.
+/// Compression of poll answers.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct HttpCompression {
-    /// Answers shorter than this many bytes are left as they are.
+    /// Answers shorter than this many bytes are not compressed.
     pub threshold_bytes: u32,
 }
 
 /// Compression of WebSocket messages (RFC 7692), with the names of the npm package `ws`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct PerMessageDeflate {
-    /// Messages shorter than this many bytes are left as they are. Default 1024.
+    /// Messages shorter than this many bytes are not compressed. Default 1024.
     pub threshold_bytes: u32,
     /// `serverNoContextTakeover`. Default false.
     pub server_no_context_takeover: bool,
@@ -93,7 +93,7 @@ pub struct PerMessageDeflate {
     pub mem_level: Option<u8>,
 }
 
-/// What is kept for a client that lost its connection.
+/// How sockets are kept for clients that lost their connection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct ConnectionStateRecovery {
     /// `maxDisconnectionDuration`. Default 2 min.
@@ -106,11 +106,11 @@ pub struct ConnectionStateRecovery {
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("option \"{option}\" is {found}; allowed is {allowed}")]
 pub struct SettingsError {
-    /// The option's name, with a dot before the name of a part of it.
+    /// The option's name; the parts of an option follow a dot.
     pub option: &'static str,
-    /// What it was, shortened.
+    /// The value that was found, shortened.
     pub found: String,
-    /// What it may be.
+    /// The values that are allowed.
     pub allowed: &'static str,
 }
 
@@ -165,7 +165,7 @@ impl EngineSettings {
         options.millis("pingInterval", &mut settings.ping_interval)?;
         options.millis("pingTimeout", &mut settings.ping_timeout)?;
         options.millis("upgradeTimeout", &mut settings.upgrade_timeout)?;
-        // Socket.IO takes 0 for "not set" here, and only here.
+        // Socket.IO takes 0 as "not set" for this option only.
         if options.number("connectTimeout", 0, MILLIS_FROM_0)? != Some(0) {
             options.millis("connectTimeout", &mut settings.connect_timeout)?;
         }
@@ -191,7 +191,7 @@ impl EngineSettings {
         Ok(settings)
     }
 
-    /// What the path of a client's request starts with: `path`, with a slash if `addTrailingSlash`.
+    /// The prefix of the path of clients' requests: `path`, with a slash if `addTrailingSlash`.
     pub fn request_prefix(&self) -> String {
         let slash = if self.add_trailing_slash { "/" } else { "" };
         [self.path.as_str(), slash].concat()
@@ -227,7 +227,7 @@ fn parse(json: &str) -> Result<Map<String, Value>, SettingsError> {
     }
 }
 
-/// The options of one object, by their full names: the key is what follows the last dot.
+/// The options of one object, by their full names: the key is the part after the last dot.
 struct Options<'a>(&'a Map<String, Value>);
 
 impl<'a> Options<'a> {
@@ -262,7 +262,7 @@ impl<'a> Options<'a> {
         }
     }
 
-    /// A whole number in a range that fits a byte.
+    /// Reads a whole number in a range that fits a byte.
     fn small(
         &self,
         option: &'static str,
@@ -277,7 +277,8 @@ impl<'a> Options<'a> {
         }
     }
 
-    /// An option that is an object, or true for all of its defaults, or false or null for off.
+    /// Reads an option that is an object, or true for all of its defaults, or false or null for
+    /// off.
     fn switch(&self, option: &'static str) -> Result<Option<Switch<'a>>, SettingsError> {
         match self.find(option) {
             None => Ok(None),
@@ -307,7 +308,7 @@ impl<'a> Options<'a> {
         if list.iter().any(|name| !name.is_string()) {
             return Err(refused());
         }
-        // Others, such as webtransport, are offered by the app and not by this node.
+        // Other transports, such as webtransport, are offered by the app and not by this node.
         let has = |wanted: &str| list.iter().any(|name| name.as_str() == Some(wanted));
         Ok(Some(Transports { polling: has("polling"), websocket: has("websocket") }))
     }
@@ -316,7 +317,8 @@ impl<'a> Options<'a> {
         Ok(match self.switch("httpCompression")? {
             None => None,
             Some(Switch::Off) => Some(None),
-            // The option replaces its default as a whole: without a threshold all is compressed.
+            // The object replaces the default as a whole: without a threshold every answer is
+            // compressed.
             Some(Switch::On) => Some(Some(HttpCompression { threshold_bytes: 0 })),
             Some(Switch::Set(options)) => {
                 let threshold = options.number("httpCompression.threshold", 0, BYTES_FROM_0)?;
@@ -351,7 +353,7 @@ impl<'a> Options<'a> {
         Ok(Some(deflate))
     }
 
-    /// `ws` takes a boolean too: the client's or the default size.
+    /// `ws` also takes a boolean, for the client's size or the default size.
     fn window_bits(&self, option: &'static str) -> Result<Option<u8>, SettingsError> {
         match self.find(option) {
             Some(Value::Null | Value::Bool(_)) => Ok(None),
@@ -422,7 +424,7 @@ fn refuse(option: &'static str, value: &Value, allowed: &'static str) -> Setting
     SettingsError { option, found: shortened(&value.to_string()), allowed }
 }
 
-/// The front of what the app server wrote: it goes into logs and back over the trunk.
+/// The beginning of what the app server sent: it goes into logs and back over the trunk.
 fn shortened(found: &str) -> String {
     const CHARS_MAX: usize = 80;
     match found.char_indices().nth(CHARS_MAX) {

@@ -1,4 +1,4 @@
-//! Writing the fields of one body. The same walk measures it first.
+//! Writes the fields of one body. The same walk also measures it.
 
 use bytes::{BufMut, BytesMut};
 
@@ -9,17 +9,17 @@ use crate::frame::{
 };
 use crate::text::Str;
 
-/// The length as it is on the wire.
+/// The length as it is written on the wire.
 pub(crate) fn body_length(length: usize) -> u32 {
     u32::try_from(length).expect("batch_bytes_max keeps a body far below 4 GiB")
 }
 
-/// How many bytes a varint takes: 1 to 5.
+/// The length of a varint in bytes: 1 to 5.
 pub(crate) const fn varint_length(value: u32) -> usize {
     (38 - (value | 1).leading_zeros() as usize) / 7
 }
 
-/// Where a body goes: measured first, then written.
+/// The destination of a body: the same code first measures, then writes.
 pub(crate) enum Sink<'a> {
     Measure(usize),
     Write(&'a mut BytesMut),
@@ -136,7 +136,7 @@ impl Sink<'_> {
         self.str(&welcome.info);
     }
 
-    /// What follows the session.
+    /// Writes the fields after the session.
     pub(crate) fn open(&mut self, open: &Open) {
         self.u8(open.eio.to_wire());
         self.str(&open.sid);
@@ -150,7 +150,7 @@ impl Sink<'_> {
         self.client_request(&request.request);
     }
 
-    /// A `Broadcast`, or a `Recorded`, which has an offset on top.
+    /// Writes a `Broadcast`, or a `Recorded`, which has an offset in addition.
     pub(crate) fn broadcast(&mut self, broadcast: &Broadcast, offset: Option<&Str>) {
         self.varint(broadcast.nsp.0);
         self.u8(broadcast.flags.to_wire());
@@ -162,7 +162,7 @@ impl Sink<'_> {
         self.parts(&broadcast.parts);
     }
 
-    /// What follows the session.
+    /// Writes the fields after the session.
     pub(crate) fn persist(&mut self, persist: &Persist) {
         self.varint(persist.nsp.0);
         self.str(&persist.pid);
@@ -171,7 +171,7 @@ impl Sink<'_> {
         self.raw(&persist.data);
     }
 
-    /// A number beyond 32 bits: its high half, then its low half.
+    /// Writes a number of more than 32 bits: its high half, then its low half.
     #[expect(clippy::cast_possible_truncation, reason = "the two halves")]
     pub(crate) fn long(&mut self, value: u64) {
         self.varint((value >> 32) as u32);
@@ -183,7 +183,7 @@ impl Sink<'_> {
         self.long(position.number);
     }
 
-    /// What follows the session.
+    /// Writes the fields after the session.
     pub(crate) fn reattach(&mut self, reattach: &Reattach) {
         self.varint(reattach.nsp.0);
         self.str(&reattach.socket);

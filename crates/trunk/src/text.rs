@@ -7,9 +7,10 @@ use core::str::Utf8Error;
 
 use bytes::Bytes;
 
-/// UTF-8 text over [`Bytes`]: cheap to clone, never copied out of the batch it was decoded from.
+/// UTF-8 text over [`Bytes`]: cheap to clone, never copied out of the batch from which it was
+/// decoded.
 ///
-/// It keeps that whole batch alive: copy what is kept for long (room names, ids) into storage of its own.
+/// It keeps that whole batch alive: copy text that is kept for a long time (room names, ids).
 #[derive(Clone, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Str(Bytes);
 
@@ -28,9 +29,9 @@ impl Str {
         Ok(Self(bytes))
     }
 
-    /// The text.
+    /// The text as `&str`.
     ///
-    /// Walks the bytes once (they are short): hold on to the `&str` in a loop.
+    /// Checks the bytes on each call (they are short): in a loop, keep the `&str`.
     pub fn as_str(&self) -> &str {
         core::str::from_utf8(&self.0).expect("no constructor lets anything but UTF-8 in")
     }
@@ -43,7 +44,7 @@ impl Str {
     #[must_use]
     pub fn slice(&self, range: Range<usize>) -> Self {
         let bounds = [range.start, range.end];
-        // A byte of 10xxxxxx goes on with a character.
+        // A byte of the form 10xxxxxx continues a character.
         let inside = |at: usize| self.0.get(at).is_some_and(|byte| byte & 0xc0 == 0x80);
         assert!(!bounds.into_iter().any(inside), "{range:?} cuts a character in two");
         Self(self.0.slice(range))

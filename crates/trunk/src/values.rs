@@ -1,6 +1,6 @@
 //! The small values inside frames: codes, reasons, flags (section 2, tables).
 
-/// What carries a session.
+/// The transport that carries a session.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Transport {
     /// HTTP long-polling: 1 on the wire.
@@ -18,7 +18,7 @@ impl Transport {
         }
     }
 
-    /// None for a number that no version gave out.
+    /// The transport of a number; `None` for a number that no version uses.
     pub const fn from_wire(wire: u8) -> Option<Self> {
         match wire {
             1 => Some(Self::Polling),
@@ -28,14 +28,14 @@ impl Transport {
     }
 }
 
-/// Whether a socket that was asked for can come back.
+/// Whether a requested socket can return.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Found {
-    /// Nothing is kept, or what its client has is not known: 0 on the wire.
+    /// Nothing is kept, or the node cannot tell what the client has received: 0 on the wire.
     No,
-    /// It is the asker's now: 1 on the wire.
+    /// The socket now belongs to the app server that asked: 1 on the wire.
     Yes,
-    /// It was given out before: 2 on the wire.
+    /// The socket was given out before: 2 on the wire.
     Taken,
 }
 
@@ -49,7 +49,7 @@ impl Found {
         }
     }
 
-    /// None for a number that no version gave out.
+    /// The value of a number; `None` for a number that no version uses.
     pub const fn from_wire(wire: u8) -> Option<Self> {
         match wire {
             0 => Some(Self::No),
@@ -78,7 +78,7 @@ impl EioVersion {
         }
     }
 
-    /// None for a number that no version gave out.
+    /// The version of a number; `None` for a number that no version uses.
     pub const fn from_wire(wire: u8) -> Option<Self> {
         match wire {
             3 => Some(Self::V3),
@@ -93,11 +93,11 @@ impl EioVersion {
 pub struct SendFlags {
     /// The payload is binary, not text.
     pub binary: bool,
-    /// May be dropped, see section 4.
+    /// The message may be dropped, see section 4.
     pub volatile: bool,
-    /// Shares the fate of the volatile `Send` of that session before it.
+    /// The message is dropped or sent together with the volatile `Send` of that session before it.
     pub attached: bool,
-    /// The transport may compress it.
+    /// The transport may compress the message.
     pub compressible: bool,
 }
 
@@ -110,7 +110,7 @@ impl SendFlags {
             | (self.compressible as u8) << 3
     }
 
-    /// None when a bit is set that has no meaning.
+    /// The flags of these bits; `None` when a bit without a meaning is set.
     pub const fn from_wire(wire: u8) -> Option<Self> {
         if wire & !0b1111 != 0 {
             return None;
@@ -127,11 +127,11 @@ impl SendFlags {
 /// Flags of a `Broadcast`.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub struct BroadcastFlags {
-    /// May be dropped, see section 4.
+    /// The packet may be dropped, see section 4.
     pub volatile: bool,
-    /// Only sockets of the app server that sent it.
+    /// Only sockets of the app server that sent it receive the packet.
     pub local: bool,
-    /// The transport may compress it.
+    /// The transport may compress the packet.
     pub compressible: bool,
 }
 
@@ -141,7 +141,7 @@ impl BroadcastFlags {
         self.volatile as u8 | (self.local as u8) << 1 | (self.compressible as u8) << 3
     }
 
-    /// None when a bit is set that has no meaning.
+    /// The flags of these bits; `None` when a bit without a meaning is set.
     pub const fn from_wire(wire: u8) -> Option<Self> {
         if wire & !0b1011 != 0 {
             return None;
@@ -150,7 +150,7 @@ impl BroadcastFlags {
     }
 }
 
-/// What the node is about to answer to a request that opens no session.
+/// What the node would answer to a request that opens no session.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum RequestCode {
     /// An Engine.IO error, 0 to 5.
@@ -169,7 +169,7 @@ impl RequestCode {
         }
     }
 
-    /// None for a number that no version gave out.
+    /// The code of a number; `None` for a number that no version uses.
     pub const fn from_wire(wire: u8) -> Option<Self> {
         match wire {
             0..=5 => Some(Self::Error(wire)),
@@ -240,7 +240,7 @@ impl CloseReason {
         Self::ParseErrorWithMessages,
     ];
 
-    /// Who is to blame.
+    /// The side that caused the end.
     pub const fn blame(self) -> Blame {
         match self {
             Self::ClientClosed
@@ -258,7 +258,8 @@ impl CloseReason {
     }
 }
 
-/// The reason of a `Close` as it was on the wire, so that a code of a later version is not lost.
+/// The reason of a `Close` as the number on the wire, so that a code of a later version is not
+/// lost.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct CloseCode(pub u8);
 
@@ -312,7 +313,7 @@ impl ErrorCode {
         }
     }
 
-    /// Never fails: an unknown code is kept.
+    /// The code of a number. Never fails: an unknown number is kept.
     pub const fn from_wire(wire: u32) -> Self {
         match wire {
             1 => Self::Protocol,
@@ -326,7 +327,7 @@ impl ErrorCode {
         }
     }
 
-    /// An app server does not try again after this error.
+    /// Whether an app server must not try again after this error.
     pub const fn is_final(self) -> bool {
         matches!(self, Self::NoCommonVersion | Self::Settings)
     }

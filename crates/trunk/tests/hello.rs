@@ -1,4 +1,4 @@
-//! What an app server says of itself: checked, capped, answered before anything behind it means anything.
+//! `Hello`: it is checked and limited, and it is answered before any later frame counts.
 
 mod owner;
 mod pair;
@@ -15,7 +15,7 @@ fn text(bytes: usize) -> Str {
     Str::from("x".repeat(bytes))
 }
 
-/// What refuses this app server, and what it is told.
+/// The reason why this app server is refused, and the error that it receives.
 fn refusal(hello: Hello) -> (Refused, ErrorCode, Str) {
     let mut trunk = NodeTrunk::new(NOW, config(1));
     let told = told(&mut trunk, &[Frame::Hello(Box::new(hello)), join(0)]);

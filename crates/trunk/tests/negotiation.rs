@@ -36,7 +36,7 @@ fn welcome() -> Welcome {
     Welcome { version: 1, credit: 1, ping_interval_ms: 1, batch_bytes_max: 1, info: Str::EMPTY }
 }
 
-/// What the node says first to an app server that speaks these versions, once its owner welcomes it.
+/// The node's first frame to an app server that speaks these versions, once its owner accepts it.
 fn answer_to(version_min: u32, version_max: u32) -> Frame {
     let mut node = Node::new(Timestamp::ORIGIN, LinkConfig::default(), 1);
     let _told_by_the_answer = node.handle_frame(Timestamp::ORIGIN, hello(version_min, version_max));

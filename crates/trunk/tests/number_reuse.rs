@@ -20,7 +20,7 @@ use trunkline_trunk::FrameKind::{
 
 type Outcome = Result<Action, Misbehaved>;
 
-/// Every state of the node against every frame that an app server may send.
+/// Tries every frame that an app server may send in every state of the node.
 #[test]
 fn the_node_judges_every_frame_in_every_state() {
     use Action::{Accepted, Closed, Deliver, Freed, Ignore, Rejected};
@@ -70,7 +70,7 @@ fn the_node_judges_every_frame_in_every_state() {
     }
 }
 
-/// Every state of the app server against every frame that a node may send.
+/// Tries every frame that a node may send in every state of the app server.
 #[test]
 fn the_app_server_judges_every_frame_in_every_state() {
     for state in [
@@ -104,7 +104,7 @@ fn the_app_server_judges_every_frame_in_every_state() {
     }
 }
 
-/// What an app server may send of the frames that depend on who closed: `Persist` until its own `Close`.
+/// An app server may send `Persist` until its own `Close`, whichever end closed first.
 #[test]
 fn the_app_server_persists_until_it_has_closed_itself() {
     let table = [
@@ -311,7 +311,7 @@ fn a_namespace_number_that_was_taken_back_is_given_anew() {
     let nsp = NamespaceNumber(0);
     let give = |name: &str| Frame::Namespace { nsp, name: name.into() };
     let (mut pair, session) = Pair::with_session(LinkConfig::default(), LinkConfig::default());
-    // More often than there may be at once.
+    // Give out more numbers than may be in use at once.
     for turn in 0..3 * pair::NAMESPACES_MAX {
         pair.node.handle_frame(pair.now, give(&format!("/{turn}"))).unwrap();
         pair.node.handle_frame(pair.now, Frame::Release { nsp }).unwrap();

@@ -1,4 +1,5 @@
-//! Others' changes of rooms go before a broadcast: the machine stops in the midst of a batch and waits.
+//! Room changes of other app servers go before a broadcast: the machine stops in the middle of a
+//! batch and waits.
 
 mod owner;
 mod pair;

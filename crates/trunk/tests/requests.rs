@@ -1,4 +1,5 @@
-//! Requests of clients: whom an answer is for, when nobody waits any more, and when it is a lie.
+//! Requests of clients: which caller an answer is for, late answers, and answers to requests that
+//! never existed.
 
 use trunkline_trunk::{FrameKind, Misbehaved, RequestId, Requests};
 

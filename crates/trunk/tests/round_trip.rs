@@ -1,4 +1,4 @@
-//! Any frame survives the way through a batch, and any valid batch is the only way to write its frames.
+//! Any frame survives encoding and decoding, and a valid batch is the only encoding of its frames.
 
 use bytes::{Bytes, BytesMut};
 use proptest::collection::vec;
@@ -164,7 +164,7 @@ fn restored_at() -> impl Strategy<Value = Frame> {
 fn session_frame() -> impl Strategy<Value = Frame> {
     let eio = prop_oneof![Just(EioVersion::V3), Just(EioVersion::V4)];
     let flags = (0u8..16).prop_filter_map("all have a meaning", SendFlags::from_wire);
-    // Of a character that takes 4 bytes 256 fit a description.
+    // A description can hold 256 characters of 4 bytes.
     let description =
         vec(any::<char>(), 0..=256).prop_map(|chars| chars.iter().collect::<String>());
     prop_oneof![

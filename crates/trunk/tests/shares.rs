@@ -1,4 +1,4 @@
-//! Which shard gets which frame of a batch, and what follows when all have theirs.
+//! Which shard gets which frame of a batch, and which steps follow the shares.
 
 mod owner;
 mod pair;

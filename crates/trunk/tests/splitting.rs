@@ -1,4 +1,4 @@
-//! What the sessions have for the app server goes in batches that it takes.
+//! Frames of sessions are sent in batches no longer than the app server accepts.
 
 mod owner;
 

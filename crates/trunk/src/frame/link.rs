@@ -1,4 +1,4 @@
-//! What both ends say of themselves when a trunk opens (section 3).
+//! The frames with which both ends introduce themselves when a trunk opens (section 3).
 
 use crate::text::Str;
 

@@ -31,33 +31,33 @@ pub struct NamespaceNumber(pub u32);
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct RequestId(pub u32);
 
-/// One frame. Fields bear the names of the spec; strings and payloads are slices of the batch.
+/// One frame. Fields have the names of the spec; strings and payloads are slices of the batch.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Frame {
     /// App server to node: the first frame.
     Hello(Box<Hello>),
     /// Node to app server: the answer to `Hello`.
     Welcome(Welcome),
-    /// The sender gives the trunk up.
+    /// The sender gives up the trunk.
     Error {
-        /// Which rule was broken.
+        /// The rule that was broken.
         code: ErrorCode,
         /// The same in words, for a log.
         message: Str,
     },
     /// Asks for a sign of life.
     Ping {
-        /// At most 16 bytes; comes back in the `Pong`.
+        /// At most 16 bytes; the `Pong` returns it.
         token: Bytes,
     },
     /// The answer to a `Ping`.
     Pong {
-        /// The ping's.
+        /// The token of the ping.
         token: Bytes,
     },
     /// Lets the receiver send more data frames.
     Credit {
-        /// Bytes on top of what is left.
+        /// Bytes to add to the credit that is left.
         bytes: u32,
     },
     /// The sender wants no new sessions.
@@ -65,36 +65,36 @@ pub enum Frame {
         /// Milliseconds until the sender closes the trunk.
         deadline_ms: u32,
     },
-    /// App server to node: its options are others from now on.
+    /// App server to node: its options have changed.
     Settings {
-        /// As in `Hello`.
+        /// The new options, as in `Hello`.
         settings: Str,
     },
-    /// Node to app server: a client wants a session.
+    /// Node to app server: a client asks for a session.
     Open(Box<Open>),
-    /// App server to node: the session is wanted.
+    /// App server to node: accepts the session.
     Accept {
         /// The session.
         session: SessionNumber,
-        /// The app's own id, or empty.
+        /// The app's own session id, or empty.
         sid: Str,
-        /// Go on the answer to the handshake.
+        /// Headers for the answer to the handshake.
         headers: Vec<Header>,
-        /// Go on every HTTP answer of the session.
+        /// Headers for every HTTP answer of the session.
         lasting: Vec<Header>,
     },
-    /// App server to node: the session is not wanted.
+    /// App server to node: refuses the session.
     Reject {
         /// The session.
         session: SessionNumber,
-        /// The client gets it as it is.
+        /// The answer, which the client receives unchanged.
         response: Response,
     },
     /// Node to app server: one Engine.IO message of a client.
     Message {
         /// The session.
         session: SessionNumber,
-        /// The payload is binary, not text.
+        /// Whether the payload is binary; else it is text.
         binary: bool,
         /// Text or bytes, without a packet type. Text is not checked to be UTF-8.
         payload: Bytes,
@@ -103,12 +103,12 @@ pub enum Frame {
     Send {
         /// The session.
         session: SessionNumber,
-        /// How it may be treated.
+        /// How the message may be treated.
         flags: SendFlags,
         /// Text or bytes, without a packet type. Text is not checked to be UTF-8.
         payload: Bytes,
     },
-    /// The sender is done with a session.
+    /// The sender has closed the session.
     Close {
         /// The session.
         session: SessionNumber,
@@ -121,32 +121,32 @@ pub enum Frame {
     Upgraded {
         /// The session.
         session: SessionNumber,
-        /// What carries it now.
+        /// The new transport.
         transport: Transport,
     },
-    /// Node to app server: what to answer to a request that opens no session.
+    /// Node to app server: asks for the answer to a request that opens no session.
     Request(Box<Request>),
     /// App server to node: the answer to a `Request`.
     Response {
-        /// The request's.
+        /// The number of the request.
         request_id: RequestId,
-        /// The client gets it.
+        /// The answer for the client.
         response: Response,
     },
-    /// App server to node: what waits for this session's client?
+    /// App server to node: asks when all data before it has left the session's outbox.
     Mark {
         /// The session.
         session: SessionNumber,
-        /// Comes back in the `Marked`.
+        /// A number that the `Marked` returns.
         mark: u32,
-        /// Asks for the answer at once, and not when all that was sent before has left the outbox.
+        /// Asks for an answer at once, not when all data before it has left the outbox.
         now: bool,
     },
-    /// Node to app server: the answer to a `Mark` and to all before it.
+    /// Node to app server: answers a `Mark`, and all earlier marks of the session.
     Marked {
         /// The session.
         session: SessionNumber,
-        /// The `Mark`'s.
+        /// The number of the `Mark`.
         mark: u32,
         /// Bytes in the session's outbox.
         waiting_bytes: u32,
@@ -158,12 +158,12 @@ pub enum Frame {
         /// The name, such as `/` or `/chat`.
         name: Str,
     },
-    /// App server to node: takes a namespace's number back.
+    /// App server to node: frees a namespace's number.
     Release {
-        /// The number, which may be given anew.
+        /// The number, which may be used again.
         nsp: NamespaceNumber,
     },
-    /// App server to node: the session is a socket in that namespace.
+    /// App server to node: makes the session a socket of that namespace.
     Attach {
         /// The session.
         session: SessionNumber,
@@ -174,7 +174,8 @@ pub enum Frame {
         /// Its rooms, without the one that has its id as its name.
         rooms: Vec<Str>,
     },
-    /// App server to node: as `Attach`, but beside what sockets the session has there.
+    /// App server to node: like `Attach`, but keeps the sockets that the session already has in the
+    /// namespace.
     Beside {
         /// The session.
         session: SessionNumber,
@@ -185,7 +186,7 @@ pub enum Frame {
         /// Its rooms, without the one that has its id as its name.
         rooms: Vec<Str>,
     },
-    /// App server to node: which of the session's sockets in a namespace is meant from now on.
+    /// App server to node: chooses which of the session's sockets in a namespace later frames mean.
     Choose {
         /// The session.
         session: SessionNumber,
@@ -201,7 +202,7 @@ pub enum Frame {
         /// The namespace.
         nsp: NamespaceNumber,
     },
-    /// App server to node: the socket is in these rooms, too.
+    /// App server to node: adds the socket to these rooms.
     Join {
         /// The session.
         session: SessionNumber,
@@ -210,7 +211,7 @@ pub enum Frame {
         /// The rooms.
         rooms: Vec<Str>,
     },
-    /// App server to node: the socket is in these rooms no longer.
+    /// App server to node: removes the socket from these rooms.
     Leave {
         /// The session.
         session: SessionNumber,
@@ -221,73 +222,74 @@ pub enum Frame {
     },
     /// App server to node: one packet for many sockets.
     Broadcast(Broadcast),
-    /// App server to node: the same, and the node keeps it for those that come back.
+    /// App server to node: a broadcast that the node also keeps for returning clients.
     Recorded {
         /// The offset that the app put into the packet.
         offset: Str,
-        /// The packet and who gets it.
+        /// The packet and its receivers.
         broadcast: Broadcast,
     },
-    /// Node to app server: who else of the hub is on this node.
+    /// Node to app server: the other app servers of the hub on this node.
     Peers {
         /// The ids of the other app servers.
         servers: Vec<Str>,
     },
     /// App server to node: a payload for other app servers.
     Relay {
-        /// The ids of those that get it; all others of the hub when empty.
+        /// The ids of the receivers; empty means all others of the hub.
         to: Vec<Str>,
-        /// The node does not look into it.
+        /// The payload; the node does not look into it.
         payload: Bytes,
     },
     /// Node to app server: a payload of another app server.
     Relayed {
-        /// The id of the one that sent it.
+        /// The id of the app server that sent it.
         from: Str,
-        /// As it was sent.
+        /// The payload as it was sent.
         payload: Bytes,
     },
-    /// App server to node: keep this of a socket whose session ends.
+    /// App server to node: keeps a socket whose session ends.
     Persist(Box<Persist>),
-    /// App server to node: what was kept, and what was missed?
+    /// App server to node: asks for a kept socket and its missed packets.
     Restore {
-        /// In use until the `Restored`.
+        /// A number, in use until the `Restored`.
         request_id: RequestId,
         /// The namespace.
         nsp: NamespaceNumber,
         /// The private id that the client names.
         pid: Str,
-        /// The offset of the last packet that the client got.
+        /// The offset of the last packet that the client received.
         offset: Str,
     },
     /// Node to app server: the answer to a `Restore`.
     Restored(Box<Restored>),
-    /// App server to node: a socket that was restored is back, in this session.
+    /// App server to node: a restored socket is back, in this session.
     Reattach(Box<Reattach>),
-    /// App server to node: the number of its next `Broadcast` or `Recorded`; each later one is one more.
+    /// App server to node: the number of its next `Broadcast` or `Recorded`; each later one has the
+    /// next number.
     Number {
         /// At least 1.
         next: u64,
     },
-    /// Node to app server: the answer to a `Restore` of an app server that numbers.
+    /// Node to app server: the answer to a `Restore` of an app server that numbers its broadcasts.
     RestoredAt(Box<RestoredAt>),
-    /// App server to node: could a socket with this cut come back in this session?
+    /// App server to node: asks whether a socket with this cut could return in this session.
     Prove {
         /// The session.
         session: SessionNumber,
-        /// In use until the `Proved`.
+        /// A number, in use until the `Proved`.
         request_id: RequestId,
-        /// What the socket would have.
+        /// What the socket has received.
         cut: Vec<Position>,
     },
     /// Node to app server: the answer to a `Prove`.
     Proved {
-        /// The `Prove`'s.
+        /// The number of the `Prove`.
         request_id: RequestId,
-        /// All that is beyond the cut is here.
+        /// Whether the shard has everything after the cut.
         holds: bool,
     },
-    /// App server to node: what a `RestoredAt` gave out was not used.
+    /// App server to node: returns a socket that a `RestoredAt` gave out and that was not used.
     GiveBack {
         /// The namespace.
         nsp: NamespaceNumber,
@@ -297,7 +299,7 @@ pub enum Frame {
 }
 
 impl Frame {
-    /// The type.
+    /// The type of the frame.
     pub const fn kind(&self) -> FrameKind {
         match self {
             Self::Hello(_) => FrameKind::Hello,
@@ -344,7 +346,7 @@ impl Frame {
         }
     }
 
-    /// The session that it is about, if it is about one.
+    /// The session that the frame is about, if any.
     pub fn session(&self) -> Option<SessionNumber> {
         match self {
             Self::Open(open) => Some(open.session),

@@ -1,4 +1,4 @@
-//! Sockets that come back (section 9).
+//! The frames for sockets that return (section 9).
 
 use alloc::vec::Vec;
 
@@ -11,11 +11,11 @@ use crate::values::Found;
 /// The body of `Persist` (section 9).
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Persist {
-    /// The session, not yet closed by the app server.
+    /// The session, which the app server has not closed yet.
     pub session: SessionNumber,
     /// The namespace.
     pub nsp: NamespaceNumber,
-    /// The private id, by which it is asked for.
+    /// The private id, with which the socket is asked for.
     pub pid: Str,
     /// The Socket.IO id.
     pub socket: Str,
@@ -28,17 +28,17 @@ pub struct Persist {
 /// The body of `Restored` (section 9).
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Restored {
-    /// The `Restore`'s.
+    /// The number of the `Restore`.
     pub request_id: RequestId,
-    /// Whether the socket can come back; if not, all below is empty.
+    /// Whether the socket can return; if not, all fields below are empty.
     pub found: bool,
     /// The Socket.IO id.
     pub socket: Str,
-    /// As they were persisted.
+    /// The rooms as they were persisted.
     pub rooms: Vec<Str>,
-    /// As it was persisted.
+    /// The data as it was persisted.
     pub data: Bytes,
-    /// The parts of each recorded packet behind the offset, in order.
+    /// The parts of each recorded packet after the offset, in order.
     pub missed: Vec<Vec<Part>>,
 }
 
@@ -55,42 +55,42 @@ pub struct Reattach {
     pub rooms: Vec<Str>,
     /// The private id.
     pub pid: Str,
-    /// As `RestoredAt` has it.
+    /// The log, as in `RestoredAt`.
     pub log: Str,
-    /// As `RestoredAt` has it.
+    /// The last offset, as in `RestoredAt`.
     pub last: Str,
-    /// As `RestoredAt` has it.
+    /// The cut, as in `RestoredAt`.
     pub cut: Vec<Position>,
 }
 
 /// The body of `RestoredAt` (section 9).
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct RestoredAt {
-    /// The `Restore`'s.
+    /// The number of the `Restore`.
     pub request_id: RequestId,
-    /// Whether the socket can come back; if not, all below but `socket` is empty.
+    /// Whether the socket can return; if not, all fields below except `socket` are empty.
     pub found: Found,
     /// The Socket.IO id.
     pub socket: Str,
-    /// As they were persisted.
+    /// The rooms as they were persisted.
     pub rooms: Vec<Str>,
-    /// As it was persisted.
+    /// The data as it was persisted.
     pub data: Bytes,
-    /// The parts of each recorded packet that the client has not, in order.
+    /// The parts of each recorded packet that the client has not received, in order.
     pub missed: Vec<Vec<Part>>,
-    /// Whose order the missed packets have.
+    /// The log whose order the missed packets have.
     pub log: Str,
-    /// The offset of the last packet that the client has when it has those.
+    /// The offset of the last packet that the client has once it has the missed packets.
     pub last: Str,
-    /// What it then has of each app server.
+    /// The client's position for each app server once it has the missed packets.
     pub cut: Vec<Position>,
 }
 
-/// Of one app server all broadcasts up to a number.
+/// A position: all broadcasts of one app server up to a number.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Position {
     /// The app server's id.
     pub server: Str,
-    /// The number of the last one.
+    /// The number of the last broadcast.
     pub number: u64,
 }

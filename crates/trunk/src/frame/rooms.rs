@@ -13,11 +13,11 @@ use crate::values::BroadcastFlags;
 pub struct Broadcast {
     /// The namespace.
     pub nsp: NamespaceNumber,
-    /// How it may be treated, and how far it goes.
+    /// How the packet may be treated, and how far it goes.
     pub flags: BroadcastFlags,
-    /// Sockets in any of these; all when empty.
+    /// Receivers are sockets in any of these rooms; all sockets when empty.
     pub rooms: Vec<Str>,
-    /// But not those in any of these.
+    /// Sockets in any of these rooms are excluded.
     pub except: Vec<Str>,
     /// The Engine.IO messages of one Socket.IO packet, in order.
     pub parts: Vec<Part>,
@@ -26,7 +26,7 @@ pub struct Broadcast {
 /// One Engine.IO message of a packet for many sockets.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Part {
-    /// The data is binary, not text.
+    /// Whether the data is binary; else it is text.
     pub binary: bool,
     /// Text or bytes, without a packet type. Text is not checked to be UTF-8.
     pub data: Bytes,

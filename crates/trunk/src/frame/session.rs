@@ -15,7 +15,7 @@ pub struct Open {
     pub session: SessionNumber,
     /// The client's version of Engine.IO.
     pub eio: EioVersion,
-    /// The node's id for the session.
+    /// The session id that the node made.
     pub sid: Str,
     /// The handshake.
     pub request: ClientRequest,
@@ -24,22 +24,22 @@ pub struct Open {
 /// The body of `Request` (section 4).
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Request {
-    /// In use until the `Response`.
+    /// A number, in use until the `Response`.
     pub request_id: RequestId,
-    /// What the node is about to answer.
+    /// What the node would answer.
     pub code: RequestCode,
     /// The error's context as JSON, or empty.
     pub context: Str,
-    /// What the client asked.
+    /// The client's request.
     pub request: ClientRequest,
 }
 
 /// A client's HTTP request: `request` in section 2.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ClientRequest {
-    /// What the client wants to speak over.
+    /// The transport that the client asked for.
     pub transport: Transport,
-    /// The client's connection is encrypted.
+    /// Whether the client's connection is encrypted.
     pub secure: bool,
     /// The client's IP address as text.
     pub address: Str,
@@ -69,7 +69,7 @@ pub struct Response {
 /// One HTTP header.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Header {
-    /// Lower case by the spec; a receiver that needs it checks it.
+    /// The name, in lower case by the spec; a receiver that relies on it checks it.
     pub name: Str,
     /// The value.
     pub value: Str,

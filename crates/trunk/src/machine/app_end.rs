@@ -1,4 +1,4 @@
-//! The app server's side of one whole trunk.
+//! The app server's end of one whole trunk.
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -15,11 +15,11 @@ use crate::kind::{Direction, FrameKind};
 use crate::text::Str;
 use crate::values::CloseCode;
 
-/// [`Link`] and [`AppNumberState`]s in one: for test kits, load tools and SDKs.
+/// A [`Link`] and [`AppNumberState`]s together: for test kits, load tools and SDKs.
 ///
-/// Answers a `Close` by itself, returns the credit of frames that are ignored, and holds frames in order
-/// while it is out of credit: [`Self::held_bytes`] tells how much. As its answer to a `Close` leaves at
-/// once, it can send `Persist` only for a session that is open.
+/// It answers a `Close` by itself, returns the credit of ignored frames, and holds frames in order
+/// while it has no credit: [`Self::held_bytes`] says how much. Its answer to a `Close` leaves at
+/// once, so it can send `Persist` only for a session that is open.
 #[derive(Debug)]
 pub struct AppEnd {
     link: Link,
@@ -33,7 +33,7 @@ pub struct AppEnd {
 }
 
 impl AppEnd {
-    /// Just after the WebSocket opened.
+    /// The end of a trunk whose WebSocket has just opened.
     pub fn new(now: Timestamp, config: LinkConfig, hello: AppHello) -> Self {
         Self {
             link: Link::app(now, config, hello),
@@ -47,7 +47,7 @@ impl AppEnd {
         }
     }
 
-    /// One WebSocket message came. An error has already ended the trunk.
+    /// Handles one WebSocket message. An error has already ended the trunk.
     pub fn handle_batch(&mut self, now: Timestamp, batch: Bytes) -> Result<(), Misbehaved> {
         self.link.handle_life(now);
         for frame in decode_batch(batch) {
@@ -62,7 +62,7 @@ impl AppEnd {
         Ok(())
     }
 
-    /// One frame came. An error has already ended the trunk.
+    /// Handles one frame. An error has already ended the trunk.
     pub fn handle_frame(&mut self, now: Timestamp, frame: Frame) -> Result<(), Misbehaved> {
         let Some(frame) = self.link.handle_frame(now, frame)? else { return Ok(()) };
         self.take_frame(frame).inspect_err(|misbehaved| self.link.handle_misbehaved(*misbehaved))
@@ -73,14 +73,14 @@ impl AppEnd {
         self.link.handle_timeout(now);
     }
 
-    /// The trunk without its sessions: `give_up`, `drain`, `processed` and what it knows.
+    /// The part without sessions: `give_up`, `drain`, `processed` and its state.
     pub const fn link(&mut self) -> &mut Link {
         &mut self.link
     }
 
-    /// Sends any frame of an app server but those of the link.
+    /// Sends any frame of an app server except those of the link.
     ///
-    /// The numbers of namespaces, of `Restore`s and of `Prove`s are the caller's to give.
+    /// The caller chooses the numbers of namespaces, of `Restore`s and of `Prove`s.
     pub fn send(&mut self, frame: Frame) -> Result<(), CannotNow> {
         let kind = frame.kind();
         if !self.link.is_up() {
@@ -123,7 +123,7 @@ impl AppEnd {
         self.outbox.pop_front()
     }
 
-    /// What happened.
+    /// The next event.
     pub fn poll_event(&mut self) -> Option<EndEvent> {
         // Frames that came before the end still count; the end is the last event.
         let frame = self.events.pop_front().map(EndEvent::Frame);
@@ -135,7 +135,7 @@ impl AppEnd {
         self.link.poll_deadline()
     }
 
-    /// The number's state.
+    /// The state of a session's number.
     pub fn state(&self, session: SessionNumber) -> AppNumberState {
         self.sessions.get(&session).copied().unwrap_or_default()
     }
@@ -181,7 +181,8 @@ impl AppEnd {
         Ok(())
     }
 
-    /// The numbers of requests, of `Restore`s and of `Prove`s, each in a space of its own.
+    /// Checks the numbers of requests, of `Restore`s and of `Prove`s; each has its own space of
+    /// numbers.
     fn check_number(&mut self, frame: &Frame) -> Result<(), Misbehaved> {
         #[expect(clippy::wildcard_enum_match_arm, reason = "the others have no such number")]
         match frame {

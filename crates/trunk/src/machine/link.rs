@@ -1,4 +1,4 @@
-//! The part of a trunk that lives with its stream: opening, life, credit, drain, error.
+//! The part of a trunk that knows no sessions: opening, pings, credit, drain, errors.
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -17,13 +17,13 @@ use crate::text::Str;
 use crate::values::ErrorCode;
 use crate::{VERSION_MAX, VERSION_MIN};
 
-/// Ping intervals without any frame after which the trunk is given up (section 10).
+/// Ping intervals without a frame after which the trunk is given up (section 10).
 const SILENT_INTERVALS_MAX: u8 = 3;
 
 /// One end of a trunk, without its sessions. See the crate's contract for callers.
 ///
-/// Frames for sessions, namespaces and requests pass through [`Self::handle_frame`] once phase, direction
-/// and credit are checked; what is in them is for the owner of the sessions.
+/// [`Self::handle_frame`] checks phase, direction and credit of each frame, and passes frames for
+/// sessions, namespaces and requests on to their owner.
 #[derive(Debug)]
 pub struct Link {
     role: Role,
@@ -39,16 +39,16 @@ pub struct Link {
     events: VecDeque<LinkEvent>,
 }
 
-/// What one end asks for. Both ends have the same limits so that tests can swap them.
+/// The limits that one end sets. Both ends have the same fields so that tests can swap them.
 #[derive(Clone, Copy, Debug)]
 pub struct LinkConfig {
-    /// Bytes of data frames that the peer may send before we return any.
+    /// Bytes of data frames that the peer may send before we return credit.
     pub credit_window_bytes: u32,
-    /// How long the node waits for `Hello`, and the app server for `Welcome`. By the spec 10 s.
+    /// How long the node waits for `Hello`, and the app server for `Welcome`. The spec says 10 s.
     pub opening_timeout: Duration,
-    /// The node's: how long nothing may come before a `Ping`.
+    /// For the node: the time without a frame after which it sends a `Ping`.
     pub ping_interval: Duration,
-    /// The node's: the longest batch that either end may send.
+    /// For the node: the longest batch that either end may send.
     pub batch_bytes_max: u32,
 }
 
@@ -63,7 +63,7 @@ impl Default for LinkConfig {
     }
 }
 
-/// What an app server says of itself (section 3).
+/// What an app server writes into its `Hello` (section 3).
 #[derive(Clone, Debug, Default)]
 pub struct AppHello {
     /// The id of the process.
@@ -88,12 +88,12 @@ enum Phase {
     AwaitingWelcome {
         until: Timestamp,
     },
-    /// The node's owner looks at the settings.
+    /// The node's owner checks the settings.
     Choosing {
         version: u32,
     },
     Ended,
-    /// `silent` intervals passed; the next one ends at `next`.
+    /// `silent` intervals passed without a frame; the present one ends at `next`.
     Up {
         next: Timestamp,
         silent: u8,
@@ -103,45 +103,46 @@ enum Phase {
 /// What happened on a trunk.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum LinkEvent {
-    /// Sending of data was stopped for want of credit and may go on.
+    /// Sending of data was stopped for lack of credit and may continue.
     CreditReturned,
-    /// Send what [`Link::poll_transmit`] still has, then close the WebSocket with 1008. Comes once, last.
+    /// Send what [`Link::poll_transmit`] still has, then close the WebSocket with 1008. Comes once,
+    /// as the last event.
     Ended(EndCause),
-    /// To the node: check the settings, then [`Link::welcome`] or [`Link::give_up`].
+    /// For the node: check the settings, then call [`Link::welcome`] or [`Link::give_up`].
     Hello(Box<Hello>),
     /// The peer wants no new sessions.
     PeerDrains {
         /// Milliseconds until it closes the trunk.
         deadline_ms: u32,
     },
-    /// To the app server: the trunk is up.
+    /// For the app server: the trunk is up.
     Welcome(Welcome),
 }
 
-/// Why a trunk ended, apart from its stream.
+/// Why a trunk ended, other than by the end of its stream.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum EndCause {
     /// Our owner gave it up.
     GivenUp(ErrorCode),
     /// The peer broke a rule.
     Misbehaved(Misbehaved),
-    /// The peer gave it up.
+    /// The peer gave the trunk up.
     PeerError {
-        /// Why.
+        /// The reason.
         code: ErrorCode,
-        /// The same in words.
+        /// The reason in words.
         message: Str,
     },
 }
 
 impl Link {
-    /// The node's end, just after the WebSocket opened.
+    /// The node's end of a trunk whose WebSocket has just opened.
     pub fn node(now: Timestamp, config: LinkConfig) -> Self {
         let phase = Phase::AwaitingHello { until: now + config.opening_timeout };
         Self::new(Role::Node, phase, config)
     }
 
-    /// The app server's end, just after the WebSocket opened; `Hello` is in the outbox.
+    /// The app server's end of a trunk whose WebSocket has just opened; `Hello` is in the outbox.
     pub fn app(now: Timestamp, config: LinkConfig, hello: AppHello) -> Self {
         let phase = Phase::AwaitingWelcome { until: now + config.opening_timeout };
         let mut link = Self::new(Role::App, phase, config);
@@ -172,9 +173,10 @@ impl Link {
         }
     }
 
-    /// A frame came. Some: it is for the owner of the sessions. An error has already ended the trunk.
+    /// Handles a frame. `Some`: the frame is for the owner of the sessions. An error has already
+    /// ended the trunk.
     ///
-    /// After the end nothing that still comes means anything.
+    /// After the end all frames are ignored.
     pub fn handle_frame(
         &mut self,
         now: Timestamp,
@@ -183,12 +185,13 @@ impl Link {
         self.take_frame(now, frame).inspect_err(|misbehaved| self.handle_misbehaved(*misbehaved))
     }
 
-    /// The batch could not be read any further.
+    /// Ends the trunk because the batch cannot be decoded any further.
     pub fn handle_undecodable(&mut self, error: DecodeError) {
         self.handle_misbehaved(error.into());
     }
 
-    /// An owner of sessions found the peer at fault: says so to the peer and ends the trunk.
+    /// Ends the trunk because an owner of sessions found that the peer broke a rule; sends the peer
+    /// an `Error`.
     pub fn handle_misbehaved(&mut self, misbehaved: Misbehaved) {
         self.end_with(
             misbehaved.code(),
@@ -197,7 +200,7 @@ impl Link {
         );
     }
 
-    /// Something came that is no frame of this version: it counts as life all the same.
+    /// Notes input that is no frame of this version: it still counts as a sign of life.
     pub fn handle_life(&mut self, now: Timestamp) {
         if let Phase::Up { .. } = self.phase {
             self.phase = Phase::Up { next: now + self.ping_interval, silent: 0 };
@@ -223,7 +226,7 @@ impl Link {
         }
     }
 
-    /// The node takes the app server; `info` is the JSON object of section 3.
+    /// Accepts the app server; `info` is the JSON object of section 3.
     pub fn welcome(&mut self, now: Timestamp, info: Str) {
         let Phase::Choosing { version } = self.phase else { return };
         let ping_interval_ms = self.ping_interval.as_millis();
@@ -242,7 +245,8 @@ impl Link {
         self.end_with(code, message, EndCause::GivenUp(code));
     }
 
-    /// Wants no new sessions, and closes the trunk after that many milliseconds. Nothing before it is up.
+    /// Refuses new sessions, and closes the trunk after that many milliseconds. Does nothing before
+    /// the trunk is up.
     pub fn drain(&mut self, deadline_ms: u32) {
         if self.is_up() {
             self.draining = true;
@@ -255,7 +259,8 @@ impl Link {
         self.sending.spend(cost_bytes);
     }
 
-    /// Data frames of that much body are dealt with, ignored ones included; credit goes back in portions.
+    /// Notes that data frames of this cost are processed, ignored ones included; credit is returned
+    /// in portions.
     pub fn processed(&mut self, bytes: u64) {
         if let Some(bytes) = self.receiving.processed(bytes)
             && self.is_up()
@@ -264,12 +269,12 @@ impl Link {
         }
     }
 
-    /// `Welcome` is sent or received, and the trunk has not ended.
+    /// Whether `Welcome` was sent or received and the trunk has not ended.
     pub const fn is_up(&self) -> bool {
         matches!(self.phase, Phase::Up { .. })
     }
 
-    /// The node's owner has not answered `Hello` yet.
+    /// Whether the node's owner has not answered `Hello` yet.
     pub(super) const fn is_choosing(&self) -> bool {
         matches!(self.phase, Phase::Choosing { .. })
     }
@@ -282,12 +287,12 @@ impl Link {
         matches!(self.phase, Phase::Ended)
     }
 
-    /// A data frame may be started now.
+    /// Whether a data frame may be started now.
     pub const fn may_send_data(&self) -> bool {
         self.is_up() && self.sending.may_send()
     }
 
-    /// Neither end drains.
+    /// Whether neither end drains.
     pub const fn may_open(&self) -> bool {
         self.is_up() && !self.draining && !self.peer_draining
     }
@@ -302,17 +307,18 @@ impl Link {
         &self.sending
     }
 
-    /// The credit that the peer has, and what is held for want of processing.
+    /// The credit that the peer has, and the bytes that are not processed yet.
     pub const fn receiving(&self) -> &CreditReceiver {
         &self.receiving
     }
 
-    /// The next frame to send. These overtake the frames of sessions, except `Error`, which is the last.
+    /// The next frame to send. Send it before frames of sessions, except `Error`, which is the
+    /// last.
     pub fn poll_transmit(&mut self) -> Option<Frame> {
         self.outbox.pop_front()
     }
 
-    /// What happened.
+    /// The next event.
     pub fn poll_event(&mut self) -> Option<LinkEvent> {
         self.events.pop_front()
     }
@@ -359,7 +365,7 @@ impl Link {
         }
     }
 
-    /// Deals with the link's own frames and passes the others on.
+    /// Handles the link's own frames and returns the others.
     fn take_own(&mut self, now: Timestamp, frame: Frame) -> Result<Option<Frame>, Misbehaved> {
         #[expect(clippy::wildcard_enum_match_arm, reason = "all others are the sessions'")]
         match frame {
@@ -369,7 +375,7 @@ impl Link {
                 self.end(EndCause::PeerError { code, message });
             }
             Frame::Ping { token } => self.outbox.push_back(Frame::Pong { token }),
-            // It was a sign of life, which is all that it is for.
+            // A pong is a sign of life and has no other effect.
             Frame::Pong { .. } => (),
             Frame::Credit { bytes } => {
                 if self.sending.grant(bytes) {
@@ -420,8 +426,8 @@ impl Link {
         Ok(())
     }
 
-    /// Intervals are counted from when the last `Ping` left, not from the last sign of life: after a
-    /// stall of our own the peer's answer may lie unread in the stream.
+    /// Intervals are counted from when the last `Ping` left, not from the last sign of life: after
+    /// a stall of our own the peer's answer may still be unread in the stream.
     fn handle_silence(&mut self, now: Timestamp, silent: u8) {
         if silent == SILENT_INTERVALS_MAX {
             return self.handle_misbehaved(Misbehaved::Silence);
@@ -432,8 +438,8 @@ impl Link {
 
     fn end_with(&mut self, code: ErrorCode, message: Str, cause: EndCause) {
         if !matches!(self.phase, Phase::Ended) {
-            // Until Hello the node sends nothing at all, and nothing is an answer that fits there;
-            // but an Error tells the app's log what was wrong, and every version can read it.
+            // Before `Hello` the protocol has no place for a frame from the node. We send this
+            // `Error` anyway: it tells the app's log what was wrong, and every version can read it.
             self.outbox.push_back(Frame::Error { code, message });
             self.end(cause);
         }

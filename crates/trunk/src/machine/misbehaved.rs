@@ -1,4 +1,4 @@
-//! What a peer can do wrong, and what our own side cannot do now.
+//! The rules that a peer can break, and the reasons why our own end cannot send a frame now.
 
 use crate::credit::Violation;
 use crate::decode::DecodeError;
@@ -18,45 +18,45 @@ pub enum Misbehaved {
     /// A frame for a session that is not accepted yet.
     #[error("{0} for a session that is not accepted")]
     BeforeAccept(FrameKind),
-    /// Something else came first.
+    /// Another frame came before `Hello`.
     #[error("{0} before Hello")]
     BeforeHello(FrameKind),
-    /// Something else came first.
+    /// Another frame came before `Welcome`.
     #[error("{0} before Welcome")]
     BeforeWelcome(FrameKind),
-    /// More data than credit.
+    /// More data came than the credit allows.
     #[error(transparent)]
     Credit(#[from] Violation),
-    /// A batch that cannot be read.
+    /// A batch cannot be decoded.
     #[error(transparent)]
     Decode(#[from] DecodeError),
     /// The peer's `Hello` did not come in time.
     #[error("no Hello in time")]
     HelloTimeout,
-    /// `Hello` comes once.
+    /// A second `Hello` came.
     #[error("a second Hello")]
     HelloTwice,
     /// A namespace number that is in use already.
     #[error("namespace {} is given twice", .0.0)]
     NamespaceGivenTwice(NamespaceNumber),
-    /// A limit of the receiver.
+    /// The app server uses more namespaces than the receiver allows.
     #[error("more than {0} namespaces")]
     NamespaceLimit(usize),
-    /// A namespace comes before the first frame that uses it.
+    /// A frame uses a namespace number that has no `Namespace` frame yet.
     #[error("namespace {} is not given", .0.0)]
     NamespaceUnknown(NamespaceNumber),
-    /// The versions of both ends do not meet.
+    /// The ranges of versions do not overlap.
     #[error(
         "no common version: the app server speaks {min} to {max}, the node {our_min} to {our_max}"
     )]
     NoCommonVersion {
-        /// The peer's.
+        /// The peer's lowest version.
         min: u32,
-        /// The peer's.
+        /// The peer's highest version.
         max: u32,
-        /// Ours.
+        /// Our lowest version.
         our_min: u32,
-        /// Ours.
+        /// Our highest version.
         our_max: u32,
     },
     /// `Open`, `Request` or `Restore` with a number that is in use.
@@ -65,28 +65,28 @@ pub enum Misbehaved {
     /// A frame for a number that is not in use.
     #[error("{0} for a number that is not in use")]
     NumberNotInUse(FrameKind),
-    /// Numbers of broadcasts only grow.
+    /// Numbers of broadcasts must increase.
     #[error("a Number that is zero or goes backwards")]
     NumberRepeats,
-    /// Nothing came for three intervals.
+    /// No frame came for three intervals.
     #[error("nothing came for three ping intervals")]
     Silence,
     /// The answer to our `Hello` did not come in time.
     #[error("no Welcome in time")]
     WelcomeTimeout,
-    /// `Welcome` comes once.
+    /// A second `Welcome` came.
     #[error("a second Welcome")]
     WelcomeTwice,
-    /// A version that we did not offer, or a zero where the spec allows none.
+    /// `Welcome` has a version that we did not offer, or a zero where the spec allows none.
     #[error("Welcome with a version that was not offered, or with a zero interval or batch")]
     WelcomeValues,
-    /// A frame that only the other side may send.
+    /// A frame came that only the other end may send.
     #[error("{0} in the wrong direction")]
     WrongDirection(FrameKind),
 }
 
 impl Misbehaved {
-    /// The code of the `Error` that answers it.
+    /// The code of the `Error` that answers the violation.
     pub const fn code(&self) -> ErrorCode {
         match self {
             Self::Credit(_) => ErrorCode::Credit,
@@ -114,10 +114,10 @@ impl Misbehaved {
     }
 }
 
-/// Why our own side may not send a frame now. Nothing changed. Alphabetical.
+/// Why our own end may not send a frame now. Nothing has changed. In alphabetical order.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum CannotNow {
-    /// One of the two ends wants no new sessions.
+    /// One of the two ends refuses new sessions.
     #[error("the trunk is draining")]
     Draining,
     /// Wait for [`LinkEvent::CreditReturned`](crate::LinkEvent::CreditReturned).

@@ -21,11 +21,11 @@ pub use requests::Requests;
 
 use crate::frame::Frame;
 
-/// What happened on a whole trunk: see [`AppEnd`].
+/// An event on a whole trunk: see [`AppEnd`].
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum EndEvent {
-    /// A frame that is to take effect. Frames that are to be ignored never get here.
+    /// A frame that takes effect. Frames that must be ignored are filtered out before.
     Frame(Frame),
-    /// The trunk itself.
+    /// An event of the link.
     Link(LinkEvent),
 }

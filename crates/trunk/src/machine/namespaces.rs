@@ -6,7 +6,7 @@ use super::misbehaved::Misbehaved;
 use crate::frame::{Broadcast, Frame, NamespaceNumber};
 use crate::text::Str;
 
-/// The names by number.
+/// The names of namespaces by number.
 #[derive(Clone, Debug)]
 pub struct Namespaces {
     names: BTreeMap<NamespaceNumber, Str>,
@@ -14,14 +14,14 @@ pub struct Namespaces {
 }
 
 impl Namespaces {
-    /// An empty table that takes this many.
+    /// An empty table for at most `count_max` names.
     pub const fn new(count_max: usize) -> Self {
         Self { names: BTreeMap::new(), count_max }
     }
 
-    /// A frame came: takes the numbers that it gives or takes back, and refuses one that is not in use.
+    /// Handles a frame: notes the numbers that it gives or frees, and refuses an unknown number.
     ///
-    /// A name is copied, so that it does not keep its batch.
+    /// A name is copied, so that it does not keep its batch alive.
     pub fn handle(&mut self, frame: &Frame) -> Result<(), Misbehaved> {
         #[expect(clippy::wildcard_enum_match_arm, reason = "the others name no namespace")]
         match frame {

@@ -1,31 +1,31 @@
-//! The life of a session's number (section 4): in use from `Open` until both ends have sent `Close`, or
-//! the app server `Reject`.
+//! The life of a session's number (section 4): in use from `Open` until both ends have sent
+//! `Close`, or the app server `Reject`.
 
 use alloc::vec::Vec;
 
 use super::misbehaved::{CannotNow, Misbehaved};
 use crate::kind::FrameKind;
 
-/// What to do about a frame that came for a session.
+/// What to do with a frame that came for a session.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Action {
-    /// To the node: the session is wanted.
+    /// For the node: the app server accepts the session.
     Accepted,
-    /// The peer is done: end the session, then send `Close` in answer, which frees the number.
+    /// The peer closed the session: end it, then answer with `Close`, which frees the number.
     Closed,
-    /// The frame takes effect.
+    /// Let the frame take effect.
     Deliver,
-    /// The peer's answer to our `Close`: the number is free.
+    /// The peer answered our `Close`: the number is free.
     Freed,
-    /// It was under way when the number's state changed. Its credit is returned all the same.
+    /// Ignore the frame: it was under way when the number's state changed. Its credit is returned.
     Ignore,
-    /// To the app server: a client wants a session.
+    /// For the app server: a client asks for a session.
     Opened,
-    /// To the node: the session is not wanted; the number is free.
+    /// For the node: the app server refused the session; the number is free.
     Rejected,
 }
 
-/// A number as the node sees it. One byte; lives in the session's slot.
+/// A number as the node sees it. One byte, stored in the session's slot.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum NumberState {
     /// The peer sent `Close`; ours is due.
@@ -44,12 +44,12 @@ pub enum NumberState {
 }
 
 impl NumberState {
-    /// Not in use: may be given out again.
+    /// Whether the number may be given out again.
     pub const fn is_free(self) -> bool {
         matches!(self, Self::Free)
     }
 
-    /// A frame of this kind came for this number.
+    /// Judges a frame of this type that came for this number.
     pub fn handle(&mut self, kind: FrameKind) -> Result<Action, Misbehaved> {
         use FrameKind::{
             Accept, Attach, Beside, Choose, Close, Detach, Join, Leave, Mark, Persist, Prove,
@@ -75,10 +75,12 @@ impl NumberState {
                 return Err(Misbehaved::AnsweredTwice(kind));
             }
             (Self::Open, _) => (Self::Open, Action::Deliver),
-            // Not late but its answer: a socket is persisted when its client is gone (section 9).
+            // This `Persist` is not late but an answer: a socket is persisted when its client has
+            // gone (section 9).
             (Self::ClosedByUs, Persist) => (Self::ClosedByUs, Action::Deliver),
             (Self::ClosedByUs, _) => (Self::ClosedByUs, Action::Ignore),
-            // A socket that does not exist: it may just have ended (section 7).
+            // The frame is for a socket that does not exist: it may have ended just now (section
+            // 7).
             (state, _) if rooms => (state, Action::Ignore),
             (Self::Opening | Self::ClosedUnanswered, _) => {
                 return Err(Misbehaved::BeforeAccept(kind));
@@ -90,7 +92,7 @@ impl NumberState {
         Ok(action)
     }
 
-    /// The node is about to send a frame of this kind for this number.
+    /// Notes that the node is about to send a frame of this type for this number.
     pub fn send(&mut self, kind: FrameKind) -> Result<(), CannotNow> {
         use FrameKind::{Close, Marked, Message, Open, Upgraded};
         *self = match (*self, kind) {
@@ -108,7 +110,8 @@ impl NumberState {
 /// A number as the app server sees it.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum AppNumberState {
-    /// The peer sent `Close` after our `Accept`; ours is due, and before it `Persist` if need be.
+    /// The peer sent `Close` after our `Accept`; our `Close` is due, and `Persist` is allowed
+    /// before it.
     ClosedByPeer,
     /// We sent `Close`; the peer's is due.
     ClosedByUs,
@@ -124,12 +127,12 @@ pub enum AppNumberState {
 }
 
 impl AppNumberState {
-    /// Not in use: may come in an `Open`.
+    /// Whether the number may come in an `Open`.
     pub const fn is_free(self) -> bool {
         matches!(self, Self::Free)
     }
 
-    /// A frame of this kind came for this number.
+    /// Judges a frame of this type that came for this number.
     pub fn handle(&mut self, kind: FrameKind) -> Result<Action, Misbehaved> {
         use FrameKind::{Close, Marked, Message, Open, Upgraded};
         if !matches!(kind, Close | Marked | Message | Open | Upgraded) {
@@ -141,7 +144,7 @@ impl AppNumberState {
             (Self::Opening, Close) => (Self::ClosedUnanswered, Action::Closed),
             (Self::Open, Close) => (Self::ClosedByPeer, Action::Closed),
             (Self::ClosedByUs, Close) => (Self::Free, Action::Freed),
-            // It crossed our Reject. An answer could meet the number's next session.
+            // The `Close` crossed our `Reject`. An answer could meet the number's next session.
             (Self::Free, Close) => (Self::Free, Action::Ignore),
             (Self::Open, _) => (Self::Open, Action::Deliver),
             (Self::ClosedByUs, _) => (Self::ClosedByUs, Action::Ignore),
@@ -155,7 +158,7 @@ impl AppNumberState {
         Ok(action)
     }
 
-    /// The app server is about to send a frame of this kind for this number.
+    /// Notes that the app server is about to send a frame of this type for this number.
     pub fn send(&mut self, kind: FrameKind) -> Result<(), CannotNow> {
         use FrameKind::{
             Accept, Attach, Beside, Choose, Close, Detach, Join, Leave, Mark, Persist, Prove,
@@ -178,9 +181,9 @@ impl AppNumberState {
     }
 }
 
-/// Gives out numbers, the freed ones first, so that they stay small on the wire.
+/// Gives out numbers, freed ones first, so that they stay short on the wire.
 ///
-/// Owners that share one trunk each have their own lane: `first`, `first + step`, and so on.
+/// Owners that share one trunk each have a lane of their own: `first`, `first + step`, and so on.
 #[derive(Clone, Debug)]
 pub struct Numbers {
     freed: Vec<u32>,
@@ -200,7 +203,7 @@ impl Numbers {
         Self { freed: Vec::new(), next: first, step: if step == 0 { 1 } else { step } }
     }
 
-    /// A number that is not in use. None when all of the lane's are.
+    /// A number that is not in use. `None` when all numbers of the lane are in use.
     pub fn take(&mut self) -> Option<u32> {
         if let Some(number) = self.freed.pop() {
             return Some(number);
@@ -210,7 +213,7 @@ impl Numbers {
         Some(number)
     }
 
-    /// Takes a number back that [`Self::take`] gave and that is free by now.
+    /// Takes a number back that [`Self::take`] gave out and that is free now.
     pub fn free(&mut self, number: u32) {
         debug_assert!(number < self.next && !self.freed.contains(&number), "{number} was not out");
         self.freed.push(number);

@@ -6,10 +6,12 @@ use super::misbehaved::Misbehaved;
 use crate::frame::RequestId;
 use crate::kind::FrameKind;
 
-/// The requests that an app server has not answered, each with whoever waits for the answer.
+/// The requests that an app server has not answered, each with the caller that waits for the
+/// answer.
 ///
-/// Of requests that nobody waits for any more so many are remembered that a late answer is told from one to a request
-/// that never was; of an app server that leaves more unanswered, every answer is taken.
+/// Up to `abandoned_max` requests without a waiting caller are remembered, so that a late answer
+/// can be told apart from an answer to a request that never existed. When an app server leaves more
+/// than that unanswered, every answer is accepted.
 #[derive(Clone, Debug)]
 pub struct Requests<T> {
     next: u32,
@@ -20,7 +22,7 @@ pub struct Requests<T> {
 }
 
 impl<T> Requests<T> {
-    /// None yet; remembers this many that nobody waits for.
+    /// An empty table that remembers `abandoned_max` requests without a waiting caller.
     pub const fn new(abandoned_max: usize) -> Self {
         Self {
             next: 0,
@@ -31,7 +33,8 @@ impl<T> Requests<T> {
         }
     }
 
-    /// Asks. Numbers are not used again before all others were, so that a late answer meets no later request.
+    /// Adds a request. A number is used again only after all others, so that a late answer does not
+    /// meet a later request.
     pub fn ask(&mut self, who: T) -> RequestId {
         let mut id = RequestId(self.next);
         while self.waiting.contains_key(&id) || self.abandoned.contains(&id) {
@@ -42,7 +45,7 @@ impl<T> Requests<T> {
         id
     }
 
-    /// Nobody waits for this one any more. Nothing if it is answered.
+    /// Notes that the caller no longer waits. Does nothing when the request is answered.
     pub fn abandon(&mut self, id: RequestId) {
         if self.waiting.remove(&id).is_none() {
             return;
@@ -54,7 +57,7 @@ impl<T> Requests<T> {
         self.abandoned.insert(id);
     }
 
-    /// The answer came: who waits for it, if somebody does.
+    /// Notes the answer. Returns the caller, if it still waits.
     pub fn answered(&mut self, id: RequestId) -> Result<Option<T>, Misbehaved> {
         let waiting = self.waiting.remove(&id);
         if waiting.is_some() || self.abandoned.remove(&id) || self.forgot {
@@ -63,12 +66,12 @@ impl<T> Requests<T> {
         Err(Misbehaved::NumberNotInUse(FrameKind::Response))
     }
 
-    /// How many are waited for.
+    /// How many requests have a waiting caller.
     pub fn waiting(&self) -> usize {
         self.waiting.len()
     }
 
-    /// The trunk is gone: nobody waits any more.
+    /// Forgets all requests: the trunk has ended.
     pub fn clear(&mut self) {
         self.waiting.clear();
     }

@@ -399,7 +399,7 @@ fn to_restored(value: &Value) -> Restored {
     }
 }
 
-/// Of anything that has `parts`.
+/// The `parts` of any object that has them.
 fn to_parts(value: &Value) -> Vec<Part> {
     let part = |p: &Value| Part { binary: p["kind"] == 1, data: to_bytes(&p["data"]) };
     value["parts"].as_array().unwrap().iter().map(part).collect()
@@ -431,7 +431,7 @@ fn to_response(value: &Value) -> Response {
     }
 }
 
-/// Every payload and list item that is a slice of the batch.
+/// Visits every payload and list item that is a slice of the batch.
 pub fn for_each_slice(frame: &Frame, visit: &mut dyn FnMut(&[u8])) {
     let mut strs = |list: &[Str]| list.iter().for_each(|each| visit(each.as_bytes()));
     #[expect(clippy::wildcard_enum_match_arm, reason = "the others hold nothing of another form")]

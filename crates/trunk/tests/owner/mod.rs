@@ -33,7 +33,7 @@ pub fn batch(frames: &[Frame]) -> Bytes {
     batch.freeze()
 }
 
-/// A trunk whose `Hello` is with the owner, who has not answered.
+/// A trunk whose owner has the `Hello` and has not answered.
 pub fn greeted(config: NodeTrunkConfig, hello: Hello) -> (NodeTrunk, Greeting) {
     let mut trunk = NodeTrunk::new(NOW, config);
     trunk.handle_batch(NOW, batch(&[Frame::Hello(Box::new(hello))]));
@@ -53,7 +53,7 @@ pub fn up(config: NodeTrunkConfig) -> NodeTrunk {
     trunk
 }
 
-/// All that is to be done about a batch of these frames.
+/// All steps for a batch of these frames.
 pub fn told(trunk: &mut NodeTrunk, frames: &[Frame]) -> Vec<Step> {
     trunk.handle_batch(NOW, batch(frames));
     steps(trunk)
@@ -63,7 +63,7 @@ pub fn steps(trunk: &mut NodeTrunk) -> Vec<Step> {
     std::iter::from_fn(|| trunk.poll_step()).collect()
 }
 
-/// What each step is, in one word; of shares the kinds of frames for each shard.
+/// Each step as one word; a step with shares as the types of the frames for each shard.
 pub fn words(steps: &[Step]) -> Vec<String> {
     let word = |step: &Step| match step {
         Step::BroadcastAhead => "broadcast ahead".into(),

@@ -124,7 +124,7 @@ impl Pair {
         Self::sharded(node, app, 1)
     }
 
-    /// The same, with so many shards at the node.
+    /// Like [`Self::new`], with this many shards at the node.
     pub fn sharded(node: LinkConfig, app: LinkConfig, shards: u16) -> Self {
         let now = Timestamp::ORIGIN;
         Self {
@@ -145,7 +145,7 @@ impl Pair {
         pair
     }
 
-    /// `Hello` and `Welcome` go to and fro.
+    /// Exchanges `Hello` and `Welcome`.
     pub fn come_up(&mut self) {
         self.drain();
         self.deliver_to_node().unwrap();
@@ -156,7 +156,7 @@ impl Pair {
         self.app_events.clear();
     }
 
-    /// A trunk that is up with one session that is accepted.
+    /// A trunk that is up with one accepted session.
     pub fn with_session(node: LinkConfig, app: LinkConfig) -> (Self, SessionNumber) {
         let mut pair = Self::up(node, app);
         let session = pair.open("first");
@@ -176,7 +176,7 @@ impl Pair {
         self.node.open(EioVersion::V4, sid.into(), client_request())
     }
 
-    /// What each end has to send becomes one batch under way; what happened is kept.
+    /// Makes one batch of what each end has to send, and keeps the events.
     pub fn drain(&mut self) {
         let batch = batch_of(core::iter::from_fn(|| self.node.poll_transmit()));
         self.to_app.extend(batch);

@@ -1,4 +1,5 @@
-//! An owner of a [`NodeTrunk`]: carries out its steps at once, and judges the sessions' frames as shards do.
+//! An owner of a [`NodeTrunk`] that carries out its steps at once, and judges the sessions' frames
+//! as shards do.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -17,14 +18,14 @@ use super::NAMESPACES_MAX;
 pub struct Node {
     pub trunk: NodeTrunk,
     shards: u16,
-    /// The app server, until it is welcomed.
+    /// What the app server said in `Hello`, until it is accepted.
     pub greeting: Option<Greeting>,
     pub refused: Option<Refused>,
     credit: Option<Arc<SharedCredit>>,
     numbers: Numbers,
     sessions: BTreeMap<SessionNumber, NumberState>,
     requests: Requests<()>,
-    /// The cost of shares that are not dealt with.
+    /// The cost of shares that are not processed yet.
     held_bytes: u64,
     outbox: VecDeque<Frame>,
     events: VecDeque<EndEvent>,
@@ -52,7 +53,7 @@ impl Node {
         }
     }
 
-    /// Looks before every second batch's first broadcast.
+    /// Handles a batch; before the first broadcast of every second batch, it stops to look.
     pub fn handle_batch(&mut self, now: Timestamp, batch: Bytes) -> Result<(), Misbehaved> {
         self.batches += 1;
         if self.batches.is_multiple_of(2) {
@@ -73,7 +74,7 @@ impl Node {
         let _told_by_the_event = self.carry_out();
     }
 
-    /// Takes the app server, if it is there.
+    /// Accepts the app server, if its `Hello` has come.
     pub fn welcome(&mut self, now: Timestamp) -> Result<(), Misbehaved> {
         let Some(greeting) = self.greeting.take() else { return Ok(()) };
         self.credit = Some(greeting.credit);
@@ -82,7 +83,7 @@ impl Node {
         self.carry_out()
     }
 
-    /// A client wants a session.
+    /// Opens a session for a client.
     pub fn open(
         &mut self,
         eio: EioVersion,
@@ -102,7 +103,7 @@ impl Node {
         Ok(session)
     }
 
-    /// A client's request that opens no session.
+    /// Asks about a client's request that opens no session.
     pub fn request(
         &mut self,
         code: RequestCode,
@@ -118,7 +119,7 @@ impl Node {
         Ok(request_id)
     }
 
-    /// Sends a frame of a session, or one about other app servers, or an answer.
+    /// Sends a frame of a session, a relay, or an answer.
     pub fn send(&mut self, frame: Frame) -> Result<(), CannotNow> {
         use FrameKind::{Close, Marked, Message, Upgraded};
         let kind = frame.kind();
@@ -142,7 +143,7 @@ impl Node {
         Ok(())
     }
 
-    /// What the shards hold is dealt with.
+    /// Processes the shares that are held.
     pub fn process(&mut self) {
         self.trunk.processed(core::mem::take(&mut self.held_bytes));
     }
@@ -158,7 +159,7 @@ impl Node {
         self.outbox.pop_front()
     }
 
-    /// What happened.
+    /// The next event.
     pub fn poll_event(&mut self) -> Option<EndEvent> {
         let _told_by_the_event = self.carry_out();
         self.events.pop_front()
@@ -189,7 +190,7 @@ impl Node {
         self.credit.as_ref().map_or(0, |credit| credit.available_bytes())
     }
 
-    /// Does what the machine asks for. An error is the rule that the app server broke now.
+    /// Carries out the machine's steps. An error is the rule that the app server has just broken.
     fn carry_out(&mut self) -> Result<(), Misbehaved> {
         while let Some(step) = self.trunk.poll_step() {
             assert_eq!(
@@ -245,7 +246,7 @@ impl Node {
         self.events.push_back(EndEvent::Frame(frame));
     }
 
-    /// Each shard judges the frames of its sessions. What is for all shards is noted once.
+    /// Lets each shard judge the frames of its sessions. A frame for all shards is noted once.
     fn take_shares(&mut self, shares: Shares) {
         assert_eq!(shares.by_shard.len(), usize::from(self.shards));
         self.held_bytes += shares.cost_bytes;

@@ -1,4 +1,5 @@
-//! Operations at random on both ends, each payload marked with the id of the session it is meant for.
+//! Random operations on both ends, with each payload marked by the id of the session that it is
+//! meant for.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use super::{
     response, restore, send,
 };
 
-/// Both ends, and what each believes of the other.
+/// Both ends, and the state that each assumes the other to have.
 pub struct World {
     pair: Pair,
     opened: u32,
@@ -50,7 +51,7 @@ impl World {
         }
     }
 
-    /// Every pair of bytes is one operation. Panics when an invariant breaks.
+    /// Runs one operation per pair of bytes. Panics when an invariant breaks.
     pub fn run(&mut self, operations: &[u8]) {
         for operation in operations.chunks_exact(2) {
             self.step(operation[0], operation[1]);
@@ -114,7 +115,7 @@ impl World {
 
     fn app_sends(&mut self, argument: u8, frame: impl Fn(SessionNumber, &str, u8) -> Frame) {
         let Some((&session, sid)) = nth(&self.app_sids, argument) else { return };
-        // A state that does not allow the frame refuses it and stays as it is.
+        // A state that does not allow the frame refuses it and does not change.
         let before = self.pair.app.state(session);
         if self.pair.app.send(frame(session, sid, argument)).is_err() {
             assert_eq!(self.pair.app.state(session), before);
@@ -135,7 +136,7 @@ impl World {
         self.pair.app.send(Frame::Relay { to: Vec::new(), payload }).unwrap();
     }
 
-    /// Asks with one of a few numbers; one that is in use is refused.
+    /// Sends a `Restore` with one of a few numbers; a number in use is refused.
     fn restore(&mut self, argument: u8) {
         if self.pair.app.send(restore(u32::from(argument % 4))).is_ok() {
             self.restores_asked += 1;
@@ -189,12 +190,12 @@ impl World {
                 EndEvent::Link(event) => self.look_at_link(&event),
             }
         }
-        // A number lives in the maps as long as the machine says that it is in use.
+        // A number is in the maps as long as the machine says that it is in use.
         let node = &self.pair.node;
         self.node_sids.retain(|session, _| !node.state(*session).is_free());
     }
 
-    /// Nothing but silence ends a trunk between two ends of our own.
+    /// Checks that only silence ends a trunk between two correct ends.
     fn look_at_link(&mut self, event: &LinkEvent) {
         if let LinkEvent::Ended(cause) = event {
             let text = format!("{cause:?}");
@@ -234,11 +235,12 @@ impl World {
         }
     }
 
-    /// When all has arrived and all sessions are closed, nothing is left over at either end.
+    /// Checks that nothing is left at either end when everything has arrived and all sessions are
+    /// closed.
     fn settle(&mut self) {
         let sessions: Vec<_> = self.node_sids.keys().copied().collect();
         for session in sessions {
-            // What the app or we ourselves have closed already needs no other Close.
+            // A session that the app or we have closed already needs no other `Close`.
             let _already_closed = self.pair.node.send(close(session, CloseReason::ClientClosed));
         }
         loop {
@@ -271,7 +273,7 @@ fn nth(sids: &BTreeMap<SessionNumber, Str>, n: u8) -> Option<(&SessionNumber, &S
     sids.iter().nth(usize::from(n) % sids.len().max(1))
 }
 
-/// A payload that tells whose it is.
+/// A payload that names its session.
 fn marked(sid: &str, padding: u8) -> Bytes {
     format!("{sid}:{}", "x".repeat(padding.into())).into()
 }
