@@ -1,4 +1,4 @@
-//! What every event carries in its headers, whether it goes down a tunnel or to a webhook.
+//! The headers of every event, for a tunnel or for a webhook.
 
 use std::fmt::Write as _;
 
@@ -6,17 +6,17 @@ use hmac::{Hmac, Mac};
 use sha2::Sha256;
 use trunkline_token::Secret;
 
-/// What the headers say.
+/// The facts that the headers carry.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct About<'a> {
     pub(crate) hub: &'a str,
-    /// The host that this node calls itself.
+    /// The host name of this node, as configured.
     pub(crate) origin: &'a str,
-    /// Each signs the connection id.
+    /// The hub's keys; each one signs the connection id.
     pub(crate) keys: &'a [Secret],
     pub(crate) connection: &'a str,
     pub(crate) user: Option<&'a str>,
-    /// Counts the events of the connection.
+    /// The number of the event on its connection.
     pub(crate) number: u64,
     pub(crate) unix_ms: u64,
     pub(crate) event_type: &'static str,
@@ -25,7 +25,7 @@ pub(crate) struct About<'a> {
 }
 
 impl About<'_> {
-    /// Names and values.
+    /// The headers as names and values.
     pub(crate) fn headers(&self) -> Vec<(&'static str, String)> {
         let mut headers = vec![
             ("content-type", self.content_type.to_owned()),
@@ -54,7 +54,7 @@ fn signature(keys: &[Secret], connection_id: &str) -> String {
         mac.update(connection_id.as_bytes());
         let mut text = "sha256=".to_owned();
         for byte in mac.finalize().into_bytes() {
-            // Writing to a text does not fail.
+            // Writing to a `String` does not fail.
             let _ = write!(text, "{byte:02x}");
         }
         text
@@ -65,7 +65,7 @@ fn signature(keys: &[Secret], connection_id: &str) -> String {
 /// `2026-11-26T01:02:03.004Z`
 fn rfc3339(unix_ms: u64) -> String {
     let (days, ms) = (unix_ms / 86_400_000, unix_ms % 86_400_000);
-    // Days are counted from 1 March of the year 0, so that the leap day is a year's last.
+    // Days are counted from 1 March of the year 0, so that a leap day is the last day of its year.
     let shifted = days + 719_468;
     let (era, day) = (shifted / 146_097, shifted % 146_097);
     let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;

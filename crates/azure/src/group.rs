@@ -1,4 +1,5 @@
-//! Group names. Those that app servers make name a namespace and a room: `0~base64url(namespace)~base64url(room)`.
+//! Group names. A group that an app server makes names a namespace and a room:
+//! `0~base64url(namespace)~base64url(room)`.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -8,10 +9,10 @@ use trunkline_trunk::Str;
 pub(crate) const NAME_CHARS_MAX: usize = 1024;
 const PREFIX: &str = "0~";
 
-/// What a group's name means.
+/// The meaning of a group's name.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Group {
-    /// A name of a REST user's own.
+    /// A name that a REST caller chose.
     Plain(String),
     /// A room of Socket.IO; the empty room is the whole namespace.
     Room { namespace: String, room: String },
@@ -35,20 +36,20 @@ impl Group {
         let (namespace, room) = name.strip_prefix(PREFIX)?.split_once('~')?;
         let decode = |text: &str| String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok();
         let namespace = decode(namespace)?;
-        // Others would meet the switchboard's names of our own.
+        // Other names could collide with our own names in the switchboard.
         if !namespace.starts_with('/') {
             return None;
         }
         Some(Self::Room { namespace, room: decode(room)? })
     }
 
-    /// The group of a room.
+    /// The name of the group of a room.
     pub(crate) fn room_name(namespace: &str, room: &str) -> String {
         let (namespace, room) = (URL_SAFE_NO_PAD.encode(namespace), URL_SAFE_NO_PAD.encode(room));
         format!("{PREFIX}{namespace}~{room}")
     }
 
-    /// The room inside of its namespace.
+    /// The room inside its namespace.
     pub(crate) fn room(&self) -> &str {
         match self {
             Self::Plain(name) | Self::Room { room: name, .. } => name,
@@ -56,7 +57,8 @@ impl Group {
     }
 }
 
-/// A room as a trunk names it: what begins with U+0000 would be taken for a room that is no text.
+/// A room as a trunk names it. A name that begins with U+0000 would be read as a room that is no
+/// text, so it is escaped.
 pub(crate) fn room_text(room: &str) -> Str {
     if room.starts_with('\0') {
         Str::from(format!("\0s{}", serde_json::Value::from(room)))

@@ -1,7 +1,9 @@
-//! The door for app servers and tools that speak Azure Web PubSub for Socket.IO: tunnels, the REST data plane, webhooks.
+//! The Azure door: an entrance for app servers and tools that use Azure Web PubSub for Socket.IO,
+//! with tunnels, the REST API and webhooks.
 //!
-//! To the node's edge this crate is one app server per hub: it speaks the trunk protocol over a link that `node` gives
-//! it. It gives each session to one of the app servers behind its tunnels.
+//! To the node's edge this crate is one app server per hub: it speaks the trunk protocol over an
+//! inner trunk that `node` opens. It gives each session to one of the app servers that connect
+//! through tunnels.
 
 mod cloudevents;
 pub mod filter;

@@ -22,7 +22,7 @@ impl std::ops::Deref for Metrics {
     }
 }
 
-/// The numbers themselves.
+/// The metrics themselves.
 #[derive(Debug, Default)]
 pub struct Inner {
     pub(crate) tunnels: Gauge,
@@ -50,20 +50,20 @@ pub(crate) struct Cause {
     pub(crate) cause: &'static str,
 }
 
-/// How an attempt ended: a slug from a bounded set.
+/// The result of an attempt: a slug from a bounded set.
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 pub(crate) struct Outcome {
     pub(crate) outcome: &'static str,
 }
 
-/// What an app server said to an event.
+/// An app server's answer to an event.
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 pub(crate) struct EventOutcome {
     pub(crate) event: &'static str,
     pub(crate) outcome: &'static str,
 }
 
-/// How a call of the data plane went.
+/// The result of a REST call.
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 pub(crate) struct CallOutcome {
     pub(crate) operation: &'static str,
@@ -71,7 +71,7 @@ pub(crate) struct CallOutcome {
     pub(crate) status: u16,
 }
 
-/// How a tunnel can end.
+/// The possible ends of a tunnel.
 const TUNNELS_ENDED: [&str; 10] = [
     "aborted",
     "app_server_closed",
@@ -85,12 +85,13 @@ const TUNNELS_ENDED: [&str; 10] = [
     "websocket_violation",
 ];
 
-/// How a handshake before an app server can end.
+/// The possible results of a handshake that an app server decides.
 const CONNECTS: [&str; 5] =
     ["accepted", "app_server_lost", "no_app_server", "refused", "serverless"];
 
 impl Metrics {
-    /// A counter that appears at 1 has no rate, and the first event would raise no alert.
+    /// A counter that first appears with the value 1 has no rate, so the first event would raise no
+    /// alert.
     fn begin_at_zero(&self) {
         for cause in TUNNELS_ENDED {
             self.tunnels_ended.get_or_create(&Cause { cause }).inc_by(0);
@@ -100,7 +101,7 @@ impl Metrics {
         }
     }
 
-    /// Names every number for the admin port.
+    /// Registers every metric for the admin port.
     pub fn register(&self, registry: &mut Registry) {
         let m = &self.0;
         self.begin_at_zero();

@@ -4,17 +4,17 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 
-/// Stands between the packets of a payload.
+/// The separator between the packets of a payload.
 pub(crate) const SEPARATOR: char = '\u{1e}';
-/// The same, among bytes.
+/// [`SEPARATOR`] as a byte.
 pub(crate) const SEPARATOR_BYTE: u8 = 0x1e;
 
 /// One packet of Engine.IO 4.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Packet<'a> {
-    /// `4`, without its type.
+    /// `4`: a message, without its type.
     Message(&'a str),
-    /// `b`, decoded.
+    /// `b`: bytes, decoded from base64.
     Binary(Bytes),
     /// `1`.
     Close,
@@ -26,7 +26,7 @@ pub(crate) enum Packet<'a> {
     Noop,
 }
 
-/// What a payload has that is no packet for a client. Alphabetical.
+/// The parts of a payload that are no packet for a client, in alphabetical order.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub(crate) enum BadPayload {
     #[error("a binary packet that is not base64")]

@@ -1,8 +1,9 @@
-//! The hub's connections as this door names them, and what groups they are in.
+//! The hub's connections as this door names them, and their groups.
 //!
-//! A connection is a session that came to this door's app server: its connection id is the session's sid.
-//! Memberships live in a [`Switchboard`] of their own: groups that name a Socket.IO room are rooms of that
-//! namespace, all others are rooms of one namespace that no client can enter.
+//! A connection is a session that this door's app server accepted: its connection id is the
+//! session's sid. Memberships live in a [`Switchboard`] of their own: groups that name a Socket.IO
+//! room are rooms of that namespace; all others are rooms of one namespace that no client can
+//! enter.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -11,7 +12,8 @@ use trunkline_trunk::SessionNumber;
 
 use crate::group::Group;
 
-/// The namespace of groups that name no Socket.IO room. Not a name that a client could enter: those begin with `/`.
+/// The namespace of groups that name no Socket.IO room. A client cannot enter it: the names that
+/// clients can enter begin with `/`.
 const PLAIN: &str = "groups";
 
 /// One client connection.
@@ -21,7 +23,7 @@ pub(crate) struct Connection {
     /// The session's sid.
     pub(crate) id: Box<str>,
     pub(crate) user: Option<Box<str>>,
-    /// The app server that has it; [`ServerKey`]s are the caller's.
+    /// The app server of the connection; the caller chooses the [`ServerKey`]s.
     pub(crate) server: ServerKey,
     /// The namespaces that the client has entered, with the Socket.IO id that it has there.
     pub(crate) sockets: BTreeMap<Box<str>, Box<str>>,
@@ -40,7 +42,7 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
-    /// `seed` must be random, see [`Switchboard::new`].
+    /// An empty registry. `seed` must be random, see [`Switchboard::new`].
     pub(crate) fn new(seed: [u8; 16]) -> Self {
         let mut board = Switchboard::new(seed);
         let plain = board.namespace(PLAIN);
@@ -53,7 +55,7 @@ impl Registry {
         }
     }
 
-    /// A client's handshake was accepted.
+    /// Adds the connection of a client whose handshake was accepted.
     pub(crate) fn insert(
         &mut self,
         session: SessionNumber,
@@ -78,7 +80,7 @@ impl Registry {
         self.enter(session, self.plain);
     }
 
-    /// The client is gone, and with it all of its memberships.
+    /// Removes a connection and all of its memberships.
     pub(crate) fn remove(&mut self, session: SessionNumber) -> Option<Connection> {
         let connection = self.connections.remove(&session.0)?;
         self.board.remove_session(SessionKey(session.0));
@@ -119,7 +121,8 @@ impl Registry {
             .unwrap_or_default()
     }
 
-    /// False when the connection is unknown or in the group already.
+    /// Adds the connection to a group; false when the connection is unknown or in the group
+    /// already.
     pub(crate) fn join(&mut self, session: SessionNumber, group: &Group) -> bool {
         if !self.connections.contains_key(&session.0) {
             return false;
@@ -131,7 +134,8 @@ impl Registry {
         joined
     }
 
-    /// False when the connection is unknown or not in the group.
+    /// Removes the connection from a group; false when the connection is unknown or not in the
+    /// group.
     pub(crate) fn leave(&mut self, session: SessionNumber, group: &Group) -> bool {
         let nsp = self.namespace(group);
         let left = self.board.leave(SessionKey(session.0), nsp, group.room());
@@ -139,7 +143,8 @@ impl Registry {
         left
     }
 
-    /// The client left a namespace: it is in none of its groups any more. False when it was in none.
+    /// Removes the connection from a namespace and all its groups. False when it was not in the
+    /// namespace.
     pub(crate) fn leave_namespace(&mut self, session: SessionNumber, namespace: &str) -> bool {
         if let Some(connection) = self.connections.get_mut(&session.0) {
             connection.sockets.remove(namespace);
@@ -206,7 +211,7 @@ impl Registry {
         selected
     }
 
-    /// Holds the namespace of a group; give it back with [`Self::release`].
+    /// Holds the namespace of a group; return the hold with [`Self::release`].
     fn namespace(&mut self, group: &Group) -> NamespaceKey {
         match group {
             Group::Room { namespace, .. } => self.board.namespace(namespace),
@@ -222,7 +227,7 @@ impl Registry {
         self.board.release_namespace(nsp);
     }
 
-    /// Makes the connection known in a namespace of the switchboard, in no room.
+    /// Adds the connection to a namespace of the switchboard, in no room.
     fn enter(&mut self, session: SessionNumber, nsp: NamespaceKey) {
         let key = SessionKey(session.0);
         if self.board.socket_id(key, nsp).is_some() {
@@ -230,8 +235,8 @@ impl Registry {
         }
         let Some(connection) = self.connections.get(&session.0) else { return };
         let (id, server) = (connection.id.clone(), connection.server);
-        // The id is unique in the hub, so nobody else can have it here. The switchboard puts a socket into the room of
-        // its id, which for this door is no group.
+        // The id is unique in the hub, so no other socket can have it here. The switchboard puts a
+        // socket into the room of its id, which is no group for this door.
         if self.board.attach(key, server, nsp, &id, []).is_ok() {
             self.board.leave(key, nsp, &id);
         }

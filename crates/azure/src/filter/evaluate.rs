@@ -1,24 +1,25 @@
-//! Whether a filter is true of one connection.
+//! Evaluates a filter for one connection.
 //!
-//! OData's three values: what is asked of a user id that does not exist is null; `not null` is null; only true
-//! selects. `eq` and `ne` compare with null as with any value, the other comparisons are false.
+//! OData has three truth values: a function of a missing user id is null, `not null` is null, and
+//! only true selects a connection. `eq` and `ne` compare null like any value; the other comparisons
+//! with null are false.
 
 use core::cmp::Ordering;
 use std::borrow::Cow;
 
 use super::expression::{Comparison, Expression, Function, Literal, Names};
 
-/// What a filter can ask of a connection.
+/// The properties of a connection that a filter can test.
 pub trait Connection {
-    /// Its id.
+    /// The connection's id.
     fn connection_id(&self) -> &str;
-    /// Whose it is, if anybody's.
+    /// The user of the connection, if it has one.
     fn user_id(&self) -> Option<&str>;
-    /// Whether it is in this group.
+    /// Whether the connection is in this group.
     fn in_group(&self, group: &str) -> bool;
-    /// How many groups it is in.
+    /// The number of the connection's groups.
     fn group_count(&self) -> usize;
-    /// Whether `test` is true of one of its groups.
+    /// Whether `test` is true for one of the connection's groups.
     fn any_group(&self, test: &mut dyn FnMut(&str) -> bool) -> bool;
 }
 
@@ -34,7 +35,7 @@ enum Value<'a> {
     Text(Cow<'a, str>),
 }
 
-/// `None` is null.
+/// Evaluates a condition; `None` is null.
 fn truth(expression: &Expression, connection: &impl Connection) -> Option<bool> {
     match expression {
         Expression::All(branches) => joined(branches, connection, false),
@@ -61,7 +62,7 @@ fn truth(expression: &Expression, connection: &impl Connection) -> Option<bool> 
             Value::Bool(truth) => Some(truth),
             Value::Null | Value::Number(_) | Value::Text(_) => None,
         },
-        // The parser lets nothing else stand where a condition must be.
+        // The parser allows only conditions here.
         Expression::ConnectionId
         | Expression::Groups
         | Expression::Literal(_)
@@ -69,7 +70,8 @@ fn truth(expression: &Expression, connection: &impl Connection) -> Option<bool> 
     }
 }
 
-/// `or` when one `true` decides, `and` when one `false` does.
+/// Evaluates `or` (`decides` is true) or `and` (`decides` is false): the first branch with that
+/// value decides.
 fn joined(branches: &[Expression], connection: &impl Connection, decides: bool) -> Option<bool> {
     let mut joined = Some(!decides);
     for branch in branches {
@@ -132,7 +134,7 @@ fn value<'a>(expression: &'a Expression, connection: &'a impl Connection) -> Val
     }
 }
 
-/// A function of null is null.
+/// Calls a function; a function of null is null.
 fn called<'a>(
     function: Function,
     arguments: &'a [Expression],
@@ -169,12 +171,12 @@ fn called<'a>(
     }
 }
 
-/// Lengths and places count UTF-16 units, as on the original.
+/// Lengths and positions count UTF-16 units, as Azure does.
 fn number(count: usize) -> Value<'static> {
     Value::Number(i64::try_from(count).unwrap_or(i64::MAX))
 }
 
-/// What lies outside of the text is left out.
+/// A part of a text; positions outside of the text are ignored.
 fn substring(text: &str, start: i64, length: i64) -> String {
     let skip = usize::try_from(start).unwrap_or(0);
     let take = usize::try_from(length).unwrap_or(0);

@@ -1,11 +1,12 @@
-//! What a filter says, in a form that is quick to evaluate.
+//! A parsed filter, in a form that is quick to evaluate.
 
-/// One expression. Lists of groups and of values are sorted, so that ten thousand of them cost a look at a few.
+/// One expression. Lists of groups and values are sorted, so a search in ten thousand of them looks
+/// at a few.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Expression {
-    /// Every one is true; at least two.
+    /// Every branch is true; at least two branches.
     All(Vec<Self>),
-    /// At least one is true; at least two.
+    /// At least one branch is true; at least two branches.
     Any(Vec<Self>),
     Call(Function, Vec<Self>),
     Compare(Comparison, Box<Self>, Box<Self>),
@@ -19,12 +20,12 @@ pub(crate) enum Expression {
     Not(Box<Self>),
     /// The value is one of the literals.
     OneOf(Box<Self>, Names),
-    /// The value is that of one of the expressions.
+    /// The value equals one of the expressions.
     OneOfValues(Box<Self>, Vec<Self>),
     UserId,
 }
 
-/// Texts, sorted, each once.
+/// Texts, sorted and without duplicates.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Names(Vec<Box<str>>);
 
@@ -52,7 +53,7 @@ pub(crate) enum Literal {
     Text(Box<str>),
 }
 
-/// What kind of value an expression has; any but `Bool` and `Groups` may turn out to be null.
+/// The kind of an expression's value. Any kind except `Bool` and `Groups` may turn out to be null.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum ValueKind {
     Bool,
@@ -152,7 +153,7 @@ impl Function {
         }
     }
 
-    /// The least and most arguments, and both in words.
+    /// The smallest and largest number of arguments, and both in words.
     pub(crate) fn arity(self) -> (usize, usize, &'static str) {
         match self {
             Self::Length | Self::ToLower | Self::ToUpper | Self::Trim => (1, 1, "one argument"),
@@ -214,7 +215,7 @@ impl Expression {
         Self::OneOf(Box::new(value), Names::new(names))
     }
 
-    /// `left eq right` and its kin.
+    /// `left eq right` and the other comparisons.
     pub(crate) fn compare(comparison: Comparison, left: Self, right: Self) -> Self {
         let identifier = |side: &Self| matches!(side, Self::ConnectionId | Self::UserId);
         let (value, other) = if identifier(&left) { (&left, &right) } else { (&right, &left) };
@@ -227,7 +228,7 @@ impl Expression {
         Self::Compare(comparison, Box::new(left), Box::new(right))
     }
 
-    /// `a or b or …`: what asks the same of the connection becomes one look into a list.
+    /// `a or b or …`: branches that test the same property are merged into one list.
     pub(crate) fn any(branches: Vec<Self>) -> Self {
         let mut lists = Lists::default();
         let mut kept = Vec::new();
@@ -241,7 +242,7 @@ impl Expression {
         alone_or(kept, Self::Any)
     }
 
-    /// `a and b and …`: being in none of many groups becomes one look into a list.
+    /// `a and b and …`: the tests for not being in a group are merged into one list.
     pub(crate) fn all(branches: Vec<Self>) -> Self {
         let mut denied = Vec::new();
         let mut kept = Vec::new();
@@ -261,7 +262,7 @@ impl Expression {
     }
 }
 
-/// What the branches of an `or` ask of groups, user and connection id.
+/// The lists into which the branches of an `or` are merged: groups, users, connection ids.
 #[derive(Default)]
 struct Lists {
     connections: Vec<Box<str>>,
@@ -270,7 +271,7 @@ struct Lists {
 }
 
 impl Lists {
-    /// The list that a branch belongs to, and what it adds.
+    /// The list that a branch belongs to, and the names that it adds.
     fn of<'a>(&mut self, branch: &'a Expression) -> Option<(&mut Vec<Box<str>>, &'a Names)> {
         if let Expression::InGroups(names) = branch {
             return Some((&mut self.groups, names));

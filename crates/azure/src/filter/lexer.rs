@@ -1,4 +1,4 @@
-//! From text to tokens, each with the place where it begins.
+//! Splits the text into tokens, each with its position.
 
 use super::error::{FilterError, Problem};
 
@@ -14,7 +14,8 @@ pub(crate) enum Token<'a> {
 }
 
 impl Token<'_> {
-    /// For "found …"; a text is shown by its kind only, because it may be a user's name.
+    /// The token as words for "found …". A text is shown by its kind only, because it may be a
+    /// user's name.
     pub(crate) fn words(&self) -> String {
         match self {
             Self::Close => "`)`".into(),
@@ -28,7 +29,7 @@ impl Token<'_> {
     }
 }
 
-/// What an error message repeats of a word.
+/// A word as an error message repeats it.
 pub(crate) fn shortened(word: &str) -> &str {
     word.get(..32).unwrap_or(word)
 }
@@ -36,7 +37,7 @@ pub(crate) fn shortened(word: &str) -> &str {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Lexer<'a> {
     text: &'a str,
-    /// In bytes.
+    /// The position in bytes.
     at: usize,
 }
 
@@ -45,7 +46,7 @@ impl<'a> Lexer<'a> {
         Self { text, at: 0 }
     }
 
-    /// An error at a place that is given in bytes.
+    /// An error at a position in bytes.
     pub(crate) fn error(&self, at: usize, problem: Problem) -> FilterError {
         FilterError { position: self.text[..at].chars().count(), problem }
     }

@@ -1,14 +1,15 @@
-//! The filter language of the data plane: which connections a request is about.
+//! The filter language of the REST API: it selects the connections that a call is about.
 //!
-//! It is the OData subset that Azure Web PubSub documents (`reference-odata-filter`): `or and not eq ne gt ge lt
-//! le in ()`, functions over texts, and the three identifiers `connectionId`, `userId`, `groups`. Words are read
-//! without regard to case, values are compared exactly. `not` binds tightest, then comparisons and `in`, then
-//! `and`, then `or`.
+//! It is the OData subset that Azure Web PubSub documents (`reference-odata-filter`): `or and not
+//! eq ne gt ge lt le in ()`, functions over texts, and the three identifiers `connectionId`,
+//! `userId`, `groups`. Keywords ignore case, values are compared exactly. `not` binds tightest,
+//! then comparisons and `in`, then `and`, then `or`.
 //!
-//! A filter is parsed once. [`Filter::reach`] then says how the connections are found: most filters name groups,
-//! users or connections and need no look at anybody else; [`Filter::matches`] tests one connection.
+//! A filter is parsed once. [`Filter::reach`] then says how to find the connections: most filters
+//! name groups, users or connections, so only those need a look; [`Filter::matches`] tests one
+//! connection.
 //!
-//! Nothing in here knows a clock, a socket or another module, so that the fuzzer compiles this folder alone.
+//! This folder uses no clock, socket or other module, so that the fuzzer can compile it alone.
 
 mod error;
 mod evaluate;
@@ -30,24 +31,25 @@ pub const BYTES_MAX: usize = 4 << 20;
 /// The deepest nesting of parentheses, `not` and function calls.
 pub const DEPTH_MAX: usize = 100;
 
-/// Who writes a filter decides how one shape is read.
+/// The author of a filter, which decides how one shape is read.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Dialect {
-    /// OData to the letter.
+    /// Exactly as OData.
     Strict,
-    /// What Microsoft's Socket.IO adapter writes: `'a' in groups or 'b' in groups and not ('c' in groups)` means
-    /// *(a or b) and not c*, because that is what `io.to("a").to("b").except("c")` means. All else is OData.
+    /// As Microsoft's Socket.IO adapter means it: `'a' in groups or 'b' in groups and not ('c' in
+    /// groups)` is *(a or b) and not c*, because that is what `io.to("a").to("b").except("c")`
+    /// means. Everything else is OData.
     SocketIoAdapter,
 }
 
-/// A filter that was understood.
+/// A parsed filter.
 #[derive(Clone, Debug)]
 pub struct Filter {
     root: Expression,
 }
 
 impl Filter {
-    /// Reads a filter, its URL encoding already undone.
+    /// Parses a filter whose URL encoding is already decoded.
     pub fn parse(text: &str, dialect: Dialect) -> Result<Self, FilterError> {
         if text.len() > BYTES_MAX {
             return Err(FilterError { position: BYTES_MAX, problem: Problem::TooLong });
@@ -65,7 +67,7 @@ impl Filter {
         evaluate::is_true(&self.root, connection)
     }
 
-    /// How to find the connections of which the filter is true.
+    /// How to find the connections for which the filter is true.
     pub fn reach(&self) -> Reach<'_> {
         reach::reach(&self.root)
     }

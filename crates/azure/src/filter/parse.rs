@@ -1,13 +1,15 @@
-//! From tokens to an expression, by OData's rules of precedence.
+//! Parses tokens into an expression, by OData's rules of precedence.
 //!
-//! Lists of `and` and of `or` are loops, so their length costs no stack; what nests is counted.
+//! Lists of `and` and of `or` are loops, so their length needs no stack; nested expressions are
+//! counted.
 
 use super::DEPTH_MAX;
 use super::error::{FilterError, Problem};
 use super::expression::{Comparison, Expression, Function, Literal, ValueKind};
 use super::lexer::{Lexer, Token, shortened};
 
-/// Comparisons that follow one another without parentheses, as in `1 lt 2 eq true`. Each makes the tree deeper.
+/// The most comparisons in a row without parentheses, as in `1 lt 2 eq true`. Each one makes the
+/// tree deeper.
 const CHAINED_MAX: usize = 4;
 
 pub(crate) fn parse(text: &str) -> Result<Expression, FilterError> {
@@ -24,7 +26,7 @@ pub(crate) fn parse(text: &str) -> Result<Expression, FilterError> {
 
 struct Parser<'a> {
     lexer: Lexer<'a>,
-    /// The token that is looked at, and where it begins.
+    /// The present token, and its position.
     token: Token<'a>,
     at: usize,
     depth: usize,
@@ -49,7 +51,7 @@ impl<'a> Parser<'a> {
         self.list("and", Self::comparison, Expression::all)
     }
 
-    /// Branches joined by a word. One alone stays what it is.
+    /// Parses branches joined by a word. A single branch is returned as it is.
     fn list(
         &mut self,
         word: &str,
@@ -97,12 +99,12 @@ impl<'a> Parser<'a> {
         Ok(left)
     }
 
-    /// Behind `in`, which stood at `at`.
+    /// Parses what follows `in`, which stood at `at`.
     fn membership(&mut self, at: usize, left: Expression) -> Parsed {
         if self.token != Token::Open {
             return self.in_collection(at, left);
         }
-        // `(groups)` is a collection, `('a','b')` a list.
+        // `(groups)` is a collection, `('a','b')` is a list.
         let saved = (self.lexer, self.token.clone(), self.at);
         self.advance()?;
         if self.token == Token::Open || self.is_word("groups") {
@@ -180,7 +182,7 @@ impl<'a> Parser<'a> {
         Ok(Expression::Literal(literal))
     }
 
-    /// The word is taken out of `token` already.
+    /// Parses a word that was already taken out of `token`.
     fn word(&mut self, word: &'a str) -> Parsed {
         let at = self.at;
         let is = |name: &str| word.eq_ignore_ascii_case(name);

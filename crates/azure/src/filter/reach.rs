@@ -1,24 +1,25 @@
-//! How the connections of a filter are found.
+//! How to find the connections that a filter selects.
 
 use super::expression::{Expression, Literal, Names};
 
-/// Where to look for connections, and whether each must still be tested.
+/// Where to look for connections, and whether each one must still be tested.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Reach<'a> {
-    /// These connections, as far as they exist.
+    /// The connections with these ids, as far as they exist.
     Connections(&'a [Box<str>]),
-    /// Every connection, each tested with [`super::Filter::matches`].
+    /// Every connection; each must be tested with [`super::Filter::matches`].
     Each,
-    /// Everybody.
+    /// Every connection, without a test.
     Everyone,
-    /// Whoever is in any group of `any` and in none of `none`. With `any` absent: everybody but those in `none`.
+    /// Connections in any group of `any` and in no group of `none`. Without `any`: all connections
+    /// except those in `none`.
     Groups {
         /// At least one group, if present.
         any: Option<&'a [Box<str>]>,
-        /// May be empty.
+        /// The excluded groups; may be empty.
         none: &'a [Box<str>],
     },
-    /// Nobody.
+    /// No connection.
     Nobody,
     /// The connections of these users.
     Users(&'a [Box<str>]),
@@ -41,7 +42,7 @@ pub(crate) fn reach(root: &Expression) -> Reach<'_> {
     }
 }
 
-/// Denials are one branch already, and the last one.
+/// The groups of a filter. Negated groups have been merged into one branch, the last one.
 fn groups(root: &Expression) -> Option<Reach<'_>> {
     let (any, none) = if let Expression::All(branches) = root {
         let [Expression::InGroups(any), denied] = &branches[..] else { return None };

@@ -1,15 +1,15 @@
-//! The one shape that Microsoft's Socket.IO adapter writes for `to` and `except`:
-//! `'a' in groups or 'b' in groups and not ('c' in groups) and not ('d' in groups)`.
+//! The shape that Microsoft's Socket.IO adapter writes for `to` and `except`: `'a' in groups or 'b'
+//! in groups and not ('c' in groups) and not ('d' in groups)`.
 //!
-//! By OData's precedence the denials belong to the last group alone, so that an excepted socket would still hear
-//! what goes to the first. Socket.IO means the denials for all of it.
+//! By OData's precedence the negations would apply to the last group only, so an excluded socket
+//! would still receive messages to the first group. Socket.IO means the negations for all groups.
 
 use super::expression::{Expression, Names};
 
-/// Every group of Socket.IO's begins so.
+/// The prefix of every group that Socket.IO makes.
 const GROUP_PREFIX: &str = "0~";
 
-/// `None` when the text is not exactly of that shape, with Socket.IO's groups only.
+/// Parses the text; `None` when it has not exactly that shape with Socket.IO's groups only.
 pub(crate) fn parse(text: &str) -> Option<Expression> {
     let mut allowed = Vec::new();
     let mut rest = text;

@@ -1,4 +1,4 @@
-//! The data plane: what a call does, whoever makes it.
+//! Calls of the REST API: what each one does, over HTTP or over a tunnel.
 
 use std::collections::HashSet;
 
@@ -17,7 +17,7 @@ use crate::payload;
 use crate::rest::{self, Answer, Operation, PermissionVerb, RestError, To};
 use crate::tunnel::{Message, Request, Response};
 
-/// Who made a call.
+/// The origin of a call.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Caller {
     /// Over HTTP.
@@ -27,7 +27,7 @@ pub(super) enum Caller {
 }
 
 impl Caller {
-    /// Microsoft's adapter writes a filter that means another thing than it says.
+    /// Microsoft's adapter writes a filter that means something else than OData reads in it.
     const fn dialect(self) -> Dialect {
         match self {
             Self::Http(_) => Dialect::Strict,
@@ -44,7 +44,7 @@ impl Caller {
 }
 
 impl Hub {
-    /// A message came over a tunnel.
+    /// Handles a message from a tunnel.
     pub(crate) fn handle_tunnel_message(&mut self, now: Now, tunnel: TunnelId, message: Message) {
         self.now = now;
         let Some(server) = self.servers.of_tunnel(tunnel) else { return };
@@ -57,7 +57,7 @@ impl Hub {
                     self.event_answered(pending, &response);
                 }
             }
-            // The others are ours to say.
+            // Only this side sends the other messages.
             Message::Status { .. }
             | Message::Reconnect { .. }
             | Message::Close { .. }
@@ -80,13 +80,14 @@ impl Hub {
         }
     }
 
-    /// A call came over HTTP, with a good token.
+    /// Handles a call over HTTP whose token was valid.
     pub(crate) fn handle_call(&mut self, now: Now, call: CallId, operation: Operation) {
         self.now = now;
         self.perform(Caller::Http(call), operation);
     }
 
-    /// Whoever called over HTTP waits no more, or does not read what has come.
+    /// Handles the end of an HTTP caller: it no longer waits, or it did not read the parts of its
+    /// answer (`unread`).
     pub(crate) fn handle_caller_lost(&mut self, now: Now, call: CallId, unread: bool) {
         self.now = now;
         if unread {
@@ -136,7 +137,7 @@ impl Hub {
         }
     }
 
-    /// None: the answer has begun already and goes on.
+    /// Performs a call. `None`: the answer has begun already and continues later.
     fn try_perform(
         &mut self,
         caller: Caller,
@@ -250,7 +251,7 @@ impl Hub {
             })
             .collect();
         let more = shown.len() > page;
-        // The service around this machine makes a link of the number: it knows the request.
+        // The service around this machine makes a URL of the number: it knows the request.
         let next = more.then(|| skip + page);
         Answer::json(200, &json!({ "value": value, "nextLink": next }))
     }
@@ -269,7 +270,7 @@ impl Hub {
         let permission = (name.into(), target.map(Into::into));
         match verb {
             PermissionVerb::Check => {
-                // What was granted for all groups holds for each.
+                // A permission for all groups includes each group.
                 let held = found.permissions.contains(&permission)
                     || found.permissions.contains(&(name.into(), None));
                 Answer::empty(if held { 200 } else { 404 })
@@ -285,7 +286,7 @@ impl Hub {
         }
     }
 
-    /// The connections of this door.
+    /// The connections of this door that `to` means.
     fn sessions_of(&mut self, to: &To) -> Vec<SessionNumber> {
         match to {
             To::All => self.registry.connections().map(|connection| connection.session).collect(),
@@ -300,7 +301,7 @@ impl Hub {
         keys.iter().filter_map(|key| self.clients.get(key)).map(|client| client.session).collect()
     }
 
-    /// Whom a payload goes to.
+    /// The receivers of a payload.
     fn select(
         &mut self,
         caller: Caller,
@@ -325,7 +326,7 @@ impl Hub {
         Ok(self.without(base, excluded))
     }
 
-    /// Everybody in the namespace that the payload is for: nobody else could make anything of it.
+    /// All sockets in the namespace that the payload is for: other clients could not use it.
     fn everybody(&mut self, payload: &[u8]) -> Selection {
         let text = std::str::from_utf8(payload).unwrap_or_default();
         let packet =
@@ -340,7 +341,7 @@ impl Hub {
         }
     }
 
-    /// Members of a group, or connections of a user, of whom a filter is true.
+    /// Members of a group, or connections of a user, for which a filter is true.
     fn narrowed(&mut self, caller: Caller, to: &To, filter: &str) -> Result<Selection, RestError> {
         let filter = parse_filter(filter, caller.dialect())?;
         if let (To::Group(group), Reach::Groups { any: None, none }) = (to, filter.reach())
@@ -410,7 +411,7 @@ impl Hub {
         sessions
     }
 
-    /// All but some connections.
+    /// A selection without some connections.
     fn without(&mut self, selection: Selection, excluded: &[String]) -> Selection {
         if excluded.is_empty() {
             return selection;
@@ -437,7 +438,7 @@ fn parse_filter(text: &str, dialect: Dialect) -> Result<Filter, RestError> {
     Filter::parse(text, dialect).map_err(|error| RestError::Filter(error.to_string()))
 }
 
-/// The rooms behind groups' names, if all are rooms of one namespace.
+/// The rooms of these groups, if all are rooms of one namespace.
 fn one_namespace(names: &[Box<str>]) -> Option<(String, Vec<String>)> {
     let mut of = None;
     let mut rooms = Vec::with_capacity(names.len());

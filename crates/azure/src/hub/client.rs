@@ -1,4 +1,4 @@
-//! What the hub knows of one client beside its groups.
+//! The hub's state for one client, without its groups.
 
 use std::collections::VecDeque;
 
@@ -7,15 +7,15 @@ use trunkline_trunk::SessionNumber;
 
 use crate::group::Group;
 
-/// Unique in the hub for its life. The number of a session is used again while the last words of an earlier one are
-/// still on their way to the app server.
+/// A key that is unique in the hub for its whole life. A session's number is used again while final
+/// messages of an earlier session are still on their way to the app server.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(crate) struct ClientKey(pub(crate) u64);
 
-/// One client, from its handshake until its app server has been told of its end.
+/// One client, from its handshake until its app server knows of its end.
 #[derive(Debug)]
 pub(crate) struct Client {
-    /// Meaningless once the client has ended.
+    /// The number of the session; meaningless once the client has ended.
     pub(crate) session: SessionNumber,
     pub(crate) id: Box<str>,
     pub(crate) user: Option<Box<str>>,
@@ -23,23 +23,23 @@ pub(crate) struct Client {
     pub(crate) phase: Phase,
     /// Messages that the app server has not answered yet.
     pub(crate) outstanding: usize,
-    /// What waits until those are answered, and what came behind it.
+    /// What waits until those are answered, and everything after it, in order.
     pub(crate) held: VecDeque<Word>,
-    /// It is in its app server's list of those that wait for a tunnel.
+    /// Whether the client is in its app server's list of clients that wait for a tunnel.
     pub(crate) waiting: bool,
-    /// It is in the list of those that are to be closed.
+    /// Whether the client is in the list of clients to be closed.
     pub(crate) orphaned: bool,
-    /// What the client sent in the batch at hand.
+    /// The client's messages from the present batch.
     pub(crate) batch: String,
-    /// What that costs of the inner trunk's credit.
+    /// The cost of those messages in the inner trunk's credit.
     pub(crate) batch_cost: u64,
-    /// Events so far, for their ids.
+    /// The number of events so far, for their ids.
     pub(crate) events: u64,
-    /// The acknowledgement of an invocation whose attachments are still to come.
+    /// An acknowledgement of an invocation whose attachments have not arrived yet.
     pub(crate) catching: Option<Catching>,
 }
 
-/// Where a client stands.
+/// The stage of a client's life.
 #[derive(Debug)]
 pub(crate) enum Phase {
     /// The app server has not answered its connect event.
@@ -48,14 +48,14 @@ pub(crate) enum Phase {
         groups: Vec<Group>,
     },
     Open,
-    /// Its session is gone; its app server may not know yet.
+    /// The session has ended; the app server may not know yet.
     Ended,
 }
 
 /// Something for the app server.
 #[derive(Debug)]
 pub(crate) enum Word {
-    /// A payload, which must not overtake the answers before it when it is the end of a socket.
+    /// A payload. If it is the end of a socket, it must not overtake the answers before it.
     Message {
         payload: String,
         cost: u64,
@@ -67,13 +67,14 @@ pub(crate) enum Word {
 }
 
 impl Word {
-    /// Whether it must find nothing unanswered before it: the app's side would let it overtake the last message.
+    /// Whether it must wait until everything before it is answered: otherwise the app's side would
+    /// let it overtake the last message.
     pub(crate) const fn waits(&self) -> bool {
         matches!(self, Self::Disconnected { .. } | Self::Message { waits: true, .. })
     }
 }
 
-/// An acknowledgement in parts.
+/// An acknowledgement of which only a part has arrived.
 #[derive(Debug)]
 pub(crate) struct Catching {
     pub(crate) id: u64,

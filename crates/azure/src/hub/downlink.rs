@@ -1,4 +1,4 @@
-//! From app servers and REST callers to clients.
+//! Messages from app servers and REST callers to clients.
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -10,12 +10,13 @@ use super::client::ClientKey;
 use crate::group::{Group, room_text};
 use crate::payload::Packet;
 
-/// Whom a payload is for.
+/// The receivers of a payload.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Selection {
     /// These connections of this door.
     Sessions(Vec<SessionNumber>),
-    /// Whoever is in any of the rooms and in none of the others, whichever door it came through.
+    /// The sockets in any of the rooms and in none of the others, of this door and of ordinary app
+    /// servers.
     Rooms { namespace: String, rooms: Vec<String>, except: Vec<String> },
 }
 
@@ -23,12 +24,13 @@ pub(super) enum Selection {
 #[derive(Clone, Debug, Eq, PartialEq)]
 struct Farewell {
     namespace: String,
-    /// None: the app server has ended it already. Else it waits to be told, and may want the connection closed too.
+    /// `None`: the app server has ended the socket already. `Some`: the app server must be
+    /// notified; true also closes the connection.
     close: Option<bool>,
 }
 
 impl Hub {
-    /// A payload for one connection.
+    /// Delivers a payload to one connection.
     pub(super) fn deliver(&mut self, key: ClientKey, packets: &[Packet<'_>]) {
         for packet in packets {
             let Some(client) = self.clients.get(&key).filter(|client| client.is_open()) else {
@@ -41,7 +43,7 @@ impl Hub {
                     self.note_sent(session, text);
                 }
                 Packet::Binary(bytes) => self.send(session, true, bytes.clone()),
-                // The node pings clients by itself; the app's side only wants an answer.
+                // The node pings clients by itself; the app's side only needs an answer.
                 Packet::Ping => self.say_for(key, "3", false),
                 Packet::Close => self.close_client(key, ""),
                 Packet::Pong | Packet::Noop => (),
@@ -49,7 +51,7 @@ impl Hub {
         }
     }
 
-    /// A payload for many.
+    /// Delivers a payload to many.
     pub(super) fn deliver_to(&mut self, selection: &Selection, packets: &[Packet<'_>]) {
         let mut rest = packets;
         while let Some((packet, after)) = rest.split_first() {
@@ -71,7 +73,7 @@ impl Hub {
         }
     }
 
-    /// One packet of Socket.IO for many.
+    /// Sends one Socket.IO packet to many.
     fn send_to(&mut self, selection: &Selection, text: &str, attached: &[Packet<'_>]) {
         let mut parts = vec![Part { binary: false, data: Bytes::copy_from_slice(text.as_bytes()) }];
         parts.extend(attached.iter().filter_map(|packet| match packet {
@@ -108,7 +110,7 @@ impl Hub {
         self.outbox.frame(Frame::Send { session, flags, payload });
     }
 
-    /// The connections of this door that are selected.
+    /// The connections of this door that a selection contains.
     pub(super) fn selected(&mut self, selection: &Selection) -> Vec<ClientKey> {
         let sessions = match selection {
             Selection::Sessions(sessions) => sessions.clone(),
@@ -121,7 +123,8 @@ impl Hub {
         sessions.iter().filter_map(|session| self.by_session.get(session).copied()).collect()
     }
 
-    /// Nobody else tells the hub who enters and leaves a namespace.
+    /// Notes namespaces that a client enters or leaves: the packets to the client are the only
+    /// source of this.
     fn note_sent(&mut self, session: SessionNumber, text: &str) {
         if !matches!(text.as_bytes().first(), Some(b'0' | b'1')) {
             return;
@@ -136,7 +139,7 @@ impl Hub {
         }
     }
 
-    /// The client is a socket of a namespace now.
+    /// Notes that the client has joined a namespace.
     pub(super) fn enter_namespace(
         &mut self,
         session: SessionNumber,
@@ -155,7 +158,7 @@ impl Hub {
         }
     }
 
-    /// Puts a connection into a group or takes it out, here and in the node.
+    /// Adds a connection to a group or removes it, here and in the node.
     pub(super) fn regroup(&mut self, session: SessionNumber, group: &Group, join: bool) {
         let changed = if join {
             self.registry.join(session, group)
@@ -167,7 +170,8 @@ impl Hub {
             .registry
             .connection(session)
             .and_then(|connection| connection.sockets.get(namespace.as_str()));
-        // Before it has entered, and for the room of its own id, the node needs no word.
+        // The node does not need to know about a client that has not joined yet, nor about the room
+        // of its own id.
         if !changed || room.is_empty() || socket.is_none_or(|own| **own == *room) {
             return;
         }
@@ -180,7 +184,7 @@ impl Hub {
         });
     }
 
-    /// Ends sockets: each client hears of it once, and is in none of the namespace's groups after that.
+    /// Ends sockets: each client is notified once, and is then in none of the namespace's groups.
     fn part(&mut self, selection: &Selection, farewell: &Farewell) {
         let packet = match farewell.namespace.as_str() {
             "/" => "1".to_owned(),
@@ -202,7 +206,7 @@ impl Hub {
     }
 }
 
-/// The id in the answer to a connect packet.
+/// The socket id in the answer to a connect packet.
 fn socket_id(data: &str) -> Option<String> {
     #[derive(Deserialize)]
     struct Entered {

@@ -1,4 +1,4 @@
-//! Events as the HTTP requests that app servers expect: CloudEvents headers and a body.
+//! Events in the form of the HTTP requests that app servers expect: CloudEvents headers and a body.
 
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
@@ -9,7 +9,7 @@ use super::{Now, Settings};
 use crate::cloudevents::About;
 use crate::tunnel::{Headers, Request};
 
-/// The kinds of events that the SDK handles.
+/// The events that Azure's SDK handles.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum TunnelEvent {
     Connect,
@@ -42,7 +42,7 @@ impl TunnelEvent {
     }
 }
 
-/// One event of a client. `ack_id` is the app server's next number.
+/// The request for one event of a client. `ack_id` is the app server's next number.
 pub(super) fn request(
     settings: &Settings,
     now: Now,
@@ -77,7 +77,8 @@ pub(super) fn request(
     }
 }
 
-/// The body of a connect event. Header values are texts, as Node.js has them: the SDK gives them to the app untouched.
+/// The body of a connect event. Header values are texts, as in Node.js: the SDK passes them to the
+/// app unchanged.
 pub(super) fn connect_body(request: &ClientRequest, claims: &Map<String, Value>) -> Bytes {
     let claims: Map<String, Value> =
         claims.iter().map(|(name, value)| (name.clone(), texts(value))).collect();
@@ -131,7 +132,7 @@ fn headers(request: &ClientRequest) -> Map<String, Value> {
         };
         headers.insert(header.name.to_string(), joined.into());
     }
-    // The SDK has no place for the client's address: here an app can find it.
+    // The SDK has no field for the client's address; an app can find it in this header.
     let forwarded = match headers.get("x-forwarded-for").and_then(Value::as_str) {
         Some(earlier) => format!("{earlier}, {}", request.address),
         None => request.address.to_string(),

@@ -1,4 +1,4 @@
-//! `:invoke`: an event for many, and their acknowledgements streamed back to the caller.
+//! `:invoke`: an event to many clients, whose acknowledgements are streamed back to the caller.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,13 +14,15 @@ use super::downlink::Selection;
 use crate::payload::{self, Packet};
 use crate::rest::{Answer, RestError};
 
-/// The first id that we give. App servers count from 0, so theirs never come here; JavaScript holds all of ours exactly.
+/// The first acknowledgement id that we use. App servers count from 0 and never get here;
+/// JavaScript can represent all of our ids exactly.
 const ID_FIRST: u64 = 1 << 52;
 const ID_LAST: u64 = (1 << 53) - 1;
-/// Acknowledgements that are waited for, of all invocations together. Beyond it the oldest invocation ends.
+/// Acknowledgements that all invocations together may wait for. Beyond it the oldest invocation
+/// ends.
 const WAITING_MAX: usize = 1 << 21;
-/// Bytes of acknowledgements whose attachments are still to come, of all clients together. Beyond it the client that
-/// sent the last is closed.
+/// Bytes of acknowledgements with missing attachments, of all clients together. Beyond it the
+/// client that sent the last one is closed.
 const CAUGHT_BYTES_MAX: usize = 64 << 20;
 
 /// All invocations under way.
@@ -28,9 +30,9 @@ const CAUGHT_BYTES_MAX: usize = 64 << 20;
 pub(super) struct Invokes {
     next_id: u64,
     running: BTreeMap<u64, Invoke>,
-    /// Acknowledgements that are waited for.
+    /// The number of acknowledgements that are awaited.
     waiting: usize,
-    /// What clients have in [`Catching`].
+    /// The bytes that clients have in [`Catching`].
     pub(super) caught_bytes: usize,
 }
 
@@ -50,7 +52,7 @@ impl Default for Invokes {
 
 impl Invokes {
     pub(super) fn poll_deadline(&self) -> Option<Timestamp> {
-        // Ids and deadlines rise together.
+        // Later ids have later deadlines.
         self.running.values().next().map(|invoke| invoke.give_up_at)
     }
 
@@ -76,7 +78,7 @@ impl Invokes {
         Some(invoke)
     }
 
-    /// The oldest invocation, when there is no room for so many more acknowledgements.
+    /// The oldest invocation, when there is no room for `targets` more acknowledgements.
     fn too_old(&self, targets: usize) -> Option<u64> {
         let oldest = *self.running.keys().next()?;
         (self.waiting.saturating_add(targets) > WAITING_MAX).then_some(oldest)
@@ -84,7 +86,7 @@ impl Invokes {
 }
 
 impl Hub {
-    /// Sends the event with an id of ours to each selected connection of this door.
+    /// Sends the event, with an id of ours, to each selected connection of this door.
     pub(super) fn invoke(
         &mut self,
         caller: Caller,
@@ -120,17 +122,17 @@ impl Hub {
         Ok(())
     }
 
-    /// Whether a client's message is, or belongs to, the acknowledgement of an invocation.
+    /// Whether a client's message is an acknowledgement of an invocation, or an attachment of one.
     pub(super) fn caught(&mut self, key: ClientKey, binary: bool, message: &[u8]) -> bool {
         let Some(client) = self.clients.get_mut(&key) else { return false };
         if let Some(mut catching) = client.catching.take() {
             self.invokes.caught_bytes -= catching.payload.len();
             if !binary {
-                // As in Socket.IO, where a text among attachments ends the connection.
+                // As in Socket.IO, a text in place of an attachment ends the connection.
                 self.close_for(key, "packet_invalid", "an acknowledgement without its attachments");
                 return true;
             }
-            // Of what nobody waits for nothing is kept.
+            // Keep nothing of an acknowledgement that is not awaited.
             if self.invokes.waits_for(catching.id, key) {
                 payload::append(&mut catching.payload, binary, message);
             }
@@ -163,7 +165,7 @@ impl Hub {
             }
             return;
         }
-        // A late or a second one means nothing.
+        // A late or second acknowledgement is ignored.
         let Some(invoke) = self.invokes.running.get_mut(&catching.id) else { return };
         if !invoke.waiting.remove(&key) {
             return;
@@ -171,7 +173,7 @@ impl Hub {
         self.invokes.waiting -= 1;
         let (caller, done) = (invoke.caller, invoke.waiting.is_empty());
         self.metrics.invoke_answers.inc();
-        // A whole line in one part: the caller reads part by part.
+        // Each part is a whole line, because the caller reads part by part.
         let line = format!("{}\n", json!({ "Payload": catching.payload }));
         self.answer(caller, Answer::part(Bytes::from(line), true));
         if done {
@@ -179,19 +181,19 @@ impl Hub {
         }
     }
 
-    /// A client that is gone acknowledges nothing.
+    /// Stops waiting for a client that has gone.
     pub(super) fn invoke_client_gone(&mut self, key: ClientKey) {
         let catching = self.clients.get_mut(&key).and_then(|client| client.catching.take());
         self.invokes.caught_bytes -= catching.map_or(0, |catching| catching.payload.len());
         self.end_waits_for(key, None);
     }
 
-    /// Neither does one that has left the namespace.
+    /// Stops waiting for a client that has left the namespace.
     pub(super) fn invoke_client_left(&mut self, key: ClientKey, namespace: &str) {
         self.end_waits_for(key, Some(namespace));
     }
 
-    /// No invocation, or none in a namespace, waits for this client any more.
+    /// Ends all waits for this client, or its waits in one namespace.
     fn end_waits_for(&mut self, key: ClientKey, namespace: Option<&str>) {
         let mut ended = Vec::new();
         for (&id, invoke) in &mut self.invokes.running {
@@ -228,7 +230,7 @@ impl Hub {
         }
     }
 
-    /// Whoever asked is gone.
+    /// Drops the invocations of callers that have gone.
     pub(super) fn drop_invokes_of(&mut self, caller: impl Fn(Caller) -> bool) {
         let running = self.invokes.running.iter();
         let gone: Vec<u64> =
@@ -239,7 +241,8 @@ impl Hub {
     }
 }
 
-/// `2/ns,["ev"]` → `2/ns,<id>["ev"]`. None for what is no event, or has an id already.
+/// Inserts an id: `2/ns,["ev"]` becomes `2/ns,<id>["ev"]`. `None` for a packet that is no event or
+/// already has an id.
 fn with_id(text: &str, id: u64) -> Option<String> {
     let packet = parse_head(text).ok()?;
     if !matches!(packet.kind, PacketKind::Event | PacketKind::BinaryEvent) || packet.id.is_some() {

@@ -1,11 +1,13 @@
-//! One hub as a pure machine: what clients, app servers and REST callers do goes in, frames and answers come out.
+//! One hub as a pure state machine: actions of clients, app servers and REST callers are the input;
+//! frames and answers are the output.
 //!
-//! No clock, socket or task is used here: the service around it passes the time in and carries the outputs away.
+//! No clock, socket or task is used here: the service around it passes the time in and carries out
+//! the outputs.
 //!
 //! Contract for callers:
 //!
 //! 1. Feed input with `handle_*`.
-//! 2. Then drain [`Hub::poll_output`] until it is empty, and look at [`Hub::wants_trunk`].
+//! 2. Then call [`Hub::poll_output`] until it returns `None`, and look at [`Hub::wants_trunk`].
 //! 3. Then sleep until [`Hub::poll_deadline`].
 
 mod calls;
@@ -38,46 +40,50 @@ use crate::metrics::Metrics;
 use crate::registry::Registry;
 use crate::serverless::{Machine, Settings as ServerlessSettings, SocketIds};
 
-/// What a hub is made with.
+/// The settings of a hub.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
-    /// As configured.
+    /// The hub's name, as configured.
     pub(crate) name: String,
     /// All keys; each signs connection ids.
     pub(crate) keys: Vec<Secret>,
-    /// How the node calls itself towards app servers: a host, with its port.
+    /// The node's name for app servers: a host, with its port.
     pub(crate) origin: String,
     /// How long an app server that closed its tunnel may take to open another.
     pub(crate) reconnect_grace: Duration,
-    /// How long an app server may answer nothing at all while events of its clients wait for answers.
+    /// How long an app server may answer nothing at all while events of its clients wait for
+    /// answers.
     pub(crate) answer_timeout: Duration,
-    /// The same for one that holds up others: it has [`Self::crowding_bytes`] of what all may have unanswered.
+    /// [`Self::answer_timeout`] for an app server that holds up others: it has
+    /// [`Self::crowding_bytes`] of what all app servers together may have unanswered.
     pub(crate) crowding_timeout: Duration,
     pub(crate) crowding_bytes: u64,
-    /// How often each tunnel is told that all is well. The app's side gives a quiet one up after 120 s.
+    /// The interval of status messages to each tunnel. The app's side gives up a tunnel that is
+    /// quiet for 120 s.
     pub(crate) status_interval: Duration,
-    /// Clients of a lost app server that are closed in a second.
+    /// How many clients of a lost app server are closed per second.
     pub(crate) orphan_close_per_second: u32,
-    /// The longest message that the node takes from a client.
+    /// The longest message that the node accepts from a client.
     pub(crate) message_bytes_max: u32,
-    /// Answers kept for an app server that has no tunnel.
+    /// The bytes of answers that are kept for an app server without a tunnel.
     pub(crate) undelivered_bytes_max: usize,
     /// How long clients may take to acknowledge an invocation.
     pub(crate) invoke_timeout: Duration,
-    /// Namespaces that the inner trunk may name; the groups of others are served one connection at a time.
+    /// The most namespaces that the inner trunk may name; groups in other namespaces are served one
+    /// connection at a time.
     pub(crate) namespaces_max: usize,
     /// Present when the hub has event handlers.
     pub(crate) serverless: Option<ServerlessSettings>,
 }
 
-/// The time of an input: for deadlines, and for people.
+/// The time of an input: monotonic for deadlines, and of the calendar.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Now {
     pub(crate) at: Timestamp,
     pub(crate) unix_ms: u64,
 }
 
-/// See the module's page.
+/// One hub: see the module's documentation.
 #[derive(Debug)]
 pub(crate) struct Hub {
     settings: Settings,
@@ -85,18 +91,18 @@ pub(crate) struct Hub {
     now: Now,
     registry: Registry,
     clients: HashMap<ClientKey, Client>,
-    /// The clients whose session is alive.
+    /// The clients with a live session.
     by_session: HashMap<SessionNumber, ClientKey>,
     next_client: u64,
     servers: Servers,
     invokes: Invokes,
     trunk: InnerTrunk,
-    /// Clients to be closed at a measured pace.
+    /// Clients that wait to be closed at a limited rate.
     orphans: VecDeque<ClientKey>,
     orphans_at: Option<Timestamp>,
-    /// Clients with messages from the batch at hand.
+    /// Clients with messages in the present batch.
     touched: Vec<ClientKey>,
-    /// Plays the app servers' part when there are none and the hub has event handlers.
+    /// Takes the role of the app servers when there are none and the hub has event handlers.
     serverless: Option<Machine>,
     socket_ids: SocketIds,
     outbox: Outbox,
@@ -105,13 +111,13 @@ pub(crate) struct Hub {
 #[derive(Debug, Default)]
 struct InnerTrunk {
     up: bool,
-    /// The options of the app that the node knows.
+    /// The app's options that the node has.
     engine: Option<opening::Engine>,
     namespaces: HashMap<Box<str>, NamespaceNumber>,
 }
 
 impl Hub {
-    /// `seed` must be random.
+    /// A hub without clients. `seed` must be random.
     pub(crate) fn new(settings: Settings, metrics: Metrics, seed: [u8; 16]) -> Self {
         let serverless = settings.serverless.clone().map(Machine::new);
         let mut id_seed = [0; 32];
@@ -136,25 +142,26 @@ impl Hub {
         }
     }
 
-    /// The next thing to do.
+    /// The next output.
     pub(crate) fn poll_output(&mut self) -> Option<Output> {
         self.outbox.pop()
     }
 
-    /// Whether clients can be served, or are: then the node should give them to this door. While an app server is only
-    /// waited for, others of the hub get the new ones.
+    /// Whether clients can be served, or are being served: then the node should give them to this
+    /// door. While this door only waits for its app server to return, new clients go to other app
+    /// servers of the hub.
     pub(crate) fn wants_trunk(&self) -> bool {
         self.servers.has_tunnel() || self.serverless.is_some() || !self.by_session.is_empty()
     }
 
-    /// The inner trunk is up; nothing of an earlier one is left.
+    /// Notes that the inner trunk is up. Nothing of an earlier one is left.
     pub(crate) fn handle_trunk_up(&mut self, now: Now) {
         self.now = now;
         self.trunk = InnerTrunk { up: true, ..InnerTrunk::default() };
         self.greet_tunnels();
     }
 
-    /// The inner trunk is gone, and with it all sessions.
+    /// Notes that the inner trunk has ended, and all sessions with it.
     pub(crate) fn handle_trunk_down(&mut self, now: Now) {
         self.now = now;
         self.trunk = InnerTrunk::default();
@@ -185,7 +192,8 @@ impl Hub {
             .min()
     }
 
-    /// The number of a namespace on the inner trunk; none when it names too many already, or is not there.
+    /// The number of a namespace on the inner trunk; `None` when the trunk is down or names too
+    /// many namespaces already.
     fn namespace_number(&mut self, name: &str) -> Option<NamespaceNumber> {
         if !self.trunk.up {
             return None;

@@ -1,4 +1,5 @@
-//! Handshakes, and requests that open no session: there is no app server to ask about those.
+//! Handshakes, and requests that open no session. The hub answers the latter itself, because no app
+//! server can be asked about them.
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -16,7 +17,7 @@ use crate::metrics::Outcome;
 use crate::tunnel::{self, Message, encode};
 
 impl Hub {
-    /// A client wants a session.
+    /// Handles a client that asks for a session.
     pub(super) fn open(&mut self, open: &Open) {
         let claims = claims_of(&open.request);
         let origin = header(&open.request, "origin");
@@ -57,13 +58,13 @@ impl Hub {
         self.metrics.connections.inc();
     }
 
-    /// The app server answered a connect event.
+    /// Handles the app server's answer to a connect event.
     pub(super) fn connect_answered(&mut self, key: ClientKey, response: &tunnel::Response) {
         let Some(client) = self.clients.get_mut(&key) else { return };
         let session = client.session;
         let Phase::Opening { origin, groups } = std::mem::replace(&mut client.phase, Phase::Open)
         else {
-            // The client went away meanwhile; an app server that took it is told so.
+            // The client left before the answer; an app server that accepted it is notified.
             client.phase = Phase::Ended;
             if response.status_code < 300 {
                 self.say_disconnected(key, "");
@@ -95,7 +96,7 @@ impl Hub {
         });
     }
 
-    /// The app's options come with each answer: the node learns those that are new.
+    /// Reads the app's options, which come with each answer, and sends changed ones to the node.
     fn learn_settings(&mut self, answer: &[u8]) {
         let Ok(answer) = serde_json::from_slice::<ConnectAnswer>(answer) else { return };
         let Some(engine) =
@@ -103,7 +104,7 @@ impl Hub {
         else {
             return;
         };
-        // What the node could not honour would end the inner trunk.
+        // Options that the node cannot honour would end the inner trunk.
         let settings = json!({
             "pingInterval": engine.ping_interval.clamp(1, NUMBER_MAX),
             "pingTimeout": engine.ping_timeout.clamp(1, NUMBER_MAX),
@@ -113,7 +114,7 @@ impl Hub {
         self.outbox.frame(Frame::Settings { settings: Str::from(settings.to_string()) });
     }
 
-    /// The app server cannot answer any more.
+    /// Refuses a client because its app server can no longer answer.
     pub(super) fn reject_unavailable(&mut self, key: ClientKey) {
         let Some(client) = self.clients.get_mut(&key) else { return };
         let session = client.session;
@@ -126,7 +127,7 @@ impl Hub {
         self.forget(key);
     }
 
-    /// A preflight, or a request that the node refuses.
+    /// Answers a preflight, or a request that the node refuses.
     pub(super) fn answer_request(&mut self, request: &Request) {
         let origin = header(&request.request, "origin");
         let mut headers = cors(origin.as_deref());
@@ -159,13 +160,13 @@ impl Hub {
     }
 }
 
-/// What an app server says to a connect event.
+/// An app server's answer to a connect event.
 #[derive(Deserialize)]
 struct ConnectAnswer {
     socketio: Option<Engine>,
 }
 
-/// The part of the open packet that is the app's to choose. Milliseconds and bytes.
+/// The part of the open packet that the app chooses. Milliseconds and bytes.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Engine {
@@ -182,7 +183,7 @@ fn claims_of(request: &ClientRequest) -> Map<String, Value> {
     }
 }
 
-/// Whose token it is.
+/// The user that a token names.
 pub(super) fn user_of(claims: &Map<String, Value>) -> Option<&str> {
     let user = ["userId", "sub"].iter().find_map(|name| claims.get(*name));
     user.and_then(Value::as_str).filter(|user| !user.is_empty())
@@ -209,7 +210,8 @@ fn named(name: &'static str, value: &str) -> Header {
     Header { name: Str::from_static(name), value: Str::from(value) }
 }
 
-/// Every page may talk to the hub: the service answers for app servers that cannot.
+/// The headers that allow every web page to use the hub: the app servers behind a tunnel cannot
+/// answer such requests.
 pub(super) fn cors(origin: Option<&str>) -> Vec<Header> {
     let Some(origin) = origin else { return Vec::new() };
     vec![
@@ -219,7 +221,7 @@ pub(super) fn cors(origin: Option<&str>) -> Vec<Header> {
     ]
 }
 
-/// What the app server said instead of taking the client.
+/// The app server's refusal of a client, as a response.
 fn refusal(response: &tunnel::Response) -> Response {
     let status = match response.status_code {
         status @ 400..=599 => status,
@@ -236,7 +238,7 @@ fn unavailable() -> Response {
     Response { status: 503, headers, body: Bytes::from(body) }
 }
 
-/// Engine.IO's own words.
+/// Engine.IO's status and message for an error.
 fn engine_error(code: u8) -> (u16, &'static str) {
     match code {
         0 => (400, "Transport unknown"),

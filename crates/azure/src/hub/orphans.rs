@@ -1,4 +1,5 @@
-//! Clients of lost app servers: they are closed at a measured pace, because all of them come back at once.
+//! Clients of lost app servers. They are closed at a limited rate, because all of them reconnect at
+//! once.
 
 use std::time::Duration;
 
@@ -32,7 +33,7 @@ impl Hub {
         }
     }
 
-    /// Closes a client soon, at a measured pace: all of them come back at once.
+    /// Marks a client for closing.
     pub(super) fn orphan(&mut self, key: ClientKey) {
         let Some(client) = self.clients.get_mut(&key).filter(|client| client.is_open()) else {
             return;

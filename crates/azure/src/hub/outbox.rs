@@ -1,4 +1,4 @@
-//! What the machine wants done, in order.
+//! The outputs of the machine, in order.
 
 use std::collections::VecDeque;
 
@@ -16,20 +16,21 @@ pub(crate) struct TunnelId(pub(crate) u64);
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(crate) struct CallId(pub(crate) u64);
 
-/// Something for the world outside.
+/// An output: something for the service to do.
 #[derive(Debug)]
 pub(crate) enum Output {
-    /// To the node's edge, over the hub's link.
+    /// Sends a frame to the node's edge, over the inner trunk.
     Frame(Frame),
-    /// One whole tunnel message.
+    /// Sends one whole tunnel message.
     Message(TunnelId, Bytes),
-    /// Ends a tunnel at once, for a cause that is counted; what it has not taken is lost.
+    /// Ends a tunnel at once, for a cause that is counted; data that it has not accepted is lost.
     EndTunnel(TunnelId, &'static str),
-    /// A whole answer, or a part of one, to a REST call over HTTP.
+    /// Sends a whole answer, or a part of one, to a REST call over HTTP.
     Answer(CallId, Answer),
-    /// An event for the hub's handlers; [`super::Hub::handle_webhook_answer`] if it has a key.
+    /// Sends an event to the hub's handlers; with a key, the answer goes to
+    /// [`super::Hub::handle_webhook_answer`].
     Webhook(Option<CallKey>, Event),
-    /// The edge's data of this many bytes has been worked off.
+    /// Returns credit: this many bytes from the edge have been processed.
     Processed(u64),
 }
 

@@ -1,5 +1,5 @@
-//! A hub whose handlers are webhooks: this door is the Socket.IO server, and clients' words go to its machine
-//! instead of an app server's tunnel.
+//! A hub whose handlers are webhooks: this door is the Socket.IO server, and clients' messages go
+//! to its machine instead of an app server's tunnel.
 
 use serde_json::{Map, Value};
 use trunkline_switchboard::ServerKey;
@@ -12,11 +12,11 @@ use crate::metrics::Cause;
 use crate::payload;
 use crate::serverless::{Answered, CallKey, CloseCause, Facts, Ignored, Output as Wish};
 
-/// Whose the clients are that no app server has.
+/// The key of clients that belong to no app server.
 pub(super) const SERVERLESS: ServerKey = ServerKey(u32::MAX);
 
 impl Hub {
-    /// A handler has answered, or there is none, or there will be no answer.
+    /// Handles the end of a webhook call: an answer, no handler, or no answer.
     pub(crate) fn handle_webhook_answer(&mut self, now: Now, call: CallKey, answered: &Answered) {
         self.now = now;
         if let Some(machine) = &mut self.serverless {
@@ -25,7 +25,7 @@ impl Hub {
         self.grant_wishes();
     }
 
-    /// A client wants a session, and no app server is there: its token is all it needs.
+    /// Opens a session when no app server is there; a valid token is enough.
     pub(super) fn open_serverless(
         &mut self,
         open: &Open,
@@ -61,12 +61,12 @@ impl Hub {
         });
     }
 
-    /// Whether the client is one that no app server has.
+    /// Whether the client belongs to no app server.
     pub(super) fn is_serverless(&self, key: ClientKey) -> bool {
         self.clients.get(&key).is_some_and(|client| client.server == SERVERLESS)
     }
 
-    /// One message of such a client.
+    /// Handles one message of such a client.
     pub(super) fn hear_serverless(&mut self, session: SessionNumber, binary: bool, message: &[u8]) {
         let Some(machine) = &mut self.serverless else { return };
         if binary {
@@ -78,7 +78,7 @@ impl Hub {
         self.grant_wishes();
     }
 
-    /// Such a client's session is gone.
+    /// Handles the end of such a client's session.
     pub(super) fn serverless_ended(
         &mut self,
         key: ClientKey,
@@ -92,7 +92,8 @@ impl Hub {
         self.grant_wishes();
     }
 
-    /// The data plane took a client out of a namespace. For one of an app server this is nothing.
+    /// Handles a REST call that removed a client from a namespace; does nothing for a client of an
+    /// app server.
     pub(super) fn serverless_left(&mut self, session: SessionNumber, namespace: &str) {
         if let Some(machine) = &mut self.serverless {
             machine.disconnect(session.0, namespace);
@@ -100,7 +101,7 @@ impl Hub {
         self.grant_wishes();
     }
 
-    /// The machine's deadline may have passed.
+    /// Passes the time to the machine, whose deadline may have passed.
     pub(super) fn serverless_timeout(&mut self) {
         if let Some(machine) = &mut self.serverless {
             machine.handle_timeout(self.now.at);
@@ -108,7 +109,7 @@ impl Hub {
         self.grant_wishes();
     }
 
-    /// Does what the machine wants. What that leads to may make it want more.
+    /// Carries out the machine's outputs, and those that follow from them.
     fn grant_wishes(&mut self) {
         while let Some(wish) = self.serverless.as_mut().and_then(|machine| machine.poll_output()) {
             self.grant(wish);

@@ -1,4 +1,5 @@
-//! App servers and their tunnels. An app server is the `sub` of its tokens; tunnels come and go.
+//! App servers and their tunnels. An app server is the `sub` of its tokens; its tunnels may open
+//! and end.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
@@ -14,7 +15,8 @@ use super::outbox::TunnelId;
 use super::{Hub, Now, Output, Settings};
 use crate::tunnel::{Message, Response, encode};
 
-/// Newcomers go to others while an app server has had something to answer for so long and has answered nothing.
+/// New clients go to other app servers when an app server has had something to answer for this long
+/// and has answered nothing.
 const LATE_AFTER: Duration = Duration::from_secs(1);
 
 /// All app servers of a hub.
@@ -31,27 +33,27 @@ pub(super) struct Servers {
 #[derive(Debug)]
 pub(super) struct Server {
     pub(super) id: Box<str>,
-    /// The oldest first: events go over that one.
+    /// Its tunnels, oldest first: events go over the oldest.
     pub(super) tunnels: Vec<TunnelId>,
     pub(super) sessions: u32,
-    /// The numbers of our events.
+    /// The number of our next event.
     next_ack: u64,
     /// Events that it has not answered.
     pending: HashMap<u64, Pending>,
-    /// What those cost of the inner trunk's credit.
+    /// The cost of those events in the inner trunk's credit.
     unanswered_bytes: u64,
-    /// When it answered last, or got an event when all were answered.
+    /// The time of its last answer, or of the first event since all were answered.
     answered_at: Timestamp,
-    /// Answers that found no tunnel.
+    /// Answers that wait for a tunnel.
     undelivered: VecDeque<Bytes>,
     undelivered_bytes: usize,
-    /// Clients with words for it that found no tunnel, in order.
+    /// Clients with messages that wait for a tunnel, in order.
     pub(super) waiting: VecDeque<ClientKey>,
-    /// When it is given up, if it has no tunnel until then.
+    /// The time at which it is given up, unless it has a tunnel by then.
     give_up_at: Option<Timestamp>,
 }
 
-/// An event whose answer is due.
+/// An event whose answer is awaited.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pending {
     pub(super) client: ClientKey,
@@ -63,7 +65,7 @@ pub(super) struct Pending {
 #[derive(Debug)]
 struct Tunnel {
     server: ServerKey,
-    /// The app server has been told that it is connected: from then on the tunnel is used.
+    /// Whether the app server has been told that it is connected; only then is the tunnel used.
     greeted: bool,
     status_at: Timestamp,
 }
@@ -82,12 +84,13 @@ impl Servers {
         self.servers.get_mut(&key.0)
     }
 
-    /// Whose tunnel it is.
+    /// The app server of a tunnel.
     pub(super) fn of_tunnel(&self, tunnel: TunnelId) -> Option<ServerKey> {
         self.tunnels.get(&tunnel).map(|tunnel| tunnel.server)
     }
 
-    /// The app server with the fewest sessions among those that can be reached now and answer; its count goes up by one.
+    /// The app server with the fewest sessions among those with a tunnel that answer; counts the
+    /// new session.
     pub(super) fn pick(&mut self, now: Timestamp) -> Option<ServerKey> {
         let reachable = self.servers.iter().filter(|(_, server)| !server.tunnels.is_empty());
         let candidates = reachable.map(|(&key, server)| Candidate {
@@ -118,12 +121,12 @@ impl Servers {
         status.chain(others).min()
     }
 
-    /// Whether no app server could be held up by another.
+    /// Whether there is no other app server that this one could hold up.
     fn is_alone(&self) -> bool {
         self.servers.len() < 2
     }
 
-    /// The app server with this id, known from before or new.
+    /// The app server with this id, new if it is unknown.
     fn enter(&mut self, id: &str) -> ServerKey {
         if let Some(key) = self.by_id.get(id) {
             return *key;
@@ -152,7 +155,7 @@ impl Servers {
 }
 
 impl Server {
-    /// The number of an event that goes over this tunnel now.
+    /// The number for an event that is sent over this tunnel now.
     pub(super) fn begin(
         &mut self,
         now: Timestamp,
@@ -163,7 +166,7 @@ impl Server {
     ) -> u64 {
         let ack_id = self.next_ack;
         self.next_ack += 1;
-        // Nothing depends on the answer to the last event of a client.
+        // The answer to the last event of a client has no effect.
         if kind != TunnelEvent::Disconnected {
             if self.pending.is_empty() {
                 self.answered_at = now;
@@ -174,7 +177,7 @@ impl Server {
         ack_id
     }
 
-    /// The event that an answer is for.
+    /// Ends the wait for an answer; returns its event.
     pub(super) fn end(&mut self, now: Timestamp, ack_id: u64) -> Option<Pending> {
         let pending = self.forget(ack_id)?;
         self.answered_at = now;
@@ -192,7 +195,7 @@ impl Server {
         if late { Standing::Late } else { Standing::Prompt }
     }
 
-    /// When it has answered nothing for too long, if it does not until then.
+    /// The time at which it has answered nothing for too long.
     fn silent_at(&self, settings: &Settings, alone: bool) -> Option<Timestamp> {
         let crowds = !alone && self.unanswered_bytes >= settings.crowding_bytes;
         let timeout = if crowds { settings.crowding_timeout } else { settings.answer_timeout };
@@ -201,7 +204,7 @@ impl Server {
 }
 
 impl Hub {
-    /// A tunnel opened; its token said whose it is.
+    /// Handles a new tunnel, whose token named the app server.
     pub(crate) fn handle_tunnel_up(&mut self, now: Now, tunnel: TunnelId, server_id: &str) {
         self.now = now;
         let key = self.servers.enter(server_id);
@@ -214,7 +217,8 @@ impl Hub {
         self.greet_tunnels();
     }
 
-    /// Tells app servers that they are connected, once clients can be served: that is what the app waits for.
+    /// Tells app servers that they are connected, once clients can be served: the app waits for
+    /// that.
     pub(super) fn greet_tunnels(&mut self) {
         if !self.trunk.up {
             return;
@@ -249,7 +253,8 @@ impl Hub {
         }
     }
 
-    /// A tunnel ended. `clean`: the app server said so itself, so that nothing it sent is lost.
+    /// Handles the end of a tunnel. `clean`: the app server closed it itself, so nothing that it
+    /// sent is lost.
     pub(crate) fn handle_tunnel_down(&mut self, now: Now, tunnel: TunnelId, clean: bool) {
         self.now = now;
         let Some(Tunnel { server: key, .. }) = self.servers.tunnels.remove(&tunnel) else { return };
@@ -274,12 +279,13 @@ impl Hub {
             self.event_lost(pending);
         }
         if !clean {
-            // The app's side waits for ever for answers to calls that never arrived, and those clients would be mute.
+            // The app's side waits indefinitely for answers to calls that never arrived, so those
+            // clients would receive nothing more.
             self.orphan_all_of(key);
         }
     }
 
-    /// Sends an answer to an app server, over whatever tunnel it has, or keeps it for the next.
+    /// Sends an answer to an app server over any of its tunnels, or keeps it for the next one.
     pub(super) fn answer_server(
         &mut self,
         key: ServerKey,
@@ -300,7 +306,7 @@ impl Hub {
         }
     }
 
-    /// Tells quiet tunnels that all is well.
+    /// Sends a status message to quiet tunnels.
     pub(super) fn say_status(&mut self) {
         let now = self.now.at;
         let next = now + self.settings.status_interval;
@@ -319,8 +325,9 @@ impl Hub {
         }
     }
 
-    /// An app server that takes events and answers none hangs. What its clients say takes room that the clients of
-    /// others need, so it is treated as one whose tunnel broke: it may come back.
+    /// Ends app servers that hang: they accept events and answer none. Messages of their clients
+    /// take room that the clients of other app servers need. Such an app server is treated as if
+    /// its tunnel broke: it may return.
     pub(super) fn end_silent_servers(&mut self) {
         let (now, alone) = (self.now, self.servers.is_alone());
         let silent = self.servers.servers.values().filter(|server| {
@@ -338,7 +345,7 @@ impl Hub {
         }
     }
 
-    /// Forgets app servers that did not come back.
+    /// Forgets app servers that did not return.
     pub(super) fn give_up_servers(&mut self) {
         let now = self.now.at;
         let late: Vec<ServerKey> = self
@@ -356,7 +363,7 @@ impl Hub {
             for pending in server.pending.values() {
                 self.outbox.push(Output::Processed(pending.cost));
             }
-            // Nobody is left to be told of these.
+            // No app server is left that could be notified about these.
             let told: Vec<ClientKey> = self
                 .clients
                 .iter()

@@ -1,4 +1,4 @@
-//! From clients to their app servers: messages and ends, in an order that the app's side keeps.
+//! Messages and ends from clients to their app servers, in an order that the app's side keeps.
 
 use bytes::Bytes;
 use trunkline_socketio::parse_head;
@@ -16,7 +16,7 @@ use crate::tunnel::{self, Message, encode};
 const BATCH_BYTES_MAX: usize = 256 * 1024;
 
 impl Hub {
-    /// A frame came over the inner trunk.
+    /// Handles a frame from the inner trunk.
     pub(crate) fn handle_frame(&mut self, now: Now, frame: Frame) {
         self.now = now;
         #[expect(
@@ -35,7 +35,7 @@ impl Hub {
         }
     }
 
-    /// What came together has come.
+    /// Handles the end of a batch.
     pub(crate) fn handle_batch_end(&mut self, now: Now) {
         self.now = now;
         self.flush_batches();
@@ -58,7 +58,7 @@ impl Hub {
         self.pump(key);
     }
 
-    /// One message of a client.
+    /// Handles one message of a client.
     fn hear(&mut self, session: SessionNumber, binary: bool, message: &[u8]) {
         let cost = u64::from(trunkline_trunk::encode::message_cost(session, message.len()));
         let Some(key) = self.by_session.get(&session).copied() else {
@@ -66,7 +66,8 @@ impl Hub {
             return;
         };
         if !binary && message.contains(&payload::SEPARATOR_BYTE) {
-            // What follows it would count as a packet of its own. Socket.IO ends the connection too: no JSON holds it.
+            // What follows the separator would count as a packet of its own. Socket.IO ends the
+            // connection, too: JSON cannot contain it.
             self.outbox.push(Output::Processed(cost));
             self.close_for(key, "packet_invalid", "a message that holds a separator of packets");
             return;
@@ -100,7 +101,7 @@ impl Hub {
         }
     }
 
-    /// Says something in a client's name.
+    /// Sends a payload to the app server in a client's name.
     pub(super) fn say_for(&mut self, key: ClientKey, payload: &str, waits: bool) {
         if self.is_serverless(key) {
             return;
@@ -112,7 +113,7 @@ impl Hub {
         self.pump(key);
     }
 
-    /// The client is in a namespace no more, here and in the node.
+    /// Removes the client from a namespace, here and in the node.
     pub(super) fn leave_namespace(&mut self, session: SessionNumber, namespace: &str) {
         self.registry.leave_namespace(session, namespace);
         if let Some(key) = self.by_session.get(&session).copied() {
@@ -129,7 +130,7 @@ impl Hub {
         self.trunk.namespaces.get(name).copied()
     }
 
-    /// The session's number is not ours any more.
+    /// Handles the end of a session: its number is no longer ours.
     pub(super) fn session_ended(&mut self, session: SessionNumber, reason: &'static str) {
         let Some(key) = self.by_session.remove(&session) else { return };
         self.flush_batch(key);
@@ -140,7 +141,7 @@ impl Hub {
             return;
         }
         let Some(client) = self.clients.get_mut(&key) else { return };
-        // An app server that has not answered yet is told when it has.
+        // An app server that has not answered yet is notified after its answer.
         if let Phase::Open = std::mem::replace(&mut client.phase, Phase::Ended) {
             self.say_disconnected(key, reason);
         }
@@ -178,7 +179,7 @@ impl Hub {
         self.pump(key);
     }
 
-    /// Sends what may be sent now of a client's words.
+    /// Sends those of a client's messages that may be sent now.
     pub(super) fn pump(&mut self, key: ClientKey) {
         loop {
             let Some(client) = self.clients.get_mut(&key) else { return };
@@ -216,14 +217,14 @@ impl Hub {
             if kind == TunnelEvent::Disconnected {
                 let label = EventOutcome { event: kind.name(), outcome: "told" };
                 self.metrics.events.get_or_create(&label).inc();
-                // Nothing follows it, and its answer means nothing.
+                // Nothing follows the last event, and its answer has no effect.
                 self.forget(key);
                 return;
             }
         }
     }
 
-    /// Nobody is left who could be told of a client. One that is still open waits to be closed.
+    /// Handles a client whose app server is gone. If its session is open, it waits to be closed.
     fn app_server_is_gone(&mut self, key: ClientKey) {
         if self.clients.get(&key).is_some_and(Client::is_open) {
             self.drop_messages(key);
@@ -232,8 +233,8 @@ impl Hub {
         }
     }
 
-    /// What a client that is to be closed says to an app server that is not there: holding it would hold up the
-    /// clients of others.
+    /// Drops the messages of a client that waits to be closed and has no app server: keeping them
+    /// would hold up the clients of others.
     fn drop_messages(&mut self, key: ClientKey) {
         let Some(client) = self.clients.get_mut(&key) else { return };
         let mut dropped = Vec::new();
@@ -251,7 +252,7 @@ impl Hub {
         }
     }
 
-    /// An app server answered an event.
+    /// Handles an app server's answer to an event.
     pub(super) fn event_answered(&mut self, pending: Pending, response: &tunnel::Response) {
         let outcome = if response.status_code < 300 { "accepted" } else { "refused" };
         let label = EventOutcome { event: pending.kind.name(), outcome };
@@ -276,7 +277,7 @@ impl Hub {
         }
     }
 
-    /// Nobody will ever know whether the app server got this event.
+    /// Handles an event of which it will never be known whether the app server received it.
     pub(super) fn event_lost(&mut self, pending: Pending) {
         let label = EventOutcome { event: pending.kind.name(), outcome: "lost" };
         self.metrics.events.get_or_create(&label).inc();
@@ -294,7 +295,7 @@ impl Hub {
         }
     }
 
-    /// The app server has been told all there is.
+    /// Forgets a client whose app server has been told everything.
     pub(super) fn forget(&mut self, key: ClientKey) {
         let Some(client) = self.clients.remove(&key) else { return };
         self.metrics.connections.dec();
@@ -317,14 +318,14 @@ impl Hub {
     }
 }
 
-/// The namespace of a Socket.IO packet; a query behind its name is not part of it.
+/// The namespace of a Socket.IO packet, without the query that may follow its name.
 fn namespace_of(message: &[u8]) -> String {
     let text = String::from_utf8_lossy(message);
     let nsp = parse_head(&text).map_or("/", |packet| packet.nsp);
     nsp.split('?').next().unwrap_or(nsp).to_owned()
 }
 
-/// The reason in an app server's `disconnected` event: empty when all was as it should be.
+/// The reason in an app server's `disconnected` event: empty for a normal end.
 fn words(reason: CloseReason) -> &'static str {
     match reason {
         CloseReason::ClientClosed

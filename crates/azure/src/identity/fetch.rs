@@ -12,7 +12,7 @@ use super::source::{KeySource, ProviderUrl, ProviderUrlError};
 use super::{IdentityProvider, Limits, Metrics};
 use crate::webhook::{self, NoAuthorities, NoReply, Sender};
 
-/// Asks one provider.
+/// Fetches the keys of one provider.
 #[derive(Debug)]
 pub(super) struct Fetcher {
     hub: String,
@@ -23,7 +23,7 @@ pub(super) struct Fetcher {
     state: State,
 }
 
-/// What the log has been told.
+/// What was logged last, so that it is not logged again.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum State {
     Unknown,
@@ -31,7 +31,7 @@ enum State {
     Down,
 }
 
-/// Why there are no keys. Alphabetical.
+/// Why no keys could be fetched, in alphabetical order.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FetchError {
     #[error("the discovery document is no JSON object with issuer and jwks_uri")]
@@ -138,16 +138,16 @@ impl Fetch for Fetcher {
     }
 }
 
-/// Where a discovery document says the keys are.
+/// The address of the keys in a discovery document.
 fn keys_url(document: &[u8], issuer: &str, from: &ProviderUrl) -> Result<ProviderUrl, FetchError> {
     let document: Value = serde_json::from_slice(document).map_err(|_| FetchError::Discovery)?;
     let text = |name: &str| document.get(name).and_then(Value::as_str);
-    // Section 4.3: it must be the very issuer that was asked.
+    // Section 4.3: the document must name exactly the issuer that was asked.
     if text("issuer").ok_or(FetchError::Discovery)? != issuer {
         return Err(FetchError::IssuerDiffers);
     }
     let url = ProviderUrl::parse(text("jwks_uri").ok_or(FetchError::Discovery)?)?;
-    // Somebody far away does not send the node to its own machine.
+    // A remote provider must not be able to direct the node to its own machine.
     if from.is_https() && !url.is_https() {
         return Err(FetchError::KeysUrl(ProviderUrlError::Insecure));
     }

@@ -9,32 +9,32 @@ use trunkline_token::{Head, KeySet, TokenRefused};
 
 use super::Limits;
 
-/// Brings keys; whatever keeps it from doing so it has told the log.
+/// Fetches keys; logs its failures itself.
 pub(super) trait Fetch {
     async fn fetch(&mut self) -> Option<KeySet>;
 }
 
-/// What is known of a provider's keys.
+/// The keyring's knowledge of a provider's keys.
 #[derive(Clone, Debug)]
 struct Known {
-    /// The last good ones.
+    /// The last valid keys.
     keys: Option<Arc<KeySet>>,
-    /// Fetches that have ended.
+    /// The number of fetches that have ended.
     tries: u64,
-    /// A wish before this changes nothing.
+    /// The time before which a request for new keys has no effect.
     wish_from: Instant,
 }
 
-/// Reads keys, and wishes for new ones.
+/// Reads keys, and requests new ones.
 #[derive(Debug)]
 pub(super) struct Keyring {
     known: watch::Receiver<Known>,
     wish: Arc<Notify>,
-    /// The longest that a caller waits for a fetch.
+    /// The longest time that a caller waits for a fetch.
     patience: Duration,
 }
 
-/// Fetches them.
+/// The task that fetches the keys.
 #[derive(Debug)]
 pub(super) struct Task<F> {
     fetcher: F,
@@ -44,12 +44,12 @@ pub(super) struct Task<F> {
     retry: Duration,
 }
 
-/// Nothing is fetched before the task runs.
+/// A keyring and its task. Nothing is fetched before the task runs.
 pub(super) fn new<F: Fetch>(fetcher: F, limits: &Limits) -> (Keyring, Task<F>) {
     let first = Known { keys: None, tries: 0, wish_from: Instant::now() };
     let (sender, receiver) = watch::channel(first);
     let wish = Arc::new(Notify::new());
-    // Two requests: one says where the keys are.
+    // A fetch can be two requests: the first finds out where the keys are.
     let patience = limits.timeout.saturating_mul(2).saturating_add(Duration::from_secs(1));
     let keyring = Keyring { known: receiver, wish: Arc::clone(&wish), patience };
     let Limits { refresh, retry, .. } = *limits;
@@ -57,7 +57,8 @@ pub(super) fn new<F: Fetch>(fetcher: F, limits: &Limits) -> (Keyring, Task<F>) {
 }
 
 impl Keyring {
-    /// The keys, once the one that a token names is among them. Waits for a fetch if one is due or under way.
+    /// The keys, once the one that a token names is among them. Waits for a fetch if one is due or
+    /// under way.
     pub(super) async fn with_key_of(&self, head: &Head) -> Result<Arc<KeySet>, TokenRefused> {
         let mut known = self.known.clone();
         let (found, tries, may_wish) = {
@@ -68,7 +69,8 @@ impl Keyring {
             return found;
         }
         self.wish.notify_one();
-        // In vain if the provider is slower than that, or the node stops: then what is known counts.
+        // The wait fails if the provider is slower than that or the node stops: then the known keys
+        // are used.
         let _ = timeout(self.patience, known.wait_for(|known| known.tries != tries)).await;
         known.borrow().find(head)
     }
@@ -108,11 +110,11 @@ impl<F: Fetch> Task<F> {
     }
 }
 
-/// A wish that counts.
+/// Waits for a request for new keys that may have an effect.
 async fn wished(wish: &Notify, from: Instant) {
     loop {
         wish.notified().await;
-        // One may be left over from those that the last fetch has answered.
+        // A request may be left over that the last fetch has already answered.
         if from <= Instant::now() {
             return;
         }

@@ -12,13 +12,13 @@ pub struct Metrics {
     pub(crate) fetches: Family<Outcome, Counter>,
 }
 
-/// How something ended: a slug from a bounded set.
+/// The result of an operation: a slug from a bounded set.
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 pub(crate) struct Outcome {
     pub(crate) outcome: &'static str,
 }
 
-/// How a fetch can end.
+/// The possible results of a fetch.
 const FETCHES: [&str; 8] = [
     "ok",
     "refused",
@@ -31,9 +31,10 @@ const FETCHES: [&str; 8] = [
 ];
 
 impl Metrics {
-    /// Names every number for the admin port.
+    /// Registers every metric for the admin port.
     pub fn register(&self, registry: &mut Registry) {
-        // A counter that appears at 1 has no rate, and the first failure would raise no alert.
+        // A counter that first appears with the value 1 has no rate, so the first failure would
+        // raise no alert.
         for outcome in FETCHES {
             self.fetches.get_or_create(&Outcome { outcome }).inc_by(0);
         }

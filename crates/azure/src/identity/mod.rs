@@ -1,9 +1,10 @@
-//! Tokens of identity providers, where Azure takes those of Entra ID.
+//! Tokens of identity providers, in the places where Azure accepts those of Entra ID.
 //!
-//! An [`IdentityProvider`] is what the configuration says of one. The keys that it publishes are held by a `Keyring`,
-//! whose task alone fetches them: at the start, once in a while, and when a token names a key that is not there, but
-//! not more often than once in [`Limits::retry`], whatever strangers' tokens name. When the provider is down the last
-//! good keys stay. [`Identity`] puts both together for the callers of one hub.
+//! An [`IdentityProvider`] is the configuration of a provider. A `Keyring` holds the keys that it
+//! publishes; only the keyring's task fetches them: at the start, at intervals, and when a token
+//! names an unknown key, but at most once in [`Limits::retry`], whatever tokens strangers send.
+//! While the provider is down, the last valid keys stay in use. [`Identity`] puts both together for
+//! the callers of one hub.
 
 mod fetch;
 mod keyring;
@@ -25,33 +26,34 @@ use self::keyring::Keyring;
 use self::metrics::Outcome;
 use crate::webhook::NoAuthorities;
 
-/// How a provider is asked for its keys.
+/// The limits for requests to a provider.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// Time for one request, from connecting to the last byte of the answer.
     pub timeout: Duration,
-    /// Bytes of an answer. A longer one counts as none.
+    /// The longest answer in bytes. A longer one counts as no answer.
     pub answer_bytes_max: usize,
-    /// Time between two fetches when all is well.
+    /// The interval of fetches while they succeed.
     pub refresh: Duration,
-    /// The least time between two fetches: after a failure, and when a token names a key that is not there.
+    /// The shortest time between two fetches: after a failure, and when a token names an unknown
+    /// key.
     pub retry: Duration,
 }
 
 /// One provider of one hub.
 #[derive(Clone, Debug)]
 pub struct IdentityProvider {
-    /// What its tokens must be like.
+    /// The rules that its tokens must follow.
     pub rules: Rules,
-    /// Where its keys are.
+    /// The place of its keys.
     pub source: KeySource,
-    /// App servers and tools may come with its tokens: REST and tunnels.
+    /// Whether app servers and tools may use its tokens, for REST and tunnels.
     pub app_servers: bool,
-    /// Clients may.
+    /// Whether clients may use its tokens.
     pub clients: bool,
 }
 
-/// Who comes with a token.
+/// The role of a token's bearer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Bearer {
     /// An app server or a tool.
@@ -77,7 +79,7 @@ struct Provider {
 pub(crate) struct Fetching(Vec<keyring::Task<Fetcher>>);
 
 impl Fetching {
-    /// Runs them on this thread until told to stop.
+    /// Runs the tasks on this thread until told to stop.
     pub(crate) fn spawn_on(self, local: &LocalSet, stop: &watch::Receiver<bool>) {
         for task in self.0 {
             local.spawn_local(task.run(stop.clone()));
@@ -104,12 +106,13 @@ impl Identity {
         Ok((identity, Fetching(tasks)))
     }
 
-    /// That of a hub without identity providers.
+    /// The identity of a hub without identity providers.
     pub(crate) fn none(metrics: &Metrics) -> Self {
         Self { providers: Arc::default(), metrics: metrics.clone() }
     }
 
-    /// None: it is not for an identity provider to say; the hub's own keys may.
+    /// Verifies a token. `None`: no identity provider is responsible for it; the hub's own keys may
+    /// be.
     pub(crate) async fn verify(
         &self,
         bearer: Bearer,
@@ -125,7 +128,8 @@ impl Identity {
         Some(verified)
     }
 
-    /// The first provider that finds it good; several may have one issuer, for different audiences or claims.
+    /// Verifies with each provider in turn until one accepts the token. Several may have one
+    /// issuer, for different audiences or claims.
     async fn ask(
         &self,
         bearer: Bearer,

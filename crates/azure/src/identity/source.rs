@@ -1,28 +1,28 @@
-//! Where a provider's keys are.
+//! The place of a provider's keys.
 
 use core::fmt;
 use core::net::IpAddr;
 
 use hyper::Uri;
 
-/// Behind the issuer (OpenID Connect Discovery 1.0, section 4).
+/// The path after the issuer (OpenID Connect Discovery 1.0, section 4).
 const DISCOVERY: &str = "/.well-known/openid-configuration";
 
 /// How the keys are found.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum KeySource {
-    /// A document behind the issuer's address says where.
+    /// A discovery document under the issuer's address names the place of the keys.
     Discovery(ProviderUrl),
-    /// They are here.
+    /// The keys are at this address.
     Keys(ProviderUrl),
 }
 
 impl KeySource {
-    /// The keys of an issuer whose address says where they are.
+    /// The discovery document of an issuer.
     ///
     /// # Errors
     ///
-    /// The issuer is no address that may be asked.
+    /// The issuer is not an allowed address.
     pub fn of_issuer(issuer: &str) -> Result<Self, ProviderUrlError> {
         let url = ProviderUrl::parse(&format!("{}{DISCOVERY}", issuer.trim_end_matches('/')))?;
         if url.0.query().is_some() { Err(ProviderUrlError::Url) } else { Ok(Self::Discovery(url)) }
@@ -35,20 +35,21 @@ impl KeySource {
     }
 }
 
-/// An address that may be asked for keys: whoever could change the answer on its way could sign tokens.
+/// An address that may be asked for keys. It must be safe: an attacker who could change the answer
+/// could sign tokens.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ProviderUrl(Uri);
 
-/// Why a text is no such address. Alphabetical.
+/// Why a text is not such an address, in alphabetical order.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum ProviderUrlError {
-    /// `user:password@` would not be sent.
+    /// The address has `user:password@`, which would not be sent.
     #[error("holds a user or password, which are not sent")]
     Credentials,
-    /// Plain http stays on this machine.
+    /// Plain http is allowed on this machine only.
     #[error("does not begin with https:// (http:// is for 127.0.0.1, [::1] and localhost only)")]
     Insecure,
-    /// Not a URL.
+    /// The text is no URL.
     #[error("is not a URL")]
     Url,
 }

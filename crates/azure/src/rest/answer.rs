@@ -1,4 +1,4 @@
-//! What a REST caller gets.
+//! The answers of the REST API.
 
 use bytes::Bytes;
 use serde_json::Value;
@@ -7,10 +7,10 @@ use serde_json::Value;
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
-    /// Names in lower case.
+    /// Headers, with names in lower case.
     pub(crate) headers: Vec<(&'static str, String)>,
     pub(crate) body: Bytes,
-    /// More parts follow.
+    /// Whether more parts follow.
     pub(crate) more: bool,
 }
 
@@ -30,7 +30,7 @@ impl Answer {
         }
     }
 
-    /// A part of an answer of several.
+    /// One part of an answer in several parts.
     pub(crate) const fn part(body: Bytes, more: bool) -> Self {
         Self { status: 200, headers: Vec::new(), body, more }
     }

@@ -1,4 +1,4 @@
-//! From method, path, query and body to an operation.
+//! Parses method, path, query and body into an operation.
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -11,15 +11,15 @@ const PAGE_MAX: usize = 200;
 /// The longest time that a message may wait, in seconds.
 const MESSAGE_TTL_S_MAX: u32 = 300;
 
-/// One call of the data plane.
+/// One REST call.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Call {
-    /// As in the path.
+    /// The hub's name, as in the path.
     pub(crate) hub: String,
     pub(crate) operation: Operation,
 }
 
-/// Whom an operation is about.
+/// The target of an operation.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum To {
     All,
@@ -28,7 +28,7 @@ pub(crate) enum To {
     User(String),
 }
 
-/// What is to be done.
+/// The operations of the REST API.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Operation {
     /// Sends a payload.
@@ -37,17 +37,17 @@ pub(crate) enum Operation {
     Invoke { filter: Option<String>, payload: Bytes },
     /// Closes connections.
     Close { to: To, excluded: Vec<String> },
-    /// Whether there is anybody.
+    /// Asks whether the target exists.
     Exists(To),
-    /// Puts the connections that a filter selects into groups, or takes them out.
+    /// Adds the connections that a filter selects to groups, or removes them.
     Regroup { groups: Vec<Group>, filter: String, join: bool },
-    /// The same for a connection or a user.
+    /// Adds one connection or user to a group, or removes it.
     Membership { who: To, group: Group, join: bool },
-    /// Takes a connection or a user out of all groups.
+    /// Removes a connection or user from all groups.
     LeaveAll(To),
-    /// The members of a group: at most so many, behind so many.
+    /// Lists the members of a group: `page` at most, after the first `skip`.
     List { group: Group, page: usize, top: Option<usize>, skip: usize },
-    /// A permission of a connection.
+    /// Reads or changes a permission of a connection.
     Permission { verb: PermissionVerb, name: String, connection: String, target: Option<String> },
     /// Makes a token for a client.
     Token(TokenWish),
@@ -60,7 +60,7 @@ pub(crate) enum PermissionVerb {
     Revoke,
 }
 
-/// What a client's token is to say.
+/// The contents of the token that the caller asks for.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct TokenWish {
     pub(crate) user: Option<String>,
@@ -117,7 +117,7 @@ impl Parameters {
     }
 }
 
-/// Reads one call. `path` and `query` are as they came.
+/// Parses one call. `path` and `query` are as they came.
 pub(crate) fn parse(method: &str, path: &str, query: &str, body: Bytes) -> Result<Call, RestError> {
     let decoded: Vec<String> = path
         .trim_matches('/')

@@ -1,4 +1,4 @@
-//! What a REST call can get wrong, and how the caller is told.
+//! The errors of a REST call, and their answers.
 
 use serde_json::json;
 
@@ -8,7 +8,7 @@ use super::Answer;
 use crate::group::BadGroupName;
 use crate::payload::BadPayload;
 
-/// One variant per way in which a call is refused. Alphabetical.
+/// One variant per reason for refusing a call, in alphabetical order.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub(crate) enum RestError {
     #[error("other calls with long bodies are under way; try again")]
@@ -55,7 +55,7 @@ impl RestError {
         }
     }
 
-    /// The code that programs read.
+    /// The code for programs.
     pub(crate) const fn code(&self) -> &'static str {
         match self {
             Self::Busy => "Busy",
@@ -76,7 +76,7 @@ impl RestError {
         }
     }
 
-    /// The part of the request that is at fault.
+    /// The wrong part of the request.
     const fn target(&self) -> Option<&'static str> {
         match self {
             Self::Filter(_) => Some("filter"),

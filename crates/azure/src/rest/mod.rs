@@ -1,4 +1,4 @@
-//! The data plane's requests and answers, whether they come over a tunnel or over HTTP.
+//! The requests and answers of the REST API, which come over a tunnel or over HTTP.
 
 mod answer;
 mod call;

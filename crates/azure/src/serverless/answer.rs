@@ -1,24 +1,26 @@
-//! What a handler answered, and what the client gets of it.
+//! A handler's answer, and the part that the client receives.
 
 use bytes::Bytes;
 
-/// How a call ended, once there is nothing left to try.
+/// The end of a call, once all tries are used up.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Answered {
     /// No handler is configured for the event.
     NoHandler,
-    /// A handler answered; a status that is worth another try comes only when all tries are used up.
+    /// A handler answered. A status that deserves another try comes here only when all tries are
+    /// used up.
     Response {
         status: u16,
-        /// Of the content type, in lower case and without parameters.
+        /// The content type, in lower case and without parameters.
         media_type: String,
         body: Bytes,
     },
-    /// No answer: nobody there, too late, too long, or the queue was full.
+    /// No answer: the handler was unreachable, too late, its answer was too long, or the queue was
+    /// full.
     Unavailable,
 }
 
-/// The longest refusal that is passed on to a client, in bytes.
+/// The longest refusal that a client receives, in bytes.
 const MESSAGE_BYTES_MAX: usize = 1024;
 
 impl Answered {
@@ -51,7 +53,7 @@ impl Answered {
         })
     }
 
-    /// What the client gets as it is: one Engine.IO payload.
+    /// The payload that the client receives unchanged: one Engine.IO payload.
     pub(crate) fn payload(&self) -> Option<Bytes> {
         let Self::Response { status: 200, media_type, body } = self else { return None };
         (media_type == "text/plain" && !body.is_empty()).then(|| body.clone())
@@ -67,7 +69,8 @@ fn text_refusal(body: &[u8]) -> Option<String> {
     (!text.is_empty() && text.len() <= MESSAGE_BYTES_MAX).then(|| message(text))
 }
 
-/// An object with a text `message`; of the rest only `data` goes to the client, as `err.data`.
+/// Reads an object with a text `message`; of the other members only `data` goes to the client, as
+/// `err.data`.
 fn json_refusal(body: &[u8]) -> Option<String> {
     if body.len() > MESSAGE_BYTES_MAX {
         return None;

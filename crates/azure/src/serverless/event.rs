@@ -1,21 +1,21 @@
-//! What is told to a handler.
+//! The events that handlers receive.
 
 use std::sync::Arc;
 
-/// What is known of a connection for all of its life.
+/// The facts of a connection that never change.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Facts {
-    /// Where it comes from: the client's IP address as the node sees it.
+    /// The client's IP address as the node sees it.
     pub(crate) address: Box<str>,
     /// The connection id: the session's sid.
     pub(crate) connection: Box<str>,
-    /// Whose it is.
+    /// The user of the connection.
     pub(crate) user: Option<Box<str>>,
     /// The body of a `connect` event: a JSON object of claims, query, headers, …
     pub(crate) connect_body: Box<str>,
 }
 
-/// What is known of a socket for all of its life.
+/// The facts of a socket that never change.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct SocketFacts {
     pub(crate) connection: Arc<Facts>,
@@ -29,7 +29,7 @@ pub(crate) struct SocketFacts {
 pub(crate) struct Event {
     pub(crate) kind: EventKind,
     pub(crate) socket: Arc<SocketFacts>,
-    /// Counts the events of a connection.
+    /// The number of the event on its connection.
     pub(crate) number: u64,
     pub(crate) body: String,
 }
@@ -47,7 +47,7 @@ pub(crate) enum EventKind {
 }
 
 impl EventKind {
-    /// As `ce-eventName` has it.
+    /// The name in `ce-eventName`.
     pub(crate) fn name(&self) -> &str {
         match self {
             Self::Connect => "connect",
@@ -57,7 +57,7 @@ impl EventKind {
         }
     }
 
-    /// As `ce-type` has it.
+    /// The type in `ce-type`.
     pub(crate) fn ce_type(&self) -> &'static str {
         match self {
             Self::Connect => "azure.webpubsub.sys.connect",
@@ -77,8 +77,8 @@ impl EventKind {
     }
 }
 
-/// The body of a `connect` event, with what the client passed as `auth`. Azure leaves that out; whoever does not
-/// know the key does not see it.
+/// The body of a `connect` event, with the client's `auth` in addition. Azure leaves `auth` out;
+/// handlers that do not know the key ignore it.
 pub(crate) fn connect_body(facts: &Facts, auth: &str) -> String {
     let body = &*facts.connect_body;
     match body.strip_suffix('}') {

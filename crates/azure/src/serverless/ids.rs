@@ -1,19 +1,19 @@
-//! Ids of sockets: as long and as random as Socket.IO's.
+//! Socket ids, as long and as random as Socket.IO's.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rand::rngs::StdRng;
 use rand::{RngCore as _, SeedableRng as _};
 
-/// 120 bits are 20 characters.
+/// 15 bytes are 120 bits, or 20 characters.
 const ID_BYTES: usize = 15;
 
-/// Makes ids; the same seed makes the same.
+/// Makes ids; equal seeds make equal ids.
 #[derive(Debug)]
 pub(crate) struct SocketIds(StdRng);
 
 impl SocketIds {
-    /// `seed` must be random.
+    /// A generator. `seed` must be random.
     pub(crate) fn new(seed: [u8; 32]) -> Self {
         Self(StdRng::from_seed(seed))
     }

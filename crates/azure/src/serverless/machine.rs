@@ -16,51 +16,53 @@ use super::waiting::Waiting;
 
 /// The longest name of a namespace, in bytes.
 const NAMESPACE_BYTES_MAX: usize = 256;
-/// The longest name of an event that handlers are told, in bytes: it stands in a URL and in a header.
+/// The longest event name that handlers receive, in bytes: it stands in a URL and in a header.
 const EVENT_NAME_BYTES_MAX: usize = 1024;
 
 /// One call of a handler that is under way.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(crate) struct CallKey(pub(crate) u64);
 
-/// What the caller has to do, in order.
+/// The outputs of the machine, in order.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) enum Output {
-    /// Tell a handler; then [`Machine::handle_answer`], unless `call` is `None`: nobody waits for that answer.
+    /// Call a handler, then [`Machine::handle_answer`]; when `call` is `None`, the answer is not
+    /// awaited.
     Call { call: Option<CallKey>, event: Event },
     /// End the client's connection.
     Close { session: u32, cause: CloseCause },
-    /// A handler's answer: one Engine.IO payload for the client, as it is.
+    /// Send a handler's answer to the client: one Engine.IO payload, unchanged.
     Deliver { session: u32, payload: Bytes },
-    /// The client is a socket of this namespace: it is in the group of the namespace and in that of its own id.
+    /// Note a new socket: the client is in the group of the namespace and in the group of its own
+    /// id.
     Enter { session: u32, socket: Arc<SocketFacts> },
-    /// It is no more, and in none of the namespace's groups.
+    /// Note the end of a socket: the client is in none of the namespace's groups.
     Exit { session: u32, namespace: Box<str> },
-    /// Something a client sent led to nothing; to be counted.
+    /// Count a message of a client that had no effect.
     Ignored(Ignored),
-    /// One Engine.IO message, a text.
+    /// Send one Engine.IO message, a text.
     Send { session: u32, text: String },
 }
 
-/// Why the machine ends a connection. Alphabetical.
+/// Why the machine ends a connection, in alphabetical order.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum CloseCause {
-    /// It sent events faster than the handler answers.
+    /// The client sent events faster than the handler answers.
     EventsWaiting,
-    /// It entered no namespace in time.
+    /// The client joined no namespace in time.
     NamespaceTimeout,
-    /// A message that is no packet, or one that must not come now.
+    /// A message is no packet, or a packet came at the wrong time.
     PacketInvalid,
 }
 
-/// What of a client leads to nothing. Alphabetical.
+/// Why a client's message had no effect, in alphabetical order.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Ignored {
     /// An acknowledgement: no handler can ask for one.
     Ack,
-    /// A binary event: the contract with handlers has none.
+    /// A binary event: the contract with handlers does not support it.
     Binary,
-    /// An event whose name is too long for a URL and a header.
+    /// An event whose name is too long for a URL or a header.
     EventName,
     /// An event that no handler is configured for.
     NoHandler,
@@ -75,7 +77,7 @@ pub(crate) struct Machine {
     /// When sessions without a socket are closed.
     deadlines: BTreeSet<(Timestamp, u32)>,
     outputs: VecDeque<Output>,
-    /// Bytes of events that wait for their turn or for their answer.
+    /// Bytes of events that wait for the events before them or for their answer.
     waiting: Waiting,
     /// The last number given to a socket or call.
     last_key: u64,
@@ -87,18 +89,18 @@ struct Asked {
     key: SocketKey,
     user_event: bool,
     facts: Arc<SocketFacts>,
-    /// Bytes of its event.
+    /// The bytes of its event.
     cost: usize,
 }
 
 #[derive(Debug)]
 struct Session {
     facts: Arc<Facts>,
-    /// By namespace; those that have left are not in here.
+    /// Sockets by namespace; sockets that have left are removed.
     sockets: BTreeMap<Box<str>, SocketKey>,
-    /// When it is closed, unless it has become a socket by then.
+    /// The time at which the session is closed if it has no socket by then.
     deadline: Option<Timestamp>,
-    /// Binary messages to come that belong to a packet that is ignored.
+    /// Binary messages still to come that belong to an ignored packet.
     attachments: u32,
 }
 
@@ -116,7 +118,7 @@ impl Machine {
         }
     }
 
-    /// A client's handshake was accepted.
+    /// Handles a session whose handshake was accepted.
     pub(crate) fn handle_open(&mut self, now: Timestamp, session: u32, facts: Facts) {
         let at = now + self.settings.connect_timeout;
         let opened = Session {
@@ -129,7 +131,8 @@ impl Machine {
         self.deadlines.insert((at, session));
     }
 
-    /// The client sent a text. A namespace that it enters becomes a socket with the id `new_id` makes.
+    /// Handles a text from the client. A namespace that the client joins gets a socket with an id
+    /// from `new_id`.
     pub(crate) fn handle_text(
         &mut self,
         session: u32,
@@ -152,14 +155,14 @@ impl Machine {
             (PacketKind::BinaryAck | PacketKind::BinaryEvent, Some(_)) => {
                 self.expect_attachments(session, packet.attachments);
             }
-            // As in Socket.IO, where a packet for a namespace that was not entered ends the connection.
+            // As in Socket.IO, a packet for a namespace that was not joined ends the connection.
             (PacketKind::Connect | PacketKind::ConnectError, Some(_)) | (_, None) => {
                 self.end(session, CloseCause::PacketInvalid);
             }
         }
     }
 
-    /// The client sent bytes: an attachment, or they have no business here.
+    /// Handles bytes from the client: an attachment, or a violation.
     pub(crate) fn handle_binary(&mut self, session: u32) {
         let Some(known) = self.sessions.get_mut(&session) else { return };
         match known.attachments.checked_sub(1) {
@@ -168,7 +171,7 @@ impl Machine {
         }
     }
 
-    /// The client's connection has ended; an empty reason is a normal end.
+    /// Handles the end of the client's connection; an empty reason is a normal end.
     pub(crate) fn handle_closed(&mut self, session: u32, reason: &str) {
         self.forget_deadline(session);
         let Some(known) = self.sessions.remove(&session) else { return };
@@ -177,7 +180,7 @@ impl Machine {
         }
     }
 
-    /// A call has ended. An answer to a call that nobody waits for any more is nothing.
+    /// Handles the end of a call. The answer to a call that is no longer awaited is ignored.
     pub(crate) fn handle_answer(&mut self, call: CallKey, answered: &Answered) {
         let Some(Asked { key, user_event, facts, cost }) = self.calls.remove(&call) else { return };
         self.waiting.release(&facts.connection, cost);
@@ -186,7 +189,7 @@ impl Machine {
         let session = socket.session;
         match (&socket.state, answered.payload()) {
             (State::Connecting { .. }, _) => return self.decide(key, answered),
-            // Whoever has left gets nothing: its ids may mean something else already.
+            // A client that has left gets no answer: its ids may mean something else by now.
             (State::Connected, Some(payload)) if user_event => {
                 self.outputs.push_back(Output::Deliver { session, payload });
             }
@@ -208,7 +211,7 @@ impl Machine {
         }
     }
 
-    /// Somebody else ended this socket and has told the client: the data plane's `disconnect`.
+    /// Ends this socket; the caller has already notified the client (the REST API's `disconnect`).
     pub(crate) fn disconnect(&mut self, session: u32, namespace: &str) {
         self.leave(session, namespace);
     }
@@ -221,12 +224,12 @@ impl Machine {
         self.deadlines.first().map(|&(at, _)| at)
     }
 
-    /// Sockets whose handler was not yet told of their end.
+    /// The number of sockets whose handler does not yet know of their end.
     pub(crate) fn sockets(&self) -> usize {
         self.sockets.len()
     }
 
-    /// Bytes of events that wait for their turn or for their answer.
+    /// Bytes of events that wait for the events before them or for their answer.
     #[cfg(test)]
     pub(crate) fn waiting_bytes(&self) -> usize {
         self.waiting.bytes
@@ -235,7 +238,7 @@ impl Machine {
     fn enter(&mut self, session: u32, packet: &Packet<'_>, new_id: &mut dyn FnMut() -> Box<str>) {
         let key = SocketKey(self.next_key());
         let Some(known) = self.sessions.get_mut(&session) else { return };
-        // A query is a relic of older clients, and no part of the name.
+        // Older clients append a query; it is no part of the name.
         let namespace = packet.nsp.split('?').next().unwrap_or(packet.nsp);
         let too_many = known.sockets.len() >= self.settings.namespaces_max;
         let body_bytes = known.facts.connect_body.len() + packet.data.len();
@@ -259,7 +262,7 @@ impl Machine {
         self.ask(key, EventKind::Connect, body);
     }
 
-    /// The handler has said whether the socket may be.
+    /// Handles the handler's decision about a new socket.
     fn decide(&mut self, key: SocketKey, answered: &Answered) {
         let Some(socket) = self.sockets.get_mut(&key) else { return };
         let (session, facts) = (socket.session, Arc::clone(&socket.facts));
@@ -275,7 +278,7 @@ impl Machine {
             return;
         }
         if let Some(reason) = gone {
-            // The handler counts it in; it has to count it out again.
+            // The handler has accepted the socket, so it must also receive its end.
             return self.retire(key, &reason);
         }
         self.forget_deadline(session);
@@ -283,7 +286,8 @@ impl Machine {
         let text = encode(&Packet::connect(&facts.namespace, &data));
         self.outputs.push_back(Output::Enter { session, socket: facts });
         self.outputs.push_back(Output::Send { session, text });
-        // What it answers is nothing, but events wait for it: a handler hears `connected` before them.
+        // The answer has no effect, but events wait for it: a handler must receive `connected`
+        // before them.
         self.ask(key, EventKind::Connected, "{}".into());
     }
 
@@ -300,7 +304,7 @@ impl Machine {
         if name.len() > EVENT_NAME_BYTES_MAX {
             return self.ignore(Ignored::EventName);
         }
-        // Handlers get Engine.IO's packet, hence the type in front.
+        // Handlers get Engine.IO's packet, which begins with its type.
         let (name, text) = (name.into_boxed_str(), format!("4{text}"));
         let cost = socket::cost(&name, &text);
         let full = socket.waiting.len() >= self.settings.socket_events_max
@@ -313,7 +317,7 @@ impl Machine {
         self.go_on(key);
     }
 
-    /// Tells the next event of a socket, or its end, unless an answer is awaited.
+    /// Sends the next event of a socket, or its end, unless an answer is awaited.
     fn go_on(&mut self, key: SocketKey) {
         let Some(socket) = self.sockets.get_mut(&key) else { return };
         if socket.asked {
@@ -330,7 +334,7 @@ impl Machine {
         }
     }
 
-    /// The client is still here; its socket is not.
+    /// Removes a socket whose client stays connected.
     fn leave(&mut self, session: u32, namespace: &str) {
         let Some(key) = self.unlist(session, namespace) else { return };
         self.outputs.push_back(Output::Exit { session, namespace: namespace.into() });
@@ -343,12 +347,12 @@ impl Machine {
         known.sockets.remove(namespace)
     }
 
-    /// What is left to do for a socket that is in no session any more.
+    /// Finishes a socket that is no longer in a session.
     fn retire(&mut self, key: SocketKey, reason: &str) {
         let Some(socket) = self.sockets.get_mut(&key) else { return };
         let reason = reason.to_owned();
         if let State::Connecting { gone } = &mut socket.state {
-            // Whether it ever was one is known with the answer.
+            // The pending answer decides whether the socket ever existed for the handler.
             *gone = Some(reason);
         } else {
             socket.state = State::Left(reason);
@@ -356,7 +360,7 @@ impl Machine {
         }
     }
 
-    /// The machine ends a connection. The caller's [`Self::handle_closed`] for it comes to nothing.
+    /// Ends a connection. The caller's later [`Self::handle_closed`] for it has no effect.
     fn end(&mut self, session: u32, cause: CloseCause) {
         self.outputs.push_back(Output::Close { session, cause });
         self.handle_closed(session, cause.reason());
@@ -380,7 +384,7 @@ impl Machine {
         }
     }
 
-    /// A call whose answer is awaited.
+    /// Calls a handler and awaits the answer.
     fn ask(&mut self, key: SocketKey, kind: EventKind, body: String) {
         let call = CallKey(self.next_key());
         let user_event = matches!(kind, EventKind::User(_));
@@ -394,7 +398,7 @@ impl Machine {
         self.call(Some(call), key, kind, body);
     }
 
-    /// A call whose answer changes nothing.
+    /// Calls a handler whose answer has no effect.
     fn tell(&mut self, key: SocketKey, kind: EventKind, body: String) {
         self.call(None, key, kind, body);
     }
@@ -413,7 +417,7 @@ impl Machine {
 }
 
 impl CloseCause {
-    /// As `disconnected` tells it.
+    /// The reason as `disconnected` events carry it.
     pub(crate) fn reason(self) -> &'static str {
         match self {
             Self::EventsWaiting => "too many events",

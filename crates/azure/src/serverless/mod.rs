@@ -1,7 +1,8 @@
 //! Serverless mode: a hub whose handlers are webhooks instead of app servers.
 //!
-//! [`Machine`] plays the whole Socket.IO server: it accepts namespaces, makes socket ids, tells the handlers what
-//! happens and gives clients what they answer. It is pure: no clock, no socket, no task, no random source.
+//! [`Machine`] is the whole Socket.IO server: it accepts namespaces, makes socket ids, sends events
+//! to the handlers and their answers to clients. It is pure: no clock, no socket, no task, no
+//! random source.
 //!
 //! Contract for its caller:
 //!
@@ -11,9 +12,11 @@
 //!
 //! Promises, each with a test in `tests`:
 //!
-//! * One socket's events are told one after another, in the order in which the client sent them.
-//! * `disconnected` is told exactly once for each socket that was accepted, behind its last event.
-//! * What waits is bounded, per socket and in all; beyond it the connection that sent it is closed.
+//! * The events of one socket are sent one after another, in the order in which the client sent
+//!   them.
+//! * `disconnected` is sent exactly once for each socket that was accepted, after its last event.
+//! * Waiting events are bounded, per socket and in total; beyond the bound the connection that sent
+//!   the last one is closed.
 
 mod answer;
 mod event;

@@ -1,18 +1,20 @@
-//! Every bound of serverless mode's machine.
+//! The bounds of serverless mode's machine.
 
 use core::time::Duration;
 
 /// The bounds of one hub.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
-    /// Time for a client to become a socket: Socket.IO's `connectTimeout`.
+    /// The time in which a client must join a namespace: Socket.IO's `connectTimeout`.
     pub(crate) connect_timeout: Duration,
-    /// Namespaces that one client may be in. Beyond it, entering is refused.
+    /// Namespaces that one client may be in. Beyond it, joining is refused.
     pub(crate) namespaces_max: usize,
-    /// Events of one socket that wait for the one before. Beyond it, its connection is closed.
+    /// Events of one socket that may wait for the event before them. Beyond it, its connection is
+    /// closed.
     pub(crate) socket_events_max: usize,
-    /// Bytes of events that wait for their turn or for their answer, of all sockets together. Beyond it, the connection
-    /// that sent the last is closed, and who wants to enter a namespace is refused.
+    /// Bytes of events of all sockets that may wait for the events before them or for their answer.
+    /// Beyond it, the connection that sent the last one is closed, and clients that want to join a
+    /// namespace are refused.
     pub(crate) waiting_bytes_max: usize,
 }
 

@@ -1,11 +1,11 @@
-//! One socket: where it is in its life, and what waits to be told of it.
+//! One socket: its stage of life, and the events that wait to be sent.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::event::SocketFacts;
 
-/// Unique in a machine; a namespace entered anew is a new socket.
+/// A key that is unique in a machine; a namespace that is joined again is a new socket.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(super) struct SocketKey(pub(super) u64);
 
@@ -14,20 +14,21 @@ pub(super) struct Socket {
     pub(super) session: u32,
     pub(super) facts: Arc<SocketFacts>,
     pub(super) state: State,
-    /// Events that wait for the one that is being told, oldest first: name and packet.
+    /// Events that wait for the event under way, oldest first: name and packet.
     pub(super) waiting: VecDeque<(Box<str>, String)>,
-    /// An event, or the question whether the socket may be, is out and unanswered.
+    /// Whether an event, or the question whether the socket is accepted, is unanswered.
     pub(super) asked: bool,
 }
 
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum State {
-    /// The handler was asked whether it may be; meanwhile the client may have gone, for a reason.
+    /// The handler was asked whether it accepts the socket; meanwhile the client may have gone, for
+    /// a reason.
     Connecting {
         gone: Option<String>,
     },
     Connected,
-    /// It has gone, for this reason; what its client sent before is still told.
+    /// The client has gone, for this reason; the events that it sent before are still sent.
     Left(String),
 }
 
@@ -43,7 +44,7 @@ impl Socket {
     }
 }
 
-/// What one waiting event counts for.
+/// The cost of one waiting event in bytes.
 pub(super) fn cost(name: &str, packet: &str) -> usize {
     name.len() + packet.len()
 }

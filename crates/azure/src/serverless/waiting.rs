@@ -1,17 +1,18 @@
-//! What the events of a hub's connections hold while they wait.
+//! The memory that events of a hub's connections hold while they wait.
 
 use std::collections::HashMap;
 
 use super::event::Facts;
 
-/// What one connection may hold as long as there is any room, in bytes.
+/// The bytes that one connection may hold while there is any room.
 const CONNECTION_BYTES: usize = 4096;
-/// Beyond that a connection may hold an eighth of all.
+/// Beyond that, a connection may hold this fraction (an eighth) of the total.
 const CONNECTION_SHARE: usize = 8;
-/// The last quarter of the room is for connections that hold less than that: whatever others do, there is room for them.
+/// The last quarter of the room is for connections that hold less than [`CONNECTION_BYTES`], so
+/// that others cannot take all of it.
 const RESERVE_SHARE: usize = 4;
 
-/// Bytes that wait, in all and by connection.
+/// Waiting bytes, in total and by connection.
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
     pub(super) bytes: usize,
@@ -19,11 +20,12 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    /// Whether a connection may hold so much more, when all together may hold `bytes_max`.
+    /// Whether a connection may hold this many more bytes when all together may hold `bytes_max`.
     pub(super) fn fits(&self, connection: &Facts, bytes: usize, bytes_max: usize) -> bool {
         let own = self.by_connection.get(&connection.connection).copied().unwrap_or(0);
         let (own, all) = (own + bytes, self.bytes + bytes);
-        // The first of a connection may be longer than its share: events have a bound of their own.
+        // The first event of a connection may be longer than its share: events have a bound of
+        // their own.
         let first = own == bytes || own <= CONNECTION_BYTES;
         let beside =
             all <= bytes_max - bytes_max / RESERVE_SHARE && own <= bytes_max / CONNECTION_SHARE;
@@ -63,7 +65,7 @@ mod tests {
         }
     }
 
-    /// How much a connection gets when it asks for a kilobyte at a time.
+    /// The bytes that a connection gets when it asks for a kilobyte at a time.
     fn fill(waiting: &mut Waiting, connection: &Facts, bytes_max: usize) -> usize {
         let mut held = 0;
         while waiting.fits(connection, 1000, bytes_max) {

@@ -13,7 +13,7 @@ use tokio::sync::mpsc::Receiver;
 use super::Body;
 use crate::rest::Answer;
 
-/// Parts of an answer on their way to the stream; others wait before these.
+/// Parts of an answer on their way to the stream; further parts wait in the hub's queue.
 const PARTS_MAX: usize = 16;
 
 /// A whole answer.
@@ -22,7 +22,7 @@ pub(super) fn whole(answer: Answer) -> Response<Body> {
     with_head(&answer, body)
 }
 
-/// An answer in parts, the first of which is here.
+/// An answer in parts; the first part is known.
 pub(super) fn streamed(first: Answer, mut rest: Receiver<Answer>) -> Response<Body> {
     let (mut sender, body) = Channel::<Bytes, Infallible>::new(PARTS_MAX);
     let response = with_head(&first, body.boxed());
@@ -58,7 +58,7 @@ pub(super) fn error(status: StatusCode, slug: &str, message: &str) -> Response<B
     whole(Answer::json(status.as_u16(), &body))
 }
 
-/// Puts a link to the next page where the machine has put a number.
+/// Replaces the machine's page number by the URL of the next page.
 pub(super) fn with_next_page(answer: Answer, link: impl FnOnce(u64) -> String) -> Answer {
     let Ok(mut body) = serde_json::from_slice::<Value>(&answer.body) else { return answer };
     let Some(next) = body.get("nextLink").and_then(Value::as_u64) else { return answer };

@@ -30,9 +30,9 @@ const HUBS_PREFIX: &str = "/api/hubs/";
 const HEALTH_PATH: &str = "/api/health";
 /// The longest body of a call.
 const BODY_BYTES_MAX: usize = 8 << 20;
-/// What a body may hold while the node's memory is full.
+/// The longest body while the node's memory is full.
 const FULL_BYTES_MAX: usize = 64 << 10;
-/// Parts of an answer that wait for a caller who does not read. One more, and the answer ends.
+/// Parts of an answer that may wait for a caller that does not read. Beyond it, the answer ends.
 const ANSWERS_MAX: usize = 256;
 /// How long a call's body may take.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -40,7 +40,7 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// The body of an answer.
 pub(super) type Body = SideBody;
 
-/// This door, for the threads of the public port. Cheap to clone.
+/// The Azure door, for the threads of the public port. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Door(Arc<Inner>);
 
@@ -92,7 +92,8 @@ impl Door {
         self.tunnel(visit).await
     }
 
-    /// What the hub's identity providers say of a client's token; nothing when that is not for them to say.
+    /// The identity providers' judgement of a client's token; `None` when none of them is
+    /// responsible.
     pub async fn verify_client(
         &self,
         hub: &str,
@@ -106,7 +107,7 @@ impl Door {
         hubs.iter().find(|hub| hub.name.eq_ignore_ascii_case(name)).map(Arc::clone)
     }
 
-    /// Checks somebody's token for a hub, which may come to be by that, and returns it.
+    /// Checks a token for a hub and returns the hub, which may be created now.
     async fn enter<T, E: From<TokenRefused>>(
         &self,
         name: &str,
@@ -121,7 +122,7 @@ impl Door {
         let Some(spare) = spare else { return Err(unknown) };
         let checked = check(spare.stranger()).await?;
         let mut hubs = self.0.hubs.write().unwrap_or_else(PoisonError::into_inner);
-        // Somebody else may have asked for it meanwhile.
+        // Another request may have created the hub meanwhile.
         if let Some(hub) = hubs.iter().find(|hub| hub.name.eq_ignore_ascii_case(name)) {
             return Ok((Arc::clone(hub), checked));
         }
@@ -144,7 +145,7 @@ impl Door {
         }
     }
 
-    /// An app server wants a tunnel.
+    /// Handles an app server that asks for a tunnel.
     async fn tunnel(&self, visit: Visit) -> Response<Body> {
         let Visit { mut request, from, lease } = visit;
         let Ok(key) = websocket_key(&request) else {
@@ -190,15 +191,15 @@ impl Door {
         let name = name.ok_or(TunnelRefused::HubUnknown)?.1;
         let check = async |hub: &HubHandle| token::check_tunnel(request, hub, &self.0.names).await;
         let (hub, verified) = self.enter(&name, TunnelRefused::HubUnknown, check).await?;
-        // Tunnels without a name of their app server are app servers of their own. An identity provider's subject is
-        // no such name: all app servers of an app have the same.
+        // A tunnel whose token has no name for the app server is an app server of its own. An
+        // identity provider's subject is not such a name: all app servers of an app share it.
         let subject = verified.claims.text("sub").filter(|_| verified.by_hub_key);
         let server = subject.filter(|sub| !sub.is_empty());
         let server = server.map_or_else(|| format!("unnamed-{}", next_number()), str::to_owned);
         Ok((hub, server))
     }
 
-    /// A call of the data plane.
+    /// Handles a REST call.
     async fn call(&self, request: Request<Incoming>) -> Response<Body> {
         match self.try_call(request).await {
             Ok(response) => response,
@@ -241,8 +242,8 @@ impl Door {
         Ok(answer::whole(answer::with_next_page(first, next)))
     }
 
-    /// Reads a call's body: within what the bodies of one hub may hold together, so that callers who are slow on purpose
-    /// keep others of their own hub waiting, and nobody else.
+    /// Reads a call's body. The bodies of one hub share a limit, so that slow callers only delay
+    /// calls of their own hub.
     async fn read_body(&self, hub: &HubHandle, body: Incoming) -> Result<Bytes, RestError> {
         let length = body.size_hint().upper().and_then(|length| usize::try_from(length).ok());
         let length = length.unwrap_or(usize::MAX).min(BODY_BYTES_MAX);
@@ -269,7 +270,8 @@ impl Door {
         headers: &HeaderMap,
         wish: &TokenWish,
     ) -> Result<Response<Body>, RestError> {
-        // The name that the caller used, if it is one of ours: else its token would not be good here.
+        // The name that the caller used, if it is one of ours; with another name, its token would
+        // not be valid here.
         let endpoint = format!("{}/", self.0.names.called(&origin_of(headers)));
         let token = token::for_client(hub, &endpoint, wish)
             .ok_or(RestError::Parameter("the node cannot sign: the hub has no key"))?;
@@ -279,7 +281,7 @@ impl Door {
     }
 }
 
-/// Tells the hub's task when whoever called is gone before the answer is.
+/// Notifies the hub's task when the caller has gone before its answer came.
 struct Waiting<'a> {
     hub: &'a HubHandle,
     id: CallId,
@@ -289,7 +291,7 @@ struct Waiting<'a> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         if !self.answered {
-            // A full inbox is no harm: the answer then finds nobody.
+            // A full inbox does no harm: the answer then has no receiver.
             self.hub.inbox.try_send(Input::CallerGone { id: self.id });
         }
     }
@@ -313,11 +315,11 @@ async fn ask(
     Ok((first, answers))
 }
 
-/// The node as the caller named it.
+/// The node's address as the caller named it.
 fn origin_of(headers: &HeaderMap) -> String {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let host = text(HOST.as_str()).unwrap_or("localhost");
-    // Set by a proxy that takes the encryption off.
+    // A proxy that terminates TLS sets this header.
     let scheme = text("x-forwarded-proto").filter(|scheme| *scheme == "https").unwrap_or("http");
     format!("{scheme}://{host}")
 }
@@ -341,7 +343,7 @@ fn switching(key: &str) -> Response<Body> {
     response
 }
 
-/// One variant per way in which a tunnel's request can be wrong. Alphabetical.
+/// One variant per reason for refusing a tunnel's request, in alphabetical order.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 enum TunnelRefused {
     #[error("this is no WebSocket upgrade")]

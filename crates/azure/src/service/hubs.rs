@@ -1,4 +1,4 @@
-//! How the threads of the public port reach a hub's task.
+//! The way from the threads of the public port to a hub's task.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,15 +13,16 @@ use crate::identity::Identity;
 use crate::rest::{Answer, Operation};
 use crate::tunnel::Message;
 
-/// Inputs that wait for a hub's task; tunnels and callers wait when it is full.
+/// Inputs that may wait for a hub's task; when it is full, tunnels and callers wait.
 const INBOX_MAX: usize = 1024;
-/// Bytes of messages and calls among them, and of bodies on their way there. More than the longest of either.
+/// Bytes of the messages, calls and bodies that are on their way to a hub's task. More than the
+/// longest message or call.
 const INBOX_BYTES_MAX: u32 = 64 << 20;
 
-/// What a message or a call takes of the inbox, until it has been worked off.
+/// The part of the inbox that a message or a call occupies until it is processed.
 pub(super) type Room = OwnedSemaphorePermit;
 
-/// Bytes that what is on its way to a hub's task may hold.
+/// The bytes that everything on its way to a hub's task may hold.
 #[derive(Clone, Debug)]
 pub(super) struct Budget(Arc<Semaphore>);
 
@@ -30,7 +31,7 @@ impl Budget {
         Self(Arc::new(Semaphore::new(INBOX_BYTES_MAX as usize)))
     }
 
-    /// Waits for room; one that asks for more than there is gets all of it.
+    /// Waits for room; a request for more than the total gets the total.
     pub(super) async fn room(&self, bytes: usize) -> Room {
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(INBOX_BYTES_MAX);
         let room = Arc::clone(&self.0).acquire_many_owned(bytes).await;
@@ -38,7 +39,7 @@ impl Budget {
     }
 }
 
-/// Something for a hub's task.
+/// An input for a hub's task.
 #[derive(Debug)]
 pub(super) enum Input {
     TunnelUp { id: TunnelId, server: String, out: super::outgoing::Out },
@@ -61,7 +62,7 @@ impl Inbox {
         (Self { sender, budget: Budget::new() }, receiver)
     }
 
-    /// Waits for room. None: the node stops.
+    /// Waits for room. `None`: the node stops.
     pub(super) async fn room(&self, bytes: usize) -> Option<Room> {
         tokio::select! {
             room = self.budget.room(bytes) => Some(room),
@@ -69,25 +70,25 @@ impl Inbox {
         }
     }
 
-    /// False: the node stops.
+    /// Sends an input, waiting while the inbox is full. False: the node stops.
     pub(super) async fn send(&self, input: Input) -> bool {
         self.sender.send(input).await.is_ok()
     }
 
-    /// Does not wait. False: it is full, or the node stops.
+    /// Sends an input without waiting. False: the inbox is full, or the node stops.
     pub(super) fn try_send(&self, input: Input) -> bool {
         self.sender.try_send(input).is_ok()
     }
 }
 
-/// A hub, from outside of its task.
+/// A hub, as seen from outside its task.
 #[derive(Debug)]
 pub(super) struct HubHandle {
     pub(super) name: String,
     pub(super) keys: Vec<Secret>,
     pub(super) identity: Identity,
     pub(super) inbox: Inbox,
-    /// What the bodies of calls may hold while they are read.
+    /// The bytes that the bodies of calls may hold while they are read.
     pub(super) bodies: Budget,
 }
 

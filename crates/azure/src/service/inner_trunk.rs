@@ -1,4 +1,4 @@
-//! The hub's link: an app server's end of a trunk, over a stream inside of this process.
+//! The hub's inner trunk: an app server's end of a trunk, over a stream inside this process.
 
 use std::io::{self, ErrorKind};
 use std::ops::ControlFlow;
@@ -10,15 +10,17 @@ use trunkline_clock::Timestamp;
 use trunkline_trunk::{AppEnd, AppHello, EndEvent, Frame, LinkConfig, LinkEvent, Str};
 use trunkline_websocket::{Decoder, Incoming, Opcode, Role, encode, encode_close};
 
-/// Data of clients that app servers have not answered yet: beyond it the node stops reading.
+/// Bytes of clients' data that app servers have not answered; beyond it the node stops reading from
+/// clients.
 pub(super) const CREDIT_WINDOW_BYTES: u32 = 1 << 20;
-/// Data for clients that the node has no credit for: beyond it nothing is taken from tunnels and callers.
+/// Bytes for clients that wait for the node's credit; beyond it nothing is read from tunnels and
+/// callers.
 const HELD_BYTES_MAX: u64 = 8 << 20;
 const READ_BYTES: usize = 256 * 1024;
-/// The node is this process: it needs no mask.
+/// The peer is in this process, so frames need no real mask.
 const MASK: Option<[u8; 4]> = Some([0; 4]);
 
-/// An open link.
+/// An open inner trunk.
 pub(super) struct InnerTrunk {
     stream: UnixStream,
     end: AppEnd,
@@ -28,11 +30,11 @@ pub(super) struct InnerTrunk {
     buffer: Vec<u8>,
 }
 
-/// What the link has for the machine.
+/// An input for the machine from the inner trunk.
 pub(super) enum Event {
     Up,
     Frame(Frame),
-    /// What came together has come.
+    /// The end of a batch.
     BatchEnd,
 }
 
@@ -61,7 +63,7 @@ impl InnerTrunk {
         Ok(trunk)
     }
 
-    /// Whether what is for clients piles up.
+    /// Whether too much data for clients waits for credit.
     pub(super) fn is_congested(&self) -> bool {
         self.end.held_bytes() > HELD_BYTES_MAX
     }
@@ -77,7 +79,7 @@ impl InnerTrunk {
         self.end.link().processed(bytes);
     }
 
-    /// Waits until there is something to read, or room to write, or a deadline.
+    /// Waits until there is something to read, or room to write, or a deadline passes.
     pub(super) async fn ready(&self) -> io::Result<()> {
         let deadline = self.end.poll_deadline().map(|at| self.instant(at));
         let far = || tokio::time::Instant::now() + Duration::from_secs(3600);
@@ -92,7 +94,7 @@ impl InnerTrunk {
         tokio::time::Instant::from_std(self.origin + at.since(Timestamp::ORIGIN))
     }
 
-    /// Reads what is there. An error, or a link that ended: nothing more comes.
+    /// Reads all that has arrived. An error, or a trunk that ended: nothing more will arrive.
     pub(super) fn read(&mut self) -> io::Result<Vec<Event>> {
         let now = timestamp(self.origin);
         if self.end.poll_deadline().is_some_and(|at| at <= now) {
@@ -141,9 +143,9 @@ impl InnerTrunk {
         if ended { Err(ErrorKind::ConnectionAborted.into()) } else { Ok(()) }
     }
 
-    /// Writes as much as goes.
+    /// Writes as much as the stream accepts.
     pub(super) fn flush(&mut self) -> io::Result<()> {
-        // One batch is one turn: what belongs together reaches each client together.
+        // One batch is one turn, so everything in it reaches each client together.
         if self.out.is_empty() {
             let batch_bytes_max = self.end.link().batch_bytes_max() as usize;
             let mut batch = BytesMut::new();
@@ -173,9 +175,9 @@ impl InnerTrunk {
         self.out.extend_from_slice(&encode(Opcode::Binary, batch, MASK));
     }
 
-    /// Says that it ends, as far as there is room for it.
+    /// Sends a close frame, if there is room for it.
     pub(super) fn close(mut self) {
-        // A link that breaks meanwhile has ended, which is all that is wanted.
+        // If the stream breaks meanwhile, the trunk has ended, too.
         let _ = self.flush();
         self.out.extend_from_slice(&encode_close(1000, "", MASK));
         let _ = self.stream.try_write(&self.out);

@@ -1,4 +1,4 @@
-//! The I/O around the hubs' machines: one thread, on it a task per hub and a task per tunnel.
+//! The I/O around the hubs' machines: one thread, with a task per hub and a task per tunnel.
 
 mod answer;
 mod door;
@@ -34,50 +34,51 @@ use crate::hub;
 use crate::identity::{self, Identity, IdentityProvider};
 use crate::metrics::Metrics;
 
-/// Namespaces that a trunk may name, if a trunk may name so many.
+/// Namespaces that the inner trunk names, unless the node allows fewer.
 const NAMESPACES_MAX: usize = 100_000;
 
-/// How this door works.
+/// The settings of the Azure door.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The hubs of the node.
     pub hubs: Vec<HubConfig>,
-    /// How many more hubs come to be when somebody who has the default hub's key asks for them: for development only.
+    /// For development only: how many further hubs are created on demand, for callers with the
+    /// default hub's key.
     pub spare_hubs: usize,
-    /// Whose key that is.
+    /// The hub whose key that is.
     pub default_hub: String,
-    /// How the node calls itself towards app servers: host and port.
+    /// The node's name for app servers: host and port.
     pub origin: String,
-    /// Other names under which the node is known: audiences of tokens may have them.
+    /// Other names of the node, which audiences of tokens may contain.
     pub names: Names,
     /// How long an app server that closed its tunnel may take to open another.
     pub reconnect_grace: Duration,
-    /// The longest message of a client that the node takes, whatever an app asks for.
+    /// The longest message that the node accepts from a client, even if an app allows more.
     pub message_bytes_max: u32,
-    /// Clients of a lost app server that are closed in a second.
+    /// How many clients of a lost app server are closed per second.
     pub orphan_close_per_second: u32,
-    /// How identity providers are asked for their keys.
+    /// The limits for requests to identity providers.
     pub identity: identity::Limits,
     /// Namespaces that a trunk may name before the node ends it.
     pub trunk_namespaces_max: usize,
 }
 
-/// One hub of it.
+/// The settings of one hub.
 #[derive(Clone, Debug)]
 pub struct HubConfig {
-    /// Unique without regard to case.
+    /// The name, unique without regard to case.
     pub name: String,
-    /// Any of these authorises; the first signs.
+    /// Each of these keys authorises; the first one signs.
     pub keys: Vec<Secret>,
-    /// Present when webhooks serve it while it has no app server.
+    /// Present when webhooks serve the hub while it has no app server.
     pub serverless: Option<Serverless>,
-    /// Whose tokens authorise beside those that the keys sign.
+    /// Identity providers whose tokens authorise in addition to those that the keys sign.
     pub identity_providers: Vec<IdentityProvider>,
 }
 
-/// Opens the trunk of a hub: a trunk of the node's edge that never leaves the process.
+/// Opens inner trunks: trunks to the node's edge that never leave the process.
 pub trait InnerTrunks: std::fmt::Debug + Send + Sync {
-    /// Our end of it, in non-blocking mode.
+    /// Opens a trunk for a hub and returns our end, in non-blocking mode.
     ///
     /// # Errors
     ///
@@ -85,18 +86,18 @@ pub trait InnerTrunks: std::fmt::Debug + Send + Sync {
     fn open(&self, hub: &str) -> io::Result<UnixStream>;
 }
 
-/// The running door.
+/// The running Azure door.
 #[derive(Debug)]
 pub struct Service {
     stopping: watch::Sender<bool>,
     thread: JoinHandle<()>,
-    /// Hears of each hub's first trunk.
+    /// Receives a message for each hub's first inner trunk.
     trunk_up: std::sync::mpsc::Receiver<()>,
-    /// Hubs that need no app server to serve clients.
+    /// The number of hubs that need no app server to serve clients.
     serverless: usize,
 }
 
-/// Starts the thread; the [`Door`] is what requests come to.
+/// Starts the thread. Requests go to the returned [`Door`].
 ///
 /// # Errors
 ///
@@ -140,7 +141,7 @@ pub fn start(
     Ok((door, Service { stopping, thread, trunk_up, serverless }))
 }
 
-/// Starts the tasks of hubs that come to be, until told to stop.
+/// Starts the tasks of hubs that are created on demand, until told to stop.
 async fn start_tasks(mut asked_for: UnboundedReceiver<run::Task>, mut stop: watch::Receiver<bool>) {
     loop {
         let task = tokio::select! {
@@ -152,7 +153,8 @@ async fn start_tasks(mut asked_for: UnboundedReceiver<run::Task>, mut stop: watc
     }
 }
 
-/// A hub: the way to its task, the task, and what fetches the keys of its identity providers.
+/// Makes a hub: the way to its task, the task, and the tasks that fetch the keys of its identity
+/// providers.
 fn make(
     config: &Config,
     hub: &HubConfig,
@@ -170,7 +172,7 @@ fn make(
     Ok((handle, task, fetches))
 }
 
-/// Bytes that nobody can guess.
+/// Random bytes that cannot be guessed.
 fn random() -> io::Result<[u8; 16]> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(io::Error::other)?;
@@ -197,8 +199,9 @@ fn settings(config: &Config, hub: &HubConfig) -> hub::Settings {
 }
 
 impl Service {
-    /// Waits until hubs that need no app server can serve clients, at most so long. False: they cannot yet.
-    pub fn wait_for_links(&self, most: Duration) -> bool {
+    /// Waits at most `most` until hubs that need no app server can serve clients. False: they
+    /// cannot yet.
+    pub fn wait_for_trunks(&self, most: Duration) -> bool {
         let until = Instant::now() + most;
         let wait = |_| {
             let left = until.saturating_duration_since(Instant::now());

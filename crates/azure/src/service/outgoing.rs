@@ -1,4 +1,4 @@
-//! What is on its way to a tunnel: put here by the task of its hub, written by the task of the tunnel.
+//! Data on its way to a tunnel: the hub's task puts it here, the tunnel's task writes it.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -7,10 +7,10 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
 
-/// What may wait for an app server that does not read.
+/// Bytes that may wait for an app server that does not read.
 const UNREAD_BYTES_MAX: usize = 64 << 20;
 
-/// Where a hub's task puts what is for a tunnel.
+/// The queue into which a hub's task puts data for a tunnel.
 #[derive(Clone, Debug)]
 pub(super) struct Out {
     sender: UnboundedSender<Outgoing>,
@@ -23,20 +23,20 @@ pub(super) struct Out {
 pub(super) struct Unread(Arc<AtomicUsize>);
 
 impl Unread {
-    /// So many are with the kernel.
+    /// Notes that this many bytes were given to the kernel.
     pub(super) fn written(&self, bytes: usize) {
         self.0.fetch_sub(bytes, Ordering::Relaxed);
     }
 }
 
-/// Ends a tunnel that may never take another byte.
+/// Ends a tunnel whose app server may never read another byte.
 #[derive(Debug, Default)]
 struct Abort {
     cause: OnceLock<&'static str>,
     called: Notify,
 }
 
-/// What a tunnel's task is to write.
+/// An item for a tunnel's task to write.
 #[derive(Debug)]
 pub(super) enum Outgoing {
     Frame(Bytes),
@@ -50,7 +50,7 @@ impl Out {
         Self { sender, unread_bytes: Arc::default(), abort: Arc::default() }
     }
 
-    /// Sends a frame. An app server that has too much unread loses the tunnel.
+    /// Sends a frame. An app server with too many unread bytes loses the tunnel.
     pub(super) fn send(&self, frame: Bytes) {
         self.append(frame.len(), Outgoing::Frame(frame));
     }
@@ -66,23 +66,23 @@ impl Out {
         if self.unread_bytes.fetch_add(length, Ordering::Relaxed) + length > UNREAD_BYTES_MAX {
             return self.abort("app_server_does_not_read");
         }
-        // A tunnel that has ended says so itself.
+        // A tunnel that has ended reports that itself.
         let _ = self.sender.send(outgoing);
     }
 
-    /// For the task that writes: it must not keep the way to itself open.
+    /// The counter for the task that writes: it must not hold the sender of its own queue.
     pub(super) fn unread(&self) -> Unread {
         Unread(Arc::clone(&self.unread_bytes))
     }
 
-    /// Ends the tunnel at once, without last words: they would wait behind what is unread.
+    /// Ends the tunnel at once, without a close frame: it would wait after the unread bytes.
     pub(super) fn abort(&self, cause: &'static str) {
         if self.abort.cause.set(cause).is_ok() {
             self.abort.called.notify_one();
         }
     }
 
-    /// Waits until the tunnel is to end at once. A slug of why.
+    /// Waits until the tunnel must end at once. Returns a slug for the reason.
     pub(super) async fn aborted(&self) -> &'static str {
         self.abort.called.notified().await;
         self.abort.cause.get().copied().unwrap_or("aborted")

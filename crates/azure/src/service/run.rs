@@ -1,4 +1,4 @@
-//! A hub's task: feeds the machine, and does what it wants done.
+//! A hub's task: feeds the machine, and carries out its outputs.
 
 use std::collections::HashMap;
 use std::io::ErrorKind;
@@ -20,11 +20,11 @@ use crate::hub::{CallId, Hub, Now, Output, TunnelId};
 use crate::rest::Answer;
 use crate::serverless::{CallKey, Event};
 
-/// How long after a trunk broke, or could not be opened, the next is tried.
-const LINK_RETRY: Duration = Duration::from_millis(500);
-/// The same while the node is still starting.
+/// The wait after an inner trunk broke, or could not be opened, before the next try.
+const TRUNK_RETRY: Duration = Duration::from_millis(500);
+/// [`TRUNK_RETRY`] while the node is still starting.
 const STARTING_RETRY: Duration = Duration::from_millis(5);
-/// Inputs of one turn.
+/// Inputs that are taken in one turn.
 const INPUTS_MAX: usize = 64;
 
 /// One hub's task.
@@ -35,13 +35,13 @@ pub(super) struct Task {
     inner_trunks: Arc<dyn InnerTrunks>,
     origin: Instant,
     trunk: Option<InnerTrunk>,
-    /// The machine has been told of the trunk.
+    /// Whether the machine knows that the trunk is up.
     trunk_up: bool,
-    retry_link_at: Option<Instant>,
+    retry_trunk_at: Option<Instant>,
     tunnels: HashMap<TunnelId, Out>,
     calls: HashMap<CallId, Sender<Answer>>,
     webhooks: Option<Webhooks>,
-    /// Is told of the first trunk.
+    /// Notified once, for the first trunk.
     announce: Option<SyncSender<()>>,
 }
 
@@ -61,7 +61,7 @@ impl Task {
             origin: Instant::now(),
             trunk: None,
             trunk_up: false,
-            retry_link_at: None,
+            retry_trunk_at: None,
             tunnels: HashMap::new(),
             calls: HashMap::new(),
             webhooks,
@@ -69,7 +69,7 @@ impl Task {
         }
     }
 
-    /// Somebody wants to know when clients can be served.
+    /// Sets a sender that is notified when clients can be served.
     pub(super) fn announce_trunk(&mut self, announce: SyncSender<()>) {
         self.announce = Some(announce);
     }
@@ -99,7 +99,8 @@ impl Task {
                     None => std::future::pending().await,
                 }
             };
-            // In no order of preference: clients that never pause must not keep callers and deadlines waiting.
+            // In random order: clients that never pause must not keep callers and deadlines
+            // waiting.
             tokio::select! {
                 _ = stop.changed() => break,
                 (call, answered) = answered, if !congested => {
@@ -133,7 +134,7 @@ impl Task {
     fn deadline(&self) -> Option<Instant> {
         let machine = self.hub.poll_deadline();
         let machine = machine.map(|at| self.origin + at.since(Timestamp::ORIGIN));
-        [machine, self.retry_link_at].into_iter().flatten().min()
+        [machine, self.retry_trunk_at].into_iter().flatten().min()
     }
 
     fn take(&mut self, input: Input) {
@@ -165,7 +166,7 @@ impl Task {
         }
     }
 
-    /// Does what the machine wants, and looks after the trunk.
+    /// Carries out the machine's outputs, and opens or closes the trunk.
     fn settle(&mut self) {
         self.do_outputs();
         if self.trunk.is_some() && !self.hub.wants_trunk() {
@@ -234,10 +235,10 @@ impl Task {
     }
 
     fn open_link(&mut self) {
-        if self.retry_link_at.is_some_and(|at| Instant::now() < at) {
+        if self.retry_trunk_at.is_some_and(|at| Instant::now() < at) {
             return;
         }
-        self.retry_link_at = None;
+        self.retry_trunk_at = None;
         let opened = super::random().and_then(|id| {
             let server = format!("azure-{:032x}", u128::from_ne_bytes(id));
             InnerTrunk::new(self.inner_trunks.open(&self.name)?, server, self.origin)
@@ -245,11 +246,11 @@ impl Task {
         match opened {
             Ok(trunk) => self.trunk = Some(trunk),
             Err(error) if error.kind() == ErrorKind::NotConnected => {
-                self.retry_link_at = Some(Instant::now() + STARTING_RETRY);
+                self.retry_trunk_at = Some(Instant::now() + STARTING_RETRY);
             }
             Err(error) => {
                 tracing::warn!(hub = %self.name, %error, "cannot reach the node's own port");
-                self.retry_link_at = Some(Instant::now() + LINK_RETRY);
+                self.retry_trunk_at = Some(Instant::now() + TRUNK_RETRY);
             }
         }
     }
@@ -272,7 +273,7 @@ impl Task {
             inner_trunk::Event::Up => {
                 self.trunk_up = true;
                 if let Some(announce) = self.announce.take() {
-                    // Nobody may be waiting any more.
+                    // The receiver may have stopped waiting.
                     let _ = announce.try_send(());
                 }
                 self.hub.handle_trunk_up(now);
@@ -284,7 +285,7 @@ impl Task {
 
     fn lose_link(&mut self) {
         self.trunk = None;
-        self.retry_link_at = Some(Instant::now() + LINK_RETRY);
+        self.retry_trunk_at = Some(Instant::now() + TRUNK_RETRY);
         self.unlink();
     }
 
@@ -296,7 +297,8 @@ impl Task {
         }
     }
 
-    /// The node stops: app servers are told, and try to come back until another node is there.
+    /// Ends because the node stops: app servers are notified, and try to connect until another node
+    /// is there.
     async fn end(mut self) {
         self.inbox.close();
         for out in self.tunnels.values() {
@@ -309,7 +311,7 @@ impl Task {
         if let Some(webhooks) = self.webhooks.take() {
             webhooks.drain().await;
         }
-        // The tunnels' tasks end by themselves; what they still say is dropped.
+        // The tunnels' tasks end by themselves; their last inputs are dropped.
         let drained = async { while self.inbox.recv().await.is_some() {} };
         let _ = tokio::time::timeout(Duration::from_secs(1), drained).await;
     }

@@ -1,4 +1,4 @@
-//! Hubs that come to be when somebody asks for them: in development, where an app names its hub as it likes.
+//! Hubs that are created on demand, for development: there an app chooses its hub's name freely.
 
 use std::io;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use super::{Config, HubConfig, InnerTrunks, Secret, make};
 use crate::identity::Identity;
 use crate::metrics::Metrics;
 
-/// What such hubs are made of.
+/// The parts that such hubs are made of.
 #[derive(Debug)]
 pub(super) struct Spare {
     config: Config,
@@ -19,12 +19,12 @@ pub(super) struct Spare {
     inner_trunks: Arc<dyn InnerTrunks>,
     /// Where the tasks of new hubs are started.
     tasks: UnboundedSender<Task>,
-    /// Stands for a hub that is not there yet, while a token for it is checked.
+    /// Stands in for a hub that does not exist yet, while a token for it is checked.
     stranger: HubHandle,
 }
 
 impl Spare {
-    /// Nothing where every hub is configured. The receiver gets the tasks of the hubs that come to be.
+    /// `None` when every hub is configured. The receiver gets the tasks of the new hubs.
     pub(super) fn new(
         config: &Config,
         metrics: &Metrics,
@@ -48,7 +48,7 @@ impl Spare {
         (spare, asked_for)
     }
 
-    /// Whoever asks for a hub that is not there is checked as if for this one.
+    /// The hub against which a request for an unknown hub is checked.
     pub(super) fn stranger(&self) -> &HubHandle {
         &self.stranger
     }
@@ -62,7 +62,7 @@ impl Spare {
     pub(super) fn make(&self, name: &str) -> io::Result<HubHandle> {
         let hub = like(self.stranger.keys.clone(), name);
         let (handle, task, _) = make(&self.config, &hub, &self.metrics, &self.inner_trunks)?;
-        // When the thread has ended, the node stops.
+        // If the thread has ended, the node stops.
         let _ = self.tasks.send(task);
         Ok(handle)
     }

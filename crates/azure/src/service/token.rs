@@ -1,4 +1,4 @@
-//! Who may open tunnels and make calls.
+//! Checks who may open tunnels and make calls.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -16,15 +16,15 @@ pub(super) fn now_s() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-/// A token that has been found good.
+/// A valid token.
 pub(super) struct Verified {
     pub(super) claims: Claims,
-    /// A key of the hub has signed it, so that its subject is what an app server calls itself.
+    /// Whether a key of the hub has signed it, so that its subject is the app server's own name.
     pub(super) by_hub_key: bool,
 }
 
-/// Checks a token: an identity provider's against what is configured for it, others against the hub's keys and the
-/// place that the request came to.
+/// Checks a token: one of an identity provider against its configuration, others against the hub's
+/// keys and the address that was requested.
 async fn check(token: &str, hub: &HubHandle, place: &Place<'_>) -> Result<Verified, TokenRefused> {
     let now_s = now_s();
     let by_provider = hub.identity.verify(Bearer::AppServer, token, now_s, SKEW_S).await;
@@ -44,7 +44,7 @@ fn host<B>(request: &Request<B>) -> &str {
     request.headers().get(HOST).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
-/// The bearer token of a call.
+/// Checks the bearer token of a call.
 pub(super) async fn check_call<B>(
     request: &Request<B>,
     hub: &HubHandle,
@@ -62,7 +62,7 @@ pub(super) async fn check_call<B>(
     check(token, hub, &place).await.map(drop)
 }
 
-/// The token of a tunnel, which is in its query; the audience is the rest of the URL.
+/// Checks the token of a tunnel, which is in the query; the audience is the rest of the URL.
 pub(super) async fn check_tunnel<B>(
     request: &Request<B>,
     hub: &HubHandle,
@@ -85,7 +85,8 @@ fn without_token(uri: &Uri) -> (Option<String>, String) {
     (token, rest.join("&"))
 }
 
-/// A client's token. `endpoint` is the node as the caller named it, with a slash at the end.
+/// Makes a token for a client. `endpoint` is the node's address as the caller named it, with a
+/// slash at the end.
 pub(super) fn for_client(hub: &HubHandle, endpoint: &str, wish: &TokenWish) -> Option<String> {
     let now = now_s();
     let mut claims = Map::new();

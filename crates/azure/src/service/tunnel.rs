@@ -26,13 +26,13 @@ const MESSAGE_BYTES_MAX: usize = 16 << 20;
 const READ_BYTES: usize = 64 * 1024;
 /// Frames in one write.
 const WRITES_MAX: usize = 256;
-/// How often the WebSocket is pinged, and so how long it takes until a silent one is noticed: three times that.
+/// The interval of pings to the WebSocket. A silent one is noticed after three intervals.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 const SILENT_INTERVALS_MAX: u32 = 3;
-/// How long the last words may take.
+/// How long writing the final frames may take.
 const GOODBYE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What a tunnel's task is made with.
+/// The parts that a tunnel's task needs.
 pub(super) struct Tunnel {
     pub(super) id: TunnelId,
     pub(super) server: String,
@@ -43,10 +43,10 @@ pub(super) struct Tunnel {
     pub(super) lease: Option<Lease>,
 }
 
-/// How a tunnel ended.
+/// The end of a tunnel.
 struct End {
     cause: &'static str,
-    /// Nothing that the app server sent is lost.
+    /// Whether everything that the app server sent was received.
     clean: bool,
 }
 
@@ -68,7 +68,7 @@ impl Tunnel {
         let ended = tokio::select! {
             ended = self.read(&mut reader, &out) => {
                 out.close(1000, "");
-                // Whoever does not take the last words in time goes without.
+                // An app server that does not read the final frames in time does not get them.
                 let _ = timeout(GOODBYE_TIMEOUT, &mut writing).await;
                 ended
             }
@@ -78,10 +78,10 @@ impl Tunnel {
         let cause = Cause { cause: ended.cause };
         self.metrics.tunnels_ended.get_or_create(&cause).inc();
         let down = Input::TunnelDown { id: self.id, clean: ended.clean };
-        // The task of the hub may have ended, with the node.
+        // The hub's task may have ended, together with the node.
         let _ = self.inbox.send(down).await;
         if ended.cause != "app_server_gone" && ended.cause != "stream_broken" {
-            // To close on what was not read would reset the stream, and the close frame with it.
+            // Closing with unread bytes would reset the stream and lose the close frame.
             let _ = timeout(GOODBYE_TIMEOUT, discard(&mut reader)).await;
         }
     }
@@ -113,7 +113,8 @@ impl Tunnel {
                 &mut |incoming| heard.take(incoming, out),
             );
             for (message, bytes) in heard.messages {
-                // Whoever sends faster than the hub works waits here, and reads no more.
+                // An app server that sends faster than the hub works is not read until there is
+                // room.
                 let Some(room) = self.inbox.room(bytes).await else {
                     return end("node_stops", true);
                 };
@@ -142,10 +143,10 @@ impl Tunnel {
     }
 }
 
-/// What one read brought.
+/// The result of one read.
 #[derive(Default)]
 struct Heard {
-    /// Each with its bytes on the wire.
+    /// The messages, each with its bytes on the wire.
     messages: Vec<(Message, usize)>,
     malformed: Option<&'static str>,
     closed: bool,
@@ -210,7 +211,7 @@ async fn write(
             return end("stream_broken", false);
         }
         if let Some(code) = closing {
-            // Best effort: the stream may be gone.
+            // The stream may be gone already.
             let _ = writer.shutdown().await;
             return end("closed_by_node", code == 1000 || code == 1001);
         }

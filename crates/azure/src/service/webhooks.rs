@@ -1,4 +1,4 @@
-//! A hub's webhooks beside its task.
+//! A hub's webhooks, which run next to its task.
 
 use std::time::Duration;
 
@@ -12,16 +12,16 @@ use crate::webhook::{Dispatcher, Handlers, Limits, NoAuthorities, Origin};
 /// How long calls that are under way may take when the node stops.
 const DRAIN_MAX: Duration = Duration::from_secs(5);
 
-/// What a hub that webhooks serve is made with.
+/// The settings of a hub that webhooks serve.
 #[derive(Clone, Debug)]
 pub struct Serverless {
-    /// Not empty.
+    /// The handlers; not empty.
     pub handlers: Handlers,
     /// The bounds of calls.
     pub limits: Limits,
-    /// Events of one socket that wait for the one before.
+    /// Events of one socket that may wait for the event before them.
     pub socket_events_max: usize,
-    /// Bytes of events that wait, of all sockets together.
+    /// Bytes of events of all sockets that may wait.
     pub waiting_bytes_max: usize,
 }
 
@@ -43,7 +43,7 @@ pub(super) struct Webhooks {
 }
 
 impl Webhooks {
-    /// None: the hub has no handlers.
+    /// `None`: the hub has no handlers.
     pub(super) fn new(
         config: &Config,
         hub: &HubConfig,
@@ -58,21 +58,21 @@ impl Webhooks {
         Ok(Some(Self { dispatcher, answers }))
     }
 
-    /// Begins a call; an answer that needs no call comes back.
+    /// Begins a call, or returns the answer if no call is needed.
     pub(super) fn call(&mut self, call: Option<CallKey>, event: Event) -> Option<Answered> {
         self.dispatcher.call(call, event)
     }
 
-    /// The next answer.
+    /// Waits for the next answer.
     pub(super) async fn next(&mut self) -> (CallKey, Answered) {
         match self.answers.recv().await {
             Some(answer) => answer,
-            // The dispatcher beside it holds the other end.
+            // The dispatcher in the same struct holds the sender.
             None => std::future::pending().await,
         }
     }
 
-    /// Waits for what is under way, but not for ever.
+    /// Waits for the calls under way, for a limited time.
     pub(super) async fn drain(mut self) {
         self.answers.close();
         let calls = self.dispatcher.under_way();

@@ -1,4 +1,4 @@
-//! From frames to messages.
+//! Decodes frames into messages.
 
 use bytes::Bytes;
 use rmp::Marker;
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::message::{Message, Request, Response, number};
 
-/// One variant per rule of the frame's format. Alphabetical.
+/// One variant per rule of the frame's format, in alphabetical order.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub(crate) enum FrameError {
     #[error("a tunnel frame whose content is neither bytes nor nil")]
@@ -167,7 +167,7 @@ mod tests {
         }
     }
 
-    /// The bytes that the contract page gives for a status message.
+    /// The bytes of a status message, from the documentation of the protocol.
     #[test]
     fn a_status_message_on_the_wire() {
         let frame = encode(&Message::Status { message: "ka".into() });
@@ -176,7 +176,7 @@ mod tests {
         assert_eq!(frame.len(), 4 + 0x2f);
     }
 
-    /// As the npm package writes one: no nulls, and the type inside too.
+    /// A request as the npm package writes it: without nulls, and with the type inside too.
     #[test]
     fn a_request_of_the_sdk() {
         let json = r#"{"AckId":1,"LocalRouting":true,"ChannelName":"","HttpMethod":"POST","Url":"https://host/api/hubs/H/:send?api-version=2023-07-01","Headers":{"Content-Type":["text/plain"]},"Type":1}"#;

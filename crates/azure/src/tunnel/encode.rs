@@ -1,4 +1,5 @@
-//! From messages to frames: a length in four bytes, little end first, and a MessagePack array of type, JSON and content.
+//! Encodes messages into frames: a length in four bytes, little endian, and a MessagePack array of
+//! type, JSON and content.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use serde_json::{Value, json};
@@ -8,7 +9,7 @@ use super::message::{Message, number};
 /// One whole frame, which goes into one WebSocket message.
 pub(crate) fn encode(message: &Message) -> Bytes {
     let (number, mut json, content) = parts(message);
-    // The app server's side reads the type from here.
+    // The app server's side reads the type here.
     json["Type"] = number.into();
     json["TracingId"] = Value::Null;
     let json = json.to_string();

@@ -1,21 +1,22 @@
-//! What passes over a tunnel.
+//! The messages of a tunnel.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-/// Names and values, each name once.
+/// Names and values; each name occurs once.
 pub(crate) type Headers = BTreeMap<String, Vec<String>>;
 
-/// One message. An app server that gets another type than these ends its process, so there are no more.
+/// One message. An app server ends its process when it receives any other type, so there are no
+/// more.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Message {
     /// 1: an event for the app server, or an app server's REST call.
     Request(Request),
-    /// 2: the answer, or a part of it.
+    /// 2: the answer to a request, or a part of it.
     Response(Response),
-    /// 5: a word for the log; keeps a quiet tunnel alive.
+    /// 5: a text for the log; keeps a quiet tunnel alive.
     Status { message: String },
     /// 6: close this tunnel and open another.
     Reconnect { target: String, endpoint: String, message: String },
@@ -31,7 +32,7 @@ pub(crate) enum Message {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Request {
-    /// The sender's number for it.
+    /// The number that the sender gave it.
     pub(crate) ack_id: u64,
     #[serde(default)]
     pub(crate) local_routing: bool,
@@ -49,14 +50,14 @@ pub(crate) struct Request {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Response {
-    /// The request's.
+    /// The number of the request.
     pub(crate) ack_id: u64,
     #[serde(default)]
     pub(crate) local_routing: bool,
     pub(crate) status_code: u16,
     #[serde(default)]
     pub(crate) channel_name: Option<String>,
-    /// More parts follow.
+    /// Whether more parts follow.
     #[serde(default)]
     pub(crate) not_completed: bool,
     #[serde(default)]
@@ -65,7 +66,7 @@ pub(crate) struct Response {
     pub(crate) content: Bytes,
 }
 
-/// The types' numbers.
+/// The numbers of the types.
 pub(super) mod number {
     pub(crate) const REQUEST: u64 = 1;
     pub(crate) const RESPONSE: u64 = 2;

@@ -1,4 +1,4 @@
-//! One HTTP request to a handler, and what its end means.
+//! One HTTP request to a handler, and its result.
 
 use core::time::Duration;
 use std::error::Error;
@@ -24,7 +24,7 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 pub(super) const RETRY_AFTER: [Duration; 3] =
     [Duration::from_secs(1), Duration::from_secs(3), Duration::from_secs(5)];
 
-/// One answer, whole.
+/// One complete answer.
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
@@ -32,7 +32,7 @@ pub(crate) struct Reply {
     pub(crate) body: Bytes,
 }
 
-/// Why there was no answer. Alphabetical.
+/// Why there was no answer, in alphabetical order.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NoReply {
     #[error("the connection broke before the answer was whole")]
@@ -45,12 +45,13 @@ pub(crate) enum NoReply {
     Unreachable(#[source] hyper_util::client::legacy::Error),
 }
 
-/// What the end of a try means for the call.
+/// What the result of a try means for the call.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Verdict {
-    /// There is nothing to try again.
+    /// The call is done.
     Done,
-    /// Another try may do better: nobody there, a timeout, or a server's error.
+    /// Another try may succeed: the handler was unreachable, too late, or answered with a server
+    /// error.
     Retry,
 }
 
@@ -69,7 +70,8 @@ pub(crate) struct Sender {
 )]
 pub struct NoAuthorities(#[source] std::io::Error);
 
-/// Headers and body are two writes: the second must not wait for the first one's acknowledgement.
+/// Headers and body are two writes: the second must not wait for the acknowledgement of the first,
+/// so Nagle's algorithm is off.
 fn streams() -> HttpConnector {
     let mut streams = HttpConnector::new();
     streams.set_nodelay(true);
@@ -78,7 +80,7 @@ fn streams() -> HttpConnector {
 }
 
 impl Sender {
-    /// `https` needs the system's certificate authorities, plain `http` nothing.
+    /// A sender. `https` needs the system's certificate authorities; plain `http` needs nothing.
     pub(crate) fn new(limits: &Limits, https: bool) -> Result<Self, NoAuthorities> {
         let builder = HttpsConnectorBuilder::new();
         let provider = rustls::crypto::ring::default_provider();
@@ -102,7 +104,7 @@ impl Sender {
         Ok(Self { client, timeout, answer_bytes_max })
     }
 
-    /// Redirects are answers like any other.
+    /// Sends one request. Redirects are answers like any other.
     pub(crate) async fn send(
         &self,
         method: Method,

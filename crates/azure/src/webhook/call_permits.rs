@@ -1,4 +1,4 @@
-//! Which calls of a hub may be pending, and which of those are on the wire.
+//! Limits the calls of a hub: how many may be pending, and how many of those may be on the wire.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,7 +11,8 @@ use crate::serverless::Facts;
 
 /// One connection may have an eighth of all pending calls.
 const CONNECTION_SHARE: usize = 8;
-/// The last quarter of the room is for connections without a pending call: whatever others do, there is room for them.
+/// The last quarter of the room is for connections without a pending call, so that others cannot
+/// take all of it.
 const RESERVE_SHARE: usize = 4;
 
 /// The permits of one hub. Cheap to clone.
@@ -37,7 +38,7 @@ pub(super) struct Pending {
     connection: Box<str>,
 }
 
-/// The right to be on the wire; dropping it gives it to the next.
+/// The permission to be on the wire; dropping it gives it to the next call.
 #[derive(Debug)]
 pub(super) struct CallPermit(Option<CallPermits>);
 
@@ -52,7 +53,7 @@ impl CallPermits {
         })))
     }
 
-    /// A call for this connection, unless too many are pending.
+    /// Starts a call for this connection, unless too many are pending.
     pub(super) fn begin(&self, from: &Facts) -> Option<Pending> {
         let mut state = self.state();
         let own = state.by_connection.get(&from.connection).copied().unwrap_or(0);
@@ -78,7 +79,7 @@ impl CallPermits {
 }
 
 impl Pending {
-    /// Waits for this call's permit on the wire.
+    /// Waits for permission to be on the wire.
     pub(super) async fn permit(&self) -> CallPermit {
         let waiting = {
             let mut state = self.permits.state();
@@ -122,7 +123,8 @@ impl Drop for CallPermit {
             let Some(next) = next else { return };
             match next.send(CallPermit(Some(permits.clone()))) {
                 Ok(()) => return,
-                // That call was given up while it waited. Its permit is this one, which goes on to the next.
+                // That call was given up while it waited. Its permit is this one, which now goes to
+                // the next call.
                 Err(mut permit) => permit.0 = None,
             }
         }

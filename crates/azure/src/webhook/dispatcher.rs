@@ -20,19 +20,19 @@ use super::{Limits, NoAuthorities};
 use crate::cloudevents::About;
 use crate::serverless::{Answered, CallKey, Event, EventKind};
 
-/// What a header cannot carry, and what would make its decoding ambiguous.
+/// Characters that a header cannot carry, and `%`, which would make decoding ambiguous.
 const HEADER: &AsciiSet = &CONTROLS.add(b'%');
 
-/// What this node and hub are called in events.
+/// The names of this node and hub in events.
 #[derive(Clone, Debug)]
 pub(crate) struct Origin {
     pub(crate) hub: String,
-    /// The node's host, as handlers know it.
+    /// The node's host name, as handlers know it.
     pub(crate) host: String,
     pub(crate) keys: Vec<Secret>,
 }
 
-/// Calls the handlers of one hub. Dropping it ends what is under way.
+/// Calls the handlers of one hub. Dropping it ends the calls under way.
 #[derive(Debug)]
 pub(crate) struct Dispatcher {
     shared: Arc<Shared>,
@@ -51,7 +51,7 @@ struct Shared {
 }
 
 impl Dispatcher {
-    /// The receiver gets the answer to every call that has a key.
+    /// A dispatcher. The receiver gets the answer to every call that has a key.
     pub(crate) fn new(
         origin: Origin,
         handlers: Handlers,
@@ -72,9 +72,10 @@ impl Dispatcher {
         Ok((Self { shared: Arc::new(shared), tasks: JoinSet::new(), answers }, receiver))
     }
 
-    /// Begins a call. What needs no wire is answered at once: no handler, or too much pending already.
+    /// Begins a call, or returns the answer at once when there is no handler or too much is
+    /// pending.
     pub(crate) fn call(&mut self, call: Option<CallKey>, event: Event) -> Option<Answered> {
-        // Ends of calls that nobody has looked at would pile up.
+        // Remove finished tasks, which would otherwise accumulate.
         while self.tasks.try_join_next().is_some() {}
         let shared = &self.shared;
         let Some(handler) = shared.handlers.pick(&event.kind) else {
@@ -91,7 +92,7 @@ impl Dispatcher {
             let answered = shared.deliver(&pending, handler, &event).await;
             drop((pending, counted));
             if let Some(call) = call {
-                // Nobody listens any more only when the hub is gone.
+                // The receiver is gone only when the hub is gone.
                 let _ = answers.send((call, answered)).await;
             }
         });
@@ -100,18 +101,18 @@ impl Dispatcher {
 }
 
 impl Dispatcher {
-    /// Calls that are not done.
+    /// The number of unfinished calls.
     pub(crate) fn under_way(&self) -> usize {
         self.shared.permits.pending()
     }
 
-    /// Until all are done.
+    /// Waits until all calls are done.
     pub(crate) async fn join(&mut self) {
         while self.tasks.join_next().await.is_some() {}
     }
 }
 
-/// A call in the metric of those that are not done.
+/// A call, counted in the metric of unfinished calls.
 struct Counted(Metrics);
 
 impl Counted {
@@ -127,18 +128,18 @@ impl Drop for Counted {
     }
 }
 
-/// How one try ended.
+/// The result of all tries of a call.
 enum Tries {
     Answer(Reply),
     None(NoReply),
-    /// The handler does not want events.
+    /// The handler does not accept events.
     NotAllowed,
-    /// It was not there to be asked.
+    /// The handler could not be asked.
     NotAsked,
 }
 
 impl Shared {
-    /// Tries until there is an answer or nothing left to try.
+    /// Tries until there is an answer or no try is left.
     async fn deliver(&self, pending: &Pending, handler: usize, event: &Event) -> Answered {
         let begun = Instant::now();
         let mut retries = RETRY_AFTER.iter();
@@ -175,7 +176,8 @@ impl Shared {
         }
     }
 
-    /// CloudEvents' question, by `OPTIONS`; by `GET` where `OPTIONS` leads nowhere.
+    /// Asks for permission as CloudEvents defines it, by `OPTIONS`, or by `GET` where `OPTIONS`
+    /// does not work.
     async fn ask(&self, handler: usize) -> Asked {
         let mut asked = self.ask_by(handler, Method::OPTIONS).await;
         if let Ok(reply) = &asked
@@ -280,7 +282,8 @@ impl Tries {
     }
 }
 
-/// What no header can carry is percent-encoded, as CloudEvents has it.
+/// Adds a header; characters that a header cannot carry are percent-encoded, as CloudEvents
+/// defines.
 fn put(headers: &mut HeaderMap, name: &'static str, value: &str) {
     let value = utf8_percent_encode(value, HEADER).to_string();
     let name = HeaderName::try_from(name).expect("names are written here, and are tokens");

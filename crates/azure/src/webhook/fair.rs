@@ -1,13 +1,14 @@
-//! A queue in which everybody has turns, however many one of them asks for.
+//! A queue that serves its users in turn, however many items one of them adds.
 
 use core::hash::Hash;
 use std::collections::{HashMap, VecDeque};
 
-/// Takes items in by two keys, and gives them out in turn: among the outer keys first, among the inner keys of one
-/// outer key next, first in first out for one inner key.
+/// Takes items under two keys and gives them out in turn: first among the outer keys, then among
+/// the inner keys of one outer key, and in order of arrival for one inner key.
 ///
-/// Clients are the outer keys (their addresses), their connections the inner ones: who opens many connections still has
-/// one client's turns, and clients behind one proxy have their connections' turns.
+/// Clients' addresses are the outer keys, their connections the inner ones. So a client that opens
+/// many connections is still served as one client, and clients with a common proxy are served by
+/// connection.
 #[derive(Debug)]
 pub(super) struct FairQueue<A, B, T> {
     clients: RoundRobin<A, RoundRobin<B, VecDeque<T>>>,
@@ -23,7 +24,7 @@ impl<A: Clone + Eq + Hash, B: Clone + Eq + Hash, T> FairQueue<A, B, T> {
         items.push_back(item);
     }
 
-    /// The item whose turn it is.
+    /// The item that is next.
     pub(super) fn pop(&mut self) -> Option<T> {
         self.clients.take()
     }
@@ -48,7 +49,7 @@ impl<T> Queue for VecDeque<T> {
     }
 }
 
-/// Queues that have turns one after another. An empty one is not kept.
+/// Queues that are served in turn. An empty one is removed.
 #[derive(Debug)]
 struct RoundRobin<K, Q> {
     /// Each key of `queues` once, the next one first.
@@ -63,7 +64,7 @@ impl<K, Q> Default for RoundRobin<K, Q> {
 }
 
 impl<K: Clone + Eq + Hash, Q: Queue> RoundRobin<K, Q> {
-    /// The queue of a key. The caller puts something into it.
+    /// The queue of a key. The caller must put something into it.
     fn queue(&mut self, key: K) -> &mut Q {
         if !self.queues.contains_key(&key) {
             self.order.push_back(key.clone());

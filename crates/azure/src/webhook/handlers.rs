@@ -1,9 +1,9 @@
-//! Which handler gets an event: the first of the hub's list that wants it.
+//! Chooses the handler for an event: the first in the hub's list that accepts it.
 
 use super::template::UrlTemplate;
 use crate::serverless::EventKind;
 
-/// The events that are not the client's own.
+/// The events that the system makes, not the client.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum SystemEvent {
     /// A client asks to join a namespace.
@@ -15,10 +15,10 @@ pub enum SystemEvent {
 }
 
 impl SystemEvent {
-    /// All of them.
+    /// Every system event.
     pub const ALL: [Self; 3] = [Self::Connect, Self::Connected, Self::Disconnected];
 
-    /// As configuration and handlers name it.
+    /// The name in the configuration and in events.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Connect => "connect",
@@ -28,23 +28,23 @@ impl SystemEvent {
     }
 }
 
-/// Which of the clients' own events a handler wants.
+/// The clients' own events that a handler accepts.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum UserEvents {
-    /// Every one: `*`.
+    /// Every event: `*`.
     All,
-    /// Those with these names; may be empty.
+    /// The events with these names; may be empty.
     Named(Vec<String>),
 }
 
 /// One event handler.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Handler {
-    /// Where it is.
+    /// The address of the handler.
     pub url: UrlTemplate,
-    /// What it wants of the system's events.
+    /// The system events that it accepts.
     pub system_events: Vec<SystemEvent>,
-    /// What it wants of the clients'.
+    /// The clients' events that it accepts.
     pub user_events: UserEvents,
 }
 
@@ -66,12 +66,12 @@ impl Handler {
     }
 }
 
-/// A hub's handlers; the first that wants an event gets it.
+/// A hub's handlers; the first that accepts an event gets it.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Handlers(pub Vec<Handler>);
 
 impl Handlers {
-    /// The place in the list of the handler that gets this event.
+    /// The position of the handler that gets this event.
     pub(crate) fn pick(&self, kind: &EventKind) -> Option<usize> {
         self.0.iter().position(|handler| handler.wants(kind))
     }

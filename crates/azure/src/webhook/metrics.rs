@@ -17,20 +17,20 @@ pub struct Metrics {
     pub(crate) seconds: Histogram,
 }
 
-/// What was told, and how that ended.
+/// The event of a call, and its result.
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 pub(crate) struct Called {
     pub(crate) event: &'static str,
     pub(crate) outcome: &'static str,
 }
 
-/// How a try ended.
+/// The result of a try.
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 pub(crate) struct Tried {
     pub(crate) outcome: &'static str,
 }
 
-/// How a call can end.
+/// The possible results of a call.
 const OUTCOMES: [&str; 12] = [
     "ok",
     "redirect",
@@ -47,7 +47,8 @@ const OUTCOMES: [&str; 12] = [
 ];
 
 impl Metrics {
-    /// A counter that appears at 1 has no rate, and the first failure would raise no alert.
+    /// A counter that first appears with the value 1 has no rate, so the first failure would raise
+    /// no alert.
     fn begin_at_zero(&self) {
         for outcome in OUTCOMES {
             for event in ["connect", "connected", "disconnected", "user"] {
@@ -71,7 +72,7 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Names every number for the admin port.
+    /// Registers every metric for the admin port.
     pub fn register(&self, registry: &mut Registry) {
         self.begin_at_zero();
         registry.register(

@@ -1,9 +1,9 @@
-//! Webhooks: telling a hub's event handlers what happens, over HTTP.
+//! Webhooks: they send a hub's events to its event handlers, over HTTP.
 //!
-//! [`Handlers`] says which handler gets an event; [`Dispatcher`] calls it: after the handler has allowed it once,
-//! again after 1, 3 and 5 s when nobody answers or the answer is a server's error, with bounds on everything. Only
-//! URLs of the configuration are called; what clients send fills in `{event}` in path or query, encoded, and
-//! redirects are not followed.
+//! [`Handlers`] chooses the handler for an event; [`Dispatcher`] calls it. A handler must have
+//! allowed events once; failed calls are tried again after 1, 3 and 5 s when there is no answer or
+//! a server error; everything is bounded. Only URLs from the configuration are called: input from
+//! clients only fills in `{event}` in path or query, encoded, and redirects are not followed.
 
 mod attempt;
 mod call_permits;
@@ -28,11 +28,12 @@ use core::time::Duration;
 pub struct Limits {
     /// Time for one try, from connecting to the last byte of the answer.
     pub timeout: Duration,
-    /// Calls that are on the wire at once; the others wait their turn.
+    /// Calls that may be on the wire at once; the others wait.
     pub concurrent_max: usize,
-    /// Calls that are not done: on the wire, waiting, or between two tries. One beyond it is refused at once.
+    /// Unfinished calls: on the wire, waiting, or between two tries. Further calls are refused at
+    /// once.
     pub pending_max: usize,
-    /// Bytes of an answer. A longer one counts as none.
+    /// The longest answer in bytes. A longer one counts as no answer.
     pub answer_bytes_max: usize,
 }
 

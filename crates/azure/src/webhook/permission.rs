@@ -1,5 +1,5 @@
-//! Whether a handler wants events: CloudEvents' abuse protection. It is asked once, before its first event, and
-//! again after it did not say yes.
+//! Whether a handler accepts events: the abuse protection of CloudEvents. A handler is asked once,
+//! before its first event, and again after an answer other than yes.
 
 use core::time::Duration;
 use std::time::Instant;
@@ -9,10 +9,10 @@ use tokio::sync::watch;
 
 use super::attempt::Reply;
 
-/// How long a no stands before the handler is asked again.
+/// The time after a refusal before the handler is asked again.
 const REFUSAL_STANDS: Duration = Duration::from_secs(5);
 
-/// What is known of a handler's will.
+/// The known permission of a handler.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Known {
     Nothing,
@@ -21,17 +21,17 @@ enum Known {
     Refused(Instant),
 }
 
-/// How asking ended.
+/// The result of asking.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Asked {
     Granted,
-    /// The handler answered something else.
+    /// The handler did not allow events.
     Refused,
-    /// No answer, or a server's error: nothing is known.
+    /// There was no answer, or a server error: the permission is unknown.
     Unknown,
 }
 
-/// One handler's will; everybody waits for the one who asks.
+/// One handler's permission. One caller asks the handler; the others wait for it.
 #[derive(Debug)]
 pub(super) struct Permission(watch::Sender<Known>);
 
@@ -40,7 +40,7 @@ impl Permission {
         Self(watch::Sender::new(Known::Nothing))
     }
 
-    /// What is known, or what `ask` finds out.
+    /// The known permission, or the result of `ask`.
     pub(super) async fn get(&self, ask: impl AsyncFnOnce() -> Asked) -> Asked {
         let mut known = self.0.subscribe();
         loop {
@@ -71,7 +71,7 @@ impl Permission {
     }
 }
 
-/// Whoever asks may be dropped meanwhile; then another asks.
+/// Lets another caller ask when the asking one is dropped meanwhile.
 struct Guard<'a>(&'a watch::Sender<Known>);
 
 impl Guard<'_> {

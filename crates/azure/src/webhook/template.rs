@@ -1,14 +1,14 @@
-//! The address of a handler: a URL in which `{hub}` and `{event}` may stand.
+//! The address of a handler: a URL that may contain `{hub}` and `{event}`.
 
 use core::fmt;
 
 use hyper::Uri;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-/// What stays as it is in a value that is filled in: RFC 3986's unreserved characters.
+/// Characters that are not encoded in a filled-in value: RFC 3986's unreserved characters.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// A URL with places to fill in. `Debug` shows no query: it may hold a secret such as `?code=…`.
+/// A URL with placeholders. `Debug` hides the query: it may contain a secret such as `?code=…`.
 #[derive(Clone, Eq, PartialEq)]
 pub struct UrlTemplate {
     text: String,
@@ -17,31 +17,31 @@ pub struct UrlTemplate {
 /// The longest template, in bytes. With the longest names filled in it is still a URL for the HTTP library.
 const BYTES_MAX: usize = 8 * 1024;
 
-/// How many places it may have to fill in.
+/// The most placeholders in a template.
 const PARAMETERS_MAX: usize = 8;
 
-/// Why a text is no such URL. Alphabetical.
+/// Why a text is no valid template, in alphabetical order.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum TemplateError {
-    /// `user:password@` would end up in logs and nowhere else.
+    /// The URL has `user:password@`, which would appear in logs and have no effect.
     #[error("holds a user or password, which are not sent")]
     Credentials,
-    /// A `#…` never reaches a server.
+    /// The URL has a `#…`, which never reaches a server.
     #[error("has a part behind `#`, which is not sent")]
     Fragment,
-    /// What a client sends must not choose the host.
+    /// A placeholder in the host: clients must not be able to choose the host.
     #[error("has `{{…}}` in its host")]
     ParameterInHost,
-    /// There are two.
+    /// An unknown placeholder: only `{hub}` and `{event}` exist.
     #[error("has a parameter other than {{hub}} and {{event}}")]
     ParameterUnknown,
-    /// Only these are spoken.
+    /// The scheme is neither `http` nor `https`.
     #[error("does not begin with http:// or https://")]
     Scheme,
-    /// The length is bounded.
+    /// The template is too long.
     #[error("is longer than {BYTES_MAX} bytes, or has more than {PARAMETERS_MAX} parameters")]
     TooLong,
-    /// Not a URL.
+    /// The text is no URL.
     #[error("is not a URL")]
     Url,
 }
@@ -77,12 +77,13 @@ impl UrlTemplate {
         Ok(template)
     }
 
-    /// As it was written.
+    /// The template as it was written.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// Whether the URL for this event is a place of its own: a dot segment or an empty one would lead elsewhere.
+    /// Whether the URL for this event stays within its path: a dot segment or an empty segment
+    /// would lead elsewhere.
     pub(crate) fn holds(&self, event: &str) -> bool {
         !matches!(event, "" | "." | "..") || !self.text.contains("{event}")
     }
@@ -96,7 +97,7 @@ impl UrlTemplate {
         let encode = |value: &str| utf8_percent_encode(value, ENCODED).to_string();
         let mut filled = String::with_capacity(self.text.len() + hub.len() + event.len());
         let mut rest = self.text.as_str();
-        // One pass, so that what is filled in is never looked at again.
+        // One pass, so that filled-in text is not searched for placeholders.
         while let Some(at) = rest.find('{') {
             filled.push_str(&rest[..at]);
             rest = &rest[at..];
@@ -163,7 +164,7 @@ mod tests {
         assert_eq!(UrlTemplate::parse(&long), Err(TemplateError::TooLong));
     }
 
-    /// What clients send fills it in: 1024 bytes at most, each encoded as three.
+    /// Clients' names fill the placeholder: 1024 bytes at most, each encoded as three.
     #[test]
     fn the_longest_names_make_a_url() {
         let prefix = format!("http://h/{}?", "{event}".repeat(PARAMETERS_MAX));

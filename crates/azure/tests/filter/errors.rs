@@ -1,4 +1,4 @@
-//! Mistakes are found at their place, with what should have come.
+//! Mistakes are reported at their position, with the expected token.
 
 use trunkline_azure::filter::{BYTES_MAX, DEPTH_MAX, Dialect, Filter, FilterError, Problem};
 

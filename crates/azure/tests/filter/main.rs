@@ -1,4 +1,4 @@
-//! The filter language: what it means, where its mistakes are, how its connections are found.
+//! The filter language: its meaning, the positions of mistakes, and how connections are found.
 
 mod errors;
 mod meaning;

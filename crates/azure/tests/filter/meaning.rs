@@ -1,4 +1,4 @@
-//! What filters mean: one table of filters against a few connections.
+//! The meaning of filters: a table of filters against a few connections.
 
 use trunkline_azure::filter::{Dialect, Filter};
 
@@ -13,7 +13,7 @@ fn matches(filter: &str, someone: &Someone) -> bool {
 fn each_operator_and_function_means_what_is_documented() {
     let ann = Someone::new("c1", Some("user-ab-de"), &["a", "b"]);
     let nobody = Someone::new("c2", None, &[]);
-    // Filter, for ann, for a connection without a user.
+    // Columns: filter, result for ann, result for a connection without a user.
     let cases = [
         ("true", true, true),
         ("false", false, false),
@@ -58,11 +58,11 @@ fn each_operator_and_function_means_what_is_documented() {
         ("contains(userId,'-ab-')", true, false),
         ("indexof(userId,'-ab-') eq 4", true, false),
         ("indexof('abc','z') eq -1", true, true),
-        // Places and lengths count UTF-16 units.
+        // Positions and lengths count UTF-16 units.
         ("length('a😀') eq 3", true, true),
         ("indexof('😀b','b') eq +2", true, true),
         ("substring('😀b',2) eq 'b'", true, true),
-        // What is asked of nobody is neither true nor false.
+        // A function of a missing user id is neither true nor false.
         ("startswith(userId,'x')", false, false),
         ("not startswith(userId,'x')", true, false),
         ("startswith(userId,'x') or true", true, true),
@@ -105,7 +105,7 @@ fn and_binds_tighter_than_or_and_not_tightest() {
 
 #[test]
 fn the_adapters_shape_excepts_from_all_of_its_groups() {
-    // Filter, read as the adapter's, read as OData.
+    // Columns: filter, result read as the adapter's, result read as OData.
     let cases = [
         ("'0~Lw~YQ' in groups or '0~Lw~Yg' in groups and not ('0~Lw~c2lk' in groups)", false, true),
         (
@@ -113,7 +113,7 @@ fn the_adapters_shape_excepts_from_all_of_its_groups() {
             false,
             false,
         ),
-        // Not its shape: OData decides.
+        // This is not the adapter's shape, so OData decides.
         (
             "'0~Lw~YQ' in groups or ('0~Lw~Yg' in groups and not ('0~Lw~c2lk' in groups))",
             true,

@@ -1,4 +1,4 @@
-//! Random filters against an evaluator so plain that it can be checked by reading.
+//! Random filters against an evaluator that is simple enough to check by reading.
 
 use proptest::prelude::*;
 use trunkline_azure::filter::{Dialect, Filter, Reach};
@@ -107,7 +107,7 @@ impl Text {
 }
 
 impl Condition {
-    /// Parentheses only where OData needs them.
+    /// Writes the filter with parentheses only where OData needs them.
     fn write(&self) -> String {
         let list = |list: &[Self], word: &str| {
             let within = |one: &Self| {
@@ -171,7 +171,7 @@ impl Condition {
     }
 }
 
-/// What is found without testing everybody is what testing everybody finds.
+/// Whether `reach` finds the same connections as testing every one.
 fn reached(filter: &Filter, someone: &Someone) -> bool {
     let has = |names: &[Box<str>], name: &str| names.iter().any(|other| **other == *name);
     let in_any = |names: &[Box<str>]| someone.groups.iter().any(|group| has(names, group));

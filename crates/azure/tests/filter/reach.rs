@@ -1,4 +1,4 @@
-//! Filters that name groups, users or connections are found without testing everybody.
+//! Filters that name groups, users or connections find them without testing every connection.
 
 use trunkline_azure::filter::{Dialect, Filter, Reach};
 
@@ -66,7 +66,8 @@ fn filters_are_found_by_what_they_name() {
     }
 }
 
-/// Tens of thousands of rooms: one list, no deep tree, and a test of one connection looks at its few groups.
+/// Tens of thousands of rooms make one list and no deep tree, and a test of one connection looks at
+/// its few groups only.
 #[test]
 fn very_long_lists_are_lists() {
     let names: Vec<String> = (0..50_000).map(|number| format!("0~Lw~{number}")).collect();

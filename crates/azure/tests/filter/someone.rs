@@ -1,4 +1,4 @@
-//! A connection that only exists for filters.
+//! A connection for filter tests.
 
 use trunkline_azure::filter::Connection;
 

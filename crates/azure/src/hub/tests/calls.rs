@@ -1,4 +1,4 @@
-//! The data plane: who is meant, and what is answered.
+//! The REST API: whom a call reaches, and how it is answered.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Groups are rooms, here and in the node.
+//! Groups are rooms, in this door and in the node.
 
 use super::*;
 

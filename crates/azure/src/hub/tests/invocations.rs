@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Three clients, asked something; the id that they were asked with.
+/// Sends an event to three clients; returns its id.
 fn asked(world: &mut World) -> (u64, String) {
     for session in 1..=3 {
         world.client(session);

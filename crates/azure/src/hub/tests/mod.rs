@@ -27,7 +27,7 @@ const CROWDING: Duration = Duration::from_secs(10);
 const STATUS: Duration = Duration::from_secs(30);
 const INVOKE: Duration = Duration::from_secs(60);
 
-/// A hub, and all that it wanted done so far.
+/// A hub, and its outputs so far.
 struct World {
     hub: Hub,
     now: Now,
@@ -71,7 +71,7 @@ impl World {
         world
     }
 
-    /// With an app server `a` at tunnel 1.
+    /// A hub with an app server `a` at tunnel 1.
     fn with_server() -> Self {
         let mut world = Self::new();
         world.tunnel_up(1, "a");
@@ -110,7 +110,7 @@ impl World {
         self.drain();
     }
 
-    /// Lets time pass, with every deadline on the way.
+    /// Lets time pass, stopping at every deadline.
     fn pass(&mut self, time: Duration) {
         let until = self.now.at + time;
         while let Some(at) = self.hub.poll_deadline().filter(|at| *at <= until) {
@@ -141,7 +141,7 @@ impl World {
         })));
     }
 
-    /// A client, connected and in the namespace `/` with the Socket.IO id `s<session>`.
+    /// Connects a client and lets it join the namespace `/`, with the Socket.IO id `s<session>`.
     fn client(&mut self, session: u32) {
         self.open(session, &json!({ "sub": format!("user{session}") }));
         let connect = self.take_requests().pop().expect("a connect event");
@@ -151,7 +151,7 @@ impl World {
         self.take_messages();
     }
 
-    /// What the SDK does when a socket enters a namespace.
+    /// Joins a namespace as the SDK does it.
     fn enter(&mut self, session: u32, namespace: &str) {
         let own = Group::room_name(namespace, &format!("s{session}"));
         let filter = format!("connectionId eq 'c{session}'");
@@ -181,7 +181,7 @@ impl World {
         self.frame(Frame::Close { session, reason, description: Str::EMPTY });
     }
 
-    /// The app server `a` answers an event.
+    /// Answers an event as the app server `a`.
     fn reply(&mut self, event: &Request, status_code: u16, body: &str) {
         let content = Bytes::copy_from_slice(body.as_bytes());
         let response =
@@ -192,7 +192,7 @@ impl World {
         self.drain();
     }
 
-    /// A call of an app server over tunnel 1; the answer is not looked for.
+    /// Makes a call as an app server over tunnel 1, without looking for the answer.
     fn begin_call(&mut self, method: &str, path: &str, body: &str) -> u64 {
         self.calls += 1;
         let request = Request {
@@ -207,7 +207,7 @@ impl World {
         self.calls
     }
 
-    /// A call of an app server, and its answer.
+    /// Makes a call as an app server and returns its answer.
     fn call(&mut self, method: &str, path: &str, body: &str) -> Response {
         let ack_id = self.begin_call(method, path, body);
         let at = self.messages.iter().position(|(_, message)| {
@@ -223,7 +223,7 @@ impl World {
         self.call("POST", &format!("connections/c{session}/:send"), payload).status_code
     }
 
-    /// A call over HTTP.
+    /// Makes a call over HTTP.
     fn http(&mut self, method: &str, url: &str, body: &str) -> Answer {
         let (path, query) = url.split_once('?').unwrap_or((url, ""));
         let path = format!("/api/hubs/Chat/{path}");
@@ -270,7 +270,7 @@ impl World {
         parts.collect()
     }
 
-    /// What clients get, as `session:text`, and closes as `session:close`.
+    /// The output for clients, as `session:text`, and closes as `session:close`.
     fn take_sent(&mut self) -> Vec<String> {
         let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
         #[expect(clippy::wildcard_enum_match_arm, reason = "only what clients see is looked at")]

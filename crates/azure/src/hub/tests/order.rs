@@ -1,4 +1,4 @@
-//! What may overtake what on the way to an app server.
+//! Which messages may overtake others on the way to an app server.
 
 use super::*;
 
@@ -175,7 +175,7 @@ fn credit_goes_back_when_the_app_server_has_answered() {
     assert_eq!(world.processed, u64::from(cost));
 }
 
-/// Between packets stands a separator: a client must not make two of one.
+/// A separator stands between packets: a client must not be able to make two packets of one.
 #[test]
 fn a_message_that_holds_a_separator_ends_the_connection() {
     let mut world = World::with_server();

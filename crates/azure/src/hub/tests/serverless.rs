@@ -1,9 +1,10 @@
-//! A hub with event handlers: clients, webhooks and calls of the data plane.
+//! A hub with event handlers: clients, webhooks and REST calls.
 
 use super::*;
 use crate::serverless::{Answered, CallKey, EventKind, Settings as Serverless};
 
-/// What was told to handlers: name, namespace, socket; and the key of the call, if it is awaited.
+/// A call of a handler: event name, namespace, socket; and the key of the call, if its answer is
+/// awaited.
 type Told = (String, Option<CallKey>);
 
 struct Hooked {
@@ -20,7 +21,7 @@ impl Hooked {
         Self { world, told: Vec::new() }
     }
 
-    /// Does something, and keeps what handlers are told.
+    /// Runs an action and keeps the calls of handlers.
     fn act(&mut self, act: impl FnOnce(&mut Hub, Now)) {
         act(&mut self.world.hub, self.world.now);
         while let Some(output) = self.world.hub.poll_output() {
@@ -63,7 +64,7 @@ impl Hooked {
         });
     }
 
-    /// The handler answers the oldest event, which must be this one.
+    /// Answers the oldest event as the handler; the event must be this one.
     fn answer(&mut self, event: &str, status: u16, body: &'static str) {
         let (told, call) = self.told.remove(0);
         assert_eq!(told, event);
@@ -74,7 +75,7 @@ impl Hooked {
         });
     }
 
-    /// A client in a namespace; the id of its socket.
+    /// Connects a client to a namespace; returns its socket's id.
     fn socket(&mut self, session: u32, namespace: &str) -> String {
         self.open(session);
         self.hear(session, &format!("0{namespace},"));

@@ -1,4 +1,4 @@
-//! App servers come, go, and break.
+//! App servers connect, leave, and break.
 
 use super::*;
 
@@ -11,7 +11,7 @@ fn the_first_message_of_a_tunnel_says_that_it_is_connected() {
     assert!(world.hub.wants_trunk());
 }
 
-/// An app that is told so lets its clients in.
+/// An app that is told that it is connected lets its clients in.
 #[test]
 fn an_app_server_is_not_connected_before_clients_can_be_served() {
     let mut world = World::new();
@@ -60,7 +60,7 @@ fn newcomers_go_past_an_app_server_that_answers_nothing() {
     world.client(0);
     world.tunnel_up(2, "b");
     world.take_messages();
-    // The newcomer has the fewest and gets the next one; it does not answer.
+    // The new app server has the fewest sessions and gets the next one; it does not answer.
     world.open(1, &json!({}));
     world.pass(Duration::from_secs(1));
     world.open(2, &json!({}));
@@ -157,7 +157,7 @@ fn a_broken_tunnel_costs_all_its_clients_at_a_measured_pace() {
     assert_eq!(world.take_sent().len(), 4);
     world.pass(Duration::from_secs(1));
     assert_eq!(world.take_sent().len(), 4);
-    // The app's side still has them in its books: when it is back, it is told.
+    // The app's side still has these clients: it is notified when it returns.
     world.tunnel_up(2, "a");
     assert_eq!(names(&world.take_requests()), ["disconnected"; 10]);
 }
@@ -176,7 +176,7 @@ fn an_app_server_that_does_not_come_back_is_forgotten() {
     assert_eq!(world.hub.poll_deadline(), None);
 }
 
-/// Forty a second are closed; the others still speak, to nobody.
+/// Forty clients a second are closed; messages of the others are dropped.
 #[test]
 fn clients_that_wait_to_be_closed_hold_up_nobody() {
     for clean in [true, false] {
@@ -278,7 +278,7 @@ fn any_answer_shows_that_an_app_server_is_alive() {
     assert_eq!(world.ended, [], "nothing is unanswered");
 }
 
-/// All app servers of a hub share what may be unanswered.
+/// All app servers of a hub share the limit of unanswered bytes.
 #[test]
 fn an_app_server_that_hangs_does_not_hold_up_the_others() {
     let mut world = World::with_server();

@@ -1,4 +1,4 @@
-//! In virtual time, with a provider whose answers the test gives.
+//! The keyring in virtual time, with a provider whose answers the test chooses.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,7 +12,7 @@ const LIMITS: Limits = Limits {
     retry: Duration::from_secs(30),
 };
 
-/// What a provider's fetches bring, and how long they take.
+/// The results of a provider's fetches, and their duration.
 #[derive(Clone, Debug, Default)]
 struct Provider(Arc<Shared>);
 

@@ -1,4 +1,4 @@
-//! What waits is bounded, per socket and in all.
+//! Waiting events are bounded, per socket and in total.
 
 use super::*;
 
@@ -10,7 +10,7 @@ fn a_socket_that_sends_faster_than_its_handler_answers_is_closed() {
         assert_eq!(world.text(1, r#"2["a"]"#).len(), expected);
     }
     assert_eq!(world.text(1, r#"2["b"]"#), ["close 1 EventsWaiting"]);
-    // What was taken is told.
+    // Accepted events are sent.
     world.ok();
     world.ok();
     assert_eq!(world.ok(), [r#"tell disconnected c1 / s1 {"reason":"too many events"}"#]);
@@ -26,7 +26,7 @@ fn all_sockets_together_are_bounded_in_bytes() {
     for session in [1, 2] {
         world.text(session, event);
     }
-    // Name and packet: 16 bytes each. Two are being told.
+    // Name and packet have 16 bytes each. Two are under way.
     assert_eq!(world.machine.waiting_bytes(), 32);
     assert_eq!(world.text(1, event), [""; 0]);
     assert_eq!(world.text(2, event), [""; 0]);

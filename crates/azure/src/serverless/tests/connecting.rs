@@ -19,7 +19,7 @@ fn auth_is_passed_on_and_namespaces_are_sockets_of_their_own() {
         [r#"ask connect c1 /chat s1 {"claims":{},"auth":{"token":"x"}}"#]
     );
     assert_eq!(world.text(1, "0"), [r#"ask connect c1 / s2 {"claims":{}}"#]);
-    // In the order of the answers.
+    // Sockets appear in the order of the answers.
     world.asked.reverse();
     assert_eq!(world.ok()[1], r#"send 1 0{"sid":"s2"}"#);
     assert_eq!(world.ok()[1], r#"send 1 0/chat,{"sid":"s1"}"#);
@@ -66,7 +66,7 @@ fn whoever_becomes_no_socket_in_time_is_closed() {
         ["close 1 NamespaceTimeout", "close 2 NamespaceTimeout"]
     );
     assert_eq!(world.machine.poll_deadline(), None);
-    // The handler took it in too late, and has to hear that it is gone.
+    // The handler accepted the socket too late, and must receive its end.
     assert_eq!(world.ok(), [r#"tell disconnected c2 / s2 {"reason":"no namespace"}"#]);
 }
 

@@ -1,4 +1,4 @@
-//! One socket's events are told one after another; what handlers answer goes to the client.
+//! The events of one socket are sent one after another; the handlers' answers go to the client.
 
 use super::*;
 
@@ -29,7 +29,7 @@ fn events_wait_until_the_handler_has_heard_of_the_socket() {
     world.text(1, "0");
     world.ok();
     assert_eq!(world.text(1, r#"2["early"]"#), [""; 0]);
-    // Whatever it says to that.
+    // The answer to that call does not matter.
     assert_eq!(world.answer(&response(500, "430[]")), [r#"ask early c1 / s1 42["early"]"#]);
 }
 

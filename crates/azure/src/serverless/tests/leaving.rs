@@ -1,4 +1,4 @@
-//! `disconnected` is told once, behind the last event.
+//! `disconnected` is sent once, after the last event.
 
 use super::*;
 
@@ -7,7 +7,7 @@ fn leaving_a_namespace_is_told() {
     let mut world = World::new(Settings::default());
     world.connected(1);
     assert_eq!(world.text(1, "1"), ["exit 1 /", r#"tell disconnected c1 / s1 {"reason":""}"#]);
-    // The connection goes on, for instance in the same namespace.
+    // The connection goes on, for example with a new socket in the same namespace.
     assert_eq!(world.text(1, "0"), [r#"ask connect c1 / s2 {"claims":{}}"#]);
     world.ok();
     world.ok();
@@ -28,7 +28,7 @@ fn what_was_sent_before_the_end_is_told_before_it() {
     assert_eq!(world.text(1, "1"), ["exit 1 /"]);
     assert_eq!(world.text(1, "0"), [r#"ask connect c1 / s2 {"claims":{}}"#]);
     assert_eq!(world.closed(1, ""), [""; 0]);
-    // The client is gone: its acknowledgement goes nowhere.
+    // The client has gone: its acknowledgement is dropped.
     assert_eq!(world.answer(&response(200, "430[]")), [r#"ask b c1 / s1 42["b"]"#]);
     assert_eq!(world.answer(&response(403, "no")), [""; 0], "the second socket never was");
     assert_eq!(world.ok(), [r#"tell disconnected c1 / s1 {"reason":""}"#]);
@@ -54,6 +54,6 @@ fn the_data_plane_can_end_a_socket() {
     world.machine.disconnect(1, "/");
     world.machine.disconnect(9, "/");
     assert_eq!(world.drain(), [""; 0]);
-    // What the client had sent by then finds nobody.
+    // Messages that the client had sent by then have no socket.
     assert_eq!(world.text(1, r#"2["late"]"#), ["close 1 PacketInvalid"]);
 }

@@ -15,7 +15,7 @@ use super::*;
 
 const T0: Timestamp = Timestamp::ORIGIN;
 
-/// A machine, and what it wants done, in words.
+/// A machine, and its outputs as text.
 struct World {
     machine: Machine,
     now: Timestamp,
@@ -40,7 +40,7 @@ impl World {
         self.machine.handle_open(self.now, session, facts);
     }
 
-    /// What comes of a text of the client.
+    /// The outputs for a text of the client.
     fn text(&mut self, session: u32, text: &str) -> Vec<String> {
         let ids = &mut self.ids;
         self.machine.handle_text(session, text, &mut || {
@@ -50,7 +50,7 @@ impl World {
         self.drain()
     }
 
-    /// The oldest open call is answered.
+    /// Answers the oldest open call.
     fn answer(&mut self, answered: &Answered) -> Vec<String> {
         let call = self.asked.remove(0);
         self.machine.handle_answer(call, answered);

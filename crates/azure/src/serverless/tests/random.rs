@@ -43,7 +43,7 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-/// What a handler hears of one socket.
+/// The events that a handler received about one socket.
 #[derive(Default)]
 struct Heard {
     accepted: bool,
@@ -55,7 +55,7 @@ struct Heard {
 #[derive(Default)]
 struct Handler {
     sockets: HashMap<Box<str>, Heard>,
-    /// Whose call, and whether it is `connect`.
+    /// The open calls: their socket, and whether they are `connect`.
     open: Vec<(CallKey, Box<str>, bool)>,
 }
 
