@@ -1,4 +1,5 @@
-//! The command line. Flags of keys come from the key table; nothing about a key is written here.
+//! The command line. The flags for configuration keys come from the key table; nothing about a key
+//! is written here.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -74,7 +75,7 @@ fn bench() -> Command {
     trunkline_bench::command()
 }
 
-/// What `bench` starts itself as.
+/// The command with which `bench` starts its own processes.
 fn bench_worker() -> Command {
     Command::new(BENCH_WORKER).about("Is one of the processes of `trunkline bench`").hide(true)
 }
@@ -129,7 +130,8 @@ fn flag(key: &'static Key) -> Arg {
     Arg::new(key.name)
         .long(key.flag().trim_start_matches('-').to_owned())
         .value_name(key.placeholder)
-        // Texts are read by the table, with those of the other faces, so that all mistakes are told together.
+        // The key table parses the texts, together with those from file and environment, so that
+        // all mistakes are reported at once.
         .value_parser(value_parser!(OsString))
         .allow_negative_numbers(true)
         .help(format!("{first_sentence}{default}"))

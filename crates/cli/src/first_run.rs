@@ -1,11 +1,11 @@
-//! What `trunkline dev` says once it accepts: what to do next.
+//! The text that `trunkline dev` prints once it accepts connections: the next steps.
 
 use core::fmt::Write as _;
 
 use trunkline_node::Started;
 use trunkline_node::config::{Config, DEVELOPMENT_KEY, Origin};
 
-/// The endpoint and the hub that an app server assumes when it is told nothing.
+/// The endpoint and the hub that an app server uses by default.
 const SDK_ENDPOINT: &str = "http://127.0.0.1:8080";
 const SDK_HUB: &str = "default";
 
@@ -54,7 +54,7 @@ Trunkline is ready for development.
     text
 }
 
-/// The second argument of `useTrunkline`, when the defaults do not fit.
+/// The second argument of `useTrunkline`, if the defaults do not fit.
 fn options(endpoint: &str, hub: &str) -> String {
     let mut options = Vec::new();
     if endpoint != SDK_ENDPOINT {

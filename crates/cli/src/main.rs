@@ -18,7 +18,7 @@ use trunkline_node::{RunError, logging};
 const EXIT_FAILED: u8 = 1;
 /// Flags or configuration are wrong. clap exits with the same number.
 const EXIT_MISUSED: u8 = 2;
-/// As a shell has it for a process that SIGINT ended.
+/// The code of a shell for a process that SIGINT ended.
 const EXIT_INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
@@ -29,14 +29,14 @@ fn main() -> ExitCode {
     match dispatch(&matches) {
         Ok(code) => code,
         Err(failure) => {
-            // Nobody is left to tell when standard error is closed.
+            // If standard error is closed, the message cannot be shown anywhere.
             let _ = writeln!(io::stderr(), "trunkline: {}", chain(failure.error()));
             ExitCode::from(failure.code())
         }
     }
 }
 
-/// Help, the version, or what is wrong with the command line.
+/// Prints help, the version, or the mistake in the command line.
 fn explain(error: &clap::Error) -> ExitCode {
     let is_long_help = error.kind() == clap::error::ErrorKind::DisplayHelp;
     let help = error.render();
@@ -45,7 +45,7 @@ fn explain(error: &clap::Error) -> ExitCode {
         error.exit();
     }
     let text = text.trim_end().trim_end_matches(trunkline_bench::EVENTS_HERE);
-    // Nobody is left to tell when standard output is closed.
+    // If standard output is closed, the text cannot be shown anywhere.
     let _ = write!(io::stdout(), "{text}{}", trunkline_bench::EVENTS);
     ExitCode::SUCCESS
 }
@@ -81,7 +81,7 @@ fn run(mode: Mode, flags: &ArgMatches) -> Result<(), Failure> {
         return Ok(trunkline_node::run(&config, commands::VERSION, |_| ())?);
     }
     let first_run = |started: &_| {
-        // The node serves even when nobody reads this.
+        // The node serves even if standard output is closed.
         let _ = io::stdout().write_all(first_run::text(started, &config).as_bytes());
     };
     Ok(trunkline_node::run(&config, commands::VERSION, first_run)?)
@@ -172,7 +172,7 @@ impl Failure {
     }
 }
 
-/// The error and what it came from, in one line each level.
+/// The error and its sources, one line for each.
 fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

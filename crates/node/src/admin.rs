@@ -1,4 +1,4 @@
-//! What the admin port shows of this node.
+//! The admin port's view of this node.
 
 use core::fmt;
 use core::net::SocketAddr;
@@ -29,15 +29,15 @@ pub(crate) struct Facts {
     pub(crate) listen: SocketAddr,
     pub(crate) admin: Option<SocketAddr>,
     pub(crate) threads: usize,
-    /// Absent when the system sets no limit.
+    /// The most streams that the system allows; absent when it sets no limit.
     pub(crate) streams_possible: Option<u64>,
-    /// Beyond it no handshakes are taken.
+    /// The limit of streams; beyond it handshakes are refused.
     pub(crate) streams_max: usize,
-    /// The same in memory; absent when there is no ceiling.
+    /// The memory ceiling; absent when there is none.
     pub(crate) memory_bytes_max: Option<usize>,
 }
 
-/// Implements the admin port's view over the edge and the node's own state.
+/// Implements the admin port's [`Source`] with the edge and the node's own state.
 pub(crate) struct View {
     pub(crate) facts: Facts,
     pub(crate) started: Instant,
@@ -64,7 +64,7 @@ pub(crate) fn registry(
     registry
 }
 
-/// Memory as the ceiling counts it.
+/// The memory in use, as the ceiling counts it.
 #[derive(Debug)]
 struct HeapCollector {
     memory_bytes_max: Option<usize>,
@@ -86,7 +86,7 @@ impl Collector for HeapCollector {
     }
 }
 
-/// Log lines that found no room.
+/// Log lines that were dropped.
 #[derive(Debug)]
 struct LogCollector;
 
@@ -150,7 +150,7 @@ impl View {
         readiness
     }
 
-    /// A cause where it counts as configured, else a note.
+    /// Adds a state as a cause if it is configured as one, otherwise as a note.
     fn tell(&self, readiness: &mut Readiness, unready: Unready, message: String) {
         let counts = self.unready_on.contains(&unready);
         let list = if counts { &mut readiness.causes } else { &mut readiness.notes };
@@ -158,7 +158,7 @@ impl View {
     }
 }
 
-/// Longer than any turn of a healthy shard takes, even of one under attack.
+/// Longer than any turn of a healthy shard, even under attack.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 
 impl Source for View {

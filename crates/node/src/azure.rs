@@ -1,4 +1,4 @@
-//! Puts the door for Azure's SDK and REST API on the public port.
+//! Puts the Azure door on the public port.
 
 use std::io;
 use std::os::unix::net::UnixStream;
@@ -14,9 +14,9 @@ use crate::config::{Config, Hub};
 use crate::resolve;
 
 /// How long the start waits for hubs that need no app server.
-const LINKS_MAX: Duration = Duration::from_secs(5);
+const TRUNKS_WAIT_MAX: Duration = Duration::from_secs(5);
 
-/// The way from that door to the edge, open once the edge runs.
+/// Opens inner trunks from the Azure door to the edge, once the edge runs.
 #[derive(Debug, Default)]
 struct InnerTrunks(OnceLock<edge::Inside>);
 
@@ -27,7 +27,7 @@ impl azure::InnerTrunks for InnerTrunks {
     }
 }
 
-/// Its identity providers, as the edge's clients need them.
+/// Gives the edge access to the identity providers of the Azure door.
 #[derive(Debug)]
 struct Voucher(azure::Door);
 
@@ -54,14 +54,15 @@ fn serverless(config: &Config, hub: &Hub) -> Option<azure::Serverless> {
     })
 }
 
-/// The door, running.
+/// The running Azure door.
 #[derive(Debug)]
 pub(crate) struct Azure {
     running: azure::Service,
     inner_trunks: Arc<InnerTrunks>,
 }
 
-/// A client's message must fit into a message of the link, with room for what is around it.
+/// The longest message of a client: it must fit into a message of the inner trunk, with its
+/// envelope.
 fn message_bytes_max(config: &Config) -> u32 {
     const AROUND_BYTES: usize = 1024;
     let batch_bytes_max = config.settings.limits.trunk_batch_bytes_max;
@@ -71,7 +72,7 @@ fn message_bytes_max(config: &Config) -> u32 {
 }
 
 impl Azure {
-    /// Starts it and puts it on the port.
+    /// Starts the door and puts it on the port.
     pub(crate) fn start(
         config: &Config,
         edge: &mut edge::Edge,
@@ -115,16 +116,17 @@ impl Azure {
         Ok(Self { running, inner_trunks })
     }
 
-    /// The edge runs: inner_trunks may be opened. Returns once hubs that need no app server can serve clients.
+    /// Notes that the edge runs, so inner trunks may be opened. Returns once hubs that need no app
+    /// server can serve clients.
     pub(crate) fn connect(&self, inside: edge::Inside) {
-        // It runs once.
+        // This runs only once, so the cell is empty.
         let _ = self.inner_trunks.0.set(inside);
-        if !self.running.wait_for_links(LINKS_MAX) {
+        if !self.running.wait_for_trunks(TRUNKS_WAIT_MAX) {
             tracing::warn!("hubs with event handlers cannot serve clients yet");
         }
     }
 
-    /// Ends its tunnels and waits for its thread.
+    /// Ends the door's tunnels and waits for its thread.
     pub(crate) fn stop(self) {
         self.running.stop();
     }

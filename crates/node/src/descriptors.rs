@@ -3,11 +3,11 @@
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use trunkline_edge::Limits;
 
-/// Descriptors beside streams: standard ones, listeners, log, and room for what libraries open.
+/// Descriptors that are not streams: standard ones, listeners, the log, and some for libraries.
 const RESERVE: u64 = 64;
 /// Poll and wake descriptors of one shard thread.
 const RESERVE_PER_THREAD: u64 = 8;
-/// Fewer streams than this are worth a warning.
+/// A limit below this number of streams is worth a warning.
 const FEW: usize = 10_000;
 const RAISE: &str = "raise the hard limit of open files (`ulimit -Hn`, LimitNOFILE= in systemd, --ulimit nofile= for containers)";
 
@@ -15,7 +15,7 @@ const RAISE: &str = "raise the hard limit of open files (`ulimit -Hn`, LimitNOFI
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct StreamsPossible(pub(crate) Option<u64>);
 
-/// Raises the soft limit to the hard one, and says what that allows.
+/// Raises the soft limit to the hard limit, and returns what that allows.
 pub(crate) fn raise_limit(threads: usize) -> StreamsPossible {
     let before = getrlimit(Resource::Nofile);
     let wanted = Rlimit { current: before.maximum, maximum: before.maximum };
@@ -34,7 +34,7 @@ fn streams_within(descriptors: u64, threads: u64) -> u64 {
 }
 
 impl StreamsPossible {
-    /// Lowers `streams_max` to what the system allows, and says what that is and how to get more.
+    /// Lowers `streams_max` to what the system allows, and logs how to get more.
     pub(crate) fn apply(self, limits: &mut Limits) {
         let wanted = limits.streams_max;
         let Some(possible) = self.0 else {

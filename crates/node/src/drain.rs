@@ -1,4 +1,5 @@
-//! The end of a node that serves: not ready, a wait for balancers to take note, then its sessions closed at a pace.
+//! The end of a node that serves: it reports not ready, waits for balancers to notice, then closes
+//! its sessions at a limited rate.
 
 use core::time::Duration;
 use std::sync::Arc;
@@ -8,24 +9,26 @@ use crate::admin::View;
 use crate::config::{Config, Mode};
 use crate::signals::Signals;
 
-/// How often a drain looks whether the sessions are gone.
+/// The interval in which a drain checks whether sessions are left.
 const POLL: Duration = Duration::from_millis(20);
-/// The edge closes its last sessions at the deadline; this much later we stop waiting for that.
+/// The edge closes its last sessions at the deadline; this is how long we wait for that afterwards.
 const SLACK: Duration = Duration::from_millis(500);
-/// Without a balancer nobody else can have the clients, and they come back half a second later at the earliest: by then
-/// this node is to be gone, so that they find the next one.
+/// The closing time without a balancer: no other node can take the clients, and they reconnect
+/// after half a second at the earliest. By then this node must have ended, so that they find the
+/// next one.
 const ALONE: Duration = Duration::from_millis(400);
-/// With one, others take over at a pace.
+/// The closing time with a balancer: other nodes take over at a limited rate.
 const BESIDE_OTHERS: Duration = Duration::from_secs(10);
-/// Sessions are closed over this part of the time; the rest is for the last ones to say goodbye.
+/// The part of the time in which sessions are closed; the rest is for the last close frames.
 const CLOSING: f32 = 0.9;
 
 /// How long each phase takes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Plan {
-    /// Not ready, and still serving newcomers, so that balancers take note. Zero: there are none, the node is alone.
+    /// Not ready, but still serving new clients, so that balancers notice. Zero: there are no
+    /// balancers, the node is alone.
     wait: Duration,
-    /// Sessions are closed evenly over it.
+    /// The time over which sessions are closed evenly.
     close: Duration,
 }
 
@@ -48,12 +51,12 @@ impl Plan {
     }
 }
 
-/// How a drain came to its end.
+/// How a drain ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Drained {
-    /// No session is left, or the time is over, or somebody was impatient.
+    /// No session is left, the time is over, or a second signal came.
     Done,
-    /// Somebody at a terminal was impatient: the process ends at once.
+    /// A second signal came at a terminal: the process ends at once.
     Interrupted,
 }
 
@@ -87,11 +90,11 @@ async fn phases(view: &View, plan: Plan) {
     let edge = &view.edge;
     if !plan.is_alone() {
         tokio::time::sleep(plan.wait).await;
-        // Whoever still comes here is sent on by the balancer.
+        // The balancer sends clients that still come here to other nodes.
         edge.refuse_newcomers();
     }
     let begun = {
-        // It waits for every shard to take the word.
+        // This call waits until every shard has taken the command.
         let edge = Arc::clone(edge);
         let Plan { close, .. } = plan;
         tokio::task::spawn_blocking(move || edge.begin_drain(close))
@@ -104,7 +107,8 @@ async fn phases(view: &View, plan: Plan) {
             tokio::time::sleep(POLL).await;
         }
     };
-    // A node that is alone serves who comes back while it still closes others: nobody else would.
+    // A node that is alone serves returning clients while it still closes others: no other node
+    // would.
     let last = async {
         tokio::time::sleep(plan.close.mul_f32(CLOSING)).await;
         edge.refuse_newcomers();

@@ -1,8 +1,9 @@
-//! How many bytes of heap are in use: the system's allocator, with a count beside it, and an eye on what it keeps.
+//! The bytes of heap in use: the system's allocator with a counter, and a task that returns unused
+//! memory to the system.
 //!
-//! What a session, an outbox or half a message really takes is known here and nowhere else, so that the ceiling of
-//! memory needs no estimates. Each thread counts in a place of its own, because a counter that all threads share costs
-//! more than the allocation itself.
+//! This is the only place that knows what a session, an outbox or half a message really takes, so
+//! the memory ceiling needs no estimates. Each thread has its own counter, because a counter that
+//! all threads share costs more than the allocation itself.
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::cell::Cell;
@@ -10,12 +11,12 @@ use core::sync::atomic::{AtomicIsize, AtomicUsize, Ordering};
 use std::alloc::System;
 use std::time::Instant;
 
-/// Threads beyond the last place share it.
+/// The number of counters; further threads share the last one.
 const PLACES: usize = 64;
 const SHARED: usize = PLACES - 1;
 const UNKNOWN: usize = usize::MAX;
 
-/// A line of the cache for each place.
+/// One counter per cache line.
 #[repr(align(64))]
 struct Place(AtomicIsize);
 
@@ -23,7 +24,7 @@ static BYTES: [Place; PLACES] = [const { Place(AtomicIsize::new(0)) }; PLACES];
 static PLACES_TAKEN: AtomicUsize = AtomicUsize::new(0);
 
 thread_local! {
-    // Without a destructor, so that it may be used while a thread begins and ends.
+    // The cell has no destructor, so that it may be used while a thread begins and ends.
     static OWN: Cell<usize> = const { Cell::new(UNKNOWN) };
 }
 
@@ -32,35 +33,38 @@ static ALLOCATOR: Counting = Counting;
 
 struct Counting;
 
-/// Bytes asked for and not yet given back, by all threads together.
+/// Bytes that all threads together have allocated and not yet freed.
 pub(crate) fn bytes_in_use() -> usize {
     let taken = PLACES_TAKEN.load(Ordering::Relaxed).min(PLACES);
-    // One thread gives back what another took: only the sum means something.
+    // One thread may free what another allocated: only the sum has a meaning.
     let sum: isize = BYTES[..taken].iter().map(|place| place.0.load(Ordering::Relaxed)).sum();
     usize::try_from(sum).unwrap_or(0)
 }
 
-/// What the system has lent us beyond what is in use: given back when it is much.
+/// Memory that the allocator holds beyond what is in use; it is returned to the system when it is
+/// much.
 ///
-/// The allocator keeps what lies between blocks in use. After ten thousand handshakes at once that is hundreds of
-/// megabytes around the little that sessions hold, for as long as the sessions last.
+/// The allocator keeps free blocks between blocks in use. After ten thousand handshakes at once
+/// these are hundreds of megabytes around the little that sessions hold, for as long as the
+/// sessions last.
 #[derive(Debug, Default)]
 pub(crate) struct Leftover {
-    /// What could not be given back the last time, with all that is not heap at all.
+    /// Memory that could not be returned the last time, including memory that is not heap.
     floor: usize,
-    /// What was in use when it was looked at last.
+    /// The bytes in use at the last look.
     before: usize,
 }
 
 impl Leftover {
-    /// Less is not worth walking through the heap for.
+    /// Less than this is not worth a walk through the heap.
     const WORTHWHILE: usize = 32 << 20;
-    /// Only once the heap has come to rest: what still falls or rises will need its blocks again, or free more. Of a
-    /// large heap some part moves all the time.
+    /// The largest change between two looks at which the heap counts as settled. While the use
+    /// rises, free blocks will be needed again; while it falls, more will become free. A large heap
+    /// never stands entirely still.
     const REST: usize = 1 << 20;
     const REST_SHARE: usize = 64;
 
-    /// Call now and then. Gives back what is worth it.
+    /// Returns memory to the system if that is worth it. Call it at intervals.
     pub(crate) fn look(
         &mut self,
         resident: impl Fn() -> usize,
@@ -83,28 +87,29 @@ impl Leftover {
     }
 }
 
-/// Bytes of memory that this process has of the system; 0 where it does not say.
+/// Bytes of memory that this process has from the system; 0 where the system does not say.
 pub(crate) fn resident_bytes() -> usize {
     let pages = std::fs::read_to_string("/proc/self/statm").ok();
     let pages = pages.and_then(|fields| fields.split(' ').nth(1)?.parse::<usize>().ok());
     pages.unwrap_or(0).saturating_mul(rustix::param::page_size())
 }
 
-/// Has the allocator give pages back to the system. Threads that allocate meanwhile wait for some milliseconds.
+/// Makes the allocator return pages to the system. Threads that allocate meanwhile wait for some
+/// milliseconds.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 pub(crate) fn give_back() {
-    // SAFETY: it takes the allocator's own locks, and touches no block that is in use.
+    // SAFETY: the function takes the allocator's own locks, and touches no block in use.
     unsafe { libc::malloc_trim(0) };
 }
 
-/// Other allocators do so by themselves, or not at all.
+/// Other allocators return pages by themselves, or not at all.
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 pub(crate) fn give_back() {}
 
 fn count(bytes: isize) {
     let place = OWN.get();
     if place < SHARED {
-        // Nobody else writes here, so that this needs no atomic addition.
+        // Only this thread writes here, so no atomic addition is needed.
         let own = &BYTES[place].0;
         own.store(own.load(Ordering::Relaxed).wrapping_add(bytes), Ordering::Relaxed);
     } else if place == SHARED {
@@ -115,7 +120,7 @@ fn count(bytes: isize) {
     }
 }
 
-/// A layout's size is at most `isize::MAX`, says [`Layout`].
+/// The size as a signed number: a layout's size is at most `isize::MAX`, says [`Layout`].
 fn signed(bytes: usize) -> isize {
     bytes.cast_signed()
 }
@@ -155,7 +160,7 @@ mod tests {
     #[test]
     fn pages_go_back_once_the_heap_has_come_to_rest_and_what_stays_is_not_asked_for_again() {
         const MIB: usize = 1 << 20;
-        /// Not heap, or between blocks that stay.
+        /// Memory that is not heap, or lies between blocks that stay.
         const STAYS: usize = 60;
         let mut heap = Leftover::default();
         let mut resident = 10;
@@ -186,7 +191,7 @@ mod tests {
     #[test]
     fn what_is_held_is_counted_until_it_is_given_back_by_whatever_thread() {
         const BIG: usize = 64 << 20;
-        // Other tests take and give back at the same time, far less than this.
+        // Other tests allocate and free at the same time, but far less than this.
         const AT_LEAST: usize = BIG / 2;
         let before = bytes_in_use();
         let block = std::thread::spawn(|| vec![1_u8; BIG]).join().expect("it ends");

@@ -1,5 +1,6 @@
-//! Log lines on their way to standard error. Who logs never waits for who reads: lines queue within a bound, a thread of
-//! their own writes them, and what finds no room is dropped, counted and reported ([ADR 0018]).
+//! Log lines on their way to standard error. Code that logs never waits for the reader: lines queue
+//! up to a limit, a separate thread writes them, and lines beyond the limit are dropped, counted
+//! and reported ([ADR 0018]).
 //!
 //! [ADR 0018]: ../../../docs/adr/0018-log-lines-never-block.md
 
@@ -15,9 +16,10 @@ use tracing_subscriber::fmt::MakeWriter;
 
 /// Bytes of lines that may wait: some thousands of lines.
 const QUEUE_BYTES_MAX: usize = 1 << 20;
-/// Bytes of one line. Words of app servers are in some, and have no bound of their own.
+/// The longest line in bytes. Some lines contain text from app servers, which has no limit of its
+/// own.
 const LINE_BYTES_MAX: usize = 64 << 10;
-/// How long to wait when somebody has made standard error non-blocking and it is full.
+/// The pause when standard error is full and another process has made it non-blocking.
 const FULL_PAUSE: Duration = Duration::from_millis(10);
 
 /// The queue of lines. Cheap to clone: all clones are one queue.
@@ -37,30 +39,31 @@ struct Inner {
 struct Queue {
     lines: VecDeque<Vec<u8>>,
     bytes: usize,
-    /// Lines are with the writer, which may be held up.
+    /// Whether the writer has lines that may be held up.
     writing: bool,
     dropped: u64,
     dropped_unreported: u64,
 }
 
-/// How lines for people are kept to one line each.
+/// Which control characters are escaped, so that each line for people stays one line.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Escape {
     /// Every control character.
     All,
-    /// All but ESC: the formatter colours with it, and has escaped those in values.
+    /// All but ESC: the formatter uses it for colours, and has escaped it in values.
     AllButColours,
 }
 
 impl Lines {
-    /// `escape` is for formats that write values as they are.
+    /// A queue. `escape` is for formats that write values as they are.
     pub(crate) fn new(escape: Option<Escape>) -> Self {
         Self(Arc::new(Inner { escape, ..Inner::default() }))
     }
 
-    /// Writes what is queued from a thread of its own, for as long as the process lives.
+    /// Starts a thread that writes the queued lines, for as long as the process lives.
     pub(crate) fn write_to_stderr(&self) -> io::Result<()> {
-        // A descriptor of its own: a lock of the standard library's is not held while the pipe is full.
+        // A descriptor of its own, so that no lock of the standard library is held while the pipe
+        // is full.
         let sink = File::from(io::stderr().as_fd().try_clone_to_owned()?);
         let lines = self.clone();
         thread::Builder::new().name("log".into()).spawn(move || lines.write_all_to(sink))?;
@@ -70,7 +73,7 @@ impl Lines {
     fn write_all_to(&self, mut sink: impl Write) {
         loop {
             let (batch, dropped) = self.take();
-            // A closed standard error is nobody's concern.
+            // If standard error is closed, the lines cannot be shown anywhere.
             let _ = write_whole(&mut sink, &batch);
             if dropped > 0 {
                 tracing::warn!(
@@ -81,7 +84,7 @@ impl Lines {
         }
     }
 
-    /// Waits for lines. All of them, and how many were dropped since the last time.
+    /// Waits for lines. Returns all of them, and the number dropped since the last call.
     fn take(&self) -> (Vec<u8>, u64) {
         let mut queue = self.queue();
         queue.writing = false;
@@ -112,7 +115,7 @@ impl Lines {
         self.0.filled.notify_one();
     }
 
-    /// Waits until everything has been written, but not longer than that.
+    /// Waits until everything is written, at most `longest`.
     pub(crate) fn flush(&self, longest: Duration) {
         let until = Instant::now() + longest;
         let mut queue = self.queue();
@@ -132,7 +135,7 @@ impl Lines {
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
-        // Nothing is left half-done by a panic in between.
+        // A panic in between leaves nothing half done.
         self.0.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -170,8 +173,8 @@ fn write_whole(sink: &mut impl Write, mut bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// The line with every control character but its last line feed escaped: values come from strangers, and a line feed
-/// in one would begin a line that Trunkline never wrote.
+/// The line with every control character except its final line feed escaped: values come from
+/// strangers, and a line feed in one would begin a line that Trunkline never wrote.
 fn escaped(line: &[u8], escape: Escape) -> Vec<u8> {
     let (text, end) = match line.strip_suffix(b"\n") {
         Some(text) => (text, &b"\n"[..]),
@@ -224,7 +227,7 @@ mod tests {
         assert_eq!(lines.take(), (b"room again".to_vec(), 0));
     }
 
-    /// Takes a write when it is told to.
+    /// A writer that accepts a write when the test tells it to.
     struct Stalled(mpsc::Receiver<()>, Arc<Mutex<Vec<u8>>>);
 
     impl Write for Stalled {

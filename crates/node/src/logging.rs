@@ -14,24 +14,24 @@ use crate::lines::{Escape, Lines};
 
 /// The queue of this process.
 static LINES: OnceLock<Lines> = OnceLock::new();
-/// How long the last lines of a process are waited for.
+/// How long the end of a process waits for its last lines.
 const LAST_LINES_MAX: Duration = Duration::from_millis(500);
 
 /// Logging could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum LoggingError {
-    /// The level was checked by the configuration, so this is a fault of ours.
+    /// The level is invalid, although the configuration has checked it: this is a bug.
     #[error("the log level cannot be read")]
     Level(#[from] ParseError),
-    /// Somebody else has set up logging in this process.
+    /// Logging is already set up in this process.
     #[error("logging is set up already")]
     Twice(#[from] TryInitError),
-    /// The thread that writes them could not be started.
+    /// The thread that writes the lines could not be started.
     #[error("cannot start the thread that writes log lines")]
     Thread(#[source] io::Error),
 }
 
-/// Waits for the last lines when it is dropped.
+/// A guard; dropping it waits for the last lines.
 #[derive(Debug)]
 #[must_use = "the last lines are waited for when it is dropped"]
 pub struct Logging(());
@@ -48,7 +48,7 @@ fn flush() {
     }
 }
 
-/// Lines that found no room, because standard error is not read fast enough.
+/// Lines that were dropped because standard error is not read fast enough.
 pub(crate) fn dropped_lines() -> u64 {
     LINES.get().map_or(0, Lines::dropped)
 }
@@ -88,7 +88,7 @@ fn text(lines: Lines) -> Lined {
     layer.log_internal_errors(false).boxed()
 }
 
-/// For a terminal that shows one program: seconds since start in place of the date.
+/// The format for a terminal that shows one program: seconds since start in place of the date.
 fn short_text(lines: Lines) -> Lined {
     let layer = fmt::layer().compact().with_timer(fmt::time::uptime()).with_target(false);
     layer.with_ansi(coloured()).with_writer(lines).log_internal_errors(false).boxed()
@@ -100,7 +100,7 @@ fn coloured() -> bool {
     !no_color && io::stderr().is_terminal()
 }
 
-/// A panic becomes a log line like any other, so that it is not lost among JSON.
+/// Logs panics as ordinary lines, so that they are not lost among JSON.
 fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let thread = std::thread::current();
@@ -111,7 +111,7 @@ fn log_panics() {
         let message = message.unwrap_or("no message");
         let name = thread.name().unwrap_or("unnamed");
         tracing::error!(thread = name, place, "panic: {message}");
-        // A shard's panic ends the process.
+        // A shard's panic ends the process, so write the line now.
         flush();
     }));
 }

@@ -1,17 +1,19 @@
-//! The ceiling of memory: what the configuration says, or a share of what the system allows this process or has.
+//! The memory ceiling: the configured value, or a share of what the system allows this process or
+//! has.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Of a limit that the system sets, so much is for sessions and what waits for them; the rest is for the program
-/// itself, for what the allocator cannot give back, and for the kernel's socket buffers.
+/// The share of the system's limit that is for sessions and their data. The rest is for the program
+/// itself, for memory that the allocator cannot return, and for the kernel's socket buffers.
 const SHARE_PERCENT: u64 = 75;
 
-/// Where the two generations of control groups keep a process's limit.
+/// The files in which the two versions of control groups keep a process's limit.
 const LIMIT_FILES: [&str; 2] = ["memory.max", "memory.limit_in_bytes"];
 
-/// Bytes beyond which no new sessions are taken: as configured, or a share of the control group's limit, or of the
-/// machine's memory where that is less. `None`: the system does not say, and there is no ceiling.
+/// The bytes in use beyond which new sessions are refused: as configured, or a share of the control
+/// group's limit, or of the machine's memory if that is less. `None`: the system does not say, and
+/// there is no ceiling.
 pub(crate) fn ceiling(configured: Option<usize>) -> Option<usize> {
     if let Some(bytes) = configured {
         tracing::info!(bytes, "the ceiling of memory is as configured");
@@ -34,7 +36,7 @@ fn least(group: Option<u64>, machine: Option<u64>) -> Option<(u64, &'static str)
     [group, machine].into_iter().flatten().min_by_key(|(limit, _)| *limit)
 }
 
-/// Bytes of memory that the machine has.
+/// The machine's memory in bytes.
 fn machine_memory() -> Option<u64> {
     total_of(&fs::read_to_string("/proc/meminfo").ok()?)
 }
@@ -49,13 +51,14 @@ fn share_of(limit: u64) -> Option<usize> {
     usize::try_from(limit / 100 * SHARE_PERCENT).ok()
 }
 
-/// The least limit of the groups that this process is in.
+/// The lowest limit of the control groups that this process is in.
 fn group_limit() -> Option<u64> {
     let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
     groups.lines().filter_map(group_folder).filter_map(|folder| least_limit(&folder)).min()
 }
 
-/// A line is `number:controllers:path`; in the second generation the controllers are left out.
+/// The folder of a group. A line is `number:controllers:path`; in version 2 the controllers are
+/// empty.
 fn group_folder(line: &str) -> Option<PathBuf> {
     let (controllers, path) = line.split_once(':')?.1.split_once(':')?;
     let path = path.trim_start_matches('/');
@@ -66,13 +69,13 @@ fn group_folder(line: &str) -> Option<PathBuf> {
     }
 }
 
-/// A group's limit holds for all within it. A container may see its own group as the root.
+/// The lowest limit of a group and those above it. A container may see its own group as the root.
 fn least_limit(folder: &Path) -> Option<u64> {
     let folders = folder.ancestors().take_while(|one| one.starts_with("/sys/fs/cgroup"));
     folders.flat_map(|one| LIMIT_FILES.map(|file| one.join(file))).filter_map(read_limit).min()
 }
 
-/// The first generation writes "no limit" as a number near 2^63, the second as "max".
+/// Reads a limit. Version 1 writes "no limit" as a number near 2^63, version 2 as "max".
 fn read_limit(file: PathBuf) -> Option<u64> {
     let limit = fs::read_to_string(file).ok()?.trim().parse::<u64>().ok()?;
     (limit < 1 << 60).then_some(limit)

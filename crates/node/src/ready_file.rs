@@ -1,4 +1,4 @@
-//! The ready file: tells whoever started this process that all ports accept, and which ones they are.
+//! The ready file: it says that all ports accept connections, and which ports they are.
 
 use core::net::SocketAddr;
 use std::io;
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-/// What the ready file holds.
+/// The content of the ready file.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Ready {
     pub(crate) listen: SocketAddr,
@@ -18,13 +18,13 @@ pub(crate) struct Ready {
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write or remove the ready file {}", .path.display())]
 pub struct ReadyFileError {
-    /// As it was configured.
+    /// The path as configured.
     pub path: PathBuf,
-    /// What the system said.
+    /// The system's error.
     pub source: io::Error,
 }
 
-/// Removes what an earlier process left, so that nobody takes it for ours.
+/// Removes the file of an earlier process, so that it is not mistaken for ours.
 pub(crate) fn clear(path: &Path) -> Result<(), ReadyFileError> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -34,7 +34,7 @@ pub(crate) fn clear(path: &Path) -> Result<(), ReadyFileError> {
     }
 }
 
-/// Writes it whole or not at all: a reader never sees half of it.
+/// Writes the file completely or not at all: a reader never sees half of it.
 pub(crate) fn write(path: &Path, ready: &Ready) -> Result<(), ReadyFileError> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(format!(".{}.tmp", ready.pid));
@@ -43,7 +43,7 @@ pub(crate) fn write(path: &Path, ready: &Ready) -> Result<(), ReadyFileError> {
     json.push(b'\n');
     let written = std::fs::write(&beside, json).and_then(|()| std::fs::rename(&beside, path));
     written.map_err(|source| {
-        // What is left of it is worth nothing; the first error is the one that matters.
+        // The half-written copy is worthless; only the first error matters.
         let _ = std::fs::remove_file(&beside);
         ReadyFileError { path: path.into(), source }
     })

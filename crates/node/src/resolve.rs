@@ -1,11 +1,11 @@
-//! From checked settings to the public port's configuration: what "auto" and "random" become.
+//! Makes the public port's configuration from the checked settings: resolves "auto" and "random".
 
 use trunkline_edge::{HubConfig, Names, Secret};
 
 use crate::config::{ClientTokens, Config, Mode};
 use crate::heap;
 
-/// Fills in cores and random names. The error: the system gives no random bytes.
+/// Fills in cores and random names. Error: the system gives no random bytes.
 pub(crate) fn edge_config(
     config: &Config,
     version: &'static str,
@@ -41,14 +41,15 @@ pub(crate) fn edge_config(
     })
 }
 
-/// How many hubs come to be by being asked for. In development an app names its hub as it likes, as test suites and
-/// Azure's tools do; elsewhere every hub is configured.
+/// How many hubs may be created on demand. In development an app chooses its hub's name freely, as
+/// test suites and Azure's tools do; elsewhere every hub is configured.
 pub(crate) fn spare_hubs(config: &Config) -> usize {
     const SPARE_HUBS: usize = 64;
     if config.mode == Mode::Dev { SPARE_HUBS } else { 0 }
 }
 
-/// What tokens may call this node: what is configured; for development, whatever the client calls it.
+/// The names that tokens may use for this node: as configured; in development, any name that the
+/// client uses.
 fn names(config: &Config) -> Option<Names> {
     let endpoints = &config.settings.public_endpoints;
     if !endpoints.is_empty() {
@@ -61,7 +62,7 @@ fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, |cores| cores.get().min(256))
 }
 
-/// A new key: 256 random bits as hexadecimal digits, which no shell, file or URL misreads.
+/// A new key: 256 random bits as hexadecimal digits, which are safe in every shell, file and URL.
 pub fn new_key() -> Result<String, getrandom::Error> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes)?;

@@ -23,24 +23,24 @@ use crate::ready_file::{self, Ready, ReadyFileError};
 use crate::resolve;
 use crate::signals::Signals;
 
-/// How often the heap is looked at.
+/// The interval in which the heap is checked.
 const TIDY_INTERVAL: Duration = Duration::from_secs(1);
-/// Threads that have not ended by then will not end.
+/// How long the end waits for threads; a thread that has not ended by then will not end.
 const STOP_MAX: Duration = Duration::from_secs(10);
 
 /// The node could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// A port could not be taken.
+    /// A port could not be bound.
     #[error("cannot listen on {address} ({key}: {}): {}", from(.origin), bind_hint(*.address, .key, .cause))]
     Bind {
         /// The key that names the address.
         key: &'static str,
-        /// Where it was set.
+        /// Where the key was set.
         origin: Origin,
-        /// What was asked for.
+        /// The address that was asked for.
         address: SocketAddr,
-        /// What the system said. Not chained, because the message explains it.
+        /// The system's error. Not chained, because the message explains it.
         cause: io::Error,
     },
     /// The public port's threads could not be started.
@@ -96,7 +96,7 @@ fn bracketed(address: SocketAddr) -> String {
     if address.is_ipv6() { format!("[{}]", address.ip()) } else { address.ip().to_string() }
 }
 
-/// What a node that accepts can say of itself.
+/// The facts of a node that accepts connections.
 #[derive(Clone, Debug)]
 pub struct Started {
     /// The public port, with its real number.
@@ -107,7 +107,8 @@ pub struct Started {
     pub default_hub: String,
 }
 
-/// Runs a node until SIGTERM or SIGINT and its drain after that. `on_started` is called once all ports accept.
+/// Runs a node until SIGTERM or SIGINT, and then its drain. `on_started` is called once all ports
+/// accept.
 pub fn run(
     config: &Config,
     version: &'static str,
@@ -134,12 +135,12 @@ pub fn run(
             Drained::Interrupted => clear_ready_file(ready_file.as_deref()),
         }
     });
-    // Whatever still blocks there has been reported.
+    // Threads that still block have been reported.
     runtime.shutdown_background();
     Ok(())
 }
 
-/// Looks after the heap, on a thread that has nothing else to do.
+/// Returns unused heap to the system, on a thread that has nothing else to do.
 async fn tidy() -> Infallible {
     let mut leftover = heap::Leftover::default();
     let mut ticks = tokio::time::interval(TIDY_INTERVAL);
@@ -149,7 +150,8 @@ async fn tidy() -> Infallible {
     }
 }
 
-/// Joins all threads; a further signal, or a thread that does not end, lets the process end without them.
+/// Joins all threads; after a further signal, or when a thread does not end, the process ends
+/// without them.
 async fn stop(node: RunningNode, ready_file: Option<PathBuf>, signals: &mut Signals) {
     let stopped = tokio::task::spawn_blocking(move || node.stop(ready_file.as_deref()));
     tokio::select! {
@@ -167,7 +169,7 @@ fn clear_ready_file(path: Option<&Path>) {
     }
 }
 
-/// Ports are bound, nothing runs.
+/// A node whose ports are bound and whose threads are not started.
 struct Node {
     edge: Edge,
     admin: Option<Admin>,
@@ -240,7 +242,7 @@ fn bind_error(
     RunError::Bind { key, origin: config.origin(key), address, cause }
 }
 
-/// Everything runs.
+/// A node whose threads all run.
 struct RunningNode {
     view: Arc<View>,
     admin: Option<trunkline_api::AdminPort>,
@@ -280,7 +282,7 @@ impl RunningNode {
             admin.stop();
         }
         self.azure.stop();
-        // The admin thread is joined, so that nobody else holds the view any more.
+        // The admin thread is joined, so this is the last reference to the view.
         match Arc::into_inner(self.view).and_then(|view| Arc::into_inner(view.edge)) {
             Some(edge) => edge.stop(),
             None => tracing::error!("the public port is still held and ends with the process"),

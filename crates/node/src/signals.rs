@@ -1,4 +1,5 @@
-//! SIGTERM and SIGINT, counted: the first asks to end, the second to hurry. SIGHUP is not one of them.
+//! SIGTERM and SIGINT, counted: the first asks the node to end, the second to hurry. SIGHUP ends
+//! only `trunkline dev`.
 
 use std::io;
 
@@ -6,17 +7,18 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::Mode;
 
-/// Catches the signals from its making on, so that none is lost during start-up.
+/// Catches the signals as soon as it exists, so that none is lost during start-up.
 pub(crate) struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
-    /// The terminal of a developer is closed: nobody is left to stop the node.
+    /// Whether SIGHUP ends the node: the developer's terminal is closed, so nothing else could stop
+    /// it.
     hangup_ends: bool,
 }
 
 impl Signals {
-    /// Needs the runtime that will wait for them.
+    /// Catches the signals; needs the runtime that will wait for them.
     pub(crate) fn catch(mode: Mode) -> io::Result<Self> {
         let terminate = signal(SignalKind::terminate())?;
         let interrupt = signal(SignalKind::interrupt())?;
@@ -24,7 +26,7 @@ impl Signals {
         Ok(Self { terminate, interrupt, hangup, hangup_ends: mode == Mode::Dev })
     }
 
-    /// The name of the next one that asks to end.
+    /// Waits for the next signal and returns its name.
     pub(crate) async fn next(&mut self) -> &'static str {
         loop {
             tokio::select! {

@@ -1,4 +1,5 @@
-//! Configuration from all faces: who wins, which hubs come out, and the text of every mistake.
+//! Configuration from all faces: which text wins, the resulting hubs, and the text of every
+//! mistake.
 #![expect(clippy::unwrap_used, reason = "a helper of a test may fail the test")]
 
 use std::ffi::OsString;
@@ -51,7 +52,7 @@ fn load(mode: Mode, faces: &Faces<'_>) -> Result<Config, Mistakes> {
     )
 }
 
-/// Each mistake as `key (origin): wrong`, the file's own path left out.
+/// Each mistake as `key (origin): wrong`, without the file's own path.
 fn mistakes(mode: Mode, faces: &Faces<'_>) -> Vec<String> {
     let Mistakes(mistakes) = load(mode, faces).expect_err("it was taken");
     let place = |origin: &Origin| match origin {

@@ -1,4 +1,4 @@
-//! The commands that end by themselves: help, configuration, keys, and every way to be misused.
+//! The commands that end by themselves: help, configuration, keys, and every kind of misuse.
 
 use crate::support::{KEY, Scratch};
 
@@ -62,7 +62,8 @@ fn a_load_without_a_server_fails_soon_in_every_scenario() {
     }
 }
 
-/// However wide the terminal is: a wrapped line is no JavaScript any more.
+/// The output does not depend on the width of the terminal: a wrapped line would be broken
+/// JavaScript.
 #[test]
 fn the_file_for_the_app_is_printed_as_it_is() {
     let file = include_str!("../../../../bench/apps/events.mjs");
@@ -75,7 +76,7 @@ fn the_file_for_the_app_is_printed_as_it_is() {
     assert!(!short.contains("benchEvents"), "{short}");
 }
 
-/// Arguments, environment, and what standard error says.
+/// Arguments, environment, and the expected standard error.
 type Misuse =
     (&'static [&'static str], &'static [(&'static str, &'static str)], &'static [&'static str]);
 

@@ -1,4 +1,4 @@
-//! The real binary, from outside.
+//! Tests of the real binary as a process.
 
 mod command_line;
 mod running_node;

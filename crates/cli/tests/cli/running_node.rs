@@ -53,7 +53,7 @@ fn the_admin_port_shows_the_node() {
     assert!(!body.contains(KEY));
 }
 
-/// A full pipe that nobody reads, and its other end.
+/// A full pipe without a reader, and its other end.
 fn full_pipe() -> (PipeReader, PipeWriter) {
     let (reader, mut writer) = std::io::pipe().expect("a pipe");
     let flags = rustix::fs::fcntl_getfl(&writer).expect("a pipe");
@@ -68,15 +68,15 @@ fn a_standard_error_that_nobody_reads_holds_nobody_up() {
     let scratch = Scratch::new();
     let (reader, writer) = full_pipe();
     let env = [("TRUNKLINE_KEY", KEY)];
-    // It starts, although it has things to say already.
+    // The node starts, although its first log lines cannot be written.
     let node = scratch.start_with(&["serve", "--threads", "1"], &env, writer.into());
-    // Each of these is a line of the shard's own thread.
+    // Each of these requests makes the shard's thread log a line.
     assert_eq!(node.get_from("listen", "/trunk/v1", "*/*").0, 400);
     assert_eq!(node.get_from("listen", "/server/tunnel?hub=default", "*/*").0, 400);
     let handshake = "/socket.io/?EIO=4&transport=polling";
     assert_eq!(node.get_from("listen", handshake, "*/*").0, 503);
     assert_eq!(node.get("/livez"), (200, "ok\n".into()));
-    // Nothing is lost: there is room for it.
+    // No line is lost: there is room for all.
     let log = lines(reader);
     let mut seen = String::new();
     for want in ["trunkline is ready", "trunk refused", "handshakes refused with 503"] {
@@ -143,7 +143,8 @@ fn slips_that_are_allowed_are_said_at_the_start() {
     std::fs::create_dir(scratch.path().join("etc")).unwrap();
     scratch.write("etc/hub.key", KEY);
     scratch.set_mode("etc/hub.key", 0o644);
-    // Counts from the file's folder; in the working directory there is another, which is none.
+    // A relative path starts at the file's folder; the working directory contains another file,
+    // which is not a key.
     scratch.write("etc/node.toml", "key_file = \"hub.key\"\n");
     scratch.write("hub.key", "short");
     let env = [("TRUNKLINE_IMAGE", "x"), ("RUST_LOG", "debug")];

@@ -1,4 +1,5 @@
-//! Runs the real binary: with an empty environment, in an empty directory, waiting for states and never for a time.
+//! Runs the real binary: with an empty environment, in an empty directory; waits for states, never
+//! for a fixed time.
 #![expect(clippy::unwrap_used, reason = "a helper of a test may fail the test")]
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -10,10 +11,10 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// Waiting longer than this means that the state will not come.
+/// The longest wait for a state; after it the test fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A key that `serve` takes.
+/// A key that `serve` accepts.
 pub(crate) const KEY: &str = "a key for tests, 32 bytes long..";
 
 /// A directory of the test's own, removed at the end.
@@ -50,7 +51,8 @@ impl Scratch {
         command
     }
 
-    /// Runs to the end. One that does not end is killed and shows by its missing code.
+    /// Runs a command to its end. A command that does not end is killed, which its missing exit
+    /// code shows.
     pub(crate) fn run(&self, arguments: &[&str], env: &[(&str, &str)]) -> Ran {
         let mut child = self.command(arguments, env).spawn().unwrap();
         let [stdout, stderr] =
@@ -77,7 +79,7 @@ impl Scratch {
         self.start_with(arguments, env, Stdio::piped())
     }
 
-    /// The same with another standard error.
+    /// Like [`Self::start`], with another standard error.
     pub(crate) fn start_with(
         &self,
         arguments: &[&str],
@@ -98,7 +100,7 @@ impl Scratch {
             if let Some(status) = node.child.try_wait().unwrap() {
                 panic!("ended with {status}: {:?}", node.log.try_iter().collect::<Vec<_>>());
             }
-            // What an earlier process left is not JSON or not ours.
+            // The content that an earlier process left is not JSON, or not ours.
             let text = std::fs::read_to_string(&path).ok()?;
             let ready: serde_json::Value = serde_json::from_str(&text).ok()?;
             (ready["pid"] == node.child.id()).then_some(ready)
@@ -113,7 +115,7 @@ impl Drop for Scratch {
     }
 }
 
-/// What a process that ended left behind.
+/// The output of a process that has ended.
 #[derive(Debug)]
 pub(crate) struct Ran {
     pub(crate) code: Option<i32>,
@@ -171,7 +173,7 @@ impl Node {
         }
     }
 
-    /// What it wrote to standard output before it ended.
+    /// Its standard output until it ended.
     pub(crate) fn stdout(&mut self) -> String {
         let mut text = String::new();
         self.child.stdout.take().unwrap().read_to_string(&mut text).unwrap();

@@ -12,10 +12,10 @@ use super::identity::{IDENTITY_ALLOWED, IdentityTable};
 use super::mistake::{Mistake, Origin};
 use super::table;
 
-/// The most bytes of a configuration or key file; more is somebody's slip.
+/// The largest configuration or key file; a larger one is a mistake.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
-/// What a `[hub.<name>]` table says. Values are not checked yet.
+/// The content of a `[hub.<name>]` table. Values are not checked yet.
 #[derive(Debug)]
 pub(crate) struct HubTable {
     pub(crate) name: String,
@@ -29,7 +29,7 @@ pub(crate) struct HubTable {
     pub(crate) identity_providers: Vec<IdentityTable>,
 }
 
-/// Reads a whole text file, up to a bound.
+/// Reads a whole text file of limited size.
 pub(crate) fn read_text(path: &Path) -> io::Result<String> {
     use io::Read as _;
     let mut text = String::new();
@@ -40,7 +40,7 @@ pub(crate) fn read_text(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-/// Enters the file's texts into `given` and returns its hubs; `None` when it is no TOML.
+/// Adds the file's texts to `given` and returns its hubs; `None` when the file is not TOML.
 pub(crate) fn parse(
     path: &Path,
     text: &str,
@@ -54,7 +54,7 @@ pub(crate) fn parse(
         return Some(reader.hubs);
     }
     for error in errors {
-        // Only the message: the library's full text would print the line, which may hold a key.
+        // Only the message: the library's full text would print the line, which may contain a key.
         let start = error.span().map_or(0, |span| span.start);
         let (origin, wrong) = (reader.origin(start), format!("not TOML: {}", error.message()));
         reader.mistake("file", origin, wrong, "a file as https://toml.io describes");
@@ -181,7 +181,7 @@ impl Reader<'_> {
         self.hubs.push(hub);
     }
 
-    /// `place` is where the list of handlers begins.
+    /// Reads one handler; `place` is where the list of handlers begins.
     fn handler(&mut self, hub: &str, table: &DeTable<'_>, place: &Origin) -> HandlerTable {
         let first = table.iter().next().map(|(field, _)| self.origin(field.span().start));
         let origin = first.unwrap_or_else(|| place.clone());
@@ -209,7 +209,7 @@ impl Reader<'_> {
         handler
     }
 
-    /// `place` is where the list of providers begins.
+    /// Reads one provider; `place` is where the list of providers begins.
     fn identity_provider(
         &mut self,
         hub: &str,
@@ -246,7 +246,7 @@ impl Reader<'_> {
         provider
     }
 
-    /// A field of a table that is not known, or has a value of the wrong type.
+    /// Reports a field of a table that is unknown, or has a value of the wrong type.
     fn bad_field(&mut self, table: &str, field: &Name<'_>, known: &[&'static str], allowed: &str) {
         let name = field.get_ref().as_ref();
         let (key, origin) = (format!("{table}.{name}"), self.origin(field.span().start));
@@ -281,17 +281,18 @@ const HUB_FIELDS: [&str; 7] =
 /// What a hub's table may hold.
 const HUB_ALLOWED: &str = "a table [hub.NAME] with keys = [\"…\"] or key_file = \"PATH\", default = true on one of them, client_tokens = \"required\" or \"optional\", path = \"/PATH/\" or a list of paths, and tables [[hub.NAME.event_handler]] and [[hub.NAME.identity_provider]]";
 
-/// Every one is a text.
+/// A list of texts; `None` if one value is not a text.
 fn texts(values: &[Value<'_>]) -> Option<Vec<String>> {
     values.iter().map(|value| value.get_ref().as_str().map(str::to_owned)).collect()
 }
 
-/// A key's value as the other faces would write it.
+/// A key's value, written as in environment and flags.
 fn scalar(value: &DeValue<'_>) -> Option<String> {
     match value {
         DeValue::String(text) => Some(text.clone().into_owned()),
         DeValue::Integer(number) => {
-            // Written 0x…, 0o… or 0b… it means the same number; what is too large for any key stays as it is.
+            // 0x…, 0o… and 0b… are read as numbers; a number that is too large for any key stays as
+            // it is.
             let decimal = i64::from_str_radix(number.as_str(), number.radix());
             Some(decimal.map_or_else(|_| number.to_string(), |decimal| decimal.to_string()))
         }

@@ -1,4 +1,5 @@
-//! The texts that were given for each key, by face: flag over environment over file.
+//! The texts that were given for each key, by face. A flag overrides the environment, the
+//! environment the file.
 
 use core::fmt;
 use std::ffi::OsString;
@@ -18,7 +19,7 @@ struct Entry {
     origin: Origin,
 }
 
-/// Without the text, which may be a secret.
+/// Leaves out the text, which may be a secret.
 impl fmt::Debug for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({})", self.key, self.origin)
@@ -26,7 +27,7 @@ impl fmt::Debug for Entry {
 }
 
 impl Given {
-    /// Later texts of a key are stronger.
+    /// Adds a text for a key. Later texts override earlier ones.
     pub(crate) fn put(&mut self, key: &'static str, text: String, origin: Origin) {
         self.0.push(Entry { key, text, origin });
     }
@@ -40,7 +41,8 @@ impl Given {
         self.0.iter().rev().find(|entry| entry.key == key)
     }
 
-    /// The strongest value; every text that is wrong is reported, a weaker one too: it would bite later.
+    /// The value of the strongest text. Every wrong text is reported, including overridden ones,
+    /// which would cause trouble later.
     pub(crate) fn value<K: ValueKind>(
         &self,
         key: &'static str,
@@ -62,8 +64,9 @@ impl Given {
         strongest
     }
 
-    /// Takes every `TRUNKLINE_*` variable. One that is nearly a key is a mistake; one that is none may be of others,
-    /// such as a deployment's own `TRUNKLINE_IMAGE`, and only gets a warning.
+    /// Adds every `TRUNKLINE_*` variable. A variable that resembles a key is a mistake. Any other
+    /// may belong to another program, such as a deployment's own `TRUNKLINE_IMAGE`, and only gets a
+    /// warning.
     pub(crate) fn put_environment(
         &mut self,
         variables: Vec<(OsString, OsString)>,
@@ -92,7 +95,7 @@ impl Given {
         }
     }
 
-    /// Takes the flags that were on the command line, as (key, text).
+    /// Adds the flags that were on the command line, as (key, text).
     pub(crate) fn put_flags(
         &mut self,
         flags: Vec<(&'static str, OsString)>,
@@ -124,16 +127,16 @@ fn not_text(key: &Key, origin: Origin) -> Mistake {
     Mistake { key: key.name.into(), origin, wrong, allowed: key.allowed.clone() }
 }
 
-/// What to make of a variable that is no key.
+/// The judgement of a variable that is no key.
 enum Unknown {
     Mistake(Mistake),
     Warning(String),
-    /// It is known whose it is.
+    /// The variable is known to belong to another program.
     OfOthers,
 }
 
 fn unknown_variable(name: &str, value: &OsString) -> Unknown {
-    // The SDK's own variable; app servers and nodes often share an environment file.
+    // The SDK's own variable: app servers and nodes often share an environment file.
     if name == "TRUNKLINE_ENDPOINT" || is_service_link(name, &value.to_string_lossy()) {
         return Unknown::OfOthers;
     }
@@ -148,8 +151,8 @@ fn unknown_variable(name: &str, value: &OsString) -> Unknown {
     Unknown::Mistake(Mistake { key, origin: Origin::Env(name.into()), wrong, allowed })
 }
 
-/// Kubernetes puts variables of this form into every container when a Service is called `trunkline` or
-/// `trunkline-…`. They are nobody's mistake.
+/// Kubernetes puts variables of this form into every container when a Service is called `trunkline`
+/// or `trunkline-…`, so they are no mistake of the operator.
 fn is_service_link(name: &str, value: &str) -> bool {
     let tail = |mark: &str| name.rfind(mark).map(|at| &name[at + mark.len()..]);
     let about_service = tail("_SERVICE_HOST") == Some("")
@@ -164,13 +167,13 @@ fn is_service_link(name: &str, value: &str) -> bool {
     about_service || about_port || (tail("_PORT") == Some("") && url)
 }
 
-/// The key that somebody may have meant.
+/// The key that was probably meant.
 pub(crate) fn nearest(name: &str) -> Option<&'static Key> {
     let near = nearest_of(table::keys().iter().map(|key| key.name), name)?;
     table::keys().iter().find(|key| key.name == near)
 }
 
-/// The one of these names that somebody may have meant.
+/// The name among these that was probably meant.
 pub(crate) fn nearest_of(
     names: impl Iterator<Item = &'static str>,
     given: &str,
@@ -178,7 +181,7 @@ pub(crate) fn nearest_of(
     names
         .map(|name| (name, strsim::jaro_winkler(name, given)))
         .filter(|(name, similarity)| {
-            // The first measure is harsh to short names.
+            // The first measure is too strict for short names.
             *similarity > 0.85 || strsim::damerau_levenshtein(name, given) <= 1
         })
         .max_by(|(_, a), (_, b)| a.total_cmp(b))

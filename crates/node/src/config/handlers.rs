@@ -1,4 +1,5 @@
-//! Event handlers of hubs without app servers: the kinds of their values, and their tables in the file.
+//! Event handlers of hubs without app servers: the types of their values, and their tables in the
+//! file.
 
 use trunkline_azure::webhook::{Handler, SystemEvent, UrlTemplate, UserEvents};
 
@@ -7,18 +8,18 @@ use super::kinds::ValueKind;
 use super::mistake::{Mistake, Origin};
 use super::table::{self, Settings};
 
-/// What a handler's table may hold.
+/// The allowed content of a handler's table.
 pub(super) const HANDLER_ALLOWED: &str = "tables [[hub.NAME.event_handler]] with url = \"URL\", and, if not all events are \
      wanted, system_events = [\"connect\", …] and user_events = [\"NAME\", …]";
 
-/// The keys of the simple case, that of the default hub.
+/// The keys of the simple case: one handler for the default hub.
 const SIMPLE: [&str; 3] =
     ["event_handler", "event_handler_system_events", "event_handler_user_events"];
 
-/// Handlers per hub.
+/// The most handlers per hub.
 const HANDLERS_MAX: usize = 64;
 
-/// The address of a handler. It is kept like a secret, because it may hold `?code=…`.
+/// The address of a handler. It is treated as a secret, because it may contain `?code=…`.
 pub(crate) struct HandlerUrl;
 
 impl ValueKind for HandlerUrl {
@@ -46,7 +47,7 @@ impl ValueKind for HandlerUrl {
     }
 }
 
-/// Names of system events, between commas.
+/// Names of system events, separated by commas.
 pub(crate) struct SystemEvents;
 
 impl ValueKind for SystemEvents {
@@ -73,7 +74,7 @@ impl ValueKind for SystemEvents {
     }
 }
 
-/// Names of clients' events, between commas.
+/// Names of clients' events, separated by commas.
 pub(crate) struct EventNames;
 
 impl ValueKind for EventNames {
@@ -181,14 +182,14 @@ fn of_table(key: &str, table: &HandlerTable, mistakes: &mut Vec<Mistake>) -> Opt
     })
 }
 
-/// The handler of the simple case, if one is given.
+/// The handler of the simple case, if it is configured.
 pub(super) fn simple(
     settings: &Settings,
     given: &Given,
     table: Option<(&str, &[HandlerTable])>,
     mistakes: &mut Vec<Mistake>,
 ) -> Vec<Handler> {
-    // A default that is written out, as `config print` does, is no wish.
+    // A default that is written out, as `config print` does, is not a choice of the operator.
     let shown = settings.shown();
     let is_default = |name: &str| {
         let key = table::keys().iter().find(|key| key.name == name);

@@ -1,4 +1,4 @@
-//! Which hubs there are and which keys open them.
+//! The hubs, and the keys that authorise for them.
 
 use std::path::Path;
 
@@ -14,23 +14,26 @@ use super::mistake::{Mistake, Origin};
 use super::table::{ClientTokens, Settings, TOKENS};
 use super::{DEVELOPMENT_KEY, Mode};
 
-/// Keys that are valid for one hub at once: the current one, and those that app servers still move away from.
+/// Keys that may be valid for one hub at once: the current one, and older ones that app servers
+/// still use.
 const KEYS_PER_HUB_MAX: usize = 8;
 
 /// One hub, ready to be served.
 #[derive(Clone, Debug)]
 pub struct Hub {
-    /// As clients and app servers name it.
+    /// The name that clients and app servers use.
     pub name: String,
-    /// Any of these opens a trunk; the first is the current one. Empty only in [`Mode::Inspect`].
+    /// Each of these keys opens a trunk; the first is the current one. Empty only in
+    /// [`Mode::Inspect`].
     pub keys: Vec<KeyText>,
-    /// Who is told of sockets and events while there is no app server; the first that wants an event gets it.
+    /// The handlers that receive events while there is no app server; the first that accepts an
+    /// event gets it.
     pub event_handlers: Vec<Handler>,
-    /// Whose tokens authorise beside those that the keys sign.
+    /// Identity providers whose tokens authorise in addition to those that the keys sign.
     pub identity_providers: Vec<IdentityProvider>,
     /// Whether its clients need tokens.
     pub client_tokens: ClientTokens,
-    /// Paths that are its own, whoever is connected.
+    /// Paths that belong to this hub, whichever app servers are connected.
     pub paths: Vec<String>,
 }
 
@@ -183,7 +186,7 @@ impl Book<'_> {
         keys
     }
 
-    /// What the hub's table says, or else the key for all hubs.
+    /// The setting in the hub's table, or else the key for all hubs.
     fn client_tokens(&mut self, table: Option<&HubTable>) -> ClientTokens {
         let own = table.and_then(|table| Some((&table.name, table.client_tokens.as_ref()?)));
         let Some((name, (word, origin))) = own else { return self.settings.client_tokens };
@@ -280,7 +283,8 @@ impl Book<'_> {
         keys
     }
 
-    /// The development key is in every copy of Trunkline: outside of development it opens the hub to everybody.
+    /// Checks a key for the mode. The development key is in every copy of Trunkline: outside of
+    /// development it would open the hub to everyone.
     fn fit_for_mode(&mut self, name: &str, origin: &Origin, key: KeyText) -> Option<KeyText> {
         if self.mode == Mode::Dev || key.0 != DEVELOPMENT_KEY {
             return Some(key);
@@ -311,7 +315,7 @@ impl Book<'_> {
     }
 }
 
-/// A path as it is compared: with and without the slash at its end it is the same.
+/// A path in the form for comparison: with and without the slash at its end it is the same.
 fn bare(path: &str) -> &str {
     path.trim_end_matches('/')
 }

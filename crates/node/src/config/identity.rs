@@ -6,19 +6,19 @@ use trunkline_azure::identity::{
 
 use super::mistake::{Mistake, Origin};
 
-/// What a provider's table may hold.
+/// The allowed content of a provider's table.
 pub(super) const IDENTITY_ALLOWED: &str = "tables [[hub.NAME.identity_provider]] with issuer = \"URL\", \
      audience = \"TEXT\" or a list of them, and, where they are wanted, jwks_url = \"URL\", algorithms = [\"RS256\", …], \
      for = [\"app_servers\", \"clients\"], claims = { NAME = [\"VALUE\", …] }";
 
-/// Providers per hub.
+/// The most providers per hub.
 const PROVIDERS_MAX: usize = 16;
 
 /// One `[[hub.<name>.identity_provider]]`. Values are not checked yet.
 #[derive(Clone, Debug)]
 pub(crate) struct IdentityTable {
     origin: Origin,
-    /// Fields with one text or a list of them.
+    /// Fields with one text or a list of texts.
     fields: Vec<(String, Vec<String>, Origin)>,
     pub(super) claims: Vec<(String, Vec<String>)>,
     pub(super) claims_origin: Option<Origin>,
@@ -27,14 +27,14 @@ pub(crate) struct IdentityTable {
 impl IdentityTable {
     pub(super) const FIELDS: [&'static str; 6] =
         ["issuer", "audience", "jwks_url", "algorithms", "for", "claims"];
-    /// Those that may have several values.
+    /// The fields that may have several values.
     const LISTS: [&str; 3] = ["audience", "algorithms", "for"];
 
     pub(super) fn new(origin: Origin) -> Self {
         Self { origin, fields: Vec::new(), claims: Vec::new(), claims_origin: None }
     }
 
-    /// None: there is no such field, or it has tables.
+    /// Sets a field; `None`: there is no such field, or it has tables.
     pub(super) fn put(&mut self, name: &str, texts: Vec<String>, origin: &Origin) -> Option<()> {
         if name == "claims" || !Self::FIELDS.contains(&name) {
             return None;
@@ -43,7 +43,7 @@ impl IdentityTable {
         Some(())
     }
 
-    /// None: there is no such field, or it has one value.
+    /// Sets a field with several values; `None`: there is no such field, or it has one value.
     pub(super) fn put_list(
         &mut self,
         name: &str,
@@ -79,7 +79,7 @@ pub(super) fn of_tables(
     checked
 }
 
-/// One table, being checked. Everything that is wrong is told, not only the first.
+/// The check of one table. Every mistake is reported, not only the first.
 struct Check<'a> {
     key: &'a str,
     table: &'a IdentityTable,
@@ -155,7 +155,7 @@ impl Check<'_> {
         self.mistake("algorithms", origin.clone(), &wrong, &allowed)
     }
 
-    /// App servers, clients.
+    /// Who may use the tokens: app servers, clients.
     fn bearers(&mut self) -> Option<(bool, bool)> {
         let Some((names, origin)) = self.table.field("for") else { return Some((true, false)) };
         let has = |wanted: &str| names.iter().any(|name| name == wanted);

@@ -1,4 +1,5 @@
-//! What can be wrong with a configuration, said so that it can be put right without looking anything up.
+//! The mistakes in a configuration, described so that they can be corrected without looking
+//! anything up.
 
 use core::fmt;
 use std::path::{Path, PathBuf};
@@ -6,13 +7,13 @@ use std::path::{Path, PathBuf};
 /// Where a value was set.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Origin {
-    /// Nowhere: the default holds.
+    /// Nowhere: the default applies.
     Default,
-    /// In a file, at a line that counts from 1.
+    /// In a file, at a line.
     File {
-        /// The file as it was named.
+        /// The path of the file as it was given.
         path: PathBuf,
-        /// Counts from 1.
+        /// The line; the first is 1.
         line: usize,
     },
     /// In an environment variable.
@@ -22,7 +23,8 @@ pub enum Origin {
 }
 
 impl Origin {
-    /// A path that was set here: in a file it counts from the file's folder, elsewhere from the working directory.
+    /// A path that was set here: in a file it starts at the file's folder, elsewhere at the working
+    /// directory.
     pub(crate) fn place(&self, path: &Path) -> PathBuf {
         match self {
             Self::File { path: file, .. } => {
@@ -44,16 +46,16 @@ impl fmt::Display for Origin {
     }
 }
 
-/// One thing that is wrong.
+/// One mistake.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Mistake {
     /// The key, as the file names it.
     pub key: String,
     /// Where the value was set.
     pub origin: Origin,
-    /// What is wrong; never holds a secret.
+    /// What is wrong; never contains a secret.
     pub wrong: String,
-    /// What would be right.
+    /// What is allowed.
     pub allowed: String,
 }
 
@@ -63,7 +65,7 @@ impl fmt::Display for Mistake {
     }
 }
 
-/// All that is wrong, at once. Never empty.
+/// All mistakes together. Never empty.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Mistakes(pub Vec<Mistake>);
 

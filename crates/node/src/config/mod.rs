@@ -1,4 +1,5 @@
-//! Configuration: one key table, three faces (file, environment, flag), all mistakes at once.
+//! Configuration: one key table, three faces (file, environment, flag), all mistakes reported at
+//! once.
 
 mod file;
 mod given;
@@ -26,43 +27,43 @@ pub use table::{ClientTokens, Key, LogFormat, Settings, keys};
 
 use given::Given;
 
-/// The key that `trunkline dev` takes when none is given. App servers in development use it too.
+/// The key of `trunkline dev` when none is given. App servers in development use it too.
 pub const DEVELOPMENT_KEY: &str = "trunkline-development-key-do-not-use-in-production";
 
-/// The file that is read when none is named and it exists, in the working directory.
+/// The file in the working directory that is read, if it exists, when no other file is named.
 pub const FILE_DEFAULT: &str = "trunkline.toml";
 
 /// The environment variable that names the file. As a flag: `--config`.
 pub const FILE_ENV: &str = "TRUNKLINE_CONFIG";
 
-/// What the configuration is for.
+/// The purpose of a configuration.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Mode {
     /// `trunkline serve`: keys are needed.
     Serve,
-    /// `trunkline dev`: this machine only; the development key stands in.
+    /// `trunkline dev`: this machine only; without a key the development key is used.
     Dev,
-    /// Only to be looked at: keys may be missing.
+    /// The configuration is only shown: keys may be missing.
     Inspect,
 }
 
-/// The texts that the faces give.
+/// The texts from the faces.
 #[derive(Clone, Debug, Default)]
 pub struct Inputs {
     /// The value of `--config`.
     pub file: Option<PathBuf>,
     /// Flags of keys that were on the command line: the key's name and the text.
     pub flags: Vec<(&'static str, OsString)>,
-    /// The whole environment; only `TRUNKLINE_*` is looked at.
+    /// The whole environment; only `TRUNKLINE_*` variables are used.
     pub env: Vec<(OsString, OsString)>,
-    /// Read when neither flag nor environment name a file, if it exists.
+    /// The file that is read, if it exists, when neither flag nor environment name one.
     pub file_default: PathBuf,
 }
 
 /// A configuration without mistakes.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// What it is for.
+    /// The purpose of the configuration.
     pub mode: Mode,
     /// The value of every key.
     pub settings: Settings,
@@ -72,7 +73,7 @@ pub struct Config {
     pub hubs: Vec<Hub>,
     /// The file that was read, if any.
     pub file: Option<PathBuf>,
-    /// What an operator should know although the node starts. Sentences without secrets.
+    /// Facts that an operator should know although the node starts. Sentences without secrets.
     pub warnings: Vec<String>,
     given: Given,
 }
@@ -106,7 +107,7 @@ pub fn load(mode: Mode, inputs: Inputs) -> Result<Config, Mistakes> {
     let (default_hub, hubs) = hubs::assemble(mode, &settings, &given, tables, &mut mistakes);
     check_addresses(mode, &settings, &given, &mut mistakes);
     if unread {
-        // What is not set may well be in the file that cannot be read.
+        // A missing value may well be in the file that cannot be read, so it is not reported.
         let mut place = 0..;
         mistakes.retain(|mistake| place.next() < Some(known) || mistake.origin != Origin::Default);
     }
@@ -118,7 +119,8 @@ pub fn load(mode: Mode, inputs: Inputs) -> Result<Config, Mistakes> {
 }
 
 impl Settings {
-    /// Paths in the file count from the file's folder, so that it does not matter where the node is started.
+    /// Resolves paths in the file from the file's folder, so that it does not matter where the node
+    /// is started.
     fn place_paths(&mut self, given: &Given) {
         for (key, path) in [("key_file", &mut self.key_file), ("ready_file", &mut self.ready_file)]
         {
@@ -140,7 +142,7 @@ fn choose_file(inputs: &Inputs) -> Option<(PathBuf, Origin)> {
     inputs.file_default.exists().then(|| (inputs.file_default.clone(), Origin::Default))
 }
 
-/// `None`: it cannot be read, and what it holds is not known.
+/// Reads the file; `None`: it cannot be read, and its content is unknown.
 fn read_file(
     path: &Path,
     origin: &Origin,

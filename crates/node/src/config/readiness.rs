@@ -1,17 +1,18 @@
-//! What makes a node say that it is not ready.
+//! The states in which a node reports that it is not ready.
 
 use super::kinds::ValueKind;
 
-/// A state in which newcomers are better sent elsewhere, if there is somewhere else. Alphabetical.
+/// A state in which new connections should go to other nodes, if there are any. In alphabetical
+/// order.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Unready {
-    /// As much memory is in use as may be.
+    /// The memory in use has reached the ceiling.
     MemoryFull,
     /// No hub has an app server.
     NoAppServer,
-    /// There are as many sessions as there may be.
+    /// The number of sessions has reached its limit.
     SessionsFull,
-    /// There are as many streams as there may be.
+    /// The number of streams has reached its limit.
     StreamsFull,
 }
 
@@ -19,7 +20,7 @@ impl Unready {
     pub(crate) const ALL: [Self; 4] =
         [Self::MemoryFull, Self::NoAppServer, Self::SessionsFull, Self::StreamsFull];
 
-    /// As configured, and as `/readyz` has it.
+    /// The name in the configuration and at `/readyz`.
     pub fn code(self) -> &'static str {
         match self {
             Self::MemoryFull => "memory_full",
@@ -30,7 +31,7 @@ impl Unready {
     }
 }
 
-/// Some of them, between commas.
+/// A selection of states, separated by commas.
 pub(crate) struct UnreadyOn;
 
 impl ValueKind for UnreadyOn {

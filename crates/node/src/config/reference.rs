@@ -108,7 +108,8 @@ hubs cannot differ in upper and lower case only.
 ";
 
 impl Config {
-    /// Every key with its value and where it was set, as a file that could be read again. Secrets are hidden.
+    /// Every key with its value and where it was set, in the form of a file that could be read
+    /// again. Secrets are hidden.
     pub fn print(&self) -> String {
         let mut text = match &self.file {
             Some(path) => format!("# file: {}\n", path.display()),
@@ -143,7 +144,8 @@ impl Config {
         text
     }
 
-    /// A file cannot hold `hub = "…"` beside tables `[hub.…]`.
+    /// Whether the hub's name must be written in a table: a file cannot contain both `hub = "…"`
+    /// and tables `[hub.…]`.
     fn hub_is_in_a_table(&self, name: &str) -> bool {
         name == "hub" && (self.hubs.len() > 1 || self.default_hub != self.settings.hub)
     }

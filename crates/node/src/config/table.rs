@@ -1,8 +1,9 @@
 //! The key table: every key of Trunkline, once.
 //!
-//! A row gives the key's doc, name, type, default and kind. From it follow the line in `trunkline.toml`, the
-//! environment variable, the flag, the help text, the reference page and the field of [`Settings`]. To add a key, add
-//! a row. A limit's default lives in [`Limits`] beside the code that obeys it.
+//! A row gives the key's doc, name, type, default and value type. The line in `trunkline.toml`, the
+//! environment variable, the flag, the help text, the reference page and the field of [`Settings`]
+//! are all made from it. To add a key, add a row. A limit's default lives in [`Limits`] next to the
+//! code that enforces it.
 
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -21,18 +22,18 @@ use super::kinds::{
 use super::mistake::Mistake;
 use super::readiness::{Unready, UnreadyOn};
 
-/// What is known of a key without its value.
+/// The facts about a key, without its value.
 #[derive(Clone, Debug)]
 pub struct Key {
-    /// The heading it stands under.
+    /// The heading of its section.
     pub section: &'static str,
-    /// As the file names it.
+    /// The name in the file.
     pub name: &'static str,
-    /// Sentences; the first says what it is.
+    /// The documentation; the first sentence says what the key is.
     pub doc: String,
-    /// Stands for the value in help texts.
+    /// A word for the value in help texts.
     pub placeholder: &'static str,
-    /// What its values may be.
+    /// The allowed values.
     pub allowed: String,
     /// The default as text; empty when there is none.
     pub default: String,
@@ -112,7 +113,8 @@ macro_rules! key_table {
                 ]
             }
 
-            /// Takes the strongest text of each key. A text that is wrong is reported and its default stands in.
+            /// Parses the strongest text of each key. A wrong text is reported, and the default is
+            /// used in its place.
             pub(crate) fn resolve(given: &Given, mistakes: &mut Vec<Mistake>) -> Self {
                 let mut limits = Limits::default();
                 $( if let Some(value) = given.value(stringify!($limit), &$limit_kind, mistakes) {
@@ -138,7 +140,7 @@ macro_rules! key_table {
     };
 }
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum LogFormat {
     /// For people.
@@ -150,13 +152,13 @@ pub enum LogFormat {
 /// Whether a hub's clients need tokens.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum ClientTokens {
-    /// They may have one.
+    /// Clients may have a token.
     Optional,
-    /// They must have one.
+    /// Clients must have a token.
     Required,
 }
 
-/// The words for it.
+/// The words for the values.
 pub(crate) const TOKENS: Choice<ClientTokens> =
     Choice(&[("optional", ClientTokens::Optional), ("required", ClientTokens::Required)]);
 
@@ -172,112 +174,129 @@ key_table! {
     "Ports and threads" {
         /// The public port: clients and app servers connect here.
         listen: SocketAddr = "127.0.0.1:8080", Address;
-        /// The admin port: health, metrics and status. It asks for no password, so keep it away from strangers.
+        /// The admin port: health, metrics and status. It has no password, so do not expose it to
+        /// strangers.
         admin: Option<SocketAddr> = "127.0.0.1:8081", Unless("off", Address);
         /// Threads that serve the public port; each owns its share of the sessions. "auto" is one per core.
         threads: Option<usize> = "auto", Unless("auto", Count::<usize>::between(1, 256));
-        /// This node's name in logs, metrics and towards app servers.
+        /// This node's name in logs, metrics and messages to app servers.
         node_id: Option<String> = "random", Unless("random", NODE_ID);
-        /// A hint of this node inside each session id. Give each node of a cluster its own.
+        /// A number of this node inside each session id. Give each node of a cluster its own.
         node_number: Option<u16> = "random", Unless("random", Count::<u16>::between(0, 65_535));
     }
     "Hub and keys" {
         /// The hub that clients reach at /socket.io/. More hubs are tables in the file.
         hub: String = "default", HUB;
-        /// The key of that hub; app servers sign with it. A flag can be seen by all users of the machine: prefer the
-        /// environment or `key_file`.
+        /// The key of that hub; app servers sign with it. All users of the machine can see a flag:
+        /// prefer the environment or `key_file`.
         key: Option<KeyText> = "", Maybe(HubKey);
-        /// The key before this one. It is valid too, so that app servers can change over one by one.
+        /// The previous key of that hub. It is valid too, so that app servers can change to the new
+        /// key one by one.
         key_previous: Option<KeyText> = "", Maybe(HubKey);
         /// A file with the keys of that hub in place of `key` and `key_previous`: one per line, the current one first.
         key_file: Option<PathBuf> = "", Maybe(FilePath);
-        /// Whether clients need a token, signed with a key of their hub. "optional": one in `access_token` is checked at
-        /// /clients/socketio/hubs/NAME when it is there. "required": clients without a good one get 401, at every path.
-        /// A hub's table may say otherwise for that hub.
+        /// Whether clients need a token, signed with a key of their hub. "optional": a token in
+        /// `access_token` is checked at /clients/socketio/hubs/NAME if it is there. "required":
+        /// clients without a valid token get 401, at every path. A hub's table may override this
+        /// for that hub.
         client_tokens: ClientTokens = "optional", TOKENS;
-        /// The addresses of this node as clients, app servers and callers of the REST API write them, such as a proxy's,
-        /// with commas between them. A token of a client, a call or a tunnel that is signed with a hub's key names one of
-        /// them as its audience. None: the address that the node listens on (and localhost, where that leads to it); for
-        /// `trunkline dev`, whatever address a request names in its `Host`.
+        /// The addresses of this node as clients, app servers and callers of the REST API write
+        /// them, such as a proxy's, separated by commas. A token of a client, a call or a tunnel
+        /// that is signed with a hub's key names one of them as its audience. Default: the address
+        /// that the node listens on (and localhost, if that leads to it); for `trunkline dev`, any
+        /// address that a request names in its `Host`.
         public_endpoints: Vec<Endpoint> = "", Endpoints;
     }
     "Event handlers" {
-        /// Where that hub's event handler is: it is told of sockets and events while the hub has no app server
-        /// (serverless mode). More handlers, and those of other hubs, are tables in the file.
+        /// The address of that hub's event handler, which receives events of sockets while the hub
+        /// has no app server (serverless mode). Further handlers, and those of other hubs, are
+        /// tables in the file.
         event_handler: Option<UrlTemplate> = "", Maybe(HandlerUrl);
-        /// Which of the system's events that handler wants.
+        /// The system events that the handler accepts.
         event_handler_system_events: Vec<SystemEvent> = "connect,connected,disconnected", SystemEvents;
-        /// Which of the clients' events that handler wants.
+        /// The clients' events that the handler accepts.
         event_handler_user_events: UserEvents = "*", EventNames;
         /// Time for one try of calling a handler, from connecting to the last byte of its answer.
         webhook_timeout: Duration = "30s", span(10, 600);
-        /// Calls of one hub's handlers that are on the wire at once; the others wait their turn.
+        /// Calls of one hub's handlers that may be on the wire at once; the others wait.
         webhook_concurrent_max: usize = "64", Count::<usize>::between(1, 10_000);
-        /// Calls of one hub's handlers that are not done: on the wire, waiting, or between two tries. One beyond it is
-        /// not made. One connection may have an eighth of them, and the last quarter is for those that have none.
+        /// Unfinished calls of one hub's handlers: on the wire, waiting, or between two tries.
+        /// Further calls are not made. One connection may have an eighth of them, and the last
+        /// quarter is for connections that have none.
         webhook_pending_max: usize = "10000", Count::<usize>::between(1, 10_000_000);
-        /// Bytes of a handler's answer. A longer one counts as none.
+        /// The longest answer of a handler. A longer one counts as no answer.
         webhook_answer_bytes_max: usize = "1MiB", Size::<usize>::between(1 << 10, GIB);
-        /// Events of one socket that wait for the one before. Beyond it its client is closed.
+        /// Events of one socket that may wait for the event before them. Beyond it, its client is
+        /// closed.
         serverless_socket_events_max: usize = "1000", Count::<usize>::between(1, 1_000_000);
-        /// Bytes of one hub's events that wait for those before or for the handler. Beyond it the client that sent the
-        /// last is closed, and entering a namespace is refused. One connection may hold an eighth of them.
+        /// Bytes of one hub's events that may wait for earlier events or for the handler. Beyond
+        /// it, the client that sent the last one is closed, and clients that join a namespace are
+        /// refused. One connection may hold an eighth of them.
         serverless_waiting_bytes_max: usize = "64MiB", Size::<usize>::between(1 << 10, 64 * GIB);
     }
     "Identity providers" {
-        /// Time for one request to an identity provider, from connecting to the last byte of its answer. Which providers
-        /// a hub has is told by tables in the file.
+        /// Time for one request to an identity provider, from connecting to the last byte of its
+        /// answer. Tables in the file configure a hub's providers.
         identity_timeout: Duration = "5s", span(10, 60);
-        /// Bytes of an identity provider's answer. A longer one counts as none.
+        /// The longest answer of an identity provider. A longer one counts as no answer.
         identity_answer_bytes_max: usize = "256KiB", Size::<usize>::between(1 << 10, 16 << 20);
-        /// Time after which an identity provider's keys are fetched anew. A key that it takes back counts as long.
+        /// Time after which an identity provider's keys are fetched again. A key that the provider
+        /// withdraws stays valid until then.
         identity_refresh: Duration = "1h", span(100, 86_400);
-        /// The least time between two fetches: after one that failed, and when a token names a key that is not there.
+        /// The shortest time between two fetches: after a failure, and when a token names an
+        /// unknown key.
         identity_retry: Duration = "30s", span(100, 3_600);
     }
     "Running" {
-        /// The least level of log lines, on standard error.
+        /// The lowest level of log lines, on standard error.
         log: String = "info", Filter;
-        /// How log lines look.
+        /// The format of log lines.
         log_format: LogFormat = "text", Choice(&[("text", LogFormat::Text), ("json", LogFormat::Json)]);
-        /// Whether broadcasts to very many are written through io_uring, where the kernel has it and allows it.
+        /// Whether broadcasts to very many sessions are written through io_uring, where the kernel
+        /// has it and allows it.
         io_uring: bool = "auto", Choice(&[("auto", true), ("off", false)]);
         /// A file that is written once all ports accept, with their real addresses and the process id as JSON, and
         /// removed at the end.
         ready_file: Option<PathBuf> = "", Maybe(FilePath);
-        /// What makes /readyz say 503, beside the drain. A cause that is not named here is a note there, and the node is
-        /// ready all the same. `no_app_server` is: no hub of this node has one.
+        /// States in which /readyz answers 503, in addition to the drain. A state that is not named
+        /// here is only a note there, and the node stays ready. `no_app_server` means: no hub of
+        /// this node has an app server.
         unready_on: Vec<Unready> = "memory_full,sessions_full,streams_full", UnreadyOn;
-        /// Time after SIGTERM or SIGINT in which the node says at /readyz that it is not ready and goes on as before, so
-        /// that balancers send newcomers elsewhere. 0s: there is no balancer and no other node.
+        /// Time after SIGTERM or SIGINT in which the node reports at /readyz that it is not ready
+        /// but serves as before, so that balancers send new clients elsewhere. 0s: there is no
+        /// balancer and no other node.
         drain_wait: Duration = "0s", span(0, 3_600);
-        /// Time after that over which sessions are closed evenly. "auto" is 10s after a `drain_wait`, while newcomers are
-        /// refused. Without one it is 400ms, and 0s for `trunkline dev`: clients find the next process sooner than they
-        /// would a node that takes its time.
+        /// Time after `drain_wait` over which sessions are closed evenly. "auto" is 10s after a
+        /// `drain_wait`, while new clients are refused. Without one it is 400ms, and 0s for
+        /// `trunkline dev`: clients then reach the next process sooner than a node that closes
+        /// slowly.
         drain: Option<Duration> = "auto", Unless("auto", span(0, 3_600));
     }
     limits "Limits" {
-        /// Sessions of all hubs together. A handshake beyond it is answered 503.
+        /// The most sessions of all hubs together. Further handshakes are answered 503.
         sessions_max: Count::<usize>::between(1, 100_000_000);
-        /// Open streams (TCP connections) on the public port; at most what the limit of open files allows. Beyond it
-        /// handshakes are answered 503.
+        /// The most open streams (TCP connections) on the public port; never more than the limit of
+        /// open files allows. Further handshakes are answered 503.
         streams_max: Count::<usize>::between(1, 100_000_000);
-        /// Memory in use beyond which handshakes are answered 503, and sessions that hold much are closed. "auto" is
-        /// three quarters of the control group's limit, or of the machine's memory where that is less.
+        /// Memory in use beyond which handshakes are answered 503, and the sessions that hold most
+        /// are closed. "auto" is three quarters of the control group's limit, or of the machine's
+        /// memory if that is less.
         memory_bytes_max: Unless("auto", Size::<usize>::between(16 << 20, 1 << 50));
-        /// Bytes that may wait for one session's client while it takes nothing. A client that goes on reading gets more,
-        /// see `outbox_stall`. One that takes nothing for a while (2 s for 16MiB, in proportion) is closed when its app goes
-        /// on sending, or after that time.
+        /// Bytes that may wait for one session's client while it reads nothing. A client that keeps
+        /// reading may have more waiting, see `outbox_stall`. A client that reads nothing for a
+        /// while (2 s for 16MiB, in proportion) is closed when its app continues to send, or after
+        /// that time.
         outbox_bytes_max: Size::<usize>::between(1 << 10, GIB);
-        /// Time in which a client for which more than `outbox_bytes_max` waits has to take a sixteenth of it. If it does
-        /// not, it is closed.
+        /// Time in which a client for which more than `outbox_bytes_max` waits must read a
+        /// sixteenth of it. A client that does not is closed.
         outbox_stall: span(100, 3_600);
-        /// Bytes of one request's line and headers.
+        /// The longest request line with its headers.
         header_bytes_max: Size::<usize>::between(8 << 10, 1 << 20);
         /// Time for a request's headers to arrive.
         header_timeout: span(10, 600);
-        /// Time that a connection without a request is kept open for the next one. It has to be longer than the same
-        /// of a proxy in front, or that one sends requests over connections that close at this moment (502).
+        /// Time that a connection without a request is kept open for the next one. It must be
+        /// longer than the same time of a proxy in front; otherwise the proxy sends requests over
+        /// connections that close at that moment (502).
         keep_alive_timeout: span(10, 3_600);
         /// Time for the body of a polling request to arrive.
         body_timeout: span(10, 3_600);
@@ -285,25 +304,29 @@ key_table! {
         answer_timeout: span(10, 3_600);
         /// Time for an app server to answer a handshake.
         handshake_timeout: span(10, 600);
-        /// Time without a sign of life after which an app server that has a handshake to answer is taken to hang: the
-        /// handshake is tried at another one, and newcomers go to others. An app server that answers pings but no
-        /// handshakes has five times as long.
+        /// Time without a sign of life after which an app server with an unanswered handshake
+        /// counts as hanging: the handshake is tried at another app server, and new sessions go to
+        /// others. An app server that answers pings but no handshakes has five times as long.
         handshake_retry_after: span(50, 120);
-        /// Handshakes and relayed requests of one trunk that wait for the app server.
+        /// Handshakes and relayed requests of one trunk that may wait for the app server.
         handshakes_pending_max: Count::<usize>::between(1, 10_000_000);
-        /// Trunks of one hub, which are its app servers: each is told of all others. One more is answered 503.
+        /// The most trunks of one hub: its app servers, each of which learns of all others. A
+        /// further one is answered 503.
         trunks_per_hub_max: Count::<usize>::between(1, 100_000);
-        /// Bytes of one trunk message.
+        /// The longest message on a trunk.
         trunk_batch_bytes_max: Size::<usize>::between(64 << 10, GIB);
-        /// Bytes of data that an app server may send before the node has worked off what came earlier.
+        /// Bytes of data that an app server may send before the node has processed its earlier
+        /// data.
         trunk_credit_bytes: Size::<u32>::between(64 << 10, GIB);
-        /// Time without a word on a trunk after which it is pinged; three of them end it.
+        /// Time without a frame on a trunk after which it is pinged; three such intervals end it.
         trunk_ping_interval: span(10, 600);
-        /// Namespaces that one app server may name.
+        /// The most namespaces that one app server may name.
         trunk_namespaces_max: Count::<usize>::between(1, 100_000_000);
-        /// Bytes that one app server has not read yet; beyond it, it gets no new sessions and no relays.
+        /// Bytes that one app server has not read yet; beyond it, the app server gets no new
+        /// sessions and no relays.
         trunk_unread_bytes_max: Size::<usize>::between(64 << 10, GIB);
-        /// Bytes kept for clients that come back (connection state recovery), for each hub; 0 keeps nothing.
+        /// Bytes kept for clients that return (connection state recovery), for each hub; 0 keeps
+        /// nothing.
         recovery_bytes_max: Size::<usize>::between(0, 64 * GIB);
         /// Sessions closed per second after the app server that held them is gone.
         orphan_close_per_second: Count::<u32>::between(1, 10_000_000);

@@ -1,4 +1,5 @@
-//! What is allowed and may still be a slip: said at the start, and by `trunkline config check`.
+//! Warnings about settings that are allowed but may be a mistake: logged at the start, and printed
+//! by `trunkline config check`.
 
 use std::ffi::OsString;
 use std::os::unix::fs::PermissionsExt;
@@ -8,7 +9,7 @@ use super::file::HubTable;
 use super::given::Given;
 use super::{Mode, Origin, Settings};
 
-/// Variables that other programs in Rust read.
+/// Variables that other Rust programs use.
 pub(super) fn of_environment(variables: &[(OsString, OsString)]) -> Option<String> {
     let set =
         |name: &str| variables.iter().any(|(known, value)| *known == *name && !value.is_empty());
@@ -17,10 +18,10 @@ pub(super) fn of_environment(variables: &[(OsString, OsString)]) -> Option<Strin
     })
 }
 
-/// The admin port has no password.
+/// Warns that the admin port, which has no password, is exposed.
 pub(super) fn of_addresses(mode: Mode, settings: &Settings, given: &Given) -> Option<String> {
     let admin = settings.admin.filter(|admin| !admin.ip().to_canonical().is_loopback())?;
-    // `trunkline dev` refuses it.
+    // `trunkline dev` refuses such an address.
     (mode != Mode::Dev).then(|| {
         format!(
             "admin ({}): `{admin}` can be reached from other machines and asks for no password; \
@@ -30,7 +31,7 @@ pub(super) fn of_addresses(mode: Mode, settings: &Settings, given: &Given) -> Op
     })
 }
 
-/// Files with keys that every user of the machine may read.
+/// Warns about files with keys that every user of the machine may read.
 pub(super) fn of_files(
     settings: &Settings,
     given: &Given,
