@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-/// What the one who asks wants, by the header `Accept`.
+/// The format that a request asks for in its header `Accept`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Format {
     OpenMetrics,
@@ -10,7 +10,8 @@ pub(crate) enum Format {
 }
 
 impl Format {
-    /// OpenMetrics for who names it and does not like the text format better; text for everybody else.
+    /// OpenMetrics for a request that names it and does not prefer the text format; text for all
+    /// others.
     pub(crate) fn accepted(accept: &str) -> Self {
         let quality = |kind: &str| {
             let ranges = accept.split(',').filter_map(|range| {
@@ -33,8 +34,8 @@ impl Format {
     }
 }
 
-/// OpenMetrics text in the format 0.0.4: there a family has the name of its samples, and there are no units, infos and
-/// end.
+/// Converts OpenMetrics to the text format 0.0.4. There a family has the name of its samples, and
+/// there are no units, no infos and no end marker.
 pub(crate) fn to_text(open_metrics: &str) -> String {
     let kinds: HashMap<&str, &str> = open_metrics
         .lines()

@@ -28,10 +28,10 @@ pub type Liveness = Pin<Box<dyn Future<Output = Vec<Cause>> + Send>>;
 
 /// What the admin port shows. Every method is called on the admin thread and must not block.
 pub trait Source: Send + Sync + 'static {
-    /// Whether the threads that serve clients still do, and which do not. Takes as long as it takes to be sure.
+    /// The threads that serve clients and no longer respond. Takes as long as it takes to be sure.
     fn liveness(&self) -> Liveness;
 
-    /// Whether this node should be sent new connections, and why not.
+    /// Whether this node should get new connections, and if not, why.
     fn readiness(&self) -> Readiness;
 
     /// The answer to `GET /api/v1/status`: a JSON document.
@@ -44,9 +44,9 @@ pub trait Source: Send + Sync + 'static {
 /// The answer to `GET /readyz`: ready exactly when there is no cause against it.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Readiness {
-    /// Why new connections should go elsewhere; empty when ready.
+    /// The reasons why new connections should go elsewhere; empty when ready.
     pub causes: Vec<Cause>,
-    /// What an operator should know although the node is ready.
+    /// Facts that an operator should know although the node is ready.
     pub notes: Vec<Cause>,
 }
 
@@ -55,6 +55,6 @@ pub struct Readiness {
 pub struct Cause {
     /// Lower case with underscores; never changes its meaning.
     pub code: &'static str,
-    /// What is the matter and what to do.
+    /// What is wrong and what to do.
     pub message: String,
 }

@@ -1,7 +1,7 @@
-//! What the kernel says of this process, read when somebody scrapes.
+//! Metrics of this process from the kernel, read at each scrape.
 //!
-//! The names without our prefix are the ones that every Prometheus client library uses, so that dashboards made for
-//! others fit.
+//! The names without our prefix are those that every Prometheus client library uses, so that
+//! dashboards made for others fit.
 
 use core::fmt;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -15,7 +15,7 @@ use prometheus_client::registry::Unit;
 
 /// Build, uptime, memory, CPU time, threads and file descriptors of this process.
 ///
-/// What the system does not offer (`/proc` is Linux's) is left out.
+/// Values that the system does not offer are left out (`/proc` exists on Linux only).
 #[derive(Debug)]
 pub struct ProcessCollector {
     version: &'static str,
@@ -24,7 +24,7 @@ pub struct ProcessCollector {
 }
 
 impl ProcessCollector {
-    /// Uptime counts from here.
+    /// A collector; uptime counts from now.
     pub fn new(version: &'static str, node_id: String) -> Self {
         Self { version, node_id, started: Instant::now() }
     }
@@ -67,7 +67,7 @@ fn encode_descriptors(encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         gauge(encoder, "process_open_fds", about, None, &ConstGauge::new(open))?;
     }
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-    // No limit at all is shown as the largest number that the format holds.
+    // "No limit" is shown as the largest number that the format holds.
     let limit = limit.map_or(i64::MAX, |limit| i64::try_from(limit).unwrap_or(i64::MAX));
     let about = "The most file descriptors that may be open.";
     gauge(encoder, "process_max_fds", about, None, &ConstGauge::new(limit))
@@ -107,11 +107,11 @@ fn gauge(
 
 fn open_fds() -> Option<i64> {
     let entries = std::fs::read_dir("/proc/self/fd").ok()?.count();
-    // The directory that is being read is one of them.
+    // One of the entries is the descriptor of the directory that is being read.
     i64::try_from(entries.saturating_sub(1)).ok()
 }
 
-/// The fields of `/proc/self/stat` that are shown; see proc_pid_stat(5).
+/// The fields of `/proc/self/stat` that are exported; see proc_pid_stat(5).
 #[derive(Debug, Eq, PartialEq)]
 struct Stat {
     cpu_ticks: u64,
@@ -121,9 +121,10 @@ struct Stat {
 
 impl Stat {
     fn parse(line: &str) -> Option<Self> {
-        // The second field is the command in brackets and may hold spaces and brackets itself.
+        // The second field is the command in parentheses, which may contain spaces and parentheses
+        // itself.
         let (_, rest) = line.rsplit_once(") ")?;
-        // The first of the rest is field 3 of the manual page.
+        // The rest begins with field 3 of the manual page.
         let field = |number: usize| rest.split_ascii_whitespace().nth(number - 3);
         let user: u64 = field(14)?.parse().ok()?;
         let system: u64 = field(15)?.parse().ok()?;

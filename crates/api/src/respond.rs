@@ -1,4 +1,4 @@
-//! Answers with the headers that all of them share.
+//! Answers, with the headers that they share.
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -34,7 +34,7 @@ fn with_kind(status: StatusCode, kind: &'static str, body: Bytes) -> Response<Bo
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    // Health, metrics and status are true only now.
+    // Health, metrics and status change at any time, so they must not be cached.
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response

@@ -1,4 +1,5 @@
-//! What the admin port answers, path by path. No I/O here: a request's method and path go in, an answer comes out.
+//! The answers of the admin port, path by path. No I/O here: a request's method and path go in, an
+//! answer comes out.
 
 use hyper::header::{ACCEPT, ALLOW, HeaderMap, HeaderValue};
 use hyper::{Method, Response, StatusCode};
@@ -8,18 +9,18 @@ use crate::exposition::{Format, to_text};
 use crate::respond::{self, Body};
 use crate::{Cause, Source};
 
-/// One path. The index, the answer to an unknown path and the dispatch all read this table.
+/// One path. The index, the answer to an unknown path and the dispatch all use this table.
 struct Route {
     path: &'static str,
     about: &'static str,
     answer: Handler,
 }
 
-/// How a path comes to its answer.
+/// How the answer of a path is made.
 enum Handler {
-    /// At once.
+    /// The function answers at once.
     Now(fn(&dyn Source, &HeaderMap) -> Response<Body>),
-    /// When the threads that serve clients have been asked.
+    /// The answer needs a response from the threads that serve clients.
     Alive,
 }
 
@@ -200,7 +201,7 @@ mod tests {
         call_with(method, path, &HeaderMap::new(), source)
     }
 
-    /// What is ready at once.
+    /// The result of a future that is ready at once.
     fn now<T>(future: impl Future<Output = T>) -> T {
         let mut context = core::task::Context::from_waker(core::task::Waker::noop());
         match core::pin::pin!(future).poll(&mut context) {

@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 use crate::Source;
 use crate::routes;
 
-/// Where the admin port listens and how much of it anybody may hold.
+/// The address and the limits of the admin port.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Port 0 means any free port.
@@ -31,7 +31,7 @@ pub struct Config {
     pub connections_max: usize,
     /// The longest request head, in bytes.
     pub header_bytes_max: usize,
-    /// Time for a whole request head to arrive, the idle time before it included.
+    /// Time for a whole request head to arrive, including the idle time before it.
     pub header_timeout: Duration,
     /// The longest life of one connection; a scraper simply opens another.
     pub connection_life_max: Duration,
@@ -40,7 +40,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// The limits that suit an operator's tools: probes, a scraper or two, `curl`.
+    /// Limits that fit an operator's tools: probes, a scraper or two, `curl`.
     pub fn new(listen: SocketAddr) -> Self {
         Self {
             listen,
@@ -59,7 +59,7 @@ impl Config {
 pub struct BindError {
     /// The address that was asked for.
     pub listen: SocketAddr,
-    /// What the system said.
+    /// The system's error.
     pub source: io::Error,
 }
 
@@ -77,7 +77,7 @@ pub struct Admin {
 }
 
 impl Admin {
-    /// Takes the address.
+    /// Binds the address.
     pub fn bind(config: Config) -> Result<Self, BindError> {
         let listen = config.listen;
         let bound = || {
@@ -90,7 +90,7 @@ impl Admin {
         Ok(Self { config, listener, local_addr })
     }
 
-    /// The address that was taken, with its real port.
+    /// The address that was bound, with its real port.
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
     }
@@ -119,9 +119,10 @@ pub struct AdminPort {
 }
 
 impl AdminPort {
-    /// Takes no more connections, lets those under way finish for the grace time, and joins the thread. Blocks.
+    /// Accepts no more connections, gives open requests the grace time to finish, and joins the
+    /// thread. Blocks.
     pub fn stop(self) {
-        // An error means that the thread has ended already, which joining will tell.
+        // An error means that the thread has ended already; joining reports that.
         let _ = self.stop.send(true);
         if self.thread.join().is_err() {
             tracing::error!("the admin thread panicked");
@@ -201,7 +202,7 @@ impl Server {
     }
 }
 
-/// Returns when a connection should take no further request.
+/// Waits until a connection must not take another request.
 async fn wind_up(stopped: &mut watch::Receiver<bool>, life_max: Duration) {
     tokio::select! {
         _ = stopped.wait_for(|stop| *stop) => (),
@@ -209,10 +210,10 @@ async fn wind_up(stopped: &mut watch::Receiver<bool>, life_max: Duration) {
     }
 }
 
-/// How often the same trouble is logged.
+/// The interval in which an error that repeats is logged.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Without a pause, a process that is out of file descriptors would spin here.
+/// Pauses after a failed accept; otherwise a process without free file descriptors would spin here.
 async fn pause_after_accept_error(error: &io::Error, warned_at: &mut Option<Instant>) {
     if warned_at.is_none_or(|at| at.elapsed() >= LOG_INTERVAL) {
         *warned_at = Some(Instant::now());

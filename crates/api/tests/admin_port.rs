@@ -37,7 +37,7 @@ fn start(change: impl FnOnce(&mut Config)) -> (SocketAddr, AdminPort) {
     (admin.local_addr(), admin.start(Arc::new(Fake)).unwrap())
 }
 
-/// Sends raw bytes and returns all that comes until the server closes the stream.
+/// Sends raw bytes and returns everything that arrives until the server closes the stream.
 fn exchange(address: SocketAddr, request: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.write_all(request.as_bytes()).unwrap();
@@ -46,7 +46,7 @@ fn exchange(address: SocketAddr, request: &str) -> String {
 
 fn read_to_end(stream: &mut TcpStream) -> String {
     let mut answer = Vec::new();
-    // A reset after the answer is the server's way to refuse the rest.
+    // The server may refuse the rest with a reset after the answer.
     let _ = stream.read_to_end(&mut answer);
     String::from_utf8(answer).unwrap()
 }

@@ -1,4 +1,4 @@
-//! Reading a request's body within bounds.
+//! Reads a request's body within bounds.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,18 +8,19 @@ use http_body_util::BodyExt;
 use hyper::body::Body;
 use tokio::time::timeout;
 
-/// How much of a body that is too long is read and dropped, so that its sender reads the answer.
+/// The bytes of a body that is too long that are read and dropped, so that its sender reads the
+/// answer.
 const DISCARDED_BYTES_MAX: usize = 64 << 20;
 
-/// What a body may be.
+/// The bounds of a body.
 pub struct Bounds<'a> {
-    /// Its length, in bytes.
+    /// The longest body, in bytes.
     pub bytes_max: usize,
-    /// Pieces in which it may arrive.
+    /// The most pieces in which it may arrive.
     pub chunks_max: usize,
-    /// How long all of it may take.
+    /// The longest time for all of it.
     pub timeout: Duration,
-    /// What it may hold while the node's memory is full, in bytes.
+    /// The longest body while the node's memory is full, in bytes.
     pub full_bytes_max: usize,
     /// Whether the node's memory is full.
     pub is_full: &'a (dyn Fn() -> bool + Sync),
@@ -36,30 +37,30 @@ impl fmt::Debug for Bounds<'_> {
     }
 }
 
-/// Why a body was not read. Alphabetical.
+/// Why a body was not read, in alphabetical order.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum BodyError {
     /// The stream broke, or its framing was wrong.
     #[error("the body broke off")]
     Broken,
-    /// The node's memory is full, and the body is longer than what is taken then.
+    /// The node's memory is full, and the body is longer than is accepted then.
     #[error("the node has no memory left for the body")]
     MemoryFull,
-    /// It did not arrive in time.
+    /// The body did not arrive in time.
     #[error("the body did not come in time")]
     Slow,
-    /// It is longer than allowed.
+    /// The body is longer than allowed.
     #[error("the body is too long")]
     TooLarge,
-    /// It arrived in more pieces than allowed.
+    /// The body arrived in more pieces than allowed.
     #[error("the body came in too many pieces")]
     TooManyChunks,
 }
 
 /// Reads a whole body.
 ///
-/// The rest of one that is too long is read and dropped in the background: closing on it would reset the stream, and
-/// the answer would be lost before the sender has read it.
+/// The rest of a body that is too long is read and dropped in the background: closing the stream
+/// with unread bytes would reset it, and the sender would lose the answer.
 ///
 /// # Errors
 ///
@@ -109,7 +110,7 @@ where
     Ok(collected.freeze())
 }
 
-/// Reads the rest of a body that is not wanted, within bounds.
+/// Reads and drops the rest of a body, within bounds.
 async fn discard<B>(mut body: B, limit: Duration)
 where
     B: Body<Data = Bytes> + Unpin,
@@ -123,7 +124,7 @@ where
             }
         }
     };
-    // Whoever is still sending at the deadline has had the time to read the answer.
+    // A client that still sends at the deadline has had time to read the answer.
     let _ = timeout(limit, rest).await;
 }
 
@@ -136,7 +137,7 @@ mod tests {
 
     use super::*;
 
-    /// Reads a body of these pieces; memory is full from the piece with this number on.
+    /// Reads a body of these pieces; memory becomes full at the piece with the index `full_from`.
     async fn read_pieces(pieces: &[usize], full_from: usize) -> Result<usize, BodyError> {
         let (mut sender, body) = Channel::<Bytes, Infallible>::new(1);
         let full = AtomicBool::new(false);

@@ -1,4 +1,4 @@
-//! The node's ceiling of memory, as those see it who do not know the node.
+//! The node's memory ceiling, for code that does not know the node.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,12 +8,12 @@ use std::sync::Arc;
 pub struct Ceiling(Arc<dyn Fn() -> bool + Send + Sync>);
 
 impl Ceiling {
-    /// Asks `is_full` each time.
+    /// A ceiling that calls `is_full` each time.
     pub fn new(is_full: impl Fn() -> bool + Send + Sync + 'static) -> Self {
         Self(Arc::new(is_full))
     }
 
-    /// Whether as much memory is in use as may be.
+    /// Whether the memory in use has reached the ceiling.
     #[must_use]
     pub fn is_full(&self) -> bool {
         (self.0)()

@@ -3,7 +3,8 @@
 /// The longest name, in bytes.
 const LENGTH_MAX: usize = 128;
 
-/// Whether this may be the name of a hub, as the configuration has it: it stands in paths, labels and logs.
+/// Whether this may be the name of a hub in the configuration: the name stands in paths, labels and
+/// logs.
 #[must_use]
 pub fn is_hub_name(name: &str) -> bool {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');

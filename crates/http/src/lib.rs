@@ -1,7 +1,7 @@
-//! HTTP on the public port: what everybody who serves there shares.
+//! HTTP on the public port: the code that its servers share.
 //!
-//! Clients, Azure's data plane and whatever comes next read bodies and open WebSockets under the same rules, so that no
-//! copy of them can miss one.
+//! The Engine.IO server in `edge` and the Azure door read bodies and open WebSockets by the same
+//! rules. With one copy of these rules, no server can miss one.
 
 pub mod body;
 mod ceiling;

@@ -1,13 +1,13 @@
-//! What strangers can cause as often as they like is logged once per interval and cause, with how often it happened.
+//! Limits log lines that strangers can cause: one line per interval and cause, with a count.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How often the same trouble is logged.
+/// The interval in which a repeated cause is logged.
 const INTERVAL: Duration = Duration::from_secs(10);
 
-/// When which cause was logged last. Causes are literals of ours, so there are few.
+/// The time of the last log line of each cause. Causes are our own literals, so there are few.
 #[derive(Debug, Default)]
 pub struct LogPace(Mutex<HashMap<&'static str, Said>>);
 
@@ -18,9 +18,10 @@ struct Said {
 }
 
 impl LogPace {
-    /// It happened once more. How often since the last line, this time included, when it is time for another.
+    /// Notes one more occurrence. `Some` when a line is due: the number of occurrences since the
+    /// last line, including this one.
     pub fn note(&self, cause: &'static str, now: Instant) -> Option<u64> {
-        // A panic in between leaves nothing half-done.
+        // A panic in between leaves nothing half done.
         let mut causes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(said) = causes.get_mut(cause) else {
             causes.insert(cause, Said { at: now, unsaid: 0 });

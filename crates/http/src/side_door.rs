@@ -1,4 +1,5 @@
-//! Other things on the public port than clients and trunks: what a composition root puts there.
+//! Side doors: servers on the public port that are neither for clients nor for trunks. The
+//! composition root adds them.
 
 use std::any::Any;
 use std::convert::Infallible;
@@ -12,33 +13,33 @@ use http_body_util::combinators::BoxBody;
 use hyper::body::Incoming;
 use hyper::{Request, Response};
 
-/// Serves some paths of the public port. Asked before the paths of clients.
+/// A server for some paths of the public port. It is asked before the paths of clients.
 ///
-/// A request that it upgrades keeps its [`Lease`] for as long as it uses the stream.
+/// A request that it upgrades keeps its [`Lease`] as long as it uses the stream.
 pub trait SideDoor: Debug + Send + Sync {
-    /// Whether a path is this door's.
+    /// Whether this door serves the path.
     fn claims(&self, path: &str) -> bool;
 
     /// Answers a request. Runs on the thread of the connection, so it must not block.
     fn serve(&self, visit: Visit) -> SideAnswer;
 }
 
-/// An answer under way.
+/// A future answer.
 pub type SideAnswer = Pin<Box<dyn Future<Output = Response<SideBody>> + Send>>;
 
-/// A body that may be long in coming.
+/// A body that may arrive over a long time.
 pub type SideBody = BoxBody<Bytes, Infallible>;
 
 /// A request for a [`SideDoor`].
 #[derive(Debug)]
 pub struct Visit {
-    /// As it came; `hyper::upgrade::on` works.
+    /// The request as it came; `hyper::upgrade::on` works.
     pub request: Request<Incoming>,
-    /// The other end of the connection.
+    /// The address of the other end of the connection.
     pub from: SocketAddr,
-    /// Of a request that asks for an upgrade.
+    /// Present for a request that asks for an upgrade.
     pub lease: Option<Lease>,
 }
 
-/// Keeps a stream's place among those that the node may hold, for as long as it lives.
+/// A stream's place within the node's limit of streams; held until dropped.
 pub type Lease = Box<dyn Any + Send + Sync>;

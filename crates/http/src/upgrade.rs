@@ -1,4 +1,4 @@
-//! The opening handshake of RFC 6455, as every WebSocket on the public port begins.
+//! The opening handshake of RFC 6455, for every WebSocket on the public port.
 
 use hyper::header::{
     CONNECTION, HeaderMap, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
@@ -7,22 +7,22 @@ use hyper::header::{
 use hyper::{Method, Request};
 use trunkline_websocket::accept_key;
 
-/// Why a WebSocket handshake is malformed. Alphabetical.
+/// Why a WebSocket handshake is malformed, in alphabetical order.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum BadHandshake {
-    /// No key, or one that is not 16 bytes in Base64.
+    /// The key is missing, or is not 16 bytes in Base64.
     #[error("Missing or invalid Sec-WebSocket-Key header")]
     Key,
-    /// It is no `GET`.
+    /// The request is not a `GET`.
     #[error("Invalid HTTP method")]
     Method,
-    /// Compression is offered in a form that cannot be read, or not be had.
+    /// Compression is offered in a form that cannot be read, or cannot be fulfilled.
     #[error("Invalid or unacceptable Sec-WebSocket-Extensions header")]
     Extensions,
-    /// It asks for no WebSocket on this connection.
+    /// The request does not ask for a WebSocket on this connection.
     #[error("Invalid Upgrade header")]
     Upgrade,
-    /// No version, or one that nobody speaks.
+    /// The version is missing or unknown.
     #[error("Missing or invalid Sec-WebSocket-Version header")]
     Version,
 }
@@ -33,7 +33,7 @@ pub fn is_asked<B>(request: &Request<B>) -> bool {
     headers.contains_key(UPGRADE) && has_token(headers, "upgrade")
 }
 
-/// Whether the header `Connection` has this word, in any case, among others.
+/// Whether the header `Connection` contains this word, in any case.
 pub fn has_token(headers: &HeaderMap, token: &str) -> bool {
     headers.get_all(CONNECTION).iter().any(|value| {
         value
@@ -70,7 +70,7 @@ fn is_sixteen_bytes_of_base64(key: &str) -> bool {
     })
 }
 
-/// Makes these the headers of `101 Switching Protocols`.
+/// Sets the headers of `101 Switching Protocols`.
 pub fn switch(headers: &mut HeaderMap, key: &str) {
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));

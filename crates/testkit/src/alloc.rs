@@ -3,8 +3,8 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The system allocator, counting. A test binary makes it its `#[global_allocator]`; since the counters
-/// are the whole process's, such a binary should have one test.
+/// The system allocator with counters. A test binary makes it its `#[global_allocator]`. The
+/// counters cover the whole process, so such a binary should have one test.
 #[derive(Debug, Default)]
 pub struct CountingAllocator {
     live_bytes: AtomicUsize,
@@ -17,12 +17,12 @@ impl CountingAllocator {
         Self { live_bytes: AtomicUsize::new(0), allocations: AtomicUsize::new(0) }
     }
 
-    /// Bytes asked for and not yet given back; what the system adds for itself is not in it.
+    /// Bytes allocated and not yet freed, without the system's own overhead.
     pub fn live_bytes(&self) -> usize {
         self.live_bytes.load(Ordering::Relaxed)
     }
 
-    /// Calls that asked for memory, growing included, since the process began.
+    /// Calls that allocated memory, including those that grow a block, since the process began.
     pub fn allocations(&self) -> usize {
         self.allocations.load(Ordering::Relaxed)
     }

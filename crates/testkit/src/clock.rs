@@ -1,10 +1,10 @@
-//! Time that passes when the test says so.
+//! Time that passes when the test decides.
 
 use std::time::Duration;
 
 use trunkline_clock::Timestamp;
 
-/// A virtual clock. It starts away from the origin, so that a forgotten zero shows.
+/// A virtual clock. It does not start at the origin, so that a forgotten zero is noticed.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     now: Timestamp,
@@ -27,7 +27,7 @@ impl Clock {
         self.now
     }
 
-    /// Lets time pass until `at`, as a caller who sleeps until a deadline; never goes back.
+    /// Lets time pass until `at`, as for a caller that sleeps until a deadline; never goes back.
     pub fn advance_to(&mut self, at: Timestamp) -> Timestamp {
         self.now = self.now.max(at);
         self.now

@@ -1,10 +1,10 @@
-//! Bytes as people read them.
+//! Bytes as hex text.
 
 /// Bytes from hex digits; white space between them is ignored.
 ///
 /// # Panics
 ///
-/// When something else is in `text`, or half a byte: a test's vector is wrong.
+/// When `text` contains anything else, or half a byte: the test's vector is wrong.
 pub fn from_hex(text: &str) -> Vec<u8> {
     let digit = |c: char| c.to_digit(16).unwrap_or_else(|| panic!("{c:?} is no hex digit"));
     let digits: Vec<u32> = text.chars().filter(|c| !c.is_whitespace()).map(digit).collect();
@@ -13,7 +13,7 @@ pub fn from_hex(text: &str) -> Vec<u8> {
     digits.chunks_exact(2).map(byte).collect()
 }
 
-/// Lower-case hex digits, nothing between them.
+/// Lower-case hex digits without separators.
 pub fn to_hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

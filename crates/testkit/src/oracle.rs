@@ -1,6 +1,6 @@
-//! Socket.IO's rooms, written in the plainest way: maps of sets of strings, nothing kept twice on purpose
-//! except where Socket.IO's in-memory adapter does, nothing fast. The [switchboard](trunkline_switchboard)
-//! must answer as this does.
+//! Socket.IO's rooms in the simplest form: maps of sets of strings, redundant only where
+//! Socket.IO's in-memory adapter is, and not fast. The [switchboard](trunkline_switchboard) must
+//! give the same answers.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,11 +19,11 @@ struct Namespace {
     sids: BTreeMap<String, BTreeSet<String>>,
     /// Session and app server by socket id.
     owners: BTreeMap<String, (u32, u32)>,
-    /// The ids of all sockets: of those of one session the last is the chosen one.
+    /// The ids of all sockets in order. Among those of one session the last is the chosen one.
     order: Vec<String>,
 }
 
-/// The same numbers as the switchboard's `Counts`, counted one by one.
+/// The same numbers as the switchboard's `Counts`, but counted one by one.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Totals {
     /// Sockets in all namespaces.
@@ -37,19 +37,19 @@ pub struct Totals {
 }
 
 impl Oracle {
-    /// Only `/`, and nobody in it.
+    /// An oracle with only `/`, and no socket in it.
     pub fn new() -> Self {
         let mut oracle = Self::default();
         oracle.hold("/");
         oracle
     }
 
-    /// One more hold on the namespace.
+    /// Adds a hold to the namespace.
     pub fn hold(&mut self, nsp: &str) {
         self.namespaces.entry(nsp.to_owned()).or_default().holds += 1;
     }
 
-    /// One hold less, if it has any; `/` keeps one.
+    /// Removes a hold, if there is one; `/` keeps one.
     pub fn release(&mut self, nsp: &str) {
         let holds_min = usize::from(nsp == "/");
         if let Some(namespace) = self.namespaces.get_mut(nsp) {
@@ -63,7 +63,8 @@ impl Oracle {
         self.namespaces.contains_key(nsp)
     }
 
-    /// False when another socket than the session's chosen one has the id. The namespace must be known.
+    /// Like the switchboard's `attach`; false when a socket other than the session's chosen one has
+    /// the id. The namespace must be known.
     pub fn attach(
         &mut self,
         session: u32,
@@ -82,7 +83,7 @@ impl Oracle {
         true
     }
 
-    /// The same beside what sockets the session has there; false when any socket has the id.
+    /// Like the switchboard's `attach_beside`; false when any socket has the id.
     pub fn attach_beside(
         &mut self,
         session: u32,
@@ -99,7 +100,7 @@ impl Oracle {
         is_free
     }
 
-    /// False when the session has no such socket.
+    /// Chooses a socket; false when the session has no such socket.
     pub fn choose(&mut self, session: u32, nsp: &str, id: &str) -> bool {
         let Some(namespace) = self.namespaces.get_mut(nsp) else { return false };
         let found = namespace.owners.get(id).is_some_and(|owner| owner.0 == session);
@@ -110,20 +111,20 @@ impl Oracle {
         found
     }
 
-    /// False when there is no such socket.
+    /// Ends a socket; false when there is none.
     pub fn detach(&mut self, session: u32, nsp: &str) -> bool {
         let found = self.namespaces.get_mut(nsp).is_some_and(|namespace| namespace.remove(session));
         self.forget_idle();
         found
     }
 
-    /// False when there is no such socket or it is in the room already.
+    /// Joins a room; false when there is no such socket or it is in the room already.
     pub fn join(&mut self, session: u32, nsp: &str, room: &str) -> bool {
         let Some(id) = self.socket_id(session, nsp) else { return false };
         self.namespaces.get_mut(nsp).is_some_and(|namespace| namespace.add(&id, room))
     }
 
-    /// False when there is no such socket or it is not in the room.
+    /// Leaves a room; false when there is no such socket or it is not in the room.
     pub fn leave(&mut self, session: u32, nsp: &str, room: &str) -> bool {
         let Some(id) = self.socket_id(session, nsp) else { return false };
         self.namespaces.get_mut(nsp).is_some_and(|namespace| namespace.del(&id, room))
@@ -137,7 +138,7 @@ impl Oracle {
         self.forget_idle();
     }
 
-    /// The sessions that a broadcast reaches, each with how many of its sockets it does.
+    /// The sessions that a broadcast reaches, each with the number of its sockets that receive it.
     pub fn select(
         &self,
         nsp: &str,

@@ -1,4 +1,4 @@
-//! A switchboard and the oracle side by side, driven by the same operations.
+//! A switchboard and the oracle, driven by the same operations.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,8 @@ use trunkline_switchboard::{
 
 use crate::oracle::Oracle;
 
-/// Ids and rooms share one small set of names, so that they collide. Two are too long to be kept inline.
+/// Ids and rooms share one small set of names, so that they collide. Two are too long to be stored
+/// inline.
 pub const NAMES: [&str; 8] = [
     "a",
     "b",
@@ -23,7 +24,7 @@ const NAMESPACES: [&str; 4] = ["/", "/a", "/b", "/a namespace with a long name"]
 const SESSIONS: u8 = 6;
 const SERVERS: u8 = 3;
 
-/// One operation; indexes are into [`NAMES`] and the like, so every byte means something.
+/// One operation; numbers are indexes into [`NAMES`] and similar lists, so every byte is valid.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Op {
     /// `attach`: session, app server, namespace, id, rooms.
@@ -49,10 +50,10 @@ pub enum Op {
 }
 
 impl Op {
-    /// Bytes of one encoded operation.
+    /// The bytes of one encoded operation.
     pub const BYTES: usize = 5;
 
-    /// Every five bytes are an operation: that is what a fuzzer and a shrinker handle best.
+    /// Decodes an operation from five bytes: a form that fuzzers and shrinkers handle best.
     pub fn decode([kind, who, what, some, others]: [u8; Self::BYTES]) -> Self {
         let (session, nsp) = (who % SESSIONS, (who / SESSIONS) % 4);
         match kind % 16 {
@@ -66,7 +67,7 @@ impl Op {
             13 => Self::RemoveSession(session),
             14 => Self::Choose(session, nsp, what % 8),
             _ => {
-                // Some rooms are named twice, as an app may.
+                // Some rooms are named twice, as an app may do.
                 let rooms = names(some).into_iter().chain(names(what & some)).collect();
                 let server = (kind / 16).checked_sub(8).map(|server| server % SERVERS);
                 Self::Select(nsp, rooms, names(others), server)
@@ -74,7 +75,7 @@ impl Op {
         }
     }
 
-    /// As many operations as `bytes` hold.
+    /// Decodes as many operations as `bytes` contain.
     pub fn decode_all(bytes: &[u8]) -> Vec<Self> {
         let codes = bytes.chunks_exact(Self::BYTES);
         codes.map(|code| Self::decode(code.try_into().expect("chunks of this size"))).collect()
@@ -89,7 +90,7 @@ fn texts(names: &[u8]) -> Vec<&'static str> {
     names.iter().map(|&name| NAMES[usize::from(name)]).collect()
 }
 
-/// Both, and the keys that the switchboard gave for namespaces.
+/// A switchboard and an oracle, and the keys that the switchboard gave for namespaces.
 #[derive(Debug)]
 pub struct Pair {
     board: Switchboard,
@@ -98,7 +99,7 @@ pub struct Pair {
 }
 
 impl Pair {
-    /// Both empty.
+    /// A pair without sockets.
     pub fn new() -> Self {
         let keys = BTreeMap::from([("/", NamespaceKey::DEFAULT)]);
         Self { board: Switchboard::new([42; 16]), oracle: Oracle::new(), keys }
@@ -130,7 +131,7 @@ impl Pair {
             self.keys.insert(name, board.namespace(name));
             return;
         }
-        // A key that is not held any more may be another namespace's by now: nobody may use it.
+        // A key without a hold may belong to another namespace by now, so it must not be used.
         if !oracle.knows(name) {
             return;
         }

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::net::SocketAddr;
 
-/// A public address under which the node may be known: scheme, authority, and a path in front of ours.
+/// A public address of the node: scheme, authority, and a path before ours.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Endpoint {
     scheme: &'static str,
@@ -15,7 +15,7 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// Reads `http(s)://host[:port][/prefix]`. None for anything else.
+    /// Reads `http(s)://host[:port][/prefix]`. `None` for anything else.
     pub fn parse(url: &str) -> Option<Self> {
         let (secure, authority, path) = split(url)?;
         let path = path.split(['?', '#']).next().unwrap_or_default();
@@ -24,7 +24,7 @@ impl Endpoint {
         Some(Self { scheme, authority: authority_of(secure, authority), prefix })
     }
 
-    /// Its host, without a port.
+    /// The host, without a port.
     pub fn host(&self) -> &str {
         let host = self.authority.trim_end_matches(|c: char| c.is_ascii_digit());
         host.strip_suffix(':').unwrap_or(&self.authority)
@@ -37,18 +37,18 @@ impl fmt::Display for Endpoint {
     }
 }
 
-/// Under which names a node is meant.
+/// The names that mean this node.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Names {
-    /// Whatever the client calls it in `Host`: for development, where audiences keep nobody out.
+    /// Any name that the client uses in `Host`: for development, where audiences protect nothing.
     AsAsked,
-    /// These.
+    /// Only these names.
     Endpoints(Vec<Endpoint>),
 }
 
 impl Names {
-    /// The names that nobody needs to configure: the address that the node listens on, and this machine's own names
-    /// where they lead to it.
+    /// The names that need no configuration: the address that the node listens on, and this
+    /// machine's own names if they lead to it.
     pub fn of_listener(address: SocketAddr) -> Self {
         let port = address.port();
         let own = (!address.ip().is_unspecified()).then(|| address.to_string());
@@ -60,7 +60,8 @@ impl Names {
         Self::Endpoints(urls.filter_map(|url| Endpoint::parse(&url)).collect())
     }
 
-    /// The name that somebody used, as a URL without a path, or else the first of ours.
+    /// The name that the caller used, as a URL without a path, if it is one of ours; otherwise our
+    /// first name.
     pub fn called(&self, origin: &str) -> String {
         let used = Endpoint::parse(origin);
         let is_used =
@@ -77,24 +78,24 @@ impl Names {
     }
 }
 
-/// Where a request came to.
+/// The address to which a request was sent.
 #[derive(Clone, Copy, Debug)]
 pub struct Place<'a> {
-    /// The `Host` header: what the client calls this node.
+    /// The `Host` header: the client's name for this node.
     pub host: &'a str,
     /// The path as it came.
     pub path: &'a str,
-    /// The query as it came, without what is not part of the audience.
+    /// The query as it came, without the parts that do not belong to the audience.
     pub query: &'a str,
-    /// What this node calls itself.
+    /// The node's own names.
     pub names: &'a Names,
 }
 
 impl Place<'_> {
     /// Whether an audience means this place.
     ///
-    /// Schemes `http`, `https`, `ws` and `wss` are alike, because a proxy may take the encryption off. Compared without
-    /// regard to case; with or without the query and a slash at the end; percent-encoded or not.
+    /// Schemes `http`, `https`, `ws` and `wss` count as equal, because a proxy may terminate TLS.
+    /// The comparison ignores case, the query, a slash at the end, and percent-encoding.
     pub fn is_meant_by(&self, audience: &str) -> bool {
         let Some((secure, authority, path)) = split(audience) else { return false };
         let authority = authority_of(secure, authority);
@@ -119,7 +120,7 @@ impl Place<'_> {
     }
 }
 
-/// Encrypted or not, authority, and the rest.
+/// Splits a URL into: whether it is encrypted, the authority, and the rest.
 fn split(url: &str) -> Option<(bool, &str, &str)> {
     let (scheme, rest) = url.split_once("://")?;
     let secure = match scheme.to_ascii_lowercase().as_str() {
@@ -132,7 +133,7 @@ fn split(url: &str) -> Option<(bool, &str, &str)> {
     (!authority.is_empty()).then_some((secure, authority, path))
 }
 
-/// In lower case and without the scheme's own port.
+/// The authority in lower case and without the scheme's default port.
 fn authority_of(secure: bool, authority: &str) -> String {
     let lower = authority.to_ascii_lowercase();
     let port = if secure { ":443" } else { ":80" };
@@ -143,7 +144,7 @@ fn same(left: &str, right: &str) -> bool {
     left.eq_ignore_ascii_case(right) || decoded(left).eq_ignore_ascii_case(&decoded(right))
 }
 
-/// `%41` → `A`; a percent sign that begins nothing stays.
+/// Decodes percent-encoding: `%41` → `A`; a percent sign without two digits stays.
 fn decoded(text: &str) -> Vec<u8> {
     let bytes = text.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
@@ -238,7 +239,7 @@ mod tests {
         ];
         for (listener, good, bad) in table {
             let names = Names::of_listener(listener.parse().expect("an address"));
-            // What the client calls the node counts for nothing.
+            // The client's name for the node has no effect.
             for host in ["127.0.0.1:8080", "staging.example:8080", "10.0.0.5:8080"] {
                 let place = Place { host, path: "/a", query: "", names: &names };
                 for audience in good {

@@ -1,8 +1,9 @@
-//! JSON Web Tokens, signed with a hub's key or by an identity provider: signatures, lives and audiences.
+//! JSON Web Tokens, signed with a hub's key or by an identity provider: signatures, lifetimes and
+//! audiences.
 //!
-//! Pure: the caller passes the time, and an identity provider's keys. [`verify`] is for a hub's own keys and checks
-//! everything but the audience, which depends on what the token is for: a fixed word, or a URL as [`Place`] reads it.
-//! [`Rules::verify`] is for tokens of identity providers.
+//! Pure: the caller passes the time, and an identity provider's keys. [`verify`] is for a hub's own
+//! keys and checks everything but the audience, which depends on the purpose of the token: a fixed
+//! word, or a URL as [`Place`] reads it. [`Rules::verify`] is for tokens of identity providers.
 #![no_std]
 extern crate alloc;
 
@@ -21,23 +22,24 @@ pub use provider::{Head, KEYS_MAX, KeySet, KeySetError, ProviderAlgorithm, Rules
 pub use secret::Secret;
 use serde_json::{Map, Value};
 
-/// How far clocks may be apart, in seconds: of app servers, of callers, of identity providers.
+/// How far the clocks of app servers, callers and identity providers may differ from ours, in
+/// seconds.
 pub const SKEW_S: u64 = 300;
 
-/// The longest token that is looked at, in bytes.
+/// The longest accepted token, in bytes.
 pub const TOKEN_BYTES_MAX: usize = 16 * 1024;
 
-/// The claims of a token whose signature and life are good.
+/// The claims of a token with a valid signature and lifetime.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Claims(pub Map<String, Value>);
 
 impl Claims {
-    /// A claim that is a text.
+    /// The value of a claim that is a text.
     pub fn text(&self, name: &str) -> Option<&str> {
         self.0.get(name).and_then(Value::as_str)
     }
 
-    /// A claim that is a time, in seconds since 1970.
+    /// The value of a claim that is a time, in seconds since 1970.
     pub fn seconds(&self, name: &str) -> Option<f64> {
         self.0.get(name).and_then(Value::as_f64)
     }
@@ -53,7 +55,8 @@ impl Claims {
         }
     }
 
-    /// `exp` must be there and not have passed; `nbf`, if it is there, must have.
+    /// Checks the lifetime: `exp` must exist and not have passed; `nbf`, if it exists, must have
+    /// passed.
     fn check_life(&self, now_s: u64, skew_s: u64) -> Result<(), TokenRefused> {
         let time = |name: &str| self.0.get(name).and_then(Value::as_f64);
         let now = now_s as f64;
@@ -69,50 +72,51 @@ impl Claims {
     }
 }
 
-/// One variant per rule that a token can break. Alphabetical.
+/// One variant per rule that a token can break, in alphabetical order.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum TokenRefused {
-    /// The identity provider is not configured for it.
+    /// The identity provider is not configured for this algorithm.
     #[error("the token is signed with an algorithm that is not allowed for its identity provider")]
     Algorithm,
-    /// It is for somebody else.
+    /// The token is for another audience.
     #[error(
         "the token is for another audience; signed with a key of the hub, it names this node by one of the public_endpoints of the node's configuration"
     )]
     Audience,
-    /// It is good, but its bearer is none of those that the configuration names.
+    /// The token is valid, but its bearer is none of those that the configuration names.
     #[error("the token is good, but its claims have none of the values that this hub asks for")]
     Claims,
-    /// Its end has passed.
+    /// The token has expired.
     #[error("the token has expired; check the clocks of both machines")]
     Expired,
-    /// It is no identity provider's of this hub.
+    /// No identity provider of this hub issued the token.
     #[error("the token's issuer is no identity provider of this hub")]
     Issuer,
     /// The provider has published no such key.
     #[error("the token names a key that its identity provider has not published")]
     KeyUnknown,
-    /// The provider could not be asked for its keys yet. Not the token's fault.
+    /// The provider's keys are not known yet. This is not the token's fault.
     #[error("the keys of the token's identity provider could not be fetched; try again")]
     KeysMissing,
-    /// It is not a token, or has no end.
+    /// The text is not a token, or the token never expires.
     #[error(
         "the token is no JWT that has the claim exp and is signed in a way that this hub takes"
     )]
     Malformed,
-    /// There is none.
+    /// There is no token.
     #[error("there is no token")]
     Missing,
-    /// Its beginning has not come.
+    /// The token is not valid yet.
     #[error("the token is not valid yet; check the clocks of both machines")]
     NotYet,
-    /// No key of the hub, or of its identity provider, has signed it.
+    /// No key of the hub, or of its identity provider, has signed the token.
     #[error("the token is not signed with a key that counts for this hub")]
     Signature,
 }
 
 impl TokenRefused {
-    /// The HTTP status that tells it: whose fault it is, and whether another token, or time, would help.
+    /// The HTTP status for the refusal. It shows which side is responsible, and whether another
+    /// token, or waiting, would help.
     pub const fn status(self) -> u16 {
         match self {
             Self::Claims => 403,
@@ -129,7 +133,7 @@ impl TokenRefused {
         }
     }
 
-    /// The code that programs read.
+    /// The code for programs.
     pub const fn slug(self) -> &'static str {
         match self {
             Self::Algorithm => "token_algorithm",
@@ -147,7 +151,7 @@ impl TokenRefused {
     }
 }
 
-/// Checks the signature against each key, and the life: `exp` must be there, `nbf` may be.
+/// Checks the signature with each key in turn, and the lifetime: `exp` must exist, `nbf` may.
 ///
 /// `now_s` is in seconds since 1970; the clocks may differ by `skew_s`.
 ///
@@ -171,11 +175,12 @@ pub fn verify<'k>(
     Ok(claims)
 }
 
-/// What a token claims, whoever signed it: only to know whose keys to [`verify`] it with.
+/// The claims of a token whose signature is not checked: use them only to choose the keys for
+/// [`verify`].
 ///
 /// # Errors
 ///
-/// It is not there, or cannot be read.
+/// The token is missing, or cannot be read.
 pub fn unverified(token: &str) -> Result<Claims, TokenRefused> {
     check_length(token)?;
     let data = insecure_decode::<Map<String, Value>>(token);
@@ -192,7 +197,7 @@ const fn check_length(token: &str) -> Result<(), TokenRefused> {
 
 fn signed_by(token: &str, key: &[u8]) -> Result<Map<String, Value>, TokenRefused> {
     let mut rules = Validation::new(Algorithm::HS256);
-    // The library would ask the system's clock; audiences are compared in ways that it does not know.
+    // The library would use the system's clock, and does not know how we compare audiences.
     rules.validate_exp = false;
     rules.validate_aud = false;
     rules.required_spec_claims.clear();
@@ -210,13 +215,13 @@ fn signed_by(token: &str, key: &[u8]) -> Result<Map<String, Value>, TokenRefused
 ///
 /// # Errors
 ///
-/// What the library says: never for a map of JSON values.
+/// An error of the library; never for a map of JSON values.
 pub fn sign(claims: &Map<String, Value>, key: &[u8]) -> Result<String, SignError> {
     encode(&Header::default(), claims, &EncodingKey::from_secret(key))
         .map_err(|error| SignError(error.to_string()))
 }
 
-/// A token could not be made.
+/// The library could not make a token.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("cannot sign: {0}")]
 pub struct SignError(String);

@@ -1,9 +1,9 @@
-//! Keys that must not show up in a log.
+//! Keys that must not appear in a log.
 
 use alloc::string::String;
 use core::fmt;
 
-/// A hub's key. It prints as `[hidden]`, so that no log line or debug dump can carry it.
+/// A hub's key. It prints as `[hidden]`, so that no log line or debug output can contain it.
 #[derive(Clone)]
 pub struct Secret(String);
 

@@ -1,9 +1,9 @@
-//! Signatures whose key may be public.
+//! Signature algorithms whose keys may be public.
 
 use jsonwebtoken::Algorithm;
 
-/// How an identity provider signs (RFC 7518, RFC 8037). HMAC and `none` are not among them: with a key that
-/// everybody can fetch, everybody could sign.
+/// The signature algorithm of an identity provider (RFC 7518, RFC 8037). HMAC and `none` are
+/// missing on purpose: with a key that everyone can fetch, everyone could sign.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum ProviderAlgorithm {
     /// ECDSA, P-256.
@@ -12,22 +12,22 @@ pub enum ProviderAlgorithm {
     Es384,
     /// Ed25519.
     EdDsa,
-    /// RSASSA-PSS.
+    /// RSASSA-PSS with SHA-256.
     Ps256,
-    /// RSASSA-PSS.
+    /// RSASSA-PSS with SHA-384.
     Ps384,
-    /// RSASSA-PSS.
+    /// RSASSA-PSS with SHA-512.
     Ps512,
-    /// RSASSA-PKCS1-v1_5, what most providers use.
+    /// RSASSA-PKCS1-v1_5 with SHA-256, which most providers use.
     Rs256,
-    /// RSASSA-PKCS1-v1_5.
+    /// RSASSA-PKCS1-v1_5 with SHA-384.
     Rs384,
-    /// RSASSA-PKCS1-v1_5.
+    /// RSASSA-PKCS1-v1_5 with SHA-512.
     Rs512,
 }
 
 impl ProviderAlgorithm {
-    /// All of them, by name.
+    /// All algorithms, by name.
     pub const ALL: [Self; 9] = [
         Self::Es256,
         Self::Es384,
@@ -40,7 +40,7 @@ impl ProviderAlgorithm {
         Self::Rs512,
     ];
 
-    /// As `alg` has it.
+    /// The name in `alg`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Es256 => "ES256",
@@ -55,7 +55,7 @@ impl ProviderAlgorithm {
         }
     }
 
-    /// The algorithm of that name.
+    /// The algorithm with that name.
     pub fn of_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|algorithm| algorithm.name() == name)
     }

@@ -8,11 +8,11 @@ use serde_json::Value;
 
 use super::{Head, ProviderAlgorithm};
 
-/// Keys of a set that are looked at; providers have a handful.
+/// The most keys of a set that are read; providers have a few.
 pub const KEYS_MAX: usize = 100;
-/// A modulus of 2048 bits in base64url. Shorter ones can be factored.
+/// The length of a modulus of 2048 bits in base64url. Shorter ones can be factored.
 const MODULUS_CHARS_MIN: usize = 342;
-/// 4096 bits: the library takes no longer ones.
+/// The length of a modulus of 4096 bits: the library accepts no longer ones.
 const MODULUS_CHARS_MAX: usize = 683;
 
 const RSA: &[ProviderAlgorithm] = &[
@@ -24,38 +24,38 @@ const RSA: &[ProviderAlgorithm] = &[
     ProviderAlgorithm::Rs512,
 ];
 
-/// Keys for signatures.
+/// The signature keys of a provider.
 #[derive(Clone, Debug)]
 pub struct KeySet(Vec<Key>);
 
 #[derive(Clone, Debug)]
 struct Key {
     id: Option<String>,
-    /// What it may be used for.
+    /// The algorithms that it may be used with.
     algorithms: Vec<ProviderAlgorithm>,
     key: DecodingKey,
 }
 
-/// Why a text gives no keys. Alphabetical.
+/// Why a text contains no usable keys, in alphabetical order.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum KeySetError {
-    /// All are for something else, of an unknown kind, or too weak.
+    /// All keys are for another purpose, of an unknown type, or too weak.
     #[error("no key of it can be used for signatures")]
     Empty,
-    /// It is something else.
+    /// The text is not a JWK set.
     #[error("it is no JSON object with a list `keys`")]
     Malformed,
-    /// More than [`KEYS_MAX`].
+    /// The set has more than [`KEYS_MAX`] keys.
     #[error("it has more than {KEYS_MAX} keys")]
     TooMany,
 }
 
 impl KeySet {
-    /// Reads a JWK set. Keys that are of no use here are passed over, as RFC 7517 has it.
+    /// Reads a JWK set. Keys that cannot be used here are skipped, as RFC 7517 says.
     ///
     /// # Errors
     ///
-    /// It is no JWK set, or has no key of use.
+    /// The text is no JWK set, or has no usable key.
     pub fn parse(json: &[u8]) -> Result<Self, KeySetError> {
         let set: Value = serde_json::from_slice(json).map_err(|_| KeySetError::Malformed)?;
         let listed = set.get("keys").and_then(Value::as_array).ok_or(KeySetError::Malformed)?;
@@ -66,17 +66,18 @@ impl KeySet {
         if keys.is_empty() { Err(KeySetError::Empty) } else { Ok(Self(keys)) }
     }
 
-    /// How many there are.
+    /// The number of keys.
     pub fn count(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether the key that a token names is here.
+    /// Whether the set has the key that a token names.
     pub fn holds(&self, head: &Head) -> bool {
         self.find(head).is_some()
     }
 
-    /// The key of that name and kind. A token that names none must leave no choice (OpenID Connect Core, 10.1).
+    /// The key of that name and algorithm. For a token that names no key, there must be only one
+    /// candidate (OpenID Connect Core, 10.1).
     pub(super) fn find(&self, head: &Head) -> Option<&DecodingKey> {
         let mut fitting = self.0.iter().filter(|key| key.algorithms.contains(&head.algorithm));
         if let Some(id) = &head.key {

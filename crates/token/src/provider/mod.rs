@@ -1,8 +1,10 @@
-//! Tokens of identity providers: OpenID Connect's, OAuth's access tokens as JWTs (RFC 9068), Entra ID's.
+//! Tokens of identity providers: OpenID Connect's, OAuth's access tokens as JWTs (RFC 9068), Entra
+//! ID's.
 //!
-//! [`Head`] reads what a token says of itself, which is nobody's word yet: enough to choose the provider and its key.
-//! [`Rules::verify`] then checks everything: the signature with a key of the provider's [`KeySet`], and only with
-//! algorithms whose keys may be public; issuer, audience, life, and claims that must have certain values.
+//! [`Head`] reads a token's own statements before anything is verified: enough to choose the
+//! provider and its key. [`Rules::verify`] then checks everything: the signature with a key of the
+//! provider's [`KeySet`], and only with algorithms whose keys may be public; issuer, audience,
+//! lifetime, and claims that must have certain values.
 
 mod algorithm;
 mod keys;
@@ -18,7 +20,7 @@ use serde_json::{Map, Value};
 
 use crate::{Claims, TOKEN_BYTES_MAX, TokenRefused};
 
-/// What a token says of itself. Nothing of it is verified.
+/// A token's own statements. Nothing of it is verified.
 #[derive(Clone, Debug)]
 pub struct Head {
     algorithm: ProviderAlgorithm,
@@ -28,8 +30,8 @@ pub struct Head {
 }
 
 impl Head {
-    /// None: it is no JWT, or it is not signed the way that identity providers do, or it has extensions that must be
-    /// understood (`crit` of RFC 7515) and are not.
+    /// Reads a token. `None`: it is no JWT, or it is not signed the way that identity providers
+    /// sign, or it has extensions that must be understood (`crit` of RFC 7515) and are not.
     pub fn read(token: &str) -> Option<Self> {
         if token.len() > TOKEN_BYTES_MAX {
             return None;
@@ -42,31 +44,31 @@ impl Head {
     }
 }
 
-/// What one identity provider's tokens must be like.
+/// The rules for the tokens of one identity provider.
 #[derive(Clone, Debug)]
 pub struct Rules {
-    /// The claim `iss`, letter for letter.
+    /// The required claim `iss`, compared exactly.
     pub issuer: String,
-    /// One of them must be in the claim `aud`, letter for letter. Not empty.
+    /// One of these must be in the claim `aud`, compared exactly. Not empty.
     pub audiences: Vec<String>,
-    /// Other algorithms are refused.
+    /// The allowed algorithms.
     pub algorithms: Vec<ProviderAlgorithm>,
-    /// Claims, each with the values of which it must have one.
+    /// Claims, each with the values of which the token must have one.
     pub claims: Vec<(String, Vec<String>)>,
 }
 
 impl Rules {
-    /// Whether a token says that it is from this provider.
+    /// Whether a token names this provider as its issuer.
     pub fn is_named_by(&self, head: &Head) -> bool {
         head.claims.text("iss") == Some(&*self.issuer)
     }
 
-    /// Whether a token says that it is for what this provider is configured for.
+    /// Whether a token names an audience that this provider is configured for.
     pub fn is_meant_by(&self, head: &Head) -> bool {
         self.audience_fits(&head.claims)
     }
 
-    /// Whether the algorithm may be used at all: if not, no key needs to be looked for.
+    /// Checks whether the token's algorithm is allowed; if not, no key needs to be fetched.
     ///
     /// # Errors
     ///
@@ -76,11 +78,13 @@ impl Rules {
         if allowed { Ok(()) } else { Err(TokenRefused::Algorithm) }
     }
 
-    /// Checks a token with the keys that the provider has published. `now_s` and `skew_s` are as in [`crate::verify`].
+    /// Checks a token with the keys that the provider has published. `now_s` and `skew_s` are as in
+    /// [`crate::verify`].
     ///
     /// # Errors
     ///
-    /// The rule that the token breaks; [`TokenRefused::KeyUnknown`] if no key is the one that it names.
+    /// The rule that the token breaks; [`TokenRefused::KeyUnknown`] if no key is the one that it
+    /// names.
     pub fn verify(
         &self,
         token: &str,
@@ -92,11 +96,11 @@ impl Rules {
         self.admit(head)?;
         let key = keys.find(head).ok_or(TokenRefused::KeyUnknown)?;
         let mut rules = Validation::new(head.algorithm.library());
-        // As for the hub's own keys: time and audience are checked below.
+        // As for the hub's own keys, time and audience are checked below.
         rules.validate_exp = false;
         rules.validate_aud = false;
         rules.required_spec_claims.clear();
-        // That it can be read has been seen.
+        // `Head::read` has shown that the token can be decoded.
         let decoded = decode::<Map<String, Value>>(token, key, &rules);
         let claims = Claims(decoded.map_err(|_| TokenRefused::Signature)?.claims);
         if claims.text("iss") != Some(&*self.issuer) {

@@ -1,4 +1,4 @@
-//! A provider with elliptic keys, made here; RSA is tried end to end.
+//! A provider with elliptic-curve keys, made here; RSA is tested end to end.
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -18,7 +18,7 @@ const SKEW: u64 = 300;
 const ISSUER: &str = "https://id.example.com/tenant";
 const AUDIENCE: &str = "https://webpubsub.azure.com";
 
-/// A key of the provider, from a number.
+/// A key of the provider, made from a number.
 fn secret(seed: u8) -> SecretKey {
     SecretKey::from_slice(&[seed; 32]).expect("small enough for the curve")
 }
@@ -54,7 +54,7 @@ fn good() -> Value {
     json!({"iss": ISSUER, "aud": AUDIENCE, "exp": NOW + 60, "sub": "app", "roles": ["send", "read"]})
 }
 
-/// With one claim changed.
+/// The claims with one claim changed.
 fn with(name: &str, value: Value) -> Value {
     let mut claims = good();
     claims[name] = value;
@@ -119,7 +119,7 @@ fn other_algorithms_are_refused_before_any_key_is_looked_for() {
     assert_eq!(verified(&only_rsa, &token, &keys), Err(TokenRefused::Algorithm));
 }
 
-/// The classic: HS256 with the text of the public key as the secret.
+/// The classic attack: HS256 with the text of the public key as the secret.
 #[test]
 fn what_is_not_signed_with_a_private_key_is_no_providers_token() {
     let public = jwk("k1", 1).to_string();
