@@ -1,5 +1,6 @@
-// fetchSockets() over all sockets of two app servers: plain Socket.IO with the Redis adapter and a Redis of its own,
-// beside Trunkline. A B A B … in one run; the figures go into the ledger. Needs `redis-server`.
+// Measures fetchSockets() over all sockets of two app servers: plain Socket.IO with the Redis adapter and its own
+// Redis, next to Trunkline. The two alternate (A B A B …) in one run; the figures go into the ledger. Needs
+// `redis-server`.
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
@@ -17,7 +18,7 @@ const { values: options } = parseArgs({
   options: {
     clients: { type: "string", default: "10000" },
     repetitions: { type: "string", default: "3" },
-    // Timed calls in each repetition, on each app server, behind five that are not.
+    // Timed calls in each repetition, on each app server, after five untimed ones.
     calls: { type: "string", default: "5" },
     generator: { type: "string", default: join(target, "trunkline") },
     trunkline: { type: "string", default: join(target, "trunkline") },
@@ -38,7 +39,7 @@ const ROUTES = {
   },
 };
 
-/** What runs, in the order of starting; ended in the opposite one. */
+/** The running parts, in the order in which they were started; they are ended in reverse order. */
 const running = [];
 const samples = {};
 const problems = [];
@@ -121,7 +122,7 @@ async function measure(row, repetition) {
   return counts;
 }
 
-/** Every call must have given every socket, whole; a room's size depends on how clients were spread. */
+/** Checks that every call returned every socket, complete. A room's size depends on how clients were spread. */
 function checkCalls(timed, sockets, where) {
   for (const call of timed) {
     const isRight = sockets === clients ? call.sockets === sockets : Math.abs(call.sockets - sockets) <= 1;

@@ -1,5 +1,5 @@
-// Where CPU time goes: records the node or its app server under a load, for a flame graph. Needs perf (linux-perf) and
-// inferno (`cargo install inferno`); only processes that it started itself are looked at.
+// Shows where CPU time goes: records the node or its app server under a load, for a flame graph. Needs perf
+// (linux-perf) and inferno (`cargo install inferno`); records only processes that it started itself.
 import { spawn, spawnSync } from "node:child_process";
 import { existsSync, writeFileSync } from "node:fs";
 import { setTimeout as wait } from "node:timers/promises";
@@ -15,9 +15,9 @@ const { values: options } = parseArgs({
     load: { type: "string", default: "fanout" },
     of: { type: "string", default: "node" },
     title: { type: "string" },
-    // The SVG to write. The recording stays beside it, as FILE.perf.
+    // The SVG to write. The recording stays next to it, as FILE.perf.
     svg: { type: "string" },
-    // Only records; the same command with --draw makes the picture later, when the machine may be used again.
+    // Only records; the same command with --draw makes the picture later, when the machine may be busy again.
     record: { type: "boolean", default: false },
     draw: { type: "boolean", default: false },
     trunkline: { type: "string", default: target },
@@ -27,15 +27,15 @@ const { values: options } = parseArgs({
   },
 });
 
-/** What the clients do, how long before the recording begins, in milliseconds. */
+/** The load of the clients, and the milliseconds before the recording begins. */
 const LOADS = {
   fanout: { args: ["fanout", "--clients", 9_000, "--warmup", 3, "--duration", 8], after: 5_000 },
   echo: { args: ["echo", "--clients", 1_000, "--warmup", 2, "--duration", 8], after: 3_000 },
-  // Recorded from the first client on: connecting is the load.
+  // Recorded from the first client on, because connecting is the load.
   handshakes: { args: ["idle", "--clients", 9_000, "--duration", 3], after: 0 },
 };
 
-/** Rust code has no frame pointers, what V8 compiles has nothing else. */
+/** Rust code has no frame pointers; code that V8 compiles has only frame pointers. */
 const CALL_GRAPHS = { node: "dwarf,16384", app: "fp" };
 
 function fail(message) {
@@ -59,7 +59,7 @@ async function record(file) {
     async (error) => (await node.stop(), Promise.reject(error)),
   );
   try {
-    // The compiler has done its work before, as in a server that has been up for a while.
+    // The compiler must have done its work before, as in a server that has run for a while.
     await generate(options.generator, { urls: [node.url], processes: [] }, [
       "echo",
       "--clients",
@@ -92,14 +92,14 @@ function pipe(program, args, input) {
 
 function draw(file) {
   const stacks = pipe("perf", ["script", "--no-inline", "-i", file]);
-  // Code of the project is named from its root, wherever that is.
+  // Names the project's code from its root, wherever that is.
   const folded = pipe("inferno-collapse-perf", [], stacks)
     .toString()
     .replaceAll(`file://${root}`, "")
     .replaceAll(root, "");
   writeFileSync(`${options.svg}.folded`, folded);
   const title = options.title ?? `${options.of}, ${options.load}`;
-  // Frames thinner than this are no help to anybody, and most of the file.
+  // Leave out very thin frames: they are unreadable and make up most of the file.
   writeFileSync(options.svg, pipe("inferno-flamegraph", ["--title", title, "--minwidth", "0.4"], folded));
   process.stderr.write(`written: ${options.svg}\n`);
 }

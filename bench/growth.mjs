@@ -1,4 +1,4 @@
-// How cost grows with sessions, rooms, payload and threads: one curve each, into the ledger and as one plot each.
+// Measures how cost grows with sessions, rooms, payload and threads: one curve each, into the ledger, each with a plot.
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -18,7 +18,7 @@ const { values: options } = parseArgs({
     repetitions: { type: "string", default: "3" },
     only: { type: "string", default: "" },
     rows: { type: "string", default: "" },
-    // No curve goes beyond this many sessions; a million needs 24 GiB and some patience.
+    // No curve goes beyond this many sessions; a million needs 24 GiB and a long time.
     "sessions-max": { type: "string", default: "100000" },
     generator: { type: "string", default: join(target, "trunkline") },
     trunkline: { type: "string", default: join(target, "trunkline") },
@@ -27,14 +27,14 @@ const { values: options } = parseArgs({
     samples: { type: "string" },
     for: { type: "string", default: "Infinity" },
     "no-ledger": { type: "boolean", default: false },
-    // Measures nothing: draws the newest entry's curves anew.
+    // Measures nothing; draws the newest entry's curves again.
     redraw: { type: "boolean", default: false },
   },
 });
 options.nodeArgs = options["node-args"].split(" ").filter(Boolean);
 const notes = [];
 
-/** Every point of every chosen curve; rows alternate at each. */
+/** Every point of every chosen curve; the rows alternate at each point. */
 function plan() {
   const curves = Object.entries(CURVES).filter(([name]) => name.includes(options.only));
   const repetitions = Array.from({ length: Number(options.repetitions) }, (_, index) => index + 1);
@@ -64,14 +64,14 @@ async function measure({ curve, x, row }) {
   return { metrics, notes: problems };
 }
 
-/** All figures of a point, and what went wrong, in one line. */
+/** All figures of a point, and its problems, in one line. */
 function figures({ metrics, notes }) {
   const known = Object.entries(metrics).filter(([, value]) => value !== undefined);
   const shown = known.map(([metric, value]) => `${metric} ${value.toPrecision(4)}`);
   return [[...shown, ...notes].join("; ")];
 }
 
-/** Per curve and metric, each row's points. */
+/** For each curve and metric, the points of each row. */
 function curvesOf(todo, samples) {
   const curves = {};
   for (const name of new Set(todo.map(({ curve }) => curve))) {

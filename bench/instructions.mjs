@@ -1,5 +1,6 @@
-// Instructions of the hot pure functions, counted by callgrind: the same on every run of the same binary, whatever else
-// the machine does. Prints each beside the newest entry of the ledger, and writes an entry. Needs `valgrind`.
+// Counts the instructions of the hot pure functions with callgrind: the same on every run of the same binary, whatever
+// else the machine does. Prints each count next to the newest entry of the ledger, and writes an entry. Needs
+// `valgrind`.
 import { execFileSync } from "node:child_process";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -20,14 +21,14 @@ const { values: options } = parseArgs({
   },
 });
 
-/** The program's cases: what is counted, and how many of them one time does. */
+/** The program's cases: what is counted, and how many operations one repetition does. */
 function cases() {
   const lines = run([options.program, "list"]).stdout.trim().split("\n");
   const parsed = lines.map((line) => /^(\d+) (.*)$/.exec(line)).map(([, each, name]) => ({ name, each: Number(each) }));
   return parsed.filter(({ name }) => name.includes(options.only));
 }
 
-/** Both counts hold what the case prepares; their difference does not. */
+/** Both counts contain the preparation of the case; their difference does not. */
 function instructionsOf({ name, each }) {
   const [few, many] = TIMES.map((times) => counted(name, times));
   return (many - few) / (TIMES[1] - TIMES[0]) / each;
@@ -48,7 +49,7 @@ function counted(name, times) {
   return Number(total[1]);
 }
 
-/** An environment of nothing: its size moves the stack, and a few instructions with it. */
+/** Runs with an empty environment: its size would move the stack, and change the count by a few instructions. */
 function run([program, ...args]) {
   const script = 'exec "$0" "$@" 2>&1 1>/dev/null';
   if (program !== "valgrind") return { stdout: execFileSync(program, args, { encoding: "utf8" }) };
@@ -57,7 +58,7 @@ function run([program, ...args]) {
   };
 }
 
-/** One line: count, what it was, and by how much it differs. */
+/** One line: the count, the previous count, and the difference. */
 function line(name, count, before) {
   const change = before === undefined ? "new" : difference(count / before - 1);
   return `| ${name} | ${show(before)} | ${show(count)} | ${change} |`;

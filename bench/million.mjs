@@ -1,8 +1,8 @@
-// As many sessions as asked for on this machine, both ends of them: nodes, app servers and clients. They are held, with
-// heartbeats, and then hear one broadcast. `node bench/million.mjs [--sessions 1000000] [--hold 600]`; what Linux must
-// allow: deploy/limits.sh.
+// Holds as many sessions as requested on this machine, both ends of them: nodes, app servers and clients. They exchange
+// heartbeats for a while, then receive one broadcast. `node bench/million.mjs [--sessions 1000000] [--hold 600]`;
+// deploy/limits.sh prints what Linux must allow.
 //
-// One node would hold them all; where a process may not have that many descriptors, each node takes as many as fit, and
+// One node could hold them all. Where a process may not have that many descriptors, each node takes as many as fit, and
 // every app server has a trunk to each node.
 import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -20,12 +20,12 @@ const MIB = 2 ** 20;
 const { values } = parseArgs({
   options: {
     sessions: { type: "string", default: "1000000" },
-    // Of each node; what is left of its descriptors serves trunks, probes and the admin port.
+    // Sessions of each node; the rest of its descriptors serves trunks, probes and the admin port.
     "per-node": { type: "string", default: String(clientsThatFit(1) - 1_000) },
     "app-servers": { type: "string", default: "2" },
-    // Seconds, between the last client's joining and the broadcast.
+    // Seconds between the last client's joining and the broadcast.
     hold: { type: "string", default: "600" },
-    // Handshakes under way at once, of each process of clients.
+    // Simultaneous handshakes of each client process.
     connecting: { type: "string", default: "6" },
     trunkline: { type: "string", default: new URL("../target/release/trunkline", import.meta.url).pathname },
     json: { type: "string" },
@@ -76,10 +76,10 @@ async function main() {
   process.exitCode = report.complete && result.lost === 0 ? 0 : 1;
 }
 
-/** One of each minute. */
+/** One sample per minute. */
 const sparse = (samples) => samples.filter((_, index) => index % (60_000 / SAMPLE_MS) === 0);
 
-/** Without what belongs to this run's ports and processes, and without its seconds. */
+/** The report without ports, process ids and seconds of this run. */
 function told(report) {
   const processes = Object.entries(report.processes).map(([name, { pids, ...figures }]) => [name, figures]);
   const { urls, command, series, distribution_ms, ...figures } = report;
@@ -92,7 +92,7 @@ async function keep(starting) {
   return one;
 }
 
-/** The clients' report. `watch` is called now and then with the pid of the process that holds them. */
+/** Runs the clients and returns their report. `watch` is called at intervals with the pid of their process. */
 async function clients(nodes, owners, watch) {
   const folder = mkdtempSync(join(tmpdir(), "trunkline-million-"));
   const json = join(folder, "report.json");
@@ -115,7 +115,7 @@ async function clients(nodes, owners, watch) {
   ];
   const child = spawn(values.trunkline, args.map(String), { stdio: ["ignore", "ignore", "inherit"] });
   running.push({ stop: () => child.kill("SIGKILL") });
-  // The first at once: a run may be shorter than the interval.
+  // Call it at once, because a run may be shorter than the interval.
   watch(child.pid);
   const timer = setInterval(() => watch(child.pid), SAMPLE_MS);
   try {
@@ -127,7 +127,7 @@ async function clients(nodes, owners, watch) {
   }
 }
 
-/** What is used on the machine beyond what was before, and by whom. */
+/** The memory that the machine uses beyond the use before the run, and who uses it. */
 function sample(before, owners, generator) {
   const { used, slab, buffers } = memory();
   const all = { ...owners, generator: pidsBelow(generator) };
@@ -144,7 +144,9 @@ function sample(before, owners, generator) {
   };
 }
 
-/** Shared pages count once: in parts, to those that share them. A process that has ended has none. */
+/**
+ * Proportional memory: a shared page is divided among the processes that share it. A process that has ended has none.
+ */
 function proportional(pid) {
   try {
     return Number(/^Pss:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, "utf8"))[1]) * 1024;
@@ -153,7 +155,7 @@ function proportional(pid) {
   }
 }
 
-/** `used`: what is neither free nor given back when somebody needs it. */
+/** `used`: memory that is neither free nor can be reclaimed. */
 function memory() {
   const text = readFileSync("/proc/meminfo", "utf8");
   const of = (name) => Number(new RegExp(`^${name}:\\s+(\\d+) kB`, "m").exec(text)[1]) * 1024;

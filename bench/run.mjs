@@ -1,4 +1,5 @@
-// Runs every scenario on every row, side by side: A B C A B C … for several repetitions; results go into the ledger.
+// Runs every scenario on every row, alternating (A B C A B C …) for several repetitions; the results go into the
+// ledger.
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
@@ -18,19 +19,19 @@ const { values: options, tokens } = parseArgs({
   options: {
     repetitions: { type: "string", default: "3" },
     rows: { type: "string" },
-    // Scenarios whose names hold one of the texts between semicolons.
+    // Only scenarios whose names contain one of the texts (separated by semicolons).
     only: { type: "string", default: "" },
     generator: { type: "string", default: join(target, "trunkline") },
     trunkline: { type: "string", default: join(target, "trunkline") },
     // More arguments for every node, split at spaces.
     "node-args": { type: "string", default: "" },
-    // NAME=ARGUMENTS: one more row, a node with these arguments. May be given again.
+    // NAME=ARGUMENTS: one more row, a node with these arguments. May be repeated.
     variant: { type: "string", multiple: true, default: [] },
-    // Longest wait for a machine that does nothing else, before each measurement, in seconds.
+    // Longest wait for an idle machine before each measurement, in seconds.
     quiet: { type: "string", default: "60" },
-    // Keeps every measurement in this file, and goes on from what is in it already.
+    // Keeps every measurement in this file, and continues from what it contains already.
     samples: { type: "string" },
-    // Begins no measurement after this many seconds; with --samples the same command goes on.
+    // Starts no measurement after this many seconds; with --samples the same command continues later.
     for: { type: "string", default: "Infinity" },
     "no-ledger": { type: "boolean", default: false },
   },
@@ -40,7 +41,7 @@ options.variant.forEach(addVariant);
 const chosen = options.rows ?? Object.keys(ROWS).join(";");
 let stopping;
 
-/** Everything to do, in the order of doing: rows alternate within a scenario. */
+/** All measurements in order: rows alternate within a scenario. */
 function plan(notes) {
   const rows = rowsNamed(chosen).filter((name) => isThere(name, notes));
   const scenarios = Object.entries(SCENARIOS).filter(([name]) =>
@@ -56,7 +57,7 @@ function plan(notes) {
   );
 }
 
-/** Whether a row can run here; what to install is told, and written into the ledger. */
+/** Whether a row can run here. If not, prints what to install, and notes it in the ledger. */
 function isThere(name, notes) {
   const install = ROWS[name].missing(options);
   if (!install) return true;
@@ -78,13 +79,13 @@ async function measure({ row: name, scenario: scenarioName }) {
   }
 }
 
-/** A measurement's notes, and the figure that it is named for. */
+/** A measurement's notes, and its main figure. */
 function figures({ metrics, notes }) {
   const [metric, value] = Object.entries(metrics)[0];
   return [...notes, `${metric} ${value.toPrecision(4)}`];
 }
 
-/** Samples by scenario and row, summarised; in the order of the plan, whatever the order of measuring was. */
+/** Samples by scenario and row, summarised, in the order of the plan. */
 function results(todo, samples) {
   const scenarios = {};
   for (const { scenario, row } of todo) {
@@ -101,7 +102,7 @@ function results(todo, samples) {
 async function main() {
   const notes = [];
   const todo = plan(notes);
-  // The commit before, not after, a long run: the tree may move on meanwhile.
+  // The commit before a long run, not after it: the tree may change meanwhile.
   const samples = openSamples(options.samples, { date: new Date().toISOString(), commit: commit() });
   if (
     !(await work(todo, samples, {
@@ -141,7 +142,7 @@ function peers() {
   return { socketioxide: version("socketioxide") };
 }
 
-/** What was typed, without where things lay on this machine or in which pieces it was done. */
+/** The command as it was typed, without local paths, and without the options that divide a run into pieces. */
 function command() {
   const left = ["generator", "trunkline", "samples", "for"];
   const typed = tokens.filter((token) => token.kind === "option" && !left.includes(token.name));

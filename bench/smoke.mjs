@@ -1,4 +1,4 @@
-// Every row that is there, for a moment: does the generator still get from each what the ledger measures? No figures.
+// Runs every installed row for a moment: does the generator still get from each what the ledger measures? No figures.
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 
@@ -17,7 +17,7 @@ const { values: options } = parseArgs({
 options.nodeArgs = [];
 
 const short = ["--clients", CLIENTS, "--warmup", 0, "--duration", 0.5, "--quiet"];
-/** Each: what has to have happened at least so often. */
+/** For each run: what must have happened, and how often at least. */
 const RUNS = {
   idle: { args: ["idle", ...short, "--call", "gc"], counter: "pings_answered", least: 0 },
   polling: { args: ["idle", ...short, "--transport", "polling"], counter: "pings_answered", least: 0 },
@@ -26,7 +26,7 @@ const RUNS = {
   bursts: { args: ["fanout", ...short, "--window", 16], counter: "deliveries", least: 16 * CLIENTS },
 };
 
-/** What is wrong with a run; nothing when it went well. */
+/** The fault of a run; undefined when it went well. */
 async function fault(system, { args, counter, least }) {
   const report = await generate(options.generator, system, args);
   if (report.problems.length > 0) return report.problems.join("; ");
@@ -34,7 +34,7 @@ async function fault(system, { args, counter, least }) {
   return count >= least ? undefined : `${counter}: ${count}, not ${least}`;
 }
 
-/** The name and fault of everything tried on a row. */
+/** Runs everything on a row; returns the name and fault of each. */
 async function tried(row) {
   const system = await row.start(1, options);
   try {

@@ -1,5 +1,5 @@
-// The app of every script: an ordinary Socket.IO server. The same file serves both targets; the only line that differs
-// is `useTrunkline(io)`, and it is there when the runner names an endpoint.
+// The app of every script: an ordinary Socket.IO server. The same file serves both targets. The only line that differs
+// is `useTrunkline(io)`, which runs when the runner names an endpoint.
 import http from "node:http";
 import { Server } from "socket.io";
 import { createPairAdapter, takePairMessage } from "./lib/pair_adapter.mjs";
@@ -8,10 +8,13 @@ let current; // { ios, actions, trunks, index }
 
 const log = (event, data, who = "app") => process.send({ log: [who, event, data] });
 
-/** Who the client says that it is; scripts with several clients name them. */
+/** The name of a client; scripts with several clients name them. */
 export const whoIs = (request) => request?.headers["x-who"] ?? "a";
 
-/** The app of wire scripts that bring none: logs all it sees, answers `echo`, acknowledges whatever wants it. */
+/**
+ * The app of wire scripts without one of their own: logs everything it sees, answers `echo`, acknowledges every event
+ * that asks for it.
+ */
 function watch(io) {
   io.engine.on("connection_error", ({ req, code, message, context }) => {
     log("connection_error", { code, message, context }, whoIs(req));
@@ -39,7 +42,7 @@ export function watchSocket(socket, say = log) {
   });
 }
 
-/** What the clients of API scripts may ask of any namespace: `join`, `leave`, `rooms`, `where`. */
+/** The requests of API scripts' clients in any namespace: `join`, `leave`, `rooms`, `where`. */
 export function serve(nsp, say = log) {
   nsp.on("connection", (socket) => {
     const who = whoIs(socket.request);
@@ -78,12 +81,12 @@ const handlers = {
     return current.actions[action](...args);
   },
 
-  /** A last event on every namespace: who has it has all that was sent before. */
+  /** Sends a last event to every namespace: a client that has received it has everything that was sent before. */
   settle({ args: [round] }) {
     for (const io of current.ios) for (const nsp of io._nsps.values()) nsp.emit("settled", round, current.index);
   },
 
-  /** Answers when what has arrived is seen to: the answer comes behind all that is logged for it. */
+  /** Answers once everything that has arrived is processed: the answer comes after everything that is logged for it. */
   async idle() {
     for (let turn = 0; turn < 2; turn++) await new Promise(setImmediate);
   },
@@ -104,7 +107,7 @@ function ordinary(options, trunk) {
   return { io, httpServer };
 }
 
-/** `useTrunkline`, or nothing at all. */
+/** `useTrunkline`, or a function that does nothing. */
 async function trunkTo(endpoint) {
   if (!endpoint) return () => undefined;
   process.env.TRUNKLINE_ENDPOINT = endpoint;

@@ -1,5 +1,5 @@
-// node compatibility.mjs [--check]: writes docs/compatibility.md from results/, or says whether it fits the features
-// and scripts.
+// node compatibility.mjs [--check]: writes docs/compatibility.md from results/, or checks that it fits the features and
+// scripts.
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import path from "node:path";
@@ -23,7 +23,7 @@ if (mistakes.length > 0) process.exit(1);
 if (process.argv.includes("--check")) check();
 else write();
 
-/** Names that do not fit together. */
+/** Names in scripts that no feature matches, and the reverse. */
 function* misnamed() {
   for (const { name, proves } of scripts) {
     for (const feature of proves)
@@ -38,14 +38,14 @@ function* misnamed() {
     if (!features.some(matching(pattern))) yield `azure.json has "${pattern}", which features.json does not have`;
 }
 
-/** Whether a feature fits a name with `*` in it. */
+/** Whether a feature matches a name with `*` in it. */
 function matching(pattern) {
   const text = pattern.replace(/[.*+?^${}()|[\]\\]/g, "\\$&").replaceAll("\\*", ".*");
   const expression = new RegExp(`^${text}$`);
   return (feature) => expression.test(feature);
 }
 
-/** What the page says that is no result of a run: feature, Azure's words, scripts. */
+/** The parts of the page that are no results: features, Azure's statements, scripts. */
 function skeleton(feature) {
   const exact = azure.find((one) => one.features.includes(feature));
   const says = (exact ?? azure.find((one) => one.features.some((pattern) => matching(pattern)(feature))))?.says ?? "–";

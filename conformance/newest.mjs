@@ -1,8 +1,8 @@
 // node newest.mjs [arguments of run.mjs]
 //
-// What the newest socket.io 4 and engine.io 6 of the registry do differently from what Trunkline does: the scripts of
-// this folder against both, installed anew into a folder of their own. A release of somebody else's is news and no
-// mistake of ours, so that differences are reported and do not fail; a run that comes to no result does.
+// Compares the newest socket.io 4 and engine.io 6 of the registry with Trunkline: runs the scripts of this folder
+// against both, freshly installed into a separate folder. A new release is no mistake of ours, so differences are
+// reported and do not fail; a run without a result does.
 import { spawnSync } from "node:child_process";
 import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -27,7 +27,10 @@ function versions(folder) {
   return Object.fromEntries(WATCHED.map((name) => [name, version(name, fromSocketIo, folder)]));
 }
 
-/** Packages may not export their manifest, so it is looked for where Node.js would find the package. */
+/**
+ * The installed version. Packages may not export their manifest, so it is searched where Node.js would find the
+ * package.
+ */
 function version(name, require, folder) {
   const places = [...(require.resolve.paths(name) ?? []), path.join(folder, "node_modules")];
   const manifest = places.map((place) => path.join(place, name, "package.json")).find(existsSync);

@@ -60,7 +60,7 @@ function overdue() {
   });
 }
 
-/** What came of one script: `{ verdict, detail }`. */
+/** The result of one script: `{ verdict, detail }`. */
 function judge(script, runs) {
   const [first, second] = runs;
   const detail = [];
@@ -107,7 +107,7 @@ function print({ script, verdict, detail, ms, runs }) {
     for (const run of runs) for (const text of run.lines) console.log(`    ${run.label.padEnd(10)} ${text}`);
 }
 
-/** `npm`, or `trunkline-apps1-threads1` and so on; a run of some scripts leaves the results of whole runs alone. */
+/** `npm`, or `trunkline-apps1-threads1` and so on. A run of some scripts does not touch the results of whole runs. */
 function resultName(target) {
   const name = target === "npm" ? target : `${target}-apps${setup.appServers}-threads${setup.threads}`;
   return flags.only || flags.again || targets.length === 1 ? `part-${name}` : name;

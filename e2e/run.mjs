@@ -1,8 +1,7 @@
 // Runs the end-to-end tests: `node run.mjs [--plain | --docs] [name of a test file]…`.
 //
-// `--docs` runs those of the documentation, in `docs/`.
-// `--plain` runs those that need no Trunkline against plain Socket.IO: what they ask for is what
-// Socket.IO does.
+// `--docs` runs the tests of the documentation, in `docs/`. `--plain` runs the tests that need no Trunkline against
+// plain Socket.IO, to show that they expect what Socket.IO does.
 //
 // A file with a failure runs a second time, alone: on a busy machine a test may fail that tells nothing about the
 // product. What passes then is named as unsteady, because it is still a fault of the test, or of more than the test.

@@ -1,5 +1,5 @@
-// An app server that speaks the trunk protocol (spec/trunk.md) and does only what a test says: no Socket.IO, no
-// manners.
+// An app server that speaks the trunk protocol (spec/trunk.md) and does only what a test asks of it; it contains no
+// Socket.IO.
 import { randomBytes } from "node:crypto";
 import { OPCODE, closeCodeOf } from "./frames.mjs";
 import { DEVELOPMENT_KEY, trunkToken } from "./token.mjs";
@@ -8,9 +8,9 @@ import { until } from "./wait.mjs";
 import { WebSocketClient } from "./websocket.mjs";
 
 const TRUNK_PATH = "/trunk/v1";
-/** A close code that no peer sends: the stream ended without a close frame (RFC 6455, section 7.1.5). */
+/** A close code that is never sent: the stream ended without a close frame (RFC 6455, section 7.1.5). */
 const ABNORMAL = 1006;
-/** So much of a message's beginning is kept. */
+/** The number of bytes of a message's beginning that are kept. */
 const HEAD_BYTES = 32;
 
 /** The WebSocket under a trunk: its messages are batches; pings and the close frame are answered. */
@@ -28,7 +28,7 @@ class TrunkSocket extends WebSocketClient {
     if (opcode === OPCODE.ping) this.frame({ opcode: OPCODE.pong, payload });
     if (opcode === OPCODE.close) {
       if (!this.#isLeaving) this.frame({ opcode: OPCODE.close, payload });
-      // Both have said it: as the package `ws` does, this side ends at once.
+      // Both sides have sent their close frame: as the package `ws` does, this side ends the stream at once.
       this.stream.finish();
     }
   }
@@ -39,7 +39,7 @@ class TrunkSocket extends WebSocketClient {
 }
 
 export class BareAppServer {
-  /** What the node sent, in order; of a message only its length and beginning. */
+  /** The frames from the node, in order; of a message only its length and beginning. */
   frames = [];
   opens = [];
   requests = [];
@@ -47,7 +47,7 @@ export class BareAppServer {
   violations = 0;
   /** Bytes that the node may still send. */
   granted = 0;
-  /** Bytes that the node still takes. */
+  /** Bytes that the node still accepts. */
   room = 0;
   /** How the trunk ended: `code`, `reason`, `error`; undefined while it is up. */
   ended = undefined;
@@ -56,9 +56,9 @@ export class BareAppServer {
   #used = new Set();
 
   /**
-   * Opens a trunk, sends `Hello` and waits for `Welcome`. `accepts`: answers `Open` with `Accept`. `echoes`: answers a
-   * message with the same. `refuses`: answers a request that opens no session with 400. `returns`: gives credit back
-   * for every message; otherwise only `grant` does.
+   * Opens a trunk, sends `Hello` and waits for `Welcome`. `accepts`: answers `Open` with `Accept`. `echoes`: sends each
+   * message back. `refuses`: answers a request that opens no session with 400. `returns`: returns credit for every
+   * message; otherwise only `grant` does.
    */
   static async connect(node, options = {}) {
     const app = new BareAppServer(node, options);
@@ -114,7 +114,7 @@ export class BareAppServer {
     const cost = costOf(message);
     if (this.granted <= 0) this.violations += 1;
     this.granted -= cost;
-    // A copy of the beginning: the batch itself is not kept.
+    // A copy of the beginning, so that the batch itself is not kept.
     const note = { length: payload.length, head: payload.toString("latin1", 0, HEAD_BYTES) };
     this.frames.push({ type: "Message", session, ...note });
     this.messages(session).push(note);
@@ -143,7 +143,7 @@ export class BareAppServer {
     }
   }
 
-  /** Forgets what is known of the session that had this number before. */
+  /** Forgets the earlier session with this number. */
   #forget(session) {
     this.#messages.delete(session);
     if (this.#used.has(session)) this.frames = this.frames.filter((frame) => frame.session !== session);
@@ -166,7 +166,7 @@ export class BareAppServer {
     if (this.socket.status === 101 && this.socket.closeCode === undefined && !this.socket.ended)
       this.socket.binary(bytes);
   }
-  /** Bytes that were sent and that the kernel has not taken yet. */
+  /** Bytes that were sent and that the kernel has not accepted yet. */
   get unsentBytes() {
     return this.socket.unsentBytes;
   }
@@ -199,14 +199,14 @@ export class BareAppServer {
   async heard(type, session, options) {
     return until(`${type} for session ${session}`, () => this.of(type, session)[0], options);
   }
-  /** Waits until the node has read all that was sent so far. */
+  /** Waits until the node has read everything that was sent so far. */
   async ping(token = randomBytes(8)) {
     this.send({ type: "Ping", token });
     const answered = () => this.ended || this.of("Pong").some((pong) => token.equals(pong.token));
     await until("Pong", answered);
   }
 
-  /** Stops reading: the node's writer will block. */
+  /** Stops reading, so that the node's writer will block. */
   pause() {
     this.socket.pause();
   }
@@ -217,7 +217,7 @@ export class BareAppServer {
   leave() {
     this.socket.leave();
   }
-  /** Cuts the stream, as `kill -9` does. */
+  /** Breaks the stream, as `kill -9` does. */
   kill() {
     this.socket.destroy();
   }

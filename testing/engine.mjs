@@ -4,16 +4,16 @@ import { request } from "./stream.mjs";
 import { until } from "./wait.mjs";
 import { WebSocketClient } from "./websocket.mjs";
 
-/** What stands between the packets of one answer or post. */
+/** The separator between packets of one answer or post. */
 export const SEPARATOR = "\x1e";
 const PING = "2";
 const PONG = "3";
 const NOOP = "6";
-/** Socket.IO's packet that asks for the default namespace, in an Engine.IO message. */
+/** The Socket.IO packet that asks for the default namespace, in an Engine.IO message. */
 const CONNECT = "40";
 const POSTED = { "content-type": "text/plain;charset=UTF-8" };
 
-/** The address of an Engine.IO request; a value that is undefined is left out. */
+/** The address of an Engine.IO request; undefined values are left out. */
 export function engineUrl(query = {}, path = "/socket.io/") {
   const pairs = Object.entries({ EIO: "4", transport: "polling", ...query }).filter(([, value]) => value !== undefined);
   return pairs.length === 0 ? path : `${path}?${new URLSearchParams(pairs)}`;
@@ -36,7 +36,7 @@ export class PollingSession {
     this.path = pathOf(this.sid);
   }
 
-  /** A session with the server on this port, after its handshake. `join` connects it to the default namespace, too. */
+  /** Opens a session with the server on this port. `join` also connects it to the default namespace. */
   static async open(port, { query = {}, path, join = false } = {}) {
     const send = (method, to, options) => request(port, method, to, options);
     const response = await send("GET", engineUrl(query, path));
@@ -52,7 +52,7 @@ export class PollingSession {
   post(body, headers = POSTED) {
     return this.send("POST", this.path, { headers, body });
   }
-  /** Polls until `count` packets are there (noops aside), however many answers that takes; a refusal ends it early. */
+  /** Polls until `count` packets have arrived (without noops), in any number of answers; a refusal ends it early. */
   async collect(count) {
     const packets = [];
     while (packets.length < count) {
@@ -66,12 +66,12 @@ export class PollingSession {
 
 /** A session over a WebSocket that keeps its texts; Engine.IO's pings are answered and left out. */
 export class EngineSocket extends WebSocketClient {
-  /** Text messages, Engine.IO's type in front. */
+  /** Text messages, each beginning with Engine.IO's type. */
   texts = [];
   pings = 0;
-  /** Is called with each text, to keep it. */
+  /** Called with each text; keeps it by default. */
   onText = (text) => this.texts.push(text);
-  /** Is called with the payload of a compressed message, which nothing else looks at. */
+  /** Called with the payload of each compressed message, which is not processed otherwise. */
   onCompressed = undefined;
 
   constructor(port, path, { answersPings = true, ...options } = {}) {
@@ -88,7 +88,7 @@ export class EngineSocket extends WebSocketClient {
     if (this.answersPings) this.text(PONG);
   }
 
-  /** The open packet's content, once it is there. */
+  /** The open packet's content, once it has arrived. */
   async opened() {
     const open = await until("the open packet", () => {
       if (this.status > 101 || this.ended) throw new Error(`status ${this.status}, ended: ${this.ended}`);

@@ -1,4 +1,4 @@
-// WebSocket frames (RFC 6455, section 5.2): any frame, right or wrong, into bytes; and what comes, into frames.
+// WebSocket frames (RFC 6455, section 5.2): encodes any frame, right or wrong, and decodes bytes into frames.
 import { randomBytes } from "node:crypto";
 import { constants, deflateRawSync } from "node:zlib";
 
@@ -7,8 +7,8 @@ export const OPCODE = { continuation: 0, text: 1, binary: 2, close: 8, ping: 9, 
 export const RESERVED = { compressed: 4, second: 2, third: 1 };
 
 /**
- * A frame as a client sends it. `mask: false`, `reserved` bits that nobody agreed to, an unknown `opcode` and a false
- * `length` break the rules on purpose.
+ * Encodes a frame as a client sends it. `mask: false`, `reserved` bits that were not agreed on, an unknown `opcode` and
+ * a false `length` break the rules on purpose.
  */
 export function encodeFrame({
   opcode = OPCODE.text,
@@ -50,10 +50,10 @@ export function closeFrame(code, reason = "") {
   return encodeFrame({ opcode: OPCODE.close, payload });
 }
 
-/** The code in a close frame's payload; 1005 is RFC 6455's word for none. */
+/** The code in a close frame's payload; RFC 6455 uses 1005 for "no code". */
 export const closeCodeOf = (payload) => (payload.length < 2 ? 1005 : payload.readUInt16BE(0));
 
-/** Bytes into frames: `push` gives those that are complete with this chunk. */
+/** Decodes bytes into frames: `push` returns the frames that this chunk completes. */
 export class FrameDecoder {
   #chunks = [];
   #bytes = 0;

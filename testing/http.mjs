@@ -1,6 +1,6 @@
-// HTTP/1.1 by hand: requests as text, byte by byte as a test wants them, and answers out of the bytes that came.
+// HTTP/1.1 by hand: requests as text, byte by byte as a test needs them, and answers parsed from bytes.
 
-/** The head of a request. A header may have a list of values; one that is undefined is left out. */
+/** The head of a request. A header may have a list of values; undefined headers are left out. */
 export function requestHead(method, path, headers = {}) {
   const lines = [`${method} ${path} HTTP/1.1`];
   for (const [name, value] of Object.entries({ host: "localhost", ...headers })) {
@@ -9,13 +9,13 @@ export function requestHead(method, path, headers = {}) {
   return `${lines.join("\r\n")}\r\n\r\n`;
 }
 
-/** A whole request; its length is said unless `headers` say another one. */
+/** A whole request; its `content-length` is correct unless `headers` contain another one. */
 export function requestText(method, path, { headers = {}, body } = {}) {
   const length = body === undefined ? {} : { "content-length": Buffer.byteLength(body) };
   return requestHead(method, path, { ...length, ...headers }) + (body ?? "");
 }
 
-/** The complete answers at the beginning of `bytes`, as to requests with this method. */
+/** The complete answers at the beginning of `bytes`, for requests with this method. */
 export function parseResponses(bytes, { method = "GET", ended = false } = {}) {
   const responses = [];
   for (let rest = bytes; ; ) {
@@ -27,8 +27,8 @@ export function parseResponses(bytes, { method = "GET", ended = false } = {}) {
 }
 
 /**
- * The first answer and how many bytes it takes; undefined while it is not complete. `ended`: nothing comes after
- * `bytes`, which is where a body without a length ends.
+ * The first answer and its length in bytes; undefined while it is incomplete. `ended`: no bytes follow `bytes`, so a
+ * body without a length ends there.
  */
 export function parseResponse(bytes, method, ended) {
   const headEnd = bytes.indexOf("\r\n\r\n");

@@ -1,4 +1,4 @@
-// A TCP stream to a server: it writes exactly what it is given, and keeps what comes.
+// A TCP stream to a server: it writes exactly what it is given, and keeps what arrives.
 import { connect } from "node:net";
 import { parseResponse, parseResponses, requestHead } from "./http.mjs";
 import { within } from "./wait.mjs";
@@ -7,18 +7,18 @@ import { within } from "./wait.mjs";
 const ANSWER_MS = 60_000;
 
 export class RawStream {
-  /** What came and was not taken by an answer that somebody waits for. */
+  /** Bytes that arrived and are not part of an expected answer. */
   received = Buffer.alloc(0);
-  /** Whether the server's side is at its end; a reset is an end like any other. */
+  /** Whether the server has ended its side; a reset counts as an end. */
   ended = false;
-  /** The code of what broke the stream, such as `ECONNRESET`. */
+  /** The code of the error that broke the stream, such as `ECONNRESET`. */
   error = undefined;
-  /** Is called with each chunk in place of keeping it. */
+  /** Called with each chunk; if set, chunks are not kept. */
   onBytes = undefined;
   /** Requests without an answer yet, oldest first. */
   #waiting = [];
 
-  /** `allowHalfOpen`: the server's end does not end this side. `host` is the header of that name. */
+  /** `allowHalfOpen`: the server's end does not end this side. `host` is the value of that header. */
   constructor(port, { allowHalfOpen = false, host = `127.0.0.1:${port}`, answerMs = ANSWER_MS } = {}) {
     this.host = host;
     this.answerMs = answerMs;
@@ -32,7 +32,7 @@ export class RawStream {
     this.closing = new Promise((done) => this.socket.once("close", done));
   }
 
-  /** A stream that is connected. */
+  /** Opens a stream and waits until it is connected. */
   static open(port, options) {
     const stream = new RawStream(port, options);
     return new Promise((done, fail) => {
@@ -54,7 +54,7 @@ export class RawStream {
     return answer;
   }
 
-  /** The next answer on this stream, which is to a request with this method. */
+  /** The next answer on this stream, for a request with this method. */
   answer(method = "GET") {
     const answer = within(`an answer to ${method}`, new Promise((done) => this.expect(method, done)), this.answerMs);
     answer.catch(() => {}); // Reported where it is awaited.
@@ -67,20 +67,20 @@ export class RawStream {
     if (this.ended) setImmediate(() => this.#answerWaiting());
   }
 
-  /** Bytes that were written and that the kernel has not taken yet. */
+  /** Bytes that were written and that the kernel has not accepted yet. */
   get unsentBytes() {
     return this.socket.writableLength;
   }
 
-  /** What came and was not taken, as text. */
+  /** The bytes that arrived and were not taken, as text. */
   get text() {
     return this.received.toString("latin1");
   }
-  /** The status of the first answer in there, as soon as its first line has come; 0 before. */
+  /** The status of the first answer in `received`, once its first line has arrived; 0 before. */
   get status() {
     return Number(/^HTTP\/1\.1 (\d{3})/.exec(this.received.toString("latin1", 0, 12))?.[1] ?? 0);
   }
-  /** The complete answers in there. */
+  /** The complete answers in `received`. */
   get responses() {
     return parseResponses(this.received, { ended: this.ended });
   }
@@ -132,7 +132,7 @@ export class RawStream {
   }
 }
 
-/** One request on a stream of its own. Fails when the stream ends without an answer. */
+/** Sends one request on a stream of its own. Throws when the stream ends without an answer. */
 export async function request(port, method, path, options) {
   const stream = new RawStream(port);
   try {

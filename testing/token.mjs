@@ -6,10 +6,10 @@ export const DEVELOPMENT_KEY = "trunkline-development-key-do-not-use-in-producti
 
 const encode = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
 
-/** The time now, as claims say it. */
+/** The present time in the unit of claims. */
 export const epochSeconds = () => Math.floor(Date.now() / 1000);
 
-/** A token with these claims, by HS256; one that `alg` says otherwise of has no signature. */
+/** A token with these claims, signed by HS256; with another `alg` it has no signature. */
 export function signToken(claims, { key = DEVELOPMENT_KEY, alg = "HS256" } = {}) {
   const signed = `${encode({ alg, typ: "JWT" })}.${encode(claims)}`;
   return alg === "HS256" ? `${signed}.${createHmac("sha256", key).update(signed).digest("base64url")}` : `${signed}.`;

@@ -1,4 +1,5 @@
-// Batches of the trunk protocol (spec/trunk.md), by the SDK's own codec: `npm run build` in sdk/node makes it.
+// Batches of the trunk protocol (spec/trunk.md), encoded by the SDK's own codec, which `npm run build` in sdk/node
+// makes.
 import { decodeBatch } from "../sdk/node/dist/esm/trunk/decode.js";
 import { encodeFrame } from "../sdk/node/dist/esm/trunk/encode.js";
 import { CloseReason, SendFlag } from "../sdk/node/dist/esm/trunk/frames.js";
@@ -7,7 +8,7 @@ import { Writer } from "../sdk/node/dist/esm/trunk/writer.js";
 
 export { CloseReason, SendFlag };
 
-/** These frames as one batch. */
+/** Encodes these frames as one batch. */
 export function encodeBatch(frames) {
   const writer = new Writer();
   for (const frame of frames) encodeFrame(writer, frame);
@@ -25,7 +26,7 @@ export const send = (session, payload, flags = 0) => ({
   payload: Buffer.from(payload),
 });
 
-/** What a `Send` or a `Message` costs in credit: the frame's type, the session's number and the payload. */
+/** The cost of a `Send` or a `Message` in credit: the flags byte, the session's number and the payload. */
 export const costOf = ({ session, payload }) => payload.length + 1 + varintBytes(session);
 
 function varintBytes(value) {

@@ -1,15 +1,12 @@
-// Waiting for a state, never for a time.
+// Waits for a state, never for a fixed time.
 
 /**
- * How long a test waits for what must come. On a busy machine seconds pass in which nothing runs: this finds what never
- * comes.
+ * How long a test waits for something that must happen. On a busy machine nothing may run for seconds, so the limit is
+ * long; it only finds what never happens.
  */
 const GIVE_UP_MS = 20_000;
 
-/**
- * Asks `probe` until its answer is truthy, and returns that answer.
- * A probe that throws has no answer yet.
- */
+/** Calls `probe` until its result is truthy, and returns that result. A probe that throws has no result yet. */
 export async function until(what, probe, { withinMs = GIVE_UP_MS, everyMs = 15 } = {}) {
   const giveUpAt = Date.now() + withinMs;
   let last;
@@ -26,7 +23,7 @@ export async function until(what, probe, { withinMs = GIVE_UP_MS, everyMs = 15 }
   throw new Error(`never came: ${what} (last answer: ${show(last)})`);
 }
 
-/** The value of `promise`, or an error that says what did not come. */
+/** The value of `promise`; after `withinMs`, an error that names what did not happen. */
 export async function within(what, promise, withinMs = GIVE_UP_MS) {
   let timer;
   const late = new Promise((_, reject) => {

@@ -1,12 +1,12 @@
-// A WebSocket client that can be as rude as a test needs: any frame, raw bytes, no reading. What comes is told to
-// methods that a subclass overrides.
+// A WebSocket client that can break any rule that a test needs: any frame, raw bytes, no reading. Input goes to methods
+// that a subclass overrides.
 import { createHash, randomBytes } from "node:crypto";
 import { FrameDecoder, OPCODE, RESERVED, closeCodeOf, closeFrame, encodeFrame } from "./frames.mjs";
 import { requestHead } from "./http.mjs";
 import { RawStream } from "./stream.mjs";
 import { until } from "./wait.mjs";
 
-/** What RFC 6455 appends to a key before hashing it. */
+/** The text that RFC 6455 appends to a key before hashing it. */
 const KEY_SUFFIX = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 /** The head of a WebSocket handshake. */
@@ -20,24 +20,24 @@ export function upgradeHead(path, headers = {}) {
   });
 }
 
-/** The `sec-websocket-accept` that proves that a server has understood this key. */
+/** The `sec-websocket-accept` by which a server proves that it has read this key. */
 export const acceptOf = (key) =>
   createHash("sha1")
     .update(key + KEY_SUFFIX)
     .digest("base64");
 
 export class WebSocketClient {
-  /** The answer to the handshake, also when it is a refusal; undefined when the stream ended without one. */
+  /** The answer to the handshake, also if it is a refusal; undefined when the stream ended without one. */
   response = undefined;
-  /** The close frame: its code, 1005 when it has none; its payload. */
+  /** The close frame: its code (1005 when it has none) and its payload. */
   closeCode = undefined;
   closePayload = undefined;
   messages = [];
   #decoder = new FrameDecoder();
-  /** A fragmented message under way. */
+  /** A fragmented message of which more fragments are to come. */
   #message = undefined;
 
-  /** `early` frames leave in one write with the handshake. Further options: see `RawStream`. */
+  /** `early` frames are sent in one write with the handshake. Further options: see `RawStream`. */
   constructor(port, path, { headers = {}, early = [], ...options } = {}) {
     this.stream = new RawStream(port, options);
     this.key = randomBytes(16).toString("base64");
@@ -46,7 +46,7 @@ export class WebSocketClient {
     this.raw(Buffer.concat([Buffer.from(head, "latin1"), ...early.map(encodeFrame)]));
   }
 
-  /** The status of the answer; 0 before it came. */
+  /** The status of the answer; 0 before it has arrived. */
   get status() {
     return this.response?.status ?? 0;
   }
@@ -62,7 +62,7 @@ export class WebSocketClient {
   get socket() {
     return this.stream.socket;
   }
-  /** Bytes that were written and that the kernel has not taken yet. */
+  /** Bytes that were written and that the kernel has not accepted yet. */
   get unsentBytes() {
     return this.stream.unsentBytes;
   }
@@ -84,7 +84,7 @@ export class WebSocketClient {
     this.stream.write(bytes);
     return this;
   }
-  /** Sends all that `say` sends in one write, so that the server reads it at once. */
+  /** Sends everything that `say` sends in one write, so that the server reads it at once. */
   together(say) {
     this.socket.cork();
     say(this);
@@ -100,7 +100,7 @@ export class WebSocketClient {
     });
     return this;
   }
-  /** Waits for the server's close frame, and gives its code; "none" when the stream ends without one. */
+  /** Waits for the server's close frame, and returns its code; "none" when the stream ends without one. */
   closedWith() {
     return until("a close frame", () => this.closeCode ?? (this.ended && "none"));
   }
@@ -117,7 +117,7 @@ export class WebSocketClient {
     this.stream.destroy();
   }
 
-  /** Is called with each frame: by default data is put together to messages, and a close frame is remembered. */
+  /** Called with each frame: by default it joins data frames to messages, and remembers a close frame. */
   receiveFrame(frame) {
     if (frame.opcode === OPCODE.close) {
       this.closePayload = frame.payload;
@@ -136,11 +136,11 @@ export class WebSocketClient {
       last: frame,
     });
   }
-  /** Is called with each ping, pong and close frame. */
+  /** Called with each ping, pong and close frame. */
   receiveControl(_frame) {}
   /**
-   * Is called with each message: `opcode`, `payload`, whether it is `compressed`, and its `last` frame. By default it
-   * is kept.
+   * Called with each message: `opcode`, `payload`, whether it is `compressed`, and its `last` frame. By default the
+   * message is kept.
    */
   receiveMessage(message) {
     this.messages.push(message);
@@ -161,7 +161,7 @@ export class WebSocketClient {
   }
 }
 
-/** The answer to a WebSocket handshake at this address, which ends with it. */
+/** The answer to a WebSocket handshake at this address; the stream is then closed. */
 export async function handshakeAt(url) {
   const { port, pathname, search } = new URL(url);
   const client = new WebSocketClient(Number(port), pathname + search);

@@ -1,6 +1,6 @@
-// The app of every row in JavaScript: an ordinary Socket.IO server; behind Redis with REDIS_URL, behind Trunkline with
-// TRUNKLINE_ENDPOINT, with Bun's own HTTP server with BUN_ENGINE. Node.js runs it with --expose-gc; it writes one line
-// of JSON to stdout when it is ready.
+// The app of every JavaScript row: an ordinary Socket.IO server. REDIS_URL puts it behind Redis, TRUNKLINE_ENDPOINT
+// behind Trunkline, BUN_ENGINE onto Bun's own HTTP server. Node.js runs it with --expose-gc; it writes one line of JSON
+// to stdout when it is ready.
 import { createServer } from "node:http";
 import { setTimeout as wait } from "node:timers/promises";
 import { Server } from "socket.io";
@@ -13,7 +13,7 @@ const { io, listen } = process.env.BUN_ENGINE ? await onBun() : onNode();
 benchEvents(io);
 if (process.env.REDIS_URL) await useRedis(process.env.REDIS_URL);
 io.on("connection", (socket) => {
-  // For `--call gc`: memory is read when what nobody needs is gone, in every app server that there is.
+  // For `--call gc`: in every app server, memory is read after a garbage collection.
   socket.on("gc", async (acknowledge) => {
     await Promise.all([collect(), process.env.REDIS_URL && io.serverSideEmitWithAck("gc")]);
     acknowledge("done");

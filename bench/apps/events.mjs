@@ -1,4 +1,4 @@
-// What a Socket.IO app has to offer for `trunkline bench`.
+// The events that a Socket.IO app must offer for `trunkline bench`.
 export function benchEvents(io) {
   io.on("connection", (socket) => {
     socket.on("echo", (text, acknowledge) => acknowledge(text));
@@ -10,14 +10,14 @@ export function benchEvents(io) {
       }
     });
 
-    // For `rooms`: `names` is an array; a message to a room is sent on as it is.
+    // For `rooms`: `names` is an array; a message to a room is sent on unchanged.
     socket.on("join", async (names, acknowledge) => {
       await socket.join(names);
       acknowledge("joined");
     });
     socket.on("room", (name, text) => io.to(name).emit("r", text));
 
-    // For `reconnect`: which app server is this?
+    // For `reconnect`: tells the client which app server it has.
     socket.on("who", (acknowledge) => acknowledge(String(process.pid)));
   });
 }

@@ -1,6 +1,6 @@
 // The app of `fetch-sockets.mjs`: an ordinary Socket.IO server; with REDIS_URL behind Redis, with TRUNKLINE_ENDPOINT
-// behind Trunkline. Its own HTTP server is the line to the measurement. Writes one line of JSON to stdout when it is
-// ready.
+// behind Trunkline. The measurement controls it through its own HTTP server. Writes one line of JSON to stdout when it
+// is ready.
 import { createServer } from "node:http";
 import { Server } from "socket.io";
 
@@ -11,7 +11,7 @@ const routes = {
   "/room": (query) => fetchAgain(io.in("hundredth"), Number(query.get("times"))),
 };
 
-/** Times of calls one after another, and how many different sockets each gave. */
+/** Durations of successive calls, and how many different sockets each call returned. */
 async function fetchAgain(target, times) {
   const calls = [];
   for (let call = 0; call < times; call++) {

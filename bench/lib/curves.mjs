@@ -1,4 +1,4 @@
-// How cost grows: each curve has its values of x, its rows, and what is measured at one point.
+// The growth curves: each has its values of x, its rows, and what is measured at one point.
 import { setTimeout as wait } from "node:timers/promises";
 
 import { generate } from "./generator.mjs";
@@ -7,14 +7,16 @@ import { BARE, NPM, ROWS, TRUNKLINE } from "./rows.mjs";
 import { fanoutFigures } from "./scenarios.mjs";
 import { startApp, startTrunkline } from "./servers.mjs";
 
-/** Sessions in one node or server: what stays below the usual hard limit of 20,000 descriptors. */
+/** Sessions in one node or server: below the usual hard limit of 20,000 descriptors. */
 const SESSIONS_PER_PROCESS = 18_000;
-/** Below it the app's heap moves by more than the sessions take, and growth divided by sessions says nothing. */
+/**
+ * With fewer sessions the app's heap varies more than the sessions take, so growth divided by sessions means nothing.
+ */
 const SESSIONS_FOR_MEMORY_MIN = 10_000;
 const ROOM_MEMBERS = 10;
 const ROOM_CLIENTS_MAX = 5_000;
 
-/** As many nodes as the sessions need, and one app server with a trunk to each. */
+/** Starts as many nodes as the sessions need, and one app server with a trunk to each. */
 async function severalNodes(sessions, { trunkline, nodeArgs }, role) {
   const started = [];
   const stop = () => Promise.all(started.map((one) => one.stop()));
@@ -54,7 +56,7 @@ async function atSessions(sessions, row, options) {
     const warm = await run(["echo", "--clients", 500, "--warmup", 0, "--duration", 3]);
     const kernel = kernelWatch(sessions);
     const idle = await run(["idle", "--clients", sessions, "--duration", 12, "--call", "gc"], { watch: kernel.look });
-    // The servers see everybody go before everybody comes again.
+    // The servers see all clients leave before all return.
     await wait(1_000 + sessions / 20);
     const all = await run(["fanout", "--clients", sessions, "--warmup", 1, "--duration", 4]);
     return {
@@ -74,7 +76,7 @@ async function atSessions(sessions, row, options) {
   });
 }
 
-/** Rooms of ten: more clients up to some thousands, then more rooms for each client. */
+/** Rooms of ten: first more clients, up to some thousands, then more rooms for each client. */
 async function atRooms(rooms, row, options) {
   const clients = Math.min(ROOM_CLIENTS_MAX, rooms * ROOM_MEMBERS);
   const each = Math.max(1, Math.round((rooms * ROOM_MEMBERS) / clients));
@@ -107,7 +109,7 @@ async function atPayload(bytes, row, options) {
   });
 }
 
-/** No pins: servers and generator share all cores, as more threads would have to. */
+/** Without pins: servers and generator share all cores, because more threads need more cores. */
 async function atThreads(threads, row, options) {
   const more = { ...options, nodeArgs: [...options.nodeArgs, "--threads", threads] };
   const result = await withServers({ row, sessions: 5_000, options: more, role: "anywhere" }, async (run) => {
@@ -128,7 +130,7 @@ async function atThreads(threads, row, options) {
   return result;
 }
 
-/** `panels`: the figures that are plotted; the rest stands in the table. `max`: how far a row can go. */
+/** `panels`: the figures that are plotted; the others are in the table. `max`: the row's largest x. */
 export const CURVES = {
   sessions: {
     title: "Cost against sessions (above 18,000: several nodes, one app server)",

@@ -1,4 +1,4 @@
-// The load generator, `trunkline bench`: the one place that knows its command line.
+// Runs the load generator, `trunkline bench`: the only place that knows its command line.
 import { spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -6,7 +6,7 @@ import { join } from "node:path";
 
 import { pinned } from "./processes.mjs";
 
-/** Runs a scenario against a row's servers; its report. `watch` is called with nothing, now and then, while it runs. */
+/** Runs a scenario against a row's servers and returns its report. While it runs, `watch` is called at intervals. */
 export async function generate(binary, { urls, processes }, args, { watch, role = "generator" } = {}) {
   const folder = mkdtempSync(join(tmpdir(), "trunkline-bench-"));
   const json = join(folder, "report.json");
@@ -24,7 +24,7 @@ export async function generate(binary, { urls, processes }, args, { watch, role 
   }
 }
 
-/** Clients that only hold their sessions until the child is stopped. */
+/** Starts clients that only hold their sessions until the child is stopped. */
 export function holdClients(binary, urls, clients) {
   const args = ["idle", "--clients", clients, "--duration", 1_800, "--quiet", ...urls.flatMap((url) => ["--url", url])];
   return start("generator", [binary, "bench", ...args.map(String)], ["ignore", "ignore", "inherit"]);
@@ -37,6 +37,6 @@ function start(role, command, stdio) {
   return child;
 }
 
-/** A run that is broken off leaves no load behind. */
+/** The running generators: an interrupted run must leave no load behind. */
 const running = new Set();
 process.on("exit", () => running.forEach((child) => child.kill()));

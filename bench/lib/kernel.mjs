@@ -1,23 +1,20 @@
-// Kernel memory of connections, read from what the kernel says it has allocated: both ends of every loopback pair
-// count.
+// Kernel memory of connections, from the kernel's own counters: both ends of every loopback pair count.
 import { readFileSync } from "node:fs";
 
 const PAGE_BYTES = 4_096;
 
-/**
- * Caches that other work on the machine fills: files that are looked at, processes that walk /proc, closed connections.
- */
+/** Caches that other work on the machine fills: opened files, processes that walk /proc, closed connections. */
 const OTHERS =
   /^(proc_inode|inode_cache|ext4|xfs|btrfs|fuse|ovl|shmem_inode|kernfs|radix_tree|buffer_head|tw_sock|vm_area|anon_vma|maple|task_|pid|sighand|signal|files_cache|mm_struct|cred)/;
 
-/** What is allocated now. */
+/** The memory that is allocated now. */
 export function kernelSample() {
   const sockstat = readFileSync("/proc/net/sockstat", "utf8");
   const [, sockets, pages] = /^TCP: inuse (\d+) .* mem (\d+)$/m.exec(sockstat);
   return { sockets: Number(sockets), bufferBytes: Number(pages) * PAGE_BYTES, caches: caches() };
 }
 
-/** Bytes of each slab cache that holds connections' objects; undefined where only root may read it. */
+/** The bytes of each slab cache that holds objects of connections; undefined where only root may read it. */
 function caches() {
   let text;
   try {
@@ -37,12 +34,10 @@ function caches() {
   return new Map(rows.map(bytes).filter(([name]) => !OTHERS.test(name)));
 }
 
-/** How far the count of sockets may be off because others on the machine open and close some. */
+/** The allowed error in the count of sockets, because other programs on the machine open and close some. */
 const TOLERANCE = 0.02;
 
-/**
- * Watches, and keeps the newest sample in which all `sessions` stand. `pairs`: connections that one session is made of.
- */
+/** Watches, and keeps the newest sample in which all `sessions` are connected. `pairs`: connections per session. */
 export function kernelWatch(sessions, pairs = 1) {
   const before = kernelSample();
   const expected = 2 * pairs * sessions;

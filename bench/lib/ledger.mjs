@@ -6,7 +6,7 @@ import { page } from "./page.mjs";
 
 const folder = new URL("../ledger/", import.meta.url).pathname;
 
-/** Median, lowest and highest beside the samples, which stay in the order of the repetitions. */
+/** Median, lowest and highest, together with the samples in the order of the repetitions. */
 export function summarise(samples) {
   const sorted = [...samples].sort((a, b) => a - b);
   const middle = sorted.length >> 1;
@@ -26,7 +26,7 @@ export function exactly(count) {
   return { median: value, min: value, max: value, samples: [value] };
 }
 
-/** Writes a run and makes the page anew. */
+/** Writes a run and makes the page again. */
 export function append(run) {
   mkdirSync(folder, { recursive: true });
   const name = `${run.date.replaceAll(":", "").slice(0, 15)}-${run.commit.id}.json`;
@@ -40,7 +40,7 @@ export function append(run) {
   return `bench/ledger/${name}`;
 }
 
-/** A plot of a curve, always the newest. */
+/** Writes a plot of a curve; only the newest is kept. */
 export function writePlot(name, svg) {
   mkdirSync(join(folder, "plots"), { recursive: true });
   writeFileSync(join(folder, "plots", `${name}.svg`), svg);

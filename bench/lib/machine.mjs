@@ -1,4 +1,4 @@
-// The machine and the commit that figures belong to, and a wait until nothing else runs there.
+// The machine and the commit of a measurement, and a wait until the machine is idle.
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { availableParallelism, cpus, release, totalmem } from "node:os";
@@ -9,7 +9,7 @@ const TICKS_PER_SECOND = 100;
 const QUIET_CORES_MAX = 0.15;
 const LOOK_SECONDS = 1;
 
-/** What a figure depends on besides the code. */
+/** The conditions of a measurement other than the code. */
 export function machine() {
   return {
     cpu: cpus()[0]?.model.trim() ?? "unknown",
@@ -20,7 +20,7 @@ export function machine() {
   };
 }
 
-/** The commit that is measured; `changed` when the tree differs from it in code that is measured. */
+/** The measured commit; `changed` when the measured code differs from it. */
 export function commit() {
   const git = (...args) => execFileSync("git", ["-C", root, ...args], { encoding: "utf8" }).trim();
   const changed =
@@ -28,7 +28,7 @@ export function commit() {
   return { id: git("rev-parse", "--short=12", "HEAD"), changed };
 }
 
-/** Returns when less than a little of the machine is busy, or after `secondsMax`; the report tells then. */
+/** Waits until the machine is nearly idle, at most `secondsMax`; returns a note when it never was. */
 export async function quiet(secondsMax) {
   for (let waited = 0; waited < secondsMax; waited += LOOK_SECONDS) {
     const before = busyTicks();
@@ -37,7 +37,7 @@ export async function quiet(secondsMax) {
   }
 }
 
-/** All of the first line of /proc/stat but idle, iowait and the guests. */
+/** The first line of /proc/stat without idle, iowait and the guests. */
 function busyTicks() {
   const [, ...fields] = readFileSync("/proc/stat", "utf8").split("\n", 1)[0].split(/\s+/).map(Number);
   return fields.slice(0, 8).reduce((sum, ticks, index) => (index === 3 || index === 4 ? sum : sum + ticks), 0);

@@ -2,7 +2,7 @@
 import { BARE, BARE_URING, BUN_ENGINE, NPM, NPM_REDIS, OXIDE } from "./rows.mjs";
 import { BURSTS, CONNECT, ECHO, ECHO_16, FAIR, IDLE, KILL, POLLING, SINGLE, STAMPEDE } from "./scenarios.mjs";
 
-/** The figures that one look at all rows is for: head, scenario, metric. */
+/** The figures in which all rows are compared: head, scenario, metric. */
 const SIDE_BY_SIDE = [
   ["user memory, B/idle session", IDLE, "RSS bytes/session, servers together"],
   ["kernel memory, B/idle session, both ends", IDLE, "kernel slab bytes/session, both ends"],
@@ -19,7 +19,8 @@ const SIDE_BY_SIDE = [
 ];
 
 /**
- * What the node does itself; a peer that is server and app in one has no such part of its own. Unit without its owner.
+ * The work of the node alone. A peer that is server and app in one has no such part. Units are written without their
+ * owner.
  */
 const NODE = [
   ["user memory, B/idle session", IDLE, "RSS bytes/session"],
@@ -55,7 +56,7 @@ const HEADLINES = [
   ["kill, all back ms", [KILL], "all back ms"],
 ];
 
-/** `runs`: the newest first. */
+/** `runs`: newest first. */
 export function page(runs) {
   return [
     "# Ledger",
@@ -72,7 +73,7 @@ export function page(runs) {
   ].join("\n");
 }
 
-/** The newest first; a script is the first two words of a command. */
+/** The newest run of each script, newest first; a script is the first two words of a command. */
 function newestOfEach(runs) {
   const byScript = new Map();
   for (const run of runs) {
@@ -127,7 +128,7 @@ function curve(name, lines) {
   return [`### growth with ${name}`, "", `![growth with ${name}](plots/${name}.svg)`, "", ...tables];
 }
 
-/** All rows side by side, then as ratios to the bare limit and to Socket.IO, then what is left for the app server. */
+/** All rows in one table, then as ratios to the bare limit and to Socket.IO, then the app server's share. */
 function summaries(scenarios) {
   const rows = [...new Set(Object.values(scenarios).flatMap((one) => Object.keys(one)))];
   const of = (row, [, scenario, metric]) => scenarios[scenario]?.[row]?.[metric];
@@ -183,8 +184,8 @@ function details(scenario, rows) {
 }
 
 /**
- * What was said of single measurements: the same with other numbers in it once, with how often and where first. The
- * JSON has all.
+ * The notes on single measurements. Notes that differ only in numbers appear once, with their count and their first
+ * place; the JSON has all of them.
  */
 function notes(problems) {
   const groups = new Map();
@@ -211,7 +212,7 @@ function number(value) {
   return Math.abs(value) >= 1_000 ? Math.round(value).toLocaleString("en-US") : String(value);
 }
 
-/** `value` over `base`, two digits. */
+/** `value` divided by `base`, with two digits. */
 function quotient(base, value) {
   return base && value !== undefined ? String(Number((value / base).toPrecision(2))) : "";
 }

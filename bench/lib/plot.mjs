@@ -1,4 +1,4 @@
-// A curve as one SVG: a panel for each figure, a line for each row, logarithmic where the values span decades.
+// Draws a curve as one SVG: a panel for each figure, a line for each row, logarithmic where the values span decades.
 import { BARE, NPM, TRUNKLINE } from "./rows.mjs";
 
 const PANEL = { width: 330, height: 210, left: 62, right: 22, top: 34, bottom: 44 };
@@ -7,7 +7,7 @@ const KNOWN = { [TRUNKLINE]: "#1668b8", [BARE]: "#c2410c", [NPM]: "#5b6470" };
 const OTHERS = ["#15803d", "#7e22ce", "#a16207"];
 const FONT = 'font-family="system-ui, sans-serif" font-size="11"';
 const TICKS = 5;
-/** A span of more than this many times is shown on a logarithmic axis. */
+/** From this ratio of largest to smallest value on, the axis is logarithmic. */
 const LOGARITHMIC_FROM = 30;
 
 /** `panels`: figures with `title` and `lines`, each a `name` and `points` of `x`, `median`, `min`, `max`. */
@@ -47,7 +47,7 @@ function panelOf({ title, lines }, xTitle, colour) {
   ].join("");
 }
 
-/** A scale from values to pixels, and where its marks are. From zero, unless the values span decades. */
+/** A scale from values to pixels, and the places of its marks. It starts at zero, unless the values span decades. */
 function axis(values, [from, to], isX) {
   const [low, high] = [Math.min(...values), Math.max(...values)];
   if (low > 0 && high / low > LOGARITHMIC_FROM) {
@@ -88,7 +88,7 @@ function xTick(x, label) {
   return `<text x="${px(x)}" y="${PANEL.height - PANEL.bottom + 16}" text-anchor="middle" fill="#444">${label}</text>`;
 }
 
-/** The medians joined, and a bar from the lowest to the highest at each. */
+/** A line through the medians, and at each a bar from the lowest to the highest value. */
 function lineOf({ points }, x, y, colour) {
   const path = points.map((point) => `${px(x(point.x))},${px(y(point.median))}`).join(" ");
   const marks = points.map(

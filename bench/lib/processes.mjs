@@ -1,4 +1,4 @@
-// Processes of a measurement: started on the core of their role, waited for, ended by their own ids.
+// The processes of a measurement: started on the core of their role, waited for, and ended by their own ids.
 import { spawn } from "node:child_process";
 import { readFileSync, readdirSync } from "node:fs";
 import { createServer } from "node:net";
@@ -8,7 +8,7 @@ import { setTimeout as wait } from "node:timers/promises";
 const READY_MS_MAX = 30_000;
 const BOTH_ENDS = 2;
 
-/** Servers of every row share one core, the generator has another: a ratio of rates is a ratio of total CPU. */
+/** Servers of every row share one core, the generator has another: so a ratio of rates is a ratio of total CPU time. */
 export const PINS = availableParallelism() > 1 ? { server: "0", generator: "1" } : undefined;
 
 /** The command line that runs `command` on a core of its role; without a role, anywhere. */
@@ -16,7 +16,7 @@ export function pinned(role, command) {
   return PINS?.[role] ? ["taskset", "-c", PINS[role], ...command] : command;
 }
 
-/** Starts a program; its last words are kept for the error that says why it did not start. */
+/** Starts a program; its last output is kept for the error that explains why it did not start. */
 export function start(command, environment = {}, role = "server") {
   const [program, ...args] = pinned(role, command);
   const env = { ...process.env, NODE_ENV: "production", ...environment };
@@ -29,7 +29,7 @@ export function start(command, environment = {}, role = "server") {
   return child;
 }
 
-/** The port and pid that a server of ours says when it is ready. */
+/** The port and pid that one of our servers prints when it is ready. */
 export async function announced(child) {
   const line = await poll(
     () => child.lastWords.split("\n").find((one) => one.startsWith('{"port"') && one.endsWith("}")),
@@ -38,7 +38,7 @@ export async function announced(child) {
   return JSON.parse(line);
 }
 
-/** The first answer of `look`; a child that ends, or takes too long, is an error with its last words. */
+/** The first result of `look`. If the child ends, or takes too long, throws an error with its last output. */
 export async function poll(look, child) {
   const until = Date.now() + READY_MS_MAX;
   for (;;) {
@@ -63,7 +63,7 @@ export async function stop(child) {
   await ended;
 }
 
-/** Memory that processes have of the system, where a page has 4 KiB. */
+/** The memory that processes have from the system, where a page has 4 KiB. */
 export function residentMB(pids) {
   const pages = pids.map((pid) => Number(readFileSync(`/proc/${pid}/statm`, "utf8").split(" ")[1]));
   return (pages.reduce((sum, one) => sum + one, 0) * 4_096) / 1_000_000;
@@ -78,7 +78,7 @@ export function freePort() {
   });
 }
 
-/** CPU time of all threads so far, in microseconds. */
+/** The CPU time of all threads so far, in microseconds. */
 export function cpuUs(pid) {
   const tasks = `/proc/${pid}/task`;
   const nanoseconds = readdirSync(tasks).map((task) =>
@@ -87,13 +87,13 @@ export function cpuUs(pid) {
   return nanoseconds.reduce((sum, one) => sum + one, 0) / 1e3;
 }
 
-/** Clients that fit when this process and its peers each hold `perClient` descriptors for one. */
+/** The number of clients when this process and its peers each hold `perClient` descriptors for one client. */
 export function clientsThatFit(perClient = BOTH_ENDS) {
   const limit = Number(/^Max open files\s+\S+\s+(\d+)/m.exec(readFileSync("/proc/self/limits", "utf8"))?.[1] ?? 20_000);
   return Math.floor(limit / perClient / 1_000) * 1_000;
 }
 
-/** A process and all that it started. */
+/** A process and all its descendants. */
 export function pidsBelow(pid) {
   try {
     const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").split(" ").filter(Boolean).map(Number);

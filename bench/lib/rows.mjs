@@ -1,4 +1,4 @@
-// The rows of the ledger: which servers stand between clients and the app's code, and what a row needs to be there.
+// The rows of the ledger: the servers between clients and the app's code, and what a row needs to be installed.
 import { existsSync } from "node:fs";
 import { execFileSync } from "node:child_process";
 
@@ -26,16 +26,16 @@ export const NPM_REDIS = "npm socket.io, 2 workers + Redis + HAProxy";
 const PEERS_BUILD = "cargo build --release --manifest-path bench/peers/Cargo.toml";
 
 /**
- * `start(appServers, options)` starts a row's servers, `missing(options)` says what has to be installed first,
- * `clientsMax` how many sessions the row holds within this machine's descriptors, `kills` that it survives the death of
- * an app server.
+ * `start(appServers, options)` starts a row's servers, `missing(options)` says what must be installed first,
+ * `clientsMax` is how many sessions the row can hold with this machine's descriptors, `kills` means that it survives
+ * the death of an app server.
  */
 export const ROWS = {
   [BARE]: { start: () => system([() => startPeer("bare")]), missing: () => binary("bare") },
   [BARE_URING]: { start: () => system([() => startPeer("bare", ["--io-uring"])]), missing: () => binary("bare") },
   [TRUNKLINE]: behindTrunkline(startApp, () => undefined),
   [TRUNKLINE_BUN]: behindTrunkline(startBunApp, bun),
-  // With the engine that Socket.IO has for it: the fastest Socket.IO server in JavaScript.
+  // With the engine that Socket.IO offers for Bun: the fastest Socket.IO server in JavaScript.
   [BUN_ENGINE]: {
     start: (appServers) => system(times(appServers, () => startBunApp({ BUN_ENGINE: "1" }))),
     missing: bun,
@@ -56,7 +56,7 @@ export const ROWS = {
       ]),
     missing: () =>
       program("redis-server", "apt-get install redis-server") ?? program("haproxy", "apt-get install haproxy"),
-    // The balancer holds two descriptors for a client, and some of its own.
+    // The balancer holds two descriptors for each client, and some of its own.
     clientsMax: clientsThatFit(2) - 1_000,
     kills: true,
   },
@@ -74,7 +74,7 @@ function behindTrunkline(startOne, missing) {
   };
 }
 
-/** Trunkline again, with more arguments for its node: `NAME=ARGUMENTS`. The row's name. */
+/** Adds Trunkline once more, with further arguments for its node: `NAME=ARGUMENTS`. Returns the row's name. */
 export function addVariant(text) {
   const [, name, args] = /^([^=]+)=(.*)$/.exec(text) ?? [];
   if (!name || name in ROWS) throw new Error(`a variant is NAME=ARGUMENTS with a name of its own, not ${text}`);
@@ -86,7 +86,10 @@ export function addVariant(text) {
   return name;
 }
 
-/** The rows whose names hold one of the texts between semicolons; a row of just that name is meant alone. */
+/**
+ * The rows whose names contain one of the texts (separated by semicolons); a text that is a whole name selects that row
+ * only.
+ */
 export function rowsNamed(texts) {
   const names = Object.keys(ROWS);
   const chosen = texts.split(";").flatMap((text) => {
@@ -101,7 +104,7 @@ function times(count, start) {
   return Array.from({ length: count }, () => start);
 }
 
-/** Starts one after the other, each told of those before; when one fails, those that run are ended. */
+/** Starts the parts one after another; each gets those before it. When one fails, the running ones are ended. */
 async function system(starters) {
   const started = [];
   const stop = () => Promise.all(started.map((one) => one.stop()));
@@ -114,7 +117,7 @@ async function system(starters) {
   return { ...doors(started), servers: started, stop };
 }
 
-/** Clients go through what stands in front: balancer, else node, else the apps themselves. */
+/** Clients connect to the front part: the balancer, else the node, else the apps themselves. */
 function doors(started) {
   const named = (name) => started.filter((one) => one.name === name);
   const front = ["balancer", "node", "app"].map(named).find((some) => some.length > 0);
@@ -122,7 +125,7 @@ function doors(started) {
     urls: front.map(({ url }) => url),
     processes: started.map(({ name, pid }) => `${name}=${pid}`),
     appPids: named("app").map(({ pid }) => pid),
-    // A balancer has a connection of its own for each of its clients'.
+    // A balancer has a connection of its own for each connection of a client.
     pairs: front[0].name === "balancer" ? 2 : 1,
   };
 }

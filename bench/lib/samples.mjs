@@ -1,9 +1,10 @@
-// Measurements of a run that may be done in pieces: one line of JSON each, in a file that a later piece goes on from.
+// The measurements of a run that may be done in pieces: one line of JSON each, in a file from which a later piece
+// continues.
 import { appendFileSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 
 import { quiet } from "./machine.mjs";
 
-/** Without a path, memory only. `head`: date and commit; a file of another commit is refused. */
+/** Without a path, samples are kept in memory only. `head`: date and commit; a file of another commit is refused. */
 export function openSamples(path, head) {
   const lines =
     path && existsSync(path)
@@ -29,8 +30,8 @@ export function openSamples(path, head) {
 }
 
 /**
- * Measures what is not measured yet, in order, each on a quiet machine; begins nothing after `seconds`. `told`: the
- * lines to show of a measurement. Whether everything is done.
+ * Does the measurements that are missing, in order, each on an idle machine; starts none after `seconds`. `told`: the
+ * lines to print for a measurement. Returns whether everything is done.
  */
 export async function work(todo, samples, { measure, told, seconds, quietSeconds }) {
   const until = Date.now() + seconds * 1_000;

@@ -1,15 +1,15 @@
-// What is measured: each scenario drives a row's running servers and gives the figures that go into the ledger.
+// The scenarios: each one drives a row's running servers and returns the figures for the ledger.
 import { setTimeout as wait } from "node:timers/promises";
 
 import { generate } from "./generator.mjs";
 import { kernelWatch } from "./kernel.mjs";
 import { residentMB } from "./processes.mjs";
 
-/** V8 gives memory back to the system some seconds after a collection. */
+/** V8 returns memory to the system some seconds after a collection. */
 const SETTLE_SECONDS = 15;
-/** Ten thousand have joined by then, though others had to be seen off before, and hear broadcasts. */
+/** By then ten thousand clients have joined, even if earlier ones had to leave first, and receive broadcasts. */
 const LISTENERS_SECONDS = 14;
-/** A client that polls has a second connection for its POSTs, as long as the server keeps it open. */
+/** A polling client has a second connection for its POSTs, as long as the server keeps it open. */
 const POLLING_PAIRS = 2;
 
 export const IDLE = "idle, 10,000 sessions";
@@ -23,7 +23,7 @@ export const FAIR = "echo of 20 clients beside broadcasts to 10,000";
 export const STAMPEDE = "stampede, 10,000 clients cut off return at once";
 export const KILL = "kill -9 of one of two app servers, 1,000 clients";
 
-/** CPU of a report's processes by owner, and of all of them together. */
+/** The CPU time of a report's processes, by owner and in total. */
 function byOwner(processes, unit, figure) {
   const owners = { app: "app server", node: "node", redis: "Redis", balancer: "HAProxy" };
   const of = (name) => processes[name] && figure(processes[name]);
@@ -32,7 +32,7 @@ function byOwner(processes, unit, figure) {
   return { [`${unit}, servers together`]: together, ...Object.fromEntries(each) };
 }
 
-/** Rate, CPU per operation by owner, and who kept the cores busy. */
+/** Rate, CPU time per operation by owner, and which processes kept the cores busy. */
 function rates(r, rate, unit) {
   return {
     [rate]: r.operations_per_s,
@@ -49,7 +49,7 @@ function shares(r) {
 
 const lost = (r) => Object.values(r.losses).reduce((sum, count) => sum + count, 0);
 
-/** As many of `wanted` clients as the row holds within this machine's descriptors; says so when they are fewer. */
+/** As many of `wanted` clients as the row can hold with this machine's descriptors; notes when they are fewer. */
 function fitting(row, wanted, notes, pairs = 1) {
   const clients = Math.min(wanted, Math.floor((row.clientsMax ?? wanted * pairs) / pairs));
   if (clients < wanted)
@@ -64,7 +64,7 @@ async function load(context, args, more) {
   return report;
 }
 
-/** A run whose rates nobody reads. */
+/** A run whose rates are not used. */
 async function prepare({ options, system, notes }, args, more) {
   const report = await generate(options.generator, system, args, more);
   notes.push(...report.problems);
@@ -98,8 +98,8 @@ async function idle(context) {
 }
 
 /**
- * Without forced collections, which throw away what V8 has learnt of the code, too. The second ten thousand meet a
- * server that has it all.
+ * Without forced collections, which also throw away what V8 has learnt about the code. The second ten thousand clients
+ * meet a server that is fully compiled.
  */
 async function connecting(context) {
   const clients = fitting(context.row, 10_000, context.notes);
@@ -143,8 +143,8 @@ export function fanoutFigures(r) {
 }
 
 /**
- * What a few who talk feel of many who listen: echoes at a fixed rate, alone and while broadcasts go out without a
- * pause.
+ * The delay that a few talking clients notice because many others listen: echoes at a fixed rate, first alone, then
+ * while broadcasts are sent without a pause.
  */
 async function fair(context) {
   const listeners = fitting(context.row, 10_000, context.notes);
@@ -156,7 +156,7 @@ async function fair(context) {
     ["one by one", 1],
     ["bursts of 16", 16],
   ]) {
-    // They join first: a server that broadcasts without a pause may let nobody in until it is over.
+    // They join first: a server that broadcasts without a pause may accept no client until it has finished.
     const few = echoes(LISTENERS_SECONDS);
     const broadcasts = load(context, [
       "fanout",
@@ -206,7 +206,7 @@ const polling = (wanted) => async (context) => {
   };
 };
 
-/** Each client tries again at once, three times over: the first round still meets code that is not compiled. */
+/** Each client retries at once, in three rounds: the first round still runs code that is not compiled. */
 async function stampede(context) {
   const clients = fitting(context.row, 10_000, context.notes);
   await warmUp(context);

@@ -1,4 +1,4 @@
-// The servers that rows are made of. Each: where it listens, its process, how to end it.
+// The servers that rows are made of. Each has its address, its process, and a way to end it.
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
@@ -15,21 +15,21 @@ export function peerBinary(name) {
   return join(process.env.CARGO_TARGET_DIR ?? peers, process.env.CARGO_TARGET_DIR ? "release" : "", name);
 }
 
-/** What runs an app: Node.js, or the Bun that npm brings. */
+/** The runtime of an app: Node.js, or the Bun that npm brings. */
 export const BUN = new URL("../node_modules/.bin/bun", import.meta.url).pathname;
 const NODE = ["node", "--expose-gc"];
 
-/** An app server: `environment` says behind what it is. */
+/** Starts an app server; `environment` says what it is behind. */
 export async function startApp(environment, file = app, role = "server", runtime = NODE) {
   return announcing("app", start([...runtime, file], environment, role));
 }
 
-/** The same app on Bun. */
+/** Starts the same app on Bun. */
 export async function startBunApp(environment) {
   return startApp(environment, app, "server", [BUN]);
 }
 
-/** A peer that is app and server in one. */
+/** Starts a peer that is app and server in one. */
 export async function startPeer(name, args = []) {
   return announcing("app", start([peerBinary(name), ...args]));
 }
@@ -39,7 +39,7 @@ async function announcing(name, child) {
   return { name, url: `http://127.0.0.1:${port}`, port, pid, words: () => child.lastWords, stop: () => stop(child) };
 }
 
-/** `args` beside what makes a node for a benchmark; `role` says on whose core it runs. */
+/** Starts a node for a benchmark with further `args`; `role` chooses its core. */
 export async function startTrunkline(binary, args = [], role = "server") {
   const folder = mkdtempSync(join(tmpdir(), "trunkline-bench-"));
   const ready = join(folder, "ready.json");
@@ -57,7 +57,7 @@ export async function startTrunkline(binary, args = [], role = "server") {
   }
 }
 
-/** The file's content once it is whole. */
+/** The file's content once it is complete. */
 function readyFile(path) {
   if (!existsSync(path)) return undefined;
   try {
@@ -67,7 +67,7 @@ function readyFile(path) {
   }
 }
 
-/** On a free port, in memory only, in a folder of its own. */
+/** Starts Redis on a free port, in memory only, in a folder of its own. */
 export async function startRedis() {
   const port = await freePort();
   const folder = mkdtempSync(join(tmpdir(), "trunkline-redis-"));
@@ -81,7 +81,7 @@ export async function startRedis() {
   return { name: "redis", url: `redis://127.0.0.1:${port}`, pid: child.pid, stop: ended };
 }
 
-/** HAProxy with sticky sessions before two app servers. */
+/** Starts HAProxy with sticky sessions before two app servers. */
 export async function startBalancer([first, second]) {
   const port = await freePort();
   const environment = { BALANCER_PORT: String(port), APP_PORT_1: String(first.port), APP_PORT_2: String(second.port) };

@@ -1,19 +1,19 @@
-// Real clients of Socket.IO, which write down what they see.
+// Real Socket.IO clients that record what they see.
 import { io as connect4 } from "socket.io-client";
 import connect2 from "socket.io-client-v2";
 import { WAIT_MS } from "./wait.mjs";
 
 const RESERVED = ["connect", "disconnect", "connect_error"];
 
-/** One socket of a real client; each thing that it sees is a line of the transcript under its name. */
+/** One socket of a real client; each event is a line of the transcript under the client's name. */
 export class Client {
   #t;
   #seen = [];
   #watchers = new Set();
 
   /**
-   * @param options of the client, beside `nsp`, `version` (4 or 2), and `on`: another client whose connection is
-   * shared.
+   * @param options of the client, and in addition `nsp`, `version` (4 or 2), and `on`: another client whose connection
+   *   is shared.
    */
   constructor(t, who, { nsp = "/", version = 4, on, quiet = false, ...options }) {
     this.#t = t;
@@ -127,7 +127,7 @@ function open(t, who, nsp, version, options) {
   });
 }
 
-/** With state recovery, what can be recovered has its offset as a last argument. */
+/** With state recovery, a recoverable event has its offset as a last argument. */
 function withoutOffset(socket, args) {
   if (socket._pid && args.length >= 2 && typeof args.at(-1) === "string") args[args.length - 1] = "<offset>";
   return args;

@@ -1,4 +1,4 @@
-// A parser of one's own: packets as reversed JSON text, binary in base64.
+// A custom parser: packets as reversed JSON text, binary in base64.
 const EMITTERS = Symbol("listeners");
 
 class Emitter {
@@ -7,7 +7,7 @@ class Emitter {
     this[EMITTERS].set(name, listener);
     return this;
   }
-  // What socket.io-client and socket.io call when a connection is gone.
+  // socket.io-client and socket.io call this when a connection has ended.
   off(name) {
     this[EMITTERS].delete(name);
     return this;
@@ -43,7 +43,7 @@ export class Decoder extends Emitter {
 
 export const parser = { protocol: 5, Encoder, Decoder };
 
-/** The same, as bytes. */
+/** The same parser, with bytes in place of text. */
 export const binaryParser = {
   protocol: 5,
   Encoder: class {

@@ -1,5 +1,5 @@
-// Two plain Socket.IO servers that know of each other: socket.io-adapter's own ClusterAdapter, its messages carried by
-// the runner. It is what scripts for two app servers are compared with.
+// Two plain Socket.IO servers that know each other: socket.io-adapter's own ClusterAdapter, whose messages the runner
+// carries. Scripts for two app servers are compared with it.
 import { createRequire } from "node:module";
 
 const { ClusterAdapter } = createRequire(createRequire(import.meta.url).resolve("socket.io"))("socket.io-adapter");
@@ -25,7 +25,7 @@ export function createPairAdapter() {
   };
 }
 
-/** What the other server has published. */
+/** Handles a message that the other server has published. */
 export function takePairMessage({ nsp, message, requester, response }) {
   const adapter = adapters.get(nsp);
   if (message) adapter?.onMessage(message);

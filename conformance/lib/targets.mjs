@@ -1,4 +1,4 @@
-// The two things that are compared. A server is fresh for each script; the app processes are kept per lane.
+// The two targets that are compared. A server is fresh for each script; the app processes are kept per lane.
 import { fork, spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, openSync, closeSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -11,7 +11,7 @@ export const TRUNKLINE_BIN = process.env.TRUNKLINE_BIN ?? path.join(here, "../..
 const START_MS = 30_000;
 const STOP_MS = 2_000;
 
-/** One lane: one script at a time. */
+/** A lane runs one script at a time. */
 export class Lane {
   /** @param setup `{ appServers, threads }`: app server processes on the hub, and threads of the node */
   constructor(target, setup) {
@@ -48,7 +48,7 @@ export class Lane {
     return single || this.target === "npm" ? 1 : this.setup.appServers;
   }
 
-  /** `port` is where clients go; `clientPorts` are all doors that they may take in turn. */
+  /** `port` is where clients connect; `clientPorts` are all ports that clients may use in turn. */
   #server(node, apps, appPorts) {
     const nodePort = node && Number(node.listen.split(":").at(-1));
     const server = {
@@ -86,7 +86,7 @@ export class Lane {
   }
 }
 
-/** What one app server publishes goes to the other ones. */
+/** Carries what one app server publishes to the others. */
 function join(apps) {
   for (const app of apps)
     app.onPublished = (message) => apps.forEach((other) => other !== app && other.child.send({ published: message }));
@@ -117,7 +117,7 @@ class AppProcess {
     });
   }
 
-  /** Has the process do one of the `handlers` of app.mjs; resolves with what it returned. */
+  /** Calls one of the `handlers` of app.mjs in the process; resolves with what it returned. */
   call(name, message, waitMs) {
     const call = this.nextCall++;
     return new Promise((resolve, reject) => {
@@ -149,7 +149,7 @@ async function startNode(threads) {
     "--threads",
     String(threads),
   ];
-  // What this run was told, the node need not hear.
+  // The node must not get the runner's own variables.
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("TRUNKLINE_")));
   const child = spawn(TRUNKLINE_BIN, args, { env, stdio: ["ignore", output, output] });
   closeSync(output);
@@ -175,7 +175,7 @@ async function startNode(threads) {
   return { listen: addresses.listen, stop };
 }
 
-/** The content of a file that somebody may still be writing. */
+/** The content of a file that may still be written. */
 function readJson(file) {
   try {
     return JSON.parse(readFileSync(file, "utf8"));

@@ -1,4 +1,4 @@
-// `t`: what a script gets. Raw tools first, then small sessions built from them.
+// `t`, the tools that a script gets: first raw ones, then small sessions built from them.
 import { setTimeout as delay } from "node:timers/promises";
 import { Client } from "./clients.mjs";
 import { PollingSession, engineUrl } from "../../testing/engine.mjs";
@@ -39,7 +39,7 @@ export class Tools {
     this.#transcript.addClient(event, isResponse ? showResponse(data) : data);
   }
 
-  /** The engine's path with a query; `""` and `undefined` values are told apart as in a URL. */
+  /** The engine's path with a query; `""` and `undefined` differ as in a URL. */
   url(query, path) {
     return engineUrl(query, path);
   }
@@ -66,8 +66,8 @@ export class Tools {
   }
 
   /**
-   * A direct WebSocket session, its open packet taken. `join` also connects it to the default namespace; `early` are
-   * frames that leave together with the request.
+   * A direct WebSocket session whose open packet has been read. `join` also connects it to the default namespace;
+   * `early` are frames that are sent together with the request.
    */
   async direct({ query = {}, headers, join = false, who, early } = {}) {
     const ws = await this.websocket(
@@ -120,7 +120,7 @@ export class Tools {
     return this.#server.tell(action, args);
   }
 
-  /** The same at the app server `index`; see `where`. */
+  /** Like `tell`, at the app server `index`; see `where`. */
   tellAt(index, action, ...args) {
     return this.#server.tell(action, args, index % this.#server.appServers);
   }
@@ -138,7 +138,7 @@ export class Tools {
     return client.ask("where");
   }
 
-  /** Resolves when every connected client has all that the app had sent until now. */
+  /** Resolves when every connected client has received everything that the app has sent until now. */
   async settle() {
     const round = ++this.#rounds;
     await this.#server.settle(round);
@@ -157,39 +157,39 @@ export class Tools {
     this.log(what, answer);
   }
 
-  /** Has a value that differs from run to run read `name` in the transcript. */
+  /** Replaces a value that differs from run to run by `name` in the transcript. */
   name(value, name) {
     this.#transcript.name(value, name);
   }
 
-  /** A line under a client's own name: the order between clients is not fixed. */
+  /** A line under a client's own name, because the order between clients is not fixed. */
   logOf(who, event, data) {
     if (!this.#finished) this.#transcript.addClient(event, data, who);
   }
 
-  /** The port for the next client: where there are several doors, they take turns. */
+  /** The port for the next client: where there are several ports, clients use them in turn. */
   clientPort() {
     const doors = this.#server.clientPorts;
     return doors[this.#doors++ % doors.length];
   }
 
-  /** Remembers a library client, so that it is closed in the end. */
+  /** Remembers a library client, so that it is closed at the end. */
   client(client) {
     this.#clients.push(client);
     return client;
   }
 
-  /** Only for what must *not* happen in a while. Everything else is waited for by name. */
+  /** Use it only for things that must *not* happen within a time. Everything else is waited for by name. */
   pause(ms) {
     return delay(ms);
   }
 
-  /** Lets what is under way to the app arrive, then takes down what the script left open. */
+  /** Waits until everything under way has reached the app, then closes what the script left open. */
   async finish() {
     const quietMs = 40;
     do {
       await delay(quietMs);
-      // On a busy machine an app that says nothing may only not have had its turn.
+      // On a busy machine a silent app may only not have run yet.
       await this.#server.idle();
     } while (performance.now() - (this.lastSeenAt ?? 0) < quietMs);
     this.#server.onLog = () => {};
@@ -199,24 +199,24 @@ export class Tools {
   }
 }
 
-/** A long-polling session, and what scripts do with it beside polls and posts. */
+/** A long-polling session with further actions for scripts. */
 class Polling extends PollingSession {
   constructor(t, response, pathOf) {
     super((method, path, options) => t.http(method, path, options), response, pathOf);
     this.t = t;
   }
-  /** A poll that is left open: `{ answer, stream }`. Resolves once the request is under way. */
+  /** Starts a poll and leaves it open: `{ answer, stream }`. Resolves once the request is under way. */
   async hold() {
     const stream = await this.t.stream();
     const answer = stream.request("GET", this.path);
-    await delay(30); // nothing tells that a server holds a poll
+    await delay(30); // no event shows that a server holds a poll
     return { answer, stream };
   }
-  /** A WebSocket to upgrade this session with; the probe is up to the script. */
+  /** A WebSocket to upgrade this session with; the script sends the probe. */
   websocket(headers) {
     return this.t.websocket(this.path.replace("transport=polling", "transport=websocket"), headers);
   }
-  /** The whole upgrade, as a client does it. */
+  /** Does the whole upgrade, as a client does. */
   async upgrade() {
     const ws = await this.websocket();
     ws.text("2probe");
@@ -229,5 +229,5 @@ class Polling extends PollingSession {
 
 const whoHeader = (who) => (who ? { "x-who": who } : {});
 
-/** A Socket.IO event as it goes over the wire. */
+/** A Socket.IO event as text on the wire. */
 export const event = (...args) => `42${JSON.stringify(args)}`;

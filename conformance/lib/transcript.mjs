@@ -1,6 +1,6 @@
-// Transcripts: what a script saw, one line per event, with everything that may differ from run to run named away.
+// Transcripts: what a script saw, one line per event. Everything that may differ from run to run is replaced by a name.
 
-/** Headers that say nothing about the protocol: clocks and connection handling of one HTTP library. */
+/** Headers that say nothing about the protocol: clocks, and one HTTP library's connection handling. */
 const UNTOLD_HEADERS = new Set(["date", "keep-alive", "transfer-encoding"]);
 
 export class Transcript {
@@ -20,7 +20,7 @@ export class Transcript {
     if (value !== undefined) this.names.set(value, name);
   }
 
-  /** Lines of the script, of each client, then of the app per client, normalised. */
+  /** The lines of the script, then of each client, then of the app for each client; normalised. */
   lines(ports) {
     return normalise([...told("client", this.client), ...told("app", this.app)], ports, new Map(this.names));
   }
@@ -56,14 +56,14 @@ export function showResponse(response) {
   if (response === undefined) return "no answer, stream closed";
   const headers = Object.entries(response.headers)
     .filter(([name, value]) => !UNTOLD_HEADERS.has(name) && !(name === "connection" && value === "keep-alive"))
-    // A length that fits the body says the same as chunks do: how an answer is framed is HTTP's own affair.
+    // A length that fits the body says the same as chunks do: the framing of an answer is a matter of HTTP.
     .filter(([name, value]) => name !== "content-length" || !fits(value, response))
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([name, value]) => `${name}=${[].concat(value).join(" & ")}`);
   return `${response.status} ${response.reason} [${headers.join("; ")}] ${JSON.stringify(response.body)}`;
 }
 
-/** The answer to a HEAD has the length of a body that is not there. */
+/** Whether the length fits; the answer to a HEAD has the length of a body that is not sent. */
 function fits(length, { body }) {
   return body === "" || Number(length) === Buffer.byteLength(body);
 }
@@ -84,7 +84,7 @@ function normalise(lines, ports, names) {
   });
 }
 
-/** What is only in one of two transcripts, in order (longest common subsequence). */
+/** The lines that are in only one of two transcripts, in order (longest common subsequence). */
 export function compare(left, right) {
   const best = Array.from({ length: left.length + 1 }, () => new Uint16Array(right.length + 1));
   for (let i = left.length - 1; i >= 0; i--) {

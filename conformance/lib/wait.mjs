@@ -1,5 +1,5 @@
 /**
- * How long a script waits for what must come. On a busy machine seconds pass in which nothing runs: this is to find
- * what never comes.
+ * How long a script waits for something that must happen. On a busy machine nothing may run for seconds, so the limit
+ * is long; it only finds what never happens.
  */
 export const WAIT_MS = 15_000;

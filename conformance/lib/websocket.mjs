@@ -1,22 +1,22 @@
-// A WebSocket that reports what comes as one-line strings, for a transcript.
+// A WebSocket that reports its input as one-line strings, for a transcript.
 import zlib from "node:zlib";
 import { OPCODE, RESERVED } from "../../testing/frames.mjs";
 import { WebSocketClient, acceptOf } from "../../testing/websocket.mjs";
 import { WAIT_MS } from "./wait.mjs";
 
-/** What permessage-deflate takes off the end of each message (RFC 7692, section 7.2.1). */
+/** The bytes that permessage-deflate removes from the end of each message (RFC 7692, section 7.2.1). */
 const DEFLATE_TAIL = Buffer.from([0, 0, 0xff, 0xff]);
 /** How far back a compressed message may refer. */
 const WINDOW_BYTES = 32_768;
 
 export class TranscriptSocket extends WebSocketClient {
-  /** Lines that nobody has taken yet, and those who wait for the next one. */
+  /** Lines that were not read yet, and the callers that wait for the next one. */
   inbox = [];
   #readers = [];
-  /** The end of what was inflated so far. */
+  /** The end of the inflated data so far. */
   #inflated = Buffer.alloc(0);
 
-  /** Opens; `response` tells the answer, also when it is a refusal. */
+  /** Opens; `response` is the answer, also if it is a refusal. */
   static async open(port, path, options) {
     const socket = new TranscriptSocket(port, path, options);
     await socket.answered;
@@ -27,7 +27,7 @@ export class TranscriptSocket extends WebSocketClient {
     return socket;
   }
 
-  /** What comes next: `text …`, `binary <hex>`, `ping <text>`, `pong <text>`, `close <code> <reason>`, `end`. */
+  /** The next line: `text …`, `binary <hex>`, `ping <text>`, `pong <text>`, `close <code> <reason>`, `end`. */
   next(waitMs = WAIT_MS) {
     if (this.inbox.length > 0) return Promise.resolve(this.inbox.shift());
     return new Promise((resolve, reject) => {
@@ -36,14 +36,14 @@ export class TranscriptSocket extends WebSocketClient {
     });
   }
 
-  /** The next `count` of them. */
+  /** The next `count` lines. */
   async take(count) {
     const lines = [];
     while (lines.length < count) lines.push(await this.next());
     return lines;
   }
 
-  /** Everything until the stream ends; the last one is `end`. A close frame is answered, as a browser would. */
+  /** All lines until the stream ends; the last one is `end`. A close frame is answered, as in a browser. */
   async rest() {
     const lines = [];
     do {
@@ -78,7 +78,7 @@ export class TranscriptSocket extends WebSocketClient {
     return message;
   }
 
-  /** A line, with what is wrong about its frame. */
+  /** Adds a line, with the faults of its frame. */
   #deliver(line, frame) {
     const read = this.#readers.shift();
     const whole = line + (frame ? this.#faults(frame) : "");
@@ -86,7 +86,7 @@ export class TranscriptSocket extends WebSocketClient {
     else this.inbox.push(whole);
   }
 
-  /** A server masks nothing, and sets no bit but that of the compression that was agreed on. */
+  /** The faults of a frame: a server sets no mask, and no reserved bit except that of the agreed compression. */
   #faults({ reserved, masked }) {
     const agreed = reserved === RESERVED.compressed && this.#mayCompress;
     return (reserved !== 0 && !agreed ? " (reserved bits)" : "") + (masked ? " (masked)" : "");

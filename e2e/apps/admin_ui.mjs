@@ -1,4 +1,4 @@
-// An app that shows itself in Socket.IO's Admin UI.
+// An app with Socket.IO's Admin UI.
 import { createRequire } from "node:module";
 import { joinPair } from "./plain_pair.mjs";
 import { serve } from "./serve.mjs";

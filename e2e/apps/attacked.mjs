@@ -1,9 +1,9 @@
-// An app that echoes, and that says as much as it is asked for.
+// An app that echoes, and that sends as much as a client asks for.
 import { randomBytes } from "node:crypto";
 import { serve } from "./serve.mjs";
 
 const plain = "q".repeat(16_000_000);
-/** Half of it can be compressed away, and that takes long. */
+/** Text that compresses to half its length, slowly. */
 const dense = randomBytes(8_000_000).toString("hex");
 
 serve(({ io }) => {

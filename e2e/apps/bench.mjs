@@ -1,4 +1,4 @@
-// The app of the load generator's scenarios, as its help says it.
+// The app of the load generator's scenarios, as its help describes it.
 import { benchEvents } from "../../bench/apps/events.mjs";
 import { serve } from "./serve.mjs";
 

@@ -1,4 +1,4 @@
-// An ordinary app that uses what Socket.IO's documentation shows.
+// An ordinary app that uses the features that Socket.IO's documentation shows.
 import { serve } from "./serve.mjs";
 
 serve(({ io, note, server }) => {
@@ -11,7 +11,7 @@ serve(({ io, note, server }) => {
     socket.on("repeat", (...args) => socket.emit("repeat", ...args));
     socket.on("join", (room, done) => {
       socket.join(room);
-      // No `await`: the view of this process is right at once.
+      // No `await`: this process's own view is correct at once.
       done(socket.rooms.has(room) && io.of(socket.nsp.name).adapter.rooms.get(room).has(socket.id));
     });
     socket.on("leave", (room, done) => {

@@ -1,13 +1,13 @@
-// Two plain Socket.IO servers that know of each other: socket.io-adapter's own ClusterAdapter, its messages carried by
-// the test. It is what tests that need two app servers are held against.
+// Two plain Socket.IO servers that know each other: socket.io-adapter's own ClusterAdapter, whose messages the test
+// carries. Tests that need two app servers are compared with it.
 import { createRequire } from "node:module";
 
 const { ClusterAdapter } = createRequire(createRequire(import.meta.url).resolve("socket.io"))("socket.io-adapter");
 
-/** Makes `io` one of the pair. What the function returned is given is what the other one published. */
+/** Makes `io` one of the pair. Call the returned function with what the other one published. */
 export function joinPair(io) {
   const adapters = new Map();
-  // As JSON, as adapters do that go over a network: what apps send may be a proxy.
+  // As JSON, like adapters that use a network: apps may send proxies.
   const publish = (message) => process.send({ kind: "published", data: JSON.stringify(message) });
   io.adapter(
     class extends ClusterAdapter {

@@ -1,4 +1,4 @@
-// An app server whose clients come back: a middleware that takes its time, numbered broadcasts, and who is there.
+// An app server whose clients return: a slow middleware, numbered broadcasts, and a list of its sockets.
 import { serve } from "./serve.mjs";
 
 serve((context) => {
@@ -13,7 +13,7 @@ serve((context) => {
   });
   let last = 0;
   let timer;
-  /** A broadcast every so often, until told otherwise. */
+  /** Broadcasts at an interval, until told otherwise. */
   context.cast = (everyMs) => {
     clearInterval(timer);
     if (everyMs > 0) timer = setInterval(() => io.emit("message", server, ++last), everyMs);

@@ -1,4 +1,4 @@
-// An app for any runtime: it says what it sees in lines of JSON, and closes when its standard input ends.
+// An app for any runtime: it reports what it sees in lines of JSON, and closes when its standard input ends.
 import { createServer } from "node:http";
 import { useTrunkline } from "@trunkline/socket.io";
 import { Server } from "socket.io";
@@ -6,7 +6,9 @@ import { Server } from "socket.io";
 const { door, endpoint, direct, options } = JSON.parse(process.env.E2E);
 const say = (kind, data) => process.stdout.write(`${JSON.stringify({ kind, ...data })}\n`);
 
-/** The app's own port: Node.js's server in every runtime, or Bun's with the engine that Socket.IO has for it. */
+/**
+ * The app's own port: Node.js's HTTP server in every runtime, or Bun's with the engine that Socket.IO offers for it.
+ */
 const doors = {
   http() {
     const allowRequest = (request, done) => done("not here", request.headers["x-test"] !== "bad");

@@ -1,5 +1,5 @@
-// What every app of the tests shares: a Socket.IO server, behind Trunkline unless it runs plain, and
-// the line to the test.
+// The common part of every test app: a Socket.IO server, behind Trunkline unless it runs plain, and the channel to the
+// test.
 import { createServer } from "node:http";
 import { useTrunkline } from "@trunkline/socket.io";
 import { Server } from "socket.io";
@@ -8,7 +8,7 @@ const { name, options, trunkline: trunklineOptions } = JSON.parse(process.env.E2
 
 const note = (kind, data) => process.send?.({ kind, data });
 
-/** Makes the server, lets `app` set it up, and reports when clients can come. */
+/** Makes the server, lets `app` set it up, and reports when clients can connect. */
 export async function serve(app) {
   const httpServer = createServer();
   const io = new Server(httpServer, options);
@@ -29,7 +29,7 @@ export async function serve(app) {
   try {
     await trunkline?.ready;
   } catch (error) {
-    // The app's own code does this with `await trunkline.ready`.
+    // An app would use `await trunkline.ready` here.
     return note("failed", { message: error.message, name: error.name, code: error.code });
   }
   note("ready", { port: httpServer.address().port });

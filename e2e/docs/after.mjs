@@ -1,8 +1,9 @@
-// What follows a snippet in its own process, to see that it did what its page says.
+// Runs after a snippet in its process, to check that it did what its page says.
 import { io as connect } from "socket.io-client";
 
 /**
- * The snippet has made an app server: a client comes through Trunkline and reaches it; then everything ends by itself.
+ * For a snippet that has made an app server: a client connects through Trunkline and reaches it; then everything ends
+ * by itself.
  */
 export async function afterApp(io) {
   const reached = new Promise((done) => io.on("connection", (socket) => done(socket.id)));
@@ -17,7 +18,7 @@ export async function afterApp(io) {
   await new Promise((done) => io.close(done));
 }
 
-/** The snippet has made a client: it connects. */
+/** For a snippet that has made a client: it connects. */
 export async function afterClient(client) {
   if (!client.connected) {
     await new Promise((done, fail) => {

@@ -12,7 +12,7 @@ import { fileURLToPath } from "node:url";
 
 export const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 
-/** The pages: what git has or would have, and nothing that is made. */
+/** The pages: tracked or new Markdown files, without generated ones. */
 export function pages() {
   const listed = execFileSync("git", ["ls-files", "--cached", "--others", "--exclude-standard", "*.md"], {
     cwd: ROOT,
@@ -26,7 +26,7 @@ export function pages() {
 
 export const textOf = (path) => readFileSync(ROOT + path, "utf8");
 
-/** `{ page, line, language, text, word }`; `line` is the first of the text, `word` what the comment above says. */
+/** `{ page, line, language, text, word }`; `line` is the first line of the text, `word` is the comment above. */
 export function blocksOf(page, source = textOf(page)) {
   const blocks = [];
   const lines = source.split("\n");
@@ -65,7 +65,7 @@ function wordAbove(lines, index) {
   return /^\s*<!-- docs: (.*) -->\s*$/.exec(lines[index - 1] ?? "")?.[1];
 }
 
-/** What a comment asks for; throws where it cannot be read. */
+/** The request in a comment; throws when it cannot be read. */
 export function readWord(word) {
   const [, run] = /^run ([\w-]+)$/.exec(word) ?? [];
   if (run) return { kind: "run", run };

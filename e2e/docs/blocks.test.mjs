@@ -1,4 +1,4 @@
-// Every code block of every page runs, or a page says who tests it, or why nobody does.
+// Every code block of every page runs, or its page names the test that runs it, or says why none does.
 import assert from "node:assert/strict";
 import { readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -78,7 +78,8 @@ test("commands in running text and tables: programs, commands, flags, files", ()
 });
 
 describe("snippets", () => {
-  // The scripts of conformance are plain JavaScript; what imports a file of the reader's own has no types for it.
+  // The scripts of conformance are plain JavaScript; a snippet that imports a file of the reader's own has no types for
+  // it.
   const typed = ({ page, text }) => !page.startsWith("conformance/") && !/from "\.\//.test(text);
   const modules = blocks.filter(
     (block) => MODULES.includes(block.language) && block.treatment.kind !== "not run" && typed(block),
@@ -154,13 +155,13 @@ describe("blocks that a run carries out", () => {
   }
 });
 
-/** The blocks of one run, taken one by one as the run comes to them. */
+/** The blocks of one run, which takes them one by one. */
 class Pile {
   #blocks;
   constructor(blocks) {
     this.#blocks = [...blocks];
   }
-  /** The text of the next block of this language that holds `part`. */
+  /** The text of the next block of this language that contains `part`. */
   take(language, part = "") {
     const index = this.#blocks.findIndex((block) => block.language === language && block.text.includes(part));
     if (index < 0) throw new Error(`the pages have no block of "${language}" with "${part}" for this run`);

@@ -1,4 +1,4 @@
-// The checks of the documentation can fail: each is shown what it has to find.
+// The checks of the documentation can fail: each gets a fault that it must find.
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -91,7 +91,7 @@ test("configuration that a program refuses is found", () => {
 });
 
 test("snippets that strict TypeScript refuses are found, at the page's line", async () => {
-  // Beside the folder of the pages' snippets, which another test empties.
+  // Next to the folder of the pages' snippets, because another test empties that one.
   const folder = `${mkdtempSync(join(FOLDER, "../.run-"))}/`;
   try {
     const texts = [

@@ -1,4 +1,4 @@
-// The first command of a newcomer, as it is typed, with a binary that is there already.
+// The first command of a new user, as it is typed, with a binary that is built already.
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
@@ -40,7 +40,7 @@ test("`cargo xtask demo`: says how far it is, what to open, and ends with Ctrl-C
     assert.match(log.text, /kill -9 \d+/);
   } finally {
     client?.disconnect();
-    // The whole group, as a terminal does it for Ctrl-C.
+    // To the whole group, as a terminal does for Ctrl-C.
     process.kill(-child.pid, "SIGINT");
     await ended;
   }

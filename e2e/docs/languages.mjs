@@ -1,4 +1,4 @@
-// What happens to a block whose page says nothing special: by its language.
+// What happens to a block without a comment: it depends on its language.
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -8,7 +8,7 @@ import { mistakesIn } from "./shell.mjs";
 
 const KEY = "a key for the documentation's own examples";
 
-/** Where a page's commands are typed: the folder of a README, else the root. */
+/** The folder in which a page's commands are typed: the folder of a README, otherwise the root. */
 export const folderOf = (page) =>
   page.endsWith("README.md") && !page.startsWith("docs/") ? dirname(page).replace(/^\.$/, "") : "";
 
@@ -21,7 +21,7 @@ function inScratch(use) {
   }
 }
 
-/** Runs a program over a block; what it said when it did not like it. */
+/** Runs a program over a block; returns the program's output if it found a fault. */
 function judged(program, args, options = {}) {
   const { status, error, stdout, stderr } = spawnSync(program, args, { encoding: "utf8", timeout: 60_000, ...options });
   if (error?.code === "ENOENT")
@@ -34,7 +34,7 @@ function toml({ text }) {
     const secret = join(folder, "secret");
     writeFileSync(secret, `${KEY}\n`, { mode: 0o600 });
     let config = text.replace(/\/run\/secrets\/\w+/g, secret);
-    // A page that shows a part of a hub's table has shown the rest of it before.
+    // A page that shows a part of a hub's table has shown the rest of the table before.
     const [, name] = /^\[\[hub\.(\w+)\./m.exec(config) ?? [];
     if (name) config = `[hub.${name}]\ndefault = true\nkeys = ["${KEY}"]\n${config}`;
     const path = join(folder, "trunkline.toml");

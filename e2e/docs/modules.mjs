@@ -1,5 +1,5 @@
-// Snippets of JavaScript and TypeScript: what a page takes for granted is put before them, and then they are checked
-// and run as they are printed.
+// Snippets of JavaScript and TypeScript: names that a page does not define are defined before them; then they are
+// checked and run exactly as printed.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
@@ -8,12 +8,12 @@ import { fileURLToPath } from "node:url";
 import { within } from "../../testing/wait.mjs";
 import { Log } from "../harness/log.mjs";
 
-/** Where snippets are put: below the packages that a reader would have installed. */
+/** The folder of the snippets: below the packages that a reader would have installed. */
 export const FOLDER = fileURLToPath(new URL(".run/", import.meta.url));
 export const AZURE_FOLDER = fileURLToPath(new URL("../azure/.run/", import.meta.url));
 export const require = createRequire(new URL("package.json", import.meta.url));
 
-/** What a page may use without saying where it comes from: packages, and what is the reader's own. */
+/** Names that a page may use without defining them: packages, and the reader's own parts. */
 const GIVEN = [
   ["connectToDatabase", "const connectToDatabase = async () => ({ open: true });"],
   ["authenticate", "const authenticate = (_db: object) => (_socket: object, next: () => void) => next();"],
@@ -36,18 +36,18 @@ const declares = (text, name) =>
 const uses = (text, name) =>
   new RegExp(`(?<![.\\w"'/-])${name}(?![\\w"'-]|: )`).test(text.replace(/(^|\s)\/\/.*$/gm, ""));
 
-/** What a snippet is about: `app` has a Socket.IO server, `client` a client. */
+/** The subject of a snippet: `app` has a Socket.IO server, `client` a client. */
 export function kindOf(text) {
   if (/(?<![.\w])io\(/.test(text)) return "client";
   return /useTrunkline\(|useAzureSocketIO\(|new Server\(/.test(text) ? "app" : "module";
 }
 
-/** The same lines without types, to be run. */
+/** The same lines without types, for running. */
 export const givenToRun = (text) => givenFor(text).replace(/(\(|, )(_?\w+): (object|\(\) => void)/g, "$1$2");
 
 /** The lines that go before a snippet. */
 export function givenFor(text) {
-  // Microsoft's SDK wants an engine to take the place of, so that a server of its apps has a port.
+  // Microsoft's SDK replaces an engine, so a server of its apps needs a port.
   const port = isAzure({ text }) ? "httpServer" : "";
   const missing = (name) => uses(`${text}\n${port}`, name) && !declares(text, name);
   const lines = GIVEN.filter(([name]) => missing(name)).map(([, line]) => line);
@@ -61,7 +61,7 @@ export function givenFor(text) {
   return lines.map((line) => `${line}\n`).join("");
 }
 
-/** Whether a snippet needs Microsoft's packages, and the Socket.IO that they ask for. */
+/** Whether a snippet needs Microsoft's packages, and the Socket.IO version that they require. */
 export const isAzure = ({ text }) => text.includes("useAzureSocketIO");
 
 /** Fresh folders for a run of these tests. */
@@ -72,10 +72,7 @@ export function emptyFolders() {
   }
 }
 
-/**
- * The snippet with a node's real address where the page has one of its own, and any port where it has one that may be
- * taken.
- */
+/** The snippet with a real node's address in place of the page's, and with any free port in place of a fixed one. */
 export function placed(text, url) {
   return text
     .replaceAll(/https?:\/\/(127\.0\.0\.1:8080|trunkline\.internal:8080|trunkline\.example\.com|node-[ab]:8080)/g, url)
@@ -101,8 +98,8 @@ const OPTIONS = {
 };
 
 /**
- * Checks all snippets in one run of the compiler, each as a TypeScript module, as a reader who copies it would.
- * `snippets`: `{ place, line, given, text }`. Returns the mistakes, at the page's own lines.
+ * Checks all snippets in one run of the compiler, each as a TypeScript module, as a reader would copy it. `snippets`:
+ * `{ place, line, given, text }`. Returns the mistakes with the page's own line numbers.
  */
 export async function typeMistakes(snippets, folder = FOLDER) {
   const files = snippets.map((snippet, index) => {
@@ -128,7 +125,7 @@ function atPage(line, snippets) {
   return `${block.page}:${block.line + Number(row) - 1 - given.split("\n").length + 1}: ${rest}`;
 }
 
-/** Runs a module's text to its end, in a process of its own; without a text, the file that is there. */
+/** Runs a module's text to its end, in a process of its own; without a text, runs the existing file. */
 export async function runModule(name, text, { env = {}, folder = FOLDER, withinMs = 30_000 } = {}) {
   if (text !== undefined) writeFileSync(folder + name, text);
   const child = spawn(process.execPath, [folder + name], {

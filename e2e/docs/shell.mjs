@@ -1,12 +1,11 @@
-// Commands of the documentation, held against what the programs take: is there such a command, such a flag, such a
-// file, such a script?
+// Checks commands in the documentation against the programs: do the command, the flags, the file and the script exist?
 import { execFileSync, spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { BINARY } from "../harness/node.mjs";
 import { ROOT, textOf } from "./blocks.mjs";
 
-/** What is wrong with these lines; `folder` is where they are meant to be typed, below the root. */
+/** The mistakes in these lines; `folder` is the folder in which they are meant to be typed, below the root. */
 export function mistakesIn(text, folder = "", page = "") {
   const parsed = spawnSync("bash", ["-n"], { input: text, encoding: "utf8" });
   if (parsed.status !== 0) return [parsed.stderr.trim()];
@@ -20,14 +19,14 @@ export function mistakesIn(text, folder = "", page = "") {
   });
 }
 
-/** The same for a command in running text: `<target>` and `a|b` stand for one word there. */
+/** The mistakes of a command in running text, where `<target>` and `a|b` stand for one word. */
 export function inlineMistakesIn({ text, page }, folder) {
   return mistakesIn(text.replace(/<[\w-]+>/g, "any").replace(/(\w)\|(?=\w)/g, "$1-"), folder, page);
 }
 
 /**
- * The simple commands of a script, as lists of words. Knows quotes, comments, `&&`, `|`, `;`, subshells and continued
- * lines; `subshells` keeps their parentheses among the commands.
+ * The simple commands of a script, as lists of words. Understands quotes, comments, `&&`, `|`, `;`, subshells and
+ * continued lines; `subshells` keeps their parentheses among the commands.
  */
 export function commandsIn(text, subshells = false) {
   const commands = [];
@@ -58,7 +57,7 @@ function withoutAssignments(words) {
   return redirect < 0 ? command : command.slice(0, redirect);
 }
 
-/** Programs of Linux and its users whose arguments we do not judge. */
+/** Other programs, whose arguments we do not check. */
 const OTHERS = [
   "apt-get",
   "chmod",
@@ -92,10 +91,10 @@ function mistakesOf([program, ...rest], at) {
 
 function cd([path], at) {
   if (path.startsWith("/") || path === "hello") {
-    at.folder = undefined; // Somewhere of the reader's own.
+    at.folder = undefined; // A folder of the reader's own.
     return [];
   }
-  // Typed where the page is, or in the root.
+  // Typed in the page's folder or in the root.
   const wanted = [join(at.folder ?? "", path), path].find((one) => existsSync(join(ROOT, one)));
   if (wanted === undefined) return ["no such folder"];
   at.folder = wanted;
@@ -132,7 +131,7 @@ function withHelp(name, program, before, words) {
   }
   const rest = words[path.length];
   if (commandsOf(help) !== "" && rest !== undefined && !rest.startsWith("-")) {
-    // A hidden one is in no list, and has a help text all the same.
+    // A hidden subcommand is in no list, but has a help text.
     const hidden =
       program === BINARY && helpOf([name, ...path, rest].join(" "), program, [...before, ...path, rest]) !== "";
     return hidden ? [] : [`no command ${rest}`];
@@ -172,14 +171,14 @@ function packages() {
   return known;
 }
 
-/** `node FILE --flag`: the file is there, and each flag stands in it or in a file that it imports. */
+/** `node FILE --flag`: the file exists, and each flag occurs in it or in a file that it imports. */
 function node(words, at) {
   const index = words.findIndex((word) => !word.startsWith("-"));
   if (index < 0 || at.folder === undefined) return [];
   const path = [join(at.folder, words[index]), words[index]]
     .map((one) => join(ROOT, one))
     .find((one) => existsSync(one));
-  // One that the page itself has its reader write is there.
+  // A file that the page tells its reader to write counts as existing.
   if (!path && at.page !== "" && textOf(at.page).includes(`\n\`${words[index]}\``)) return [];
   if (!path) return [`no file ${words[index]}`];
   const text = textWithImports(path);
@@ -219,7 +218,7 @@ function npx() {
   return [];
 }
 
-/** The admin port's paths: whether they answer is the business of the tests of that port. */
+/** The admin port's paths; the tests of that port check that they answer. */
 const PATHS = ["/api/v1/status", "/metrics", "/livez", "/readyz"];
 function curl(words) {
   const url = new URL(words.find((word) => word.startsWith("http")));

@@ -1,5 +1,5 @@
-// An app server in a process of its own, and a line to it: the test reads what the app noted, and
-// runs functions inside it.
+// An app server in a process of its own, and a channel to it: the test reads the app's notes, and runs functions inside
+// it.
 import { fork } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
@@ -59,8 +59,8 @@ class AppServer {
   }
 
   /**
-   * Runs `code` inside the app with `{ io, trunkline, note, server }` and `argument`. It is sent as text: it
-   * knows nothing of the test around it.
+   * Runs `code` inside the app with `{ io, trunkline, note, server }` and `argument`. It is sent as text, so it cannot
+   * use variables of the test.
    */
   async run(code, argument) {
     const id = ++this.#asked;

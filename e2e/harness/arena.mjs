@@ -1,5 +1,5 @@
-// One shard, unless a test wants more, with two hubs: in one of them a test does its worst; in the other a well-behaved
-// neighbour must not notice.
+// A node with one shard, unless a test wants more, and two hubs: in one hub a test attacks; a well-behaved neighbour in
+// the other must not notice.
 import assert from "node:assert/strict";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -16,15 +16,15 @@ import { PLAIN } from "./world.mjs";
 export { CloseReason };
 const CALM_PATH = "/clients/socketio/hubs/calm/";
 const HUBS = `[hub.default]\ndefault = true\nkeys = ["${DEVELOPMENT_KEY}"]\n\n[hub.calm]\nkeys = ["${DEVELOPMENT_KEY}"]\n`;
-/** How long an echo may take before the neighbour counts as starved: far above what a busy machine needs. */
+/** How long an echo may take before the neighbour counts as starved: far longer than a busy machine needs. */
 const STARVED_MS = 5_000;
-/** The neighbour's heartbeat: what has to be longer than another's is counted in it. */
+/** The neighbour's heartbeat interval; tests measure waiting times in it. */
 export const PING_MS = 300;
 export const MB = 1_000_000;
-/** What a hostile peer may make the node hold beyond its rest: generous, and far below what the tests offer. */
+/** How much memory a hostile peer may add: generous, but far below what the tests offer. */
 export const GROWTH_BYTES_MAX = 80 * MB;
 
-/** One test in an arena of its own. The neighbour must be served throughout. */
+/** One test in an arena of its own. The neighbour must be served the whole time. */
 export function inArena(name, { args = [], calm = true, threads = 1 }, check) {
   if (PLAIN) return;
   test(name, async () => {
@@ -62,14 +62,14 @@ class Arena {
     this.neighbour = new Neighbour(await this.client({ path: CALM_PATH }));
   }
 
-  /** A fake app server in the hub that is under attack. */
+  /** A fake app server in the hub under attack. */
   async app(options) {
     const app = await BareAppServer.connect(this.node, options);
     this.#apps.push(app);
     return app;
   }
 
-  /** A WebSocket, open: a session of its own, or with `sid` a probe. */
+  /** An open WebSocket: a session of its own, or with `sid` a probe. */
   async client({ path = "/socket.io/", sid, ...options } = {}) {
     const client = this.stream(socketUrl({ sid }, path), options);
     if (sid) await client.open();
@@ -94,14 +94,14 @@ class Arena {
     return { polling, sid: polling.sid, session: app.opens[before].session };
   }
 
-  /** Until the neighbour has been served so many times more: what the node had to do by now it has done. */
+  /** Waits until the neighbour has been served `count` more times: by then the node has done its earlier work. */
   async rounds(count) {
     const enough = this.neighbour.rounds + count;
     await until(`${count} rounds of the neighbour`, () => this.neighbour.failed || this.neighbour.rounds >= enough);
     assert.ifError(this.neighbour.failed);
   }
 
-  /** Until the neighbour has had so many pings. */
+  /** Waits until the neighbour has had `count` pings. */
   async heartbeats(count) {
     const enough = this.neighbour.client.pings + count;
     await until(
@@ -111,7 +111,7 @@ class Arena {
     assert.ifError(this.neighbour.failed);
   }
 
-  /** Writes `chunk` again and again, until so many bytes are out, or the stream ends, or nobody takes any more. */
+  /** Writes `chunk` repeatedly, until `bytesMax` bytes are written, the stream ends, or the node reads no more. */
   async pour(client, chunk, bytesMax) {
     let poured = 0;
     while (poured < bytesMax && !client.ended) {
@@ -122,7 +122,7 @@ class Arena {
     return poured;
   }
 
-  /** Does `act` while the node sees nothing of it; then it sees all of it at once. */
+  /** Stops the node's process during `act`; then the node sees everything at once. */
   async atOnce(act) {
     this.node.child.kill("SIGSTOP");
     await until("the node's halt", () =>
@@ -135,13 +135,13 @@ class Arena {
     }
   }
 
-  /** The sum of the samples that this matches. */
+  /** The sum of the metric samples that match. */
   async count(pattern) {
     let sum = 0;
     for (const [name, value] of await this.node.metrics()) if (pattern.test(name)) sum += value;
     return sum;
   }
-  /** Until that sum is `expected`, or fits it when it is a function. */
+  /** Waits until that sum is `expected`, or until `expected` returns true for it when it is a function. */
   async counted(pattern, expected) {
     const fits = typeof expected === "function" ? expected : (count) => count === expected;
     await until(`${expected} of ${pattern}`, async () => fits(await this.count(pattern)));
@@ -151,7 +151,7 @@ class Arena {
   get residentBytes() {
     return Number(readFileSync(`/proc/${this.node.child.pid}/statm`, "utf8").split(" ")[1]) * 4096;
   }
-  /** Forgets the peak so far; gives a function that says by how much memory has grown at most since. */
+  /** Resets the memory peak; returns a function that gives the largest growth since. */
   watchMemory() {
     const of = (file) => `/proc/${this.node.child.pid}/${file}`;
     writeFileSync(of("clear_refs"), "5");
@@ -168,7 +168,7 @@ class Arena {
   }
 }
 
-/** Sends, waits for the echo, and again. */
+/** Sends, waits for the echo, and repeats. */
 class Neighbour {
   rounds = 0;
   failed = undefined;

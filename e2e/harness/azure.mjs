@@ -1,4 +1,4 @@
-// A world with Microsoft's own SDK, unmodified, on the app's side.
+// A world with Microsoft's own unmodified SDK on the app's side.
 import { createRequire } from "node:module";
 import { after, afterEach, before, describe, test } from "node:test";
 import { DEVELOPMENT_KEY, epochSeconds, signToken } from "../../testing/token.mjs";
@@ -35,12 +35,12 @@ export class AzureWorld extends World {
     return started;
   }
 
-  /** As Microsoft's documentation tells clients: another address and path. */
+  /** Opens a client as Microsoft's documentation shows: with another address and path. */
   open(path = "/", options = {}, url = this.url) {
     return super.open(path, { path: HUB_PATH, ...options }, url);
   }
 
-  /** The client of the data plane. */
+  /** The client for the REST API. */
   rest(key = KEY) {
     return new WebPubSubServiceClient(`Endpoint=${this.node.url};AccessKey=${key};Version=1.0;`, HUB, {
       allowInsecureConnection: true,
@@ -48,7 +48,7 @@ export class AzureWorld extends World {
   }
 }
 
-/** Tests over one installation that they share; each gets a world without clients. */
+/** Tests that share one installation; each gets a world without clients. */
 export function inAzureWorld(what, settings, define) {
   describe(what, () => {
     let world;
@@ -61,7 +61,7 @@ export function inAzureWorld(what, settings, define) {
   });
 }
 
-/** One test over an installation of its own. */
+/** A test with an installation of its own. */
 export function withAzureWorld(name, settings, check) {
   test(name, async () => {
     const world = await AzureWorld.start(settings);
@@ -82,7 +82,7 @@ async function explained(world, check) {
   }
 }
 
-/** A token as anybody could make one, good or bad. */
+/** A token with any claims, valid or not. */
 export function sign(claims, options) {
   const now = epochSeconds();
   return signToken({ iat: now, exp: now + 3600, ...claims }, options);

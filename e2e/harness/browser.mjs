@@ -1,4 +1,4 @@
-// A real browser, and the examples as their users start them.
+// A real browser, and the examples, started as their users start them.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
@@ -25,7 +25,7 @@ export function openBrowser() {
   });
 }
 
-/** A page in a window of its own; what goes wrong in it is kept in `page.problems`. */
+/** A page in a window of its own; its errors are kept in `page.problems`. */
 export async function openPage(browser, url) {
   const context = await browser.newContext();
   const page = await context.newPage();
@@ -36,7 +36,7 @@ export async function openPage(browser, url) {
   return page;
 }
 
-/** Closes every page, so that none comes back to the app servers of the next test. */
+/** Closes every page, so that none reconnects to the app servers of the next test. */
 export async function closePages(browser) {
   await Promise.all(browser.contexts().map((context) => context.close()));
 }
@@ -74,7 +74,7 @@ export class Example {
     return log;
   }
 
-  /** Ends the app server as a crash would. */
+  /** Ends the app server as in a crash. */
   async kill(server) {
     const child = this.#children[this.logs.findIndex(({ name }) => name === server)];
     const ended = once(child, "exit");

@@ -1,4 +1,4 @@
-/** CRC-32 as PNG wants it; Node.js has its own only since 22. */
+/** CRC-32 as PNG needs it; Node.js has its own only since version 22. */
 export function crc32(bytes) {
   let crc = 0xffffffff;
   for (const byte of bytes) {

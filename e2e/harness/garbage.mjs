@@ -1,7 +1,7 @@
-// Frames of the trunk protocol that are well-formed and make no sense, by a seed.
+// Trunk frames that are well-formed but make no sense, made from a seed.
 import { encodeBatch } from "../../testing/trunk_batch.mjs";
 
-/** `pick(n)`: a whole number below `n`; always the same ones for a seed (mulberry32). */
+/** Returns `pick(n)`: a whole number below `n`; equal seeds give equal numbers (mulberry32). */
 export function random(seed) {
   let state = (seed + 1) * 0x9e3779b9;
   return (below) => {
@@ -12,10 +12,10 @@ export function random(seed) {
   };
 }
 
-/** What makes the namespaces exist that `garbage` uses most. */
+/** Makes the namespaces that `garbage` uses most. */
 export const namespaces = () => encodeBatch([0, 1, 2].map((nsp) => ({ type: "Namespace", nsp, name: `/${nsp}` })));
 
-/** One batch of up to 20 frames; `sessions` are numbers that are in use. */
+/** One batch of up to 20 frames; `sessions` are numbers in use. */
 export function garbage(pick, sessions) {
   return encodeBatch(Array.from({ length: 1 + pick(20) }, () => oneFrame(pick, sessions)));
 }
@@ -112,7 +112,7 @@ function oneFrame(pick, sessions) {
     () => ({ type: "Relayed", from: text(), payload: bytes() }),
     () => ({ type: "Error", code: number(), message: text() }),
   ];
-  // What is wrong at once ends a trunk before the rest has had its turn: it is rare.
+  // Frames that end a trunk at once are rare, so that the others have their turn.
   const kind = pick(200);
   return (kind === 0 ? one(...wrong) : kind < 14 ? one(...ending) : one(...sensible))();
 }

@@ -1,4 +1,4 @@
-// An event handler in Python and a node whose default hub it serves: serverless mode, end to end.
+// An event handler in Python, and a node whose default hub it serves: serverless mode, end to end.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
@@ -37,11 +37,13 @@ class Handler {
     this.child = child;
     this.log = new Log("handler", child);
   }
-  /** What it has seen so far: headers without `ce-`, body, path; and how often a redirect was followed. */
+  /**
+   * The requests that it has received so far: headers without `ce-`, body, path; and how often a redirect was followed.
+   */
   async look() {
     return (await fetch(`http://127.0.0.1:${this.port}/seen`)).json();
   }
-  /** What it heard of this socket, by names of events. */
+  /** The names of the events that it received about this socket. */
   async heard(socketId) {
     return (await this.look()).seen.filter((one) => one.socketid === socketId).map((one) => one.eventname);
   }
@@ -72,7 +74,7 @@ export class Serverless {
     return world;
   }
 
-  /** A client of Socket.IO's own; `query` may hold an access token. */
+  /** An ordinary Socket.IO client; `query` may contain an access token. */
   client(namespace = "/", options = {}) {
     const { query, ...rest } = options;
     const socket = io(this.node.url + namespace, { path: PATH, forceNew: true, reconnection: false, query, ...rest });
@@ -88,7 +90,7 @@ export class Serverless {
     return socket;
   }
 
-  /** A call of the data plane, signed as Azure's clients do. */
+  /** A REST call, signed as Azure's clients do. */
   async call(method, path, { query = {}, body, type = "text/plain" } = {}) {
     const parameters = new URLSearchParams({ ...query, "api-version": "2024-12-01" });
     const url = `${this.node.url}/api/hubs/default/${path}?${parameters}`;
@@ -98,7 +100,7 @@ export class Serverless {
     return { status: response.status, body: await response.text() };
   }
 
-  /** A sample of the node's, or 0. */
+  /** The value of a metric of the node, or 0. */
   async metric(name) {
     return (await this.node.metrics()).get(name) ?? 0;
   }

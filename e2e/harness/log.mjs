@@ -1,4 +1,4 @@
-/** What a child process says, line by line, kept for when a test fails. */
+/** The output of a child process, line by line, kept for the case that a test fails. */
 export class Log {
   lines = [];
 

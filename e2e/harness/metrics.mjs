@@ -8,7 +8,7 @@ export function readMetrics(text) {
   return samples;
 }
 
-/** The samples of Trunkline's that grew, and that `pattern` matches. */
+/** The Trunkline samples that match `pattern` and grew. */
 export function counterMoved(before, after, pattern = /./) {
   return [...after].filter(([name, value]) => {
     return name.startsWith("trunkline_") && pattern.test(name) && value > (before.get(name) ?? 0);

@@ -26,7 +26,7 @@ export async function startNode({
   const child = spawn(
     BINARY,
     [command, "--listen", listen, "--admin", admin, "--threads", String(threads), "--ready-file", readyFile, ...args],
-    // A folder of its own: no configuration file of somebody else is found there.
+    // A folder of its own, in which no other configuration file is found.
     { cwd: folder, env: { ...cleanEnv(), ...env }, stdio: ["ignore", "pipe", "pipe"] },
   );
   const node = new TrunklineNode(child, folder);

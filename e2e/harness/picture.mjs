@@ -1,7 +1,7 @@
 import { crc32 } from "./crc.mjs";
 import { deflateSync } from "node:zlib";
 
-/** A PNG of noise: real binary, and not compressible into nothing. */
+/** A PNG of noise: real binary data that does not compress well. */
 export function pictureOf(width, height) {
   const rows = Buffer.alloc(height * (1 + width * 3));
   let seed = 7;

@@ -1,9 +1,9 @@
-// An identity provider on this machine: keys made here, a discovery document, a JWK set, and tokens, good or bad.
+// An identity provider on this machine: its keys, a discovery document, a JWK set, and valid and invalid tokens.
 import { createHmac, generateKeyPairSync, sign } from "node:crypto";
 import { once } from "node:events";
 import { createServer } from "node:http";
 
-/** What tokens for Azure Web PubSub have as `aud`. */
+/** The `aud` of tokens for Azure Web PubSub. */
 export const AUDIENCE = "https://webpubsub.azure.com";
 
 const base64url = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
@@ -12,7 +12,7 @@ const base64url = (value) => Buffer.from(JSON.stringify(value)).toString("base64
 export class Provider {
   keys = new Map();
   mode = "up";
-  /** Times that the JWK set was asked for. */
+  /** How often the JWK set was requested. */
   fetches = 0;
 
   static async start() {
@@ -61,7 +61,7 @@ export class Provider {
     response.end(JSON.stringify({ keys: [{ kty: "oct", kid: "not-for-you", k: "c2VjcmV0" }, ...keys] }));
   }
 
-  /** A token for an app server; `kid` is whose key signs, `named` what the token says. */
+  /** A token for an app server; `kid` is the key that signs, `named` the key that the token names. */
   token(claims = {}, { kid = "rsa-1", named = kid, alg = this.keys.get(kid).alg } = {}) {
     const now = Math.floor(Date.now() / 1000);
     const all = {
@@ -79,7 +79,7 @@ export class Provider {
     return `${text}.${sign("sha256", Buffer.from(text), { key, dsaEncoding: "ieee-p1363" }).toString("base64url")}`;
   }
 
-  /** The classic forgery: the public key, which everybody has, as the secret of HS256. */
+  /** The classic forgery: the public key, which everyone has, as the secret of HS256. */
   forged(kid = "rsa-1") {
     const [, claims] = this.token().split(".");
     const text = `${base64url({ typ: "JWT", alg: "HS256", kid })}.${claims}`;

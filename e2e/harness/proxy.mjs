@@ -1,4 +1,4 @@
-// The blocks of docs/operate/proxies.md in the real programs.
+// Runs the blocks of docs/operate/proxies.md in the real programs.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -18,7 +18,7 @@ export function documented(heading) {
   return block;
 }
 
-/** Replaces each of these exactly as often as it is said to be there: a block that has changed is noticed. */
+/** Makes each replacement exactly as often as given: a changed block is then noticed. */
 export function adapted(block, replacements) {
   return replacements.reduce((text, [from, to, times = 1]) => {
     const pieces = text.split(from);
@@ -36,7 +36,7 @@ export async function freePort() {
   return port;
 }
 
-/** Debian keeps servers where ordinary users' paths do not lead. */
+/** The path of a program: Debian keeps servers outside of ordinary users' search path. */
 export function program(name) {
   const folders = [...(process.env.PATH ?? "").split(delimiter), "/usr/sbin", "/sbin"];
   const found = folders.map((folder) => join(folder, name)).find((path) => existsSync(path));
@@ -44,7 +44,7 @@ export function program(name) {
   return found;
 }
 
-/** Runs a program with a configuration file until `stop`; waits until `port` takes connections. */
+/** Runs a program with a configuration file until `stop`; waits until `port` accepts connections. */
 export class Daemon {
   static async start(name, config, port, args) {
     const folder = mkdtempSync(join(tmpdir(), `trunkline-${name}-`));
@@ -88,7 +88,7 @@ function accepts(port) {
   });
 }
 
-/** nginx with this block inside of `http`. */
+/** nginx with this block inside `http`. */
 export function nginx(block, port) {
   const config = (folder) => `
     daemon off; pid ${folder}/pid; error_log stderr warn; worker_processes 1;

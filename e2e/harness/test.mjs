@@ -1,7 +1,7 @@
 import test, { after, afterEach, before, describe } from "node:test";
 import { PLAIN, World } from "./world.mjs";
 
-/** Tests over one installation that they share; each gets a world without clients. */
+/** Tests that share one installation; each gets a world without clients. */
 export function inWorld(what, settings, define) {
   if (PLAIN && settings.trunklineOnly) return;
   describe(what, () => {
@@ -23,7 +23,7 @@ export function inWorld(what, settings, define) {
   });
 }
 
-/** One test over an installation of its own. */
+/** A test with an installation of its own. */
 export function withWorld(name, settings, check) {
   if (PLAIN && settings.trunklineOnly) return;
   test(name, async () => {

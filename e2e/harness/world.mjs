@@ -1,10 +1,13 @@
-// A whole installation: nodes, app servers, clients; started together and stopped together.
+// A complete installation: nodes, app servers, clients; started together and stopped together.
 import { io as connect } from "socket.io-client";
 import { until, within } from "../../testing/wait.mjs";
 import { startApp } from "./app.mjs";
 import { startNode } from "./node.mjs";
 
-/** Without Trunkline: one app server, clients straight to it. Shows that a test asks for what Socket.IO does. */
+/**
+ * Runs without Trunkline: one app server, with clients connected directly. Shows that a test expects what Socket.IO
+ * does.
+ */
 export const PLAIN = process.env.E2E_PLAIN === "1";
 
 export const TRANSPORTS = {
@@ -51,14 +54,14 @@ export class World {
     return this.apps.findLast((app) => app.name === name);
   }
 
-  /** A real client; `path` is a namespace. Not waited for. */
+  /** A real client; `path` is a namespace. Does not wait for the connection. */
   open(path = "/", options = {}, url = this.url) {
     const client = connect(url + path, { reconnection: false, forceNew: true, ...options });
     this.clients.push(client);
     return client;
   }
 
-  /** A real client, connected, its upgrade done if it is to have one. */
+  /** A real client, connected, and upgraded if it can upgrade. */
   async client(path, options = {}, url) {
     const client = this.open(path, options, url);
     await connected(client);
@@ -69,7 +72,7 @@ export class World {
     return client;
   }
 
-  /** A connected client for every app server, by its name; one to share when there is only one. */
+  /** One connected client for every app server, by its name; a shared one when there is only one. */
   async clientPerApp(path, options) {
     const clients = {};
     for (let left = 20; left > 0 && Object.keys(clients).length < this.apps.length; left -= 1) {
@@ -88,13 +91,13 @@ export class World {
     await Promise.all(this.apps.map((app) => app.stop()));
     await Promise.all(this.nodes.map((node) => node.stop()));
   }
-  /** What all processes said: for a test that failed. */
+  /** The output of all processes, for a test that failed. */
   get logs() {
     return [...this.nodes, ...this.apps].map(({ log }) => log.text).join("\n");
   }
 }
 
-/** Until the client is connected, or an error that says why it cannot be. */
+/** Waits until the client is connected; throws an error that says why it cannot connect. */
 export async function connected(client) {
   if (client.connected) return;
   const either = new Promise((done, fail) => {

@@ -47,14 +47,14 @@ const unknown = chosen.filter((name) => !ATTACKS[name]);
 if (unknown.length > 0) throw new Error(`no such attack: ${unknown.join(", ")}; --list has them`);
 
 const ALLOWED_RATIO = 3;
-/** Below this a percentile is the machine's own noise. */
+/** Below this, a percentile is noise of the machine. */
 const NOISE_MS = 30;
 const MB = 1_000_000;
 const CALM_PATH = "/clients/socketio/hubs/calm/";
 const HUBS = `[hub.default]\ndefault = true\nkeys = ["${DEVELOPMENT_KEY}"]\n\n[hub.calm]\nkeys = ["${DEVELOPMENT_KEY}"]\n`;
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 
-/** A process with a part in this: it is told what to do, and says what came of it. */
+/** A process that takes part: it gets its task and reports the result. */
 class Worker {
   constructor(file, ...args) {
     this.child = fork(fileURLToPath(new URL(file, import.meta.url)), args.map(String));
@@ -87,7 +87,7 @@ class Worker {
 const statusOf = (pid) => readFileSync(`/proc/${pid}/status`, "utf8");
 const megabytes = (pid, field) => (Number(new RegExp(`${field}:\\s+(\\d+)`).exec(statusOf(pid))[1]) * 1024) / MB;
 
-/** Those who should get in or be served although an attack is under way; counts who was. */
+/** Clients that should connect or be served despite the attack; counts those that were. */
 async function others(node, app, sids, state) {
   const served = { newcomers: [0, 0], sessions: [0, 0], trunks: [0, 0] };
   const note = (what, ok) => {

@@ -1,4 +1,4 @@
-// Thousands of well-behaved clients in one process: each echoes at its pace, and notes how long it took.
+// Thousands of well-behaved clients in one process: each echoes at its own pace, and notes how long it took.
 import { EngineSocket, socketUrl } from "../../testing/engine.mjs";
 import { until } from "../../testing/wait.mjs";
 
@@ -24,7 +24,7 @@ class Client {
     await this.ws.opened();
     this.ws.text("40");
     await until("the socket", () => this.ws.texts.some((text) => text.startsWith("40{")));
-    // From here on what comes is looked at as it comes.
+    // From here on each message is processed when it arrives.
     this.ws.onText = (text) => this.#hear(text);
   }
   echo() {

@@ -13,7 +13,7 @@ const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 const over = (until) => Date.now() >= until;
 const each = (count, make) => Promise.all(Array.from({ length: count }, (_, number) => make(number)));
 
-/** A POST over a stream of its own; the answer, or nothing when none came in time. */
+/** A POST over a stream of its own; its answer, or undefined when none came in time. */
 async function posted(port, sid, body, until) {
   const headers = { connection: "close", "content-type": "text/plain" };
   const raw = new RawStream(port).write(requestText("POST", engineUrl({ sid }), { headers, body }));
@@ -22,14 +22,14 @@ async function posted(port, sid, body, until) {
   return raw.status;
 }
 
-/** A polling session with its socket, that has read what there was. */
+/** A polling session with its socket that has read everything so far. */
 async function session(port) {
   const polling = await PollingSession.open(port, { join: true });
   await polling.get();
   return polling.sid;
 }
 
-/** Writes as fast as the stream takes it, until it ends or the time is over. */
+/** Writes as fast as the stream accepts, until it ends or the time is over. */
 async function pour(socket, chunk, until) {
   let ended = false;
   socket.once("close", () => (ended = true));
@@ -49,7 +49,7 @@ async function websockets(port, count, headers) {
   });
 }
 
-/** Asks for much and, unless `reads`, does not read it. Again and again: who is cut off comes back. */
+/** Asks for much and, unless `reads`, does not read it. A client that is cut off connects again. */
 async function asks(port, bytes, kind, { count, reads, until }) {
   let asked = 0;
   await each(count, async () => {
@@ -118,7 +118,7 @@ export const ATTACKS = {
   },
   reserve: {
     what: "strangers who ask for a trunk without a token hold every stream that they can get",
-    // So many for the clients and what is beside them, and some 1,700 for strangers.
+    // Streams for the clients and what runs next to them, and about 1,700 for attackers.
     args: (clients) => ["--streams-max", String(clients + 1_750), "--header-timeout", "10s"],
     run: async (port, until) => {
       const request = requestText("GET", "/trunk/v1");

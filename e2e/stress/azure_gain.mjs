@@ -1,4 +1,4 @@
-// What an app gains by going from Microsoft's SDK to ours: the same node, the same clients, the same events, in turn.
+// What an app gains by moving from Microsoft's SDK to ours: the same node, clients and events, one SDK after the other.
 //
 // `node stress/azure_gain.mjs [--clients 100] [--seconds 5] [--rounds 3]` prints a table; nothing is asserted.
 import { parseArgs } from "node:util";
@@ -21,7 +21,7 @@ const cpuMs = (app) =>
     return (user + system) / 1000;
   });
 
-/** Events per second and CPU of the app server for each. */
+/** Events per second and CPU time of the app server. */
 async function measured(app, act) {
   const [cpuBefore, begun] = [await cpuMs(app), performance.now()];
   const count = await act();
@@ -46,7 +46,7 @@ async function echo(clients) {
 async function broadcast(app, clients) {
   let heard = 0;
   for (const client of clients) client.on("news", () => (heard += 1));
-  // In portions, as an app does: each in one turn of its event loop.
+  // In portions, as an app does: each portion in one turn of its event loop.
   for (let sent = 0; sent < BROADCASTS; sent += 10) {
     await app.run(({ io }) => {
       for (let at = 0; at < 10; at += 1) io.emit("news", "x".repeat(64));

@@ -1,7 +1,8 @@
-// Changes of rooms and broadcasts of another app server that come after them: `node stress/joins.mjs [--rounds 5000]
-// [--threads 1,2] [--chatter 0]`. A line per setting with the rounds that went wrong; exit code 1 when there are any.
+// Room changes, and broadcasts of another app server that come after them: `node stress/joins.mjs [--rounds 5000]
+// [--threads 1,2] [--chatter 0]`. Prints a line per setting with the rounds that went wrong; exit code 1 when there are
+// any.
 //
-// `--chatter N`: both app servers also broadcast N times per ms to nobody.
+// `--chatter N`: both app servers also broadcast N times per ms to an empty room.
 import { parseArgs } from "node:util";
 import { run } from "./joins_run.mjs";
 

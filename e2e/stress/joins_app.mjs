@@ -1,11 +1,11 @@
-// Two app servers that tell each other, over a stream of their own, what they have just done to a socket's rooms.
+// Two app servers that notify each other, over a stream of their own, of what they have just done to a socket's rooms.
 import { connect, createServer } from "node:net";
 import { serve } from "../apps/serve.mjs";
 
 const join = (socket, room) => socket.join(room);
 const leave = (socket, room) => socket.leave(room);
 /**
- * What each round does to the socket, and where the other app server sends then. `joins_run.mjs` knows whom it reaches.
+ * What each round does to the socket, and where the other app server then sends. `joins_run.mjs` knows whom it reaches.
  */
 const KINDS = {
   join: { prepare: () => {}, change: join, target: (io, _id, room) => io.to(room) },
@@ -23,7 +23,7 @@ serve((context) => {
   let told = 0;
   context.told = () => told;
 
-  /** Listens for the other's words, each a line, and does what they say. @returns the port */
+  /** Listens for the other app server's lines, and does what they say. @returns the port */
   context.listen = async () => {
     const listener = createServer((stream) => {
       stream.setNoDelay();
@@ -42,7 +42,9 @@ serve((context) => {
     return listener.address().port;
   };
 
-  /** Changes rooms and tells the other app server, round by round. `awaits`: with `await` before it tells. */
+  /**
+   * Changes rooms and notifies the other app server, round by round. `awaits`: awaits the change before it notifies.
+   */
   context.move = async ({ port, rounds, awaits }) => {
     const stream = connect(port, "127.0.0.1").setNoDelay();
     await new Promise((done) => stream.once("connect", done));
@@ -56,13 +58,13 @@ serve((context) => {
       if (awaits) await change(socket, room);
       else change(socket, room);
       stream.write(`${round} ${socket.id} ${room}\n`);
-      // At all distances from what the other app server does meanwhile.
+      // Vary the time between this and the other app server's work.
       if (round % 3 === 0) await new Promise((done) => setTimeout(done, 1));
     }
     await new Promise((done) => stream.end(done));
   };
 
-  /** Broadcasts of its own, a few per turn, to a room of nobody or of all, until told otherwise. */
+  /** Sends broadcasts of its own, a few per turn, to an empty room or to all, until told otherwise. */
   context.chatter = (perMs) => {
     clearInterval(context.chattering);
     if (perMs > 0)

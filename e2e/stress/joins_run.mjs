@@ -1,10 +1,10 @@
-// One run of rounds: an app server changes a socket's rooms and tells another one, which broadcasts.
+// One run of rounds: an app server changes a socket's rooms and notifies another one, which broadcasts.
 import { io as connect } from "socket.io-client";
 import { next, until, within } from "../../testing/wait.mjs";
 import { startApp } from "../harness/app.mjs";
 import { startNode } from "../harness/node.mjs";
 
-/** Whether the message of a round is to come. Must say what `joins_app.mjs` does. */
+/** Whether the message of a round must arrive. Must match what `joins_app.mjs` does. */
 const REACHES = { join: true, leave: false, excepted: false, forgiven: true };
 const NAMES = Object.keys(REACHES);
 const kindOf = (round) => NAMES[round % NAMES.length];
@@ -12,8 +12,8 @@ const ROUNDS_MS_MAX = 300_000;
 
 /**
  * `clients` decides where the second trunk lives, because streams are dealt out in turn: with 2 threads an odd number
- * puts both trunks on one. @returns the rounds that went wrong, by kind, and how many broadcasts the node let go after
- * waiting in vain
+ * puts both trunks on one thread. @returns the rounds that went wrong, by kind, and how many broadcasts the node
+ * released after waiting without success
  */
 export async function run({ threads, rounds, clients: count, awaits = false, chatter = 0 }) {
   const node = await startNode({ threads });
@@ -41,7 +41,7 @@ export async function run({ threads, rounds, clients: count, awaits = false, cha
       ROUNDS_MS_MAX,
     );
     for (const app of apps) await app.run((context) => context.chatter(0));
-    // What was broadcast before this is there when this is.
+    // Earlier broadcasts have arrived when this one has.
     const waiting = new Set(clients);
     for (const client of clients) client.once("end", () => waiting.delete(client));
     await until("the last word", () => teller.run(({ told }, rounds) => told() === rounds, rounds));

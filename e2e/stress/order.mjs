@@ -1,8 +1,8 @@
-// The order of everything, under load: `node stress/order.mjs [--seeds 20] [--first 1] [--clients 200] [--rounds 4]
-// [--turns 110] [--operations 900] [--threads 1,2,4] [--no-broadcast-acks] [--keep FOLDER]`. One line per seed,
+// The order of all messages, under load: `node stress/order.mjs [--seeds 20] [--first 1] [--clients 200] [--rounds 4]
+// [--turns 110] [--operations 900] [--threads 1,2,4] [--no-broadcast-acks] [--keep FOLDER]`. One line per seed, with
 // violations below it; exit code 1 when there are any.
 //
-// `E2E_PLAIN=1`: against plain Socket.IO, one app server: does the oracle ask for what Socket.IO does?
+// `E2E_PLAIN=1`: against plain Socket.IO with one app server, to check that the oracle expects what Socket.IO does.
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -18,11 +18,11 @@ const { values: options } = parseArgs({
     rounds: { type: "string", default: "4" },
     turns: { type: "string", default: "110" },
     operations: { type: "string", default: "900" },
-    // The node's threads, in turn.
+    // The numbers of threads that nodes have, in turn.
     threads: { type: "string", default: "1,2,4" },
-    // Broadcasts with acknowledgements among the operations.
+    // Leaves out broadcasts with acknowledgements.
     "no-broadcast-acks": { type: "boolean", default: false },
-    // Where the logs of seeds with violations go.
+    // The folder for the logs of seeds with violations.
     keep: { type: "string" },
   },
 });

@@ -1,6 +1,6 @@
-// An app server that does what a seed tells it, and writes down what it did, in order.
+// An app server that does what a seed determines, and records what it did, in order.
 //
-// An entry is written before the call that it tells of; `time` is the machine's monotonic clock in ms, the same for all
+// An entry is written before the call that it records; `time` is the machine's monotonic clock in ms, the same for all
 // processes.
 import { serve } from "../apps/serve.mjs";
 import { isWhole, payloadOf } from "./payloads.mjs";
@@ -28,7 +28,7 @@ class Program {
     const { id, handshake } = socket;
     this.write("connect", { socket: id, client: handshake.auth.client });
     this.#sockets.push(socket);
-    // A room of its own, by which the other app server reaches it too, and one of everybody's.
+    // A room of its own, by which the other app server can reach it too, and a shared one.
     this.join(socket, [`c${handshake.auth.client}`, ROOMS[this.log.length % ROOMS.length]]);
     socket.on("disconnect", (reason) => {
       this.write("gone", { socket: id, reason });
@@ -71,7 +71,7 @@ class Program {
     this.write("send", { socket: socket.id, id });
     socket.emit("question", id, payload, (answer) => this.write("answer", { socket: socket.id, id: answer }));
   }
-  /** `to`, `except`: rooms. `from`: the socket whose `broadcast` it is. */
+  /** `to`, `except`: rooms. `from`: the socket whose `broadcast` is used. */
   cast({ to = [], except = [], from, volatile, local }) {
     const [id, payload] = this.#next();
     this.write("cast", { id, rooms: to, except: from ? [...except, from.id] : except, volatile, local });
@@ -82,7 +82,7 @@ class Program {
     if (local) target = target.local;
     target.emit("message", id, payload);
   }
-  /** A broadcast that everybody answers. */
+  /** A broadcast that all clients acknowledge. */
   askAll(to) {
     const [id, payload] = this.#next();
     this.write("cast", { id, rooms: to, except: [] });
@@ -138,7 +138,7 @@ class Program {
       [0.7, (socket) => this.end(socket, false)],
       [0.5, (socket) => this.end(socket, true)],
       [broadcastAcks ? 4 : 0, () => this.askAll(rooms())],
-      // What touches a membership, on both sides of it, in one turn.
+      // Operations on a room, with messages before and after them, in one turn.
       [4, (socket) => this.#around(socket, room())],
     ];
   }

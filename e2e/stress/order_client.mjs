@@ -1,4 +1,4 @@
-// One real client that writes down what it heard and did, in order. Each of its sockets, from connect to disconnect, is
+// One real client that records what it received and did, in order. Each of its sockets, from connect to disconnect, is
 // a *life*.
 import { io as connect } from "socket.io-client";
 import { TRANSPORTS } from "../harness/world.mjs";
@@ -10,7 +10,7 @@ const now = () => Number(process.hrtime.bigint()) / 1e6;
 
 export class OrderClient {
   lives = [];
-  /** What came before the first life: nothing may. */
+  /** Messages before the first life: there must be none. */
   strays = [];
   #sent = 0;
   #streams = new Streams();
@@ -42,7 +42,7 @@ export class OrderClient {
     );
     socket.on("disconnect", (reason) => this.#write("disconnect", { reason }));
     socket.on("message", (id, payload) => this.#write("heard", { id, bad: !isWhole(numberOf(id), payload) }));
-    // Of these answers the app gets a list, which tells no order.
+    // The app gets a list of these answers, which has no order.
     socket.on("question to all", (id, payload, done) => {
       this.#write("heard", { id, bad: !isWhole(numberOf(id), payload) });
       done(id);
@@ -64,7 +64,7 @@ export class OrderClient {
     this.#write("said", { number });
     this.socket.emit("message", number, payloadOf(number));
   }
-  /** Gives the question's number. */
+  /** Asks a question; returns its number. */
   ask() {
     const number = (this.#sent += 1);
     this.#write("said", { number, asks: true });
@@ -79,7 +79,9 @@ export class OrderClient {
     this.#write("cut", {});
     this.#streams.cut();
   }
-  /** After a leave, or when the app ended it: then Socket.IO's client does not come back by itself. */
+  /**
+   * Reconnects after a leave, or after the app ended the socket: Socket.IO's client does not reconnect then by itself.
+   */
   comeBack() {
     if (!this.socket.active) this.socket.connect();
   }

@@ -1,7 +1,7 @@
 // The broadcasts of one other app server to one socket: rule 2 of the oracle.
 import { selects } from "./order_timeline.mjs";
 
-/** Looks for a place for every broadcast in `log`; gives how many were placed. */
+/** Searches a place for every broadcast in `log`; returns how many were placed. */
 export function judgeForeign({ timeline, log, heard, ending, say }) {
   const foreign = delivered(log, heard, say);
   const received = landmarks(heard, timeline);
@@ -21,7 +21,8 @@ export function judgeForeign({ timeline, log, heard, ending, say }) {
 }
 
 /**
- * What came from there, by its id; it comes in the order of the log, also where no message of the home lies between.
+ * The messages that came from that app server, by id; checks that they came in the order of the log, also where no
+ * message of the home lies between them.
  */
 function delivered(log, heard, say) {
   const numbers = new Map(log.casts.map(({ id }, number) => [id, number]));
@@ -38,9 +39,7 @@ function delivered(log, heard, say) {
   return found;
 }
 
-/**
- * For a moment, never earlier than the one before: the last entry of the home that the client had seen the effect of.
- */
+/** For a moment, never earlier than the one before: the last entry of the home whose effect the client had seen. */
 function landmarks(heard, { start }) {
   const own = heard.filter(({ at }) => at !== undefined);
   let next = 0;
@@ -52,7 +51,7 @@ function landmarks(heard, { start }) {
 
 function placeOfDelivered(timeline, cast, event, floor) {
   if (cast.local) return undefined;
-  // What the home called after the client had it lies behind it.
+  // Entries that the home made after the client received the broadcast come after its place.
   const last = Math.min(event.before - 1, timeline.end - 1, lastUntil(timeline.entries, event.time));
   return firstPlace(timeline, cast, true, Math.max(floor, event.after), last);
 }
@@ -61,11 +60,11 @@ function placeOfOther(timeline, cast, floor, ending) {
   if (floor < timeline.start) return floor;
   const found = firstPlace(timeline, cast, false, floor, timeline.end - 1);
   if (found !== undefined) return found;
-  // Behind its end nothing reaches it; and a client that went away has not heard the last of it.
+  // Nothing reaches the socket after its end; and a client that left has not received the last messages.
   return timeline.end < Infinity || ending === "left" || ending === "cut" ? Math.max(floor, timeline.end) : undefined;
 }
 
-/** The last entry that was called at `t` or before. */
+/** The last entry that was made at `time` or before. */
 function lastUntil(entries, time) {
   let [low, high] = [0, entries.length];
   while (low < high) {
@@ -76,7 +75,7 @@ function lastUntil(entries, time) {
   return low - 1;
 }
 
-/** The first place from `first` to `last` where the cast selects the socket, or does not. */
+/** The first place from `first` to `last` where the broadcast selects the socket (`wanted`), or does not. */
 function firstPlace({ stretches, start }, cast, wanted, first, last) {
   for (const [index, { from, rooms }] of stretches.entries()) {
     const low = Math.max(first, from, start);

@@ -32,7 +32,7 @@ const REASONS = {
   alive: { home: [undefined], client: [undefined] },
   ended: { home: ["server namespace disconnect"], client: ["io server disconnect"] },
   left: { home: ["client namespace disconnect", "server namespace disconnect"], client: ["io client disconnect"] },
-  // The app may have ended it while its streams were being cut; the home may not know yet that they are.
+  // The app may have ended it while its streams were being cut; the home may not yet know that they are cut.
   cut: { home: [undefined, "server namespace disconnect", ...CUT_REASONS], client: CUT_REASONS },
 };
 
@@ -74,7 +74,7 @@ function endingOf({ events }, { endedByApp }, say) {
   if (disconnect === undefined) return endedByApp ? "ended" : "alive";
   if (disconnect.reason === "io server disconnect") return "ended";
   if (disconnect.reason === "io client disconnect") return "left";
-  // A cut that hits no stream, between two polls, has no effect; but without a cut nothing may break.
+  // A cut that meets no stream, between two polls, has no effect; but without a cut no stream may break.
   if (!events.some(({ kind }) => kind === "cut"))
     say(`lost its connection (${disconnect.reason}) though nobody cut it`);
   return "cut";
@@ -93,7 +93,7 @@ function judgeBounds({ events }, ending, { own, log }, say) {
   }
 }
 
-/** Rule 1; gives what was heard: the home's with their entry, the others with the entries around them. */
+/** Rule 1; returns the received messages: the home's with their entry, the others with the entries around them. */
 function judgeHome({ events }, { expected, mandatory, start }, ending, say) {
   const heard = events
     .filter(({ kind }) => kind === "heard" || kind === "acked")
@@ -126,7 +126,7 @@ function judgeHome({ events }, { expected, mandatory, start }, ending, say) {
   return heard;
 }
 
-/** What is not expected from the home must be a broadcast of another app server. */
+/** A message that is not expected from the home must be a broadcast of another app server. */
 function judgeOrigins(heard, logs, home, say) {
   const others = logs.filter((log) => log !== home).map(({ server }) => `${server}:`);
   for (const { isForeign, key } of heard) {
@@ -136,7 +136,7 @@ function judgeOrigins(heard, logs, home, say) {
 }
 
 /**
- * Rule 4. Handlers of events run a moment later than those of acknowledgements, in Socket.IO: each has its own order.
+ * Rule 4. In Socket.IO, handlers of events run a moment later than those of acknowledgements: each has its own order.
  */
 function judgeUp({ events }, { own, log }, ending, say) {
   let count = 0;

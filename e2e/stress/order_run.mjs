@@ -1,14 +1,15 @@
-// One seed: a node, two app servers, real clients; rounds of random operations, each until nothing is under way.
+// One seed: a node, two app servers, real clients; rounds of random operations, each followed by a wait until nothing
+// is under way.
 import { until } from "../../testing/wait.mjs";
 import { World } from "../harness/world.mjs";
 import { OrderClient } from "./order_client.mjs";
 import { Random } from "./random.mjs";
 
 const SETTLED_WITHIN_MS = 30_000;
-/** Of the app servers: a client that is cut off is missed soon, a busy machine is no loss. */
+/** Options of the app servers: they notice soon that a client is cut off, and a busy machine causes no timeouts. */
 const SERVER_OPTIONS = { pingInterval: 5_000, pingTimeout: 15_000 };
 
-/** Runs it; gives what `check` of the oracle wants. */
+/** Runs the seed; returns the input for the oracle's `check`. */
 export async function run({
   seed,
   clients = 200,
@@ -47,13 +48,13 @@ export async function run({
   }
 }
 
-/** What the clients do of their own accord. */
+/** Actions that the clients take. */
 async function act(all, random, count) {
   const choices = [
     [70, (client) => client.say()],
     [20, (client) => client.ask()],
     [5, (client) => [client.say(), client.ask(), client.say()]],
-    // Behind a cut that hit no stream a goodbye might or might not arrive.
+    // After a cut that met no stream, a disconnect packet might or might not arrive.
     [3, (client) => (client.wasCut ? client.cut() : client.leave())],
     [2, (client) => client.cut()],
   ];
@@ -66,8 +67,8 @@ async function act(all, random, count) {
 }
 
 /**
- * Until nothing is under way: everybody is connected, has heard a last broadcast of each app server, and has the answer
- * to a last question. When that does not come, the oracle says what is missing.
+ * Waits until nothing is under way: every client is connected, has received a last broadcast of each app server, and
+ * has the answer to a last question. If that does not happen, the oracle reports what is missing.
  */
 async function settle(world, all) {
   await until(
@@ -91,11 +92,11 @@ async function settle(world, all) {
   };
   const done = (client, index) => isReplaced(client, index) || isSettled(client, index);
   await until("the last messages", () => all.every(done), { withinMs: SETTLED_WITHIN_MS }).catch(() => {});
-  // A stream that had been cut was missed only now.
+  // The end of a cut stream was noticed only now.
   if (all.some(isReplaced)) await settle(world, all);
 }
 
-/** Runs in the app. */
+/** This function runs in the app. */
 function markRound({ program }) {
   program.cast({});
   return program.log.at(-1).id;
@@ -111,6 +112,6 @@ async function collect(world, all) {
     .map(({ number }) => `client ${number} heard something before it was connected`);
   for (const app of world.apps)
     if (app.log.count(/error/i) > 0) problems.push(`${app.name} said: ${app.log.text.slice(0, 500)}`);
-  // As it is now: what follows is the clearing away.
+  // A copy of the present state, because cleaning up changes it.
   return { logs, lives: structuredClone(all.flatMap(({ lives }) => lives)), problems };
 }

@@ -1,4 +1,4 @@
-// One socket's life as its home's log tells it.
+// The life of one socket, according to its home's log.
 
 /** Every socket's home: its app server's log, and the numbers of the entries that are about this socket. */
 export function homesOf(logs, say) {
@@ -18,8 +18,8 @@ export function homesOf(logs, say) {
 }
 
 /**
- * `start`, `end`: the socket is there behind entry `start` and before entry `end`. `stretches`: its rooms, each valid
- * from entry `from` on. `expected`: the entry of every message for it. `mandatory`: those that are not volatile, in
+ * `start`, `end`: the socket exists after entry `start` and before entry `end`. `stretches`: its rooms, each valid from
+ * entry `from` on. `expected`: the entry of every message for it. `mandatory`: the messages that are not volatile, in
  * order.
  */
 export function timelineOf({ socket, log, own }) {
@@ -64,7 +64,7 @@ function moved(rooms, entry) {
   return next;
 }
 
-/** Whether a broadcast goes to a socket that is in `own`. */
+/** Whether a broadcast goes to a socket that is in the rooms `own`. */
 export function selects({ rooms, except }, own) {
   if (except.some((room) => own.has(room))) return false;
   return rooms.length === 0 || rooms.some((room) => own.has(room));

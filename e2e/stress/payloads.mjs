@@ -1,10 +1,9 @@
-// What the messages carry beside their id: made from the id alone, so that whoever gets it can tell whether it is
-// whole.
+// The content of messages, made from their id alone, so that the receiver can check that it is complete.
 
 const LARGE_EVERY = 211;
 const LARGE_BYTES = 20_000;
 
-/** Texts, objects, bytes, bytes inside objects; now and then a large one. */
+/** Texts, objects, bytes, bytes inside objects; sometimes a large one. */
 export function payloadOf(number) {
   const bytes = number % LARGE_EVERY === 0 ? LARGE_BYTES : number % 97;
   if (number % 5 === 0) return Buffer.alloc(bytes, number % 256);
@@ -22,7 +21,7 @@ function signature(value) {
   );
 }
 
-/** `JSON.stringify` has called `toJSON` of a buffer before anybody else sees it. */
+/** The bytes of a value: `JSON.stringify` calls `toJSON` of a buffer first. */
 function bytesOf(value) {
   return value?.type === "Buffer" && Array.isArray(value.data) ? Buffer.from(value.data).toString("base64") : value;
 }

@@ -1,4 +1,4 @@
-/** A random source that gives the same numbers again for the same seed (mulberry32). */
+/** A random source; equal seeds give equal numbers (mulberry32). */
 export class Random {
   #state;
 
@@ -6,7 +6,7 @@ export class Random {
     this.#state = seed >>> 0;
   }
 
-  /** From 0 up to, not including, 1. */
+  /** A number from 0 up to, not including, 1. */
   next() {
     this.#state = (this.#state + 0x6d2b79f5) >>> 0;
     let bits = this.#state;
@@ -24,12 +24,12 @@ export class Random {
   pick(list) {
     return list[this.below(list.length)];
   }
-  /** `count` different ones, or all. */
+  /** `count` different elements, or all. */
   some(list, count) {
     const left = [...list];
     return Array.from({ length: Math.min(count, left.length) }, () => left.splice(this.below(left.length), 1)[0]);
   }
-  /** The value of one of `[weight, value]`. */
+  /** The value of one of `[weight, value]`, chosen by weight. */
   weighted(choices) {
     let at = this.next() * choices.reduce((sum, [weight]) => sum + weight, 0);
     for (const [weight, value] of choices) if ((at -= weight) < 0) return value;

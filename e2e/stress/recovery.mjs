@@ -1,6 +1,6 @@
 // Connection state recovery under load: `node stress/recovery.mjs [--clients 1000] [--broadcasts 100] [--away 2000]
-// [--threads 2] [--nodes 1] [--seed 1]`. With several nodes every client comes back at the next one. Prints a table;
-// exit code 1 unless all are recovered and have everything.
+// [--threads 2] [--nodes 1] [--seed 1]`. With several nodes every client returns to the next one. Prints a table; exit
+// code 1 unless all clients are recovered and have received everything.
 //
 // `E2E_PLAIN=1`: plain Socket.IO with its in-memory adapter, one app server.
 import { parseArgs } from "node:util";

@@ -1,5 +1,5 @@
-// An app server with connection state recovery: it takes only clients that want it or do not care, and tells who came
-// and how.
+// An app server with connection state recovery: it accepts only clients that ask for it or accept any, and reports
+// which came and how.
 import { serve } from "../apps/serve.mjs";
 
 serve((context) => {
@@ -32,7 +32,7 @@ serve((context) => {
     socket.emit("server", server);
   });
 
-  /** `list`: `{ id, rooms, except }` each; a turn of its own for each, over `withinMs`. */
+  /** `list`: `{ id, rooms, except }` for each; a separate turn for each, over `withinMs`. */
   context.cast = async ({ list, withinMs }) => {
     for (const { id, rooms, except } of list) {
       io.to(rooms).except(except).emit("message", id, Buffer.from(id));

@@ -1,4 +1,4 @@
-// A real client whose streams can be cut, and that can insist on an app server when it comes back.
+// A real client whose streams can be cut, and that can insist on an app server when it returns.
 import { io as connect } from "socket.io-client";
 import { TRANSPORTS } from "../harness/world.mjs";
 import { Streams } from "./streams.mjs";
@@ -8,7 +8,7 @@ const RETRY_MS = 40;
 
 export class RecoveryClient {
   heard = [];
-  /** What was to be the same afterwards. */
+  /** The properties that must be the same afterwards. */
   first = undefined;
   /** `{ id, recovered }` of every connect after the first. */
   returns = [];
@@ -49,7 +49,7 @@ export class RecoveryClient {
     this.home = this.server;
     this.#streams.cut();
   }
-  /** `wanted`: an app server's name, or null when any will do; `url`: where. */
+  /** `wanted`: an app server's name, or null when any is accepted; `url`: the address. */
   comeBack(wanted, url) {
     this.socket.io.uri = url;
     this.wanted = wanted;

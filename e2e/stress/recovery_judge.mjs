@@ -1,10 +1,10 @@
-// What became of every client that was cut off: judged from what it heard, what was sent, and what the app servers saw
-// of it.
+// The result for every client that was cut off: judged from what it received, what was sent, and what the app servers
+// saw.
 import { MODES } from "./recovery_client.mjs";
 
 /**
- * `clients`: `{ number, mode, rooms, first, returns, heard, home, server }` each. `sent`: the broadcasts of each app
- * server, `[name, list]`. `reports`: of the app servers.
+ * `clients`: `{ number, mode, rooms, first, returns, heard, home, server }` for each. `sent`: the broadcasts of each
+ * app server, `[name, list]`. `reports`: from the app servers.
  */
 export function judge({ clients, sent, reports }) {
   const middlewares = reports.reduce((sum, report) => sum + report.middlewares, 0);
@@ -15,7 +15,7 @@ export function judge({ clients, sent, reports }) {
     const isBack = returns.length === 1 && back !== undefined && more.length === 0;
     return {
       mode,
-      // `skipMiddlewares` is on: each client passed them when it first came.
+      // `skipMiddlewares` is on: each client passed them when it first connected.
       recovered: isBack && returns[0].recovered && back.recovered && middlewares === clients.length,
       same:
         isBack &&
@@ -31,7 +31,7 @@ export function judge({ clients, sent, reports }) {
   });
 }
 
-/** Every broadcast of one app server that is for this client, once, in the order in which they were called. */
+/** Whether the client received every broadcast of one app server that is for it, once, in the order of the calls. */
 function isExact(client, name, list) {
   const expected = list.filter((broadcast) => isAddressed(client, broadcast)).map(({ id }) => id);
   return equal(
@@ -50,7 +50,7 @@ function equal(one, other) {
   return JSON.stringify(one) === JSON.stringify(other);
 }
 
-/** Percentages of all, and by how the clients were connected. */
+/** Percentages of all clients, and by how they were connected. */
 export function summary(fates) {
   const share = (some, name) => (some.filter((fate) => fate[name]).length / some.length) * 100;
   return ["all", ...MODES].map((mode) => {

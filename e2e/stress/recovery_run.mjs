@@ -1,5 +1,5 @@
-// Clients that are all cut off while broadcasts go on, are away while more go on, and come back while the last ones go
-// out.
+// Clients that are all cut off during broadcasts, are away while more are sent, and return while the last ones are
+// sent.
 import { until } from "../../testing/wait.mjs";
 import { PLAIN, World } from "../harness/world.mjs";
 import { Random } from "./random.mjs";
@@ -7,10 +7,13 @@ import { RecoveryClient } from "./recovery_client.mjs";
 
 const PATIENCE = { withinMs: 60_000, everyMs: 25 };
 const SERVER_OPTIONS = { connectionStateRecovery: { maxDisconnectionDuration: 120_000, skipMiddlewares: true } };
-/** Broadcasts while the streams are being cut, and as many while the clients come back. */
+/** The number of broadcasts while the streams are being cut, and again while the clients return. */
 const AROUND = 20;
 
-/** Gives what `judge` wants, and times. `awayMs`: at least so long, and until the app servers have missed all. */
+/**
+ * Returns the input for `judge`, and durations. `awayMs`: the least time away; it also lasts until the app servers have
+ * noticed all ends.
+ */
 export async function run({ clients: count, broadcasts, awayMs = 0, nodes = 1, threads, seed = 1 }) {
   const world = await World.start({
     nodes,
@@ -54,7 +57,7 @@ class Drama {
       if (number % 50 === 49) await until("fifty more", () => this.clients.every(({ server }) => server), PATIENCE);
     }
     await until("all clients", () => this.clients.every(({ server }) => server), PATIENCE);
-    // Without an offset there is nothing to recover from.
+    // Without an offset no recovery is possible.
     await this.#mark();
     const reports = await this.#reports();
     const arrivals = reports.flatMap((report) => report.arrivals);
@@ -65,12 +68,12 @@ class Drama {
       );
   }
 
-  /** Where this client connects first; the next one's is where it comes back. */
+  /** The address where this client first connects; it returns to the next one. */
   #urlOf(number) {
     return PLAIN ? this.world.url : this.world.nodes[number % this.world.nodes.length].url;
   }
 
-  /** To all, to rooms, to all but a room; from both app servers at once. */
+  /** Broadcasts to all, to rooms, and to all except a room, from both app servers at once. */
   async cast(count, withinMs) {
     const lists = new Map(this.world.apps.map(({ name }) => [name, []]));
     for (let number = 0; number < count; number += 1) {
@@ -95,7 +98,7 @@ class Drama {
     ])();
   }
 
-  /** A broadcast to all from each app server, and until all have it. */
+  /** Broadcasts to all from each app server, and waits until all have received it. */
   async #mark() {
     const marks = [];
     for (const app of this.world.apps) {
@@ -116,7 +119,7 @@ class Drama {
       client.cut();
       if (this.random.chance(0.05)) await new Promise((done) => setImmediate(done));
     }
-    // Between two polls there was nothing to cut.
+    // Between two polls there was no stream to cut.
     await until(
       "the ends",
       () => {
@@ -127,7 +130,7 @@ class Drama {
     );
   }
 
-  /** Until the app servers have seen the ends. */
+  /** Waits until the app servers have seen the ends. */
   missed() {
     return until(
       "the ends on the app servers",
@@ -136,7 +139,7 @@ class Drama {
     );
   }
 
-  /** Every other client of each app server insists on the other one. */
+  /** Every second client of each app server insists on the other app server. */
   async comeBack() {
     const names = this.world.apps.map(({ name }) => name);
     const turns = new Map();
@@ -144,14 +147,15 @@ class Drama {
       const turn = turns.get(client.home) ?? 0;
       turns.set(client.home, turn + 1);
       const wanted = turn % 2 === 0 ? client.home : names.find((name) => name !== client.home);
-      // Each node gives a newcomer to the app server with the fewest of its own: over several, none can be insisted on.
+      // Each node gives a new client to the app server with the fewest sessions on that node: with several nodes a
+      // client cannot insist on one.
       client.comeBack(PLAIN || this.world.nodes.length > 1 ? null : wanted, this.#urlOf(client.number + 1));
       if (this.random.chance(0.2)) await new Promise((done) => setTimeout(done, 1));
     }
     await until("all clients back", () => this.clients.every(({ server }) => server), PATIENCE);
   }
 
-  /** When the last ones do not come, that is in the figures. */
+  /** Waits for the last clients; the figures show those that did not return. */
   finish() {
     return this.#mark().catch(() => {});
   }
@@ -160,7 +164,7 @@ class Drama {
     return Promise.all(this.world.apps.map((app) => app.run(({ report }) => report())));
   }
 
-  /** What `judge` wants. */
+  /** The input for `judge`. */
   async record() {
     const clients = this.clients.map(({ number, mode, rooms, first, returns, heard, home, server }) => {
       return structuredClone({ number, mode, rooms, first, returns, heard, home, server });

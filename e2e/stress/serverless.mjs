@@ -1,7 +1,7 @@
-// Serverless mode, measured: how long from an event to its handler's answer, beside the same handler called
-// directly; and what happens while the handler is down.
+// Measures serverless mode: the time from an event to its handler's answer, next to a direct call of the same handler;
+// and what happens while the handler is down.
 //
-//   node stress/serverless.mjs [--clients 20] [--events 200] [--down 30]
+// node stress/serverless.mjs [--clients 20] [--events 200] [--down 30]
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { until } from "../../testing/wait.mjs";
@@ -28,7 +28,7 @@ async function timed(times, act) {
   times.push(performance.now() - begun);
 }
 
-/** The same requests without a node between. */
+/** The same requests without a node. */
 async function direct(handler, times, count) {
   const url = `http://127.0.0.1:${handler.port}/events/echo`;
   const headers = {
@@ -84,7 +84,7 @@ async function outage(world, sockets) {
   let back = Infinity;
   for (const socket of sockets) socket.on("disconnect", () => (closed += 1));
   const rounds = [];
-  // Every second each client asks; nobody waits for the one before.
+  // Every second each client asks, without waiting for the answer before.
   const ask = () =>
     sockets.map((socket) => {
       sent += 1;

@@ -1,12 +1,11 @@
-// The TCP streams of one client, so that a test can cut them: no close frame, no goodbye of any kind.
+// The TCP streams of one client, so that a test can cut them without a close frame or any other notice.
 import { Agent } from "node:http";
 
 export class Streams {
   #open = new Set();
 
   constructor() {
-    // A request on a stream that was used before would be tried again behind the client's back: the cut would not be
-    // one.
+    // A request on a reused stream would be retried without the client's knowledge, so a cut would have no effect.
     this.agent = new Agent({ keepAlive: false });
     const connect = this.agent.createConnection.bind(this.agent);
     this.agent.createConnection = (...args) => {
@@ -17,7 +16,7 @@ export class Streams {
     };
   }
 
-  /** Ends every stream under the client, who learns it as it would from a broken network. */
+  /** Ends every stream of the client, which notices it as it would a broken network. */
   cut() {
     for (const stream of this.#open) stream.destroy();
   }

@@ -1,4 +1,4 @@
-// The address that an app sees of a client, beside plain Socket.IO: on a listener for both families, and on one for
+// The client address that an app sees, compared with plain Socket.IO: on a listener for IPv4 and IPv6, and on one for
 // IPv4 alone.
 import assert from "node:assert/strict";
 import { once } from "node:events";

@@ -1,4 +1,4 @@
-// Several app servers on one hub, several nodes with one app server, and none at all.
+// Several app servers on one hub, several nodes with one app server, and no app server.
 import assert from "node:assert/strict";
 import { next, until, within } from "../../testing/wait.mjs";
 import { withWorld } from "../harness/test.mjs";
@@ -95,7 +95,7 @@ withWorld(
       const client = await world.client("/", transports);
       assert.equal(await client.emitWithAck("server"), "amber");
     }
-    // And again: the last one goes, the node refuses at once, the next one is welcome.
+    // Once more: the last app server leaves, the node refuses clients at once, and the next app server is accepted.
     await world.app("amber").stop("SIGKILL");
     await until(
       "the refusal",
@@ -122,7 +122,7 @@ withWorld(
       return samples.reduce((sum, [, value]) => sum + value, 0);
     };
     assert.equal(await refused(), 1);
-    // It does not try again. A second app server passes through the whole of connecting in the meantime.
+    // It does not try again: meanwhile a second app server connects completely.
     await world.startApp({ name: "cobalt" });
     assert.equal(await refused(), 1);
     assert.equal(app.log.count(/key/i), 1, app.log.text);
@@ -130,7 +130,7 @@ withWorld(
 );
 
 withWorld("an unknown hub is a clear, final error too", { servers: [], trunklineOnly: true }, async (world) => {
-  // In development a hub comes to be by its name, and this is none.
+  // In development a hub is created by its name, and this is no valid name.
   const app = await world.startApp({ name: "amber", trunkline: { hub: "no where" }, ready: false });
   const failure = await app.noted("failed");
   assert.match(failure.message, /hub/i);
@@ -161,7 +161,7 @@ withWorld(
     await until("everybody", () => heard.filter((what) => what.startsWith("end")).length === 6);
     assert.deepEqual(heard.filter((what) => what.startsWith("pair")).sort(), ["pair 1 undefined", "pair 4 undefined"]);
 
-    // One node goes; the clients of the other notice nothing, the app goes on, the node comes back.
+    // One node ends; the clients of the other node notice nothing, the app continues, the node returns.
     let noticed = 0;
     for (const client of clients.slice(3)) client.on("disconnect", () => (noticed += 1));
     const ended = clients.slice(0, 3).map((client) => next(client, "disconnect"));

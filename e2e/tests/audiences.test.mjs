@@ -1,4 +1,4 @@
-// For whom a token is: the node says what it is called; what a client calls it in `Host` counts in development only.
+// The audience of a token: it must be the node's configured name; the client's `Host` counts in development only.
 import assert from "node:assert/strict";
 import { after, describe, test } from "node:test";
 import { engineUrl } from "../../testing/engine.mjs";
@@ -17,7 +17,10 @@ const CALL = "/api/hubs/default/users/nobody";
 
 const sign = (aud) => signToken({ aud, exp: epochSeconds() + 60 }, { key: KEY });
 
-/** Requests with a token for `name`, to a node that is called `host`: their answers by door. */
+/**
+ * Sends requests with a token for `name` to a node that is called `host`; returns the answers of client, REST and
+ * tunnel entrances.
+ */
 async function answers(node, host, name) {
   const asked = {
     client: requestText("GET", engineUrl({ access_token: sign(`${name}${HUB}`) }, `${HUB}/`), { headers: { host } }),
@@ -33,7 +36,7 @@ async function answers(node, host, name) {
   return found;
 }
 
-/** With a good token a client finds no app server, a call finds nobody in that group, and a tunnel opens. */
+/** With a valid token: a client finds no app server, a call finds an empty group, and a tunnel opens. */
 const GOOD = { client: 503, call: 404, tunnel: 101 };
 const REFUSED = { client: 401, call: 401, tunnel: 401 };
 

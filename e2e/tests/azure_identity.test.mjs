@@ -1,4 +1,5 @@
-// Tokens of an identity provider, where Azure takes those of Entra ID: REST, tunnels, clients; and bad ones.
+// Tokens of an identity provider, where Azure accepts those of Entra ID: REST, tunnels, clients; valid and invalid
+// ones.
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -28,7 +29,7 @@ class IdentityWorld extends AzureWorld {
     return world;
   }
 
-  /** A call of the data plane: Microsoft's client sends such tokens over https only, so it is made by hand. */
+  /** A REST call, made by hand: Microsoft's client sends such tokens over https only. */
   async call(token, method = "POST", path = ":send", body = '42["news",1]') {
     const url = `${this.url}/api/hubs/${HUB}/${path}?api-version=2024-12-01`;
     const headers = {

@@ -1,4 +1,4 @@
-// The data plane over HTTP: every method of Microsoft's WebPubSubServiceClient that means something for Socket.IO.
+// The REST API: every method of Microsoft's WebPubSubServiceClient that makes sense for Socket.IO.
 import assert from "node:assert/strict";
 import { requestHead } from "../../testing/http.mjs";
 import { RawStream } from "../../testing/stream.mjs";
@@ -11,7 +11,7 @@ const packet = (...data) => `42${JSON.stringify(data)}`;
 const group = (room, namespace = "/") =>
   `0~${Buffer.from(namespace).toString("base64url")}~${Buffer.from(room).toString("base64url")}`;
 
-/** Two clients, of users ann and bob, and what they hear. */
+/** Two clients, of users ann and bob, and what they receive. */
 async function two(world) {
   const heard = [];
   const clients = {};
@@ -32,7 +32,7 @@ async function two(world) {
   return { ...clients, heard, annId: clients.ann.io.engine.id, bobId: clients.bob.io.engine.id, end };
 }
 
-/** What was heard before a mark that everybody gets. */
+/** The messages received before a mark that every client receives. */
 async function heardBefore(world, heard, act, ears = 2) {
   heard.length = 0;
   await act();

@@ -94,7 +94,7 @@ for (const [mode, transports] of Object.entries(TRANSPORTS)) {
       await bob.emitWithAck("join", "r1");
       await bob.emitWithAck("join", "r2");
       await cid.emitWithAck("join", "r2");
-      // Both rooms and not the sender: on Azure itself the sender hears it.
+      // Both rooms without the sender. On Azure itself the sender receives it, too.
       ann.emit("say to", { rooms: ["r1", "r2"], text: "both" });
       await until("two heard it", () => heard.length >= 2);
       await cid.emitWithAck("leave", "r2");
@@ -151,7 +151,7 @@ for (const [mode, transports] of Object.entries(TRANSPORTS)) {
       const heard = [];
       for (const [name, client] of Object.entries({ ann, bob }))
         client.on("said", (text) => heard.push(`${name}:${text}`));
-      // The SDK joins and leaves in its own time, the server's word first and each socket's after it.
+      // The SDK joins and leaves asynchronously: first the server's operation, then each socket's.
       const members = (count) =>
         until(`${count} in the room`, () =>
           world.apps[0].run(({ io }, count) => (io.sockets.adapter.rooms.get("all")?.size ?? 0) === count, count),
@@ -220,7 +220,7 @@ inAzureWorld("Azure's SDK: passport", { app: "passport" }, (test) => {
     const { endpoint, path, token } = await (await fetch(`${world.apps[0].url}/negotiate`)).json();
     const client = world.open("/", { path, query: { access_token: token } }, endpoint);
     const [error] = await next(client, "connect_error");
-    // Passport's own words: without the claim there is no session.
+    // Passport's own messages: without the claim there is no session.
     assert.match(error.message, /log in first|session support/);
   });
 });
@@ -243,7 +243,7 @@ withAzureWorld(
   },
 );
 
-// Each event is a message of its own in the tunnel, so the node reads some of them in pieces while more are arriving.
+// Each event is its own message in the tunnel, so the node reads some of them in pieces while more are arriving.
 withAzureWorld("bursts of events arrive whole: none waits for a later message", {}, async (world) => {
   const client = await world.client("/", { transports: ["websocket"] });
   const [rounds, events] = [400, 101];

@@ -1,4 +1,4 @@
-// Tunnels: app servers that come, go, break and misbehave; tokens of tunnels and clients.
+// Tunnels: app servers that connect, leave, break and misbehave; tokens of tunnels and clients.
 import assert from "node:assert/strict";
 import { next, until } from "../../testing/wait.mjs";
 import { handshakeAt, WebSocketClient } from "../../testing/websocket.mjs";
@@ -9,7 +9,7 @@ import { startNode } from "../harness/node.mjs";
 const pathOf = (url) => new URL(url).pathname + new URL(url).search;
 const tunnelUrl = (world) => `${world.url.replace("http", "ws")}/server/tunnel?hub=${HUB}`;
 
-/** A tunnel of the test's own making. */
+/** A tunnel that the test opens itself. */
 function openTunnel(world, { sub = "hand-made", claims = {}, key } = {}) {
   const url = tunnelUrl(world);
   const token = sign({ aud: url, sub, ...claims }, key ? { key } : {});
@@ -141,7 +141,7 @@ withAzureWorld("claims of a token reach an app with our own SDK, too", {}, async
   world.apps.push(app);
   const token = sign({ aud: `${world.url}${HUB_PATH}`, sub: "ada", role: ["x"] });
   const connect = () => world.client("/", { transports: ["websocket"], query: { access_token: token } });
-  // While the lost one is still waited for, the other gets the new clients.
+  // While the node still waits for the lost app server, the other one gets the new clients.
   const client = await until("the other app server", connect, { withinMs: 5_000 });
   const claims = await app.run(({ io }, id) => io.sockets.sockets.get(id).request.claims, client.id);
   assert.deepEqual([JSON.parse(claims).sub, JSON.parse(claims).role], ["ada", ["x"]]);
@@ -164,7 +164,7 @@ inAzureWorld("what tunnels refuse", {}, (test) => {
       const metrics = await world.node.metrics();
       assert.ok(metrics.get(`trunkline_azure_tunnels_refused_total{cause="${error}"}`) >= 1, error);
     }
-    // In development a hub comes to be by its name, and this is none.
+    // In development a hub is created by its name, and this is no valid name.
     const unknown = url.replace("hub=default", "hub=2nobody");
     assert.deepEqual((await handshakeAt(unknown)).status, 404);
     assert.equal((await fetch(url.replace("ws", "http"))).status, 400);

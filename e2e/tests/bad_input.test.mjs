@@ -1,5 +1,5 @@
-// What no client, no app server and no stranger should send. Each case: the answer is clear, a counter
-// moves, and a well-behaved session that is connected all the while goes on.
+// Input that no client, app server or stranger should send. In each case the answer is clear, a counter moves, and a
+// well-behaved session that is connected the whole time goes on.
 import assert from "node:assert/strict";
 import { EngineSocket, engineUrl, PollingSession, SEPARATOR, socketUrl } from "../../testing/engine.mjs";
 import { closeFrame, encodeFrame, OPCODE, RESERVED, textFrame } from "../../testing/frames.mjs";
@@ -13,21 +13,21 @@ import { inWorld } from "../harness/test.mjs";
 import { PLAIN, TRANSPORTS } from "../harness/world.mjs";
 
 const TOO_MUCH = 1_000_001;
-/** The counters that tell of something refused or broken. */
+/** The counters of refusals and broken rules. */
 const BAD = /refused|misbehaviour|handshakes.*outcome="(?!accepted)|sessions_closed|trunks_ended/;
 
 /** Plain Socket.IO is reached through the app's own server. */
 const entrance = (world) => (PLAIN ? { port: Number(new URL(world.url).port) } : world.node);
 const handshake = (node, query, options) => request(node.port, "GET", engineUrl(query), options);
 
-/** An answer with Engine.IO's code and message. */
+/** Checks that an answer has Engine.IO's code and message. */
 const refusal = (status, code, message) => async (node, act) => {
   const answer = await act(node);
   assert.equal(answer.status, status);
   assert.deepEqual(JSON.parse(answer.body), { code, message });
 };
 
-/** Answers a polling request, and is the end of that session. */
+/** Checks that a polling request is answered, and that its session then ends. */
 const endsSession =
   (...statuses) =>
   async (node, act) => {
@@ -38,7 +38,7 @@ const endsSession =
     await until("the session's end", gone);
   };
 
-/** The answer to a POST by a client that reads only when it has sent everything. */
+/** The answer to a POST by a client that reads only after it has sent everything. */
 async function postThenRead(node, path, body) {
   const stream = new RawStream(node.port);
   stream.pause();
@@ -51,7 +51,7 @@ async function postThenRead(node, path, body) {
   return answer.finally(() => stream.destroy());
 }
 
-/** A WebSocket session by hand that ends with this close code. */
+/** Checks that a hand-made WebSocket session ends with this close code. */
 const closesWith =
   (...codes) =>
   async (node, act) => {
@@ -66,7 +66,7 @@ const closesWith =
     }
   };
 
-/** Its name, what is done, what has to come of it, and the cause under which it is counted. */
+/** Columns: name, action, expected result, and the cause under which it is counted. */
 const CASES = [
   [
     "an unknown transport",
@@ -207,7 +207,7 @@ inWorld("bad input", { servers: ["amber"] }, (test) => {
   }
 });
 
-/** Does `bad` while a good session is connected; a counter must move, and the session must not. */
+/** Does `bad` while a well-behaved session is connected: a counter must move, and the session must not be affected. */
 async function besides(world, bad, counters = BAD) {
   const witness = await world.client("/", TRANSPORTS.upgrade);
   const { id } = witness;
@@ -226,10 +226,10 @@ async function besides(world, bad, counters = BAD) {
   assert.equal(witness.id, id);
 }
 
-/** The head of a request, without the line that ends it. */
+/** The head of a request without its final empty line. */
 const UNFINISHED_HEAD = requestHead("GET", engineUrl()).slice(0, -2);
 
-/** A POST to a session of its own that announces so many bytes and sends one. */
+/** Sends a POST, to a session of its own, that announces this many bytes and sends one. */
 async function beginPost(node, contentLength) {
   const { path } = await PollingSession.open(node.port, { join: true });
   const head = requestHead("POST", path, { "content-length": contentLength });
@@ -324,7 +324,7 @@ inWorld("bad trunks", { servers: ["amber"], trunklineOnly: true }, (test) => {
     ],
     "another audience": [open(bearer({ claims: { aud: "somebody" } })), 401, "token_audience"],
     "a token for a day": [open(bearer({ claims: { exp: seconds + 86_400 } })), 401, "token_lifetime"],
-    // In development a hub comes to be by its name, and this is none.
+    // In development a hub is created by its name, and this is no valid name.
     "an unknown hub": [open(bearer({ hub: "no where" })), 404, "hub_unknown"],
     "no upgrade": [requestText("GET", "/trunk/v1"), 400, "bad_request"],
   };

@@ -1,5 +1,5 @@
-// The load generator, small: every scenario against Trunkline and against a plain Socket.IO server; what is counted
-// has to be exact, how long it took is of no interest.
+// The load generator on a small scale: every scenario against Trunkline and against a plain Socket.IO server. Counts
+// must be exact; durations do not matter.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -15,7 +15,7 @@ import { PLAIN, World } from "../harness/world.mjs";
 const CLIENTS = 40;
 const options = { connectionStateRecovery: {}, pingInterval: 300 };
 
-/** Runs the generator to its end: exit code, what it said, and its report. */
+/** Runs the generator to its end; returns exit code, output and report. */
 function bench(...args) {
   const folder = mkdtempSync(join(tmpdir(), "trunkline-e2e-bench-"));
   const [json, html] = [join(folder, "report.json"), join(folder, "report.html")];
@@ -43,7 +43,7 @@ function bench(...args) {
   };
 }
 
-/** A run in which nothing may be wrong; its report. */
+/** A run that must have no faults; returns its report. */
 async function clean(scenario, url, ...args) {
   const run = bench(scenario, "--url", url, "--clients", CLIENTS, ...args);
   const { code, said, page, report } = await run.end();
@@ -99,7 +99,8 @@ const SCENARIOS = {
   async rooms(url) {
     const args = ["--warmup", 0, "--duration", 1, "--rooms", 8, "--rooms-per-client", 2, "--window", 4];
     const { counters } = await clean("rooms", url, ...args);
-    // Every room has as many members. What is under way when the window begins or ends is on one side of it only.
+    // Every room has equally many members. Messages under way when the window begins or ends are counted on one side
+    // only.
     const members = (CLIENTS * 2) / 8;
     assert.ok(counters.messages > 4);
     assert.ok(Math.abs(counters.deliveries - counters.messages * members) <= 4 * members);

@@ -7,7 +7,7 @@ import { closePages, Example, openBrowser, openPage } from "../harness/browser.m
 import { pictureOf } from "../harness/picture.mjs";
 import { PLAIN, World } from "../harness/world.mjs";
 
-/** Where screenshots go, when they are wanted. */
+/** The folder for screenshots, if they are wanted. */
 const SHOTS = process.env.E2E_SHOTS;
 async function shot(page, name) {
   if (!SHOTS) return;
@@ -150,7 +150,7 @@ describe("examples in Chromium", { skip: PLAIN }, () => {
   });
 });
 
-/** Draws a line; from and to are shares of the board. */
+/** Draws a line; the coordinates are fractions of the board. */
 async function drag(page, fromX, fromY, toX, toY) {
   const { x, y, width, height } = await page.locator("#ink").boundingBox();
   await page.mouse.move(x + fromX * width, y + fromY * height);
@@ -159,7 +159,7 @@ async function drag(page, fromX, fromY, toX, toY) {
   await page.mouse.up();
 }
 
-/** How many pixels of the board carry ink, roughly: opaque ones, so that edges do not count. */
+/** The approximate number of pixels with ink: only opaque ones, so that edges do not count. */
 function inked(page) {
   return page.evaluate(() => {
     const canvas = document.querySelector("#ink");

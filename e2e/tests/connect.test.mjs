@@ -1,4 +1,4 @@
-// How a client comes in: auth, namespaces, middlewares, and what the app sees of it.
+// How a client connects: auth, namespaces, middlewares, and what the app sees of it.
 import assert from "node:assert/strict";
 import { next, until } from "../../testing/wait.mjs";
 import { inWorld } from "../harness/test.mjs";

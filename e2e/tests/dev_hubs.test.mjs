@@ -1,4 +1,4 @@
-// In development a hub is there when somebody with the key asks for it: by an app server of either SDK, or by a call.
+// In development a hub is created when a holder of the key asks for it: an app server of either SDK, or a REST call.
 import assert from "node:assert/strict";
 import { next } from "../../testing/wait.mjs";
 import { AzureWorld, KEY, WebPubSubServiceClient, connectionString } from "../harness/azure.mjs";
@@ -27,13 +27,13 @@ if (!PLAIN) {
       }
       await world.apps[0].noted("connection", ({ id }) => id === clients["suite-1"].id);
       await azure.noted("connection", ({ id }) => id === clients["suite-2"].id);
-      // A call to a hub that one of them made, in other letters.
+      // A call to a hub that an app server created, with the name in other letter case.
       const heard = next(clients["suite-2"], "news");
       clients["suite-1"].on("news", () => assert.fail("that was for another hub"));
       const rest = new WebPubSubServiceClient(connectionString(world.node), "Suite-2", REST);
       await rest.sendToAll('42["news","a"]', { contentType: "text/plain" });
       assert.deepEqual(await heard, ["a"]);
-      // And one to a hub that nobody has asked for before; nobody is in it.
+      // And a call to a new hub, which has no clients.
       const third = new WebPubSubServiceClient(connectionString(world.node), "suite-3", REST);
       assert.equal(await third.connectionExists("nobody"), false);
       const status = await world.node.status();
@@ -64,7 +64,7 @@ if (!PLAIN) {
       );
       for (let made = 0; made < 64; made += 1) await call(`hub-${made}`);
       await refused("one-more", 404);
-      await call("hub-63"); // those that are there stay
+      await call("hub-63"); // existing hubs stay
       const late = world.open("/", { path: pathOf("hub-7"), ...WEBSOCKET });
       await next(late, "connect_error");
       await world.startApp({ name: "late", trunkline: { hub: "hub-7" } });

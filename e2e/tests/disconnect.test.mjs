@@ -1,4 +1,4 @@
-// How it ends, from either side, in Socket.IO's words on both sides.
+// How sockets end, from either side, with Socket.IO's reasons on both sides.
 import assert from "node:assert/strict";
 import { next, until } from "../../testing/wait.mjs";
 import { inWorld, withWorld } from "../harness/test.mjs";
@@ -38,7 +38,7 @@ for (const [mode, transports] of Object.entries(TRANSPORTS)) {
         {
           name: "the client answers no pings",
           act: (client) => {
-            // What a machine does that fell asleep: nothing leaves it any more.
+            // Like a machine that fell asleep: it sends nothing any more.
             client.io.engine.write = client.io.engine._sendPacket = () => {};
             client.io.engine.transport.send = client.io.engine.transport.write = () => {};
           },
@@ -56,7 +56,7 @@ for (const [mode, transports] of Object.entries(TRANSPORTS)) {
           if (clientReason !== undefined) assert.equal((await atClient)[0], clientReason, "the client's reason");
           const seen = await app.noted("disconnect", (note) => note.id === id);
           assert.equal(seen.reason, appReason, "the app's reason");
-          // With its last socket gone, the client closes the session.
+          // When its last socket is gone, the client closes the session.
           if (clientReason !== undefined)
             await until("the session's end", () => client.io.engine.readyState === "closed");
           const gone = ({ io }, id) => !io.sockets.sockets.has(id) && !io.sockets.adapter.sids.has(id);
@@ -137,10 +137,10 @@ for (const [mode, transports] of Object.entries(TRANSPORTS)) {
       const ended = next(client, "disconnect");
       const exited = next(app.child, "exit");
       await app.run(({ io }) => {
-        // With the line to the test gone, only Socket.IO could keep the process alive.
+        // Without the channel to the test, only Socket.IO could keep the process alive.
         io.close(() => process.disconnect());
       });
-      // Plain Socket.IO also closes its HTTP server, under the poll that the client is waiting on.
+      // Plain Socket.IO also closes its HTTP server during the client's poll.
       assert.match((await ended)[0], PLAIN ? /^transport (close|error)$/ : /^transport close$/);
       const seen = await app.noted("disconnect", (note) => note.id === id);
       assert.equal(seen.reason, "server shutting down");

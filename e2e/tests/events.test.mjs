@@ -1,4 +1,4 @@
-// What passes between client and app: events, acknowledgements, binary, volatile.
+// Messages between client and app: events, acknowledgements, binary, volatile.
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { next, until } from "../../testing/wait.mjs";

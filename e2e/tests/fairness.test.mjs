@@ -1,14 +1,14 @@
-// A broadcast to very many sessions of one shard, and everybody else on it.
+// A broadcast to very many sessions of one shard, and the other sessions of the shard.
 import assert from "node:assert/strict";
 import { send } from "../../testing/trunk_batch.mjs";
 import { until } from "../../testing/wait.mjs";
 import { inArena } from "../harness/arena.mjs";
 
 const MANY = 1200;
-/** Sessions that a shard flushes before it looks at others. */
+/** The number of sessions that a shard flushes before it looks at other input. */
 const SLICE = 256;
 
-/** So many sessions, all in one namespace of the app's. */
+/** Opens this many sessions, all in one namespace of the app. */
 async function crowd(arena, app) {
   app.send({ type: "Namespace", nsp: 1, name: "/" });
   const clients = [];
@@ -32,7 +32,8 @@ inArena("a broadcast to many leaves in slices, whole and in order for each", {},
   const { clients, sessions } = await crowd(arena, app);
   const slices = () => arena.count(/^trunkline_edge_flush_slices_total$/);
   const before = await slices();
-  // Each of these is more than one slice, and a word to one session comes between, in the same batch and in others.
+  // Each of these needs more than one slice. A message to one session comes in between, in the same batch and in
+  // others.
   await arena.atOnce(async () => {
     app.send(broadcast("one"), send(sessions[5], "to you"), broadcast("two"));
     app.send(broadcast("three"));
@@ -45,7 +46,7 @@ inArena("a broadcast to many leaves in slices, whole and in order for each", {},
       texts,
     );
   await until("the last broadcast everywhere", () => clients.every(({ texts }) => texts.includes("4four")));
-  // Which client has which session is not known here: two of them heard a word in its place.
+  // The test does not know which client has which session: two of them received the message in its place.
   const texts = clients.map((client) => client.texts.filter((text) => text[0] === "4").join(" "));
   const plain = all.join(" ");
   const special = ["4one 4to you 4two 4three 4four", "4one 4two 4three 4last word 4four"];
@@ -67,7 +68,7 @@ inArena(
     const word = "w".repeat(8_000);
     for (let number = 0; number < 30; number += 1) {
       await app.sendWithin(broadcast(`round ${number}`), send(sessions[0], word));
-      app.room -= 64; // The broadcast's share.
+      app.room -= 64; // The part for the broadcast.
     }
     await until("the last round everywhere", () => clients.every(({ texts }) => texts.includes("4round 29")));
   },

@@ -1,11 +1,11 @@
-// App servers that hang beside one that does not: newcomers, preflights and refused requests get their answers.
+// App servers that hang next to one that does not: new clients, preflights and refused requests get their answers.
 import assert from "node:assert/strict";
 import { until } from "../../testing/wait.mjs";
 import { withWorld } from "../harness/test.mjs";
 import { TRANSPORTS, connected } from "../harness/world.mjs";
 
 const POLL = "/socket.io/?EIO=4&transport=polling";
-/** Half of the default: soon enough for a test, and long enough for pongs on a busy machine. */
+/** Half of the default: short enough for a test, and long enough for pongs on a busy machine. */
 const QUICK = ["--handshake-retry-after", "500ms"];
 
 const status = async (world) => (await fetch(`${world.node.adminUrl}/api/v1/status`)).json();
@@ -13,7 +13,7 @@ const hanging = async (world) => (await status(world)).hubs[0].app_servers.filte
 const counted = async (world, name) => (await world.node.metrics()).get(name) ?? 0;
 const clientsOf = (world, name) => world.app(name).run(({ io }) => io.engine.clientsCount);
 
-/** Every request that reaches this app server is counted; `delayMs` later it may go on, or never. */
+/** Counts every request that reaches this app server, and lets it continue `delayMs` later, or never. */
 const slowDown = (app, delayMs) =>
   app.run(({ io }, delay) => {
     globalThis.asked = [];
@@ -24,7 +24,7 @@ const slowDown = (app, delayMs) =>
   }, delayMs);
 const asked = async (app) => (await app.run(() => globalThis.asked)).length;
 
-/** Clients that come at once over every transport; all of them connected. */
+/** Clients that connect at the same time over every transport; waits for all. */
 async function crowd(world, count) {
   const all = Object.values(TRANSPORTS);
   const clients = Array.from({ length: count }, (_, number) => world.open("/", all[number % all.length]));
@@ -38,7 +38,7 @@ withWorld(
   async (world) => {
     await crowd(world, 6);
     const cobalt = await world.startApp({ name: "cobalt" });
-    // With no session it would be given every newcomer.
+    // Without sessions it would be given every new client.
     cobalt.child.kill("SIGSTOP");
     const clients = await crowd(world, 30);
     for (const client of clients) assert.equal(await client.emitWithAck("server"), "amber");
@@ -64,7 +64,7 @@ withWorld(
     await slowDown(world.app("cobalt"), -1);
     const clients = await crowd(world, 12);
     for (const client of clients) assert.equal(await client.emitWithAck("server"), "amber");
-    // Which of the two is for tests in virtual time to tell: on a busy machine a pong may be late, too.
+    // Tests in virtual time check which cause it is: on a busy machine a pong may be late, too.
     const causes = ["unanswered", "silent"].map((cause) =>
       counted(world, `trunkline_app_servers_ejected_total{cause="${cause}"}`),
     );

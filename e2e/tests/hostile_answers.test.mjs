@@ -1,5 +1,5 @@
-// Clients that ask for much over HTTP and do not read it: an answer has a deadline, it counts as its session's, and it
-// ends with it.
+// Clients that ask for much over HTTP and do not read it: an answer has a deadline, counts for its session, and ends
+// with it.
 import assert from "node:assert/strict";
 import { engineUrl } from "../../testing/engine.mjs";
 import { requestText } from "../../testing/http.mjs";
@@ -9,7 +9,7 @@ import { until } from "../../testing/wait.mjs";
 import { CloseReason, MB, inArena } from "../harness/arena.mjs";
 
 const ANSWER_BYTES = 8 * MB;
-/** More than the kernel takes for a stream that nobody reads. */
+/** More than the kernel buffers for a stream that is not read. */
 const answer = Buffer.alloc(ANSWER_BYTES, "q").toString();
 
 /** A polling session that has asked for its next answer and will not read it. */
@@ -35,7 +35,7 @@ inArena(
     assert.ok(arena.residentBytes - before > 4 * MB, "it is held");
     await arena.counted(/edge_streams_refused_total\{cause="answer_timeout"\}/, 1);
     await until("nothing in flight", async () => (await inFlight(arena)) === 0);
-    // What was in it is lost, and the session with it.
+    // The content of the answer is lost, and the session with it.
     await app.heard("Close", session);
     raw.destroy();
   },
@@ -95,7 +95,7 @@ inArena(
       "a newcomer's session",
       async () => (await request(arena.node.port, "GET", engineUrl())).status === 200,
     );
-    // Who holds little stays.
+    // A session that holds little is not closed.
     app.send(send(reader.session, "still here"));
     await reader.client.heard("4still here");
     for (const { raw } of crowd) raw.destroy();

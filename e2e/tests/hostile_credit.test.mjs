@@ -1,4 +1,4 @@
-// An app server that gives little credit or none: the node sends it no more than it may, holds little, and
+// An app server that gives little credit or none: the node never sends more than the credit allows, holds little, and
 // loses nothing (spec/trunk.md, section 5).
 import assert from "node:assert/strict";
 import { engineUrl, SEPARATOR } from "../../testing/engine.mjs";
@@ -18,7 +18,10 @@ function assertInOrder(notes, count) {
   );
 }
 
-/** Gives credit in small portions: each must let something through, and none may be overdrawn twice. */
+/**
+ * Gives credit in small portions: each must let something through, and the credit may be overdrawn only once per
+ * portion.
+ */
 async function feed(arena, app, session, count) {
   await until("the credit is used up", () => app.granted <= 0);
   await arena.rounds(20);
@@ -127,7 +130,7 @@ inArena("a POST that comes before all of the last one is decoded comes behind it
   assertInOrder(app.messages(session), count + 1);
 });
 
-/** What the node itself says stays readable. */
+/** The threshold is so high that the node's own messages stay uncompressed and readable. */
 const COMPRESSED = { perMessageDeflate: { threshold: 1_000_000 } };
 const DEFLATE = { "sec-websocket-extensions": "permessage-deflate" };
 
@@ -185,7 +188,7 @@ inArena("what waits for credit waits as it came: compressed", {}, async (arena) 
   assert.equal(app.violations, 0);
 });
 
-/** The app server has no credit left; all that is to be seen here takes longer than its clients' heartbeat. */
+/** The app server has no credit left; the test then takes longer than its clients' heartbeat. */
 async function stalled(arena) {
   const app = await arena.app({
     credit: 50,
@@ -200,7 +203,7 @@ async function stalled(arena) {
 
 inArena("WebSocket clients of a stalled app server are not closed for want of pongs", {}, async (arena) => {
   const { app, client, session } = await stalled(arena);
-  // What nobody reads now is in front of the pongs.
+  // This message is not read now, so the pongs wait after it.
   client.text(`4${numbered(1, 100)}`);
   await arena.heartbeats(8);
   assert.equal(await arena.count(/sessions_closed_total/), 0);
@@ -209,7 +212,7 @@ inArena("WebSocket clients of a stalled app server are not closed for want of po
   client.text(`4${numbered(2)}`);
   await until("what had waited", () => app.messages(session).length === 3);
   assertInOrder(app.messages(session), 3);
-  // From here on its heartbeat counts again.
+  // From here on the client's heartbeat counts again.
   client.answersPings = false;
   await arena.counted(/sessions_closed_total\{.*ping_timeout/, 1);
 });
@@ -218,7 +221,7 @@ inArena("polling clients of a stalled app server are not closed for want of pong
   const { app, client } = await stalled(arena);
   const { polling, sid, session } = await arena.polling(app);
   const polls = pollUntilRefused(arena.node, sid);
-  // A client has one POST at a time: while this one waits it has none for a pong.
+  // A client may have one POST at a time: while this one waits, the client cannot post a pong.
   const waiting = polling.post(`4${numbered(0)}`);
   await Promise.race([arena.heartbeats(8), polls]);
   assert.equal(client.closeCode, undefined);
@@ -230,9 +233,9 @@ inArena("polling clients of a stalled app server are not closed for want of pong
   assertInOrder(app.messages(session), 2);
 });
 
-/** Polls as a client does, until the session is no more. */
+/** Polls as a client does, until the session has ended. */
 async function pollUntilRefused(node, sid) {
-  // At the end of the test the node goes away in the middle of a poll.
+  // At the end of the test the node stops in the middle of a poll.
   const answer = () => request(node.port, "GET", engineUrl({ sid })).catch(() => ({ status: 0 }));
   for (let status = 200; status === 200; ) ({ status } = await answer());
 }

@@ -1,4 +1,4 @@
-// Sessions that end in a bad moment: with the right reason, at once, said once, and counted once.
+// Sessions that end at a bad moment: with the right reason, at once, reported once, and counted once.
 import assert from "node:assert/strict";
 import { engineUrl, socketUrl } from "../../testing/engine.mjs";
 import { closeFrame, encodeFrame, textFrame } from "../../testing/frames.mjs";
@@ -8,7 +8,7 @@ import { CloseReason, send } from "../../testing/trunk_batch.mjs";
 import { until, within } from "../../testing/wait.mjs";
 import { PING_MS, inArena } from "../harness/arena.mjs";
 
-/** A session that polls, and a WebSocket of its that has proved to work. */
+/** A polling session whose probing WebSocket has been answered. */
 async function probing(arena, app) {
   const polling = await arena.polling(app);
   const probe = await arena.client({ sid: polling.sid });
@@ -17,7 +17,7 @@ async function probing(arena, app) {
   return { ...polling, probe };
 }
 
-/** Writes and ends; both have left when this is done. */
+/** Writes and ends the stream; resolves when both are sent. */
 const ended = ({ socket }, bytes = undefined) => new Promise((done) => socket.end(bytes, done));
 
 inArena(
@@ -62,7 +62,7 @@ inArena("the upgrade packet, a message, a close frame and the end of the stream 
   );
 });
 
-/** Clients of the hub, and how long it takes from the end of the first to the end of the last once `act` was done. */
+/** Clients of the hub, and the time from the end of the first to the end of the last after `act`. */
 async function endsTogether(arena, count, act) {
   const clients = [];
   while (clients.length < count) clients.push(await arena.client());
@@ -72,7 +72,7 @@ async function endsTogether(arena, count, act) {
   return Math.max(...at) - Math.min(...at);
 }
 
-// A pace is a least time: a busy machine only makes it longer.
+// The rate sets a minimum time: a busy machine only makes it longer.
 inArena(
   "the sessions of a killed app server end at a measured pace, and for that reason alone",
   { args: ["--orphan-close-per-second", "20"] },
@@ -108,7 +108,7 @@ for (const [what, bytes, code] of [
     const app = await arena.app();
     for (let number = 0; number < 5; number += 1) {
       const { client, session } = await arena.session(app, { allowHalfOpen: true });
-      // A stream that has carried much has more room in the kernel: a read does not empty it.
+      // The kernel gives more buffer to a stream that has carried much: one read does not empty it.
       for (let sent = 0; sent < 20; sent += 1) client.raw(textFrame(Buffer.alloc(900_000, "4")));
       await until("what is good", () => app.messages(session).length === 20);
       const { bytesWritten } = client.socket;
@@ -187,7 +187,7 @@ inArena(
       await until("the request", () => stream.unsentBytes === 0);
       await arena.rounds(4);
       await arena.atOnce(async () => {
-        // The client's half ends, and is still read: what the node sends is seen.
+        // The client ends its half and still reads: it receives what the node sends.
         if (number % 2 === 0) await ended(stream);
         app.send(send(session, "waiting"));
         if (number % 2 === 1) await ended(stream);
@@ -265,7 +265,7 @@ inArena("a node that stops says so to its app servers", { args: ["--drain", "0s"
 
 inArena("a drain is even, whatever stands in front", { args: ["--drain", "6s"], calm: false }, async (arena) => {
   const app = await arena.app();
-  // Nobody polls for these: they are closing until the node goes.
+  // These sessions are never polled: they stay closing until the node stops.
   for (let number = 0; number < 20; number += 1) await arena.polling(app);
   const closedAt = [];
   for (let number = 0; number < 100; number += 1) {

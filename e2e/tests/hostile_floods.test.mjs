@@ -1,5 +1,5 @@
-// Much in little: payloads of tiny packets, messages that inflate to a thousand times their length, answers that take
-// long to compress. Others are served meanwhile.
+// Small input that causes much work: payloads of tiny packets, messages that inflate to a thousand times their length,
+// answers that take long to compress. Other clients must be served meanwhile.
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { constants, inflateRawSync } from "node:zlib";
@@ -14,7 +14,7 @@ const OFFER = { "sec-websocket-extensions": "permessage-deflate; client_no_conte
 const DEFLATE = { perMessageDeflate: { threshold: 1024 } };
 
 const FLUSH_TAIL = Buffer.from([0, 0, 0xff, 0xff]);
-/** A message as permessage-deflate compressed it, without what came before it. */
+/** Inflates a message that permessage-deflate compressed, without earlier messages. */
 const inflated = (data) =>
   inflateRawSync(Buffer.concat([data, FLUSH_TAIL]), { finishFlush: constants.Z_SYNC_FLUSH }).toString();
 
@@ -139,7 +139,7 @@ inArena("an answer that takes long to compress is whole, compressed or not", {},
   const part = send(session, text, SendFlag.compress);
   app.send(part, part, part, part);
   const got = await answer;
-  // On a machine that is too busy it leaves as it is.
+  // On a very busy machine an answer is sent uncompressed.
   const plain = await arena.count(/edge_answers_uncompressed_total/);
   assert.equal(got.headers.get("content-encoding"), plain === 0 ? "gzip" : null);
   assert.equal(await got.text(), Array(4).fill(`4${text}`).join(SEPARATOR));

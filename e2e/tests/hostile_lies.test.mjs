@@ -1,4 +1,4 @@
-// App servers whose frames are well-formed and not true: each ends its own trunk with error 1, and nothing else.
+// App servers that send well-formed but false frames: each ends its own trunk with error 1, and nothing else.
 import assert from "node:assert/strict";
 import { engineUrl } from "../../testing/engine.mjs";
 import { request } from "../../testing/stream.mjs";
@@ -12,7 +12,7 @@ const name = (nsp) => ({ type: "Namespace", nsp, name: `/${nsp}` });
 const numberOf = (low) => ({ type: "Number", high: 0, low });
 const restore = (requestId, pid = "nobody") => ({ type: "Restore", requestId, nsp: 0, pid, offset: "o" });
 
-/** What the app server says, with `session` a number in use; the rule that it breaks, in the node's words. */
+/** The frames of the app server, with `session` a number in use; the rule that they break, in the node's words. */
 const LIES = {
   "a Response to no request": [
     () => [{ type: "Response", requestId: 7, response }],
@@ -127,17 +127,17 @@ inArena(
   { threads: 2, args: ["--handshake-timeout", "1s"] },
   async (arena) => {
     const app = await arena.app();
-    // Asked for twice, one after the other.
+    // Two requests, one after the other.
     app.send(name(0), restore(1));
     await until("the first answer", () => app.of("Restored").length === 1);
     app.send(restore(1));
     await until("the second answer", () => app.of("Restored").length === 2);
-    // A client that did not wait, or the node for it.
+    // A client that did not wait for the answer, or for which the node stopped waiting.
     const asked = request(arena.node.port, "OPTIONS", engineUrl());
     await until("the request", () => app.requests.length === 1);
     await asked;
     app.respond(app.requests[0].requestId, 200);
-    // The same number, namespace after namespace.
+    // The same number for one namespace after another.
     for (let turn = 0; turn < 1000; turn++)
       app.send({ type: "Namespace", nsp: 1, name: `/visitor-${turn}` }, { type: "Release", nsp: 1 });
     await app.ping();

@@ -1,5 +1,4 @@
-// Peers that make the node hold things: each offers far more than the node may take, and gets it to take
-// little.
+// Peers that make the node hold memory: each offers far more than the node may take; the node takes little.
 import assert from "node:assert/strict";
 import { engineUrl, socketUrl } from "../../testing/engine.mjs";
 import { encodeFrame, OPCODE } from "../../testing/frames.mjs";
@@ -61,7 +60,7 @@ inArena(
     const growth = arena.watchMemory();
     const big = "q".repeat(500_000);
     for (let number = 0, taken = 0; number < 300; number += 1) {
-      // The fast client gets no more at once than it can take.
+      // The fast client gets only as much at once as it can take.
       await until("the fast client", () => (taken += fast.client.texts.splice(0).length) > number - 8, { everyMs: 1 });
       await app.sendWithin(send(slow.session, `tiny ${number}`), send(fast.session, big));
     }
@@ -78,7 +77,7 @@ inArena("handshakes begun and left, before an app server that does not read", {}
   await arena.counted(/^trunkline_trunks$/, 2);
   app.pause();
   const growth = arena.watchMemory();
-  // In UTF-8 each of these takes twice the room.
+  // In UTF-8 each of these characters takes twice the room.
   const headers = Object.fromEntries(Array.from({ length: 14 }, (_, number) => [`x-${number}`, "\xe9".repeat(1000)]));
   const head = Buffer.from(requestText("GET", engineUrl(), { headers }), "latin1");
   let refused = 0;
@@ -115,7 +114,7 @@ inArena(
     await arena.rounds(10);
     const waiting = request(arena.node.port, "OPTIONS", "/socket.io/?");
     await until("one more request at the app server", () => app.requests.length === 21);
-    // Answers for those that have left come late, and do no harm.
+    // Answers for clients that have left come late, and do no harm.
     for (const { requestId } of app.requests) app.respond(requestId, 204);
     assert.equal((await waiting).status, 204);
     await app.ping();
@@ -149,18 +148,18 @@ inArena(
     const [residentBefore, heapBefore] = [arena.residentBytes, await heap()];
     const mostHeld = arena.watchMemory();
     const patient = { withinMs: 100_000 };
-    // Half a request holds a buffer in the node; the other half makes a small session in its place.
+    // Half a request holds a buffer in the node; the other half replaces it by a small session.
     const head = upgradeHead(socketUrl(), { "x-long": "x".repeat(7_000) });
     const half = head.length / 2;
     const crowd = Array.from({ length: 3_000 }, () => new RawStream(arena.node.port).write(head.slice(0, half)));
     await until("memory for half requests", async () => (await heap()) - heapBefore > crowd.length * half, patient);
-    // The app server is this process, too: it has to keep up, or the node refuses some.
+    // The app server is in this process, too: it must keep up, or the node refuses some clients.
     for (let first = 0; first < crowd.length; first += 200) {
       const wave = crowd.slice(first, first + 200);
       for (const one of wave) one.write(head.slice(half));
       await until("their sessions", () => wave.every(({ status }) => status === 101), { ...patient, everyMs: 2 });
     }
-    // Whatever the sessions hold, little lies between: the node gives back what is more than 32 MiB.
+    // However much the sessions hold, little lies between: the node returns to the system what is more than 32 MiB.
     const beyond = async (growth) => growth - ((await heap()) - heapBefore);
     await until("the memory back", async () => (await beyond(arena.residentBytes - residentBefore)) < 40 * MB, patient);
     assert.ok((await beyond(mostHeld())) > 60 * MB, "there was more to give back than the node may keep");

@@ -1,4 +1,4 @@
-// Handshakes and sessions whose app server goes in a bad moment: none of them stays behind, not even as a count.
+// Handshakes and sessions whose app server ends at a bad moment: none of them remains, not even in a count.
 import { engineUrl, socketUrl } from "../../testing/engine.mjs";
 import { requestHead, requestText } from "../../testing/http.mjs";
 import { RawStream } from "../../testing/stream.mjs";
@@ -33,7 +33,7 @@ for (const [transport, head] of [
       // Long before the heartbeat would notice.
       await other.heard("Close", session);
       await arena.counted(POLLING, 0);
-      // The neighbour's.
+      // The neighbour's session.
       await arena.counted(WEBSOCKET, 1);
     },
   );
@@ -43,7 +43,7 @@ const SLOWLY = { args: ["--orphan-close-per-second", "1"] };
 
 inArena("a POST that comes to its end when the app server is gone does not keep its session", SLOWLY, async (arena) => {
   const app = await arena.app();
-  // They are closed before it: by then its body has come.
+  // They are closed before it: its body has arrived by then.
   await arena.polling(app);
   await arena.polling(app);
   const { polling } = await arena.polling(app);
@@ -53,10 +53,10 @@ inArena("a POST that comes to its end when the app server is gone does not keep 
   const stream = new RawStream(arena.node.port).write(head + begun);
   await arena.rounds(5);
   app.kill();
-  // The neighbour's is left.
+  // The neighbour's trunk is left.
   await arena.counted(/^trunkline_trunks$/, 1);
   stream.write(rest);
-  // Nobody has heard the message: the client is not told that somebody has.
+  // No app server has received the message, so the client must not be told that one has.
   await stream.closed();
   await poll;
   await arena.counted(/sessions_closed_total\{.*cause="app_server_lost"/, 1);
@@ -71,7 +71,7 @@ inArena(
     app.send(send(session, "nobody polls for this"));
     const socket = await arena.session(app);
     socket.client.pause();
-    // More than the buffers of the stream take.
+    // More than the stream's buffers can take.
     for (let sent = 0; sent < 20; sent += 1) app.send(send(socket.session, "x".repeat(900_000)));
     await app.ping();
     app.kill();

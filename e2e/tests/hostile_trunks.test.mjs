@@ -86,7 +86,7 @@ inArena(
     assert.equal(arena.node.log.count(/panic/i), 0);
     // Nothing is left of them, and the hub works.
     await arena.counted(/^trunkline_trunks$/, 1);
-    // Those that polled may take their time to learn of their end.
+    // Polling clients may take some time to notice their end.
     await arena.counted(/^trunkline_sessions\{transport="websocket"/, 1);
     const app = await arena.app({ echoes: true });
     const { client } = await arena.session(app);
@@ -95,7 +95,7 @@ inArena(
   },
 );
 
-/** A trunk with a few clients and nonsense for all of them, until either side has enough. */
+/** A trunk with a few clients, which sends nonsense for all of them until either side closes it. */
 async function oneTrunk(node, seed) {
   const pick = random(seed);
   const recovery = { connectionStateRecovery: { maxDisconnectionDuration: 1000 } };
@@ -133,7 +133,7 @@ inArena(
   async (arena) => {
     const id = (number) => `${number}-`.padEnd(128, "x");
     const growth = arena.watchMemory();
-    // Each joins and leaves: a list of all others for every one of them, every time, was 3 GB.
+    // Each joins and leaves. Sending each of them a list of all others each time took 3 GB.
     const idle = [];
     for (let number = 0; number < 199; number += 1) {
       const app = await arena.app({ server: id(number) });
@@ -147,7 +147,7 @@ inArena(
     assert.match(refused.ended.error, /503/);
     await arena.counted(/^trunkline_trunks_refused_total\{cause="trunks_full"\}$/, 1);
     assert.ok(growth() < GROWTH_BYTES_MAX, `${growth()} bytes`);
-    // Who reads again has the list as it is now.
+    // An app server that reads again gets the present list.
     idle.pop().kill();
     idle[0].resume();
     await until("198 others", () => idle[0].of("Peers").at(-1)?.servers.length === 198);

@@ -1,5 +1,5 @@
-// A path belongs to its hub: configured for it, or the first hub's whose app servers ask for it while one of them
-// lives.
+// A path belongs to one hub: the one for which it is configured, or the first whose app servers ask for it, as long as
+// one of them lives.
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -56,7 +56,7 @@ withWorld("a configured path is its hub's, whoever comes first", settings, async
   await start(world, "alpha", "/gamma");
   assert.equal(await answerAt(world, "/gamma/"), "no_app_server");
   assert.equal(await answerAt(world, "/gamma"), "no_app_server");
-  // Its app server may have any path of its own besides.
+  // In addition, its app server may have any path of its own.
   await start(world, "gamma", "/other");
   assert.equal(await served(world, "/gamma/"), "gamma");
   assert.equal(await served(world, "/other/"), "gamma");

@@ -1,4 +1,4 @@
-// Streams between requests: how long they are kept, and which of their ends are nobody's fault.
+// Streams between requests: how long they are kept, and which of their ends count as nobody's fault.
 import assert from "node:assert/strict";
 import { engineUrl } from "../../testing/engine.mjs";
 import { requestText } from "../../testing/http.mjs";
@@ -21,7 +21,7 @@ const kinds = (sid) => ({
   "a side door's": [ask("GET", "/api/health"), 200],
 });
 
-/** Until a stream that says nothing has been given up: a head has had all of its time by then. */
+/** Waits until a silent stream has been closed: by then the time for a request's head has passed. */
 const headTimeIsOver = (arena) => new RawStream(arena.node.port).closed();
 
 const SHORT_HEADS = { args: ["--header-timeout", "300ms"] };
@@ -71,7 +71,7 @@ inArena(
   },
 );
 
-/** Streams counted as refused or broken. */
+/** The streams that were counted as refused or broken. */
 const faults = async (arena) =>
   (await arena.count(/streams_refused_total/)) + (await arena.count(/streams_broken_total/));
 

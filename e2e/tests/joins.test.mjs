@@ -1,5 +1,6 @@
-// An app server changes a socket's rooms and tells another one, which broadcasts: the change comes first. A small run
-// of `stress/joins.mjs`; more than one in a hundred went wrong when a node read its trunks in any order.
+// An app server changes a socket's rooms and notifies another one, which broadcasts: the change takes effect first. A
+// small run of `stress/joins.mjs`; when a node read its trunks in any order, more than one round in a hundred went
+// wrong.
 import assert from "node:assert/strict";
 import test, { describe } from "node:test";
 import { run } from "../stress/joins_run.mjs";

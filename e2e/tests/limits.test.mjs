@@ -1,4 +1,4 @@
-// A node that is full: newcomers are told so in words, and whoever is there goes on.
+// A full node: new clients get an answer that says so, and connected ones go on.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { readFileSync, readdirSync } from "node:fs";
@@ -16,7 +16,7 @@ import { PLAIN } from "../harness/world.mjs";
 
 const handshake = requestText("GET", engineUrl());
 
-/** A newcomer is told that the node is full, why, and when to come back; the stream ends with that. */
+/** Checks that a new client gets an answer with the cause and the time to wait, and that its stream then ends. */
 async function assertFull(arena, error) {
   const stream = new RawStream(arena.node.port).write(handshake);
   await stream.closed();
@@ -45,13 +45,13 @@ inArena(
     }
     assert.ok(clients.length >= 5, `${clients.length} got in`);
     await assertFull(arena, "streams_full");
-    // A session that is there may use a stream for a moment, and an app server may come.
+    // An existing session may use a stream for a moment, and an app server may connect.
     app.send(send(polled.session, "still here"));
     const answer = await polled.polling.get();
     assert.deepEqual([answer.status, answer.body], [200, "4still here"]);
     const second = await arena.app();
     assert.equal(second.ended, undefined);
-    // Beyond the few that are still heard the answer is the same, without a look at the request.
+    // Beyond the few streams that are still read, the answer is the same, but the request is not read.
     const crowd = Array.from({ length: 20 }, () => new RawStream(arena.node.port));
     await until("refusals", () => crowd.some(({ status }) => status === 503));
     for (const raw of crowd) raw.destroy();
@@ -62,7 +62,7 @@ inArena(
         (await arena.count(/edge_streams_refused_total\{cause="streams_full"/)) >= 1 &&
         (await arena.count(/edge_handshakes_total\{outcome="streams_full"/)) >= 2,
     );
-    // Room again, and handshakes again.
+    // There is room again, so handshakes are accepted again.
     for (const raw of clients) raw.destroy();
     await until("a new session", async () => {
       const raw = new RawStream(arena.node.port).write(handshake);

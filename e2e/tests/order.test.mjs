@@ -1,4 +1,4 @@
-// A small run of the stress of order, and proof that its oracle can fail. The large one: `node stress/order.mjs`.
+// A small run of the stress test of order, and proof that its oracle can fail. The large run: `node stress/order.mjs`.
 import assert from "node:assert/strict";
 import test, { before, describe } from "node:test";
 import { PLAIN } from "../harness/world.mjs";
@@ -19,7 +19,7 @@ describe("the oracle of order, on logs made by hand", () => {
   const cobalt = (...casts) =>
     casts.map(([time, id, extra]) => ({ time, op: "cast", id: `cobalt:${id}`, rooms: ["r"], except: [], ...extra }));
   const FULL = ["amber:1", "amber:2", "amber:3", "amber:4"];
-  /** What comes at the client, each message 10 ms after the one before unless a time is given. */
+  /** The verdict on what a client received; each message comes 10 ms after the one before, unless a time is given. */
   const verdict = (heard, casts, { log = amber, tail = [] } = {}) => {
     const events = heard.map((id, index) =>
       Array.isArray(id) ? { time: id[1], kind: "heard", id: id[0] } : { time: 20 + index * 10, kind: "heard", id },
@@ -258,7 +258,7 @@ describe("order under load, seed 7", () => {
   }
 });
 
-/** The lives with the name of their app server, its volatile messages, and a message to somebody else. */
+/** The lives with the name of their app server, its volatile messages, and a message to another client. */
 function homed({ logs, lives }) {
   return lives.map((life) => {
     const { server, entries } = logs.find(({ entries }) =>

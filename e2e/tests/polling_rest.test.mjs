@@ -1,4 +1,4 @@
-// Connections that wait rest in the node without HTTP buffers: what a client may do with them meanwhile.
+// Waiting connections rest in the node without HTTP buffers: what a client may do with them meanwhile.
 import assert from "node:assert/strict";
 import { engineUrl } from "../../testing/engine.mjs";
 import { requestText } from "../../testing/http.mjs";
@@ -48,7 +48,7 @@ inArena("what is sent while a poll is held waits for its answer, whole or in pie
   const app = await arena.app({ settings });
   const { sid, session } = await arena.polling(app);
   const stream = new RawStream(arena.node.port);
-  // With the poll, in the same write: a request, and the beginning of another.
+  // In the same write as the poll: a request, and the beginning of another.
   const second = post(sid, "4second");
   stream.write(get(sid) + post(sid, "4first") + second.slice(0, 40));
   await arena.rounds(3);
@@ -56,7 +56,7 @@ inArena("what is sent while a poll is held waits for its answer, whole or in pie
   await answered(stream, ["4one", "ok"]);
   stream.write(second.slice(40));
   await answered(stream, ["4one", "ok", "ok"]);
-  // After it.
+  // After the poll.
   stream.write(get(sid));
   await arena.rounds(3);
   stream.write(post(sid, "4third"));

@@ -19,7 +19,7 @@ const PAGE = readFileSync(new URL("../../docs/operate/metrics.md", import.meta.u
 
 const unlessPlain = PLAIN ? test.skip : test;
 
-/** What promtool says; it throws when that is a fault. */
+/** The output of promtool; throws when promtool reports a fault. */
 const promtool = (args, input = "") =>
   new Promise((done, fail) => {
     const child = execFile(program("promtool"), args, (error, stdout, stderr) =>

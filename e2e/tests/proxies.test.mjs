@@ -10,14 +10,14 @@ import { startNode } from "../harness/node.mjs";
 import { adapted, documented, freePort, haproxy, nginx } from "../harness/proxy.mjs";
 import { PLAIN, World } from "../harness/world.mjs";
 
-/** What the blocks have for TLS and names, as the test has it. */
+/** Replaces the TLS settings and names of the blocks by those of the test. */
 const plainNginx = (port) => [
   ["listen 443 ssl;", `listen 127.0.0.1:${port};`],
   ["ssl_certificate     /etc/ssl/trunkline.pem;", ""],
   ["ssl_certificate_key /etc/ssl/trunkline.key;", ""],
 ];
 
-/** Faults of streams that a node has counted. */
+/** The stream faults that a node has counted. */
 async function faults(node) {
   const metrics = await node.metrics();
   return [...metrics].filter(([name, value]) => /streams_(refused|broken)_total/.test(name) && value > 0);
@@ -65,7 +65,7 @@ unlessPlain(
       const session = await PollingSession.open(proxy.port, { join: true });
       const before = await accepted(world.node);
       for (let number = 0; number < 5; number += 1) {
-        // Until a stream that says nothing has been given up.
+        // Waits until a silent stream has been closed.
         await new RawStream(world.node.port).closed();
         const answer = await session.post('42["repeat",1]');
         assert.deepEqual([answer.status, answer.body], [200, "ok"]);
@@ -126,7 +126,7 @@ backend trunkline
 const CLIENTS = 24;
 const KINDS = [["polling", "websocket"], ["polling"], ["websocket"]];
 
-/** A client with an address of its own: the balancers go by it. */
+/** A client with its own address, by which the balancers choose. */
 function client(world, proxy, number) {
   return world.open(
     "/",
@@ -141,7 +141,7 @@ function client(world, proxy, number) {
   );
 }
 
-/** Until every client has had an answer from the app. */
+/** Waits until every client has had an answer from the app. */
 async function everybodyServed(when, clients) {
   const served = async (one) => one.connected && (await one.timeout(1_000).emitWithAck("echo", when)) === when;
   await Promise.all(clients.map((one, number) => until(`client ${number} ${when}`, () => served(one))));
@@ -149,7 +149,7 @@ async function everybodyServed(when, clients) {
 
 const sessions = async (node) => (await (await fetch(`${node.adminUrl}/api/v1/status`)).json()).sessions;
 
-/** Two nodes behind `front`: each is restarted in its turn, and everybody is served all the while and after. */
+/** Two nodes behind `front`: they are restarted one after the other, and all clients are served the whole time. */
 async function rollingRestart({ several }) {
   const world = new World();
   let proxy;
@@ -173,7 +173,7 @@ async function rollingRestart({ several }) {
       await everybodyServed(`while node ${at} is down`, clients);
       world.nodes[at] = await startNode(place);
       await until("the app's trunk to it", async () => (await world.nodes[at].metrics()).get("trunkline_trunks") === 1);
-      // Newcomers are what a balancer sends there.
+      // New clients are what a balancer sends to that node.
       for (const one of clients) one.disconnect().connect();
       await everybodyServed(`after node ${at} is back`, clients);
       assert.ok((await sessions(world.nodes[at])) > 0, "the node that is back has clients");

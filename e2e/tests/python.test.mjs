@@ -1,4 +1,4 @@
-// A client that nobody here wrote: python-socketio's, from PyPI.
+// A client from another project: python-socketio, from PyPI.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -37,7 +37,7 @@ inWorld("python-socketio", { servers: ["amber", "cobalt"] }, (test) => {
 
         const ask = ({ io }, id) => io.sockets.sockets.get(id).timeout(10_000).emitWithAck("question", 21);
         assert.deepEqual(await home.run(ask, id), { twice: 42 });
-        // From the other app server, when there is one. Two app servers' words to one client have no order, so it waits
+        // From the other app server, if there is one. Messages of two app servers to one client have no order, so wait
         // for the answer.
         await elsewhere.run(async ({ io }) => {
           io.to("club").emit("club", "hello club");

@@ -1,4 +1,4 @@
-// A small run of the stress of connection state recovery. The large one: `node stress/recovery.mjs`.
+// A small run of the stress test of connection state recovery. The large run: `node stress/recovery.mjs`.
 import assert from "node:assert/strict";
 import test, { before, describe } from "node:test";
 import { PLAIN } from "../harness/world.mjs";

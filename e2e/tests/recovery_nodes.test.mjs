@@ -1,4 +1,4 @@
-// Connection state recovery with two nodes: a client that comes back at the other one, or at both.
+// Connection state recovery with two nodes: a client that returns to the other one, or to both.
 import assert from "node:assert/strict";
 import test, { after, before, describe } from "node:test";
 import { io as connect } from "socket.io-client";
@@ -29,7 +29,7 @@ class Client {
     this.socket.on("disconnect", (reason) => this.ends.push(reason));
   }
 
-  /** Loses its connection, and comes back at this node. */
+  /** Loses its connection, and returns at this node. */
   async move(node) {
     const before = this.connects.length;
     this.socket.io.engine.close();
@@ -38,13 +38,13 @@ class Client {
     await until("the return", () => this.connects.length > before);
   }
 
-  /** What it has heard of one app server. */
+  /** The numbers that it received from one app server. */
   of(server) {
     return this.heard.filter(([name]) => name === server).map(([, number]) => number);
   }
 }
 
-/** Where the list of one app server is not one after another. */
+/** The places where numbers do not follow one another. */
 function faults(numbers) {
   return numbers.flatMap((number, index) =>
     index > 0 && number !== numbers[index - 1] + 1 ? [`${numbers[index - 1]} ${number}`] : [],
@@ -168,7 +168,7 @@ describe("two nodes, two app servers, a middleware of 10 ms", () => {
     const seen = one.heard.length;
     await everyApp(({ once }) => once());
     await until("broadcasts at the new node", () => one.heard.length >= seen + 2);
-    // The apps' trunks carried on with what they had said meanwhile, so it may be proved; if so, nothing is missing.
+    // The apps' trunks delivered what was sent meanwhile, so recovery may be proved; if it is, nothing is missing.
     if (one.connects.at(-1).recovered) assert.deepEqual([faults(one.of("amber")), faults(one.of("cobalt"))], [[], []]);
     else assert.notEqual(one.connects.at(-1).id, one.connects[0].id);
     assert.equal(one.ends.length, 1);

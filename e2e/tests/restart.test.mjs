@@ -1,4 +1,4 @@
-// A node that ends: what clients, newcomers and balancers see of it.
+// A node that ends: what clients, new clients and balancers see of it.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { engineUrl } from "../../testing/engine.mjs";
@@ -11,10 +11,10 @@ import { TRANSPORTS, World, connected } from "../harness/world.mjs";
 const KEY = "a-key-for-nodes-that-are-started-again";
 /** As in production: `serve` with its defaults. */
 const serve = (args = [], listen) => startNode({ command: "serve", env: { TRUNKLINE_KEY: KEY }, args, listen });
-/** The first attempt comes after half of it at the earliest. */
+/** The first attempt comes after half of this time at the earliest. */
 const COMING_BACK = { reconnection: true, reconnectionDelay: 4000 };
 
-/** A world whose one node is a `serve`. */
+/** A world whose only node is a `serve`. */
 const withServe = (name, args, check) =>
   withWorld(name, { nodes: 0, servers: [], trunklineOnly: true }, async (world) => {
     world.nodes.push(await serve(args));
@@ -80,7 +80,7 @@ withServe(
     for (let number = 0; number < 10; number += 1) clients.push(await world.client("/", TRANSPORTS.websocket));
     world.node.child.kill("SIGTERM");
     await until("not ready", async () => (await readiness(world.node)).status === 503);
-    // Balancers have not taken note yet: whoever they send is served, and nobody is sent away.
+    // The balancers have not noticed yet: clients that they send are served, and no client is sent away.
     assert.equal((await request(world.node.port, "GET", engineUrl())).status, 200);
     assert.ok(clients.every((client) => client.connected));
     await until("the first end", () => clients.some((client) => !client.connected));

@@ -1,4 +1,4 @@
-// Rooms and broadcasts: who hears what, across app servers.
+// Rooms and broadcasts: which clients receive what, across app servers.
 import assert from "node:assert/strict";
 import { until } from "../../testing/wait.mjs";
 import { inWorld } from "../harness/test.mjs";
@@ -28,7 +28,7 @@ async function four(world, transports) {
   return { clients, homes, heard };
 }
 
-/** What is sent inside of an app server, and who receives it. */
+/** Broadcasts inside an app server, and who receives them. */
 const BROADCASTS = [
   ["io.emit", ({ io }) => io.emit("hear", "x"), EVERYBODY],
   ["io.to(room)", ({ io }) => io.to("red").emit("hear", "x"), membersOf("red")],
@@ -41,7 +41,7 @@ const BROADCASTS = [
   ["io.to(a client's id)", ({ io }, { idOf }) => io.to(idOf.d).emit("hear", "x"), ["d"]],
 ];
 
-/** What one socket of an app server sends, and who receives it, given the socket's client. */
+/** Broadcasts of one socket of an app server, and who receives them, given the socket's client. */
 const BROADCASTS_OF_A_SOCKET = [
   [
     "socket.broadcast",
@@ -77,7 +77,7 @@ for (const [mode, transports] of Object.entries(TRANSPORTS)) {
           // The sender is a client of this app server.
           const sender = EVERYBODY.find((client) => homes[client] === app.name);
           await app.run(code, { idOf, senderId: idOf[sender] });
-          // What was broadcast before this is there when this is.
+          // Earlier broadcasts have arrived when this one has.
           const others = new Set(EVERYBODY);
           for (const client of EVERYBODY) clients[client].once("flush", () => others.delete(client));
           await app.run(({ io }) => io.emit("flush"));

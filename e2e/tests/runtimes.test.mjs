@@ -1,5 +1,5 @@
-// Other runtimes for the app than Node.js: Bun and Deno, as their npm packages bring them. The same app in each, the
-// same words of it.
+// Other runtimes for the app than Node.js: Bun and Deno, from their npm packages. The same app in each gives the same
+// output.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -16,7 +16,7 @@ const APP = fileURLToPath(new URL("../apps/runtime.mjs", import.meta.url));
 const COMMANDS = {
   node: [process.execPath, APP],
   bun: [bin("bun"), APP],
-  // What is installed is there; nothing is to be fetched.
+  // Everything is installed; nothing may be downloaded.
   deno: [bin("deno"), "run", "--allow-all", "--no-remote", "--node-modules-dir=manual", APP],
 };
 const REFUSED = { code: 4, message: "not here" };
@@ -31,7 +31,7 @@ class App {
   get words() {
     return this.log.lines.filter((line) => line.startsWith("{")).map((line) => JSON.parse(line));
   }
-  /** The first word of this kind that has these fields; waits for it. */
+  /** The first output of this kind with these fields; waits for it. */
   said(kind, fields = {}) {
     const fits = (word) => word.kind === kind && Object.entries(fields).every(([name, value]) => word[name] === value);
     return until(`"${kind}" ${JSON.stringify(fields)} of the app`, () => {
@@ -39,7 +39,7 @@ class App {
       return this.words.find(fits);
     });
   }
-  /** As an app ends that has closed its server: by itself. */
+  /** Ends as an app does that has closed its server: by itself. */
   async end() {
     this.child.stdin.end();
     const [code] = await this.ended;
@@ -96,7 +96,7 @@ if (!PLAIN) {
             await connected(client);
             const word = await app.said("connection", { id: client.id });
             assert.deepEqual([word.query, word.header], ['a "b"', "h"]);
-            // Bun's engine has no address to tell.
+            // Bun's engine does not know the address.
             if (url === node.url || door === "http") assert.equal(word.address, "127.0.0.1");
             if (way === "upgrade") await app.said("upgrade", { id: client.id });
             seats.push({ client, heard, id: client.id });

@@ -10,7 +10,7 @@ import { Serverless, group, startHandler, token } from "../harness/handler.mjs";
 import { PLAIN } from "../harness/world.mjs";
 
 const error = (socket) => next(socket, "connect_error").then(([error]) => error);
-/** An answer, or `none` when there is none in time. */
+/** An answer, or `none` when none comes in time. */
 const asked = (socket, ms, ...event) =>
   socket
     .timeout(ms)

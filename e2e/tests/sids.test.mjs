@@ -1,5 +1,5 @@
-// Session ids of every shape, from nobody who was given one: each is answered as plain Socket.IO answers an unknown
-// one, on a connection that goes on, and nothing in the node breaks.
+// Session ids of every shape that were never given out: each is answered as plain Socket.IO answers an unknown one, the
+// connection goes on, and nothing in the node breaks.
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { engineUrl, PollingSession, socketUrl } from "../../testing/engine.mjs";
@@ -27,7 +27,7 @@ const CHANGES = {
   "nothing but ones": (bytes) => bytes.fill(0xff),
 };
 
-/** Texts that look like a sid, or do not at all. */
+/** Texts that resemble a sid, and others. */
 function shapes(sid) {
   const changed = Object.entries(CHANGES).map(([name, change]) => {
     const bytes = Buffer.from(sid, "base64url");
@@ -52,7 +52,7 @@ function shapes(sid) {
 /** The address of a session, with the sid exactly as it is. */
 const rawUrl = (sid) => `${engineUrl()}&sid=${sid}`;
 
-/** What may be asked with a sid; every answer leaves the connection open but those to upgrades. */
+/** Requests with a sid; every answer leaves the connection open, except answers to upgrades. */
 const QUESTIONS = {
   poll: (sid) => requestText("GET", rawUrl(sid)),
   "the head of a poll": (sid) => requestText("HEAD", rawUrl(sid)),
@@ -60,7 +60,7 @@ const QUESTIONS = {
   upgrade: (sid) => upgradeHead(`${socketUrl()}&sid=${sid}`),
 };
 
-/** One answer's status, and its body where a length says how long it is. */
+/** An answer's status, and its body if a length is given. */
 async function answerOf(raw) {
   const head = await until(
     "an answer",
@@ -94,12 +94,12 @@ inWorld("session ids of strangers", { threads: 2, trunklineOnly: true }, (check)
             },
             { everyMs: 1 },
           );
-          // npm's `abortUpgrade` answers upgrades with the words alone.
+          // npm's `abortUpgrade` answers upgrades with the message alone.
           if (question === "upgrade") assert.equal(body, UNKNOWN.message, name);
           else assert.deepEqual(JSON.parse(body), UNKNOWN, name);
         }
         if (question === "poll") {
-          // The connection is as good as before.
+          // The connection works as before.
           raw.received = Buffer.alloc(0);
           raw.write(ask(sid));
           assert.equal((await answerOf(raw)).status, 400, `${name}: again`);

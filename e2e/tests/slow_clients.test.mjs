@@ -1,5 +1,5 @@
-// Clients that take less than their app sends: those that read get everything, those that do not are closed, and what
-// they hold stays bounded.
+// Clients that take less than their app sends: those that read receive everything, those that do not are closed, and
+// the memory they hold is bounded.
 import assert from "node:assert/strict";
 import { engineUrl, PollingSession, SEPARATOR } from "../../testing/engine.mjs";
 import { encodeFrame, OPCODE } from "../../testing/frames.mjs";
@@ -13,7 +13,7 @@ const LINES = 40_000;
 const line = (number) => `${number} ${"y".repeat(1_000)}`;
 const LONG = { pingInterval: 300_000 };
 
-/** As an app's one turn of the event loop: batch after batch, as fast as the credit allows. */
+/** Sends as in one turn of an app's event loop: batch after batch, as fast as the credit allows. */
 async function sendLines(app, frameOf) {
   for (let from = 0; from < LINES; from += 2_000) {
     await app.sendWithin(...Array.from({ length: 2_000 }, (_, place) => frameOf(line(from + place))));
@@ -51,7 +51,7 @@ inArena("a client that reads gets all that is broadcast in one turn", {}, async 
     parts: [{ kind: 0, data: Buffer.from(text) }],
   });
   for (let from = 0; from < LINES; from += 500) {
-    // The credit of broadcasts is counted here by hand.
+    // The test counts the credit of broadcasts by itself.
     await until("credit", () => app.room > 0, { everyMs: 1 });
     const frames = Array.from({ length: 500 }, (_, place) => broadcast(line(from + place)));
     app.room -= 500 * 1_015;
@@ -84,7 +84,7 @@ inArena(
     const app = await arena.app({ settings: LONG });
     const { client, session } = await arena.session(app);
     client.pause();
-    // Now and then it looks at its stream.
+    // The client looks at its stream at intervals.
     const reading = setInterval(() => {
       client.resume();
       setImmediate(() => client.pause());
@@ -152,7 +152,7 @@ inArena(
       crowd.push(one);
     }
     const growth = arena.watchMemory();
-    // 600 MB, no two bytes of it shared.
+    // 600 MB in which no two sessions share bytes.
     for (let round = 0; round < 10; round += 1) {
       for (const { session } of crowd) {
         if (app.of("Close", session).length === 0) await app.sendWithin(send(session, "z".repeat(MB)));
@@ -183,7 +183,7 @@ inArena("last words reach a client that is still sending", {}, async (arena) => 
     app.send(send(session, "w".repeat(3 * MB)), send(session, "last"));
     app.close(session);
     const before = client.socket.bytesWritten;
-    // It goes on for a while before it reads.
+    // It keeps sending for a while before it reads.
     await until("as much again", () => client.ended || client.socket.bytesWritten > before + 12 * MB);
     client.resume();
     await client.closedWith();
@@ -215,7 +215,7 @@ inArena(
         const more = Buffer.alloc(400_000, "y");
         raw.write(more);
         await until(`an answer to ${what}`, () => raw.status || raw.ended);
-        // What it sends after the answer does no harm either.
+        // Data after the answer does no harm either.
         raw.write(more);
         await raw.closed();
         assert.equal(raw.status, status, `${what}: ${raw.error}`);

@@ -22,7 +22,7 @@ unlessPlain("an app server that hangs does not keep a node beyond its drain", as
     await within("the ends of the clients", Promise.all(gone));
     const [code] = await within("the end of the node", ended);
     assert.equal(code, 0);
-    // Its clients are closed within the time of the drain; their ends are confirmed by nobody.
+    // Its clients are closed within the time of the drain; the app server never confirms their ends.
     assert.doesNotMatch(world.node.log.text, /deadline of the drain has passed/);
     assert.match(world.node.log.text, /trunkline has stopped/);
   } finally {
@@ -37,7 +37,7 @@ inArena("what is still to be compressed does not keep a node from its end", COMP
   const { client, session } = await arena.session(app, {
     headers: { "Sec-WebSocket-Extensions": "permessage-deflate" },
   });
-  // Some seconds' work.
+  // Some seconds of work.
   const words = Array.from({ length: 30 }, () =>
     send(session, randomBytes(500_000).toString("hex"), SendFlag.compress),
   );

@@ -1,5 +1,5 @@
-// Tools of the ecosystem that look into a Socket.IO server: Socket.IO's Admin UI, for two app servers. The same is
-// asked of two plain servers, joined by socket.io-adapter's ClusterAdapter.
+// Tools that look into a Socket.IO server: Socket.IO's Admin UI, for two app servers. The same is asked of two plain
+// servers, joined by socket.io-adapter's ClusterAdapter.
 import assert from "node:assert/strict";
 import test, { after, afterEach, before, describe } from "node:test";
 import { until } from "../../testing/wait.mjs";
@@ -20,7 +20,7 @@ const SEEN = [
   "event_sent",
 ];
 
-/** Two plain servers; clients take turns at their doors. */
+/** Two plain servers; clients connect to them in turn. */
 async function startPair() {
   const world = new World();
   for (const name of SERVERS) world.apps.push(await startApp({ app: "admin_ui", name }));
@@ -44,7 +44,7 @@ const arrangements = {
   ...(PLAIN ? {} : { Trunkline: () => World.start({ servers: SERVERS, app: "admin_ui" }) }),
 };
 
-/** An Admin UI: a client of its namespace that keeps all that it is told. */
+/** An Admin UI: a client of its namespace that keeps everything it receives. */
 async function openAdmin(world) {
   const socket = world.open("/admin", TRANSPORTS.websocket);
   const told = Object.fromEntries(SEEN.map((event) => [event, []]));
@@ -54,7 +54,7 @@ async function openAdmin(world) {
     socket,
     told,
     heard: (event, matches) => until(`"${event}" for the admin`, () => told[event].find((args) => matches(...args))),
-    /** The newest statistics of each server, once they are as `matches` wants them. */
+    /** The newest statistics of each server, once `matches` accepts them. */
     stats: (matches) =>
       until("the servers' statistics", () => {
         const latest = SERVERS.map((name) => told.server_stats.findLast(([{ serverId }]) => serverId === name)?.[0]);
@@ -161,7 +161,7 @@ for (const [what, start] of Object.entries(arrangements)) {
 
     test("the traffic of both servers is counted", async () => {
       const admin = await openAdmin(world);
-      // Each server tells what there was since it told last: what was before this test, once.
+      // Each server reports what happened since its last report: discard once what happened before this test.
       await admin.stats(() => true);
       admin.told.server_stats.length = 0;
       const before = world.clients.length;
@@ -181,7 +181,7 @@ for (const [what, start] of Object.entries(arrangements)) {
       await until("the ends", () => total("rawDisconnection") >= opened.length);
       assert.equal(total("rawConnection"), opened.length);
       assert.equal(total("rawDisconnection"), opened.length);
-      // Of each client: the namespace, where it is twice asked, and the end; of two, what they say.
+      // For each client: the namespace, where it is asked for twice, and the end; for two clients, also their messages.
       assert.equal(total("packetsIn"), 4 * opened.length + clients.length);
       for (const server of SERVERS) {
         assert.ok(counted(server, "bytesIn") > bytes, `${server}: bytes in`);
@@ -218,7 +218,7 @@ for (const [what, start] of Object.entries(arrangements)) {
       const admin = await openAdmin(world);
       for (const { client } of await openClients(world, "/", TRANSPORTS.upgrade)) {
         const [{ transport }] = await admin.heard("socket_connected", (socket) => socket.id === client.id);
-        // Where the upgrade is done before the namespace is joined, there is nothing to update.
+        // If the upgrade is done before the namespace is joined, there is nothing to update.
         if (transport === "polling")
           await admin.heard("socket_updated", (socket) => socket.id === client.id && socket.transport === "websocket");
       }
@@ -246,7 +246,7 @@ for (const [what, start] of Object.entries(arrangements)) {
           if (filter) for (const other of others(client)) assert.deepEqual(await rooms(other), []);
 
           admin.socket.emit("emit", "/", filter, "hear", name, { deep: [1, null] });
-          // What is sent to all after it comes after it.
+          // Messages to all that are sent later arrive later.
           const wanted = filter
             ? [[name, name, { deep: [1, null] }]]
             : SERVERS.map((server) => [server, name, { deep: [1, null] }]);

@@ -1,8 +1,8 @@
-// A chat app server, written like any other Socket.IO app. The one line that puts it behind
-// Trunkline is `useTrunkline(io)`: clients connect to Trunkline, this process holds none of them.
+// A chat app server, written like any other Socket.IO app. The one line that puts it behind Trunkline is
+// `useTrunkline(io)`: clients connect to Trunkline, and this process holds no client connection.
 //
-// Nothing is shared between app servers: no database, no Redis, no list of users. Who is online is
-// found out by a roll call, and rooms are known to Trunkline.
+// App servers share nothing: no database, no Redis, no list of users. A roll call finds out who is online, and
+// Trunkline knows the rooms.
 import { createServer } from "node:http";
 import { useTrunkline } from "@trunkline/socket.io";
 import { Server } from "socket.io";
@@ -36,8 +36,7 @@ io.on("connection", (socket) => {
   socket.emit("welcome", { server: SERVER, room: socket.data.room });
   inRoom().emit("notice", `${socket.data.name} is here`);
 
-  // Everybody hears of the newcomer, whichever app server they are on, and answers so that the newcomer
-  // hears of everybody.
+  // All clients learn of the new one, whichever app server they are on, and answer so that the new one learns of them.
   io.emit("present", person());
   socket.broadcast.emit("roll call", socket.id);
   socket.on("here", (caller) => {
@@ -70,7 +69,7 @@ io.on("connection", (socket) => {
     done({ server: SERVER, at, bytes: bytes.length });
   });
 
-  // Worth nothing a second later, so it may be dropped for a client that is slow to read.
+  // Worthless a second later, so it may be dropped for a client that is slow to read.
   socket.on("typing", () => inRoom().volatile.emit("typing", person()));
 
   socket.on("disconnect", () => {

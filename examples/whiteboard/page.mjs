@@ -1,5 +1,4 @@
-// Serves the whiteboard. Any static file server would do; this one also tells the page where
-// Trunkline is.
+// Serves the whiteboard. Any static file server would do; this one also gives the page Trunkline's address.
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { createRequire } from "node:module";

@@ -1,8 +1,7 @@
-// A shared whiteboard, written like any other Socket.IO app; `useTrunkline(io)` puts it behind
-// Trunkline.
+// A shared whiteboard, written like any other Socket.IO app; `useTrunkline(io)` puts it behind Trunkline.
 //
-// The app server keeps no drawing: a newcomer gets the picture so far, as a PNG, from one of those
-// who have it, whichever app server that one is on.
+// The app server keeps no drawing: a new client gets the picture so far, as a PNG, from one of the clients that have
+// it, whichever app server holds that client.
 import { createServer } from "node:http";
 import { useTrunkline } from "@trunkline/socket.io";
 import { Server } from "socket.io";
@@ -31,7 +30,7 @@ io.on("connection", (socket) => {
   });
   socket.on("clear", () => io.emit("clear"));
 
-  // The newcomer asks everybody, those who have a drawing offer it, the newcomer takes one.
+  // The new client asks all others, those that have a drawing offer it, and the new client takes one.
   socket.broadcast.emit("who has a drawing", socket.id);
   socket.on("i have one", (newcomer) => {
     if (isId(newcomer)) io.to(newcomer).emit("offer", socket.id);

@@ -11,7 +11,7 @@ mod tidy;
 
 use std::process::ExitCode;
 
-/// What every command fails with: a sentence for the terminal.
+/// The error of every command: a sentence for the terminal.
 pub(crate) type Failure = Box<dyn std::error::Error>;
 
 const USAGE: &str = "\

@@ -1,4 +1,4 @@
-//! npm, quiet and repeatable.
+//! Runs npm without noise, and always with the same result.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,7 +13,7 @@ pub(crate) fn sdk() -> PathBuf {
 /// `npm <arguments>` in `folder`.
 pub(crate) fn npm(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new("npm");
-    // As variables: behind `--`, options would be arguments of the script.
+    // Set as environment variables: after `--`, options would be arguments of the script.
     for option in ["audit", "fund", "update_notifier"] {
         command.env(format!("npm_config_{option}"), "false");
     }
@@ -21,13 +21,13 @@ pub(crate) fn npm(folder: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-/// Installs exactly what the lock file says, from npm's cache where it can.
+/// Installs exactly what the lock file names, from npm's cache if possible.
 pub(crate) fn ci(folder: &Path) -> Command {
     npm(folder, &["ci", "--prefer-offline"])
 }
 
-/// Installs what the SDK's lock file says, only where something is missing: an app that has the SDK's folder by a
-/// symbolic link needs what is in it all the time, and `npm ci` begins by removing it.
+/// Installs what the SDK's lock file names, but only if something is missing: an app that links to
+/// the SDK's folder needs its content all the time, and `npm ci` begins by removing it.
 pub(crate) fn install_sdk() -> Command {
     if sdk().join("node_modules").exists() {
         npm(&sdk(), &["install", "--no-save", "--prefer-offline"])
@@ -36,7 +36,7 @@ pub(crate) fn install_sdk() -> Command {
     }
 }
 
-/// Whether everything that the lock file of `folder` names is installed, in that version.
+/// Whether everything that the lock file of `folder` names is installed in that version.
 pub(crate) fn is_installed(folder: &Path) -> bool {
     let read = |file: &str| {
         let text = std::fs::read_to_string(folder.join(file)).unwrap_or_default();
@@ -45,7 +45,8 @@ pub(crate) fn is_installed(folder: &Path) -> bool {
     has_all(&read("package-lock.json"), &read("node_modules/.package-lock.json"))
 }
 
-/// What is wanted against npm's own list of what is there. Optional packages may be missing: they are other systems'.
+/// Compares the lock file with npm's own list of installed packages. Optional packages may be
+/// missing: they are for other systems.
 fn has_all(wanted: &serde_json::Value, there: &serde_json::Value) -> bool {
     let Some(packages) = wanted["packages"].as_object() else { return false };
     packages.iter().filter(|(path, _)| path.contains("node_modules/")).all(|(path, package)| {

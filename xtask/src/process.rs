@@ -1,5 +1,5 @@
-//! Child processes: each in a process group of its own, so that all of it can be stopped and
-//! nothing else is.
+//! Child processes: each in its own process group, so that the whole group can be stopped, and
+//! nothing else.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
@@ -15,7 +15,7 @@ use crate::interrupt;
 
 const POLL: Duration = Duration::from_millis(50);
 const GRACE: Duration = Duration::from_secs(8);
-/// Readers wait when this many lines are unread, and so does the child.
+/// When this many lines are unread, readers wait, and so does the child.
 const LINES_MAX: usize = 1024;
 
 /// A running child, its output as lines, and its whole process group.
@@ -51,13 +51,13 @@ impl ChildProcess {
         self.child.id()
     }
 
-    /// The lines that arrived since the last call; waits a moment for the first.
+    /// The lines that arrived since the last call; waits briefly for the first.
     pub(crate) fn lines(&mut self) -> Vec<String> {
         let first = self.lines.recv_timeout(POLL).ok();
         first.into_iter().chain(self.lines.try_iter()).collect()
     }
 
-    /// How it ended, if it did. The exit is final: what is left of its group goes too.
+    /// The exit status, if the child has ended. The rest of its group is then ended too.
     pub(crate) fn ended(&mut self) -> std::io::Result<Option<ExitStatus>> {
         if self.status.is_none() {
             self.status = self.child.try_wait()?;
@@ -68,12 +68,12 @@ impl ChildProcess {
         Ok(self.status)
     }
 
-    /// Asks the group to end, and ends it if it does not.
+    /// Asks the group to end, and kills it if it does not.
     pub(crate) fn stop(&mut self) -> std::io::Result<ExitStatus> {
         self.signal(Signal::TERM);
         let asked_at = Instant::now();
         loop {
-            // Reading on keeps a child that still talks from blocking on a full pipe.
+            // Keep reading: otherwise a child that still writes would block on a full pipe.
             self.lines();
             if let Some(status) = self.ended()? {
                 return Ok(status);
@@ -87,12 +87,12 @@ impl ChildProcess {
     fn signal(&self, signal: Signal) {
         let group = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
         if let Some(group) = group {
-            // The group may be gone already; that is what we wanted.
+            // The group may have ended already, which is what we want.
             let _ = kill_process_group(group, signal);
         }
     }
 
-    /// The lines that were still unread when it ended.
+    /// The lines that were unread when the child ended.
     fn rest(&mut self) -> Vec<String> {
         let mut rest = Vec::new();
         while self.readers.iter().any(|reader| !reader.is_finished()) {
@@ -106,7 +106,7 @@ impl ChildProcess {
 impl Drop for ChildProcess {
     fn drop(&mut self) {
         if self.status.is_none() {
-            // An error leaves nothing more to try.
+            // If stopping fails, nothing more can be done.
             let _ = self.stop();
         }
     }
@@ -126,13 +126,13 @@ fn forward(stream: impl Read + Send + 'static, lines: SyncSender<String>) -> Joi
     })
 }
 
-/// The last line that says something, cut to what fits on a terminal.
+/// The last line that is not empty, cut to the width of a terminal.
 pub(crate) fn last_line(lines: &[String]) -> String {
     let last = lines.iter().rev().find(|line| !line.trim().is_empty());
     last.map_or("…", |line| line.trim()).chars().take(100).collect()
 }
 
-/// What a finished command left.
+/// The result of a finished command.
 #[derive(Debug)]
 pub(crate) struct Finished {
     pub(crate) status: ExitStatus,
@@ -140,8 +140,8 @@ pub(crate) struct Finished {
     pub(crate) took: Duration,
 }
 
-/// Runs a command to its end; its output goes to `log`. `progress` hears how long it has been
-/// running and all its lines so far, every few seconds.
+/// Runs a command to its end; its output goes to `log`. Every few seconds `progress` gets the time
+/// so far and all lines.
 pub(crate) fn run(
     command: &mut Command,
     log: &Path,

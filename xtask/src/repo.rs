@@ -1,4 +1,4 @@
-//! Where things are.
+//! The places of files and folders.
 
 use std::path::{Path, PathBuf};
 
@@ -7,10 +7,10 @@ pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is a folder inside the repository")
 }
 
-/// Cargo's target folder, wherever the environment puts it.
+/// Cargo's target folder, which the environment may change.
 pub(crate) fn target() -> PathBuf {
     let chosen = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
-    // A relative folder is relative to where cargo runs, and we always run it in the root.
+    // A relative folder is relative to cargo's working directory, which is always the root.
     chosen.map_or_else(|| root().join("target"), |dir| root().join(dir))
 }
 
@@ -24,7 +24,7 @@ pub(crate) fn scratch() -> PathBuf {
     target().join("xtask")
 }
 
-/// The cargo that runs us, so that a chosen toolchain stays chosen.
+/// The cargo that runs us, so that the same toolchain is used.
 pub(crate) fn cargo() -> std::process::Command {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = std::process::Command::new(program);

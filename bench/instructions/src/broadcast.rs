@@ -1,4 +1,4 @@
-//! A broadcast through the sessions that it goes to: send, then all that each has to transmit.
+//! A broadcast through its sessions: sending, then everything that each session transmits.
 
 use std::hint::black_box;
 use std::rc::Rc;

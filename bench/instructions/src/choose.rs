@@ -1,4 +1,4 @@
-//! The switchboard's choice of who receives a broadcast.
+//! The switchboard's selection of a broadcast's receivers.
 
 use std::hint::black_box;
 

@@ -1,4 +1,4 @@
-//! Batches from an app server, from bytes to the shares of shards.
+//! Batches from an app server, from bytes to the shares of the shards.
 
 use std::hint::black_box;
 

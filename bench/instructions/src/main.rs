@@ -1,7 +1,9 @@
-//! Hot pure functions, run a given number of times under callgrind: `instructions CASE TIMES`, or `instructions list`.
+//! Hot pure functions, run a given number of times under callgrind: `instructions CASE TIMES`, or
+//! `instructions list`.
 //!
-//! `bench/instructions.mjs` runs each case twice with different `TIMES` and takes the difference, so that what a case
-//! prepares is not counted. Inputs and seeds are constant: the same binary needs the same instructions each time.
+//! `bench/instructions.mjs` runs each case twice with different `TIMES` and takes the difference,
+//! so that the preparation is not counted. Inputs and seeds are constant: the same binary needs the
+//! same number of instructions each time.
 
 mod broadcast;
 mod choose;
@@ -12,14 +14,15 @@ mod wire;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-/// Does the operation so many times, after preparing; answers with something that depends on the work.
+/// Prepares, then does the operation this many times; the result depends on the work, so that it
+/// cannot be optimised away.
 type Run = fn(u32) -> u64;
 
 /// A hot path.
 pub(crate) struct Case {
-    /// In the ledger: what is counted once for each.
+    /// The name in the ledger: the thing that is counted.
     pub(crate) name: &'static str,
-    /// How many of these one time does.
+    /// How many of these one repetition does.
     pub(crate) each: u32,
     pub(crate) run: Run,
 }

@@ -1,4 +1,4 @@
-//! The trunk's frames, out and in.
+//! The trunk's frames, encoded and decoded.
 
 use std::hint::black_box;
 

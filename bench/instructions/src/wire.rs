@@ -1,4 +1,4 @@
-//! WebSocket frames in, Socket.IO packets read.
+//! WebSocket frames decoded, Socket.IO packets parsed.
 
 use std::hint::black_box;
 use std::ops::ControlFlow;
@@ -29,7 +29,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "socketio: event with an acknowledgement parsed", each: 1, run: parse },
 ];
 
-/// Unmasking works in place, so each time begins with a copy of what came.
+/// Unmasking works in place, so each repetition begins with a copy of the input.
 fn decode(times: u32, bytes: usize, frames: usize) -> u64 {
     let frame = encode(Opcode::Text, &vec![b'x'; bytes], Some(MASK));
     let arrived = frame.repeat(frames);

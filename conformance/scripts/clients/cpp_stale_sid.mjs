@@ -1,4 +1,4 @@
-// Clients in C++ reconnect with the sid of the session before, over either transport, and only then without one.
+// C++ clients reconnect with the previous session's sid, over either transport, and only then without a sid.
 import { watchSocket } from "../../app.mjs";
 
 export function app(io, log) {

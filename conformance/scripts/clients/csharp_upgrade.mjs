@@ -1,5 +1,5 @@
-// Clients in C# and Unity send the upgrade packet at once, without a probe, and go on polling until the WebSocket
-// speaks.
+// C# and Unity clients send the upgrade packet at once, without a probe, and keep polling until the WebSocket sends
+// something.
 import { event } from "../../lib/tools.mjs";
 
 export const table = {

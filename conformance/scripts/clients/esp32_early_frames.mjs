@@ -1,4 +1,4 @@
-// Clients on small devices send their first frames in the same packet as the handshake, before its answer.
+// Clients on small devices send their first frames in the same TCP packet as the handshake, before its answer.
 import { event } from "../../lib/tools.mjs";
 
 const frames = (...payloads) => payloads.map((payload) => ({ payload }));
@@ -6,7 +6,7 @@ const frames = (...payloads) => payloads.map((payload) => ({ payload }));
 export const table = {
   "the connect packet": async (t) => {
     const ws = await t.direct({ early: frames("40") });
-    await t.pause(100); // npm reads it before anybody listens
+    await t.pause(100); // npm reads it before a listener exists
     t.log("answered", ws.inbox.length > 0);
   },
   "a probe": async (t) => {

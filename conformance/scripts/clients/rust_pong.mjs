@@ -1,4 +1,4 @@
-// Clients in Rust send a pong that nobody asked for, right after they connected, and again later.
+// Rust clients send an unsolicited pong right after they connect, and again later.
 import { event } from "../../lib/tools.mjs";
 
 export const table = {

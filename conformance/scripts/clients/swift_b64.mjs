@@ -1,4 +1,4 @@
-// Clients in Swift ask for base64 with `b64=1`, a word of Engine.IO 3 that Engine.IO 4 has no use for.
+// Swift clients ask for base64 with `b64=1`, a parameter of Engine.IO 3 that Engine.IO 4 ignores.
 import { event } from "../../lib/tools.mjs";
 
 const query = { b64: "1" };

@@ -1,4 +1,5 @@
-// Ordinary requests from another origin: the handshake, a POST, a poll and a refused request carry the same permission.
+// Ordinary requests from another origin: the answers to a handshake, a POST, a poll and a refused request have the same
+// CORS headers.
 export const table = {
   "no cors option": { cors: undefined },
   "any origin": { cors: { origin: "*" } },

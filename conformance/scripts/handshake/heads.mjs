@@ -1,4 +1,4 @@
-// Heads of requests that a proxy and a server may read differently: what HTTP requires of them.
+// Request heads that a proxy and a server may read differently: what HTTP requires for them.
 const HEAD = (path) => [`GET ${path} HTTP/1.1`, "Host: x", "", ""];
 const joined = (lines, end = "\r\n") => lines.join(end);
 

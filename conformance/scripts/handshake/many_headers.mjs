@@ -1,5 +1,4 @@
-// More header lines than servers usually have room for: what they are answered, and how many of them the app gets to
-// see.
+// More header lines than servers usually allow: the answers, and how many of them the app sees.
 const lines = (count) => Array.from({ length: count }, (_, index) => `x${index}: ${index % 10}\r\n`).join("");
 const get = (count) => `GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: x\r\n${lines(count)}\r\n`;
 
@@ -17,7 +16,7 @@ export const table = {
 export function app(io, log) {
   io.engine.on("connection", ({ request }) => {
     const names = Object.keys(request.headers);
-    // Node.js cuts the list of raw headers in some place behind the thousandth.
+    // Node.js cuts the list of raw headers somewhere after the thousandth.
     const raw = Math.min(request.rawHeaders.length, 2000);
     log("headers", { count: names.length, last: names.at(-1), six: request.headers.x6, raw });
   });

@@ -1,4 +1,4 @@
-// A header that HTTP does not allow: the handshake is refused by name, or not let in by the HTTP parser at all.
+// A header that HTTP does not allow: the handshake is refused with an error, or already by the HTTP parser.
 export const table = {
   "control character": { origin: "http://a\x01b" },
   "obs-text is fine": { origin: "http://caf\xe9" },

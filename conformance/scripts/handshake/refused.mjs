@@ -1,4 +1,4 @@
-// Requests that open no session: status and body to the client, code and context to the app's connection_error.
+// Requests that open no session: status and body for the client, code and context for the app's connection_error.
 const q = (query) => "/socket.io/?" + query;
 
 export const table = {

@@ -1,4 +1,4 @@
-// Bytes of a request's URL that belong percent-encoded, as they are: which are taken, and what the app gets of them.
+// Bytes in a request's URL that should be percent-encoded and are not: which are accepted, and what the app sees.
 const ROWS = [
   '"',
   "<",

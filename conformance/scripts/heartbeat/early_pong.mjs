@@ -1,4 +1,4 @@
-// A pong before any ping does no harm, and does not stand for the next one.
+// A pong before any ping has no effect, and does not count for the next ping.
 import { event } from "../../lib/tools.mjs";
 
 export const options = { pingInterval: 300, pingTimeout: 150 };

@@ -1,4 +1,5 @@
-// A message instead of the pong gives one more timeout, once per ping; then the session ends though messages go on.
+// A message instead of the pong gives one more timeout, once per ping; then the session ends although messages
+// continue.
 import { event } from "../../lib/tools.mjs";
 
 export const options = { pingInterval: 200, pingTimeout: 400 };

@@ -1,4 +1,4 @@
-// One pong is good for one ping only: the next ping wants its own.
+// One pong answers one ping only: the next ping needs its own.
 export const options = { pingInterval: 150, pingTimeout: 150 };
 
 export async function run(t) {

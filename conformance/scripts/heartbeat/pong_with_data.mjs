@@ -1,4 +1,4 @@
-// A pong may carry data; it counts all the same.
+// A pong may carry data; it counts like any other.
 export const options = { pingInterval: 150, pingTimeout: 200 };
 
 export async function run(t) {

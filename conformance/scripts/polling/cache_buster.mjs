@@ -1,4 +1,4 @@
-// A `t` in the query, different each time, or any other key, means nothing.
+// A `t` in the query, different each time, has no effect; nor has any other key.
 import { event } from "../../lib/tools.mjs";
 
 export async function run(t) {

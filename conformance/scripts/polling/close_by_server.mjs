@@ -1,4 +1,4 @@
-// The app ends a polling session. What it said before is delivered in an answer of its own, then noop and close.
+// The app ends a polling session. Its earlier messages are delivered in an answer of their own, then noop and close.
 import { watchSocket } from "../../app.mjs";
 
 const RS = "\x1e";
@@ -29,10 +29,10 @@ export async function run(t, { name, held }) {
   const poll = held ? await session.hold() : undefined;
   t.log("POST", await session.post(`42["${name}"]`));
   await t.saw("event");
-  await t.pause(30); // until the close is where the next poll will be
+  await t.pause(30); // until the close has reached the transport that answers the next poll
   const answers = poll ? [await poll.answer] : [];
   while (answers.at(-1)?.status !== 400) answers.push(await session.get());
   const bodies = answers.map((response) => response.body);
-  t.log("said before", bodies.slice(0, -2).join(RS)); // in one answer or, with a poll held, in two
+  t.log("said before", bodies.slice(0, -2).join(RS)); // in one answer; with a poll held, in two
   for (const response of answers.slice(-2)) t.log("GET", response);
 }

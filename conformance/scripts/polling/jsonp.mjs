@@ -1,9 +1,10 @@
-// JSONP polling of Engine.IO 3: packets come as a script that calls `___eio[j]`, and go as a form with one field `d`.
+// JSONP polling of Engine.IO 3: packets arrive as a script that calls `___eio[j]`, and are sent as a form with one
+// field `d`.
 import vm from "node:vm";
 
 export const options = { allowEIO3: true, pingInterval: 20_000 };
 
-/** Packets come as `<length in UTF-16 units>:<packet>`, one behind the other. */
+/** Encodes packets as `<length in UTF-16 units>:<packet>`, one after another. */
 const payload = (...packets) => packets.map((packet) => `${packet.length}:${packet}`).join("");
 
 function packetsOf(text) {
@@ -17,14 +18,14 @@ function packetsOf(text) {
   return packets;
 }
 
-/** Runs the script as a page does; the packets that its callback number `index` was given. */
+/** Runs the script as a page does; returns the packets that its callback number `index` received. */
 function packetsOfScript(script, index) {
   const given = [];
   vm.runInNewContext(script, { ___eio: { [index]: (text) => given.push(text) } });
   return given.flatMap(packetsOf);
 }
 
-/** A newline is sent as `\n`, because forms made `\r\n` of it; a `\n` in the packet itself as `\\n`. */
+/** A newline is sent as `\n`, because forms turn it into `\r\n`; a `\n` in the packet itself is sent as `\\n`. */
 const form = (text) => new URLSearchParams({ d: text.replaceAll("\\n", "\\\\n").replaceAll("\n", "\\n") }).toString();
 
 class Jsonp {
@@ -33,7 +34,7 @@ class Jsonp {
     const response = await t.http("GET", session.url());
     const [open, ...others] = packetsOfScript(response.body, session.index);
     session.sid = JSON.parse(open.slice(1)).sid;
-    // How many packets come with the open packet is a matter of time; what is around them is not.
+    // The number of packets that arrive with the open packet depends on timing; the text around them does not.
     session.early = others;
     const { "content-length": _length, ...headers } = response.headers;
     t.log("answer", { ...response, headers, body: response.body.replace(/"(.*)"/, "…") });
@@ -42,7 +43,7 @@ class Jsonp {
   }
 
   constructor(t, j, query) {
-    // A client that reads scripts takes no bytes.
+    // A client that reads scripts cannot take bytes.
     Object.assign(this, { t, j, query: { b64: "1", ...query }, early: [], index: j.replace(/[^0-9]/g, "") });
   }
   url(more) {
@@ -54,13 +55,13 @@ class Jsonp {
   post(text, { body = form(text), type = "application/x-www-form-urlencoded" } = {}) {
     return this.t.http("POST", this.url(), { headers: { "content-type": type }, body });
   }
-  /** Polls until `count` packets are there. */
+  /** Polls until `count` packets have arrived. */
   async collect(count) {
     const packets = this.early.splice(0);
     while (packets.length < count) packets.push(...packetsOfScript((await this.get()).body, this.index));
     return packets;
   }
-  /** Polls away the packet that connects an Engine.IO 3 client to the default namespace. */
+  /** Polls for the packet that connects an Engine.IO 3 client to the default namespace, and drops it. */
   async joined() {
     this.t.log("joined", await this.collect(1));
     return this;

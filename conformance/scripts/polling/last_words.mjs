@@ -1,4 +1,5 @@
-// A last event, and then the end: in one payload the end overtakes it, in two the app hears both.
+// A last event, followed by the end of the session: in one payload the end overtakes the event, in two the app receives
+// both.
 export const table = {
   "disconnect and close in two posts": [["41"], ["1"]],
   "disconnect and close in one payload": [["41", "1"]],
@@ -10,7 +11,7 @@ export const table = {
 export function app(io, log) {
   io.on("connection", (socket) => {
     socket.on("last", () => log("last", undefined, "a"));
-    // What comes in the ticks behind the end would still be told.
+    // Events in the ticks after the end would still be logged.
     socket.on("disconnect", (reason) => setImmediate(() => log("disconnect", reason, "a")));
   });
 }

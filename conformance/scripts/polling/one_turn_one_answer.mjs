@@ -1,4 +1,5 @@
-// What the app says while no poll is held leaves in one answer, in order, whether in one turn or in two.
+// Messages that the app sends while no poll is held leave in one answer, in order, whether they were sent in one turn
+// or in two.
 import { watchSocket } from "../../app.mjs";
 
 export function app(io, log) {
@@ -25,6 +26,6 @@ export async function run(t, name) {
   const session = await t.polling({ join: true });
   await session.post(`42["${name}"]`);
   await t.saw("event");
-  await t.pause(50); // all turns are over
+  await t.pause(50); // both turns are over
   t.log("GET", await session.get());
 }

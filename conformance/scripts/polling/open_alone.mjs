@@ -1,4 +1,4 @@
-// The answer to a handshake is the open packet and nothing else; what the app writes in the same turn is the next
+// The answer to a handshake contains only the open packet; messages that the app sends in the same turn are in the next
 // answer.
 export const options = { allowEIO3: true };
 
@@ -12,7 +12,7 @@ export const table = { "protocol 4": "4", "protocol 3, which joins by itself": "
 export async function run(t, EIO) {
   const open = await t.http("GET", t.url({ EIO }));
   const [, length, packet] = /^(?:(\d+):)?(.*)$/.exec(open.body);
-  // How long a sid is is the server's affair.
+  // The length of a sid may differ between servers.
   t.log("open", [open.status, EIO === "4" || Number(length) === packet.length, packet]);
   const { sid } = JSON.parse(packet.slice(1));
   if (EIO === "3") await t.saw("connect");

@@ -1,4 +1,4 @@
-// With a poll held the packets of one turn may take one answer or two; none is lost and the order stays.
+// With a poll held, the packets of one turn may leave in one answer or in two; none is lost and the order is kept.
 export function app(io) {
   io.on("connection", (socket) => {
     socket.on("burst", (count, ack) => {

@@ -8,7 +8,7 @@ export async function run(t) {
     headers: { "content-length": 1000, "content-type": "text/plain" },
   });
   slow.write("42[");
-  await t.pause(50); // nothing tells that a server has begun to read
+  await t.pause(50); // no event shows that a server has begun to read
   t.log("second", await session.post(event("a", 1)));
   t.log("first", await answer);
   await t.saw("disconnect");

@@ -29,7 +29,7 @@ export async function run(t, { body, chunked }) {
     answer = await answered;
   }
   t.log("POST", answer);
-  if (answer?.status !== 200) await t.saw("close"); // what comes next is a stranger's by then
+  if (answer?.status !== 200) await t.saw("close"); // the next request is for an unknown session by then
   t.log("POST", await session.post(event("echo", "still here")));
   t.log("GET", await session.get());
 }

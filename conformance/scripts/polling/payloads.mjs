@@ -1,4 +1,4 @@
-// Well-formed bodies of a POST: what the app gets, in which order, and what is answered.
+// Well-formed bodies of a POST: what the app receives, in which order, and the answers.
 import { event } from "../../lib/tools.mjs";
 
 const RS = "\x1e";

@@ -1,4 +1,4 @@
-// The client goes away while its poll is held: the session ends.
+// The client disconnects while its poll is held: the session ends.
 export async function run(t) {
   const session = await t.polling({ join: true });
   const poll = await session.hold();

@@ -1,4 +1,4 @@
-// A POST while a poll is held is the ordinary case: the answer to the event comes down the poll.
+// A POST while a poll is held is the ordinary case: the poll's answer carries the reply to the event.
 import { event } from "../../lib/tools.mjs";
 
 export async function run(t) {

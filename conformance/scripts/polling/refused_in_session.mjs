@@ -1,4 +1,4 @@
-// Requests that name a session but do not fit it; the session itself is unharmed.
+// Requests that name a session but do not fit it; the session itself is not affected.
 import { event } from "../../lib/tools.mjs";
 
 export const table = {

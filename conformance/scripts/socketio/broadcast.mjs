@@ -1,4 +1,4 @@
-// Who gets what: four clients, rooms, and every way to address them. `a` speaks where somebody has to.
+// The receivers of broadcasts: four clients, rooms, and every way to address them. `a` sends where a client has to.
 export const single = "the app finds its sockets in its own process";
 export const table = {
   "io.emit": (io) => io.emit("m"),
@@ -34,7 +34,7 @@ export const table = {
   "after disconnect of one": (io, { b }) => (b.disconnect(), io.to("r1").emit("m")),
 };
 
-// a: r1 · b: r1, r2 · c: r2 (over polling) · d: none
+// Rooms. a: r1 · b: r1, r2 · c: r2 (over polling) · d: none
 export function app(io, log, act) {
   const sockets = {};
   io.on("connection", (socket) => {

@@ -77,7 +77,7 @@ export async function run(t, { nsp, ends, again, polls }) {
   const log = async (what, count) => {
     for (let left = count; left > 0; left--) t.log(what, named(await client.next()));
   };
-  /** Everything up to what every socket gets last. */
+  /** Everything up to the event that every socket receives last. */
   const round = async (what, action) => {
     const { length } = [await t.tell(action)];
     let packet;

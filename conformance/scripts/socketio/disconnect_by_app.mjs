@@ -1,4 +1,4 @@
-// The app ends a socket, with and without the connection under it.
+// The app ends a socket, with and without its underlying connection.
 
 export const single = "the app finds its sockets in its own process";
 

@@ -1,4 +1,4 @@
-// The client leaves: the reason that the app sees, and what is left of the session.
+// The client leaves: the reason that the app sees, and what remains of the session.
 import { watchSocket } from "../../app.mjs";
 
 export const table = {

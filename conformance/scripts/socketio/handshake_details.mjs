@@ -1,4 +1,4 @@
-// What the app knows of a client: `socket.handshake`, `socket.request`, `socket.conn`.
+// The app's information about a client: `socket.handshake`, `socket.request`, `socket.conn`.
 export function app(io, log) {
   io.on("connection", (socket) => {
     const { handshake, request, conn } = socket;

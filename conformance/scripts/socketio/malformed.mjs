@@ -1,4 +1,4 @@
-// Socket.IO packets that cannot be decoded or come when they must not: the app's error, the reason, the end of the
+// Socket.IO packets that cannot be decoded or come at the wrong time: the app's error, the reason, the end of the
 // session.
 export const table = {
   "no packet type": ["4"],

@@ -1,4 +1,4 @@
-// What middlewares make of a connection: let in, refuse with message and data, see the auth.
+// Middlewares of a namespace: accept, refuse with message and data, read the auth.
 import { watchSocket } from "../../app.mjs";
 
 export const table = {

@@ -1,4 +1,4 @@
-// Another parser: every Socket.IO packet is binary, and the service in between need not understand it.
+// Another parser: every Socket.IO packet is binary, and the server in between need not understand it.
 import { io as connect } from "socket.io-client";
 import parser from "socket.io-msgpack-parser";
 

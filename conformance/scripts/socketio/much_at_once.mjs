@@ -1,4 +1,4 @@
-// More than a client can take at once: one that reads gets all of it, in order, whatever carries it.
+// More than a client can take at once: a client that reads gets all of it, in order, over either transport.
 const LINES = 24_000;
 const FILL = "y".repeat(1_000);
 

@@ -1,4 +1,4 @@
-// Several namespaces over one session: packets, ids and ends of one do not touch the other.
+// Several namespaces over one session: packets, ids and the end of one do not affect the other.
 import { watchSocket } from "../../app.mjs";
 
 export function app(io, log) {

@@ -1,4 +1,4 @@
-// Packets that a client sent together are handled together: what one of them does, the next one sees.
+// Packets that a client sent together are handled together: the effect of one is visible to the next.
 export function app(io, log) {
   let turn = 0;
   io.on("connection", (socket) => {

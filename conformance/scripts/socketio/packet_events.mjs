@@ -1,4 +1,4 @@
-// `conn` events: `packet` for what comes in, `packetCreate` for what goes out, with data as it was.
+// `conn` events: `packet` for input, `packetCreate` for output, with the data unchanged.
 export function app(io, log) {
   io.engine.on("connection", (conn) => {
     conn.on("packet", ({ type, data }) => log("packet", [type, data ?? null]));

@@ -1,4 +1,4 @@
-// `join`, `leave` and the maps behind them are read at once, without awaiting anything.
+// `join`, `leave` and the maps behind them take effect at once, without `await`.
 export function app(io, log) {
   io.on("connection", (socket) => {
     const rooms = () => [...socket.rooms].filter((room) => room !== socket.id);

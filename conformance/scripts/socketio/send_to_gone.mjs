@@ -1,4 +1,4 @@
-// Emitting to a socket that has left its namespace still reaches the client; its id as a room reaches nobody.
+// Emitting to a socket that has left its namespace still reaches the client; its id as a room reaches no socket.
 export function app(io, log) {
   io.on("connection", (socket) => {
     socket.on("disconnect", (reason) => {

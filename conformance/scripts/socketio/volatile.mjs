@@ -1,4 +1,5 @@
-// Volatile packets: sent when the client can take them now, dropped when it cannot. Whole packets, attachments too.
+// Volatile packets: sent when the client can take them now, otherwise dropped. Always whole packets, with their
+// attachments.
 export function app(io, log) {
   io.on("connection", (socket) => {
     socket.on("one", () => socket.volatile.emit("v", 1));
@@ -31,7 +32,7 @@ export async function run(t, [how, event, held]) {
   const poll = held ? await session.hold() : undefined;
   await session.post(`42["${event}"]`);
   await t.saw("said");
-  await t.pause(30); // until it is where the next poll will be
+  await t.pause(30); // until it has reached the transport that answers the next poll
   const got = poll ? (await poll.answer).body.split("\x1e") : [];
   await session.post('42["end"]');
   while (got.at(-1) !== '42["end"]') got.push(...(await session.collect(1)));

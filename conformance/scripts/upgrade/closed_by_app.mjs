@@ -12,7 +12,7 @@ export async function run(t) {
   t.log("probe", await ws.text("2probe").next());
   await t.tell("kick");
   await t.saw("disconnect");
-  await t.pause(30); // until the close is where the next poll will be
+  await t.pause(30); // until the close has reached the transport that answers the next poll
   t.log("first GET", (await session.get()).body);
   t.log("second GET", (await session.get()).body);
   t.log("WebSocket", await ws.rest());

@@ -1,4 +1,4 @@
-// The app talks through the whole upgrade: over both transports together each number comes once and in order.
+// The app sends during the whole upgrade: over both transports together each number arrives once and in order.
 export function app(io) {
   io.on("connection", (socket) => {
     socket.on("start", async () => {

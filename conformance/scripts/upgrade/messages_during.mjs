@@ -1,4 +1,4 @@
-// Messages while the probe is under way, both ways: nothing is lost or turned round.
+// Messages during the probe, both ways: none is lost or reordered.
 import { event } from "../../lib/tools.mjs";
 
 export const table = {
@@ -12,7 +12,7 @@ export const table = {
   "server to client, no poll comes": async (t, session, ws) => {
     await session.post(event("echo", "during"));
     await t.saw("event");
-    await t.pause(30); // the answer waits where the transport is
+    await t.pause(30); // until the answer has reached the transport
     ws.text("5").text(event("echo", "after"));
     t.log("WebSocket", await ws.take(2));
   },

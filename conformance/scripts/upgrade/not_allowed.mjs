@@ -1,4 +1,4 @@
-// `allowUpgrades: false` takes the offer out of the open packet; what comes of an upgrade all the same.
+// `allowUpgrades: false` removes the offer from the open packet; the effect of an upgrade that comes anyway.
 import { event } from "../../lib/tools.mjs";
 
 export const options = { allowUpgrades: false };

@@ -1,4 +1,4 @@
-// The upgrade packet comes at once after the probe, with a poll still held.
+// The upgrade packet comes right after the probe, with a poll still held.
 import { event } from "../../lib/tools.mjs";
 
 export async function run(t) {

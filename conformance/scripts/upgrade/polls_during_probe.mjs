@@ -1,4 +1,4 @@
-// Between probe and upgrade packet every poll is answered with a noop, soon, so that the client can switch.
+// Between probe and upgrade packet every poll is answered with a noop soon, so that the client can switch.
 export async function run(t) {
   const session = await t.polling({ join: true });
   const ws = await session.websocket();

@@ -1,4 +1,4 @@
-// Upgrade requests for an open session that are refused before the WebSocket is there.
+// Upgrade requests for an open session that are refused before the WebSocket is open.
 import { event } from "../../lib/tools.mjs";
 
 export const table = {

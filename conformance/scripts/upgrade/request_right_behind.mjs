@@ -1,8 +1,8 @@
-// A request that the client makes right behind its upgrade packet finds the session upgraded, on whichever streams they
-// are.
+// A request that the client makes right after its upgrade packet finds the session upgraded, whichever streams carry
+// them.
 const ROUNDS = 40;
 
-/** Nothing of it is looked at: which of two streams the app hears of first is not fixed. */
+/** The app logs nothing: the order in which it sees two streams is not fixed. */
 export function app() {}
 
 export const table = { GET: undefined, POST: "3" };

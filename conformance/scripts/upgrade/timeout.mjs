@@ -1,4 +1,4 @@
-// An upgrade that is not finished in `upgradeTimeout` loses its WebSocket; the session stays with polling.
+// An upgrade that is not finished within `upgradeTimeout` loses its WebSocket; the session keeps polling.
 import { event } from "../../lib/tools.mjs";
 
 export const options = { upgradeTimeout: 200 };

@@ -1,4 +1,4 @@
-// `socket.conn.transport.name` follows the upgrade, and `conn` tells of it.
+// `socket.conn.transport.name` follows the upgrade, and `conn` emits an event for it.
 export function app(io, log) {
   io.on("connection", (socket) => {
     const { conn } = socket;

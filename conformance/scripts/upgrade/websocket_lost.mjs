@@ -1,4 +1,4 @@
-// The WebSocket goes away before the upgrade packet: the session stays with polling and may try again.
+// The WebSocket ends before the upgrade packet: the session keeps polling and may try again.
 import { event } from "../../lib/tools.mjs";
 
 export const table = {

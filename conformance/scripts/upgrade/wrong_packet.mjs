@@ -1,4 +1,4 @@
-// A WebSocket that says something else than the probe is closed; the session stays where it is.
+// A WebSocket that sends something other than the probe is closed; the session keeps its transport.
 import { event } from "../../lib/tools.mjs";
 
 export const table = {

@@ -1,4 +1,4 @@
-// Session without any namespace: alive, and closed by what is not allowed there.
+// A session without any namespace: it lives on, and packets that are not allowed in it close it.
 export const table = {
   "event before connect": '42["a",1]',
   "ack before connect": '431["a"]',

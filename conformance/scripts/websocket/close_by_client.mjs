@@ -1,4 +1,4 @@
-// How a client may leave: which close frame is answered with which, and the reason that the app sees.
+// The ways in which a client may leave: the answer to each close frame, and the reason that the app sees.
 export const table = {
   "close frame 1000": (ws) => ws.close(1000),
   "close frame 1000 with a reason": (ws) => ws.close(1000, "done here"),

@@ -1,4 +1,4 @@
-// The app ends a WebSocket session: what it said before arrives, then the close frame.
+// The app ends a WebSocket session: its earlier messages arrive, then the close frame.
 import { watchSocket } from "../../app.mjs";
 
 export function app(io, log) {

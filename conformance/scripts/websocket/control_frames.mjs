@@ -1,4 +1,4 @@
-// WebSocket pings are answered by pongs with the same data; stray pongs do nothing.
+// WebSocket pings are answered by pongs with the same data; unsolicited pongs have no effect.
 import { OPCODE } from "../../../testing/frames.mjs";
 import { event } from "../../lib/tools.mjs";
 

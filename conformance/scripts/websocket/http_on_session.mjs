@@ -1,4 +1,4 @@
-// Polling requests and a second WebSocket that name a session which is a WebSocket already.
+// Polling requests and a second WebSocket that name a session that already uses a WebSocket.
 import { event } from "../../lib/tools.mjs";
 
 export async function run(t) {

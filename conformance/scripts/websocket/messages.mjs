@@ -1,4 +1,4 @@
-// What goes up and what comes back over a direct WebSocket session.
+// Messages from and to the client over a direct WebSocket session.
 import { event } from "../../lib/tools.mjs";
 
 const RS = "\x1e";

@@ -1,5 +1,5 @@
-// A second WebSocket for a session that began as one: it may try an upgrade; the first transport keeps the session
-// meanwhile.
+// A second WebSocket for a session that began with one: it may try an upgrade; meanwhile the session stays on the first
+// transport.
 import { event } from "../../lib/tools.mjs";
 
 export async function run(t) {

@@ -1,4 +1,4 @@
-// A client that answers no close frame still gets rid of the server.
+// The server disconnects a client that does not answer its close frame.
 export async function run(t) {
   const ws = await t.direct({ join: true });
   ws.text('42["bye"]');

@@ -1,4 +1,4 @@
-// Frames that break RFC 6455: with which code the server closes, and what the app hears.
+// Frames that break RFC 6455: the code with which the server closes, and what the app sees.
 import { OPCODE, RESERVED } from "../../../testing/frames.mjs";
 
 const code = (number, rest = "") => Buffer.concat([Buffer.from([number >> 8, number & 255]), Buffer.from(rest)]);

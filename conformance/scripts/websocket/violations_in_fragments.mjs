@@ -1,4 +1,4 @@
-// Breaks of RFC 6455 that take more than one frame.
+// Violations of RFC 6455 that need more than one frame.
 import { OPCODE } from "../../../testing/frames.mjs";
 
 const { text, continuation, close } = OPCODE;

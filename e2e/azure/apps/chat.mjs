@@ -1,4 +1,4 @@
-// A chat as the SDK's documentation builds one, and everything else that the tests ask of an app.
+// A chat as the SDK's documentation builds one, with everything else that the tests need of an app.
 import { serve } from "./serve.mjs";
 
 serve(({ io, note, server }) => {

@@ -1,4 +1,4 @@
-// An app that hands out tokens: its clients ask it where to go and with what.
+// An app that issues tokens: its clients ask it for the address and the token.
 import express from "express";
 import { negotiate } from "@azure/web-pubsub-socket.io";
 import { serve } from "./serve.mjs";

@@ -1,4 +1,4 @@
-// An app with passport: who logs in over HTTP is the same user on the socket.
+// An app with passport: a user who logs in over HTTP is the same user on the socket.
 import { negotiate, restorePassport, usePassport } from "@azure/web-pubsub-socket.io";
 import express from "express";
 import session from "express-session";

@@ -1,4 +1,4 @@
-// What every app here shares: a Socket.IO server behind Microsoft's SDK, and the line to the test.
+// The common part of every app here: a Socket.IO server behind Microsoft's SDK, and the channel to the test.
 import { createServer } from "node:http";
 import { useAzureSocketIO } from "@azure/web-pubsub-socket.io";
 import { Server } from "socket.io";
@@ -7,7 +7,7 @@ const { name, options, trunkline } = JSON.parse(process.env.E2E);
 
 const note = (kind, data) => process.send?.({ kind, data });
 
-/** Sets the app up and reports when clients can come. `app` may answer HTTP requests, too. */
+/** Sets the app up and reports when clients can connect. `app` may answer HTTP requests, too. */
 export async function serve(app) {
   const { connectionString, tokenUrl, endpoint } = trunkline;
   const azure = {
@@ -33,7 +33,7 @@ export async function serve(app) {
   note("ready", { port: httpServer.address().port });
 }
 
-/** As `@azure/identity` makes one: asks an identity provider for a token. */
+/** A credential as `@azure/identity` makes one: asks an identity provider for a token. */
 function credential(url) {
   const getToken = async (scope) => {
     const token = await (await fetch(`${url}?scope=${encodeURIComponent(scope)}`)).text();

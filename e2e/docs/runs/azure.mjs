@@ -17,7 +17,7 @@ export async function run(pile) {
     TRUNKLINE_ENDPOINT: node.url,
   };
   const app = async (name, text, folder) => {
-    // Microsoft's SDK goes on trying after `io.close()`, so the process is ended by its last line.
+    // Microsoft's SDK goes on trying after `io.close()`, so the last line of the module ends the process.
     const module = `${givenFor(text)}${placed(text, node.url)}\n{ const { afterApp } = await import(${after}); await afterApp(io); process.exit(0); }`;
     const { code, said } = await runModule(name, module, { env, folder });
     assert.equal(code, 0, said);

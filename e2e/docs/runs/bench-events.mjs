@@ -1,4 +1,4 @@
-// The two lines that an app needs for `trunkline bench`, with the file that the page and `--help` show.
+// The two lines that an app needs for `trunkline bench`, with the file that the page and `--help` name.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { cpSync, writeFileSync } from "node:fs";

@@ -1,4 +1,4 @@
-// The scripts that conformance's page shows: run as they stand, against plain Socket.IO and against Trunkline.
+// The scripts on conformance's page, run exactly as shown, against plain Socket.IO and against Trunkline.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { rmSync, writeFileSync } from "node:fs";

@@ -1,4 +1,4 @@
-// The page "Getting started", from an empty folder, with the packed SDK: what it says to type is typed.
+// The page "Getting started", from an empty folder, with the packed SDK: every command is typed as the page says.
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";

@@ -1,4 +1,4 @@
-// The adapter for NestJS, compiled by today's compiler and run in today's NestJS, behind a node.
+// The adapter for NestJS, compiled by the current compiler and run in the current NestJS, behind a node.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { writeFileSync } from "node:fs";

@@ -1,4 +1,4 @@
-// The page "Serverless mode": the handler in Python, the node, the client, and a call of the data plane by hand.
+// The page "Serverless mode": the handler in Python, the node, the client, and a REST call by hand.
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";

@@ -1,4 +1,4 @@
-// The page "Cookies and sessions", in a real browser: express-session behind one origin and behind two.
+// The page "Cookies and sessions", in a real browser: express-session with one origin and with two.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -14,7 +14,7 @@ import { freePort } from "../ports.mjs";
 export async function run(pile) {
   const source = pile.take("js", "express-session");
   const types = pile.take("ts", "declare module");
-  assert.match(types, /interface SessionData/); // Held against the app by the compiler, with all other snippets.
+  assert.match(types, /interface SessionData/); // The compiler checks it against the app, with all other snippets.
   const block = pile.take("nginx");
   const server = pile.take("js", "credentials: true");
   const client = pile.take("js", "withCredentials");
@@ -50,7 +50,7 @@ export async function run(pile) {
       'app.get("/", (request, response) => response.send("<script src=/socket.io/socket.io.js></script>"));\n';
     const withPage = source.replace("io.use(", `${page}io.use(`);
 
-    // One origin: nginx before both.
+    // One origin: nginx in front of both.
     const [appPort, proxyPort] = [await freePort(), await freePort()];
     const app = await start("sessions-one-origin", withPage, appPort);
     const proxied = block
@@ -78,7 +78,7 @@ export async function run(pile) {
     assert.equal(opened[0]?.[1], 12, `each client came through Trunkline: ${JSON.stringify(opened)}`);
     await stop(app);
 
-    // Two: the page is the app's own, Trunkline is another host, or here another port.
+    // Two origins: the app serves the page itself; Trunkline is another host, or here another port.
     const otherPort = await freePort();
     const cors = server.replace("https://www.example.com", `http://localhost:${otherPort}`);
     assert.notEqual(cors, server);
@@ -90,7 +90,7 @@ export async function run(pile) {
       .replace(/;\s*$/, "");
     await visits(browser, `http://localhost:${otherPort}/`, call);
 
-    // Without cookies: what the page passes is what the app is shown.
+    // Without cookies: the app sees what the page passes in `auth`.
     const shown = `import { io } from "socket.io-client";\nimport { Server } from "socket.io";\nimport { useTrunkline } from "@trunkline/socket.io";
       const own = new Server();\nconst trunkline = useTrunkline(own, { hub: process.env.HUB });\nawait trunkline.ready;
       const seen = new Promise((done) => own.on("connection", ({ handshake }) => done(handshake.auth.token)));
@@ -113,7 +113,8 @@ export async function run(pile) {
 }
 
 /**
- * A browser comes, is refused, logs in, and is known by its cookie over each transport; a second one is somebody else.
+ * A browser connects, is refused, logs in, and is then known by its cookie over each transport; a second browser is
+ * another user.
  */
 async function visits(browser, url, call) {
   for (const transports of [["polling"], ["websocket"], ["polling", "websocket"]]) {
@@ -136,11 +137,11 @@ async function visits(browser, url, call) {
   }
 }
 
-/** Inside the page: what becomes of one client. */
+/** Runs inside the page: the result of one client. */
 function outcome({ call, transports }) {
   const socket = new Function("transports", `return ${call}`)(transports);
   return new Promise((done) => {
-    // An app that died has nothing to say: the test is to fail then, not to wait.
+    // An app that died sends nothing: then the test must fail, not wait.
     setTimeout(() => done({ refused: "nobody answered" }), 10_000);
     socket.on("connect", async () => {
       const user = await socket.emitWithAck("whoami");

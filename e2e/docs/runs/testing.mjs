@@ -11,7 +11,7 @@ export async function run(pile) {
   const folder = join(FOLDER, "testing");
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
-  // Jest looks for its root; nothing of ours above is meant.
+  // Jest searches its root upwards; it must not find one of our folders.
   writeFileSync(
     join(folder, "package.json"),
     JSON.stringify({ name: "app-under-test", private: true, type: "module" }),
@@ -32,7 +32,7 @@ export async function run(pile) {
   assert.equal(plain.status, 0, plain.stdout + plain.stderr);
   assert.match(plain.stdout, /1 passing/);
 
-  // Jest says "did not exit" when something is left: it has to end by itself.
+  // Jest prints "did not exit" when a handle is left open: it must end by itself.
   const jest = pile.take("sh", "npx jest");
   const jested = type(jest);
   assert.equal(jested.status, 0, jested.stdout + jested.stderr);
@@ -45,7 +45,7 @@ export async function run(pile) {
   assert.equal(trunked.status, 0, trunked.stdout + trunked.stderr);
   assert.match(trunked.stdout, /1 passing/);
 
-  // The same for jest, and with a node that is not there: the tests would notice if they were not behind one.
+  // The same for jest, and with a node that does not exist: so we see that the tests really need the node.
   const jestBehind = behind.replace(/ npx mocha .*$/m, ` ${jest}`);
   const both = type(`rm ready.json\nset -e\n${jestBehind}`);
   assert.equal(both.status, 0, both.stdout + both.stderr);

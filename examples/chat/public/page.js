@@ -22,8 +22,8 @@ const me = {
 const people = new Map();
 const rooms = new Set([...ROOMS, me.room]);
 
-// Called on every connection, so that after a reconnection, perhaps to another app server, we are
-// in the same room again.
+// Called on every connection, so that after a reconnection, perhaps to another app server, we are in the same room
+// again.
 const socket = io(url, { autoConnect: false, auth: (answer) => answer({ id: me.id, name: me.name, room: me.room }) });
 
 // --- the line: state, transport, app server ---------------------------------------------------
@@ -79,7 +79,7 @@ socket.on("present", (person) => {
   showRooms();
 });
 socket.on("gone", (person) => {
-  // Somebody who came back on a new connection is present already.
+  // A person who reconnected is present already.
   if (people.get(person.id)?.socket === person.socket) people.delete(person.id);
   showPeople();
 });
@@ -155,14 +155,14 @@ function showTyping() {
   $("typing").textContent = names.length === 0 ? "" : `${names.join(", ")} ${verb} typing …`;
 }
 
-/** Shows what somebody else said. */
+/** Shows a message from another person. */
 function say(from, content, at) {
   quiet(from.id);
   const head = element("p", "from", from.name, badge(from.server));
   append(element("article", "said", head, content, element("p", "foot", clock(at))));
 }
 
-/** Shows what we say, and a tick once an app server has taken it. */
+/** Shows our own message, and a tick once an app server has received it. */
 function sayMine(content, send) {
   const tick = element("span", "", "sending");
   const foot = element("p", "foot", tick);
@@ -220,7 +220,7 @@ async function sendPicture(file) {
   sayMine(picture(bytes, type, file.name), (socket) => socket.emitWithAck("picture", bytes, { type, alt: file.name }));
 }
 
-/** The picture itself when it is small enough to send, else a smaller JPEG of it. */
+/** The picture itself if it is small enough to send, otherwise a smaller JPEG of it. */
 async function fitting(file) {
   if (file.size <= PICTURE_BYTES_MAX) return file;
   const bitmap = await createImageBitmap(file);

@@ -5,7 +5,7 @@ const WIDTH_PX = 1600;
 const HEIGHT_PX = 1000;
 const CURSOR_EVERY_MS = 40;
 const CURSOR_SHOWN_MS = 4000;
-// Chosen to be seen on light and dark paper, as everybody draws on the same one.
+// Visible on light and dark paper, as all people draw on the same one.
 const COLORS = ["#7a8288", "#d9483b", "#e08a1e", "#2f9e6e", "#2f7fd8", "#9a5bd0"];
 
 const $ = (id) => document.getElementById(id);
@@ -22,7 +22,7 @@ let blank = true;
 
 // --- drawing ----------------------------------------------------------------------------------
 
-/** A stroke is `{ color, width, points: [x, y, x, y, …] }`; x and y are shares from 0 to 1. */
+/** A stroke is `{ color, width, points: [x, y, x, y, …] }`; x and y are fractions from 0 to 1. */
 function draw({ color, width, points }) {
   blank = false;
   canvas.dataset.strokes = Number(canvas.dataset.strokes ?? 0) + 1;
@@ -40,7 +40,7 @@ function wipe() {
   canvas.dataset.strokes = 0;
   pen.clearRect(0, 0, WIDTH_PX, HEIGHT_PX);
 }
-/** The drawing on nothing, so that it fits under newer ink and on any paper. */
+/** The drawing on a transparent background, so that it fits under newer ink and on any paper. */
 function png() {
   return new Promise((done) => canvas.toBlob(done, "image/png"));
 }
@@ -57,7 +57,7 @@ function flush() {
   if (fresh.points.length >= 4 || fresh.dot) {
     draw(fresh);
     socket.emit("ink", { color: fresh.color, width: fresh.width, points: fresh.points });
-    // The next piece goes on where this one ends.
+    // The next piece starts where this one ends.
     fresh = { ...fresh, dot: false, points: fresh.points.slice(-2) };
   }
   requestAnimationFrame(flush);
@@ -124,7 +124,7 @@ socket.on("offer", (owner) => {
 socket.on("send your drawing", async (newcomer) => socket.emit("drawing", newcomer, await png()));
 socket.on("drawing", async (bytes) => {
   const picture = await createImageBitmap(new Blob([bytes], { type: "image/png" }));
-  // Under what was drawn while it was on its way.
+  // Under what was drawn meanwhile.
   pen.globalCompositeOperation = "destination-over";
   pen.drawImage(picture, 0, 0);
   pen.globalCompositeOperation = "source-over";

@@ -1,4 +1,4 @@
-//! What a demo needs built, on a machine with only Rust and Node.js.
+//! Builds what a demo needs, on a machine with only Rust and Node.js.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use crate::{Failure, npm, process, repo};
 
-/// The profile that the demo's binary is built in: no link-time optimisation, little of the other.
+/// The profile of the demo's binary: without link-time optimisation, and with little other
+/// optimisation.
 pub(super) const PROFILE: &str = "demo";
 
 /// The binary that the demo builds.
@@ -14,7 +15,7 @@ pub(super) fn binary() -> std::path::PathBuf {
     repo::target().join(PROFILE).join("trunkline")
 }
 
-/// How long a step usually takes on two cores that do nothing else, the first time and later.
+/// The usual duration of a step on two idle cores, the first time and later.
 #[derive(Debug, Clone, Copy)]
 struct Usual {
     first: &'static str,
@@ -27,7 +28,8 @@ struct Steps {
     began: Instant,
 }
 
-/// The binary, unless there is one already, the SDK, and what the example needs from npm.
+/// Builds the binary (unless there is one already) and the SDK, and installs the example's npm
+/// packages.
 pub(super) fn everything(example: &str, has_binary: bool) -> Result<(), Failure> {
     let began = Instant::now();
     let mut steps = Steps { number: 0, of: if has_binary { 3 } else { 5 }, began };
@@ -38,7 +40,7 @@ pub(super) fn everything(example: &str, has_binary: bool) -> Result<(), Failure>
     if !has_binary {
         let mut fetch = repo::cargo();
         fetch.args(["fetch", "--locked", "--target"]);
-        // Not for the systems that Trunkline does not run on.
+        // Skip crates for systems that Trunkline does not run on.
         fetch.arg(format!("{}-unknown-linux-gnu", std::env::consts::ARCH));
         steps.run(
             "fetching Rust crates",
@@ -82,7 +84,7 @@ fn node_is_there() -> Result<(), Failure> {
     Ok(())
 }
 
-/// How many crates the binary is made of, ours included; nothing where cargo does not say.
+/// The number of crates in the binary, ours included; `None` when cargo does not say.
 fn crates_in_build() -> Option<usize> {
     let mut tree = repo::cargo();
     tree.args(["tree", "--locked", "--package", "trunkline", "--prefix", "none"]);
@@ -92,14 +94,15 @@ fn crates_in_build() -> Option<usize> {
     Some(different(&text))
 }
 
-/// The different crates in what `cargo tree` prints; one that was shown before has `(*)` behind it.
+/// The number of different crates in the output of `cargo tree`; a repeated crate is marked with
+/// `(*)`.
 fn different(tree: &str) -> usize {
     let names = tree.lines().map(|line| line.trim_end_matches(" (*)"));
     names.filter(|line| !line.is_empty()).collect::<BTreeSet<_>>().len()
 }
 
 impl Steps {
-    /// One that has nothing to do.
+    /// Shows a step that has nothing to do.
     fn skip(&mut self, what: &str) {
         self.number += 1;
         println!("[{}/{}] {what}: already there", self.number, self.of);

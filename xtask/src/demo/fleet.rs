@@ -1,4 +1,4 @@
-//! The demo's processes: started, waited for, watched, stopped.
+//! The demo's processes: starts them, waits for them, watches and stops them.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -11,15 +11,15 @@ use crate::process::ChildProcess;
 use crate::{Failure, interrupt, repo};
 
 const READY_WITHIN: Duration = Duration::from_secs(30);
-/// How much of what a process said last is kept, to explain its death.
+/// The number of last output lines that are kept, to explain the end of a process.
 const LAST_LINES_MAX: usize = 12;
 
-/// What a process of the demo is to it.
+/// The role of a process in the demo.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Role {
-    /// The demo ends with it.
+    /// The demo ends when it ends.
     Vital,
-    /// May be killed: that is part of the show.
+    /// It may be killed: that is part of the demonstration.
     AppServer,
 }
 
@@ -47,12 +47,13 @@ pub(super) fn restart_hint(example: &str, name: &str, public: u16) -> String {
 }
 
 impl Fleet {
-    /// None yet; `binary` is the node's.
+    /// An empty fleet; `binary` is the node's.
     pub(super) fn new(binary: PathBuf) -> Self {
         Self { binary, members: Vec::new() }
     }
 
-    /// The node, until `/readyz` answers 200 or would, were there an app server.
+    /// Starts the node, and waits until `/readyz` answers 200, or answers that only an app server
+    /// is missing.
     pub(super) fn start_node(
         &mut self,
         public: SocketAddr,
@@ -98,7 +99,7 @@ impl Fleet {
         self.members.iter().find(|member| member.name == name).map(|member| member.running.id())
     }
 
-    /// Until Ctrl-C. Tells which process died and why; fails when it was one that we need.
+    /// Watches until Ctrl-C. Reports which process ended and why; fails when it was a vital one.
     pub(super) fn watch(&mut self) -> Result<(), Failure> {
         let mut app_server_died = false;
         while !interrupt::asked() {
@@ -128,7 +129,7 @@ impl Fleet {
         format!("its clients move to {}", left.join(", "))
     }
 
-    /// Stops what still runs: app servers before the node, so that they can say good-bye.
+    /// Stops what still runs: app servers before the node, so that they can close their trunks.
     pub(super) fn stop(&mut self) {
         for member in self.members.iter_mut().rev() {
             if let Err(error) = member.running.stop() {
@@ -147,7 +148,7 @@ impl Fleet {
         Ok(())
     }
 
-    /// Until the newest member is ready.
+    /// Waits until the newest member is ready.
     fn wait(&mut self, name: &str, ready: impl Fn(&Member) -> bool) -> Result<(), Failure> {
         let started = Instant::now();
         let mut told = Duration::from_secs(2);
@@ -177,7 +178,7 @@ impl Fleet {
 }
 
 impl Member {
-    /// Takes in what it said; what is a problem is shown.
+    /// Reads its output; shows problems.
     fn read(&mut self) {
         for line in self.running.lines() {
             if is_problem(&line) {
@@ -189,7 +190,7 @@ impl Member {
         self.last_lines.drain(..extra);
     }
 
-    /// Its exit, once.
+    /// Its exit status, returned once.
     fn death(&mut self) -> std::io::Result<Option<ExitStatus>> {
         let ended = self.running.ended()?;
         let news = ended.filter(|_| !self.dead);
@@ -210,7 +211,7 @@ fn script(example: &str, file: &str) -> Command {
     command
 }
 
-/// Whether a line of a log is worth interrupting for: by its level, or by what it is about.
+/// Whether a log line should be shown: by its level, or by its subject.
 fn is_problem(line: &str) -> bool {
     let mut words = line.split(|char: char| !char.is_ascii_alphanumeric());
     words.any(|word| {
@@ -227,7 +228,7 @@ fn obituary(status: ExitStatus) -> String {
     }
 }
 
-/// The status code of `GET path`, or nothing while nobody answers.
+/// The status code of `GET path`, or `None` while there is no answer.
 fn http_status(address: SocketAddr, path: &str) -> Option<u16> {
     const PATIENCE: Duration = Duration::from_secs(2);
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE).ok()?;

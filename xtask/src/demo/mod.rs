@@ -1,4 +1,4 @@
-//! `cargo xtask demo`: everything built and started, on free ports, until Ctrl-C.
+//! `cargo xtask demo`: builds and starts everything, on free ports, until Ctrl-C.
 
 mod build;
 mod fleet;
@@ -23,7 +23,7 @@ a page on free ports of this machine, says what to open and what to try. Ctrl-C 
   whiteboard     the other one
   --binary FILE  this `trunkline` instead of one that is built";
 
-/// What the command line asks for.
+/// The options of the command line.
 #[derive(Debug, PartialEq, Eq)]
 struct Wanted {
     example: &'static str,
@@ -66,7 +66,7 @@ pub(crate) fn command(arguments: &[&str]) -> Result<ExitCode, Failure> {
 
 fn start(example: &str, binary: PathBuf) -> Result<Fleet, Failure> {
     let ready_file = ready_file();
-    // A file of an earlier run would be taken for this run's.
+    // A file of an earlier run would be mistaken for this run's.
     let _ = std::fs::remove_file(&ready_file);
     let public = ports::free(8080, "Trunkline")?;
     let admin = ports::free(8081, "the admin port")?;

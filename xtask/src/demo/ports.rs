@@ -1,4 +1,4 @@
-//! Ports: the usual one when it is free, any other when it is not, and a word about it.
+//! Ports: the usual one if it is free, otherwise any other, with a note about it.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 
@@ -18,7 +18,7 @@ impl Port {
     }
 }
 
-/// `usual` when nobody listens there, on any address; else one that the system chooses.
+/// `usual` if it is free on every address; otherwise a port that the system chooses.
 pub(super) fn free(usual: u16, whose: &str) -> Result<Port, Failure> {
     let everywhere = [
         SocketAddr::from((Ipv4Addr::LOCALHOST, usual)),

@@ -1,6 +1,6 @@
-//! How many tests ran, read from what each runner prints.
+//! Counts of tests, read from the output of each runner.
 
-/// Tests that passed, failed, and were left out.
+/// Tests that passed, failed, and were skipped.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Counts {
     pub(super) passed: u64,
@@ -20,8 +20,8 @@ impl Counts {
     }
 }
 
-/// Adds up every closing line that a runner prints: cargo's (one per test binary), `node:test`'s
-/// in both of its styles, `ok <target> (N inputs)` per fuzz target, or a plain `N passed, N failed`.
+/// Adds up every summary line that a runner prints: cargo's (one per test binary), `node:test`'s in
+/// both of its styles, `ok <target> (N inputs)` per fuzz target, or a plain `N passed, N failed`.
 pub(super) fn parse(lines: &[String]) -> Counts {
     let mut counts = Counts::default();
     for line in lines {
@@ -39,7 +39,7 @@ pub(super) fn parse(lines: &[String]) -> Counts {
     counts
 }
 
-/// How many tests have come to an answer so far: the lines that runners print for each.
+/// The number of tests with a result so far: the lines that runners print for each test.
 pub(super) fn seen(lines: &[String]) -> usize {
     lines.iter().filter(|line| is_answer(line.trim_start())).count()
 }
@@ -50,12 +50,12 @@ fn is_answer(line: &str) -> bool {
         || line.starts_with("test ") && line.contains(" ... ")
 }
 
-/// The name of the test that a line says failed.
+/// The name of the failed test in a line.
 pub(super) fn failed(line: &str) -> Option<&str> {
     let tap = line.strip_prefix("not ok ");
     let tap = tap.map(|rest| rest.split_once(" - ").map_or(rest, |(_, name)| name));
     let rust = || line.strip_prefix("test ")?.strip_suffix(" ... FAILED");
-    // The heading above the list at the end, which names each of them again.
+    // The heading above the list at the end, which repeats the failed tests.
     let spec = || line.strip_prefix("✖ ").filter(|name| *name != "failing tests:");
     tap.filter(|name| !name.to_ascii_lowercase().contains("# todo")).or_else(spec).or_else(rust)
 }
@@ -66,7 +66,7 @@ fn node(line: &str) -> Option<Counts> {
     let number: u64 = number.parse().ok()?;
     match word {
         "pass" => Some(Counts { passed: number, ..Counts::default() }),
-        // A cancelled test is one that never came to an answer.
+        // A cancelled test never had a result.
         "fail" | "cancelled" => Some(Counts { failed: number, ..Counts::default() }),
         "skipped" | "todo" => Some(Counts { skipped: number, ..Counts::default() }),
         _ => None,

@@ -1,4 +1,5 @@
-//! What the tests need beyond Rust and Node.js: a browser, Redis, and in Python a Socket.IO client and a web framework.
+//! Installs what the tests need in addition to Rust and Node.js: a browser, Redis, and a Socket.IO
+//! client and a web framework in Python.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -6,7 +7,7 @@ use std::process::Command;
 use super::steps::{Count, Work};
 use crate::{Failure, repo};
 
-/// The client that is tested, and what event handlers are written with, as PyPI has them.
+/// The tested Python client, and the packages for event handlers, by their names in PyPI.
 const PYTHON_PACKAGES: [&str; 3] =
     ["python-socketio[client]>=5.11,<6", "fastapi>=0.110,<1", "uvicorn>=0.27,<1"];
 
@@ -20,7 +21,7 @@ fn has(program: &str) -> bool {
     std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
 
-/// `apt-get <arguments>`, through sudo for everybody but root.
+/// `apt-get <arguments>`, through sudo for all users but root.
 fn apt_get(arguments: &[&str]) -> Command {
     let root = rustix::process::geteuid().is_root();
     let mut command = Command::new(if root { "apt-get" } else { "sudo" });
@@ -40,17 +41,18 @@ fn debian(packages: &[&str]) -> Vec<Work> {
     ]
 }
 
-/// Chromium from Debian, when there is none.
+/// Installs Chromium from Debian, if there is none.
 pub(super) fn chromium() -> Vec<Work> {
     if has("chromium") { Vec::new() } else { debian(&["chromium"]) }
 }
 
-/// Redis from Debian, when there is none: the SDK is tested beside the real Redis adapter.
+/// Installs Redis from Debian, if there is none: the SDK is tested next to the real Redis adapter.
 pub(super) fn redis() -> Vec<Work> {
     if has("redis-server") { Vec::new() } else { debian(&["redis-server"]) }
 }
 
-/// The programs that read the documentation's blocks for operators, with the packages of Debian's that have them.
+/// The programs that check the documentation's code blocks for operators, with their Debian
+/// packages.
 const OPERATORS_PROGRAMS: [(&str, &str); 4] = [
     ("nginx", "nginx"),
     ("haproxy", "haproxy"),
@@ -58,7 +60,7 @@ const OPERATORS_PROGRAMS: [(&str, &str); 4] = [
     ("openssl", "openssl"),
 ];
 
-/// Those of them that are missing.
+/// The programs that are missing.
 pub(super) fn operators_programs() -> Vec<Work> {
     let there = |program: &str| has(program) || PathBuf::from("/usr/sbin").join(program).is_file();
     let missing = OPERATORS_PROGRAMS.iter().filter(|(program, _)| !there(program));
@@ -70,12 +72,12 @@ fn environment() -> PathBuf {
     repo::scratch().join("python")
 }
 
-/// The Python that has them installed.
+/// The Python interpreter that has the packages.
 pub(super) fn python_program() -> PathBuf {
     environment().join("bin/python")
 }
 
-/// A virtual environment with the Python packages, when there is none.
+/// Makes a virtual environment with the Python packages, if there is none.
 pub(super) fn python() -> Result<Vec<Work>, Failure> {
     let mut works = Vec::new();
     let installed = python_program();
@@ -97,7 +99,7 @@ pub(super) fn python() -> Result<Vec<Work>, Failure> {
     Ok(works)
 }
 
-/// Debian's python3 comes without what `venv` needs until python3-venv is installed.
+/// Whether `venv` works: Debian's python3 needs the package python3-venv for it.
 fn venv_works() -> Result<bool, Failure> {
     let output = Command::new("python3").args(["-c", "import venv, ensurepip"]).output()?;
     Ok(output.status.success())

@@ -1,4 +1,4 @@
-//! The steps of a test run, in the order in which a mistake shows soonest.
+//! The steps of a test run; those that find a mistake soonest come first.
 
 use std::path::Path;
 use std::process::Command;
@@ -10,9 +10,9 @@ use crate::{Failure, npm, repo};
 pub(super) struct Step {
     pub(super) name: &'static str,
     pub(super) what: &'static str,
-    /// How long it takes on two cores that do nothing else, when everything was built before.
+    /// The usual duration in seconds on two idle cores, when everything is built.
     pub(super) usual_s: u64,
-    /// The commands, made when the step's turn comes: what is missing may be there by then.
+    /// Makes the commands when the step begins: earlier steps may have installed what is needed.
     pub(super) works: fn() -> Result<Vec<Work>, Failure>,
 }
 
@@ -23,14 +23,14 @@ pub(super) struct Work {
     pub(super) count: Count,
 }
 
-/// What a command adds to the total.
+/// What a command adds to the counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Count {
-    /// A preparation: counts only when it fails.
+    /// A preparation: counted only when it fails.
     Nothing,
-    /// A check: counts as one.
+    /// A check: counted as one test.
     One,
-    /// A test runner: counts what it says it ran.
+    /// A test runner: counted by its own output.
     Tests,
 }
 
@@ -127,7 +127,7 @@ fn build() -> Result<Vec<Work>, Failure> {
     Ok(vec![cargo("cargo build", &arguments, Count::One)])
 }
 
-/// The SDK in its own folder, installed and built, as everything that imports it needs it.
+/// Installs and builds the SDK in its own folder, as everything that imports it needs.
 fn sdk_built() -> Vec<Work> {
     let folder = npm::sdk();
     vec![
@@ -150,7 +150,7 @@ fn sdk() -> Result<Vec<Work>, Failure> {
     Ok(works)
 }
 
-/// What a step over the built product needs; next to nothing when the steps before it ran.
+/// Builds what a step with the real product needs; does next to nothing after earlier steps.
 fn product() -> Vec<Work> {
     let arguments = ["build", "--release", "--locked", "--package", "trunkline"];
     let mut works = vec![cargo("cargo build", &arguments, Count::Nothing)];
@@ -160,11 +160,11 @@ fn product() -> Vec<Work> {
     works
 }
 
-/// Node.js in a folder of ours. `binary` names the variable that says where the binary is.
+/// Runs Node.js in one of our folders. `binary` is the variable that names the binary.
 fn node(folder: &Path, arguments: &[&str], binary: &str) -> Command {
     let mut command = Command::new("node");
     command.current_dir(folder).args(arguments);
-    // The usual place needs no word, and the node itself refuses variables that it does not know.
+    // The usual place need not be named, and the node refuses variables that it does not know.
     if repo::target() != repo::root().join("target") {
         command.env(binary, repo::binary());
     }
@@ -189,7 +189,7 @@ fn newest() -> Result<Vec<Work>, Failure> {
     Ok(works)
 }
 
-/// The step `sdk` has run with the latest of them.
+/// Tests the SDK with older versions; the step `sdk` has tested the newest.
 fn matrix() -> Result<Vec<Work>, Failure> {
     let run = npm::npm(&npm::sdk(), &["run", "test:matrix", "--", "4.6", "4.7"]);
     Ok(vec![work("SDK with socket.io 4.6 and 4.7", run, Count::Tests)])
@@ -216,7 +216,7 @@ fn docs() -> Result<Vec<Work>, Failure> {
         let command = npm::ci(&repo::root().join(folder));
         works.push(work(&format!("npm ci of {folder}"), command, Count::Nothing));
     }
-    // Large, and of nobody's making but npm's: installed again only when its lock file changed.
+    // Large and only npm's packages: installed again only when its lock file changed.
     let folder = repo::root().join("e2e/docs");
     if !npm::is_installed(&folder) {
         works.push(work("npm ci of e2e/docs", npm::ci(&folder), Count::Nothing));
@@ -230,7 +230,8 @@ fn docs() -> Result<Vec<Work>, Failure> {
     Ok(works)
 }
 
-/// Only the rows that need nothing but npm: peers in Rust take minutes to build, others a package of Debian's.
+/// Only the rows that need nothing but npm: Rust peers take minutes to build, others need Debian
+/// packages.
 fn bench() -> Result<Vec<Work>, Failure> {
     let mut works = product();
     let folder = repo::root().join("bench");
@@ -248,7 +249,8 @@ fn fuzz() -> Result<Vec<Work>, Failure> {
     let arguments =
         ["run", "--release", "--locked", "--manifest-path", manifest, "--bin", "fuzz_smoke"];
     let mut run = cargo("fuzz smoke", &arguments, Count::Tests);
-    // Its own workspace, but the crates under test need to be fetched and built only once.
+    // A separate workspace with the same target folder, so that shared crates are fetched and built
+    // only once.
     run.command.env("CARGO_TARGET_DIR", repo::target().join("fuzz"));
     Ok(vec![run])
 }

@@ -1,4 +1,5 @@
-//! How long steps take and how many tests they have: as the last run here said, or as a quiet machine does.
+//! How long steps take and how many tests they have: from the last run here, or from an idle
+//! machine.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,15 +9,15 @@ use serde_json::Value;
 use super::steps::Step;
 use crate::repo;
 
-/// What is known of a step before it runs.
+/// The expectations for a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Usual {
     pub(super) takes: Duration,
-    /// Zero where no run has been counted here.
+    /// The number of tests; zero if no run has been counted here.
     pub(super) tests: u64,
 }
 
-/// What earlier runs in this target folder left.
+/// The records of earlier runs in this target folder.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     steps: Value,
@@ -39,19 +40,20 @@ impl Memory {
         Usual { takes: Duration::from_secs(seconds), tests }
     }
 
-    /// All these steps together.
+    /// The total for these steps.
     pub(super) fn all(&self, steps: &[&Step]) -> Duration {
         steps.iter().map(|step| self.of(step).takes).sum()
     }
 
-    /// A step went well, in this time.
+    /// Records that a step succeeded, and its duration.
     pub(super) fn keep(&mut self, step: &Step, takes: Duration, tests: u64) {
         if !self.steps.is_object() {
             self.steps = Value::Object(serde_json::Map::new());
         }
         self.steps[step.name] =
             serde_json::json!({ "seconds": takes.as_secs().max(1), "tests": tests });
-        // Only a convenience: a folder that cannot be written to shows itself elsewhere.
+        // The record is only a convenience: a folder that is not writable will cause errors
+        // elsewhere.
         let _ = std::fs::write(file(), self.steps.to_string());
     }
 }

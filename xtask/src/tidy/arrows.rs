@@ -1,19 +1,19 @@
 //! Which crate may import which.
 //!
-//! Pure crates know only pure crates. The I/O crates know the pure ones and the ground that they share, never each other;
-//! `node` composes them; the command line knows `node` and `bench`.
+//! Pure crates import pure crates only. The I/O crates import the pure ones and the shared I/O
+//! crate, never each other; `node` composes them; the command line imports `node` and `bench`.
 
 use super::Finding;
 
 const PURE: &[&str] =
     &["clock", "websocket", "engineio", "socketio", "token", "trunk", "switchboard", "mesh"];
-/// What the ledger measures us against: they know nothing of ours.
+/// The peers that the ledger compares us with: they import nothing of ours.
 const PEERS: &[&str] = &["bare", "socketioxide"];
 const INPUT_OUTPUT: &[&str] = &["edge", "azure", "api", "bench", "backplane"];
-/// What I/O crates share: it knows nothing of theirs.
+/// The crate that I/O crates share: it imports none of them.
 const GROUND: &[&str] = &["http"];
 
-/// Names under which a clock, a socket, a thread or a random source could enter a pure crate.
+/// Crates that would bring a clock, a socket, a thread or a random source into a pure crate.
 const IMPURE: &[&str] = &[
     "async-std",
     "chrono",
@@ -41,7 +41,7 @@ pub(super) fn is_pure(name: &str) -> bool {
     PURE.contains(&name)
 }
 
-/// The arrows of one manifest.
+/// Checks the arrows of one manifest.
 pub(super) fn check(place: &str, manifest: &str) -> Vec<Finding> {
     let manifest: toml::Table = match manifest.parse() {
         Ok(manifest) => manifest,
@@ -90,7 +90,7 @@ impl DependencyKind {
     }
 }
 
-/// The crate's name in the map, or nothing for one that is not on it.
+/// The crate's name in the map; `None` for a crate that is not on it.
 fn short_name<'a>(place: &str, package: &'a str) -> Option<&'a str> {
     let short = package.strip_prefix("trunkline-").unwrap_or(match package {
         "trunkline" => "cli",
@@ -101,7 +101,7 @@ fn short_name<'a>(place: &str, package: &'a str) -> Option<&'a str> {
         || GROUND.contains(&short)
         || PEERS.contains(&short)
         || ["node", "cli", "testkit", "fuzz", "instructions", "xtask"].contains(&short);
-    // A folder that has another name than its crate would hide from the map.
+    // A folder whose name differs from its crate would hide the crate from the map.
     let folder = place.trim_end_matches("/Cargo.toml").rsplit('/').next();
     (known && folder == Some(short)).then_some(short)
 }
@@ -113,16 +113,18 @@ fn allowed(from: &str, to: &str, kind: DependencyKind) -> bool {
     match from {
         "node" => is_pure(to) || (INPUT_OUTPUT.contains(&to) && to != "bench"),
         "cli" => to == "node" || to == "bench",
-        // Of the edge the fuzzer drives the core of a shard, which is as pure as a crate: see its feature `fuzzing`.
+        // Of the edge, the fuzzer runs only the core of a shard, which is as pure as a pure crate:
+        // see its feature `fuzzing`.
         "fuzz" => is_pure(to) || ["testkit", "edge"].contains(&to),
         "edge" | "azure" => is_pure(to) || GROUND.contains(&to),
         "xtask" | "bare" | "socketioxide" => false,
-        // Pure crates, the I/O crates, and what drives the pure ones: the testkit and the counting of instructions.
+        // Pure crates, the I/O crates, and the tools that run pure crates: the testkit and the
+        // instruction counter.
         _ => is_pure(to),
     }
 }
 
-/// Every dependency's package name, from every table that can hold one.
+/// The package name of every dependency, from every table that can contain one.
 fn dependencies(manifest: &toml::Table) -> Vec<(DependencyKind, String)> {
     let targets = manifest.get("target").and_then(toml::Value::as_table);
     let targets = targets.into_iter().flat_map(|targets| targets.values());

@@ -1,4 +1,4 @@
-//! Every metric stands on the operators' page, and the page names no other.
+//! Every metric is on the operators' page, and the page names no others.
 
 use std::collections::BTreeSet;
 
@@ -6,15 +6,15 @@ use super::Finding;
 
 pub(super) const PAGE: &str = "docs/operate/metrics.md";
 
-/// What the registry and OpenMetrics put behind the name that the code says.
+/// The endings that the registry and OpenMetrics append to a name in the code.
 const ENDINGS: &[&str] = &["", "_total", "_info", "_seconds", "_bytes", "_seconds_total"];
 
-/// The names that a source file registers: string literals that are nothing but a metric's name.
+/// The metric names that a source file registers: string literals that consist of nothing else.
 pub(super) fn registered(source: &str) -> impl Iterator<Item = &str> {
     source.split('"').filter(|literal| is_metric(literal))
 }
 
-/// The names that code registers against those that the page shows in backticks.
+/// Compares the names that code registers with those that the page shows in backticks.
 pub(super) fn check(registered: &BTreeSet<String>, page: &str) -> Vec<Finding> {
     let shown: BTreeSet<&str> = page.split('`').filter(|word| is_metric(word)).collect();
     let shows =

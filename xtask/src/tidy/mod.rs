@@ -1,4 +1,5 @@
-//! The rules that no compiler checks: which crate may know which, and what no file may hold.
+//! The rules that no compiler checks: which crate may import which, and what files must not
+//! contain.
 
 mod arrows;
 mod metrics;
@@ -13,11 +14,11 @@ use std::process::ExitCode;
 
 use crate::{Failure, repo};
 
-/// Folders that are made, not written.
+/// Folders with generated content.
 const MADE: &[&str] =
     &["target", "node_modules", "dist", "corpus", "artifacts", ".git", ".venv", "coverage"];
 
-/// A broken rule: where, and what to do.
+/// A broken rule: the place, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Finding {
     pub(crate) place: String,
@@ -39,7 +40,7 @@ pub(crate) fn command() -> Result<ExitCode, Failure> {
     Ok(if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Every rule over the repository in `root`.
+/// Checks every rule over the repository in `root`.
 pub(crate) fn check(root: &Path) -> Result<Vec<Finding>, Failure> {
     let mut findings = Vec::new();
     let mut manifests = 0;
@@ -79,8 +80,8 @@ fn crate_source(place: &str) -> Option<(&str, &str)> {
     rest.ends_with(".rs").then_some((name, rest))
 }
 
-/// Whether a source file is only compiled for tests: some parent module says
-/// `#[cfg(test)] mod <this>;`.
+/// Whether a source file is only compiled for tests: a parent module contains `#[cfg(test)] mod
+/// <this>;`.
 fn test_only(file: &Path) -> bool {
     let mut module = file.to_path_buf();
     while let (Some(name), Some(folder)) = (module.file_stem(), module.parent()) {

@@ -1,8 +1,8 @@
-//! What a pure crate's code says and what it never names.
+//! Rules for the code of pure crates: what it must declare, and what it must not name.
 
 use super::{Finding, source};
 
-/// Paths under which the clock, sockets, threads and chance would come in.
+/// Paths that would bring in the clock, sockets, threads or randomness.
 const FORBIDDEN: &[&str] = &[
     "std::time",
     "std::net",
@@ -16,7 +16,7 @@ const FORBIDDEN: &[&str] = &[
     "extern crate rand",
 ];
 
-/// The rules for one source file of a pure crate.
+/// Checks one source file of a pure crate.
 pub(super) fn check(place: &str, text: &str, test_only: bool) -> Vec<Finding> {
     let mut findings = Vec::new();
     let is_root = place.matches('/').count() == 3 && place.ends_with("/lib.rs");
@@ -36,7 +36,7 @@ pub(super) fn check(place: &str, text: &str, test_only: bool) -> Vec<Finding> {
     findings
 }
 
-/// Whether `line` names `path` as a whole, not as the tail of a longer word.
+/// Whether `line` names `path` as a whole, not as the end of a longer word.
 fn names(line: &str, path: &str) -> bool {
     line.match_indices(path).any(|(at, _)| {
         let before = line[..at].chars().next_back();

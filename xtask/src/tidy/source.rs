@@ -2,7 +2,7 @@
 
 use super::Finding;
 
-/// What a source file may not hold outside of tests.
+/// Checks one source file for things that only tests may contain.
 pub(super) fn check(place: &str, text: &str, test_only: bool) -> Vec<Finding> {
     if test_only {
         return Vec::new();
@@ -49,7 +49,7 @@ fn without_comments_and_literals(text: &str) -> String {
             at = end;
         }
     }
-    // Only whole characters were blanked or kept: literals and comments end at ASCII.
+    // Only whole characters were blanked or kept: literals and comments end at ASCII characters.
     String::from_utf8_lossy(&kept).into_owned()
 }
 
@@ -62,7 +62,7 @@ fn literal_or_comment(bytes: &[u8], at: usize) -> usize {
         [b'/', b'*', ..] => block_comment(rest),
         [b'"', ..] => quoted(rest, b'"'),
         [b'r', b'"' | b'#', ..] if !after_name => raw_string(rest),
-        // A character, not a lifetime: something, then a quote.
+        // A character literal, not a lifetime: one character, then a quote.
         [b'\'', b'\\', ..] => quoted(rest, b'\''),
         [b'\'', _, b'\'', ..] => 3,
         _ => 0,
@@ -110,7 +110,7 @@ fn raw_string(rest: &[u8]) -> usize {
     body.map_or(rest.len(), |body| from + body + end.len())
 }
 
-/// Blanks each item under `#[cfg(test)]`: up to its `;`, or to the brace that closes it.
+/// Blanks each item under `#[cfg(test)]`: up to its `;`, or to its closing brace.
 fn without_test_items(text: &str) -> String {
     const MARK: &str = "#[cfg(test)]";
     let mut kept = String::with_capacity(text.len());

@@ -1,4 +1,4 @@
-//! Each rule against text that keeps it and text that breaks it.
+//! Each rule with text that follows it and text that breaks it.
 
 use super::{arrows, crate_source, metrics, purity, source, texts, versions};
 

@@ -1,10 +1,11 @@
-//! Rules for every text file, by its name.
+//! Rules for every text file, by file name.
 
 use super::Finding;
 
 const LINES_MAX: usize = 500;
 
-/// Files that are longer, and how long each may be: they shrink, and no file joins them.
+/// Files that are longer than the limit, each with its own limit: they may only shrink, and no file
+/// may be added.
 const LONG: &[(&str, usize)] = &[
     ("crates/edge/src/running.rs", 520),
     ("crates/node/tests/configuration.rs", 540),
@@ -14,7 +15,8 @@ const LONG: &[(&str, usize)] = &[
 
 const CODE: &[&str] = &[".rs", ".ts", ".mjs", ".cjs", ".js"];
 
-/// Words for work put off: it belongs into an issue. Taken apart, so that this file passes.
+/// Words for postponed work, which belongs in an issue. They are split here, so that this file
+/// passes.
 const PUT_OFF: &[&str] = &[concat!("TO", "DO"), concat!("FIX", "ME")];
 
 const WRITTEN: &[&str] = &[
@@ -41,7 +43,7 @@ pub(super) fn check(place: &str, text: &str) -> Vec<Finding> {
     findings
 }
 
-/// A lock file that names a registry ties everybody to that registry.
+/// A lock file that names a registry would force everyone to use that registry.
 fn registry_hosts(place: &str, text: &str) -> Vec<Finding> {
     let lines = text.lines().enumerate();
     let broken = lines.filter(|(_, line)| {

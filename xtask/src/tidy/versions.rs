@@ -1,14 +1,14 @@
-//! One version: the workspace's, the SDK's and its lock file's.
+//! One version: the same in the workspace, the SDK and its lock file.
 
 use std::path::Path;
 
 use super::Finding;
 
 const WORKSPACE: &str = "Cargo.toml";
-/// Files of the SDK that say its version at the top.
+/// Files of the SDK with its version at the top.
 const SDK: [&str; 2] = ["sdk/node/package.json", "sdk/node/package-lock.json"];
 
-/// The rule over the repository in `root`; a part of it that has no SDK keeps it.
+/// Checks the versions in `root`; a repository without an SDK passes.
 pub(super) fn check(root: &Path) -> Vec<Finding> {
     let read = |place: &str| std::fs::read_to_string(root.join(place)).unwrap_or_default();
     let sdk: Vec<(&str, String)> = SDK.map(|place| (place, read(place))).into();

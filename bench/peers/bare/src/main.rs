@@ -1,10 +1,12 @@
-//! The bare limit: the least work with which the ledger's generator is served on this machine.
+//! The bare limit: the least work with which the ledger's generator can be served on this machine.
 //!
-//! One thread, one epoll set, one shared read buffer, 16 bytes for an idle client. Single packets cost one `send` each,
-//! a burst to a client is one `send`, everything that a client's bytes ask for is answered with one `send`.
-//! It is a ruler and no server: `bench/peers/README.md` lists what it leaves out.
+//! One thread, one epoll set, one shared read buffer, 16 bytes for an idle client. A single packet
+//! costs one `send`, a burst to a client is one `send`, and everything that a client's bytes ask
+//! for is answered with one `send`. It is a ruler and not a server: `bench/peers/README.md` lists
+//! what it leaves out.
 //!
-//! `bare [--io-uring]` listens on a free loopback port, says which in one line of JSON, and runs until it is ended.
+//! `bare [--io-uring]` listens on a free loopback port, prints the port in one line of JSON, and
+//! runs until it is ended.
 
 mod protocol;
 mod server;

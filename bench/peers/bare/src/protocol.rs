@@ -1,4 +1,5 @@
-//! As much of HTTP, WebSocket, Engine.IO 4 and Socket.IO 5 as the ledger's generator makes use of, and no check of anything.
+//! The parts of HTTP, WebSocket, Engine.IO 4 and Socket.IO 5 that the ledger's generator uses,
+//! without any checks.
 
 use std::ops::Range;
 
@@ -6,7 +7,8 @@ use std::ops::Range;
 pub(crate) const UPGRADED: &[u8] =
     b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
     Sec-WebSocket-Accept: 6RVYhl3bQHvNpzmAzEcPBVHwUQg=\r\n\r\n";
-/// Every WebSocket session has the same id; that of a polling one is the number of its connection.
+/// Every WebSocket session has the same id; a polling session has the number of its connection as
+/// id.
 pub(crate) fn open(sid: usize) -> Vec<u8> {
     let open = format!(
         r#"0{{"sid":"{sid}","upgrades":[],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}}"#
@@ -17,19 +19,20 @@ pub(crate) fn open(sid: usize) -> Vec<u8> {
 pub(crate) const JOINED: &[u8] = br#"40{"sid":"bare"}"#;
 pub(crate) const PING: &[u8] = b"\x81\x012";
 
-/// What one request over HTTP asks for.
+/// The request of a client over HTTP.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) enum Request {
     Upgrade,
     /// A GET without a session.
     Handshake,
-    /// A GET within one.
+    /// A GET within a session.
     Poll,
     /// A POST within the session of this number.
     Post(usize),
 }
 
-/// The request at the front, and how many bytes it and its body are; `None` until it is whole.
+/// The request at the beginning of the input, and the length of it with its body; `None` until it
+/// is complete.
 pub(crate) fn request(input: &[u8]) -> Option<(Request, usize)> {
     let head = find(input, b"\r\n\r\n")? + 4;
     let line = &input[..find(input, b"\r\n")?];
@@ -60,7 +63,7 @@ pub(crate) fn answer(out: &mut Vec<u8>, body: &[u8]) {
     out.extend_from_slice(body);
 }
 
-/// The first whole frame of a client, unmasked where it lies: its opcode, its payload and how many bytes it used.
+/// The first complete frame of a client, unmasked in place: its opcode, its payload and its length.
 pub(crate) fn take_frame(input: &mut [u8]) -> Option<(u8, Range<usize>, usize)> {
     let [first, second, ..] = *input else { return None };
     let (length, start) = match second & 0x7f {
@@ -74,7 +77,7 @@ pub(crate) fn take_frame(input: &mut [u8]) -> Option<(u8, Range<usize>, usize)> 
     Some((first & 0x0f, payload.clone(), payload.end))
 }
 
-/// Eight bytes at a time.
+/// Unmasks eight bytes at a time.
 fn unmask(payload: &mut [u8], key: [u8; 4]) {
     let wide = u64::from_ne_bytes([key[0], key[1], key[2], key[3], key[0], key[1], key[2], key[3]]);
     let mut chunks = payload.chunks_exact_mut(8);
@@ -103,11 +106,11 @@ pub(crate) fn text_frame(out: &mut Vec<u8>, parts: &[&[u8]]) {
     parts.iter().for_each(|part| out.extend_from_slice(part));
 }
 
-/// What a client's text message wants.
+/// The request in a client's text message.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) enum Wish<'a> {
     Join,
-    /// Acknowledge `id` with the rest of the array, which ends with its bracket.
+    /// Acknowledge `id` with the rest of the array, including its closing bracket.
     Echo {
         id: &'a [u8],
         rest: &'a [u8],
@@ -155,7 +158,7 @@ fn broadcast(text: &[u8]) -> Option<Broadcast<'_>> {
 }
 
 impl Broadcast<'_> {
-    /// Appends the frames that every client gets.
+    /// Appends the frames that every client receives.
     pub(crate) fn frames(&self, out: &mut Vec<u8>) {
         for sequence in self.first..self.first + self.count {
             let mut text = sequence.to_string().into_bytes();

@@ -23,17 +23,18 @@ enum Phase {
     Http,
     WebSocket,
     Joined,
-    /// A polling session: waits for its first POST, with or without a GET under way; has posted; has its answer.
+    /// A polling session. Its stages: it waits for its first POST, with or without a GET; it has
+    /// posted; it has its answer.
     Open,
     OpenHolding,
     Posted,
     Holding,
 }
 
-/// What only a client in the middle of something has.
+/// State that only a client in the middle of something needs.
 #[derive(Debug, Default)]
 struct Rest {
-    /// The front of a frame or request.
+    /// The beginning of an incomplete frame or request.
     unread: Vec<u8>,
     unsent: Vec<u8>,
 }
@@ -49,7 +50,7 @@ struct Server {
     epoll: OwnedFd,
     listener: TcpListener,
     ring: Option<Ring>,
-    /// By descriptor.
+    /// Slots by descriptor.
     slots: Vec<Option<Slot>>,
     ping_next: usize,
     frames: Vec<u8>,
@@ -124,7 +125,7 @@ impl Server {
         }
     }
 
-    /// `None` when the stream is at its end.
+    /// Serves one stream; `None` when it has ended.
     fn serve(&mut self, fd: RawFd, flags: epoll::EventFlags, buffer: &mut [u8]) -> Option<()> {
         let slot = self.slots[fd as usize].as_mut()?;
         if let Some(rest) = slot.rest.as_mut().filter(|rest| !rest.unsent.is_empty()) {
@@ -173,7 +174,7 @@ impl Server {
         Some(())
     }
 
-    /// Answers everything whole in `input` with one send; how much of it that was.
+    /// Answers all complete input with one send; returns how much of `input` it used.
     fn consume(&mut self, fd: RawFd, input: &mut [u8]) -> Option<usize> {
         let mut out = std::mem::take(&mut self.frames);
         out.clear();
@@ -196,7 +197,8 @@ impl Server {
         sent.map(|()| used)
     }
 
-    /// One frame, if there is a whole one: its length, `None` when the client is leaving.
+    /// Handles one frame, if a complete one is there: returns its length, `None` when the client
+    /// leaves.
     fn handle_frame(&mut self, fd: RawFd, input: &mut [u8], out: &mut Vec<u8>) -> Option<usize> {
         let Some((opcode, payload, used)) = protocol::take_frame(input) else { return Some(0) };
         if opcode == 8 {
@@ -219,7 +221,8 @@ impl Server {
         Some(used)
     }
 
-    /// One request, if there is a whole one: its length, `None` when the client is gone.
+    /// Handles one request, if a complete one is there: returns its length, `None` when the client
+    /// is gone.
     fn handle_request(&mut self, fd: RawFd, input: &[u8], out: &mut Vec<u8>) -> Option<usize> {
         let Some((request, used)) = protocol::request(input) else { return Some(0) };
         let slot = self.slots[fd as usize].as_mut()?;
@@ -242,7 +245,8 @@ impl Server {
                 slot.phase = Phase::Holding;
             }
             (Request::Poll, Phase::Open) => slot.phase = Phase::OpenHolding,
-            // Held: there is never anything to say to a polling client afterwards.
+            // The poll is held indefinitely: there is never anything to send to a polling client
+            // later.
             (Request::Poll, _) => (),
         }
         Some(used)
@@ -257,7 +261,7 @@ impl Server {
             slot.phase = Phase::Holding;
             let mut answer = Vec::new();
             protocol::answer(&mut answer, protocol::JOINED);
-            // A failed stream has an event coming that ends it.
+            // A failed stream gets an event that ends it.
             let _ = slot.send(&answer);
         }
     }
@@ -265,7 +269,7 @@ impl Server {
     fn send_to_all(&mut self, frames: &[u8]) {
         let Some(ring) = &mut self.ring else {
             for slot in self.slots.iter_mut().flatten().filter(|slot| slot.phase == Phase::Joined) {
-                // A failed stream has an event coming that ends it.
+                // A failed stream gets an event that ends it.
                 let _ = slot.send(frames);
             }
             return;
@@ -281,7 +285,7 @@ impl Server {
             let taken = match result {
                 Ok(taken) => taken,
                 Err(Errno::AGAIN) => 0,
-                // A failed stream has an event coming that ends it.
+                // A failed stream gets an event that ends it.
                 Err(_reset) => return,
             };
             if let Some(slot) = &mut slots[fd as usize] {
@@ -291,7 +295,7 @@ impl Server {
         sent.expect("the kernel takes batches since it took the ring");
     }
 
-    /// A share of all clients in each turn, so that everybody has a ping every 25 seconds.
+    /// Pings a share of all clients in each turn, so that each client gets a ping every 25 seconds.
     fn ping(&mut self) {
         let share = self.slots.len().div_ceil(PING_TURNS);
         for _ in 0..share {
@@ -314,7 +318,7 @@ impl Slot {
         self.phase == Phase::Joined && !self.is_clear()
     }
 
-    /// Sends what the kernel takes and keeps the rest; `None` when the stream has failed.
+    /// Sends what the kernel accepts and keeps the rest; `None` when the stream has failed.
     fn send(&mut self, bytes: &[u8]) -> Option<()> {
         if let Some(rest) = self.rest.as_mut().filter(|rest| !rest.unsent.is_empty()) {
             rest.unsent.extend_from_slice(bytes);

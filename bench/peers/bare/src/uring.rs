@@ -1,4 +1,5 @@
-//! One buffer to many streams with few system calls: a batch of sends is handed to the kernel, then all answers are taken.
+//! Sends one buffer to many streams with few system calls: a batch of sends goes to the kernel,
+//! then all results are read.
 
 use std::io;
 use std::os::fd::RawFd;
@@ -17,7 +18,8 @@ impl Ring {
         Ok(Self { ring: IoUring::new(BATCH as u32)? })
     }
 
-    /// Sends `bytes` to each stream once; `outcome` hears how many bytes the kernel took of each.
+    /// Sends `bytes` to each stream once; `outcome` gets the number of bytes that the kernel
+    /// accepted for each.
     pub(crate) fn send_to_all(
         &mut self,
         streams: &[RawFd],
@@ -49,8 +51,8 @@ impl Ring {
             let flags = rustix::net::SendFlags::NOSIGNAL.bits() as i32;
             let send = opcode::Send::new(types::Fd(*stream), bytes.as_ptr(), bytes.len() as u32);
             let entry = send.flags(flags).build().user_data(*stream as u64);
-            // SAFETY: `bytes` outlives the entry: `send_to_all` borrows it until it has taken the answers of
-            // the whole batch, and streams are closed by the same thread only, never in between.
+            // SAFETY: `bytes` outlives the entry: `send_to_all` borrows it until it has read the
+            // results of the whole batch, and only this thread closes streams, never in between.
             unsafe { queue.push(&entry) }.expect("the queue has room for a batch and was empty");
         }
     }

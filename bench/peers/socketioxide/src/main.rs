@@ -1,6 +1,8 @@
-//! The app of every row, `bench/apps/app.mjs`, on socketioxide: one thread, default options, real ping interval.
+//! The app of every row, `bench/apps/app.mjs`, on socketioxide: one thread, default options, real
+//! ping interval.
 //!
-//! Listens on a free loopback port, says which in one line of JSON, and runs until it is ended.
+//! Listens on a free loopback port, prints the port in one line of JSON, and runs until it is
+//! ended.
 
 use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -25,7 +27,7 @@ async fn main() -> std::io::Result<()> {
         let service = service.clone();
         tokio::spawn(async move {
             let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
-            // A client that goes away is no failure of a benchmark's app.
+            // A client that disconnects is no failure of a benchmark's app.
             let _ = connection.with_upgrades().await;
         });
     }
@@ -45,7 +47,7 @@ async fn serve(socket: SocketRef) {
     socket.on("who", async |ack: AckSender| {
         let _ = ack.send(&std::process::id().to_string());
     });
-    // Nothing to collect.
+    // There is no garbage collector.
     socket.on("gc", async |ack: AckSender| {
         let _ = ack.send("done");
     });

@@ -1,4 +1,4 @@
-// Real clients of Socket.IO 2 where `allowEIO3` lets them in, over each transport, beside clients of Socket.IO 4.
+// Real clients of Socket.IO 2 with `allowEIO3`, over each transport, next to clients of Socket.IO 4.
 const options = { allowEIO3: true, pingInterval: 200, pingTimeout: 5000 };
 const everyTransport = { polling: ["polling"], websocket: ["websocket"], upgrade: ["polling", "websocket"] };
 

@@ -1,4 +1,4 @@
-// RemoteSocket: what `fetchSockets` gives, wherever the socket is.
+// RemoteSocket: the result of `fetchSockets`, wherever the socket is.
 const find = async (io, id) => (await io.in(id).fetchSockets())[0];
 
 const remote = (proves, act, more = {}) => ({

@@ -1,4 +1,4 @@
-// What one app server does to sockets that another one has.
+// Operations of one app server on sockets of another.
 const two = async (t) => {
   const a = await t.connect("a");
   const b = await t.connect("b");

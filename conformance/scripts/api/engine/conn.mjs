@@ -21,7 +21,7 @@ const packets = (proves, event, transports) => ({
   },
 });
 
-/** What one of two clients' connections says of packets that go to many. */
+/** Events of one of two clients' connections for packets that go to many. */
 const broadcast = (proves, say, transports = ["websocket"]) => ({
   proves,
   app(io, log) {
@@ -50,7 +50,7 @@ const broadcast = (proves, say, transports = ["websocket"]) => ({
   },
 });
 
-/** A session that the app ends by Engine.IO's own step, in words of its own. */
+/** A session that the app ends by Engine.IO's own method, with its own reason. */
 const ended = (transports) => ({
   proves: ["EngineSocket: event close"],
   app(io, log) {
@@ -66,7 +66,7 @@ const ended = (transports) => ({
   async run(t) {
     const a = await t.connect("a", { transports });
     a.emit("go");
-    // The client hears of it, too.
+    // The client is notified, too.
     await t.saw("close");
     await a.until("disconnect");
     t.log("clients", await t.tell("count"));

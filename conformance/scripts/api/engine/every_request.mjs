@@ -1,7 +1,6 @@
-// Engine middlewares and header events at each request of a session, as Engine.IO has them: with the SDK's
-// `everyRequest`.
+// Engine middlewares and header events at each request of a session, as in Engine.IO: with the SDK's `everyRequest`.
 
-/** Everything that the app sets, and nothing that differs by itself. */
+/** The headers that the app sets, without those that differ from run to run. */
 const show = (answer) => [
   answer.status,
   answer.headers["x-count"],

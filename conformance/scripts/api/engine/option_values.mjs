@@ -1,4 +1,4 @@
-// Values of options that are not what the documents say, and that Engine.IO takes all the same: JavaScript reads them.
+// Values of options that differ from the documentation and that Engine.IO accepts anyway: JavaScript converts them.
 
 export const table = {
   'pingInterval: "100", pingTimeout: "1000"': { pingInterval: "100", pingTimeout: "1000" },
@@ -14,7 +14,7 @@ export const table = {
   'transports: "polling, websocket"': { transports: "polling, websocket" },
   "transports: none": { transports: [] },
   "transports: webtransport only": { transports: ["webtransport"] },
-  // A variable that is not set: it takes the default's place all the same.
+  // A variable that is not set: `undefined` still replaces the default.
   "allowUpgrades: undefined": { allowUpgrades: undefined },
   "maxHttpBufferSize: undefined": { maxHttpBufferSize: undefined },
   "httpCompression: undefined": { httpCompression: undefined },
@@ -59,7 +59,7 @@ export async function run(t, data) {
     t.log(`${query.EIO} ${query.transport}`, [status, opened.upgrades ?? opened]);
   }
   const first = await t.http("GET", t.url());
-  // With a ping each millisecond a poll has nothing but pings.
+  // With a ping each millisecond, a poll contains only pings.
   if (first.status !== 200 || data.pingInterval === null || data.pingInterval === 0) return;
   const session = await t.polling({ join: true });
   await session.post('42["ask"]');

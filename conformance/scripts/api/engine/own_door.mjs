@@ -1,4 +1,4 @@
-// Requests that the app's own HTTP server hands to the engine, or that are none of its business.
+// Requests that the app's own HTTP server passes to the engine, and requests that do not concern the engine.
 import http from "node:http";
 import http2 from "node:http2";
 import { once } from "node:events";
@@ -14,7 +14,7 @@ const portOf = async (server) => (
   server.listening || (await once(server.listen(0, "127.0.0.1"), "listening")), server.address().port
 );
 
-/** What an HTTP server answers to a handshake: its status, and whether it opened a session. */
+/** An HTTP server's answer to a handshake: its status, and whether it opened a session. */
 async function handshake(port, transport) {
   const path = `/socket.io/?EIO=4&transport=${transport}`;
   const request = http.get({ port, path, agent: false, headers: transport === "websocket" ? UPGRADE : {} });
@@ -25,7 +25,7 @@ async function handshake(port, transport) {
   return response.statusCode;
 }
 
-/** Opens an upgrade to a path that is not the engine's, and says whether it still is open after a while. */
+/** Opens an upgrade to a path that is not the engine's, and returns whether it is still open after a while. */
 async function foreignUpgrade(port) {
   const stream = net.connect(port, "127.0.0.1").on("error", () => {});
   const lines = Object.entries(UPGRADE).map(([name, value]) => `${name}: ${value}\r\n`);
@@ -41,7 +41,7 @@ const foreign = (proves, options) => ({
   proves,
   options,
   app(io) {
-    // Somebody who listens for upgrades, too: otherwise Node.js itself ends what the engine leaves alone.
+    // Another listener for upgrades: without one, Node.js itself ends upgrades that the engine ignores.
     io.httpServer.on("upgrade", () => {});
     return { ask: () => foreignUpgrade(io.httpServer.address().port) };
   },

@@ -1,4 +1,4 @@
-// What goes wrong in apps and clients: each as Socket.IO takes it.
+// Mistakes in apps and clients, and how Socket.IO handles each.
 import { event } from "../../../lib/tools.mjs";
 
 /** A raw WebSocket in the default namespace. */

@@ -1,4 +1,4 @@
-// Broadcasts of a namespace reach its own sockets and nobody else's.
+// Broadcasts of a namespace reach its own sockets only.
 const broadcast = (proves, say, more = {}) => ({
   proves,
   ...more,

@@ -1,4 +1,4 @@
-// What a namespace tells about itself.
+// The properties of a namespace.
 export const cases = {
   "name, sockets, adapter": {
     proves: ["Namespace#name", "Namespace#sockets", "Namespace#adapter"],

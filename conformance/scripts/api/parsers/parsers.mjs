@@ -1,4 +1,4 @@
-// Other parsers of Socket.IO packets, end to end: MessagePack, and two of our own.
+// Other parsers of Socket.IO packets, end to end: MessagePack, and two custom ones.
 import msgpack from "socket.io-msgpack-parser";
 import { binaryParser, parser as textParser } from "../../../lib/home_made_parser.mjs";
 

@@ -1,4 +1,5 @@
-// Connection state recovery: who comes back soon has its id, rooms and data, and gets what it missed, in order.
+// Connection state recovery: a client that returns soon has its id, rooms and data, and receives what it missed, in
+// order.
 const options = { connectionStateRecovery: { maxDisconnectionDuration: 20_000 }, pingInterval: 500, pingTimeout: 5000 };
 
 function app(io, log) {
@@ -21,7 +22,7 @@ function app(io, log) {
   };
 }
 
-/** A client that has seen one broadcast, so that it has an offset. It comes back when it is told to. */
+/** A client that has received one broadcast, so that it has an offset. It returns when the script says so. */
 async function member(t, who, more) {
   const client = await t.connect(who, { reconnection: false, ...more });
   await t.tell("say", "before");
@@ -29,14 +30,14 @@ async function member(t, who, more) {
   return client;
 }
 
-/** Goes without a close frame; resolves when the app knows. */
+/** Ends the connection without a close frame; resolves when the app knows. */
 async function cut(t, client) {
   client.engine.transport.ws.terminate?.() ?? client.engine.transport.ws._socket.destroy();
   await client.until("disconnect");
   await t.saw("disconnect", { who: client.who });
 }
 
-/** The client does not come back by itself: what happens while it is away takes as long as it takes. */
+/** Reconnects a client. It does not return by itself, so the events during its absence may take any time. */
 function comeBack(client, count = 2) {
   client.socket.connect();
   return client.until("connect", count);

@@ -1,4 +1,4 @@
-// Broadcasts that want acknowledgements: all answers, partial answers on timeout, nobody there.
+// Broadcasts with acknowledgements: all answers, partial answers on timeout, no receiver.
 const outcome = (promise) =>
   promise.then(
     (answers) => ({ answers: answers.sort() }),

@@ -1,4 +1,4 @@
-// Broadcasts of `io`: everybody, rooms, unions without duplicates, exceptions, and every flag.
+// Broadcasts of `io`: to all, rooms, unions without duplicates, exceptions, and every flag.
 const three = async (t) => {
   const clients = [await t.connect("a"), await t.connect("b"), await t.connect("c")];
   await clients[0].ask("join", ["red", "round"]);

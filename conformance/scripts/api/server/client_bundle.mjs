@@ -1,4 +1,4 @@
-// The client bundle is still served by the app's own HTTP server, as `serveClient` says.
+// The app's own HTTP server still serves the client bundle, according to `serveClient`.
 import http from "node:http";
 
 const files = [

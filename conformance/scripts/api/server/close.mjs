@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { createServer } from "node:http";
 
-// `io.close()`: clients are told, callback and promise come, and nothing new is let in.
+// `io.close()`: clients are notified, callback and promise are called, and new clients are refused.
 const closing = (proves, close) => ({
   proves,
   single: "closing is about one process",

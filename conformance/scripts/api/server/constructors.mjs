@@ -1,4 +1,4 @@
-// Every way to make a Server and to give it something to listen on.
+// Every way to make a Server and to attach it to an HTTP server or a port.
 import http from "node:http";
 import { Server } from "socket.io";
 import { Server as Engine } from "engine.io";

@@ -1,4 +1,4 @@
-// What `io` tells about itself, and its chainable setters.
+// The properties of `io`, and its chainable setters.
 import { Adapter } from "socket.io-adapter";
 
 const asked = (proves, ask, { options, connect = false } = {}) => ({

@@ -1,4 +1,4 @@
-// What a socket tells about itself and its handshake.
+// The properties of a socket and its handshake.
 const asked = (proves, tell, { client, run } = {}) => ({
   proves,
   app(io) {

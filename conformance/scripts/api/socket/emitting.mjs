@@ -1,4 +1,4 @@
-// What a socket sends, to itself and to others, per transport; and what it gets.
+// Messages that a socket sends, to itself and to others, per transport; and those that it receives.
 const said = (proves, say, { client, others = 0 } = {}) => ({
   proves,
   app(io) {

@@ -1,4 +1,5 @@
-// A room is what a Map takes for one key: type and value. The same room by every door, and never another one.
+// A room is identified like a key of a Map: by type and value. It is the same room for trunk clients and direct
+// clients.
 const object = {};
 const ROOMS = {
   text: "7",
@@ -17,7 +18,7 @@ const ROOMS = {
   "what stands for halves": "\ufffd",
   symbol: Symbol.for("7"),
 };
-// What is itself is known to its own process only.
+// Values that only their own process can identify, such as objects and symbols.
 const OWN = {
   object: object,
   "another object": {},
@@ -35,7 +36,7 @@ const shown = (rooms, id) =>
     .map(names)
     .sort();
 
-/** Who hears what: one client for each room, which `act` speaks to. */
+/** Which clients receive what: one client for each room that `act` sends to. */
 const each = (proves, rooms, act, more = {}) => ({
   proves,
   ...more,
@@ -63,7 +64,7 @@ const each = (proves, rooms, act, more = {}) => ({
   },
 });
 
-/** Behind an operation on other app servers: until it is done there. */
+/** Waits until an operation on other app servers is done there. */
 const later = (act, ask) => async (io, room, name) => {
   await act(io, room, name);
   for (let tries = 0; tries < 200; tries++) {

@@ -1,4 +1,4 @@
-// join and leave take effect at once, and end with the socket.
+// join and leave take effect at once, and memberships end with the socket.
 export const cases = {
   join: {
     proves: ["Socket#join", "Socket#rooms"],
