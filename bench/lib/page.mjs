@@ -111,7 +111,7 @@ function newest(run) {
   ];
 }
 
-/** A curve's plot and all its points. */
+/** The plot of a curve and all its points. */
 function curve(name, lines) {
   const rows = [...new Set(Object.values(lines).flatMap((byRow) => Object.keys(byRow)))];
   const xs = [
