@@ -24,14 +24,14 @@ if (!plain && !existsSync(BINARY)) {
   console.error(`no binary at ${BINARY}: cargo build --release -p trunkline`);
   process.exit(1);
 }
-// The files run in processes of their own, which inherit this. Started from inside a test runner, node would keep its
-// counts to itself.
+// The files run in processes of their own, which inherit this environment. With this variable from an outer test
+// runner, Node.js would not print its counts.
 delete process.env.NODE_TEST_CONTEXT;
 if (plain) process.env.E2E_PLAIN = "1";
 const stop = new AbortController();
 for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => stop.abort());
 
-/** More failures than in so many files are no accident. */
+/** Failures in more files than this are no accident. */
 const UNSTEADY_FILES_MAX = 3;
 
 const outcomes = await runFiles(files, 2);
@@ -49,7 +49,7 @@ const failed = count((outcome) => outcome.failed.length);
 console.log(`${passed} passed, ${failed} failed`);
 process.exit(failed === 0 && passed > 0 ? 0 : 1);
 
-/** Runs test files, so many at a time. Returns for each how many tests passed, and the names of those that failed. */
+/** Runs test files, `concurrency` at a time. Returns for each how many tests passed, and the names of those that failed. */
 async function runFiles(paths, concurrency) {
   const found = new Map();
   const left = [...paths];
@@ -68,7 +68,7 @@ async function runFile(path) {
   const counts = ({ skip, todo, details }) => skip === undefined && todo === undefined && details.type !== "suite";
   tests.on("test:pass", (data) => counts(data) && (outcome.passed += 1));
   tests.on("test:fail", (data) => counts(data) && outcome.failed.push(data.name));
-  // The closing counts are ours, because they are known only after the second run.
+  // The final counts are ours, because they are known only after the second run.
   const told = async function* (source) {
     for await (const event of source) if (event.type !== "test:diagnostic") yield event;
   };

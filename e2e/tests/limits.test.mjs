@@ -66,7 +66,7 @@ inArena(
     for (const raw of clients) raw.destroy();
     await until("a new session", async () => {
       const raw = new RawStream(arena.node.port).write(handshake);
-      // While the crowd still counts, a stream may be refused before its request is read: that resets it at times.
+      // While the crowd still counts, a stream may be refused before its request is read, which sometimes resets it.
       await until("an answer or the end", () => raw.status || raw.ended);
       raw.destroy();
       return raw.status === 200;
@@ -85,7 +85,7 @@ inArena(
     const stranger = async () => {
       while (!over.signal.aborted) {
         const stream = new RawStream(arena.node.port);
-        // Asks again and again as long as it is let: each answer would prove it to be in use.
+        // Sends requests as long as it can: each answer would prove that the stream is in use.
         while (!over.signal.aborted && !stream.ended) {
           stream.write(withoutToken);
           await Promise.race([stream.closed(), new Promise((done) => setTimeout(done, 50))]);
@@ -101,7 +101,7 @@ inArena(
         async () => (await arena.count(/edge_streams_refused_total\{cause="streams_full"/)) > 0,
       );
       for (let round = 0; round < 3; round += 1) {
-        // As an SDK does, it tries again: among so many the moment of its handshake may be the one to make room.
+        // It retries, as an SDK does: among so many streams its handshake may be the one that must make room.
         const late = await until("an app server", () => arena.app().catch(() => undefined));
         late.kill();
         app.send(send(polled.session, `round ${round}`));
@@ -126,7 +126,7 @@ test("without a word of the operator the ceiling of memory is a share of what th
 
 const task = (pid, tid, file) => readFileSync(`/proc/${pid}/task/${tid}/${file}`, "utf8");
 
-/** Hundredths of a second that the acceptor has been running. */
+/** The acceptor's CPU time in hundredths of a second. */
 function acceptorTicks(pid) {
   const tid = readdirSync(`/proc/${pid}/task`).find((one) => task(pid, one, "comm").trim() === "acceptor");
   const [utime, stime] = task(pid, tid, "stat").split(") ")[1].split(" ").slice(11, 13).map(Number);
@@ -143,7 +143,7 @@ inArena("without descriptors newcomers get 503, and the acceptor does not spin",
   const { pid } = arena.node.child;
   limitDescriptors(pid, readdirSync(`/proc/${pid}/fd`).length);
   const before = acceptorTicks(pid);
-  // The acceptor already has the descriptor for the next one.
+  // The acceptor already has the descriptor for the next stream.
   const last = await arena.session(app);
   for (let number = 0; number < 5; number += 1) await assertFull(arena, "streams_full");
   const waiting = new RawStream(arena.node.port);
@@ -155,21 +155,21 @@ inArena("without descriptors newcomers get 503, and the acceptor does not spin",
   last.client.text("4hello");
   await last.client.heard("4hello");
   limitDescriptors(pid, 1000);
-  // The acceptor finds that out by itself.
+  // The acceptor notices that by itself.
   const { client: late } = await arena.session(app);
   late.text("4late");
   await late.heard("4late");
   await arena.counted(/edge_streams_refused_total\{cause="descriptors_exhausted"/, 6);
 });
 
-// Of an app server that does not number its broadcasts nothing is kept.
+// Nothing is kept for an app server that does not number its broadcasts.
 const RECOVERY = {
   connectionStateRecovery: { maxDisconnectionDuration: 600_000, skipMiddlewares: true },
   numbers: true,
 };
 
 /**
- * A session that does not read and has some megabytes waiting; then recorded broadcasts, until they alone fill the
+ * Opens a session that does not read, with some megabytes waiting; then sends recorded broadcasts until they fill the
  * node.
  */
 async function fill(arena, app) {
@@ -196,7 +196,7 @@ inArena(
   async (arena) => {
     const app = await arena.app({ settings: RECOVERY });
     const reader = await arena.session(app);
-    // Who does not read is closed, though there is nothing more for it; who reads is served as before.
+    // The session that does not read is closed, although no more is sent to it; the one that reads is served as before.
     await fill(arena, app);
     await assertFull(arena, "memory_full");
     await arena.counted(/sessions_closed_total\{cause="memory_full",blame="node"/, 1);
@@ -217,7 +217,7 @@ inArena("at the ceiling of memory halves of messages are not collected", { args:
   const posted = await polling.post(`4${"y".repeat(MB)}`);
   assert.equal(posted.status, 503, posted.body);
   assert.equal(JSON.parse(posted.body).error, "memory_full");
-  // Whoever filled the node, and the client that sends in halves.
+  // The session that filled the node, and the client that sends in halves.
   await arena.counted(/sessions_closed_total\{cause="memory_full",blame="node"/, 2);
 });
 
@@ -236,7 +236,7 @@ inArena(
       await app.ping();
     }
     await arena.counted(/sessions_closed_total\{cause="outbox_full",blame="client"/, 1);
-    // The outbox, what the stream had been given of it, and the batch that came last.
+    // The outbox, its part in the stream, and the last batch.
     assert.ok(growth() < 4 * MB, `${growth()} bytes more`);
   },
 );

@@ -1,4 +1,4 @@
-//! `cargo xtask test`: everything, in one run, closed by one line alone: `N passed, N failed`.
+//! `cargo xtask test`: runs everything; the last line is `N passed, N failed`.
 
 mod counts;
 mod install;
@@ -69,7 +69,7 @@ pub(crate) fn command(arguments: &[&str]) -> Result<ExitCode, Failure> {
     Ok(if run.total.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The steps that the arguments ask for, in their order; all without any.
+/// The steps that the arguments ask for, in their order; all steps without arguments.
 fn chosen(arguments: &[&str]) -> Result<Vec<&'static Step>, Failure> {
     let mut names = Vec::new();
     let mut rest = arguments.iter();
@@ -87,12 +87,12 @@ struct Run {
     number: usize,
     total: Counts,
     memory: Memory,
-    /// What failed, and what passed only at the second try, by step and name: said again at the very end, where
-    /// nobody has to search.
+    /// The tests that failed, and those that passed only at the second try, by step and name. They
+    /// are printed again at the very end, so that nobody has to search.
     named: Vec<String>,
 }
 
-/// What a step came to: its counts, or in words why nothing of it could be counted.
+/// The result of a step: its counts, or an error that says why nothing was counted.
 type StepOutcome = Result<Counts, String>;
 
 impl Run {
@@ -137,7 +137,7 @@ impl Run {
     }
 }
 
-/// `usually` is how many tests the step had the last time.
+/// Runs a step. `usually` is the number of its tests in the last run.
 fn work(step: &Step, usually: u64, named: &mut Vec<String>) -> StepOutcome {
     let log = repo::scratch().join(format!("{}.log", step.name));
     std::fs::write(&log, "").map_err(|error| format!("cannot write {}: {error}", log.display()))?;
@@ -158,7 +158,7 @@ fn work(step: &Step, usually: u64, named: &mut Vec<String>) -> StepOutcome {
     Ok(counts)
 }
 
-/// Runs one command of a step, with progress, and shows what it said if it failed.
+/// Runs one command of a step, with progress, and prints its output if it failed.
 fn one(mut work: Work, log: &std::path::Path, usually: u64) -> Result<process::Finished, String> {
     let name = work.name.clone();
     let progress = |running: Duration, lines: &[String]| {
@@ -180,7 +180,7 @@ fn one(mut work: Work, log: &std::path::Path, usually: u64) -> Result<process::F
     Ok(finished)
 }
 
-/// The lines of a failed command that tell why: what follows each failure, and the end.
+/// The lines of a failed command that explain the failure: those after each failure, and the end.
 fn telling(lines: &[String]) -> impl Iterator<Item = &str> {
     const AFTER_MARK: usize = 20;
     const END: usize = 30;
@@ -196,7 +196,7 @@ fn telling(lines: &[String]) -> impl Iterator<Item = &str> {
     kept.map(|(_, line)| line.as_str()).take(SHOWN_MAX)
 }
 
-/// Whether a line says that something failed. The name of a test that passed may hold any word.
+/// Whether a line reports a failure. The name of a test that passed may contain any word.
 fn tells_failure(line: &str) -> bool {
     const STARTS: &[&str] = &["FAIL", "error", "thread '"];
     counts::failed(line).is_some() || STARTS.iter().any(|start| line.starts_with(start))
@@ -227,7 +227,7 @@ fn unsteady(lines: &[String]) -> impl Iterator<Item = &str> {
     lines.iter().filter_map(|line| line.strip_prefix("unsteady: "))
 }
 
-/// The counts of one finished command. One that ran nothing has failed.
+/// The counts of one finished command. A command that ran no test has failed.
 fn counted(name: &str, count: Count, finished: &process::Finished) -> StepOutcome {
     let ok = finished.status.success();
     let took = minutes(finished.took);
@@ -241,7 +241,7 @@ fn counted(name: &str, count: Count, finished: &process::Finished) -> StepOutcom
                 return Err(format!("{name} ran nothing ({})", finished.status));
             }
             if !ok && counts.failed == 0 {
-                counts.failed = 1; // It failed in a way that its own counts do not show.
+                counts.failed = 1; // The command failed, but its counts do not show it.
             }
             Ok(counts)
         }

@@ -1,4 +1,5 @@
-//! The kinds of value that a key can have. A kind reads a text, shows a value, and says what it allows.
+//! The types of values that keys can have. Each one parses a text, shows a value, and describes
+//! what it allows.
 
 mod numbers;
 mod texts;
@@ -9,14 +10,14 @@ pub(crate) use texts::{Address, Choice, Endpoints, FilePath, Filter, HubKey, Nam
 
 use super::units;
 
-/// How the texts of one key become values. All faces (file, environment, flag) share it.
+/// The type of a key's value. File, environment and flag share it.
 pub(crate) trait ValueKind {
     type Value;
-    /// Stands for the value in help texts.
+    /// A word for the value in help texts.
     fn placeholder(&self) -> &'static str;
-    /// Completes "allowed: ".
+    /// The allowed values; completes "allowed: ".
     fn allowed(&self) -> String;
-    /// The error completes "`text` ".
+    /// Parses a text. The error completes "`text` ".
     fn parse(&self, text: &str) -> Result<Self::Value, String>;
     /// A text that [`ValueKind::parse`] reads as this value.
     fn show(&self, value: &Self::Value) -> String;
@@ -24,13 +25,13 @@ pub(crate) trait ValueKind {
     fn secret(&self) -> bool {
         false
     }
-    /// The value of a key that nobody set and that has no default, if it may be so.
+    /// The value of a key that is not set and has no default; `None` if the key is required.
     fn absent(&self) -> Option<Self::Value> {
         None
     }
 }
 
-/// A kind with one word that stands for "none": off, auto, random.
+/// A type with one word that stands for "none": off, auto, random.
 pub(crate) struct Unless<K>(pub(crate) &'static str, pub(crate) K);
 
 impl<K: ValueKind> ValueKind for Unless<K> {
@@ -57,7 +58,7 @@ impl<K: ValueKind> ValueKind for Unless<K> {
     }
 }
 
-/// A kind whose value may be left out altogether.
+/// A type whose value may be left out.
 pub(crate) struct Maybe<K>(pub(crate) K);
 
 impl<K: ValueKind> ValueKind for Maybe<K> {

@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use super::{ValueKind, units};
 
-/// A whole number between two bounds, both allowed.
+/// A whole number between two bounds, inclusive.
 pub(crate) struct Count<T>(pub(crate) u64, pub(crate) u64, PhantomData<T>);
 
 impl<T> Count<T> {
@@ -35,7 +35,7 @@ impl<T: Copy + TryFrom<u64> + TryInto<u64>> ValueKind for Count<T> {
     }
 }
 
-/// A number of bytes between two bounds, both allowed.
+/// A number of bytes between two bounds, inclusive.
 pub(crate) struct Size<T>(pub(crate) u64, pub(crate) u64, PhantomData<T>);
 
 impl<T> Size<T> {
@@ -89,7 +89,7 @@ fn within<T: PartialOrd>(
     }
 }
 
-/// A time between two bounds, both allowed.
+/// A time between two bounds, inclusive.
 pub(crate) struct Span {
     pub(crate) least: Duration,
     pub(crate) most: Duration,

@@ -8,7 +8,7 @@ use trunkline_edge::Endpoint;
 
 use super::ValueKind;
 
-/// A key of a hub as it was given. Its `Debug` shows nothing of it.
+/// A hub's key as it was given. Its `Debug` hides it.
 #[derive(Clone, Eq, PartialEq)]
 pub struct KeyText(pub(crate) String);
 
@@ -94,7 +94,7 @@ impl ValueKind for Name {
     }
 }
 
-/// The fewest bytes of a key: 128 bits if they are random.
+/// The shortest key: 128 bits if they are random.
 const KEY_BYTES_MIN: usize = 16;
 const KEY_BYTES_MAX: usize = 1024;
 
@@ -162,7 +162,7 @@ impl ValueKind for FilePath {
     }
 }
 
-/// Addresses with commas between them; none at all is allowed.
+/// Addresses, separated by commas; may be empty.
 pub(crate) struct Endpoints;
 
 impl ValueKind for Endpoints {
@@ -188,7 +188,7 @@ impl ValueKind for Endpoints {
     }
 }
 
-/// One of a few words, each with its value.
+/// One of a few words, each of which has a value.
 pub(crate) struct Choice<T: 'static>(pub(crate) &'static [(&'static str, T)]);
 
 impl<T: Copy + PartialEq> ValueKind for Choice<T> {
@@ -231,7 +231,8 @@ impl ValueKind for Filter {
 
     fn parse(&self, text: &str) -> Result<String, String> {
         for directive in text.split(',') {
-            // The library would take a word that is no level, such as a slip of the pen, as the name of a part.
+            // The library would take a word that is no level, such as a typing mistake, as the name
+            // of a part.
             let (part, level) = directive.rsplit_once('=').unwrap_or(("trunkline", directive));
             let part_fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | ':');
             if part.is_empty() || !part.chars().all(part_fits) {
