@@ -1,23 +1,19 @@
-//! What a client that lost its connection gets when it returns: its socket's state, and the packets
-//! that it missed.
+//! What a returning client gets: its socket's state, and the packets that it missed.
 //!
-//! One [`Recovery`] is the part of a hub that one shard owns. It keeps recorded packets in the
-//! order in which the shard delivered them, so the packets after an offset are exactly those that a
-//! session of this shard missed.
+//! One [`Recovery`] is the part of a hub that one shard owns. It keeps packets in the order in which
+//! the shard delivered them, so those after an offset are exactly what a session here missed.
 //!
-//! A client may return to another shard or another node, where packets of two app servers may have
-//! arrived in another order. So the shard that kept the socket answers with a [`Cut`]: for each app
-//! server, the number up to which the client then has everything. Any other shard delivers the
-//! packets after the cut ([`Recovery::resume`]) and skips packets within the cut that arrive later.
-//! When it cannot prove that it has everything after the cut, it refuses: then the client gets a
-//! fresh socket. It never guesses.
+//! A client may return to another shard or node, where packets of two app servers may have another
+//! order. So the shard that kept the socket answers with a [`Cut`]: for each app server, the number
+//! up to which the client then has everything. Any other shard delivers the packets after the cut
+//! ([`Recovery::resume`]) and skips those within it that arrive later. If it cannot prove that it
+//! has everything after the cut, the client gets a fresh socket. It never guesses.
 //!
 //! A kept socket is given out once (then [`Restored::Taken`]), so two sockets never share one
 //! state; a caller that could not use it returns it ([`Recovery::release`]).
 //!
-//! The log is bounded in time (how long a client may be away) and in bytes (all packets and all
-//! sockets together); the oldest entry goes first. A client whose entry is gone gets a fresh
-//! socket, as if it had been away for too long.
+//! The log is bounded in time (how long a client may be away) and in bytes (packets and sockets
+//! together); the oldest entry goes first, and its client then gets a fresh socket.
 
 mod log;
 mod sources;
@@ -40,8 +36,7 @@ use crate::{NamespaceKey, SessionKey};
 const ENTRY_BYTES: usize = 128;
 /// Bytes counted for each app server in a kept cut.
 const CUT_ENTRY_BYTES: usize = 24;
-/// How long an app server that has gone is remembered, in addition to twice the time that its
-/// packets are kept.
+/// How long a departed app server is remembered, beyond twice the time that its packets are kept.
 const REMEMBER: Duration = Duration::from_secs(60);
 
 /// The place of a socket in this shard: its session and its namespace.
@@ -71,8 +66,7 @@ pub enum Restored<'r, P, D> {
     Found(Found<'r, P, D>),
     /// The socket was given out before and was not returned.
     Taken(&'r str),
-    /// No such socket: the id is unknown, too old or of another namespace, or the log cannot tell
-    /// what its client has received.
+    /// The id is unknown, too old or of another namespace, or its client's position is not known.
     Unknown,
 }
 
@@ -106,8 +100,7 @@ pub struct Return<'r> {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Unproved;
 
-/// The recovery logs of one shard and hub. `P` is a packet and `D` a socket's data; both are opaque
-/// here.
+/// The recovery logs of one shard and hub. `P` is a packet and `D` a socket's data, both opaque.
 #[derive(Debug)]
 pub struct Recovery<P, D> {
     /// The id of this log, which cuts carry.
@@ -135,8 +128,7 @@ struct Kept<D> {
     is_taken: bool,
 }
 
-/// The start of a socket that returned to this shard: up to `cut`, its order is that of another
-/// log.
+/// The start of a socket that returned to this shard: up to `cut`, it has another log's order.
 #[derive(Clone, Debug)]
 struct Start {
     cut: OwnCut,
@@ -214,8 +206,7 @@ impl<P, D> Recovery<P, D> {
         self.sources.advance(feed)
     }
 
-    /// Whether a socket of this shard may have received this broadcast elsewhere: then ask
-    /// [`Self::has_had`] for each.
+    /// Whether a socket of this shard may have had this broadcast elsewhere: see [`Self::has_had`].
     pub fn has_ahead(&self, origin: Origin) -> bool {
         self.sources.has_ahead(origin)
     }
@@ -225,9 +216,8 @@ impl<P, D> Recovery<P, D> {
         self.sources.has_had(origin, seat)
     }
 
-    /// Keeps a packet that is delivered now, for clients that are away for up to `keep`. A packet
-    /// without a number is not kept: clients that are away when it comes get fresh sockets. Returns
-    /// the private ids that were removed to make room.
+    /// Keeps a packet for clients that are away for up to `keep`. One without a number is not kept:
+    /// clients that are away then get fresh sockets. Returns the ids removed to make room.
     pub fn record(
         &mut self,
         now: Timestamp,
@@ -257,8 +247,7 @@ impl<P, D> Recovery<P, D> {
         self.make_room(now)
     }
 
-    /// Keeps a socket whose client has gone, for up to `keep`; `seat` is its place. Returns the
-    /// private ids that were removed to make room.
+    /// Keeps a socket for up to `keep`; `seat` is its place. Returns the ids removed to make room.
     pub fn persist(
         &mut self,
         now: Timestamp,
@@ -353,8 +342,7 @@ impl<P, D> Recovery<P, D> {
             let holds = self.sources.holds(now, &start.cut);
             return holds.then(|| Behind { place: 0, cut: start.cut.clone() });
         }
-        // The client did not even receive everything that it had missed then. The order of those
-        // packets is known only if all came from one app server.
+        // It did not even receive all that it had missed: their order is one app server's, if any.
         let (_, origin) = found?;
         if start.cut.iter().any(|(source, number)| *source != origin.source && *number > 0) {
             return None;
@@ -383,8 +371,8 @@ impl<P, D> Recovery<P, D> {
         self.sources.resolve(now, cut).is_some()
     }
 
-    /// Seats a socket that was restored, owned by `server`. Returns the packets that it still has
-    /// to receive, oldest first. Packets within its cut that arrive later are not for it.
+    /// Seats a restored socket, owned by `server`. Returns the packets that it still has to receive,
+    /// oldest first. Packets within its cut that arrive later are not for it.
     pub fn resume(
         &mut self,
         now: Timestamp,
