@@ -45,8 +45,12 @@ fn deal(times: u32, batch: &Bytes) -> u64 {
 
 /// A trunk that is up, with the namespace that the batches use.
 fn trunk() -> NodeTrunk {
-    let config =
-        NodeTrunkConfig { link: LinkConfig::default(), namespaces_max: 10, shards: SHARDS };
+    let config = NodeTrunkConfig {
+        link: LinkConfig::default(),
+        namespaces_max: 10,
+        shards: SHARDS,
+        abandoned_max: 0,
+    };
     let mut trunk = NodeTrunk::new(Timestamp::ORIGIN, config);
     let mut opening = BytesMut::new();
     Frame::Hello(Box::new(Hello {

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
-use rustix::net::{self as sys, SocketFlags};
+use rustix::net::{self as sys, AddressFamily, SocketFlags, SocketType};
 use tokio::sync::mpsc::Sender;
 use tokio::sync::mpsc::error::TrySendError;
 
@@ -19,9 +19,25 @@ use crate::shard::{Arrival, Command};
 use crate::socket::Socket;
 use crate::unavailable::Unavailable;
 
+/// Streams that the kernel holds until the acceptor comes to them.
+const BACKLOG: i32 = 16_384;
+
 /// How long to wait when the system has not even the spare descriptor; some session may end meanwhile.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
+
+/// A listener on the public port.
+pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let socket = sys::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    // So that a restart does not have to wait for the kernel to forget the last one's connections.
+    sys::sockopt::set_socket_reuseaddr(&socket, true)?;
+    // Each accepted stream has it from here: a call less for each.
+    sys::sockopt::set_tcp_nodelay(&socket, true)?;
+    sys::bind(&socket, &address)?;
+    sys::listen(&socket, BACKLOG)?;
+    Ok(TcpListener::from(socket))
+}
 
 /// The acceptor's own state.
 struct Acceptor<'a> {
@@ -154,4 +170,18 @@ fn refuse(mut stream: &TcpStream, cause: &'static str, streams: &Streams) {
     let _ = stream.write_all(answer.as_bytes());
     let _ = stream.shutdown(Shutdown::Write);
     let _ = stream.read(&mut [0; 4096]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accepted_streams_send_at_once_as_the_listener_does() {
+        let listener = listen(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        let _client = TcpStream::connect(address).expect("it listens");
+        let (accepted, _) = listener.accept().expect("somebody waits");
+        assert!(accepted.nodelay().expect("open"));
+    }
 }

@@ -3,21 +3,18 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsFd;
-use std::os::unix::net::UnixStream;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
-use rustix::net::{self as sys, AddressFamily, SocketFlags, SocketType};
+use rustix::net as sys;
 use tokio::runtime;
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::task::{JoinSet, LocalSet, spawn_local};
 use trunkline_http::Ceiling;
 use trunkline_token::Names;
-use trunkline_trunk::encode::encode_drain;
 
 use crate::acceptor;
 use crate::compressor::Compressor;
@@ -25,6 +22,7 @@ use crate::door::Door;
 use crate::environment::Environment;
 use crate::http;
 use crate::hub::{Directory, Ending};
+use crate::inside::Inside;
 use crate::memory::Memory;
 use crate::metrics::{Carrier, Metrics};
 use crate::permits::Streams;
@@ -37,8 +35,6 @@ use trunkline_http::SideDoor;
 
 /// Commands that may wait for one shard; whoever sends more waits.
 const INBOX_COMMANDS_MAX: usize = 4096;
-/// Streams that the kernel holds until the acceptor comes to them.
-const BACKLOG: i32 = 16_384;
 
 /// The public port, bound but not yet accepting.
 #[derive(Debug)]
@@ -59,7 +55,7 @@ impl Edge {
     /// The address is taken, not this machine's, or not allowed.
     pub fn bind(config: Config) -> Result<Self, BindError> {
         let fail = |source| BindError { address: config.listen, source };
-        let listener = listen(config.listen).map_err(fail)?;
+        let listener = acceptor::listen(config.listen).map_err(fail)?;
         let address = listener.local_addr().map_err(fail)?;
         let (metrics, side_doors) = (Metrics::default(), Vec::new());
         Ok(Self { config, listener, address, metrics, side_doors, voucher: None })
@@ -132,7 +128,6 @@ impl Edge {
             env: Arc::clone(&env),
             shards: Arc::clone(&shards),
             pulses: (0..threads).map(|_| Arc::default()).collect(),
-            drained_at: Mutex::default(),
             listener,
             stopping: Arc::new(AtomicBool::new(false)),
             threads: Vec::with_capacity(threads + 1),
@@ -145,18 +140,6 @@ impl Edge {
         running.spawn_acceptor(Streams::new(&env.limits, metrics))?;
         Ok(running)
     }
-}
-
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-    let socket = sys::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
-    // So that a restart does not have to wait for the kernel to forget the last one's connections.
-    sys::sockopt::set_socket_reuseaddr(&socket, true)?;
-    // Each accepted stream has it from here: a call less for each.
-    sys::sockopt::set_tcp_nodelay(&socket, true)?;
-    sys::bind(&socket, &address)?;
-    sys::listen(&socket, BACKLOG)?;
-    Ok(TcpListener::from(socket))
 }
 
 fn spawn_shard(
@@ -234,18 +217,12 @@ const GOODBYE_MAX: Duration = Duration::from_secs(2);
 /// The same when the time of the drain is over.
 const GOODBYE_MIN: Duration = Duration::from_millis(250);
 
-fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
-    shared.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// A serving edge.
 #[derive(Debug)]
 pub struct Running {
     env: Arc<Environment>,
     shards: Arc<[Sender<Command>]>,
     pulses: Vec<Arc<Pulse>>,
-    /// When the drain that has begun is to be over.
-    drained_at: Mutex<Option<Instant>>,
     listener: TcpListener,
     stopping: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
@@ -267,11 +244,7 @@ impl Running {
 
     /// The way in for app servers that are parts of this process.
     pub fn inside(&self) -> Inside {
-        Inside {
-            env: Arc::clone(&self.env),
-            shards: Arc::clone(&self.shards),
-            turn: Arc::new(AtomicUsize::new(0)),
-        }
+        Inside::new(&self.env, &self.shards)
     }
 
     /// The shards that do not answer within that time.
@@ -339,13 +312,8 @@ impl Running {
 
     /// Tells the app servers, and closes sessions at an even pace until the deadline.
     pub fn begin_drain(&self, deadline: Duration) {
-        let mut frame = BytesMut::new();
-        encode_drain(&mut frame, u32::try_from(deadline.as_millis()).unwrap_or(u32::MAX));
-        for trunk in self.env.directory.all_trunks() {
-            trunk.push(&frame);
-        }
+        self.env.directory.begin_drain(deadline);
         self.tell_all(|| Command::Drain(deadline));
-        *lock(&self.drained_at) = Some(Instant::now() + deadline);
     }
 
     /// Ends all sessions and trunks at once and waits for the threads.
@@ -354,10 +322,10 @@ impl Running {
         // Wakes the acceptor out of its wait.
         let _ = sys::shutdown(self.listener.as_fd(), sys::Shutdown::Both);
         // The time of a drain is the time of all of it.
+        let goodbye =
+            self.env.directory.drain_left().unwrap_or(GOODBYE_MAX).clamp(GOODBYE_MIN, GOODBYE_MAX);
         let now = Instant::now();
-        let until = lock(&self.drained_at).map_or(now + GOODBYE_MAX, |drained_at| {
-            drained_at.clamp(now + GOODBYE_MIN, now + GOODBYE_MAX)
-        });
+        let until = now + goodbye;
         // App servers confirm the ends of their last sessions, but for those that hang.
         while self.env.sessions_total() > 0 && Instant::now() < until.min(now + GOODBYE_MIN) {
             thread::sleep(Duration::from_millis(5));
@@ -384,55 +352,10 @@ impl Running {
     }
 }
 
-/// Opens trunks that never leave this process. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Inside {
-    env: Arc<Environment>,
-    shards: Arc<[Sender<Command>]>,
-    turn: Arc<AtomicUsize>,
-}
-
-/// A trunk inside of this process could not be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenInsideError {
-    /// There is no such hub.
-    #[error("this node serves no hub named '{0}'")]
-    HubUnknown(String),
-    /// No descriptor is left.
-    #[error("cannot make a stream")]
-    Stream(#[source] io::Error),
-    /// The shard that would serve it is behind or has stopped.
-    #[error("the node is too busy, or stops")]
-    Unavailable,
-}
-
-impl Inside {
-    /// The app server's end of a new trunk of this hub: WebSocket frames from the first byte on, in non-blocking mode.
-    ///
-    /// Its app server is like any other, but for this: it is not among the `Peers` of others, and its settings' `path`
-    /// counts for nothing.
-    ///
-    /// # Errors
-    ///
-    /// See [`OpenInsideError`].
-    pub fn open(&self, hub: &str) -> Result<UnixStream, OpenInsideError> {
-        let found = self.env.directory.enter(hub);
-        let hub = found.ok_or_else(|| OpenInsideError::HubUnknown(hub.to_owned()))?;
-        let (ours, theirs) = UnixStream::pair().map_err(OpenInsideError::Stream)?;
-        for stream in [&ours, &theirs] {
-            stream.set_nonblocking(true).map_err(OpenInsideError::Stream)?;
-        }
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.shards.len();
-        self.shards[turn]
-            .try_send(Command::Arrived(Arrival::Trunk { hub, socket: ours.into() }))
-            .map_err(|_| OpenInsideError::Unavailable)?;
-        Ok(theirs)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::net::TcpStream;
+    use std::sync::Mutex;
 
     use super::*;
     use crate::{HubConfig, Limits, Secret};
@@ -452,7 +375,7 @@ mod tests {
 
         fn serve(&self, _: Visit) -> SideAnswer {
             self.caught.send(()).expect("the test waits");
-            lock(&self.let_go).recv().expect("the test lets it go");
+            self.let_go.lock().expect("no panic").recv().expect("the test lets it go");
             Box::pin(std::future::pending())
         }
     }
@@ -504,14 +427,5 @@ mod tests {
         go.send(()).expect("the door waits");
         assert_eq!(silent(30_000), [0; 0]);
         edge.stop();
-    }
-
-    #[test]
-    fn accepted_streams_send_at_once_as_the_listener_does() {
-        let listener = listen(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port");
-        let address = listener.local_addr().expect("bound");
-        let _client = TcpStream::connect(address).expect("it listens");
-        let (accepted, _) = listener.accept().expect("somebody waits");
-        assert!(accepted.nodelay().expect("open"));
     }
 }

@@ -43,8 +43,8 @@ pub use kind::{Direction, FrameKind};
 pub use machine::{
     Action, AppEnd, AppHello, AppNumberState, Batches, CannotNow, EndCause, EndEvent, Greeting,
     Link, LinkConfig, LinkEvent, Misbehaved, Namespaces, NodeInfo, NodeTrunk, NodeTrunkConfig,
-    NumberState, Numbers, Refused, Requests, Restore, SDK_BYTES_MAX, SERVER_ID_BYTES_MAX, Shares,
-    Step, shard_of,
+    NumberState, Numbers, Refused, Restore, SDK_BYTES_MAX, SERVER_ID_BYTES_MAX, Shares, Step,
+    shard_of,
 };
 pub use text::Str;
 pub use values::{

@@ -159,7 +159,7 @@ fn a_drain_of_either_end_stops_new_sessions_only() {
     for by_node in [true, false] {
         let (mut pair, session) = Pair::with_session(LinkConfig::default(), LinkConfig::default());
         if by_node {
-            pair.node.trunk.drain(30_000)
+            pair.node.drain(Duration::from_secs(30))
         } else {
             pair.app.link().drain(30_000)
         }
@@ -171,6 +171,34 @@ fn a_drain_of_either_end_stops_new_sessions_only() {
         let told = if by_node { &pair.app_events } else { &pair.node_events };
         assert!(told.contains(&drains));
     }
+}
+
+#[test]
+fn a_drain_is_told_once_and_lasts_as_long_as_can_be_said() {
+    let mut pair = up();
+    pair.node.drain(Duration::from_millis(7));
+    pair.node.drain(Duration::from_secs(7));
+    assert_eq!(pair.node.poll_transmit(), Some(Frame::Drain { deadline_ms: 7 }));
+    assert_eq!(pair.node.poll_transmit(), None);
+    let mut pair = up();
+    pair.node.drain(Duration::MAX);
+    assert_eq!(pair.node.poll_transmit(), Some(Frame::Drain { deadline_ms: u32::MAX }));
+}
+
+#[test]
+fn who_is_pinged_answers_and_nobody_is_before_welcome_or_behind_an_error() {
+    let mut pair = pair();
+    pair.node.trunk.ping();
+    assert_eq!(pair.node.poll_transmit(), None);
+    let mut pair = up();
+    pair.node.trunk.ping();
+    pair.drain();
+    pair.deliver_to_app().unwrap();
+    assert_eq!(pair.to_node.len(), 1, "the Pong is on its way");
+    pair.node.trunk.give_up(ErrorCode::Limit, "enough".into());
+    pair.node.trunk.ping();
+    assert!(matches!(pair.node.poll_transmit(), Some(Frame::Error { .. })));
+    assert_eq!(pair.node.poll_transmit(), None);
 }
 
 #[test]
@@ -196,6 +224,6 @@ fn nothing_can_be_sent_while_the_trunk_is_not_up() {
     let mut pair = pair();
     assert_eq!(pair.try_open("early"), Err(CannotNow::NotUp));
     assert_eq!(pair.app.send(accept(SessionNumber(0))), Err(CannotNow::NotUp));
-    pair.node.trunk.drain(1);
+    pair.node.drain(Duration::from_millis(1));
     assert_eq!(pair.node.poll_transmit(), None);
 }

@@ -4,11 +4,11 @@ mod owner;
 mod pair;
 
 use bytes::Bytes;
-use owner::{batch, config, join, send, steps, told, up, words};
+use owner::{batch, config, greeted, hello, join, send, steps, told, up, words};
 use pair::{accept, broadcast, persist, recorded, restore};
 use trunkline_trunk::{
-    Frame, FrameKind, Misbehaved, NamespaceNumber, Numbers, RequestId, SessionNumber, Shares, Step,
-    shard_of,
+    Found, Frame, FrameKind, Hello, Misbehaved, NamespaceNumber, Numbers, RequestId, SessionNumber,
+    Shares, Step, shard_of,
 };
 
 fn shares(steps: Vec<Step>) -> Shares {
@@ -159,12 +159,13 @@ fn bytes_that_are_no_frame_end_the_trunk_behind_what_came_before() {
 #[test]
 fn an_owner_that_finds_fault_in_the_midst_of_a_batch_ends_it_there() {
     let mut trunk = up(config(1));
-    let answer = Frame::Response { request_id: RequestId(9), response: pair::response() };
-    trunk.handle_batch(owner::NOW, batch(&[join(0), answer, send(0, payload(1))]));
-    assert!(matches!(trunk.poll_step(), Some(Step::Response { .. })));
-    trunk.misbehaved(Misbehaved::NumberNotInUse(FrameKind::Response));
+    trunk.look_before_broadcast();
+    let shout = Frame::Broadcast(broadcast(payload(1)));
+    trunk.handle_batch(owner::NOW, batch(&[join(0), shout, send(0, payload(1))]));
+    assert!(matches!(trunk.poll_step(), Some(Step::BroadcastAhead)));
+    trunk.misbehaved(Misbehaved::NumberNotInUse(FrameKind::Send));
     let told = words(&steps(&mut trunk));
-    assert_eq!(told, ["Join", "ended: Response for a number that is not in use"]);
+    assert_eq!(told, ["Join", "ended: Send for a number that is not in use"]);
 }
 
 #[test]
@@ -174,8 +175,8 @@ fn the_number_of_a_prove_is_in_use_until_it_is_answered() {
         Frame::Prove { session: SessionNumber(0), request_id: RequestId(4), cut: Vec::new() };
     let frames = [accept(SessionNumber(0)), prove.clone()];
     assert_eq!(words(&told(&mut trunk, &frames)), ["Accept Prove"]);
-    assert!(trunk.awaits_answers());
-    assert!(trunk.proved(RequestId(4)) && !trunk.awaits_answers());
+    assert!(trunk.proved(RequestId(4)));
+    assert!(!trunk.proved(RequestId(4)), "it is answered");
     assert_eq!(words(&told(&mut trunk, std::slice::from_ref(&prove))), ["Prove"]);
     assert_eq!(words(&told(&mut trunk, &[prove])), ["ended: Prove with a number that is in use"]);
 }
@@ -188,4 +189,26 @@ fn the_number_of_a_restore_is_in_use_until_it_is_answered() {
     assert_eq!(words(&told(&mut trunk, &[restore(1)])).len(), 1);
     let ended = "ended: Restore with a number that is in use";
     assert_eq!(words(&told(&mut trunk, &[restore(2)])), [ended]);
+}
+
+#[test]
+fn what_nobody_keeps_is_answered_as_the_app_server_can_read_it() {
+    for numbers in [true, false] {
+        let settings = format!(r#"{{"numbers":{numbers}}}"#);
+        let (mut trunk, _) = greeted(config(1), Hello { settings: settings.into(), ..hello() });
+        trunk.welcome(owner::NOW, owner::INFO);
+        let name = Frame::Namespace { nsp: NamespaceNumber(0), name: "/".into() };
+        assert_eq!(words(&told(&mut trunk, &[name, restore(6)])).len(), 2);
+        assert!(matches!(trunk.poll_transmit(), Some(Frame::Welcome(_))));
+        trunk.not_restored(RequestId(6));
+        let (told, request_id) = match trunk.poll_transmit() {
+            Some(Frame::RestoredAt(answer)) => (answer.found == Found::No, answer.request_id),
+            Some(Frame::Restored(answer)) => (!answer.found && !numbers, answer.request_id),
+            other => panic!("{other:?}"),
+        };
+        assert!(told && request_id == RequestId(6), "numbers: {numbers}");
+        trunk.not_restored(RequestId(6));
+        assert_eq!(trunk.poll_transmit(), None, "one answer");
+        assert!(!trunk.restored(RequestId(6)), "its number is free");
+    }
 }

@@ -2,14 +2,13 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use trunkline_http::{LogPace, is_hub_name};
 
-use super::Hub;
-use super::Trunk;
 use super::routes::Routes;
+use super::{Hub, Trunk, locked};
 use crate::{HubConfig, HubStatus, Secret};
 
 /// The default hub's, where nothing else is said.
@@ -28,6 +27,8 @@ pub(crate) struct Directory {
     template: Option<HubConfig>,
     routes: RwLock<Routes>,
     pub(crate) draining: AtomicBool,
+    /// When the drain that has begun is to be over.
+    drained_at: Mutex<Option<Instant>>,
     pub(crate) pace: LogPace,
 }
 
@@ -52,6 +53,7 @@ impl Directory {
             hubs,
             routes: RwLock::new(routes),
             draining: AtomicBool::new(false),
+            drained_at: Mutex::default(),
             pace: LogPace::default(),
         }
     }
@@ -169,6 +171,21 @@ impl Directory {
 
     pub(crate) fn all_trunks(&self) -> Vec<Arc<Trunk>> {
         self.hubs().flat_map(|hub| hub.trunks()).collect()
+    }
+
+    /// Tells the app servers that the node drains. One whose trunk comes up later is told by its trunk's own task.
+    pub(crate) fn begin_drain(&self, deadline: Duration) {
+        // First this: a trunk that comes up now is among those that are there, or finds it.
+        *locked(&self.drained_at) = Some(Instant::now() + deadline);
+        for trunk in self.all_trunks() {
+            trunk.drain(deadline);
+        }
+    }
+
+    /// What is left of a drain that has begun.
+    pub(crate) fn drain_left(&self) -> Option<Duration> {
+        let drained_at = *locked(&self.drained_at);
+        drained_at.map(|at| at.saturating_duration_since(Instant::now()))
     }
 
     pub(crate) fn status(&self) -> Vec<HubStatus> {

@@ -1,6 +1,7 @@
 //! Hubs: isolated applications of one node, each with its app servers, what everybody holds of their trunks, their
 //! clients' ids and what is kept for their return. Locks are held for a lookup or an update only, never across an await.
 
+mod asking;
 mod directory;
 mod keepers;
 mod own_sids;
@@ -8,6 +9,8 @@ mod precedence;
 mod roster;
 mod routes;
 mod servers;
+#[cfg(test)]
+mod tests;
 mod trunk;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,7 +26,7 @@ use self::own_sids::OwnSids;
 pub(crate) use self::precedence::{Ahead, Place, Precedence};
 use self::roster::Roster;
 use self::servers::Servers;
-pub(crate) use self::trunk::{Answered, BatchCredit, Ending, Origin, Trunk, TrunkNumber};
+pub(crate) use self::trunk::{Answered, BatchCredit, Ending, Notes, Origin, Trunk, TrunkNumber};
 use crate::unavailable::Unavailable;
 use crate::{HubConfig, HubStatus, Secret};
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use trunkline_clock::Timestamp;
 use trunkline_switchboard::ServerKey;
-use trunkline_switchboard::affinity::{self, Candidate, Cursor, Standing};
+use trunkline_switchboard::affinity::{self, Candidate, Cursor, Patience, Standing};
 use trunkline_trunk::Str;
 use trunkline_trunk::encode::{encode_peers, encode_relayed};
 use trunkline_trunk::settings::EngineSettings;
@@ -41,8 +41,8 @@ impl Roster {
 }
 
 impl Hub {
-    /// Takes an app server in. It replaces earlier trunks of the same process, which may have said `Hello` in the same
-    /// moment and not have been there to be found.
+    /// Takes an app server in. Its trunk replaces earlier ones of the same process: this is the one place where two that
+    /// said `Hello` in the same moment come one after the other.
     pub(super) fn enrol(&self, trunk: &Arc<Trunk>) {
         {
             let mut roster = locked(&self.roster);
@@ -98,29 +98,16 @@ impl Hub {
     ) -> Result<Arc<Trunk>, NoAppServer> {
         let mut state = locked(&self.roster);
         let Roster { trunks, cursor, .. } = &mut *state;
-        let mut busy = false;
-        let open = |trunk: &&Arc<Trunk>| !trunk.is_draining() && !tried.contains(&trunk.number);
-        let candidates = trunks.iter().filter(open).filter(|trunk| {
-            let fits = trunk.pending() < limits.handshakes_pending_max
-                && trunk.is_usable(limits.trunk_unread_bytes_max);
-            busy |= !fits;
-            fits
-        });
-        let patience = limits.patience();
-        let candidates = candidates.map(|trunk| Candidate {
-            server: trunk.server,
-            standing: trunk.standing(now, patience),
-            load: trunk.sessions_u32(),
-        });
-        let picked = affinity::pick(cursor, candidates).and_then(|key| latest_of(trunks, key));
-        match picked {
-            Some(trunk) => {
-                trunk.session_added();
-                Ok(Arc::clone(trunk))
-            }
-            None if busy => Err(NoAppServer::Busy),
-            None => Err(NoAppServer::None),
-        }
+        let open = |trunk: &Trunk| !trunk.is_draining() && !tried.contains(&trunk.number);
+        let fits = |trunk: &Trunk| {
+            open(trunk)
+                && trunk.pending() < limits.handshakes_pending_max
+                && trunk.is_usable(limits.trunk_unread_bytes_max)
+        };
+        let trunk = choose(trunks, cursor, (now, limits.patience()), fits, Trunk::sessions)
+            .ok_or_else(|| NoAppServer::of(trunks.iter().any(|trunk| open(trunk))))?;
+        trunk.session_added();
+        Ok(trunk)
     }
 
     /// What the hub's handshakes are checked against.
@@ -138,39 +125,20 @@ impl Hub {
     ) -> Result<Arc<Trunk>, NoAppServer> {
         let mut state = locked(&self.roster);
         let Roster { trunks, request_cursor, .. } = &mut *state;
-        let usable = |one: &&Arc<Trunk>| {
-            one.is_usable(limits.trunk_unread_bytes_max) && !tried.contains(&one.number)
-        };
-        let patience = limits.patience();
         let mut pick = |draining| {
-            let candidates =
-                trunks.iter().filter(usable).filter(|one| one.is_draining() == draining);
-            let candidates = candidates.map(|trunk| Candidate {
-                server: trunk.server,
-                standing: trunk.standing(now, patience),
-                load: u32::try_from(trunk.requests_pending()).unwrap_or(u32::MAX),
-            });
-            affinity::pick(request_cursor, candidates)
+            let usable = |trunk: &Trunk| {
+                trunk.is_draining() == draining
+                    && trunk.is_usable(limits.trunk_unread_bytes_max)
+                    && !tried.contains(&trunk.number)
+            };
+            let at = (now, limits.patience());
+            choose(trunks, request_cursor, at, usable, Trunk::requests_pending)
         };
-        let picked = pick(false).or_else(|| pick(true));
-        match picked.and_then(|key| latest_of(trunks, key)) {
-            Some(trunk) => Ok(Arc::clone(trunk)),
-            None if trunks.is_empty() => Err(NoAppServer::None),
-            None => Err(NoAppServer::Busy),
-        }
+        pick(false).or_else(|| pick(true)).ok_or_else(|| NoAppServer::of(!trunks.is_empty()))
     }
 
     pub(crate) fn trunk_of_number(&self, number: TrunkNumber) -> Option<Arc<Trunk>> {
         locked(&self.roster).trunks.iter().find(|trunk| trunk.number == number).map(Arc::clone)
-    }
-
-    /// Another trunk of the same app server process, if one is there.
-    pub(crate) fn trunk_of_server(&self, server_id: &str) -> Option<Arc<Trunk>> {
-        locked(&self.roster)
-            .trunks
-            .iter()
-            .find(|trunk| trunk.server_id == server_id)
-            .map(Arc::clone)
     }
 
     /// Hands a payload of one app server to others: those named, or all but itself.
@@ -219,6 +187,23 @@ impl Hub {
     }
 }
 
+/// Chooses among the app servers that may be asked: the one with the least to do, and one that hangs only where all do.
+fn choose(
+    trunks: &[Arc<Trunk>],
+    cursor: &mut Cursor,
+    (now, patience): (Timestamp, Patience),
+    may_be_asked: impl Fn(&Trunk) -> bool,
+    load: impl Fn(&Trunk) -> usize,
+) -> Option<Arc<Trunk>> {
+    let candidates = trunks.iter().filter(|trunk| may_be_asked(trunk)).map(|trunk| Candidate {
+        server: trunk.server,
+        standing: trunk.standing(now, patience),
+        load: u32::try_from(load(trunk)).unwrap_or(u32::MAX),
+    });
+    let picked = affinity::pick(cursor, candidates)?;
+    latest_of(trunks, picked).map(Arc::clone)
+}
+
 /// The trunk that an app server speaks over: one that has come later has ended all before it.
 fn latest_of(trunks: &[Arc<Trunk>], server: ServerKey) -> Option<&Arc<Trunk>> {
     trunks.iter().rev().find(|trunk| trunk.server == server)
@@ -246,5 +231,12 @@ impl From<NoAppServer> for Unavailable {
             NoAppServer::Busy => Self::HandshakesFull,
             NoAppServer::None => Self::NoAppServer,
         }
+    }
+}
+
+impl NoAppServer {
+    /// None could take it, though somebody is there.
+    fn of(somebody: bool) -> Self {
+        if somebody { Self::Busy } else { Self::None }
     }
 }

@@ -3,20 +3,19 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use tokio::sync::{Notify, oneshot};
+use bytes::BytesMut;
+use tokio::sync::Notify;
 use trunkline_clock::Timestamp;
 use trunkline_switchboard::ServerKey;
 use trunkline_switchboard::affinity::{Advice, Hang, Patience, Promptness, Standing};
-use trunkline_trunk::Misbehaved;
 use trunkline_trunk::settings::EngineSettings;
-use trunkline_trunk::{
-    ClientRequest, Frame, Request, RequestCode, RequestId, Requests, Response, SharedCredit, Str,
-};
+use trunkline_trunk::{Misbehaved, RequestId, SharedCredit};
 
-use super::Hub;
+use super::asking::Asking;
+use super::{Hub, locked};
 
 /// Unique in the node for the life of the process.
 pub(crate) type TrunkNumber = u32;
@@ -64,16 +63,16 @@ pub(crate) struct Trunk {
     /// Set together with `ending`, for those who only want to know whether.
     ended: AtomicBool,
     ending: Mutex<Option<Ending>>,
-    /// Requests that wait for this app server's `Response`.
-    requests: Mutex<Requests<oneshot::Sender<Response>>>,
+    pub(super) asking: Mutex<Asking>,
+    /// Bytes of requests that its own task has not taken.
+    pub(super) asking_bytes: AtomicUsize,
     /// How it answers handshakes.
     promptness: Mutex<Promptness>,
     /// It is ejected. Set together with `promptness`, for the one who hears it.
     ejected: AtomicBool,
     /// When its last frame came, in microseconds of the node's clock.
     heard_at: AtomicU64,
-    /// What shards have answered and the trunk's own task has not heard of yet.
-    answered: Mutex<Vec<Answered>>,
+    notes: Mutex<Notes>,
 }
 
 /// Encoded frames, and the place among them where the app server is to be told who the others are. The list itself is
@@ -95,8 +94,18 @@ pub(crate) enum Ending {
     NodeStops,
 }
 
-/// Requests that nobody waits for any more and that are remembered, so that their late answers are no lies.
-const ABANDONED_MAX: usize = 10_000;
+/// What the trunk's own task has not heard of yet.
+#[derive(Debug, Default)]
+pub(crate) struct Notes {
+    /// Keys of requests that nobody waits for any more.
+    pub(crate) abandoned: Vec<u64>,
+    /// What shards have answered.
+    pub(crate) answered: Vec<Answered>,
+    /// The node drains, and closes the trunk after so long.
+    pub(crate) drain: Option<Duration>,
+    /// Somebody wants to know whether the app server is alive.
+    pub(crate) ping: bool,
+}
 
 /// A question of the app server's that has its answer in the outbox, or is about to.
 #[derive(Clone, Copy, Debug)]
@@ -134,16 +143,17 @@ impl Trunk {
             draining: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             ending: Mutex::new(None),
-            requests: Mutex::new(Requests::new(ABANDONED_MAX)),
+            asking: Mutex::default(),
+            asking_bytes: AtomicUsize::new(0),
             promptness: Mutex::default(),
             ejected: AtomicBool::new(false),
             heard_at: AtomicU64::new(now.as_micros()),
-            answered: Mutex::default(),
+            notes: Mutex::default(),
         }
     }
 
     fn promptness(&self) -> MutexGuard<'_, Promptness> {
-        self.promptness.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.promptness)
     }
 
     /// Frames came from it.
@@ -189,11 +199,7 @@ impl Trunk {
         let heard_at = Timestamp::from_micros(self.heard_at.load(Ordering::Relaxed));
         let advice = self.promptness().advise(now, asked_at, heard_at, patience);
         match advice {
-            Advice::Call { .. } => {
-                let mut frame = BytesMut::new();
-                Frame::Ping { token: Bytes::new() }.encode(&mut frame);
-                self.push(&frame);
-            }
+            Advice::Call { .. } => self.note(|notes| notes.ping = true),
             Advice::Leave { ejected: Some(hang) } => {
                 self.ejected.store(true, Ordering::Relaxed);
                 let why = match hang {
@@ -251,7 +257,7 @@ impl Trunk {
     }
 
     fn outbox(&self) -> MutexGuard<'_, Outbox> {
-        self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.outbox)
     }
 
     pub(crate) fn has_credit(&self) -> bool {
@@ -285,15 +291,6 @@ impl Trunk {
         self.sessions.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn sessions_u32(&self) -> u32 {
-        u32::try_from(self.sessions()).unwrap_or(u32::MAX)
-    }
-
-    /// Requests that open no session and wait for its word.
-    pub(crate) fn requests_pending(&self) -> usize {
-        self.requests().waiting()
-    }
-
     /// Handshakes that wait for the app server's word.
     pub(crate) fn pending(&self) -> usize {
         self.pending.load(Ordering::Relaxed)
@@ -305,7 +302,9 @@ impl Trunk {
 
     /// May it be given sessions and requests? Not when it is about to end, or reads too slowly.
     pub(crate) fn is_usable(&self, unread_bytes_max: usize) -> bool {
-        !self.ended.load(Ordering::Relaxed) && self.outbox().frames.len() < unread_bytes_max
+        let asking_bytes = self.asking_bytes.load(Ordering::Relaxed);
+        !self.ended.load(Ordering::Relaxed)
+            && self.outbox().frames.len() + asking_bytes < unread_bytes_max
     }
 
     pub(crate) fn set_draining(&self) {
@@ -315,7 +314,7 @@ impl Trunk {
     /// Asks the trunk's own task to end it after what is in the outbox; the first cause stays.
     pub(crate) fn end(&self, cause: Ending) {
         self.ended.store(true, Ordering::Relaxed);
-        self.ending.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(cause);
+        locked(&self.ending).get_or_insert(cause);
         self.wake_writer.notify_one();
     }
 
@@ -324,81 +323,38 @@ impl Trunk {
     }
 
     pub(crate) fn ending(&self) -> Option<Ending> {
-        *self.ending.lock().unwrap_or_else(PoisonError::into_inner)
+        *locked(&self.ending)
     }
 
-    /// Asks the app server what to answer to a request that opens no session. `None`: it has enough to answer.
-    pub(crate) fn request(
-        self: &Arc<Self>,
-        waiting_max: usize,
-        code: RequestCode,
-        context: &str,
-        request: ClientRequest,
-    ) -> Option<(PendingRequest, oneshot::Receiver<Response>)> {
-        let (sender, receiver) = oneshot::channel();
-        let request_id = {
-            let mut requests = self.requests();
-            if requests.waiting() >= waiting_max {
-                return None;
-            }
-            requests.ask(sender)
-        };
-        let mut frame = BytesMut::new();
-        let context = Str::from(context.to_owned());
-        Frame::Request(Box::new(Request { request_id, code, context, request })).encode(&mut frame);
-        self.push(&frame);
-        Some((PendingRequest { trunk: Arc::clone(self), request_id }, receiver))
-    }
-
-    /// An answer came.
-    pub(crate) fn response(
-        &self,
-        request_id: RequestId,
-        response: Response,
-    ) -> Result<(), Misbehaved> {
-        if let Some(waiting) = self.requests().answered(request_id)? {
-            // The client may have gone in this moment.
-            let _ = waiting.send(response);
-        }
-        Ok(())
-    }
-
-    fn requests(&self) -> MutexGuard<'_, Requests<oneshot::Sender<Response>>> {
-        self.requests.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The app server gets this answer now. To be said before the answer is in the outbox.
+    /// The app server gets this answer now. To be said before the answer is in the outbox, which wakes the task.
     pub(crate) fn answered(&self, what: Answered) {
-        self.answered.lock().unwrap_or_else(PoisonError::into_inner).push(what);
+        locked(&self.notes).answered.push(what);
     }
 
-    /// What has been answered since the last call.
-    pub(crate) fn take_answered(&self) -> Vec<Answered> {
-        std::mem::take(&mut *self.answered.lock().unwrap_or_else(PoisonError::into_inner))
+    /// Nobody waits for the answer to this request any more.
+    pub(super) fn abandoned(&self, key: u64) {
+        locked(&self.notes).abandoned.push(key);
     }
 
-    /// The trunk is gone: whoever waits for it learns so at once.
-    pub(crate) fn fail_requests(&self) {
-        self.requests().clear();
+    /// The node drains: the app server is to be told.
+    pub(super) fn drain(&self, deadline: Duration) {
+        self.note(|notes| notes.drain = Some(deadline));
+    }
+
+    fn note(&self, note: impl FnOnce(&mut Notes)) {
+        note(&mut locked(&self.notes));
+        self.wake_writer.notify_one();
+    }
+
+    /// What there is to know since the last call.
+    pub(crate) fn take_notes(&self) -> Notes {
+        std::mem::take(&mut *locked(&self.notes))
     }
 }
 
 impl Drop for Trunk {
     fn drop(&mut self) {
         self.hub.leave_server(&self.server_id);
-    }
-}
-
-/// A request that somebody waits for; dropping it says that nobody does any more.
-#[derive(Debug)]
-pub(crate) struct PendingRequest {
-    trunk: Arc<Trunk>,
-    request_id: RequestId,
-}
-
-impl Drop for PendingRequest {
-    fn drop(&mut self) {
-        self.trunk.requests().abandon(self.request_id);
     }
 }
 

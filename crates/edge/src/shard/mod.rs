@@ -60,7 +60,7 @@ use self::marks::Watch;
 pub(crate) use self::opening::{OpenRequest, deflate_settings};
 use self::poller::{Poller, Readiness, Token};
 pub(crate) use self::reading::IdleFrames;
-pub(crate) use self::recovery::{GiveBack, RestoreRequest, not_found};
+pub(crate) use self::recovery::{GiveBack, RestoreRequest};
 pub(crate) use self::run::run;
 use self::slot::{Live, Slot};
 use self::slots::Slots;

@@ -136,10 +136,10 @@ impl Shard {
             Restored::Found(found) => ("found", found_at(*request_id, id, &found)),
             Restored::Taken(socket) => {
                 let socket = text(socket);
-                let nothing = nothing_at(*request_id);
+                let nothing = RestoredAt::nothing(*request_id);
                 ("taken", RestoredAt { found: wire::Found::Taken, socket, ..nothing })
             }
-            Restored::Unknown => ("not_found", nothing_at(*request_id)),
+            Restored::Unknown => ("not_found", RestoredAt::nothing(*request_id)),
         };
         self.count_recovery(outcome);
         if let Some(shard_trunk) = self.trunks.get_mut(trunk) {
@@ -240,33 +240,4 @@ fn found_at(
             .map(|(server, number)| Position { server: text(server), number: *number })
             .collect(),
     }
-}
-
-const fn nothing_at(request_id: RequestId) -> RestoredAt {
-    RestoredAt {
-        request_id,
-        found: wire::Found::No,
-        socket: Str::EMPTY,
-        rooms: Vec::new(),
-        data: Bytes::new(),
-        missed: Vec::new(),
-        log: Str::EMPTY,
-        last: Str::EMPTY,
-        cut: Vec::new(),
-    }
-}
-
-/// The answer when nobody keeps it.
-pub(crate) fn not_found(request_id: RequestId, settings: &EngineSettings) -> Frame {
-    if settings.numbers {
-        return Frame::RestoredAt(Box::new(nothing_at(request_id)));
-    }
-    Frame::Restored(Box::new(wire::Restored {
-        request_id,
-        found: false,
-        socket: Str::EMPTY,
-        rooms: Vec::new(),
-        data: Bytes::new(),
-        missed: Vec::new(),
-    }))
 }

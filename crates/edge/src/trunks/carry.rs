@@ -4,15 +4,14 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use bytes::BytesMut;
 use tokio::sync::oneshot;
 use trunkline_trunk::settings::EngineSettings;
 use trunkline_trunk::{EndCause, ErrorCode, Greeting, Misbehaved, NodeInfo, Restore, Shares, Step};
 
 use super::stream::TrunkTask;
-use crate::hub::{Ahead, BatchCredit, Ending, Place, Trunk};
+use crate::hub::{Ahead, BatchCredit, Place, Trunk};
 use crate::metrics::Outcome;
-use crate::shard::{Command, GiveBack, RestoreRequest, not_found};
+use crate::shard::{Command, GiveBack, RestoreRequest};
 
 static NEXT_NUMBER: AtomicU32 = AtomicU32::new(1);
 
@@ -55,11 +54,7 @@ impl TrunkTask {
     async fn carry_out_for(&mut self, trunk: &Arc<Trunk>, step: Step) {
         match step {
             Step::Shares(shares) => self.deal_out(trunk, shares).await,
-            Step::Response { request_id, response } => {
-                if let Err(rule) = trunk.response(request_id, response) {
-                    self.node.misbehaved(rule);
-                }
-            }
+            Step::Response { key, response } => trunk.response(key, response),
             Step::CreditReturned => self.credit_returned(trunk).await,
             Step::Settings(settings) => self.change_settings(trunk, Arc::from(settings)).await,
             Step::Relay { to, payload } => {
@@ -142,10 +137,7 @@ impl TrunkTask {
             };
             self.door.tell(shard, Command::Restore(Box::new(request))).await;
         } else {
-            let mut frame = BytesMut::new();
-            not_found(request_id, &trunk.settings).encode(&mut frame);
-            self.node.restored(request_id);
-            trunk.push(&frame);
+            self.node.not_restored(request_id);
             let outcome = Outcome { outcome: "not_found" };
             self.door.env().metrics.recoveries.get_or_create(&outcome).inc();
         }
@@ -207,9 +199,6 @@ impl TrunkTask {
         let Greeting { server, sdk, settings, mut warnings, credit } = greeting;
         let env = Arc::clone(self.door.env());
         let server_id = server.to_string();
-        if let Some(older) = self.hub.trunk_of_server(&server_id) {
-            older.end(Ending::Replaced);
-        }
         let trunk = Arc::new(Trunk::new(
             NEXT_NUMBER.fetch_add(1, Ordering::Relaxed),
             Arc::clone(&self.hub),
@@ -241,6 +230,10 @@ impl TrunkTask {
             }
         }
         env.directory.trunk_up(&trunk);
+        // Those that were there when the drain began have been told.
+        if let Some(left) = env.directory.drain_left() {
+            self.node.drain(left);
+        }
         env.metrics.trunks.inc();
         tracing::info!(hub = %self.hub.name, server = %trunk.server_id, sdk = %trunk.sdk, address = %self.address, "app server connected");
         self.trunk = Some(trunk);

@@ -14,7 +14,7 @@ use trunkline_trunk::{ErrorCode, LinkConfig, NodeTrunk, NodeTrunkConfig, Str};
 use trunkline_websocket::{Decoder, Incoming, Opcode, Role, encode, encode_close, encode_header};
 
 use crate::door::Door;
-use crate::hub::{Ahead, Answered, Ending, Hub, Origin, Place, Trunk};
+use crate::hub::{Ahead, Answered, Ending, Hub, Notes, Origin, Place, Trunk};
 use crate::metrics::Cause;
 use crate::shard::{AdoptedStream, Command};
 use crate::socket::Socket;
@@ -25,6 +25,8 @@ const READ_BYTES: usize = 256 * 1024;
 /// neighbour that waits for this round began to wait.
 const FULL_READS_MAX: u32 = 32;
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
+/// Requests that nobody waits for any more and that are remembered, so that their late answers are no lies.
+const ABANDONED_MAX: usize = 10_000;
 /// How long the last words of a trunk may take.
 const GOODBYE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -86,6 +88,7 @@ impl TrunkTask {
             link,
             namespaces_max: limits.trunk_namespaces_max,
             shards: u16::try_from(door.peers().len()).unwrap_or(u16::MAX),
+            abandoned_max: ABANDONED_MAX,
         };
         let node = NodeTrunk::new(door.env().now(), config);
         Self {
@@ -263,13 +266,21 @@ impl TrunkTask {
     fn take_notes(&mut self) {
         let Some(trunk) = &self.trunk else { return };
         self.node.processed(trunk.take_processed());
-        if self.node.awaits_answers() {
-            for answered in trunk.take_answered() {
-                match answered {
-                    Answered::Prove(number) => self.node.proved(number),
-                    Answered::Restore(number) => self.node.restored(number),
-                };
-            }
+        let Notes { abandoned, answered, drain, ping } = trunk.take_notes();
+        for answered in answered {
+            match answered {
+                Answered::Prove(number) => self.node.proved(number),
+                Answered::Restore(number) => self.node.restored(number),
+            };
+        }
+        for key in abandoned {
+            self.node.abandon(key);
+        }
+        if let Some(deadline) = drain {
+            self.node.drain(deadline);
+        }
+        if ping {
+            self.node.ping();
         }
         match trunk.ending() {
             Some(Ending::Misbehaved(rule)) => self.node.misbehaved(rule),
@@ -284,23 +295,27 @@ impl TrunkTask {
         }
     }
 
-    /// Encodes the trunk's own frames, all of them one batch.
+    /// Encodes the trunk's own frames.
     pub(super) fn send_own(&mut self) {
         let mut frames = BytesMut::new();
         while let Some(frame) = self.node.poll_transmit() {
             frame.encode(&mut frames);
         }
-        if !frames.is_empty() {
-            append_message(&mut self.out, &frames);
+        for batch in self.node.batches(&frames) {
+            append_message(&mut self.out, batch);
         }
     }
 
-    /// Takes what the shards have written, once what came before is on its way.
+    /// Takes what clients want to know and what the shards have written, once what came before is on its way.
     fn take_outbox(&mut self) {
         if !self.out.is_empty() {
             return;
         }
-        let Some(trunk) = &self.trunk else { return };
+        let Some(trunk) = self.trunk.clone() else { return };
+        for (key, asked) in trunk.take_asked() {
+            self.node.request(key, asked.code, asked.context, asked.request);
+        }
+        self.send_own();
         let frames = trunk.take_outbox();
         for batch in self.node.batches(&frames) {
             append_message(&mut self.out, batch);

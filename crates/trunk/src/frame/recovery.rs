@@ -86,6 +86,37 @@ pub struct RestoredAt {
     pub cut: Vec<Position>,
 }
 
+impl Restored {
+    /// The answer when no node keeps the socket.
+    pub const fn nothing(request_id: RequestId) -> Self {
+        Self {
+            request_id,
+            found: false,
+            socket: Str::EMPTY,
+            rooms: Vec::new(),
+            data: Bytes::new(),
+            missed: Vec::new(),
+        }
+    }
+}
+
+impl RestoredAt {
+    /// The answer when no node keeps the socket.
+    pub const fn nothing(request_id: RequestId) -> Self {
+        Self {
+            request_id,
+            found: Found::No,
+            socket: Str::EMPTY,
+            rooms: Vec::new(),
+            data: Bytes::new(),
+            missed: Vec::new(),
+            log: Str::EMPTY,
+            last: Str::EMPTY,
+            cut: Vec::new(),
+        }
+    }
+}
+
 /// A position: all broadcasts of one app server up to a number.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Position {

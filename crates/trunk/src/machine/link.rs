@@ -34,7 +34,6 @@ pub struct Link {
     batch_bytes_max: u32,
     ping_interval: Duration,
     draining: bool,
-    peer_draining: bool,
     outbox: VecDeque<Frame>,
     events: VecDeque<LinkEvent>,
 }
@@ -167,7 +166,6 @@ impl Link {
             batch_bytes_max: config.batch_bytes_max,
             ping_interval: config.ping_interval,
             draining: false,
-            peer_draining: false,
             outbox: VecDeque::new(),
             events: VecDeque::new(),
         }
@@ -246,11 +244,19 @@ impl Link {
     }
 
     /// Refuses new sessions, and closes the trunk after that many milliseconds. Does nothing before
-    /// the trunk is up.
+    /// the trunk is up, nor the second time.
     pub fn drain(&mut self, deadline_ms: u32) {
-        if self.is_up() {
+        if self.is_up() && !self.draining {
             self.draining = true;
             self.outbox.push_back(Frame::Drain { deadline_ms });
+        }
+    }
+
+    /// Sends a frame that the owner has made. Does nothing while the trunk is not up: no frame may
+    /// come before `Welcome` or after `Error`.
+    pub(super) fn send(&mut self, frame: Frame) {
+        if self.is_up() {
+            self.outbox.push_back(frame);
         }
     }
 
@@ -290,11 +296,6 @@ impl Link {
     /// Whether a data frame may be started now.
     pub const fn may_send_data(&self) -> bool {
         self.is_up() && self.sending.may_send()
-    }
-
-    /// Whether neither end drains.
-    pub const fn may_open(&self) -> bool {
-        self.is_up() && !self.draining && !self.peer_draining
     }
 
     /// The longest batch that may be sent.
@@ -383,7 +384,6 @@ impl Link {
                 }
             }
             Frame::Drain { deadline_ms } => {
-                self.peer_draining = true;
                 self.events.push_back(LinkEvent::PeerDrains { deadline_ms });
             }
             other => return Ok(Some(other)),

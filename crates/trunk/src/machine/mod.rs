@@ -17,7 +17,6 @@ pub use node_trunk::{
     SERVER_ID_BYTES_MAX, Shares, Step, shard_of,
 };
 pub use number::{Action, AppNumberState, NumberState, Numbers};
-pub use requests::Requests;
 
 use crate::frame::Frame;
 

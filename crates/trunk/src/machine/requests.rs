@@ -6,27 +6,28 @@ use super::misbehaved::Misbehaved;
 use crate::frame::RequestId;
 use crate::kind::FrameKind;
 
-/// The requests that an app server has not answered, each with the caller that waits for the
-/// answer.
+/// The requests that an app server has not answered, each with the key that the owner gave it.
 ///
 /// Up to `abandoned_max` requests without a waiting caller are remembered, so that a late answer
 /// can be told apart from an answer to a request that never existed. When an app server leaves more
 /// than that unanswered, every answer is accepted.
-#[derive(Clone, Debug)]
-pub struct Requests<T> {
+#[derive(Debug)]
+pub(super) struct Requests {
     next: u32,
-    waiting: BTreeMap<RequestId, T>,
+    waiting: BTreeMap<RequestId, u64>,
+    numbers: BTreeMap<u64, RequestId>,
     abandoned: BTreeSet<RequestId>,
     abandoned_max: usize,
     forgot: bool,
 }
 
-impl<T> Requests<T> {
+impl Requests {
     /// An empty table that remembers `abandoned_max` requests without a waiting caller.
-    pub const fn new(abandoned_max: usize) -> Self {
+    pub(super) const fn new(abandoned_max: usize) -> Self {
         Self {
             next: 0,
             waiting: BTreeMap::new(),
+            numbers: BTreeMap::new(),
             abandoned: BTreeSet::new(),
             abandoned_max,
             forgot: false,
@@ -35,21 +36,21 @@ impl<T> Requests<T> {
 
     /// Adds a request. A number is used again only after all others, so that a late answer does not
     /// meet a later request.
-    pub fn ask(&mut self, who: T) -> RequestId {
+    pub(super) fn ask(&mut self, key: u64) -> RequestId {
         let mut id = RequestId(self.next);
         while self.waiting.contains_key(&id) || self.abandoned.contains(&id) {
             id = RequestId(id.0.wrapping_add(1));
         }
         self.next = id.0.wrapping_add(1);
-        self.waiting.insert(id, who);
+        self.waiting.insert(id, key);
+        self.numbers.insert(key, id);
         id
     }
 
     /// Notes that the caller no longer waits. Does nothing when the request is answered.
-    pub fn abandon(&mut self, id: RequestId) {
-        if self.waiting.remove(&id).is_none() {
-            return;
-        }
+    pub(super) fn abandon(&mut self, key: u64) {
+        let Some(id) = self.numbers.remove(&key) else { return };
+        self.waiting.remove(&id);
         if self.abandoned.len() >= self.abandoned_max {
             self.abandoned.clear();
             self.forgot = true;
@@ -57,22 +58,16 @@ impl<T> Requests<T> {
         self.abandoned.insert(id);
     }
 
-    /// Notes the answer. Returns the caller, if it still waits.
-    pub fn answered(&mut self, id: RequestId) -> Result<Option<T>, Misbehaved> {
+    /// Notes the answer. Returns the key, if the caller still waits.
+    pub(super) fn answered(&mut self, id: RequestId) -> Result<Option<u64>, Misbehaved> {
         let waiting = self.waiting.remove(&id);
-        if waiting.is_some() || self.abandoned.remove(&id) || self.forgot {
+        if let Some(key) = waiting {
+            self.numbers.remove(&key);
             return Ok(waiting);
         }
+        if self.abandoned.remove(&id) || self.forgot {
+            return Ok(None);
+        }
         Err(Misbehaved::NumberNotInUse(FrameKind::Response))
-    }
-
-    /// How many requests have a waiting caller.
-    pub fn waiting(&self) -> usize {
-        self.waiting.len()
-    }
-
-    /// Forgets all requests: the trunk has ended.
-    pub fn clear(&mut self) {
-        self.waiting.clear();
     }
 }

@@ -13,7 +13,7 @@ pub const NOW: Timestamp = Timestamp::ORIGIN;
 pub const INFO: NodeInfo<'static> = NodeInfo { node: "node", version: "1.2.3", warnings: &[] };
 
 pub fn config(shards: u16) -> NodeTrunkConfig {
-    NodeTrunkConfig { link: LinkConfig::default(), namespaces_max: 8, shards }
+    NodeTrunkConfig { link: LinkConfig::default(), namespaces_max: 8, shards, abandoned_max: 2 }
 }
 
 pub fn hello() -> Hello {
@@ -76,7 +76,7 @@ pub fn words(steps: &[Step]) -> Vec<String> {
         Step::Hello(greeting) => format!("hello {}", greeting.server),
         Step::Refused(_) => "refused".into(),
         Step::Relay { payload, .. } => format!("relay of {}", payload.len()),
-        Step::Response { .. } => "response".into(),
+        Step::Response { key, .. } => format!("response to {key}"),
         Step::Restore(asked) => format!("restore {} in {}", asked.pid, asked.nsp),
         Step::Settings(_) => "settings".into(),
         Step::Shares(shares) => {

@@ -3,14 +3,15 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use trunkline_clock::Timestamp;
 use trunkline_trunk::{
     Action, CannotNow, ClientRequest, CloseCode, EioVersion, EndCause, EndEvent, Frame, FrameKind,
     Greeting, LinkConfig, LinkEvent, Misbehaved, NamespaceNumber, NodeInfo, NodeTrunk,
-    NodeTrunkConfig, NumberState, Numbers, Open, Refused, Request, RequestCode, RequestId,
-    Requests, SessionNumber, SharedCredit, Shares, Step, Str, shard_of,
+    NodeTrunkConfig, NumberState, Numbers, Open, Refused, RequestCode, RequestId, SessionNumber,
+    SharedCredit, Shares, Step, Str, shard_of,
 };
 
 use super::NAMESPACES_MAX;
@@ -24,7 +25,9 @@ pub struct Node {
     credit: Option<Arc<SharedCredit>>,
     numbers: Numbers,
     sessions: BTreeMap<SessionNumber, NumberState>,
-    requests: Requests<()>,
+    next_key: u32,
+    /// Whether either end drains.
+    draining: bool,
     /// The cost of shares that are not processed yet.
     held_bytes: u64,
     outbox: VecDeque<Frame>,
@@ -35,7 +38,8 @@ pub struct Node {
 
 impl Node {
     pub fn new(now: Timestamp, link: LinkConfig, shards: u16) -> Self {
-        let config = NodeTrunkConfig { link, namespaces_max: NAMESPACES_MAX, shards };
+        let config =
+            NodeTrunkConfig { link, namespaces_max: NAMESPACES_MAX, shards, abandoned_max: 100 };
         Self {
             trunk: NodeTrunk::new(now, config),
             shards,
@@ -44,7 +48,8 @@ impl Node {
             credit: None,
             numbers: Numbers::default(),
             sessions: BTreeMap::new(),
-            requests: Requests::new(100),
+            next_key: 0,
+            draining: false,
             held_bytes: 0,
             outbox: VecDeque::new(),
             events: VecDeque::new(),
@@ -83,6 +88,12 @@ impl Node {
         self.carry_out()
     }
 
+    /// Begins to drain.
+    pub fn drain(&mut self, deadline: Duration) {
+        self.draining = true;
+        self.trunk.drain(deadline);
+    }
+
     /// Opens a session for a client.
     pub fn open(
         &mut self,
@@ -93,7 +104,7 @@ impl Node {
         if !self.trunk.is_up() {
             return Err(CannotNow::NotUp);
         }
-        if !self.trunk.may_open() {
+        if self.draining {
             return Err(CannotNow::Draining);
         }
         let number = self.numbers.take().ok_or(CannotNow::State(FrameKind::Open))?;
@@ -113,10 +124,11 @@ impl Node {
         if !self.trunk.is_up() {
             return Err(CannotNow::NotUp);
         }
-        let request_id = self.requests.ask(());
-        let request = Request { request_id, code, context, request };
-        self.outbox.push_back(Frame::Request(Box::new(request)));
-        Ok(request_id)
+        let key = self.next_key;
+        self.next_key += 1;
+        self.trunk.request(key.into(), code, context, request);
+        // Numbers are given out like the keys as long as none comes again.
+        Ok(RequestId(key))
     }
 
     /// Sends a frame of a session, a relay, or an answer.
@@ -205,7 +217,10 @@ impl Node {
                     self.trunk.go_on();
                 }
                 Step::CreditReturned => self.note(LinkEvent::CreditReturned),
-                Step::Draining { deadline_ms } => self.note(LinkEvent::PeerDrains { deadline_ms }),
+                Step::Draining { deadline_ms } => {
+                    self.draining = true;
+                    self.note(LinkEvent::PeerDrains { deadline_ms });
+                }
                 Step::Ended(cause) => {
                     self.note(LinkEvent::Ended(cause.clone()));
                     self.ended = Some(cause.clone());
@@ -219,11 +234,9 @@ impl Node {
                 Step::Hello(greeting) => self.greeting = Some(*greeting),
                 Step::Refused(refused) => self.refused = Some(refused),
                 Step::Relay { to, payload } => self.frame(Frame::Relay { to, payload }),
-                Step::Response { request_id, response } => {
-                    match self.requests.answered(request_id) {
-                        Ok(_) => self.frame(Frame::Response { request_id, response }),
-                        Err(rule) => self.trunk.misbehaved(rule),
-                    }
+                Step::Response { key, response } => {
+                    let request_id = RequestId(u32::try_from(key).unwrap());
+                    self.frame(Frame::Response { request_id, response });
                 }
                 Step::Restore(asked) => self.frame(Frame::Restore {
                     request_id: asked.request_id,

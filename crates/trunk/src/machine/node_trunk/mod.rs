@@ -6,8 +6,10 @@ mod hello;
 mod reading;
 mod step;
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::sync::Arc;
+use core::time::Duration;
 
 use bytes::Bytes;
 use trunkline_clock::Timestamp;
@@ -22,11 +24,12 @@ use self::reading::Reading;
 use super::link::{Link, LinkConfig};
 use super::misbehaved::Misbehaved;
 use super::namespaces::Namespaces;
+use super::requests::Requests;
 use crate::credit::{CreditReceiver, SharedCredit};
-use crate::frame::{Frame, RequestId};
+use crate::frame::{ClientRequest, Frame, Request, RequestId, Restored, RestoredAt};
 use crate::settings::EngineSettings;
 use crate::text::Str;
-use crate::values::ErrorCode;
+use crate::values::{ErrorCode, RequestCode};
 
 /// What the node's owner sets of a trunk.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +40,8 @@ pub struct NodeTrunkConfig {
     pub namespaces_max: usize,
     /// How many shards the node's sessions are on, at least 1.
     pub shards: u16,
+    /// Of so many requests that nobody waits for any more the numbers are remembered.
+    pub abandoned_max: usize,
 }
 
 /// The node's side of one whole trunk: all of it but the stream and the sessions.
@@ -55,6 +60,7 @@ pub struct NodeTrunk {
     credit: Arc<SharedCredit>,
     /// As the app server's `Hello` had them, once it is taken.
     settings: Option<EngineSettings>,
+    requests: Requests,
     /// `Restore`s and `Prove`s that are not answered, each with a space of numbers of its own.
     restores: BTreeSet<RequestId>,
     proves: BTreeSet<RequestId>,
@@ -74,6 +80,7 @@ impl NodeTrunk {
             namespaces: Namespaces::new(config.namespaces_max),
             credit: Arc::new(SharedCredit::new(0)),
             settings: None,
+            requests: Requests::new(config.abandoned_max),
             restores: BTreeSet::new(),
             proves: BTreeSet::new(),
             reading: Reading::default(),
@@ -132,9 +139,29 @@ impl NodeTrunk {
         self.link.handle_misbehaved(rule);
     }
 
-    /// Wants no new sessions, and closes the trunk after that many milliseconds. Nothing before it is up.
-    pub fn drain(&mut self, deadline_ms: u32) {
-        self.link.drain(deadline_ms);
+    /// Wants no new sessions, and closes the trunk after that time. Nothing before it is up, and nothing the second time.
+    pub fn drain(&mut self, deadline: Duration) {
+        self.link.drain(u32::try_from(deadline.as_millis()).unwrap_or(u32::MAX));
+    }
+
+    /// Sends a `Ping`, which the app server answers when it is alive.
+    pub fn ping(&mut self) {
+        self.link.send(Frame::Ping { token: Bytes::new() });
+    }
+
+    /// Asks the app server how to answer a request that opens no session. The answer comes as
+    /// [`Step::Response`] with the same key. Does nothing when the trunk is not up.
+    pub fn request(&mut self, key: u64, code: RequestCode, context: Str, request: ClientRequest) {
+        if self.link.is_up() {
+            let request_id = self.requests.ask(key);
+            let request = Request { request_id, code, context, request };
+            self.link.send(Frame::Request(Box::new(request)));
+        }
+    }
+
+    /// Notes that the caller of this request no longer waits. A late answer is accepted and dropped.
+    pub fn abandon(&mut self, key: u64) {
+        self.requests.abandon(key);
     }
 
     /// That much of the cost of shares is dealt with.
@@ -154,9 +181,15 @@ impl NodeTrunk {
         self.proves.remove(&request_id)
     }
 
-    /// Some `Restore` or `Prove` is not answered.
-    pub fn awaits_answers(&self) -> bool {
-        !self.restores.is_empty() || !self.proves.is_empty()
+    /// Answers a [`Step::Restore`]: no node keeps the socket.
+    pub fn not_restored(&mut self, request_id: RequestId) {
+        if self.restores.remove(&request_id) {
+            self.link.send(if self.settings.as_ref().is_some_and(|settings| settings.numbers) {
+                Frame::RestoredAt(Box::new(RestoredAt::nothing(request_id)))
+            } else {
+                Frame::Restored(Box::new(Restored::nothing(request_id)))
+            });
+        }
     }
 
     /// The next frame of the trunk itself. These go before what the sessions have, except an `Error`, which is the last.
@@ -177,11 +210,6 @@ impl NodeTrunk {
     /// The app server is taken, and the trunk has not ended.
     pub const fn is_up(&self) -> bool {
         self.link.is_up()
-    }
-
-    /// Neither end drains.
-    pub const fn may_open(&self) -> bool {
-        self.link.may_open()
     }
 
     /// The credit that the app server has, and what is held for want of processing.

@@ -169,7 +169,9 @@ impl NodeTrunk {
         #[expect(clippy::wildcard_enum_match_arm, reason = "the others are every shard's")]
         match frame {
             Frame::Response { request_id, response } => {
-                self.steps.push_back(Step::Response { request_id, response });
+                if let Some(key) = self.requests.answered(request_id)? {
+                    self.steps.push_back(Step::Response { key, response });
+                }
             }
             Frame::Settings { settings } => self.change_settings(&settings),
             Frame::Relay { to, payload } => self.behind.push_back(Step::Relay { to, payload }),

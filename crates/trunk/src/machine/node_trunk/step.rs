@@ -48,16 +48,16 @@ pub enum Step {
         /// The node does not look into it.
         payload: Bytes,
     },
-    /// The app server answers a request. An answer to a request that does not exist is to be reported with
-    /// [`NodeTrunk::misbehaved`](super::NodeTrunk::misbehaved).
+    /// The app server answers a request that somebody waits for.
     Response {
-        /// The request's.
-        request_id: RequestId,
+        /// As [`NodeTrunk::request`](super::NodeTrunk::request) was given it.
+        key: u64,
         /// The client gets it.
         response: Response,
     },
     /// What is kept of a socket? It comes behind the shares that it may be about, and is to be answered with
-    /// [`NodeTrunk::restored`](super::NodeTrunk::restored) at the latest when the app server can read the answer.
+    /// [`NodeTrunk::restored`](super::NodeTrunk::restored) at the latest when the app server can read the answer, or with
+    /// [`NodeTrunk::not_restored`](super::NodeTrunk::not_restored).
     Restore(Restore),
     /// The app's options are others from here on.
     Settings(Box<EngineSettings>),
