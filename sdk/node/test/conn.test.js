@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { once } from "node:events";
+import { EventEmitter, once } from "node:events";
 import { IncomingMessage } from "node:http";
 import { test } from "node:test";
 import { connectClient, startApp, types, until } from "./support/app.js";
@@ -131,6 +131,68 @@ test("whoever replaces conn.emit sees every event, and once counts as listening"
   await trunk.settle();
   assert.deepEqual(seen, ["packet", "data", "message"]);
 });
+
+test("listeners of a conn come and go as any emitter's", async (t) => {
+  const { io, trunk } = await startApp(t);
+  const { conn } = await connectClient(io, trunk, 1);
+  assert.ok(conn instanceof EventEmitter);
+  assert.deepEqual(conn.eventNames().sort(), ["close", "data", "error"]);
+  assert.deepEqual([conn.listenerCount("toString"), conn.emit("constructor")], [0, false]);
+  const seen = [];
+  const listener = (data) => seen.push(data);
+  conn.on("data", listener);
+  trunk.text(1, '2["a"]');
+  await trunk.settle();
+  conn.off("data", listener);
+  conn.once("data", (data) => seen.push(`${data} once`));
+  trunk.text(1, '2["b"]', '2["c"]');
+  await trunk.settle();
+  assert.deepEqual(seen, ['2["a"]', '2["b"] once']);
+  conn.removeAllListeners();
+  assert.deepEqual([conn.eventNames(), conn.emit("data", "x")], [[], false]);
+  trunk.text(1, '2["d"]');
+  await trunk.settle();
+  conn.on("data", listener);
+  trunk.text(1, '2["e"]');
+  await trunk.settle();
+  assert.equal(seen.at(-1), '2["e"]');
+});
+
+test("what a listener returns is looked at where Node.js looks at it", async (t) => {
+  EventEmitter.captureRejections = true;
+  t.after(() => (EventEmitter.captureRejections = false));
+  const { io, trunk } = await startApp(t);
+  const { conn } = await connectClient(io, trunk, 1);
+  conn.removeAllListeners();
+  const failed = once(conn, "error");
+  conn.on("data", async () => {
+    throw new Error("later");
+  });
+  trunk.text(1, '2["a"]');
+  const [error] = await failed;
+  assert.equal(error.message, "later");
+});
+
+for (const [text, query] of [
+  ["?EIO=4&transport=websocket", { EIO: "4", transport: "websocket" }],
+  ["?EIO=4&transport=polling", { EIO: "4", transport: "polling" }],
+  ["?EIO=4&transport=polling&t=abc", { EIO: "4", transport: "polling", t: "abc" }],
+  ["?a=1&EIO=4&transport=polling", { a: "1", EIO: "4", transport: "polling" }],
+]) {
+  test(`the query of ${text} is the client's own object`, async (t) => {
+    const { io, trunk } = await startApp(t);
+    const queries = [];
+    for (const session of [1, 2]) {
+      const { handshake, request } = await connectClient(io, trunk, session, { url: `/socket.io/${text}` });
+      assert.equal(handshake.query, request._query);
+      queries.push(handshake.query);
+    }
+    assert.deepEqual(queries, [query, query]);
+    assert.deepEqual(Object.keys(queries[0]), Object.keys(query));
+    queries[0].mine = "x";
+    assert.equal(queries[1].mine, undefined);
+  });
+}
 
 test("a transport that is first looked at late is the one of now", async (t) => {
   const { io, trunk } = await startApp(t);

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { test } from "node:test";
-import { captureConsole, connectClient, startApp, types } from "./support/app.js";
+import { captureConsole, connectClient, startApp, types, until } from "./support/app.js";
 import { openFrame } from "./support/fake-node.js";
 
 // As in `spec/trunk.md`, section 2.
@@ -64,6 +64,28 @@ test("a number that is in use may not be opened", async (t) => {
   socket.disconnect(true);
   trunk.open(1);
   assert.equal((await trunk.next("Error")).code, 1);
+});
+
+test("numbers of sessions may lie as far apart as numbers go", async (t) => {
+  const { io, trunk } = await startApp(t);
+  const numbers = [0, 3, 0xffff_fffe, 0xffff_ffff];
+  const ended = [];
+  for (const number of numbers) {
+    const socket = await connectClient(io, trunk, number);
+    socket.on("which", (answer) => answer(number));
+    socket.on("disconnect", (reason) => ended.push([number, reason]));
+  }
+  for (const number of numbers) {
+    trunk.text(number, '20["which"]');
+    const { session, payload } = await trunk.next("Send");
+    assert.deepEqual([session, payload.toString()], [number, `30[${number}]`]);
+  }
+  trunk.send({ type: "Close", session: 0xffff_ffff, reason: 1, description: "" });
+  await trunk.next("Close");
+  trunk.stream.terminate();
+  await until(() => ended.length === numbers.length);
+  assert.deepEqual(ended.sort(), numbers.map((number) => [number, "transport close"]).sort());
+  assert.equal(io.engine.clientsCount, 0);
 });
 
 test("a rejected number is free at once, and a Close that crossed the Reject is ignored", async (t) => {

@@ -8,7 +8,8 @@ import type { EngineBase } from "../socketio/types.js";
 import { serializeCookie } from "./cookie.js";
 import { asIncoming, CapturedResponse, headerList, HandshakeRequest } from "../session/request.js";
 import { NO_ERROR_CODE, TransportCode, type ClientResponse, type FrameBodies, type Header } from "../trunk/frames.js";
-import type { Machine, Session } from "../trunk/machine.js";
+import type { Machine } from "../trunk/machine.js";
+import type { Session } from "../trunk/sessions.js";
 
 const debug = createDebug("trunkline:engine");
 

@@ -4,6 +4,7 @@
  */
 import { EventEmitter } from "node:events";
 import { causeOf, WORDS } from "./close_words.js";
+import { emitPlainly, Emitter, ownTable } from "./emitter.js";
 import { TransportFace, transportName, type FaceHost, type TransportName } from "./face.js";
 import { Heard, heardBit } from "./heard.js";
 import { packetOf, partOf, type SendOptions } from "./parts.js";
@@ -14,8 +15,10 @@ import { textOf } from "../data/keys.js";
 import type { EngineOptions } from "../socketio/types.js";
 import type { ClientStream, HandshakeRequest } from "./request.js";
 import { CloseReason, MarkFlag, PartKind, SendFlag, type Missed, type Position } from "../trunk/frames.js";
-import type { Machine, Session } from "../trunk/machine.js";
+import type { Machine } from "../trunk/machine.js";
+import type { Session } from "../trunk/sessions.js";
 import type { PartData } from "../trunk/outbound_types.js";
+import { countOf, listOf, withoutSocket, withSocket, type Sockets } from "./sockets.js";
 
 /** What a socket that is back brings along: what it missed, and what the node gave with it. */
 export interface Reattached {
@@ -45,12 +48,11 @@ type Asked = Map<number, (bytes: number | undefined) => void>;
 /** Who asked what waits for a client, by the number of the mark: not in each session, because hardly anybody asks. */
 const ASKED = new WeakMap<Conn, Asked>();
 
-const NONE: readonly IoSocket[] = [];
 /** Sockets of one session, in all namespaces. More are no client's but an attack: each costs all others a little. */
 const SOCKETS_MAX = 4_096;
 const { emit } = EventEmitter.prototype;
 
-export class Conn extends EventEmitter implements Session, FaceHost {
+export class Conn extends Emitter implements Session, FaceHost {
   readonly id: string;
   readonly server: ConnHost;
   /** An own property that an app may delete to save the memory. */
@@ -80,7 +82,7 @@ export class Conn extends EventEmitter implements Session, FaceHost {
   /** Only while an answer of the node is awaited. */
   private flow: Flow | undefined;
   /** Its sockets that the node knows, one for each namespace. */
-  private sockets: readonly IoSocket[] = NONE;
+  private sockets: Sockets = undefined;
 
   constructor(
     server: ConnHost,
@@ -93,6 +95,7 @@ export class Conn extends EventEmitter implements Session, FaceHost {
     transport: number,
   ) {
     super();
+    ownTable(this);
     this.server = server;
     this.takeLine(machine, number);
     this.id = id;
@@ -267,7 +270,7 @@ export class Conn extends EventEmitter implements Session, FaceHost {
 
   /** What the app still broadcasts in its handlers is not for this client any more. */
   private detachAll(): void {
-    for (const { id, nsp } of this.sockets) {
+    for (const { id, nsp } of listOf(this.sockets)) {
       this.choose(id, nsp.name);
       this.machine.outbound.detach(this.number, nsp.name);
     }
@@ -282,13 +285,13 @@ export class Conn extends EventEmitter implements Session, FaceHost {
     if (this.readyState !== "open") return;
     const { name } = socket.nsp;
     // It would take the place of another: the client has connected twice meanwhile.
-    const isBeside = this.sockets.some(({ nsp }) => nsp.name === name);
+    const isBeside = listOf(this.sockets).some(({ nsp }) => nsp.name === name);
     if (
       !isBeside &&
-      this.sockets.length < SOCKETS_MAX &&
+      countOf(this.sockets) < SOCKETS_MAX &&
       outbound.reattach(this.number, name, { socket: textOf(socket.id), rooms, pid, log, last, cut })
     ) {
-      this.sockets = [...this.sockets, socket];
+      this.sockets = withSocket(this.sockets, socket);
       return;
     }
     process.nextTick(() =>
@@ -303,10 +306,10 @@ export class Conn extends EventEmitter implements Session, FaceHost {
   attach(socket: IoSocket, rooms: string[]): void {
     const { name } = socket.nsp;
     // A client that connects to a namespace twice at once has two sockets there, which Socket.IO serves until they end.
-    const isBeside = this.sockets.some(({ nsp }) => nsp.name === name);
+    const isBeside = listOf(this.sockets).some(({ nsp }) => nsp.name === name);
     const { outbound } = this.machine;
-    if (this.sockets.length < SOCKETS_MAX && outbound.attach(this.number, name, textOf(socket.id), rooms, isBeside)) {
-      this.sockets = [...this.sockets, socket];
+    if (countOf(this.sockets) < SOCKETS_MAX && outbound.attach(this.number, name, textOf(socket.id), rooms, isBeside)) {
+      this.sockets = withSocket(this.sockets, socket);
       return;
     }
     // Not here: Socket.IO is in the midst of connecting the socket.
@@ -320,8 +323,8 @@ export class Conn extends EventEmitter implements Session, FaceHost {
   }
 
   detach(id: string, nsp: string): void {
-    const rest = this.sockets.filter((socket) => socket.id !== id || socket.nsp.name !== nsp);
-    if (rest.length === this.sockets.length) return;
+    const rest = withoutSocket(this.sockets, id, nsp);
+    if (rest === this.sockets) return;
     if (this.readyState === "open") {
       this.choose(id, nsp);
       this.machine.outbound.detach(this.number, nsp);
@@ -342,9 +345,9 @@ export class Conn extends EventEmitter implements Session, FaceHost {
 
   /** What follows is about this socket: to be said only where there are several. */
   private choose(id: string, nsp: string): void {
-    if (this.sockets.length < 2) return;
+    if (countOf(this.sockets) < 2) return;
     let count = 0;
-    for (const socket of this.sockets) if (socket.nsp.name === nsp) count++;
+    for (const socket of listOf(this.sockets)) if (socket.nsp.name === nsp) count++;
     if (count > 1) this.machine.outbound.choose(this.number, nsp, textOf(id));
   }
 
@@ -374,7 +377,8 @@ export class Conn extends EventEmitter implements Session, FaceHost {
     const isWatched = this.emit !== emit;
     if (isWatched || ((this.heard & Heard.packet) !== 0 && this.listenerCount("packet") > 0))
       this.emit("packet", { type: "message", data });
-    this.emit("data", data);
+    if (isWatched) this.emit("data", data);
+    else emitPlainly(this, "data", data);
     if (isWatched || (this.heard & Heard.message) !== 0) this.emit("message", data);
   }
 
@@ -442,7 +446,7 @@ export class Conn extends EventEmitter implements Session, FaceHost {
     this.heard |= heardBit(event);
     // From now on the packets themselves are wanted.
     if (event === "flush") void this.flow?.buffer;
-    if (event === "packetCreate") for (const socket of this.sockets) noticeListener(socket);
+    if (event === "packetCreate") for (const socket of listOf(this.sockets)) noticeListener(socket);
     return this;
   }
 

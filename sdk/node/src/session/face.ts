@@ -5,6 +5,7 @@
 import { EventEmitter } from "node:events";
 import type { Socket as NetSocket } from "node:net";
 import { TransportCode } from "../trunk/frames.js";
+import { Emitter } from "./emitter.js";
 import { ClientStream, type HandshakeRequest } from "./request.js";
 
 export type TransportName = "polling" | "websocket";
@@ -13,10 +14,6 @@ export type TransportName = "polling" | "websocket";
 export function transportName(code: number): TransportName {
   return code === TransportCode.polling ? "polling" : "websocket";
 }
-
-/** An `EventEmitter` without what its constructor makes: there is one for each session, and hardly anybody listens. */
-export const Emitter = function () {} as unknown as new () => EventEmitter;
-Emitter.prototype = EventEmitter.prototype;
 
 /** What a transport needs of its session. */
 export interface FaceHost {

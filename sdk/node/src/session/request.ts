@@ -124,7 +124,8 @@ export class HandshakeRequest {
   declare complete: boolean;
   declare aborted: boolean;
   declare res?: ServerResponse;
-  declare private [HEADERS]?: IncomingHttpHeaders;
+  /** Undefined until they are asked for, which Socket.IO does for each client: added then, it would take 32 bytes more. */
+  private [HEADERS]: IncomingHttpHeaders | undefined = undefined;
   declare private [HEADERS_DISTINCT]?: Record<string, string[]>;
 
   constructor({ method, url, rawHeaders, claims, address, port, flags }: ClientRequest) {
@@ -246,7 +247,15 @@ function distinctHeaders(flat: string[]): Record<string, string[]> {
 /** Nothing in it stands for something else, and each part has a name and a value: what every Socket.IO client sends. */
 const PLAIN_QUERY = /^[\w/.-]*\?[A-Za-z]\w*=[\w.-]*(?:&[A-Za-z]\w*=[\w.-]*)*$/;
 
+const TRANSPORTS = ["websocket", "polling"] as const;
+/** What a client asks that has nothing to say by its address. */
+const BARE_QUERIES = TRANSPORTS.map((transport) => ({ transport, text: `EIO=4&transport=${transport}` }));
+
 function parsePlainQuery(url: string, start: number): Record<string, string> {
+  for (const { transport, text } of BARE_QUERIES) {
+    // A literal: smaller than an object that grows, and its texts are the same for all.
+    if (url.length === start + text.length && url.endsWith(text)) return { EIO: "4", transport };
+  }
   const query: Record<string, string> = {};
   for (let from = start; from < url.length; ) {
     const equals = url.indexOf("=", from);
@@ -255,6 +264,9 @@ function parsePlainQuery(url: string, start: number): Record<string, string> {
     query[url.slice(from, equals)] = url.slice(equals + 1, end);
     from = end + 1;
   }
+  const transport = TRANSPORTS.find((name) => name === query.transport);
+  // Not a copy of its own for each client.
+  if (transport !== undefined) query.transport = transport;
   return query;
 }
 

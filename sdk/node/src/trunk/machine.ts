@@ -23,26 +23,13 @@ import { parseInfo, type WelcomeInfo } from "./info.js";
 import { BATCH_BYTES_MIN, Outbound } from "./outbound.js";
 import type { Counters, OutboundHost } from "./outbound_types.js";
 import { DecodeError, Reader } from "./reader.js";
+import { CLOSING, OPENING, Sessions, type Session } from "./sessions.js";
 
 /**
  * Bytes of messages that the node may send before more credit: two of Socket.IO's largest messages and room to spare.
  */
 const WINDOW_BYTES = 8 * 1024 * 1024;
 const QUIET_INTERVALS_MAX = 3;
-
-/** One client session, as the machine sees it. */
-export interface Session {
-  /** True from `Accept` on: before it the node may not send messages. */
-  readonly accepted: boolean;
-  handleMessage(data: string | Buffer): void;
-  handleUpgraded(transport: number): void;
-  /** The answer to a `Mark`. */
-  handleMarked(mark: number, waitingBytes: number): void;
-  /** The node ended the session, and the machine has answered. */
-  handleClose(reason: number, description: string): void;
-  /** The trunk ended, and the session with it. */
-  handleTrunkLost(): void;
-}
 
 export interface EndCause {
   readonly code: number;
@@ -73,7 +60,7 @@ export class Machine {
   asksEachRequest = false;
   private readonly host: MachineHost;
   private readonly counters: Counters;
-  private readonly sessions = new Map<number, Session>();
+  private readonly sessions = new Sessions();
   /** Who waits for `Restored`, by request number. */
   private readonly restores = new Map<number, (restored: FrameBodies["RestoredAt"] | undefined) => void>();
   private lastRestore = 0;
@@ -140,9 +127,7 @@ export class Machine {
   /** The stream is gone: every session ends. */
   handleLost(): void {
     this.end();
-    const sessions = [...this.sessions.values()];
-    this.sessions.clear();
-    for (const session of sessions) this.guard(() => session.handleTrunkLost());
+    for (const session of this.sessions.takeAll()) this.guard(() => session.handleTrunkLost());
     const restores = [...this.restores.values()];
     this.restores.clear();
     for (const done of restores) done(undefined);
@@ -245,8 +230,8 @@ export class Machine {
 
   /** Asks whether a socket that has so much could come back in this session. Calls back once. */
   prove(session: number, cut: Position[], done: (holds: boolean) => void): void {
-    if (this.state !== "open" || this.sessions.get(session) === CLOSING || !this.sessions.has(session))
-      return done(false);
+    const live = this.sessions.get(session);
+    if (this.state !== "open" || live === undefined || live === CLOSING) return done(false);
     const requestId = this.lastProve;
     this.lastProve = (requestId + 1) >>> 0;
     this.proves.set(requestId, done);
@@ -362,7 +347,7 @@ export class Machine {
   }
 
   private handleOpen(open: FrameBodies["Open"]): void {
-    if (this.sessions.has(open.session))
+    if (this.sessions.get(open.session) !== undefined)
       return this.fail(ErrorCode.protocol, `Open came for session ${open.session}, which is in use`);
     // A client that comes back must not be seen before its end is.
     if (this.postponed.length === 0) return this.guard(() => this.host.onOpen(open));
@@ -488,19 +473,3 @@ const WITH_MESSAGES: ReadonlySet<number> = new Set([
   CloseReason.closedWithMessages,
   CloseReason.parseErrorWithMessages,
 ]);
-/** In place of a session: we have sent `Close` and wait for the node's. */
-const CLOSING: Session = nobody(true);
-/** In place of a session: its `Open` waits for the end of this turn. */
-const OPENING: Session = nobody(false);
-
-function nobody(accepted: boolean): Session {
-  const ignore = (): void => undefined;
-  return {
-    accepted,
-    handleMessage: ignore,
-    handleUpgraded: ignore,
-    handleMarked: ignore,
-    handleClose: ignore,
-    handleTrunkLost: ignore,
-  };
-}

@@ -1,4 +1,5 @@
 /** Reads the fields of frames out of one batch (`spec/trunk.md`, section 2). */
+import { readText } from "./text.js";
 import { findShared, keepShared, SHARED_BYTES_MAX } from "./shared.js";
 
 /** The rule that the peer broke; the names are those of `spec/vectors/frames.json`. */
@@ -97,7 +98,7 @@ export class Reader {
    * The remaining bytes as text. What a client sent is not checked here: as in Socket.IO, that is the parser's affair.
    */
   restText(): string {
-    const text = this.buf.toString("utf8", this.pos, this.end);
+    const text = readText(this.buf, this.pos, this.end);
     this.pos = this.end;
     return text;
   }
@@ -136,7 +137,7 @@ export class Reader {
     this.need(length, what);
     const start = this.pos;
     this.pos += length;
-    const text = this.buf.toString("utf8", start, this.pos);
+    const text = readText(this.buf, start, this.pos);
     // The lenient decoder marks what it could not read with U+FFFD; only then is the slow, strict one asked.
     if (text.includes("\ufffd")) {
       try {

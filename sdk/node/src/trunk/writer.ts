@@ -2,6 +2,7 @@
  * Appends frames to one growing buffer (`spec/trunk.md`, section 2). Text goes straight in as UTF-8, without a buffer
  * of its own.
  */
+import { writeText } from "./text.js";
 
 const BYTES_MIN = 4 * 1024;
 /**
@@ -63,7 +64,7 @@ export class Writer {
     if (text.length < 40) {
       // At most 120 bytes of UTF-8: the length fits in one byte, whatever the text.
       this.reserve(1 + text.length * 3);
-      const written = this.buf.write(text, this.pos + 1);
+      const written = writeText(this.buf, text, this.pos + 1);
       this.buf[this.pos] = written;
       this.pos += 1 + written;
       return;
@@ -90,7 +91,7 @@ export class Writer {
 
   rawText(text: string): void {
     this.reserve(text.length <= RESERVED_UNITS_MAX ? text.length * 3 : Buffer.byteLength(text));
-    this.pos += this.buf.write(text, this.pos);
+    this.pos += writeText(this.buf, text, this.pos);
   }
 
   reserve(bytes: number): void {
