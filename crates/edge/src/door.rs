@@ -8,8 +8,10 @@ use tokio::sync::mpsc::Sender;
 use tokio::task::spawn_local;
 
 use crate::environment::Environment;
+use crate::hub::Hub;
 use crate::reply;
 use crate::shard::{Command, LocalShard, OpenRequest, SlotKey};
+use crate::sid::Sid;
 
 /// What the tasks of one thread share: their own shard, and the way to the others.
 #[derive(Clone, Debug)]
@@ -45,6 +47,11 @@ impl Door {
     /// The number of this thread's own shard.
     pub(crate) fn own(&self) -> u8 {
         self.0.own
+    }
+
+    /// The session of this node that a client names. `None`: another node may have it.
+    pub(crate) fn own_sid(&self, hub: &Hub, text: &str) -> Option<Sid> {
+        hub.resolve_sid(text, self.0.env.node_number, self.0.peers.len())
     }
 
     /// Puts a handshake before an app server, see [`LocalShard::open`].

@@ -11,6 +11,7 @@ use crate::hub::Directory;
 use crate::limits::Limits;
 use crate::memory::Memory;
 use crate::metrics::Metrics;
+use crate::neighbours::Neighbours;
 use crate::voucher::Voucher;
 use trunkline_http::SideDoor;
 
@@ -30,6 +31,8 @@ pub(crate) struct Environment {
     pub(crate) names: trunkline_token::Names,
     pub(crate) side_doors: Vec<Arc<dyn SideDoor>>,
     pub(crate) voucher: Option<Arc<dyn Voucher>>,
+    /// The other nodes; `None` when this node is alone.
+    pub(crate) neighbours: Option<Arc<dyn Neighbours>>,
     /// Sessions of each shard, opening ones included.
     pub(crate) sessions: Box<[AtomicUsize]>,
     /// Where the node's clock begins: all of its threads count from here.
@@ -41,6 +44,11 @@ impl Environment {
     pub(crate) fn now(&self) -> Timestamp {
         let micros = self.origin.elapsed().as_micros();
         Timestamp::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
+    }
+
+    /// The other nodes, if there are any.
+    pub(crate) fn neighbours(&self) -> Option<&dyn Neighbours> {
+        self.neighbours.as_deref()
     }
 
     pub(crate) fn sessions_total(&self) -> usize {

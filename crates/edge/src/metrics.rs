@@ -112,6 +112,11 @@ impl Ending {
 }
 
 impl Metrics {
+    /// Counts an attempt to restore a socket by its outcome.
+    pub(crate) fn count_recovery(&self, outcome: &'static str) {
+        self.recoveries.get_or_create(&Outcome { outcome }).inc();
+    }
+
     pub(crate) fn count_idle_frames(&self, frames: IdleFrames) {
         let IdleFrames { empty_parts, packets, websocket_pings, websocket_pongs } = frames;
         self.count_idle("empty_fragment", empty_parts);

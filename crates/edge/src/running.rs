@@ -25,6 +25,7 @@ use crate::hub::{Directory, Ending};
 use crate::inside::Inside;
 use crate::memory::Memory;
 use crate::metrics::{Carrier, Metrics};
+use crate::neighbours::Neighbours;
 use crate::permits::Streams;
 use crate::pulse::Pulse;
 use crate::shard::{self, Arrival, Command, LocalShard};
@@ -45,6 +46,7 @@ pub struct Edge {
     metrics: Metrics,
     side_doors: Vec<Arc<dyn SideDoor>>,
     voucher: Option<Arc<dyn Voucher>>,
+    neighbours: Option<Arc<dyn Neighbours>>,
 }
 
 impl Edge {
@@ -57,8 +59,15 @@ impl Edge {
         let fail = |source| BindError { address: config.listen, source };
         let listener = acceptor::listen(config.listen).map_err(fail)?;
         let address = listener.local_addr().map_err(fail)?;
-        let (metrics, side_doors) = (Metrics::default(), Vec::new());
-        Ok(Self { config, listener, address, metrics, side_doors, voucher: None })
+        Ok(Self {
+            config,
+            listener,
+            address,
+            metrics: Metrics::default(),
+            side_doors: Vec::new(),
+            voucher: None,
+            neighbours: None,
+        })
     }
 
     /// The ceiling of memory, for those who take bodies of their own.
@@ -94,6 +103,11 @@ impl Edge {
         self.voucher = Some(voucher);
     }
 
+    /// Names the other nodes, which are asked for what this node does not have.
+    pub fn set_neighbours(&mut self, neighbours: Arc<dyn Neighbours>) {
+        self.neighbours = Some(neighbours);
+    }
+
     /// Spawns the acceptor and the shards.
     ///
     /// # Errors
@@ -101,7 +115,7 @@ impl Edge {
     /// The system has no thread or descriptor left.
     pub fn start(self) -> Result<Running, StartError> {
         let names = self.names();
-        let Self { config, listener, metrics, side_doors, voucher, .. } = self;
+        let Self { config, listener, metrics, side_doors, voucher, neighbours, .. } = self;
         let threads = config.threads.clamp(1, 256);
         let fail = |source| StartError { what: "a compressor", source };
         let compressor = Compressor::start(threads, metrics.clone()).map_err(fail)?;
@@ -118,6 +132,7 @@ impl Edge {
             names,
             side_doors,
             voucher,
+            neighbours,
             sessions: (0..threads).map(|_| AtomicUsize::new(0)).collect(),
             origin: Instant::now(),
         });

@@ -33,8 +33,7 @@ pub(super) async fn handle(
         let owner = owner_of(&connection, &hub, &query).await;
         return Ok(exchange::preflight(&connection, &hub, owner, &request).await);
     }
-    let shards = connection.door.peers().len();
-    let asked = match verify(&hub, shards, &query, &request) {
+    let asked = match verify(&hub, &connection.door, &query, &request) {
         Ok(asked) => asked,
         Err(refusal) => return Ok(exchange::refuse(&connection, &hub, &request, &refusal).await),
     };
@@ -84,7 +83,7 @@ pub(super) async fn handle(
 
 /// The app server that has the session that the query names.
 async fn owner_of(connection: &Connection, hub: &Hub, query: &Query) -> Option<Arc<Trunk>> {
-    let sid = hub.resolve_sid(&query.sid, connection.door.peers().len())?;
+    let sid = connection.door.own_sid(hub, &query.sid)?;
     let asked = Asked { sid, protocol: query.protocol(), hub: hub.number };
     let (reply, found) = reply::pair();
     connection.door.tell(sid.shard, Command::Inspect { asked, reply }).await;

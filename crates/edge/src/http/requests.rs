@@ -1,6 +1,7 @@
 //! What a request is for: an app's clients, a trunk, or a side door.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
@@ -12,10 +13,12 @@ use tokio::task::spawn_local;
 use trunkline_http::{Lease, SideBody, Visit};
 
 use super::connection::Connection;
+use super::query::Query;
 use super::under_way::{Body, UnderWay};
 use super::{Abort, Reply, answer, engine, upgrade};
-use crate::hub::Routed;
+use crate::hub::{Hub, Routed};
 use crate::metrics::Cause;
+use crate::neighbours::Neighbours;
 use crate::trunks;
 
 /// The path of trunks.
@@ -62,18 +65,39 @@ async fn answer_to(
         answer::close_after(&mut response);
         return Ok(response.map(Either::Left));
     }
-    let doors = &connection.door.env().side_doors;
-    if let Some(door) = doors.iter().find(|door| door.claims(request.uri().path())) {
-        let upgrading = upgrade::is_asked(&request);
-        let lease = if upgrading {
-            connection.permit.take().map(|permit| Box::new(permit) as Lease)
-        } else {
-            None
-        };
-        let answer = door.serve(Visit { request, from: connection.address, lease }).await;
+    let env = connection.door.env();
+    if let Some(door) = env.side_doors.iter().find(|door| door.claims(request.uri().path())) {
+        let answer = door.serve(visit(&connection, request)).await;
+        return Ok(answer.map(Either::Right));
+    }
+    if let Some(neighbours) = env.neighbours()
+        && let Some((hub, sid)) = elsewhere(&connection, neighbours, &request)
+    {
+        let answer = neighbours.serve(&hub.name, &sid, visit(&connection, request)).await;
         return Ok(answer.map(Either::Right));
     }
     handle_own(connection, request).await.map(|answer| answer.map(Either::Left))
+}
+
+/// The request, for a side door or another node to answer.
+fn visit(connection: &Connection, request: Request<Incoming>) -> Visit {
+    let upgrading = upgrade::is_asked(&request);
+    let permit = if upgrading { connection.permit.take() } else { None };
+    let lease = permit.map(|permit| Box::new(permit) as Lease);
+    Visit { request, from: connection.address, lease }
+}
+
+/// The hub and the sid, if the request names a session of another node.
+fn elsewhere<B>(
+    connection: &Connection,
+    neighbours: &dyn Neighbours,
+    request: &Request<B>,
+) -> Option<(Arc<Hub>, String)> {
+    let door = &connection.door;
+    let Routed::Hub(hub) = door.env().directory.route(request.uri().path()) else { return None };
+    let Query { sid, .. } = Query::parse(request.uri().query().unwrap_or_default());
+    let asks = !sid.is_empty() && door.own_sid(&hub, &sid).is_none();
+    (asks && neighbours.owns(&hub.name, &sid)).then_some((hub, sid))
 }
 
 /// RFC 9112, section 3.2: without exactly one, a proxy in front and this node may mean different hosts.

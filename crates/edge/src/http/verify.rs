@@ -6,6 +6,7 @@ use trunkline_engineio::{Protocol, TransportKind};
 
 use super::query::Query;
 use super::upgrade;
+use crate::door::Door;
 use crate::hub::Hub;
 use crate::shard::Refusal;
 use crate::sid::Sid;
@@ -41,7 +42,7 @@ impl Wanted {
 /// What npm's `verify` and `handshake` check before any app code runs.
 pub(super) fn verify<B>(
     hub: &Hub,
-    shards: usize,
+    door: &Door,
     query: &Query,
     request: &Request<B>,
 ) -> Result<Wanted, Refusal> {
@@ -58,7 +59,7 @@ pub(super) fn verify<B>(
     };
     let protocol = query.protocol();
     if !query.sid.is_empty() {
-        let Some(sid) = hub.resolve_sid(&query.sid, shards) else {
+        let Some(sid) = door.own_sid(hub, &query.sid) else {
             return Err(refusal(HandshakeError::UnknownSid, &[("sid", &query.sid)]));
         };
         return Ok(match (transport, request.method()) {

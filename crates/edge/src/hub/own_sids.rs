@@ -29,14 +29,14 @@ impl Hub {
         locked(&self.own_sids.by_text).remove(text);
     }
 
-    /// Reads a sid that a client sent, whoever made it. `None` also for one that names a shard that this node, which
-    /// has `shards` of them, does not have: it is of another node, or made up.
-    pub(crate) fn resolve_sid(&self, text: &str, shards: usize) -> Option<Sid> {
+    /// Reads a sid that a client sent, whoever made it. `None` for one that is not of this node, which has this number
+    /// and `shards` shards: it is of another node, or made up.
+    pub(crate) fn resolve_sid(&self, text: &str, node: u16, shards: usize) -> Option<Sid> {
         if self.own_sids.any.load(Ordering::Relaxed)
             && let Some(sid) = locked(&self.own_sids.by_text).get(text)
         {
             return Some(*sid);
         }
-        Sid::parse(text).filter(|sid| usize::from(sid.shard) < shards)
+        Sid::parse(text).filter(|sid| sid.node == node && usize::from(sid.shard) < shards)
     }
 }

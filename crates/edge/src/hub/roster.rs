@@ -6,7 +6,6 @@ use bytes::BytesMut;
 use trunkline_clock::Timestamp;
 use trunkline_switchboard::ServerKey;
 use trunkline_switchboard::affinity::{self, Candidate, Cursor, Patience, Standing};
-use trunkline_trunk::Str;
 use trunkline_trunk::encode::{encode_peers, encode_relayed};
 use trunkline_trunk::settings::EngineSettings;
 
@@ -14,6 +13,7 @@ use super::trunk::{Ending, Trunk, TrunkNumber};
 use super::{Hub, locked};
 use crate::AppServerStatus;
 use crate::limits::Limits;
+use crate::neighbours::{Neighbours, Relay};
 use crate::unavailable::Unavailable;
 
 /// The app servers that are there.
@@ -144,10 +144,9 @@ impl Hub {
     /// Hands a payload of one app server to others: those named, or all but itself.
     pub(crate) fn relay(
         &self,
-        from: &str,
-        to: &[Str],
-        payload: &[u8],
+        Relay { from, to, payload }: Relay<'_>,
         unread_bytes_max: usize,
+        neighbours: Option<&dyn Neighbours>,
     ) -> Relayed {
         let mut frame = BytesMut::new();
         encode_relayed(&mut frame, from, payload);
@@ -156,13 +155,21 @@ impl Hub {
         let wanted = |trunk: &&Arc<Trunk>| {
             trunk.is_peer()
                 && trunk.server_id != from
-                && (to.is_empty() || to.iter().any(|name| **name == *trunk.server_id))
+                && (to.is_empty() || to.contains(&&*trunk.server_id))
         };
         for trunk in trunks.iter().filter(wanted) {
             if trunk.push_bounded(&frame, unread_bytes_max) {
                 relayed.delivered += 1;
             } else {
                 relayed.dropped += 1;
+            }
+        }
+        if let Some(neighbours) = neighbours {
+            let is_here = |name: &&&str| trunks.iter().any(|trunk| trunk.server_id == **name);
+            let far: Vec<&str> = to.iter().filter(|name| !is_here(name)).copied().collect();
+            if to.is_empty() || !far.is_empty() {
+                let relay = Relay { from, to: &far, payload };
+                relayed.delivered += neighbours.relay(&self.name, &relay);
             }
         }
         relayed
@@ -176,11 +183,17 @@ impl Hub {
     }
 
     /// Who the others are now.
-    pub(crate) fn encode_peers_of(&self, server_id: &str, frames: &mut BytesMut) {
+    pub(crate) fn encode_peers_of(
+        &self,
+        server_id: &str,
+        neighbours: Option<&dyn Neighbours>,
+        frames: &mut BytesMut,
+    ) {
         let trunks = self.trunks();
+        let far = neighbours.map(|neighbours| neighbours.peers(&self.name)).unwrap_or_default();
         let peers = trunks.iter().filter(|trunk| trunk.is_peer());
-        let others = peers.map(|trunk| &*trunk.server_id).filter(|server| *server != server_id);
-        let mut servers: Vec<&str> = others.collect();
+        let peers = peers.map(|trunk| &*trunk.server_id).chain(far.iter().map(|id| &**id));
+        let mut servers: Vec<&str> = peers.filter(|server| *server != server_id).collect();
         servers.sort_unstable();
         servers.dedup();
         encode_peers(frames, servers);

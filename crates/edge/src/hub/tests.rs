@@ -1,20 +1,22 @@
 //! A hub and its app servers, without streams and threads: who replaces whom, who is asked, who hears of whom.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use trunkline_clock::Timestamp;
+use trunkline_http::{SideAnswer, Visit};
 use trunkline_trunk::settings::EngineSettings;
 use trunkline_trunk::{
     ClientRequest, Frame, RequestCode, Response, SharedCredit, Str, Transport, decode_batch,
 };
 
-use super::roster::NoAppServer;
+use super::roster::{NoAppServer, Relayed};
 use super::trunk::Notes;
 use super::{Directory, Ending, Hub, Origin, Trunk};
 use crate::HubConfig;
 use crate::limits::Limits;
+use crate::neighbours::{KeptSocket, Neighbours, Relay, Restoring};
 
 const NOW: Timestamp = Timestamp::ORIGIN;
 
@@ -54,6 +56,12 @@ impl World {
         trunk
     }
 
+    /// App server `a` tells others something.
+    fn relay(&self, to: &[&str], unread_bytes_max: usize) -> Relayed {
+        let relay = Relay { from: "a", to, payload: b"x" };
+        self.hub.relay(relay, unread_bytes_max, None)
+    }
+
     fn pick(&self) -> Result<u32, NoAppServer> {
         self.hub.pick(&self.limits, NOW).map(|trunk| trunk.number)
     }
@@ -78,12 +86,22 @@ fn client() -> ClientRequest {
 
 /// What the app server reads next.
 fn read(trunk: &Trunk) -> Vec<Frame> {
-    let frames = decode_batch(trunk.take_outbox().freeze());
+    read_with(trunk, None)
+}
+
+fn read_with(trunk: &Trunk, neighbours: Option<&dyn Neighbours>) -> Vec<Frame> {
+    let frames = decode_batch(trunk.take_outbox(neighbours).freeze());
     frames.collect::<Result<_, _>>().expect("our own frames")
 }
 
 fn peers(of: &Trunk) -> Vec<String> {
     let Some(Frame::Peers { servers }) = read(of).pop() else { panic!("nothing was told") };
+    servers.iter().map(ToString::to_string).collect()
+}
+
+fn peers_with(of: &Trunk, neighbours: &OtherNode) -> Vec<String> {
+    let told = read_with(of, Some(neighbours)).pop();
+    let Some(Frame::Peers { servers }) = told else { panic!("nothing was told") };
     servers.iter().map(ToString::to_string).collect()
 }
 
@@ -245,14 +263,67 @@ fn a_relay_goes_to_those_named_or_to_all_others() {
     for trunk in [&a, &b, &c] {
         read(trunk);
     }
-    let relayed = world.hub.relay("a", &[], b"x", 1000);
+    let relayed = world.relay(&[], 1000);
     assert_eq!((relayed.delivered, relayed.dropped), (2, 0));
     assert!(read(&a).is_empty());
     assert_eq!((read(&b).len(), read(&c).len()), (1, 1));
-    let relayed = world.hub.relay("a", &["c".into(), "nobody".into()], b"x", 1000);
+    let relayed = world.relay(&["c", "nobody"], 1000);
     assert_eq!((relayed.delivered, relayed.dropped), (1, 0));
     assert_eq!((read(&b).len(), read(&c).len()), (0, 1));
     b.push(&[0; 10]);
-    let relayed = world.hub.relay("a", &["b".into()], b"x", 10);
+    let relayed = world.relay(&["b"], 10);
     assert_eq!((relayed.delivered, relayed.dropped), (0, 1), "it has too much unread");
+}
+
+/// Another node, with app servers `a` and `far`.
+#[derive(Debug, Default)]
+struct OtherNode {
+    relayed_to: Mutex<Vec<Vec<String>>>,
+}
+
+impl Neighbours for OtherNode {
+    fn peers(&self, hub: &str) -> Vec<String> {
+        assert_eq!(hub, "chat");
+        vec!["far".into(), "a".into()]
+    }
+
+    fn relay(&self, hub: &str, relay: &Relay<'_>) -> u64 {
+        assert_eq!((hub, relay.from, relay.payload), ("chat", "a", &b"x"[..]));
+        self.relayed_to
+            .lock()
+            .expect("no panic")
+            .push(relay.to.iter().map(ToString::to_string).collect());
+        5
+    }
+
+    fn restore(&self, _: &str, _: KeptSocket) -> Restoring {
+        unreachable!("a hub asks its trunks' tasks")
+    }
+
+    fn give_back(&self, _: &str, _: KeptSocket) {}
+
+    fn owns(&self, _: &str, _: &str) -> bool {
+        false
+    }
+
+    fn serve(&self, _: &str, _: &str, _: Visit) -> SideAnswer {
+        unreachable!("it owns nothing")
+    }
+}
+
+#[test]
+fn app_servers_of_other_nodes_are_peers_and_get_relays() {
+    let mut world = World::new();
+    let (a, b) = (world.comes("a"), world.comes("b"));
+    let far = OtherNode::default();
+    assert_eq!(peers_with(&a, &far), ["b", "far"], "not itself, wherever else it is");
+    assert_eq!(peers_with(&b, &far), ["a", "far"], "each once");
+    let relay = |to: &[&str]| {
+        world.hub.relay(Relay { from: "a", to, payload: b"x" }, 1000, Some(&far)).delivered
+    };
+    assert_eq!(relay(&[]), 6);
+    assert_eq!(relay(&["b"]), 1, "it is here");
+    assert_eq!(relay(&["b", "far"]), 6);
+    let to = far.relayed_to.lock().expect("no panic");
+    assert_eq!(*to, [vec![], vec!["far".to_owned()]]);
 }

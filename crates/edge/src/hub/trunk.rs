@@ -16,6 +16,7 @@ use trunkline_trunk::{Misbehaved, RequestId, SharedCredit};
 
 use super::asking::Asking;
 use super::{Hub, locked};
+use crate::neighbours::Neighbours;
 
 /// Unique in the node for the life of the process.
 pub(crate) type TrunkNumber = u32;
@@ -247,11 +248,11 @@ impl Trunk {
     }
 
     /// Takes everything that waits.
-    pub(crate) fn take_outbox(&self) -> BytesMut {
+    pub(crate) fn take_outbox(&self, neighbours: Option<&dyn Neighbours>) -> BytesMut {
         let Outbox { mut frames, peers_at } = std::mem::take(&mut *self.outbox());
         let Some(place) = peers_at else { return frames };
         let rest = frames.split_off(place);
-        self.hub.encode_peers_of(&self.server_id, &mut frames);
+        self.hub.encode_peers_of(&self.server_id, neighbours, &mut frames);
         frames.extend_from_slice(&rest);
         frames
     }

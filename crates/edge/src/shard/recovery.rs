@@ -18,7 +18,6 @@ use trunkline_trunk::{
 
 use super::Shard;
 use crate::hub::{Answered, Hub, TrunkNumber};
-use crate::metrics::Outcome;
 
 /// Packets as they were sent, and sockets' data as the SDK wrote it.
 pub(super) type Log = Recovery<Vec<Part>, Bytes>;
@@ -149,7 +148,7 @@ impl Shard {
     }
 
     fn count_recovery(&self, outcome: &'static str) {
-        self.env.metrics.recoveries.get_or_create(&Outcome { outcome }).inc();
+        self.env.metrics.count_recovery(outcome);
     }
 
     /// Could a socket that has so much come back to this shard?

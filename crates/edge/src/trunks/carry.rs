@@ -4,13 +4,19 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use bytes::BytesMut;
 use tokio::sync::oneshot;
+use tokio::task::spawn_local;
 use trunkline_trunk::settings::EngineSettings;
-use trunkline_trunk::{EndCause, ErrorCode, Greeting, Misbehaved, NodeInfo, Restore, Shares, Step};
+use trunkline_trunk::{
+    EndCause, ErrorCode, Found, Frame, Greeting, Misbehaved, NodeInfo, RequestId, Restore,
+    RestoredAt, Shares, Step, Str,
+};
 
 use super::stream::TrunkTask;
-use crate::hub::{Ahead, BatchCredit, Place, Trunk};
-use crate::metrics::Outcome;
+use crate::environment::Environment;
+use crate::hub::{Ahead, Answered, BatchCredit, Place, Trunk};
+use crate::neighbours::{KeptSocket, Relay, Restoring};
 use crate::shard::{Command, GiveBack, RestoreRequest};
 
 static NEXT_NUMBER: AtomicU32 = AtomicU32::new(1);
@@ -60,7 +66,9 @@ impl TrunkTask {
             Step::Relay { to, payload } => {
                 let env = self.door.env();
                 let unread_bytes_max = env.limits.trunk_unread_bytes_max;
-                let relayed = self.hub.relay(&trunk.server_id, &to, &payload, unread_bytes_max);
+                let to: Vec<&str> = to.iter().map(Str::as_str).collect();
+                let relay = Relay { from: &trunk.server_id, to: &to, payload: &payload };
+                let relayed = self.hub.relay(relay, unread_bytes_max, env.neighbours());
                 env.metrics.relayed.inc_by(relayed.delivered);
                 env.metrics.relayed_dropped.inc_by(relayed.dropped);
             }
@@ -70,6 +78,9 @@ impl TrunkTask {
                     let nsp = Box::from(nsp.as_str());
                     let back = GiveBack { hub: self.hub.number, nsp, pid };
                     self.door.tell(shard, Command::GiveBack(Box::new(back))).await;
+                } else if let Some(neighbours) = self.door.env().neighbours() {
+                    let socket = KeptSocket { nsp, pid, offset: Str::EMPTY };
+                    neighbours.give_back(&self.hub.name, socket);
                 }
             }
             Step::Draining { .. } => {
@@ -121,12 +132,12 @@ impl TrunkTask {
         self.node.go_on();
     }
 
-    /// Asks the shard that keeps the socket, or answers at once that none does.
+    /// Asks the shard that keeps the socket, or the other nodes. With neither, answers at once that nobody keeps it.
     async fn restore(&mut self, trunk: &Arc<Trunk>, asked: Restore) {
         let Restore { request_id, nsp, pid, offset } = asked;
         // Without numbers nobody could say what it has when it comes back elsewhere.
-        let keeper = self.hub.keeper_of(&pid).filter(|_| trunk.settings.numbers);
-        if let Some(shard) = keeper {
+        let can_be = trunk.settings.numbers;
+        if let Some(shard) = self.hub.keeper_of(&pid).filter(|_| can_be) {
             let request = RestoreRequest {
                 trunk: trunk.number,
                 hub: Arc::clone(&self.hub),
@@ -136,10 +147,14 @@ impl TrunkTask {
                 offset,
             };
             self.door.tell(shard, Command::Restore(Box::new(request))).await;
+        } else if let Some(neighbours) = self.door.env().neighbours().filter(|_| can_be) {
+            let wanted = KeptSocket { nsp, pid, offset };
+            let restoring = neighbours.restore(&self.hub.name, wanted);
+            let env = Arc::clone(self.door.env());
+            spawn_local(restore_from_elsewhere(env, Arc::clone(trunk), request_id, restoring));
         } else {
             self.node.not_restored(request_id);
-            let outcome = Outcome { outcome: "not_found" };
-            self.door.env().metrics.recoveries.get_or_create(&outcome).inc();
+            self.door.env().metrics.count_recovery("not_found");
         }
     }
 
@@ -238,6 +253,29 @@ impl TrunkTask {
         tracing::info!(hub = %self.hub.name, server = %trunk.server_id, sdk = %trunk.sdk, address = %self.address, "app server connected");
         self.trunk = Some(trunk);
     }
+}
+
+/// Waits for the other nodes and sends their answer to the app server.
+async fn restore_from_elsewhere(
+    env: Arc<Environment>,
+    trunk: Arc<Trunk>,
+    request_id: RequestId,
+    restoring: Restoring,
+) {
+    let found = restoring.await;
+    let answer = found.map_or_else(
+        || RestoredAt::nothing(request_id),
+        |found| RestoredAt { request_id, ..found },
+    );
+    env.metrics.count_recovery(match answer.found {
+        Found::Yes => "found",
+        Found::Taken => "taken",
+        Found::No => "not_found",
+    });
+    let mut frame = BytesMut::new();
+    Frame::RestoredAt(Box::new(answer)).encode(&mut frame);
+    trunk.answered(Answered::Restore(request_id));
+    trunk.push(&frame);
 }
 
 fn shard_number(shard: usize) -> u8 {

@@ -316,7 +316,7 @@ impl TrunkTask {
             self.node.request(key, asked.code, asked.context, asked.request);
         }
         self.send_own();
-        let frames = trunk.take_outbox();
+        let frames = trunk.take_outbox(self.door.env().neighbours());
         for batch in self.node.batches(&frames) {
             append_message(&mut self.out, batch);
         }

@@ -119,7 +119,7 @@ impl World {
 impl App {
     /// What came over the trunk since the last look.
     pub(super) fn frames(&self) -> Vec<Frame> {
-        let outbox = self.trunk.take_outbox().freeze();
+        let outbox = self.trunk.take_outbox(None).freeze();
         decode_batch(outbox).map(|frame| frame.expect("our own encoding")).collect()
     }
 

@@ -90,6 +90,7 @@ impl World {
             names: Names::of_listener(([127, 0, 0, 1], 80).into()),
             side_doors: Vec::new(),
             voucher: None,
+            neighbours: None,
             sessions: (0..shards).map(|_| AtomicUsize::new(0)).collect(),
             origin: Instant::now(),
         });

@@ -1,0 +1,138 @@
+//! A node with one hub, and an app server inside of the test's process, which says one thing after another.
+#![allow(unreachable_pub, dead_code, reason = "each test uses its part")]
+#![allow(clippy::unwrap_used, reason = "a broken expectation fails the test")]
+
+use std::collections::VecDeque;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::ops::ControlFlow;
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use trunkline_clock::Timestamp;
+use trunkline_edge::{Config, Edge, HubConfig, Inside, Limits, Secret};
+use trunkline_trunk::{AppEnd, AppHello, EndEvent, Frame, LinkConfig, LinkEvent, NamespaceNumber};
+use trunkline_websocket::{Decoder, Incoming, Opcode, Role, encode};
+
+/// The number that this node's sids begin with.
+pub const NODE: u16 = 7;
+
+pub fn edge() -> Edge {
+    let hub = HubConfig {
+        name: "chat".into(),
+        keys: vec![Secret::new("0123456789abcdef")],
+        tokens_required: false,
+        paths: Vec::new(),
+    };
+    let config = Config {
+        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        threads: 1,
+        node_id: "n-test".into(),
+        node_number: NODE,
+        version: "9.9.9",
+        hubs: vec![hub],
+        spare_hubs: 0,
+        default_hub: "chat".into(),
+        names: None,
+        limits: Limits::default(),
+        io_uring: false,
+        heap_bytes: || 0,
+    };
+    Edge::bind(config).unwrap()
+}
+
+/// What the node answers to one request, to the end of the stream.
+pub fn ask(address: SocketAddr, target: &str, headers: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let request = format!("GET {target} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{headers}\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+/// An app server's end of a trunk. Its clock stands still.
+pub struct App {
+    stream: UnixStream,
+    end: AppEnd,
+    decoder: Decoder,
+    events: VecDeque<EndEvent>,
+}
+
+impl App {
+    /// A trunk of the hub; nothing is said over it yet.
+    pub fn open(inside: &Inside, settings: &str) -> Self {
+        let stream = inside.open("chat").unwrap();
+        stream.set_nonblocking(false).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        let hello =
+            AppHello { server: "app".into(), sdk: "test/1".into(), settings: settings.into() };
+        Self {
+            stream,
+            end: AppEnd::new(Timestamp::ORIGIN, LinkConfig::default(), hello),
+            decoder: Decoder::new(),
+            events: VecDeque::new(),
+        }
+    }
+
+    /// The same, once the app server is taken and has given its first namespace.
+    pub fn up(inside: &Inside, settings: &str) -> Self {
+        let mut app = Self::open(inside, settings);
+        app.say_hello();
+        app.send(Frame::Namespace { nsp: NamespaceNumber(0), name: "/".into() });
+        app
+    }
+
+    pub fn say_hello(&mut self) {
+        self.flush();
+        self.hears(|event| matches!(event, EndEvent::Link(LinkEvent::Welcome(_))).then_some(()));
+    }
+
+    pub fn send(&mut self, frame: Frame) {
+        self.end.send(frame).unwrap();
+        self.flush();
+    }
+
+    /// Reads until something is what the test waits for.
+    pub fn hears<T>(&mut self, what: impl Fn(EndEvent) -> Option<T>) -> T {
+        let mut buffer = [0; 64 * 1024];
+        loop {
+            while let Some(event) = self.events.pop_front() {
+                if let Some(heard) = what(event) {
+                    return heard;
+                }
+            }
+            let count = self.stream.read(&mut buffer).unwrap();
+            assert_ne!(count, 0, "the node has ended the trunk");
+            self.take(&mut buffer[..count]);
+            self.flush();
+        }
+    }
+
+    fn take(&mut self, bytes: &mut [u8]) {
+        let mut batches = Vec::new();
+        let decoded = self.decoder.decode(Role::Client, 16 << 20, bytes, &mut |incoming| {
+            if let Incoming::Binary(batch) = incoming {
+                batches.push(Bytes::copy_from_slice(batch));
+            }
+            ControlFlow::Continue(())
+        });
+        decoded.unwrap();
+        for batch in batches {
+            self.end.handle_batch(Timestamp::ORIGIN, batch).unwrap();
+        }
+        self.events.extend(std::iter::from_fn(|| self.end.poll_event()));
+    }
+
+    fn flush(&mut self) {
+        let mut batch = BytesMut::new();
+        while let Some(frame) = self.end.poll_transmit() {
+            frame.encode(&mut batch);
+        }
+        if !batch.is_empty() {
+            let message = encode(Opcode::Binary, &batch, Some([1, 2, 3, 4]));
+            self.stream.write_all(&message).unwrap();
+        }
+    }
+}
