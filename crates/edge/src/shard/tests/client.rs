@@ -25,11 +25,27 @@ pub(super) struct Handshake {
     pub(super) answer: Awaited<Answer>,
 }
 
+/// What a client asks for in its handshake, beside the transport.
+#[derive(Clone, Copy)]
+pub(super) struct ClientKind {
+    pub(super) protocol: Protocol,
+    pub(super) base64_only: bool,
+    /// It polls with scripts: the number of its callback.
+    pub(super) jsonp: Option<&'static str>,
+}
+
+impl Default for ClientKind {
+    fn default() -> Self {
+        Self { protocol: Protocol::V4, base64_only: false, jsonp: None }
+    }
+}
+
 /// A client with a session.
 pub(super) struct Client {
     pub(super) key: SlotKey,
     pub(super) number: SessionNumber,
     pub(super) sid: Sid,
+    pub(super) protocol: Protocol,
     /// None while it polls only.
     pub(super) wire: Wire,
     unparsed: RefCell<Vec<u8>>,
@@ -54,10 +70,10 @@ impl World {
         let poll = self.poll_number();
         let open = OpenRequest {
             hub: Arc::clone(&self.hub),
-            protocol: Protocol::V4,
+            protocol: self.kind.protocol,
             transport,
-            base64_only: false,
-            jsonp: None,
+            base64_only: self.kind.base64_only,
+            jsonp: self.kind.jsonp.map(Box::from),
             request: client_request(),
             poll,
             reply,
@@ -81,8 +97,9 @@ impl World {
         let (number, sid) = app.newcomer();
         self.app_accepts(app, number);
         let open = handshake.said();
+        let open = open.trim_start_matches(|c: char| c.is_ascii_digit() && c != '0' || c == ':');
         assert!(open.starts_with("0{\"sid\":"), "{open}");
-        Client::new(handshake.key(), number, sid, Wire::default())
+        Client::new(handshake.key(), number, sid, Wire::default()).speaking(self.kind.protocol)
     }
 
     /// An accepted session over a WebSocket; the client has read the open packet.
@@ -90,7 +107,7 @@ impl World {
         let mut handshake = self.handshake(TransportKind::WebSocket);
         let (number, sid) = app.newcomer();
         self.app_accepts(app, number);
-        let client = self.adopt(&mut handshake, number, sid);
+        let client = self.adopt(&mut handshake, number, sid).speaking(self.kind.protocol);
         let said = client.reads();
         assert!(said.len() == 1 && said[0].starts_with("0{\"sid\":"), "{said:?}");
         client
@@ -168,13 +185,23 @@ impl World {
 
     /// Its body comes, if it is wanted.
     pub(super) fn finish_post(&mut self, client: &Client, post: &mut Post, body: &str) -> String {
+        self.finish_post_of(client, post, (false, body.as_bytes()))
+    }
+
+    /// The same with bytes, which the client calls bytes or text.
+    pub(super) fn finish_post_of(
+        &mut self,
+        client: &Client,
+        post: &mut Post,
+        (binary, body): (bool, &[u8]),
+    ) -> String {
         match post.begun.try_recv() {
             Ok(PostBegun::Wanted { key, cut, .. }) => {
                 assert_eq!(key, client.key);
                 post.cut = Some(cut);
                 let (reply, answer) = reply::pair();
-                let body = Bytes::copy_from_slice(body.as_bytes());
-                self.tell(Command::PostBody { key, binary: false, body, reply });
+                let body = Bytes::copy_from_slice(body);
+                self.tell(Command::PostBody { key, binary, body, reply });
                 post.answer = Some(answer);
                 post.said()
             }
@@ -264,12 +291,13 @@ impl Post {
         self.answer.as_mut().map_or_else(|| "waits".into(), said)
     }
 
-    /// Its body is wanted, and on its way.
-    pub(super) fn is_wanted(&mut self) {
-        let Ok(PostBegun::Wanted { cut, .. }) = self.begun.try_recv() else {
+    /// Its body is wanted, and on its way. Whether it is a form.
+    pub(super) fn is_wanted(&mut self) -> bool {
+        let Ok(PostBegun::Wanted { cut, jsonp, .. }) = self.begun.try_recv() else {
             panic!("the post is not wanted");
         };
         self.cut = Some(cut);
+        jsonp
     }
 
     /// The same, if it is wanted at all.
@@ -308,11 +336,15 @@ fn said(answer: &mut Awaited<Answer>) -> String {
 
 impl Client {
     pub(super) fn new(key: SlotKey, number: SessionNumber, sid: Sid, wire: Wire) -> Self {
-        Self { key, number, sid, wire, unparsed: RefCell::default() }
+        Self { key, number, sid, protocol: Protocol::V4, wire, unparsed: RefCell::default() }
+    }
+
+    pub(super) fn speaking(self, protocol: Protocol) -> Self {
+        Self { protocol, ..self }
     }
 
     pub(super) fn asked(&self) -> Asked {
-        Asked { sid: self.sid, protocol: Protocol::V4, hub: 0 }
+        Asked { sid: self.sid, protocol: self.protocol, hub: 0 }
     }
 
     /// Writes a packet to its WebSocket; the shard has not seen it yet.

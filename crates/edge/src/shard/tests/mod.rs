@@ -26,13 +26,19 @@ mod handshake;
 #[cfg(test)]
 mod heartbeat;
 #[cfg(test)]
+mod inflating;
+#[cfg(test)]
 mod orphans;
 #[cfg(test)]
 mod overlapping_polls;
 #[cfg(test)]
+mod protocol_3;
+#[cfg(test)]
 mod recovery;
 #[cfg(test)]
 mod rooms;
+#[cfg(test)]
+mod scripts;
 #[cfg(test)]
 mod slow_clients;
 #[cfg(test)]

@@ -2,9 +2,11 @@
 //!
 //! Every byte of the input chooses: the same bytes are the same play. Besides what [`World::check`] sees in the shard
 //! itself, both ends look at what they get: numbers are used as `spec/trunk.md` says, messages come once and in order,
-//! credit is given back to the byte, and when everybody has gone nothing is left.
+//! credit is given back to the byte, who comes back has missed exactly what was recorded meanwhile, and when everybody has
+//! gone nothing is left.
 
 mod clients;
+mod returns;
 mod servers;
 
 use std::collections::HashMap;
@@ -12,8 +14,10 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use trunkline_engineio::TransportKind;
+use trunkline_trunk::settings::ConnectionStateRecovery;
 
 use self::clients::{Player, State};
+use self::returns::{KEEP, Returns};
 use self::servers::Server;
 use super::world::World;
 use crate::metrics::Metrics;
@@ -52,6 +56,7 @@ struct Play<'a> {
     news: u32,
     /// What each client's app server is to hear next; outlives the client.
     up_heard: HashMap<u32, u32>,
+    returns: Returns,
 }
 
 /// Plays the operations that `input` chooses, and then lets everybody go. Gives what was counted.
@@ -61,6 +66,9 @@ pub(crate) fn play(input: &[u8]) -> Metrics {
         limits.orphan_close_per_second = 40;
         limits.memory_bytes_max = Some(CEILING);
         settings.max_http_buffer_bytes = 5_000;
+        settings.numbers = true;
+        settings.connection_state_recovery =
+            Some(ConnectionStateRecovery { max_disconnection: KEEP, skip_middlewares: true });
     });
     let mut play = Play {
         choices: Choices(input),
@@ -71,6 +79,7 @@ pub(crate) fn play(input: &[u8]) -> Metrics {
         servers_ever: 0,
         news: 0,
         up_heard: HashMap::new(),
+        returns: Returns::default(),
     };
     play.server_comes();
     while !play.choices.0.is_empty() {
@@ -82,7 +91,7 @@ pub(crate) fn play(input: &[u8]) -> Metrics {
 
 impl Play<'_> {
     fn step(&mut self) {
-        match self.choices.below(20) {
+        match self.choices.below(23) {
             0 => self.client_comes(TransportKind::Polling),
             1 => self.client_comes(TransportKind::WebSocket),
             2 | 3 => self.server_answers_handshakes(),
@@ -98,6 +107,8 @@ impl Play<'_> {
             16 => self.server_grants(),
             17 => self.time_passes(),
             18 => self.server_says_something_rare(),
+            19 | 20 => self.server_records(),
+            21 => self.recovers(),
             _ => self.something_rare(),
         }
     }
@@ -236,7 +247,14 @@ mod tests {
             ("sent", metrics.messages_sent.get()),
             ("broadcast", metrics.broadcast_deliveries.get()),
         ];
-        [&handshakes[..], &upgrades, &closed, &others].concat()
+        let recoveries = [
+            ("found", "socket found"),
+            ("taken", "socket taken"),
+            ("not_found", "socket not found"),
+            ("unproved", "cut unproved"),
+        ]
+        .map(|(how, name)| (name, metrics.recoveries.get_or_create(&outcome(how)).get()));
+        [&handshakes[..], &upgrades, &closed, &recoveries, &others].concat()
     }
 
     #[test]

@@ -13,7 +13,7 @@ use trunkline_token::{Names, Secret};
 use trunkline_trunk::settings::EngineSettings;
 
 use super::app::App;
-use super::client::Client;
+use super::client::{Client, ClientKind};
 use super::wire::Wire;
 use crate::HubConfig;
 use crate::compressor::Compressor;
@@ -47,6 +47,8 @@ pub(super) struct World {
     pub(super) polls: u32,
     /// What clients with WebSockets agree to from now on.
     pub(super) deflate_window: Option<u8>,
+    /// What clients ask for from now on.
+    pub(super) kind: ClientKind,
     /// What must always hold is not looked at: for the many steps before the one that counts.
     unchecked: bool,
 }
@@ -108,6 +110,7 @@ impl World {
             apps: Vec::new(),
             polls: 0,
             deflate_window: None,
+            kind: ClientKind::default(),
             unchecked: false,
         }
     }

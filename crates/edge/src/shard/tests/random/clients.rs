@@ -282,6 +282,10 @@ impl Play<'_> {
                 let number = number.parse().ok();
                 assert!(number > player.news_heard, "{number:?} after {:?}", player.news_heard);
                 player.news_heard = number;
+            } else if let Some(number) = text.strip_prefix("4r") {
+                let expected = self.returns.next.get_mut(&player.id).expect("it has a socket");
+                assert_eq!(number.parse().ok(), Some(*expected), "every record, and in order");
+                *expected += 1;
             }
         }
         true

@@ -18,6 +18,8 @@ pub(super) struct Use {
     pub(super) node_closed: bool,
     /// It is to be given back to the node, which has closed it.
     pub(super) owes_close: bool,
+    /// Its socket is in the namespace.
+    pub(super) attached: bool,
 }
 
 pub(super) struct Server {
@@ -27,6 +29,8 @@ pub(super) struct Server {
     pub(super) credit: i64,
     /// Bytes of data that it sent and that were not given back.
     pub(super) sent: u64,
+    /// The number of its next broadcast.
+    pub(super) next_number: u64,
 }
 
 impl Play<'_> {
@@ -37,11 +41,13 @@ impl Play<'_> {
         self.servers_ever += 1;
         let app = self.world.app_with_credit(&format!("app{}", self.servers_ever), CREDIT);
         let credit = i64::from(CREDIT);
-        self.servers.push(Server { app, uses: HashMap::new(), credit, sent: 0 });
+        self.servers.push(Server { app, uses: HashMap::new(), credit, sent: 0, next_number: 1 });
+        self.says(self.servers.len() - 1, vec![Frame::Number { next: 1 }]);
     }
 
     pub(super) fn server_goes(&mut self, place: usize) {
         let server = self.servers.swap_remove(place);
+        self.returns.server_gone_at.get_or_insert(self.world.now);
         self.world.app_goes(&server.app);
     }
 
@@ -82,15 +88,7 @@ impl Play<'_> {
                         one.accepted = true;
                         self.says(place, vec![accept(session)]);
                         self.look();
-                        let attach = Frame::Attach {
-                            session,
-                            nsp: MAIN,
-                            socket: format!("s{}-{number}", self.servers[place].app.trunk.number)
-                                .as_str()
-                                .into(),
-                            rooms: vec!["room".into()],
-                        };
-                        self.says(place, vec![attach]);
+                        self.socket_joins(place, number);
                     }
                 }
                 self.look();
@@ -117,6 +115,7 @@ impl Play<'_> {
             let place = self.choices.below(self.servers.len());
             if place < self.servers.len() {
                 self.news += 1;
+                self.servers[place].next_number += 1;
                 let news = broadcast(&[], &format!("n{}", self.news));
                 self.says(place, vec![news]);
             }
@@ -152,17 +151,16 @@ impl Play<'_> {
     }
 
     pub(super) fn answer_closes(&mut self, place: usize) {
-        let uses = &mut self.servers[place].uses;
+        let uses = &self.servers[place].uses;
         let mut owed: Vec<u32> =
             uses.iter().filter(|(_, one)| one.owes_close).map(|(number, _)| *number).collect();
         owed.sort_unstable();
-        for number in &owed {
-            uses.remove(number);
+        let mut frames = Vec::new();
+        for number in owed {
+            let one = self.servers[place].uses.remove(&number).expect("it owes a close");
+            frames.extend(self.leaves_to_the_node(&one, number));
+            frames.push(close(SessionNumber(number), CloseReason::AppClosed));
         }
-        let frames = owed
-            .iter()
-            .map(|number| close(SessionNumber(*number), CloseReason::AppClosed))
-            .collect();
         self.says(place, frames);
     }
 
@@ -183,6 +181,11 @@ impl Play<'_> {
         let what = self.choices.below(5);
         let Some((place, number, _)) = self.open_number() else { return };
         let session = SessionNumber(number);
+        if what == 4
+            && let Some(one) = self.servers[place].uses.get_mut(&number)
+        {
+            one.attached = false;
+        }
         let rooms = || vec!["room".into(), "other".into()];
         self.says(
             place,
@@ -198,8 +201,8 @@ impl Play<'_> {
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "no other frame is about a number")]
     pub(super) fn look_at_server(&mut self, place: usize) {
-        let server = &mut self.servers[place];
-        for frame in server.app.frames() {
+        for frame in self.servers[place].app.frames() {
+            let server = &mut self.servers[place];
             match frame {
                 Frame::Open(open) => {
                     let number = open.session.0;
@@ -216,6 +219,7 @@ impl Play<'_> {
                         app_closed: false,
                         node_closed: false,
                         owes_close: false,
+                        attached: false,
                     };
                     let before = server.uses.insert(number, one);
                     assert!(before.is_none(), "{number} is in use: {before:?}");
@@ -242,9 +246,15 @@ impl Play<'_> {
                     let one = server.uses.get(&session.0).expect("a number in use speaks");
                     assert!(one.accepted && !one.node_closed && !one.app_closed, "{one:?}");
                 }
+                Frame::RestoredAt(restored) => self.is_restored(place, *restored),
+                Frame::Proved { request_id, .. } => {
+                    assert!(self.returns.asked.remove(&request_id.0).is_some(), "nobody asked");
+                }
                 _ => (),
             }
         }
+        assert!(self.returns.asked.is_empty(), "whoever asks is answered");
+        let server = &mut self.servers[place];
         assert_eq!(server.app.trunk.has_credit(), server.credit > 0, "credit {}", server.credit);
         assert_eq!(server.app.takes_back(), server.sent, "all of it was worked off");
         server.sent = 0;
