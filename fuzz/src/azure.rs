@@ -1,4 +1,5 @@
-//! Targets of the crate `azure`: its filter language and its tunnel frames, which know nothing else of that crate.
+//! Targets of the crate `azure`: its filter language and its tunnel frames, which use nothing else
+//! of that crate.
 
 #[path = "../../crates/azure/src/filter/mod.rs"]
 mod filter;
@@ -44,7 +45,8 @@ impl Connection for Someone {
     }
 }
 
-/// Any text is refused at a place inside, or means the same however its connections are found.
+/// Any text is refused at a position inside it, or selects the same connections however they are
+/// found.
 pub fn filter(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     for dialect in [Dialect::Strict, Dialect::SocketIoAdapter] {
@@ -75,7 +77,7 @@ pub const TUNNEL_SEEDS: &[&[u8]] = &[
     b"\x0d\x00\x00\x00\x93\x05\xa9{\"a\":\"b\"}\xc0",
 ];
 
-/// Whatever is read is written as something that is read as the same.
+/// Encoding a decoded frame gives a frame that decodes to the same message.
 pub fn tunnel(data: &[u8]) {
     match tunnel_frames::decode(data) {
         Ok(message) => {

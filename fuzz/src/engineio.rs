@@ -9,7 +9,7 @@ use trunkline_engineio::{
     Session, Timestamp, Transmit, TransportKind,
 };
 
-/// The first byte chooses revision, content type and transport; what the client sends follows.
+/// The first byte chooses revision, content type and transport; the client's bytes follow.
 pub const INPUT_SEEDS: &[&[u8]] = &[
     b"\x004hello\x1ebAQID\x1e6",
     b"\x004\xc3\xa9\x1e1",
@@ -32,8 +32,8 @@ pub const OPERATIONS_SEEDS: &[&[u8]] = &[
 
 const NOW: Timestamp = Timestamp::from_micros(1_000_000);
 
-/// Whatever a client sends is heard or ends the session; what was heard and is sent back is heard
-/// again.
+/// Whatever a client sends is received or ends the session; received messages that are sent back
+/// are received again.
 pub fn input(data: &[u8]) {
     let Some((flags, sent)) = data.split_first() else { return };
     let protocol = if flags & 1 == 0 { Protocol::V4 } else { Protocol::V3 };
@@ -90,7 +90,7 @@ fn hear_message(protocol: Protocol, binary: bool, message: &[u8]) -> Heard {
     result.ok().flatten().into_iter().collect()
 }
 
-/// What a poll gets that is answered with these messages.
+/// A poll's answer with these messages.
 fn answer(protocol: Protocol, base64_only: bool, messages: &Heard) -> (ContentType, Bytes) {
     let mut session = opened(protocol, TransportKind::Polling);
     session.set_base64_only(base64_only);
@@ -108,8 +108,8 @@ fn answer(protocol: Protocol, base64_only: bool, messages: &Heard) -> (ContentTy
     }
 }
 
-/// Any sequence of inputs and commands: no panic, no two events of one end, and nobody waits for an
-/// ended session.
+/// Any sequence of inputs and commands: no panic, no end that is reported twice, and no poll waits
+/// for an ended session.
 pub fn operations(data: &[u8]) {
     let Some((flags, operations)) = data.split_first() else { return };
     let protocol = if flags & 1 == 0 { Protocol::V4 } else { Protocol::V3 };

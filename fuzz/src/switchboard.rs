@@ -10,10 +10,10 @@ pub const OPERATIONS_SEEDS: &[&[u8]] = &[
     b"\x00\x00\x00\x00\x00\x08\x00\x00\x00\x00\x0b\x00\x00\x00\x00\x10\x00\x01\xf0\x00\xff\x00\xff\xff\x01",
 ];
 
-/// Longer sequences say nothing new, and the oracle is slow.
+/// Longer sequences find nothing new, and the oracle is slow.
 const OPERATIONS_MAX: usize = 200;
 
-/// Any operations keep the invariants, and the answers are the naive oracle's.
+/// Any operations keep the invariants and give the same answers as the naive oracle.
 pub fn operations(data: &[u8]) {
     let mut ops = Op::decode_all(data);
     ops.truncate(OPERATIONS_MAX);

@@ -22,7 +22,8 @@ pub const DECODE_SEEDS: &[&[u8]] = &[
     b"4\x0a\x01\x00\x03pid\x03off5\x15\x01\x01\x04sock\x01\x01a\x02dt\x02\x02\x00\x01x\x01\x00\x005\x06\x01\x00\x00\x00\x00\x00",
 ];
 
-/// A batch that decodes is what its frames encode to, and a frame says its own length and cost.
+/// A batch that decodes equals the encoding of its frames, and each frame knows its own length and
+/// cost.
 pub fn decode(data: &[u8]) {
     let mut whole = BytesMut::new();
     let mut frames = Vec::new();
@@ -60,7 +61,8 @@ fn is_exact(mut batch: &[u8]) -> bool {
     true
 }
 
-/// The first byte splits the rest in two: batches to a node before and after it is up; the same to an app server.
+/// The first byte splits the rest in two: batches to a node before and after it is up, and batches
+/// to an app server.
 pub const ENDS_SEEDS: &[&[u8]] = &[
     b"\x10\x01\x0e\x01\x01\x80\x80@\x03srv\x01s\x02{}\x14\x03\x00\x00x\x15\x02\x00\x05\x20\x03\x00\x01/\x06\x01\x05",
     b"\x0f\x20\x03\x00\x01/!\x08\x00\x00\x04sock\x00%\x08\x00\x00\x00\x00\x01\x00\x01x\x22\x02\x00\x00\x04\x02ab",
@@ -70,7 +72,8 @@ pub const ENDS_SEEDS: &[&[u8]] = &[
     b"\x050\x03\x01\x01b2\x03\x01bx5\x06\x01\x00\x00\x00\x00\x00",
 ];
 
-/// Whatever a peer sends, an end answers in bounds: nothing after its `Error`, and nothing means anything after it.
+/// Whatever a peer sends, an end answers within bounds: nothing after its `Error`, after which all
+/// input is ignored.
 pub fn ends(data: &[u8]) {
     let Some((&split, rest)) = data.split_first() else { return };
     let (first, second) = rest.split_at(usize::from(split).min(rest.len()));

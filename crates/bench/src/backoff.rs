@@ -14,7 +14,8 @@ pub(crate) fn delay_ms(attempt: u8, random: u32) -> u64 {
     spread.min(DELAY_MS_MAX)
 }
 
-/// A small reproducible random source (xorshift64*): the spread must not be the same in all workers, no more.
+/// A small reproducible random source (xorshift64*): its only purpose is that workers do not all
+/// have the same spread.
 #[derive(Debug)]
 pub(crate) struct Random(u64);
 

@@ -1,4 +1,4 @@
-//! The command line: what may be written after `trunkline bench`. What it means is checked in `options`.
+//! The command line: the arguments after `trunkline bench`. `options` checks their values.
 
 use std::path::PathBuf;
 
@@ -34,10 +34,11 @@ CPU time and memory of the processes that you name, and whether any message was 
 const AFTER_HELP: &str =
     "`trunkline bench --help` says more, and which events the server's app has to offer.";
 
-/// Stands for [`EVENTS`] in the long help: clap would wrap the file's lines, and then it is no JavaScript any more.
+/// Stands for [`EVENTS`] in the long help: clap would wrap the file's lines and break the
+/// JavaScript.
 pub const EVENTS_HERE: &str = "bench/apps/events.mjs";
 
-/// The file that an app needs, as it is to be printed in place of [`EVENTS_HERE`].
+/// The file that an app needs; it is printed in place of [`EVENTS_HERE`].
 pub const EVENTS: &str = include_str!("../../../bench/apps/events.mjs");
 
 const AFTER_LONG_HELP: &str = concat!(

@@ -19,19 +19,19 @@ pub enum BenchError {
     /// `reconnect` without an app server to kill.
     #[error("reconnect needs --kill PID, the app server to kill")]
     NoVictim,
-    /// The target is not on this machine and nobody said that this is wanted.
+    /// The target is not on this machine, and the option that allows this is missing.
     #[error("{0} is not a loopback address; give --i-own-this-server to load it nevertheless")]
     NotLoopback(String),
-    /// What was waited for does not come, and nothing else either.
+    /// An awaited event does not come, and nothing else comes either.
     #[error("nothing arrived for {0} s while {1}")]
     Stalled(u64, &'static str),
-    /// The hard time limit.
+    /// The run exceeded its time limit.
     #[error("time limit of {0} s reached while {1}")]
     TimeLimit(u64, &'static str),
-    /// A worker process ended or spoke nonsense.
+    /// A worker process ended or sent an invalid line.
     #[error("worker {0} ended early")]
     WorkerGone(usize),
-    /// A line between parent and worker was not understood.
+    /// A line between parent and worker could not be parsed.
     #[error("a line between parent and worker was not understood")]
     Line(#[from] serde_json::Error),
 }
@@ -43,12 +43,12 @@ impl From<rustix::io::Errno> for BenchError {
 }
 
 impl BenchError {
-    /// Whether the workers can still tell what there was until then.
+    /// Whether the workers can still report their results so far.
     pub(crate) fn leaves_a_report(&self) -> bool {
         matches!(self, Self::Interrupted(_) | Self::Stalled(..) | Self::TimeLimit(..))
     }
 
-    /// Whether other arguments would help, and nothing else.
+    /// Whether the cause is only a wrong argument.
     #[must_use]
     pub fn is_misuse(&self) -> bool {
         matches!(self, Self::Argument(_) | Self::NoVictim | Self::NotLoopback(_))

@@ -1,4 +1,5 @@
-//! The parent's side of the workers: starts them, commands them, waits for them, never outlives its time limit.
+//! The parent's side of the workers: starts them, commands them, waits for them, and never exceeds
+//! its time limit.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -18,12 +19,12 @@ use crate::progress::ProgressLine;
 use crate::series::{Point, Series};
 use crate::wire::{Command, Job, Line, Progress, WorkerReport};
 
-/// Lines that workers may have said and the parent not yet heard.
+/// Lines from workers that the parent may not have read yet.
 const LINES_MAX: usize = 1_024;
 
-/// How long it may take to notice Ctrl-C, or that a second is over.
+/// The interval in which Ctrl-C and the end of a second are noticed.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
-/// What the workers may still take to report when a run ends early.
+/// How long the workers may take to report when a run ends early.
 const CUT_SHORT_MAX: Duration = Duration::from_secs(15);
 /// A broadcast that is not delivered within this time, while nothing else is, will not be.
 const STALL_MAX: Duration = Duration::from_secs(20);
@@ -40,7 +41,7 @@ pub struct WorkerProgram {
 
 struct Worker {
     child: Child,
-    /// Dropped to tell the worker that it is alone.
+    /// Dropped to notify the worker that the parent is gone.
     stdin: Option<ChildStdin>,
     reader: Option<JoinHandle<()>>,
     progress: Progress,
@@ -50,7 +51,7 @@ struct Worker {
 pub(crate) struct Fleet {
     workers: Vec<Worker>,
     lines: Receiver<(usize, Option<Line>)>,
-    /// Milestones that came before somebody waited for them.
+    /// Milestones that came before they were awaited.
     kept: VecDeque<(usize, Line)>,
     series: Series,
     progress: ProgressLine,
@@ -98,7 +99,7 @@ impl Fleet {
         self.workers.iter().map(|worker| worker.child.id() as i32).collect()
     }
 
-    /// Waits until every client has joined or failed; how many have joined.
+    /// Waits until every client has joined or failed; returns how many have joined.
     pub(crate) fn wait_ready(&mut self) -> Result<u32, BenchError> {
         let readies = self.gather("connecting", |line| {
             if let Line::Ready(progress) = line { Some(progress.joined) } else { None }
@@ -115,7 +116,7 @@ impl Fleet {
         self.command_to(0, command)
     }
 
-    /// From its return on, everything counts in every worker.
+    /// Starts the measurement: when this returns, every worker counts.
     pub(crate) fn measure(&mut self) -> Result<(), BenchError> {
         self.command(&Command::Measure)?;
         self.gather("starting to measure", |line| matches!(line, Line::Measuring).then_some(()))
@@ -142,7 +143,7 @@ impl Fleet {
         Ok(())
     }
 
-    /// Each client should have this many broadcasts in the end.
+    /// Notes that each client should have this many broadcasts at the end.
     pub(crate) fn expect_sent(&mut self, sent: u64) {
         self.sent = sent;
         self.moved_at = Instant::now();
@@ -182,7 +183,7 @@ impl Fleet {
         self.gather("asking who", |line| matches!(line, Line::Known).then_some(())).map(|_| ())
     }
 
-    /// Waits until all clients of a killed app server are back; the moment that was, ns.
+    /// Waits until all clients of a killed app server are back; returns that time, ns.
     pub(crate) fn wait_back(&mut self) -> Result<u64, BenchError> {
         let moments = self.gather("waiting for clients to return", |line| {
             if let Line::Back { at_ns } = line { Some(*at_ns) } else { None }
@@ -200,8 +201,8 @@ impl Fleet {
         Ok(reports)
     }
 
-    /// The run is over before its end: what the workers have is to be gathered soon, without further interruption.
-    /// How many broadcasts each client should have had.
+    /// Ends the run early: the workers' results must be collected soon, without further
+    /// interruption. Returns how many broadcasts each client should have had.
     pub(crate) fn cut_short(&mut self) -> u64 {
         self.interrupt = Interrupt::default();
         self.deadline = Instant::now() + CUT_SHORT_MAX;
@@ -210,13 +211,13 @@ impl Fleet {
         self.sent
     }
 
-    /// Ends the workers; the run second by second.
+    /// Ends the workers; returns the run second by second.
     pub(crate) fn end(mut self) -> Vec<Point> {
         self.progress.clear();
         std::mem::replace(&mut self.series, Series::new(0, &[], Vec::new())).finish()
     }
 
-    /// Milestones wait until somebody asks for them; a worker has few.
+    /// Keeps a milestone until it is awaited; a worker has few.
     fn keep(&mut self, index: usize, line: Line) {
         let lasts =
             matches!(line, Line::Ready(_) | Line::Known | Line::Back { .. } | Line::Asked { .. });
@@ -378,13 +379,13 @@ fn start_worker(
     let reader = std::thread::spawn(move || {
         for text in BufReader::new(stdout).lines().map_while(Result::ok) {
             let Ok(line) = serde_json::from_str(&text) else { break };
-            // A worker ends behind its report: that is no end before its time.
+            // A worker ends after its report: that is not an early end.
             let is_last = matches!(line, Line::Report(_));
             if sender.send((index, Some(line))).is_err() || is_last {
                 return;
             }
         }
-        // The parent may be gone; then nobody needs to know.
+        // The parent may be gone; then the message has no receiver.
         let _ = sender.send((index, None));
     });
     let written = write_line(&mut stdin, job);

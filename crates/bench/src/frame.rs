@@ -1,7 +1,8 @@
-//! RFC 6455 frames as a client sees them, without copies: what the load generator's hot path needs and no more.
+//! RFC 6455 frames as a client sees them, without copies: only what the load generator's hot path
+//! needs.
 //!
-//! Frames to the server are masked with a fixed key. The key has no zero byte, so the server pays
-//! for unmasking as it would with a random one.
+//! Frames to the server are masked with a fixed key. The key has no zero byte, so unmasking costs
+//! the server as much as with a random key.
 
 /// The largest frame a server may send us; anything longer is treated as a broken stream.
 pub(crate) const FRAME_BYTES_MAX: usize = 64 << 20;

@@ -11,18 +11,18 @@ const HEAD_BYTES_MAX: usize = 16 << 10;
 /// Longest body of an answer.
 const BODY_BYTES_MAX: usize = 64 << 20;
 
-/// A server, and how clients show themselves there.
+/// A server, and the HTTP identity of the clients there.
 #[derive(Debug)]
 pub(crate) struct Site {
     host: String,
     pub(crate) manner: Manner,
 }
 
-/// What a client shows with every request but its first.
+/// What a client sends with every request except its first.
 #[derive(Debug, Default)]
 pub(crate) struct Ticket {
     pub(crate) sid: String,
-    /// By which a balancer knows the session's server; empty when none was set.
+    /// The cookie by which a balancer knows the session's server; empty when none was set.
     pub(crate) cookie: String,
 }
 
@@ -84,7 +84,7 @@ pub(crate) fn cookie(answer: &[u8]) -> &str {
     pair.and_then(|pair| str::from_utf8(pair).ok()).unwrap_or("")
 }
 
-/// The length of the head when it is whole and says 101.
+/// The length of a complete head with status 101.
 pub(crate) fn switched(input: &[u8]) -> Result<Option<usize>, Loss> {
     match head(input)? {
         Some((101, end)) => Ok(Some(end)),
@@ -93,13 +93,13 @@ pub(crate) fn switched(input: &[u8]) -> Result<Option<usize>, Loss> {
     }
 }
 
-/// The body of an answer that is whole and says 200, and how many bytes the answer used.
+/// The body of a complete answer with status 200, and the answer's length.
 pub(crate) fn answer(input: &[u8]) -> Result<Option<(&[u8], usize)>, Loss> {
     let Some((status, start)) = head(input)? else { return Ok(None) };
     if status != 200 {
         return Err(Loss::Http(status));
     }
-    // A body in chunks would be legal; servers of Socket.IO know how long their payloads are.
+    // A chunked body would be legal, but Socket.IO servers send the length of their payloads.
     let length = content_length(&input[..start]).ok_or(Loss::Protocol)?;
     if length > BODY_BYTES_MAX {
         return Err(Loss::Protocol);
@@ -107,7 +107,7 @@ pub(crate) fn answer(input: &[u8]) -> Result<Option<(&[u8], usize)>, Loss> {
     Ok(input.get(start..start + length).map(|body| (body, start + length)))
 }
 
-/// Whether an answer of any status has come as a whole, as far as it says how long it is.
+/// Whether an answer of any status has arrived completely, as far as its length is known.
 pub(crate) fn is_whole(input: &[u8]) -> bool {
     let Ok(Some((_, start))) = head(input) else { return false };
     content_length(&input[..start]).is_none_or(|length| input.len() >= start + length)

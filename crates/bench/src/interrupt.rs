@@ -1,4 +1,4 @@
-//! Ctrl-C: the first ends the run with a report of what there was, the second ends the process.
+//! Ctrl-C: the first ends the run with a report of the results so far, the second ends the process.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +13,7 @@ impl Interrupt {
     pub(crate) fn listen() -> std::io::Result<Self> {
         let interrupt = Self::default();
         for signal in [SIGINT, SIGTERM] {
-            // In this order: the first signal finds the flag unset.
+            // The order matters: the first signal must find the flag unset.
             flag::register_conditional_default(signal, Arc::clone(&interrupt.0))?;
             flag::register(signal, Arc::clone(&interrupt.0))?;
         }

@@ -1,4 +1,4 @@
-//! Which scenarios there are, and what to know of each before it runs.
+//! The scenarios, and their properties before they run.
 
 use clap::builder::PossibleValue;
 use serde::{Deserialize, Serialize};
@@ -58,12 +58,12 @@ impl ScenarioKind {
         })
     }
 
-    /// Size of a message when nobody says.
+    /// The default size of a message.
     pub(crate) fn payload_bytes_default(self) -> usize {
         if matches!(self, Self::Fanout | Self::Jitter | Self::Rooms) { 128 } else { 64 }
     }
 
-    /// How long clients that are cut off stay away at least, when nobody says.
+    /// The default of the shortest time that clients stay away after a cut.
     pub(crate) fn away_s_default(self) -> f64 {
         if self == Self::Jitter { 2.0 } else { 0.0 }
     }

@@ -1,4 +1,4 @@
-//! The latencies of many operations, in the few numbers that people compare.
+//! The latencies of many operations, as a few numbers.
 
 use hdrhistogram::Histogram;
 use serde::Serialize;

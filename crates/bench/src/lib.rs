@@ -50,12 +50,12 @@ use options::Options;
 use progress::ProgressLine;
 use report::Report;
 
-/// How a run came out.
+/// The result of a run.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Outcome {
     /// Nothing was lost, missing or doubled.
     Clean,
-    /// Ctrl-C; the report holds what there was until then.
+    /// Ctrl-C; the report has the results so far.
     Interrupted,
     /// The report lists problems.
     Problems,
@@ -74,11 +74,11 @@ pub fn run(matches: &ArgMatches, worker: &WorkerProgram) -> Result<Outcome, Benc
     bench(&options, worker)
 }
 
-/// Is a worker process: reads its job from stdin and reports on stdout.
+/// Runs as a worker process: reads its job from stdin and reports on stdout.
 ///
 /// # Errors
 ///
-/// [`BenchError`] when the work cannot go on.
+/// [`BenchError`] when the work cannot continue.
 pub fn work() -> Result<(), BenchError> {
     worker::run()
 }

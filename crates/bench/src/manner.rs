@@ -1,5 +1,5 @@
-//! How clients show themselves: Socket.IO's path, further query and headers, the namespace, and what the connect packet
-//! carries. The same for all clients of a run.
+//! The identity of the clients: Socket.IO's path, further query parameters and headers, the
+//! namespace, and the content of the connect packet. The same for all clients of a run.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +16,7 @@ const OWN_HEADERS: [&str; 7] = [
     "upgrade",
 ];
 
-/// What every client of a run says, ready to be put into requests and packets.
+/// The identity of every client of a run, ready for requests and packets.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Manner {

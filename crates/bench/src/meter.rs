@@ -4,7 +4,8 @@ use hdrhistogram::Histogram;
 
 use crate::wire::Pairs;
 
-/// What a scenario times: all that counts with three digits, and each second, counted or not, with two.
+/// The latencies of a scenario: all measured ones with three digits, and those of the present
+/// second, measured or not, with two.
 #[derive(Debug)]
 pub(crate) struct Meter {
     total: Histogram<u64>,
@@ -18,7 +19,7 @@ impl Meter {
 
     /// `counts`: within the measured window.
     pub(crate) fn record(&mut self, ns: u64, counts: bool) {
-        // Saturating: what takes longer than the histogram's range shows as its end.
+        // Saturating: a value beyond the histogram's range is recorded as its maximum.
         self.second.saturating_record(ns);
         if counts {
             self.total.saturating_record(ns);

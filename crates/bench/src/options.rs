@@ -1,4 +1,4 @@
-//! A run as asked for: the command line's values, checked.
+//! The options of a run: the command line's values, checked.
 
 use std::net::{SocketAddr, SocketAddrV4, ToSocketAddrs};
 use std::path::{Path, PathBuf};
@@ -60,8 +60,7 @@ impl Options {
         u64::try_from(self.away.as_nanos()).unwrap_or(u64::MAX)
     }
 
-    /// What this machine has to say before the load, rather than behind it: are the processes there, will the reports
-    /// find their places?
+    /// Checks before the load starts: do the processes exist, and can the reports be written?
     ///
     /// # Errors
     ///
@@ -158,7 +157,7 @@ impl Options {
     }
 }
 
-/// Nine tenths of the descriptors that a process may have, so that something is left for the rest.
+/// Nine tenths of the descriptors that a process may have; the rest is for other uses.
 fn clients_per_worker() -> u32 {
     let hard = getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
     (hard / 10).saturating_mul(9).clamp(1, CLIENTS_PER_WORKER_MAX) as u32
@@ -215,7 +214,7 @@ fn manner(matches: &ArgMatches) -> Result<Manner, BenchError> {
     Ok(manner)
 }
 
-/// A process of that number, alive, whose figures may be read.
+/// Checks that a process of that number is alive and that its figures can be read.
 fn is_running(pid: i32) -> Result<(), String> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
     let stat = stat.map_err(|_gone| "there is no such process".to_owned())?;
@@ -229,7 +228,7 @@ fn is_running(pid: i32) -> Result<(), String> {
         .map_err(|error| format!("its memory cannot be read: {error}"))
 }
 
-/// Whether a report will find its place; said before the load and not behind it.
+/// Checks that a report can be written, before the load and not after it.
 fn can_be_written(path: &Path) -> std::io::Result<()> {
     let existed = path.exists();
     std::fs::OpenOptions::new().append(true).create(true).open(path)?;

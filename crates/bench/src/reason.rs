@@ -1,4 +1,5 @@
-//! Why nobody can connect, in the server's own words: one more client, step by step, that keeps what it is told.
+//! The server's own reason why no client can connect: one more client connects step by step and
+//! keeps what it receives.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddrV4, TcpStream};
@@ -13,14 +14,14 @@ use crate::session::Handshake;
 use crate::transport::Transport;
 
 const ANSWER_MAX: Duration = Duration::from_secs(5);
-/// Of what the server says no more is read.
+/// The most bytes that are read from the server.
 const BYTES_MAX: usize = 64 << 10;
-/// Nor more is shown.
+/// The most characters that are shown.
 const SHOWN_CHARS_MAX: usize = 500;
 /// Polls until the namespace has answered.
 const POLLS_MAX: usize = 8;
 
-/// The server's reason; `None` when this client got in, or was told nothing.
+/// The server's reason; `None` when this client could connect, or received no reason.
 pub(crate) fn ask(target: SocketAddrV4, manner: &Manner, transport: Transport) -> Option<String> {
     let asked = match transport {
         Transport::WebSocket => over_websocket(target, manner),

@@ -1,4 +1,5 @@
-//! What the parent and its workers say to each other: one JSON value per line over the worker's stdin and stdout.
+//! The messages between the parent and its workers: one JSON value per line over the worker's stdin
+//! and stdout.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddrV4;

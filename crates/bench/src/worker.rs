@@ -18,7 +18,7 @@ use crate::wire::{Command, Job, Line, Progress, Second, WorkerReport};
 const STDIN_ID: u64 = u64::MAX;
 const SECOND_NS: u64 = 1_000_000_000;
 const PROGRESS_NS: u64 = 250_000_000;
-/// What is outstanding when the load stops may still arrive for this long.
+/// How long outstanding messages may still arrive after the load stops.
 const DRAIN_NS_MAX: u64 = 5_000_000_000;
 const EVENTS_MAX: usize = 1_024;
 
@@ -38,7 +38,7 @@ struct Worker {
     rss_joined_bytes: u64,
 }
 
-/// Reads the job from stdin and works until it is told to stop or its parent is gone.
+/// Reads the job from stdin and works until it is told to stop or its parent has ended.
 pub(crate) fn run() -> Result<(), BenchError> {
     let mut input = Vec::new();
     let job: Job = loop {
@@ -94,7 +94,8 @@ impl Worker {
             let until_ns = swarm_ns.min(scenario_ns).min(self.progress_at_ns).min(second_ns);
             let timeout_ns = until_ns.saturating_sub(net::now_ns());
             self.swarm.poll().wait(&mut events, &mut ready, timeout_ns)?;
-            // Commands first: what the parent said before it caused something has to be known by then.
+            // Commands first: what the parent sent before it caused an event must be known when the
+            // event is handled.
             if ready.iter().any(|event| event.id == STDIN_ID) && !self.read_commands(&mut lines)? {
                 return Ok(());
             }

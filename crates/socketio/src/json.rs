@@ -1,4 +1,5 @@
-//! Whether a text is JSON, and what it is on the outside. Nothing is decoded or kept.
+//! Checks whether a text is JSON, and of which type its outermost value is. Nothing is decoded or
+//! kept.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -18,7 +19,7 @@ pub(crate) enum First<'a> {
     Number,
     /// Anything else, or nothing.
     Other,
-    /// With its escapes, from behind the opening quote to the end of the whole text.
+    /// A string with its escapes, from after the opening quote to the end of the whole text.
     String(&'a str),
 }
 
@@ -46,8 +47,8 @@ fn first(text: &str) -> First<'_> {
     }
 }
 
-/// Whether the string that begins with `raw` (see [`First::String`]) is `plain`, which is ASCII, once its
-/// escapes are undone.
+/// Whether the string that begins with `raw` (see [`First::String`]) equals `plain`, which is
+/// ASCII, once its escapes are decoded.
 pub(crate) fn string_is(raw: &str, plain: &str) -> bool {
     let mut rest = raw;
     for expected in plain.chars() {
@@ -69,8 +70,8 @@ pub(crate) fn string_is(raw: &str, plain: &str) -> bool {
     rest.starts_with('"')
 }
 
-/// The string that begins with `raw` (see [`First::String`]), its escapes undone. What is no character, a lone
-/// surrogate, becomes U+FFFD.
+/// The string that begins with `raw` (see [`First::String`]), with its escapes decoded. A lone
+/// surrogate becomes U+FFFD.
 pub(crate) fn decode_string(raw: &str) -> String {
     let mut decoded = String::new();
     let mut units: Vec<u16> = Vec::new();
@@ -111,7 +112,7 @@ fn is_space(c: char) -> bool {
     matches!(c, ' ' | '\t' | '\n' | '\r')
 }
 
-/// Iterative, so that deep nesting costs one byte per level and no stack.
+/// A scanner that uses no recursion, so that deep nesting costs one byte per level and no stack.
 struct Scanner<'a> {
     rest: &'a [u8],
 }
@@ -126,7 +127,7 @@ impl Scanner<'_> {
                 bracket @ (b'[' | b'{') => {
                     self.bump();
                     self.space();
-                    // ASCII has the closing bracket two behind the opening one.
+                    // In ASCII the closing bracket has the code of the opening one plus two.
                     if !self.take(bracket + 2) {
                         open.push(bracket);
                         self.key_in(bracket)?;
@@ -145,7 +146,7 @@ impl Scanner<'_> {
         }
     }
 
-    /// After a value: closes what ends here. True when another value follows.
+    /// Closes the values that end here. True when another value follows.
     fn close(&mut self, open: &mut Vec<u8>) -> Option<bool> {
         loop {
             self.space();
@@ -162,7 +163,7 @@ impl Scanner<'_> {
         }
     }
 
-    /// A key and its colon, in an object.
+    /// Skips a key and its colon, in an object.
     fn key_in(&mut self, bracket: u8) -> Option<()> {
         if bracket == b'[' {
             return Some(());
@@ -209,7 +210,7 @@ impl Scanner<'_> {
         Some(())
     }
 
-    /// One or more.
+    /// Skips one or more digits.
     fn digits(&mut self) -> Option<()> {
         let count = self.rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
         self.rest = &self.rest[count..];

@@ -1,11 +1,13 @@
 //! Socket.IO 5, pure: the packet that travels in one Engine.IO message.
 //!
 //! [`parse`] reads a packet's header and checks its data as `socket.io-parser` does, with the same
-//! leniency; the data stays raw JSON. [`encode`] is the way back. Binary attachments are the Engine.IO
-//! messages that follow, as many as [`Packet::attachments`] says; whoever reads the stream collects them.
+//! leniency; the data stays raw JSON. [`encode`] is the reverse. Binary attachments are the
+//! Engine.IO messages that follow; [`Packet::attachments`] is their number, and the caller collects
+//! them.
 //!
-//! Stricter than `socket.io-parser` in one point: an acknowledgement id must be an integer that JavaScript
-//! holds exactly, where `socket.io-parser` goes on with a rounded number, `Infinity` or `NaN`.
+//! Stricter than `socket.io-parser` in one point: an acknowledgement id must be an integer that
+//! JavaScript can represent exactly. `socket.io-parser` accepts others as a rounded number,
+//! `Infinity` or `NaN`.
 //!
 //! Source: the Socket.IO protocol, revision 5, and `socket.io-parser` 4.2.
 #![no_std]
@@ -18,16 +20,17 @@ mod parse;
 pub use encode::{encode, event_data, quote};
 pub use parse::{ATTACHMENTS_MAX, ID_MAX, ParseError, event_name, parse, parse_head};
 
-/// One packet; borrowed, and nothing of its data decoded.
+/// One packet; borrowed, with its data not decoded.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Packet<'a> {
-    /// What the packet is for.
+    /// The type of the packet.
     pub kind: PacketKind,
     /// Binary messages that follow; 0 unless `kind` is binary.
     pub attachments: u32,
     /// The namespace, `/` by default.
     pub nsp: &'a str,
-    /// Of an event: acknowledge with this id. Of an acknowledgement: the event's id.
+    /// For an event: the id of the acknowledgement that it asks for. For an acknowledgement: the
+    /// event's id.
     pub id: Option<u64>,
     /// Raw JSON, or empty.
     pub data: &'a str,
@@ -36,7 +39,7 @@ pub struct Packet<'a> {
 /// The packet types, in the order of their numbers.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum PacketKind {
-    /// 0: enter a namespace (data: auth), or the answer (data: the socket's id).
+    /// 0: join a namespace (data: auth), or the answer (data: the socket's id).
     Connect,
     /// 1: leave a namespace.
     Disconnect,
@@ -80,8 +83,8 @@ impl<'a> Packet<'a> {
         Self { kind: PacketKind::Ack, attachments: 0, nsp, id: Some(id), data }
     }
 
-    /// The same event or acknowledgement, with attachments: each `{"_placeholder":true,"num":N}` in the
-    /// data stands for one. Other kinds have none and stay as they are.
+    /// The same event or acknowledgement with attachments: each `{"_placeholder":true,"num":N}` in
+    /// the data stands for one. Other packet types have none and stay unchanged.
     #[must_use]
     pub const fn with_attachments(self, attachments: u32) -> Self {
         let kind = match self.kind {

@@ -1,4 +1,4 @@
-//! From text to packets, as lenient as `socket.io-parser`.
+//! Parses text into packets, as leniently as `socket.io-parser`.
 
 use alloc::borrow::ToOwned as _;
 use alloc::string::String;
@@ -12,7 +12,7 @@ pub const ATTACHMENTS_MAX: u32 = 10;
 /// The largest integer that JavaScript holds exactly.
 pub const ID_MAX: u64 = (1 << 53) - 1;
 
-/// Event names with a meaning of their own on one side or the other.
+/// Event names that have a special meaning at one of the ends.
 const RESERVED_EVENTS: [&str; 6] =
     ["connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"];
 
@@ -22,7 +22,7 @@ pub enum ParseError {
     /// The data of an acknowledgement must be an array.
     #[error("an acknowledgement's data is not an array")]
     AckNotArray,
-    /// A binary packet says how many attachments it has, at least one, before a hyphen.
+    /// A binary packet must state its number of attachments, at least one, before a hyphen.
     #[error("a binary packet without a positive number of attachments")]
     AttachmentsMalformed,
     /// At most [`ATTACHMENTS_MAX`].
@@ -40,7 +40,7 @@ pub enum ParseError {
     /// The first of an event's data must be a string or a number.
     #[error("an event without a name")]
     EventNameMissing,
-    /// Some names are emitted by Socket.IO itself and must not come from a peer.
+    /// Socket.IO itself emits some event names, so they must not come from a peer.
     #[error("an event with a reserved name")]
     EventNameReserved,
     /// The data of an event must be an array.
@@ -60,9 +60,9 @@ pub enum ParseError {
     KindUnknown,
 }
 
-/// Reads one packet from the text of an Engine.IO message.
+/// Parses one packet from the text of an Engine.IO message.
 ///
-/// What looks odd is JavaScript's: an empty text is a connect packet because `Number("")` is 0, and
+/// Odd rules come from JavaScript: an empty text is a connect packet because `Number("")` is 0, and
 /// white space counts as a digit in an id.
 pub fn parse(text: &str) -> Result<Packet<'_>, ParseError> {
     let packet = parse_head(text)?;
@@ -72,7 +72,8 @@ pub fn parse(text: &str) -> Result<Packet<'_>, ParseError> {
     Ok(packet)
 }
 
-/// As [`parse`], but takes the data as it is: for those who pass it on and only need to know what it is.
+/// Like [`parse`], but does not check the data: for callers that pass it on and only need the
+/// header.
 pub fn parse_head(text: &str) -> Result<Packet<'_>, ParseError> {
     let (kind, rest) = parse_kind(text)?;
     let (attachments, rest) = if kind.is_binary() { parse_attachments(rest)? } else { (0, rest) };
@@ -166,7 +167,7 @@ fn check_data(kind: PacketKind, data: &str) -> Result<(), ParseError> {
     }
 }
 
-/// What `Number(text)` skips at both ends and reads as 0 when alone.
+/// Characters that `Number(text)` skips at both ends, and reads as 0 when they are alone.
 fn is_js_space(c: char) -> bool {
     c == '\u{feff}' || (c.is_whitespace() && c != '\u{85}')
 }

@@ -1,8 +1,9 @@
-//! Bytes in, messages out.
+//! Decodes bytes into messages.
 //!
-//! A message that lies complete in one read is unmasked where it is and lent to the caller. Only
-//! what is torn between reads, or sent in fragments, is copied into a [`Partial`], which exists as
-//! long as there is something to keep. A compressed message is inflated when all of it is there.
+//! A message that lies complete in one read is unmasked in place and lent to the caller. Only
+//! messages that are split between reads, or sent in fragments, are copied into a [`Partial`],
+//! which exists as long as it has something to keep. A compressed message is inflated when it is
+//! complete.
 
 use alloc::boxed::Box;
 use core::ops::ControlFlow;
@@ -19,16 +20,16 @@ use crate::partial::{Message, Partial};
 pub enum Incoming<'a> {
     /// A binary message.
     Binary(&'a [u8]),
-    /// The peer closes. Whatever follows it is dropped.
+    /// The peer closes the connection. Input after it is dropped.
     Close {
         /// The status code; none when the frame had no body.
         code: Option<u16>,
         /// The reason in the peer's words; often empty.
         reason: &'a str,
     },
-    /// To be answered with a pong of the same payload.
+    /// A ping, to be answered with a pong of the same payload.
     Ping(&'a [u8]),
-    /// The answer to a ping, or unasked for.
+    /// A pong: the answer to a ping, or unsolicited.
     Pong(&'a [u8]),
     /// A text message.
     Text(&'a str),
@@ -42,7 +43,7 @@ pub struct Decoder {
 
 /// The caller's callback.
 type On<'f> = dyn FnMut(Incoming<'_>) -> ControlFlow<()> + 'f;
-/// How many bytes of the input were taken, and whether to go on.
+/// How many bytes of the input were consumed, and whether to continue.
 type Step = Result<(usize, ControlFlow<()>), PeerMisbehaved>;
 
 impl Decoder {
@@ -56,7 +57,7 @@ impl Decoder {
     ///
     /// # Errors
     ///
-    /// The rule that the peer broke. What came before it was handed to `on`.
+    /// The rule that the peer broke. Messages before the violation were given to `on`.
     pub fn decode(
         &mut self,
         role: Role,
@@ -94,8 +95,9 @@ impl Decoder {
         Ok(())
     }
 
-    /// The same for one frame, or as much of one as is there: for a caller who may have to put the rest of `input`
-    /// aside. Returns how many bytes of it were taken: at least one, when there is one, and all after the end.
+    /// Like [`decode_with`](Self::decode_with), for one frame or as much of it as has arrived: for
+    /// a caller that may have to keep the rest of `input` for later. Returns how many bytes were
+    /// consumed: at least one if there is one, and all after the end.
     ///
     /// # Errors
     ///
@@ -125,7 +127,7 @@ impl Decoder {
         self.partial.as_ref().is_none_or(|partial| partial.ended)
     }
 
-    /// Bytes taken for a message whose rest has not come.
+    /// The bytes held for an incomplete message.
     #[must_use]
     pub fn held_bytes(&self) -> usize {
         self.partial.as_ref().map_or(0, |partial| partial.held_bytes())
@@ -135,7 +137,7 @@ impl Decoder {
         self.partial = Some(Box::new(Partial::ended()));
     }
 
-    /// Takes some of `input`, which is not empty: a frame, or as much of one as is there.
+    /// Consumes a part of `input`, which is not empty: a frame, or as much of it as has arrived.
     fn step(&mut self, rules: Rules, input: &mut [u8], on: &mut On<'_>) -> Step {
         match &mut self.partial {
             None => self.frame(rules, input, on),
@@ -146,7 +148,7 @@ impl Decoder {
         }
     }
 
-    /// A frame starts with `input`. When all of it is there and it is a message by itself, nothing
+    /// Handles a frame that starts with `input`. If it is complete and a message by itself, nothing
     /// is copied.
     fn frame(&mut self, rules: Rules, input: &mut [u8], on: &mut On<'_>) -> Step {
         let inside_message = self.partial.as_ref().is_some_and(|partial| partial.data.is_some());
@@ -168,7 +170,7 @@ impl Decoder {
         Ok((header.len + taken, flow))
     }
 
-    /// A header was torn between reads: `input` goes on in the middle of it.
+    /// Handles the rest of a header that was split between reads: `input` continues it.
     fn rest_of_header(&mut self, rules: Rules, input: &mut [u8], on: &mut On<'_>) -> Step {
         let partial = self.partial_mut();
         let had = partial.head.len();
@@ -179,14 +181,14 @@ impl Decoder {
         };
         rules.check_message_len(&header, Some(partial))?;
         partial.start_frame(&header);
-        // The header may have been over before the bytes that were just put aside.
+        // The header may have ended within the bytes that were just stored.
         let header_rest = header.len - had;
         let (taken, flow) = self.payload(rules, &mut input[header_rest..], on)?;
         Ok((header_rest + taken, flow))
     }
 
-    /// `input` goes on in the payload of the frame that was started. It may be empty, as the
-    /// payload may.
+    /// Handles the payload of the started frame, which `input` continues. `input` and payload may
+    /// be empty.
     fn payload(&mut self, rules: Rules, input: &mut [u8], on: &mut On<'_>) -> Step {
         let partial = self.partial_mut();
         let taken = partial.extend_payload(input);
@@ -222,7 +224,7 @@ impl Rules {
     }
 }
 
-/// Inflates a complete, unmasked payload if it is to be, and hands it on.
+/// Inflates a complete, unmasked payload if it is compressed, and delivers it.
 #[inline]
 fn deliver_inflated(
     rules: Rules,
@@ -237,7 +239,7 @@ fn deliver_inflated(
     deliver(kind, &inflate(payload, rules.message_bytes_max)?, on)
 }
 
-/// Checks a complete, unmasked payload and hands it on. `kind` is the message's, so never a
+/// Checks a complete, unmasked payload and delivers it. `kind` is the message's, so never a
 /// continuation's.
 #[inline]
 fn deliver(kind: Kind, payload: &[u8], on: &mut On<'_>) -> Result<ControlFlow<()>, PeerMisbehaved> {

@@ -32,10 +32,10 @@ pub enum PeerMisbehaved {
     /// refused too.
     #[error("a frame's length is out of range")]
     LengthOutOfRange,
-    /// Section 5.1: a client masks every frame.
+    /// Section 5.1: a client must mask every frame.
     #[error("a client's frame is not masked")]
     MaskMissing,
-    /// Section 5.1: a server masks none.
+    /// Section 5.1: a server must not mask frames.
     #[error("a server's frame is masked")]
     MaskUnexpected,
     /// Section 10.4: the receiver's own limit, over all fragments of a message, and for what a

@@ -13,10 +13,11 @@ const PAYLOAD_LENGTH_MAX: u64 = (1 << 53) - 1;
 
 /// The first reserved bit: the message that starts here is compressed (RFC 7692, section 6).
 pub(crate) const RSV1: u8 = 0x40;
-/// The two that no extension of ours uses.
+/// The two reserved bits that none of our extensions uses.
 const RSV2_AND_RSV3: u8 = 0x30;
 
-/// Whose end we are. A server expects masked frames, a client expects unmasked ones (section 5.1).
+/// Which end of the connection we are. A server expects masked frames, a client expects unmasked
+/// ones (section 5.1).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Role {
     /// We opened the connection.
@@ -25,13 +26,13 @@ pub enum Role {
     Server,
 }
 
-/// What a connection's two ends agreed on, and what we bear.
+/// The rules of a connection: our role, our limit, and what both ends agreed on.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Rules {
-    /// Whose end we are.
+    /// Which end we are.
     pub role: Role,
-    /// The longest data message that is taken, in bytes: as it is received, over all of its
-    /// fragments, and as it is inflated.
+    /// The longest accepted data message, in bytes: as it is received, over all of its fragments,
+    /// and as it is inflated.
     pub message_bytes_max: usize,
     /// Whether permessage-deflate was agreed on, so that the peer's messages may be compressed.
     pub deflate: bool,
@@ -80,7 +81,7 @@ pub(crate) enum Control {
     Pong,
 }
 
-/// What a received frame is.
+/// The kind of a received frame.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Kind {
     Continuation,
@@ -107,7 +108,7 @@ impl Kind {
 pub(crate) struct Header {
     pub(crate) kind: Kind,
     pub(crate) fin: bool,
-    /// Only at the start of a message.
+    /// Whether the message is compressed; set only at the start of a message.
     pub(crate) deflated: bool,
     pub(crate) mask: Option<[u8; 4]>,
     pub(crate) payload_len: u64,

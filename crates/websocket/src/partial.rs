@@ -1,4 +1,4 @@
-//! What a decoder keeps between two reads.
+//! The state that a decoder keeps between two reads.
 
 use alloc::vec::Vec;
 use core::mem;
@@ -7,10 +7,10 @@ use crate::FRAME_HEADER_BYTES_MAX;
 use crate::frame::{Data, Header, Kind};
 use crate::mask;
 
-/// A torn header, a torn frame, or a fragmented message, or several of these at once.
+/// A split header, a split frame, or a fragmented message, or several of these at once.
 #[derive(Debug, Default)]
 pub(crate) struct Partial {
-    /// Nothing more is decoded.
+    /// Whether decoding has ended.
     pub(crate) ended: bool,
     /// The first bytes of a header that is not complete.
     pub(crate) head: Head,
@@ -32,7 +32,7 @@ pub(crate) struct Partial {
 pub(crate) struct Frame {
     kind: Kind,
     fin: bool,
-    /// As the next byte needs it.
+    /// The mask, rotated for the next byte.
     mask: Option<[u8; 4]>,
     missing: u64,
 }
@@ -140,7 +140,7 @@ impl Head {
         &self.bytes[..self.len()]
     }
 
-    /// Puts aside as much of `input` as a header can need, and returns how many bytes that was.
+    /// Stores as much of `input` as a header can need, and returns how many bytes that was.
     pub(crate) fn extend(&mut self, input: &[u8]) -> usize {
         let start = self.len();
         let taken = input.len().min(FRAME_HEADER_BYTES_MAX - start);

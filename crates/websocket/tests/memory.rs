@@ -1,5 +1,5 @@
-//! What is complete in one read costs no memory; an idle decoder holds none; a bomb costs no more
-//! than the limit.
+//! A message that is complete in one read needs no memory; an idle decoder holds none; a
+//! decompression bomb needs no more than the limit.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -13,7 +13,7 @@ struct Counting;
 thread_local! {
     static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
     static ALLOCATED_BYTES: Cell<usize> = const { Cell::new(0) };
-    /// Negative where a thread frees what another took.
+    /// Negative where a thread frees memory that another allocated.
     static LIVE_BYTES: Cell<isize> = const { Cell::new(0) };
     static PEAK_BYTES: Cell<isize> = const { Cell::new(0) };
 }
@@ -25,13 +25,13 @@ unsafe impl GlobalAlloc for Counting {
         ALLOCATED_BYTES.with(|bytes| bytes.set(bytes.get() + layout.size()));
         LIVE_BYTES.with(|bytes| bytes.set(bytes.get() + layout.size() as isize));
         PEAK_BYTES.with(|peak| peak.set(peak.get().max(LIVE_BYTES.with(Cell::get))));
-        // SAFETY: the caller keeps the contract of this very function.
+        // SAFETY: the caller keeps the contract of this function.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         LIVE_BYTES.with(|bytes| bytes.set(bytes.get() - layout.size() as isize));
-        // SAFETY: the caller keeps the contract of this very function.
+        // SAFETY: the caller keeps the contract of this function.
         unsafe { System.dealloc(pointer, layout) }
     }
 }
@@ -130,7 +130,7 @@ fn a_bomb_costs_no_more_than_the_limit() {
     assert_eq!(result, Err(PeerMisbehaved::MessageTooBig));
     assert_eq!(PeerMisbehaved::MessageTooBig.close_code(), 1009);
     let peak_bytes = (PEAK_BYTES.with(Cell::get) - before) as usize;
-    // While the output grows, the old one is there too.
+    // While the output grows, the old buffer exists too.
     assert!((MESSAGE_BYTES_MAX..2 * MESSAGE_BYTES_MAX).contains(&peak_bytes), "{peak_bytes} bytes");
 }
 

@@ -1,5 +1,5 @@
-//! Every rule of RFC 6455 that a peer can break has a name and a close code, and what came before
-//! it is still delivered.
+//! Every rule of RFC 6455 that a peer can break has a name and a close code, and messages before a
+//! violation are still delivered.
 
 use std::ops::ControlFlow;
 

@@ -1,5 +1,5 @@
-//! However a stream is split into reads, the messages are the same; and what one end encodes, the
-//! other decodes.
+//! The messages do not depend on how a stream is split into reads; and each end decodes what the
+//! other encodes.
 
 use std::ops::ControlFlow;
 

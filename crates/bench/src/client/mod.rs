@@ -27,9 +27,9 @@ const MESSAGE_BYTES_MAX: usize = 64 << 20;
 #[derive(Debug)]
 pub(crate) struct Client {
     session: Session,
-    /// A frame that has not arrived as a whole yet.
+    /// A frame that has not arrived completely yet.
     partial: Vec<u8>,
-    /// What an idle client over WebSocket has none of: one thin pointer to all of it.
+    /// State that an idle WebSocket client does not need, behind one thin pointer.
     rare: Option<Box<Rare>>,
 }
 
@@ -43,7 +43,8 @@ struct Rare {
 }
 
 impl Client {
-    /// A new client; `auth` is JSON for the connect packet, or nothing. What is to be sent first goes into `out`.
+    /// A new client; `auth` is JSON for the connect packet, or empty. The first bytes to send go
+    /// into `out`.
     pub(crate) fn start(
         transport: Transport,
         site: &Rc<Site>,
@@ -77,18 +78,20 @@ impl Client {
         self.session.silence_ms_max
     }
 
-    /// The polling transport, while it is the one.
+    /// The polling transport, while the client uses it.
     pub(crate) fn polling(&mut self) -> Option<&mut Polling> {
         self.rare.as_mut()?.polling.as_mut()
     }
 
-    /// The upgrade is done: from now on bytes are those of the WebSocket, and these have come already.
+    /// Finishes the upgrade: from now on bytes belong to the WebSocket. Returns the bytes that have
+    /// already come over it.
     pub(crate) fn finish_upgrade(&mut self) -> Vec<u8> {
         let polling = self.rare.take().and_then(|rare| rare.polling);
         polling.map(Polling::into_rest).unwrap_or_default()
     }
 
-    /// Takes bytes from the stream (with polling, from that of the polls). See the contract above.
+    /// Handles bytes from the stream (with polling, from the stream of the polls). See the contract
+    /// above.
     pub(crate) fn handle_bytes(
         &mut self,
         input: &[u8],
@@ -113,7 +116,7 @@ impl Client {
         Ok(())
     }
 
-    /// Handles everything whole in `input`; says how much that was.
+    /// Handles all complete frames in `input`; returns their length.
     fn consume(
         &mut self,
         input: &[u8],

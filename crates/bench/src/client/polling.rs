@@ -1,9 +1,9 @@
 //! The long-polling transport of a client, and its upgrade to WebSocket, pure.
 //!
-//! As engine.io-client does it: one poll is always under way; what is to be sent goes in one POST at a time over
-//! a second stream; the upgrade is probed over a third. When the probe is answered, polling pauses: no new poll,
-//! no new POST, and when those under way have ended, the upgrade packet goes over the WebSocket, and behind it what
-//! was to be sent meanwhile.
+//! As in engine.io-client, one poll is always under way; packets are sent in one POST at a time
+//! over a second stream; the upgrade is probed over a third. When the probe is answered, polling
+//! pauses: no new poll, no new POST. When those under way have ended, the upgrade packet goes over
+//! the WebSocket, followed by the packets that waited meanwhile.
 
 use std::rc::Rc;
 
@@ -13,20 +13,20 @@ use crate::http::{self, Site, Ticket};
 use crate::out::{Framing, Out, SEPARATOR};
 use crate::session::Session;
 
-/// How far the upgrade has come.
+/// The state of the upgrade.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Probe {
-    /// There is to be none, or it has failed.
+    /// There will be no upgrade, or it has failed.
     Off,
-    /// As soon as the session is open.
+    /// The upgrade starts as soon as the session is open.
     Wanted,
-    /// The WebSocket has to be opened: [`Polling::take_probe`].
+    /// The WebSocket must be opened: [`Polling::take_probe`].
     Due,
     /// The HTTP upgrade is under way.
     Connecting,
     /// The probe packet has been sent.
     Asked,
-    /// The probe was answered: what is under way may end.
+    /// The probe was answered: requests under way may finish.
     Pausing,
     /// The upgrade packet has been written.
     Done,
@@ -50,7 +50,7 @@ pub(crate) struct Polling {
 }
 
 impl Polling {
-    /// The first poll is at once in [`Self::poll_out`].
+    /// A new transport; the first poll is in [`Self::poll_out`] at once.
     pub(crate) fn new(site: &Rc<Site>, upgrades: bool) -> Self {
         Self {
             site: Rc::clone(site),
@@ -68,22 +68,22 @@ impl Polling {
         }
     }
 
-    /// To be written to the poll's stream.
+    /// Bytes for the poll's stream.
     pub(crate) fn poll_out(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.poll_out)
     }
 
-    /// To be written to the POST's stream, which is opened when there is none.
+    /// Bytes for the POST's stream, which is opened if there is none.
     pub(crate) fn post_out(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.post_out)
     }
 
-    /// To be written to the probe's stream.
+    /// Bytes for the probe's stream.
     pub(crate) fn probe_out(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.probe_out)
     }
 
-    /// True once, when the probe's stream has to be opened.
+    /// True once, when the probe's stream must be opened.
     pub(crate) fn take_probe(&mut self) -> bool {
         let due = self.probe == Probe::Due;
         if due {
@@ -93,28 +93,28 @@ impl Polling {
         due
     }
 
-    /// The probe's stream is the session's from now on.
+    /// Whether the probe's stream is now the session's.
     pub(crate) fn is_upgraded(&self) -> bool {
         self.probe == Probe::Done
     }
 
-    /// A POST is under way: its stream may not end.
+    /// Whether a POST is under way, so that its stream may not end.
     pub(crate) fn is_posting(&self) -> bool {
         self.posting
     }
 
-    /// What was read from the probe's stream and is the session's already.
+    /// Bytes that were read from the probe's stream and belong to the session already.
     pub(crate) fn into_rest(self) -> Vec<u8> {
         self.probe_in
     }
 
-    /// Lets `write` append packets; they leave as soon as they may.
+    /// Lets `write` append packets; they are sent as soon as possible.
     pub(crate) fn send(&mut self, write: impl FnOnce(&mut Out)) {
         write(&mut self.queue);
         self.go_on();
     }
 
-    /// Bytes from the poll's stream.
+    /// Handles bytes from the poll's stream.
     pub(crate) fn handle_poll(
         &mut self,
         bytes: &[u8],
@@ -129,7 +129,7 @@ impl Polling {
             return Ok(());
         };
         if used < input.len() || !self.polling {
-            // An answer that nobody asked for.
+            // An answer without a request.
             return Err(Loss::Protocol);
         }
         self.polling = false;
@@ -146,7 +146,7 @@ impl Polling {
         Ok(())
     }
 
-    /// Bytes from the POST's stream.
+    /// Handles bytes from the POST's stream.
     pub(crate) fn handle_post(&mut self, bytes: &[u8]) -> Result<(), Loss> {
         self.post_in.extend_from_slice(bytes);
         if http::answer(&self.post_in)?.is_some() {
@@ -157,7 +157,7 @@ impl Polling {
         Ok(())
     }
 
-    /// Bytes from the probe's stream. An error ends the probe, not the session.
+    /// Handles bytes from the probe's stream. An error ends the probe, not the session.
     pub(crate) fn handle_probe(&mut self, bytes: &[u8]) -> Result<(), Loss> {
         self.probe_in.extend_from_slice(bytes);
         if self.probe == Probe::Connecting {
@@ -180,7 +180,7 @@ impl Polling {
         Ok(())
     }
 
-    /// The probe's stream is gone: polling goes on.
+    /// Notes the end of the probe's stream: polling continues.
     pub(crate) fn probe_failed(&mut self) {
         self.probe = Probe::Off;
         self.probe_in = Vec::new();
@@ -196,7 +196,7 @@ impl Polling {
         Ok(())
     }
 
-    /// Begins what may begin: the next poll, the next POST, or the end of the upgrade.
+    /// Starts whatever can start: the next poll, the next POST, or the end of the upgrade.
     fn go_on(&mut self) {
         if self.probe == Probe::Pausing {
             if !self.polling && !self.posting {

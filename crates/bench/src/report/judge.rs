@@ -1,9 +1,9 @@
-//! Whether a run was right, and whether its figures mean the server.
+//! Judges whether a run was correct, and whether its figures describe the server.
 
 use crate::kind::ScenarioKind;
 use crate::report::Report;
 
-/// What others may use of the machine before the report says so.
+/// How many cores other programs may use before the report notes it.
 const OTHER_CORES_MAX: f64 = 0.15;
 /// A worker that ran or waited for more than this share of the time could not have done much more.
 const BUSY_MAX: f64 = 0.9;
@@ -55,7 +55,7 @@ fn note_recovery(report: &mut Report) {
     }
 }
 
-/// Who used the machine only matters where a rate was driven to its limit.
+/// Which processes used the machine only matters when a rate was driven to its limit.
 fn note_shares(report: &mut Report) {
     let busiest = report.generator.busiest_worker;
     let drives = !matches!(

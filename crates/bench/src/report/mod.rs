@@ -1,4 +1,4 @@
-//! What a run found: gathered here; `judge` says what is wrong with it, `text` and `html` show it.
+//! The results of a run. `judge` finds what is wrong with them, `text` and `html` show them.
 
 mod date;
 mod html;
@@ -258,14 +258,14 @@ impl Report {
         self.counters.insert(name.to_owned(), value);
     }
 
-    /// The run ended before its time: what the workers can tell is taken in.
+    /// Takes the workers' results after a run that ended early.
     pub(crate) fn cut_short(&mut self, error: &BenchError, fleet: &mut Fleet) {
         self.cut_short = Some(error.to_string());
         let sent = fleet.cut_short();
         if self.state.in_window {
             self.window_ends(fleet);
         }
-        // Whoever ends a run by hand does not ask what was still on its way.
+        // A user who ends a run by hand does not expect messages that were still under way.
         let sent = if matches!(error, BenchError::Interrupted(_)) { 0 } else { sent };
         match fleet.stop(sent) {
             Ok(workers) => self.add_workers(&workers),

@@ -89,8 +89,8 @@ impl Fanout {
         spread.last_ns = now_ns.saturating_sub(asked_ns);
     }
 
-    /// Says which broadcasts everybody has. One that everybody has ends those before it: what somebody still lacks of
-    /// them is missing, and waiting would not bring it.
+    /// Reports which broadcasts all clients have. A broadcast that all clients have ends those
+    /// before it: what is missing of them will not come any more.
     fn end_delivered(&mut self, receivers: u32, lines: &mut Vec<Line>) {
         while let Some(index) = self.spread.iter().position(|spread| spread.received >= receivers) {
             let sequence = self.spread_first + index as u64;

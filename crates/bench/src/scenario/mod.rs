@@ -50,7 +50,7 @@ pub(crate) fn direct(
     }
 }
 
-/// Load that goes on by itself: warm-up, window, end.
+/// A continuous load: warm-up, window, end.
 fn load_for_a_while(
     fleet: &mut Fleet,
     options: &Options,
@@ -68,7 +68,8 @@ fn load_for_a_while(
     Ok(())
 }
 
-/// Appends `first:ns:` and filler up to `bytes_min` bytes: a payload that says when it was meant to leave.
+/// Appends `first:ns:` and filler up to `bytes_min` bytes: a payload with the time when it should
+/// have been sent.
 pub(crate) fn stamped(out: &mut Vec<u8>, first: u64, at_ns: u64, bytes_min: usize) {
     use std::io::Write as _;
     let start = out.len();

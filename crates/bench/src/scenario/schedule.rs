@@ -1,4 +1,4 @@
-//! An open loop: what is to begin when, whether or not what went before has ended.
+//! An open loop: operations start at planned times, whether or not earlier ones have ended.
 
 /// Beginnings at a fixed rate.
 #[derive(Clone, Copy, Debug)]
@@ -20,7 +20,8 @@ impl Schedule {
         self.begun
     }
 
-    /// The number of the next beginning and when it was meant to be, if that has passed; else the time to ask again.
+    /// The number and planned time of the next operation, if that time has passed; otherwise the
+    /// time to ask again.
     pub(crate) fn due(&mut self, now_ns: u64) -> Result<(u64, u64), u64> {
         if self.begun == self.count {
             return Err(u64::MAX);

@@ -1,4 +1,4 @@
-//! What the swarm asks of a scenario.
+//! The interface between the swarm and a scenario.
 
 use super::Swarm;
 use crate::meter::Meter;
@@ -8,7 +8,7 @@ use crate::wire::{Command, Line, WorkerReport};
 
 /// What a scenario does inside a worker. All calls come from the worker's one loop.
 pub(crate) trait Scenario {
-    /// A client was shown a message; what is appended to `out` goes back to the server.
+    /// Handles a client's message; bytes appended to `out` go to the server.
     fn message(&mut self, id: u32, now_ns: u64, message: Message<'_>, out: &mut Out);
 
     /// JSON for the connect packet of a client that is about to join; nothing by default.
@@ -27,15 +27,16 @@ pub(crate) trait Scenario {
     /// A joined client is gone.
     fn lost(&mut self, _id: u32, _now_ns: u64) {}
 
-    /// The parent wants something.
+    /// Handles a command of the parent.
     fn command(&mut self, _command: &Command, _now_ns: u64, _swarm: &mut Swarm) {}
 
-    /// Once per loop: lines for the parent go into `lines`; says when to be called again at the latest.
+    /// Called once per loop: lines for the parent go into `lines`; returns the latest time of the
+    /// next call.
     fn turn(&mut self, _now_ns: u64, _swarm: &mut Swarm, _lines: &mut Vec<Line>) -> u64 {
         u64::MAX
     }
 
-    /// True when nothing is outstanding any more.
+    /// Whether nothing is outstanding.
     fn is_drained(&self, _swarm: &Swarm) -> bool {
         true
     }

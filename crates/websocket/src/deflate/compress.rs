@@ -79,8 +79,8 @@ impl Deflater {
         if self.window_bits < WINDOW_BITS_MAX { window_bytes } else { usize::MAX }
     }
 
-    /// The compressor cannot be told a window. It forgets what came before at a full flush, so one
-    /// comes wherever a window is full.
+    /// Splits the input at full windows. The compressor has no setting for its window, but forgets
+    /// earlier bytes at a full flush, so there is a full flush whenever a window is full.
     fn feed_windows(&mut self, part: &[u8], room: &mut usize, out: &mut Vec<u8>) {
         let mut rest = part;
         while !rest.is_empty() {
@@ -119,7 +119,7 @@ pub struct Deflation {
 }
 
 impl Deflation {
-    /// A message begins.
+    /// A new message.
     #[must_use]
     pub fn new(deflater: Deflater) -> Self {
         let room = deflater.window_room();
@@ -132,13 +132,13 @@ impl Deflation {
         self.message_len
     }
 
-    /// The message goes on with these bytes.
+    /// Adds bytes to the message.
     pub fn feed(&mut self, piece: &[u8]) {
         self.message_len += piece.len();
         self.deflater.feed_windows(piece, &mut self.room, &mut self.out);
     }
 
-    /// The message is whole: as [`Deflater::frame`].
+    /// Ends the message: the frame, as from [`Deflater::frame`].
     #[must_use]
     pub fn frame(mut self, opcode: Opcode) -> Option<Bytes> {
         self.deflater.end_message(&mut self.out);
@@ -146,7 +146,7 @@ impl Deflation {
     }
 }
 
-/// Puts the header into the room that `out` begins with.
+/// Writes the header into the room at the beginning of `out`.
 fn frame_around(opcode: Opcode, message_len: usize, mut out: Vec<u8>) -> Option<Bytes> {
     let payload_len = out.len() - HEADER_ROOM_BYTES;
     if payload_len >= message_len {

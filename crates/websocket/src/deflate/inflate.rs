@@ -28,7 +28,8 @@ const GUESS_RATIO: usize = 4;
 /// [`PeerMisbehaved::MessageTooBig`] as soon as there is more than `message_bytes_max` bytes of
 /// output, [`PeerMisbehaved::DeflateInvalid`] when the payload is not DEFLATE (RFC 1951).
 pub fn inflate(payload: &[u8], message_bytes_max: usize) -> Result<Vec<u8>, PeerMisbehaved> {
-    // The byte beyond the limit tells a message that fills it from one that exceeds it.
+    // One byte beyond the limit distinguishes a message that fills the limit from one that exceeds
+    // it.
     let mut output = Output { bytes: Vec::new(), len: 0, cap: message_bytes_max.saturating_add(1) };
     output.grow(payload.len().saturating_mul(GUESS_RATIO).max(GUESS_BYTES_MIN));
     let mut state = Box::<DecompressorOxide>::default();
@@ -40,7 +41,7 @@ pub fn inflate(payload: &[u8], message_bytes_max: usize) -> Result<Vec<u8>, Peer
     output.finish(message_bytes_max)
 }
 
-/// Whether a block follows.
+/// Whether another block follows.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Stream {
     GoesOn,
@@ -49,7 +50,7 @@ enum Stream {
 
 struct Output {
     bytes: Vec<u8>,
-    /// How many of the bytes are written.
+    /// How many of the bytes are filled.
     len: usize,
     cap: usize,
 }

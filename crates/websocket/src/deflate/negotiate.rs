@@ -1,4 +1,4 @@
-//! What a server answers to an offer.
+//! The server's answer to an offer of compression.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -86,7 +86,7 @@ impl ServerSettings {
         server_fits && client_fits
     }
 
-    /// In the offer's order, and then what the offer does not have.
+    /// The parameters in the offer's order, followed by those that the offer does not have.
     fn answer(&self, offer: &Offer) -> Offer {
         let ours = [
             Some(Param::ServerNoContextTakeover),
