@@ -72,9 +72,14 @@ impl Watched {
         self.0.try_io(Interest::WRITABLE, |socket| socket.write_slices(slices))
     }
 
-    /// Waits for bytes or for the end of the stream, which is 0; reads nothing.
-    pub(crate) async fn peek(&self) -> io::Result<usize> {
-        self.0.async_io(Interest::READABLE, |socket| socket.peek(&mut [0])).await
+    /// Bytes, or the end of the stream, which is 0; reads nothing.
+    pub(crate) fn poll_peek(&self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        loop {
+            let mut ready = ready!(self.0.poll_read_ready(cx))?;
+            if let Ok(peeked) = ready.try_io(|watched| watched.get_ref().peek(&mut [0])) {
+                return Poll::Ready(peeked);
+            }
+        }
     }
 }
 

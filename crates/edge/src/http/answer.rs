@@ -20,6 +20,9 @@ use crate::unavailable::Unavailable;
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
+/// The headers of a request that an answer to a poll or a post depends on.
+pub(super) const LOOKED_AT: [HeaderName; 2] = [ACCEPT_ENCODING, USER_AGENT];
+
 pub(super) fn status(status: StatusCode) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::default());
     *response.status_mut() = status;

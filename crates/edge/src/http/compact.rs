@@ -1,72 +1,100 @@
-//! A request without the buffer that it came in.
+//! What stays of a request's head while its answer is waited for: one piece of memory.
 
-use bytes::{Bytes, BytesMut};
-use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+use bytes::Bytes;
+use hyper::header::{HeaderName, HeaderValue};
 use hyper::{Request, Uri};
 
-/// A copy with memory of its own, no more than it needs. Headers and URI are slices of hyper's read buffer: while one
-/// of them lives, the buffer does, and hyper takes another one for the connection.
-pub(super) fn copy_of<B>(request: Request<B>) -> Request<()> {
-    let headers = request.headers();
-    let bytes = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
-    let mut texts = BytesMut::with_capacity(bytes);
-    for value in headers.values() {
-        texts.extend_from_slice(value.as_bytes());
+/// Bytes of each length before a text.
+const LENGTH: usize = size_of::<u32>();
+
+/// A GET's target and headers. Those of a request that hyper has read are slices of its buffer, and a map of headers
+/// takes more than a hundred bytes for each: here each takes its text and eight bytes.
+#[derive(Debug)]
+pub(super) struct CompactHead(Box<[u8]>);
+
+impl CompactHead {
+    pub(super) fn of<B>(request: &Request<B>) -> Self {
+        let target = request.uri().to_string();
+        let texts = || {
+            let headers = request.headers().iter();
+            let headers = headers.flat_map(|(name, value)| [name.as_ref(), value.as_bytes()]);
+            std::iter::once(target.as_bytes()).chain(headers)
+        };
+        let mut head = Vec::with_capacity(texts().map(|text| LENGTH + text.len()).sum());
+        for text in texts() {
+            // A head has far fewer bytes: a connection has a limit for them.
+            let length = u32::try_from(text.len()).unwrap_or(0);
+            head.extend_from_slice(&length.to_ne_bytes());
+            head.extend_from_slice(&text[..length as usize]);
+        }
+        Self(head.into_boxed_slice())
     }
-    let mut texts = texts.freeze();
-    let mut copies = HeaderMap::with_capacity(headers.keys_len());
-    for (name, value) in headers {
-        copies.append(own_name(name), own_value(value, &mut texts));
+
+    /// The request again, with those of its headers that are wanted.
+    pub(super) fn request(&self, wanted: impl Fn(&[u8]) -> bool) -> Request<()> {
+        let mut rest = &*self.0;
+        let mut request = Request::new(());
+        if let Ok(target) = Uri::from_maybe_shared(Bytes::copy_from_slice(next(&mut rest))) {
+            *request.uri_mut() = target;
+        }
+        while !rest.is_empty() {
+            let (name, value) = (next(&mut rest), next(&mut rest));
+            if wanted(name)
+                && let (Ok(name), Ok(value)) =
+                    (HeaderName::from_bytes(name), HeaderValue::from_bytes(value))
+            {
+                request.headers_mut().append(name, value);
+            }
+        }
+        request
     }
-    let mut copy = Request::new(());
-    *copy.method_mut() = request.method().clone();
-    *copy.version_mut() = request.version();
-    *copy.uri_mut() = own_uri(request.uri());
-    *copy.headers_mut() = copies;
-    copy
 }
 
-/// Names that HTTP knows are numbers; only others have text.
-fn own_name(name: &HeaderName) -> HeaderName {
-    HeaderName::from_bytes(name.as_str().as_bytes()).unwrap_or_else(|_| name.clone())
-}
-
-fn own_value(value: &HeaderValue, texts: &mut Bytes) -> HeaderValue {
-    let text = texts.split_to(value.len());
-    HeaderValue::from_maybe_shared(text).unwrap_or_else(|_| value.clone())
-}
-
-fn own_uri(uri: &Uri) -> Uri {
-    let text = Bytes::from(uri.to_string());
-    Uri::from_maybe_shared(text).unwrap_or_else(|_| uri.clone())
+/// Takes the next text off.
+fn next<'a>(rest: &mut &'a [u8]) -> &'a [u8] {
+    let Some((length, behind)) = rest.split_first_chunk::<LENGTH>() else { return &[] };
+    let (text, behind) = behind.split_at(u32::from_ne_bytes(*length) as usize);
+    *rest = behind;
+    text
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_copy_is_equal_and_shares_nothing() {
-        let buffer = Bytes::from(b"/socket.io/?EIO=4&sid=abc|gzip, br|\xe9t\xe9|two".to_vec());
+    fn request(buffer: &Bytes) -> Request<u8> {
         let part = |range: std::ops::Range<usize>| buffer.slice(range);
         let value = |range| HeaderValue::from_maybe_shared(part(range)).expect("valid");
-        let request = Request::get(Uri::from_maybe_shared(part(0..25)).expect("valid"))
+        Request::get(Uri::from_maybe_shared(part(0..25)).expect("valid"))
             .header("accept-encoding", value(26..34))
             .header("x-own", value(35..38))
             .header("x-own", value(39..42))
             .header("x-empty", "")
             .body(7)
-            .expect("valid");
-        let (method, uri, headers) =
-            (request.method().clone(), request.uri().to_string(), request.headers().len());
-        let copy = copy_of(request);
+            .expect("valid")
+    }
+
+    #[test]
+    fn the_request_is_equal_and_nothing_of_the_buffer_is_kept() {
+        let buffer = Bytes::from(b"/socket.io/?EIO=4&sid=abc|gzip, br|\xe9t\xe9|two".to_vec());
+        let head = CompactHead::of(&request(&buffer));
         assert!(buffer.is_unique(), "the buffer is nobody else's any more");
-        assert_eq!((copy.method(), copy.uri().to_string()), (&method, uri));
-        assert_eq!(copy.headers().len(), headers);
-        assert_eq!(copy.headers()["accept-encoding"], "gzip, br");
-        let own: Vec<&[u8]> =
-            copy.headers().get_all("x-own").iter().map(HeaderValue::as_bytes).collect();
-        assert_eq!(own, [&b"\xe9t\xe9"[..], b"two"]);
-        assert_eq!(copy.headers()["x-empty"], "");
+        let (copy, request) = (head.request(|_| true), request(&buffer));
+        assert_eq!((copy.method(), copy.uri()), (request.method(), request.uri()));
+        assert_eq!(copy.headers(), request.headers());
+    }
+
+    #[test]
+    fn headers_that_are_not_wanted_are_passed_over() {
+        let buffer = Bytes::from(b"/socket.io/?EIO=4&sid=abc|gzip, br|\xe9t\xe9|two".to_vec());
+        let copy = CompactHead::of(&request(&buffer)).request(|name| name == b"x-own");
+        assert_eq!(copy.headers().len(), 2);
+        assert_eq!(copy.headers().get_all("x-own").iter().count(), 2);
+    }
+
+    #[test]
+    fn a_header_takes_its_text_and_eight_bytes() {
+        let request = Request::get("/").header("a", "b").header("cd", "").body(()).expect("valid");
+        assert_eq!(CompactHead::of(&request).0.len(), (4 + 1) + (8 + 2) + (8 + 2));
     }
 }

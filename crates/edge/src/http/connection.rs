@@ -31,7 +31,7 @@ pub(super) struct Connection {
     /// A poll that waits: the connection may rest.
     pub(super) held: Cell<Option<Box<HeldPoll>>>,
     /// The answer to the poll that it rested with.
-    pub(super) ready: Cell<Option<Reply>>,
+    pub(super) ready: Cell<Option<Box<Reply>>>,
     /// Its last answer was `101`: the stream is not HTTP's any more.
     pub(super) switched: Cell<bool>,
     /// It is one too many: it opens no session and ends with its first answer, see [`StreamPermit`].
@@ -84,7 +84,7 @@ impl Connection {
         if self.under_way.get() {
             return None;
         }
-        match io.heads().begun() {
+        match io.head_begun() {
             Some(begun) => Some(begun + limits.header_timeout),
             // What is still being written has its own deadline.
             None if !io.is_flushed() => None,
@@ -100,7 +100,7 @@ impl Connection {
         }
         let io = self.io.take();
         if let Some(io) = &io {
-            io.heads().handle_answered();
+            io.handle_answered();
         }
         self.io.set(io);
     }

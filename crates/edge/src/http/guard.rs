@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use crate::door::Door;
 use crate::shard::{Command, SlotKey};
+use crate::sid::Sid;
 
 /// Tells the shard when the client's connection ends before its request is answered.
 #[derive(Debug)]
@@ -29,6 +30,34 @@ impl Drop for Guard {
     fn drop(&mut self) {
         if let Some(command) = self.gone.take() {
             self.door.tell_later(self.shard, command);
+        }
+    }
+}
+
+/// The same for a poll. It waits for most of a client's life, so it is smaller than a command.
+#[derive(Debug)]
+pub(super) struct PollGuard {
+    door: Door,
+    pub(super) sid: Sid,
+    poll: u32,
+    answered: bool,
+}
+
+impl PollGuard {
+    pub(super) fn new(door: &Door, sid: Sid, poll: u32) -> Self {
+        Self { door: door.clone(), sid, poll, answered: false }
+    }
+
+    pub(super) fn disarm(mut self) {
+        self.answered = true;
+    }
+}
+
+impl Drop for PollGuard {
+    fn drop(&mut self) {
+        if !self.answered {
+            let gone = Command::PollGone { sid: self.sid, poll: self.poll };
+            self.door.tell_later(self.sid.shard, gone);
         }
     }
 }

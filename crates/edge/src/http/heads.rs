@@ -117,6 +117,16 @@ impl Heads {
         self.broken
     }
 
+    /// Whether fresh ones would do as well: nothing has come of the next request.
+    pub(super) fn is_at_start(&self) -> bool {
+        let Self { place, body, begun, line, after_return, broken, lines, in_target, seen } = self;
+        (*place, *body) == (Place::Head, Body::None)
+            && (*begun, *lines) == (None, 0)
+            && !(*after_return || *broken || *in_target)
+            && line.is_empty()
+            && *seen == Seen::default()
+    }
+
     /// The request has been answered, and goes on in HTTP.
     pub(super) fn handle_answered(&mut self) {
         if self.place == Place::Unknown {
@@ -387,6 +397,21 @@ mod tests {
         let at = first.len() - "a: b\r\n\r\n".len();
         assert_eq!(seen(&first).1, Some(at));
         assert_eq!(seen(&format!("{}{}", head(100), head(500))).1, Some(head(100).len() + at));
+    }
+
+    #[test]
+    fn fresh_ones_will_do_between_requests_and_nowhere_else() {
+        assert!(Heads::default().is_at_start());
+        let post = "POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\na\nb";
+        for request in [GET, post, CHUNKED, "GET / HTTP/1.1\r\nUpgrade: h2c\r\n\r\n"] {
+            let mut heads = Heads::default();
+            for byte in request.as_bytes().chunks(1) {
+                heads.handle_bytes(byte).expect("fine");
+                let at_end = heads.place == Place::Head && heads.begun.is_none();
+                assert_eq!(heads.is_at_start(), at_end, "{request:?}");
+            }
+            assert_eq!(heads.is_at_start(), request == GET || request == post, "{request:?}");
+        }
     }
 
     #[test]

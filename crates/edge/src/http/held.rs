@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use hyper::Request;
 use trunkline_trunk::Header;
 
-use super::guard::Guard;
+use super::compact::CompactHead;
+use super::guard::PollGuard;
 use crate::hub::Hub;
 use crate::reply::Awaited;
 use crate::shard::Answer;
-use crate::sid::Sid;
 
 /// What an app server adds to the answer to a request of one of its sessions.
 pub(super) type Added = Option<Box<[Header]>>;
@@ -18,9 +17,8 @@ pub(super) type Added = Option<Box<[Header]>>;
 #[derive(Debug)]
 pub(super) struct HeldPoll {
     pub(super) hub: Arc<Hub>,
-    pub(super) sid: Sid,
-    pub(super) request: Request<()>,
+    pub(super) head: CompactHead,
     pub(super) answer: Awaited<Answer>,
-    pub(super) guard: Guard,
+    pub(super) guard: PollGuard,
     pub(super) added: Added,
 }

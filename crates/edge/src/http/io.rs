@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
 use hyper::rt::{Read, ReadBufCursor, Write};
@@ -24,20 +24,33 @@ pub(super) struct ClientIo(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     stream: Watched,
-    /// What leaves together with the head of the next answer, if it leaves at once.
-    tail: Mutex<Bytes>,
-    /// What is read before the stream: it came in beyond a request that was held.
-    unread: Mutex<Bytes>,
+    /// What is to be written or read beside what the stream brings; for most of a connection's life there is nothing.
+    beside: Mutex<Option<Box<Beside>>>,
     /// Everything that hyper has written is with the kernel.
     flushed: AtomicBool,
-    /// Where in its requests the stream is.
-    heads: Mutex<Heads>,
+    /// Where in its requests the stream is; none at the beginning of one.
+    heads: Mutex<Option<Box<Heads>>>,
     /// The client has ended its side.
     ended: AtomicBool,
-    /// What came behind the headers that hyper has room for: nothing more is read until it begins anew with more.
-    held: Mutex<Bytes>,
     /// A head had more headers than hyper has room for by default.
     many_headers: AtomicBool,
+}
+
+/// Bytes that are not where the stream's are.
+#[derive(Debug, Default)]
+struct Beside {
+    /// What leaves together with the head of the next answer, if it leaves at once.
+    tail: Bytes,
+    /// What is read before the stream: it came in beyond a request that was held.
+    unread: Bytes,
+    /// What came behind the headers that hyper has room for: nothing more is read until it begins anew with more.
+    held: Bytes,
+}
+
+impl Beside {
+    fn is_empty(&self) -> bool {
+        self.tail.is_empty() && self.unread.is_empty() && self.held.is_empty()
+    }
 }
 
 /// How long a client may go on sending after its last answer.
@@ -48,31 +61,50 @@ pub(super) type Parts = (Socket, Bytes);
 
 impl ClientIo {
     pub(super) fn new(stream: Watched) -> Self {
-        let (tail, unread) = (Mutex::default(), Mutex::default());
-        let (flushed, ended) = (AtomicBool::new(true), AtomicBool::new(false));
-        let (held, many_headers) = (Mutex::default(), AtomicBool::new(false));
-        let heads = Mutex::default();
-        let inner = Inner { stream, tail, unread, flushed, heads, ended, held, many_headers };
-        Self(Arc::new(inner))
+        Self(Arc::new(Inner {
+            stream,
+            beside: Mutex::default(),
+            flushed: AtomicBool::new(true),
+            heads: Mutex::default(),
+            ended: AtomicBool::new(false),
+            many_headers: AtomicBool::new(false),
+        }))
     }
 
     /// The next bytes to read are these; the stream's own come after them.
     pub(super) fn set_unread(&self, bytes: Bytes) {
-        *lock(&self.0.unread) = bytes;
+        self.beside(|beside| beside.unread = bytes);
+    }
+
+    /// Whether something is to be read before the stream.
+    pub(super) fn has_unread(&self) -> bool {
+        lock(&self.0.beside).as_ref().is_some_and(|beside| !beside.unread.is_empty())
+    }
+
+    fn beside<T>(&self, change: impl FnOnce(&mut Beside) -> T) -> T {
+        change(lock(&self.0.beside).get_or_insert_default())
     }
 
     /// Whether there was something.
     fn take_unread(&self, buffer: &mut ReadBufCursor<'_>) -> bool {
-        let mut unread = lock(&self.0.unread);
-        let count = unread.len().min(buffer.remaining());
-        buffer.put_slice(&unread.split_to(count));
+        let mut beside = lock(&self.0.beside);
+        let Some(there) = &mut *beside else { return false };
+        let count = there.unread.len().min(buffer.remaining());
+        buffer.put_slice(&there.unread.split_to(count));
+        if there.is_empty() {
+            *beside = None;
+        }
         count > 0
     }
 
     /// What hyper has read and not used, and what it has not read of the bytes set before the stream.
     pub(super) fn rest_of_unread(&self, read: Bytes) -> Bytes {
-        let unread = std::mem::take(&mut *lock(&self.0.unread));
-        let held = std::mem::take(&mut *lock(&self.0.held));
+        let mut beside = lock(&self.0.beside);
+        let Some(there) = &mut *beside else { return read };
+        let (unread, held) = (std::mem::take(&mut there.unread), std::mem::take(&mut there.held));
+        if there.is_empty() {
+            *beside = None;
+        }
         if unread.is_empty() && held.is_empty() {
             return read;
         }
@@ -81,7 +113,8 @@ impl ClientIo {
 
     /// Whether hyper has to begin anew before it gets more to read.
     pub(super) fn holds(&self) -> bool {
-        self.has_many_headers() && !lock(&self.0.held).is_empty()
+        self.has_many_headers()
+            && lock(&self.0.beside).as_ref().is_some_and(|beside| !beside.held.is_empty())
     }
 
     /// Whether hyper needs room for more headers than it has by default.
@@ -93,9 +126,9 @@ impl ClientIo {
     fn set_unread_as_parsed(&self, chunk: &[u8], seen: &Seen) {
         let many = seen.many.filter(|_| !self.has_many_headers());
         let escaped = heads::escape(chunk, &seen.raw, many.unwrap_or(chunk.len()));
-        *lock(&self.0.unread) = escaped.before.into();
+        self.set_unread(escaped.before.into());
         if many.is_some() {
-            *lock(&self.0.held) = escaped.after.into();
+            self.beside(|beside| beside.held = escaped.after.into());
             self.0.many_headers.store(true, Ordering::Relaxed);
         }
     }
@@ -105,25 +138,43 @@ impl ClientIo {
         self.0.flushed.load(Ordering::Relaxed)
     }
 
-    /// Where in its requests the stream is.
-    pub(super) fn heads(&self) -> MutexGuard<'_, Heads> {
-        lock(&self.0.heads)
+    /// When the first byte of a head came whose last one has not come yet.
+    pub(super) fn head_begun(&self) -> Option<Instant> {
+        lock(&self.0.heads).as_ref()?.begun()
     }
 
-    /// Waits for bytes or for the end of the stream, which is 0; reads nothing.
-    pub(super) async fn peek(&self) -> io::Result<usize> {
-        self.0.stream.peek().await
+    /// Whether a line of a head ended in a bare line feed.
+    pub(super) fn is_broken(&self) -> bool {
+        lock(&self.0.heads).as_ref().is_some_and(|heads| heads.is_broken())
+    }
+
+    /// The request has been answered, and goes on in HTTP.
+    pub(super) fn handle_answered(&self) {
+        if let Some(heads) = &mut *lock(&self.0.heads) {
+            heads.handle_answered();
+        }
+    }
+
+    /// Nothing more is read for a while.
+    pub(super) fn rest(&self) {
+        lock(&self.0.heads).take_if(|heads| heads.is_at_start());
+    }
+
+    /// Bytes, or the end of the stream, which is 0; reads nothing.
+    pub(super) fn poll_peek(&self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.0.stream.poll_peek(cx)
     }
 
     /// The next answer is the last one of HTTP, and these bytes are the first of what comes after it.
     pub(super) fn set_tail(&self, bytes: Bytes) {
-        *lock(&self.0.tail) = bytes;
+        self.beside(|beside| beside.tail = bytes);
     }
 
     /// The stream itself, out of this thread's reactor; `None` while somebody else holds it, too.
     pub(super) fn into_parts(self) -> Option<Parts> {
         let inner = Arc::into_inner(self.0)?;
-        let tail = std::mem::take(&mut *lock(&inner.tail));
+        let beside = lock(&inner.beside).take();
+        let tail = beside.map(|beside| beside.tail).unwrap_or_default();
         Some((inner.stream.into_socket(), tail))
     }
 
@@ -146,13 +197,14 @@ impl ClientIo {
     }
 
     fn write_with_tail(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        let mut tail = lock(&self.0.tail);
-        if tail.is_empty() {
+        let mut beside = lock(&self.0.beside);
+        let tail = beside.as_mut().map(|beside| &mut beside.tail);
+        let Some(tail) = tail.filter(|tail| !tail.is_empty()) else {
             return self.0.stream.try_write(slices);
-        }
+        };
         let head_bytes: usize = slices.iter().map(|slice| slice.len()).sum();
         let mut all: Vec<IoSlice<'_>> = slices.to_vec();
-        all.push(IoSlice::new(&tail));
+        all.push(IoSlice::new(tail));
         let written = self.0.stream.try_write(&all)?;
         tail.advance(written.saturating_sub(head_bytes));
         Ok(written.min(head_bytes))
@@ -174,8 +226,9 @@ impl ClientIo {
             return;
         }
         let discarded = async {
-            let mut rest = [0; 4096];
             while self.0.stream.readable().await.is_ok() {
+                // Not across the wait: whoever waits would keep it, each connection at rest included.
+                let mut rest = [0; 4096];
                 match self.0.stream.try_read(&mut rest) {
                     Ok(0) => return,
                     Ok(_) => (),
@@ -222,15 +275,21 @@ impl Read for ClientIo {
                     if count == 0 && room > 0 {
                         self.0.ended.store(true, Ordering::Relaxed);
                     }
-                    let heads = self.heads().handle_bytes(&chunk[..count]);
-                    if let Err(error) = heads {
-                        // hyper ends the stream without a word when a read fails.
-                        if self.is_flushed() {
-                            self.write_last_words(BAD_REQUEST);
+                    let seen = {
+                        let mut heads = lock(&self.0.heads);
+                        let heads = heads.get_or_insert_default();
+                        heads.handle_bytes(&chunk[..count]).map(|()| heads.take_seen())
+                    };
+                    let seen = match seen {
+                        Ok(seen) => seen,
+                        Err(error) => {
+                            // hyper ends the stream without a word when a read fails.
+                            if self.is_flushed() {
+                                self.write_last_words(BAD_REQUEST);
+                            }
+                            return Poll::Ready(Err(io::Error::new(ErrorKind::InvalidData, error)));
                         }
-                        return Poll::Ready(Err(io::Error::new(ErrorKind::InvalidData, error)));
-                    }
-                    let seen = self.heads().take_seen();
+                    };
                     if seen == Seen::default() {
                         buffer.put_slice(&chunk[..count]);
                         return Poll::Ready(Ok(()));

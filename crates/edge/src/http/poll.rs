@@ -7,10 +7,11 @@ use hyper::Request;
 use hyper::body::Incoming;
 use trunkline_engineio::Protocol;
 
+use super::compact::CompactHead;
 use super::connection::Connection;
-use super::guard::Guard;
+use super::guard::PollGuard;
 use super::held::{Added, HeldPoll};
-use super::{Reply, compact, exchange, outcome, rest};
+use super::{Reply, answer, exchange, outcome, rest};
 use crate::hub::Hub;
 use crate::reply::{self, TryRecvError};
 use crate::shard::{Answer, Asked, Command};
@@ -28,7 +29,7 @@ pub(super) async fn poll(
     let poll = connection.door.poll_number();
     let asked = Asked { sid, protocol, hub: hub.number };
     connection.door.tell(sid.shard, Command::Poll { asked, poll, reply }).await;
-    let guard = Guard::new(&connection.door, sid.shard, Command::PollGone { sid, poll });
+    let guard = PollGuard::new(&connection.door, sid, poll);
     let rests = rest::may_come_after(connection, &request);
     let at_once = match answer.try_recv() {
         Ok(answer) => Some(answer),
@@ -44,24 +45,33 @@ pub(super) async fn poll(
     }
     connection.prove_by_session();
     // It may wait for long: what waits is small, and the buffer that the request came in is hyper's again.
-    let request = compact::copy_of(request);
-    let held = HeldPoll { hub, sid, request, answer, guard, added };
+    let head = CompactHead::of(&request);
+    drop(request);
+    let held = HeldPoll { hub, head, answer, guard, added };
     if rests {
         connection.held.set(Some(Box::new(held)));
         // The connection's task takes it from there and drops this future with all of hyper's.
         return std::future::pending().await;
     }
-    reply_to(held, connection).await
+    let mut held = Box::new(held);
+    let answer = (&mut held.answer).await;
+    reply_to(*held, answer.ok(), connection).await
 }
 
-/// Waits for the answer to a poll.
-pub(super) async fn reply_to(mut held: HeldPoll, connection: &Connection) -> Reply {
-    let answer = (&mut held.answer).await;
-    let HeldPoll { hub, sid, request, guard, added, .. } = held;
-    let answer = answer.unwrap_or_else(|_| Answer::Refused(outcome::unknown_shard(&sid)));
-    // An answer may be long in the making, and its client go away meanwhile. In a box, so that a poll that waits
-    // has no room for it.
-    let reply = Box::pin(outcome::finish(connection, &hub, &request, answer)).await;
+/// Puts the answer to a poll that has waited into HTTP. `None`: the shard has stopped.
+pub(super) async fn reply_to(
+    held: HeldPoll,
+    answer: Option<Answer>,
+    connection: &Connection,
+) -> Reply {
+    let HeldPoll { hub, head, guard, added, .. } = held;
+    let answer = answer.unwrap_or_else(|| Answer::Refused(outcome::unknown_shard(&guard.sid)));
+    // Only an app server that is asked for a refusal gets to see all of the request.
+    let all = matches!(answer, Answer::Refused(_));
+    let looked_at =
+        |name: &[u8]| answer::LOOKED_AT.iter().any(|known| known.as_str().as_bytes() == name);
+    let request = head.request(|name| all || looked_at(name));
+    let reply = outcome::finish(connection, &hub, &request, answer).await;
     guard.disarm();
     exchange::with(&added, reply)
 }

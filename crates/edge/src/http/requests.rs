@@ -31,7 +31,7 @@ pub(super) async fn handle(
 ) -> Result<Response<Body>, Abort> {
     connection.answered.set(false);
     let under_way = UnderWay::begin(&connection);
-    if let Some(reply) = connection.ready.take() {
+    if let Some(reply) = connection.ready.take().map(|reply| *reply) {
         // The request is a stand-in for the one that this answers.
         connection.answered.set(reply.is_ok());
         return reply.map(|answer| {

@@ -5,6 +5,8 @@
 //! stream, what came in beyond the request, and the request itself as far as its answer needs it. When there is an
 //! answer, hyper gets a fresh start with a request of our own making in front, and the answer at hand.
 
+use std::task::{Context, Poll, ready};
+
 use bytes::{Bytes, BytesMut};
 use hyper::body::{Body, Incoming};
 use hyper::{Request, Version};
@@ -37,9 +39,25 @@ pub(super) fn stand_in(leftover: &Bytes) -> Bytes {
     both.freeze()
 }
 
-/// Waits for the end of the stream; forever, if the client has said something instead.
-pub(super) async fn gone(io: &ClientIo, leftover: &Bytes) {
-    if !leftover.is_empty() || matches!(io.peek().await, Ok(1..)) {
-        std::future::pending::<()>().await;
+/// The end of a stream whose client waits for an answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct End {
+    /// The client has said something instead: its end is seen by who reads that.
+    spoke: bool,
+}
+
+impl End {
+    pub(super) fn new(io: &ClientIo) -> Self {
+        Self { spoke: io.has_unread() }
+    }
+
+    /// Ready at the end; never, if the client has said something instead.
+    pub(super) fn poll(&mut self, io: &ClientIo, cx: &mut Context<'_>) -> Poll<()> {
+        if self.spoke {
+            return Poll::Pending;
+        }
+        let peeked = ready!(io.poll_peek(cx));
+        self.spoke = matches!(peeked, Ok(1..));
+        if self.spoke { Poll::Pending } else { Poll::Ready(()) }
     }
 }

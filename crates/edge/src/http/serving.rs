@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -15,8 +15,9 @@ use tokio::task::spawn_local;
 use tokio::time::{Sleep, sleep_until};
 
 use super::connection::Connection;
+use super::held::HeldPoll;
 use super::io::ClientIo;
-use super::{poll, requests, rest};
+use super::{Reply, poll, requests, rest};
 use crate::door::Door;
 use crate::permits::StreamPermit;
 use crate::reserve::Claim;
@@ -29,54 +30,169 @@ const HEADERS_MAX: usize = 4096;
 
 /// Serves a fresh stream in a task of this thread.
 pub(crate) fn serve(door: Door, socket: Socket, address: SocketAddr, permit: StreamPermit) {
+    let Ok(stream) = Watched::new(socket) else { return };
     let connection = Rc::new(Connection::new(door, address, permit));
-    match connection.beyond_max.clone() {
-        None => spawn_local(serve_to_the_end(connection, socket)),
-        Some(claim) => spawn_local(serve_while_wanted(connection, socket, claim)),
+    let io = ClientIo::new(stream);
+    connection.io.set(Some(io.clone()));
+    let claim = connection.beyond_max.clone();
+    match claim {
+        None => spawn_local(Serving::new(connection, io)),
+        Some(claim) => spawn_local(serve_while_wanted(connection, io, claim)),
     };
 }
 
 /// Serves a stream that is one too many: it may have to make room for another.
-async fn serve_while_wanted(connection: Rc<Connection>, socket: Socket, claim: Arc<Claim>) {
+async fn serve_while_wanted(connection: Rc<Connection>, io: ClientIo, claim: Arc<Claim>) {
     tokio::select! {
-        () = serve_to_the_end(Rc::clone(&connection), socket) => (),
+        () = Serving::new(Rc::clone(&connection), io) => (),
         () = claim.evicted() => connection.count_stream_refused("streams_full"),
     }
 }
 
-async fn serve_to_the_end(connection: Rc<Connection>, socket: Socket) {
-    let Ok(stream) = Watched::new(socket) else { return };
-    let io = ClientIo::new(stream);
-    connection.io.set(Some(io.clone()));
-    loop {
-        match talk(&connection, &io).await {
-            Talked::Ended(ended) => {
-                let answered = match ended {
-                    _ if io.heads().is_broken() => {
-                        connection.count_stream_refused("malformed_request");
-                        true
-                    }
-                    Ok(()) => true,
-                    Err(error) => end_broken(&connection, &io, &error),
-                };
-                return end_gently(&connection, &io, answered).await;
+/// One client's stream until its end, as a task. Every client that polls has two, and they are at rest for most of its
+/// life: so what goes on is in a box, and what waits is small.
+struct Serving {
+    connection: Rc<Connection>,
+    io: ClientIo,
+    stage: Stage,
+}
+
+enum Stage {
+    /// hyper has the stream.
+    Talking(Pin<Box<dyn Future<Output = Talked>>>),
+    /// A poll waits for its answer, and is there until it has come.
+    Held {
+        poll: Option<Box<HeldPoll>>,
+        end: rest::End,
+    },
+    /// The poll's answer is made.
+    Answering {
+        reply: Pin<Box<dyn Future<Output = Reply>>>,
+        end: rest::End,
+    },
+    /// Another request is waited for, until this time.
+    Idle(Pin<Box<Sleep>>),
+    Ending(Pin<Box<dyn Future<Output = ()>>>),
+}
+
+#[cfg(all(not(any(test, feature = "fuzzing")), target_pointer_width = "64"))]
+const _: () = assert!(size_of::<Serving>() <= 48);
+
+impl Future for Serving {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        while let Some(next) = ready!(this.poll_stage(cx)) {
+            this.stage = next;
+        }
+        Poll::Ready(())
+    }
+}
+
+impl Serving {
+    fn new(connection: Rc<Connection>, io: ClientIo) -> Self {
+        let stage = Stage::talking(&connection, &io);
+        Self { connection, io, stage }
+    }
+
+    /// What comes after the stage at hand, once that is over. `None`: nothing.
+    fn poll_stage(&mut self, cx: &mut Context<'_>) -> Poll<Option<Stage>> {
+        let Self { connection, io, stage } = self;
+        // First of all: an answer that nobody hears is one that the session has to know of.
+        if stage.is_left(io, cx) {
+            connection.door.env().metrics.streams_broken.inc();
+            return Poll::Ready(None);
+        }
+        Poll::Ready(match stage {
+            Stage::Talking(talk) => {
+                let talked = ready!(talk.as_mut().poll(cx));
+                self.after_talk(talked)
             }
-            Talked::TimedOut => {
-                let answered = end_late(&connection, &io);
-                return end_gently(&connection, &io, answered).await;
+            Stage::Held { poll: held, end } => {
+                let Some(poll) = held else { return Poll::Ready(None) };
+                let answer = ready!(Pin::new(&mut poll.answer).poll(cx)).ok();
+                held.take().map(|held| {
+                    let connection = Rc::clone(connection);
+                    let reply = async move { poll::reply_to(*held, answer, &connection).await };
+                    Stage::Answering { reply: Box::pin(reply), end: *end }
+                })
             }
+            Stage::Answering { reply, .. } => {
+                let reply = ready!(reply.as_mut().poll(cx));
+                connection.ready.set(Some(Box::new(reply)));
+                io.set_unread(rest::stand_in(&io.rest_of_unread(Bytes::new())));
+                Some(Stage::talking(connection, io))
+            }
+            Stage::Idle(timeout) => match io.poll_peek(cx) {
+                Poll::Ready(Ok(_)) => Some(Stage::talking(connection, io)),
+                // An end while nothing is asked is ordinary, whichever form it has: proxies drop what they need no
+                // longer.
+                Poll::Ready(Err(_)) => None,
+                Poll::Pending => {
+                    ready!(timeout.as_mut().poll(cx));
+                    None
+                }
+            },
+            Stage::Ending(end) => {
+                ready!(end.as_mut().poll(cx));
+                None
+            }
+        })
+    }
+
+    fn after_talk(&self, talked: Talked) -> Option<Stage> {
+        let Self { connection, io, .. } = self;
+        let answered = match talked {
+            Talked::Crowded => return Some(Stage::talking(connection, io)),
+            Talked::Rests => return Some(self.rest()),
             Talked::Unread(cause) => {
                 connection.count_stream_refused(cause);
                 // The kernel need not keep what nobody reads.
                 io.reset_at_end();
-                return;
+                return None;
             }
-            Talked::Crowded { leftover } => io.set_unread(leftover),
-            Talked::Rests { leftover } => {
-                if !rested(&connection, &io, leftover).await {
-                    return;
-                }
+            Talked::TimedOut => end_late(connection, io),
+            Talked::Ended(_) if io.is_broken() => {
+                connection.count_stream_refused("malformed_request");
+                true
             }
+            Talked::Ended(Ok(())) => true,
+            Talked::Ended(Err(error)) => end_broken(connection, io, &error),
+        };
+        // The last answer is to arrive. A stream that has become a WebSocket is another's, and one too many is not
+        // kept for this.
+        let lingers = answered && !connection.switched.get() && connection.beyond_max.is_none();
+        let io = io.clone();
+        lingers.then(|| Stage::Ending(Box::pin(async move { io.linger().await })))
+    }
+
+    /// There is nothing for hyper to do for a while, see [`rest`].
+    fn rest(&self) -> Stage {
+        let Self { connection, io, .. } = self;
+        connection.answered.set(false);
+        io.rest();
+        if let Some(poll) = connection.held.take() {
+            return Stage::Held { poll: Some(poll), end: rest::End::new(io) };
+        }
+        if io.has_unread() {
+            return Stage::talking(connection, io);
+        }
+        let timeout = connection.door.env().limits.keep_alive_timeout;
+        Stage::Idle(Box::pin(tokio::time::sleep(timeout)))
+    }
+}
+
+impl Stage {
+    fn talking(connection: &Rc<Connection>, io: &ClientIo) -> Self {
+        Self::Talking(Box::pin(talk(Rc::clone(connection), io.clone())))
+    }
+
+    /// Whether the client has ended its stream while it waits for an answer.
+    fn is_left(&mut self, io: &ClientIo, cx: &mut Context<'_>) -> bool {
+        match self {
+            Self::Held { end, .. } | Self::Answering { end, .. } => end.poll(io, cx).is_ready(),
+            Self::Talking(_) | Self::Idle(_) | Self::Ending(_) => false,
         }
     }
 }
@@ -88,18 +204,14 @@ enum Talked {
     TimedOut,
     /// An answer was not read in time, or is not wanted any more: a slug of why.
     Unread(&'static str),
-    /// A head has more headers than hyper has room for; `leftover` is what came of it.
-    Crowded {
-        leftover: Bytes,
-    },
-    /// The connection waits, see [`rest`]; `leftover` came in beyond the last request.
-    Rests {
-        leftover: Bytes,
-    },
+    /// A head has more headers than hyper has room for. What came of it is to be read again.
+    Crowded,
+    /// The connection waits, see [`rest`]. What came in beyond the last request is to be read again.
+    Rests,
 }
 
 /// HTTP until the connection ends or can rest.
-async fn talk(connection: &Rc<Connection>, io: &ClientIo) -> Talked {
+async fn talk(connection: Rc<Connection>, io: ClientIo) -> Talked {
     let limits = &connection.door.env().limits;
     let mut builder = http1::Builder::new();
     // Deadlines are this function's: hyper has one for a head and for the wait before it.
@@ -107,17 +219,16 @@ async fn talk(connection: &Rc<Connection>, io: &ClientIo) -> Talked {
         .header_read_timeout(None)
         .max_buf_size(limits.header_bytes_max.max(8192))
         .half_close(false);
-    let shared = Rc::clone(connection);
+    let shared = Rc::clone(&connection);
     let service = service_fn(move |request| requests::handle(Rc::clone(&shared), request));
     if io.has_many_headers() {
         builder.max_headers(HEADERS_MAX);
     }
-    // In a box, so that a connection at rest has no room for it.
-    let mut http = Box::new(builder.serve_connection(io.clone(), service).with_upgrades());
+    let mut http = builder.serve_connection(io.clone(), service).with_upgrades();
     let mut alarm = Alarm::default();
     // Only while the kernel does not take what it is given.
     let mut unread = None;
-    let ended = poll_fn(|cx| match Pin::new(&mut *http).poll(cx) {
+    let ended = poll_fn(|cx| match Pin::new(&mut http).poll(cx) {
         Poll::Ready(ended) => Poll::Ready(Some(Talked::Ended(ended))),
         Poll::Pending if io.is_flushed() => {
             unread = None;
@@ -125,11 +236,11 @@ async fn talk(connection: &Rc<Connection>, io: &ClientIo) -> Talked {
             if connection.can_rest() || io.holds() && !connection.under_way.get() {
                 return Poll::Ready(None);
             }
-            let rung = alarm.poll(connection.deadline(io), cx);
+            let rung = alarm.poll(connection.deadline(&io), cx);
             rung.map(|()| Some(Talked::TimedOut))
         }
         Poll::Pending => {
-            let given_up = unread.get_or_insert_with(|| Box::pin(given_up(Rc::clone(connection))));
+            let given_up = unread.get_or_insert_with(|| Box::pin(given_up(Rc::clone(&connection))));
             given_up.as_mut().poll(cx).map(|cause| Some(Talked::Unread(cause)))
         }
     });
@@ -141,7 +252,10 @@ async fn talk(connection: &Rc<Connection>, io: &ClientIo) -> Talked {
     let crowded = io.holds() && !connection.can_rest();
     // A copy, because even an empty slice keeps hyper's buffer.
     let leftover = Bytes::copy_from_slice(&io.rest_of_unread(leftover));
-    if crowded { Talked::Crowded { leftover } } else { Talked::Rests { leftover } }
+    if !leftover.is_empty() {
+        io.set_unread(leftover);
+    }
+    if crowded { Talked::Crowded } else { Talked::Rests }
 }
 
 /// Waits until an answer that is not read is given up, and tells its session. A slug of why.
@@ -161,42 +275,9 @@ async fn given_up(connection: Rc<Connection>) -> &'static str {
     "answer_timeout"
 }
 
-/// Waits until there is something for hyper to do again. False: the connection is over.
-async fn rested(connection: &Rc<Connection>, io: &ClientIo, leftover: Bytes) -> bool {
-    connection.answered.set(false);
-    let Some(held) = connection.held.take() else {
-        if !leftover.is_empty() {
-            io.set_unread(leftover);
-            return true;
-        }
-        let timeout = connection.door.env().limits.keep_alive_timeout;
-        // An end while nothing is asked is ordinary, whichever form it has: proxies drop what they need no longer.
-        return matches!(tokio::time::timeout(timeout, io.peek()).await, Ok(Ok(_)));
-    };
-    // Its end first: an answer that nobody hears is one that the session has to know of.
-    let reply = tokio::select! {
-        biased;
-        () = rest::gone(io, &leftover) => {
-            connection.door.env().metrics.streams_broken.inc();
-            return false;
-        }
-        reply = poll::reply_to(*held, connection) => reply,
-    };
-    connection.ready.set(Some(reply));
-    io.set_unread(rest::stand_in(&leftover));
-    true
-}
-
-/// Lets the last answer arrive. A stream that has become a WebSocket is another's, and one too many is not kept for this.
-async fn end_gently(connection: &Connection, io: &ClientIo, answered: bool) {
-    if answered && !connection.switched.get() && connection.beyond_max.is_none() {
-        io.linger().await;
-    }
-}
-
 /// Ends a connection whose client did not send in time what was awaited. True when there was an answer.
 fn end_late(connection: &Connection, io: &ClientIo) -> bool {
-    if io.heads().begun().is_none() && connection.used.get() {
+    if io.head_begun().is_none() && connection.used.get() {
         return false; // An idle connection that was kept alive long enough.
     }
     io.write_last_words(
@@ -216,7 +297,7 @@ fn end_broken(connection: &Connection, io: &ClientIo, error: &hyper::Error) -> b
         "aborted"
     } else {
         // Before a request and between two an end is ordinary, a reset included: so do health checks and proxies.
-        let asked = connection.under_way.get() || io.heads().begun().is_some();
+        let asked = connection.under_way.get() || io.head_begun().is_some();
         if asked || !io.is_flushed() {
             connection.door.env().metrics.streams_broken.inc();
         }
