@@ -12,8 +12,6 @@ use prometheus_client::registry::Registry;
 use trunkline_engineio::{Blame, CloseReason, Idle};
 use trunkline_switchboard::affinity::Hang;
 
-use crate::shard::IdleFrames;
-
 /// Cheap to clone: all clones count into the same numbers.
 #[derive(Clone, Debug, Default)]
 pub struct Metrics(Arc<Inner>);
@@ -115,14 +113,6 @@ impl Metrics {
     /// Counts an attempt to restore a socket by its outcome.
     pub(crate) fn count_recovery(&self, outcome: &'static str) {
         self.recoveries.get_or_create(&Outcome { outcome }).inc();
-    }
-
-    pub(crate) fn count_idle_frames(&self, frames: IdleFrames) {
-        let IdleFrames { empty_parts, packets, websocket_pings, websocket_pongs } = frames;
-        self.count_idle("empty_fragment", empty_parts);
-        self.count_idle("websocket_ping", websocket_pings);
-        self.count_idle("websocket_pong", websocket_pongs);
-        self.count_idle_packets(packets);
     }
 
     pub(crate) fn count_idle_packets(&self, packets: Idle) {

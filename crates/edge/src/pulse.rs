@@ -8,8 +8,6 @@ use tokio::sync::mpsc::Sender;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use crate::shard::Command;
-
 /// The question to one shard. However many ask, there is one in its inbox.
 #[derive(Debug, Default)]
 pub(crate) struct Pulse {
@@ -25,13 +23,17 @@ impl Pulse {
     }
 
     /// Whether the shard answers within that time. A shard that has ended does not.
-    pub(crate) async fn ask(self: Arc<Self>, shard: Sender<Command>, longest: Duration) -> bool {
+    pub(crate) async fn ask<C: From<Arc<Self>>>(
+        self: Arc<Self>,
+        shard: Sender<C>,
+        longest: Duration,
+    ) -> bool {
         // Before the question, so that no answer is missed.
         let mut answered = self.answered.subscribe();
         let answer = async {
             let Ok(room) = shard.reserve().await else { return false };
             if !self.asked.swap(true, Ordering::AcqRel) {
-                room.send(Command::Pulse(Arc::clone(&self)));
+                room.send(C::from(Arc::clone(&self)));
             }
             answered.changed().await.is_ok()
         };
@@ -45,15 +47,12 @@ mod tests {
 
     use super::*;
 
-    fn ask(pulse: &Arc<Pulse>, shard: &Sender<Command>) -> tokio::task::JoinHandle<bool> {
+    fn ask(pulse: &Arc<Pulse>, shard: &Sender<Arc<Pulse>>) -> tokio::task::JoinHandle<bool> {
         tokio::task::spawn(Arc::clone(pulse).ask(shard.clone(), Duration::from_secs(5)))
     }
 
-    fn take(inbox: &mut mpsc::Receiver<Command>) -> Arc<Pulse> {
-        match inbox.try_recv() {
-            Ok(Command::Pulse(pulse)) => pulse,
-            other => panic!("{other:?}"),
-        }
+    fn take(inbox: &mut mpsc::Receiver<Arc<Pulse>>) -> Arc<Pulse> {
+        inbox.try_recv().expect("a question")
     }
 
     #[tokio::test(start_paused = true)]

@@ -241,7 +241,7 @@ mod tests {
             ("`outcome` of a handshake", HANDSHAKES),
             ("`cause` of a misbehaviour", MISBEHAVIOUR),
             ("`cause` of an end", TRUNKS_ENDED),
-            ("`kind` of what brings no message", IDLE),
+            ("`kind` of input without a message", IDLE),
         ] {
             let mut known: Vec<&str> = known.to_vec();
             known.sort_unstable();

@@ -183,6 +183,12 @@ pub(crate) struct Refusal {
     pub(crate) context: String,
 }
 
+impl From<Arc<Pulse>> for Command {
+    fn from(question: Arc<Pulse>) -> Self {
+        Self::Pulse(question)
+    }
+}
+
 /// Engine.IO's words for the end of a session whose POST broke off.
 pub(crate) const POST_BROKEN: &str = "data request connection closed prematurely";
 

@@ -317,11 +317,8 @@ impl Shard {
     }
 
     pub(super) fn close_live(&mut self, key: SlotKey, reason: CloseReason) {
-        let now = self.now;
-        if let Some(live) = self.live(key) {
-            live.session.close(now, reason);
-            self.mark_dirty(key.slot);
-        }
+        // One that has ended meanwhile needs no end.
+        self.with_key(key, |live, now| live.session.close(now, reason));
     }
 
     /// Closes all sessions, spread evenly over the time until the deadline.

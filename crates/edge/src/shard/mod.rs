@@ -10,6 +10,7 @@ mod downlink;
 mod ending;
 mod eviction;
 mod flight;
+mod idle;
 mod local;
 mod marks;
 mod opening;
@@ -59,7 +60,6 @@ pub(crate) use self::local::LocalShard;
 use self::marks::Watch;
 pub(crate) use self::opening::{OpenRequest, deflate_settings};
 use self::poller::{Poller, Readiness, Token};
-pub(crate) use self::reading::IdleFrames;
 pub(crate) use self::recovery::{GiveBack, RestoreRequest};
 pub(crate) use self::run::run;
 use self::slot::{Live, Slot};
@@ -339,6 +339,24 @@ impl Shard {
 
     fn live(&mut self, key: SlotKey) -> Option<&mut Live> {
         self.slot(key).and_then(Slot::live)
+    }
+
+    /// Lets `act` change the live session in a slot, which is flushed when the turn ends. `None`: there is none.
+    fn with<T>(&mut self, index: u32, act: impl FnOnce(&mut Live, Timestamp) -> T) -> Option<T> {
+        let now = self.now;
+        let done = act(self.slots.live(index)?, now);
+        self.mark_dirty(index);
+        Some(done)
+    }
+
+    /// The same for the session behind a key, if it is still in its slot.
+    fn with_key<T>(
+        &mut self,
+        key: SlotKey,
+        act: impl FnOnce(&mut Live, Timestamp) -> T,
+    ) -> Option<T> {
+        self.slot(key)?;
+        self.with(key.slot, act)
     }
 
     fn key_of(&self, index: u32, slot: &Slot) -> SlotKey {

@@ -308,11 +308,7 @@ impl Shard {
             }
             State::Live(live) if matches!(live.carrier, Carrier::Promised) => {
                 live.carrier = Carrier::Gone;
-                let now = self.now;
-                if let Some(live) = self.live(key) {
-                    live.session.handle_stream_closed(now);
-                }
-                self.mark_dirty(key.slot);
+                self.with_key(key, |live, now| live.session.handle_stream_closed(now));
             }
             State::Live(_) => self.held_poll_gone(key, poll),
             State::Ended => (),

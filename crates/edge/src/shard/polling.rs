@@ -59,16 +59,15 @@ impl Shard {
     }
 
     pub(super) fn held_poll_gone(&mut self, key: SlotKey, poll: u32) {
-        let now = self.now;
-        let Some(live) = self.live(key) else { return };
-        let Carrier::Polling(polling) = &mut live.carrier else { return };
-        if polling.held.take_if(|(held, _)| *held == poll).is_some() {
-            live.session.handle_poll_gone(now, PollKey(poll));
-        } else if polling.answered == Some(poll) {
-            // The answer was given to a request whose connection was ending.
-            live.session.handle_poll_lost(now);
-        }
-        self.mark_dirty(key.slot);
+        self.with_key(key, |live, now| {
+            let Carrier::Polling(polling) = &mut live.carrier else { return };
+            if polling.held.take_if(|(held, _)| *held == poll).is_some() {
+                live.session.handle_poll_gone(now, PollKey(poll));
+            } else if polling.answered == Some(poll) {
+                // The answer was given to a request whose connection was ending.
+                live.session.handle_poll_lost(now);
+            }
+        });
     }
 
     /// A POST began. Without credit it waits, and so does its body: in the client's stream, not here.
@@ -157,14 +156,13 @@ impl Shard {
 
     /// A POST ended without a body that can be used. A fault of it ends the session, as in Engine.IO.
     pub(super) fn post_gone(&mut self, key: SlotKey, fault: Option<&'static str>) {
-        let now = self.now;
-        let Some(live) = self.live(key) else { return };
-        let Carrier::Polling(polling) = &mut live.carrier else { return };
-        polling.posting = None;
-        if let Some(fault) = fault {
-            live.session.handle_stream_error(now, fault);
-            self.mark_dirty(key.slot);
-        }
+        self.with_key(key, |live, now| {
+            let Carrier::Polling(polling) = &mut live.carrier else { return };
+            polling.posting = None;
+            if let Some(fault) = fault {
+                live.session.handle_stream_error(now, fault);
+            }
+        });
     }
 
     pub(super) fn inspect(&mut self, asked: &Asked) -> Result<(SlotKey, TrunkNumber), Refusal> {

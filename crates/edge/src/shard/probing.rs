@@ -5,8 +5,9 @@ use std::io;
 use trunkline_websocket::{Opcode, encode};
 
 use super::command::{AdoptedStream, SlotKey};
+use super::idle::IdleFrames;
 use super::poller::{Kind, Token};
-use super::reading::{Ear, Heard, IdleFrames, READS_PER_TURN};
+use super::reading::{Ear, Heard, READS_PER_TURN};
 use super::slot::{Probe, State, number_of};
 use super::streams::Stream;
 use super::uplink::Uplink;
@@ -73,16 +74,19 @@ impl Shard {
 
     /// The probing stream ended, perhaps just after it had taken over.
     fn probe_ended(&mut self, index: u32) {
-        let now = self.now;
-        let Some(live) = self.slots.live(index) else { return };
-        if live.session.is_probing() {
-            live.session.handle_probe_closed(now);
-            live.probe = None;
+        let was_probing = self.with(index, |live, now| {
+            let was_probing = live.session.is_probing();
+            if was_probing {
+                live.session.handle_probe_closed(now);
+                live.probe = None;
+            } else {
+                live.session.handle_stream_closed(now);
+            }
+            was_probing
+        });
+        if was_probing == Some(true) {
             self.count_upgrade("stream_closed");
-        } else {
-            live.session.handle_stream_closed(now);
         }
-        self.mark_dirty(index);
     }
 
     /// Feeds the probe's bytes to the session; what follows the upgrade packet is the session's own traffic.

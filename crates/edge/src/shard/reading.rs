@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use trunkline_clock::Timestamp;
-use trunkline_engineio::{Body, CloseReason, Idle, Session, TransportKind};
+use trunkline_engineio::{Body, CloseReason, Session, TransportKind};
 use trunkline_websocket::{Incoming, Opcode, Role, Rules, encode, encode_close};
 
+use super::idle::{IdleFrames, is_empty_part};
 use super::poller::{Kind, Readiness, Token};
 use super::slot::{Carrier, State, number_of};
 use super::streams::Stream;
@@ -47,40 +48,6 @@ const HEAVY_TIME: Duration = Duration::from_millis(1);
 const HEAVY_PAUSES: u32 = 3;
 /// Bytes of a message that comes over a stream before that carries the session: `2probe` and `5` need no more.
 const PROBE_BYTES_MAX: usize = 1024;
-
-/// Frames and packets that bring no message.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct IdleFrames {
-    pub(crate) empty_parts: u32,
-    pub(crate) packets: Idle,
-    pub(crate) websocket_pings: u32,
-    pub(crate) websocket_pongs: u32,
-}
-
-impl IdleFrames {
-    fn total(self) -> u32 {
-        let Idle { pings, pongs, noops } = self.packets;
-        self.empty_parts + self.websocket_pings + self.websocket_pongs + pings + pongs + noops
-    }
-
-    /// A packet without a message for the app.
-    fn count(&mut self, body: Body<'_>) {
-        let kind = match body {
-            Body::Text(text) => text.bytes().next(),
-            Body::Binary(_) => None,
-        };
-        match kind {
-            Some(b'2') => self.packets.pings += 1,
-            Some(b'3') => self.packets.pongs += 1,
-            Some(_) | None => self.packets.noops += 1,
-        }
-    }
-}
-
-/// Whether a frame begins here that is a part of a message, not its last, and empty.
-fn is_empty_part(input: &[u8]) -> bool {
-    matches!(input, [0x00..=0x02 | 0x40..=0x42, 0x80, ..])
-}
 
 /// What the bytes of a stream concern.
 pub(super) struct Ear<'a> {
@@ -124,7 +91,7 @@ impl Ear<'_> {
             }
         }
         stream.queue_pongs(pongs);
-        self.metrics.count_idle_frames(self.idle);
+        self.idle.count_into(self.metrics);
         if self.inflated > 0 {
             self.metrics.inflated_bytes.inc_by(self.inflated as u64);
         }

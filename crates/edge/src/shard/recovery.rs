@@ -187,11 +187,9 @@ impl Shard {
             Ok(packets) => packets.into_iter().cloned().collect(),
             Err(Unproved) => {
                 self.count_recovery("unproved");
-                let now = self.now;
-                if let Some(live) = self.slots.live(index) {
-                    live.session.abort(now, CloseReason::RecoveryUnproved);
-                    self.mark_dirty(index);
-                }
+                self.with(index, |live, now| {
+                    live.session.abort(now, CloseReason::RecoveryUnproved)
+                });
                 return;
             }
         };
