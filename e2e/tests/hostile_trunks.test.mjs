@@ -7,7 +7,7 @@ import { RawStream, request } from "../../testing/stream.mjs";
 import { send } from "../../testing/trunk_batch.mjs";
 import { until } from "../../testing/wait.mjs";
 import { upgradeHead } from "../../testing/websocket.mjs";
-import { GROWTH_BYTES_MAX, inArena } from "../harness/arena.mjs";
+import { GROWTH_BYTES_MAX, MB, inArena } from "../harness/arena.mjs";
 import { garbage, namespaces, random } from "../harness/garbage.mjs";
 
 inArena(
@@ -58,6 +58,27 @@ inArena("a trunk that closes sessions again and again, late and twice, ends alon
   good.send(send(session, "unharmed"));
   await client.heard("4unharmed");
 });
+
+inArena(
+  "an app server that does not read for a while gets everything that was written meanwhile",
+  { args: ["--trunk-ping-interval", "10m"] },
+  async (arena) => {
+    const sender = await arena.app();
+    const receiver = await arena.app();
+    receiver.pause();
+    // Between what the kernel buffers for one stream and what the node holds for an app server that does not read; in
+    // relays, because they return no credit that would wake the writer.
+    const relays = 15;
+    const payload = Buffer.alloc(MB, "r");
+    for (let number = 0; number < relays; number += 1) {
+      sender.send({ type: "Relay", to: [receiver.server], payload });
+      if (number % 4 === 3) await sender.ping();
+    }
+    await sender.ping();
+    receiver.resume();
+    await until("all relays", () => receiver.of("Relayed").length === relays);
+  },
+);
 
 const SEEDS = 1000;
 const AT_A_TIME = 8;

@@ -145,30 +145,37 @@ impl InnerTrunk {
 
     /// Writes as much as the stream accepts.
     pub(super) fn flush(&mut self) -> io::Result<()> {
-        // One batch is one turn, so everything in it reaches each client together.
-        if self.out.is_empty() {
-            let batch_bytes_max = self.end.link().batch_bytes_max() as usize;
-            let mut batch = BytesMut::new();
-            while let Some(frame) = self.end.poll_transmit() {
-                let length = frame.encoded_length();
-                if !batch.is_empty() && batch.len() + length > batch_bytes_max {
-                    self.append(&batch);
-                    batch.clear();
-                }
-                frame.encode(&mut batch);
+        // Again after each write: frames that came while the stream was blocked wake nobody a second time.
+        loop {
+            if self.out.is_empty() {
+                self.take_frames();
             }
-            if !batch.is_empty() {
-                self.append(&batch);
+            if self.out.is_empty() {
+                return Ok(());
             }
-        }
-        while !self.out.is_empty() {
             match self.stream.try_write(&self.out) {
                 Ok(count) => self.out.advance(count),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error),
             }
         }
-        Ok(())
+    }
+
+    /// One batch is one turn, so everything in it reaches each client together.
+    fn take_frames(&mut self) {
+        let batch_bytes_max = self.end.link().batch_bytes_max() as usize;
+        let mut batch = BytesMut::new();
+        while let Some(frame) = self.end.poll_transmit() {
+            let length = frame.encoded_length();
+            if !batch.is_empty() && batch.len() + length > batch_bytes_max {
+                self.append(&batch);
+                batch.clear();
+            }
+            frame.encode(&mut batch);
+        }
+        if !batch.is_empty() {
+            self.append(&batch);
+        }
     }
 
     fn append(&mut self, batch: &[u8]) {

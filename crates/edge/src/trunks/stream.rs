@@ -135,9 +135,7 @@ impl TrunkTask {
         loop {
             self.take_notes();
             self.carry_out().await;
-            self.send_own();
-            self.take_outbox();
-            self.write()?;
+            self.send_all()?;
             if let Some((_, cause)) = self.closing {
                 // Nobody waits for what it will not read.
                 self.place = None;
@@ -295,6 +293,23 @@ impl TrunkTask {
         }
     }
 
+    /// Writes the trunk's own frames and, once nothing waits for the stream any more, what clients want to know and what
+    /// the shards have written.
+    fn send_all(&mut self) -> io::Result<()> {
+        let was_blocked = !self.out.is_empty();
+        self.send_own();
+        if !was_blocked {
+            self.take_outbox();
+        }
+        self.write()?;
+        // What the shards wrote while the stream was blocked has woken this task already, and does not wake it again.
+        if was_blocked && self.out.is_empty() {
+            self.take_outbox();
+            self.write()?;
+        }
+        Ok(())
+    }
+
     /// Encodes the trunk's own frames.
     pub(super) fn send_own(&mut self) {
         let mut frames = BytesMut::new();
@@ -306,11 +321,8 @@ impl TrunkTask {
         }
     }
 
-    /// Takes what clients want to know and what the shards have written, once what came before is on its way.
+    /// Takes what clients want to know and what the shards have written.
     fn take_outbox(&mut self) {
-        if !self.out.is_empty() {
-            return;
-        }
         let Some(trunk) = self.trunk.clone() else { return };
         for (key, asked) in trunk.take_asked() {
             self.node.request(key, asked.code, asked.context, asked.request);
