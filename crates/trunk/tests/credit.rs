@@ -3,7 +3,7 @@
 mod pair;
 
 use bytes::Bytes;
-use pair::{Pair, close, message, recorded, restore, send};
+use pair::{Pair, accept, close, message, recorded, restore, send};
 use trunkline_trunk::{
     CannotNow, CloseReason, CreditReceiver, CreditSender, EndCause, EndEvent, ErrorCode, Frame,
     FrameKind, LinkConfig, LinkEvent, Misbehaved, NamespaceNumber, SessionNumber, SharedCredit,
@@ -85,6 +85,17 @@ fn a_node_out_of_credit_stops_and_is_told_to_go_on() {
     pair.run().unwrap();
     assert_eq!(pair.node_events, [EndEvent::Link(LinkEvent::CreditReturned)]);
     assert!(pair.node.may_send_data());
+    pair.node_events.clear();
+    let session = pair.open("second");
+    pair.run().unwrap();
+    pair.app.send(accept(session)).unwrap();
+    pair.run().unwrap();
+    pair.node.send(message(session, payload(60))).unwrap();
+    pair.run().unwrap();
+    pair.node_events.clear();
+    pair.app.link().processed(62);
+    pair.run().unwrap();
+    assert!(pair.node_events.is_empty(), "it was never stopped: {:?}", pair.node_events);
 }
 
 #[test]

@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use owner::{NOW, batch, config, join, send, steps, told, up, words};
-use pair::{broadcast, close, recorded};
-use trunkline_trunk::{CloseReason, ErrorCode, Frame, NodeTrunk, SessionNumber, Step};
+use pair::{accept, broadcast, close, persist, recorded, restore};
+use trunkline_trunk::{
+    CloseReason, ErrorCode, Frame, NamespaceNumber, NodeTrunk, Reattach, SessionNumber, Step, Str,
+};
 
 fn cast() -> Frame {
     Frame::Broadcast(broadcast(Bytes::from_static(b"x")))
@@ -65,6 +67,44 @@ fn a_read_without_a_broadcast_does_not_make_a_later_one_wait() {
     let mut trunk = looking();
     assert_eq!(words(&told(&mut trunk, &[join(0)])), ["Join"]);
     assert_eq!(words(&told(&mut trunk, &[cast()])), ["Broadcast"]);
+}
+
+#[test]
+fn each_frame_that_changes_rooms_is_seen_ahead_and_no_other() {
+    let (session, nsp) = (SessionNumber(0), NamespaceNumber(0));
+    let (socket, rooms) = (Str::from_static("socket"), Vec::new());
+    let reattach = Reattach {
+        session,
+        nsp,
+        socket: socket.clone(),
+        rooms: rooms.clone(),
+        pid: "pid".into(),
+        log: Str::EMPTY,
+        last: Str::EMPTY,
+        cut: Vec::new(),
+    };
+    let change = [
+        Frame::Attach { session, nsp, socket: socket.clone(), rooms: rooms.clone() },
+        Frame::Beside { session, nsp, socket: socket.clone(), rooms: rooms.clone() },
+        Frame::Choose { session, nsp, socket },
+        close(session, CloseReason::AppClosed),
+        Frame::Detach { session, nsp },
+        Frame::Join { session, nsp, rooms: rooms.clone() },
+        Frame::Leave { session, nsp, rooms },
+        Frame::Reattach(Box::new(reattach)),
+    ];
+    let no_change = [accept(session), persist(session, "socket"), send(0, "x".into()), restore(1)];
+    let looked = |frame: &Frame| {
+        let mut trunk = looking();
+        assert_eq!(words(&told(&mut trunk, &[cast(), frame.clone()])), ["broadcast ahead"]);
+        trunk.changes_rooms_ahead()
+    };
+    for frame in &change {
+        assert!(looked(frame), "{frame:?}");
+    }
+    for frame in &no_change {
+        assert!(!looked(frame), "{frame:?}");
+    }
 }
 
 #[test]

@@ -34,6 +34,18 @@ fn an_answer_finds_who_asked_and_comes_once() {
 }
 
 #[test]
+fn a_number_that_was_answered_does_not_come_again_soon() {
+    let mut trunk = up(config(1));
+    let mut numbers = Vec::new();
+    for key in 0..50 {
+        let request_id = ask(&mut trunk, key);
+        assert!(!numbers.contains(&request_id), "a second answer would meet a later request");
+        assert_eq!(answer(&mut trunk, request_id), [format!("response to {key}")]);
+        numbers.push(request_id);
+    }
+}
+
+#[test]
 fn an_answer_to_what_was_never_asked_is_a_lie_behind_what_came_before() {
     let mut trunk = up(config(1));
     let lie = Frame::Response { request_id: RequestId(99), response: pair::response() };
