@@ -207,6 +207,9 @@ fn spawn_shard(
 /// Serves a fresh stream in a task of this thread.
 fn serve(door: &Door, arrival: Arrival) {
     match arrival {
+        Arrival::Again { socket, address, permit } => {
+            http::serve_again(door.clone(), socket, address, permit);
+        }
         Arrival::Client { socket, address, permit } => {
             http::serve(door.clone(), socket, address, permit);
         }

@@ -155,9 +155,11 @@ impl ClientIo {
         }
     }
 
-    /// Nothing more is read for a while.
-    pub(super) fn rest(&self) {
-        lock(&self.0.heads).take_if(|heads| heads.is_at_start());
+    /// Nothing more is read for a while. False: something of the next request has come.
+    pub(super) fn rest(&self) -> bool {
+        let mut heads = lock(&self.0.heads);
+        drop(heads.take_if(|heads| heads.is_at_start()));
+        heads.is_none()
     }
 
     /// Bytes, or the end of the stream, which is 0; reads nothing.

@@ -27,7 +27,7 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::Response;
 
-pub(crate) use self::serving::serve;
+pub(crate) use self::serving::{serve, serve_again};
 
 /// The request cannot be answered; the connection is broken off, as npm engine.io does here.
 #[derive(Debug, thiserror::Error)]

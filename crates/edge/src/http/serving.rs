@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use hyper::server::conn::http1;
@@ -28,10 +28,25 @@ use crate::watched::Watched;
 /// Headers of a request, where there are more than hyper's usual room is for: what 16 KiB can hold.
 const HEADERS_MAX: usize = 4096;
 
+/// A connection that waits for another request for longer needs no task for that.
+const REST_AFTER: Duration = Duration::from_secs(1);
+
 /// Serves a fresh stream in a task of this thread.
 pub(crate) fn serve(door: Door, socket: Socket, address: SocketAddr, permit: StreamPermit) {
+    let connection = Connection::new(door, address, permit);
+    serve_connection(connection, socket);
+}
+
+/// Serves a stream that rested, see [`Command::Rest`].
+pub(crate) fn serve_again(door: Door, socket: Socket, address: SocketAddr, permit: StreamPermit) {
+    let connection = Connection::new(door, address, permit);
+    connection.used.set(true);
+    serve_connection(connection, socket);
+}
+
+fn serve_connection(connection: Connection, socket: Socket) {
     let Ok(stream) = Watched::new(socket) else { return };
-    let connection = Rc::new(Connection::new(door, address, permit));
+    let connection = Rc::new(connection);
     let io = ClientIo::new(stream);
     connection.io.set(Some(io.clone()));
     let claim = connection.beyond_max.clone();
@@ -53,7 +68,8 @@ async fn serve_while_wanted(connection: Rc<Connection>, io: ClientIo, claim: Arc
 /// life: so what goes on is in a box, and what waits is small.
 struct Serving {
     connection: Rc<Connection>,
-    io: ClientIo,
+    /// Until the stream leaves this task.
+    io: Option<ClientIo>,
     stage: Stage,
 }
 
@@ -70,7 +86,7 @@ enum Stage {
         reply: Pin<Box<dyn Future<Output = Reply>>>,
         end: rest::End,
     },
-    /// Another request is waited for, until this time.
+    /// Another request is waited for; after this time, without this task.
     Idle(Pin<Box<Sleep>>),
     Ending(Pin<Box<dyn Future<Output = ()>>>),
 }
@@ -93,12 +109,12 @@ impl Future for Serving {
 impl Serving {
     fn new(connection: Rc<Connection>, io: ClientIo) -> Self {
         let stage = Stage::talking(&connection, &io);
-        Self { connection, io, stage }
+        Self { connection, io: Some(io), stage }
     }
 
     /// What comes after the stage at hand, once that is over. `None`: nothing.
     fn poll_stage(&mut self, cx: &mut Context<'_>) -> Poll<Option<Stage>> {
-        let Self { connection, io, stage } = self;
+        let Self { connection, io: Some(io), stage } = self else { return Poll::Ready(None) };
         // First of all: an answer that nobody hears is one that the session has to know of.
         if stage.is_left(io, cx) {
             connection.door.env().metrics.streams_broken.inc();
@@ -107,7 +123,7 @@ impl Serving {
         Poll::Ready(match stage {
             Stage::Talking(talk) => {
                 let talked = ready!(talk.as_mut().poll(cx));
-                self.after_talk(talked)
+                Stage::after_talk(connection, io, talked)
             }
             Stage::Held { poll: held, end } => {
                 let Some(poll) = held else { return Poll::Ready(None) };
@@ -131,6 +147,7 @@ impl Serving {
                 Poll::Ready(Err(_)) => None,
                 Poll::Pending => {
                     ready!(timeout.as_mut().poll(cx));
+                    self.leave();
                     None
                 }
             },
@@ -141,11 +158,24 @@ impl Serving {
         })
     }
 
-    fn after_talk(&self, talked: Talked) -> Option<Stage> {
-        let Self { connection, io, .. } = self;
+    /// Gives the stream to the shard until there is another request.
+    fn leave(&mut self) {
+        drop(self.connection.io.take());
+        let parts = self.io.take().and_then(ClientIo::into_parts);
+        let (Some((socket, _)), Some(permit)) = (parts, self.connection.permit.take()) else {
+            return;
+        };
+        let Connection { door, address, .. } = &*self.connection;
+        let span = door.env().limits.keep_alive_timeout.saturating_sub(REST_AFTER);
+        door.tell_later(door.own(), Command::Rest { socket, address: *address, permit, span });
+    }
+}
+
+impl Stage {
+    fn after_talk(connection: &Rc<Connection>, io: &ClientIo, talked: Talked) -> Option<Self> {
         let answered = match talked {
-            Talked::Crowded => return Some(Stage::talking(connection, io)),
-            Talked::Rests => return Some(self.rest()),
+            Talked::Crowded => return Some(Self::talking(connection, io)),
+            Talked::Rests => return Some(Self::rest(connection, io)),
             Talked::Unread(cause) => {
                 connection.count_stream_refused(cause);
                 // The kernel need not keep what nobody reads.
@@ -164,26 +194,23 @@ impl Serving {
         // kept for this.
         let lingers = answered && !connection.switched.get() && connection.beyond_max.is_none();
         let io = io.clone();
-        lingers.then(|| Stage::Ending(Box::pin(async move { io.linger().await })))
+        lingers.then(|| Self::Ending(Box::pin(async move { io.linger().await })))
     }
 
     /// There is nothing for hyper to do for a while, see [`rest`].
-    fn rest(&self) -> Stage {
-        let Self { connection, io, .. } = self;
+    fn rest(connection: &Rc<Connection>, io: &ClientIo) -> Self {
         connection.answered.set(false);
-        io.rest();
+        let at_start = io.rest();
         if let Some(poll) = connection.held.take() {
-            return Stage::Held { poll: Some(poll), end: rest::End::new(io) };
+            return Self::Held { poll: Some(poll), end: rest::End::new(io) };
         }
-        if io.has_unread() {
-            return Stage::talking(connection, io);
+        if io.has_unread() || !at_start {
+            return Self::talking(connection, io);
         }
         let timeout = connection.door.env().limits.keep_alive_timeout;
-        Stage::Idle(Box::pin(tokio::time::sleep(timeout)))
+        Self::Idle(Box::pin(tokio::time::sleep(timeout.min(REST_AFTER))))
     }
-}
 
-impl Stage {
     fn talking(connection: &Rc<Connection>, io: &ClientIo) -> Self {
         Self::Talking(Box::pin(talk(Rc::clone(connection), io.clone())))
     }

@@ -46,6 +46,8 @@ pub(crate) struct AdoptedStream {
 pub(crate) enum Arrival {
     /// A client connected; it speaks HTTP.
     Client { socket: Socket, address: SocketAddr, permit: StreamPermit },
+    /// A client that rested says something: its connection goes on.
+    Again { socket: Socket, address: SocketAddr, permit: StreamPermit },
     /// A trunk inside of this process.
     Trunk { hub: Arc<Hub>, socket: Socket },
 }
@@ -54,6 +56,13 @@ pub(crate) enum Arrival {
 pub(crate) enum Command {
     /// Somebody came who is to be served on this shard's thread.
     Arrived(Arrival),
+    /// A connection waits for another request, so long.
+    Rest {
+        socket: Socket,
+        address: SocketAddr,
+        permit: StreamPermit,
+        span: Duration,
+    },
     /// An app server is there; the word goes back when the shard knows.
     TrunkUp(Arc<Trunk>, Reply<()>),
     TrunkDown(TrunkNumber),

@@ -288,13 +288,16 @@ impl Shard {
         let kept = self.recoveries.iter().any(Log::is_in_use).then_some(self.recoveries_due);
         let parting = self.parting.front().map(|(until, _)| *until);
         let eviction = self.env.memory.has_ceiling().then_some(self.eviction.next_at);
-        let all = [self.orphans.next_at, drain, lingering, kept, parting, eviction, self.slow_due];
-        all.into_iter().flatten().min()
+        let rests = self.resting.next_end();
+        let closing = [lingering, parting, rests, eviction, self.slow_due];
+        let all = [self.orphans.next_at, drain, kept].into_iter().chain(closing);
+        all.flatten().min()
     }
 
     pub(super) fn go_on_closing(&mut self) {
         self.end_lingering();
         self.end_parting();
+        self.end_rests();
         if self.recoveries_due <= self.now {
             self.expire_recoveries();
             self.recoveries_due = self.now + EXPIRY;

@@ -19,6 +19,7 @@ mod polling;
 mod probing;
 mod reading;
 mod recovery;
+mod resting;
 mod retry;
 mod run;
 mod settle;
@@ -61,6 +62,7 @@ use self::marks::Watch;
 pub(crate) use self::opening::{OpenRequest, deflate_settings};
 use self::poller::{Poller, Readiness, Token};
 pub(crate) use self::recovery::{GiveBack, RestoreRequest};
+use self::resting::Resting;
 pub(crate) use self::run::run;
 use self::slot::{Live, Slot};
 use self::slots::Slots;
@@ -118,6 +120,8 @@ pub(crate) struct Shard {
     linger_unread: VecDeque<Token>,
     /// When each of them is given up, in that order; some have gone before.
     linger_ends: VecDeque<(Timestamp, u32, u32)>,
+    /// Connections between two requests.
+    resting: Resting,
     /// Answers whose session has ended and that are still to be read; when each is given up.
     parting: VecDeque<(Timestamp, Arc<Flights>)>,
     eviction: Eviction,
@@ -211,6 +215,7 @@ impl Shard {
             lingering: Slab::new(),
             linger_unread: VecDeque::new(),
             linger_ends: VecDeque::new(),
+            resting: Resting::default(),
             parting: VecDeque::new(),
             eviction: Eviction::default(),
             watches: HashMap::new(),
@@ -271,6 +276,9 @@ impl Shard {
                 self.recoveries[usize::from(back.hub)].release(&back.nsp, &back.pid);
             }
             Command::Settings(trunk, settings) => self.settings_changed(trunk, &settings),
+            Command::Rest { socket, address, permit, span } => {
+                self.rest((socket, address, permit), span);
+            }
             Command::Drain(deadline) => self.begin_drain(deadline),
         }
     }

@@ -18,7 +18,7 @@ const EVENTS_MAX: usize = 512;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Token {
     pub(crate) kind: Kind,
-    /// Of the slot or the lingering stream; wraps at 2^24, which an event in flight never outlives.
+    /// Of the slot, or of the lingering or resting stream; wraps at 2^24, which an event in flight never outlives.
     pub(crate) generation: u32,
     pub(crate) index: u32,
 }
@@ -28,6 +28,7 @@ pub(crate) enum Kind {
     Session,
     Probe,
     Linger,
+    Rest,
 }
 
 const GENERATION_MASK: u32 = 0x00ff_ffff;
@@ -46,6 +47,7 @@ impl Token {
             Kind::Session => 0,
             Kind::Probe => 1,
             Kind::Linger => 2,
+            Kind::Rest => 3,
         };
         (kind << 56) | (u64::from(self.generation) << 32) | u64::from(self.index)
     }
@@ -58,7 +60,8 @@ impl Token {
         let kind = match bits >> 56 {
             0 => Kind::Session,
             1 => Kind::Probe,
-            _ => Kind::Linger,
+            2 => Kind::Linger,
+            _ => Kind::Rest,
         };
         Self { kind, generation: (bits >> 32) as u32 & GENERATION_MASK, index: bits as u32 }
     }
@@ -121,6 +124,18 @@ impl Poller {
         }
     }
 
+    /// The socket is another's from now on.
+    pub(crate) fn remove(&self, socket: &Socket) {
+        match (self, socket) {
+            // It is watched, so this cannot fail.
+            (Self::Epoll(epoll), Socket::Plain(stream)) => drop(epoll::delete(epoll, stream)),
+            #[cfg(any(test, feature = "fuzzing"))]
+            (_, Socket::Wire(wire)) => wire.unwatch(),
+            #[cfg(any(test, feature = "fuzzing"))]
+            (Self::ByHand, Socket::Plain(_)) => (),
+        }
+    }
+
     /// Appends what is ready now; true when there may be more.
     pub(crate) fn collect(&self, into: &mut Vec<Readiness>) -> io::Result<bool> {
         let epoll = match self {
@@ -169,7 +184,7 @@ mod tests {
 
     #[test]
     fn tokens_survive_the_trip_through_the_kernel() {
-        for kind in [Kind::Session, Kind::Probe, Kind::Linger] {
+        for kind in [Kind::Session, Kind::Probe, Kind::Linger, Kind::Rest] {
             let token = Token::new(kind, u32::MAX, 0xfe12_3456);
             assert_eq!(Token::unpack(token.pack()), token);
             assert!(token.is_of(0xfe12_3456));

@@ -199,9 +199,10 @@ impl Shard {
 
     pub(super) fn stream_ready(&mut self, event: Readiness) {
         let Token { kind, index, .. } = event.token;
-        if kind == Kind::Linger {
-            self.linger_ready(event);
-            return;
+        match kind {
+            Kind::Linger => return self.linger_ready(event),
+            Kind::Rest => return self.rest_ready(event),
+            Kind::Session | Kind::Probe => (),
         }
         let Some(slot) = self.slots.get_mut(index) else { return };
         if !event.token.is_of(slot.generation) {
@@ -215,7 +216,7 @@ impl Shard {
             match kind {
                 Kind::Session => self.read_stream(index),
                 Kind::Probe => self.read_probe(index),
-                Kind::Linger => (),
+                Kind::Linger | Kind::Rest => (),
             }
         }
     }

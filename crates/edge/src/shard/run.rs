@@ -31,6 +31,8 @@ pub(crate) async fn run(
     let env = Arc::clone(shard.env());
     let at = |at: Timestamp| Instant::from_std(env.origin + at.since(Timestamp::ORIGIN));
     loop {
+        let awake = shard.borrow().take_awake();
+        awake.into_iter().for_each(&serve);
         let (wake_at, unread) = {
             let mut shard = shard.borrow();
             if shard.is_behind() {

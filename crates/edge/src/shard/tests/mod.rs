@@ -36,6 +36,8 @@ mod protocol_3;
 #[cfg(test)]
 mod recovery;
 #[cfg(test)]
+mod resting;
+#[cfg(test)]
 mod rooms;
 #[cfg(test)]
 mod scripts;

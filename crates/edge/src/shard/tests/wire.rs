@@ -58,6 +58,10 @@ impl Wire {
         Ok(())
     }
 
+    pub(crate) fn unwatch(&self) {
+        self.ends().token = None;
+    }
+
     pub(crate) fn read(&self, into: &mut [u8]) -> io::Result<usize> {
         let mut ends = self.ends();
         if ends.broken {

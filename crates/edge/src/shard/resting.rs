@@ -1,0 +1,131 @@
+//! Clients' connections between two requests: nothing of HTTP's is kept for them, not even a task.
+//!
+//! A client that polls has one for its posts. It is used for a moment in each of its heartbeats, and rests for the
+//! other twenty-five seconds.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use slab::Slab;
+use trunkline_clock::Timestamp;
+
+use super::Shard;
+use super::command::Arrival;
+use super::poller::{Kind, Readiness, Token};
+use crate::permits::StreamPermit;
+use crate::socket::Socket;
+
+/// Ends share ticks, so that many connections do not wake their shard once each.
+const TICK: Duration = Duration::from_secs(1);
+/// Entries of connections that have woken may be as many as those that count, and so many more.
+const STALE_ENDS: usize = 64;
+
+#[derive(Debug, Default)]
+pub(super) struct Resting {
+    streams: Slab<Rest>,
+    next_generation: u32,
+    /// When each of them is closed; some have woken before.
+    ends: VecDeque<(Timestamp, u32, u32)>,
+    /// Those whose clients have said something, or have gone.
+    awake: Vec<Arrival>,
+}
+
+#[derive(Debug)]
+struct Rest {
+    generation: u32,
+    socket: Socket,
+    address: SocketAddr,
+    permit: StreamPermit,
+}
+
+/// A client that polls has one of these for most of its life.
+#[cfg(all(not(any(test, feature = "fuzzing")), target_pointer_width = "64"))]
+const _: () = assert!(size_of::<Rest>() <= 64);
+
+impl Rest {
+    fn wake(self) -> Arrival {
+        let Self { socket, address, permit, .. } = self;
+        Arrival::Again { socket, address, permit }
+    }
+}
+
+impl Resting {
+    /// When the next of them is to be closed.
+    pub(super) fn next_end(&self) -> Option<Timestamp> {
+        self.ends.front().map(|(until, _, _)| *until)
+    }
+
+    #[cfg(test)]
+    pub(super) fn ends_len(&self) -> usize {
+        self.ends.len()
+    }
+
+    fn take(&mut self, index: u32, is_it: impl Fn(u32) -> bool) -> Option<Rest> {
+        let found = self.streams.get(index as usize).is_some_and(|rest| is_it(rest.generation));
+        found.then(|| self.streams.remove(index as usize))
+    }
+
+    /// Ends come in the order of rests, because all rest equally long.
+    fn push_end(&mut self, until: Timestamp, index: u32, generation: u32) {
+        if self.ends.len() > 2 * self.streams.len() + STALE_ENDS {
+            let streams = &self.streams;
+            self.ends.retain(|(_, index, generation)| {
+                streams.get(*index as usize).is_some_and(|rest| rest.generation == *generation)
+            });
+        }
+        let tick = u64::try_from(TICK.as_micros()).unwrap_or(1);
+        let until = Timestamp::from_micros(until.as_micros().div_ceil(tick).saturating_mul(tick));
+        self.ends.push_back((until, index, generation));
+    }
+}
+
+impl Shard {
+    /// Keeps a connection until its client says something, or for so long.
+    pub(super) fn rest(
+        &mut self,
+        (socket, address, permit): (Socket, SocketAddr, StreamPermit),
+        span: Duration,
+    ) {
+        let until = self.now + span;
+        let resting = &mut self.resting;
+        resting.next_generation = resting.next_generation.wrapping_add(1);
+        let generation = resting.next_generation;
+        let entry = resting.streams.vacant_entry();
+        let Ok(index) = u32::try_from(entry.key()) else { return };
+        let rest = Rest { generation, socket, address, permit };
+        if self.poller.add(&rest.socket, Token::new(Kind::Rest, index, generation)).is_err() {
+            // The system has no room for it here: it is served as before.
+            resting.awake.push(rest.wake());
+            return;
+        }
+        entry.insert(rest);
+        resting.push_end(until, index, generation);
+    }
+
+    pub(super) fn rest_ready(&mut self, event: Readiness) {
+        if !event.readable && !event.ended {
+            return;
+        }
+        let Some(rest) = self.resting.take(event.token.index, |it| event.token.is_of(it)) else {
+            return;
+        };
+        // Whoever serves it sees what has come, an end included.
+        self.poller.remove(&rest.socket);
+        self.resting.awake.push(rest.wake());
+    }
+
+    /// Connections that are to be served again.
+    pub(super) fn take_awake(&mut self) -> Vec<Arrival> {
+        std::mem::take(&mut self.resting.awake)
+    }
+
+    /// Closes those whose clients have not said anything for long enough.
+    pub(super) fn end_rests(&mut self) {
+        while let Some((_, index, generation)) =
+            self.resting.ends.pop_front_if(|(until, _, _)| *until <= self.now)
+        {
+            drop(self.resting.take(index, |it| it == generation));
+        }
+    }
+}
