@@ -4,19 +4,22 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
+import { readMessage } from "../dist/esm/cluster/messages.js";
 import { Assembler, encodeMessage, toPayloads } from "../dist/esm/cluster/payload.js";
 import { pack, unpack } from "../dist/esm/data/pack.js";
 import { Unreadable } from "../dist/esm/data/unreadable.js";
 import { connectClient, haveServers, startApp } from "./support/app.js";
 import { build, describe } from "./support/described.js";
 
-const { values, messages, invalid } = JSON.parse(
+const { values, shared, messages, invalid } = JSON.parse(
   readFileSync(new URL("../../../spec/vectors/relay.json", import.meta.url), "utf8"),
 );
 const LIMITS = { bytesMax: 1 << 20 };
+const SHARED = { ...LIMITS, sharesParts: true };
 const bytes = (hex) => Buffer.from(hex, "hex");
 
-test("the vectors are there", () => assert.ok(values.length > 20 && messages.length > 15 && invalid.length > 20));
+test("the vectors are there", () =>
+  assert.ok(values.length > 20 && shared.length > 3 && messages.length > 15 && invalid.length > 20));
 
 for (const { name, value, hex } of values) {
   test(`a value, both ways: ${name}`, () => {
@@ -24,6 +27,35 @@ for (const { name, value, hex } of values) {
     assert.deepEqual(describe(unpack(bytes(hex))), value);
   });
 }
+
+for (const { name, value, hex } of shared) {
+  test(`a value in form 2, both ways: ${name}`, () => {
+    assert.equal(pack(build(value), SHARED, "").toString("hex"), hex);
+    assert.deepEqual(describe(unpack(bytes(hex))), value);
+  });
+}
+
+test("every value is the same in form 2, alone and beside the others, with circles and what is left out", () => {
+  const all = values.map(({ value }) => build(value));
+  for (const value of [...all, all, [all, all]])
+    assert.deepEqual(describe(unpack(pack(value, SHARED, ""))), describe(unpack(pack(value, LIMITS, ""))));
+  const circle = { name: "a circle", list: [{ name: "a circle" }, { name: "a circle" }] };
+  circle.list.push(circle, circle.list[0]);
+  const back = unpack(pack([circle, { none: 1, say() {}, last: 2 }], { ...SHARED, onLeftOut: assert.fail }, ""));
+  assert.ok(back[0].list[2] === back[0] && back[0].list[3] === back[0].list[0]);
+  assert.deepEqual([back[0].list[1], back[1]], [{ name: "a circle" }, { none: 1, last: 2 }]);
+});
+
+test("what many records share is written once, and records without end of shapes are written all the same", () => {
+  const agent = "Mozilla/5.0 (a long name of a browser)";
+  const many = Array.from({ length: 1_000 }, (_, id) => ({ id, headers: { host: "chat.example", agent } }));
+  const packed = pack(many, SHARED, "");
+  assert.ok(packed.length < 20_000, `${packed.length} bytes`);
+  assert.equal(packed.toString("latin1").split(agent).length - 1, 3, "twice in its place, then once in the table");
+  assert.deepEqual(unpack(packed), many);
+  const unlike = Array.from({ length: 1_000 }, (_, index) => ({ a: 1, [`key-${index}`]: index }));
+  assert.deepEqual(unpack(pack(unlike, SHARED, "")), unlike);
+});
 
 for (const { name, message, hex } of messages) {
   test(`a message, both ways: ${name}`, () => {
@@ -145,7 +177,7 @@ function spoiled(random, hex) {
 
 test("noise is read or refused in one way, and costs no more memory than its bytes are worth", () => {
   const random = noise(1);
-  const all = [...values, ...messages];
+  const all = [...values, ...shared, ...shared, ...messages];
   let read = 0;
   const before = process.memoryUsage().rss;
   for (let round = 0; round < 30_000; round++) {
@@ -185,6 +217,54 @@ function anything(random, depth = 0) {
   return all[random(depth > 3 ? 11 : all.length)]();
 }
 
+for (const [what, data] of [
+  ["a socket whose id is no text", { sockets: [{ id: 1, rooms: [], handshake: {}, data: {} }] }],
+  ["a socket with a room that is no text", { sockets: [{ id: "a", rooms: [1], handshake: {}, data: {} }] }],
+  ["a socket whose rooms are no list", { sockets: [{ id: "a", rooms: "r", handshake: {}, data: {} }] }],
+  ["a socket without a handshake", { sockets: [{ id: "a", rooms: [], data: {} }] }],
+  ["a socket whose handshake is a list", { sockets: [{ id: "a", rooms: [], handshake: [], data: {} }] }],
+  ["a flag that is no boolean", { opts: { rooms: [], except: [], flags: { volatile: 1 } } }],
+  ["a time limit that is no number", { opts: { rooms: [], except: [], flags: { timeout: "5" } } }],
+  ["flags that are a list", { opts: { rooms: [], except: [], flags: [] } }],
+  ["a room of a broadcast that is no text", { opts: { rooms: [7], except: [] } }],
+  ["a form that is no number", { form: "2" }],
+]) {
+  test(`no message: ${what}`, () => {
+    const sound = {
+      requestId: "1",
+      opts: { rooms: ["r"], except: [], flags: { volatile: true, timeout: 5, later: "x" } },
+      sockets: [{ id: "a", rooms: ["r"], handshake: {}, data: null }],
+      form: 2,
+    };
+    for (const type of [7, 8]) {
+      assert.notEqual(readMessage({ type, nsp: "/", data: sound }, "p"), undefined);
+      assert.equal(readMessage({ type, nsp: "/", data: { ...sound, ...data } }, "p"), undefined);
+    }
+  });
+}
+
+test("sockets are told of in form 2 to those who have said that they read it, and to nobody else", async (t) => {
+  const { trunk, io } = await startApp(t);
+  const socket = await connectClient(io, trunk, 1);
+  trunk.send({ type: "Peers", servers: ["p1"] });
+  await haveServers(io, 2);
+  const opts = { rooms: [], except: [] };
+  const told = [];
+  for (const form of [undefined, 1, 2, 3]) {
+    const payload = encodeMessage(7, "/", { opts, requestId: "q", ...(form && { form }) }, assert.fail);
+    trunk.send({ type: "Relayed", from: "p1", payload });
+    const answer = (await trunk.next("Relay")).payload;
+    told.push([form, answer[1]]);
+    assert.deepEqual(unpack(answer).data.sockets[0].handshake, JSON.parse(JSON.stringify(socket.handshake)));
+  }
+  assert.deepEqual(told, [
+    [undefined, 0],
+    [1, 0],
+    [2, 2],
+    [3, 2],
+  ]);
+});
+
 test("messages with anything in their fields: nothing is thrown, and the app server lives", async (t) => {
   const { trunk, warnings, io } = await startApp(t, { node: { relays: false, welcome: { credit: 1 << 28 } } });
   await connectClient(io, trunk, 1);
@@ -204,6 +284,7 @@ test("messages with anything in their fields: nothing is thrown, and the app ser
     "clientCount",
     "on",
     "socket",
+    "form",
   ];
   for (let round = 0; round < 6_000; round++) {
     const { message } = messages[random(messages.length)];

@@ -5,6 +5,7 @@
 import type { Cluster } from "../cluster/cluster.js";
 import { OwnType, type MessageData } from "../cluster/messages.js";
 import { encodeOptions, socketOf } from "../cluster/rooms.js";
+import { FORM_MAX } from "../data/pack.js";
 import { MessageType, type AdapterBase, type BroadcastOptions, type FetchedSocket } from "../socketio/types.js";
 
 /** As in socket.io-adapter. */
@@ -51,7 +52,7 @@ export class Remote {
       this.cluster.ask(
         MessageType.FETCH_SOCKETS,
         this.nsp,
-        { opts: encodeOptions(options) },
+        { opts: encodeOptions(options), form: FORM_MAX },
         {
           missing,
           timeoutMs: options.flags?.timeout || ANSWER_MS,

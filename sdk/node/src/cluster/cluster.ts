@@ -72,11 +72,20 @@ export class Cluster {
     if (this.members.get(nsp) === member) this.members.delete(nsp);
   }
 
-  /** Tells some peers, or all. */
-  publish(type: number, nsp: string, data: MessageData, to: Iterable<string> = this.peers.ids()): void {
+  /**
+   * Tells some peers, or all.
+   * @param sharesParts whether they have said that they read form 2
+   */
+  publish(
+    type: number,
+    nsp: string,
+    data: MessageData,
+    to: Iterable<string> = this.peers.ids(),
+    sharesParts = false,
+  ): void {
     const routes = this.peers.routes(to);
     if (routes.size === 0) return;
-    const message = this.encode(type, nsp, data);
+    const message = this.encode(type, nsp, data, sharesParts);
     if (message === undefined) return;
     debug("message of type %d, %d bytes, over %d trunks", type, message.length, routes.size);
     if (message.length > MESSAGE_BYTES_MAX) {
@@ -131,11 +140,11 @@ export class Cluster {
     if (requestId !== undefined) this.publish(OwnType.absent, message.nsp, { requestId }, [from]);
   }
 
-  private encode(type: number, nsp: string, data: MessageData): Buffer | undefined {
+  private encode(type: number, nsp: string, data: MessageData, sharesParts: boolean): Buffer | undefined {
+    const onLeftOut = (left: NotPlain): void =>
+      this.host.onNotPlain("left out of a message to other app servers", left);
     try {
-      return encodeMessage(type, nsp, data, (left) =>
-        this.host.onNotPlain("left out of a message to other app servers", left),
-      );
+      return encodeMessage(type, nsp, data, onLeftOut, sharesParts);
     } catch (error) {
       if (!(error instanceof NotPlain)) throw error;
       this.host.onNotPlain("a message to other app servers was not sent", error);

@@ -4,11 +4,13 @@
  * class, and a bundle has no module to look it up in.
  */
 import { MessageType, type AdapterBase, type FetchedSocket } from "../socketio/types.js";
-import { keyOf } from "../data/keys.js";
+import { keyOf, textOf, textsOf } from "../data/keys.js";
+import { FORM_MAX } from "../data/pack.js";
 import type { ClusterMessage, MessageData } from "./messages.js";
-import { decodeOptions, textsInside } from "./rooms.js";
+import { decodeOptions } from "./rooms.js";
 
-type Answer = (type: number, data: MessageData) => void;
+/** @param sharesParts whether the other one has said that it reads form 2 */
+type Answer = (type: number, data: MessageData, sharesParts?: boolean) => void;
 
 /** @param plain the prototype of the app's own `Adapter`: its methods look at the sockets of this process only */
 export function runErrand(
@@ -29,7 +31,8 @@ export function runErrand(
       return plain.disconnectSockets.call(adapter, options, data.close === true);
     case MessageType.FETCH_SOCKETS:
       void plain.fetchSockets.call(adapter, options).then((sockets) => {
-        answer(MessageType.FETCH_SOCKETS_RESPONSE, { requestId, sockets: sockets.map(described) });
+        const sharesParts = (data.form ?? 0) >= FORM_MAX;
+        answer(MessageType.FETCH_SOCKETS_RESPONSE, { requestId, sockets: sockets.map(described) }, sharesParts);
       });
       return;
     case MessageType.SERVER_SIDE_EMIT:
@@ -39,14 +42,19 @@ export function runErrand(
   }
 }
 
-/** What `RemoteSocket` is made of. A session store may hold anything, itself included. */
+/** What `RemoteSocket` is made of, rooms as text. A session store may hold anything, itself included. */
 function described(socket: FetchedSocket): FetchedSocket {
   const { id, rooms, handshake, data } = socket as FetchedSocket & {
     handshake: Record<string, unknown>;
     data: unknown;
   };
+  return { id: textOf(id), rooms: textsOf(rooms), handshake: withoutStore(handshake), data } as FetchedSocket;
+}
+
+function withoutStore(handshake: Record<string, unknown>): Record<string, unknown> {
+  if (!("sessionStore" in handshake)) return handshake;
   const { sessionStore: _omitted, ...rest } = handshake;
-  return Object.assign(textsInside({ id, rooms }), { handshake: rest, data });
+  return rest;
 }
 
 function emitHere(adapter: AdapterBase, { packet, requestId }: MessageData, answer: Answer): void {

@@ -38,6 +38,8 @@ export interface ClusterMessage {
 
 export interface MessageData {
   readonly requestId?: string | undefined;
+  /** Of a question: the highest form of payloads that its sender reads; none said is 1. */
+  readonly form?: number;
   readonly opts?: WireOptions;
   /** Of a join or a leave. */
   readonly rooms?: unknown[];
@@ -64,21 +66,37 @@ const isText: Check = (value) => typeof value === "string";
 const isBoolean: Check = (value) => typeof value === "boolean";
 const isNumber: Check = (value) => typeof value === "number";
 const isObject = (value: unknown): value is object => typeof value === "object" && value !== null;
+const isRecord: Check = (value) => isObject(value) && !Array.isArray(value);
+const isTexts: Check = (value) => Array.isArray(value) && value.every(isText);
 const isPart: Check = (value) => typeof value === "string" || value instanceof Uint8Array;
-const isSocket: Check = (value) => isObject(value) && isList((value as FetchedSocket).rooms);
+const isSocket: Check = (value) => {
+  if (!isObject(value)) return false;
+  const { id, rooms, handshake } = value as { id?: unknown; rooms?: unknown; handshake?: unknown };
+  return isText(id) && isTexts(rooms) && isRecord(handshake);
+};
+/** Flags that this version does not know may be anything. */
+const FLAGS: Readonly<Record<string, Check>> = {
+  volatile: isBoolean,
+  compress: isBoolean,
+  local: isBoolean,
+  expectSingleResponse: isBoolean,
+  timeout: isNumber,
+};
 const isFlags: Check = (value) =>
-  isObject(value) && ["undefined", "number"].includes(typeof (value as { timeout?: unknown }).timeout);
+  isRecord(value) &&
+  Object.entries(value as object).every(([name, flag]) => flag === undefined || (FLAGS[name]?.(flag) ?? true));
 const isOptions: Check = (value) => {
   if (!isObject(value)) return false;
   const { rooms, except, flags } = value as Partial<WireOptions>;
-  return isList(rooms) && isList(except) && (flags === undefined || isFlags(flags));
+  return isTexts(rooms) && isTexts(except) && (flags === undefined || isFlags(flags));
 };
 
 /** What each field must be, in whatever message it is. */
 const FIELDS: { readonly [Field in keyof MessageData]-?: Check } = {
   requestId: isText,
+  form: isNumber,
   opts: isOptions,
-  rooms: isList,
+  rooms: isTexts,
   close: isBoolean,
   packet: () => true,
   parts: (value) => Array.isArray(value) && value.every(isPart),

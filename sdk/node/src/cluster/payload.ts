@@ -17,6 +17,7 @@ const PIECE_HEAD_BYTES = 9;
 
 /**
  * What cannot go (see `plain.ts`) is left out; functions and symbols without a word, as a JSON encoder would.
+ * @param sharesParts whether all receivers read form 2
  * @throws NotPlain when the message is too long
  */
 export function encodeMessage(
@@ -24,13 +25,18 @@ export function encodeMessage(
   nsp: string,
   data: MessageData,
   onLeftOut: (left: NotPlain) => void,
+  sharesParts = false,
 ): Buffer {
   const parts = data.parts?.map((part) =>
     typeof part === "string" ? part : Buffer.from(part.buffer, part.byteOffset, part.byteLength),
   );
   // A field that is undefined is not there.
   const said = Object.entries({ ...data, parts }).filter(([, value]) => value !== undefined);
-  return pack({ type, nsp, data: Object.fromEntries(said) }, { bytesMax: MESSAGE_BYTES_MAX, onLeftOut }, "");
+  return pack(
+    { type, nsp, data: Object.fromEntries(said) },
+    { bytesMax: MESSAGE_BYTES_MAX, onLeftOut, sharesParts },
+    "",
+  );
 }
 
 /** @param number differs from message to message of one sender */

@@ -1,6 +1,6 @@
 /** Rooms in what app servers tell one another: as text, so that each type survives the way (see `../data/keys.ts`). */
 import type { BroadcastOptions, FetchedSocket } from "../socketio/types.js";
-import { keyOf, textOf, textsOf } from "../data/keys.js";
+import { keyOf, textsOf } from "../data/keys.js";
 import type { WireOptions } from "./messages.js";
 
 export function encodeOptions({ rooms, except, flags }: BroadcastOptions): WireOptions {
@@ -9,11 +9,6 @@ export function encodeOptions({ rooms, except, flags }: BroadcastOptions): WireO
 
 export function decodeOptions(opts: WireOptions | undefined): BroadcastOptions {
   return { rooms: new Set(opts?.rooms.map(keyOf)), except: new Set(opts?.except.map(keyOf)), flags: opts?.flags ?? {} };
-}
-
-/** A socket of ours, for another app server. */
-export function textsInside(socket: FetchedSocket): FetchedSocket {
-  return { ...socket, id: textOf(socket.id), rooms: textsOf(socket.rooms) };
 }
 
 /** A socket that another app server told of. */

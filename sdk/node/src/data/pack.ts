@@ -4,13 +4,16 @@
 import { Packr, Unpackr } from "msgpackr";
 import { checkPacked } from "./check.js";
 import { NotPlain, toWire, VALUE_BYTES, type PlainLimits } from "./plain.js";
+import { Tables } from "./tables.js";
 import { revive } from "./tags.js";
 import { Unreadable } from "./unreadable.js";
 
 /** The first byte of all that is in this format. What releases of other formats write begins with other bytes. */
 export const FORMAT = 2;
 /** The second byte: whether anything in it is tagged. Without it the decoder's work is all. */
-const Form = { plain: 0, tagged: 1 } as const;
+const Form = { plain: 0, tagged: 1, shared: 2 } as const;
+/** The highest form that we read. */
+export const FORM_MAX = Form.shared;
 const HEAD_BYTES = 2;
 /** A tagged value is so many of MessagePack's at the most. */
 const VALUES_OF_ONE_MAX = 5;
@@ -24,7 +27,9 @@ const unpackr = new Unpackr({ useRecords: false, mapsAsObjects: true, int64AsTyp
 /** @throws NotPlain, and nothing else: what is packed may hold what clients sent, or objects of the app's that throw */
 export function pack(value: unknown, limits: PlainLimits, root: string): Buffer {
   try {
-    const { wire, isTagged } = toWire(value, limits, root);
+    const { wire, isTagged, tables } = toWire(value, limits, root);
+    if (tables !== undefined)
+      return Buffer.concat([Buffer.of(FORMAT, Form.shared), packr.pack([tables.texts, tables.shapes, wire])]);
     return Buffer.concat([Buffer.of(FORMAT, isTagged ? Form.tagged : Form.plain), packr.pack(wire)]);
   } catch (error) {
     if (error instanceof NotPlain) throw error;
@@ -37,14 +42,20 @@ export function unpack(bytes: Buffer): unknown {
   if (bytes[0] !== FORMAT)
     throw new Unreadable(bytes.length === 0 ? "it is empty" : "it is in the format of another release of the SDK");
   const form = bytes[1];
-  if (form === undefined || form > Form.tagged) throw new Unreadable("it is neither plain nor tagged");
+  if (form === undefined || form > FORM_MAX) throw new Unreadable("it is of no form that this version knows");
   const packed = bytes.subarray(HEAD_BYTES);
   checkPacked(packed, VALUES_MAX);
   try {
     const value = unpackr.unpack(packed) as unknown;
+    if (form === Form.shared) return reviveShared(value);
     return form === Form.tagged ? revive(value) : value;
   } catch (error) {
     if (error instanceof Unreadable) throw error;
     throw new Unreadable(error instanceof Error ? error.message : String(error));
   }
+}
+
+function reviveShared(value: unknown): unknown {
+  if (!Array.isArray(value) || value.length !== 3) throw new Unreadable("it has no tables");
+  return revive(value[2], new Tables(value[0], value[1]));
 }

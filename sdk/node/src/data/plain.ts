@@ -6,10 +6,13 @@
  */
 import { types } from "node:util";
 import { isWellFormed } from "./keys.js";
-import { bigintText, Tag, taggedBytes } from "./tags.js";
+import { TableWriter } from "./tables.js";
+import { bigintText, SHAPED_HEAD, Tag, taggedBytes } from "./tags.js";
 
 /** Deeper data is not data but a structure that refers to itself. */
 export const DEPTH_MAX = 100;
+/** A list of so many items gets its room at once. */
+const ROOM_ITEMS_MAX = 1_024;
 /** What is counted for each value beside its own bytes. */
 export const VALUE_BYTES = 8;
 
@@ -19,6 +22,19 @@ export const VALUE_BYTES = 8;
  */
 const NAMES_OF_OBJECTS: ReadonlySet<string> = new Set([...Object.getOwnPropertyNames(Object.prototype), "toJSON"]);
 
+/** Which keys may be written as they are: what was found out about the last ones, for records that are made alike. */
+const PLAIN_KEYS = {
+  known: new Set<string>(),
+  has(key: string): boolean {
+    if (this.known.has(key)) return true;
+    if (NAMES_OF_OBJECTS.has(key) || !isWellFormed(key)) return false;
+    if (this.known.size >= KEYS_MAX) this.known.clear();
+    this.known.add(key);
+    return true;
+  },
+};
+const KEYS_MAX = 1_000;
+
 export interface PlainLimits {
   /** Roughly what the copy may take. Reaching it ends the walk at once. */
   readonly bytesMax: number;
@@ -27,6 +43,8 @@ export interface PlainLimits {
    * symbols included.
    */
   readonly onLeftOut?: (left: NotPlain) => void;
+  /** Whether what many values share is written once: for who can read it. */
+  readonly sharesParts?: boolean;
 }
 
 /** A value that cannot leave this process. */
@@ -47,6 +65,8 @@ export interface Wire {
   readonly wire: unknown;
   /** Whether anything in it is tagged. */
   readonly isTagged: boolean;
+  /** What its values share, if that was asked for. */
+  readonly tables: TableWriter | undefined;
 }
 
 /**
@@ -56,7 +76,7 @@ export interface Wire {
 export function toWire(value: unknown, limits: PlainLimits, root: string): Wire {
   const copier = new Copier(limits, root);
   const wire = copier.copy(value, 0);
-  return { wire, isTagged: copier.isTagged };
+  return { wire, isTagged: copier.isTagged, tables: copier.tables };
 }
 
 /** An object with this in its class is never copied. */
@@ -70,9 +90,11 @@ class Copier {
   private readonly seen = new Map<object, number>();
   private bytes = 0;
   isTagged = false;
+  readonly tables: TableWriter | undefined;
 
   constructor(limits: PlainLimits, root: string) {
     this.limits = limits;
+    this.tables = limits.sharesParts ? new TableWriter() : undefined;
     this.path = root === "" ? [] : [root];
   }
 
@@ -80,10 +102,12 @@ class Copier {
     switch (typeof value) {
       case "string":
         this.count(value.length);
-        return isWellFormed(value) ? value : this.tag(Tag.text, JSON.stringify(value));
+        return this.text(value);
       case "number":
         this.count(0);
-        return Object.is(value, -0) ? this.tag(Tag.negativeZero) : value;
+        if (Object.is(value, -0)) return this.tag(Tag.negativeZero);
+        // Below zero are the numbers of texts.
+        return value < 0 && this.tables !== undefined ? this.tag(Tag.number, value) : value;
       case "bigint": {
         const text = bigintText(value);
         this.count(text.length);
@@ -155,11 +179,17 @@ class Copier {
   }
 
   private copyRecord(value: Record<string, unknown>, depth: number): unknown {
-    const plain: Record<string, unknown> = {};
-    /** In place of it, when there are keys that a map of MessagePack cannot have, or that mean something to JavaScript. */
-    let pairs: unknown[] | undefined;
+    const all = Object.keys(value);
+    /** Those that are copied; a list of their own from the first one on that is left out. */
+    let keys: readonly string[] = all;
+    /** The values, behind what a record with a shape begins with. */
+    const list = new Array<unknown>(SHAPED_HEAD + all.length);
+    list[0] = null;
+    list[1] = Tag.shaped;
+    let end = SHAPED_HEAD;
+    let isPlain = true;
     this.begin(value);
-    for (const key of Object.keys(value)) {
+    for (const key of all) {
       this.path.push(key);
       this.count(key.length);
       let inner: unknown;
@@ -172,22 +202,46 @@ class Copier {
       }
       if (typeof inner !== "function" || this.limits.onLeftOut === undefined) {
         copied ??= this.copy(inner, depth + 1);
-        const isPlainKey = !NAMES_OF_OBJECTS.has(key) && isWellFormed(key);
-        if (!isPlainKey) pairs ??= this.tagged(Tag.record, Object.entries(plain).flat());
-        if (pairs === undefined) plain[key] = copied;
-        else pairs.push(isWellFormed(key) ? key : this.tag(Tag.text, JSON.stringify(key)), copied);
-      }
+        isPlain &&= PLAIN_KEYS.has(key);
+        if (keys !== all) (keys as string[]).push(key);
+        list[end++] = copied;
+      } else if (keys === all) keys = all.slice(0, end - SHAPED_HEAD);
       this.path.pop();
     }
-    return pairs ?? plain;
+    list.length = end;
+    return isPlain ? this.record(keys, list) : this.pairs(keys, list);
+  }
+
+  private record(keys: readonly string[], list: unknown[]): unknown {
+    const shape = this.tables?.shape(keys);
+    if (shape !== undefined) {
+      list[SHAPED_HEAD - 1] = shape;
+      return list;
+    }
+    const record: Record<string, unknown> = {};
+    for (let index = 0; index < keys.length; index++) record[keys[index] as string] = list[SHAPED_HEAD + index];
+    return record;
+  }
+
+  /** In place of a record with keys that a map of MessagePack cannot have, or that mean something to JavaScript. */
+  private pairs(keys: readonly string[], list: unknown[]): unknown {
+    const pairs = this.tagged(Tag.record, []);
+    keys.forEach((key, index) => pairs.push(this.text(key), list[SHAPED_HEAD + index]));
+    return pairs;
+  }
+
+  private text(text: string): unknown {
+    if (!isWellFormed(text)) return this.tag(Tag.text, JSON.stringify(text));
+    return this.tables === undefined ? text : this.tables.text(text);
   }
 
   private copyList(value: unknown[], depth: number): unknown {
-    const list: unknown[] = [];
+    // A long one may be all holes, and end at our bounds.
+    const list: unknown[] = value.length <= ROOM_ITEMS_MAX ? new Array<unknown>(value.length) : [];
     this.begin(value);
     for (let index = 0; index < value.length; index++) {
       this.path.push(index);
-      list.push(this.copy(value[index], depth + 1));
+      list[index] = this.copy(value[index], depth + 1);
       this.path.pop();
     }
     return list[0] === null ? this.tagged(Tag.list, list) : list;
@@ -268,12 +322,11 @@ function isBareRecord(value: object): boolean {
  */
 function isAlive(value: object): boolean {
   const face = value as Record<string | symbol, unknown>;
-  const can = (name: string): boolean => typeof face[name] === "function";
   return (
-    (can("on") && can("emit")) ||
-    (can("addEventListener") && can("dispatchEvent")) ||
-    (can("ref") && can("unref")) ||
-    can("then") ||
+    (typeof face.on === "function" && typeof face.emit === "function") ||
+    (typeof face.addEventListener === "function" && typeof face.dispatchEvent === "function") ||
+    (typeof face.ref === "function" && typeof face.unref === "function") ||
+    typeof face.then === "function" ||
     face[INTERNAL] === true
   );
 }

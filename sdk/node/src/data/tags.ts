@@ -2,6 +2,7 @@
  * Values that MessagePack has no form for, as lists that begin with nil: `[nil, tag, …]` (`spec/relay.md`, section 3).
  * A list of the app's that begins with nil is written as {@link Tag.list}, so that no other is taken for one of these.
  */
+import type { Tables } from "./tables.js";
 import { Unreadable } from "./unreadable.js";
 
 export const Tag = {
@@ -18,7 +19,12 @@ export const Tag = {
   bytes: 10,
   reference: 11,
   text: 12,
+  number: 13,
+  shaped: 14,
 } as const;
+
+/** What is before the values of a record with a shape: nil, the tag, the shape's number. */
+export const SHAPED_HEAD = 3;
 
 type Tagged = readonly [null, number, ...unknown[]];
 type View = { readonly buffer: ArrayBufferLike; readonly byteOffset: number; readonly byteLength: number };
@@ -64,27 +70,63 @@ export function bigintText(value: bigint): string {
   return value.toString(16);
 }
 
-/** Puts the values in place of their tagged forms: in place, but for these. @throws Unreadable */
-export function revive(value: unknown): unknown {
-  return new Reviver().revive(value);
+/**
+ * Puts the values in place of their tagged forms: in place, but for these.
+ * @param tables what its values share, in a payload of form 2
+ * @throws Unreadable
+ */
+export function revive(value: unknown, tables?: Tables): unknown {
+  return new Reviver(tables).revive(value);
 }
+
+/** How many items follow each tag; the others take any number, in pairs where that is what they are made of. */
+const ITEMS: Readonly<Record<number, number>> = {
+  [Tag.undefined]: 0,
+  [Tag.bigint]: 1,
+  [Tag.negativeZero]: 0,
+  [Tag.date]: 1,
+  [Tag.regexp]: 2,
+  [Tag.error]: 3,
+  [Tag.bytes]: 2,
+  [Tag.reference]: 1,
+  [Tag.text]: 1,
+  [Tag.number]: 1,
+};
 
 class Reviver {
   /** Lists, records, maps and sets, in the order in which they begin: what references count. */
   private readonly containers: unknown[] = [];
+  private readonly tables: Tables | undefined;
+
+  constructor(tables: Tables | undefined) {
+    this.tables = tables;
+  }
 
   revive(value: unknown): unknown {
+    if (typeof value === "number") return value < 0 && this.tables !== undefined ? this.tables.text(value) : value;
     if (typeof value !== "object" || value === null || value instanceof Uint8Array) return value;
     if (!Array.isArray(value)) return this.reviveRecord(value as Record<string, unknown>);
-    return value[0] === null ? this.reviveTagged(value as unknown as Tagged) : this.reviveList(value as unknown[]);
+    if (value[0] !== null) return this.reviveList(value as unknown[]);
+    if (value[1] === Tag.shaped && this.tables !== undefined) return this.reviveShaped(value, this.tables);
+    return this.reviveTagged(value as unknown as Tagged);
   }
 
   private reviveRecord(record: Record<string, unknown>): unknown {
     this.containers.push(record);
     for (const key of Object.keys(record)) {
       const inner = record[key];
-      if (typeof inner === "object" && inner !== null) record[key] = this.revive(inner);
+      if (typeof inner === "object" ? inner !== null : typeof inner === "number") record[key] = this.revive(inner);
     }
+    return record;
+  }
+
+  private reviveShaped(list: unknown[], tables: Tables): unknown {
+    const keys = tables.shape(list[2]);
+    if (list.length !== SHAPED_HEAD + keys.length) throw new Unreadable("a record has not the values of its shape");
+    const record: Record<string, unknown> = {};
+    this.containers.push(record);
+    for (let index = 0; index < keys.length; index++)
+      record[keys[index] as string] = this.revive(list[SHAPED_HEAD + index]);
     return record;
   }
 
@@ -95,6 +137,8 @@ class Reviver {
   }
 
   private reviveTagged([, tag, ...rest]: Tagged): unknown {
+    const expected = ITEMS[tag];
+    if (expected !== undefined && rest.length !== expected) throw new Unreadable(`tag ${tag} has not its items`);
     const [first, second, third] = rest;
     switch (tag) {
       case Tag.list:
@@ -102,15 +146,15 @@ class Reviver {
       case Tag.undefined:
         return undefined;
       case Tag.bigint:
-        return bigintOf(text(first));
+        return bigintOf(this.text(first));
       case Tag.negativeZero:
         return -0;
       case Tag.date:
-        return new Date(typeof first === "number" ? first : NaN);
+        return new Date(number(first));
       case Tag.regexp:
-        return regexpOf(text(first), text(second));
+        return regexpOf(this.text(first), this.text(second));
       case Tag.error:
-        return errorOf(text(this.revive(first)), text(this.revive(second)), this.revive(third));
+        return errorOf(this.text(first), this.text(second), third === null ? undefined : this.text(third));
       case Tag.map:
         return this.reviveMap(rest);
       case Tag.set:
@@ -118,23 +162,34 @@ class Reviver {
       case Tag.record:
         return this.revivePairs(rest);
       case Tag.bytes:
-        return bytesOf(text(first), second);
+        return bytesOf(this.text(first), second);
       case Tag.reference:
         if (typeof first !== "number" || !(first in this.containers))
           throw new Unreadable("it refers to a value that is not there");
         return this.containers[first];
       case Tag.text:
-        return illFormed(text(first));
+        return illFormed(this.text(first));
+      case Tag.number:
+        if (this.tables === undefined || number(first) >= 0) throw new Unreadable("a number needs no tag here");
+        return first;
       default:
         throw new Unreadable(`tag ${String(tag)} is not known`);
     }
   }
 
+  /** What must be a text, as it is or in a form of its own. */
+  private text(value: unknown): string {
+    const revived = this.revive(value);
+    if (typeof revived !== "string") throw new Unreadable("a text is missing");
+    return revived;
+  }
+
   private reviveMap(pairs: unknown[]): unknown {
     const map = new Map<unknown, unknown>();
     this.containers.push(map);
+    checkPairs(pairs);
     // Not in one expression: the key comes first.
-    for (let index = 0; index + 1 < pairs.length; index += 2) {
+    for (let index = 0; index < pairs.length; index += 2) {
       const key = this.revive(pairs[index]);
       map.set(key, this.revive(pairs[index + 1]));
     }
@@ -151,8 +206,9 @@ class Reviver {
   private revivePairs(pairs: unknown[]): unknown {
     const record: Record<string, unknown> = {};
     this.containers.push(record);
-    for (let index = 0; index + 1 < pairs.length; index += 2) {
-      const key = text(this.revive(pairs[index]));
+    checkPairs(pairs);
+    for (let index = 0; index < pairs.length; index += 2) {
+      const key = this.text(pairs[index]);
       // An assignment would set the prototype for one key.
       Object.defineProperty(record, key, {
         value: this.revive(pairs[index + 1]),
@@ -165,8 +221,12 @@ class Reviver {
   }
 }
 
-function text(value: unknown): string {
-  if (typeof value !== "string") throw new Unreadable("a text is missing");
+function checkPairs(pairs: unknown[]): void {
+  if (pairs.length % 2 !== 0) throw new Unreadable("a key has no value");
+}
+
+function number(value: unknown): number {
+  if (typeof value !== "number") throw new Unreadable("a number is missing");
   return value;
 }
 
@@ -185,8 +245,7 @@ function regexpOf(source: string, flags: string): RegExp {
   }
 }
 
-/** @param stack may be anything but a text when there is none */
-function errorOf(name: string, message: string, stack: unknown): Error {
+function errorOf(name: string, message: string, stack: string | undefined): Error {
   const Known = Object.hasOwn(ERRORS, name) ? ERRORS[name] : undefined;
   const error = Known === undefined ? new Error(message) : new Known(message);
   const hidden = (value: unknown): PropertyDescriptor => ({
@@ -196,7 +255,7 @@ function errorOf(name: string, message: string, stack: unknown): Error {
     configurable: true,
   });
   if (error.name !== name) Object.defineProperty(error, "name", hidden(name));
-  Object.defineProperty(error, "stack", hidden(typeof stack === "string" ? stack : undefined));
+  Object.defineProperty(error, "stack", hidden(stack));
   return error;
 }
 
@@ -215,8 +274,10 @@ function bytesOf(name: string, value: unknown): unknown {
 /** A text with halves of characters in it, which UTF-8 has no form for. */
 function illFormed(json: string): string {
   try {
-    return text(JSON.parse(json) as unknown);
+    const text: unknown = JSON.parse(json);
+    if (typeof text === "string") return text;
   } catch {
-    throw new Unreadable("a text cannot be read");
+    // As below.
   }
+  throw new Unreadable("a text cannot be read");
 }
