@@ -1,8 +1,8 @@
 //! The answers of the admin port, path by path. No I/O here: a request's method and path go in, an
 //! answer comes out.
 
-use hyper::header::{ACCEPT, ALLOW, HeaderMap, HeaderValue};
-use hyper::{Method, Response, StatusCode};
+use hyper::header::{ACCEPT, ALLOW, HOST, HeaderMap, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode, Version};
 use serde::Serialize;
 
 use crate::exposition::{Format, to_text};
@@ -49,20 +49,20 @@ const ROUTES: &[Route] = &[
 ];
 
 /// Answers one request. Bodies of requests are never read.
-pub(crate) async fn answer(
-    method: &Method,
-    path: &str,
-    headers: &HeaderMap,
-    source: &dyn Source,
-) -> Response<Body> {
-    let Some(route) = ROUTES.iter().find(|route| route.path == path) else {
+pub(crate) async fn answer<B>(request: &Request<B>, source: &dyn Source) -> Response<Body> {
+    // As on the public port, and as RFC 9112 (section 3.2) asks.
+    let hosts = request.headers().get_all(HOST).iter().count();
+    if hosts > 1 || hosts == 0 && request.version() >= Version::HTTP_11 {
+        return wrong_host();
+    }
+    let Some(route) = ROUTES.iter().find(|route| route.path == request.uri().path()) else {
         return unknown_path();
     };
-    if method != Method::GET && method != Method::HEAD {
+    if request.method() != Method::GET && request.method() != Method::HEAD {
         return wrong_method();
     }
     match route.answer {
-        Handler::Now(answer) => answer(source, headers),
+        Handler::Now(answer) => answer(source, request.headers()),
         Handler::Alive => live(&source.liveness().await),
     }
 }
@@ -83,6 +83,17 @@ fn unknown_path() -> Response<Body> {
             error: "path_unknown",
             message: "this is the admin port; clients and app servers use the public port",
             paths: Some(&paths),
+        },
+    )
+}
+
+fn wrong_host() -> Response<Body> {
+    respond::json(
+        StatusCode::BAD_REQUEST,
+        &Refusal {
+            error: "host_missing_or_repeated",
+            message: "a request of HTTP/1.1 has exactly one Host header",
+            paths: None,
         },
     )
 }
@@ -216,7 +227,10 @@ mod tests {
         headers: &HeaderMap,
         source: &Fake,
     ) -> (StatusCode, String, String) {
-        let response = now(answer(&method, path, headers, source));
+        let mut request = Request::builder().method(method).uri(path).body(()).unwrap();
+        request.headers_mut().extend(headers.clone());
+        request.headers_mut().insert(HOST, HeaderValue::from_static("node"));
+        let response = now(answer(&request, source));
         let kind = response.headers()["content-type"].to_str().unwrap().to_owned();
         let status = response.status();
         let body = now(response.into_body().collect()).expect("a full body cannot fail");

@@ -173,10 +173,7 @@ impl Server {
         let source = Arc::clone(&self.source);
         let service = service_fn(move |request: Request<Incoming>| {
             let source = Arc::clone(&source);
-            async move {
-                let (path, headers) = (request.uri().path(), request.headers());
-                Ok::<_, Infallible>(routes::answer(request.method(), path, headers, &*source).await)
-            }
+            async move { Ok::<_, Infallible>(routes::answer(&request, &*source).await) }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())

@@ -63,6 +63,12 @@ fn raw_requests_and_their_first_lines() {
             "DELETE / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n",
             "HTTP/1.1 405 Method Not Allowed",
         ),
+        ("GET /livez HTTP/1.0\r\n\r\n", "HTTP/1.0 200 OK"),
+        ("GET /livez HTTP/1.1\r\nconnection: close\r\n\r\n", "HTTP/1.1 400 Bad Request"),
+        (
+            "GET /livez HTTP/1.1\r\nhost: a\r\nhost: a\r\nconnection: close\r\n\r\n",
+            "HTTP/1.1 400 Bad Request",
+        ),
         ("rubbish\r\n\r\n", "HTTP/1.1 400 Bad Request"),
         (big_head.as_str(), "HTTP/1.1 431 Request Header Fields Too Large"),
     ];
