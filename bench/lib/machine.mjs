@@ -6,7 +6,9 @@ import { setTimeout as wait } from "node:timers/promises";
 
 const root = new URL("../../", import.meta.url).pathname;
 const TICKS_PER_SECOND = 100;
+/** The cores that other programs may use on a machine that counts as idle. */
 const QUIET_CORES_MAX = 0.15;
+/** The length of one look at the machine. */
 const LOOK_SECONDS = 1;
 
 /** The conditions of a measurement other than the code. */
@@ -28,7 +30,7 @@ export function commit() {
   return { id: git("rev-parse", "--short=12", "HEAD"), changed };
 }
 
-/** Waits until the machine is nearly idle, at most `secondsMax`; returns a note when it never was. */
+/** Waits until the machine is nearly idle, at most `secondsMax`. If it never is, the figure `cores, others` shows it. */
 export async function quiet(secondsMax) {
   for (let waited = 0; waited < secondsMax; waited += LOOK_SECONDS) {
     const before = busyTicks();
@@ -37,7 +39,7 @@ export async function quiet(secondsMax) {
   }
 }
 
-/** The first line of /proc/stat without idle, iowait and the guests. */
+/** Ticks in which a core was busy: the first line of /proc/stat without idle, iowait and the guests. */
 function busyTicks() {
   const [, ...fields] = readFileSync("/proc/stat", "utf8").split("\n", 1)[0].split(/\s+/).map(Number);
   return fields.slice(0, 8).reduce((sum, ticks, index) => (index === 3 || index === 4 ? sum : sum + ticks), 0);

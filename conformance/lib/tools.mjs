@@ -9,6 +9,7 @@ import { TranscriptSocket } from "./websocket.mjs";
 
 const STREAM = { host: "conformance.test", answerMs: WAIT_MS };
 
+/** The tools of one run of a script against one server. At the end, {@link Tools.finish} closes everything. */
 export class Tools {
   #server;
   #transcript;
@@ -44,6 +45,7 @@ export class Tools {
     return engineUrl(query, path);
   }
 
+  /** A TCP stream to the server, for requests by hand. */
   async stream() {
     const stream = await RawStream.open(this.port, STREAM);
     this.#streams.push(stream);
@@ -66,8 +68,8 @@ export class Tools {
   }
 
   /**
-   * A direct WebSocket session whose open packet has been read. `join` also connects it to the default namespace;
-   * `early` are frames that are sent together with the request.
+   * A session that begins with a WebSocket, without polling before; its open packet has been read. `join` also connects
+   * it to the default namespace; `early` are frames that are sent together with the request.
    */
   async direct({ query = {}, headers, join = false, who, early } = {}) {
     const ws = await this.websocket(

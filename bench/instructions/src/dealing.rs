@@ -26,6 +26,8 @@ pub(crate) const CASES: &[Case] = &[
     },
 ];
 
+/// Gives the batch to a trunk this many times and takes all its steps. The returned cost depends on the
+/// work, so that the compiler cannot remove it.
 fn deal(times: u32, batch: &Bytes) -> u64 {
     let mut trunk = trunk();
     let mut seen = 0;

@@ -219,8 +219,8 @@ impl Outgoing {
         let Some(allowed) = deflate.allow(message_len, missing) else { return false };
         let Allowed::Part(part) = allowed else { return true };
         if others {
-            // Another flavour was under way for other clients: start again for this one. A message
-            // has two compressed flavours, so this cannot repeat.
+            // Another flavour was under way for other clients: this one starts again, which happens
+            // at most once for a message.
             *under_way = None;
         }
         let one = under_way

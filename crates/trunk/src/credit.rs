@@ -109,8 +109,9 @@ impl CreditReceiver {
     /// Notes that this many received bytes are processed. `Some`: send a `Credit` of that many
     /// bytes now.
     ///
-    /// Credit is returned in portions of at least half the window. The peer never waits for a
-    /// smaller portion: until one is due, it still has more than half the window.
+    /// Credit is returned in portions of at least half the window. The peer never waits for a portion
+    /// that does not come: while less than half is due, the rest of the window is either available
+    /// to the peer, or unprocessed and will become due.
     pub fn processed(&mut self, bytes: u64) -> Option<u32> {
         // Do not give credit for more bytes than arrived.
         let bytes = bytes.min(self.unprocessed);

@@ -107,6 +107,7 @@ export const cases = {
       t.log("answer", await t.tell("ask", a.id));
     },
   },
+  // Methods that packages on top of the adapter call. "never" must not reach the client.
   "what others build upon": {
     proves: [
       "addAll",

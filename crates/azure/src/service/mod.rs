@@ -97,7 +97,8 @@ pub struct Service {
     serverless: usize,
 }
 
-/// Starts the thread. Requests go to the returned [`Door`].
+/// Starts the thread. The public port gives requests to the returned [`Door`]; the [`Service`] stops
+/// the thread.
 ///
 /// # Errors
 ///
@@ -179,6 +180,7 @@ fn random() -> io::Result<[u8; 16]> {
     Ok(bytes)
 }
 
+/// The settings of a hub's machine. Those that an operator cannot change are fixed here.
 fn settings(config: &Config, hub: &HubConfig) -> hub::Settings {
     hub::Settings {
         name: hub.name.clone(),

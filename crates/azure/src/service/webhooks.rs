@@ -43,7 +43,7 @@ pub(super) struct Webhooks {
 }
 
 impl Webhooks {
-    /// `None`: the hub has no handlers.
+    /// Prepares the calls of a hub; `None`: the hub has no handlers.
     pub(super) fn new(
         config: &Config,
         hub: &HubConfig,
@@ -67,17 +67,21 @@ impl Webhooks {
     pub(super) async fn next(&mut self) -> (CallKey, Answered) {
         match self.answers.recv().await {
             Some(answer) => answer,
-            // The dispatcher in the same struct holds the sender.
+            // Cannot happen: the dispatcher in the same struct holds the sender.
             None => std::future::pending().await,
         }
     }
 
-    /// Waits for the calls under way, for a limited time.
+    /// Waits for the calls under way, for a limited time. Their answers are dropped: no client is left
+    /// to receive them.
     pub(super) async fn drain(mut self) {
         self.answers.close();
         let calls = self.dispatcher.under_way();
         if tokio::time::timeout(DRAIN_MAX, self.dispatcher.join()).await.is_err() {
-            tracing::warn!(calls, "the node stops before its event handlers have heard all");
+            tracing::warn!(
+                calls,
+                "the node stops before its event handlers have received all events"
+            );
         }
     }
 }

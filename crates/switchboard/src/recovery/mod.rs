@@ -342,7 +342,7 @@ impl<P, D> Recovery<P, D> {
             let holds = self.sources.holds(now, &start.cut);
             return holds.then(|| Behind { place: 0, cut: start.cut.clone() });
         }
-        // It did not even receive all that it had missed: their order is one app server's, if any.
+        // Only some of the missed packets arrived: their order is known if one app server sent all.
         let (_, origin) = found?;
         if start.cut.iter().any(|(source, number)| *source != origin.source && *number > 0) {
             return None;

@@ -438,8 +438,8 @@ impl Link {
 
     fn end_with(&mut self, code: ErrorCode, message: Str, cause: EndCause) {
         if !matches!(self.phase, Phase::Ended) {
-            // Before `Hello` the protocol has no place for a frame from the node. We send this
-            // `Error` anyway: it tells the app's log what was wrong, and every version can read it.
+            // Even before `Hello`, when the node sends nothing else: the `Error` tells the app's log
+            // what was wrong, and every version can read it.
             self.outbox.push_back(Frame::Error { code, message });
             self.end(cause);
         }
