@@ -17,6 +17,7 @@ pub(crate) enum Framing {
 /// What separates the packets of a payload (Engine.IO protocol 4, "Packet encoding").
 pub(crate) const SEPARATOR: u8 = 0x1e;
 
+/// Collects packets for one client.
 #[derive(Debug, Default)]
 pub(crate) struct Out {
     pub(crate) bytes: Vec<u8>,

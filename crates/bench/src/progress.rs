@@ -11,6 +11,7 @@ const TERMINAL_EVERY: Duration = Duration::from_millis(250);
 const PLAIN_FIRST: Duration = Duration::from_secs(2);
 const PLAIN_EVERY: Duration = Duration::from_secs(5);
 
+/// The progress of a run on the terminal.
 #[derive(Debug)]
 pub(crate) struct ProgressLine {
     scenario: &'static str,

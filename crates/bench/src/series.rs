@@ -40,6 +40,7 @@ impl Point {
     }
 }
 
+/// What one process used in a second.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub(crate) struct Used {
     pub(crate) cores: f64,

@@ -61,6 +61,7 @@ pub(crate) enum Loss {
     WebSocketClose(u16),
 }
 
+/// One Socket.IO session of a client.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Session {
     pub(crate) phase: Phase,

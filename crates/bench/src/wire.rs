@@ -89,6 +89,7 @@ pub(crate) enum Line {
     Report(Box<WorkerReport>),
 }
 
+/// The counts of a worker so far.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
 pub(crate) struct Progress {
     pub(crate) joined: u32,
@@ -111,6 +112,7 @@ pub(crate) struct Second {
 /// A histogram as `(value, count)` pairs.
 pub(crate) type Pairs = Vec<(u64, u64)>;
 
+/// The result of a worker.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub(crate) struct WorkerReport {
     pub(crate) joined: u32,

@@ -49,6 +49,7 @@ pub(crate) struct Member {
     pub(crate) place: u32,
 }
 
+/// All sockets of a switchboard, by slot and by session.
 pub(crate) struct Sockets {
     pub(crate) slab: Slab<Socket>,
     /// The receivers by slot; as long as the slab has ever been.
@@ -177,6 +178,7 @@ pub(crate) struct Room {
     pub(crate) members: Vec<Member>,
 }
 
+/// All rooms of a switchboard.
 pub(crate) struct Rooms {
     pub(crate) slab: Slab<Room>,
     names: Index,
@@ -223,6 +225,7 @@ impl Rooms {
     }
 }
 
+/// One namespace.
 #[derive(Debug)]
 pub(crate) struct Namespace {
     pub(crate) name: Name,
@@ -231,6 +234,7 @@ pub(crate) struct Namespace {
     pub(crate) holds: u32,
 }
 
+/// All namespaces of a switchboard, by number and by name.
 pub(crate) struct Namespaces {
     pub(crate) slab: Slab<Namespace>,
     names: Index,

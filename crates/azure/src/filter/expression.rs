@@ -45,6 +45,7 @@ impl Names {
     }
 }
 
+/// A literal of the language.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Literal {
     Bool(bool),
@@ -75,6 +76,7 @@ impl ValueKind {
     }
 }
 
+/// A comparison operator.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Comparison {
     Eq,
@@ -107,6 +109,7 @@ impl Comparison {
     }
 }
 
+/// A function of the language.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Function {
     Concat,

@@ -2,6 +2,7 @@
 
 use super::error::{FilterError, Problem};
 
+/// A token of the language.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Token<'a> {
     Close,
@@ -34,6 +35,7 @@ pub(crate) fn shortened(word: &str) -> &str {
     word.get(..32).unwrap_or(word)
 }
 
+/// Splits a filter into tokens.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Lexer<'a> {
     text: &'a str,

@@ -53,6 +53,7 @@ pub(crate) enum Operation {
     Token(TokenWish),
 }
 
+/// What a call does with a permission.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum PermissionVerb {
     Check,

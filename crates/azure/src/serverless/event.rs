@@ -34,6 +34,7 @@ pub(crate) struct Event {
     pub(crate) body: String,
 }
 
+/// The type of an event.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum EventKind {
     /// A client asks to join a namespace; the handler's answer decides.

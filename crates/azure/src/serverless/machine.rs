@@ -68,6 +68,7 @@ pub(crate) enum Ignored {
     NoHandler,
 }
 
+/// The Socket.IO server of one hub: see the module's documentation.
 #[derive(Debug)]
 pub(crate) struct Machine {
     settings: Settings,

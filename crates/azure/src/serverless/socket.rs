@@ -9,6 +9,7 @@ use super::event::SocketFacts;
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(super) struct SocketKey(pub(super) u64);
 
+/// One socket of a client.
 #[derive(Debug)]
 pub(super) struct Socket {
     pub(super) session: u32,
@@ -20,6 +21,7 @@ pub(super) struct Socket {
     pub(super) asked: bool,
 }
 
+/// The stage of a socket's life.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum State {
     /// The handler was asked whether it accepts the socket; meanwhile the client may have gone, for

@@ -24,6 +24,7 @@ pub(crate) mod polling;
 /// Longest message gathered from fragments.
 const MESSAGE_BYTES_MAX: usize = 64 << 20;
 
+/// One Socket.IO client: see the module's documentation.
 #[derive(Debug)]
 pub(crate) struct Client {
     session: Session,

@@ -32,6 +32,7 @@ enum Probe {
     Done,
 }
 
+/// The polling transport of one client.
 #[derive(Debug)]
 pub(crate) struct Polling {
     site: Rc<Site>,

@@ -24,6 +24,7 @@ pub(super) struct Curve {
     pub(super) values: Vec<Option<f64>>,
 }
 
+/// One plot with its curves and axes.
 #[derive(Debug)]
 pub(super) struct Plot {
     pub(super) title: String,

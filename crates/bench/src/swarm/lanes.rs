@@ -19,6 +19,7 @@ pub(super) enum Lane {
     Probe,
 }
 
+/// The further streams of a polling client.
 #[derive(Debug, Default)]
 pub(super) struct Lanes {
     post: Option<Side>,
@@ -26,6 +27,7 @@ pub(super) struct Lanes {
     probed_ns: u64,
 }
 
+/// One further stream.
 #[derive(Debug)]
 pub(super) struct Side {
     stream: OwnedFd,

@@ -45,6 +45,7 @@ struct Slot {
     attempt: u8,
 }
 
+/// All clients of one worker.
 #[derive(Debug)]
 pub(crate) struct Swarm {
     poll: Poll,

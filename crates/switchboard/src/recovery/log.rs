@@ -19,6 +19,7 @@ pub struct Audience {
     pub server: Option<SourceKey>,
 }
 
+/// The log of one namespace.
 #[derive(Debug)]
 pub(super) struct Log<P> {
     /// The number of the oldest entry.
@@ -31,6 +32,7 @@ pub(super) struct Log<P> {
     whole_from: u64,
 }
 
+/// One recorded packet.
 #[derive(Debug)]
 pub(super) struct Entry<P> {
     pub(super) offset: Box<str>,

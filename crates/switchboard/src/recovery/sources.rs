@@ -78,6 +78,7 @@ struct Numbers {
     whole_from: u64,
 }
 
+/// The app servers that a shard knows.
 #[derive(Debug, Default)]
 pub(super) struct Sources {
     sources: BTreeMap<SourceKey, Source>,
