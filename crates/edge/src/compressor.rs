@@ -1,8 +1,9 @@
-//! Compresses answers to polls on threads of their own, behind the shards in the system's eyes: an answer of megabytes
-//! takes a second, and the sessions of its shard must not wait for it.
+//! Compresses poll answers on separate threads with a lower priority than the shards: an answer of
+//! megabytes takes a second, and the sessions of its shard must not wait for it.
 //!
-//! All jobs of a thread go on slice by slice, the shortest first. There are only so many: an answer that finds no room,
-//! or that takes too long, leaves as it is. Clients need not care, and the counter says how often.
+//! All jobs of a thread are worked at slice by slice, the shortest first. Their number is limited:
+//! an answer that finds no room, or takes too long, is sent uncompressed. Clients accept both, and
+//! a counter shows how often this happens.
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,18 +19,19 @@ use tokio::sync::oneshot;
 
 use crate::metrics::Metrics;
 
-/// Jobs of one thread. Each has some 300 KiB of working memory, and its answer.
+/// The most jobs of one thread. Each has some 300 KiB of working memory, and its answer.
 const JOBS_MAX: usize = 16;
-/// Bytes that are compressed before another job may go on: a few milliseconds.
+/// The bytes that are compressed before another job may continue: a few milliseconds.
 const SLICE_BYTES: usize = 32 * 1024;
-/// An answer that is not compressed by then leaves as it is. Tests on a busy machine have more time.
+/// An answer that is not compressed within this time is sent uncompressed. Tests on a busy machine
+/// have more time.
 const PATIENCE: Duration = Duration::from_secs(if cfg!(test) { 60 } else { 2 });
 /// Shards that share one compressing thread.
 const SHARDS_PER_THREAD: usize = 4;
-/// How far these threads stand back: 0 is no different from a shard, 19 is furthest.
+/// The niceness of these threads: 0 is that of a shard, 19 is the lowest priority.
 const NICENESS: i32 = 10;
 
-/// The codings that clients of polling may ask for.
+/// The encodings that polling clients may ask for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Encoding {
     Deflate,
@@ -58,7 +60,7 @@ struct Job {
     _place: Place,
 }
 
-/// One of a lane's places; given back when dropped.
+/// One of the places of a thread; returned when dropped.
 #[derive(Debug)]
 struct Place(Arc<AtomicUsize>);
 
@@ -69,12 +71,12 @@ impl Drop for Place {
 }
 
 impl Compressor {
-    /// Starts threads for so many shards.
+    /// Starts threads for this many shards.
     pub(crate) fn start(shards: usize, metrics: Metrics) -> io::Result<Self> {
         let mut lanes = Vec::new();
         let mut threads = Vec::new();
         for number in 0..shards.div_ceil(SHARDS_PER_THREAD) {
-            // A place more than there are jobs, for the word that ends the thread.
+            // One place more than there are jobs, for the message that ends the thread.
             let (jobs, inbox) = sync_channel(JOBS_MAX + 1);
             let builder = thread::Builder::new().name(format!("compressor-{number}"));
             threads.push(builder.spawn(move || run(&inbox))?);
@@ -128,7 +130,7 @@ impl Lane {
 }
 
 fn run(inbox: &Receiver<Option<Job>>) {
-    // Best effort: without it these threads are as good as any.
+    // If this fails, the threads simply keep the normal priority.
     let _ = rustix::process::nice(NICENESS);
     let mut under_way: Vec<UnderWay> = Vec::with_capacity(JOBS_MAX);
     loop {
@@ -136,7 +138,7 @@ fn run(inbox: &Receiver<Option<Job>>) {
         match next {
             Some(Some(job)) => under_way.push(UnderWay::new(job)),
             Some(None) => return,
-            None if under_way.is_empty() => return, // Nobody is left to send anything.
+            None if under_way.is_empty() => return, // All senders are gone.
             None => {
                 under_way.retain(|one| !one.job.reply.is_closed());
                 let shortest = under_way.iter_mut().enumerate().min_by_key(|(_, one)| one.rest());
@@ -174,7 +176,7 @@ impl UnderWay {
         self.job.body.len() - self.done
     }
 
-    /// One slice. True when it was the last.
+    /// Compresses one slice. True when it was the last one.
     fn go_on(&mut self) -> bool {
         let end = self.job.body.len().min(self.done + SLICE_BYTES);
         let slice = &self.job.body[self.done..end];
@@ -183,7 +185,7 @@ impl UnderWay {
             Encoder::Deflate(encoder) => encoder.write_all(slice),
             Encoder::Gzip(encoder) => encoder.write_all(slice),
         };
-        // Writing to memory does not fail; if it did, there would be no answer and the plain body were as good.
+        // Writing to memory does not fail; if it did, the plain body would be sent.
         written.is_err() || self.rest() == 0
     }
 
@@ -195,7 +197,7 @@ impl UnderWay {
         if let Ok(compressed) = finished
             && self.done == self.job.body.len()
         {
-            // Its requester may have gone meanwhile.
+            // The requester may have gone meanwhile.
             let _ = self.job.reply.send(compressed);
         }
     }

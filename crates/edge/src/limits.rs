@@ -4,20 +4,20 @@ use std::time::Duration;
 
 use trunkline_switchboard::affinity::Patience;
 
-/// What a stranger, a client or an app server can make this node hold or wait for.
+/// The limits for what strangers, clients and app servers can make this node hold or wait for.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Sessions of all hubs together. A handshake beyond it is answered 503.
+    /// Sessions of all hubs together. Further handshakes are answered 503.
     pub sessions_max: usize,
-    /// Open streams (TCP connections) on the public port. Beyond it, a few more are served for sessions that are
-    /// there and for app servers; a handshake over them is answered 503.
+    /// Open streams (TCP connections) on the public port. Beyond it, a few more are served for
+    /// existing sessions and app servers; a handshake over them is answered 503.
     pub streams_max: usize,
-    /// Bytes of memory in use: beyond it a handshake is answered 503, and a session that holds much is closed rather
-    /// than given more. `None` is no ceiling.
+    /// Bytes of memory in use beyond which handshakes are answered 503, and sessions that hold much
+    /// are closed instead of getting more. `None` is no ceiling.
     pub memory_bytes_max: Option<usize>,
-    /// Bytes that may wait for a client that does not take them. A client that does may have more.
+    /// Bytes that may wait for a client that does not read. A client that reads may have more.
     pub outbox_bytes_max: usize,
-    /// Time in which a client with more than that has to take a sixteenth of what waits for it.
+    /// Time in which a client with more than that must read a sixteenth of what waits for it.
     pub outbox_stall: Duration,
     /// Bytes of one request's line and headers.
     pub header_bytes_max: usize,
@@ -31,25 +31,27 @@ pub struct Limits {
     pub answer_timeout: Duration,
     /// Time for an app server to answer a handshake.
     pub handshake_timeout: Duration,
-    /// Time without a sign of life after which an app server that has a handshake to answer is taken to hang: others
-    /// are asked instead. One that lives, but answers no handshake, has five times as long.
+    /// Time without a sign of life after which an app server with an unanswered handshake counts as
+    /// hanging: other app servers are asked instead. One that answers pings, but no handshakes, has
+    /// five times as long.
     pub handshake_retry_after: Duration,
     /// Handshakes and relayed requests of one trunk that are waiting for the app server.
     pub handshakes_pending_max: usize,
-    /// Trunks of one hub. One more is answered 503.
+    /// Trunks of one hub. Further ones are answered 503.
     pub trunks_per_hub_max: usize,
     /// Bytes of one trunk message.
     pub trunk_batch_bytes_max: usize,
-    /// Bytes of data that an app server may send before the node has worked off what came earlier.
+    /// Bytes of data that an app server may send before the node has processed its earlier data.
     pub trunk_credit_bytes: u32,
-    /// Time without a word on a trunk after which it is pinged; three of them end it.
+    /// Time without a frame on a trunk after which it is pinged; three such intervals end it.
     pub trunk_ping_interval: Duration,
     /// Namespaces that one app server may name.
     pub trunk_namespaces_max: usize,
-    /// Bytes that one app server has not read yet; beyond it, it gets no new sessions, and what others relay to it is
-    /// dropped.
+    /// Bytes that one app server has not read yet; beyond it, the app server gets no new sessions,
+    /// and relays to it are dropped.
     pub trunk_unread_bytes_max: usize,
-    /// Bytes of packets and sockets kept for clients that come back (connection state recovery), for each hub.
+    /// Bytes of packets and sockets kept for clients that return (connection state recovery), for
+    /// each hub.
     pub recovery_bytes_max: usize,
     /// Sessions closed per second after the app server that held them is gone.
     pub orphan_close_per_second: u32,
@@ -65,8 +67,8 @@ impl Default for Limits {
             outbox_stall: Duration::from_secs(20),
             header_bytes_max: 16 * 1024,
             header_timeout: Duration::from_secs(10),
-            // Longer than the 60 s of nginx and the 120 s of Caddy: the one that closes an idle connection has to be
-            // the one that would send over it.
+            // Longer than the 60 s of nginx and the 120 s of Caddy: the side that would send the
+            // next request must be the one that closes an idle connection.
             keep_alive_timeout: Duration::from_secs(130),
             body_timeout: Duration::from_secs(30),
             answer_timeout: Duration::from_secs(60),
@@ -85,7 +87,8 @@ impl Default for Limits {
     }
 }
 
-/// Streams beyond `streams_max` that are still heard: enough that a stampede gets answers, few enough to be had.
+/// Streams beyond `streams_max` that are still read: enough to answer a stampede, few enough to
+/// afford.
 const CROWD: std::ops::RangeInclusive<usize> = 8..=256;
 
 impl Limits {
@@ -93,12 +96,13 @@ impl Limits {
         Patience { silent_after: self.handshake_retry_after }
     }
 
-    /// How many streams are heard beyond `streams_max`, so that they get an answer.
+    /// How many streams beyond `streams_max` are read, so that they get an answer.
     pub(crate) fn streams_beyond_max(&self) -> usize {
         crowd_of(self.streams_max)
     }
 
-    /// Lowers `streams_max` to what fits when `possible` streams may be open at once, those beyond it included.
+    /// Lowers `streams_max` so that it fits when `possible` streams may be open at once, including
+    /// those beyond it.
     pub fn fit_streams(&mut self, possible: u64) {
         let possible = usize::try_from(possible).unwrap_or(usize::MAX);
         let fitting = possible.saturating_sub(crowd_of(possible)).max(1);

@@ -1,18 +1,19 @@
-//! The ceiling of memory.
+//! The memory ceiling.
 
 use crate::metrics::Metrics;
 
-/// What the kernel keeps for an idle stream, measured. It is not on this process's heap, but a control group's limit
-/// counts it, and of a million idle sessions it is most.
+/// The kernel's memory for an idle stream, measured. It is not on this process's heap, but a
+/// control group's limit counts it, and with a million idle sessions it is the largest part.
 const KERNEL_BYTES_PER_STREAM: usize = 4_608;
 
-/// Beyond the ceiling a session may hold so much: enough for a client that reads, too little for one that does not.
+/// The bytes that a session may hold beyond the ceiling: enough for a client that reads, too little
+/// for one that does not.
 pub(crate) const HELD_BYTES_BEYOND_CEILING: usize = 64 * 1024;
 
-/// Of the ceiling, so much is made free at a time.
+/// Each step frees this fraction of the ceiling.
 const ROOM_SHARE: usize = 32;
 
-/// What may be in use, and what is.
+/// The ceiling, and the memory in use.
 #[derive(Debug)]
 pub(crate) struct Memory {
     bytes_max: Option<usize>,
@@ -28,12 +29,12 @@ impl Memory {
         self.bytes_max.is_some()
     }
 
-    /// Whether as much is in use as may be.
+    /// Whether the memory in use has reached the ceiling.
     pub(crate) fn is_full(&self, metrics: &Metrics) -> bool {
         self.bytes_max.is_some_and(|bytes_max| self.in_use(metrics) >= bytes_max)
     }
 
-    /// What has to go so that there is room again: what is in use beyond the ceiling, and a share of it.
+    /// The bytes to free: those in use beyond the ceiling, and a fraction of the ceiling.
     pub(crate) fn bytes_beyond(&self, metrics: &Metrics) -> usize {
         let Some(bytes_max) = self.bytes_max else { return 0 };
         self.in_use(metrics).saturating_sub(bytes_max - bytes_max / ROOM_SHARE)

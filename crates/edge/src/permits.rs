@@ -9,11 +9,11 @@ use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::reserve::{Claim, Reserve};
 
-/// One of the streams that the node may hold; given back when dropped.
+/// One of the streams that the node may hold; returned when dropped.
 #[derive(Debug)]
 pub(crate) struct StreamPermit {
     streams: Arc<Streams>,
-    /// There are as many streams as there may be: this one is heard, but opens no session.
+    /// Set when the node already has `streams_max` streams: this one is read, but opens no session.
     pub(crate) beyond_max: Option<Arc<Claim>>,
 }
 
@@ -24,7 +24,7 @@ pub(crate) struct Streams {
     beyond_max: usize,
     reserve: Reserve,
     pub(crate) metrics: Metrics,
-    /// Of what the acceptor refuses.
+    /// Limits log lines about streams that the acceptor refuses.
     pub(crate) refused: LogPace,
 }
 

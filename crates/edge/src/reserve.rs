@@ -1,7 +1,7 @@
-//! The streams beyond `streams_max`: for app servers, and for requests of sessions that are there.
+//! The streams beyond `streams_max`: for app servers, and for requests of existing sessions.
 //!
-//! Until a stream has proved that it is one of these, it may have to make room for the next one: otherwise strangers
-//! who come in time would hold all of them.
+//! A stream that has not proved that it is one of these may have to make room for the next one:
+//! otherwise strangers who come early would hold all of them.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -12,11 +12,12 @@ use crate::signal::Signal;
 /// The streams beyond `streams_max`.
 #[derive(Debug)]
 pub(crate) struct Reserve {
-    /// The oldest first.
+    /// The streams that have proved nothing, oldest first.
     unproved: Mutex<VecDeque<Weak<Claim>>>,
-    /// As many may have proved nothing: fewer than there are in all, because one that is told to go takes a moment.
+    /// How many may have proved nothing: fewer than all, because an evicted stream takes a moment
+    /// to end.
     unproved_max: usize,
-    /// Held for sessions that are there.
+    /// Places held by existing sessions.
     sessions: Arc<AtomicUsize>,
     sessions_max: usize,
 }
@@ -40,7 +41,8 @@ impl Reserve {
         }
     }
 
-    /// A place for one more; the oldest of those that have proved nothing goes when there are too many.
+    /// Takes a place for one more stream; evicts the oldest unproved stream when there are too
+    /// many.
     pub(crate) fn claim(&self) -> Arc<Claim> {
         let claim = Arc::new(Claim {
             evicted: Signal::default(),
@@ -61,12 +63,13 @@ impl Reserve {
 }
 
 impl Claim {
-    /// Waits until the place is wanted for another.
+    /// Waits until the place is needed for another stream.
     pub(crate) async fn evicted(&self) {
         self.evicted.given().await;
     }
 
-    /// A request over this stream is of a session that is there. Of the places, half are for those.
+    /// Notes that a request over this stream belongs to an existing session. Half of the places are
+    /// for those.
     pub(crate) fn prove_by_session(&self) {
         if !self.is_proved() {
             let others = self.sessions.fetch_add(1, Ordering::Relaxed);

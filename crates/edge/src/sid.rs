@@ -1,8 +1,8 @@
-//! The `Sid`: where a session lives, and a secret that nobody can guess.
+//! The `Sid`: where a session lives, and a secret that cannot be guessed.
 //!
-//! 21 bytes, written as 28 characters of base64url: node (2), shard (1), slot (3), secret (15). The first six
-//! route a request without a table lookup; the 120 secret bits are compared in constant time before anything
-//! is done with it.
+//! 21 bytes, written as 28 characters of base64url: node (2), shard (1), slot (3), secret (15). The
+//! first six route a request without a table lookup; the 120 secret bits are compared in constant
+//! time before anything is done with the request.
 
 use std::fmt;
 
@@ -19,7 +19,7 @@ pub(crate) const SLOTS_MAX: usize = 1 << 24;
 pub(crate) struct SidSecret(pub(crate) [u8; 15]);
 
 impl fmt::Debug for SidSecret {
-    /// Whoever has it has the session: it is not for logs.
+    /// Hides the secret: it gives access to the session, so it must not appear in logs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("[hidden]")
     }
@@ -49,7 +49,7 @@ impl Sid {
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
-    /// `None` for anything that this product did not write.
+    /// Parses a sid; `None` for text that this product did not write.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let mut bytes = [0; BYTES];
         if text.len() != BYTES / 3 * 4 {

@@ -1,4 +1,4 @@
-//! A word that is given once, to all who wait for it and to all who come later.
+//! A signal that is given once, to all that wait for it and to all that come later.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -20,10 +20,10 @@ impl Signal {
         self.given.load(Ordering::Acquire)
     }
 
-    /// Waits until it is given.
+    /// Waits until the signal is given.
     pub(crate) async fn given(&self) {
         loop {
-            // In this order: a word in between is not missed.
+            // The order matters: a signal given in between is not missed.
             let woken = self.wake.notified();
             if self.is_given() {
                 return;

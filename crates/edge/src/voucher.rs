@@ -1,4 +1,5 @@
-//! Clients' tokens that no key of the hub has signed: somebody else, whom the composition root names, vouches for them.
+//! Clients' tokens that were not signed with a key of the hub: the composition root names who
+//! judges them.
 
 use std::fmt::Debug;
 use std::future::Future;
@@ -6,12 +7,12 @@ use std::pin::Pin;
 
 use trunkline_token::{Claims, TokenRefused};
 
-/// Knows tokens that others have signed. Asked before the hub's keys.
+/// Judges tokens that others have signed. Asked before the hub's keys.
 pub trait Voucher: Debug + Send + Sync {
-    /// What it finds of a client's token for that hub; nothing when such a token is not for it to judge. Runs on the
-    /// thread of the connection, so it must not block.
+    /// Judges a client's token for that hub; `None` when it is not responsible for such a token.
+    /// Runs on the thread of the connection, so it must not block.
     fn vouch(&self, hub: &str, token: &str) -> Vouched;
 }
 
-/// A judgement under way.
+/// A future judgement.
 pub type Vouched = Pin<Box<dyn Future<Output = Option<Result<Claims, TokenRefused>>> + Send>>;

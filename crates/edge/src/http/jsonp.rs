@@ -2,12 +2,12 @@
 
 use bytes::Bytes;
 
-/// The number of the callback that a script calls, if the query asks for a script: its digits.
+/// The digits of the number of the callback, for a query that asks for a script.
 pub(super) fn callback_index(asked: &str) -> String {
     asked.chars().filter(char::is_ascii_digit).collect()
 }
 
-/// The payload as a script that hands it to the client. It must be valid JavaScript, not only JSON.
+/// The payload as a script that gives it to the client. It must be valid JavaScript, not only JSON.
 pub(super) fn script(index: &str, payload: &[u8]) -> Bytes {
     let text = String::from_utf8_lossy(payload);
     let literal = serde_json::Value::from(text.as_ref())
@@ -17,7 +17,7 @@ pub(super) fn script(index: &str, payload: &[u8]) -> Bytes {
     Bytes::from(format!("___eio[{index}]({literal});"))
 }
 
-/// The payload in the field `d` of a form. `None`: there is not exactly one such field, and nothing to hand on.
+/// The payload in the field `d` of a form. `None`: there is not exactly one such field.
 pub(super) fn payload_of_form(body: &[u8]) -> Option<Bytes> {
     let mut fields = form_urlencoded::parse(body).filter(|(name, _)| name == "d");
     let (_, field) = fields.next()?;
@@ -27,7 +27,7 @@ pub(super) fn payload_of_form(body: &[u8]) -> Option<Bytes> {
     Some(Bytes::from(unescape(&field)))
 }
 
-/// The client writes line ends as `\n` and a `\n` of its own as `\\n`, both as text.
+/// Decodes a field: the client writes line ends as `\n` and its own `\n` as `\\n`, both as text.
 fn unescape(field: &str) -> String {
     let mut text = String::with_capacity(field.len());
     let mut rest = field;

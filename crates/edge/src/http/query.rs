@@ -1,4 +1,4 @@
-//! The parts of a client's query that Engine.IO looks at.
+//! The parts of a client's query that Engine.IO uses.
 
 use trunkline_engineio::Protocol;
 
@@ -7,19 +7,19 @@ use super::jsonp;
 #[derive(Default)]
 pub(super) struct Query {
     pub(super) eio: String,
-    /// Absent is not the same as empty: it shows in the context of `connection_error`.
+    /// The transport. Missing and empty differ: the context of `connection_error` shows it.
     pub(super) transport: Option<String>,
     pub(super) sid: String,
-    /// The client takes no bytes: everything binary goes as base64.
+    /// Whether the client cannot take bytes: then binary data is sent as base64.
     pub(super) base64_only: bool,
-    /// The client polls with scripts: the digits of its callback's number.
+    /// The digits of the callback's number, for a client that polls with scripts.
     pub(super) jsonp: Option<String>,
-    /// Who the client is, as somebody with a key has signed it.
+    /// The client's token, signed by a holder of a key.
     pub(super) access_token: Option<String>,
 }
 
 impl Query {
-    /// A name that comes twice has its last value, as in npm engine.io.
+    /// Parses a query. If a name occurs twice, the last value counts, as in npm engine.io.
     pub(super) fn parse(query: &str) -> Self {
         let mut parsed = Self::default();
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
@@ -40,7 +40,7 @@ impl Query {
         parsed
     }
 
-    /// Everything but `EIO=4` is version 3.
+    /// The protocol version: everything except `EIO=4` is version 3.
     pub(super) fn protocol(&self) -> Protocol {
         if self.eio == "4" { Protocol::V4 } else { Protocol::V3 }
     }

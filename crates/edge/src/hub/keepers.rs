@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::{Hub, locked};
 
-/// Shards by the private ids of the sockets that they keep.
+/// The shard that keeps a socket, by the socket's private id.
 pub(super) type Keepers = HashMap<Box<str>, u8>;
 
 impl Hub {
@@ -12,7 +12,7 @@ impl Hub {
         locked(&self.keepers).insert(pid.into(), shard);
     }
 
-    /// The shard keeps these no more; another may have them since.
+    /// Notes that a shard no longer keeps these sockets; another shard may keep them by now.
     pub(crate) fn forget_kept(&self, pids: &[Box<str>], shard: u8) {
         if pids.is_empty() {
             return;

@@ -1,4 +1,4 @@
-//! App servers by key: what everybody knows one by, whichever trunk it speaks over.
+//! App servers by key: one key for each app server, the same for all of its trunks.
 
 use std::collections::HashMap;
 
@@ -6,7 +6,7 @@ use trunkline_switchboard::ServerKey;
 
 use super::{Hub, locked};
 
-/// The keys of app servers that somebody still knows.
+/// The keys of app servers that are in use.
 #[derive(Debug, Default)]
 pub(super) struct Servers {
     by_id: HashMap<Box<str>, Known>,
@@ -41,12 +41,12 @@ impl Servers {
 }
 
 impl Hub {
-    /// The key of an app server, which it has for as long as a trunk of it is known to anybody.
+    /// The key of an app server. It stays the same while any user of one of its trunks holds it.
     pub(crate) fn enter_server(&self, id: &str) -> ServerKey {
         locked(&self.servers).enter(id)
     }
 
-    /// Nobody knows one of the app server's trunks any more.
+    /// Releases a key: one user of the app server's trunks has ended.
     pub(crate) fn leave_server(&self, id: &str) {
         locked(&self.servers).leave(id);
     }

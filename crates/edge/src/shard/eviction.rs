@@ -1,5 +1,5 @@
-//! When memory is full, sessions that hold much are closed, those that hold most first, whether or not they are to get
-//! more: who asks for much and does not read it must not keep newcomers out.
+//! When memory is full, closes the sessions that hold most, whether or not more is to be sent to
+//! them: clients that ask for much and do not read it must not keep new clients out.
 
 use std::time::Duration;
 
@@ -9,19 +9,20 @@ use trunkline_engineio::CloseReason;
 use super::Shard;
 use crate::memory::HELD_BYTES_BEYOND_CEILING;
 
-/// How often a shard without turns looks whether memory is full.
+/// The interval in which a shard without turns checks whether memory is full.
 const LOOK: Duration = Duration::from_secs(1);
-/// How often it goes on while memory is full: what the last step closed has been given back by then.
+/// The interval of steps while memory is full: by then the memory freed by the last step has been
+/// returned.
 const STEP: Duration = Duration::from_millis(10);
-/// Slots that one step looks at.
+/// The slots that one step looks at.
 const SLOTS_PER_STEP: u32 = 4_096;
 
-/// How far the search for those who hold much has come.
+/// The progress of the search for the sessions that hold most.
 #[derive(Debug)]
 pub(super) struct Eviction {
     pub(super) next_at: Timestamp,
     cursor: u32,
-    /// Who holds more than this goes; half of it after each round.
+    /// Sessions that hold more than this are closed; it is halved after each round.
     above_bytes: usize,
 }
 
@@ -32,7 +33,7 @@ impl Default for Eviction {
 }
 
 impl Shard {
-    /// One step, if one is due.
+    /// Takes one step, if one is due.
     pub(super) fn evict(&mut self) {
         if self.now < self.eviction.next_at {
             return;
@@ -49,7 +50,7 @@ impl Shard {
                 flights.cut();
             }
         }
-        // Every shard does its part; what is missing after all of them have is for the next step.
+        // Every shard closes a part; if that was not enough, the next step continues.
         let beyond_bytes = self.env.memory.bytes_beyond(&self.env.metrics);
         let mut missing = beyond_bytes.div_ceil((self.shards as usize).max(1));
         let end = (self.eviction.cursor + SLOTS_PER_STEP).min(self.slots.end());
@@ -58,7 +59,7 @@ impl Shard {
             self.eviction.cursor += 1;
             let Some(live) = self.slots.live(index) else { continue };
             let held_bytes = live.held_bytes();
-            // One that is closed has given back what it can.
+            // A closed session has freed everything it can.
             if held_bytes > self.eviction.above_bytes && !live.session.is_closed() {
                 missing = missing.saturating_sub(held_bytes);
                 self.drop_client(index, CloseReason::MemoryFull);
@@ -73,7 +74,7 @@ impl Shard {
         }
     }
 
-    /// Streams that are closed and still have much to deliver.
+    /// Closes streams that have ended but still have much to deliver.
     fn evict_lingering(&mut self) {
         let above = self.eviction.above_bytes;
         self.lingering.retain(|_, lingering| lingering.stream.held_bytes() <= above);

@@ -1,7 +1,9 @@
-//! Answers on their way to clients that poll: what a client has not read yet is its session's, as its outbox is.
+//! Answers on their way to polling clients: data that a client has not read yet belongs to its
+//! session, as its outbox does.
 //!
-//! An answer leaves the session at once, for a connection that may belong to another thread. Until the kernel has all
-//! of it, its bytes count for the session, and the session's end may cut it off.
+//! An answer leaves the session at once, for a connection that may belong to another thread. Until
+//! the kernel has accepted all of it, its bytes count for the session, and the end of the session
+//! may cut it off.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,7 +16,7 @@ use super::ending::LINGER;
 use crate::metrics::Metrics;
 use crate::signal::Signal;
 
-/// The answers of one session that have not left.
+/// The unsent answers of one session.
 #[derive(Debug, Default)]
 pub(crate) struct Flights {
     bytes: AtomicUsize,
@@ -26,19 +28,19 @@ impl Flights {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// Breaks off whatever has not left.
+    /// Cuts off all unsent answers.
     pub(crate) fn cut(&self) {
         self.cut.give();
     }
 }
 
-/// One answer that has not left; dropped when it has, or never will.
+/// One unsent answer; dropped when it is sent, or cannot be sent any more.
 #[derive(Debug)]
 pub(crate) struct Flight {
     flights: Arc<Flights>,
     metrics: Metrics,
     bytes: usize,
-    /// Whose answer it is, and to which poll.
+    /// The session of the answer, and the poll.
     pub(crate) key: SlotKey,
     pub(crate) poll: u32,
 }
@@ -56,7 +58,7 @@ impl Flight {
         flight
     }
 
-    /// What is held for the answer has become more or less.
+    /// Notes that the bytes held for the answer have changed.
     pub(crate) fn weighs(&mut self, bytes: usize) {
         let gauge = |bytes| i64::try_from(bytes).unwrap_or(i64::MAX);
         self.flights.bytes.fetch_add(bytes, Ordering::Relaxed);
@@ -70,7 +72,7 @@ impl Flight {
         self.flights.cut.is_given()
     }
 
-    /// Waits until the answer is to be broken off.
+    /// Waits until the answer must be cut off.
     pub(crate) async fn cut(&self) {
         self.flights.cut.given().await;
     }
@@ -83,11 +85,11 @@ impl Drop for Flight {
 }
 
 impl Shard {
-    /// The session of these answers is over. Last words get the time to be read that a WebSocket's have, as long as
-    /// there is memory.
+    /// Ends the session's claim on its answers. Final messages get as much time to be read as those
+    /// of a WebSocket, as long as there is memory.
     pub(super) fn part(&mut self, flights: Arc<Flights>, reason: CloseReason) {
         if flights.bytes() == 0 {
-            // What is about to be written leaves at once, or is one of a few bytes.
+            // A response that is about to be written leaves at once, or has only a few bytes.
             return;
         }
         if !has_last_words(reason) || self.memory_full {
@@ -104,7 +106,7 @@ impl Shard {
     }
 }
 
-/// Whether what was sent before the end is meant to arrive.
+/// Whether messages sent before the end should still arrive.
 fn has_last_words(reason: CloseReason) -> bool {
     match reason {
         CloseReason::AppServerLost

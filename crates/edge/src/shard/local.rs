@@ -1,4 +1,4 @@
-//! A shard as the tasks of its own thread have it.
+//! A shard, as the tasks of its own thread see it.
 
 use std::cell::{Cell, RefCell, RefMut};
 use std::io;
@@ -23,12 +23,12 @@ pub(crate) struct LocalShard {
     shard: RefCell<Shard>,
     index: u8,
     env: Arc<Environment>,
-    /// Wakes the loop when a task has armed an earlier deadline or left something to read.
+    /// Wakes the loop when a task has set an earlier deadline or left input to read.
     pub(super) kick: Notify,
 }
 
 impl LocalShard {
-    /// Builds the shard on the thread that is to run it.
+    /// Builds the shard on the thread that will run it.
     pub(crate) fn start(index: u8, shards: u32, env: Arc<Environment>) -> io::Result<Self> {
         let ring = env.io_uring.then(Ring::new).transpose().unwrap_or_else(|error| {
             tracing::info!(shard = index, %error, "no io_uring here: streams are written one by one");
@@ -57,7 +57,7 @@ impl LocalShard {
         self.kick.notify_one();
     }
 
-    /// Puts a handshake before an app server, see [`Shard::open`].
+    /// Gives a handshake to an app server, see [`Shard::open`].
     pub(crate) fn open(&self, open: OpenRequest) -> Option<Rc<Cell<SlotKey>>> {
         let key = self.borrow().open(self.env.now(), open);
         self.kick.notify_one();

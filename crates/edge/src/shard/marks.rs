@@ -1,4 +1,4 @@
-//! What an app server wants to know of a session's outbox: whether all before a `Mark` has left it.
+//! Marks: an app server's questions whether everything before a `Mark` has left a session's outbox.
 
 use trunkline_trunk::{Frame, NumberState, SessionNumber};
 
@@ -6,7 +6,7 @@ use super::Shard;
 use super::slot::{State, number_of};
 use super::slow::{Slow, Waiting};
 
-/// Marks of one session that wait at a time; one more takes the place of the last.
+/// The most waiting marks of one session; one more replaces the last.
 const MARKS_MAX: usize = 8;
 
 /// Why a session's outbox is watched. Most are not.
@@ -19,7 +19,7 @@ pub(super) struct Watch {
 #[derive(Debug)]
 struct Mark {
     number: u32,
-    /// Bytes of the outbox that stand before it.
+    /// The bytes of the outbox before the mark.
     ahead_bytes: usize,
 }
 
@@ -32,7 +32,8 @@ impl Watch {
         self.marks.push(mark);
     }
 
-    /// So many bytes have left the outbox. The last mark that has nothing before it any more is to be answered.
+    /// Notes that this many bytes have left the outbox. Returns the last mark that has nothing
+    /// before it any more.
     fn left(&mut self, bytes: usize) -> Option<u32> {
         for mark in &mut self.marks {
             mark.ahead_bytes = mark.ahead_bytes.saturating_sub(bytes);
@@ -43,7 +44,7 @@ impl Watch {
 }
 
 impl Shard {
-    /// The entry of a session in the table of those that are watched.
+    /// A session's entry in the table of watched sessions.
     pub(super) fn watch(&mut self, index: u32) -> &mut Watch {
         if let Some(slot) = self.slots.get_mut(index) {
             slot.watched = true;
@@ -66,7 +67,7 @@ impl Shard {
         }
     }
 
-    /// `Mark` from the app server: answered at once, or when what waits now has left.
+    /// Handles a `Mark` from the app server: answers at once, or when the present content has left.
     pub(super) fn mark(&mut self, index: u32, number: u32, now: bool) {
         let Some(live) = self.slots.live(index) else { return };
         let ahead_bytes = live.session.outbox_bytes();
@@ -77,7 +78,7 @@ impl Shard {
         self.mark_dirty(index);
     }
 
-    /// What waited before the session was flushed, for one that is watched.
+    /// The content of a watched session's outbox before a flush.
     pub(super) fn waiting_if_watched(&self, index: u32) -> Option<Waiting> {
         let slot = self.slots.get(index).filter(|slot| slot.watched)?;
         match &slot.state {
@@ -86,7 +87,7 @@ impl Shard {
         }
     }
 
-    /// The session has been flushed: takes note of what left.
+    /// Notes what left in a flush.
     pub(super) fn note_left(&mut self, index: u32, before: Waiting) {
         let now = self.now;
         let Some(after) = self.waiting_if_watched(index) else { return };
@@ -105,7 +106,7 @@ impl Shard {
         let session: SessionNumber = number_of(index, self.index, self.shards);
         let Some(slot) = self.slots.get(index) else { return };
         if slot.number != NumberState::Open {
-            return; // The app has closed the session and asks no more.
+            return; // The app has closed the session and needs no answer.
         }
         if let Some(shard_trunk) = self.trunks.get_mut(&slot.trunk) {
             let waiting_bytes = u32::try_from(waiting_bytes).unwrap_or(u32::MAX);

@@ -1,4 +1,5 @@
-//! The end of a turn: each touched session's outputs become answers, frames on streams, and timers.
+//! The end of a turn: the outputs of each touched session become answers, frames on streams, and
+//! timers.
 
 use bytes::Bytes;
 use trunkline_engineio::{Event, PollKey, Transmit, TransportKind};
@@ -12,20 +13,22 @@ use super::poller::{Kind, Token};
 use super::slot::{Carrier, Live, Probe, State};
 use super::uring::Job;
 
-/// Frames taken from one session before they are written: a bound for the list, not for the session.
+/// The most frames taken from one session before they are written: a limit for the list, not for
+/// the session.
 const GATHER_MAX: usize = 256;
-/// The same in bytes, one frame more or less: what the stream does not take stays with it, beside the outbox.
+/// The same limit in bytes, plus one frame: what the stream does not accept stays with it, next to
+/// the outbox.
 const GATHER_BYTES_MAX: usize = 256 * 1024;
 
-/// What one session gets before others have their turns.
+/// The bytes that one session gets before others have their turn.
 const FLUSH_BYTES_MAX: usize = 1024 * 1024;
 
-/// What clients that get so much get together in one slice.
+/// The bytes that all such clients together get in one slice.
 const SLICE_BYTES_MAX: usize = 4 * FLUSH_BYTES_MAX;
 
 /// What stopped the gathering of a session's frames.
 enum Pause {
-    /// The stream takes nothing now.
+    /// The stream accepts nothing now.
     Blocked,
     /// Nothing more to send.
     Drained,
@@ -55,7 +58,8 @@ impl Shard {
                 self.mark_for_later(index);
             }
         }
-        // Settling one slot may have touched another (it has not so far); keep the list's memory either way.
+        // Settling one slot may touch another (so far none does); keep the list's memory in any
+        // case.
         if self.dirty.is_empty() {
             self.dirty = dirty;
         }
@@ -66,14 +70,15 @@ impl Shard {
         !self.backlog.is_empty()
     }
 
-    /// Settles the next slice of what earlier turns have left.
+    /// Settles the next slice of the work left from earlier turns.
     pub(super) fn settle_slice(&mut self) {
-        // Who has to wait for a later turn comes to the end of the queue: once is enough in this one.
+        // A slot that must wait again goes to the end of the queue: visit each only once in this
+        // turn.
         let waiting = self.backlog.slots();
         let whole = waiting >= SLICE;
         self.slice_bytes = 0;
         for _ in 0..waiting.clamp(1, SLICE) {
-            // A few that take very much are as much work as many that take little.
+            // A few clients with very much data are as much work as many with little.
             if self.slice_bytes >= SLICE_BYTES_MAX {
                 break;
             }
@@ -89,8 +94,8 @@ impl Shard {
         }
     }
 
-    /// Puts a session that has one frame for an idle stream among the jobs of this slice. False: it is to be settled
-    /// by itself.
+    /// Adds a session that has one frame for an idle stream to the jobs of this slice. False:
+    /// settle it by itself.
     fn write_later(&mut self, index: u32) -> bool {
         if self.ring.is_none() {
             return false;
@@ -126,19 +131,19 @@ impl Shard {
         self.jobs = jobs;
     }
 
-    /// What waits for a later slice leaves now.
+    /// Settles a session now whose flush waits for a later slice.
     pub(super) fn settle_if_backlogged(&mut self, index: u32) {
         if self.slots.get(index).is_some_and(|slot| slot.backlogged) {
             self.settle(index);
         }
     }
 
-    /// The backlog has as many entries as it may.
+    /// Whether the backlog is full.
     fn is_crowded(&self) -> bool {
         self.backlog.slots() > 2 * self.slots.len()
     }
 
-    /// The rest of a session's flush waits for a later slice.
+    /// Leaves the rest of a session's flush to a later slice.
     fn flush_later(&mut self, index: u32, flushed_bytes: usize) {
         self.slice_bytes += flushed_bytes;
         if let Some(slot) = self.slots.get_mut(index)
@@ -158,7 +163,7 @@ impl Shard {
             match event {
                 Event::Upgraded => self.count_upgraded(index),
                 Event::Closed { reason, description } => {
-                    // What the close itself has to say (a close packet, a close frame) leaves first.
+                    // The output of the close itself (a close packet, a close frame) leaves first.
                     self.flush(index);
                     self.end_when_heard(index, reason, description);
                     return;
@@ -172,7 +177,7 @@ impl Shard {
         self.arm(index, deadline);
     }
 
-    /// Moves what the session has to say as far as its carriers take it.
+    /// Moves the session's output as far as its carriers accept it.
     pub(super) fn flush(&mut self, index: u32) {
         let before = self.waiting_if_watched(index);
         self.flush_unseen(index);
@@ -191,7 +196,7 @@ impl Shard {
             let mut frames = std::mem::take(&mut self.gathered);
             let outbox_bytes = live.session.outbox_bytes();
             let pause = live.gather(&mut frames);
-            // As they were before they were compressed: that is what they cost.
+            // The length before compression: this is the cost.
             gathered_bytes += outbox_bytes.saturating_sub(live.session.outbox_bytes());
             let written = live.write(&mut frames);
             self.gathered = frames;
@@ -201,10 +206,12 @@ impl Shard {
                 continue;
             }
             match pause {
-                // What blocked it may just have left: then there is room for more, and no event will say so.
+                // What blocked it may have left just now. Then there is room for more, and no event
+                // will say so.
                 Pause::Blocked if live.stream_is_idle() => (),
                 Pause::Blocked | Pause::Drained => return,
-                // Others of this thread have their turns before a client that takes very much gets more.
+                // Other sessions of this thread have their turn before a client with very much data
+                // gets more.
                 Pause::Full if gathered_bytes >= FLUSH_BYTES_MAX && may_pause => {
                     return self.flush_later(index, gathered_bytes);
                 }
@@ -251,7 +258,7 @@ impl Shard {
         }
     }
 
-    /// The probing WebSocket takes polling's place.
+    /// Puts the probing WebSocket in the place of polling.
     fn promote(&mut self, index: u32) {
         let slot = self.slots.at(index);
         let token = Token::new(Kind::Session, index, slot.generation);
@@ -259,7 +266,8 @@ impl Shard {
         let State::Live(live) = &mut slot.state else { return };
         let Some(probe) = live.probe.take() else { return };
         let Probe { stream, base64_only } = *probe;
-        // The same descriptor with another token; it was watched before, so this cannot run out of anything.
+        // The descriptor is watched already and only gets another token, so this needs no further
+        // resources.
         let _ = self.poller.retarget(&stream.socket, token);
         live.session.set_base64_only(base64_only);
         let deflate =
@@ -279,11 +287,11 @@ impl Shard {
             Carrier::Stream(old) => self.linger(old, Some(close_frame(CLOSE_CODE_ABSENT))),
             Carrier::Promised | Carrier::Gone => (),
         }
-        // Bytes may have come between the last read as a probe and now.
+        // Bytes may have come after the last read as a probe.
         self.read_later(index);
     }
 
-    /// The app server was told when the upgrade packet came.
+    /// Counts an upgrade; the app server was notified when the upgrade packet came.
     fn count_upgraded(&mut self, index: u32) {
         self.count_upgrade("done");
         let Some(live) = self.slots.at(index).live() else { return };
@@ -302,9 +310,9 @@ fn close_frame(code: u16) -> Bytes {
 }
 
 impl Live {
-    /// Takes what the session wants to transmit until something else than a frame comes.
+    /// Takes the session's frames until another output comes.
     fn gather(&mut self, frames: &mut Vec<Bytes>) -> Pause {
-        // A stream that is about to be replaced holds nothing up.
+        // A stream that is about to be replaced delays nothing.
         let replaced = self.probe.is_some() && !self.session.is_probing();
         let blocked = matches!(&self.carrier, Carrier::Promised)
             || matches!(&self.carrier, Carrier::Stream(stream) if !stream.is_idle());
@@ -341,7 +349,8 @@ impl Live {
         Pause::Full
     }
 
-    /// The only frame that the session has for an idle stream. What else there is stays where it is.
+    /// The session's only frame for an idle stream. If it has other output, everything stays where
+    /// it is.
     fn single_frame(&mut self) -> Option<Bytes> {
         let Carrier::Stream(stream) = &self.carrier else { return None };
         if !stream.is_idle() || self.probe.is_some() || !self.session.has_one_packet() {
@@ -353,7 +362,7 @@ impl Live {
         }
     }
 
-    /// False when the stream broke.
+    /// Writes frames; false when the stream broke.
     fn write(&mut self, frames: &mut Vec<Bytes>) -> bool {
         match &mut self.carrier {
             Carrier::Stream(stream) => stream.write(frames).is_ok(),

@@ -5,7 +5,8 @@ use slab::{Slab, VacantEntry};
 use super::command::SlotKey;
 use super::slot::{Live, Slot};
 
-/// Indices are of 32 bits, because everything that names a slot is: a sid, a session number, a token of the poller.
+/// Slots by index. Indices have 32 bits, like everything that names a slot: a sid, a session
+/// number, a token of the poller.
 #[derive(Debug, Default)]
 pub(super) struct Slots(Slab<Slot>);
 
@@ -14,7 +15,7 @@ impl Slots {
         self.0.len()
     }
 
-    /// No slot has this index or a higher one.
+    /// The end of the indices in use: no slot has this index or a higher one.
     pub(super) fn end(&self) -> u32 {
         index_of(self.0.capacity())
     }
@@ -32,7 +33,7 @@ impl Slots {
         self.get_mut(index)?.live()
     }
 
-    /// The slot behind a key, if the same session is still in it.
+    /// The slot of a key, if the same session is still in it.
     pub(super) fn of(&mut self, key: SlotKey) -> Option<&mut Slot> {
         self.get_mut(key.slot).filter(|slot| key.is_of(slot))
     }
@@ -50,7 +51,7 @@ impl Slots {
         self.0.iter().map(|(index, slot)| (index_of(index), slot))
     }
 
-    /// A free place, for one more.
+    /// A free place for one more slot.
     pub(super) fn vacant(&mut self) -> Vacant<'_> {
         Vacant(self.0.vacant_entry())
     }
@@ -60,7 +61,7 @@ impl Slots {
     }
 }
 
-/// A place that is taken with [`Self::insert`].
+/// A free place, to be filled with [`Self::insert`].
 #[derive(Debug)]
 pub(super) struct Vacant<'a>(VacantEntry<'a, Slot>);
 

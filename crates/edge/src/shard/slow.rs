@@ -1,12 +1,13 @@
-//! Clients that take less than their app sends.
+//! Clients that read less than their app sends.
 //!
-//! A client for which `outbox_bytes_max` waits is *slow*. A slow client that goes on reading gets everything, however
-//! much it is, as in Socket.IO. One that does not is closed: in every `outbox_stall` it has to take a share of what
-//! waits for it, and while it takes nothing at all, it is given little more than the limit. What all clients together
-//! hold is bounded by the ceiling of memory ([`eviction`](super::eviction)).
+//! A client with `outbox_bytes_max` waiting is *slow*. A slow client that keeps reading receives
+//! everything, however much it is, as in Socket.IO. One that does not is closed: within every
+//! `outbox_stall` it must read a share of what waits for it, and while it reads nothing at all, it
+//! may get only a little more than the limit. The memory ceiling bounds what all clients together
+//! hold ([`eviction`](super::eviction)).
 //!
-//! Only sessions for which a good part of the limit waits, and those whose app server asked what waits
-//! ([`marks`](super::marks)), are in the table here: all others cost nothing but one comparison.
+//! Only sessions with a good part of the limit waiting, and those whose app server sent a mark
+//! ([`marks`](super::marks)), are in the table here; for all others the cost is one comparison.
 
 use std::time::Duration;
 
@@ -17,26 +18,27 @@ use super::Shard;
 use super::slot::{Carrier, Live};
 use crate::limits::Limits;
 
-/// A slow client has to take one of so many parts of what waits for it within `outbox_stall`.
+/// A slow client must read this fraction of what waits for it within `outbox_stall`.
 const SHARE: usize = 16;
-/// A client that takes no byte in the time in which one of this speed would have taken all of the limit takes nothing:
-/// 2 s for the default of 16 MiB. Networks and clients have pauses, so this alone closes nobody: it is closed if its
-/// app goes on sending meanwhile.
+/// A client reads nothing if it takes no byte in the time in which a client of this speed would
+/// have read the whole limit: 2 s for the default of 16 MiB. Networks and clients have pauses, so
+/// this alone closes no client: it is closed if its app keeps sending meanwhile.
 const SPEED_BYTES_PER_S: u64 = 8 * 1024 * 1024;
 const STUCK_MIN: Duration = Duration::from_millis(100);
-/// A client is watched from this part of the limit on, and one that takes nothing gets as much beyond it.
+/// A client is watched from this fraction of the limit on, and one that reads nothing gets as much
+/// beyond it.
 pub(super) const PART: usize = 4;
-/// How often slow clients are looked at.
+/// The interval in which slow clients are checked.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// A client for which much waits.
+/// A client with much data waiting.
 #[derive(Debug)]
 pub(super) struct Slow {
-    /// When its stream or its poll last took something.
+    /// When its stream or its poll last accepted something.
     moved_at: Timestamp,
     /// Bytes that its app sent since then.
     queued_bytes: usize,
-    /// The share counts from here.
+    /// The start of the time for its share.
     since: Timestamp,
     needed_bytes: usize,
     taken_bytes: usize,
@@ -65,14 +67,14 @@ impl Slow {
         }
     }
 
-    /// From now on it has its whole time to take its share.
+    /// Starts a new time for its share.
     fn begin(&mut self, now: Timestamp, waiting_bytes: usize) {
         self.since = now;
         self.needed_bytes = waiting_bytes / SHARE;
         self.taken_bytes = 0;
     }
 
-    /// Whether it took too little in the time that it had. When that is over, another begins.
+    /// Whether it read too little in its time. When the time is over, a new one begins.
     fn has_failed(&mut self, now: Timestamp, stall: Duration, waiting_bytes: usize) -> bool {
         if now.since(self.since) < stall {
             return false;
@@ -85,7 +87,7 @@ impl Slow {
     }
 }
 
-/// After what time without a byte a client takes nothing.
+/// The time without a byte after which a client counts as reading nothing.
 fn stuck_after(limits: &Limits) -> Duration {
     let bytes = u64::try_from(limits.outbox_bytes_max).unwrap_or(u64::MAX);
     let after = Duration::from_millis(bytes.saturating_mul(1_000) / SPEED_BYTES_PER_S);
@@ -93,7 +95,7 @@ fn stuck_after(limits: &Limits) -> Duration {
 }
 
 impl Shard {
-    /// After so many bytes were queued for a session with much in its outbox: may they wait, too?
+    /// Whether these bytes, just queued for a session with much in its outbox, may wait, too.
     pub(super) fn may_wait(&mut self, index: u32, bytes: usize) -> bool {
         let now = self.now;
         let outbox_bytes_max = self.env.limits.outbox_bytes_max;
@@ -102,7 +104,8 @@ impl Shard {
             return true;
         };
         let waiting_bytes = live.session.outbox_bytes();
-        // A client that polls is not seen to take an answer, which may be a long one, until it polls again.
+        // A polling client shows only by its next poll that it has read an answer, which may be
+        // long.
         let stuck_after = match live.carrier {
             Carrier::Polling(_) => stuck_after * 4,
             Carrier::Promised | Carrier::Stream(_) | Carrier::Gone => stuck_after,
@@ -120,7 +123,7 @@ impl Shard {
         !(stuck && waiting_bytes >= outbox_bytes_max)
     }
 
-    /// Lets slow clients take what they can, and closes those that took too little.
+    /// Lets slow clients take what they can, and closes those that read too little.
     pub(super) fn look_at_slow(&mut self) {
         if self.slow_due.is_none_or(|due| due > self.now) {
             return;
@@ -132,7 +135,8 @@ impl Shard {
             .collect();
         for index in slow {
             self.look_at(index);
-            // Whatever room there is in the kernel by now: the stream says so much later, when there is a lot.
+            // Use whatever room the kernel has by now: with much data, the stream's event comes far
+            // later.
             self.mark_dirty(index);
         }
         let any = self.watches.values().any(|watch| watch.slow.is_some());
@@ -156,7 +160,8 @@ impl Shard {
     }
 }
 
-/// What waits for a client: in the session's outbox, and all of it, with what its stream has and the kernel did not take.
+/// The bytes that wait for a client: in the session's outbox, and in total with those that its
+/// stream holds because the kernel did not accept them.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Waiting {
     pub(super) outbox_bytes: usize,

@@ -1,8 +1,8 @@
 //! Deadlines of a shard's sessions: no timer per session, a few bytes per armed deadline.
 //!
-//! A deadline is rounded up to a tick and its slot is put into that tick's list. A slot has at most one list
-//! entry that counts: the one at the tick that the slot itself remembers. Entries that no longer count are not
-//! searched for; they are recognised when their tick comes.
+//! A deadline is rounded up to a tick, and its slot is put into that tick's list. Only one list
+//! entry of a slot is valid: the one at the tick that the slot itself remembers. Invalid entries
+//! are not searched for; they are recognised when their tick comes.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ const FINE_MICROS: u64 = 4_000;
 const COARSE_MICROS: u64 = 32_000;
 const FAR_MICROS: u64 = 2_000_000;
 
-/// The end of a tick, in microseconds. `Tick::NONE` is armed nowhere.
+/// The end of a tick, in microseconds. `Tick::NONE` means: not armed.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) struct Tick(u64);
 
@@ -46,7 +46,7 @@ impl Timers {
         self.lists.first_key_value().map(|(&at, _)| Timestamp::from_micros(at))
     }
 
-    /// The slots of the next tick that has come; each still has to be checked against its own memory.
+    /// The slots of the next tick that has come; each must still be checked against its own tick.
     pub(crate) fn pop_due(&mut self, now: Timestamp) -> Option<(Tick, Vec<u32>)> {
         let entry = self.lists.first_entry()?;
         if *entry.key() > now.as_micros() {

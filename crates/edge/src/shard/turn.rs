@@ -1,4 +1,5 @@
-//! A turn: it begins with the time, takes what has come, and ends when everything that was touched has been flushed.
+//! A turn: it begins with the time, takes input, and ends when every touched session has been
+//! flushed.
 
 use trunkline_clock::Timestamp;
 
@@ -6,7 +7,7 @@ use super::command::Command;
 use super::{DEFLATED_PER_TURN, Shard};
 
 impl Shard {
-    /// Takes the time and looks at the memory in use; called by whoever begins a turn.
+    /// Sets the time and checks the memory in use; called by the code that begins a turn.
     pub(super) fn begin_turn(&mut self, now: Timestamp) {
         self.now = now;
         self.delivered = 0;
@@ -15,14 +16,14 @@ impl Shard {
         self.memory_full = self.env.memory.is_full(&self.env.metrics);
     }
 
-    /// One command, alone in its turn.
+    /// Runs one command, alone in its turn.
     pub(super) fn take_turn(&mut self, now: Timestamp, command: Command) {
         self.begin_turn(now);
         self.handle(command);
         self.finish_turn();
     }
 
-    /// Flushes what was touched and hands each app server its batch.
+    /// Flushes the touched sessions and gives each app server its batch.
     pub(super) fn finish_turn(&mut self) {
         self.evict();
         self.settle_dirty();
@@ -38,16 +39,16 @@ impl Shard {
         !self.unread.is_empty() || !self.linger_unread.is_empty()
     }
 
-    /// When the shard wants a turn at the latest.
+    /// The latest time at which the shard needs a turn.
     pub(super) fn wake_at(&self) -> Option<Timestamp> {
         let heavy = (!self.heavy.is_empty()).then_some(self.heavy_at);
         [self.timers.next(), self.paced_deadline(), heavy].into_iter().flatten().min()
     }
 
-    /// One turn of everything but commands, whether the loop was woken for it or not.
+    /// Runs one turn of everything but commands, whether or not the loop was woken for it.
     pub(super) fn take_all_turns(&mut self, clock: impl Fn() -> Timestamp) -> std::io::Result<()> {
         self.begin_turn(clock());
-        // Whatever more there is comes after the next slice.
+        // Further readiness is handled after the next slice.
         let _more = self.handle_readiness()?;
         self.serve_timers();
         self.read_unread();

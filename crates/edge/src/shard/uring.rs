@@ -1,4 +1,5 @@
-//! Many small writes to many streams in one call: `io_uring`, where the kernel has it and allows it.
+//! Many small writes to many streams in one call: `io_uring`, where the kernel has it and allows
+//! it.
 
 use std::io;
 use std::os::fd::RawFd;
@@ -8,7 +9,8 @@ use io_uring::{IoUring, Probe, opcode, types};
 
 use super::backlog::SLICE;
 
-/// `MSG_DONTWAIT | MSG_NOSIGNAL` of Linux: what does not fit now is ours to keep, and a broken stream is no signal.
+/// `MSG_DONTWAIT | MSG_NOSIGNAL` of Linux: we keep what does not fit now, and a broken stream
+/// raises no signal.
 const FLAGS: i32 = 0x40 | 0x4000;
 
 /// One frame for one stream.
@@ -17,12 +19,12 @@ pub(super) struct Job {
     pub(super) slot: u32,
     stream: RawFd,
     pub(super) frame: Bytes,
-    /// Bytes that the kernel took, or its error, negative.
+    /// The bytes that the kernel accepted, or its error, negative.
     result: i32,
 }
 
 impl Job {
-    /// The stream must stay open until [`Ring::send`] has returned.
+    /// A job. The stream must stay open until [`Ring::send`] has returned.
     pub(super) fn new(slot: u32, stream: RawFd, frame: Bytes) -> Self {
         Self { slot, stream, frame, result: 0 }
     }
@@ -32,7 +34,7 @@ impl Job {
     }
 }
 
-/// A ring of this thread's own.
+/// The ring of one thread.
 pub(super) struct Ring(IoUring);
 
 impl std::fmt::Debug for Ring {
@@ -42,7 +44,7 @@ impl std::fmt::Debug for Ring {
 }
 
 impl Ring {
-    /// Fails where the kernel is too old, or a container or a setting of the system forbids it.
+    /// A ring; fails where the kernel is too old, or a container or a system setting forbids it.
     pub(super) fn new() -> io::Result<Self> {
         let entries = u32::try_from(SLICE).expect("a slice is short");
         let ring = IoUring::builder().setup_single_issuer().setup_coop_taskrun().build(entries)?;
@@ -54,21 +56,22 @@ impl Ring {
         Ok(Self(ring))
     }
 
-    /// Writes each frame to its stream and notes what came of it. At most a slice of jobs.
+    /// Writes each frame to its stream and notes the result. At most a slice of jobs.
     pub(super) fn send(&mut self, jobs: &mut [Job]) {
         debug_assert!(jobs.len() <= SLICE);
         for (place, job) in jobs.iter().enumerate() {
             let length = u32::try_from(job.frame.len()).unwrap_or(u32::MAX);
             let send = opcode::Send::new(types::Fd(job.stream), job.frame.as_ptr(), length);
             let entry = send.flags(FLAGS).build().user_data(place as u64);
-            // SAFETY: the frame's bytes live in `jobs`, which is borrowed until all completions are in: the loop below
-            // does not end before. Nothing else is ever submitted to this ring.
+            // SAFETY: the frame's bytes live in `jobs`, which is borrowed until all completions
+            // have arrived: the loop below does not end before. Nothing else is ever submitted to
+            // this ring.
             let pushed = unsafe { self.0.submission().push(&entry) };
             assert!(pushed.is_ok(), "the ring has room for a slice");
         }
         let mut missing = jobs.len();
         while missing > 0 {
-            // An interrupted wait is taken up again; whatever has been submitted completes by itself.
+            // If the wait is interrupted, wait again; submitted entries complete by themselves.
             let _ = self.0.submit_and_wait(missing);
             for completion in self.0.completion() {
                 let place = usize::try_from(completion.user_data()).unwrap_or(usize::MAX);

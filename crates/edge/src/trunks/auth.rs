@@ -1,4 +1,5 @@
-//! Who may open a trunk: a short-lived HS256 token signed with one of the hub's keys.
+//! Checks who may open a trunk: an app server with a short-lived HS256 token, signed with one of
+//! the hub's keys.
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -23,7 +24,7 @@ pub(crate) fn authorise(
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
         .map(|(_, token)| token.trim())
         .ok_or(TrunkRefused::TokenMissing)?;
-    // The hub is read from the unverified claims, only to know whose keys to verify with.
+    // The hub is read from the unverified claims, only to choose the keys for verification.
     let claimed = unverified(token)?;
     let name = claimed.text("hub").ok_or(TrunkRefused::TokenMalformed)?;
     let keys = directory.keys_of(name).ok_or(TrunkRefused::HubUnknown)?;
@@ -31,7 +32,7 @@ pub(crate) fn authorise(
     let verified = verify(token, keys.iter().map(Secret::expose), now_s, SKEW_S);
     let claims = verified.map_err(|refused| {
         if refused == TokenRefused::Expired {
-            // Its signature is good, so it is an app server's, signed a moment ago by that one's clock.
+            // Its signature is valid, so an app server signed it a moment ago by its own clock.
             return expired(&claimed, now_s);
         }
         refused.into()
@@ -43,7 +44,8 @@ pub(crate) fn authorise(
     directory.enter(name).ok_or(TrunkRefused::HubUnknown)
 }
 
-/// Signed before it ends, for at most an hour, and not in the future.
+/// Checks the lifetime: the token has not expired, is valid for at most an hour, and was not signed
+/// in the future.
 fn check_life(claims: &Claims, now_s: u64) -> Result<(), TrunkRefused> {
     let time = |name| claims.seconds(name).ok_or(TrunkRefused::TokenMalformed);
     let (iat, exp) = (time("iat")?, time("exp")?);
@@ -69,7 +71,7 @@ fn whole_seconds(seconds: f64) -> u64 {
     seconds.ceil() as u64
 }
 
-/// One variant per way in which a trunk's request can be wrong. Alphabetical.
+/// One variant per reason for refusing a trunk's request, in alphabetical order.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub(crate) enum TrunkRefused {
     #[error(
@@ -146,7 +148,7 @@ impl From<TokenRefused> for TrunkRefused {
         match refused {
             TokenRefused::Audience => Self::TokenAudience,
             TokenRefused::Expired => Self::TokenExpired { behind_s: 0 },
-            // Those of identity providers open no trunk: to it they are no tokens.
+            // Tokens of identity providers open no trunk: here they count as invalid tokens.
             TokenRefused::Algorithm
             | TokenRefused::Claims
             | TokenRefused::Issuer

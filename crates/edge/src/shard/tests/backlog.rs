@@ -1,4 +1,5 @@
-//! Broadcasts to very many: flushed slice by slice, with others between, and nobody's order is changed.
+//! Broadcasts to very many sessions: flushed slice by slice, with other sessions served in between,
+//! and in order for each session.
 
 use trunkline_trunk::Frame;
 

@@ -1,4 +1,4 @@
-//! Compression of WebSocket messages: only where it was agreed, and a share of each turn.
+//! Compression of WebSocket messages: only where it was agreed, and limited in each turn.
 
 use bytes::Bytes;
 use trunkline_trunk::settings::PerMessageDeflate;

@@ -1,5 +1,5 @@
-//! Credit, in both directions: what a client says waits for its app server's credit, and what an app server sends is
-//! given back to it when it has been worked off.
+//! Credit, in both directions: a client's messages wait for its app server's credit, and an app
+//! server's frames are returned as credit when they have been processed.
 
 use trunkline_engineio::Body;
 use trunkline_trunk::NumberState;
@@ -11,7 +11,7 @@ use super::client::{Client, frame};
 use super::world::World;
 use crate::shard::uplink::Uplink;
 
-/// What a message of so many bytes costs.
+/// The cost of a message of this many bytes.
 fn cost(client: &Client, bytes: usize) -> u32 {
     message_cost(client.number, bytes)
 }
@@ -198,7 +198,7 @@ fn a_message_does_not_overtake_what_is_held_though_credit_has_come_meanwhile() {
     let mut uplink = Uplink::new(&mut world.shard.trunks, uplink, client.number).expect("it is up");
     let mut held = None;
     uplink.message(&Body::Text("one"), &mut held, &world.env.metrics);
-    // Another shard's thread may have had it from the app server.
+    // Another shard's thread may have received this credit from the app server.
     app.trunk.credit.grant(1_000);
     uplink.message(&Body::Text("two"), &mut held, &world.env.metrics);
     world.run();

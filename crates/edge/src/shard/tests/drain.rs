@@ -1,4 +1,4 @@
-//! Drains: all sessions are closed, evenly over the time that there is.
+//! Drains: all sessions are closed, evenly over the given time.
 
 use std::time::Duration;
 

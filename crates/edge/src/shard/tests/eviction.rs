@@ -1,4 +1,4 @@
-//! The ceiling of memory: newcomers are refused, and those who hold most are closed first.
+//! The memory ceiling: new sessions are refused, and those that hold most are closed first.
 
 use std::time::Duration;
 
@@ -47,7 +47,7 @@ fn at_the_ceiling_those_who_hold_most_go_first_and_the_others_stay() {
     let much = holding(&mut world, &app, 12 * MIB);
     let idle = world.websocket(&app);
     world.set_heap_bytes(CEILING);
-    // The shard has no turn before it looks by itself.
+    // The shard has no turn until it checks by itself.
     for _ in 0..100 {
         world.pass(Duration::from_millis(10));
         if evicted(&world) > 0 {

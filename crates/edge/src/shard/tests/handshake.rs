@@ -1,4 +1,5 @@
-//! Handshakes: an app server wants the session, does not want it, says nothing, or has gone; or the client has.
+//! Handshakes: an app server accepts, refuses, does not answer, or has gone; or the client has
+//! gone.
 
 use std::time::Duration;
 
@@ -225,7 +226,7 @@ fn two_sessions_cannot_have_the_same_id_of_the_apps_own() {
     assert_eq!(app.hears(), ["close 1 GoneBeforeAnswer"]);
     world.app_closes(&app, again);
     world.app_closes(&app, number);
-    // Its last words wait for a poll, and it is heard of no more.
+    // Its last packets wait for a poll, and it sends nothing more.
     world.pass(Duration::from_secs(60));
     let mut third = world.handshake(POLLING);
     let (number, _) = app.newcomer();

@@ -1,4 +1,4 @@
-//! Heartbeats: the node pings, the client answers, and one that does not is gone.
+//! Heartbeats: the node pings, the client answers, and a client that does not is closed.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::world::World;
 
 const INTERVAL: Duration = Duration::from_secs(25);
 const TIMEOUT: Duration = Duration::from_secs(20);
-/// Ticks are rounded up by at most as much.
+/// The most by which ticks are rounded up.
 const TICK: Duration = Duration::from_millis(40);
 
 #[test]

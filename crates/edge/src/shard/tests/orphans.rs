@@ -1,4 +1,5 @@
-//! Sessions whose app server has gone: each ends once, at a measured pace, and their numbers are nobody's any more.
+//! Sessions whose app server has gone: each ends once, at a limited rate, and its number is free
+//! again.
 
 use std::time::Duration;
 

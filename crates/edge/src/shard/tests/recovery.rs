@@ -1,4 +1,4 @@
-//! Connection state recovery: what a shard keeps for clients that come back, and what they get.
+//! Connection state recovery: what a shard keeps for returning clients, and what they receive.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,7 +40,7 @@ impl World {
         self.app_says(app, [Frame::Recorded { offset: offset.into(), broadcast }]);
     }
 
-    /// The client loses its connection, and the app server leaves its socket `socket` to the node.
+    /// Lets the client lose its connection; the app server gives its socket `socket` to the node.
     fn client_is_lost(&mut self, app: &App, client: &Client, socket: &str, rooms: &[&str]) {
         self.client_ends(client);
         let persist = persist(client, socket, rooms);
@@ -264,7 +264,8 @@ fn a_socket_that_had_it_elsewhere_does_not_get_it_twice() {
     let app = world.numbering_app("a");
     let client = world.websocket(&app);
     world.app_records(&app, "o1", &[], "one");
-    // It has had up to number 3 on another node, where numbers 2 and 3 came earlier.
+    // On another node it has received up to number 3, because numbers 2 and 3 arrived earlier
+    // there.
     let restored = RestoredAt {
         request_id: RequestId(1),
         found: Found::Yes,

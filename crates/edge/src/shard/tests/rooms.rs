@@ -1,4 +1,4 @@
-//! Rooms and namespaces: whom a broadcast reaches.
+//! Rooms and namespaces: which sockets a broadcast reaches.
 
 use trunkline_trunk::{Frame, NamespaceNumber, SessionNumber, Str};
 

@@ -1,4 +1,5 @@
-//! Clients that take less than their app sends: those who go on reading get everything, the others are closed.
+//! Clients that read less than their app sends: those that keep reading receive everything, the
+//! others are closed.
 
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use super::world::World;
 
 const LIMIT: usize = 1_000_000;
 const PART: usize = 50_000;
-/// What the client's stream and the shard's gathering take beside the outbox.
+/// The bytes that the client's stream and the shard's gathering hold in addition to the outbox.
 const BESIDE: usize = 400_000;
 
 fn world() -> World {

@@ -1,4 +1,4 @@
-//! Upgrades: a second WebSocket probes, takes over, or is given up.
+//! Upgrades: a second WebSocket probes, takes over, or is closed.
 
 use std::time::Duration;
 

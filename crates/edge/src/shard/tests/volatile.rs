@@ -1,4 +1,4 @@
-//! Volatile messages: dropped when they could not leave at once, and whole or not at all.
+//! Volatile messages: dropped when they cannot be sent at once, always as whole packets.
 
 use bytes::Bytes;
 use trunkline_trunk::{Frame, SendFlags, SessionNumber};
