@@ -18,7 +18,7 @@ const inUse = new WeakSet<SocketIoServer>();
  * const io = new Server(3000);
  * useTrunkline(io);
  *
- * @throws TypeError for an option that is unknown or wrong, and for a second call with the same server
+ * @throws TypeError for an unknown or wrong option, and for a second call with the same server
  */
 export function useTrunkline(io: SocketIoServer, options?: TrunklineOptions): Trunkline {
   const resolved = resolveOptions(options);

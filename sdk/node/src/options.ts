@@ -12,12 +12,13 @@ export const DEFAULT_ENDPOINT = "http://127.0.0.1:8080";
 export const DEFAULT_HUB = "default";
 
 /**
- * Options of `useTrunkline`. One that is `undefined` is not given: `key: process.env.HUB_KEY` is right as it stands.
+ * Options of `useTrunkline`. An option that is `undefined` counts as not given, so `key: process.env.HUB_KEY` is
+ * correct.
  */
 export interface TrunklineOptions {
   /**
-   * Where the nodes are: `http://`, `https://`, `ws://` or `wss://`, with a path prefix if there is one. One trunk to
-   * each. Environment: `TRUNKLINE_ENDPOINT`, separated by commas. Default: `http://127.0.0.1:8080`.
+   * The nodes: `http://`, `https://`, `ws://` or `wss://` URLs, with a path prefix if there is one. One trunk to each.
+   * Environment: `TRUNKLINE_ENDPOINT`, separated by commas. Default: `http://127.0.0.1:8080`.
    */
   endpoint?: string | readonly string[] | undefined;
   /** The hub's name. Environment: `TRUNKLINE_HUB`. Default: `default`. */
@@ -25,29 +26,27 @@ export interface TrunklineOptions {
   /** One of the hub's keys. Environment: `TRUNKLINE_KEY`. Default: the development key. */
   key?: string | undefined;
   /**
-   * `Endpoint=…;AccessKey=…;Port=…;Version=1.0;`: endpoint and key in one string. `endpoint` and `key` beside it win.
+   * `Endpoint=…;AccessKey=…;Port=…;Version=1.0;`: endpoint and key in one string. The options `endpoint` and `key`
+   * override it.
    */
   connectionString?: string | undefined;
-  /**
-   * How to check an `https://` node: `ca`, `cert`, `key`, `rejectUnauthorized` and the like, as `tls.connect` takes
-   * them.
-   */
+  /** How to verify an `https://` node: `ca`, `cert`, `key`, `rejectUnauthorized` and other options of `tls.connect`. */
   tls?: ConnectionOptions | undefined;
   /**
-   * Whether the app's own HTTP server goes on taking Socket.IO clients that come straight to it. With `false` their
-   * handshakes are refused with an answer that names the endpoint. Default: `true`.
+   * Whether the app's own HTTP server continues to accept Socket.IO clients. With `false` their handshakes are refused
+   * with an answer that names the endpoint. Default: `true`.
    */
   direct?: boolean | undefined;
   /**
-   * When the trunks open, and with them the door for clients: in the turn after `useTrunkline`, or when the app calls
-   * `open()`, for an app whose listeners for `connection` come later, such as behind `await db.connect()`. Default:
+   * When the trunks open, so that clients can connect: in the event-loop turn after `useTrunkline`, or when the app
+   * calls `open()`, for an app that adds its `connection` listeners later, such as after `await db.connect()`. Default:
    * `"auto"`.
    */
   open?: "auto" | "manual" | undefined;
   /**
-   * How `io.close()` ends the clients behind Trunkline: by the node, at its pace (`orphan_close_per_second`), while
-   * this process may end already; or all at once, as in plain Socket.IO, so that they come back all at once. Default:
-   * `"paced"`.
+   * How `io.close()` ends the clients behind Trunkline: by the node, at a limited rate (`orphan_close_per_second`),
+   * while this process may already end; or all at once, as in plain Socket.IO, so that they all reconnect at once.
+   * Default: `"paced"`.
    */
   close?: "paced" | "at once" | undefined;
   /**
@@ -58,6 +57,7 @@ export interface TrunklineOptions {
   everyRequest?: boolean | undefined;
 }
 
+/** The options with all defaults filled in. */
 export interface ResolvedOptions {
   /** WebSocket addresses of the nodes' trunk listeners. */
   readonly endpoints: readonly URL[];
@@ -81,6 +81,7 @@ const KNOWN: readonly string[] = [
   "close",
   "everyRequest",
 ];
+/** The path of a node's trunk listener, after the endpoint's own path. */
 export const TRUNK_PATH = "/trunk/v1";
 
 /** @throws TypeError */
@@ -117,7 +118,7 @@ function parseConnectionString(value: unknown): Connection {
   for (const field of value.split(";")) {
     if (field.trim() === "") continue;
     const split = field.indexOf("=");
-    // The part before the "=" is a name and safe to show; without an "=" it might be the key itself.
+    // The part before the "=" is a name and safe to show; without an "=" the text might be the key itself.
     if (split < 1) throw new TypeError('useTrunkline: option "connectionString" has a part without "name=value"');
     fields.set(field.slice(0, split).trim().toLowerCase(), field.slice(split + 1).trim());
   }
@@ -151,7 +152,7 @@ function endpointList(value: unknown): URL[] {
   const urls = new Map<string, URL>();
   for (const item of list as unknown[]) {
     const url = trunkUrl(item);
-    // Twice the same node would mean two trunks of one app server, which replace each other for ever.
+    // The same node twice would mean two trunks of one app server, which would replace each other again and again.
     urls.set(url.href, url);
   }
   return [...urls.values()];
@@ -186,7 +187,7 @@ function parseEndpoint(value: string): URL {
 }
 
 function text(name: string, value: unknown): string {
-  // What was passed may be a key in the wrong shape: its type is shown, not its value.
+  // The value may be a key of the wrong type: show its type, not its value.
   if (typeof value !== "string" || value === "") fail(name, "a string that is not empty", value);
   return value;
 }

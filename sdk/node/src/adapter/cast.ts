@@ -1,4 +1,4 @@
-/** A broadcast as this app server's own sockets get it, and who is to get it. */
+/** A broadcast in the form that this app server's own sockets get, and its receivers. */
 import type { SendOptions } from "../session/parts.js";
 import { shareFrame } from "../socketio/internals.js";
 import type { AdapterBase, BroadcastOptions, EncodedPart, Packet } from "../socketio/types.js";
@@ -10,10 +10,11 @@ export interface Cast {
   readonly encoded: EncodedPart[];
   /** Undefined when the parser cannot read it. */
   packet(): Packet | undefined;
-  /** What goes along with `encoded`: made when the first socket needs it, and the same for all. */
+  /** The options that go along with `encoded`: made when the first socket needs them, and the same for all. */
   written(): SendOptions;
 }
 
+/** Makes the broadcast of a packet whose encoding is known. */
 export function castOf(
   plain: AdapterBase,
   options: BroadcastOptions,
@@ -24,14 +25,14 @@ export function castOf(
   return { options, encoded, packet, written: () => (written ??= writeOptions(plain, options, encoded)) };
 }
 
-/** As socket.io's adapter makes them. */
+/** The write options, as socket.io's adapter makes them. */
 function writeOptions(plain: AdapterBase, { flags }: BroadcastOptions, encoded: EncodedPart[]): SendOptions {
   const options = { preEncoded: true, volatile: flags?.volatile, compress: flags?.compress };
   shareFrame(plain, encoded, options);
   return options as SendOptions;
 }
 
-/** `Broadcast.flags`. */
+/** The bits of `Broadcast.flags`. */
 export function flagsOf({ flags }: BroadcastOptions): number {
   let bits = flags?.compress === false ? 0 : BroadcastFlag.compress;
   if (flags?.volatile) bits |= BroadcastFlag.volatile;
@@ -39,7 +40,7 @@ export function flagsOf({ flags }: BroadcastOptions): number {
   return bits;
 }
 
-/** Whether a socket in these rooms is meant. */
+/** Whether a broadcast is for a socket in these rooms. */
 export function reaches({ rooms, except }: BroadcastOptions, own: Set<unknown> | undefined): boolean {
   if (own === undefined) return false;
   if (rooms.size > 0 && !intersect(rooms, own)) return false;

@@ -1,6 +1,6 @@
 /**
- * How a broadcast reaches its receivers: one frame to each node, however many receive it; a message to each app server
- * that has reason to see it; and here only direct clients and sockets that something listens to.
+ * The ways of a broadcast to its receivers: one frame to each node, for any number of receivers; a message to each app
+ * server that must see it; in this process only direct clients and sockets with listeners for outgoing packets.
  */
 import { encodeOptions, decodeOptions } from "../cluster/rooms.js";
 import type { MessageData } from "../cluster/messages.js";
@@ -13,6 +13,7 @@ import { castOf, flagsOf, type Cast } from "./cast.js";
 import type { Remote } from "./remote.js";
 import { decode, matches, type Scope } from "./scope.js";
 
+/** The part of a namespace's adapter that delivers broadcasts. */
 export class Delivery {
   private readonly scope: Scope;
   private readonly remote: Remote;
@@ -32,13 +33,13 @@ export class Delivery {
     const cast = castOf(plain, options, encoded, () => packet);
     this.notifyOutgoing(cast);
     if (options.flags?.local) this.fanOut(options, parts, offset);
-    // A recorded packet must not come to two app servers' sockets by two ways: the log has one order for all of them.
+    // A recorded packet must reach the sockets of all app servers by one way: the log has one order for all of them.
     else if (this.remote.isSettled || offset !== undefined) this.broadcastToAll(options, parts, offset);
     else this.broadcastInOrder(options, parts);
     this.deliverDirect(cast, offset);
   }
 
-  /** Another app server's broadcast. */
+  /** Handles another app server's broadcast. */
   handleBroadcast({ parts = [], opts, offset, everybody }: MessageData): void {
     const options = decodeOptions(opts);
     let packet: Packet | undefined;
@@ -48,14 +49,14 @@ export class Delivery {
     this.deliverDirect(cast, offset);
   }
 
-  /** One frame to each node, for the sockets of this app server only. */
+  /** Sends one frame to each node, for the sockets of this app server only. */
   fanOutHere(options: BroadcastOptions, parts: PartData[]): void {
     this.fanOut({ ...options, flags: { ...options.flags, local: true } }, parts, undefined);
   }
 
   /**
-   * To the connection of a direct client; those behind Trunkline get it from the node, and here only who listens for
-   * it.
+   * Writes to the connection of a direct client. Clients behind Trunkline get the packet from the node; here only their
+   * listeners get it.
    */
   write(socket: IoSocket, cast: Cast): void {
     const { attached, direct } = this.scope.roster;
@@ -64,7 +65,7 @@ export class Delivery {
     else if (conn === undefined && direct.has(socket.id)) socket.client.writeToEngine(cast.encoded, cast.written());
   }
 
-  /** One frame to each node, and a message to each app server that has reason to see what its sockets get. */
+  /** Sends one frame to each node, and a message to each app server that must see what its sockets receive. */
   private broadcastToAll(options: BroadcastOptions, parts: PartData[], offset: string | undefined): void {
     const { adapter, host } = this.scope;
     this.fanOut(options, parts, offset);
@@ -79,8 +80,8 @@ export class Delivery {
   }
 
   /**
-   * Behind an operation that is still on its way to other app servers, a broadcast to their sockets takes the same way,
-   * so that it finds the rooms as the app left them.
+   * While an operation is still on its way to other app servers, a broadcast to their sockets takes the same way, so
+   * that it finds the rooms as the app left them.
    */
   private broadcastInOrder(options: BroadcastOptions, parts: PartData[]): void {
     this.remote.operate(MessageType.BROADCAST, { parts, opts: encodeOptions(options), everybody: true });

@@ -1,5 +1,5 @@
 /**
- * Who is in which room: Socket.IO's own adapter keeps it, exactly and at once, and the node is told what it needs for
+ * The members of rooms: Socket.IO's own adapter keeps them, exactly and at once, and the node gets what it needs for
  * its fan-out.
  */
 import { textOf, textsOf } from "../data/keys.js";
@@ -9,6 +9,7 @@ import { patchOutgoing } from "../socketio/internals.js";
 import type { Returns } from "./returns.js";
 import type { Scope } from "./scope.js";
 
+/** The part of a namespace's adapter for joining and leaving rooms. */
 export class Membership {
   private readonly scope: Scope;
   private readonly returns: Returns;
@@ -32,7 +33,7 @@ export class Membership {
     try {
       plain.addAll.call(adapter, id, rooms);
     } catch (error) {
-      // A listener of the app threw: the node knows as many rooms as the adapter has by now.
+      // A listener of the app threw: tell the node about the rooms that the adapter has by now.
       const joined = new Set(textsOf(adapter.sids.get(id)));
       fresh = fresh.filter((room) => joined.has(room));
       throw error;
@@ -52,21 +53,21 @@ export class Membership {
     }
   }
 
-  /** A socket that is in no room any more is no socket of ours. */
+  /** Forgets a socket: one that is in no room is no longer ours. */
   forget(id: string): void {
     const { adapter, roster } = this.scope;
     const conn = roster.attached.get(id);
     if (conn !== undefined) {
       roster.attached.delete(id);
-      // The end of the session ends its sockets; only a session that goes on needs to be told.
+      // The end of the session ends its sockets; only a session that goes on needs a frame.
       conn.detach(id, adapter.nsp.name);
     }
     if (roster.direct.delete(id) || roster.outgoing.delete(id)) roster.compareInterest();
   }
 
   /**
-   * A socket is told to the node when it is connected: only then do broadcasts reach it in Socket.IO. Rooms joined
-   * before go along.
+   * Tells the node about a socket when it is connected: in Socket.IO broadcasts reach it only from then on. Earlier
+   * rooms go along.
    */
   private attach(id: string): void {
     const { adapter, roster } = this.scope;

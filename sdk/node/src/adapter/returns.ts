@@ -1,6 +1,6 @@
 /**
- * Sockets of clients that come back to a namespace: what is kept of them, by the node or here, and who has a claim to
- * it.
+ * Sockets of clients that return to a namespace: what the node or this process keeps of them, and which connection has
+ * a claim to it.
  */
 import { keyOf, textOf } from "../data/keys.js";
 import { OwnType, type ClusterMessage } from "../cluster/messages.js";
@@ -12,6 +12,7 @@ import { PacketType, type IoSocket, type PersistedSession, type RestoredSession 
 import { SETTLE_MS_MAX } from "./remote.js";
 import type { Scope } from "./scope.js";
 
+/** The part of a namespace's adapter for sockets of returning clients. */
 export class Returns {
   private readonly scope: Scope;
   /** Sockets that were restored and are not connected yet. */
@@ -28,10 +29,10 @@ export class Returns {
     else if (roster.direct.has(session.sid)) roster.log?.persist(session);
   }
 
-  /** What is kept for the client whose socket the namespace is about to make. */
+  /** The kept state for the client whose socket the namespace is about to make. */
   async restore(pid: string, offset: string): Promise<RestoredSession | null> {
     const { adapter, host } = this.scope;
-    // Only here: behind the first `await` it may be another's.
+    // Only here: after the first `await` it may belong to another client.
     const conn = connectingConn(adapter.nsp);
     if (host.recovery === undefined || conn === undefined) return null;
     if (!(conn instanceof Conn)) return this.restoreDirect(pid, offset);
@@ -42,12 +43,12 @@ export class Returns {
     });
   }
 
-  /** A socket is connected now: what it comes back with, if it does. */
+  /** Takes what a socket that is now connected returns with, if it does. */
   take(id: string): Return | DirectReturn | undefined {
     return this.returning.take(id);
   }
 
-  /** It does not come back. */
+  /** Releases a return that does not take place. */
   release(id: string): void {
     this.returning.release(id);
   }
@@ -57,11 +58,11 @@ export class Returns {
     if (back === undefined || isReturn(back)) return;
     const missed = this.scope.roster.log?.missed(back.pid, back.offset);
     for (const data of missed ?? []) socket.packet({ type: PacketType.EVENT, data });
-    // Its place in the log went while its middlewares ran.
+    // Its place in the log was removed while its middlewares ran.
     if (missed === undefined) (socket.client.conn as { close(): void }).close();
   }
 
-  /** Another app server was asked for a socket that may live here. */
+  /** Handles another app server's request for a socket that may live here. */
   handleTakeOver({ uid, data }: ClusterMessage): void {
     const { adapter, host } = this.scope;
     const { requestId, socket } = data;
@@ -82,7 +83,7 @@ export class Returns {
   /** Ends a socket that was restored before, wherever it lives, so that its client's later connection can have it. */
   private async takeOver(sid: string, by: Conn): Promise<void> {
     const { adapter, roster, host } = this.scope;
-    // A client that connects twice at once in one session has it already, and the other one is new.
+    // A client that connects twice at once in one session has the socket already, and the other one is new.
     const has = roster.attached.get(sid) ?? this.returning.connOf(sid);
     if (has === by) return;
     const own = this.giveUp(sid, false);
@@ -106,7 +107,7 @@ export class Returns {
     await own;
   }
 
-  /** Its client is connected elsewhere: see {@link Returning.giveUp}. */
+  /** Gives up a socket whose client is connected elsewhere: see {@link Returning.giveUp}. */
   private giveUp(sid: string, isElsewhere: boolean): Promise<void> {
     const { adapter, roster } = this.scope;
     return this.returning.giveUp(sid, isElsewhere, adapter.nsp.sockets.get(sid), roster.attached.get(sid));

@@ -7,29 +7,30 @@ import type { Broadcast } from "../trunk/outbound_types.js";
 import { reaches } from "./cast.js";
 import type { Roster } from "./roster.js";
 
-/** What adapters need of the server that they belong to. */
+/** The parts of the server that its adapters need. */
 export interface AdapterHost {
   readonly cluster: Cluster;
   /** Undefined without the app's `connectionStateRecovery`. */
   readonly recovery: Recovery | undefined;
-  /** To every trunk. */
+  /** Sends a broadcast over every trunk. */
   broadcast(broadcast: Broadcast): void;
-  /** The app has no such namespace any more. */
+  /** Notes that the app no longer has this namespace. */
   release(nsp: string): void;
-  /** What this changes for many sockets leaves in one piece. */
+  /** Sends the changes that `action` makes to many sockets in one piece. */
   together(action: () => void): void;
   onUnreadable(nsp: string, error: unknown): void;
 }
 
+/** One namespace and its surroundings, shared by the parts of its adapter. */
 export interface Scope {
   readonly adapter: AdapterBase;
-  /** The prototype of the app's own `Adapter`: its methods look at the sockets of this process only. */
+  /** The prototype of the app's own `Adapter`: its methods visit the sockets of this process only. */
   readonly plain: AdapterBase;
   readonly host: AdapterHost;
   readonly roster: Roster;
 }
 
-/** Undefined when the app's parser cannot read the packet: that has been said. */
+/** Decodes a packet. Undefined when the app's parser cannot read it, which has been reported. */
 export function decode({ adapter, host }: Scope, parts: EncodedPart[]): Packet | undefined {
   try {
     return decodePacket(adapter.nsp.server._parser, parts);
@@ -39,7 +40,7 @@ export function decode({ adapter, host }: Scope, parts: EncodedPart[]): Packet |
   }
 }
 
-/** Whether a socket of ours is meant. */
+/** Whether a broadcast is for a socket of ours. */
 export function matches({ adapter }: Scope, id: string, options: BroadcastOptions): boolean {
   return reaches(options, adapter.sids.get(id));
 }

@@ -1,14 +1,15 @@
 /**
- * Broadcasts that expect acknowledgements, on both sides: the sockets of this app server that were asked, and the sum
- * of all app servers.
+ * Broadcasts that expect acknowledgements, on both sides: the asked sockets of this app server, and the sum over all
+ * app servers.
  */
 import { MessageType } from "../socketio/types.js";
 import type { ClusterMessage } from "./messages.js";
 import type { Question } from "./questions.js";
 
+/** Receives the acknowledgements of asked clients. */
 export interface AskListener {
   onAnswer(value: unknown): void;
-  /** A client left before it answered. */
+  /** Called when a client left before it answered. */
   onLeft(): void;
 }
 
@@ -23,12 +24,12 @@ export class OwnAsks {
   private readonly asks = new Map<number, OwnAsk>();
   private readonly forgetAck: (socket: string, id: number) => void;
 
-  /** @param forgetAck takes back what waits at a socket for an acknowledgement that is too late */
+  /** @param forgetAck removes what waits at a socket for an acknowledgement that is too late */
   constructor(forgetAck: (socket: string, id: number) => void) {
     this.forgetAck = forgetAck;
   }
 
-  /** @param timeoutMs as in Socket.IO, no time limit is none at all: the operation is over at once */
+  /** @param timeoutMs as in Socket.IO, without a time limit the operation is over at once */
   open(id: number, sockets: Iterable<string>, timeoutMs: number | undefined, listener: AskListener): void {
     const missing = new Set(sockets);
     if (missing.size === 0) return;
@@ -70,8 +71,8 @@ interface Share {
 
 /**
  * One broadcast with acknowledgements over all app servers. Socket.IO adds up the counts of the app servers and
- * compares the sum with the answers; so the last count is held back until every client that was asked has answered or
- * left, and then is the number of answers.
+ * compares the sum with the answers. So the last count is held back until every asked client has answered or left; it
+ * then makes the sum equal to the number of answers.
  */
 export class AskSum implements Question {
   readonly missing: string[];
@@ -82,7 +83,7 @@ export class AskSum implements Question {
   private answers = 0;
 
   /**
-   * @param members ids of the app servers that are asked, our own included
+   * @param members ids of the asked app servers, including our own
    * @param serverCount how many counts Socket.IO waits for
    */
   constructor(
@@ -109,7 +110,7 @@ export class AskSum implements Question {
     );
   }
 
-  /** Returns true when this app server has nothing more to say. */
+  /** Adds an answer. Returns true when this app server will send nothing more. */
   addAnswer(member: string, value: unknown): boolean {
     const share = this.shares.get(member);
     if (share === undefined) return false;
@@ -119,7 +120,7 @@ export class AskSum implements Question {
     return share.answered === share.expected;
   }
 
-  /** How many of its clients were asked and have not left without an answer. */
+  /** Sets how many of an app server's clients were asked and have not left without an answer. */
   setExpected(member: string, clients: number): boolean {
     const share = this.shares.get(member);
     if (share === undefined) return false;
@@ -132,6 +133,6 @@ export class AskSum implements Question {
   }
 
   onTimeout(): void {
-    // Socket.IO's own timer reports what there is.
+    // Socket.IO's own timer reports the answers so far.
   }
 }

@@ -1,22 +1,27 @@
-/** Which other app servers there are, and over which trunk each is reached (`spec/trunk.md`, section 8). */
+/** The other app servers of the hub, and the trunk over which each is reached (`spec/trunk.md`, section 8). */
 
-/** A trunk, as far as relays go. */
+/** A trunk, as far as relays use it. */
 export interface Link {
   /** The longest payload that `relay` takes. */
   readonly relayBytesMax: number;
   relay(to: string[], payload: Uint8Array): boolean;
 }
 
+/** The peers that appeared and disappeared with an update. */
 export interface PeerChange {
   readonly joined: string[];
   readonly left: string[];
 }
 
+/** The other app servers of the hub that nodes list. */
 export class Peers {
   private readonly self: string;
-  /** In the order in which they first listed somebody. */
+  /** The servers that each trunk lists, in the order in which the trunks first listed one. */
   private readonly listed = new Map<Link, Set<string>>();
-  /** Each peer has one link: two would let its messages overtake one another. It keeps it while that link lists it. */
+  /**
+   * Each peer has one trunk: with two, its messages could overtake one another. It keeps the trunk while that one lists
+   * it.
+   */
   private readonly links = new Map<string, Link>();
 
   /** @param self our own id */
@@ -36,7 +41,7 @@ export class Peers {
     return this.links.has(peer);
   }
 
-  /** What a link lists now. */
+  /** Sets the servers that a trunk lists now. */
   update(link: Link, servers: Iterable<string>): PeerChange {
     const now = new Set(servers);
     now.delete(this.self);
@@ -61,7 +66,7 @@ export class Peers {
     return { joined, left };
   }
 
-  /** The links to use for these peers, and for whom each. Who has left is left out. */
+  /** The trunks to use for these peers, each with its peers. Peers that have left are omitted. */
   routes(peers: Iterable<string>): Map<Link, string[]> {
     const routes = new Map<Link, string[]>();
     for (const peer of peers) {

@@ -1,16 +1,19 @@
 /**
- * A look over MessagePack before it is decoded: a decoder makes room for what a length says, and calls itself for what
- * lies inside. What passes this look has no length beyond its bytes, is no deeper and has no more values than a payload
- * of ours, and contains no extension types, which decoders handle in ways of their own.
+ * Checks MessagePack before it is decoded: a decoder allocates memory for announced lengths, and calls itself for
+ * nested values. Bytes that pass this check have no length beyond their end, are no deeper and have no more values than
+ * our own payloads, and contain no extension types, which decoders handle in different ways.
  */
 import { Unreadable } from "./unreadable.js";
 
-/** The walk over what we send goes 100 levels deep; each is one level of lists and maps, and a tagged leaf one more. */
+/** What we send is at most 100 levels deep; each is one level of lists and maps, and a tagged leaf adds one. */
 const NESTING_MAX = 128;
 
-/** A type byte from 0xc0 on that no payload of ours has. */
+/** A type byte from 0xc0 on that our payloads never have. */
 const REFUSED = -8;
-/** What follows the type bytes from 0xc0 on: so many bytes of content, or -1, -2, -4 for a length of so many bytes. */
+/**
+ * What follows the type bytes from 0xc0 on: a number of content bytes, or -1, -2, -4 for a length field of as many
+ * bytes.
+ */
 const FOLLOWS = Int8Array.of(
   // nil, none, false, true; bin; ext
   ...[0, REFUSED, 0, 0, -1, -2, -4, REFUSED, REFUSED, REFUSED],
@@ -21,13 +24,14 @@ const FOLLOWS = Int8Array.of(
 );
 
 /**
- * @throws Unreadable unless these bytes are one value, whole, whose maps have texts for keys, of no more values than
- * this
+ * @throws Unreadable unless these bytes are one complete value, whose maps have texts as keys, with at most this many
+ *   values
  */
 export function checkPacked(bytes: Buffer, valuesMax: number): void {
   const end = bytes.length;
   /**
-   * What is open: how many values are missing in each list; in a map, in which keys count too, as a negative number.
+   * The open lists and maps: how many values are missing in each list; in a map, where keys count too, as a negative
+   * number.
    */
   const open: number[] = [];
   let missing = 1;

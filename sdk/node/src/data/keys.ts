@@ -1,7 +1,7 @@
 /**
  * Rooms as text (`spec/trunk.md`, section 7). In Socket.IO a room is the key of a `Map`, of any type; nodes and other
- * app servers see text. Two keys have one text exactly when a `Map` takes them for one. An ordinary string is its own
- * text; all others begin with U+0000.
+ * app servers see text. Two keys have the same text exactly when a `Map` treats them as one key. An ordinary string is
+ * its own text; all other texts begin with U+0000.
  */
 import { randomBytes } from "node:crypto";
 
@@ -17,12 +17,12 @@ const Kind = {
   identity: "o",
 } as const;
 
-/** What a room is to nodes and other app servers. */
+/** The text of a room for nodes and other app servers. */
 export function textOf(key: unknown): string {
   return typeof key === "string" && key.charCodeAt(0) !== 0 && isWellFormed(key) ? key : escaped(key);
 }
 
-/** The room behind a text. What is no text is a room already: the first releases sent them so. */
+/** The room of a text. A value that is not text is a room already: the first releases sent rooms like that. */
 export function keyOf(text: unknown): unknown {
   if (typeof text !== "string" || text.charCodeAt(0) !== 0) return text;
   const rest = text.slice(2);
@@ -46,11 +46,12 @@ export function keyOf(text: unknown): unknown {
         return identities.find(text);
     }
   } catch {
-    // No text of ours: a room of its own, which equals no other.
+    // A text that we did not make: a room of its own, which equals no other.
     return identities.find(text);
   }
 }
 
+/** The texts of several rooms. */
 export function textsOf(keys: Iterable<unknown> | undefined): string[] {
   const list: string[] = [];
   if (keys !== undefined) for (const key of keys) list.push(textOf(key));
@@ -60,10 +61,10 @@ export function textsOf(keys: Iterable<unknown> | undefined): string[] {
 function escaped(key: unknown): string {
   switch (typeof key) {
     case "string":
-      // JSON keeps lone surrogates apart, as escapes.
+      // JSON writes lone surrogates as escapes, so they stay distinct.
       return ESCAPE + Kind.string + JSON.stringify(key);
     case "number":
-      // As in a `Map`: -0 is 0, and NaN is itself.
+      // As in a `Map`: -0 is 0, and NaN equals itself.
       return ESCAPE + Kind.number + String(key);
     case "bigint":
       return ESCAPE + Kind.bigint + String(key);
@@ -83,7 +84,7 @@ function escaped(key: unknown): string {
 const LONE_SURROGATE = /\p{Surrogate}/u;
 type WellFormed = string & { isWellFormed(): boolean };
 
-/** Whether a text has a form in UTF-8: no half of a character. Node.js 18 has no method for it. */
+/** Whether a text can be encoded in UTF-8: it has no half of a character. Node.js 18 has no method for it. */
 export const isWellFormed: (text: string) => boolean =
   "isWellFormed" in String.prototype
     ? (text) => (text as WellFormed).isWellFormed()
@@ -92,17 +93,17 @@ export const isWellFormed: (text: string) => boolean =
 type Identity = object | symbol;
 
 /**
- * What is a room by being itself: objects, functions and unregistered symbols. Nothing is kept that the app has
- * forgotten.
+ * Rooms that are equal only to themselves: objects, functions and unregistered symbols. They are held weakly: what the
+ * app has forgotten is not kept.
  */
 class Identities {
   private readonly prefix = `${ESCAPE}${Kind.identity}${randomBytes(12).toString("base64url")}:`;
   private readonly texts = new WeakMap<object, string>();
   private readonly known = new Map<string, { deref(): Identity | undefined }>();
-  /** Symbols, before Node.js 20, which lets them be held weakly. */
+  /** Symbols before Node.js 20, which cannot be held weakly there. */
   private readonly held = new Map<Identity, string>();
   private readonly gone = new FinalizationRegistry<string>((text) => {
-    // Another may be there under the same text by now.
+    // Another value may have the same text by now.
     if (this.known.get(text)?.deref() === undefined) this.known.delete(text);
   });
   private last = 0;
@@ -112,7 +113,7 @@ class Identities {
     return text ?? this.note(identity, this.prefix + String(++this.last));
   }
 
-  /** Of another process, or forgotten here: something that stands for it as long as anybody holds it. */
+  /** For a value of another process, or one forgotten here: a stand-in, which lives as long as something holds it. */
   find(text: string): Identity {
     const identity = this.known.get(text)?.deref();
     if (identity !== undefined) return identity;

@@ -1,4 +1,4 @@
-/** Bytes of another process that are not what they should be. */
+/** Bytes from another process that do not follow the format. */
 export class Unreadable extends Error {
   override readonly name = "Unreadable";
 }

@@ -1,6 +1,6 @@
 /**
- * How `io.engine` takes in the engine that serves the app's own HTTP server: the app says things once, and they hold
- * for both.
+ * The adoption of the engine that serves the app's own HTTP server: options, middlewares and listeners that the app
+ * sets once then apply to both engines.
  */
 import type { IncomingMessage } from "node:http";
 import { shareListeners } from "../socketio/listeners.js";
@@ -17,16 +17,16 @@ import { makesOwnIds, overriddenMethods } from "./own_engine.js";
 
 const FORWARDED = ["connection", "connection_error", "initial_headers", "headers", "flush", "drain"];
 
-/** What an adoption needs of the owner of the engine. */
+/** The parts of the engine's owner that an adoption needs. */
 export interface Adopter {
-  /** Where clients must go, when the app's own HTTP server takes none. */
+  /** The address that clients must use when the app's own HTTP server accepts none. */
   readonly clientsBelongAt: string | undefined;
-  /** The app uses something that clients behind Trunkline do not pass through. */
+  /** Called when the app uses something that clients behind Trunkline bypass. */
   onUnhonoured(sentence: string): void;
 }
 
 /**
- * Gives both engines the same options, middlewares and listeners, and closes the other's door if it is to be closed.
+ * Gives both engines the same options, middlewares and listeners, and makes the other one refuse clients if configured.
  */
 export function adopt(Base: EngineBaseConstructor, engine: EngineBase, direct: DirectEngine, adopter: Adopter): void {
   const { clientsBelongAt } = adopter;
@@ -41,9 +41,9 @@ export function adopt(Base: EngineBaseConstructor, engine: EngineBase, direct: D
   }
 }
 
-/** Takes in one of engine.io's. */
+/** Adopts one of engine.io's own engines. */
 function adoptOwn(engine: EngineBase, direct: DirectEngine, adopter: Adopter): void {
-  // Both constructors made a middleware of the `cors` option; one of them is enough.
+  // Both constructors made a middleware from the `cors` option; one of them is enough.
   const added = engine.middlewares.slice(engine.opts.cors ? 1 : 0);
   direct.opts = Object.assign(engine.opts, direct.opts);
   direct.middlewares = engine.middlewares = [...(direct.middlewares ?? []), ...added];
@@ -62,7 +62,7 @@ function adoptOwn(engine: EngineBase, direct: DirectEngine, adopter: Adopter): v
   }
 }
 
-/** Takes in another's, as far as its options can be said in engine.io's words. */
+/** Adopts another kind of engine, as far as its options have an equivalent in engine.io. */
 function adoptForeign(Base: EngineBaseConstructor, engine: EngineBase, direct: DirectEngine, adopter: Adopter): void {
   const options = optionsOf(direct);
   Object.assign(engine.opts, options);
@@ -71,7 +71,7 @@ function adoptForeign(Base: EngineBaseConstructor, engine: EngineBase, direct: D
   if (unhonoured !== undefined) adopter.onUnhonoured(unhonoured);
 }
 
-/** What engine.io's own constructor makes of the `cors` option. */
+/** The middlewares that engine.io's own constructor makes from the `cors` option. */
 function corsMiddlewares(Base: EngineBaseConstructor, cors: EngineOptions["cors"]): EngineBase["middlewares"] {
   class Bare extends Base {
     init(): void {

@@ -1,6 +1,7 @@
 /** The `cookie` option: a `Set-Cookie` line in the form that engine.io's own `cookie` package gives it. */
 import type { CookieOptions } from "../socketio/types.js";
 
+/** The value of a `Set-Cookie` header for a session id. */
 export function serializeCookie(value: string, options: CookieOptions): string {
   let line = `${options.name}=${encodeURIComponent(value)}`;
   if (options.maxAge !== undefined) line += `; Max-Age=${Math.floor(options.maxAge)}`;

@@ -1,6 +1,6 @@
 /**
- * The door that is closed by `direct: false`: the app's own HTTP server answers Socket.IO handshakes with where to go
- * instead.
+ * Closes the direct door (`direct: false`): the app's own HTTP server answers Socket.IO handshakes with the address to
+ * use instead.
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
@@ -10,7 +10,7 @@ const STATUS = 403;
 /** Engine.IO's code for "Forbidden". */
 const FORBIDDEN = 4;
 
-/** Says where clients are served. */
+/** The answer that names the address where clients are served. */
 export function elsewhere(address: string): { status: number; body: string } {
   return {
     status: STATUS,
@@ -22,7 +22,8 @@ export function elsewhere(address: string): { status: number; body: string } {
 }
 
 /**
- * Clients that are connected already stay. Middlewares run, so that a browser may read the answer where CORS allows it.
+ * Refuses new clients; connected clients stay. Middlewares run, so that a browser may read the answer where CORS allows
+ * it.
  */
 export function closeDoor(engine: DirectEngine, address: string): void {
   const { body } = elsewhere(address);

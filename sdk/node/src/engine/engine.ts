@@ -1,6 +1,6 @@
 /**
- * `io.engine`: an engine.io server whose clients come over trunks, in front of the one that serves the app's own HTTP
- * server.
+ * `io.engine`: an engine.io server whose clients connect over trunks, in front of the one that serves the app's own
+ * HTTP server.
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { Conn, type ConnHost } from "../session/conn.js";
@@ -13,20 +13,20 @@ import { countOf } from "./foreign_engine.js";
 import { answerRequest, Handshake, type HandshakeEngine } from "./handshake.js";
 import { watchOptions } from "./watched_options.js";
 
-/** What the engine needs of whoever made it. */
+/** The parts of its owner that the engine needs. */
 export interface EngineOwner extends Adopter {
   readonly recovers: boolean;
   /** Whether the node ends the sessions of an app server that leaves. */
   readonly closesPaced: boolean;
   onEngineClose(): void;
-  /** The app attached an HTTP server, and may have said other options with it. */
+  /** Called when the app attached an HTTP server, possibly with other options. */
   onAttached(): void;
   /** The app has changed `io.engine.opts`, or an option in it. */
   onOptionsChanged(): void;
   onTooLong(what: string, bytes: number): void;
 }
 
-/** What our engine adds to engine.io's. */
+/** The additions of our engine to engine.io's. */
 export interface TrunklineEngine extends EngineBase, ConnHost {
   /** Clients behind Trunkline, without the direct ones. */
   readonly sessionCount: number;
@@ -40,12 +40,12 @@ export interface TrunklineEngine extends EngineBase, ConnHost {
 const NO_HEADERS: Header[] = [];
 
 /**
- * Makes the engine of a class that extends the app's own copy of engine.io's: what a handshake, an adoption and an
- * option mean is elsewhere.
+ * Makes the engine, of a class that extends the app's own copy of engine.io's. Handshakes, adoption and options are in
+ * other files.
  */
 export function createEngine(Base: EngineBaseConstructor, options: EngineOptions, owner: EngineOwner): TrunklineEngine {
   class Engine extends Base implements HandshakeEngine, TrunklineEngine {
-    /** Those behind Trunkline. */
+    /** The number of clients behind Trunkline. */
     private count = 0;
     watchesFlush = false;
     private direct: DirectEngine | undefined;
@@ -57,7 +57,7 @@ export function createEngine(Base: EngineBaseConstructor, options: EngineOptions
         () => this.direct,
         () => owner.onOptionsChanged(),
       );
-      // `io.engine.clientsCount` counts every client of this process, whichever door it came through.
+      // `io.engine.clientsCount` counts every client of this process, behind Trunkline and direct.
       Object.defineProperty(this, "clientsCount", {
         get: () => this.count + (this.direct === undefined ? 0 : countOf(this.direct)),
         set: () => undefined,
@@ -82,7 +82,7 @@ export function createEngine(Base: EngineBaseConstructor, options: EngineOptions
       return this.count;
     }
 
-    /** The `ws` server of direct clients, as apps look for it here. */
+    /** The `ws` server of direct clients, for apps that look for it here. */
     get ws(): unknown {
       return (this.direct as { ws?: unknown } | undefined)?.ws;
     }
@@ -161,7 +161,7 @@ export function createEngine(Base: EngineBaseConstructor, options: EngineOptions
 
     forget(conn: Conn): void {
       this.count--;
-      // Ids of the app's own making may come twice: then another has the place.
+      // Ids that the app makes may repeat: then another session has the place.
       if (this.clients[conn.id] === conn) delete this.clients[conn.id];
     }
 
@@ -173,16 +173,13 @@ export function createEngine(Base: EngineBaseConstructor, options: EngineOptions
       owner.onTooLong(what, bytes);
     }
 
-    /** Every way to add a listener comes by here. */
+    /** Called for every way to add a listener. */
     private noticeWatcher(event: string | symbol): this {
       if (event === "flush" || event === "drain") this.watchesFlush = true;
       return this;
     }
 
-    /**
-     * Whether the app has anything to say about a handshake. When not, it costs neither a response object nor a look at
-     * the headers.
-     */
+    /** Whether the app takes part in a handshake. If not, no response object is made and the headers are not read. */
     private asksTheApp(eio: number): boolean {
       const { opts } = this;
       return (
@@ -196,7 +193,7 @@ export function createEngine(Base: EngineBaseConstructor, options: EngineOptions
       );
     }
 
-    /** @param sid the app's own id for the session, or nothing */
+    /** @param sid the app's own id for the session, if any */
     private admit(
       machine: Machine,
       open: FrameBodies["Open"],

@@ -1,21 +1,20 @@
 /**
- * An engine that is not engine.io's, bound by `io.bind`: `@socket.io/bun-engine` is one. It serves the clients that
- * come straight to the app by itself; what the app says to it in the form of its own holds for clients behind Trunkline
- * as far as it can be said in engine.io's.
+ * An engine that is not engine.io's, bound by `io.bind`, such as `@socket.io/bun-engine`. It serves direct clients by
+ * itself. Options in its own form apply to clients behind Trunkline as far as engine.io has an equivalent.
  */
 import type { IncomingMessage } from "node:http";
 import { elsewhere } from "./door.js";
 import type { DirectEngine, EngineOptions } from "../socketio/types.js";
 
-/** Said in the same form by both. */
+/** Options that have the same form in both. */
 const SAME = ["pingInterval", "pingTimeout", "upgradeTimeout", "maxHttpBufferSize"] as const;
-/** What the node would have to do, and cannot. */
+/** Options that the node would have to apply and cannot. */
 const OWN = ["editHandshakeHeaders", "editResponseHeaders"] as const;
 
 type AllowRequest = (request: Request, server: undefined) => unknown;
 type Answer = (request: Request, server: unknown) => unknown;
 
-/** Its options as far as engine.io knows them. */
+/** Its options, as far as engine.io knows them. */
 export function optionsOf(engine: DirectEngine): EngineOptions {
   const said = engine.opts as Record<string, unknown>;
   const options: Record<string, unknown> = {};
@@ -26,7 +25,8 @@ export function optionsOf(engine: DirectEngine): EngineOptions {
       request: IncomingMessage,
       done: (message: unknown, isAllowed: boolean) => void,
     ): void => {
-      // Without the server that it expects: one that asks this for more than a request says lets nobody in.
+      // Without the server that it expects: an `allowRequest` that needs more of it than the request refuses every
+      // client.
       new Promise((resolve) => resolve(allowRequest(webRequest(request), undefined))).then(
         () => done(null, true),
         (reason: unknown) => done(reason instanceof Error ? reason.message : reason, false),
@@ -36,13 +36,13 @@ export function optionsOf(engine: DirectEngine): EngineOptions {
   return options;
 }
 
-/** How many clients came straight to it, whichever engine it is. */
+/** The number of direct clients of an engine of any kind. */
 export function countOf(engine: DirectEngine): number {
   const clients: unknown = engine.clients;
   return clients instanceof Map ? clients.size : engine.clientsCount;
 }
 
-/** A sentence of what it was told and clients behind Trunkline do not get. */
+/** A sentence about options that do not apply to clients behind Trunkline. */
 export function unhonouredBy(engine: DirectEngine): string | undefined {
   const names = OWN.filter((name) => (engine.opts as Record<string, unknown>)[name] !== undefined);
   return names.length === 0
@@ -50,7 +50,7 @@ export function unhonouredBy(engine: DirectEngine): string | undefined {
     : `${names.join(", ")} of the app's own engine: it holds for clients that come straight to this server`;
 }
 
-/** As `closeDoor` for an engine that answers web requests. */
+/** Like `closeDoor`, for an engine that answers web requests. */
 export function closeForeignDoor(engine: DirectEngine, address: string): void {
   const face = engine as unknown as { handleRequest?: Answer; clients: unknown };
   const { status, body } = elsewhere(address);

@@ -1,16 +1,16 @@
 /**
- * An engine of the app's own making, bound by `io.bind`: what the app does to it, or has put into it, holds for clients
- * behind Trunkline, too.
+ * An engine that the app made itself and bound by `io.bind`: changes that the app made to it apply to clients behind
+ * Trunkline, too.
  */
 import type { DirectEngine } from "../socketio/types.js";
 
-/** Whether the app has said how ids are made: on the object, or in a class below engine.io's. */
+/** Whether the app defines how ids are made: on the object, or in a class that extends engine.io's. */
 export function makesOwnIds(engine: DirectEngine): boolean {
   const base = baseOf(engine);
   return base === undefined ? Object.hasOwn(engine, "generateId") : engine.generateId !== base.generateId;
 }
 
-/** What a class of the app's own may have put in place of engine.io's. */
+/** Methods that a class of the app may have overridden. */
 const STEPS = [
   "verify",
   "handshake",
@@ -21,7 +21,7 @@ const STEPS = [
   "handleUpgrade",
 ] as const;
 
-/** Steps of a handshake that the app has replaced, by name. */
+/** The names of the handshake methods that the app has overridden. */
 export function overriddenMethods(engine: DirectEngine): string[] {
   const names = new Set<string>();
   if (baseOf(engine) === undefined) return [];
@@ -35,7 +35,7 @@ export function overriddenMethods(engine: DirectEngine): string[] {
   return [...names];
 }
 
-/** engine.io's `BaseServer.prototype`, of whichever copy of it the app has. */
+/** engine.io's `BaseServer.prototype`, from the app's copy of engine.io. */
 function baseOf(engine: DirectEngine): DirectEngine | undefined {
   let proto: object | null = engine;
   while (proto !== null && !Object.hasOwn(proto, "_applyMiddlewares"))

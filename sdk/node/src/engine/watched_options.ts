@@ -1,13 +1,14 @@
 /**
- * Options of `io.engine` while the app runs: Engine.IO reads them when it needs them, so apps change them, and the
- * nodes must hear of it.
+ * Watches the options of `io.engine` while the app runs: Engine.IO reads them when it needs them, so apps change them,
+ * and the nodes must know.
  */
 import { NODE_OPTIONS } from "../socketio/settings.js";
 import type { DirectEngine, EngineBase, EngineOptions } from "../socketio/types.js";
 
 /**
- * Calls `onChanged` once behind each turn in which the app has changed the engine's options, or one of them.
- * @param direct the engine of direct clients, if there is one by then: it has the same options
+ * Calls `onChanged` once after each turn of the event loop in which the app has changed the engine's options, or one of
+ * them.
+ * @param direct the engine of direct clients, if it exists by then: it has the same options
  */
 export function watchOptions(engine: EngineBase, direct: () => DirectEngine | undefined, onChanged: () => void): void {
   let present = engine.opts;

@@ -1,7 +1,4 @@
-/**
- * Connection state recovery of clients that come straight to the app's own HTTP server: kept here, as in Socket.IO's
- * own in-memory adapter.
- */
+/** Connection state recovery for direct clients: kept in this process, as in Socket.IO's own in-memory adapter. */
 import type { BroadcastOptions, PersistedSession, RestoredSession } from "../socketio/types.js";
 
 const DIRECT_PACKETS_MAX = 10_000;
@@ -9,7 +6,7 @@ const DIRECT_PACKETS_MAX = 10_000;
 interface KeptSession {
   readonly session: PersistedSession;
   readonly untilMs: number;
-  /** A socket lives on it, or is about to. */
+  /** Whether a socket uses it, or is about to. */
   isTaken: boolean;
 }
 
@@ -20,7 +17,7 @@ interface KeptPacket {
   readonly untilMs: number;
 }
 
-/** The log of one namespace for direct clients; empty, and without a timer, while there are none. */
+/** The log of one namespace for direct clients; empty and without a timer while there are none. */
 export class DirectLog {
   private readonly keepMs: number;
   private readonly onIdle: () => void;
@@ -34,7 +31,7 @@ export class DirectLog {
     this.onIdle = onIdle;
   }
 
-  /** Whether a client may come back to it. */
+  /** Whether a client may return to it. */
   get isInUse(): boolean {
     return this.sessions.size > 0;
   }
@@ -51,13 +48,13 @@ export class DirectLog {
     this.arm();
   }
 
-  /** The socket that has this private id, when it was given out before. */
+  /** The socket with this private id, if it was given out before. */
   takenBy(pid: string): string | undefined {
     const kept = this.sessions.get(pid);
     return kept?.isTaken ? kept.session.sid : undefined;
   }
 
-  /** What was missed is not in it: see {@link DirectLog.missed}. */
+  /** The kept session, without the missed packets: see {@link DirectLog.missed}. */
   restore(pid: string, offset: string): RestoredSession | null {
     const kept = this.sessions.get(pid);
     if (kept === undefined || kept.isTaken || kept.untilMs < Date.now() || this.placeOf(offset) < 0) return null;
@@ -65,13 +62,13 @@ export class DirectLog {
     return { ...kept.session, missedPackets: [] };
   }
 
-  /** It was not used. */
+  /** Releases a session that was not used. */
   release(pid: string): void {
     const kept = this.sessions.get(pid);
     if (kept !== undefined) kept.isTaken = false;
   }
 
-  /** What came for a socket since the packet with this offset; undefined when that is not known any more. */
+  /** The packets for a socket since the one with this offset; undefined when they are no longer known. */
   missed(pid: string, offset: string): unknown[][] | undefined {
     const kept = this.sessions.get(pid);
     const place = this.placeOf(offset);

@@ -1,7 +1,7 @@
-/** Why a session ended, in the words that the app sees. */
+/** The reasons of ended sessions, in the words that the app sees. */
 import { CloseReason } from "../trunk/frames.js";
 
-/** `spec/trunk.md`, section 4: what the app's `disconnect` handler sees. A code of a later version counts as 2. */
+/** `spec/trunk.md`, section 4: the reason in the app's `disconnect` handler. A code of a later version counts as 2. */
 export const WORDS: Readonly<Record<number, string>> = {
   [CloseReason.clientClosed]: "transport close",
   [CloseReason.transportError]: "transport error",
@@ -17,8 +17,8 @@ export const WORDS: Readonly<Record<number, string>> = {
 };
 
 /**
- * Ends that Socket.IO has no word for: the app finds the cause in the second argument of `disconnect`, in the shape of
- * a client's details.
+ * The details of ends for which Socket.IO has no reason of its own: the app finds the cause in the second argument of
+ * `disconnect`, in the form of a client's details.
  */
 export function causeOf(reason: number, slug: string): CloseDetails | undefined {
   const isOutbox = reason === CloseReason.outboxFull;

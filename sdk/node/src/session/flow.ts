@@ -1,28 +1,30 @@
 /**
- * Back-pressure of one session: what its client still has to take, as the node's outbox has it. There is one only while
- * the app sends a lot: then a `Mark` is under way to the node, which answers when all before it has left
- * (`spec/trunk.md`, section 4). Until then the session is what engine.io calls not writable, and what is written
- * meanwhile is in `writeBuffer`.
+ * Back-pressure of one session: what its client still has to read, according to the node's outbox. The object exists
+ * only while the app sends a lot: then a `Mark` is under way to the node, which answers when everything before it has
+ * left (`spec/trunk.md`, section 4). Until then the session counts as not writable in engine.io's sense, and later
+ * packets are in `writeBuffer`.
  */
 
-/** So much is written without asking the node: an ordinary session never asks. */
+/** This many bytes are written without a mark, so an ordinary session never uses one. */
 export const UNMARKED_BYTES_MAX = 16 * 1024;
 
-/** In the place of a packet that was written before anybody looked. */
+/** Stands for a packet that was written before `writeBuffer` was first read. */
 const UNSEEN = Object.freeze({ type: "message", options: Object.freeze({}) });
 
+/** Called when data has left the node. */
 export type Sent = () => void;
 
+/** The back-pressure of one session while a mark is under way. */
 export class Flow {
   readonly mark: number;
   /** Bytes before the mark. */
   private readonly markedBytes: number;
-  /** Who wants to know that what is before the mark has left. */
+  /** Callbacks for when everything before the mark has left. */
   private readonly sent: Sent[];
   private count = 0;
   private bytes = 0;
   private waiting: Sent[] = [];
-  /** Kept from the first look on: whoever never looks does not pay for it. */
+  /** The packets, kept only after the first read of `writeBuffer`: sessions that are never read do not pay for it. */
   private packets: object[] | undefined;
 
   constructor(mark: number, markedBytes: number, sent: Sent[], isWatched: boolean) {
@@ -36,7 +38,7 @@ export class Flow {
     return this.packets !== undefined;
   }
 
-  /** What was written since the mark. */
+  /** The packets written since the mark. */
   get buffer(): object[] {
     return (this.packets ??= new Array<object>(this.count).fill(UNSEEN));
   }
@@ -49,12 +51,12 @@ export class Flow {
     return this.markedBytes + this.bytes;
   }
 
-  /** Bytes behind the mark, and who waits for them. */
+  /** The bytes after the mark, and the callbacks that wait for them. */
   get rest(): { bytes: number; sent: Sent[] } {
     return { bytes: this.bytes, sent: this.waiting };
   }
 
-  /** @param packet made only if somebody looks */
+  /** @param packet made only if `writeBuffer` is read */
   add(bytes: number, packet: () => object, sent: Sent | undefined): void {
     this.count++;
     this.bytes += bytes;
@@ -62,7 +64,7 @@ export class Flow {
     if (sent !== undefined) this.waiting.push(sent);
   }
 
-  /** All before the mark has left. */
+  /** Handles the answer: everything before the mark has left. */
   passed(): void {
     for (const sent of this.sent) sent();
   }

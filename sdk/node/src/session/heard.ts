@@ -1,10 +1,10 @@
 /**
- * Events that hardly anybody listens for, as bits of `Conn.heard`. Each message would have to ask for them, and the
- * table of listeners is another object of another client each time: what asking costs is memory that is in no cache.
+ * Events with rare listeners, as bits of `Conn.heard`. Each message would otherwise look them up in the table of
+ * listeners, which is a different object for each client and rarely in the CPU's cache.
  */
 export const Heard = { packet: 1, message: 2, packetCreate: 4, flush: 8 } as const;
 
-/** The bit of an event; 0 for those that are not told apart. */
+/** The bit of an event; 0 for events without one. */
 export function heardBit(event: string | symbol): number {
   switch (event) {
     case "packet":

@@ -1,4 +1,4 @@
-/** Engine.IO messages as apps write them and as they leave. */
+/** Engine.IO messages, as apps write them and as they are sent. */
 import type { PartData } from "../trunk/outbound_types.js";
 
 /** The options of a packet, as engine.io's `send` takes them. */
@@ -13,7 +13,8 @@ export function packetOf(data: unknown, options: SendOptions): object {
 }
 
 /**
- * As engine.io's own parser does it: bytes stay bytes, everything else becomes text, and what is falsy becomes no text.
+ * Converts data as engine.io's own parser does: bytes stay bytes, everything else becomes text, and falsy values become
+ * empty text.
  */
 export function partOf(data: unknown): PartData {
   if (typeof data === "string") return data;

@@ -1,5 +1,5 @@
 /**
- * The classes of socket.io, engine.io and socket.io-adapter that ours extend: the app's own copies, found from its own
+ * The classes of socket.io, engine.io and socket.io-adapter that ours extend: the app's own copies, found through its
  * server.
  */
 import { createServer } from "node:http";
@@ -21,13 +21,14 @@ export interface Bases {
   readonly Engine: EngineBaseConstructor;
   readonly Adapter: AdapterConstructor;
   readonly RecoveryAdapter: AdapterConstructor;
-  /** The options of an engine to which the app has said nothing. */
+  /** The options of an engine for which the app has set none. */
   readonly defaults: EngineOptions;
 }
 
-/** By socket.io's `Server.prototype`, and, where the class cannot be found from it, by server. */
+/** The bases by socket.io's `Server.prototype`, and, where the class cannot be found from it, by server. */
 const basesOf = new WeakMap<object, Bases>();
 
+/** Finds the app's own copies of the classes, once for each copy of socket.io. */
 export function findBases(io: SocketIoServer): Bases {
   const proto = serverPrototype(io);
   const Server = classOf<ServerConstructor>(proto);
@@ -40,7 +41,7 @@ export function findBases(io: SocketIoServer): Bases {
   return bases;
 }
 
-/** Of socket.io's own class, below the app's subclasses, whose constructors may want anything. */
+/** The prototype of socket.io's own class, below the app's subclasses, whose constructors may require any arguments. */
 function serverPrototype(io: SocketIoServer): ServerInternals {
   for (
     let proto: object | null = Object.getPrototypeOf(io) as object;
@@ -53,15 +54,15 @@ function serverPrototype(io: SocketIoServer): ServerInternals {
 }
 
 /**
- * Undefined where something else was written into its place: socket.io gives its server all that is enumerable in
- * `EventEmitter.prototype`, which is `constructor`, too, in Bun.
+ * The class of a prototype. Undefined where something else was written into its `constructor`: socket.io copies all
+ * enumerable members of `EventEmitter.prototype` into its server, which in Bun include `constructor`.
  */
 function classOf<Class>(proto: object): Class | undefined {
   const { constructor } = proto as { constructor: unknown };
   return typeof constructor === "function" && constructor.prototype === proto ? (constructor as Class) : undefined;
 }
 
-/** Two servers that never listen, only to look at what they are made of. */
+/** Makes two servers that never listen, only to find the classes that they are made of. */
 function probe(Server: ServerConstructor): Bases {
   const plain = new Server({ serveClient: false });
   plain.attach(createServer());
@@ -69,7 +70,7 @@ function probe(Server: ServerConstructor): Bases {
   return { ...engineBases(plain.eio), Adapter: plain.adapter(), RecoveryAdapter: recovering.adapter() };
 }
 
-/** The same without the class: an engine of the server's making, and the adapter that the app's server has. */
+/** Finds the same without the class: from an engine that the server makes, and the adapter of the app's server. */
 function lookAt(io: ServerInternals, proto: ServerInternals): Bases {
   const plain = Object.create(proto) as ServerInternals;
   Object.assign(plain, { bind: () => plain });
@@ -80,7 +81,7 @@ function lookAt(io: ServerInternals, proto: ServerInternals): Bases {
   );
   if (Adapter === undefined)
     throw new TypeError("useTrunkline: no class of socket.io-adapter is found in the server's adapter");
-  // Where it is not to be found the app has another adapter, and nobody has this one.
+  // If it cannot be found, the app has another adapter, so the class is not needed.
   const RecoveryAdapter = classes.find(
     (one) => Object.getPrototypeOf(one) === Adapter && Object.hasOwn(one.prototype as object, "restoreSession"),
   );
@@ -97,7 +98,7 @@ function engineBases(eio: DirectEngine | undefined): Pick<Bases, "Engine" | "def
   };
 }
 
-/** The class of an adapter and those that it extends, the nearest first. */
+/** The class of an adapter and its base classes, nearest first. */
 function classesOf(adapter: AdapterBase): AdapterConstructor[] {
   const list: AdapterConstructor[] = [];
   for (

@@ -34,7 +34,7 @@ export function installEngine(io: SocketIoServer, engine: EngineBase & { adopt(d
   if (present === undefined) {
     bind(engine);
   } else {
-    // With them goes socket.io's own "connection" listener.
+    // socket.io's own "connection" listener moves with them.
     if (!isForeign(present)) moveListeners(present, engine);
     engine.adopt(present);
     inner.engine = engine;
@@ -45,7 +45,7 @@ export function installEngine(io: SocketIoServer, engine: EngineBase & { adopt(d
   };
 }
 
-/** `io.close()` is done when what we still had to say has left, too: an app may end its process right after it. */
+/** Makes `io.close()` wait until our last messages have been sent, too: an app may end its process right after it. */
 export function extendClose(io: SocketIoServer, closeOurs: () => Promise<void>): void {
   const close = io.close.bind(io);
   (io as { close: SocketIoServer["close"] }).close = async (done) => {
@@ -60,10 +60,10 @@ function moveListeners(from: EventEmitter, to: EventEmitter): void {
 }
 
 /**
- * Replaces the adapter of every namespace, present and future, for good: Socket.IO's documents have others installed in
- * a later line, and what such a one broadcasts does not reach a node. What the present ones hold, and who listens to
- * them, moves over.
- * @param onForeign called with the name of an adapter that is not used, and whether ours took its place
+ * Replaces the adapter of every namespace, present and future, permanently: Socket.IO's documentation installs other
+ * adapters in a later line, and their broadcasts would not reach a node. The content of the present adapters, and their
+ * listeners, move to ours.
+ * @param onForeign called with the name of an adapter that is not used, and whether ours replaced it
  */
 export function installAdapter(
   io: SocketIoServer,
@@ -98,12 +98,12 @@ export function installAdapter(
 
 const GUARDS = new WeakMap<AdapterConstructor, (nsp: IoNamespace) => void>();
 
-/** For a namespace of later: an adapter of ours calls it before the namespace has it. */
+/** Guards a later namespace: our adapter calls this before the namespace has it. */
 export function guardNamespace(nsp: IoNamespace, ours: AdapterConstructor): void {
   GUARDS.get(ours)?.(nsp);
 }
 
-/** `io.of("/chat").adapter = …` is no public way, and taken all the same. */
+/** Handles `io.of("/chat").adapter = …`, which is not a public method but works in Socket.IO. */
 function guardAdapter(nsp: IoNamespace, ours: AdapterConstructor, onForeign: (adapter: object) => void): void {
   let present = nsp.adapter;
   Object.defineProperty(nsp, "adapter", {
@@ -121,8 +121,8 @@ function guardAdapter(nsp: IoNamespace, ours: AdapterConstructor, onForeign: (ad
 }
 
 /**
- * `createAdapter(…)` returns a function without a name, which makes an object of a class with one. It is not called: it
- * would begin to work.
+ * The name of an adapter: `createAdapter(…)` returns a function without a name, which makes an object of a class with
+ * one. The function is not called, because the adapter would start to work.
  */
 function adapterName(constructor: unknown): string {
   if (typeof constructor !== "function") return typeof constructor;
@@ -135,36 +135,33 @@ function constructorName(adapter: object | undefined): string | undefined {
   return adapter?.constructor.name || undefined;
 }
 
-/** It would go on listening to its broker, and sending to it. What it says to that is not the app's concern. */
+/** Closes an unused adapter, which would otherwise keep using its broker. Its errors do not concern the app. */
 function closeQuietly(adapter: AdapterBase): void {
   void Promise.resolve()
     .then(() => adapter.close())
     .catch(() => undefined);
 }
 
-/** The namespaces there are now, with their adapters. */
+/** The present namespaces, with their adapters. */
 export function namespacesOf(io: SocketIoServer): IterableIterator<IoNamespace> {
   return internalsOf(io)._nsps.values();
 }
 
-/**
- * Has socket.io's own adapter make, of what is encoded already, the frame that all WebSockets of this process can
- * share.
- */
+/** Lets socket.io's own adapter make, from encoded data, the frame that all WebSockets of this process can share. */
 export function shareFrame(plain: AdapterBase, encoded: EncodedPart[], written: object): void {
   plain._encode?.call({ encoder: { encode: () => encoded } } as unknown as AdapterBase, undefined, written);
 }
 
-/** The options that the node carries out for us, as the app said them. */
+/** The options that the node applies, as the app set them. */
 function saidOptions(io: SocketIoServer): SaidOptions {
   const inner = internalsOf(io);
   return {
     ...inner.engine.opts,
-    // `attach` and `listen` may say another than the server.
+    // `attach` and `listen` may have set another path than the constructor.
     path: inner.engine.opts.path || io.path(),
     connectTimeout: inner._connectTimeout,
     connectionStateRecovery: inner.opts.connectionStateRecovery,
-    // Our own word, not an option: broadcasts have numbers.
+    // Our own setting, not an option of the app: broadcasts have numbers.
     numbers: inner.opts.connectionStateRecovery ? true : undefined,
   };
 }
@@ -174,7 +171,7 @@ export function engineSettings(io: SocketIoServer): Record<string, unknown> {
   return nodeSettings(saidOptions(io)).settings;
 }
 
-/** What the app asks for and clients behind Trunkline do not get: one sentence for each. */
+/** The app's options that do not apply to clients behind Trunkline: one sentence for each. */
 export function unhonouredOptions(io: SocketIoServer): string[] {
   const inner = internalsOf(io);
   const { defaults } = findBases(io);
@@ -194,8 +191,8 @@ export function unhonouredOptions(io: SocketIoServer): string[] {
 }
 
 /**
- * `io.attachApp` puts a uWebSockets.js server's own publishing in place of the adapter's, for all servers of the
- * process.
+ * Watches `io.attachApp`, which replaces the adapter's publishing by that of a uWebSockets.js server, for all servers
+ * of the process.
  */
 export function watchAttachApp(io: SocketIoServer, notice: (sentence: string) => void): void {
   const inner = internalsOf(io);
@@ -209,9 +206,7 @@ export function watchAttachApp(io: SocketIoServer, notice: (sentence: string) =>
   };
 }
 
-/**
- * How long a client may be away and still find its socket, in milliseconds; undefined when the app does not recover.
- */
+/** How long a client may be away and still find its socket, in milliseconds; undefined without recovery. */
 export function recoveryMs(io: SocketIoServer): number | undefined {
   const options = internalsOf(io).opts.connectionStateRecovery;
   return options ? keepMs(options.maxDisconnectionDuration) : undefined;
@@ -224,8 +219,8 @@ interface ConnectingNamespace extends IoNamespace {
 }
 
 /**
- * Notes whose socket a namespace is about to make: the adapter is asked for a kept one without a word of the client
- * that wants it.
+ * Notes for which client a namespace is about to make a socket: the adapter is asked for a kept socket without being
+ * told the client.
  */
 export function watchConnecting(nsp: ConnectingNamespace): void {
   if (Object.hasOwn(nsp, CONNECTING)) return;
@@ -242,30 +237,31 @@ export function watchConnecting(nsp: ConnectingNamespace): void {
   Object.defineProperty(nsp, "_add", { value: watched, writable: true, configurable: true, enumerable: false });
 }
 
-/** The connection that a namespace is about to make a socket for, now. */
+/** The connection for which a namespace is making a socket now. */
 export function connectingConn(nsp: ConnectingNamespace): unknown {
   return nsp[CONNECTING];
 }
 
 const OUTGOING = Symbol("trunkline.outgoing");
 
-/** An adapter that wants to know which of its sockets have listeners for outgoing packets. */
+/** An adapter that must know which of its sockets have listeners for outgoing packets. */
 export interface OutgoingWatcher {
   [OUTGOING]?: (socket: IoSocket) => void;
 }
 
-/** Something listens now for what is written to this socket. */
+/** Notes that this socket now has a listener for outgoing packets. */
 export function noticeListener(socket: IoSocket): void {
   (socket.adapter as AdapterBase & OutgoingWatcher)[OUTGOING]?.(socket);
 }
 
+/** Calls `notice` for each socket of an adapter that gets a listener for outgoing packets. */
 export function watchOutgoing(adapter: AdapterBase & OutgoingWatcher, notice: (socket: IoSocket) => void): void {
   adapter[OUTGOING] = notice;
 }
 
 /**
- * Wraps the two methods that add such listeners, once for each class of sockets: a broadcast need not look at each
- * receiver to find them.
+ * Wraps the two methods that add such listeners, once for each class of sockets, so that a broadcast need not visit
+ * each receiver to find them.
  */
 export function patchOutgoing(socket: IoSocket): void {
   const proto = Object.getPrototypeOf(socket) as Record<string | symbol, unknown>;

@@ -20,10 +20,10 @@ const ABOUT_LISTENERS = [
   "listenerCount",
 ] as const;
 
-/** An emitter that may have less than Node.js's: Bun's engine knows neither `rawListeners` nor `removeAllListeners`. */
+/** An emitter that may lack methods of Node.js's: Bun's engine has neither `rawListeners` nor `removeAllListeners`. */
 type Emitter = Partial<EventEmitter> & Pick<EventEmitter, "on" | "off" | "listeners">;
 
-/** Takes all listeners of an event to another emitter. */
+/** Moves all listeners of an event to another emitter. */
 export function moveEvent(from: Emitter, to: EventEmitter, event: string | symbol): void {
   for (const raw of [...(from.rawListeners?.(event) ?? from.listeners(event))] as Listener[]) {
     const once = raw.listener ?? raw.fn;
@@ -34,7 +34,8 @@ export function moveEvent(from: Emitter, to: EventEmitter, event: string | symbo
 }
 
 /**
- * From now on both have one list of listeners for these events: the second's. What the first emits, the second emits.
+ * Makes both emitters share one list of listeners for these events: the second's. The second emits what the first
+ * emits.
  */
 export function shareListeners(from: Emitter, to: EventEmitter, events: readonly string[]): void {
   for (const event of events) {

@@ -1,31 +1,30 @@
 /**
- * The app's options for the node (`Hello.settings`), read as Socket.IO reads them. Its options pass through
- * comparisons, truth tests and `setTimeout`, which take `"25000"`, `25000 / 3` and `Infinity`; the node takes whole
- * numbers and booleans. What plain Socket.IO cannot work with either is passed on as it is: the node refuses it by its
+ * The app's options for the node (`Hello.settings`), read as Socket.IO reads them. Socket.IO uses its options in
+ * comparisons, truth tests and `setTimeout`, which accept `"25000"`, `25000 / 3` and `Infinity`; the node accepts whole
+ * numbers and booleans. A value that plain Socket.IO cannot use either is passed on unchanged: the node refuses it by
  * name.
  */
 
-/** The options that a node carries out, as the app said them. */
+/** The options that a node applies, as the app set them. */
 export type SaidOptions = Readonly<Record<string, unknown>>;
 
+/** The settings for the node, made from the app's options. */
 export interface NodeSettings {
   readonly settings: Record<string, unknown>;
-  /** A sentence for each option of which clients behind Trunkline get something else. */
+  /** A sentence for each option that clients behind Trunkline get with another value. */
   readonly unhonoured: string[];
 }
 
-/** The most that a node takes for a number of bytes or milliseconds: the largest delay of a timer in Node.js. */
+/** The largest number of bytes or milliseconds that a node accepts: the largest delay of a timer in Node.js. */
 const NUMBER_MAX = 2 ** 31 - 1;
 
 type Say = (sentence: string) => void;
 type Reader = (value: unknown, say: Say) => unknown;
 
-/**
- * One row for each key of `Hello.settings`. An option that is not there is left out: the node has Socket.IO's default.
- */
+/** One row for each key of `Hello.settings`. A missing option is left out: the node has Socket.IO's default. */
 const READERS: Readonly<Record<string, Reader>> = {
   path: (value) => value,
-  // Engine.IO leaves the slash out for `false` and for nothing else.
+  // Engine.IO omits the slash only for `false`.
   addTrailingSlash: (value) => value !== false,
   pingInterval: (value) => delayMs(value),
   pingTimeout: (value) => delayMs(value),
@@ -40,13 +39,13 @@ const READERS: Readonly<Record<string, Reader>> = {
   httpCompression,
   perMessageDeflate,
   connectionStateRecovery,
-  // No option: broadcasts have numbers.
+  // Not an option of the app: broadcasts have numbers.
   numbers: Boolean,
 };
 
 /**
- * Engine.IO assigns the app's options over its defaults: what the app says to be undefined, such as a variable that is
- * not set, is not the default but undefined, and read as such.
+ * Engine.IO assigns the app's options over its defaults: an option that the app sets to undefined, such as a variable
+ * that is not set, replaces its default by undefined.
  */
 const REPLACED_BY_UNDEFINED: ReadonlySet<string> = new Set([
   "pingInterval",
@@ -57,9 +56,10 @@ const REPLACED_BY_UNDEFINED: ReadonlySet<string> = new Set([
   "httpCompression",
 ]);
 
-/** Names of the options that a node carries out. */
+/** Names of the options that a node applies. */
 export const NODE_OPTIONS: readonly string[] = Object.keys(READERS);
 
+/** Reads the app's options as Socket.IO does and makes the node's settings from them. */
 export function nodeSettings(said: SaidOptions): NodeSettings {
   const settings: Record<string, unknown> = {};
   const unhonoured: string[] = [];
@@ -71,13 +71,13 @@ export function nodeSettings(said: SaidOptions): NodeSettings {
   return { settings, unhonoured };
 }
 
-/** As `setTimeout` reads a delay: in whole milliseconds, and what is below one or above its range is one. */
+/** A delay as `setTimeout` reads it: whole milliseconds; a value below one or above its range becomes one. */
 export function delayMs(value: unknown): number {
   const ms = number(value);
   return ms >= 1 && ms <= NUMBER_MAX ? Math.trunc(ms) : 1;
 }
 
-/** As `maxDisconnectionDuration` is compared with the clock: what is no number never expires. */
+/** `maxDisconnectionDuration` as it is compared with the clock: a value that is no number never expires. */
 export function keepMs(value: unknown): number {
   const ms = number(value);
   return Number.isNaN(ms) ? NUMBER_MAX : Math.min(Math.max(Math.trunc(ms), 1), NUMBER_MAX);
@@ -87,7 +87,7 @@ function number(value: unknown): number {
   try {
     return Number(value);
   } catch {
-    // A symbol, or an object that is no value.
+    // A symbol, or an object without a primitive value.
     return NaN;
   }
 }
@@ -95,12 +95,12 @@ function number(value: unknown): number {
 function bytesMax(value: unknown, say: Say): number {
   const bytes = number(value);
   if (bytes >= 1 && bytes <= NUMBER_MAX) return Math.trunc(bytes);
-  // For WebSockets all these mean that there is no limit.
+  // For WebSockets all these values mean "no limit".
   say(`a node takes no more than ${NUMBER_MAX} bytes; that is the limit for clients behind it`);
   return NUMBER_MAX;
 }
 
-/** As a count is compared with it: what is no number bounds nothing. */
+/** A limit as a count is compared with it: a value that is no number is no limit. */
 function chunksMax(value: unknown): number {
   const chunks = number(value);
   return Number.isNaN(chunks) ? NUMBER_MAX : Math.min(Math.max(Math.floor(chunks), 0), NUMBER_MAX);
@@ -123,7 +123,7 @@ function httpCompression(value: unknown, say: Say): unknown {
     say(
       `a node takes "threshold" only, and compresses as zlib does by default, not with ${Object.keys(zlib).join(", ")}`,
     );
-  // A length is compared with it: what is no number is above every length.
+  // A length is compared with it: a value that is no number is larger than every length.
   return { threshold: thresholdBytes(threshold, 0) };
 }
 
@@ -162,21 +162,21 @@ function flag(value: unknown): boolean | undefined {
   return value === undefined ? undefined : Boolean(value);
 }
 
-/** `ws` takes a number or a boolean and passes over the rest. */
+/** `ws` accepts a number or a boolean and ignores everything else. */
 function windowBits(value: unknown): unknown {
   return typeof value === "boolean" ? value : typeof value === "number" ? printable(value) : undefined;
 }
 
 /**
- * zlib passes over NaN, cuts a fraction off, and throws at whatever is no number, with the first message that it
- * compresses.
+ * A number for zlib: it ignores NaN, truncates fractions, and throws for anything that is no number, at the first
+ * message that it compresses.
  */
 function zlibNumber(value: unknown): unknown {
   if (value === undefined || Number.isNaN(value)) return undefined;
   return typeof value === "number" ? printable(Math.trunc(value)) : String(value);
 }
 
-/** So that the node's refusal shows it: JSON has no infinity. */
+/** A form of the number that the node's refusal can show: JSON has no infinity. */
 function printable(value: number): unknown {
   return Number.isFinite(value) ? value : String(value);
 }

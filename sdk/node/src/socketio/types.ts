@@ -1,6 +1,6 @@
 /**
- * The shapes of socket.io, engine.io and socket.io-adapter that Trunkline touches, privates included, and their
- * numbers. What is done with the privates is in `internals.ts`, where the classes come from in `bases.ts`.
+ * The shapes of socket.io, engine.io and socket.io-adapter that Trunkline uses, including private members, and their
+ * numbers. `internals.ts` uses the private members, `bases.ts` finds the classes.
  */
 import type { EventEmitter } from "node:events";
 import type { IncomingMessage, ServerResponse } from "node:http";
@@ -12,6 +12,7 @@ export interface SocketIoServer {
   close(done?: (error?: Error) => void): unknown;
 }
 
+/** An engine middleware, as `io.engine.use` takes it. */
 export type Middleware = (
   request: IncomingMessage,
   response: ServerResponse,
@@ -43,6 +44,7 @@ export interface EngineOptions {
   ) => void;
 }
 
+/** The options of the `cookie` package that Engine.IO passes on. */
 export interface CookieOptions {
   name: string;
   path?: string;
@@ -56,6 +58,7 @@ export interface CookieOptions {
   sameSite?: boolean | string;
 }
 
+/** The callback of Engine.IO's checks: without arguments the request is accepted. */
 export type VerifyCallback = (code?: number, context?: Record<string, unknown>) => void;
 
 /** An engine.io server: `BaseServer`, with its protected members. */
@@ -71,6 +74,7 @@ export interface EngineBase extends EventEmitter {
   _applyMiddlewares(request: IncomingMessage, response: ServerResponse, done: (error?: unknown) => void): void;
 }
 
+/** The constructor of engine.io's `BaseServer`. */
 export type EngineBaseConstructor = (new (
   options: EngineOptions,
 ) => EngineBase) & {
@@ -79,12 +83,13 @@ export type EngineBaseConstructor = (new (
   readonly errorMessages: Record<number, string>;
 };
 
-/** The engine that socket.io creates itself, for clients that come straight to the app's HTTP server. */
+/** The engine that socket.io creates itself, for direct clients. */
 export interface DirectEngine extends EngineBase {
   handleRequest?(request: IncomingMessage, response: ServerResponse): unknown;
   handleUpgrade?(request: IncomingMessage, socket: unknown, head: Buffer): void;
 }
 
+/** A Socket.IO packet, as far as we use it. */
 export interface Packet {
   type: number;
   nsp?: string;
@@ -92,19 +97,21 @@ export interface Packet {
   id?: number;
 }
 
-/** One Engine.IO message as the app's parser makes it: text, or anything that engine.io takes as binary. */
+/** One Engine.IO message from the app's parser: text, or any value that engine.io treats as binary. */
 export type EncodedPart = string | Uint8Array | ArrayBuffer | ArrayBufferView;
 
+/** The encoder of a parser. */
 export interface Encoder {
   encode(packet: Packet): EncodedPart[];
 }
 
+/** The decoder of a parser. */
 export interface Decoder extends EventEmitter {
   add(part: unknown): void;
   destroy?(): void;
 }
 
-/** What the app's `parser` option is, as far as we use it. */
+/** The app's `parser` option, as far as we use it. */
 export interface Parser {
   readonly Decoder: new () => Decoder;
 }
@@ -112,6 +119,7 @@ export interface Parser {
 /** socket.io-parser's numbers. */
 export const PacketType = { DISCONNECT: 1, EVENT: 2 } as const;
 
+/** A Socket.IO server's socket, as far as we use it. */
 export interface IoSocket {
   readonly id: string;
   readonly nsp: IoNamespace;
@@ -124,40 +132,46 @@ export interface IoSocket {
   _onclose(reason: string): unknown;
 }
 
+/** A namespace, with the private members that we use. */
 export interface IoNamespace {
   readonly name: string;
   readonly sockets: Map<string, IoSocket>;
   readonly server: { readonly _parser: Parser };
   adapter: AdapterBase;
-  /** A client wants a socket here. What it calls of the adapter before it first waits is about that client. */
+  /**
+   * Handles a client that asks for a socket here. The adapter's methods that it calls before its first `await` concern
+   * that client.
+   */
   _add(client: { readonly conn: unknown }, ...rest: unknown[]): unknown;
   /** The next acknowledgement's number: one space for all sockets of the namespace. */
   _ids: number;
   _onServerSideEmit(args: unknown[]): void;
 }
 
+/** The flags of a broadcast, as `io.volatile` and other modifiers set them. */
 export interface BroadcastFlags {
   volatile?: boolean;
   compress?: boolean;
   local?: boolean;
   timeout?: number;
-  /** Of `emitWithAck` to one `RemoteSocket`. */
+  /** Set by `emitWithAck` of one `RemoteSocket`. */
   expectSingleResponse?: boolean;
 }
 
+/** The receivers and flags of a broadcast, as adapters get them. */
 export interface BroadcastOptions {
   rooms: Set<unknown>;
   except?: Set<unknown>;
   flags?: BroadcastFlags;
 }
 
-/** A socket as `fetchSockets` gives it: one of ours, or what another app server tells of its own. */
+/** A socket in the result of `fetchSockets`: one of ours, or one that another app server described. */
 export interface FetchedSocket {
   readonly id: string;
   readonly rooms: Iterable<unknown>;
 }
 
-/** What is kept of a socket for the time when its client comes back. */
+/** The kept state of a socket whose client may return. */
 export interface PersistedSession {
   sid: string;
   pid: string;
@@ -165,6 +179,7 @@ export interface PersistedSession {
   data: unknown;
 }
 
+/** A kept socket together with the packets that its client missed. */
 export interface RestoredSession extends PersistedSession {
   /** The data of each event, oldest first. */
   missedPackets: unknown[][];
@@ -203,7 +218,7 @@ export interface AdapterBase extends EventEmitter {
     answer: (value: unknown) => void,
   ): void;
   apply(options: BroadcastOptions, visit: (socket: IoSocket) => void): void;
-  /** Encodes for many sockets; what makes one WebSocket frame for all of them goes into `written`. */
+  /** Encodes for many sockets; the parts of one WebSocket frame for all of them go into `written`. */
   _encode?(packet: unknown, written: object): EncodedPart[];
   sockets(rooms: Set<unknown>): Promise<Set<string>>;
   fetchSockets(options: BroadcastOptions): Promise<FetchedSocket[]>;
@@ -216,8 +231,10 @@ export interface AdapterBase extends EventEmitter {
   restoreSession(pid: string, offset: string): Promise<RestoredSession | null> | null;
 }
 
+/** The constructor of an adapter. */
 export type AdapterConstructor = new (nsp: IoNamespace) => AdapterBase;
 
+/** A Socket.IO server with its private members that we use. */
 export interface ServerInternals extends SocketIoServer {
   engine: EngineBase;
   eio?: DirectEngine;

@@ -5,20 +5,25 @@ import { WebSocket, type RawData } from "ws";
 
 const HANDSHAKE_MS_MAX = 10_000;
 const REFUSAL_BYTES_MAX = 64 * 1024;
-/** Far above any `batch_bytes_max`: a guard against a peer that is no node. The machine checks the real limit. */
+/**
+ * Far above any `batch_bytes_max`: a protection against a peer that is no node. The state machine checks the real
+ * limit.
+ */
 const MESSAGE_BYTES_MAX = 256 * 1024 * 1024;
 /** How long the node may take to answer our close frame. */
 const CLOSE_MS_MAX = 2_000;
 
+/** Receives the events of a stream. */
 export interface WireHandlers {
   onOpen(): void;
   onBatch(batch: Buffer): void;
   /** The node answered the upgrade with another HTTP status; nothing follows. */
   onRefused(status: number, body: string): void;
-  /** The stream ended, or never came about (then `error` says why); nothing follows. */
+  /** Called when the stream ended, or could not be opened (then `error` says why); the last event. */
   onClose(code: number, reason: string, error: Error | undefined): void;
 }
 
+/** An open stream to a node. */
 export interface Wire {
   /** Sends one batch. The buffer must not be changed until `sent` is called. */
   send(batch: Buffer, sent: () => void): void;
@@ -27,8 +32,10 @@ export interface Wire {
   terminate(): void;
 }
 
+/** Opens a stream to a node. Tests replace it. */
 export type OpenWire = (url: URL, token: string, tls: ConnectionOptions | undefined, handlers: WireHandlers) => Wire;
 
+/** Opens a WebSocket to a node. */
 export const openWire: OpenWire = (url, token, tls, handlers) => {
   const socket = new WebSocket(url, {
     ...tls,
@@ -37,10 +44,10 @@ export const openWire: OpenWire = (url, token, tls, handlers) => {
     maxPayload: MESSAGE_BYTES_MAX,
     perMessageDeflate: false,
     skipUTF8Validation: true,
-    // One batch, one turn: two batches that came in one read are two turns all the same.
+    // One batch is one turn: two batches of one read are two turns.
     allowSynchronousEvents: false,
-    // A mask protects proxies from scripts in browsers; there is no script here, and a mask of zeros costs neither end
-    // a pass over the bytes.
+    // A mask protects proxies from scripts in browsers. There is no script here, and a mask of zeros saves both ends a
+    // pass over the bytes.
     generateMask: zeroMask,
   });
   return new WsWire(socket, handlers);
@@ -72,7 +79,7 @@ class WsWire implements Wire {
   }
 
   close(code: number): void {
-    // Nothing is left to wait for: a timer would only keep the process alive.
+    // The stream has ended: a timer would only keep the process alive.
     if (this.ended) return;
     this.socket.close(code);
     this.closeTimer ??= setTimeout(() => this.socket.terminate(), CLOSE_MS_MAX);

@@ -4,6 +4,7 @@ const FIRST_MS = 100;
 const FACTOR = 2;
 const DELAY_MS_MAX = 5_000;
 
+/** The delays between the attempts of one trunk. */
 export class Backoff {
   private readonly random: () => number;
   private failures = 0;
@@ -16,9 +17,9 @@ export class Backoff {
   /** The delay before the next attempt, in milliseconds. */
   next(): number {
     const delay = Math.min(FIRST_MS * FACTOR ** this.failures, DELAY_MS_MAX);
-    // Past the longest delay more failures change nothing, and the power must not overflow.
+    // At the longest delay, further failures change nothing, and the power must not overflow.
     if (delay < DELAY_MS_MAX) this.failures++;
-    // The longest delay is the longest: there the spread is downwards only.
+    // No delay exceeds the longest one, so there the spread is downwards only.
     return delay * (0.5 + (delay < DELAY_MS_MAX ? this.random() : this.random() / 2));
   }
 

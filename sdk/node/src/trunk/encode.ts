@@ -1,6 +1,6 @@
 /**
- * Objects to frames (`spec/trunk.md`, section 2). `Send`, `Broadcast` and their like are written without objects, in
- * `outbound.ts`; everything else passes here.
+ * Encodes objects as frames (`spec/trunk.md`, section 2). `outbound.ts` writes `Send`, `Broadcast` and similar frames
+ * without objects; all others pass here.
  */
 import {
   FrameType,

@@ -1,6 +1,6 @@
-/** What can go wrong with a trunk, in the words of `spec/trunk.md`. */
+/** The errors of a trunk, in the terms of `spec/trunk.md`. */
 
-/** What went wrong with a trunk. */
+/** The kind of a trunk error. */
 export type TrunklineErrorCode =
   /** The node refused the trunk with an HTTP answer; `status` and `refusal` say which. */
   | "refused"
@@ -13,15 +13,15 @@ export type TrunklineErrorCode =
   /** `close()` was called before the trunk was up. */
   | "closed";
 
-/** What else there is to say of an error. */
+/** The details of an error. */
 export interface TrunklineErrorDetails {
   /** The endpoint that the error belongs to. */
   readonly endpoint: string;
-  /** Whether the trunk is given up: true for what no repetition can mend, such as a wrong key. */
+  /** Whether the trunk is given up: true for causes that a retry cannot fix, such as a wrong key. */
   readonly final: boolean;
   /** HTTP status of a refusal. */
   readonly status?: number;
-  /** The node's own word for a refusal, such as `token_signature`. */
+  /** The node's own code for a refusal, such as `token_signature`. */
   readonly refusal?: string;
   readonly cause?: unknown;
 }

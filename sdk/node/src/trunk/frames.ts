@@ -3,6 +3,7 @@
  * values in them. Field names are those of the spec in camelCase. Numbers are unsigned and fit in 32 bits.
  */
 
+/** The numbers of the frame types. */
 export const FrameType = {
   Hello: 0x01,
   Welcome: 0x02,
@@ -50,19 +51,27 @@ export const FrameType = {
 /** `RestoredAt.found`. */
 export const Found = { no: 0, yes: 1, taken: 2 } as const;
 
-/** Types from here on are optional: who does not know one skips it. */
+/** Types from here on are optional: a receiver skips unknown ones. */
 export const OPTIONAL_FROM = 0x80;
 
+/** The bits of `Send.flags`. */
 export const SendFlag = { binary: 1, volatile: 2, attached: 4, compress: 8 } as const;
+/** The bits of `Broadcast.flags` and `Recorded.flags`. */
 export const BroadcastFlag = { volatile: 1, local: 2, compress: 8 } as const;
+/** The bits of `Message.flags`. */
 export const MessageFlag = { binary: 1 } as const;
+/** The bits of `Mark.flags`. */
 export const MarkFlag = { now: 1 } as const;
+/** The bits of `request.flags`. */
 export const RequestFlag = { encrypted: 1 } as const;
+/** The values of a part's `kind`. */
 export const PartKind = { text: 0, binary: 1 } as const;
+/** The values of `transport`. */
 export const TransportCode = { polling: 1, websocket: 2 } as const;
-/** `Request.code` of a request that is no error of Engine.IO's: a preflight. */
+/** `Request.code` of a request that is no Engine.IO error: a preflight. */
 export const NO_ERROR_CODE = 255;
 
+/** The codes of `Close.reason`. */
 export const CloseReason = {
   clientClosed: 1,
   transportError: 2,
@@ -79,6 +88,7 @@ export const CloseReason = {
   parseErrorWithMessages: 13,
 } as const;
 
+/** The codes of `Error.code`. */
 export const ErrorCode = {
   protocol: 1,
   version: 2,
@@ -89,14 +99,18 @@ export const ErrorCode = {
   silence: 7,
 } as const;
 
+/** The longest token of a `Ping`, in bytes. */
 export const PING_TOKEN_BYTES_MAX = 16;
+/** The longest description of a `Close`, in bytes. */
 export const DESCRIPTION_BYTES_MAX = 1024;
 
+/** One HTTP header. */
 export interface Header {
   name: string;
   value: string;
 }
 
+/** A client's HTTP request. */
 export interface ClientRequest {
   transport: number;
   flags: number;
@@ -109,30 +123,32 @@ export interface ClientRequest {
   claims: string;
 }
 
+/** An HTTP answer for a client. */
 export interface ClientResponse {
   status: number;
   headers: Header[];
   body: Buffer;
 }
 
+/** One Engine.IO message of a packet for many sockets. */
 export interface Part {
   kind: number;
   data: Buffer;
 }
 
-/** One recorded packet: the Engine.IO messages of it, in order. */
+/** One recorded packet: its Engine.IO messages, in order. */
 export interface Missed {
   parts: Part[];
 }
 
-/** Of one app server all broadcasts up to a number, in two halves. */
+/** All broadcasts of one app server up to a number, which is in two halves. */
 export interface Position {
   server: string;
   high: number;
   low: number;
 }
 
-/** What a frame may carry, by its name; the type of every decoded or encoded frame is {@link Frame}. */
+/** The bodies of frames by name; the type of every decoded or encoded frame is {@link Frame}. */
 export interface FrameBodies {
   Hello: { versionMin: number; versionMax: number; credit: number; server: string; sdk: string; settings: string };
   Welcome: { version: number; credit: number; pingIntervalMs: number; batchBytesMax: number; info: string };
@@ -196,5 +212,7 @@ export interface FrameBodies {
   GiveBack: { nsp: number; pid: string };
 }
 
+/** The name of a frame type. */
 export type FrameName = keyof FrameBodies;
+/** One frame: its type and its body. */
 export type Frame = { [Name in FrameName]: { type: Name } & FrameBodies[Name] }[FrameName];

@@ -3,7 +3,7 @@ import { FrameType } from "./frames.js";
 import { Reader } from "./reader.js";
 import { Writer } from "./writer.js";
 
-/** What an app server sends against credit. */
+/** The frames that cost credit. */
 const DATA: ReadonlySet<number> = new Set([
   FrameType.Send,
   FrameType.Broadcast,
@@ -13,10 +13,11 @@ const DATA: ReadonlySet<number> = new Set([
 ]);
 const KEPT_BYTES_MAX = 64 * 1024;
 
+/** The held frames of one trunk. */
 export class HeldFrames {
   /** Frames are appended here. */
   writer = new Writer();
-  /** Where the first frame that still waits starts. */
+  /** The start of the first frame that still waits. */
   private first = 0;
 
   get bytes(): number {
@@ -38,7 +39,7 @@ export class HeldFrames {
   }
 
   /**
-   * Hands out frames while there is credit; those that cost none pass freely, but never overtake.
+   * Sends frames while there is credit; frames without cost need none, but never overtake others.
    * @param emit gets a view that is valid only during the call
    * @returns the credit used up
    */
@@ -69,7 +70,7 @@ export class HeldFrames {
     if (upTo === writer.pos) {
       this.first = 0;
       writer.pos = 0;
-      // One flood must not leave its buffer behind for ever.
+      // After a flood the large buffer must not be kept.
       if (writer.buf.length > KEPT_BYTES_MAX) this.writer = new Writer();
     } else if (upTo > writer.buf.length / 2) {
       writer.buf.copyWithin(0, upTo, writer.pos);

@@ -1,23 +1,25 @@
-/** `Welcome.info`: what a node says of itself (`spec/trunk.md`, section 3). */
+/** `Welcome.info`: the node's own properties (`spec/trunk.md`, section 3). */
 
+/** The content of `Welcome.info`. */
 export interface WelcomeInfo {
   readonly node: string;
   readonly version: string;
   readonly warnings: string[];
-  /** Whether it can ask about each request of a session. */
+  /** Whether the node can ask about each request of a session. */
   readonly everyRequest: boolean;
-  /** Names of frames that it takes beyond those of the first nodes. */
+  /** Names of frames that the node accepts beyond those of the first nodes. */
   readonly frames: ReadonlySet<string>;
   /** How many namespaces may have a number at once. The first nodes do not say. */
   readonly namespacesMax: number;
 }
 
-/** What a node takes of an app server. */
+/** The limits of a node for an app server. */
 export type NodeLimits = Pick<WelcomeInfo, "frames" | "namespacesMax">;
 
 /** The limits of a node that has said nothing yet. */
 export const NO_LIMITS: NodeLimits = { frames: new Set(), namespacesMax: Infinity };
 
+/** Parses `Welcome.info`; missing keys get the values of the first nodes. */
 export function parseInfo(json: string): WelcomeInfo {
   const info = parseObject(json);
   const list = (value: unknown): string[] => (Array.isArray(value) ? value.map(String) : []);
@@ -32,6 +34,7 @@ export function parseInfo(json: string): WelcomeInfo {
   };
 }
 
+/** Parses a JSON object; anything else gives an empty object. */
 export function parseObject(json: string): Record<string, unknown> {
   try {
     const value: unknown = JSON.parse(json);

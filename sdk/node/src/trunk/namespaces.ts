@@ -1,18 +1,20 @@
 /** The namespaces that have a number on one trunk (`spec/trunk.md`, section 7). */
 
-/** What a `Namespace` frame is longer than its name. */
+/** The bytes of a `Namespace` frame in addition to its name. */
 const OVERHEAD_BYTES = 16;
-/** Of one UTF-16 unit. */
+/** The most bytes of one UTF-16 unit in UTF-8. */
 const UTF8_BYTES_MAX = 3;
 
+/** A namespace with a number. */
 export interface Numbered {
   readonly number: number;
-  /** Sockets that the node was told of. */
+  /** Sockets that the node knows. */
   sockets: number;
-  /** The app has no such namespace any more: the number goes back with the last socket. */
+  /** Whether the app no longer has the namespace: the number is freed with the last socket. */
   isOver: boolean;
 }
 
+/** The numbered namespaces of one trunk. */
 export class Namespaces {
   private readonly byName = new Map<string, Numbered>();
   private readonly free: number[] = [];
@@ -22,7 +24,7 @@ export class Namespaces {
     return this.byName.get(name);
   }
 
-  /** What the node has against one more namespace of this name, in words; undefined when it takes it. */
+  /** Why the node would refuse one more namespace of this name, in words; undefined when it accepts it. */
   refusal(text: string, namespacesMax: number, batchBytesMax: number): string | undefined {
     if (this.byName.size >= namespacesMax) {
       return `the node takes no more than ${namespacesMax} namespaces at once: clients in others are closed, and broadcasts there reach nobody`;

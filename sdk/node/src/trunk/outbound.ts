@@ -1,6 +1,6 @@
 /**
- * What leaves through a trunk: frames gather in one batch, those that cost credit wait for it (`spec/trunk.md`,
- * sections 2 and 5). The verbs here write their frame straight into the batch, without an object for it.
+ * The output of a trunk: frames gather in one batch, and those that cost credit wait for it (`spec/trunk.md`, sections
+ * 2 and 5). The methods here write their frame directly into the batch, without an object for it.
  */
 import { textOf } from "../data/keys.js";
 import { Batch } from "./batch.js";
@@ -14,9 +14,9 @@ import { Namespaces, type Numbered } from "./namespaces.js";
 import { Prompt, PROMPT_MAX } from "./prompt.js";
 import type { Writer } from "./writer.js";
 
-/** A batch of at least this many bytes is taken from any node. */
+/** Every node accepts a batch of at least this many bytes. */
 export const BATCH_BYTES_MIN = 1024;
-/** Of an `Accept`, behind the number: the app's id, headers, lasting headers. */
+/** The parts of an `Accept` after the number: the app's id, headers, lasting headers. */
 const ACCEPT_PARTS = 3;
 const SILENT: OutboundHost = {
   schedule: () => undefined,
@@ -31,6 +31,7 @@ interface Place {
   readonly start: number;
 }
 
+/** The output of one trunk. */
 export class Outbound {
   private host: OutboundHost;
   private readonly counters: Counters;
@@ -45,7 +46,7 @@ export class Outbound {
   private readonly hang = new HangWatch((heldBytes, forMs) => this.host.onHang(heldBytes, forMs));
   private scheduled = false;
   private credit = 0;
-  /** The number that the node takes the next broadcast for; undefined when it takes no numbers. */
+  /** The number that the node expects for the next broadcast; undefined when it takes no numbers. */
   private nextNumber: number | undefined;
   private lastMark = 0;
 
@@ -59,26 +60,26 @@ export class Outbound {
     return this.held.bytes;
   }
 
-  /** The longest payload of a `Relay` with room for its other fields. */
+  /** The longest payload of a `Relay`, with room for its other fields. */
   get relayBytesMax(): number {
     return (this.batch.bytesMax ?? BATCH_BYTES_MIN) >> 1;
   }
 
-  /** What `Welcome` allows. */
+  /** Sets the limits that `Welcome` allows. */
   open(credit: number, batchBytesMax: number, limits: NodeLimits = NO_LIMITS): void {
     this.credit = credit;
     this.batch.bytesMax = batchBytesMax;
     this.limits = limits;
   }
 
-  /** Whether the node knows a frame that the first nodes did not know. */
+  /** Whether the node accepts a frame that the first nodes did not know. */
   takes(frame: FrameName): boolean {
     return this.limits.frames.has(frame);
   }
 
   /**
-   * A control frame: it costs no credit and waits for nobody. Returns false when it is longer than the node takes; then
-   * nothing was sent.
+   * Sends a control frame, which costs no credit and does not wait. Returns false when it is longer than the node
+   * accepts; then nothing was sent.
    */
   frame(frame: Frame): boolean {
     const { writer, bytesMax } = this.batch;
@@ -93,7 +94,7 @@ export class Outbound {
     return true;
   }
 
-  /** `Accept` as nearly every client gets it: without an id of the app's and without headers. */
+  /** Sends `Accept` as nearly every client gets it: without an id of the app and without headers. */
   acceptPlainly(number: number): void {
     const { writer } = this.batch;
     const frameStart = writer.pos;
@@ -105,7 +106,7 @@ export class Outbound {
     this.schedule();
   }
 
-  /** A frame without cost that keeps its place among the others. */
+  /** Sends a frame that costs no credit but keeps its place among the others. */
   orderedFrame(frame: Frame): void {
     const w = this.ordered(false);
     const frameStart = w.pos;
@@ -113,7 +114,7 @@ export class Outbound {
     this.place(w, frameStart);
   }
 
-  /** Returns false when the message is longer than the node takes; then nothing was sent. */
+  /** Sends a message. Returns false when it is longer than the node accepts; then nothing was sent. */
   send(number: number, flags: number, data: PartData): boolean {
     const w = this.ordered(true);
     const frameStart = w.pos;
@@ -129,7 +130,7 @@ export class Outbound {
     return true;
   }
 
-  /** Asks what waits for a session's client. Returns the number that the answer will have. */
+  /** Sends a `Mark` for a session. Returns the number that the answer will have. */
   mark(number: number, flags: number): number {
     this.lastMark = (this.lastMark + 1) >>> 0;
     this.orderedFrame({ type: "Mark", session: number, mark: this.lastMark, flags });
@@ -147,8 +148,8 @@ export class Outbound {
   }
 
   /**
-   * Returns false when the node takes no more namespaces; then nothing was sent.
-   * @param isBeside whether the session has a socket there already, which stays
+   * Attaches a socket. Returns false when the node accepts no more namespaces; then nothing was sent.
+   * @param isBeside whether the session already has a socket there, which stays
    */
   attach(number: number, nsp: string, socket: string, rooms: string[], isBeside = false): boolean {
     const namespace = this.namespace(nsp);
@@ -168,7 +169,7 @@ export class Outbound {
     );
     writer.str(socket);
     writer.strs(rooms);
-    // What was sent before is what the client missed: the node delivers more of that at this frame.
+    // Earlier frames contain what the client missed; at this frame the node delivers the rest.
     if (!this.finishPromptly(writer, frameStart, start, this.prompt.attachMax)) {
       this.attach(number, nsp, socket, [], isBeside);
       this.join(number, nsp, rooms);
@@ -178,7 +179,7 @@ export class Outbound {
     return true;
   }
 
-  /** Which of several sockets of a session in a namespace the frames behind this are about. */
+  /** Chooses which of a session's sockets in a namespace later frames mean. */
   choose(number: number, nsp: string, socket: string): void {
     const namespace = this.namespaces.find(nsp);
     if (namespace === undefined || !this.takes("Choose")) return;
@@ -187,7 +188,7 @@ export class Outbound {
     this.finish(writer, frameStart, start, false);
   }
 
-  /** As {@link Outbound.attach}, for a socket that is back. */
+  /** Like {@link Outbound.attach}, for a socket that has returned. */
   reattach(number: number, nsp: string, back: Omit<FrameBodies["Reattach"], "session" | "nsp">): boolean {
     const namespace = this.namespace(nsp);
     if (namespace === undefined) return false;
@@ -197,7 +198,7 @@ export class Outbound {
     return true;
   }
 
-  /** The session goes on, but one of its sockets has ended: follow it up with {@link Outbound.forget}. */
+  /** Ends one socket of a session that goes on: call {@link Outbound.forget} after it. */
   detach(number: number, nsp: string): void {
     const namespace = this.namespaces.find(nsp);
     if (namespace === undefined) return;
@@ -205,7 +206,7 @@ export class Outbound {
     this.finishPromptly(writer, frameStart, start, PROMPT_MAX);
   }
 
-  /** A socket that was attached has ended, by itself or with its session. */
+  /** Notes that an attached socket has ended, by itself or with its session. */
   forget(nsp: string): void {
     const namespace = this.namespaces.find(nsp);
     if (namespace === undefined) return;
@@ -213,7 +214,7 @@ export class Outbound {
     if (namespace.isOver) this.release(nsp);
   }
 
-  /** The app has no such namespace any more. */
+  /** Notes that the app no longer has this namespace. */
   release(nsp: string): void {
     const namespace = this.namespaces.find(nsp);
     if (namespace === undefined || !this.takes("Release")) return;
@@ -231,10 +232,10 @@ export class Outbound {
     this.rooms(FrameType.Leave, number, nsp, rooms);
   }
 
-  /** Returns false when the socket's state is longer than the node takes; then nothing was sent. */
+  /** Persists a socket. Returns false when its state is longer than the node accepts; then nothing was sent. */
   persist(number: number, nsp: string, pid: string, socket: string, rooms: string[], data: Uint8Array): boolean {
     const namespace = this.namespaces.find(nsp);
-    // Its sockets were never attached, and their clients are being closed for it.
+    // Its sockets were never attached, and their clients are being closed for that reason.
     if (namespace === undefined) return true;
     const { writer, frameStart, start } = this.begin(FrameType.Persist, number, namespace, true);
     writer.str(pid);
@@ -244,14 +245,14 @@ export class Outbound {
     return this.finish(writer, frameStart, start, true) >= 0;
   }
 
-  /** The number of the next broadcast, also for a node that has not had all of those before it. */
+  /** Sets the number of the next broadcast, also for a node that did not get all earlier ones. */
   numberFrom(next: number): void {
     this.nextNumber = next;
     this.orderedFrame({ type: "Number", high: Math.floor(next / 2 ** 32), low: next >>> 0 });
   }
 
   /**
-   * Returns false when the packet is longer than the node takes; then nothing was sent.
+   * Sends a broadcast. Returns false when the packet is longer than the node accepts; then nothing was sent.
    * @param count its number among all broadcasts of this app server: the same on every trunk
    */
   broadcast({ nsp, flags, offset, rooms, except, parts }: Broadcast, count: number): boolean {
@@ -282,7 +283,7 @@ export class Outbound {
     return true;
   }
 
-  /** Returns false when the payload is longer than the node takes; then nothing was sent. */
+  /** Sends a relay. Returns false when the payload is longer than the node accepts; then nothing was sent. */
   relay(to: string[], payload: Uint8Array): boolean {
     const w = this.ordered(true);
     const frameStart = w.pos;
@@ -293,8 +294,8 @@ export class Outbound {
   }
 
   /**
-   * The number of a namespace on this trunk; the node is told with the first use. Undefined when it takes no more: that
-   * has been said.
+   * The number of a namespace on this trunk; its first use tells the node. Undefined when the node accepts no more,
+   * which has been reported.
    */
   namespace(name: string): Numbered | undefined {
     const known = this.namespaces.find(name);
@@ -317,7 +318,7 @@ export class Outbound {
     if (this.batch.writer.pos > 0) this.schedule();
   }
 
-  /** Sends what has gathered: call it once when the turn is over. */
+  /** Sends the gathered frames: call it once at the end of the turn. */
   flush(): void {
     this.scheduled = false;
     this.prompt.endTurn();
@@ -325,29 +326,29 @@ export class Outbound {
   }
 
   /**
-   * Sends what has gathered before the turn is over: the app has ended a session, and what it does next comes after
-   * that.
+   * Sends the gathered frames before the end of the turn: the app has ended a session, and its next actions must come
+   * after that.
    */
   flushPromptly(): void {
     this.prompt.leave(PROMPT_MAX);
   }
 
-  /** Broadcasts that wait for credit, which go nowhere when the trunk ends. */
+  /** Broadcasts that wait for credit; they are lost when the trunk ends. */
   get heldBroadcasts(): number {
     return this.held.broadcasts;
   }
 
-  /** The trunk is over: what comes now goes nowhere, least of all into the next trunk. */
+  /** Ends the output: later frames are dropped, so that none gets into the next trunk. */
   end(): void {
     this.host = SILENT;
   }
 
-  /** Gives back the buffer of a batch that has left. */
+  /** Returns the buffer of a sent batch. */
   recycle(batch: Buffer): void {
     this.batch.recycle(batch);
   }
 
-  /** What an operation changes for many sockets leaves in one batch, when {@link Outbound.endTogether} is called. */
+  /** Gathers the changes of one operation on many sockets into one batch, until {@link Outbound.endTogether}. */
   beginTogether(): void {
     this.prompt.beginTogether();
   }
@@ -362,7 +363,7 @@ export class Outbound {
     const { writer, frameStart, start } = this.begin(type, number, namespace, false);
     writer.strs(rooms);
     if (this.finishPromptly(writer, frameStart, start, PROMPT_MAX)) return;
-    // So many do not fit into one frame.
+    // The rooms do not fit into one frame.
     const half = rooms.length >> 1;
     if (half === 0)
       return this.host.onUnsent(
@@ -383,7 +384,8 @@ export class Outbound {
   }
 
   /**
-   * Where a frame goes that must keep its place among the others: behind those that wait for credit, if there are any.
+   * The writer for a frame that must keep its place among the others: after those that wait for credit, if there are
+   * any.
    */
   private ordered(isData: boolean): Writer {
     if (this.held.bytes > 0 || (isData && this.credit <= 0)) return this.held.writer;
@@ -391,8 +393,7 @@ export class Outbound {
   }
 
   /**
-   * Ends an ordered frame. Returns the length of its body, or -1 when it is too long for any batch: then it is taken
-   * back.
+   * Ends an ordered frame. Returns the length of its body, or -1 when it is too long for any batch: then it is removed.
    */
   private finish(w: Writer, frameStart: number, start: number, isData: boolean): number {
     const bytes = w.finish(start);
@@ -407,9 +408,9 @@ export class Outbound {
   }
 
   /**
-   * Ends a frame that changes who is where. Unless it waits for credit behind others it leaves now, with all that the
-   * turn has gathered before it: what the app did first comes first, for each client. Returns false when it is too long
-   * for any batch: then it is taken back.
+   * Ends a frame that changes memberships. Unless it must wait for credit after others, it is sent now, with everything
+   * that the turn has gathered before it, so that each client sees the app's actions in order. Returns false when it is
+   * too long for any batch: then it is removed.
    */
   private finishPromptly(w: Writer, frameStart: number, start: number, promptMax: number): boolean {
     const isHeld = w !== this.batch.writer;

@@ -1,19 +1,21 @@
-/** What leaves through a trunk, as callers say it, and what an {@link Outbound} needs of them. */
+/** The output of a trunk in the form that callers use, and what an {@link Outbound} needs from its owner. */
 
+/** What an {@link Outbound} needs from its owner. */
 export interface OutboundHost {
-  /** Something waits to be sent: call `flush` when this turn of the event loop is over. */
+  /** Called when frames wait to be sent: call `flush` at the end of this turn of the event loop. */
   schedule(): void;
-  /** Sends one batch; it is not touched until it comes back through `recycle`. */
+  /** Sends one batch; it is not changed until it is returned through `recycle`. */
   transmit(batch: Buffer): void;
-  /** Much waits for credit, and none has come for long: not called twice without credit in between. */
+  /** Called when much waits for credit and none has come for long: not called twice without credit in between. */
   onHang(heldBytes: number, forMs: number): void;
   /**
-   * Something was not sent, because the node would not take it. @param kind the same for all that one sentence says
-   * enough of
+   * Called when something was not sent because the node would not accept it. @param kind the same for all cases for
+   * which one sentence is enough
    */
   onUnsent(kind: "namespace" | "response" | "rooms" | "sockets", sentence: string): void;
 }
 
+/** Counts of sent messages and bytes. */
 export interface Counters {
   messagesSent: number;
   bytesSent: number;
@@ -22,13 +24,14 @@ export interface Counters {
   broadcasts: number;
 }
 
+/** The content of a message: text or bytes. */
 export type PartData = string | Uint8Array;
 
-/** A Socket.IO packet for many. */
+/** A Socket.IO packet for many sockets. */
 export interface Broadcast {
   readonly nsp: string;
   readonly flags: number;
-  /** The offset of a packet that the node keeps for clients that come back. */
+  /** The offset of a packet that the node keeps for returning clients. */
   readonly offset: string | undefined;
   readonly rooms: string[];
   readonly except: string[];

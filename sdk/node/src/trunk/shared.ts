@@ -1,14 +1,13 @@
 /**
- * Texts that come with nearly every handshake: names of headers, most of their values, URLs. Each is kept once, so that
- * ten thousand clients do not hold ten thousand copies of their browser's name, and that finding it costs less than
+ * Texts that come with nearly every handshake: names of headers, most of their values, URLs. Each is stored once, so
+ * that ten thousand clients do not hold ten thousand copies of their browser's name; finding a text costs less than
  * making it.
  */
 
-/** Longer texts are seldom the same twice. */
+/** Longer texts are rarely the same twice. */
 export const SHARED_BYTES_MAX = 200;
 /**
- * A power of two: which place a text has is a few bits of its hash. A text that needs a place takes it from the one
- * before.
+ * A power of two: some bits of a text's hash choose its place. A new text replaces the one that had the place before.
  */
 const PLACES = 1024;
 
@@ -19,6 +18,7 @@ interface Kept {
 
 const places: (Kept | undefined)[] = new Array<Kept | undefined>(PLACES).fill(undefined);
 
+/** The stored text with these bytes; undefined if there is none. */
 export function findShared(buf: Uint8Array, start: number, length: number): string | undefined {
   const kept = places[placeOf(buf, start, length)];
   if (kept === undefined || kept.bytes.length !== length) return undefined;
@@ -29,12 +29,13 @@ export function findShared(buf: Uint8Array, start: number, length: number): stri
   return kept.text;
 }
 
+/** Stores a text for {@link findShared}. */
 export function keepShared(bytes: Uint8Array, text: string): void {
-  // A copy: a slice would keep the whole batch.
+  // Copy the bytes: a slice would keep the whole batch alive.
   places[placeOf(bytes, 0, bytes.length)] = { bytes: Uint8Array.from(bytes), text };
 }
 
-/** Looks at a few bytes only: the comparison is what counts. */
+/** Reads only a few bytes: the comparison decides. */
 function placeOf(buf: Uint8Array, start: number, length: number): number {
   if (length === 0) return 0;
   const end = start + length - 1;

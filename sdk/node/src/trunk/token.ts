@@ -3,6 +3,7 @@ import { createHmac } from "node:crypto";
 
 const LIFE_S = 5 * 60;
 
+/** Signs a token that opens a trunk. */
 export function signToken(hub: string, key: string, nowMs: number = Date.now()): string {
   const iat = Math.floor(nowMs / 1000);
   const head = base64url({ alg: "HS256", typ: "JWT" });

@@ -1,5 +1,6 @@
 /**
- * One trunk to one node: its stream, its machine, and the attempts to have both (`spec/trunk.md`, sections 1 and 10).
+ * One trunk to one node: its stream, its state machine, and the attempts to open both (`spec/trunk.md`, sections 1 and
+ * 10).
  */
 import createDebug from "debug";
 import type { ConnectionOptions } from "node:tls";
@@ -16,13 +17,13 @@ import { signToken } from "./token.js";
 const debug = createDebug("trunkline:trunk");
 
 const WELCOME_MS_MAX = 10_000;
-/** A trunk that lived this long starts its back-off anew when it breaks. */
+/** When a trunk that lived this long breaks, its back-off starts again from the beginning. */
 const STEADY_MS = 5_000;
-/** How long `close()` waits for the node's credit before it gives up what is still held. */
+/** How long `close()` waits for the node's credit before it gives up the held data. */
 const LAST_WORDS_MS_MAX = 2_000;
 /**
- * The node's own words for what no repetition mends (`spec/trunk.md`, section 1). An answer without one of them is a
- * proxy's, or of a server that is no node yet, whatever its status.
+ * The node's codes for refusals that a retry cannot fix (`spec/trunk.md`, section 1). An answer without one of them
+ * comes from a proxy, or from a server that is not a node yet, whatever its status.
  */
 const REFUSALS_FOR_GOOD: ReadonlySet<string> = new Set([
   "bad_request",
@@ -36,38 +37,40 @@ const REFUSALS_FOR_GOOD: ReadonlySet<string> = new Set([
 /** Broadcasts made while the trunk is down are kept up to this many bytes, for the clients of other app servers. */
 const WAITING_BYTES_MAX = 1024 * 1024;
 
+/** The configuration of a trunk. */
 export interface TrunkConfig {
   readonly url: URL;
   readonly hub: string;
   readonly key: string;
   readonly tls: ConnectionOptions | undefined;
-  /** Our id: how a node knows a returning app server. */
+  /** Our id, by which a node recognises a returning app server. */
   readonly server: string;
   readonly sdk: string;
-  /** Whether the app wants to be asked about each request of its sessions. */
+  /** Whether the app server must be asked about each request of its sessions. */
   readonly everyRequest: boolean;
   readonly openWire: OpenWire;
 }
 
+/** What a trunk needs from its owner. */
 export interface TrunkHost {
-  /** The JSON of `Hello.settings`, asked for when a trunk opens. */
+  /** The JSON of `Hello.settings`, requested when a trunk opens. */
   settings(): string;
-  /** The number of our next broadcast; undefined when they are not numbered: nobody comes back then. */
+  /** The number of our next broadcast; undefined when broadcasts are not numbered: then no client is recovered. */
   nextBroadcast(): number | undefined;
   onUp(trunk: Trunk, info: NodeInfo): void;
-  /** The trunk broke; a new attempt follows. */
+  /** Called when the trunk broke; a new attempt follows. */
   onDown(trunk: Trunk, error: TrunklineError): void;
-  /** An attempt failed; another follows. */
+  /** Called when an attempt failed; another follows. */
   onRetry(trunk: Trunk, error: TrunklineError): void;
   /**
-   * The node says that no repetition will help ({@link Trunk.isRefused} is true already). Returns whether to believe
-   * it, and try no more.
+   * Called when the node says that a retry cannot help ({@link Trunk.isRefused} is true already). Returns whether to
+   * believe it and stop.
    */
   givesUp(trunk: Trunk): boolean;
-  /** Given up for good. */
+  /** Called when the trunk is given up. */
   onFinal(trunk: Trunk, error: TrunklineError): void;
   onWarning(trunk: Trunk, message: string): void;
-  /** Once for each ping interval. */
+  /** Called once in each ping interval. */
   onTick(): void;
   onOpen(machine: Machine, open: FrameBodies["Open"]): void;
   onRequest(machine: Machine, request: FrameBodies["Request"]): void;
@@ -76,21 +79,24 @@ export interface TrunkHost {
   onRelayed(from: string, payload: Buffer): void;
 }
 
+/** The properties of a node that is up. */
 export interface NodeInfo {
   readonly node: string;
   readonly version: string;
-  /** Whether it can ask about each request of a session. */
+  /** Whether the node can ask about each request of a session. */
   readonly everyRequest: boolean;
 }
 
+/** The counters that all trunks of an app server share. */
 export interface TrunkCounters extends Counters {
   reconnects: number;
   broadcastsDropped: number;
   unsent: number;
 }
 
+/** One trunk to one node. */
 export class Trunk {
-  /** The node's address, as the app wrote it but for the path. */
+  /** The node's address, as the app wrote it, without the path. */
   readonly endpoint: string;
   private readonly config: TrunkConfig;
   private readonly host: TrunkHost;
@@ -106,14 +112,14 @@ export class Trunk {
   private closed: { promise: Promise<void>; resolve: () => void } | undefined;
   private final = false;
   private flushed: (() => void)[] = [];
-  /** What changed between `Hello` and `Welcome`. */
+  /** Settings that changed between `Hello` and `Welcome`. */
   private lateSettings: string | undefined;
   private waiting: { broadcast: Broadcast; count: number }[] = [];
-  /** Whether the node takes numbers of broadcasts; the last one that was up, when none is. */
+  /** Whether the node takes numbers of broadcasts; while the trunk is down, as in the last one that was up. */
   private takesNumbers = false;
   private waitingBytes = 0;
   private readonly saidUnsent = new Set<string>();
-  /** It knows the hub's key. */
+  /** Hidden from inspection: it contains the hub's key. */
   readonly [INTERNAL] = true;
 
   constructor(config: TrunkConfig, host: TrunkHost, counters: TrunkCounters) {
@@ -131,7 +137,7 @@ export class Trunk {
     return this.final;
   }
 
-  /** Whether the node's last word was that no repetition will help: a wrong key, an unknown hub, no common version. */
+  /** Whether the node last said that a retry cannot help: a wrong key, an unknown hub, no common version. */
   get isRefused(): boolean {
     return this.isRefusedNow;
   }
@@ -148,7 +154,7 @@ export class Trunk {
   connect(): void {
     const { url, hub, key, tls, openWire } = this.config;
     debug("connecting to %s, hub %s", this.endpoint, hub);
-    // What the stream reports after it was replaced concerns nobody any more.
+    // Ignore events of a stream that was replaced.
     const current = <Args extends unknown[]>(handle: (...args: Args) => void) => {
       return (...args: Args): void => {
         if (this.wire === wire) handle(...args);
@@ -178,13 +184,13 @@ export class Trunk {
     if (this.machine?.isOpen) this.machine.drain(0);
   }
 
-  /** Other options than `Hello` said, if it was sent already. */
+  /** Sends changed options, if `Hello` was sent already. */
   changeSettings(settings: string): void {
     if (this.machine?.isOpen) this.machine.changeSettings(settings);
     else this.lateSettings = settings;
   }
 
-  /** Ends the trunk in order: what was written before goes out first. */
+  /** Ends the trunk in order: earlier data is sent first. */
   close(): Promise<void> {
     if (this.closed !== undefined) return this.closed.promise;
     let resolve!: () => void;
@@ -203,27 +209,27 @@ export class Trunk {
   }
 
   /**
-   * Returns false when the packet is too long for the node.
+   * Sends a broadcast. Returns false when the packet is too long for the node.
    * @param count its number among all broadcasts of this app server
    */
   broadcast(broadcast: Broadcast, count: number): boolean {
     if (this.machine?.isOpen) return this.machine.outbound.broadcast(broadcast, count);
-    // Our own sockets ended with the trunk: there is nobody left to hear a local one.
+    // Our own sockets ended with the trunk, so a local broadcast has no receivers.
     if ((broadcast.flags & BroadcastFlag.local) === 0) this.wait(broadcast, count);
     return true;
   }
 
-  /** Returns false when the payload is too long for the node. */
+  /** Sends a relay. Returns false when the payload is too long for the node. */
   relay(to: string[], payload: Uint8Array): boolean {
     return this.machine?.isOpen ? this.machine.outbound.relay(to, payload) : true;
   }
 
-  /** The app has no such namespace any more. */
+  /** Notes that the app no longer has this namespace. */
   release(nsp: string): void {
     this.machine?.outbound.release(nsp);
   }
 
-  /** Calls back once: with nothing when the trunk is down, or breaks before the answer. */
+  /** Restores a socket. Calls back once: with undefined when the trunk is down, or breaks before the answer. */
   restore(
     nsp: string,
     pid: string,
@@ -238,7 +244,7 @@ export class Trunk {
     if (this.machine?.isOpen) this.machine.giveBack(nsp, pid);
   }
 
-  /** What `action` changes for many sockets leaves in one piece, and before this returns. */
+  /** Sends the changes that `action` makes to many sockets in one piece, before this returns. */
   together(action: () => void): void {
     const outbound = this.machine?.outbound;
     outbound?.beginTogether();
@@ -283,8 +289,8 @@ export class Trunk {
   }
 
   /**
-   * The node takes nothing while the app sends on. To drop some of it in silence would leave gaps; so the trunk and its
-   * sessions end.
+   * Handles a node that takes nothing while the app keeps sending. Dropping some of it silently would leave gaps; so
+   * the trunk and its sessions end.
    */
   private hangs(heldBytes: number, forMs: number): void {
     const { machine } = this;
@@ -306,7 +312,7 @@ export class Trunk {
     for (const callback of callbacks) callback();
   }
 
-  /** One sentence of each kind says enough: what one client causes, another may cause a thousand times. */
+  /** Reports once for each kind: what one client causes, another may cause a thousand times. */
   private reportUnsent(kind: string, sentence: string): void {
     this.counters.unsent++;
     if (this.saidUnsent.has(kind)) return;
@@ -335,8 +341,8 @@ export class Trunk {
     this.waiting = [];
     this.waitingBytes = 0;
     this.takesNumbers = info.frames.has("Number");
-    // At once, also when there is nothing to say yet: a node that does not know us cannot vouch for what a client of
-    // ours has.
+    // At once, even if there is nothing to broadcast yet: a node that does not know us cannot prove what a client of
+    // ours has received.
     const next = this.host.nextBroadcast();
     if (this.takesNumbers && next !== undefined) this.machine?.outbound.numberFrom(waiting[0]?.count ?? next);
     for (const { broadcast, count } of waiting) this.machine?.outbound.broadcast(broadcast, count);
@@ -365,7 +371,7 @@ export class Trunk {
     this.lost(this.error("refused", text, { final, status, refusal: code }));
   }
 
-  /** Whether this end is the last: when the node means it so, and the host believes it. */
+  /** Whether this end is final: the node says so, and the host believes it. */
   private finally(isRefused: boolean): boolean {
     this.isRefusedNow = isRefused;
     return isRefused && this.closed === undefined && this.host.givesUp(this);
@@ -387,7 +393,10 @@ export class Trunk {
     this.waitingBytes = 0;
   }
 
-  /** The stream is gone or given up: what hung on it ends, and another attempt follows unless it would be in vain. */
+  /**
+   * Handles the loss of the stream: everything that depends on it ends, and another attempt follows unless it would be
+   * useless.
+   */
   private lost(error: TrunklineError): void {
     const wasUp = this.isUp || this.openedAt !== 0;
     const machine = this.machine;
@@ -430,7 +439,7 @@ export class Trunk {
     setImmediate(() => this.flush());
   }
 
-  /** Closes what never came up. */
+  /** Closes a trunk that never came up. */
   private finish(): void {
     const wire = this.wire;
     this.wire = undefined;
