@@ -7,7 +7,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::ops::ControlFlow;
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use trunkline_clock::Timestamp;
@@ -17,6 +17,8 @@ use trunkline_websocket::{Decoder, Incoming, Opcode, Role, encode};
 
 /// The number that this node's sids begin with.
 pub const NODE: u16 = 7;
+/// How long anything may take before the test gives up.
+const LONGEST: Duration = Duration::from_secs(20);
 
 pub fn edge() -> Edge {
     let hub = HubConfig {
@@ -65,7 +67,7 @@ impl App {
     pub fn open(inside: &Inside, settings: &str) -> Self {
         let stream = inside.open("chat").unwrap();
         stream.set_nonblocking(false).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        stream.set_read_timeout(Some(LONGEST)).unwrap();
         let hello =
             AppHello { server: "app".into(), sdk: "test/1".into(), settings: settings.into() };
         Self {
@@ -97,12 +99,15 @@ impl App {
     /// Reads until something is what the test waits for.
     pub fn hears<T>(&mut self, what: impl Fn(EndEvent) -> Option<T>) -> T {
         let mut buffer = [0; 64 * 1024];
+        let until = Instant::now() + LONGEST;
         loop {
             while let Some(event) = self.events.pop_front() {
                 if let Some(heard) = what(event) {
                     return heard;
                 }
             }
+            // The node's pings go on meanwhile.
+            assert!(Instant::now() < until, "it did not come");
             let count = self.stream.read(&mut buffer).unwrap();
             assert_ne!(count, 0, "the node has ended the trunk");
             self.take(&mut buffer[..count]);
