@@ -205,3 +205,19 @@ fn a_message_does_not_overtake_what_is_held_though_credit_has_come_meanwhile() {
     assert!(app.hears().is_empty());
     assert!(held.is_some_and(|held| held.waits_for_credit()));
 }
+
+#[test]
+fn a_post_that_comes_while_the_one_before_waits_for_credit_is_wanted_after_it() {
+    let mut world = World::new();
+    let app = world.app_with_credit("a", 1);
+    let client = world.polling(&app);
+    let mut first = world.begin_post(&client);
+    assert_eq!(world.finish_post(&client, &mut first, "4one\x1e4two"), "waits");
+    let mut second = world.begin_post(&client);
+    assert_eq!(world.finish_post(&client, &mut second, "4three"), "waits", "not begun");
+    world.app_grants(&app, 1_000);
+    world.run();
+    assert_eq!(first.said(), "ok");
+    assert_eq!(world.finish_post(&client, &mut second, "4three"), "ok");
+    assert_eq!(app.hears(), ["0: one", "0: two", "0: three"]);
+}

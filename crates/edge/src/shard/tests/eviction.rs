@@ -124,3 +124,43 @@ fn closed_streams_with_much_to_deliver_go_too() {
     world.pass(Duration::from_secs(3));
     assert_eq!(world.shard.lingering.len(), 0);
 }
+
+#[test]
+fn no_more_go_in_one_step_than_is_missing() {
+    let mut world = world();
+    let app = world.app("a");
+    let _clients: Vec<_> = (0..3).map(|_| holding(&mut world, &app, 12 * MIB)).collect();
+    world.set_heap_bytes(CEILING + 1_000);
+    for _ in 0..2_000 {
+        if evicted(&world) == 0 {
+            world.pass(Duration::from_millis(1));
+        }
+    }
+    assert_eq!(evicted(&world), 1, "one of them is enough");
+}
+
+#[test]
+fn what_a_session_that_has_to_go_has_not_decoded_is_given_back() {
+    let mut world = world();
+    let app = world.app_with_credit("a", 1);
+    let client = world.websocket(&app);
+    for number in 0..300 {
+        client.writes(&format!("4{number}{}", "x".repeat(1_000)));
+    }
+    world.run();
+    let undecoded = |world: &World| {
+        let held = world.live(&client).and_then(|live| live.held.as_ref());
+        held.map_or(0, |held| held.undecoded_bytes())
+    };
+    assert!(undecoded(&world) > 60_000, "{}: as much as one read brings", undecoded(&world));
+    client.wire.set_room(Some(0));
+    let part = "x".repeat(32 * 1024);
+    world.app_says_all(&app, (0..384).map(|_| send(client.number, &part)).collect());
+    world.set_heap_bytes(2 * CEILING);
+    world.pass(Duration::from_secs(2));
+    assert_eq!(undecoded(&world), 0);
+    world.set_heap_bytes(0);
+    world.app_grants(&app, 10_000);
+    let heard = app.hears();
+    assert!(heard.len() <= 3 && heard[0].starts_with("0: 0x"), "{}: what was decoded", heard.len());
+}

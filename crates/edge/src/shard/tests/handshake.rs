@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use trunkline_engineio::TransportKind;
-use trunkline_trunk::CloseReason;
+use trunkline_trunk::{CloseReason, Frame};
 
 use super::app::{accept, accept_as, close, send};
 use super::world::World;
@@ -259,4 +259,26 @@ fn an_app_server_that_gave_a_handshake_back_is_not_asked_again() {
     world.app_says(&app, [close(number, CloseReason::AppShutdown)]);
     assert_eq!(handshake.said(), "no_app_server");
     assert_eq!(app.hears(), ["close 0 GoneBeforeAnswer"]);
+}
+
+#[test]
+fn no_more_than_three_app_servers_are_asked_about_one_handshake() {
+    let mut world = World::new();
+    let apps = ["a", "b", "c", "d"].map(|name| world.app(name));
+    let mut handshake = world.handshake(POLLING);
+    let mut asked = 0;
+    while asked < 10 && handshake.said() == "waits" {
+        let opens = apps.iter().find_map(|app| {
+            let frames = app.frames();
+            let open = frames.iter().find_map(|frame| {
+                if let Frame::Open(open) = frame { Some(open.session) } else { None }
+            });
+            Some((app, open?))
+        });
+        let (app, number) = opens.expect("somebody is asked");
+        asked += 1;
+        world.app_says(app, [close(number, CloseReason::AppShutdown)]);
+    }
+    assert_eq!(asked, 3);
+    assert_eq!(world.handshakes("no_app_server"), 1);
 }

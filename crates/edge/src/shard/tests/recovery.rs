@@ -302,3 +302,72 @@ fn a_local_packet_comes_back_only_to_sockets_of_the_app_server_that_sent_it() {
     let restored = world.restore(&app, "pid", "o1");
     assert_eq!(missed(&restored), ["for all", "local of a"]);
 }
+
+#[test]
+fn broadcasts_that_are_not_recorded_have_numbers_too() {
+    let mut world = world();
+    let app = world.numbering_app("a");
+    let client = world.websocket(&app);
+    world.app_attaches(&app, &client, "s", &[]);
+    world.app_records(&app, "o1", &[], "one");
+    world.app_says(&app, [Frame::Broadcast(broadcast_of(&[], &[], "volatile"))]);
+    world.app_records(&app, "o3", &[], "three");
+    world.client_is_lost(&app, &client, "s", &[]);
+    let restored = world.restore(&app, "pid", "o3");
+    assert_eq!(restored.cut, [Position { server: "a".into(), number: 3 }]);
+}
+
+#[test]
+fn a_fresh_socket_in_the_seat_of_one_that_came_back_gets_what_that_one_had() {
+    let mut world = world();
+    let app = world.numbering_app("a");
+    let client = world.websocket(&app);
+    world.app_records(&app, "o1", &[], "one");
+    let restored = RestoredAt {
+        request_id: RequestId(1),
+        found: Found::Yes,
+        socket: "s".into(),
+        rooms: Vec::new(),
+        data: Bytes::new(),
+        missed: Vec::new(),
+        log: "other".into(),
+        last: "o3".into(),
+        cut: vec![Position { server: "a".into(), number: 3 }],
+    };
+    world.app_reattaches(&app, &client, &restored);
+    world.app_says(&app, [Frame::Detach { session: client.number, nsp: MAIN }]);
+    world.app_attaches(&app, &client, "fresh", &[]);
+    world.app_records(&app, "o2", &[], "two");
+    assert_eq!(client.reads(), ["4two"]);
+}
+
+#[test]
+fn a_session_that_goes_leaves_nothing_that_later_broadcasts_are_compared_with() {
+    let mut world = world();
+    let app = world.numbering_app("a");
+    let client = world.websocket(&app);
+    world.app_records(&app, "o1", &[], "one");
+    let restored = RestoredAt {
+        request_id: RequestId(1),
+        found: Found::Yes,
+        socket: "s".into(),
+        rooms: Vec::new(),
+        data: Bytes::new(),
+        missed: Vec::new(),
+        log: "other".into(),
+        last: "o9".into(),
+        cut: vec![Position { server: "a".into(), number: 9 }],
+    };
+    world.app_reattaches(&app, &client, &restored);
+    let is_compared = |world: &mut World| {
+        let shard = &mut world.shard;
+        let feed = shard.trunks.get_mut(&app.trunk.number).and_then(|one| one.feed.as_mut());
+        let log = &mut shard.recoveries[0];
+        let origin = log.advance(feed.expect("it numbers")).expect("it has said from where");
+        log.has_ahead(origin)
+    };
+    assert!(is_compared(&mut world), "it has had up to the ninth");
+    world.client_ends(&client);
+    world.app_closes(&app, client.number);
+    assert!(!is_compared(&mut world));
+}

@@ -152,3 +152,13 @@ fn a_second_socket_of_a_session_beside_the_first_gets_a_copy_of_its_own() {
     world.app_says(&app, [but_second, but_first]);
     assert_eq!(reached(&clients), [0, 0], "each room has the socket that was chosen then");
 }
+
+#[test]
+fn a_number_that_names_another_namespace_lets_go_of_the_one_before() {
+    let mut world = World::new();
+    let app = world.app("a");
+    for name in ["/one", "/two", "/three"] {
+        world.app_says(&app, [Frame::Namespace { nsp: NamespaceNumber(7), name: name.into() }]);
+    }
+    assert_eq!(world.shard.boards[0].counts().namespaces, 2, "`/` and the last");
+}

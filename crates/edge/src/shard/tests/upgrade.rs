@@ -239,3 +239,16 @@ fn credit_holds_up_what_follows_the_upgrade() {
     world.app_grants(&app, 1_000);
     assert_eq!(app.hears(), ["0: two"]);
 }
+
+#[test]
+fn a_request_comes_after_what_the_probe_had_brought_before_it() {
+    let mut world = World::new();
+    let app = world.app("a");
+    let client = world.polling(&app);
+    world.probe(&client);
+    world.client_says(&client, "2probe");
+    client.writes("5");
+    let mut poll = world.poll(&client);
+    assert_eq!(poll.said(), "refused BadRequest", "it is a WebSocket's session by now");
+    assert_eq!((world.upgrades("done"), app.hears()), (1, vec!["upgraded 0".to_owned()]));
+}
