@@ -1,7 +1,7 @@
-//! Answers to what was asked of a shard: the shard gives one, whoever asked waits for it.
+//! Answers to questions to a shard: the shard gives one, the asking task waits for it.
 //!
-//! A reply that is dropped without an answer tells the one who waits just that, and one that nobody waits for any more
-//! says so: no side can leave the other hanging.
+//! If a reply is dropped without an answer, the waiting task notices; if no task waits for it any
+//! more, the shard can see that. So neither side can leave the other hanging.
 
 pub(crate) use tokio::sync::oneshot::error::TryRecvError;
 pub(crate) use tokio::sync::oneshot::{Receiver as Awaited, Sender as Reply, channel as pair};

@@ -1,6 +1,6 @@
-//! Why a client that wants a session does not get one now.
+//! The reasons why a client gets no session now.
 
-/// Why a handshake got a 503. Alphabetical.
+/// The reason for a 503 to a handshake, in alphabetical order.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub(crate) enum Unavailable {
     #[error("the app server did not answer the handshake in time")]
@@ -20,7 +20,7 @@ pub(crate) enum Unavailable {
 }
 
 impl Unavailable {
-    /// For `Retry-After`. What frees itself with the next answer is worth a try soon.
+    /// The seconds for `Retry-After`: short if the next answer may already free what is missing.
     pub(crate) fn retry_after_s(self) -> u16 {
         match self {
             Self::MemoryFull | Self::StreamsFull => 5,
@@ -32,7 +32,8 @@ impl Unavailable {
         }
     }
 
-    /// Whether the stream is worth more to others: its client has to come over a new one.
+    /// Whether the stream must end, so that others can use its place: the client then has to open a
+    /// new one.
     pub(crate) fn ends_stream(self) -> bool {
         matches!(self, Self::MemoryFull | Self::StreamsFull)
     }

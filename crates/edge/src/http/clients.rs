@@ -1,8 +1,9 @@
-//! Clients' tokens: who a client is, as somebody with a key of the hub has signed it, or somebody else whom a
-//! [`Voucher`](crate::Voucher) knows.
+//! Clients' tokens: each says who the client is, signed by a holder of a key of the hub, or
+//! verified by a [`Voucher`](crate::Voucher).
 //!
-//! `access_token` in the query: at `/clients/socketio/hubs/{hub}` it is checked when it is there; where the hub
-//! demands tokens it must be there, at every path. It is checked at the handshake only: a session outlives its token.
+//! The token is `access_token` in the query. At `/clients/socketio/hubs/{hub}` it is checked if
+//! present; where the hub requires tokens, it must be present, at every path. It is checked at the
+//! handshake only: a session outlives its token.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -27,7 +28,7 @@ pub(super) async fn admit<B>(
     let path = request.uri().path();
     let at_hub = path.starts_with(HUBS_PREFIX);
     if !at_hub && !hub.tokens_required {
-        return Ok(Str::EMPTY); // What the app calls so is its own.
+        return Ok(Str::EMPTY); // Here the parameter belongs to the app.
     }
     let Some(token) = query.access_token.as_deref().filter(|token| !token.is_empty()) else {
         return if hub.tokens_required { Err(TokenRefused::Missing) } else { Ok(Str::EMPTY) };
@@ -40,7 +41,7 @@ pub(super) async fn admit<B>(
     let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let keys = hub.keys.iter().map(|key| key.expose());
     let claims = verify(token, keys, now_s, SKEW_S)?;
-    // A token is for a hub, whichever path its clients take.
+    // A token is valid for a hub, whichever path its clients use.
     let own = format!("{HUBS_PREFIX}{}", hub.name);
     let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let names = &connection.door.env().names;

@@ -1,4 +1,4 @@
-//! Requests that open no session: what to answer is the app server's to say, where one is connected.
+//! Requests that open no session: a connected app server decides the answer.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,17 +20,18 @@ use crate::reply::Awaited;
 use crate::shard::Refusal;
 use crate::unavailable::Unavailable;
 
-/// How long an app server may think about a request that opens no session.
+/// The longest time in which an app server may answer a request that opens no session.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
-/// A header that no client can see: an app server's word that the node itself is to answer the request.
+/// A header that no client sees: with it an app server says that the node itself must answer the
+/// request.
 const PROCEED: &str = ":proceed";
-/// App servers that are asked about one request, one after another.
+/// The most app servers that are asked about one request, one after another.
 const SERVERS_MAX: usize = 3;
 
-/// Headers of one request that an app gets to see: as many as Node.js shows it.
+/// The most headers of one request that an app sees: as many as Node.js shows it.
 const HEADERS_MAX: usize = 1000;
 
-/// A client's request as the app server gets to see it.
+/// A client's request in the form that the app server sees.
 pub(super) fn client_request<B>(
     connection: &Connection,
     request: &Request<B>,
@@ -39,7 +40,7 @@ pub(super) fn client_request<B>(
     let url = request.uri().path_and_query().map_or("/", |url| url.as_str());
     let headers = || request.headers().iter().take(HEADERS_MAX);
     let bytes: usize = headers().map(|(name, value)| name.as_str().len() + value.len()).sum();
-    // One piece of memory for all of them: every client brings a dozen.
+    // One allocation for all of them: every client brings a dozen headers.
     let mut text = String::with_capacity(url.len() + bytes);
     text.push_str(url);
     let mut ends = Vec::with_capacity(headers().size_hint().0);
@@ -74,7 +75,7 @@ pub(super) fn client_request<B>(
     }
 }
 
-/// Node.js reads header bytes as Latin-1.
+/// Appends header bytes as Node.js reads them: as Latin-1.
 fn push_latin1(text: &mut String, bytes: &[u8]) {
     match str::from_utf8(bytes) {
         Ok(ascii) if ascii.is_ascii() => text.push_str(ascii),
@@ -82,7 +83,7 @@ fn push_latin1(text: &mut String, bytes: &[u8]) {
     }
 }
 
-/// A preflight: the app's `cors` and other engine middlewares answer.
+/// Answers a preflight: the app's `cors` and other engine middlewares decide.
 pub(super) async fn preflight<B>(
     connection: &Connection,
     hub: &Arc<Hub>,
@@ -99,8 +100,9 @@ pub(super) async fn preflight<B>(
     }
 }
 
-/// A request of a session whose app server wants to be asked about each of them: its middlewares run. `Err`: they, or
-/// the lack of an answer, are the client's answer.
+/// Asks the app server of a session that wants to be asked about each request, so that its
+/// middlewares run. `Err` contains the client's answer: the app server's own, or a 503 if it gave
+/// none.
 pub(super) async fn ask_owner<B>(
     connection: &Connection,
     owner: &Arc<Trunk>,
@@ -125,7 +127,8 @@ pub(super) async fn ask_owner<B>(
             }
             Box::new(response)
         }),
-        // Its trunk has ended, and with it the session, which says so itself.
+        // The app server's trunk has ended and with it the session, so the shard will refuse the
+        // request.
         Ok(Err(_)) => Ok(None),
         Err(_) => refuse(Unavailable::AppServerSilent),
     }
@@ -141,7 +144,7 @@ fn proceeds(mut response: trunkline_trunk::Response) -> Result<Added, trunkline_
     Ok((before > 1).then(|| response.headers.into_boxed_slice()))
 }
 
-/// The answer with what the app server adds to it.
+/// Adds the app server's headers to the answer.
 pub(super) fn with(added: &Added, mut reply: Reply) -> Reply {
     if let (Some(added), Ok(response)) = (added, &mut reply) {
         answer::add_headers(response.headers_mut(), added);
@@ -149,7 +152,8 @@ pub(super) fn with(added: &Added, mut reply: Reply) -> Reply {
     reply
 }
 
-/// An Engine.IO error: middlewares run and `connection_error` fires at the app server.
+/// Refuses a request with an Engine.IO error: at the app server, middlewares run and
+/// `connection_error` fires.
 pub(super) async fn refuse<B>(
     connection: &Connection,
     hub: &Arc<Hub>,
@@ -171,7 +175,7 @@ pub(super) async fn refuse<B>(
     response
 }
 
-/// Asks an app server, and others after it while the ones before hang.
+/// Asks an app server, and then others while the earlier ones hang.
 async fn ask(
     connection: &Connection,
     (hub, owner): (&Arc<Hub>, Option<Arc<Trunk>>),
@@ -207,10 +211,10 @@ async fn ask(
     }
 }
 
-/// What came of waiting for one app server.
+/// The result of waiting for one app server.
 enum Waited {
     Answer(trunkline_trunk::Response),
-    /// It hangs, and this one does not.
+    /// It hangs; this other one does not.
     Elsewhere(Arc<Trunk>),
     /// Its trunk ended.
     Gone,
@@ -254,7 +258,7 @@ async fn wait(
     }
 }
 
-/// A metric label.
+/// The metric label of an error.
 fn slug(error: HandshakeError) -> &'static str {
     match error {
         HandshakeError::BadHandshakeMethod => "bad_handshake_method",

@@ -1,4 +1,5 @@
-//! Requests that open something: a session that polls, a session on a WebSocket, a WebSocket for a session that polls.
+//! Requests that open something: a session that polls, a session on a WebSocket, or a WebSocket for
+//! a session that polls.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -19,11 +20,11 @@ use crate::reply;
 use crate::shard::{Answer, Asked, Command, OpenRequest, SlotKey};
 use crate::sid::Sid;
 
-/// What a client says of itself when it wants a session.
+/// The client's part of a handshake.
 pub(super) struct Handshake<'a> {
     pub(super) protocol: Protocol,
     pub(super) query: &'a Query,
-    /// Of its token, verified.
+    /// The verified claims of its token.
     pub(super) claims: Str,
 }
 
@@ -110,7 +111,7 @@ fn agree(
     Ok((key, agreement))
 }
 
-/// A WebSocket for a session that polls.
+/// Accepts a WebSocket for a session that polls.
 pub(super) async fn probe(
     connection: &Rc<Connection>,
     hub: &Arc<Hub>,
@@ -138,7 +139,7 @@ pub(super) async fn probe(
     Ok(upgrade::switching(&websocket_key, agreement, added.into_iter().flatten()))
 }
 
-/// Takes a WebSocket that nobody has a use for; it is closed at once.
+/// Accepts a WebSocket that no session can use, to close it at once.
 pub(super) fn dismiss(connection: &Rc<Connection>, mut request: Request<Incoming>) -> Reply {
     connection.count_refused("websocket_for_polling");
     match upgrade::websocket_key(&request) {
@@ -159,7 +160,7 @@ enum Adoption {
     Probe { base64_only: bool },
 }
 
-/// Once the `101` is out, the stream goes to its shard and this connection's task ends.
+/// Gives the stream to its shard once the `101` is sent; then this connection's task ends.
 fn adopt(
     connection: &Rc<Connection>,
     request: &mut Request<Incoming>,

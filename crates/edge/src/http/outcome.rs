@@ -1,4 +1,4 @@
-//! What a shard answers, as HTTP.
+//! Turns a shard's answers into HTTP.
 
 use std::sync::Arc;
 
@@ -16,12 +16,12 @@ use crate::shard::{Answer, Refusal};
 use crate::sid::Sid;
 use crate::unavailable::Unavailable;
 
-/// The shard that the sid names gave no answer: it has stopped.
+/// The refusal when the shard that the sid names gave no answer because it has stopped.
 pub(super) fn unknown_shard(sid: &Sid) -> Refusal {
     refusal(HandshakeError::UnknownSid, &[("sid", &sid.encode())])
 }
 
-/// Puts a shard's answer into HTTP.
+/// Turns a shard's answer into HTTP.
 pub(super) async fn finish<B>(
     connection: &Connection,
     hub: &Arc<Hub>,
@@ -51,7 +51,7 @@ pub(super) async fn finish<B>(
     })
 }
 
-/// 503, counted and noted.
+/// A 503, counted and noted.
 pub(super) fn unavailable(connection: &Connection, why: Unavailable) -> Response<Full<Bytes>> {
     connection.count_refused(why.slug());
     connection.note_full(why);

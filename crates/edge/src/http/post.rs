@@ -1,4 +1,4 @@
-//! A POST of a polling session: what the client says.
+//! A POST of a polling session: packets from the client.
 
 use std::sync::Arc;
 
@@ -49,7 +49,7 @@ pub(super) async fn post(
     let binary = parts.headers.get(CONTENT_TYPE).is_some_and(|v| v == "application/octet-stream");
     let body = tokio::select! {
         body = read_body(connection, body, bounds) => body,
-        // The session has ended or this request was in the way of another: it is cut off.
+        // Cut off: the session has ended, or this request overlapped with another.
         _ = cut => Err(BodyError::Broken),
     };
     let body = match body {
@@ -69,7 +69,7 @@ pub(super) async fn post(
     };
     guard.disarm();
     let body = if jsonp {
-        // A form without the field carries no packets; the post is acknowledged all the same.
+        // A form without the field carries no packets; the post still succeeds.
         super::jsonp::payload_of_form(&body)
     } else {
         Some(body)
@@ -83,12 +83,12 @@ pub(super) async fn post(
     connection.door.tell(key.shard, Command::PostBody { key, binary, body, reply }).await;
     let answer = answer.await.unwrap_or(Answer::Abort);
     let reply = outcome::finish(connection, hub, &Request::from_parts(parts, ()), answer).await;
-    // The body was read to its end: what comes next on the stream is another request.
+    // The body was read to its end, so the next bytes on the stream are another request.
     connection.answered.set(rests);
     reply
 }
 
-/// The answer, the cause that is counted, and Engine.IO's words for what ends the session.
+/// The answer, the counted cause, and Engine.IO's description of the session's end.
 fn refused_body(error: BodyError) -> (StatusCode, &'static str, &'static str) {
     match error {
         BodyError::Slow => (StatusCode::REQUEST_TIMEOUT, "body_timeout", "http request timeout"),

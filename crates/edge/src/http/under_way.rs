@@ -1,4 +1,4 @@
-//! A request that has come and whose answer has not gone.
+//! A request that has come and whose answer has not been sent completely.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -22,7 +22,7 @@ impl UnderWay {
         Self(Rc::clone(connection))
     }
 
-    /// The answer's body, which ends what is under way with its own end.
+    /// The answer's body: the request is no longer under way when the body ends.
     pub(super) fn with(self, body: Either<Full<Bytes>, SideBody>) -> Body {
         Body { body, _under_way: self }
     }
@@ -35,7 +35,7 @@ impl Drop for UnderWay {
     }
 }
 
-/// From this port's own code, or from a side door.
+/// The body of an answer from this port's own code or from a side door.
 pub(super) struct Body {
     body: Either<Full<Bytes>, SideBody>,
     _under_way: UnderWay,

@@ -1,14 +1,17 @@
-//! What came in over one trunk before a broadcast came in over another takes effect before it.
+//! Bytes that came over one trunk before a broadcast came over another take effect before the
+//! broadcast.
 //!
-//! App server B changes who is in a room and tells app server A, which broadcasts to the room. B's bytes are in this
-//! node's kernel first, but each trunk is read by a task of its own, on any thread. So a trunk that has read a broadcast
-//! looks what is unread or half dealt out on the hub's other trunks, and lets that go first. In the usual case there is
-//! nothing, and the look is all that it costs; a hub with one trunk does not look.
+//! Example: app server B changes the members of a room and tells app server A, which broadcasts to
+//! the room. B's bytes are in this node's kernel first, but each trunk is read by its own task, on
+//! any thread. So a trunk that has read a broadcast checks what is unread or not completely dealt
+//! out on the hub's other trunks, and lets that go first. Usually there is nothing, and the check
+//! is the only cost; a hub with one trunk does not check.
 //!
-//! Several that wait go on one after another. What stood before their broadcasts has been dealt out by then. First
-//! comes who has changes of rooms behind its broadcast, then who has something unread, which may be such changes, then
-//! who began to wait first: a broadcast can miss a change only where both have, or may have, changes behind broadcasts,
-//! because nothing says which of the bytes came first.
+//! Several waiting trunks continue one after another. Everything before their broadcasts has been
+//! dealt out by then. First comes a trunk with changes of rooms after its broadcast, then one with
+//! unread bytes, which may be such changes, then the one that began to wait first. So a broadcast
+//! can miss a change only if both trunks have, or may have, changes after broadcasts, because
+//! nothing says which of the bytes came first.
 
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -22,45 +25,46 @@ use tokio::time::{Instant, timeout_at};
 
 use super::trunk::TrunkNumber;
 
-/// A thread that takes longer to read its trunk is in trouble: broadcasts of others do not wait for it.
+/// A thread that needs longer than this to read its trunk is in trouble: broadcasts of other trunks
+/// do not wait for it.
 const LONGEST: Duration = Duration::from_millis(100);
-/// A member that waits for nobody.
+/// The ticket of a member that does not wait.
 const NO_TICKET: u64 = 0;
-/// Added to the ticket of one with nothing that others wait for, as far as it has read.
+/// Added to the ticket of a member that, as far as it has read, has nothing for which others wait.
 const AFTER_CHANGES: u64 = 1 << 62;
-/// Added to the ticket of one that has read all there is, too.
+/// Added to the ticket of a member that has also read everything there is.
 const AFTER_UNREAD: u64 = 1 << 63;
 
-/// The trunks of one hub, as far as each must know how far the others are. Orderings are sequentially consistent: a
-/// member says what it is about to do before it looks at others, and so does everybody.
+/// The trunks of one hub, as far as each must know the progress of the others. All orderings are
+/// sequentially consistent: every member announces its next step before it looks at the others.
 #[derive(Debug, Default)]
 pub(crate) struct Precedence {
-    /// Watches all streams for what nobody has read yet. Asked by one at a time: while the kernel goes through its list
-    /// for one, it may tell another that there is nothing.
+    /// Watches all streams for unread bytes. Only one member asks at a time: while the kernel goes
+    /// through its list for one, it may tell another that there is nothing.
     unread: Mutex<Option<OwnedFd>>,
     members: Mutex<Vec<Arc<Member>>>,
     count: AtomicUsize,
     tickets: AtomicU64,
     waiting: AtomicUsize,
-    /// Somebody that others may wait for has come further.
+    /// Notified when a member for which others may wait has made progress.
     progress: Notify,
 }
 
-/// How far one trunk is.
+/// The progress of one trunk.
 #[derive(Debug)]
 struct Member {
     number: TrunkNumber,
-    /// Odd from before it reads until all that it read is with the shards.
+    /// Odd from before the member reads until the shards have everything that it read.
     round: AtomicU64,
-    /// Its place among those that wait: the lowest is the first to go on.
+    /// The member's place among those that wait: the lowest continues first.
     ticket: AtomicU64,
-    /// It does not read now.
+    /// Set while the member does not read.
     deaf: AtomicBool,
-    /// Somebody has waited for it in vain since its last round.
+    /// Set when another member has waited for this one in vain since its last round.
     late: AtomicBool,
 }
 
-/// Another trunk that goes first, and the round in which it is certainly far enough.
+/// Another trunk that goes first, and the round after which it is certainly far enough.
 #[derive(Debug)]
 pub(crate) struct Ahead {
     member: Arc<Member>,
@@ -97,7 +101,7 @@ impl Precedence {
 }
 
 impl Member {
-    /// Whether one with this ticket has to wait for it.
+    /// Whether a member with this ticket has to wait for this one.
     fn is_ahead_of(&self, ticket: u64, is_unread: bool, round: u64) -> bool {
         if self.deaf.load(Ordering::SeqCst) || self.late.load(Ordering::SeqCst) {
             return false;
@@ -107,7 +111,7 @@ impl Member {
 }
 
 impl Place {
-    /// Takes a place in the midst of the round that brought `Hello`.
+    /// Takes a place in the middle of the round that brought `Hello`.
     ///
     /// # Errors
     ///
@@ -130,12 +134,12 @@ impl Place {
         Ok(Self { precedence: Arc::clone(precedence), member, events: Vec::new() })
     }
 
-    /// It is about to read.
+    /// Notes that the trunk is about to read.
     pub(crate) fn begin_round(&self) {
         self.member.round.fetch_or(1, Ordering::SeqCst);
     }
 
-    /// All that there was to read is read and with the shards.
+    /// Notes that everything there was to read is read and with the shards.
     pub(crate) fn end_round(&self) {
         let round = self.member.round.load(Ordering::SeqCst);
         self.member.late.store(false, Ordering::SeqCst);
@@ -143,7 +147,7 @@ impl Place {
         self.precedence.note_progress();
     }
 
-    /// It reads nothing for a while, or does again.
+    /// Notes that the trunk stops reading for a while, or reads again.
     pub(crate) fn set_deaf(&self, deaf: bool) {
         if self.member.deaf.swap(deaf, Ordering::SeqCst) != deaf {
             self.precedence.note_progress();
@@ -154,9 +158,11 @@ impl Place {
         self.precedence.count.load(Ordering::SeqCst) > 1
     }
 
-    /// Those whose bytes came in before what this one has just read, and are not with the shards yet.
+    /// The trunks whose bytes came before the ones that this trunk has just read, and are not with
+    /// the shards yet.
     pub(crate) fn look(&mut self) -> Vec<Ahead> {
-        // First what is unread, then who is reading: what is read in between is not missed.
+        // First the unread bytes, then the members that are reading: so bytes that are read in
+        // between are not missed.
         self.look_unread();
         let members = self.precedence.members();
         let others = members.iter().filter(|other| !Arc::ptr_eq(other, &self.member));
@@ -165,15 +171,15 @@ impl Place {
             let round = other.round.load(Ordering::SeqCst);
             other.is_ahead_of(u64::MAX, is_unread, round).then(|| Ahead {
                 member: Arc::clone(other),
-                // The end of this round, or of the next where that has yet to read what is unread.
+                // The end of this round, or of the next if its bytes are still unread.
                 enough: round + round % 2 + if is_unread { 2 } else { 0 },
             })
         });
         ahead.collect()
     }
 
-    /// Waits until those are far enough, within bounds. False when the time was not enough. `changes`: behind the
-    /// broadcast that waits there are changes of rooms.
+    /// Waits, within bounds, until those trunks are far enough. False when the time was too short.
+    /// `changes`: the waiting broadcast is followed by changes of rooms.
     pub(crate) async fn let_pass(&mut self, mut ahead: Vec<Ahead>, changes: bool) -> bool {
         let precedence = Arc::clone(&self.precedence);
         let member = Arc::clone(&self.member);
@@ -186,7 +192,7 @@ impl Place {
         let waits = Waits::new(&precedence, &member, rank);
         let deadline = Instant::now() + LONGEST;
         loop {
-            // Before the look, so that no progress is missed.
+            // Created before the check, so that no progress is missed.
             let progress = precedence.progress.notified();
             self.look_unread();
             ahead.retain(|Ahead { member, enough }| {
@@ -205,7 +211,7 @@ impl Place {
         }
     }
 
-    /// Notes which streams have something that nobody has read.
+    /// Notes which streams have unread bytes.
     fn look_unread(&mut self) {
         self.events.clear();
         self.events.reserve(self.precedence.count.load(Ordering::SeqCst));
@@ -213,7 +219,7 @@ impl Place {
         let Some(epoll) = &*unread else { return };
         let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
         let spare = rustix::buffer::spare_capacity(&mut self.events);
-        // Does not wait, so nothing can come in between; then nothing is known to be unread.
+        // Does not wait, so it cannot be interrupted; if it fails, nothing counts as unread.
         let _: Result<usize, _> = epoll::wait(epoll, spare, Some(&now));
     }
 
@@ -231,7 +237,7 @@ impl Drop for Place {
     }
 }
 
-/// One that waits, and says so.
+/// A member that waits, visible to the others.
 struct Waits<'a> {
     precedence: &'a Precedence,
     member: &'a Member,
@@ -243,7 +249,7 @@ impl<'a> Waits<'a> {
         let number = precedence.tickets.fetch_add(1, Ordering::SeqCst) + 1;
         let ticket = number | rank;
         member.ticket.store(ticket, Ordering::SeqCst);
-        // Some who wait for this one need not any more.
+        // Some that wait for this one may now continue.
         precedence.note_progress();
         precedence.waiting.fetch_add(1, Ordering::SeqCst);
         Self { precedence, member, ticket }

@@ -1,11 +1,11 @@
-//! Which hub a path belongs to: configured for it, or taken by the first hub whose app servers asked for it, for as
-//! long as one of those is connected.
+//! The paths of hubs: a path is configured for a hub, or belongs to the first hub whose app servers
+//! asked for it, as long as one of them is connected.
 
 use std::cmp::Reverse;
 
 use super::TrunkNumber;
 
-/// Place of a hub in the directory's list.
+/// The place of a hub in the directory's list.
 type HubNumber = usize;
 
 /// All paths of the node, the longest first.
@@ -14,19 +14,19 @@ pub(crate) struct Routes(Vec<Route>);
 
 #[derive(Debug)]
 struct Route {
-    /// With the slash at the end that its requests must have, if they must.
+    /// The prefix, including a slash at the end if requests must have it.
     prefix: String,
     hub: HubNumber,
     standing: Standing,
-    /// Trunks whose app servers asked for it.
+    /// The trunks whose app servers asked for this path.
     holders: Vec<TrunkNumber>,
 }
 
-/// Why a hub has a path.
+/// The reason why a hub has a path.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Standing {
     Configured,
-    /// The default hub's, until its app servers ask for others. Nobody else gets it.
+    /// The default hub has it until its app servers ask for other paths. No other hub gets it.
     Default,
     FirstCome,
 }
@@ -50,13 +50,14 @@ impl Routes {
         routes
     }
 
-    /// The hub whose clients come to this path.
+    /// The hub whose clients use this path.
     pub(crate) fn find(&self, path: &str) -> Option<HubNumber> {
         let mut found = self.0.iter().filter(|route| route.matches(path));
         found.find(|route| self.is_served(route)).map(|route| route.hub)
     }
 
-    /// An app server of the hub serves clients at this prefix. The error: the hub whose path that is.
+    /// Notes that an app server of the hub serves clients at this prefix. The error is the hub to
+    /// which the path belongs.
     pub(crate) fn claim(
         &mut self,
         prefix: &str,
@@ -77,7 +78,7 @@ impl Routes {
         Ok(())
     }
 
-    /// The trunk has ended: what only its app server held is free again.
+    /// Notes that the trunk has ended: a path that only its app server held is free again.
     pub(crate) fn release(&mut self, trunk: TrunkNumber) {
         for route in &mut self.0 {
             route.holders.retain(|holder| *holder != trunk);
@@ -85,13 +86,14 @@ impl Routes {
         self.0.retain(|route| route.standing != Standing::FirstCome || !route.holders.is_empty());
     }
 
-    /// Where the hub's clients may connect.
+    /// The paths at which the hub's clients may connect.
     pub(crate) fn of_hub(&self, hub: HubNumber) -> impl Iterator<Item = &str> {
         let own = self.0.iter().filter(move |route| route.hub == hub && self.is_served(route));
         own.map(|route| &*route.prefix)
     }
 
-    /// Another hub, whose path this is, or whose clients a part of it would take. A wider one takes nobody's.
+    /// Another hub that has this path, or of whose clients this path would take a part. A wider
+    /// path takes no clients.
     fn owner_beside(&self, prefix: &str, hub: HubNumber) -> Option<HubNumber> {
         let mut others = self.0.iter().filter(|route| route.hub != hub);
         others.find(|route| is_within(prefix, &route.prefix)).map(|route| route.hub)
@@ -109,10 +111,10 @@ impl Routes {
 }
 
 impl Route {
-    /// A prefix ends where a segment of the path does.
+    /// Whether a path begins with the prefix; the prefix ends at the end of a segment.
     fn matches(&self, path: &str) -> bool {
         let Some(rest) = path.strip_prefix(&*self.prefix) else {
-            // As configured it is for clients with and without the slash.
+            // A configured path is for clients with and without the slash at the end.
             let bare = self.prefix.strip_suffix('/');
             return self.standing == Standing::Configured && bare == Some(path);
         };
@@ -120,7 +122,8 @@ impl Route {
     }
 }
 
-/// Whether a path is another one or below it. Below the root is not the root's: its clients ask for `/` itself.
+/// Whether a path is another one or below it. Paths below the root do not count: the root's clients
+/// request `/` itself.
 fn is_within(path: &str, other: &str) -> bool {
     let (path, other) = (path.trim_end_matches('/'), other.trim_end_matches('/'));
     let below = |rest: &str| rest.is_empty() || rest.starts_with('/') && !other.is_empty();

@@ -1,16 +1,18 @@
-//! What one turn has left to be flushed: a broadcast to very many sessions does not hold up the others of its shard.
+//! Slots that a turn has left to be flushed, so that a broadcast to very many sessions does not
+//! delay the others of its shard.
 //!
-//! A turn flushes a slice of the sessions that it touched; the rest goes here and is flushed slice by slice, with a look
-//! at everything else between two slices. A session that is touched again meanwhile is flushed in that turn, whole and
-//! in order, and its place here counts no more. What an app server sent is given back as credit when the last
-//! session that it was for has been flushed: an app server that broadcasts faster than the node writes has to wait.
+//! A turn flushes a slice of the sessions that it touched. The rest goes here and is flushed slice
+//! by slice; between two slices the shard handles everything else. A session that is touched again
+//! meanwhile is flushed completely and in order in that turn, and its place here is no longer
+//! valid. The bytes of an app server are returned as credit when the last session that they were
+//! for has been flushed: an app server that broadcasts faster than the node writes has to wait.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::hub::BatchCredit;
 
-/// Sessions that are flushed before others are looked at: some 5 µs each.
+/// Sessions that are flushed before the shard handles anything else: some 5 µs each.
 pub(super) const SLICE: usize = 256;
 
 /// Slots that wait to be flushed, oldest first.
@@ -23,7 +25,7 @@ pub(super) struct Backlog<Credit = Arc<BatchCredit>> {
 #[derive(Debug)]
 enum Entry<Credit> {
     Slot(u32),
-    /// All slots that a batch touched are before this.
+    /// The credit of a batch: all slots that it touched come before this entry.
     Credit {
         _given_back_when_dropped: Credit,
     },
@@ -40,7 +42,7 @@ impl<Credit> Backlog<Credit> {
         self.waiting.is_empty()
     }
 
-    /// Places that are taken, those that count no more included.
+    /// The number of places, including those that are no longer valid.
     pub(super) fn slots(&self) -> usize {
         self.slots
     }
@@ -50,14 +52,15 @@ impl<Credit> Backlog<Credit> {
         self.waiting.push_back(Entry::Slot(slot));
     }
 
-    /// Keeps a batch's credit until what is here now has been flushed; gives it back at once when nothing is.
+    /// Keeps a batch's credit until everything here has been flushed; returns it at once if nothing
+    /// is here.
     pub(super) fn push_credit(&mut self, credit: Credit) {
         if !self.is_empty() {
             self.waiting.push_back(Entry::Credit { _given_back_when_dropped: credit });
         }
     }
 
-    /// The next slot; credit that is due on the way is given back.
+    /// The next slot; credit that is due before it is returned.
     pub(super) fn pop(&mut self) -> Option<u32> {
         let mut next = None;
         while next.is_none() {
@@ -67,7 +70,7 @@ impl<Credit> Backlog<Credit> {
             }
         }
         self.slots -= 1;
-        // What stands right behind the last slot is due with it, not with the next slice.
+        // Credit directly after the last slot is due with that slot, not with the next slice.
         while matches!(self.waiting.front(), Some(Entry::Credit { .. })) && self.slots == 0 {
             self.waiting.pop_front();
         }

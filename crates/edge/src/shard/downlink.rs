@@ -1,4 +1,5 @@
-//! Frames from app servers, applied to sessions and the switchboard in the order they came.
+//! Frames from app servers, applied to sessions and the switchboard in the order in which they
+//! came.
 
 use std::rc::Rc;
 
@@ -20,7 +21,8 @@ use crate::memory::HELD_BYTES_BEYOND_CEILING;
 use crate::unavailable::Unavailable;
 
 impl Shard {
-    /// One frame takes effect, or is ignored as too late, or shows that the app server breaks a rule.
+    /// Handles one frame: it takes effect, or is ignored as too late, or shows that the app server
+    /// breaks a rule.
     #[expect(
         clippy::wildcard_enum_match_arm,
         reason = "the trunk's own task deals with all others"
@@ -69,7 +71,8 @@ impl Shard {
         }
     }
 
-    /// The hub was told where a socket is kept before this shard saw the frame; one that is refused is kept nowhere.
+    /// Forgets where a refused socket is kept: the hub was told before this shard saw the frame,
+    /// but the socket is not kept.
     fn forget_refused(&self, trunk: TrunkNumber, frame: &Frame) {
         let Frame::Persist(persist) = frame else { return };
         let Some(shard_trunk) = self.trunks.get(&trunk) else { return };
@@ -186,7 +189,7 @@ impl Shard {
         let delivery = if flags.attached {
             Delivery::Attached
         } else if flags.volatile {
-            // That others are still to be written to is not this client's doing.
+            // Other sessions still have to be flushed; this client is not the cause.
             self.settle_if_backlogged(index);
             let live = self.slots.live(index);
             Delivery::Volatile { stream_idle: live.is_some_and(|live| live.stream_is_idle()) }
@@ -203,7 +206,7 @@ impl Shard {
         }
     }
 
-    /// True when there is something to flush.
+    /// Puts a message into a session's outbox; true when there is something to flush.
     fn put(&mut self, index: u32, message: &Rc<Outgoing>, delivery: Delivery) -> bool {
         let now = self.now;
         self.delivered += 1;
@@ -235,7 +238,7 @@ impl Shard {
         true
     }
 
-    /// Closes a session for which too much waits, without that.
+    /// Closes a session with too much waiting data, and drops that data.
     pub(super) fn drop_client(&mut self, index: u32, reason: CloseReason) {
         let now = self.now;
         let Some(slot) = self.slots.get_mut(index) else { return };
@@ -256,7 +259,7 @@ impl Shard {
         }
     }
 
-    /// `Close` from the app server: what was sent before goes out first.
+    /// Handles `Close` from the app server: earlier messages are sent first.
     fn close_by_app(&mut self, index: u32, frame: &Frame) {
         let now = self.now;
         let shutdown = matches!(frame, Frame::Close { reason, .. } if reason.reason() == WireReason::AppShutdown);
@@ -264,13 +267,13 @@ impl Shard {
         let Some(slot) = self.slots.get_mut(index) else { return };
         match &mut slot.state {
             State::Live(live) => {
-                // The app wants to hear no more.
+                // The app accepts no further messages.
                 let lasting = live.lasting();
                 let ended = live.held.take().and_then(|held| held.dismiss(lasting));
                 live.session.close(now, reason);
                 let hub = usize::from(slot.hub);
                 self.boards[hub].remove_session(SessionKey(index));
-                // The number is answered now; the slot stays until the client has had its last words.
+                // The number is answered now; the slot stays until the client has its last packets.
                 self.close_number(index, WireReason::AppClosed, "");
                 match ended {
                     Some((reason, description)) => self.end_session(index, reason, description),
@@ -278,7 +281,7 @@ impl Shard {
                 }
             }
             State::Opening(_) => {
-                // It leaves, or cannot answer: another one may.
+                // The app server is leaving or cannot answer: another one may accept the session.
                 if !self.try_elsewhere(index) {
                     let why = "closed before it was accepted";
                     self.fail_opening(index, Unavailable::NoAppServer, why);
@@ -291,7 +294,7 @@ impl Shard {
         }
     }
 
-    /// The number of the broadcast that came now.
+    /// The number of the broadcast that has just come.
     fn advance(&mut self, trunk: TrunkNumber) -> Option<Origin> {
         let shard_trunk = self.trunks.get_mut(&trunk)?;
         let hub = usize::from(shard_trunk.trunk.hub.number);
@@ -318,7 +321,8 @@ impl Shard {
             selected.retain(|index| !log.has_had(origin, (SessionKey(*index), nsp)));
         }
         self.env.metrics.broadcast_deliveries.inc_by(selected.len() as u64);
-        // So many are flushed in slices, and whoever is spoken to alone comes before them.
+        // A large selection is flushed in slices, and messages to single sessions are sent before
+        // it.
         let many = selected.len() > SLICE;
         for index in selected {
             if broadcast.flags.volatile && !many {

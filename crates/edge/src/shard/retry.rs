@@ -1,4 +1,5 @@
-//! Handshakes before their app servers: how long one is waited for, and when another one is asked instead.
+//! Handshakes that wait for their app servers: how long each is waited for, and when another one is
+//! asked instead.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -16,13 +17,15 @@ use crate::hub::Trunk;
 use crate::sid::{SLOTS_MAX, Sid, SidSecret};
 use crate::unavailable::Unavailable;
 
-/// App servers that one handshake is put before, one after another.
+/// The most app servers that are asked about one handshake, one after another.
 const SERVERS_MAX: usize = 3;
 
 impl Shard {
-    /// Puts a handshake before its app server, in a slot of its own. The caller has looked whether there is room.
+    /// Gives a handshake to its app server, in its own slot. The caller has checked that there is
+    /// room.
     ///
-    /// Gives it back when this shard does not know the trunk: the hub knows one a moment before or after.
+    /// The error returns the handshake if this shard does not know the trunk: the hub learns of a
+    /// trunk slightly before or after the shard.
     pub(super) fn place(&mut self, mut opening: Box<Opening>) -> Result<(), Box<Opening>> {
         let trunk = &opening.trunk;
         let Some(shard_trunk) = self.trunks.get_mut(&trunk.number) else {
@@ -66,7 +69,8 @@ impl Shard {
         Ok(())
     }
 
-    /// A handshake has waited for a while: goes on waiting, tries another app server, or ends.
+    /// Checks a handshake that has waited for a while: it continues to wait, goes to another app
+    /// server, or ends.
     pub(super) fn look_at_opening(&mut self, index: u32) {
         let now = self.now;
         let patience = self.env.limits.patience();
@@ -85,20 +89,22 @@ impl Shard {
                 if self.try_elsewhere(index) {
                     return;
                 }
-                // Nobody else is there who could answer: it stays where it is, and so does the hope.
+                // No other app server can answer: the handshake stays with this one, which may
+                // still answer.
                 Promptness::first_look(now, patience)
             }
         };
         self.arm(index, Some(again.min(until)));
     }
 
-    /// Takes a handshake back from its app server and puts it before another one, or ends it if its client has gone.
-    /// False: there is no other.
+    /// Takes a handshake back from its app server and gives it to another one, or ends it if its
+    /// client has gone. False if there is no other app server.
     pub(super) fn try_elsewhere(&mut self, index: u32) -> bool {
         let Some(slot) = self.slots.get(index) else { return false };
         let State::Opening(opening) = &slot.state else { return false };
         if opening.reply.is_closed() {
-            // The word of that is under way to where the handshake is now: there it has to be found.
+            // The notice that the client has gone is on its way to the handshake's current slot, so
+            // the handshake must stay there.
             let (key, poll) = (opening.key.get(), opening.poll);
             self.handshake_gone(key, poll);
             return true;
@@ -108,7 +114,8 @@ impl Shard {
         let State::Opening(mut opening) = std::mem::replace(&mut slot.state, State::Ended) else {
             return false;
         };
-        // First the word that nobody waits for it any more, so that at most one of the two takes the session.
+        // First notify the old app server that nobody waits for its answer, so that at most one of
+        // the two takes the session.
         self.close_number(index, WireReason::GoneBeforeAnswer, "another app server was asked");
         self.release(index);
         opening.tried.push(opening.trunk.number);
@@ -118,7 +125,7 @@ impl Shard {
             let why = Unavailable::NoAppServer;
             self.count_handshake(why.slug());
             opening.trunk.hub.note_refused(why);
-            // The client may have gone; then nobody needs the answer.
+            // If the client has gone, nobody needs the answer.
             let _ = opening.reply.send(super::Answer::Unavailable(why));
         }
         true
@@ -139,7 +146,7 @@ impl Shard {
         None
     }
 
-    /// The app server has accepted or rejected a handshake.
+    /// Notes that the app server has accepted or rejected a handshake.
     pub(super) fn answered(&mut self, index: u32, asked_at: Timestamp) {
         let now = self.now;
         if let Some(trunk) = self.take_pending(index) {
@@ -147,7 +154,7 @@ impl Shard {
         }
     }
 
-    /// The app server has nothing to say about the number any more.
+    /// Notes that no answer of the app server about the number is expected any more.
     pub(super) fn no_longer_pending(&mut self, index: u32) {
         if let Some(trunk) = self.take_pending(index) {
             trunk.handshake_withdrawn();

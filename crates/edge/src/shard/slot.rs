@@ -23,34 +23,37 @@ pub(crate) struct Slot {
     pub(crate) generation: u32,
     pub(crate) secret: SidSecret,
     pub(crate) trunk: TrunkNumber,
-    /// Place of the hub in the shard's list of switchboards.
+    /// The hub's place in the shard's list of switchboards.
     pub(crate) hub: u16,
-    /// What the trunk's two ends have said about this session's number.
+    /// The state of this session's number between the two ends of the trunk.
     pub(crate) number: NumberState,
-    /// The slot is in this turn's list of slots to settle.
+    /// Set while the slot is in this turn's list of slots to settle.
     pub(crate) dirty: bool,
-    /// It has a place in the backlog that counts.
+    /// Set while the slot has a valid place in the backlog.
     pub(crate) backlogged: bool,
-    /// It has an entry in the table of outboxes that are watched.
+    /// Set while the slot has an entry in the table of watched outboxes.
     pub(crate) watched: bool,
-    /// Something to read was left in the stream: no credit, or another turn's share.
+    /// Set when readable bytes were left in the stream: there was no credit, or they must wait for
+    /// another turn.
     pub(crate) unread: bool,
-    /// Its stream brings much in little: it has its turn when all others had theirs.
+    /// Set when the session's input takes much work: the session has its turn after all others.
     pub(crate) heavy: bool,
-    /// Waits for its app server's credit.
+    /// Set while the session waits for its app server's credit.
     pub(crate) paused: bool,
-    /// Its handshake counts as unanswered at its app server.
+    /// Set while the handshake counts as unanswered at its app server.
     pub(crate) pending: bool,
-    /// The client has ended its side of the stream: reading goes on until its end is seen.
+    /// Set when the client has ended its side of the stream: reading continues until its end is
+    /// seen.
     pub(crate) ended: bool,
-    /// The last post brought messages: an end in the same payload belongs to the same turn.
+    /// Set when the last post brought messages: an end in the same payload belongs to the same
+    /// turn.
     pub(crate) spoke: bool,
-    /// The tick at which this slot's timer entry counts.
+    /// The tick at which this slot's timer entry is valid.
     pub(crate) armed: Tick,
     pub(crate) state: State,
 }
 
-/// Every session has one of these.
+/// Every session has a slot, so its size is limited.
 #[cfg(all(not(any(test, feature = "fuzzing")), target_pointer_width = "64"))]
 const _: () = assert!(size_of::<Slot>() <= 280);
 
@@ -60,10 +63,10 @@ const _: () = assert!(size_of::<Slot>() <= 280);
     reason = "almost every slot is live; a box would cost each of them more"
 )]
 pub(crate) enum State {
-    /// The app server has not answered the handshake yet.
+    /// A handshake that the app server has not answered yet.
     Opening(Box<Opening>),
     Live(Live),
-    /// Nothing is left but the number.
+    /// Only the number is left.
     Ended,
 }
 
@@ -76,15 +79,15 @@ pub(crate) struct Opening {
     pub(crate) poll: u32,
     pub(crate) reply: Reply<Answer>,
     pub(crate) trunk: Arc<Trunk>,
-    /// Where it is, for the one who waits for `reply`.
+    /// The handshake's current place, for the task that waits for `reply`.
     pub(crate) key: Rc<Cell<SlotKey>>,
-    /// What the app server was asked, in case another one has to be asked, too.
+    /// The request to the app server, kept in case another app server must be asked, too.
     pub(crate) open: Open,
-    /// When this app server was asked.
+    /// The time when this app server was asked.
     pub(crate) asked_at: Timestamp,
-    /// When the client gets an answer at the latest.
+    /// The latest time at which the client gets an answer.
     pub(crate) until: Timestamp,
-    /// Those that have been asked in vain.
+    /// The trunks of app servers that were asked without success.
     pub(crate) tried: Vec<TrunkNumber>,
 }
 
@@ -94,23 +97,23 @@ pub(crate) struct Live {
     pub(crate) carrier: Carrier,
     /// A second WebSocket that wants to take over from polling.
     pub(crate) probe: Option<Box<Probe>>,
-    /// What came without there being credit for it.
+    /// Input that came when there was no credit for it.
     pub(crate) held: Option<Box<Held>>,
-    /// The transport that this session counts under.
+    /// The transport under which this session is counted.
     pub(crate) counted: TransportKind,
-    /// What only some sessions have.
+    /// Data that only some sessions have.
     pub(crate) extra: Option<Box<Extra>>,
 }
 
-/// The stream that wants to take over.
+/// A stream that wants to take over.
 #[derive(Debug)]
 pub(crate) struct Probe {
     pub(crate) stream: Stream,
-    /// Its client takes no bytes.
+    /// Set when its client cannot take bytes.
     pub(crate) base64_only: bool,
 }
 
-/// What moves a session's bytes now.
+/// What transports a session's bytes now.
 #[derive(Debug)]
 pub(crate) enum Carrier {
     /// A WebSocket whose `101` is on its way.
@@ -125,13 +128,13 @@ pub(crate) enum Carrier {
 pub(crate) struct Polling {
     /// The held GET.
     pub(crate) held: Option<(u32, Reply<Answer>)>,
-    /// The GET that was answered last. If it turns out to be gone, so is its answer.
+    /// The GET that was answered last. If it turns out to be gone, its answer is lost, too.
     pub(crate) answered: Option<u32>,
-    /// A POST is under way; dropping this cuts it off.
+    /// The POST that is in progress; dropping this cuts it off.
     pub(crate) posting: Option<Reply<()>>,
-    /// The next answer is the handshake's: these headers go on it.
+    /// Headers for the next answer, which is that of the handshake.
     pub(crate) first: Vec<Header>,
-    /// Answers that have not left yet; none before the first.
+    /// Answers that have not been written yet; `None` before the first.
     pub(crate) flights: Option<Arc<Flights>>,
 }
 
@@ -139,9 +142,9 @@ pub(crate) struct Polling {
 pub(crate) struct Extra {
     /// Headers for every HTTP answer of the session.
     pub(crate) lasting: Option<Arc<[Header]>>,
-    /// The session polls with scripts: the digits of its callback's number.
+    /// The digits of the callback's number, if the session polls with scripts.
     pub(crate) jsonp: Option<Box<str>>,
-    /// The app made this id itself.
+    /// The session id, if the app made it.
     pub(crate) custom_sid: Option<Box<str>>,
 }
 
@@ -152,7 +155,7 @@ impl Polling {
 }
 
 impl Slot {
-    /// What an uplink needs to know of it.
+    /// The part of the slot that an uplink needs.
     pub(crate) fn uplink(&self) -> (TrunkNumber, NumberState) {
         (self.trunk, self.number)
     }
@@ -164,7 +167,7 @@ impl Slot {
         }
     }
 
-    /// Both ends are done with the number, and nothing else is left.
+    /// Whether both ends are done with the number, and nothing else is left.
     pub(crate) fn is_free(&self) -> bool {
         self.number.is_free() && matches!(self.state, State::Ended)
     }
@@ -179,7 +182,7 @@ impl Live {
         self.extra.as_ref().and_then(|extra| extra.lasting.clone())
     }
 
-    /// Bytes that wait for the client, and what came of a message whose rest has not, or that is not decoded yet.
+    /// Bytes that wait for the client, and received bytes that are incomplete or not decoded yet.
     pub(crate) fn held_bytes(&self) -> usize {
         let in_carrier = match &self.carrier {
             Carrier::Stream(stream) => stream.held_bytes(),
@@ -198,8 +201,8 @@ impl Live {
     }
 }
 
-/// The trunk's number for a session is its slot and shard in one: no table is needed to find it again. The shard of a
-/// number is `trunkline_trunk::shard_of`.
+/// The trunk's number for a session combines its slot and shard, so no table is needed to find the
+/// session again. `trunkline_trunk::shard_of` gives the shard of a number.
 pub(crate) fn number_of(slot: u32, shard: u8, shards: u32) -> SessionNumber {
     SessionNumber(slot * shards + u32::from(shard))
 }

@@ -1,8 +1,9 @@
 //! A session's messages on their way to its app server, within the credit that the app server gave.
 //!
-//! Without credit nothing is sent: the session's stream is not read, its posts are not begun, and what one read or one
-//! post had already brought is held, in order, until there is credit again. Who waits for credit stands in a queue, and
-//! goes to its end after a turn: however much one session has to say, the others are heard between.
+//! Without credit nothing is sent: the session's stream is not read, its posts are not begun, and
+//! everything that one read or one post has already brought is held, in order, until there is
+//! credit again. Sessions that wait for credit stand in a queue, and go to its end after a turn:
+//! even if one session has very much to send, the others are read in between.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -20,36 +21,37 @@ use crate::hub::TrunkNumber;
 use crate::metrics::{Cause, Metrics};
 use crate::reply::Reply;
 
-/// Packets of a post that are decoded before others are looked at: what one read of a WebSocket might bring.
+/// Packets of a post that are decoded before other sessions have their turn: about as many as one
+/// read of a WebSocket can bring.
 const PACKETS_PER_SLICE: usize = 256;
 
-/// What a session has in hand that has not gone to its app server: for want of credit, or because others have their
-/// turns first.
+/// A session's input that has not been sent to its app server, for lack of credit or because other
+/// sessions have their turn first.
 #[derive(Debug, Default)]
 pub(crate) struct Held {
     messages: VecDeque<(bool, Bytes)>,
-    /// What one read had brought behind those messages, not decoded yet: a compressed message may be a thousand times
-    /// as long as what came of it.
+    /// Bytes of the same read after those messages, not decoded yet: a compressed message can
+    /// decode to a thousand times its length.
     pub(super) unheard: Vec<u8>,
-    /// The rest of a post that is not decoded yet: its packets come behind those messages.
+    /// The rest of a post that is not decoded yet: its packets come after those messages.
     post: Option<Post>,
-    /// Who waits for the answer to that post, and the answer when all of it is decoded: given when its messages have
-    /// gone.
+    /// The reply for the client of that post, and its answer once all of it is decoded. The answer
+    /// is given when the post's messages have been sent.
     reply: Option<Reply<Answer>>,
     answer: Option<Answer>,
-    /// Posts that came meanwhile: their bodies are in the clients' streams, and not read before.
+    /// Posts that came meanwhile: their bodies stay unread in the clients' streams.
     parked: Vec<Command>,
-    /// The session has ended; its app server hears of it behind its last message.
+    /// The end of the session, if it has ended: the app server is notified after the last message.
     pub(super) ended: Option<(CloseReason, &'static str)>,
 }
 
 impl Held {
-    /// A post has come, whole.
+    /// Holds a whole post that has come.
     pub(super) fn by_post(post: Post, reply: Reply<Answer>) -> Self {
         Self { post: Some(post), reply: Some(reply), ..Self::default() }
     }
 
-    /// It goes on with credit only.
+    /// Whether the rest can be sent only with credit.
     pub(super) fn waits_for_credit(&self) -> bool {
         !self.messages.is_empty()
     }
@@ -64,13 +66,15 @@ impl Held {
         self.parked.push(command);
     }
 
-    /// What is not decoded yet will not be: its memory is given back. The app server gets the messages before it.
+    /// Drops the bytes that are not decoded yet and frees their memory. The app server still gets
+    /// the messages before them.
     pub(super) fn forget_undecoded(&mut self) {
         self.unheard = Vec::new();
         self.post = None;
     }
 
-    /// The app has closed the session: the post is well, though nobody hears the rest of it.
+    /// Answers the held post after the app has closed the session: the post succeeds, although the
+    /// rest of it is not delivered.
     pub(super) fn dismiss(
         self,
         lasting: Option<Arc<[Header]>>,
@@ -82,16 +86,16 @@ impl Held {
     }
 }
 
-/// Who waits for credit.
+/// Input that waits for credit.
 #[derive(Debug)]
 pub(super) enum Waiting {
-    /// A post whose body is not read before.
+    /// A post whose body is not read until there is credit.
     Post(Command),
-    /// A session that is not read.
+    /// A session whose stream is not read until there is credit.
     Session(u32),
 }
 
-/// Where one session's messages go: its app server's batch of this turn.
+/// The way of one session's messages: into its app server's batch of this turn.
 pub(super) struct Uplink<'a> {
     shard_trunk: &'a mut ShardTrunk,
     number: SessionNumber,
@@ -113,7 +117,7 @@ impl<'a> Uplink<'a> {
         self.shard_trunk.trunk.has_credit()
     }
 
-    /// Sends one message, or holds it behind those that are held.
+    /// Sends one message, or holds it after those that are held.
     pub(super) fn message(
         &mut self,
         body: &Body<'_>,
@@ -125,7 +129,7 @@ impl<'a> Uplink<'a> {
             Body::Binary(bytes) => (true, *bytes),
         };
         if !self.open {
-            return; // The app has closed the session: nobody hears it any more.
+            return; // The app has closed the session: no listener is left.
         }
         metrics.messages_received.inc();
         metrics.received_bytes.inc_by(bytes.len() as u64);
@@ -138,7 +142,7 @@ impl<'a> Uplink<'a> {
         }
     }
 
-    /// False when there is no credit to start a message with.
+    /// Sends one message; false when there is no credit to start it with.
     fn send(&mut self, binary: bool, bytes: &[u8]) -> bool {
         let cost = message_cost(self.number, bytes.len());
         if !self.shard_trunk.trunk.spend_credit(cost) {
@@ -148,27 +152,27 @@ impl<'a> Uplink<'a> {
         true
     }
 
-    /// Tells that the session's transport is now a WebSocket. An app that has closed it meanwhile does not know its
-    /// number any more.
+    /// Notifies the app server that the session's transport is now a WebSocket. An app that has
+    /// closed the session meanwhile no longer knows its number.
     pub(super) fn upgraded(&mut self) {
         if self.open {
             encode_upgraded(&mut self.shard_trunk.out, self.number, Transport::WebSocket);
         }
     }
 
-    /// Notes a slot that goes on once there is credit again.
+    /// Notes a slot that continues once there is credit again.
     pub(super) fn pause(&mut self, slot: u32) {
         self.shard_trunk.waiting.push_back(Waiting::Session(slot));
     }
 
-    /// The same for a post whose body is not wanted before.
+    /// Notes a post whose body is not read until there is credit again.
     pub(super) fn park(&mut self, command: Command) {
         self.shard_trunk.waiting.push_back(Waiting::Post(command));
     }
 }
 
 impl Shard {
-    /// The slot goes on when its app server gives credit.
+    /// Pauses the slot until its app server gives credit.
     pub(super) fn pause(&mut self, index: u32) {
         let Some(slot) = self.slots.get_mut(index) else { return };
         if std::mem::replace(&mut slot.paused, true) {
@@ -180,8 +184,8 @@ impl Shard {
         }
     }
 
-    /// The trunk may send again: those who wait have their turns, as long as the credit lasts. True when somebody had
-    /// one.
+    /// Gives the waiting sessions and posts their turns when the trunk may send again, as long as
+    /// the credit lasts. True when at least one had a turn.
     pub(super) fn resume_paused(&mut self, trunk: TrunkNumber) -> bool {
         let count = self.trunks.get(&trunk).map_or(0, |shard_trunk| shard_trunk.waiting.len());
         for turn in 0..count {
@@ -200,19 +204,20 @@ impl Shard {
 
     fn resume(&mut self, trunk: TrunkNumber, index: u32) {
         let Some(slot) = self.slots.get_mut(index) else { return };
-        // It may be another session's by now.
+        // The slot may belong to another session by now.
         if slot.trunk != trunk || !std::mem::take(&mut slot.paused) {
             return;
         }
         if self.send_held(index) {
-            // At once: in a later turn those who hold something would have taken the credit.
+            // Read at once: in a later turn, sessions that hold something would have taken the
+            // credit.
             self.read_probe(index);
             self.read_stream(index);
         }
     }
 
-    /// Goes on with what is held: messages within the credit, and behind them one slice of what is not decoded. True when
-    /// nothing is held any more.
+    /// Continues with the held input: sends messages within the credit, and then decodes one slice
+    /// of the rest. True when nothing is held any more.
     pub(super) fn send_held(&mut self, index: u32) -> bool {
         if !self.send_messages(index) {
             return false;
@@ -235,7 +240,7 @@ impl Shard {
             && let (Some(reply), Some(answer)) = (held.reply, held.answer)
         {
             polling.posting = None;
-            // A requester that has gone does not need it.
+            // If the requester has gone, it does not need the answer.
             let _ = reply.send(answer);
         }
         if let Some((reason, description)) = held.ended {
@@ -250,7 +255,7 @@ impl Shard {
         goes_on
     }
 
-    /// False when some have to wait.
+    /// Sends held messages; false when some have to wait.
     fn send_messages(&mut self, index: u32) -> bool {
         let number = number_of(index, self.index, self.shards);
         let Some(slot) = self.slots.get_mut(index) else { return false };
@@ -268,13 +273,13 @@ impl Shard {
         true
     }
 
-    /// Whether a post of this session is not decoded to its end.
+    /// Whether a post of this session is not completely decoded.
     pub(super) fn hears_post(&mut self, index: u32) -> bool {
         let live = self.slots.live(index);
         live.is_some_and(|live| live.held.as_ref().is_some_and(|held| held.post.is_some()))
     }
 
-    /// Decodes one slice of a post. All messages before it have gone.
+    /// Decodes one slice of a post. All messages before it have been sent.
     fn hear_post(&mut self, index: u32) {
         let now = self.now;
         let number = number_of(index, self.index, self.shards);
@@ -283,7 +288,7 @@ impl Shard {
         let State::Live(live) = &mut slot.state else { return };
         let Some(mut held) = live.held.take() else { return };
         let metrics = &self.env.metrics;
-        // Without an app server the session is about to be closed, and the post is broken off.
+        // Without an app server the session is about to be closed, and the post is dropped.
         if let Some(mut post) = held.post.take()
             && let Some(mut uplink) = Uplink::new(&mut self.trunks, uplink, number)
         {
@@ -311,7 +316,7 @@ impl Shard {
     }
 }
 
-/// What a post gets that broke a rule.
+/// The answer to a post that broke a rule.
 pub(super) fn answer_to(rule: PeerMisbehaved, lasting: Option<Arc<[Header]>>) -> Answer {
     match rule.answer() {
         Ok(()) => Answer::Ok { lasting },
