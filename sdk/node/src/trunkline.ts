@@ -21,7 +21,7 @@ import {
 } from "./socketio/internals.js";
 import { internalsOf, type SocketIoServer } from "./socketio/types.js";
 import { TRUNK_PATH, type ResolvedOptions } from "./options.js";
-import type { NotPlain } from "./data/plain.js";
+import type { LeftOut } from "./data/plain.js";
 import { Recovery } from "./recovery/recovery.js";
 import { openWire } from "./transport/ws.js";
 import { Trunk, type NodeInfo, type TrunkHost } from "./trunk/trunk.js";
@@ -446,7 +446,7 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
   }
 
   /** One line for each kind: what one client has, thousands have. */
-  private reportNotPlain(what: string, cause: NotPlain): void {
+  private reportNotPlain(what: string, cause: LeftOut): void {
     const kind = `${what}: ${cause.kind}`;
     if (this.notPlain.has(kind) || this.notPlain.size >= KINDS_MAX) return;
     this.notPlain.add(kind);

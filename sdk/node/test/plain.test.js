@@ -4,7 +4,7 @@ import { EventEmitter, once } from "node:events";
 import { Socket as NetSocket } from "node:net";
 import { test } from "node:test";
 import { pack, unpack } from "../dist/esm/data/pack.js";
-import { NotPlain, toWire } from "../dist/esm/data/plain.js";
+import { NotPlain, Part, toWire } from "../dist/esm/data/plain.js";
 import { connectClient, startApp, startCluster, until } from "./support/app.js";
 
 const LIMITS = { bytesMax: 1 << 20 };
@@ -125,6 +125,148 @@ test("the walk ends at the bound: an endless structure costs no more than the bo
   assert.ok(made < 2_000, `${made}`);
 });
 
+/** As {@link copy}, for a message: what cannot go is left out. Returns what was said, too. */
+function send(value, limits = {}) {
+  const said = [];
+  const onLeftOut = ({ message }) => said.push(message);
+  return { sent: unpack(pack(value, { bytesMax: 64 << 20, valuesMax: 1 << 22, onLeftOut, ...limits }, "")), said };
+}
+
+class Room {
+  players = [];
+  toJSON() {
+    calls++;
+    return { players: [...this.players] };
+  }
+}
+class Player {
+  constructor(room, name) {
+    Object.assign(this, { room, name });
+    room.players.push(this);
+  }
+  toJSON() {
+    calls++;
+    return { name: this.name, room: this.room };
+  }
+}
+let calls = 0;
+
+test("objects that know their JSON and one another: each is asked once, and circles stay circles", () => {
+  const room = new Room();
+  for (let number = 0; number < 50; number++) new Player(room, `p${number}`);
+  calls = 0;
+  const { sent, said } = send({ player: room.players[0], again: room });
+  assert.equal(calls, 51);
+  assert.deepEqual(said, []);
+  assert.equal(sent.again.players.length, 50);
+  assert.ok(sent.player.room === sent.again && sent.again.players[0] === sent.player);
+  assert.deepEqual(Object.keys(sent.again.players[49]), ["name", "room"]);
+});
+
+test("what a toJSON made is not asked again: `this` is its own properties, and what it made before is the same", () => {
+  class Own {
+    n = 1;
+    toJSON() {
+      return this;
+    }
+  }
+  const made = { n: 2 };
+  const { sent } = send({ own: new Own(), a: { toJSON: () => made }, b: { toJSON: () => made }, made });
+  assert.deepEqual(sent, { own: { n: 1 }, a: { n: 2 }, b: { n: 2 }, made: { n: 2 } });
+  assert.ok(sent.a === sent.made && sent.b === sent.made);
+});
+
+test("a toJSON that makes new objects without end costs no more than the bound", () => {
+  let made = 0;
+  class Doc {
+    toJSON() {
+      made++;
+      return { a: new Doc(), b: new Doc() };
+    }
+  }
+  assert.throws(() => send({ doc: new Doc() }, { valuesMax: 20_000 }), /^NotPlain: doc is more than 20000 values$/);
+  assert.ok(made < 1_200, `${made} calls`);
+  made = 0;
+  const { sent, said } = send([new Part(new Doc(), {}), new Part({ n: 1 })]);
+  assert.deepEqual(sent, [{}, { n: 1 }]);
+  assert.ok(made < 100_000, `${made} calls`);
+  assert.equal(said.length, 2);
+  assert.match(said[0], /is more than 100 levels deep$/);
+  assert.equal(said[1], "[0] has more values or bytes than fit into a message beside the rest");
+  made = 0;
+  send(Array.from({ length: 100 }, () => new Part(new Doc())));
+  assert.ok(made < 200_000, `${made} calls for all of them together`);
+});
+
+test("a list that is longer than the bound is not walked", () => {
+  let looked = 0;
+  const endless = new Proxy([], {
+    get: (target, key) => {
+      if (key === "length") return 2 ** 32 - 1;
+      looked++;
+      return target[key];
+    },
+  });
+  assert.throws(() => send({ endless }), NotPlain);
+  assert.throws(() => copy({ endless }), NotPlain);
+  assert.ok(looked < 10, `${looked}`);
+});
+
+test("so much that cannot go is left out with one word, and bounded", () => {
+  const socket = new NetSocket();
+  const { sent, said } = send({ list: Array.from({ length: 3_000 }, () => socket), n: 1 });
+  assert.equal(sent.list.length, 3_000);
+  assert.deepEqual(said, ["list[0] is a Socket, which is alive and not data"]);
+  let looked = 0;
+  const alive = {
+    on() {},
+    get emit() {
+      looked++;
+      return () => undefined;
+    },
+  };
+  const { sent: rest } = send([new Part(Array.from({ length: 200_000 }, () => alive)), 1]);
+  assert.deepEqual(rest, [undefined, 1]);
+  assert.ok(looked < 70_000, `${looked} were looked at`);
+});
+
+test("what throws when it is looked at is left out by itself", () => {
+  const { proxy, revoke } = Proxy.revocable({}, {});
+  revoke();
+  class Box extends Number {
+    valueOf() {
+      return new Box(1);
+    }
+  }
+  const error = new Error("x");
+  Object.defineProperty(error, "message", { value: Object.create(null) });
+  class Names {
+    static name = Object.create(null);
+    on() {}
+    emit() {}
+  }
+  const broken = new Proxy([1, 2], { get: (list, key) => (key === "1" ? JSON.parse("{") : list[key]) });
+  for (const [name, value] of Object.entries({ proxy, box: new Box(1), error, names: new Names(), broken })) {
+    const shared = { n: 1 };
+    const { sent, said } = send({ before: shared, inner: [value], after: shared });
+    assert.deepEqual(sent, { before: { n: 1 }, inner: [undefined], after: { n: 1 } }, name);
+    assert.ok(sent.before === sent.after);
+    assert.equal(said.length, 1, name);
+  }
+});
+
+test("a part that is too much is left out as a whole, and nothing refers into it", () => {
+  const shared = { n: 1 };
+  const { sent, said } = send(
+    [new Part([{ shared }, "x".repeat(2_000)], {}), new Part({ shared }), new Part("y".repeat(2_000)), [shared]],
+    { bytesMax: 1_000 },
+  );
+  assert.deepEqual(sent, [{}, { shared: { n: 1 } }, undefined, [{ n: 1 }]]);
+  assert.ok(sent[1].shared === sent[3][0]);
+  assert.deepEqual(said, ["[0] has more values or bytes than fit into a message beside the rest"]);
+  assert.deepEqual(send([new Part({ n: 1 }, { n: 2 }), 3], { withoutParts: true }).sent, [{ n: 2 }, 3]);
+});
+
 test("thousands of places of one list are one kind", () => {
   const kinds = new Set();
   toWire(
@@ -192,4 +334,42 @@ test("a message to other app servers that is too long is not built, and the proc
     Array.from({ length: 100 }, () => "x".repeat(1 << 20)),
   );
   await until(() => a.warnings.some((warning) => /was not sent: data is more than/.test(warning)));
+});
+
+/** Data of one socket that cannot go, whatever is done about it. */
+const BAD_DATA = {
+  "too long": () => ({ text: "x".repeat(70 << 20) }),
+  "longer as bytes than as characters": () => ({ text: "\u4e00".repeat(30 << 20) }),
+  "a list of holes": () => {
+    const list = [];
+    list.length = 2 ** 32 - 1;
+    return { list };
+  },
+};
+for (const [name, make] of Object.entries(BAD_DATA)) {
+  test(`fetchSockets: one socket's data that is ${name} does not keep the others from the caller`, async (t) => {
+    const { apps } = await startCluster(t, { apps: 2 });
+    const [a, b] = apps;
+    const [bad, good] = [await connectClient(b.io, b.trunk, 1), await connectClient(b.io, b.trunk, 2)];
+    bad.data = make();
+    good.data = { name: "ada" };
+    // Any other time limit could be the one that passes.
+    const fetched = await a.io.timeout(2 ** 30).fetchSockets();
+    assert.deepEqual(fetched.map(({ id }) => id).sort(), [bad.id, good.id].sort());
+    assert.deepEqual(fetched.find(({ id }) => id === bad.id).data, {});
+    assert.equal(b.warnings.length, 1, b.warnings.join("\n"));
+  });
+}
+
+test("a question that is too long fails at once, and an answer that is too long is an empty one", async (t) => {
+  const { apps } = await startCluster(t, { apps: 2 });
+  const [a, b] = apps;
+  const heard = [];
+  a.io.serverSideEmit("news", "x".repeat(70 << 20), (error, answers) => heard.push([error?.message, answers]));
+  await a.trunk.settle();
+  assert.deepEqual(heard, [["timeout reached: missing 1 responses", []]]);
+  b.io.on("ask", (answer) => answer("x".repeat(70 << 20)));
+  const answered = new Promise((resolve) => a.io.serverSideEmit("ask", (error, answers) => resolve([error, answers])));
+  assert.deepEqual(await answered, [null, [undefined]]);
+  assert.ok(b.warnings.some((warning) => warning.includes("left out of a message to other app servers")));
 });

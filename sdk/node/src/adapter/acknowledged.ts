@@ -41,7 +41,9 @@ export class Acknowledged {
     };
     if (peers.length > 0) {
       const parts = adapter.encoder.encode({ type: packet.type, nsp: adapter.nsp.name, data: packet.data }).map(partOf);
-      cluster.publish(MessageType.BROADCAST, adapter.nsp.name, { requestId, parts, opts: encodeOptions(options) });
+      const question = { requestId, parts, opts: encodeOptions(options) };
+      if (!cluster.publish(MessageType.BROADCAST, adapter.nsp.name, question))
+        for (const peer of peers) cluster.settle(requestId, peer);
       // It is on its way to other app servers: what is broadcast next must not overtake it. A join of no rooms changes
       // nothing, and its confirmation says that all before it has taken effect.
       this.remote.operate(MessageType.SOCKETS_JOIN, { opts: encodeOptions(options), rooms: [] });
@@ -64,7 +66,7 @@ export class Acknowledged {
     const options = decodeOptions(opts);
     const packet = decode(this.scope, parts);
     const tell = (type: number, data: MessageData): void =>
-      host.cluster.publish(type, adapter.nsp.name, { ...data, requestId }, [asker]);
+      void host.cluster.publish(type, adapter.nsp.name, { ...data, requestId }, [asker]);
     if (packet === undefined) return tell(MessageType.BROADCAST_CLIENT_COUNT, { clientCount: 0 });
     let clientCount = 0;
     const { clients } = this.askOwn(packet.data, options, {

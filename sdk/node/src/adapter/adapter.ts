@@ -147,7 +147,7 @@ export function createAdapter(bases: Bases, host: AdapterHost): AdapterConstruct
     handleClusterMessage(message: ClusterMessage): void {
       const { type, uid, data } = message;
       const answer = (kind: number, own: MessageData, sharesParts?: boolean): void =>
-        cluster.publish(kind, this.nsp.name, own, [uid], sharesParts);
+        void cluster.publish(kind, this.nsp.name, own, [uid], sharesParts);
       if (type === OwnType.takeOver) return this.returns.handleTakeOver(message);
       if (type !== MessageType.BROADCAST) runErrand(this, plain, message, answer);
       else if (data.requestId === undefined || data.everybody) this.delivery.handleBroadcast(data);

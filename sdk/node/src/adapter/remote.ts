@@ -69,7 +69,8 @@ export class Remote {
 
   serverSideEmit(packet: unknown[]): void {
     const last = packet[packet.length - 1];
-    if (typeof last !== "function") return this.cluster.publish(MessageType.SERVER_SIDE_EMIT, this.nsp, { packet });
+    if (typeof last !== "function")
+      return void this.cluster.publish(MessageType.SERVER_SIDE_EMIT, this.nsp, { packet });
     const done = last as (error: Error | null, answers: unknown[]) => void;
     const missing = this.cluster.peerIds();
     const answers: unknown[] = [];

@@ -4,9 +4,9 @@
  */
 import createDebug from "debug";
 import { isAnswer, OwnType, readMessage, type ClusterMessage, type MessageData } from "./messages.js";
-import { NotPlain } from "../data/plain.js";
+import { NotPlain, type LeftOut } from "../data/plain.js";
 import { Unreadable } from "../data/unreadable.js";
-import { Assembler, encodeMessage, MESSAGE_BYTES_MAX, toPayloads } from "./payload.js";
+import { Assembler, encodeMessage, toPayloads } from "./payload.js";
 import { Peers, type Link } from "./peers.js";
 import { Questions, type Question } from "./questions.js";
 
@@ -26,7 +26,7 @@ export function isMember(adapter: object): adapter is Member {
 export interface ClusterHost {
   onWarning(message: string): void;
   /** Something of the app's data cannot leave this process; `what` says what became of it. */
-  onNotPlain(what: string, cause: NotPlain): void;
+  onNotPlain(what: string, cause: LeftOut): void;
 }
 
 const NOBODY: ReadonlySet<string> = new Set();
@@ -73,7 +73,7 @@ export class Cluster {
   }
 
   /**
-   * Tells some peers, or all.
+   * Tells some peers, or all. Returns false when the message cannot be sent: that has been said.
    * @param sharesParts whether they have said that they read form 2
    */
   publish(
@@ -82,21 +82,17 @@ export class Cluster {
     data: MessageData,
     to: Iterable<string> = this.peers.ids(),
     sharesParts = false,
-  ): void {
+  ): boolean {
     const routes = this.peers.routes(to);
-    if (routes.size === 0) return;
+    if (routes.size === 0) return true;
     const message = this.encode(type, nsp, data, sharesParts);
-    if (message === undefined) return;
+    if (message === undefined) return false;
     debug("message of type %d, %d bytes, over %d trunks", type, message.length, routes.size);
-    if (message.length > MESSAGE_BYTES_MAX) {
-      return this.host.onWarning(
-        `a message to other app servers was not sent: its ${message.length} bytes are more than ${MESSAGE_BYTES_MAX}`,
-      );
-    }
     const number = ++this.lastMessage;
     for (const [link, peers] of routes) {
       for (const payload of toPayloads(message, link.relayBytesMax, number)) link.relay(peers, payload);
     }
+    return true;
   }
 
   /** Keeps a question until it is answered. Returns the id that answers carry. */
@@ -106,7 +102,9 @@ export class Cluster {
 
   /** Asks all peers; there must be one. */
   ask(type: number, nsp: string, data: MessageData, question: Question): void {
-    this.publish(type, nsp, { ...data, requestId: this.open(question) });
+    const requestId = this.open(question);
+    // Nobody will answer what was not sent.
+    if (!this.publish(type, nsp, { ...data, requestId })) setImmediate(() => this.questions.giveUp(requestId));
   }
 
   /** Something of ours has answered, or has nothing more to say. */
@@ -141,15 +139,24 @@ export class Cluster {
   }
 
   private encode(type: number, nsp: string, data: MessageData, sharesParts: boolean): Buffer | undefined {
-    const onLeftOut = (left: NotPlain): void =>
-      this.host.onNotPlain("left out of a message to other app servers", left);
-    try {
-      return encodeMessage(type, nsp, data, onLeftOut, sharesParts);
-    } catch (error) {
-      if (!(error instanceof NotPlain)) throw error;
-      this.host.onNotPlain("a message to other app servers was not sent", error);
-      return undefined;
-    }
+    const onLeftOut = (left: LeftOut): void => this.host.onNotPlain("left out of a message to other app servers", left);
+    const attempt = (data: MessageData, what: string, withoutParts: boolean): Buffer | undefined => {
+      try {
+        return encodeMessage(type, nsp, data, onLeftOut, { sharesParts, withoutParts });
+      } catch (error) {
+        if (!(error instanceof NotPlain)) throw error;
+        this.host.onNotPlain(what, error);
+        return undefined;
+      }
+    };
+    const unsent = "a message to other app servers was not sent";
+    if (!isAnswer({ type })) return attempt(data, unsent, false);
+    // Somebody waits for an answer: a poor one is better than none.
+    return (
+      attempt(data, "an answer to another app server was sent without the app's data", false) ??
+      attempt(data, "an answer to another app server was sent empty", true) ??
+      attempt({ ...data, ...(data.sockets && { sockets: [] }) }, unsent, true)
+    );
   }
 
   private read(from: string, payload: Buffer): ClusterMessage | undefined {

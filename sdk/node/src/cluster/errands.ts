@@ -6,6 +6,7 @@
 import { MessageType, type AdapterBase, type FetchedSocket } from "../socketio/types.js";
 import { keyOf, textOf, textsOf } from "../data/keys.js";
 import { FORM_MAX } from "../data/pack.js";
+import { Part } from "../data/plain.js";
 import type { ClusterMessage, MessageData } from "./messages.js";
 import { decodeOptions } from "./rooms.js";
 
@@ -48,13 +49,24 @@ function described(socket: FetchedSocket): FetchedSocket {
     handshake: Record<string, unknown>;
     data: unknown;
   };
-  return { id: textOf(id), rooms: textsOf(rooms), handshake: withoutStore(handshake), data } as FetchedSocket;
+  return {
+    id: textOf(id),
+    rooms: textsOf(rooms),
+    // What one socket has must not keep the others from being told of.
+    handshake: new Part(withoutStore(handshake), bareHandshake(handshake)),
+    data: new Part(data, {}),
+  } as unknown as FetchedSocket;
 }
 
 function withoutStore(handshake: Record<string, unknown>): Record<string, unknown> {
   if (!("sessionStore" in handshake)) return handshake;
   const { sessionStore: _omitted, ...rest } = handshake;
   return rest;
+}
+
+/** What is always short. */
+function bareHandshake({ time, address, xdomain, secure, issued, url }: Record<string, unknown>): object {
+  return { headers: {}, time, address, xdomain, secure, issued, url, query: {}, auth: {} };
 }
 
 function emitHere(adapter: AdapterBase, { packet, requestId }: MessageData, answer: Answer): void {
@@ -66,7 +78,7 @@ function emitHere(adapter: AdapterBase, { packet, requestId }: MessageData, answ
     (value: unknown) => {
       if (isAnswered) return;
       isAnswered = true;
-      answer(MessageType.SERVER_SIDE_EMIT_RESPONSE, { requestId, packet: value });
+      answer(MessageType.SERVER_SIDE_EMIT_RESPONSE, { requestId, packet: new Part(value) });
     },
   ]);
 }

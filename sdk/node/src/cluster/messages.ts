@@ -148,6 +148,6 @@ const ANSWERS: ReadonlySet<number> = new Set([
   OwnType.done,
 ]);
 
-export function isAnswer(message: ClusterMessage): boolean {
+export function isAnswer(message: Pick<ClusterMessage, "type">): boolean {
   return ANSWERS.has(message.type);
 }

@@ -3,12 +3,14 @@
  * frame goes in pieces; a trunk keeps their order.
  */
 import { FORMAT, pack, unpack } from "../data/pack.js";
-import type { NotPlain } from "../data/plain.js";
+import { NotPlain, type LeftOut, type PlainLimits } from "../data/plain.js";
 import { Unreadable } from "../data/unreadable.js";
 import type { MessageData } from "./messages.js";
 
 /** Longer messages are not sent. */
 export const MESSAGE_BYTES_MAX = 64 * 1024 * 1024;
+/** Of one message: far more than it holds when nothing in it makes new values without end. */
+const MESSAGE_VALUES_MAX = 1 << 22;
 
 /** First byte of a payload: what the rest is. A whole message is its own head. */
 const Kind = { whole: FORMAT, piece: 3 } as const;
@@ -17,26 +19,26 @@ const PIECE_HEAD_BYTES = 9;
 
 /**
  * What cannot go (see `plain.ts`) is left out; functions and symbols without a word, as a JSON encoder would.
- * @param sharesParts whether all receivers read form 2
+ * @param how whether all receivers read form 2, and whether each `Part` of it is left out
  * @throws NotPlain when the message is too long
  */
 export function encodeMessage(
   type: number,
   nsp: string,
   data: MessageData,
-  onLeftOut: (left: NotPlain) => void,
-  sharesParts = false,
+  onLeftOut: (left: LeftOut) => void,
+  how: Pick<PlainLimits, "sharesParts" | "withoutParts"> = {},
 ): Buffer {
   const parts = data.parts?.map((part) =>
     typeof part === "string" ? part : Buffer.from(part.buffer, part.byteOffset, part.byteLength),
   );
   // A field that is undefined is not there.
   const said = Object.entries({ ...data, parts }).filter(([, value]) => value !== undefined);
-  return pack(
-    { type, nsp, data: Object.fromEntries(said) },
-    { bytesMax: MESSAGE_BYTES_MAX, onLeftOut, sharesParts },
-    "",
-  );
+  const limits = { bytesMax: MESSAGE_BYTES_MAX, valuesMax: MESSAGE_VALUES_MAX, onLeftOut, ...how };
+  const message = pack({ type, nsp, data: Object.fromEntries(said) }, limits, "");
+  if (message.length > MESSAGE_BYTES_MAX)
+    throw new NotPlain(["data"], `has ${message.length} bytes, which are more than ${MESSAGE_BYTES_MAX}`);
+  return message;
 }
 
 /** @param number differs from message to message of one sender */

@@ -55,6 +55,15 @@ export class Questions {
     pending.question.onDone();
   }
 
+  /** It was never asked: over, as if the time were. */
+  giveUp(id: string): void {
+    const pending = this.pending.get(id);
+    if (pending === undefined) return;
+    clearTimeout(pending.timer);
+    this.pending.delete(id);
+    pending.question.onTimeout(pending.missing.size);
+  }
+
   /** The peer is gone: nobody waits for it. */
   forget(peer: string): void {
     for (const id of [...this.pending.keys()]) this.settle(id, peer);

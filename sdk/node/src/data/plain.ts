@@ -5,6 +5,7 @@
  * MessagePack can write: the rest is tagged (`tags.ts`).
  */
 import { types } from "node:util";
+import { isAlive, isAliveInside, isBareRecord, nameOf } from "./alive.js";
 import { isWellFormed } from "./keys.js";
 import { TableWriter } from "./tables.js";
 import { bigintText, SHAPED_HEAD, Tag, taggedBytes } from "./tags.js";
@@ -13,8 +14,23 @@ import { bigintText, SHAPED_HEAD, Tag, taggedBytes } from "./tags.js";
 export const DEPTH_MAX = 100;
 /** A list of so many items gets its room at once. */
 const ROOM_ITEMS_MAX = 1_024;
+/** Of a {@link Part}: the same for all, so that it is said once. */
+const TOO_MUCH = "has more values or bytes than fit into a message beside the rest";
+const TOO_DEEP = `is more than ${DEPTH_MAX} levels deep`;
 /** What is counted for each value beside its own bytes. */
 export const VALUE_BYTES = 8;
+/**
+ * For so many values counts a call of the app's `toJSON`, which may make a new structure each time, and a value that is
+ * left out: both take longer than others.
+ */
+const COSTLY_VALUES = 16;
+/** Of so many values that are left out it is said, once for many of a kind. The others are left out without a word. */
+const TOLD_MAX = 20;
+/** What one {@link Part} may have of values: more has no end, or takes too long. */
+const PART_VALUES_MAX = 1 << 20;
+/** A part always may have so many, whatever became of those before it. */
+const PART_VALUES_MIN = 256;
+const PART_BYTES_MIN = 64 * 1024;
 
 /**
  * Keys that a library for MessagePack may take for an object's own methods, `constructor` and `toJSON` above all: clients
@@ -38,25 +54,49 @@ const KEYS_MAX = 1_000;
 export interface PlainLimits {
   /** Roughly what the copy may take. Reaching it ends the walk at once. */
   readonly bytesMax: number;
+  /** How many values the walk may look at; as many as the bytes allow when it is not said. */
+  readonly valuesMax?: number;
   /**
    * Told of each value that cannot go, which is left out then. Without it the first such value is thrown, functions and
    * symbols included.
    */
-  readonly onLeftOut?: (left: NotPlain) => void;
+  readonly onLeftOut?: (left: LeftOut) => void;
   /** Whether what many values share is written once: for who can read it. */
   readonly sharesParts?: boolean;
+  /** Whether every {@link Part} is left out unseen, because the whole was too long with them. */
+  readonly withoutParts?: boolean;
 }
 
-/** A value that cannot leave this process. */
-export class NotPlain extends Error {
-  override readonly name = "NotPlain";
+type Path = readonly (string | number)[];
+
+/** What is said of a value that cannot leave this process. */
+export interface LeftOut {
+  readonly message: string;
   /** The same for all values that lie at the same place of their lists. */
   readonly kind: string;
+}
 
-  constructor(path: readonly (string | number)[], what: string) {
-    const place = pathText(path);
-    super(`${place} ${what}`);
-    this.kind = `${place.replace(/\[\d+\]/g, "[]")} ${what}`;
+/** A value that cannot leave this process, or a whole that is too long because of it. */
+export class NotPlain extends Error implements LeftOut {
+  override readonly name = "NotPlain";
+  readonly kind: string;
+
+  constructor(path: Path, why: string) {
+    const { message, kind } = leftOut(path, why);
+    super(message);
+    this.kind = kind;
+  }
+}
+
+/** A value of a message that may be left out as a whole, so that the rest of the message arrives. */
+export class Part {
+  readonly value: unknown;
+  /** What goes in its place. */
+  readonly instead: unknown;
+
+  constructor(value: unknown, instead?: unknown) {
+    this.value = value;
+    this.instead = instead;
   }
 }
 
@@ -71,7 +111,8 @@ export interface Wire {
 
 /**
  * A copy with values only, ready to be packed. Typed arrays are taken as they are, class instances by their own
- * enumerable properties, objects that know their JSON by it; circles stay circles. @throws NotPlain
+ * enumerable properties, objects that know their JSON by it; circles stay circles. However the app's classes behave, the
+ * walk looks at no more values than the limits allow. @throws NotPlain
  */
 export function toWire(value: unknown, limits: PlainLimits, root: string): Wire {
   const copier = new Copier(limits, root);
@@ -79,22 +120,35 @@ export function toWire(value: unknown, limits: PlainLimits, root: string): Wire 
   return { wire, isTagged: copier.isTagged, tables: copier.tables };
 }
 
-/** An object with this in its class is never copied. */
-export const INTERNAL = Symbol("trunkline.internal");
-
 class Copier {
   private readonly limits: PlainLimits;
   /** Where we are, for the message: one list, and no text until there is something to say. */
   private readonly path: (string | number)[];
-  /** Lists, records, maps and sets, by the order in which they begin. */
+  /**
+   * The number of each list, record, map and set: the order in which they begin. What has a `toJSON` has the number of
+   * what that made.
+   */
   private readonly seen = new Map<object, number>();
+  /** What is in `seen`, in order, to be taken out again. */
+  private readonly trail: object[] = [];
+  private begun = 0;
   private bytes = 0;
+  private values = 0;
+  private bytesMax: number;
+  private valuesMax: number;
+  private partValuesMax = PART_VALUES_MAX;
+  private partBytesMax: number;
+  private told = 0;
+  private lastTold: { readonly path: Path; readonly why: string } | undefined;
   isTagged = false;
   readonly tables: TableWriter | undefined;
 
   constructor(limits: PlainLimits, root: string) {
     this.limits = limits;
     this.tables = limits.sharesParts ? new TableWriter() : undefined;
+    this.bytesMax = limits.bytesMax;
+    this.partBytesMax = limits.bytesMax;
+    this.valuesMax = limits.valuesMax ?? Infinity;
     this.path = root === "" ? [] : [root];
   }
 
@@ -119,7 +173,7 @@ class Copier {
       case "function":
       case "symbol":
         // In a message they are left out as a JSON encoder would, without a word.
-        if (this.limits.onLeftOut === undefined) throw new NotPlain(this.path, `is a ${typeof value}`);
+        if (this.limits.onLeftOut === undefined) throw this.notPlain(`is a ${typeof value}`);
         return this.tag(Tag.undefined);
       case "object":
         if (value !== null) return this.copyObject(value, depth);
@@ -134,52 +188,95 @@ class Copier {
       this.count(0);
       return this.tag(Tag.reference, known);
     }
+    const { begun } = this;
+    const kept = this.trail.length;
+    const deep = this.path.length;
+    try {
+      return this.copyNew(value, undefined, depth);
+    } catch (error) {
+      // Any look at it may run the app's code, which may throw.
+      if (error instanceof NotPlain) throw error;
+      this.takeBack(begun, kept, deep);
+      return this.leaveOut("cannot be read");
+    }
+  }
+
+  /** @param owner the object whose `toJSON` made it */
+  private copyNew(value: object, owner: object | undefined, depth: number): unknown {
     const isList = Array.isArray(value);
     const isBare = !isList && isBareRecord(value);
+    if (!isList && !isBare && value instanceof Part) return this.copyPart(value, depth);
     if (!isList && !isBare && (ArrayBuffer.isView(value) || types.isArrayBuffer(value))) return this.copyBytes(value);
     this.count(0);
-    if (depth >= DEPTH_MAX) return this.leaveOut(`is more than ${DEPTH_MAX} levels deep`);
-    if (isList) return this.copyList(value as unknown[], depth);
+    if (depth >= DEPTH_MAX) return this.leaveOut(TOO_DEEP);
+    if (isList) return this.copyList(value as unknown[], owner, depth);
     if (!isBare) {
       if (types.isDate(value)) return this.tag(Tag.date, value.getTime());
       if (types.isRegExp(value)) return this.tag(Tag.regexp, value.source, value.flags);
-      if (types.isBoxedPrimitive(value)) return this.copy(value.valueOf(), depth);
+      if (types.isBoxedPrimitive(value)) return this.copy(value.valueOf(), depth + 1);
       if (types.isNativeError(value)) return this.copyError(value);
-      if (types.isMap(value)) return this.copyMap(value, depth);
-      if (types.isSet(value)) return this.copySet(value, depth);
+      if (types.isMap(value)) return this.copyMap(value, owner, depth);
+      if (types.isSet(value)) return this.copySet(value, owner, depth);
     }
-    const [begun, deep] = [this.seen.size, this.path.length];
+    const { toJSON } = value as { toJSON?: unknown };
+    // As in JSON, what a `toJSON` made is not asked for its own.
+    if (typeof toJSON === "function" && owner === undefined) {
+      this.countValues(COSTLY_VALUES);
+      return this.copyMade(toJSON.call(value), value, depth + 1);
+    }
+    if (isAlive(value) || (!isBare && isAliveInside(value)))
+      return this.leaveOut(`is ${nameOf(value)}, which is alive and not data`);
+    return this.copyRecord(value as Record<string, unknown>, owner, depth);
+  }
+
+  /** What the `toJSON` of an object made: who meets the object again, inside of it or later, refers to that. */
+  private copyMade(made: unknown, owner: object, depth: number): unknown {
+    if (typeof made !== "object" || made === null) return this.copy(made, depth);
+    const known = this.seen.get(made);
+    if (known === undefined) return this.copyNew(made, owner, depth);
+    this.remember(owner, known);
+    return this.copyObject(made, depth);
+  }
+
+  /** What of it is too much or cannot be read is not the whole's fault. */
+  private copyPart({ value, instead }: Part, depth: number): unknown {
+    if (this.limits.withoutParts) return this.copy(instead, depth);
+    const { begun, bytes, values, bytesMax, valuesMax } = this;
+    const kept = this.trail.length;
+    const deep = this.path.length;
+    this.bytesMax = Math.min(bytesMax, bytes + this.partBytesMax);
+    this.valuesMax = Math.min(valuesMax, values + this.partValuesMax);
     try {
-      const { toJSON } = value as { toJSON?: unknown };
-      if (typeof toJSON === "function") return this.copy(toJSON.call(value), depth + 1);
-      if (isAlive(value) || (!isBare && isAliveInside(value)))
-        return this.leaveOut(`is ${nameOf(value)}, which is alive and not data`);
+      return this.copy(value, depth);
     } catch (error) {
-      const left = this.giveUp(error);
-      // What began in the part that is left out is not there to be referred to.
-      for (const [container, number] of this.seen) if (number >= begun) this.seen.delete(container);
-      this.path.length = deep;
-      return left;
+      if (!(error instanceof NotPlain) || this.limits.onLeftOut === undefined) throw error;
+      this.takeBack(begun, kept, deep);
+      this.bytes = bytes;
+      this.values = values;
+      // What is looked at in vain is bounded, too: all of it is hardly more than twice what one part may have.
+      this.partBytesMax = Math.max(this.partBytesMax >> 1, PART_BYTES_MIN);
+      this.partValuesMax = Math.max(this.partValuesMax >> 1, PART_VALUES_MIN);
+      this.leaveOut(TOO_MUCH);
+    } finally {
+      this.bytesMax = bytesMax;
+      this.valuesMax = valuesMax;
     }
-    return this.copyRecord(value as Record<string, unknown>, depth);
+    return this.copy(instead, depth);
   }
 
   private copyBytes(value: ArrayBuffer | ArrayBufferView): unknown {
     this.count(value.byteLength);
-    try {
-      // Also finds out whether they were taken away from their owner.
-      const tagged = taggedBytes(value);
-      if (Buffer.isBuffer(value)) return value;
-      if (tagged === undefined) return this.leaveOut("is of a type that other processes may not have");
-      this.isTagged = true;
-      return tagged;
-    } catch (error) {
-      return this.giveUp(error);
-    }
+    // Throws when they were taken away from their owner.
+    const tagged = taggedBytes(value);
+    if (Buffer.isBuffer(value)) return value;
+    if (tagged === undefined) return this.leaveOut("is of a type that other processes may not have");
+    this.isTagged = true;
+    return tagged;
   }
 
-  private copyRecord(value: Record<string, unknown>, depth: number): unknown {
+  private copyRecord(value: Record<string, unknown>, owner: object | undefined, depth: number): unknown {
     const all = Object.keys(value);
+    this.expect(all.length);
     /** Those that are copied; a list of their own from the first one on that is left out. */
     let keys: readonly string[] = all;
     /** The values, behind what a record with a shape begins with. */
@@ -188,17 +285,17 @@ class Copier {
     list[1] = Tag.shaped;
     let end = SHAPED_HEAD;
     let isPlain = true;
-    this.begin(value);
+    this.begin(value, owner);
     for (const key of all) {
       this.path.push(key);
       this.count(key.length);
       let inner: unknown;
       let copied: unknown;
       try {
-        // The only line that may run the app's code.
+        // One getter that throws is not the whole record's fault.
         inner = value[key];
-      } catch (error) {
-        copied = this.giveUp(error);
+      } catch {
+        copied = this.leaveOut("cannot be read");
       }
       if (typeof inner !== "function" || this.limits.onLeftOut === undefined) {
         copied ??= this.copy(inner, depth + 1);
@@ -235,11 +332,13 @@ class Copier {
     return this.tables === undefined ? text : this.tables.text(text);
   }
 
-  private copyList(value: unknown[], depth: number): unknown {
-    // A long one may be all holes, and end at our bounds.
-    const list: unknown[] = value.length <= ROOM_ITEMS_MAX ? new Array<unknown>(value.length) : [];
-    this.begin(value);
-    for (let index = 0; index < value.length; index++) {
+  private copyList(value: unknown[], owner: object | undefined, depth: number): unknown {
+    const { length } = value;
+    // A list of holes has any length and costs nothing until it is walked.
+    this.expect(length);
+    const list: unknown[] = length <= ROOM_ITEMS_MAX ? new Array<unknown>(length) : [];
+    this.begin(value, owner);
+    for (let index = 0; index < length; index++) {
       this.path.push(index);
       list[index] = this.copy(value[index], depth + 1);
       this.path.pop();
@@ -247,9 +346,9 @@ class Copier {
     return list[0] === null ? this.tagged(Tag.list, list) : list;
   }
 
-  private copyMap(value: Map<unknown, unknown>, depth: number): unknown {
+  private copyMap(value: Map<unknown, unknown>, owner: object | undefined, depth: number): unknown {
     const pairs = this.tagged(Tag.map, []);
-    this.begin(value);
+    this.begin(value, owner);
     for (const [key, inner] of value) {
       this.path.push(`get(${typeof key === "string" ? JSON.stringify(key) : typeof key})`);
       pairs.push(this.copy(key, depth + 1), this.copy(inner, depth + 1));
@@ -258,9 +357,9 @@ class Copier {
     return pairs;
   }
 
-  private copySet(value: Set<unknown>, depth: number): unknown {
+  private copySet(value: Set<unknown>, owner: object | undefined, depth: number): unknown {
     const items = this.tagged(Tag.set, []);
-    this.begin(value);
+    this.begin(value, owner);
     let index = 0;
     for (const inner of value) {
       this.path.push(index++);
@@ -277,8 +376,22 @@ class Copier {
   }
 
   /** A container begins: what refers to it later says how many began before it. */
-  private begin(container: object): void {
-    this.seen.set(container, this.seen.size);
+  private begin(container: object, owner: object | undefined): void {
+    const number = this.begun++;
+    this.remember(container, number);
+    if (owner !== undefined && owner !== container) this.remember(owner, number);
+  }
+
+  private remember(value: object, number: number): void {
+    this.seen.set(value, number);
+    this.trail.push(value);
+  }
+
+  /** What began in a part that is left out is not there to be referred to. */
+  private takeBack(begun: number, kept: number, deep: number): void {
+    for (let last = this.trail.length; last > kept; last--) this.seen.delete(this.trail.pop() as object);
+    this.begun = begun;
+    this.path.length = deep;
   }
 
   private tag(tag: number, ...rest: unknown[]): unknown[] {
@@ -293,70 +406,66 @@ class Copier {
 
   private count(bytes: number): void {
     this.bytes += bytes + VALUE_BYTES;
-    if (this.bytes > this.limits.bytesMax)
-      throw new NotPlain(this.path.slice(0, 1), `is more than ${this.limits.bytesMax} bytes`);
+    if (this.bytes > this.bytesMax) throw this.tooMuch(`${this.bytesMax} bytes`);
+    if (++this.values > this.valuesMax) throw this.tooMuch(`${this.valuesMax} values`);
   }
 
-  private giveUp(error: unknown): unknown {
-    if (error instanceof NotPlain) throw error;
-    return this.leaveOut("cannot be read");
+  private countValues(values: number): void {
+    this.values += values;
+    if (this.values > this.valuesMax) throw this.tooMuch(`${this.valuesMax} values`);
+  }
+
+  /** So many values follow: whether that is too much is known before the first one. */
+  private expect(values: number): void {
+    if (this.bytes + values * VALUE_BYTES > this.bytesMax) throw this.tooMuch(`${this.bytesMax} bytes`);
+    if (this.values + values > this.valuesMax) throw this.tooMuch(`${this.valuesMax} values`);
+  }
+
+  private tooMuch(bound: string): NotPlain {
+    return new NotPlain(this.path.slice(0, 1), `is more than ${bound}`);
+  }
+
+  private notPlain(why: string): NotPlain {
+    return new NotPlain(this.path, why);
   }
 
   private leaveOut(why: string): unknown {
-    const left = new NotPlain(this.path, why);
-    if (this.limits.onLeftOut === undefined) throw left;
-    this.limits.onLeftOut(left);
+    const { onLeftOut } = this.limits;
+    if (onLeftOut === undefined) throw this.notPlain(why);
+    this.countValues(COSTLY_VALUES);
+    if (this.told < TOLD_MAX && !this.wasJustTold(why)) {
+      this.told++;
+      this.lastTold = { path: [...this.path], why };
+      onLeftOut(leftOut(this.path, why));
+    }
     return this.tag(Tag.undefined);
+  }
+
+  /** Of a list, or of any other structure that may have any number of the same. */
+  private wasJustTold(why: string): boolean {
+    const last = this.lastTold;
+    if (last === undefined || last.why !== why) return false;
+    // A structure without end has such places without number.
+    if (why === TOO_DEEP) return true;
+    if (last.path.length !== this.path.length) return false;
+    return last.path.every((step, index) => {
+      const now = this.path[index];
+      return step === now || (typeof step === "number" && typeof now === "number");
+    });
   }
 }
 
-/** Most objects are no more than this, and need not be asked for what only others can be. */
-function isBareRecord(value: object): boolean {
-  const proto: unknown = Object.getPrototypeOf(value);
-  return proto === Object.prototype || proto === null;
+function leftOut(path: Path, why: string): LeftOut {
+  const place = pathText(path);
+  return { message: `${place} ${why}`, kind: `${place.replace(/\[\d+\]/g, "[]")} ${why}` };
 }
 
-/**
- * Whether it can do what only a thing with a life beyond its values can: emitters (sockets, servers, streams), targets
- * of events, timers, promises.
- */
-function isAlive(value: object): boolean {
-  const face = value as Record<string | symbol, unknown>;
-  return (
-    (typeof face.on === "function" && typeof face.emit === "function") ||
-    (typeof face.addEventListener === "function" && typeof face.dispatchEvent === "function") ||
-    (typeof face.ref === "function" && typeof face.unref === "function") ||
-    typeof face.then === "function" ||
-    face[INTERNAL] === true
-  );
-}
-
-/**
- * The same by what it is inside: promises whatever they were made of, weak collections, what belongs to native code.
- */
-function isAliveInside(value: object): boolean {
-  return (
-    types.isPromise(value) ||
-    types.isWeakMap(value) ||
-    types.isWeakSet(value) ||
-    types.isSharedArrayBuffer(value) ||
-    types.isGeneratorObject(value) ||
-    types.isExternal(value) ||
-    value instanceof WeakRef
-  );
-}
-
-function nameOf(value: object): string {
-  const { constructor } = value as { constructor?: unknown };
-  const name = typeof constructor === "function" ? constructor.name : "";
-  return name === "" || name === "Object" ? "an object" : `a ${name}`;
-}
-
-function pathText(path: readonly (string | number)[]): string {
+function pathText(path: Path): string {
   let text = "";
   for (const step of path) {
     if (typeof step === "number") text += `[${step}]`;
     else text += text === "" ? step : `.${step}`;
+    if (text.length > 200) break;
   }
   return text === "" ? "it" : text.length > 200 ? `${text.slice(0, 200)}…` : text;
 }

@@ -15,7 +15,7 @@ import {
   type RestoredSession,
 } from "../socketio/types.js";
 import { keyOf, textOf, textsOf } from "../data/keys.js";
-import { NotPlain } from "../data/plain.js";
+import { NotPlain, type LeftOut } from "../data/plain.js";
 import { Unreadable } from "../data/unreadable.js";
 import { Found, type FrameBodies, type Position } from "../trunk/frames.js";
 
@@ -26,6 +26,7 @@ const ID_UNITS_MAX = 128;
 const ANSWER_MS_MAX = 2_000;
 /** A socket's `data` that is kept for its client; with more it comes back as a new one. */
 const STATE_BYTES_MAX = 1024 * 1024;
+const STATE_VALUES_MAX = 1 << 17;
 
 type RestoredAt = FrameBodies["RestoredAt"];
 
@@ -53,7 +54,7 @@ export function isRecorded(packet: Packet, { flags }: BroadcastOptions): boolean
 export interface RecoveryHost {
   onTooLong(what: string, bytes: number): void;
   /** A socket's state cannot leave this process: its client will come back as a new one. */
-  onNotPlain(what: string, cause: NotPlain): void;
+  onNotPlain(what: string, cause: LeftOut): void;
   /** A node of an earlier release is among ours. */
   onOldNode(): void;
   /** What a node kept for a client cannot be read: the client comes back as a new one. */
@@ -98,7 +99,7 @@ export class Recovery {
   persist(conn: Conn, nsp: string, { sid, pid, rooms, data }: PersistedSession): void {
     let state: Buffer;
     try {
-      state = pack({ data }, { bytesMax: STATE_BYTES_MAX }, "");
+      state = pack({ data }, { bytesMax: STATE_BYTES_MAX, valuesMax: STATE_VALUES_MAX }, "");
     } catch (error) {
       if (!(error instanceof NotPlain)) throw error;
       return this.host.onNotPlain(

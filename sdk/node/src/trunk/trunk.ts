@@ -5,7 +5,7 @@
 import createDebug from "debug";
 import type { ConnectionOptions } from "node:tls";
 import { TrunklineError, type TrunklineErrorCode, type TrunklineErrorDetails } from "./errors.js";
-import { INTERNAL } from "../data/plain.js";
+import { INTERNAL } from "../data/alive.js";
 import type { OpenWire, Wire } from "../transport/ws.js";
 import { Backoff } from "./backoff.js";
 import { parseObject, type WelcomeInfo } from "./info.js";
