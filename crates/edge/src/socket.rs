@@ -1,7 +1,8 @@
-//! What carries a stream's bytes.
+//! The sockets that carry streams.
 //!
-//! Whoever reads and writes a stream does it through here, so that another kind of socket is one more variant, not
-//! another path. Calls do not block: where nothing can be done now, they fail with `WouldBlock`.
+//! All code that reads or writes a stream uses this type, so that another kind of socket is one
+//! more variant, not another path. Calls do not block: when nothing can be done now, they fail with
+//! `WouldBlock`.
 
 use std::io::{self, IoSlice};
 use std::net::TcpStream;
@@ -15,13 +16,13 @@ use rustix::net::{RecvFlags, SendFlags, Shutdown};
 #[cfg(any(test, feature = "fuzzing"))]
 use crate::shard::tests::wire::Wire;
 
-/// Frames gathered into one write.
+/// The most frames that are gathered into one write.
 const SLICES_MAX: usize = 64;
 
 /// One non-blocking socket.
 #[derive(Debug)]
 pub(crate) enum Socket {
-    /// Bytes as they are: a stream of TCP, or of any other family.
+    /// A socket that takes bytes as they are: a stream of TCP or of any other family.
     Plain(OwnedFd),
     /// A stream without a kernel, for tests.
     #[cfg(any(test, feature = "fuzzing"))]
@@ -48,7 +49,7 @@ impl AsRawFd for Socket {
 }
 
 impl Socket {
-    /// The descriptor that plain bytes may be written to; `None` for a socket that does more with them.
+    /// The descriptor to which plain bytes may be written; `None` for a socket that changes them.
     pub(crate) fn plain(&self) -> Option<RawFd> {
         match self {
             Self::Plain(stream) => Some(stream.as_raw_fd()),
@@ -57,7 +58,7 @@ impl Socket {
         }
     }
 
-    /// Reads what is there; 0 when the peer has ended its side.
+    /// Reads the available bytes; 0 when the peer has ended its side.
     pub(crate) fn read(&self, into: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Plain(stream) => {
@@ -69,7 +70,8 @@ impl Socket {
         }
     }
 
-    /// Looks at what there is to read and leaves it there; 0 when the peer has ended its side.
+    /// Copies the available bytes and leaves them to be read again; 0 when the peer has ended its
+    /// side.
     pub(crate) fn peek(&self, into: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Plain(stream) => {
@@ -81,7 +83,7 @@ impl Socket {
         }
     }
 
-    /// Writes as much of the frames as fits now; returns how many bytes that was.
+    /// Writes as much of the frames as fits now; returns the number of bytes.
     pub(crate) fn write(&self, frames: &[Bytes]) -> io::Result<usize> {
         match self {
             Self::Plain(stream) => {
@@ -100,7 +102,7 @@ impl Socket {
         }
     }
 
-    /// Writes as much of the slices as fits now; returns how many bytes that was.
+    /// Writes as much of the slices as fits now; returns the number of bytes.
     pub(crate) fn write_slices(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         match self {
             Self::Plain(stream) => {
@@ -114,7 +116,8 @@ impl Socket {
         }
     }
 
-    /// Tells the peer that nothing more comes. Fails when the peer has gone already and need not be told.
+    /// Tells the peer that no more bytes follow. Fails when the peer has gone already; callers may
+    /// ignore that.
     pub(crate) fn shutdown_write(&self) -> io::Result<()> {
         match self {
             Self::Plain(stream) => Ok(rustix::net::shutdown(stream, Shutdown::Write)?),
@@ -126,8 +129,8 @@ impl Socket {
         }
     }
 
-    /// Ends the stream with a reset when it is dropped; what the kernel still has of it is dropped, too. Best effort: the
-    /// stream may be gone already.
+    /// Makes the stream end with a reset when it is dropped, so that the kernel also drops its
+    /// bytes. Errors are ignored: the stream may be gone already.
     pub(crate) fn reset_at_end(&self) {
         match self {
             Self::Plain(stream) => {

@@ -1,4 +1,5 @@
-//! What is agreed when a client's stream becomes a WebSocket, and taking the stream back from hyper after it.
+//! The agreement when a client's stream becomes a WebSocket, and taking the stream back from hyper
+//! afterwards.
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -38,13 +39,13 @@ pub(super) fn refused(why: BadHandshake) -> Response<Full<Bytes>> {
     response
 }
 
-/// The npm package `ws` takes the first subprotocol that a client offers.
+/// The subprotocol for the answer: like the npm package `ws`, the first one that the client offers.
 fn first_subprotocol<B>(request: &Request<B>) -> Option<HeaderValue> {
     let offered = request.headers().get(SEC_WEBSOCKET_PROTOCOL)?.to_str().ok()?;
     HeaderValue::from_str(offered.split(',').next()?.trim()).ok()
 }
 
-/// What was agreed beside the protocol itself.
+/// The subprotocol and the compression that a handshake agreed on.
 #[derive(Debug, Default)]
 pub(super) struct Agreement {
     pub(super) subprotocol: Option<HeaderValue>,
@@ -52,8 +53,8 @@ pub(super) struct Agreement {
 }
 
 impl Agreement {
-    /// Follows the npm package `ws`: the first subprotocol, and compression where the app wants it and the client
-    /// offers it in a form that can be had.
+    /// Agrees as the npm package `ws` does: on the first subprotocol, and on compression if the app
+    /// wants it and the client offers it in a form that the node supports.
     pub(super) fn reach<B>(
         request: &Request<B>,
         wanted: Option<&PerMessageDeflate>,
@@ -79,7 +80,7 @@ impl Agreement {
     }
 }
 
-/// `101 Switching Protocols`.
+/// The answer `101 Switching Protocols`.
 pub(super) fn switching(
     key: &str,
     agreement: Agreement,
@@ -101,7 +102,7 @@ pub(super) fn switching(
     response
 }
 
-/// Waits for the `101` to be written and takes the stream. `None`: the client went away first.
+/// Waits until the `101` is written and takes the stream. `None` when the client went away first.
 pub(super) async fn take_stream(
     upgraded: OnUpgrade,
     connection: &Connection,

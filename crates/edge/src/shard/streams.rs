@@ -1,6 +1,7 @@
-//! One WebSocket's bytes: what was decoded in part, and what could not be written yet.
+//! The bytes of one WebSocket: those that are only partly decoded, and those that could not be
+//! written yet.
 //!
-//! A stream costs its descriptor, its decoder's few bytes, and nothing else while nothing waits in it.
+//! While nothing waits in it, a stream costs only its descriptor and its decoder's few bytes.
 
 use std::collections::VecDeque;
 use std::io;
@@ -17,25 +18,26 @@ use crate::socket::Socket;
 pub(crate) struct Stream {
     pub(crate) socket: Socket,
     pub(crate) decoder: Decoder,
-    /// Frames that the kernel did not take yet, the first perhaps in part. `None` while there are none.
+    /// Frames that the kernel did not accept yet; part of the first may be written. `None` while
+    /// there are none.
     #[expect(
         clippy::box_collection,
         reason = "a pointer in each idle stream instead of four words"
     )]
     unsent: Option<Box<VecDeque<Bytes>>>,
-    /// Messages may be compressed, see [`AdoptedStream`].
+    /// Set when messages may be compressed, see [`AdoptedStream`].
     pub(crate) deflate_window: Option<u8>,
-    /// The answer to the client's latest ping; earlier ones that did not leave are forgotten.
+    /// The answer to the client's latest ping; earlier ones that were not sent are dropped.
     pong: Option<Box<Bytes>>,
     _permit: StreamPermit,
 }
 
-/// Every idle session has one of these.
+/// Every idle session has a stream, so its size is limited.
 #[cfg(all(not(any(test, feature = "fuzzing")), target_pointer_width = "64"))]
 const _: () = assert!(size_of::<Stream>() <= 48);
 
 impl Stream {
-    /// Takes over a stream that hyper is done with; returns the bytes that came early.
+    /// Takes over a stream that hyper no longer needs; returns the bytes that came early.
     pub(crate) fn adopt(adopted: AdoptedStream) -> (Self, Bytes) {
         let AdoptedStream { socket, unsent, leftover, permit, deflate_window } = adopted;
         let unsent = (!unsent.is_empty()).then(|| Box::new(VecDeque::from([unsent])));
@@ -52,25 +54,25 @@ impl Stream {
         )
     }
 
-    /// Everything was taken by the kernel.
+    /// Whether the kernel has accepted everything.
     pub(crate) fn is_idle(&self) -> bool {
         self.unsent.is_none()
     }
 
-    /// Bytes of frames that the kernel did not take, and of a message that has not come whole.
+    /// Bytes of frames that the kernel did not accept, and of a message that is not complete.
     pub(crate) fn held_bytes(&self) -> usize {
         let unsent =
             self.unsent.iter().flat_map(|frames| frames.iter()).map(Bytes::len).sum::<usize>();
         unsent + self.decoder.held_bytes()
     }
 
-    /// Puts a frame behind what waits; it goes out with the next [`Self::write`].
+    /// Puts a frame after those that wait; the next [`Self::write`] sends it.
     pub(crate) fn queue(&mut self, frame: Bytes) {
         self.unsent.get_or_insert_default().push_back(frame);
     }
 
-    /// Answers pings, behind what waits. A stream that does not take what it has keeps only the latest answer: a
-    /// client that pings and does not read cannot make the node hold more.
+    /// Answers pings, after the frames that wait. If the kernel accepts no more, only the latest
+    /// answer is kept: a client that pings and does not read cannot make the node hold more.
     pub(crate) fn queue_pongs(&mut self, mut frames: Vec<Bytes>) {
         if self.is_idle() && self.pong.is_none() {
             for frame in frames {
@@ -81,7 +83,8 @@ impl Stream {
         }
     }
 
-    /// Writes what waits and then `frames`; keeps what the kernel does not take. Drains `frames`.
+    /// Writes the waiting frames and then `frames`; keeps those that the kernel does not accept.
+    /// Drains `frames`.
     pub(crate) fn write(&mut self, frames: &mut Vec<Bytes>) -> io::Result<()> {
         if let Some(unsent) = &mut self.unsent {
             unsent.extend(frames.drain(..));
@@ -109,7 +112,8 @@ impl Stream {
         Ok(())
     }
 
-    /// A frame was written past this stream: keeps what the kernel did not take of it.
+    /// Keeps the part of a frame that the kernel did not accept when it was written without
+    /// [`Self::write`].
     pub(crate) fn keep_rest(
         &mut self,
         mut frame: Bytes,
@@ -144,14 +148,14 @@ impl Stream {
         Ok(())
     }
 
-    /// Tells the peer that nothing more comes.
+    /// Tells the peer that no more bytes follow.
     pub(crate) fn shutdown_write(&self) {
-        // One that has gone already need not be told.
+        // A peer that has gone already does not need it.
         let _ = self.socket.shutdown_write();
     }
 }
 
-/// Takes `written` bytes off the front; returns how many frames are done with.
+/// Removes `written` bytes from the front; returns how many frames are complete.
 fn advance(frames: &mut [Bytes], mut written: usize) -> usize {
     for (index, frame) in frames.iter_mut().enumerate() {
         if written < frame.len() {

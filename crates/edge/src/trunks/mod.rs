@@ -1,4 +1,4 @@
-//! Trunks: who may open one, and the task that carries what passes over it.
+//! Trunks: the check of who may open one, and the task that carries its frames.
 
 mod auth;
 mod carry;

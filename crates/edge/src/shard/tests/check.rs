@@ -1,4 +1,4 @@
-//! What must always hold once a shard is at rest.
+//! Checks what must always be true of a shard at rest.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
