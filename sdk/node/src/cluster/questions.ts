@@ -3,6 +3,7 @@
  * peer that has left.
  */
 import type { ClusterMessage } from "./messages.js";
+import { whenRead } from "../trunk/hang.js";
 
 export interface Question {
   /** Who has still something to say. */
@@ -33,10 +34,7 @@ export class Questions {
   open(question: Question): string {
     const id = String(++this.last);
     const missing = new Set(question.missing);
-    const timer = setTimeout(() => {
-      this.pending.delete(id);
-      question.onTimeout(missing.size);
-    }, question.timeoutMs);
+    const timer = setTimeout(() => whenRead(() => this.giveUp(id)), question.timeoutMs);
     this.pending.set(id, { question, missing, timer });
     return id;
   }
@@ -55,7 +53,7 @@ export class Questions {
     pending.question.onDone();
   }
 
-  /** It was never asked: over, as if the time were. */
+  /** Its time is over, or it was never asked. */
   giveUp(id: string): void {
     const pending = this.pending.get(id);
     if (pending === undefined) return;

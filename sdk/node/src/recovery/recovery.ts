@@ -17,6 +17,7 @@ import {
 import { keyOf, textOf, textsOf } from "../data/keys.js";
 import { NotPlain, type LeftOut } from "../data/plain.js";
 import { Unreadable } from "../data/unreadable.js";
+import { whenRead } from "../trunk/hang.js";
 import { Found, type FrameBodies, type Position } from "../trunk/frames.js";
 
 const debug = createDebug("trunkline:recovery");
@@ -159,10 +160,12 @@ export class Recovery {
         clearTimeout(timer);
         resolve(given);
       };
-      const timer = setTimeout(() => {
+      const giveUp = (): void => {
+        if (isOver) return;
         debug("not all nodes answered within %d ms", ANSWER_MS_MAX);
         finish(taken);
-      }, ANSWER_MS_MAX);
+      };
+      const timer = setTimeout(() => whenRead(giveUp), ANSWER_MS_MAX);
       for (const link of links) {
         link.restore(nsp, pid, offset, (restored) => {
           asked--;
@@ -194,7 +197,7 @@ export class Recovery {
 
 function proves(conn: Conn, cut: Position[]): Promise<boolean> {
   return new Promise((resolve) => {
-    const timer = setTimeout(() => resolve(false), ANSWER_MS_MAX);
+    const timer = setTimeout(() => whenRead(() => resolve(false)), ANSWER_MS_MAX);
     conn.prove(cut, (holds) => {
       clearTimeout(timer);
       resolve(holds);

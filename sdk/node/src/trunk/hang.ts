@@ -1,35 +1,69 @@
-/** Detects a node that hangs: much data waits for its credit, and none has come for a long time. */
+/** Whether a node hangs: much waits for its credit, and none has come for long. */
 
-/** Above this, data waits only for a node that gives credit; an app may send any amount at once. */
+/** More than this waits only for a node that gives credit: what an app sends in one go may be any number of bytes. */
 const HELD_BYTES_MAX = 16 * 1024 * 1024;
-/** A node that gives no credit for this long, while so much waits, hangs. */
+/** A node that gives no credit for so long, while so much waits, hangs. */
 const HANGS_MS = 5_000;
+/**
+ * Time is counted in so long steps, by a timer that fires once however late it is: what the app itself blocked, the node
+ * could not be heard in.
+ */
+const STEP_MS = 1_000;
 
-/** Watches one trunk for a node that hangs. */
 export class HangWatch {
   private readonly onHang: (heldBytes: number, forMs: number) => void;
-  /** When frames began to wait, or some of them were sent. */
-  private movedAt = 0;
+  private timer: NodeJS.Timeout | undefined;
+  /** Whether credit has come since the last step. */
+  private hasMoved = false;
+  /** How long nothing has come, while the event loop ran. */
+  private quietMs = 0;
   private isTold = false;
 
-  /** @param onHang not called twice without credit in between */
+  /** @param onHang called in a turn of its own; not twice without credit in between */
   constructor(onHang: (heldBytes: number, forMs: number) => void) {
     this.onHang = onHang;
   }
 
-  /** Notes that credit came. */
-  noteCredit(): void {
-    this.movedAt = Date.now();
+  /** Credit came. @param heldBytes what waits for more */
+  noteCredit(heldBytes: number): void {
+    this.hasMoved = true;
+    this.quietMs = 0;
     this.isTold = false;
+    if (heldBytes === 0) this.stop();
   }
 
-  /** Notes that a frame must wait for credit. */
-  noteHeld(isFirst: boolean, heldBytes: number): void {
-    if (isFirst) this.movedAt = Date.now();
-    if (heldBytes <= HELD_BYTES_MAX || this.isTold) return;
-    const forMs = Date.now() - this.movedAt;
-    if (forMs < HANGS_MS) return;
+  /** A frame joined those that wait for credit. */
+  noteHeld(heldBytes: number): void {
+    if (this.timer === undefined) this.start();
+    if (heldBytes <= HELD_BYTES_MAX || this.isTold || this.quietMs < HANGS_MS) return;
     this.isTold = true;
-    this.onHang(heldBytes, forMs);
+    const forMs = this.quietMs;
+    whenRead(() => {
+      if (this.isTold) this.onHang(heldBytes, forMs);
+    });
   }
+
+  /** The trunk is over, or nothing waits. */
+  stop(): void {
+    clearInterval(this.timer);
+    this.timer = undefined;
+  }
+
+  private start(): void {
+    this.hasMoved = false;
+    this.quietMs = 0;
+    this.timer = setInterval(() => {
+      this.quietMs = this.hasMoved ? 0 : this.quietMs + STEP_MS;
+      this.hasMoved = false;
+    }, STEP_MS);
+    this.timer.unref();
+  }
+}
+
+/**
+ * Calls back when what had arrived by now has been read. A timer of a process that was busy fires before its streams
+ * are read, and must not take that for silence.
+ */
+export function whenRead(callback: () => void): void {
+  setImmediate(() => setImmediate(callback));
 }

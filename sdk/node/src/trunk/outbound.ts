@@ -309,12 +309,12 @@ export class Outbound {
   }
 
   addCredit(bytes: number): void {
-    this.hang.noteCredit();
     this.credit += bytes;
     this.credit -= this.held.release(this.credit, (frame) => {
       this.batch.writer.raw(frame);
       this.batch.cut(this.batch.writer.pos - frame.length);
     });
+    this.hang.noteCredit(this.held.bytes);
     if (this.batch.writer.pos > 0) this.schedule();
   }
 
@@ -340,6 +340,7 @@ export class Outbound {
 
   /** Ends the output: later frames are dropped, so that none gets into the next trunk. */
   end(): void {
+    this.hang.stop();
     this.host = SILENT;
   }
 
@@ -401,7 +402,7 @@ export class Outbound {
       w.pos = frameStart;
       return -1;
     }
-    if (w !== this.batch.writer) this.hang.noteHeld(frameStart === 0, this.held.bytes);
+    if (w !== this.batch.writer) this.hang.noteHeld(this.held.bytes);
     else if (isData) this.credit -= bytes;
     this.place(w, frameStart);
     return bytes;

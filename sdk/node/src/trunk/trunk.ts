@@ -10,6 +10,7 @@ import type { OpenWire, Wire } from "../transport/ws.js";
 import { Backoff } from "./backoff.js";
 import { parseObject, type WelcomeInfo } from "./info.js";
 import { BroadcastFlag, ErrorCode, type FrameBodies } from "./frames.js";
+import { whenRead } from "./hang.js";
 import { Machine, type EndCause, type MachineHost } from "./machine.js";
 import type { Broadcast, Counters } from "./outbound_types.js";
 import { signToken } from "./token.js";
@@ -263,11 +264,15 @@ export class Trunk {
     this.machine = new Machine(this.machineHost(), this.counters);
     this.lateSettings = undefined;
     this.machine.start(this.config.server, this.config.sdk, this.host.settings());
-    this.timer = setTimeout(() => {
+    const { machine } = this;
+    const fail = (): void => {
+      // It may have come just now, or the trunk be over.
+      if (this.machine !== machine || machine.isOpen) return;
       this.lost(
         this.error("connection", `the trunk to ${this.endpoint} failed: no Welcome came within ${WELCOME_MS_MAX} ms`),
       );
-    }, WELCOME_MS_MAX);
+    };
+    this.timer = setTimeout(() => whenRead(fail), WELCOME_MS_MAX);
   }
 
   private machineHost(): MachineHost {
@@ -295,13 +300,7 @@ export class Trunk {
   private hangs(heldBytes: number, forMs: number): void {
     const { machine } = this;
     const seconds = Math.round(forMs / 1000);
-    // Not inside the app's own call that sent the last of it.
-    setImmediate(() =>
-      machine?.fail(
-        ErrorCode.silence,
-        `the node has taken nothing for ${seconds} s, and ${heldBytes} bytes wait for it`,
-      ),
-    );
+    machine?.fail(ErrorCode.silence, `the node has taken nothing for ${seconds} s, and ${heldBytes} bytes wait for it`);
   }
 
   private flush(): void {
