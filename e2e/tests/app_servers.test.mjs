@@ -32,6 +32,27 @@ withWorld(
   },
 );
 
+withWorld(
+  "what an app server says as soon as it is ready reaches the others",
+  { servers: ["amber"], app: "early_words", trunklineOnly: true },
+  async (world) => {
+    const clients = await Promise.all(Array.from({ length: 3 }, () => connected(world.open())));
+    for (let round = 0; round < 5; round += 1) {
+      const late = await world.startApp({ name: `late ${round}`, app: "early_words" });
+      const early = await late.run(({ early }) => early);
+      assert.deepEqual(early, { servers: 2, answers: ["amber"], joined: clients.length });
+      await until("the note", () => world.app("amber").run(({ notes }, name) => notes.includes(name), late.name));
+      await late.stop();
+      await until("its end", () =>
+        world
+          .app("amber")
+          .run(({ io }) => io.of("/").adapter.serverCount())
+          .then((n) => n === 1),
+      );
+    }
+  },
+);
+
 for (const [mode, transports] of Object.entries(TRANSPORTS)) {
   withWorld(
     `kill -9 of an app server: its clients move, the others notice nothing (${mode})`,

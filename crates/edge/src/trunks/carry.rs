@@ -229,8 +229,13 @@ impl TrunkTask {
         }
         let info = NodeInfo { node: &env.node_id, version: env.version, warnings: &warnings };
         self.node.welcome(self.now(), info);
-        // `Welcome` is the first frame, whatever the shards may have to say a moment later.
-        self.send_own();
+        // `Welcome` is the first frame, whatever the shards may have to say a moment later. The others come in the same
+        // batch: what an app tells them as soon as it is connected would reach nobody before it knows them.
+        let mut frames = self.own_frames();
+        if trunk.is_peer() {
+            self.hub.encode_peers_of(&trunk.server_id, env.neighbours(), &mut frames);
+        }
+        self.send(&frames);
         for shard in 0..self.door.peers().len() {
             let (known, is_known) = oneshot::channel();
             let up = Command::TrunkUp(Arc::clone(&trunk), known);

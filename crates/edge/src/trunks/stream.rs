@@ -312,11 +312,21 @@ impl TrunkTask {
 
     /// Encodes the trunk's own frames.
     pub(super) fn send_own(&mut self) {
+        let frames = self.own_frames();
+        self.send(&frames);
+    }
+
+    pub(super) fn own_frames(&mut self) -> BytesMut {
         let mut frames = BytesMut::new();
         while let Some(frame) = self.node.poll_transmit() {
             frame.encode(&mut frames);
         }
-        for batch in self.node.batches(&frames) {
+        frames
+    }
+
+    /// Puts whole frames behind what is to be written already.
+    pub(super) fn send(&mut self, frames: &[u8]) {
+        for batch in self.node.batches(frames) {
             append_message(&mut self.out, batch);
         }
     }
@@ -329,9 +339,7 @@ impl TrunkTask {
         }
         self.send_own();
         let frames = trunk.take_outbox(self.door.env().neighbours());
-        for batch in self.node.batches(&frames) {
-            append_message(&mut self.out, batch);
-        }
+        self.send(&frames);
     }
 
     fn write(&mut self) -> io::Result<()> {
