@@ -2,9 +2,13 @@
 const CHUNKS = 400;
 const CHUNK = "c".repeat(100_000);
 
-export const options = { pingInterval: 300_000, perMessageDeflate: false };
+export const options = ({ recovers }) => ({
+  pingInterval: 300_000,
+  perMessageDeflate: false,
+  ...(recovers ? { connectionStateRecovery: {} } : {}),
+});
 
-export function app(io, log) {
+export function app(io, log, { byRoom }) {
   io.on("connection", (socket) => {
     const { conn } = socket;
     let sent = 0;
@@ -12,7 +16,7 @@ export function app(io, log) {
     let drains = 0;
     const go = () => {
       while (sent < CHUNKS && conn.writeBuffer.length <= 8) {
-        socket.emit("chunk", sent++, CHUNK);
+        (byRoom ? io.to(socket.id) : socket).emit("chunk", sent++, CHUNK);
         most = Math.max(most, conn.writeBuffer.length);
       }
       if (sent < CHUNKS || !conn.listeners("drain").includes(onDrain)) return;
@@ -33,6 +37,10 @@ export function app(io, log) {
 export const table = {
   websocket: { transports: ["websocket"] },
   polling: { transports: ["polling"] },
+  // With recovery, \`emit\` is a broadcast to the room that has the socket's id.
+  "websocket, with recovery": { transports: ["websocket"], recovers: true },
+  "polling, with recovery": { transports: ["polling"], recovers: true },
+  "websocket, to the room of the socket": { transports: ["websocket"], byRoom: true },
 };
 
 export async function run(t, { transports }) {

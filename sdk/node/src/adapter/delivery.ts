@@ -6,8 +6,8 @@ import { encodeOptions, decodeOptions } from "../cluster/rooms.js";
 import type { MessageData } from "../cluster/messages.js";
 import { textsOf } from "../data/keys.js";
 import { isRecorded } from "../recovery/recovery.js";
-import { partOf } from "../session/parts.js";
-import { MessageType, type BroadcastOptions, type IoSocket, type Packet } from "../socketio/types.js";
+import { partOf, type SendOptions } from "../session/parts.js";
+import { MessageType, type BroadcastOptions, type EncodedPart, type IoSocket, type Packet } from "../socketio/types.js";
 import type { PartData } from "../trunk/outbound_types.js";
 import { castOf, flagsOf, type Cast } from "./cast.js";
 import type { Remote } from "./remote.js";
@@ -36,6 +36,7 @@ export class Delivery {
     // A recorded packet must reach the sockets of all app servers by one way: the log has one order for all of them.
     else if (this.remote.isSettled || offset !== undefined) this.broadcastToAll(options, parts, offset);
     else this.broadcastInOrder(options, parts);
+    this.noteReceiver(options, encoded, parts);
     this.deliverDirect(cast, offset);
   }
 
@@ -63,6 +64,19 @@ export class Delivery {
     const conn = attached.get(socket.id);
     if (conn?.watchesPackets) conn.reportWritten(cast.encoded, cast.written());
     else if (conn === undefined && direct.has(socket.id)) socket.client.writeToEngine(cast.encoded, cast.written());
+  }
+
+  /**
+   * Counts what goes to the room of one socket alone in that socket's connection, for an app that looks at
+   * `writeBuffer`: with recovery, `socket.emit` is such a broadcast.
+   */
+  private noteReceiver({ rooms, except, flags }: BroadcastOptions, encoded: EncodedPart[], parts: PartData[]): void {
+    if (rooms.size !== 1 || (except !== undefined && except.size > 0)) return;
+    const [room] = rooms;
+    const conn = typeof room === "string" ? this.scope.roster.attached.get(room) : undefined;
+    if (conn === undefined) return;
+    const written: SendOptions = { volatile: flags?.volatile === true, compress: flags?.compress !== false };
+    for (const [index, part] of parts.entries()) conn.noteSent(encoded[index], part, written);
   }
 
   /** Sends one frame to each node, and a message to each app server that must see what its sockets receive. */

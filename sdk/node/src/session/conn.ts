@@ -62,19 +62,14 @@ export class Conn extends Emitter implements Session, FaceHost {
   readyState: "open" | "closing" | "closed" = "open";
   upgrading = false;
   upgraded = false;
-  /**
-   * The line: the end of the trunk that the session is on, and its number there. The two belong together and change
-   * together, in {@link Conn.takeLine} only; whoever needs one outside this class needs a verb of it.
-   */
+  /** The trunk's end that the session is on. It and the number change together, in {@link Conn.takeLine} only. */
   private machine!: Machine;
   private number!: number;
   /** Its name until somebody asks for more than that. */
   private face: TransportFace | TransportName;
   /** Which of these events somebody has ever listened for. */
   private heard = 0;
-  /**
-   * The options of the volatile packet whose parts are being written: Socket.IO passes the same object for each part.
-   */
+  /** The options of the volatile packet whose parts are being written: the same object for each part. */
   private volatileOptions: object | undefined;
   private reportsFlush = false;
   /** Bytes written since the node was last asked. */
@@ -186,16 +181,18 @@ export class Conn extends Emitter implements Session, FaceHost {
       this.end(CloseReason.transportError, "transport error", new Error("the message is longer than the node takes"));
       return this;
     }
-    const sent = typeof callback === "function" ? () => callback(this.transport) : undefined;
+    this.noteSent(data, part, options, typeof callback === "function" ? () => callback(this.transport) : undefined);
+    return this;
+  }
+
+  /** Bytes for this client are in the trunk's batch: by `write`, or by a broadcast to the room of its socket alone. */
+  noteSent(data: unknown, part: PartData, options: SendOptions, sent?: Sent): void {
+    if (this.readyState !== "open") return;
     this.unmarkedBytes += part.length;
-    if (this.flow !== undefined) {
-      this.flow.add(part.length, () => packetOf(data, options), sent);
-      return this;
-    }
+    if (this.flow !== undefined) return this.flow.add(part.length, () => packetOf(data, options), sent);
     if (this.unmarkedBytes > UNMARKED_BYTES_MAX) this.askWhenLeft([]);
     if (sent !== undefined) this.machine.onFlushed(sent);
     this.reportFlush(data, options);
-    return this;
   }
 
   /**
