@@ -1,4 +1,4 @@
-//! Accepts clients' streams and deals them out to the shards in turn.
+//! Accepts clients' streams and gives them to the shards, round-robin.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -19,27 +19,28 @@ use crate::shard::{Arrival, Command};
 use crate::socket::Socket;
 use crate::unavailable::Unavailable;
 
-/// Streams that the kernel holds until the acceptor comes to them.
+/// Streams that the kernel holds until the acceptor accepts them.
 const BACKLOG: i32 = 16_384;
 
-/// How long to wait when the system has not even the spare descriptor; some session may end meanwhile.
+/// The pause when even the spare descriptor is gone; meanwhile some session may end.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
-/// A listener on the public port.
+/// Opens a listener on the public port.
 pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let socket = sys::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
-    // So that a restart does not have to wait for the kernel to forget the last one's connections.
+    // Lets a restart bind the port although the kernel still remembers connections of the last
+    // process.
     sys::sockopt::set_socket_reuseaddr(&socket, true)?;
-    // Each accepted stream has it from here: a call less for each.
+    // Accepted streams inherit this from the listener, which saves one call per stream.
     sys::sockopt::set_tcp_nodelay(&socket, true)?;
     sys::bind(&socket, &address)?;
     sys::listen(&socket, BACKLOG)?;
     Ok(TcpListener::from(socket))
 }
 
-/// The acceptor's own state.
+/// The acceptor's state.
 struct Acceptor<'a> {
     shards: &'a [Sender<Command>],
     turn: usize,
@@ -65,7 +66,7 @@ pub(crate) fn run(
     }
 }
 
-/// The stream comes non-blocking, and with the listener's `TCP_NODELAY`.
+/// Accepts a stream, which is non-blocking and has the listener's `TCP_NODELAY`.
 fn accept(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let (stream, address) = sys::acceptfrom_with(listener, flags)?;
@@ -77,7 +78,7 @@ impl Acceptor<'_> {
     fn take(&mut self, stream: TcpStream, address: SocketAddr) {
         let metrics = &self.streams.metrics;
         metrics.streams_accepted.inc();
-        // Without the spare one there was no other descriptor left, unless there is one again.
+        // Without the spare, this stream took the last descriptor, unless one is available again.
         if !self.spare.is_there() && !self.spare.is_there_again() {
             refuse(&stream, "descriptors_exhausted", self.streams);
             drop(stream);
@@ -93,7 +94,8 @@ impl Acceptor<'_> {
     }
 
     fn cannot_accept(&mut self, error: &io::Error) {
-        // ECONNABORTED and the like concern one stream only; out of descriptors or memory concerns all.
+        // ECONNABORTED and similar errors concern one stream only; a lack of descriptors or memory
+        // concerns all.
         let exhausted = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
         let errno = error.raw_os_error().unwrap_or(0);
         if exhausted.iter().all(|known| known.raw_os_error() != errno) {
@@ -103,7 +105,8 @@ impl Acceptor<'_> {
             self.warned_at = Some(Instant::now());
             tracing::warn!(%error, "cannot accept: raise the limit of open files (nofile)");
         }
-        // The next stream gets the spare descriptor, to be refused in words instead of left to wait.
+        // The next stream gets the spare descriptor, so that it is refused with an answer instead
+        // of left waiting.
         if !self.spare.give() {
             thread::sleep(EXHAUSTED_PAUSE);
             self.spare = Spare::take();
@@ -111,7 +114,7 @@ impl Acceptor<'_> {
     }
 }
 
-/// A descriptor kept for the time when there are no others.
+/// A descriptor that is kept for the time when there are no others.
 struct Spare(Option<File>);
 
 impl Spare {
@@ -128,7 +131,7 @@ impl Spare {
         self.is_there()
     }
 
-    /// True when there was one to give.
+    /// Closes the spare, so that its descriptor can be used; false when there was none.
     fn give(&mut self) -> bool {
         self.0.take().is_some()
     }
@@ -143,7 +146,7 @@ fn deal(
 ) {
     match shard.try_send(Command::Arrived(Arrival::Client { socket, address, permit })) {
         Ok(()) | Err(TrySendError::Closed(_)) => (),
-        // The shard is behind: wait here, so that the kernel's backlog holds the others.
+        // The shard is behind: wait here, so that the kernel's backlog holds the other streams.
         Err(TrySendError::Full(command)) => {
             let _ = shard.blocking_send(command);
             metrics.acceptor_stalls.inc();
@@ -151,7 +154,7 @@ fn deal(
     }
 }
 
-/// Answers a stream that nobody can serve, whatever it asks for.
+/// Refuses a stream that no shard can serve, whatever it asks for.
 fn refuse(mut stream: &TcpStream, cause: &'static str, streams: &Streams) {
     streams.metrics.streams_refused.get_or_create(&Cause { cause }).inc();
     let why = Unavailable::StreamsFull;
@@ -165,8 +168,9 @@ fn refuse(mut stream: &TcpStream, cause: &'static str, streams: &Streams) {
         body.len(),
         why.retry_after_s(),
     );
-    // Best effort: a fresh stream's send buffer takes this much, and the peer reads it or not. What it has already
-    // asked is read, because closing on it would reset the stream and take the answer along.
+    // Errors are ignored: the send buffer of a new stream has room for the answer, and the peer
+    // reads it or does not. What the peer has already sent is read, because closing with unread
+    // bytes would reset the stream, and the answer would be lost.
     let _ = stream.write_all(answer.as_bytes());
     let _ = stream.shutdown(Shutdown::Write);
     let _ = stream.read(&mut [0; 4096]);

@@ -1,4 +1,4 @@
-//! The way to a node's shards, for the tasks of one shard's thread.
+//! The access to a node's shards, for the tasks of one shard's thread.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -13,7 +13,7 @@ use crate::reply;
 use crate::shard::{Command, LocalShard, OpenRequest, SlotKey};
 use crate::sid::Sid;
 
-/// What the tasks of one thread share: their own shard, and the way to the others.
+/// The access to shards that the tasks of one thread share: their own shard, and the others.
 #[derive(Clone, Debug)]
 pub(crate) struct Door(Rc<Inner>);
 
@@ -40,6 +40,7 @@ impl Door {
         &self.0.env
     }
 
+    /// The inboxes of all shards, by their numbers.
     pub(crate) fn peers(&self) -> &Arc<[Sender<Command>]> {
         &self.0.peers
     }
@@ -49,40 +50,40 @@ impl Door {
         self.0.own
     }
 
-    /// The session of this node that a client names. `None`: another node may have it.
+    /// The session of this node that a client names. `None` when another node may have it.
     pub(crate) fn own_sid(&self, hub: &Hub, text: &str) -> Option<Sid> {
         hub.resolve_sid(text, self.0.env.node_number, self.0.peers.len())
     }
 
-    /// Puts a handshake before an app server, see [`LocalShard::open`].
+    /// Sends a handshake to an app server, see [`LocalShard::open`].
     pub(crate) fn open(&self, open: OpenRequest) -> Option<Rc<Cell<SlotKey>>> {
         self.0.shard.open(open)
     }
 
-    /// Hands a command to the shard that it is for. Does not wait for an answer.
+    /// Sends a command to a shard. Does not wait for an answer.
     pub(crate) async fn tell(&self, shard: u8, command: Command) {
         if shard == self.0.own {
             self.0.shard.take_turn(command);
         } else if let Some(peer) = self.0.peers.get(usize::from(shard)) {
-            // A shard that is gone takes the whole node with it: nobody is left to be told.
+            // The end of a shard ends the whole node, so the error needs no handling.
             let _ = peer.send(command).await;
         }
     }
 
-    /// Waits until this thread's shard has done what others have asked of it so far: what `tell` hands to it does not
-    /// queue behind that.
+    /// Waits until this thread's shard has handled everything that others have sent it so far:
+    /// commands from `tell` do not queue after those.
     pub(crate) async fn catch_up(&self) {
         let Some(inbox) = self.0.peers.get(usize::from(self.0.own)) else { return };
         if inbox.capacity() == inbox.max_capacity() {
             return;
         }
         let (reply, is_past) = reply::pair();
-        // A shard that is gone takes the whole node with it.
+        // The end of a shard ends the whole node.
         let _ = inbox.send(Command::Past(reply)).await;
         let _ = is_past.await;
     }
 
-    /// `tell` from where nothing can wait: a guard's drop.
+    /// Like [`Self::tell`], for places that cannot wait, such as the drop of a guard.
     pub(crate) fn tell_later(&self, shard: u8, command: Command) {
         let door = self.clone();
         spawn_local(async move { door.tell(shard, command).await });

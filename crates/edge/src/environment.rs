@@ -1,4 +1,4 @@
-//! What the parts of one node share.
+//! The state that the parts of one node share.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,7 +15,7 @@ use crate::neighbours::Neighbours;
 use crate::voucher::Voucher;
 use trunkline_http::SideDoor;
 
-/// What every shard and every task of the edge needs to know.
+/// The state that every shard and every task of the edge needs.
 #[derive(Debug)]
 pub(crate) struct Environment {
     pub(crate) node_id: String,
@@ -27,7 +27,7 @@ pub(crate) struct Environment {
     pub(crate) memory: Memory,
     pub(crate) compressor: Compressor,
     pub(crate) metrics: Metrics,
-    /// What tokens may call this node.
+    /// The names by which tokens may address this node.
     pub(crate) names: trunkline_token::Names,
     pub(crate) side_doors: Vec<Arc<dyn SideDoor>>,
     pub(crate) voucher: Option<Arc<dyn Voucher>>,
@@ -35,12 +35,12 @@ pub(crate) struct Environment {
     pub(crate) neighbours: Option<Arc<dyn Neighbours>>,
     /// Sessions of each shard, opening ones included.
     pub(crate) sessions: Box<[AtomicUsize]>,
-    /// Where the node's clock begins: all of its threads count from here.
+    /// The start of the node's clock, the same for all of its threads.
     pub(crate) origin: Instant,
 }
 
 impl Environment {
-    /// The node's clock.
+    /// The time of the node's clock.
     pub(crate) fn now(&self) -> Timestamp {
         let micros = self.origin.elapsed().as_micros();
         Timestamp::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
@@ -51,6 +51,7 @@ impl Environment {
         self.neighbours.as_deref()
     }
 
+    /// The sessions of all shards, including those that are being opened.
     pub(crate) fn sessions_total(&self) -> usize {
         self.sessions.iter().map(|count| count.load(Ordering::Relaxed)).sum()
     }

@@ -1,4 +1,4 @@
-//! The way in for app servers that are parts of this process.
+//! The entrance for app servers that are parts of this process.
 
 use std::io;
 use std::os::unix::net::UnixStream;
@@ -18,7 +18,7 @@ pub struct Inside {
     turn: Arc<AtomicUsize>,
 }
 
-/// A trunk inside of this process could not be opened.
+/// The reason why a trunk inside of this process could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenInsideError {
     /// There is no such hub.
@@ -38,10 +38,11 @@ impl Inside {
         Self { env: Arc::clone(env), shards: Arc::clone(shards), turn }
     }
 
-    /// The app server's end of a new trunk of this hub: WebSocket frames from the first byte on, in non-blocking mode.
+    /// Opens a trunk of this hub and returns the app server's end: WebSocket frames from the first
+    /// byte on, in non-blocking mode.
     ///
-    /// Its app server is like any other, but for this: it is not among the `Peers` of others, and its settings' `path`
-    /// counts for nothing.
+    /// Its app server is like any other, with two exceptions: it is not among the `Peers` of
+    /// others, and the `path` in its settings is ignored.
     ///
     /// # Errors
     ///

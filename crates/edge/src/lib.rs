@@ -37,50 +37,51 @@ use serde::Serialize;
 pub use trunkline_token::{Endpoint, Names, Secret};
 pub use voucher::{Vouched, Voucher};
 
-/// What the public port serves, and how.
+/// The configuration of the public port.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Address of the public port; port 0 takes a free one.
+    /// Address of the public port; port 0 means a free one.
     pub listen: SocketAddr,
     /// Shards, each a thread of its own. At least 1, at most 256.
     pub threads: usize,
     /// Name of this node in logs and in `Welcome`.
     pub node_id: String,
-    /// Hint of this node inside each `Sid`.
+    /// This node's number, which is part of each `Sid` it makes.
     pub node_number: u16,
     /// The product's version.
     pub version: &'static str,
     /// The hubs that this node serves.
     pub hubs: Vec<HubConfig>,
-    /// How many more hubs come to be when somebody who has the default hub's key asks for them: for development only.
+    /// The most hubs that are created when app servers with the default hub's key ask for them: for
+    /// development only.
     pub spare_hubs: usize,
-    /// The hub behind `/socket.io/`.
+    /// The hub of the path `/socket.io/`.
     pub default_hub: String,
-    /// What tokens may call this node: audiences of clients' tokens have one of these names. `None`: the names of the
-    /// address that it listens on.
+    /// The names by which tokens may address this node: the audience of a client's token must have
+    /// one of them. `None`: the names of the address that it listens on.
     pub names: Option<Names>,
     /// Every bound of the public port.
     pub limits: Limits,
-    /// Whether to use `io_uring` where the system has it.
+    /// Whether to use `io_uring` if the system has it.
     pub io_uring: bool,
-    /// Bytes of heap that this process has in use: read often, so it must be cheap.
+    /// Returns the bytes of heap that this process uses. Called often, so it must be cheap.
     pub heap_bytes: fn() -> usize,
 }
 
 /// One isolated application.
 #[derive(Clone, Debug)]
 pub struct HubConfig {
-    /// Unique without regard to case.
+    /// The hub's name, unique without regard to case.
     pub name: String,
-    /// Any of these authorises a trunk and signs clients' tokens; two during a rotation.
+    /// The keys: each of them authorises trunks and signs clients' tokens; two during a rotation.
     pub keys: Vec<Secret>,
     /// Whether clients without a good token are refused.
     pub tokens_required: bool,
-    /// Paths that are this hub's, whichever app servers are connected.
+    /// Paths of this hub that do not depend on the connected app servers.
     pub paths: Vec<String>,
 }
 
-/// What is connected, for people and scripts.
+/// The connections of the node, for people and scripts.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Status {
     /// Whether a drain has begun.
@@ -93,14 +94,14 @@ pub struct Status {
     pub hubs: Vec<HubStatus>,
 }
 
-/// Which limits of the whole node leave no room for another session now.
+/// The limits of the whole node that leave no room for another session at present.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Full {
-    /// As much memory is in use as may be.
+    /// Whether memory use has reached its limit.
     pub memory: bool,
-    /// There are as many sessions as there may be.
+    /// Whether the number of sessions has reached its limit.
     pub sessions: bool,
-    /// There are as many streams as there may be.
+    /// Whether the number of streams has reached its limit.
     pub streams: bool,
 }
 
@@ -109,7 +110,7 @@ pub struct Full {
 pub struct HubStatus {
     /// The hub's name.
     pub name: String,
-    /// Where its clients connect: path prefixes.
+    /// The path prefixes at which its clients connect.
     pub paths: Vec<String>,
     /// Its connected app servers.
     pub app_servers: Vec<AppServerStatus>,
@@ -118,48 +119,48 @@ pub struct HubStatus {
 /// One app server's part of [`Status`].
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct AppServerStatus {
-    /// The id it chose.
+    /// The id that the app server has chosen.
     pub id: String,
     /// Its SDK and version.
     pub sdk: String,
-    /// Where its trunk comes from.
+    /// The address from which its trunk comes.
     pub address: String,
-    /// Sessions it owns on this node.
+    /// Its sessions on this node.
     pub sessions: usize,
-    /// It hangs: newcomers go to others until it answers again.
+    /// Whether the app server hangs: new sessions go to others until it answers again.
     pub hangs: bool,
-    /// Whether it asked for no new sessions.
+    /// Whether the app server has asked for no new sessions.
     pub draining: bool,
 }
 
-/// The public port could not be bound.
+/// The error when the public port could not be bound.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {address}")]
 pub struct BindError {
-    /// What was asked for.
+    /// The address to bind.
     pub address: SocketAddr,
-    /// What the system said.
+    /// The system's error.
     pub source: io::Error,
 }
 
-/// The threads could not be started.
+/// The error when the threads could not be started.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot start {what}")]
 pub struct StartError {
     /// The part that failed.
     pub what: &'static str,
-    /// What the system said.
+    /// The system's error.
     pub source: io::Error,
 }
 
-/// What the fuzz targets play.
+/// The entrance for fuzz targets.
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing {
-    /// Random operations of clients and app servers against a shard's core, in virtual time.
+    /// Plays random operations of clients and app servers against a shard's core, in virtual time.
     ///
     /// # Panics
     ///
-    /// Something that must always hold does not.
+    /// When an invariant does not hold.
     pub fn shard_operations(input: &[u8]) {
         crate::shard::tests::random::play(input);
     }

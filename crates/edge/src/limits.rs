@@ -92,6 +92,7 @@ impl Default for Limits {
 const CROWD: std::ops::RangeInclusive<usize> = 8..=256;
 
 impl Limits {
+    /// The time that app servers have to answer, in the form that the choice among them needs.
     pub(crate) fn patience(&self) -> Patience {
         Patience { silent_after: self.handshake_retry_after }
     }

@@ -1,4 +1,5 @@
-//! Counters and gauges of the public port. Labels come from bounded sets; never a sid, a room or a user.
+//! Counters and gauges of the public port. Labels come from bounded sets; never a sid, a room or a
+//! user.
 
 mod known;
 
@@ -12,7 +13,7 @@ use prometheus_client::registry::Registry;
 use trunkline_engineio::{Blame, CloseReason, Idle};
 use trunkline_switchboard::affinity::Hang;
 
-/// Cheap to clone: all clones count into the same numbers.
+/// The counters and gauges. Cheap to clone: all clones share the same numbers.
 #[derive(Clone, Debug, Default)]
 pub struct Metrics(Arc<Inner>);
 
@@ -67,31 +68,31 @@ pub struct Inner {
     pub(crate) trunk_stalls: Counter,
 }
 
-/// Why something was refused or ended: a slug from a bounded set.
+/// The reason why something was refused or ended: a slug from a bounded set.
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 pub(crate) struct Cause {
     pub(crate) cause: &'static str,
 }
 
-/// What brings no message.
+/// A kind of frame or packet that brings no message.
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 pub(crate) struct Kind {
     pub(crate) kind: &'static str,
 }
 
-/// How an attempt ended: a slug from a bounded set.
+/// The outcome of an attempt: a slug from a bounded set.
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 pub(crate) struct Outcome {
     pub(crate) outcome: &'static str,
 }
 
-/// What carries a session.
+/// The transport that carries a session.
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 pub(crate) struct Carrier {
     pub(crate) transport: &'static str,
 }
 
-/// Why a session ended and whose doing it was.
+/// The reason why a session ended, and the side that caused it.
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 pub(crate) struct Ending {
     pub(crate) cause: &'static str,

@@ -1,5 +1,5 @@
-//! The other nodes, as far as this node asks them: for sessions, kept sockets and app servers that it does not have
-//! itself.
+//! The other nodes, as far as this node asks them: for sessions, kept sockets and app servers that
+//! it does not have itself.
 //!
 //! The composition root names them. By default there are none, and nothing is asked.
 
@@ -14,15 +14,16 @@ use trunkline_trunk::{RestoredAt, Str};
 ///
 /// Each method runs on a thread that serves clients, so it must not block.
 pub trait Neighbours: Debug + Send + Sync {
-    /// The ids of a hub's app servers that [`Self::relay`] reaches. They may include app servers that also have a trunk
-    /// to this node.
+    /// The ids of a hub's app servers that [`Self::relay`] reaches. They may include app servers
+    /// that also have a trunk to this node.
     fn peers(&self, hub: &str) -> Vec<String>;
 
-    /// Sends a payload to app servers that have no trunk to this node. Returns how many it is sent to.
+    /// Sends a payload to app servers that have no trunk to this node. Returns the number of app
+    /// servers.
     fn relay(&self, hub: &str, relay: &Relay<'_>) -> u64;
 
-    /// Looks for a socket that no shard of this node keeps. The answer must come within bounded time. Its `request_id` is
-    /// ignored.
+    /// Looks for a socket that no shard of this node keeps. The answer must come within bounded
+    /// time. Its `request_id` is ignored.
     fn restore(&self, hub: &str, wanted: KeptSocket) -> Restoring;
 
     /// Gives a restored socket back: its app server did not use it, so it may be restored again.
@@ -31,8 +32,8 @@ pub trait Neighbours: Debug + Send + Sync {
     /// Whether another node has this session.
     fn owns(&self, hub: &str, sid: &str) -> bool;
 
-    /// Answers a request for a session of another node. An upgraded request keeps its lease for as long as it uses the
-    /// stream.
+    /// Answers a request for a session of another node. An upgraded request keeps its lease for as
+    /// long as it uses the stream.
     fn serve(&self, hub: &str, sid: &str, visit: Visit) -> SideAnswer;
 }
 

@@ -17,6 +17,7 @@ pub(crate) struct StreamPermit {
     pub(crate) beyond_max: Option<Arc<Claim>>,
 }
 
+/// The streams of the node: their number and its limit.
 #[derive(Debug)]
 pub(crate) struct Streams {
     open: AtomicUsize,
@@ -41,6 +42,8 @@ impl Streams {
         })
     }
 
+    /// Takes a place for one more stream. `None` when even the places beyond `streams_max` are
+    /// taken.
     pub(crate) fn permit(self: &Arc<Self>) -> Option<StreamPermit> {
         let before = self.open.fetch_add(1, Ordering::Relaxed);
         if before >= self.max.saturating_add(self.beyond_max) {

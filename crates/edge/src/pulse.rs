@@ -1,4 +1,4 @@
-//! Whether a shard still takes its turns: it is asked, and has to answer.
+//! Checks whether a shard still takes its turns: it is asked and has to answer.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,7 +8,7 @@ use tokio::sync::mpsc::Sender;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-/// The question to one shard. However many ask, there is one in its inbox.
+/// The question to one shard. At most one is in its inbox, however many callers ask.
 #[derive(Debug, Default)]
 pub(crate) struct Pulse {
     asked: AtomicBool,
@@ -16,7 +16,7 @@ pub(crate) struct Pulse {
 }
 
 impl Pulse {
-    /// The shard has come to the question.
+    /// Answers: the shard has reached the question in its inbox.
     pub(crate) fn answer(&self) {
         self.asked.store(false, Ordering::Release);
         self.answered.send_replace(());
@@ -28,7 +28,7 @@ impl Pulse {
         shard: Sender<C>,
         longest: Duration,
     ) -> bool {
-        // Before the question, so that no answer is missed.
+        // Subscribed before the question is sent, so that no answer is missed.
         let mut answered = self.answered.subscribe();
         let answer = async {
             let Ok(room) = shard.reserve().await else { return false };

@@ -1,4 +1,4 @@
-//! From a configuration to running threads, and back.
+//! Starts the threads of a configuration, and stops them.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -34,7 +34,7 @@ use crate::voucher::Voucher;
 use crate::{BindError, Config, Full, StartError, Status};
 use trunkline_http::SideDoor;
 
-/// Commands that may wait for one shard; whoever sends more waits.
+/// Commands that may wait for one shard; then senders wait.
 const INBOX_COMMANDS_MAX: usize = 4096;
 
 /// The public port, bound but not yet accepting.
@@ -70,19 +70,19 @@ impl Edge {
         })
     }
 
-    /// The ceiling of memory, for those who take bodies of their own.
+    /// The memory ceiling, for other parts of the process that read bodies.
     pub fn ceiling(&self) -> Ceiling {
         let memory = Memory::new(self.config.limits.memory_bytes_max, self.config.heap_bytes);
         let metrics = self.metrics.clone();
         Ceiling::new(move || memory.is_full(&metrics))
     }
 
-    /// The address that was really bound.
+    /// The address that was actually bound.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
     }
 
-    /// What tokens may call this node.
+    /// The names by which tokens may address this node.
     pub fn names(&self) -> Names {
         let names = self.config.names.clone();
         names.unwrap_or_else(|| Names::of_listener(self.address))
@@ -93,22 +93,22 @@ impl Edge {
         &self.metrics
     }
 
-    /// Puts something else on the public port.
+    /// Adds another service on the public port.
     pub fn add_side_door(&mut self, door: Arc<dyn SideDoor>) {
         self.side_doors.push(door);
     }
 
-    /// Has somebody judge clients' tokens before the hubs' keys do.
+    /// Sets the voucher, which verifies clients' tokens before the hubs' keys do.
     pub fn set_voucher(&mut self, voucher: Arc<dyn Voucher>) {
         self.voucher = Some(voucher);
     }
 
-    /// Names the other nodes, which are asked for what this node does not have.
+    /// Sets the other nodes, which are asked for what this node does not have.
     pub fn set_neighbours(&mut self, neighbours: Arc<dyn Neighbours>) {
         self.neighbours = Some(neighbours);
     }
 
-    /// Spawns the acceptor and the shards.
+    /// Starts the acceptor and the shards.
     ///
     /// # Errors
     ///
@@ -167,7 +167,7 @@ fn spawn_shard(
     let count = u32::try_from(shards.len()).expect("threads are clamped");
     let peers = Arc::clone(shards);
     let env = Arc::clone(env);
-    // Built on the thread itself: what is in a shard never leaves it.
+    // Built on the thread itself, because nothing in a shard may leave its thread.
     let (ready, is_ready) = std::sync::mpsc::sync_channel(1);
     let handle = thread::Builder::new()
         .name(format!("shard-{index}"))
@@ -178,7 +178,7 @@ fn spawn_shard(
             let (shard, runtime) = match built {
                 Ok(built) => built,
                 Err(error) => {
-                    // The starter waits for this word.
+                    // The starter waits for this result.
                     let _ = ready.send(Err(error));
                     return;
                 }
@@ -192,7 +192,8 @@ fn spawn_shard(
                 shard::run(shard, inbox, |arrival| serve(&door, arrival)).await
             });
             if let Err(error) = served {
-                // The panic hook waits for the line to be written before the guard ends the process.
+                // The panic hook waits for the line to be written before the guard ends the
+                // process.
                 panic!("a shard cannot go on; the node ends: {error}");
             }
         })
@@ -204,7 +205,7 @@ fn spawn_shard(
     }
 }
 
-/// Serves a fresh stream in a task of this thread.
+/// Serves a new stream in a task of this thread.
 fn serve(door: &Door, arrival: Arrival) {
     match arrival {
         Arrival::Again { socket, address, permit } => {
@@ -219,7 +220,8 @@ fn serve(door: &Door, arrival: Arrival) {
     }
 }
 
-/// A shard that panicked would leave a node that loses a part of its streams without a word: better none at all.
+/// Ends the process when a shard panics: without it, the node would silently lose a part of its
+/// streams.
 struct AbortOnPanic;
 
 impl Drop for AbortOnPanic {
@@ -230,9 +232,9 @@ impl Drop for AbortOnPanic {
     }
 }
 
-/// How long a stopping node waits for its app servers to take note.
+/// The longest time that a stopping node waits for its app servers to confirm.
 const GOODBYE_MAX: Duration = Duration::from_secs(2);
-/// The same when the time of the drain is over.
+/// The shortest such time, when the time of the drain is over.
 const GOODBYE_MIN: Duration = Duration::from_millis(250);
 
 /// A serving edge.
@@ -260,12 +262,12 @@ impl Running {
         Ok(())
     }
 
-    /// The way in for app servers that are parts of this process.
+    /// The entrance for app servers that are parts of this process.
     pub fn inside(&self) -> Inside {
         Inside::new(&self.env, &self.shards)
     }
 
-    /// The shards that do not answer within that time.
+    /// The shards that do not answer within this time.
     pub fn silent_shards(
         &self,
         longest: Duration,
@@ -288,7 +290,7 @@ impl Running {
         }
     }
 
-    /// What is connected now.
+    /// What is connected at present.
     pub fn status(&self) -> Status {
         let count = |count: &AtomicUsize| count.load(Ordering::Relaxed);
         Status {
@@ -299,7 +301,7 @@ impl Running {
         }
     }
 
-    /// Which limits refuse newcomers now.
+    /// The limits that refuse new sessions at present.
     pub fn full(&self) -> Full {
         let Environment { limits, memory, metrics, .. } = &*self.env;
         let streams = usize::try_from(metrics.streams.get()).unwrap_or(0);
@@ -310,8 +312,8 @@ impl Running {
         }
     }
 
-    /// Clients that are connected, and handshakes under way. Sessions whose end an app server has yet to confirm are
-    /// not among them: one that hangs never does.
+    /// Connected clients, and handshakes under way. Sessions whose end an app server has not
+    /// confirmed are not included, because an app server that hangs never does.
     pub fn sessions(&self) -> usize {
         let metrics = &self.env.metrics;
         let open = ["polling", "websocket"].map(|transport| {
@@ -323,12 +325,12 @@ impl Running {
         open.iter().sum::<usize>() + pending
     }
 
-    /// Takes no new sessions and no new trunks from now on.
+    /// Refuses new sessions and new trunks from now on.
     pub fn refuse_newcomers(&self) {
         self.env.directory.draining.store(true, Ordering::Relaxed);
     }
 
-    /// Tells the app servers, and closes sessions at an even pace until the deadline.
+    /// Notifies the app servers, and closes sessions at an even pace until the deadline.
     pub fn begin_drain(&self, deadline: Duration) {
         self.env.directory.begin_drain(deadline);
         self.tell_all(|| Command::Drain(deadline));
@@ -337,14 +339,14 @@ impl Running {
     /// Ends all sessions and trunks at once and waits for the threads.
     pub fn stop(self) {
         self.stopping.store(true, Ordering::Release);
-        // Wakes the acceptor out of its wait.
+        // Wakes the acceptor.
         let _ = sys::shutdown(self.listener.as_fd(), sys::Shutdown::Both);
-        // The time of a drain is the time of all of it.
+        // The time for a drain includes this wait.
         let goodbye =
             self.env.directory.drain_left().unwrap_or(GOODBYE_MAX).clamp(GOODBYE_MIN, GOODBYE_MAX);
         let now = Instant::now();
         let until = now + goodbye;
-        // App servers confirm the ends of their last sessions, but for those that hang.
+        // App servers confirm the ends of their last sessions, except those that hang.
         while self.env.sessions_total() > 0 && Instant::now() < until.min(now + GOODBYE_MIN) {
             thread::sleep(Duration::from_millis(5));
         }
@@ -356,7 +358,7 @@ impl Running {
         }
         self.tell_all(|| Command::Stop);
         for handle in self.threads {
-            // A panic of that thread has been reported by the panic hook.
+            // The panic hook has reported a panic of that thread.
             let _ = handle.join();
         }
         self.env.compressor.stop();
@@ -364,7 +366,7 @@ impl Running {
 
     fn tell_all(&self, command: impl Fn() -> Command) {
         for shard in &*self.shards {
-            // A shard that has ended needs no telling.
+            // A shard that has ended needs no command.
             let _ = shard.blocking_send(command());
         }
     }
@@ -379,7 +381,7 @@ mod tests {
     use crate::{HubConfig, Limits, Secret};
     use trunkline_http::{SideAnswer, Visit};
 
-    /// Blocks the thread of whoever comes, until it is let go.
+    /// A side door that blocks the thread of each visitor until it is released.
     #[derive(Debug)]
     struct Trap {
         caught: std::sync::mpsc::SyncSender<()>,
@@ -439,7 +441,7 @@ mod tests {
         let mut stream = TcpStream::connect(address).expect("it listens");
         stream.write_all(b"GET /trap HTTP/1.1\r\nhost: x\r\n\r\n").expect("it reads");
         is_caught.recv().expect("the door is asked");
-        // Twice: the first question still waits.
+        // Twice, while the first question still waits.
         assert_eq!(silent(200), [0]);
         assert_eq!(silent(200), [0]);
         go.send(()).expect("the door waits");

@@ -26,11 +26,13 @@ impl fmt::Debug for SidSecret {
 }
 
 impl SidSecret {
+    /// Compares in constant time, so that timing tells nothing about the secret.
     pub(crate) fn matches(&self, other: &Self) -> bool {
         bool::from(self.0.ct_eq(&other.0))
     }
 }
 
+/// A session id that a node has made: it says where its session is.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sid {
     pub(crate) node: u16,

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::Notify;
 
+/// A signal for any number of tasks; once given, it stays given.
 #[derive(Debug, Default)]
 pub(crate) struct Signal {
     given: AtomicBool,

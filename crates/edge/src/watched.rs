@@ -1,6 +1,7 @@
-//! A socket that tasks wait for: in the reactor of the thread that made it.
+//! A socket for which tasks wait, in the reactor of the thread that made it.
 //!
-//! HTTP and trunks read and write through here, so that they do not know either which kind of socket it is.
+//! HTTP and trunks read and write through this type, so that they do not depend on the kind of
+//! socket.
 
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -11,28 +12,29 @@ use tokio::io::unix::AsyncFd;
 
 use crate::socket::Socket;
 
-/// A socket and its place in a reactor.
+/// A socket that is registered with a reactor.
 #[derive(Debug)]
 pub(crate) struct Watched(AsyncFd<Socket>);
 
 impl Watched {
-    /// Puts the socket into this thread's reactor.
+    /// Registers the socket with this thread's reactor.
     pub(crate) fn new(socket: Socket) -> io::Result<Self> {
         if socket.plain().is_none() {
             return Err(io::ErrorKind::Unsupported.into());
         }
-        // SAFETY: the `AsyncFd` owns the socket and hands out shared references only, through which nobody can close or
-        // exchange its descriptor: that stays open and the same until the `AsyncFd` has taken it out of the reactor.
+        // SAFETY: the `AsyncFd` owns the socket and only hands out shared references, through which
+        // the descriptor can be neither closed nor exchanged. So it stays open and unchanged until
+        // the `AsyncFd` has removed it from the reactor.
         let watched = unsafe { AsyncFd::register(socket) };
         Ok(Self(watched.map_err(io::Error::from)?))
     }
 
-    /// Takes the socket out of the reactor.
+    /// Removes the socket from the reactor.
     pub(crate) fn into_socket(self) -> Socket {
         self.0.into_inner()
     }
 
-    /// The socket, for what needs no waiting.
+    /// The socket, for calls that need no waiting.
     pub(crate) fn socket(&self) -> &Socket {
         self.0.get_ref()
     }
@@ -53,8 +55,9 @@ impl Watched {
         Poll::Ready(ready!(self.0.poll_write_ready(cx)).map(drop))
     }
 
-    /// Runs `read` if the socket is thought to be readable. What it was thought to be *before* is forgotten when
-    /// `read` fails with `WouldBlock`; what the reactor notes meanwhile is kept.
+    /// Runs `read` if the socket counts as readable. If `read` fails with `WouldBlock`, the
+    /// readiness from *before* is cleared; readiness that the reactor notes in the meantime is
+    /// kept.
     pub(crate) fn try_reading<T>(
         &self,
         read: impl FnOnce(&Socket) -> io::Result<T>,
@@ -62,7 +65,7 @@ impl Watched {
         self.0.try_io(Interest::READABLE, read)
     }
 
-    /// Reads what is there; 0 when the peer has ended its side.
+    /// Reads the available bytes; 0 when the peer has ended its side.
     pub(crate) fn try_read(&self, into: &mut [u8]) -> io::Result<usize> {
         self.try_reading(|socket| socket.read(into))
     }
@@ -72,7 +75,7 @@ impl Watched {
         self.0.try_io(Interest::WRITABLE, |socket| socket.write_slices(slices))
     }
 
-    /// Bytes, or the end of the stream, which is 0; reads nothing.
+    /// Waits for bytes or for the end of the stream, which is 0; reads nothing.
     pub(crate) fn poll_peek(&self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         loop {
             let mut ready = ready!(self.0.poll_read_ready(cx))?;

@@ -1,4 +1,4 @@
-//! A node that stops: every app server is told, whenever its trunk comes up.
+//! A node that stops notifies every app server, whenever its trunk comes up.
 
 mod app;
 

@@ -1,4 +1,4 @@
-//! What this node does not have is asked of the other nodes, and of nobody where there are none.
+//! A node asks its neighbours for what it does not have; without neighbours it asks no one.
 
 mod app;
 
@@ -17,7 +17,8 @@ use trunkline_trunk::{
     EndEvent, Found, Frame, NamespaceNumber, RequestId, Restored, RestoredAt, Str,
 };
 
-/// Another node: it has the sessions whose sids begin with node 8, and keeps the socket of one private id.
+/// Another node. It has the sessions whose sids begin with node 8, and keeps the socket of one
+/// private id.
 #[derive(Debug, Default)]
 struct OtherNode {
     heard: Mutex<Vec<String>>,
@@ -46,7 +47,7 @@ impl Neighbours for OtherNode {
     fn restore(&self, hub: &str, wanted: KeptSocket) -> Restoring {
         self.hears(format!("{hub}{} wants {} at {}", wanted.nsp, wanted.pid, wanted.offset));
         Box::pin(async move {
-            // Not at once, as a node that is far away.
+            // Not at once, like a node that is far away.
             tokio::task::yield_now().await;
             let found = RestoredAt {
                 found: Found::Yes,
@@ -75,7 +76,7 @@ impl Neighbours for OtherNode {
     }
 }
 
-/// A sid as a node of this number writes it, for a session of that shard.
+/// A sid as made by the node of this number, for a session of that shard.
 fn sid(node: u16, shard: u8) -> String {
     let mut bytes = [9; 21];
     bytes[..2].copy_from_slice(&node.to_be_bytes());
@@ -105,11 +106,11 @@ fn a_session_of_another_node_is_served_by_it_and_any_other_by_this_one() {
     assert_eq!(far.take_heard()[1], format!("chat: GET of {theirs}, lease: true"));
     assert!(ask(address, &poll("the-app's-own"), "").ends_with("from far"));
     far.take_heard();
-    // This node's own number: nobody else is asked, though nobody has such a session.
+    // This node's own number: the neighbour is not asked, although no session has this sid.
     assert!(ask(address, &poll(&sid(NODE, 0)), "").contains("Session ID unknown"));
-    // A newcomer has no session yet: there is no app server for it.
+    // A new client has no session yet, and there is no app server for it.
     assert!(ask(address, "/socket.io/?EIO=4&transport=polling", "").contains("503"));
-    // Nothing of Socket.IO is served there.
+    // This path serves no Socket.IO.
     assert!(ask(address, &format!("/elsewhere?sid={theirs}"), "").contains("404"));
     assert!(far.take_heard().is_empty());
     for stranger in [sid(8, 1), sid(NODE, 1), "made-up".into()] {
@@ -150,13 +151,13 @@ fn a_socket_that_no_shard_keeps_is_looked_for_elsewhere_and_given_back_there() {
     let running = edge.start().unwrap();
     let mut app = App::up(&running.inside(), r#"{"connectionStateRecovery":{},"numbers":true}"#);
     assert_eq!(restore(&mut app, 4, "far"), (Found::Yes, "socket".into()));
-    // The number is free again.
+    // The number may be used again.
     assert_eq!(restore(&mut app, 4, "nowhere"), (Found::No, String::new()));
     app.send(Frame::GiveBack { nsp: NamespaceNumber(0), pid: "far".into() });
     app.send(Frame::Relay { to: Vec::new(), payload: "hello".into() });
     app.send(Frame::Relay { to: vec!["app".into()], payload: "to itself".into() });
     app.send(Frame::Relay { to: vec!["app".into(), "far".into()], payload: "x".into() });
-    // What was said before is done when this is answered.
+    // When this is answered, everything sent before is done.
     restore(&mut app, 5, "nowhere");
     assert_eq!(
         far.take_heard(),

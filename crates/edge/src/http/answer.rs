@@ -1,4 +1,4 @@
-//! HTTP answers, with npm engine.io's status codes, headers and bodies where it has any.
+//! HTTP answers, with npm engine.io's status codes, headers and bodies where it has an equivalent.
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -23,13 +23,14 @@ const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 /// The headers of a request that an answer to a poll or a post depends on.
 pub(super) const LOOKED_AT: [HeaderName; 2] = [ACCEPT_ENCODING, USER_AGENT];
 
+/// An empty answer with this status.
 pub(super) fn status(status: StatusCode) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::default());
     *response.status_mut() = status;
     response
 }
 
-/// A refused upgrade is the last answer of its connection.
+/// Makes this the last answer of its connection, as for a refused upgrade.
 pub(super) fn close_after<B>(response: &mut Response<B>) {
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
 }
@@ -43,7 +44,7 @@ pub(super) fn error(code: StatusCode, error: &str, message: &str) -> Response<Fu
     response
 }
 
-/// 503: nobody can take this session now.
+/// The answer 503: no app server or no room for this session now.
 pub(super) fn unavailable(why: Unavailable) -> Response<Full<Bytes>> {
     let mut response = error(StatusCode::SERVICE_UNAVAILABLE, why.slug(), &why.to_string());
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(why.retry_after_s()));
@@ -53,7 +54,7 @@ pub(super) fn unavailable(why: Unavailable) -> Response<Full<Bytes>> {
     response
 }
 
-/// An Engine.IO error that no app server has put into words.
+/// An Engine.IO error for which the app server has given no answer of its own.
 pub(super) fn engine_error(error: HandshakeError) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::from(error.json_body()));
     *response.status_mut() =
@@ -130,7 +131,8 @@ fn contains(haystack: &[u8], needle: &[u8]) -> bool {
     haystack.windows(needle.len()).any(|window| window == needle)
 }
 
-/// Adds the app server's headers. Those that frame the message are ours alone; a malformed one is left out.
+/// Adds the app server's headers. Headers that frame the message are set only by the node; a
+/// malformed one is left out.
 pub(super) fn add_headers(to: &mut HeaderMap, headers: &[Header]) {
     for header in headers {
         let (Ok(name), Ok(value)) = (
@@ -142,20 +144,21 @@ pub(super) fn add_headers(to: &mut HeaderMap, headers: &[Header]) {
         };
         match name.as_str() {
             "connection" | "content-length" | "transfer-encoding" | "keep-alive" | "date" => (),
-            // Beyond some thousands of headers there is no room: what does not fit is left out.
+            // A map holds some thousands of headers; those beyond that are left out.
             "set-cookie" | "vary" => drop(to.try_append(name, value)),
             _ => drop(to.try_insert(name, value)),
         }
     }
 }
 
-/// Node.js writes header strings as Latin-1; text that is not Latin-1 goes as UTF-8.
+/// Encodes a header's text as Node.js writes it: as Latin-1. Text that does not fit in Latin-1
+/// becomes UTF-8.
 fn latin1(text: &str) -> Vec<u8> {
     let narrow: Option<Vec<u8>> = text.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect();
     narrow.unwrap_or_else(|| text.as_bytes().to_vec())
 }
 
-/// gzip before deflate, where the client takes both.
+/// Chooses the encoding: gzip before deflate, if the client accepts both.
 fn choose(asked: &HeaderMap) -> Option<Encoding> {
     let accepted = asked.get(ACCEPT_ENCODING)?.to_str().ok()?.to_ascii_lowercase();
     let takes = |name: &str| {

@@ -1,14 +1,14 @@
-//! What stays of a request's head while its answer is waited for: one piece of memory.
+//! A request's head in one piece of memory, kept while its answer is awaited.
 
 use bytes::Bytes;
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::{Request, Uri};
 
-/// Bytes of each length before a text.
+/// Bytes of the length before each text.
 const LENGTH: usize = size_of::<u32>();
 
-/// A GET's target and headers. Those of a request that hyper has read are slices of its buffer, and a map of headers
-/// takes more than a hundred bytes for each: here each takes its text and eight bytes.
+/// A GET's target and headers. hyper's own would keep its whole read buffer alive, and a map of
+/// headers takes more than a hundred bytes for each: here each one takes its text and eight bytes.
 #[derive(Debug)]
 pub(super) struct CompactHead(Box<[u8]>);
 
@@ -22,7 +22,7 @@ impl CompactHead {
         };
         let mut head = Vec::with_capacity(texts().map(|text| LENGTH + text.len()).sum());
         for text in texts() {
-            // A head has far fewer bytes: a connection has a limit for them.
+            // A head is far shorter, because a connection limits its bytes.
             let length = u32::try_from(text.len()).unwrap_or(0);
             head.extend_from_slice(&length.to_ne_bytes());
             head.extend_from_slice(&text[..length as usize]);
@@ -30,7 +30,7 @@ impl CompactHead {
         Self(head.into_boxed_slice())
     }
 
-    /// The request again, with those of its headers that are wanted.
+    /// Rebuilds the request with those of its headers that are wanted.
     pub(super) fn request(&self, wanted: impl Fn(&[u8]) -> bool) -> Request<()> {
         let mut rest = &*self.0;
         let mut request = Request::new(());
@@ -50,7 +50,7 @@ impl CompactHead {
     }
 }
 
-/// Takes the next text off.
+/// Removes the next text from the front.
 fn next<'a>(rest: &mut &'a [u8]) -> &'a [u8] {
     let Some((length, behind)) = rest.split_first_chunk::<LENGTH>() else { return &[] };
     let (text, behind) = behind.split_at(u32::from_ne_bytes(*length) as usize);

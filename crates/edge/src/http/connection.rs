@@ -1,4 +1,4 @@
-//! What is known of one client's connection, and what is counted of it.
+//! The state of one client's connection, and the counts that concern it.
 
 use std::cell::Cell;
 use std::net::SocketAddr;
@@ -15,32 +15,35 @@ use crate::reserve::Claim;
 use crate::shard::Flight;
 use crate::unavailable::Unavailable;
 
-/// One connection, for the requests that come over it.
+/// One connection, shared by its requests.
 pub(super) struct Connection {
     pub(super) door: Door,
     pub(super) address: SocketAddr,
-    /// A request has come over it: the wait for another may end without a word.
+    /// Set after the first request: the wait for another may end without an answer.
     pub(super) used: Cell<bool>,
-    /// A request has come and its answer is not written out.
+    /// Set while a request has arrived and its answer is not completely written.
     pub(super) under_way: Cell<bool>,
-    /// When the connection began, or its last answer ended.
+    /// The time at which the connection began, or its last answer ended.
     pub(super) idle_since: Cell<Instant>,
-    /// Its last request was read to the end and hyper has the answer; there may be another. Set when nothing more is
-    /// awaited: a connection that rests takes what hyper still works at with it.
+    /// Set when the last request was read to its end and hyper has the answer, and another request
+    /// may follow. Only set when the connection waits for nothing else, because resting drops
+    /// whatever hyper still works on.
     pub(super) answered: Cell<bool>,
-    /// A poll that waits: the connection may rest.
+    /// A poll that waits, which means that the connection may rest.
     pub(super) held: Cell<Option<Box<HeldPoll>>>,
-    /// The answer to the poll that it rested with.
+    /// The answer to the poll with which the connection rested.
     pub(super) ready: Cell<Option<Box<Reply>>>,
-    /// Its last answer was `101`: the stream is not HTTP's any more.
+    /// Set when the last answer was `101`: the stream no longer carries HTTP.
     pub(super) switched: Cell<bool>,
-    /// It is one too many: it opens no session and ends with its first answer, see [`StreamPermit`].
+    /// Set on a connection beyond the limit: it opens no session and ends with its first answer,
+    /// see [`StreamPermit`].
     pub(super) beyond_max: Option<Arc<Claim>>,
-    /// For what leaves together with the last answer; nobody may hold it when the stream is taken back.
+    /// The stream, for bytes that are sent together with the last answer. Empty when the stream is
+    /// taken back from hyper.
     pub(super) io: Cell<Option<ClientIo>>,
-    /// Its answer to a poll, until all of it has left.
+    /// The answer to a poll, until the kernel has accepted all of it.
     pub(super) flight: Cell<Option<Flight>>,
-    /// Leaves with the stream when it becomes a WebSocket.
+    /// The stream's permit, which moves with the stream when it becomes a WebSocket.
     pub(super) permit: Cell<Option<StreamPermit>>,
 }
 
@@ -63,7 +66,7 @@ impl Connection {
         }
     }
 
-    /// Nothing is to be done but to wait, for an answer or for a request.
+    /// Whether the connection only waits, for an answer or for a request.
     pub(super) fn can_rest(&self) -> bool {
         let held = self.held.take();
         let holds = held.is_some();
@@ -71,14 +74,14 @@ impl Connection {
         holds || self.answered.get()
     }
 
-    /// A request over it is of a session that is there.
+    /// Notes that a request on this connection belongs to an existing session.
     pub(super) fn prove_by_session(&self) {
         if let Some(claim) = &self.beyond_max {
             claim.prove_by_session();
         }
     }
 
-    /// Until when the client has to send the rest of a head, or another request.
+    /// The time by which the client has to send the rest of a head, or another request.
     pub(super) fn deadline(&self, io: &ClientIo) -> Option<Instant> {
         let limits = &self.door.env().limits;
         if self.under_way.get() {
@@ -86,14 +89,15 @@ impl Connection {
         }
         match io.head_begun() {
             Some(begun) => Some(begun + limits.header_timeout),
-            // What is still being written has its own deadline.
+            // An answer that is still being written has its own deadline.
             None if !io.is_flushed() => None,
             None if self.used.get() => Some(self.idle_since.get() + limits.keep_alive_timeout),
             None => Some(self.idle_since.get() + limits.header_timeout),
         }
     }
 
-    /// What comes next on the stream is another request, unless it speaks another protocol from now on.
+    /// Notes that another request follows on the stream, unless the stream changes to another
+    /// protocol.
     pub(super) fn handle_answered(&self, status: hyper::StatusCode) {
         if status == hyper::StatusCode::SWITCHING_PROTOCOLS {
             return;
@@ -105,7 +109,8 @@ impl Connection {
         self.io.set(io);
     }
 
-    /// The stream itself is refused, in the middle of what it said; `cause` is a slug of why.
+    /// Counts that the stream itself is refused, before a request on it was complete; `cause` is a
+    /// slug of the reason.
     pub(super) fn count_stream_refused(&self, cause: &'static str) {
         let refused = &self.door.env().metrics.streams_refused;
         refused.get_or_create(&Cause { cause }).inc();
@@ -116,7 +121,7 @@ impl Connection {
         handshakes.get_or_create(&Outcome { outcome: why.slug() }).inc();
     }
 
-    /// The node is full: who operates it should know.
+    /// Logs that the node is full, for its operator.
     pub(super) fn note_full(&self, why: Unavailable) {
         let full = matches!(
             why,
@@ -128,7 +133,7 @@ impl Connection {
         }
     }
 
-    /// A request over it is refused; `cause` is a slug of why.
+    /// Counts that a request on the connection is refused; `cause` is a slug of the reason.
     pub(super) fn count_refused(&self, cause: &'static str) {
         let refused = &self.door.env().metrics.http_requests_refused;
         refused.get_or_create(&Cause { cause }).inc();

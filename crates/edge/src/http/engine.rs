@@ -81,7 +81,7 @@ pub(super) async fn handle(
     }
 }
 
-/// The app server that has the session that the query names.
+/// The app server of the session that the query names.
 async fn owner_of(connection: &Connection, hub: &Hub, query: &Query) -> Option<Arc<Trunk>> {
     let sid = connection.door.own_sid(hub, &query.sid)?;
     let asked = Asked { sid, protocol: query.protocol(), hub: hub.number };
@@ -91,8 +91,8 @@ async fn owner_of(connection: &Connection, hub: &Hub, query: &Query) -> Option<A
     hub.trunk_of_number(number)
 }
 
-/// Asks the app server that has the session, if it wants to be asked. An unknown session is refused later, in
-/// Engine.IO's words.
+/// Asks the session's app server about the request, if it wants to be asked. An unknown session is
+/// refused later, with Engine.IO's error.
 async fn about(
     connection: &Connection,
     hub: &Hub,

@@ -134,7 +134,8 @@ pub(super) async fn ask_owner<B>(
     }
 }
 
-/// The headers of an app server that lets the node answer; the whole response of one that answers itself.
+/// The headers from an app server that lets the node answer. The error is the complete response of
+/// an app server that answers itself.
 fn proceeds(mut response: trunkline_trunk::Response) -> Result<Added, trunkline_trunk::Response> {
     let before = response.headers.len();
     response.headers.retain(|header| &*header.name != PROCEED);

@@ -1,4 +1,4 @@
-//! What a shard has to know of connections that end early.
+//! Guards that notify a shard when a client's connection ends early.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -7,7 +7,7 @@ use crate::door::Door;
 use crate::shard::{Command, SlotKey};
 use crate::sid::Sid;
 
-/// Tells the shard when the client's connection ends before its request is answered.
+/// Notifies the shard when the client's connection ends before its request is answered.
 #[derive(Debug)]
 pub(super) struct Guard {
     door: Door,
@@ -16,7 +16,7 @@ pub(super) struct Guard {
 }
 
 impl Guard {
-    /// `gone` is for the shard, unless the guard is disarmed.
+    /// A guard that sends `gone` to the shard unless it is disarmed.
     pub(super) fn new(door: &Door, shard: u8, gone: Command) -> Self {
         Self { door: door.clone(), shard, gone: Some(gone) }
     }
@@ -34,7 +34,8 @@ impl Drop for Guard {
     }
 }
 
-/// The same for a poll. It waits for most of a client's life, so it is smaller than a command.
+/// A [`Guard`] for a poll. A poll waits for most of a client's life, so this type is smaller than a
+/// command.
 #[derive(Debug)]
 pub(super) struct PollGuard {
     door: Door,
@@ -62,8 +63,8 @@ impl Drop for PollGuard {
     }
 }
 
-/// The same for a handshake, which moves to another slot when another app server is asked: whoever goes away, goes away
-/// from where the handshake is by then.
+/// A [`Guard`] for a handshake. A handshake moves to another slot when another app server is asked,
+/// so the guard notifies the slot in which it is at that time.
 #[derive(Debug)]
 pub(super) struct HandshakeGuard {
     door: Door,

@@ -1,76 +1,79 @@
-//! Follows where the heads of requests begin and end in what a stream brings, without parsing them.
+//! Follows where the heads of requests begin and end in the bytes of a stream, without parsing
+//! them.
 //!
-//! hyper takes a bare line feed for the end of a line, as RFC 9112 allows; a proxy in front may not, and then the two
-//! see different requests in the same bytes. Node.js refuses it, and so does this. It also gives the two deadlines
-//! that hyper has as one: for the rest of a head, and for the next request of a connection that is kept alive.
+//! hyper accepts a bare line feed as the end of a line, as RFC 9112 allows. A proxy in front may
+//! not, and then the two see different requests in the same bytes. Node.js refuses it, and so does
+//! this module. It also makes two deadlines possible for which hyper has only one: for the rest of
+//! a head, and for the next request of a connection that is kept alive.
 //!
-//! Two more things are seen here that hyper would refuse and Node.js takes: bytes of a URL that belong percent-encoded,
-//! and heads of more lines than hyper has room for by default.
+//! It finds two more things that hyper would refuse and Node.js accepts: bytes of a URL that should
+//! be percent-encoded, and heads with more lines than hyper has room for by default.
 
 use std::time::Instant;
 
 use memchr::memchr;
 
-/// Enough of a line for the headers that say how long a body is.
+/// Bytes kept of a line: enough for the headers that give the length of a body.
 const LINE_BYTES_KEPT: usize = 64;
-/// Headers that hyper has room for without being told.
+/// The number of headers that hyper has room for by default.
 const HEADERS_MAX: u32 = 100;
 
-/// A line of a request's head ends in a line feed without a carriage return before it.
+/// The error when a line of a request's head ends in a line feed without a carriage return.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("a line of the request's head ends in a bare line feed")]
 pub(super) struct BareLineFeed;
 
-/// The place in the stream.
+/// The position in the stream.
 #[derive(Debug, Default)]
 pub(super) struct Heads {
     place: Place,
-    /// What the head at hand says of its body.
+    /// The length of the body, as far as the current head has given it.
     body: Body,
-    /// When the first byte of the head at hand came.
+    /// The time at which the first byte of the current head arrived.
     begun: Option<Instant>,
-    /// The line at hand as far as it came in earlier reads, cut to [`LINE_BYTES_KEPT`].
+    /// The part of the current line that arrived in earlier reads, cut to [`LINE_BYTES_KEPT`].
     line: Vec<u8>,
-    /// What the last read ended with.
+    /// Set when the last read ended with a carriage return.
     after_return: bool,
     broken: bool,
-    /// Whole lines of the head at hand.
+    /// Complete lines of the current head.
     lines: u32,
-    /// In the first line of a head, behind the method.
+    /// Set in the first line of a head, after the method.
     in_target: bool,
     seen: Seen,
 }
 
-/// What hyper would refuse of the bytes last given, as places in them.
+/// What hyper would refuse of the bytes given last, as positions in them.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(super) struct Seen {
     /// Bytes of requests' targets that a URI must not have.
     pub(super) raw: Vec<usize>,
-    /// Where the first header begins that is one too many for hyper.
+    /// Where the first header begins for which hyper has no room.
     pub(super) many: Option<usize>,
 }
 
-/// Whether a URI may not have this byte as it is. Node.js takes it.
+/// Whether a URI must not have this byte unencoded although Node.js accepts it.
 pub(super) fn is_raw(byte: u8) -> bool {
     matches!(byte, b'"' | b'<' | b'>' | b'`')
 }
 
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 enum Place {
-    /// In a head, or where the next one will begin.
+    /// In a head, or at the place where the next one begins.
     #[default]
     Head,
-    /// In a body of which so many bytes are to come.
+    /// In a body of which this many bytes are still to come.
     Body(u64),
     /// Before the size of a chunk, see RFC 9112, section 7.1.
     ChunkSize,
-    /// In a chunk of which so many bytes are to come.
+    /// In a chunk of which this many bytes are still to come.
     Chunk(u64),
-    /// Behind a chunk, before the end of its line.
+    /// After a chunk, before the end of its line.
     ChunkEnd,
-    /// Behind the last chunk.
+    /// After the last chunk.
     Trailers,
-    /// In another protocol, or what may be one: until the request has been answered.
+    /// In bytes that belong, or may belong, to another protocol, until the request has been
+    /// answered.
     Unknown,
 }
 
@@ -83,14 +86,14 @@ enum Body {
     Unknown,
 }
 
-/// Bytes as hyper takes them, in two parts.
+/// Bytes in the form that hyper accepts, in two parts.
 #[derive(Debug)]
 pub(super) struct Escaped {
     pub(super) before: Vec<u8>,
     pub(super) after: Vec<u8>,
 }
 
-/// Percent-encodes the bytes at these places. `split` is where the second part begins.
+/// Percent-encodes the bytes at these positions. The second part begins at `split`.
 pub(super) fn escape(bytes: &[u8], raw: &[usize], split: usize) -> Escaped {
     let mut parts = Escaped { before: Vec::with_capacity(split), after: Vec::new() };
     let mut raw = raw.iter().copied().peekable();
@@ -107,7 +110,7 @@ pub(super) fn escape(bytes: &[u8], raw: &[usize], split: usize) -> Escaped {
 }
 
 impl Heads {
-    /// When the first byte of a head came whose last one has not come yet.
+    /// The time at which the first byte of an incomplete head arrived.
     pub(super) fn begun(&self) -> Option<Instant> {
         self.begun
     }
@@ -117,7 +120,7 @@ impl Heads {
         self.broken
     }
 
-    /// Whether fresh ones would do as well: nothing has come of the next request.
+    /// Whether a new value would serve as well: no byte of the next request has arrived.
     pub(super) fn is_at_start(&self) -> bool {
         let Self { place, body, begun, line, after_return, broken, lines, in_target, seen } = self;
         (*place, *body) == (Place::Head, Body::None)
@@ -127,19 +130,19 @@ impl Heads {
             && *seen == Seen::default()
     }
 
-    /// The request has been answered, and goes on in HTTP.
+    /// Notes that the request was answered and that the stream continues with HTTP.
     pub(super) fn handle_answered(&mut self) {
         if self.place == Place::Unknown {
             self.place = Place::Head;
         }
     }
 
-    /// What hyper would refuse of the bytes last given.
+    /// Takes what hyper would refuse of the bytes given last.
     pub(super) fn take_seen(&mut self) -> Seen {
         std::mem::take(&mut self.seen)
     }
 
-    /// The stream has brought these bytes.
+    /// Follows the bytes that the stream has brought.
     pub(super) fn handle_bytes(&mut self, mut bytes: &[u8]) -> Result<(), BareLineFeed> {
         let count = bytes.len();
         while !bytes.is_empty() {
@@ -163,7 +166,8 @@ impl Heads {
         Ok(())
     }
 
-    /// Takes one line, or the piece of it that is there; returns what follows. `at` is where it is in the bytes given.
+    /// Reads one line, or the available part of it; returns the bytes after it. `at` is its
+    /// position in the bytes given.
     fn take_line<'a>(&mut self, bytes: &'a [u8], at: usize) -> Result<&'a [u8], BareLineFeed> {
         if self.begun.is_none() && self.place == Place::Head {
             self.begun = Some(Instant::now());
@@ -197,7 +201,7 @@ impl Heads {
         Ok(&bytes[end + 1..])
     }
 
-    /// A line of a head, or a piece of one: does hyper take it?
+    /// Notes what hyper would refuse in a line of a head, or in a part of one.
     fn look(&mut self, piece: &[u8], at: usize) {
         if self.lines > HEADERS_MAX {
             let begins = self.line.is_empty() && !matches!(piece, [] | [b'\r', ..]);
@@ -226,7 +230,7 @@ impl Heads {
         self.line.extend_from_slice(&piece[..piece.len().min(room)]);
     }
 
-    /// A whole line, without its end.
+    /// Handles a complete line, without its end.
     fn end_line(&mut self, line: &[u8]) {
         match self.place {
             Place::Head if !line.is_empty() => {
@@ -251,7 +255,8 @@ impl Heads {
         }
     }
 
-    /// An empty line before a request is passed over here as by hyper: it makes a head that says nothing.
+    /// Ends a head. Like hyper, ignores an empty line before a request: it makes a head without
+    /// content.
     fn end_head(&mut self) {
         self.begun = None;
         self.lines = 0;
@@ -273,7 +278,7 @@ impl Heads {
             self.body = Body::Chunks;
         } else if is("content-length:") && matches!(self.body, Body::None) {
             let count = str::from_utf8(&line["content-length:".len()..]).ok();
-            // hyper refuses what is no number, and two that differ.
+            // hyper refuses a value that is not a number, and two that differ.
             self.body = count
                 .and_then(|count| count.trim().parse().ok())
                 .map_or(Body::Unknown, Body::Bytes);
@@ -281,7 +286,7 @@ impl Heads {
     }
 }
 
-/// The bytes beyond `left`, and how many of those are still to come.
+/// Skips up to `left` bytes: returns those after them, and how many are still to be skipped.
 fn skip(bytes: &[u8], left: u64) -> (&[u8], u64) {
     let skipped = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
     (&bytes[skipped..], left - skipped as u64)
@@ -294,7 +299,7 @@ mod tests {
     const CHUNKED: &str = "POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n";
     const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
-    /// In one piece, and byte by byte.
+    /// Handles the bytes in one piece, and byte by byte.
     fn both_ways(bytes: &str) -> (Result<(), BareLineFeed>, Heads) {
         let mut whole = Heads::default();
         let verdict = whole.handle_bytes(bytes.as_bytes());
@@ -351,7 +356,8 @@ mod tests {
         assert_eq!(heads.handle_bytes(b"GET / HTTP/1.1\n"), Err(BareLineFeed));
     }
 
-    /// The raw bytes, and the header that is one too many, of bytes given in one piece; the same byte by byte.
+    /// The raw bytes, and the first header beyond hyper's room, of bytes given in one piece; checks
+    /// that byte by byte is the same.
     fn seen(bytes: &str) -> (String, Option<usize>) {
         let mut whole = Heads::default();
         whole.handle_bytes(bytes.as_bytes()).expect("fine");

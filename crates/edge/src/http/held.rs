@@ -1,4 +1,4 @@
-//! What stays of a poll while it waits.
+//! The parts of a poll that are kept while it waits.
 
 use std::sync::Arc;
 
@@ -10,10 +10,10 @@ use crate::hub::Hub;
 use crate::reply::Awaited;
 use crate::shard::Answer;
 
-/// What an app server adds to the answer to a request of one of its sessions.
+/// Headers that an app server adds to the answer to a request of one of its sessions.
 pub(super) type Added = Option<Box<[Header]>>;
 
-/// A poll that waits: small, and nothing of hyper's in it.
+/// A poll that waits. Small, and free of hyper's types.
 #[derive(Debug)]
 pub(super) struct HeldPoll {
     pub(super) hub: Arc<Hub>,

@@ -1,4 +1,5 @@
-//! A client's stream as hyper wants it, that can be taken back from hyper and answered past it.
+//! A client's stream in the form that hyper reads and writes. It can be taken back from hyper, and
+//! the node can write an answer to it without hyper.
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
@@ -17,33 +18,36 @@ use crate::watched::Watched;
 const BAD_REQUEST: &[u8] =
     b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
-/// Cheap to clone; all clones are one stream.
+/// A client's stream. Cheap to clone; all clones are the same stream.
 #[derive(Clone, Debug)]
 pub(super) struct ClientIo(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     stream: Watched,
-    /// What is to be written or read beside what the stream brings; for most of a connection's life there is nothing.
+    /// Bytes to write or read in addition to those of the stream. `None` for most of a connection's
+    /// life.
     beside: Mutex<Option<Box<Beside>>>,
-    /// Everything that hyper has written is with the kernel.
+    /// Set when the kernel has accepted everything that hyper has written.
     flushed: AtomicBool,
-    /// Where in its requests the stream is; none at the beginning of one.
+    /// The stream's position in its requests. `None` at the beginning of a request.
     heads: Mutex<Option<Box<Heads>>>,
-    /// The client has ended its side.
+    /// Set when the client has ended its side.
     ended: AtomicBool,
-    /// A head had more headers than hyper has room for by default.
+    /// Set when a head had more headers than hyper has room for by default.
     many_headers: AtomicBool,
 }
 
-/// Bytes that are not where the stream's are.
+/// Bytes that are kept next to the stream.
 #[derive(Debug, Default)]
 struct Beside {
-    /// What leaves together with the head of the next answer, if it leaves at once.
+    /// Bytes that are sent together with the head of the next answer, if the kernel accepts them at
+    /// once.
     tail: Bytes,
-    /// What is read before the stream: it came in beyond a request that was held.
+    /// Bytes that are read before the stream's own: they arrived after a request that was held.
     unread: Bytes,
-    /// What came behind the headers that hyper has room for: nothing more is read until it begins anew with more.
+    /// Bytes after the last header that hyper has room for. Nothing more is read until hyper begins
+    /// anew with more room.
     held: Bytes,
 }
 
@@ -53,10 +57,10 @@ impl Beside {
     }
 }
 
-/// How long a client may go on sending after its last answer.
+/// Time for which a client may still send after its last answer.
 const LINGER: Duration = Duration::from_secs(5);
 
-/// The stream, and what of the tail did not leave with the head.
+/// The stream, and the part of the tail that was not sent with the head.
 pub(super) type Parts = (Socket, Bytes);
 
 impl ClientIo {
@@ -71,12 +75,12 @@ impl ClientIo {
         }))
     }
 
-    /// The next bytes to read are these; the stream's own come after them.
+    /// Sets the bytes to be read next, before the stream's own.
     pub(super) fn set_unread(&self, bytes: Bytes) {
         self.beside(|beside| beside.unread = bytes);
     }
 
-    /// Whether something is to be read before the stream.
+    /// Whether there are bytes to be read before the stream's own.
     pub(super) fn has_unread(&self) -> bool {
         lock(&self.0.beside).as_ref().is_some_and(|beside| !beside.unread.is_empty())
     }
@@ -85,7 +89,8 @@ impl ClientIo {
         change(lock(&self.0.beside).get_or_insert_default())
     }
 
-    /// Whether there was something.
+    /// Moves bytes that are to be read before the stream's own into `buffer`; false when there are
+    /// none.
     fn take_unread(&self, buffer: &mut ReadBufCursor<'_>) -> bool {
         let mut beside = lock(&self.0.beside);
         let Some(there) = &mut *beside else { return false };
@@ -97,7 +102,8 @@ impl ClientIo {
         count > 0
     }
 
-    /// What hyper has read and not used, and what it has not read of the bytes set before the stream.
+    /// Joins the bytes that hyper has read and not used with those that it has not read of the
+    /// bytes set before the stream.
     pub(super) fn rest_of_unread(&self, read: Bytes) -> Bytes {
         let mut beside = lock(&self.0.beside);
         let Some(there) = &mut *beside else { return read };
@@ -111,7 +117,7 @@ impl ClientIo {
         [read, unread, held].concat().into()
     }
 
-    /// Whether hyper has to begin anew before it gets more to read.
+    /// Whether hyper has to begin anew before it gets more bytes to read.
     pub(super) fn holds(&self) -> bool {
         self.has_many_headers()
             && lock(&self.0.beside).as_ref().is_some_and(|beside| !beside.held.is_empty())
@@ -122,7 +128,8 @@ impl ClientIo {
         self.0.many_headers.load(Ordering::Relaxed)
     }
 
-    /// Takes in what was read: as hyper can parse it, and no further than it has room for.
+    /// Sets the bytes of one read as those to be read next: escaped so that hyper can parse them,
+    /// and only as many headers as it has room for. Holds the rest back.
     fn set_unread_as_parsed(&self, chunk: &[u8], seen: &Seen) {
         let many = seen.many.filter(|_| !self.has_many_headers());
         let escaped = heads::escape(chunk, &seen.raw, many.unwrap_or(chunk.len()));
@@ -133,12 +140,12 @@ impl ClientIo {
         }
     }
 
-    /// Whether all that was written has left.
+    /// Whether the kernel has accepted everything that was written.
     pub(super) fn is_flushed(&self) -> bool {
         self.0.flushed.load(Ordering::Relaxed)
     }
 
-    /// When the first byte of a head came whose last one has not come yet.
+    /// The time at which the first byte of an incomplete head arrived.
     pub(super) fn head_begun(&self) -> Option<Instant> {
         lock(&self.0.heads).as_ref()?.begun()
     }
@@ -148,31 +155,32 @@ impl ClientIo {
         lock(&self.0.heads).as_ref().is_some_and(|heads| heads.is_broken())
     }
 
-    /// The request has been answered, and goes on in HTTP.
+    /// Notes that the request was answered and that the stream continues with HTTP.
     pub(super) fn handle_answered(&self) {
         if let Some(heads) = &mut *lock(&self.0.heads) {
             heads.handle_answered();
         }
     }
 
-    /// Nothing more is read for a while. False: something of the next request has come.
+    /// Notes that the stream is not read for a while. False when a part of the next request has
+    /// arrived.
     pub(super) fn rest(&self) -> bool {
         let mut heads = lock(&self.0.heads);
         drop(heads.take_if(|heads| heads.is_at_start()));
         heads.is_none()
     }
 
-    /// Bytes, or the end of the stream, which is 0; reads nothing.
+    /// Waits for bytes or for the end of the stream, which is 0; reads nothing.
     pub(super) fn poll_peek(&self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         self.0.stream.poll_peek(cx)
     }
 
-    /// The next answer is the last one of HTTP, and these bytes are the first of what comes after it.
+    /// Sets the first bytes of the protocol that follows: the next answer is the last one of HTTP.
     pub(super) fn set_tail(&self, bytes: Bytes) {
         self.beside(|beside| beside.tail = bytes);
     }
 
-    /// The stream itself, out of this thread's reactor; `None` while somebody else holds it, too.
+    /// The stream itself, removed from this thread's reactor; `None` while another clone exists.
     pub(super) fn into_parts(self) -> Option<Parts> {
         let inner = Arc::into_inner(self.0)?;
         let beside = lock(&inner.beside).take();
@@ -180,11 +188,12 @@ impl ClientIo {
         Some((inner.stream.into_socket(), tail))
     }
 
-    /// Reads once. After a short read the stream is empty, so its readiness is cleared without a second call that
-    /// would only say so.
+    /// Reads once. After a short read the stream is empty, so its readiness is cleared without a
+    /// second call that would fail with `WouldBlock`.
     ///
-    /// Only the readiness seen *before* the read is cleared: a tunnel's task runs on another thread than the reactor,
-    /// which may note new bytes while this read is under way. Cleared afterwards, they would wait for the next ones.
+    /// Only the readiness seen *before* the read is cleared: a tunnel's task runs on another thread
+    /// than the reactor, which may note new bytes during this read. If the readiness were cleared
+    /// afterwards, these bytes would wait until more arrive.
     fn read_and_clear(&self, chunk: &mut [u8]) -> io::Result<usize> {
         let mut short = 0;
         let read = self.0.stream.try_reading(|socket| {
@@ -212,24 +221,26 @@ impl ClientIo {
         Ok(written.min(head_bytes))
     }
 
-    /// The stream ends with a reset, and what the kernel still has of it is dropped.
+    /// Makes the stream end with a reset, so that the kernel also drops its bytes.
     pub(super) fn reset_at_end(&self) {
         self.0.stream.socket().reset_at_end();
     }
 
-    /// Lets the last answer arrive: the stream is half-closed, and what the client still sends is read and thrown away for
-    /// a while. To close on bytes that were not read would reset the stream, and the answer with it.
+    /// Lets the last answer arrive: half-closes the stream, then reads and discards for a while
+    /// what the client still sends. Closing with unread bytes would reset the stream, and the
+    /// answer would be lost.
     pub(super) async fn linger(&self) {
         if self.0.ended.load(Ordering::Relaxed) {
             return;
         }
-        // A client that has gone needs no last words.
+        // A client that has gone cannot read the rest.
         if self.0.stream.socket().shutdown_write().is_err() {
             return;
         }
         let discarded = async {
             while self.0.stream.readable().await.is_ok() {
-                // Not across the wait: whoever waits would keep it, each connection at rest included.
+                // Inside the loop, so that the future does not hold the buffer while it waits: it
+                // would add to each connection at rest.
                 let mut rest = [0; 4096];
                 match self.0.stream.try_read(&mut rest) {
                     Ok(0) => return,
@@ -239,18 +250,20 @@ impl ClientIo {
                 }
             }
         };
-        // A client that sends on has had its time.
+        // A client that is still sending after this time is cut off.
         let _ = tokio::time::timeout(LINGER, discarded).await;
     }
 
-    /// An answer that hyper does not give, before the stream closes. Best effort.
+    /// Writes an answer that does not come from hyper, before the stream closes. Errors are
+    /// ignored.
     pub(super) fn write_last_words(&self, answer: &[u8]) {
-        // Past the reactor, which may not know yet that there is room.
+        // Without the reactor, which may not know yet that there is room.
         let _ = self.0.stream.socket().write_slices(&[IoSlice::new(answer)]);
     }
 }
 
-/// Never contended: a connection is its thread's own, which hyper cannot know.
+/// Locks without contention: only its own thread uses a connection, but hyper's bounds do not
+/// express that.
 fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -265,7 +278,7 @@ impl Read for ClientIo {
             return Poll::Ready(Ok(()));
         }
         if self.holds() {
-            // The connection's task looks after each turn of hyper's.
+            // The connection's task checks for this after each call of hyper's `poll`.
             return Poll::Pending;
         }
         let mut chunk = [0; 4096];
@@ -285,7 +298,7 @@ impl Read for ClientIo {
                     let seen = match seen {
                         Ok(seen) => seen,
                         Err(error) => {
-                            // hyper ends the stream without a word when a read fails.
+                            // When a read fails, hyper ends the stream without an answer.
                             if self.is_flushed() {
                                 self.write_last_words(BAD_REQUEST);
                             }
@@ -297,7 +310,7 @@ impl Read for ClientIo {
                         return Poll::Ready(Ok(()));
                     }
                     self.set_unread_as_parsed(&chunk[..count], &seen);
-                    // Nothing: what has to wait is all that came.
+                    // Nothing is taken when everything that arrived is held back.
                     let some = self.take_unread(&mut buffer);
                     return if some { Poll::Ready(Ok(())) } else { Poll::Pending };
                 }
@@ -322,7 +335,7 @@ impl Write for ClientIo {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        // Before anything else: a stream that may not be written to now has bytes waiting for it, too.
+        // Set first: a stream that cannot be written to now still has bytes that wait for it.
         self.0.flushed.store(false, Ordering::Relaxed);
         loop {
             ready!(self.0.stream.poll_writable(cx))?;
@@ -338,7 +351,7 @@ impl Write for ClientIo {
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // Called when hyper has nothing left to write.
+        // hyper calls this when it has nothing left to write.
         self.0.flushed.store(true, Ordering::Relaxed);
         Poll::Ready(Ok(()))
     }
@@ -388,7 +401,7 @@ mod tests {
         let writing = std::thread::spawn(move || {
             for round in turns {
                 writer.write_all(b"a").expect("written");
-                // Another distance each time, so that some second byte meets the moment after a read.
+                // A different delay each time, so that some second byte arrives right after a read.
                 for _ in 0..round % 512 {
                     std::hint::spin_loop();
                 }

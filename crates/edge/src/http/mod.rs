@@ -29,7 +29,8 @@ use hyper::Response;
 
 pub(crate) use self::serving::{serve, serve_again};
 
-/// The request cannot be answered; the connection is broken off, as npm engine.io does here.
+/// The error of a request that cannot be answered: the connection is broken off, as npm engine.io
+/// does.
 #[derive(Debug, thiserror::Error)]
 #[error("connection broken off")]
 pub(crate) struct Abort;

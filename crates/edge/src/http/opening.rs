@@ -59,6 +59,7 @@ async fn open(
     answer
 }
 
+/// Opens a session that polls: answers the handshake.
 pub(super) async fn open_polling(
     connection: &Connection,
     hub: &Arc<Hub>,
@@ -69,6 +70,7 @@ pub(super) async fn open_polling(
     outcome::finish(connection, hub, &request, answer).await
 }
 
+/// Opens a session on a WebSocket: accepts the stream and gives it to the shard.
 pub(super) async fn open_websocket(
     connection: &Rc<Connection>,
     hub: &Arc<Hub>,

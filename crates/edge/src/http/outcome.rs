@@ -51,7 +51,7 @@ pub(super) async fn finish<B>(
     })
 }
 
-/// A 503, counted and noted.
+/// A 503, counted and logged.
 pub(super) fn unavailable(connection: &Connection, why: Unavailable) -> Response<Full<Bytes>> {
     connection.count_refused(why.slug());
     connection.note_full(why);

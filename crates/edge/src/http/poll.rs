@@ -1,4 +1,4 @@
-//! A GET of a polling session: answered at once, or held until there is something to say.
+//! The GET of a polling session: answered at once, or held until the session has packets to send.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -17,6 +17,7 @@ use crate::reply::{self, TryRecvError};
 use crate::shard::{Answer, Asked, Command};
 use crate::sid::Sid;
 
+/// Answers the GET of a polling session, or lets the connection rest until the shard has an answer.
 pub(super) async fn poll(
     connection: &Rc<Connection>,
     hub: Arc<Hub>,
@@ -33,7 +34,7 @@ pub(super) async fn poll(
     let rests = rest::may_come_after(connection, &request);
     let at_once = match answer.try_recv() {
         Ok(answer) => Some(answer),
-        // The shard has stopped. A receiver that has said so must not be asked again.
+        // The shard has stopped. A receiver that has returned `Closed` must not be polled again.
         Err(TryRecvError::Closed) => Some(Answer::Refused(outcome::unknown_shard(&sid))),
         Err(TryRecvError::Empty) => None,
     };
@@ -44,13 +45,15 @@ pub(super) async fn poll(
         return exchange::with(&added, reply);
     }
     connection.prove_by_session();
-    // It may wait for long: what waits is small, and the buffer that the request came in is hyper's again.
+    // The poll may wait for long. So only a small part of it waits, and hyper can reuse the buffer
+    // of the request.
     let head = CompactHead::of(&request);
     drop(request);
     let held = HeldPoll { hub, head, answer, guard, added };
     if rests {
         connection.held.set(Some(Box::new(held)));
-        // The connection's task takes it from there and drops this future with all of hyper's.
+        // The connection's task continues from here and drops this future together with hyper's
+        // state.
         return std::future::pending().await;
     }
     let mut held = Box::new(held);
@@ -58,7 +61,7 @@ pub(super) async fn poll(
     reply_to(*held, answer.ok(), connection).await
 }
 
-/// Puts the answer to a poll that has waited into HTTP. `None`: the shard has stopped.
+/// Builds the HTTP answer to a poll that has waited. `None`: the shard has stopped.
 pub(super) async fn reply_to(
     held: HeldPoll,
     answer: Option<Answer>,
@@ -66,7 +69,7 @@ pub(super) async fn reply_to(
 ) -> Reply {
     let HeldPoll { hub, head, guard, added, .. } = held;
     let answer = answer.unwrap_or_else(|| Answer::Refused(outcome::unknown_shard(&guard.sid)));
-    // Only an app server that is asked for a refusal gets to see all of the request.
+    // Only an app server that is asked about a refusal sees the complete request.
     let all = matches!(answer, Answer::Refused(_));
     let looked_at =
         |name: &[u8]| answer::LOOKED_AT.iter().any(|known| known.as_str().as_bytes() == name);

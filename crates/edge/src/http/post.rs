@@ -19,6 +19,7 @@ use crate::shard::{Answer, Asked, Command, POST_BROKEN, PostBegun, PostBounds};
 use crate::sid::Sid;
 use crate::unavailable::Unavailable;
 
+/// Reads the body of a polling session's POST, within the shard's limits, and answers it.
 pub(super) async fn post(
     connection: &Connection,
     hub: &Arc<Hub>,

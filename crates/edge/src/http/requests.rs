@@ -1,4 +1,4 @@
-//! What a request is for: an app's clients, a trunk, or a side door.
+//! Decides what a request is for: an app's clients, a trunk, or a side door.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ pub(super) async fn handle(
     connection.answered.set(false);
     let under_way = UnderWay::begin(&connection);
     if let Some(reply) = connection.ready.take().map(|reply| *reply) {
-        // The request is a stand-in for the one that this answers.
+        // The request is a stand-in for the one that this reply answers.
         connection.answered.set(reply.is_ok());
         return reply.map(|answer| {
             connection.handle_answered(answer.status());
@@ -79,7 +79,7 @@ async fn answer_to(
     handle_own(connection, request).await.map(|answer| answer.map(Either::Left))
 }
 
-/// The request, for a side door or another node to answer.
+/// Wraps the request for a side door or another node to answer.
 fn visit(connection: &Connection, request: Request<Incoming>) -> Visit {
     let upgrading = upgrade::is_asked(&request);
     let permit = if upgrading { connection.permit.take() } else { None };
@@ -100,7 +100,8 @@ fn elsewhere<B>(
     (asks && neighbours.owns(&hub.name, &sid)).then_some((hub, sid))
 }
 
-/// RFC 9112, section 3.2: without exactly one, a proxy in front and this node may mean different hosts.
+/// Whether the request has exactly one `Host`, as RFC 9112, section 3.2, demands. Otherwise a proxy
+/// in front and this node could each choose a different one.
 fn names_one_host<B>(request: &Request<B>) -> bool {
     let mut hosts = request.headers().get_all(hyper::header::HOST).iter();
     let first = hosts.next().is_some() || request.version() < hyper::Version::HTTP_11;
@@ -135,7 +136,7 @@ async fn handle_own(connection: Rc<Connection>, request: Request<Incoming>) -> R
     }
 }
 
-/// An app server wants to open a trunk.
+/// Handles an app server's request to open a trunk.
 fn trunk(connection: &Rc<Connection>, mut request: Request<Incoming>) -> Response<Full<Bytes>> {
     let env = connection.door.env();
     let authorization =

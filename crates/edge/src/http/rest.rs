@@ -1,9 +1,11 @@
-//! Connections at rest: those that wait, for an answer or for another request, without the buffers of hyper.
+//! Connections at rest: those that wait for an answer or for another request, without the buffers
+//! of hyper.
 //!
-//! A connection of hyper holds 16 KiB of buffers. A client that polls has one that waits in a GET for most of its
-//! life, and often another one that waits for the next POST. Such a connection is taken apart: what stays is the
-//! stream, what came in beyond the request, and the request itself as far as its answer needs it. When there is an
-//! answer, hyper gets a fresh start with a request of our own making in front, and the answer at hand.
+//! A connection of hyper holds 16 KiB of buffers. A client that polls has one connection that waits
+//! in a GET for most of its life, and often another one that waits for the next POST. Such a
+//! connection is taken apart. Only three things are kept: the stream, the bytes that arrived after
+//! the request, and the parts of the request that its answer needs. When the answer is ready, hyper
+//! starts anew on the stream: it reads a stand-in request first and gives the answer to that.
 
 use std::task::{Context, Poll, ready};
 
@@ -15,11 +17,12 @@ use super::connection::Connection;
 use super::io::ClientIo;
 use super::upgrade;
 
-/// Stands for a held request when hyper begins afresh: what keeps the connection open, and not more.
+/// The request that stands in for a held one when hyper starts anew: only what keeps the connection
+/// open.
 const STAND_IN: &[u8] = b"GET / HTTP/1.1\r\nhost: rest\r\n\r\n";
 
-/// Whether the connection goes on after this request in a way that a fresh start of hyper's can take up: HTTP/1.1,
-/// kept alive, nobody waiting for `100 Continue`.
+/// Whether hyper can start anew after this request: the request is HTTP/1.1, the connection is kept
+/// alive, and the client does not wait for `100 Continue`.
 pub(super) fn may_come_after(connection: &Connection, request: &Request<Incoming>) -> bool {
     let get = request.method() == hyper::Method::GET;
     request.version() == Version::HTTP_11
@@ -28,7 +31,8 @@ pub(super) fn may_come_after(connection: &Connection, request: &Request<Incoming
         && (!get || request.body().is_end_stream())
 }
 
-/// What hyper is to read before the stream itself, to give the answer that has come meanwhile.
+/// The bytes that hyper reads before the stream's own so that it sends the answer: the stand-in
+/// request, then `leftover`.
 pub(super) fn stand_in(leftover: &Bytes) -> Bytes {
     if leftover.is_empty() {
         return Bytes::from_static(STAND_IN);
@@ -39,10 +43,10 @@ pub(super) fn stand_in(leftover: &Bytes) -> Bytes {
     both.freeze()
 }
 
-/// The end of a stream whose client waits for an answer.
+/// Watches for the end of a stream whose client waits for an answer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct End {
-    /// The client has said something instead: its end is seen by who reads that.
+    /// Set when the client has sent bytes instead: whoever reads those bytes sees the end.
     spoke: bool,
 }
 
@@ -51,7 +55,7 @@ impl End {
         Self { spoke: io.has_unread() }
     }
 
-    /// Ready at the end; never, if the client has said something instead.
+    /// Ready at the end of the stream; never ready if the client has sent bytes instead.
     pub(super) fn poll(&mut self, io: &ClientIo, cx: &mut Context<'_>) -> Poll<()> {
         if self.spoke {
             return Poll::Pending;

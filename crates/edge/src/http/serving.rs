@@ -25,13 +25,14 @@ use crate::shard::Command;
 use crate::socket::Socket;
 use crate::watched::Watched;
 
-/// Headers of a request, where there are more than hyper's usual room is for: what 16 KiB can hold.
+/// The most headers of a request when hyper's default room is too small: as many as 16 KiB can
+/// hold.
 const HEADERS_MAX: usize = 4096;
 
-/// A connection that waits for another request for longer needs no task for that.
+/// Time after which a connection that waits for another request no longer needs a task.
 const REST_AFTER: Duration = Duration::from_secs(1);
 
-/// Serves a fresh stream in a task of this thread.
+/// Serves a new stream in a task of this thread.
 pub(crate) fn serve(door: Door, socket: Socket, address: SocketAddr, permit: StreamPermit) {
     let connection = Connection::new(door, address, permit);
     serve_connection(connection, socket);
@@ -56,7 +57,7 @@ fn serve_connection(connection: Connection, socket: Socket) {
     };
 }
 
-/// Serves a stream that is one too many: it may have to make room for another.
+/// Serves a stream beyond the limit, which may have to make room for another.
 async fn serve_while_wanted(connection: Rc<Connection>, io: ClientIo, claim: Arc<Claim>) {
     tokio::select! {
         () = Serving::new(Rc::clone(&connection), io) => (),
@@ -64,11 +65,11 @@ async fn serve_while_wanted(connection: Rc<Connection>, io: ClientIo, claim: Arc
     }
 }
 
-/// One client's stream until its end, as a task. Every client that polls has two, and they are at rest for most of its
-/// life: so what goes on is in a box, and what waits is small.
+/// The task of one client's stream until its end. Every client that polls has two, which rest for
+/// most of its life: so what runs is boxed, and what waits is small.
 struct Serving {
     connection: Rc<Connection>,
-    /// Until the stream leaves this task.
+    /// `None` once the stream has left this task.
     io: Option<ClientIo>,
     stage: Stage,
 }
@@ -76,17 +77,17 @@ struct Serving {
 enum Stage {
     /// hyper has the stream.
     Talking(Pin<Box<dyn Future<Output = Talked>>>),
-    /// A poll waits for its answer, and is there until it has come.
+    /// A poll waits for its answer; `poll` is `None` once the answer has arrived.
     Held {
         poll: Option<Box<HeldPoll>>,
         end: rest::End,
     },
-    /// The poll's answer is made.
+    /// The answer to the poll is being built.
     Answering {
         reply: Pin<Box<dyn Future<Output = Reply>>>,
         end: rest::End,
     },
-    /// Another request is waited for; after this time, without this task.
+    /// The connection waits for another request; after this time, without this task.
     Idle(Pin<Box<Sleep>>),
     Ending(Pin<Box<dyn Future<Output = ()>>>),
 }
@@ -112,10 +113,12 @@ impl Serving {
         Self { connection, io: Some(io), stage }
     }
 
-    /// What comes after the stage at hand, once that is over. `None`: nothing.
+    /// Polls the current stage; resolves to the next one when it is over. `None`: there is no next
+    /// one.
     fn poll_stage(&mut self, cx: &mut Context<'_>) -> Poll<Option<Stage>> {
         let Self { connection, io: Some(io), stage } = self else { return Poll::Ready(None) };
-        // First of all: an answer that nobody hears is one that the session has to know of.
+        // Checked first: an answer that the client can no longer receive must be known to the
+        // session.
         if stage.is_left(io, cx) {
             connection.door.env().metrics.streams_broken.inc();
             return Poll::Ready(None);
@@ -142,8 +145,8 @@ impl Serving {
             }
             Stage::Idle(timeout) => match io.poll_peek(cx) {
                 Poll::Ready(Ok(_)) => Some(Stage::talking(connection, io)),
-                // An end while nothing is asked is ordinary, whichever form it has: proxies drop what they need no
-                // longer.
+                // An end between requests is ordinary, in whichever form: proxies drop connections
+                // that they no longer need.
                 Poll::Ready(Err(_)) => None,
                 Poll::Pending => {
                     ready!(timeout.as_mut().poll(cx));
@@ -158,7 +161,7 @@ impl Serving {
         })
     }
 
-    /// Gives the stream to the shard until there is another request.
+    /// Gives the stream to the shard until another request arrives.
     fn leave(&mut self) {
         drop(self.connection.io.take());
         let parts = self.io.take().and_then(ClientIo::into_parts);
@@ -178,7 +181,7 @@ impl Stage {
             Talked::Rests => return Some(Self::rest(connection, io)),
             Talked::Unread(cause) => {
                 connection.count_stream_refused(cause);
-                // The kernel need not keep what nobody reads.
+                // The kernel need not keep bytes that are never read.
                 io.reset_at_end();
                 return None;
             }
@@ -190,14 +193,14 @@ impl Stage {
             Talked::Ended(Ok(())) => true,
             Talked::Ended(Err(error)) => end_broken(connection, io, &error),
         };
-        // The last answer is to arrive. A stream that has become a WebSocket is another's, and one too many is not
-        // kept for this.
+        // Lets the last answer arrive. A stream that has become a WebSocket belongs to another
+        // task, and one beyond the limit is not kept for this.
         let lingers = answered && !connection.switched.get() && connection.beyond_max.is_none();
         let io = io.clone();
         lingers.then(|| Self::Ending(Box::pin(async move { io.linger().await })))
     }
 
-    /// There is nothing for hyper to do for a while, see [`rest`].
+    /// Begins the stage in which hyper has nothing to do for a while, see [`rest`].
     fn rest(connection: &Rc<Connection>, io: &ClientIo) -> Self {
         connection.answered.set(false);
         let at_start = io.rest();
@@ -224,24 +227,25 @@ impl Stage {
     }
 }
 
-/// How hyper's part of a connection came to its end.
+/// The reason why hyper's part of a connection ended.
 enum Talked {
     Ended(Result<(), hyper::Error>),
-    /// A head did not come to its end in time, or no other request came.
+    /// A head was not complete in time, or no other request arrived.
     TimedOut,
-    /// An answer was not read in time, or is not wanted any more: a slug of why.
+    /// An answer was not read in time, or is no longer wanted: a slug of the reason.
     Unread(&'static str),
-    /// A head has more headers than hyper has room for. What came of it is to be read again.
+    /// A head has more headers than hyper has room for. Its bytes so far are to be read again.
     Crowded,
-    /// The connection waits, see [`rest`]. What came in beyond the last request is to be read again.
+    /// The connection waits, see [`rest`]. Bytes after the last request are to be read again.
     Rests,
 }
 
-/// HTTP until the connection ends or can rest.
+/// Speaks HTTP until the connection ends or can rest.
 async fn talk(connection: Rc<Connection>, io: ClientIo) -> Talked {
     let limits = &connection.door.env().limits;
     let mut builder = http1::Builder::new();
-    // Deadlines are this function's: hyper has one for a head and for the wait before it.
+    // This function keeps the deadlines itself: hyper has a single one for a head and for the wait
+    // before it.
     builder
         .header_read_timeout(None)
         .max_buf_size(limits.header_bytes_max.max(8192))
@@ -253,7 +257,7 @@ async fn talk(connection: Rc<Connection>, io: ClientIo) -> Talked {
     }
     let mut http = builder.serve_connection(io.clone(), service).with_upgrades();
     let mut alarm = Alarm::default();
-    // Only while the kernel does not take what it is given.
+    // Exists only while the kernel does not accept what is written.
     let mut unread = None;
     let ended = poll_fn(|cx| match Pin::new(&mut http).poll(cx) {
         Poll::Ready(ended) => Poll::Ready(Some(Talked::Ended(ended))),
@@ -274,7 +278,7 @@ async fn talk(connection: Rc<Connection>, io: ClientIo) -> Talked {
     if let Some(ended) = ended.await {
         return ended;
     }
-    // It has not been upgraded, so it has its parts.
+    // The connection has not been upgraded, so hyper still has its parts.
     let leftover = http.into_parts().map(|parts| parts.read_buf).unwrap_or_default();
     let crowded = io.holds() && !connection.can_rest();
     // A copy, because even an empty slice keeps hyper's buffer.
@@ -285,7 +289,8 @@ async fn talk(connection: Rc<Connection>, io: ClientIo) -> Talked {
     if crowded { Talked::Crowded } else { Talked::Rests }
 }
 
-/// Waits until an answer that is not read is given up, and tells its session. A slug of why.
+/// Waits until an unread answer is given up, and notifies its session. Returns a slug of the
+/// reason.
 async fn given_up(connection: Rc<Connection>) -> &'static str {
     let limit = connection.door.env().limits.answer_timeout;
     let Some(flight) = connection.flight.take() else {
@@ -296,13 +301,14 @@ async fn given_up(connection: Rc<Connection>) -> &'static str {
     if cut.is_ok() {
         return "session_ended";
     }
-    // What was in it is lost, and the session with it.
+    // The answer's packets are lost, and the session with them.
     let gone = Command::HandshakeGone { key: flight.key, poll: flight.poll };
     connection.door.tell(flight.key.shard, gone).await;
     "answer_timeout"
 }
 
-/// Ends a connection whose client did not send in time what was awaited. True when there was an answer.
+/// Ends a connection whose client did not send the awaited bytes in time. True when it sent an
+/// answer.
 fn end_late(connection: &Connection, io: &ClientIo) -> bool {
     if io.head_begun().is_none() && connection.used.get() {
         return false; // An idle connection that was kept alive long enough.
@@ -314,7 +320,7 @@ fn end_late(connection: &Connection, io: &ClientIo) -> bool {
     true
 }
 
-/// Counts a connection that ended in an error. True when there was an answer.
+/// Counts a connection that ended in an error. True when hyper sent an answer.
 fn end_broken(connection: &Connection, io: &ClientIo, error: &hyper::Error) -> bool {
     let cause = if error.is_parse_too_large() {
         "header_too_large"
@@ -323,7 +329,8 @@ fn end_broken(connection: &Connection, io: &ClientIo, error: &hyper::Error) -> b
     } else if error.is_user() {
         "aborted"
     } else {
-        // Before a request and between two an end is ordinary, a reset included: so do health checks and proxies.
+        // Before a request and between two requests an end is ordinary, even a reset: health checks
+        // and proxies do that.
         let asked = connection.under_way.get() || io.head_begun().is_some();
         if asked || !io.is_flushed() {
             connection.door.env().metrics.streams_broken.inc();

@@ -11,20 +11,20 @@ use crate::hub::Hub;
 use crate::shard::Refusal;
 use crate::sid::Sid;
 
-/// What a request under a hub's path wants.
+/// What a request under a hub's path asks for.
 pub(super) enum Wanted {
     Handshake(TransportKind, Protocol),
     Poll(Sid, Protocol),
     Post(Sid, Protocol),
     Upgrade(Sid, Protocol),
-    /// A WebSocket for polling: npm takes it and closes it.
+    /// A WebSocket for the transport polling: npm accepts it and closes it.
     Useless,
-    /// A method that a session has no use for: npm answers 500.
+    /// A method that sessions do not use: npm answers 500.
     Other,
 }
 
 impl Wanted {
-    /// The transport by which a session that is there goes on.
+    /// The transport on which a request continues an existing session.
     pub(super) fn of_session(&self) -> Option<TransportKind> {
         match self {
             Self::Poll(..) | Self::Post(..) => Some(TransportKind::Polling),
@@ -33,13 +33,14 @@ impl Wanted {
         }
     }
 
-    /// Whether it is for a stream that stays; the requests of sessions that are there come and go.
+    /// Whether the request needs a stream for a long time; the requests of existing sessions are
+    /// short.
     pub(super) fn takes_stream(&self) -> bool {
         matches!(self, Self::Handshake(..) | Self::Upgrade(..) | Self::Useless)
     }
 }
 
-/// What npm's `verify` and `handshake` check before any app code runs.
+/// Checks what npm's `verify` and `handshake` check before any app code runs.
 pub(super) fn verify<B>(
     hub: &Hub,
     door: &Door,
@@ -47,7 +48,7 @@ pub(super) fn verify<B>(
     request: &Request<B>,
 ) -> Result<Wanted, Refusal> {
     let settings = hub.settings();
-    // Without the transport nobody listens for upgrades: the request is an ordinary one.
+    // Without this transport, npm does not listen for upgrades: the request is an ordinary one.
     let upgrading = settings.transports.websocket && upgrade::is_asked(request);
     let transport = match query.transport.as_deref() {
         Some("polling") if settings.transports.polling => TransportKind::Polling,
@@ -96,7 +97,7 @@ pub(super) fn verify<B>(
     Ok(Wanted::Handshake(transport, protocol))
 }
 
-/// The context is a JSON object with its keys in the order that npm writes them.
+/// A refusal. Its context is a JSON object with the keys in npm's order.
 pub(super) fn refusal(error: HandshakeError, context: &[(&str, &str)]) -> Refusal {
     let fields: Vec<String> = context
         .iter()

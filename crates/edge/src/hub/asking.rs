@@ -1,5 +1,5 @@
-//! Requests that open no session, between those who wait for the answers and the trunk's own task. Their numbers, and
-//! which answer is a lie, are the machine's to know.
+//! Requests that open no session, on their way between the clients that wait and the trunk's own
+//! task. Their numbers, and the check of the answers, are up to the machine.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -10,18 +10,18 @@ use trunkline_trunk::{ClientRequest, RequestCode, Response, Str};
 use super::{Trunk, locked};
 use crate::reply::{self, Awaited, Reply};
 
-/// Who waits, and what the trunk's own task has not taken yet.
+/// The clients that wait, and the requests that the trunk's own task has not taken yet.
 #[derive(Debug, Default)]
 pub(super) struct Asking {
     next_key: u64,
     waiting: HashMap<u64, Reply<Response>>,
-    /// Not taken by the trunk's own task. In the order in which they were asked.
+    /// Requests that the trunk's own task has not taken, in the order in which they were made.
     fresh: BTreeMap<u64, Asked>,
-    /// Nobody will answer any more.
+    /// Set when the trunk has ended: there will be no more answers.
     ended: bool,
 }
 
-/// What an app server is asked.
+/// A request to an app server.
 #[derive(Debug)]
 pub(crate) struct Asked {
     pub(crate) code: RequestCode,
@@ -30,7 +30,7 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
-    /// What it takes in memory, roughly.
+    /// The request's approximate size in memory.
     fn bytes(&self) -> usize {
         let headers = self.request.headers.iter();
         let headers: usize = headers.map(|one| one.name.len() + one.value.len()).sum();
@@ -39,7 +39,8 @@ impl Asked {
 }
 
 impl Trunk {
-    /// Asks the app server what to answer to a request that opens no session. `None`: it has enough to answer.
+    /// Asks the app server how to answer a request that opens no session. `None` when too many
+    /// requests wait already.
     pub(crate) fn request(
         self: &Arc<Self>,
         waiting_max: usize,
@@ -56,7 +57,7 @@ impl Trunk {
             }
             let key = asking.next_key;
             asking.next_key += 1;
-            // Who asks a trunk that is gone learns so at once: the reply is dropped.
+            // When the trunk has ended, the reply is dropped, so the caller is notified at once.
             if !asking.ended {
                 self.asking_bytes.fetch_add(asked.bytes(), Ordering::Relaxed);
                 asking.waiting.insert(key, reply);
@@ -68,15 +69,15 @@ impl Trunk {
         Some((PendingRequest { trunk: Arc::clone(self), key }, answer))
     }
 
-    /// An answer came.
+    /// Passes on an answer of the app server.
     pub(crate) fn response(&self, key: u64, response: Response) {
         if let Some(waiting) = locked(&self.asking).waiting.remove(&key) {
-            // The client may have gone in this moment.
+            // The client may have just gone.
             let _ = waiting.send(response);
         }
     }
 
-    /// What is to be asked now, by key.
+    /// Takes the requests to send now, by key.
     pub(crate) fn take_asked(&self) -> BTreeMap<u64, Asked> {
         let fresh = std::mem::take(&mut locked(&self.asking).fresh);
         if !fresh.is_empty() {
@@ -86,12 +87,12 @@ impl Trunk {
         fresh
     }
 
-    /// Requests that open no session and wait for its word.
+    /// Requests that open no session and wait for the app server's answer.
     pub(crate) fn requests_pending(&self) -> usize {
         locked(&self.asking).waiting.len()
     }
 
-    /// The trunk is gone: whoever waits for it learns so at once, and whoever asks from now on.
+    /// Notes that the trunk has ended: requests that wait fail at once, and so do later ones.
     pub(crate) fn fail_requests(&self) {
         let mut asking = locked(&self.asking);
         asking.ended = true;
@@ -101,7 +102,7 @@ impl Trunk {
     }
 }
 
-/// A request that somebody waits for; dropping it says that nobody does any more.
+/// A request whose client waits; dropping it means that the client no longer waits.
 #[derive(Debug)]
 pub(crate) struct PendingRequest {
     trunk: Arc<Trunk>,

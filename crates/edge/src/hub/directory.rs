@@ -1,4 +1,5 @@
-//! All hubs of a node: which one a name or a path means, and which come to be while it runs.
+//! All hubs of a node: which one a name or a path belongs to, and which are created while the node
+//! runs.
 
 use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;
@@ -11,29 +12,30 @@ use super::routes::Routes;
 use super::{Hub, Trunk, locked};
 use crate::{HubConfig, HubStatus, Secret};
 
-/// The default hub's, where nothing else is said.
+/// The default hub's path, unless an app server or the configuration sets another.
 const DEFAULT_PATH: &str = "/socket.io/";
-/// Every hub's own path begins so.
+/// The beginning of every hub's own path.
 pub(crate) const HUBS_PREFIX: &str = "/clients/socketio/hubs/";
 
 /// All hubs of the node.
 #[derive(Debug)]
 pub(crate) struct Directory {
-    /// By number. The first ones are there; those that come to be take the next.
+    /// The hubs by number. Those of the configuration come first; those created later follow.
     hubs: Box<[OnceLock<Arc<Hub>>]>,
-    /// Numbers by the name in lower case.
+    /// The numbers of the hubs by their names in lower case.
     by_name: RwLock<HashMap<String, usize>>,
-    /// What a hub is made like that somebody asks for: only in development.
+    /// The configuration of hubs that are created on request; only in development.
     template: Option<HubConfig>,
     routes: RwLock<Routes>,
     pub(crate) draining: AtomicBool,
-    /// When the drain that has begun is to be over.
+    /// The time at which a drain that has begun is to end.
     drained_at: Mutex<Option<Instant>>,
     pub(crate) pace: LogPace,
 }
 
 impl Directory {
-    /// `spare` more hubs may come to be when an app server that has the default hub's key asks for them.
+    /// Creates the hubs. `spare` more may be created when an app server with the default hub's key
+    /// asks for them.
     pub(crate) fn new(configs: &[HubConfig], default_hub: &str, spare: usize) -> Self {
         let hubs: Box<[OnceLock<Arc<Hub>>]> =
             (0..configs.len() + spare).map(|_| OnceLock::new()).collect();
@@ -58,18 +60,19 @@ impl Directory {
         }
     }
 
-    /// Says whether to log something that may happen very often, and how often it has since the last time.
+    /// Decides whether to log a frequent event, and returns how often it has happened since the
+    /// last line.
     pub(crate) fn note(&self, cause: &'static str) -> Option<u64> {
         self.pace.note(cause, Instant::now())
     }
 
-    /// Hub names are compared without regard to case.
+    /// The hub of that name. Names are compared without regard to case.
     pub(crate) fn by_name(&self, name: &str) -> Option<Arc<Hub>> {
         let by_name = self.by_name.read().unwrap_or_else(PoisonError::into_inner);
         by_name.get(&name.to_ascii_lowercase()).and_then(|number| self.hub(*number)).map(Arc::clone)
     }
 
-    /// The keys that open a hub, if it is there or may come to be.
+    /// The keys of a hub, if it exists or may be created.
     pub(crate) fn keys_of(&self, name: &str) -> Option<Vec<Secret>> {
         self.by_name(name).map(|hub| hub.keys.clone()).or_else(|| {
             let template = self.template.as_ref().filter(|_| is_hub_name(name))?;
@@ -77,7 +80,8 @@ impl Directory {
         })
     }
 
-    /// The hub of that name, which comes to be if it may. Only for callers that have shown a key of it.
+    /// The hub of that name, which is created if that is allowed. Only for callers that have shown
+    /// one of its keys.
     pub(crate) fn enter(&self, name: &str) -> Option<Arc<Hub>> {
         if let Some(hub) = self.by_name(name) {
             return Some(hub);
@@ -108,7 +112,7 @@ impl Directory {
         Some(Arc::clone(hub))
     }
 
-    /// Which hub's clients come to this path.
+    /// The hub whose clients use this path.
     pub(crate) fn route(&self, path: &str) -> Routed {
         if let Some(rest) = path.strip_prefix(HUBS_PREFIX) {
             let name = rest.split('/').next().unwrap_or(rest);
@@ -122,8 +126,8 @@ impl Directory {
         hub.map_or(Routed::Nowhere, |hub| Routed::Hub(Arc::clone(hub)))
     }
 
-    /// Gives the path of an app server that is about to be taken to its hub, or says whose it is: a sentence for the log
-    /// of the app server.
+    /// Reserves the path of an app server that is about to be accepted for its hub. The error is a
+    /// sentence for the app server's log: it names the owner of the path.
     pub(crate) fn claim_path(&self, trunk: &Trunk) -> Result<(), String> {
         if !trunk.is_peer() {
             return Ok(());
@@ -145,17 +149,18 @@ impl Directory {
         ))
     }
 
-    /// An app server of the hub is there, with these settings.
+    /// Adds an app server, whose settings become its hub's.
     pub(crate) fn trunk_up(&self, trunk: &Arc<Trunk>) {
         trunk.hub.enrol(trunk);
     }
 
+    /// Removes an app server's trunk from its hub.
     pub(crate) fn trunk_down(&self, trunk: &Arc<Trunk>) {
         self.routes.write().unwrap_or_else(PoisonError::into_inner).release(trunk.number);
         trunk.hub.strike_off(trunk);
     }
 
-    /// The hubs that are there, in the order of their numbers.
+    /// The existing hubs, in the order of their numbers.
     pub(crate) fn hubs(&self) -> impl Iterator<Item = &Arc<Hub>> {
         self.hubs.iter().map_while(OnceLock::get)
     }
@@ -164,25 +169,27 @@ impl Directory {
         self.hubs.get(number)?.get()
     }
 
-    /// How many hubs there may be.
+    /// The most hubs that there may be.
     pub(crate) fn hubs_max(&self) -> usize {
         self.hubs.len()
     }
 
+    /// The trunks of all hubs.
     pub(crate) fn all_trunks(&self) -> Vec<Arc<Trunk>> {
         self.hubs().flat_map(|hub| hub.trunks()).collect()
     }
 
-    /// Tells the app servers that the node drains. One whose trunk comes up later is told by its trunk's own task.
+    /// Tells the app servers that the node drains. A trunk that comes up later is told by its own
+    /// task.
     pub(crate) fn begin_drain(&self, deadline: Duration) {
-        // First this: a trunk that comes up now is among those that are there, or finds it.
+        // Set first: a trunk that comes up now is either in the list or finds this.
         *locked(&self.drained_at) = Some(Instant::now() + deadline);
         for trunk in self.all_trunks() {
             trunk.drain(deadline);
         }
     }
 
-    /// What is left of a drain that has begun.
+    /// The time that is left of a drain that has begun.
     pub(crate) fn drain_left(&self) -> Option<Duration> {
         let drained_at = *locked(&self.drained_at);
         drained_at.map(|at| at.saturating_duration_since(Instant::now()))
@@ -195,6 +202,7 @@ impl Directory {
     }
 }
 
+/// The hub of a request's path.
 pub(crate) enum Routed {
     Hub(Arc<Hub>),
     UnknownHub(String),

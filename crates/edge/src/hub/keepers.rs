@@ -8,6 +8,7 @@ use super::{Hub, locked};
 pub(super) type Keepers = HashMap<Box<str>, u8>;
 
 impl Hub {
+    /// Notes which shard keeps a socket from now on.
     pub(crate) fn kept_by(&self, pid: &str, shard: u8) {
         locked(&self.keepers).insert(pid.into(), shard);
     }
@@ -25,6 +26,7 @@ impl Hub {
         }
     }
 
+    /// The shard that keeps a socket.
     pub(crate) fn keeper_of(&self, pid: &str) -> Option<u8> {
         locked(&self.keepers).get(pid).copied()
     }

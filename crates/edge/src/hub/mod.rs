@@ -1,5 +1,6 @@
-//! Hubs: isolated applications of one node, each with its app servers, what everybody holds of their trunks, their
-//! clients' ids and what is kept for their return. Locks are held for a lookup or an update only, never across an await.
+//! Hubs: isolated applications of one node, each with its app servers, the state that the whole
+//! node shares of their trunks, its clients' ids and what is kept for clients that return. Locks
+//! are held for a lookup or an update only, never across an await.
 
 mod asking;
 mod directory;
@@ -36,9 +37,9 @@ pub(crate) struct Hub {
     pub(crate) name: String,
     pub(crate) number: u16,
     pub(crate) keys: Vec<Secret>,
-    /// No client is served without a good token.
+    /// Set when every client needs a good token.
     pub(crate) tokens_required: bool,
-    /// Trunks over streams, those before their `Hello` included.
+    /// The number of trunks over streams, including those before their `Hello`.
     trunks_open: AtomicUsize,
     roster: Mutex<Roster>,
     servers: Mutex<Servers>,
@@ -50,7 +51,8 @@ pub(crate) struct Hub {
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // A panic while holding one of these leaves nothing half-done: each critical section is one step.
+    // A panic while holding one of these locks leaves nothing half-done: each critical section is
+    // one step.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -97,7 +99,7 @@ impl Hub {
         }
     }
 
-    /// Room for one more trunk; it is free again when the answer is dropped.
+    /// Reserves room for one more trunk; the room is free again when the permit is dropped.
     pub(crate) fn trunk_permit(self: &Arc<Self>, trunks_max: usize) -> Option<TrunkPermit> {
         let taken = self.trunks_open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| {
             (open < trunks_max).then_some(open + 1)
@@ -113,7 +115,7 @@ impl Hub {
     }
 }
 
-/// A trunk's place in its hub, from before its `Hello` until it is gone.
+/// A trunk's place in its hub, from before its `Hello` until the trunk has ended.
 #[derive(Debug)]
 pub(crate) struct TrunkPermit {
     hub: Arc<Hub>,

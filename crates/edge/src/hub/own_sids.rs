@@ -1,4 +1,5 @@
-//! Session ids that the app made itself (`generateId`): ours say by themselves where their session is.
+//! Session ids that the app made itself (`generateId`). Unlike the node's own ids, they do not say
+//! where their session is.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -7,14 +8,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::{Hub, locked};
 use crate::sid::Sid;
 
+/// The sessions of ids that the app made.
 #[derive(Debug, Default)]
 pub(super) struct OwnSids {
     by_text: Mutex<HashMap<String, Sid>>,
-    /// False until the first of them: then the table is not asked at all.
+    /// False until the first such id: until then the table is not searched.
     any: AtomicBool,
 }
 
 impl Hub {
+    /// Notes the session of an id that the app made; false when the id is in use.
     pub(crate) fn remember_custom_sid(&self, text: &str, sid: Sid) -> bool {
         let mut sids = locked(&self.own_sids.by_text);
         if sids.contains_key(text) {
@@ -29,8 +32,9 @@ impl Hub {
         locked(&self.own_sids.by_text).remove(text);
     }
 
-    /// Reads a sid that a client sent, whoever made it. `None` for one that is not of this node, which has this number
-    /// and `shards` shards: it is of another node, or made up.
+    /// Resolves a sid that a client sent, whether the app or a node made it. `None` for a sid that
+    /// does not belong to this node, which has this number and `shards` shards: another node made
+    /// it, or it is invented.
     pub(crate) fn resolve_sid(&self, text: &str, node: u16, shards: usize) -> Option<Sid> {
         if self.own_sids.any.load(Ordering::Relaxed)
             && let Some(sid) = locked(&self.own_sids.by_text).get(text)

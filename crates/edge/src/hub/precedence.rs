@@ -154,6 +154,7 @@ impl Place {
         }
     }
 
+    /// Whether the hub has other trunks.
     pub(crate) fn has_neighbours(&self) -> bool {
         self.precedence.count.load(Ordering::SeqCst) > 1
     }

@@ -1,4 +1,5 @@
-//! The app servers of a hub: who is there, who gets the next session or request, and what they say to one another.
+//! The app servers of a hub: which ones are connected, which one gets the next session or request,
+//! and the messages among them.
 
 use std::sync::Arc;
 
@@ -16,13 +17,13 @@ use crate::limits::Limits;
 use crate::neighbours::{Neighbours, Relay};
 use crate::unavailable::Unavailable;
 
-/// The app servers that are there.
+/// The connected app servers.
 #[derive(Debug, Default)]
 pub(super) struct Roster {
     trunks: Vec<Arc<Trunk>>,
     cursor: Cursor,
     request_cursor: Cursor,
-    /// The latest app server's; Socket.IO's defaults until one came.
+    /// The settings of the latest app server; Socket.IO's defaults until the first one.
     settings: Arc<EngineSettings>,
 }
 
@@ -41,8 +42,8 @@ impl Roster {
 }
 
 impl Hub {
-    /// Takes an app server in. Its trunk replaces earlier ones of the same process: this is the one place where two that
-    /// said `Hello` in the same moment come one after the other.
+    /// Adds an app server. Its trunk replaces earlier ones of the same process. Two trunks that
+    /// sent `Hello` at the same time are ordered here and nowhere else.
     pub(super) fn enrol(&self, trunk: &Arc<Trunk>) {
         {
             let mut roster = locked(&self.roster);
@@ -56,6 +57,7 @@ impl Hub {
         self.announce_peers();
     }
 
+    /// Removes an app server, and sends the others a new list of peers.
     pub(super) fn strike_off(&self, trunk: &Arc<Trunk>) {
         locked(&self.roster).trunks.retain(|other| !Arc::ptr_eq(other, trunk));
         self.announce_peers();
@@ -65,17 +67,19 @@ impl Hub {
         locked(&self.roster).trunks.clone()
     }
 
-    /// An app server has other options than before.
+    /// Sets the options of an app server that have changed.
     pub(crate) fn settings_changed(&self, settings: &Arc<EngineSettings>) {
         locked(&self.roster).settings = Arc::clone(settings);
     }
 
-    /// The app server with the fewest sessions among those that take new ones and answer; its count goes up by one.
+    /// Picks the app server with the fewest sessions among those that accept new ones and answer;
+    /// its count goes up by one.
     pub(crate) fn pick(&self, limits: &Limits, now: Timestamp) -> Result<Arc<Trunk>, NoAppServer> {
         self.pick_beside(limits, now, &[])
     }
 
-    /// An app server that does not hang, for a handshake that those named have not answered.
+    /// Picks another app server that does not hang, for a handshake that the given ones have not
+    /// answered.
     pub(crate) fn pick_other(
         &self,
         limits: &Limits,
@@ -110,13 +114,13 @@ impl Hub {
         Ok(trunk)
     }
 
-    /// What the hub's handshakes are checked against.
+    /// The settings against which the hub's handshakes are checked.
     pub(crate) fn settings(&self) -> Arc<EngineSettings> {
         Arc::clone(&locked(&self.roster).settings)
     }
 
-    /// An app server for a request that opens no session: they take turns, those that hang come last, and one that is
-    /// about to leave is asked only where no other is.
+    /// Picks an app server for a request that opens no session, round-robin. Those that hang come
+    /// last, and one that is about to leave is asked only if there is no other.
     pub(crate) fn pick_for_request(
         &self,
         limits: &Limits,
@@ -141,7 +145,7 @@ impl Hub {
         locked(&self.roster).trunks.iter().find(|trunk| trunk.number == number).map(Arc::clone)
     }
 
-    /// Hands a payload of one app server to others: those named, or all but itself.
+    /// Sends a payload of one app server to others: to the named ones, or to all except the sender.
     pub(crate) fn relay(
         &self,
         Relay { from, to, payload }: Relay<'_>,
@@ -175,14 +179,14 @@ impl Hub {
         relayed
     }
 
-    /// Tells every app server who the others are.
+    /// Sends every app server a new list of its peers.
     fn announce_peers(&self) {
         for trunk in locked(&self.roster).trunks.iter().filter(|trunk| trunk.is_peer()) {
             trunk.peers_changed();
         }
     }
 
-    /// Who the others are now.
+    /// Encodes the present list of peers.
     pub(crate) fn encode_peers_of(
         &self,
         server_id: &str,
@@ -200,7 +204,8 @@ impl Hub {
     }
 }
 
-/// Chooses among the app servers that may be asked: the one with the least to do, and one that hangs only where all do.
+/// Chooses among the app servers that may be asked: the one with the least work; one that hangs
+/// only if all do.
 fn choose(
     trunks: &[Arc<Trunk>],
     cursor: &mut Cursor,
@@ -217,12 +222,12 @@ fn choose(
     latest_of(trunks, picked).map(Arc::clone)
 }
 
-/// The trunk that an app server speaks over: one that has come later has ended all before it.
+/// The trunk that an app server uses: its latest, which has ended all earlier ones.
 fn latest_of(trunks: &[Arc<Trunk>], server: ServerKey) -> Option<&Arc<Trunk>> {
     trunks.iter().rev().find(|trunk| trunk.server == server)
 }
 
-/// How many app servers a payload went to, and how many were too slow for it.
+/// The numbers of app servers that a payload was sent to, and of those that were too slow for it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Relayed {
     pub(crate) delivered: u64,
@@ -248,7 +253,7 @@ impl From<NoAppServer> for Unavailable {
 }
 
 impl NoAppServer {
-    /// None could take it, though somebody is there.
+    /// The error when none could take it; `somebody` is whether there is any app server.
     fn of(somebody: bool) -> Self {
         if somebody { Self::Busy } else { Self::None }
     }

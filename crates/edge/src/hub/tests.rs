@@ -1,4 +1,5 @@
-//! A hub and its app servers, without streams and threads: who replaces whom, who is asked, who hears of whom.
+//! Tests of a hub and its app servers without streams and threads: which trunk replaces which,
+//! which app server is asked, and which peers each one sees.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -40,7 +41,7 @@ impl World {
         Self { directory, hub, limits: Limits::default(), next: 0 }
     }
 
-    /// An app server of this name opens a trunk.
+    /// Opens a trunk of the app server with this name.
     fn comes(&mut self, server: &str) -> Arc<Trunk> {
         self.next += 1;
         let trunk = Arc::new(Trunk::new(
@@ -56,7 +57,7 @@ impl World {
         trunk
     }
 
-    /// App server `a` tells others something.
+    /// Sends a message of app server `a` to others.
     fn relay(&self, to: &[&str], unread_bytes_max: usize) -> Relayed {
         let relay = Relay { from: "a", to, payload: b"x" };
         self.hub.relay(relay, unread_bytes_max, None)
@@ -84,7 +85,7 @@ fn client() -> ClientRequest {
     }
 }
 
-/// What the app server reads next.
+/// The frames that the app server reads next.
 fn read(trunk: &Trunk) -> Vec<Frame> {
     read_with(trunk, None)
 }

@@ -1,4 +1,4 @@
-//! What the shards, the hub and the trunk's own tasks share of one trunk.
+//! The state of one trunk that the shards, the hub and the trunk's own task share.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -18,13 +18,14 @@ use super::asking::Asking;
 use super::{Hub, locked};
 use crate::neighbours::Neighbours;
 
-/// Unique in the node for the life of the process.
+/// A trunk's number, unique in the node for the life of the process.
 pub(crate) type TrunkNumber = u32;
 
-/// Where a trunk comes from.
+/// The origin of a trunk.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Origin {
-    /// A part of this process. It is no app server that others could talk to, and its settings have no path.
+    /// A part of this process. It is not a peer of other app servers, and its settings have no
+    /// path.
     Inside,
     Outside(SocketAddr),
 }
@@ -43,48 +44,51 @@ impl fmt::Display for Origin {
 pub(crate) struct Trunk {
     pub(crate) number: TrunkNumber,
     pub(crate) hub: Arc<Hub>,
-    /// The app server, whichever trunk it speaks over.
+    /// The app server's key, the same for each of its trunks.
     pub(crate) server: ServerKey,
     pub(crate) server_id: String,
     pub(crate) sdk: String,
     pub(crate) origin: Origin,
     pub(crate) settings: EngineSettings,
-    /// Encoded frames that wait for the writer. Shards append once per turn; bounded by credit for data and
-    /// by the number of sessions and requests for everything else.
+    /// Encoded frames that wait for the writer. Shards append once per turn. Bounded by credit for
+    /// data, and by the number of sessions and requests for everything else.
     outbox: Mutex<Outbox>,
-    /// Wakes the writer: frames are in the outbox, or credit is due, or the trunk is to end.
+    /// Wakes the writer when frames are in the outbox, credit is due, or the trunk is to end.
     pub(crate) wake_writer: Notify,
-    /// Bytes of `Message` that the app server will still take; spent by every shard.
+    /// Bytes of `Message` that the app server still accepts; every shard spends them.
     pub(crate) credit: Arc<SharedCredit>,
-    /// Bytes of the app server's data worked off by the shards and not yet given back.
+    /// Bytes of the app server's data that the shards have processed and that are not yet returned
+    /// as credit.
     processed: AtomicU64,
     sessions: AtomicUsize,
     pending: AtomicUsize,
     draining: AtomicBool,
-    /// Set together with `ending`, for those who only want to know whether.
+    /// Set together with `ending`, for a check without the lock.
     ended: AtomicBool,
     ending: Mutex<Option<Ending>>,
     pub(super) asking: Mutex<Asking>,
-    /// Bytes of requests that its own task has not taken.
+    /// Bytes of requests that the trunk's own task has not taken yet.
     pub(super) asking_bytes: AtomicUsize,
-    /// How it answers handshakes.
+    /// How promptly the app server answers handshakes.
     promptness: Mutex<Promptness>,
-    /// It is ejected. Set together with `promptness`, for the one who hears it.
+    /// Set while the app server is ejected. Changes together with `promptness`, for a check without
+    /// the lock.
     ejected: AtomicBool,
-    /// When its last frame came, in microseconds of the node's clock.
+    /// The time of the last frame from the app server, in microseconds of the node's clock.
     heard_at: AtomicU64,
     notes: Mutex<Notes>,
 }
 
-/// Encoded frames, and the place among them where the app server is to be told who the others are. The list itself is
-/// made when the frames are taken: changes that nobody has read about take no memory.
+/// Encoded frames, and the position among them at which the list of peers is to be sent. The list
+/// itself is made when the frames are taken: changes that the app server has not read yet take no
+/// memory.
 #[derive(Debug, Default)]
 struct Outbox {
     frames: BytesMut,
     peers_at: Option<usize>,
 }
 
-/// Why somebody other than the trunk's own task wants it ended.
+/// The reason for which another part of the node ends the trunk.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Ending {
     /// A shard found the app server at fault.
@@ -95,20 +99,20 @@ pub(crate) enum Ending {
     NodeStops,
 }
 
-/// What the trunk's own task has not heard of yet.
+/// Notices for the trunk's own task.
 #[derive(Debug, Default)]
 pub(crate) struct Notes {
-    /// Keys of requests that nobody waits for any more.
+    /// Keys of requests whose clients no longer wait.
     pub(crate) abandoned: Vec<u64>,
-    /// What shards have answered.
+    /// Questions of the app server that shards have answered.
     pub(crate) answered: Vec<Answered>,
-    /// The node drains, and closes the trunk after so long.
+    /// Set when the node drains: the time after which it closes the trunk.
     pub(crate) drain: Option<Duration>,
-    /// Somebody wants to know whether the app server is alive.
+    /// Set when the app server is to be pinged, to see whether it is alive.
     pub(crate) ping: bool,
 }
 
-/// A question of the app server's that has its answer in the outbox, or is about to.
+/// A question of the app server whose answer is in the outbox, or is about to be.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Answered {
     Prove(RequestId),
@@ -157,7 +161,7 @@ impl Trunk {
         locked(&self.promptness)
     }
 
-    /// Frames came from it.
+    /// Notes that frames came from the app server.
     pub(crate) fn heard(&self, now: Timestamp) {
         self.heard_at.store(now.as_micros(), Ordering::Relaxed);
         if self.ejected.load(Ordering::Relaxed) && self.promptness().heard(now) {
@@ -170,13 +174,13 @@ impl Trunk {
         tracing::info!(hub = %self.hub.name, server = %self.server_id, "app server answers again: it gets its share of newcomers");
     }
 
-    /// It was given a handshake.
+    /// Notes that the app server was asked to answer a handshake.
     pub(crate) fn handshake_given(&self, now: Timestamp) {
         self.pending.fetch_add(1, Ordering::Relaxed);
         self.promptness().asked(now);
     }
 
-    /// It accepted or rejected a handshake.
+    /// Notes that the app server accepted or rejected a handshake.
     pub(crate) fn handshake_answered(&self, now: Timestamp, asked_at: Timestamp) {
         self.pending.fetch_sub(1, Ordering::Relaxed);
         if self.promptness().answered(now, asked_at) {
@@ -184,18 +188,19 @@ impl Trunk {
         }
     }
 
-    /// A handshake is off its hands without an answer.
+    /// Notes that a handshake no longer waits for this app server, which has not answered it.
     pub(crate) fn handshake_withdrawn(&self) {
         self.pending.fetch_sub(1, Ordering::Relaxed);
         self.promptness().withdrawn();
     }
 
-    /// Whether newcomers should go to it.
+    /// Whether new sessions should go to this app server.
     pub(crate) fn standing(&self, now: Timestamp, patience: Patience) -> Standing {
         self.promptness().standing(now, patience)
     }
 
-    /// What to do with something that it was asked at `asked_at` and has not answered; pings it if need be.
+    /// Decides about a request that the app server was sent at `asked_at` and has not answered;
+    /// pings the app server if necessary.
     pub(crate) fn advise(&self, now: Timestamp, asked_at: Timestamp, patience: Patience) -> Advice {
         let heard_at = Timestamp::from_micros(self.heard_at.load(Ordering::Relaxed));
         let advice = self.promptness().advise(now, asked_at, heard_at, patience);
@@ -224,7 +229,8 @@ impl Trunk {
         self.wake_writer.notify_one();
     }
 
-    /// The same, unless the app server has that much unread already; false when it has.
+    /// Like [`Self::push`], unless the app server has too many unread bytes already; false when it
+    /// has.
     pub(crate) fn push_bounded(&self, frames: &[u8], unread_bytes_max: usize) -> bool {
         {
             let mut outbox = self.outbox();
@@ -237,7 +243,8 @@ impl Trunk {
         true
     }
 
-    /// Others have come or gone: the app server is told at this place, or at an earlier one that waits.
+    /// Notes that app servers have come or gone: the list of peers is sent at this position in the
+    /// outbox, or at an earlier one that still waits.
     pub(crate) fn peers_changed(&self) {
         {
             let mut outbox = self.outbox();
@@ -247,7 +254,7 @@ impl Trunk {
         self.wake_writer.notify_one();
     }
 
-    /// Takes everything that waits.
+    /// Takes all frames that wait.
     pub(crate) fn take_outbox(&self, neighbours: Option<&dyn Neighbours>) -> BytesMut {
         let Outbox { mut frames, peers_at } = std::mem::take(&mut *self.outbox());
         let Some(place) = peers_at else { return frames };
@@ -265,25 +272,27 @@ impl Trunk {
         self.credit.may_send()
     }
 
-    /// Spends credit for a data frame, unless there is none to start one with. The last frame may overdraw it.
+    /// Spends credit for a data frame; false when there is none left. The last frame may exceed it.
     pub(crate) fn spend_credit(&self, bytes: u32) -> bool {
         self.credit.spend(bytes)
     }
 
-    /// Whether it is one of the app servers that talk to one another.
+    /// Whether the app server is one of those that exchange messages with one another.
     pub(crate) fn is_peer(&self) -> bool {
         self.origin != Origin::Inside
     }
 
-    /// Bytes worked off since the last call.
+    /// Takes the number of bytes that were processed since the last call.
     pub(crate) fn take_processed(&self) -> u64 {
         self.processed.swap(0, Ordering::Relaxed)
     }
 
+    /// Counts one more session of the app server.
     pub(crate) fn session_added(&self) {
         self.sessions.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Counts one session of the app server less.
     pub(crate) fn session_removed(&self) {
         self.sessions.fetch_sub(1, Ordering::Relaxed);
     }
@@ -292,7 +301,7 @@ impl Trunk {
         self.sessions.load(Ordering::Relaxed)
     }
 
-    /// Handshakes that wait for the app server's word.
+    /// Handshakes that wait for the app server's answer.
     pub(crate) fn pending(&self) -> usize {
         self.pending.load(Ordering::Relaxed)
     }
@@ -301,7 +310,8 @@ impl Trunk {
         self.draining.load(Ordering::Relaxed)
     }
 
-    /// May it be given sessions and requests? Not when it is about to end, or reads too slowly.
+    /// Whether the app server may get sessions and requests. It may not when its trunk is about to
+    /// end, or when it reads too slowly.
     pub(crate) fn is_usable(&self, unread_bytes_max: usize) -> bool {
         let asking_bytes = self.asking_bytes.load(Ordering::Relaxed);
         !self.ended.load(Ordering::Relaxed)
@@ -312,13 +322,15 @@ impl Trunk {
         self.draining.store(true, Ordering::Relaxed);
     }
 
-    /// Asks the trunk's own task to end it after what is in the outbox; the first cause stays.
+    /// Asks the trunk's own task to end the trunk after sending the outbox; the first cause is
+    /// kept.
     pub(crate) fn end(&self, cause: Ending) {
         self.ended.store(true, Ordering::Relaxed);
         locked(&self.ending).get_or_insert(cause);
         self.wake_writer.notify_one();
     }
 
+    /// Ends the trunk because a shard found the app server at fault.
     pub(crate) fn misbehaved(&self, misbehaved: Misbehaved) {
         self.end(Ending::Misbehaved(misbehaved));
     }
@@ -327,17 +339,18 @@ impl Trunk {
         *locked(&self.ending)
     }
 
-    /// The app server gets this answer now. To be said before the answer is in the outbox, which wakes the task.
+    /// Notes that this question is answered. Call it before the answer is put into the outbox,
+    /// which wakes the task.
     pub(crate) fn answered(&self, what: Answered) {
         locked(&self.notes).answered.push(what);
     }
 
-    /// Nobody waits for the answer to this request any more.
+    /// Notes that the client of this request no longer waits.
     pub(super) fn abandoned(&self, key: u64) {
         locked(&self.notes).abandoned.push(key);
     }
 
-    /// The node drains: the app server is to be told.
+    /// Notes that the node drains, which the app server has to be told.
     pub(super) fn drain(&self, deadline: Duration) {
         self.note(|notes| notes.drain = Some(deadline));
     }
@@ -347,7 +360,7 @@ impl Trunk {
         self.wake_writer.notify_one();
     }
 
-    /// What there is to know since the last call.
+    /// Takes the notices since the last call.
     pub(crate) fn take_notes(&self) -> Notes {
         std::mem::take(&mut *locked(&self.notes))
     }
@@ -359,7 +372,8 @@ impl Drop for Trunk {
     }
 }
 
-/// The data bytes of one batch: given back when the last shard that works on the batch drops its share.
+/// The data bytes of one batch, returned as credit when the last shard that works on the batch
+/// drops its share.
 #[derive(Debug)]
 pub(crate) struct BatchCredit {
     pub(crate) trunk: Arc<Trunk>,

@@ -1,5 +1,5 @@
-//! The words that labels can have. Each is there from the start, at 0: a counter that appears at 1 has no rate, and the
-//! first event would raise no alert.
+//! The values that labels can have. Each is exported from the start, at 0: a counter that appears
+//! at 1 has no rate, and the first event would raise no alert.
 
 use trunkline_engineio::CloseReason;
 

@@ -1,4 +1,4 @@
-//! What other threads, and the HTTP tasks of any thread, ask of a shard.
+//! The commands that other threads, and the HTTP tasks of any thread, send to a shard.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::sid::Sid;
 use crate::socket::Socket;
 use crate::unavailable::Unavailable;
 
-/// A slot and the session that was in it when the number was given out.
+/// A slot, together with the session that was in it when the key was made.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct SlotKey {
     pub(crate) shard: u8,
@@ -28,45 +28,46 @@ pub(crate) struct SlotKey {
     pub(crate) generation: u32,
 }
 
-/// A stream whose HTTP part is over: WebSocket frames from here on.
+/// A stream that has changed from HTTP to WebSocket frames.
 #[derive(Debug)]
 pub(crate) struct AdoptedStream {
     pub(crate) socket: Socket,
-    /// Bytes that follow the handshake and that the kernel did not take with it.
+    /// Bytes to send after the handshake that the kernel did not accept together with it.
     pub(crate) unsent: Bytes,
-    /// Bytes that came right behind the handshake.
+    /// Bytes that arrived right after the handshake.
     pub(crate) leftover: Bytes,
     pub(crate) permit: StreamPermit,
-    /// Messages may be compressed; what the compressor may look back at, in bits.
+    /// Set when messages may be compressed: the compressor's window, in bits.
     pub(crate) deflate_window: Option<u8>,
 }
 
-/// A stream that the shard itself has nothing to do with yet: a task of its thread serves it.
+/// A stream that a task of the shard's thread is to serve, not the shard itself.
 #[derive(Debug)]
 pub(crate) enum Arrival {
-    /// A client connected; it speaks HTTP.
+    /// A client connected and speaks HTTP.
     Client { socket: Socket, address: SocketAddr, permit: StreamPermit },
-    /// A client that rested says something: its connection goes on.
+    /// A client whose connection rested sends again or has gone: its connection continues.
     Again { socket: Socket, address: SocketAddr, permit: StreamPermit },
     /// A trunk inside of this process.
     Trunk { hub: Arc<Hub>, socket: Socket },
 }
 
+/// A command to a shard.
 #[derive(Debug)]
 pub(crate) enum Command {
-    /// Somebody came who is to be served on this shard's thread.
+    /// A stream arrived that is to be served on this shard's thread.
     Arrived(Arrival),
-    /// A connection waits for another request, so long.
+    /// A connection is to rest for this time, until it gets another request.
     Rest {
         socket: Socket,
         address: SocketAddr,
         permit: StreamPermit,
         span: Duration,
     },
-    /// An app server is there; the word goes back when the shard knows.
+    /// An app server has connected; the reply is sent when the shard knows it.
     TrunkUp(Arc<Trunk>, Reply<()>),
     TrunkDown(TrunkNumber),
-    /// Its app has other options from now on.
+    /// The trunk's app has other options from now on.
     Settings(TrunkNumber, Arc<EngineSettings>),
     /// Frames of one trunk message that concern this shard.
     Batch {
@@ -74,7 +75,8 @@ pub(crate) enum Command {
         frames: Vec<Frame>,
         credit: Arc<BatchCredit>,
     },
-    /// The trunk may send again: those who wait go on. The answer says whether anybody did.
+    /// The trunk may send again: sessions that wait for credit continue. The reply says whether any
+    /// did.
     CreditReturned {
         trunk: TrunkNumber,
         reply: Reply<bool>,
@@ -90,7 +92,7 @@ pub(crate) enum Command {
         sid: Sid,
         poll: u32,
     },
-    /// A POST began: says whether its body is wanted, and how much of it.
+    /// A POST began: the reply says whether its body is wanted, and how much of it.
     PostBegin {
         asked: Asked,
         reply: Reply<PostBegun>,
@@ -101,12 +103,12 @@ pub(crate) enum Command {
         body: Bytes,
         reply: Reply<Answer>,
     },
-    /// Nothing more comes of a POST. When that ends the session, `fault` says why.
+    /// No more of a POST will arrive. `fault` is the reason if that ends the session.
     PostGone {
         key: SlotKey,
         fault: Option<&'static str>,
     },
-    /// Does this sid exist? For the handshake of a WebSocket that wants to probe.
+    /// Asks whether this sid exists, for the handshake of a WebSocket that wants to probe.
     Inspect {
         asked: Asked,
         reply: Reply<Result<(SlotKey, TrunkNumber), Refusal>>,
@@ -127,14 +129,14 @@ pub(crate) enum Command {
         key: SlotKey,
         poll: u32,
     },
-    /// An app server asks for what this shard keeps under a private id.
+    /// An app server asks for the socket that this shard keeps under a private id.
     Restore(Box<RestoreRequest>),
-    /// An app server gives back what it was given so.
+    /// An app server returns a socket that it was given and did not use.
     GiveBack(Box<GiveBack>),
     Drain(Duration),
-    /// All that was asked before is done.
+    /// Replies after everything sent before it is done.
     Past(Reply<()>),
-    /// Is it still there?
+    /// Replies to show that the shard still runs.
     Pulse(Arc<Pulse>),
     Stop,
 }
@@ -144,11 +146,11 @@ pub(crate) enum Command {
 pub(crate) struct Asked {
     pub(crate) sid: Sid,
     pub(crate) protocol: Protocol,
-    /// The hub whose path it came to.
+    /// The number of the hub whose path the request used.
     pub(crate) hub: u16,
 }
 
-/// What a client's HTTP request gets.
+/// A shard's answer to a client's HTTP request.
 #[derive(Debug)]
 pub(crate) enum Answer {
     /// An Engine.IO payload: the answer to a poll.
@@ -157,7 +159,7 @@ pub(crate) enum Answer {
     Ok { lasting: Option<Arc<[Header]>> },
     /// A bare status.
     Status(u16),
-    /// The app server's own words.
+    /// The app server's own answer.
     Relayed(Response),
     /// A WebSocket handshake was accepted: switch protocols, then adopt.
     /// `first` are the first bytes after the `101`.
@@ -170,21 +172,22 @@ pub(crate) enum Answer {
     Abort,
 }
 
+/// An Engine.IO payload, with what its HTTP answer needs.
 #[derive(Debug)]
 pub(crate) struct Payload {
     pub(crate) content_type: ContentType,
     pub(crate) body: Bytes,
     pub(crate) compress: bool,
-    /// The answer is a script that calls back with this number.
+    /// Set when the answer is a script that calls back with this number.
     pub(crate) jsonp: Option<Box<str>>,
     pub(crate) lasting: Option<Arc<[Header]>>,
-    /// Only on the answer to the handshake.
+    /// Headers for the answer to the handshake only.
     pub(crate) first: Vec<Header>,
-    /// Counts the answer for its session until it has left.
+    /// Counts the answer for its session until the kernel has accepted all of it.
     pub(crate) flight: Option<Flight>,
 }
 
-/// An Engine.IO error and what there is to say about it.
+/// An Engine.IO error and its context.
 #[derive(Debug)]
 pub(crate) struct Refusal {
     pub(crate) error: HandshakeError,
@@ -198,10 +201,10 @@ impl From<Arc<Pulse>> for Command {
     }
 }
 
-/// Engine.IO's words for the end of a session whose POST broke off.
+/// Engine.IO's description of the end of a session whose POST was broken off.
 pub(crate) const POST_BROKEN: &str = "data request connection closed prematurely";
 
-/// What the body of a POST may be, as the app's options say.
+/// The limits for the body of a POST, from the app's options.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PostBounds {
     pub(crate) bytes_max: usize,
@@ -209,15 +212,16 @@ pub(crate) struct PostBounds {
     pub(crate) timeout: Duration,
 }
 
+/// The shard's decision about a POST that has begun.
 #[derive(Debug)]
 pub(crate) enum PostBegun {
-    /// Send the body, within these bounds.
+    /// Read the body, within these limits, and send it to the shard.
     Wanted {
         key: SlotKey,
         bounds: PostBounds,
-        /// The body is a form.
+        /// Set when the body is a form.
         jsonp: bool,
-        /// Ends when the request is to be cut off.
+        /// Resolves when the request is to be cut off.
         cut: Awaited<()>,
     },
     Refused(Refusal),

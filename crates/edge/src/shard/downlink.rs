@@ -134,6 +134,8 @@ impl Shard {
         }
     }
 
+    /// The hub and the namespace of a socket of this session. `None` when the session is not live,
+    /// or the app server has not named the namespace.
     pub(super) fn socket_on(
         &self,
         trunk: TrunkNumber,
@@ -161,6 +163,8 @@ impl Shard {
         }
     }
 
+    /// Enters a session's socket, with its rooms, into the switchboard. `beside`: the session may
+    /// have other sockets in the namespace.
     pub(super) fn attach(
         &mut self,
         (trunk, index): (TrunkNumber, u32),

@@ -1,4 +1,4 @@
-//! How sessions end: one by one, with their app server, or in a drain. Nothing ends without a cause.
+//! The end of sessions: one by one, with their app server, or in a drain. Each end has a cause.
 
 use std::collections::VecDeque;
 use std::io;
@@ -23,12 +23,12 @@ use crate::hub::TrunkNumber;
 use crate::metrics::Ending;
 use crate::unavailable::Unavailable;
 
-/// How long a closed stream may take to deliver its last frame and say goodbye.
+/// Time in which a closed stream has to deliver its last frame and receive the client's answer.
 pub(super) const LINGER: Duration = Duration::from_secs(30);
-/// How often a paced closing goes on.
+/// The interval between the steps of a paced closing.
 const PACE: Duration = Duration::from_millis(50);
 
-/// How often what is kept for returning clients is looked through.
+/// The interval at which old entries are removed from the logs for returning clients.
 const EXPIRY: Duration = Duration::from_secs(1);
 
 /// Sessions that wait to be closed at an even pace.
@@ -36,22 +36,22 @@ const EXPIRY: Duration = Duration::from_secs(1);
 pub(super) struct Orphans {
     waiting: VecDeque<(SlotKey, CloseReason)>,
     next_at: Option<Timestamp>,
-    /// Less than one session that the steps so far left undone.
+    /// The part of a session that the steps so far have left over.
     owed: f64,
 }
 
-/// A drain: so many sessions per step.
+/// A drain: closes a number of sessions per step.
 #[derive(Debug)]
 pub(super) struct DrainPace {
     next_at: Timestamp,
     until: Timestamp,
     waiting: VecDeque<SlotKey>,
-    /// What the steps so far should have closed beyond what they did: less than one session.
+    /// The part of a session that the steps so far have left over.
     owed: f64,
 }
 
 impl Shard {
-    /// The session is over, but what it said before goes to the app server first, if that is still there.
+    /// Ends a session after its earlier messages have gone to the app server, if that still exists.
     pub(super) fn end_when_heard(
         &mut self,
         index: u32,
@@ -66,7 +66,8 @@ impl Shard {
         }
     }
 
-    /// The session is over: everybody is told once, and everything that it held is given back.
+    /// Ends a session: notifies the app server and the client once, and releases everything that
+    /// the session held.
     pub(super) fn end_session(
         &mut self,
         index: u32,
@@ -97,7 +98,8 @@ impl Shard {
                 }
             }
             Carrier::Stream(mut stream) => {
-                // A stream that took nothing until now still gets what was sent before, and the close frame.
+                // A stream that accepted nothing until now still gets what was queued before, and
+                // the close frame.
                 let close = queue_the_rest(&mut live.session, &mut stream);
                 self.linger(stream, close);
             }
@@ -109,7 +111,7 @@ impl Shard {
         self.count_session(live.counted, -1);
         let wire_reason = wire_reason(reason, in_one_payload);
         let description = if matches!(reason, CloseReason::MemoryFull | CloseReason::OutboxFull) {
-            // Both are one reason on the trunk; the app is told which it was.
+            // On the trunk both are one reason; the description tells the app which one it was.
             reason.slug()
         } else {
             description
@@ -120,19 +122,19 @@ impl Shard {
         self.release(index);
     }
 
-    /// Says `Close` for a number, once.
+    /// Sends `Close` for a session number, once.
     pub(super) fn close_number(&mut self, index: u32, reason: WireReason, description: &str) {
         let number = number_of(index, self.index, self.shards);
         let slot = self.slots.at(index);
         if slot.number.send(FrameKind::Close).is_err() {
-            return; // It has been said, or there is nobody to say it to.
+            return; // It was sent before, or the app server is gone.
         }
         if let Some(shard_trunk) = self.trunks.get_mut(&slot.trunk) {
             wire::encode::encode_close(&mut shard_trunk.out, number, reason, description);
         }
     }
 
-    /// Frees the slot once nothing needs its number any more.
+    /// Frees the slot once nothing needs its number any longer.
     pub(super) fn release(&mut self, index: u32) {
         let slot = self.slots.at(index);
         if !slot.is_free() {
@@ -147,7 +149,7 @@ impl Shard {
         }
     }
 
-    /// Lets a stream deliver what waits in it, then a close frame, and then go.
+    /// Lets a stream deliver the frames that wait in it, then a close frame, and then end.
     pub(super) fn linger(&mut self, mut stream: Stream, close_frame: Option<Bytes>) {
         if let Some(frame) = close_frame {
             stream.queue(frame);
@@ -172,10 +174,11 @@ impl Shard {
         }
         entry.insert(Lingering { generation, stream, ended: false });
         self.linger_ends.push_back((self.now + LINGER, index, generation));
-        // What had come before the token changed makes no new edge: look at once.
+        // Bytes that arrived before the token changed cause no new edge: read at once.
         self.linger_ready(Readiness { token, readable: true, writable: false, ended: false });
     }
 
+    /// Handles an event of a lingering stream.
     pub(super) fn linger_ready(&mut self, event: Readiness) {
         let index = event.token.index as usize;
         let Some(lingering) = self.lingering.get_mut(index) else { return };
@@ -192,18 +195,19 @@ impl Shard {
             match discard(stream) {
                 Discarded::Ended => lingering.ended = true,
                 Discarded::Emptied => (),
-                // However much it is: to close on bytes that were not read would reset the stream, and what the client
-                // has not received yet would be lost. `LINGER` ends it.
+                // Read and discard however much there is: closing with unread bytes would reset the
+                // stream, and the client would lose what it has not received. `LINGER` ends it.
                 Discarded::MoreLeft => self.linger_unread.push_back(event.token),
             }
         }
-        // A client that sends no more may still read what it was sent before.
+        // A client that sends no more may still read what was sent before.
         done |= lingering.ended && lingering.stream.is_idle();
         if done {
             self.lingering.remove(index);
         }
     }
 
+    /// Continues with lingering streams that had more to read than one turn's share.
     pub(super) fn discard_unread(&mut self) {
         for _ in 0..self.linger_unread.len() {
             let Some(token) = self.linger_unread.pop_front() else { return };
@@ -211,6 +215,7 @@ impl Shard {
         }
     }
 
+    /// Gives up lingering streams whose time is over.
     pub(super) fn end_lingering(&mut self) {
         while let Some((_, index, generation)) =
             self.linger_ends.pop_front_if(|(until, _, _)| *until <= self.now)
@@ -222,10 +227,11 @@ impl Shard {
         }
     }
 
-    /// An app server is gone: its handshakes fail at once, its sessions are closed at a measured pace.
+    /// Handles the loss of an app server: its handshakes fail at once, its sessions are closed at a
+    /// measured pace.
     pub(super) fn trunk_down(&mut self, number: TrunkNumber) {
         let Some(gone) = self.trunks.remove(&number) else { return };
-        // One that said before that it takes no more sessions has left on purpose.
+        // An app server that was draining has left on purpose.
         let reason = if gone.trunk.is_draining() {
             CloseReason::ServerShuttingDown
         } else {
@@ -254,7 +260,8 @@ impl Shard {
                         self.end_session(index, reason, description);
                         continue;
                     }
-                    // Nobody sends for it any more; broadcasts of others would be half a conversation.
+                    // Its own app server is gone; broadcasts of others would be half a
+                    // conversation.
                     let hub = usize::from(slot.hub);
                     self.boards[hub].remove_session(SessionKey(index));
                     self.orphans.waiting.push_back((key, reason));
@@ -268,7 +275,7 @@ impl Shard {
         }
     }
 
-    /// Its app server is gone without an answer: another one may have one.
+    /// Tries another app server for a handshake whose app server is gone; otherwise fails it.
     fn fail_orphaned_opening(&mut self, index: u32) {
         if self.try_elsewhere(index) {
             return;
@@ -281,7 +288,7 @@ impl Shard {
         self.release(index);
     }
 
-    /// The next moment at which something here wants to go on.
+    /// The next time at which something in this file has to continue.
     pub(super) fn paced_deadline(&self) -> Option<Timestamp> {
         let lingering = self.linger_ends.front().map(|(until, _, _)| *until);
         let drain = self.drain.as_ref().map(|drain| drain.next_at);
@@ -294,6 +301,7 @@ impl Shard {
         all.flatten().min()
     }
 
+    /// Does everything in this file that is due.
     pub(super) fn go_on_closing(&mut self) {
         self.end_lingering();
         self.end_parting();
@@ -319,8 +327,9 @@ impl Shard {
         self.orphans.next_at = (!self.orphans.waiting.is_empty()).then(|| at + PACE);
     }
 
+    /// Closes a session, if it is still in its slot.
     pub(super) fn close_live(&mut self, key: SlotKey, reason: CloseReason) {
-        // One that has ended meanwhile needs no end.
+        // A session that has already ended needs nothing.
         self.with_key(key, |live, now| live.session.close(now, reason));
     }
 
@@ -328,7 +337,7 @@ impl Shard {
     pub(super) fn begin_drain(&mut self, deadline: Duration) {
         self.drain = Some(DrainPace {
             next_at: self.now,
-            // A tenth of the time is left for the last ones to say goodbye.
+            // A tenth of the time is left for the last streams to deliver their frames.
             until: self.now + deadline.mul_f32(0.9),
             waiting: self.open_sessions(),
             owed: 0.0,
@@ -346,7 +355,7 @@ impl Shard {
     fn close_drained(&mut self) {
         let Some(mut drain) = self.drain.take_if(|drain| drain.next_at <= self.now) else { return };
         if drain.waiting.is_empty() {
-            // Handshakes that were under way when the drain began.
+            // Includes handshakes that were under way when the drain began.
             drain.waiting = self.open_sessions();
         }
         let steps = (drain.until.since(self.now).as_secs_f64() / PACE.as_secs_f64()).max(1.0);
@@ -371,14 +380,14 @@ fn whole(due: f64) -> usize {
     due as usize
 }
 
-/// What reading past a lingering stream's bytes came to.
+/// The result of discarding a lingering stream's bytes.
 enum Discarded {
     Emptied,
     Ended,
     MoreLeft,
 }
 
-/// Reads past what nobody is left to hear, one turn's share of it.
+/// Reads and discards one turn's share of bytes that no session needs.
 fn discard(stream: &mut Stream) -> Discarded {
     let mut rest = [0; 16 * 1024];
     for _ in 0..READS_PER_TURN {
@@ -393,12 +402,13 @@ fn discard(stream: &mut Stream) -> Discarded {
     Discarded::MoreLeft
 }
 
-/// Puts what the session still has to send behind what waits in its stream; returns the close frame.
+/// Queues what the session still has to send after the frames in its stream; returns the close
+/// frame.
 fn queue_the_rest(session: &mut Session, stream: &mut Stream) -> Option<Bytes> {
     loop {
         match session.poll_transmit()? {
             Transmit::Frame(frame) => stream.queue(frame),
-            // Nothing waits for its turn any more.
+            // No message waits to be compressed any longer.
             Transmit::Later => session.set_deflate(None),
             Transmit::CloseStream { .. } => return Some(encode(Opcode::Close, &[], None)),
             Transmit::CloseProbe
@@ -409,7 +419,8 @@ fn queue_the_rest(session: &mut Session, stream: &mut Stream) -> Option<Bytes> {
     }
 }
 
-/// `in_one_payload`: what ended the session came in one polling payload with messages before it.
+/// The reason as the trunk has it. `in_one_payload`: what ended the session arrived in the same
+/// polling payload as messages before it.
 fn wire_reason(reason: CloseReason, in_one_payload: bool) -> WireReason {
     match reason {
         CloseReason::TransportClose if in_one_payload => WireReason::ClosedWithMessages,
@@ -420,10 +431,10 @@ fn wire_reason(reason: CloseReason, in_one_payload: bool) -> WireReason {
         CloseReason::ParseError => WireReason::ParseError,
         CloseReason::Forced => WireReason::AppClosed,
         CloseReason::ServerShuttingDown => WireReason::AppShutdown,
-        // For the app it is the same: more waited for the client than the node would hold.
+        // For the app these are the same: more waited for the client than the node may hold.
         CloseReason::MemoryFull | CloseReason::OutboxFull => WireReason::OutboxFull,
         CloseReason::TooLarge => WireReason::MessageTooLarge,
-        // For the app it is the same: the client has to come again.
+        // For the app these are the same: the client has to connect again.
         CloseReason::NodeShutdown | CloseReason::RecoveryUnproved => WireReason::NodeShutdown,
         CloseReason::AppServerLost => WireReason::AppLost,
     }

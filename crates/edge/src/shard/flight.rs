@@ -99,6 +99,7 @@ impl Shard {
         self.parting.push_back((self.now + LINGER, flights));
     }
 
+    /// Gives up unread answers of ended sessions whose time is over.
     pub(super) fn end_parting(&mut self) {
         while let Some((_, flights)) = self.parting.pop_front_if(|(until, _)| *until <= self.now) {
             flights.cut();

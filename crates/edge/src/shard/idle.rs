@@ -1,10 +1,10 @@
-//! What streams bring that is no message: it costs time, and an app hears nothing of it.
+//! Counts what streams bring in addition to messages: it costs time, and the app does not see it.
 
 use trunkline_engineio::{Body, Idle};
 
 use crate::metrics::Metrics;
 
-/// Frames and packets that bring no message.
+/// Counts of frames and packets without a message.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct IdleFrames {
     pub(super) empty_parts: u32,
@@ -19,7 +19,7 @@ impl IdleFrames {
         self.empty_parts + self.websocket_pings + self.websocket_pongs + pings + pongs + noops
     }
 
-    /// A packet without a message for the app.
+    /// Counts a packet without a message for the app.
     pub(super) fn count(&mut self, body: Body<'_>) {
         let kind = match body {
             Body::Text(text) => text.bytes().next(),
@@ -32,7 +32,7 @@ impl IdleFrames {
         }
     }
 
-    /// Adds them to what the node has counted.
+    /// Adds the counts to the node's metrics.
     pub(super) fn count_into(self, metrics: &Metrics) {
         let Self { empty_parts, packets, websocket_pings, websocket_pongs } = self;
         metrics.count_idle("empty_fragment", empty_parts);
@@ -42,7 +42,7 @@ impl IdleFrames {
     }
 }
 
-/// Whether a frame begins here that is a part of a message, not its last, and empty.
+/// Whether `input` begins with an empty frame that is part of a message, but not the last part.
 pub(super) fn is_empty_part(input: &[u8]) -> bool {
     matches!(input, [0x00..=0x02 | 0x40..=0x42, 0x80, ..])
 }

@@ -16,8 +16,8 @@ use super::poller::Poller;
 use super::uring::Ring;
 use crate::environment::Environment;
 
-/// A shard, its clock, and what wakes its loop. The loop and the HTTP tasks borrow the shard for one step at a time and
-/// never across an await.
+/// A shard, its clock, and the notice that wakes its loop. The loop and the HTTP tasks borrow the
+/// shard for one step at a time and never across an await.
 #[derive(Debug)]
 pub(crate) struct LocalShard {
     shard: RefCell<Shard>,

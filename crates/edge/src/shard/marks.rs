@@ -52,6 +52,7 @@ impl Shard {
         self.watches.entry(index).or_default()
     }
 
+    /// Removes a session from the table of watched sessions.
     pub(super) fn unwatch(&mut self, index: u32) {
         if let Some(slot) = self.slots.get_mut(index)
             && std::mem::take(&mut slot.watched)
@@ -60,6 +61,7 @@ impl Shard {
         }
     }
 
+    /// Removes a session from the table of watched sessions if it is neither slow nor marked.
     pub(super) fn unwatch_if_idle(&mut self, index: u32) {
         let is_idle = |watch: &Watch| watch.slow.is_none() && watch.marks.is_empty();
         if self.watches.get(&index).is_some_and(is_idle) {

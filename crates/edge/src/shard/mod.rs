@@ -1,8 +1,10 @@
-//! A shard: one thread that owns its sessions, its part of every hub's switchboard, and its streams.
+//! A shard: one thread that owns its sessions, its part of every hub's switchboard, and its
+//! streams.
 //!
-//! Nothing in here is locked. Other threads talk to a shard through its inbox ([`Command`]); HTTP tasks of the
-//! shard's own thread borrow it for one step at a time and never across an await. Whoever calls into it ends with
-//! [`Shard::finish_turn`], which flushes each touched session once and hands the app servers one batch each.
+//! Nothing in here is locked. Other threads talk to a shard through its inbox ([`Command`]). HTTP
+//! tasks of the shard's own thread borrow it for one step at a time and never across an await.
+//! Every caller ends with [`Shard::finish_turn`], which flushes each touched session once and hands
+//! each app server one batch.
 
 mod backlog;
 mod command;
@@ -73,32 +75,33 @@ use self::uring::{Job, Ring};
 use crate::environment::Environment;
 use crate::hub::{Trunk, TrunkNumber};
 
+/// The core of one shard: it does not wait and owns no thread.
 #[derive(Debug)]
 pub(crate) struct Shard {
     index: u8,
     shards: u32,
     env: Arc<Environment>,
-    /// The clock's word at the start of this turn.
+    /// The time at the start of this turn.
     now: Timestamp,
-    /// At the start of this turn as much memory was in use as may be.
+    /// Set when memory use had reached its limit at the start of this turn.
     memory_full: bool,
     slots: Slots,
     next_generation: u32,
-    /// One per hub, in the directory's order.
+    /// The switchboards: one per hub, in the directory's order.
     boards: Vec<Switchboard>,
-    /// What is kept for clients that come back; one per hub, too.
+    /// The logs for clients that return: one per hub, in the directory's order.
     recoveries: Vec<recovery::Log>,
-    /// The next moment at which some of that is too old; looked at rarely.
+    /// The next time at which old entries of the logs are removed; this is rare.
     recoveries_due: Timestamp,
     trunks: HashMap<TrunkNumber, ShardTrunk>,
     timers: Timers,
     /// Slots to settle before the turn ends.
     dirty: Vec<u32>,
-    /// Slots to settle between turns: what was too much for one.
+    /// Slots to settle between turns: what was too much for one turn.
     backlog: Backlog,
-    /// What was flushed in this slice for clients that take very much.
+    /// Bytes flushed in this slice for clients that take many.
     slice_bytes: usize,
-    /// Where a slice of single frames is written in one call.
+    /// Writes a slice of single frames in one call.
     ring: Option<Ring>,
     jobs: Vec<Job>,
     /// Messages put into outboxes in this turn.
@@ -106,9 +109,10 @@ pub(crate) struct Shard {
     poller: Poller,
     /// Slots whose stream has more to read than one turn's share.
     unread: VecDeque<u32>,
-    /// Slots whose stream or post brings much in little: heard when all others have been, for a share of the time.
+    /// Slots whose stream or post costs much time for few bytes: read after all others, for a share
+    /// of the time.
     heavy: VecDeque<u32>,
-    /// They have to wait until then.
+    /// The time before which the `heavy` ones are not read.
     heavy_at: Timestamp,
     /// Bytes that may still be compressed in this turn.
     deflatable: Rc<Cell<usize>>,
@@ -116,18 +120,20 @@ pub(crate) struct Shard {
     inflated: usize,
     /// Streams whose session has ended and that still have a close frame to deliver.
     lingering: Slab<Lingering>,
-    /// Those with more to read than one turn's share.
+    /// Lingering streams with more to read than one turn's share.
     linger_unread: VecDeque<Token>,
-    /// When each of them is given up, in that order; some have gone before.
+    /// The times at which lingering streams are given up, in order; some of the streams have gone
+    /// before.
     linger_ends: VecDeque<(Timestamp, u32, u32)>,
     /// Connections between two requests.
     resting: Resting,
-    /// Answers whose session has ended and that are still to be read; when each is given up.
+    /// Answers whose session has ended and that are still to be read, with the times at which each
+    /// is given up.
     parting: VecDeque<(Timestamp, Arc<Flights>)>,
     eviction: Eviction,
     /// Sessions with a full outbox, and those whose app server asked what waits; by slot.
     watches: HashMap<u32, Watch>,
-    /// When slow clients are looked at next: none while there are none.
+    /// The time of the next check of slow clients; `None` while there are none.
     slow_due: Option<Timestamp>,
     orphans: Orphans,
     drain: Option<DrainPace>,
@@ -144,15 +150,16 @@ pub(crate) struct Shard {
 struct ShardTrunk {
     trunk: Arc<Trunk>,
     config: Rc<EngineConfig>,
-    /// Where the app wants messages to be compressed.
+    /// The compressor, if the app wants messages to be compressed.
     deflate: Option<Rc<Deflate>>,
-    /// Frames of this turn, pushed to the trunk when it ends.
+    /// Frames of this turn, pushed to the trunk when the turn ends.
     out: BytesMut,
-    /// Sessions and posts that wait for credit, in turn.
+    /// Sessions and posts that wait for credit, first come first.
     waiting: VecDeque<Waiting>,
     /// The app server's numbers for namespaces, as this hub's switchboard knows them.
     namespaces: HashMap<u32, NamespaceKey>,
-    /// The app server's broadcasts are numbered; without connection state recovery nobody counts.
+    /// The numbers of the app server's broadcasts; `None` without connection state recovery, which
+    /// alone needs them.
     feed: Option<Feed>,
 }
 
@@ -160,13 +167,13 @@ struct ShardTrunk {
 struct Lingering {
     generation: u32,
     stream: Stream,
-    /// The client has ended its side.
+    /// Set when the client has ended its side.
     ended: bool,
 }
 
 const SCRATCH_BYTES: usize = 64 * 1024;
 
-/// Bytes of messages that one turn compresses for WebSockets: some milliseconds' work.
+/// Bytes of messages that one turn compresses for WebSockets: some milliseconds of work.
 const DEFLATED_PER_TURN: usize = 64 * 1024;
 
 impl Shard {
@@ -179,10 +186,11 @@ impl Shard {
     ) -> Self {
         let hubs = env.directory.hubs_max();
         let boards = (0..hubs).map(|_| Switchboard::new(rng.random())).collect();
-        // The packets themselves are shared by the shards; what each keeps beside them is its own.
+        // The shards share the packets themselves; the limit is for what each shard keeps in
+        // addition.
         let kept_bytes_max = env.limits.recovery_bytes_max;
         let mut log = |_| {
-            // Of all shards of all nodes, as long as clients may come back.
+            // Unique among all shards of all nodes for as long as clients may return.
             let id = format!("{:016x}", rng.random::<u64>());
             recovery::Log::new(&id, kept_bytes_max)
         };
@@ -231,15 +239,15 @@ impl Shard {
 
     fn handle(&mut self, command: Command) {
         match command {
-            Command::Arrived(_) | Command::Stop => (), // The loop's own.
+            Command::Arrived(_) | Command::Stop => (), // Handled by the loop.
             Command::TrunkUp(trunk, known) => {
                 self.trunk_up(trunk);
-                // The trunk may have ended meanwhile; its end is told in its turn.
+                // The trunk may have ended meanwhile; the shard receives a command for that.
                 let _ = known.send(());
             }
             Command::TrunkDown(trunk) => self.trunk_down(trunk),
             Command::Past(reply) => {
-                // Who asked may have ended since.
+                // The requester may have ended since.
                 let _ = reply.send(());
             }
             Command::Pulse(pulse) => pulse.answer(),
@@ -247,7 +255,7 @@ impl Shard {
                 for frame in frames {
                     self.handle_frame(trunk, frame);
                 }
-                // One batch, one flush: what the app wrote together leaves together.
+                // One flush per batch: messages that the app wrote together are sent together.
                 self.settle_dirty();
                 self.backlog.push_credit(credit);
             }
@@ -304,7 +312,7 @@ impl Shard {
         );
     }
 
-    /// Sessions that are accepted from now on have these.
+    /// Changes the settings for sessions that are accepted from now on.
     fn settings_changed(
         &mut self,
         trunk: TrunkNumber,
@@ -326,7 +334,8 @@ impl Shard {
 
     /// Like `mark_dirty`, for one of the many receivers of a broadcast: a later slice may flush it.
     fn mark_for_later(&mut self, slot: u32) {
-        // The backlog may hold slots that were flushed since; `pop` skips them. It must not fill up with them.
+        // The backlog may hold slots that were flushed since; `pop` skips them. It must not fill up
+        // with them.
         if self.backlog.slots() > 2 * self.slots.len() {
             self.mark_dirty(slot);
             return;
@@ -340,7 +349,7 @@ impl Shard {
         }
     }
 
-    /// The slot behind a key, if the same session is still in it.
+    /// The slot of a key, if the same session is still in it.
     fn slot(&mut self, key: SlotKey) -> Option<&mut Slot> {
         self.slots.of(key)
     }
@@ -349,7 +358,8 @@ impl Shard {
         self.slot(key).and_then(Slot::live)
     }
 
-    /// Lets `act` change the live session in a slot, which is flushed when the turn ends. `None`: there is none.
+    /// Lets `act` change the live session in a slot, which is flushed when the turn ends. `None`
+    /// when there is none.
     fn with<T>(&mut self, index: u32, act: impl FnOnce(&mut Live, Timestamp) -> T) -> Option<T> {
         let now = self.now;
         let done = act(self.slots.live(index)?, now);
@@ -357,7 +367,7 @@ impl Shard {
         Some(done)
     }
 
-    /// The same for the session behind a key, if it is still in its slot.
+    /// Like [`Self::with`], for the session of a key, if it is still in its slot.
     fn with_key<T>(
         &mut self,
         key: SlotKey,

@@ -30,15 +30,15 @@ use crate::reply::Reply;
 use crate::sid::{SLOTS_MAX, Sid};
 use crate::unavailable::Unavailable;
 
-/// A client wants a session.
+/// A client's request for a session.
 #[derive(Debug)]
 pub(crate) struct OpenRequest {
     pub(crate) hub: Arc<Hub>,
     pub(crate) protocol: Protocol,
     pub(crate) transport: TransportKind,
-    /// The client takes no bytes.
+    /// Set when the client does not accept bytes.
     pub(crate) base64_only: bool,
-    /// The client polls with scripts: the digits of its callback's number.
+    /// Set when the client polls with scripts: the digits of its callback's number.
     pub(crate) jsonp: Option<Box<str>>,
     pub(crate) request: ClientRequest,
     /// The requester's number for the first poll.
@@ -46,7 +46,7 @@ pub(crate) struct OpenRequest {
     pub(crate) reply: Reply<Answer>,
 }
 
-/// The engine's settings of one app server, as the sessions need them.
+/// The engine settings of one app server, in the form that sessions need.
 pub(super) fn engine_config(settings: &EngineSettings, limits: &Limits) -> EngineConfig {
     EngineConfig {
         ping_interval: settings.ping_interval,
@@ -62,7 +62,7 @@ pub(super) fn engine_config(settings: &EngineSettings, limits: &Limits) -> Engin
     }
 }
 
-/// The compressor of one app server's sessions, if the app wants one.
+/// The compressor for one app server's sessions, if the app wants compression.
 pub(super) fn compressor(
     settings: &EngineSettings,
     budget: &Rc<Cell<usize>>,
@@ -71,7 +71,7 @@ pub(super) fn compressor(
     Some(Deflate::within(deflate_settings(asked), Rc::clone(budget)))
 }
 
-/// The app's `perMessageDeflate` as the handshake negotiates it.
+/// The app's `perMessageDeflate` in the form that the handshake negotiates.
 pub(crate) fn deflate_settings(asked: &PerMessageDeflate) -> ServerSettings {
     ServerSettings {
         threshold_bytes: asked.threshold_bytes as usize,
@@ -82,7 +82,7 @@ pub(crate) fn deflate_settings(asked: &PerMessageDeflate) -> ServerSettings {
 }
 
 impl ShardTrunk {
-    /// What a session may compress with that agreed to this window.
+    /// The compressor for a session whose handshake agreed on this window.
     pub(super) fn agreed(&self, window_bits: u8) -> Option<AgreedDeflate> {
         let deflate = Rc::clone(self.deflate.as_ref()?);
         Some(AgreedDeflate { deflate, window_bits })
@@ -90,8 +90,9 @@ impl ShardTrunk {
 }
 
 impl Shard {
-    /// Puts the handshake before an app server of the hub. The reply may come at once or much later; the key
-    /// tells whose handshake it is if the client goes away first: another one's whenever another app server is asked.
+    /// Sends a handshake to an app server of the hub. The reply may come at once or much later. The
+    /// key names the handshake in case the client goes away first; it changes whenever another app
+    /// server is asked.
     pub(super) fn open(&mut self, now: Timestamp, open: OpenRequest) -> Option<Rc<Cell<SlotKey>>> {
         self.begin_turn(now);
         let hub = Arc::clone(&open.hub);
@@ -100,7 +101,7 @@ impl Shard {
             Err((reply, why)) => {
                 hub.note_refused(why);
                 self.count_handshake(why.slug());
-                // The client may have gone; then nobody needs the answer.
+                // If the client has gone, the answer is not needed.
                 let _ = reply.send(Answer::Unavailable(why));
                 None
             }
@@ -143,7 +144,7 @@ impl Shard {
             reply,
             trunk,
             key: Rc::clone(&key),
-            // Its number and its sid are those of the slot that it gets.
+            // Number and sid are set when the handshake gets a slot.
             open: Open { session: SessionNumber(0), eio, sid: Str::EMPTY, request },
             asked_at: self.now,
             until: self.now + limits.handshake_timeout,
@@ -155,7 +156,7 @@ impl Shard {
         }
     }
 
-    /// The app server wants the session.
+    /// Opens the session, which the app server has accepted.
     pub(super) fn accept(
         &mut self,
         index: u32,
@@ -169,7 +170,7 @@ impl Shard {
         let State::Opening(opening) = std::mem::replace(&mut slot.state, State::Ended) else {
             return;
         };
-        // Copies of their own: slices would keep the batch that they came in for the session's life.
+        // Copies, because slices would keep the batch that they arrived in for the session's life.
         let headers = own_copies(headers);
         let lasting = own_copies(lasting);
         let Opening { protocol, transport, base64_only, jsonp, poll, reply, trunk, .. } = *opening;
@@ -192,7 +193,8 @@ impl Shard {
         let config = Rc::clone(&shard_trunk.config);
         let mut session = Session::new(self.now, config, protocol, transport, &sid_text);
         session.set_base64_only(base64_only);
-        // The open packet leaves in one write with the `101`, unless it might have to be compressed.
+        // The open packet is sent in one write with the `101`, unless it might have to be
+        // compressed.
         let first = match (transport, &shard_trunk.deflate) {
             (TransportKind::WebSocket, None) => match session.poll_transmit() {
                 Some(Transmit::Frame(open)) => open,
@@ -227,7 +229,8 @@ impl Shard {
         match promised {
             Err(reply) => {
                 self.hold_poll(key, poll, reply);
-                // The open packet is an answer of its own; what the app says in the same batch is the next.
+                // The open packet is an answer of its own; messages that the app sends in the same
+                // batch are the next.
                 self.flush(index);
             }
             Ok((reply, headers)) => {
@@ -239,7 +242,7 @@ impl Shard {
         self.mark_dirty(index);
     }
 
-    /// Two sessions cannot have one id: the newcomer is refused as a bad request.
+    /// Refuses a session as a bad request, because its id is already in use.
     fn refuse_duplicate_sid(&mut self, index: u32, reply: Reply<Answer>) {
         let _ = reply.send(Answer::Refused(super::Refusal {
             error: trunkline_engineio::error::HandshakeError::BadRequest,
@@ -254,7 +257,7 @@ impl Shard {
         self.release(index);
     }
 
-    /// The app server does not want the session.
+    /// Answers a handshake that the app server has rejected.
     pub(super) fn reject(&mut self, index: u32, response: Response) {
         let Some(slot) = self.slots.get_mut(index) else { return };
         if let State::Opening(opening) = std::mem::replace(&mut slot.state, State::Ended) {
@@ -265,7 +268,7 @@ impl Shard {
         self.release(index);
     }
 
-    /// The app server took too long.
+    /// Fails a handshake because the app server took too long.
     pub(super) fn opening_timed_out(&mut self, index: u32) {
         self.fail_opening(
             index,
@@ -274,6 +277,7 @@ impl Shard {
         );
     }
 
+    /// Answers a handshake with 503, and frees its slot once the app server is done with it.
     pub(super) fn fail_opening(&mut self, index: u32, why: Unavailable, description: &str) {
         let Some(slot) = self.slots.get_mut(index) else { return };
         if !matches!(slot.state, State::Opening(_)) {
@@ -296,7 +300,7 @@ impl Shard {
         }
     }
 
-    /// The client of a handshake went away, before or after the app server's answer.
+    /// Handles that the client of a handshake went away, before or after the app server's answer.
     pub(super) fn handshake_gone(&mut self, key: SlotKey, poll: u32) {
         let Some(slot) = self.slot(key) else { return };
         match &mut slot.state {
@@ -315,7 +319,7 @@ impl Shard {
         }
     }
 
-    /// The direct WebSocket of an accepted handshake is there.
+    /// Adopts the direct WebSocket of an accepted handshake.
     pub(super) fn adopt(&mut self, key: SlotKey, adopted: AdoptedStream) {
         let (stream, leftover) = Stream::adopt(adopted);
         let token = Token::new(Kind::Session, key.slot, key.generation);
@@ -346,12 +350,13 @@ impl Shard {
         self.env.metrics.handshakes.get_or_create(&Outcome { outcome }).inc();
     }
 
+    /// Changes the number of sessions of this transport.
     pub(super) fn count_session(&self, transport: TransportKind, change: i64) {
         let transport = crate::metrics::Carrier { transport: transport.name() };
         self.env.metrics.sessions.get_or_create(&transport).inc_by(change);
     }
 
-    /// Arms the slot's one timer entry for this deadline, if an entry that counts does not come first.
+    /// Arms the slot's single timer entry for this deadline, unless a valid entry comes first.
     pub(super) fn arm(&mut self, index: u32, deadline: Option<Timestamp>) {
         let Some(deadline) = deadline else { return };
         let tick = Timers::tick_of(self.now, deadline);
@@ -362,7 +367,7 @@ impl Shard {
         }
     }
 
-    /// A slot's timer entry came due.
+    /// Handles a timer entry of a slot that is due.
     pub(super) fn timer_fired(&mut self, index: u32, tick: Tick) {
         let Some(slot) = self.slots.get_mut(index) else { return };
         if slot.armed != tick {
@@ -376,11 +381,11 @@ impl Shard {
         }
     }
 
-    /// A session's deadline has passed.
+    /// Handles that a session's deadline has passed.
     pub(super) fn session_timed_out(&mut self, index: u32) {
         let now = self.now;
         let Some(slot) = self.slots.get_mut(index) else { return };
-        // A client that is not read from cannot be blamed for its silence.
+        // A client cannot be blamed for its silence while the shard does not read from it.
         let waits = slot.live().is_some_and(|live| live.held.is_some());
         let unheard = waits || slot.paused || !self.trunks.contains_key(&slot.trunk);
         let State::Live(live) = &mut slot.state else { return };

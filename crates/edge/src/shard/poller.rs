@@ -1,7 +1,7 @@
-//! Which sockets of a shard are ready.
+//! Watches which sockets of a shard are ready.
 //!
-//! All of them are watched by one edge-triggered epoll instance of the shard's own, and are read and written by the
-//! shard itself: no task and no wake-up per stream.
+//! The shard has one edge-triggered epoll instance for all of them, and reads and writes them
+//! itself: there is no task and no wake-up per stream.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -14,15 +14,17 @@ use crate::socket::Socket;
 
 const EVENTS_MAX: usize = 512;
 
-/// What an event is about.
+/// The socket that an event concerns.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Token {
     pub(crate) kind: Kind,
-    /// Of the slot, or of the lingering or resting stream; wraps at 2^24, which an event in flight never outlives.
+    /// The generation of the slot, or of the lingering or resting stream. Wraps at 2^24; no pending
+    /// event lives that long.
     pub(crate) generation: u32,
     pub(crate) index: u32,
 }
 
+/// The kinds of sockets that a shard watches.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Kind {
     Session,
@@ -38,6 +40,7 @@ impl Token {
         Self { kind, index, generation: generation & GENERATION_MASK }
     }
 
+    /// Whether the event is for this generation, not for an earlier user of the index.
     pub(crate) fn is_of(self, generation: u32) -> bool {
         self.generation == generation & GENERATION_MASK
     }
@@ -67,22 +70,23 @@ impl Token {
     }
 }
 
-/// Where a shard's sockets are watched.
+/// Watches the sockets of a shard.
 #[derive(Debug)]
 pub(crate) enum Poller {
     /// The shard's epoll instance.
     Epoll(OwnedFd),
-    /// Tests say themselves what is ready.
+    /// Tests report themselves which sockets are ready.
     #[cfg(any(test, feature = "fuzzing"))]
     ByHand,
 }
 
+/// One event of a socket.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Readiness {
     pub(crate) token: Token,
     pub(crate) readable: bool,
     pub(crate) writable: bool,
-    /// The peer has ended its side: what is left to read ends, too.
+    /// The peer has ended its side, so reading will reach the end.
     pub(crate) ended: bool,
 }
 
@@ -112,6 +116,7 @@ impl Poller {
         }
     }
 
+    /// Changes the token of a socket that is already watched.
     pub(crate) fn retarget(&self, socket: &Socket, token: Token) -> io::Result<()> {
         match (self, socket) {
             (Self::Epoll(epoll), Socket::Plain(stream)) => {
@@ -124,10 +129,10 @@ impl Poller {
         }
     }
 
-    /// The socket is another's from now on.
+    /// Stops watching a socket that belongs to another task from now on.
     pub(crate) fn remove(&self, socket: &Socket) {
         match (self, socket) {
-            // It is watched, so this cannot fail.
+            // The socket is watched, so this cannot fail.
             (Self::Epoll(epoll), Socket::Plain(stream)) => drop(epoll::delete(epoll, stream)),
             #[cfg(any(test, feature = "fuzzing"))]
             (_, Socket::Wire(wire)) => wire.unwatch(),
@@ -136,7 +141,7 @@ impl Poller {
         }
     }
 
-    /// Appends what is ready now; true when there may be more.
+    /// Appends the sockets that are ready now; true when there may be more.
     pub(crate) fn collect(&self, into: &mut Vec<Readiness>) -> io::Result<bool> {
         let epoll = match self {
             Self::Epoll(epoll) => epoll,
@@ -168,8 +173,8 @@ impl Poller {
 
 /// Lets the thread's reactor wake the shard when its epoll instance has events.
 pub(crate) fn watch(epoll: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
-    // SAFETY: the `AsyncFd` owns the descriptor and hands out shared references only, so that it stays open and the
-    // same until the `AsyncFd` has taken it out of the reactor.
+    // SAFETY: the `AsyncFd` owns the descriptor and only hands out shared references, so the
+    // descriptor stays open and unchanged until the `AsyncFd` has removed it from the reactor.
     let watched = unsafe { AsyncFd::register_with_interest(epoll, Interest::READABLE) };
     Ok(watched?)
 }

@@ -1,4 +1,4 @@
-//! The HTTP side of live sessions: polls, posts, and the question whether a sid exists.
+//! The HTTP side of live sessions: polls, posts, and the check whether a sid exists.
 
 use bytes::Bytes;
 use trunkline_engineio::error::HandshakeError;
@@ -15,7 +15,7 @@ use crate::reply::{self, Reply};
 use crate::sid::Sid;
 
 impl Shard {
-    /// A GET of a polling session: held until there is something to say.
+    /// Handles a GET of a polling session: holds it until the session has packets to send.
     pub(super) fn poll(&mut self, asked: &Asked, poll: u32, reply: Reply<Answer>) {
         self.catch_up_with_probe(&asked.sid);
         self.serve_overdue(&asked.sid);
@@ -27,6 +27,7 @@ impl Shard {
         }
     }
 
+    /// Holds a poll, and answers it at once if the session has packets to send.
     pub(super) fn hold_poll(&mut self, key: SlotKey, poll: u32, reply: Reply<Answer>) {
         let now = self.now;
         let Some(live) = self.live(key) else { return };
@@ -34,7 +35,7 @@ impl Shard {
         let unread = polling.bytes_in_flight();
         let waiting = unread + live.session.outbox_bytes();
         if unread > 0 && waiting >= live.session.config().outbox_bytes_max {
-            // A client that asks on and does not read what it got.
+            // A client that polls again and again without reading the answers.
             self.drop_client(key.slot, CloseReason::OutboxFull);
         }
         let Some(live) = self.live(key) else { return };
@@ -49,7 +50,7 @@ impl Shard {
         self.mark_dirty(key.slot);
     }
 
-    /// The connection of a held poll ended before there was anything to say.
+    /// Notes that the connection of a held poll ended before the poll was answered.
     pub(super) fn poll_gone(&mut self, sid: &Sid, poll: u32) {
         if let Some(slot) = self.slots.get(sid.slot)
             && slot.secret.matches(&sid.secret)
@@ -58,6 +59,7 @@ impl Shard {
         }
     }
 
+    /// Handles the end of a held poll's connection for the session of this key.
     pub(super) fn held_poll_gone(&mut self, key: SlotKey, poll: u32) {
         self.with_key(key, |live, now| {
             let Carrier::Polling(polling) = &mut live.carrier else { return };
@@ -70,7 +72,7 @@ impl Shard {
         });
     }
 
-    /// A POST began. Without credit it waits, and so does its body: in the client's stream, not here.
+    /// Begins a POST. Without credit it waits, and its body stays unread in the client's stream.
     pub(super) fn post_begin(&mut self, asked: Asked, reply: Reply<PostBegun>) {
         self.catch_up_with_probe(&asked.sid);
         self.serve_overdue(&asked.sid);
@@ -84,7 +86,8 @@ impl Shard {
         let number = number_of(key.slot, self.index, self.shards);
         let Some(slot) = self.slots.get_mut(key.slot) else { return };
         if let Some(held) = slot.live().and_then(|live| live.held.as_mut()) {
-            // The body of the post before has come, so this one does not overlap with it; but it is not decoded yet.
+            // The previous POST's body has arrived, so this one does not overlap with it; but it is
+            // not decoded yet.
             return held.park(Command::PostBegin { asked, reply });
         }
         if let Some(mut uplink) = Uplink::new(&mut self.trunks, slot.uplink(), number)
@@ -119,7 +122,7 @@ impl Shard {
         }
     }
 
-    /// A POST is complete: its messages go to the app server slice by slice.
+    /// Handles the body of a complete POST: its messages go to the app server slice by slice.
     pub(super) fn post_body(
         &mut self,
         key: SlotKey,
@@ -128,12 +131,14 @@ impl Shard {
         reply: Reply<Answer>,
     ) {
         let now = self.now;
-        // A session that ended or upgraded while the body was under way: npm destroys such a request, too.
+        // The session may have ended or upgraded before the body was complete: npm destroys such a
+        // request, too.
         let Some(live) = self.live(key) else { return };
         let lasting = live.lasting();
         let Carrier::Polling(polling) = &mut live.carrier else { return };
         if live.held.is_some() {
-            // It began when the body of the one before had been read, but was not here yet.
+            // This POST began when the body of the one before had been read but had not reached the
+            // shard.
             live.session.handle_overlapping_post(now);
             let _ = reply.send(Answer::Status(400));
             self.count_misbehaviour("posts_overlap");
@@ -154,7 +159,8 @@ impl Shard {
         self.mark_dirty(key.slot);
     }
 
-    /// A POST ended without a body that can be used. A fault of it ends the session, as in Engine.IO.
+    /// Ends a POST without a usable body. If the client is at fault, the session ends, as in
+    /// Engine.IO.
     pub(super) fn post_gone(&mut self, key: SlotKey, fault: Option<&'static str>) {
         self.with_key(key, |live, now| {
             let Carrier::Polling(polling) = &mut live.carrier else { return };
@@ -165,6 +171,7 @@ impl Shard {
         });
     }
 
+    /// Checks a sid for the handshake of a WebSocket that wants to probe.
     pub(super) fn inspect(&mut self, asked: &Asked) -> Result<(SlotKey, TrunkNumber), Refusal> {
         self.serve_overdue(&asked.sid);
         let key = self.find(asked, false)?;
@@ -172,8 +179,8 @@ impl Shard {
         Ok((key, trunk))
     }
 
-    /// What a session's timer would have done by now comes before a request that is later than that: ticks are coarse,
-    /// and Node.js fires a timer before it reads a stream.
+    /// Does what the session's timer should have done by now before a later request is handled:
+    /// ticks are coarse, and Node.js fires a timer before it reads a stream.
     fn serve_overdue(&mut self, sid: &Sid) {
         let now = self.now;
         let Some(slot) = self.slots.get_mut(sid.slot) else { return };
@@ -186,7 +193,7 @@ impl Shard {
         }
     }
 
-    /// The checks of Engine.IO for a request that names a session, in its order.
+    /// Makes Engine.IO's checks of a request that names a session, in its order.
     fn find(&self, asked: &Asked, polling: bool) -> Result<SlotKey, Refusal> {
         let Asked { sid, protocol, hub } = asked;
         let found = self
@@ -245,7 +252,7 @@ fn unknown_sid(sid: &Sid) -> Refusal {
 }
 
 impl Live {
-    /// The held poll with this number, to be answered now.
+    /// Takes the held poll with this number, to answer it now.
     pub(super) fn take_held(&mut self, poll: PollKey) -> Option<Reply<Answer>> {
         let Carrier::Polling(polling) = &mut self.carrier else { return None };
         let (_, reply) = polling.held.take_if(|(held, _)| *held == poll.0)?;

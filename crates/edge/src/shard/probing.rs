@@ -1,4 +1,4 @@
-//! The second WebSocket of a session, that wants to take over from its first transport.
+//! The second WebSocket of a session, which probes to take over from the first transport.
 
 use std::io;
 
@@ -15,6 +15,7 @@ use super::{Shard, Slot};
 use crate::sid::Sid;
 
 impl Shard {
+    /// Adopts a second WebSocket that wants to take over from the session's first transport.
     pub(super) fn adopt_probe(&mut self, key: SlotKey, base64_only: bool, adopted: AdoptedStream) {
         let (stream, leftover) = Stream::adopt(adopted);
         let now = self.now;
@@ -38,8 +39,8 @@ impl Shard {
         }
     }
 
-    /// What a client wrote to its probing WebSocket comes before the request that it made after that: the two
-    /// streams may belong to different threads, and the request's may have been faster.
+    /// Reads the probing WebSocket before a request is handled: the client may have written to it
+    /// before it made the request, and the two streams may belong to different threads.
     pub(super) fn catch_up_with_probe(&mut self, sid: &Sid) {
         let slot = self.slots.get_mut(sid.slot);
         let slot = slot.filter(|slot| slot.secret.matches(&sid.secret));
@@ -48,6 +49,7 @@ impl Shard {
         }
     }
 
+    /// Reads the probing WebSocket, one turn's share of it.
     pub(super) fn read_probe(&mut self, index: u32) {
         for _ in 0..READS_PER_TURN {
             let Some(live) = self.slots.live(index) else {
@@ -55,7 +57,7 @@ impl Shard {
             };
             let Some(probe) = &mut live.probe else { return };
             if !live.session.is_probing() {
-                break; // It is about to be promoted: what follows is read as the session's own.
+                break; // About to be promoted: the rest is read as the session's own.
             }
             match probe.stream.socket.read(&mut self.scratch) {
                 Ok(0) => return self.probe_ended(index),
@@ -72,7 +74,7 @@ impl Shard {
         self.read_later(index);
     }
 
-    /// The probing stream ended, perhaps just after it had taken over.
+    /// Handles the end of the probing stream, perhaps just after it has taken over.
     fn probe_ended(&mut self, index: u32) {
         let was_probing = self.with(index, |live, now| {
             let was_probing = live.session.is_probing();
@@ -89,7 +91,8 @@ impl Shard {
         }
     }
 
-    /// Feeds the probe's bytes to the session; what follows the upgrade packet is the session's own traffic.
+    /// Feeds the probe's bytes to the session; everything after the upgrade packet is the session's
+    /// own input.
     fn hear_probe(&mut self, index: u32, input: &mut [u8]) {
         let number = number_of(index, self.index, self.shards);
         let Some(slot) = self.slots.get_mut(index) else { return };
@@ -109,7 +112,7 @@ impl Shard {
         };
         let heard = ear.hear(&mut probe.stream, input);
         let inflated = ear.inflated;
-        // A broken stream shows at its next read; a pong that does not fit waits in it.
+        // A broken stream shows at its next read; a pong that does not fit waits in the stream.
         let _ = probe.stream.write(&mut Vec::new());
         if live.held.as_ref().is_some_and(|held| held.waits_for_credit()) {
             self.pause(index);
@@ -128,7 +131,8 @@ impl Shard {
         };
         let Some(live) = self.slots.live(index) else { return };
         let probe = live.probe.take();
-        // The stream is taken out first: a session that it has just been promoted in ends with it.
+        // The stream is taken out first: if the session was just promoted to it, the session ends
+        // with it.
         let now = self.now;
         if live.session.is_probing() {
             live.session.handle_probe_closed(now);

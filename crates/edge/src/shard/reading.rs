@@ -18,54 +18,58 @@ use super::{SCRATCH_BYTES, Shard};
 use crate::memory::HELD_BYTES_BEYOND_CEILING;
 use crate::metrics::Metrics;
 
-/// Reads of one stream in one turn; the rest waits for the next turn, so that a flood starves nobody.
+/// Reads of one stream in one turn. The rest waits for the next turn, so that one client's flood
+/// does not delay the others.
 pub(super) const READS_PER_TURN: usize = 4;
 
-/// Pings of one read that are each answered.
+/// The most pings of one read that are answered.
 const PONGS_MAX: usize = 64;
 
-/// What a batch of frames from one stream came to.
+/// The result of reading frames from one stream.
 pub(super) enum Heard {
-    /// Go on.
+    /// Continue.
     Fine,
-    /// The client said goodbye; this is the answer.
+    /// The client sent a close frame; this is the answer.
     Closed(Bytes),
     /// A rule of RFC 6455 was broken.
     Broken { slug: &'static str, last_frame: Bytes, too_large: bool },
-    /// A rule of Engine.IO was broken; the session has seen to it.
+    /// A rule of Engine.IO was broken; the session has already handled it.
     Misbehaved(&'static str),
 }
 
-/// Inflated bytes after which a turn reads from no stream that may be compressed: some milliseconds' work.
+/// Inflated bytes after which a turn reads no more streams that may be compressed: some
+/// milliseconds of work.
 const INFLATED_PER_TURN: usize = 1024 * 1024;
-/// Inflated bytes of one stream after which it has to wait until others have been read.
+/// Inflated bytes of one stream after which it waits until others have been read.
 const HEAVY_BYTES: usize = 64 * 1024;
-/// Frames of one read that bring no message, after which the stream has to wait in the same way.
+/// Frames without a message in one read after which the stream waits until others have been read.
 const IDLE_FRAMES_MAX: u32 = 1_000;
-/// How long one turn goes on with such streams and posts, one more or less.
+/// The time that one turn spends on heavy streams and posts; the last one may exceed it.
 const HEAVY_TIME: Duration = Duration::from_millis(1);
-/// The pause after that, in times of what it took: a quarter of a shard's time is theirs at most.
+/// The pause after that, as a multiple of the time spent: so they get a quarter of a shard's time
+/// at most.
 const HEAVY_PAUSES: u32 = 3;
-/// Bytes of a message that comes over a stream before that carries the session: `2probe` and `5` need no more.
+/// The longest message on a stream that does not carry the session yet: `2probe` and `5` need no
+/// more.
 const PROBE_BYTES_MAX: usize = 1024;
 
-/// What the bytes of a stream concern.
+/// A reader of one stream's bytes, with the parts of the session that they concern.
 pub(super) struct Ear<'a> {
     pub(super) session: &'a mut Session,
     pub(super) held: &'a mut Option<Box<Held>>,
     pub(super) uplink: Uplink<'a>,
     pub(super) metrics: &'a Metrics,
     pub(super) now: Timestamp,
-    /// The stream is one that wants to take over, not the session's own.
+    /// Set when the stream is a probe, not the session's own.
     pub(super) is_probe: bool,
-    /// Bytes that compressed messages came to.
+    /// Bytes of compressed messages after inflation.
     pub(super) inflated: usize,
     pub(super) idle: IdleFrames,
 }
 
 impl Ear<'_> {
-    /// Decodes what one read brought, up to the first message that has to wait for credit: what is behind it is put
-    /// aside as it came, compressed if it is.
+    /// Decodes the bytes of one read, up to the first message that has to wait for credit. What
+    /// follows is held as it arrived, compressed if it is.
     pub(super) fn hear(&mut self, stream: &mut Stream, input: &mut [u8]) -> Heard {
         let mut heard = Heard::Fine;
         let mut pongs = Vec::new();
@@ -78,7 +82,7 @@ impl Ear<'_> {
                 break;
             }
             if self.inflated > HEAVY_BYTES && !(self.is_probe && self.session.is_probing()) {
-                // Others first: the rest is put aside as it came.
+                // Others first: the rest is held as it arrived.
                 self.held.get_or_insert_default();
                 continue;
             }
@@ -98,7 +102,7 @@ impl Ear<'_> {
         heard
     }
 
-    /// One frame, or as much of one as is there. Returns how many bytes that was.
+    /// Reads one frame, or the available part of it. Returns its number of bytes.
     fn hear_frame(
         &mut self,
         stream: &mut Stream,
@@ -121,7 +125,8 @@ impl Ear<'_> {
                 Incoming::Binary(bytes) => Body::Binary(bytes),
                 Incoming::Ping(payload) => {
                     if pongs.len() == PONGS_MAX {
-                        // RFC 6455, 5.5.3: the latest of several pings may be the only one that is answered.
+                        // RFC 6455, section 5.5.3, allows answering only the latest of several
+                        // pings.
                         pongs.pop();
                     }
                     pongs.push(encode(Opcode::Pong, payload, None));
@@ -162,7 +167,8 @@ impl Ear<'_> {
     fn take(&mut self, body: Body<'_>, heard: &mut Heard) -> ControlFlow<()> {
         if self.is_probe && self.session.is_probing() {
             if self.session.handle_probe_message(self.now, body) {
-                // Told at once: what follows in the same read came over the new transport.
+                // Sent at once: the frames that follow in the same read arrived on the new
+                // transport.
                 self.uplink.upgraded();
             }
             return ControlFlow::Continue(());
@@ -182,11 +188,11 @@ impl Ear<'_> {
     }
 }
 
-/// The close code of a message that is too large.
+/// The close code for a message that is too large.
 const TOO_LARGE: u16 = 1009;
 
 impl Shard {
-    /// Serves what epoll reports. True when there may be more.
+    /// Handles the sockets that epoll reports. True when there may be more.
     pub(super) fn handle_readiness(&mut self) -> io::Result<bool> {
         let mut ready = std::mem::take(&mut self.readiness);
         let more = self.poller.collect(&mut ready)?;
@@ -197,6 +203,7 @@ impl Shard {
         Ok(more)
     }
 
+    /// Handles an event of one socket.
     pub(super) fn stream_ready(&mut self, event: Readiness) {
         let Token { kind, index, .. } = event.token;
         match kind {
@@ -221,11 +228,11 @@ impl Shard {
         }
     }
 
-    /// Goes on with streams that had more than one turn's share.
+    /// Continues with streams that had more to read than one turn's share.
     pub(super) fn read_unread(&mut self) {
         for _ in 0..self.unread.len() {
             if self.inflated > INFLATED_PER_TURN {
-                return; // The others stand before these in the next turn.
+                return; // The other streams come first in the next turn.
             }
             let Some(index) = self.unread.pop_front() else { return };
             let Some(slot) = self.slots.get_mut(index) else { continue };
@@ -237,8 +244,8 @@ impl Shard {
         }
     }
 
-    /// Goes on with some of those that bring much in little, one at the least, if they may take time now. `clock` says
-    /// how much they took.
+    /// Continues with some heavy streams and posts, at least one, if they may take time now.
+    /// `clock` measures the time that they take.
     pub(super) fn read_heavy(&mut self, clock: impl Fn() -> Timestamp) {
         if self.heavy.is_empty() || self.heavy_at > self.now {
             return;
@@ -258,7 +265,8 @@ impl Shard {
         self.heavy_at = ended + ended.since(begun) * HEAVY_PAUSES;
     }
 
-    /// The stream or the post has brought much in little: those that do not come first from now on.
+    /// Marks the slot as heavy, because its stream or post cost much time for few bytes: it is read
+    /// after the others from now on.
     pub(super) fn set_heavy(&mut self, index: u32) {
         if let Some(slot) = self.slots.get_mut(index)
             && !slot.heavy
@@ -268,6 +276,7 @@ impl Shard {
         }
     }
 
+    /// Notes that a stream has more to read, for the next turn.
     pub(super) fn read_later(&mut self, index: u32) {
         if let Some(slot) = self.slots.get_mut(index)
             && !slot.unread
@@ -277,6 +286,7 @@ impl Shard {
         }
     }
 
+    /// Reads a session's WebSocket, one turn's share of it.
     pub(super) fn read_stream(&mut self, index: u32) {
         for _ in 0..READS_PER_TURN {
             let Some(slot) = self.slots.get_mut(index) else { return };
@@ -311,14 +321,15 @@ impl Shard {
                     let mut scratch = std::mem::take(&mut self.scratch);
                     let open = self.hear(index, &mut scratch[..count]);
                     self.scratch = scratch;
-                    // A short read has emptied the stream, and an edge will tell of more.
+                    // A short read has emptied the stream, and epoll reports an edge when more
+                    // arrives.
                     if !open || (count < SCRATCH_BYTES && !ended) {
                         return;
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
-                // A reset: npm's server cannot tell it from an orderly end either.
+                // A reset: npm's server cannot distinguish it from an ordinary end either.
                 Err(_) => {
                     live.session.handle_stream_closed(now);
                     self.mark_dirty(index);
@@ -329,12 +340,12 @@ impl Shard {
         self.read_later(index);
     }
 
-    /// Bytes that came right behind a handshake.
+    /// Reads bytes that arrived right after a handshake.
     pub(super) fn read_leftover(&mut self, index: u32, bytes: &[u8]) {
         self.hear(index, &mut bytes.to_vec());
     }
 
-    /// Lets what one read brought take effect. False when the stream has no more to say.
+    /// Handles the bytes of one read. False when the stream is not to be read further.
     pub(super) fn hear(&mut self, index: u32, input: &mut [u8]) -> bool {
         let number = number_of(index, self.index, self.shards);
         let Some(slot) = self.slots.get_mut(index) else { return false };
@@ -357,7 +368,8 @@ impl Shard {
         let heavy = inflated > HEAVY_BYTES || ear.idle.total() > IDLE_FRAMES_MAX;
         self.inflated += inflated;
         let too_much = self.memory_full && live.held_bytes() > HELD_BYTES_BEYOND_CEILING;
-        // Answers to pings: a client that asks for them and does not take them is slow like any other.
+        // Counts answers to pings, too: a client that sends pings and does not read the answers is
+        // slow like any other.
         let full = live.session.outbox_bytes() >= self.env.limits.outbox_bytes_max;
         if live.held.as_ref().is_some_and(|held| held.waits_for_credit()) {
             self.pause(index);
@@ -399,7 +411,7 @@ impl Shard {
                 last_frame
             }
         };
-        // The session has no more to say over this stream: the close frame is ours.
+        // The session sends nothing more on this stream, so the shard sends the close frame.
         if let Some(live) = self.slots.live(index)
             && let Carrier::Stream(stream) = std::mem::replace(&mut live.carrier, Carrier::Gone)
         {
@@ -409,7 +421,7 @@ impl Shard {
     }
 }
 
-/// A close frame is answered with its like.
+/// The answer to a close frame: the same code and reason.
 fn echo(code: Option<u16>, reason: &str) -> Bytes {
     match code {
         None => encode(Opcode::Close, &[], None),

@@ -1,4 +1,5 @@
-//! Connection state recovery: what the shard keeps for clients that come back, and the answers to app servers that ask.
+//! Connection state recovery: the sockets and packets that the shard keeps for clients that return,
+//! and the answers to the requests of app servers.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -19,10 +20,10 @@ use trunkline_trunk::{
 use super::Shard;
 use crate::hub::{Answered, Hub, TrunkNumber};
 
-/// Packets as they were sent, and sockets' data as the SDK wrote it.
+/// The log of packets as they were sent, and of sockets' data as the SDK encoded it.
 pub(super) type Log = Recovery<Vec<Part>, Bytes>;
 
-/// An app server asks for a socket that this shard kept.
+/// An app server's request for a socket that this shard kept.
 #[derive(Debug)]
 pub(crate) struct RestoreRequest {
     pub(crate) trunk: TrunkNumber,
@@ -34,7 +35,7 @@ pub(crate) struct RestoreRequest {
     pub(crate) offset: Str,
 }
 
-/// An app server did not use what it was given.
+/// A socket that an app server returns because it did not use it.
 #[derive(Debug)]
 pub(crate) struct GiveBack {
     pub(crate) hub: u16,
@@ -52,7 +53,7 @@ fn text(name: &str) -> Str {
 }
 
 impl Shard {
-    /// The app server says which number its next broadcast has.
+    /// Sets the number of the app server's next broadcast.
     pub(super) fn number(&mut self, trunk: TrunkNumber, next: u64) {
         let Some(shard_trunk) = self.trunks.get_mut(&trunk) else { return };
         let hub = usize::from(shard_trunk.trunk.hub.number);
@@ -62,7 +63,7 @@ impl Shard {
         }
     }
 
-    /// Keeps a broadcast behind those that were delivered before it.
+    /// Records a broadcast after those that were delivered before it.
     pub(super) fn record(
         &mut self,
         trunk: TrunkNumber,
@@ -90,7 +91,7 @@ impl Shard {
         }
     }
 
-    /// Keeps a socket whose session has ended or is about to.
+    /// Keeps a socket whose session has ended or is about to end.
     pub(super) fn persist(&mut self, trunk: TrunkNumber, index: u32, persist: &Persist) {
         let Some(shard_trunk) = self.trunks.get(&trunk) else { return };
         let hub = Arc::clone(&shard_trunk.trunk.hub);
@@ -108,7 +109,7 @@ impl Shard {
                 socket: persist.socket.as_str().into(),
                 server: feed.source(),
                 rooms,
-                // A copy of its own: a slice would keep the whole batch that it came in.
+                // A copy, because a slice would keep the complete batch that it arrived in.
                 data: Bytes::copy_from_slice(&persist.data),
                 data_bytes: persist.data.len(),
             };
@@ -121,12 +122,12 @@ impl Shard {
         }
     }
 
-    /// A socket that was to be kept here is not.
+    /// Notes in the hub that this shard does not keep a socket that it was asked to keep.
     pub(super) fn forget_kept(&self, hub: &Hub, pid: &Str) {
         hub.forget_kept(&[Box::from(pid.as_str())], self.index);
     }
 
-    /// Answers an app server that has a client with this private id.
+    /// Answers an app server whose client has sent this private id.
     pub(super) fn restore(&mut self, request: &RestoreRequest) {
         let RestoreRequest { trunk, hub, request_id, nsp, pid, offset } = request;
         let log = &mut self.recoveries[usize::from(hub.number)];
@@ -151,7 +152,7 @@ impl Shard {
         self.env.metrics.count_recovery(outcome);
     }
 
-    /// Could a socket that has so much come back to this shard?
+    /// Tells an app server whether a socket with these positions could return to this shard.
     pub(super) fn prove(&mut self, trunk: TrunkNumber, request_id: RequestId, cut: Vec<Position>) {
         let Some(shard_trunk) = self.trunks.get(&trunk) else { return };
         let hub = usize::from(shard_trunk.trunk.hub.number);
@@ -162,6 +163,7 @@ impl Shard {
         self.answer_prove(trunk, request_id, holds);
     }
 
+    /// Answers a `Prove`: whether the shard holds everything after these positions.
     pub(super) fn answer_prove(&mut self, trunk: TrunkNumber, request_id: RequestId, holds: bool) {
         if let Some(shard_trunk) = self.trunks.get_mut(&trunk) {
             shard_trunk.trunk.answered(Answered::Prove(request_id));
@@ -169,8 +171,9 @@ impl Shard {
         }
     }
 
-    /// A socket comes back in this session: what it has not got goes out before it is live. When that cannot be said any
-    /// more, the session ends, and the client comes back as a new one.
+    /// Attaches a returning socket to this session: sends the packets that it missed before it is
+    /// live. When the log can no longer provide them, the session ends, and the client connects as
+    /// a new one.
     pub(super) fn reattach(&mut self, trunk: TrunkNumber, index: u32, reattach: &Reattach) {
         let Some((hub, key)) = self.socket_on(trunk, index, reattach.nsp) else { return };
         let Some(name) = self.boards[hub].namespace_name(key) else { return };
@@ -200,6 +203,7 @@ impl Shard {
         self.attach((trunk, index), (hub, key), &reattach.socket, &reattach.rooms, false);
     }
 
+    /// Removes old entries from the logs, and notifies the hubs of the sockets among them.
     pub(super) fn expire_recoveries(&mut self) {
         for (hub, log) in self.env.directory.hubs().zip(&mut self.recoveries) {
             hub.forget_kept(&log.expire(self.now), self.index);
@@ -207,7 +211,7 @@ impl Shard {
     }
 }
 
-/// How long the app wants clients to be able to come back.
+/// The time for which the app wants clients to be able to return.
 fn keep_time(settings: &EngineSettings) -> Option<Duration> {
     settings.connection_state_recovery.map(|recovery| recovery.max_disconnection)
 }

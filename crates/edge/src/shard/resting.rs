@@ -1,7 +1,7 @@
-//! Clients' connections between two requests: nothing of HTTP's is kept for them, not even a task.
+//! Clients' connections between two requests: no HTTP state is kept for them, not even a task.
 //!
-//! A client that polls has one for its posts. It is used for a moment in each of its heartbeats, and rests for the
-//! other twenty-five seconds.
+//! A client that polls has such a connection for its posts. It is used for a moment in each of its
+//! heartbeats, and rests for the other twenty-five seconds.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -16,18 +16,20 @@ use super::poller::{Kind, Readiness, Token};
 use crate::permits::StreamPermit;
 use crate::socket::Socket;
 
-/// Ends share ticks, so that many connections do not wake their shard once each.
+/// The tick to which ends are rounded, so that many connections do not wake their shard once each.
 const TICK: Duration = Duration::from_secs(1);
-/// Entries of connections that have woken may be as many as those that count, and so many more.
+/// Stale entries that are allowed in addition to one per resting connection; stale entries belong
+/// to connections that have woken.
 const STALE_ENDS: usize = 64;
 
+/// The connections at rest.
 #[derive(Debug, Default)]
 pub(super) struct Resting {
     streams: Slab<Rest>,
     next_generation: u32,
-    /// When each of them is closed; some have woken before.
+    /// The times at which connections are closed; some connections have woken before.
     ends: VecDeque<(Timestamp, u32, u32)>,
-    /// Those whose clients have said something, or have gone.
+    /// Connections whose clients have sent bytes or have gone.
     awake: Vec<Arrival>,
 }
 
@@ -39,7 +41,7 @@ struct Rest {
     permit: StreamPermit,
 }
 
-/// A client that polls has one of these for most of its life.
+/// A client that polls has a `Rest` for most of its life, so its size is limited.
 #[cfg(all(not(any(test, feature = "fuzzing")), target_pointer_width = "64"))]
 const _: () = assert!(size_of::<Rest>() <= 64);
 
@@ -51,7 +53,7 @@ impl Rest {
 }
 
 impl Resting {
-    /// When the next of them is to be closed.
+    /// The time at which the next connection is to be closed.
     pub(super) fn next_end(&self) -> Option<Timestamp> {
         self.ends.front().map(|(until, _, _)| *until)
     }
@@ -66,7 +68,7 @@ impl Resting {
         found.then(|| self.streams.remove(index as usize))
     }
 
-    /// Ends come in the order of rests, because all rest equally long.
+    /// Adds an end. Ends are in the order of the rests, because all rest for the same time.
     fn push_end(&mut self, until: Timestamp, index: u32, generation: u32) {
         if self.ends.len() > 2 * self.streams.len() + STALE_ENDS {
             let streams = &self.streams;
@@ -81,7 +83,7 @@ impl Resting {
 }
 
 impl Shard {
-    /// Keeps a connection until its client says something, or for so long.
+    /// Keeps a connection until its client sends bytes, or for this time.
     pub(super) fn rest(
         &mut self,
         (socket, address, permit): (Socket, SocketAddr, StreamPermit),
@@ -95,7 +97,7 @@ impl Shard {
         let Ok(index) = u32::try_from(entry.key()) else { return };
         let rest = Rest { generation, socket, address, permit };
         if self.poller.add(&rest.socket, Token::new(Kind::Rest, index, generation)).is_err() {
-            // The system has no room for it here: it is served as before.
+            // The system cannot watch it here: the connection is served as before.
             resting.awake.push(rest.wake());
             return;
         }
@@ -103,6 +105,7 @@ impl Shard {
         resting.push_end(until, index, generation);
     }
 
+    /// Handles an event of a connection at rest.
     pub(super) fn rest_ready(&mut self, event: Readiness) {
         if !event.readable && !event.ended {
             return;
@@ -110,17 +113,17 @@ impl Shard {
         let Some(rest) = self.resting.take(event.token.index, |it| event.token.is_of(it)) else {
             return;
         };
-        // Whoever serves it sees what has come, an end included.
+        // The task that serves the connection reads the bytes, or the end.
         self.poller.remove(&rest.socket);
         self.resting.awake.push(rest.wake());
     }
 
-    /// Connections that are to be served again.
+    /// Takes the connections that are to be served again.
     pub(super) fn take_awake(&mut self) -> Vec<Arrival> {
         std::mem::take(&mut self.resting.awake)
     }
 
-    /// Closes those whose clients have not said anything for long enough.
+    /// Closes connections whose clients have sent nothing for long enough.
     pub(super) fn end_rests(&mut self) {
         while let Some((_, index, generation)) =
             self.resting.ends.pop_front_if(|(until, _, _)| *until <= self.now)

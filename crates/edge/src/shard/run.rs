@@ -1,4 +1,4 @@
-//! The shard's loop: waits for whatever comes first, takes a turn, and again.
+//! The shard's loop: waits for the first event, takes a turn, and repeats.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -14,14 +14,16 @@ use super::local::LocalShard;
 use super::{Arrival, Command, Shard, poller};
 use crate::environment::Environment;
 
-/// Commands of one turn.
+/// The most commands of one turn.
 const COMMANDS_MAX: usize = 64;
-/// Messages put into outboxes, after which a turn takes no more commands: well below a millisecond's work.
+/// Messages put into outboxes after which a turn takes no more commands: well below a millisecond
+/// of work.
 const DELIVERIES_MAX: usize = 4096;
-/// How long a shard that is to stop goes on with what earlier turns have left.
+/// The longest time for which a stopping shard works on what earlier turns have left.
 const LAST_SLICES_MAX: Duration = Duration::from_secs(1);
 
-/// Runs until `Command::Stop`. Whoever arrives is handed to `serve`, which spawns a task and does not wait. Must run inside a `LocalSet`.
+/// Runs until `Command::Stop`. Passes every arrival to `serve`, which spawns a task and does not
+/// wait. Must run inside a `LocalSet`.
 pub(crate) async fn run(
     shard: Rc<LocalShard>,
     mut inbox: Receiver<Command>,
@@ -41,8 +43,8 @@ pub(crate) async fn run(
             (shard.wake_at().map(at), shard.has_unread())
         };
         if shard.borrow().is_behind() {
-            // Everybody gets a look at between two slices: the tasks of this thread, and what they and the kernel
-            // have for the shard.
+            // Between two slices, everything else has its chance: the tasks of this thread, and the
+            // events that they and the kernel have for the shard.
             task::yield_now().await;
             let first = match inbox.try_recv() {
                 Ok(command) => Some(command),
@@ -93,7 +95,8 @@ fn far() -> Instant {
     Instant::now() + Duration::from_secs(3600)
 }
 
-/// One turn with what the inbox has by now, within bounds. False when the shard is to stop.
+/// Takes one turn with the commands that the inbox has by now, within bounds. False when the shard
+/// is to stop.
 fn take_commands(
     shard: &LocalShard,
     first: Option<Command>,
@@ -124,7 +127,8 @@ fn take(shard: &mut Shard, env: &Environment, command: Command, serve: &impl Fn(
         Command::Stop => {
             let begun = Instant::now();
             while shard.is_behind() && begun.elapsed() < LAST_SLICES_MAX {
-                // A turn for each: what waits to be compressed has a share of every turn.
+                // One turn per slice: messages that wait to be compressed get a share of every
+                // turn.
                 shard.begin_turn(env.now());
                 shard.settle_slice();
             }

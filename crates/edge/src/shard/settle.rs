@@ -47,6 +47,7 @@ enum Pause {
 }
 
 impl Shard {
+    /// Settles every session that this turn has touched.
     pub(super) fn settle_dirty(&mut self) {
         let mut dirty = std::mem::take(&mut self.dirty);
         for (place, index) in dirty.drain(..).enumerate() {

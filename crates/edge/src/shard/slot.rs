@@ -1,4 +1,5 @@
-//! One slot of a shard: a session from its handshake until both ends of the trunk are done with its number.
+//! One slot of a shard: a session, from its handshake until neither end of the trunk needs its
+//! number any longer.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -18,6 +19,7 @@ use crate::hub::{Trunk, TrunkNumber};
 use crate::reply::Reply;
 use crate::sid::SidSecret;
 
+/// A slot in use.
 #[derive(Debug)]
 pub(crate) struct Slot {
     pub(crate) generation: u32,
@@ -57,6 +59,7 @@ pub(crate) struct Slot {
 #[cfg(all(not(any(test, feature = "fuzzing")), target_pointer_width = "64"))]
 const _: () = assert!(size_of::<Slot>() <= 280);
 
+/// The state of a slot's session.
 #[derive(Debug)]
 #[expect(
     clippy::large_enum_variant,
@@ -70,6 +73,7 @@ pub(crate) enum State {
     Ended,
 }
 
+/// A handshake that waits for its app server.
 #[derive(Debug)]
 pub(crate) struct Opening {
     pub(crate) protocol: Protocol,
@@ -91,6 +95,7 @@ pub(crate) struct Opening {
     pub(crate) tried: Vec<TrunkNumber>,
 }
 
+/// An accepted session.
 #[derive(Debug)]
 pub(crate) struct Live {
     pub(crate) session: Session,
@@ -124,6 +129,7 @@ pub(crate) enum Carrier {
     Gone,
 }
 
+/// The HTTP requests of a session that polls.
 #[derive(Debug, Default)]
 pub(crate) struct Polling {
     /// The held GET.
@@ -138,6 +144,7 @@ pub(crate) struct Polling {
     pub(crate) flights: Option<Arc<Flights>>,
 }
 
+/// Data that few sessions have.
 #[derive(Debug, Default)]
 pub(crate) struct Extra {
     /// Headers for every HTTP answer of the session.
@@ -167,7 +174,7 @@ impl Slot {
         }
     }
 
-    /// Whether both ends are done with the number, and nothing else is left.
+    /// Whether neither end needs the number any longer, and nothing else is left.
     pub(crate) fn is_free(&self) -> bool {
         self.number.is_free() && matches!(self.state, State::Ended)
     }
@@ -207,6 +214,7 @@ pub(crate) fn number_of(slot: u32, shard: u8, shards: u32) -> SessionNumber {
     SessionNumber(slot * shards + u32::from(shard))
 }
 
+/// The slot of a session number.
 pub(crate) fn slot_of(number: SessionNumber, shards: u32) -> u32 {
     number.0 / shards
 }

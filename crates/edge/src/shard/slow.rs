@@ -59,6 +59,7 @@ impl Slow {
         now.since(self.moved_at) >= after
     }
 
+    /// Notes that the client's stream or poll has accepted this many bytes.
     pub(super) fn took(&mut self, now: Timestamp, bytes: usize) {
         if bytes > 0 {
             self.moved_at = now;

@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use trunkline_clock::Timestamp;
 
 const FINE_MICROS: u64 = 4_000;
-/// Far deadlines share ticks, so that a million heartbeats wake the shard a few dozen times a second.
+/// Far deadlines have coarser ticks, so that a million heartbeats wake the shard only a few dozen
+/// times a second.
 const COARSE_MICROS: u64 = 32_000;
 const FAR_MICROS: u64 = 2_000_000;
 
@@ -21,6 +22,7 @@ impl Tick {
     pub(crate) const NONE: Self = Self(u64::MAX);
 }
 
+/// The slots that are due at each tick.
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
     lists: BTreeMap<u64, Vec<u32>>,

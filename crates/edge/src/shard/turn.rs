@@ -58,6 +58,7 @@ impl Shard {
         Ok(())
     }
 
+    /// Handles all timer entries that are due.
     pub(super) fn serve_timers(&mut self) {
         while let Some((tick, slots)) = self.timers.pop_due(self.now) {
             for index in slots {

@@ -29,6 +29,7 @@ impl Job {
         Self { slot, stream, frame, result: 0 }
     }
 
+    /// The bytes that the kernel accepted, or its error.
     pub(super) fn written(&self) -> io::Result<usize> {
         usize::try_from(self.result).map_err(|_| io::Error::from_raw_os_error(-self.result))
     }

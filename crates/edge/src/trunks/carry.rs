@@ -1,4 +1,4 @@
-//! Carrying out what a trunk's machine asks for: shards, the hub and other trunks hear of it here.
+//! Carries out the steps of a trunk's machine: what they mean for shards, the hub and other trunks.
 
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use crate::shard::{Command, GiveBack, RestoreRequest};
 static NEXT_NUMBER: AtomicU32 = AtomicU32::new(1);
 
 impl TrunkTask {
-    /// Does what the machine asks for, until it asks for nothing more.
+    /// Carries out the machine's steps until there are no more.
     pub(super) async fn carry_out(&mut self) {
         loop {
             while let Some(step) = self.node.poll_step() {
@@ -49,7 +49,7 @@ impl TrunkTask {
             | Step::Restore(_)
             | Step::Settings(_)
             | Step::Shares(_) => {
-                // These come from an app server that was taken.
+                // These steps come only from an app server that was accepted.
                 if let Some(trunk) = self.trunk.clone() {
                     self.carry_out_for(&trunk, step).await;
                 }
@@ -91,11 +91,12 @@ impl TrunkTask {
         }
     }
 
-    /// Gives the shards their shares.
+    /// Sends the shards their shares.
     async fn deal_out(&self, trunk: &Arc<Trunk>, shares: Shares) {
         let Shares { by_shard, cost_bytes, broadcasts, persisted } = shares;
         self.door.env().metrics.broadcasts.inc_by(broadcasts);
-        // Before the shards hear of it: who asks for one of these a moment later comes behind it.
+        // Noted before the shards get their shares: a later request for one of these sockets then
+        // queues after the share.
         for (pid, shard) in persisted {
             self.hub.kept_by(&pid, shard_number(shard));
         }
@@ -109,14 +110,15 @@ impl TrunkTask {
         }
     }
 
-    /// Before the first broadcast of a read: what came in on the hub's other trunks earlier takes effect first.
+    /// Checks, before the first broadcast of a read, whether bytes that came earlier on the hub's
+    /// other trunks must take effect first.
     async fn look(&mut self) {
         let ahead = self.place.as_mut().map(Place::look).unwrap_or_default();
         if ahead.is_empty() {
             self.door.catch_up().await;
             self.node.go_on();
         } else {
-            // Others may wait for these, and this one is not to keep them up meanwhile.
+            // Other trunks may wait for these frames, and must not be delayed while this one waits.
             self.node.deal_out();
             self.ahead = Some(ahead);
         }
@@ -132,10 +134,12 @@ impl TrunkTask {
         self.node.go_on();
     }
 
-    /// Asks the shard that keeps the socket, or the other nodes. With neither, answers at once that nobody keeps it.
+    /// Asks the shard that keeps the socket, or the other nodes. With neither, answers at once that
+    /// no node keeps it.
     async fn restore(&mut self, trunk: &Arc<Trunk>, asked: Restore) {
         let Restore { request_id, nsp, pid, offset } = asked;
-        // Without numbers nobody could say what it has when it comes back elsewhere.
+        // Without numbered broadcasts, the packets that the socket has missed cannot be determined
+        // after it returns elsewhere.
         let can_be = trunk.settings.numbers;
         if let Some(shard) = self.hub.keeper_of(&pid).filter(|_| can_be) {
             let request = RestoreRequest {
@@ -158,8 +162,8 @@ impl TrunkTask {
         }
     }
 
-    /// Offers returned credit to one shard after another, beginning after the shard that used it up last. If all heard
-    /// of it at once, the shard of this thread would always be the first to spend it.
+    /// Offers returned credit to one shard at a time, starting after the shard that used it up
+    /// last. Offering it to all at once would always favour the shard on this thread.
     async fn credit_returned(&mut self, trunk: &Arc<Trunk>) {
         let shards = self.door.peers().len();
         for _ in 0..shards {
@@ -200,7 +204,7 @@ impl TrunkTask {
         self.closing.get_or_insert((1008, slug));
     }
 
-    /// The app has other options: before the frames behind this one, every shard knows.
+    /// Passes the app's changed options to every shard before the frames that follow.
     async fn change_settings(&self, trunk: &Trunk, settings: Arc<EngineSettings>) {
         for shard in 0..self.door.peers().len() {
             let command = Command::Settings(trunk.number, Arc::clone(&settings));
@@ -209,7 +213,7 @@ impl TrunkTask {
         self.hub.settings_changed(&settings);
     }
 
-    /// The app server said who it is, and is taken.
+    /// Accepts the app server, whose `Hello` was checked.
     async fn welcome(&mut self, greeting: Greeting) {
         let Greeting { server, sdk, settings, mut warnings, credit } = greeting;
         let env = Arc::clone(self.door.env());
@@ -229,8 +233,8 @@ impl TrunkTask {
         }
         let info = NodeInfo { node: &env.node_id, version: env.version, warnings: &warnings };
         self.node.welcome(self.now(), info);
-        // `Welcome` is the first frame, whatever the shards may have to say a moment later. The others come in the same
-        // batch: what an app tells them as soon as it is connected would reach nobody before it knows them.
+        // `Welcome` must be the first frame, before whatever the shards send. The list of peers is
+        // in the same batch: until the app server has it, messages to the others reach no one.
         let mut frames = self.own_frames();
         if trunk.is_peer() {
             self.hub.encode_peers_of(&trunk.server_id, env.neighbours(), &mut frames);
@@ -240,7 +244,8 @@ impl TrunkTask {
             let (known, is_known) = oneshot::channel();
             let up = Command::TrunkUp(Arc::clone(&trunk), known);
             self.door.tell(shard_number(shard), up).await;
-            // Sessions are given to it once every shard can take its answers. A shard that is gone takes the node along.
+            // Sessions are given to the app server once every shard can take its answers. The end
+            // of a shard ends the node, too.
             let _ = is_known.await;
         }
         match Place::new(&self.hub.precedence, trunk.number, self.stream.as_fd()) {
@@ -250,7 +255,7 @@ impl TrunkTask {
             }
         }
         env.directory.trunk_up(&trunk);
-        // Those that were there when the drain began have been told.
+        // App servers that were connected when the drain began have been told.
         if let Some(left) = env.directory.drain_left() {
             self.node.drain(left);
         }
@@ -260,7 +265,7 @@ impl TrunkTask {
     }
 }
 
-/// Waits for the other nodes and sends their answer to the app server.
+/// Waits for the other nodes, and sends their answer to the app server.
 async fn restore_from_elsewhere(
     env: Arc<Environment>,
     trunk: Arc<Trunk>,

@@ -1,5 +1,5 @@
-//! One trunk's task: the socket, WebSocket frames, and the loop. What batches mean is `trunkline_trunk::NodeTrunk`'s to
-//! say, and `carry.rs` does it.
+//! One trunk's task: the socket, the WebSocket frames, and the loop. `trunkline_trunk::NodeTrunk`
+//! decides what batches mean, and `carry.rs` carries that out.
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::net::SocketAddr;
@@ -21,16 +21,16 @@ use crate::socket::Socket;
 use crate::watched::Watched;
 
 const READ_BYTES: usize = 256 * 1024;
-/// Full reads in a row after which a round ends. No kernel buffer holds as much, so what follows arrived after any
-/// neighbour that waits for this round began to wait.
+/// Full reads in a row after which a round ends. No kernel buffer holds as much, so later bytes
+/// arrived after any neighbour that waits for this round began to wait.
 const FULL_READS_MAX: u32 = 32;
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
-/// Requests that nobody waits for any more and that are remembered, so that their late answers are no lies.
+/// Abandoned requests that are remembered, so that late answers to them are not taken for faults.
 const ABANDONED_MAX: usize = 10_000;
-/// How long the last words of a trunk may take.
+/// The longest time for sending the last frames of a trunk and closing it.
 const GOODBYE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Serves a trunk until it ends, and cleans up after it.
+/// Serves a trunk until it ends, and cleans up afterwards.
 pub(crate) async fn run(door: Door, hub: Arc<Hub>, address: SocketAddr, adopted: AdoptedStream) {
     let AdoptedStream { socket, leftover, permit, .. } = adopted;
     let Ok(stream) = Watched::new(socket) else { return };
@@ -39,13 +39,13 @@ pub(crate) async fn run(door: Door, hub: Arc<Hub>, address: SocketAddr, adopted:
     drop(permit);
 }
 
-/// The same for a trunk that never leaves this process.
+/// Serves a trunk that never leaves this process until it ends.
 pub(crate) async fn run_inside(door: Door, hub: Arc<Hub>, socket: Socket) {
     let Ok(stream) = Watched::new(socket) else { return };
     TrunkTask::new(door, hub, Origin::Inside, stream).run(Bytes::new()).await;
 }
 
-/// A trunk and its stream.
+/// The task of one trunk, with its stream.
 pub(super) struct TrunkTask {
     pub(super) door: Door,
     pub(super) hub: Arc<Hub>,
@@ -55,19 +55,19 @@ pub(super) struct TrunkTask {
     decoder: Decoder,
     /// `None` until `Hello` is accepted.
     pub(super) trunk: Option<Arc<Trunk>>,
-    /// Among the trunks of the hub, as long as `trunk` is there.
+    /// The place among the trunks of the hub; `None` until the app server is accepted.
     pub(super) place: Option<Place>,
-    /// Those that go before the broadcast that waits.
+    /// The trunks that go before the broadcast that waits.
     pub(super) ahead: Option<Vec<Ahead>>,
-    /// The shard whose sessions are the first to go on with new credit.
+    /// The shard whose sessions are the first to continue with new credit.
     pub(super) next_credited: usize,
-    /// Bytes on their way to the app server.
+    /// Bytes that are being sent to the app server.
     out: BytesMut,
-    /// The WebSocket is to be closed with this code once `out` is empty.
+    /// Set when the WebSocket is to be closed with this code once `out` is empty.
     pub(super) closing: Option<(u16, &'static str)>,
 }
 
-/// What the loop woke up for.
+/// The event that woke the loop.
 enum Woken {
     Readable,
     Writable,
@@ -124,7 +124,7 @@ impl TrunkTask {
         self.door.env().now()
     }
 
-    /// The loop. Returns the cause of the end as a slug.
+    /// Runs the loop. Returns the cause of the end as a slug.
     async fn serve(&mut self, leftover: Bytes) -> io::Result<&'static str> {
         let mut buffer = vec![0; READ_BYTES];
         if !leftover.is_empty() {
@@ -137,7 +137,7 @@ impl TrunkTask {
             self.carry_out().await;
             self.send_all()?;
             if let Some((_, cause)) = self.closing {
-                // Nobody waits for what it will not read.
+                // Other trunks need not wait for bytes that this one will not read.
                 self.place = None;
                 self.say_goodbye().await;
                 return Ok(cause);
@@ -171,7 +171,7 @@ impl TrunkTask {
         }
     }
 
-    /// What was read is with the shards.
+    /// Notes that everything read so far is with the shards.
     fn end_round(&self) {
         if let Some(place) = &self.place {
             place.end_round();
@@ -191,7 +191,7 @@ impl TrunkTask {
                 None => std::future::pending().await,
             }
         };
-        // Who asks and does not read the answers is not heard until it does.
+        // An app server that does not read its answers is not read from until it does.
         let hears = self.out.len() < self.door.env().limits.trunk_unread_bytes_max;
         if let Some(place) = &self.place {
             place.set_deaf(!hears);
@@ -204,7 +204,7 @@ impl TrunkTask {
         }
     }
 
-    /// Decodes what one read brought and lets it take effect.
+    /// Decodes the bytes of one read and lets them take effect.
     async fn hear(&mut self, input: &mut [u8]) {
         let batch_bytes_max = self.door.env().limits.trunk_batch_bytes_max;
         let mut batches = Vec::new();
@@ -249,7 +249,7 @@ impl TrunkTask {
         if let Some(trunk) = &self.trunk {
             trunk.heard(now);
         }
-        // A number that has been answered may come again in these.
+        // A number whose question was answered may be used again in these.
         self.take_notes();
         if self.place.as_ref().is_some_and(Place::has_neighbours) {
             self.node.look_before_broadcast();
@@ -260,7 +260,7 @@ impl TrunkTask {
         self.carry_out().await;
     }
 
-    /// Takes notice of what the shards have done since.
+    /// Takes the notices of the shards since the last call.
     fn take_notes(&mut self) {
         let Some(trunk) = &self.trunk else { return };
         self.node.processed(trunk.take_processed());
@@ -293,8 +293,8 @@ impl TrunkTask {
         }
     }
 
-    /// Writes the trunk's own frames and, once nothing waits for the stream any more, what clients want to know and what
-    /// the shards have written.
+    /// Writes the trunk's own frames and, once the stream accepts bytes again, the clients'
+    /// requests and the shards' frames.
     fn send_all(&mut self) -> io::Result<()> {
         let was_blocked = !self.out.is_empty();
         self.send_own();
@@ -302,7 +302,8 @@ impl TrunkTask {
             self.take_outbox();
         }
         self.write()?;
-        // What the shards wrote while the stream was blocked has woken this task already, and does not wake it again.
+        // What the shards wrote while the stream was blocked has already woken this task, and does
+        // not wake it again.
         if was_blocked && self.out.is_empty() {
             self.take_outbox();
             self.write()?;
@@ -331,7 +332,7 @@ impl TrunkTask {
         }
     }
 
-    /// Takes what clients want to know and what the shards have written.
+    /// Takes the clients' requests and the shards' frames.
     fn take_outbox(&mut self) {
         let Some(trunk) = self.trunk.clone() else { return };
         for (key, asked) in trunk.take_asked() {
@@ -353,14 +354,14 @@ impl TrunkTask {
                 Err(error) => return Err(error),
             }
         }
-        // A large batch's buffer is not kept for small ones.
+        // The buffer of a large batch is not kept for small ones.
         if self.out.capacity() > READ_BYTES {
             self.out = BytesMut::new();
         }
         Ok(())
     }
 
-    /// Delivers what is left and closes the WebSocket, within bounds.
+    /// Sends the remaining frames and closes the WebSocket, within bounds.
     async fn say_goodbye(&mut self) {
         let code = self.closing.map_or(1000, |(code, _)| code);
         self.out.extend_from_slice(&encode_close(code, "", None));
@@ -369,7 +370,7 @@ impl TrunkTask {
                 self.stream.writable().await?;
                 self.write()?;
             }
-            // The peer answers with its own close frame or just ends.
+            // The peer answers with its own close frame, or the stream just ends.
             let mut rest = [0; 4096];
             loop {
                 self.stream.readable().await?;
@@ -381,7 +382,7 @@ impl TrunkTask {
                 }
             }
         };
-        // Whoever does not take the goodbye in time goes without.
+        // A peer that does not read the close frame in time goes without it.
         let _: Result<io::Result<()>, _> = tokio::time::timeout(GOODBYE_TIMEOUT, delivered).await;
     }
 

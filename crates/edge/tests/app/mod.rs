@@ -1,4 +1,5 @@
-//! A node with one hub, and an app server inside of the test's process, which says one thing after another.
+//! A node with one hub, and an app server within the test's process that sends one thing after
+//! another.
 #![allow(unreachable_pub, dead_code, reason = "each test uses its part")]
 #![allow(clippy::unwrap_used, reason = "a broken expectation fails the test")]
 
@@ -15,9 +16,9 @@ use trunkline_edge::{Config, Edge, HubConfig, Inside, Limits, Secret};
 use trunkline_trunk::{AppEnd, AppHello, EndEvent, Frame, LinkConfig, LinkEvent, NamespaceNumber};
 use trunkline_websocket::{Decoder, Incoming, Opcode, Role, encode};
 
-/// The number that this node's sids begin with.
+/// The number with which this node's sids begin.
 pub const NODE: u16 = 7;
-/// How long anything may take before the test gives up.
+/// The longest time that the test waits for anything.
 const LONGEST: Duration = Duration::from_secs(20);
 
 pub fn edge() -> Edge {
@@ -44,7 +45,7 @@ pub fn edge() -> Edge {
     Edge::bind(config).unwrap()
 }
 
-/// What the node answers to one request, to the end of the stream.
+/// The node's answer to one request, up to the end of the stream.
 pub fn ask(address: SocketAddr, target: &str, headers: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     let request = format!("GET {target} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{headers}\r\n");
@@ -63,7 +64,7 @@ pub struct App {
 }
 
 impl App {
-    /// A trunk of the hub; nothing is said over it yet.
+    /// Opens a trunk of the hub; no frame has been sent on it.
     pub fn open(inside: &Inside, settings: &str) -> Self {
         let stream = inside.open("chat").unwrap();
         stream.set_nonblocking(false).unwrap();
@@ -78,7 +79,7 @@ impl App {
         }
     }
 
-    /// The same, once the app server is taken and has given its first namespace.
+    /// Opens a trunk of an app server that is accepted and has named its first namespace.
     pub fn up(inside: &Inside, settings: &str) -> Self {
         let mut app = Self::open(inside, settings);
         app.say_hello();
@@ -96,7 +97,7 @@ impl App {
         self.flush();
     }
 
-    /// Reads until something is what the test waits for.
+    /// Reads until an event matches.
     pub fn hears<T>(&mut self, what: impl Fn(EndEvent) -> Option<T>) -> T {
         let mut buffer = [0; 64 * 1024];
         let until = Instant::now() + LONGEST;
@@ -106,7 +107,7 @@ impl App {
                     return heard;
                 }
             }
-            // The node's pings go on meanwhile.
+            // The node's pings go on in the meantime.
             assert!(Instant::now() < until, "it did not come");
             let count = self.stream.read(&mut buffer).unwrap();
             assert_ne!(count, 0, "the node has ended the trunk");

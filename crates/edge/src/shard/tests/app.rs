@@ -1,4 +1,4 @@
-//! App servers: what they say, and what they hear.
+//! The app servers of these tests: the frames that they send and receive.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::reply;
 use crate::shard::command::Command;
 use crate::sid::Sid;
 
-/// The namespace `/` in every app server of these tests.
+/// The number of the namespace `/` in every app server of these tests.
 pub(super) const MAIN: NamespaceNumber = NamespaceNumber(1);
 
 /// An app server, at the other end of its trunk.
@@ -25,7 +25,7 @@ pub(super) struct App {
 }
 
 impl World {
-    /// An app server comes, with plenty of credit.
+    /// Connects an app server that has plenty of credit to give.
     pub(super) fn app(&mut self, name: &str) -> App {
         self.app_with_credit(name, 1 << 30)
     }
@@ -48,7 +48,7 @@ impl World {
         app
     }
 
-    /// One batch, in a turn of its own.
+    /// Sends one batch, in a turn of its own.
     pub(super) fn app_says<const N: usize>(&mut self, app: &App, frames: [Frame; N]) {
         self.app_says_all(app, frames.into());
     }
@@ -58,7 +58,7 @@ impl World {
         self.run();
     }
 
-    /// The same, but only the turn in which the batch comes is taken.
+    /// Sends a batch like [`Self::app_says_all`], but takes only the turn in which it arrives.
     pub(super) fn app_says_first(&mut self, app: &App, frames: Vec<Frame>) {
         let bytes = frames.iter().filter_map(Frame::data_cost).map(u64::from).sum();
         let trunk = Arc::clone(&app.trunk);
@@ -88,7 +88,7 @@ impl World {
         self.app_says(app, [close(number, CloseReason::AppClosed)]);
     }
 
-    /// The socket of a session in the namespace `/`, in these rooms.
+    /// Attaches a socket of the client's session to the namespace `/`, in these rooms.
     pub(super) fn app_attaches(
         &mut self,
         app: &App,
@@ -117,18 +117,18 @@ impl World {
 }
 
 impl App {
-    /// What came over the trunk since the last look.
+    /// The frames that arrived over the trunk since the last call.
     pub(super) fn frames(&self) -> Vec<Frame> {
         let outbox = self.trunk.take_outbox(None).freeze();
         decode_batch(outbox).map(|frame| frame.expect("our own encoding")).collect()
     }
 
-    /// The same, in words.
+    /// The frames that arrived over the trunk since the last call, in words.
     pub(super) fn hears(&self) -> Vec<String> {
         self.frames().iter().map(words).collect()
     }
 
-    /// The session that wants to be opened now.
+    /// The session that a client asks to open.
     pub(super) fn newcomer(&self) -> (SessionNumber, Sid) {
         let frames = self.frames();
         let mut opens = frames
@@ -139,7 +139,7 @@ impl App {
         (open.session, Sid::parse(&open.sid).expect("the node's own"))
     }
 
-    /// Bytes of its data that are given back to it now.
+    /// The bytes of the app server's data that are returned to it as credit now.
     pub(super) fn takes_back(&self) -> u64 {
         self.trunk.take_processed()
     }
@@ -174,7 +174,7 @@ pub(super) fn accept(session: SessionNumber) -> Frame {
     accept_as(session, "")
 }
 
-/// With an id that the app made itself.
+/// Accepts a session with an id that the app made itself.
 pub(super) fn accept_as(session: SessionNumber, sid: &str) -> Frame {
     Frame::Accept { session, sid: sid.into(), headers: Vec::new(), lasting: Vec::new() }
 }
@@ -194,7 +194,7 @@ pub(super) fn close(session: SessionNumber, reason: CloseReason) -> Frame {
     Frame::Close { session, reason: reason.into(), description: Str::EMPTY }
 }
 
-/// To everybody in the namespace `/`, or in these rooms of it.
+/// A broadcast to all sockets of the namespace `/`, or to these rooms of it.
 pub(super) fn broadcast(rooms: &[&str], text: &str) -> Frame {
     Frame::Broadcast(broadcast_of(rooms, &[], text))
 }

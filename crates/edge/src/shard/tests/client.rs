@@ -1,4 +1,4 @@
-//! Clients: handshakes, polls, posts and WebSockets.
+//! The clients of these tests: handshakes, polls, posts and WebSockets.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -25,12 +25,12 @@ pub(super) struct Handshake {
     pub(super) answer: Awaited<Answer>,
 }
 
-/// What a client asks for in its handshake, beside the transport.
+/// The properties of a client in its handshake, in addition to the transport.
 #[derive(Clone, Copy)]
 pub(super) struct ClientKind {
     pub(super) protocol: Protocol,
     pub(super) base64_only: bool,
-    /// It polls with scripts: the number of its callback.
+    /// The number of the callback, if the client polls with scripts.
     pub(super) jsonp: Option<&'static str>,
 }
 
@@ -46,7 +46,7 @@ pub(super) struct Client {
     pub(super) number: SessionNumber,
     pub(super) sid: Sid,
     pub(super) protocol: Protocol,
-    /// None while it polls only.
+    /// The WebSocket; without effect while the client only polls.
     pub(super) wire: Wire,
     unparsed: RefCell<Vec<u8>>,
 }
@@ -83,7 +83,7 @@ impl World {
         Handshake { key, poll, answer }
     }
 
-    /// The client of a handshake goes away.
+    /// Lets the client of a handshake go away.
     pub(super) fn handshake_gone(&mut self, handshake: Handshake) {
         let Handshake { key, poll, answer } = handshake;
         drop(answer);
@@ -91,7 +91,7 @@ impl World {
         self.tell(Command::HandshakeGone { key, poll });
     }
 
-    /// An accepted session that polls; the client has read the open packet.
+    /// Opens a session that polls; the client has read the open packet.
     pub(super) fn polling(&mut self, app: &App) -> Client {
         let mut handshake = self.handshake(TransportKind::Polling);
         let (number, sid) = app.newcomer();
@@ -102,7 +102,7 @@ impl World {
         Client::new(handshake.key(), number, sid, Wire::default()).speaking(self.kind.protocol)
     }
 
-    /// An accepted session over a WebSocket; the client has read the open packet.
+    /// Opens a session over a WebSocket; the client has read the open packet.
     pub(super) fn websocket(&mut self, app: &App) -> Client {
         let mut handshake = self.handshake(TransportKind::WebSocket);
         let (number, sid) = app.newcomer();
@@ -113,7 +113,7 @@ impl World {
         client
     }
 
-    /// The client of an accepted handshake has its WebSocket.
+    /// Gives the client of an accepted handshake its WebSocket.
     pub(super) fn adopt(
         &mut self,
         handshake: &mut Handshake,
@@ -133,7 +133,7 @@ impl World {
         client
     }
 
-    /// A WebSocket as the HTTP side hands it over.
+    /// A WebSocket in the form in which the HTTP side hands it over.
     pub(super) fn adopted(&mut self, wire: &Wire, leftover: &[u8]) -> AdoptedStream {
         self.wires.push(wire.clone());
         AdoptedStream {
@@ -145,7 +145,7 @@ impl World {
         }
     }
 
-    /// The client opens a second WebSocket that is to take over.
+    /// Opens a second WebSocket of the client that probes to take over.
     pub(super) fn probe(&mut self, client: &Client) {
         self.probe_with(client, b"");
     }
@@ -169,26 +169,26 @@ impl World {
         Poll { number, answer }
     }
 
-    /// The connection of a poll ends.
+    /// Ends the connection of a poll.
     pub(super) fn poll_gone(&mut self, client: &Client, poll: Poll) {
         let Poll { number, answer } = poll;
         drop(answer);
         self.tell(Command::PollGone { sid: client.sid, poll: number });
     }
 
-    /// A POST whose body has not come yet.
+    /// Begins a POST whose body has not arrived yet.
     pub(super) fn begin_post(&mut self, client: &Client) -> Post {
         let (reply, begun) = reply::pair();
         self.tell(Command::PostBegin { asked: client.asked(), reply });
         Post { begun, cut: None, answer: None }
     }
 
-    /// Its body comes, if it is wanted.
+    /// Sends the body of a POST, if the shard wants it.
     pub(super) fn finish_post(&mut self, client: &Client, post: &mut Post, body: &str) -> String {
         self.finish_post_of(client, post, (false, body.as_bytes()))
     }
 
-    /// The same with bytes, which the client calls bytes or text.
+    /// Sends the body of a POST as bytes; `binary` is how the client declares them.
     pub(super) fn finish_post_of(
         &mut self,
         client: &Client,
@@ -216,7 +216,7 @@ impl World {
         self.finish_post(client, &mut post, body)
     }
 
-    /// The client sends a packet over its WebSocket.
+    /// Sends a packet of the client over its WebSocket.
     pub(super) fn client_says(&mut self, client: &Client, text: &str) {
         client.writes(text);
         self.run();
@@ -227,7 +227,7 @@ impl World {
         self.run();
     }
 
-    /// The client takes so many bytes more; `None`: as many as come.
+    /// Lets the client read this many more bytes; `None`: all that arrive.
     pub(super) fn client_takes(&mut self, client: &Client, bytes: Option<usize>) {
         client.wire.set_room(bytes);
         self.run();
@@ -245,7 +245,7 @@ impl Handshake {
 }
 
 impl Handshake {
-    /// What it would be answered, if it is; the promise of a WebSocket stays where it is.
+    /// The answer in words, if there is one; the promise of a WebSocket can still be taken.
     pub(super) fn peek(&mut self) -> Option<String> {
         match self.answer.try_recv() {
             Ok(answer @ Answer::Switch { .. }) => {
@@ -266,7 +266,7 @@ impl Handshake {
 }
 
 impl Poll {
-    /// The answer, as it is.
+    /// The answer, unchanged.
     pub(super) fn take(&mut self) -> Option<Answer> {
         match self.answer.try_recv() {
             Ok(answer) => Some(answer),
@@ -275,7 +275,7 @@ impl Poll {
         }
     }
 
-    /// The answer, which the client has read whole.
+    /// The answer in words; the client has read all of it.
     pub(super) fn said(&mut self) -> String {
         said(&mut self.answer)
     }
@@ -291,7 +291,7 @@ impl Post {
         self.answer.as_mut().map_or_else(|| "waits".into(), said)
     }
 
-    /// Its body is wanted, and on its way. Whether it is a form.
+    /// Checks that the body is wanted, so that it can be sent. True when it is a form.
     pub(super) fn is_wanted(&mut self) -> bool {
         let Ok(PostBegun::Wanted { cut, jsonp, .. }) = self.begun.try_recv() else {
             panic!("the post is not wanted");
@@ -300,7 +300,7 @@ impl Post {
         jsonp
     }
 
-    /// The same, if it is wanted at all.
+    /// Like [`Self::is_wanted`], but the body need not be wanted.
     pub(super) fn is_begun(&mut self) -> bool {
         if let Ok(PostBegun::Wanted { cut, .. }) = self.begun.try_recv() {
             self.cut = Some(cut);
@@ -308,7 +308,7 @@ impl Post {
         self.cut.is_some()
     }
 
-    /// Its body has come, and is being worked off.
+    /// Whether the body has arrived and is being processed.
     pub(super) fn is_under_way(&self) -> bool {
         self.answer.is_some()
     }
@@ -318,7 +318,7 @@ impl Post {
     }
 }
 
-/// What a client gets, in words.
+/// A client's answer in words.
 fn said(answer: &mut Awaited<Answer>) -> String {
     match answer.try_recv() {
         Ok(Answer::Payload(payload)) => String::from_utf8_lossy(&payload.body).replace('\x1e', "|"),
@@ -347,12 +347,12 @@ impl Client {
         Asked { sid: self.sid, protocol: self.protocol, hub: 0 }
     }
 
-    /// Writes a packet to its WebSocket; the shard has not seen it yet.
+    /// Writes a packet to the client's WebSocket; the shard has not read it yet.
     pub(super) fn writes(&self, text: &str) {
         self.wire.client_writes(&frame(Opcode::Text, text.as_bytes()));
     }
 
-    /// What came over the WebSocket since the last look, in words.
+    /// What arrived over the WebSocket since the last call, in words.
     pub(super) fn reads(&self) -> Vec<String> {
         let mut bytes = self.unparsed.borrow_mut();
         bytes.extend(self.wire.client_reads());
@@ -365,12 +365,12 @@ impl Client {
     }
 }
 
-/// A frame as a client masks it.
+/// A frame, masked as by a client.
 pub(super) fn frame(opcode: Opcode, payload: &[u8]) -> Bytes {
     encode(opcode, payload, Some([1, 2, 3, 4]))
 }
 
-/// One frame of a server, if it is there whole.
+/// One frame of a server, if it is complete.
 fn parse(bytes: &[u8]) -> Option<(usize, String)> {
     let (&first, &second) = (bytes.first()?, bytes.get(1)?);
     let (start, length) = match second {

@@ -1,4 +1,5 @@
-//! Clients' compressed messages: heard as they are meant, and whoever brings much in little waits for the others.
+//! Clients' compressed messages: they arrive unchanged, and a client that sends much data in few
+//! bytes waits for the others.
 
 use bytes::Bytes;
 use trunkline_engineio::CloseReason;
@@ -11,7 +12,7 @@ use super::app::App;
 use super::client::{Client, frame};
 use super::world::World;
 
-/// More than one stream may bring in one read before others have their turn.
+/// More than one stream may inflate in one read before others have their turn.
 const MUCH: usize = 100 * 1024;
 
 fn world() -> World {
@@ -23,7 +24,7 @@ fn world() -> World {
     world
 }
 
-/// A compressed text message, as a client masks it.
+/// A compressed text message, masked as by a client.
 fn deflated(text: &str) -> Bytes {
     let payload = Deflater::new(6, WINDOW_BITS_MAX).compress(&[text.as_bytes()]);
     let mut bytes = frame(Opcode::Text, &payload).to_vec();
@@ -31,12 +32,12 @@ fn deflated(text: &str) -> Bytes {
     Bytes::from(bytes)
 }
 
-/// A message of so many bytes, with its number in front.
+/// A message of this many bytes that begins with its number.
 fn numbered(number: usize, bytes: usize) -> String {
     format!("4{number:03}{}", "x".repeat(bytes))
 }
 
-/// The numbers in front of the messages of one session that came to the app server.
+/// The numbers of the messages of one session that arrived at the app server.
 fn numbers(app: &App, client: &Client) -> Vec<usize> {
     let of_client = |frame: &Frame| {
         let Frame::Message { session, payload, .. } = frame else { return None };

@@ -1,7 +1,8 @@
-//! Machine tests: clients and app servers as the shard sees them, in virtual time, without a runtime and without sockets.
+//! Machine tests: clients and app servers as the shard sees them, in virtual time, without a
+//! runtime and without sockets.
 //!
-//! After every step the shard takes turns until nothing is left to do, and then what must always hold is checked
-//! (`check.rs`).
+//! After every step the shard takes turns until nothing is left to do. Then the invariants are
+//! checked (`check.rs`).
 #![allow(dead_code, reason = "the vocabulary is there before every word of it is used")]
 
 mod app;

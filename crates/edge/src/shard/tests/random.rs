@@ -1,9 +1,11 @@
-//! Random operations of clients and app servers, and what must hold whatever they do.
+//! Random operations of clients and app servers, and the invariants that must hold whatever they
+//! do.
 //!
-//! Every byte of the input chooses: the same bytes are the same play. Besides what [`World::check`] sees in the shard
-//! itself, both ends look at what they get: numbers are used as `spec/trunk.md` says, messages come once and in order,
-//! credit is given back to the byte, who comes back has missed exactly what was recorded meanwhile, and when everybody has
-//! gone nothing is left.
+//! Each byte of the input is a choice: the same bytes give the same play. [`World::check`] checks
+//! the shard itself, and both ends check what they receive. Numbers are used as `spec/trunk.md`
+//! says. Messages arrive once and in order. Credit is returned to the byte. A client that returns
+//! has missed exactly what was recorded in between. When all clients and app servers have gone,
+//! nothing is left.
 
 mod clients;
 mod returns;
@@ -23,13 +25,13 @@ use super::world::World;
 use crate::metrics::Metrics;
 use crate::shard::command::Command;
 
-/// Clients that have or want a session at a time.
+/// The most clients at a time that have a session or ask for one.
 const CLIENTS_MAX: usize = 12;
 const APPS_MAX: usize = 3;
 const CREDIT: u32 = 20;
 const CEILING: usize = 1_000_000;
 
-/// Where the choices come from; at the end of the input every choice is the first.
+/// The source of the choices; at the end of the input every choice is the first.
 struct Choices<'a>(&'a [u8]);
 
 impl Choices<'_> {
@@ -44,22 +46,24 @@ impl Choices<'_> {
     }
 }
 
-/// The whole play.
+/// The state of the play.
 struct Play<'a> {
     choices: Choices<'a>,
     world: World,
     servers: Vec<Server>,
     players: Vec<Player>,
-    /// Clients that have gone, until their app servers have heard all of it.
+    /// The id of the latest client.
     ids: u32,
     servers_ever: u32,
     news: u32,
-    /// What each client's app server is to hear next; outlives the client.
+    /// The number of the message that each client's app server is to receive next; outlives the
+    /// client.
     up_heard: HashMap<u32, u32>,
     returns: Returns,
 }
 
-/// Plays the operations that `input` chooses, and then lets everybody go. Gives what was counted.
+/// Plays the operations that `input` chooses, and then lets all clients and app servers go. Returns
+/// the metrics.
 pub(crate) fn play(input: &[u8]) -> Metrics {
     let world = World::with(|limits, settings| {
         limits.outbox_bytes_max = 200_000;
@@ -152,14 +156,15 @@ impl Play<'_> {
         }
     }
 
-    /// At the end nothing is left: no session, no stream, nobody who waits.
+    /// Ends all clients and app servers, and checks that nothing is left: no session, no stream,
+    /// and no waiting request.
     fn everybody_goes(mut self) -> Metrics {
         self.world.set_heap_bytes(0);
         for place in 0..self.servers.len() {
             self.grant(place, 1_000_000);
         }
         self.look();
-        // Some answers were never read, and some clients never come back.
+        // Some answers were never read, and some clients never return.
         let mut waiting = Vec::new();
         for mut player in std::mem::take(&mut self.players) {
             player.unread.clear();
@@ -220,7 +225,7 @@ mod tests {
     use super::*;
     use crate::metrics::{Ending, Outcome};
 
-    /// What a play came to, for those who want to know whether it went anywhere.
+    /// How often a play has reached each outcome, to show that it tests something.
     fn reached(metrics: &Metrics) -> Vec<(&'static str, u64)> {
         let outcome = |outcome| Outcome { outcome };
         let handshakes =

@@ -88,7 +88,7 @@ fn the_end_of_an_earlier_rest_is_none_of_the_next_one() {
     world.pass(SPAN / 2);
     first.client_writes(b"G");
     assert_eq!(world.awake(), 1);
-    // In the first one's place.
+    // Takes the place of the first connection.
     let second = world.rests();
     world.pass(SPAN / 2 + Duration::from_secs(2));
     assert!(!second.is_closed());

@@ -1,4 +1,5 @@
-//! Clients that poll with scripts (JSONP): the shard says which callback an answer is for, and that posts are forms.
+//! Clients that poll with scripts (JSONP): the shard names the callback of each answer, and says
+//! that posts are forms.
 
 use super::app::{App, send};
 use super::client::{Client, ClientKind, Poll};
@@ -12,7 +13,7 @@ fn client_of(world: &mut World, jsonp: &'static str) -> (App, Client) {
     (app, client)
 }
 
-/// The body, and the number of the callback that it is for.
+/// The body of the answer, and the number of its callback.
 fn script(poll: &mut Poll) -> (String, Option<Box<str>>) {
     let Answer::Payload(payload) = poll.unread() else { panic!("no payload") };
     (String::from_utf8_lossy(&payload.body).into_owned(), payload.jsonp)

@@ -1,4 +1,4 @@
-//! A stream without a kernel: the test is the client at its other end.
+//! A stream without a kernel, with the test as the client at its other end.
 
 use std::collections::VecDeque;
 use std::io;
@@ -14,20 +14,20 @@ pub(crate) struct Wire(Arc<Mutex<Ends>>);
 
 #[derive(Debug, Default)]
 struct Ends {
-    /// What the client has written and the shard has not read.
+    /// Bytes that the client has written and the shard has not read.
     to_shard: VecDeque<u8>,
-    /// The client has ended its side.
+    /// Set when the client has ended its side.
     client_ended: bool,
-    /// The stream is broken: nothing can be read or written.
+    /// Set when the stream is broken: nothing can be read or written.
     broken: bool,
-    /// What the shard has written and the client has not read.
+    /// Bytes that the shard has written and the client has not read.
     to_client: Vec<u8>,
-    /// Bytes that fit before the client has to read.
+    /// Bytes that fit before the client has to read; `None` is no limit.
     room: Option<usize>,
-    /// The shard has ended its side.
+    /// Set when the shard has ended its side.
     shard_ended: bool,
     token: Option<Token>,
-    /// What has changed since the shard was last told, as with an edge-triggered epoll.
+    /// The changes since the shard last took an event, as with an edge-triggered epoll.
     readable: bool,
     writable: bool,
 }
@@ -106,7 +106,7 @@ impl Wire {
         ends.token.is_some() && (ends.readable || ends.writable)
     }
 
-    /// What an epoll instance would say now.
+    /// The event that an epoll instance would report now.
     pub(super) fn take_event(&self) -> Option<Readiness> {
         let mut ends = self.ends();
         let token = ends.token?;
@@ -129,12 +129,12 @@ impl Wire {
         std::mem::take(&mut self.ends().to_client)
     }
 
-    /// Bytes that the client could read now.
+    /// The number of bytes that the client could read now.
     pub(super) fn peeks(&self) -> usize {
         self.ends().to_client.len()
     }
 
-    /// From now on so many bytes fit; `None`: as many as come.
+    /// Sets how many more bytes fit; `None`: all that come.
     pub(super) fn set_room(&self, room: Option<usize>) {
         let mut ends = self.ends();
         ends.writable |= room != Some(0);
@@ -158,17 +158,18 @@ impl Wire {
         self.ends().shard_ended
     }
 
-    /// Bytes that the shard has not read.
+    /// The number of bytes that the shard has not read.
     pub(super) fn unread_bytes(&self) -> usize {
         self.ends().to_shard.len()
     }
 
-    /// The test and the shard have let go of it; what is left is the list of those that are asked for events.
+    /// Whether the test and the shard no longer use the stream; only the world's list of streams
+    /// has it.
     pub(super) fn is_forgotten(&self) -> bool {
         Arc::strong_count(&self.0) == 1
     }
 
-    /// The shard has closed its end: only the test and the list of those that are asked for events are left.
+    /// Whether the shard has closed its end; only the test and the world's list of streams have it.
     pub(super) fn is_closed(&self) -> bool {
         Arc::strong_count(&self.0) <= 2
     }

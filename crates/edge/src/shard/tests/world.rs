@@ -1,4 +1,4 @@
-//! A shard, its app servers and its clients.
+//! A shard with its app servers and clients.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ use crate::shard::command::Command;
 use crate::shard::poller::Poller;
 use crate::shard::slot::{Live, State};
 
-/// Turns after which a shard that always has something to do is taken to be in a circle.
+/// Turns after which a shard that always has something to do counts as stuck in a loop.
 const TURNS_MAX: usize = 20_000;
 
 thread_local! {
@@ -45,11 +45,11 @@ pub(super) struct World {
     pub(super) wires: Vec<Wire>,
     pub(super) apps: Vec<Arc<Trunk>>,
     pub(super) polls: u32,
-    /// What clients with WebSockets agree to from now on.
+    /// The window on which clients with WebSockets agree from now on.
     pub(super) deflate_window: Option<u8>,
-    /// What clients ask for from now on.
+    /// The properties of clients from now on.
     pub(super) kind: ClientKind,
-    /// What must always hold is not looked at: for the many steps before the one that counts.
+    /// Set while the invariants are not checked: during the many steps before the one that counts.
     unchecked: bool,
 }
 
@@ -58,12 +58,12 @@ impl World {
         Self::with(|_, _| ())
     }
 
-    /// With other limits, or an app with other options.
+    /// A world with other limits, or with an app that has other options.
     pub(super) fn with(change: impl FnOnce(&mut Limits, &mut EngineSettings)) -> Self {
         Self::of_shard((0, 1), change)
     }
 
-    /// One shard of several.
+    /// A world whose shard is one of several.
     pub(super) fn of_shard(
         (index, shards): (u8, u32),
         change: impl FnOnce(&mut Limits, &mut EngineSettings),
@@ -117,7 +117,7 @@ impl World {
 
     // Time and turns.
 
-    /// Lets time pass, with everything that becomes due on the way.
+    /// Lets time pass, and handles everything that becomes due.
     pub(super) fn pass(&mut self, time: Duration) {
         let until = self.now + time;
         for _ in 0..TURNS_MAX {
@@ -131,7 +131,7 @@ impl World {
         panic!("the shard wakes up again and again");
     }
 
-    /// The shard takes one turn with whatever there is.
+    /// Takes one turn with whatever there is to do.
     pub(super) fn take_one_turn(&mut self) {
         if self.shard.is_behind() {
             self.shard.settle_slice();
@@ -148,7 +148,7 @@ impl World {
         self.shard.finish_turn();
     }
 
-    /// The shard takes turns until nothing is left to do.
+    /// Takes turns until nothing is left to do.
     pub(super) fn run(&mut self) {
         for _ in 0..TURNS_MAX {
             let due = self.shard.wake_at().is_some_and(|at| at <= self.now);
@@ -165,7 +165,7 @@ impl World {
         panic!("the shard finds no rest");
     }
 
-    /// So many clients with WebSockets, each with a socket `s<place>` in the namespace `/`.
+    /// Opens this many clients with WebSockets, each with a socket `s<place>` in the namespace `/`.
     pub(super) fn many(&mut self, app: &App, count: usize) -> Vec<Client> {
         self.unchecked = true;
         let clients: Vec<_> = (0..count).map(|_| self.websocket(app)).collect();
@@ -182,7 +182,7 @@ impl World {
         self.run();
     }
 
-    /// So many bytes of heap are in use.
+    /// Sets the number of bytes of heap that count as used.
     pub(super) fn set_heap_bytes(&mut self, bytes: usize) {
         HEAP_BYTES.set(bytes);
     }

@@ -1,4 +1,4 @@
-//! Batches as bytes: payloads that outlive theirs, and how one that is to be sent is cut.
+//! Batches as bytes: payloads that outlive their batch, and the cutting of frames into batches.
 
 use bytes::Bytes;
 
@@ -7,8 +7,9 @@ use crate::frame::{Frame, Part};
 
 /// Copies small payloads out of their batch.
 ///
-/// A payload may wait a long time for its client, and a slice keeps its whole batch alive. Payloads shorter than half
-/// of the batch are copied, so waiting payloads never hold more than twice the bytes that are counted for them.
+/// A payload may wait a long time for its client, and a slice keeps its whole batch alive. Payloads
+/// shorter than half of the batch are copied, so waiting payloads never hold more than twice the
+/// bytes that are counted for them.
 pub(super) fn detach(frame: &mut Frame, batch_bytes: usize) {
     let own = |bytes: &mut Bytes| {
         if bytes.len() * 2 < batch_bytes {
@@ -29,9 +30,9 @@ pub(super) fn detach(frame: &mut Frame, batch_bytes: usize) {
     }
 }
 
-/// Batches of at most so many bytes out of encoded frames, cut between frames. A longer frame is alone in its batch.
+/// Cuts encoded frames into batches of limited size. A longer frame is alone in its batch.
 ///
-/// The frames are this crate's own encoding: what is not well-formed stays in one piece.
+/// The frames are this crate's own encoding; malformed bytes stay in one piece.
 #[derive(Clone, Debug)]
 pub struct Batches<'a> {
     frames: &'a [u8],
@@ -69,7 +70,7 @@ impl<'a> Iterator for Batches<'a> {
     }
 }
 
-/// The length of the whole frame at the front.
+/// The length of the complete frame at the front.
 fn frame_bytes(frames: &[u8]) -> usize {
     let mut length = 0;
     for (index, byte) in frames.iter().skip(1).enumerate().take(HEAD_BYTES_MAX - 1) {

@@ -8,14 +8,14 @@ use super::step::Shares;
 use crate::frame::{Frame, SessionNumber};
 use crate::text::Str;
 
-/// The shard that a session's number belongs to, of so many.
+/// The shard, out of `shards`, to which a session's number belongs.
 ///
-/// Shards give out numbers of a lane each, see [`Numbers::lane`](crate::Numbers::lane).
+/// Each shard gives out the numbers of its lane, see [`Numbers::lane`](crate::Numbers::lane).
 pub const fn shard_of(session: SessionNumber, shards: u32) -> usize {
     (session.0 % shards) as usize
 }
 
-/// What is dealt out so far and not yet with the shards.
+/// Frames that are dealt out and not yet with the shards.
 #[derive(Debug)]
 pub(super) struct Dealt {
     by_shard: Vec<Vec<Frame>>,
@@ -36,7 +36,7 @@ impl Dealt {
         }
     }
 
-    /// For the shard that has the session.
+    /// Adds a frame for the shard of the session.
     pub(super) fn push(&mut self, session: SessionNumber, frame: Frame) {
         let shards = u32::try_from(self.by_shard.len()).unwrap_or(u32::MAX);
         let shard = shard_of(session, shards);
@@ -47,7 +47,7 @@ impl Dealt {
         self.by_shard[shard].push(frame);
     }
 
-    /// For every shard.
+    /// Adds a frame for every shard.
     pub(super) fn push_to_all(&mut self, frame: Frame) {
         if matches!(frame, Frame::Broadcast(_) | Frame::Recorded { .. }) {
             self.broadcasts += 1;
@@ -60,7 +60,7 @@ impl Dealt {
         last.push(frame);
     }
 
-    /// Takes what is there. An error is the cost of frames that no shard has a share of.
+    /// Takes the shares. The error is the cost of frames that belong to no shard.
     pub(super) fn take(&mut self) -> Result<Shares, u64> {
         let cost_bytes = mem::take(&mut self.cost_bytes);
         if mem::replace(&mut self.is_empty, true) {

@@ -1,4 +1,5 @@
-//! What an app server says of itself, checked and brought into what this node can do.
+//! Checks an app server's description of itself, and reduces its options to what this node
+//! supports.
 
 use alloc::format;
 use alloc::string::String;
@@ -10,24 +11,24 @@ use crate::settings::EngineSettings;
 use crate::text::Str;
 use crate::values::ErrorCode;
 
-/// The longest id of an app server, in bytes: every app server of a hub is told the ids of all others.
+/// The longest id of an app server, in bytes: every app server of a hub gets the ids of all others.
 pub const SERVER_ID_BYTES_MAX: usize = 128;
 /// The longest name of an SDK, in bytes.
 pub const SDK_BYTES_MAX: usize = 256;
-/// What a frame adds to its payload, generously.
+/// An upper bound of the bytes that a frame adds to its payload.
 const FRAME_OVERHEAD_BYTES: u32 = 1024;
-/// What a node of this version takes beyond the frames that every node of version 1 does.
+/// The frames that a node of this version accepts beyond those of every node of version 1.
 const FRAMES: &[&str] =
     &["Mark", "Release", "Beside", "Choose", "Number", "Reattach", "Prove", "GiveBack"];
 
-/// What a node says of itself in `Welcome`.
+/// A node's description of itself in `Welcome`.
 #[derive(Clone, Copy, Debug)]
 pub struct NodeInfo<'a> {
     /// The node's id.
     pub node: &'a str,
     /// The node's version.
     pub version: &'a str,
-    /// For the app's log.
+    /// Warnings for the app's log.
     pub warnings: &'a [String],
 }
 
@@ -55,7 +56,7 @@ impl Refused {
     }
 }
 
-/// The options and the warnings of an app server that is to be taken.
+/// The options and the warnings of an app server that is about to be accepted.
 pub(super) fn check(
     hello: &Hello,
     batch_bytes_max: u32,
@@ -72,7 +73,8 @@ pub(super) fn check(
     Ok((settings, warnings))
 }
 
-/// Options that have changed. What belongs to the trunk stays as `before` has it.
+/// Checks options that have changed. Options that belong to the trunk keep their values of
+/// `before`.
 pub(super) fn check_change(
     settings: &str,
     before: &EngineSettings,
@@ -87,7 +89,7 @@ pub(super) fn check_change(
     })
 }
 
-/// The app's options as far as this node can carry them out, and what it cannot.
+/// The app's options as far as this node supports them, and warnings about the rest.
 fn read_settings(
     settings: &str,
     batch_bytes_max: u32,

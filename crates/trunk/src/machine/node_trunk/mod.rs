@@ -1,4 +1,4 @@
-//! The node's side of one whole trunk, without its stream.
+//! The node's side of one trunk, without its stream.
 
 mod batches;
 mod deal;
@@ -31,48 +31,48 @@ use crate::settings::EngineSettings;
 use crate::text::Str;
 use crate::values::{ErrorCode, RequestCode};
 
-/// What the node's owner sets of a trunk.
+/// The settings of the node's owner for a trunk.
 #[derive(Clone, Copy, Debug)]
 pub struct NodeTrunkConfig {
     /// Credit, intervals, batches.
     pub link: LinkConfig,
-    /// How many namespaces may be in use at once.
+    /// The most namespaces in use at once.
     pub namespaces_max: usize,
-    /// How many shards the node's sessions are on, at least 1.
+    /// The number of shards that have the node's sessions, at least 1.
     pub shards: u16,
-    /// Of so many requests that nobody waits for any more the numbers are remembered.
+    /// The most abandoned requests whose numbers are remembered.
     pub abandoned_max: usize,
 }
 
-/// The node's side of one whole trunk: all of it but the stream and the sessions.
+/// The node's side of one trunk: everything except the stream and the sessions.
 ///
-/// Batches go in, and [`Self::poll_step`] says, one step at a time, what is to be done about them. A step may be
-/// carried out in one's own time: nothing behind it means anything until the next call. Two steps are questions, and
-/// the machine waits for the answer: [`Step::Hello`] and [`Step::BroadcastAhead`].
+/// Batches go in, and [`Self::poll_step`] returns, one by one, the steps to take. The owner may
+/// take its time for a step: what follows has no effect before the next call. After two steps,
+/// [`Step::Hello`] and [`Step::BroadcastAhead`], the machine waits for an answer.
 ///
-/// What is to be sent comes from two places: the machine's own frames from [`Self::poll_transmit`], and those of the
-/// sessions, which their owners encode themselves, cut by [`Self::batches`].
+/// Frames to send have two sources: the machine's own come from [`Self::poll_transmit`], and those
+/// of the sessions are encoded by their owners and cut by [`Self::batches`].
 #[derive(Debug)]
 pub struct NodeTrunk {
     link: Link,
     config: NodeTrunkConfig,
     namespaces: Namespaces,
     credit: Arc<SharedCredit>,
-    /// As the app server's `Hello` had them, once it is taken.
+    /// The settings from the app server's `Hello`, once it is accepted.
     settings: Option<EngineSettings>,
     requests: Requests,
-    /// `Restore`s and `Prove`s that are not answered, each with a space of numbers of its own.
+    /// `Restore`s and `Prove`s that are not answered; each kind has its own space of numbers.
     restores: BTreeSet<RequestId>,
     proves: BTreeSet<RequestId>,
     reading: Reading,
     dealt: Dealt,
-    /// What is to follow the shares of this batch.
+    /// Steps that follow the shares of this batch.
     behind: VecDeque<Step>,
     steps: VecDeque<Step>,
 }
 
 impl NodeTrunk {
-    /// Just after the WebSocket opened.
+    /// A trunk whose WebSocket has just opened.
     pub fn new(now: Timestamp, config: NodeTrunkConfig) -> Self {
         Self {
             link: Link::node(now, config.link),
@@ -90,28 +90,29 @@ impl NodeTrunk {
         }
     }
 
-    /// One WebSocket message came: what is in it comes out of [`Self::poll_step`].
+    /// Handles one WebSocket message: its contents come out of [`Self::poll_step`].
     pub fn handle_batch(&mut self, now: Timestamp, batch: Bytes) {
         self.link.handle_life(now);
         self.reading.push(now, batch);
     }
 
-    /// The deadline from [`Self::poll_deadline`] has passed.
+    /// Handles that the deadline from [`Self::poll_deadline`] has passed.
     pub fn handle_timeout(&mut self, now: Timestamp) {
         self.link.handle_timeout(now);
     }
 
-    /// Asks for a [`Step::BroadcastAhead`] before the first broadcast of what came and was not looked at yet.
+    /// Asks for a [`Step::BroadcastAhead`] before the first broadcast among the frames that are not
+    /// read yet.
     pub const fn look_before_broadcast(&mut self) {
         self.reading.look = true;
     }
 
-    /// Answers [`Step::BroadcastAhead`]: the broadcast and what is behind it may take effect.
+    /// Answers [`Step::BroadcastAhead`]: the broadcast and what follows may take effect.
     pub const fn go_on(&mut self) {
         self.reading.waits = false;
     }
 
-    /// Hands out the shares so far, and not only at the end of the batch.
+    /// Hands out the shares so far, without waiting for the end of the batch.
     pub fn deal_out(&mut self) {
         match self.dealt.take() {
             Ok(shares) => self.steps.push_back(Step::Shares(shares)),
@@ -119,17 +120,17 @@ impl NodeTrunk {
         }
     }
 
-    /// Whether what came and was not looked at yet changes who is in a room.
+    /// Whether frames that are not read yet change the members of a room.
     pub fn changes_rooms_ahead(&self) -> bool {
         self.reading.changes_rooms()
     }
 
-    /// Answers [`Step::Hello`]: the app server is taken. `Welcome` is the next frame to send.
+    /// Answers [`Step::Hello`]: accepts the app server. `Welcome` is the next frame to send.
     pub fn welcome(&mut self, now: Timestamp, info: NodeInfo<'_>) {
         self.link.welcome(now, info.to_json(self.config.namespaces_max));
     }
 
-    /// Ends the trunk for a reason of our own; the message goes to the peer's log.
+    /// Ends the trunk for a reason of the node; the message goes to the peer's log.
     pub fn give_up(&mut self, code: ErrorCode, message: Str) {
         self.link.give_up(code, message);
     }
@@ -139,7 +140,8 @@ impl NodeTrunk {
         self.link.handle_misbehaved(rule);
     }
 
-    /// Wants no new sessions, and closes the trunk after that time. Nothing before it is up, and nothing the second time.
+    /// Asks for no new sessions, and closes the trunk after this time. Has no effect before the
+    /// trunk is up, or the second time.
     pub fn drain(&mut self, deadline: Duration) {
         self.link.drain(u32::try_from(deadline.as_millis()).unwrap_or(u32::MAX));
     }
@@ -159,24 +161,27 @@ impl NodeTrunk {
         }
     }
 
-    /// Notes that the caller of this request no longer waits. A late answer is accepted and dropped.
+    /// Notes that the caller of this request no longer waits. A late answer is accepted and
+    /// dropped.
     pub fn abandon(&mut self, key: u64) {
         self.requests.abandon(key);
     }
 
-    /// That much of the cost of shares is dealt with.
+    /// Notes that this much of the cost of shares is processed.
     pub fn processed(&mut self, cost_bytes: u64) {
         if cost_bytes > 0 {
             self.link.processed(cost_bytes);
         }
     }
 
-    /// A [`Step::Restore`] is answered: its number may come again. False when it was not in use.
+    /// Notes that a [`Step::Restore`] is answered: its number may be used again. False when it was
+    /// not in use.
     pub fn restored(&mut self, request_id: RequestId) -> bool {
         self.restores.remove(&request_id)
     }
 
-    /// A `Prove` among the shares is answered: its number may come again. False when it was not in use.
+    /// Notes that a `Prove` among the shares is answered: its number may be used again. False when
+    /// it was not in use.
     pub fn proved(&mut self, request_id: RequestId) -> bool {
         self.proves.remove(&request_id)
     }
@@ -192,27 +197,28 @@ impl NodeTrunk {
         }
     }
 
-    /// The next frame of the trunk itself. These go before what the sessions have, except an `Error`, which is the last.
+    /// The next frame of the trunk itself. These frames go before those of the sessions, except an
+    /// `Error`, which is the last.
     pub fn poll_transmit(&mut self) -> Option<Frame> {
         self.link.poll_transmit()
     }
 
-    /// When [`Self::handle_timeout`] is due.
+    /// The time at which [`Self::handle_timeout`] is due.
     pub const fn poll_deadline(&self) -> Option<Timestamp> {
         self.link.poll_deadline()
     }
 
-    /// Cuts encoded frames into batches that the app server takes.
+    /// Cuts encoded frames into batches that the app server accepts.
     pub const fn batches<'a>(&self, frames: &'a [u8]) -> Batches<'a> {
         Batches::new(frames, self.link.batch_bytes_max() as usize)
     }
 
-    /// The app server is taken, and the trunk has not ended.
+    /// Whether the app server is accepted and the trunk has not ended.
     pub const fn is_up(&self) -> bool {
         self.link.is_up()
     }
 
-    /// The credit that the app server has, and what is held for want of processing.
+    /// The credit of the app server, and the bytes that are not processed yet.
     pub const fn receiving(&self) -> &CreditReceiver {
         self.link.receiving()
     }

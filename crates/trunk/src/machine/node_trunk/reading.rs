@@ -1,4 +1,4 @@
-//! From batches to steps.
+//! Turns batches into steps.
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -18,17 +18,17 @@ use crate::kind::FrameKind;
 use crate::machine::{LinkEvent, Misbehaved};
 use crate::text::Str;
 
-/// What came and has not taken effect.
+/// Batches that arrived and have not taken effect.
 #[derive(Debug, Default)]
 pub(super) struct Reading {
     /// The batch that is being read.
     batch: Option<Came>,
-    /// A broadcast out of it that waits.
+    /// A broadcast of this batch that waits.
     broadcast: Option<Frame>,
     later: VecDeque<Came>,
-    /// The owner wants to look before the next broadcast.
+    /// Set when the owner wants to look before the next broadcast.
     pub(super) look: bool,
-    /// The owner looks.
+    /// Set while the owner looks.
     pub(super) waits: bool,
 }
 
@@ -49,7 +49,7 @@ impl Reading {
         }
     }
 
-    /// The next frame of the batch; none at its end.
+    /// The next frame of the batch; `None` at its end.
     #[inline]
     fn next(&mut self) -> Option<Result<Frame, DecodeError>> {
         let waited = self.broadcast.take().map(Ok);
@@ -67,7 +67,8 @@ impl Reading {
 }
 
 impl NodeTrunk {
-    /// What is to be done next. None: nothing, until something comes or the question is answered that was the last step.
+    /// The next step. `None` until another batch arrives, or until the question that was the last
+    /// step is answered.
     pub fn poll_step(&mut self) -> Option<Step> {
         loop {
             if let Some(step) = self.steps.pop_front() {
@@ -83,7 +84,8 @@ impl NodeTrunk {
         }
     }
 
-    /// Reads until there is a step or a question. False when there is nothing to read, or a question is not answered.
+    /// Reads until there is a step or a question. False when there is nothing to read, or a
+    /// question is not answered.
     fn read_on(&mut self) -> bool {
         if self.reading.waits || self.link.is_choosing() {
             return false;
@@ -113,7 +115,8 @@ impl NodeTrunk {
         true
     }
 
-    /// The trunk has ended: what came before counts, and nothing behind it.
+    /// Ends the reading, because the trunk has ended: what came before takes effect, and nothing
+    /// after it.
     fn end_reading(&mut self) {
         self.reading.later.clear();
         self.reading.broadcast = None;
@@ -137,9 +140,9 @@ impl NodeTrunk {
         detach(&mut frame, batch_bytes);
         let granted = if let Frame::Credit { bytes } = frame { Some(bytes) } else { None };
         let before = self.link.receiving().unprocessed_bytes();
-        // An error is on record with the link, which has ended by it.
+        // The link has recorded the error and has ended.
         let Ok(passed) = self.link.handle_frame(at, frame) else { return };
-        // What the link has counted is what is to be given back.
+        // The bytes that the link has counted are those to be returned as credit.
         self.dealt.cost_bytes += self.link.receiving().unprocessed_bytes() - before;
         if let Some(bytes) = granted
             && self.credit.grant(bytes)
@@ -153,7 +156,8 @@ impl NodeTrunk {
         }
     }
 
-    /// Puts a frame into the share of the shard, or of all shards, that it concerns, or makes a step of it.
+    /// Puts a frame into the share of the shard, or of all shards, that it concerns, or turns it
+    /// into a step.
     #[inline]
     fn deal(&mut self, frame: Frame) -> Result<(), Misbehaved> {
         self.namespaces.handle(&frame)?;
@@ -199,7 +203,7 @@ impl NodeTrunk {
                     self.steps.push_back(Step::Draining { deadline_ms });
                 }
                 LinkEvent::Ended(cause) => self.steps.push_back(Step::Ended(cause)),
-                // What is left to send with is counted where all shards can see it.
+                // The remaining credit for sending is counted where all shards can see it.
                 LinkEvent::CreditReturned | LinkEvent::Welcome(_) => (),
             }
         }
@@ -226,7 +230,7 @@ impl NodeTrunk {
         let Some(before) = &self.settings else { return };
         match hello::check_change(settings, before, self.config.link.batch_bytes_max) {
             Ok(changed) => {
-                // What came before it came under the options before it.
+                // Earlier frames came under the earlier options.
                 self.deal_out();
                 self.steps.push_back(Step::Settings(Box::new(changed)));
             }

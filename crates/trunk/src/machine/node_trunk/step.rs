@@ -1,4 +1,4 @@
-//! What the machine asks of its owner, one step at a time.
+//! The machine's steps for its owner, one at a time.
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -13,11 +13,12 @@ use crate::machine::EndCause;
 use crate::settings::{EngineSettings, SettingsError};
 use crate::text::Str;
 
-/// One thing that the owner of a [`NodeTrunk`](super::NodeTrunk) is to do, before it asks for the next.
+/// A step that the owner of a [`NodeTrunk`](super::NodeTrunk) has to take before it asks for the
+/// next.
 #[derive(Debug)]
 pub enum Step {
-    /// The first broadcast since [`NodeTrunk::look_before_broadcast`](super::NodeTrunk::look_before_broadcast) is next.
-    /// The machine waits for [`NodeTrunk::go_on`](super::NodeTrunk::go_on).
+    /// The first broadcast since [`look_before_broadcast`](super::NodeTrunk::look_before_broadcast)
+    /// is next. The machine waits for [`go_on`](super::NodeTrunk::go_on).
     BroadcastAhead,
     /// There is credit for messages again.
     CreditReturned,
@@ -26,55 +27,58 @@ pub enum Step {
         /// Milliseconds until it closes the trunk.
         deadline_ms: u32,
     },
-    /// Send what [`NodeTrunk::poll_transmit`](super::NodeTrunk::poll_transmit) still has, then close the WebSocket with
+    /// The trunk has ended: send the remaining frames of
+    /// [`NodeTrunk::poll_transmit`](super::NodeTrunk::poll_transmit), then close the WebSocket with
     /// 1008. The last step.
     Ended(EndCause),
-    /// A socket that was restored is not used: it comes behind the shares that it may be about.
+    /// A restored socket is not used. Comes after the shares that may concern it.
     GiveBack {
         /// The namespace's name.
         nsp: Str,
         /// The private id.
         pid: Str,
     },
-    /// The app server says who it is. The machine waits for [`NodeTrunk::welcome`](super::NodeTrunk::welcome) or
+    /// The app server has introduced itself. The machine waits for
+    /// [`NodeTrunk::welcome`](super::NodeTrunk::welcome) or
     /// [`NodeTrunk::give_up`](super::NodeTrunk::give_up).
     Hello(Box<Greeting>),
-    /// What the app server asks for is refused, which ends the trunk. For a log: the app server is told, too.
+    /// A request of the app server is refused, which ends the trunk. For a log: the app server is
+    /// notified, too.
     Refused(Refused),
-    /// For other app servers: it comes behind the shares that it may be about.
+    /// A message for other app servers. Comes after the shares that may concern it.
     Relay {
-        /// The ids of those that get it; all others of the hub when empty.
+        /// The ids of the receivers; all others of the hub when empty.
         to: Vec<Str>,
-        /// The node does not look into it.
+        /// The message, which the node does not read.
         payload: Bytes,
     },
-    /// The app server answers a request that somebody waits for.
+    /// The app server has answered a request whose client waits.
     Response {
-        /// As [`NodeTrunk::request`](super::NodeTrunk::request) was given it.
+        /// The key that was given to [`NodeTrunk::request`](super::NodeTrunk::request).
         key: u64,
-        /// The client gets it.
+        /// The answer for the client.
         response: Response,
     },
-    /// What is kept of a socket? It comes behind the shares that it may be about, and is to be answered with
-    /// [`NodeTrunk::restored`](super::NodeTrunk::restored) at the latest when the app server can read the answer, or with
-    /// [`NodeTrunk::not_restored`](super::NodeTrunk::not_restored).
+    /// The app server asks for a kept socket. Comes after the shares that may concern it. Answer
+    /// with [`NodeTrunk::restored`](super::NodeTrunk::restored), at the latest when the app server
+    /// can read the answer, or with [`NodeTrunk::not_restored`](super::NodeTrunk::not_restored).
     Restore(Restore),
-    /// The app's options are others from here on.
+    /// The app's options have changed, for all later frames.
     Settings(Box<EngineSettings>),
     /// Frames for the shards, in order.
     Shares(Shares),
 }
 
-/// An app server that says who it is, checked.
+/// An app server's introduction of itself, checked.
 #[derive(Debug)]
 pub struct Greeting {
     /// The id of the process.
     pub server: Str,
     /// The SDK's name and version.
     pub sdk: Str,
-    /// The app's options as far as this node can carry them out.
+    /// The app's options as far as this node supports them.
     pub settings: EngineSettings,
-    /// What this node cannot carry out, for the app's log.
+    /// Options that this node does not support, for the app's log.
     pub warnings: Vec<String>,
     /// The credit for messages of clients, which all shards spend.
     pub credit: Arc<SharedCredit>,
@@ -83,20 +87,22 @@ pub struct Greeting {
 /// The frames of a part of a batch, dealt out.
 #[derive(Debug)]
 pub struct Shares {
-    /// The frames that each shard gets, in the order they came; at least one shard gets some.
+    /// The frames for each shard, in the order in which they arrived; at least one shard gets some.
     pub by_shard: Vec<Vec<Frame>>,
-    /// What is to be given back with [`NodeTrunk::processed`](super::NodeTrunk::processed) once all shares are dealt with.
+    /// The cost to report to [`NodeTrunk::processed`](super::NodeTrunk::processed) once all shares
+    /// are processed.
     pub cost_bytes: u64,
-    /// How many of the frames are packets for many sockets; each is in every share.
+    /// The number of frames that are packets for many sockets; each is in every share.
     pub broadcasts: u64,
-    /// Private ids of sockets, each with the shard that is to keep it. To be known before the shards have their shares.
+    /// Private ids of sockets, each with the shard that is to keep it. Note them before the shards
+    /// get their shares.
     pub persisted: Vec<(Str, usize)>,
 }
 
-/// A question for what is kept of a socket.
+/// An app server's request for a kept socket.
 #[derive(Debug, Eq, PartialEq)]
 pub struct Restore {
-    /// In use until it is answered.
+    /// The request's number, in use until it is answered.
     pub request_id: RequestId,
     /// The namespace's name.
     pub nsp: Str,
@@ -106,20 +112,20 @@ pub struct Restore {
     pub offset: Str,
 }
 
-/// Why an app server is not taken, or not kept. Alphabetical.
+/// The reason why an app server is not accepted, or not kept. Alphabetical.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Refused {
     /// A text of `Hello` is empty, or longer than it may be.
     #[error("the {what} in Hello has {bytes} bytes; 1 to {bytes_max} are allowed")]
     Length {
-        /// Which text.
+        /// The name of the text.
         what: &'static str,
-        /// Its length.
+        /// The length of the text.
         bytes: usize,
-        /// The longest.
+        /// The longest allowed length.
         bytes_max: usize,
     },
-    /// An option that no node can carry out.
+    /// An option has a value that no node supports.
     #[error(transparent)]
     Settings(#[from] SettingsError),
 }

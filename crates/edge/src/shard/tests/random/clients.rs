@@ -1,4 +1,4 @@
-//! What clients do.
+//! The operations of clients.
 
 use trunkline_engineio::TransportKind;
 use trunkline_trunk::SessionNumber;
@@ -15,14 +15,15 @@ pub(super) struct Player {
     pub(super) state: State,
     pub(super) polls: Vec<Poll>,
     pub(super) posts: Vec<Post>,
-    /// Answers that it has not read.
+    /// Answers that the client has not read.
     pub(super) unread: Vec<Answer>,
-    /// A second WebSocket was opened, and it sent so many packets of the upgrade.
+    /// The number of packets of the upgrade that were sent over a second WebSocket, if there is
+    /// one.
     pub(super) probe: Option<usize>,
-    /// Number of the next message to its app, and of the next one that the app expects.
+    /// The number of the next message to the app, and of the next one that the app expects.
     pub(super) up: u32,
     pub(super) up_heard: u32,
-    /// The same in the other direction.
+    /// The number of the next message to the client, and of the next one that the client expects.
     pub(super) down: u32,
     pub(super) down_heard: u32,
     pub(super) news_heard: Option<u32>,
@@ -59,7 +60,7 @@ impl Play<'_> {
         self.up_heard.insert(self.ids, 0);
     }
 
-    /// In one of the ways in which clients go.
+    /// Lets a client go, in one of the ways in which clients go.
     pub(super) fn client_goes(&mut self) {
         let place = self.choices.below(self.players.len());
         if place >= self.players.len() {
@@ -205,7 +206,7 @@ impl Play<'_> {
         }
     }
 
-    /// They answer pings, and those who poll do so.
+    /// Lets clients answer pings, and lets polling ones poll.
     pub(super) fn clients_do_as_they_should(&mut self) {
         for player in &mut self.players {
             match &player.state {
@@ -227,7 +228,7 @@ impl Play<'_> {
         }
     }
 
-    /// Lets it read what came, or leave answers unread. False when the client has gone.
+    /// Lets the client read its answers, or leave them unread. False when the client has gone.
     pub(super) fn look_at_player(&mut self, player: &mut Player, leaves_unread: bool) -> bool {
         if let State::Opening { handshake, transport } = &mut player.state {
             let sid_of = |text: &str| text.split('"').nth(3).and_then(crate::sid::Sid::parse);

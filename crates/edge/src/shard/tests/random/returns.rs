@@ -1,6 +1,7 @@
-//! Connection state recovery: what is recorded, and sockets that come back.
+//! Connection state recovery: records, and sockets that return.
 //!
-//! All records are for everybody, so that who comes back must have missed exactly those between its offset and now.
+//! Every record goes to all sockets, so a client that returns must have missed exactly the records
+//! between its offset and now.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -18,43 +19,44 @@ use crate::shard::command::Command;
 use crate::shard::recovery::{GiveBack, RestoreRequest};
 use crate::shard::tests::app::{MAIN, broadcast_of};
 
-/// How long clients may come back.
+/// The time for which clients may return.
 pub(super) const KEEP: Duration = Duration::from_secs(60);
 
 #[derive(Default)]
 pub(super) struct Returns {
-    /// When each record was sent, and by whom.
+    /// The time at which each record was sent, and its app server.
     records: Vec<(Timestamp, Str)>,
-    /// Of each client that has or had a socket the next record that it is to hear.
+    /// The next record for each client that has or had a socket.
     pub(super) next: HashMap<u32, usize>,
     kept: Vec<Kept>,
     requests: u32,
-    /// Requests that wait for their answer, and the client that they are about.
+    /// Requests that wait for their answer, with the client that each concerns.
     pub(super) asked: HashMap<u32, u32>,
-    /// Records before something was last left out of an app server's numbers: they are no offsets any more.
+    /// The number of records before the last gap in an app server's numbers: they are no longer
+    /// valid offsets.
     broken_off: usize,
-    /// When the first app server went, if one has.
+    /// The time at which the first app server went, if one has.
     pub(super) server_gone_at: Option<Timestamp>,
-    /// Clients whose sockets have come back.
+    /// Clients whose sockets have returned.
     came_back: HashSet<u32>,
 }
 
-/// A socket that an app server has left to the node.
+/// A socket that an app server has given to the node.
 #[derive(Debug)]
 struct Kept {
     player: u32,
-    /// The last record that its client has.
+    /// The last record that the client has.
     offset: usize,
     kept_at: Timestamp,
     given: Option<Given>,
 }
 
-/// What an app server got of it.
+/// A kept socket as an app server got it.
 #[derive(Debug)]
 struct Given {
     to: TrunkNumber,
     restored: RestoredAt,
-    /// How many records there were.
+    /// The number of records at that time.
     records: usize,
     at: Timestamp,
 }
@@ -64,7 +66,7 @@ fn pid_of(player: u32) -> Str {
 }
 
 impl Returns {
-    /// Whether a socket that was given out then may be told that its cut does not hold any more.
+    /// Whether the node may answer that the socket's positions can no longer be proved.
     fn may_be_unproved(
         &self,
         now: Timestamp,
@@ -72,7 +74,8 @@ impl Returns {
         records: usize,
         at: Timestamp,
     ) -> bool {
-        // Of an app server that came after the cut it is not known whether the client had anything of it.
+        // If an app server came after the cut, it is unknown whether the client had any of its
+        // records.
         let mut since = self.records.iter().skip(records);
         let is_strange = |id: &Str| !restored.cut.iter().any(|position| position.server == *id);
         let is_forgotten = self.server_gone_at.is_some_and(|at| now >= at + KEEP);
@@ -84,7 +87,7 @@ impl Returns {
 }
 
 impl Play<'_> {
-    /// Everybody gets it, and who is away shall get it later.
+    /// Sends a record to all sockets; clients that are away must get it later.
     pub(super) fn server_records(&mut self) {
         let place = self.choices.below(self.servers.len());
         let rare = self.choices.below(64);
@@ -105,7 +108,7 @@ impl Play<'_> {
         self.says(place, frames);
     }
 
-    /// A fresh socket takes its place in the namespace, or one that was given out comes back.
+    /// Attaches a new socket to the namespace, or one that was kept and returns.
     pub(super) fn socket_joins(&mut self, place: usize, number: u32) {
         let comes_back = self.choices.below(2) == 0;
         let trunk = self.servers[place].app.trunk.number;
@@ -131,7 +134,7 @@ impl Play<'_> {
         let Some(Given { restored, records, at, .. }) = kept.given else { return };
         let may_fail = self.returns.may_be_unproved(self.world.now, &restored, records, at);
         self.returns.came_back.insert(player);
-        // What it missed until then is the app server's to send.
+        // The app server sends the records that it missed until then.
         self.returns.next.insert(player, records);
         let reattach = Reattach {
             session,
@@ -154,7 +157,7 @@ impl Play<'_> {
         }
     }
 
-    /// The session is over, and its socket may come back.
+    /// Ends the session; its socket may return.
     pub(super) fn leaves_to_the_node(&mut self, one: &Use, number: u32) -> Option<Frame> {
         let forgets = self.choices.below(4) == 3;
         let offset = self.returns.next.get(&one.player)?.checked_sub(1)?;
@@ -174,7 +177,7 @@ impl Play<'_> {
         })))
     }
 
-    /// An app server asks for a socket, gives one back, or asks whether one could come back.
+    /// Lets an app server ask for a socket, return one, or ask whether one could return.
     pub(super) fn recovers(&mut self) {
         let (place, at) =
             (self.choices.below(self.servers.len()), self.choices.below(self.returns.kept.len()));
@@ -227,7 +230,7 @@ impl Play<'_> {
         let one = &mut kept[at];
         let now = self.world.now;
         let is_old = now >= one.kept_at + KEEP || now >= records[one.offset].0 + KEEP;
-        // A cut from before is nothing to go by once one of its app servers is forgotten.
+        // An earlier cut cannot be used once one of its app servers is forgotten.
         let is_forgotten = server_gone_at.is_some_and(|at| now >= at + KEEP);
         let is_unsure = one.offset < *broken_off || came_back.contains(&player) && is_forgotten;
         match restored.found {

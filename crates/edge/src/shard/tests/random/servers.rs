@@ -1,4 +1,4 @@
-//! What app servers do.
+//! The operations of app servers.
 
 use std::collections::HashMap;
 
@@ -9,27 +9,27 @@ use super::clients::{Player, State};
 use super::{APPS_MAX, CREDIT, Play};
 use crate::shard::tests::app::{App, MAIN, accept, broadcast, close, send};
 
-/// What an app server knows of a number.
+/// An app server's knowledge about a session number.
 #[derive(Debug)]
 pub(super) struct Use {
     pub(super) player: u32,
     pub(super) accepted: bool,
     pub(super) app_closed: bool,
     pub(super) node_closed: bool,
-    /// It is to be given back to the node, which has closed it.
+    /// Set when the node has closed the number and the app server has not confirmed it.
     pub(super) owes_close: bool,
-    /// Its socket is in the namespace.
+    /// Set while the socket is in the namespace.
     pub(super) attached: bool,
 }
 
 pub(super) struct Server {
     pub(super) app: App,
     pub(super) uses: HashMap<u32, Use>,
-    /// Bytes of messages that it will still take.
+    /// Bytes of messages that the app server still accepts.
     pub(super) credit: i64,
-    /// Bytes of data that it sent and that were not given back.
+    /// Bytes of data that the app server sent and that were not returned as credit.
     pub(super) sent: u64,
-    /// The number of its next broadcast.
+    /// The number of the app server's next broadcast.
     pub(super) next_number: u64,
 }
 
@@ -96,7 +96,7 @@ impl Play<'_> {
         }
     }
 
-    /// An app server, and a number that both ends have open.
+    /// Chooses an app server, and a number that both ends have open.
     pub(super) fn open_number(&mut self) -> Option<(usize, u32, u32)> {
         let place = self.choices.below(self.servers.len());
         let uses = &self.servers.get(place)?.uses;
