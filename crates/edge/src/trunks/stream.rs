@@ -317,6 +317,7 @@ impl TrunkTask {
         self.send(&frames);
     }
 
+    /// Encodes the frames that the machine has to send.
     pub(super) fn own_frames(&mut self) -> BytesMut {
         let mut frames = BytesMut::new();
         while let Some(frame) = self.node.poll_transmit() {
@@ -325,7 +326,7 @@ impl TrunkTask {
         frames
     }
 
-    /// Puts whole frames behind what is to be written already.
+    /// Queues whole frames after the bytes that are being sent.
     pub(super) fn send(&mut self, frames: &[u8]) {
         for batch in self.node.batches(frames) {
             append_message(&mut self.out, batch);
