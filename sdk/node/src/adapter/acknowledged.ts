@@ -1,6 +1,5 @@
 /**
- * Broadcasts that expect acknowledgements: the sockets of this app server are asked with one frame, other app servers
- * ask theirs.
+ * Broadcasts that expect acknowledgements. One frame asks all sockets of this app server; other app servers ask theirs.
  */
 import { AskSum, OwnAsks, type AskListener } from "../cluster/asks.js";
 import type { MessageData } from "../cluster/messages.js";
@@ -12,6 +11,7 @@ import type { Delivery } from "./delivery.js";
 import type { Remote } from "./remote.js";
 import { decode, type Scope } from "./scope.js";
 
+/** The broadcasts of one namespace that expect acknowledgements. */
 export class Acknowledged {
   private readonly scope: Scope;
   private readonly remote: Remote;
@@ -44,8 +44,8 @@ export class Acknowledged {
       const question = { requestId, parts, opts: encodeOptions(options) };
       if (!cluster.publish(MessageType.BROADCAST, adapter.nsp.name, question))
         for (const peer of peers) cluster.settle(requestId, peer);
-      // It is on its way to other app servers: what is broadcast next must not overtake it. A join of no rooms changes
-      // nothing, and its confirmation says that all before it has taken effect.
+      // The question is on its way to other app servers, and later broadcasts must not overtake it. A join of no rooms
+      // changes nothing, and its confirmation means that everything before it has taken effect.
       this.remote.operate(MessageType.SOCKETS_JOIN, { opts: encodeOptions(options), rooms: [] });
     }
     let expected = 0;
@@ -53,14 +53,14 @@ export class Acknowledged {
       onAnswer: (value) => settle(sum.addAnswer(cluster.id, value)),
       onLeft: () => settle(sum.setExpected(cluster.id, --expected)),
     });
-    // Socket.IO takes back the callbacks of this number when its own time limit has passed.
+    // Socket.IO removes the callbacks of this number when its own time limit is over.
     packet.id = id;
     packet.nsp = adapter.nsp.name;
     expected = clients;
     settle(sum.setExpected(cluster.id, expected));
   }
 
-  /** Another app server asks the sockets of this one. */
+  /** Asks the sockets of this app server for another one. */
   handleAsk(asker: string, requestId: string, { parts = [], opts }: MessageData): void {
     const { adapter, host } = this.scope;
     const options = decodeOptions(opts);
@@ -77,14 +77,14 @@ export class Acknowledged {
     tell(MessageType.BROADCAST_CLIENT_COUNT, { clientCount });
   }
 
-  /** A socket has ended: it answers nobody any more. */
+  /** Handles the end of a socket, which will not answer any longer. */
   leave(socket: string): void {
     this.asks.leave(socket);
   }
 
   /**
-   * Asks the sockets of this app server: those behind Trunkline with one frame. Returns the packet's number and how
-   * many were asked.
+   * Asks the sockets of this app server: one frame for those behind Trunkline. Returns the packet's number and the
+   * number of sockets asked.
    */
   private askOwn(data: unknown, options: BroadcastOptions, listener: AskListener): { id: number; clients: number } {
     const { adapter, plain, roster } = this.scope;
@@ -99,8 +99,8 @@ export class Acknowledged {
       socket.notifyOutgoingListeners?.(packet);
       this.delivery.write(socket, cast);
     });
-    // One client that has left has no answer to give; who asked it alone learns so from the time limit, as in
-    // Socket.IO.
+    // A single client that has left gives no answer. As in Socket.IO, the caller who asked only this client gets the
+    // error of the time limit.
     const onLeft = options.flags?.expectSingleResponse ? () => undefined : () => listener.onLeft();
     this.asks.open(id, asked, options.flags?.timeout, { onAnswer: (value) => listener.onAnswer(value), onLeft });
     if (asked.some((socket) => roster.attached.has(socket))) this.delivery.fanOutHere(options, encoded.map(partOf));

@@ -1,7 +1,7 @@
 /**
- * The adapter of a namespace, of a class that extends the app's own copy of socket.io-adapter's. It only says who does
- * what: rooms are {@link Membership}'s, broadcasts {@link Delivery}'s, those with acknowledgements {@link
- * Acknowledged}'s, sockets of other app servers {@link Remote}'s, and clients that come back {@link Returns}'.
+ * The adapter of a namespace. Its class extends the app's own copy of socket.io-adapter's. It only distributes the
+ * work: {@link Membership} handles rooms, {@link Delivery} broadcasts, {@link Acknowledged} broadcasts with
+ * acknowledgements, {@link Remote} the sockets of other app servers, and {@link Returns} clients that return.
  */
 import type { Member } from "../cluster/cluster.js";
 import { runErrand } from "../cluster/errands.js";
@@ -30,12 +30,13 @@ import { Returns } from "./returns.js";
 import { Roster } from "./roster.js";
 import type { AdapterHost, Scope } from "./scope.js";
 
+/** Creates the adapter class for an app's copy of Socket.IO. */
 export function createAdapter(bases: Bases, host: AdapterHost): AdapterConstructor {
   const { cluster, recovery } = host;
   const plain = bases.Adapter.prototype as AdapterBase;
 
   return class TrunklineAdapter extends bases.Adapter implements Member {
-    /** Who we are in messages, as in other adapters. */
+    /** The id of this app server in messages, under the name that other adapters use. */
     readonly uid = cluster.id;
     private readonly roster = new Roster((on) => cluster.tellInterest(this.nsp.name, on));
     private readonly remote = new Remote(this, cluster);
@@ -60,7 +61,7 @@ export function createAdapter(bases: Bases, host: AdapterHost): AdapterConstruct
         if (roster.attached.has(socket.id)) roster.noteOutgoing(socket);
       });
       cluster.register(nsp.name, this);
-      // Not in `init`, which socket.io 4.6 does not call.
+      // Not in `init`, because socket.io 4.6 does not call it.
       guardNamespace(nsp, TrunklineAdapter);
     }
 

@@ -1,6 +1,6 @@
 /**
- * What an adapter does about the sockets of other app servers: it asks, tells, and knows what of that is not confirmed
- * yet.
+ * An adapter's operations on the sockets of other app servers, and its questions about them. Counts the operations that
+ * are not confirmed yet.
  */
 import type { Cluster } from "../cluster/cluster.js";
 import { OwnType, type MessageData } from "../cluster/messages.js";
@@ -8,11 +8,15 @@ import { encodeOptions, socketOf } from "../cluster/rooms.js";
 import { FORM_MAX } from "../data/pack.js";
 import { MessageType, type AdapterBase, type BroadcastOptions, type FetchedSocket } from "../socketio/types.js";
 
-/** As in socket.io-adapter. */
+/** The time limit for answers, the same as in socket.io-adapter. */
 const ANSWER_MS = 5_000;
-/** How long an operation on sockets of other app servers may keep broadcasts on the way that it took. */
+/**
+ * The longest time for which an unconfirmed operation on sockets of other app servers keeps later broadcasts on the
+ * operation's way.
+ */
 export const SETTLE_MS_MAX = 1_000;
 
+/** The sockets of a namespace that other app servers have. */
 export class Remote {
   private readonly adapter: AdapterBase;
   private readonly cluster: Cluster;
@@ -28,7 +32,7 @@ export class Remote {
     return this.unsettled === 0;
   }
 
-  /** Has the other app servers do something with their sockets. */
+  /** Tells the other app servers to do something with their sockets. */
   operate(type: number, data: MessageData): void {
     const missing = this.cluster.peerIds();
     if (missing.length === 0) return;
@@ -43,7 +47,10 @@ export class Remote {
     });
   }
 
-  /** The sockets of all app servers. @param own those of this one */
+  /**
+   * The sockets of all app servers.
+   * @param own the sockets of this app server
+   */
   fetchSockets(options: BroadcastOptions, own: Promise<FetchedSocket[]>): Promise<FetchedSocket[]> {
     const missing = options.flags?.local ? [] : this.cluster.peerIds();
     if (missing.length === 0) return own;

@@ -1,7 +1,7 @@
 /**
- * What another app server asks this one to do with its own sockets: the receiving half of socket.io-adapter's
- * `ClusterAdapter`, on the methods of the app's own `Adapter`. Written here because no object of the app leads to that
- * class, and a bundle has no module to look it up in.
+ * Operations and questions of other app servers about the sockets of this one: the receiving half of
+ * socket.io-adapter's `ClusterAdapter`, built on the methods of the app's own `Adapter`. That class itself cannot be
+ * used: no object of the app leads to it, and a bundle has no module from which to import it.
  */
 import { MessageType, type AdapterBase, type FetchedSocket } from "../socketio/types.js";
 import { keyOf, textOf, textsOf } from "../data/keys.js";
@@ -10,10 +10,16 @@ import { Part } from "../data/plain.js";
 import type { ClusterMessage, MessageData } from "./messages.js";
 import { decodeOptions } from "./rooms.js";
 
-/** @param sharesParts whether the other one has said that it reads form 2 */
+/**
+ * Sends an answer.
+ * @param sharesParts whether the other app server has announced that it reads form 2
+ */
 type Answer = (type: number, data: MessageData, sharesParts?: boolean) => void;
 
-/** @param plain the prototype of the app's own `Adapter`: its methods look at the sockets of this process only */
+/**
+ * Carries out one message of another app server.
+ * @param plain the prototype of the app's own `Adapter`: its methods only see the sockets of this process
+ */
 export function runErrand(
   adapter: AdapterBase,
   plain: AdapterBase,
@@ -39,11 +45,14 @@ export function runErrand(
     case MessageType.SERVER_SIDE_EMIT:
       return emitHere(adapter, data, answer);
     default:
-    // The rest are answers, and messages of our own: whoever calls this has taken them out.
+    // Other types are answers or our own messages, which the caller has handled.
   }
 }
 
-/** What `RemoteSocket` is made of, rooms as text. A session store may hold anything, itself included. */
+/**
+ * The fields from which a `RemoteSocket` is made, with rooms as text. Without the session store, which may hold
+ * anything, even itself.
+ */
 function described(socket: FetchedSocket): FetchedSocket {
   const { id, rooms, handshake, data } = socket as FetchedSocket & {
     handshake: Record<string, unknown>;
@@ -52,7 +61,7 @@ function described(socket: FetchedSocket): FetchedSocket {
   return {
     id: textOf(id),
     rooms: textsOf(rooms),
-    // What one socket has must not keep the others from being told of.
+    // If one socket's data cannot be sent, the others must still be described.
     handshake: new Part(withoutStore(handshake), bareHandshake(handshake)),
     data: new Part(data, {}),
   } as unknown as FetchedSocket;
@@ -64,7 +73,7 @@ function withoutStore(handshake: Record<string, unknown>): Record<string, unknow
   return rest;
 }
 
-/** What is always short. */
+/** The fields of a handshake that are always short. */
 function bareHandshake({ time, address, xdomain, secure, issued, url }: Record<string, unknown>): object {
   return { headers: {}, time, address, xdomain, secure, issued, url, query: {}, auth: {} };
 }

@@ -1,25 +1,28 @@
 /**
- * What app servers tell one another. Numbers and shapes are those of socket.io-adapter's `ClusterAdapter`; those from
- * 100 on are ours.
+ * The messages among app servers. Numbers and shapes are those of socket.io-adapter's `ClusterAdapter`; the numbers
+ * from 100 on are ours.
  */
 import { MessageType, type FetchedSocket } from "../socketio/types.js";
 
+/** The types of messages that socket.io-adapter does not have. */
 export const OwnType = {
   /**
-   * The sender begins or ceases to have sockets that broadcasts must reach through it: direct ones, or ones with
-   * outgoing listeners.
+   * The sender begins or stops having sockets that broadcasts reach only through it: direct ones, or ones with outgoing
+   * listeners.
    */
   interest: 100,
-  /** To a question: the namespace does not exist here. */
+  /** An answer to a question: the namespace does not exist here. */
   absent: 101,
-  /** To an operation: it is done. */
+  /** An answer to an operation: it is done. */
   done: 102,
   /**
-   * An operation: a socket that the sender was asked for lives elsewhere, perhaps here; it is to be kept and to end.
+   * An operation: another app server has asked the sender for a socket. The app server that has the socket keeps it for
+   * its client, and ends it here.
    */
   takeOver: 103,
 } as const;
 
+/** The receivers and flags of a broadcast, with rooms as text. */
 export interface WireOptions {
   readonly rooms: unknown[];
   readonly except: unknown[];
@@ -28,29 +31,31 @@ export interface WireOptions {
     | undefined;
 }
 
+/** A message from another app server. */
 export interface ClusterMessage {
   readonly type: number;
   readonly nsp: string;
-  /** Who sent it: set by the receiver, from what the node says. */
+  /** The sender's id: the receiver sets it, as the node reports it. */
   readonly uid: string;
   readonly data: MessageData;
 }
 
+/** The fields of messages; each type uses some of them. */
 export interface MessageData {
   readonly requestId?: string | undefined;
-  /** Of a question: the highest form of payloads that its sender reads; none said is 1. */
+  /** In a question: the highest form of payloads that its sender reads; 1 if absent. */
   readonly form?: number;
   readonly opts?: WireOptions;
-  /** Of a join or a leave. */
+  /** In a join or a leave. */
   readonly rooms?: unknown[];
   readonly close?: boolean | undefined;
-  /** Of a server-side emit: its arguments; of an answer: the answer. */
+  /** In a server-side emit: the arguments. In an answer: the answer. */
   readonly packet?: unknown;
-  /** Of a broadcast: the packet as the app's parser encoded it. */
+  /** In a broadcast: the packet as the app's parser encoded it. */
   readonly parts?: (string | Uint8Array)[];
-  /** Of a broadcast that Trunkline's nodes keep for clients that come back. */
+  /** In a broadcast that Trunkline's nodes keep for clients that return. */
   readonly offset?: string | undefined;
-  /** Of a broadcast: whether the receiver must serve the sockets behind Trunkline, too. */
+  /** In a broadcast: whether the receiver must also serve the sockets behind Trunkline. */
   readonly everybody?: boolean;
   readonly sockets?: FetchedSocket[];
   readonly clientCount?: number;
@@ -74,7 +79,7 @@ const isSocket: Check = (value) => {
   const { id, rooms, handshake } = value as { id?: unknown; rooms?: unknown; handshake?: unknown };
   return isText(id) && isTexts(rooms) && isRecord(handshake);
 };
-/** Flags that this version does not know may be anything. */
+/** The checks of known flags; a flag that this version does not know may have any value. */
 const FLAGS: Readonly<Record<string, Check>> = {
   volatile: isBoolean,
   compress: isBoolean,
@@ -91,7 +96,7 @@ const isOptions: Check = (value) => {
   return isTexts(rooms) && isTexts(except) && (flags === undefined || isFlags(flags));
 };
 
-/** What each field must be, in whatever message it is. */
+/** The check of each field, the same for all types of messages. */
 const FIELDS: { readonly [Field in keyof MessageData]-?: Check } = {
   requestId: isText,
   form: isNumber,
@@ -109,7 +114,7 @@ const FIELDS: { readonly [Field in keyof MessageData]-?: Check } = {
 };
 const NAMES = Object.keys(FIELDS) as (keyof MessageData)[];
 
-/** What a message of each type cannot do without. */
+/** The fields that a message of each type must have. */
 const NEEDED: Readonly<Record<number, readonly (keyof MessageData)[]>> = {
   [MessageType.BROADCAST]: ["opts", "parts"],
   [MessageType.SOCKETS_JOIN]: ["opts", "rooms"],
@@ -127,14 +132,14 @@ const NEEDED: Readonly<Record<number, readonly (keyof MessageData)[]>> = {
   [OwnType.takeOver]: ["requestId", "socket"],
 };
 
-/** A message with all that its type needs; undefined when it is none, or of a type that we do not know. */
+/** Checks a message. Returns undefined if it is malformed or of an unknown type. */
 export function readMessage(value: unknown, from: string): ClusterMessage | undefined {
   if (!isObject(value)) return undefined;
   const { type, nsp, data } = value as Partial<ClusterMessage>;
   if (typeof type !== "number" || typeof nsp !== "string" || !isObject(data)) return undefined;
   if (!NAMES.every((name) => data[name] === undefined || FIELDS[name](data[name]))) return undefined;
   if (NEEDED[type]?.every((name) => data[name] !== undefined) !== true) return undefined;
-  // The arguments of an event; an answer may be anything.
+  // The arguments of an event must be a list; an answer may be anything.
   if (type === MessageType.SERVER_SIDE_EMIT && !isList(data.packet)) return undefined;
   return { type, nsp, uid: from, data };
 }
@@ -148,6 +153,7 @@ const ANSWERS: ReadonlySet<number> = new Set([
   OwnType.done,
 ]);
 
+/** Whether the message answers a question or an operation. */
 export function isAnswer(message: Pick<ClusterMessage, "type">): boolean {
   return ANSWERS.has(message.type);
 }

@@ -1,24 +1,25 @@
 /**
- * Messages among app servers as the payloads of `Relay` frames (`spec/relay.md`, section 1). A message longer than one
- * frame goes in pieces; a trunk keeps their order.
+ * Encodes messages among app servers as the payloads of `Relay` frames (`spec/relay.md`, section 1). A message longer
+ * than one frame is sent in pieces; a trunk keeps their order.
  */
 import { FORMAT, pack, unpack } from "../data/pack.js";
 import { NotPlain, type LeftOut, type PlainLimits } from "../data/plain.js";
 import { Unreadable } from "../data/unreadable.js";
 import type { MessageData } from "./messages.js";
 
-/** Longer messages are not sent. */
+/** The longest message that is sent. */
 export const MESSAGE_BYTES_MAX = 64 * 1024 * 1024;
-/** Of one message: far more than it holds when nothing in it makes new values without end. */
+/** The most values in one message: far more than a message has unless it creates new values endlessly. */
 const MESSAGE_VALUES_MAX = 1 << 22;
 
-/** First byte of a payload: what the rest is. A whole message is its own head. */
+/** The first byte of a payload, which says what the rest is. A complete message begins with its own format byte. */
 const Kind = { whole: FORMAT, piece: 3 } as const;
-/** kind:u8 message:u32 index:u16 count:u16 */
+/** The bytes before a piece: kind:u8 message:u32 index:u16 count:u16 */
 const PIECE_HEAD_BYTES = 9;
 
 /**
- * What cannot go (see `plain.ts`) is left out; functions and symbols without a word, as a JSON encoder would.
+ * Encodes a message. Values that cannot be sent (see `plain.ts`) are left out; functions and symbols silently, as in
+ * JSON.
  * @param how whether all receivers read form 2, and whether each `Part` of it is left out
  * @throws NotPlain when the message is too long
  */
@@ -32,7 +33,7 @@ export function encodeMessage(
   const parts = data.parts?.map((part) =>
     typeof part === "string" ? part : Buffer.from(part.buffer, part.byteOffset, part.byteLength),
   );
-  // A field that is undefined is not there.
+  // A field with the value undefined is left out.
   const said = Object.entries({ ...data, parts }).filter(([, value]) => value !== undefined);
   const limits = { bytesMax: MESSAGE_BYTES_MAX, valuesMax: MESSAGE_VALUES_MAX, onLeftOut, ...how };
   const message = pack({ type, nsp, data: Object.fromEntries(said) }, limits, "");
@@ -41,7 +42,10 @@ export function encodeMessage(
   return message;
 }
 
-/** @param number differs from message to message of one sender */
+/**
+ * Splits a message into payloads.
+ * @param number differs from message to message of one sender
+ */
 export function toPayloads(message: Buffer, payloadBytesMax: number, number: number): Buffer[] {
   if (message.length <= payloadBytesMax) return [message];
   const room = payloadBytesMax - PIECE_HEAD_BYTES;
@@ -58,13 +62,13 @@ export function toPayloads(message: Buffer, payloadBytesMax: number, number: num
   return payloads;
 }
 
-/** Puts together what one app server sends. A node may drop relays: what then misses a piece is given up. */
+/** Joins the pieces of one app server's messages. A node may drop relays: a message that misses a piece is dropped. */
 export class Assembler {
   private number = -1;
   private pieces: Buffer[] = [];
   private bytes = 0;
 
-  /** Returns the message that this payload completes, if it does. @throws Unreadable */
+  /** Adds a payload. Returns the message that it completes, if any. @throws Unreadable */
   add(payload: Buffer): unknown {
     switch (payload[0]) {
       case Kind.piece:

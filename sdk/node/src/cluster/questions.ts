@@ -1,17 +1,18 @@
 /**
- * Questions to other app servers that are not fully answered yet. None outlives its time limit, and none waits for a
+ * Questions to other app servers that are not completely answered. None outlives its time limit, and none waits for a
  * peer that has left.
  */
 import type { ClusterMessage } from "./messages.js";
 import { whenRead } from "../trunk/hang.js";
 
+/** A question to other app servers. */
 export interface Question {
-  /** Who has still something to say. */
+  /** The peers whose answers are missing. */
   readonly missing: Iterable<string>;
   readonly timeoutMs: number | undefined;
-  /** An answer of one that is missing. Returns true when it was that peer's last word. */
+  /** Handles an answer of a missing peer. Returns true when it was that peer's last answer. */
   onAnswer(peer: string, answer: ClusterMessage): boolean;
-  /** Nobody is missing any more. */
+  /** Called when no answer is missing any longer. */
   onDone(): void;
   onTimeout(missing: number): void;
 }
@@ -22,6 +23,7 @@ interface Pending {
   readonly timer: NodeJS.Timeout;
 }
 
+/** The open questions of an app server. */
 export class Questions {
   private readonly pending = new Map<string, Pending>();
   private last = 0;
@@ -44,7 +46,7 @@ export class Questions {
     if (pending?.missing.has(peer) && pending.question.onAnswer(peer, answer)) this.settle(id, peer);
   }
 
-  /** The peer has nothing to say to this question, or nothing more. */
+  /** Notes that the peer will not answer this question, or has answered it completely. */
   settle(id: string, peer: string): void {
     const pending = this.pending.get(id);
     if (pending === undefined || !pending.missing.delete(peer) || pending.missing.size > 0) return;
@@ -53,7 +55,7 @@ export class Questions {
     pending.question.onDone();
   }
 
-  /** Its time is over, or it was never asked. */
+  /** Ends a question whose time is over, or that could not be sent. */
   giveUp(id: string): void {
     const pending = this.pending.get(id);
     if (pending === undefined) return;
@@ -62,7 +64,7 @@ export class Questions {
     pending.question.onTimeout(pending.missing.size);
   }
 
-  /** The peer is gone: nobody waits for it. */
+  /** Stops waiting for a peer that is gone. */
   forget(peer: string): void {
     for (const id of [...this.pending.keys()]) this.settle(id, peer);
   }

@@ -1,18 +1,18 @@
-/** What is alive and not data: whatever has connections of its own. */
+/** Recognises live objects, which are not data: objects with connections of their own. */
 import { types } from "node:util";
 
-/** An object with this in its class is never copied. */
+/** The key of a property that marks a class whose objects are never copied. */
 export const INTERNAL = Symbol("trunkline.internal");
 
-/** Most objects are no more than this, and need not be asked for what only others can be. */
+/** Whether the object is a plain record, as most are: such objects need no further checks. */
 export function isBareRecord(value: object): boolean {
   const proto: unknown = Object.getPrototypeOf(value);
   return proto === Object.prototype || proto === null;
 }
 
 /**
- * Whether it can do what only a thing with a life beyond its values can: emitters (sockets, servers, streams), targets
- * of events, timers, promises.
+ * Whether the object's methods show that it is more than its values: emitters (sockets, servers, streams), targets of
+ * events, timers, promises.
  */
 export function isAlive(value: object): boolean {
   const face = value as Record<string | symbol, unknown>;
@@ -26,7 +26,8 @@ export function isAlive(value: object): boolean {
 }
 
 /**
- * The same by what it is inside: promises whatever they were made of, weak collections, what belongs to native code.
+ * Whether the object's internal type shows that it is more than its values: promises of any class, weak collections,
+ * objects of native code.
  */
 export function isAliveInside(value: object): boolean {
   return (
@@ -40,6 +41,7 @@ export function isAliveInside(value: object): boolean {
   );
 }
 
+/** The name of the object's class, for messages. */
 export function nameOf(value: object): string {
   const { constructor } = value as { constructor?: unknown };
   const name = typeof constructor === "function" ? constructor.name : "";

@@ -1,5 +1,6 @@
 /**
- * Data as bytes and back: MessagePack, with tagged forms for what it has none for (`spec/relay.md`, sections 1 to 3).
+ * Encodes data as bytes and back: MessagePack, with tagged forms for values that it cannot represent (`spec/relay.md`,
+ * sections 1 to 3).
  */
 import { Packr, Unpackr } from "msgpackr";
 import { checkPacked } from "./check.js";
@@ -8,23 +9,26 @@ import { Tables } from "./tables.js";
 import { revive } from "./tags.js";
 import { Unreadable } from "./unreadable.js";
 
-/** The first byte of all that is in this format. What releases of other formats write begins with other bytes. */
+/** The first byte of everything in this format. Releases with other formats write other first bytes. */
 export const FORMAT = 2;
-/** The second byte: whether anything in it is tagged. Without it the decoder's work is all. */
+/** The second byte: whether the data has tagged values. Without them, decoding MessagePack is enough. */
 const Form = { plain: 0, tagged: 1, shared: 2 } as const;
-/** The highest form that we read. */
+/** The highest form that this release reads. */
 export const FORM_MAX = Form.shared;
 const HEAD_BYTES = 2;
-/** A tagged value is so many of MessagePack's at the most. */
+/** The most MessagePack values in one tagged value. */
 const VALUES_OF_ONE_MAX = 5;
-/** So many values cannot be in 64 MiB by our own count (see `plain.ts`). */
+/** The most values in a payload: by our own count (see `plain.ts`), 64 MiB cannot hold more. */
 const VALUES_MAX = ((64 * 1024 * 1024) / VALUE_BYTES) * VALUES_OF_ONE_MAX;
 
-// No records and no extensions: other languages know neither. Maps in their shortest form.
+// Without records and extensions, which other languages do not know. Maps in their shortest form.
 const packr = new Packr({ useRecords: false, variableMapSize: true, useToJSON: false });
 const unpackr = new Unpackr({ useRecords: false, mapsAsObjects: true, int64AsType: "number", copyBuffers: true });
 
-/** @throws NotPlain, and nothing else: what is packed may hold what clients sent, or objects of the app's that throw */
+/**
+ * Encodes a value.
+ * @throws NotPlain, and nothing else: the value may hold what clients sent, or objects of the app that throw
+ */
 export function pack(value: unknown, limits: PlainLimits, root: string): Buffer {
   try {
     const { wire, isTagged, tables } = toWire(value, limits, root);
@@ -37,7 +41,7 @@ export function pack(value: unknown, limits: PlainLimits, root: string): Buffer 
   }
 }
 
-/** @throws Unreadable, and nothing else */
+/** Decodes a value. @throws Unreadable, and nothing else */
 export function unpack(bytes: Buffer): unknown {
   if (bytes[0] !== FORMAT)
     throw new Unreadable(bytes.length === 0 ? "it is empty" : "it is in the format of another release of the SDK");

@@ -1,25 +1,25 @@
 /**
- * What many values of one payload share: texts that come again, and the keys of records that are made alike. Each is
- * written once, in a table, and then said by its number (`spec/relay.md`, section 3, form 2).
+ * Tables of what many values of one payload share: repeated texts, and the keys of records with the same keys. Each is
+ * written once, in a table, and then replaced by its number (`spec/relay.md`, section 3, form 2).
  */
 import { Unreadable } from "./unreadable.js";
 
-/** Shorter texts are no longer than the number of one. */
+/** The shortest text that a number can replace with a gain. */
 const UNITS_MIN = 4;
-/** A text that has come so often goes by its number from then on. */
+/** The occurrence from which on a text is replaced by its number. */
 const TIMES = 3;
-/** Records whose first key is the same and that differ all the same; others are written as they are. */
+/** The most shapes that begin with the same key; records with further shapes are written as they are. */
 const ALIKE_MAX = 16;
 
-/** The tables while a payload is written. */
+/** The tables of a payload that is being written. */
 export class TableWriter {
   readonly texts: string[] = [];
   readonly shapes: string[][] = [];
-  /** The number of a text in the table; below zero, how often it has come. */
+  /** The number of a text in the table; a negative value is how often it has occurred. */
   private readonly known = new Map<string, number>();
   private readonly byFirstKey = new Map<string, number[]>();
 
-  /** In the place of a text: itself, or a number below zero. */
+  /** The replacement for a text: the text itself, or a negative number. */
   text(text: string): string | number {
     if (text.length < UNITS_MIN) return text;
     const found = this.known.get(text);
@@ -54,12 +54,12 @@ function isSame(some: readonly string[], others: readonly string[]): boolean {
   return true;
 }
 
-/** The tables of a payload that is read. */
+/** The tables of a payload that is being read. */
 export class Tables {
   private readonly texts: readonly string[];
   private readonly shapes: readonly (readonly string[])[];
 
-  /** @throws Unreadable unless these are tables */
+  /** @throws Unreadable if these are not valid tables */
   constructor(texts: unknown, shapes: unknown) {
     if (!isTexts(texts)) throw new Unreadable("the table of texts is none");
     if (!Array.isArray(shapes) || !shapes.every(isShape)) throw new Unreadable("the table of shapes is none");
@@ -84,7 +84,7 @@ function isTexts(value: unknown): value is string[] {
   return Array.isArray(value) && value.every((item) => typeof item === "string");
 }
 
-/** No key twice, and none that would set a prototype. */
+/** Whether the value is a valid shape: no key twice, and none that would set a prototype. */
 function isShape(value: unknown): boolean {
   return isTexts(value) && new Set(value).size === value.length && !value.includes("__proto__");
 }

@@ -1,10 +1,11 @@
 /**
- * Values that MessagePack has no form for, as lists that begin with nil: `[nil, tag, …]` (`spec/relay.md`, section 3).
- * A list of the app's that begins with nil is written as {@link Tag.list}, so that no other is taken for one of these.
+ * Values that MessagePack cannot represent, as lists that begin with nil: `[nil, tag, …]` (`spec/relay.md`, section 3).
+ * If a list of the app begins with nil, it is written as {@link Tag.list}, so that it is not taken for a tagged value.
  */
 import type { Tables } from "./tables.js";
 import { Unreadable } from "./unreadable.js";
 
+/** The numbers of the tagged forms. */
 export const Tag = {
   list: 0,
   undefined: 1,
@@ -23,7 +24,7 @@ export const Tag = {
   shaped: 14,
 } as const;
 
-/** What is before the values of a record with a shape: nil, the tag, the shape's number. */
+/** The number of items before the values of a record with a shape: nil, the tag, the shape's number. */
 export const SHAPED_HEAD = 3;
 
 type Tagged = readonly [null, number, ...unknown[]];
@@ -53,8 +54,8 @@ const ERRORS: Readonly<Record<string, ErrorConstructor>> = {
 };
 
 /**
- * Bytes with their type's name; undefined for a type that others may not have. @throws TypeError when they were taken
- * away from their owner
+ * Bytes with the name of their type; undefined for a type that other runtimes may not have.
+ * @throws TypeError when the bytes were transferred to another owner
  */
 export function taggedBytes(value: ArrayBuffer | View): Tagged | undefined {
   const name = Object.prototype.toString.call(value).slice("[object ".length, -1);
@@ -65,21 +66,21 @@ export function taggedBytes(value: ArrayBuffer | View): Tagged | undefined {
     : undefined;
 }
 
-/** A bigint in base 16, which is read in the time that its length takes. */
+/** A bigint in base 16, which is parsed in linear time. */
 export function bigintText(value: bigint): string {
   return value.toString(16);
 }
 
 /**
- * Puts the values in place of their tagged forms: in place, but for these.
- * @param tables what its values share, in a payload of form 2
+ * Replaces tagged forms by their values, in place where possible.
+ * @param tables the shared texts and shapes, in a payload of form 2
  * @throws Unreadable
  */
 export function revive(value: unknown, tables?: Tables): unknown {
   return new Reviver(tables).revive(value);
 }
 
-/** How many items follow each tag; the others take any number, in pairs where that is what they are made of. */
+/** The number of items after each tag; tags that are not listed take any number, or any number of pairs. */
 const ITEMS: Readonly<Record<number, number>> = {
   [Tag.undefined]: 0,
   [Tag.bigint]: 1,
@@ -94,7 +95,7 @@ const ITEMS: Readonly<Record<number, number>> = {
 };
 
 class Reviver {
-  /** Lists, records, maps and sets, in the order in which they begin: what references count. */
+  /** Lists, records, maps and sets, in the order in which they begin: references are positions in this list. */
   private readonly containers: unknown[] = [];
   private readonly tables: Tables | undefined;
 
@@ -177,7 +178,7 @@ class Reviver {
     }
   }
 
-  /** What must be a text, as it is or in a form of its own. */
+  /** A value that must be a text, plain or tagged. */
   private text(value: unknown): string {
     const revived = this.revive(value);
     if (typeof revived !== "string") throw new Unreadable("a text is missing");
@@ -188,7 +189,7 @@ class Reviver {
     const map = new Map<unknown, unknown>();
     this.containers.push(map);
     checkPairs(pairs);
-    // Not in one expression: the key comes first.
+    // Not in one expression: the key must be revived first.
     for (let index = 0; index < pairs.length; index += 2) {
       const key = this.revive(pairs[index]);
       map.set(key, this.revive(pairs[index + 1]));
@@ -209,7 +210,7 @@ class Reviver {
     checkPairs(pairs);
     for (let index = 0; index < pairs.length; index += 2) {
       const key = this.text(pairs[index]);
-      // An assignment would set the prototype for one key.
+      // An assignment to the key `__proto__` would set the prototype.
       Object.defineProperty(record, key, {
         value: this.revive(pairs[index + 1]),
         writable: true,
@@ -261,7 +262,7 @@ function errorOf(name: string, message: string, stack: string | undefined): Erro
 
 function bytesOf(name: string, value: unknown): unknown {
   if (!(value instanceof Uint8Array)) throw new Unreadable("bytes are missing");
-  // In memory of their own, where they begin on the right address.
+  // A copy in memory of its own, so that its start is aligned.
   const { buffer } = new Uint8Array(value);
   if (name === "ArrayBuffer") return buffer;
   if (!Object.hasOwn(VIEWS, name)) throw new Unreadable(`bytes of type ${name} are not known`);
@@ -271,13 +272,13 @@ function bytesOf(name: string, value: unknown): unknown {
   return new (Type as new (buffer: ArrayBuffer) => unknown)(buffer);
 }
 
-/** A text with halves of characters in it, which UTF-8 has no form for. */
+/** A text with unpaired surrogates, which UTF-8 cannot represent. */
 function illFormed(json: string): string {
   try {
     const text: unknown = JSON.parse(json);
     if (typeof text === "string") return text;
   } catch {
-    // As below.
+    // Reported below.
   }
   throw new Unreadable("a text cannot be read");
 }

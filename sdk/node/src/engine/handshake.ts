@@ -1,6 +1,6 @@
 /**
- * What an app may have to say about a request before it is answered: middlewares, `allowRequest`, `generateId`, the
- * header events. One object for each `Open` that needs it, and for each `Request`.
+ * Lets the app take part before a request is answered: middlewares, `allowRequest`, `generateId`, the header events.
+ * There is one object for each `Open` that needs it, and for each `Request`.
  */
 import createDebug from "debug";
 import type { EventEmitter } from "node:events";
@@ -17,23 +17,25 @@ const BAD_REQUEST = 3;
 const FORBIDDEN = 4;
 const UNSUPPORTED_PROTOCOL_VERSION = 5;
 
+/** The engine, as far as a handshake needs it. */
 export interface HandshakeEngine extends EngineBase {
   readonly errorMessages: Readonly<Record<number, string>>;
   readonly hasOwnIds: boolean;
 }
 
+/** What the app decided about an accepted session. */
 export interface Accepted {
   readonly sid: string;
   readonly headers: Header[];
   readonly lasting: Header[];
 }
 
-/** Makes the session that the app has let in. */
+/** Creates the session that the app has accepted. */
 type Accept = (request: HandshakeRequest, answer: Accepted) => EventEmitter;
 
 type Context = Record<string, unknown>;
 
-/** An `Open` on its way to `Accept` or `Reject`. */
+/** An `Open` that is not yet answered by `Accept` or `Reject`. */
 export class Handshake implements Session {
   readonly accepted = false;
   private readonly engine: HandshakeEngine;
@@ -50,7 +52,7 @@ export class Handshake implements Session {
     this.open = open;
     this.accept = accept;
     this.request = new HandshakeRequest(open.request).standAlone();
-    // A middleware that answers by itself, or throws the client's stream away, has refused the session.
+    // A middleware that answers by itself, or destroys the client's stream, has refused the session.
     this.response = new CapturedResponse(this.request, () => this.reject(this.response.captured()));
     this.request.socket.once("close", () => this.reject({ status: 400, headers: [], body: Buffer.alloc(0) }));
   }
@@ -71,18 +73,18 @@ export class Handshake implements Session {
   }
 
   handleMessage(): void {
-    // Not before `Accept`: the machine has seen to it.
+    // Not called: the machine accepts messages only after `Accept`.
   }
 
   handleUpgraded(): void {
-    // As above.
+    // Not called before `Accept` either.
   }
 
   handleMarked(): void {
-    // As above.
+    // Not called before `Accept` either.
   }
 
-  /** The client went away. */
+  /** Handles that the client went away. */
   handleClose(): void {
     this.abandon();
   }
@@ -113,10 +115,10 @@ export class Handshake implements Session {
     const { engine, request, response, open } = this;
     this.settled = true;
     const events = headerEvents(engine, request, this.isUpgrade ? undefined : sid || open.sid);
-    // Middlewares such as express-session write their headers when the head goes out.
+    // Middlewares such as express-session add their headers when the head is written.
     response.writeHead(this.isUpgrade ? 101 : 200);
     const own = headerList(response.getHeaders()).filter((header) => !OF_THE_BODY.has(header.name));
-    // Where each answer is asked for, each has headers of its own.
+    // If the app is asked about each answer, each answer gets its own headers.
     const lasts = (header: Header): boolean => !this.machine.asksEachRequest && !isCookie(header);
     const answer = {
       sid,
@@ -130,7 +132,7 @@ export class Handshake implements Session {
     delete request.res;
     const conn = this.accept(request, answer);
     if (!this.isUpgrade) response.end();
-    // Middlewares that log requests wait for it.
+    // Middlewares that log requests wait for this event.
     else if (response.listenerCount("close") > 0) conn.once("close", () => response.emit("close"));
   }
 
@@ -156,8 +158,8 @@ export class Handshake implements Session {
 }
 
 /**
- * A `Request`: one that opens no session, or goes on with one, and passes the middlewares and fires `connection_error`
- * like any other.
+ * Answers a `Request`, which opens no session or belongs to an existing one. It passes the middlewares and emits
+ * `connection_error` like any other.
  */
 export function answerRequest(engine: HandshakeEngine, machine: Machine, frame: FrameBodies["Request"]): void {
   const request = new HandshakeRequest(frame.request).standAlone();
@@ -188,7 +190,7 @@ export function answerRequest(engine: HandshakeEngine, machine: Machine, frame: 
     engine.verify(asIncoming(request), upgrade, (code, context) => {
       if (settled) return;
       if (code !== undefined) return refuse(code, context);
-      // What engine.io's polling transport answers to a method that is neither GET nor POST.
+      // The answer of engine.io's polling transport to a method that is neither GET nor POST.
       response.writeHead(500);
       response.end();
     });
@@ -196,7 +198,7 @@ export function answerRequest(engine: HandshakeEngine, machine: Machine, frame: 
 }
 
 /**
- * A header that no client can see: the node is to answer the request by itself, with the other headers
+ * A header that clients do not see: it tells the node to answer the request itself, with the other headers
  * (`spec/trunk.md`, section 4).
  */
 const PROCEED: Header = { name: ":proceed", value: "" };
@@ -209,13 +211,13 @@ function proceed(
 ): ClientResponse {
   const headers: Record<string, unknown> = {};
   engine.emit("headers", headers, request);
-  // Middlewares such as express-session write their headers when the head goes out.
+  // Middlewares such as express-session add their headers when the head is written.
   response.writeHead(upgrade ? 101 : 200);
   const own = headerList(response.getHeaders()).filter((header) => !OF_THE_BODY.has(header.name));
   return { status: 200, headers: [PROCEED, ...own, ...headerList(headers)], body: Buffer.alloc(0) };
 }
 
-/** The response to an upgrade ends with its stream, and that with the session. */
+/** Closes the response to an upgrade with its session: it ends with its stream, and the stream with the session. */
 function closeWith(engine: HandshakeEngine, request: HandshakeRequest, response: CapturedResponse): void {
   const conn = engine.clients[request._query.sid ?? ""] as EventEmitter | undefined;
   if (conn !== undefined && response.listenerCount("close") > 0) conn.once("close", () => response.emit("close"));
@@ -228,8 +230,8 @@ function isCookie(header: Header): boolean {
 }
 
 /**
- * Runs `initial_headers` and `headers`. What a listener of `headers` adds is for every answer of the session, so it is
- * kept apart.
+ * Emits `initial_headers` and `headers`. Headers that listeners of `headers` add are for every answer of the session,
+ * so they are kept apart.
  */
 function headerEvents(
   engine: HandshakeEngine,

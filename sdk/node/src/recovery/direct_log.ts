@@ -31,7 +31,7 @@ export class DirectLog {
     this.onIdle = onIdle;
   }
 
-  /** Whether a client may return to it. */
+  /** Whether it holds a session to which a client may return. */
   get isInUse(): boolean {
     return this.sessions.size > 0;
   }

@@ -1,6 +1,6 @@
 /**
- * Connection state recovery: what a client that comes back gets. Sockets and packets behind Trunkline are kept by the
- * nodes (`spec/trunk.md`, section 9), for all app servers of the hub; those of direct clients are kept here
+ * Connection state recovery: the sockets and packets for clients that return. Nodes keep those of clients behind
+ * Trunkline (`spec/trunk.md`, section 9), for all app servers of the hub. Those of direct clients are kept here
  * (`direct_log.ts`).
  */
 import createDebug from "debug";
@@ -22,53 +22,62 @@ import { Found, type FrameBodies, type Position } from "../trunk/frames.js";
 
 const debug = createDebug("trunkline:recovery");
 
-/** Both come from a client that may be hostile; ours are far shorter. */
+/**
+ * The longest private id and offset that are accepted. Clients send both and may be hostile; our own are far shorter.
+ */
 const ID_UNITS_MAX = 128;
 const ANSWER_MS_MAX = 2_000;
-/** A socket's `data` that is kept for its client; with more it comes back as a new one. */
+/** The longest `data` of a socket that is kept; a socket with more returns as a new one. */
 const STATE_BYTES_MAX = 1024 * 1024;
 const STATE_VALUES_MAX = 1 << 17;
 
 type RestoredAt = FrameBodies["RestoredAt"];
 
+/** A trunk, as far as recovery uses it. */
 export interface RestoreLink {
   readonly isUp: boolean;
-  /** Whether the node knows numbers of broadcasts: without them nobody can say what a client has at another node. */
+  /**
+   * Whether the node numbers broadcasts: without numbers it is unknown which broadcasts a client got from another node.
+   */
   readonly numbers: boolean;
   restore(nsp: string, pid: string, offset: string, done: (restored: RestoredAt | undefined) => void): void;
   giveBack(nsp: string, pid: string): void;
 }
 
-/** A socket on its way back, between what the node gave and its being connected. */
+/** A socket that is about to return: the node has given it, and it is not connected yet. */
 export interface Return extends Reattached {
   readonly sid: string;
   readonly conn: Conn;
-  /** It will not come: another attempt may have it. */
+  /** Gives the socket up, so that another attempt may have it. */
   release(): void;
 }
 
-/** As in Socket.IO: events that are neither volatile nor wait for an acknowledgement. */
+/**
+ * Whether a packet is recorded for clients that return. As in Socket.IO: events, except volatile ones and those that
+ * wait for an acknowledgement.
+ */
 export function isRecorded(packet: Packet, { flags }: BroadcastOptions): boolean {
   return packet.type === PacketType.EVENT && packet.id === undefined && flags?.volatile === undefined;
 }
 
+/** Receives the reports of a recovery. */
 export interface RecoveryHost {
   onTooLong(what: string, bytes: number): void;
-  /** A socket's state cannot leave this process: its client will come back as a new one. */
+  /** A socket's state cannot be encoded: its client will return with a new socket. */
   onNotPlain(what: string, cause: LeftOut): void;
-  /** A node of an earlier release is among ours. */
+  /** A node of an earlier release is connected. */
   onOldNode(): void;
-  /** What a node kept for a client cannot be read: the client comes back as a new one. */
+  /** A kept socket cannot be read: its client returns with a new socket. */
   onUnreadable(cause: Unreadable): void;
 }
 
-/** What the namespace of a socket does about its return. */
+/** The part of a socket's namespace in its return. */
 export interface ReturnHost {
-  /** Ends the socket if it lives already, on this or another app server. */
+  /** Ends the socket if it is still connected, to this or another app server. */
   takeOver(sid: string): Promise<void>;
-  /** It was given to us. */
+  /** Called when the node has given the socket to this app server. */
   onGiven(back: Return): void;
-  /** And cannot be used. */
+  /** Called when the socket that was given cannot be used. */
   onUnused(back: Return): void;
 }
 
@@ -77,12 +86,13 @@ interface Given {
   readonly restored: RestoredAt;
 }
 
+/** The recovery of sockets behind Trunkline, for all namespaces of an app server. */
 export class Recovery {
-  /** How long a client may be away. */
+  /** The time for which a client may be away. */
   readonly keepMs: number;
   private readonly links: () => RestoreLink[];
   private readonly host: RecoveryHost;
-  /** Offsets are unique in the hub: a random head for each process, then a number. */
+  /** The beginning of each offset. Offsets are unique in the hub: a random head for each process, then a number. */
   private readonly head = randomBytes(6).toString("base64url");
   private last = 0;
 
@@ -96,7 +106,7 @@ export class Recovery {
     return this.head + (++this.last).toString(36);
   }
 
-  /** Gives a socket to the node that its client was connected to. */
+  /** Gives a socket to its client's node. */
   persist(conn: Conn, nsp: string, { sid, pid, rooms, data }: PersistedSession): void {
     let state: Buffer;
     try {
@@ -114,8 +124,8 @@ export class Recovery {
   }
 
   /**
-   * Asks all nodes for the socket of a client that is back at `conn`, then the node of `conn` whether it has all that
-   * came since: only then the socket comes back.
+   * Asks all nodes for the socket of a client that returns in `conn`, then the node of `conn` whether it has everything
+   * sent since. Only then the socket returns.
    */
   async restore(
     nsp: string,
@@ -143,7 +153,7 @@ export class Recovery {
     return null;
   }
 
-  /** The first node that has it; else one that has given it out; else nothing. */
+  /** The answer of the first node that has the socket; otherwise of one that has given it out; otherwise undefined. */
   private ask(nsp: string, pid: string, offset: string): Promise<Given | undefined> {
     const links = this.links().filter((link) => link.isUp);
     if (links.length === 0) return Promise.resolve(undefined);
@@ -170,7 +180,7 @@ export class Recovery {
         link.restore(nsp, pid, offset, (restored) => {
           asked--;
           if (isOver) {
-            // Too late for us, and given out all the same.
+            // Too late for this attempt, so the socket is returned to the node.
             if (restored?.found === Found.yes) link.giveBack(nsp, pid);
             return;
           }
@@ -182,7 +192,10 @@ export class Recovery {
     });
   }
 
-  /** What was missed is not in it: it leaves when the socket is connected, together with what came meanwhile. */
+  /**
+   * Reads the kept session, without the missed packets: these are sent when the socket is connected, together with
+   * later ones.
+   */
   private readSession(pid: string, sid: string, { rooms, data }: RestoredAt): RestoredSession | null {
     try {
       const state = Object(unpack(data)) as { data?: unknown };

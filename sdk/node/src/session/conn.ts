@@ -1,6 +1,6 @@
 /**
- * One client session as Socket.IO's `Client` sees it: the face of engine.io's `Socket`. Transports, heartbeats and
- * buffers live in the node; nothing here has a timer.
+ * One client session with the interface of engine.io's `Socket`, as Socket.IO's `Client` needs it. The node has the
+ * transports, heartbeats and buffers; nothing here has a timer.
  */
 import { EventEmitter } from "node:events";
 import { causeOf, WORDS } from "./close_words.js";
@@ -20,7 +20,7 @@ import type { Session } from "../trunk/sessions.js";
 import type { PartData } from "../trunk/outbound_types.js";
 import { countOf, listOf, withoutSocket, withSocket, type Sockets } from "./sockets.js";
 
-/** What a socket that is back brings along: what it missed, and what the node gave with it. */
+/** The data of a socket that returns: the packets that it missed, and what the node gave with it. */
 export interface Reattached {
   readonly pid: string;
   readonly missed: Missed[];
@@ -31,11 +31,11 @@ export interface Reattached {
 
 type SendCallback = (transport: TransportFace) => void;
 
-/** What a session needs of the engine that it belongs to. */
+/** What a session needs of its engine. */
 export interface ConnHost extends EventEmitter {
-  /** Whether sockets are kept for clients that come back: then `Persist` must precede our `Close`. */
+  /** Whether sockets are kept for clients that return: then `Persist` must precede our `Close`. */
   readonly recovers: boolean;
-  /** Whether anybody has ever listened for `flush` or `drain` here. */
+  /** Whether `flush` or `drain` has ever had a listener here. */
   readonly watchesFlush: boolean;
   opts: EngineOptions;
   onUnhonoured(sentence: string): void;
@@ -45,38 +45,39 @@ export interface ConnHost extends EventEmitter {
 
 type Asked = Map<number, (bytes: number | undefined) => void>;
 
-/** Who asked what waits for a client, by the number of the mark: not in each session, because hardly anybody asks. */
+/** The callers of `measure` by the numbers of their marks. Not a field of each session, because calls are rare. */
 const ASKED = new WeakMap<Conn, Asked>();
 
-/** Sockets of one session, in all namespaces. More are no client's but an attack: each costs all others a little. */
+/** The most sockets of one session, in all namespaces. More are an attack: each costs all others a little. */
 const SOCKETS_MAX = 4_096;
 const { emit } = EventEmitter.prototype;
 
+/** A client session behind Trunkline. */
 export class Conn extends Emitter implements Session, FaceHost {
   readonly id: string;
   readonly server: ConnHost;
-  /** An own property that an app may delete to save the memory. */
+  /** The handshake's request: an own property, which an app may delete to save its memory. */
   request: HandshakeRequest;
   readonly protocol: number;
   readonly remoteAddress: string;
   readyState: "open" | "closing" | "closed" = "open";
   upgrading = false;
   upgraded = false;
-  /** The trunk's end that the session is on. It and the number change together, in {@link Conn.takeLine} only. */
+  /** The end of the session's trunk. It and the number change together, in {@link Conn.takeLine} only. */
   private machine!: Machine;
   private number!: number;
-  /** Its name until somebody asks for more than that. */
+  /** The session's transport; only its name until more than that is used. */
   private face: TransportFace | TransportName;
-  /** Which of these events somebody has ever listened for. */
+  /** The events that have ever had a listener, as bits of {@link Heard}. */
   private heard = 0;
   /** The options of the volatile packet whose parts are being written: the same object for each part. */
   private volatileOptions: object | undefined;
   private reportsFlush = false;
-  /** Bytes written since the node was last asked. */
+  /** Bytes written since the last mark. */
   private unmarkedBytes = 0;
-  /** Only while an answer of the node is awaited. */
+  /** The back-pressure, while an answer of the node is awaited. */
   private flow: Flow | undefined;
-  /** Its sockets that the node knows, one for each namespace. */
+  /** The session's sockets that the node knows, usually one for each namespace. */
   private sockets: Sockets = undefined;
 
   constructor(
@@ -101,7 +102,7 @@ export class Conn extends Emitter implements Session, FaceHost {
     (request.socket as unknown as ClientStream).onDestroyed = this;
   }
 
-  /** From now on the session is on this trunk, under this number. */
+  /** Puts the session on this trunk, under this number. */
   private takeLine(machine: Machine, number: number): void {
     this.machine = machine;
     this.number = number;
@@ -126,20 +127,20 @@ export class Conn extends Emitter implements Session, FaceHost {
   }
 
   /**
-   * What was written and is not known to have left the node. Little is never here: only a session that is sent a lot is
-   * asked about. It is all in the trunk's batch at once, whatever is said here, so that it keeps its place among
+   * Packets that were written and may not have left the node. Only a session that gets much data is asked about, so
+   * small amounts are never listed. All packets are in the trunk's batch at once, so that they keep their order among
    * broadcasts.
    */
   get writeBuffer(): object[] {
     return this.flow?.buffer ?? [];
   }
 
-  /** Bytes of messages that were written here and are not known to have left the node: 0 as long as it is little. */
+  /** Bytes of messages that were written here and may not have left the node; 0 while they are few. */
   get bufferedBytes(): number {
     return this.flow?.bufferedBytes ?? 0;
   }
 
-  /** Broadcasts do not pass here, but who listens for written packets sees them: then the adapter must know. */
+  /** Whether written packets have a listener: then the adapter must report broadcasts, which do not pass here. */
   get watchesPackets(): boolean {
     return (this.heard & Heard.packetCreate) !== 0 && this.listenerCount("packetCreate") > 0;
   }
@@ -158,7 +159,7 @@ export class Conn extends Emitter implements Session, FaceHost {
     return this.noticeWatcher(event);
   }
 
-  /** The adapter wrote this by a broadcast. */
+  /** Emits `packetCreate` for a packet that the adapter has sent in a broadcast. */
   reportWritten(encoded: EncodedPart[], options: SendOptions): void {
     if (this.readyState !== "open" || !this.watchesPackets) return;
     options.compress = options.compress !== false;
@@ -185,7 +186,7 @@ export class Conn extends Emitter implements Session, FaceHost {
     return this;
   }
 
-  /** Bytes for this client are in the trunk's batch: by `write`, or by a broadcast to the room of its socket alone. */
+  /** Counts bytes for this client in the trunk's batch: from `write`, or from a broadcast to its socket's own room. */
   noteSent(data: unknown, part: PartData, options: SendOptions, sent?: Sent): void {
     if (this.readyState !== "open") return;
     this.unmarkedBytes += part.length;
@@ -196,8 +197,8 @@ export class Conn extends Emitter implements Session, FaceHost {
   }
 
   /**
-   * Bytes that wait for the client in the node's outbox, whoever sent them; undefined when the node cannot say or the
-   * session ends.
+   * The bytes that wait for the client in the node's outbox, from any sender; undefined when the node does not support
+   * this, or when the session ends.
    */
   measure(): Promise<number | undefined> {
     const { outbound } = this.machine;
@@ -207,12 +208,12 @@ export class Conn extends Emitter implements Session, FaceHost {
     return new Promise((resolve) => asked.set(outbound.mark(this.number, MarkFlag.now), resolve));
   }
 
-  /** @param _discard as in engine.io; the node closes the stream either way */
+  /** Closes the session. @param _discard as in engine.io; the node closes the stream either way */
   close(_discard?: boolean): void {
     if (this.readyState === "open") this.end(CloseReason.forcedClose, "forced close");
   }
 
-  /** Ends the session from this side: the `Close` keeps its place behind what was written. */
+  /** Ends the session from this side. The `Close` is sent after everything that was written. */
   end(reason: number, words: string, description?: unknown): void {
     if (this.readyState !== "open") return;
     this.readyState = "closing";
@@ -230,7 +231,7 @@ export class Conn extends Emitter implements Session, FaceHost {
     }
   }
 
-  /** Engine.IO's own step, which apps call to end a session with words of theirs. */
+  /** Ends the session with a reason of the app: apps call this method of Engine.IO. */
   onClose(reason: string, description?: unknown): void {
     this.end(CloseReason.forcedClose, reason, description);
   }
@@ -239,10 +240,7 @@ export class Conn extends Emitter implements Session, FaceHost {
     this.end(CloseReason.forcedClose, "transport close");
   }
 
-  /**
-   * The app threw away the stream that brought the handshake: the session's own, unless the client has upgraded
-   * meanwhile.
-   */
+  /** Ends the session if the stream that the app destroyed is still its own: the client has not upgraded. */
   handleStreamDestroyed(): void {
     if (this.upgraded) return;
     const isPolling = this.transport.name === "polling";
@@ -253,7 +251,7 @@ export class Conn extends Emitter implements Session, FaceHost {
     });
   }
 
-  /** Ends the session here. The trunk ends next, and the node ends it there, when its turn comes. */
+  /** Ends the session here only. Afterwards the trunk ends, and the node ends the session at its own pace. */
   abandon(words: string): void {
     if (this.readyState !== "open") return;
     this.readyState = "closing";
@@ -265,7 +263,7 @@ export class Conn extends Emitter implements Session, FaceHost {
     }
   }
 
-  /** What the app still broadcasts in its handlers is not for this client any more. */
+  /** Detaches all sockets, so that broadcasts from the app's handlers no longer reach this client. */
   private detachAll(): void {
     for (const { id, nsp } of listOf(this.sockets)) {
       this.choose(id, nsp.name);
@@ -273,7 +271,7 @@ export class Conn extends Emitter implements Session, FaceHost {
     }
   }
 
-  /** A socket is back: what it missed goes ahead of it. */
+  /** Attaches a socket that returns; the packets that it missed are sent first. */
   reattach(socket: IoSocket, rooms: string[], { pid, missed, log, last, cut }: Reattached): void {
     const { outbound } = this.machine;
     for (const { parts } of missed) {
@@ -281,7 +279,7 @@ export class Conn extends Emitter implements Session, FaceHost {
     }
     if (this.readyState !== "open") return;
     const { name } = socket.nsp;
-    // It would take the place of another: the client has connected twice meanwhile.
+    // The socket would replace another one: the client has connected twice in between.
     const isBeside = listOf(this.sockets).some(({ nsp }) => nsp.name === name);
     if (
       !isBeside &&
@@ -302,14 +300,14 @@ export class Conn extends Emitter implements Session, FaceHost {
 
   attach(socket: IoSocket, rooms: string[]): void {
     const { name } = socket.nsp;
-    // A client that connects to a namespace twice at once has two sockets there, which Socket.IO serves until they end.
+    // A client that connects to a namespace twice at once has two sockets there. Socket.IO serves both until they end.
     const isBeside = listOf(this.sockets).some(({ nsp }) => nsp.name === name);
     const { outbound } = this.machine;
     if (countOf(this.sockets) < SOCKETS_MAX && outbound.attach(this.number, name, textOf(socket.id), rooms, isBeside)) {
       this.sockets = withSocket(this.sockets, socket);
       return;
     }
-    // Not here: Socket.IO is in the midst of connecting the socket.
+    // Not now, because Socket.IO is still connecting the socket.
     process.nextTick(() =>
       this.end(
         CloseReason.forcedClose,
@@ -340,7 +338,7 @@ export class Conn extends Emitter implements Session, FaceHost {
     this.machine.outbound.leave(this.number, nsp, rooms);
   }
 
-  /** What follows is about this socket: to be said only where there are several. */
+  /** Chooses the socket that the next frame concerns; needed only if there are several. */
   private choose(id: string, nsp: string): void {
     if (countOf(this.sockets) < 2) return;
     let count = 0;
@@ -349,28 +347,28 @@ export class Conn extends Emitter implements Session, FaceHost {
   }
 
   /**
-   * Gives a socket of this session to the node, for its client that may come back. Returns false when the state is
-   * longer than the node takes.
+   * Gives a socket of this session to the node, for its client, which may return. Returns false when the state is
+   * longer than the node accepts.
    */
   persist(nsp: string, pid: string, socket: string, rooms: string[], state: Uint8Array): boolean {
     return this.machine.outbound.persist(this.number, nsp, pid, socket, rooms, state);
   }
 
-  /** Asks the node whether a socket that has so much could come back in this session. Calls back once. */
+  /** Asks the node whether a socket with these positions could return in this session. Calls back once. */
   prove(cut: Position[], done: (holds: boolean) => void): void {
     this.machine.prove(this.number, cut, done);
   }
 
-  /** Resolves when the node has taken all that was said for this session. */
+  /** Resolves when the node has processed everything sent for this session. */
   fence(): Promise<void> {
     return new Promise((resolve) => this.machine.fence(resolve));
   }
 
   handleMessage(message: string | Buffer): void {
     if (this.readyState !== "open") return;
-    // engine.io's parser leaves the data of an empty message out.
+    // engine.io's parser omits the data of an empty message.
     const data = message === "" ? undefined : message;
-    // Who replaced `emit` wants to see them, too.
+    // An app that has replaced `emit` must see these events, too.
     const isWatched = this.emit !== emit;
     if (isWatched || ((this.heard & Heard.packet) !== 0 && this.listenerCount("packet") > 0))
       this.emit("packet", { type: "message", data });
@@ -385,7 +383,7 @@ export class Conn extends Emitter implements Session, FaceHost {
     this.upgrading = true;
     this.emit("upgrading", next);
     this.upgrading = false;
-    // The app may have closed the connection in its listener.
+    // A listener of the app may have closed the session.
     if (this.isOver) return next.end();
     if (typeof this.face !== "string") this.face.readyState = "closed";
     this.upgraded = true;
@@ -393,7 +391,7 @@ export class Conn extends Emitter implements Session, FaceHost {
     this.emit("upgrade", next);
   }
 
-  /** All that was written before the mark has left the node, or it was only asked what waits. */
+  /** Handles the answer to a mark: everything before the mark has left the node, or the answer is for `measure`. */
   handleMarked(mark: number, waitingBytes: number): void {
     const asked = ASKED.get(this);
     const answer = asked?.get(mark);
@@ -438,10 +436,10 @@ export class Conn extends Emitter implements Session, FaceHost {
     return this.readyState !== "open";
   }
 
-  /** Every way to add a listener comes by here. */
+  /** Notes that an event has a listener; called by every method that adds one. */
   private noticeWatcher(event: string | symbol): this {
     this.heard |= heardBit(event);
-    // From now on the packets themselves are wanted.
+    // From now on the packets themselves are kept.
     if (event === "flush") void this.flow?.buffer;
     if (event === "packetCreate") for (const socket of listOf(this.sockets)) noticeListener(socket);
     return this;
@@ -459,7 +457,7 @@ export class Conn extends Emitter implements Session, FaceHost {
     return flags;
   }
 
-  /** Asks the node to say when all that was written so far has left. */
+  /** Sends a mark: the node answers when everything written so far has left. */
   private askWhenLeft(sent: Sent[], isWatched = false): void {
     const { outbound } = this.machine;
     const bytes = this.unmarkedBytes;
@@ -473,7 +471,7 @@ export class Conn extends Emitter implements Session, FaceHost {
     return isHeard && (hasFlushListener(this) || hasFlushListener(this.server));
   }
 
-  /** `flush` and `drain` cost nothing until somebody listens. */
+  /** Reports `flush` and `drain`, which cost nothing without listeners. */
   private reportFlush(data: unknown, options: SendOptions): void {
     if (this.reportsFlush || !this.watchesFlush) return;
     this.reportsFlush = true;

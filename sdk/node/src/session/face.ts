@@ -1,6 +1,6 @@
 /**
- * What apps find at `conn.transport`, and at `transport.socket` behind it. The node has the real ones: what can be done
- * from here is done, the rest is said.
+ * The objects that apps find at `conn.transport` and at `transport.socket`. The node has the real ones: these do what
+ * is possible from here, and report the rest.
  */
 import { EventEmitter } from "node:events";
 import type { Socket as NetSocket } from "node:net";
@@ -8,6 +8,7 @@ import { TransportCode } from "../trunk/frames.js";
 import { Emitter } from "./emitter.js";
 import { ClientStream, type HandshakeRequest } from "./request.js";
 
+/** The transports, by Engine.IO's names. */
 export type TransportName = "polling" | "websocket";
 
 /** The name of a transport by its number in frames. */
@@ -24,7 +25,7 @@ export interface FaceHost {
   readonly upgraded: boolean;
   readonly server: { readonly opts: FaceOptions; onUnhonoured(sentence: string): void };
   send(data: unknown, options?: object): unknown;
-  /** Ends the session as the end of its transport does. */
+  /** Ends the session in the way in which the end of its transport would. */
   endByTransport(): void;
 }
 
@@ -34,9 +35,10 @@ interface FaceOptions {
   readonly perMessageDeflate?: unknown;
 }
 
+/** A session's transport, as apps see it. */
 export class TransportFace extends Emitter {
   readonly name: TransportName;
-  /** Whether a volatile packet can leave now is decided by the node, at the real stream. */
+  /** Always true: the node decides at the real stream whether a volatile packet can be sent now. */
   writable = true;
   readyState = "open";
   discarded = false;
@@ -77,13 +79,13 @@ export class TransportFace extends Emitter {
     return this.name === "websocket" ? this.conn.server.opts.perMessageDeflate : undefined;
   }
 
-  /** The `ws` package's object, for a WebSocket. */
+  /** The object of the `ws` package, for a WebSocket. */
   get socket(): WebSocketFace | undefined {
     if (this.name !== "websocket") return undefined;
     return (this.webSocket ??= new WebSocketFace(this.conn, () => this.close()));
   }
 
-  /** Ends the session as `transport close`, as in Engine.IO. */
+  /** Ends the session with `transport close`, as in Engine.IO. */
   close(done?: () => void): void {
     if (this.readyState !== "open") return;
     this.readyState = "closing";
@@ -97,7 +99,7 @@ export class TransportFace extends Emitter {
     this.discarded = true;
   }
 
-  /** Messages go the usual way; the others are the node's. */
+  /** Sends messages as the session does; only the node makes packets of other types. */
   send(packets: readonly { type: string; data?: unknown; options?: object }[]): void {
     for (const { type, data, options } of packets) {
       if (type === "message") this.conn.send(data, options);
@@ -108,7 +110,7 @@ export class TransportFace extends Emitter {
     }
   }
 
-  /** The session ended, or goes on over another transport. */
+  /** Marks the transport as closed, because the session ended or continues on another transport. */
   end(): void {
     if (this.readyState === "closed") return;
     this.readyState = "closed";
@@ -120,10 +122,10 @@ export class TransportFace extends Emitter {
 const OPEN = 1;
 const CLOSING = 2;
 const CLOSED = 3;
-/** What a `ws` socket tells of frames that do not come here. */
+/** Events of a `ws` socket about frames, which do not arrive here. */
 const OF_FRAMES: ReadonlySet<string | symbol> = new Set(["message", "ping", "pong"]);
 
-/** As far as there is such a thing: its state, its stream, and ways to end it. */
+/** A `ws` socket, as far as it can be imitated: its state, its stream, and ways to end it. */
 export class WebSocketFace extends EventEmitter {
   readyState = OPEN;
   readonly bufferedAmount = 0;
@@ -141,7 +143,9 @@ export class WebSocketFace extends EventEmitter {
     this.closeTransport = closeTransport;
   }
 
-  /** The stream below it: of the handshake, unless the client has upgraded, which it does on another one. */
+  /**
+   * The stream of the WebSocket: that of the handshake, unless the client has upgraded, which it does on another one.
+   */
   get _socket(): NetSocket {
     const { request, remoteAddress, upgraded } = this.conn;
     if (!upgraded) return request.socket;

@@ -4,7 +4,7 @@ import { IncomingMessage, ServerResponse, type IncomingHttpHeaders, type Outgoin
 import type { Socket as NetSocket } from "node:net";
 import { RequestFlag, type ClientRequest, type ClientResponse, type Header } from "../trunk/frames.js";
 
-/** Headers of which Node.js keeps the first and drops the others. */
+/** Headers of which Node.js keeps the first value and drops the others. */
 const SINGLE = new Set(
   (
     "age authorization content-length content-type etag expires from host if-modified-since if-unmodified-since last-modified location " +
@@ -14,7 +14,7 @@ const SINGLE = new Set(
 
 type Listener = (...args: unknown[]) => void;
 
-/** The stream that brought the request: it is the node's, so there is not much to it here. */
+/** The stream of a request. The node has the real one, so this object can do little. */
 export class ClientStream {
   readonly remoteAddress: string;
   readonly remotePort: number;
@@ -23,8 +23,8 @@ export class ClientStream {
   declare writable: boolean;
   destroyed = false;
   /**
-   * The session that lives on this stream. Undefined at first, so that it has a place in the object: added later it
-   * would take 40 bytes more.
+   * The session on this stream. Set to undefined at first, so that it has a place in the object: adding it later would
+   * take 40 bytes more.
    */
   onDestroyed: { handleStreamDestroyed(): void } | undefined = undefined;
 
@@ -38,7 +38,7 @@ export class ClientStream {
     return this.remoteAddress.includes(":") ? "IPv6" : "IPv4";
   }
 
-  /** What an app calls to throw a client out before its handshake is done. */
+  /** Disconnects the client; apps call this before the handshake is complete. */
   destroy(): this {
     if (!this.destroyed) {
       this.destroyed = true;
@@ -79,14 +79,14 @@ export class ClientStream {
   }
 }
 Object.assign(ClientStream.prototype, { readable: true, writable: true });
-// The listeners' table is made by the first listener; a constructor call per client would make it for all.
+// The first listener creates the table of listeners. Calling the constructor would create one for each client.
 Object.setPrototypeOf(ClientStream.prototype, EventEmitter.prototype);
 
-/** Where the headers are kept once they were asked for, as Node.js does it. */
+/** The keys under which the headers are kept after the first access, as in Node.js. */
 const HEADERS = Symbol("headers");
 const HEADERS_DISTINCT = Symbol("headersDistinct");
 
-/** What a request has of its prototype and an app may ask for. */
+/** Properties that a request inherits from its prototype and apps may read. */
 const INHERITED = [
   "httpVersion",
   "httpVersionMajor",
@@ -109,7 +109,9 @@ const INHERITED = [
   "destroy",
 ] as const;
 
-/** There is one for each client: what is the same for all is its prototype's. */
+/**
+ * The request of a handshake. There is one for each client, so the prototype has everything that is the same for all.
+ */
 export class HandshakeRequest {
   method: string;
   url: string;
@@ -124,7 +126,10 @@ export class HandshakeRequest {
   declare complete: boolean;
   declare aborted: boolean;
   declare res?: ServerResponse;
-  /** Undefined until they are asked for, which Socket.IO does for each client: added then, it would take 32 bytes more. */
+  /**
+   * The headers. Set to undefined until the first access, which Socket.IO makes for each client: adding them then would
+   * take 32 bytes more.
+   */
   private [HEADERS]: IncomingHttpHeaders | undefined = undefined;
   declare private [HEADERS_DISTINCT]?: Record<string, string[]>;
 
@@ -158,7 +163,7 @@ export class HandshakeRequest {
     this.socket = value;
   }
 
-  /** For middlewares that give a request another prototype, as Express does: what is this one's goes along. */
+  /** Copies inherited properties to the object, for middlewares that replace a request's prototype, as Express does. */
   standAlone(): this {
     for (const name of INHERITED) {
       Object.defineProperty(this, name, { value: this[name], writable: true, configurable: true, enumerable: true });
@@ -166,7 +171,7 @@ export class HandshakeRequest {
     return this;
   }
 
-  /** A handshake has no body: who waits for one is told so at once. */
+  /** Adds a listener. A handshake has no body, so listeners for its end are called at once. */
   on(event: string, listener: Listener): this {
     EventEmitter.prototype.on.call(this as unknown as EventEmitter, event, listener);
     if (event === "end" || event === "close") process.nextTick(() => listener.call(this));
@@ -215,9 +220,11 @@ Object.assign(HandshakeRequest.prototype, {
   complete: true,
   aborted: false,
 });
-// So that `instanceof IncomingMessage` holds; its constructor would make a readable stream for each client.
+// Makes `instanceof IncomingMessage` true without its constructor, which would create a readable stream for each
+// client.
 Object.setPrototypeOf(HandshakeRequest.prototype, IncomingMessage.prototype);
 
+/** The request with the type that Node.js's and Socket.IO's APIs expect. */
 export function asIncoming(request: HandshakeRequest): IncomingMessage {
   return request as unknown as IncomingMessage;
 }
@@ -244,16 +251,16 @@ function distinctHeaders(flat: string[]): Record<string, string[]> {
   return distinct;
 }
 
-/** Nothing in it stands for something else, and each part has a name and a value: what every Socket.IO client sends. */
+/** A query without escapes in which each part has a name and a value, as every Socket.IO client sends it. */
 const PLAIN_QUERY = /^[\w/.-]*\?[A-Za-z]\w*=[\w.-]*(?:&[A-Za-z]\w*=[\w.-]*)*$/;
 
 const TRANSPORTS = ["websocket", "polling"] as const;
-/** What a client asks that has nothing to say by its address. */
+/** The queries of clients that send no parameters of their own. */
 const BARE_QUERIES = TRANSPORTS.map((transport) => ({ transport, text: `EIO=4&transport=${transport}` }));
 
 function parsePlainQuery(url: string, start: number): Record<string, string> {
   for (const { transport, text } of BARE_QUERIES) {
-    // A literal: smaller than an object that grows, and its texts are the same for all.
+    // A literal: it is smaller than an object that grows, and shares its texts with all others.
     if (url.length === start + text.length && url.endsWith(text)) return { EIO: "4", transport };
   }
   const query: Record<string, string> = {};
@@ -265,7 +272,7 @@ function parsePlainQuery(url: string, start: number): Record<string, string> {
     from = end + 1;
   }
   const transport = TRANSPORTS.find((name) => name === query.transport);
-  // Not a copy of its own for each client.
+  // Shares the text instead of keeping a copy for each client.
   if (transport !== undefined) query.transport = transport;
   return query;
 }
@@ -281,10 +288,10 @@ function parseQuery(url: string): Record<string, string> {
 /** Headers that belong to one connection, not to the answer: the node makes its own. */
 const HOP_BY_HOP = new Set(["connection", "keep-alive", "transfer-encoding", "date"]);
 
-/** What a response must not lose with its prototype. */
+/** Properties that a response must keep when its prototype is replaced. */
 const CAPTURING = ["captured", "writeHead", "write", "end", "flushHeaders", "keep"];
 
-/** A response that keeps what is written to it. */
+/** A response that keeps what is written to it, for the node. */
 export class CapturedResponse extends ServerResponse {
   private readonly chunks: Buffer[] = [];
   private readonly ended: () => void;
@@ -293,13 +300,13 @@ export class CapturedResponse extends ServerResponse {
   constructor(request: HandshakeRequest, ended: () => void) {
     super(asIncoming(request));
     this.ended = ended;
-    // As with the request: Express gives it another prototype.
+    // As for the request: Express replaces the prototype.
     const own = CapturedResponse.prototype as unknown as Record<string, unknown>;
     for (const name of CAPTURING)
       Object.defineProperty(this, name, { value: own[name], writable: true, configurable: true });
   }
 
-  /** What was written. */
+  /** The response as it was written. */
   captured(): ClientResponse {
     return { status: this.statusCode, headers: headerList(this.getHeaders()), body: Buffer.concat(this.chunks) };
   }
@@ -307,7 +314,7 @@ export class CapturedResponse extends ServerResponse {
   override writeHead(status: number, ...rest: unknown[]): this {
     const given = typeof rest[0] === "string" ? rest[1] : rest[0];
     if (!this.headersSent) setHeaders(this, given);
-    // The base class then knows that the head is out, with all that follows from it; without a stream it sends nothing.
+    // The base class then knows that the head is written. Without a stream it sends nothing.
     return super.writeHead(status);
   }
 

@@ -1,25 +1,27 @@
-/**
- * The sockets of one session: nearly always one, which then stands for itself without a list around it.
- */
+/** The sockets of one session. There is nearly always only one, which is then stored without a list. */
 import type { IoSocket } from "../socketio/types.js";
 
+/** The sockets of a session: none, one, or a list. */
 export type Sockets = IoSocket | readonly IoSocket[] | undefined;
 
+/** The sockets as a list. */
 export function listOf(sockets: Sockets): readonly IoSocket[] {
   if (sockets === undefined) return NONE;
   return isMany(sockets) ? sockets : [sockets];
 }
 
+/** The number of sockets. */
 export function countOf(sockets: Sockets): number {
   if (sockets === undefined) return 0;
   return isMany(sockets) ? sockets.length : 1;
 }
 
+/** The sockets with one more. */
 export function withSocket(sockets: Sockets, added: IoSocket): Sockets {
   return sockets === undefined ? added : [...listOf(sockets), added];
 }
 
-/** The same ones, when it is not among them. */
+/** The sockets without one of them; unchanged if it is not among them. */
 export function withoutSocket(sockets: Sockets, id: string, nsp: string): Sockets {
   const isIt = (socket: IoSocket): boolean => socket.id === id && socket.nsp.name === nsp;
   if (sockets === undefined || !isMany(sockets)) return sockets !== undefined && isIt(sockets) ? undefined : sockets;

@@ -1,7 +1,10 @@
 /** Socket.IO packets out of their Engine.IO messages, by the app's own parser. */
 import type { EncodedPart, Packet, Parser } from "./types.js";
 
-/** @throws whatever the parser throws, and an Error when the messages are no whole packet */
+/**
+ * Decodes one packet.
+ * @throws whatever the parser throws, and an Error when the messages are not exactly one packet
+ */
 export function decodePacket(parser: Parser, parts: Iterable<EncodedPart>): Packet {
   const decoder = new parser.Decoder();
   const packets: Packet[] = [];

@@ -1,5 +1,6 @@
 /**
- * Frames to objects (`spec/trunk.md`, section 2). The machine reads `Message` without one; everything else passes here.
+ * Decodes frames to objects (`spec/trunk.md`, section 2). The machine reads `Message` without an object; all others
+ * pass here.
  */
 import {
   BroadcastFlag,
@@ -33,8 +34,8 @@ const EIO_VERSIONS = [3, 4];
 const TRANSPORTS = [TransportCode.polling, TransportCode.websocket];
 
 /**
- * Reads the type and the length of the next frame and sets the reader on its body. Returns the type and the end of what
- * was readable.
+ * Reads the type and the length of the next frame and sets the reader to its body. Returns the type and the previous
+ * end of the readable bytes.
  */
 export function openFrame(reader: Reader): number {
   const type = reader.u8("a frame's type");
@@ -44,7 +45,7 @@ export function openFrame(reader: Reader): number {
   return type;
 }
 
-/** Ends the reading of a body: sets the reader on the next frame. */
+/** Ends the reading of a body: sets the reader to the next frame. */
 export function closeFrame(reader: Reader, type: number, batchEnd: number): void {
   const growable = type === FrameType.Hello || type === FrameType.Welcome;
   if (reader.pos !== reader.end && !growable) {
@@ -54,7 +55,7 @@ export function closeFrame(reader: Reader, type: number, batchEnd: number): void
   reader.end = batchEnd;
 }
 
-/** All frames of a batch, unknown optional ones left out. @throws DecodeError */
+/** Decodes all frames of a batch, except unknown optional ones. @throws DecodeError */
 export function decodeBatch(reader: Reader): Frame[] {
   const batchEnd = reader.end;
   const frames: Frame[] = [];
@@ -67,7 +68,7 @@ export function decodeBatch(reader: Reader): Frame[] {
   return frames;
 }
 
-/** The frame whose body the reader is set on; undefined when it is an unknown optional one. @throws DecodeError */
+/** Decodes the frame at whose body the reader is; undefined for an unknown optional frame. @throws DecodeError */
 export function decodeBody(type: number, r: Reader): Frame | undefined {
   switch (type) {
     case FrameType.Hello:
@@ -267,7 +268,7 @@ export function decodeBody(type: number, r: Reader): Frame | undefined {
 }
 
 /**
- * The body of an `Open`: a stampede is made of these, and V8 compiles this function sooner than the whole of {@link
+ * Decodes the body of an `Open`. A stampede consists of these, and V8 compiles this function sooner than all of {@link
  * decodeBody}.
  */
 export function decodeOpen(r: Reader): { type: "Open" } & FrameBodies["Open"] {
@@ -303,10 +304,10 @@ function headers(r: Reader): Header[] {
   return r.list("headers", 2, header);
 }
 
-/** One flat list and no object for each header: there is a request for every client. */
+/** Reads headers as one flat list without an object for each header, because there is a request for every client. */
 function rawHeaders(r: Reader): string[] {
   const count = r.count("headers", 2);
-  // Of the right length at once: a list that grows keeps room for more.
+  // Allocated with the right length, because a list that grows keeps spare room.
   const flat = new Array<string>(2 * count);
   for (let index = 0; index < flat.length; index += 2) {
     const name = r.shared("a header's name");
@@ -316,7 +317,7 @@ function rawHeaders(r: Reader): string[] {
   return flat;
 }
 
-/** Headers whose values are one client's own: secrets, and what differs each time anyway. */
+/** Headers whose values are different for each client: secrets, and values that change each time. */
 const OWN_VALUES = new Set(["authorization", "cookie", "sec-websocket-key", "x-forwarded-for"]);
 
 function header(r: Reader): Header {

@@ -3,8 +3,8 @@
  * 10).
  *
  * Input: {@link Machine.start} when the stream is open, {@link Machine.handleBatch} for each message, {@link
- * Machine.handleTick} each ping interval, and the verbs. Output: frames gather in {@link Machine.outbound}; the host is
- * asked once to flush it at the end of the turn.
+ * Machine.handleTick} at each ping interval, and the methods that send. Output: frames gather in {@link
+ * Machine.outbound}; the host is asked once per turn to flush it at the end of the turn.
  */
 import { closeFrame, decodeBody, decodeOpen, openFrame } from "./decode.js";
 import {
@@ -26,53 +26,57 @@ import { DecodeError, Reader } from "./reader.js";
 import { CLOSING, OPENING, Sessions, type Session } from "./sessions.js";
 
 /**
- * Bytes of messages that the node may send before more credit: two of Socket.IO's largest messages and room to spare.
+ * Bytes of messages that the node may send before it gets more credit: two of Socket.IO's largest messages and some
+ * room.
  */
 const WINDOW_BYTES = 8 * 1024 * 1024;
 const QUIET_INTERVALS_MAX = 3;
 
+/** The reason why a trunk ended. */
 export interface EndCause {
   readonly code: number;
   readonly message: string;
   readonly by: "us" | "node";
 }
 
+/** What a machine needs of its owner. */
 export interface MachineHost extends OutboundHost {
   onWelcome(welcome: FrameBodies["Welcome"], info: WelcomeInfo): void;
   onOpen(open: FrameBodies["Open"]): void;
   onRequest(request: FrameBodies["Request"]): void;
-  /** The other app servers that have a trunk to this node. */
+  /** Reports the other app servers that have a trunk to this node. */
   onPeers(servers: string[]): void;
-  /** @param payload a view of the batch: to be kept, it must be copied */
+  /** @param payload a view of the batch: copy it to keep it */
   onRelayed(from: string, payload: Buffer): void;
   onDrain(deadlineMs: number): void;
-  /** The trunk is over; what was to be sent has been handed to `transmit`. */
+  /** Reports the end of the trunk; everything to be sent has been passed to `transmit`. */
   onEnd(cause: EndCause): void;
-  /** A handler of the app threw. */
+  /** Reports that a handler of the app threw an error. */
   onThrown(error: unknown): void;
-  /** Calls back when all that was written so far has been handed to the stream. */
+  /** Calls back when everything written so far has been passed to the stream. */
   onFlushed(callback: () => void): void;
 }
 
+/** The app server's end of one trunk. */
 export class Machine {
   readonly outbound: Outbound;
-  /** Whether the node asks about each request of a session, because the app wants it and the node can. */
+  /** Whether the node asks about each request of a session, because the app wants it and the node supports it. */
   asksEachRequest = false;
   private readonly host: MachineHost;
   private readonly counters: Counters;
   private readonly sessions = new Sessions();
-  /** Who waits for `Restored`, by request number. */
+  /** The callbacks for `Restored`, by request number. */
   private readonly restores = new Map<number, (restored: FrameBodies["RestoredAt"] | undefined) => void>();
   private lastRestore = 0;
-  /** Who waits for `Proved`. */
+  /** The callbacks for `Proved`, by request number. */
   private readonly proves = new Map<number, (holds: boolean) => void>();
   private lastProve = 0;
-  /** Who waits for the node to have taken all that was said before; the oldest first. */
+  /** The callbacks for fences, oldest first: each waits until the node has processed everything before it. */
   private readonly fences = new Map<string, () => void>();
   private lastFence = 0;
   private postponed: (() => void)[] = [];
   private state: "opening" | "open" | "ended" = "opening";
-  /** What the node may still send, and what of it we have processed but not yet given back. */
+  /** Bytes that the node may still send, and those that were processed but not yet returned as credit. */
   private granted = WINDOW_BYTES;
   private processed = 0;
   private quietIntervals = 0;
@@ -106,8 +110,8 @@ export class Machine {
   }
 
   /**
-   * Call once per ping interval. The interval is counted and not measured, so an app that blocks its event loop does
-   * not look like a dead node.
+   * Counts one ping interval; call it once per interval. Intervals are counted and not measured, so that an app that
+   * blocks its event loop does not take the node for dead.
    */
   handleTick(): void {
     if (this.state !== "open") return;
@@ -124,7 +128,7 @@ export class Machine {
     }
   }
 
-  /** The stream is gone: every session ends. */
+  /** Ends every session, because the stream is gone. */
   handleLost(): void {
     this.end();
     for (const session of this.sessions.takeAll()) this.guard(() => session.handleTrunkLost());
@@ -146,7 +150,7 @@ export class Machine {
     this.host.onEnd({ code, message, by: "us" });
   }
 
-  /** A handshake that is not answered yet. */
+  /** Registers a handshake that is not answered yet. */
   register(number: number, session: Session): void {
     this.sessions.set(number, session);
   }
@@ -162,7 +166,7 @@ export class Machine {
     this.outbound.acceptPlainly(number);
   }
 
-  /** `Reject` is our last word on the number: the node may use it again. */
+  /** Rejects a handshake. The node may use the number again afterwards. */
   reject(number: number, response: ClientResponse): void {
     this.sessions.delete(number);
     if (!this.frame({ type: "Reject", session: number, response }))
@@ -182,7 +186,7 @@ export class Machine {
     return { status: 500, headers: [], body: Buffer.alloc(0) };
   }
 
-  /** Other options than those of `Hello`. */
+  /** Sends changed options. */
   changeSettings(settings: string): void {
     this.frame({ type: "Settings", settings });
   }
@@ -191,22 +195,23 @@ export class Machine {
     this.frame({ type: "Drain", deadlineMs });
   }
 
-  /** The app, or we for it, end a session that the node has not ended yet. */
+  /** Closes a session that the node has not closed yet. */
   close(number: number, reason: number, description = ""): void {
     this.sessions.set(number, CLOSING);
     this.outbound.close(number, reason, description);
   }
 
   /**
-   * The app server leaves: what still comes for the session is ignored, and the end of the trunk ends it at the node.
+   * Abandons a session because the app server leaves: later frames for it are ignored, and the end of the trunk ends it
+   * at the node.
    */
   abandon(number: number): void {
     this.sessions.set(number, CLOSING);
   }
 
   /**
-   * Asks the node for what was persisted under a private id. Calls back once: with nothing when the trunk ended
-   * meanwhile.
+   * Asks the node for the socket that was persisted under a private id. Calls back once: with undefined when the trunk
+   * has ended.
    */
   restore(
     nsp: string,
@@ -222,13 +227,13 @@ export class Machine {
     this.outbound.orderedFrame({ type: "Restore", requestId, nsp: namespace.number, pid, offset });
   }
 
-  /** What was given out is not used. */
+  /** Returns a restored socket that is not used. */
   giveBack(nsp: string, pid: string): void {
     const namespace = this.outbound.namespace(nsp);
     if (namespace !== undefined) this.outbound.orderedFrame({ type: "GiveBack", nsp: namespace.number, pid });
   }
 
-  /** Asks whether a socket that has so much could come back in this session. Calls back once. */
+  /** Asks whether a socket with these positions could return in this session. Calls back once. */
   prove(session: number, cut: Position[], done: (holds: boolean) => void): void {
     const live = this.sessions.get(session);
     if (this.state !== "open" || live === undefined || live === CLOSING) return done(false);
@@ -238,7 +243,7 @@ export class Machine {
     this.outbound.orderedFrame({ type: "Prove", session, requestId, cut });
   }
 
-  /** Calls back when the node has taken all that was said so far, or will never. */
+  /** Calls back when the node has processed everything sent so far, or when it never will. */
   fence(done: () => void): void {
     if (this.state !== "open") return done();
     this.lastFence = (this.lastFence + 1) >>> 0;
@@ -247,7 +252,7 @@ export class Machine {
     this.outbound.orderedFrame({ type: "Ping", token: Buffer.from(token) });
   }
 
-  /** Calls back when all that was written so far has been handed to the stream. */
+  /** Calls back when everything written so far has been passed to the stream. */
   onFlushed(callback: () => void): void {
     this.host.onFlushed(callback);
   }
@@ -265,7 +270,7 @@ export class Machine {
     }
   }
 
-  /** `Message` without an object for it: most of what a node sends. */
+  /** Reads a `Message` without creating an object for it: most frames of a node are messages. */
   private readMessage(reader: Reader, batchEnd: number): void {
     const cost = reader.end - reader.pos;
     const number = reader.varint("session");
@@ -349,7 +354,7 @@ export class Machine {
   private handleOpen(open: FrameBodies["Open"]): void {
     if (this.sessions.get(open.session) !== undefined)
       return this.fail(ErrorCode.protocol, `Open came for session ${open.session}, which is in use`);
-    // A client that comes back must not be seen before its end is.
+    // A client that returns must not be seen before its previous session has ended.
     if (this.postponed.length === 0) return this.guard(() => this.host.onOpen(open));
     this.sessions.set(open.session, OPENING);
     this.postpone(() => {
@@ -359,7 +364,7 @@ export class Machine {
     });
   }
 
-  /** Until this turn is over, with all that the app does in it. */
+  /** Postpones an action to the end of this turn, after everything that the app does in the turn. */
   private postpone(action: () => void): void {
     if (this.postponed.length === 0) {
       setImmediate(() => {
@@ -373,26 +378,27 @@ export class Machine {
 
   private handleClose(close: FrameBodies["Close"]): void {
     const session = this.sessions.get(close.session);
-    // CLOSING: this is the node's answer to ours. Unknown: we have rejected it, and the two crossed.
+    // CLOSING: this is the node's answer to our `Close`. Undefined: we have rejected the session, and the two frames
+    // crossed.
     if (session === undefined || session === CLOSING) {
       this.sessions.delete(close.session);
       return;
     }
-    // Socket.IO hands an event to the app some ticks after its message came, and drops it when the socket has ended by
-    // then. Without a trunk the end comes in a later turn than the last message, unless both were in one payload.
+    // Socket.IO passes an event to the app some ticks after its message arrived, and drops the event if the socket has
+    // ended by then. Without a trunk, the end comes in a later turn than the last message, unless both were in one
+    // payload.
     if (!session.accepted || WITH_MESSAGES.has(close.reason)) this.finishClose(close, session);
     else this.postpone(() => this.finishClose(close, session));
   }
 
   private finishClose(close: FrameBodies["Close"], session: Session): void {
     const now = this.sessions.get(close.session);
-    // Unknown: the trunk has ended meanwhile, and the session was told.
+    // Undefined: the trunk has ended, and the session was notified.
     if (now === undefined) return;
     this.sessions.delete(close.session);
-    // The app has ended it meanwhile: our `Close` is the answer.
+    // The app has closed the session in between: our `Close` is the answer.
     if (now === CLOSING) return;
-    // What the app does about it comes first: what it keeps of a socket (`Persist`) must be said while the number is in
-    // use.
+    // The app is notified first: its `Persist` of a socket must be sent while the number is in use.
     this.guard(() => session.handleClose(close.reason, close.description));
     this.outbound.close(close.session, close.reason, "");
   }
@@ -424,8 +430,8 @@ export class Machine {
   private handleUpgraded(frame: FrameBodies["Upgraded"]): void {
     const session = this.known(frame.session, "Upgraded");
     if (session === undefined || session === CLOSING) return;
-    // Socket.IO looks at a packet one tick after its message came. What came before the upgrade is seen before it, what
-    // came after, after it.
+    // Socket.IO handles a packet one tick after its message arrived. With this delay, packets from before the upgrade
+    // are handled before it, and packets from after it are handled after it.
     process.nextTick(() => this.guard(() => session.handleUpgraded(frame.transport)));
   }
 
@@ -440,7 +446,9 @@ export class Machine {
     return session;
   }
 
-  /** As in Socket.IO, where each event has a turn of its own: what a handler throws does not take the rest with it. */
+  /**
+   * Runs a handler so that an error does not affect the others. In Socket.IO, too, each event has a turn of its own.
+   */
   private guard(handler: () => void): void {
     try {
       handler();
@@ -457,7 +465,7 @@ export class Machine {
     this.frame({ type: "Credit", bytes });
   }
 
-  /** Returns false when it is longer than the node takes. */
+  /** Sends a frame. Returns false when it is longer than the node accepts. */
   private frame(frame: Frame): boolean {
     return this.state === "ended" || this.outbound.frame(frame);
   }
@@ -468,7 +476,7 @@ export class Machine {
   }
 }
 
-/** Ends that came in one payload with the session's last messages. */
+/** Reasons of ends that arrived in one payload with the session's last messages. */
 const WITH_MESSAGES: ReadonlySet<number> = new Set([
   CloseReason.closedWithMessages,
   CloseReason.parseErrorWithMessages,

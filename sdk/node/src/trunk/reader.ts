@@ -1,8 +1,8 @@
-/** Reads the fields of frames out of one batch (`spec/trunk.md`, section 2). */
+/** Reads the fields of frames from one batch (`spec/trunk.md`, section 2). */
 import { readText } from "./text.js";
 import { findShared, keepShared, SHARED_BYTES_MAX } from "./shared.js";
 
-/** The rule that the peer broke; the names are those of `spec/vectors/frames.json`. */
+/** The rules that a peer can break; the names are those of `spec/vectors/frames.json`. */
 export type DecodeRule =
   | "truncated"
   | "leftover_bytes"
@@ -15,6 +15,7 @@ export type DecodeRule =
   | "too_long"
   | "list_count";
 
+/** An error of a batch that breaks a rule. */
 export class DecodeError extends Error {
   readonly rule: DecodeRule;
 
@@ -27,11 +28,12 @@ export class DecodeError extends Error {
 
 const strictUtf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
+/** A reader of one batch. */
 export class Reader {
   private readonly buf: Buffer;
-  /** Where the next field starts. */
+  /** The position of the next field. */
   pos = 0;
-  /** Where the readable bytes end: the batch's end, or while a body is read, the body's. */
+  /** The end of the readable bytes: the batch's end or, while a body is read, the body's end. */
   end: number;
 
   constructor(batch: Buffer) {
@@ -48,7 +50,7 @@ export class Reader {
     let byte = this.u8(what);
     if (byte < 0x80) return byte;
     let value = byte & 0x7f;
-    // A product and not a shift: the fifth byte may go beyond 31 bits.
+    // A product instead of a shift, because the fifth byte may exceed 31 bits.
     for (let index = 1, weight = 0x80; index < 5; index++, weight *= 0x80) {
       byte = this.u8(what);
       value += (byte & 0x7f) * weight;
@@ -64,7 +66,7 @@ export class Reader {
     return this.utf8(this.varint(what), what);
   }
 
-  /** The same for text that comes again and again, with every client: most of the time it is not made anew. */
+  /** A text like {@link Reader.text}, for texts that many clients send: usually an existing string is reused. */
   shared(what: string): string {
     const length = this.varint(what);
     if (length > SHARED_BYTES_MAX) return this.utf8(length, what);
@@ -94,9 +96,7 @@ export class Reader {
     return slice;
   }
 
-  /**
-   * The remaining bytes as text. What a client sent is not checked here: as in Socket.IO, that is the parser's affair.
-   */
+  /** The remaining bytes as text. A client's text is not checked here: as in Socket.IO, the parser does that. */
   restText(): string {
     const text = readText(this.buf, this.pos, this.end);
     this.pos = this.end;
@@ -119,7 +119,7 @@ export class Reader {
 
   /**
    * The number of a list's items.
-   * @param itemBytesMin the fewest bytes that an item can have: bounds the count before anything is allocated for it
+   * @param itemBytesMin the fewest bytes of an item: limits the number before anything is allocated for it
    */
   count(what: string, itemBytesMin: number): number {
     const count = this.varint(what);
@@ -138,7 +138,7 @@ export class Reader {
     const start = this.pos;
     this.pos += length;
     const text = readText(this.buf, start, this.pos);
-    // The lenient decoder marks what it could not read with U+FFFD; only then is the slow, strict one asked.
+    // The lenient decoder marks errors with U+FFFD; only then is the slow, strict decoder needed.
     if (text.includes("\ufffd")) {
       try {
         return strictUtf8.decode(this.buf.subarray(start, this.pos));

@@ -1,22 +1,22 @@
-/** The sessions of one trunk, by their numbers, and what stands in the place of one that is no session now. */
+/** The sessions of one trunk, by their numbers, and the stand-ins for numbers without a session. */
 
 /** One client session, as the machine sees it. */
 export interface Session {
-  /** True from `Accept` on: before it the node may not send messages. */
+  /** Whether the session is accepted: before that, the node must not send messages. */
   readonly accepted: boolean;
   handleMessage(data: string | Buffer): void;
   handleUpgraded(transport: number): void;
   /** The answer to a `Mark`. */
   handleMarked(mark: number, waitingBytes: number): void;
-  /** The node ended the session, and the machine has answered. */
+  /** Handles that the node ended the session; the machine has already answered. */
   handleClose(reason: number, description: string): void;
-  /** The trunk ended, and the session with it. */
+  /** Handles that the trunk ended, and the session with it. */
   handleTrunkLost(): void;
 }
 
-/** In place of a session: we have sent `Close` and wait for the node's. */
+/** A stand-in for a session: we have sent `Close` and wait for the node's. */
 export const CLOSING: Session = nobody(true);
-/** In place of a session: its `Open` waits for the end of this turn. */
+/** A stand-in for a session: its `Open` waits for the end of this turn. */
 export const OPENING: Session = nobody(false);
 
 function nobody(accepted: boolean): Session {
@@ -32,8 +32,8 @@ function nobody(accepted: boolean): Session {
 }
 
 /**
- * A list and no `Map`: a node gives out small numbers, those that became free first, so a place costs 8 bytes and no
- * look-up in a table. It is as right for any other numbers, but then V8 makes a table of it.
+ * The sessions by their numbers. A list instead of a `Map`: a node gives out small numbers and reuses free ones first,
+ * so a place costs 8 bytes and needs no look-up. Other numbers work as well, but then V8 makes the list a table.
  */
 export class Sessions {
   private places: (Session | undefined)[] = [];
@@ -50,9 +50,9 @@ export class Sessions {
     if (this.places[number] !== undefined) this.places[number] = undefined;
   }
 
-  /** Takes all of them out. */
+  /** Removes and returns all sessions. */
   takeAll(): Session[] {
-    // Only the places that there are: numbers may be far apart.
+    // Only places in use: numbers may be far apart.
     const taken = Object.values(this.places);
     this.places = [];
     return taken.filter((session) => session !== undefined);

@@ -1,14 +1,14 @@
-/** Text in buffers, without the checks of `Buffer`'s own methods: whoever calls has made them. */
+/** Text in buffers, without the checks of `Buffer`'s own methods: the caller has made them. */
 
 interface Direct {
   utf8Slice(start: number, end: number): string;
   utf8Write(text: string, offset: number): number;
 }
 
-// Of all Node.js versions that we know, and of Bun; other runtimes may lack them.
+// All known Node.js versions and Bun have these; other runtimes may not.
 const isDirect = "utf8Slice" in Buffer.prototype && "utf8Write" in Buffer.prototype;
 
-/** The text between two places of a buffer; what is not UTF-8 becomes U+FFFD. */
+/** The text between two positions of a buffer; invalid UTF-8 becomes U+FFFD. */
 export const readText: (buf: Buffer, start: number, end: number) => string = isDirect
   ? (buf, start, end) => (buf as unknown as Direct).utf8Slice(start, end)
   : (buf, start, end) => buf.toString("utf8", start, end);

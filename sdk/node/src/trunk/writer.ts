@@ -1,27 +1,28 @@
 /**
- * Appends frames to one growing buffer (`spec/trunk.md`, section 2). Text goes straight in as UTF-8, without a buffer
- * of its own.
+ * Appends frames to one growing buffer (`spec/trunk.md`, section 2). Text is written directly as UTF-8, without a
+ * buffer of its own.
  */
 import { writeText } from "./text.js";
 
 const BYTES_MIN = 4 * 1024;
 /**
- * Up to this many UTF-16 units the worst case of UTF-8 is reserved and the length found by writing; longer text is
- * measured first.
+ * The longest text, in UTF-16 units, for which the most bytes that UTF-8 may need are reserved; its length is found by
+ * writing. Longer text is measured first.
  */
 const RESERVED_UNITS_MAX = 16 * 1024;
 
+/** A writer of frames. */
 export class Writer {
   buf: Buffer;
   pos = 0;
-  /** How many bytes are kept for the length of the frame being written. */
+  /** The number of bytes reserved for the length of the current frame. */
   private lengthBytes = 1;
 
   constructor(buf: Buffer = Buffer.allocUnsafeSlow(BYTES_MIN)) {
     this.buf = buf;
   }
 
-  /** Hands over what was written, and goes on in another buffer. */
+  /** Returns the written bytes, and continues in another buffer. */
   take(next: Buffer = Buffer.allocUnsafeSlow(BYTES_MIN)): Buffer {
     const taken = this.buf.subarray(0, this.pos);
     this.buf = next;
@@ -30,8 +31,9 @@ export class Writer {
   }
 
   /**
-   * Starts a frame. Returns the place of its body, which {@link Writer.finish} needs.
-   * @param bodyBytesGuess room for a length of this size is kept in front; a wrong guess costs one move of the body
+   * Starts a frame. Returns the position of its body, which {@link Writer.finish} needs.
+   * @param bodyBytesGuess room for a length of this size is reserved before the body; a wrong guess costs one move of
+   * the body
    */
   begin(type: number, bodyBytesGuess = 0): number {
     this.lengthBytes = varintBytes(bodyBytesGuess);
@@ -41,7 +43,7 @@ export class Writer {
     return this.pos;
   }
 
-  /** Ends a frame: writes its length in front of its body. Returns the length of the body in bytes. */
+  /** Ends a frame: writes its length before its body. Returns the length of the body in bytes. */
   finish(start: number): number {
     const length = this.pos - start;
     if (length >= 0x80 || this.lengthBytes !== 1) return this.finishLong(start, length);
@@ -62,7 +64,7 @@ export class Writer {
 
   str(text: string): void {
     if (text.length < 40) {
-      // At most 120 bytes of UTF-8: the length fits in one byte, whatever the text.
+      // At most 120 bytes of UTF-8, so the length fits in one byte for any text.
       this.reserve(1 + text.length * 3);
       const written = writeText(this.buf, text, this.pos + 1);
       this.buf[this.pos] = written;
@@ -120,7 +122,7 @@ export class Writer {
     this.putVarint(value);
   }
 
-  /** Where there is room already. */
+  /** Writes a varint where there is room already. */
   private putVarint(value: number): void {
     let left = value;
     while (left >= 0x80) {
