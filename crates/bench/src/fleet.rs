@@ -111,7 +111,7 @@ impl Fleet {
         (0..self.workers.len()).try_for_each(|index| self.command_to(index, command))
     }
 
-    /// To the first worker only: its first client is the one that asks.
+    /// Sends a command to the first worker only: its first client is the one that asks.
     pub(crate) fn command_first(&mut self, command: &Command) -> Result<(), BenchError> {
         self.command_to(0, command)
     }

@@ -3,7 +3,7 @@
 use clap::builder::PossibleValue;
 use serde::{Deserialize, Serialize};
 
-/// Which scenario.
+/// The scenarios.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum ScenarioKind {
@@ -42,7 +42,7 @@ impl ScenarioKind {
         }
     }
 
-    /// As the command line takes it, with its explanation.
+    /// The scenario's name and explanation for the command line.
     pub(crate) fn possible_value(self) -> PossibleValue {
         PossibleValue::new(self.name()).help(match self {
             Self::Avalanche => "all clients are cut off at once and return: a stampede",

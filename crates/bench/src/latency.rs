@@ -16,7 +16,7 @@ pub(crate) struct Latency {
 }
 
 impl Latency {
-    /// Of a histogram of nanoseconds.
+    /// The latency of a histogram of nanoseconds.
     pub(crate) fn of(histogram: &Histogram<u64>) -> Self {
         let at = |quantile| histogram.value_at_quantile(quantile) as f64 / 1e6;
         Self {

@@ -105,7 +105,7 @@ fn bench(options: &Options, worker: &WorkerProgram) -> Result<Outcome, BenchErro
     Ok(if outcome == Outcome::Clean && !report.is_clean() { Outcome::Problems } else { outcome })
 }
 
-/// From the first handshake to the workers' reports.
+/// The run from the first handshake to the workers' reports.
 fn course(fleet: &mut Fleet, options: &Options, report: &mut Report) -> Result<(), BenchError> {
     if options.kind == ScenarioKind::Upgrade {
         // Connecting is what this one measures.

@@ -27,9 +27,9 @@ pub(crate) struct Manner {
     pub(crate) headers: String,
     /// The app's cookies, as one value; empty without.
     pub(crate) cookie: String,
-    /// In place of the address that is connected to.
+    /// The `Host` header, in place of the address that is connected to.
     pub(crate) host: Option<String>,
-    /// What stands between a packet's type and its data: `/chat,`, or nothing for the main namespace.
+    /// The text between a packet's type and its data: `/chat,`, or nothing for the main namespace.
     pub(crate) prefix: String,
     /// A JSON object, or nothing.
     pub(crate) auth: String,
@@ -115,7 +115,7 @@ impl Manner {
         Ok(())
     }
 
-    /// What a connect packet carries, with what the scenario has to say beside it.
+    /// The data of a connect packet, together with the scenario's own.
     pub(crate) fn auth_with(&self, own: Vec<u8>) -> Vec<u8> {
         if self.auth.is_empty() {
             return own;

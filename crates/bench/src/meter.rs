@@ -30,7 +30,7 @@ impl Meter {
         &self.total
     }
 
-    /// What was recorded since the last call.
+    /// The values recorded since the last call.
     pub(crate) fn take_second(&mut self) -> Pairs {
         let pairs = pairs(&self.second);
         self.second.reset();
@@ -43,7 +43,7 @@ pub(crate) fn new_histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, 120_000_000_000, 3).expect("the bounds are constant and valid")
 }
 
-/// The same with two digits: a second's worth goes over a pipe.
+/// Nanoseconds up to two minutes, two digits only: the values of each second go over a pipe.
 pub(crate) fn new_second() -> Histogram<u64> {
     Histogram::new_with_bounds(1, 120_000_000_000, 2).expect("the bounds are constant and valid")
 }

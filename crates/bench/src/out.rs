@@ -14,7 +14,7 @@ pub(crate) enum Framing {
     WebSocket,
 }
 
-/// What separates the packets of a payload (Engine.IO protocol 4, "Packet encoding").
+/// The separator of the packets in a payload (Engine.IO protocol 4, "Packet encoding").
 pub(crate) const SEPARATOR: u8 = 0x1e;
 
 /// Collects packets for one client.
@@ -22,7 +22,7 @@ pub(crate) const SEPARATOR: u8 = 0x1e;
 pub(crate) struct Out {
     pub(crate) bytes: Vec<u8>,
     pub(crate) framing: Framing,
-    /// What stands between a packet's type and its data: the namespace, or nothing for the main one.
+    /// The text between a packet's type and its data: the namespace, or nothing for the main one.
     pub(crate) prefix: Rc<str>,
 }
 

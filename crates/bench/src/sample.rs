@@ -52,7 +52,7 @@ pub(crate) fn usage(pid: i32) -> Usage {
     Usage { cpu_ns, wait_ns, rss_bytes: pages * rustix::param::page_size() as u64 }
 }
 
-/// From `smaps_rollup`, which is exact; `statm` is a sum of per-core counters.
+/// The resident memory from `smaps_rollup`, which is exact; `statm` is a sum of per-core counters.
 pub(crate) fn rss_bytes(pid: i32) -> Option<u64> {
     let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("Rss:"))?;

@@ -20,7 +20,7 @@ pub(crate) enum Phase {
     Joined,
 }
 
-/// What a sink is shown.
+/// A message as sinks see it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Message<'a> {
     /// Acknowledgement `id` with its JSON array of arguments.

@@ -1,4 +1,4 @@
-//! What carries sessions.
+//! The transports of sessions.
 
 /// How a client reaches the server.
 #[derive(Clone, Copy, Debug, Default, serde::Deserialize, Eq, PartialEq, serde::Serialize)]

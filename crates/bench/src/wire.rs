@@ -46,7 +46,7 @@ pub(crate) struct Job {
 pub(crate) enum Command {
     /// The scenario's load begins.
     Start,
-    /// What happens from now on counts; answered with [`Line::Measuring`].
+    /// The measured window begins; answered with [`Line::Measuring`].
     Measure,
     /// No new load; answered with [`Line::Report`] when nothing is outstanding, or after a grace time.
     /// `sent` is what each client should have received in all (fanout).
@@ -98,12 +98,12 @@ pub(crate) struct Progress {
     pub(crate) operations: u64,
 }
 
-/// What happened in one second of a worker.
+/// The events of one second in a worker.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub(crate) struct Second {
     /// Whole seconds since [`Job::begun_ns`].
     pub(crate) second: u32,
-    /// In all, at its end.
+    /// The total progress at the end of the second.
     pub(crate) progress: Progress,
     /// The scenario's main latency, ns.
     pub(crate) latency: Pairs,

@@ -1,4 +1,4 @@
-//! How many streams the node may hold, and each stream's permit.
+//! Permits for streams: the node holds a limited number of streams, and each needs one.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

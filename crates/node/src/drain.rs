@@ -25,8 +25,8 @@ const CLOSING: f32 = 0.9;
 /// How long each phase takes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Plan {
-    /// Not ready, but still serving new clients, so that balancers notice. Zero: there are no
-    /// balancers, the node is alone.
+    /// The time in which the node is not ready, but still serves new clients, so that balancers
+    /// notice. Zero when there are no balancers, because the node is alone.
     wait: Duration,
     /// The time over which sessions are closed evenly.
     close: Duration,

@@ -29,8 +29,7 @@ pub struct Packet<'a> {
     pub attachments: u32,
     /// The namespace, `/` by default.
     pub nsp: &'a str,
-    /// For an event: the id of the acknowledgement that it asks for. For an acknowledgement: the
-    /// event's id.
+    /// The id of an acknowledgement: the one that an event asks for, or the one that is given.
     pub id: Option<u64>,
     /// Raw JSON, or empty.
     pub data: &'a str,

@@ -6,7 +6,7 @@
 //! 2. [`Switchboard::select`] visits the session of each socket that a broadcast reaches exactly once. A session has
 //!    one socket in a namespace, unless its client connected twice at once: then commands mean the chosen one.
 //! 3. The order of a visit is stable: it depends on the sequence of commands alone. It is the order of
-//!    attaching or joining until somebody leaves; then the last member takes the free place.
+//!    attaching or joining until a member leaves; then the last member takes the free place.
 //! 4. A [`NamespaceKey`] is a hold: it stays valid until [`Switchboard::release_namespace`] gives it back.
 //!
 //! Nothing is allocated by a broadcast, and a socket that is only in its namespace and in the room of

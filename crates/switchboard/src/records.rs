@@ -54,7 +54,7 @@ pub(crate) struct Sockets {
     pub(crate) slab: Slab<Socket>,
     /// The receivers by slot; as long as the slab has ever been.
     pub(crate) receivers: Vec<Receiver>,
-    /// By session: the first socket of the session's list.
+    /// The first socket of each session's list, by session.
     first: Vec<u32>,
     ids: Index,
     mark: u32,

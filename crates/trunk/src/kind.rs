@@ -28,7 +28,7 @@ macro_rules! registry {
                 match wire { $($number => Some(Self::$name),)* _ => None }
             }
 
-            /// Which end may send it.
+            /// The end that may send a frame of this kind.
             pub const fn direction(self) -> Direction {
                 match self { $(Self::$name => Direction::$direction),* }
             }

@@ -150,7 +150,7 @@ impl BroadcastFlags {
     }
 }
 
-/// What the node would answer to a request that opens no session.
+/// The node's own answer to a request that opens no session.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum RequestCode {
     /// An Engine.IO error, 0 to 5.
@@ -216,9 +216,9 @@ pub enum CloseReason {
     AppLost = 10,
     /// The client went away before its handshake was answered.
     GoneBeforeAnswer = 11,
-    /// As `ClientClosed`, in one polling payload with messages before it.
+    /// Like `ClientClosed`, in one polling payload with messages before it.
     ClosedWithMessages = 12,
-    /// As `ParseError`, in one polling payload with messages before it.
+    /// Like `ParseError`, in one polling payload with messages before it.
     ParseErrorWithMessages = 13,
 }
 

@@ -270,7 +270,7 @@ fn view_of(
     }
 }
 
-/// The same frame by the function that takes its bare fields, where there is one.
+/// The frame, encoded by the function that takes its bare fields, if there is one.
 fn encoded_from_fields(frame: &Frame) -> Option<BytesMut> {
     let mut out = BytesMut::new();
     #[expect(clippy::wildcard_enum_match_arm, reason = "the others have no function of their own")]

@@ -21,7 +21,7 @@ pub fn encode_header(
     write_header(false, opcode, payload_len, out, mask)
 }
 
-/// As [`encode_header`]; the first reserved bit is set when the payload is `deflated`.
+/// Like [`encode_header`]; the first reserved bit is set when the payload is `deflated`.
 pub(crate) fn write_header(
     deflated: bool,
     opcode: Opcode,
@@ -57,7 +57,7 @@ pub fn encode(opcode: Opcode, payload: &[u8], mask: Option<[u8; 4]>) -> Bytes {
     encode_parts(false, opcode, &[payload], mask)
 }
 
-/// As [`encode`], with a data message's payload that [`Deflater::compress`](crate::deflate) made:
+/// Like [`encode`], with a data message's payload that [`Deflater::compress`](crate::deflate) made:
 /// only for a peer that agreed to permessage-deflate.
 #[must_use]
 pub fn encode_deflated(opcode: Opcode, deflated: &[u8], mask: Option<[u8; 4]>) -> Bytes {

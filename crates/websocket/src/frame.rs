@@ -16,7 +16,7 @@ pub(crate) const RSV1: u8 = 0x40;
 /// The two reserved bits that none of our extensions uses.
 const RSV2_AND_RSV3: u8 = 0x30;
 
-/// Which end of the connection we are. A server expects masked frames, a client expects unmasked
+/// Our end of the connection. A server expects masked frames, a client expects unmasked
 /// ones (section 5.1).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Role {
@@ -29,7 +29,7 @@ pub enum Role {
 /// The rules of a connection: our role, our limit, and what both ends agreed on.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Rules {
-    /// Which end we are.
+    /// Our end of the connection.
     pub role: Role,
     /// The longest accepted data message, in bytes: as it is received, over all of its fragments,
     /// and as it is inflated.

@@ -17,9 +17,9 @@ const LAST_LINES_MAX: usize = 12;
 /// The role of a process in the demo.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Role {
-    /// The demo ends when it ends.
+    /// A process whose end ends the demo.
     Vital,
-    /// It may be killed: that is part of the demonstration.
+    /// A process that may be killed: that is part of the demonstration.
     AppServer,
 }
 
@@ -190,7 +190,7 @@ impl Member {
         self.last_lines.drain(..extra);
     }
 
-    /// Its exit status, returned once.
+    /// The process's exit status, returned once.
     fn death(&mut self) -> std::io::Result<Option<ExitStatus>> {
         let ended = self.running.ended()?;
         let news = ended.filter(|_| !self.dead);

@@ -49,7 +49,7 @@ pub(crate) struct Report {
     counters: BTreeMap<String, u64>,
     losses: BTreeMap<String, u64>,
     latency_ms: BTreeMap<String, Latency>,
-    /// By name: percentile and milliseconds.
+    /// Percentiles and their milliseconds, by name.
     distribution_ms: BTreeMap<String, Vec<(f64, f64)>>,
     processes: BTreeMap<String, Process>,
     generator: Generator,
@@ -58,11 +58,11 @@ pub(crate) struct Report {
     /// Why the run ended before its time.
     #[serde(skip_serializing_if = "Option::is_none")]
     cut_short: Option<String>,
-    /// What makes this run wrong.
+    /// The problems that make this run invalid.
     problems: Vec<String>,
-    /// What to know when reading it.
+    /// Notes for the reader of the report.
     notes: Vec<String>,
-    /// When all clients had joined or failed, and the measured window: seconds since the run began.
+    /// The time when all clients had joined or failed, and the measured window: seconds since the run began.
     connected_s: f64,
     window_from_s: f64,
     window_to_s: f64,
@@ -79,7 +79,7 @@ struct Process {
     cpu_ms: f64,
     cores: f64,
     cpu_us_per_operation: f64,
-    /// From before the first client until all had joined.
+    /// CPU per client, from before the first one until all had joined.
     connect_cpu_us_per_client: f64,
     rss_before_bytes: u64,
     rss_joined_bytes: u64,
@@ -300,7 +300,7 @@ impl Report {
         judge::judge(self);
     }
 
-    /// What was timed at all.
+    /// The latencies that were measured at all.
     fn timed(&self) -> impl Iterator<Item = (&String, &Latency)> {
         self.latency_ms.iter().filter(|(_, latency)| latency.count > 0)
     }
@@ -326,7 +326,7 @@ impl Report {
     }
 }
 
-/// As it was typed, without where the program lies.
+/// The command line as it was typed, without the program's folder.
 fn command_line() -> String {
     let words = std::env::args()
         .skip(1)

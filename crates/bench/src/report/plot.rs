@@ -19,7 +19,7 @@ const POINTS_MAX: usize = 1_200;
 #[derive(Debug)]
 pub(super) struct Curve {
     pub(super) name: String,
-    /// Which of the page's colours.
+    /// One of the page's colours.
     pub(super) colour: &'static str,
     pub(super) values: Vec<Option<f64>>,
 }
@@ -31,9 +31,9 @@ pub(super) struct Plot {
     pub(super) unit: &'static str,
     /// Positions on the horizontal axis, ascending.
     pub(super) x: Vec<f64>,
-    /// What the pointer shows for each.
+    /// The text that the pointer shows for each position.
     pub(super) x_names: Vec<String>,
-    /// Where the horizontal axis has marks.
+    /// The marks of the horizontal axis.
     pub(super) x_ticks: Vec<(f64, String)>,
     pub(super) curves: Vec<Curve>,
     pub(super) logarithmic: bool,
@@ -41,7 +41,7 @@ pub(super) struct Plot {
     pub(super) window: Option<(f64, f64)>,
 }
 
-/// What the script needs of one curve.
+/// The data of one curve for the page's script.
 #[derive(Serialize)]
 struct Shown<'a> {
     name: &'a str,

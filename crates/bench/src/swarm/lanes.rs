@@ -10,7 +10,7 @@ use crate::session::Loss;
 use crate::swarm::Scenario;
 use crate::swarm::Swarm;
 
-/// Which of a client's streams.
+/// One of a client's streams.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Lane {
     /// Polls, or the WebSocket.
@@ -165,7 +165,7 @@ impl Swarm {
         }
     }
 
-    /// The same where no scenario is at hand: a failure, or the end of an upgrade, shows up as an event of a stream too.
+    /// Like [`Self::pump`], without a scenario: a failure, or the end of an upgrade, shows up as an event of a stream, too.
     pub(super) fn pump_quietly(&mut self, id: u32) {
         let _ = self.pump_lanes(id);
     }

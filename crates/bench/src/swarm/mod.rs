@@ -22,11 +22,11 @@ pub(crate) use self::scenario::Scenario;
 
 use lanes::{Lane, Lanes, id_of};
 
-/// As in socket.io-client's `timeout`.
+/// The time limit of a handshake, the same as socket.io-client's `timeout`.
 const HANDSHAKE_NS_MAX: u64 = 20_000_000_000;
 /// How often silence is looked for.
 const WATCH_NS: u64 = 1_000_000_000;
-/// What a client may have unsent before further messages of an open-loop scenario are refused.
+/// Unsent bytes of a client from which on further messages of an open-loop scenario are refused.
 const UNSENT_BYTES_MAX: usize = 64 << 10;
 const READ_BYTES: usize = 256 << 10;
 
@@ -142,7 +142,7 @@ impl Swarm {
         &mut self.handshake
     }
 
-    /// From the probe's beginning to the upgrade packet.
+    /// The time from the probe's beginning to the upgrade packet.
     pub(crate) fn upgrade(&mut self) -> &mut Meter {
         &mut self.upgrade
     }

@@ -173,7 +173,7 @@ impl Node {
         }
     }
 
-    /// Its standard output until it ended.
+    /// The process's standard output until it ended.
     pub(crate) fn stdout(&mut self) -> String {
         let mut text = String::new();
         self.child.stdout.take().unwrap().read_to_string(&mut text).unwrap();

@@ -215,9 +215,9 @@ async fn ask(
 /// The result of waiting for one app server.
 enum Waited {
     Answer(trunkline_trunk::Response),
-    /// It hangs; this other one does not.
+    /// The app server hangs; this other one does not.
     Elsewhere(Arc<Trunk>),
-    /// Its trunk ended.
+    /// The app server's trunk has ended.
     Gone,
     TimedOut,
 }

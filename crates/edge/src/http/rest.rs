@@ -46,7 +46,7 @@ pub(super) fn stand_in(leftover: &Bytes) -> Bytes {
 /// Watches for the end of a stream whose client waits for an answer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct End {
-    /// Set when the client has sent bytes instead: whoever reads those bytes sees the end.
+    /// Set when the client has sent bytes instead: the reader of those bytes sees the end.
     spoke: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Which shard keeps a socket for its return.
+//! The shards that keep sockets for their return.
 
 use std::collections::HashMap;
 

@@ -253,7 +253,7 @@ impl From<NoAppServer> for Unavailable {
 }
 
 impl NoAppServer {
-    /// The error when none could take it; `somebody` is whether there is any app server.
+    /// The error when no app server could accept a handshake, although `somebody` may be connected.
     fn of(somebody: bool) -> Self {
         if somebody { Self::Busy } else { Self::None }
     }

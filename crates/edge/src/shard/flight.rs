@@ -34,7 +34,7 @@ impl Flights {
     }
 }
 
-/// One unsent answer; dropped when it is sent, or cannot be sent any more.
+/// One unsent answer; dropped when it is sent, or can no longer be sent.
 #[derive(Debug)]
 pub(crate) struct Flight {
     flights: Arc<Flights>,

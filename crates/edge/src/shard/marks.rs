@@ -33,7 +33,7 @@ impl Watch {
     }
 
     /// Notes that this many bytes have left the outbox. Returns the last mark that has nothing
-    /// before it any more.
+    /// before it any longer.
     fn left(&mut self, bytes: usize) -> Option<u32> {
         for mark in &mut self.marks {
             mark.ahead_bytes = mark.ahead_bytes.saturating_sub(bytes);

@@ -242,7 +242,7 @@ impl Shard {
             Command::Arrived(_) | Command::Stop => (), // Handled by the loop.
             Command::TrunkUp(trunk, known) => {
                 self.trunk_up(trunk);
-                // The trunk may have ended meanwhile; the shard receives a command for that.
+                // The trunk may have ended by now; the shard receives a command for that.
                 let _ = known.send(());
             }
             Command::TrunkDown(trunk) => self.trunk_down(trunk),

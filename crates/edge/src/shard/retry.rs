@@ -114,8 +114,8 @@ impl Shard {
         let State::Opening(mut opening) = std::mem::replace(&mut slot.state, State::Ended) else {
             return false;
         };
-        // First notify the old app server that nobody waits for its answer, so that at most one of
-        // the two takes the session.
+        // First notify the old app server that no client waits for its answer, so that at most one
+        // of the two accepts the session.
         self.close_number(index, WireReason::GoneBeforeAnswer, "another app server was asked");
         self.release(index);
         opening.tried.push(opening.trunk.number);
@@ -125,7 +125,7 @@ impl Shard {
             let why = Unavailable::NoAppServer;
             self.count_handshake(why.slug());
             opening.trunk.hub.note_refused(why);
-            // If the client has gone, nobody needs the answer.
+            // If the client has gone, the answer is not needed.
             let _ = opening.reply.send(super::Answer::Unavailable(why));
         }
         true
@@ -154,7 +154,7 @@ impl Shard {
         }
     }
 
-    /// Notes that no answer of the app server about the number is expected any more.
+    /// Notes that no answer of the app server about the number is expected any longer.
     pub(super) fn no_longer_pending(&mut self, index: u32) {
         if let Some(trunk) = self.take_pending(index) {
             trunk.handshake_withdrawn();

@@ -16,8 +16,8 @@ use super::uring::Job;
 /// The most frames taken from one session before they are written: a limit for the list, not for
 /// the session.
 const GATHER_MAX: usize = 256;
-/// The same limit in bytes, plus one frame: what the stream does not accept stays with it, next to
-/// the outbox.
+/// The limit of the list in bytes, plus one frame: bytes that the stream does not accept stay with
+/// it, in addition to the outbox.
 const GATHER_BYTES_MAX: usize = 256 * 1024;
 
 /// The bytes that one session gets before others have their turn.

@@ -69,7 +69,7 @@ pub(crate) enum State {
     /// A handshake that the app server has not answered yet.
     Opening(Box<Opening>),
     Live(Live),
-    /// Only the number is left.
+    /// A session that has ended: only its number is left.
     Ended,
 }
 

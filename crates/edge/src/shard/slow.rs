@@ -34,7 +34,7 @@ const LOOK: Duration = Duration::from_millis(250);
 /// A client with much data waiting.
 #[derive(Debug)]
 pub(super) struct Slow {
-    /// When its stream or its poll last accepted something.
+    /// The time at which the client's stream or poll last accepted bytes.
     moved_at: Timestamp,
     /// Bytes that its app sent since then.
     queued_bytes: usize,

@@ -61,7 +61,7 @@ impl Held {
         self.unheard.len() + self.post.as_ref().map_or(0, Post::bytes)
     }
 
-    /// Lets a post wait until nothing is held any more.
+    /// Lets a post wait until nothing is held any longer.
     pub(super) fn park(&mut self, command: Command) {
         self.parked.push(command);
     }
@@ -103,7 +103,7 @@ pub(super) struct Uplink<'a> {
 }
 
 impl<'a> Uplink<'a> {
-    /// `None` when the app server is gone.
+    /// The uplink of a session; `None` when its app server is gone.
     pub(super) fn new(
         trunks: &'a mut HashMap<TrunkNumber, ShardTrunk>,
         (trunk, state): (TrunkNumber, NumberState),
@@ -217,7 +217,7 @@ impl Shard {
     }
 
     /// Continues with the held input: sends messages within the credit, and then decodes one slice
-    /// of the rest. True when nothing is held any more.
+    /// of the rest. True when nothing is held any longer.
     pub(super) fn send_held(&mut self, index: u32) -> bool {
         if !self.send_messages(index) {
             return false;

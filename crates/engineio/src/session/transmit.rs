@@ -31,13 +31,13 @@ pub enum Transmit {
     PromoteProbe,
     /// Answer a poll with status 200.
     Respond {
-        /// Which poll.
+        /// The poll to answer.
         poll: PollKey,
-        /// Its content type.
+        /// The content type of the answer.
         content_type: ContentType,
-        /// Its body.
+        /// The body of the answer.
         body: Bytes,
-        /// Whether it may be compressed, if it is long enough and the client accepts it.
+        /// Whether the body may be compressed, if it is long enough and the client accepts that.
         compress: bool,
     },
 }

@@ -9,16 +9,16 @@ use std::path::{Path, PathBuf};
 pub enum Origin {
     /// Nowhere: the default applies.
     Default,
-    /// In a file, at a line.
+    /// A line of a file.
     File {
         /// The path of the file as it was given.
         path: PathBuf,
         /// The line; the first is 1.
         line: usize,
     },
-    /// In an environment variable.
+    /// An environment variable.
     Env(String),
-    /// By a flag on the command line.
+    /// A flag on the command line.
     Flag(String),
 }
 

@@ -45,7 +45,7 @@ pub type Seat = (SessionKey, NamespaceKey);
 /// A socket as its app server left it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Persisted<D> {
-    /// Its namespace's name.
+    /// The name of the socket's namespace.
     pub nsp: Box<str>,
     /// The socket's public id.
     pub socket: Box<str>,

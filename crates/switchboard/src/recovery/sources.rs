@@ -23,11 +23,11 @@ pub struct SourceKey(u32);
 pub struct Origin {
     /// The app server that sent it.
     pub source: SourceKey,
-    /// Its number among that app server's broadcasts.
+    /// The number among that app server's broadcasts.
     pub number: u64,
 }
 
-/// For each app server that a shard knows, the number of its last broadcast: all up to it were
+/// The number of the last broadcast of each app server that a shard knows: all up to it were
 /// delivered there.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Cut(pub Vec<(Box<str>, u64)>);

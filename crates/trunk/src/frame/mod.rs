@@ -42,7 +42,7 @@ pub enum Frame {
     Error {
         /// The rule that was broken.
         code: ErrorCode,
-        /// The same in words, for a log.
+        /// The rule as a sentence, for a log.
         message: Str,
     },
     /// Asks for a sign of life.
@@ -114,7 +114,7 @@ pub enum Frame {
         session: SessionNumber,
         /// Why.
         reason: CloseCode,
-        /// The same in words, or empty; at most 1024 bytes.
+        /// The reason as a sentence, or empty; at most 1024 bytes.
         description: Str,
     },
     /// Node to app server: the session moved to another transport.
@@ -171,7 +171,7 @@ pub enum Frame {
         nsp: NamespaceNumber,
         /// The Socket.IO id.
         socket: Str,
-        /// Its rooms, without the one that has its id as its name.
+        /// The socket's rooms, without the one that has its id as its name.
         rooms: Vec<Str>,
     },
     /// App server to node: like `Attach`, but keeps the sockets that the session already has in the
@@ -183,7 +183,7 @@ pub enum Frame {
         nsp: NamespaceNumber,
         /// The Socket.IO id.
         socket: Str,
-        /// Its rooms, without the one that has its id as its name.
+        /// The socket's rooms, without the one that has its id as its name.
         rooms: Vec<Str>,
     },
     /// App server to node: chooses which of the session's sockets in a namespace later frames mean.
@@ -279,7 +279,7 @@ pub enum Frame {
         session: SessionNumber,
         /// A number, in use until the `Proved`.
         request_id: RequestId,
-        /// What the socket has received.
+        /// The positions that the socket has received.
         cut: Vec<Position>,
     },
     /// Node to app server: the answer to a `Prove`.

@@ -19,7 +19,7 @@ pub struct Persist {
     pub pid: Str,
     /// The Socket.IO id.
     pub socket: Str,
-    /// Its rooms, without the one that has its id as its name.
+    /// The socket's rooms, without the one that has its id as its name.
     pub rooms: Vec<Str>,
     /// The socket's data; only SDKs read it.
     pub data: Bytes,
@@ -51,7 +51,7 @@ pub struct Reattach {
     pub nsp: NamespaceNumber,
     /// The Socket.IO id.
     pub socket: Str,
-    /// Its rooms, without the one that has its id as its name.
+    /// The socket's rooms, without the one that has its id as its name.
     pub rooms: Vec<Str>,
     /// The private id.
     pub pid: Str,

@@ -60,7 +60,7 @@ pub struct ClientRequest {
 pub struct Response {
     /// 200 to 999.
     pub status: u16,
-    /// In order; a name may come twice.
+    /// The headers in order; a name may come twice.
     pub headers: Vec<Header>,
     /// The body.
     pub body: Bytes,

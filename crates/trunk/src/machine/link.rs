@@ -45,9 +45,9 @@ pub struct LinkConfig {
     pub credit_window_bytes: u32,
     /// How long the node waits for `Hello`, and the app server for `Welcome`. The spec says 10 s.
     pub opening_timeout: Duration,
-    /// For the node: the time without a frame after which it sends a `Ping`.
+    /// The time without a frame after which the node sends a `Ping`.
     pub ping_interval: Duration,
-    /// For the node: the longest batch that either end may send.
+    /// The longest batch that either end may send; the node sets it.
     pub batch_bytes_max: u32,
 }
 

@@ -9,7 +9,7 @@ use crate::kind::FrameKind;
 /// What to do with a frame that came for a session.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Action {
-    /// For the node: the app server accepts the session.
+    /// The app server accepts the session. Only at the node.
     Accepted,
     /// The peer closed the session: end it, then answer with `Close`, which frees the number.
     Closed,
@@ -19,9 +19,9 @@ pub enum Action {
     Freed,
     /// Ignore the frame: it was under way when the number's state changed. Its credit is returned.
     Ignore,
-    /// For the app server: a client asks for a session.
+    /// A client asks for a session. Only at the app server.
     Opened,
-    /// For the node: the app server refused the session; the number is free.
+    /// The app server refused the session; the number is free. Only at the node.
     Rejected,
 }
 
@@ -34,7 +34,7 @@ pub enum NumberState {
     ClosedByUs,
     /// We sent `Close` before an answer came; `Close` or `Reject` is due.
     ClosedUnanswered,
-    /// Not in use.
+    /// The number is not in use.
     #[default]
     Free,
     /// Accepted.
@@ -117,7 +117,7 @@ pub enum AppNumberState {
     ClosedByUs,
     /// The peer sent `Close` before we answered; ours is due.
     ClosedUnanswered,
-    /// Not in use.
+    /// The number is not in use.
     #[default]
     Free,
     /// We accepted.

@@ -141,7 +141,7 @@ impl Play<'_> {
         self.world.pass(Duration::from_millis(millis));
     }
 
-    // What everybody sees.
+    // Checks of what each end receives.
 
     fn look(&mut self) {
         for place in 0..self.servers.len() {
