@@ -46,6 +46,38 @@ test("what changes inside an option goes with the next look, and what the node c
   assert.match(warnings.join(), /no webtransport yet/);
 });
 
+test("what changes inside options that the app has just read goes to the node at once, as assignments do", async (t) => {
+  const { io, trunk, warnings } = await startApp(t, { io: { transports: ["polling", "websocket"] } });
+  const said = async () => JSON.parse((await trunk.next("Settings")).settings);
+  const { transports } = io.engine.opts;
+  transports.length = 0;
+  io.engine.opts.transports.push("websocket");
+  const { transports: list, httpCompression } = await said();
+  assert.deepEqual([list, httpCompression], [["websocket"], { threshold: 1024 }]);
+  assert.equal(io.engine.opts.transports, transports);
+  io.engine.opts.httpCompression.threshold = 7;
+  assert.deepEqual((await said()).httpCompression, { threshold: 7 });
+  // Of a value that was assigned, too, in options that were assigned.
+  io.engine.opts = { ...io.engine.opts, transports: ["polling"] };
+  assert.deepEqual((await said()).transports, ["polling"]);
+  io.engine.opts.transports = ["websocket"];
+  assert.deepEqual((await said()).transports, ["websocket"]);
+  io.engine.opts.transports.unshift("polling");
+  assert.deepEqual((await said()).transports, ["polling", "websocket"]);
+  // Who only reads changes nothing.
+  assert.equal(io.engine.opts.transports.length, 2);
+  await trunk.settle();
+  assert.ok(!trunk.frames.some(({ type }) => type === "Settings"));
+  assert.deepEqual(warnings, []);
+});
+
+test("what changes inside perMessageDeflate is said at once: the node keeps it", async (t) => {
+  const { io, warnings } = await startApp(t, { io: { perMessageDeflate: { threshold: 10 } } });
+  io.engine.opts.perMessageDeflate.threshold = 11;
+  await until(() => warnings.length === 1);
+  assert.match(warnings[0], /^perMessageDeflate: changed after the trunk was opened/);
+});
+
 for (const when of ["before", "behind"]) {
   test(`an engine of the app's own, bound ${when} useTrunkline: listeners, ids and middlewares of either hold for both`, async (t) => {
     class Own extends Engine {

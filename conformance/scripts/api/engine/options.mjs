@@ -28,6 +28,42 @@ export const cases = {
     pingTimeout: 200,
   }),
   "maxHttpBufferSize is told": opened(["option maxHttpBufferSize"], { maxHttpBufferSize: 1234 }),
+  "changed in place": {
+    proves: ["Engine#opts", "option transports", "option httpCompression", "option cookie", "option cors"],
+    single: "each app server has options of its own",
+    options: {
+      transports: ["polling", "websocket"],
+      httpCompression: { threshold: 1024 },
+      cookie: { name: "before" },
+      cors: { origin: "http://before.example" },
+    },
+    app: (io) => ({
+      transports(...names) {
+        const { transports } = io.engine.opts;
+        transports.length = 0;
+        transports.push(...names);
+      },
+      threshold: (bytes) => void (io.engine.opts.httpCompression.threshold = bytes),
+      cookie: (name) => void (io.engine.opts.cookie.name = name),
+      origin: (origin) => void (io.engine.opts.cors.origin = origin),
+    }),
+    async run(t) {
+      const open = () => t.http("GET", t.url(), { headers: { "accept-encoding": "gzip" } });
+      const status = async () => (await open()).status;
+      const header = async (name) => (await open()).headers[name];
+      t.log("before", await status());
+      await t.tell("transports", "websocket");
+      await t.eventually("transports", status, 400);
+      await t.tell("transports", "polling", "websocket");
+      await t.eventually("transports, back", status, 200);
+      await t.tell("threshold", 1);
+      await t.eventually("threshold", () => header("content-encoding"), "gzip");
+      await t.tell("cookie", "after");
+      t.log("cookie", (await header("set-cookie")).split("=")[0]);
+      await t.tell("origin", "http://after.example");
+      t.log("origin", await header("access-control-allow-origin"));
+    },
+  },
   "transports: polling": handshakes(["option transports"], { transports: ["polling"] }),
   "transports: websocket": handshakes(["option transports"], { transports: ["websocket"] }),
   "allowUpgrades: false": {

@@ -7,7 +7,7 @@ import type { DirectEngine, EngineBase, EngineOptions } from "../socketio/types.
 
 /**
  * Calls `onChanged` once after each turn of the event loop in which the app has changed the engine's options, or one of
- * them.
+ * them, or what is inside one that it has read in that turn. A change inside one that it read earlier is not noticed.
  * @param direct the engine of direct clients, if it exists by then: it has the same options
  */
 export function watchOptions(engine: EngineBase, direct: () => DirectEngine | undefined, onChanged: () => void): void {
@@ -37,17 +37,45 @@ export function watchOptions(engine: EngineBase, direct: () => DirectEngine | un
 }
 
 function watchFields(opts: EngineOptions, changed: () => void): void {
-  const fields = opts as Record<string, unknown>;
-  for (const name of NODE_OPTIONS) {
-    let value = fields[name];
-    Object.defineProperty(opts, name, {
-      get: () => value,
-      set: (next: unknown) => {
-        value = next;
-        changed();
-      },
-      configurable: true,
-      enumerable: true,
-    });
+  for (const name of NODE_OPTIONS) watchField(opts as Record<string, unknown>, name, changed);
+}
+
+/** Watches assignments, and, because a list or an object must be read before it is changed in place, reads of such. */
+function watchField(fields: Record<string, unknown>, name: string, changed: () => void): void {
+  let value = fields[name];
+  let content = contentOf(value);
+  let isLooking = false;
+  const look = (): void => {
+    isLooking = false;
+    const now = contentOf(value);
+    if (now === content) return;
+    content = now;
+    changed();
+  };
+  Object.defineProperty(fields, name, {
+    get: () => {
+      if (typeof value === "object" && !isLooking) {
+        isLooking = true;
+        queueMicrotask(look);
+      }
+      return value;
+    },
+    set: (next: unknown) => {
+      value = next;
+      content = contentOf(next);
+      changed();
+    },
+    configurable: true,
+    enumerable: true,
+  });
+}
+
+/** The content of a list or an object, to compare. What cannot be written down counts as unchanged. */
+function contentOf(value: unknown): string | undefined {
+  if (typeof value !== "object") return undefined;
+  try {
+    return JSON.stringify(value);
+  } catch {
+    return undefined;
   }
 }
