@@ -180,6 +180,44 @@ for (const [what, transport, act, reason] of ENDS) {
   });
 }
 
+for (const transport of [1, 2]) {
+  test(`an error at ${transport === 1 ? "polling" : "a WebSocket"} that the app emits ends the session as "transport error"`, async (t) => {
+    const { io, trunk } = await startApp(t);
+    const { conn } = await connectClient(io, trunk, 1, { transport });
+    const { transport: face } = conn;
+    const log = [];
+    face.on("error", (error) => log.push(["error", error.message, conn.readyState]));
+    face.on("close", () => log.push(["transport", face.readyState]));
+    conn.on("close", (reason, error) => log.push(["conn", reason, error.message, face.readyState]));
+    assert.equal(face.emit("error", new Error("boom")), true);
+    assert.equal(face.emit("error", new Error("late")), true);
+    assert.equal((await trunk.next("Close")).session, 1);
+    await trunk.settle();
+    const ended = ["conn", "transport error", "boom", transport === 1 ? "closed" : "closing"];
+    const told = ["boom", "late"].map((message) => ["error", message, "closed"]);
+    const closed = ["transport", "closed"];
+    assert.deepEqual(log, transport === 1 ? [closed, ended, ...told] : [ended, ...told, closed]);
+    assert.ok(!trunk.frames.some(({ type }) => type === "Close"));
+  });
+}
+
+test("an error at a transport that the session has left, or does not have yet, ends nothing", async (t) => {
+  const warned = captureConsole(t, "warn");
+  const { io, trunk } = await startApp(t);
+  const { conn } = await connectClient(io, trunk, 1);
+  const { transport: left } = conn;
+  conn.on("upgrading", (next) => next.emit("error", new Error("early")));
+  const upgraded = once(conn, "upgrade");
+  trunk.send({ type: "Upgraded", session: 1, transport: 2 });
+  await upgraded;
+  assert.match(warned.join(), /transport\.emit\("error"\) in a listener of upgrading/);
+  assert.equal(left.emit("error", new Error("late")), true);
+  await trunk.settle();
+  assert.deepEqual([conn.readyState, warned.length], ["open", 1]);
+  conn.transport.emit("error", new Error("boom"));
+  assert.equal(conn.readyState, "closed");
+});
+
 test("the handshake's stream is not the session's any more when the client has upgraded; the WebSocket's is", async (t) => {
   const { io, trunk } = await startApp(t);
   const socket = await connectClient(io, trunk, 1);

@@ -73,6 +73,34 @@ const ended = (transports) => ({
   },
 });
 
+/** A session whose transport has an error that the app emits. */
+const failed = (transports) => ({
+  proves: ["EngineSocket#transport"],
+  app(io, log) {
+    io.on("connection", (socket) => {
+      const { conn } = socket;
+      socket.on("go", () => {
+        const { transport } = conn;
+        transport.on("error", ({ message }) => log("error", [message, conn.readyState], "a"));
+        conn.on("close", (reason, { message }) => log("close", [reason, message, conn.readyState], "a"));
+        if (transport.name === "websocket")
+          transport.on("close", () => log("transport close", transport.readyState, "a"));
+        log("heard", [transport.emit("error", new Error("boom")), conn.readyState], "a");
+        log("heard again", transport.emit("error", new Error("late")), "a");
+      });
+    });
+    return { count: () => io.engine.clientsCount };
+  },
+  async run(t) {
+    const a = await t.connect("a", { transports });
+    a.emit("go");
+    await t.saw("heard again");
+    if (transports.includes("websocket")) await t.saw("transport close");
+    await a.until("disconnect");
+    t.log("clients", await t.tell("count"));
+  },
+});
+
 export const cases = {
   packet: packets(["EngineSocket: event packet"], "packet", ["websocket"]),
   "packet, polling": packets(["EngineSocket: event packet"], "packet", ["polling"]),
@@ -180,6 +208,8 @@ export const cases = {
   },
   "onClose, called by the app": ended(["websocket"]),
   "onClose, called by the app, polling": ended(["polling"]),
+  "transport error, emitted by the app": failed(["websocket"]),
+  "transport error, emitted by the app, polling": failed(["polling"]),
   "transport.name follows the upgrade": {
     proves: ["EngineSocket#transport", "EngineSocket: event upgrade", "EngineSocket#upgraded"],
     app(io, log) {

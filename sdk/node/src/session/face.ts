@@ -22,11 +22,15 @@ export interface FaceHost {
   readonly protocol: number;
   readonly request: HandshakeRequest;
   readonly remoteAddress: string;
+  readonly transport: unknown;
+  readonly upgrading: boolean;
   readonly upgraded: boolean;
   readonly server: { readonly opts: FaceOptions; onUnhonoured(sentence: string): void };
   send(data: unknown, options?: object): unknown;
   /** Ends the session in the way in which the end of its transport would. */
   endByTransport(): void;
+  /** Ends the session at once, with these words. */
+  onClose(reason: string, description?: unknown): void;
 }
 
 interface FaceOptions {
@@ -44,6 +48,8 @@ export class TransportFace extends Emitter {
   discarded = false;
   private readonly conn: FaceHost;
   private webSocket: WebSocketFace | undefined;
+  /** Whether the app said that it has failed. */
+  private failed = false;
 
   constructor(name: TransportName, conn: FaceHost) {
     super();
@@ -99,6 +105,29 @@ export class TransportFace extends Emitter {
     this.discarded = true;
   }
 
+  /**
+   * Engine.IO listens to the `error` of each of its transports, before the app does: no listener is needed here, which
+   * every upgraded session would pay for.
+   */
+  override emit(event: string | symbol, ...args: unknown[]): boolean {
+    if (event !== "error") return super.emit(event, ...args);
+    this.fail(args[0]);
+    if (this.listenerCount(event) > 0) super.emit(event, ...args);
+    return true;
+  }
+
+  /** Ends the session as `transport error`. A transport that is no session's any more fails in silence. */
+  private fail(error: unknown): void {
+    if (this.conn.transport === this) {
+      this.failed = true;
+      this.conn.onClose("transport error", error);
+    } else if (this.conn.upgrading) {
+      this.conn.server.onUnhonoured(
+        'transport.emit("error") in a listener of upgrading: the client has upgraded by then; the session goes on',
+      );
+    }
+  }
+
   /** Sends messages as the session does; only the node makes packets of other types. */
   send(packets: readonly { type: string; data?: unknown; options?: object }[]): void {
     for (const { type, data, options } of packets) {
@@ -113,6 +142,13 @@ export class TransportFace extends Emitter {
   /** Marks the transport as closed, because the session ended or continues on another transport. */
   end(): void {
     if (this.readyState === "closed") return;
+    // As in Engine.IO, where a WebSocket is closed when the client has answered, later than the session.
+    if (this.failed && this.name === "websocket") {
+      this.failed = false;
+      this.readyState = "closing";
+      process.nextTick(() => this.end());
+      return;
+    }
     this.readyState = "closed";
     this.webSocket?.end();
     this.emit("close");
