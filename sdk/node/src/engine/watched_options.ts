@@ -40,7 +40,7 @@ function watchFields(opts: EngineOptions, changed: () => void): void {
   for (const name of NODE_OPTIONS) watchField(opts as Record<string, unknown>, name, changed);
 }
 
-/** Watches assignments, and, because a list or an object must be read before it is changed in place, reads of such. */
+/** Watches assignments to a field. Watches its reads, too: a list or an object is read before it is changed in place. */
 function watchField(fields: Record<string, unknown>, name: string, changed: () => void): void {
   let value = fields[name];
   let content = contentOf(value);
@@ -70,7 +70,7 @@ function watchField(fields: Record<string, unknown>, name: string, changed: () =
   });
 }
 
-/** The content of a list or an object, to compare. What cannot be written down counts as unchanged. */
+/** The content of a list or an object, for comparison. Content that cannot be encoded counts as unchanged. */
 function contentOf(value: unknown): string | undefined {
   if (typeof value !== "object") return undefined;
   try {

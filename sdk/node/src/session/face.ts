@@ -29,7 +29,7 @@ export interface FaceHost {
   send(data: unknown, options?: object): unknown;
   /** Ends the session in the way in which the end of its transport would. */
   endByTransport(): void;
-  /** Ends the session at once, with these words. */
+  /** Ends the session at once, for this reason. */
   onClose(reason: string, description?: unknown): void;
 }
 
@@ -48,7 +48,7 @@ export class TransportFace extends Emitter {
   discarded = false;
   private readonly conn: FaceHost;
   private webSocket: WebSocketFace | undefined;
-  /** Whether the app said that it has failed. */
+  /** Whether the app has emitted `error` at this transport. */
   private failed = false;
 
   constructor(name: TransportName, conn: FaceHost) {
@@ -106,8 +106,8 @@ export class TransportFace extends Emitter {
   }
 
   /**
-   * Engine.IO listens to the `error` of each of its transports, before the app does: no listener is needed here, which
-   * every upgraded session would pay for.
+   * Emits an event. `error` ends the session first, because Engine.IO listens to the `error` of its transports before
+   * the app does. Done here instead of in a listener, which would cost memory for every upgraded session.
    */
   override emit(event: string | symbol, ...args: unknown[]): boolean {
     if (event !== "error") return super.emit(event, ...args);
@@ -116,7 +116,7 @@ export class TransportFace extends Emitter {
     return true;
   }
 
-  /** Ends the session as `transport error`. A transport that is no session's any more fails in silence. */
+  /** Ends the session with `transport error`. A transport that has been replaced fails silently. */
   private fail(error: unknown): void {
     if (this.conn.transport === this) {
       this.failed = true;
@@ -142,7 +142,7 @@ export class TransportFace extends Emitter {
   /** Marks the transport as closed, because the session ended or continues on another transport. */
   end(): void {
     if (this.readyState === "closed") return;
-    // As in Engine.IO, where a WebSocket is closed when the client has answered, later than the session.
+    // Later than the session, as in Engine.IO, where a WebSocket is closed when the client has answered.
     if (this.failed && this.name === "websocket") {
       this.failed = false;
       this.readyState = "closing";
