@@ -18,7 +18,26 @@ use super::slot::{State, slot_of};
 use super::slow;
 use crate::hub::TrunkNumber;
 use crate::memory::HELD_BYTES_BEYOND_CEILING;
+use crate::metrics::Metrics;
 use crate::unavailable::Unavailable;
+
+/// Messages put into outboxes, and their bytes. An atomic counter for each message would cost as much as a large part
+/// of the delivery itself.
+#[derive(Debug, Default)]
+pub(super) struct SentCounts {
+    messages: u64,
+    bytes: u64,
+}
+
+impl SentCounts {
+    /// Adds the counts to the node's metrics.
+    pub(super) fn count_into(self, metrics: &Metrics) {
+        if self.messages > 0 {
+            metrics.messages_sent.inc_by(self.messages);
+            metrics.sent_bytes.inc_by(self.bytes);
+        }
+    }
+}
 
 impl Shard {
     /// Handles one frame: it takes effect, or is ignored as too late, or shows that the app server
@@ -214,7 +233,6 @@ impl Shard {
     fn put(&mut self, index: u32, message: &Rc<Outgoing>, delivery: Delivery) -> bool {
         let now = self.now;
         self.delivered += 1;
-        let metrics = &self.env.metrics;
         let Some(live) = self.slots.live(index) else {
             return false;
         };
@@ -224,12 +242,12 @@ impl Shard {
         }
         match live.session.send(now, message, delivery) {
             Sent::Queued => {
-                metrics.messages_sent.inc();
-                metrics.sent_bytes.inc_by(message.len() as u64);
+                self.sent.messages += 1;
+                self.sent.bytes += message.len() as u64;
             }
             Sent::Dropped => {
                 if delivery != Delivery::Reliable {
-                    metrics.volatile_dropped.inc();
+                    self.env.metrics.volatile_dropped.inc();
                 }
                 return false;
             }

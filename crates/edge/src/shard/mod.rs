@@ -55,6 +55,7 @@ pub(crate) use self::command::{
     AdoptedStream, Answer, Arrival, Asked, Command, POST_BROKEN, Payload, PostBegun, PostBounds,
     Refusal, SlotKey,
 };
+use self::downlink::SentCounts;
 use self::ending::{DrainPace, Orphans};
 use self::eviction::Eviction;
 pub(crate) use self::flight::Flight;
@@ -106,6 +107,8 @@ pub(crate) struct Shard {
     jobs: Vec<Job>,
     /// Messages put into outboxes in this turn.
     delivered: usize,
+    /// Messages of this turn; the node's metrics get them at its end.
+    sent: SentCounts,
     poller: Poller,
     /// Slots whose stream has more to read than one turn's share.
     unread: VecDeque<u32>,
@@ -214,6 +217,7 @@ impl Shard {
             ring,
             jobs: Vec::new(),
             delivered: 0,
+            sent: SentCounts::default(),
             poller,
             unread: VecDeque::new(),
             heavy: VecDeque::new(),

@@ -27,6 +27,7 @@ impl Shard {
     pub(super) fn finish_turn(&mut self) {
         self.evict();
         self.settle_dirty();
+        std::mem::take(&mut self.sent).count_into(&self.env.metrics);
         for shard_trunk in self.trunks.values_mut() {
             if !shard_trunk.out.is_empty() {
                 shard_trunk.trunk.push(&shard_trunk.out);
