@@ -1,4 +1,4 @@
-/** What `useTrunkline` returns: the trunks of one Socket.IO server, and what there is to know of them. */
+/** Connects one Socket.IO server to its nodes: opens and closes the trunks, and reports their state. */
 import createDebug from "debug";
 import { randomBytes } from "node:crypto";
 import { EventEmitter } from "node:events";
@@ -30,7 +30,7 @@ import { SDK } from "./version.js";
 
 const debug = createDebug("trunkline:server");
 
-/** Reported kinds of data that cannot leave the process: their paths may hold an app's own keys. */
+/** The most kinds of data in reports. Kinds contain paths with an app's own keys, so there may be any number. */
 const KINDS_MAX = 100;
 
 /** Figures of one app server, from `Trunkline.stats`. */
@@ -49,7 +49,7 @@ export interface TrunklineStats {
   readonly bytesSent: number;
   readonly messagesReceived: number;
   readonly bytesReceived: number;
-  /** Broadcasts that were given to nodes; one counts once for each trunk. */
+  /** Broadcasts that were sent to nodes; each counts once for each trunk. */
   readonly broadcasts: number;
   /** Bytes that wait for a node to take them. */
   readonly heldBytes: number;
@@ -58,8 +58,8 @@ export interface TrunklineStats {
    */
   readonly broadcastsDropped: number;
   /**
-   * What a node would not take for other reasons than a message's length: a namespace too many, a room's name or an
-   * answer of the app too long.
+   * Data that was not sent for another reason than a message's length: there are too many namespaces, or a room's name
+   * or an answer of the app is too long.
    */
   readonly unsent: number;
   /** Messages and broadcasts that were longer than a node takes. */
@@ -72,15 +72,15 @@ export interface TrunklineStats {
 export interface TrunklineEvents {
   /** A trunk is up. */
   connect: [{ endpoint: string; node: string; version: string }];
-  /** A trunk broke, and its sessions with it; another attempt follows. */
+  /** A trunk broke, and its sessions ended; another attempt follows. */
   disconnect: [TrunklineError];
-  /** A trunk was given up for good. It is also written to the console. */
+  /** All trunks were given up. The error is also written to the console. */
   error: [TrunklineError];
-  /** Something that an operator should know. Written to the console when nobody listens. */
+  /** A message for the operator. Without a listener it is written to the console. */
   warning: [string];
 }
 
-/** A Socket.IO server's place behind Trunkline: what `useTrunkline` returns. */
+/** A Socket.IO server behind Trunkline, as `useTrunkline` returns it. */
 export class Trunkline extends EventEmitter<TrunklineEvents> {
   /** Resolves when the first trunk is up; rejects when none will ever be. */
   readonly ready: Promise<void>;
@@ -100,32 +100,32 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
     reconnects: 0,
   };
   private tooLong = 0;
-  /** All broadcasts of this process are numbered: every trunk carries the same ones. */
+  /** The number of the last broadcast. Every trunk carries the same broadcasts, with the same numbers. */
   private lastBroadcast = 0;
-  /** What has been reported of the present outage of each trunk: one line for each cause, not for each attempt. */
+  /** The causes reported in the present outage of each trunk: one report for each cause, not for each attempt. */
   private readonly troubles = new Map<Trunk, Set<string>>();
   /**
-   * Once a node has taken us, a refusal is not believed for good: a proxy's, a node's that restarts with another key,
-   * of another version.
+   * Whether a trunk has ever been up. If so, no refusal is final: it may come from a proxy, or from a node that
+   * restarts with another key or version.
    */
   private everUp = false;
   private closing: Promise<void> | undefined;
-  /** After `io.close()` the app has attached an HTTP server: the trunks open anew when the former ones are closed. */
+  /** Whether the app attached an HTTP server after `io.close()`: trunks open again once the former ones are closed. */
   private reopens = false;
-  /** The app closed this, not its server: for good. */
+  /** Whether the app called {@link Trunkline.close}, after which no trunk opens again. */
   private givenUp = false;
   private started = false;
-  /** Whether clients may come: the app has called `open()`, or left that to us. */
+  /** Whether the trunks may open: the app has called `open()`, or does not use `open: "manual"`. */
   private isOpened: boolean;
   private readonly unhonoured = new Set<string>();
-  /** Kinds of data that cannot leave the process, and have been reported. */
+  /** The reported kinds of data that cannot leave the process. */
   private readonly notPlain = new Set<string>();
   private oldNodeTold = false;
   private unreadableTold = false;
   private readonly foreignAdapters = new Set<string>();
-  /** What is said when the app has had its turn to listen. */
+  /** Warnings from before the first turn, kept until the app has had time to add a listener. */
   private readonly early: string[] = [];
-  /** What the nodes were last told of the app's options. */
+  /** The app's options that were last sent to the nodes. */
   private settingsSaid: Record<string, unknown> | undefined;
   private resolveReady!: () => void;
   private rejectReady!: (error: TrunklineError) => void;
@@ -139,7 +139,7 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
       this.resolveReady = resolve;
       this.rejectReady = reject;
     });
-    // An app that does not wait for `ready` must not be ended by it; the reason is on the console.
+    // A rejection must not end an app that does not wait for `ready`; the reason is on the console.
     this.ready.catch(() => undefined);
     const inner = internalsOf(io);
     const bases = findBases(io);
@@ -180,10 +180,11 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
     extendClose(io, () => this.closeTrunks());
     watchAttachApp(io, (sentence) => this.reportUnhonoured(sentence));
     this.trunks = this.newTrunks();
-    // In a later turn: by then the app has attached its HTTP server and said its options, and listens to our events.
+    // In a later turn: by then the app has attached its HTTP server, set its options and added its listeners.
     setImmediate(() => this.start());
   }
 
+  /** The present figures of this app server. */
   get stats(): TrunklineStats {
     return {
       trunksUp: this.trunks.filter((trunk) => trunk.isUp).length,
@@ -197,8 +198,8 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
   }
 
   /**
-   * Opens the trunks, for an app that said `open: "manual"`: when its listeners are all there. Returns {@link
-   * Trunkline.ready}. Any further call, and any call without that option, only returns it.
+   * Opens the trunks of an app with `open: "manual"`, which calls this once all its listeners are added. Returns
+   * {@link Trunkline.ready}. Further calls, and calls without that option, only return the promise.
    */
   open(): Promise<void> {
     if (!this.isOpened) {
@@ -209,8 +210,8 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
   }
 
   /**
-   * Bytes that wait in the node for a client, whoever sent them, broadcasts included. Undefined for a client that is
-   * not behind Trunkline or has gone, and with a node of an older version.
+   * Counts the bytes that wait in the node for a client, from any app server and broadcasts included. The result is
+   * undefined for a client that is not behind Trunkline or has gone, and with a node of an older version.
    */
   bufferedBytes(socket: { readonly conn: unknown }): Promise<number | undefined> {
     const { conn } = socket;
@@ -218,8 +219,8 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
   }
 
   /**
-   * Closes the clients behind Trunkline, then the trunks, when all that was written before has left. `io.close()` does
-   * this too; after that, `io.listen()` and `io.attach()` open the trunks anew, but not after this.
+   * Disconnects the clients behind Trunkline, sends what was written before, then closes the trunks. `io.close()` does
+   * the same. After `io.close()`, `io.listen()` and `io.attach()` open the trunks again; after `close()` they do not.
    */
   close(): Promise<void> {
     this.givenUp = true;
@@ -244,7 +245,7 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
     );
   }
 
-  /** The app's server listens somewhere: its options may be others now, and if it was closed, it is open again. */
+  /** Handles an HTTP server that the app attached: options may have changed, and a closed server opens again. */
   private handleAttached(): void {
     if (this.closing === undefined) return this.compareOptions();
     if (this.givenUp || this.reopens) return;
@@ -257,7 +258,7 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
     this.reopens = false;
     this.closing = undefined;
     this.settingsSaid = undefined;
-    // `io.close()` has closed the adapters; the namespaces are in use again.
+    // `io.close()` has unregistered the adapters; the namespaces are in use again.
     for (const { name, adapter } of namespacesOf(this.io)) if (isMember(adapter)) this.cluster.register(name, adapter);
     this.trunks = this.newTrunks();
     this.connect();
@@ -303,7 +304,7 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
 
   private async shutDown(): Promise<void> {
     debug("closing %d sessions and %d trunks", this.engine.sessionCount, this.trunks.length);
-    // First of all: a client that comes back at once must not be given to this process again.
+    // First, so that a client that reconnects at once is not given to this process again.
     for (const trunk of this.trunks) trunk.drain();
     this.engine.endSessions();
     await Promise.all(this.trunks.map((trunk) => trunk.close()));
@@ -362,8 +363,8 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
   }
 
   /**
-   * Only at the start, and only when every node says so: then the app's options are wrong, and whoever waits for
-   * `ready` must know.
+   * Decides whether a refusal is final, and if so gives up the other trunks. It is final only if no trunk has ever been
+   * up and every node refuses: then the app's options are wrong, and a caller that waits for `ready` must get an error.
    */
   private givesUp(last: Trunk): boolean {
     if (this.everUp || !this.trunks.every((trunk) => trunk.isRefused)) return false;
@@ -394,7 +395,7 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
       );
     }
     if (late.length === changed.length) return;
-    // Left out, they cannot be at fault.
+    // Nodes ignore new values of these options, but a value that they cannot honour would end the trunk.
     const rest = Object.fromEntries(Object.entries(now).filter(([name]) => !OF_HELLO.has(name)));
     for (const trunk of this.trunks) trunk.changeSettings(JSON.stringify(rest));
   }
@@ -403,7 +404,7 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
     return { ...engineSettings(this.io), ...(this.options.everyRequest && { everyRequest: true }) };
   }
 
-  /** Never silently: on the console once, whoever listens to `warning`. */
+  /** Reports each sentence once, and on the console even if the app listens to `warning`. */
   private reportUnhonoured(sentence: string): void {
     if (this.unhonoured.has(sentence)) return;
     this.unhonoured.add(sentence);
@@ -436,7 +437,7 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
     );
   }
 
-  /** Once: what one app server of another release has kept, it has kept for thousands. */
+  /** Reports only once: an app server of another release may have kept such data for thousands of clients. */
   private reportUnreadable({ message }: Error): void {
     if (this.unreadableTold) return;
     this.unreadableTold = true;
@@ -445,7 +446,7 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
     );
   }
 
-  /** One line for each kind: what one client has, thousands have. */
+  /** Reports each kind of data once: thousands of clients may have the same. */
   private reportNotPlain(what: string, cause: LeftOut): void {
     const kind = `${what}: ${cause.kind}`;
     if (this.notPlain.has(kind) || this.notPlain.size >= KINDS_MAX) return;
@@ -460,14 +461,14 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
 }
 
 /**
- * What a node takes from `Hello` for good, whatever `Settings` says: where clients find the app, and how streams are
+ * Options that a node takes from `Hello` and never from `Settings`: where clients find the app, and how streams are
  * compressed.
  */
 const OF_HELLO: ReadonlySet<string> = new Set(["path", "addTrailingSlash", "perMessageDeflate"]);
-/** What is read once, by the nodes or by Socket.IO itself. */
+/** Options that the nodes, or Socket.IO itself, read only once. */
 const UNCHANGEABLE: ReadonlySet<string> = new Set([...OF_HELLO, "connectionStateRecovery"]);
 
-/** Where clients find the node whose trunk listener this is. */
+/** The address at which clients find the node that has this trunk listener. */
 function clientAddress(trunk: URL | undefined): string {
   return trunk === undefined ? "" : trunk.href.replace(/^ws/, "http").replace(TRUNK_PATH, "");
 }

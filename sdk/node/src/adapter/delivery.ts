@@ -1,6 +1,6 @@
 /**
- * The ways of a broadcast to its receivers: one frame to each node, for any number of receivers; a message to each app
- * server that must see it; in this process only direct clients and sockets with listeners for outgoing packets.
+ * Delivers broadcasts: one frame to each node, for any number of receivers; a message to each app server that must
+ * receive the broadcast, too; in this process, only direct clients and sockets with listeners for outgoing packets.
  */
 import { encodeOptions, decodeOptions } from "../cluster/rooms.js";
 import type { MessageData } from "../cluster/messages.js";
@@ -33,7 +33,7 @@ export class Delivery {
     const cast = castOf(plain, options, encoded, () => packet);
     this.notifyOutgoing(cast);
     if (options.flags?.local) this.fanOut(options, parts, offset);
-    // A recorded packet must reach the sockets of all app servers by one way: the log has one order for all of them.
+    // A recorded packet must take one path to the sockets of all app servers: the log has one order for all of them.
     else if (this.remote.isSettled || offset !== undefined) this.broadcastToAll(options, parts, offset);
     else this.broadcastInOrder(options, parts);
     this.noteReceiver(options, encoded, parts);
@@ -67,7 +67,7 @@ export class Delivery {
   }
 
   /**
-   * Counts what goes to the room of one socket alone in that socket's connection, for an app that looks at
+   * Counts a broadcast to the room of one socket alone as sent on that socket's connection, for an app that reads
    * `writeBuffer`: with recovery, `socket.emit` is such a broadcast.
    */
   private noteReceiver({ rooms, except, flags }: BroadcastOptions, encoded: EncodedPart[], parts: PartData[]): void {
@@ -79,7 +79,7 @@ export class Delivery {
     for (const [index, part] of parts.entries()) conn.noteSent(encoded[index], part, written);
   }
 
-  /** Sends one frame to each node, and a message to each app server that must see what its sockets receive. */
+  /** Sends one frame to each node, and a message to each app server that must receive broadcasts. */
   private broadcastToAll(options: BroadcastOptions, parts: PartData[], offset: string | undefined): void {
     const { adapter, host } = this.scope;
     this.fanOut(options, parts, offset);
@@ -94,8 +94,8 @@ export class Delivery {
   }
 
   /**
-   * While an operation is still on its way to other app servers, a broadcast to their sockets takes the same way, so
-   * that it finds the rooms as the app left them.
+   * Broadcasts while an operation is still on its way to other app servers. The broadcast to their sockets takes the
+   * same path, so that it finds the rooms as the app left them.
    */
   private broadcastInOrder(options: BroadcastOptions, parts: PartData[]): void {
     this.remote.operate(MessageType.BROADCAST, { parts, opts: encodeOptions(options), everybody: true });

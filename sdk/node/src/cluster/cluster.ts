@@ -1,6 +1,5 @@
 /**
- * The app servers of one hub among themselves: what they tell one another through the nodes (`spec/trunk.md`, section
- * 8).
+ * Messages among the app servers of one hub, which nodes relay (`spec/trunk.md`, section 8, and `spec/relay.md`).
  */
 import createDebug from "debug";
 import { isAnswer, OwnType, readMessage, type ClusterMessage, type MessageData } from "./messages.js";
@@ -14,33 +13,37 @@ const debug = createDebug("trunkline:cluster");
 
 /** One namespace of this app server. */
 export interface Member {
-  /** Whether broadcasts of other app servers must come here, too. */
+  /** Whether this app server must receive the broadcasts of other app servers, too. */
   readonly isInterested: boolean;
   handleClusterMessage(message: ClusterMessage): void;
 }
 
+/** Whether an adapter is one of ours, which takes messages of other app servers. */
 export function isMember(adapter: object): adapter is Member {
   return "handleClusterMessage" in adapter;
 }
 
+/** What a cluster reports to its owner. */
 export interface ClusterHost {
   onWarning(message: string): void;
-  /** Something of the app's data cannot leave this process; `what` says what became of it. */
+  /** Called when data of the app cannot leave this process. @param what the consequence for the message */
   onNotPlain(what: string, cause: LeftOut): void;
 }
 
 const NOBODY: ReadonlySet<string> = new Set();
 
+/** This app server's place among the app servers of its hub. */
 export class Cluster {
-  /** Our own id. */
+  /** The id of this app server. */
   readonly id: string;
   private readonly host: ClusterHost;
   private readonly peers: Peers;
   private readonly members = new Map<string, Member>();
   private readonly questions = new Questions();
   private readonly assemblers = new Map<string, Assembler>();
-  /** Peers that want the broadcasts of a namespace. */
+  /** The peers that must receive the broadcasts of each namespace. */
   private readonly interested = new Map<string, Set<string>>();
+  /** Peers with an unreadable message that has been reported. */
   private readonly unread = new Set<string>();
   private lastMessage = 0;
 
@@ -50,7 +53,7 @@ export class Cluster {
     this.peers = new Peers(id);
   }
 
-  /** App servers of the hub, this one included. */
+  /** The number of app servers of the hub, this one included. */
   get serverCount(): number {
     return this.peers.size + 1;
   }
@@ -59,6 +62,7 @@ export class Cluster {
     return this.peers.ids();
   }
 
+  /** The peers that must receive the broadcasts of a namespace. */
   interestedIn(nsp: string): ReadonlySet<string> {
     return this.interested.get(nsp) ?? NOBODY;
   }
@@ -67,14 +71,14 @@ export class Cluster {
     this.members.set(nsp, member);
   }
 
-  /** Only while it is still the one registered: a namespace may have been made anew. */
+  /** Removes a member, unless the namespace was created again and has another one. */
   unregister(nsp: string, member: Member): void {
     if (this.members.get(nsp) === member) this.members.delete(nsp);
   }
 
   /**
-   * Tells some peers, or all. Returns false when the message cannot be sent: that has been said.
-   * @param sharesParts whether they have said that they read form 2
+   * Sends a message to some peers, or to all. Returns false when the message cannot be encoded, which is reported.
+   * @param sharesParts whether these peers have announced that they read form 2
    */
   publish(
     type: number,
@@ -100,18 +104,19 @@ export class Cluster {
     return this.questions.open(question);
   }
 
-  /** Asks all peers; there must be one. */
+  /** Sends a question to all peers. At least one answer must be missing. */
   ask(type: number, nsp: string, data: MessageData, question: Question): void {
     const requestId = this.open(question);
-    // Nobody will answer what was not sent.
+    // A question that was not sent gets no answers.
     if (!this.publish(type, nsp, { ...data, requestId })) setImmediate(() => this.questions.giveUp(requestId));
   }
 
-  /** Something of ours has answered, or has nothing more to say. */
+  /** Notes that a peer, or this app server, has answered completely or will not answer. */
   settle(requestId: string, who: string): void {
     this.questions.settle(requestId, who);
   }
 
+  /** Notifies all peers whether this app server must receive their broadcasts in a namespace. */
   tellInterest(nsp: string, on: boolean): void {
     this.publish(OwnType.interest, nsp, { on });
   }
@@ -151,7 +156,7 @@ export class Cluster {
     };
     const unsent = "a message to other app servers was not sent";
     if (!isAnswer({ type })) return attempt(data, unsent, false);
-    // Somebody waits for an answer: a poor one is better than none.
+    // A peer waits for the answer: an incomplete one is better than none.
     return (
       attempt(data, "an answer to another app server was sent without the app's data", false) ??
       attempt(data, "an answer to another app server was sent empty", true) ??
@@ -171,7 +176,7 @@ export class Cluster {
     } catch (error) {
       if (!(error instanceof Unreadable)) throw error;
       debug("ignored a message of %s: %s", from, error.message);
-      // One line for each app server: a release that we do not know may say many things that we do not know.
+      // One warning for each app server: a release that we do not know may send many messages that we do not know.
       if (!this.unread.has(from))
         this.host.onWarning(`a message of another app server (${from}) was ignored: ${error.message}`);
       this.unread.add(from);

@@ -1,4 +1,4 @@
-/** Recognises live objects, which are not data: objects with connections of their own. */
+/** Recognises live objects: objects with connections of their own, which are not data. */
 import { types } from "node:util";
 
 /** The key of a property that marks a class whose objects are never copied. */

@@ -1,8 +1,8 @@
 /**
- * Data that leaves this process (kept state, messages to other app servers) as data: a copy of values only, bounded in
- * bytes and depth. What is alive (sockets, servers, streams, timers: whatever has connections of its own) never goes,
- * however deep it hides; so nothing leads from an app's data to its server or its keys. The copy holds nothing but what
- * MessagePack can write: the rest is tagged (`tags.ts`).
+ * Copies data that leaves this process (kept state, messages to other app servers). The copy has values only, and its
+ * bytes and depth are limited. Live objects (sockets, servers, streams, timers: objects with connections of their own)
+ * are never copied, at any depth, so that no path leads from an app's data to its server or its keys. Values that
+ * MessagePack cannot represent are tagged (`tags.ts`).
  */
 import { types } from "node:util";
 import { isAlive, isAliveInside, isBareRecord, nameOf } from "./alive.js";
@@ -10,35 +10,36 @@ import { isWellFormed } from "./keys.js";
 import { TableWriter } from "./tables.js";
 import { bigintText, SHAPED_HEAD, Tag, taggedBytes } from "./tags.js";
 
-/** Deeper data is not data but a structure that refers to itself. */
+/** The most levels of nested values. Deeper data is treated as a structure without end. */
 export const DEPTH_MAX = 100;
-/** A list of so many items gets its room at once. */
+/** Copies of lists up to this length are allocated at once; longer copies grow item by item. */
 const ROOM_ITEMS_MAX = 1_024;
-/** Of a {@link Part}: the same for all, so that it is said once. */
+/** The reason why a {@link Part} is left out. Without figures, so that parts of one kind are reported once. */
 const TOO_MUCH = "has more values or bytes than fit into a message beside the rest";
 const TOO_DEEP = `is more than ${DEPTH_MAX} levels deep`;
-/** What is counted for each value beside its own bytes. */
+/** The bytes that are counted for each value in addition to its own. */
 export const VALUE_BYTES = 8;
 /**
- * For so many values counts a call of the app's `toJSON`, which may make a new structure each time, and a value that is
- * left out: both take longer than others.
+ * The number of values that is counted for a call of the app's `toJSON`, which may make a new structure each time, and
+ * for a value that is left out: both take longer than copying a value.
  */
 const COSTLY_VALUES = 16;
-/** Of so many values that are left out it is said, once for many of a kind. The others are left out without a word. */
+/** The most reports of values that are left out; many of a kind in a row count once. Later ones are not reported. */
 const TOLD_MAX = 20;
-/** What one {@link Part} may have of values: more has no end, or takes too long. */
+/** The most values of one {@link Part}. A part with more has no end, or takes too long. */
 const PART_VALUES_MAX = 1 << 20;
-/** A part always may have so many, whatever became of those before it. */
+/** The lowest limit of values in a part, after earlier parts were left out. */
 const PART_VALUES_MIN = 256;
+/** The lowest limit of bytes in a part, after earlier parts were left out. */
 const PART_BYTES_MIN = 64 * 1024;
 
 /**
- * Keys that a library for MessagePack may take for an object's own methods, `constructor` and `toJSON` above all: clients
- * send what they like. `__proto__` would set a prototype.
+ * Keys that a MessagePack library may take for an object's own methods, `constructor` and `toJSON` above all; clients
+ * can send any key. An assignment to `__proto__` would set the prototype.
  */
 const NAMES_OF_OBJECTS: ReadonlySet<string> = new Set([...Object.getOwnPropertyNames(Object.prototype), "toJSON"]);
 
-/** Which keys may be written as they are: what was found out about the last ones, for records that are made alike. */
+/** The keys that can be written as they are. Recent results are kept, because many records have the same keys. */
 const PLAIN_KEYS = {
   known: new Set<string>(),
   has(key: string): boolean {
@@ -49,34 +50,36 @@ const PLAIN_KEYS = {
     return true;
   },
 };
+/** The number of kept keys at which all of them are forgotten. */
 const KEYS_MAX = 1_000;
 
+/** The limits of a copy, and what happens to values that cannot be copied. */
 export interface PlainLimits {
-  /** Roughly what the copy may take. Reaching it ends the walk at once. */
+  /** Roughly the most bytes of the copy. Exceeding them ends the walk at once. */
   readonly bytesMax: number;
-  /** How many values the walk may look at; as many as the bytes allow when it is not said. */
+  /** The most values that the walk looks at. Without it, only `bytesMax` limits them. */
   readonly valuesMax?: number;
   /**
-   * Told of each value that cannot go, which is left out then. Without it the first such value is thrown, functions and
-   * symbols included.
+   * Called for values that are left out because they cannot be copied. Without it, the first such value throws
+   * {@link NotPlain}; so does a function or a symbol, which is otherwise left out silently.
    */
   readonly onLeftOut?: (left: LeftOut) => void;
-  /** Whether what many values share is written once: for who can read it. */
+  /** Whether repeated texts and keys are written once, in tables. Only for receivers that read form 2. */
   readonly sharesParts?: boolean;
-  /** Whether every {@link Part} is left out unseen, because the whole was too long with them. */
+  /** Whether each {@link Part} is replaced without a look at its value, because the data was too long with them. */
   readonly withoutParts?: boolean;
 }
 
 type Path = readonly (string | number)[];
 
-/** What is said of a value that cannot leave this process. */
+/** The report of a value that cannot leave this process. */
 export interface LeftOut {
   readonly message: string;
-  /** The same for all values that lie at the same place of their lists. */
+  /** The message without the indexes of lists: the same fault in many items of a list is one kind. */
   readonly kind: string;
 }
 
-/** A value that cannot leave this process, or a whole that is too long because of it. */
+/** The error for data that cannot leave this process: a value in it cannot be copied, or it exceeds a limit. */
 export class NotPlain extends Error implements LeftOut {
   override readonly name = "NotPlain";
   readonly kind: string;
@@ -88,10 +91,10 @@ export class NotPlain extends Error implements LeftOut {
   }
 }
 
-/** A value of a message that may be left out as a whole, so that the rest of the message arrives. */
+/** A value in a message that may be replaced as a whole, so that the rest of the message arrives. */
 export class Part {
   readonly value: unknown;
-  /** What goes in its place. */
+  /** The replacement for the value. */
   readonly instead: unknown;
 
   constructor(value: unknown, instead?: unknown) {
@@ -100,19 +103,20 @@ export class Part {
   }
 }
 
-/** What {@link toWire} returns. */
+/** The result of {@link toWire}. */
 export interface Wire {
   readonly wire: unknown;
-  /** Whether anything in it is tagged. */
+  /** Whether `wire` contains tagged values. */
   readonly isTagged: boolean;
-  /** What its values share, if that was asked for. */
+  /** The shared texts and keys, if {@link PlainLimits.sharesParts} is set. */
   readonly tables: TableWriter | undefined;
 }
 
 /**
- * A copy with values only, ready to be packed. Typed arrays are taken as they are, class instances by their own
- * enumerable properties, objects that know their JSON by it; circles stay circles. However the app's classes behave, the
- * walk looks at no more values than the limits allow. @throws NotPlain
+ * Makes a copy with values only, ready to be packed. It shares the bytes of typed arrays with the original. Class
+ * instances become records of their own enumerable properties, objects with a `toJSON` become its result, and circular
+ * references are kept. Whatever the app's classes do, the walk looks at no more values than the limits allow.
+ * @throws NotPlain
  */
 export function toWire(value: unknown, limits: PlainLimits, root: string): Wire {
   const copier = new Copier(limits, root);
@@ -122,14 +126,14 @@ export function toWire(value: unknown, limits: PlainLimits, root: string): Wire 
 
 class Copier {
   private readonly limits: PlainLimits;
-  /** Where we are, for the message: one list, and no text until there is something to say. */
+  /** The place of the current value. The text of the place is made only for a report. */
   private readonly path: (string | number)[];
   /**
-   * The number of each list, record, map and set: the order in which they begin. What has a `toJSON` has the number of
-   * what that made.
+   * The number of each list, record, map and set, in the order in which they begin. An object with a `toJSON` has the
+   * number of its result.
    */
   private readonly seen = new Map<object, number>();
-  /** What is in `seen`, in order, to be taken out again. */
+  /** The keys of `seen` in the order of their addition, so that the latest can be removed again. */
   private readonly trail: object[] = [];
   private begun = 0;
   private bytes = 0;
@@ -160,7 +164,7 @@ class Copier {
       case "number":
         this.count(0);
         if (Object.is(value, -0)) return this.tag(Tag.negativeZero);
-        // Below zero are the numbers of texts.
+        // With tables, a negative number stands for a text.
         return value < 0 && this.tables !== undefined ? this.tag(Tag.number, value) : value;
       case "bigint": {
         const text = bigintText(value);
@@ -172,7 +176,7 @@ class Copier {
         return this.tag(Tag.undefined);
       case "function":
       case "symbol":
-        // In a message they are left out as a JSON encoder would, without a word.
+        // A message leaves them out silently, as JSON does.
         if (this.limits.onLeftOut === undefined) throw this.notPlain(`is a ${typeof value}`);
         return this.tag(Tag.undefined);
       case "object":
@@ -194,14 +198,17 @@ class Copier {
     try {
       return this.copyNew(value, undefined, depth);
     } catch (error) {
-      // Any look at it may run the app's code, which may throw.
+      // Reading the object may run the app's code, which may throw.
       if (error instanceof NotPlain) throw error;
       this.takeBack(begun, kept, deep);
       return this.leaveOut("cannot be read");
     }
   }
 
-  /** @param owner the object whose `toJSON` made it */
+  /**
+   * Copies an object that the walk has not seen.
+   * @param owner the object whose `toJSON` returned the value
+   */
   private copyNew(value: object, owner: object | undefined, depth: number): unknown {
     const isList = Array.isArray(value);
     const isBare = !isList && isBareRecord(value);
@@ -219,7 +226,7 @@ class Copier {
       if (types.isSet(value)) return this.copySet(value, owner, depth);
     }
     const { toJSON } = value as { toJSON?: unknown };
-    // As in JSON, what a `toJSON` made is not asked for its own.
+    // As in JSON, the result of a `toJSON` is not asked for its own `toJSON`.
     if (typeof toJSON === "function" && owner === undefined) {
       this.countValues(COSTLY_VALUES);
       return this.copyMade(toJSON.call(value), value, depth + 1);
@@ -229,7 +236,7 @@ class Copier {
     return this.copyRecord(value as Record<string, unknown>, owner, depth);
   }
 
-  /** What the `toJSON` of an object made: who meets the object again, inside of it or later, refers to that. */
+  /** Copies the result of an object's `toJSON`. The object's later occurrences refer to this result. */
   private copyMade(made: unknown, owner: object, depth: number): unknown {
     if (typeof made !== "object" || made === null) return this.copy(made, depth);
     const known = this.seen.get(made);
@@ -238,7 +245,7 @@ class Copier {
     return this.copyObject(made, depth);
   }
 
-  /** What of it is too much or cannot be read is not the whole's fault. */
+  /** Copies the value of a part, or its replacement if the value exceeds a limit: the rest must still be sent. */
   private copyPart({ value, instead }: Part, depth: number): unknown {
     if (this.limits.withoutParts) return this.copy(instead, depth);
     const { begun, bytes, values, bytesMax, valuesMax } = this;
@@ -253,7 +260,7 @@ class Copier {
       this.takeBack(begun, kept, deep);
       this.bytes = bytes;
       this.values = values;
-      // What is looked at in vain is bounded, too: all of it is hardly more than twice what one part may have.
+      // Halve the limits for later parts: all failed walks together are hardly longer than twice the limit of one part.
       this.partBytesMax = Math.max(this.partBytesMax >> 1, PART_BYTES_MIN);
       this.partValuesMax = Math.max(this.partValuesMax >> 1, PART_VALUES_MIN);
       this.leaveOut(TOO_MUCH);
@@ -266,7 +273,7 @@ class Copier {
 
   private copyBytes(value: ArrayBuffer | ArrayBufferView): unknown {
     this.count(value.byteLength);
-    // Throws when they were taken away from their owner.
+    // Throws when the bytes were transferred to another owner.
     const tagged = taggedBytes(value);
     if (Buffer.isBuffer(value)) return value;
     if (tagged === undefined) return this.leaveOut("is of a type that other processes may not have");
@@ -277,9 +284,9 @@ class Copier {
   private copyRecord(value: Record<string, unknown>, owner: object | undefined, depth: number): unknown {
     const all = Object.keys(value);
     this.expect(all.length);
-    /** Those that are copied; a list of their own from the first one on that is left out. */
+    /** The keys of the copied values: `all`, or a list of its own once a key is left out. */
     let keys: readonly string[] = all;
-    /** The values, behind what a record with a shape begins with. */
+    /** The copied values, after the items with which a record with a shape begins. */
     const list = new Array<unknown>(SHAPED_HEAD + all.length);
     list[0] = null;
     list[1] = Tag.shaped;
@@ -292,7 +299,7 @@ class Copier {
       let inner: unknown;
       let copied: unknown;
       try {
-        // One getter that throws is not the whole record's fault.
+        // A getter that throws must not fail the whole record.
         inner = value[key];
       } catch {
         copied = this.leaveOut("cannot be read");
@@ -320,7 +327,7 @@ class Copier {
     return record;
   }
 
-  /** In place of a record with keys that a map of MessagePack cannot have, or that mean something to JavaScript. */
+  /** Writes a record as pairs, if MessagePack cannot represent a key, or a key has a meaning in JavaScript. */
   private pairs(keys: readonly string[], list: unknown[]): unknown {
     const pairs = this.tagged(Tag.record, []);
     keys.forEach((key, index) => pairs.push(this.text(key), list[SHAPED_HEAD + index]));
@@ -334,7 +341,7 @@ class Copier {
 
   private copyList(value: unknown[], owner: object | undefined, depth: number): unknown {
     const { length } = value;
-    // A list of holes has any length and costs nothing until it is walked.
+    // A list of holes can have any length, and costs nothing until it is walked.
     this.expect(length);
     const list: unknown[] = length <= ROOM_ITEMS_MAX ? new Array<unknown>(length) : [];
     this.begin(value, owner);
@@ -369,13 +376,13 @@ class Copier {
     return items;
   }
 
-  /** By its words: what else hangs on an error (`cause`, a response, a socket) is not part of it. */
+  /** Copies the texts of an error only, and not its other properties (`cause`, a response, a socket). */
   private copyError({ name, message, stack }: Error): unknown {
     const text = (value: unknown): unknown => this.copy(String(value), 0);
     return this.tag(Tag.error, text(name), text(message), typeof stack === "string" ? text(stack) : null);
   }
 
-  /** A container begins: what refers to it later says how many began before it. */
+  /** Numbers a container that begins. References to it contain the number of containers that began before it. */
   private begin(container: object, owner: object | undefined): void {
     const number = this.begun++;
     this.remember(container, number);
@@ -387,7 +394,7 @@ class Copier {
     this.trail.push(value);
   }
 
-  /** What began in a part that is left out is not there to be referred to. */
+  /** Forgets the containers that began in a value that is left out: references to them would lead nowhere. */
   private takeBack(begun: number, kept: number, deep: number): void {
     for (let last = this.trail.length; last > kept; last--) this.seen.delete(this.trail.pop() as object);
     this.begun = begun;
@@ -398,7 +405,7 @@ class Copier {
     return this.tagged(tag, rest);
   }
 
-  /** As {@link Copier.tag}, for any number of values. */
+  /** Makes a tagged value from any number of items, which {@link Copier.tag} cannot take as arguments. */
   private tagged(tag: number, rest: unknown[]): unknown[] {
     this.isTagged = true;
     return [null, tag].concat(rest as never[]);
@@ -415,7 +422,7 @@ class Copier {
     if (this.values > this.valuesMax) throw this.tooMuch(`${this.valuesMax} values`);
   }
 
-  /** So many values follow: whether that is too much is known before the first one. */
+  /** Checks before the first of several values is copied whether all of them would exceed a limit. */
   private expect(values: number): void {
     if (this.bytes + values * VALUE_BYTES > this.bytesMax) throw this.tooMuch(`${this.bytesMax} bytes`);
     if (this.values + values > this.valuesMax) throw this.tooMuch(`${this.valuesMax} values`);
@@ -441,11 +448,11 @@ class Copier {
     return this.tag(Tag.undefined);
   }
 
-  /** Of a list, or of any other structure that may have any number of the same. */
+  /** Whether the last report had the same reason and place, apart from indexes: a list may have many such items. */
   private wasJustTold(why: string): boolean {
     const last = this.lastTold;
     if (last === undefined || last.why !== why) return false;
-    // A structure without end has such places without number.
+    // A structure without end has countless such places, each with a path of its own.
     if (why === TOO_DEEP) return true;
     if (last.path.length !== this.path.length) return false;
     return last.path.every((step, index) => {

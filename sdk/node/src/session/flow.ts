@@ -1,8 +1,8 @@
 /**
- * Back-pressure of one session: what its client still has to read, according to the node's outbox. The object exists
- * only while the app sends a lot: then a `Mark` is under way to the node, which answers when everything before it has
- * left (`spec/trunk.md`, section 4). Until then the session counts as not writable in engine.io's sense, and later
- * packets are in `writeBuffer`.
+ * Back-pressure of one session: what its client still has to read, according to the node's outbox. A {@link Flow}
+ * exists only while the app sends a lot. Then a `Mark` is under way to the node, which answers when everything before
+ * the mark has left (`spec/trunk.md`, section 4). Until the answer, the session counts as not writable in engine.io's
+ * sense, and later packets are in `writeBuffer`.
  */
 
 /** This many bytes are written without a mark, so an ordinary session never uses one. */
@@ -56,7 +56,7 @@ export class Flow {
     return { bytes: this.bytes, sent: this.waiting };
   }
 
-  /** @param packet made only if `writeBuffer` is read */
+  /** Counts a packet after the mark. @param packet makes the packet, called only once `writeBuffer` was read */
   add(bytes: number, packet: () => object, sent: Sent | undefined): void {
     this.count++;
     this.bytes += bytes;
@@ -64,7 +64,7 @@ export class Flow {
     if (sent !== undefined) this.waiting.push(sent);
   }
 
-  /** Handles the answer: everything before the mark has left. */
+  /** Handles the answer to the mark: everything before the mark has left. */
   passed(): void {
     for (const sent of this.sent) sent();
   }

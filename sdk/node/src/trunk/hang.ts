@@ -1,30 +1,31 @@
-/** Whether a node hangs: much waits for its credit, and none has come for long. */
+/** Detects a node that hangs: many bytes wait for its credit, and no credit has come for some time. */
 
-/** More than this waits only for a node that gives credit: what an app sends in one go may be any number of bytes. */
+/** The most bytes that may wait while no credit comes. With credit, more may wait: an app may send any number at once. */
 const HELD_BYTES_MAX = 16 * 1024 * 1024;
-/** A node that gives no credit for so long, while so much waits, hangs. */
+/** A node that gives no credit for this long, while more than {@link HELD_BYTES_MAX} waits, hangs. */
 const HANGS_MS = 5_000;
 /**
- * Time is counted in so long steps, by a timer that fires once however late it is: what the app itself blocked, the node
- * could not be heard in.
+ * The step in which time is counted, by a timer that fires only once however late it is. While the app blocks the event
+ * loop, no credit can be received, so that time must not count.
  */
 const STEP_MS = 1_000;
 
+/** Watches the credit of one node. */
 export class HangWatch {
   private readonly onHang: (heldBytes: number, forMs: number) => void;
   private timer: NodeJS.Timeout | undefined;
   /** Whether credit has come since the last step. */
   private hasMoved = false;
-  /** How long nothing has come, while the event loop ran. */
+  /** How long no credit has come, counted only while the event loop ran. */
   private quietMs = 0;
   private isTold = false;
 
-  /** @param onHang called in a turn of its own; not twice without credit in between */
+  /** @param onHang called in a turn of its own, and not twice without credit in between */
   constructor(onHang: (heldBytes: number, forMs: number) => void) {
     this.onHang = onHang;
   }
 
-  /** Credit came. @param heldBytes what waits for more */
+  /** Handles credit from the node. @param heldBytes the bytes that still wait */
   noteCredit(heldBytes: number): void {
     this.hasMoved = true;
     this.quietMs = 0;
@@ -32,7 +33,7 @@ export class HangWatch {
     if (heldBytes === 0) this.stop();
   }
 
-  /** A frame joined those that wait for credit. */
+  /** Handles one more frame that waits for credit. @param heldBytes the bytes of all that wait */
   noteHeld(heldBytes: number): void {
     if (this.timer === undefined) this.start();
     if (heldBytes <= HELD_BYTES_MAX || this.isTold || this.quietMs < HANGS_MS) return;
@@ -43,7 +44,7 @@ export class HangWatch {
     });
   }
 
-  /** The trunk is over, or nothing waits. */
+  /** Stops the timer: the trunk has ended, or nothing waits. */
   stop(): void {
     clearInterval(this.timer);
     this.timer = undefined;
@@ -61,8 +62,8 @@ export class HangWatch {
 }
 
 /**
- * Calls back when what had arrived by now has been read. A timer of a process that was busy fires before its streams
- * are read, and must not take that for silence.
+ * Calls back after all data that has arrived by now has been read. In a process that was busy, a timer fires before the
+ * streams are read, and must not take unread data for silence.
  */
 export function whenRead(callback: () => void): void {
   setImmediate(() => setImmediate(callback));

@@ -75,7 +75,7 @@ export interface TrunkHost {
   onTick(): void;
   onOpen(machine: Machine, open: FrameBodies["Open"]): void;
   onRequest(machine: Machine, request: FrameBodies["Request"]): void;
-  /** The other app servers that this trunk reaches now: none when it is down. */
+  /** Called with the other app servers that this trunk reaches now: none when the trunk is down. */
   onPeers(trunk: Trunk, servers: string[]): void;
   onRelayed(from: string, payload: Buffer): void;
 }
@@ -116,11 +116,11 @@ export class Trunk {
   /** Settings that changed between `Hello` and `Welcome`. */
   private lateSettings: string | undefined;
   private waiting: { broadcast: Broadcast; count: number }[] = [];
-  /** Whether the node takes numbers of broadcasts; while the trunk is down, as in the last one that was up. */
+  /** Whether the node takes numbers of broadcasts; while the trunk is down, whether it did when last up. */
   private takesNumbers = false;
   private waitingBytes = 0;
   private readonly saidUnsent = new Set<string>();
-  /** Hidden from inspection: it contains the hub's key. */
+  /** Marks an object that is never copied, because it contains the hub's key. */
   readonly [INTERNAL] = true;
 
   constructor(config: TrunkConfig, host: TrunkHost, counters: TrunkCounters) {
@@ -191,7 +191,7 @@ export class Trunk {
     else this.lateSettings = settings;
   }
 
-  /** Ends the trunk in order: earlier data is sent first. */
+  /** Closes the trunk after earlier data has been sent. */
   close(): Promise<void> {
     if (this.closed !== undefined) return this.closed.promise;
     let resolve!: () => void;
@@ -205,6 +205,7 @@ export class Trunk {
     return promise;
   }
 
+  /** Whether the node takes numbers of broadcasts. */
   get numbers(): boolean {
     return this.takesNumbers;
   }
@@ -266,7 +267,7 @@ export class Trunk {
     this.machine.start(this.config.server, this.config.sdk, this.host.settings());
     const { machine } = this;
     const fail = (): void => {
-      // It may have come just now, or the trunk be over.
+      // `Welcome` may have arrived just now, or the trunk may have ended.
       if (this.machine !== machine || machine.isOpen) return;
       this.lost(
         this.error("connection", `the trunk to ${this.endpoint} failed: no Welcome came within ${WELCOME_MS_MAX} ms`),
@@ -294,7 +295,7 @@ export class Trunk {
   }
 
   /**
-   * Handles a node that takes nothing while the app keeps sending. Dropping some of it silently would leave gaps; so
+   * Handles a node that takes nothing while the app keeps sending. Dropping some data silently would leave gaps, so
    * the trunk and its sessions end.
    */
   private hangs(heldBytes: number, forMs: number): void {
@@ -311,7 +312,7 @@ export class Trunk {
     for (const callback of callbacks) callback();
   }
 
-  /** Reports once for each kind: what one client causes, another may cause a thousand times. */
+  /** Reports each kind once: a cause that one client has may occur a thousand times. */
   private reportUnsent(kind: string, sentence: string): void {
     this.counters.unsent++;
     if (this.saidUnsent.has(kind)) return;
@@ -370,7 +371,7 @@ export class Trunk {
     this.lost(this.error("refused", text, { final, status, refusal: code }));
   }
 
-  /** Whether this end is final: the node says so, and the host believes it. */
+  /** Whether this end is final: the node says that a retry cannot help, and the host agrees. */
   private finally(isRefused: boolean): boolean {
     this.isRefusedNow = isRefused;
     return isRefused && this.closed === undefined && this.host.givesUp(this);
