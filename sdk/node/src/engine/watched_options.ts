@@ -40,7 +40,7 @@ function watchFields(opts: EngineOptions, changed: () => void): void {
   for (const name of NODE_OPTIONS) watchField(opts as Record<string, unknown>, name, changed);
 }
 
-/** Watches assignments to a field. Watches its reads, too: a list or an object is read before it is changed in place. */
+/** Watches assignments to a field, and its reads: a list or an object is read before it is changed in place. */
 function watchField(fields: Record<string, unknown>, name: string, changed: () => void): void {
   let value = fields[name];
   let content = contentOf(value);

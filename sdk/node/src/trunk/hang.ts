@@ -1,6 +1,6 @@
 /** Detects a node that hangs: many bytes wait for its credit, and no credit has come for some time. */
 
-/** The most bytes that may wait while no credit comes. With credit, more may wait: an app may send any number at once. */
+/** The most bytes that may wait without credit. More may wait while credit comes: an app may send any number. */
 const HELD_BYTES_MAX = 16 * 1024 * 1024;
 /** A node that gives no credit for this long, while more than {@link HELD_BYTES_MAX} waits, hangs. */
 const HANGS_MS = 5_000;
