@@ -21,8 +21,8 @@ use crate::memory::HELD_BYTES_BEYOND_CEILING;
 use crate::metrics::Metrics;
 use crate::unavailable::Unavailable;
 
-/// Messages put into outboxes, and their bytes. An atomic counter for each message would cost as much as a large part
-/// of the delivery itself.
+/// Messages put into outboxes, and their bytes. Counted here first, because an atomic addition for
+/// each message took 4 % of a node's time in bursts.
 #[derive(Debug, Default)]
 pub(super) struct SentCounts {
     messages: u64,

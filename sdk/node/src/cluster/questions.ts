@@ -3,7 +3,7 @@
  * peer that has left.
  */
 import type { ClusterMessage } from "./messages.js";
-import { whenRead } from "../trunk/hang.js";
+import { whenRead } from "../trunk/when_read.js";
 
 /** A question to other app servers. */
 export interface Question {

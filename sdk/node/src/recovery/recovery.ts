@@ -17,7 +17,7 @@ import {
 import { keyOf, textOf, textsOf } from "../data/keys.js";
 import { NotPlain, type LeftOut } from "../data/plain.js";
 import { Unreadable } from "../data/unreadable.js";
-import { whenRead } from "../trunk/hang.js";
+import { whenRead } from "../trunk/when_read.js";
 import { Found, type FrameBodies, type Position } from "../trunk/frames.js";
 
 const debug = createDebug("trunkline:recovery");

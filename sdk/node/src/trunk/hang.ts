@@ -1,4 +1,5 @@
 /** Detects a node that hangs: many bytes wait for its credit, and no credit has come for some time. */
+import { whenRead } from "./when_read.js";
 
 /** The most bytes that may wait without credit. More may wait while credit comes: an app may send any number. */
 const HELD_BYTES_MAX = 16 * 1024 * 1024;
@@ -59,12 +60,4 @@ export class HangWatch {
     }, STEP_MS);
     this.timer.unref();
   }
-}
-
-/**
- * Calls back after all data that has arrived by now has been read. In a process that was busy, a timer fires before the
- * streams are read, and must not take unread data for silence.
- */
-export function whenRead(callback: () => void): void {
-  setImmediate(() => setImmediate(callback));
 }

@@ -10,7 +10,7 @@ import type { OpenWire, Wire } from "../transport/ws.js";
 import { Backoff } from "./backoff.js";
 import { parseObject, type WelcomeInfo } from "./info.js";
 import { BroadcastFlag, ErrorCode, type FrameBodies } from "./frames.js";
-import { whenRead } from "./hang.js";
+import { whenRead } from "./when_read.js";
 import { Machine, type EndCause, type MachineHost } from "./machine.js";
 import type { Broadcast, Counters } from "./outbound_types.js";
 import { signToken } from "./token.js";

@@ -258,8 +258,9 @@ fn a_cut_that_holds_is_proved_and_one_for_a_number_out_of_use_is_not() {
     assert_eq!(app.hears(), ["proved 5 false"], "whoever asks is answered");
 }
 
-/// The socket `s`, which another node has kept. There it has received up to number 3 of app server `a`.
-fn restored_elsewhere() -> RestoredAt {
+/// The socket `s`, which another node has kept. There it has received up to this number of app
+/// server `a`.
+fn restored_elsewhere(number: u64) -> RestoredAt {
     RestoredAt {
         request_id: RequestId(1),
         found: Found::Yes,
@@ -268,8 +269,8 @@ fn restored_elsewhere() -> RestoredAt {
         data: Bytes::new(),
         missed: Vec::new(),
         log: "other".into(),
-        last: "o3".into(),
-        cut: vec![Position { server: "a".into(), number: 3 }],
+        last: format!("o{number}").into(),
+        cut: vec![Position { server: "a".into(), number }],
     }
 }
 
@@ -281,7 +282,7 @@ fn a_socket_that_had_it_elsewhere_does_not_get_it_twice() {
     world.app_records(&app, "o1", &[], "one");
     // On another node it has received up to number 3, because numbers 2 and 3 arrived earlier
     // there.
-    let restored = restored_elsewhere();
+    let restored = restored_elsewhere(3);
     world.app_reattaches(&app, &client, &restored);
     for (offset, text) in [("o2", "two"), ("o3", "three"), ("o4", "four")] {
         world.app_records(&app, offset, &[], text);
@@ -328,7 +329,7 @@ fn a_fresh_socket_in_the_seat_of_one_that_came_back_gets_what_that_one_had() {
     let app = world.numbering_app("a");
     let client = world.websocket(&app);
     world.app_records(&app, "o1", &[], "one");
-    let restored = restored_elsewhere();
+    let restored = restored_elsewhere(3);
     world.app_reattaches(&app, &client, &restored);
     world.app_says(&app, [Frame::Detach { session: client.number, nsp: MAIN }]);
     world.app_attaches(&app, &client, "fresh", &[]);
@@ -342,17 +343,7 @@ fn a_session_that_goes_leaves_nothing_that_later_broadcasts_are_compared_with() 
     let app = world.numbering_app("a");
     let client = world.websocket(&app);
     world.app_records(&app, "o1", &[], "one");
-    let restored = RestoredAt {
-        request_id: RequestId(1),
-        found: Found::Yes,
-        socket: "s".into(),
-        rooms: Vec::new(),
-        data: Bytes::new(),
-        missed: Vec::new(),
-        log: "other".into(),
-        last: "o9".into(),
-        cut: vec![Position { server: "a".into(), number: 9 }],
-    };
+    let restored = restored_elsewhere(9);
     world.app_reattaches(&app, &client, &restored);
     let is_compared = |world: &mut World| {
         let shard = &mut world.shard;
