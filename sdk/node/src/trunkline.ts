@@ -24,6 +24,7 @@ import { TRUNK_PATH, type ResolvedOptions } from "./options.js";
 import type { LeftOut } from "./data/plain.js";
 import { Recovery } from "./recovery/recovery.js";
 import { openWire } from "./transport/ws.js";
+import { CloseReason } from "./trunk/frames.js";
 import { Trunk, type NodeInfo, type TrunkHost } from "./trunk/trunk.js";
 import type { Broadcast } from "./trunk/outbound_types.js";
 import { SDK } from "./version.js";
@@ -325,6 +326,8 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
       onWarning: (trunk, message) => this.warn(`${trunk.endpoint}: ${message}`),
       onTick: () => this.compareOptions(),
       onOpen: (machine, open) => this.engine.handleOpen(machine, open),
+      // Not announced to a node yet; a session that nobody adopts is closed.
+      onAdopt: (machine, { session }) => machine.close(session, CloseReason.forcedClose),
       onPeers: (trunk, servers) => this.cluster.handlePeers(trunk, servers),
       onRelayed: (from, payload) => this.cluster.handleRelayed(from, payload),
       onRequest: (machine, request) => this.engine.handleInquiry(machine, request),

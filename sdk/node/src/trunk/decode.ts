@@ -11,11 +11,14 @@ import {
   MessageFlag,
   NO_ERROR_CODE,
   OPTIONAL_FROM,
+  Origin,
   PartKind,
   PING_TOKEN_BYTES_MAX,
   RequestFlag,
   SendFlag,
+  StandingFlag,
   TransportCode,
+  type Adopted,
   type ClientRequest,
   type ClientResponse,
   type Frame,
@@ -29,6 +32,9 @@ import { DecodeError, type Reader } from "./reader.js";
 
 const SEND_FLAGS = SendFlag.binary | SendFlag.volatile | SendFlag.attached | SendFlag.compress;
 const BROADCAST_FLAGS = BroadcastFlag.volatile | BroadcastFlag.local | BroadcastFlag.compress;
+
+const STANDING_FLAGS = StandingFlag.owes | StandingFlag.insidePacket | StandingFlag.leaves;
+const ORIGINS = [Origin.orphan, Origin.handedOver];
 
 const EIO_VERSIONS = [3, 4];
 const TRANSPORTS = [TransportCode.polling, TransportCode.websocket];
@@ -239,6 +245,23 @@ export function decodeBody(type: number, r: Reader): Frame | undefined {
         last: r.str("last"),
         cut: cut(r),
       };
+    case FrameType.Adopt:
+      return decodeAdopt(r);
+    case FrameType.State:
+      return {
+        type: "State",
+        session: r.varint("session"),
+        nsp: r.varint("nsp"),
+        socket: r.str("socket"),
+        pid: r.str("pid"),
+        state: r.rest(),
+      };
+    case FrameType.Handled:
+      return { type: "Handled", begun: r.varint("begun"), done: r.varint("done") };
+    case FrameType.Standing:
+      return { type: "Standing", session: r.varint("session"), flags: flags(r, STANDING_FLAGS) };
+    case FrameType.Got:
+      return { type: "Got", batches: r.varint("batches") };
     case FrameType.Number:
       return { type: "Number", high: r.varint("high"), low: r.varint("low") };
     case FrameType.RestoredAt:
@@ -279,6 +302,24 @@ export function decodeOpen(r: Reader): { type: "Open" } & FrameBodies["Open"] {
     sid: r.str("sid"),
     request: request(r),
   };
+}
+
+function decodeAdopt(r: Reader): { type: "Adopt" } & FrameBodies["Adopt"] {
+  return {
+    type: "Adopt",
+    session: r.varint("session"),
+    eio: oneOf(r.u8("eio"), EIO_VERSIONS, "eio"),
+    sid: r.str("sid"),
+    transport: transport(r),
+    origin: oneOf(r.u8("origin"), ORIGINS, "origin"),
+    request: request(r),
+    // The shortest has five empty fields.
+    sockets: r.list("sockets", 5, adopted),
+  };
+}
+
+function adopted(r: Reader): Adopted {
+  return { nsp: r.str("nsp"), socket: r.str("socket"), pid: r.str("pid"), rooms: rooms(r), state: r.bytes("state") };
 }
 
 function request(r: Reader): ClientRequest {

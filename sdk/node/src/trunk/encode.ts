@@ -4,6 +4,7 @@
  */
 import {
   FrameType,
+  type Adopted,
   type ClientRequest,
   type ClientResponse,
   type Frame,
@@ -161,9 +162,31 @@ function encodeBody(w: Writer, frame: Frame): void {
       w.str(frame.log);
       w.str(frame.last);
       return writeCut(w, frame.cut);
+    case "Adopt":
+      w.varint(frame.session);
+      w.u8(frame.eio);
+      w.str(frame.sid);
+      w.u8(frame.transport);
+      w.u8(frame.origin);
+      writeRequest(w, frame.request);
+      return writeAdopted(w, frame.sockets);
+    case "State":
+      w.varint(frame.session);
+      w.varint(frame.nsp);
+      w.str(frame.socket);
+      w.str(frame.pid);
+      return w.raw(frame.state);
+    case "Handled":
+      w.varint(frame.begun);
+      return w.varint(frame.done);
+    case "Standing":
+      w.varint(frame.session);
+      return w.u8(frame.flags);
     case "Number":
       w.varint(frame.high);
       return w.varint(frame.low);
+    case "Got":
+      return w.varint(frame.batches);
     case "RestoredAt":
       w.varint(frame.requestId);
       w.u8(frame.found);
@@ -190,6 +213,17 @@ function encodeBody(w: Writer, frame: Frame): void {
 function writeMissed(w: Writer, missed: Missed[]): void {
   w.varint(missed.length);
   for (const each of missed) writeParts(w, each.parts);
+}
+
+function writeAdopted(w: Writer, sockets: Adopted[]): void {
+  w.varint(sockets.length);
+  for (const { nsp, socket, pid, rooms, state } of sockets) {
+    w.str(nsp);
+    w.str(socket);
+    w.str(pid);
+    w.strs(rooms);
+    w.bytes(state);
+  }
 }
 
 function writeCut(w: Writer, cut: Position[]): void {

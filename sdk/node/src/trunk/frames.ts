@@ -22,6 +22,7 @@ export const FrameType = {
   Upgraded: 0x16,
   Request: 0x17,
   Response: 0x18,
+  Adopt: 0x19,
   Mark: 0x1a,
   Marked: 0x1b,
   Namespace: 0x20,
@@ -41,7 +42,11 @@ export const FrameType = {
   Persist: 0x33,
   Restore: 0x34,
   Restored: 0x35,
+  State: 0x36,
+  Handled: 0x37,
+  Standing: 0x38,
   Number: 0x39,
+  Got: 0x3f,
   RestoredAt: 0x40,
   Prove: 0x41,
   Proved: 0x42,
@@ -62,6 +67,17 @@ export const BroadcastFlag = { volatile: 1, local: 2, compress: 8 } as const;
 export const MessageFlag = { binary: 1 } as const;
 /** The bits of `Mark.flags`. */
 export const MarkFlag = { now: 1 } as const;
+/** The bits of `Standing.flags`. */
+export const StandingFlag = {
+  /** The app server owes the client an acknowledgement. */
+  owes: 1,
+  /** The app server has a part of a packet. */
+  insidePacket: 2,
+  /** The app server asks to hand the session over. */
+  leaves: 4,
+} as const;
+/** The values of `Adopt.origin`. */
+export const Origin = { orphan: 1, handedOver: 2 } as const;
 /** The bits of `request.flags`. */
 export const RequestFlag = { encrypted: 1 } as const;
 /** The values of a part's `kind`. */
@@ -86,6 +102,7 @@ export const CloseReason = {
   clientGone: 11,
   closedWithMessages: 12,
   parseErrorWithMessages: 13,
+  handedOver: 15,
 } as const;
 
 /** The codes of `Error.code`. */
@@ -141,6 +158,15 @@ export interface Missed {
   parts: Part[];
 }
 
+/** One socket of a session that an app server adopts, as the node knows it. */
+export interface Adopted {
+  nsp: string;
+  socket: string;
+  pid: string;
+  rooms: string[];
+  state: Buffer;
+}
+
 /** All broadcasts of one app server up to a number, which is in two halves. */
 export interface Position {
   server: string;
@@ -167,6 +193,15 @@ export interface FrameBodies {
   Upgraded: { session: number; transport: number };
   Request: { requestId: number; code: number; context: string; request: ClientRequest };
   Response: { requestId: number; response: ClientResponse };
+  Adopt: {
+    session: number;
+    eio: number;
+    sid: string;
+    transport: number;
+    origin: number;
+    request: ClientRequest;
+    sockets: Adopted[];
+  };
   Mark: { session: number; mark: number; flags: number };
   Marked: { session: number; mark: number; waitingBytes: number };
   Namespace: { nsp: number; name: string };
@@ -195,7 +230,11 @@ export interface FrameBodies {
     last: string;
     cut: Position[];
   };
+  State: { session: number; nsp: number; socket: string; pid: string; state: Buffer };
+  Handled: { begun: number; done: number };
+  Standing: { session: number; flags: number };
   Number: { high: number; low: number };
+  Got: { batches: number };
   RestoredAt: {
     requestId: number;
     found: number;

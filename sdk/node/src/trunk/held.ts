@@ -9,6 +9,7 @@ const DATA: ReadonlySet<number> = new Set([
   FrameType.Broadcast,
   FrameType.Recorded,
   FrameType.Persist,
+  FrameType.State,
   FrameType.Relay,
 ]);
 const KEPT_BYTES_MAX = 64 * 1024;

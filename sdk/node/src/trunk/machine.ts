@@ -6,6 +6,7 @@
  * Machine.handleTick} at each ping interval, and the methods that send. Output: frames gather in {@link
  * Machine.outbound}; the host is asked once per turn to flush it at the end of the turn.
  */
+import { Asked } from "./asked.js";
 import { closeFrame, decodeBody, decodeOpen, openFrame } from "./decode.js";
 import {
   CloseReason,
@@ -43,6 +44,8 @@ export interface EndCause {
 export interface MachineHost extends OutboundHost {
   onWelcome(welcome: FrameBodies["Welcome"], info: WelcomeInfo): void;
   onOpen(open: FrameBodies["Open"]): void;
+  /** Asks for a session of another app server, or of this one's former trunk: answer with `accept` or `close`. */
+  onAdopt(adopt: FrameBodies["Adopt"]): void;
   onRequest(request: FrameBodies["Request"]): void;
   /** Reports the other app servers that have a trunk to this node. */
   onPeers(servers: string[]): void;
@@ -65,15 +68,9 @@ export class Machine {
   private readonly host: MachineHost;
   private readonly counters: Counters;
   private readonly sessions = new Sessions();
-  /** The callbacks for `Restored`, by request number. */
-  private readonly restores = new Map<number, (restored: FrameBodies["RestoredAt"] | undefined) => void>();
-  private lastRestore = 0;
-  /** The callbacks for `Proved`, by request number. */
-  private readonly proves = new Map<number, (holds: boolean) => void>();
-  private lastProve = 0;
-  /** The callbacks for fences, oldest first: each waits until the node has processed everything before it. */
-  private readonly fences = new Map<string, () => void>();
-  private lastFence = 0;
+  /** Numbers that the node has closed because it hands the session over, and that we have not closed. */
+  private readonly leaving = new Set<number>();
+  private readonly asked: Asked;
   private postponed: (() => void)[] = [];
   private state: "opening" | "open" | "ended" = "opening";
   /** Bytes that the node may still send, and those that were processed but not yet returned as credit. */
@@ -86,6 +83,7 @@ export class Machine {
     this.host = host;
     this.counters = counters;
     this.outbound = new Outbound(host, counters);
+    this.asked = new Asked(this.outbound);
   }
 
   get isOpen(): boolean {
@@ -132,13 +130,8 @@ export class Machine {
   handleLost(): void {
     this.end();
     for (const session of this.sessions.takeAll()) this.guard(() => session.handleTrunkLost());
-    const restores = [...this.restores.values()];
-    this.restores.clear();
-    for (const done of restores) done(undefined);
-    for (const done of this.proves.values()) done(false);
-    this.proves.clear();
-    for (const done of this.fences.values()) done();
-    this.fences.clear();
+    this.leaving.clear();
+    this.asked.endAll();
   }
 
   /** Ends the trunk with an `Error` frame. */
@@ -195,10 +188,28 @@ export class Machine {
     this.frame({ type: "Drain", deadlineMs });
   }
 
-  /** Closes a session that the node has not closed yet. */
+  /** Closes a session that the node has not closed yet, or that it hands over. */
   close(number: number, reason: number, description = ""): void {
-    this.sessions.set(number, CLOSING);
+    // The number is free once both ends have closed it.
+    if (this.leaving.delete(number)) this.sessions.delete(number);
+    else this.sessions.set(number, CLOSING);
     this.outbound.close(number, reason, description);
+  }
+
+  /**
+   * Tells what a session would lose if this app server went now (`StandingFlag`); replaces the former. Does nothing
+   * with a node that does not know this.
+   */
+  standing(number: number, flags: number): void {
+    if (this.outbound.takes("Standing")) this.outbound.orderedFrame({ type: "Standing", session: number, flags });
+  }
+
+  /**
+   * Hands a session over, after {@link Session.handleLeave}: everything sent for it so far is delivered first, and
+   * another app server adopts it.
+   */
+  handOver(number: number): void {
+    this.close(number, CloseReason.handedOver);
   }
 
   /**
@@ -219,12 +230,7 @@ export class Machine {
     offset: string,
     done: (restored: FrameBodies["RestoredAt"] | undefined) => void,
   ): void {
-    const namespace = this.outbound.namespace(nsp);
-    if (namespace === undefined) return done(undefined);
-    const requestId = this.lastRestore;
-    this.lastRestore = (requestId + 1) >>> 0;
-    this.restores.set(requestId, done);
-    this.outbound.orderedFrame({ type: "Restore", requestId, nsp: namespace.number, pid, offset });
+    this.asked.restore(nsp, pid, offset, done);
   }
 
   /** Returns a restored socket that is not used. */
@@ -237,19 +243,13 @@ export class Machine {
   prove(session: number, cut: Position[], done: (holds: boolean) => void): void {
     const live = this.sessions.get(session);
     if (this.state !== "open" || live === undefined || live === CLOSING) return done(false);
-    const requestId = this.lastProve;
-    this.lastProve = (requestId + 1) >>> 0;
-    this.proves.set(requestId, done);
-    this.outbound.orderedFrame({ type: "Prove", session, requestId, cut });
+    this.asked.prove(session, cut, done);
   }
 
   /** Calls back when the node has processed everything sent so far, or when it never will. */
   fence(done: () => void): void {
     if (this.state !== "open") return done();
-    this.lastFence = (this.lastFence + 1) >>> 0;
-    const token = `f${this.lastFence.toString(36)}`;
-    this.fences.set(token, done);
-    this.outbound.orderedFrame({ type: "Ping", token: Buffer.from(token) });
+    this.asked.fence(done);
   }
 
   /** Calls back when everything written so far has been passed to the stream. */
@@ -324,7 +324,9 @@ export class Machine {
       case "Drain":
         return this.host.onDrain(frame.deadlineMs);
       case "Open":
-        return this.handleOpen(frame);
+        return this.handleOpen(frame, () => this.host.onOpen(frame));
+      case "Adopt":
+        return this.handleOpen(frame, () => this.host.onAdopt(frame));
       case "Close":
         return this.handleClose(frame);
       case "Upgraded":
@@ -351,16 +353,16 @@ export class Machine {
     this.host.onWelcome(welcome, info);
   }
 
-  private handleOpen(open: FrameBodies["Open"]): void {
-    if (this.sessions.get(open.session) !== undefined)
-      return this.fail(ErrorCode.protocol, `Open came for session ${open.session}, which is in use`);
+  private handleOpen({ type, session }: Frame & { type: "Open" | "Adopt" }, open: () => void): void {
+    if (this.sessions.get(session) !== undefined)
+      return this.fail(ErrorCode.protocol, `${type} came for session ${session}, which is in use`);
     // A client that returns must not be seen before its previous session has ended.
-    if (this.postponed.length === 0) return this.guard(() => this.host.onOpen(open));
-    this.sessions.set(open.session, OPENING);
+    if (this.postponed.length === 0) return this.guard(open);
+    this.sessions.set(session, OPENING);
     this.postpone(() => {
-      if (this.sessions.get(open.session) !== OPENING) return;
-      this.sessions.delete(open.session);
-      this.guard(() => this.host.onOpen(open));
+      if (this.sessions.get(session) !== OPENING) return;
+      this.sessions.delete(session);
+      this.guard(open);
     });
   }
 
@@ -384,11 +386,26 @@ export class Machine {
       this.sessions.delete(close.session);
       return;
     }
+    if (this.leaving.has(close.session))
+      return this.fail(ErrorCode.protocol, `a second Close came for session ${close.session}, which is handed over`);
+    if (close.reason === CloseReason.handedOver && session.accepted) return this.handleLeave(close.session, session);
     // Socket.IO passes an event to the app some ticks after its message arrived, and drops the event if the socket has
     // ended by then. Without a trunk, the end comes in a later turn than the last message, unless both were in one
     // payload.
     if (!session.accepted || WITH_MESSAGES.has(close.reason)) this.finishClose(close, session);
     else this.postpone(() => this.finishClose(close, session));
+  }
+
+  /**
+   * Handles that the node sends no more messages for a session that asked to leave. Until our `Close` everything can
+   * still be sent for it. As with any `Close`, the app gets the last messages first.
+   */
+  private handleLeave(number: number, session: Session): void {
+    this.leaving.add(number);
+    this.postpone(() => {
+      // Otherwise the app has closed the session in between, or the trunk has ended.
+      if (this.sessions.get(number) === session) this.guard(() => session.handleLeave?.());
+    });
   }
 
   private finishClose(close: FrameBodies["Close"], session: Session): void {
@@ -404,26 +421,21 @@ export class Machine {
   }
 
   private handlePong(token: Buffer): void {
-    if (this.fences.size === 0) return;
-    const text = token.toString();
-    const done = this.fences.get(text);
-    this.fences.delete(text);
+    const done = this.asked.takeFence(token);
     if (done !== undefined) this.guard(done);
   }
 
   private handleProved({ requestId, holds }: FrameBodies["Proved"]): void {
-    const done = this.proves.get(requestId);
+    const done = this.asked.takeProve(requestId);
     if (done === undefined)
       return this.fail(ErrorCode.protocol, `Proved came for request ${requestId}, which was never made`);
-    this.proves.delete(requestId);
     this.guard(() => done(holds === 1));
   }
 
   private handleRestored(restored: FrameBodies["RestoredAt"]): void {
-    const done = this.restores.get(restored.requestId);
+    const done = this.asked.takeRestore(restored.requestId);
     if (done === undefined)
       return this.fail(ErrorCode.protocol, `Restored came for request ${restored.requestId}, which was never made`);
-    this.restores.delete(restored.requestId);
     this.guard(() => done(restored));
   }
 

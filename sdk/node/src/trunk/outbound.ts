@@ -245,6 +245,20 @@ export class Outbound {
     return this.finish(writer, frameStart, start, true) >= 0;
   }
 
+  /**
+   * Tells the state of a socket, which replaces the former. Returns false when nothing was sent: the node does not know
+   * such states, or this one is longer than it accepts.
+   */
+  state(number: number, nsp: string, socket: string, pid: string, state: Uint8Array): boolean {
+    const namespace = this.namespaces.find(nsp);
+    if (namespace === undefined || !this.takes("State")) return false;
+    const { writer, frameStart, start } = this.begin(FrameType.State, number, namespace, true);
+    writer.str(socket);
+    writer.str(pid);
+    writer.raw(state);
+    return this.finish(writer, frameStart, start, true) >= 0;
+  }
+
   /** Sets the number of the next broadcast, also for a node that did not get all earlier ones. */
   numberFrom(next: number): void {
     this.nextNumber = next;

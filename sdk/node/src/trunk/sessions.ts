@@ -10,6 +10,11 @@ export interface Session {
   handleMarked(mark: number, waitingBytes: number): void;
   /** Handles that the node ended the session; the machine has already answered. */
   handleClose(reason: number, description: string): void;
+  /**
+   * Handles that the node agrees to hand the session over: no more messages come, and {@link Machine.handOver} ends it
+   * here.
+   */
+  handleLeave?(): void;
   /** Handles that the trunk ended, and the session with it. */
   handleTrunkLost(): void;
 }

@@ -74,6 +74,7 @@ export interface TrunkHost {
   /** Called once in each ping interval. */
   onTick(): void;
   onOpen(machine: Machine, open: FrameBodies["Open"]): void;
+  onAdopt(machine: Machine, adopt: FrameBodies["Adopt"]): void;
   onRequest(machine: Machine, request: FrameBodies["Request"]): void;
   /** Called with the other app servers that this trunk reaches now: none when the trunk is down. */
   onPeers(trunk: Trunk, servers: string[]): void;
@@ -284,6 +285,7 @@ export class Trunk {
       onUnsent: (kind, sentence) => this.reportUnsent(kind, sentence),
       onWelcome: (welcome, info) => this.welcomed(welcome, info),
       onOpen: (open) => this.host.onOpen(this.machine as Machine, open),
+      onAdopt: (adopt) => this.host.onAdopt(this.machine as Machine, adopt),
       onRequest: (request) => this.host.onRequest(this.machine as Machine, request),
       onPeers: (servers) => this.host.onPeers(this, servers),
       onRelayed: (from, payload) => this.host.onRelayed(from, payload),
