@@ -6,7 +6,8 @@
 import createDebug from "debug";
 import { randomBytes } from "node:crypto";
 import { pack, unpack } from "../data/pack.js";
-import type { Conn, Reattached } from "../session/conn.js";
+import type { Conn } from "../session/conn.js";
+import type { Reattached } from "../session/line.js";
 import {
   PacketType,
   type BroadcastOptions,

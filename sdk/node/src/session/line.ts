@@ -1,0 +1,142 @@
+/**
+ * A session's line to its node: the trunk's end, the session's number there, and the sockets that the node knows. The
+ * base class of `Conn`, which is what apps see.
+ */
+import { textOf } from "../data/keys.js";
+import type { IoSocket } from "../socketio/types.js";
+import { CloseReason, PartKind, type Missed, type Position } from "../trunk/frames.js";
+import type { Machine } from "../trunk/machine.js";
+import { Emitter } from "./emitter.js";
+import { countOf, listOf, withoutSocket, withSocket, type Sockets } from "./sockets.js";
+
+/** The data of a socket that returns: the packets that it missed, and what the node gave with it. */
+export interface Reattached {
+  readonly pid: string;
+  readonly missed: Missed[];
+  readonly log: string;
+  readonly last: string;
+  readonly cut: Position[];
+}
+
+/** The most sockets of one session, in all namespaces. More are an attack: each costs all others a little. */
+const SOCKETS_MAX = 4_096;
+
+/** A session as its node knows it. */
+export abstract class Line extends Emitter {
+  /** The end of the session's trunk. It and the number change together, in {@link Line.takeLine} only. */
+  protected machine!: Machine;
+  protected number!: number;
+  /** The session's sockets that the node knows, usually one for each namespace. */
+  protected sockets: Sockets = undefined;
+
+  abstract readyState: "open" | "closing" | "closed";
+  abstract write(data: unknown): unknown;
+  abstract end(reason: number, words: string, description?: unknown): void;
+
+  /** Puts the session on this trunk, under this number. */
+  protected takeLine(machine: Machine, number: number): void {
+    this.machine = machine;
+    this.number = number;
+  }
+
+  /** Detaches all sockets, so that broadcasts from the app's handlers no longer reach this client. */
+  protected detachAll(): void {
+    for (const { id, nsp } of listOf(this.sockets)) {
+      this.choose(id, nsp.name);
+      this.machine.outbound.detach(this.number, nsp.name);
+    }
+  }
+
+  /** Attaches a socket that returns; the packets that it missed are sent first. */
+  reattach(socket: IoSocket, rooms: string[], { pid, missed, log, last, cut }: Reattached): void {
+    const { outbound } = this.machine;
+    for (const { parts } of missed) {
+      for (const { kind, data } of parts) this.write(kind === PartKind.text ? data.toString() : data);
+    }
+    if (this.readyState !== "open") return;
+    const { name } = socket.nsp;
+    // The socket would replace another one: the client has connected twice in between.
+    const isBeside = listOf(this.sockets).some(({ nsp }) => nsp.name === name);
+    if (
+      !isBeside &&
+      countOf(this.sockets) < SOCKETS_MAX &&
+      outbound.reattach(this.number, name, { socket: textOf(socket.id), rooms, pid, log, last, cut })
+    ) {
+      this.sockets = withSocket(this.sockets, socket);
+      return;
+    }
+    process.nextTick(() =>
+      this.end(
+        CloseReason.forcedClose,
+        "forced close",
+        new Error("there is no place for this socket in its session any more"),
+      ),
+    );
+  }
+
+  attach(socket: IoSocket, rooms: string[]): void {
+    const { name } = socket.nsp;
+    // A client that connects to a namespace twice at once has two sockets there. Socket.IO serves both until they end.
+    const isBeside = listOf(this.sockets).some(({ nsp }) => nsp.name === name);
+    const { outbound } = this.machine;
+    if (countOf(this.sockets) < SOCKETS_MAX && outbound.attach(this.number, name, textOf(socket.id), rooms, isBeside)) {
+      this.sockets = withSocket(this.sockets, socket);
+      return;
+    }
+    // Not now, because Socket.IO is still connecting the socket.
+    process.nextTick(() =>
+      this.end(
+        CloseReason.forcedClose,
+        "forced close",
+        new Error("the node takes no more sockets of this client, or no more namespaces"),
+      ),
+    );
+  }
+
+  detach(id: string, nsp: string): void {
+    const rest = withoutSocket(this.sockets, id, nsp);
+    if (rest === this.sockets) return;
+    if (this.readyState === "open") {
+      this.choose(id, nsp);
+      this.machine.outbound.detach(this.number, nsp);
+    }
+    this.sockets = rest;
+    this.machine.outbound.forget(nsp);
+  }
+
+  join(id: string, nsp: string, rooms: string[]): void {
+    this.choose(id, nsp);
+    this.machine.outbound.join(this.number, nsp, rooms);
+  }
+
+  leave(id: string, nsp: string, rooms: string[]): void {
+    this.choose(id, nsp);
+    this.machine.outbound.leave(this.number, nsp, rooms);
+  }
+
+  /** Chooses the socket that the next frame concerns; needed only if there are several. */
+  private choose(id: string, nsp: string): void {
+    if (countOf(this.sockets) < 2) return;
+    let count = 0;
+    for (const socket of listOf(this.sockets)) if (socket.nsp.name === nsp) count++;
+    if (count > 1) this.machine.outbound.choose(this.number, nsp, textOf(id));
+  }
+
+  /**
+   * Gives a socket of this session to the node, for its client, which may return. Returns false when the state is
+   * longer than the node accepts.
+   */
+  persist(nsp: string, pid: string, socket: string, rooms: string[], state: Uint8Array): boolean {
+    return this.machine.outbound.persist(this.number, nsp, pid, socket, rooms, state);
+  }
+
+  /** Asks the node whether a socket with these positions could return in this session. Calls back once. */
+  prove(cut: Position[], done: (holds: boolean) => void): void {
+    this.machine.prove(this.number, cut, done);
+  }
+
+  /** Resolves when the node has processed everything sent for this session. */
+  fence(): Promise<void> {
+    return new Promise((resolve) => this.machine.fence(resolve));
+  }
+}
