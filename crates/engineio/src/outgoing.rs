@@ -191,6 +191,17 @@ impl Outgoing {
         })
     }
 
+    /// Appends the frame of revision 4, without keeping a copy.
+    pub(crate) fn append_frame(&self, frames: &mut Vec<u8>) {
+        match self.frame.get() {
+            Some(frame) => frames.extend_from_slice(frame),
+            None => {
+                let (opcode, packet_type, data) = self.websocket_message(Flavour::Common);
+                push_frame(frames, opcode, &[packet_type, &data]);
+            }
+        }
+    }
+
     /// Whether [`websocket_frame_deflated`](Self::websocket_frame_deflated) is ready, or can be
     /// made now within the compression budget. Each call compresses one more piece of a long
     /// message.
@@ -374,15 +385,20 @@ impl UnderWay {
 
 /// A server's frame around a payload in parts.
 fn frame(opcode: Opcode, parts: &[&[u8]]) -> Bytes {
-    let payload_len = parts.iter().map(|part| part.len()).sum();
+    let mut frame = Vec::new();
+    push_frame(&mut frame, opcode, parts);
+    Bytes::from(frame)
+}
+
+fn push_frame(frames: &mut Vec<u8>, opcode: Opcode, parts: &[&[u8]]) {
+    let payload_len: usize = parts.iter().map(|part| part.len()).sum();
     let mut header = [0; FRAME_HEADER_BYTES_MAX];
     let header_len = encode_header(opcode, payload_len, &mut header, None);
-    let mut frame = Vec::with_capacity(header_len + payload_len);
-    frame.extend_from_slice(&header[..header_len]);
+    frames.reserve_exact(header_len + payload_len);
+    frames.extend_from_slice(&header[..header_len]);
     for part in parts {
-        frame.extend_from_slice(part);
+        frames.extend_from_slice(part);
     }
-    Bytes::from(frame)
 }
 
 fn concat(parts: &[&[u8]]) -> Bytes {

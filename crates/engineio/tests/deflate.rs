@@ -8,7 +8,7 @@ use bytes::Bytes;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use trunkline_engineio::{
-    AgreedDeflate, Config, Deflate, Delivery, Outgoing, PollKey, Protocol, Sent, Session,
+    AgreedDeflate, Burst, Config, Deflate, Delivery, Outgoing, PollKey, Protocol, Sent, Session,
     Timestamp, Transmit, TransportKind,
 };
 use trunkline_websocket::deflate::ServerSettings;
@@ -280,4 +280,33 @@ fn a_budget_makes_long_messages_wait_and_changes_nothing_in_them() {
             "too short to compress"
         );
     }
+}
+
+#[test]
+fn a_burst_spreads_when_its_session_changes_to_other_frames() {
+    let long = Outgoing::new(false, text(5_000));
+    let bytes = Outgoing::new(true, Bytes::from_static(b"blob"));
+    let burst = Burst::new(&[Rc::clone(&long), bytes]);
+    let frames = |change: fn(&mut Session)| {
+        let mut session = websocket(Protocol::V4, None);
+        assert_eq!(session.send_burst(NOW, &burst), Sent::Queued);
+        assert!(session.has_one_piece());
+        let waiting = session.outbox_bytes();
+        change(&mut session);
+        assert_eq!(session.outbox_bytes(), waiting);
+        let mut frames = Vec::new();
+        while let Some(Transmit::Frame(frame)) = session.poll_transmit() {
+            frames.push(frame);
+        }
+        assert_eq!(session.outbox_bytes(), 0);
+        frames
+    };
+    let plain = long.websocket_frame(Protocol::V4);
+    assert_eq!(frames(|_| ()), [[&plain[..], b"\x82\x04blob"].concat()]);
+    let base64 = frames(|session| session.set_base64_only(true));
+    assert_eq!(base64, [&plain[..], b"\x81\x09bYmxvYg=="]);
+    let deflated = frames(|session| session.set_deflate(Some(by_default())));
+    assert_eq!(deflated.len(), 2);
+    assert_eq!(read(&deflated[0]), (true, [b"4", &text(5_000)[..]].concat()));
+    assert!(deflated[0].len() < 200 && deflated[1] == b"\x82\x04blob"[..]);
 }

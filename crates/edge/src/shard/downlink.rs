@@ -6,14 +6,12 @@ use std::rc::Rc;
 use bytes::Bytes;
 use trunkline_engineio::{CloseReason, Delivery, Outgoing, Sent};
 use trunkline_switchboard::recovery::Origin;
-use trunkline_switchboard::{NamespaceKey, Selection, SessionKey};
+use trunkline_switchboard::{NamespaceKey, SessionKey};
 use trunkline_trunk::{Action, NumberState};
-use trunkline_trunk::{
-    Broadcast, CloseReason as WireReason, Frame, NamespaceNumber, SendFlags, Str,
-};
+use trunkline_trunk::{CloseReason as WireReason, Frame, NamespaceNumber, SendFlags, Str};
 
 use super::Shard;
-use super::backlog::SLICE;
+use super::broadcasting::Run;
 use super::slot::{State, slot_of};
 use super::slow;
 use crate::hub::TrunkNumber;
@@ -25,8 +23,8 @@ use crate::unavailable::Unavailable;
 /// each message took 4 % of a node's time in bursts.
 #[derive(Debug, Default)]
 pub(super) struct SentCounts {
-    messages: u64,
-    bytes: u64,
+    pub(super) messages: u64,
+    pub(super) bytes: u64,
 }
 
 impl SentCounts {
@@ -40,26 +38,49 @@ impl SentCounts {
 }
 
 impl Shard {
+    /// Handles the frames of one batch. Broadcasts in a row that reach the same sockets are sent
+    /// together.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "all other frames are handled one by one")]
+    pub(super) fn handle_batch(&mut self, trunk: TrunkNumber, frames: Vec<Frame>) {
+        let mut run = Run::default();
+        for frame in frames {
+            let (offset, broadcast) = match frame {
+                Frame::Broadcast(broadcast) => (None, broadcast),
+                Frame::Recorded { offset, broadcast } => (Some(offset), broadcast),
+                frame => {
+                    self.broadcast(trunk, &mut run);
+                    self.handle_frame(trunk, frame);
+                    continue;
+                }
+            };
+            if !run.takes(&broadcast) {
+                self.broadcast(trunk, &mut run);
+            }
+            let origin = self.advance(trunk);
+            if let Some(offset) = offset {
+                self.record(trunk, origin, &offset, &broadcast);
+            }
+            if let Some(origin) = origin.filter(|origin| self.has_ahead(trunk, *origin)) {
+                self.broadcast(trunk, &mut run);
+                self.broadcast_to_those_behind(trunk, broadcast, origin);
+            } else {
+                run.push(broadcast);
+            }
+        }
+        self.broadcast(trunk, &mut run);
+    }
+
     /// Handles one frame: it takes effect, or is ignored as too late, or shows that the app server
     /// breaks a rule.
     #[expect(
         clippy::wildcard_enum_match_arm,
-        reason = "the trunk's own task deals with all others"
+        reason = "the trunk's own task and `handle_batch` deal with all others"
     )]
-    pub(super) fn handle_frame(&mut self, trunk: TrunkNumber, frame: Frame) {
+    fn handle_frame(&mut self, trunk: TrunkNumber, frame: Frame) {
         let Some(session) = frame.session() else {
             match frame {
                 Frame::Namespace { nsp, name } => self.name_namespace(trunk, nsp, &name),
                 Frame::Release { nsp } => self.release_namespace(trunk, nsp),
-                Frame::Broadcast(broadcast) => {
-                    let origin = self.advance(trunk);
-                    self.broadcast(trunk, &broadcast, origin);
-                }
-                Frame::Recorded { offset, broadcast } => {
-                    let origin = self.advance(trunk);
-                    self.record(trunk, origin, &offset, &broadcast);
-                    self.broadcast(trunk, &broadcast, origin);
-                }
                 Frame::Number { next } => self.number(trunk, next),
                 _ => (),
             }
@@ -230,7 +251,7 @@ impl Shard {
     }
 
     /// Puts a message into a session's outbox; true when there is something to flush.
-    fn put(&mut self, index: u32, message: &Rc<Outgoing>, delivery: Delivery) -> bool {
+    pub(super) fn put(&mut self, index: u32, message: &Rc<Outgoing>, delivery: Delivery) -> bool {
         let now = self.now;
         self.delivered += 1;
         let Some(live) = self.slots.live(index) else {
@@ -322,53 +343,9 @@ impl Shard {
         let hub = usize::from(shard_trunk.trunk.hub.number);
         self.recoveries[hub].advance(shard_trunk.feed.as_mut()?)
     }
-
-    fn broadcast(&mut self, trunk: TrunkNumber, broadcast: &Broadcast, origin: Option<Origin>) {
-        let Some(shard_trunk) = self.trunks.get(&trunk) else { return };
-        let Some(&nsp) = shard_trunk.namespaces.get(&broadcast.nsp.0) else { return };
-        let hub = usize::from(shard_trunk.trunk.hub.number);
-        let rooms: Vec<&str> = broadcast.rooms.iter().map(Str::as_str).collect();
-        let except: Vec<&str> = broadcast.except.iter().map(Str::as_str).collect();
-        let server = broadcast.flags.local.then_some(shard_trunk.trunk.server);
-        let selection = Selection { rooms: &rooms, except: &except, server };
-        let messages: Vec<_> = broadcast
-            .parts
-            .iter()
-            .map(|part| outgoing(part.binary, broadcast.flags.compressible, part.data.clone()))
-            .collect();
-        let mut selected = Vec::new();
-        self.boards[hub].select(nsp, &selection, &mut |session| selected.push(session.0));
-        if let Some(origin) = origin.filter(|origin| self.recoveries[hub].has_ahead(*origin)) {
-            let log = &self.recoveries[hub];
-            selected.retain(|index| !log.has_had(origin, (SessionKey(*index), nsp)));
-        }
-        self.env.metrics.broadcast_deliveries.inc_by(selected.len() as u64);
-        // A large selection is flushed in slices, and messages to single sessions are sent before
-        // it.
-        let many = selected.len() > SLICE;
-        for index in selected {
-            if broadcast.flags.volatile && !many {
-                self.settle_if_backlogged(index);
-            }
-            let stream_idle = broadcast.flags.volatile
-                && self.slots.live(index).is_some_and(|live| live.stream_is_idle());
-            for (place, message) in messages.iter().enumerate() {
-                let delivery = match (broadcast.flags.volatile, place) {
-                    (false, _) => Delivery::Reliable,
-                    (true, 0) => Delivery::Volatile { stream_idle },
-                    (true, _) => Delivery::Attached,
-                };
-                match (self.put(index, message, delivery), many) {
-                    (true, true) => self.mark_for_later(index),
-                    (true, false) => self.mark_dirty(index),
-                    (false, _) => (),
-                }
-            }
-        }
-    }
 }
 
-fn outgoing(binary: bool, compressible: bool, payload: Bytes) -> Rc<Outgoing> {
+pub(super) fn outgoing(binary: bool, compressible: bool, payload: Bytes) -> Rc<Outgoing> {
     if compressible {
         Outgoing::new(binary, payload)
     } else {

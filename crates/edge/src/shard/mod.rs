@@ -7,6 +7,7 @@
 //! each app server one batch.
 
 mod backlog;
+mod broadcasting;
 mod command;
 mod downlink;
 mod ending;
@@ -256,9 +257,7 @@ impl Shard {
             }
             Command::Pulse(pulse) => pulse.answer(),
             Command::Batch { trunk, frames, credit } => {
-                for frame in frames {
-                    self.handle_frame(trunk, frame);
-                }
+                self.handle_batch(trunk, frames);
                 // One flush per batch: messages that the app wrote together are sent together.
                 self.settle_dirty();
                 self.backlog.push_credit(credit);

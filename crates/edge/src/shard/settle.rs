@@ -95,7 +95,7 @@ impl Shard {
         }
     }
 
-    /// Adds a session that has one frame for an idle stream to the jobs of this slice. False:
+    /// Adds a session that has one piece for an idle stream to the jobs of this slice. False:
     /// settle it by itself.
     fn write_later(&mut self, index: u32) -> bool {
         if self.ring.is_none() {
@@ -350,11 +350,11 @@ impl Live {
         Pause::Full
     }
 
-    /// The session's only frame for an idle stream. If it has other output, everything stays where
+    /// The session's only frame, or burst of frames, for an idle stream. If it has other output, everything stays where
     /// it is.
     fn single_frame(&mut self) -> Option<Bytes> {
         let Carrier::Stream(stream) = &self.carrier else { return None };
-        if !stream.is_idle() || self.probe.is_some() || !self.session.has_one_packet() {
+        if !stream.is_idle() || self.probe.is_some() || !self.session.has_one_piece() {
             return None;
         }
         match self.session.poll_transmit() {

@@ -140,6 +140,7 @@ impl Session {
     /// after [`new`](Self::new), and when the request of a probing stream asks for base64.
     pub fn set_base64_only(&mut self, base64_only: bool) {
         self.base64_only = base64_only;
+        self.spread_bursts();
     }
 
     /// Sets the compression that the session's WebSocket agreed on. Call it after
@@ -147,6 +148,7 @@ impl Session {
     /// [`Transmit::PromoteProbe`]: a promoted stream starts without compression.
     pub fn set_deflate(&mut self, deflate: Option<AgreedDeflate>) {
         self.deflate = deflate;
+        self.spread_bursts();
     }
 
     /// The compression that the session's WebSocket agreed on; `None` without compression.
@@ -226,9 +228,10 @@ impl Session {
         self.outbox.bytes()
     }
 
-    /// True when exactly one packet is unsent and the session has nothing else to transmit.
+    /// True when what is unsent is exactly one packet, or one burst that leaves as one piece, and the
+    /// session has nothing else to transmit.
     #[must_use]
-    pub fn has_one_packet(&self) -> bool {
+    pub fn has_one_piece(&self) -> bool {
         matches!(self.state, State::Open) && self.outbox.has_one()
     }
 

@@ -3,10 +3,11 @@
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::rc::Rc;
-use core::mem;
+use core::{mem, slice};
 
 use bytes::Bytes;
 
+use crate::burst::Burst;
 use crate::deflate::AgreedDeflate;
 use crate::outgoing::Outgoing;
 use crate::packet::Control;
@@ -70,6 +71,34 @@ impl Item {
     }
 }
 
+/// One place in an outbox.
+#[derive(Clone, Debug)]
+pub(crate) enum Entry {
+    /// Packets whose plain frames leave as one piece.
+    Burst(Rc<Burst>),
+    Item(Item),
+}
+
+impl Entry {
+    fn cost_bytes(&self) -> usize {
+        match self {
+            Self::Burst(burst) => burst.cost_bytes(),
+            Self::Item(item) => item.cost_bytes(),
+        }
+    }
+
+    fn is_burst(&self) -> bool {
+        matches!(self, Self::Burst(_))
+    }
+
+    fn items(&self) -> &[Item] {
+        match self {
+            Self::Burst(burst) => burst.items(),
+            Self::Item(item) => slice::from_ref(item),
+        }
+    }
+}
+
 /// A queue that needs no memory of its own for zero or one packet: with a million sessions, few
 /// have more.
 #[derive(Debug, Default)]
@@ -87,8 +116,8 @@ pub(crate) struct Outbox {
 pub(crate) enum Items {
     #[default]
     Empty,
-    Many(Box<VecDeque<Item>>),
-    One(Item),
+    Many(Box<VecDeque<Entry>>),
+    One(Entry),
 }
 
 impl Outbox {
@@ -110,49 +139,77 @@ impl Outbox {
         let last = match &self.items {
             Items::Empty => None,
             Items::Many(queue) => queue.back(),
-            Items::One(item) => Some(item),
+            Items::One(entry) => Some(entry),
         };
-        matches!(last, Some(Item::Control(Control::Pong)))
+        matches!(last, Some(Entry::Item(Item::Control(Control::Pong))))
     }
 
     pub(crate) fn push(&mut self, item: Item) {
-        self.bytes += item.cost_bytes();
+        self.push_entry(Entry::Item(item));
+    }
+
+    /// Queues a burst as one piece. It must not stay in the outbox of a session whose frames are
+    /// not plain: see [`Self::spread`].
+    pub(crate) fn push_burst(&mut self, burst: &Rc<Burst>) {
+        self.push_entry(Entry::Burst(Rc::clone(burst)));
+    }
+
+    fn push_entry(&mut self, entry: Entry) {
+        self.bytes += entry.cost_bytes();
         match &mut self.items {
-            Items::Empty => self.items = Items::One(item),
-            Items::Many(queue) => queue.push_back(item),
+            Items::Empty => self.items = Items::One(entry),
+            Items::Many(queue) => queue.push_back(entry),
             one @ Items::One(_) => {
                 if let Items::One(first) = mem::take(one) {
-                    *one = Items::Many(Box::new(VecDeque::from([first, item])));
+                    *one = Items::Many(Box::new(VecDeque::from([first, entry])));
                 }
             }
         }
     }
 
-    pub(crate) fn front(&self) -> Option<&Item> {
-        match &self.items {
-            Items::Empty => None,
-            Items::Many(queue) => queue.front(),
-            Items::One(item) => Some(item),
+    /// Makes single packets of all bursts.
+    pub(crate) fn spread(&mut self) {
+        let any = match &self.items {
+            Items::Empty => false,
+            Items::Many(queue) => queue.iter().any(Entry::is_burst),
+            Items::One(entry) => entry.is_burst(),
+        };
+        let items = if any { self.take() } else { return };
+        for item in items.iter() {
+            self.push(item.clone());
         }
     }
 
-    pub(crate) fn pop(&mut self) -> Option<Item> {
-        let item = match &mut self.items {
+    /// The message that is next, unless a control packet or a burst is.
+    pub(crate) fn front_message(&self) -> Option<&Outgoing> {
+        let first = match &self.items {
+            Items::Empty => None,
+            Items::Many(queue) => queue.front(),
+            Items::One(entry) => Some(entry),
+        };
+        match first? {
+            Entry::Item(Item::Packet(message)) => Some(message),
+            Entry::Item(Item::Control(_)) | Entry::Burst(_) => None,
+        }
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Entry> {
+        let entry = match &mut self.items {
             Items::Empty => return None,
             one @ Items::One(_) => match mem::take(one) {
-                Items::One(item) => item,
+                Items::One(entry) => entry,
                 Items::Empty | Items::Many(_) => return None,
             },
             Items::Many(queue) => {
-                let item = queue.pop_front()?;
+                let entry = queue.pop_front()?;
                 if queue.is_empty() {
                     self.items = Items::Empty;
                 }
-                item
+                entry
             }
         };
-        self.bytes -= item.cost_bytes();
-        Some(item)
+        self.bytes -= entry.cost_bytes();
+        Some(entry)
     }
 
     /// Takes all packets and leaves the outbox empty.
@@ -167,9 +224,9 @@ impl Items {
         let (one, many) = match self {
             Self::Empty => (None, None),
             Self::Many(queue) => (None, Some(queue.iter())),
-            Self::One(item) => (Some(item), None),
+            Self::One(entry) => (Some(entry), None),
         };
-        one.into_iter().chain(many.into_iter().flatten())
+        one.into_iter().chain(many.into_iter().flatten()).flat_map(Entry::items)
     }
 }
 
@@ -190,11 +247,26 @@ mod tests {
             }
             assert_eq!(outbox.bytes(), (0..round).map(|len| len + ITEM_OVERHEAD_BYTES).sum());
             let lens: Vec<_> = core::iter::from_fn(|| outbox.pop())
-                .map(|item| item.cost_bytes() - ITEM_OVERHEAD_BYTES)
+                .map(|entry| entry.cost_bytes() - ITEM_OVERHEAD_BYTES)
                 .collect();
             assert_eq!(lens, (0..round).collect::<Vec<_>>());
             assert!(outbox.is_empty());
             assert_eq!(outbox.bytes(), 0);
         }
+    }
+
+    #[test]
+    fn a_burst_is_one_place_and_spreads_into_its_packets() {
+        let messages: Vec<_> =
+            (1..4).map(|len| Outgoing::new(true, Bytes::from(alloc::vec![0; len]))).collect();
+        let mut outbox = Outbox::default();
+        outbox.push_burst(&Burst::new(&messages));
+        assert!(outbox.has_one() && outbox.front_message().is_none());
+        assert_eq!(outbox.bytes(), 6 + 3 * ITEM_OVERHEAD_BYTES);
+        outbox.spread();
+        assert_eq!(outbox.bytes(), 6 + 3 * ITEM_OVERHEAD_BYTES);
+        assert_eq!(outbox.front_message().map(Outgoing::len), Some(1));
+        let places = core::iter::from_fn(|| outbox.pop()).map(|entry| entry.cost_bytes());
+        assert_eq!(places.collect::<Vec<_>>(), [17, 18, 19]);
     }
 }

@@ -6,9 +6,10 @@ use super::outbox::Item;
 use super::transmit::PollAnswer;
 use super::{Session, State};
 use crate::Timestamp;
+use crate::burst::Burst;
 use crate::outgoing::Outgoing;
 use crate::packet::Control;
-use crate::protocol::TransportKind;
+use crate::protocol::{Protocol, TransportKind};
 
 /// How reliably a message must be delivered.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -44,6 +45,35 @@ impl Session {
         }
         self.outbox.push(Item::Packet(Rc::clone(message)));
         Sent::Queued
+    }
+
+    /// Sends several messages, reliably, as [`send`](Self::send) does for each. Over a WebSocket with
+    /// plain frames they leave as one piece.
+    pub fn send_burst(&mut self, _now: Timestamp, burst: &Rc<Burst>) -> Sent {
+        if !self.takes(Delivery::Reliable) {
+            return Sent::Dropped;
+        }
+        if self.takes_bursts() {
+            self.outbox.push_burst(burst);
+        } else {
+            for item in burst.items() {
+                self.outbox.push(item.clone());
+            }
+        }
+        Sent::Queued
+    }
+
+    /// Whether a WebSocket of this session takes the frames that most sessions share. A poll's
+    /// answer is made of single packets in any case.
+    fn takes_bursts(&self) -> bool {
+        self.protocol == Protocol::V4 && !self.base64_only && self.deflate.is_none()
+    }
+
+    /// Keeps no burst in the outbox once the session needs other frames.
+    pub(super) fn spread_bursts(&mut self) {
+        if !self.takes_bursts() {
+            self.outbox.spread();
+        }
     }
 
     fn takes(&mut self, delivery: Delivery) -> bool {

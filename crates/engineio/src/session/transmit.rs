@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::outbox::{Item, Items};
+use super::outbox::{Entry, Item, Items};
 use super::{PollKey, Session, State};
 use crate::packet::{Control, PROBE_PONG_FRAME};
 use crate::payload::{self, Encoded};
@@ -18,7 +18,7 @@ pub enum Transmit {
         /// The close code; 1005 stands for an empty close frame, which is what npm sends.
         code: u16,
     },
-    /// Write this complete frame to the session's WebSocket.
+    /// Write these bytes, one complete frame or several, to the session's WebSocket.
     Frame(Bytes),
     /// Nothing now: the next message must be compressed, and the compression budget is used up
     /// ([`Deflate::within`](crate::Deflate::within)). Call again when the budget is filled.
@@ -115,17 +115,20 @@ impl Session {
         }
         if let Some(agreed) = &self.deflate
             && self.transport == TransportKind::WebSocket
-            && let Some(Item::Packet(next)) = self.outbox.front()
+            && let Some(next) = self.outbox.front_message()
             && !next.prepare_deflated(self.protocol, self.base64_only, agreed)
         {
             return Some(Transmit::Later);
         }
         if self.transport == TransportKind::WebSocket
-            && let Some(item) = self.outbox.pop()
+            && let Some(entry) = self.outbox.pop()
         {
             self.finish_when_sent();
             let deflate = self.deflate.as_ref();
-            let frame = item.websocket_frame(self.protocol, self.base64_only, deflate);
+            let frame = match entry {
+                Entry::Burst(burst) => burst.frames().clone(),
+                Entry::Item(item) => item.websocket_frame(self.protocol, self.base64_only, deflate),
+            };
             return Some(Transmit::Frame(frame));
         }
         if core::mem::take(&mut self.outputs.close_stream) {

@@ -15,6 +15,8 @@ mod world;
 #[cfg(test)]
 mod backlog;
 #[cfg(test)]
+mod bursts;
+#[cfg(test)]
 mod compression;
 #[cfg(test)]
 mod credit;
