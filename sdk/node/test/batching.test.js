@@ -5,7 +5,7 @@ import { connectClient, startApp, types } from "./support/app.js";
 
 /** How many batches of the only trunk have been handed to its stream. */
 function watchWire(trunkline) {
-  const { wire } = trunkline.trunks[0];
+  const { wire } = trunkline.trunks[0].stream;
   const { socket } = wire;
   let batches = 0;
   const send = socket.send.bind(socket);

@@ -1,5 +1,6 @@
 /** The stream under a trunk: the only file that knows the `ws` package. */
 import type { IncomingMessage } from "node:http";
+import type { Socket } from "node:net";
 import type { ConnectionOptions } from "node:tls";
 import { WebSocket, type RawData } from "ws";
 
@@ -25,6 +26,8 @@ export interface WireHandlers {
 
 /** An open stream to a node. */
 export interface Wire {
+  /** The address and the port of our own end, as `address:port`; undefined when they are not known. */
+  readonly from: string | undefined;
   /** Sends one batch. The buffer must not be changed until `sent` is called. */
   send(batch: Buffer, sent: () => void): void;
   /** Sends what is under way, then closes. */
@@ -58,6 +61,7 @@ function zeroMask(mask: Buffer): void {
 }
 
 class WsWire implements Wire {
+  from: string | undefined;
   private readonly socket: WebSocket;
   private readonly handlers: WireHandlers;
   private error: Error | undefined;
@@ -67,6 +71,7 @@ class WsWire implements Wire {
   constructor(socket: WebSocket, handlers: WireHandlers) {
     this.socket = socket;
     this.handlers = handlers;
+    socket.on("upgrade", (response) => (this.from = addressOf(response.socket)));
     socket.on("open", () => handlers.onOpen());
     socket.on("message", (data: RawData, isBinary: boolean) => this.message(data, isBinary));
     socket.on("unexpected-response", (_request, response) => this.refused(response));
@@ -120,4 +125,11 @@ class WsWire implements Wire {
     clearTimeout(this.closeTimer);
     report();
   }
+}
+
+/** An address as the node sees it: an IPv6 address is in brackets, an IPv4 address never in IPv6's form. */
+function addressOf({ localAddress: address, localPort: port }: Partial<Socket>): string | undefined {
+  if (address === undefined || port === undefined) return undefined;
+  const plain = address.replace(/^::ffff:(?=\d+\.)/i, "");
+  return `${plain.includes(":") ? `[${plain}]` : plain}:${port}`;
 }

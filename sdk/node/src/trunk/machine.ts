@@ -1,8 +1,8 @@
 /**
- * The app server's end of one trunk, from `Hello` to its end, without stream and clock (`spec/trunk.md`, sections 3 to
+ * The app server's end of one trunk, from `Welcome` to its end, without stream and clock (`spec/trunk.md`, sections 3 to
  * 10).
  *
- * Input: {@link Machine.start} when the stream is open, {@link Machine.handleBatch} for each message, {@link
+ * Input: {@link Machine.start} with the node's `Welcome`, {@link Machine.handleBatch} for each message, {@link
  * Machine.handleTick} at each ping interval, and the methods that send. Output: frames gather in {@link
  * Machine.outbound}; the host is asked once per turn to flush it at the end of the turn.
  */
@@ -20,8 +20,8 @@ import {
   type Header,
   type Position,
 } from "./frames.js";
-import { parseInfo, type WelcomeInfo } from "./info.js";
-import { BATCH_BYTES_MIN, Outbound } from "./outbound.js";
+import type { WelcomeInfo } from "./info.js";
+import { Outbound } from "./outbound.js";
 import type { Counters, OutboundHost } from "./outbound_types.js";
 import { DecodeError, Reader } from "./reader.js";
 import { CLOSING, OPENING, Sessions, type Session } from "./sessions.js";
@@ -30,7 +30,7 @@ import { CLOSING, OPENING, Sessions, type Session } from "./sessions.js";
  * Bytes of messages that the node may send before it gets more credit: two of Socket.IO's largest messages and some
  * room.
  */
-const WINDOW_BYTES = 8 * 1024 * 1024;
+export const WINDOW_BYTES = 8 * 1024 * 1024;
 const QUIET_INTERVALS_MAX = 3;
 
 /** The reason why a trunk ended. */
@@ -42,7 +42,6 @@ export interface EndCause {
 
 /** What a machine needs of its owner. */
 export interface MachineHost extends OutboundHost {
-  onWelcome(welcome: FrameBodies["Welcome"], info: WelcomeInfo): void;
   onOpen(open: FrameBodies["Open"]): void;
   /** Asks for a session of another app server, or of this one's former trunk: answer with `accept` or `close`. */
   onAdopt(adopt: FrameBodies["Adopt"]): void;
@@ -90,9 +89,10 @@ export class Machine {
     return this.state === "open";
   }
 
-  start(server: string, sdk: string, settings: string): void {
-    this.frame({ type: "Hello", versionMin: 1, versionMax: 1, credit: WINDOW_BYTES, server, sdk, settings });
-    this.outbound.flush();
+  /** Starts with what the node allows. */
+  start(welcome: FrameBodies["Welcome"], info: WelcomeInfo): void {
+    this.state = "open";
+    this.outbound.open(welcome.credit, welcome.batchBytesMax, info);
   }
 
   handleBatch(batch: Buffer): void {
@@ -296,12 +296,9 @@ export class Machine {
   }
 
   private handleFrame(frame: Frame): void {
-    if (this.state === "opening" && frame.type !== "Welcome" && frame.type !== "Error") {
-      return this.fail(ErrorCode.protocol, `${frame.type} came before Welcome`);
-    }
     switch (frame.type) {
       case "Welcome":
-        return this.handleWelcome(frame);
+        return this.fail(ErrorCode.protocol, "a second Welcome came");
       case "Error":
         this.end();
         return this.host.onEnd({ code: frame.code, message: frame.message, by: "node" });
@@ -338,19 +335,6 @@ export class Machine {
       default:
         this.fail(ErrorCode.protocol, `${frame.type} is not a node's to send`);
     }
-  }
-
-  private handleWelcome(welcome: FrameBodies["Welcome"]): void {
-    if (this.state === "open") return this.fail(ErrorCode.protocol, "a second Welcome came");
-    if (welcome.version !== 1)
-      return this.fail(ErrorCode.version, `the node chose version ${welcome.version} of 1 to 1`);
-    if (welcome.batchBytesMax < BATCH_BYTES_MIN) {
-      return this.fail(ErrorCode.protocol, `batch_bytes_max ${welcome.batchBytesMax} is too small for any use`);
-    }
-    this.state = "open";
-    const info = parseInfo(welcome.info);
-    this.outbound.open(welcome.credit, welcome.batchBytesMax, info);
-    this.host.onWelcome(welcome, info);
   }
 
   private handleOpen({ type, session }: Frame & { type: "Open" | "Adopt" }, open: () => void): void {

@@ -3,53 +3,27 @@
  * 10).
  */
 import createDebug from "debug";
-import type { ConnectionOptions } from "node:tls";
-import { TrunklineError, type TrunklineErrorCode, type TrunklineErrorDetails } from "./errors.js";
+import type { TrunklineError } from "./errors.js";
 import { INTERNAL } from "../data/alive.js";
-import type { OpenWire, Wire } from "../transport/ws.js";
 import { Backoff } from "./backoff.js";
-import { parseObject, type WelcomeInfo } from "./info.js";
+import { Failures, parseRefusal } from "./failures.js";
 import { BroadcastFlag, ErrorCode, type FrameBodies } from "./frames.js";
-import { whenRead } from "./when_read.js";
 import { Machine, type EndCause, type MachineHost } from "./machine.js";
+import type { Welcomed } from "./opening.js";
 import type { Broadcast, Counters } from "./outbound_types.js";
-import { signToken } from "./token.js";
+import { Stream, type StreamConfig } from "./stream.js";
+import { Waiting } from "./waiting.js";
 
 const debug = createDebug("trunkline:trunk");
 
-const WELCOME_MS_MAX = 10_000;
 /** When a trunk that lived this long breaks, its back-off starts again from the beginning. */
 const STEADY_MS = 5_000;
 /** How long `close()` waits for the node's credit before it gives up the held data. */
 const LAST_WORDS_MS_MAX = 2_000;
-/**
- * The node's codes for refusals that a retry cannot fix (`spec/trunk.md`, section 1). An answer without one of them
- * comes from a proxy, or from a server that is not a node yet, whatever its status.
- */
-const REFUSALS_FOR_GOOD: ReadonlySet<string> = new Set([
-  "bad_request",
-  "hub_unknown",
-  "token_audience",
-  "token_lifetime",
-  "token_malformed",
-  "token_missing",
-  "token_signature",
-]);
-/** Broadcasts made while the trunk is down are kept up to this many bytes, for the clients of other app servers. */
-const WAITING_BYTES_MAX = 1024 * 1024;
-
 /** The configuration of a trunk. */
-export interface TrunkConfig {
-  readonly url: URL;
-  readonly hub: string;
-  readonly key: string;
-  readonly tls: ConnectionOptions | undefined;
-  /** Our id, by which a node recognises a returning app server. */
-  readonly server: string;
-  readonly sdk: string;
+export interface TrunkConfig extends StreamConfig {
   /** Whether the app server must be asked about each request of its sessions. */
   readonly everyRequest: boolean;
-  readonly openWire: OpenWire;
 }
 
 /** What a trunk needs from its owner. */
@@ -104,7 +78,8 @@ export class Trunk {
   private readonly host: TrunkHost;
   private readonly counters: TrunkCounters;
   private readonly backoff = new Backoff();
-  private wire: Wire | undefined;
+  private readonly failures: Failures;
+  private stream: Stream | undefined;
   private machine: Machine | undefined;
   private timer: NodeJS.Timeout | undefined;
   private ticker: NodeJS.Timeout | undefined;
@@ -116,10 +91,9 @@ export class Trunk {
   private flushed: (() => void)[] = [];
   /** Settings that changed between `Hello` and `Welcome`. */
   private lateSettings: string | undefined;
-  private waiting: { broadcast: Broadcast; count: number }[] = [];
+  private readonly waiting = new Waiting();
   /** Whether the node takes numbers of broadcasts; while the trunk is down, whether it did when last up. */
   private takesNumbers = false;
-  private waitingBytes = 0;
   private readonly saidUnsent = new Set<string>();
   /** Marks an object that is never copied, because it contains the hub's key. */
   readonly [INTERNAL] = true;
@@ -129,6 +103,7 @@ export class Trunk {
     this.host = host;
     this.counters = counters;
     this.endpoint = config.url.host;
+    this.failures = new Failures(this.endpoint);
   }
 
   get isUp(): boolean {
@@ -145,7 +120,7 @@ export class Trunk {
   }
 
   get heldBytes(): number {
-    return (this.machine?.outbound.heldBytes ?? 0) + this.waitingBytes;
+    return (this.machine?.outbound.heldBytes ?? 0) + this.waiting.bytes;
   }
 
   /** The longest payload that {@link Trunk.relay} takes. */
@@ -154,31 +129,19 @@ export class Trunk {
   }
 
   connect(): void {
-    const { url, hub, key, tls, openWire } = this.config;
-    debug("connecting to %s, hub %s", this.endpoint, hub);
-    // Ignore events of a stream that was replaced.
-    const current = <Args extends unknown[]>(handle: (...args: Args) => void) => {
-      return (...args: Args): void => {
-        if (this.wire === wire) handle(...args);
-      };
-    };
-    const wire: Wire = openWire(url, signToken(hub, key), tls, {
-      onOpen: current(() => this.opened()),
-      onBatch: current((batch: Buffer) => this.machine?.handleBatch(batch)),
-      onRefused: current((status: number, body: string) => this.refused(status, body)),
-      onClose: current((code: number, reason: string, error: Error | undefined) => {
-        const cause =
-          error?.message || (reason === "" ? `the stream ended with code ${code}` : `${reason} (code ${code})`);
-        this.lost(
-          this.error(
-            "connection",
-            `the trunk to ${this.endpoint} ${this.isUp ? "broke" : "failed"}: ${describe(error) ?? cause}`,
-            { cause: error },
-          ),
-        );
-      }),
+    debug("connecting to %s, hub %s", this.endpoint, this.config.hub);
+    this.stream = new Stream(this.config, {
+      settings: () => {
+        this.lateSettings = undefined;
+        return this.host.settings();
+      },
+      onWelcome: (welcomed) => this.welcomed(welcomed),
+      onBatch: (batch) => this.machine?.handleBatch(batch),
+      onUnwelcome: (cause) => this.ended(cause),
+      onRefused: (status, body) => this.refused(status, body),
+      onSilence: (forMs) => this.lost(this.failures.silent(forMs)),
+      onClose: (code, reason, error) => this.lost(this.failures.closed(this.isUp, code, reason, error)),
     });
-    this.wire = wire;
   }
 
   /** Asks the node for no more sessions. */
@@ -198,8 +161,7 @@ export class Trunk {
     let resolve!: () => void;
     const promise = new Promise<void>((done) => (resolve = done));
     this.closed = { promise, resolve };
-    this.waiting = [];
-    this.waitingBytes = 0;
+    this.waiting.takeAll();
     clearTimeout(this.timer);
     if (this.machine?.isOpen) this.sayGoodbye(this.machine);
     else this.finish();
@@ -262,28 +224,12 @@ export class Trunk {
     this.flushed.push(callback);
   }
 
-  private opened(): void {
-    this.machine = new Machine(this.machineHost(), this.counters);
-    this.lateSettings = undefined;
-    this.machine.start(this.config.server, this.config.sdk, this.host.settings());
-    const { machine } = this;
-    const fail = (): void => {
-      // `Welcome` may have arrived just now, or the trunk may have ended.
-      if (this.machine !== machine || machine.isOpen) return;
-      this.lost(
-        this.error("connection", `the trunk to ${this.endpoint} failed: no Welcome came within ${WELCOME_MS_MAX} ms`),
-      );
-    };
-    this.timer = setTimeout(() => whenRead(fail), WELCOME_MS_MAX);
-  }
-
   private machineHost(): MachineHost {
     return {
       schedule: () => setImmediate(() => this.flush()),
-      transmit: (batch) => this.wire?.send(batch, () => this.machine?.outbound.recycle(batch)),
+      transmit: (batch) => this.stream?.send(batch, () => this.machine?.outbound.recycle(batch)),
       onHang: (heldBytes, forMs) => this.hangs(heldBytes, forMs),
       onUnsent: (kind, sentence) => this.reportUnsent(kind, sentence),
-      onWelcome: (welcome, info) => this.welcomed(welcome, info),
       onOpen: (open) => this.host.onOpen(this.machine as Machine, open),
       onAdopt: (adopt) => this.host.onAdopt(this.machine as Machine, adopt),
       onRequest: (request) => this.host.onRequest(this.machine as Machine, request),
@@ -322,8 +268,10 @@ export class Trunk {
     this.host.onWarning(this, sentence);
   }
 
-  private welcomed(welcome: FrameBodies["Welcome"], info: WelcomeInfo): void {
-    clearTimeout(this.timer);
+  private welcomed({ welcome, info, rest }: Welcomed): void {
+    const machine = new Machine(this.machineHost(), this.counters);
+    this.machine = machine;
+    machine.start(welcome, info);
     this.openedAt = Date.now();
     this.isRefusedNow = false;
     if (this.everUp) this.counters.reconnects++;
@@ -335,42 +283,30 @@ export class Trunk {
       },
       Math.max(welcome.pingIntervalMs, 100),
     );
-    if (this.machine !== undefined) this.machine.asksEachRequest = this.config.everyRequest && info.everyRequest;
+    machine.asksEachRequest = this.config.everyRequest && info.everyRequest;
     debug("up: node %s of version %s at %s", info.node, info.version, this.endpoint);
     for (const warning of info.warnings) this.host.onWarning(this, warning);
-    if (this.lateSettings !== undefined) this.machine?.changeSettings(this.lateSettings);
-    const waiting = this.waiting;
-    this.waiting = [];
-    this.waitingBytes = 0;
+    if (this.lateSettings !== undefined) machine.changeSettings(this.lateSettings);
+    const waiting = this.waiting.takeAll();
     this.takesNumbers = info.frames.has("Number");
     // At once, even if there is nothing to broadcast yet: a node that does not know us cannot prove what a client of
     // ours has received.
     const next = this.host.nextBroadcast();
-    if (this.takesNumbers && next !== undefined) this.machine?.outbound.numberFrom(waiting[0]?.count ?? next);
-    for (const { broadcast, count } of waiting) this.machine?.outbound.broadcast(broadcast, count);
+    if (this.takesNumbers && next !== undefined) machine.outbound.numberFrom(waiting[0]?.count ?? next);
+    for (const { broadcast, count } of waiting) machine.outbound.broadcast(broadcast, count);
     this.host.onUp(this, info);
+    machine.handleBatch(rest);
   }
 
   private ended(cause: EndCause): void {
     const final = this.finally(cause.code === ErrorCode.version || cause.code === ErrorCode.settings);
-    const who =
-      cause.by === "node"
-        ? `the node at ${this.endpoint} ended the trunk`
-        : `the trunk to ${this.endpoint} was given up`;
-    const error = this.error(
-      cause.by === "node" ? "ended_by_node" : "protocol",
-      `${who}: ${cause.message} (error ${cause.code})`,
-      { final },
-    );
-    this.wire?.close(1008);
-    this.lost(error);
+    this.stream?.leave(1008);
+    this.lost(this.failures.ended(cause, final));
   }
 
   private refused(status: number, body: string): void {
-    const { code, message } = parseRefusal(body);
-    const final = this.finally(REFUSALS_FOR_GOOD.has(code));
-    const text = `the node at ${this.endpoint} refused the trunk with HTTP ${status}${code === "" ? "" : ` ${code}`}: ${message}`;
-    this.lost(this.error("refused", text, { final, status, refusal: code }));
+    const refusal = parseRefusal(body);
+    this.lost(this.failures.refused(status, refusal, this.finally(refusal.isForGood)));
   }
 
   /** Whether this end is final: the node says that a retry cannot help, and the host agrees. */
@@ -381,18 +317,17 @@ export class Trunk {
 
   /** Ends the attempts, because the host has given up every trunk. */
   giveUp(): void {
-    const wire = this.wire;
-    this.wire = undefined;
+    const stream = this.stream;
+    this.stream = undefined;
     this.machine = undefined;
     clearTimeout(this.timer);
-    wire?.terminate();
+    stream?.drop();
     this.endAttempts();
   }
 
   private endAttempts(): void {
     this.final = true;
-    this.waiting = [];
-    this.waitingBytes = 0;
+    this.waiting.takeAll();
   }
 
   /**
@@ -402,12 +337,12 @@ export class Trunk {
   private lost(error: TrunklineError): void {
     const wasUp = this.isUp || this.openedAt !== 0;
     const machine = this.machine;
-    const wire = this.wire;
+    const stream = this.stream;
     this.machine = undefined;
-    this.wire = undefined;
+    this.stream = undefined;
     clearTimeout(this.timer);
     clearInterval(this.ticker);
-    if (wire !== undefined) wire.close(1000);
+    stream?.leave(1000);
     this.counters.broadcastsDropped += machine?.outbound.heldBroadcasts ?? 0;
     machine?.handleLost();
     if (wasUp) this.host.onPeers(this, []);
@@ -434,7 +369,7 @@ export class Trunk {
       clearTimeout(this.timer);
       machine.outbound.flush();
       clearInterval(this.ticker);
-      this.wire?.close(1000);
+      this.stream?.close(1000);
     };
     this.timer = setTimeout(finish, LAST_WORDS_MS_MAX);
     this.onFlushed(finish);
@@ -443,32 +378,17 @@ export class Trunk {
 
   /** Closes a trunk that never came up. */
   private finish(): void {
-    const wire = this.wire;
-    this.wire = undefined;
+    const stream = this.stream;
+    this.stream = undefined;
     this.machine?.handleLost();
     this.machine = undefined;
-    wire?.terminate();
+    stream?.drop();
     this.closed?.resolve();
   }
 
   private wait(broadcast: Broadcast, count: number): void {
     if (this.final || this.closed !== undefined) return;
-    let bytes = 64;
-    for (const part of broadcast.parts) bytes += part.length;
-    if (this.waitingBytes + bytes > WAITING_BYTES_MAX) {
-      this.counters.broadcastsDropped++;
-      return;
-    }
-    this.waitingBytes += bytes;
-    this.waiting.push({ broadcast, count });
-  }
-
-  private error(
-    code: TrunklineErrorCode,
-    message: string,
-    details: Partial<Omit<TrunklineErrorDetails, "endpoint">> = {},
-  ): TrunklineError {
-    return new TrunklineError(code, message, { final: false, ...details, endpoint: this.endpoint });
+    if (!this.waiting.add(broadcast, count)) this.counters.broadcastsDropped++;
   }
 }
 
@@ -476,21 +396,4 @@ function rethrowLater(error: unknown): void {
   process.nextTick(() => {
     throw error;
   });
-}
-
-function describe(error: Error | undefined): string | undefined {
-  if (error === undefined) return undefined;
-  // Connecting to several addresses of one name fails with an error that has no message of its own.
-  if (error.message === "" && error instanceof AggregateError)
-    return (error.errors as Error[]).map((each) => each.message).join("; ");
-  return error.message;
-}
-
-function parseRefusal(body: string): { code: string; message: string } {
-  const refusal = parseObject(body);
-  return {
-    code: typeof refusal.error === "string" ? refusal.error : "",
-    message:
-      typeof refusal.message === "string" ? refusal.message : "no reason was given; is this address a trunkline node?",
-  };
 }

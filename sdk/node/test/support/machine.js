@@ -1,3 +1,4 @@
+import { parseInfo } from "../../dist/esm/trunk/info.js";
 import { Machine } from "../../dist/esm/trunk/machine.js";
 import { encodeBatch, framesOf } from "../../../../testing/trunk_batch.mjs";
 
@@ -31,7 +32,6 @@ export class MachineUnderTest {
         },
         onHang: tell("hang"),
         onUnsent: tell("unsent"),
-        onWelcome: () => undefined,
         onOpen: (open) => this.begin("open", open),
         onAdopt: (adopt) => this.begin("adopt", adopt),
         onRequest: tell("request"),
@@ -46,9 +46,8 @@ export class MachineUnderTest {
       },
       this.counters,
     );
-    this.machine.start("server", "sdk/1", "{}");
     const info = JSON.stringify({ node: "n", version: "0", frames });
-    this.node({ type: "Welcome", version: 1, credit, pingIntervalMs: 1000, batchBytesMax: 1 << 20, info });
+    this.machine.start({ version: 1, credit, pingIntervalMs: 1000, batchBytesMax: 1 << 20, info }, parseInfo(info));
     this.take();
   }
 

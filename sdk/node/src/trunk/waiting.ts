@@ -1,0 +1,39 @@
+/** Broadcasts made while a trunk is down, kept for the clients of other app servers. */
+import type { Broadcast } from "./outbound_types.js";
+
+/** What waits may have this many bytes. */
+const WAITING_BYTES_MAX = 1024 * 1024;
+
+/** A broadcast and its number among all broadcasts of this app server. */
+export interface WaitingBroadcast {
+  readonly broadcast: Broadcast;
+  readonly count: number;
+}
+
+/** The broadcasts that wait for one trunk. */
+export class Waiting {
+  private list: WaitingBroadcast[] = [];
+  private size = 0;
+
+  get bytes(): number {
+    return this.size;
+  }
+
+  /** Keeps a broadcast. Returns false when there is no room: then it is lost. */
+  add(broadcast: Broadcast, count: number): boolean {
+    let bytes = 64;
+    for (const part of broadcast.parts) bytes += part.length;
+    if (this.size + bytes > WAITING_BYTES_MAX) return false;
+    this.size += bytes;
+    this.list.push({ broadcast, count });
+    return true;
+  }
+
+  /** Removes and returns all of them, oldest first. */
+  takeAll(): WaitingBroadcast[] {
+    const taken = this.list;
+    this.list = [];
+    this.size = 0;
+    return taken;
+  }
+}
