@@ -68,8 +68,7 @@ fn trunk() -> NodeTrunk {
     trunk.handle_batch(Timestamp::ORIGIN, opening.freeze());
     while let Some(step) = trunk.poll_step() {
         if let Step::Hello(_) = step {
-            let info = NodeInfo { node: "node", version: "1", warnings: &[] };
-            trunk.welcome(Timestamp::ORIGIN, info);
+            trunk.welcome(Timestamp::ORIGIN, NodeInfo::new("node", "1", &[]));
         }
     }
     trunk

@@ -1,22 +1,14 @@
 //! From one WebSocket message to frames (section 2).
 
-use alloc::boxed::Box;
-use alloc::vec::Vec;
 use core::iter::FusedIterator;
 
 use bytes::{Buf, Bytes};
 
-use crate::frame::{
-    Broadcast, ClientRequest, Frame, Header, Hello, NamespaceNumber, Open, Part, Persist, Position,
-    Reattach, Request, RequestId, Response, Restored, RestoredAt, SessionNumber, Welcome,
-};
+use crate::bodies::bit_0;
+use crate::frame::{Frame, RequestId, SessionNumber};
 use crate::kind::FrameKind;
 use crate::read::{Body, split_varint};
-use crate::text::Str;
-use crate::values::{
-    BroadcastFlags, CloseCode, EioVersion, ErrorCode, Found, RequestCode, SendFlags, Transport,
-};
-use crate::{DESCRIPTION_BYTES_MAX, TOKEN_BYTES_MAX};
+use crate::values::{ErrorCode, SendFlags, StandingFlags};
 
 /// The frames of one batch, in order. Payloads and strings are slices of `batch`.
 ///
@@ -109,6 +101,8 @@ impl Body {
                 holds: self.coded(Rule::UndefinedValue, bit_0)?,
             },
             FrameKind::GiveBack => Frame::GiveBack { nsp: self.nsp()?, pid: self.str()? },
+            FrameKind::Handled => Frame::Handled { begun: self.varint()?, done: self.varint()? },
+            FrameKind::Got => Frame::Got { batches: self.varint()? },
             FrameKind::Open
             | FrameKind::Accept
             | FrameKind::Reject
@@ -126,7 +120,10 @@ impl Body {
             | FrameKind::Leave
             | FrameKind::Persist
             | FrameKind::Reattach
-            | FrameKind::Prove => {
+            | FrameKind::Prove
+            | FrameKind::Adopt
+            | FrameKind::State
+            | FrameKind::Standing => {
                 let session = SessionNumber(self.varint()?);
                 self.session_frame(kind, session)?
             }
@@ -180,6 +177,12 @@ impl Body {
             FrameKind::Leave => Frame::Leave { session, nsp: self.nsp()?, rooms: self.strs()? },
             FrameKind::Persist => self.persist(session)?,
             FrameKind::Reattach => self.reattach(session)?,
+            FrameKind::Adopt => self.adopt(session)?,
+            FrameKind::State => self.state(session)?,
+            FrameKind::Standing => {
+                let flags = self.coded(Rule::UndefinedFlag, StandingFlags::from_wire)?;
+                Frame::Standing { session, flags }
+            }
             FrameKind::Prove => Frame::Prove {
                 session,
                 request_id: RequestId(self.varint()?),
@@ -207,215 +210,10 @@ impl Body {
             | FrameKind::Number
             | FrameKind::RestoredAt
             | FrameKind::Proved
-            | FrameKind::GiveBack => unreachable!("{kind} has no session"),
+            | FrameKind::GiveBack
+            | FrameKind::Handled
+            | FrameKind::Got => unreachable!("{kind} has no session"),
         })
-    }
-
-    fn hello(&mut self) -> Result<Frame, Rule> {
-        Ok(Frame::Hello(Box::new(Hello {
-            version_min: self.varint()?,
-            version_max: self.varint()?,
-            credit: self.varint()?,
-            server: self.str()?,
-            sdk: self.str()?,
-            settings: self.str()?,
-        })))
-    }
-
-    fn welcome(&mut self) -> Result<Frame, Rule> {
-        Ok(Frame::Welcome(Welcome {
-            version: self.varint()?,
-            credit: self.varint()?,
-            ping_interval_ms: self.varint()?,
-            batch_bytes_max: self.varint()?,
-            info: self.str()?,
-        }))
-    }
-
-    fn open(&mut self, session: SessionNumber) -> Result<Frame, Rule> {
-        Ok(Frame::Open(Box::new(Open {
-            session,
-            eio: self.coded(Rule::UndefinedValue, EioVersion::from_wire)?,
-            sid: self.str()?,
-            request: self.client_request()?,
-        })))
-    }
-
-    fn close(&mut self, session: SessionNumber) -> Result<Frame, Rule> {
-        let reason = CloseCode(self.u8()?);
-        if self.0.len() > DESCRIPTION_BYTES_MAX {
-            return Err(Rule::TooLong);
-        }
-        let description = Str::from_utf8(self.rest()).map_err(|_| Rule::BadUtf8)?;
-        Ok(Frame::Close { session, reason, description })
-    }
-
-    fn request(&mut self) -> Result<Frame, Rule> {
-        Ok(Frame::Request(Box::new(Request {
-            request_id: RequestId(self.varint()?),
-            code: self.coded(Rule::UndefinedValue, RequestCode::from_wire)?,
-            context: self.str()?,
-            request: self.client_request()?,
-        })))
-    }
-
-    fn broadcast(&mut self) -> Result<Frame, Rule> {
-        let (nsp, flags) = self.broadcast_head()?;
-        Ok(Frame::Broadcast(self.broadcast_tail(nsp, flags)?))
-    }
-
-    fn recorded(&mut self) -> Result<Frame, Rule> {
-        let (nsp, flags) = self.broadcast_head()?;
-        let offset = self.str()?;
-        Ok(Frame::Recorded { offset, broadcast: self.broadcast_tail(nsp, flags)? })
-    }
-
-    fn broadcast_head(&mut self) -> Result<(NamespaceNumber, BroadcastFlags), Rule> {
-        Ok((self.nsp()?, self.coded(Rule::UndefinedFlag, BroadcastFlags::from_wire)?))
-    }
-
-    fn broadcast_tail(
-        &mut self,
-        nsp: NamespaceNumber,
-        flags: BroadcastFlags,
-    ) -> Result<Broadcast, Rule> {
-        Ok(Broadcast {
-            nsp,
-            flags,
-            rooms: self.strs()?,
-            except: self.strs()?,
-            parts: self.parts()?,
-        })
-    }
-
-    fn persist(&mut self, session: SessionNumber) -> Result<Frame, Rule> {
-        Ok(Frame::Persist(Box::new(Persist {
-            session,
-            nsp: self.nsp()?,
-            pid: self.str()?,
-            socket: self.str()?,
-            rooms: self.strs()?,
-            data: self.rest(),
-        })))
-    }
-
-    fn restore(&mut self) -> Result<Frame, Rule> {
-        Ok(Frame::Restore {
-            request_id: RequestId(self.varint()?),
-            nsp: self.nsp()?,
-            pid: self.str()?,
-            offset: self.str()?,
-        })
-    }
-
-    fn restored(&mut self) -> Result<Frame, Rule> {
-        Ok(Frame::Restored(Box::new(Restored {
-            request_id: RequestId(self.varint()?),
-            found: self.coded(Rule::UndefinedValue, bit_0)?,
-            socket: self.str()?,
-            rooms: self.strs()?,
-            data: self.bytes()?,
-            missed: self.list(1, Self::parts)?,
-        })))
-    }
-
-    fn restored_at(&mut self) -> Result<Frame, Rule> {
-        Ok(Frame::RestoredAt(Box::new(RestoredAt {
-            request_id: RequestId(self.varint()?),
-            found: self.coded(Rule::UndefinedValue, Found::from_wire)?,
-            socket: self.str()?,
-            rooms: self.strs()?,
-            data: self.bytes()?,
-            missed: self.list(1, Self::parts)?,
-            log: self.str()?,
-            last: self.str()?,
-            cut: self.list(3, Self::position)?,
-        })))
-    }
-
-    fn reattach(&mut self, session: SessionNumber) -> Result<Frame, Rule> {
-        Ok(Frame::Reattach(Box::new(Reattach {
-            session,
-            nsp: self.nsp()?,
-            socket: self.str()?,
-            rooms: self.strs()?,
-            pid: self.str()?,
-            log: self.str()?,
-            last: self.str()?,
-            cut: self.list(3, Self::position)?,
-        })))
-    }
-
-    fn position(&mut self) -> Result<Position, Rule> {
-        Ok(Position { server: self.str()?, number: self.long()? })
-    }
-
-    /// Reads a number of more than 32 bits: its high half, then its low half.
-    fn long(&mut self) -> Result<u64, Rule> {
-        let high = u64::from(self.varint()?);
-        Ok(high << 32 | u64::from(self.varint()?))
-    }
-
-    fn client_request(&mut self) -> Result<ClientRequest, Rule> {
-        Ok(ClientRequest {
-            transport: self.transport()?,
-            secure: self.coded(Rule::UndefinedFlag, bit_0)?,
-            address: self.str()?,
-            port: u16::try_from(self.varint()?).map_err(|_| Rule::UndefinedValue)?,
-            method: self.str()?,
-            url: self.str()?,
-            headers: self.list(2, Self::header)?,
-            claims: self.str()?,
-        })
-    }
-
-    fn response(&mut self) -> Result<Response, Rule> {
-        let status = self.varint()?;
-        let status = u16::try_from(status).ok().filter(|status| (200..1000).contains(status));
-        Ok(Response {
-            status: status.ok_or(Rule::UndefinedValue)?,
-            headers: self.list(2, Self::header)?,
-            body: self.bytes()?,
-        })
-    }
-
-    fn header(&mut self) -> Result<Header, Rule> {
-        Ok(Header { name: self.str()?, value: self.str()? })
-    }
-
-    fn strs(&mut self) -> Result<Vec<Str>, Rule> {
-        self.list(1, Self::str)
-    }
-
-    fn parts(&mut self) -> Result<Vec<Part>, Rule> {
-        self.list(2, Self::part)
-    }
-
-    fn part(&mut self) -> Result<Part, Rule> {
-        Ok(Part { binary: self.coded(Rule::UndefinedValue, bit_0)?, data: self.bytes()? })
-    }
-
-    fn nsp(&mut self) -> Result<NamespaceNumber, Rule> {
-        Ok(NamespaceNumber(self.varint()?))
-    }
-
-    fn transport(&mut self) -> Result<Transport, Rule> {
-        self.coded(Rule::UndefinedValue, Transport::from_wire)
-    }
-
-    fn token(&mut self) -> Result<Bytes, Rule> {
-        if self.0.len() > TOKEN_BYTES_MAX {
-            return Err(Rule::TooLong);
-        }
-        Ok(self.rest())
-    }
-}
-
-const fn bit_0(wire: u8) -> Option<bool> {
-    match wire {
-        0 => Some(false),
-        1 => Some(true),
-        _ => None,
     }
 }
 

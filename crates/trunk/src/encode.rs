@@ -10,7 +10,7 @@ use bytes::{BufMut, BytesMut};
 use crate::frame::{Frame, NamespaceNumber, RequestId, SessionNumber};
 use crate::kind::FrameKind;
 use crate::sink::{Sink, body_length, varint_length};
-use crate::values::{CloseCode, EioVersion, ErrorCode, RequestCode, SendFlags, Transport};
+use crate::values::{CloseCode, EioVersion, ErrorCode, Origin, RequestCode, SendFlags, Transport};
 use crate::{DESCRIPTION_BYTES_MAX, HEAD_BYTES_MAX, TOKEN_BYTES_MAX};
 
 /// A client's request with borrowed fields.
@@ -104,6 +104,68 @@ impl crate::frame::Open {
     }
 }
 
+/// One socket of an `Adopt`, with borrowed fields.
+#[derive(Clone, Copy, Debug)]
+pub struct AdoptedView<'a, R> {
+    /// The name of the namespace.
+    pub nsp: &'a str,
+    /// The Socket.IO id.
+    pub socket: &'a str,
+    /// The private id.
+    pub pid: &'a str,
+    /// The socket's rooms, without the one that has its id as its name.
+    pub rooms: &'a [R],
+    /// The socket's last state.
+    pub state: &'a [u8],
+}
+
+/// A session that another app server is to take over, with borrowed fields.
+#[derive(Clone, Copy, Debug)]
+pub struct AdoptView<'a> {
+    /// The session.
+    pub session: SessionNumber,
+    /// The client's version of Engine.IO.
+    pub eio: EioVersion,
+    /// The session id that the client has.
+    pub sid: &'a str,
+    /// The session's present transport.
+    pub transport: Transport,
+    /// Why the session needs another app server.
+    pub origin: Origin,
+}
+
+/// Appends an `Adopt`; the sockets are iterated several times.
+pub fn encode_adopt<'a, 'b, H, S, R>(
+    out: &mut BytesMut,
+    adopt: &AdoptView<'_>,
+    request: &RequestView<'a, H>,
+    sockets: S,
+) where
+    H: IntoIterator<Item = (&'a str, &'a str)> + Clone,
+    S: IntoIterator<Item = AdoptedView<'b, R>> + Clone,
+    R: AsRef<str> + 'b,
+{
+    put_frame(out, FrameKind::Adopt, |to| {
+        to.varint(adopt.session.0);
+        to.u8(adopt.eio.to_wire());
+        to.bytes(adopt.sid.as_bytes());
+        to.u8(adopt.transport.to_wire());
+        to.u8(adopt.origin.to_wire());
+        to.view(request);
+        to.length(sockets.clone().into_iter().count());
+        for socket in sockets.clone() {
+            to.bytes(socket.nsp.as_bytes());
+            to.bytes(socket.socket.as_bytes());
+            to.bytes(socket.pid.as_bytes());
+            to.length(socket.rooms.len());
+            for room in socket.rooms {
+                to.bytes(room.as_ref().as_bytes());
+            }
+            to.bytes(socket.state);
+        }
+    });
+}
+
 /// Appends a `Request`.
 pub fn encode_request<'a, H>(
     out: &mut BytesMut,
@@ -138,6 +200,11 @@ pub fn encode_error(out: &mut BytesMut, code: ErrorCode, message: &str) {
         to.varint(code.to_wire());
         to.bytes(message.as_bytes());
     });
+}
+
+/// Appends a `Got`.
+pub fn encode_got(out: &mut BytesMut, batches: u32) {
+    put_frame(out, FrameKind::Got, |to| to.varint(batches));
 }
 
 /// Appends a `Namespace`.
@@ -251,6 +318,11 @@ impl Frame {
                 to.varint(nsp.0);
                 to.str(pid);
             }
+            Self::Handled { begun, done } => {
+                to.varint(*begun);
+                to.varint(*done);
+            }
+            Self::Got { batches } => to.varint(*batches),
             Self::Open(_)
             | Self::Accept { .. }
             | Self::Reject { .. }
@@ -268,7 +340,10 @@ impl Frame {
             | Self::Leave { .. }
             | Self::Persist(_)
             | Self::Reattach(_)
-            | Self::Prove { .. } => unreachable!("{} has a session", self.kind()),
+            | Self::Prove { .. }
+            | Self::Adopt(_)
+            | Self::State(_)
+            | Self::Standing { .. } => unreachable!("{} has a session", self.kind()),
         }
     }
 
@@ -319,6 +394,9 @@ impl Frame {
             }
             Self::Persist(persist) => to.persist(persist),
             Self::Reattach(reattach) => to.reattach(reattach),
+            Self::Adopt(adopt) => to.adopt(adopt),
+            Self::State(state) => to.state(state),
+            Self::Standing { session: _, flags } => to.u8(flags.to_wire()),
             Self::Prove { session: _, request_id, cut } => {
                 to.varint(request_id.0);
                 to.list(cut, Sink::position);
@@ -345,7 +423,9 @@ impl Frame {
             | Self::Number { .. }
             | Self::RestoredAt(_)
             | Self::Proved { .. }
-            | Self::GiveBack { .. } => unreachable!("{} has no session", self.kind()),
+            | Self::GiveBack { .. }
+            | Self::Handled { .. }
+            | Self::Got { .. } => unreachable!("{} has no session", self.kind()),
         }
     }
 }

@@ -59,6 +59,7 @@ registry! {
     Upgraded = 0x16 ToApp,
     Request = 0x17 ToApp,
     Response = 0x18 ToNode,
+    Adopt = 0x19 ToApp,
     Mark = 0x1a ToNode,
     Marked = 0x1b ToApp,
     Namespace = 0x20 ToNode,
@@ -78,7 +79,11 @@ registry! {
     Persist = 0x33 ToNode,
     Restore = 0x34 ToNode,
     Restored = 0x35 ToApp,
+    State = 0x36 ToNode,
+    Handled = 0x37 ToNode,
+    Standing = 0x38 ToNode,
     Number = 0x39 ToNode,
+    Got = 0x3f Both,
     RestoredAt = 0x40 ToApp,
     Prove = 0x41 ToNode,
     Proved = 0x42 ToApp,
@@ -96,6 +101,7 @@ impl FrameKind {
                 | Self::Recorded
                 | Self::Persist
                 | Self::Relay
+                | Self::State
         )
     }
 }

@@ -21,6 +21,7 @@
 #![no_std]
 extern crate alloc;
 
+mod bodies;
 mod credit;
 mod decode;
 pub mod encode;
@@ -36,20 +37,21 @@ mod values;
 pub use credit::{CreditReceiver, CreditSender, SharedCredit, Violation};
 pub use decode::{Batch, DecodeError, Rule, decode_batch};
 pub use frame::{
-    Broadcast, ClientRequest, Frame, Header, Hello, NamespaceNumber, Open, Part, Persist, Position,
-    Reattach, Request, RequestId, Response, Restored, RestoredAt, SessionNumber, Welcome,
+    Adopt, Adopted, Broadcast, ClientRequest, Frame, Header, Hello, NamespaceNumber, Open, Part,
+    Persist, Position, Reattach, Request, RequestId, Response, Restored, RestoredAt, SessionNumber,
+    State, Welcome,
 };
 pub use kind::{Direction, FrameKind};
 pub use machine::{
     Action, AppEnd, AppHello, AppNumberState, Batches, CannotNow, EndCause, EndEvent, Greeting,
     Link, LinkConfig, LinkEvent, Misbehaved, Namespaces, NodeInfo, NodeTrunk, NodeTrunkConfig,
-    NumberState, Numbers, Refused, Restore, SDK_BYTES_MAX, SERVER_ID_BYTES_MAX, Shares, Step,
-    shard_of,
+    NumberState, Numbers, Refused, Restore, ResumeInfo, SDK_BYTES_MAX, SERVER_ID_BYTES_MAX, Shares,
+    Step, shard_of,
 };
 pub use text::Str;
 pub use values::{
-    Blame, BroadcastFlags, CloseCode, CloseReason, EioVersion, ErrorCode, Found, RequestCode,
-    SendFlags, Transport,
+    Blame, BroadcastFlags, CloseCode, CloseReason, EioVersion, ErrorCode, Found, Origin,
+    RequestCode, SendFlags, StandingFlags, Transport,
 };
 
 /// The highest version of the protocol that this crate speaks.

@@ -4,8 +4,8 @@ use bytes::{BufMut, BytesMut};
 
 use crate::encode::RequestView;
 use crate::frame::{
-    Broadcast, ClientRequest, Header, Hello, Open, Part, Persist, Position, Reattach, Request,
-    Response, Restored, RestoredAt, Welcome,
+    Adopt, Adopted, Broadcast, ClientRequest, Header, Hello, Open, Part, Persist, Position,
+    Reattach, Request, Response, Restored, RestoredAt, State, Welcome,
 };
 use crate::text::Str;
 
@@ -141,6 +141,32 @@ impl Sink<'_> {
         self.u8(open.eio.to_wire());
         self.str(&open.sid);
         self.client_request(&open.request);
+    }
+
+    /// Writes the fields after the session.
+    pub(crate) fn adopt(&mut self, adopt: &Adopt) {
+        self.u8(adopt.eio.to_wire());
+        self.str(&adopt.sid);
+        self.u8(adopt.transport.to_wire());
+        self.u8(adopt.origin.to_wire());
+        self.client_request(&adopt.request);
+        self.list(&adopt.sockets, Self::adopted);
+    }
+
+    fn adopted(&mut self, adopted: &Adopted) {
+        self.str(&adopted.nsp);
+        self.str(&adopted.socket);
+        self.str(&adopted.pid);
+        self.list(&adopted.rooms, Self::str);
+        self.bytes(&adopted.state);
+    }
+
+    /// Writes the fields after the session.
+    pub(crate) fn state(&mut self, state: &State) {
+        self.varint(state.nsp.0);
+        self.str(&state.socket);
+        self.str(&state.pid);
+        self.raw(&state.state);
     }
 
     pub(crate) fn request(&mut self, request: &Request) {

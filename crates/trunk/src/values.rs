@@ -124,6 +124,61 @@ impl SendFlags {
     }
 }
 
+/// Flags of a `Standing`: why the session cannot go to another app server unnoticed, and whether it
+/// is to go.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub struct StandingFlags {
+    /// The app server owes the client an acknowledgement.
+    pub owes: bool,
+    /// A packet of the client has arrived in part.
+    pub inside_packet: bool,
+    /// The app server asks to hand the session over.
+    pub leaves: bool,
+}
+
+impl StandingFlags {
+    /// The bits on the wire.
+    pub const fn to_wire(self) -> u8 {
+        self.owes as u8 | (self.inside_packet as u8) << 1 | (self.leaves as u8) << 2
+    }
+
+    /// The flags of these bits; `None` when a bit without a meaning is set.
+    pub const fn from_wire(wire: u8) -> Option<Self> {
+        if wire & !0b111 != 0 {
+            return None;
+        }
+        Some(Self { owes: wire & 1 != 0, inside_packet: wire & 2 != 0, leaves: wire & 4 != 0 })
+    }
+}
+
+/// Why a session needs another app server.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Origin {
+    /// Its app server was lost: 1 on the wire.
+    Orphan,
+    /// Its app server handed it over: 2 on the wire.
+    HandedOver,
+}
+
+impl Origin {
+    /// The number on the wire.
+    pub const fn to_wire(self) -> u8 {
+        match self {
+            Self::Orphan => 1,
+            Self::HandedOver => 2,
+        }
+    }
+
+    /// The origin of a number; `None` for a number that no version uses.
+    pub const fn from_wire(wire: u8) -> Option<Self> {
+        match wire {
+            1 => Some(Self::Orphan),
+            2 => Some(Self::HandedOver),
+            _ => None,
+        }
+    }
+}
+
 /// Flags of a `Broadcast`.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub struct BroadcastFlags {
@@ -220,11 +275,13 @@ pub enum CloseReason {
     ClosedWithMessages = 12,
     /// Like `ParseError`, in one polling payload with messages before it.
     ParseErrorWithMessages = 13,
+    /// The session goes to another app server.
+    HandedOver = 15,
 }
 
 impl CloseReason {
     /// Every reason, in the order of the wire.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::ClientClosed,
         Self::TransportError,
         Self::PingTimeout,
@@ -238,6 +295,7 @@ impl CloseReason {
         Self::GoneBeforeAnswer,
         Self::ClosedWithMessages,
         Self::ParseErrorWithMessages,
+        Self::HandedOver,
     ];
 
     /// The side that caused the end.
@@ -252,7 +310,9 @@ impl CloseReason {
             | Self::GoneBeforeAnswer
             | Self::ClosedWithMessages
             | Self::ParseErrorWithMessages => Blame::Client,
-            Self::AppClosed | Self::AppShutdown | Self::AppLost => Blame::AppServer,
+            Self::AppClosed | Self::AppShutdown | Self::AppLost | Self::HandedOver => {
+                Blame::AppServer
+            }
             Self::NodeShutdown => Blame::Node,
         }
     }
@@ -266,8 +326,8 @@ pub struct CloseCode(pub u8);
 impl CloseCode {
     /// The reason; an unknown code counts as [`CloseReason::TransportError`] (section 2).
     pub fn reason(self) -> CloseReason {
-        let known = usize::from(self.0).checked_sub(1).and_then(|at| CloseReason::ALL.get(at));
-        known.copied().unwrap_or(CloseReason::TransportError)
+        let known = CloseReason::ALL.into_iter().find(|reason| *reason as u8 == self.0);
+        known.unwrap_or(CloseReason::TransportError)
     }
 }
 

@@ -168,6 +168,7 @@ fn only_these_frames_cost_credit() {
         FrameKind::Recorded,
         FrameKind::Relay,
         FrameKind::Persist,
+        FrameKind::State,
     ];
     assert_eq!(data, expected.iter().collect::<Vec<_>>());
 }

@@ -6,9 +6,10 @@ mod pair;
 use std::time::Duration;
 
 use owner::{INFO, NOW, batch, config, greeted, hello, join, send, steps, told, up, words};
+use trunkline_trunk::settings::OwnSettings;
 use trunkline_trunk::{
-    EndCause, ErrorCode, Frame, Hello, LinkConfig, NamespaceNumber, NodeTrunk, NodeTrunkConfig,
-    Refused, SDK_BYTES_MAX, SERVER_ID_BYTES_MAX, Step, Str,
+    EndCause, ErrorCode, Frame, FrameKind, Hello, LinkConfig, NamespaceNumber, NodeInfo, NodeTrunk,
+    NodeTrunkConfig, Refused, ResumeInfo, SDK_BYTES_MAX, SERVER_ID_BYTES_MAX, Step, Str,
 };
 
 fn text(bytes: usize) -> Str {
@@ -104,7 +105,7 @@ fn recovery_without_numbers_is_a_warning() {
 fn welcome_says_what_the_node_takes() {
     let (mut trunk, _) = greeted(config(1), hello());
     let warnings = ["careful".to_owned()];
-    trunk.welcome(NOW, trunkline_trunk::NodeInfo { warnings: &warnings, ..INFO });
+    trunk.welcome(NOW, NodeInfo { warnings: &warnings, ..INFO });
     let Some(Frame::Welcome(welcome)) = trunk.poll_transmit() else { panic!("no Welcome") };
     let info: serde_json::Value = serde_json::from_str(&welcome.info).unwrap();
     assert_eq!(info["node"], "node");
@@ -116,6 +117,37 @@ fn welcome_says_what_the_node_takes() {
     for kind in ["Mark", "Release", "Beside", "Choose", "Number", "Reattach", "Prove", "GiveBack"] {
         assert!(frames.contains(&kind.into()), "{kind}");
     }
+}
+
+#[test]
+fn welcome_says_how_the_trunk_is_resumed_only_when_it_can_be() {
+    let info_of = |info: trunkline_trunk::NodeInfo<'_>| -> serde_json::Value {
+        let (mut trunk, _) = greeted(config(1), hello());
+        trunk.welcome(NOW, info);
+        let Some(Frame::Welcome(welcome)) = trunk.poll_transmit() else { panic!("no Welcome") };
+        serde_json::from_str(&welcome.info).unwrap()
+    };
+    let plain = info_of(INFO);
+    assert_eq!((plain.get("resume"), plain.get("resumed")), (None, None));
+    assert!(!plain["frames"].as_array().unwrap().contains(&"Got".into()));
+
+    let resume = ResumeInfo { trunk: "secret", window: Duration::from_millis(2000) };
+    let frames = &[FrameKind::Got];
+    let full = info_of(NodeInfo { frames, resume: Some(resume), resumed: Some(1 << 40), ..INFO });
+    assert_eq!(full["resume"], serde_json::json!({ "trunk": "secret", "ms": 2000 }));
+    assert_eq!(full["resumed"], serde_json::json!({ "received": 1u64 << 40 }));
+    let frames = full["frames"].as_array().unwrap();
+    assert!(frames.contains(&"Got".into()) && frames.contains(&"Mark".into()));
+}
+
+#[test]
+fn the_sdks_own_settings_are_told_apart_from_the_apps_options() {
+    let settings = r#"{"rehome":true,"resumable":true,"from":"127.0.0.1:4711","numbers":true}"#;
+    let (_, greeting) = greeted(config(1), Hello { settings: settings.into(), ..hello() });
+    let from = "127.0.0.1:4711".parse().ok();
+    let own = OwnSettings { rehome: true, resumable: true, from, resume: None };
+    assert_eq!(greeting.own, own);
+    assert!(greeting.settings.numbers);
 }
 
 #[test]

@@ -10,12 +10,13 @@ use pair::{
 use trunkline_trunk::{
     Action, AppNumberState as App, CannotNow, CloseReason, EndEvent, Frame, FrameKind, LinkConfig,
     Misbehaved, NamespaceNumber, NumberState as Node, Numbers, RequestCode, RequestId,
-    SessionNumber,
+    SessionNumber, StandingFlags,
 };
 
 use trunkline_trunk::FrameKind::{
-    Accept, Attach, Beside, Choose, Close, Detach, Join, Leave, Mark, Marked, Message, Open,
-    Persist, Prove, Reattach, Reject, Request, Response, Restore, Restored, Send, Upgraded,
+    Accept, Adopt, Attach, Beside, Choose, Close, Detach, Join, Leave, Mark, Marked, Message, Open,
+    Persist, Prove, Reattach, Reject, Request, Response, Restore, Restored, Send, Standing, State,
+    Upgraded,
 };
 
 type Outcome = Result<Action, Misbehaved>;
@@ -23,7 +24,7 @@ type Outcome = Result<Action, Misbehaved>;
 /// Tries every frame that an app server may send in every state of the node.
 #[test]
 fn the_node_judges_every_frame_in_every_state() {
-    use Action::{Accepted, Closed, Deliver, Freed, Ignore, Rejected};
+    use Action::{Accepted, Closed, Deliver, Freed, HandedBack, Ignore, Rejected};
     use Misbehaved::{AfterClose, AnsweredTwice, BeforeAccept, NumberNotInUse};
     type Error = fn(FrameKind) -> Misbehaved;
     let error = |make: Error, kind| -> (Outcome, Option<Node>) { (Err(make(kind)), None) };
@@ -35,33 +36,49 @@ fn the_node_judges_every_frame_in_every_state() {
         Node::ClosedByUs,
         Node::ClosedUnanswered,
         Node::ClosedByPeer,
+        Node::Adopting,
+        Node::ClosedAdopting,
+        Node::Leaving,
     ] {
         for kind in [
             Accept, Reject, Send, Attach, Beside, Choose, Detach, Join, Leave, Persist, Prove,
-            Reattach, Close,
+            Reattach, Standing, State, Close,
         ] {
             let (outcome, next) = match (state, kind) {
                 (
-                    Node::Open,
+                    Node::Open | Node::Adopting | Node::Leaving,
                     Choose | Detach | Join | Leave | Send | Attach | Beside | Persist | Prove
-                    | Reattach,
-                ) => to(Deliver, Node::Open),
-                (Node::ClosedByUs, Persist) => to(Deliver, state),
+                    | Reattach | Standing | State,
+                ) => to(Deliver, state),
+                (Node::ClosedByUs | Node::ClosedAdopting, Persist) => to(Deliver, state),
                 (
-                    Node::ClosedByUs,
-                    Choose | Detach | Join | Leave | Send | Attach | Beside | Prove | Reattach,
+                    Node::ClosedByUs | Node::ClosedAdopting,
+                    Choose | Detach | Join | Leave | Send | Attach | Beside | Prove | Reattach
+                    | Standing | State,
                 ) => to(Ignore, state),
                 (_, Choose | Detach | Join | Leave) => to(Ignore, state),
                 (Node::Free, _) => error(NumberNotInUse, kind),
                 (Node::ClosedByPeer, _) => error(AfterClose, kind),
-                (Node::Opening, Accept) => to(Accepted, Node::Open),
+                (Node::Opening | Node::Adopting, Accept) => to(Accepted, Node::Open),
                 (Node::Opening, Reject) => to(Rejected, Node::Free),
-                (Node::Opening | Node::Open, Close) => to(Closed, Node::ClosedByPeer),
-                (Node::ClosedUnanswered, Accept) => to(Ignore, Node::ClosedByUs),
+                (Node::Opening | Node::Open | Node::Adopting, Close) => {
+                    to(Closed, Node::ClosedByPeer)
+                }
+                (Node::Leaving, Close) => to(HandedBack, Node::Free),
+                (Node::ClosedUnanswered | Node::ClosedAdopting, Accept) => {
+                    to(Ignore, Node::ClosedByUs)
+                }
                 (Node::ClosedUnanswered, Reject | Close) => to(Freed, Node::Free),
-                (Node::ClosedByUs, Close) => to(Freed, Node::Free),
+                (Node::ClosedByUs | Node::ClosedAdopting, Close) => to(Freed, Node::Free),
                 (Node::Opening | Node::ClosedUnanswered, _) => error(BeforeAccept, kind),
-                (Node::Open | Node::ClosedByUs, _) => error(AnsweredTwice, kind),
+                (
+                    Node::Open
+                    | Node::ClosedByUs
+                    | Node::Adopting
+                    | Node::ClosedAdopting
+                    | Node::Leaving,
+                    _,
+                ) => error(AnsweredTwice, kind),
             };
             let mut after = state;
             assert_eq!(after.handle(kind), outcome, "{state:?} {kind}");
@@ -80,20 +97,23 @@ fn the_app_server_judges_every_frame_in_every_state() {
         App::ClosedByUs,
         App::ClosedUnanswered,
         App::ClosedByPeer,
+        App::Adopting,
+        App::Leaving,
     ] {
-        for kind in [Open, Message, Upgraded, Marked, Close] {
+        for kind in [Open, Adopt, Message, Upgraded, Marked, Close] {
             let (outcome, next) = match (state, kind) {
                 (App::Free, Open) => (Ok(Action::Opened), App::Opening),
-                (_, Open) => (Err(Misbehaved::NumberInUse(kind)), state),
+                (App::Free, Adopt) => (Ok(Action::Opened), App::Adopting),
+                (_, Open | Adopt) => (Err(Misbehaved::NumberInUse(kind)), state),
                 (App::Free, Close) => (Ok(Action::Ignore), state),
                 (App::Opening, Close) => (Ok(Action::Closed), App::ClosedUnanswered),
-                (App::Open, Close) => (Ok(Action::Closed), App::ClosedByPeer),
+                (App::Open | App::Adopting, Close) => (Ok(Action::Closed), App::ClosedByPeer),
                 (App::ClosedByUs, Close) => (Ok(Action::Freed), App::Free),
                 (App::Free, _) => (Err(Misbehaved::NumberNotInUse(kind)), state),
-                (App::Opening, _) => (Err(Misbehaved::BeforeAccept(kind)), state),
+                (App::Opening | App::Adopting, _) => (Err(Misbehaved::BeforeAccept(kind)), state),
                 (App::Open, _) => (Ok(Action::Deliver), state),
                 (App::ClosedByUs, _) => (Ok(Action::Ignore), state),
-                (App::ClosedByPeer | App::ClosedUnanswered, _) => {
+                (App::ClosedByPeer | App::ClosedUnanswered | App::Leaving, _) => {
                     (Err(Misbehaved::AfterClose(kind)), state)
                 }
             };
@@ -114,13 +134,15 @@ fn the_app_server_persists_until_it_has_closed_itself() {
         (App::ClosedByPeer, Some(App::ClosedByPeer)),
         (App::ClosedUnanswered, None),
         (App::ClosedByUs, None),
+        (App::Adopting, Some(App::Adopting)),
+        (App::Leaving, Some(App::Leaving)),
     ];
     for (state, next) in table {
         let mut after = state;
         assert_eq!(after.send(Persist).is_ok(), next.is_some(), "{state:?}");
         assert_eq!(after, next.unwrap_or(state), "{state:?}");
     }
-    for closed in [App::ClosedByPeer, App::ClosedUnanswered] {
+    for closed in [App::ClosedByPeer, App::ClosedUnanswered, App::Leaving] {
         let mut after = closed;
         after.send(Close).unwrap();
         assert_eq!(after, App::Free, "{closed:?}");
@@ -129,15 +151,72 @@ fn the_app_server_persists_until_it_has_closed_itself() {
 
 #[test]
 fn a_frame_of_the_other_direction_is_misbehaviour_in_every_state() {
-    for kind in [Open, Message, Upgraded, Marked] {
+    for kind in [Open, Adopt, Message, Upgraded, Marked] {
         assert_eq!(Node::Open.clone().handle(kind), Err(Misbehaved::WrongDirection(kind)));
     }
     for kind in [
         Accept, Reject, Send, Mark, Attach, Beside, Choose, Detach, Join, Leave, Persist, Prove,
-        Reattach,
+        Reattach, Standing, State,
     ] {
         assert_eq!(App::Open.clone().handle(kind), Err(Misbehaved::WrongDirection(kind)));
     }
+}
+
+/// The node sends nothing but `Close` for a session that is not with an app server that accepted it.
+#[test]
+fn a_session_that_is_adopted_or_leaves_gets_nothing_but_its_end() {
+    let mut number = Node::Free;
+    number.send(Adopt).unwrap();
+    for kind in [Message, Upgraded, Marked, Open, Adopt] {
+        assert_eq!(number.send(kind), Err(CannotNow::State(kind)));
+        assert_eq!(Node::Leaving.clone().send(kind), Err(CannotNow::State(kind)));
+    }
+    assert_eq!(Node::Leaving.clone().send(Close), Err(CannotNow::State(Close)), "it is sent");
+    assert_eq!(number.clone().send_hand_over(), Err(CannotNow::State(Close)));
+    number.send(Close).unwrap();
+    assert_eq!(number, Node::ClosedAdopting);
+    assert_eq!(number.handle(Accept), Ok(Action::Ignore));
+    assert_eq!(number.handle(Close), Ok(Action::Freed));
+}
+
+#[test]
+fn a_client_that_goes_while_its_session_leaves_frees_the_number_with_the_app_servers_close() {
+    let mut number = Node::Open;
+    assert!(!number.end_leaving());
+    number.send_hand_over().unwrap();
+    assert!(number.end_leaving());
+    assert_eq!(number.handle(State), Ok(Action::Ignore));
+    assert_eq!(number.handle(Close), Ok(Action::Freed));
+    assert_eq!(number, Node::Free);
+}
+
+#[test]
+fn a_session_is_handed_back_with_all_that_its_app_server_still_says() {
+    let (mut pair, session) = Pair::with_session(LinkConfig::default(), LinkConfig::default());
+    let flags = StandingFlags { leaves: true, ..StandingFlags::default() };
+    pair.app.send(Frame::Standing { session, flags }).unwrap();
+    pair.run().unwrap();
+    assert_eq!(frames_of(&mut pair.node_events), [Standing]);
+    pair.node.send(close(session, CloseReason::HandedOver)).unwrap();
+    pair.run().unwrap();
+    assert_eq!(frames_of(&mut pair.app_events), [Close]);
+    assert_eq!((pair.node.state(session), pair.app.state(session)), (Node::Leaving, App::Leaving));
+    pair.app.send(send(session, Bytes::from_static(b"last"))).unwrap();
+    pair.app.send(close(session, CloseReason::HandedOver)).unwrap();
+    pair.run().unwrap();
+    assert_eq!(frames_of(&mut pair.node_events), [Send, Close]);
+    assert_eq!((pair.node.session_count(), pair.app.session_count()), (0, 0));
+}
+
+#[test]
+fn a_hand_over_that_crosses_the_end_of_the_session_is_the_answer_to_it() {
+    let (mut pair, session) = Pair::with_session(LinkConfig::default(), LinkConfig::default());
+    pair.app.send(close(session, CloseReason::AppClosed)).unwrap();
+    pair.node.send(close(session, CloseReason::HandedOver)).unwrap();
+    pair.run().unwrap();
+    assert_eq!((pair.node.session_count(), pair.app.session_count()), (0, 0));
+    assert_eq!(frames_of(&mut pair.node_events), [Close]);
+    assert_eq!(frames_of(&mut pair.app_events), []);
 }
 
 #[test]

@@ -4,15 +4,15 @@ use bytes::{Bytes, BytesMut};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use trunkline_trunk::encode::{
-    RequestView, encode_close, encode_credit, encode_drain, encode_error, encode_message,
-    encode_namespace, encode_open, encode_peers, encode_relayed, encode_request, encode_send,
-    encode_upgraded, message_cost,
+    AdoptView, AdoptedView, RequestView, encode_adopt, encode_close, encode_credit, encode_drain,
+    encode_error, encode_got, encode_message, encode_namespace, encode_open, encode_peers,
+    encode_relayed, encode_request, encode_send, encode_upgraded, message_cost,
 };
 use trunkline_trunk::{
-    Broadcast, BroadcastFlags, ClientRequest, CloseCode, EioVersion, ErrorCode, Found, Frame,
-    Header, Hello, NamespaceNumber, Open, Part, Persist, Position, Reattach, Request, RequestCode,
-    RequestId, Response, Restored, RestoredAt, SendFlags, SessionNumber, Str, Transport, Welcome,
-    decode_batch,
+    Adopt, Adopted, Broadcast, BroadcastFlags, ClientRequest, CloseCode, EioVersion, ErrorCode,
+    Found, Frame, Header, Hello, NamespaceNumber, Open, Origin, Part, Persist, Position, Reattach,
+    Request, RequestCode, RequestId, Response, Restored, RestoredAt, SendFlags, SessionNumber,
+    StandingFlags, State, Str, Transport, Welcome, decode_batch,
 };
 
 fn number() -> impl Strategy<Value = u32> {
@@ -134,6 +134,8 @@ fn relay_frame() -> impl Strategy<Value = Frame> {
         (number(), any::<bool>())
             .prop_map(|(id, holds)| { Frame::Proved { request_id: RequestId(id), holds } }),
         (nsp(), text()).prop_map(|(nsp, pid)| Frame::GiveBack { nsp, pid }),
+        (number(), number()).prop_map(|(begun, done)| Frame::Handled { begun, done }),
+        number().prop_map(|batches| Frame::Got { batches }),
     ]
 }
 
@@ -158,6 +160,22 @@ fn restored_at() -> impl Strategy<Value = Frame> {
             last,
             cut,
         }))
+    })
+}
+
+fn adopt() -> impl Strategy<Value = Adopt> {
+    let origin = prop_oneof![Just(Origin::Orphan), Just(Origin::HandedOver)];
+    let socket = (text(), text(), text(), texts(), payload())
+        .prop_map(|(nsp, socket, pid, rooms, state)| Adopted { nsp, socket, pid, rooms, state });
+    let fields = (session(), text(), transport(), origin, client_request(), vec(socket, 0..4));
+    fields.prop_map(|(session, sid, transport, origin, request, sockets)| Adopt {
+        session,
+        eio: EioVersion::V4,
+        sid,
+        transport,
+        origin,
+        request,
+        sockets,
     })
 }
 
@@ -237,6 +255,15 @@ fn session_frame() -> impl Strategy<Value = Frame> {
                 }))
             }
         ),
+        adopt().prop_map(|adopt| Frame::Adopt(Box::new(adopt))),
+        (session(), nsp(), text(), text(), payload()).prop_map(
+            |(session, nsp, socket, pid, state)| {
+                Frame::State(Box::new(State { session, nsp, socket, pid, state }))
+            }
+        ),
+        (session(), any::<[bool; 3]>()).prop_map(|(session, [owes, inside_packet, leaves])| {
+            Frame::Standing { session, flags: StandingFlags { owes, inside_packet, leaves } }
+        }),
         (session(), number(), cut()).prop_map(|(session, id, cut)| Frame::Prove {
             session,
             request_id: RequestId(id),
@@ -291,6 +318,25 @@ fn encoded_from_fields(frame: &Frame) -> Option<BytesMut> {
         Frame::Relayed { from, payload } => encode_relayed(&mut out, from, payload),
         Frame::Open(open) => {
             encode_open(&mut out, open.session, open.eio, &open.sid, &view_of(&open.request));
+        }
+        Frame::Got { batches } => encode_got(&mut out, *batches),
+        Frame::Adopt(adopt) => {
+            let Adopt { session, eio, sid, transport, origin, request, sockets } = &**adopt;
+            let view = AdoptView {
+                session: *session,
+                eio: *eio,
+                sid,
+                transport: *transport,
+                origin: *origin,
+            };
+            let sockets = sockets.iter().map(|socket| AdoptedView {
+                nsp: &socket.nsp,
+                socket: &socket.socket,
+                pid: &socket.pid,
+                rooms: &socket.rooms,
+                state: &socket.state,
+            });
+            encode_adopt(&mut out, &view, &view_of(request), sockets);
         }
         Frame::Request(request) => {
             let view = view_of(&request.request);

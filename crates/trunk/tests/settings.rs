@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use trunkline_trunk::settings::{
-    ConnectionStateRecovery, EngineSettings, HttpCompression, PerMessageDeflate, Transports,
+    ConnectionStateRecovery, EngineSettings, HttpCompression, OwnSettings, PerMessageDeflate,
+    Resume, Transports,
 };
 
 const fn millis(millis: u64) -> Duration {
@@ -205,4 +206,24 @@ fn what_is_not_an_object_of_bearable_size_is_refused_and_quoted_in_short() {
     let wide = format!("{{\"path\":\"{}\"}}", "é".repeat(4_000));
     let error = EngineSettings::from_json(&wide).unwrap_err();
     assert!(error.found.chars().count() <= 81, "{error}");
+}
+
+#[test]
+fn own_settings_that_make_no_sense_are_as_if_they_were_missing() {
+    assert_eq!(OwnSettings::from_json("{}"), OwnSettings::default());
+    for json in [
+        "nonsense",
+        r#"{"rehome":1,"resumable":"yes","from":4711,"resume":true}"#,
+        r#"{"from":"localhost:80","resume":{"trunk":"t"}}"#,
+        r#"{"from":"10.0.0.1","resume":{"received":1}}"#,
+        r#"{"from":"fe80::1:80","resume":{"trunk":7,"received":1}}"#,
+        r#"{"resume":{"trunk":"t","received":-1}}"#,
+        r#"{"resume":{"trunk":"t","received":1.5}}"#,
+    ] {
+        assert_eq!(OwnSettings::from_json(json), OwnSettings::default(), "{json}");
+    }
+    let json = r#"{"from":"[::1]:80","resume":{"trunk":"t","received":9007199254740991}}"#;
+    let own = OwnSettings::from_json(json);
+    assert_eq!(own.from, "[::1]:80".parse().ok());
+    assert_eq!(own.resume, Some(Resume { trunk: "t".into(), received: (1 << 53) - 1 }));
 }

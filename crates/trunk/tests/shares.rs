@@ -8,7 +8,7 @@ use owner::{batch, config, greeted, hello, join, send, steps, told, up, words};
 use pair::{accept, broadcast, persist, recorded, restore};
 use trunkline_trunk::{
     Found, Frame, FrameKind, Hello, Misbehaved, NamespaceNumber, Numbers, RequestId, SessionNumber,
-    Shares, Step, shard_of,
+    Shares, StandingFlags, State, Step, shard_of,
 };
 
 fn shares(steps: Vec<Step>) -> Shares {
@@ -36,6 +36,28 @@ fn a_frame_of_a_session_is_for_its_shard_and_one_of_none_is_for_all() {
     let dealt = shares(told(&mut trunk, &others));
     assert!(dealt.by_shard.iter().all(|share| *share == others));
     assert_eq!(dealt.broadcasts, 0);
+}
+
+#[test]
+fn the_state_of_a_session_is_for_its_shard_and_counters_of_batches_are_for_none() {
+    let mut trunk = up(config(2));
+    let session = SessionNumber(1);
+    let state = Frame::State(Box::new(State {
+        session,
+        nsp: NamespaceNumber(0),
+        socket: "s".into(),
+        pid: "p".into(),
+        state: payload(9),
+    }));
+    let standing = Frame::Standing { session, flags: StandingFlags::default() };
+    assert_eq!(words(&told(&mut trunk, &[standing, state.clone()])), [" | Standing State"]);
+    let cost_bytes = u64::from(state.data_cost().unwrap());
+    assert_eq!(trunk.receiving().unprocessed_bytes(), cost_bytes);
+
+    let Frame::State(mut unnamed) = state else { unreachable!() };
+    unnamed.nsp = NamespaceNumber(3);
+    let told = told(&mut trunk, &[Frame::State(unnamed)]);
+    assert_eq!(words(&told), ["ended: namespace 3 is not given"]);
 }
 
 #[test]

@@ -12,10 +12,10 @@ fn vectors() -> Value {
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
-/// The vectors under that name, and those of sections 8 and 9 that stand next to them.
+/// The vectors under that name, and those of later sections that stand next to them.
 fn list<'a>(root: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> {
-    let more = root[format!("{name}_relay")].as_array();
-    root[name].as_array().unwrap().iter().chain(more.into_iter().flatten())
+    let names = ["", "_relay", "_homes"].map(|rest| format!("{name}{rest}"));
+    names.into_iter().filter_map(|name| root[name].as_array()).flatten()
 }
 
 fn batch_of(vector: &Value) -> Bytes {

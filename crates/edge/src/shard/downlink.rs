@@ -97,7 +97,7 @@ impl Shard {
                 }
                 self.forget_refused(trunk, &frame);
             }
-            Ok(Action::Freed) => self.release(index),
+            Ok(Action::Freed | Action::HandedBack) => self.release(index),
             Ok(Action::Closed) => self.close_by_app(index, &frame),
             Ok(Action::Accepted | Action::Deliver | Action::Rejected) => {
                 self.apply(trunk, index, frame);

@@ -215,7 +215,7 @@ impl TrunkTask {
 
     /// Accepts the app server, whose `Hello` was checked.
     async fn welcome(&mut self, greeting: Greeting) {
-        let Greeting { server, sdk, settings, mut warnings, credit } = greeting;
+        let Greeting { server, sdk, own: _, settings, mut warnings, credit } = greeting;
         let env = Arc::clone(self.door.env());
         let server_id = server.to_string();
         let trunk = Arc::new(Trunk::new(
@@ -231,7 +231,7 @@ impl TrunkTask {
             env.metrics.paths_refused.inc();
             warnings.push(warning);
         }
-        let info = NodeInfo { node: &env.node_id, version: env.version, warnings: &warnings };
+        let info = NodeInfo::new(&env.node_id, env.version, &warnings);
         self.node.welcome(self.now(), info);
         // `Welcome` must be the first frame, before whatever the shards send. The list of peers is
         // in the same batch: until the app server has it, messages to the others reach no one.

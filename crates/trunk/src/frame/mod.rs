@@ -1,5 +1,6 @@
 //! Every frame of the registry (section 2), with its fields.
 
+mod homes;
 mod link;
 mod recovery;
 mod rooms;
@@ -10,13 +11,14 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
+pub use self::homes::{Adopt, Adopted, State};
 pub use self::link::{Hello, Welcome};
 pub use self::recovery::{Persist, Position, Reattach, Restored, RestoredAt};
 pub use self::rooms::{Broadcast, Part};
 pub use self::session::{ClientRequest, Header, Open, Request, Response};
 use crate::kind::FrameKind;
 use crate::text::Str;
-use crate::values::{CloseCode, ErrorCode, SendFlags, Transport};
+use crate::values::{CloseCode, ErrorCode, SendFlags, StandingFlags, Transport};
 
 /// The number of a session on one trunk; unique while in use (section 4).
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -296,6 +298,29 @@ pub enum Frame {
         /// The private id.
         pid: Str,
     },
+    /// Node to app server: asks it to take over a session of another app server.
+    Adopt(Box<Adopt>),
+    /// App server to node: the state of a socket, in case its app server is lost.
+    State(Box<State>),
+    /// App server to node: how far it is with the node's batches.
+    Handled {
+        /// How many more batches it has begun to handle.
+        begun: u32,
+        /// How many more batches it has finished.
+        done: u32,
+    },
+    /// App server to node: whether the session could go to another app server now.
+    Standing {
+        /// The session.
+        session: SessionNumber,
+        /// What replaces the former flags.
+        flags: StandingFlags,
+    },
+    /// Batches of the other end have been received.
+    Got {
+        /// How many more.
+        batches: u32,
+    },
 }
 
 impl Frame {
@@ -343,6 +368,11 @@ impl Frame {
             Self::Prove { .. } => FrameKind::Prove,
             Self::Proved { .. } => FrameKind::Proved,
             Self::GiveBack { .. } => FrameKind::GiveBack,
+            Self::Adopt(_) => FrameKind::Adopt,
+            Self::State(_) => FrameKind::State,
+            Self::Handled { .. } => FrameKind::Handled,
+            Self::Standing { .. } => FrameKind::Standing,
+            Self::Got { .. } => FrameKind::Got,
         }
     }
 
@@ -352,6 +382,8 @@ impl Frame {
             Self::Open(open) => Some(open.session),
             Self::Persist(persist) => Some(persist.session),
             Self::Reattach(reattach) => Some(reattach.session),
+            Self::Adopt(adopt) => Some(adopt.session),
+            Self::State(state) => Some(state.session),
             Self::Accept { session, .. }
             | Self::Reject { session, .. }
             | Self::Message { session, .. }
@@ -366,7 +398,8 @@ impl Frame {
             | Self::Detach { session, .. }
             | Self::Join { session, .. }
             | Self::Leave { session, .. }
-            | Self::Prove { session, .. } => Some(*session),
+            | Self::Prove { session, .. }
+            | Self::Standing { session, .. } => Some(*session),
             Self::Hello(_)
             | Self::Welcome(_)
             | Self::Error { .. }
@@ -389,7 +422,9 @@ impl Frame {
             | Self::Number { .. }
             | Self::RestoredAt(_)
             | Self::Proved { .. }
-            | Self::GiveBack { .. } => None,
+            | Self::GiveBack { .. }
+            | Self::Handled { .. }
+            | Self::Got { .. } => None,
         }
     }
 }

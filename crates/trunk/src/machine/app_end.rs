@@ -13,7 +13,7 @@ use crate::decode::decode_batch;
 use crate::frame::{Frame, RequestId, SessionNumber};
 use crate::kind::{Direction, FrameKind};
 use crate::text::Str;
-use crate::values::CloseCode;
+use crate::values::{CloseCode, CloseReason};
 
 /// A [`Link`] and [`AppNumberState`]s together: for test kits, load tools and SDKs.
 ///
@@ -157,7 +157,9 @@ impl AppEnd {
             return Ok(());
         };
         let mut state = self.state(session);
-        let action = state.handle(frame.kind())?;
+        let handed_over = matches!(&frame, Frame::Close { reason, .. } if reason.reason() == CloseReason::HandedOver);
+        let action =
+            if handed_over { state.handle_hand_over()? } else { state.handle(frame.kind())? };
         if action == Action::Closed {
             let reason =
                 if let Frame::Close { reason, .. } = &frame { *reason } else { CloseCode(0) };
@@ -175,6 +177,7 @@ impl AppEnd {
             Action::Accepted
             | Action::Closed
             | Action::Deliver
+            | Action::HandedBack
             | Action::Opened
             | Action::Rejected => self.events.push_back(frame),
         }

@@ -13,8 +13,8 @@ pub use link::{AppHello, EndCause, Link, LinkConfig, LinkEvent};
 pub use misbehaved::{CannotNow, Misbehaved};
 pub use namespaces::Namespaces;
 pub use node_trunk::{
-    Batches, Greeting, NodeInfo, NodeTrunk, NodeTrunkConfig, Refused, Restore, SDK_BYTES_MAX,
-    SERVER_ID_BYTES_MAX, Shares, Step, shard_of,
+    Batches, Greeting, NodeInfo, NodeTrunk, NodeTrunkConfig, Refused, Restore, ResumeInfo,
+    SDK_BYTES_MAX, SERVER_ID_BYTES_MAX, Shares, Step, shard_of,
 };
 pub use number::{Action, AppNumberState, NumberState, Numbers};
 

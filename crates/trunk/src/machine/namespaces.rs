@@ -42,6 +42,7 @@ impl Namespaces {
             | Frame::GiveBack { nsp, .. } => self.name(*nsp).map(drop),
             Frame::Reattach(reattach) => self.name(reattach.nsp).map(drop),
             Frame::Persist(persist) => self.name(persist.nsp).map(drop),
+            Frame::State(state) => self.name(state.nsp).map(drop),
             _ => Ok(()),
         }
     }

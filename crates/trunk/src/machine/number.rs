@@ -1,5 +1,5 @@
-//! The life of a session's number (section 4): in use from `Open` until both ends have sent
-//! `Close`, or the app server `Reject`.
+//! The life of a session's number (section 4): in use from `Open` or `Adopt` until both ends have
+//! sent `Close`, or the app server `Reject`.
 
 use alloc::vec::Vec;
 
@@ -17,6 +17,9 @@ pub enum Action {
     Deliver,
     /// The peer answered our `Close`: the number is free.
     Freed,
+    /// The app server closed a session that we had agreed to take back from it: the number is free,
+    /// and the session waits for another app server if the reason is `HandedOver`. Only at the node.
+    HandedBack,
     /// Ignore the frame: it was under way when the number's state changed. Its credit is returned.
     Ignore,
     /// A client asks for a session. Only at the app server.
@@ -28,6 +31,11 @@ pub enum Action {
 /// A number as the node sees it. One byte, stored in the session's slot.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum NumberState {
+    /// We sent `Adopt`. The app server may send what it may send when the session is open; we send
+    /// nothing but `Close` before its `Accept`.
+    Adopting,
+    /// We sent `Close` before the answer to `Adopt`; the peer's is due, maybe after an `Accept`.
+    ClosedAdopting,
     /// The peer sent `Close`; ours is due.
     ClosedByPeer,
     /// We sent `Close` after `Accept`; the peer's is due.
@@ -37,6 +45,9 @@ pub enum NumberState {
     /// The number is not in use.
     #[default]
     Free,
+    /// We sent `Close` because the app server asked to hand the session over; what it sends before
+    /// its own still takes effect.
+    Leaving,
     /// Accepted.
     Open,
     /// We sent `Open`.
@@ -53,32 +64,53 @@ impl NumberState {
     pub fn handle(&mut self, kind: FrameKind) -> Result<Action, Misbehaved> {
         use FrameKind::{
             Accept, Attach, Beside, Choose, Close, Detach, Join, Leave, Mark, Persist, Prove,
-            Reattach, Reject, Send,
+            Reattach, Reject, Send, Standing, State,
         };
         let rooms = matches!(kind, Choose | Detach | Join | Leave);
         let others = matches!(
             kind,
-            Accept | Attach | Beside | Close | Mark | Persist | Prove | Reattach | Reject | Send
+            Accept
+                | Attach
+                | Beside
+                | Close
+                | Mark
+                | Persist
+                | Prove
+                | Reattach
+                | Reject
+                | Send
+                | Standing
+                | State
         );
         if !rooms && !others {
             return Err(Misbehaved::WrongDirection(kind));
         }
         let (next, action) = match (*self, kind) {
-            (Self::Opening, Accept) => (Self::Open, Action::Accepted),
+            (Self::Opening | Self::Adopting, Accept) => (Self::Open, Action::Accepted),
             (Self::Opening, Reject) => (Self::Free, Action::Rejected),
-            (Self::Opening | Self::Open, Close) => (Self::ClosedByPeer, Action::Closed),
-            (Self::ClosedUnanswered, Accept) => (Self::ClosedByUs, Action::Ignore),
-            (Self::ClosedUnanswered, Reject | Close) | (Self::ClosedByUs, Close) => {
-                (Self::Free, Action::Freed)
+            (Self::Opening | Self::Adopting | Self::Open, Close) => {
+                (Self::ClosedByPeer, Action::Closed)
             }
-            (Self::Open | Self::ClosedByUs, Accept | Reject) => {
+            (Self::Leaving, Close) => (Self::Free, Action::HandedBack),
+            (Self::ClosedUnanswered | Self::ClosedAdopting, Accept) => {
+                (Self::ClosedByUs, Action::Ignore)
+            }
+            (Self::ClosedUnanswered, Reject | Close)
+            | (Self::ClosedAdopting | Self::ClosedByUs, Close) => (Self::Free, Action::Freed),
+            // A session that is adopted was answered when it opened.
+            (Self::Adopting | Self::ClosedAdopting, Reject)
+            | (Self::Open | Self::Leaving | Self::ClosedByUs, Accept | Reject) => {
                 return Err(Misbehaved::AnsweredTwice(kind));
             }
+            (Self::Adopting, _) => (Self::Adopting, Action::Deliver),
+            (Self::Leaving, _) => (Self::Leaving, Action::Deliver),
             (Self::Open, _) => (Self::Open, Action::Deliver),
             // This `Persist` is not late but an answer: a socket is persisted when its client has
             // gone (section 9).
-            (Self::ClosedByUs, Persist) => (Self::ClosedByUs, Action::Deliver),
-            (Self::ClosedByUs, _) => (Self::ClosedByUs, Action::Ignore),
+            (state @ (Self::ClosedByUs | Self::ClosedAdopting), Persist) => {
+                (state, Action::Deliver)
+            }
+            (state @ (Self::ClosedByUs | Self::ClosedAdopting), _) => (state, Action::Ignore),
             // The frame is for a socket that does not exist: it may have ended just now (section
             // 7).
             (state, _) if rooms => (state, Action::Ignore),
@@ -94,10 +126,12 @@ impl NumberState {
 
     /// Notes that the node is about to send a frame of this type for this number.
     pub fn send(&mut self, kind: FrameKind) -> Result<(), CannotNow> {
-        use FrameKind::{Close, Marked, Message, Open, Upgraded};
+        use FrameKind::{Adopt, Close, Marked, Message, Open, Upgraded};
         *self = match (*self, kind) {
             (Self::Free, Open) => Self::Opening,
+            (Self::Free, Adopt) => Self::Adopting,
             (Self::Open, Marked | Message | Upgraded) => Self::Open,
+            (Self::Adopting, Close) => Self::ClosedAdopting,
             (Self::Opening, Close) => Self::ClosedUnanswered,
             (Self::Open, Close) => Self::ClosedByUs,
             (Self::ClosedByPeer, Close) => Self::Free,
@@ -105,11 +139,33 @@ impl NumberState {
         };
         Ok(())
     }
+
+    /// Notes that the node is about to send `Close` with the reason `HandedOver`, because the app
+    /// server asked for it: what that one sends before its own `Close` still takes effect.
+    pub const fn send_hand_over(&mut self) -> Result<(), CannotNow> {
+        if !matches!(self, Self::Open) {
+            return Err(CannotNow::State(FrameKind::Close));
+        }
+        *self = Self::Leaving;
+        Ok(())
+    }
+
+    /// Notes that a session ended while it was [`Self::Leaving`]: our `Close` is sent already, and
+    /// all frames of the app server up to its own are ignored. False in any other state.
+    pub const fn end_leaving(&mut self) -> bool {
+        let leaving = matches!(self, Self::Leaving);
+        if leaving {
+            *self = Self::ClosedByUs;
+        }
+        leaving
+    }
 }
 
 /// A number as the app server sees it.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum AppNumberState {
+    /// `Adopt` came; our `Accept` is due, and what an open session allows may be sent before it.
+    Adopting,
     /// The peer sent `Close` after our `Accept`; our `Close` is due, and `Persist` is allowed
     /// before it.
     ClosedByPeer,
@@ -120,6 +176,8 @@ pub enum AppNumberState {
     /// The number is not in use.
     #[default]
     Free,
+    /// The peer sent `Close` because we asked to hand the session over; ours is due, after all else.
+    Leaving,
     /// We accepted.
     Open,
     /// `Open` came; our answer is due.
@@ -127,29 +185,30 @@ pub enum AppNumberState {
 }
 
 impl AppNumberState {
-    /// Whether the number may come in an `Open`.
+    /// Whether the number may come in an `Open` or `Adopt`.
     pub const fn is_free(self) -> bool {
         matches!(self, Self::Free)
     }
 
     /// Judges a frame of this type that came for this number.
     pub fn handle(&mut self, kind: FrameKind) -> Result<Action, Misbehaved> {
-        use FrameKind::{Close, Marked, Message, Open, Upgraded};
-        if !matches!(kind, Close | Marked | Message | Open | Upgraded) {
+        use FrameKind::{Adopt, Close, Marked, Message, Open, Upgraded};
+        if !matches!(kind, Adopt | Close | Marked | Message | Open | Upgraded) {
             return Err(Misbehaved::WrongDirection(kind));
         }
         let (next, action) = match (*self, kind) {
             (Self::Free, Open) => (Self::Opening, Action::Opened),
-            (_, Open) => return Err(Misbehaved::NumberInUse(kind)),
+            (Self::Free, Adopt) => (Self::Adopting, Action::Opened),
+            (_, Open | Adopt) => return Err(Misbehaved::NumberInUse(kind)),
             (Self::Opening, Close) => (Self::ClosedUnanswered, Action::Closed),
-            (Self::Open, Close) => (Self::ClosedByPeer, Action::Closed),
+            (Self::Open | Self::Adopting, Close) => (Self::ClosedByPeer, Action::Closed),
             (Self::ClosedByUs, Close) => (Self::Free, Action::Freed),
             // The `Close` crossed our `Reject`. An answer could meet the number's next session.
             (Self::Free, Close) => (Self::Free, Action::Ignore),
             (Self::Open, _) => (Self::Open, Action::Deliver),
             (Self::ClosedByUs, _) => (Self::ClosedByUs, Action::Ignore),
-            (Self::Opening, _) => return Err(Misbehaved::BeforeAccept(kind)),
-            (Self::ClosedByPeer | Self::ClosedUnanswered, _) => {
+            (Self::Opening | Self::Adopting, _) => return Err(Misbehaved::BeforeAccept(kind)),
+            (Self::ClosedByPeer | Self::ClosedUnanswered | Self::Leaving, _) => {
                 return Err(Misbehaved::AfterClose(kind));
             }
             (Self::Free, _) => return Err(Misbehaved::NumberNotInUse(kind)),
@@ -162,22 +221,31 @@ impl AppNumberState {
     pub fn send(&mut self, kind: FrameKind) -> Result<(), CannotNow> {
         use FrameKind::{
             Accept, Attach, Beside, Choose, Close, Detach, Join, Leave, Mark, Persist, Prove,
-            Reattach, Reject, Send,
+            Reattach, Reject, Send, Standing, State,
         };
         *self = match (*self, kind) {
-            (Self::Opening, Accept) => Self::Open,
+            (Self::Opening | Self::Adopting, Accept) => Self::Open,
             (Self::Opening, Reject) => Self::Free,
             (
-                Self::Open,
+                state @ (Self::Open | Self::Adopting | Self::Leaving),
                 Attach | Beside | Choose | Detach | Join | Leave | Mark | Persist | Prove
-                | Reattach | Send,
-            ) => Self::Open,
+                | Reattach | Send | Standing | State,
+            ) => state,
             (Self::ClosedByPeer, Persist) => Self::ClosedByPeer,
-            (Self::Opening | Self::Open, Close) => Self::ClosedByUs,
-            (Self::ClosedByPeer | Self::ClosedUnanswered, Close) => Self::Free,
+            (Self::Opening | Self::Adopting | Self::Open, Close) => Self::ClosedByUs,
+            (Self::ClosedByPeer | Self::ClosedUnanswered | Self::Leaving, Close) => Self::Free,
             (_, _) => return Err(CannotNow::State(kind)),
         };
         Ok(())
+    }
+
+    /// Judges a `Close` with the reason `HandedOver`: the node agrees to take the session back.
+    pub fn handle_hand_over(&mut self) -> Result<Action, Misbehaved> {
+        if *self != Self::Open {
+            return self.handle(FrameKind::Close);
+        }
+        *self = Self::Leaving;
+        Ok(Action::Deliver)
     }
 }
 

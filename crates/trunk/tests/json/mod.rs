@@ -2,6 +2,8 @@
 #![expect(unreachable_pub, reason = "a module that tests share")]
 #![expect(clippy::unwrap_used, reason = "a vector that is not as told fails its test")]
 
+mod homes;
+
 use bytes::Bytes;
 use serde_json::{Value, json};
 use trunkline_trunk::{
@@ -28,7 +30,11 @@ pub fn from_frame(frame: &Frame) -> Value {
     value
 }
 
-#[expect(clippy::too_many_lines, reason = "an arm for each frame")]
+#[expect(
+    clippy::too_many_lines,
+    clippy::wildcard_enum_match_arm,
+    reason = "an arm for each frame; the last ones have a module of their own"
+)]
 fn fields_of(frame: &Frame) -> Value {
     match frame {
         Frame::Hello(hello) => json!({
@@ -156,6 +162,7 @@ fn fields_of(frame: &Frame) -> Value {
             json!({ "request_id": request_id.0, "holds": u8::from(*holds) })
         }
         Frame::GiveBack { nsp, pid } => json!({ "nsp": nsp.0, "pid": **pid }),
+        frame => homes::fields_of(frame),
     }
 }
 
@@ -362,7 +369,7 @@ pub fn to_frame(value: &Value) -> Frame {
         "Prove" => Frame::Prove { session, request_id: request_id(), cut: to_cut(value) },
         "Proved" => Frame::Proved { request_id: request_id(), holds: value["holds"] == 1 },
         "GiveBack" => Frame::GiveBack { nsp: nsp(), pid: text("pid") },
-        other => panic!("no frame is called {other}"),
+        _ => homes::to_frame(session, value),
     }
 }
 
@@ -434,7 +441,7 @@ fn to_response(value: &Value) -> Response {
 /// Visits every payload and list item that is a slice of the batch.
 pub fn for_each_slice(frame: &Frame, visit: &mut dyn FnMut(&[u8])) {
     let mut strs = |list: &[Str]| list.iter().for_each(|each| visit(each.as_bytes()));
-    #[expect(clippy::wildcard_enum_match_arm, reason = "the others hold nothing of another form")]
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the last ones have a module of their own")]
     match frame {
         Frame::Open(open) => {
             strs(&[open.sid.clone(), open.request.url.clone(), open.request.claims.clone()]);
@@ -487,6 +494,6 @@ pub fn for_each_slice(frame: &Frame, visit: &mut dyn FnMut(&[u8])) {
             strs(&broadcast.except);
             broadcast.parts.iter().for_each(|part| visit(&part.data));
         }
-        _ => (),
+        frame => homes::for_each_slice(frame, visit),
     }
 }

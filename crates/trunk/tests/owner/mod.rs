@@ -10,7 +10,7 @@ use trunkline_trunk::{
 };
 
 pub const NOW: Timestamp = Timestamp::ORIGIN;
-pub const INFO: NodeInfo<'static> = NodeInfo { node: "node", version: "1.2.3", warnings: &[] };
+pub const INFO: NodeInfo<'static> = NodeInfo::new("node", "1.2.3", &[]);
 
 pub fn config(shards: u16) -> NodeTrunkConfig {
     NodeTrunkConfig { link: LinkConfig::default(), namespaces_max: 8, shards, abandoned_max: 2 }

@@ -8,10 +8,10 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use trunkline_clock::Timestamp;
 use trunkline_trunk::{
-    Action, CannotNow, ClientRequest, CloseCode, EioVersion, EndCause, EndEvent, Frame, FrameKind,
-    Greeting, LinkConfig, LinkEvent, Misbehaved, NamespaceNumber, NodeInfo, NodeTrunk,
-    NodeTrunkConfig, NumberState, Numbers, Open, Refused, RequestCode, RequestId, SessionNumber,
-    SharedCredit, Shares, Step, Str, shard_of,
+    Action, CannotNow, ClientRequest, CloseCode, CloseReason, EioVersion, EndCause, EndEvent,
+    Frame, FrameKind, Greeting, LinkConfig, LinkEvent, Misbehaved, NamespaceNumber, NodeInfo,
+    NodeTrunk, NodeTrunkConfig, NumberState, Numbers, Open, Refused, RequestCode, RequestId,
+    SessionNumber, SharedCredit, Shares, Step, Str, shard_of,
 };
 
 use super::NAMESPACES_MAX;
@@ -84,7 +84,7 @@ impl Node {
         let Some(greeting) = self.greeting.take() else { return Ok(()) };
         self.credit = Some(greeting.credit);
         let warnings = &greeting.warnings;
-        self.trunk.welcome(now, NodeInfo { node: "node", version: "0.0.0", warnings });
+        self.trunk.welcome(now, NodeInfo::new("node", "0.0.0", warnings));
         self.carry_out()
     }
 
@@ -144,7 +144,13 @@ impl Node {
         if let Some(session) = frame.session() {
             let sendable = matches!(kind, Message | Upgraded | Marked | Close);
             let state = self.sessions.get_mut(&session).filter(|_| sendable);
-            state.ok_or(CannotNow::State(kind))?.send(kind)?;
+            let state = state.ok_or(CannotNow::State(kind))?;
+            if matches!(&frame, Frame::Close { reason, .. } if reason.reason() == CloseReason::HandedOver)
+            {
+                state.send_hand_over()?;
+            } else {
+                state.send(kind)?;
+            }
         } else {
             self.note_answer(&frame)?;
         }
@@ -299,7 +305,7 @@ impl Node {
                 self.trunk.processed(cost_bytes);
             }
             Action::Freed => self.free(session),
-            Action::Rejected => {
+            Action::Rejected | Action::HandedBack => {
                 self.free(session);
                 self.frame(frame);
             }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
+use trunkline_trunk::AppNumberState::Leaving;
 use trunkline_trunk::{
     CannotNow, CloseReason, EndEvent, Frame, LinkConfig, LinkEvent, NamespaceNumber, RequestCode,
     RequestId, SessionNumber, Str, Transport,
@@ -214,6 +215,8 @@ impl World {
             Frame::Message { session, payload, .. } => {
                 assert_meant_for(&self.app_sids[session], payload);
             }
+            // The app server still has a session that it hands over.
+            Frame::Close { session, .. } if self.pair.app.state(*session) == Leaving => (),
             Frame::Close { session, .. } => drop(self.app_sids.remove(session)),
             Frame::Request(request) => self.requests.push(request.request_id),
             Frame::Restored(_) => self.restores_answered += 1,
@@ -244,6 +247,11 @@ impl World {
             let _already_closed = self.pair.node.send(close(session, CloseReason::ClientClosed));
         }
         loop {
+            let leaving = |session: &SessionNumber| self.pair.app.state(*session) == Leaving;
+            let left: Vec<_> = self.app_sids.keys().copied().filter(leaving).collect();
+            for session in left {
+                self.pair.app.send(close(session, CloseReason::HandedOver)).unwrap();
+            }
             self.deliver_to_app();
             self.deliver_to_node();
             self.look_at_events();

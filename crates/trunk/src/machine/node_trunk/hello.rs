@@ -4,9 +4,11 @@
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use super::step::Refused;
 use crate::frame::Hello;
+use crate::kind::FrameKind;
 use crate::settings::EngineSettings;
 use crate::text::Str;
 use crate::values::ErrorCode;
@@ -30,19 +32,48 @@ pub struct NodeInfo<'a> {
     pub version: &'a str,
     /// Warnings for the app's log.
     pub warnings: &'a [String],
+    /// Frames that this node accepts beyond those of every node of this version.
+    pub frames: &'a [FrameKind],
+    /// How the trunk can be resumed, if it can.
+    pub resume: Option<ResumeInfo<'a>>,
+    /// On a stream that continues an older trunk: the number of batches received so far.
+    pub resumed: Option<u64>,
 }
 
-impl NodeInfo<'_> {
+/// How an app server resumes a trunk whose stream broke.
+#[derive(Clone, Copy, Debug)]
+pub struct ResumeInfo<'a> {
+    /// The trunk's secret name.
+    pub trunk: &'a str,
+    /// How long the node waits for a new stream.
+    pub window: Duration,
+}
+
+impl<'a> NodeInfo<'a> {
+    /// A description without anything that depends on the trunk.
+    pub const fn new(node: &'a str, version: &'a str, warnings: &'a [String]) -> Self {
+        Self { node, version, warnings, frames: &[], resume: None, resumed: None }
+    }
+
     /// The JSON object of section 3.
     pub(super) fn to_json(self, namespaces_max: usize) -> Str {
-        let info = serde_json::json!({
+        let more = self.frames.iter().map(|kind| kind.name());
+        let frames: Vec<&str> = FRAMES.iter().copied().chain(more).collect();
+        let mut info = serde_json::json!({
             "node": self.node,
             "version": self.version,
             "warnings": self.warnings,
-            "frames": FRAMES,
+            "frames": frames,
             "namespaces_max": namespaces_max,
             "everyRequest": true,
         });
+        if let Some(ResumeInfo { trunk, window }) = self.resume {
+            let ms = u64::try_from(window.as_millis()).unwrap_or(u64::MAX);
+            info["resume"] = serde_json::json!({ "trunk": trunk, "ms": ms });
+        }
+        if let Some(received) = self.resumed {
+            info["resumed"] = serde_json::json!({ "received": received });
+        }
         Str::from(format!("{info}"))
     }
 }

@@ -16,7 +16,7 @@ use trunkline_clock::Timestamp;
 
 pub use self::batches::Batches;
 pub use self::deal::shard_of;
-pub use self::hello::{NodeInfo, SDK_BYTES_MAX, SERVER_ID_BYTES_MAX};
+pub use self::hello::{NodeInfo, ResumeInfo, SDK_BYTES_MAX, SERVER_ID_BYTES_MAX};
 pub use self::step::{Greeting, Refused, Restore, Shares, Step};
 
 use self::deal::Dealt;

@@ -16,6 +16,7 @@ use crate::decode::{Batch, DecodeError, decode_batch};
 use crate::frame::{Frame, Hello};
 use crate::kind::FrameKind;
 use crate::machine::{LinkEvent, Misbehaved};
+use crate::settings::OwnSettings;
 use crate::text::Str;
 
 /// Batches that arrived and have not taken effect.
@@ -190,6 +191,8 @@ impl NodeTrunk {
                 let nsp = self.namespaces.name(nsp)?.clone();
                 self.behind.push_back(Step::GiveBack { nsp, pid });
             }
+            // The counters are for resuming and for sessions whose app server was lost.
+            Frame::Handled { .. } | Frame::Got { .. } => (),
             other => self.dealt.push_to_all(other),
         }
         Ok(())
@@ -217,6 +220,7 @@ impl NodeTrunk {
                 self.steps.push_back(Step::Hello(Box::new(Greeting {
                     server: hello.server.clone(),
                     sdk: hello.sdk.clone(),
+                    own: OwnSettings::from_json(&hello.settings),
                     settings,
                     warnings,
                     credit: Arc::clone(&self.credit),

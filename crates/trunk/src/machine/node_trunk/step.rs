@@ -10,7 +10,7 @@ use bytes::Bytes;
 use crate::credit::SharedCredit;
 use crate::frame::{Frame, RequestId, Response};
 use crate::machine::EndCause;
-use crate::settings::{EngineSettings, SettingsError};
+use crate::settings::{EngineSettings, OwnSettings, SettingsError};
 use crate::text::Str;
 
 /// A step that the owner of a [`NodeTrunk`](super::NodeTrunk) has to take before it asks for the
@@ -76,6 +76,8 @@ pub struct Greeting {
     pub server: Str,
     /// The SDK's name and version.
     pub sdk: Str,
+    /// What the SDK itself says about this trunk.
+    pub own: OwnSettings,
     /// The app's options as far as this node supports them.
     pub settings: EngineSettings,
     /// Options that this node does not support, for the app's log.

@@ -2,6 +2,8 @@
 //!
 //! Names, defaults and units are Socket.IO's. A missing key has Socket.IO's default, an unknown key is
 //! ignored, and a value that cannot be honoured is an error that names the option and what is allowed.
+//!
+//! [`OwnSettings`] are the keys that an SDK sets for itself.
 
 use alloc::borrow::ToOwned;
 use alloc::string::{String, ToString};
@@ -9,6 +11,10 @@ use core::ops::RangeInclusive;
 use core::time::Duration;
 
 use serde_json::{Map, Value};
+
+mod own;
+
+pub use self::own::{OwnSettings, Resume};
 
 /// The longest `settings` that is read, in bytes.
 pub const SETTINGS_BYTES_MAX: usize = 64 * 1024;

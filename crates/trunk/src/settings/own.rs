@@ -1,0 +1,53 @@
+//! The keys of `Hello.settings` that an SDK sets for itself, about this trunk.
+
+use alloc::borrow::ToOwned;
+use alloc::string::String;
+use core::net::SocketAddr;
+
+use serde_json::Value;
+
+use super::parse;
+
+/// The SDK's own keys. One that is missing or makes no sense has its default, under which the trunk
+/// works as with an older SDK.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct OwnSettings {
+    /// `rehome`: the app server takes over sessions of others, and counts what it has handled.
+    pub rehome: bool,
+    /// `resumable`: the app server can continue the trunk on another stream.
+    pub resumable: bool,
+    /// `from`: the app server's address, as its end of the stream has it.
+    pub from: Option<SocketAddr>,
+    /// `resume`: the trunk that this stream is to continue.
+    pub resume: Option<Resume>,
+}
+
+/// A trunk whose stream broke, as the app server knows it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Resume {
+    /// The trunk's secret name, from `Welcome`.
+    pub trunk: String,
+    /// The number of batches that the app server has received on it.
+    pub received: u64,
+}
+
+impl OwnSettings {
+    /// Reads `Hello.settings`.
+    pub fn from_json(json: &str) -> Self {
+        let Ok(root) = parse(json) else { return Self::default() };
+        let is_set = |key| root.get(key).and_then(Value::as_bool).unwrap_or_default();
+        Self {
+            rehome: is_set("rehome"),
+            resumable: is_set("resumable"),
+            from: root.get("from").and_then(Value::as_str).and_then(|text| text.parse().ok()),
+            resume: root.get("resume").and_then(Resume::from_json),
+        }
+    }
+}
+
+impl Resume {
+    fn from_json(value: &Value) -> Option<Self> {
+        let trunk = value.get("trunk")?.as_str()?.to_owned();
+        Some(Self { trunk, received: value.get("received")?.as_u64()? })
+    }
+}
