@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use trunkline_clock::Timestamp;
 use trunkline_http::{SideAnswer, Visit};
-use trunkline_trunk::settings::EngineSettings;
+use trunkline_trunk::settings::{EngineSettings, OwnSettings};
 use trunkline_trunk::{
     ClientRequest, Frame, RequestCode, Response, SharedCredit, Str, Transport, decode_batch,
 };
@@ -49,7 +49,7 @@ impl World {
             Arc::clone(&self.hub),
             (server.into(), "test/1".into()),
             Origin::Outside(SocketAddr::from(([127, 0, 0, 1], 9))),
-            EngineSettings::default(),
+            (EngineSettings::default(), OwnSettings::default()),
             Arc::new(SharedCredit::new(1000)),
             NOW,
         ));

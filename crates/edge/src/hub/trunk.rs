@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use trunkline_clock::Timestamp;
 use trunkline_switchboard::ServerKey;
 use trunkline_switchboard::affinity::{Advice, Hang, Patience, Promptness, Standing};
-use trunkline_trunk::settings::EngineSettings;
+use trunkline_trunk::settings::{EngineSettings, OwnSettings};
 use trunkline_trunk::{Misbehaved, RequestId, SharedCredit};
 
 use super::asking::Asking;
@@ -50,6 +50,9 @@ pub(crate) struct Trunk {
     pub(crate) sdk: String,
     pub(crate) origin: Origin,
     pub(crate) settings: EngineSettings,
+    #[allow(dead_code, reason = "what it allows is not there yet")]
+    /// What the SDK itself said about this trunk.
+    pub(crate) own: OwnSettings,
     /// Encoded frames that wait for the writer. Shards append once per turn. Bounded by credit for
     /// data, and by the number of sessions and requests for everything else.
     outbox: Mutex<Outbox>,
@@ -125,7 +128,7 @@ impl Trunk {
         hub: Arc<Hub>,
         hello: (String, String),
         origin: Origin,
-        settings: EngineSettings,
+        (settings, own): (EngineSettings, OwnSettings),
         credit: Arc<SharedCredit>,
         now: Timestamp,
     ) -> Self {
@@ -139,6 +142,7 @@ impl Trunk {
             sdk,
             origin,
             settings,
+            own,
             outbox: Mutex::default(),
             wake_writer: Notify::new(),
             credit,
@@ -262,6 +266,12 @@ impl Trunk {
         self.hub.encode_peers_of(&self.server_id, neighbours, &mut frames);
         frames.extend_from_slice(&rest);
         frames
+    }
+
+    #[allow(dead_code, reason = "sessions that wait for another app server will need it")]
+    /// Shows the frames that wait, for a trunk that has ended: nobody takes them any longer.
+    pub(crate) fn with_outbox<T>(&self, look: impl FnOnce(&[u8]) -> T) -> T {
+        look(&self.outbox().frames)
     }
 
     fn outbox(&self) -> MutexGuard<'_, Outbox> {

@@ -12,7 +12,7 @@ use trunkline_trunk::{Frame, Header, Response};
 
 use super::flight::Flight;
 use super::recovery::{GiveBack, RestoreRequest};
-use crate::hub::{BatchCredit, Hub, Trunk, TrunkNumber};
+use crate::hub::{BatchCredit, Hub, Remains, Trunk, TrunkNumber};
 use crate::permits::StreamPermit;
 use crate::pulse::Pulse;
 use crate::reply::{Awaited, Reply};
@@ -66,7 +66,13 @@ pub(crate) enum Command {
     },
     /// An app server has connected; the reply is sent when the shard knows it.
     TrunkUp(Arc<Trunk>, Reply<()>),
-    TrunkDown(TrunkNumber),
+    /// The trunk has ended. What its app server has not handled is in `remains`, and what was never
+    /// sent in the trunk's outbox.
+    TrunkDown {
+        trunk: TrunkNumber,
+        #[allow(dead_code, reason = "sessions that wait for another app server will need it")]
+        remains: Arc<Remains>,
+    },
     /// The trunk's app has other options from now on.
     Settings(TrunkNumber, Arc<EngineSettings>),
     /// Frames of one trunk message that concern this shard.

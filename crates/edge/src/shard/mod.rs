@@ -250,7 +250,7 @@ impl Shard {
                 // The trunk may have ended by now; the shard receives a command for that.
                 let _ = known.send(());
             }
-            Command::TrunkDown(trunk) => self.trunk_down(trunk),
+            Command::TrunkDown { trunk, remains: _ } => self.trunk_down(trunk),
             Command::Past(reply) => {
                 // The requester may have ended since.
                 let _ = reply.send(());

@@ -215,7 +215,7 @@ impl TrunkTask {
 
     /// Accepts the app server, whose `Hello` was checked.
     async fn welcome(&mut self, greeting: Greeting) {
-        let Greeting { server, sdk, own: _, settings, mut warnings, credit } = greeting;
+        let Greeting { server, sdk, own, settings, mut warnings, credit } = greeting;
         let env = Arc::clone(self.door.env());
         let server_id = server.to_string();
         let trunk = Arc::new(Trunk::new(
@@ -223,7 +223,7 @@ impl TrunkTask {
             Arc::clone(&self.hub),
             (server_id, sdk.to_string()),
             self.address,
-            settings,
+            (settings, own),
             credit,
             self.now(),
         ));

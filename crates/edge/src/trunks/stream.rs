@@ -14,7 +14,7 @@ use trunkline_trunk::{ErrorCode, LinkConfig, NodeTrunk, NodeTrunkConfig, Str};
 use trunkline_websocket::{Decoder, Incoming, Opcode, Role, encode, encode_close, encode_header};
 
 use crate::door::Door;
-use crate::hub::{Ahead, Answered, Ending, Hub, Notes, Origin, Place, Trunk};
+use crate::hub::{Ahead, Answered, Ending, Hub, Notes, Origin, Place, Remains, Trunk};
 use crate::metrics::Cause;
 use crate::shard::{AdoptedStream, Command};
 use crate::socket::Socket;
@@ -394,8 +394,9 @@ impl TrunkTask {
         trunk.fail_requests();
         self.door.env().metrics.trunks.dec();
         tracing::info!(hub = %self.hub.name, server = %trunk.server_id, sessions = trunk.sessions(), cause, "app server disconnected");
+        let remains = Arc::<Remains>::default();
         for shard in 0..self.door.peers().len() {
-            let down = Command::TrunkDown(trunk.number);
+            let down = Command::TrunkDown { trunk: trunk.number, remains: Arc::clone(&remains) };
             self.door.tell(u8::try_from(shard).unwrap_or(u8::MAX), down).await;
         }
     }

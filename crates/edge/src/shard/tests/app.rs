@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use trunkline_trunk::settings::OwnSettings;
 use trunkline_trunk::{
     Broadcast, BroadcastFlags, CloseReason, Frame, NamespaceNumber, Part, Response, SendFlags,
     SessionNumber, SharedCredit, Str, decode_batch,
@@ -36,7 +37,8 @@ impl World {
         let hub = Arc::clone(&self.hub);
         let settings = self.settings.clone();
         let credit = Arc::new(SharedCredit::new(credit));
-        let trunk = Trunk::new(number, hub, hello, Origin::Inside, settings, credit, self.now);
+        let said = (settings, OwnSettings::default());
+        let trunk = Trunk::new(number, hub, hello, Origin::Inside, said, credit, self.now);
         let trunk = Arc::new(trunk);
         self.apps.push(Arc::clone(&trunk));
         let (known, mut is_known) = reply::pair();
@@ -112,7 +114,8 @@ impl World {
 
     pub(super) fn app_goes(&mut self, app: &App) {
         self.env.directory.trunk_down(&app.trunk);
-        self.tell(Command::TrunkDown(app.trunk.number));
+        let remains = Arc::default();
+        self.tell(Command::TrunkDown { trunk: app.trunk.number, remains });
     }
 }
 
