@@ -114,6 +114,8 @@ pub struct HubStatus {
     pub paths: Vec<String>,
     /// Its connected app servers.
     pub app_servers: Vec<AppServerStatus>,
+    /// Its sessions that wait for an app server, because their own is gone.
+    pub sessions_waiting: usize,
 }
 
 /// One app server's part of [`Status`].
@@ -131,6 +133,8 @@ pub struct AppServerStatus {
     pub hangs: bool,
     /// Whether the app server has asked for no new sessions.
     pub draining: bool,
+    /// Whether the app server takes over sessions of others, and others take over its own.
+    pub rehome: bool,
 }
 
 /// The error when the public port could not be bound.

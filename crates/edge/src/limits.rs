@@ -55,6 +55,13 @@ pub struct Limits {
     pub recovery_bytes_max: usize,
     /// Sessions closed per second after the app server that held them is gone.
     pub orphan_close_per_second: u32,
+    /// Whether sessions whose app server is gone are given to others.
+    pub rehome: bool,
+    /// Time that a session waits for an app server after its own is gone.
+    pub home_wait: Duration,
+    /// Sessions per second that are given to other app servers although their clients have nothing
+    /// to say.
+    pub rehome_per_second: u32,
 }
 
 impl Default for Limits {
@@ -83,6 +90,9 @@ impl Default for Limits {
             trunk_unread_bytes_max: 16 * 1024 * 1024,
             recovery_bytes_max: 64 * 1024 * 1024,
             orphan_close_per_second: 2_000,
+            rehome: true,
+            home_wait: Duration::from_secs(30),
+            rehome_per_second: 2_000,
         }
     }
 }

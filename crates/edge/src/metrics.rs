@@ -9,9 +9,11 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 use trunkline_engineio::{Blame, CloseReason, Idle};
 use trunkline_switchboard::affinity::Hang;
+use trunkline_trunk::Origin;
 
 /// The counters and gauges. Cheap to clone: all clones share the same numbers.
 #[derive(Clone, Debug, Default)]
@@ -58,6 +60,9 @@ pub struct Inner {
     pub(crate) relayed: Counter,
     pub(crate) relayed_dropped: Counter,
     pub(crate) client_tokens_refused: Family<Cause, Counter>,
+    pub(crate) homes_waiting: Gauge,
+    pub(crate) rehomed: Family<Rehomed, Counter>,
+    pub(crate) rehome_seconds: Seconds,
     pub(crate) trunks: Gauge,
     pub(crate) paths_refused: Counter,
     pub(crate) trunks_refused: Family<Cause, Counter>,
@@ -84,6 +89,29 @@ pub(crate) struct Kind {
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 pub(crate) struct Outcome {
     pub(crate) outcome: &'static str,
+}
+
+/// What became of a session whose app server is gone, and why that was.
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+pub(crate) struct Rehomed {
+    pub(crate) origin: &'static str,
+    pub(crate) outcome: &'static str,
+}
+
+/// Times from a millisecond to a minute.
+#[derive(Clone, Debug)]
+pub(crate) struct Seconds(Histogram);
+
+impl Default for Seconds {
+    fn default() -> Self {
+        Self(Histogram::new(exponential_buckets(0.001, 2.0, 17)))
+    }
+}
+
+impl Seconds {
+    pub(crate) fn observe(&self, seconds: f64) {
+        self.0.observe(seconds);
+    }
 }
 
 /// The transport that carries a session.
@@ -134,6 +162,11 @@ impl Metrics {
         self.register_public_port(registry);
         self.register_traffic(registry);
         self.register_trunks(registry);
+    }
+
+    /// Counts what became of a session whose app server is gone.
+    pub(crate) fn count_rehomed(&self, origin: Origin, outcome: &'static str) {
+        self.rehomed.get_or_create(&Rehomed { origin: origin_name(origin), outcome }).inc();
     }
 
     /// An app server was found to hang.
@@ -268,6 +301,21 @@ impl Metrics {
         let m = &self.0;
         registry.register("trunkline_trunks", "Open trunks", m.trunks.clone());
         registry.register(
+            "trunkline_homes_waiting",
+            "Sessions that wait for an app server because their own is gone",
+            m.homes_waiting.clone(),
+        );
+        registry.register(
+            "trunkline_rehomed",
+            "Sessions whose app server is gone, by what became of them",
+            m.rehomed.clone(),
+        );
+        registry.register(
+            "trunkline_rehome_seconds",
+            "Time that sessions were without an app server",
+            m.rehome_seconds.0.clone(),
+        );
+        registry.register(
             "trunkline_app_servers_ejected",
             "Times that an app server was found to hang and newcomers went to others, by cause",
             m.app_servers_ejected.clone(),
@@ -337,5 +385,12 @@ impl Metrics {
             "Times that a trunk ran out of credit and its clients' streams were paused",
             m.trunk_stalls.clone(),
         );
+    }
+}
+
+pub(crate) const fn origin_name(origin: Origin) -> &'static str {
+    match origin {
+        Origin::Orphan => "orphan",
+        Origin::HandedOver => "handed_over",
     }
 }

@@ -20,6 +20,9 @@ pub enum Event {
 pub enum CloseReason {
     /// The app server that held the session was lost.
     AppServerLost,
+    /// The app server that held the session was lost, and nobody can tell what it had done of the
+    /// client's last messages.
+    AppServerLostInDoubt,
     /// The app closed the session.
     Forced,
     /// The session held much memory, and the node had reached its memory ceiling.
@@ -36,6 +39,8 @@ pub enum CloseReason {
     /// A socket was to be restored in this session, but some packets that it missed are no longer
     /// kept.
     RecoveryUnproved,
+    /// The app server that was to take the session over refused it.
+    RehomeRefused,
     /// The app server is shutting down: `io.close()`.
     ServerShuttingDown,
     /// A message was larger than `maxHttpBufferSize`.
@@ -68,10 +73,12 @@ impl CloseReason {
             Self::ServerShuttingDown => "server shutting down",
             Self::TooLarge | Self::TransportError => "transport error",
             Self::AppServerLost
+            | Self::AppServerLostInDoubt
             | Self::MemoryFull
             | Self::NodeShutdown
             | Self::OutboxFull
             | Self::RecoveryUnproved
+            | Self::RehomeRefused
             | Self::TransportClose => "transport close",
         }
     }
@@ -80,7 +87,11 @@ impl CloseReason {
     #[must_use]
     pub const fn blame(self) -> Blame {
         match self {
-            Self::AppServerLost | Self::Forced | Self::ServerShuttingDown => Blame::AppServer,
+            Self::AppServerLost
+            | Self::AppServerLostInDoubt
+            | Self::Forced
+            | Self::RehomeRefused
+            | Self::ServerShuttingDown => Blame::AppServer,
             Self::MemoryFull | Self::NodeShutdown | Self::RecoveryUnproved => Blame::Node,
             Self::OutboxFull
             | Self::ParseError
@@ -96,6 +107,7 @@ impl CloseReason {
     pub const fn slug(self) -> &'static str {
         match self {
             Self::AppServerLost => "app_server_lost",
+            Self::AppServerLostInDoubt => "app_server_lost_in_doubt",
             Self::Forced => "forced",
             Self::MemoryFull => "memory_full",
             Self::NodeShutdown => "node_shutdown",
@@ -103,6 +115,7 @@ impl CloseReason {
             Self::ParseError => "parse_error",
             Self::PingTimeout => "ping_timeout",
             Self::RecoveryUnproved => "recovery_unproved",
+            Self::RehomeRefused => "rehome_refused",
             Self::ServerShuttingDown => "server_shutting_down",
             Self::TooLarge => "too_large",
             Self::TransportClose => "transport_close",

@@ -246,6 +246,8 @@ fn every_reason_has_socket_ios_words_and_a_side_to_blame() {
         (CloseReason::NodeShutdown, "transport close", Blame::Node),
         (CloseReason::RecoveryUnproved, "transport close", Blame::Node),
         (CloseReason::AppServerLost, "transport close", Blame::AppServer),
+        (CloseReason::AppServerLostInDoubt, "transport close", Blame::AppServer),
+        (CloseReason::RehomeRefused, "transport close", Blame::AppServer),
     ] {
         assert_eq!((reason.as_str(), reason.blame()), (words, blame), "{}", reason.slug());
     }

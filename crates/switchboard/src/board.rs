@@ -205,7 +205,7 @@ impl Switchboard {
         self.memberships -= 1;
     }
 
-    fn remove(&mut self, slot: u32) {
+    pub(crate) fn remove(&mut self, slot: u32) {
         while let Some(last) = self.sockets.slab[slot].memberships.len().checked_sub(1) {
             self.remove_membership(slot, slot_number(last));
         }

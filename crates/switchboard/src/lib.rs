@@ -21,12 +21,14 @@ mod board;
 #[cfg(any(test, feature = "invariants"))]
 mod invariants;
 mod name;
+mod orphans;
 mod records;
 pub mod recovery;
 mod select;
 mod slab;
 
 pub use board::Switchboard;
+pub use orphans::Placed;
 
 /// The shard's slot of a session. Slots are dense: the switchboard keeps four bytes for every number
 /// up to the highest that was used.

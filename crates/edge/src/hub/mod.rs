@@ -15,7 +15,7 @@ mod servers;
 mod tests;
 mod trunk;
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -26,7 +26,7 @@ pub(crate) use self::directory::{Directory, HUBS_PREFIX, Routed};
 use self::keepers::Keepers;
 use self::own_sids::OwnSids;
 pub(crate) use self::precedence::{Ahead, Place, Precedence};
-pub(crate) use self::remains::Remains;
+pub(crate) use self::remains::{Remains, Tally};
 use self::roster::Roster;
 use self::servers::Servers;
 pub(crate) use self::trunk::{Answered, BatchCredit, Ending, Notes, Origin, Trunk, TrunkNumber};
@@ -48,6 +48,8 @@ pub(crate) struct Hub {
     pub(crate) precedence: Arc<Precedence>,
     own_sids: OwnSids,
     keepers: Mutex<Keepers>,
+    /// Sessions that wait for an app server.
+    pub(crate) homes_waiting: AtomicI64,
     handshakes_refused: LogPace,
     sessions_dropped: LogPace,
 }
@@ -70,6 +72,7 @@ impl Hub {
             precedence: Arc::default(),
             own_sids: OwnSids::default(),
             keepers: Mutex::default(),
+            homes_waiting: AtomicI64::new(0),
             trunks_open: AtomicUsize::new(0),
             handshakes_refused: LogPace::default(),
             sessions_dropped: LogPace::default(),
@@ -113,7 +116,9 @@ impl Hub {
         let mut paths = vec![format!("{HUBS_PREFIX}{}", self.name)];
         paths.extend(own_paths.map(str::to_owned));
         let app_servers = locked(&self.roster).status();
-        HubStatus { name: self.name.clone(), paths, app_servers }
+        let waiting = self.homes_waiting.load(Ordering::Relaxed);
+        let sessions_waiting = usize::try_from(waiting).unwrap_or_default();
+        HubStatus { name: self.name.clone(), paths, app_servers, sessions_waiting }
     }
 }
 

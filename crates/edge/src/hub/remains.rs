@@ -1,14 +1,57 @@
-//! The batches that an app server had not handled when its trunk ended.
+//! What is left of a trunk that is over: the batches on their way to its app server, and what
+//! became of its sessions.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 
-/// What a dead trunk's app server had not handled: whole batches in the order in which they were
-/// sent.
+/// Batches that a lost app server may not have handled, oldest first.
 #[derive(Debug, Default)]
-#[allow(dead_code, reason = "sessions that wait for another app server will need them")]
 pub(crate) struct Remains {
-    /// The app server may have handled these, in part or without a chance to say so.
+    /// Those that it may have handled, or has handled in part.
     pub(crate) doubtful: Vec<Bytes>,
-    /// The app server has certainly not begun these. They come after all of `doubtful`.
+    /// Those that it has certainly not begun, all of them after the doubtful ones.
     pub(crate) unbegun: Vec<Bytes>,
+}
+
+/// What became of the sessions of a lost app server, counted by all shards.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    kept: AtomicUsize,
+    in_doubt: AtomicUsize,
+    closed: AtomicUsize,
+}
+
+impl Tally {
+    /// Counts a session that waits for another app server.
+    pub(crate) fn kept(&self) {
+        self.kept.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a session that is closed because nobody can tell what the app server has done of its
+    /// last messages.
+    pub(crate) fn in_doubt(&self) {
+        self.in_doubt.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a session that is closed because no other app server could take it over.
+    pub(crate) fn closed(&self) {
+        self.closed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Logs the counts; call it when all shards have counted.
+    pub(crate) fn log(&self, hub: &str, server: &str) {
+        let [kept, in_doubt, closed] =
+            [&self.kept, &self.in_doubt, &self.closed].map(|count| count.load(Ordering::Relaxed));
+        if kept + in_doubt + closed > 0 {
+            tracing::info!(
+                hub,
+                server,
+                kept,
+                in_doubt,
+                closed,
+                "sessions of an app server that is gone"
+            );
+        }
+    }
 }

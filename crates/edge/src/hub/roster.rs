@@ -36,6 +36,7 @@ impl Roster {
             sessions: trunk.sessions(),
             hangs: trunk.is_ejected(),
             draining: trunk.is_draining(),
+            rehome: trunk.own.rehome,
         };
         self.trunks.iter().map(status).collect()
     }
@@ -91,6 +92,29 @@ impl Hub {
             trunk.session_removed();
             return None;
         }
+        Some(trunk)
+    }
+
+    /// Picks an app server for a session whose own is gone, except the `full` ones. One that hangs
+    /// is not asked: the session waits.
+    pub(crate) fn pick_home(
+        &self,
+        limits: &Limits,
+        now: Timestamp,
+        full: &[TrunkNumber],
+    ) -> Option<Arc<Trunk>> {
+        let mut state = locked(&self.roster);
+        let Roster { trunks, cursor, .. } = &mut *state;
+        let at = (now, limits.patience());
+        let fits = |trunk: &Trunk| {
+            trunk.own.rehome
+                && !trunk.is_draining()
+                && !full.contains(&trunk.number)
+                && trunk.is_usable(limits.trunk_unread_bytes_max)
+                && trunk.standing(now, limits.patience()) != Standing::Ejected
+        };
+        let trunk = choose(trunks, cursor, at, fits, Trunk::sessions)?;
+        trunk.session_added();
         Some(trunk)
     }
 

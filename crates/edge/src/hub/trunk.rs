@@ -15,6 +15,7 @@ use trunkline_trunk::settings::{EngineSettings, OwnSettings};
 use trunkline_trunk::{Misbehaved, RequestId, SharedCredit};
 
 use super::asking::Asking;
+use super::remains::Tally;
 use super::{Hub, locked};
 use crate::neighbours::Neighbours;
 
@@ -50,9 +51,10 @@ pub(crate) struct Trunk {
     pub(crate) sdk: String,
     pub(crate) origin: Origin,
     pub(crate) settings: EngineSettings,
-    #[allow(dead_code, reason = "what it allows is not there yet")]
     /// What the SDK itself said about this trunk.
     pub(crate) own: OwnSettings,
+    /// What became of its sessions, once it is gone.
+    pub(crate) tally: Tally,
     /// Encoded frames that wait for the writer. Shards append once per turn. Bounded by credit for
     /// data, and by the number of sessions and requests for everything else.
     outbox: Mutex<Outbox>,
@@ -143,6 +145,7 @@ impl Trunk {
             origin,
             settings,
             own,
+            tally: Tally::default(),
             outbox: Mutex::default(),
             wake_writer: Notify::new(),
             credit,
@@ -268,7 +271,6 @@ impl Trunk {
         frames
     }
 
-    #[allow(dead_code, reason = "sessions that wait for another app server will need it")]
     /// Shows the frames that wait, for a trunk that has ended: nobody takes them any longer.
     pub(crate) fn with_outbox<T>(&self, look: impl FnOnce(&[u8]) -> T) -> T {
         look(&self.outbox().frames)
@@ -379,6 +381,7 @@ impl Trunk {
 impl Drop for Trunk {
     fn drop(&mut self) {
         self.hub.leave_server(&self.server_id);
+        self.tally.log(&self.hub.name, &self.server_id);
     }
 }
 

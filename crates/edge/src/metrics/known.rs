@@ -2,8 +2,9 @@
 //! at 1 has no rate, and the first event would raise no alert.
 
 use trunkline_engineio::CloseReason;
+use trunkline_trunk::Origin;
 
-use super::{Carrier, Cause, Ending, Kind, Metrics, Outcome};
+use super::{Carrier, Cause, Ending, Kind, Metrics, Outcome, Rehomed, origin_name};
 
 pub(super) const STREAMS_REFUSED: &[&str] = &[
     "streams_full",
@@ -131,10 +132,14 @@ const CLIENT_TOKENS_REFUSED: &[&str] = &[
 
 const RECOVERIES: &[&str] = &["found", "not_found", "taken", "unproved"];
 
+/// What becomes of sessions whose app server is gone.
+const REHOMED: &[&str] = &["adopted", "ended", "in_doubt", "lost", "no_home", "refused", "silent"];
+
 const UPGRADES: &[&str] = &["done", "failed", "refused", "stream_closed"];
 
-const CLOSE_REASONS: [CloseReason; 12] = [
+const CLOSE_REASONS: [CloseReason; 14] = [
     CloseReason::AppServerLost,
+    CloseReason::AppServerLostInDoubt,
     CloseReason::Forced,
     CloseReason::MemoryFull,
     CloseReason::NodeShutdown,
@@ -142,6 +147,7 @@ const CLOSE_REASONS: [CloseReason; 12] = [
     CloseReason::ParseError,
     CloseReason::PingTimeout,
     CloseReason::RecoveryUnproved,
+    CloseReason::RehomeRefused,
     CloseReason::ServerShuttingDown,
     CloseReason::TooLarge,
     CloseReason::TransportClose,
@@ -163,6 +169,11 @@ impl Metrics {
         for (family, words) in causes {
             for cause in words {
                 family.get_or_create(&Cause { cause }).inc_by(0);
+            }
+        }
+        for origin in [Origin::Orphan, Origin::HandedOver].map(origin_name) {
+            for outcome in REHOMED {
+                self.rehomed.get_or_create(&Rehomed { origin, outcome }).inc_by(0);
             }
         }
         let outcomes = [
@@ -231,6 +242,11 @@ mod tests {
         let is_recoveries = |row: &[&str]| row[1].contains("`trunkline_recoveries_total`");
         let documented = cells(PAGE, is_recoveries, 4);
         assert_eq!(documented[1..], *RECOVERIES, "behind the label's name");
+        let is_rehomed = |row: &[&str]| row[1].contains("`trunkline_rehomed_total`");
+        let documented = cells(PAGE, is_rehomed, 4);
+        let outcomes = documented.split(|word| *word == "outcome").nth(1);
+        let words = outcomes.map(|words| words.iter().filter(|word| **word != "home_wait"));
+        assert!(words.is_some_and(|words| words.eq(REHOMED)), "{documented:?}");
     }
 
     #[test]

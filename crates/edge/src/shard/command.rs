@@ -70,7 +70,6 @@ pub(crate) enum Command {
     /// sent in the trunk's outbox.
     TrunkDown {
         trunk: TrunkNumber,
-        #[allow(dead_code, reason = "sessions that wait for another app server will need it")]
         remains: Arc<Remains>,
     },
     /// The trunk's app has other options from now on.

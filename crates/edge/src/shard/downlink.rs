@@ -97,7 +97,8 @@ impl Shard {
                 }
                 self.forget_refused(trunk, &frame);
             }
-            Ok(Action::Freed | Action::HandedBack) => self.release(index),
+            Ok(Action::Freed) => self.release(index),
+            Ok(Action::HandedBack) => self.handed_back(index, &frame),
             Ok(Action::Closed) => self.close_by_app(index, &frame),
             Ok(Action::Accepted | Action::Deliver | Action::Rejected) => {
                 self.apply(trunk, index, frame);
@@ -125,6 +126,7 @@ impl Shard {
     #[expect(clippy::wildcard_enum_match_arm, reason = "only these kinds of frames get here")]
     fn apply(&mut self, trunk: TrunkNumber, index: u32, frame: Frame) {
         match frame {
+            Frame::Accept { .. } if self.is_between(index) => self.adopted(index),
             Frame::Accept { sid, headers, lasting, .. } => {
                 self.accept(index, &sid, &headers, &lasting);
             }
@@ -134,14 +136,15 @@ impl Shard {
                 self.send(index, &message, flags);
             }
             Frame::Attach { nsp, socket, rooms, .. } => {
-                let Some((hub, key)) = self.socket_on(trunk, index, nsp) else { return };
-                self.recoveries[hub].take_seat((SessionKey(index), key));
-                self.attach((trunk, index), (hub, key), &socket, &rooms, false);
+                let Some(place) = self.socket_on(trunk, index, nsp) else { return };
+                self.attach_fresh((trunk, index), place, &socket, &rooms, false);
             }
             Frame::Beside { nsp, socket, rooms, .. } => {
-                let Some((hub, key)) = self.socket_on(trunk, index, nsp) else { return };
-                self.attach((trunk, index), (hub, key), &socket, &rooms, true);
+                let Some(place) = self.socket_on(trunk, index, nsp) else { return };
+                self.attach_fresh((trunk, index), place, &socket, &rooms, true);
             }
+            Frame::State(state) => self.keep_state(trunk, index, &state),
+            Frame::Standing { flags, .. } => self.standing(index, flags),
             Frame::Choose { nsp, socket, .. } => {
                 if let Some((hub, key)) = self.socket_on(trunk, index, nsp) {
                     self.boards[hub].choose(SessionKey(index), key, &socket);
@@ -154,6 +157,7 @@ impl Shard {
             Frame::Detach { nsp, .. } => {
                 if let Some((hub, key)) = self.socket_on(trunk, index, nsp) {
                     self.boards[hub].detach(SessionKey(index), key);
+                    self.forget_states(index, (hub, key));
                 }
             }
             Frame::Join { nsp, rooms, .. } => {
@@ -201,6 +205,25 @@ impl Shard {
         if let Some(key) = shard_trunk.namespaces.remove(&nsp.0) {
             self.boards[usize::from(shard_trunk.trunk.hub.number)].release_namespace(key);
         }
+    }
+
+    /// Attaches a socket as its app server has made it. A socket of the same id that waits for an
+    /// app server becomes this one: it keeps its place among those that return.
+    fn attach_fresh(
+        &mut self,
+        (trunk, index): (TrunkNumber, u32),
+        (hub, key): (usize, NamespaceKey),
+        socket: &Str,
+        rooms: &[Str],
+        beside: bool,
+    ) {
+        let session = SessionKey(index);
+        let is_adopted = self.is_between(index) && self.boards[hub].choose(session, key, socket);
+        if !is_adopted && !beside {
+            self.recoveries[hub].take_seat((session, key));
+        }
+        self.attach((trunk, index), (hub, key), socket, rooms, beside && !is_adopted);
+        self.forget_states(index, (hub, key));
     }
 
     /// Enters a session's socket, with its rooms, into the switchboard. `beside`: the session may
@@ -303,9 +326,16 @@ impl Shard {
     }
 
     /// Handles `Close` from the app server: earlier messages are sent first.
-    fn close_by_app(&mut self, index: u32, frame: &Frame) {
+    pub(super) fn close_by_app(&mut self, index: u32, frame: &Frame) {
         let now = self.now;
+        if let Frame::Close { reason, .. } = frame
+            && self.adoption_closed(index, reason.reason())
+        {
+            return;
+        }
         let shutdown = matches!(frame, Frame::Close { reason, .. } if reason.reason() == WireReason::AppShutdown);
+        // What is to be kept of its sockets, the app server has said.
+        let parked = self.end_keepsake(index, None, "ended");
         let reason = if shutdown { CloseReason::ServerShuttingDown } else { CloseReason::Forced };
         let Some(slot) = self.slots.get_mut(index) else { return };
         match &mut slot.state {
@@ -334,6 +364,9 @@ impl Shard {
                 self.close_number(index, WireReason::AppClosed, "");
                 self.release(index);
             }
+        }
+        for command in parked {
+            self.handle(command);
         }
     }
 

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use trunkline_clock::Timestamp;
 use trunkline_engineio::{CloseReason, Session, Transmit, TransportKind};
 use trunkline_switchboard::SessionKey;
-use trunkline_trunk::{self as wire, CloseReason as WireReason, FrameKind, NumberState};
+use trunkline_trunk::{self as wire, CloseReason as WireReason, FrameKind};
 use trunkline_websocket::{Opcode, encode};
 
 use super::command::{Answer, SlotKey};
@@ -19,9 +19,7 @@ use super::recovery::Log;
 use super::slot::{Carrier, State, number_of};
 use super::streams::Stream;
 use super::{Lingering, Shard};
-use crate::hub::TrunkNumber;
 use crate::metrics::Ending;
-use crate::unavailable::Unavailable;
 
 /// Time in which a closed stream has to deliver its last frame and receive the client's answer.
 pub(super) const LINGER: Duration = Duration::from_secs(30);
@@ -34,8 +32,8 @@ const EXPIRY: Duration = Duration::from_secs(1);
 /// Sessions that wait to be closed at an even pace.
 #[derive(Debug, Default)]
 pub(super) struct Orphans {
-    waiting: VecDeque<(SlotKey, CloseReason)>,
-    next_at: Option<Timestamp>,
+    pub(super) waiting: VecDeque<(SlotKey, CloseReason)>,
+    pub(super) next_at: Option<Timestamp>,
     /// The part of a session that the steps so far have left over.
     owed: f64,
 }
@@ -74,12 +72,15 @@ impl Shard {
         reason: CloseReason,
         description: &'static str,
     ) {
+        let past = self.past_of(index);
+        let parked = self.end_keepsake(index, past, "ended");
         let slot = self.slots.at(index);
         let State::Live(mut live) = std::mem::replace(&mut slot.state, State::Ended) else {
             return;
         };
         self.unwatch(index);
         let slot = self.slots.at(index);
+        let counted = slot.counted;
         let hub = usize::from(slot.hub);
         let in_one_payload = slot.spoke && live.session.transport() == TransportKind::Polling;
         self.boards[hub].remove_session(SessionKey(index));
@@ -108,7 +109,7 @@ impl Shard {
         if let Some(probe) = live.probe {
             self.linger(probe.stream, None);
         }
-        self.count_session(live.counted, -1);
+        self.count_session(counted, -1);
         let wire_reason = wire_reason(reason, in_one_payload);
         let description = if matches!(reason, CloseReason::MemoryFull | CloseReason::OutboxFull) {
             // On the trunk both are one reason; the description tells the app which one it was.
@@ -120,12 +121,19 @@ impl Shard {
         self.env.metrics.sessions_closed.get_or_create(&ending).inc();
         self.close_number(index, wire_reason, description);
         self.release(index);
+        // They learn that the session has ended.
+        for command in parked {
+            self.handle(command);
+        }
     }
 
     /// Sends `Close` for a session number, once.
     pub(super) fn close_number(&mut self, index: u32, reason: WireReason, description: &str) {
         let number = number_of(index, self.index, self.shards);
         let slot = self.slots.at(index);
+        if slot.number.end_leaving() {
+            return; // It was sent when the app server asked to hand the session over.
+        }
         if slot.number.send(FrameKind::Close).is_err() {
             return; // It was sent before, or the app server is gone.
         }
@@ -227,67 +235,6 @@ impl Shard {
         }
     }
 
-    /// Handles the loss of an app server: its handshakes fail at once, its sessions are closed at a
-    /// measured pace.
-    pub(super) fn trunk_down(&mut self, number: TrunkNumber) {
-        let Some(gone) = self.trunks.remove(&number) else { return };
-        // An app server that was draining has left on purpose.
-        let reason = if gone.trunk.is_draining() {
-            CloseReason::ServerShuttingDown
-        } else {
-            CloseReason::AppServerLost
-        };
-        if let Some(feed) = gone.feed {
-            self.recoveries[usize::from(gone.trunk.hub.number)].source_down(self.now, feed);
-        }
-        for key in gone.namespaces.values() {
-            self.boards[usize::from(gone.trunk.hub.number)].release_namespace(*key);
-        }
-        let slots: Vec<u32> = self
-            .slots
-            .iter()
-            .filter(|(_, slot)| slot.trunk == number)
-            .map(|(index, _)| index)
-            .collect();
-        for index in slots {
-            let slot = self.slots.at(index);
-            slot.number = NumberState::Free;
-            let key = SlotKey { shard: self.index, slot: index, generation: slot.generation };
-            match &mut slot.state {
-                State::Live(live) => {
-                    let ended = live.held.take().and_then(|held| held.ended);
-                    if let Some((reason, description)) = ended {
-                        self.end_session(index, reason, description);
-                        continue;
-                    }
-                    // Its own app server is gone; broadcasts of others would be half a
-                    // conversation.
-                    let hub = usize::from(slot.hub);
-                    self.boards[hub].remove_session(SessionKey(index));
-                    self.orphans.waiting.push_back((key, reason));
-                }
-                State::Opening(_) => self.fail_orphaned_opening(index),
-                State::Ended => self.release(index),
-            }
-        }
-        if !self.orphans.waiting.is_empty() {
-            self.orphans.next_at.get_or_insert(self.now);
-        }
-    }
-
-    /// Tries another app server for a handshake whose app server is gone; otherwise fails it.
-    fn fail_orphaned_opening(&mut self, index: u32) {
-        if self.try_elsewhere(index) {
-            return;
-        }
-        let slot = self.slots.at(index);
-        if let State::Opening(opening) = std::mem::replace(&mut slot.state, State::Ended) {
-            let _ = opening.reply.send(Answer::Unavailable(Unavailable::NoAppServer));
-        }
-        self.note_refused(index, Unavailable::NoAppServer);
-        self.release(index);
-    }
-
     /// The next time at which something in this file has to continue.
     pub(super) fn paced_deadline(&self) -> Option<Timestamp> {
         let lingering = self.linger_ends.front().map(|(until, _, _)| *until);
@@ -297,7 +244,8 @@ impl Shard {
         let eviction = self.env.memory.has_ceiling().then_some(self.eviction.next_at);
         let rests = self.resting.next_end();
         let closing = [lingering, parting, rests, eviction, self.slow_due];
-        let all = [self.orphans.next_at, drain, kept].into_iter().chain(closing);
+        let all = [self.orphans.next_at, self.homes.deadline(), drain, kept];
+        let all = all.into_iter().chain(closing);
         all.flatten().min()
     }
 
@@ -310,6 +258,7 @@ impl Shard {
             self.expire_recoveries();
             self.recoveries_due = self.now + EXPIRY;
         }
+        self.look_at_homes();
         self.close_orphans();
         self.close_drained();
         self.look_at_slow();
@@ -322,7 +271,7 @@ impl Shard {
         self.orphans.owed = due.fract();
         for _ in 0..whole(due) {
             let Some((key, reason)) = self.orphans.waiting.pop_front() else { break };
-            self.close_live(key, reason);
+            self.close_orphan(key, reason);
         }
         self.orphans.next_at = (!self.orphans.waiting.is_empty()).then(|| at + PACE);
     }
@@ -376,7 +325,7 @@ impl Shard {
     clippy::cast_sign_loss,
     reason = "a share of at most as many sessions as there are, never negative"
 )]
-fn whole(due: f64) -> usize {
+pub(super) fn whole(due: f64) -> usize {
     due as usize
 }
 
@@ -436,6 +385,8 @@ fn wire_reason(reason: CloseReason, in_one_payload: bool) -> WireReason {
         CloseReason::TooLarge => WireReason::MessageTooLarge,
         // For the app these are the same: the client has to connect again.
         CloseReason::NodeShutdown | CloseReason::RecoveryUnproved => WireReason::NodeShutdown,
-        CloseReason::AppServerLost => WireReason::AppLost,
+        CloseReason::AppServerLost
+        | CloseReason::AppServerLostInDoubt
+        | CloseReason::RehomeRefused => WireReason::AppLost,
     }
 }

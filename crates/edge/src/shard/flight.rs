@@ -111,9 +111,11 @@ impl Shard {
 fn has_last_words(reason: CloseReason) -> bool {
     match reason {
         CloseReason::AppServerLost
+        | CloseReason::AppServerLostInDoubt
         | CloseReason::Forced
         | CloseReason::NodeShutdown
         | CloseReason::RecoveryUnproved
+        | CloseReason::RehomeRefused
         | CloseReason::ServerShuttingDown => true,
         CloseReason::MemoryFull
         | CloseReason::OutboxFull

@@ -61,6 +61,14 @@ impl Shard {
         }
     }
 
+    /// Forgets the marks of a session whose app server is gone.
+    pub(super) fn forget_marks(&mut self, index: u32) {
+        if let Some(watch) = self.watches.get_mut(&index) {
+            watch.marks.clear();
+            self.unwatch_if_idle(index);
+        }
+    }
+
     /// Removes a session from the table of watched sessions if it is neither slow nor marked.
     pub(super) fn unwatch_if_idle(&mut self, index: u32) {
         let is_idle = |watch: &Watch| watch.slow.is_none() && watch.marks.is_empty();

@@ -6,6 +6,7 @@
 //! Every caller ends with [`Shard::finish_turn`], which flushes each touched session once and hands
 //! each app server one batch.
 
+mod adoption;
 mod backlog;
 mod broadcasting;
 mod command;
@@ -13,8 +14,13 @@ mod downlink;
 mod ending;
 mod eviction;
 mod flight;
+mod homes;
 mod idle;
+mod interner;
+mod keepsake;
+mod leaving;
 mod local;
+mod loss;
 mod marks;
 mod opening;
 mod poller;
@@ -61,6 +67,8 @@ use self::ending::{DrainPace, Orphans};
 use self::eviction::Eviction;
 pub(crate) use self::flight::Flight;
 use self::flight::Flights;
+use self::homes::Homes;
+use self::interner::Interner;
 pub(crate) use self::local::LocalShard;
 use self::marks::Watch;
 pub(crate) use self::opening::{OpenRequest, deflate_settings};
@@ -140,6 +148,10 @@ pub(crate) struct Shard {
     /// The time of the next check of slow clients; `None` while there are none.
     slow_due: Option<Timestamp>,
     orphans: Orphans,
+    /// Sessions that wait for an app server.
+    homes: Homes,
+    /// What the kept requests of many sessions have in common.
+    interner: Interner,
     drain: Option<DrainPace>,
     rng: StdRng,
     /// One read buffer for all streams of the shard.
@@ -165,6 +177,8 @@ struct ShardTrunk {
     /// The numbers of the app server's broadcasts; `None` without connection state recovery, which
     /// alone needs them.
     feed: Option<Feed>,
+    /// Sessions of other app servers that it was asked to take over and has not answered.
+    adopting: usize,
 }
 
 #[derive(Debug)]
@@ -234,6 +248,8 @@ impl Shard {
             watches: HashMap::new(),
             slow_due: None,
             orphans: Orphans::default(),
+            homes: Homes::default(),
+            interner: Interner::default(),
             drain: None,
             rng,
             scratch: vec![0; SCRATCH_BYTES].into_boxed_slice(),
@@ -250,7 +266,7 @@ impl Shard {
                 // The trunk may have ended by now; the shard receives a command for that.
                 let _ = known.send(());
             }
-            Command::TrunkDown { trunk, remains: _ } => self.trunk_down(trunk),
+            Command::TrunkDown { trunk, remains } => self.trunk_down(trunk, &remains),
             Command::Past(reply) => {
                 // The requester may have ended since.
                 let _ = reply.send(());
@@ -311,6 +327,7 @@ impl Shard {
                 waiting: VecDeque::new(),
                 namespaces: HashMap::new(),
                 feed,
+                adopting: 0,
             },
         );
     }

@@ -173,8 +173,10 @@ impl Shard {
         // Copies, because slices would keep the batch that they arrived in for the session's life.
         let headers = own_copies(headers);
         let lasting = own_copies(lasting);
-        let Opening { protocol, transport, base64_only, jsonp, poll, reply, trunk, .. } = *opening;
-        self.answered(index, opening.asked_at);
+        let asked_at = opening.asked_at;
+        let Opening { protocol, transport, base64_only, jsonp, poll, reply, trunk, open, .. } =
+            *opening;
+        self.answered(index, asked_at);
         let sid = Sid { node: self.env.node_number, shard: self.index, slot: index, secret };
         let mut extra = Extra {
             lasting: (!lasting.is_empty()).then(|| Arc::from(lasting)),
@@ -216,14 +218,11 @@ impl Shard {
             }
         };
         let extra = has_extra.then(|| Box::new(extra));
-        self.slots.at(index).state = State::Live(Live {
-            session,
-            carrier,
-            probe: None,
-            held: None,
-            counted: transport,
-            extra,
-        });
+        let keepsake = self.keepsake(&trunk, protocol, &open.request);
+        let slot = self.slots.at(index);
+        slot.counted = transport;
+        slot.state =
+            State::Live(Live { session, carrier, probe: None, held: None, keepsake, extra });
         self.count_session(transport, 1);
         self.count_handshake("accepted");
         match promised {
@@ -386,7 +385,7 @@ impl Shard {
         let now = self.now;
         let Some(slot) = self.slots.get_mut(index) else { return };
         // A client cannot be blamed for its silence while the shard does not read from it.
-        let waits = slot.live().is_some_and(|live| live.held.is_some());
+        let waits = slot.live().is_some_and(|live| live.held.is_some()) || slot.is_between();
         let unheard = waits || slot.paused || !self.trunks.contains_key(&slot.trunk);
         let State::Live(live) = &mut slot.state else { return };
         if unheard {

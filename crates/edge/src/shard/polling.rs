@@ -9,7 +9,7 @@ use super::command::{
     Answer, Asked, Command, POST_BROKEN, PostBegun, PostBounds, Refusal, SlotKey,
 };
 use super::slot::{Carrier, Live, State, number_of};
-use super::uplink::{Held, Uplink, answer_to};
+use super::uplink::{Uplink, answer_to};
 use crate::hub::TrunkNumber;
 use crate::reply::{self, Reply};
 use crate::sid::Sid;
@@ -83,6 +83,9 @@ impl Shard {
                 return;
             }
         };
+        if self.is_between(key.slot) {
+            return self.park_post(key.slot, Command::PostBegin { asked, reply });
+        }
         let number = number_of(key.slot, self.index, self.shards);
         let Some(slot) = self.slots.get_mut(key.slot) else { return };
         if let Some(held) = slot.live().and_then(|live| live.held.as_mut()) {
@@ -136,7 +139,7 @@ impl Shard {
         let Some(live) = self.live(key) else { return };
         let lasting = live.lasting();
         let Carrier::Polling(polling) = &mut live.carrier else { return };
-        if live.held.is_some() {
+        if live.held.as_ref().is_some_and(|held| held.has_post()) {
             // This POST began when the body of the one before had been read but had not reached the
             // shard.
             live.session.handle_overlapping_post(now);
@@ -147,8 +150,9 @@ impl Shard {
         }
         match live.session.begin_post(now, binary, body) {
             Ok(post) => {
-                live.held = Some(Box::new(Held::by_post(post, reply)));
+                live.held.get_or_insert_default().hold_post(post, reply);
                 self.send_held(key.slot);
+                self.note_demand(key.slot);
             }
             Err(rule) => {
                 polling.posting = None;

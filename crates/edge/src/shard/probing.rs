@@ -97,9 +97,13 @@ impl Shard {
         let number = number_of(index, self.index, self.shards);
         let Some(slot) = self.slots.get_mut(index) else { return };
         let uplink = slot.uplink();
+        let is_between = slot.is_between();
         let State::Live(live) = &mut slot.state else { return };
         let Some(probe) = live.probe.as_deref_mut() else { return };
-        let Some(uplink) = Uplink::new(&mut self.trunks, uplink, number) else { return };
+        let uplink = Uplink::new(&mut self.trunks, uplink, number);
+        if uplink.is_none() && !is_between {
+            return;
+        }
         let mut ear = Ear {
             session: &mut live.session,
             held: &mut live.held,
@@ -114,7 +118,11 @@ impl Shard {
         let inflated = ear.inflated;
         // A broken stream shows at its next read; a pong that does not fit waits in the stream.
         let _ = probe.stream.write(&mut Vec::new());
-        if live.held.as_ref().is_some_and(|held| held.waits_for_credit()) {
+        if is_between {
+            if live.held.is_some() {
+                self.note_demand(index);
+            }
+        } else if live.held.as_ref().is_some_and(|held| held.waits_for_credit()) {
             self.pause(index);
         } else if live.held.is_some() {
             self.set_heavy(index);

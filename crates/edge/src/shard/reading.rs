@@ -57,7 +57,8 @@ const PROBE_BYTES_MAX: usize = 1024;
 pub(super) struct Ear<'a> {
     pub(super) session: &'a mut Session,
     pub(super) held: &'a mut Option<Box<Held>>,
-    pub(super) uplink: Uplink<'a>,
+    /// `None` while the session is between two app servers: everything but a probe is held.
+    pub(super) uplink: Option<Uplink<'a>>,
     pub(super) metrics: &'a Metrics,
     pub(super) now: Timestamp,
     /// Set when the stream is a probe, not the session's own.
@@ -81,8 +82,9 @@ impl Ear<'_> {
                 held.unheard.extend_from_slice(rest);
                 break;
             }
-            if self.inflated > HEAVY_BYTES && !(self.is_probe && self.session.is_probing()) {
-                // Others first: the rest is held as it arrived.
+            let waits = self.inflated > HEAVY_BYTES || self.uplink.is_none();
+            if waits && !(self.is_probe && self.session.is_probing()) {
+                // Others first, or nobody to send it to: the rest is held as it arrived.
                 self.held.get_or_insert_default();
                 continue;
             }
@@ -169,7 +171,9 @@ impl Ear<'_> {
             if self.session.handle_probe_message(self.now, body) {
                 // Sent at once: the frames that follow in the same read arrived on the new
                 // transport.
-                self.uplink.upgraded();
+                if let Some(uplink) = &mut self.uplink {
+                    uplink.upgraded();
+                }
             }
             return ControlFlow::Continue(());
         }
@@ -178,7 +182,11 @@ impl Ear<'_> {
         }
         match self.session.handle_message(self.now, body) {
             Ok(None) => self.idle.count(body),
-            Ok(Some(body)) => self.uplink.message(&body, self.held, self.metrics),
+            Ok(Some(body)) => {
+                if let Some(uplink) = &mut self.uplink {
+                    uplink.message(&body, self.held, self.metrics);
+                }
+            }
             Err(rule) => {
                 *heard = Heard::Misbehaved(rule.slug());
                 return ControlFlow::Break(());
@@ -301,7 +309,9 @@ impl Shard {
             }
             let number = number_of(index, self.index, self.shards);
             let Some(uplink) = Uplink::new(&mut self.trunks, uplink, number) else {
-                return; // The app server is gone, and the session will be closed.
+                // The app server is gone: another one will take the session over, or it will be
+                // closed.
+                return self.hear_between(index, ended);
             };
             if live.held.as_ref().is_some_and(|held| !held.waits_for_credit()) {
                 return self.set_heavy(index);
@@ -340,6 +350,32 @@ impl Shard {
         self.read_later(index);
     }
 
+    /// Handles that the stream of a session between two app servers may be read. Its bytes stay in
+    /// the stream, unless the client has ended it: nothing else tells whether it only said its last
+    /// words or has gone without a word.
+    fn hear_between(&mut self, index: u32, ended: bool) {
+        let now = self.now;
+        let Some(slot) = self.slots.get_mut(index) else { return };
+        if !slot.is_between() {
+            return;
+        }
+        let State::Live(live) = &mut slot.state else { return };
+        let Carrier::Stream(stream) = &mut live.carrier else { return };
+        if ended && live.held.is_none() {
+            match stream.socket.read(&mut self.scratch) {
+                Ok(0) => live.session.handle_stream_closed(now),
+                Ok(count) => {
+                    let held = live.held.get_or_insert_default();
+                    held.unheard.extend_from_slice(&self.scratch[..count]);
+                }
+                Err(error) if is_temporary(&error) => (),
+                Err(_) => live.session.handle_stream_closed(now),
+            }
+            self.mark_dirty(index);
+        }
+        self.note_demand(index);
+    }
+
     /// Reads bytes that arrived right after a handshake.
     pub(super) fn read_leftover(&mut self, index: u32, bytes: &[u8]) {
         self.hear(index, &mut bytes.to_vec());
@@ -350,13 +386,20 @@ impl Shard {
         let number = number_of(index, self.index, self.shards);
         let Some(slot) = self.slots.get_mut(index) else { return false };
         let uplink = slot.uplink();
+        let is_between = slot.is_between();
         let State::Live(live) = &mut slot.state else { return false };
         let Carrier::Stream(stream) = &mut live.carrier else { return false };
-        let Some(uplink) = Uplink::new(&mut self.trunks, uplink, number) else { return false };
+        let Some(uplink) = Uplink::new(&mut self.trunks, uplink, number) else {
+            if is_between {
+                live.held.get_or_insert_default().unheard.extend_from_slice(input);
+                self.note_demand(index);
+            }
+            return false;
+        };
         let mut ear = Ear {
             session: &mut live.session,
             held: &mut live.held,
-            uplink,
+            uplink: Some(uplink),
             metrics: &self.env.metrics,
             now: self.now,
             is_probe: false,
@@ -419,6 +462,10 @@ impl Shard {
         }
         false
     }
+}
+
+fn is_temporary(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
 
 /// The answer to a close frame: the same code and reason.

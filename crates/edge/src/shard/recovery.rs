@@ -212,7 +212,7 @@ impl Shard {
 }
 
 /// The time for which the app wants clients to be able to return.
-fn keep_time(settings: &EngineSettings) -> Option<Duration> {
+pub(super) fn keep_time(settings: &EngineSettings) -> Option<Duration> {
     settings.connection_state_recovery.map(|recovery| recovery.max_disconnection)
 }
 

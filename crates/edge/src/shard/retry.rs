@@ -62,6 +62,7 @@ impl Shard {
             ended: false,
             paused: false,
             pending: true,
+            counted: opening.transport,
             armed: look_at,
             state: State::Opening(opening),
         });

@@ -295,8 +295,11 @@ impl Shard {
     /// Counts an upgrade; the app server was notified when the upgrade packet came.
     fn count_upgraded(&mut self, index: u32) {
         self.count_upgrade("done");
-        let Some(live) = self.slots.at(index).live() else { return };
-        let before = std::mem::replace(&mut live.counted, TransportKind::WebSocket);
+        let slot = self.slots.at(index);
+        if slot.live().is_none() {
+            return;
+        }
+        let before = std::mem::replace(&mut slot.counted, TransportKind::WebSocket);
         self.count_session(before, -1);
         self.count_session(TransportKind::WebSocket, 1);
     }

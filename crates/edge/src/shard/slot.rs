@@ -12,6 +12,7 @@ use trunkline_trunk::{Header, Open, SessionNumber};
 
 use super::command::{Answer, SlotKey};
 use super::flight::Flights;
+use super::keepsake::Keepsake;
 use super::streams::Stream;
 use super::timers::Tick;
 use super::uplink::Held;
@@ -24,6 +25,7 @@ use crate::sid::SidSecret;
 pub(crate) struct Slot {
     pub(crate) generation: u32,
     pub(crate) secret: SidSecret,
+    /// The session's app server; [`NOWHERE`](super::homes::NOWHERE) while it waits for one.
     pub(crate) trunk: TrunkNumber,
     /// The hub's place in the shard's list of switchboards.
     pub(crate) hub: u16,
@@ -50,6 +52,9 @@ pub(crate) struct Slot {
     /// Set when the last post brought messages: an end in the same payload belongs to the same
     /// turn.
     pub(crate) spoke: bool,
+    /// The transport under which the session is counted. Here and not in `Live`, where it would
+    /// take eight bytes.
+    pub(crate) counted: TransportKind,
     /// The tick at which this slot's timer entry is valid.
     pub(crate) armed: Tick,
     pub(crate) state: State,
@@ -104,8 +109,8 @@ pub(crate) struct Live {
     pub(crate) probe: Option<Box<Probe>>,
     /// Input that came when there was no credit for it.
     pub(crate) held: Option<Box<Held>>,
-    /// The transport under which this session is counted.
-    pub(crate) counted: TransportKind,
+    /// What another app server would need to take the session over; `None` when none may.
+    pub(crate) keepsake: Option<Box<Keepsake>>,
     /// Data that only some sessions have.
     pub(crate) extra: Option<Box<Extra>>,
 }

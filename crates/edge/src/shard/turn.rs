@@ -26,6 +26,7 @@ impl Shard {
     /// Flushes the touched sessions and gives each app server its batch.
     pub(super) fn finish_turn(&mut self) {
         self.evict();
+        self.give_homes();
         self.settle_dirty();
         std::mem::take(&mut self.sent).count_into(&self.env.metrics);
         for shard_trunk in self.trunks.values_mut() {

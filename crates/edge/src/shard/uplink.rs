@@ -47,8 +47,20 @@ pub(crate) struct Held {
 
 impl Held {
     /// Holds a whole post that has come.
-    pub(super) fn by_post(post: Post, reply: Reply<Answer>) -> Self {
-        Self { post: Some(post), reply: Some(reply), ..Self::default() }
+    pub(super) fn hold_post(&mut self, post: Post, reply: Reply<Answer>) {
+        self.post = Some(post);
+        self.reply = Some(reply);
+    }
+
+    /// Whether a post is under way.
+    pub(super) fn has_post(&self) -> bool {
+        self.post.is_some() || self.reply.is_some()
+    }
+
+    /// Holds messages before all others.
+    pub(super) fn put_before(&mut self, mut messages: VecDeque<(bool, Bytes)>) {
+        messages.append(&mut self.messages);
+        self.messages = messages;
     }
 
     /// Whether the rest can be sent only with credit.
@@ -103,12 +115,16 @@ pub(super) struct Uplink<'a> {
 }
 
 impl<'a> Uplink<'a> {
-    /// The uplink of a session; `None` when its app server is gone.
+    /// The uplink of a session; `None` when its app server is gone, is about to hand it over, or
+    /// has not taken it over yet.
     pub(super) fn new(
         trunks: &'a mut HashMap<TrunkNumber, ShardTrunk>,
         (trunk, state): (TrunkNumber, NumberState),
         number: SessionNumber,
     ) -> Option<Self> {
+        if matches!(state, NumberState::Adopting | NumberState::Leaving) {
+            return None;
+        }
         let open = state == NumberState::Open;
         Some(Self { shard_trunk: trunks.get_mut(&trunk)?, number, open })
     }
@@ -175,11 +191,10 @@ impl Shard {
     /// Pauses the slot until its app server gives credit.
     pub(super) fn pause(&mut self, index: u32) {
         let Some(slot) = self.slots.get_mut(index) else { return };
-        if std::mem::replace(&mut slot.paused, true) {
-            return;
-        }
         let number = number_of(index, self.index, self.shards);
-        if let Some(mut uplink) = Uplink::new(&mut self.trunks, slot.uplink(), number) {
+        if let Some(mut uplink) = Uplink::new(&mut self.trunks, slot.uplink(), number)
+            && !std::mem::replace(&mut slot.paused, true)
+        {
             uplink.pause(index);
         }
     }
@@ -205,7 +220,7 @@ impl Shard {
     fn resume(&mut self, trunk: TrunkNumber, index: u32) {
         let Some(slot) = self.slots.get_mut(index) else { return };
         // The slot may belong to another session by now.
-        if slot.trunk != trunk || !std::mem::take(&mut slot.paused) {
+        if slot.trunk != trunk || slot.is_between() || !std::mem::take(&mut slot.paused) {
             return;
         }
         if self.send_held(index) {

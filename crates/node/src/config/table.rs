@@ -330,6 +330,15 @@ key_table! {
         recovery_bytes_max: Size::<usize>::between(0, 64 * GIB);
         /// Sessions closed per second after the app server that held them is gone.
         orphan_close_per_second: Count::<u32>::between(1, 10_000_000);
+        /// Whether the sessions of an app server that is gone, or leaves, are given to another one
+        /// of the hub instead of being closed. Only for apps with connection state recovery.
+        rehome: Choice(&[("on", true), ("off", false)]);
+        /// Time that such a session waits for an app server. 0s: only one that is there already
+        /// gets it.
+        home_wait: span(0, 3_600);
+        /// Such sessions that are given to other app servers per second although their clients
+        /// have nothing to say. Those whose clients have are given at once.
+        rehome_per_second: Count::<u32>::between(1, 10_000_000);
     }
 }
 

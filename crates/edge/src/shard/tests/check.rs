@@ -43,7 +43,7 @@ impl World {
                 assert!(slot.armed <= latest, "{index}: a timer that comes too late");
             }
             if let State::Live(live) = &slot.state {
-                counted[usize::from(live.counted == TransportKind::WebSocket)] += 1;
+                counted[usize::from(slot.counted == TransportKind::WebSocket)] += 1;
                 self.check_live(index, slot, live);
             }
         }
@@ -80,6 +80,7 @@ impl World {
         }
         if let Some(held) = &live.held
             && self.shard.trunks.contains_key(&slot.trunk)
+            && !slot.is_between()
         {
             assert!(slot.paused || slot.heavy, "{index}: what is held goes on some time");
             assert!(

@@ -1,0 +1,359 @@
+//! Sessions without an app server, until another one takes them over: how they wait, for how long,
+//! and what is kept of their sockets when they end before that.
+//!
+//! A session that waits is one whose app server gives no credit: its stream is not read, and its
+//! posts are not begun. Its sockets stay in the switchboard, so broadcasts reach it. `adoption.rs`
+//! finds it another app server; `loss.rs` and `leaving.rs` say which sessions wait.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use trunkline_clock::Timestamp;
+use trunkline_engineio::{CloseReason, Protocol};
+use trunkline_switchboard::recovery::Persisted;
+use trunkline_switchboard::{NamespaceKey, SessionKey};
+use trunkline_trunk::{
+    ClientRequest, CloseReason as WireReason, NumberState, Origin, StandingFlags,
+    State as SocketFrame,
+};
+
+use super::command::{Command, SlotKey};
+use super::keepsake::{Journey, Keepsake, Past, SocketState};
+use super::recovery::keep_time;
+use super::slot::{Live, Slot, State};
+use super::uplink::Waiting;
+use super::{Shard, ShardTrunk};
+use crate::hub::{Hub, Trunk, TrunkNumber};
+
+/// The trunk of a session that waits for an app server. No trunk has this number.
+pub(super) const NOWHERE: TrunkNumber = 0;
+
+/// The sessions of a shard that wait for an app server.
+#[derive(Debug, Default)]
+pub(super) struct Homes {
+    pub(super) hubs: BTreeMap<u16, Queue>,
+    /// The times at which each has waited long enough, in order; some have a home by then.
+    pub(super) ends: VecDeque<(Timestamp, SlotKey)>,
+    /// The times at which each adoption is given up, in order; some are answered by then.
+    pub(super) asked: VecDeque<(Timestamp, SlotKey)>,
+    /// The time at which some more of the idle ones are given to app servers.
+    pub(super) next_at: Option<Timestamp>,
+    /// The part of a session that the steps so far have left over.
+    pub(super) owed: f64,
+}
+
+/// The sessions of one hub that wait. Keys of those that wait no longer are skipped.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    /// Those whose clients have said something: given away at once.
+    pub(super) eager: VecDeque<SlotKey>,
+    /// The others: given away at a pace.
+    pub(super) idle: VecDeque<SlotKey>,
+}
+
+impl Homes {
+    /// The next time at which something has to be done about them.
+    pub(super) fn deadline(&self) -> Option<Timestamp> {
+        let first = |list: &VecDeque<(Timestamp, SlotKey)>| list.front().map(|(at, _)| *at);
+        [first(&self.ends), first(&self.asked), self.next_at].into_iter().flatten().min()
+    }
+}
+
+impl ShardTrunk {
+    /// What has to be known of the app server once it is gone.
+    pub(super) fn past(&self) -> Option<Past> {
+        let keep = keep_time(&self.trunk.settings)?;
+        Some(Past { source: self.feed?.source(), keep })
+    }
+}
+
+impl Slot {
+    /// Whether the session has left its app server and no other one has been asked yet.
+    pub(super) fn waits_for_home(&self) -> bool {
+        self.trunk == NOWHERE && self.is_between()
+    }
+
+    /// Whether nothing goes to an app server: the old one is gone or about to be, and the new one
+    /// has not accepted.
+    pub(super) fn is_between(&self) -> bool {
+        match &self.state {
+            State::Live(live) => live.keepsake.as_ref().is_some_and(|kept| kept.is_between()),
+            State::Opening(_) | State::Ended => false,
+        }
+    }
+}
+
+impl Live {
+    pub(super) fn journey(&mut self) -> Option<&mut Journey> {
+        self.keepsake.as_mut()?.journey.as_deref_mut()
+    }
+}
+
+impl Shard {
+    /// Keeps what another app server would need to take the session over, if that may happen.
+    pub(super) fn keepsake(
+        &mut self,
+        trunk: &Trunk,
+        protocol: Protocol,
+        request: &ClientRequest,
+    ) -> Option<Box<Keepsake>> {
+        let applies = self.env.limits.rehome
+            && trunk.own.rehome
+            && trunk.settings.connection_state_recovery.is_some()
+            && protocol == Protocol::V4;
+        if !applies {
+            return None;
+        }
+        Keepsake::new(request, &mut self.interner).map(Box::new)
+    }
+
+    /// Keeps the state of a socket. One that the session does not have was under way when it ended.
+    pub(super) fn keep_state(&mut self, trunk: TrunkNumber, index: u32, frame: &SocketFrame) {
+        let Some((hub, key)) = self.socket_on(trunk, index, frame.nsp) else { return };
+        if !self.boards[hub].has_socket(SessionKey(index), key, &frame.socket) {
+            return;
+        }
+        let Some(live) = self.slots.live(index) else { return };
+        let Some(keepsake) = &mut live.keepsake else { return };
+        let state = SocketState { socket: &frame.socket, pid: &frame.pid, state: &frame.state };
+        keepsake.set_state(key, state);
+        if keepsake.standing.leaves {
+            self.begin_leaving(index);
+        }
+    }
+
+    /// Forgets the states of sockets that the session no longer has in a namespace.
+    pub(super) fn forget_states(&mut self, index: u32, (hub, key): (usize, NamespaceKey)) {
+        let board = &self.boards[hub];
+        if let Some(live) = self.slots.live(index)
+            && let Some(keepsake) = &mut live.keepsake
+        {
+            keepsake.retain(key, |socket| board.has_socket(SessionKey(index), key, socket));
+        }
+    }
+
+    /// Whether another app server could take the session over: it has a socket, and the state of
+    /// each of its sockets is kept.
+    pub(super) fn is_rehomeable(&self, index: u32) -> bool {
+        let Some(slot) = self.slots.get(index) else { return false };
+        let State::Live(live) = &slot.state else { return false };
+        let Some(keepsake) = &live.keepsake else { return false };
+        let sockets = self.boards[usize::from(slot.hub)].sockets_of(SessionKey(index));
+        !sockets.is_empty() && sockets.iter().all(|one| keepsake.state(one.nsp, one.id).is_some())
+    }
+
+    /// Lets a session wait for another app server, because its own is gone.
+    pub(super) fn wait_for_home(&mut self, index: u32, origin: Origin, past: Past) {
+        let now = self.now;
+        let Some(slot) = self.slots.get_mut(index) else { return };
+        let number = slot.trunk;
+        let key = SlotKey { shard: self.index, slot: index, generation: slot.generation };
+        let hub = slot.hub;
+        slot.trunk = NOWHERE;
+        slot.number = NumberState::Free;
+        let was_paused = std::mem::take(&mut slot.paused);
+        let was_unread = slot.unread || slot.heavy;
+        let State::Live(live) = &mut slot.state else { return };
+        let has_held = live.held.is_some();
+        let Some(keepsake) = &mut live.keepsake else { return };
+        // It may have begun its journey when it was asked to leave.
+        let mut journey =
+            keepsake.journey.take().unwrap_or_else(|| Box::new(Journey::new(origin, now)));
+        journey.origin = origin;
+        journey.since = now;
+        journey.past = Some(past);
+        keepsake.standing = StandingFlags::default();
+        keepsake.eager |= was_paused || was_unread || has_held || !journey.parked.is_empty();
+        let eager = keepsake.eager;
+        keepsake.journey = Some(journey);
+        if was_paused {
+            self.take_parked_posts(number, index);
+        }
+        self.boards[usize::from(hub)].disown(SessionKey(index));
+        self.forget_marks(index);
+        self.count_waiting(hub, 1);
+        self.homes.ends.push_back((now + self.env.limits.home_wait, key));
+        self.queue_for_home(key, hub, eager);
+    }
+
+    /// Puts a session that waits into one of the queues of its hub.
+    pub(super) fn queue_for_home(&mut self, key: SlotKey, hub: u16, eager: bool) {
+        let queue = self.homes.hubs.entry(hub).or_default();
+        if eager {
+            queue.eager.push_back(key);
+        } else {
+            queue.idle.push_back(key);
+            self.homes.next_at.get_or_insert(self.now);
+        }
+    }
+
+    /// Moves the session's posts that wait for the credit of a trunk to its journey.
+    pub(super) fn take_parked_posts(&mut self, trunk: TrunkNumber, index: u32) {
+        let Some(shard_trunk) = self.trunks.get_mut(&trunk) else { return };
+        let is_its = |waiting: &Waiting| match waiting {
+            Waiting::Post(Command::PostBegin { asked, .. }) => asked.sid.slot == index,
+            Waiting::Post(_) | Waiting::Session(_) => false,
+        };
+        let (posts, others): (VecDeque<_>, _) =
+            std::mem::take(&mut shard_trunk.waiting).into_iter().partition(is_its);
+        shard_trunk.waiting = others;
+        for post in posts {
+            if let Waiting::Post(command) = post {
+                self.park_post(index, command);
+            }
+        }
+    }
+
+    /// Lets a post wait until the session has a home.
+    pub(super) fn park_post(&mut self, index: u32, command: Command) {
+        if let Some(journey) = self.slots.live(index).and_then(Live::journey) {
+            journey.parked.push(command);
+        }
+        self.note_demand(index);
+    }
+
+    /// Notes that the client of a session between two app servers has said something: the session
+    /// goes before those that have nothing to say.
+    pub(super) fn note_demand(&mut self, index: u32) {
+        let Some(slot) = self.slots.get_mut(index) else { return };
+        let key = SlotKey { shard: self.index, slot: index, generation: slot.generation };
+        let (hub, waits) = (slot.hub, slot.waits_for_home());
+        let State::Live(live) = &mut slot.state else { return };
+        let Some(keepsake) = &mut live.keepsake else { return };
+        if keepsake.is_between() && !std::mem::replace(&mut keepsake.eager, true) && waits {
+            self.queue_for_home(key, hub, true);
+        }
+    }
+
+    /// Changes the number of sessions that wait.
+    pub(super) fn count_waiting(&self, hub: u16, change: i64) {
+        self.env.metrics.homes_waiting.inc_by(change);
+        if let Some(hub) = self.hub(hub) {
+            hub.homes_waiting.fetch_add(change, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn hub(&self, number: u16) -> Option<&Arc<Hub>> {
+        self.env.directory.hub(usize::from(number))
+    }
+
+    /// Ends the keeping of a session that no other app server will take over. With `past`, its
+    /// sockets are kept for the client's return. Returns the posts that waited.
+    pub(super) fn end_keepsake(
+        &mut self,
+        index: u32,
+        past: Option<Past>,
+        outcome: &'static str,
+    ) -> Vec<Command> {
+        self.no_longer_adopting(index);
+        let Some(slot) = self.slots.get_mut(index) else { return Vec::new() };
+        let hub = slot.hub;
+        let State::Live(live) = &mut slot.state else { return Vec::new() };
+        let Some(mut keepsake) = live.keepsake.take() else { return Vec::new() };
+        if let Some(past) = past {
+            self.keep_sockets(index, hub, &keepsake, past);
+        }
+        keepsake.release(&mut self.interner);
+        let Some(journey) = keepsake.journey.take() else { return Vec::new() };
+        if journey.past.is_some() {
+            self.count_waiting(hub, -1);
+            self.env.metrics.count_rehomed(journey.origin, outcome);
+        }
+        journey.parked
+    }
+
+    /// The app server from which the session's sockets are: its last one, or the present one if
+    /// that was asked to hand the session over.
+    pub(super) fn past_of(&self, index: u32) -> Option<Past> {
+        let slot = self.slots.get(index)?;
+        let State::Live(live) = &slot.state else { return None };
+        let journey = live.keepsake.as_ref()?.journey.as_ref()?;
+        journey.past.or_else(|| self.trunks.get(&slot.trunk)?.past())
+    }
+
+    /// Keeps the session's sockets for the client's return, as the app server would have done.
+    fn keep_sockets(&mut self, index: u32, hub: u16, keepsake: &Keepsake, past: Past) {
+        let Some(hub_of) = self.env.directory.hub(usize::from(hub)) else { return };
+        let board = &self.boards[usize::from(hub)];
+        let log = &mut self.recoveries[usize::from(hub)];
+        for placed in board.sockets_of(SessionKey(index)) {
+            let Some(kept) = keepsake.state(placed.nsp, placed.id) else { continue };
+            let names = placed.rooms.iter().copied().chain([placed.id]);
+            let socket = Persisted {
+                nsp: placed.nsp_name.into(),
+                socket: placed.id.into(),
+                server: past.source,
+                rooms: names.map(Box::from).collect(),
+                data: Bytes::copy_from_slice(kept.state),
+                data_bytes: kept.state.len(),
+            };
+            let seat = (SessionKey(index), placed.nsp);
+            // Before the client can know that its session has ended.
+            hub_of.kept_by(kept.pid, self.index);
+            let gone = log.persist(self.now, past.keep, kept.pid, socket, seat);
+            hub_of.forget_kept(&gone, self.index);
+            if !log.keeps(kept.pid) {
+                hub_of.forget_kept(&[Box::from(kept.pid)], self.index);
+            }
+        }
+    }
+
+    /// Does what is due for sessions that wait.
+    pub(super) fn look_at_homes(&mut self) {
+        while let Some((until, key)) = self.homes.ends.pop_front_if(|(at, _)| *at <= self.now) {
+            let wait = self.env.limits.home_wait;
+            let has_waited = |slot: &mut Slot| {
+                slot.waits_for_home()
+                    && slot
+                        .live()
+                        .and_then(Live::journey)
+                        .is_some_and(|one| one.since + wait == until)
+            };
+            if self.slot(key).is_some_and(has_waited) {
+                self.orphans.waiting.push_back((key, CloseReason::AppServerLost));
+                self.orphans.next_at.get_or_insert(self.now);
+            }
+        }
+        while let Some((until, key)) = self.homes.asked.pop_front_if(|(at, _)| *at <= self.now) {
+            let timeout = self.env.limits.handshake_timeout;
+            let is_unanswered = |slot: &mut Slot| {
+                slot.number == NumberState::Adopting
+                    && slot
+                        .live()
+                        .and_then(Live::journey)
+                        .is_some_and(|one| one.asked_at + timeout == until)
+            };
+            if self.slot(key).is_some_and(is_unanswered) {
+                self.give_up_home(key.slot, CloseReason::AppServerLost, "silent");
+            }
+        }
+    }
+
+    /// Closes a session without an app server, unless it has one by now.
+    pub(super) fn close_orphan(&mut self, key: SlotKey, reason: CloseReason) {
+        let Some(slot) = self.slots.of(key) else { return };
+        if slot.waits_for_home() {
+            self.give_up_home(key.slot, reason, "no_home");
+        } else if !self.trunks.contains_key(&slot.trunk) {
+            self.close_live(key, reason);
+        }
+    }
+
+    /// Closes a session that nobody takes over; its client can return.
+    pub(super) fn give_up_home(&mut self, index: u32, reason: CloseReason, outcome: &'static str) {
+        let past = self.past_of(index);
+        let Some(slot) = self.slots.get(index) else { return };
+        let hub = usize::from(slot.hub);
+        let parked = self.end_keepsake(index, past, outcome);
+        self.boards[hub].remove_session(SessionKey(index));
+        // The app server that did not answer need not; the slot stays until the client knows.
+        let why = "the app server did not answer in time";
+        self.close_number(index, WireReason::GoneBeforeAnswer, why);
+        self.with(index, |live, now| live.session.close(now, reason));
+        for command in parked {
+            self.handle(command);
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! App servers that hand their sessions over before they leave.
+//!
+//! The app server says with `Standing` that a session could go. The node then sends no more
+//! messages for it, and says so with `Close`; messages that come meanwhile are held. When the app
+//! server has said all it had to say, it sends its own `Close`, and the session waits for another
+//! app server like one whose app server was lost.
+
+use trunkline_engineio::CloseReason;
+use trunkline_switchboard::SessionKey;
+use trunkline_trunk::encode::encode_close;
+use trunkline_trunk::{CloseReason as WireReason, Frame, NumberState, Origin, StandingFlags};
+
+use super::Shard;
+use super::keepsake::Journey;
+use super::slot::{State, number_of};
+
+impl Shard {
+    /// Notes what an app server says about a session.
+    pub(super) fn standing(&mut self, index: u32, flags: StandingFlags) {
+        let Some(live) = self.slots.live(index) else { return };
+        let Some(keepsake) = &mut live.keepsake else { return };
+        keepsake.standing = flags;
+        if flags.leaves {
+            self.begin_leaving(index);
+        }
+    }
+
+    /// Agrees that the app server hands the session over, if another one could take it.
+    pub(super) fn begin_leaving(&mut self, index: u32) {
+        if !self.is_rehomeable(index) {
+            return;
+        }
+        let now = self.now;
+        let session = number_of(index, self.index, self.shards);
+        let Some(slot) = self.slots.get_mut(index) else { return };
+        let (trunk, number) = (slot.trunk, slot.number);
+        let State::Live(live) = &mut slot.state else { return };
+        if number != NumberState::Open || live.session.is_closed() {
+            return;
+        }
+        let Some(shard_trunk) = self.trunks.get_mut(&trunk) else { return };
+        let Some(keepsake) = &mut live.keepsake else { return };
+        if slot.number.send_hand_over().is_err() {
+            return;
+        }
+        keepsake.journey = Some(Box::new(Journey::new(Origin::HandedOver, now)));
+        encode_close(&mut shard_trunk.out, session, WireReason::HandedOver, "");
+    }
+
+    /// Handles the `Close` of an app server that was asked for the session, or ends it in the usual
+    /// way if that says so.
+    pub(super) fn handed_back(&mut self, index: u32, frame: &Frame) {
+        let is_handed_over = matches!(frame, Frame::Close { reason, .. } if reason.reason() == WireReason::HandedOver);
+        let ended = self.slots.live(index).and_then(|live| live.held.as_ref()?.ended);
+        if !is_handed_over {
+            return self.close_by_app(index, frame);
+        }
+        let is_closed = self.slots.live(index).is_some_and(|live| live.session.is_closed());
+        let past = self.past_of(index);
+        let (Some(past), true, None, false) = (past, self.is_rehomeable(index), ended, is_closed)
+        else {
+            // The client has gone, or nobody could take the session over any longer.
+            let past = self.past_of(index);
+            let parked = self.end_keepsake(index, past, "ended");
+            let hub = usize::from(self.slots.at(index).hub);
+            self.boards[hub].remove_session(SessionKey(index));
+            if let Some((reason, description)) = ended {
+                self.end_session(index, reason, description);
+            } else {
+                let reason = CloseReason::ServerShuttingDown;
+                self.with(index, |live, now| live.session.close(now, reason));
+            }
+            for command in parked {
+                self.handle(command);
+            }
+            return;
+        };
+        if let Some(shard_trunk) = self.trunks.get(&self.slots.at(index).trunk) {
+            shard_trunk.trunk.session_removed();
+        }
+        self.wait_for_home(index, Origin::HandedOver, past);
+    }
+
+    /// Whether the session is on its way from one app server to another.
+    pub(super) fn is_between(&self, index: u32) -> bool {
+        self.slots.get(index).is_some_and(super::Slot::is_between)
+    }
+}
