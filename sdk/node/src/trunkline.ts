@@ -25,7 +25,8 @@ import type { LeftOut } from "./data/plain.js";
 import { Recovery } from "./recovery/recovery.js";
 import { openWire } from "./transport/ws.js";
 import { CloseReason } from "./trunk/frames.js";
-import { Trunk, type NodeInfo, type TrunkHost } from "./trunk/trunk.js";
+import { Trunk, type TrunkHost } from "./trunk/trunk.js";
+import type { NodeInfo } from "./trunk/info.js";
 import type { Broadcast } from "./trunk/outbound_types.js";
 import { SDK } from "./version.js";
 
@@ -67,6 +68,8 @@ export interface TrunklineStats {
   readonly tooLong: number;
   /** Trunks that came up again after they had been up. */
   readonly reconnects: number;
+  /** Trunks whose stream broke and that went on with another one: no session ended, and no event told of it. */
+  readonly resumed: number;
 }
 
 /** Events of a {@link Trunkline}, with what their listeners get. */
@@ -99,6 +102,7 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
     broadcastsDropped: 0,
     unsent: 0,
     reconnects: 0,
+    resumed: 0,
   };
   private tooLong = 0;
   /** The number of the last broadcast. Every trunk carries the same broadcasts, with the same numbers. */
@@ -239,7 +243,7 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
     return endpoints.map(
       (url) =>
         new Trunk(
-          { url, hub, key, tls, server: this.cluster.id, sdk: SDK, everyRequest, openWire },
+          { url, hub, key, tls, server: this.cluster.id, sdk: SDK, everyRequest, rehome: false, openWire },
           this.trunkHost(),
           this.counters,
         ),
@@ -317,7 +321,7 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
   private trunkHost(): TrunkHost {
     return {
       nextBroadcast: () => (recoveryMs(this.io) === undefined ? undefined : this.lastBroadcast + 1),
-      settings: () => JSON.stringify((this.settingsSaid = this.settings())),
+      settings: () => (this.settingsSaid = this.settings()),
       onUp: (trunk, info) => this.onUp(trunk, info),
       onDown: (trunk, error) => this.onDown(trunk, error),
       onRetry: (trunk, error) => this.onRetry(trunk, error),

@@ -1,7 +1,7 @@
 /** Why a trunk failed, in words for the app's log. */
 import { TrunklineError, type TrunklineErrorCode, type TrunklineErrorDetails } from "./errors.js";
 import { parseObject } from "./info.js";
-import type { EndCause } from "./machine.js";
+import type { EndCause } from "./machine_types.js";
 
 /**
  * The node's codes for refusals that a retry cannot fix (`spec/trunk.md`, section 1). An answer without one of them

@@ -20,6 +20,7 @@ export class HangWatch {
   /** How long no credit has come, counted only while the event loop ran. */
   private quietMs = 0;
   private isTold = false;
+  private isPaused = false;
 
   /** @param onHang called in a turn of its own, and not twice without credit in between */
   constructor(onHang: (heldBytes: number, forMs: number) => void) {
@@ -36,6 +37,7 @@ export class HangWatch {
 
   /** Handles one more frame that waits for credit. @param heldBytes the bytes of all that wait */
   noteHeld(heldBytes: number): void {
+    if (this.isPaused) return;
     if (this.timer === undefined) this.start();
     if (heldBytes <= HELD_BYTES_MAX || this.isTold || this.quietMs < HANGS_MS) return;
     this.isTold = true;
@@ -43,6 +45,19 @@ export class HangWatch {
     whenRead(() => {
       if (this.isTold) this.onHang(heldBytes, forMs);
     });
+  }
+
+  /** Handles that there is no stream on which credit could come. */
+  pause(): void {
+    this.isPaused = true;
+    this.isTold = false;
+    this.stop();
+  }
+
+  /** Handles a new stream. @param heldBytes the bytes that wait */
+  resume(heldBytes: number): void {
+    this.isPaused = false;
+    if (heldBytes > 0) this.start();
   }
 
   /** Stops the timer: the trunk has ended, or nothing waits. */

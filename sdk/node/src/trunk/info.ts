@@ -11,7 +11,14 @@ export interface WelcomeInfo {
   readonly frames: ReadonlySet<string>;
   /** How many namespaces may have a number at once. The first nodes do not say. */
   readonly namespacesMax: number;
+  /** How the trunk can get another stream when this one breaks; undefined if it cannot. */
+  readonly resume: { readonly trunk: string; readonly ms: number } | undefined;
+  /** On a stream that continues a trunk: how many of our batches the node has received. */
+  readonly resumed: { readonly received: number } | undefined;
 }
+
+/** The properties of a node that is up. */
+export type NodeInfo = Pick<WelcomeInfo, "node" | "version" | "everyRequest">;
 
 /** The limits of a node for an app server. */
 export type NodeLimits = Pick<WelcomeInfo, "frames" | "namespacesMax">;
@@ -30,16 +37,31 @@ export function parseInfo(json: string): WelcomeInfo {
     warnings: list(info.warnings),
     everyRequest: info.everyRequest === true,
     frames: new Set(list(info.frames)),
+    resume: parseResume(info.resume),
+    resumed: parseResumed(info.resumed),
     namespacesMax: typeof max === "number" && max > 0 ? max : Infinity,
   };
+}
+
+function parseResume(value: unknown): WelcomeInfo["resume"] {
+  const { trunk, ms } = objectOf(value);
+  return typeof trunk === "string" && typeof ms === "number" && ms > 0 ? { trunk, ms } : undefined;
+}
+
+function parseResumed(value: unknown): WelcomeInfo["resumed"] {
+  const { received } = objectOf(value);
+  return value === undefined ? undefined : { received: Number.isSafeInteger(received) ? (received as number) : -1 };
 }
 
 /** Parses a JSON object; anything else gives an empty object. */
 export function parseObject(json: string): Record<string, unknown> {
   try {
-    const value: unknown = JSON.parse(json);
-    return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {};
+    return objectOf(JSON.parse(json));
   } catch {
     return {};
   }
+}
+
+function objectOf(value: unknown): Record<string, unknown> {
+  return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {};
 }

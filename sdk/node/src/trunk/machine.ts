@@ -22,42 +22,19 @@ import {
 } from "./frames.js";
 import type { WelcomeInfo } from "./info.js";
 import { Outbound } from "./outbound.js";
-import type { Counters, OutboundHost } from "./outbound_types.js";
+import type { MachineHost } from "./machine_types.js";
+import type { Counters } from "./outbound_types.js";
+import { Pulse } from "./pulse.js";
 import { DecodeError, Reader } from "./reader.js";
+import { Receipts } from "./receipts.js";
 import { CLOSING, OPENING, Sessions, type Session } from "./sessions.js";
+import { Turn } from "./turn.js";
 
 /**
  * Bytes of messages that the node may send before it gets more credit: two of Socket.IO's largest messages and some
  * room.
  */
 export const WINDOW_BYTES = 8 * 1024 * 1024;
-const QUIET_INTERVALS_MAX = 3;
-
-/** The reason why a trunk ended. */
-export interface EndCause {
-  readonly code: number;
-  readonly message: string;
-  readonly by: "us" | "node";
-}
-
-/** What a machine needs of its owner. */
-export interface MachineHost extends OutboundHost {
-  onOpen(open: FrameBodies["Open"]): void;
-  /** Asks for a session of another app server, or of this one's former trunk: answer with `accept` or `close`. */
-  onAdopt(adopt: FrameBodies["Adopt"]): void;
-  onRequest(request: FrameBodies["Request"]): void;
-  /** Reports the other app servers that have a trunk to this node. */
-  onPeers(servers: string[]): void;
-  /** @param payload a view of the batch: copy it to keep it */
-  onRelayed(from: string, payload: Buffer): void;
-  onDrain(deadlineMs: number): void;
-  /** Reports the end of the trunk; everything to be sent has been passed to `transmit`. */
-  onEnd(cause: EndCause): void;
-  /** Reports that a handler of the app threw an error. */
-  onThrown(error: unknown): void;
-  /** Calls back when everything written so far has been passed to the stream. */
-  onFlushed(callback: () => void): void;
-}
 
 /** The app server's end of one trunk. */
 export class Machine {
@@ -70,34 +47,52 @@ export class Machine {
   /** Numbers that the node has closed because it hands the session over, and that we have not closed. */
   private readonly leaving = new Set<number>();
   private readonly asked: Asked;
-  private postponed: (() => void)[] = [];
+  private readonly receipts: Receipts;
+  private readonly turn = new Turn();
+  private readonly pulse = new Pulse();
   private state: "opening" | "open" | "ended" = "opening";
   /** Bytes that the node may still send, and those that were processed but not yet returned as credit. */
   private granted = WINDOW_BYTES;
   private processed = 0;
-  private quietIntervals = 0;
-  private heard = false;
 
   constructor(host: MachineHost, counters: Counters) {
     this.host = host;
     this.counters = counters;
     this.outbound = new Outbound(host, counters);
     this.asked = new Asked(this.outbound);
+    this.receipts = new Receipts(this.outbound);
   }
 
   get isOpen(): boolean {
     return this.state === "open";
   }
 
-  /** Starts with what the node allows. */
-  start(welcome: FrameBodies["Welcome"], info: WelcomeInfo): void {
+  /** The batches received from the node. */
+  get received(): number {
+    return this.receipts.received;
+  }
+
+  /**
+   * Starts with what the node allows. @param rehomes whether the node must know what the app has handled, to give the
+   * rest to another app server when this one dies
+   */
+  start(welcome: FrameBodies["Welcome"], info: WelcomeInfo, rehomes = false): void {
     this.state = "open";
+    if (rehomes && info.frames.has("Handled")) this.receipts.start("handled");
+    else if (info.resume !== undefined && info.frames.has("Got")) this.receipts.start("got");
     this.outbound.open(welcome.credit, welcome.batchBytesMax, info);
   }
 
   handleBatch(batch: Buffer): void {
     if (this.state === "ended") return;
-    this.heard = true;
+    this.receipts.count(batch.length);
+    this.handleFrames(batch);
+    if (this.receipts.isDue) this.outbound.schedule();
+  }
+
+  /** Handles frames that do not count as a batch: those that came with `Welcome`. */
+  handleFrames(batch: Buffer): void {
+    this.pulse.note();
     try {
       this.readFrames(new Reader(batch));
     } catch (error) {
@@ -107,23 +102,37 @@ export class Machine {
     if (this.processed >= WINDOW_BYTES / 2) this.giveCreditBack();
   }
 
-  /**
-   * Counts one ping interval; call it once per interval. Intervals are counted and not measured, so that an app that
-   * blocks its event loop does not take the node for dead.
-   */
+  /** Ends the turn: sends what it has gathered. */
+  flush(): void {
+    for (const each of this.turn.takeEnds()) this.guard(each);
+    this.receipts.endTurn();
+    this.outbound.flush();
+  }
+
+  /** Calls back once at the end of this turn, after everything that the app does in it and before it is sent. */
+  atTurnEnd(callback: () => void): void {
+    this.turn.atEnd(callback);
+    this.outbound.schedule();
+  }
+
+  /** Handles that the stream broke; another one may continue the trunk. */
+  handleBreak(): void {
+    this.outbound.pause();
+  }
+
+  /** Handles that another stream continues the trunk, which is a sign of life. */
+  handleResumed(): void {
+    this.pulse.note();
+    this.outbound.resume();
+  }
+
+  /** Counts one ping interval; call it once per interval. */
   handleTick(): void {
     if (this.state !== "open") return;
-    if (this.heard) {
-      this.heard = false;
-      this.quietIntervals = 0;
-      return;
-    }
-    this.quietIntervals++;
-    if (this.quietIntervals >= QUIET_INTERVALS_MAX) {
-      this.fail(ErrorCode.silence, `nothing was received for ${QUIET_INTERVALS_MAX} ping intervals`);
-    } else {
-      this.frame({ type: "Ping", token: Buffer.alloc(0) });
-    }
+    this.receipts.tell();
+    const sign = this.pulse.tick();
+    if (sign === "dead") this.fail(ErrorCode.silence, this.pulse.cause);
+    else if (sign === "ask") this.frame({ type: "Ping", token: Buffer.alloc(0) });
   }
 
   /** Ends every session, because the stream is gone. */
@@ -286,6 +295,7 @@ export class Machine {
     if (session === undefined || session === CLOSING) return;
     if (!session.accepted)
       return this.fail(ErrorCode.protocol, `a Message came for session ${number} before its Accept`);
+    if (this.receipts.mustBegin) this.receipts.begin();
     this.counters.messagesReceived++;
     this.counters.bytesReceived += cost;
     try {
@@ -318,6 +328,9 @@ export class Machine {
         return this.handleRestored(frame);
       case "Proved":
         return this.handleProved(frame);
+      case "Got":
+        if (!this.host.onGot(frame.batches)) this.fail(ErrorCode.protocol, "Got came for more batches than were sent");
+        return;
       case "Drain":
         return this.host.onDrain(frame.deadlineMs);
       case "Open":
@@ -341,25 +354,13 @@ export class Machine {
     if (this.sessions.get(session) !== undefined)
       return this.fail(ErrorCode.protocol, `${type} came for session ${session}, which is in use`);
     // A client that returns must not be seen before its previous session has ended.
-    if (this.postponed.length === 0) return this.guard(open);
+    if (!this.turn.hasPostponed) return this.guard(open);
     this.sessions.set(session, OPENING);
-    this.postpone(() => {
+    this.turn.postpone(() => {
       if (this.sessions.get(session) !== OPENING) return;
       this.sessions.delete(session);
       this.guard(open);
     });
-  }
-
-  /** Postpones an action to the end of this turn, after everything that the app does in the turn. */
-  private postpone(action: () => void): void {
-    if (this.postponed.length === 0) {
-      setImmediate(() => {
-        const actions = this.postponed;
-        this.postponed = [];
-        for (const each of actions) each();
-      });
-    }
-    this.postponed.push(action);
   }
 
   private handleClose(close: FrameBodies["Close"]): void {
@@ -377,7 +378,7 @@ export class Machine {
     // ended by then. Without a trunk, the end comes in a later turn than the last message, unless both were in one
     // payload.
     if (!session.accepted || WITH_MESSAGES.has(close.reason)) this.finishClose(close, session);
-    else this.postpone(() => this.finishClose(close, session));
+    else this.turn.postpone(() => this.finishClose(close, session));
   }
 
   /**
@@ -386,7 +387,7 @@ export class Machine {
    */
   private handleLeave(number: number, session: Session): void {
     this.leaving.add(number);
-    this.postpone(() => {
+    this.turn.postpone(() => {
       // Otherwise the app has closed the session in between, or the trunk has ended.
       if (this.sessions.get(number) === session) this.guard(() => session.handleLeave?.());
     });

@@ -106,6 +106,39 @@ export class Outbound {
     this.schedule();
   }
 
+  /** Whether frames are gathered for the end of this turn. */
+  get hasOutput(): boolean {
+    return this.batch.writer.pos > 0;
+  }
+
+  /** Tells how many more batches of the node were received. */
+  got(batches: number): void {
+    this.counts(this.batch.writer, FrameType.Got, batches);
+  }
+
+  /** Tells how many more batches of the node are begun: this leaves now, with all that was gathered before it. */
+  handledAtOnce(begun: number): void {
+    this.counts(this.batch.writer, FrameType.Handled, begun, 0);
+    this.batch.transmit();
+  }
+
+  /** Tells how many more batches of the node are begun, and done: the latter after all that they made the app say. */
+  handled(begun: number, done: number): void {
+    const { writer } = this.batch;
+    if (this.held.bytes === 0) return this.counts(writer, FrameType.Handled, begun, done);
+    if (begun > 0) this.counts(writer, FrameType.Handled, begun, 0);
+    this.counts(this.held.writer, FrameType.Handled, 0, done);
+  }
+
+  private counts(w: Writer, type: number, one: number, other?: number): void {
+    const frameStart = w.pos;
+    const start = w.begin(type);
+    w.varint(one);
+    if (other !== undefined) w.varint(other);
+    w.finish(start);
+    this.place(w, frameStart);
+  }
+
   /** Sends a frame that costs no credit but keeps its place among the others. */
   orderedFrame(frame: Frame): void {
     const w = this.ordered(false);
@@ -352,6 +385,16 @@ export class Outbound {
     return this.held.broadcasts;
   }
 
+  /** Handles that the stream broke: no credit can come, and that is not the node's fault. */
+  pause(): void {
+    this.hang.pause();
+  }
+
+  /** Goes on with another stream. */
+  resume(): void {
+    this.hang.resume(this.held.bytes);
+  }
+
   /** Ends the output: later frames are dropped, so that none gets into the next trunk. */
   end(): void {
     this.hang.stop();
@@ -440,7 +483,8 @@ export class Outbound {
     this.schedule();
   }
 
-  private schedule(): void {
+  /** Asks for a {@link Outbound.flush} at the end of this turn. */
+  schedule(): void {
     if (this.scheduled) return;
     this.scheduled = true;
     this.host.schedule();

@@ -24,6 +24,14 @@ export interface Counters {
   broadcasts: number;
 }
 
+/** The counters that all trunks of an app server share. */
+export interface TrunkCounters extends Counters {
+  reconnects: number;
+  resumed: number;
+  broadcastsDropped: number;
+  unsent: number;
+}
+
 /** The content of a message: text or bytes. */
 export type PartData = string | Uint8Array;
 

@@ -2,7 +2,7 @@
 import type { ConnectionOptions } from "node:tls";
 import type { OpenWire, Wire } from "../transport/ws.js";
 import { errorBatch, helloBatch, readAnswer, type Welcomed } from "./opening.js";
-import type { EndCause } from "./machine.js";
+import type { EndCause } from "./machine_types.js";
 import { signToken } from "./token.js";
 import { whenRead } from "./when_read.js";
 

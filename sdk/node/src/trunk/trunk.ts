@@ -8,9 +8,13 @@ import { INTERNAL } from "../data/alive.js";
 import { Backoff } from "./backoff.js";
 import { Failures, parseRefusal } from "./failures.js";
 import { BroadcastFlag, ErrorCode, type FrameBodies } from "./frames.js";
-import { Machine, type EndCause, type MachineHost } from "./machine.js";
-import type { Welcomed } from "./opening.js";
-import type { Broadcast, Counters } from "./outbound_types.js";
+import type { Gap } from "./gap.js";
+import type { NodeInfo } from "./info.js";
+import { Life } from "./life.js";
+import { Machine } from "./machine.js";
+import type { EndCause, MachineHost } from "./machine_types.js";
+import { errorBatch, type Welcomed } from "./opening.js";
+import type { Broadcast, TrunkCounters } from "./outbound_types.js";
 import { Stream, type StreamConfig } from "./stream.js";
 import { Waiting } from "./waiting.js";
 
@@ -24,12 +28,14 @@ const LAST_WORDS_MS_MAX = 2_000;
 export interface TrunkConfig extends StreamConfig {
   /** Whether the app server must be asked about each request of its sessions. */
   readonly everyRequest: boolean;
+  /** Whether sessions may go on at another app server: then the node must know what was handled. */
+  readonly rehome: boolean;
 }
 
 /** What a trunk needs from its owner. */
 export interface TrunkHost {
-  /** The JSON of `Hello.settings`, requested when a trunk opens. */
-  settings(): string;
+  /** The options for `Hello.settings`, requested when a stream opens. */
+  settings(): Record<string, unknown>;
   /** The number of our next broadcast; undefined when broadcasts are not numbered: then no client is recovered. */
   nextBroadcast(): number | undefined;
   onUp(trunk: Trunk, info: NodeInfo): void;
@@ -55,21 +61,6 @@ export interface TrunkHost {
   onRelayed(from: string, payload: Buffer): void;
 }
 
-/** The properties of a node that is up. */
-export interface NodeInfo {
-  readonly node: string;
-  readonly version: string;
-  /** Whether the node can ask about each request of a session. */
-  readonly everyRequest: boolean;
-}
-
-/** The counters that all trunks of an app server share. */
-export interface TrunkCounters extends Counters {
-  reconnects: number;
-  broadcastsDropped: number;
-  unsent: number;
-}
-
 /** One trunk to one node. */
 export class Trunk {
   /** The node's address, as the app wrote it, without the path. */
@@ -80,7 +71,7 @@ export class Trunk {
   private readonly backoff = new Backoff();
   private readonly failures: Failures;
   private stream: Stream | undefined;
-  private machine: Machine | undefined;
+  private life: Life | undefined;
   private timer: NodeJS.Timeout | undefined;
   private ticker: NodeJS.Timeout | undefined;
   private openedAt = 0;
@@ -106,6 +97,16 @@ export class Trunk {
     this.failures = new Failures(this.endpoint);
   }
 
+  private get machine(): Machine | undefined {
+    return this.life?.machine;
+  }
+
+  /** Present while the trunk has no stream, and another one may continue it. */
+  private get gap(): Gap | undefined {
+    return this.life?.gap;
+  }
+
+  /** Whether the trunk is up, on a stream or between two. */
   get isUp(): boolean {
     return this.machine?.isOpen ?? false;
   }
@@ -131,17 +132,19 @@ export class Trunk {
   connect(): void {
     debug("connecting to %s, hub %s", this.endpoint, this.config.hub);
     this.stream = new Stream(this.config, {
-      settings: () => {
-        this.lateSettings = undefined;
-        return this.host.settings();
-      },
+      settings: (from) => this.helloSettings(from),
       onWelcome: (welcomed) => this.welcomed(welcomed),
       onBatch: (batch) => this.machine?.handleBatch(batch),
       onUnwelcome: (cause) => this.ended(cause),
       onRefused: (status, body) => this.refused(status, body),
-      onSilence: (forMs) => this.lost(this.failures.silent(forMs)),
-      onClose: (code, reason, error) => this.lost(this.failures.closed(this.isUp, code, reason, error)),
+      onSilence: (forMs) => this.failed(this.failures.silent(forMs)),
+      onClose: (code, reason, error) => this.streamEnded(code, this.failures.closed(this.isUp, code, reason, error)),
     });
+  }
+
+  private helloSettings(from: string | undefined): string {
+    this.lateSettings = undefined;
+    return JSON.stringify({ ...this.host.settings(), resumable: true, from, resume: this.life?.resumption });
   }
 
   /** Asks the node for no more sessions. */
@@ -152,7 +155,8 @@ export class Trunk {
   /** Sends changed options, if `Hello` was sent already. */
   changeSettings(settings: string): void {
     if (this.machine?.isOpen) this.machine.changeSettings(settings);
-    else this.lateSettings = settings;
+    // In a gap this is for the trunk that follows if this one cannot be resumed.
+    if (this.gap !== undefined || !this.isUp) this.lateSettings = settings;
   }
 
   /** Closes the trunk after earlier data has been sent. */
@@ -178,10 +182,10 @@ export class Trunk {
    * @param count its number among all broadcasts of this app server
    */
   broadcast(broadcast: Broadcast, count: number): boolean {
-    if (this.machine?.isOpen) return this.machine.outbound.broadcast(broadcast, count);
-    // Our own sockets ended with the trunk, so a local broadcast has no receivers.
+    if (this.gap === undefined && this.machine?.isOpen) return this.machine.outbound.broadcast(broadcast, count);
+    // If our own sockets have ended with the trunk, a local broadcast has no receivers.
     if ((broadcast.flags & BroadcastFlag.local) === 0) this.wait(broadcast, count);
-    return true;
+    return this.machine?.outbound.broadcast(broadcast, count) ?? true;
   }
 
   /** Sends a relay. Returns false when the payload is too long for the node. */
@@ -227,7 +231,7 @@ export class Trunk {
   private machineHost(): MachineHost {
     return {
       schedule: () => setImmediate(() => this.flush()),
-      transmit: (batch) => this.stream?.send(batch, () => this.machine?.outbound.recycle(batch)),
+      transmit: (batch) => this.life?.transmit(batch),
       onHang: (heldBytes, forMs) => this.hangs(heldBytes, forMs),
       onUnsent: (kind, sentence) => this.reportUnsent(kind, sentence),
       onOpen: (open) => this.host.onOpen(this.machine as Machine, open),
@@ -236,6 +240,7 @@ export class Trunk {
       onPeers: (servers) => this.host.onPeers(this, servers),
       onRelayed: (from, payload) => this.host.onRelayed(from, payload),
       onDrain: (deadlineMs) => debug("%s is draining, it closes in %d ms", this.endpoint, deadlineMs),
+      onGot: (batches) => this.life?.handleGot(batches) ?? true,
       onEnd: (cause) => this.ended(cause),
       onThrown: rethrowLater,
       onFlushed: (callback) => this.onFlushed(callback),
@@ -253,8 +258,8 @@ export class Trunk {
   }
 
   private flush(): void {
-    this.machine?.outbound.flush();
-    if (this.flushed.length === 0 || (this.machine?.outbound.heldBytes ?? 0) > 0) return;
+    this.machine?.flush();
+    if (this.gap !== undefined || this.flushed.length === 0 || (this.machine?.outbound.heldBytes ?? 0) > 0) return;
     const callbacks = this.flushed;
     this.flushed = [];
     for (const callback of callbacks) callback();
@@ -268,17 +273,32 @@ export class Trunk {
     this.host.onWarning(this, sentence);
   }
 
-  private welcomed({ welcome, info, rest }: Welcomed): void {
+  private welcomed(welcomed: Welcomed): void {
+    const { life, gap } = this;
+    const { resumed } = welcomed.info;
+    if (life === undefined || gap === undefined) return this.begin(welcomed);
+    if (resumed !== undefined) return this.continue(life, welcomed, resumed.received);
+    if (this.closed !== undefined) return this.lost(gap.error);
+    // The node has nothing left of the former trunk.
+    this.endLife();
+    this.host.onDown(this, gap.error);
+    // A listener of the app may have closed the trunk.
+    if (this.closed === undefined) this.begin(welcomed);
+    else this.lost(gap.error);
+  }
+
+  /** Begins a trunk on a stream that was welcomed. */
+  private begin({ welcome, info, rest }: Welcomed): void {
     const machine = new Machine(this.machineHost(), this.counters);
-    this.machine = machine;
-    machine.start(welcome, info);
+    this.life = new Life(machine, this.stream as Stream, info);
+    machine.start(welcome, info, this.config.rehome);
     this.openedAt = Date.now();
     this.isRefusedNow = false;
     if (this.everUp) this.counters.reconnects++;
     this.everUp = true;
     this.ticker = setInterval(
       () => {
-        this.machine?.handleTick();
+        if (this.gap === undefined) this.machine?.handleTick();
         this.host.onTick();
       },
       Math.max(welcome.pingIntervalMs, 100),
@@ -295,18 +315,59 @@ export class Trunk {
     if (this.takesNumbers && next !== undefined) machine.outbound.numberFrom(waiting[0]?.count ?? next);
     for (const { broadcast, count } of waiting) machine.outbound.broadcast(broadcast, count);
     this.host.onUp(this, info);
-    machine.handleBatch(rest);
+    machine.handleFrames(rest);
+  }
+
+  /** Handles the end of a stream: if it broke, tries at once to continue the trunk on another. */
+  private streamEnded(code: number, error: TrunklineError): void {
+    const { life } = this;
+    if (life === undefined || life.gap !== undefined || !life.isResumable(code)) return this.failed(error);
+    debug("%s; trying to resume", error.message);
+    this.stream = undefined;
+    life.break(error, () => this.lost(error));
+    this.connect();
+  }
+
+  /** Continues the trunk on a stream on which the node says that it does. */
+  private continue(life: Life, { info, rest }: Welcomed, received: number): void {
+    const stream = this.stream as Stream;
+    const error = life.gap?.error as TrunklineError;
+    if (!life.continue(stream, info, received)) {
+      stream.send(
+        errorBatch(ErrorCode.protocol, `resumed after ${received} batches, which cannot be`),
+        () => undefined,
+      );
+      stream.leave(1008);
+      return this.lost(error);
+    }
+    // They are among what was sent now.
+    this.waiting.takeAll();
+    this.lateSettings = undefined;
+    this.counters.resumed++;
+    debug("resumed at %s", this.endpoint);
+    life.machine.handleFrames(rest);
+    this.flush();
+  }
+
+  /** Handles the failure of a stream: in a gap another attempt follows, else the trunk is lost. */
+  private failed(error: TrunklineError): void {
+    const { gap } = this;
+    if (gap === undefined) return this.lost(error);
+    debug("%s; trying again to resume", error.message);
+    this.stream?.leave(1000);
+    this.stream = undefined;
+    gap.again(() => this.connect());
   }
 
   private ended(cause: EndCause): void {
     const final = this.finally(cause.code === ErrorCode.version || cause.code === ErrorCode.settings);
     this.stream?.leave(1008);
-    this.lost(this.failures.ended(cause, final));
+    this.failed(this.failures.ended(cause, final));
   }
 
   private refused(status: number, body: string): void {
     const refusal = parseRefusal(body);
-    this.lost(this.failures.refused(status, refusal, this.finally(refusal.isForGood)));
+    this.failed(this.failures.refused(status, refusal, this.finally(refusal.isForGood)));
   }
 
   /** Whether this end is final: the node says that a retry cannot help, and the host agrees. */
@@ -319,7 +380,7 @@ export class Trunk {
   giveUp(): void {
     const stream = this.stream;
     this.stream = undefined;
-    this.machine = undefined;
+    this.life = undefined;
     clearTimeout(this.timer);
     stream?.drop();
     this.endAttempts();
@@ -336,19 +397,10 @@ export class Trunk {
    */
   private lost(error: TrunklineError): void {
     const wasUp = this.isUp || this.openedAt !== 0;
-    const machine = this.machine;
     const stream = this.stream;
-    this.machine = undefined;
     this.stream = undefined;
-    clearTimeout(this.timer);
-    clearInterval(this.ticker);
     stream?.leave(1000);
-    this.counters.broadcastsDropped += machine?.outbound.heldBroadcasts ?? 0;
-    machine?.handleLost();
-    if (wasUp) this.host.onPeers(this, []);
-    const callbacks = this.flushed;
-    this.flushed = [];
-    for (const callback of callbacks) callback();
+    this.endLife();
     if (this.closed !== undefined) return this.closed.resolve();
     debug("%s", error.message);
     if (error.final) {
@@ -364,11 +416,27 @@ export class Trunk {
     else this.host.onRetry(this, error);
   }
 
+  /** Ends what depends on the trunk. */
+  private endLife(): void {
+    const { life } = this;
+    const wasUp = this.isUp || this.openedAt !== 0;
+    this.life = undefined;
+    clearTimeout(this.timer);
+    clearInterval(this.ticker);
+    this.counters.broadcastsDropped += life?.end() ?? 0;
+    if (wasUp) this.host.onPeers(this, []);
+    const callbacks = this.flushed;
+    this.flushed = [];
+    for (const callback of callbacks) callback();
+  }
+
   private sayGoodbye(machine: Machine): void {
     const finish = (): void => {
       clearTimeout(this.timer);
-      machine.outbound.flush();
+      if (this.gap !== undefined) return this.lost(this.gap.error);
+      machine.flush();
       clearInterval(this.ticker);
+      this.life?.sayGoodbye();
       this.stream?.close(1000);
     };
     this.timer = setTimeout(finish, LAST_WORDS_MS_MAX);
@@ -380,15 +448,17 @@ export class Trunk {
   private finish(): void {
     const stream = this.stream;
     this.stream = undefined;
-    this.machine?.handleLost();
-    this.machine = undefined;
+    this.life?.end();
+    this.life = undefined;
     stream?.drop();
     this.closed?.resolve();
   }
 
   private wait(broadcast: Broadcast, count: number): void {
     if (this.final || this.closed !== undefined) return;
-    if (!this.waiting.add(broadcast, count)) this.counters.broadcastsDropped++;
+    if (this.waiting.add(broadcast, count)) return;
+    if (this.gap === undefined) this.counters.broadcastsDropped++;
+    else this.gap.broadcastsLost++;
   }
 }
 

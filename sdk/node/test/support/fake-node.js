@@ -22,12 +22,16 @@ export class FakeNode {
   requests = [];
   #waiting = [];
   #servers = new Map();
+  /** The trunks that can be resumed, by the names that their app servers were given. */
+  #resumable = new Map();
 
   /**
    * @param options.welcome fields of `Welcome` that differ from the usual
    * @param options.refuse `(request) => undefined | { status, body }`
    * @param options.silent answers `Hello` with nothing
-   * @param options.answers `() => undefined | frame`: what to answer `Hello` with in place of `Welcome`
+   * @param options.answers `(hello) => undefined | frame | false`: what to answer `Hello` with in place of `Welcome`; with
+   * false the stream breaks
+   * @param options.resumes keeps trunks whose stream broke: for this many milliseconds, as it says
    * @param options.relays tells app servers of one another and relays among them, as a real node does
    */
   static async start(options = {}) {
@@ -78,6 +82,20 @@ export class FakeNode {
       trunk.send({ type: "Peers", servers: [...this.#servers.keys()].filter((other) => other !== id) });
   }
 
+  /** Forgets the trunks of which nothing is left here. */
+  forget() {
+    this.#resumable.clear();
+  }
+
+  #welcome(trunk) {
+    const welcome = { ...WELCOME, ...this.options.welcome };
+    const { resumes: ms } = this.options;
+    if (ms === undefined) return welcome;
+    const info = JSON.parse(welcome.info);
+    info.frames.push("Got", "Mark");
+    return { ...welcome, info: JSON.stringify({ ...info, resume: { trunk, ms } }) };
+  }
+
   #upgrade(request, socket, head) {
     this.requests.push(request);
     const refusal = this.options.refuse?.(request);
@@ -94,9 +112,15 @@ export class FakeNode {
       trunk.next("Hello").then((hello) => {
         trunk.hello = hello;
         if (this.options.silent) return;
-        const answer = this.options.answers?.();
+        const answer = this.options.answers?.(hello);
+        if (answer === false) return stream.terminate();
         if (answer !== undefined) return trunk.send(answer);
-        trunk.send({ ...WELCOME, ...this.options.welcome });
+        const { resume } = JSON.parse(hello.settings);
+        const former = this.#resumable.get(resume?.trunk);
+        if (former !== undefined) return former.continueOn(trunk, this.#welcome(resume.trunk), resume.received);
+        const name = `trunk-${this.#resumable.size}`;
+        trunk.welcome(this.#welcome(name));
+        if (this.options.resumes) this.#resumable.set(name, trunk);
         if (this.options.relays) this.#join(trunk);
         const waiting = this.#waiting.shift();
         if (waiting) waiting(trunk);
@@ -111,16 +135,27 @@ export class FakeTrunk {
   batches = [];
   /** Frames received that no `next` has taken. */
   frames = [];
-  /** `Number`s and `Prove`s, which are not among the others; what the latter are answered with. */
+  /** `Number`s, `Got`s and `Prove`s, which are not among the others; what the latter are answered with. */
   numbers = [];
+  gots = [];
   proves = [];
   holds = 1;
   #waiting = [];
 
+  /** How many batches came after `Hello`, and those that were sent after `Welcome`. */
+  received = -1;
+  sent = [];
+
   constructor(stream) {
+    this.#listen(stream);
+  }
+
+  #listen(stream) {
     this.stream = stream;
     this.closed = once(stream, "close").then(([code]) => code);
     stream.on("message", (data) => {
+      if (this.stream !== stream) return;
+      this.received++;
       const frames = framesOf(data);
       this.batches.push(frames);
       this.frames.push(...frames.filter((frame) => !this.#sees(frame)));
@@ -131,6 +166,7 @@ export class FakeTrunk {
 
   #sees(frame) {
     if (frame.type === "Number") return this.numbers.push(frame) > 0;
+    if (frame.type === "Got") return this.gots.push(frame.batches) > 0;
     // One with words in it waits for the node to have taken what came before.
     if (frame.type === "Ping" && frame.token.length > 0) this.send({ type: "Pong", token: frame.token });
     else if (frame.type === "Prove") {
@@ -140,9 +176,33 @@ export class FakeTrunk {
     return true;
   }
 
+  welcome(welcome) {
+    this.stream.send(encodeBatch([welcome]));
+    this.isWelcome = true;
+  }
+
+  /** Goes on with the stream of another trunk, which has said that it continues this one. */
+  continueOn({ stream, hello }, welcome, received) {
+    this.hello = hello;
+    stream.removeAllListeners("message");
+    this.stream.terminate();
+    this.#listen(stream);
+    const info = JSON.stringify({ ...JSON.parse(welcome.info), resumed: { received: this.received } });
+    this.welcome({ ...welcome, info });
+    for (const batch of this.sent.slice(received)) stream.send(batch);
+    this.onResumed?.();
+  }
+
+  /** The next time that the trunk goes on with another stream. */
+  resumed() {
+    return new Promise((resolve) => (this.onResumed = resolve));
+  }
+
   /** Sends frames as one batch. */
   send(...frames) {
-    this.stream.send(encodeBatch(frames));
+    const batch = encodeBatch(frames);
+    if (this.isWelcome) this.sent.push(batch);
+    this.stream.send(batch);
   }
 
   raw(bytes) {

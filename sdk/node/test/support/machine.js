@@ -14,16 +14,19 @@ export class MachineUnderTest {
   batches = [];
   frames = [];
   sessions = new Map();
+  /** Whether the machine has asked for an end of the turn. */
+  isScheduled = false;
   counters = { messagesSent: 0, bytesSent: 0, messagesReceived: 0, bytesReceived: 0, broadcasts: 0 };
 
-  constructor({ frames = ALL_FRAMES, credit = 1 << 20 } = {}) {
+  /** @param options.resume whether the node resumes trunks; @param options.rehomes whether sessions change app servers */
+  constructor({ frames = ALL_FRAMES, credit = 1 << 20, resume = false, rehomes = false } = {}) {
     const tell =
       (name) =>
       (...values) =>
         this.told.push([name, ...values]);
     this.machine = new Machine(
       {
-        schedule: () => undefined,
+        schedule: () => (this.isScheduled = true),
         transmit: (batch) => {
           const frames = framesOf(Buffer.from(batch));
           this.batches.push(frames);
@@ -38,6 +41,7 @@ export class MachineUnderTest {
         onPeers: tell("peers"),
         onRelayed: tell("relayed"),
         onDrain: tell("drain"),
+        onGot: (batches) => batches <= this.batches.length,
         onEnd: ({ code, message }) => this.told.push(["end", code, message]),
         onThrown: (error) => {
           throw error;
@@ -46,8 +50,17 @@ export class MachineUnderTest {
       },
       this.counters,
     );
-    const info = JSON.stringify({ node: "n", version: "0", frames });
-    this.machine.start({ version: 1, credit, pingIntervalMs: 1000, batchBytesMax: 1 << 20, info }, parseInfo(info));
+    const info = JSON.stringify({
+      node: "n",
+      version: "0",
+      frames,
+      ...(resume && { resume: { trunk: "secret", ms: 2000 } }),
+    });
+    this.machine.start(
+      { version: 1, credit, pingIntervalMs: 1000, batchBytesMax: 1 << 20, info },
+      parseInfo(info),
+      rehomes,
+    );
     this.take();
   }
 
@@ -82,7 +95,8 @@ export class MachineUnderTest {
   }
 
   turn() {
-    this.machine.outbound.flush();
+    this.isScheduled = false;
+    this.machine.flush();
   }
 
   /** The frames sent since the last call; ends the turn. */

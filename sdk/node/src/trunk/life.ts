@@ -1,0 +1,91 @@
+/**
+ * One life of a trunk: from the `Welcome` that began it until nothing of it is left. It has one stream after the other
+ * if the node keeps it while there is none (`spec/trunk.md`, section 10).
+ */
+import { Carrier } from "./carrier.js";
+import type { TrunklineError } from "./errors.js";
+import { Gap } from "./gap.js";
+import type { WelcomeInfo } from "./info.js";
+import type { Machine } from "./machine.js";
+import type { Stream } from "./stream.js";
+
+/** WebSocket's code of a stream that ended without a close frame. */
+const BROKEN = 1006;
+
+/** One life of a trunk. */
+export class Life {
+  readonly machine: Machine;
+  private readonly carrier: Carrier;
+  private resume: WelcomeInfo["resume"];
+  private present: Gap | undefined;
+  private saysGoodbye = false;
+
+  constructor(machine: Machine, stream: Stream, { resume }: WelcomeInfo) {
+    this.machine = machine;
+    this.resume = resume;
+    this.carrier = new Carrier(stream, resume !== undefined, (batch) => machine.outbound.recycle(batch));
+  }
+
+  /** Present while there is no stream, and another one may come. */
+  get gap(): Gap | undefined {
+    return this.present;
+  }
+
+  /** What the node must know to continue this life on another stream. */
+  get resumption(): { readonly trunk: string; readonly received: number } | undefined {
+    return this.resume && { trunk: this.resume.trunk, received: this.machine.received };
+  }
+
+  /** Sends a batch, or keeps it for the next stream. */
+  transmit(batch: Buffer): void {
+    this.carrier.send(batch);
+    const gap = this.present;
+    // In a turn of its own, because this is called from the app's code.
+    if (gap !== undefined && !this.carrier.isWhole) setImmediate(() => gap.giveUp());
+  }
+
+  /** Handles a `Got` of the node. Returns false if it has received more than was sent. */
+  handleGot(batches: number): boolean {
+    return this.carrier.handleGot(batches);
+  }
+
+  /** Notes that the last words were sent: then the end of the stream is the end, however it comes. */
+  sayGoodbye(): void {
+    this.saysGoodbye = true;
+  }
+
+  /** Whether a stream that ended in this way may be followed by another one. */
+  isResumable(code: number): boolean {
+    return code === BROKEN && !this.saysGoodbye && this.machine.isOpen && this.carrier.isWhole;
+  }
+
+  /** Handles that the stream broke. @param onOver called when there was no other one in time */
+  break(error: TrunklineError, onOver: () => void): void {
+    this.carrier.pause();
+    this.machine.handleBreak();
+    this.present = new Gap(error, this.resume?.ms ?? 0, this.machine.outbound.heldBroadcasts, onOver);
+  }
+
+  /**
+   * Continues on a stream on which the node has said that it does. Returns false if that is not possible. @param
+   * received how many of our batches the node has
+   */
+  continue(stream: Stream, { resume }: WelcomeInfo, received: number): boolean {
+    if (!this.carrier.resume(stream, received)) return false;
+    this.present?.end();
+    this.present = undefined;
+    this.resume = resume ?? this.resume;
+    this.machine.handleResumed();
+    return true;
+  }
+
+  /** Ends every session. Returns how many broadcasts are lost. */
+  end(): number {
+    const gap = this.present;
+    this.present = undefined;
+    gap?.end();
+    const lost = gap?.broadcastsLost ?? this.machine.outbound.heldBroadcasts;
+    this.machine.handleLost();
+    return lost;
+  }
+}

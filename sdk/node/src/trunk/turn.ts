@@ -1,0 +1,40 @@
+/** What waits for the end of the present turn of the event loop. */
+
+type Action = () => void;
+
+/** The turn of one trunk. */
+export class Turn {
+  private postponed: Action[] = [];
+  private ends: Action[] = [];
+
+  get hasPostponed(): boolean {
+    return this.postponed.length > 0;
+  }
+
+  /** Postpones an action to the end of this turn, after everything that the app does in the turn. */
+  postpone(action: Action): void {
+    if (this.postponed.length === 0) {
+      setImmediate(() => {
+        const actions = this.postponed;
+        this.postponed = [];
+        for (const each of actions) each();
+      });
+    }
+    this.postponed.push(action);
+  }
+
+  /** Keeps an action until the turn's batch is about to leave. */
+  atEnd(action: Action): void {
+    this.ends.push(action);
+  }
+
+  /** Removes and returns what {@link Turn.atEnd} has kept. */
+  takeEnds(): readonly Action[] {
+    if (this.ends.length === 0) return NONE;
+    const ends = this.ends;
+    this.ends = [];
+    return ends;
+  }
+}
+
+const NONE: readonly Action[] = [];

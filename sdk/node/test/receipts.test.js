@@ -1,0 +1,156 @@
+// What the node is told about its batches: what was received, what is begun, what is done.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { MachineUnderTest, message } from "./support/machine.js";
+import { openFrame } from "./support/fake-node.js";
+import { types } from "./support/app.js";
+
+/** A trunk with session 1 accepted, whose node has been told of everything so far. */
+function opened(options) {
+  const end = new MachineUnderTest(options);
+  end.node(openFrame(1));
+  end.accept(1);
+  end.take();
+  end.heard();
+  return end;
+}
+
+const REHOMES = { rehomes: true, resume: true };
+const told = (frames, type) => frames.filter((frame) => frame.type === type);
+const sum = (frames, key) => frames.reduce((total, frame) => total + frame[key], 0);
+
+test("with rehome, `begun` is with the stream before the app gets the first message, `done` ends the turn", () => {
+  const end = opened(REHOMES);
+  const seen = [];
+  end.onMessage = (number, text) => {
+    seen.push(end.frames.splice(0));
+    end.machine.outbound.send(number, 0, `re: ${text}`);
+  };
+  end.node(message(1, "a"), message(1, "b"));
+  assert.deepEqual(seen, [[{ type: "Handled", begun: 1, done: 0 }], []], "once, before the first");
+  assert.deepEqual(end.frames, [], "the answers wait for the end of the turn");
+  assert.equal(end.isScheduled, true);
+  const sent = end.take();
+  assert.deepEqual(types(sent), ["Send", "Send", "Handled"]);
+  assert.deepEqual([sent[2].begun, sent[2].done], [0, 1]);
+});
+
+test("what the turn had gathered before leaves with `begun`, so that nothing is overtaken", () => {
+  const end = opened(REHOMES);
+  end.machine.outbound.send(1, 0, "before");
+  end.node(message(1, "a"));
+  assert.deepEqual(types(end.frames), ["Send", "Handled"]);
+});
+
+test("an app that says nothing is done at the end of its turn, too", () => {
+  const end = opened(REHOMES);
+  end.node(message(1, "a"));
+  assert.equal(end.isScheduled, true);
+  assert.deepEqual(end.take(), [
+    { type: "Handled", begun: 1, done: 0 },
+    { type: "Handled", begun: 0, done: 1 },
+  ]);
+});
+
+test("`done` never overtakes what the app said and what waits for credit; `begun` does", () => {
+  const end = opened({ ...REHOMES, credit: 1 });
+  end.onMessage = (number, text) => end.machine.outbound.send(number, 0, `re: ${text}`);
+  end.node(message(1, "overdraws"));
+  assert.deepEqual(types(end.take()), ["Handled", "Send", "Handled"]);
+  end.node(message(1, "waits"));
+  end.node({ type: "Ping", token: Buffer.alloc(0) });
+  const sent = end.take();
+  // The batch with the ping is begun, and counted at once: a later `begun` must not be taken for it.
+  assert.deepEqual(
+    [types(sent), sum(told(sent, "Handled"), "begun"), sum(told(sent, "Handled"), "done")],
+    [["Handled", "Pong", "Handled"], 2, 0],
+  );
+  end.node({ type: "Credit", bytes: 1000 });
+  const late = end.take();
+  assert.deepEqual(types(late), ["Send", "Handled", "Handled"]);
+  assert.deepEqual([sum(told(late, "Handled"), "begun"), sum(told(late, "Handled"), "done")], [1, 3]);
+});
+
+test("batches without messages are told of with the next batch, and never on their own", () => {
+  const end = opened(REHOMES);
+  for (let count = 0; count < 3; count++) end.node({ type: "Credit", bytes: 1 });
+  assert.equal(end.isScheduled, false);
+  assert.deepEqual(end.take(), []);
+  end.machine.outbound.send(1, 0, "hello");
+  assert.deepEqual(end.take()[1], { type: "Handled", begun: 3, done: 3 });
+});
+
+test("messages for a session that is over do not begin anything", () => {
+  const end = opened(REHOMES);
+  end.machine.close(1, 5);
+  end.take();
+  end.node(message(1, "late"));
+  assert.deepEqual(end.take(), []);
+});
+
+test("without rehome the node is told with the next batch what was received", () => {
+  const end = opened({ resume: true });
+  end.onMessage = (number, text) => end.machine.outbound.send(number, 0, text);
+  end.node(message(1, "a"), message(1, "b"));
+  end.node(message(1, "c"));
+  assert.deepEqual(end.frames, [], "nothing leaves early");
+  const sent = end.take();
+  assert.deepEqual(types(sent), ["Send", "Send", "Send", "Got"]);
+  assert.equal(sent[3].batches, 2);
+  end.machine.outbound.send(1, 0, "more");
+  assert.deepEqual(types(end.take()), ["Send"], "there is nothing to tell");
+});
+
+for (const rehomes of [false, true]) {
+  const type = rehomes ? "Handled" : "Got";
+  test(`${type} leaves alone after 64 batches, after 256 KiB, and in a ping interval`, () => {
+    const end = opened({ resume: true, rehomes });
+    for (let count = 1; count < 64; count++) end.node({ type: "Credit", bytes: 1 });
+    assert.deepEqual([end.isScheduled, end.take()], [false, []]);
+    end.node({ type: "Credit", bytes: 1 });
+    assert.equal(end.isScheduled, true);
+    assert.deepEqual(end.take(), [rehomes ? { type, begun: 64, done: 64 } : { type, batches: 64 }]);
+    end.node({ type: "Relayed", from: "x", payload: Buffer.alloc(256 * 1024) });
+    assert.deepEqual(types(end.take()), [type]);
+    end.node({ type: "Credit", bytes: 1 });
+    assert.deepEqual(end.take(), []);
+    end.machine.handleTick();
+    assert.equal(end.isScheduled, true);
+    assert.deepEqual(types(end.take()), [type]);
+  });
+}
+
+for (const [what, options] of [
+  ["does not resume trunks", { resume: false }],
+  ["does not know the frames", { resume: true, rehomes: true, frames: ["Number"] }],
+]) {
+  test(`a node that ${what} is told nothing`, () => {
+    const end = opened(options);
+    end.onMessage = (number, text) => end.machine.outbound.send(number, 0, text);
+    for (let count = 0; count < 100; count++) end.node(message(1, "a"));
+    end.machine.handleTick();
+    assert.deepEqual(new Set(types(end.take())), new Set(["Send"]));
+  });
+}
+
+test("a Got for more batches than were sent is an error", () => {
+  const end = opened({ resume: true });
+  end.node({ type: "Got", batches: end.batches.length });
+  assert.deepEqual(end.heard(), []);
+  end.node({ type: "Got", batches: end.batches.length + 1 });
+  assert.deepEqual(end.heard()[0].slice(0, 2), ["end", 1]);
+});
+
+test("what waits for the end of the turn comes before `done`, once", () => {
+  const end = opened(REHOMES);
+  let count = 0;
+  end.onMessage = () =>
+    end.machine.atTurnEnd(() => {
+      count++;
+      end.machine.standing(1, 1);
+    });
+  end.node(message(1, "a"));
+  assert.deepEqual(types(end.take()), ["Handled", "Standing", "Handled"]);
+  end.turn();
+  assert.equal(count, 1);
+});
