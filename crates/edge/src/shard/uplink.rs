@@ -220,8 +220,12 @@ impl Shard {
     fn resume(&mut self, trunk: TrunkNumber, index: u32) {
         let Some(slot) = self.slots.get_mut(index) else { return };
         // The slot may belong to another session by now.
-        if slot.trunk != trunk || slot.is_between() || !std::mem::take(&mut slot.paused) {
+        if slot.trunk != trunk || !std::mem::take(&mut slot.paused) {
             return;
+        }
+        if slot.is_between() {
+            // It is about to leave this app server.
+            return self.note_demand(index);
         }
         if self.send_held(index) {
             // Read at once: in a later turn, sessions that hold something would have taken the

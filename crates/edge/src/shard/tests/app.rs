@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use trunkline_trunk::settings::OwnSettings;
 use trunkline_trunk::{
     Broadcast, BroadcastFlags, CloseReason, Frame, NamespaceNumber, Part, Response, SendFlags,
     SessionNumber, SharedCredit, Str, decode_batch,
@@ -11,7 +10,7 @@ use trunkline_trunk::{
 
 use super::client::Client;
 use super::world::World;
-use crate::hub::{BatchCredit, Origin, Trunk};
+use crate::hub::{BatchCredit, Origin, Remains, Trunk};
 use crate::reply;
 use crate::shard::command::Command;
 use crate::sid::Sid;
@@ -37,7 +36,7 @@ impl World {
         let hub = Arc::clone(&self.hub);
         let settings = self.settings.clone();
         let credit = Arc::new(SharedCredit::new(credit));
-        let said = (settings, OwnSettings::default());
+        let said = (settings, self.own.clone());
         let trunk = Trunk::new(number, hub, hello, Origin::Inside, said, credit, self.now);
         let trunk = Arc::new(trunk);
         self.apps.push(Arc::clone(&trunk));
@@ -113,8 +112,13 @@ impl World {
     }
 
     pub(super) fn app_goes(&mut self, app: &App) {
+        self.app_dies(app, Remains::default());
+    }
+
+    /// Ends the trunk; `remains` is what its app server had not handled.
+    pub(super) fn app_dies(&mut self, app: &App, remains: Remains) {
         self.env.directory.trunk_down(&app.trunk);
-        let remains = Arc::default();
+        let remains = Arc::new(remains);
         self.tell(Command::TrunkDown { trunk: app.trunk.number, remains });
     }
 }
@@ -124,6 +128,11 @@ impl App {
     pub(super) fn frames(&self) -> Vec<Frame> {
         let outbox = self.trunk.take_outbox(None).freeze();
         decode_batch(outbox).map(|frame| frame.expect("our own encoding")).collect()
+    }
+
+    /// What the node writes to the trunk now, as one batch.
+    pub(super) fn batch(&self) -> Bytes {
+        self.trunk.take_outbox(None).freeze()
     }
 
     /// The frames that arrived over the trunk since the last call, in words.
@@ -166,6 +175,7 @@ fn words(frame: &Frame) -> String {
             format!("marked {} {mark} {waiting_bytes}", session.0)
         }
         Frame::Proved { request_id, holds } => format!("proved {} {holds}", request_id.0),
+        Frame::Adopt(adopt) => format!("adopt {}", adopt.session.0),
         Frame::Ping { .. } => "ping".into(),
         other => format!("{other:?}"),
     }

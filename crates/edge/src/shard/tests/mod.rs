@@ -29,6 +29,8 @@ mod handshake;
 #[cfg(test)]
 mod heartbeat;
 #[cfg(test)]
+mod homes;
+#[cfg(test)]
 mod inflating;
 #[cfg(test)]
 mod orphans;

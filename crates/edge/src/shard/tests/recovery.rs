@@ -29,13 +29,13 @@ fn world() -> World {
 
 impl World {
     /// An app server whose next broadcast is number 1.
-    fn numbering_app(&mut self, name: &str) -> App {
+    pub(super) fn numbering_app(&mut self, name: &str) -> App {
         let app = self.app(name);
         self.app_says(&app, [Frame::Number { next: 1 }]);
         app
     }
 
-    fn app_records(&mut self, app: &App, offset: &str, rooms: &[&str], text: &str) {
+    pub(super) fn app_records(&mut self, app: &App, offset: &str, rooms: &[&str], text: &str) {
         let broadcast = broadcast_of(rooms, &[], text);
         self.app_says(app, [Frame::Recorded { offset: offset.into(), broadcast }]);
     }
@@ -47,7 +47,7 @@ impl World {
         self.app_says(app, [persist, close(client.number, WireReason::AppClosed)]);
     }
 
-    fn restore(&mut self, app: &App, pid: &str, offset: &str) -> RestoredAt {
+    pub(super) fn restore(&mut self, app: &App, pid: &str, offset: &str) -> RestoredAt {
         let request_id = RequestId(7);
         app.frames();
         self.tell(Command::Restore(Box::new(RestoreRequest {
@@ -92,7 +92,7 @@ fn persist(client: &Client, socket: &str, rooms: &[&str]) -> Frame {
     }))
 }
 
-fn missed(restored: &RestoredAt) -> Vec<String> {
+pub(super) fn missed(restored: &RestoredAt) -> Vec<String> {
     let parts = restored.missed.iter().flatten();
     parts.map(|part| String::from_utf8_lossy(&part.data).into_owned()).collect()
 }

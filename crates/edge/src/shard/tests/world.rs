@@ -10,7 +10,7 @@ use rand::rngs::StdRng;
 use trunkline_clock::Timestamp;
 use trunkline_engineio::CloseReason;
 use trunkline_token::{Names, Secret};
-use trunkline_trunk::settings::EngineSettings;
+use trunkline_trunk::settings::{EngineSettings, OwnSettings};
 
 use super::app::App;
 use super::client::{Client, ClientKind};
@@ -41,6 +41,8 @@ pub(super) struct World {
     pub(super) now: Timestamp,
     pub(super) hub: Arc<Hub>,
     pub(super) settings: EngineSettings,
+    /// What the SDKs of app servers say about their trunks from now on.
+    pub(super) own: OwnSettings,
     pub(super) streams: Arc<Streams>,
     pub(super) wires: Vec<Wire>,
     pub(super) apps: Vec<Arc<Trunk>>,
@@ -105,6 +107,7 @@ impl World {
             now: Timestamp::from_micros(1_000_000),
             hub,
             settings,
+            own: OwnSettings::default(),
             streams,
             wires: Vec::new(),
             apps: Vec::new(),
