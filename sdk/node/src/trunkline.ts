@@ -21,7 +21,7 @@ import {
 } from "./socketio/internals.js";
 import { internalsOf, type SocketIoServer } from "./socketio/types.js";
 import { TRUNK_PATH, type ResolvedOptions } from "./options.js";
-import type { LeftOut } from "./data/plain.js";
+import type { LeftOut } from "./data/not_plain.js";
 import { Recovery } from "./recovery/recovery.js";
 import { openWire } from "./transport/ws.js";
 import { CloseReason } from "./trunk/frames.js";

@@ -4,7 +4,8 @@ import { EventEmitter, once } from "node:events";
 import { Socket as NetSocket } from "node:net";
 import { test } from "node:test";
 import { pack, unpack } from "../dist/esm/data/pack.js";
-import { NotPlain, Part, toWire } from "../dist/esm/data/plain.js";
+import { NotPlain } from "../dist/esm/data/not_plain.js";
+import { Part } from "../dist/esm/data/limits.js";
 import { connectClient, startApp, startCluster, until } from "./support/app.js";
 
 const LIMITS = { bytesMax: 1 << 20 };
@@ -269,7 +270,7 @@ test("a part that is too much is left out as a whole, and nothing refers into it
 
 test("thousands of places of one list are one kind", () => {
   const kinds = new Set();
-  toWire(
+  pack(
     { list: Array.from({ length: 1000 }, () => new NetSocket()) },
     { bytesMax: 1 << 20, onLeftOut: ({ kind }) => kinds.add(kind) },
     "",

@@ -3,7 +3,7 @@
  */
 import createDebug from "debug";
 import { isAnswer, OwnType, readMessage, type ClusterMessage, type MessageData } from "./messages.js";
-import { NotPlain, type LeftOut } from "../data/plain.js";
+import { NotPlain, type LeftOut } from "../data/not_plain.js";
 import { Unreadable } from "../data/unreadable.js";
 import { Assembler, encodeMessage, toPayloads } from "./payload.js";
 import { Peers, type Link } from "./peers.js";

@@ -6,7 +6,7 @@
 import { MessageType, type AdapterBase, type FetchedSocket } from "../socketio/types.js";
 import { keyOf, textOf, textsOf } from "../data/keys.js";
 import { FORM_MAX } from "../data/pack.js";
-import { Part } from "../data/plain.js";
+import { Part } from "../data/limits.js";
 import type { ClusterMessage, MessageData } from "./messages.js";
 import { decodeOptions } from "./rooms.js";
 

@@ -3,8 +3,10 @@
  * than one frame is sent in pieces; a trunk keeps their order.
  */
 import { FORMAT, pack, unpack } from "../data/pack.js";
-import { NotPlain, type LeftOut, type PlainLimits } from "../data/plain.js";
+import { NotPlain, type LeftOut } from "../data/not_plain.js";
+import type { PlainLimits } from "../data/limits.js";
 import { Unreadable } from "../data/unreadable.js";
+import { MessageType } from "../socketio/types.js";
 import type { MessageData } from "./messages.js";
 
 /** The longest message that is sent. */
@@ -35,7 +37,9 @@ export function encodeMessage(
   );
   // A field with the value undefined is left out.
   const said = Object.entries({ ...data, parts }).filter(([, value]) => value !== undefined);
-  const limits = { bytesMax: MESSAGE_BYTES_MAX, valuesMax: MESSAGE_VALUES_MAX, onLeftOut, ...how };
+  // Descriptions of sockets are made for this message, except for their parts.
+  const ownsRest = type === MessageType.FETCH_SOCKETS_RESPONSE;
+  const limits = { bytesMax: MESSAGE_BYTES_MAX, valuesMax: MESSAGE_VALUES_MAX, onLeftOut, ownsRest, ...how };
   const message = pack({ type, nsp, data: Object.fromEntries(said) }, limits, "");
   if (message.length > MESSAGE_BYTES_MAX)
     throw new NotPlain(["data"], `has ${message.length} bytes, which are more than ${MESSAGE_BYTES_MAX}`);

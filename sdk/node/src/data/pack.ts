@@ -2,11 +2,12 @@
  * Encodes data as bytes and back: MessagePack, with tagged forms for values that it cannot represent (`spec/relay.md`,
  * sections 1 to 3).
  */
-import { Packr, Unpackr } from "msgpackr";
-import { checkPacked } from "./check.js";
-import { NotPlain, toWire, VALUE_BYTES, type PlainLimits } from "./plain.js";
-import { Tables } from "./tables.js";
-import { revive } from "./tags.js";
+import { VALUE_BYTES, type PlainLimits } from "./limits.js";
+import { PackWriter } from "./msgpack.js";
+import { NotPlain } from "./not_plain.js";
+import { writePlain } from "./plain.js";
+import { readPlain } from "./read.js";
+import type { TableWriter } from "./tables.js";
 import { Unreadable } from "./unreadable.js";
 
 /** The first byte of everything in this format. Releases with other formats write other first bytes. */
@@ -21,24 +22,36 @@ const VALUES_OF_ONE_MAX = 5;
 /** The most values in a payload: by our own count (see `plain.ts`), 64 MiB cannot hold more. */
 const VALUES_MAX = ((64 * 1024 * 1024) / VALUE_BYTES) * VALUES_OF_ONE_MAX;
 
-// Without records and extensions, which other languages do not know. Maps in their shortest form.
-const packr = new Packr({ useRecords: false, variableMapSize: true, useToJSON: false });
-const unpackr = new Unpackr({ useRecords: false, mapsAsObjects: true, int64AsType: "number", copyBuffers: true });
+const HEADS = [Form.plain, Form.tagged, Form.shared].map((form) => Buffer.of(FORMAT, form)) as [Buffer, Buffer, Buffer];
 
 /**
  * Encodes a value.
  * @throws NotPlain, and nothing else: the value may hold what clients sent, or objects of the app that throw
  */
 export function pack(value: unknown, limits: PlainLimits, root: string): Buffer {
+  const out = new PackWriter();
   try {
-    const { wire, isTagged, tables } = toWire(value, limits, root);
-    if (tables !== undefined)
-      return Buffer.concat([Buffer.of(FORMAT, Form.shared), packr.pack([tables.texts, tables.shapes, wire])]);
-    return Buffer.concat([Buffer.of(FORMAT, isTagged ? Form.tagged : Form.plain), packr.pack(wire)]);
+    const { isTagged, tables } = writePlain(value, limits, root, out);
+    return out.finish(tables === undefined ? HEADS[isTagged ? Form.tagged : Form.plain] : sharedHead(tables));
   } catch (error) {
+    out.giveUp();
     if (error instanceof NotPlain) throw error;
     throw new NotPlain([root], `cannot be written: ${error instanceof Error ? error.message : typeof error}`);
   }
+}
+
+/** The bytes before the value of a payload with tables: the tables are known when the value is written. */
+function sharedHead({ texts, shapes }: TableWriter): Buffer {
+  const out = new PackWriter();
+  out.list(3);
+  out.list(texts.length);
+  for (const text of texts) out.text(text);
+  out.list(shapes.length);
+  for (const { keys } of shapes) {
+    out.list(keys.length);
+    for (const key of keys) out.text(key);
+  }
+  return out.finish(HEADS[Form.shared]);
 }
 
 /** Decodes a value. @throws Unreadable, and nothing else */
@@ -47,19 +60,11 @@ export function unpack(bytes: Buffer): unknown {
     throw new Unreadable(bytes.length === 0 ? "it is empty" : "it is in the format of another release of the SDK");
   const form = bytes[1];
   if (form === undefined || form > FORM_MAX) throw new Unreadable("it is of no form that this version knows");
-  const packed = bytes.subarray(HEAD_BYTES);
-  checkPacked(packed, VALUES_MAX);
+  const reading = { isTagged: form !== Form.plain, sharesParts: form === Form.shared, valuesMax: VALUES_MAX };
   try {
-    const value = unpackr.unpack(packed) as unknown;
-    if (form === Form.shared) return reviveShared(value);
-    return form === Form.tagged ? revive(value) : value;
+    return readPlain(bytes.subarray(HEAD_BYTES), reading);
   } catch (error) {
     if (error instanceof Unreadable) throw error;
     throw new Unreadable(error instanceof Error ? error.message : String(error));
   }
-}
-
-function reviveShared(value: unknown): unknown {
-  if (!Array.isArray(value) || value.length !== 3) throw new Unreadable("it has no tables");
-  return revive(value[2], new Tables(value[0], value[1]));
 }

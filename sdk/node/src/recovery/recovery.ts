@@ -16,7 +16,7 @@ import {
   type RestoredSession,
 } from "../socketio/types.js";
 import { keyOf, textOf, textsOf } from "../data/keys.js";
-import { NotPlain, type LeftOut } from "../data/plain.js";
+import { NotPlain, type LeftOut } from "../data/not_plain.js";
 import { Unreadable } from "../data/unreadable.js";
 import { whenRead } from "../trunk/when_read.js";
 import { Found, type FrameBodies, type Position } from "../trunk/frames.js";

@@ -1,5 +1,5 @@
 /** Reads the fields of frames from one batch (`spec/trunk.md`, section 2). */
-import { readText } from "./text.js";
+import { readText } from "../data/text.js";
 import { findShared, keepShared, SHARED_BYTES_MAX } from "./shared.js";
 
 /** The rules that a peer can break; the names are those of `spec/vectors/frames.json`. */

@@ -2,7 +2,7 @@
  * Appends frames to one growing buffer (`spec/trunk.md`, section 2). Text is written directly as UTF-8, without a
  * buffer of its own.
  */
-import { writeText } from "./text.js";
+import { writeText } from "../data/text.js";
 
 const BYTES_MIN = 4 * 1024;
 /**
