@@ -70,6 +70,15 @@ impl Door {
         }
     }
 
+    /// Sends a command to a shard: at once to this thread's own, else like [`Self::tell_later`].
+    pub(crate) fn tell_now(&self, shard: u8, command: Command) {
+        if shard == self.0.own {
+            self.0.shard.take_turn(command);
+        } else {
+            self.tell_later(shard, command);
+        }
+    }
+
     /// Waits until this thread's shard has handled everything that others have sent it so far:
     /// commands from `tell` do not queue after those.
     pub(crate) async fn catch_up(&self) {

@@ -41,6 +41,9 @@ struct Inner {
 /// Bytes that are kept next to the stream.
 #[derive(Debug, Default)]
 struct Beside {
+    /// The first bytes of the stream, which were read before hyper had it. They are to be checked
+    /// like those that follow.
+    first: Bytes,
     /// Bytes that are sent together with the head of the next answer, if the kernel accepts them at
     /// once.
     tail: Bytes,
@@ -53,9 +56,13 @@ struct Beside {
 
 impl Beside {
     fn is_empty(&self) -> bool {
-        self.tail.is_empty() && self.unread.is_empty() && self.held.is_empty()
+        let Self { first, tail, unread, held } = self;
+        [first, tail, unread, held].iter().all(|bytes| bytes.is_empty())
     }
 }
+
+/// The most bytes of one read.
+const READ_BYTES: usize = 4096;
 
 /// Time for which a client may still send after its last answer.
 const LINGER: Duration = Duration::from_secs(5);
@@ -73,6 +80,43 @@ impl ClientIo {
             ended: AtomicBool::new(false),
             many_headers: AtomicBool::new(false),
         }))
+    }
+
+    /// Reads a new stream once: nothing at its end and after an error, which show again when hyper
+    /// reads it.
+    pub(super) fn poll_first(&self, cx: &mut Context<'_>) -> Poll<Bytes> {
+        let mut chunk = [0; READ_BYTES];
+        loop {
+            if ready!(self.0.stream.poll_readable(cx)).is_err() {
+                return Poll::Ready(Bytes::new());
+            }
+            match self.read_and_clear(&mut chunk) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => (),
+                read => {
+                    let count = read.unwrap_or_default();
+                    return Poll::Ready(Bytes::copy_from_slice(&chunk[..count]));
+                }
+            }
+        }
+    }
+
+    /// Sets what has been read of the stream so far.
+    pub(super) fn set_first(&self, bytes: Bytes) {
+        if !bytes.is_empty() {
+            self.beside(|beside| beside.first = bytes);
+        }
+    }
+
+    /// Moves what was read before hyper had the stream into `chunk`; returns the number of bytes.
+    fn take_first(&self, chunk: &mut [u8]) -> usize {
+        let mut beside = lock(&self.0.beside);
+        let Some(there) = &mut *beside else { return 0 };
+        let count = there.first.len().min(chunk.len());
+        chunk[..count].copy_from_slice(&there.first.split_to(count));
+        if there.is_empty() {
+            *beside = None;
+        }
+        count
     }
 
     /// Sets the bytes to be read next, before the stream's own.
@@ -180,6 +224,13 @@ impl ClientIo {
         self.beside(|beside| beside.tail = bytes);
     }
 
+    /// Writes without hyper and without waiting; returns the number of bytes that the kernel
+    /// accepted.
+    pub(super) fn write_now(&self, bytes: &[u8]) -> usize {
+        // A broken stream shows when it is read.
+        self.0.stream.socket().write_slices(&[IoSlice::new(bytes)]).unwrap_or_default()
+    }
+
     /// The stream itself, removed from this thread's reactor; `None` while another clone exists.
     pub(super) fn into_parts(self) -> Option<Parts> {
         let inner = Arc::into_inner(self.0)?;
@@ -281,11 +332,17 @@ impl Read for ClientIo {
             // The connection's task checks for this after each call of hyper's `poll`.
             return Poll::Pending;
         }
-        let mut chunk = [0; 4096];
+        let mut chunk = [0; READ_BYTES];
+        let room = buffer.remaining().min(chunk.len());
+        let first = self.take_first(&mut chunk[..room]);
         loop {
-            ready!(self.0.stream.poll_readable(cx))?;
-            let room = buffer.remaining().min(chunk.len());
-            match self.read_and_clear(&mut chunk[..room]) {
+            let read = if first > 0 {
+                Ok(first)
+            } else {
+                ready!(self.0.stream.poll_readable(cx))?;
+                self.read_and_clear(&mut chunk[..room])
+            };
+            match read {
                 Ok(count) => {
                     if count == 0 && room > 0 {
                         self.0.ended.store(true, Ordering::Relaxed);

@@ -4,6 +4,7 @@ mod answer;
 mod clients;
 mod compact;
 mod connection;
+mod direct;
 mod engine;
 mod exchange;
 mod guard;

@@ -4,8 +4,10 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use hyper::Request;
+use bytes::Bytes;
+use http_body_util::Full;
 use hyper::body::Incoming;
+use hyper::{Request, Response};
 use tokio::task::spawn_local;
 use trunkline_engineio::{Protocol, TransportKind};
 use trunkline_trunk::{ClientRequest, Str};
@@ -28,12 +30,12 @@ pub(super) struct Handshake<'a> {
     pub(super) claims: Str,
 }
 
-async fn open(
+async fn open<B>(
     connection: &Connection,
     hub: &Arc<Hub>,
     transport: TransportKind,
     client: Handshake<'_>,
-    request: &Request<Incoming>,
+    request: &Request<B>,
 ) -> Answer {
     let Handshake { protocol, query, claims } = client;
     let (reply, answer) = reply::pair();
@@ -70,28 +72,34 @@ pub(super) async fn open_polling(
     outcome::finish(connection, hub, &request, answer).await
 }
 
-/// Opens a session on a WebSocket: accepts the stream and gives it to the shard.
-pub(super) async fn open_websocket(
-    connection: &Rc<Connection>,
+/// The end of a handshake on a WebSocket.
+pub(super) enum Opened {
+    /// The stream becomes the session's WebSocket after this answer, whose first frame is `first`.
+    Switch { key: SlotKey, answer: Response<Full<Bytes>>, first: Bytes, deflate_window: Option<u8> },
+    /// There is no session; the stream continues with HTTP.
+    Answered(Reply),
+}
+
+/// Opens a session on a WebSocket, up to its answer.
+pub(super) async fn open_on_stream<B>(
+    connection: &Connection,
     hub: &Arc<Hub>,
     client: Handshake<'_>,
-    mut request: Request<Incoming>,
-) -> Reply {
-    let (websocket_key, agreement) = match agree(hub, &request) {
+    request: &Request<B>,
+) -> Opened {
+    let (websocket_key, agreement) = match agree(hub, request) {
         Ok(agreed) => agreed,
         Err(why) => {
             connection.count_refused("bad_websocket_handshake");
-            return Ok(upgrade::refused(why));
+            return Opened::Answered(Ok(upgrade::refused(why)));
         }
     };
-    let answer = open(connection, hub, TransportKind::WebSocket, client, &request).await;
+    let answer = open(connection, hub, TransportKind::WebSocket, client, request).await;
     match answer {
         Answer::Switch { key, headers, first } => {
-            if let Some(io) = connection.io.take() {
-                io.set_tail(first);
-            }
-            adopt(connection, &mut request, key, (Adoption::Session, agreement.deflate_window()));
-            Ok(upgrade::switching(&websocket_key, agreement, headers))
+            let deflate_window = agreement.deflate_window();
+            let answer = upgrade::switching(&websocket_key, agreement, headers);
+            Opened::Switch { key, answer, first, deflate_window }
         }
         Answer::Payload(_)
         | Answer::Ok { .. }
@@ -99,13 +107,34 @@ pub(super) async fn open_websocket(
         | Answer::Relayed(_)
         | Answer::Refused(_)
         | Answer::Unavailable(_)
-        | Answer::Abort => outcome::finish(connection, hub, &request, answer).await,
+        | Answer::Abort => {
+            Opened::Answered(outcome::finish(connection, hub, request, answer).await)
+        }
     }
 }
 
-fn agree(
+/// Opens a session on a WebSocket: accepts the stream and gives it to the shard.
+pub(super) async fn open_websocket(
+    connection: &Rc<Connection>,
+    hub: &Arc<Hub>,
+    client: Handshake<'_>,
+    mut request: Request<Incoming>,
+) -> Reply {
+    match open_on_stream(connection, hub, client, &request).await {
+        Opened::Switch { key, answer, first, deflate_window } => {
+            if let Some(io) = connection.io.take() {
+                io.set_tail(first);
+            }
+            adopt(connection, &mut request, key, (Adoption::Session, deflate_window));
+            Ok(answer)
+        }
+        Opened::Answered(reply) => reply,
+    }
+}
+
+fn agree<B>(
     hub: &Hub,
-    request: &Request<Incoming>,
+    request: &Request<B>,
 ) -> Result<(String, upgrade::Agreement), upgrade::BadHandshake> {
     let key = upgrade::websocket_key(request)?;
     let settings = hub.settings();

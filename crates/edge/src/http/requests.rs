@@ -79,6 +79,20 @@ async fn answer_to(
     handle_own(connection, request).await.map(|answer| answer.map(Either::Left))
 }
 
+/// The hub of an ordinary request; `None` when it is for anything else, or is malformed.
+pub(super) fn direct_hub<B>(connection: &Connection, request: &Request<B>) -> Option<Arc<Hub>> {
+    let path = request.uri().path();
+    let env = connection.door.env();
+    let special = path == TRUNK_PATH || env.side_doors.iter().any(|door| door.claims(path));
+    if special || !names_one_host(request) {
+        return None;
+    }
+    match env.directory.route(path) {
+        Routed::Hub(hub) => Some(hub),
+        Routed::UnknownHub(_) | Routed::Nowhere => None,
+    }
+}
+
 /// Wraps the request for a side door or another node to answer.
 fn visit(connection: &Connection, request: Request<Incoming>) -> Visit {
     let upgrading = upgrade::is_asked(&request);

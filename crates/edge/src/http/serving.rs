@@ -8,20 +8,22 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use tokio::task::spawn_local;
 use tokio::time::{Sleep, sleep_until};
 
 use super::connection::Connection;
+use super::direct;
 use super::held::HeldPoll;
 use super::io::ClientIo;
+use super::opening::Opened;
 use super::{Reply, poll, requests, rest};
 use crate::door::Door;
 use crate::permits::StreamPermit;
 use crate::reserve::Claim;
-use crate::shard::Command;
+use crate::shard::{AdoptedStream, Command, SlotKey};
 use crate::socket::Socket;
 use crate::watched::Watched;
 
@@ -51,16 +53,18 @@ fn serve_connection(connection: Connection, socket: Socket) {
     let io = ClientIo::new(stream);
     connection.io.set(Some(io.clone()));
     let claim = connection.beyond_max.clone();
+    let serving = Serving::new(connection, io);
     match claim {
-        None => spawn_local(Serving::new(connection, io)),
-        Some(claim) => spawn_local(serve_while_wanted(connection, io, claim)),
+        None => spawn_local(serving),
+        Some(claim) => spawn_local(serve_while_wanted(serving, claim)),
     };
 }
 
 /// Serves a stream beyond the limit, which may have to make room for another.
-async fn serve_while_wanted(connection: Rc<Connection>, io: ClientIo, claim: Arc<Claim>) {
+async fn serve_while_wanted(serving: Serving, claim: Arc<Claim>) {
+    let connection = Rc::clone(&serving.connection);
     tokio::select! {
-        () = Serving::new(Rc::clone(&connection), io) => (),
+        () = serving => (),
         () = claim.evicted() => connection.count_stream_refused("streams_full"),
     }
 }
@@ -75,6 +79,13 @@ struct Serving {
 }
 
 enum Stage {
+    /// A new stream has brought no bytes yet. If it brings none in time, hyper says so.
+    Greeting(Pin<Box<Sleep>>),
+    /// A handshake without hyper.
+    Opening {
+        open: Pin<Box<dyn Future<Output = Opened>>>,
+        end: rest::End,
+    },
     /// hyper has the stream.
     Talking(Pin<Box<dyn Future<Output = Talked>>>),
     /// A poll waits for its answer; `poll` is `None` once the answer has arrived.
@@ -109,7 +120,13 @@ impl Future for Serving {
 
 impl Serving {
     fn new(connection: Rc<Connection>, io: ClientIo) -> Self {
-        let stage = Stage::talking(&connection, &io);
+        let is_new = !connection.used.get() && connection.beyond_max.is_none();
+        let stage = if is_new {
+            let timeout = connection.door.env().limits.header_timeout;
+            Stage::Greeting(Box::pin(tokio::time::sleep(timeout)))
+        } else {
+            Stage::talking(&connection, &io)
+        };
         Self { connection, io: Some(io), stage }
     }
 
@@ -124,6 +141,13 @@ impl Serving {
             return Poll::Ready(None);
         }
         Poll::Ready(match stage {
+            Stage::Greeting(timeout) => match io.poll_first(cx) {
+                Poll::Ready(first) => Some(Stage::after_greeting(connection, io, first)),
+                Poll::Pending => {
+                    ready!(timeout.as_mut().poll(cx));
+                    Some(Stage::talking(connection, io))
+                }
+            },
             Stage::Talking(talk) => {
                 let talked = ready!(talk.as_mut().poll(cx));
                 Stage::after_talk(connection, io, talked)
@@ -139,10 +163,17 @@ impl Serving {
             }
             Stage::Answering { reply, .. } => {
                 let reply = ready!(reply.as_mut().poll(cx));
-                connection.ready.set(Some(Box::new(reply)));
-                io.set_unread(rest::stand_in(&io.rest_of_unread(Bytes::new())));
-                Some(Stage::talking(connection, io))
+                Some(Stage::talking_with(connection, io, reply))
             }
+            Stage::Opening { open, .. } => match ready!(open.as_mut().poll(cx)) {
+                Opened::Answered(reply) => Some(Stage::talking_with(connection, io, reply)),
+                Opened::Switch { key, answer, first, deflate_window } => {
+                    let mut bytes = direct::head_of(&answer);
+                    bytes.extend_from_slice(&first);
+                    self.switch(key, bytes.into(), deflate_window);
+                    None
+                }
+            },
             Stage::Idle(timeout) => match io.poll_peek(cx) {
                 Poll::Ready(Ok(_)) => Some(Stage::talking(connection, io)),
                 // An end between requests is ordinary, in whichever form: proxies drop connections
@@ -161,6 +192,26 @@ impl Serving {
         })
     }
 
+    /// Writes the last answer of HTTP and gives the stream to its shard.
+    fn switch(&mut self, key: SlotKey, mut answer: Bytes, deflate_window: Option<u8>) {
+        let Self { connection, io, .. } = self;
+        connection.switched.set(true);
+        drop(connection.io.take());
+        let Some(io) = io.take() else { return };
+        answer.advance(io.write_now(&answer));
+        let taken = io.into_parts().zip(connection.permit.take());
+        let command = match taken {
+            Some(((socket, _), permit)) => {
+                let leftover = Bytes::new();
+                let stream =
+                    AdoptedStream { socket, unsent: answer, leftover, permit, deflate_window };
+                Command::Adopt { key, stream }
+            }
+            None => Command::HandshakeGone { key, poll: 0 },
+        };
+        connection.door.tell_now(key.shard, command);
+    }
+
     /// Gives the stream to the shard until another request arrives.
     fn leave(&mut self) {
         drop(self.connection.io.take());
@@ -175,6 +226,15 @@ impl Serving {
 }
 
 impl Stage {
+    fn after_greeting(connection: &Rc<Connection>, io: &ClientIo, first: Bytes) -> Self {
+        if let Some(direct) = direct::find(connection, &first) {
+            let open = Box::pin(direct.open(Rc::clone(connection)));
+            return Self::Opening { open, end: rest::End::new(io) };
+        }
+        io.set_first(first);
+        Self::talking(connection, io)
+    }
+
     fn after_talk(connection: &Rc<Connection>, io: &ClientIo, talked: Talked) -> Option<Self> {
         let answered = match talked {
             Talked::Crowded => return Some(Self::talking(connection, io)),
@@ -214,6 +274,14 @@ impl Stage {
         Self::Idle(Box::pin(tokio::time::sleep(timeout.min(REST_AFTER))))
     }
 
+    /// Gives a reply to hyper, which starts anew with a request that stands in for the answered
+    /// one.
+    fn talking_with(connection: &Rc<Connection>, io: &ClientIo, reply: Reply) -> Self {
+        connection.ready.set(Some(Box::new(reply)));
+        io.set_unread(rest::stand_in(&io.rest_of_unread(Bytes::new())));
+        Self::talking(connection, io)
+    }
+
     fn talking(connection: &Rc<Connection>, io: &ClientIo) -> Self {
         Self::Talking(Box::pin(talk(Rc::clone(connection), io.clone())))
     }
@@ -221,8 +289,10 @@ impl Stage {
     /// Whether the client has ended its stream while it waits for an answer.
     fn is_left(&mut self, io: &ClientIo, cx: &mut Context<'_>) -> bool {
         match self {
-            Self::Held { end, .. } | Self::Answering { end, .. } => end.poll(io, cx).is_ready(),
-            Self::Talking(_) | Self::Idle(_) | Self::Ending(_) => false,
+            Self::Opening { end, .. } | Self::Held { end, .. } | Self::Answering { end, .. } => {
+                end.poll(io, cx).is_ready()
+            }
+            Self::Greeting(_) | Self::Talking(_) | Self::Idle(_) | Self::Ending(_) => false,
         }
     }
 }
