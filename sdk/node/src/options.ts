@@ -55,6 +55,17 @@ export interface TrunklineOptions {
    * Default: `false`.
    */
   everyRequest?: boolean | undefined;
+  /**
+   * Whether clients go to another app server when this one leaves or dies, without a disconnect, and come here from
+   * others. Only with the `connectionStateRecovery` of the `Server`: the app must be able to take a socket up from its
+   * id, rooms and `data`. Default: `true`.
+   */
+  rehome?: boolean | undefined;
+  /**
+   * How long `io.close()` waits for clients that cannot go to another app server yet, in milliseconds: a handler still
+   * has to answer them. Afterwards they are disconnected. Default: 5000.
+   */
+  handOverTimeout?: number | undefined;
 }
 
 /** The options with all defaults filled in. */
@@ -68,8 +79,12 @@ export interface ResolvedOptions {
   readonly open: "auto" | "manual";
   readonly close: "paced" | "at once";
   readonly everyRequest: boolean;
+  readonly rehome: boolean;
+  readonly handOverTimeout: number;
 }
 
+/** The largest delay of a timer in Node.js. */
+const DELAY_MS_MAX = 2 ** 31 - 1;
 const KNOWN: readonly string[] = [
   "endpoint",
   "hub",
@@ -80,6 +95,8 @@ const KNOWN: readonly string[] = [
   "open",
   "close",
   "everyRequest",
+  "rehome",
+  "handOverTimeout",
 ];
 /** The path of a node's trunk listener, after the endpoint's own path. */
 export const TRUNK_PATH = "/trunk/v1";
@@ -104,6 +121,8 @@ export function resolveOptions(options: TrunklineOptions = {}, env: NodeJS.Proce
     open: choice("open", options.open ?? "auto", ["auto", "manual"]),
     close: choice("close", options.close ?? "paced", ["paced", "at once"]),
     everyRequest: flag("everyRequest", options.everyRequest ?? false),
+    rehome: flag("rehome", options.rehome ?? true),
+    handOverTimeout: delay("handOverTimeout", options.handOverTimeout ?? 5_000),
   };
 }
 
@@ -194,6 +213,12 @@ function text(name: string, value: unknown): string {
 
 function flag(name: string, value: unknown): boolean {
   if (typeof value !== "boolean") fail(name, "true or false", value);
+  return value;
+}
+
+function delay(name: string, value: unknown): number {
+  if (typeof value !== "number" || !(value >= 0 && value <= DELAY_MS_MAX))
+    fail(name, `a number of milliseconds, up to ${DELAY_MS_MAX}`, value);
   return value;
 }
 

@@ -21,19 +21,17 @@ import {
 } from "./socketio/internals.js";
 import { internalsOf, type SocketIoServer } from "./socketio/types.js";
 import { TRUNK_PATH, type ResolvedOptions } from "./options.js";
-import type { LeftOut } from "./data/not_plain.js";
 import { Recovery } from "./recovery/recovery.js";
+import { Departure } from "./rehome/departure.js";
+import { Keeper } from "./rehome/keeper.js";
+import { Reports } from "./reports.js";
 import { openWire } from "./transport/ws.js";
-import { CloseReason } from "./trunk/frames.js";
 import { Trunk, type TrunkHost } from "./trunk/trunk.js";
 import type { NodeInfo } from "./trunk/info.js";
 import type { Broadcast } from "./trunk/outbound_types.js";
 import { SDK } from "./version.js";
 
 const debug = createDebug("trunkline:server");
-
-/** The most kinds of data in reports. Kinds contain paths with an app's own keys, so there may be any number. */
-const KINDS_MAX = 100;
 
 /** Figures of one app server, from `Trunkline.stats`. */
 export interface TrunklineStats {
@@ -70,6 +68,9 @@ export interface TrunklineStats {
   readonly reconnects: number;
   /** Trunks whose stream broke and that went on with another one: no session ended, and no event told of it. */
   readonly resumed: number;
+  /** Clients that came from another app server, and clients that another one got, without a disconnect. */
+  readonly adopted: number;
+  readonly handedOver: number;
 }
 
 /** Events of a {@link Trunkline}, with what their listeners get. */
@@ -92,6 +93,11 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
   private readonly engine: TrunklineEngine;
   private readonly cluster: Cluster;
   private readonly options: ResolvedOptions;
+  /** Undefined where clients end with the app server that they are connected to. */
+  private readonly keeper: Keeper | undefined;
+  private readonly reports = new Reports({
+    emitWarning: (message) => this.emit("warning", message),
+  });
   private trunks: Trunk[] = [];
   private readonly counters = {
     messagesSent: 0,
@@ -104,11 +110,8 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
     reconnects: 0,
     resumed: 0,
   };
-  private tooLong = 0;
   /** The number of the last broadcast. Every trunk carries the same broadcasts, with the same numbers. */
   private lastBroadcast = 0;
-  /** The causes reported in the present outage of each trunk: one report for each cause, not for each attempt. */
-  private readonly troubles = new Map<Trunk, Set<string>>();
   /**
    * Whether a trunk has ever been up. If so, no refusal is final: it may come from a proxy, or from a node that
    * restarts with another key or version.
@@ -122,14 +125,6 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
   private started = false;
   /** Whether the trunks may open: the app has called `open()`, or does not use `open: "manual"`. */
   private isOpened: boolean;
-  private readonly unhonoured = new Set<string>();
-  /** The reported kinds of data that cannot leave the process. */
-  private readonly notPlain = new Set<string>();
-  private oldNodeTold = false;
-  private unreadableTold = false;
-  private readonly foreignAdapters = new Set<string>();
-  /** Warnings from before the first turn, kept until the app has had time to add a listener. */
-  private readonly early: string[] = [];
   /** The app's options that were last sent to the nodes. */
   private settingsSaid: Record<string, unknown> | undefined;
   private resolveReady!: () => void;
@@ -150,9 +145,15 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
     const bases = findBases(io);
     const keepMs = recoveryMs(io);
     this.cluster = new Cluster(randomBytes(16).toString("base64url"), {
-      onWarning: (message) => this.warn(message),
-      onNotPlain: (what, cause) => this.reportNotPlain(what, cause),
+      onWarning: (message) => this.reports.warn(message),
+      onNotPlain: (what, cause) => this.reports.notPlain(what, cause),
     });
+    if (keepMs !== undefined && options.rehome) {
+      this.keeper = new Keeper({
+        onNotPlain: (what, cause) => this.reports.notPlain(what, cause),
+        onTooLong: (what, bytes) => this.reports.tooLong(what, bytes),
+      });
+    }
     this.engine = createEngine(
       bases.Engine,
       { ...inner.opts, path: io.path() },
@@ -163,27 +164,34 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
         onEngineClose: () => void this.closeTrunks(),
         onAttached: () => this.handleAttached(),
         onOptionsChanged: () => this.compareOptions(),
-        onUnhonoured: (sentence) => this.reportUnhonoured(sentence),
-        onTooLong: (what, bytes) => this.reportTooLong(what, bytes),
+        onUnhonoured: (sentence) => this.reports.unhonoured(sentence),
+        onTooLong: (what, bytes) => this.reports.tooLong(what, bytes),
+        keeper: this.keeper,
+        codec: inner,
+        onUnreadable: (cause) => this.reports.unreadable(cause),
       },
     );
     const recovery =
       keepMs === undefined
         ? undefined
         : new Recovery(keepMs, () => this.trunks, {
-            onTooLong: (what, bytes) => this.reportTooLong(what, bytes),
-            onNotPlain: (what, cause) => this.reportNotPlain(what, cause),
-            onOldNode: () => this.reportOldNode(),
-            onUnreadable: (cause) => this.reportUnreadable(cause),
+            onTooLong: (what, bytes) => this.reports.tooLong(what, bytes),
+            onNotPlain: (what, cause) => this.reports.notPlain(what, cause),
+            onOldNode: () => this.reports.oldNode(),
+            onUnreadable: (cause) => this.reports.unreadable(cause),
           });
     installAdapter(
       io,
       () => createAdapter(bases, this.adapterHost(recovery)),
-      (name, isReplaced) => this.reportAdapter(name, isReplaced),
+      (name, isReplaced) => this.reports.adapter(name, isReplaced),
     );
     installEngine(io, this.engine);
-    extendClose(io, () => this.closeTrunks());
-    watchAttachApp(io, (sentence) => this.reportUnhonoured(sentence));
+    extendClose(
+      io,
+      () => this.handOver(),
+      () => this.closeTrunks(),
+    );
+    watchAttachApp(io, (sentence) => this.reports.unhonoured(sentence));
     this.trunks = this.newTrunks();
     // In a later turn: by then the app has attached its HTTP server, set its options and added its listeners.
     setImmediate(() => this.start());
@@ -198,7 +206,9 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
       sessions: this.engine.sessionCount,
       ...this.counters,
       heldBytes: this.trunks.reduce((sum, trunk) => sum + trunk.heldBytes, 0),
-      tooLong: this.tooLong,
+      tooLong: this.reports.tooLongCount,
+      adopted: this.keeper?.adopted ?? 0,
+      handedOver: this.keeper?.handedOver ?? 0,
     };
   }
 
@@ -224,12 +234,39 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
   }
 
   /**
-   * Disconnects the clients behind Trunkline, sends what was written before, then closes the trunks. `io.close()` does
-   * the same. After `io.close()`, `io.listen()` and `io.attach()` open the trunks again; after `close()` they do not.
+   * Tells the node what is in `socket.data` now, so that it survives the death of this process; otherwise the node has
+   * what it was up to a second before. Resolves when the node has it, to true; to false for a client that would not go
+   * to another app server.
    */
-  close(): Promise<void> {
+  save(socket: { readonly conn: unknown }): Promise<boolean> {
+    const { conn } = socket;
+    return this.keeper !== undefined && conn instanceof Conn ? this.keeper.save(conn) : Promise.resolve(false);
+  }
+
+  /**
+   * Gives the clients behind Trunkline to other app servers, disconnects those that cannot go, sends what was written
+   * before, then closes the trunks. `io.close()` does the same. After `io.close()`, `io.listen()` and `io.attach()` open
+   * the trunks again; after `close()` they do not.
+   * @param options.rehome `false` disconnects all clients at once, also while they are given to others
+   */
+  async close(options: { readonly rehome?: boolean } = {}): Promise<void> {
     this.givenUp = true;
+    if (options.rehome === false) this.keeper?.departure?.stop();
+    else await this.handOver();
     return this.closeTrunks();
+  }
+
+  /** Gives clients to other app servers. Undefined when there is none to give. */
+  private handOver(): Promise<void> | undefined {
+    const { keeper, engine } = this;
+    if (keeper === undefined || this.closing !== undefined) return undefined;
+    if (keeper.departure === undefined) {
+      if (!engine.conns.some(Departure.takes)) return undefined;
+      debug("handing over the sessions, %d in all", engine.sessionCount);
+      for (const trunk of this.trunks) trunk.drain();
+      keeper.departure = new Departure(keeper, engine.conns, this.options.handOverTimeout);
+    }
+    return keeper.departure.done;
   }
 
   private closeTrunks(): Promise<void> {
@@ -243,7 +280,17 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
     return endpoints.map(
       (url) =>
         new Trunk(
-          { url, hub, key, tls, server: this.cluster.id, sdk: SDK, everyRequest, rehome: false, openWire },
+          {
+            url,
+            hub,
+            key,
+            tls,
+            server: this.cluster.id,
+            sdk: SDK,
+            everyRequest,
+            rehome: this.keeper !== undefined,
+            openWire,
+          },
           this.trunkHost(),
           this.counters,
         ),
@@ -273,13 +320,14 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
     return {
       cluster: this.cluster,
       recovery,
+      rehomes: this.keeper !== undefined,
       broadcast: (broadcast) => this.broadcast(broadcast),
       release: (nsp) => {
         for (const trunk of this.trunks) trunk.release(nsp);
       },
       together: (action) => this.trunks.reduce((inner, trunk) => () => trunk.together(inner), action)(),
       onUnreadable: (nsp, error) =>
-        this.warn(`a packet of another app server in namespace ${nsp} was ignored: ${String(error)}`),
+        this.reports.warn(`a packet of another app server in namespace ${nsp} was ignored: ${String(error)}`),
     };
   }
 
@@ -287,7 +335,7 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
     const count = ++this.lastBroadcast;
     for (const trunk of this.trunks) {
       if (!trunk.broadcast(broadcast, count)) {
-        this.reportTooLong(
+        this.reports.tooLong(
           `a broadcast in namespace ${broadcast.nsp}`,
           broadcast.parts.reduce((sum, part) => sum + part.length, 0),
         );
@@ -298,7 +346,7 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
   private start(): void {
     this.started = true;
     this.compareOptions();
-    for (const message of this.early) this.warn(message);
+    this.reports.begin();
     this.connect();
   }
 
@@ -327,11 +375,11 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
       onRetry: (trunk, error) => this.onRetry(trunk, error),
       givesUp: (trunk) => this.givesUp(trunk),
       onFinal: (_trunk, error) => this.onFinal(error),
-      onWarning: (trunk, message) => this.warn(`${trunk.endpoint}: ${message}`),
+      onWarning: (trunk, message) => this.reports.warn(`${trunk.endpoint}: ${message}`),
       onTick: () => this.compareOptions(),
       onOpen: (machine, open) => this.engine.handleOpen(machine, open),
-      // Not announced to a node yet; a session that nobody adopts is closed.
-      onAdopt: (machine, { session }) => machine.close(session, CloseReason.forcedClose),
+      onAdopt: (machine, adopt) => this.engine.handleAdopt(machine, adopt),
+      onTurnEnd: () => this.keeper?.endTurn(),
       onPeers: (trunk, servers) => this.cluster.handlePeers(trunk, servers),
       onRelayed: (from, payload) => this.cluster.handleRelayed(from, payload),
       onRequest: (machine, request) => this.engine.handleInquiry(machine, request),
@@ -341,32 +389,23 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
   private onUp(trunk: Trunk, { node, version, everyRequest }: NodeInfo): void {
     this.everUp = true;
     if (this.options.everyRequest && !everyRequest) {
-      this.warn(
+      this.reports.warn(
         `${trunk.endpoint}: everyRequest: node ${node} of version ${version} cannot do this; engine middlewares see the handshake of a client only`,
       );
     }
-    this.troubles.delete(trunk);
+    this.reports.endTrouble(trunk);
     this.resolveReady();
     this.emit("connect", { endpoint: trunk.endpoint, node, version });
   }
 
   private onDown(trunk: Trunk, error: TrunklineError): void {
-    this.isNewTrouble(trunk, error);
-    this.warn(`${error.message}; its sessions have ended, trying again`);
+    this.reports.isNewTrouble(trunk, error);
+    this.reports.warn(`${error.message}; its sessions have ended, trying again`);
     this.emit("disconnect", error);
   }
 
   private onRetry(trunk: Trunk, error: TrunklineError): void {
-    if (this.isNewTrouble(trunk, error)) this.warn(`${error.message}; trying again until it works`);
-  }
-
-  private isNewTrouble(trunk: Trunk, { code, status, refusal }: TrunklineError): boolean {
-    const cause = `${code} ${status ?? ""} ${refusal ?? ""}`;
-    const told = this.troubles.get(trunk);
-    if (told === undefined) this.troubles.set(trunk, new Set([cause]));
-    else if (told.has(cause)) return false;
-    else told.add(cause);
-    return true;
+    if (this.reports.isNewTrouble(trunk, error)) this.reports.warn(`${error.message}; trying again until it works`);
   }
 
   /**
@@ -386,7 +425,7 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
   }
 
   private compareOptions(): void {
-    if (this.started) for (const sentence of unhonouredOptions(this.io)) this.reportUnhonoured(sentence);
+    if (this.started) for (const sentence of unhonouredOptions(this.io)) this.reports.unhonoured(sentence);
     const said = this.settingsSaid;
     if (said === undefined) return;
     const now = this.settings();
@@ -397,7 +436,7 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
     this.settingsSaid = now;
     const late = changed.filter((name) => UNCHANGEABLE.has(name));
     if (late.length > 0) {
-      this.warn(
+      this.reports.warn(
         `${late.join(", ")}: changed after the trunk was opened, and the nodes keep the former value until it is opened anew; say it to the server at once`,
       );
     }
@@ -408,62 +447,11 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
   }
 
   private settings(): Record<string, unknown> {
-    return { ...engineSettings(this.io), ...(this.options.everyRequest && { everyRequest: true }) };
-  }
-
-  /** Reports each sentence once, and on the console even if the app listens to `warning`. */
-  private reportUnhonoured(sentence: string): void {
-    if (this.unhonoured.has(sentence)) return;
-    this.unhonoured.add(sentence);
-    const message = `this cannot be honoured for clients behind Trunkline: ${sentence}`;
-    console.warn(`trunkline: ${message}`);
-    this.emit("warning", message);
-  }
-
-  private reportAdapter(name: string, isReplaced: boolean): void {
-    if (this.foreignAdapters.has(name)) return;
-    this.foreignAdapters.add(name);
-    const what = isReplaced
-      ? `the server's adapter (${name}) was replaced by Trunkline's`
-      : `the adapter ${name} was not installed: Trunkline's stays`;
-    const message = `${what}, which reaches the clients of all app servers by itself; take the other one out of the app`;
-    if (this.started) this.warn(message);
-    else this.early.push(message);
-  }
-
-  private reportTooLong(what: string, bytes: number): void {
-    this.tooLong++;
-    this.warn(`${what} was not sent: its ${bytes} bytes are more than the node takes in one piece`);
-  }
-
-  private reportOldNode(): void {
-    if (this.oldNodeTold) return;
-    this.oldNodeTold = true;
-    this.warn(
-      "a node is of a release that does not number broadcasts: until it is updated, clients come back as new sockets",
-    );
-  }
-
-  /** Reports only once: an app server of another release may have kept such data for thousands of clients. */
-  private reportUnreadable({ message }: Error): void {
-    if (this.unreadableTold) return;
-    this.unreadableTold = true;
-    this.warn(
-      `what a node kept for a client that came back was ignored: ${message}; such clients come back as new ones`,
-    );
-  }
-
-  /** Reports each kind of data once: thousands of clients may have the same. */
-  private reportNotPlain(what: string, cause: LeftOut): void {
-    const kind = `${what}: ${cause.kind}`;
-    if (this.notPlain.has(kind) || this.notPlain.size >= KINDS_MAX) return;
-    this.notPlain.add(kind);
-    this.warn(`${what}: ${cause.message}`);
-  }
-
-  private warn(message: string): void {
-    if (this.listenerCount("warning") > 0) this.emit("warning", message);
-    else console.warn(`trunkline: ${message}`);
+    return {
+      ...engineSettings(this.io),
+      ...(this.options.everyRequest && { everyRequest: true }),
+      ...(this.keeper !== undefined && { rehome: true }),
+    };
   }
 }
 
@@ -471,7 +459,7 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
  * Options that a node takes from `Hello` and never from `Settings`: where clients find the app, and how streams are
  * compressed.
  */
-const OF_HELLO: ReadonlySet<string> = new Set(["path", "addTrailingSlash", "perMessageDeflate"]);
+const OF_HELLO: ReadonlySet<string> = new Set(["path", "addTrailingSlash", "perMessageDeflate", "rehome"]);
 /** Options that the nodes, or Socket.IO itself, read only once. */
 const UNCHANGEABLE: ReadonlySet<string> = new Set([...OF_HELLO, "connectionStateRecovery"]);
 

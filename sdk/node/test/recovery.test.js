@@ -37,7 +37,7 @@ test("events are recorded with an offset; what is volatile or waits for an answe
   assert.equal(new Set(offsets).size, 3);
   assert.deepEqual(text(sent[0].parts), [`51-["x",{"n":1},{"_placeholder":true,"num":0},"${offsets[0]}"]`, "b"]);
   assert.deepEqual(text(sent[1].parts), [`2["y","${offsets[1]}"]`]);
-  assert.deepEqual([text(sent[3].parts), text(sent[4].parts)], [['2["v"]'], ['20["a"]']]);
+  assert.match(text(sent.slice(3).flatMap(({ parts }) => parts)).join(), /^2\["v"\],2\d+\["a"\]$/);
 });
 
 const ENDS = [

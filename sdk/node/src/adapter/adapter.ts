@@ -3,11 +3,13 @@
  * work: {@link Membership} handles rooms, {@link Delivery} broadcasts, {@link Acknowledged} broadcasts with
  * acknowledgements, {@link Remote} the sockets of other app servers, and {@link Returns} clients that return.
  */
+import { randomInt } from "node:crypto";
 import type { Member } from "../cluster/cluster.js";
 import { runErrand } from "../cluster/errands.js";
 import { OwnType, type ClusterMessage, type MessageData } from "../cluster/messages.js";
 import { encodeOptions } from "../cluster/rooms.js";
 import { textsOf } from "../data/keys.js";
+import { ARRIVING } from "../session/stay.js";
 import { DirectLog } from "../recovery/direct_log.js";
 import type { Bases } from "../socketio/bases.js";
 import { guardNamespace, watchConnecting, watchOutgoing } from "../socketio/internals.js";
@@ -29,6 +31,12 @@ import { Remote } from "./remote.js";
 import { Returns } from "./returns.js";
 import { Roster } from "./roster.js";
 import type { AdapterHost, Scope } from "./scope.js";
+
+/**
+ * The first number of a packet that wants an acknowledgement is below this. A client that came from another app server
+ * may still answer that one, with a number that must mean nothing here. Many clients read numbers of 31 bits only.
+ */
+const FIRST_ASK_MAX = 2 ** 28;
 
 /** Creates the adapter class for an app's copy of Socket.IO. */
 export function createAdapter(bases: Bases, host: AdapterHost): AdapterConstructor {
@@ -55,7 +63,8 @@ export function createAdapter(bases: Bases, host: AdapterHost): AdapterConstruct
       this.acknowledged = new Acknowledged(scope, remote, this.delivery);
       if (recovery !== undefined) {
         roster.log = new DirectLog(recovery.keepMs, () => roster.compareInterest());
-        watchConnecting(nsp);
+        watchConnecting(nsp, (conn, auth) => ARRIVING.get(conn as object)?.arrivalOf(auth));
+        if (host.rehomes) nsp._ids = randomInt(FIRST_ASK_MAX);
       }
       watchOutgoing(this, (socket) => {
         if (roster.attached.has(socket.id)) roster.noteOutgoing(socket);

@@ -5,7 +5,7 @@
 import { textOf, textsOf } from "../data/keys.js";
 import { isReturn } from "../recovery/returning.js";
 import { Conn } from "../session/conn.js";
-import { patchOutgoing } from "../socketio/internals.js";
+import { patchOutgoing, watchAsked } from "../socketio/internals.js";
 import type { Returns } from "./returns.js";
 import type { Scope } from "./scope.js";
 
@@ -81,6 +81,7 @@ export class Membership {
     }
     if (conn.readyState !== "open") return;
     patchOutgoing(socket);
+    if (conn.stay !== undefined) watchAsked(socket);
     roster.attached.set(id, conn);
     const rooms: string[] = [];
     for (const room of adapter.sids.get(id) ?? []) if (room !== id) rooms.push(textOf(room));

@@ -7,6 +7,7 @@ import { OwnType, type ClusterMessage } from "../cluster/messages.js";
 import { isReturn, Returning, type DirectReturn } from "../recovery/returning.js";
 import type { Return } from "../recovery/recovery.js";
 import { Conn } from "../session/conn.js";
+import { ARRIVING, StayBit } from "../session/stay.js";
 import { connectingConn } from "../socketio/internals.js";
 import { PacketType, type IoSocket, type PersistedSession, type RestoredSession } from "../socketio/types.js";
 import { SETTLE_MS_MAX } from "./remote.js";
@@ -25,7 +26,9 @@ export class Returns {
   persist(session: PersistedSession): void {
     const { adapter, roster, host } = this.scope;
     const conn = roster.attached.get(session.sid);
-    if (conn !== undefined) host.recovery?.persist(conn, adapter.nsp.name, session);
+    const socket = adapter.nsp.sockets.get(session.sid);
+    if (conn?.stay?.has(StayBit.handingOver) && socket !== undefined) conn.server.keeper?.tellLast(conn, socket);
+    else if (conn !== undefined) host.recovery?.persist(conn, adapter.nsp.name, session);
     else if (roster.direct.has(session.sid)) roster.log?.persist(session);
   }
 
@@ -36,6 +39,8 @@ export class Returns {
     const conn = connectingConn(adapter.nsp);
     if (host.recovery === undefined || conn === undefined) return null;
     if (!(conn instanceof Conn)) return this.restoreDirect(pid, offset);
+    const arriving = ARRIVING.get(conn);
+    if (arriving !== undefined) return arriving.restore(adapter.nsp.name, pid);
     return host.recovery.restore(adapter.nsp.name, conn, pid, offset, {
       takeOver: (sid) => this.takeOver(sid, conn),
       onGiven: (back) => this.returning.add(back.sid, back),

@@ -12,6 +12,8 @@ export interface AdapterHost {
   readonly cluster: Cluster;
   /** Undefined without the app's `connectionStateRecovery`. */
   readonly recovery: Recovery | undefined;
+  /** Whether clients may come from other app servers, and go to others. */
+  readonly rehomes: boolean;
   /** Sends a broadcast over every trunk. */
   broadcast(broadcast: Broadcast): void;
   /** Notes that the app no longer has this namespace. */

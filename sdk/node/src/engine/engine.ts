@@ -8,7 +8,13 @@ import { HandshakeRequest } from "../session/request.js";
 import type { DirectEngine, EngineBase, EngineBaseConstructor, EngineOptions } from "../socketio/types.js";
 import { CloseReason, type FrameBodies, type Header } from "../trunk/frames.js";
 import type { Machine } from "../trunk/machine.js";
+import { Unreadable } from "../data/unreadable.js";
+import { Adoption, type Codec } from "../rehome/adoption.js";
+import type { Keeper } from "../rehome/keeper.js";
+import { readGuests, type Guest } from "../rehome/snapshot.js";
+import { Stay } from "../session/stay.js";
 import { adopt, type Adopter } from "./adoption.js";
+import { Arrival, isAskedOnArrival } from "./arrival.js";
 import { countOf } from "./foreign_engine.js";
 import { answerRequest, Handshake, type HandshakeEngine } from "./handshake.js";
 import { watchOptions } from "./watched_options.js";
@@ -24,6 +30,12 @@ export interface EngineOwner extends Adopter {
   /** The app has changed `io.engine.opts`, or an option in it. */
   onOptionsChanged(): void;
   onTooLong(what: string, bytes: number): void;
+  /** Undefined where no other app server adopts sessions. */
+  readonly keeper: Keeper | undefined;
+  /** The app's parser. */
+  readonly codec: Codec;
+  /** A session of another app server cannot be adopted, because its state cannot be read. */
+  onUnreadable(cause: Unreadable): void;
 }
 
 /** The additions of our engine to engine.io's. */
@@ -32,12 +44,18 @@ export interface TrunklineEngine extends EngineBase, ConnHost {
   readonly sessionCount: number;
   adopt(direct: DirectEngine): void;
   handleOpen(machine: Machine, open: FrameBodies["Open"]): void;
+  /** Handles a session of another app server, which the node offers to this one. */
+  handleAdopt(machine: Machine, adopt: FrameBodies["Adopt"]): void;
   handleInquiry(machine: Machine, request: FrameBodies["Request"]): void;
+  /** The clients behind Trunkline. */
+  readonly conns: Conn[];
   /** Ends every session behind Trunkline, for `io.close()`. */
   endSessions(): void;
 }
 
 const NO_HEADERS: Header[] = [];
+/** The frames of a node that gives sessions to other app servers. */
+const OF_HOMES = ["Handled", "Standing", "State"] as const;
 
 /**
  * Makes the engine, of a class that extends the app's own copy of engine.io's. Handshakes, adoption and options are in
@@ -82,6 +100,14 @@ export function createEngine(Base: EngineBaseConstructor, options: EngineOptions
       return this.count;
     }
 
+    get keeper(): Keeper | undefined {
+      return owner.keeper;
+    }
+
+    get conns(): Conn[] {
+      return Object.values(this.clients) as Conn[];
+    }
+
     /** The `ws` server of direct clients, for apps that look for it here. */
     get ws(): unknown {
       return (this.direct as { ws?: unknown } | undefined)?.ws;
@@ -118,9 +144,10 @@ export function createEngine(Base: EngineBaseConstructor, options: EngineOptions
     }
 
     endSessions(): void {
-      for (const conn of Object.values(this.clients) as Conn[]) {
-        if (owner.closesPaced) conn.abandon("forced close");
-        else conn.end(CloseReason.serverShuttingDown, "forced close");
+      for (const conn of this.conns) {
+        // A node would look for another app server for a session that is only abandoned.
+        if (owner.closesPaced && conn.stay === undefined) conn.abandon("forced close");
+        else conn.endWithServer();
       }
     }
 
@@ -155,12 +182,20 @@ export function createEngine(Base: EngineBaseConstructor, options: EngineOptions
       ).run();
     }
 
+    handleAdopt(machine: Machine, adopt: FrameBodies["Adopt"]): void {
+      const guests = this.guestsOf(adopt);
+      if (guests === undefined) return machine.close(adopt.session, CloseReason.forcedClose);
+      if (!isAskedOnArrival(this)) this.welcome(machine, adopt, guests, new HandshakeRequest(adopt.request));
+      else new Arrival(this, machine, adopt).run((request) => this.welcome(machine, adopt, guests, request));
+    }
+
     handleInquiry(machine: Machine, request: FrameBodies["Request"]): void {
       answerRequest(this, machine, request);
     }
 
     forget(conn: Conn): void {
       this.count--;
+      owner.keeper?.noteGone(conn);
       // Ids that the app makes may repeat: then another session has the place.
       if (this.clients[conn.id] === conn) delete this.clients[conn.id];
     }
@@ -213,10 +248,54 @@ export function createEngine(Base: EngineBaseConstructor, options: EngineOptions
         eio,
         open.request.transport,
       );
+      // Engine.IO 3 has no connection state recovery, so its clients cannot go to another app server.
+      if (owner.keeper !== undefined && eio !== 3 && OF_HOMES.every((frame) => machine.outbound.takes(frame)))
+        conn.stay = new Stay(0);
       machine.accept(session, conn, sid, headers, lasting);
+      this.enter(conn);
+      this.emit("connection", conn);
+      return conn;
+    }
+
+    private enter(conn: Conn): void {
       this.count++;
       this.clients[conn.id] = conn;
-      this.emit("connection", conn);
+      owner.keeper?.departure?.add(conn);
+    }
+
+    /** The sockets of a session that the node offers; undefined when it cannot be adopted. */
+    private guestsOf({ sockets }: FrameBodies["Adopt"]): Guest[] | undefined {
+      if (owner.keeper === undefined) return undefined;
+      try {
+        return readGuests(sockets);
+      } catch (error) {
+        if (!(error instanceof Unreadable)) throw error;
+        // Without bytes it was withdrawn, and that was reported where it was.
+        if (!sockets.some(({ state }) => state.length === 0)) owner.onUnreadable(error);
+        return undefined;
+      }
+    }
+
+    /** Makes a session of another app server one of ours. */
+    private welcome(
+      machine: Machine,
+      { session, sid, eio, transport, request: { address, transport: first } }: FrameBodies["Adopt"],
+      guests: Guest[],
+      request: HandshakeRequest,
+    ): Conn {
+      const conn = new Conn(this, machine, session, sid, request, address, eio, transport);
+      conn.beginAdopted(transport !== first);
+      this.enter(conn);
+      const adoption = new Adoption(conn, guests, owner.codec, (isAdopted) => {
+        if (isAdopted && owner.keeper !== undefined) owner.keeper.adopted++;
+      });
+      try {
+        this.emit("connection", conn);
+      } catch (error) {
+        adoption.refuse("a connection listener of the engine throws");
+        throw error;
+      }
+      adoption.begin();
       return conn;
     }
   }

@@ -11,13 +11,14 @@ import { Line } from "./line.js";
 import { packetOf, partOf, type SendOptions } from "./parts.js";
 import { Flow, UNMARKED_BYTES_MAX, type Sent } from "./flow.js";
 import { noticeListener } from "../socketio/internals.js";
-import type { EncodedPart, EngineOptions } from "../socketio/types.js";
+import type { EncodedPart, EngineOptions, IoSocket } from "../socketio/types.js";
 import type { ClientStream, HandshakeRequest } from "./request.js";
 import { CloseReason, MarkFlag, SendFlag } from "../trunk/frames.js";
 import type { Machine } from "../trunk/machine.js";
 import type { Session } from "../trunk/sessions.js";
 import type { PartData } from "../trunk/outbound_types.js";
 import { listOf } from "./sockets.js";
+import { ARRIVING, Stay, StayBit } from "./stay.js";
 
 type SendCallback = (transport: TransportFace) => void;
 
@@ -31,6 +32,24 @@ export interface ConnHost extends EventEmitter {
   onUnhonoured(sentence: string): void;
   forget(conn: Conn): void;
   onTooLong(what: string, bytes: number): void;
+  /** Undefined where no other app server adopts sessions. */
+  readonly keeper: StayKeeper | undefined;
+}
+
+/** The keeper of all stays, as sessions and adapters see it. */
+export interface StayKeeper {
+  /** Notes that the standing of the session may have changed in this turn. */
+  noteTurn(conn: Conn, stay: Stay): void;
+  /** Notes that the state of a socket may have changed. */
+  noteTouched(conn: Conn, stay: Stay): void;
+  /** Notes that a socket was attached. */
+  noteAttached(conn: Conn, stay: Stay): void;
+  /** Handles that the node sends no more messages for a session that asked to leave. */
+  handleReleased(conn: Conn): void;
+  noteGone(conn: Conn): void;
+  noteHandedOver(): void;
+  /** Tells the node the last state of a socket that is handed over. */
+  tellLast(conn: Conn, socket: IoSocket): void;
 }
 
 type Asked = Map<number, (bytes: number | undefined) => void>;
@@ -85,6 +104,21 @@ export class Conn extends Line implements Session, FaceHost {
     (request.socket as unknown as ClientStream).onDestroyed = this;
   }
 
+  /** Begins a session that comes from another app server: the node sends messages only after `acceptAdopted`. */
+  beginAdopted(isUpgraded: boolean): void {
+    this.stay = new Stay(StayBit.adopting | StayBit.rehomed);
+    this.upgraded = isUpgraded;
+    this.machine.register(this.number, this);
+  }
+
+  /** Tells the node that all sockets of the adopted session are connected. */
+  acceptAdopted(): void {
+    if (this.stay === undefined || this.readyState !== "open") return;
+    this.stay.bits &= ~StayBit.adopting;
+    this.machine.acceptAdopted(this.number);
+    this.server.keeper?.noteAttached(this, this.stay);
+  }
+
   get transport(): TransportFace {
     if (typeof this.face !== "string") return this.face;
     const face = new TransportFace(this.face, this);
@@ -95,8 +129,14 @@ export class Conn extends Line implements Session, FaceHost {
     this.face = face;
   }
 
+  /** Whether the node may send messages. */
   get accepted(): boolean {
-    return true;
+    return this.stay === undefined || !this.stay.has(StayBit.adopting);
+  }
+
+  /** Whether the client was connected to another app server before this one. */
+  get rehomed(): boolean {
+    return this.stay?.has(StayBit.rehomed) === true;
   }
 
   get _readyState(): string {
@@ -151,6 +191,7 @@ export class Conn extends Line implements Session, FaceHost {
     if (typeof options === "function") return this.write(data, {}, options);
     if (this.readyState !== "open") return this;
     options.compress = options.compress !== false;
+    if (this.stay?.has(StayBit.adopting) && ARRIVING.get(this)?.takes(data, options)) return this;
     if (this.watchesPackets) this.emit("packetCreate", packetOf(data, options));
     const part = partOf(data);
     const flags = this.flagsOf(part, options);
@@ -166,6 +207,7 @@ export class Conn extends Line implements Session, FaceHost {
   /** Counts bytes for this client in the trunk's batch: from `write`, or from a broadcast to its socket's own room. */
   noteSent(data: unknown, part: PartData, options: SendOptions, sent?: Sent): void {
     if (this.readyState !== "open") return;
+    if (this.stay !== undefined) this.noteTouched();
     this.unmarkedBytes += part.length;
     if (this.flow !== undefined) return this.flow.add(part.length, () => packetOf(data, options), sent);
     if (this.unmarkedBytes > UNMARKED_BYTES_MAX) this.askWhenLeft([]);
@@ -213,6 +255,11 @@ export class Conn extends Line implements Session, FaceHost {
     this.end(CloseReason.forcedClose, reason, description);
   }
 
+  /** Ends the session because this app server leaves. */
+  endWithServer(): void {
+    this.end(CloseReason.serverShuttingDown, "forced close");
+  }
+
   endByTransport(): void {
     this.end(CloseReason.forcedClose, "transport close");
   }
@@ -242,6 +289,8 @@ export class Conn extends Line implements Session, FaceHost {
 
   handleMessage(message: string | Buffer): void {
     if (this.readyState !== "open") return;
+    const { stay } = this;
+    if (stay !== undefined && (stay.bits & USED) !== USED) this.noteUse(stay);
     // engine.io's parser omits the data of an empty message.
     const data = message === "" ? undefined : message;
     // An app that has replaced `emit` must see these events, too.
@@ -292,8 +341,62 @@ export class Conn extends Line implements Session, FaceHost {
     this.finish(words, words === "transport error" ? new Error(description || words) : causeOf(reason, description));
   }
 
+  handleLeave(): void {
+    const { stay } = this;
+    if (stay === undefined || this.readyState !== "open") return;
+    stay.bits |= StayBit.released;
+    this.server.keeper?.handleReleased(this);
+  }
+
+  /** Counts an answer that the client waits for, or one that it got. */
+  owe(more: 1 | -1): void {
+    const { stay } = this;
+    if (stay === undefined) return;
+    stay.owed = Math.max(0, stay.owed + more);
+    this.server.keeper?.noteTurn(this, stay);
+  }
+
+  /** Ends the sockets here, and lets the node give the session to another app server. */
+  handOver(): void {
+    const { stay } = this;
+    if (stay === undefined || this.readyState !== "open") return;
+    stay.bits = (stay.bits | StayBit.handingOver) & ~StayBit.unfit;
+    for (const socket of this.attachedSockets) {
+      try {
+        socket._onclose("server shutting down", REHOMED);
+      } catch (error) {
+        this.machine.reportThrown(error);
+      }
+    }
+    // A handler of the app may have ended the session.
+    if (this.isOver) return;
+    this.readyState = "closing";
+    try {
+      this.finish("forced close", REHOMED);
+    } finally {
+      if (stay.has(StayBit.unfit)) this.machine.close(this.number, CloseReason.serverShuttingDown);
+      else {
+        this.machine.handOver(this.number);
+        this.server.keeper?.noteHandedOver();
+      }
+    }
+  }
+
   handleTrunkLost(): void {
     this.finish("transport close", undefined);
+  }
+
+  protected noteAttached(): void {
+    if (this.stay !== undefined) this.server.keeper?.noteAttached(this, this.stay);
+  }
+
+  protected noteTouched(): void {
+    if (this.stay !== undefined && !this.stay.has(StayBit.touched)) this.server.keeper?.noteTouched(this, this.stay);
+  }
+
+  private noteUse(stay: Stay): void {
+    this.server.keeper?.noteTurn(this, stay);
+    this.noteTouched();
   }
 
   private finish(words: string, description: unknown): void {
@@ -365,6 +468,11 @@ export class Conn extends Line implements Session, FaceHost {
     this.server.emit("drain", this);
   }
 }
+
+const USED = StayBit.turn | StayBit.touched;
+
+/** The details of the end of a socket that lives on at another app server. */
+const REHOMED = Object.freeze({ rehomed: true });
 
 function hasFlushListener(emitter: EventEmitter): boolean {
   return emitter.listenerCount("drain") > 0 || emitter.listenerCount("flush") > 0;

@@ -8,6 +8,7 @@ import { CloseReason, PartKind, type Missed, type Position } from "../trunk/fram
 import type { Machine } from "../trunk/machine.js";
 import { Emitter } from "./emitter.js";
 import { countOf, listOf, withoutSocket, withSocket, type Sockets } from "./sockets.js";
+import { StayBit, type Stay } from "./stay.js";
 
 /** The data of a socket that returns: the packets that it missed, and what the node gave with it. */
 export interface Reattached {
@@ -28,6 +29,8 @@ export abstract class Line extends Emitter {
   protected number!: number;
   /** The session's sockets that the node knows, usually one for each namespace. */
   protected sockets: Sockets = undefined;
+  /** Undefined where the session ends with this process. */
+  stay: Stay | undefined = undefined;
 
   abstract readyState: "open" | "closing" | "closed";
   abstract write(data: unknown): unknown;
@@ -62,7 +65,7 @@ export abstract class Line extends Emitter {
       countOf(this.sockets) < SOCKETS_MAX &&
       outbound.reattach(this.number, name, { socket: textOf(socket.id), rooms, pid, log, last, cut })
     ) {
-      this.sockets = withSocket(this.sockets, socket);
+      this.addSocket(socket);
       return;
     }
     process.nextTick(() =>
@@ -80,7 +83,7 @@ export abstract class Line extends Emitter {
     const isBeside = listOf(this.sockets).some(({ nsp }) => nsp.name === name);
     const { outbound } = this.machine;
     if (countOf(this.sockets) < SOCKETS_MAX && outbound.attach(this.number, name, textOf(socket.id), rooms, isBeside)) {
-      this.sockets = withSocket(this.sockets, socket);
+      this.addSocket(socket);
       return;
     }
     // Not now, because Socket.IO is still connecting the socket.
@@ -96,7 +99,8 @@ export abstract class Line extends Emitter {
   detach(id: string, nsp: string): void {
     const rest = withoutSocket(this.sockets, id, nsp);
     if (rest === this.sockets) return;
-    if (this.readyState === "open") {
+    // A socket that is handed over lives on: the node keeps it for the next app server.
+    if (this.readyState === "open" && !this.stay?.has(StayBit.handingOver)) {
       this.choose(id, nsp);
       this.machine.outbound.detach(this.number, nsp);
     }
@@ -105,13 +109,44 @@ export abstract class Line extends Emitter {
   }
 
   join(id: string, nsp: string, rooms: string[]): void {
+    this.noteTouched();
     this.choose(id, nsp);
     this.machine.outbound.join(this.number, nsp, rooms);
   }
 
   leave(id: string, nsp: string, rooms: string[]): void {
+    this.noteTouched();
     this.choose(id, nsp);
     this.machine.outbound.leave(this.number, nsp, rooms);
+  }
+
+  /** The sockets that the node knows. */
+  get attachedSockets(): readonly IoSocket[] {
+    return listOf(this.sockets);
+  }
+
+  /** Whether the client has sent a part of a packet, and not all of it. */
+  get isInsidePacket(): boolean {
+    const [socket] = listOf(this.sockets);
+    return Boolean(socket?.client.decoder?.reconstructor);
+  }
+
+  /** Tells the node the state of a socket. Returns false when nothing was sent. */
+  tellState(nsp: string, socket: string, pid: string, state: Uint8Array): boolean {
+    return this.machine.outbound.state(this.number, nsp, socket, pid, state);
+  }
+
+  /** Tells the node what the session would lose if this process ended now. */
+  tellStanding(flags: number): void {
+    this.machine.standing(this.number, flags);
+  }
+
+  protected abstract noteAttached(): void;
+  protected abstract noteTouched(): void;
+
+  private addSocket(socket: IoSocket): void {
+    this.sockets = withSocket(this.sockets, socket);
+    this.noteAttached();
   }
 
   /** Chooses the socket that the next frame concerns; needed only if there are several. */

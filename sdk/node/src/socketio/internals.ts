@@ -12,13 +12,16 @@ import { keepMs, nodeSettings, type SaidOptions } from "./settings.js";
 import {
   internalsOf,
   isForeign,
+  PacketType,
   type AdapterBase,
   type AdapterConstructor,
   type DirectEngine,
   type EncodedPart,
   type EngineBase,
+  type IoClient,
   type IoNamespace,
   type IoSocket,
+  type Packet,
   type ServerInternals,
   type SocketIoServer,
 } from "./types.js";
@@ -45,10 +48,19 @@ export function installEngine(io: SocketIoServer, engine: EngineBase & { adopt(d
   };
 }
 
-/** Makes `io.close()` wait until our last messages have been sent, too: an app may end its process right after it. */
-export function extendClose(io: SocketIoServer, closeOurs: () => Promise<void>): void {
+/**
+ * Makes `io.close()` wait until our last messages have been sent, too: an app may end its process right after it.
+ * @param handOver gives the clients to other app servers first; undefined when there is nothing to give
+ */
+export function extendClose(
+  io: SocketIoServer,
+  handOver: () => Promise<void> | undefined,
+  closeOurs: () => Promise<void>,
+): void {
   const close = io.close.bind(io);
   (io as { close: SocketIoServer["close"] }).close = async (done) => {
+    const handedOver = handOver();
+    if (handedOver !== undefined) await handedOver;
     const error = await new Promise<Error | undefined>((resolve) => void close(resolve));
     await closeOurs();
     done?.(error);
@@ -218,23 +230,53 @@ interface ConnectingNamespace extends IoNamespace {
   [CONNECTING]?: unknown;
 }
 
+/** A socket that a namespace makes for a client that was connected to another app server. */
+export interface Arrival {
+  /** The `auth` of the socket's handshake. */
+  readonly auth: unknown;
+  /** When the handshake was made, in milliseconds. */
+  readonly issued: number | undefined;
+}
+
 /**
  * Notes for which client a namespace is about to make a socket: the adapter is asked for a kept socket without being
  * told the client.
+ * @param arrival the former handshake of a socket that comes from another app server, by its connection and its `auth`
  */
-export function watchConnecting(nsp: ConnectingNamespace): void {
+export function watchConnecting(
+  nsp: ConnectingNamespace,
+  arrival: (conn: unknown, auth: unknown) => Arrival | undefined,
+): void {
   if (Object.hasOwn(nsp, CONNECTING)) return;
   Object.defineProperty(nsp, CONNECTING, { value: undefined, writable: true });
   const add = nsp._add;
-  const watched = (client: { readonly conn: unknown }, ...rest: unknown[]): unknown => {
+  const watched = (client: IoClient, auth: unknown, ...rest: unknown[]): unknown => {
+    watchAnswers(client);
     nsp[CONNECTING] = client.conn;
     try {
-      return add.call(nsp, client, ...rest);
+      return add.call(nsp, client, arrival(client.conn, auth)?.auth ?? auth, ...rest);
     } finally {
       nsp[CONNECTING] = undefined;
     }
   };
-  Object.defineProperty(nsp, "_add", { value: watched, writable: true, configurable: true, enumerable: false });
+  replace(nsp, "_add", watched);
+  const create = nsp._createSocket;
+  replace(nsp, "_createSocket", (client: IoClient, auth: unknown): Promise<IoSocket> => {
+    const issued = arrival(client.conn, auth)?.issued;
+    const made = create.call(nsp, client, auth);
+    return issued === undefined ? made : made.then((socket) => withIssued(socket, issued));
+  });
+}
+
+/** Gives a socket the time of its handshake, in place of the present time. */
+function withIssued(socket: IoSocket, issued: number): IoSocket {
+  socket.handshake.issued = issued;
+  socket.handshake.time = new Date(issued).toString();
+  return socket;
+}
+
+function replace(target: object, name: string | symbol, value: unknown): void {
+  Object.defineProperty(target, name, { value, writable: true, configurable: true, enumerable: false });
 }
 
 /** The connection for which a namespace is making a socket now. */
@@ -276,4 +318,46 @@ export function patchOutgoing(socket: IoSocket): void {
     Object.defineProperty(proto, name, { value: wrapped, writable: true, configurable: true, enumerable: false });
   }
   Object.defineProperty(proto, OUTGOING, { value: true });
+}
+
+/** A connection that counts the answers that its client waits for. */
+export interface Owing {
+  /** One more answer is awaited, or one was given. */
+  owe?(more: 1 | -1): void;
+}
+
+const ANSWERS = Symbol("trunkline.answers");
+const { ACK, CONNECT, CONNECT_ERROR } = PacketType;
+
+/** Wraps the methods of a client that take requests for sockets and send answers, once for each class of clients. */
+function watchAnswers(client: IoClient): void {
+  const proto = Object.getPrototypeOf(client) as IoClient & { [ANSWERS]?: true };
+  if (proto[ANSWERS] === true) return;
+  const { connect, _packet } = proto;
+  replace(proto, ANSWERS, true);
+  replace(proto, "connect", function (this: IoClient, ...args: Parameters<IoClient["connect"]>): unknown {
+    (this.conn as Owing).owe?.(1);
+    return connect.apply(this, args);
+  });
+  replace(proto, "_packet", function (this: IoClient, packet: Packet, options?: object): unknown {
+    // Before it is encoded, which changes the type of a packet with bytes in it.
+    const { type } = packet;
+    const result = _packet.call(this, packet, options);
+    if (type === ACK || type === CONNECT || type === CONNECT_ERROR) (this.conn as Owing).owe?.(-1);
+    return result;
+  });
+  // This client is being connected.
+  (client.conn as Owing).owe?.(1);
+}
+
+/** Wraps the method that makes the callback of a packet that wants an answer, once for each class of sockets. */
+export function watchAsked(socket: IoSocket): void {
+  const proto = Object.getPrototypeOf(socket) as IoSocket & { [ANSWERS]?: true };
+  if (proto[ANSWERS] === true) return;
+  const { ack } = proto;
+  replace(proto, ANSWERS, true);
+  replace(proto, "ack", function (this: IoSocket, id: number): unknown {
+    (this.client.conn as Owing).owe?.(1);
+    return ack.call(this, id);
+  });
 }

@@ -117,19 +117,36 @@ export interface Parser {
 }
 
 /** socket.io-parser's numbers. */
-export const PacketType = { DISCONNECT: 1, EVENT: 2 } as const;
+export const PacketType = { CONNECT: 0, DISCONNECT: 1, EVENT: 2, ACK: 3, CONNECT_ERROR: 4 } as const;
 
 /** A Socket.IO server's socket, as far as we use it. */
 export interface IoSocket {
   readonly id: string;
   readonly nsp: IoNamespace;
   readonly acks: Map<number, (...args: unknown[]) => void>;
-  readonly client: { readonly conn: unknown; writeToEngine(parts: EncodedPart[], options: object): void };
+  readonly client: IoClient;
+  /** The private id, with connection state recovery. */
+  readonly pid?: string;
+  readonly data: unknown;
+  readonly handshake: { auth: unknown; issued: number; time: string };
   adapter: AdapterBase;
   listenersAnyOutgoing(): unknown[];
   notifyOutgoingListeners?(packet: Packet): void;
   packet(packet: Packet): void;
-  _onclose(reason: string): unknown;
+  /** The callback of a packet that wants an answer. */
+  ack(id: number): unknown;
+  _onclose(reason: string, details?: unknown): unknown;
+}
+
+/** A client with all of its sockets: the private class between connections and sockets. */
+export interface IoClient {
+  readonly conn: unknown;
+  /** socket.io-parser's decoder has a `reconstructor` while a packet with attachments is not complete. */
+  readonly decoder?: { readonly reconstructor?: unknown };
+  writeToEngine(parts: EncodedPart[], options: object): void;
+  /** Makes a socket, now or later; answered by a packet of type `CONNECT` or `CONNECT_ERROR`. */
+  connect(nsp: string, auth?: object): unknown;
+  _packet(packet: Packet, options?: object): unknown;
 }
 
 /** A namespace, with the private members that we use. */
@@ -142,7 +159,8 @@ export interface IoNamespace {
    * Handles a client that asks for a socket here. The adapter's methods that it calls before its first `await` concern
    * that client.
    */
-  _add(client: { readonly conn: unknown }, ...rest: unknown[]): unknown;
+  _add(client: IoClient, auth: unknown, ...rest: unknown[]): unknown;
+  _createSocket(client: IoClient, auth: unknown): Promise<IoSocket>;
   /** The next acknowledgement's number: one space for all sockets of the namespace. */
   _ids: number;
   _onServerSideEmit(args: unknown[]): void;
@@ -241,6 +259,8 @@ export interface ServerInternals extends SocketIoServer {
   opts: EngineOptions & { connectionStateRecovery?: false | { maxDisconnectionDuration: number } };
   _nsps: Map<string, IoNamespace>;
   _connectTimeout: number;
+  _parser: Parser;
+  encoder: Encoder;
   sockets: IoNamespace;
   adapter(): AdapterConstructor;
   adapter(constructor: AdapterConstructor): unknown;

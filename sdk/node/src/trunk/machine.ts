@@ -168,6 +168,11 @@ export class Machine {
     this.outbound.acceptPlainly(number);
   }
 
+  /** Accepts an adopted session: in order, because the node ends its sockets that were not attached before. */
+  acceptAdopted(number: number): void {
+    this.outbound.orderedFrame({ type: "Accept", session: number, sid: "", headers: [], lasting: [] });
+  }
+
   /** Rejects a handshake. The node may use the number again afterwards. */
   reject(number: number, response: ClientResponse): void {
     this.sessions.delete(number);
@@ -264,6 +269,11 @@ export class Machine {
   /** Calls back when everything written so far has been passed to the stream. */
   onFlushed(callback: () => void): void {
     this.host.onFlushed(callback);
+  }
+
+  /** Reports that a handler of the app threw an error. */
+  reportThrown(error: unknown): void {
+    this.host.onThrown(error);
   }
 
   private readFrames(reader: Reader): void {

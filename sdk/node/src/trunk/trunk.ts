@@ -55,6 +55,8 @@ export interface TrunkHost {
   onTick(): void;
   onOpen(machine: Machine, open: FrameBodies["Open"]): void;
   onAdopt(machine: Machine, adopt: FrameBodies["Adopt"]): void;
+  /** Called at the end of each turn with output, before its last batch is sent. */
+  onTurnEnd(): void;
   onRequest(machine: Machine, request: FrameBodies["Request"]): void;
   /** Called with the other app servers that this trunk reaches now: none when the trunk is down. */
   onPeers(trunk: Trunk, servers: string[]): void;
@@ -258,6 +260,7 @@ export class Trunk {
   }
 
   private flush(): void {
+    this.host.onTurnEnd();
     this.machine?.flush();
     if (this.gap !== undefined || this.flushed.length === 0 || (this.machine?.outbound.heldBytes ?? 0) > 0) return;
     const callbacks = this.flushed;

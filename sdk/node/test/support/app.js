@@ -12,7 +12,7 @@ export async function startApp(t, { io: ioOptions = {}, node: nodeOptions = {}, 
   const warnings = [];
   trunkline.on("warning", (message) => warnings.push(message));
   t.after(async () => {
-    await trunkline.close();
+    await trunkline.close({ rehome: false });
     await node.stop();
   });
   await trunkline.open();
@@ -41,7 +41,7 @@ export async function startCluster(
     return app;
   };
   t.after(async () => {
-    await Promise.all(apps.map(({ trunkline }) => trunkline.close()));
+    await Promise.all(apps.map(({ trunkline }) => trunkline.close({ rehome: false })));
     await Promise.all(nodes.map((node) => node.stop()));
   });
   for (let index = 0; index < count; index++) await add();

@@ -1,0 +1,146 @@
+/**
+ * A planned hand-over: this app server leaves, and its sessions go to others. Each session asks its node, which sends
+ * no more messages for it and says so; then its sockets end here, and the node gives it to another app server.
+ */
+import createDebug from "debug";
+import type { Conn } from "../session/conn.js";
+import { StayBit } from "../session/stay.js";
+import { StandingFlag } from "../trunk/frames.js";
+
+const debug = createDebug("trunkline:rehome");
+
+/** What a hand-over needs of its owner. */
+export interface DepartureHost {
+  /** Finds out what each session owes its client now. */
+  endTurn(): void;
+  /** Asks the node to hand the session over. */
+  askToLeave(conn: Conn): void;
+  /** Handles that the hand-over is over. */
+  handleDeparted(): void;
+}
+
+/** Whether nothing of the session would be lost if its sockets went to another app server now. */
+export function isClean(conn: Conn): boolean {
+  const { stay } = conn;
+  return stay?.owed === 0 && !stay.has(StayBit.adopting | StayBit.turn) && !conn.isInsidePacket;
+}
+
+/** So many sessions wait for their node's answer at a time. */
+const UNDER_WAY_MAX = 256;
+
+/** The hand-over of all sessions of an app server. */
+export class Departure {
+  /** Resolves when no session is left that could be handed over, or when the rest has taken too long. */
+  readonly done: Promise<void>;
+  private readonly host: DepartureHost;
+  private readonly timeoutMs: number;
+  /** The sessions that are still here. */
+  private readonly here = new Set<Conn>();
+  /** Those that have not been looked at, in order. */
+  private queue: Conn[] = [];
+  /** Those that owed their clients something, and no longer do. */
+  private settled: Conn[] = [];
+  private underWay = 0;
+  private isScheduled = false;
+  private isOver = false;
+  private timer: NodeJS.Timeout | undefined;
+  private resolve!: () => void;
+
+  /** @param timeoutMs how long to wait for the last sessions, from the time when all others have been asked */
+  constructor(host: DepartureHost, conns: Iterable<Conn>, timeoutMs: number) {
+    this.host = host;
+    this.timeoutMs = timeoutMs;
+    this.done = new Promise((resolve) => (this.resolve = resolve));
+    for (const conn of conns) this.add(conn);
+    debug("%d sessions leave", this.here.size);
+  }
+
+  /** Whether the session may go to another app server. */
+  static takes({ stay, readyState }: Conn): boolean {
+    return stay !== undefined && readyState === "open" && !stay.has(StayBit.unfit);
+  }
+
+  get size(): number {
+    return this.here.size;
+  }
+
+  /** Adds a session: also one that came while the others leave. */
+  add(conn: Conn): void {
+    if (this.isOver || !Departure.takes(conn)) return;
+    this.here.add(conn);
+    this.queue.push(conn);
+    this.schedule();
+  }
+
+  /** Ends the hand-over: what is still here stays. */
+  stop(): void {
+    if (this.isOver) return;
+    this.isOver = true;
+    clearTimeout(this.timer);
+    this.host.handleDeparted();
+    debug("%d sessions could not leave", this.here.size);
+    this.resolve();
+  }
+
+  /** Handles that nothing of a session is in the app's hands any more. */
+  noteClean(conn: Conn): void {
+    const { stay } = conn;
+    if (stay === undefined || !this.here.has(conn)) return;
+    if (stay.has(StayBit.released)) conn.handOver();
+    else if (!stay.has(StandingFlag.leaves)) {
+      this.settled.push(conn);
+      this.schedule();
+    }
+  }
+
+  noteReleased(conn: Conn): void {
+    if (!this.here.has(conn)) return;
+    this.underWay--;
+    this.schedule();
+    if (isClean(conn)) conn.handOver();
+    // A packet whose rest will reach another app server.
+    else if (conn.isInsidePacket) conn.endWithServer();
+  }
+
+  noteGone(conn: Conn): void {
+    if (!this.here.delete(conn)) return;
+    const { stay } = conn;
+    if (stay?.has(StandingFlag.leaves) && !stay.has(StayBit.released)) this.underWay--;
+    this.schedule();
+  }
+
+  private schedule(): void {
+    if (this.isScheduled || this.isOver) return;
+    this.isScheduled = true;
+    setImmediate(() => {
+      this.isScheduled = false;
+      if (!this.isOver) this.step();
+    });
+  }
+
+  private step(): void {
+    // What a session owes is known at the end of a turn.
+    this.host.endTurn();
+    this.settled = this.askFirstOf(this.settled);
+    const before = this.queue.length;
+    this.queue = this.askFirstOf(this.queue);
+    if (this.here.size === 0) return this.stop();
+    // While some wait for their turn, the time of the last ones has not begun.
+    if (this.timer !== undefined && this.queue.length === before) return;
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.stop(), this.timeoutMs);
+  }
+
+  /** Asks for as many of these sessions as may be under way, in order. Returns those that have to wait. */
+  private askFirstOf(conns: Conn[]): Conn[] {
+    let looked = 0;
+    for (const conn of conns) {
+      if (this.underWay >= UNDER_WAY_MAX) break;
+      looked++;
+      if (!this.here.has(conn) || conn.stay?.has(StandingFlag.leaves) || !isClean(conn)) continue;
+      this.underWay++;
+      this.host.askToLeave(conn);
+    }
+    return conns.slice(looked);
+  }
+}
