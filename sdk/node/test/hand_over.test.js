@@ -1,0 +1,322 @@
+// `io.close()` and `trunkline.close()` of an app server whose clients go to other app servers.
+import assert from "node:assert/strict";
+import { createServer } from "node:http";
+import { once } from "node:events";
+import { test } from "node:test";
+import { io as connect } from "socket.io-client";
+import { unpack } from "../dist/esm/data/pack.js";
+import { adoptFrame, REHOMES } from "./support/homes.js";
+import { connectClient, startApp, types, until } from "./support/app.js";
+
+const LEAVES = 4;
+const HANDED_OVER = 15;
+const SHUTTING_DOWN = 6;
+const kinds = (trunk, ...names) => trunk.frames.filter(({ type }) => names.includes(type));
+const closeOf = (session, reason) => ({ type: "Close", session, reason, description: "" });
+
+/** Agrees to each session that asks to leave, as a node does. */
+function agree(trunk, sessions = []) {
+  const former = trunk.onFrame;
+  trunk.onFrame = (frame) => {
+    former?.(frame);
+    if (frame.type !== "Standing" || !(frame.flags & LEAVES) || sessions.includes(frame.session)) return;
+    sessions.push(frame.session);
+    trunk.send(closeOf(frame.session, HANDED_OVER));
+  };
+  return sessions;
+}
+
+async function started(t, options = {}) {
+  const app = await startApp(t, { ...REHOMES, ...options });
+  app.connect = async (session, overrides) => {
+    const socket = await connectClient(app.io, app.trunk, session, overrides);
+    await app.trunk.settle();
+    app.trunk.frames.length = 0;
+    return socket;
+  };
+  return app;
+}
+
+const WAYS = { "io.close()": ({ io }) => io.close(), "trunkline.close()": ({ trunkline }) => trunkline.close() };
+for (const [name, close] of Object.entries(WAYS)) {
+  test(`${name} gives a client to another app server: its sockets end here, and live on`, async (t) => {
+    const app = await started(t);
+    const { io, trunk, trunkline } = app;
+    const socket = await app.connect(1);
+    socket.join(["r", "s"]);
+    socket.data.step = 1;
+    const events = [];
+    socket.on("disconnecting", (reason, details) => {
+      events.push(["disconnecting", reason, details, [...socket.rooms].length]);
+      socket.leave("s");
+      socket.data.step = 2;
+    });
+    socket.on("disconnect", (reason, details) => {
+      events.push(["disconnect", reason, details, io.engine.clientsCount]);
+      // For the client, wherever it is, and for everybody else.
+      socket.emit("bye");
+    });
+    socket.conn.on("close", (reason, details) => events.push(["close", reason, details]));
+    await trunk.settle();
+    trunk.frames.length = 0;
+    agree(trunk);
+    let closed = false;
+    const closing = close(app).then(() => (closed = true));
+    const over = await trunk.next("Close");
+    assert.equal(closed, false);
+    await closing;
+    assert.equal(await trunk.closed, 1000);
+    assert.deepEqual([over.session, over.reason], [1, HANDED_OVER]);
+    const gone = { rehomed: true };
+    assert.deepEqual(events, [
+      ["disconnecting", "server shutting down", gone, 3],
+      ["disconnect", "server shutting down", gone, 1],
+      ["close", "forced close", gone],
+    ]);
+    const [drain, standing, leave, state, bye] = trunk.frames.filter(({ type }) => type !== "Handled");
+    assert.deepEqual(types([drain, standing, leave, state, bye]), ["Drain", "Standing", "Leave", "State", "Recorded"]);
+    assert.deepEqual([standing.flags, leave.rooms, bye.rooms], [LEAVES, ["s"], [socket.id]]);
+    assert.deepEqual([state.socket, state.pid, unpack(state.state).data], [socket.id, socket.pid, { step: 2 }]);
+    assert.deepEqual(kinds(trunk, "Detach", "Persist"), []);
+    assert.deepEqual([trunkline.stats.handedOver, trunkline.stats.sessions], [1, 0]);
+  });
+}
+
+test("a client that is owed an answer goes when it has it", async (t) => {
+  const app = await started(t);
+  const { io, trunk } = app;
+  const socket = await app.connect(1);
+  const idle = await app.connect(2);
+  const asked = once(socket, "ask");
+  trunk.text(1, '20["ask"]');
+  const [answer] = await asked;
+  const sessions = agree(trunk);
+  const closing = io.close();
+  await once(idle, "disconnect");
+  assert.deepEqual([sessions, socket.connected], [[2], true]);
+  answer("late");
+  assert.equal((await trunk.next("Send")).payload.toString(), '30["late"]');
+  await closing;
+  assert.deepEqual(
+    kinds(trunk, "Close").map(({ session, reason }) => [session, reason]),
+    [
+      [2, HANDED_OVER],
+      [1, HANDED_OVER],
+    ],
+  );
+});
+
+test("what the node had sent before it agreed is handled here, with its answer", async (t) => {
+  const app = await started(t);
+  const { io, trunk } = app;
+  const socket = await app.connect(1);
+  socket.on("ask", (answer) => setTimeout(answer, 20, "done"));
+  const closing = io.close();
+  await trunk.next("Standing");
+  trunk.send({ type: "Message", session: 1, flags: 0, payload: Buffer.from('20["ask"]') }, closeOf(1, HANDED_OVER));
+  assert.equal((await trunk.next("Send")).payload.toString(), '30["done"]');
+  await closing;
+  assert.equal((await trunk.next("Close")).reason, HANDED_OVER);
+  assert.equal(socket.connected, false);
+});
+
+const LATE = {
+  "it is owed an answer for too long": (trunk) => {
+    trunk.text(1, '20["ask"]');
+    agree(trunk);
+  },
+  "the node does not agree": () => undefined,
+};
+for (const [name, prepare] of Object.entries(LATE)) {
+  test(`a client that does not go in time is disconnected as ever: ${name}`, async (t) => {
+    const app = await started(t, { options: { handOverTimeout: 50 } });
+    const { io, trunk } = app;
+    const socket = await app.connect(1);
+    socket.on("ask", () => undefined);
+    prepare(trunk);
+    await trunk.settle();
+    const gone = once(socket, "disconnect");
+    await io.close();
+    assert.deepEqual(await gone, ["server shutting down", undefined]);
+    assert.deepEqual(types(kinds(trunk, "Persist", "Close")), ["Persist", "Close"]);
+    assert.equal((await trunk.next("Close")).reason, SHUTTING_DOWN);
+  });
+}
+
+test("a packet of which the rest goes elsewhere: its client is disconnected at once", async (t) => {
+  const app = await started(t);
+  const { io, trunk } = app;
+  const socket = await app.connect(1);
+  const closing = io.close();
+  await trunk.next("Standing");
+  trunk.send(
+    { type: "Message", session: 1, flags: 0, payload: Buffer.from('51-["b",{"_placeholder":true,"num":0}]') },
+    closeOf(1, HANDED_OVER),
+  );
+  await closing;
+  assert.deepEqual(types(kinds(trunk, "Persist", "Close")), ["Persist", "Close"]);
+  assert.equal((await trunk.next("Close")).reason, SHUTTING_DOWN);
+  assert.equal(socket.connected, false);
+});
+
+test("a client that leaves meanwhile", async (t) => {
+  const app = await started(t);
+  const { io, trunk, trunkline } = app;
+  const socket = await app.connect(1);
+  const gone = once(socket, "disconnect");
+  const closing = io.close();
+  await trunk.next("Standing");
+  trunk.send(closeOf(1, 1));
+  assert.equal((await gone)[0], "transport close");
+  await closing;
+  assert.deepEqual(types(kinds(trunk, "Persist", "Close")), ["Persist", "Close"]);
+  assert.equal(trunkline.stats.handedOver, 0);
+});
+
+test("data that cannot leave the process at the end: the client is disconnected, and its former state not used", async (t) => {
+  const app = await started(t);
+  const { io, trunk, trunkline } = app;
+  const socket = await app.connect(1);
+  socket.on("disconnecting", () => (socket.data.socket = socket));
+  agree(trunk);
+  await io.close();
+  assert.equal((await trunk.next("Close")).reason, SHUTTING_DOWN);
+  assert.deepEqual(
+    kinds(trunk, "State").map(({ state }) => state.length),
+    [0],
+  );
+  assert.equal(trunkline.stats.handedOver, 0);
+});
+
+test("a handler that disconnects its socket itself has the last word", async (t) => {
+  const app = await started(t);
+  const { io, trunk } = app;
+  const socket = await app.connect(1);
+  socket.on("disconnecting", () => socket.conn.close());
+  agree(trunk);
+  await io.close();
+  assert.deepEqual(
+    kinds(trunk, "Close").map(({ reason }) => reason),
+    [5],
+  );
+});
+
+test("at most 256 sessions are under way", async (t) => {
+  const app = await started(t);
+  const { io, trunk } = app;
+  for (let session = 0; session < 300; session++) trunk.open(session);
+  await until(() => io.engine.clientsCount === 300);
+  await trunk.settle();
+  trunk.frames.length = 0;
+  const closing = io.close();
+  await trunk.settle();
+  const asked = kinds(trunk, "Standing").map(({ session }) => session);
+  assert.equal(asked.length, 256);
+  for (const session of asked.slice(0, 10)) trunk.send(closeOf(session, HANDED_OVER));
+  await until(() => kinds(trunk, "Close").length === 10);
+  await trunk.settle();
+  assert.equal(kinds(trunk, "Standing").length, 266);
+  for (const session of asked.slice(10)) trunk.send(closeOf(session, HANDED_OVER));
+  await until(() => kinds(trunk, "Standing").length === 300);
+  for (const { session } of kinds(trunk, "Standing").slice(256)) trunk.send(closeOf(session, HANDED_OVER));
+  await closing;
+  assert.equal(kinds(trunk, "Close").filter(({ reason }) => reason === HANDED_OVER).length, 300);
+});
+
+test("a session that comes meanwhile goes, too", async (t) => {
+  const app = await started(t);
+  const { io, trunk } = app;
+  await app.connect(1);
+  const closing = io.close();
+  await trunk.next("Standing");
+  trunk.send(adoptFrame(2));
+  const standing = await trunk.next("Standing");
+  assert.deepEqual([standing.session, standing.flags], [2, LEAVES]);
+  trunk.send(closeOf(1, HANDED_OVER), closeOf(2, HANDED_OVER));
+  await closing;
+  assert.deepEqual(
+    kinds(trunk, "Close").map(({ session, reason }) => [session, reason]),
+    [
+      [1, HANDED_OVER],
+      [2, HANDED_OVER],
+    ],
+  );
+});
+
+test("`close({ rehome: false })` disconnects everybody at once, and ends a hand-over that is under way", async (t) => {
+  for (const isUnderWay of [false, true]) {
+    const app = await started(t);
+    const { io, trunk, trunkline } = app;
+    const socket = await app.connect(1);
+    const gone = once(socket, "disconnect");
+    const first = isUnderWay ? io.close() : undefined;
+    if (isUnderWay) await trunk.next("Standing");
+    await trunkline.close({ rehome: false });
+    await first;
+    assert.equal((await gone)[0], "forced close");
+    assert.deepEqual(types(kinds(trunk, "Standing", "Persist", "Close")), ["Persist", "Close"]);
+  }
+});
+
+test("`io.close()` twice, with a callback and direct clients", async (t) => {
+  const http = createServer();
+  const app = await started(t, { prepare: (io) => io.attach(http) });
+  const { io, trunk } = app;
+  http.listen(0, "127.0.0.1");
+  await once(http, "listening");
+  const direct = connect(`http://127.0.0.1:${http.address().port}`, { transports: ["websocket"], reconnection: false });
+  t.after(() => direct.close());
+  await once(direct, "connect");
+  const socket = await app.connect(1);
+  const order = [];
+  const directSocket = [...io.sockets.sockets.values()].find((each) => each !== socket);
+  socket.on("disconnect", (reason, details) => order.push(["trunk", reason, details]));
+  directSocket.on("disconnect", (reason, details) => order.push(["direct", reason, details]));
+  agree(trunk);
+  const first = io.close((error) => order.push(["first", error]));
+  const second = io.close((error) => order.push(["second", error?.code]));
+  await Promise.all([first, second]);
+  assert.deepEqual(order.slice(0, 2), [
+    ["trunk", "server shutting down", { rehomed: true }],
+    ["direct", "server shutting down", undefined],
+  ]);
+  assert.deepEqual(order.slice(2).sort(), [
+    ["first", undefined],
+    ["second", "ERR_SERVER_NOT_RUNNING"],
+  ]);
+  assert.equal(kinds(trunk, "Close").length, 1);
+});
+
+test("without clients to give, `io.close()` ends its sockets before it returns, as in Socket.IO", async (t) => {
+  const app = await started(t, { options: { rehome: false } });
+  const socket = await app.connect(1);
+  void app.io.close();
+  assert.equal(socket.connected, false);
+});
+
+test("a handler that throws ends neither the hand-over nor the sockets after it", async (t) => {
+  const app = await started(t);
+  const { io, trunk } = app;
+  await app.connect(1);
+  const other = await app.connect(2);
+  const [first] = io.sockets.sockets.values();
+  first.on("disconnect", () => {
+    throw new Error("in a handler");
+  });
+  const thrown = new Promise((resolve) => {
+    const listeners = process.listeners("uncaughtException");
+    process.removeAllListeners("uncaughtException");
+    process.once("uncaughtException", (error) => {
+      for (const listener of listeners) process.on("uncaughtException", listener);
+      resolve(error.message);
+    });
+  });
+  agree(trunk);
+  await io.close();
+  assert.equal(await thrown, "in a handler");
+  assert.equal(other.connected, false);
+  assert.deepEqual(
+    kinds(trunk, "Close").map(({ reason }) => reason),
+    [HANDED_OVER, HANDED_OVER],
+  );
+});
