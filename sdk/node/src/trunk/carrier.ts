@@ -29,9 +29,8 @@ export class Carrier {
   /** Sends a batch, or keeps it for the next stream. */
   send(batch: Buffer): void {
     const { stream, retained } = this;
-    const isCopied = retained?.keep(batch) ?? true;
-    if (stream !== undefined) this.pass(stream, batch, retained?.sent ?? 0, isCopied);
-    else if (isCopied) this.recycle(batch);
+    const isFree = retained?.keep(batch) ?? true;
+    stream?.send(batch, isFree ? () => this.recycle(batch) : ignore);
   }
 
   /** Handles a `Got` of the node. Returns false if it has received more than was sent. */
@@ -53,16 +52,9 @@ export class Carrier {
     const missing = this.retained?.after(received);
     if (missing === undefined) return false;
     this.stream = stream;
-    let number = missing.first;
-    for (const batch of missing.batches) this.pass(stream, batch, number++, false);
+    for (const batch of missing) stream.send(batch, ignore);
     return true;
   }
-
-  private pass(stream: Stream, batch: Buffer, number: number, isCopied: boolean): void {
-    stream.send(batch, () => {
-      if (isCopied) this.recycle(batch);
-      // A stream that broke may say this late.
-      else if (this.stream === stream) this.retained?.noteTaken(number);
-    });
-  }
 }
+
+const ignore = (): void => undefined;

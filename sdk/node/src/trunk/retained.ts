@@ -18,8 +18,6 @@ interface Entry {
 export class Retained {
   /** The number of the last batch. */
   sent = 0;
-  /** The number of the last batch that the present stream has taken: its buffer is not read any more. */
-  private taken = 0;
   private confirmed = 0;
   /** All batches up to this number are forgotten. */
   private forgotten = 0;
@@ -50,32 +48,26 @@ export class Retained {
     return isCopy;
   }
 
-  /** Notes that the stream has taken all batches up to this one. */
-  noteTaken(number: number): void {
-    this.taken = Math.max(this.taken, number);
-  }
-
   /** Handles that the node has all batches up to this one. Returns false if there are not so many. */
   confirm(number: number): boolean {
     if (number > this.sent) return false;
-    for (let next = this.lastForgotten + 1; next <= number; next++) this.release(next);
+    for (let next = this.lastForgotten + 1; next <= number; next++) this.release();
     this.confirmed = Math.max(this.confirmed, number);
     return true;
   }
 
   /**
-   * The batches after this one, with the number of the first, for a new stream. Undefined if they are not all here, or
-   * if the node cannot have received this many.
+   * The batches after this one, for a new stream. Undefined if they are not all here, or if the node cannot have
+   * received this many.
    */
-  after(number: number): { first: number; batches: Buffer[] } | undefined {
+  after(number: number): Buffer[] | undefined {
     if (number < this.confirmed || !this.confirm(number) || !this.isWhole) return undefined;
-    this.taken = number;
     const batches: Buffer[] = [];
     for (let index = this.first; index < this.entries.length; index++) {
       const entry = this.entries[index];
       if (entry !== undefined) batches.push(entry.batch);
     }
-    return { first: number + 1, batches };
+    return batches;
   }
 
   /** The number of the last batch that is not kept any more. */
@@ -83,12 +75,13 @@ export class Retained {
     return this.sent - (this.entries.length - this.first);
   }
 
-  private release(number: number): void {
+  private release(): void {
     const entry = this.entries[this.first];
     this.entries[this.first++] = undefined;
     if (entry !== undefined) {
       this.bytes -= entry.isCopy ? entry.batch.length : entry.batch.buffer.byteLength;
-      if (!entry.isCopy && number <= this.taken) this.recycle(entry.batch);
+      // The other end has it, so no stream reads the buffer any more.
+      if (!entry.isCopy) this.recycle(entry.batch);
     }
     if (this.first === this.entries.length) {
       this.entries.length = 0;
