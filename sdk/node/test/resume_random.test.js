@@ -50,6 +50,7 @@ async function play(t, seed) {
       onFinal: never("final"),
       onWarning: never("a warning"),
       onTick: () => undefined,
+      onTurnEnd: () => undefined,
       onOpen: (end, { session: number }) => {
         machine = end;
         session.accepted = true;

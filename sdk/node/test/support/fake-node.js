@@ -98,6 +98,8 @@ export class FakeNode {
 
   #upgrade(request, socket, head) {
     this.requests.push(request);
+    // An app server that gives up does not wait for the answer.
+    socket.on("error", () => undefined);
     const refusal = this.options.refuse?.(request);
     if (refusal) {
       const isText = typeof refusal.body === "string";
