@@ -167,5 +167,6 @@ pub mod fuzzing {
     /// When an invariant does not hold.
     pub fn shard_operations(input: &[u8]) {
         crate::shard::tests::random::play(input);
+        crate::shard::tests::journeys::play(input);
     }
 }

@@ -388,6 +388,7 @@ impl Metrics {
     }
 }
 
+/// The word for an origin in labels.
 pub(crate) const fn origin_name(origin: Origin) -> &'static str {
     match origin {
         Origin::Orphan => "orphan",

@@ -244,7 +244,7 @@ impl Shard {
             let hub = usize::from(self.slots.at(index).hub);
             let parked = self.end_keepsake(index, None, "refused");
             self.boards[hub].remove_session(SessionKey(index));
-            self.with(index, |live, now| live.session.close(now, CloseReason::RehomeRefused));
+            self.close_unheard(index, CloseReason::RehomeRefused);
             for command in parked {
                 self.handle(command);
             }

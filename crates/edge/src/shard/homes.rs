@@ -351,9 +351,22 @@ impl Shard {
         // The app server that did not answer need not; the slot stays until the client knows.
         let why = "the app server did not answer in time";
         self.close_number(index, WireReason::GoneBeforeAnswer, why);
-        self.with(index, |live, now| live.session.close(now, reason));
+        self.close_unheard(index, reason);
         for command in parked {
             self.handle(command);
+        }
+    }
+
+    /// Closes a session that has no app server any longer: what its client has said and nobody has
+    /// taken is dropped.
+    pub(super) fn close_unheard(&mut self, index: u32, reason: CloseReason) {
+        let Some(live) = self.slots.live(index) else { return };
+        let lasting = live.lasting();
+        let ended = live.held.take().and_then(|held| held.dismiss(lasting));
+        if let Some((reason, description)) = ended {
+            self.end_session(index, reason, description);
+        } else {
+            self.with(index, |live, now| live.session.close(now, reason));
         }
     }
 }

@@ -64,12 +64,7 @@ impl Shard {
             let parked = self.end_keepsake(index, past, "ended");
             let hub = usize::from(self.slots.at(index).hub);
             self.boards[hub].remove_session(SessionKey(index));
-            if let Some((reason, description)) = ended {
-                self.end_session(index, reason, description);
-            } else {
-                let reason = CloseReason::ServerShuttingDown;
-                self.with(index, |live, now| live.session.close(now, reason));
-            }
+            self.close_unheard(index, CloseReason::ServerShuttingDown);
             for command in parked {
                 self.handle(command);
             }

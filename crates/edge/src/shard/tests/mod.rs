@@ -8,6 +8,7 @@
 mod app;
 mod check;
 mod client;
+pub(crate) mod journeys;
 pub(crate) mod random;
 pub(crate) mod wire;
 mod world;

@@ -32,16 +32,16 @@ const CREDIT: u32 = 20;
 const CEILING: usize = 1_000_000;
 
 /// The source of the choices; at the end of the input every choice is the first.
-struct Choices<'a>(&'a [u8]);
+pub(super) struct Choices<'a>(pub(super) &'a [u8]);
 
 impl Choices<'_> {
-    fn byte(&mut self) -> usize {
+    pub(super) fn byte(&mut self) -> usize {
         let (first, rest) = self.0.split_first().unwrap_or((&0, &[]));
         self.0 = rest;
         usize::from(*first)
     }
 
-    fn below(&mut self, bound: usize) -> usize {
+    pub(super) fn below(&mut self, bound: usize) -> usize {
         if bound == 0 { 0 } else { self.byte() % bound }
     }
 }
