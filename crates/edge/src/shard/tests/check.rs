@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use trunkline_clock::Timestamp;
 use trunkline_engineio::TransportKind;
+use trunkline_trunk::NumberState;
 
 use super::world::World;
 use crate::shard::slot::{Carrier, Live, Slot, State};
@@ -60,12 +61,39 @@ impl World {
             assert_eq!(trunk.trunk.sessions(), of_trunk.len(), "sessions of an app server");
             assert_eq!(trunk.trunk.pending(), pending, "its unanswered handshakes");
         }
+        self.check_homes();
         for (index, lingering) in &shard.lingering {
             let ends = |end: &(Timestamp, u32, u32)| {
                 end.1 as usize == index && end.2 == lingering.generation
             };
             assert!(shard.linger_ends.iter().any(ends), "every lingering stream has an end");
         }
+    }
+
+    /// Checks what is kept in case an app server is lost, and the sessions that wait for another.
+    fn check_homes(&self) {
+        let shard = &self.shard;
+        let (mut uses, mut waiting, mut asked) = (0, 0, 0);
+        for (index, slot) in shard.slots.iter() {
+            let State::Live(live) = &slot.state else { continue };
+            let Some(keepsake) = &live.keepsake else { continue };
+            uses += keepsake.uses();
+            let Some(journey) = &keepsake.journey else { continue };
+            waiting += i64::from(journey.past.is_some());
+            asked += usize::from(journey.told.is_some());
+            let is_asked = slot.number == NumberState::Adopting;
+            assert_eq!(journey.told.is_some(), is_asked, "{index}: whether it is asked for");
+            if slot.waits_for_home() && !live.session.is_closed() {
+                let queue = shard.homes.hubs.get(&slot.hub).expect("its hub has a queue");
+                let key = shard.key_of(index, slot);
+                let is_in = queue.idle.contains(&key) || queue.eager.contains(&key);
+                assert!(is_in, "{index}: who waits is in a queue");
+            }
+        }
+        assert_eq!(uses, shard.interner.uses(), "what requests have in common");
+        assert_eq!(waiting, self.env.metrics.homes_waiting.get());
+        assert_eq!(waiting, self.hub.homes_waiting.load(Ordering::Relaxed));
+        assert_eq!(asked, shard.trunks.values().map(|trunk| trunk.adopting).sum::<usize>());
     }
 
     fn check_live(&self, index: u32, slot: &Slot, live: &Live) {

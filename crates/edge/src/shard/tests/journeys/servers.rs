@@ -199,8 +199,11 @@ impl Play<'_> {
                     one.agreed = true;
                     return;
                 }
-                server.uses.remove(&session.0);
+                let asked = server.later.len();
                 server.later.retain(|adopt| adopt.session != session);
+                if server.uses.remove(&session.0).is_none() && server.later.len() == asked {
+                    return; // It crossed a `Reject`.
+                }
                 server.says(close(session, CloseReason::AppClosed));
             }
             _ => (),
