@@ -43,18 +43,20 @@ async function fedBySdk(folder) {
   const node = new (require("ws").WebSocketServer)({ server: http });
   const io = new (require("socket.io").Server)();
   let machine;
-  const { handleBatch } = Machine.prototype;
-  Machine.prototype.handleBatch = function (batch) {
-    machine = this;
-    return handleBatch.call(this, batch);
-  };
+  const { handleBatch, start } = Machine.prototype;
+  const watched = (method) =>
+    function (...args) {
+      machine = this;
+      return method.apply(this, args);
+    };
+  Object.assign(Machine.prototype, { handleBatch: watched(handleBatch), start: watched(start) });
   const trunkline = useTrunkline(io, { endpoint: `http://127.0.0.1:${http.address().port}` });
   const [stream] = await once(node, "connection");
   const info = '{"node":"n1","version":"0","warnings":[],"frames":["Mark"]}';
   const limits = { credit: 2 ** 31, pingIntervalMs: 2 ** 30, batchBytesMax: 2 ** 24 };
   stream.send(encode([{ type: "Welcome", version: 1, ...limits, info }]));
   await trunkline.ready;
-  Machine.prototype.handleBatch = handleBatch;
+  Object.assign(Machine.prototype, { handleBatch, start });
   machine.outbound.host.transmit = (batch) => machine.outbound.recycle(batch);
   const feed = (frames) => machine.handleBatch(frames);
   const message = (session, text) => ({ type: "Message", session, flags: 0, payload: Buffer.from(text) });

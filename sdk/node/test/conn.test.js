@@ -207,6 +207,21 @@ test("a transport that is first looked at late is the one of now", async (t) => 
   assert.deepEqual([other.conn.transport.name, other.conn.transport.readyState], ["polling", "closed"]);
 });
 
+test("engine.clients, read at any time, has the sessions of that time, and stays the same object", async (t) => {
+  const { io, trunk } = await startApp(t);
+  const one = await connectClient(io, trunk, 1, { sid: "one" });
+  await connectClient(io, trunk, 2, { sid: "two" });
+  one.conn.close();
+  const { clients } = io.engine;
+  assert.deepEqual(Object.keys(clients), ["two"]);
+  const three = await connectClient(io, trunk, 3, { sid: "three" });
+  assert.equal(clients.three, three.conn);
+  assert.equal(io.engine.clients, clients);
+  clients.two.close();
+  assert.deepEqual([Object.keys(clients), io.engine.clientsCount], [["three"], 1]);
+  assert.ok(Object.keys(io.engine).includes("clients"));
+});
+
 test("clientsCount counts sessions, though two have one id, and flush is heard whoever left", async (t) => {
   const { io, trunk } = await startApp(t);
   await connectClient(io, trunk, 1, { sid: "same" });

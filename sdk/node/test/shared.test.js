@@ -4,6 +4,7 @@ import test from "node:test";
 import { HandshakeRequest } from "../dist/esm/session/request.js";
 import { Reader } from "../dist/esm/trunk/reader.js";
 import { Writer } from "../dist/esm/trunk/writer.js";
+import { decodeBatch } from "../dist/esm/trunk/decode.js";
 import { encodeFrame } from "../dist/esm/trunk/encode.js";
 import { Outbound } from "../dist/esm/trunk/outbound.js";
 
@@ -94,4 +95,65 @@ test("a plain Accept is the same frame", () => {
     encodeFrame(writer, { type: "Accept", session, sid: "", headers: [], lasting: [] });
     assert.deepEqual(Buffer.concat(sent), Buffer.from(writer.take()));
   }
+});
+
+const opened = (rawHeaders) => {
+  const request = { transport: 2, flags: 0, address: "127.0.0.1", port: 1, method: "GET", url: "/", claims: "{}" };
+  const writer = new Writer();
+  encodeFrame(writer, { type: "Open", session: 1, eio: 4, sid: "sid", request: { ...request, rawHeaders } });
+  return Buffer.from(writer.take());
+};
+const headersOf = (batch) => {
+  const [{ request }] = decodeBatch(new Reader(batch));
+  assert.equal(request.claims, "{}", "what follows the headers");
+  return request.rawHeaders;
+};
+const browser = (key, cookie, agent = "some browser") =>
+  ["host", "chat.example", "cookie", cookie, "user-agent", agent].concat(["sec-websocket-key", key, "x-last", "last"]);
+
+test("headers that are like those before have their own values", () => {
+  const all = [
+    browser("key of one", "a=1"),
+    browser("key of two", "a=2"),
+    browser("key of two", "a=2"),
+    browser("key of 3rd", "a=three"),
+    browser("longer key", "a=2"),
+    browser("key of one", "a=1", "else browser"),
+    browser("key of ü1", "a=ü"),
+    browser("key of one", "a=1").slice(0, -2),
+    ["host", "chat.example"],
+    ["cookie", "only=this"],
+    ["cookie", "only=that", "cookie", "and=more"],
+    ["authorization", "x", "x-forwarded-for", "203.0.113.7"],
+    [],
+  ];
+  for (let round = 0; round < 40; round++) {
+    for (const headers of all) {
+      for (let times = 0; times <= round % 4; times++) assert.deepEqual(headersOf(opened(headers)), headers);
+    }
+  }
+});
+
+test("headers outlive their batch, a client's list is its own, and others' values are not kept", () => {
+  const batch = opened(browser("key of one", "secret=1"));
+  const first = headersOf(batch);
+  batch.fill(0);
+  const second = headersOf(opened(browser("key of two", "secret=2")));
+  second[1] = "changed by the app";
+  assert.deepEqual(first, browser("key of one", "secret=1"));
+  assert.deepEqual(headersOf(opened(browser("key of 3rd", "secret=3"))), browser("key of 3rd", "secret=3"));
+});
+
+test("headers that are like those before follow the rules, too", () => {
+  for (let times = 0; times < 3; times++) headersOf(opened(browser("key of one", "a=1")));
+  const batch = opened(browser("key of one", "a=1"));
+  const place = batch.indexOf("a=1");
+  const broken = Buffer.from(batch);
+  broken[place] = 0xff;
+  assert.throws(() => headersOf(broken), { rule: "bad_utf8" });
+  // The frame says that it ends within its last header; the bytes go on.
+  const cut = Buffer.from(batch);
+  assert.equal(cut[1], cut.length - 2);
+  cut[1] = batch.indexOf("x-last") + "x-last".length - 2;
+  assert.throws(() => headersOf(cut), { rule: "truncated" });
 });

@@ -15,6 +15,7 @@ import { readGuests, type Guest } from "../rehome/snapshot.js";
 import { Stay } from "../session/stay.js";
 import { adopt, type Adopter } from "./adoption.js";
 import { Arrival, isAskedOnArrival } from "./arrival.js";
+import { Clients } from "./clients.js";
 import { countOf } from "./foreign_engine.js";
 import { answerRequest, Handshake, type HandshakeEngine } from "./handshake.js";
 import { watchOptions } from "./watched_options.js";
@@ -63,8 +64,7 @@ const OF_HOMES = ["Handled", "Standing", "State"] as const;
  */
 export function createEngine(Base: EngineBaseConstructor, options: EngineOptions, owner: EngineOwner): TrunklineEngine {
   class Engine extends Base implements HandshakeEngine, TrunklineEngine {
-    /** The number of clients behind Trunkline. */
-    private count = 0;
+    private readonly sessions = new Clients();
     watchesFlush = false;
     private direct: DirectEngine | undefined;
 
@@ -77,8 +77,14 @@ export function createEngine(Base: EngineBaseConstructor, options: EngineOptions
       );
       // `io.engine.clientsCount` counts every client of this process, behind Trunkline and direct.
       Object.defineProperty(this, "clientsCount", {
-        get: () => this.count + (this.direct === undefined ? 0 : countOf(this.direct)),
+        get: () => this.sessions.size + (this.direct === undefined ? 0 : countOf(this.direct)),
         set: () => undefined,
+        enumerable: true,
+        configurable: true,
+      });
+      Object.defineProperty(this, "clients", {
+        get: () => this.sessions.byId,
+        set: (clients: Record<string, unknown>) => (this.sessions.byId = clients),
         enumerable: true,
         configurable: true,
       });
@@ -97,7 +103,7 @@ export function createEngine(Base: EngineBaseConstructor, options: EngineOptions
     }
 
     get sessionCount(): number {
-      return this.count;
+      return this.sessions.size;
     }
 
     get keeper(): Keeper | undefined {
@@ -105,7 +111,7 @@ export function createEngine(Base: EngineBaseConstructor, options: EngineOptions
     }
 
     get conns(): Conn[] {
-      return Object.values(this.clients) as Conn[];
+      return [...this.sessions];
     }
 
     /** The `ws` server of direct clients, for apps that look for it here. */
@@ -194,10 +200,8 @@ export function createEngine(Base: EngineBaseConstructor, options: EngineOptions
     }
 
     forget(conn: Conn): void {
-      this.count--;
+      this.sessions.delete(conn);
       owner.keeper?.noteGone(conn);
-      // Ids that the app makes may repeat: then another session has the place.
-      if (this.clients[conn.id] === conn) delete this.clients[conn.id];
     }
 
     onUnhonoured(sentence: string): void {
@@ -258,8 +262,7 @@ export function createEngine(Base: EngineBaseConstructor, options: EngineOptions
     }
 
     private enter(conn: Conn): void {
-      this.count++;
-      this.clients[conn.id] = conn;
+      this.sessions.add(conn);
       owner.keeper?.departure?.add(conn);
     }
 

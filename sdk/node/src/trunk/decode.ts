@@ -28,6 +28,7 @@ import {
   type Part,
   type Position,
 } from "./frames.js";
+import { HeaderBlocks, type OwnValue } from "./header_blocks.js";
 import { DecodeError, type Reader } from "./reader.js";
 
 const SEND_FLAGS = SendFlag.binary | SendFlag.volatile | SendFlag.attached | SendFlag.compress;
@@ -345,16 +346,27 @@ function headers(r: Reader): Header[] {
   return r.list("headers", 2, header);
 }
 
+const blocks = new HeaderBlocks();
+
 /** Reads headers as one flat list without an object for each header, because there is a request for every client. */
 function rawHeaders(r: Reader): string[] {
+  const known = blocks.read(r);
+  if (known !== undefined) return known;
+  const start = r.pos;
+  const own: OwnValue[] = [];
   const count = r.count("headers", 2);
   // Allocated with the right length, because a list that grows keeps spare room.
   const flat = new Array<string>(2 * count);
   for (let index = 0; index < flat.length; index += 2) {
     const name = r.shared("a header's name");
     flat[index] = name;
-    flat[index + 1] = headerValue(r, name);
+    if (OWN_VALUES.has(name)) {
+      const length = r.varint("a header's value");
+      own.push({ index: index + 1, start: r.pos - start, end: r.pos - start + length });
+      flat[index + 1] = r.utf8(length, "a header's value");
+    } else flat[index + 1] = r.shared("a header's value");
   }
+  blocks.keep(r, start, flat, own);
   return flat;
 }
 
@@ -363,11 +375,7 @@ const OWN_VALUES = new Set(["authorization", "cookie", "sec-websocket-key", "x-f
 
 function header(r: Reader): Header {
   const name = r.shared("a header's name");
-  return { name, value: headerValue(r, name) };
-}
-
-function headerValue(r: Reader, name: string): string {
-  return OWN_VALUES.has(name) ? r.str("a header's value") : r.shared("a header's value");
+  return { name, value: OWN_VALUES.has(name) ? r.str("a header's value") : r.shared("a header's value") };
 }
 
 function rooms(r: Reader): string[] {

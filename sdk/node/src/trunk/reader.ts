@@ -133,7 +133,22 @@ export class Reader {
     if (length > this.end - this.pos) throw new DecodeError("truncated", `${what} is cut off`);
   }
 
-  private utf8(length: number, what: string): string {
+  /** Whether bytes as long as these are left, and the first is the same. */
+  startsLike(bytes: Buffer): boolean {
+    return bytes.length <= this.end - this.pos && bytes[0] === this.buf[this.pos];
+  }
+
+  /** Whether a part of these bytes is at the same distance from the reader's position. */
+  has(bytes: Buffer, start: number, end: number): boolean {
+    return this.buf.compare(bytes, start, end, this.pos + start, this.pos + end) === 0;
+  }
+
+  /** A copy of what was read since this position. */
+  copyFrom(start: number): Buffer {
+    return Buffer.from(this.buf.subarray(start, this.pos));
+  }
+
+  utf8(length: number, what: string): string {
     this.need(length, what);
     const start = this.pos;
     this.pos += length;
