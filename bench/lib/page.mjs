@@ -1,12 +1,25 @@
 // The ledger's page: the newest run of each script in full, then the main figures of every run.
 import { BARE, BARE_URING, BUN_ENGINE, NPM, NPM_REDIS, OXIDE } from "./rows.mjs";
-import { BURSTS, CONNECT, ECHO, ECHO_16, FAIR, IDLE, KILL, POLLING, SINGLE, STAMPEDE } from "./scenarios.mjs";
+import {
+  BURSTS,
+  CONNECT,
+  ECHO,
+  ECHO_16,
+  FAIR,
+  HEARTBEATS,
+  IDLE,
+  KILL,
+  POLLING,
+  SINGLE,
+  STAMPEDE,
+} from "./scenarios.mjs";
 
 /** The figures in which all rows are compared: head, scenario, metric. */
 const SIDE_BY_SIDE = [
   ["user memory, B/idle session", IDLE, "RSS bytes/session, servers together"],
   ["kernel memory, B/idle session, both ends", IDLE, "kernel slab bytes/session, both ends"],
   ["user memory, B/held poll", POLLING, "RSS bytes/polling session, servers together"],
+  ["CPU us/s of an idle session", HEARTBEATS, "CPU us/s of a session, servers together"],
   ["CPU us/handshake", CONNECT, "CPU us/handshake, servers together"],
   ["stampede, p99 ms until back", STAMPEDE, "back after p99 ms"],
   ["stampede, CPU us/return", STAMPEDE, "CPU us/return, servers together"],
@@ -25,6 +38,7 @@ const SIDE_BY_SIDE = [
 const NODE = [
   ["user memory, B/idle session", IDLE, "RSS bytes/session"],
   ["user memory, B/held poll", POLLING, "RSS bytes/polling session"],
+  ["CPU us/s of an idle session", HEARTBEATS, "CPU us/s of a session"],
   ["CPU us/handshake", CONNECT, "CPU us/handshake"],
   ["stampede, CPU us/return", STAMPEDE, "CPU us/return"],
   ["stampede, RSS MB when all have left", STAMPEDE, "RSS MB when all have left"],

@@ -3,16 +3,21 @@ import { setTimeout as wait } from "node:timers/promises";
 
 import { generate } from "./generator.mjs";
 import { kernelWatch } from "./kernel.mjs";
-import { residentMB } from "./processes.mjs";
+import { cpuUs, residentMB } from "./processes.mjs";
 
 /** V8 returns memory to the system some seconds after a collection. */
 const SETTLE_SECONDS = 15;
 /** By then ten thousand clients have joined, even if earlier ones had to leave first, and receive broadcasts. */
 const LISTENERS_SECONDS = 14;
+/** Two heartbeats of each client: engine.io's interval is 25 seconds. */
+const HEARTBEAT_SECONDS = 50;
+/** The time over which servers without clients are watched. */
+const ALONE_SECONDS = 10;
 /** A polling client has a second connection for its POSTs, as long as the server keeps it open. */
 const POLLING_PAIRS = 2;
 
 export const IDLE = "idle, 10,000 sessions";
+export const HEARTBEATS = "heartbeats, 10,000 idle sessions for 50 s";
 export const CONNECT = "connecting, 10,000 clients and as many more";
 export const ECHO = "echo, 1,000 clients, window 1";
 export const ECHO_16 = "echo, 100 clients, window 16";
@@ -93,6 +98,28 @@ async function idle(context) {
     "pings answered": r.counters.pings_answered,
     "lost sessions": lost(r),
     "generator RSS bytes/client": r.generator.rss_bytes_per_client,
+    ...shares(r),
+  };
+}
+
+/** What sessions cost that do nothing but answer pings, without what the servers use when they have no sessions. */
+async function heartbeats(context) {
+  const clients = fitting(context.row, 10_000, context.notes);
+  await warmUp(context);
+  await wait(SETTLE_SECONDS * 1_000);
+  const cpu = () => context.system.servers.map(({ pid }) => cpuUs(pid));
+  const before = cpu();
+  await wait(ALONE_SECONDS * 1_000);
+  const alone = cpu().map((now, place) => (now - before[place]) / ALONE_SECONDS);
+  const aloneOf = (pids) =>
+    context.system.servers.reduce((sum, { pid }, at) => sum + (pids.includes(pid) ? alone[at] : 0), 0);
+  const r = await load(context, ["idle", "--clients", clients, "--duration", HEARTBEAT_SECONDS]);
+  const perSession = ({ cores, pids }) => (cores * 1e6 - aloneOf(pids)) / clients;
+  return {
+    ...byOwner(r.processes, "CPU us/s of a session", perSession),
+    "CPU us/s without sessions, servers together": alone.reduce((sum, one) => sum + one, 0),
+    "pings answered": r.counters.pings_answered,
+    "lost sessions": lost(r),
     ...shares(r),
   };
 }
@@ -238,6 +265,7 @@ async function kill(context) {
 /** `appServers`: how many a row with a choice starts; `kills`: only for rows that survive it. */
 export const SCENARIOS = {
   [IDLE]: { appServers: 1, run: idle },
+  [HEARTBEATS]: { appServers: 1, run: heartbeats },
   [CONNECT]: { appServers: 1, run: connecting },
   [ECHO]: { appServers: 1, run: echo(1_000, 1) },
   [ECHO_16]: { appServers: 1, run: echo(100, 16) },
