@@ -140,17 +140,3 @@ test("a Got for more batches than were sent is an error", () => {
   end.node({ type: "Got", batches: end.batches.length + 1 });
   assert.deepEqual(end.heard()[0].slice(0, 2), ["end", 1]);
 });
-
-test("what waits for the end of the turn comes before `done`, once", () => {
-  const end = opened(REHOMES);
-  let count = 0;
-  end.onMessage = () =>
-    end.machine.atTurnEnd(() => {
-      count++;
-      end.machine.standing(1, 1);
-    });
-  end.node(message(1, "a"));
-  assert.deepEqual(types(end.take()), ["Handled", "Standing", "Handled"]);
-  end.turn();
-  assert.equal(count, 1);
-});

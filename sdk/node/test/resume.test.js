@@ -306,6 +306,24 @@ test("an app that says too much during a break loses the trunk", async (t) => {
   isAway = false;
 });
 
+test("broadcasts that are lost with a trunk that could not be resumed are counted, and no others", async (t) => {
+  const { io, node, trunk, trunkline } = await start(t, { node: { welcome: { credit: 30 } } });
+  const down = once(trunkline, "disconnect");
+  node.forget();
+  // The client's CONNECT has used up the credit: they wait for more when the stream breaks.
+  for (let number = 0; number < 3; number++) io.emit("before", "x".repeat(30));
+  await trunk.settle();
+  trunk.stream.terminate();
+  await until(() => trunkline.trunks[0].gap !== undefined);
+  // One goes to the next trunk, and one is more than may wait for it.
+  io.emit("meanwhile");
+  io.emit("meanwhile", "x".repeat(1 << 20));
+  assert.equal(trunkline.stats.broadcastsDropped, 0);
+  await down;
+  assert.equal(trunkline.stats.broadcastsDropped, 4);
+  assert.equal((await (await node.trunk()).next("Broadcast")).parts[0].data.toString(), '2["meanwhile"]');
+});
+
 test("questions that were asked before a break are answered after it", async (t) => {
   const { trunk, socket, trunkline } = await start(t);
   const measured = trunkline.bufferedBytes(socket);

@@ -2,8 +2,7 @@
 // arrives once and in order, in both directions.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Trunk } from "../dist/esm/trunk/trunk.js";
-import { ModelNode, randomFrom } from "./support/model-node.js";
+import { ModelNode, randomFrom, trunkTo } from "./support/model-node.js";
 import { openFrame } from "./support/fake-node.js";
 import { message } from "./support/machine.js";
 
@@ -17,51 +16,24 @@ async function play(t, seed) {
   const upTo = (max) => Math.floor(random() * max);
   const node = new ModelNode();
   const heard = [];
-  const counters = { messagesSent: 0, bytesSent: 0, messagesReceived: 0, bytesReceived: 0, broadcasts: 0 };
-  Object.assign(counters, { reconnects: 0, resumed: 0, broadcastsDropped: 0, unsent: 0 });
   let machine;
   let ends = 0;
-  const never = (name) => () => assert.fail(`seed ${seed}: ${name}`);
   const session = {
     accepted: false,
     handleMessage: (text) => heard.push(Number(text.split(" ")[0])),
     handleTrunkLost: () => ends++,
   };
-  const trunk = new Trunk(
+  const { trunk, counters } = trunkTo(
+    node,
     {
-      url: new URL("ws://node.example/trunk/v1"),
-      hub: "h",
-      key: "k",
-      server: "s",
-      sdk: "sdk",
-      everyRequest: false,
-      rehome: seed % 2 === 0,
-      openWire: node.openWire,
-    },
-    {
-      settings: () => ({}),
-      nextBroadcast: () => undefined,
-      onUp: () => undefined,
-      onDown: () => {
-        assert.equal(node.isHeard, undefined, `seed ${seed}: the trunk was lost`);
-      },
-      onRetry: () => undefined,
-      givesUp: () => false,
-      onFinal: never("final"),
-      onWarning: never("a warning"),
-      onTick: () => undefined,
-      onTurnEnd: () => undefined,
+      onDown: () => assert.equal(node.isHeard, undefined, `seed ${seed}: the trunk was lost`),
       onOpen: (end, { session: number }) => {
         machine = end;
         session.accepted = true;
         machine.accept(number, session, "", [], []);
       },
-      onAdopt: never("Adopt"),
-      onRequest: never("Request"),
-      onPeers: () => undefined,
-      onRelayed: never("Relayed"),
     },
-    counters,
+    { rehome: seed % 2 === 0 },
   );
   const turn = async () => {
     for (let count = 0; count < 4; count++) await new Promise(setImmediate);

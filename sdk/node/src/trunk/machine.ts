@@ -104,15 +104,8 @@ export class Machine {
 
   /** Ends the turn: sends what it has gathered. */
   flush(): void {
-    for (const each of this.turn.takeEnds()) this.guard(each);
     this.receipts.endTurn();
     this.outbound.flush();
-  }
-
-  /** Calls back once at the end of this turn, after everything that the app does in it and before it is sent. */
-  atTurnEnd(callback: () => void): void {
-    this.turn.atEnd(callback);
-    this.outbound.schedule();
   }
 
   /** Handles that the stream broke; another one may continue the trunk. */

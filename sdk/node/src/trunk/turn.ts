@@ -5,7 +5,6 @@ type Action = () => void;
 /** The turn of one trunk. */
 export class Turn {
   private postponed: Action[] = [];
-  private ends: Action[] = [];
 
   get hasPostponed(): boolean {
     return this.postponed.length > 0;
@@ -22,19 +21,4 @@ export class Turn {
     }
     this.postponed.push(action);
   }
-
-  /** Keeps an action until the turn's batch is about to leave. */
-  atEnd(action: Action): void {
-    this.ends.push(action);
-  }
-
-  /** Removes and returns what {@link Turn.atEnd} has kept. */
-  takeEnds(): readonly Action[] {
-    if (this.ends.length === 0) return NONE;
-    const ends = this.ends;
-    this.ends = [];
-    return ends;
-  }
 }
-
-const NONE: readonly Action[] = [];

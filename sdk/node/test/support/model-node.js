@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { Trunk } from "../../dist/esm/trunk/trunk.js";
 import { encodeBatch, framesOf } from "../../../../testing/trunk_batch.mjs";
 
 /** Numbers from a seed: the same play each time (mulberry32). */
@@ -112,7 +113,11 @@ export class ModelNode {
   due = 0;
   unconfirmed = 0;
   resumptions = 0;
-  isWelcome = false;
+
+  /** @param windowMs how long the node says that it waits */
+  constructor(windowMs = 2 ** 30) {
+    this.windowMs = windowMs;
+  }
 
   openWire = (_url, _token, _tls, handlers) => {
     const wire = new ModelWire(this, handlers);
@@ -132,7 +137,7 @@ export class ModelNode {
   #hello(wire, { settings, credit }) {
     assert.ok(credit > 0);
     const { resume } = JSON.parse(settings);
-    const info = { node: "n", version: "0", frames: FRAMES, resume: { trunk: "secret", ms: 2 ** 30 } };
+    const info = { node: "n", version: "0", frames: FRAMES, resume: { trunk: "secret", ms: this.windowMs } };
     // An app server that never read the first Welcome opens another trunk.
     if (resume === undefined) {
       assert.ok(!this.isHeard, "a trunk that was up is continued");
@@ -194,4 +199,37 @@ export class ModelNode {
     this.unconfirmed = 0;
     this.send({ type: "Got", batches });
   }
+}
+
+/** A trunk to a model node, with counters of its own. @param host what its owner does that matters */
+export function trunkTo(node, host = {}, { rehome = false } = {}) {
+  const counters = { messagesSent: 0, bytesSent: 0, messagesReceived: 0, bytesReceived: 0, broadcasts: 0 };
+  Object.assign(counters, { reconnects: 0, resumed: 0, broadcastsDropped: 0, unsent: 0 });
+  const names = { hub: "h", key: "k", server: "s", sdk: "sdk" };
+  const config = { url: new URL("ws://node.example/trunk/v1"), ...names, everyRequest: false, rehome };
+  const never = (name) => () => assert.fail(`${name} was not expected`);
+  const ignore = () => undefined;
+  const trunk = new Trunk(
+    { ...config, openWire: node.openWire },
+    {
+      settings: () => ({}),
+      nextBroadcast: ignore,
+      onUp: ignore,
+      onDown: ignore,
+      onRetry: ignore,
+      givesUp: () => false,
+      onFinal: never("a final error"),
+      onWarning: never("a warning"),
+      onTick: ignore,
+      onTurnEnd: ignore,
+      onOpen: never("Open"),
+      onAdopt: never("Adopt"),
+      onRequest: never("Request"),
+      onPeers: ignore,
+      onRelayed: never("Relayed"),
+      ...host,
+    },
+    counters,
+  );
+  return { trunk, counters };
 }
