@@ -155,6 +155,7 @@ const REFUSALS = {
   },
   "an engine middleware answers": { prepare: (io) => io.engine.use((_request, response) => response.end("no")) },
   "allowRequest refuses": { allowRequest: (_request, done) => done("no", false) },
+  "the app restores nothing": { prepare: (io) => (io.of("/").adapter.restoreSession = () => null) },
   "its state is of another release": { sockets: [guest({ state: Buffer.from([9, 9, 9]) })], warns: 1 },
   "its state was withdrawn": { sockets: [guest({ state: Buffer.alloc(0) })] },
   "clients do not change their app server": { options: { rehome: false } },
@@ -230,6 +231,14 @@ test("a client that leaves while its sockets are made: those that are connected 
     trunk.frames.some(({ type }) => type === "Accept"),
     false,
   );
+});
+
+test("a message before the session is accepted ends the trunk: the app would get it too early", async (t) => {
+  const { io, trunk } = await startApp(t, { ...REHOMES, io: { connectionStateRecovery: { skipMiddlewares: false } } });
+  io.use(() => undefined);
+  trunk.send(adoptFrame(3));
+  trunk.text(3, '2["x"]');
+  assert.match((await trunk.next("Error")).message, /before its Accept/);
 });
 
 const AT_ONCE = {

@@ -24,6 +24,18 @@ async function settled(t, { session = 1, prepare, ...options } = {}) {
   return { ...app, socket, frames };
 }
 
+// The first test: only the first client of a process is known by nothing but its CONNECT.
+test("the first client of a process is owed the answer to its CONNECT", async (t) => {
+  const { trunk, io } = await startApp(t, REHOMES);
+  let goOn;
+  io.use((_socket, next) => (goOn = next));
+  trunk.open(1);
+  trunk.text(1, "0");
+  assert.equal((await trunk.next("Standing")).flags, OWES);
+  goOn();
+  assert.equal((await trunk.next("Standing")).flags, 0);
+});
+
 test("an answer that a handler gives at once is no standing of its own", async (t) => {
   const { trunk, socket } = await settled(t);
   socket.on("ask", (answer) => answer(1));
@@ -89,17 +101,6 @@ for (const [name, refusal, sent] of [
     assert.match((await trunk.next("Send")).payload.toString(), sent);
   });
 }
-
-test("the first client of a process, too", async (t) => {
-  const { trunk, io } = await startApp(t, REHOMES);
-  let goOn;
-  io.use((_socket, next) => (goOn = next));
-  trunk.open(1);
-  trunk.text(1, "0");
-  assert.equal((await trunk.next("Standing")).flags, OWES);
-  goOn();
-  assert.equal((await trunk.next("Standing")).flags, 0);
-});
 
 test("the state of a socket goes with its Attach, as the connection handler has left it", async (t) => {
   const { frames, socket } = await settled(t, {
