@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use trunkline_engineio::{Protocol, TransportKind};
-use trunkline_trunk::{ClientRequest, SessionNumber, Str, Transport};
+use trunkline_trunk::{ClientRequest, Header, SessionNumber, Str, Transport};
 use trunkline_websocket::{Opcode, encode};
 
 use super::app::App;
@@ -400,7 +400,10 @@ fn client_request() -> ClientRequest {
         port: 5,
         method: "GET".into(),
         url: "/socket.io/?EIO=4&transport=polling".into(),
-        headers: Vec::new(),
+        headers: vec![
+            Header { name: "host".into(), value: "chat.example.com".into() },
+            Header { name: "cookie".into(), value: "a=1".into() },
+        ],
         claims: Str::EMPTY,
     }
 }

@@ -111,6 +111,26 @@ fn posts_and_polls_of_a_session_that_is_handed_over_wait_for_the_new_app_server(
 }
 
 #[test]
+fn a_post_that_waits_for_credit_goes_along() {
+    let mut world = world();
+    let old = world.app_with_credit("old", 1);
+    world.app_says(&old, [Frame::Number { next: 1 }]);
+    let client = world.polling(&old);
+    world.settle(&old, &client, "s", &[]);
+    assert_eq!(world.post(&client, "4first"), "ok");
+    let mut post = world.begin_post(&client);
+    assert_eq!(world.finish_post(&client, &mut post, "4second"), "waits");
+    world.asks_to_hand_over(&old, &client);
+    let number = client.number.0;
+    assert_eq!(old.hears(), [format!("{number}: first"), format!("close {number} HandedOver")]);
+    world.hands_over(&old, &client);
+    let new = world.numbering_app("new");
+    world.takes_over_one(&new);
+    assert_eq!(world.finish_post(&client, &mut post, "4second"), "ok");
+    assert_eq!(new.hears(), [format!("{number}: second")]);
+}
+
+#[test]
 fn a_session_that_nobody_could_take_over_is_not_asked_for() {
     let mut world = world();
     let old = world.numbering_app("old");

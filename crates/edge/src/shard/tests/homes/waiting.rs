@@ -4,13 +4,14 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use trunkline_engineio::CloseReason;
-use trunkline_trunk::{Found, Frame};
+use trunkline_trunk::{Found, Frame, Position, Reattach};
 use trunkline_websocket::Opcode;
 
 use super::super::app::{accept, broadcast, broadcast_of, send};
-use super::super::client::frame;
+use super::super::client::{Client, frame};
+use super::super::wire::Wire;
 use super::{attaches, state, world, world_with};
-use crate::shard::command::Command;
+use crate::shard::command::{Answer, Command};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -29,6 +30,23 @@ fn heartbeats_go_on_and_the_clients_answers_are_not_missed() {
     world.takes_over_one(&new);
     world.pass(Duration::from_secs(21));
     assert_eq!(world.sessions("websocket"), 1, "its pong was read");
+}
+
+#[test]
+fn a_client_is_not_blamed_for_a_pong_that_waits_for_the_new_app_servers_answer() {
+    let mut world = world();
+    let old = world.numbering_app("old");
+    let client = world.settled(&old, "s", &[]);
+    world.app_goes(&old);
+    world.pass(Duration::from_millis(25_500));
+    assert_eq!(client.reads(), ["2"]);
+    world.client_says(&client, "3");
+    let new = world.numbering_app("new");
+    let adopt = new.adopt();
+    world.pass(Duration::from_millis(19_900));
+    world.takes_over(&new, &adopt);
+    world.pass(SECOND);
+    assert_eq!((world.sessions("websocket"), world.closed(CloseReason::PingTimeout)), (1, 0));
 }
 
 #[test]
@@ -246,13 +264,46 @@ fn marks_of_the_old_app_server_are_not_answered_to_the_new_one() {
     let client = world.settled(&old, "s", &[]);
     world.client_takes(&client, Some(0));
     let session = client.number;
+    world.app_says(&old, [send(session, "first")]);
     world.app_says(&old, [send(session, "waits"), Frame::Mark { session, mark: 7, now: false }]);
+    assert!(old.hears().is_empty());
     let new = world.numbering_app("new");
     world.app_goes(&old);
     world.takes_over_one(&new);
     world.client_takes(&client, None);
-    assert_eq!(client.reads(), ["4waits"]);
+    assert_eq!(client.reads(), ["4first", "4waits"]);
     assert!(new.hears().is_empty());
+}
+
+#[test]
+fn a_socket_that_had_returned_keeps_its_place_in_the_log_with_its_next_app_server() {
+    let mut world = world();
+    let old = world.numbering_app("old");
+    let client = world.websocket(&old);
+    // Its last packets came from another shard, whose offsets mean nothing here.
+    let reattach = Reattach {
+        session: client.number,
+        nsp: super::MAIN,
+        socket: "s".into(),
+        rooms: Vec::new(),
+        pid: super::pid("s"),
+        log: "another".into(),
+        last: "o9".into(),
+        cut: vec![Position { server: "old".into(), number: 0 }],
+    };
+    world.app_says(&old, [Frame::Reattach(Box::new(reattach))]);
+    world.app_says(&old, [state(client.number, "s", "state")]);
+    let new = world.numbering_app("new");
+    world.app_goes(&old);
+    world.takes_over_one(&new);
+    world.app_records(&new, "o10", &[], "missed by none");
+    world.client_takes(&client, Some(0));
+    world.app_goes(&new);
+    world.client_ends(&client);
+    let third = world.numbering_app("third");
+    let restored = world.restore(&third, "p-s", "o9");
+    assert_eq!(restored.found, Found::Yes);
+    assert_eq!(super::super::recovery::missed(&restored), ["missed by none"]);
 }
 
 #[test]
@@ -266,11 +317,17 @@ fn a_websocket_that_was_promised_before_the_loss_is_used_after_it() {
         Frame::Attach { session: number, nsp: super::MAIN, socket: "s".into(), rooms: Vec::new() };
     world.app_says(&old, [attach, state(number, "s", "state")]);
     world.app_goes(&old);
-    let client = world.adopt(&mut handshake, number, sid);
+    let Ok(Answer::Switch { key, .. }) = handshake.answer.try_recv() else { panic!("no promise") };
+    let wire = Wire::default();
+    // Bytes that came right after the handshake.
+    let stream = world.adopted(&wire, &frame(Opcode::Text, b"4early"));
+    world.tell(Command::Adopt { key, stream });
+    let client = Client::new(key, number, sid, wire);
     world.client_says(&client, "4hello");
     let new = world.numbering_app("new");
     world.takes_over_one(&new);
-    assert_eq!(new.hears(), [format!("{}: hello", number.0)]);
+    let number = number.0;
+    assert_eq!(new.hears(), [format!("{number}: early"), format!("{number}: hello")]);
 }
 
 #[test]
