@@ -130,7 +130,7 @@ fn nothing_is_said_to_the_new_app_server_before_it_has_accepted() {
 #[test]
 fn messages_that_nobody_has_seen_go_to_the_new_app_server_once_and_in_order() {
     let mut world = world();
-    let old = world.app_with_credit("old", 60);
+    let old = world.app_with_credit("old", 12);
     world.app_says(&old, [Frame::Number { next: 1 }]);
     let client = world.settled(&old, "s", &[]);
     world.client_says(&client, "4one");
