@@ -45,6 +45,9 @@ pub struct Limits {
     pub trunk_credit_bytes: u32,
     /// Time without a frame on a trunk after which it is pinged; three such intervals end it.
     pub trunk_ping_interval: Duration,
+    /// Time in which an app server whose stream broke may continue the trunk on another one; zero
+    /// when trunks are not continued.
+    pub trunk_resume_window: Duration,
     /// Namespaces that one app server may name.
     pub trunk_namespaces_max: usize,
     /// Bytes that one app server has not read yet; beyond it, the app server gets no new sessions,
@@ -86,6 +89,7 @@ impl Default for Limits {
             trunk_batch_bytes_max: 64 * 1024 * 1024,
             trunk_credit_bytes: 16 * 1024 * 1024,
             trunk_ping_interval: Duration::from_secs(10),
+            trunk_resume_window: Duration::from_secs(2),
             trunk_namespaces_max: 1_000_000,
             trunk_unread_bytes_max: 16 * 1024 * 1024,
             recovery_bytes_max: 64 * 1024 * 1024,

@@ -67,6 +67,7 @@ pub struct Inner {
     pub(crate) paths_refused: Counter,
     pub(crate) trunks_refused: Family<Cause, Counter>,
     pub(crate) trunks_ended: Family<Cause, Counter>,
+    pub(crate) trunks_resumed: Counter,
     pub(crate) trunk_received_bytes: Counter,
     pub(crate) trunk_waits_expired: Counter,
     pub(crate) trunk_sent_bytes: Counter,
@@ -344,6 +345,11 @@ impl Metrics {
             "trunkline_trunks_ended",
             "Trunks ended, by cause",
             m.trunks_ended.clone(),
+        );
+        registry.register(
+            "trunkline_trunks_resumed",
+            "Trunks continued on another stream",
+            m.trunks_resumed.clone(),
         );
         registry.register(
             "trunkline_client_tokens_refused",

@@ -43,10 +43,10 @@ pub use frame::{
 };
 pub use kind::{Direction, FrameKind};
 pub use machine::{
-    Action, AppEnd, AppHello, AppNumberState, Batches, CannotNow, EndCause, EndEvent, Greeting,
-    Link, LinkConfig, LinkEvent, Misbehaved, Namespaces, NodeInfo, NodeTrunk, NodeTrunkConfig,
-    NumberState, Numbers, Refused, Restore, ResumeInfo, SDK_BYTES_MAX, SERVER_ID_BYTES_MAX, Shares,
-    Step, shard_of,
+    Action, AppEnd, AppHello, AppNumberState, Batches, CannotNow, CannotResume, EndCause, EndEvent,
+    Greeting, Keeps, Link, LinkConfig, LinkEvent, Misbehaved, Namespaces, NodeInfo, NodeTrunk,
+    NodeTrunkConfig, NumberState, Numbers, RETAINED_BYTES_MAX, Received, Refused, Restore,
+    ResumeInfo, Retained, SDK_BYTES_MAX, SERVER_ID_BYTES_MAX, Shares, Step, Unhandled, shard_of,
 };
 pub use text::Str;
 pub use values::{

@@ -134,6 +134,15 @@ impl Place {
         Ok(Self { precedence: Arc::clone(precedence), member, events: Vec::new() })
     }
 
+    /// Watches another stream of the trunk; the kernel forgets the old one when it is closed.
+    ///
+    /// # Errors
+    ///
+    /// When the system has no room for watching the stream.
+    pub(crate) fn watch(&self, stream: BorrowedFd<'_>) -> io::Result<()> {
+        self.precedence.watch(self.member.number, stream)
+    }
+
     /// Notes that the trunk is about to read.
     pub(crate) fn begin_round(&self) {
         self.member.round.fetch_or(1, Ordering::SeqCst);

@@ -12,6 +12,9 @@ pub(crate) struct Remains {
     pub(crate) doubtful: Vec<Bytes>,
     /// Those that it has certainly not begun, all of them after the doubtful ones.
     pub(crate) unbegun: Vec<Bytes>,
+    /// Set when there was more than could be kept: then any session of the trunk may have had a
+    /// message in doubt.
+    pub(crate) incomplete: bool,
 }
 
 /// What became of the sessions of a lost app server, counted by all shards.

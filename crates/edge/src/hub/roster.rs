@@ -169,6 +169,15 @@ impl Hub {
         locked(&self.roster).trunks.iter().find(|trunk| trunk.number == number).map(Arc::clone)
     }
 
+    /// The trunk that an app server wants to continue on another stream.
+    pub(crate) fn trunk_to_resume(&self, server_id: &str, token: &str) -> Option<Arc<Trunk>> {
+        let is_named = |trunk: &&Arc<Trunk>| {
+            let resuming = trunk.resuming.as_ref().filter(|_| trunk.server_id == server_id);
+            resuming.is_some_and(|resuming| resuming.is_named(token))
+        };
+        locked(&self.roster).trunks.iter().find(is_named).map(Arc::clone)
+    }
+
     /// Sends a payload of one app server to others: to the named ones, or to all except the sender.
     pub(crate) fn relay(
         &self,

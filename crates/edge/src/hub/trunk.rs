@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 use trunkline_clock::Timestamp;
 use trunkline_switchboard::ServerKey;
 use trunkline_switchboard::affinity::{Advice, Hang, Patience, Promptness, Standing};
@@ -16,6 +16,7 @@ use trunkline_trunk::{Misbehaved, RequestId, SharedCredit};
 
 use super::asking::Asking;
 use super::remains::Tally;
+use super::resuming::{Offer, Resuming};
 use super::{Hub, locked};
 use crate::neighbours::Neighbours;
 
@@ -55,6 +56,10 @@ pub(crate) struct Trunk {
     pub(crate) own: OwnSettings,
     /// What became of its sessions, once it is gone.
     pub(crate) tally: Tally,
+    /// Set when the app server may continue the trunk on another stream.
+    pub(crate) resuming: Option<Resuming>,
+    /// Set while the trunk has no stream.
+    broken: AtomicBool,
     /// Encoded frames that wait for the writer. Shards append once per turn. Bounded by credit for
     /// data, and by the number of sessions and requests for everything else.
     outbox: Mutex<Outbox>,
@@ -113,6 +118,8 @@ pub(crate) struct Notes {
     pub(crate) answered: Vec<Answered>,
     /// Set when the node drains: the time after which it closes the trunk.
     pub(crate) drain: Option<Duration>,
+    /// Set when another stream is offered.
+    pub(crate) stream: bool,
     /// Set when the app server is to be pinged, to see whether it is alive.
     pub(crate) ping: bool,
 }
@@ -144,8 +151,10 @@ impl Trunk {
             sdk,
             origin,
             settings,
+            resuming: own.resumable.then(Resuming::new),
             own,
             tally: Tally::default(),
+            broken: AtomicBool::new(false),
             outbox: Mutex::default(),
             wake_writer: Notify::new(),
             credit,
@@ -323,11 +332,28 @@ impl Trunk {
     }
 
     /// Whether the app server may get sessions and requests. It may not when its trunk is about to
-    /// end, or when it reads too slowly.
+    /// end or has no stream, or when it reads too slowly.
     pub(crate) fn is_usable(&self, unread_bytes_max: usize) -> bool {
         let asking_bytes = self.asking_bytes.load(Ordering::Relaxed);
         !self.ended.load(Ordering::Relaxed)
+            && !self.broken.load(Ordering::Relaxed)
             && self.outbox().frames.len() + asking_bytes < unread_bytes_max
+    }
+
+    /// Notes that the trunk's stream broke, or that it has another one.
+    pub(crate) fn set_broken(&self, broken: bool) {
+        self.broken.store(broken, Ordering::Relaxed);
+    }
+
+    /// Offers a stream to the trunk's own task, see [`Resuming`].
+    pub(crate) fn offer(
+        &self,
+        offer: Box<Offer>,
+    ) -> Result<oneshot::Receiver<Option<Box<Offer>>>, Box<Offer>> {
+        let Some(resuming) = &self.resuming else { return Err(offer) };
+        let answer = resuming.offer(offer)?;
+        self.note(|notes| notes.stream = true);
+        Ok(answer)
     }
 
     pub(crate) fn set_draining(&self) {

@@ -64,7 +64,8 @@ impl Shard {
         for index in slots {
             match &self.slots.at(index).state {
                 State::Live(_) => {
-                    let own = under_way.remove(&index).unwrap_or_default();
+                    let mut own = under_way.remove(&index).unwrap_or_default();
+                    own.in_doubt |= remains.incomplete;
                     self.lose_home(index, (reason, past), own, &gone.trunk.tally);
                 }
                 State::Opening(_) => {

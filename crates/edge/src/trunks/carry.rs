@@ -9,10 +9,11 @@ use tokio::sync::oneshot;
 use tokio::task::spawn_local;
 use trunkline_trunk::settings::EngineSettings;
 use trunkline_trunk::{
-    EndCause, ErrorCode, Found, Frame, Greeting, Misbehaved, NodeInfo, RequestId, Restore,
-    RestoredAt, Shares, Step, Str,
+    EndCause, ErrorCode, Found, Frame, Greeting, Keeps, Misbehaved, RequestId, Restore, RestoredAt,
+    Shares, Step, Str,
 };
 
+use super::resume::info_for;
 use super::stream::TrunkTask;
 use crate::environment::Environment;
 use crate::hub::{Ahead, Answered, BatchCredit, Place, Trunk};
@@ -215,8 +216,19 @@ impl TrunkTask {
 
     /// Accepts the app server, whose `Hello` was checked.
     async fn welcome(&mut self, greeting: Greeting) {
-        let Greeting { server, sdk, own, settings, mut warnings, credit } = greeting;
+        if self.give_stream_away(&greeting).await {
+            return;
+        }
+        let Greeting { server, sdk, mut own, settings, mut warnings, credit } = greeting;
         let env = Arc::clone(self.door.env());
+        own.resumable &= !env.limits.trunk_resume_window.is_zero();
+        own.rehome &= env.limits.rehome;
+        self.from = own.from;
+        self.node.keep(match &own {
+            own if own.rehome => Keeps::UntilHandled,
+            own if own.resumable => Keeps::UntilReceived,
+            _ => Keeps::Nothing,
+        });
         let server_id = server.to_string();
         let trunk = Arc::new(Trunk::new(
             NEXT_NUMBER.fetch_add(1, Ordering::Relaxed),
@@ -231,15 +243,14 @@ impl TrunkTask {
             env.metrics.paths_refused.inc();
             warnings.push(warning);
         }
-        let info = NodeInfo::new(&env.node_id, env.version, &warnings);
-        self.node.welcome(self.now(), info);
+        self.node.welcome(self.now(), info_for(&env, &trunk, &warnings));
         // `Welcome` must be the first frame, before whatever the shards send. The list of peers is
         // in the same batch: until the app server has it, messages to the others reach no one.
         let mut frames = self.own_frames();
         if trunk.is_peer() {
             self.hub.encode_peers_of(&trunk.server_id, env.neighbours(), &mut frames);
         }
-        self.send(&frames);
+        self.send_uncounted(frames);
         for shard in 0..self.door.peers().len() {
             let (known, is_known) = oneshot::channel();
             let up = Command::TrunkUp(Arc::clone(&trunk), known);
@@ -248,7 +259,10 @@ impl TrunkTask {
             // of a shard ends the node, too.
             let _ = is_known.await;
         }
-        match Place::new(&self.hub.precedence, trunk.number, self.stream.as_fd()) {
+        let place = self
+            .stream()
+            .and_then(|stream| Place::new(&self.hub.precedence, trunk.number, stream.as_fd()));
+        match place {
             Ok(place) => self.place = Some(place),
             Err(error) => {
                 tracing::warn!(hub = %self.hub.name, server = %trunk.server_id, %error, "broadcasts may overtake other app servers' changes of rooms: the trunk's stream cannot be watched");

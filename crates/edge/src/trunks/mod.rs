@@ -2,6 +2,8 @@
 
 mod auth;
 mod carry;
+mod out;
+mod resume;
 mod stream;
 
 pub(crate) use auth::{TrunkRefused, authorise};

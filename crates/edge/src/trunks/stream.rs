@@ -1,21 +1,24 @@
 //! One trunk's task: the socket, the WebSocket frames, and the loop. `trunkline_trunk::NodeTrunk`
 //! decides what batches mean, and `carry.rs` carries that out.
 
-use std::io::{self, ErrorKind, IoSlice};
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use tokio::time::sleep_until;
 use trunkline_clock::Timestamp;
 use trunkline_trunk::{ErrorCode, LinkConfig, NodeTrunk, NodeTrunkConfig, Str};
-use trunkline_websocket::{Decoder, Incoming, Opcode, Role, encode, encode_close, encode_header};
+use trunkline_websocket::{Decoder, Incoming, Opcode, Role, encode, encode_close};
 
+use super::out::Out;
+use super::resume::Broke;
 use crate::door::Door;
-use crate::hub::{Ahead, Answered, Ending, Hub, Notes, Origin, Place, Remains, Trunk};
+use crate::hub::{Ahead, Answered, Ending, Hub, Notes, Origin, Place, Trunk};
 use crate::metrics::Cause;
+use crate::permits::StreamPermit;
 use crate::shard::{AdoptedStream, Command};
 use crate::socket::Socket;
 use crate::watched::Watched;
@@ -34,9 +37,9 @@ const GOODBYE_TIMEOUT: Duration = Duration::from_secs(2);
 pub(crate) async fn run(door: Door, hub: Arc<Hub>, address: SocketAddr, adopted: AdoptedStream) {
     let AdoptedStream { socket, leftover, permit, .. } = adopted;
     let Ok(stream) = Watched::new(socket) else { return };
-    let task = TrunkTask::new(door, hub, Origin::Outside(address), stream);
+    let mut task = TrunkTask::new(door, hub, Origin::Outside(address), stream);
+    task.permit = Some(permit);
     task.run(leftover).await;
-    drop(permit);
 }
 
 /// Serves a trunk that never leaves this process until it ends.
@@ -50,9 +53,17 @@ pub(super) struct TrunkTask {
     pub(super) door: Door,
     pub(super) hub: Arc<Hub>,
     pub(super) address: Origin,
-    pub(super) stream: Watched,
+    /// `None` while the trunk waits for another stream, or when another trunk has taken this one.
+    pub(super) stream: Option<Watched>,
+    pub(super) permit: Option<StreamPermit>,
+    /// The app server's own address, as it says.
+    pub(super) from: Option<SocketAddr>,
+    /// Set when the app server begins nothing more, and everything that it said has arrived.
+    pub(super) stopped: bool,
+    /// Set when another stream is offered.
+    offered: bool,
     pub(super) node: NodeTrunk,
-    decoder: Decoder,
+    pub(super) decoder: Decoder,
     /// `None` until `Hello` is accepted.
     pub(super) trunk: Option<Arc<Trunk>>,
     /// The place among the trunks of the hub; `None` until the app server is accepted.
@@ -61,8 +72,8 @@ pub(super) struct TrunkTask {
     pub(super) ahead: Option<Vec<Ahead>>,
     /// The shard whose sessions are the first to continue with new credit.
     pub(super) next_credited: usize,
-    /// Bytes that are being sent to the app server.
-    out: BytesMut,
+    /// What is being sent to the app server.
+    pub(super) out: Out,
     /// Set when the WebSocket is to be closed with this code once `out` is empty.
     pub(super) closing: Option<(u16, &'static str)>,
 }
@@ -95,27 +106,25 @@ impl TrunkTask {
             door,
             hub,
             address,
-            stream,
+            stream: Some(stream),
+            permit: None,
+            from: None,
+            stopped: false,
+            offered: false,
             node,
             decoder: Decoder::new(),
             trunk: None,
             place: None,
             ahead: None,
             next_credited: 0,
-            out: BytesMut::new(),
+            out: Out::default(),
             closing: None,
         }
     }
 
     async fn run(mut self, leftover: Bytes) {
         let metrics = self.door.env().metrics.clone();
-        let cause = match self.serve(leftover).await {
-            Ok(cause) => cause,
-            Err(error) => {
-                tracing::debug!(address = %self.address, %error, "trunk's stream broke");
-                "stream_broken"
-            }
-        };
+        let Some(cause) = self.serve(leftover).await else { return };
         metrics.trunks_ended.get_or_create(&Cause { cause }).inc();
         self.clean_up(cause).await;
     }
@@ -124,34 +133,57 @@ impl TrunkTask {
         self.door.env().now()
     }
 
-    /// Runs the loop. Returns the cause of the end as a slug.
-    async fn serve(&mut self, leftover: Bytes) -> io::Result<&'static str> {
+    /// Serves one stream after another. Returns the cause of the end as a slug; `None` when the
+    /// stream continues another trunk.
+    async fn serve(&mut self, leftover: Bytes) -> Option<&'static str> {
         let mut buffer = vec![0; READ_BYTES];
         if !leftover.is_empty() {
             self.hear(&mut leftover.to_vec()).await;
             self.end_round();
         }
+        loop {
+            let broke = match self.converse(&mut buffer).await {
+                Ok(end) => return end,
+                Err(broke) => broke,
+            };
+            tracing::debug!(address = %self.address, ?broke, "trunk's stream broke");
+            if let Err(cause) = self.wait_for_stream(broke).await {
+                return Some(cause);
+            }
+        }
+    }
+
+    /// Runs the loop for a stream. Returns like [`Self::serve`], or tells that the stream broke.
+    async fn converse(&mut self, buffer: &mut [u8]) -> Result<Option<&'static str>, Broke> {
         let mut full_reads = 0;
         loop {
             self.take_notes();
+            if std::mem::take(&mut self.offered) {
+                self.take_stream();
+            }
             self.carry_out().await;
-            self.send_all()?;
+            if self.stream.is_none() {
+                return Ok(None);
+            }
+            if let Err(error) = self.send_all() {
+                return Err(self.hear_the_rest(buffer, error).await);
+            }
             if let Some((_, cause)) = self.closing {
                 // Other trunks need not wait for bytes that this one will not read.
                 self.place = None;
                 self.say_goodbye().await;
-                return Ok(cause);
+                return Ok(Some(cause));
             }
             match self.wait().await? {
                 Woken::Readable => {
                     if let Some(place) = &self.place {
                         place.begin_round();
                     }
-                    let count = match self.stream.try_read(&mut buffer) {
-                        Ok(0) => return Ok("app_server_gone"),
+                    let count = match self.stream()?.try_read(buffer) {
+                        Ok(0) => return Err(Broke::GONE),
                         Ok(count) => count,
                         Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
-                        Err(error) => return Err(error),
+                        Err(error) => return Err(error.into()),
                     };
                     if count > 0 {
                         self.door.env().metrics.trunk_received_bytes.inc_by(count as u64);
@@ -171,8 +203,12 @@ impl TrunkTask {
         }
     }
 
+    pub(super) fn stream(&self) -> io::Result<&Watched> {
+        self.stream.as_ref().ok_or_else(|| ErrorKind::NotConnected.into())
+    }
+
     /// Notes that everything read so far is with the shards.
-    fn end_round(&self) {
+    pub(super) fn end_round(&self) {
         if let Some(place) = &self.place {
             place.end_round();
         }
@@ -196,16 +232,17 @@ impl TrunkTask {
         if let Some(place) = &self.place {
             place.set_deaf(!hears);
         }
+        let stream = self.stream()?;
         tokio::select! {
-            ready = self.stream.readable(), if hears => ready.map(|()| Woken::Readable),
-            ready = self.stream.writable(), if !self.out.is_empty() => ready.map(|()| Woken::Writable),
+            ready = stream.readable(), if hears => ready.map(|()| Woken::Readable),
+            ready = stream.writable(), if !self.out.is_empty() => ready.map(|()| Woken::Writable),
             () = told => Ok(Woken::Told),
             () = sleep_until(deadline.unwrap_or_else(far)), if deadline.is_some() => Ok(Woken::Deadline),
         }
     }
 
     /// Decodes the bytes of one read and lets them take effect.
-    async fn hear(&mut self, input: &mut [u8]) {
+    pub(super) async fn hear(&mut self, input: &mut [u8]) {
         let batch_bytes_max = self.door.env().limits.trunk_batch_bytes_max;
         let mut batches = Vec::new();
         let mut pongs = Vec::new();
@@ -224,7 +261,7 @@ impl TrunkTask {
         });
         self.decoder = decoder;
         for pong in pongs {
-            self.out.extend_from_slice(&pong);
+            self.out.frame(pong);
         }
         self.handle_batches(batches).await;
         if text {
@@ -261,10 +298,11 @@ impl TrunkTask {
     }
 
     /// Takes the notices of the shards since the last call.
-    fn take_notes(&mut self) {
+    pub(super) fn take_notes(&mut self) {
         let Some(trunk) = &self.trunk else { return };
         self.node.processed(trunk.take_processed());
-        let Notes { abandoned, answered, drain, ping } = trunk.take_notes();
+        let Notes { abandoned, answered, drain, stream, ping } = trunk.take_notes();
+        self.offered |= stream;
         for answered in answered {
             match answered {
                 Answered::Prove(number) => self.node.proved(number),
@@ -277,7 +315,8 @@ impl TrunkTask {
         if let Some(deadline) = drain {
             self.node.drain(deadline);
         }
-        if ping {
+        // A new stream is a sign of life itself.
+        if ping && self.stream.is_some() {
             self.node.ping();
         }
         match trunk.ending() {
@@ -314,7 +353,7 @@ impl TrunkTask {
     /// Encodes the trunk's own frames.
     pub(super) fn send_own(&mut self) {
         let frames = self.own_frames();
-        self.send(&frames);
+        self.send(frames);
     }
 
     /// Encodes the frames that the machine has to send.
@@ -326,11 +365,23 @@ impl TrunkTask {
         frames
     }
 
-    /// Queues whole frames after the bytes that are being sent.
-    pub(super) fn send(&mut self, frames: &[u8]) {
-        for batch in self.node.batches(frames) {
-            append_message(&mut self.out, batch);
+    /// Queues whole frames after what is being sent, together with what is to be confirmed.
+    pub(super) fn send(&mut self, mut frames: BytesMut) {
+        if frames.is_empty() {
+            return;
         }
+        if let Some(confirmation) = self.node.confirmation() {
+            confirmation.encode(&mut frames);
+        }
+        for batch in self.node.batches(frames.freeze()) {
+            self.node.sent(&batch);
+            self.out.batch(batch, true);
+        }
+    }
+
+    /// Queues the batch that begins with `Welcome`, which is not counted.
+    pub(super) fn send_uncounted(&mut self, frames: BytesMut) {
+        self.out.batch(frames.freeze(), false);
     }
 
     /// Takes the clients' requests and the shards' frames.
@@ -341,23 +392,19 @@ impl TrunkTask {
         }
         self.send_own();
         let frames = trunk.take_outbox(self.door.env().neighbours());
-        self.send(&frames);
+        self.send(frames);
     }
 
     fn write(&mut self) -> io::Result<()> {
+        let stream = self.stream.as_ref().ok_or(ErrorKind::NotConnected)?;
         while !self.out.is_empty() {
-            match self.stream.try_write(&[IoSlice::new(&self.out)]) {
+            match self.out.write_to(stream) {
                 Ok(count) => {
                     self.door.env().metrics.trunk_sent_bytes.inc_by(count as u64);
-                    self.out.advance(count);
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error),
             }
-        }
-        // The buffer of a large batch is not kept for small ones.
-        if self.out.capacity() > READ_BYTES {
-            self.out = BytesMut::new();
         }
         Ok(())
     }
@@ -365,17 +412,18 @@ impl TrunkTask {
     /// Sends the remaining frames and closes the WebSocket, within bounds.
     async fn say_goodbye(&mut self) {
         let code = self.closing.map_or(1000, |(code, _)| code);
-        self.out.extend_from_slice(&encode_close(code, "", None));
+        self.out.frame(encode_close(code, "", None));
         let delivered = async {
             while !self.out.is_empty() {
-                self.stream.writable().await?;
+                self.stream()?.writable().await?;
                 self.write()?;
             }
             // The peer answers with its own close frame, or the stream just ends.
             let mut rest = [0; 4096];
             loop {
-                self.stream.readable().await?;
-                match self.stream.try_read(&mut rest) {
+                let stream = self.stream()?;
+                stream.readable().await?;
+                match stream.try_read(&mut rest) {
                     Ok(0) => return Ok(()),
                     Ok(_) => (),
                     Err(error) if error.kind() == ErrorKind::WouldBlock => (),
@@ -391,21 +439,16 @@ impl TrunkTask {
         self.place = None;
         let Some(trunk) = self.trunk.take() else { return };
         self.door.env().directory.trunk_down(&trunk);
+        if let Some(resuming) = &trunk.resuming {
+            resuming.close();
+        }
         trunk.fail_requests();
         self.door.env().metrics.trunks.dec();
         tracing::info!(hub = %self.hub.name, server = %trunk.server_id, sessions = trunk.sessions(), cause, "app server disconnected");
-        let remains = Arc::<Remains>::default();
+        let remains = Arc::new(self.remains(&trunk, cause));
         for shard in 0..self.door.peers().len() {
             let down = Command::TrunkDown { trunk: trunk.number, remains: Arc::clone(&remains) };
             self.door.tell(u8::try_from(shard).unwrap_or(u8::MAX), down).await;
         }
     }
-}
-
-fn append_message(out: &mut BytesMut, frames: &[u8]) {
-    let mut header = [0; 14];
-    let length = encode_header(Opcode::Binary, frames.len(), &mut header, None);
-    out.reserve(length + frames.len());
-    out.extend_from_slice(&header[..length]);
-    out.extend_from_slice(frames);
 }

@@ -22,6 +22,10 @@ pub const NODE: u16 = 7;
 const LONGEST: Duration = Duration::from_secs(20);
 
 pub fn edge() -> Edge {
+    edge_with(Limits::default())
+}
+
+pub fn edge_with(limits: Limits) -> Edge {
     let hub = HubConfig {
         name: "chat".into(),
         keys: vec![Secret::new("0123456789abcdef")],
@@ -38,7 +42,7 @@ pub fn edge() -> Edge {
         spare_hubs: 0,
         default_hub: "chat".into(),
         names: None,
-        limits: Limits::default(),
+        limits,
         io_uring: false,
         heap_bytes: || 0,
     };

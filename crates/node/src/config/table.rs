@@ -320,6 +320,10 @@ key_table! {
         trunk_credit_bytes: Size::<u32>::between(64 << 10, GIB);
         /// Time without a frame on a trunk after which it is pinged; three such intervals end it.
         trunk_ping_interval: span(10, 600);
+        /// Time in which an app server whose connection broke may continue its trunk on another
+        /// one, without any client noticing. An app server whose process has ended is not waited
+        /// for. 0 ms turns it off.
+        trunk_resume_window: span(0, 60);
         /// The most namespaces that one app server may name.
         trunk_namespaces_max: Count::<usize>::between(1, 100_000_000);
         /// Bytes that one app server has not read yet; beyond it, the app server gets no new

@@ -29,6 +29,8 @@ pub struct Link {
     role: Role,
     config: LinkConfig,
     phase: Phase,
+    /// The version that `Welcome` named.
+    version: u32,
     sending: CreditSender,
     receiving: CreditReceiver,
     batch_bytes_max: u32,
@@ -161,6 +163,7 @@ impl Link {
             role,
             config,
             phase,
+            version: VERSION_MAX,
             sending: CreditSender::new(0),
             receiving: CreditReceiver::new(config.credit_window_bytes),
             batch_bytes_max: config.batch_bytes_max,
@@ -227,15 +230,31 @@ impl Link {
     /// Accepts the app server; `info` is the JSON object of section 3.
     pub fn welcome(&mut self, now: Timestamp, info: Str) {
         let Phase::Choosing { version } = self.phase else { return };
+        self.version = version;
+        let welcome = self.welcome_with(info);
+        self.outbox.push_back(welcome);
+        self.phase = Phase::Up { next: now + self.ping_interval, silent: 0 };
+    }
+
+    /// Continues on another stream, which counts as a sign of life. Returns the `Welcome` to begin
+    /// it with; `None` when the trunk is not up.
+    pub(super) fn resume(&mut self, now: Timestamp, info: Str) -> Option<Frame> {
+        if !self.is_up() {
+            return None;
+        }
+        self.handle_life(now);
+        Some(self.welcome_with(info))
+    }
+
+    fn welcome_with(&self, info: Str) -> Frame {
         let ping_interval_ms = self.ping_interval.as_millis();
-        self.outbox.push_back(Frame::Welcome(Welcome {
-            version,
+        Frame::Welcome(Welcome {
+            version: self.version,
             credit: self.config.credit_window_bytes,
             ping_interval_ms: u32::try_from(ping_interval_ms).unwrap_or(u32::MAX).max(1),
             batch_bytes_max: self.batch_bytes_max,
             info,
-        }));
-        self.phase = Phase::Up { next: now + self.ping_interval, silent: 0 };
+        })
     }
 
     /// Ends the trunk for a reason of our own; the message goes to the peer's log.

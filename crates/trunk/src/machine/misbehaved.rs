@@ -15,6 +15,9 @@ pub enum Misbehaved {
     /// A second answer to one `Open`.
     #[error("{0} for a session that is already answered")]
     AnsweredTwice(FrameKind),
+    /// Batches are confirmed that were never sent, or finished that were never begun.
+    #[error("{0} counts batches that were not sent, or not begun")]
+    BatchesNotSent(FrameKind),
     /// A frame for a session that is not accepted yet.
     #[error("{0} for a session that is not accepted")]
     BeforeAccept(FrameKind),
@@ -95,6 +98,7 @@ impl Misbehaved {
             Self::Silence => ErrorCode::Silence,
             Self::AfterClose(_)
             | Self::AnsweredTwice(_)
+            | Self::BatchesNotSent(_)
             | Self::BeforeAccept(_)
             | Self::BeforeHello(_)
             | Self::BeforeWelcome(_)

@@ -7,6 +7,7 @@ mod namespaces;
 mod node_trunk;
 mod number;
 mod requests;
+mod retained;
 
 pub use app_end::AppEnd;
 pub use link::{AppHello, EndCause, Link, LinkConfig, LinkEvent};
@@ -17,6 +18,7 @@ pub use node_trunk::{
     SDK_BYTES_MAX, SERVER_ID_BYTES_MAX, Shares, Step, shard_of,
 };
 pub use number::{Action, AppNumberState, NumberState, Numbers};
+pub use retained::{CannotResume, Keeps, RETAINED_BYTES_MAX, Received, Retained, Unhandled};
 
 use crate::frame::Frame;
 

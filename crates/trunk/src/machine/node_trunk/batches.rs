@@ -30,43 +30,42 @@ pub(super) fn detach(frame: &mut Frame, batch_bytes: usize) {
     }
 }
 
-/// Cuts encoded frames into batches of limited size. A longer frame is alone in its batch.
+/// Cuts encoded frames into batches of limited size, without copying them. A longer frame is alone
+/// in its batch.
 ///
 /// The frames are this crate's own encoding; malformed bytes stay in one piece.
 #[derive(Clone, Debug)]
-pub struct Batches<'a> {
-    frames: &'a [u8],
+pub struct Batches {
+    frames: Bytes,
     bytes_max: usize,
 }
 
-impl<'a> Batches<'a> {
+impl Batches {
     /// Cuts `frames`.
-    pub const fn new(frames: &'a [u8], bytes_max: usize) -> Self {
+    pub const fn new(frames: Bytes, bytes_max: usize) -> Self {
         Self { frames, bytes_max }
     }
 }
 
-impl<'a> Iterator for Batches<'a> {
-    type Item = &'a [u8];
+impl Iterator for Batches {
+    type Item = Bytes;
 
-    fn next(&mut self) -> Option<&'a [u8]> {
+    fn next(&mut self) -> Option<Bytes> {
         if self.frames.is_empty() {
             return None;
         }
-        let mut end = self.frames.len();
-        if end > self.bytes_max {
-            end = frame_bytes(self.frames);
-            while end < self.bytes_max {
-                let next = end + frame_bytes(&self.frames[end..]);
-                if next > self.bytes_max {
-                    break;
-                }
-                end = next;
-            }
+        if self.frames.len() <= self.bytes_max {
+            return Some(core::mem::take(&mut self.frames));
         }
-        let (batch, rest) = self.frames.split_at(end);
-        self.frames = rest;
-        Some(batch)
+        let mut end = frame_bytes(&self.frames);
+        while end < self.bytes_max {
+            let next = end + frame_bytes(&self.frames[end..]);
+            if next > self.bytes_max {
+                break;
+            }
+            end = next;
+        }
+        Some(self.frames.split_to(end))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The node's side of one trunk, without its stream.
 
 mod batches;
+mod counts;
 mod deal;
 mod hello;
 mod reading;
@@ -19,6 +20,7 @@ pub use self::deal::shard_of;
 pub use self::hello::{NodeInfo, ResumeInfo, SDK_BYTES_MAX, SERVER_ID_BYTES_MAX};
 pub use self::step::{Greeting, Refused, Restore, Shares, Step};
 
+use self::counts::Counts;
 use self::deal::Dealt;
 use self::reading::Reading;
 use super::link::{Link, LinkConfig};
@@ -65,6 +67,7 @@ pub struct NodeTrunk {
     restores: BTreeSet<RequestId>,
     proves: BTreeSet<RequestId>,
     reading: Reading,
+    counts: Counts,
     dealt: Dealt,
     /// Steps that follow the shares of this batch.
     behind: VecDeque<Step>,
@@ -84,6 +87,7 @@ impl NodeTrunk {
             restores: BTreeSet::new(),
             proves: BTreeSet::new(),
             reading: Reading::default(),
+            counts: Counts::new(),
             dealt: Dealt::new(config.shards),
             behind: VecDeque::new(),
             steps: VecDeque::new(),
@@ -93,12 +97,14 @@ impl NodeTrunk {
     /// Handles one WebSocket message: its contents come out of [`Self::poll_step`].
     pub fn handle_batch(&mut self, now: Timestamp, batch: Bytes) {
         self.link.handle_life(now);
+        self.count_batch(now, batch.len());
         self.reading.push(now, batch);
     }
 
     /// Handles that the deadline from [`Self::poll_deadline`] has passed.
     pub fn handle_timeout(&mut self, now: Timestamp) {
         self.link.handle_timeout(now);
+        self.confirm_if_due(now);
     }
 
     /// Asks for a [`Step::BroadcastAhead`] before the first broadcast among the frames that are not
@@ -123,6 +129,11 @@ impl NodeTrunk {
     /// Whether frames that are not read yet change the members of a room.
     pub fn changes_rooms_ahead(&self) -> bool {
         self.reading.changes_rooms()
+    }
+
+    /// Whether anything came after the frame of the last step, and is not read yet.
+    pub fn has_unread(&self) -> bool {
+        self.reading.has_more()
     }
 
     /// Answers [`Step::Hello`]: accepts the app server. `Welcome` is the next frame to send.
@@ -204,12 +215,13 @@ impl NodeTrunk {
     }
 
     /// The time at which [`Self::handle_timeout`] is due.
-    pub const fn poll_deadline(&self) -> Option<Timestamp> {
-        self.link.poll_deadline()
+    pub fn poll_deadline(&self) -> Option<Timestamp> {
+        let confirmation = self.counts.received.due_at();
+        self.link.poll_deadline().into_iter().chain(confirmation).min()
     }
 
     /// Cuts encoded frames into batches that the app server accepts.
-    pub const fn batches<'a>(&self, frames: &'a [u8]) -> Batches<'a> {
+    pub const fn batches(&self, frames: Bytes) -> Batches {
         Batches::new(frames, self.link.batch_bytes_max() as usize)
     }
 

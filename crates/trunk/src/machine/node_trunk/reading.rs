@@ -57,6 +57,11 @@ impl Reading {
         waited.or_else(|| self.batch.as_mut()?.frames.next())
     }
 
+    pub(super) fn has_more(&self) -> bool {
+        let mut came = self.batch.iter().chain(&self.later);
+        came.any(|came| came.frames.clone().next().is_some())
+    }
+
     pub(super) fn changes_rooms(&self) -> bool {
         let came = self.batch.iter().chain(&self.later);
         let frames = came.flat_map(|came| came.frames.clone()).flatten();
@@ -191,8 +196,8 @@ impl NodeTrunk {
                 let nsp = self.namespaces.name(nsp)?.clone();
                 self.behind.push_back(Step::GiveBack { nsp, pid });
             }
-            // The counters are for resuming and for sessions whose app server was lost.
-            Frame::Handled { .. } | Frame::Got { .. } => (),
+            Frame::Got { batches } => self.counts.retained.handle_got(batches)?,
+            Frame::Handled { begun, done } => self.counts.retained.handle_handled(begun, done)?,
             other => self.dealt.push_to_all(other),
         }
         Ok(())

@@ -141,7 +141,8 @@ fn messages_that_nobody_has_seen_go_to_the_new_app_server_once_and_in_order() {
     for text in ["four", "five", "six", "seven", "eight", "nine", "ten"] {
         world.client_says(&client, &format!("4{text}"));
     }
-    let remains = Remains { doubtful: Vec::new(), unbegun: vec![first, second] };
+    let remains =
+        Remains { doubtful: Vec::new(), unbegun: vec![first, second], ..Remains::default() };
     world.app_dies(&old, remains);
     world.client_says(&client, "4eleven");
     let new = world.numbering_app("new");

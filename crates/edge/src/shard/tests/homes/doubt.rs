@@ -13,7 +13,7 @@ use crate::hub::Remains;
 const SECOND: Duration = Duration::from_secs(1);
 
 fn doubtful(app: &App) -> Remains {
-    Remains { doubtful: vec![app.batch()], unbegun: Vec::new() }
+    Remains { doubtful: vec![app.batch()], unbegun: Vec::new(), ..Remains::default() }
 }
 
 fn is_in_doubt(world: &mut World) {
@@ -41,6 +41,16 @@ fn a_message_that_may_have_been_handled_in_part_closes_its_session_and_no_other(
     assert_eq!(world.closed(CloseReason::AppServerLostInDoubt), 1);
     assert_eq!(world.restore(&new, "p-s", "o1").found, Found::Yes);
     assert_eq!(busy.reads().last().map(String::as_str), Some("close"));
+}
+
+#[test]
+fn when_not_everything_that_was_sent_is_known_every_session_is_in_doubt() {
+    let mut world = world();
+    let old = world.numbering_app("old");
+    world.settled(&old, "s", &[]);
+    world.app_records(&old, "o1", &[], "seen");
+    world.app_dies(&old, Remains { incomplete: true, ..Remains::default() });
+    is_in_doubt(&mut world);
 }
 
 #[test]
@@ -112,7 +122,7 @@ fn a_doubt_about_an_earlier_session_is_none_about_the_one_with_its_number() {
     world.app_accepts(&old, number);
     let second = world.adopt(&mut handshake, number, sid);
     world.settle(&old, &second, "t", &[]);
-    world.app_dies(&old, Remains { doubtful: batches, unbegun: Vec::new() });
+    world.app_dies(&old, Remains { doubtful: batches, unbegun: Vec::new(), ..Remains::default() });
     assert_eq!((world.waiting(), world.rehomed("orphan", "in_doubt")), (1, 0));
 }
 

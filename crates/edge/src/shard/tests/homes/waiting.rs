@@ -95,7 +95,11 @@ fn a_post_whose_body_comes_after_the_loss_is_answered_by_the_new_app_server() {
     world.settle(&old, &client, "s", &[]);
     let (mut post, lost) = (world.begin_post(&client), old.batch());
     // A message of an earlier post that the app server has not begun.
-    let remains = crate::hub::Remains { doubtful: Vec::new(), unbegun: vec![lost] };
+    let remains = crate::hub::Remains {
+        doubtful: Vec::new(),
+        unbegun: vec![lost],
+        ..crate::hub::Remains::default()
+    };
     world.app_dies(&old, remains);
     assert_eq!(world.finish_post(&client, &mut post, "4hello"), "waits");
     let new = world.numbering_app("new");
@@ -113,7 +117,10 @@ fn a_post_is_no_second_one_because_messages_were_given_back() {
     assert_eq!(world.post(&client, "4first"), "ok");
     let unbegun = vec![old.batch()];
     let mut post = world.begin_post(&client);
-    world.app_dies(&old, crate::hub::Remains { doubtful: Vec::new(), unbegun });
+    world.app_dies(
+        &old,
+        crate::hub::Remains { doubtful: Vec::new(), unbegun, ..crate::hub::Remains::default() },
+    );
     assert_eq!(world.finish_post(&client, &mut post, "4second"), "waits");
     let new = world.numbering_app("new");
     world.takes_over_one(&new);
@@ -133,7 +140,10 @@ fn posts_that_waited_for_the_old_app_servers_credit_go_along() {
     let unbegun = vec![old.batch()];
     let mut post = world.begin_post(&client);
     assert_eq!(world.finish_post(&client, &mut post, "4second"), "waits");
-    world.app_dies(&old, crate::hub::Remains { doubtful: Vec::new(), unbegun });
+    world.app_dies(
+        &old,
+        crate::hub::Remains { doubtful: Vec::new(), unbegun, ..crate::hub::Remains::default() },
+    );
     let new = world.numbering_app("new");
     world.takes_over_one(&new);
     assert_eq!(world.finish_post(&client, &mut post, "4second"), "ok");

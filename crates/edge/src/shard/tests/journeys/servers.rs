@@ -373,7 +373,7 @@ impl Play<'_> {
                 (*number, !is_lost)
             })
             .collect();
-        self.world.app_dies(&server.app, Remains { doubtful, unbegun });
+        self.world.app_dies(&server.app, Remains { doubtful, unbegun, incomplete: false });
         for (number, survives) in settled {
             let slot = self.world.shard.slots.get(number);
             let is_between = slot.is_some_and(crate::shard::Slot::is_between);
