@@ -152,7 +152,11 @@ test("a state costs credit, and keeps its place among what waits for credit", ()
   machine.outbound.send(1, 0, "overdraws");
   machine.outbound.state(1, "/", "s1", "p1", Buffer.from("data"));
   machine.standing(1, 1);
+  machine.outbound.state(1, "/", "s1", "p1", Buffer.from("more"));
   assert.deepEqual(types(end.take()), ["Namespace", "Attach", "Send"]);
-  end.node({ type: "Credit", bytes: 100 });
+  // Enough for one of them, which overdraws.
+  end.node({ type: "Credit", bytes: 12 });
   assert.deepEqual(types(end.take()), ["State", "Standing"]);
+  end.node({ type: "Credit", bytes: 100 });
+  assert.deepEqual(types(end.take()), ["State"]);
 });

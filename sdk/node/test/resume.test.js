@@ -2,9 +2,12 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { test } from "node:test";
+import { Server } from "socket.io";
+import { useTrunkline } from "../dist/esm/index.js";
 import { HangWatch } from "../dist/esm/trunk/hang.js";
 import { encodeBatch } from "../../../testing/trunk_batch.mjs";
 import { connectClient, startApp, types, until } from "./support/app.js";
+import { FakeNode } from "./support/fake-node.js";
 import { MachineUnderTest } from "./support/machine.js";
 
 const WINDOW_MS = 20_000;
@@ -30,6 +33,19 @@ test("Hello says where it comes from, and that the trunk can be resumed", async 
   const { from, resumable, resume } = JSON.parse(trunk.hello.settings);
   const { _socket: stream } = trunk.stream;
   assert.deepEqual([from, resumable, resume], [`127.0.0.1:${stream.remotePort}`, true, undefined]);
+});
+
+test("the address is IPv4's also when the endpoint is in IPv6's form", async (t) => {
+  const node = await FakeNode.start();
+  const { port } = new URL(node.endpoint);
+  const trunkline = useTrunkline(new Server(), { endpoint: `http://[::ffff:127.0.0.1]:${port}` });
+  t.after(async () => {
+    await trunkline.close();
+    await node.stop();
+  });
+  const trunk = await node.trunk();
+  const { remotePort } = trunk.stream._socket;
+  assert.equal(JSON.parse(trunk.hello.settings).from, `127.0.0.1:${remotePort}`);
 });
 
 test("a stream that breaks is replaced: no event, no warning, nothing lost, nothing twice", async (t) => {
@@ -316,12 +332,32 @@ test("broadcasts that are lost with a trunk that could not be resumed are counte
   trunk.stream.terminate();
   await until(() => trunkline.trunks[0].gap !== undefined);
   // One goes to the next trunk, and one is more than may wait for it.
-  io.emit("meanwhile");
-  io.emit("meanwhile", "x".repeat(1 << 20));
+  io.emit("meanwhile", "x".repeat(600_000));
+  io.emit("too much", "x".repeat(600_000));
   assert.equal(trunkline.stats.broadcastsDropped, 0);
   await down;
   assert.equal(trunkline.stats.broadcastsDropped, 4);
-  assert.equal((await (await node.trunk()).next("Broadcast")).parts[0].data.toString(), '2["meanwhile"]');
+  assert.equal((await (await node.trunk()).next("Broadcast")).parts[0].data.toString().slice(0, 14), '2["meanwhile",');
+});
+
+test("what was broadcast during a break that is over is not sent again on a later trunk", async (t) => {
+  let isAway = false;
+  const { io, node, trunk, trunkline } = await start(t, {
+    node: { refuse: () => (isAway ? { status: 503, body: "away" } : undefined) },
+  });
+  isAway = true;
+  const resumed = trunk.resumed();
+  trunk.stream.terminate();
+  await until(() => trunkline.trunks[0].gap !== undefined);
+  io.emit("once");
+  isAway = false;
+  await resumed;
+  await trunk.next("Broadcast");
+  node.forget();
+  trunk.stream.terminate();
+  const next = await node.trunk();
+  io.emit("last");
+  assert.equal((await next.next("Broadcast")).parts[0].data.toString(), '2["last"]');
 });
 
 test("questions that were asked before a break are answered after it", async (t) => {
@@ -365,6 +401,20 @@ test("during a break no time counts against the node that gives no credit", asyn
   assert.deepEqual(hangs, [], "counted from the new stream on");
   await pass(2_000);
   assert.equal(hangs.length, 1);
+});
+
+test("a trunk without a stream does not hang", async (t) => {
+  t.mock.timers.enable({ apis: ["setInterval"] });
+  const end = new MachineUnderTest({ resume: true, credit: 1 });
+  const { outbound } = end.machine;
+  const chunk = "x".repeat(900_000);
+  end.machine.handleBreak();
+  for (let count = 0; count < 30; count++) {
+    outbound.send(1, 0, chunk);
+    t.mock.timers.tick(1_000);
+    await new Promise(setImmediate);
+  }
+  assert.deepEqual([end.heard(), outbound.heldBytes > 20_000_000], [[], true]);
 });
 
 test("a new stream is a sign of life", () => {

@@ -114,9 +114,17 @@ export class ModelNode {
   unconfirmed = 0;
   resumptions = 0;
 
-  /** @param windowMs how long the node says that it waits */
-  constructor(windowMs = 2 ** 30) {
+  /** What came as `Settings`. */
+  settings = [];
+  /** Whether it takes each app server for a new one. */
+  forgets = false;
+  /** What comes with `Welcome` in one batch, besides. */
+  beside = [];
+
+  /** @param options.windowMs how long the node says that it waits */
+  constructor({ windowMs = 2 ** 30, pingIntervalMs = 2 ** 30 } = {}) {
     this.windowMs = windowMs;
+    this.pingIntervalMs = pingIntervalMs;
   }
 
   openWire = (_url, _token, _tls, handlers) => {
@@ -139,8 +147,8 @@ export class ModelNode {
     const { resume } = JSON.parse(settings);
     const info = { node: "n", version: "0", frames: FRAMES, resume: { trunk: "secret", ms: this.windowMs } };
     // An app server that never read the first Welcome opens another trunk.
-    if (resume === undefined) {
-      assert.ok(!this.isHeard, "a trunk that was up is continued");
+    if (resume === undefined || this.forgets) {
+      assert.ok(!this.isHeard || this.forgets, "a trunk that was up is continued");
       Object.assign(this, { received: 0, sent: [], confirmed: 0, begun: 0, done: 0, unconfirmed: 0 });
     } else {
       assert.equal(resume.trunk, "secret");
@@ -152,9 +160,10 @@ export class ModelNode {
     const former = this.wire;
     this.wire = wire;
     if (former !== undefined) former.node = false;
-    const limits = { version: 1, credit: 3_000, pingIntervalMs: 2 ** 30, batchBytesMax: 1 << 20 };
-    wire.in.push(encodeBatch([{ type: "Welcome", ...limits, info: JSON.stringify(info) }]));
-    for (const batch of this.sent.slice(resume?.received ?? 0)) wire.in.push(batch);
+    const limits = { version: 1, credit: 3_000, pingIntervalMs: this.pingIntervalMs, batchBytesMax: 1 << 20 };
+    wire.in.push(encodeBatch([{ type: "Welcome", ...limits, info: JSON.stringify(info) }, ...this.beside]));
+    const missing = info.resumed === undefined ? [] : this.sent.slice(resume.received);
+    for (const batch of missing) wire.in.push(batch);
   }
 
   handleBreak(wire) {
@@ -169,7 +178,8 @@ export class ModelNode {
       this.credit -= cost;
       this.due += cost;
       this.said.push(Number(frame.payload.toString().split(" ")[0]));
-    } else if (frame.type === "Got") this.confirmed += frame.batches;
+    } else if (frame.type === "Settings") this.settings.push(frame.settings);
+    else if (frame.type === "Got") this.confirmed += frame.batches;
     else if (frame.type === "Handled") {
       this.begun += frame.begun;
       this.done += frame.done;
