@@ -287,12 +287,17 @@ test("`io.close()` twice, with a callback and direct clients", async (t) => {
   assert.equal(kinds(trunk, "Close").length, 1);
 });
 
-test("without clients to give, `io.close()` ends its sockets before it returns, as in Socket.IO", async (t) => {
-  const app = await started(t, { options: { rehome: false } });
-  const socket = await app.connect(1);
-  void app.io.close();
-  assert.equal(socket.connected, false);
-});
+for (const [why, options] of [
+  ["rehome: false", { options: { rehome: false } }],
+  ["a node of an earlier release", { node: {} }],
+]) {
+  test(`without clients to give, \`io.close()\` ends its sockets before it returns, as in Socket.IO: ${why}`, async (t) => {
+    const app = await started(t, options);
+    const socket = await app.connect(1);
+    void app.io.close();
+    assert.equal(socket.connected, false);
+  });
+}
 
 test("a handler that throws ends neither the hand-over nor the sockets after it", async (t) => {
   const app = await started(t);

@@ -137,13 +137,14 @@ export class Keeper implements StayKeeper, DepartureHost {
       if (stay === undefined) continue;
       stay.bits &= ~StayBit.touched;
       if (conn.readyState !== "open" || stay.has(StayBit.adopting)) continue;
-      if (digestOfAll(conn) !== stay.digest) this.tellStates(conn, stay);
+      const digest = digestOfAll(conn);
+      if (digest !== stay.digest) this.tellStates(conn, stay, digest);
     }
   }
 
-  private tellStates(conn: Conn, stay: Stay): void {
+  private tellStates(conn: Conn, stay: Stay, digest = digestOfAll(conn)): void {
     stay.bits &= ~(StayBit.stateDue | StayBit.unfit);
-    stay.digest = digestOfAll(conn) ?? 0;
+    stay.digest = digest;
     for (const socket of conn.attachedSockets) if (!this.tellState(conn, socket)) stay.bits |= StayBit.unfit;
   }
 
@@ -169,14 +170,14 @@ export class Keeper implements StayKeeper, DepartureHost {
   }
 }
 
-/** Undefined when a state cannot be told. */
-function digestOfAll(conn: Conn): number | undefined {
+/** The digest of all states of a session: 0 when one of them cannot be told. */
+function digestOfAll(conn: Conn): number {
   let digest = 1;
   try {
     for (const socket of conn.attachedSockets) digest = snapshotDigest(socket, digest);
     return digest;
   } catch (error) {
-    if (error instanceof NotPlain) return undefined;
+    if (error instanceof NotPlain) return 0;
     throw error;
   }
 }

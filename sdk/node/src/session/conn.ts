@@ -353,7 +353,7 @@ export class Conn extends Line implements Session, FaceHost {
     const { stay } = this;
     if (stay === undefined) return;
     stay.owed = Math.max(0, stay.owed + more);
-    this.server.keeper?.noteTurn(this, stay);
+    if (!stay.has(StayBit.turn)) this.server.keeper?.noteTurn(this, stay);
   }
 
   /** Ends the sockets here, and lets the node give the session to another app server. */

@@ -7,7 +7,7 @@ import type { IoSocket } from "../socketio/types.js";
 import { CloseReason, PartKind, type Missed, type Position } from "../trunk/frames.js";
 import type { Machine } from "../trunk/machine.js";
 import { Emitter } from "./emitter.js";
-import { countOf, listOf, withoutSocket, withSocket, type Sockets } from "./sockets.js";
+import { countOf, firstOf, listOf, withoutSocket, withSocket, type Sockets } from "./sockets.js";
 import { StayBit, type Stay } from "./stay.js";
 
 /** The data of a socket that returns: the packets that it missed, and what the node gave with it. */
@@ -127,8 +127,7 @@ export abstract class Line extends Emitter {
 
   /** Whether the client has sent a part of a packet, and not all of it. */
   get isInsidePacket(): boolean {
-    const [socket] = listOf(this.sockets);
-    return Boolean(socket?.client.decoder?.reconstructor);
+    return Boolean(firstOf(this.sockets)?.client.decoder?.reconstructor);
   }
 
   /** Tells the node the state of a socket. Returns false when nothing was sent. */

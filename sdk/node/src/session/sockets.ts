@@ -10,6 +10,11 @@ export function listOf(sockets: Sockets): readonly IoSocket[] {
   return isMany(sockets) ? sockets : [sockets];
 }
 
+/** The socket that was attached first. */
+export function firstOf(sockets: Sockets): IoSocket | undefined {
+  return sockets !== undefined && isMany(sockets) ? sockets[0] : sockets;
+}
+
 /** The number of sockets. */
 export function countOf(sockets: Sockets): number {
   if (sockets === undefined) return 0;
