@@ -2,7 +2,7 @@
 // `useTrunkline(io)`: clients connect to Trunkline, and this process holds no client connection.
 //
 // App servers share nothing: no database, no Redis, no list of users. A roll call finds out who is online, and
-// Trunkline knows the rooms.
+// Trunkline knows the rooms. When an app server ends, another one takes its clients over, and they stay connected.
 import { createServer } from "node:http";
 import { useTrunkline } from "@trunkline/socket.io";
 import { Server } from "socket.io";
@@ -16,6 +16,8 @@ const httpServer = createServer();
 const io = new Server(httpServer, {
   // The page comes from another origin than Trunkline. In production, name your page's origin here.
   cors: { origin: "*" },
+  // Sockets come back with their rooms and data: after a short loss of the network, and at the next app server.
+  connectionStateRecovery: {},
 });
 const trunkline = useTrunkline(io);
 
@@ -32,13 +34,16 @@ io.on("connection", (socket) => {
   const person = () => ({ ...socket.data, socket: socket.id, server: SERVER });
   const inRoom = () => socket.to(`room:${socket.data.room}`);
 
-  socket.join(`room:${socket.data.room}`);
+  if (!socket.recovered) {
+    socket.join(`room:${socket.data.room}`);
+    inRoom().emit("notice", `${socket.data.name} is here`);
+  }
   socket.emit("welcome", { server: SERVER, room: socket.data.room });
-  inRoom().emit("notice", `${socket.data.name} is here`);
 
   // All clients learn of the new one, whichever app server they are on, and answer so that the new one learns of them.
+  // A client that only got another app server knows the others already.
   io.emit("present", person());
-  socket.broadcast.emit("roll call", socket.id);
+  if (!socket.conn.rehomed) socket.broadcast.emit("roll call", socket.id);
   socket.on("here", (caller) => {
     if (isWord(caller, 64)) io.to(caller).emit("present", person());
   });
@@ -72,7 +77,9 @@ io.on("connection", (socket) => {
   // Worthless a second later, so it may be dropped for a client that is slow to read.
   socket.on("typing", () => inRoom().volatile.emit("typing", person()));
 
-  socket.on("disconnect", () => {
+  socket.on("disconnect", (_reason, details) => {
+    // The person stays: another app server has taken over.
+    if (details?.rehomed) return;
     inRoom().emit("notice", `${socket.data.name} left`);
     io.emit("gone", person());
   });

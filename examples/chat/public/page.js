@@ -18,6 +18,9 @@ const me = {
   name: asked.get("name") ?? sessionStorage.name ?? "",
   room: asked.get("room") ?? "lobby",
   server: "",
+  /** How often this window has connected, and how often it had when its app server last spoke. */
+  connections: 0,
+  connectionsThen: 0,
 };
 const people = new Map();
 const rooms = new Set([...ROOMS, me.room]);
@@ -40,6 +43,8 @@ socket.io.on("open", () => {
   engine.on("upgrade", (transport) => showTransport(transport.name));
 });
 socket.on("connect", () => {
+  me.connections++;
+  $("line").dataset.connections = String(me.connections);
   $("line").dataset.state = "online";
   people.clear();
 });
@@ -54,8 +59,12 @@ socket.on("connect_error", (error) => {
   $("transport").textContent = socket.active ? "reconnecting" : error.message;
 });
 socket.on("welcome", ({ server, room }) => {
-  if (me.server && me.server !== server) notice(`moved from ${me.server} to ${server}`);
+  if (me.server && me.server !== server) {
+    const how = me.connections === me.connectionsThen ? "without a reconnect" : "with a reconnect";
+    notice(`moved from ${me.server} to ${server}, ${how}`);
+  }
   me.server = server;
+  me.connectionsThen = me.connections;
   $("server").textContent = server;
   paint($("server"), server);
   showRoom(room);

@@ -101,7 +101,8 @@ fn introduce(example: &str, fleet: &Fleet, public: u16, admin: u16, page: u16) {
     1. Open it in two windows. {look}
        New sessions go to the app server with the fewest, so two windows have two app servers,
        `{first}` and `{second}`, and see each other all the same: no Redis, no sticky sessions.
-    2. Kill an app server; its windows move to the other by themselves:
+    2. Kill an app server and watch the badge at the top: the other app server takes over,
+       and the window does not even reconnect:
          kill -9 {pid}
     3. Start it again:
          {restart}
