@@ -94,23 +94,26 @@ describe("examples in Chromium", { skip: PLAIN }, () => {
         assert.equal(await grace.locator(".bubble >> text=to nobody").count(), 0);
       });
 
-      await t.test("kill -9 of Ada's app server: the other takes over, and no window loses its connection", async () => {
-        const home = await ada.textContent("#server");
-        const other = await grace.textContent("#server");
-        await chat.kill(home);
-        await ada.waitForSelector(`#server >> text=${other}`);
-        await ada.waitForSelector(`.notice >> text=moved from ${home} to ${other}, without a reconnect`);
-        for (const page of [ada, grace]) {
-          assert.equal(await page.getAttribute("#line", "data-reason"), null);
-          assert.equal(await page.getAttribute("#line", "data-connections"), "1");
-          await page.waitForSelector(`#people [data-person="Ada"][data-server="${other}"]`);
-          assert.equal(await page.textContent("#count"), "2");
-        }
-        await ada.fill("#text", "I moved");
-        await ada.click("#send");
-        await grace.waitForSelector(".bubble >> text=I moved");
-        await shot(ada, "chat-moved");
-      });
+      await t.test(
+        "kill -9 of Ada's app server: the other takes over, and no window loses its connection",
+        async () => {
+          const home = await ada.textContent("#server");
+          const other = await grace.textContent("#server");
+          await chat.kill(home);
+          await ada.waitForSelector(`#server >> text=${other}`);
+          await ada.waitForSelector(`.notice >> text=moved from ${home} to ${other}, without a reconnect`);
+          for (const page of [ada, grace]) {
+            assert.equal(await page.getAttribute("#line", "data-reason"), null);
+            assert.equal(await page.getAttribute("#line", "data-connections"), "1");
+            await page.waitForSelector(`#people [data-person="Ada"][data-server="${other}"]`);
+            assert.equal(await page.textContent("#count"), "2");
+          }
+          await ada.fill("#text", "I moved");
+          await ada.click("#send");
+          await grace.waitForSelector(".bubble >> text=I moved");
+          await shot(ada, "chat-moved");
+        },
+      );
       assert.deepEqual(grace.problems, []);
     } finally {
       await closePages(browser);

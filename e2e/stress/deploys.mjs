@@ -1,0 +1,336 @@
+// App servers that are deployed, killed, restarted, or lose their streams, with clients that must not notice:
+//
+//   node stress/deploys.mjs kill      kill -9 of one of two app servers
+//   node stress/deploys.mjs deploy    three app servers, one after another
+//   node stress/deploys.mjs restart   the only app server, away for --away ms; --kill: by kill -9
+//   node stress/deploys.mjs cut       the trunk's stream is cut for --away ms; the app server is behind a proxy
+//   node stress/deploys.mjs turns     --seeds runs, each with a random sequence of all of these
+//
+// [--idle N] [--busy N] [--every MS between two messages of a busy client] [--news MS between two broadcasts of an app
+// server] [--plain: npm socket.io, two processes behind HAProxy] [--threads N] [--first SEED] [--seeds N] [--steps N]
+//
+// Exit code 1 when something was lost, doubled or out of order.
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { until } from "../../testing/wait.mjs";
+import { startApp } from "../harness/app.mjs";
+import { Cutter } from "../harness/cutter.mjs";
+import { readMetrics } from "../harness/metrics.mjs";
+import { startNode } from "../harness/node.mjs";
+import { freePort, haproxy } from "../harness/proxy.mjs";
+import { DeployClient } from "./deploys_client.mjs";
+import { judge } from "./deploys_oracle.mjs";
+import { Random } from "./random.mjs";
+
+const { values: options, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    idle: { type: "string", default: "0" },
+    busy: { type: "string", default: "200" },
+    every: { type: "string", default: "200" },
+    news: { type: "string", default: "50" },
+    away: { type: "string", default: "2000" },
+    kill: { type: "boolean", default: false },
+    plain: { type: "boolean", default: false },
+    threads: { type: "string", default: "2" },
+    first: { type: "string", default: "1" },
+    seeds: { type: "string", default: "5" },
+    steps: { type: "string", default: "8" },
+  },
+});
+const now = () => Number(process.hrtime.bigint()) / 1e6;
+const pause = (ms) => new Promise((done) => setTimeout(done, ms));
+const SERVER_OPTIONS = { connectionStateRecovery: { maxDisconnectionDuration: 60_000 }, pingTimeout: 60_000 };
+/** Clients that connect at once, so that the listen queue of a plain process is not the subject. */
+const CONNECTING = 200;
+const MODES = ["websocket", "polling", "upgrade"];
+
+/** An installation with its app servers, of which some have ended, and its clients. */
+class Stage {
+  apps = [];
+  clients = [];
+  #logs = [];
+  #started = 0;
+  #busy;
+
+  static async open() {
+    const stage = new Stage();
+    stage.folder = mkdtempSync(join(tmpdir(), "trunkline-deploys-"));
+    if (options.plain) {
+      stage.ports = [await freePort(), await freePort()];
+      const port = await freePort();
+      stage.balancer = await haproxy(balancer(port, stage.ports), port);
+      stage.url = stage.balancer.url;
+    } else {
+      stage.node = await startNode({ threads: Number(options.threads) });
+      stage.url = stage.node.url;
+    }
+    return stage;
+  }
+
+  /** Starts one more app server; `endpoint` is where its trunk goes. */
+  async start(endpoint = this.node?.url) {
+    this.#started += 1;
+    const name = `app${this.#started}`;
+    const app = await startApp({
+      name,
+      app: "../stress/deploys_app",
+      options: SERVER_OPTIONS,
+      trunkline: options.plain ? undefined : { endpoint },
+    });
+    if (options.plain) await app.run(({ io }, port) => io.listen(port), this.ports[this.#started - 1]);
+    const log = { server: name, path: join(this.folder, name) };
+    this.#logs.push(log);
+    app.entry = log;
+    await app.run((context, argument) => context.begin(argument), { path: log.path, everyMs: Number(options.news) });
+    this.apps.push(app);
+    return app;
+  }
+
+  /** Connects the clients, first those that say something. */
+  async connect(busy, idle, modes = ["websocket"]) {
+    const all = busy + idle;
+    for (let number = 0; number < all; number += 1) {
+      this.clients.push(new DeployClient(this.url, number, { mode: modes[number % modes.length] }));
+      if (number % CONNECTING === CONNECTING - 1 || number === all - 1) {
+        await until("clients", () => this.clients.every(({ socket }) => socket.connected), { withinMs: 60_000 });
+        if (all > 2_000) process.stderr.write(`\r${number + 1} of ${all} clients `);
+      }
+    }
+    const talkers = this.clients.slice(0, busy);
+    let turn = 0;
+    const steps = 20;
+    this.#busy = setInterval(() => {
+      turn += 1;
+      for (let at = turn % steps; at < talkers.length; at += steps) talkers[at].say();
+    }, Number(options.every) / steps);
+  }
+
+  /** Ends an app server as `kill -9` does. */
+  async kill(app) {
+    app.entry.crashedAt = now();
+    await app.stop("SIGKILL");
+    this.#remove(app);
+  }
+
+  /** Ends an app server as a deploy does. */
+  async leave(app) {
+    await app.run((context) => context.leave());
+    await app.stop("SIGTERM");
+    this.#remove(app);
+  }
+
+  #remove(app) {
+    this.apps.splice(this.apps.indexOf(app), 1);
+  }
+
+  metrics = async () =>
+    this.node === undefined ? new Map() : readMetrics(await (await fetch(`${this.node.adminUrl}/metrics`)).text());
+
+  /** Stops what clients and app servers do, waits until nothing is under way, and judges. */
+  async close(rules) {
+    clearInterval(this.#busy);
+    const quiet = () => this.clients.every((client) => client.socket.connected && client.pending === 0);
+    await until("the last answers", quiet, { withinMs: 45_000 }).catch(() => {});
+    const metrics = await this.metrics();
+    for (const app of this.apps) await app.run(({ io }) => io.sockets.sockets.size);
+    // The last broadcasts come after this; the app servers' files then have no more of them than clients heard.
+    for (const app of [...this.apps]) await app.run((context) => context.stopCasting());
+    await pause(1_000);
+    const logs = this.#logs.map((log) => ({ ...log, entries: readLines(log.path) }));
+    const judged = judge(logs, this.clients, rules);
+    for (const { socket } of this.clients) socket.disconnect();
+    await Promise.all(this.apps.map((app) => app.stop()));
+    await this.node?.stop();
+    await this.balancer?.stop();
+    rmSync(this.folder, { recursive: true, force: true });
+    return { ...judged, metrics, logs };
+  }
+}
+
+function balancer(port, ports) {
+  return `defaults
+  mode tcp
+  timeout connect 1s
+  timeout client 1h
+  timeout server 1h
+  maxconn 40000
+frontend all
+  bind 127.0.0.1:${port}
+  default_backend apps
+backend apps
+  balance roundrobin
+  option redispatch
+${ports.map((each, index) => `  server app${index} 127.0.0.1:${each} check inter 200ms fall 2 rise 1`).join("\n")}
+`;
+}
+
+function readLines(path) {
+  const lines = readFileSync(path, "utf8").split("\n");
+  lines.pop();
+  return lines.map((line) => JSON.parse(line));
+}
+
+const percentile = (sorted, share) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))];
+const ms = (value) => (value === undefined ? "-" : `${value.toFixed(1)} ms`);
+
+/** Prints the figures of a run, and returns whether nothing was violated. */
+function report(name, stage, busy, since, { violations, counts, all, metrics, casts }) {
+  const ends = stage.clients.flatMap((client, number) => client.ends.map((end) => ({ ...end, isBusy: number < busy })));
+  const dropped = ends.filter(({ at }) => at >= since);
+  const came = all.filter(({ op, at }) => op === "came" && at >= since);
+  const homes = came.filter(({ rehomed }) => rehomed).map(({ at }) => at - since);
+  homes.sort((a, b) => a - b);
+  const back = stage.clients.flatMap(({ connects }) => connects.filter(({ at }) => at >= since));
+  const pauses = stage.clients.map(({ longestPauseMs }) => longestPauseMs).sort((a, b) => a - b);
+  const waits = stage.clients.flatMap(({ said }) => said.map(({ at, doneAt }) => (doneAt ?? Infinity) - at));
+  const inDoubt = [...metrics]
+    .filter(([key]) => key.includes("app_server_lost_in_doubt"))
+    .reduce((sum, [, n]) => sum + n, 0);
+  const lines = [
+    ["clients: busy, idle", `${busy}, ${stage.clients.length - busy}`],
+    [
+      "dropped: busy, idle",
+      `${dropped.filter(({ isBusy }) => isBusy).length}, ${dropped.filter(({ isBusy }) => !isBusy).length}`,
+    ],
+    ["closed in doubt", inDoubt],
+    [
+      "came back: recovered, as new",
+      `${back.filter(({ recovered }) => recovered).length}, ${back.filter(({ recovered }) => !recovered).length}`,
+    ],
+    ["adopted", homes.length],
+    [
+      "time to a new home: p50, p99, max",
+      `${ms(percentile(homes, 0.5))}, ${ms(percentile(homes, 0.99))}, ${ms(homes.at(-1))}`,
+    ],
+    ["messages: said, acknowledged, failed", `${counts.said}, ${counts.acked}, ${counts.failed}`],
+    ["no answer and no error", counts.lost],
+    ["doubled", counts.doubled],
+    ["broadcasts: sent, heard, missing", `${casts}, ${counts.news}, ${counts.gaps}`],
+    ["longest pause between broadcasts: p50, max", `${ms(percentile(pauses, 0.5))}, ${ms(pauses.at(-1))}`],
+    ["longest wait for an answer", ms(waits.reduce((most, wait) => Math.max(most, wait), 0))],
+    ["violations", violations.length],
+  ];
+  console.log(`\n${name}`);
+  for (const [what, value] of lines) console.log(`  ${what.padEnd(44)} ${value}`);
+  for (const violation of violations.slice(0, 10)) console.log(`    ${violation}`);
+  return violations.length === 0;
+}
+
+const busy = Number(options.busy);
+const idle = Number(options.idle);
+const away = Number(options.away);
+
+const SCENARIOS = {
+  async kill() {
+    const stage = await Stage.open();
+    await stage.start();
+    await stage.start();
+    await stage.connect(busy, idle);
+    await pause(3_000);
+    const since = now();
+    await stage.kill(stage.apps[0]);
+    await pause(8_000);
+    return report("kill -9 of one of two app servers", stage, busy, since, await stage.close());
+  },
+
+  async deploy() {
+    const stage = await Stage.open();
+    for (let count = 0; count < 3; count += 1) await stage.start();
+    await stage.connect(busy, idle, MODES);
+    await pause(2_000);
+    const since = now();
+    for (const old of [...stage.apps]) {
+      await stage.start();
+      await stage.leave(old);
+      await pause(500);
+    }
+    return report("three app servers, deployed one after another", stage, busy, since, await stage.close());
+  },
+
+  async restart() {
+    const stage = await Stage.open();
+    await stage.start();
+    await stage.connect(busy, idle, MODES);
+    await pause(2_000);
+    const since = now();
+    await (options.kill ? stage.kill(stage.apps[0]) : stage.leave(stage.apps[0]));
+    await pause(away);
+    await stage.start();
+    await pause(3_000);
+    return report(`the only app server, away for ${away} ms`, stage, busy, since, await stage.close());
+  },
+
+  async cut() {
+    const stage = await Stage.open();
+    const cutter = await Cutter.start(new URL(stage.url).port);
+    await stage.start(cutter.url);
+    await stage.start();
+    await stage.connect(busy, idle, MODES);
+    await pause(2_000);
+    const since = now();
+    cutter.cut();
+    await pause(away);
+    cutter.mend();
+    await pause(5_000);
+    const done = report(`a trunk's stream cut for ${away} ms`, stage, busy, since, await stage.close({ homes: false }));
+    cutter.stop();
+    return done;
+  },
+
+  async turns() {
+    let good = true;
+    for (let seed = Number(options.first); seed < Number(options.first) + Number(options.seeds); seed += 1) {
+      good = (await turns(seed)) && good;
+    }
+    return good;
+  },
+};
+
+/** A random sequence of deploys, crashes, cuts and restarts. */
+async function turns(seed) {
+  const random = new Random(seed);
+  const stage = await Stage.open();
+  const cutter = await Cutter.start(new URL(stage.url).port);
+  const start = () => stage.start(random.chance(0.5) ? cutter.url : undefined);
+  await start();
+  await start();
+  await stage.connect(busy, idle, MODES);
+  const since = now();
+  const steps = [];
+  const choices = [
+    [3, "deploy", async () => (await start(), stage.leave(random.pick(stage.apps)))],
+    [3, "crash", async () => (await stage.kill(random.pick(stage.apps)), await pause(random.below(1_500)), start())],
+    [2, "cut", async () => (cutter.cut(), await pause(random.below(1_200)), cutter.mend())],
+    [1, "long cut", async () => (cutter.cut(), await pause(4_000), cutter.mend())],
+    [
+      1,
+      "restart of all",
+      async () => {
+        for (const app of [...stage.apps]) await (random.chance(0.5) ? stage.kill(app) : stage.leave(app));
+        await pause(random.below(2_000));
+        await start();
+        await start();
+      },
+    ],
+  ];
+  for (let step = 0; step < Number(options.steps); step += 1) {
+    const [, name, act] = random.weighted(choices.map((choice) => [choice[0], choice]));
+    steps.push(name);
+    await act();
+    await pause(random.below(1_000));
+  }
+  await pause(3_000);
+  const done = report(`seed ${seed}: ${steps.join(", ")}`, stage, busy, since, await stage.close({ homes: false }));
+  cutter.stop();
+  return done;
+}
+
+const scenario = SCENARIOS[positionals[0]];
+if (scenario === undefined) {
+  console.error(`name one of: ${Object.keys(SCENARIOS).join(", ")}`);
+  process.exit(2);
+}
+process.exit((await scenario()) ? 0 : 1);
