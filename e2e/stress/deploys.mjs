@@ -80,7 +80,7 @@ class Stage {
       options: SERVER_OPTIONS,
       trunkline: options.plain ? undefined : { endpoint },
     });
-    if (options.plain) await app.run(({ io }, port) => io.listen(port), this.ports[this.#started - 1]);
+    if (options.plain) await app.run(({ io }, port) => void io.listen(port), this.ports[this.#started - 1]);
     const log = { server: name, path: join(this.folder, name) };
     this.#logs.push(log);
     app.entry = log;
@@ -179,7 +179,8 @@ const ms = (value) => (value === undefined ? "-" : `${value.toFixed(1)} ms`);
 /** Prints the figures of a run, and returns whether nothing was violated. */
 function report(name, stage, busy, since, { violations, counts, all, metrics, casts }) {
   const ends = stage.clients.flatMap((client, number) => client.ends.map((end) => ({ ...end, isBusy: number < busy })));
-  const dropped = ends.filter(({ at }) => at >= since);
+  // The last of them is our own.
+  const dropped = ends.filter(({ at, reason }) => at >= since && reason !== "io client disconnect");
   const came = all.filter(({ op, at }) => op === "came" && at >= since);
   const homes = came.filter(({ rehomed }) => rehomed).map(({ at }) => at - since);
   homes.sort((a, b) => a - b);
