@@ -10,18 +10,9 @@
 // server] [--plain: npm socket.io, two processes behind HAProxy] [--threads N] [--first SEED] [--seeds N] [--steps N]
 //
 // Exit code 1 when something was lost, doubled or out of order.
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { until } from "../../testing/wait.mjs";
-import { startApp } from "../harness/app.mjs";
 import { Cutter } from "../harness/cutter.mjs";
-import { readMetrics } from "../harness/metrics.mjs";
-import { startNode } from "../harness/node.mjs";
-import { freePort, haproxy } from "../harness/proxy.mjs";
-import { DeployClient } from "./deploys_client.mjs";
-import { judge } from "./deploys_oracle.mjs";
+import { MODES, now, pause, Stage } from "./deploys_stage.mjs";
 import { Random } from "./random.mjs";
 
 const { values: options, positionals } = parseArgs({
@@ -40,139 +31,6 @@ const { values: options, positionals } = parseArgs({
     steps: { type: "string", default: "8" },
   },
 });
-const now = () => Number(process.hrtime.bigint()) / 1e6;
-const pause = (ms) => new Promise((done) => setTimeout(done, ms));
-const SERVER_OPTIONS = { connectionStateRecovery: { maxDisconnectionDuration: 60_000 }, pingTimeout: 60_000 };
-/** Clients that connect at once, so that the listen queue of a plain process is not the subject. */
-const CONNECTING = 200;
-const MODES = ["websocket", "polling", "upgrade"];
-
-/** An installation with its app servers, of which some have ended, and its clients. */
-class Stage {
-  apps = [];
-  clients = [];
-  #logs = [];
-  #started = 0;
-  #busy;
-
-  static async open() {
-    const stage = new Stage();
-    stage.folder = mkdtempSync(join(tmpdir(), "trunkline-deploys-"));
-    if (options.plain) {
-      stage.ports = [await freePort(), await freePort()];
-      const port = await freePort();
-      stage.balancer = await haproxy(balancer(port, stage.ports), port);
-      stage.url = stage.balancer.url;
-    } else {
-      stage.node = await startNode({ threads: Number(options.threads) });
-      stage.url = stage.node.url;
-    }
-    return stage;
-  }
-
-  /** Starts one more app server; `endpoint` is where its trunk goes. */
-  async start(endpoint = this.node?.url) {
-    this.#started += 1;
-    const name = `app${this.#started}`;
-    const app = await startApp({
-      name,
-      app: "../stress/deploys_app",
-      options: SERVER_OPTIONS,
-      trunkline: options.plain ? undefined : { endpoint },
-    });
-    if (options.plain) await app.run(({ io }, port) => void io.listen(port), this.ports[this.#started - 1]);
-    const log = { server: name, path: join(this.folder, name) };
-    this.#logs.push(log);
-    app.entry = log;
-    await app.run((context, argument) => context.begin(argument), { path: log.path, everyMs: Number(options.news) });
-    this.apps.push(app);
-    return app;
-  }
-
-  /** Connects the clients, first those that say something. */
-  async connect(busy, idle, modes = ["websocket"]) {
-    const all = busy + idle;
-    for (let number = 0; number < all; number += 1) {
-      this.clients.push(new DeployClient(this.url, number, { mode: modes[number % modes.length] }));
-      if (number % CONNECTING === CONNECTING - 1 || number === all - 1) {
-        await until("clients", () => this.clients.every(({ socket }) => socket.connected), { withinMs: 60_000 });
-        if (all > 2_000) process.stderr.write(`\r${number + 1} of ${all} clients `);
-      }
-    }
-    const talkers = this.clients.slice(0, busy);
-    let turn = 0;
-    const steps = 20;
-    this.#busy = setInterval(() => {
-      turn += 1;
-      for (let at = turn % steps; at < talkers.length; at += steps) talkers[at].say();
-    }, Number(options.every) / steps);
-  }
-
-  /** Ends an app server as `kill -9` does. */
-  async kill(app) {
-    app.entry.crashedAt = now();
-    await app.stop("SIGKILL");
-    this.#remove(app);
-  }
-
-  /** Ends an app server as a deploy does. */
-  async leave(app) {
-    await app.run((context) => context.leave());
-    await app.stop("SIGTERM");
-    this.#remove(app);
-  }
-
-  #remove(app) {
-    this.apps.splice(this.apps.indexOf(app), 1);
-  }
-
-  metrics = async () =>
-    this.node === undefined ? new Map() : readMetrics(await (await fetch(`${this.node.adminUrl}/metrics`)).text());
-
-  /** Stops what clients and app servers do, waits until nothing is under way, and judges. */
-  async close(rules) {
-    clearInterval(this.#busy);
-    const quiet = () => this.clients.every((client) => client.socket.connected && client.pending === 0);
-    await until("the last answers", quiet, { withinMs: 45_000 }).catch(() => {});
-    const metrics = await this.metrics();
-    for (const app of this.apps) await app.run(({ io }) => io.sockets.sockets.size);
-    // The last broadcasts come after this; the app servers' files then have no more of them than clients heard.
-    for (const app of [...this.apps]) await app.run((context) => context.stopCasting());
-    await pause(1_000);
-    const logs = this.#logs.map((log) => ({ ...log, entries: readLines(log.path) }));
-    const judged = judge(logs, this.clients, rules);
-    for (const { socket } of this.clients) socket.disconnect();
-    await Promise.all(this.apps.map((app) => app.stop()));
-    await this.node?.stop();
-    await this.balancer?.stop();
-    rmSync(this.folder, { recursive: true, force: true });
-    return { ...judged, metrics, logs };
-  }
-}
-
-function balancer(port, ports) {
-  return `defaults
-  mode tcp
-  timeout connect 1s
-  timeout client 1h
-  timeout server 1h
-  maxconn 40000
-frontend all
-  bind 127.0.0.1:${port}
-  default_backend apps
-backend apps
-  balance roundrobin
-  option redispatch
-${ports.map((each, index) => `  server app${index} 127.0.0.1:${each} check inter 200ms fall 2 rise 1`).join("\n")}
-`;
-}
-
-function readLines(path) {
-  const lines = readFileSync(path, "utf8").split("\n");
-  lines.pop();
-  return lines.map((line) => JSON.parse(line));
-}
-
 const percentile = (sorted, share) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))];
 const ms = (value) => (value === undefined ? "-" : `${value.toFixed(1)} ms`);
 
@@ -220,13 +78,19 @@ function report(name, stage, busy, since, { violations, counts, all, metrics, ca
   return violations.length === 0;
 }
 
+const setting = {
+  threads: Number(options.threads),
+  everyMs: Number(options.every),
+  newsMs: Number(options.news),
+  plain: options.plain,
+};
 const busy = Number(options.busy);
 const idle = Number(options.idle);
 const away = Number(options.away);
 
 const SCENARIOS = {
   async kill() {
-    const stage = await Stage.open();
+    const stage = await Stage.open(setting);
     await stage.start();
     await stage.start();
     await stage.connect(busy, idle);
@@ -238,7 +102,7 @@ const SCENARIOS = {
   },
 
   async deploy() {
-    const stage = await Stage.open();
+    const stage = await Stage.open(setting);
     for (let count = 0; count < 3; count += 1) await stage.start();
     await stage.connect(busy, idle, MODES);
     await pause(2_000);
@@ -252,7 +116,7 @@ const SCENARIOS = {
   },
 
   async restart() {
-    const stage = await Stage.open();
+    const stage = await Stage.open(setting);
     await stage.start();
     await stage.connect(busy, idle, MODES);
     await pause(2_000);
@@ -265,7 +129,7 @@ const SCENARIOS = {
   },
 
   async cut() {
-    const stage = await Stage.open();
+    const stage = await Stage.open(setting);
     const cutter = await Cutter.start(new URL(stage.url).port);
     await stage.start(cutter.url);
     await stage.start();
@@ -293,7 +157,7 @@ const SCENARIOS = {
 /** A random sequence of deploys, crashes, cuts and restarts. */
 async function turns(seed) {
   const random = new Random(seed);
-  const stage = await Stage.open();
+  const stage = await Stage.open(setting);
   const cutter = await Cutter.start(new URL(stage.url).port);
   const start = () => stage.start(random.chance(0.5) ? cutter.url : undefined);
   await start();

@@ -20,7 +20,12 @@ serve((context) => {
     if (!socket.recovered) {
       socket.join(["all", `odd${client % 2}`]);
       socket.data.client = client;
-    } else if (socket.data.client !== client) note("wrong", { client, what: `data is ${JSON.stringify(socket.data)}` });
+    } else {
+      if (socket.data.client !== client) note("wrong", { client, what: `its data is ${JSON.stringify(socket.data)}` });
+      for (const room of ["all", `odd${client % 2}`]) {
+        if (!socket.rooms.has(room)) note("wrong", { client, what: `it is not in room ${room}` });
+      }
+    }
     socket.on("say", (number, done) => {
       note("handled", { client, number });
       // Some answers take a while, as those of an app with a database do.
