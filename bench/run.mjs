@@ -38,7 +38,8 @@ const { values: options, tokens } = parseArgs({
 });
 options.nodeArgs = options["node-args"].split(" ").filter(Boolean);
 options.variant.forEach(addVariant);
-const chosen = options.rows ?? Object.keys(ROWS).join(";");
+const ordinary = Object.keys(ROWS).filter((name) => !ROWS[name].byName);
+const chosen = options.rows ?? ordinary.join(";");
 let stopping;
 
 /** All measurements in order: rows alternate within a scenario. */

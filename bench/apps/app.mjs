@@ -1,5 +1,6 @@
 // The app of every JavaScript row: an ordinary Socket.IO server. REDIS_URL puts it behind Redis, TRUNKLINE_ENDPOINT
-// behind Trunkline, BUN_ENGINE onto Bun's own HTTP server. Node.js runs it with --expose-gc; it writes one line of JSON
+// behind Trunkline, BUN_ENGINE onto Bun's own HTTP server. RECOVERY switches connection state recovery on, `stay` with
+// clients that end with their app server, `move` with clients that move. Node.js runs it with --expose-gc; it writes one line of JSON
 // to stdout when it is ready.
 import { createServer } from "node:http";
 import { setTimeout as wait } from "node:timers/promises";
@@ -8,6 +9,7 @@ import { Server } from "socket.io";
 import { benchEvents } from "./events.mjs";
 
 const pingInterval = Number(process.env.PING_INTERVAL_MS ?? 25_000);
+const recovery = process.env.RECOVERY && { connectionStateRecovery: {} };
 const { io, listen } = process.env.BUN_ENGINE ? await onBun() : onNode();
 
 benchEvents(io);
@@ -27,7 +29,7 @@ io.on("gc", async (acknowledge) => {
 function onNode() {
   const http = createServer();
   const listen = () => new Promise((resolve) => http.listen(0, "127.0.0.1", () => resolve(http.address().port)));
-  return { io: new Server(http, { pingInterval }), listen };
+  return { io: new Server(http, { pingInterval, ...recovery }), listen };
 }
 
 async function onBun() {
@@ -54,7 +56,8 @@ async function useRedis(url) {
   io.adapter(createAdapter(publisher, subscriber));
 }
 
-const trunkline = process.env.TRUNKLINE_ENDPOINT ? (await import("@trunkline/socket.io")).useTrunkline(io) : undefined;
+const rehome = process.env.RECOVERY !== "stay";
+const trunkline = process.env.TRUNKLINE_ENDPOINT && (await import("@trunkline/socket.io")).useTrunkline(io, { rehome });
 const port = await listen();
 await trunkline?.ready;
 console.log(JSON.stringify({ port, pid: process.pid }));

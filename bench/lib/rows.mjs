@@ -18,6 +18,8 @@ export const BARE = "bare limit";
 export const BARE_URING = "bare limit, io_uring";
 export const TRUNKLINE = "trunkline";
 export const TRUNKLINE_BUN = "app on Bun behind trunkline";
+export const TRUNKLINE_STAY = "trunkline, recovery, clients end with their app server";
+export const TRUNKLINE_MOVE = "trunkline, recovery, clients move";
 export const BUN_ENGINE = "socket.io on Bun";
 export const OXIDE = "socketioxide";
 export const NPM = "npm socket.io + ws";
@@ -28,13 +30,15 @@ const PEERS_BUILD = "cargo build --release --manifest-path bench/peers/Cargo.tom
 /**
  * `start(appServers, options)` starts a row's servers, `missing(options)` says what must be installed first,
  * `clientsMax` is how many sessions the row can hold with this machine's descriptors, `kills` means that it survives
- * the death of an app server.
+ * the death of an app server, `byName` that it is left out unless it is named.
  */
 export const ROWS = {
   [BARE]: { start: () => system([() => startPeer("bare")]), missing: () => binary("bare") },
   [BARE_URING]: { start: () => system([() => startPeer("bare", ["--io-uring"])]), missing: () => binary("bare") },
   [TRUNKLINE]: behindTrunkline(startApp, () => undefined),
   [TRUNKLINE_BUN]: behindTrunkline(startBunApp, bun),
+  [TRUNKLINE_STAY]: { ...withRecovery("stay"), byName: true },
+  [TRUNKLINE_MOVE]: { ...withRecovery("move"), byName: true },
   // With the engine that Socket.IO offers for Bun: the fastest Socket.IO server in JavaScript.
   [BUN_ENGINE]: {
     start: (appServers) => system(times(appServers, () => startBunApp({ BUN_ENGINE: "1" }))),
@@ -72,6 +76,13 @@ function behindTrunkline(startOne, missing) {
     missing: ({ trunkline }) => (existsSync(trunkline) ? missing() : "cargo build --release"),
     kills: true,
   };
+}
+
+function withRecovery(RECOVERY) {
+  return behindTrunkline(
+    (environment) => startApp({ ...environment, RECOVERY }),
+    () => undefined,
+  );
 }
 
 /** Adds Trunkline once more, with further arguments for its node: `NAME=ARGUMENTS`. Returns the row's name. */
