@@ -102,9 +102,9 @@ withStage(
     cutter.mend();
     await until("the waiting messages", () => stage.clients.every(({ pending }) => pending === 0));
     assert.equal((await stage.apps[0].run(({ trunkline }) => trunkline.stats)).resumed, 1);
-    cutter.stop();
   },
   (_stage, judged, dropped) => {
+    cutter.stop();
     assert.deepEqual(dropped, { busy: 0, idle: 0 });
     assert.equal(adopted(judged), 0);
     assert.equal(judged.counts.failed, 0);
@@ -117,7 +117,7 @@ withWorld(
   async (world) => {
     const heard = [];
     const ada = await world.client("/", { ...TRANSPORTS.websocket, auth: { name: "Ada" } });
-    ada.onAny((event, ...values) => event !== "tick" && heard.push([event, ...values]));
+    ada.onAny((event, ...values) => event !== "tick" && heard.push([event, values[0]]));
     const grace = await world.client("/", { ...TRANSPORTS.polling, auth: { name: "Grace" } });
     await until("Grace", () => heard.some(([event]) => event === "came"));
     heard.length = 0;
