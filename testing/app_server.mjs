@@ -51,6 +51,15 @@ export class BareAppServer {
   room = 0;
   /** How the trunk ended: `code`, `reason`, `error`; undefined while it is up. */
   ended = undefined;
+  /** How the stream broke, while a resumable trunk has none. */
+  broken = undefined;
+  /** Batches of the node, without the one with `Welcome`. */
+  received = 0;
+  #hello;
+  #token;
+  #isWelcome = false;
+  /** Every batch of a resumable trunk: tests are short. */
+  #kept = [];
   #messages = new Map();
   #closing = new Set();
   #used = new Set();
@@ -58,7 +67,8 @@ export class BareAppServer {
   /**
    * Opens a trunk, sends `Hello` and waits for `Welcome`. `accepts`: answers `Open` with `Accept`. `echoes`: sends each
    * message back. `refuses`: answers a request that opens no session with 400. `returns`: returns credit for every
-   * message; otherwise only `grant` does.
+   * message; otherwise only `grant` does. `resumable`: the trunk outlives its stream, see `resumeTrunk`; `direct`:
+   * the node is told this end's address, by which it sees that nothing is between.
    */
   static async connect(node, options = {}) {
     const app = new BareAppServer(node, options);
@@ -80,28 +90,54 @@ export class BareAppServer {
     this.options = { accepts: true, echoes: false, returns: true, ...options };
     this.server = server;
     this.granted = credit;
-    this.socket = new TrunkSocket(node.port, trunkToken({ key, hub }), (batch) => this.#receive(batch));
-    void this.socket.answered.then(() => {
-      if (this.socket.status !== 101) return this.socket.destroy();
-      this.send({
-        type: "Hello",
-        versionMin: 1,
-        versionMax: 1,
-        credit,
-        server,
-        sdk: "bare/1",
-        settings: JSON.stringify(settings),
-      });
+    this.#hello = { type: "Hello", versionMin: 1, versionMax: 1, credit, server, sdk: "bare/1" };
+    this.#token = () => trunkToken({ key, hub });
+    this.#open(node.port, this.options.resumable ? { ...settings, resumable: true } : settings);
+  }
+
+  #open(port, settings) {
+    const socket = new TrunkSocket(port, this.#token(), (batch) => this.#receive(batch));
+    this.socket = socket;
+    this.#isWelcome = false;
+    this.broken = undefined;
+    void socket.answered.then(() => {
+      if (socket.status !== 101) return socket.destroy();
+      const from = this.options.direct ? { from: `127.0.0.1:${socket.socket.localPort}` } : {};
+      socket.binary(encodeBatch([{ ...this.#hello, settings: JSON.stringify({ ...settings, ...from }) }]));
     });
-    void this.socket.stream.closing.then(() => {
-      const { closePayload, status, error } = this.socket;
+    void socket.stream.closing.then(() => {
+      if (this.socket !== socket) return;
+      const { closePayload, status, error } = socket;
       const refusal = status === 101 ? undefined : `answered with ${status}`;
       const code = closePayload === undefined ? ABNORMAL : closeCodeOf(closePayload);
-      this.ended = { code, reason: String(closePayload?.subarray(2) ?? ""), error: error ?? refusal };
+      this.broken = { code, reason: String(closePayload?.subarray(2) ?? ""), error: error ?? refusal };
+      if (!this.options.resumable || code !== ABNORMAL) this.ended = this.broken;
     });
   }
 
+  /** Continues the trunk on a new stream; resolves to whether the node agreed. */
+  async resumeTrunk(port) {
+    const before = this.socket;
+    const { trunk } = JSON.parse(this.welcome.info).resume;
+    this.welcome = undefined;
+    this.#open(port, { ...this.options.settings, resumable: true, resume: { trunk, received: this.received } });
+    before.destroy();
+    await until("Welcome or the end of the new stream", () => this.welcome ?? this.broken);
+    return this.welcome !== undefined && this.#isWelcome;
+  }
+
+  /** Handles the first batch of a stream. */
+  #welcomed(batch) {
+    const [welcome] = framesOf(batch);
+    const { resumed } = JSON.parse(welcome.type === "Welcome" ? welcome.info : "{}");
+    this.#isWelcome = this.received === 0 || resumed !== undefined;
+    if (resumed === undefined) return;
+    for (const kept of this.#kept.slice(resumed.received)) this.socket.binary(kept);
+  }
+
   #receive(batch) {
+    if (this.welcome === undefined) this.#welcomed(batch);
+    else this.received += 1;
     for (const frame of framesOf(batch)) {
       this.#answer(frame);
       if (frame.type === "Message") this.#message(frame);
@@ -125,8 +161,8 @@ export class BareAppServer {
   #answer(frame) {
     const { type, session } = frame;
     if (type === "Welcome") {
+      if (this.welcome === undefined && this.received === 0) this.room = frame.credit;
       this.welcome = frame;
-      this.room = frame.credit;
     } else if (type === "Credit") {
       this.room += frame.bytes;
     } else if (type === "Ping") {
@@ -163,6 +199,8 @@ export class BareAppServer {
   }
   /** Sends bytes as a batch, while the trunk is up. */
   raw(bytes) {
+    if (this.options.resumable) this.#kept.push(bytes);
+    if (!this.#isWelcome && this.options.resumable) return;
     if (this.socket.status === 101 && this.socket.closeCode === undefined && !this.socket.ended)
       this.socket.binary(bytes);
   }

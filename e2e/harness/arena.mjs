@@ -62,9 +62,9 @@ class Arena {
     this.neighbour = new Neighbour(await this.client({ path: CALM_PATH }));
   }
 
-  /** A fake app server in the hub under attack. */
+  /** A fake app server in the hub under attack. `through`: the port of a proxy to the node. */
   async app(options) {
-    const app = await BareAppServer.connect(this.node, options);
+    const app = await BareAppServer.connect({ port: options?.through ?? this.node.port }, options);
     this.#apps.push(app);
     return app;
   }
