@@ -57,7 +57,14 @@ test("the base classes are found where socket.io has written over its class's co
 test("the numbers of messages among app servers", () => {
   for (const [name, number] of Object.entries(MessageType))
     assert.equal(theirs[name], number, say(`MessageType.${name}`));
-  assert.equal(require("socket.io-parser").PacketType.EVENT, PacketType.EVENT);
+  const { PacketType: parsers, Decoder } = require("socket.io-parser");
+  for (const [name, number] of Object.entries(PacketType))
+    assert.equal(parsers[name], number, say(`PacketType.${name}`));
+  const decoder = new Decoder();
+  decoder.add('51-["x",{"_placeholder":true,"num":0}]');
+  assert.ok(decoder.reconstructor, say("Decoder.reconstructor"));
+  decoder.add(Buffer.from("x"));
+  assert.ok(!decoder.reconstructor, say("Decoder.reconstructor"));
 });
 
 const METHODS = [
@@ -90,17 +97,29 @@ const METHODS = [
       "disconnectSockets",
     ],
   ],
-  ["Namespace.prototype", require("socket.io").Namespace.prototype, ["_onServerSideEmit", "_initAdapter", "_add"]],
+  [
+    "Namespace.prototype",
+    require("socket.io").Namespace.prototype,
+    ["_onServerSideEmit", "_initAdapter", "_add", "_createSocket"],
+  ],
   ["SessionAwareAdapter.prototype", SessionAwareAdapter.prototype, ["broadcast", "persistSession", "restoreSession"]],
   [
     "Socket.prototype",
     require("socket.io").Socket.prototype,
-    ["onAnyOutgoing", "prependAnyOutgoing", "listenersAnyOutgoing", "notifyOutgoingListeners", "packet", "_onclose"],
+    [
+      "onAnyOutgoing",
+      "prependAnyOutgoing",
+      "listenersAnyOutgoing",
+      "notifyOutgoingListeners",
+      "packet",
+      "ack",
+      "_onclose",
+    ],
   ],
   [
     "Client.prototype",
     require("socket.io/dist/client.js".replace("socket.io/dist", "../dist")).Client.prototype,
-    ["writeToEngine", "setup", "onclose", "ondata"],
+    ["writeToEngine", "setup", "onclose", "ondata", "connect", "_packet"],
   ],
 ];
 for (const [name, proto, methods] of METHODS) {
@@ -129,6 +148,7 @@ test("the properties that are read and replaced", (t) => {
   assert.equal(typeof adapter.encoder.encode, "function", say("Adapter.encoder"));
   assert.equal(typeof io.of("/")._ids, "number", say("Namespace._ids"));
   assert.equal(typeof new io._parser.Decoder().add, "function", say("Server._parser"));
+  assert.equal(typeof io.encoder.encode, "function", say("Server.encoder"));
   assert.deepEqual(engineIo.Server.errorMessages[4], "Forbidden", say("BaseServer.errorMessages"));
 });
 
