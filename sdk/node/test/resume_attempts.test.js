@@ -87,7 +87,7 @@ test("an attempt that is under way at the deadline is broken off", async (t) => 
 });
 
 test("no ping is asked for, and no silence is counted, while there is no stream", async (t) => {
-  const { node, told, fail, open, pass } = await start(t, { pingIntervalMs: 500 });
+  const { node, trunk, told, fail, open, pass } = await start(t, { pingIntervalMs: 500 });
   node.wires[0].breakFor("app");
   fail();
   for (let ms = 0; ms < WINDOW_MS + 400; ms += 100) {
@@ -98,7 +98,7 @@ test("no ping is asked for, and no silence is counted, while there is no stream"
     }
   }
   await open();
-  assert.deepEqual([told, node.received], [["up"], 0]);
+  assert.deepEqual([told, node.received, trunk.isUp], [["up"], 0, true]);
 });
 
 for (const forgets of [false, true]) {
@@ -163,6 +163,7 @@ test("`close()` before a Welcome that continues the trunk: closed as soon as the
   const { node, trunk, told, open } = await start(t);
   node.wires[0].breakFor("app");
   const closed = trunk.close();
+  await turns();
   await open();
   await closed;
   assert.deepEqual([told, node.wires.length, node.wires[1].app], [["up"], 2, false]);

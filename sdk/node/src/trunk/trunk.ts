@@ -345,7 +345,6 @@ export class Trunk {
     }
     // They are among what was sent now.
     this.waiting.takeAll();
-    this.lateSettings = undefined;
     this.counters.resumed++;
     debug("resumed at %s", this.endpoint);
     life.machine.handleFrames(rest);
