@@ -17,6 +17,8 @@ const BETWEEN: char = '\n';
 pub(super) struct Interner {
     pairs: Slab<Pair>,
     numbers: HashMap<Rc<str>, u32>,
+    /// Reused for the text that is looked up.
+    wanted: String,
 }
 
 #[derive(Debug)]
@@ -31,15 +33,18 @@ impl Interner {
         if first.len() + second.len() > TEXT_BYTES_MAX || first.contains(BETWEEN) {
             return None;
         }
-        let text = format!("{first}{BETWEEN}{second}");
-        if let Some(number) = self.numbers.get(&*text) {
+        self.wanted.clear();
+        self.wanted.push_str(first);
+        self.wanted.push(BETWEEN);
+        self.wanted.push_str(second);
+        if let Some(number) = self.numbers.get(&*self.wanted) {
             self.pairs.get_mut(*number as usize)?.uses += 1;
             return Some(*number);
         }
         if self.pairs.len() >= PAIRS_MAX {
             return None;
         }
-        let text: Rc<str> = text.into();
+        let text: Rc<str> = self.wanted.as_str().into();
         let pair = Pair { text: Rc::clone(&text), uses: 1 };
         let number = u32::try_from(self.pairs.insert(pair)).ok()?;
         self.numbers.insert(text, number);
