@@ -259,4 +259,8 @@ export class BareAppServer {
   kill() {
     this.socket.destroy();
   }
+  /** Breaks the stream as `kill -9` does when there are unread bytes. */
+  reset() {
+    this.socket.socket.resetAndDestroy();
+  }
 }

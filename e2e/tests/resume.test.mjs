@@ -2,12 +2,13 @@
 // is gone.
 import assert from "node:assert/strict";
 import { CuttingProxy } from "../../testing/cutting_proxy.mjs";
+import { send } from "../../testing/trunk_batch.mjs";
 import { until } from "../../testing/wait.mjs";
 import { inArena } from "../harness/arena.mjs";
 import { random } from "../harness/garbage.mjs";
 
 const RESUMED = /^trunkline_trunks_resumed_total/;
-const GONE = /^trunkline_trunks_ended_total\{.*"app_server_gone"/;
+const ENDED = /^trunkline_trunks_ended_total\{.*"(app_server_gone|stream_broken)"/;
 /** A window that no test waits for. */
 const LONG = ["--trunk-resume-window", "60s"];
 const MESSAGES = 120;
@@ -64,14 +65,19 @@ inArena("while a connection is broken, newcomers go to other app servers", { arg
   proxy.stop();
 });
 
-inArena("a process that is gone is not waited for", { args: LONG }, async (arena) => {
-  const app = await arena.app({ resumable: true, direct: true });
-  const { client } = await arena.session(app);
-  app.kill();
-  await arena.counted(GONE, 1);
-  await client.closed();
-  assert.equal(await arena.count(RESUMED), 0);
-});
+for (const how of ["kill", "reset"]) {
+  inArena(`a process that is gone is not waited for: ${how}`, { args: LONG }, async (arena) => {
+    const app = await arena.app({ resumable: true, direct: true });
+    const { client, session } = await arena.session(app);
+    // What it said last still counts.
+    app.send(send(session, "last words"));
+    app[how]();
+    await client.heard("4last words");
+    await arena.counted(ENDED, 1);
+    await client.closed();
+    assert.equal(await arena.count(RESUMED), 0);
+  });
+}
 
 inArena("an app server that leaves in order is not waited for", { args: LONG }, async (arena) => {
   const { proxy, app } = await behindProxy(arena);
