@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use bytes::BytesMut;
 use trunkline_engineio::{CloseReason, Protocol};
-use trunkline_trunk::{Found, Frame, StandingFlags};
+use trunkline_trunk::encode::encode_message;
+use trunkline_trunk::{Found, Frame, SessionNumber, StandingFlags};
 
 use super::super::client::ClientKind;
 use super::super::world::World;
@@ -51,6 +53,27 @@ fn when_not_everything_that_was_sent_is_known_every_session_is_in_doubt() {
     world.app_records(&old, "o1", &[], "seen");
     world.app_dies(&old, Remains { incomplete: true, ..Remains::default() });
     is_in_doubt(&mut world);
+}
+
+#[test]
+fn each_shard_looks_for_its_own_sessions_in_what_is_left() {
+    let mut world = super::world_of_shard((1, 2), |_| ());
+    let old = world.numbering_app("old");
+    let client = world.settled(&old, "s", &[]);
+    assert_eq!(client.number.0 % 2, 1);
+    let mut batch = BytesMut::new();
+    let neighbour = SessionNumber(client.number.0 - 1);
+    encode_message(&mut batch, neighbour, false, b"of the other shard");
+    let unbegun = vec![batch.clone().freeze()];
+    let remains = Remains { doubtful: vec![batch.freeze()], unbegun, ..Remains::default() };
+    world.app_dies(&old, remains);
+    let new = world.numbering_app("new");
+    world.pass(SECOND);
+    let adopt = world.takes_over_one(&new);
+    assert_eq!((adopt.session, adopt.sid.as_str()), (client.number, &*client.sid.encode()));
+    assert!(new.hears().is_empty());
+    world.client_says(&client, "4hello");
+    assert_eq!(new.hears(), [format!("{}: hello", client.number.0)]);
 }
 
 #[test]

@@ -26,7 +26,11 @@ fn world() -> World {
 }
 
 fn world_with(change: impl FnOnce(&mut Limits)) -> World {
-    let mut world = World::with(|limits, settings| {
+    world_of_shard((0, 1), change)
+}
+
+fn world_of_shard(shard: (u8, u32), change: impl FnOnce(&mut Limits)) -> World {
+    let mut world = World::of_shard(shard, |limits, settings| {
         settings.numbers = true;
         settings.connection_state_recovery =
             Some(ConnectionStateRecovery { max_disconnection: KEEP, skip_middlewares: true });
