@@ -261,10 +261,12 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
     const { keeper, engine } = this;
     if (keeper === undefined || this.closing !== undefined) return undefined;
     if (keeper.departure === undefined) {
-      if (!engine.conns.some(Departure.takes)) return undefined;
-      debug("handing over the sessions, %d in all", engine.sessionCount);
       for (const trunk of this.trunks) trunk.drain();
-      keeper.departure = new Departure(keeper, engine.conns, this.options.handOverTimeout);
+      // A node may have given us a session of another app server before it reads that we leave.
+      const fences = this.trunks.map((trunk) => trunk.fence()).filter((fence) => fence !== undefined);
+      if (fences.length === 0) return undefined;
+      debug("handing over the sessions, %d in all", engine.sessionCount);
+      keeper.departure = new Departure(keeper, engine.conns, Promise.all(fences), this.options.handOverTimeout);
     }
     return keeper.departure.done;
   }

@@ -243,6 +243,16 @@ test("a session that comes meanwhile goes, too", async (t) => {
   );
 });
 
+test("a session that the node gave before it knew that this app server leaves is handed on", async (t) => {
+  const { io, trunk, trunkline } = await started(t);
+  const sessions = agree(trunk);
+  const closing = io.close();
+  // On its way when the app server said that it leaves.
+  trunk.send(adoptFrame(2));
+  await closing;
+  assert.deepEqual([sessions, trunkline.stats.handedOver], [[2], 1]);
+});
+
 test("`close({ rehome: false })` disconnects everybody at once, and ends a hand-over that is under way", async (t) => {
   for (const isUnderWay of [false, true]) {
     const app = await started(t);

@@ -43,15 +43,25 @@ export class Departure {
   private underWay = 0;
   private isScheduled = false;
   private isOver = false;
+  /** Whether no more sessions come. */
+  private isComplete = false;
   private timer: NodeJS.Timeout | undefined;
   private resolve!: () => void;
 
-  /** @param timeoutMs how long to wait for the last sessions, from the time when all others have been asked */
-  constructor(host: DepartureHost, conns: Iterable<Conn>, timeoutMs: number) {
+  /**
+   * @param complete settles when no more sessions come from nodes
+   * @param timeoutMs how long to wait for the last sessions, from the time when all others have been asked
+   */
+  constructor(host: DepartureHost, conns: Iterable<Conn>, complete: Promise<unknown>, timeoutMs: number) {
     this.host = host;
     this.timeoutMs = timeoutMs;
     this.done = new Promise((resolve) => (this.resolve = resolve));
     for (const conn of conns) this.add(conn);
+    void complete.then(() => {
+      this.isComplete = true;
+      this.schedule();
+    });
+    this.schedule();
     debug("%d sessions leave", this.here.size);
   }
 
@@ -124,7 +134,7 @@ export class Departure {
     this.settled = this.askFirstOf(this.settled);
     const before = this.queue.length;
     this.queue = this.askFirstOf(this.queue);
-    if (this.here.size === 0) return this.stop();
+    if (this.here.size === 0 && this.isComplete) return this.stop();
     // While some wait for their turn, the time of the last ones has not begun.
     if (this.timer !== undefined && this.queue.length === before) return;
     clearTimeout(this.timer);

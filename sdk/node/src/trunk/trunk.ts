@@ -149,6 +149,16 @@ export class Trunk {
     return JSON.stringify({ ...this.host.settings(), resumable: true, from, resume: this.life?.resumption });
   }
 
+  /**
+   * Resolves when everything has arrived that the node had sent before it read what was sent here. Undefined with a
+   * node that gives no sessions of other app servers, or while the trunk is down.
+   */
+  fence(): Promise<void> | undefined {
+    const { machine } = this;
+    if (!machine?.isOpen || !machine.outbound.takes("State")) return undefined;
+    return new Promise((resolve) => machine.fence(resolve));
+  }
+
   /** Asks the node for no more sessions. */
   drain(): void {
     if (this.machine?.isOpen) this.machine.drain(0);
