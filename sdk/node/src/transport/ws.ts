@@ -28,6 +28,8 @@ export interface WireHandlers {
 export interface Wire {
   /** The address and the port of our own end, as `address:port`; undefined when they are not known. */
   readonly from: string | undefined;
+  /** Whether a batch was read that will be handed on before anything else is read; absent where that is not known. */
+  readonly hasRead?: boolean;
   /** Sends one batch. The buffer must not be changed until `sent` is called. */
   send(batch: Buffer, sent: () => void): void;
   /** Sends what is under way, then closes. */
@@ -56,6 +58,9 @@ export const openWire: OpenWire = (url, token, tls, handlers) => {
   return new WsWire(socket, handlers);
 };
 
+/** The state of a receiver of `ws` that has a whole message and hands it on in this turn of the event loop. */
+const DEFER_EVENT = 6;
+
 function zeroMask(mask: Buffer): void {
   mask.fill(0);
 }
@@ -77,6 +82,11 @@ class WsWire implements Wire {
     socket.on("unexpected-response", (_request, response) => this.refused(response));
     socket.on("error", (error) => (this.error ??= error));
     socket.on("close", (code, reason) => this.end(() => handlers.onClose(code, reason.toString(), this.error)));
+  }
+
+  /** A hint only, from a private field: another version of `ws`, and other runtimes, may not have it. */
+  get hasRead(): boolean {
+    return (this.socket as { _receiver?: { _state?: unknown } })._receiver?._state === DEFER_EVENT;
   }
 
   send(batch: Buffer, sent: () => void): void {

@@ -102,10 +102,20 @@ export class Machine {
     if (this.processed >= WINDOW_BYTES / 2) this.giveCreditBack();
   }
 
-  /** Ends the turn: sends what it has gathered. */
+  /** Ends the turn, and sends what it has gathered. */
   flush(): void {
     this.receipts.endTurn();
     this.outbound.flush();
+  }
+
+  /**
+   * Ends the turn if the next batch is about to be handled: what this turn has gathered leaves with the word that the
+   * next batch is begun, in one write. Returns whether that is so; then call {@link Machine.flush} one turn later.
+   */
+  endTurnBeforeNext(): boolean {
+    if (!this.receipts.tellsBegun) return false;
+    this.receipts.endTurn();
+    return this.outbound.hasOutput;
   }
 
   /** Handles that the stream broke; another one may continue the trunk. */

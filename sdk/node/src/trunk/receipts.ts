@@ -35,6 +35,11 @@ export class Receipts {
     this.telling = telling;
   }
 
+  /** Whether the node is told when a batch is begun. */
+  get tellsBegun(): boolean {
+    return this.telling === "handled";
+  }
+
   /** Counts a batch that has arrived. */
   count(bytes: number): void {
     this.received++;

@@ -69,6 +69,11 @@ export class Stream {
     });
   }
 
+  /** Whether a batch was read that will be handed on before anything else is read. */
+  get hasRead(): boolean {
+    return this.wire.hasRead === true;
+  }
+
   /** Sends one batch. The buffer must not be changed until `sent` is called. */
   send(batch: Buffer, sent: () => void): void {
     this.wire.send(batch, sent);

@@ -82,6 +82,8 @@ export class Trunk {
   private closed: { promise: Promise<void>; resolve: () => void } | undefined;
   private final = false;
   private flushed: (() => void)[] = [];
+  /** Whether the turn's batch waits for the next one to begin. */
+  private isPutOff = false;
   /** Settings that changed between `Hello` and `Welcome`. */
   private lateSettings: string | undefined;
   private readonly waiting = new Waiting();
@@ -243,7 +245,10 @@ export class Trunk {
   private machineHost(): MachineHost {
     return {
       schedule: () => setImmediate(() => this.flush()),
-      transmit: (batch) => this.life?.transmit(batch),
+      transmit: (batch) => {
+        this.isPutOff = false;
+        this.life?.transmit(batch);
+      },
       onHang: (heldBytes, forMs) => this.hangs(heldBytes, forMs),
       onUnsent: (kind, sentence) => this.reportUnsent(kind, sentence),
       onOpen: (open) => this.host.onOpen(this.machine as Machine, open),
@@ -271,6 +276,10 @@ export class Trunk {
 
   private flush(): void {
     this.host.onTurnEnd();
+    if (!this.isPutOff && this.stream?.hasRead && this.machine?.endTurnBeforeNext()) {
+      this.isPutOff = true;
+      return void setImmediate(() => this.flush());
+    }
     this.machine?.flush();
     if (this.gap !== undefined || this.flushed.length === 0 || (this.machine?.outbound.heldBytes ?? 0) > 0) return;
     const callbacks = this.flushed;
