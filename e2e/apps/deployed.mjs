@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { serve } from "./serve.mjs";
 
 const page = readFileSync(new URL("../../docs/operate/deploys.md", import.meta.url), "utf8");
-const [, code] = /```js\n(io\.on\("connection"[\s\S]*?)```/.exec(page);
+const [, code] = /(io\.on\("connection", [\s\S]*?)```/.exec(page);
 
 serve(({ io }) => {
   io.use((socket, next) => {

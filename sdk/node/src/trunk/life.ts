@@ -1,6 +1,6 @@
 /**
  * One life of a trunk: from the `Welcome` that began it until nothing of it is left. It has one stream after the other
- * if the node keeps it while there is none (`spec/trunk.md`, section 10).
+ * if the node keeps it while there is none (`spec/trunk.md`, section 11).
  */
 import { Carrier } from "./carrier.js";
 import type { TrunklineError } from "./errors.js";

@@ -1,5 +1,5 @@
 /**
- * Counts the node's batches, and tells the node how far this app server is with them (`spec/trunk.md`, section 10): what
+ * Counts the node's batches, and tells the node how far this app server is with them (`spec/trunk.md`, section 11): what
  * was received need not be kept for a stream that breaks, and what was handled need not be given to another app server
  * when this one dies.
  */

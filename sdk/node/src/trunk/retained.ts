@@ -1,6 +1,6 @@
 /**
  * The batches of one trunk that the node has not confirmed, so that they can be sent once more on another stream
- * (`spec/trunk.md`, section 10). Batches are numbered from 1; those with `Hello` do not count.
+ * (`spec/trunk.md`, section 11). Batches are numbered from 1; those with `Hello` do not count.
  */
 
 /** When more bytes than this are unconfirmed, they are forgotten: then the trunk cannot be resumed. */
