@@ -138,9 +138,9 @@ class WsWire implements Wire {
 }
 
 /** An address as the node sees it: an IPv6 address is in brackets, an IPv4 address never in IPv6's form. */
-function addressOf(socket: Partial<Socket> | null): string | undefined {
+function addressOf(socket: Partial<Socket> | null | undefined): string | undefined {
   // Bun has none here.
-  if (socket === null) return undefined;
+  if (socket === null || socket === undefined) return undefined;
   const { localAddress: address, localPort: port } = socket;
   if (address === undefined || port === undefined) return undefined;
   const plain = address.replace(/^::ffff:(?=\d+\.)/i, "");
