@@ -107,15 +107,16 @@ impl Hub {
         let Roster { trunks, cursor, .. } = &mut *state;
         let at = (now, limits.patience());
         let fits = |trunk: &Trunk| {
-            trunk.own.rehome
-                && !trunk.is_draining()
-                && !full.contains(&trunk.number)
-                && trunk.is_usable(limits.trunk_unread_bytes_max)
-                && trunk.standing(now, limits.patience()) != Standing::Ejected
+            !full.contains(&trunk.number) && takes_sessions_over(trunk, limits, now)
         };
         let trunk = choose(trunks, cursor, at, fits, Trunk::sessions)?;
         trunk.session_added();
         Some(trunk)
+    }
+
+    /// Whether some app server takes sessions over, now or once it has answered for others.
+    pub(crate) fn has_home(&self, limits: &Limits, now: Timestamp) -> bool {
+        locked(&self.roster).trunks.iter().any(|trunk| takes_sessions_over(trunk, limits, now))
     }
 
     fn pick_beside(
@@ -290,4 +291,11 @@ impl NoAppServer {
     fn of(somebody: bool) -> Self {
         if somebody { Self::Busy } else { Self::None }
     }
+}
+
+fn takes_sessions_over(trunk: &Trunk, limits: &Limits, now: Timestamp) -> bool {
+    trunk.own.rehome
+        && !trunk.is_draining()
+        && trunk.is_usable(limits.trunk_unread_bytes_max)
+        && trunk.standing(now, limits.patience()) != Standing::Ejected
 }

@@ -46,7 +46,11 @@ impl Shard {
             return;
         }
         let mut idle = self.idle_share();
-        let hubs: Vec<u16> = self.homes.hubs.keys().copied().collect();
+        let hubs = if idle > 0 {
+            self.homes.hubs_in_turn()
+        } else {
+            self.homes.hubs.keys().copied().collect()
+        };
         for hub in hubs {
             self.give_homes_of(hub, &mut idle);
             if let Some(queue) = self.homes.hubs.get(&hub)
@@ -105,6 +109,11 @@ impl Shard {
     fn give_home(&mut self, key: SlotKey) -> bool {
         let Some(trunk) = self.pick_home(key.slot) else { return false };
         let number = trunk.number;
+        if let Some(queue) =
+            self.slots.get(key.slot).and_then(|slot| self.homes.hubs.get_mut(&slot.hub))
+        {
+            queue.could_go = self.now;
+        }
         let Some(adopt) = self.adopt_frame(key.slot) else {
             trunk.session_removed();
             return true;
@@ -120,6 +129,7 @@ impl Shard {
             let transport = live.session.transport();
             if let Some(journey) = live.journey() {
                 journey.asked_at = now;
+                journey.seen = false;
                 journey.told = Some(transport);
             }
         }
@@ -271,10 +281,8 @@ impl Shard {
         }
         self.queue_for_home(key, hub, eager);
         let since = self.slots.live(index).and_then(Live::journey).map(|journey| journey.since);
-        if let Some(until) = since.map(|since| since + self.env.limits.home_wait)
-            && until <= self.now
-        {
-            self.homes.ends.push_front((until, key));
+        if let Some(since) = since {
+            self.note_wait(key, hub, since);
         }
     }
 }

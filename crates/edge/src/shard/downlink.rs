@@ -12,7 +12,7 @@ use trunkline_trunk::{CloseReason as WireReason, Frame, NamespaceNumber, SendFla
 
 use super::Shard;
 use super::broadcasting::Run;
-use super::slot::{State, slot_of};
+use super::slot::{Live, State, slot_of};
 use super::slow;
 use crate::hub::TrunkNumber;
 use crate::memory::HELD_BYTES_BEYOND_CEILING;
@@ -90,7 +90,12 @@ impl Shard {
         let slot = self.slots.get_mut(index).filter(|slot| slot.trunk == trunk);
         let mut free = NumberState::Free;
         let number = slot.map_or(&mut free, |slot| &mut slot.number);
-        match number.handle(frame.kind()) {
+        let was_asked = *number == NumberState::Adopting;
+        let judged = number.handle(frame.kind());
+        if was_asked && let Some(journey) = self.slots.live(index).and_then(Live::journey) {
+            journey.seen = true;
+        }
+        match judged {
             Ok(Action::Ignore | Action::Opened) => {
                 if let Frame::Prove { request_id, .. } = frame {
                     self.answer_prove(trunk, request_id, false);

@@ -249,7 +249,8 @@ impl Shard {
         let eviction = self.env.memory.has_ceiling().then_some(self.eviction.next_at);
         let rests = self.resting.next_end();
         let closing = [lingering, parting, rests, eviction, self.slow_due];
-        let all = [self.orphans.next_at, self.homes.deadline(), drain, kept];
+        let all =
+            [self.orphans.next_at, self.homes.deadline(self.env.limits.home_wait), drain, kept];
         let all = all.into_iter().chain(closing);
         all.flatten().min()
     }

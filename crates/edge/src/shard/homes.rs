@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use bytes::Bytes;
 use trunkline_clock::Timestamp;
@@ -29,13 +30,15 @@ use crate::hub::{Hub, Trunk, TrunkNumber};
 
 /// The trunk of a session that waits for an app server. No trunk has this number.
 pub(super) const NOWHERE: TrunkNumber = 0;
+/// The interval of looks at sessions that have waited long but have only to wait for their turn.
+const LOOK: Duration = Duration::from_millis(250);
 
 /// The sessions of a shard that wait for an app server.
 #[derive(Debug, Default)]
 pub(super) struct Homes {
     pub(super) hubs: BTreeMap<u16, Queue>,
-    /// The times at which each has waited long enough, in order; some have a home by then.
-    pub(super) ends: VecDeque<(Timestamp, SlotKey)>,
+    /// The hub whose idle sessions come first in the next step.
+    pub(super) next_hub: u16,
     /// The times at which each adoption is given up, in order; some are answered by then.
     pub(super) asked: VecDeque<(Timestamp, SlotKey)>,
     /// The time at which some more of the idle ones are given to app servers.
@@ -51,13 +54,42 @@ pub(super) struct Queue {
     pub(super) eager: VecDeque<SlotKey>,
     /// The others: given away at a pace.
     pub(super) idle: VecDeque<SlotKey>,
+    /// Since when each has waited, in order; some have a home by now.
+    pub(super) since: VecDeque<(Timestamp, SlotKey)>,
+    /// The last time at which some app server could have taken one.
+    pub(super) could_go: Timestamp,
+    /// The earliest time of the next look at those that have waited long.
+    look_at: Timestamp,
+}
+
+impl Queue {
+    /// The time at which a session that waits since then has waited long enough: while there is an
+    /// app server for it, it only has to wait for its turn.
+    fn end_of(&self, since: Timestamp, wait: Duration) -> Timestamp {
+        since.max(self.could_go) + wait
+    }
+
+    fn deadline(&self, wait: Duration) -> Option<Timestamp> {
+        let (since, _) = self.since.front()?;
+        Some(self.end_of(*since, wait).max(self.look_at))
+    }
 }
 
 impl Homes {
     /// The next time at which something has to be done about them.
-    pub(super) fn deadline(&self) -> Option<Timestamp> {
-        let first = |list: &VecDeque<(Timestamp, SlotKey)>| list.front().map(|(at, _)| *at);
-        [first(&self.ends), first(&self.asked), self.next_at].into_iter().flatten().min()
+    pub(super) fn deadline(&self, wait: Duration) -> Option<Timestamp> {
+        let ends = self.hubs.values().filter_map(|queue| queue.deadline(wait));
+        let asked = self.asked.front().map(|(at, _)| *at);
+        ends.chain(asked).chain(self.next_at).min()
+    }
+
+    /// The hubs, each first in its turn: one hub's sessions must not use up what all may have.
+    pub(super) fn hubs_in_turn(&mut self) -> Vec<u16> {
+        let mut hubs: Vec<u16> = self.hubs.keys().copied().collect();
+        let first = hubs.partition_point(|hub| *hub < self.next_hub);
+        hubs.rotate_left(first);
+        self.next_hub = hubs.first().map_or(0, |hub| hub.saturating_add(1));
+        hubs
     }
 }
 
@@ -67,6 +99,11 @@ impl ShardTrunk {
         let keep = keep_time(&self.trunk.settings)?;
         Some(Past { source: self.feed?.source(), keep })
     }
+}
+
+fn waits_since(slot: &mut Slot, since: Timestamp) -> bool {
+    slot.waits_for_home()
+        && slot.live().and_then(Live::journey).is_some_and(|journey| journey.since == since)
 }
 
 impl Slot {
@@ -174,8 +211,8 @@ impl Shard {
         self.boards[usize::from(hub)].disown(SessionKey(index));
         self.forget_marks(index);
         self.count_waiting(hub, 1);
-        self.homes.ends.push_back((now + self.env.limits.home_wait, key));
         self.queue_for_home(key, hub, eager);
+        self.note_wait(key, hub, now);
     }
 
     /// Puts a session that waits into one of the queues of its hub.
@@ -187,6 +224,13 @@ impl Shard {
             queue.idle.push_back(key);
             self.homes.next_at.get_or_insert(self.now);
         }
+    }
+
+    /// Notes since when a session has waited.
+    pub(super) fn note_wait(&mut self, key: SlotKey, hub: u16, since: Timestamp) {
+        let list = &mut self.homes.hubs.entry(hub).or_default().since;
+        let at = list.partition_point(|(other, _)| *other <= since);
+        list.insert(at, (since, key));
     }
 
     /// Moves the session's posts that wait for the credit of a trunk to its journey.
@@ -302,19 +346,12 @@ impl Shard {
 
     /// Does what is due for sessions that wait.
     pub(super) fn look_at_homes(&mut self) {
-        while let Some((until, key)) = self.homes.ends.pop_front_if(|(at, _)| *at <= self.now) {
-            let wait = self.env.limits.home_wait;
-            let has_waited = |slot: &mut Slot| {
-                slot.waits_for_home()
-                    && slot
-                        .live()
-                        .and_then(Live::journey)
-                        .is_some_and(|one| one.since + wait == until)
-            };
-            if self.slot(key).is_some_and(has_waited) {
-                self.orphans.waiting.push_back((key, CloseReason::AppServerLost));
-                self.orphans.next_at.get_or_insert(self.now);
-            }
+        let wait = self.env.limits.home_wait;
+        let is_due = |queue: &Queue| queue.deadline(wait).is_some_and(|at| at <= self.now);
+        let due = self.homes.hubs.iter().filter(|(_, queue)| is_due(queue));
+        let due: Vec<u16> = due.map(|(hub, _)| *hub).collect();
+        for hub in due {
+            self.look_at_ends(hub);
         }
         while let Some((until, key)) = self.homes.asked.pop_front_if(|(at, _)| *at <= self.now) {
             let timeout = self.env.limits.handshake_timeout;
@@ -331,10 +368,52 @@ impl Shard {
         }
     }
 
+    /// Lets those sessions of a hub be closed that nobody could take for too long.
+    fn look_at_ends(&mut self, hub: u16) {
+        let now = self.now;
+        let could_go = self.could_go(hub);
+        let wait = self.env.limits.home_wait;
+        while let Some(queue) = self.homes.hubs.get_mut(&hub) {
+            if could_go {
+                queue.could_go = now;
+                queue.look_at = now + LOOK;
+            }
+            let Some((since, key)) = queue.since.front().copied() else { return };
+            let is_over = queue.end_of(since, wait) <= now && !could_go;
+            let still_waits = self.slots.of(key).is_some_and(|slot| waits_since(slot, since));
+            if still_waits && !is_over {
+                return;
+            }
+            if let Some(queue) = self.homes.hubs.get_mut(&hub) {
+                queue.since.pop_front();
+            }
+            if still_waits {
+                self.orphans.waiting.push_back((key, CloseReason::AppServerLost));
+                self.orphans.next_at.get_or_insert(now);
+            }
+        }
+    }
+
+    /// Whether an app server could take sessions of the hub over, now or once it has answered for
+    /// others.
+    fn could_go(&self, hub: u16) -> bool {
+        self.hub(hub).is_some_and(|hub| hub.has_home(&self.env.limits, self.now))
+    }
+
     /// Closes a session without an app server, unless it has one by now.
     pub(super) fn close_orphan(&mut self, key: SlotKey, reason: CloseReason) {
         let Some(slot) = self.slots.of(key) else { return };
         if slot.waits_for_home() {
+            let hub = slot.hub;
+            let since = slot.live().and_then(Live::journey).map(|journey| journey.since);
+            let could_go = self.homes.hubs.get(&hub).map(|queue| queue.could_go);
+            let wait = self.env.limits.home_wait;
+            // It may have had a home meanwhile, or may get one now.
+            if let Some(since) = since
+                && (since.max(could_go.unwrap_or(since)) + wait > self.now || self.could_go(hub))
+            {
+                return self.note_wait(key, hub, since);
+            }
             self.give_up_home(key.slot, reason, "no_home");
         } else if !self.trunks.contains_key(&slot.trunk) {
             self.close_live(key, reason);

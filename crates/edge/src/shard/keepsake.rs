@@ -73,6 +73,8 @@ pub(crate) struct Journey {
     pub(super) past: Option<Past>,
     /// The time at which the next app server was asked.
     pub(super) asked_at: Timestamp,
+    /// Set when the next app server has said something about the session: it has seen the question.
+    pub(super) seen: bool,
     /// The transport that the next app server knows of.
     pub(super) told: Option<TransportKind>,
     /// Posts that have begun: their bodies stay unread in the clients' streams.
@@ -88,7 +90,15 @@ pub(crate) struct Past {
 
 impl Journey {
     pub(super) fn new(origin: Origin, since: Timestamp) -> Self {
-        Self { origin, since, past: None, asked_at: since, told: None, parked: Vec::new() }
+        Self {
+            origin,
+            since,
+            past: None,
+            asked_at: since,
+            seen: false,
+            told: None,
+            parked: Vec::new(),
+        }
     }
 }
 
@@ -164,6 +174,11 @@ impl Keepsake {
     /// Whether the session's last app server is gone, or about to be.
     pub(super) fn is_between(&self) -> bool {
         self.journey.is_some()
+    }
+
+    /// Whether the app server that was asked to take the session over has seen the question.
+    pub(super) fn is_seen(&self) -> bool {
+        self.journey.as_ref().is_some_and(|journey| journey.seen)
     }
 
     #[cfg(any(test, feature = "fuzzing"))]

@@ -154,7 +154,8 @@ impl Shard {
         let Some(keepsake) = &live.keepsake else { return Fate::Orphan };
         let Some(past) = past else { return Fate::Orphan };
         match number {
-            NumberState::Adopting if under_way.adopt_unseen => Fate::Again,
+            // What it said proves more than its counts.
+            NumberState::Adopting if under_way.adopt_unseen && !keepsake.is_seen() => Fate::Again,
             NumberState::Adopting => Fate::Poison,
             NumberState::Open | NumberState::Leaving => {
                 let standing = keepsake.standing;

@@ -9,6 +9,7 @@ use super::super::app::{MAIN, accept, broadcast, close, send};
 use super::{attaches, pid, state, world, world_with};
 use crate::hub::Remains;
 use crate::shard::command::Command;
+use crate::shard::homes::Homes;
 
 #[test]
 fn an_idle_websocket_goes_to_the_next_app_server_and_its_client_sees_nothing() {
@@ -91,6 +92,17 @@ fn who_has_something_to_say_goes_first_and_at_once_the_others_at_a_pace() {
     assert_eq!(new.adopts().len(), 0);
     world.pass(Duration::from_millis(2));
     assert_eq!(new.adopts().len(), 2);
+}
+
+#[test]
+fn each_hub_is_the_first_in_its_turn() {
+    let mut homes = Homes::default();
+    for hub in [1, 4, 9] {
+        homes.hubs.insert(hub, Default::default());
+    }
+    let firsts: Vec<_> = (0..4).map(|_| homes.hubs_in_turn()[0]).collect();
+    assert_eq!(firsts, [1, 4, 9, 1]);
+    assert_eq!(homes.hubs_in_turn(), [4, 9, 1]);
 }
 
 #[test]

@@ -5,8 +5,9 @@ use std::time::Duration;
 use bytes::BytesMut;
 use trunkline_engineio::{CloseReason, Protocol};
 use trunkline_trunk::encode::encode_message;
-use trunkline_trunk::{Found, Frame, SessionNumber, StandingFlags};
+use trunkline_trunk::{CloseReason as WireReason, Found, Frame, SessionNumber, StandingFlags};
 
+use super::super::app::{close, send};
 use super::super::client::ClientKind;
 use super::super::world::World;
 use super::{App, attaches, owes, standing, state, world, world_with};
@@ -180,6 +181,41 @@ fn a_poison_is_one_even_if_the_adoption_was_half_done() {
     world.app_goes(&new);
     world.pass(SECOND);
     assert_eq!((world.rehomed("orphan", "lost"), world.slots()), (1, 0));
+}
+
+#[test]
+fn an_app_server_that_has_said_anything_about_an_adoption_has_seen_it_whatever_it_counts() {
+    let mut world = world();
+    let old = world.numbering_app("old");
+    let client = world.settled(&old, "s", &[]);
+    let new = world.numbering_app("new");
+    world.app_goes(&old);
+    let unbegun = vec![new.batch()];
+    world.app_says(&new, [send(client.number, "welcome back")]);
+    world.app_dies(&new, Remains { unbegun, ..Remains::default() });
+    let third = world.numbering_app("third");
+    world.pass(SECOND);
+    assert!(third.hears().is_empty());
+    assert_eq!((world.rehomed("orphan", "lost"), world.slots()), (1, 0));
+}
+
+#[test]
+fn what_one_app_server_said_is_no_word_of_the_next() {
+    let mut world = world();
+    let old = world.numbering_app("old");
+    let client = world.settled(&old, "s", &[]);
+    let leaving = world.numbering_app("leaving");
+    world.app_goes(&old);
+    let adopt = leaving.adopt();
+    world.app_says_all(&leaving, attaches(&adopt));
+    leaving.trunk.set_draining();
+    world.app_says(&leaving, [close(client.number, WireReason::HandedOver)]);
+    let new = world.numbering_app("new");
+    world.pass(SECOND);
+    assert_eq!(new.trunk.sessions(), 1);
+    // It has not even been sent the question.
+    world.app_goes(&new);
+    assert_eq!((world.waiting(), world.rehomed("orphan", "lost")), (1, 0));
 }
 
 #[test]

@@ -10,7 +10,8 @@ use trunkline_websocket::Opcode;
 use super::super::app::{accept, broadcast, broadcast_of, send};
 use super::super::client::{Client, frame};
 use super::super::wire::Wire;
-use super::{attaches, state, world, world_with};
+use super::super::world::World;
+use super::{App, attaches, state, world, world_with};
 use crate::shard::command::{Answer, Command};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -234,6 +235,81 @@ fn who_has_waited_long_enough_is_closed_at_the_pace_of_orphans_and_can_return() 
     assert_eq!(world.restore(&new, "p-s3", "o1").found, Found::Yes);
 }
 
+/// The sessions that an app server is asked to take over while this time passes, all of which it
+/// takes.
+fn taken_over_in(world: &mut World, app: &App, steps: u32) -> usize {
+    let mut count = 0;
+    for _ in 0..steps {
+        world.pass(Duration::from_millis(50));
+        for adopt in app.adopts() {
+            world.takes_over(app, &adopt);
+            count += 1;
+        }
+    }
+    count
+}
+
+#[test]
+fn nobody_is_closed_while_there_is_an_app_server_and_only_its_turn_is_to_be_waited_for() {
+    for home_wait in [Duration::ZERO, Duration::from_millis(200)] {
+        let mut world = world_with(|limits| {
+            limits.home_wait = home_wait;
+            limits.rehome_per_second = 20;
+        });
+        let old = world.numbering_app("old");
+        let clients: Vec<_> = (0..40).map(|n| world.settled(&old, &format!("s{n}"), &[])).collect();
+        let new = world.numbering_app("new");
+        world.app_goes(&old);
+        assert_eq!(taken_over_in(&mut world, &new, 60), 40);
+        assert_eq!((world.rehomed("orphan", "no_home"), world.waiting()), (0, 0));
+        assert!(clients.iter().all(|client| client.reads().is_empty()));
+    }
+}
+
+#[test]
+fn the_wait_begins_again_when_the_last_app_server_that_could_is_gone() {
+    let mut world = world_with(|limits| {
+        limits.home_wait = 10 * SECOND;
+        limits.rehome_per_second = 1;
+    });
+    let old = world.numbering_app("old");
+    for n in 0..30 {
+        world.settled(&old, &format!("s{n}"), &[]);
+    }
+    let new = world.numbering_app("new");
+    world.app_goes(&old);
+    // Longer than the wait.
+    assert_eq!(taken_over_in(&mut world, &new, 20 * 15), 15);
+    new.trunk.set_draining();
+    world.pass(8 * SECOND);
+    assert_eq!((world.rehomed("orphan", "no_home"), world.waiting()), (0, 15));
+    world.pass(3 * SECOND);
+    assert_eq!((world.rehomed("orphan", "no_home"), world.waiting()), (15, 0));
+}
+
+#[test]
+fn who_was_about_to_be_closed_and_has_a_home_again_is_not() {
+    let mut world = world_with(|limits| {
+        limits.home_wait = 10 * SECOND;
+        limits.orphan_close_per_second = 1;
+        limits.rehome_per_second = 1;
+    });
+    let old = world.numbering_app("old");
+    for n in 0..10 {
+        world.settled(&old, &format!("s{n}"), &[]);
+    }
+    world.app_goes(&old);
+    // The first few are closed; the others are about to be.
+    world.pass(13 * SECOND);
+    let closed = world.rehomed("orphan", "no_home");
+    assert!((1..6).contains(&closed), "{closed}");
+    let new = world.numbering_app("new");
+    let left = usize::try_from(world.waiting()).unwrap();
+    assert_eq!(taken_over_in(&mut world, &new, 20 * 14), left);
+    assert_eq!(world.rehomed("orphan", "no_home"), closed);
+    assert_eq!(world.waiting(), 0);
+}
+
 #[test]
 fn a_drain_of_the_node_ends_sessions_that_wait_like_all_others() {
     let mut world = world();
@@ -358,6 +434,6 @@ fn sessions_that_wait_and_what_they_share_leave_nothing_behind() {
     assert_eq!((world.slots(), world.shard.interner.uses()), (0, 0));
     world.pass(60 * SECOND);
     let homes = &world.shard.homes;
-    assert!(homes.hubs.is_empty() && homes.ends.is_empty() && homes.asked.is_empty());
+    assert!(homes.hubs.is_empty() && homes.asked.is_empty());
     assert_eq!(homes.next_at, None);
 }
