@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { MachineUnderTest, message } from "./support/machine.js";
 import { openFrame } from "./support/fake-node.js";
+import { adoptFrame } from "./support/homes.js";
 import { types } from "./support/app.js";
 
 /** A trunk with session 1 accepted, whose node has been told of everything so far. */
@@ -78,6 +79,21 @@ test("batches without messages are told of with the next batch, and never on the
   assert.deepEqual(end.take(), []);
   end.machine.outbound.send(1, 0, "hello");
   assert.deepEqual(end.take()[1], { type: "Handled", begun: 3, done: 3 });
+});
+
+test("an adopted session begins its batch, too: what the app does with it may end this process", () => {
+  const end = opened(REHOMES);
+  const seen = [];
+  const { onAdopt } = end.machine.host;
+  end.machine.host.onAdopt = (adopt) => {
+    seen.push(end.frames.splice(0));
+    onAdopt(adopt);
+  };
+  end.node({ type: "Credit", bytes: 1 });
+  end.node(adoptFrame(2), adoptFrame(3), message(1, "a"));
+  assert.deepEqual(seen, [[{ type: "Handled", begun: 2, done: 0 }], []], "once, before the first");
+  assert.equal(end.isScheduled, true);
+  assert.deepEqual(end.take(), [{ type: "Handled", begun: 0, done: 2 }]);
 });
 
 test("messages for a session that is over do not begin anything", () => {

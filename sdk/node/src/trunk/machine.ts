@@ -349,6 +349,8 @@ export class Machine {
       case "Open":
         return this.handleOpen(frame, () => this.host.onOpen(frame));
       case "Adopt":
+        // As before a message: the node must know of a session that ends this process, so that it is not given on.
+        if (this.receipts.mustBegin) this.receipts.begin();
         return this.handleOpen(frame, () => this.host.onAdopt(frame));
       case "Close":
         return this.handleClose(frame);

@@ -16,7 +16,10 @@ export type Telling = "nothing" | "got" | "handled";
 export class Receipts {
   /** The batches received since `Welcome`. */
   received = 0;
-  /** Whether the node must still be told, before a message of the present batch is handled, that it is begun. */
+  /**
+   * Whether the node must still be told, before the app gets a message or an adopted session of the present batch, that
+   * it is begun.
+   */
   mustBegin = false;
   private readonly outbound: Outbound;
   private telling: Telling = "nothing";
@@ -24,7 +27,7 @@ export class Receipts {
   private toldBegun = 0;
   private toldDone = 0;
   private untoldBytes = 0;
-  /** Whether messages were handled since the node was last told what is done. */
+  /** Whether the app got something since the node was last told what is done. */
   private hasHandled = false;
 
   constructor(outbound: Outbound) {
@@ -48,8 +51,8 @@ export class Receipts {
   }
 
   /**
-   * Tells the node that the present batch is begun. This is with the stream before the app gets the first message, and
-   * so reaches the node even if the app's process dies then.
+   * Tells the node that the present batch is begun. This is with the stream before the app gets anything of the batch,
+   * and so reaches the node even if the app's process dies then.
    */
   begin(): void {
     this.mustBegin = false;
