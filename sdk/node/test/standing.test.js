@@ -180,6 +180,53 @@ test("data that cannot leave the process takes the former state back, with one w
   assert.equal(warnings.length, 2);
 });
 
+const UNREADABLE = {
+  "a getter that throws": () => ({
+    get user() {
+      throw new Error("no such user");
+    },
+  }),
+  "a revoked proxy": () => {
+    const { proxy, revoke } = Proxy.revocable({}, {});
+    revoke();
+    return { proxy };
+  },
+};
+for (const [name, make] of Object.entries(UNREADABLE)) {
+  test(`data that cannot be read is a warning, and no error of the process: ${name}`, async (t) => {
+    const { io, trunk, trunkline, socket, warnings } = await settled(t);
+    const other = await connectClient(io, trunk, 2);
+    await trunk.settle();
+    trunk.frames.length = 0;
+    socket.data = make();
+    other.data.step = 1;
+    // Nobody calls from the app here: an error would end the process.
+    socket.emit("x");
+    other.emit("x");
+    const states = [await trunk.next("State"), await trunk.next("State")];
+    assert.deepEqual(
+      states.map(({ session, state }) => [session, state.length > 0]),
+      [
+        [1, false],
+        [2, true],
+      ],
+    );
+    assert.equal(await trunkline.save(socket), false);
+    assert.deepEqual([warnings.length, warnings[0]?.includes("cannot go to another app server")], [1, true]);
+    trunk.frames.length = 0;
+    socket.data = { step: 2 };
+    other.data.step = 3;
+    socket.emit("x");
+    other.emit("x");
+    const later = [await trunk.next("State"), await trunk.next("State")];
+    assert.deepEqual(
+      later.map((state) => stateIn(state).data.step),
+      [2, 3],
+    );
+    assert.equal(await trunkline.save(socket), true);
+  });
+}
+
 test("two sockets of one client in one namespace have no state, so the session ends with this process", async (t) => {
   const { io, trunk, trunkline } = await startApp(t, REHOMES);
   const sockets = [];

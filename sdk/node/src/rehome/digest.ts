@@ -13,6 +13,7 @@ let values = 0;
 /**
  * The digest of JSON-like data: other data with the same digest is practically excluded. Undefined for data with
  * values of other kinds (maps, dates, bytes, instances), or with too many.
+ * @throws what the app's code throws that reading the data runs
  */
 export function digestOf(data: unknown, seed: number): number | undefined {
   values = 0;

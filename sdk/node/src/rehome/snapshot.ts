@@ -2,6 +2,7 @@
  * The state of one socket, from which another app server makes the same socket again (`spec/relay.md`, section 5).
  */
 import { keyOf } from "../data/keys.js";
+import { NotPlain } from "../data/not_plain.js";
 import { pack, unpack } from "../data/pack.js";
 import { Unreadable } from "../data/unreadable.js";
 import type { IoSocket } from "../socketio/types.js";
@@ -26,15 +27,29 @@ export interface Guest {
   readonly issued: number | undefined;
 }
 
-/** @throws NotPlain, when a value cannot leave this process, or there is too much */
-export function snapshotOf({ data, handshake }: IoSocket): Buffer {
-  const { auth, issued } = handshake;
-  return pack({ data, auth, issued }, LIMITS, "");
+/**
+ * The state of a socket as bytes.
+ * @throws NotPlain, and nothing else, when a value cannot leave this process, or there is too much
+ */
+export function snapshotOf(socket: IoSocket): Buffer {
+  try {
+    const { data, handshake } = socket;
+    const { auth, issued } = handshake;
+    return pack({ data, auth, issued }, LIMITS, "");
+  } catch (error) {
+    throw error instanceof NotPlain ? error : new NotPlain(["data"], "cannot be read");
+  }
 }
 
-/** A figure that differs when the state of the socket differs. @throws NotPlain */
+/** A figure that differs when the state of the socket differs. @throws NotPlain, and nothing else */
 export function snapshotDigest(socket: IoSocket, seed: number): number {
-  return digestOf(socket.data, seed) ?? digestOfBytes(snapshotOf(socket), seed);
+  let digest: number | undefined;
+  try {
+    digest = digestOf(socket.data, seed);
+  } catch {
+    // Reading runs the app's code: getters and proxies. What cannot be written either is reported there.
+  }
+  return digest ?? digestOfBytes(snapshotOf(socket), seed);
 }
 
 /** Reads the sockets of a session that is to be adopted. @throws Unreadable */
