@@ -79,6 +79,18 @@ for (const how of ["kill", "reset"]) {
   });
 }
 
+inArena("a process whose stream something between has reset in its name goes on", { args: LONG }, async (arena) => {
+  // The node waits a moment only, and on a busy machine the app server may be late.
+  for (let attempts = 0; attempts < 20; attempts += 1) {
+    const app = await arena.app({ resumable: true, direct: true });
+    app.reset();
+    await until("the break", () => arena.node.log.text.includes("stream broke"));
+    await app.resumeTrunk(arena.node.port);
+    if ((await arena.count(RESUMED)) > 0) return;
+  }
+  assert.fail("it never goes on");
+});
+
 inArena("an app server that leaves in order is not waited for", { args: LONG }, async (arena) => {
   const { proxy, app } = await behindProxy(arena);
   const { client } = await arena.session(app);

@@ -6,12 +6,14 @@
 mod app;
 
 use std::io::{ErrorKind, Read, Write};
+use std::net::Shutdown;
 use std::ops::ControlFlow;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use app::edge_with;
 use bytes::{Bytes, BytesMut};
+use prometheus_client::registry::Registry;
 use trunkline_edge::{Inside, Limits};
 use trunkline_trunk::{
     Frame, Hello, Keeps, RETAINED_BYTES_MAX, Received, Retained, Welcome, decode_batch,
@@ -320,6 +322,31 @@ fn an_app_server_that_cannot_resume_is_gone_with_its_stream() {
     assert!(info_of(&welcome).get("resume").is_none());
     drop(line);
     wait_for("the end of the trunk", || running.status().hubs[0].app_servers.is_empty());
+    running.stop();
+}
+
+#[test]
+fn an_app_server_that_said_that_it_leaves_has_left_even_if_it_could_not_be_answered() {
+    let edge = edge_with(Limits::default());
+    let mut registry = Registry::default();
+    edge.metrics().register(&mut registry);
+    let running = edge.start().unwrap();
+    let (mut end, mut line) = End::connect(&running.inside(), "app");
+    line.stream.shutdown(Shutdown::Read).unwrap();
+    let mask = Some([1, 2, 3, 4]);
+    let mut last = encode(Opcode::Binary, &end.ask(1), mask).to_vec();
+    last.extend_from_slice(&encode(Opcode::Close, &1000_u16.to_be_bytes(), mask));
+    line.stream.write_all(&last).unwrap();
+    let ended = || {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        let is_it = |line: &&str| {
+            line.starts_with("trunkline_trunks_ended_total{") && !line.ends_with(" 0")
+        };
+        text.lines().find(is_it).map(str::to_owned)
+    };
+    wait_for("the end of the trunk", || ended().is_some());
+    assert_eq!(ended().unwrap(), r#"trunkline_trunks_ended_total{cause="app_server_closed"} 1"#);
     running.stop();
 }
 

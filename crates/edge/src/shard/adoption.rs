@@ -219,6 +219,7 @@ impl Shard {
         if told.is_some_and(|told| told != transport) {
             self.tell_upgraded(index);
         }
+        self.answer_due_marks(index);
         if self.send_held(index) {
             self.read_probe(index);
             self.read_stream(index);
@@ -276,6 +277,7 @@ impl Shard {
         let key = SlotKey { shard: self.index, slot: index, generation: slot.generation };
         // Some of its sockets may be attached already.
         self.boards[usize::from(hub)].disown(SessionKey(index));
+        self.forget_marks(index);
         if let Some(shard_trunk) = self.trunks.get(&trunk) {
             shard_trunk.trunk.session_removed();
         }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use trunkline_engineio::{CloseReason, Delivery, Outgoing, Sent};
 use trunkline_switchboard::recovery::Origin;
 use trunkline_switchboard::{NamespaceKey, SessionKey};
-use trunkline_trunk::{Action, NumberState};
+use trunkline_trunk::{Action, Misbehaved, NumberState};
 use trunkline_trunk::{CloseReason as WireReason, Frame, NamespaceNumber, SendFlags, Str};
 
 use super::Shard;
@@ -131,8 +131,14 @@ impl Shard {
     #[expect(clippy::wildcard_enum_match_arm, reason = "only these kinds of frames get here")]
     fn apply(&mut self, trunk: TrunkNumber, index: u32, frame: Frame) {
         match frame {
-            Frame::Accept { .. } if self.is_between(index) => self.adopted(index),
             Frame::Accept { sid, headers, lasting, .. } => {
+                if self.is_between(index) {
+                    let has_own = !(sid.is_empty() && headers.is_empty() && lasting.is_empty());
+                    if has_own && let Some(shard_trunk) = self.trunks.get(&trunk) {
+                        shard_trunk.trunk.misbehaved(Misbehaved::AdoptedAnew);
+                    }
+                    return self.adopted(index);
+                }
                 self.accept(index, &sid, &headers, &lasting);
             }
             Frame::Reject { response, .. } => self.reject(index, response),

@@ -139,11 +139,11 @@ impl Keepsake {
         unpack(&self.request, |number| interner.get(number))
     }
 
-    /// Keeps the state of a socket in the place of its last one. A state that is too long leaves
-    /// none.
+    /// Keeps the state of a socket in the place of its last one. A state that is empty or too long
+    /// leaves none.
     pub(super) fn set_state(&mut self, nsp: NamespaceKey, socket: SocketState<'_>) {
         self.sockets.retain(|one| one.nsp != nsp || one.parts().socket != socket.socket);
-        if socket.state.len() > STATE_BYTES_MAX {
+        if socket.state.is_empty() || socket.state.len() > STATE_BYTES_MAX {
             return;
         }
         let mut bytes =
@@ -376,8 +376,10 @@ mod tests {
         let state = |socket, state| SocketState { socket, pid: "pid", state };
         keepsake.set_state(nsp, state("s", b"one"));
         keepsake.set_state(nsp, state("t", b"other"));
+        keepsake.set_state(nsp, state("s", b"two"));
+        assert_eq!(keepsake.state(nsp, "s"), Some(state("s", b"two")));
         keepsake.set_state(nsp, state("s", b""));
-        assert_eq!(keepsake.state(nsp, "s"), Some(state("s", b"")));
+        assert_eq!(keepsake.state(nsp, "s"), None, "the app has none any longer");
         assert_eq!(keepsake.state(nsp, "t"), Some(state("t", b"other")));
         let long = vec![0; STATE_BYTES_MAX + 1];
         keepsake.set_state(nsp, SocketState { socket: "s", pid: "pid", state: &long });

@@ -14,6 +14,8 @@ const MARKS_MAX: usize = 8;
 pub(super) struct Watch {
     pub(super) slow: Option<Slow>,
     marks: Vec<Mark>,
+    /// Marks to answer once the app server has taken the session over.
+    due: Vec<u32>,
 }
 
 #[derive(Debug)]
@@ -30,6 +32,13 @@ impl Watch {
             self.marks.pop();
         }
         self.marks.push(mark);
+    }
+
+    fn push_due(&mut self, number: u32) {
+        if self.due.len() == MARKS_MAX {
+            self.due.pop();
+        }
+        self.due.push(number);
     }
 
     /// Notes that this many bytes have left the outbox. Returns the last mark that has nothing
@@ -65,13 +74,15 @@ impl Shard {
     pub(super) fn forget_marks(&mut self, index: u32) {
         if let Some(watch) = self.watches.get_mut(&index) {
             watch.marks.clear();
+            watch.due.clear();
             self.unwatch_if_idle(index);
         }
     }
 
     /// Removes a session from the table of watched sessions if it is neither slow nor marked.
     pub(super) fn unwatch_if_idle(&mut self, index: u32) {
-        let is_idle = |watch: &Watch| watch.slow.is_none() && watch.marks.is_empty();
+        let is_idle =
+            |watch: &Watch| watch.slow.is_none() && watch.marks.is_empty() && watch.due.is_empty();
         if self.watches.get(&index).is_some_and(is_idle) {
             self.unwatch(index);
         }
@@ -112,9 +123,24 @@ impl Shard {
         }
     }
 
+    /// Answers the marks of an app server that has just taken the session over.
+    pub(super) fn answer_due_marks(&mut self, index: u32) {
+        let Some(watch) = self.watches.get_mut(&index) else { return };
+        let due = std::mem::take(&mut watch.due);
+        let waiting_bytes = self.slots.live(index).map_or(0, |live| live.session.outbox_bytes());
+        for mark in due {
+            self.answer_mark(index, mark, waiting_bytes);
+        }
+        self.unwatch_if_idle(index);
+    }
+
     fn answer_mark(&mut self, index: u32, mark: u32, waiting_bytes: usize) {
         let session: SessionNumber = number_of(index, self.index, self.shards);
         let Some(slot) = self.slots.get(index) else { return };
+        if slot.number == NumberState::Adopting {
+            // The app server does not expect any answer before its own.
+            return self.watch(index).push_due(mark);
+        }
         if slot.number != NumberState::Open {
             return; // The app has closed the session and needs no answer.
         }

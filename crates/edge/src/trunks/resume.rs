@@ -8,6 +8,7 @@ use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::time::{Instant, sleep_until};
@@ -21,6 +22,9 @@ use crate::watched::Watched;
 
 /// The most reads of what is left in a stream that broke.
 const LAST_READS_MAX: usize = 1024;
+/// The longest wait for an app server whose stream was ended by its own address: it is gone, unless
+/// something between has ended the stream in its name.
+const ENDED_WINDOW: Duration = Duration::from_millis(200);
 
 /// How a stream broke.
 #[derive(Clone, Copy, Debug)]
@@ -138,6 +142,7 @@ impl TrunkTask {
         self.permit = permit;
         self.address = address;
         self.from = from;
+        self.stopped = false;
         let mut first = BytesMut::new();
         welcome.encode(&mut first);
         self.out.clear();
@@ -177,17 +182,20 @@ impl TrunkTask {
         self.stream = None;
         self.permit = None;
         let Some(trunk) = self.trunk.clone().filter(|trunk| trunk.resuming.is_some()) else {
-            return Err(broke.cause);
+            return Err(self.cause_of_end(broke));
         };
-        if self.stopped || self.closing.is_some() || !self.node.is_up() {
-            return Err(broke.cause);
+        if self.closing.is_some() || !self.node.is_up() {
+            return Err(self.cause_of_end(broke));
         }
         self.end_round();
         if let Some(place) = &self.place {
             place.set_deaf(true);
         }
         trunk.set_broken(true);
-        let window = self.door.env().limits.trunk_resume_window;
+        let mut window = self.door.env().limits.trunk_resume_window;
+        if self.stopped {
+            window = window.min(ENDED_WINDOW);
+        }
         tracing::info!(hub = %self.hub.name, server = %trunk.server_id, sessions = trunk.sessions(), cause = broke.cause, window_ms = window.as_millis(), "an app server's stream broke; it may continue on another one");
         let until = Instant::now() + window;
         loop {
@@ -209,11 +217,17 @@ impl TrunkTask {
             return Ok(());
         }
         tracing::info!(hub = %self.hub.name, server = %trunk.server_id, "app server did not continue its trunk in time");
-        Err(broke.cause)
+        Err(self.cause_of_end(broke))
     }
 
-    /// Whether nothing is between the app server and this node: then only the kernel of its own
-    /// host can end the stream, and does so because the app server has.
+    /// The cause of the trunk's end when a stream broke: what the app server said before counts
+    /// first.
+    fn cause_of_end(&self, broke: Broke) -> &'static str {
+        self.closing.map_or(broke.cause, |(_, cause)| cause)
+    }
+
+    /// Whether nothing is seen between the app server and this node: then the stream ends because
+    /// the app server has ended it, or something between has in its name.
     fn is_direct(&self) -> bool {
         let canonical = |address: SocketAddr| (address.ip().to_canonical(), address.port());
         let Origin::Outside(seen) = self.address else { return false };

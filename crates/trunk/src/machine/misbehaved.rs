@@ -9,6 +9,9 @@ use crate::values::ErrorCode;
 /// One variant per rule of the protocol that a peer can break. Alphabetical.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Misbehaved {
+    /// An answer to `Adopt` has values that only an answer to `Open` may have.
+    #[error("Accept of a session that is taken over with a session id or headers")]
+    AdoptedAnew,
     /// A frame for a session that the peer has closed.
     #[error("{0} for a session that its sender has closed")]
     AfterClose(FrameKind),
@@ -96,7 +99,8 @@ impl Misbehaved {
             Self::NamespaceLimit(_) => ErrorCode::Limit,
             Self::NoCommonVersion { .. } => ErrorCode::NoCommonVersion,
             Self::Silence => ErrorCode::Silence,
-            Self::AfterClose(_)
+            Self::AdoptedAnew
+            | Self::AfterClose(_)
             | Self::AnsweredTwice(_)
             | Self::BatchesNotSent(_)
             | Self::BeforeAccept(_)

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use trunkline_engineio::{CloseReason, TransportKind};
-use trunkline_trunk::{CloseReason as WireReason, Frame, Header, Origin, Str, Transport};
+use trunkline_trunk::{
+    CloseReason as WireReason, Frame, Header, Misbehaved, Origin, Str, Transport,
+};
 
 use super::super::app::{MAIN, accept, broadcast, close, send};
 use super::{attaches, pid, state, world, world_with};
-use crate::hub::Remains;
+use crate::hub::{Ending, Remains};
 use crate::shard::command::Command;
 use crate::shard::homes::Homes;
 
@@ -163,6 +165,82 @@ fn messages_that_nobody_has_seen_go_to_the_new_app_server_once_and_in_order() {
     let expected =
         ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven"];
     assert_eq!(new.hears(), expected.map(|text| format!("{}: {text}", client.number.0)));
+}
+
+#[test]
+fn marks_before_the_answer_are_answered_after_it() {
+    let mut world = world();
+    let old = world.numbering_app("old");
+    let client = world.settled(&old, "s", &[]);
+    let new = world.numbering_app("new");
+    world.app_goes(&old);
+    let adopt = new.adopt();
+    let session = client.number;
+    let mark = |mark, now| Frame::Mark { session, mark, now };
+    // The first two are due at the end of the turn and at once, the third when what is before it has
+    // left.
+    world.app_says(&new, [mark(1, false), mark(2, true)]);
+    world.client_takes(&client, Some(0));
+    world.app_says(&new, [send(session, "waits")]);
+    world.app_says(&new, [send(session, "behind"), mark(3, false)]);
+    assert!(new.hears().is_empty(), "nothing but Close may come before the answer");
+    world.takes_over(&new, &adopt);
+    let marks = |frames: Vec<Frame>| -> Vec<u32> {
+        let marked = |frame| if let Frame::Marked { mark, .. } = frame { Some(mark) } else { None };
+        frames.into_iter().filter_map(marked).collect()
+    };
+    assert_eq!(marks(new.frames()), [2, 1]);
+    world.client_takes(&client, None);
+    assert_eq!(marks(new.frames()), [3]);
+    assert!(world.shard.watches.is_empty());
+}
+
+#[test]
+fn marks_of_an_app_server_that_gives_the_session_back_are_not_answered_to_the_next() {
+    let mut world = world();
+    let old = world.numbering_app("old");
+    let client = world.settled(&old, "s", &[]);
+    let leaving = world.numbering_app("leaving");
+    world.app_goes(&old);
+    let adopt = leaving.adopt();
+    let session = client.number;
+    world.app_says(&leaving, [Frame::Mark { session, mark: 7, now: true }]);
+    leaving.trunk.set_draining();
+    world.app_says(&leaving, [close(adopt.session, WireReason::HandedOver)]);
+    let new = world.numbering_app("new");
+    world.pass(Duration::from_millis(50));
+    world.takes_over_one(&new);
+    assert!(new.hears().is_empty());
+}
+
+#[test]
+fn who_takes_a_session_over_may_not_name_it_anew() {
+    let header = || vec![Header { name: "x".into(), value: "1".into() }];
+    for (sid, headers, lasting) in
+        [("own", vec![], vec![]), ("", header(), vec![]), ("", vec![], header())]
+    {
+        let mut world = world();
+        let old = world.numbering_app("old");
+        let client = world.settled(&old, "s", &[]);
+        let new = world.numbering_app("new");
+        world.app_goes(&old);
+        let sid = sid.into();
+        world.app_says(&new, [Frame::Accept { session: client.number, sid, headers, lasting }]);
+        let ending = new.trunk.ending();
+        assert!(matches!(ending, Some(Ending::Misbehaved(Misbehaved::AdoptedAnew))), "{ending:?}");
+    }
+}
+
+#[test]
+fn a_state_that_is_taken_back_leaves_none() {
+    let mut world = world();
+    let old = world.numbering_app("old");
+    let client = world.settled(&old, "s", &[]);
+    world.app_says(&old, [state(client.number, "s", "")]);
+    let new = world.numbering_app("new");
+    world.app_goes(&old);
+    assert!(new.adopts().is_empty());
+    assert_eq!(world.waiting(), 0);
 }
 
 #[test]
