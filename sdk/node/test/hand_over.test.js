@@ -201,13 +201,77 @@ test("a handler that disconnects its socket itself has the last word", async (t)
   );
 });
 
+/** Connects clients of their own sessions, 1 and up. */
+async function connectMany({ io, trunk }, count) {
+  for (let session = 1; session <= count; session++) {
+    trunk.open(session);
+    trunk.text(session, "0");
+  }
+  await until(() => io.sockets.sockets.size === count);
+  await trunk.settle();
+  trunk.frames.length = 0;
+}
+
+test("sessions for which the node gives no answer do not keep the others here", { timeout: 20_000 }, async (t) => {
+  const app = await started(t, { options: { handOverTimeout: 3_000 } });
+  const { io, trunk } = app;
+  await connectMany(app, 300);
+  const sessions = [];
+  const silent = new Set();
+  trunk.onFrame = (frame) => {
+    if (frame.type !== "Standing" || !(frame.flags & LEAVES)) return;
+    if (silent.size < 256) return silent.add(frame.session);
+    sessions.push(frame.session);
+    trunk.send(closeOf(frame.session, HANDED_OVER));
+  };
+  void io.close();
+  await until(() => sessions.length === 44);
+  assert.deepEqual(
+    sessions.filter((session) => silent.has(session)),
+    [],
+  );
+  await app.trunkline.close({ rehome: false });
+});
+
+test("a session without a socket is not asked for until it has one, one without a state never", {
+  timeout: 20_000,
+}, async (t) => {
+  const app = await started(t, { options: { handOverTimeout: 500 } });
+  const { io, trunk } = app;
+  const stuck = await app.connect(1);
+  trunk.open(2);
+  await trunk.next("Accept");
+  await app.connect(3);
+  const asked = once(stuck, "ask");
+  trunk.text(1, '20["ask"]');
+  const [answer] = await asked;
+  const sessions = agree(trunk);
+  const closing = io.close();
+  await until(() => sessions.length === 1);
+  // It had a state when the hand-over began.
+  stuck.data.socket = stuck;
+  await app.trunkline.save(stuck);
+  answer();
+  await trunk.settle();
+  assert.deepEqual(sessions, [3]);
+  trunk.text(2, "0");
+  await until(() => sessions.length === 2);
+  assert.deepEqual(sessions, [3, 2]);
+  await closing;
+  assert.deepEqual(
+    kinds(trunk, "Close").map(({ session, reason }) => [session, reason]),
+    [
+      [3, HANDED_OVER],
+      [2, HANDED_OVER],
+      [1, SHUTTING_DOWN],
+    ],
+  );
+});
+
 test("at most 256 sessions are under way", async (t) => {
   const app = await started(t);
   const { io, trunk } = app;
-  for (let session = 0; session < 300; session++) trunk.open(session);
-  await until(() => io.engine.clientsCount === 300);
-  await trunk.settle();
-  trunk.frames.length = 0;
+  await connectMany(app, 300);
   const closing = io.close();
   await trunk.settle();
   const asked = kinds(trunk, "Standing").map(({ session }) => session);

@@ -27,6 +27,11 @@ export function isClean(conn: Conn): boolean {
 
 /** So many sessions wait for their node's answer at a time. */
 const UNDER_WAY_MAX = 256;
+/**
+ * A session that has no answer after this time no longer counts among them: a node gives none for a session that it
+ * cannot give to another app server.
+ */
+const ANSWER_MS = 1_000;
 
 /** The hand-over of all sessions of an app server. */
 export class Departure {
@@ -40,7 +45,9 @@ export class Departure {
   private queue: Conn[] = [];
   /** Those that owed their clients something, and no longer do. */
   private settled: Conn[] = [];
-  private underWay = 0;
+  /** Those that wait for their node's answer, and since when, in order. */
+  private readonly underWay = new Map<Conn, number>();
+  private answerTimer: NodeJS.Timeout | undefined;
   private isScheduled = false;
   private isOver = false;
   /** Whether no more sessions come. */
@@ -87,6 +94,7 @@ export class Departure {
     if (this.isOver) return;
     this.isOver = true;
     clearTimeout(this.timer);
+    clearTimeout(this.answerTimer);
     this.host.handleDeparted();
     debug("%d sessions could not leave", this.here.size);
     this.resolve();
@@ -105,7 +113,7 @@ export class Departure {
 
   noteReleased(conn: Conn): void {
     if (!this.here.has(conn)) return;
-    this.underWay--;
+    this.underWay.delete(conn);
     this.schedule();
     if (isClean(conn)) conn.handOver();
     // A packet whose rest will reach another app server.
@@ -114,8 +122,7 @@ export class Departure {
 
   noteGone(conn: Conn): void {
     if (!this.here.delete(conn)) return;
-    const { stay } = conn;
-    if (stay?.has(StandingFlag.leaves) && !stay.has(StayBit.released)) this.underWay--;
+    this.underWay.delete(conn);
     this.schedule();
   }
 
@@ -145,12 +152,35 @@ export class Departure {
   private askFirstOf(conns: Conn[]): Conn[] {
     let looked = 0;
     for (const conn of conns) {
-      if (this.underWay >= UNDER_WAY_MAX) break;
+      if (this.underWay.size >= UNDER_WAY_MAX) break;
       looked++;
       if (!this.here.has(conn) || conn.stay?.has(StandingFlag.leaves) || !isClean(conn)) continue;
-      this.underWay++;
-      this.host.askToLeave(conn);
+      // It cannot go any longer.
+      if (!Departure.takes(conn)) this.here.delete(conn);
+      // Without a socket it is asked for when it has one.
+      else if (conn.attachedSockets.length > 0) this.ask(conn);
     }
     return conns.slice(looked);
+  }
+
+  private ask(conn: Conn): void {
+    this.underWay.set(conn, performance.now());
+    this.answerTimer ??= setTimeout(() => this.endAsks(), ANSWER_MS);
+    this.host.askToLeave(conn);
+  }
+
+  /** Gives the places of those free that were asked for too long ago. */
+  private endAsks(): void {
+    this.answerTimer = undefined;
+    const now = performance.now();
+    for (const [conn, since] of this.underWay) {
+      const leftMs = since + ANSWER_MS - now;
+      if (leftMs > 1) {
+        this.answerTimer = setTimeout(() => this.endAsks(), leftMs);
+        break;
+      }
+      this.underWay.delete(conn);
+    }
+    this.schedule();
   }
 }
