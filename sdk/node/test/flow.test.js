@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { test } from "node:test";
 import { connectClient, startApp } from "./support/app.js";
+import { HOMES, REHOMES } from "./support/homes.js";
 
 const INFO = '{"node":"n1","version":"0.0.0","warnings":[],"frames":["Mark"]}';
 const KIB = 1024;
@@ -133,3 +134,34 @@ for (const [reason, description, cause, blame] of [
     assert.equal(typeof details.description, "string");
   });
 }
+
+test("a session that goes to another app server waits for no answer to a mark", { timeout: 20_000 }, async (t) => {
+  const info = JSON.parse(HOMES.welcome.info);
+  info.frames.push("Mark");
+  const node = { welcome: { info: JSON.stringify(info) } };
+  const { io, trunk, trunkline } = await startApp(t, { ...REHOMES, node });
+  const socket = await connectClient(io, trunk, 1);
+  const { conn } = socket;
+  const log = [];
+  // The app answers when what it wrote has left: until then the session cannot go.
+  socket.on("ask", (answer) => {
+    conn.write("4".repeat(20 * KIB));
+    conn.write("4behind", {}, () => log.push("sent"));
+    const measured = trunkline.bufferedBytes(socket);
+    conn.once("drain", async () => {
+      log.push(["drain", await measured, await trunkline.bufferedBytes(socket), conn.bufferedBytes]);
+      conn.write("4".repeat(20 * KIB));
+      log.push(conn.bufferedBytes);
+      answer();
+    });
+  });
+  const closing = io.close();
+  await trunk.next("Standing");
+  trunk.text(1, '20["ask"]');
+  await trunk.next("Mark");
+  trunk.send({ type: "Close", session: 1, reason: 15, description: "" });
+  await closing;
+  assert.deepEqual(log, ["sent", ["drain", undefined, undefined, 0], 0]);
+  assert.equal((await trunk.next("Close")).reason, 15);
+  assert.equal(marks(trunk).length, 2, "one of each, before the node agreed");
+});

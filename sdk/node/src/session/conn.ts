@@ -221,7 +221,7 @@ export class Conn extends Line implements Session, FaceHost {
    */
   measure(): Promise<number | undefined> {
     const { outbound } = this.machine;
-    if (this.readyState !== "open" || !outbound.takes("Mark")) return Promise.resolve(undefined);
+    if (this.readyState !== "open" || !this.takesMarks) return Promise.resolve(undefined);
     const asked: Asked = ASKED.get(this) ?? new Map();
     ASKED.set(this, asked);
     return new Promise((resolve) => asked.set(outbound.mark(this.number, MarkFlag.now), resolve));
@@ -345,7 +345,13 @@ export class Conn extends Line implements Session, FaceHost {
     const { stay } = this;
     if (stay === undefined || this.readyState !== "open") return;
     stay.bits |= StayBit.released;
-    this.server.keeper?.handleReleased(this);
+    try {
+      // An app may wait for these before it gives the answers for which the session waits.
+      this.endAsked();
+      if (this.flow !== undefined) this.handleMarked(this.flow.mark, 0);
+    } finally {
+      this.server.keeper?.handleReleased(this);
+    }
   }
 
   /** Counts an answer that the client waits for, or one that it got. */
@@ -404,11 +410,20 @@ export class Conn extends Line implements Session, FaceHost {
     this.readyState = "closed";
     this.volatileOptions = undefined;
     this.flow = undefined;
-    for (const answer of ASKED.get(this)?.values() ?? []) answer(undefined);
-    ASKED.delete(this);
+    this.endAsked();
     this.server.forget(this);
     if (typeof this.face !== "string") this.face.end();
     this.emit("close", words, description);
+  }
+
+  private endAsked(): void {
+    for (const answer of ASKED.get(this)?.values() ?? []) answer(undefined);
+    ASKED.delete(this);
+  }
+
+  /** Whether the node answers marks: not of a session that it hands over. */
+  private get takesMarks(): boolean {
+    return this.machine.outbound.takes("Mark") && this.stay?.has(StayBit.released) !== true;
   }
 
   private get isOver(): boolean {
@@ -438,11 +453,10 @@ export class Conn extends Line implements Session, FaceHost {
 
   /** Sends a mark: the node answers when everything written so far has left. */
   private askWhenLeft(sent: Sent[], isWatched = false): void {
-    const { outbound } = this.machine;
     const bytes = this.unmarkedBytes;
     this.unmarkedBytes = 0;
-    if (!outbound.takes("Mark")) return;
-    this.flow = new Flow(outbound.mark(this.number, 0), bytes, sent, isWatched || this.watchesFlush);
+    if (!this.takesMarks) return;
+    this.flow = new Flow(this.machine.outbound.mark(this.number, 0), bytes, sent, isWatched || this.watchesFlush);
   }
 
   private get watchesFlush(): boolean {
