@@ -23,8 +23,10 @@ use super::uplink::Uplink;
 use crate::hub::{Trunk, TrunkNumber};
 use crate::sid::Sid;
 
-/// The most adoptions of one shard that an app server has not answered.
-const ADOPTIONS_MAX: usize = 64;
+/// The most adoptions of one shard that an app server has not answered. Few, because when the app
+/// server dies in one of them, all of them are closed and nothing of them is kept: nobody can tell
+/// which one was the cause.
+const ADOPTIONS_MAX: usize = 16;
 /// The interval between two steps with idle sessions.
 const PACE: Duration = Duration::from_millis(50);
 
@@ -206,6 +208,7 @@ impl Shard {
         let Some(keepsake) = &mut live.keepsake else { return };
         let Some(journey) = keepsake.journey.take() else { return };
         keepsake.eager = false;
+        keepsake.begin_stay(self.now);
         let leaves = keepsake.standing.leaves;
         // Sockets that the app server has not connected are none of the app's.
         let board = &mut self.boards[usize::from(hub)];

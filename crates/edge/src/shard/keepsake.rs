@@ -6,6 +6,8 @@
 //! request, with numbers of the shard's [`Interner`] for what many requests have in common, and one
 //! for each socket.
 
+use std::time::Duration;
+
 use trunkline_clock::Timestamp;
 use trunkline_engineio::TransportKind;
 use trunkline_switchboard::NamespaceKey;
@@ -36,6 +38,12 @@ const PERSONAL: &[&str] = &[
     "x-real-ip",
     "x-request-id",
 ];
+/// A stay at an app server that is not longer is a short one: a session that brings its app server
+/// down with the first thing that happens there does so sooner.
+const SHORT_STAY: Duration = Duration::from_secs(10);
+/// The short stays in a row, each ended by the loss of its app server, after which the session is
+/// taken for the cause. One may be chance: another session of that app server, or its machine.
+const SHORT_STAYS_MAX: u8 = 2;
 /// In the place of the number of a pair: both texts follow.
 const INLINE: u32 = 0;
 /// The first number of a shared pair; those before it are `INLINE` and the personal headers.
@@ -50,9 +58,24 @@ pub(crate) struct Keepsake {
     pub(super) standing: StandingFlags,
     /// Set when the client has said something that nobody has read.
     pub(super) eager: bool,
+    stay: Stay,
     /// Set from the moment at which nothing goes to the old app server until the new one has
     /// accepted.
     pub(super) journey: Option<Box<Journey>>,
+}
+
+const _: () = assert!(size_of::<Keepsake>() <= 56);
+
+/// How the session has fared with the app servers that took it over. Small, because every session
+/// has one.
+#[derive(Clone, Copy, Debug, Default)]
+struct Stay {
+    /// Set when the present app server is not the first one.
+    adopted: bool,
+    /// The last app servers that were lost soon after they had taken the session over.
+    losses: u8,
+    /// The time at which the present one did, in whole seconds, which begin again after 18 hours.
+    since: u16,
 }
 
 /// The last state of one socket.
@@ -85,7 +108,7 @@ pub(crate) struct Journey {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Past {
     pub(super) source: SourceKey,
-    pub(super) keep: std::time::Duration,
+    pub(super) keep: Duration,
 }
 
 impl Journey {
@@ -118,6 +141,7 @@ impl Keepsake {
             sockets: Vec::new(),
             standing: StandingFlags::default(),
             eager: false,
+            stay: Stay::default(),
             journey: None,
         })
     }
@@ -171,6 +195,24 @@ impl Keepsake {
         self.sockets.retain(|one| is_there(one.nsp, one.parts().socket));
     }
 
+    /// Notes that an app server has taken the session over.
+    pub(super) fn begin_stay(&mut self, now: Timestamp) {
+        let Stay { losses, .. } = self.stay;
+        self.stay = Stay { adopted: true, losses, since: seconds(now) };
+    }
+
+    /// Notes that the session leaves its app server, because that is lost or hands it over. True
+    /// when it has brought down too many.
+    pub(super) fn end_stay(&mut self, now: Timestamp, is_lost: bool) -> bool {
+        let Stay { adopted, since, losses } = self.stay;
+        let lasted = Duration::from_secs(seconds(now).wrapping_sub(since).into());
+        self.stay.losses = match adopted && lasted <= SHORT_STAY {
+            true => losses + u8::from(is_lost),
+            false => 0,
+        };
+        self.stay.losses >= SHORT_STAYS_MAX
+    }
+
     /// Whether the session's last app server is gone, or about to be.
     pub(super) fn is_between(&self) -> bool {
         self.journey.is_some()
@@ -190,6 +232,11 @@ impl Keepsake {
         });
         uses
     }
+}
+
+fn seconds(now: Timestamp) -> u16 {
+    let seconds = now.as_micros() / 1_000_000 % (u64::from(u16::MAX) + 1);
+    u16::try_from(seconds).unwrap_or_default()
 }
 
 impl KeptSocket {

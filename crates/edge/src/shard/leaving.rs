@@ -73,6 +73,10 @@ impl Shard {
         if let Some(shard_trunk) = self.trunks.get(&self.slots.at(index).trunk) {
             shard_trunk.trunk.session_removed();
         }
+        let now = self.now;
+        if let Some(keepsake) = self.slots.live(index).and_then(|live| live.keepsake.as_mut()) {
+            keepsake.end_stay(now, false);
+        }
         self.wait_for_home(index, Origin::HandedOver, past);
     }
 

@@ -31,8 +31,9 @@ struct UnderWay {
 enum Fate {
     /// It ends for a reason of its own.
     Over(CloseReason, &'static str),
-    /// Its app server died while it took the session over: that may have been the cause, so no
-    /// other one is asked and nothing is kept.
+    /// Its app server died while it took the session over, or was the second one in a row to be lost
+    /// soon after it had: the session may have been the cause, so no other one is asked and nothing
+    /// is kept.
     Poison,
     /// The app server had not heard of it yet.
     Again,
@@ -98,7 +99,7 @@ impl Shard {
         under_way: UnderWay,
         tally: &Tally,
     ) {
-        let fate = self.fate_of(index, past, &under_way);
+        let fate = self.fate_of(index, (reason, past), &under_way);
         let slot = self.slots.at(index);
         let was_open = matches!(slot.number, NumberState::Open | NumberState::Leaving);
         slot.number = NumberState::Free;
@@ -112,6 +113,9 @@ impl Shard {
             }
             Fate::Poison => {
                 self.leave_switchboard(index, None, "lost");
+                if was_open {
+                    self.env.metrics.count_rehomed(Origin::Orphan, "lost");
+                }
                 self.orphans.waiting.push_front((key, CloseReason::AppServerLostInDoubt));
                 tally.in_doubt();
             }
@@ -143,7 +147,13 @@ impl Shard {
         }
     }
 
-    fn fate_of(&mut self, index: u32, past: Option<Past>, under_way: &UnderWay) -> Fate {
+    fn fate_of(
+        &mut self,
+        index: u32,
+        (reason, past): (CloseReason, Option<Past>),
+        under_way: &UnderWay,
+    ) -> Fate {
+        let now = self.now;
         let is_rehomeable = self.is_rehomeable(index);
         let slot = self.slots.at(index);
         let number = slot.number;
@@ -151,7 +161,7 @@ impl Shard {
         if let Some((reason, description)) = live.held.as_ref().and_then(|held| held.ended) {
             return Fate::Over(reason, description);
         }
-        let Some(keepsake) = &live.keepsake else { return Fate::Orphan };
+        let Some(keepsake) = &mut live.keepsake else { return Fate::Orphan };
         let Some(past) = past else { return Fate::Orphan };
         match number {
             // What it said proves more than its counts.
@@ -159,7 +169,11 @@ impl Shard {
             NumberState::Adopting => Fate::Poison,
             NumberState::Open | NumberState::Leaving => {
                 let standing = keepsake.standing;
-                if under_way.in_doubt || standing.owes || standing.inside_packet {
+                // One that leaves in its own time is not brought down.
+                let is_poison = keepsake.end_stay(now, reason == CloseReason::AppServerLost);
+                if is_poison {
+                    Fate::Poison
+                } else if under_way.in_doubt || standing.owes || standing.inside_packet {
                     Fate::InDoubt
                 } else if is_rehomeable && !live.session.is_closed() {
                     Fate::Waits(past)

@@ -4,6 +4,7 @@
 mod adoption;
 mod doubt;
 mod leaving;
+mod poison;
 mod waiting;
 
 use std::time::Duration;
