@@ -18,6 +18,8 @@ const CLOSE_MS_MAX = 2_000;
 export interface WireHandlers {
   onOpen(): void;
   onBatch(batch: Buffer): void;
+  /** The kernel has taken a batch of ours. */
+  onSent(): void;
   /** The node answered the upgrade with another HTTP status; nothing follows. */
   onRefused(status: number, body: string): void;
   /** Called when the stream ended, or could not be opened (then `error` says why); the last event. */
@@ -30,6 +32,8 @@ export interface Wire {
   readonly from: string | undefined;
   /** Whether a batch was read that will be handed on before anything else is read; absent where that is not known. */
   readonly hasRead?: boolean;
+  /** Whether something that was sent is still in this process; absent where that is not known. */
+  readonly isBlocked?: boolean;
   /** Sends one batch. The buffer must not be changed until `sent` is called. */
   send(batch: Buffer, sent: () => void): void;
   /** Sends what is under way, then closes. */
@@ -89,8 +93,15 @@ class WsWire implements Wire {
     return (this.socket as { _receiver?: { _state?: unknown } })._receiver?._state === DEFER_EVENT;
   }
 
+  get isBlocked(): boolean {
+    return this.socket.bufferedAmount > 0;
+  }
+
   send(batch: Buffer, sent: () => void): void {
-    this.socket.send(batch, { binary: true, compress: false }, sent);
+    this.socket.send(batch, { binary: true, compress: false }, () => {
+      sent();
+      this.handlers.onSent();
+    });
   }
 
   close(code: number): void {

@@ -35,6 +35,12 @@ export class HangWatch {
     if (heldBytes === 0) this.stop();
   }
 
+  /** Handles that the node reads, although credit that it gives is not read here. */
+  noteTaken(): void {
+    this.hasMoved = true;
+    this.quietMs = 0;
+  }
+
   /** Handles one more frame that waits for credit. @param heldBytes the bytes of all that wait */
   noteHeld(heldBytes: number): void {
     if (this.isPaused) return;

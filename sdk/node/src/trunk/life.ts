@@ -6,6 +6,7 @@ import { Carrier } from "./carrier.js";
 import type { TrunklineError } from "./errors.js";
 import { Gap } from "./gap.js";
 import type { WelcomeInfo } from "./info.js";
+import { Intake } from "./intake.js";
 import type { Machine } from "./machine.js";
 import type { Stream } from "./stream.js";
 
@@ -16,6 +17,7 @@ const BROKEN = 1006;
 export class Life {
   readonly machine: Machine;
   private readonly carrier: Carrier;
+  private readonly intake: Intake;
   private resume: WelcomeInfo["resume"];
   private present: Gap | undefined;
   private saysGoodbye = false;
@@ -24,6 +26,7 @@ export class Life {
     this.machine = machine;
     this.resume = resume;
     this.carrier = new Carrier(stream, resume !== undefined, (batch) => machine.outbound.recycle(batch));
+    this.intake = new Intake(machine, stream);
   }
 
   /** Present while there is no stream, and another one may come. */
@@ -34,6 +37,17 @@ export class Life {
   /** What the node must know to continue this life on another stream. */
   get resumption(): { readonly trunk: string; readonly received: number } | undefined {
     return this.resume && { trunk: this.resume.trunk, received: this.machine.received };
+  }
+
+  handleBatch(batch: Buffer): void {
+    this.intake.take(batch);
+  }
+
+  /** Handles that the kernel has taken a batch of ours. */
+  handleSent(): void {
+    if (!this.intake.isWaiting) return;
+    this.machine.outbound.noteTaken();
+    this.intake.handleDrained();
   }
 
   /** Sends a batch, or keeps it for the next stream. */
@@ -63,6 +77,7 @@ export class Life {
   break(error: TrunklineError, onOver: () => void): void {
     this.carrier.pause();
     this.machine.handleBreak();
+    this.intake.handleBreak();
     this.present = new Gap(error, this.resume?.ms ?? 0, this.machine.outbound.heldBroadcasts, onOver);
   }
 
@@ -76,6 +91,7 @@ export class Life {
     this.present = undefined;
     this.resume = resume ?? this.resume;
     this.machine.handleResumed();
+    this.intake.handleResumed(stream);
     return true;
   }
 
@@ -86,6 +102,7 @@ export class Life {
     gap?.end();
     const lost = gap?.broadcastsLost ?? this.machine.outbound.heldBroadcasts;
     this.machine.handleLost();
+    this.intake.end();
     return lost;
   }
 }

@@ -6,6 +6,7 @@
  * Machine.handleTick} at each ping interval, and the methods that send. Output: frames gather in {@link
  * Machine.outbound}; the host is asked once per turn to flush it at the end of the turn.
  */
+import { Answers } from "./answers.js";
 import { Asked } from "./asked.js";
 import { closeFrame, decodeBody, decodeOpen, openFrame } from "./decode.js";
 import {
@@ -46,6 +47,7 @@ export class Machine {
   private readonly sessions = new Sessions();
   /** Numbers that the node has closed because it hands the session over, and that we have not closed. */
   private readonly leaving = new Set<number>();
+  private readonly answers: Answers;
   private readonly asked: Asked;
   private readonly receipts: Receipts;
   private readonly turn = new Turn();
@@ -59,6 +61,7 @@ export class Machine {
     this.host = host;
     this.counters = counters;
     this.outbound = new Outbound(host, counters);
+    this.answers = new Answers(this.outbound, host);
     this.asked = new Asked(this.outbound);
     this.receipts = new Receipts(this.outbound);
   }
@@ -83,9 +86,26 @@ export class Machine {
     this.outbound.open(welcome.credit, welcome.batchBytesMax, info);
   }
 
+  /** Whether the node must know which batches are begun. */
+  get tellsBegun(): boolean {
+    return this.receipts.tellsBegun;
+  }
+
   handleBatch(batch: Buffer): void {
-    if (this.state === "ended") return;
+    this.countBatch(batch, false);
+    this.handleCounted(batch);
+  }
+
+  /** Counts a batch. @param isForApp whether the node must be told first that it is begun */
+  countBatch(batch: Buffer, isForApp: boolean): void {
+    this.pulse.note();
     this.receipts.count(batch.length);
+    if (isForApp && this.state !== "ended") this.receipts.begin();
+  }
+
+  /** Handles a batch that was counted. */
+  handleCounted(batch: Buffer): void {
+    if (this.state === "ended") return;
     this.handleFrames(batch);
     if (this.receipts.isDue) this.outbound.schedule();
   }
@@ -162,13 +182,7 @@ export class Machine {
 
   accept(number: number, session: Session, sid: string, headers: Header[], lasting: Header[]): void {
     this.sessions.set(number, session);
-    if (sid === "" && headers.length === 0 && lasting.length === 0) return this.outbound.acceptPlainly(number);
-    if (this.frame({ type: "Accept", session: number, sid, headers, lasting })) return;
-    this.host.onUnsent(
-      "response",
-      "the app's headers for a client's handshake are more than the node takes: they are left out",
-    );
-    this.outbound.acceptPlainly(number);
+    if (this.state !== "ended") this.answers.accept(number, sid, headers, lasting);
   }
 
   /** Accepts an adopted session: in order, because the node ends its sockets that were not attached before. */
@@ -179,21 +193,11 @@ export class Machine {
   /** Rejects a handshake. The node may use the number again afterwards. */
   reject(number: number, response: ClientResponse): void {
     this.sessions.delete(number);
-    if (!this.frame({ type: "Reject", session: number, response }))
-      this.frame({ type: "Reject", session: number, response: this.tooLong() });
+    if (this.state !== "ended") this.answers.reject(number, response);
   }
 
   respond(requestId: number, response: ClientResponse): void {
-    if (!this.frame({ type: "Response", requestId, response }))
-      this.frame({ type: "Response", requestId, response: this.tooLong() });
-  }
-
-  private tooLong(): ClientResponse {
-    this.host.onUnsent(
-      "response",
-      "an answer of the app to a client's request is more than the node takes: the client gets 500",
-    );
-    return { status: 500, headers: [], body: Buffer.alloc(0) };
+    if (this.state !== "ended") this.answers.respond(requestId, response);
   }
 
   /** Sends changed options. */

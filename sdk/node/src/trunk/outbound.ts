@@ -390,6 +390,11 @@ export class Outbound {
     this.hang.pause();
   }
 
+  /** Handles that the stream has taken something: the node does not hang. */
+  noteTaken(): void {
+    this.hang.noteTaken();
+  }
+
   /** Goes on with another stream. */
   resume(): void {
     this.hang.resume(this.held.bytes);

@@ -26,6 +26,8 @@ export interface StreamHandlers {
   settings(from: string | undefined): string;
   onWelcome(welcomed: Welcomed): void;
   onBatch(batch: Buffer): void;
+  /** Called when the kernel has taken a batch of ours. */
+  onSent(): void;
   /** Called when the answer to `Hello` is an error, or is one for us. */
   onUnwelcome(cause: EndCause): void;
   /** Called when the node answered the upgrade with another HTTP status. */
@@ -61,6 +63,7 @@ export class Stream {
         if (this.isWelcomed) handlers.onBatch(batch);
         else this.answered(batch);
       }),
+      onSent: unlessLeft(handlers.onSent),
       onRefused: unlessLeft(handlers.onRefused),
       onClose: unlessLeft((code: number, reason: string, error: Error | undefined) => {
         clearTimeout(this.timer);
@@ -72,6 +75,11 @@ export class Stream {
   /** Whether a batch was read that will be handed on before anything else is read. */
   get hasRead(): boolean {
     return this.wire.hasRead === true;
+  }
+
+  /** Whether something that was sent is still in this process. */
+  get isBlocked(): boolean {
+    return this.wire.isBlocked === true;
   }
 
   /** Sends one batch. The buffer must not be changed until `sent` is called. */

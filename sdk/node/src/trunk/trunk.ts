@@ -138,7 +138,8 @@ export class Trunk {
     this.stream = new Stream(this.config, {
       settings: (from) => this.helloSettings(from),
       onWelcome: (welcomed) => this.welcomed(welcomed),
-      onBatch: (batch) => this.machine?.handleBatch(batch),
+      onBatch: (batch) => this.life?.handleBatch(batch),
+      onSent: () => this.life?.handleSent(),
       onUnwelcome: (cause) => this.ended(cause),
       onRefused: (status, body) => this.refused(status, body),
       onSilence: (forMs) => this.failed(this.failures.silent(forMs)),
