@@ -68,6 +68,7 @@ pub struct Inner {
     pub(crate) trunks_refused: Family<Cause, Counter>,
     pub(crate) trunks_ended: Family<Cause, Counter>,
     pub(crate) trunks_resumed: Counter,
+    pub(crate) trunks_forgotten: Counter,
     pub(crate) trunk_received_bytes: Counter,
     pub(crate) trunk_waits_expired: Counter,
     pub(crate) trunk_sent_bytes: Counter,
@@ -350,6 +351,11 @@ impl Metrics {
             "trunkline_trunks_resumed",
             "Trunks continued on another stream",
             m.trunks_resumed.clone(),
+        );
+        registry.register(
+            "trunkline_trunks_forgotten",
+            "Times that what an app server had not confirmed became too much to keep",
+            m.trunks_forgotten.clone(),
         );
         registry.register(
             "trunkline_client_tokens_refused",

@@ -337,17 +337,18 @@ fn an_app_server_that_said_that_it_leaves_has_left_even_if_it_could_not_be_answe
     let mut last = encode(Opcode::Binary, &end.ask(1), mask).to_vec();
     last.extend_from_slice(&encode(Opcode::Close, &1000_u16.to_be_bytes(), mask));
     line.stream.write_all(&last).unwrap();
-    let ended = || {
-        let mut text = String::new();
-        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
-        let is_it = |line: &&str| {
-            line.starts_with("trunkline_trunks_ended_total{") && !line.ends_with(" 0")
-        };
-        text.lines().find(is_it).map(str::to_owned)
-    };
+    let ended = || counted(&registry, "trunkline_trunks_ended_total{");
     wait_for("the end of the trunk", || ended().is_some());
     assert_eq!(ended().unwrap(), r#"trunkline_trunks_ended_total{cause="app_server_closed"} 1"#);
     running.stop();
+}
+
+/// The first line with this beginning whose value is not 0.
+fn counted(registry: &Registry, beginning: &str) -> Option<String> {
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, registry).unwrap();
+    let is_it = |line: &&str| line.starts_with(beginning) && !line.ends_with(" 0");
+    text.lines().find(is_it).map(str::to_owned)
 }
 
 fn wait_for(what: &str, is_there: impl Fn() -> bool) {

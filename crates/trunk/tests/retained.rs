@@ -105,6 +105,7 @@ fn beyond_the_bound_everything_is_forgotten_until_the_other_end_has_it() {
     retained.note(&batch(4));
     assert_eq!(again(&mut retained, 2), Err(CannotResume::Forgotten));
     assert_eq!(again(&mut retained, 3), Ok(vec![4]), "that one has what was forgotten");
+    assert!(retained.take_forgotten() && !retained.take_forgotten(), "it is said once");
 }
 
 #[test]

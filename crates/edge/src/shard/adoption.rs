@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::BytesMut;
 use trunkline_engineio::{CloseReason, TransportKind};
 use trunkline_switchboard::SessionKey;
 use trunkline_trunk::{
@@ -120,6 +121,22 @@ impl Shard {
             trunk.session_removed();
             return true;
         };
+        let mut frame = BytesMut::new();
+        Frame::Adopt(Box::new(adopt)).encode(&mut frame);
+        let bytes = frame.len();
+        if bytes > self.env.limits.trunk_batch_bytes_max {
+            // No app server could read it.
+            trunk.session_removed();
+            self.give_up_home(key.slot, CloseReason::AppServerLost, "no_home");
+            if let Some(times) = self.env.directory.note("adopt_too_long") {
+                tracing::warn!(
+                    bytes,
+                    times,
+                    "sessions are closed, because what another app server needs of them is longer than trunk_batch_bytes_max"
+                );
+            }
+            return true;
+        }
         let now = self.now;
         let slot = self.slots.at(key.slot);
         if slot.number.send(FrameKind::Adopt).is_err() {
@@ -137,7 +154,7 @@ impl Shard {
         }
         if let Some(shard_trunk) = self.trunks.get_mut(&number) {
             shard_trunk.adopting += 1;
-            Frame::Adopt(Box::new(adopt)).encode(&mut shard_trunk.out);
+            shard_trunk.out.extend_from_slice(&frame);
         }
         self.homes.asked.push_back((now + self.env.limits.handshake_timeout, key));
         true

@@ -41,6 +41,8 @@ pub(super) struct Homes {
     pub(super) next_hub: u16,
     /// The times at which each adoption is given up, in order; some are answered by then.
     pub(super) asked: VecDeque<(Timestamp, SlotKey)>,
+    /// The times at which an app server must have handed each over, in order; some are by then.
+    pub(super) leaving: VecDeque<(Timestamp, SlotKey)>,
     /// The time at which some more of the idle ones are given to app servers.
     pub(super) next_at: Option<Timestamp>,
     /// The part of a session that the steps so far have left over.
@@ -79,8 +81,8 @@ impl Homes {
     /// The next time at which something has to be done about them.
     pub(super) fn deadline(&self, wait: Duration) -> Option<Timestamp> {
         let ends = self.hubs.values().filter_map(|queue| queue.deadline(wait));
-        let asked = self.asked.front().map(|(at, _)| *at);
-        ends.chain(asked).chain(self.next_at).min()
+        let first = |list: &VecDeque<(Timestamp, SlotKey)>| list.front().map(|(at, _)| *at);
+        ends.chain(first(&self.asked)).chain(first(&self.leaving)).chain(self.next_at).min()
     }
 
     /// The hubs, each first in its turn: one hub's sessions must not use up what all may have.
@@ -155,9 +157,16 @@ impl Shard {
         let Some(live) = self.slots.live(index) else { return };
         let Some(keepsake) = &mut live.keepsake else { return };
         let state = SocketState { socket: &frame.socket, pid: &frame.pid, state: &frame.state };
-        keepsake.set_state(key, state);
+        let is_kept = keepsake.set_state(key, state);
         if keepsake.standing.leaves {
             self.begin_leaving(index);
+        }
+        if !is_kept && let Some(times) = self.env.directory.note("state_not_kept") {
+            tracing::warn!(
+                trunk,
+                times,
+                "states of sockets are too long to be kept; their sessions are closed when their app server is lost"
+            );
         }
     }
 
@@ -252,9 +261,13 @@ impl Shard {
 
     /// Lets a post wait until the session has a home.
     pub(super) fn park_post(&mut self, index: u32, command: Command) {
-        if let Some(journey) = self.slots.live(index).and_then(Live::journey) {
-            journey.parked.push(command);
+        let Some(live) = self.slots.live(index) else { return };
+        let is_second = live.is_posting();
+        let Some(journey) = live.journey() else { return };
+        if is_second || !journey.parked.is_empty() {
+            return self.refuse_overlap(index, command);
         }
+        journey.parked.push(command);
         self.note_demand(index);
     }
 
@@ -353,6 +366,7 @@ impl Shard {
         for hub in due {
             self.look_at_ends(hub);
         }
+        self.look_at_leaving();
         while let Some((until, key)) = self.homes.asked.pop_front_if(|(at, _)| *at <= self.now) {
             let timeout = self.env.limits.handshake_timeout;
             let is_unanswered = |slot: &mut Slot| {

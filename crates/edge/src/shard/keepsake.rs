@@ -22,6 +22,8 @@ use super::interner::Interner;
 const REQUEST_BYTES_MAX: usize = 16 * 1024;
 /// The longest state of a socket that is kept.
 const STATE_BYTES_MAX: usize = 64 * 1024;
+/// The most bytes that are kept for one session: its request and the states of its sockets.
+const BYTES_MAX: usize = 256 * 1024;
 
 /// Headers whose values are hardly ever the same for two clients.
 const PERSONAL: &[&str] = &[
@@ -164,19 +166,28 @@ impl Keepsake {
     }
 
     /// Keeps the state of a socket in the place of its last one. A state that is empty or too long
-    /// leaves none.
-    pub(super) fn set_state(&mut self, nsp: NamespaceKey, socket: SocketState<'_>) {
+    /// leaves none. False when it is too long, by itself or with all the others.
+    pub(super) fn set_state(&mut self, nsp: NamespaceKey, socket: SocketState<'_>) -> bool {
         self.sockets.retain(|one| one.nsp != nsp || one.parts().socket != socket.socket);
-        if socket.state.is_empty() || socket.state.len() > STATE_BYTES_MAX {
-            return;
+        if socket.state.is_empty() {
+            return true;
         }
-        let mut bytes =
-            Vec::with_capacity(socket.socket.len() + socket.pid.len() + socket.state.len() + 2 * 5);
+        let length = socket.socket.len() + socket.pid.len() + socket.state.len() + 2 * 5;
+        if socket.state.len() > STATE_BYTES_MAX || self.bytes() + length > BYTES_MAX {
+            return false;
+        }
+        let mut bytes = Vec::with_capacity(length);
         put_text(&mut bytes, socket.socket);
         put_text(&mut bytes, socket.pid);
         bytes.extend_from_slice(socket.state);
         self.sockets.reserve_exact(1);
         self.sockets.push(KeptSocket { nsp, bytes: bytes.into_boxed_slice() });
+        true
+    }
+
+    /// Bytes that are kept.
+    pub(super) fn bytes(&self) -> usize {
+        self.request.len() + self.sockets.iter().map(|one| one.bytes.len()).sum::<usize>()
     }
 
     /// The last state of a socket.

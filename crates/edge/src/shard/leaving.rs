@@ -5,14 +5,20 @@
 //! server has said all it had to say, it sends its own `Close`, and the session waits for another
 //! app server like one whose app server was lost.
 
+use std::time::Duration;
+
 use trunkline_engineio::CloseReason;
 use trunkline_switchboard::SessionKey;
 use trunkline_trunk::encode::encode_close;
 use trunkline_trunk::{CloseReason as WireReason, Frame, NumberState, Origin, StandingFlags};
 
 use super::Shard;
+use super::command::SlotKey;
 use super::keepsake::Journey;
-use super::slot::{State, number_of};
+use super::slot::{Live, State, number_of};
+
+/// The time in which an app server must hand over a session that it asked to.
+const LEAVING_MAX: Duration = Duration::from_secs(30);
 
 impl Shard {
     /// Notes what an app server says about a session.
@@ -45,6 +51,35 @@ impl Shard {
         }
         keepsake.journey = Some(Box::new(Journey::new(Origin::HandedOver, now)));
         encode_close(&mut shard_trunk.out, session, WireReason::HandedOver, "");
+        let key = SlotKey { shard: self.index, slot: index, generation: slot.generation };
+        self.homes.leaving.push_back((now + LEAVING_MAX, key));
+    }
+
+    /// Closes the sessions that an app server has not handed over in time. Nobody can tell what it
+    /// still does for them; their clients can return.
+    pub(super) fn look_at_leaving(&mut self) {
+        while let Some((until, key)) = self.homes.leaving.pop_front_if(|(at, _)| *at <= self.now) {
+            let is_late = |slot: &mut super::Slot| {
+                slot.number == NumberState::Leaving
+                    && slot
+                        .live()
+                        .and_then(Live::journey)
+                        .is_some_and(|journey| journey.since + LEAVING_MAX == until)
+            };
+            if !self.slots.of(key).is_some_and(is_late) {
+                continue;
+            }
+            let index = key.slot;
+            let past = self.past_of(index);
+            let parked = self.end_keepsake(index, past, "in_doubt");
+            self.env.metrics.count_rehomed(Origin::HandedOver, "in_doubt");
+            let hub = usize::from(self.slots.at(index).hub);
+            self.boards[hub].remove_session(SessionKey(index));
+            self.close_unheard(index, CloseReason::AppServerLostInDoubt);
+            for command in parked {
+                self.handle(command);
+            }
+        }
     }
 
     /// Handles the `Close` of an app server that was asked for the session, or ends it in the usual

@@ -91,7 +91,11 @@ impl Shard {
         if let Some(held) = slot.live().and_then(|live| live.held.as_mut()) {
             // The previous POST's body has arrived, so this one does not overlap with it; but it is
             // not decoded yet.
-            return held.park(Command::PostBegin { asked, reply });
+            let command = Command::PostBegin { asked, reply };
+            if held.has_parked() {
+                return self.refuse_overlap(key.slot, command);
+            }
+            return held.park(command);
         }
         if let Some(mut uplink) = Uplink::new(&mut self.trunks, slot.uplink(), number)
             && !uplink.has_credit()
@@ -122,6 +126,19 @@ impl Shard {
         };
         if let Err(PostBegun::Wanted { key, .. }) = reply.send(begun) {
             self.post_gone(key, Some(POST_BROKEN));
+        }
+    }
+
+    /// Refuses a POST that began before the one before it was over, as Engine.IO does.
+    pub(super) fn refuse_overlap(&mut self, index: u32, command: Command) {
+        let now = self.now;
+        if let Some(live) = self.slots.live(index) {
+            live.session.handle_overlapping_post(now);
+        }
+        self.count_misbehaviour("posts_overlap");
+        self.mark_dirty(index);
+        if let Command::PostBegin { reply, .. } = command {
+            let _ = reply.send(PostBegun::Status(400));
         }
     }
 
@@ -256,6 +273,16 @@ fn unknown_sid(sid: &Sid) -> Refusal {
 }
 
 impl Live {
+    /// Whether the body of a POST is on its way.
+    pub(super) fn is_posting(&self) -> bool {
+        match &self.carrier {
+            Carrier::Polling(polling) => {
+                polling.posting.as_ref().is_some_and(|cutter| !cutter.is_closed())
+            }
+            Carrier::Promised | Carrier::Stream(_) | Carrier::Gone => false,
+        }
+    }
+
     /// Takes the held poll with this number, to answer it now.
     pub(super) fn take_held(&mut self, poll: PollKey) -> Option<Reply<Answer>> {
         let Carrier::Polling(polling) = &mut self.carrier else { return None };

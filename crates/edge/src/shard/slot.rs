@@ -194,7 +194,8 @@ impl Live {
         self.extra.as_ref().and_then(|extra| extra.lasting.clone())
     }
 
-    /// Bytes that wait for the client, and received bytes that are incomplete or not decoded yet.
+    /// Bytes that wait for the client, received bytes that are incomplete or not decoded yet, and
+    /// what is kept for another app server.
     pub(crate) fn held_bytes(&self) -> usize {
         let in_carrier = match &self.carrier {
             Carrier::Stream(stream) => stream.held_bytes(),
@@ -202,7 +203,8 @@ impl Live {
             Carrier::Promised | Carrier::Gone => 0,
         };
         let undecoded = self.held.as_ref().map_or(0, |held| held.undecoded_bytes());
-        self.session.outbox_bytes() + in_carrier + undecoded
+        let kept = self.keepsake.as_ref().map_or(0, |keepsake| keepsake.bytes());
+        self.session.outbox_bytes() + in_carrier + undecoded + kept
     }
 
     pub(crate) fn stream_is_idle(&self) -> bool {

@@ -78,6 +78,11 @@ impl Held {
         self.parked.push(command);
     }
 
+    /// Whether a post waits already.
+    pub(super) fn has_parked(&self) -> bool {
+        !self.parked.is_empty()
+    }
+
     /// Drops the bytes that are not decoded yet and frees their memory. The app server still gets
     /// the messages before them.
     pub(super) fn forget_undecoded(&mut self) {

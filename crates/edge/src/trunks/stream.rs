@@ -377,6 +377,12 @@ impl TrunkTask {
             self.node.sent(&batch);
             self.out.batch(batch, true);
         }
+        if self.node.take_forgotten()
+            && let Some(trunk) = &self.trunk
+        {
+            self.door.env().metrics.trunks_forgotten.inc();
+            tracing::warn!(hub = %self.hub.name, server = %trunk.server_id, "app server has confirmed too little of what it was sent: until it does, its trunk cannot continue on another stream, and when it is lost, its sessions are in doubt");
+        }
     }
 
     /// Queues the batch that begins with `Welcome`, which is not counted.

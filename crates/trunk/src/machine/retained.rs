@@ -51,6 +51,8 @@ pub struct Retained {
     begun: u64,
     done: u64,
     received: u64,
+    /// Set when everything was forgotten, until that is asked for.
+    has_forgotten: bool,
 }
 
 /// What an app server had not handled when it was lost: whole batches, in order.
@@ -92,6 +94,7 @@ impl Retained {
             begun: 0,
             done: 0,
             received: 0,
+            has_forgotten: false,
         }
     }
 
@@ -113,7 +116,13 @@ impl Retained {
             self.batches = VecDeque::new();
             self.bytes = 0;
             self.first = self.sent + 1;
+            self.has_forgotten = true;
         }
+    }
+
+    /// Whether everything was forgotten since the last call, because it was too much.
+    pub const fn take_forgotten(&mut self) -> bool {
+        core::mem::replace(&mut self.has_forgotten, false)
     }
 
     /// Handles a `Got`.

@@ -43,6 +43,11 @@ impl NodeTrunk {
         self.counts.retained.note(batch);
     }
 
+    /// Whether all kept batches were forgotten since the last call, because they were too many.
+    pub const fn take_forgotten(&mut self) -> bool {
+        self.counts.retained.take_forgotten()
+    }
+
     /// The confirmation for batches that have been received, to be put into a batch that is sent
     /// anyway.
     pub fn confirmation(&mut self) -> Option<Frame> {

@@ -2,6 +2,7 @@
 //! that hands them over.
 
 mod adoption;
+mod bounds;
 mod doubt;
 mod leaving;
 mod poison;
