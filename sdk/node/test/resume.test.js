@@ -340,6 +340,23 @@ test("broadcasts that are lost with a trunk that could not be resumed are counte
   assert.equal((await (await node.trunk()).next("Broadcast")).parts[0].data.toString().slice(0, 14), '2["meanwhile",');
 });
 
+test("what was for our own sockets alone does not reach them by a new trunk: they may be another app server's", async (t) => {
+  const { io, node, trunk, trunkline } = await start(t);
+  const [socket] = io.sockets.sockets.values();
+  const down = once(trunkline, "disconnect");
+  node.forget();
+  trunk.stream.terminate();
+  await until(() => trunkline.trunks[0].gap !== undefined);
+  io.to(socket.id).emit("own");
+  io.to("another").emit("others");
+  await down;
+  const next = await node.trunk();
+  const [first, second] = [await next.next("Broadcast"), await next.next("Broadcast")];
+  assert.notDeepEqual(first.rooms, [socket.id]);
+  assert.equal(first.rooms.length, 1);
+  assert.deepEqual(second.rooms, ["another"]);
+});
+
 test("what was broadcast during a break that is over is not sent again on a later trunk", async (t) => {
   let isAway = false;
   const { io, node, trunk, trunkline } = await start(t, {

@@ -6,6 +6,7 @@ import { encodeOptions, decodeOptions } from "../cluster/rooms.js";
 import type { MessageData } from "../cluster/messages.js";
 import { textsOf } from "../data/keys.js";
 import { isRecorded } from "../recovery/recovery.js";
+import type { Conn } from "../session/conn.js";
 import { partOf, type SendOptions } from "../session/parts.js";
 import { MessageType, type BroadcastOptions, type EncodedPart, type IoSocket, type Packet } from "../socketio/types.js";
 import type { PartData } from "../trunk/outbound_types.js";
@@ -70,13 +71,19 @@ export class Delivery {
    * Counts a broadcast to the room of one socket alone as sent on that socket's connection, for an app that reads
    * `writeBuffer`: with recovery, `socket.emit` is such a broadcast.
    */
-  private noteReceiver({ rooms, except, flags }: BroadcastOptions, encoded: EncodedPart[], parts: PartData[]): void {
-    if (rooms.size !== 1 || (except !== undefined && except.size > 0)) return;
-    const [room] = rooms;
-    const conn = typeof room === "string" ? this.scope.roster.attached.get(room) : undefined;
+  private noteReceiver(options: BroadcastOptions, encoded: EncodedPart[], parts: PartData[]): void {
+    const conn = this.onlyReceiver(options);
     if (conn === undefined) return;
+    const { flags } = options;
     const written: SendOptions = { volatile: flags?.volatile === true, compress: flags?.compress !== false };
     for (const [index, part] of parts.entries()) conn.noteSent(encoded[index], part, written);
+  }
+
+  /** The connection of the socket that alone gets a broadcast to its own room, if it is one of ours. */
+  private onlyReceiver({ rooms, except }: BroadcastOptions): Conn | undefined {
+    if (rooms.size !== 1 || (except !== undefined && except.size > 0)) return undefined;
+    const [room] = rooms;
+    return typeof room === "string" ? this.scope.roster.attached.get(room) : undefined;
   }
 
   /** Sends one frame to each node, and a message to each app server that must receive broadcasts. */
@@ -112,6 +119,7 @@ export class Delivery {
       rooms: textsOf(rooms),
       except: textsOf(except),
       parts,
+      isOwn: this.onlyReceiver(options) !== undefined,
     });
   }
 

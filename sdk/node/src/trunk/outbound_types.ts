@@ -44,4 +44,6 @@ export interface Broadcast {
   readonly rooms: string[];
   readonly except: string[];
   readonly parts: PartData[];
+  /** Whether it is for one socket alone, which this app server has. */
+  readonly isOwn?: boolean;
 }

@@ -330,7 +330,7 @@ export class Trunk {
     debug("up: node %s of version %s at %s", info.node, info.version, this.endpoint);
     for (const warning of info.warnings) this.host.onWarning(this, warning);
     if (this.lateSettings !== undefined) machine.changeSettings(this.lateSettings);
-    const waiting = this.waiting.takeAll();
+    const waiting = this.waiting.takeForNextTrunk();
     this.takesNumbers = info.frames.has("Number");
     // At once, even if there is nothing to broadcast yet: a node that does not know us cannot prove what a client of
     // ours has received.
