@@ -119,6 +119,15 @@ impl Hub {
         locked(&self.roster).trunks.iter().any(|trunk| takes_sessions_over(trunk, limits, now))
     }
 
+    /// Whether app servers are connected, but only such as never take a session over. One that
+    /// does, and hangs, will again.
+    pub(crate) fn is_without_homes(&self, limits: &Limits) -> bool {
+        let roster = locked(&self.roster);
+        let mut staying = roster.trunks.iter().filter(|trunk| !trunk.is_draining());
+        let others = staying.clone().all(|trunk| !trunk.own.rehome);
+        others && staying.any(|trunk| trunk.is_usable(limits.trunk_unread_bytes_max))
+    }
+
     fn pick_beside(
         &self,
         limits: &Limits,

@@ -32,6 +32,9 @@ use crate::hub::{Hub, Trunk, TrunkNumber};
 pub(super) const NOWHERE: TrunkNumber = 0;
 /// The interval of looks at sessions that have waited long but have only to wait for their turn.
 const LOOK: Duration = Duration::from_millis(250);
+/// The time for which sessions still wait when only app servers are there that never take one over.
+/// A deploy may start one of those and one that does at once; that is there a moment later.
+const OTHERS_WAIT: Duration = Duration::from_secs(2);
 
 /// The sessions of a shard that wait for an app server.
 #[derive(Debug, Default)]
@@ -62,6 +65,10 @@ pub(super) struct Queue {
     pub(super) could_go: Timestamp,
     /// The earliest time of the next look at those that have waited long.
     look_at: Timestamp,
+    /// The time of the next look at the app servers that are there.
+    roster_at: Timestamp,
+    /// Since when only app servers are there that never take a session over.
+    only_others: Option<Timestamp>,
 }
 
 impl Queue {
@@ -73,7 +80,12 @@ impl Queue {
 
     fn deadline(&self, wait: Duration) -> Option<Timestamp> {
         let (since, _) = self.since.front()?;
-        Some(self.end_of(*since, wait).max(self.look_at))
+        Some(self.end_of(*since, wait).max(self.look_at).min(self.roster_at))
+    }
+
+    /// Whether those that wait have waited long enough for another kind of app server.
+    fn is_hopeless(&self, now: Timestamp) -> bool {
+        self.only_others.is_some_and(|since| since + OTHERS_WAIT <= now)
     }
 }
 
@@ -386,6 +398,11 @@ impl Shard {
     fn look_at_ends(&mut self, hub: u16) {
         let now = self.now;
         let could_go = self.could_go(hub);
+        let only_others = self.is_without_homes(hub);
+        if let Some(queue) = self.homes.hubs.get_mut(&hub) {
+            queue.roster_at = now + LOOK;
+            queue.only_others = only_others.then(|| queue.only_others.unwrap_or(now));
+        }
         let wait = self.env.limits.home_wait;
         while let Some(queue) = self.homes.hubs.get_mut(&hub) {
             if could_go {
@@ -393,7 +410,8 @@ impl Shard {
                 queue.look_at = now + LOOK;
             }
             let Some((since, key)) = queue.since.front().copied() else { return };
-            let is_over = queue.end_of(since, wait) <= now && !could_go;
+            let is_long = queue.end_of(since, wait) <= now;
+            let is_over = (is_long || queue.is_hopeless(now)) && !could_go;
             let still_waits = self.slots.of(key).is_some_and(|slot| waits_since(slot, since));
             if still_waits && !is_over {
                 return;
@@ -414,16 +432,24 @@ impl Shard {
         self.hub(hub).is_some_and(|hub| hub.has_home(&self.env.limits, self.now))
     }
 
+    /// Whether only app servers of the hub are there that never take a session over.
+    pub(super) fn is_without_homes(&self, hub: u16) -> bool {
+        self.hub(hub).is_some_and(|hub| hub.is_without_homes(&self.env.limits))
+    }
+
     /// Closes a session without an app server, unless it has one by now.
     pub(super) fn close_orphan(&mut self, key: SlotKey, reason: CloseReason) {
         let Some(slot) = self.slots.of(key) else { return };
         if slot.waits_for_home() {
             let hub = slot.hub;
             let since = slot.live().and_then(Live::journey).map(|journey| journey.since);
-            let could_go = self.homes.hubs.get(&hub).map(|queue| queue.could_go);
+            let queue = self.homes.hubs.get(&hub);
+            let could_go = queue.map(|queue| queue.could_go);
+            let is_hopeless = queue.is_some_and(|queue| queue.is_hopeless(self.now));
             let wait = self.env.limits.home_wait;
             // It may have had a home meanwhile, or may get one now.
             if let Some(since) = since
+                && !(is_hopeless && self.is_without_homes(hub))
                 && (since.max(could_go.unwrap_or(since)) + wait > self.now || self.could_go(hub))
             {
                 return self.note_wait(key, hub, since);

@@ -27,6 +27,15 @@ struct UnderWay {
     adopt_unseen: bool,
 }
 
+/// The end of a trunk, as far as all of its sessions have it in common.
+#[derive(Clone, Copy)]
+struct Loss {
+    reason: CloseReason,
+    past: Option<Past>,
+    /// Set when only app servers are left that never take a session over.
+    only_others: bool,
+}
+
 /// What becomes of a session.
 enum Fate {
     /// It ends for a reason of its own.
@@ -54,7 +63,8 @@ impl Shard {
         } else {
             CloseReason::AppServerLost
         };
-        let past = gone.past();
+        let only_others = self.is_without_homes(gone.trunk.hub.number);
+        let loss = Loss { reason, past: gone.past(), only_others };
         let mut under_way = self.under_way(&gone, remains);
         let hub = usize::from(gone.trunk.hub.number);
         if let Some(feed) = gone.feed {
@@ -67,7 +77,7 @@ impl Shard {
                 State::Live(_) => {
                     let mut own = under_way.remove(&index).unwrap_or_default();
                     own.in_doubt |= remains.incomplete;
-                    self.lose_home(index, (reason, past), own, &gone.trunk.tally);
+                    self.lose_home(index, loss, own, &gone.trunk.tally);
                 }
                 State::Opening(_) => {
                     self.slots.at(index).number = NumberState::Free;
@@ -92,20 +102,14 @@ impl Shard {
         }
     }
 
-    fn lose_home(
-        &mut self,
-        index: u32,
-        (reason, past): (CloseReason, Option<Past>),
-        under_way: UnderWay,
-        tally: &Tally,
-    ) {
-        let fate = self.fate_of(index, (reason, past), &under_way);
+    fn lose_home(&mut self, index: u32, loss: Loss, under_way: UnderWay, tally: &Tally) {
+        let fate = self.fate_of(index, loss, &under_way);
         let slot = self.slots.at(index);
         let was_open = matches!(slot.number, NumberState::Open | NumberState::Leaving);
         slot.number = NumberState::Free;
         let key = SlotKey { shard: self.index, slot: index, generation: slot.generation };
         // The sockets of a session that its app had closed are none of the node's.
-        let past = past.filter(|_| was_open);
+        let past = loss.past.filter(|_| was_open);
         match fate {
             Fate::Over(reason, description) => {
                 self.leave_switchboard(index, past, "ended");
@@ -141,18 +145,13 @@ impl Shard {
                 }
                 // Its own app server is gone; broadcasts of others would be half a conversation.
                 self.leave_switchboard(index, past, "closed");
-                self.orphans.waiting.push_back((key, reason));
+                self.orphans.waiting.push_back((key, loss.reason));
                 tally.closed();
             }
         }
     }
 
-    fn fate_of(
-        &mut self,
-        index: u32,
-        (reason, past): (CloseReason, Option<Past>),
-        under_way: &UnderWay,
-    ) -> Fate {
+    fn fate_of(&mut self, index: u32, loss: Loss, under_way: &UnderWay) -> Fate {
         let now = self.now;
         let is_rehomeable = self.is_rehomeable(index);
         let slot = self.slots.at(index);
@@ -162,7 +161,7 @@ impl Shard {
             return Fate::Over(reason, description);
         }
         let Some(keepsake) = &mut live.keepsake else { return Fate::Orphan };
-        let Some(past) = past else { return Fate::Orphan };
+        let Some(past) = loss.past else { return Fate::Orphan };
         match number {
             // What it said proves more than its counts.
             NumberState::Adopting if under_way.adopt_unseen && !keepsake.is_seen() => Fate::Again,
@@ -170,12 +169,12 @@ impl Shard {
             NumberState::Open | NumberState::Leaving => {
                 let standing = keepsake.standing;
                 // One that leaves in its own time is not brought down.
-                let is_poison = keepsake.end_stay(now, reason == CloseReason::AppServerLost);
+                let is_poison = keepsake.end_stay(now, loss.reason == CloseReason::AppServerLost);
                 if is_poison {
                     Fate::Poison
                 } else if under_way.in_doubt || standing.owes || standing.inside_packet {
                     Fate::InDoubt
-                } else if is_rehomeable && !live.session.is_closed() {
+                } else if is_rehomeable && !live.session.is_closed() && !loss.only_others {
                     Fate::Waits(past)
                 } else {
                     Fate::Orphan

@@ -5,6 +5,7 @@ mod adoption;
 mod bounds;
 mod doubt;
 mod leaving;
+mod older;
 mod poison;
 mod waiting;
 
