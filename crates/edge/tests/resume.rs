@@ -343,6 +343,30 @@ fn an_app_server_that_said_that_it_leaves_has_left_even_if_it_could_not_be_answe
     running.stop();
 }
 
+#[test]
+fn an_app_server_that_confirms_nothing_is_noticed_when_it_is_too_much() {
+    let edge = edge_with(Limits::default());
+    let mut registry = Registry::default();
+    edge.metrics().register(&mut registry);
+    let running = edge.start().unwrap();
+    let (mut end, mut line) = End::connect(&running.inside(), "app");
+    let forgotten = || counted(&registry, "trunkline_trunks_forgotten_total");
+    let token = Bytes::from(vec![b'x'; 16]);
+    let pings = vec![Frame::Ping { token }; 1 << 16];
+    for sent in 0..17 {
+        assert!(sent > 10 || forgotten().is_none(), "after {sent} MiB");
+        line.write(&message(&pings));
+        let mut missing: usize = 1 << 20;
+        while missing > 0 {
+            let batches = line.read(1 << 20).expect("the node ended the stream");
+            missing = missing.saturating_sub(batches.iter().map(Bytes::len).sum());
+            batches.iter().for_each(|batch| end.received.note(clock(), batch.len(), true));
+        }
+    }
+    assert_eq!(forgotten().as_deref(), Some("trunkline_trunks_forgotten_total 1"));
+    running.stop();
+}
+
 /// The first line with this beginning whose value is not 0.
 fn counted(registry: &Registry, beginning: &str) -> Option<String> {
     let mut text = String::new();
