@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { MachineUnderTest, message } from "./support/machine.js";
 import { openFrame } from "./support/fake-node.js";
-import { adoptFrame } from "./support/homes.js";
-import { types } from "./support/app.js";
+import { adoptFrame, HOMES, REHOMES as REHOMES_APP } from "./support/homes.js";
+import { startApp, types, until } from "./support/app.js";
 
 /** A trunk with session 1 accepted, whose node has been told of everything so far. */
 function opened(options) {
@@ -119,7 +119,7 @@ test("without rehome the node is told with the next batch what was received", ()
 
 for (const rehomes of [false, true]) {
   const type = rehomes ? "Handled" : "Got";
-  test(`${type} leaves alone after 64 batches, after 256 KiB, and in a ping interval`, () => {
+  test(`${type} leaves alone after 64 batches, after 256 KiB, and when its time has come`, () => {
     const end = opened({ resume: true, rehomes });
     for (let count = 1; count < 64; count++) end.node({ type: "Credit", bytes: 1 });
     assert.deepEqual([end.isScheduled, end.take()], [false, []]);
@@ -129,10 +129,11 @@ for (const rehomes of [false, true]) {
     end.node({ type: "Relayed", from: "x", payload: Buffer.alloc(256 * 1024) });
     assert.deepEqual(types(end.take()), [type]);
     end.node({ type: "Credit", bytes: 1 });
-    assert.deepEqual(end.take(), []);
-    end.machine.handleTick();
+    assert.deepEqual([end.take(), end.machine.receipts.hasUntold], [[], true]);
+    end.machine.receipts.tell();
     assert.equal(end.isScheduled, true);
     assert.deepEqual(types(end.take()), [type]);
+    assert.equal(end.machine.receipts.hasUntold, false);
   });
 }
 
@@ -144,7 +145,8 @@ for (const [what, options] of [
     const end = opened(options);
     end.onMessage = (number, text) => end.machine.outbound.send(number, 0, text);
     for (let count = 0; count < 100; count++) end.node(message(1, "a"));
-    end.machine.handleTick();
+    assert.equal(end.machine.receipts.hasUntold, false);
+    end.machine.receipts.tell();
     assert.deepEqual(new Set(types(end.take())), new Set(["Send"]));
   });
 }
@@ -156,3 +158,24 @@ test("a Got for more batches than were sent is an error", () => {
   end.node({ type: "Got", batches: end.batches.length + 1 });
   assert.deepEqual(end.heard()[0].slice(0, 2), ["end", 1]);
 });
+
+for (const [type, options] of [
+  ["Got", { io: {} }],
+  ["Handled", REHOMES_APP],
+]) {
+  test(`${type} comes within a second, however long the ping interval and however quiet the app`, {
+    timeout: 20_000,
+  }, async (t) => {
+    const info = JSON.parse(HOMES.welcome.info);
+    info.resume = { trunk: "secret", ms: 2_000 };
+    const node = { welcome: { pingIntervalMs: 600_000, info: JSON.stringify(info) } };
+    const { trunk } = await startApp(t, { ...options, node });
+    await trunk.settle();
+    const told = () => trunk.gots.length + trunk.frames.filter((frame) => frame.type === "Handled").length;
+    for (let round = 0; round < 2; round++) {
+      const before = told();
+      trunk.send({ type: "Credit", bytes: 1 });
+      await until(() => told() > before);
+    }
+  });
+}

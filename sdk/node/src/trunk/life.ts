@@ -12,6 +12,8 @@ import type { Stream } from "./stream.js";
 
 /** WebSocket's code of a stream that ended without a close frame. */
 const BROKEN = 1006;
+/** The node is told no later than this what was received: until then it keeps its copy. */
+const RECEIPT_MS = 1_000;
 
 /** One life of a trunk. */
 export class Life {
@@ -21,6 +23,7 @@ export class Life {
   private resume: WelcomeInfo["resume"];
   private present: Gap | undefined;
   private saysGoodbye = false;
+  private receiptTimer: NodeJS.Timeout | undefined;
 
   constructor(machine: Machine, stream: Stream, { resume }: WelcomeInfo) {
     this.machine = machine;
@@ -41,6 +44,7 @@ export class Life {
 
   handleBatch(batch: Buffer): void {
     this.intake.take(batch);
+    this.noteReceived();
   }
 
   /** Handles that the kernel has taken a batch of ours. */
@@ -48,6 +52,7 @@ export class Life {
     if (!this.intake.isWaiting) return;
     this.machine.outbound.noteTaken();
     this.intake.handleDrained();
+    this.noteReceived();
   }
 
   /** Sends a batch, or keeps it for the next stream. */
@@ -56,6 +61,19 @@ export class Life {
     const gap = this.present;
     // In a turn of its own, because this is called from the app's code.
     if (gap !== undefined && !this.carrier.isWhole) setImmediate(() => gap.giveUp());
+  }
+
+  private noteReceived(): void {
+    if (this.receiptTimer === undefined && this.machine.receipts.hasUntold) {
+      this.receiptTimer = setTimeout(() => this.tellReceived(), RECEIPT_MS);
+      this.receiptTimer.unref();
+    }
+  }
+
+  private tellReceived(): void {
+    this.receiptTimer = undefined;
+    // The next stream says by itself what was received.
+    if (this.present === undefined) this.machine.receipts.tell();
   }
 
   /** Handles a `Got` of the node. Returns false if it has received more than was sent. */
@@ -97,6 +115,7 @@ export class Life {
 
   /** Ends every session. Returns how many broadcasts are lost. */
   end(): number {
+    clearTimeout(this.receiptTimer);
     const gap = this.present;
     this.present = undefined;
     gap?.end();

@@ -40,6 +40,7 @@ export const WINDOW_BYTES = 8 * 1024 * 1024;
 /** The app server's end of one trunk. */
 export class Machine {
   readonly outbound: Outbound;
+  readonly receipts: Receipts;
   /** Whether the node asks about each request of a session, because the app wants it and the node supports it. */
   asksEachRequest = false;
   private readonly host: MachineHost;
@@ -49,7 +50,6 @@ export class Machine {
   private readonly leaving = new Set<number>();
   private readonly answers: Answers;
   private readonly asked: Asked;
-  private readonly receipts: Receipts;
   private readonly turn = new Turn();
   private readonly pulse = new Pulse();
   private state: "opening" | "open" | "ended" = "opening";
@@ -152,7 +152,6 @@ export class Machine {
   /** Counts one ping interval; call it once per interval. */
   handleTick(): void {
     if (this.state !== "open") return;
-    this.receipts.tell();
     const sign = this.pulse.tick();
     if (sign === "dead") this.fail(ErrorCode.silence, this.pulse.cause);
     else if (sign === "ask") this.frame({ type: "Ping", token: Buffer.alloc(0) });

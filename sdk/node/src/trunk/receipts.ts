@@ -43,6 +43,11 @@ export class Receipts {
     return this.telling === "handled";
   }
 
+  /** Whether the node has not been told of all batches. */
+  get hasUntold(): boolean {
+    return this.telling !== "nothing" && this.toldDone !== this.received;
+  }
+
   /** Counts a batch that has arrived. */
   count(bytes: number): void {
     this.received++;
@@ -68,7 +73,7 @@ export class Receipts {
 
   /** Tells the node, in the batch that ends the turn, if one is sent anyway or {@link Receipts.isDue}. */
   endTurn(): void {
-    if (this.toldDone === this.received || this.telling === "nothing") return;
+    if (!this.hasUntold) return;
     if (this.isDue || this.outbound.hasOutput) this.tell();
   }
 
