@@ -57,3 +57,52 @@ withWorld(
 );
 
 const answers = ({ socket }) => socket.connected && socket.timeout(5_000).emitWithAck("server");
+
+for (const [what, prepare, expected] of [
+  [
+    "its middleware refuses",
+    { options: { connectionStateRecovery: { skipMiddlewares: false } }, nsp: "/" },
+    ["not here"],
+  ],
+  ["the namespace is gone there", { options: SETTINGS.options, nsp: "/rooms" }, ["Invalid namespace"]],
+]) {
+  withWorld(
+    `the next app server does not take a client: ${what}`,
+    { ...SETTINGS, options: prepare.options, servers: ["amber"] },
+    async (world) => {
+      const [amber] = world.apps;
+      const guest = await join(world, "guest", { nsp: prepare.nsp });
+      const other = await join(world, "other");
+      const without = await world.startApp({ ...SETTINGS, options: prepare.options, name: "without" });
+      await without.run(({ refused }) => refused.add("guest"));
+      await saveAll(amber);
+      await amber.run(({ io }) => void io.close());
+      await until("the app's own answer", () => guest.errors.length > 0);
+      // It was disconnected, and met what every new client meets.
+      assert.deepEqual([guest.errors.slice(0, 1), guest.ends.length, guest.connects], [expected, 1, []]);
+      await until("the other one", () => notesOf(without, "connected", "other").length > 0);
+      assert.deepEqual([other.ends, other.connects, await answers(other)], [[], [], "without"]);
+      assert.deepEqual(notesOf(without, "connected", "guest"), []);
+    },
+  );
+}
+
+withWorld(
+  "all app servers are started again at once: their clients wait for them",
+  { ...SETTINGS, servers: ["amber", "cobalt"] },
+  async (world) => {
+    const clients = [];
+    for (let number = 0; number < 8; number += 1)
+      clients.push(await join(world, `idle ${number}`, { transport: number % 2 ? "websocket" : "polling" }));
+    const former = [...world.apps];
+    await Promise.all(former.map(saveAll));
+    await Promise.all(former.map((app) => app.stop("SIGKILL")));
+    await Promise.all(["jade", "ochre"].map((name) => world.startApp({ ...SETTINGS, name })));
+    const told = await Promise.all(clients.map(answers));
+    assert.deepEqual(
+      [...new Set(told)].filter((name) => name !== "jade" && name !== "ochre"),
+      [],
+    );
+    for (const { name, ends, connects } of clients) assert.deepEqual([ends, connects], [[], []], name);
+  },
+);
