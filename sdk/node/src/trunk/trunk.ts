@@ -84,6 +84,8 @@ export class Trunk {
   private flushed: (() => void)[] = [];
   /** Whether the turn's batch waits for the next one to begin. */
   private isPutOff = false;
+  /** The machine that has asked its node for no more sessions: once is enough. */
+  private drained: Machine | undefined;
   /** Settings that changed between `Hello` and `Welcome`. */
   private lateSettings: string | undefined;
   private readonly waiting = new Waiting();
@@ -164,7 +166,10 @@ export class Trunk {
 
   /** Asks the node for no more sessions. */
   drain(): void {
-    if (this.machine?.isOpen) this.machine.drain(0);
+    const { machine } = this;
+    if (!machine?.isOpen || machine === this.drained) return;
+    this.drained = machine;
+    machine.drain(0);
   }
 
   /** Sends changed options, if `Hello` was sent already. */
