@@ -1,5 +1,6 @@
 //! The clients: they speak, listen and go.
 
+use trunkline_clock::Timestamp;
 use trunkline_engineio::TransportKind;
 use trunkline_trunk::SessionNumber;
 
@@ -24,6 +25,10 @@ pub(super) struct Player {
     /// The number of broadcasts that it has received, counted from the first of all; `None` while it
     /// has no socket.
     pub(super) news_heard: Option<u32>,
+    /// The time at which its last app server took its session over from another one.
+    pub(super) taken_over: Option<Timestamp>,
+    /// The app servers in a row that were lost soon after they had.
+    pub(super) short_stays: u8,
 }
 
 pub(super) enum State {
@@ -38,6 +43,18 @@ impl Player {
             State::Opening { .. } => None,
             State::Polling(client) | State::WebSocket(client) => Some(client),
         }
+    }
+
+    /// Notes the end of its stay at an app server. True when it counts as the cause.
+    pub(super) fn stayed(&mut self, until: Timestamp, is_lost: bool) -> bool {
+        let seconds = |at: Timestamp| at.as_micros() / 1_000_000;
+        let is_short = |since| seconds(until) - seconds(since) <= 10;
+        if self.taken_over.is_some_and(is_short) {
+            self.short_stays += u8::from(is_lost);
+        } else {
+            self.short_stays = 0;
+        }
+        self.short_stays == 2
     }
 
     /// Whether this is the player in a slot.
@@ -69,6 +86,8 @@ impl Play<'_> {
             down: 0,
             down_heard: 0,
             news_heard: None,
+            taken_over: None,
+            short_stays: 0,
         });
     }
 

@@ -32,6 +32,7 @@ pub(super) struct Server {
 #[derive(Debug)]
 pub(super) struct Use {
     pub(super) player: u32,
+    is_adopted: bool,
     /// Set once the node has received all about it.
     is_settled: bool,
     is_stateful: bool,
@@ -228,6 +229,7 @@ impl Play<'_> {
         }
         server.says(accept(adopt.session));
         server.begins(number, player, true);
+        server.uses.entry(number).and_modify(|one| one.is_adopted = true);
     }
 
     pub(super) fn server_ends_its_turn(&mut self) {
@@ -249,7 +251,10 @@ impl Play<'_> {
         let server = &mut self.servers[place];
         server.stands();
         if server.is_leaving {
-            server.hands_over();
+            let gone = server.hands_over();
+            for player in self.players.iter_mut().filter(|player| gone.contains(&player.id)) {
+                player.stayed(self.world.now, false);
+            }
         }
         let mut frames = Vec::new();
         for out in std::mem::take(&mut server.out) {
@@ -279,6 +284,11 @@ impl Play<'_> {
                 Out::Settled(number) => {
                     if let Some(one) = server.uses.get_mut(&number) {
                         one.is_settled = true;
+                        let is_its = |player: &&mut super::Player| player.id == one.player;
+                        let player = self.players.iter_mut().find(is_its);
+                        if let Some(player) = player.filter(|_| one.is_adopted) {
+                            player.taken_over = Some(self.world.now);
+                        }
                     }
                 }
             }
@@ -367,14 +377,17 @@ impl Play<'_> {
                 && is_open
                 && slot.is_some_and(|slot| slot.trunk == server.app.trunk.number)
         });
-        let settled: Vec<(u32, bool)> = settled
+        let settled: Vec<(u32, u32, bool)> = settled
             .map(|(number, one)| {
                 let is_lost = in_doubt.contains(number) || one.told_owes || !one.is_stateful;
-                (*number, !is_lost)
+                (*number, one.player, !is_lost)
             })
             .collect();
         self.world.app_dies(&server.app, Remains { doubtful, unbegun, incomplete: false });
-        for (number, survives) in settled {
+        for (number, player, mut survives) in settled {
+            if let Some(player) = self.players.iter_mut().find(|one| one.id == player) {
+                survives &= !player.stayed(self.world.now, !server.is_leaving);
+            }
             let slot = self.world.shard.slots.get(number);
             let is_between = slot.is_some_and(crate::shard::Slot::is_between);
             assert_eq!(is_between, survives, "{number}: {:?}", slot.map(|slot| slot.number));
@@ -402,6 +415,7 @@ impl Server {
     fn begins(&mut self, number: u32, player: u32, is_stateful: bool) {
         let one = Use {
             player,
+            is_adopted: false,
             is_settled: false,
             is_stateful,
             owes: false,
@@ -428,8 +442,9 @@ impl Server {
     }
 
     /// Asks to hand sessions over, and hands over those for which the node has agreed.
-    fn hands_over(&mut self) {
-        let mut gone = Vec::new();
+    /// Returns the players of these.
+    fn hands_over(&mut self) -> Vec<u32> {
+        let (mut gone, mut players) = (Vec::new(), Vec::new());
         for (number, one) in &mut self.uses {
             let session = SessionNumber(*number);
             if !one.is_settled || one.owes {
@@ -439,6 +454,7 @@ impl Server {
                 self.out.push(Out::Frame(state(*number, one.player)));
                 self.out.push(Out::Frame(close(session, CloseReason::HandedOver)));
                 gone.push(*number);
+                players.push(one.player);
             } else if !one.is_stateful {
                 self.out.push(Out::Frame(close(session, CloseReason::AppShutdown)));
                 self.closed.insert(*number);
@@ -452,6 +468,7 @@ impl Server {
         for number in gone {
             self.uses.remove(&number);
         }
+        players
     }
 
     /// Whether it has handed over everything and may end its process.
