@@ -1,6 +1,7 @@
 // Clients that change their app server when something is wrong with the next one, with the former one, or with all.
 import assert from "node:assert/strict";
 import { until } from "../../testing/wait.mjs";
+import { Cutter } from "../harness/cutter.mjs";
 import { withWorld } from "../harness/test.mjs";
 import { TRANSPORTS } from "../harness/world.mjs";
 
@@ -104,5 +105,54 @@ withWorld(
       [],
     );
     for (const { name, ends, connects } of clients) assert.deepEqual([ends, connects], [[], []], name);
+  },
+);
+
+withWorld(
+  "an app server that is stopped, and wakes when its clients have moved, does not reach them",
+  { ...SETTINGS, servers: ["cobalt"], args: ["--trunk-resume-window", "1s"] },
+  async (world) => {
+    const cutter = await Cutter.start(new URL(world.url).port);
+    try {
+      const cobalt = world.app("cobalt");
+      const amber = await world.startApp({ ...SETTINGS, name: "amber", trunkline: { endpoint: [cutter.url] } });
+      const clients = [];
+      for (let number = 0; number < 8; number += 1) {
+        const client = await join(world, `idle ${number}`);
+        client.heard = [];
+        client.socket.on("stale", () => client.heard.push("stale"));
+        clients.push(client);
+      }
+      const moving = clients.filter(({ name }) => homeOf(world, name) === amber);
+      assert.ok(moving.length > 0, "amber has clients");
+      await saveAll(amber);
+      // What it says when it wakes, before it can know anything.
+      await amber.run(({ io }) => {
+        const sockets = [...io.sockets.sockets.values()];
+        setTimeout(() => {
+          for (const socket of sockets) socket.emit("stale");
+        }, 300);
+      });
+      amber.child.kill("SIGSTOP");
+      try {
+        cutter.cut();
+        const isMoved = ({ name }) => notesOf(cobalt, "connected", name).some(({ data }) => data.rehomed);
+        await until("their next app server", () => moving.every(isMoved));
+      } finally {
+        cutter.mend();
+        amber.child.kill("SIGCONT");
+      }
+      await until("their ends there", () =>
+        moving.every(({ name }) =>
+          notesOf(amber, "disconnected", name).some(({ data }) => data.reason === "transport close"),
+        ),
+      );
+      for (const client of clients) {
+        assert.equal(await answers(client), moving.includes(client) ? "cobalt" : homeOf(world, client.name).name);
+        assert.deepEqual([client.ends, client.connects, client.heard], [[], [], []], client.name);
+      }
+    } finally {
+      cutter.stop();
+    }
   },
 );
