@@ -274,7 +274,9 @@ impl Shard {
     /// Lets a post wait until the session has a home.
     pub(super) fn park_post(&mut self, index: u32, command: Command) {
         let Some(live) = self.slots.live(index) else { return };
-        let is_second = live.is_posting();
+        // A post whose body is there no longer overlaps with others.
+        let is_second =
+            live.is_posting() && !live.held.as_ref().is_some_and(|held| held.has_post());
         let Some(journey) = live.journey() else { return };
         if is_second || !journey.parked.is_empty() {
             return self.refuse_overlap(index, command);

@@ -75,6 +75,8 @@ impl Shard {
             self.env.metrics.count_rehomed(Origin::HandedOver, "in_doubt");
             let hub = usize::from(self.slots.at(index).hub);
             self.boards[hub].remove_session(SessionKey(index));
+            // What the app server says until its own `Close` is ignored.
+            self.close_number(index, WireReason::GoneBeforeAnswer, "");
             self.close_unheard(index, CloseReason::AppServerLostInDoubt);
             for command in parked {
                 self.handle(command);
