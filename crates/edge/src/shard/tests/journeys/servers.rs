@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use trunkline_trunk::{
-    Adopt, CloseReason, Frame, Response, SessionNumber, StandingFlags, State as SocketState, Str,
-    decode_batch,
+    Adopt, CloseReason, Frame, NumberState, Response, SessionNumber, StandingFlags,
+    State as SocketState, Str, decode_batch,
 };
 
 use super::{APPS_MAX, Play};
@@ -383,11 +383,21 @@ impl Play<'_> {
                 (*number, one.player, !is_lost)
             })
             .collect();
-        self.world.app_dies(&server.app, Remains { doubtful, unbegun, incomplete: false });
-        for (number, player, mut survives) in settled {
-            if let Some(player) = self.players.iter_mut().find(|one| one.id == player) {
-                survives &= !player.stayed(self.world.now, !server.is_leaving);
+        // Also those that it has closed and not told: the node knows nothing of that.
+        let mut causes = BTreeSet::new();
+        for player in &mut self.players {
+            let Some(number) = player.client().map(|client| client.key.slot) else { continue };
+            let is_here = self.world.shard.slots.get(number).is_some_and(|slot| {
+                slot.trunk == server.app.trunk.number
+                    && matches!(slot.number, NumberState::Open | NumberState::Leaving)
+            });
+            if is_here && player.stayed(self.world.now, !server.is_leaving) {
+                causes.insert(player.id);
             }
+        }
+        self.world.app_dies(&server.app, Remains { doubtful, unbegun, incomplete: false });
+        for (number, player, survives) in settled {
+            let survives = survives && !causes.contains(&player);
             let slot = self.world.shard.slots.get(number);
             let is_between = slot.is_some_and(crate::shard::Slot::is_between);
             assert_eq!(is_between, survives, "{number}: {:?}", slot.map(|slot| slot.number));
