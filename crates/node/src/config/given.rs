@@ -181,8 +181,10 @@ pub(crate) fn nearest_of(
     names
         .map(|name| (name, strsim::jaro_winkler(name, given)))
         .filter(|(name, similarity)| {
-            // The first measure is too strict for short names.
-            *similarity > 0.85 || strsim::damerau_levenshtein(name, given) <= 1
+            // The first measure is too strict for short names, and too kind to a common beginning:
+            // `TRUNKLINE_HOME` is hardly meant for `home_wait`.
+            let changes = strsim::damerau_levenshtein(name, given);
+            changes <= 1 || (*similarity > 0.85 && changes * 2 <= name.len())
         })
         .max_by(|(_, a), (_, b)| a.total_cmp(b))
         .map(|(name, _)| name)
