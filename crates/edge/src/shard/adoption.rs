@@ -28,8 +28,9 @@ use crate::sid::Sid;
 /// server dies in one of them, all of them are closed and nothing of them is kept: nobody can tell
 /// which one was the cause.
 const ADOPTIONS_MAX: usize = 16;
-/// The interval between two steps with idle sessions.
-const PACE: Duration = Duration::from_millis(50);
+/// The interval between two steps with idle sessions: so short that [`ADOPTIONS_MAX`] in each step is
+/// no less than the usual pace.
+const PACE: Duration = Duration::from_millis(10);
 
 fn text(text: &str) -> Str {
     Str::from(String::from(text))

@@ -75,7 +75,7 @@ fn a_client_that_polls_goes_along_with_its_poll_and_its_custom_id() {
 
 #[test]
 fn who_has_something_to_say_goes_first_and_at_once_the_others_at_a_pace() {
-    let mut world = world_with(|limits| limits.rehome_per_second = 40);
+    let mut world = world_with(|limits| limits.rehome_per_second = 200);
     let old = world.numbering_app("old");
     let clients: Vec<_> = (0..6).map(|n| world.settled(&old, &format!("s{n}"), &[])).collect();
     world.app_goes(&old);
@@ -85,12 +85,12 @@ fn who_has_something_to_say_goes_first_and_at_once_the_others_at_a_pace() {
     let new = world.numbering_app("new");
     let first: Vec<_> = new.adopts().iter().map(|adopt| adopt.session).collect();
     assert_eq!(first.len(), 2);
-    world.pass(Duration::from_millis(50));
+    world.pass(Duration::from_millis(10));
     let asked: Vec<_> = new.adopts().iter().map(|adopt| adopt.session).collect();
     let numbers = [4, 2, 0, 1].map(|place: usize| clients[place].number);
     assert!(first.contains(&numbers[0]) && first.contains(&numbers[1]), "{first:?}");
-    assert_eq!(asked, numbers[2..], "two in each twentieth of a second");
-    world.pass(Duration::from_millis(48));
+    assert_eq!(asked, numbers[2..], "two in each hundredth of a second");
+    world.pass(Duration::from_millis(8));
     assert_eq!(new.adopts().len(), 0);
     world.pass(Duration::from_millis(2));
     assert_eq!(new.adopts().len(), 2);
