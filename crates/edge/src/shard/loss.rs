@@ -44,11 +44,13 @@ enum Fate {
     /// soon after it had: the session may have been the cause, so no other one is asked and nothing
     /// is kept.
     Poison,
-    /// The app server had not heard of it yet.
+    /// Its app server had not read the `Adopt` yet: another one is asked.
     Again,
+    /// Nobody can tell whether its last messages took effect: it is closed, and its sockets are kept.
     InDoubt,
+    /// Another app server will take it over.
     Waits(Past),
-    /// As without all this.
+    /// It cannot move: it is closed at a measured pace.
     Orphan,
 }
 
@@ -195,7 +197,7 @@ impl Shard {
         let parked = self.end_keepsake(index, past, outcome);
         let hub = usize::from(self.slots.at(index).hub);
         self.boards[hub].remove_session(SessionKey(index));
-        // Their clients learn of the end as everybody does.
+        // The clients of these posts see the end of the session.
         drop(parked);
     }
 

@@ -60,7 +60,7 @@ export class Asked {
     return this.fences.size === 0 ? undefined : take(this.fences, token.toString());
   }
 
-  /** Calls everybody back, because the trunk has ended. */
+  /** Calls back all that wait for an answer, because the trunk has ended. */
   endAll(): void {
     const restores = [...this.restores.values()];
     this.restores.clear();

@@ -13,7 +13,7 @@ export class Carrier {
 
   /**
    * @param isResumable whether the trunk may get another stream
-   * @param recycle takes the buffer of a batch that is needed no more
+   * @param recycle takes the buffer of a batch that is no longer needed
    */
   constructor(stream: Stream, isResumable: boolean, recycle: (batch: Buffer) => void) {
     this.stream = stream;

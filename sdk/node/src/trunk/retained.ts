@@ -27,7 +27,7 @@ export class Retained {
   private bytes = 0;
   private readonly recycle: (batch: Buffer) => void;
 
-  /** @param recycle takes the buffer of a batch that is needed no more */
+  /** @param recycle takes the buffer of a batch that is no longer needed */
   constructor(recycle: (batch: Buffer) => void) {
     this.recycle = recycle;
   }
