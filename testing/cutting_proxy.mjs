@@ -1,4 +1,4 @@
-// A TCP proxy that cuts streams: at once, or after a number of bytes.
+// A TCP proxy that cuts streams: at once, after a number of bytes, or for a while, like a network that fails.
 import { once } from "node:events";
 import { connect, createServer } from "node:net";
 
@@ -8,12 +8,17 @@ export class CuttingProxy {
   /** Streams that were cut. */
   cuts = 0;
   #left = Number.POSITIVE_INFINITY;
+  #isAway = false;
   #server;
 
   /** Forwards every stream to this port. */
   static async start(port) {
     const proxy = new CuttingProxy();
-    proxy.#server = createServer((near) => proxy.#forward(near, connect({ port, host: "127.0.0.1" })));
+    proxy.#server = createServer((near) => {
+      near.on("error", () => {});
+      if (proxy.#isAway) near.destroy();
+      else proxy.#forward(near, connect({ port, host: "127.0.0.1" }));
+    });
     proxy.#server.listen(0, "127.0.0.1");
     await once(proxy.#server, "listening");
     return proxy;
@@ -21,6 +26,10 @@ export class CuttingProxy {
 
   get port() {
     return this.#server.address().port;
+  }
+
+  get url() {
+    return `http://127.0.0.1:${this.port}`;
   }
 
   /** Cuts all streams when so many more bytes have passed, in either direction. */
@@ -32,6 +41,16 @@ export class CuttingProxy {
   cut() {
     this.#left = Number.POSITIVE_INFINITY;
     for (const stream of this.streams) stream.cut();
+  }
+
+  /** Cuts all streams now, and each new one until {@link CuttingProxy.comeBack}. */
+  goAway() {
+    this.#isAway = true;
+    this.cut();
+  }
+
+  comeBack() {
+    this.#isAway = false;
   }
 
   stop() {

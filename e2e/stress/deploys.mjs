@@ -11,7 +11,7 @@
 //
 // Exit code 1 when something was lost, doubled or out of order.
 import { parseArgs } from "node:util";
-import { Cutter } from "../harness/cutter.mjs";
+import { CuttingProxy } from "../../testing/cutting_proxy.mjs";
 import { MODES, now, pause, Stage } from "./deploys_stage.mjs";
 import { Random } from "./random.mjs";
 
@@ -130,18 +130,17 @@ const SCENARIOS = {
 
   async cut() {
     const stage = await Stage.open(setting);
-    const cutter = await Cutter.start(new URL(stage.url).port);
-    await stage.start(cutter.url);
+    const proxy = (stage.proxy = await CuttingProxy.start(new URL(stage.url).port));
+    await stage.start(proxy.url);
     await stage.start();
     await stage.connect(busy, idle, MODES);
     await pause(2_000);
     const since = now();
-    cutter.cut();
+    proxy.goAway();
     await pause(away);
-    cutter.mend();
+    proxy.comeBack();
     await pause(5_000);
     const done = report(`a trunk's stream cut for ${away} ms`, stage, busy, since, await stage.close({ homes: false }));
-    cutter.stop();
     return done;
   },
 
@@ -158,8 +157,8 @@ const SCENARIOS = {
 async function turns(seed) {
   const random = new Random(seed);
   const stage = await Stage.open(setting);
-  const cutter = await Cutter.start(new URL(stage.url).port);
-  const start = () => stage.start(random.chance(0.5) ? cutter.url : undefined);
+  const proxy = (stage.proxy = await CuttingProxy.start(new URL(stage.url).port));
+  const start = () => stage.start(random.chance(0.5) ? proxy.url : undefined);
   await start();
   await start();
   await stage.connect(busy, idle, MODES);
@@ -168,8 +167,8 @@ async function turns(seed) {
   const choices = [
     [3, "deploy", async () => (await start(), stage.leave(random.pick(stage.apps)))],
     [3, "crash", async () => (await stage.kill(random.pick(stage.apps)), await pause(random.below(1_500)), start())],
-    [2, "cut", async () => (cutter.cut(), await pause(random.below(1_200)), cutter.mend())],
-    [1, "long cut", async () => (cutter.cut(), await pause(4_000), cutter.mend())],
+    [2, "cut", async () => (proxy.goAway(), await pause(random.below(1_200)), proxy.comeBack())],
+    [1, "long cut", async () => (proxy.goAway(), await pause(4_000), proxy.comeBack())],
     [
       1,
       "restart of all",
@@ -189,7 +188,6 @@ async function turns(seed) {
   }
   await pause(3_000);
   const done = report(`seed ${seed}: ${steps.join(", ")}`, stage, busy, since, await stage.close({ homes: false }));
-  cutter.stop();
   return done;
 }
 

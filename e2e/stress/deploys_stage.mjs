@@ -118,6 +118,7 @@ export class Stage {
     await Promise.all(this.apps.map((app) => app.stop()));
     await this.node?.stop();
     await this.balancer?.stop();
+    this.proxy?.stop();
     rmSync(this.folder, { recursive: true, force: true });
     return { ...judged, metrics, logs };
   }

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { until } from "../../testing/wait.mjs";
-import { Cutter } from "../harness/cutter.mjs";
+import { CuttingProxy } from "../../testing/cutting_proxy.mjs";
 import { withWorld } from "../harness/test.mjs";
 import { TRANSPORTS } from "../harness/world.mjs";
 import { MODES, pause, Stage } from "../stress/deploys_stage.mjs";
@@ -86,25 +86,23 @@ withStage(
   },
 );
 
-let cutter;
 withStage(
   "a trunk's stream is cut for a second: it is resumed, and nobody notices",
   {
     servers: async (stage) => {
-      cutter = await Cutter.start(new URL(stage.url).port);
-      await stage.start(cutter.url);
+      stage.proxy = await CuttingProxy.start(new URL(stage.url).port);
+      await stage.start(stage.proxy.url);
       await stage.start();
     },
   },
   async (stage) => {
-    cutter.cut();
+    stage.proxy.goAway();
     await pause(1_000);
-    cutter.mend();
+    stage.proxy.comeBack();
     await until("the waiting messages", () => stage.clients.every(({ pending }) => pending === 0));
     assert.equal((await stage.apps[0].run(({ trunkline }) => trunkline.stats)).resumed, 1);
   },
   (_stage, judged, dropped) => {
-    cutter.stop();
     assert.deepEqual(dropped, { busy: 0, idle: 0 });
     assert.equal(adopted(judged), 0);
     assert.equal(judged.counts.failed, 0);

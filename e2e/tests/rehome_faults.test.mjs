@@ -1,7 +1,7 @@
 // Clients that change their app server when something is wrong with the next one, with the former one, or with all.
 import assert from "node:assert/strict";
 import { until } from "../../testing/wait.mjs";
-import { Cutter } from "../harness/cutter.mjs";
+import { CuttingProxy } from "../../testing/cutting_proxy.mjs";
 import { withWorld } from "../harness/test.mjs";
 import { TRANSPORTS } from "../harness/world.mjs";
 
@@ -112,7 +112,7 @@ withWorld(
   "an app server that is stopped, and wakes when its clients have moved, does not reach them",
   { ...SETTINGS, servers: ["cobalt"], args: ["--trunk-resume-window", "1s"] },
   async (world) => {
-    const cutter = await Cutter.start(new URL(world.url).port);
+    const cutter = await CuttingProxy.start(new URL(world.url).port);
     try {
       const cobalt = world.app("cobalt");
       const amber = await world.startApp({ ...SETTINGS, name: "amber", trunkline: { endpoint: [cutter.url] } });
@@ -135,11 +135,11 @@ withWorld(
       });
       amber.child.kill("SIGSTOP");
       try {
-        cutter.cut();
+        cutter.goAway();
         const isMoved = ({ name }) => notesOf(cobalt, "connected", name).some(({ data }) => data.rehomed);
         await until("their next app server", () => moving.every(isMoved));
       } finally {
-        cutter.mend();
+        cutter.comeBack();
         amber.child.kill("SIGCONT");
       }
       await until("their ends there", () =>

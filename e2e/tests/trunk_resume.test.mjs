@@ -3,14 +3,14 @@
 import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
 import { until } from "../../testing/wait.mjs";
-import { Cutter } from "../harness/cutter.mjs";
+import { CuttingProxy } from "../../testing/cutting_proxy.mjs";
 import { withWorld } from "../harness/test.mjs";
 import { TRANSPORTS } from "../harness/world.mjs";
 
 /** A node, and an app server whose only way to it is a proxy. */
 const withProxy = (name, args, check) =>
   withWorld(name, { servers: [], args, trunklineOnly: true }, async (world) => {
-    const proxy = await Cutter.start(new URL(world.node.url).port);
+    const proxy = await CuttingProxy.start(new URL(world.node.url).port);
     try {
       const app = await world.startApp({ name: "amber", trunkline: { endpoint: proxy.url } });
       await check({ world, proxy, app, stats: () => app.run(({ trunkline }) => trunkline.stats) });
@@ -54,9 +54,9 @@ withProxy("a trunk that breaks again and again, for up to a second: nobody notic
     for (const [index, ms] of breaks.entries()) {
       const soFar = talkers.map((talk) => talk.echoed.length);
       await until("echoes", () => talkers.every((talk, each) => talk.echoed.length > soFar[each] + 20));
-      proxy.cut();
+      proxy.goAway();
       await sleep(ms);
-      proxy.mend();
+      proxy.comeBack();
       await until("the trunk to go on", async () => (await stats()).resumed === index + 1);
     }
   } finally {
@@ -87,10 +87,10 @@ withProxy(
     const coming = { reconnection: true, reconnectionDelay: 200 };
     const client = await world.client("/", { ...TRANSPORTS.websocket, ...coming });
     const { id } = client;
-    proxy.cut();
+    proxy.goAway();
     assert.equal((await app.noted("disconnect", (note) => note.id === id)).reason, "transport close");
     await until("the end", () => !client.connected || client.id !== id);
-    proxy.mend();
+    proxy.comeBack();
     await until("the return", () => client.connected && client.id !== id);
     assert.equal(await client.emitWithAck("server"), "amber");
     const { resumed, reconnects, trunksUp, sessions } = await stats();
