@@ -53,9 +53,10 @@ pub(super) fn info_for<'a>(
     trunk: &'a Trunk,
     warnings: &'a [String],
 ) -> NodeInfo<'a> {
-    const HOMES: &[FrameKind] =
+    const RESUME: &[FrameKind] = &[FrameKind::Got];
+    const RESUME_AND_REHOME: &[FrameKind] =
         &[FrameKind::Got, FrameKind::Handled, FrameKind::Standing, FrameKind::State];
-    let frames = if env.limits.rehome { HOMES } else { &HOMES[..1] };
+    let frames = if env.limits.rehome { RESUME_AND_REHOME } else { RESUME };
     let resume = trunk.resuming.as_ref().map(|resuming| ResumeInfo {
         trunk: resuming.token(),
         window: env.limits.trunk_resume_window,
