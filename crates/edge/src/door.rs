@@ -13,6 +13,21 @@ use crate::reply;
 use crate::shard::{Command, LocalShard, OpenRequest, SlotKey};
 use crate::sid::Sid;
 
+/// Where a session is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Site {
+    /// In this shard of this node.
+    Shard(u8),
+    /// On another node, which the sid or the request's number names.
+    Elsewhere,
+}
+
+impl From<u8> for Site {
+    fn from(shard: u8) -> Self {
+        Self::Shard(shard)
+    }
+}
+
 /// The access to shards that the tasks of one thread share: their own shard, and the others.
 #[derive(Clone, Debug)]
 pub(crate) struct Door(Rc<Inner>);
@@ -50,9 +65,29 @@ impl Door {
         self.0.own
     }
 
-    /// The session of this node that a client names. `None` when another node may have it.
-    pub(crate) fn own_sid(&self, hub: &Hub, text: &str) -> Option<Sid> {
-        hub.resolve_sid(text, self.0.env.node_number, self.0.peers.len())
+    /// The session that a client names. `None` when it is nobody's.
+    pub(crate) fn sid(&self, hub: &Hub, text: &str) -> Option<Sid> {
+        let env = &self.0.env;
+        let sid = hub.resolve_sid(text)?;
+        let is_here = usize::from(sid.shard) < self.0.peers.len() && env.numbers.owns(sid.node);
+        (is_here || env.cluster.is_some() && !env.numbers.owns(sid.node)).then_some(sid)
+    }
+
+    /// Like [`Self::sid`]; also finds a session of another node whose id the app made.
+    pub(crate) async fn find_sid(&self, hub: &Hub, text: &str) -> Option<Sid> {
+        if text.is_empty() {
+            return None;
+        }
+        match (self.sid(hub, text), &self.0.env.cluster) {
+            (None, Some(cluster)) => cluster.find(hub.number, text).await,
+            (found, _) => found,
+        }
+    }
+
+    /// Where the session with this sid is.
+    pub(crate) fn site_of(&self, sid: &Sid) -> Site {
+        let elsewhere = self.0.env.cluster.is_some() && !self.0.env.numbers.owns(sid.node);
+        if elsewhere { Site::Elsewhere } else { Site::Shard(sid.shard) }
     }
 
     /// Sends a handshake to an app server, see [`LocalShard::open`].
@@ -60,8 +95,18 @@ impl Door {
         self.0.shard.open(open)
     }
 
-    /// Sends a command to a shard. Does not wait for an answer.
-    pub(crate) async fn tell(&self, shard: u8, command: Command) {
+    /// Sends a command to a shard of this node, or to the node that has the session. Does not wait
+    /// for an answer.
+    pub(crate) async fn tell(&self, site: impl Into<Site>, command: Command) {
+        let shard = match site.into() {
+            Site::Shard(shard) => shard,
+            Site::Elsewhere => {
+                if let Some(cluster) = &self.0.env.cluster {
+                    cluster.tell(command).await;
+                }
+                return;
+            }
+        };
         if shard == self.0.own {
             self.0.shard.take_turn(command);
         } else if let Some(peer) = self.0.peers.get(usize::from(shard)) {
@@ -93,9 +138,9 @@ impl Door {
     }
 
     /// Like [`Self::tell`], for places that cannot wait, such as the drop of a guard.
-    pub(crate) fn tell_later(&self, shard: u8, command: Command) {
-        let door = self.clone();
-        spawn_local(async move { door.tell(shard, command).await });
+    pub(crate) fn tell_later(&self, site: impl Into<Site>, command: Command) {
+        let (door, site) = (self.clone(), site.into());
+        spawn_local(async move { door.tell(site, command).await });
     }
 
     /// A number for a poll, different from those of other recent polls of any thread.

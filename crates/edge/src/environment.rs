@@ -6,12 +6,13 @@ use std::time::Instant;
 
 use trunkline_clock::Timestamp;
 
+use crate::cluster::Cluster;
 use crate::compressor::Compressor;
 use crate::hub::Directory;
 use crate::limits::Limits;
 use crate::memory::Memory;
 use crate::metrics::Metrics;
-use crate::neighbours::Neighbours;
+use crate::numbers::Numbers;
 use crate::voucher::Voucher;
 use trunkline_http::SideDoor;
 
@@ -19,7 +20,8 @@ use trunkline_http::SideDoor;
 #[derive(Debug)]
 pub(crate) struct Environment {
     pub(crate) node_id: String,
-    pub(crate) node_number: u16,
+    /// The numbers with which sids of this node begin.
+    pub(crate) numbers: Numbers,
     pub(crate) version: &'static str,
     pub(crate) limits: Limits,
     pub(crate) directory: Directory,
@@ -31,8 +33,8 @@ pub(crate) struct Environment {
     pub(crate) names: trunkline_token::Names,
     pub(crate) side_doors: Vec<Arc<dyn SideDoor>>,
     pub(crate) voucher: Option<Arc<dyn Voucher>>,
-    /// The other nodes; `None` when this node is alone.
-    pub(crate) neighbours: Option<Arc<dyn Neighbours>>,
+    /// The way to the other nodes; `None` when this node is alone.
+    pub(crate) cluster: Option<Cluster>,
     /// Sessions of each shard, opening ones included.
     pub(crate) sessions: Box<[AtomicUsize]>,
     /// The start of the node's clock, the same for all of its threads.
@@ -44,11 +46,6 @@ impl Environment {
     pub(crate) fn now(&self) -> Timestamp {
         let micros = self.origin.elapsed().as_micros();
         Timestamp::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
-    }
-
-    /// The other nodes, if there are any.
-    pub(crate) fn neighbours(&self) -> Option<&dyn Neighbours> {
-        self.neighbours.as_deref()
     }
 
     /// The sessions of all shards, including those that are being opened.

@@ -1,6 +1,7 @@
 //! Listeners, HTTP, long-polling, WebSocket and trunks: the I/O around the pure crates.
 
 mod acceptor;
+mod cluster;
 mod compressor;
 mod door;
 mod environment;
@@ -10,7 +11,7 @@ mod inside;
 mod limits;
 mod memory;
 mod metrics;
-mod neighbours;
+mod numbers;
 mod permits;
 mod pulse;
 mod reply;
@@ -28,10 +29,10 @@ mod watched;
 use std::io;
 use std::net::SocketAddr;
 
+pub use cluster::{BusEvents, ClusterConfig, OpenBus, Relayed, Witness};
 pub use inside::{Inside, OpenInsideError};
 pub use limits::Limits;
 pub use metrics::Metrics;
-pub use neighbours::{KeptSocket, Neighbours, Relay, Restoring};
 pub use running::{Edge, Running};
 use serde::Serialize;
 pub use trunkline_token::{Endpoint, Names, Secret};
@@ -46,7 +47,7 @@ pub struct Config {
     pub threads: usize,
     /// Name of this node in logs and in `Welcome`.
     pub node_id: String,
-    /// This node's number, which is part of each `Sid` it makes.
+    /// This node's number, which is part of each `Sid` it makes. In a cluster, the mesh finds one.
     pub node_number: u16,
     /// The product's version.
     pub version: &'static str,

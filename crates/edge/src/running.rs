@@ -14,9 +14,11 @@ use tokio::runtime;
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::task::{JoinSet, LocalSet, spawn_local};
 use trunkline_http::Ceiling;
+use trunkline_mesh::NodeState;
 use trunkline_token::Names;
 
 use crate::acceptor;
+use crate::cluster::{self, Cluster, ClusterConfig};
 use crate::compressor::Compressor;
 use crate::door::Door;
 use crate::environment::Environment;
@@ -25,7 +27,7 @@ use crate::hub::{Directory, Ending};
 use crate::inside::Inside;
 use crate::memory::Memory;
 use crate::metrics::{Carrier, Metrics};
-use crate::neighbours::Neighbours;
+use crate::numbers::Numbers;
 use crate::permits::Streams;
 use crate::pulse::Pulse;
 use crate::shard::{self, Arrival, Command, LocalShard};
@@ -46,7 +48,7 @@ pub struct Edge {
     metrics: Metrics,
     side_doors: Vec<Arc<dyn SideDoor>>,
     voucher: Option<Arc<dyn Voucher>>,
-    neighbours: Option<Arc<dyn Neighbours>>,
+    cluster: Option<ClusterConfig>,
 }
 
 impl Edge {
@@ -66,7 +68,7 @@ impl Edge {
             metrics: Metrics::default(),
             side_doors: Vec::new(),
             voucher: None,
-            neighbours: None,
+            cluster: None,
         })
     }
 
@@ -103,9 +105,10 @@ impl Edge {
         self.voucher = Some(voucher);
     }
 
-    /// Sets the other nodes, which are asked for what this node does not have.
-    pub fn set_neighbours(&mut self, neighbours: Arc<dyn Neighbours>) {
-        self.neighbours = Some(neighbours);
+    /// Makes the node one of a cluster. Its number is what the cluster says, and it takes no new
+    /// sessions before it has one.
+    pub fn set_cluster(&mut self, cluster: ClusterConfig) {
+        self.cluster = Some(cluster);
     }
 
     /// Starts the acceptor and the shards.
@@ -115,13 +118,14 @@ impl Edge {
     /// The system has no thread or descriptor left.
     pub fn start(self) -> Result<Running, StartError> {
         let names = self.names();
-        let Self { config, listener, metrics, side_doors, voucher, neighbours, .. } = self;
+        let Self { config, listener, metrics, side_doors, voucher, cluster, .. } = self;
+        let (handle, inputs) = cluster.is_some().then(Cluster::new).unzip();
         let threads = config.threads.clamp(1, 256);
         let fail = |source| StartError { what: "a compressor", source };
         let compressor = Compressor::start(threads, metrics.clone()).map_err(fail)?;
         let env = Arc::new(Environment {
             node_id: config.node_id,
-            node_number: config.node_number,
+            numbers: Numbers::new(cluster.is_none().then_some(config.node_number)),
             version: config.version,
             directory: Directory::new(&config.hubs, &config.default_hub, config.spare_hubs),
             io_uring: config.io_uring,
@@ -132,7 +136,7 @@ impl Edge {
             names,
             side_doors,
             voucher,
-            neighbours,
+            cluster: handle,
             sessions: (0..threads).map(|_| AtomicUsize::new(0)).collect(),
             origin: Instant::now(),
         });
@@ -145,12 +149,19 @@ impl Edge {
             pulses: (0..threads).map(|_| Arc::default()).collect(),
             listener,
             stopping: Arc::new(AtomicBool::new(false)),
-            threads: Vec::with_capacity(threads + 1),
+            threads: Vec::with_capacity(threads + 2),
+            cluster: None,
         };
         for (index, inbox) in receivers.into_iter().enumerate() {
             let index = u8::try_from(index).expect("threads are clamped");
             let handle = spawn_shard(index, inbox, &shards, &env)?;
             running.threads.push(handle);
+        }
+        if let (Some(config), Some(inputs)) = (cluster, inputs) {
+            let shards = Arc::clone(&shards);
+            let parts = cluster::Parts { config, inputs, env: Arc::clone(&env), shards };
+            let fail = |source| StartError { what: "the cluster's thread", source };
+            running.cluster = Some(cluster::spawn(parts).map_err(fail)?);
         }
         running.spawn_acceptor(Streams::new(&env.limits, metrics))?;
         Ok(running)
@@ -222,7 +233,7 @@ fn serve(door: &Door, arrival: Arrival) {
 
 /// Ends the process when a shard panics: without it, the node would silently lose a part of its
 /// streams.
-struct AbortOnPanic;
+pub(crate) struct AbortOnPanic;
 
 impl Drop for AbortOnPanic {
     fn drop(&mut self) {
@@ -246,6 +257,8 @@ pub struct Running {
     listener: TcpListener,
     stopping: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
+    /// The cluster's thread.
+    cluster: Option<JoinHandle<()>>,
 }
 
 impl Running {
@@ -290,6 +303,11 @@ impl Running {
         }
     }
 
+    /// The number for this node's new sids; `None` before it has joined its cluster.
+    pub fn node_number(&self) -> Option<u16> {
+        self.env.numbers.present()
+    }
+
     /// What is connected at present.
     pub fn status(&self) -> Status {
         let count = |count: &AtomicUsize| count.load(Ordering::Relaxed);
@@ -328,6 +346,9 @@ impl Running {
     /// Refuses new sessions and new trunks from now on.
     pub fn refuse_newcomers(&self) {
         self.env.directory.draining.store(true, Ordering::Relaxed);
+        if let Some(cluster) = &self.env.cluster {
+            cluster.set_state(NodeState::Draining);
+        }
     }
 
     /// Notifies the app servers, and closes sessions at an even pace until the deadline.
@@ -337,7 +358,7 @@ impl Running {
     }
 
     /// Ends all sessions and trunks at once and waits for the threads.
-    pub fn stop(self) {
+    pub fn stop(mut self) {
         self.stopping.store(true, Ordering::Release);
         // Wakes the acceptor.
         let _ = sys::shutdown(self.listener.as_fd(), sys::Shutdown::Both);
@@ -355,6 +376,11 @@ impl Running {
         }
         while !self.env.directory.all_trunks().is_empty() && Instant::now() < until {
             thread::sleep(Duration::from_millis(5));
+        }
+        if let (Some(cluster), Some(thread)) = (&self.env.cluster, self.cluster.take()) {
+            cluster.stop();
+            // The panic hook has reported a panic of that thread.
+            let _ = thread.join();
         }
         self.tell_all(|| Command::Stop);
         for handle in self.threads {

@@ -43,12 +43,17 @@ pub(crate) struct Sid {
 
 impl Sid {
     pub(crate) fn encode(&self) -> String {
+        URL_SAFE_NO_PAD.encode(self.to_bytes())
+    }
+
+    /// The bytes of the text.
+    pub(crate) fn to_bytes(self) -> [u8; BYTES] {
         let mut bytes = [0; BYTES];
         bytes[..2].copy_from_slice(&self.node.to_be_bytes());
         bytes[2] = self.shard;
         bytes[3..6].copy_from_slice(&self.slot.to_be_bytes()[1..]);
         bytes[6..].copy_from_slice(&self.secret.0);
-        URL_SAFE_NO_PAD.encode(bytes)
+        bytes
     }
 
     /// Parses a sid; `None` for text that this product did not write.
@@ -58,14 +63,19 @@ impl Sid {
             return None;
         }
         URL_SAFE_NO_PAD.decode_slice(text, &mut bytes).ok()?;
+        Some(Self::from_bytes(bytes))
+    }
+
+    /// The sid with these bytes.
+    pub(crate) fn from_bytes(bytes: [u8; BYTES]) -> Self {
         let mut secret = [0; 15];
         secret.copy_from_slice(&bytes[6..]);
-        Some(Self {
+        Self {
             node: u16::from_be_bytes([bytes[0], bytes[1]]),
             shard: bytes[2],
             slot: u32::from_be_bytes([0, bytes[3], bytes[4], bytes[5]]),
             secret: SidSecret(secret),
-        })
+        }
     }
 }
 

@@ -1,18 +1,26 @@
-//! The reasons why a client gets no session now.
+//! The reasons why a client gets no session, or no answer of its session, now.
 
-/// The reason for a 503 to a handshake, in alphabetical order.
+/// The reason for a 503, in alphabetical order.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub(crate) enum Unavailable {
     #[error("the app server did not answer the handshake in time")]
     AppServerSilent,
+    #[error("another node has this session, and it cannot move here now; go on with polling")]
+    CannotMove,
     #[error("this node is draining; connect to another one")]
     Draining,
     #[error("every app server of this hub has as many unanswered handshakes as allowed; try again")]
     HandshakesFull,
+    #[error("this node has not joined its cluster yet; try again or use another node")]
+    Joining,
     #[error("this node uses as much memory as it may; try again or use another node")]
     MemoryFull,
+    #[error("the node that has this session cannot be reached now; try again")]
+    MeshDown,
     #[error("no app server of this hub is connected to this node; try again when one is")]
     NoAppServer,
+    #[error("the connection to the node that has this session ended before it answered")]
+    OwnerLost,
     #[error("this node holds as many sessions as it may; try again or use another node")]
     SessionsFull,
     #[error("this node holds as many connections as it may; try again or use another node")]
@@ -25,9 +33,13 @@ impl Unavailable {
         match self {
             Self::MemoryFull | Self::StreamsFull => 5,
             Self::AppServerSilent
+            | Self::CannotMove
             | Self::Draining
             | Self::HandshakesFull
+            | Self::Joining
+            | Self::MeshDown
             | Self::NoAppServer
+            | Self::OwnerLost
             | Self::SessionsFull => 1,
         }
     }
@@ -38,13 +50,35 @@ impl Unavailable {
         matches!(self, Self::MemoryFull | Self::StreamsFull)
     }
 
+    /// The reason with this slug; `None` for one that only a newer node knows.
+    pub(crate) fn of_slug(slug: &str) -> Option<Self> {
+        let all = [
+            Self::AppServerSilent,
+            Self::CannotMove,
+            Self::Draining,
+            Self::HandshakesFull,
+            Self::Joining,
+            Self::MemoryFull,
+            Self::MeshDown,
+            Self::NoAppServer,
+            Self::OwnerLost,
+            Self::SessionsFull,
+            Self::StreamsFull,
+        ];
+        all.into_iter().find(|one| one.slug() == slug)
+    }
+
     pub(crate) fn slug(self) -> &'static str {
         match self {
             Self::AppServerSilent => "app_server_silent",
+            Self::CannotMove => "cannot_move",
             Self::Draining => "draining",
             Self::HandshakesFull => "handshakes_full",
+            Self::Joining => "joining",
             Self::MemoryFull => "memory_full",
+            Self::MeshDown => "mesh_down",
             Self::NoAppServer => "no_app_server",
+            Self::OwnerLost => "owner_lost",
             Self::SessionsFull => "sessions_full",
             Self::StreamsFull => "streams_full",
         }

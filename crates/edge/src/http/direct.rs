@@ -49,7 +49,10 @@ pub(super) fn find(connection: &Connection, bytes: &Bytes) -> Option<Direct> {
     let request = (heads.take_seen() == Seen::default()).then(|| parse(bytes))??;
     let hub = requests::direct_hub(connection, &request)?;
     let query = Query::parse(request.uri().query().unwrap_or_default());
-    match verify(&hub, &connection.door, &query, &request) {
+    if !query.sid.is_empty() {
+        return None;
+    }
+    match verify(&hub, (&query, None), &request) {
         Ok(Wanted::Handshake(TransportKind::WebSocket, protocol)) => {
             Some(Direct { hub, query, protocol, request })
         }

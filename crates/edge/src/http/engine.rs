@@ -19,6 +19,7 @@ use super::{Reply, answer, clients, exchange, poll, post};
 use crate::hub::{Hub, Trunk};
 use crate::reply;
 use crate::shard::{Asked, Command};
+use crate::sid::Sid;
 use crate::unavailable::Unavailable;
 
 /// One request under a hub's path.
@@ -30,10 +31,12 @@ pub(super) async fn handle(
     let query = Query::parse(request.uri().query().unwrap_or_default());
     if request.method() == Method::OPTIONS {
         connection.door.env().metrics.count_idle("preflight", 1);
-        let owner = owner_of(&connection, &hub, &query).await;
+        let sid = connection.door.find_sid(&hub, &query.sid).await;
+        let owner = owner_of(&connection, &hub, &query, sid).await;
         return Ok(exchange::preflight(&connection, &hub, owner, &request).await);
     }
-    let asked = match verify(&hub, &connection.door, &query, &request) {
+    let sid = connection.door.find_sid(&hub, &query.sid).await;
+    let asked = match verify(&hub, (&query, sid), &request) {
         Ok(asked) => asked,
         Err(refusal) => return Ok(exchange::refuse(&connection, &hub, &request, &refusal).await),
     };
@@ -44,7 +47,7 @@ pub(super) async fn handle(
     }
     let added = match asked.of_session() {
         Some(transport) if hub.settings().every_request => {
-            match about(&connection, &hub, &query, &request, transport).await {
+            match about(&connection, &hub, (&query, sid), &request, transport).await {
                 Ok(added) => added,
                 Err(answer) => return Ok(*answer),
             }
@@ -82,13 +85,17 @@ pub(super) async fn handle(
 }
 
 /// The app server of the session that the query names.
-async fn owner_of(connection: &Connection, hub: &Hub, query: &Query) -> Option<Arc<Trunk>> {
-    let sid = connection.door.own_sid(hub, &query.sid)?;
+async fn owner_of(
+    connection: &Connection,
+    hub: &Hub,
+    query: &Query,
+    sid: Option<Sid>,
+) -> Option<Arc<Trunk>> {
+    let sid = sid?;
     let asked = Asked { sid, protocol: query.protocol(), hub: hub.number };
     let (reply, found) = reply::pair();
-    connection.door.tell(sid.shard, Command::Inspect { asked, reply }).await;
-    let (_, number) = found.await.ok()?.ok()?;
-    hub.trunk_of_number(number)
+    connection.door.tell(connection.door.site_of(&sid), Command::Inspect { asked, reply }).await;
+    found.await.ok()?.ok()?.owner
 }
 
 /// Asks the session's app server about the request, if it wants to be asked. An unknown session is
@@ -96,11 +103,11 @@ async fn owner_of(connection: &Connection, hub: &Hub, query: &Query) -> Option<A
 async fn about(
     connection: &Connection,
     hub: &Hub,
-    query: &Query,
+    (query, sid): (&Query, Option<Sid>),
     request: &Request<Incoming>,
     transport: TransportKind,
 ) -> Result<Added, Box<Response<Full<Bytes>>>> {
-    match owner_of(connection, hub, query).await {
+    match owner_of(connection, hub, query, sid).await {
         Some(owner) if owner.settings.every_request => {
             exchange::ask_owner(connection, &owner, request, transport).await
         }

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use crate::door::Door;
+use crate::door::{Door, Site};
 use crate::shard::{Command, SlotKey};
 use crate::sid::Sid;
 
@@ -11,14 +11,14 @@ use crate::sid::Sid;
 #[derive(Debug)]
 pub(super) struct Guard {
     door: Door,
-    shard: u8,
+    site: Site,
     gone: Option<Command>,
 }
 
 impl Guard {
-    /// A guard that sends `gone` to the shard unless it is disarmed.
-    pub(super) fn new(door: &Door, shard: u8, gone: Command) -> Self {
-        Self { door: door.clone(), shard, gone: Some(gone) }
+    /// A guard that sends `gone` to the session's site unless it is disarmed.
+    pub(super) fn new(door: &Door, site: Site, gone: Command) -> Self {
+        Self { door: door.clone(), site, gone: Some(gone) }
     }
 
     pub(super) fn disarm(mut self) {
@@ -29,7 +29,7 @@ impl Guard {
 impl Drop for Guard {
     fn drop(&mut self) {
         if let Some(command) = self.gone.take() {
-            self.door.tell_later(self.shard, command);
+            self.door.tell_later(self.site, command);
         }
     }
 }
@@ -58,7 +58,7 @@ impl Drop for PollGuard {
     fn drop(&mut self) {
         if !self.answered {
             let gone = Command::PollGone { sid: self.sid, poll: self.poll };
-            self.door.tell_later(self.sid.shard, gone);
+            self.door.tell_later(self.door.site_of(&self.sid), gone);
         }
     }
 }

@@ -16,11 +16,12 @@ use super::connection::Connection;
 use super::guard::HandshakeGuard;
 use super::held::Added;
 use super::query::Query;
-use super::{Reply, exchange, outcome, upgrade};
+use super::{Reply, answer, exchange, outcome, upgrade};
 use crate::hub::Hub;
 use crate::reply;
-use crate::shard::{Answer, Asked, Command, OpenRequest, SlotKey};
+use crate::shard::{Answer, Asked, Command, Inspected, OpenRequest, SlotKey};
 use crate::sid::Sid;
+use crate::unavailable::Unavailable;
 
 /// The client's part of a handshake.
 pub(super) struct Handshake<'a> {
@@ -153,11 +154,18 @@ pub(super) async fn probe(
 ) -> Reply {
     let asked = Asked { sid, protocol, hub: hub.number };
     let (reply, found) = reply::pair();
-    connection.door.tell(sid.shard, Command::Inspect { asked, reply }).await;
-    let key = match found.await.unwrap_or_else(|_| Err(outcome::unknown_shard(&sid))) {
-        Ok((key, _)) => key,
-        Err(refusal) => return Ok(exchange::refuse(connection, hub, &request, &refusal).await),
+    let site = connection.door.site_of(&sid);
+    connection.door.tell(site, Command::Inspect { asked, reply }).await;
+    let found = found.await.unwrap_or_else(|_| Err(Answer::Refused(outcome::unknown_shard(&sid))));
+    let Inspected { key, movable, .. } = match found {
+        Ok(found) => found,
+        Err(answer) => return outcome::finish(connection, hub, &request, answer).await,
     };
+    if key.elsewhere && !movable {
+        let mut response = outcome::unavailable(connection, Unavailable::CannotMove);
+        answer::close_after(&mut response);
+        return Ok(response);
+    }
     let (websocket_key, agreement) = match agree(hub, &request) {
         Ok(agreed) => agreed,
         Err(why) => {
@@ -176,7 +184,7 @@ pub(super) fn dismiss(connection: &Rc<Connection>, mut request: Request<Incoming
     match upgrade::websocket_key(&request) {
         Ok(key) => {
             let shard = connection.door.own();
-            let nobody = SlotKey { shard, slot: u32::MAX, generation: 0 };
+            let nobody = SlotKey::here(shard, u32::MAX, 0);
             let adoption = (Adoption::Probe { base64_only: false }, None);
             adopt(connection, &mut request, nobody, adoption);
             Ok(upgrade::switching(&key, upgrade::Agreement::default(), Vec::new()))

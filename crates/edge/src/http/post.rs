@@ -15,7 +15,10 @@ use super::{Abort, Reply, answer, exchange, outcome, rest};
 use crate::hub::Hub;
 use crate::memory::HELD_BYTES_BEYOND_CEILING;
 use crate::reply;
-use crate::shard::{Answer, Asked, Command, POST_BROKEN, PostBegun, PostBounds};
+use crate::shard::{
+    Answer, Asked, Command, POST_BROKEN, POST_SLOW, POST_TOO_LARGE, POST_TOO_MANY_CHUNKS,
+    PostBegun, PostBounds,
+};
 use crate::sid::Sid;
 use crate::unavailable::Unavailable;
 
@@ -29,7 +32,7 @@ pub(super) async fn post(
 ) -> Reply {
     let asked = Asked { sid, protocol, hub: hub.number };
     let (reply, begun) = reply::pair();
-    connection.door.tell(sid.shard, Command::PostBegin { asked, reply }).await;
+    connection.door.tell(connection.door.site_of(&sid), Command::PostBegin { asked, reply }).await;
     let begun = begun.await.unwrap_or_else(|_| PostBegun::Refused(outcome::unknown_shard(&sid)));
     let (key, bounds, jsonp, cut) = match begun {
         PostBegun::Wanted { key, bounds, jsonp, cut } => {
@@ -42,9 +45,10 @@ pub(super) async fn post(
         PostBegun::Status(code) => {
             return outcome::finish(connection, hub, &request, Answer::Status(code)).await;
         }
+        PostBegun::Unavailable(why) => return Ok(outcome::unavailable(connection, why)),
     };
     let gone = Command::PostGone { key, fault: Some(POST_BROKEN) };
-    let guard = Guard::new(&connection.door, key.shard, gone);
+    let guard = Guard::new(&connection.door, key.site(), gone);
     let rests = rest::may_come_after(connection, &request);
     let (parts, body) = request.into_parts();
     let binary = parts.headers.get(CONTENT_TYPE).is_some_and(|v| v == "application/octet-stream");
@@ -64,7 +68,7 @@ pub(super) async fn post(
             let (status, cause, fault) = refused_body(error);
             connection.count_refused(cause);
             let gone = Command::PostGone { key, fault: Some(fault) };
-            connection.door.tell(key.shard, gone).await;
+            connection.door.tell(key.site(), gone).await;
             return Ok(answer::status(status));
         }
     };
@@ -77,11 +81,11 @@ pub(super) async fn post(
     };
     let Some(body) = body else {
         let gone = Command::PostGone { key, fault: None };
-        connection.door.tell(key.shard, gone).await;
+        connection.door.tell(key.site(), gone).await;
         return Ok(answer::ok(None, &parts.headers));
     };
     let (reply, answer) = reply::pair();
-    connection.door.tell(key.shard, Command::PostBody { key, binary, body, reply }).await;
+    connection.door.tell(key.site(), Command::PostBody { key, binary, body, reply }).await;
     let answer = answer.await.unwrap_or(Answer::Abort);
     let reply = outcome::finish(connection, hub, &Request::from_parts(parts, ()), answer).await;
     // The body was read to its end, so the next bytes on the stream are another request.
@@ -92,12 +96,12 @@ pub(super) async fn post(
 /// The answer, the counted cause, and Engine.IO's description of the session's end.
 fn refused_body(error: BodyError) -> (StatusCode, &'static str, &'static str) {
     match error {
-        BodyError::Slow => (StatusCode::REQUEST_TIMEOUT, "body_timeout", "http request timeout"),
+        BodyError::Slow => (StatusCode::REQUEST_TIMEOUT, "body_timeout", POST_SLOW),
         BodyError::TooManyChunks => {
-            (StatusCode::PAYLOAD_TOO_LARGE, "payload_in_pieces", "too many chunks")
+            (StatusCode::PAYLOAD_TOO_LARGE, "payload_in_pieces", POST_TOO_MANY_CHUNKS)
         }
         BodyError::Broken | BodyError::MemoryFull | BodyError::TooLarge => {
-            (StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", "payload too large")
+            (StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", POST_TOO_LARGE)
         }
     }
 }

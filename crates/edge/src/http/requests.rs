@@ -13,12 +13,10 @@ use tokio::task::spawn_local;
 use trunkline_http::{Lease, SideBody, Visit};
 
 use super::connection::Connection;
-use super::query::Query;
 use super::under_way::{Body, UnderWay};
 use super::{Abort, Reply, answer, engine, upgrade};
 use crate::hub::{Hub, Routed};
 use crate::metrics::Cause;
-use crate::neighbours::Neighbours;
 use crate::trunks;
 
 /// The path of trunks.
@@ -70,12 +68,6 @@ async fn answer_to(
         let answer = door.serve(visit(&connection, request)).await;
         return Ok(answer.map(Either::Right));
     }
-    if let Some(neighbours) = env.neighbours()
-        && let Some((hub, sid)) = elsewhere(&connection, neighbours, &request)
-    {
-        let answer = neighbours.serve(&hub.name, &sid, visit(&connection, request)).await;
-        return Ok(answer.map(Either::Right));
-    }
     handle_own(connection, request).await.map(|answer| answer.map(Either::Left))
 }
 
@@ -93,25 +85,12 @@ pub(super) fn direct_hub<B>(connection: &Connection, request: &Request<B>) -> Op
     }
 }
 
-/// Wraps the request for a side door or another node to answer.
+/// Wraps the request for a side door to answer.
 fn visit(connection: &Connection, request: Request<Incoming>) -> Visit {
     let upgrading = upgrade::is_asked(&request);
     let permit = if upgrading { connection.permit.take() } else { None };
     let lease = permit.map(|permit| Box::new(permit) as Lease);
     Visit { request, from: connection.address, lease }
-}
-
-/// The hub and the sid, if the request names a session of another node.
-fn elsewhere<B>(
-    connection: &Connection,
-    neighbours: &dyn Neighbours,
-    request: &Request<B>,
-) -> Option<(Arc<Hub>, String)> {
-    let door = &connection.door;
-    let Routed::Hub(hub) = door.env().directory.route(request.uri().path()) else { return None };
-    let Query { sid, .. } = Query::parse(request.uri().query().unwrap_or_default());
-    let asks = !sid.is_empty() && door.own_sid(&hub, &sid).is_none();
-    (asks && neighbours.owns(&hub.name, &sid)).then_some((hub, sid))
 }
 
 /// Whether the request has exactly one `Host`, as RFC 9112, section 3.2, demands. Otherwise a proxy

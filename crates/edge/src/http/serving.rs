@@ -373,7 +373,7 @@ async fn given_up(connection: Rc<Connection>) -> &'static str {
     }
     // The answer's packets are lost, and the session with them.
     let gone = Command::HandshakeGone { key: flight.key, poll: flight.poll };
-    connection.door.tell(flight.key.shard, gone).await;
+    connection.door.tell(flight.key.site(), gone).await;
     "answer_timeout"
 }
 

@@ -6,7 +6,6 @@ use trunkline_engineio::{Protocol, TransportKind};
 
 use super::query::Query;
 use super::upgrade;
-use crate::door::Door;
 use crate::hub::Hub;
 use crate::shard::Refusal;
 use crate::sid::Sid;
@@ -40,11 +39,11 @@ impl Wanted {
     }
 }
 
-/// Checks what npm's `verify` and `handshake` check before any app code runs.
+/// Checks what npm's `verify` and `handshake` check before any app code runs. `sid` is the session
+/// that the query names.
 pub(super) fn verify<B>(
     hub: &Hub,
-    door: &Door,
-    query: &Query,
+    (query, sid): (&Query, Option<Sid>),
     request: &Request<B>,
 ) -> Result<Wanted, Refusal> {
     let settings = hub.settings();
@@ -60,7 +59,7 @@ pub(super) fn verify<B>(
     };
     let protocol = query.protocol();
     if !query.sid.is_empty() {
-        let Some(sid) = door.own_sid(hub, &query.sid) else {
+        let Some(sid) = sid else {
             return Err(refusal(HandshakeError::UnknownSid, &[("sid", &query.sid)]));
         };
         return Ok(match (transport, request.method()) {

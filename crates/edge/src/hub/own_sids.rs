@@ -28,19 +28,28 @@ impl Hub {
         true
     }
 
+    /// Whether the app has ever made a session's id.
+    pub(crate) fn has_own_sids(&self) -> bool {
+        self.own_sids.any.load(Ordering::Relaxed)
+    }
+
+    /// The session of this node with an id that the app made.
+    pub(crate) fn own_sid(&self, text: &str) -> Option<Sid> {
+        locked(&self.own_sids.by_text).get(text).copied()
+    }
+
     pub(crate) fn forget_custom_sid(&self, text: &str) {
         locked(&self.own_sids.by_text).remove(text);
     }
 
-    /// Resolves a sid that a client sent, whether the app or a node made it. `None` for a sid that
-    /// does not belong to this node, which has this number and `shards` shards: another node made
-    /// it, or it is invented.
-    pub(crate) fn resolve_sid(&self, text: &str, node: u16, shards: usize) -> Option<Sid> {
+    /// Resolves a sid that a client sent, whether an app or a node made it. `None` for a text that
+    /// no node made and that no session of this node has.
+    pub(crate) fn resolve_sid(&self, text: &str) -> Option<Sid> {
         if self.own_sids.any.load(Ordering::Relaxed)
             && let Some(sid) = locked(&self.own_sids.by_text).get(text)
         {
             return Some(*sid);
         }
-        Sid::parse(text).filter(|sid| sid.node == node && usize::from(sid.shard) < shards)
+        Sid::parse(text)
     }
 }

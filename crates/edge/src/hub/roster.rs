@@ -14,7 +14,6 @@ use super::trunk::{Ending, Trunk, TrunkNumber};
 use super::{Hub, locked};
 use crate::AppServerStatus;
 use crate::limits::Limits;
-use crate::neighbours::{Neighbours, Relay};
 use crate::unavailable::Unavailable;
 
 /// The connected app servers.
@@ -175,8 +174,9 @@ impl Hub {
         pick(false).or_else(|| pick(true)).ok_or_else(|| NoAppServer::of(!trunks.is_empty()))
     }
 
-    pub(crate) fn trunk_of_number(&self, number: TrunkNumber) -> Option<Arc<Trunk>> {
-        locked(&self.roster).trunks.iter().find(|trunk| trunk.number == number).map(Arc::clone)
+    /// The trunk of the app server with this id.
+    pub(crate) fn trunk_of_server(&self, id: &str) -> Option<Arc<Trunk>> {
+        locked(&self.roster).trunks.iter().rev().find(|trunk| trunk.server_id == id).map(Arc::clone)
     }
 
     /// The trunk that an app server wants to continue on another stream.
@@ -191,32 +191,23 @@ impl Hub {
     /// Sends a payload of one app server to others: to the named ones, or to all except the sender.
     pub(crate) fn relay(
         &self,
-        Relay { from, to, payload }: Relay<'_>,
+        (from, to): (&str, &[&str]),
+        payload: &[u8],
         unread_bytes_max: usize,
-        neighbours: Option<&dyn Neighbours>,
     ) -> Relayed {
         let mut frame = BytesMut::new();
         encode_relayed(&mut frame, from, payload);
-        let trunks = self.trunks();
         let mut relayed = Relayed::default();
         let wanted = |trunk: &&Arc<Trunk>| {
             trunk.is_peer()
                 && trunk.server_id != from
                 && (to.is_empty() || to.contains(&&*trunk.server_id))
         };
-        for trunk in trunks.iter().filter(wanted) {
+        for trunk in self.trunks().iter().filter(wanted) {
             if trunk.push_bounded(&frame, unread_bytes_max) {
                 relayed.delivered += 1;
             } else {
                 relayed.dropped += 1;
-            }
-        }
-        if let Some(neighbours) = neighbours {
-            let is_here = |name: &&&str| trunks.iter().any(|trunk| trunk.server_id == **name);
-            let far: Vec<&str> = to.iter().filter(|name| !is_here(name)).copied().collect();
-            if to.is_empty() || !far.is_empty() {
-                let relay = Relay { from, to: &far, payload };
-                relayed.delivered += neighbours.relay(&self.name, &relay);
             }
         }
         relayed
@@ -230,16 +221,10 @@ impl Hub {
     }
 
     /// Encodes the present list of peers.
-    pub(crate) fn encode_peers_of(
-        &self,
-        server_id: &str,
-        neighbours: Option<&dyn Neighbours>,
-        frames: &mut BytesMut,
-    ) {
+    pub(crate) fn encode_peers_of(&self, server_id: &str, frames: &mut BytesMut) {
         let trunks = self.trunks();
-        let far = neighbours.map(|neighbours| neighbours.peers(&self.name)).unwrap_or_default();
         let peers = trunks.iter().filter(|trunk| trunk.is_peer());
-        let peers = peers.map(|trunk| &*trunk.server_id).chain(far.iter().map(|id| &**id));
+        let peers = peers.map(|trunk| &*trunk.server_id);
         let mut servers: Vec<&str> = peers.filter(|server| *server != server_id).collect();
         servers.sort_unstable();
         servers.dedup();

@@ -2,11 +2,10 @@
 //! which app server is asked, and which peers each one sees.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use trunkline_clock::Timestamp;
-use trunkline_http::{SideAnswer, Visit};
 use trunkline_trunk::settings::{EngineSettings, OwnSettings};
 use trunkline_trunk::{
     ClientRequest, Frame, RequestCode, Response, SharedCredit, Str, Transport, decode_batch,
@@ -17,7 +16,6 @@ use super::trunk::Notes;
 use super::{Directory, Ending, Hub, Origin, Trunk};
 use crate::HubConfig;
 use crate::limits::Limits;
-use crate::neighbours::{KeptSocket, Neighbours, Relay, Restoring};
 
 const NOW: Timestamp = Timestamp::ORIGIN;
 
@@ -59,8 +57,7 @@ impl World {
 
     /// Sends a message of app server `a` to others.
     fn relay(&self, to: &[&str], unread_bytes_max: usize) -> Relayed {
-        let relay = Relay { from: "a", to, payload: b"x" };
-        self.hub.relay(relay, unread_bytes_max, None)
+        self.hub.relay(("a", to), b"x", unread_bytes_max)
     }
 
     fn pick(&self) -> Result<u32, NoAppServer> {
@@ -87,22 +84,12 @@ fn client() -> ClientRequest {
 
 /// The frames that the app server reads next.
 fn read(trunk: &Trunk) -> Vec<Frame> {
-    read_with(trunk, None)
-}
-
-fn read_with(trunk: &Trunk, neighbours: Option<&dyn Neighbours>) -> Vec<Frame> {
-    let frames = decode_batch(trunk.take_outbox(neighbours).freeze());
+    let frames = decode_batch(trunk.take_outbox().freeze());
     frames.collect::<Result<_, _>>().expect("our own frames")
 }
 
 fn peers(of: &Trunk) -> Vec<String> {
     let Some(Frame::Peers { servers }) = read(of).pop() else { panic!("nothing was told") };
-    servers.iter().map(ToString::to_string).collect()
-}
-
-fn peers_with(of: &Trunk, neighbours: &OtherNode) -> Vec<String> {
-    let told = read_with(of, Some(neighbours)).pop();
-    let Some(Frame::Peers { servers }) = told else { panic!("nothing was told") };
     servers.iter().map(ToString::to_string).collect()
 }
 
@@ -274,57 +261,4 @@ fn a_relay_goes_to_those_named_or_to_all_others() {
     b.push(&[0; 10]);
     let relayed = world.relay(&["b"], 10);
     assert_eq!((relayed.delivered, relayed.dropped), (0, 1), "it has too much unread");
-}
-
-/// Another node, with app servers `a` and `far`.
-#[derive(Debug, Default)]
-struct OtherNode {
-    relayed_to: Mutex<Vec<Vec<String>>>,
-}
-
-impl Neighbours for OtherNode {
-    fn peers(&self, hub: &str) -> Vec<String> {
-        assert_eq!(hub, "chat");
-        vec!["far".into(), "a".into()]
-    }
-
-    fn relay(&self, hub: &str, relay: &Relay<'_>) -> u64 {
-        assert_eq!((hub, relay.from, relay.payload), ("chat", "a", &b"x"[..]));
-        self.relayed_to
-            .lock()
-            .expect("no panic")
-            .push(relay.to.iter().map(ToString::to_string).collect());
-        5
-    }
-
-    fn restore(&self, _: &str, _: KeptSocket) -> Restoring {
-        unreachable!("a hub asks its trunks' tasks")
-    }
-
-    fn give_back(&self, _: &str, _: KeptSocket) {}
-
-    fn owns(&self, _: &str, _: &str) -> bool {
-        false
-    }
-
-    fn serve(&self, _: &str, _: &str, _: Visit) -> SideAnswer {
-        unreachable!("it owns nothing")
-    }
-}
-
-#[test]
-fn app_servers_of_other_nodes_are_peers_and_get_relays() {
-    let mut world = World::new();
-    let (a, b) = (world.comes("a"), world.comes("b"));
-    let far = OtherNode::default();
-    assert_eq!(peers_with(&a, &far), ["b", "far"], "not itself, wherever else it is");
-    assert_eq!(peers_with(&b, &far), ["a", "far"], "each once");
-    let relay = |to: &[&str]| {
-        world.hub.relay(Relay { from: "a", to, payload: b"x" }, 1000, Some(&far)).delivered
-    };
-    assert_eq!(relay(&[]), 6);
-    assert_eq!(relay(&["b"]), 1, "it is here");
-    assert_eq!(relay(&["b", "far"]), 6);
-    let to = far.relayed_to.lock().expect("no panic");
-    assert_eq!(*to, [vec![], vec!["far".to_owned()]]);
 }

@@ -18,7 +18,6 @@ use super::asking::Asking;
 use super::remains::Tally;
 use super::resuming::{Offer, Resuming};
 use super::{Hub, locked};
-use crate::neighbours::Neighbours;
 
 /// A trunk's number, unique in the node for the life of the process.
 pub(crate) type TrunkNumber = u32;
@@ -271,11 +270,11 @@ impl Trunk {
     }
 
     /// Takes all frames that wait.
-    pub(crate) fn take_outbox(&self, neighbours: Option<&dyn Neighbours>) -> BytesMut {
+    pub(crate) fn take_outbox(&self) -> BytesMut {
         let Outbox { mut frames, peers_at } = std::mem::take(&mut *self.outbox());
         let Some(place) = peers_at else { return frames };
         let rest = frames.split_off(place);
-        self.hub.encode_peers_of(&self.server_id, neighbours, &mut frames);
+        self.hub.encode_peers_of(&self.server_id, &mut frames);
         frames.extend_from_slice(&rest);
         frames
     }

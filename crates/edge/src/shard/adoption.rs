@@ -179,8 +179,8 @@ impl Shard {
         let State::Live(live) = &slot.state else { return None };
         let keepsake = live.keepsake.as_ref()?;
         let custom = live.extra.as_ref().and_then(|extra| extra.custom_sid.as_deref());
-        let sid =
-            Sid { node: self.env.node_number, shard: self.index, slot: index, secret: slot.secret };
+        let node = self.env.numbers.present().unwrap_or_default();
+        let sid = Sid { node, shard: self.index, slot: index, secret: slot.secret };
         let sockets = self.boards[usize::from(slot.hub)].sockets_of(SessionKey(index));
         let sockets = sockets.iter().filter_map(|one| {
             let kept = keepsake.state(one.nsp, one.id)?;
@@ -295,7 +295,7 @@ impl Shard {
         let (trunk, hub) = (slot.trunk, slot.hub);
         slot.trunk = NOWHERE;
         slot.number = NumberState::Free;
-        let key = SlotKey { shard: self.index, slot: index, generation: slot.generation };
+        let key = SlotKey::here(self.index, index, slot.generation);
         // Some of its sockets may be attached already.
         self.boards[usize::from(hub)].disown(SessionKey(index));
         self.forget_marks(index);

@@ -12,6 +12,7 @@ use trunkline_trunk::{Frame, Header, Response};
 
 use super::flight::Flight;
 use super::recovery::{GiveBack, RestoreRequest};
+use crate::cluster::{MoveKey, MoveStep};
 use crate::hub::{BatchCredit, Hub, Remains, Trunk, TrunkNumber};
 use crate::permits::StreamPermit;
 use crate::pulse::Pulse;
@@ -23,6 +24,9 @@ use crate::unavailable::Unavailable;
 /// A slot, together with the session that was in it when the key was made.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct SlotKey {
+    /// Set when the session is another node's: then the other fields are a number that the cluster
+    /// gave to the request.
+    pub(crate) elsewhere: bool,
     pub(crate) shard: u8,
     pub(crate) slot: u32,
     pub(crate) generation: u32,
@@ -116,7 +120,7 @@ pub(crate) enum Command {
     /// Asks whether this sid exists, for the handshake of a WebSocket that wants to probe.
     Inspect {
         asked: Asked,
-        reply: Reply<Result<(SlotKey, TrunkNumber), Refusal>>,
+        reply: Reply<Result<Inspected, Answer>>,
     },
     /// The direct WebSocket of an accepted handshake.
     Adopt {
@@ -133,6 +137,11 @@ pub(crate) enum Command {
     HandshakeGone {
         key: SlotKey,
         poll: u32,
+    },
+    /// A step of a session's move between two nodes.
+    Move {
+        key: MoveKey,
+        step: MoveStep,
     },
     /// An app server asks for the socket that this shard keeps under a private id.
     Restore(Box<RestoreRequest>),
@@ -153,6 +162,16 @@ pub(crate) struct Asked {
     pub(crate) protocol: Protocol,
     /// The number of the hub whose path the request used.
     pub(crate) hub: u16,
+}
+
+/// What a request that names a session has to know of it.
+#[derive(Debug)]
+pub(crate) struct Inspected {
+    pub(crate) key: SlotKey,
+    /// This node's trunk of the session's app server.
+    pub(crate) owner: Option<Arc<Trunk>>,
+    /// Whether the session may move to the node that asks.
+    pub(crate) movable: bool,
 }
 
 /// A shard's answer to a client's HTTP request.
@@ -208,6 +227,13 @@ impl From<Arc<Pulse>> for Command {
 
 /// Engine.IO's description of the end of a session whose POST was broken off.
 pub(crate) const POST_BROKEN: &str = "data request connection closed prematurely";
+pub(crate) const POST_SLOW: &str = "http request timeout";
+pub(crate) const POST_TOO_LARGE: &str = "payload too large";
+pub(crate) const POST_TOO_MANY_CHUNKS: &str = "too many chunks";
+
+/// The descriptions of broken POSTs.
+pub(crate) const POST_FAULTS: [&str; 4] =
+    [POST_BROKEN, POST_SLOW, POST_TOO_MANY_CHUNKS, POST_TOO_LARGE];
 
 /// The limits for the body of a POST, from the app's options.
 #[derive(Clone, Copy, Debug)]
@@ -231,4 +257,6 @@ pub(crate) enum PostBegun {
     },
     Refused(Refusal),
     Status(u16),
+    /// 503 with a JSON error.
+    Unavailable(Unavailable),
 }

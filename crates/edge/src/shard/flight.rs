@@ -46,7 +46,7 @@ pub(crate) struct Flight {
 }
 
 impl Flight {
-    pub(super) fn new(
+    pub(crate) fn new(
         flights: &Arc<Flights>,
         metrics: &Metrics,
         bytes: usize,

@@ -207,7 +207,7 @@ impl Shard {
         let now = self.now;
         let Some(slot) = self.slots.get_mut(index) else { return };
         let number = slot.trunk;
-        let key = SlotKey { shard: self.index, slot: index, generation: slot.generation };
+        let key = SlotKey::here(self.index, index, slot.generation);
         let hub = slot.hub;
         slot.trunk = NOWHERE;
         slot.number = NumberState::Free;
@@ -289,7 +289,7 @@ impl Shard {
     /// goes before those that have nothing to say.
     pub(super) fn note_demand(&mut self, index: u32) {
         let Some(slot) = self.slots.get_mut(index) else { return };
-        let key = SlotKey { shard: self.index, slot: index, generation: slot.generation };
+        let key = SlotKey::here(self.index, index, slot.generation);
         let (hub, waits) = (slot.hub, slot.waits_for_home());
         let State::Live(live) = &mut slot.state else { return };
         let Some(keepsake) = &mut live.keepsake else { return };

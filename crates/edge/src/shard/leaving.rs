@@ -51,7 +51,7 @@ impl Shard {
         }
         keepsake.journey = Some(Box::new(Journey::new(Origin::HandedOver, now)));
         encode_close(&mut shard_trunk.out, session, WireReason::HandedOver, "");
-        let key = SlotKey { shard: self.index, slot: index, generation: slot.generation };
+        let key = SlotKey::here(self.index, index, slot.generation);
         self.homes.leaving.push_back((now + LEAVING_MAX, key));
     }
 

@@ -109,7 +109,7 @@ impl Shard {
         let slot = self.slots.at(index);
         let was_open = matches!(slot.number, NumberState::Open | NumberState::Leaving);
         slot.number = NumberState::Free;
-        let key = SlotKey { shard: self.index, slot: index, generation: slot.generation };
+        let key = SlotKey::here(self.index, index, slot.generation);
         // The sockets of a session that its app had closed are none of the node's.
         let past = loss.past.filter(|_| was_open);
         match fate {

@@ -59,14 +59,13 @@ use trunkline_switchboard::{NamespaceKey, Switchboard};
 
 use self::backlog::Backlog;
 pub(crate) use self::command::{
-    AdoptedStream, Answer, Arrival, Asked, Command, POST_BROKEN, Payload, PostBegun, PostBounds,
-    Refusal, SlotKey,
+    AdoptedStream, Answer, Arrival, Asked, Command, Inspected, POST_BROKEN, POST_FAULTS, POST_SLOW,
+    POST_TOO_LARGE, POST_TOO_MANY_CHUNKS, Payload, PostBegun, PostBounds, Refusal, SlotKey,
 };
 use self::downlink::SentCounts;
 use self::ending::{DrainPace, Orphans};
 use self::eviction::Eviction;
-pub(crate) use self::flight::Flight;
-use self::flight::Flights;
+pub(crate) use self::flight::{Flight, Flights};
 use self::homes::Homes;
 use self::interner::Interner;
 pub(crate) use self::local::LocalShard;
@@ -291,13 +290,14 @@ impl Shard {
             Command::PostGone { key, fault } => self.post_gone(key, fault),
             Command::Inspect { asked, reply } => {
                 // A requester that has gone does not need the answer.
-                let _ = reply.send(self.inspect(&asked));
+                let _ = reply.send(self.inspect(&asked).map_err(Answer::Refused));
             }
             Command::Adopt { key, stream } => self.adopt(key, stream),
             Command::Probe { key, base64_only, stream } => {
                 self.adopt_probe(key, base64_only, stream);
             }
             Command::HandshakeGone { key, poll } => self.handshake_gone(key, poll),
+            Command::Move { key, step } => self.move_step(key, step),
             Command::Restore(request) => self.restore(&request),
             Command::GiveBack(back) => {
                 self.recoveries[usize::from(back.hub)].release(&back.nsp, &back.pid);
@@ -398,6 +398,6 @@ impl Shard {
     }
 
     fn key_of(&self, index: u32, slot: &Slot) -> SlotKey {
-        SlotKey { shard: self.index, slot: index, generation: slot.generation }
+        SlotKey::here(self.index, index, slot.generation)
     }
 }

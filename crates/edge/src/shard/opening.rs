@@ -120,6 +120,9 @@ impl Shard {
         if self.env.directory.draining.load(Ordering::Relaxed) {
             return Err((reply, Unavailable::Draining));
         }
+        if self.env.numbers.present().is_none() {
+            return Err((reply, Unavailable::Joining));
+        }
         if self.memory_full {
             return Err((reply, Unavailable::MemoryFull));
         }
@@ -134,7 +137,7 @@ impl Shard {
             Protocol::V3 => EioVersion::V3,
             Protocol::V4 => EioVersion::V4,
         };
-        let key = Rc::new(Cell::new(SlotKey { shard: self.index, slot: u32::MAX, generation: 0 }));
+        let key = Rc::new(Cell::new(SlotKey::here(self.index, u32::MAX, 0)));
         let opening = Opening {
             protocol,
             transport,
@@ -165,8 +168,7 @@ impl Shard {
         lasting: &[Header],
     ) {
         let Some(slot) = self.slots.get_mut(index) else { return };
-        let secret = slot.secret;
-        let key = SlotKey { shard: self.index, slot: index, generation: slot.generation };
+        let key = SlotKey::here(self.index, index, slot.generation);
         let State::Opening(opening) = std::mem::replace(&mut slot.state, State::Ended) else {
             return;
         };
@@ -177,23 +179,27 @@ impl Shard {
         let Opening { protocol, transport, base64_only, jsonp, poll, reply, trunk, open, .. } =
             *opening;
         self.answered(index, asked_at);
-        let sid = Sid { node: self.env.node_number, shard: self.index, slot: index, secret };
         let mut extra = Extra {
             lasting: (!lasting.is_empty()).then(|| Arc::from(lasting)),
             jsonp,
             custom_sid: None,
         };
         if !custom_sid.is_empty() {
-            if !trunk.hub.remember_custom_sid(custom_sid, sid) {
+            let sid = Sid::parse(&open.sid);
+            let is_first = !trunk.hub.has_own_sids();
+            if !sid.is_some_and(|sid| trunk.hub.remember_custom_sid(custom_sid, sid)) {
                 self.refuse_duplicate_sid(index, reply);
                 return;
             }
             extra.custom_sid = Some(custom_sid.into());
+            if let Some(cluster) = self.env.cluster.as_ref().filter(|_| is_first) {
+                cluster.has_own_ids();
+            }
         }
         let Some(shard_trunk) = self.trunks.get(&trunk.number) else { return };
-        let sid_text = if custom_sid.is_empty() { sid.encode() } else { custom_sid.to_owned() };
+        let sid_text = if custom_sid.is_empty() { &*open.sid } else { custom_sid };
         let config = Rc::clone(&shard_trunk.config);
-        let mut session = Session::new(self.now, config, protocol, transport, &sid_text);
+        let mut session = Session::new(self.now, config, protocol, transport, sid_text);
         session.set_base64_only(base64_only);
         // The open packet is sent in one write with the `101`, unless it might have to be
         // compressed.

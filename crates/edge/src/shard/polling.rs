@@ -1,16 +1,20 @@
 //! The HTTP side of live sessions: polls, posts, and the check whether a sid exists.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use trunkline_engineio::error::HandshakeError;
 use trunkline_engineio::{CloseReason, PollKey, Protocol, TransportKind};
 
+use trunkline_trunk::Str;
+
 use super::Shard;
 use super::command::{
-    Answer, Asked, Command, POST_BROKEN, PostBegun, PostBounds, Refusal, SlotKey,
+    Answer, Asked, Command, Inspected, POST_BROKEN, PostBegun, PostBounds, Refusal, SlotKey,
 };
 use super::slot::{Carrier, Live, State, number_of};
 use super::uplink::{Uplink, answer_to};
-use crate::hub::TrunkNumber;
+use crate::cluster::{MoveKey, MoveStep};
 use crate::reply::{self, Reply};
 use crate::sid::Sid;
 
@@ -193,11 +197,20 @@ impl Shard {
     }
 
     /// Checks a sid for the handshake of a WebSocket that wants to probe.
-    pub(super) fn inspect(&mut self, asked: &Asked) -> Result<(SlotKey, TrunkNumber), Refusal> {
+    pub(super) fn inspect(&mut self, asked: &Asked) -> Result<Inspected, Refusal> {
         self.serve_overdue(&asked.sid);
         let key = self.find(asked, false)?;
-        let trunk = self.slots.get(key.slot).map_or(0, |slot| slot.trunk);
-        Ok((key, trunk))
+        let trunk = self.slots.get(key.slot).and_then(|slot| self.trunks.get(&slot.trunk));
+        let owner = trunk.map(|known| Arc::clone(&known.trunk));
+        Ok(Inspected { key, owner, movable: false })
+    }
+
+    /// Refuses to move a session: no session says that it may.
+    pub(super) fn move_step(&mut self, key: MoveKey, step: MoveStep) {
+        if let (MoveStep::ProbeBegun(asked), Some(cluster)) = (step, &self.env.cluster) {
+            tracing::debug!(slot = asked.sid.slot, "a session cannot move yet");
+            cluster.send_step(key, MoveStep::Failed(Str::from_static("not supported")));
+        }
     }
 
     /// Does what the session's timer should have done by now before a later request is handled:
@@ -220,7 +233,7 @@ impl Shard {
         let found = self
             .slots
             .get(sid.slot)
-            .filter(|slot| sid.node == self.env.node_number && slot.hub == *hub)
+            .filter(|slot| self.env.numbers.owns(sid.node) && slot.hub == *hub)
             .filter(|slot| slot.secret.matches(&sid.secret));
         let (slot, live) = match found {
             Some(slot) => match &slot.state {

@@ -39,8 +39,10 @@ impl Shard {
         let secret = SidSecret(self.rng.random());
         let place = self.slots.vacant();
         let slot = place.index();
-        let sid = Sid { node: self.env.node_number, shard: self.index, slot, secret };
-        opening.key.set(SlotKey { shard: self.index, slot, generation });
+        // A handshake is only taken once there is a number.
+        let node = self.env.numbers.present().unwrap_or_default();
+        let sid = Sid { node, shard: self.index, slot, secret };
+        opening.key.set(SlotKey::here(self.index, slot, generation));
         opening.asked_at = self.now;
         opening.open.session = number_of(slot, self.index, self.shards);
         opening.open.sid = Str::from(sid.encode());

@@ -219,8 +219,7 @@ impl Shard {
                 Pause::Full => (),
                 Pause::Later => return self.mark_for_later(index),
                 Pause::Respond { poll, mut payload } => {
-                    let key =
-                        SlotKey { shard: self.index, slot: index, generation: slot.generation };
+                    let key = SlotKey::here(self.index, index, slot.generation);
                     if let Carrier::Polling(polling) = &mut live.carrier {
                         let flights = polling.flights.get_or_insert_default();
                         let bytes = payload.body.len();

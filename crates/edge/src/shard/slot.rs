@@ -16,6 +16,7 @@ use super::keepsake::Keepsake;
 use super::streams::Stream;
 use super::timers::Tick;
 use super::uplink::Held;
+use crate::door::Site;
 use crate::hub::{Trunk, TrunkNumber};
 use crate::reply::Reply;
 use crate::sid::SidSecret;
@@ -227,6 +228,16 @@ pub(crate) fn slot_of(number: SessionNumber, shards: u32) -> u32 {
 }
 
 impl SlotKey {
+    /// The key of a session in this shard of this node.
+    pub(crate) fn here(shard: u8, slot: u32, generation: u32) -> Self {
+        Self { elsewhere: false, shard, slot, generation }
+    }
+
+    /// Where the session is.
+    pub(crate) fn site(&self) -> Site {
+        if self.elsewhere { Site::Elsewhere } else { Site::Shard(self.shard) }
+    }
+
     pub(crate) fn is_of(&self, slot: &Slot) -> bool {
         slot.generation == self.generation
     }

@@ -4,20 +4,15 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use bytes::BytesMut;
 use tokio::sync::oneshot;
-use tokio::task::spawn_local;
 use trunkline_trunk::settings::EngineSettings;
 use trunkline_trunk::{
-    EndCause, ErrorCode, Found, Frame, Greeting, Keeps, Misbehaved, RequestId, Restore, RestoredAt,
-    Shares, Step, Str,
+    EndCause, ErrorCode, Greeting, Keeps, Misbehaved, Restore, Shares, Step, Str,
 };
 
 use super::resume::info_for;
 use super::stream::TrunkTask;
-use crate::environment::Environment;
-use crate::hub::{Ahead, Answered, BatchCredit, Place, Trunk};
-use crate::neighbours::{KeptSocket, Relay, Restoring};
+use crate::hub::{Ahead, BatchCredit, Place, Trunk};
 use crate::shard::{Command, GiveBack, RestoreRequest};
 
 static NEXT_NUMBER: AtomicU32 = AtomicU32::new(1);
@@ -68,8 +63,8 @@ impl TrunkTask {
                 let env = self.door.env();
                 let unread_bytes_max = env.limits.trunk_unread_bytes_max;
                 let to: Vec<&str> = to.iter().map(Str::as_str).collect();
-                let relay = Relay { from: &trunk.server_id, to: &to, payload: &payload };
-                let relayed = self.hub.relay(relay, unread_bytes_max, env.neighbours());
+                let between = (&*trunk.server_id, &*to);
+                let relayed = self.hub.relay(between, &payload, unread_bytes_max);
                 env.metrics.relayed.inc_by(relayed.delivered);
                 env.metrics.relayed_dropped.inc_by(relayed.dropped);
             }
@@ -79,9 +74,6 @@ impl TrunkTask {
                     let nsp = Box::from(nsp.as_str());
                     let back = GiveBack { hub: self.hub.number, nsp, pid };
                     self.door.tell(shard, Command::GiveBack(Box::new(back))).await;
-                } else if let Some(neighbours) = self.door.env().neighbours() {
-                    let socket = KeptSocket { nsp, pid, offset: Str::EMPTY };
-                    neighbours.give_back(&self.hub.name, socket);
                 }
             }
             Step::Draining { .. } => {
@@ -135,8 +127,8 @@ impl TrunkTask {
         self.node.go_on();
     }
 
-    /// Asks the shard that keeps the socket, or the other nodes. With neither, answers at once that
-    /// no node keeps it.
+    /// Asks the shard that keeps the socket. If none does, answers at once: app servers ask each
+    /// node themselves.
     async fn restore(&mut self, trunk: &Arc<Trunk>, asked: Restore) {
         let Restore { request_id, nsp, pid, offset } = asked;
         // Without numbered broadcasts, the packets that the socket has missed cannot be determined
@@ -152,11 +144,6 @@ impl TrunkTask {
                 offset,
             };
             self.door.tell(shard, Command::Restore(Box::new(request))).await;
-        } else if let Some(neighbours) = self.door.env().neighbours().filter(|_| can_be) {
-            let wanted = KeptSocket { nsp, pid, offset };
-            let restoring = neighbours.restore(&self.hub.name, wanted);
-            let env = Arc::clone(self.door.env());
-            spawn_local(restore_from_elsewhere(env, Arc::clone(trunk), request_id, restoring));
         } else {
             self.node.not_restored(request_id);
             self.door.env().metrics.count_recovery("not_found");
@@ -248,7 +235,7 @@ impl TrunkTask {
         // in the same batch: until the app server has it, messages to the others reach no one.
         let mut frames = self.own_frames();
         if trunk.is_peer() {
-            self.hub.encode_peers_of(&trunk.server_id, env.neighbours(), &mut frames);
+            self.hub.encode_peers_of(&trunk.server_id, &mut frames);
         }
         self.send_uncounted(frames);
         for shard in 0..self.door.peers().len() {
@@ -277,29 +264,6 @@ impl TrunkTask {
         tracing::info!(hub = %self.hub.name, server = %trunk.server_id, sdk = %trunk.sdk, address = %self.address, "app server connected");
         self.trunk = Some(trunk);
     }
-}
-
-/// Waits for the other nodes, and sends their answer to the app server.
-async fn restore_from_elsewhere(
-    env: Arc<Environment>,
-    trunk: Arc<Trunk>,
-    request_id: RequestId,
-    restoring: Restoring,
-) {
-    let found = restoring.await;
-    let answer = found.map_or_else(
-        || RestoredAt::nothing(request_id),
-        |found| RestoredAt { request_id, ..found },
-    );
-    env.metrics.count_recovery(match answer.found {
-        Found::Yes => "found",
-        Found::Taken => "taken",
-        Found::No => "not_found",
-    });
-    let mut frame = BytesMut::new();
-    Frame::RestoredAt(Box::new(answer)).encode(&mut frame);
-    trunk.answered(Answered::Restore(request_id));
-    trunk.push(&frame);
 }
 
 fn shard_number(shard: usize) -> u8 {

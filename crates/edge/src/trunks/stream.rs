@@ -397,7 +397,7 @@ impl TrunkTask {
             self.node.request(key, asked.code, asked.context, asked.request);
         }
         self.send_own();
-        let frames = trunk.take_outbox(self.door.env().neighbours());
+        let frames = trunk.take_outbox();
         self.send(frames);
     }
 

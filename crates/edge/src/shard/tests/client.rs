@@ -207,6 +207,7 @@ impl World {
             }
             Ok(PostBegun::Refused(refusal)) => format!("refused {:?}", refusal.error),
             Ok(PostBegun::Status(status)) => format!("status {status}"),
+            Ok(PostBegun::Unavailable(why)) => why.slug().into(),
             Err(_) => "waits".into(),
         }
     }
@@ -319,7 +320,7 @@ impl Post {
 }
 
 /// A client's answer in words.
-fn said(answer: &mut Awaited<Answer>) -> String {
+pub(super) fn said(answer: &mut Awaited<Answer>) -> String {
     match answer.try_recv() {
         Ok(Answer::Payload(payload)) => String::from_utf8_lossy(&payload.body).replace('\x1e', "|"),
         Ok(Answer::Ok { .. }) => "ok".into(),

@@ -8,6 +8,8 @@
 mod app;
 mod check;
 mod client;
+#[cfg(test)]
+mod cluster;
 pub(crate) mod journeys;
 pub(crate) mod random;
 pub(crate) mod wire;
@@ -41,6 +43,8 @@ mod overlapping_polls;
 mod protocol_3;
 #[cfg(test)]
 mod recovery;
+#[cfg(test)]
+mod relays;
 #[cfg(test)]
 mod resting;
 #[cfg(test)]

@@ -22,6 +22,7 @@ use crate::hub::{Directory, Hub, Trunk};
 use crate::limits::Limits;
 use crate::memory::Memory;
 use crate::metrics::{Carrier, Ending, Metrics, Outcome};
+use crate::numbers::Numbers;
 use crate::permits::Streams;
 use crate::shard::Shard;
 use crate::shard::command::Command;
@@ -67,7 +68,20 @@ impl World {
 
     /// A world whose shard is one of several.
     pub(super) fn of_shard(
+        place: (u8, u32),
+        change: impl FnOnce(&mut Limits, &mut EngineSettings),
+    ) -> Self {
+        Self::build(place, Numbers::new(Some(7)), change)
+    }
+
+    /// A world whose node has not joined its cluster yet.
+    pub(super) fn joining() -> Self {
+        Self::build((0, 1), Numbers::new(None), |_, _| ())
+    }
+
+    fn build(
         (index, shards): (u8, u32),
+        numbers: Numbers,
         change: impl FnOnce(&mut Limits, &mut EngineSettings),
     ) -> Self {
         let (mut limits, mut settings) = (Limits::default(), EngineSettings::default());
@@ -83,7 +97,7 @@ impl World {
         let streams = Streams::new(&limits, metrics.clone());
         let env = Arc::new(Environment {
             node_id: "node".into(),
-            node_number: 7,
+            numbers,
             version: "test",
             directory: Directory::new(&[config], "chat", 0),
             io_uring: false,
@@ -94,7 +108,7 @@ impl World {
             names: Names::of_listener(([127, 0, 0, 1], 80).into()),
             side_doors: Vec::new(),
             voucher: None,
-            neighbours: None,
+            cluster: None,
             sessions: (0..shards).map(|_| AtomicUsize::new(0)).collect(),
             origin: Instant::now(),
         });

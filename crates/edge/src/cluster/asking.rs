@@ -1,0 +1,360 @@
+//! Requests that arrived at this node for sessions of others: who waits for which answer.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use trunkline_clock::Timestamp;
+use trunkline_engineio::HandshakeError;
+use trunkline_mesh::{Frame, PeerKey, RequestId, Str};
+
+use super::wire;
+use crate::hub::Hub;
+use crate::metrics::Metrics;
+use crate::reply::{self, Reply};
+use crate::shard::{
+    Answer, Asked, Flight, Flights, Inspected, POST_BROKEN, PostBegun, Refusal, SlotKey,
+};
+use crate::sid::Sid;
+use crate::unavailable::Unavailable;
+
+/// The longest time for which a request waits until its owner can be reached.
+pub(super) const PATIENCE: Duration = Duration::from_secs(3);
+/// Answers of this length are counted for their client until it has read them.
+const COUNTED_BYTES_MIN: usize = 16 * 1024;
+/// The numbers of requests that are no polls; those of polls begin with the number of their shard.
+const OTHERS: u32 = 0xff << 24;
+
+/// The requests of this node's clients for sessions of other nodes.
+#[derive(Debug, Default)]
+pub(super) struct Asking {
+    open: HashMap<u32, Request>,
+    /// Requests whose owner cannot be reached now, in the order in which they came.
+    waiting: VecDeque<(Timestamp, u32)>,
+    next_id: u32,
+    /// Answers that clients have not read yet, by session.
+    unread: HashMap<[u8; 15], Arc<Flights>>,
+    unread_looked_at: usize,
+}
+
+/// One request.
+#[derive(Debug)]
+struct Request {
+    sid: Sid,
+    sent: Sent,
+    wants: Wants,
+}
+
+#[derive(Debug)]
+enum Sent {
+    /// Not yet: this is the frame.
+    No(Box<Frame>),
+    To(PeerKey),
+}
+
+/// The one who waits.
+#[derive(Debug)]
+enum Wants {
+    Poll(Reply<Answer>),
+    PostBegun(Reply<PostBegun>),
+    /// A client's body is being read; dropping this cuts it off.
+    Posting {
+        _cutter: Reply<()>,
+    },
+    Posted(Reply<Answer>),
+    Inspected {
+        hub: Arc<Hub>,
+        reply: Reply<Result<Inspected, Answer>>,
+    },
+}
+
+/// What an answer leaves to do.
+#[derive(Debug)]
+pub(super) enum Leaves {
+    Nothing,
+    /// The client has gone: its owner has to know.
+    Tell(Frame),
+}
+
+impl Asking {
+    pub(super) fn len(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Begins a poll. `None`: it was answered at once.
+    pub(super) fn poll(
+        &mut self,
+        asked: &Asked,
+        hub: &Hub,
+        poll: u32,
+        reply: Reply<Answer>,
+        unread_max: usize,
+    ) -> Option<u32> {
+        let unread = self.unread.get(&asked.sid.secret.0).map_or(0, |unread| unread.bytes());
+        if unread >= unread_max || self.open.contains_key(&poll) {
+            // A client that polls again and again without reading the answers.
+            let _ = reply.send(Answer::Status(400));
+            return None;
+        }
+        let (sid, hub, protocol) = wire::asked(asked, hub);
+        let frame = Frame::Poll { id: RequestId(poll), sid, hub, protocol };
+        self.insert(poll, asked.sid, frame, Wants::Poll(reply));
+        Some(poll)
+    }
+
+    pub(super) fn post_begin(&mut self, asked: &Asked, hub: &Hub, reply: Reply<PostBegun>) -> u32 {
+        let id = self.free_id();
+        let (sid, hub, protocol) = wire::asked(asked, hub);
+        let frame = Frame::PostBegin { id: RequestId(id), sid, hub, protocol };
+        self.insert(id, asked.sid, frame, Wants::PostBegun(reply));
+        id
+    }
+
+    pub(super) fn inspect(
+        &mut self,
+        asked: &Asked,
+        hub: &Arc<Hub>,
+        reply: Reply<Result<Inspected, Answer>>,
+    ) -> u32 {
+        let id = self.free_id();
+        let (sid, name, protocol) = wire::asked(asked, hub);
+        let frame = Frame::Inspect { id: RequestId(id), sid, hub: name, protocol };
+        self.insert(id, asked.sid, frame, Wants::Inspected { hub: Arc::clone(hub), reply });
+        id
+    }
+
+    fn insert(&mut self, id: u32, sid: Sid, frame: Frame, wants: Wants) {
+        self.open.insert(id, Request { sid, sent: Sent::No(Box::new(frame)), wants });
+    }
+
+    pub(super) fn free_id(&mut self) -> u32 {
+        loop {
+            self.next_id = self.next_id.wrapping_add(1) & !OTHERS;
+            let id = OTHERS | self.next_id;
+            if !self.open.contains_key(&id) {
+                return id;
+            }
+        }
+    }
+
+    /// The frame of a request that is not sent yet, and the number in its sid.
+    pub(super) fn unsent(&self, id: u32) -> Option<(u16, &Frame)> {
+        let request = self.open.get(&id)?;
+        match &request.sent {
+            Sent::No(frame) => Some((request.sid.node, frame)),
+            Sent::To(_) => None,
+        }
+    }
+
+    pub(super) fn is_sent(&mut self, id: u32, peer: PeerKey) {
+        if let Some(request) = self.open.get_mut(&id) {
+            request.sent = Sent::To(peer);
+        }
+    }
+
+    /// Keeps a request until its owner can be reached.
+    pub(super) fn wait(&mut self, now: Timestamp, id: u32) {
+        self.waiting.push_back((now + PATIENCE, id));
+    }
+
+    /// The requests that wait, to try them again.
+    pub(super) fn take_waiting(&mut self) -> VecDeque<(Timestamp, u32)> {
+        std::mem::take(&mut self.waiting)
+    }
+
+    pub(super) fn wait_until(&mut self, until: Timestamp, id: u32) {
+        self.waiting.push_back((until, id));
+    }
+
+    pub(super) fn has_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// The client of a poll has gone. Returns what its owner has to know.
+    pub(super) fn poll_gone(&mut self, poll: u32) -> Option<(PeerKey, Frame)> {
+        if !matches!(self.open.get(&poll)?.wants, Wants::Poll(_)) {
+            return None;
+        }
+        let peer = self.open.remove(&poll)?.peer()?;
+        Some((peer, Frame::PollGone { id: RequestId(poll) }))
+    }
+
+    /// The body of a post is complete.
+    pub(super) fn post_body(&mut self, id: u32, reply: Reply<Answer>) -> Option<PeerKey> {
+        let Some(request) = self.open.get_mut(&id) else {
+            let _ = reply.send(Answer::Abort);
+            return None;
+        };
+        request.wants = Wants::Posted(reply);
+        request.peer()
+    }
+
+    pub(super) fn post_gone(
+        &mut self,
+        id: u32,
+        fault: Option<&'static str>,
+    ) -> Option<(PeerKey, Frame)> {
+        let peer = self.open.remove(&id)?.peer()?;
+        let fault = fault.map(Str::from_static);
+        Some((peer, Frame::PostGone { id: RequestId(id), fault }))
+    }
+
+    /// Whether the request was sent to this peer: nobody else may answer it.
+    fn take(&mut self, peer: PeerKey, id: u32) -> Option<Request> {
+        let is_theirs = self.open.get(&id)?.peer() == Some(peer);
+        if is_theirs { self.open.remove(&id) } else { None }
+    }
+
+    pub(super) fn answered(
+        &mut self,
+        peer: PeerKey,
+        id: u32,
+        answer: trunkline_mesh::Answer,
+        metrics: &Metrics,
+    ) -> Leaves {
+        let Some(request) = self.take(peer, id) else { return Leaves::Nothing };
+        let mut answer = wire::answer_from(answer);
+        match request.wants {
+            Wants::Poll(reply) => {
+                let is_payload = matches!(answer, Answer::Payload(_));
+                self.count_unread(&request.sid, id, &mut answer, metrics);
+                if reply.send(answer).is_err() && is_payload {
+                    return Leaves::Tell(Frame::PollGone { id: RequestId(id) });
+                }
+            }
+            Wants::Posted(reply) => drop(reply.send(answer)),
+            Wants::PostBegun(reply) => drop(reply.send(wire::begun_of(answer))),
+            Wants::Inspected { reply, .. } => drop(reply.send(Err(answer))),
+            Wants::Posting { .. } => (),
+        }
+        Leaves::Nothing
+    }
+
+    pub(super) fn post_begun(
+        &mut self,
+        peer: PeerKey,
+        id: u32,
+        begun: trunkline_mesh::PostBegun,
+    ) -> Leaves {
+        let Some(request) = self.take(peer, id) else { return Leaves::Nothing };
+        let Wants::PostBegun(reply) = request.wants else { return Leaves::Nothing };
+        let (cutter, cut) = reply::pair();
+        let begun = wire::begun_from(begun, key_of(id), cut);
+        let is_wanted = matches!(begun, PostBegun::Wanted { .. });
+        if reply.send(begun).is_err() {
+            let fault = Some(Str::from_static(POST_BROKEN));
+            let gone = Frame::PostGone { id: RequestId(id), fault };
+            return if is_wanted { Leaves::Tell(gone) } else { Leaves::Nothing };
+        }
+        if is_wanted {
+            let wants = Wants::Posting { _cutter: cutter };
+            let sent = Sent::To(peer);
+            self.open.insert(id, Request { sid: request.sid, sent, wants });
+        }
+        Leaves::Nothing
+    }
+
+    /// The owner cuts a post off.
+    pub(super) fn cut(&mut self, peer: PeerKey, id: u32) {
+        if let Some(request) = self.take(peer, id)
+            && let Wants::Posted(reply) = request.wants
+        {
+            let _ = reply.send(Answer::Abort);
+        }
+    }
+
+    pub(super) fn inspected(
+        &mut self,
+        peer: PeerKey,
+        id: u32,
+        inspected: trunkline_mesh::Inspected,
+    ) {
+        let Some(request) = self.take(peer, id) else { return };
+        let Wants::Inspected { hub, reply } = request.wants else { return };
+        let _ = reply.send(match inspected {
+            trunkline_mesh::Inspected::Found(found) => Ok(Inspected {
+                key: key_of(id),
+                owner: hub.trunk_of_server(&found.server),
+                movable: found.movable == 0,
+            }),
+            trunkline_mesh::Inspected::Refused(refused) => {
+                Err(Answer::Refused(wire::refusal_from(refused)))
+            }
+        });
+    }
+
+    /// Ends all requests to a peer whose link has ended.
+    pub(super) fn peer_gone(&mut self, peer: PeerKey) {
+        let gone = self.open.extract_if(|_, request| request.peer() == Some(peer));
+        for (_, request) in gone.collect::<Vec<_>>() {
+            request.fail(Unavailable::OwnerLost);
+        }
+    }
+
+    /// Ends a request because its owner cannot be reached.
+    pub(super) fn fail(&mut self, id: u32, why: Unavailable) {
+        if let Some(request) = self.open.remove(&id) {
+            request.fail(why);
+        }
+    }
+
+    /// Ends a request because there is no such session.
+    pub(super) fn refuse(&mut self, id: u32) {
+        if let Some(request) = self.open.remove(&id) {
+            request.refuse();
+        }
+    }
+
+    /// Counts a long answer for its client until it is read.
+    fn count_unread(&mut self, sid: &Sid, id: u32, answer: &mut Answer, metrics: &Metrics) {
+        let Answer::Payload(payload) = answer else { return };
+        if payload.body.len() < COUNTED_BYTES_MIN {
+            return;
+        }
+        if self.unread.len() > 2 * self.unread_looked_at + 64 {
+            self.unread.retain(|_, unread| Arc::strong_count(unread) > 1);
+            self.unread_looked_at = self.unread.len();
+        }
+        let unread = self.unread.entry(sid.secret.0).or_default();
+        let whose = (key_of(id), id);
+        payload.flight = Some(Flight::new(unread, metrics, payload.body.len(), whose));
+    }
+}
+
+impl Request {
+    fn peer(&self) -> Option<PeerKey> {
+        match &self.sent {
+            Sent::To(peer) => Some(*peer),
+            Sent::No(_) => None,
+        }
+    }
+
+    fn fail(self, why: Unavailable) {
+        match self.wants {
+            Wants::Poll(reply) | Wants::Posted(reply) => {
+                drop(reply.send(Answer::Unavailable(why)));
+            }
+            Wants::PostBegun(reply) => drop(reply.send(PostBegun::Unavailable(why))),
+            Wants::Inspected { reply, .. } => drop(reply.send(Err(Answer::Unavailable(why)))),
+            Wants::Posting { .. } => (),
+        }
+    }
+
+    fn refuse(self) {
+        let refusal = Refusal {
+            error: HandshakeError::UnknownSid,
+            context: format!(r#"{{"sid":"{}"}}"#, self.sid.encode()),
+        };
+        match self.wants {
+            Wants::Poll(reply) | Wants::Posted(reply) => drop(reply.send(Answer::Refused(refusal))),
+            Wants::PostBegun(reply) => drop(reply.send(PostBegun::Refused(refusal))),
+            Wants::Inspected { reply, .. } => drop(reply.send(Err(Answer::Refused(refusal)))),
+            Wants::Posting { .. } => (),
+        }
+    }
+}
+
+/// The key by which this node's tasks name a request that another node serves.
+fn key_of(id: u32) -> SlotKey {
+    SlotKey { elsewhere: true, shard: 0, slot: id, generation: 0 }
+}

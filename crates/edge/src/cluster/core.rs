@@ -1,0 +1,356 @@
+//! The cluster's side of this node, without I/O: what the node's tasks and shards ask, what the bus
+//! brings, and what both lead to.
+//!
+//! After each input, [`Core::settle`] must be called until nothing is left.
+
+mod landing;
+mod owner;
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use trunkline_clock::Timestamp;
+use trunkline_mesh::{
+    self as mesh, BusEvent, Event, Frame, Load, Mesh, NotNow, PeerKey, RequestId, Str, Transmit,
+};
+
+use super::asking::{Asking, Leaves};
+use super::finding::Finding;
+use super::moving::{MoveKey, MoveStep, Moving};
+use super::serving::{Serving, ToShard};
+use super::{Input, Relayed, Witness, wire};
+use crate::environment::Environment;
+use crate::hub::Hub;
+use crate::shard::POST_TOO_LARGE;
+use crate::sid::Sid;
+use crate::unavailable::Unavailable;
+
+/// The interval in which requests and frames that could not be sent are tried again.
+const AGAIN: Duration = Duration::from_millis(20);
+/// The interval in which the node's load is told to the mesh.
+const LOAD: Duration = Duration::from_millis(500);
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Core {
+    env: Arc<Environment>,
+    shards: usize,
+    mesh: Mesh,
+    witness: Box<dyn Witness>,
+    asking: Asking,
+    serving: Serving,
+    finding: Finding,
+    moving: Moving,
+    /// Frames of requests under way that a link does not take now, in their order.
+    backlog: HashMap<PeerKey, VecDeque<Frame>>,
+    to_shards: VecDeque<ToShard>,
+    again_at: Option<Timestamp>,
+    load_at: Timestamp,
+    /// Only the totals.
+    relayed: Relayed,
+}
+
+impl Core {
+    pub(crate) fn new(
+        env: Arc<Environment>,
+        shards: usize,
+        mesh: Mesh,
+        witness: Box<dyn Witness>,
+    ) -> Self {
+        Self {
+            env,
+            shards,
+            mesh,
+            witness,
+            asking: Asking::default(),
+            serving: Serving::default(),
+            finding: Finding::default(),
+            moving: Moving::default(),
+            backlog: HashMap::new(),
+            to_shards: VecDeque::new(),
+            again_at: None,
+            load_at: Timestamp::ORIGIN,
+            relayed: Relayed::default(),
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn mesh(&self) -> &Mesh {
+        &self.mesh
+    }
+
+    /// The requests between this node and others.
+    pub(crate) fn relayed(&self) -> Relayed {
+        Relayed {
+            asking: self.asking.len(),
+            serving: self.serving.len(),
+            moving: self.moving.len(),
+            ..self.relayed
+        }
+    }
+
+    // Input.
+
+    pub(crate) fn handle_bus(&mut self, now: Timestamp, event: BusEvent) {
+        self.mesh.handle_bus(now, event);
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Timestamp) {
+        if self.mesh.poll_deadline().is_some_and(|at| at <= now) {
+            self.mesh.handle_timeout(now);
+        }
+        if self.load_at <= now {
+            self.load_at = now + LOAD;
+            self.tell_load(now);
+            self.witness.looked(now, &self.mesh, &self.relayed());
+        }
+        if self.again_at.is_some_and(|at| at <= now) {
+            self.again_at = None;
+            self.try_again(now);
+        }
+        self.finding.handle_timeout(now);
+    }
+
+    pub(crate) fn handle(&mut self, now: Timestamp, input: Input) {
+        match input {
+            Input::Command(command) => self.ask(now, command),
+            Input::Find { hub, id, reply } => {
+                let number = self.asking.free_id();
+                self.finding.search(now, number, (hub, id), reply);
+            }
+            Input::BeginMove { id, asked, shard } => self.begin_move(now, id, asked, shard),
+            Input::Move { key, step } => {
+                if let Some((peer, frame)) = self.moving.send(key, step) {
+                    self.send(now, peer, frame);
+                }
+            }
+            Input::State(state) => self.mesh.set_state(now, state),
+            Input::OwnIds => self.tell_load(now),
+            Input::Stop(_) => (), // The thread's.
+        }
+    }
+
+    /// The next time at which [`Self::handle_timeout`] is due.
+    pub(crate) fn deadline(&self) -> Timestamp {
+        let all = [self.mesh.poll_deadline(), self.again_at, self.finding.deadline()];
+        all.into_iter().flatten().fold(self.load_at, Timestamp::min)
+    }
+
+    // Output.
+
+    pub(crate) fn poll_transmit(&mut self, now: Timestamp) -> Option<Transmit> {
+        self.mesh.poll_transmit(now)
+    }
+
+    pub(crate) fn next_for_shard(&mut self) -> Option<ToShard> {
+        self.to_shards.pop_front()
+    }
+
+    /// Handles what the mesh and the shards have brought. False when there was nothing.
+    pub(crate) fn settle(&mut self, now: Timestamp, cx: &mut Context<'_>) -> bool {
+        let mut any = false;
+        loop {
+            let mut more = false;
+            while let Some(event) = self.mesh.poll_event() {
+                self.witness.saw(now, &self.mesh, &event);
+                self.handle_event(now, event);
+                more = true;
+            }
+            while let Poll::Ready(Some((peer, id, replied))) = self.serving.poll_reply(now, cx) {
+                self.reply(now, peer, id, replied);
+                more = true;
+            }
+            while let Some((id, (hub, name))) = self.finding.next_question(now) {
+                self.ask_who_has(now, id, hub, &name);
+                more = true;
+            }
+            if !more {
+                return any;
+            }
+            any = true;
+        }
+    }
+
+    // Both parts.
+
+    /// Sends a frame of a request that is under way. Nothing of it is lost while the link lasts.
+    fn send(&mut self, now: Timestamp, peer: PeerKey, frame: Frame) {
+        if let Some(waiting) = self.backlog.get_mut(&peer) {
+            waiting.push_back(frame);
+            return;
+        }
+        match self.mesh.send(now, peer, frame.fitting_lane(), &frame) {
+            Ok(()) | Err(NotNow::Gone) => (),
+            Err(NotNow::TooLong) => self.drop_frame(now, peer, &frame),
+            Err(NotNow::Full) => {
+                self.backlog.entry(peer).or_default().push_back(frame);
+                self.again_at.get_or_insert(now + AGAIN);
+            }
+        }
+    }
+
+    /// Ends what a frame belongs to that is too long for any link.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "no other frame can be so long")]
+    fn drop_frame(&mut self, now: Timestamp, peer: PeerKey, frame: &Frame) {
+        let id = frame.id();
+        let instead = match frame {
+            Frame::PostBody { .. } => {
+                self.asking.fail(id.0, Unavailable::MeshDown);
+                Frame::PostGone { id, fault: Some(Str::from_static(POST_TOO_LARGE)) }
+            }
+            Frame::Answered { .. } => Frame::Answered { id, answer: mesh::Answer::Abort },
+            _ => {
+                let cause = Str::from_static("it is too large");
+                let key = MoveKey { from: Some(peer), id: id.0 };
+                match self.moving.send(key, MoveStep::Failed(cause)) {
+                    Some((_, frame)) => frame,
+                    None => return,
+                }
+            }
+        };
+        self.send(now, peer, instead);
+    }
+
+    fn handle_event(&mut self, now: Timestamp, event: Event) {
+        match event {
+            Event::Ready { number } => {
+                self.env.numbers.change(number);
+                self.tell_load(now);
+            }
+            Event::Renumbered { to, .. } => self.env.numbers.change(to),
+            Event::LinkEnded { peer, .. } => self.peer_gone(now, peer),
+            Event::Frame { from, frame } => self.handle_frame(now, from, frame),
+            Event::BusUp | Event::LinkUp(_) | Event::Trusted(_) => self.again_at = Some(now),
+            Event::BusDown { .. }
+            | Event::Joined(_)
+            | Event::Changed(_)
+            | Event::Suspect(_)
+            | Event::Dead { .. }
+            | Event::Left(_)
+            | Event::Stranger(_)
+            | Event::DiffersInHubs(_) => (),
+        }
+    }
+
+    fn peer_gone(&mut self, now: Timestamp, peer: PeerKey) {
+        self.backlog.remove(&peer);
+        self.asking.peer_gone(peer);
+        self.finding.peer_gone(now, peer);
+        let ends = self.serving.peer_gone(peer);
+        self.to_shards.extend(ends);
+        let ends = self.moving.peer_gone(peer);
+        self.to_shards.extend(ends);
+    }
+
+    fn handle_frame(&mut self, now: Timestamp, from: PeerKey, frame: Frame) {
+        let id = frame.id().0;
+        if matches!(frame, Frame::Poll { .. } | Frame::PostBegin { .. } | Frame::Inspect { .. }) {
+            self.relayed.served += 1;
+        }
+        match frame {
+            Frame::Answered { answer, .. } => {
+                let metrics = &self.env.metrics;
+                if let Leaves::Tell(frame) = self.asking.answered(from, id, answer, metrics) {
+                    self.send(now, from, frame);
+                }
+            }
+            Frame::PostBegun { begun, .. } => {
+                if let Leaves::Tell(frame) = self.asking.post_begun(from, id, begun) {
+                    self.send(now, from, frame);
+                }
+            }
+            Frame::Cut { .. } => self.asking.cut(from, id),
+            Frame::Inspected { inspected, .. } => self.asking.inspected(from, id, inspected),
+            Frame::IHave { sid, .. } => {
+                let sid = sid.map(|sid| Sid::from_bytes(sid.0));
+                self.finding.answered(now, from, id, sid);
+            }
+            Frame::Taken { .. } => self.owner_steps(from, id, MoveStep::Taken),
+            Frame::Export { snapshot, .. } => {
+                self.owner_steps(from, id, MoveStep::Export(snapshot));
+            }
+            Frame::MoveFailed { cause, .. } => {
+                let ours = self.moving.owner_steps(from, id, MoveStep::Failed(cause.clone()));
+                let theirs = || self.moving.landing_steps(from, id, MoveStep::Failed(cause));
+                self.to_shards.extend(ours.or_else(theirs));
+            }
+            Frame::Poll { sid, hub, protocol, .. } => match self.asked_here(sid, &hub, protocol) {
+                Ok(asked) => {
+                    let ask = self.serving.poll((from, id), asked);
+                    self.to_shards.extend(ask);
+                }
+                Err(refused) => self.answer(now, from, id, mesh::Answer::Refused(refused)),
+            },
+            Frame::PollGone { .. } => self.to_shards.extend(self.serving.poll_gone((from, id))),
+            Frame::PostBegin { sid, hub, protocol, .. } => {
+                match self.asked_here(sid, &hub, protocol) {
+                    Ok(asked) => {
+                        let ask = self.serving.post_begin((from, id), asked);
+                        self.to_shards.extend(ask);
+                    }
+                    Err(refused) => {
+                        let begun = mesh::PostBegun::Refused(refused);
+                        self.send(now, from, Frame::PostBegun { id: RequestId(id), begun });
+                    }
+                }
+            }
+            Frame::PostBody { binary, body, .. } => {
+                self.to_shards.extend(self.serving.post_body((from, id), binary, body));
+            }
+            Frame::PostGone { fault, .. } => {
+                let fault = fault.map(|fault| wire::fault(&fault));
+                self.to_shards.extend(self.serving.post_gone((from, id), fault));
+            }
+            Frame::Inspect { sid, hub, protocol, .. } => {
+                match self.asked_here(sid, &hub, protocol) {
+                    Ok(asked) => {
+                        let ask = self.serving.inspect((from, id), asked);
+                        self.to_shards.extend(ask);
+                    }
+                    Err(refused) => {
+                        let inspected = mesh::Inspected::Refused(refused);
+                        self.send(now, from, Frame::Inspected { id: RequestId(id), inspected });
+                    }
+                }
+            }
+            Frame::WhoHas { hub, sid, .. } => {
+                let hub = self.env.directory.by_name(&hub);
+                let found = hub.and_then(|hub| hub.own_sid(&sid));
+                let sid = found.map(|sid| mesh::Sid(sid.to_bytes()));
+                self.send(now, from, Frame::IHave { id: RequestId(id), sid });
+            }
+            Frame::ProbeBegun { sid, hub, .. } => match self.asked_here(sid, &hub, 4) {
+                Ok(asked) => self.to_shards.push_back(self.moving.probe_begun(from, id, asked)),
+                Err(_) => {
+                    let cause = Str::from_static("there is no such session");
+                    self.send(now, from, Frame::MoveFailed { id: RequestId(id), cause });
+                }
+            },
+            Frame::ProbeGone { .. } => self.landing_steps(from, id, MoveStep::ProbeGone),
+            Frame::Take { positions, .. } => {
+                self.landing_steps(from, id, MoveStep::Take(positions));
+            }
+            Frame::Arrived { .. } => self.landing_steps(from, id, MoveStep::Arrived),
+        }
+    }
+
+    fn owner_steps(&mut self, from: PeerKey, id: u32, step: MoveStep) {
+        self.to_shards.extend(self.moving.owner_steps(from, id, step));
+    }
+
+    fn landing_steps(&mut self, from: PeerKey, id: u32, step: MoveStep) {
+        self.to_shards.extend(self.moving.landing_steps(from, id, step));
+    }
+
+    fn hub(&self, number: u16) -> Option<Arc<Hub>> {
+        self.env.directory.hub(usize::from(number)).map(Arc::clone)
+    }
+
+    fn tell_load(&mut self, now: Timestamp) {
+        let own_sids = self.env.directory.hubs().any(|hub| hub.has_own_sids());
+        let sessions = self.env.sessions_total() as u64;
+        self.mesh.set_load(now, Load { sessions, own_sids, ..Load::default() });
+    }
+}

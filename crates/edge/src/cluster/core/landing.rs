@@ -1,0 +1,166 @@
+//! The landing node's part: requests of this node's clients and shards for sessions of others.
+
+use trunkline_clock::Timestamp;
+use trunkline_mesh::{Frame, Lane, NotNow, Owner, PeerKey, Reach, RequestId, Str};
+
+use super::{AGAIN, Core};
+use crate::cluster::{moving, wire};
+use crate::shard::{Asked, Command};
+use crate::unavailable::Unavailable;
+
+impl Core {
+    pub(super) fn ask(&mut self, now: Timestamp, command: Command) {
+        match command {
+            Command::Poll { asked, poll, reply } => {
+                let Some(hub) = self.hub(asked.hub) else { return };
+                let unread_max = self.env.limits.outbox_bytes_max;
+                let id = self.asking.poll(&asked, &hub, poll, reply, unread_max);
+                if let Some(id) = id {
+                    self.try_request(now, id);
+                }
+            }
+            Command::PollGone { poll, .. } => {
+                if let Some((peer, frame)) = self.asking.poll_gone(poll) {
+                    self.send(now, peer, frame);
+                }
+            }
+            Command::PostBegin { asked, reply } => {
+                let Some(hub) = self.hub(asked.hub) else { return };
+                let id = self.asking.post_begin(&asked, &hub, reply);
+                self.try_request(now, id);
+            }
+            Command::PostBody { key, binary, body, reply } => {
+                if let Some(peer) = self.asking.post_body(key.slot, reply) {
+                    let id = RequestId(key.slot);
+                    self.send(now, peer, Frame::PostBody { id, binary, body });
+                }
+            }
+            Command::PostGone { key, fault } => {
+                if let Some((peer, frame)) = self.asking.post_gone(key.slot, fault) {
+                    self.send(now, peer, frame);
+                }
+            }
+            Command::Inspect { asked, reply } => {
+                let Some(hub) = self.hub(asked.hub) else { return };
+                let id = self.asking.inspect(&asked, &hub, reply);
+                self.try_request(now, id);
+            }
+            // An answer was not read in time. Its session ends by its silence.
+            Command::HandshakeGone { .. } => (),
+            Command::Adopt { .. }
+            | Command::Arrived(_)
+            | Command::Batch { .. }
+            | Command::CreditReturned { .. }
+            | Command::Drain(_)
+            | Command::GiveBack(_)
+            | Command::Move { .. }
+            | Command::Past(_)
+            | Command::Probe { .. }
+            | Command::Pulse(_)
+            | Command::Rest { .. }
+            | Command::Restore(_)
+            | Command::Settings(..)
+            | Command::Stop
+            | Command::TrunkDown { .. }
+            | Command::TrunkUp(..) => debug_assert!(false, "only for shards of this node"),
+        }
+    }
+
+    /// Sends a request that has not been sent, or lets it wait, or ends it.
+    fn try_request(&mut self, now: Timestamp, id: u32) {
+        self.relayed.asked += 1;
+        if !self.try_to_send(now, id) {
+            self.asking.wait(now, id);
+            self.again_at.get_or_insert(now + AGAIN);
+        }
+    }
+
+    /// False when the owner cannot be reached now.
+    fn try_to_send(&mut self, now: Timestamp, id: u32) -> bool {
+        let Some((number, frame)) = self.asking.unsent(id) else { return true };
+        let peer = match self.mesh.owner_of(number) {
+            Owner::Peer(peer) => peer,
+            // Whoever is not known may be there once the bus is.
+            Owner::Dead { .. } | Owner::Own | Owner::Unknown if self.mesh.is_bus_up() => {
+                self.asking.refuse(id);
+                return true;
+            }
+            Owner::Dead { .. } | Owner::Own | Owner::Unknown => return false,
+        };
+        if self.mesh.reach(peer) != Reach::Open || self.backlog.contains_key(&peer) {
+            return false;
+        }
+        if self.mesh.send(now, peer, Lane::Control, frame).is_err() {
+            return false;
+        }
+        self.asking.is_sent(id, peer);
+        true
+    }
+
+    /// Tries again what could not be sent.
+    pub(super) fn try_again(&mut self, now: Timestamp) {
+        let peers: Vec<PeerKey> = self.backlog.keys().copied().collect();
+        for peer in peers {
+            let Some(mut frames) = self.backlog.remove(&peer) else { continue };
+            while let Some(frame) = frames.pop_front() {
+                match self.mesh.send(now, peer, frame.fitting_lane(), &frame) {
+                    Ok(()) => (),
+                    Err(NotNow::Gone) => frames.clear(), // What they belong to has ended.
+                    Err(NotNow::TooLong) => self.drop_frame(now, peer, &frame),
+                    Err(NotNow::Full) => {
+                        frames.push_front(frame);
+                        break;
+                    }
+                }
+            }
+            if !frames.is_empty() {
+                self.backlog.insert(peer, frames);
+            }
+        }
+        for (until, id) in self.asking.take_waiting() {
+            if self.try_to_send(now, id) {
+                continue;
+            }
+            if until <= now {
+                self.asking.fail(id, Unavailable::MeshDown);
+            } else {
+                self.asking.wait_until(until, id);
+            }
+        }
+        if self.asking.has_waiting() || !self.backlog.is_empty() {
+            self.again_at = Some(now + AGAIN);
+        }
+    }
+
+    pub(super) fn ask_who_has(&mut self, now: Timestamp, id: u32, hub: u16, name: &str) {
+        let hub = self.hub(hub).map_or(Str::EMPTY, |hub| Str::from(hub.name.clone()));
+        let sid = Str::from(name.to_owned());
+        let frame = Frame::WhoHas { id: RequestId(id), hub, sid };
+        let with_own = self.mesh.members().filter(|member| member.load.own_sids);
+        let peers: Vec<PeerKey> = with_own.map(|member| member.key).collect();
+        let asked = peers.into_iter().filter(|peer| {
+            !self.backlog.contains_key(peer)
+                && self.mesh.send(now, *peer, Lane::Control, &frame).is_ok()
+        });
+        let asked = asked.collect();
+        self.finding.asked(now, id, asked);
+    }
+
+    pub(super) fn begin_move(&mut self, now: Timestamp, id: u32, asked: Asked, shard: u8) {
+        let Some(hub) = self.hub(asked.hub) else { return };
+        let (sid, hub, _) = wire::asked(&asked, &hub);
+        let frame = Frame::ProbeBegun { id: RequestId(id), sid, hub };
+        match self.mesh.owner_of(asked.sid.node) {
+            Owner::Peer(peer)
+                if self.mesh.reach(peer) == Reach::Open
+                    && !self.backlog.contains_key(&peer)
+                    && self.mesh.send(now, peer, Lane::Control, &frame).is_ok() =>
+            {
+                self.moving.begin(id, peer, shard);
+            }
+            Owner::Peer(_) | Owner::Dead { .. } | Owner::Own | Owner::Unknown => {
+                self.to_shards.push_back(moving::undelivered(shard, id));
+            }
+        }
+    }
+}

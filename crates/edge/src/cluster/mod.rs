@@ -1,0 +1,180 @@
+//! The other nodes of the cluster: requests for their sessions, their requests for ours, and moves.
+//!
+//! One thread drives the mesh over the bus, so that a slow broker costs no shard a turn. Tasks and
+//! shards reach it through [`Cluster`]. To a request's task it makes no difference where the session
+//! is: it sends the same [`Command`], and gets its answer from the same kind of reply.
+
+mod asking;
+pub(crate) mod core;
+mod finding;
+mod moving;
+mod run;
+mod serving;
+mod wire;
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Poll};
+
+use tokio::sync::mpsc::{self, Receiver, Sender};
+use trunkline_clock::Timestamp;
+use trunkline_mesh::{Bus, BusEvent, ClusterKey, Event, Identity, Mesh, NodeState};
+
+pub(crate) use self::moving::{MoveKey, MoveStep};
+pub(crate) use self::run::{Parts, spawn};
+use crate::reply::{self, Reply};
+use crate::shard::{Asked, Command};
+use crate::sid::Sid;
+
+/// Inputs that may wait for the cluster's thread; then tasks wait.
+const INBOX_MAX: usize = 16 * 1024;
+/// The numbers of moves begin so; those of other requests differ.
+const MOVES: u32 = 0xfe << 24;
+
+/// What a node needs to be one of a cluster.
+pub struct ClusterConfig {
+    /// Who this node is.
+    pub identity: Identity,
+    /// The limits and spans of the mesh.
+    pub mesh: trunkline_mesh::Config,
+    /// The key that all nodes of the cluster have.
+    pub key: ClusterKey,
+    /// A random number.
+    pub seed: u64,
+    /// Opens the bus, on the cluster's own thread, within its runtime.
+    pub open: Box<dyn FnOnce() -> io::Result<OpenBus> + Send>,
+    /// Sees everything that the mesh reports.
+    pub witness: Box<dyn Witness>,
+}
+
+impl fmt::Debug for ClusterConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClusterConfig").field("identity", &self.identity).finish_non_exhaustive()
+    }
+}
+
+/// Both directions of a bus.
+pub struct OpenBus {
+    /// Sends; never blocks.
+    pub bus: Box<dyn Bus>,
+    /// What comes in.
+    pub events: Box<dyn BusEvents>,
+}
+
+impl fmt::Debug for OpenBus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OpenBus").finish_non_exhaustive()
+    }
+}
+
+/// What comes in from a bus, in order and within bounds.
+pub trait BusEvents {
+    /// The next event; a pending task is woken when one comes.
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<BusEvent>;
+}
+
+/// Sees what the mesh reports: for log lines, metrics and status. Called on the cluster's thread,
+/// so it must not block.
+pub trait Witness: fmt::Debug + Send {
+    /// The mesh has reported this.
+    fn saw(&mut self, now: Timestamp, mesh: &Mesh, event: &Event);
+
+    /// Some time has passed; called every half second.
+    fn looked(&mut self, now: Timestamp, mesh: &Mesh, relayed: &Relayed);
+}
+
+/// The requests between this node and others, and those under way.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Relayed {
+    /// Requests that arrived here for sessions of other nodes, since the start.
+    pub asked: u64,
+    /// Requests of other nodes for sessions of this one, since the start.
+    pub served: u64,
+    /// Requests of this node's clients that wait for an answer.
+    pub asking: usize,
+    /// Requests of other nodes that wait for an answer.
+    pub serving: usize,
+    /// Moves under way, in both directions.
+    pub moving: usize,
+}
+
+/// The way to the cluster's thread. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Cluster {
+    inbox: Sender<Input>,
+    next_move: Arc<AtomicU32>,
+}
+
+/// An input of the cluster's thread.
+#[derive(Debug)]
+pub(crate) enum Input {
+    /// A request that names a session of another node, or its later parts.
+    Command(Command),
+    /// Searches the session with an id that the app made, in the hub of this number.
+    Find { hub: u16, id: Box<str>, reply: Reply<Option<Sid>> },
+    /// A shard begins the move of another node's session to itself.
+    BeginMove { id: u32, asked: Asked, shard: u8 },
+    /// A later step of a move, for the other node.
+    Move { key: MoveKey, step: MoveStep },
+    /// What this node says of itself from now on.
+    State(NodeState),
+    /// A hub has its first session with an id that the app made.
+    OwnIds,
+    /// Leaves the cluster; the reply comes when the others have been told.
+    Stop(std::sync::mpsc::SyncSender<()>),
+}
+
+impl Cluster {
+    pub(crate) fn new() -> (Self, Receiver<Input>) {
+        let (inbox, inputs) = mpsc::channel(INBOX_MAX);
+        (Self { inbox, next_move: Arc::default() }, inputs)
+    }
+
+    /// Sends a command for a session of another node. Waits only while the inbox is full.
+    pub(crate) async fn tell(&self, command: Command) {
+        // The thread's end drops the reply, so the one who waits is notified.
+        let _ = self.inbox.send(Input::Command(command)).await;
+    }
+
+    /// The session with an id that the app made, on whichever node it is.
+    pub(crate) async fn find(&self, hub: u16, id: &str) -> Option<Sid> {
+        let (reply, found) = reply::pair();
+        self.inbox.send(Input::Find { hub, id: id.into(), reply }).await.ok()?;
+        found.await.ok()?
+    }
+
+    #[expect(dead_code, reason = "no shard begins a move yet")]
+    /// Begins the move of another node's session to a shard of this one. The shard gets the owner's
+    /// steps as [`Command::Move`] with the returned key. `None`: too much waits.
+    pub(crate) fn begin_move(&self, asked: Asked, shard: u8) -> Option<MoveKey> {
+        let id = MOVES | self.next_move.fetch_add(1, Ordering::Relaxed) & !MOVES;
+        self.inbox.try_send(Input::BeginMove { id, asked, shard }).ok()?;
+        Some(MoveKey { from: None, id })
+    }
+
+    /// Sends a step of a move to the other node. False: too much waits, so the move has failed.
+    pub(crate) fn send_step(&self, key: MoveKey, step: MoveStep) -> bool {
+        self.inbox.try_send(Input::Move { key, step }).is_ok()
+    }
+
+    /// Says of this node that it drains, or leaves.
+    pub(crate) fn set_state(&self, state: NodeState) {
+        // With a full inbox the others notice a little later.
+        let _ = self.inbox.try_send(Input::State(state));
+    }
+
+    /// Notes that a hub has its first session with an id that the app made.
+    pub(crate) fn has_own_ids(&self) {
+        let _ = self.inbox.try_send(Input::OwnIds);
+    }
+
+    /// Leaves the cluster. Blocks until the others have been told, for a moment at most.
+    pub(crate) fn stop(&self) {
+        let (stopped, is_stopped) = std::sync::mpsc::sync_channel(1);
+        if self.inbox.blocking_send(Input::Stop(stopped)).is_ok() {
+            let _ = is_stopped.recv_timeout(std::time::Duration::from_secs(1));
+        }
+    }
+}
