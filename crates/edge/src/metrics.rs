@@ -405,5 +405,6 @@ pub(crate) const fn origin_name(origin: Origin) -> &'static str {
     match origin {
         Origin::Orphan => "orphan",
         Origin::HandedOver => "handed_over",
+        Origin::Moved => "moved",
     }
 }

@@ -151,13 +151,16 @@ impl StandingFlags {
     }
 }
 
-/// Why a session needs another app server.
+/// Why a session comes to an app server that has not opened it on this trunk.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Origin {
     /// Its app server was lost: 1 on the wire.
     Orphan,
     /// Its app server handed it over: 2 on the wire.
     HandedOver,
+    /// It comes from another node; the app server has it already, on the trunk to that node: 3 on
+    /// the wire.
+    Moved,
 }
 
 impl Origin {
@@ -166,6 +169,7 @@ impl Origin {
         match self {
             Self::Orphan => 1,
             Self::HandedOver => 2,
+            Self::Moved => 3,
         }
     }
 
@@ -174,6 +178,7 @@ impl Origin {
         match wire {
             1 => Some(Self::Orphan),
             2 => Some(Self::HandedOver),
+            3 => Some(Self::Moved),
             _ => None,
         }
     }
@@ -275,13 +280,15 @@ pub enum CloseReason {
     ClosedWithMessages = 12,
     /// Like `ParseError`, in one polling payload with messages before it.
     ParseErrorWithMessages = 13,
+    /// The session goes to another node; its app server keeps it.
+    Moved = 14,
     /// The session goes to another app server.
     HandedOver = 15,
 }
 
 impl CloseReason {
     /// Every reason, in the order of the wire.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::ClientClosed,
         Self::TransportError,
         Self::PingTimeout,
@@ -295,6 +302,7 @@ impl CloseReason {
         Self::GoneBeforeAnswer,
         Self::ClosedWithMessages,
         Self::ParseErrorWithMessages,
+        Self::Moved,
         Self::HandedOver,
     ];
 
@@ -313,7 +321,7 @@ impl CloseReason {
             Self::AppClosed | Self::AppShutdown | Self::AppLost | Self::HandedOver => {
                 Blame::AppServer
             }
-            Self::NodeShutdown => Blame::Node,
+            Self::NodeShutdown | Self::Moved => Blame::Node,
         }
     }
 }

@@ -220,6 +220,21 @@ fn a_hand_over_that_crosses_the_end_of_the_session_is_the_answer_to_it() {
 }
 
 #[test]
+fn a_session_that_goes_to_another_node_is_over_here_with_its_app_servers_last_word() {
+    let (mut pair, session) = Pair::with_session(LinkConfig::default(), LinkConfig::default());
+    pair.node.send(close(session, CloseReason::Moved)).unwrap();
+    pair.app.send(send(session, Bytes::from_static(b"crosses"))).unwrap();
+    pair.run().unwrap();
+    assert_eq!(frames_of(&mut pair.app_events), [Close]);
+    assert_eq!((pair.node.state(session), pair.app.state(session)), (Node::Leaving, App::Leaving));
+    pair.app.send(send(session, Bytes::from_static(b"last"))).unwrap();
+    pair.app.send(close(session, CloseReason::Moved)).unwrap();
+    pair.run().unwrap();
+    assert_eq!(frames_of(&mut pair.node_events), [Send, Send, Close]);
+    assert_eq!((pair.node.session_count(), pair.app.session_count()), (0, 0));
+}
+
+#[test]
 fn a_state_takes_one_byte() {
     assert_eq!((size_of::<Node>(), size_of::<App>()), (1, 1));
 }

@@ -164,7 +164,7 @@ fn restored_at() -> impl Strategy<Value = Frame> {
 }
 
 fn adopt() -> impl Strategy<Value = Adopt> {
-    let origin = prop_oneof![Just(Origin::Orphan), Just(Origin::HandedOver)];
+    let origin = prop_oneof![Just(Origin::Orphan), Just(Origin::HandedOver), Just(Origin::Moved)];
     let socket = (text(), text(), text(), texts(), payload())
         .prop_map(|(nsp, socket, pid, rooms, state)| Adopted { nsp, socket, pid, rooms, state });
     let fields = (session(), text(), transport(), origin, client_request(), vec(socket, 0..4));

@@ -131,7 +131,7 @@ for (const [type, hex, body] of BY_HAND) {
 for (const [what, hex, rule] of [
   [
     "an origin without a meaning",
-    "192005040373696402030200000000000000" + "01012f0273310270310101720378797a",
+    "192005040373696402040200000000000000" + "01012f0273310270310101720378797a",
     "undefined_value",
   ],
   ["a Standing with a bit without a meaning", "38020508", "undefined_flag"],

@@ -339,7 +339,7 @@ fn words(reason: CloseReason) -> &'static str {
         }
         CloseReason::OutboxFull => "the client did not keep up",
         CloseReason::MessageTooLarge => "the client sent a message that is too large",
-        CloseReason::NodeShutdown => "the node is shutting down",
+        CloseReason::NodeShutdown | CloseReason::Moved => "the node is shutting down",
         CloseReason::AppLost | CloseReason::HandedOver => "the app server was lost",
         CloseReason::GoneBeforeAnswer => "the client went away",
     }

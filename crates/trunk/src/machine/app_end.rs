@@ -157,7 +157,7 @@ impl AppEnd {
             return Ok(());
         };
         let mut state = self.state(session);
-        let handed_over = matches!(&frame, Frame::Close { reason, .. } if reason.reason() == CloseReason::HandedOver);
+        let handed_over = matches!(&frame, Frame::Close { reason, .. } if matches!(reason.reason(), CloseReason::HandedOver | CloseReason::Moved));
         let action =
             if handed_over { state.handle_hand_over()? } else { state.handle(frame.kind())? };
         if action == Action::Closed {

@@ -17,8 +17,9 @@ pub enum Action {
     Deliver,
     /// The peer answered our `Close`: the number is free.
     Freed,
-    /// The app server closed a session that we had agreed to take back from it: the number is free,
-    /// and the session waits for another app server if the reason is `HandedOver`. Only at the node.
+    /// The app server closed a session that we had agreed to take back from it: the number is free.
+    /// The session waits for another app server if the reason is `HandedOver`, and goes to another
+    /// node if it is `Moved`. Only at the node.
     HandedBack,
     /// Ignore the frame: it was under way when the number's state changed. Its credit is returned.
     Ignore,
@@ -45,8 +46,8 @@ pub enum NumberState {
     /// The number is not in use.
     #[default]
     Free,
-    /// We sent `Close` because the app server asked to hand the session over; what it sends before
-    /// its own still takes effect.
+    /// We sent `Close` because the app server asked to hand the session over, or because the session
+    /// goes to another node; what the app server sends before its own still takes effect.
     Leaving,
     /// Accepted.
     Open,
@@ -141,7 +142,8 @@ impl NumberState {
     }
 
     /// Notes that the node is about to send `Close` with the reason `HandedOver`, because the app
-    /// server asked for it: what that one sends before its own `Close` still takes effect.
+    /// server asked for it, or `Moved`: what the app server sends before its own `Close` still takes
+    /// effect.
     pub const fn send_hand_over(&mut self) -> Result<(), CannotNow> {
         if !matches!(self, Self::Open) {
             return Err(CannotNow::State(FrameKind::Close));
@@ -176,7 +178,8 @@ pub enum AppNumberState {
     /// The number is not in use.
     #[default]
     Free,
-    /// The peer sent `Close` because we asked to hand the session over; ours is due, after all else.
+    /// The peer sent `Close` because we asked to hand the session over, or because the session goes
+    /// to another node; ours is due, after all else.
     Leaving,
     /// We accepted.
     Open,
@@ -239,7 +242,7 @@ impl AppNumberState {
         Ok(())
     }
 
-    /// Judges a `Close` with the reason `HandedOver`: the node agrees to take the session back.
+    /// Judges a `Close` with the reason `HandedOver` or `Moved`: the node takes the session back.
     pub fn handle_hand_over(&mut self) -> Result<Action, Misbehaved> {
         if *self != Self::Open {
             return self.handle(FrameKind::Close);

@@ -14,6 +14,9 @@ use super::parse;
 pub struct OwnSettings {
     /// `rehome`: the app server takes over sessions of others, and counts what it has handled.
     pub rehome: bool,
+    /// `moves`, together with `numbers`: the app server keeps sessions that go to another node, and
+    /// numbers its broadcasts with or without connection state recovery.
+    pub moves: bool,
     /// `resumable`: the app server can continue the trunk on another stream.
     pub resumable: bool,
     /// `from`: the app server's address, as its end of the stream has it.
@@ -38,6 +41,7 @@ impl OwnSettings {
         let is_set = |key| root.get(key).and_then(Value::as_bool).unwrap_or_default();
         Self {
             rehome: is_set("rehome"),
+            moves: is_set("moves") && is_set("numbers"),
             resumable: is_set("resumable"),
             from: root.get("from").and_then(Value::as_str).and_then(|text| text.parse().ok()),
             resume: root.get("resume").and_then(Resume::from_json),

@@ -145,7 +145,7 @@ impl Node {
             let sendable = matches!(kind, Message | Upgraded | Marked | Close);
             let state = self.sessions.get_mut(&session).filter(|_| sendable);
             let state = state.ok_or(CannotNow::State(kind))?;
-            if matches!(&frame, Frame::Close { reason, .. } if reason.reason() == CloseReason::HandedOver)
+            if matches!(&frame, Frame::Close { reason, .. } if matches!(reason.reason(), CloseReason::HandedOver | CloseReason::Moved))
             {
                 state.send_hand_over()?;
             } else {

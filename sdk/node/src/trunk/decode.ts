@@ -35,7 +35,7 @@ const SEND_FLAGS = SendFlag.binary | SendFlag.volatile | SendFlag.attached | Sen
 const BROADCAST_FLAGS = BroadcastFlag.volatile | BroadcastFlag.local | BroadcastFlag.compress;
 
 const STANDING_FLAGS = StandingFlag.owes | StandingFlag.insidePacket | StandingFlag.leaves;
-const ORIGINS = [Origin.orphan, Origin.handedOver];
+const ORIGINS = [Origin.orphan, Origin.handedOver, Origin.moved];
 
 const EIO_VERSIONS = [3, 4];
 const TRANSPORTS = [TransportCode.polling, TransportCode.websocket];

@@ -77,7 +77,7 @@ export const StandingFlag = {
   leaves: 4,
 } as const;
 /** The values of `Adopt.origin`. */
-export const Origin = { orphan: 1, handedOver: 2 } as const;
+export const Origin = { orphan: 1, handedOver: 2, moved: 3 } as const;
 /** The bits of `request.flags`. */
 export const RequestFlag = { encrypted: 1 } as const;
 /** The values of a part's `kind`. */
@@ -102,6 +102,7 @@ export const CloseReason = {
   clientGone: 11,
   closedWithMessages: 12,
   parseErrorWithMessages: 13,
+  moved: 14,
   handedOver: 15,
 } as const;
 
