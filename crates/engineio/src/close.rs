@@ -27,6 +27,8 @@ pub enum CloseReason {
     Forced,
     /// The session held much memory, and the node had reached its memory ceiling.
     MemoryFull,
+    /// The session was about to move to another node, and could not.
+    MoveFailed,
     /// The node is shutting down.
     NodeShutdown,
     /// More bytes were unsent than the session's outbox may hold, and the client read too little of
@@ -75,6 +77,7 @@ impl CloseReason {
             Self::AppServerLost
             | Self::AppServerLostInDoubt
             | Self::MemoryFull
+            | Self::MoveFailed
             | Self::NodeShutdown
             | Self::OutboxFull
             | Self::RecoveryUnproved
@@ -92,7 +95,9 @@ impl CloseReason {
             | Self::Forced
             | Self::RehomeRefused
             | Self::ServerShuttingDown => Blame::AppServer,
-            Self::MemoryFull | Self::NodeShutdown | Self::RecoveryUnproved => Blame::Node,
+            Self::MemoryFull | Self::MoveFailed | Self::NodeShutdown | Self::RecoveryUnproved => {
+                Blame::Node
+            }
             Self::OutboxFull
             | Self::ParseError
             | Self::PingTimeout
@@ -110,6 +115,7 @@ impl CloseReason {
             Self::AppServerLostInDoubt => "app_server_lost_in_doubt",
             Self::Forced => "forced",
             Self::MemoryFull => "memory_full",
+            Self::MoveFailed => "move_failed",
             Self::NodeShutdown => "node_shutdown",
             Self::OutboxFull => "outbox_full",
             Self::ParseError => "parse_error",

@@ -30,4 +30,7 @@ pub use deflate::{AgreedDeflate, Deflate};
 pub use error::{HandshakeError, PeerMisbehaved, ProbeRefused};
 pub use outgoing::Outgoing;
 pub use protocol::{Body, Protocol, TransportKind};
-pub use session::{ContentType, Delivery, Idle, PollKey, Post, Sent, Session, Transmit};
+pub use session::{
+    BadSnapshot, ContentType, Delivery, ForeignProbe, Idle, PollKey, Post, Probed, Sent, Session,
+    Snapshot, Transmit,
+};

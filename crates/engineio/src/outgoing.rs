@@ -117,6 +117,34 @@ impl Outgoing {
         }
     }
 
+    /// The message's kind as a number, for a snapshot.
+    pub(crate) const fn kind_number(&self) -> u8 {
+        match self.kind {
+            OutgoingKind::Binary => 0,
+            OutgoingKind::Open => 1,
+            OutgoingKind::Text => 2,
+        }
+    }
+
+    /// The message of a kind's number; `None` when there is no such kind, or when a text is not
+    /// UTF-8.
+    pub(crate) fn from_kind(number: u8, may_compress: bool, payload: Bytes) -> Option<Rc<Self>> {
+        let kind = match number {
+            0 => OutgoingKind::Binary,
+            1 => OutgoingKind::Open,
+            2 => OutgoingKind::Text,
+            _ => return None,
+        };
+        let is_text = || core::str::from_utf8(&payload).is_ok();
+        (kind == OutgoingKind::Binary || is_text())
+            .then(|| Rc::new(Self::of(kind, may_compress, payload)))
+    }
+
+    /// The message's content.
+    pub(crate) const fn payload(&self) -> &Bytes {
+        &self.payload
+    }
+
     /// The length of the message in bytes, without any packet type, frame or base64.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -244,6 +244,7 @@ fn every_reason_has_socket_ios_words_and_a_side_to_blame() {
         (CloseReason::OutboxFull, "transport close", Blame::Client),
         (CloseReason::TooLarge, "transport error", Blame::Client),
         (CloseReason::NodeShutdown, "transport close", Blame::Node),
+        (CloseReason::MoveFailed, "transport close", Blame::Node),
         (CloseReason::RecoveryUnproved, "transport close", Blame::Node),
         (CloseReason::AppServerLost, "transport close", Blame::AppServer),
         (CloseReason::AppServerLostInDoubt, "transport close", Blame::AppServer),

@@ -137,11 +137,12 @@ const REHOMED: &[&str] = &["adopted", "ended", "in_doubt", "lost", "no_home", "r
 
 const UPGRADES: &[&str] = &["done", "failed", "refused", "stream_closed"];
 
-const CLOSE_REASONS: [CloseReason; 14] = [
+const CLOSE_REASONS: [CloseReason; 15] = [
     CloseReason::AppServerLost,
     CloseReason::AppServerLostInDoubt,
     CloseReason::Forced,
     CloseReason::MemoryFull,
+    CloseReason::MoveFailed,
     CloseReason::NodeShutdown,
     CloseReason::OutboxFull,
     CloseReason::ParseError,

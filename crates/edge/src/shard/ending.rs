@@ -390,7 +390,9 @@ fn wire_reason(reason: CloseReason, in_one_payload: bool) -> WireReason {
         CloseReason::MemoryFull | CloseReason::OutboxFull => WireReason::OutboxFull,
         CloseReason::TooLarge => WireReason::MessageTooLarge,
         // For the app these are the same: the client has to connect again.
-        CloseReason::NodeShutdown | CloseReason::RecoveryUnproved => WireReason::NodeShutdown,
+        CloseReason::MoveFailed | CloseReason::NodeShutdown | CloseReason::RecoveryUnproved => {
+            WireReason::NodeShutdown
+        }
         CloseReason::AppServerLost
         | CloseReason::AppServerLostInDoubt
         | CloseReason::RehomeRefused => WireReason::AppLost,

@@ -114,6 +114,7 @@ fn has_last_words(reason: CloseReason) -> bool {
         | CloseReason::AppServerLostInDoubt
         | CloseReason::Forced
         | CloseReason::NodeShutdown
+        | CloseReason::MoveFailed
         | CloseReason::RecoveryUnproved
         | CloseReason::RehomeRefused
         | CloseReason::ServerShuttingDown => true,

@@ -1,11 +1,13 @@
 //! One Engine.IO session: one client, one `sid`, on either transport.
 
 mod closing;
+mod foreign;
 mod heartbeat;
 mod outbox;
 mod polling;
 mod post;
 mod sending;
+mod snapshot;
 mod transmit;
 mod upgrade;
 mod websocket;
@@ -17,8 +19,10 @@ use core::fmt::Write as _;
 
 use bytes::Bytes;
 
+pub use foreign::{ForeignProbe, Probed};
 pub use post::{Idle, Post};
 pub use sending::{Delivery, Sent};
+pub use snapshot::{BadSnapshot, Snapshot};
 pub use transmit::{ContentType, Transmit};
 
 pub(crate) use outbox::Item;
@@ -220,6 +224,12 @@ impl Session {
     #[must_use]
     pub fn is_closed(&self) -> bool {
         matches!(self.state, State::Closed)
+    }
+
+    /// True while the session takes and gives messages: it has not ended and is not closing.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        matches!(self.state, State::Open)
     }
 
     /// The cost of the unsent packets: their bytes, and a fixed overhead for each.

@@ -193,6 +193,11 @@ impl Outbox {
         }
     }
 
+    /// The packets, in order.
+    pub(crate) fn items(&self) -> impl Iterator<Item = &Item> {
+        self.items.iter()
+    }
+
     pub(crate) fn pop(&mut self) -> Option<Entry> {
         let entry = match &mut self.items {
             Items::Empty => return None,

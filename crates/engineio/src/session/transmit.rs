@@ -159,7 +159,7 @@ impl Session {
         self.transport == TransportKind::Polling && !self.outbox.is_empty()
     }
 
-    fn respond(&mut self, poll: PollKey) -> Transmit {
+    pub(super) fn respond(&mut self, poll: PollKey) -> Transmit {
         self.held = None;
         let answer = core::mem::take(&mut self.outputs.answer);
         let items = if self.polls_get_outbox() { self.outbox.take() } else { Items::default() };

@@ -13,14 +13,14 @@ use crate::protocol::{Body, TransportKind};
 
 /// The interval in which npm answers a held poll with `noop` during a probe, so that the client can
 /// stop polling.
-const NOOP_INTERVAL: Duration = Duration::from_millis(100);
+pub(super) const NOOP_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The second stream, before it becomes the session's.
 #[derive(Debug)]
 pub(super) struct Probe {
-    give_up_at: Timestamp,
+    pub(super) give_up_at: Timestamp,
     /// The next `noop` for a held poll; `Some` after the probe's ping.
-    noop_at: Option<Timestamp>,
+    pub(super) noop_at: Option<Timestamp>,
 }
 
 impl Probe {
