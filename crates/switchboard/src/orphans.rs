@@ -20,6 +20,8 @@ pub struct Placed<'b> {
     pub id: &'b str,
     /// Its rooms, without the one that has its id as its name.
     pub rooms: Vec<&'b str>,
+    /// Whether it is in the room that has its id as its name.
+    pub in_own_room: bool,
 }
 
 impl Switchboard {
@@ -61,6 +63,7 @@ impl Switchboard {
                 .iter()
                 .map(|membership| self.rooms.slab[membership.room].name.as_str())
                 .collect(),
+            in_own_room: socket.in_own_room,
         };
         let mut sockets: Vec<_> =
             self.sockets.of_session(session.0).map(|(_, socket)| placed(socket)).collect();

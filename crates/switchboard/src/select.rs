@@ -1,6 +1,6 @@
 //! Queries: the receivers of a broadcast, and others.
 
-use crate::records::{Member, Rooms, Sockets};
+use crate::records::{Member, Rooms, Socket, Sockets};
 use crate::{NamespaceKey, Selection, SessionKey, Switchboard};
 
 impl Switchboard {
@@ -41,6 +41,30 @@ impl Switchboard {
                 }
             }
         }
+    }
+
+    /// The number of the session's sockets that [`select`](Self::select) would visit.
+    pub fn selects(
+        &self,
+        session: SessionKey,
+        nsp: NamespaceKey,
+        selection: &Selection<'_>,
+    ) -> usize {
+        let sockets = self.sockets.of_session(session.0).filter(|(_, socket)| socket.nsp == nsp.0);
+        let is_selected = |slot: u32, socket: &Socket| {
+            let is_in = |names: &[&str]| names.iter().any(|name| self.is_in_room(socket, name));
+            let server = self.sockets.receivers[slot as usize].server;
+            selection.server.is_none_or(|only| only.0 == server)
+                && (selection.rooms.is_empty() || is_in(selection.rooms))
+                && !is_in(selection.except)
+        };
+        sockets.filter(|(slot, socket)| is_selected(*slot, socket)).count()
+    }
+
+    fn is_in_room(&self, socket: &Socket, name: &str) -> bool {
+        let of_room = |room: u32| self.rooms.slab[room].name.as_str() == name;
+        socket.in_own_room && socket.id.is(name)
+            || socket.memberships.iter().any(|membership| of_room(membership.room))
     }
 
     /// The session whose socket in `nsp` has this id.
@@ -133,6 +157,12 @@ mod tests {
         ];
         for &(rooms, except, expected) in cases {
             assert_eq!(selected(&mut board, rooms, except), expected, "{rooms:?} but {except:?}");
+            for session in 0..4 {
+                let selection = Selection { rooms, except, server: None };
+                let visits = board.selects(SessionKey(session), ROOT, &selection);
+                let among = usize::from(expected.contains(&session));
+                assert_eq!(visits, among, "{session}: {rooms:?} but {except:?}");
+            }
         }
     }
 

@@ -85,7 +85,7 @@ impl<P> Log<P> {
         (number >= self.whole_from).then_some((place, origin))
     }
 
-    pub(super) fn entries(&self) -> impl Iterator<Item = &Entry<P>> {
+    pub(super) fn entries(&self) -> impl DoubleEndedIterator<Item = &Entry<P>> {
         self.entries.iter()
     }
 

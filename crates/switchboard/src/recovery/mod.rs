@@ -16,6 +16,7 @@
 //! together); the oldest entry goes first, and its client then gets a fresh socket.
 
 mod log;
+mod moves;
 mod sources;
 
 use alloc::boxed::Box;
@@ -28,6 +29,7 @@ use trunkline_clock::Timestamp;
 
 pub use self::log::Audience;
 use self::log::{Entry, Log};
+pub use self::moves::Had;
 pub use self::sources::{Cut, Feed, NumberRepeats, Origin, SourceKey};
 use self::sources::{OwnCut, Sources};
 use crate::{NamespaceKey, SessionKey};
@@ -403,19 +405,8 @@ impl<P, D> Recovery<P, D> {
 
     /// Seats a fresh socket.
     pub fn take_seat(&mut self, seat: Seat) {
-        if !self.seats.is_empty() && self.seats.remove(&seat).is_some() {
-            self.sources.leave(seat);
-        }
-    }
-
-    /// Removes a session with all of its seats.
-    pub fn leave(&mut self, session: SessionKey) {
-        if self.seats.is_empty() {
-            return;
-        }
-        let own = (session, NamespaceKey(0))..=(session, NamespaceKey(u32::MAX));
-        while let Some(seat) = self.seats.range(own.clone()).next().map(|(seat, _)| *seat) {
-            self.seats.remove(&seat);
+        let was_seated = !self.seats.is_empty() && self.seats.remove(&seat).is_some();
+        if was_seated || self.sources.any_ahead() {
             self.sources.leave(seat);
         }
     }

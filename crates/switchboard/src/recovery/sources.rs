@@ -13,6 +13,7 @@ use core::time::Duration;
 use trunkline_clock::Timestamp;
 
 use super::Seat;
+use crate::SessionKey;
 
 /// An app server, as numbered by one [`Recovery`](super::Recovery).
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -206,6 +207,28 @@ impl Sources {
         Cut(numbered.collect())
     }
 
+    /// How far each app server with a trunk has come here.
+    pub(super) fn positions(&self) -> Cut {
+        let numbered = self.sources.values().filter(|source| source.trunks > 0);
+        Cut(numbered.filter_map(|one| Some((one.id.clone(), one.numbers?.last))).collect())
+    }
+
+    pub(super) fn has_reached(&self, server: &str, number: u64) -> bool {
+        let Some(source) = self.keys.get(server).and_then(|key| self.sources.get(key)) else {
+            return true;
+        };
+        source.numbers.is_some_and(|numbers| numbers.last >= number)
+    }
+
+    pub(super) fn last_of(&self, source: SourceKey) -> Option<u64> {
+        Some(self.sources.get(&source)?.numbers?.last)
+    }
+
+    /// The cut in terms of our keys, as far as we know its app servers.
+    pub(super) fn own(&self, cut: &Cut) -> OwnCut {
+        cut.0.iter().filter_map(|(id, number)| Some((*self.keys.get(id)?, *number))).collect()
+    }
+
     /// The cut in terms of our keys, if the logs have everything that was recorded after it.
     pub(super) fn resolve(&self, now: Timestamp, cut: &Cut) -> Option<OwnCut> {
         let mut own = OwnCut::new();
@@ -255,6 +278,17 @@ impl Sources {
     /// Whether any socket may have received this broadcast before it arrived here.
     pub(super) fn has_ahead(&self, origin: Origin) -> bool {
         self.sources.get(&origin.source).is_some_and(|source| !source.ahead.is_empty())
+    }
+
+    /// Whether any socket may have received a broadcast of any app server before it arrives here.
+    pub(super) fn any_ahead(&self) -> bool {
+        self.sources.values().any(|source| !source.ahead.is_empty())
+    }
+
+    pub(super) fn leave_session(&mut self, session: SessionKey) {
+        for source in self.sources.values_mut().filter(|source| !source.ahead.is_empty()) {
+            source.ahead.retain(|(of, _), _| *of != session);
+        }
     }
 
     pub(super) fn leave(&mut self, seat: Seat) {
