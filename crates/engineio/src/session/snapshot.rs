@@ -57,9 +57,9 @@ enum Closing {
 /// The heartbeat, with the time that is left.
 #[derive(Clone, Copy, Debug)]
 enum Beat {
-    ClientPingIn(Duration),
-    PingIn(Duration),
-    PongIn { left: Duration, refreshed: bool },
+    ClientPing(Duration),
+    Ping(Duration),
+    Pong { left: Duration, refreshed: bool },
 }
 
 /// The bytes are not a snapshot that this version can read.
@@ -94,9 +94,9 @@ impl Session {
         };
         let beat = match self.heartbeat {
             Heartbeat::Off => return None,
-            Heartbeat::ClientPingBy(at) => Beat::ClientPingIn(at.since(now)),
-            Heartbeat::PingAt(at) => Beat::PingIn(at.since(now)),
-            Heartbeat::PongBy { at, refreshed } => Beat::PongIn { left: at.since(now), refreshed },
+            Heartbeat::ClientPingBy(at) => Beat::ClientPing(at.since(now)),
+            Heartbeat::PingAt(at) => Beat::Ping(at.since(now)),
+            Heartbeat::PongBy { at, refreshed } => Beat::Pong { left: at.since(now), refreshed },
         };
         let flags = [
             (V3, self.protocol == Protocol::V3),
@@ -123,9 +123,9 @@ impl Session {
             config,
             outbox,
             heartbeat: match beat {
-                Beat::ClientPingIn(left) => Heartbeat::ClientPingBy(now + left),
-                Beat::PingIn(left) => Heartbeat::PingAt(now + left),
-                Beat::PongIn { left, refreshed } => Heartbeat::PongBy { at: now + left, refreshed },
+                Beat::ClientPing(left) => Heartbeat::ClientPingBy(now + left),
+                Beat::Ping(left) => Heartbeat::PingAt(now + left),
+                Beat::Pong { left, refreshed } => Heartbeat::PongBy { at: now + left, refreshed },
             },
             state: match closing {
                 Closing::No => State::Open,
@@ -180,10 +180,10 @@ impl Snapshot {
             Closing::WhenSent { reason } => to.extend([2, number_of(reason)]),
         }
         let (kind, left) = match self.beat {
-            Beat::ClientPingIn(left) => (0, left),
-            Beat::PingIn(left) => (1, left),
-            Beat::PongIn { left, refreshed: false } => (2, left),
-            Beat::PongIn { left, refreshed: true } => (3, left),
+            Beat::ClientPing(left) => (0, left),
+            Beat::Ping(left) => (1, left),
+            Beat::Pong { left, refreshed: false } => (2, left),
+            Beat::Pong { left, refreshed: true } => (3, left),
         };
         to.push(kind);
         put_span(&mut to, left);
@@ -196,7 +196,7 @@ impl Snapshot {
                 }
                 Item::Packet(packet) => {
                     let compress = if packet.may_compress() { MAY_COMPRESS } else { 0 };
-                    to.push(PACKETS + packet.kind_number() | compress);
+                    to.push((PACKETS + packet.kind_number()) | compress);
                     put_number(&mut to, packet.len() as u64);
                     to.extend_from_slice(packet.payload());
                 }
@@ -232,10 +232,10 @@ impl Snapshot {
         let kind = byte(&mut rest)?;
         let left = span(&mut rest)?;
         let beat = match (kind, flags & V3 != 0) {
-            (0, true) => Beat::ClientPingIn(left),
-            (1, false) => Beat::PingIn(left),
-            (2, false) => Beat::PongIn { left, refreshed: false },
-            (3, false) => Beat::PongIn { left, refreshed: true },
+            (0, true) => Beat::ClientPing(left),
+            (1, false) => Beat::Ping(left),
+            (2, false) => Beat::Pong { left, refreshed: false },
+            (3, false) => Beat::Pong { left, refreshed: true },
             _ => return Err(BadSnapshot::Undefined),
         };
         let count = number(&mut rest)?;
