@@ -29,8 +29,8 @@ const INPUTS_MAX: usize = 256;
 const WAITING_MAX: usize = 16 * 1024;
 /// The time after which a shard that takes no command is tried again.
 const AGAIN: Duration = Duration::from_millis(1);
-/// The time in which the last datagrams leave.
-const LAST_WORDS: Duration = Duration::from_millis(50);
+/// The time in which the last datagrams leave: a beat may have to wait for its turn.
+const LAST_WORDS: Duration = Duration::from_millis(150);
 
 /// What the thread owns.
 pub(crate) struct Parts {
@@ -88,14 +88,27 @@ impl Thread {
         let mut next = None;
         loop {
             if let Some(stopped) = self.take_inputs(next) {
-                self.settle().await;
-                // The bus sends within its own tasks.
-                tokio::time::sleep(LAST_WORDS).await;
+                self.say_goodbye().await;
                 let _ = stopped.send(());
                 return;
             }
             self.settle().await;
             next = self.wait().await;
+        }
+    }
+
+    /// Sends what waits, and that the node leaves. The bus sends within its own tasks.
+    async fn say_goodbye(&mut self) {
+        // First the answers: after the node's last beat nobody takes them.
+        self.settle().await;
+        tokio::time::sleep(AGAIN).await;
+        self.settle().await;
+        self.core.handle(self.env.now(), Input::State(NodeState::Leaving));
+        let until = Instant::now() + LAST_WORDS;
+        while Instant::now() < until {
+            self.settle().await;
+            tokio::time::sleep(AGAIN).await;
+            self.core.handle_timeout(self.env.now());
         }
     }
 
@@ -106,10 +119,7 @@ impl Thread {
         let mut next = first;
         for _ in 0..INPUTS_MAX {
             match next.take().or_else(|| self.inputs.try_recv().ok()) {
-                Some(Input::Stop(stopped)) => {
-                    self.core.handle(now, Input::State(NodeState::Leaving));
-                    return Some(stopped);
-                }
+                Some(Input::Stop(stopped)) => return Some(stopped),
                 Some(input) => self.core.handle(now, input),
                 None => break,
             }
