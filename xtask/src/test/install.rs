@@ -51,11 +51,12 @@ pub(super) fn redis() -> Vec<Work> {
     if has("redis-server") { Vec::new() } else { debian(&["redis-server"]) }
 }
 
-/// The programs that check the documentation's code blocks for operators, with their Debian
-/// packages.
-const OPERATORS_PROGRAMS: [(&str, &str); 4] = [
+/// The programs that nodes are run with, for tests and for the documentation's code blocks, with
+/// their Debian packages.
+const OPERATORS_PROGRAMS: [(&str, &str); 5] = [
     ("nginx", "nginx"),
     ("haproxy", "haproxy"),
+    ("nats-server", "nats-server"),
     ("promtool", "prometheus"),
     ("openssl", "openssl"),
 ];
