@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use tracing_subscriber::filter::{ParseError, Targets};
+use tracing_subscriber::filter::{LevelFilter, ParseError, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{Layer, Registry, fmt};
@@ -14,6 +14,8 @@ use crate::lines::{Escape, Lines};
 
 /// The queue of this process.
 static LINES: OnceLock<Lines> = OnceLock::new();
+/// The library that speaks to NATS, as the source of log lines.
+const NATS_CLIENT: &str = "async_nats";
 /// How long the end of a process waits for its last lines.
 const LAST_LINES_MAX: Duration = Duration::from_millis(500);
 
@@ -55,7 +57,11 @@ pub(crate) fn dropped_lines() -> u64 {
 
 /// Sends the process's log lines to standard error in the configured form.
 pub fn start(config: &Config) -> Result<Logging, LoggingError> {
-    let filter: Targets = config.settings.log.parse()?;
+    let mut filter: Targets = config.settings.log.parse()?;
+    if !config.settings.log.contains(NATS_CLIENT) {
+        // Its lines repeat ours with fewer words.
+        filter = filter.with_target(NATS_CLIENT, LevelFilter::OFF);
+    }
     let escape = match config.settings.log_format {
         LogFormat::Json => None,
         LogFormat::Text if coloured() => Some(Escape::AllButColours),

@@ -1,9 +1,11 @@
 //! The types of values that keys can have. Each one parses a text, shows a value, and describes
 //! what it allows.
 
+mod cluster;
 mod numbers;
 mod texts;
 
+pub(crate) use cluster::{ClusterName, NatsServers, OneUrl};
 pub(crate) use numbers::{Count, Size, Span};
 pub use texts::KeyText;
 pub(crate) use texts::{Address, Choice, Endpoints, FilePath, Filter, HubKey, Name};

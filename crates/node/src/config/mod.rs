@@ -1,6 +1,7 @@
 //! Configuration: one key table, three faces (file, environment, flag), all mistakes reported at
 //! once.
 
+mod cluster;
 mod file;
 mod given;
 mod handlers;
@@ -18,6 +19,7 @@ use core::net::SocketAddr;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+pub use cluster::{Advertise, Cluster, DEVELOPMENT_CLUSTER_KEY};
 pub use hubs::Hub;
 pub use kinds::KeyText;
 pub use mistake::{Mistake, Mistakes, Origin};
@@ -71,6 +73,8 @@ pub struct Config {
     pub default_hub: String,
     /// All hubs, the default one first.
     pub hubs: Vec<Hub>,
+    /// The cluster that the node joins, if any.
+    pub cluster: Option<Cluster>,
     /// The file that was read, if any.
     pub file: Option<PathBuf>,
     /// Facts that an operator should know although the node starts. Sentences without secrets.
@@ -106,6 +110,7 @@ pub fn load(mode: Mode, inputs: Inputs) -> Result<Config, Mistakes> {
     warnings.extend(warnings::of_files(&settings, &given, &tables, file.as_ref()));
     let (default_hub, hubs) = hubs::assemble(mode, &settings, &given, tables, &mut mistakes);
     check_addresses(mode, &settings, &given, &mut mistakes);
+    let cluster = cluster::assemble(mode, &settings, &given, &mut mistakes, &mut warnings);
     if unread {
         // A missing value may well be in the file that cannot be read, so it is not reported.
         let mut place = 0..;
@@ -115,15 +120,21 @@ pub fn load(mode: Mode, inputs: Inputs) -> Result<Config, Mistakes> {
         return Err(Mistakes(mistakes));
     }
     let file = file.map(|(path, _)| path);
-    Ok(Config { mode, settings, default_hub, hubs, file, warnings, given })
+    Ok(Config { mode, settings, default_hub, hubs, cluster, file, warnings, given })
 }
 
 impl Settings {
     /// Resolves paths in the file from the file's folder, so that it does not matter where the node
     /// is started.
     fn place_paths(&mut self, given: &Given) {
-        for (key, path) in [("key_file", &mut self.key_file), ("ready_file", &mut self.ready_file)]
-        {
+        let paths = [
+            ("key_file", &mut self.key_file),
+            ("ready_file", &mut self.ready_file),
+            ("nats_credentials_file", &mut self.nats_credentials_file),
+            ("nats_ca_file", &mut self.nats_ca_file),
+            ("cluster_key_file", &mut self.cluster_key_file),
+        ];
+        for (key, path) in paths {
             if let Some(path) = path {
                 *path = given.origin(key).place(path);
             }

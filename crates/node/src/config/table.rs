@@ -11,13 +11,14 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use trunkline_azure::webhook::{SystemEvent, UrlTemplate, UserEvents};
+use trunkline_backplane::nats::Servers;
 use trunkline_edge::{Endpoint, Limits};
 
 use super::given::Given;
 use super::handlers::{EventNames, HandlerUrl, SystemEvents};
 use super::kinds::{
-    Address, Choice, Count, Endpoints, FilePath, Filter, HubKey, KeyText, Maybe, Name, Size, Span,
-    Unless, ValueKind,
+    Address, Choice, ClusterName, Count, Endpoints, FilePath, Filter, HubKey, KeyText, Maybe, Name,
+    NatsServers, OneUrl, Size, Span, Unless, ValueKind,
 };
 use super::mistake::Mistake;
 use super::readiness::{Unready, UnreadyOn};
@@ -181,8 +182,37 @@ key_table! {
         threads: Option<usize> = "auto", Unless("auto", Count::<usize>::between(1, 256));
         /// This node's name in logs, metrics and messages to app servers.
         node_id: Option<String> = "random", Unless("random", NODE_ID);
-        /// A number of this node inside each session id. Give each node of a cluster its own.
+        /// A number of this node inside each session id. Nodes of a cluster find free numbers
+        /// themselves; a number that is given here is taken unless another node has it.
         node_number: Option<u16> = "random", Unless("random", Count::<u16>::between(0, 65_535));
+    }
+    "Cluster" {
+        /// The name of the cluster that this node joins. Its nodes find one another through NATS,
+        /// and any of them takes any request. Without a name the node is alone and needs no NATS.
+        cluster: Option<String> = "", Maybe(ClusterName);
+        /// The NATS servers, separated by commas: nats://host:4222, or tls://host:4222 for TLS. A
+        /// user and password, or a token, may stand before the host. For `trunkline dev`, default:
+        /// nats://127.0.0.1:4222.
+        nats: Option<Servers> = "", Maybe(NatsServers);
+        /// A file with the credentials for NATS: a JWT and its seed, as `nsc` writes it. It is read
+        /// again for each connection.
+        nats_credentials_file: Option<PathBuf> = "", Maybe(FilePath);
+        /// A file with the certificates of the authorities that NATS's own certificate may come
+        /// from, in place of the system's. It makes TLS a must.
+        nats_ca_file: Option<PathBuf> = "", Maybe(FilePath);
+        /// The key that all nodes of the cluster share. What reaches a node through NATS counts
+        /// only if it is signed with it. All users of the machine can see a flag: prefer the
+        /// environment or `cluster_key_file`.
+        cluster_key: Option<KeyText> = "", Maybe(HubKey);
+        /// A file with that key, on one line, in place of `cluster_key`.
+        cluster_key_file: Option<PathBuf> = "", Maybe(FilePath);
+        /// The address at which app servers reach this node, and only this one; the other nodes
+        /// tell it to their app servers. Without it, an app server uses this node only if its own
+        /// `endpoint` leads here. For `trunkline dev`, default: the address that the node listens on.
+        advertise: Option<String> = "", Maybe(OneUrl);
+        /// Whether the node reports at /readyz that it is not ready while NATS is away. "off": it
+        /// stays ready, because its own clients are served as before.
+        cluster_strict: bool = "off", Choice(&[("off", false), ("on", true)]);
     }
     "Hub and keys" {
         /// The hub that clients reach at /socket.io/. More hubs are tables in the file.

@@ -40,6 +40,7 @@ pub(super) fn of_files(
 ) -> Vec<String> {
     let in_config = |key| matches!(given.origin(key), Origin::File { .. });
     let holds_keys = in_config("key")
+        || in_config("cluster_key")
         || in_config("key_previous")
         || tables.iter().any(|table| !table.keys.is_empty());
     let config = config.filter(|_| holds_keys).map(|(path, _)| path.clone());
@@ -47,8 +48,9 @@ pub(super) fn of_files(
         .iter()
         .filter_map(|table| table.key_file.as_ref())
         .map(|(path, origin)| origin.place(Path::new(path)));
-    let mut files: Vec<PathBuf> =
-        config.into_iter().chain(settings.key_file.clone()).chain(of_tables).collect();
+    let of_keys = [&settings.key_file, &settings.cluster_key_file, &settings.nats_credentials_file];
+    let of_keys = of_keys.into_iter().flatten().cloned();
+    let mut files: Vec<PathBuf> = config.into_iter().chain(of_keys).chain(of_tables).collect();
     files.sort();
     files.dedup();
     files.iter().filter(|path| readable_by_all(path)).map(|path| warning(path)).collect()
