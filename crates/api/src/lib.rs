@@ -37,6 +37,9 @@ pub trait Source: Send + Sync + 'static {
     /// The answer to `GET /api/v1/status`: a JSON document.
     fn status_json(&self) -> Result<Vec<u8>, serde_json::Error>;
 
+    /// The answer to `GET /api/v1/cluster`: a JSON document; `None` for a node that is alone.
+    fn cluster_json(&self) -> Option<Result<Vec<u8>, serde_json::Error>>;
+
     /// Writes all metrics as OpenMetrics text.
     fn write_metrics(&self, out: &mut String) -> fmt::Result;
 }

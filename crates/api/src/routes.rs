@@ -46,6 +46,11 @@ const ROUTES: &[Route] = &[
         about: "the node, its hubs, app servers and sessions (JSON)",
         answer: Handler::Now(status),
     },
+    Route {
+        path: "/api/v1/cluster",
+        about: "the nodes of the cluster, as this node sees them (JSON)",
+        answer: Handler::Now(cluster),
+    },
 ];
 
 /// Answers one request. Bodies of requests are never read.
@@ -165,6 +170,21 @@ fn status(source: &dyn Source, _: &HeaderMap) -> Response<Body> {
     }
 }
 
+fn cluster(source: &dyn Source, _: &HeaderMap) -> Response<Body> {
+    match source.cluster_json() {
+        Some(Ok(body)) => respond::json_bytes(StatusCode::OK, body),
+        Some(Err(error)) => internal("the cluster could not be written", &error),
+        None => respond::json(
+            StatusCode::NOT_FOUND,
+            &Refusal {
+                error: "no_cluster",
+                message: "this node is alone; the key `cluster` names the cluster that a node joins",
+                paths: None,
+            },
+        ),
+    }
+}
+
 fn internal(message: &'static str, error: &dyn core::error::Error) -> Response<Body> {
     tracing::error!(%error, "{message}");
     respond::json(
@@ -187,6 +207,7 @@ mod tests {
         readiness: Readiness,
         silent: Vec<Cause>,
         metrics_fail: bool,
+        cluster: Option<&'static [u8]>,
     }
 
     impl Source for Fake {
@@ -200,6 +221,10 @@ mod tests {
 
         fn status_json(&self) -> Result<Vec<u8>, serde_json::Error> {
             Ok(br#"{"node":"n-1"}"#.to_vec())
+        }
+
+        fn cluster_json(&self) -> Option<Result<Vec<u8>, serde_json::Error>> {
+            self.cluster.map(|json| Ok(json.to_vec()))
         }
 
         fn write_metrics(&self, out: &mut String) -> fmt::Result {
@@ -286,7 +311,7 @@ mod tests {
                 "application/json",
                 concat!(
                     r#"{"error":"path_unknown","message":"this is the admin port; clients and app servers use the public port","#,
-                    r#""paths":["/","/livez","/readyz","/metrics","/api/v1/status"]}"#
+                    r#""paths":["/","/livez","/readyz","/metrics","/api/v1/status","/api/v1/cluster"]}"#
                 ),
             ),
         ];
@@ -294,6 +319,19 @@ mod tests {
             let got = call(method.clone(), path, &source);
             assert_eq!(got, (StatusCode::from_u16(status).unwrap(), kind.into(), body.into()));
         }
+    }
+
+    #[test]
+    fn a_node_that_is_alone_has_no_cluster_to_show() {
+        let (status, _, body) = call(Method::GET, "/api/v1/cluster", &Fake::default());
+        assert_eq!(status, 404);
+        assert!(body.contains(r#""error":"no_cluster""#), "{body}");
+        let member = Fake { cluster: Some(br#"{"cluster":"eu"}"#), ..Fake::default() };
+        let (status, kind, body) = call(Method::GET, "/api/v1/cluster", &member);
+        assert_eq!(
+            (status.as_u16(), &*kind, &*body),
+            (200, "application/json", r#"{"cluster":"eu"}"#)
+        );
     }
 
     #[test]

@@ -24,6 +24,10 @@ impl Source for Fake {
         Ok(b"{}".to_vec())
     }
 
+    fn cluster_json(&self) -> Option<Result<Vec<u8>, serde_json::Error>> {
+        None
+    }
+
     fn write_metrics(&self, out: &mut String) -> fmt::Result {
         out.push_str("# EOF\n");
         Ok(())

@@ -321,13 +321,24 @@ impl Running {
 
     /// The limits that refuse new sessions at present.
     pub fn full(&self) -> Full {
-        let Environment { limits, memory, metrics, .. } = &*self.env;
-        let streams = usize::try_from(metrics.streams.get()).unwrap_or(0);
+        let Environment { memory, metrics, .. } = &*self.env;
+        let (sessions, streams) = (self.sessions_of_limit(), self.streams_of_limit());
         Full {
             memory: memory.is_full(metrics),
-            sessions: self.env.sessions_total() >= limits.sessions_max,
-            streams: streams >= limits.streams_max,
+            sessions: sessions.0 >= sessions.1,
+            streams: streams.0 >= streams.1,
         }
+    }
+
+    /// The sessions, including those that are being opened or closed, and the most that may be.
+    pub fn sessions_of_limit(&self) -> (usize, usize) {
+        (self.env.sessions_total(), self.env.limits.sessions_max)
+    }
+
+    /// The open streams, and the most that may be.
+    pub fn streams_of_limit(&self) -> (usize, usize) {
+        let streams = usize::try_from(self.env.metrics.streams.get()).unwrap_or(0);
+        (streams, self.env.limits.streams_max)
     }
 
     /// Connected clients, and handshakes under way. Sessions whose end an app server has not

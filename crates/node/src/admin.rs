@@ -17,6 +17,7 @@ use trunkline_edge::Full;
 
 use crate::config::Unready;
 use crate::heap;
+use crate::load::{LoadFigure, Uses};
 use crate::logging;
 
 /// The node's own facts, fixed when it starts.
@@ -52,6 +53,7 @@ pub(crate) fn registry(
     facts: &Facts,
     metrics: &trunkline_edge::Metrics,
     azure: &trunkline_azure::Metrics,
+    load: &LoadFigure,
 ) -> Registry {
     let mut registry = Registry::default();
     metrics.register(&mut registry);
@@ -61,6 +63,7 @@ pub(crate) fn registry(
     let memory_bytes_max = facts.memory_bytes_max;
     registry.register_collector(Box::new(HeapCollector { memory_bytes_max }));
     registry.register_collector(Box::new(LogCollector));
+    registry.register_collector(Box::new(load.clone()));
     registry
 }
 
@@ -117,6 +120,15 @@ struct Status<'a> {
 }
 
 impl View {
+    /// How much of its limits the node uses.
+    pub(crate) fn uses(&self) -> Uses {
+        Uses {
+            memory: (heap::bytes_in_use(), self.facts.memory_bytes_max),
+            sessions: self.edge.sessions_of_limit(),
+            streams: self.edge.streams_of_limit(),
+        }
+    }
+
     fn readiness_of(&self, status: &trunkline_edge::Status) -> Readiness {
         let mut readiness = Readiness::default();
         if self.draining.load(Ordering::Relaxed) || status.draining {
@@ -193,6 +205,10 @@ impl Source for View {
         })
     }
 
+    fn cluster_json(&self) -> Option<Result<Vec<u8>, serde_json::Error>> {
+        None
+    }
+
     fn write_metrics(&self, out: &mut String) -> fmt::Result {
         prometheus_client::encoding::text::encode(out, &self.registry)
     }
@@ -243,7 +259,12 @@ mod tests {
             streams_max: 1_000,
             memory_bytes_max: None,
         };
-        let registry = registry(&facts, edge.metrics(), &trunkline_azure::Metrics::default());
+        let registry = registry(
+            &facts,
+            edge.metrics(),
+            &trunkline_azure::Metrics::default(),
+            &LoadFigure::default(),
+        );
         let edge = Arc::new(edge.start().expect("threads"));
         let draining = AtomicBool::new(false);
         View { facts, started: Instant::now(), draining, unready_on, edge, registry }

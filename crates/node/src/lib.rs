@@ -13,6 +13,7 @@ mod descriptors;
 mod drain;
 mod heap;
 mod lines;
+mod load;
 pub mod logging;
 mod memory;
 mod ready_file;

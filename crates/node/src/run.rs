@@ -18,12 +18,13 @@ use crate::config::{Config, Origin};
 use crate::descriptors;
 use crate::drain::{self, Drained, Plan};
 use crate::heap;
+use crate::load::{LoadFigure, LoadMeter};
 use crate::memory;
 use crate::ready_file::{self, Ready, ReadyFileError};
 use crate::resolve;
 use crate::signals::Signals;
 
-/// The interval in which the heap is checked.
+/// The interval in which the heap is checked and the load is measured.
 const TIDY_INTERVAL: Duration = Duration::from_secs(1);
 /// How long the end waits for threads; a thread that has not ended by then will not end.
 const STOP_MAX: Duration = Duration::from_secs(10);
@@ -128,7 +129,7 @@ pub fn run(
     runtime.block_on(async {
         let signal = tokio::select! {
             signal = signals.next() => signal,
-            never = tidy() => match never {},
+            never = tidy(&node) => match never {},
         };
         match drain::drain(&node.view, signal, Plan::of(config), &mut signals).await {
             Drained::Done => stop(node, ready_file, &mut signals).await,
@@ -140,13 +141,16 @@ pub fn run(
     Ok(())
 }
 
-/// Returns unused heap to the system, on a thread that has nothing else to do.
-async fn tidy() -> Infallible {
+/// Returns unused heap to the system and measures the load, on a thread that has nothing else to
+/// do.
+async fn tidy(node: &RunningNode) -> Infallible {
     let mut leftover = heap::Leftover::default();
+    let mut meter = LoadMeter::new(node.load.clone());
     let mut ticks = tokio::time::interval(TIDY_INTERVAL);
     loop {
         ticks.tick().await;
         leftover.look(heap::resident_bytes, heap::bytes_in_use(), heap::give_back);
+        meter.sample(node.view.uses());
     }
 }
 
@@ -213,7 +217,8 @@ impl Node {
     fn start(self, config: &Config) -> Result<RunningNode, RunError> {
         let Self { mut edge, admin, facts } = self;
         let azure_metrics = trunkline_azure::Metrics::default();
-        let registry = admin::registry(&facts, edge.metrics(), &azure_metrics);
+        let load = LoadFigure::default();
+        let registry = admin::registry(&facts, edge.metrics(), &azure_metrics, &load);
         let azure = Azure::start(config, &mut edge, &azure_metrics).map_err(RunError::Azure)?;
         let edge = Arc::new(edge.start()?);
         azure.connect(edge.inside());
@@ -227,7 +232,7 @@ impl Node {
         });
         let source = || -> Arc<dyn trunkline_api::Source> { Arc::clone(&view) as _ };
         let admin = admin.map(|admin| admin.start(source())).transpose()?;
-        let running = RunningNode { view, admin, azure };
+        let running = RunningNode { view, admin, azure, load };
         running.announce(config)?;
         Ok(running)
     }
@@ -247,6 +252,7 @@ struct RunningNode {
     view: Arc<View>,
     admin: Option<trunkline_api::AdminPort>,
     azure: Azure,
+    load: LoadFigure,
 }
 
 impl RunningNode {
