@@ -273,6 +273,19 @@ fn a_session_with_the_apps_own_id_is_found_at_either_node() {
 }
 
 #[test]
+fn a_node_that_stops_sends_the_pollers_of_others_there() {
+    let mut nodes = nodes(2);
+    let (sid, session) = open(&mut nodes[0], "");
+    let mut held = ask(&nodes[1], "GET", &sid, "");
+    assert_eq!(ask(&nodes[1], "POST", &sid, "4x").answer().0, 200, "so the poll is there, too");
+    nodes.remove(1).stop();
+    assert_eq!(held.answer(), (200, "6".into()));
+    sends(&mut nodes[0], session, "one");
+    assert_eq!(ask(&nodes[0], "GET", &sid, "").answer(), (200, "4one".into()));
+    nodes.into_iter().for_each(Node::stop);
+}
+
+#[test]
 fn a_node_that_stops_ends_what_the_others_ask_of_it() {
     let mut nodes = nodes(2);
     let (sid, _) = open(&mut nodes[0], "");

@@ -179,6 +179,12 @@ impl Asking {
         Some((peer, Frame::PollGone { id: RequestId(poll) }))
     }
 
+    /// The polls that wait at their owners.
+    pub(super) fn held_polls(&self) -> Vec<(PeerKey, u32)> {
+        let polls = self.open.iter().filter(|(_, one)| matches!(one.wants, Wants::Poll(_)));
+        polls.filter_map(|(id, one)| Some((one.peer()?, *id))).collect()
+    }
+
     /// The body of a post is complete.
     pub(super) fn post_body(&mut self, id: u32, reply: Reply<Answer>) -> Option<PeerKey> {
         let Some(request) = self.open.get_mut(&id) else {

@@ -283,6 +283,7 @@ impl Core {
                 }
                 Err(refused) => self.answer(now, from, id, mesh::Answer::Refused(refused)),
             },
+            Frame::PollBack { .. } => self.to_shards.extend(self.serving.poll_back((from, id))),
             Frame::PollGone { .. } => self.to_shards.extend(self.serving.poll_gone((from, id))),
             Frame::PostBegin { sid, hub, protocol, .. } => {
                 match self.asked_here(sid, &hub, protocol) {

@@ -29,6 +29,8 @@ const INPUTS_MAX: usize = 256;
 const WAITING_MAX: usize = 16 * 1024;
 /// The time after which a shard that takes no command is tried again.
 const AGAIN: Duration = Duration::from_millis(1);
+/// The time in which the owners of held polls answer them.
+const LAST_ANSWERS: Duration = Duration::from_millis(250);
 /// The time in which the last datagrams leave: a beat may have to wait for its turn.
 const LAST_WORDS: Duration = Duration::from_millis(150);
 
@@ -100,13 +102,21 @@ impl Thread {
     /// Sends what waits, and that the node leaves. The bus sends within its own tasks.
     async fn say_goodbye(&mut self) {
         // First the answers: after the node's last beat nobody takes them.
-        self.settle().await;
-        tokio::time::sleep(AGAIN).await;
-        self.settle().await;
+        self.core.give_polls_back(self.env.now());
+        let until = Instant::now() + LAST_ANSWERS;
+        self.go_on_while(|core| core.relayed().asking > 0 && Instant::now() < until).await;
         self.core.handle(self.env.now(), Input::State(NodeState::Leaving));
         let until = Instant::now() + LAST_WORDS;
-        while Instant::now() < until {
+        self.go_on_while(|_| Instant::now() < until).await;
+    }
+
+    async fn go_on_while(&mut self, wanted: impl Fn(&Core) -> bool) {
+        // Twice at least: shards may be about to answer.
+        for round in 0.. {
             self.settle().await;
+            if round > 0 && !wanted(&self.core) {
+                return;
+            }
             tokio::time::sleep(AGAIN).await;
             self.core.handle_timeout(self.env.now());
         }

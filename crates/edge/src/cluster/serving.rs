@@ -96,6 +96,12 @@ impl Serving {
         Some((sid.shard, Command::PollGone { sid, poll }))
     }
 
+    /// The node of a poll stops.
+    pub(super) fn poll_back(&self, (peer, id): (PeerKey, u32)) -> Option<ToShard> {
+        let Request::Poll { sid, poll } = self.peers.get(&peer)?.get(&id)? else { return None };
+        Some((sid.shard, Command::PollBack { sid: *sid, poll: *poll }))
+    }
+
     pub(super) fn post_begin(
         &mut self,
         (peer, id): (PeerKey, u32),

@@ -101,6 +101,11 @@ pub(crate) enum Command {
         sid: Sid,
         poll: u32,
     },
+    /// The node where a held poll arrived stops: the poll is to be answered now.
+    PollBack {
+        sid: Sid,
+        poll: u32,
+    },
     /// A POST began: the reply says whether its body is wanted, and how much of it.
     PostBegin {
         asked: Asked,

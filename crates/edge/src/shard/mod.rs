@@ -283,6 +283,7 @@ impl Shard {
             }
             Command::Poll { asked, poll, reply } => self.poll(&asked, poll, reply),
             Command::PollGone { sid, poll } => self.poll_gone(&sid, poll),
+            Command::PollBack { sid, poll } => self.poll_back(&sid, poll),
             Command::PostBegin { asked, reply } => self.post_begin(asked, reply),
             Command::PostBody { key, binary, body, reply } => {
                 self.post_body(key, binary, body, reply);

@@ -63,6 +63,21 @@ impl Shard {
         }
     }
 
+    /// Answers a held poll, with a noop when there is nothing to send.
+    pub(super) fn poll_back(&mut self, sid: &Sid, poll: u32) {
+        let Some(slot) = self.slots.get(sid.slot).filter(|one| one.secret.matches(&sid.secret))
+        else {
+            return;
+        };
+        self.with_key(self.key_of(sid.slot, slot), |live, now| {
+            if matches!(&live.carrier, Carrier::Polling(polling)
+                if polling.held.as_ref().is_some_and(|(held, _)| *held == poll))
+            {
+                live.session.release_poll(now);
+            }
+        });
+    }
+
     /// Handles the end of a held poll's connection for the session of this key.
     pub(super) fn held_poll_gone(&mut self, key: SlotKey, poll: u32) {
         self.with_key(key, |live, now| {

@@ -43,6 +43,13 @@ impl Session {
         }
     }
 
+    /// Answers the held poll now, with a noop when there is nothing else: its client polls again.
+    pub fn release_poll(&mut self, _now: Timestamp) {
+        if self.held.is_some() && self.outputs.answer == PollAnswer::None {
+            self.outputs.answer = PollAnswer::Noop;
+        }
+    }
+
     /// Handles a poll answer that could not be delivered: its packets are lost, so the session
     /// ends.
     pub fn handle_poll_lost(&mut self, _now: Timestamp) {

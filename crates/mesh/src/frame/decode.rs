@@ -99,6 +99,7 @@ impl Body {
                 Frame::Poll { id, sid: self.sid()?, hub: self.str()?, protocol: self.protocol()? }
             }
             FrameKind::PollGone => Frame::PollGone { id },
+            FrameKind::PollBack => Frame::PollBack { id },
             FrameKind::Answered => Frame::Answered { id, answer: self.answer()? },
             FrameKind::PostBegin => Frame::PostBegin {
                 id,

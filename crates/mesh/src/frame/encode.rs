@@ -54,6 +54,7 @@ impl Frame {
                 to.u8(*protocol);
             }
             Self::PollGone { id: RequestId(_) }
+            | Self::PollBack { id: RequestId(_) }
             | Self::Cut { .. }
             | Self::ProbeGone { .. }
             | Self::Taken { .. }

@@ -57,6 +57,7 @@ registry! {
     Inspected = 0x0a ToLanding,
     WhoHas = 0x0b ToOwner,
     IHave = 0x0c ToLanding,
+    PollBack = 0x0d ToOwner,
     ProbeBegun = 0x10 ToOwner,
     ProbeGone = 0x11 ToOwner,
     Take = 0x12 ToOwner,

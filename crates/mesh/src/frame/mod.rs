@@ -56,6 +56,12 @@ pub enum Frame {
         /// The request.
         id: RequestId,
     },
+    /// The landing node is about to stop: the session answers the held poll now, so that its client
+    /// polls elsewhere.
+    PollBack {
+        /// The request.
+        id: RequestId,
+    },
     /// The answer to a [`Self::Poll`] or a [`Self::PostBody`].
     Answered {
         /// The request.
@@ -191,6 +197,7 @@ impl Frame {
         match self {
             Self::Poll { .. } => FrameKind::Poll,
             Self::PollGone { .. } => FrameKind::PollGone,
+            Self::PollBack { .. } => FrameKind::PollBack,
             Self::Answered { .. } => FrameKind::Answered,
             Self::PostBegin { .. } => FrameKind::PostBegin,
             Self::PostBegun { .. } => FrameKind::PostBegun,
@@ -217,6 +224,7 @@ impl Frame {
         match self {
             Self::Poll { id, .. }
             | Self::PollGone { id }
+            | Self::PollBack { id }
             | Self::Answered { id, .. }
             | Self::PostBegin { id, .. }
             | Self::PostBegun { id, .. }

@@ -55,6 +55,7 @@ impl Core {
             | Command::GiveBack(_)
             | Command::Move { .. }
             | Command::Past(_)
+            | Command::PollBack { .. }
             | Command::Probe { .. }
             | Command::Pulse(_)
             | Command::Rest { .. }
@@ -95,6 +96,14 @@ impl Core {
         }
         self.asking.is_sent(id, peer);
         true
+    }
+
+    /// Gives the held polls back to their owners, because this node stops: they answer them now, and
+    /// the clients poll elsewhere.
+    pub(crate) fn give_polls_back(&mut self, now: Timestamp) {
+        for (peer, id) in self.asking.held_polls() {
+            self.send(now, peer, Frame::PollBack { id: RequestId(id) });
+        }
     }
 
     /// Tries again what could not be sent.

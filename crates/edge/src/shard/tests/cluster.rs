@@ -240,6 +240,11 @@ impl Nodes {
         self.run();
     }
 
+    pub(super) fn give_polls_back(&mut self, at: usize) {
+        self.all[at].core.give_polls_back(self.now);
+        self.run();
+    }
+
     pub(super) fn relayed(&self, at: usize) -> Relayed {
         self.all[at].core.relayed()
     }

@@ -76,6 +76,17 @@ fn an_answer_that_crosses_with_the_end_of_its_client_ends_the_session() {
 }
 
 #[test]
+fn a_node_that_stops_gives_its_polls_back_and_their_sessions_go_on() {
+    let (mut nodes, app, client) = two();
+    let mut held = nodes.poll(1, &client);
+    nodes.give_polls_back(1);
+    assert_eq!(held.said(), "6");
+    nodes.sends(&app, &client, "one");
+    assert_eq!(nodes.poll(0, &client).said(), "4one");
+    assert_eq!(nodes.relayed(1).asking, 0);
+}
+
+#[test]
 fn two_polls_at_two_nodes_overlap() {
     let (mut nodes, _app, client) = two();
     let mut first = nodes.poll(1, &client);
