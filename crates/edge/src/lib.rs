@@ -30,12 +30,14 @@ use std::io;
 use std::net::SocketAddr;
 
 pub use cluster::{BusEvents, ClusterConfig, OpenBus, Relayed, Witness};
+pub use hub::{ClusterNode, NodeListing};
 pub use inside::{Inside, OpenInsideError};
 pub use limits::Limits;
 pub use metrics::Metrics;
 pub use running::{Edge, Running};
 use serde::Serialize;
 pub use trunkline_token::{Endpoint, Names, Secret};
+pub use trunkline_trunk::NodeState;
 pub use voucher::{Vouched, Voucher};
 
 /// The configuration of the public port.

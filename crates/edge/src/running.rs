@@ -23,7 +23,7 @@ use crate::compressor::Compressor;
 use crate::door::Door;
 use crate::environment::Environment;
 use crate::http;
-use crate::hub::{Directory, Ending};
+use crate::hub::{Directory, Ending, NodeListing};
 use crate::inside::Inside;
 use crate::memory::Memory;
 use crate::metrics::{Carrier, Metrics};
@@ -278,6 +278,11 @@ impl Running {
     /// The entrance for app servers that are parts of this process.
     pub fn inside(&self) -> Inside {
         Inside::new(&self.env, &self.shards)
+    }
+
+    /// The way to tell app servers of the nodes of the cluster.
+    pub fn node_listing(&self) -> NodeListing {
+        NodeListing(Arc::clone(&self.env))
     }
 
     /// The shards that do not answer within this time.

@@ -7,13 +7,15 @@ use bytes::Bytes;
 
 use crate::decode::Rule;
 use crate::frame::{
-    Adopt, Adopted, Broadcast, ClientRequest, Frame, Header, Hello, NamespaceNumber, Open, Part,
-    Persist, Position, Reattach, Request, RequestId, Response, Restored, RestoredAt, SessionNumber,
-    State, Welcome,
+    Adopt, Adopted, Broadcast, ClientRequest, Frame, Header, Hello, ListedNode, NamespaceNumber,
+    Open, Part, Persist, Position, Reattach, Request, RequestId, Response, Restored, RestoredAt,
+    SessionNumber, State, Welcome,
 };
 use crate::read::Body;
 use crate::text::Str;
-use crate::values::{BroadcastFlags, CloseCode, EioVersion, Found, Origin, RequestCode, Transport};
+use crate::values::{
+    BroadcastFlags, CloseCode, EioVersion, Found, NodeState, Origin, RequestCode, Transport,
+};
 use crate::{DESCRIPTION_BYTES_MAX, TOKEN_BYTES_MAX};
 
 impl Body {
@@ -235,6 +237,15 @@ impl Body {
             pid: self.str()?,
             rooms: self.strs()?,
             state: self.bytes()?,
+        })
+    }
+
+    pub(crate) fn listed_node(&mut self) -> Result<ListedNode, Rule> {
+        Ok(ListedNode {
+            id: self.str()?,
+            number: self.varint()?,
+            url: self.str()?,
+            state: self.coded(Rule::UndefinedValue, NodeState::from_wire)?,
         })
     }
 

@@ -103,6 +103,8 @@ impl Body {
             FrameKind::GiveBack => Frame::GiveBack { nsp: self.nsp()?, pid: self.str()? },
             FrameKind::Handled => Frame::Handled { begun: self.varint()?, done: self.varint()? },
             FrameKind::Got => Frame::Got { batches: self.varint()? },
+            FrameKind::Nodes => Frame::Nodes { nodes: self.list(4, Self::listed_node)? },
+            FrameKind::Load => Frame::Load { sessions: self.varint()?, lag_ms: self.varint()? },
             FrameKind::Open
             | FrameKind::Accept
             | FrameKind::Reject
@@ -212,7 +214,9 @@ impl Body {
             | FrameKind::Proved
             | FrameKind::GiveBack
             | FrameKind::Handled
-            | FrameKind::Got => unreachable!("{kind} has no session"),
+            | FrameKind::Got
+            | FrameKind::Nodes
+            | FrameKind::Load => unreachable!("{kind} has no session"),
         })
     }
 }

@@ -323,6 +323,11 @@ impl Frame {
                 to.varint(*done);
             }
             Self::Got { batches } => to.varint(*batches),
+            Self::Nodes { nodes } => to.list(nodes, Sink::listed_node),
+            Self::Load { sessions, lag_ms } => {
+                to.varint(*sessions);
+                to.varint(*lag_ms);
+            }
             Self::Open(_)
             | Self::Accept { .. }
             | Self::Reject { .. }
@@ -425,7 +430,9 @@ impl Frame {
             | Self::Proved { .. }
             | Self::GiveBack { .. }
             | Self::Handled { .. }
-            | Self::Got { .. } => unreachable!("{} has no session", self.kind()),
+            | Self::Got { .. }
+            | Self::Nodes { .. }
+            | Self::Load { .. } => unreachable!("{} has no session", self.kind()),
         }
     }
 }

@@ -88,6 +88,8 @@ registry! {
     Prove = 0x41 ToNode,
     Proved = 0x42 ToApp,
     GiveBack = 0x43 ToNode,
+    Nodes = 0x80 ToApp,
+    Load = 0x81 ToNode,
 }
 
 impl FrameKind {

@@ -37,9 +37,9 @@ mod values;
 pub use credit::{CreditReceiver, CreditSender, SharedCredit, Violation};
 pub use decode::{Batch, DecodeError, Rule, decode_batch};
 pub use frame::{
-    Adopt, Adopted, Broadcast, ClientRequest, Frame, Header, Hello, NamespaceNumber, Open, Part,
-    Persist, Position, Reattach, Request, RequestId, Response, Restored, RestoredAt, SessionNumber,
-    State, Welcome,
+    Adopt, Adopted, Broadcast, ClientRequest, Frame, Header, Hello, ListedNode, NamespaceNumber,
+    Open, Part, Persist, Position, Reattach, Request, RequestId, Response, Restored, RestoredAt,
+    SessionNumber, State, Welcome,
 };
 pub use kind::{Direction, FrameKind};
 pub use machine::{
@@ -50,7 +50,7 @@ pub use machine::{
 };
 pub use text::Str;
 pub use values::{
-    Blame, BroadcastFlags, CloseCode, CloseReason, EioVersion, ErrorCode, Found, Origin,
+    Blame, BroadcastFlags, CloseCode, CloseReason, EioVersion, ErrorCode, Found, NodeState, Origin,
     RequestCode, SendFlags, StandingFlags, Transport,
 };
 

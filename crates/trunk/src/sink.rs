@@ -4,8 +4,8 @@ use bytes::{BufMut, BytesMut};
 
 use crate::encode::RequestView;
 use crate::frame::{
-    Adopt, Adopted, Broadcast, ClientRequest, Header, Hello, Open, Part, Persist, Position,
-    Reattach, Request, Response, Restored, RestoredAt, State, Welcome,
+    Adopt, Adopted, Broadcast, ClientRequest, Header, Hello, ListedNode, Open, Part, Persist,
+    Position, Reattach, Request, Response, Restored, RestoredAt, State, Welcome,
 };
 use crate::text::Str;
 
@@ -167,6 +167,13 @@ impl Sink<'_> {
         self.str(&state.socket);
         self.str(&state.pid);
         self.raw(&state.state);
+    }
+
+    pub(crate) fn listed_node(&mut self, node: &ListedNode) {
+        self.str(&node.id);
+        self.varint(node.number);
+        self.str(&node.url);
+        self.u8(node.state.to_wire());
     }
 
     pub(crate) fn request(&mut self, request: &Request) {

@@ -184,6 +184,38 @@ impl Origin {
     }
 }
 
+/// Whether a node of the cluster stays.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum NodeState {
+    /// It serves clients: 1 on the wire.
+    Up,
+    /// It accepts no new clients and is about to leave: 2 on the wire.
+    Draining,
+    /// It has left, in an orderly way: 3 on the wire.
+    Left,
+}
+
+impl NodeState {
+    /// The number on the wire.
+    pub const fn to_wire(self) -> u8 {
+        match self {
+            Self::Up => 1,
+            Self::Draining => 2,
+            Self::Left => 3,
+        }
+    }
+
+    /// The state of a number; `None` for a number that no version uses.
+    pub const fn from_wire(wire: u8) -> Option<Self> {
+        match wire {
+            1 => Some(Self::Up),
+            2 => Some(Self::Draining),
+            3 => Some(Self::Left),
+            _ => None,
+        }
+    }
+}
+
 /// Flags of a `Broadcast`.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub struct BroadcastFlags {
@@ -362,6 +394,8 @@ pub enum ErrorCode {
     Limit,
     /// 7: the peer did not answer pings.
     Silence,
+    /// 9: the app server has another trunk to this node, which stays.
+    Another,
     /// A code of a later version.
     Other(u32),
 }
@@ -377,6 +411,7 @@ impl ErrorCode {
             Self::Replaced => 5,
             Self::Limit => 6,
             Self::Silence => 7,
+            Self::Another => 9,
             Self::Other(code) => code,
         }
     }
@@ -391,6 +426,7 @@ impl ErrorCode {
             5 => Self::Replaced,
             6 => Self::Limit,
             7 => Self::Silence,
+            9 => Self::Another,
             other => Self::Other(other),
         }
     }

@@ -114,7 +114,9 @@ fn welcome_says_what_the_node_takes() {
     assert_eq!(info["namespaces_max"], 8);
     assert_eq!(info["everyRequest"], true);
     let frames = info["frames"].as_array().unwrap();
-    for kind in ["Mark", "Release", "Beside", "Choose", "Number", "Reattach", "Prove", "GiveBack"] {
+    for kind in
+        ["Mark", "Release", "Beside", "Choose", "Number", "Reattach", "Prove", "GiveBack", "Load"]
+    {
         assert!(frames.contains(&kind.into()), "{kind}");
     }
 }
@@ -146,9 +148,26 @@ fn the_sdks_own_settings_are_told_apart_from_the_apps_options() {
         r#"{"rehome":true,"resumable":true,"from":"127.0.0.1:4711","numbers":true,"moves":true}"#;
     let (_, greeting) = greeted(config(1), Hello { settings: settings.into(), ..hello() });
     let from = "127.0.0.1:4711".parse().ok();
-    let own = OwnSettings { rehome: true, moves: true, resumable: true, from, resume: None };
+    let own =
+        OwnSettings { rehome: true, moves: true, resumable: true, from, ..OwnSettings::default() };
     assert_eq!(greeting.own, own);
     assert!(greeting.settings.numbers);
+}
+
+#[test]
+fn an_sdk_says_which_of_its_trunks_this_is_and_which_others_it_has() {
+    let own = |settings: &str| OwnSettings::from_json(settings);
+    let told = own(r#"{"nodes":true,"opening":3,"beside":[1,2]}"#);
+    assert_eq!((told.nodes, told.opening, told.beside), (true, 3, vec![1, 2]));
+    let untold = own(r#"{"nodes":1,"opening":-3,"beside":[1.5,"2",4]}"#);
+    assert_eq!((untold.nodes, untold.opening, untold.beside), (false, 0, vec![4]));
+}
+
+#[test]
+fn load_is_told_to_the_owner() {
+    let mut trunk = up(config(1));
+    let told = told(&mut trunk, &[Frame::Load { sessions: 7, lag_ms: 30 }]);
+    assert!(matches!(told[..], [Step::Load { sessions: 7, lag_ms: 30 }]), "{told:?}");
 }
 
 #[test]

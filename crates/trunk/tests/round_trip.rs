@@ -10,9 +10,9 @@ use trunkline_trunk::encode::{
 };
 use trunkline_trunk::{
     Adopt, Adopted, Broadcast, BroadcastFlags, ClientRequest, CloseCode, EioVersion, ErrorCode,
-    Found, Frame, Header, Hello, NamespaceNumber, Open, Origin, Part, Persist, Position, Reattach,
-    Request, RequestCode, RequestId, Response, Restored, RestoredAt, SendFlags, SessionNumber,
-    StandingFlags, State, Str, Transport, Welcome, decode_batch,
+    Found, Frame, Header, Hello, ListedNode, NamespaceNumber, NodeState, Open, Origin, Part,
+    Persist, Position, Reattach, Request, RequestCode, RequestId, Response, Restored, RestoredAt,
+    SendFlags, SessionNumber, StandingFlags, State, Str, Transport, Welcome, decode_batch,
 };
 
 fn number() -> impl Strategy<Value = u32> {
@@ -179,6 +179,20 @@ fn adopt() -> impl Strategy<Value = Adopt> {
     })
 }
 
+fn nodes_frame() -> impl Strategy<Value = Frame> {
+    let state = prop_oneof![Just(NodeState::Up), Just(NodeState::Draining), Just(NodeState::Left)];
+    let node = (text(), number(), text(), state).prop_map(|(id, number, url, state)| ListedNode {
+        id,
+        number,
+        url,
+        state,
+    });
+    prop_oneof![
+        vec(node, 0..4).prop_map(|nodes| Frame::Nodes { nodes }),
+        (number(), number()).prop_map(|(sessions, lag_ms)| Frame::Load { sessions, lag_ms }),
+    ]
+}
+
 fn session_frame() -> impl Strategy<Value = Frame> {
     let eio = prop_oneof![Just(EioVersion::V3), Just(EioVersion::V4)];
     let flags = (0u8..16).prop_filter_map("all have a meaning", SendFlags::from_wire);
@@ -273,7 +287,7 @@ fn session_frame() -> impl Strategy<Value = Frame> {
 }
 
 fn frame() -> impl Strategy<Value = Frame> {
-    prop_oneof![link_frame(), session_frame(), relay_frame()]
+    prop_oneof![link_frame(), session_frame(), relay_frame(), nodes_frame()]
 }
 
 fn encoded(frames: &[Frame]) -> Bytes {

@@ -14,7 +14,7 @@ fn vectors() -> Value {
 
 /// The vectors under that name, and those of later sections that stand next to them.
 fn list<'a>(root: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> {
-    let names = ["", "_relay", "_homes"].map(|rest| format!("{name}{rest}"));
+    let names = ["", "_relay", "_homes", "_nodes"].map(|rest| format!("{name}{rest}"));
     names.into_iter().filter_map(|name| root[name].as_array()).flatten()
 }
 

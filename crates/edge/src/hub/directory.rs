@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use trunkline_http::{LogPace, is_hub_name};
 
+use super::nodes::NodeList;
 use super::routes::Routes;
 use super::{Hub, Trunk, locked};
 use crate::{HubConfig, HubStatus, Secret};
@@ -27,6 +28,8 @@ pub(crate) struct Directory {
     /// The configuration of hubs that are created on request; only in development.
     template: Option<HubConfig>,
     routes: RwLock<Routes>,
+    /// The nodes of the cluster.
+    pub(crate) nodes: Arc<NodeList>,
     pub(crate) draining: AtomicBool,
     /// The time at which a drain that has begun is to end.
     drained_at: Mutex<Option<Instant>>,
@@ -39,8 +42,9 @@ impl Directory {
     pub(crate) fn new(configs: &[HubConfig], default_hub: &str, spare: usize) -> Self {
         let hubs: Box<[OnceLock<Arc<Hub>>]> =
             (0..configs.len() + spare).map(|_| OnceLock::new()).collect();
+        let nodes = Arc::<NodeList>::default();
         for ((number, config), place) in configs.iter().enumerate().zip(&hubs) {
-            place.get_or_init(|| Arc::new(Hub::new(number, config)));
+            place.get_or_init(|| Arc::new(Hub::new(number, config, &nodes)));
         }
         let paths = configs.iter().enumerate();
         let paths = paths.flat_map(|(hub, config)| config.paths.iter().map(move |p| (hub, &**p)));
@@ -54,6 +58,7 @@ impl Directory {
             template: default.map(|hub| configs[hub].clone()).filter(|_| spare > 0),
             hubs,
             routes: RwLock::new(routes),
+            nodes,
             draining: AtomicBool::new(false),
             drained_at: Mutex::default(),
             pace: LogPace::default(),
@@ -107,7 +112,7 @@ impl Directory {
                 hub = name,
                 "a hub came to be, because somebody with the key asked for it"
             );
-            Arc::new(Hub::new(number, &config))
+            Arc::new(Hub::new(number, &config, &self.nodes))
         });
         Some(Arc::clone(hub))
     }

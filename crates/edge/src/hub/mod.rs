@@ -5,6 +5,7 @@
 mod asking;
 mod directory;
 mod keepers;
+mod nodes;
 mod own_sids;
 mod precedence;
 mod remains;
@@ -25,6 +26,9 @@ use trunkline_http::LogPace;
 
 pub(crate) use self::directory::{Directory, HUBS_PREFIX, Routed};
 use self::keepers::Keepers;
+use self::nodes::NodeList;
+pub(crate) use self::nodes::encode_nodes;
+pub use self::nodes::{ClusterNode, NodeListing};
 use self::own_sids::OwnSids;
 pub(crate) use self::precedence::{Ahead, Place, Precedence};
 pub(crate) use self::remains::{Remains, Tally};
@@ -50,6 +54,8 @@ pub(crate) struct Hub {
     pub(crate) precedence: Arc<Precedence>,
     own_sids: OwnSids,
     keepers: Mutex<Keepers>,
+    /// The nodes that share the hub's app servers.
+    pub(crate) nodes: Arc<NodeList>,
     /// Sessions that wait for an app server.
     pub(crate) homes_waiting: AtomicI64,
     handshakes_refused: LogPace,
@@ -63,17 +69,18 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Hub {
-    fn new(number: usize, config: &HubConfig) -> Self {
+    fn new(number: usize, config: &HubConfig, nodes: &Arc<NodeList>) -> Self {
         Self {
             name: config.name.clone(),
             number: u16::try_from(number).unwrap_or(u16::MAX),
             keys: config.keys.clone(),
             tokens_required: config.tokens_required,
-            roster: Mutex::default(),
+            roster: Mutex::new(Roster::new()),
             servers: Mutex::default(),
             precedence: Arc::default(),
             own_sids: OwnSids::default(),
             keepers: Mutex::default(),
+            nodes: Arc::clone(nodes),
             homes_waiting: AtomicI64::new(0),
             trunks_open: AtomicUsize::new(0),
             handshakes_refused: LogPace::default(),

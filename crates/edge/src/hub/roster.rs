@@ -4,11 +4,13 @@
 use std::sync::Arc;
 
 use bytes::BytesMut;
+use rand::rngs::StdRng;
+use rand::{RngCore, SeedableRng};
 use trunkline_clock::Timestamp;
 use trunkline_switchboard::ServerKey;
 use trunkline_switchboard::affinity::{self, Candidate, Cursor, Patience, Standing};
 use trunkline_trunk::encode::{encode_peers, encode_relayed};
-use trunkline_trunk::settings::EngineSettings;
+use trunkline_trunk::settings::{EngineSettings, OwnSettings};
 
 use super::trunk::{Ending, Trunk, TrunkNumber};
 use super::{Hub, locked};
@@ -17,9 +19,11 @@ use crate::limits::Limits;
 use crate::unavailable::Unavailable;
 
 /// The connected app servers.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Roster {
     trunks: Vec<Arc<Trunk>>,
+    /// App servers that are being accepted, each with its own number for that trunk.
+    arriving: Vec<(String, u64)>,
     cursor: Cursor,
     request_cursor: Cursor,
     /// The settings of the latest app server; Socket.IO's defaults until the first one.
@@ -27,6 +31,17 @@ pub(super) struct Roster {
 }
 
 impl Roster {
+    pub(super) fn new() -> Self {
+        Self {
+            trunks: Vec::new(),
+            arriving: Vec::new(),
+            // Another one in each node, so that they do not all choose the same.
+            cursor: Cursor::seeded(StdRng::from_os_rng().next_u64()),
+            request_cursor: Cursor::default(),
+            settings: Arc::default(),
+        }
+    }
+
     pub(super) fn status(&self) -> Vec<AppServerStatus> {
         let status = |trunk: &Arc<Trunk>| AppServerStatus {
             id: trunk.server_id.clone(),
@@ -55,6 +70,23 @@ impl Hub {
             roster.settings = Arc::new(trunk.settings.clone());
         }
         self.announce_peers();
+    }
+
+    /// Begins to accept an app server. `None`: it has another trunk to this node that it counts
+    /// among those that stay.
+    pub(crate) fn arrive(self: &Arc<Self>, server_id: &str, own: &OwnSettings) -> Option<Arriving> {
+        let mut roster = locked(&self.roster);
+        let stays = |id: &str, opening: u64| id == server_id && own.beside.contains(&opening);
+        let has_trunk = roster
+            .trunks
+            .iter()
+            .any(|trunk| trunk.ending().is_none() && stays(&trunk.server_id, trunk.own.opening));
+        if has_trunk || roster.arriving.iter().any(|(id, opening)| stays(id, *opening)) {
+            return None;
+        }
+        let place = (server_id.to_owned(), own.opening);
+        roster.arriving.push(place.clone());
+        Some(Arriving { hub: Arc::clone(self), place })
     }
 
     /// Removes an app server, and sends the others a new list of peers.
@@ -108,9 +140,9 @@ impl Hub {
         let fits = |trunk: &Trunk| {
             !full.contains(&trunk.number) && takes_sessions_over(trunk, limits, now)
         };
-        let trunk = choose(trunks, cursor, at, fits, Trunk::sessions)?;
+        let trunk = self.choose_home(trunks, cursor, at, fits)?;
         trunk.session_added();
-        Some(trunk)
+        Some(Arc::clone(trunk))
     }
 
     /// Whether some app server takes sessions over, now or once it has answered for others.
@@ -141,10 +173,29 @@ impl Hub {
                 && trunk.pending() < limits.handshakes_pending_max
                 && trunk.is_usable(limits.trunk_unread_bytes_max)
         };
-        let trunk = choose(trunks, cursor, (now, limits.patience()), fits, Trunk::sessions)
+        let trunk = self
+            .choose_home(trunks, cursor, (now, limits.patience()), fits)
             .ok_or_else(|| NoAppServer::of(trunks.iter().any(|trunk| open(trunk))))?;
         trunk.session_added();
-        Ok(trunk)
+        Ok(Arc::clone(trunk))
+    }
+
+    /// Chooses the app server with the fewest sessions; one of two, if other nodes choose among
+    /// many at the same time.
+    fn choose_home<'a>(
+        &self,
+        trunks: &'a [Arc<Trunk>],
+        cursor: &mut Cursor,
+        at: (Timestamp, Patience),
+        may_be_asked: impl Fn(&Trunk) -> bool,
+    ) -> Option<&'a Arc<Trunk>> {
+        let candidates = candidates(trunks, at, &may_be_asked, &Trunk::sessions_over_all);
+        let picked = if self.nodes.serving() == 1 {
+            affinity::pick(cursor, candidates)
+        } else {
+            affinity::pick_of_two(cursor, candidates)
+        };
+        latest_of(trunks, picked?)
     }
 
     /// The settings against which the hub's handshakes are checked.
@@ -237,17 +288,41 @@ impl Hub {
 fn choose(
     trunks: &[Arc<Trunk>],
     cursor: &mut Cursor,
-    (now, patience): (Timestamp, Patience),
+    at: (Timestamp, Patience),
     may_be_asked: impl Fn(&Trunk) -> bool,
     load: impl Fn(&Trunk) -> usize,
 ) -> Option<Arc<Trunk>> {
-    let candidates = trunks.iter().filter(|trunk| may_be_asked(trunk)).map(|trunk| Candidate {
+    let picked = affinity::pick(cursor, candidates(trunks, at, &may_be_asked, &load))?;
+    latest_of(trunks, picked).map(Arc::clone)
+}
+
+fn candidates<'a>(
+    trunks: &'a [Arc<Trunk>],
+    (now, patience): (Timestamp, Patience),
+    may_be_asked: &'a impl Fn(&Trunk) -> bool,
+    load: &'a impl Fn(&Trunk) -> usize,
+) -> impl Iterator<Item = Candidate> + Clone {
+    trunks.iter().filter(|trunk| may_be_asked(trunk)).map(move |trunk| Candidate {
         server: trunk.server,
         standing: trunk.standing(now, patience),
         load: u32::try_from(load(trunk)).unwrap_or(u32::MAX),
-    });
-    let picked = affinity::pick(cursor, candidates)?;
-    latest_of(trunks, picked).map(Arc::clone)
+    })
+}
+
+/// An app server that is being accepted, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Arriving {
+    hub: Arc<Hub>,
+    place: (String, u64),
+}
+
+impl Drop for Arriving {
+    fn drop(&mut self) {
+        let mut roster = locked(&self.hub.roster);
+        if let Some(at) = roster.arriving.iter().position(|place| *place == self.place) {
+            roster.arriving.swap_remove(at);
+        }
+    }
 }
 
 /// The trunk that an app server uses: its latest, which has ended all earlier ones.

@@ -1,6 +1,8 @@
 //! Tests of a hub and its app servers without streams and threads: which trunk replaces which,
 //! which app server is asked, and which peers each one sees.
 
+mod nodes;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,13 +43,17 @@ impl World {
 
     /// Opens a trunk of the app server with this name.
     fn comes(&mut self, server: &str) -> Arc<Trunk> {
+        self.comes_with(server, OwnSettings::default())
+    }
+
+    fn comes_with(&mut self, server: &str, own: OwnSettings) -> Arc<Trunk> {
         self.next += 1;
         let trunk = Arc::new(Trunk::new(
             self.next,
             Arc::clone(&self.hub),
             (server.into(), "test/1".into()),
             Origin::Outside(SocketAddr::from(([127, 0, 0, 1], 9))),
-            (EngineSettings::default(), OwnSettings::default()),
+            (EngineSettings::default(), own),
             Arc::new(SharedCredit::new(1000)),
             NOW,
         ));

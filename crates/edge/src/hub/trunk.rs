@@ -10,11 +10,14 @@ use bytes::BytesMut;
 use tokio::sync::{Notify, oneshot};
 use trunkline_clock::Timestamp;
 use trunkline_switchboard::ServerKey;
-use trunkline_switchboard::affinity::{Advice, Hang, Patience, Promptness, Standing};
+use trunkline_switchboard::affinity::{
+    Advice, Hang, Patience, Promptness, Standing, Told, sessions_over_all,
+};
 use trunkline_trunk::settings::{EngineSettings, OwnSettings};
 use trunkline_trunk::{Misbehaved, RequestId, SharedCredit};
 
 use super::asking::Asking;
+use super::nodes::encode_nodes;
 use super::remains::Tally;
 use super::resuming::{Offer, Resuming};
 use super::{Hub, locked};
@@ -70,6 +73,8 @@ pub(crate) struct Trunk {
     /// as credit.
     processed: AtomicU64,
     sessions: AtomicUsize,
+    /// What the app server last said of its sessions over all nodes.
+    told: Mutex<Option<Told>>,
     pending: AtomicUsize,
     draining: AtomicBool,
     /// Set together with `ending`, for a check without the lock.
@@ -95,6 +100,8 @@ pub(crate) struct Trunk {
 struct Outbox {
     frames: BytesMut,
     peers_at: Option<usize>,
+    /// Set when the list of nodes is to be sent, after all frames.
+    nodes_due: bool,
 }
 
 /// The reason for which another part of the node ends the trunk.
@@ -159,6 +166,7 @@ impl Trunk {
             credit,
             processed: AtomicU64::new(0),
             sessions: AtomicUsize::new(0),
+            told: Mutex::default(),
             pending: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
             ended: AtomicBool::new(false),
@@ -269,13 +277,25 @@ impl Trunk {
         self.wake_writer.notify_one();
     }
 
+    /// Notes that the nodes of the cluster have changed.
+    pub(crate) fn nodes_changed(&self) {
+        if self.own.nodes {
+            self.outbox().nodes_due = true;
+            self.wake_writer.notify_one();
+        }
+    }
+
     /// Takes all frames that wait.
     pub(crate) fn take_outbox(&self) -> BytesMut {
-        let Outbox { mut frames, peers_at } = std::mem::take(&mut *self.outbox());
-        let Some(place) = peers_at else { return frames };
-        let rest = frames.split_off(place);
-        self.hub.encode_peers_of(&self.server_id, &mut frames);
-        frames.extend_from_slice(&rest);
+        let Outbox { mut frames, peers_at, nodes_due } = std::mem::take(&mut *self.outbox());
+        if let Some(place) = peers_at {
+            let rest = frames.split_off(place);
+            self.hub.encode_peers_of(&self.server_id, &mut frames);
+            frames.extend_from_slice(&rest);
+        }
+        if nodes_due {
+            encode_nodes(&self.hub.nodes.present(), &mut frames);
+        }
         frames
     }
 
@@ -319,6 +339,20 @@ impl Trunk {
 
     pub(crate) fn sessions(&self) -> usize {
         self.sessions.load(Ordering::Relaxed)
+    }
+
+    /// Notes how many sessions the app server says that it has over all nodes.
+    pub(crate) fn note_load(&self, sessions: u32) {
+        *locked(&self.told) = Some(Told { sessions, own: as_u32(self.sessions()) });
+    }
+
+    /// The app server's sessions over all nodes, as far as this one can tell.
+    pub(crate) fn sessions_over_all(&self) -> usize {
+        let own = self.sessions();
+        match self.hub.nodes.serving() {
+            1 => own,
+            nodes => sessions_over_all(as_u32(own), *locked(&self.told), nodes) as usize,
+        }
     }
 
     /// Handshakes that wait for the app server's answer.
@@ -401,6 +435,10 @@ impl Trunk {
     pub(crate) fn take_notes(&self) -> Notes {
         std::mem::take(&mut *locked(&self.notes))
     }
+}
+
+fn as_u32(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
 }
 
 impl Drop for Trunk {

@@ -91,6 +91,7 @@ pub(super) const TRUNKS_ENDED: &[&str] = &[
     "stream_broken",
     "node_stops",
     "replaced",
+    "another",
     "bad_settings",
     "misbehaved",
     "websocket_violation",

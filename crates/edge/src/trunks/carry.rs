@@ -12,7 +12,7 @@ use trunkline_trunk::{
 
 use super::resume::info_for;
 use super::stream::TrunkTask;
-use crate::hub::{Ahead, BatchCredit, Place, Trunk};
+use crate::hub::{Ahead, BatchCredit, Place, Trunk, encode_nodes};
 use crate::shard::{Command, GiveBack, RestoreRequest};
 
 static NEXT_NUMBER: AtomicU32 = AtomicU32::new(1);
@@ -40,6 +40,7 @@ impl TrunkTask {
             Step::CreditReturned
             | Step::Draining { .. }
             | Step::GiveBack { .. }
+            | Step::Load { .. }
             | Step::Relay { .. }
             | Step::Response { .. }
             | Step::Restore(_)
@@ -68,6 +69,7 @@ impl TrunkTask {
                 env.metrics.relayed.inc_by(relayed.delivered);
                 env.metrics.relayed_dropped.inc_by(relayed.dropped);
             }
+            Step::Load { sessions, lag_ms: _ } => trunk.note_load(sessions),
             Step::Restore(asked) => self.restore(trunk, asked).await,
             Step::GiveBack { nsp, pid } => {
                 if let Some(shard) = self.hub.keeper_of(&pid) {
@@ -170,6 +172,7 @@ impl TrunkTask {
 
     fn note_end(&mut self, cause: &EndCause) {
         let slug = match cause {
+            EndCause::GivenUp(ErrorCode::Another) => "another",
             EndCause::GivenUp(ErrorCode::Limit) => "limit",
             EndCause::GivenUp(ErrorCode::Replaced) => "replaced",
             EndCause::GivenUp(ErrorCode::Settings) => "bad_settings",
@@ -206,6 +209,10 @@ impl TrunkTask {
         if self.give_stream_away(&greeting).await {
             return;
         }
+        let Some(_arriving) = self.hub.arrive(&greeting.server, &greeting.own) else {
+            let message = "this app server has another trunk to this node";
+            return self.node.give_up(ErrorCode::Another, Str::from_static(message));
+        };
         let Greeting { server, sdk, mut own, settings, mut warnings, credit } = greeting;
         let env = Arc::clone(self.door.env());
         own.resumable &= !env.limits.trunk_resume_window.is_zero();
@@ -237,6 +244,10 @@ impl TrunkTask {
         if trunk.is_peer() {
             self.hub.encode_peers_of(&trunk.server_id, &mut frames);
         }
+        let nodes = env.directory.nodes.present();
+        if trunk.own.nodes {
+            encode_nodes(&nodes, &mut frames);
+        }
         self.send_uncounted(frames);
         for shard in 0..self.door.peers().len() {
             let (known, is_known) = oneshot::channel();
@@ -256,6 +267,10 @@ impl TrunkTask {
             }
         }
         env.directory.trunk_up(&trunk);
+        // App servers that are in the roster are told of changes.
+        if !Arc::ptr_eq(&nodes, &env.directory.nodes.present()) {
+            trunk.nodes_changed();
+        }
         // App servers that were connected when the drain began have been told.
         if let Some(left) = env.directory.drain_left() {
             self.node.drain(left);

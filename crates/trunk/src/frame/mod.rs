@@ -2,6 +2,7 @@
 
 mod homes;
 mod link;
+mod nodes;
 mod recovery;
 mod rooms;
 mod session;
@@ -13,6 +14,7 @@ use bytes::Bytes;
 
 pub use self::homes::{Adopt, Adopted, State};
 pub use self::link::{Hello, Welcome};
+pub use self::nodes::ListedNode;
 pub use self::recovery::{Persist, Position, Reattach, Restored, RestoredAt};
 pub use self::rooms::{Broadcast, Part};
 pub use self::session::{ClientRequest, Header, Open, Request, Response};
@@ -321,6 +323,18 @@ pub enum Frame {
         /// How many more.
         batches: u32,
     },
+    /// Node to app server, optional: the nodes of the cluster, in place of the former list.
+    Nodes {
+        /// The nodes, with the sender.
+        nodes: Vec<ListedNode>,
+    },
+    /// App server to node, optional: how much the app server has to do.
+    Load {
+        /// Its sessions over all nodes.
+        sessions: u32,
+        /// How late its event loop is, in milliseconds.
+        lag_ms: u32,
+    },
 }
 
 impl Frame {
@@ -373,6 +387,8 @@ impl Frame {
             Self::Handled { .. } => FrameKind::Handled,
             Self::Standing { .. } => FrameKind::Standing,
             Self::Got { .. } => FrameKind::Got,
+            Self::Nodes { .. } => FrameKind::Nodes,
+            Self::Load { .. } => FrameKind::Load,
         }
     }
 
@@ -424,7 +440,9 @@ impl Frame {
             | Self::Proved { .. }
             | Self::GiveBack { .. }
             | Self::Handled { .. }
-            | Self::Got { .. } => None,
+            | Self::Got { .. }
+            | Self::Nodes { .. }
+            | Self::Load { .. } => None,
         }
     }
 }

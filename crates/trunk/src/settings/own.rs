@@ -2,6 +2,7 @@
 
 use alloc::borrow::ToOwned;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use serde_json::Value;
@@ -19,6 +20,12 @@ pub struct OwnSettings {
     pub moves: bool,
     /// `resumable`: the app server can continue the trunk on another stream.
     pub resumable: bool,
+    /// `nodes`: the app server opens a trunk to each node that `Nodes` lists.
+    pub nodes: bool,
+    /// `opening`: the app server's number for this opening of a trunk. 0: it has none.
+    pub opening: u64,
+    /// `beside`: the numbers of its other trunks that are up or about to be.
+    pub beside: Vec<u64>,
     /// `from`: the app server's address, as its end of the stream has it.
     pub from: Option<SocketAddr>,
     /// `resume`: the trunk that this stream is to continue.
@@ -43,10 +50,17 @@ impl OwnSettings {
             rehome: is_set("rehome"),
             moves: is_set("moves") && is_set("numbers"),
             resumable: is_set("resumable"),
+            nodes: is_set("nodes"),
+            opening: root.get("opening").and_then(Value::as_u64).unwrap_or_default(),
+            beside: numbers(root.get("beside")),
             from: root.get("from").and_then(Value::as_str).and_then(|text| text.parse().ok()),
             resume: root.get("resume").and_then(Resume::from_json),
         }
     }
+}
+
+fn numbers(list: Option<&Value>) -> Vec<u64> {
+    list.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_u64).collect()
 }
 
 impl Resume {

@@ -28,7 +28,7 @@ pub(super) fn fields_of(frame: &Frame) -> Value {
         Frame::Handled { begun, done } => json!({ "begun": begun, "done": done }),
         Frame::Standing { session: _, flags } => json!({ "flags": flags.to_wire() }),
         Frame::Got { batches } => json!({ "batches": batches }),
-        other => panic!("{other:?}"),
+        other => super::nodes::fields_of(other),
     }
 }
 
@@ -58,7 +58,7 @@ pub(super) fn to_frame(session: SessionNumber, value: &Value) -> Frame {
             Frame::Standing { session, flags }
         }
         "Got" => Frame::Got { batches: number("batches") },
-        other => panic!("no frame is called {other}"),
+        _ => super::nodes::to_frame(value),
     }
 }
 
@@ -79,7 +79,7 @@ pub(super) fn for_each_slice(frame: &Frame, visit: &mut dyn FnMut(&[u8])) {
             visit(state.pid.as_bytes());
             visit(&state.state);
         }
-        _ => (),
+        other => super::nodes::for_each_slice(other, visit),
     }
 }
 

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a vector that is not as told fails its test")]
 
 mod homes;
+mod nodes;
 
 use bytes::Bytes;
 use serde_json::{Value, json};

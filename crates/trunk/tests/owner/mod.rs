@@ -73,6 +73,7 @@ pub fn words(steps: &[Step]) -> Vec<String> {
         Step::Ended(EndCause::Misbehaved(rule)) => format!("ended: {rule}"),
         Step::Ended(EndCause::PeerError { .. }) => "peer gave up".into(),
         Step::GiveBack { pid, .. } => format!("give back {pid}"),
+        Step::Load { sessions, .. } => format!("load {sessions}"),
         Step::Hello(greeting) => format!("hello {}", greeting.server),
         Step::Refused(_) => "refused".into(),
         Step::Relay { payload, .. } => format!("relay of {}", payload.len()),

@@ -238,6 +238,7 @@ impl Node {
                     self.frame(Frame::GiveBack { nsp: NamespaceNumber(0), pid });
                 }
                 Step::Hello(greeting) => self.greeting = Some(*greeting),
+                Step::Load { sessions, lag_ms } => self.frame(Frame::Load { sessions, lag_ms }),
                 Step::Refused(refused) => self.refused = Some(refused),
                 Step::Relay { to, payload } => self.frame(Frame::Relay { to, payload }),
                 Step::Response { key, response } => {

@@ -21,7 +21,7 @@ pub const SDK_BYTES_MAX: usize = 256;
 const FRAME_OVERHEAD_BYTES: u32 = 1024;
 /// The frames that a node of this version accepts beyond those of every node of version 1.
 const FRAMES: &[&str] =
-    &["Mark", "Release", "Beside", "Choose", "Number", "Reattach", "Prove", "GiveBack"];
+    &["Mark", "Release", "Beside", "Choose", "Number", "Reattach", "Prove", "GiveBack", "Load"];
 
 /// A node's description of itself in `Welcome`.
 #[derive(Clone, Copy, Debug)]

@@ -196,6 +196,9 @@ impl NodeTrunk {
                 let nsp = self.namespaces.name(nsp)?.clone();
                 self.behind.push_back(Step::GiveBack { nsp, pid });
             }
+            Frame::Load { sessions, lag_ms } => {
+                self.steps.push_back(Step::Load { sessions, lag_ms });
+            }
             Frame::Got { batches } => self.counts.retained.handle_got(batches)?,
             Frame::Handled { begun, done } => self.counts.retained.handle_handled(begun, done)?,
             other => self.dealt.push_to_all(other),

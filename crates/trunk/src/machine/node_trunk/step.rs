@@ -42,6 +42,13 @@ pub enum Step {
     /// [`NodeTrunk::welcome`](super::NodeTrunk::welcome) or
     /// [`NodeTrunk::give_up`](super::NodeTrunk::give_up).
     Hello(Box<Greeting>),
+    /// The app server tells how much it has to do.
+    Load {
+        /// Its sessions over all nodes.
+        sessions: u32,
+        /// How late its event loop is, in milliseconds.
+        lag_ms: u32,
+    },
     /// A request of the app server is refused, which ends the trunk. For a log: the app server is
     /// notified, too.
     Refused(Refused),
