@@ -48,6 +48,7 @@ pub struct Inner {
     pub(crate) sessions: Family<Carrier, Gauge>,
     pub(crate) sessions_closed: Family<Ending, Counter>,
     pub(crate) upgrades: Family<Outcome, Counter>,
+    pub(crate) moves: Family<Outcome, Counter>,
     pub(crate) misbehaviour: Family<Cause, Counter>,
     pub(crate) messages_received: Counter,
     pub(crate) messages_sent: Counter,
@@ -242,6 +243,11 @@ impl Metrics {
             "trunkline_edge_upgrades",
             "Transport upgrades by outcome",
             m.upgrades.clone(),
+        );
+        registry.register(
+            "trunkline_moves",
+            "Sessions of other nodes whose clients changed to a WebSocket here, by outcome",
+            m.moves.clone(),
         );
         registry.register(
             "trunkline_edge_idle",

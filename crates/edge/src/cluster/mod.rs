@@ -145,7 +145,6 @@ impl Cluster {
         found.await.ok()?
     }
 
-    #[expect(dead_code, reason = "no shard begins a move yet")]
     /// Begins the move of another node's session to a shard of this one. The shard gets the owner's
     /// steps as [`Command::Move`] with the returned key. `None`: too much waits.
     pub(crate) fn begin_move(&self, asked: Asked, shard: u8) -> Option<MoveKey> {

@@ -70,7 +70,7 @@ pub(super) async fn handle(
         }
         Wanted::Upgrade(sid, protocol) => {
             let client = (protocol, query.base64_only);
-            probe(&connection, &hub, sid, client, request, added).await
+            probe(&connection, &hub, (sid, &query.sid), client, request, added).await
         }
         Wanted::Poll(sid, protocol) => {
             poll::poll(&connection, hub, sid, protocol, request, added).await

@@ -17,9 +17,9 @@ use super::guard::HandshakeGuard;
 use super::held::Added;
 use super::query::Query;
 use super::{Reply, answer, exchange, outcome, upgrade};
-use crate::hub::Hub;
+use crate::hub::{Hub, TrunkNumber};
 use crate::reply;
-use crate::shard::{Answer, Asked, Command, Inspected, OpenRequest, SlotKey};
+use crate::shard::{Answer, Asked, Command, ForeignStream, Inspected, OpenRequest, SlotKey};
 use crate::sid::Sid;
 use crate::unavailable::Unavailable;
 
@@ -147,7 +147,7 @@ fn agree<B>(
 pub(super) async fn probe(
     connection: &Rc<Connection>,
     hub: &Arc<Hub>,
-    sid: Sid,
+    (sid, sid_text): (Sid, &str),
     (protocol, base64_only): (Protocol, bool),
     mut request: Request<Incoming>,
     added: Added,
@@ -157,11 +157,12 @@ pub(super) async fn probe(
     let site = connection.door.site_of(&sid);
     connection.door.tell(site, Command::Inspect { asked, reply }).await;
     let found = found.await.unwrap_or_else(|_| Err(Answer::Refused(outcome::unknown_shard(&sid))));
-    let Inspected { key, movable, .. } = match found {
+    let Inspected { key, movable, owner } = match found {
         Ok(found) => found,
         Err(answer) => return outcome::finish(connection, hub, &request, answer).await,
     };
-    if key.elsewhere && !movable {
+    let owner = owner.filter(|owner| movable && owner.own.moves && hub.all_move());
+    if key.elsewhere && owner.is_none() {
         let mut response = outcome::unavailable(connection, Unavailable::CannotMove);
         answer::close_after(&mut response);
         return Ok(response);
@@ -173,7 +174,16 @@ pub(super) async fn probe(
             return Ok(upgrade::refused(why));
         }
     };
-    let adoption = (Adoption::Probe { base64_only }, agreement.deflate_window());
+    let adoption = match owner.filter(|_| key.elsewhere) {
+        Some(owner) => Adoption::Foreign(Box::new(Foreign {
+            asked,
+            sid_text: sid_text.into(),
+            trunk: owner.number,
+            base64_only,
+        })),
+        None => Adoption::Probe { base64_only },
+    };
+    let adoption = (adoption, agreement.deflate_window());
     adopt(connection, &mut request, key, adoption);
     Ok(upgrade::switching(&websocket_key, agreement, added.into_iter().flatten()))
 }
@@ -193,10 +203,21 @@ pub(super) fn dismiss(connection: &Rc<Connection>, mut request: Request<Incoming
     }
 }
 
-#[derive(Clone, Copy)]
 enum Adoption {
     Session,
-    Probe { base64_only: bool },
+    Probe {
+        base64_only: bool,
+    },
+    /// For a session of another node.
+    Foreign(Box<Foreign>),
+}
+
+/// What this node's shard has to know of a session that another node has.
+struct Foreign {
+    asked: Asked,
+    sid_text: Box<str>,
+    trunk: TrunkNumber,
+    base64_only: bool,
 }
 
 /// Gives the stream to its shard once the `101` is sent; then this connection's task ends.
@@ -215,8 +236,14 @@ fn adopt(
             (Some(stream), Adoption::Probe { base64_only }) => {
                 Command::Probe { key, base64_only, stream }
             }
+            (Some(stream), Adoption::Foreign(foreign)) => {
+                let Foreign { asked, sid_text, trunk, base64_only } = *foreign;
+                let foreign = ForeignStream { asked, sid_text, trunk, base64_only, stream };
+                let command = Command::ForeignProbe(Box::new(foreign));
+                return connection.door.tell(connection.door.own(), command).await;
+            }
             (None, Adoption::Session) => Command::HandshakeGone { key, poll: 0 },
-            (None, Adoption::Probe { .. }) => return,
+            (None, Adoption::Probe { .. } | Adoption::Foreign(_)) => return,
         };
         connection.door.tell(key.shard, command).await;
     });

@@ -159,6 +159,12 @@ impl Hub {
         others && staying.any(|trunk| trunk.is_usable(limits.trunk_unread_bytes_max))
     }
 
+    /// Whether the sessions of the hub may move to other nodes: each app server numbers its
+    /// broadcasts.
+    pub(crate) fn all_move(&self) -> bool {
+        locked(&self.roster).trunks.iter().all(|trunk| trunk.own.moves)
+    }
+
     fn pick_beside(
         &self,
         limits: &Limits,

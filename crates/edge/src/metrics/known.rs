@@ -136,6 +136,8 @@ const RECOVERIES: &[&str] = &["found", "not_found", "taken", "unproved"];
 /// What becomes of sessions whose app server is gone.
 const REHOMED: &[&str] = &["adopted", "ended", "in_doubt", "lost", "no_home", "refused", "silent"];
 
+const MOVES: &[&str] = &["moved", "failed"];
+
 const UPGRADES: &[&str] = &["done", "failed", "refused", "stream_closed"];
 
 const CLOSE_REASONS: [CloseReason; 15] = [
@@ -181,6 +183,7 @@ impl Metrics {
         let outcomes = [
             (&self.handshakes, HANDSHAKES),
             (&self.upgrades, UPGRADES),
+            (&self.moves, MOVES),
             (&self.recoveries, RECOVERIES),
         ];
         for (family, words) in outcomes {

@@ -254,7 +254,7 @@ impl Shard {
         }
     }
 
-    fn tell_upgraded(&mut self, index: u32) {
+    pub(super) fn tell_upgraded(&mut self, index: u32) {
         let number = number_of(index, self.index, self.shards);
         let Some(slot) = self.slots.get(index) else { return };
         if let Some(mut uplink) = Uplink::new(&mut self.trunks, slot.uplink(), number) {

@@ -123,7 +123,12 @@ impl Shard {
 
     /// Puts the messages of one broadcast, or of a run, into a session's outbox one by one; true
     /// when there is something to flush.
-    fn put_each(&mut self, index: u32, messages: &[Rc<Outgoing>], volatile: bool) -> bool {
+    pub(super) fn put_each(
+        &mut self,
+        index: u32,
+        messages: &[Rc<Outgoing>],
+        volatile: bool,
+    ) -> bool {
         let stream_idle =
             volatile && self.slots.live(index).is_some_and(|live| live.stream_is_idle());
         let mut queued = false;

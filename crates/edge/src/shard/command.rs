@@ -11,6 +11,7 @@ use trunkline_trunk::settings::EngineSettings;
 use trunkline_trunk::{Frame, Header, Response};
 
 use super::flight::Flight;
+use super::foreign::ForeignStream;
 use super::recovery::{GiveBack, RestoreRequest};
 use crate::cluster::{MoveKey, MoveStep};
 use crate::hub::{BatchCredit, Hub, Remains, Trunk, TrunkNumber};
@@ -138,6 +139,8 @@ pub(crate) enum Command {
         base64_only: bool,
         stream: AdoptedStream,
     },
+    /// A WebSocket for a session of another node.
+    ForeignProbe(Box<ForeignStream>),
     /// The client of a handshake went away before the answer or before its WebSocket was adopted.
     HandshakeGone {
         key: SlotKey,

@@ -57,6 +57,7 @@ impl Shard {
                 self.broadcast(trunk, &mut run);
             }
             let origin = self.advance(trunk);
+            self.capture(trunk, origin, &broadcast);
             if let Some(offset) = offset {
                 self.record(trunk, origin, &offset, &broadcast);
             }
@@ -68,6 +69,7 @@ impl Shard {
             }
         }
         self.broadcast(trunk, &mut run);
+        self.look_at_wanted();
     }
 
     /// Handles one frame: it takes effect, or is ignored as too late, or shows that the app server
@@ -76,7 +78,7 @@ impl Shard {
         clippy::wildcard_enum_match_arm,
         reason = "the trunk's own task and `handle_batch` deal with all others"
     )]
-    fn handle_frame(&mut self, trunk: TrunkNumber, frame: Frame) {
+    pub(super) fn handle_frame(&mut self, trunk: TrunkNumber, frame: Frame) {
         let Some(session) = frame.session() else {
             match frame {
                 Frame::Namespace { nsp, name } => self.name_namespace(trunk, nsp, &name),
@@ -88,6 +90,9 @@ impl Shard {
         };
         let index = slot_of(session, self.shards);
         let slot = self.slots.get_mut(index).filter(|slot| slot.trunk == trunk);
+        if slot.as_ref().is_some_and(|slot| matches!(slot.state, State::Arriving(_))) {
+            return self.queue_frame(trunk, index, frame);
+        }
         let mut free = NumberState::Free;
         let number = slot.map_or(&mut free, |slot| &mut slot.number);
         let was_asked = *number == NumberState::Adopting;
@@ -138,6 +143,9 @@ impl Shard {
                         shard_trunk.trunk.misbehaved(Misbehaved::AdoptedAnew);
                     }
                     return self.adopted(index);
+                }
+                if self.slots.live(index).is_some() {
+                    return; // It has moved here: nothing is left to open.
                 }
                 self.accept(index, &sid, &headers, &lasting);
             }
@@ -371,7 +379,7 @@ impl Shard {
                     self.fail_opening(index, Unavailable::NoAppServer, why);
                 }
             }
-            State::Ended => {
+            State::Arriving(_) | State::Ended => {
                 self.close_number(index, WireReason::AppClosed, "");
                 self.release(index);
             }

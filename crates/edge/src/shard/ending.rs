@@ -72,6 +72,7 @@ impl Shard {
         reason: CloseReason,
         description: &'static str,
     ) {
+        self.forget_departure(index);
         let past = self.past_of(index);
         let parked = self.end_keepsake(index, past, "ended");
         let slot = self.slots.at(index);
@@ -149,6 +150,7 @@ impl Shard {
             return;
         }
         self.no_longer_pending(index);
+        self.arrivals.release(index);
         let slot = self.slots.remove(index);
         self.recoveries[usize::from(slot.hub)].leave(SessionKey(index));
         self.env.sessions[usize::from(self.index)].fetch_sub(1, Ordering::Relaxed);
@@ -284,6 +286,9 @@ impl Shard {
 
     /// Closes a session, if it is still in its slot.
     pub(super) fn close_live(&mut self, key: SlotKey, reason: CloseReason) {
+        if self.departures.is_leaving(key.slot) {
+            return; // It is about to be another node's.
+        }
         // A session that has already ended needs nothing.
         self.with_key(key, |live, now| live.session.close(now, reason));
     }
@@ -302,7 +307,7 @@ impl Shard {
     fn open_sessions(&self) -> VecDeque<SlotKey> {
         let open = self.slots.iter().filter_map(|(index, slot)| match &slot.state {
             State::Live(live) if !live.session.is_closed() => Some(self.key_of(index, slot)),
-            State::Live(_) | State::Opening(_) | State::Ended => None,
+            State::Live(_) | State::Opening(_) | State::Arriving(_) | State::Ended => None,
         });
         open.collect()
     }

@@ -131,7 +131,7 @@ impl Slot {
     pub(super) fn is_between(&self) -> bool {
         match &self.state {
             State::Live(live) => live.keepsake.as_ref().is_some_and(|kept| kept.is_between()),
-            State::Opening(_) | State::Ended => false,
+            State::Opening(_) | State::Arriving(_) | State::Ended => false,
         }
     }
 }

@@ -87,6 +87,9 @@ impl Shard {
     /// Handles the `Close` of an app server that was asked for the session, or ends it in the usual
     /// way if that says so.
     pub(super) fn handed_back(&mut self, index: u32, frame: &Frame) {
+        if self.departures.is_leaving(index) {
+            return self.depart(index, frame);
+        }
         let is_handed_over = matches!(frame, Frame::Close { reason, .. } if reason.reason() == WireReason::HandedOver);
         let ended = self.slots.live(index).and_then(|live| live.held.as_ref()?.ended);
         if !is_handed_over {

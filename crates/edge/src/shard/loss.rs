@@ -85,6 +85,10 @@ impl Shard {
                     self.slots.at(index).number = NumberState::Free;
                     self.fail_orphaned_opening(index);
                 }
+                State::Arriving(_) => {
+                    self.slots.at(index).number = NumberState::Free;
+                    self.fail_arrival(index, "app_server_lost", true);
+                }
                 State::Ended => {
                     self.slots.at(index).number = NumberState::Free;
                     self.release(index);
@@ -105,6 +109,10 @@ impl Shard {
     }
 
     fn lose_home(&mut self, index: u32, loss: Loss, under_way: UnderWay, tally: &Tally) {
+        if self.lose_leaving(index, loss.past) {
+            tally.closed();
+            return;
+        }
         let fate = self.fate_of(index, loss, &under_way);
         let slot = self.slots.at(index);
         let was_open = matches!(slot.number, NumberState::Open | NumberState::Leaving);

@@ -104,7 +104,7 @@ impl Shard {
         let slot = self.slots.get(index).filter(|slot| slot.watched)?;
         match &slot.state {
             State::Live(live) => Some(live.waiting()),
-            State::Opening(_) | State::Ended => None,
+            State::Opening(_) | State::Arriving(_) | State::Ended => None,
         }
     }
 

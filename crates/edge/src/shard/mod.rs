@@ -7,13 +7,17 @@
 //! each app server one batch.
 
 mod adoption;
+mod arriving;
 mod backlog;
 mod broadcasting;
+mod capture;
 mod command;
 mod downlink;
 mod ending;
 mod eviction;
+mod export;
 mod flight;
+mod foreign;
 mod homes;
 mod idle;
 mod interner;
@@ -22,6 +26,7 @@ mod leaving;
 mod local;
 mod loss;
 mod marks;
+mod moving;
 mod opening;
 mod poller;
 mod polling;
@@ -57,6 +62,7 @@ use trunkline_engineio::{Config as EngineConfig, Deflate};
 use trunkline_switchboard::recovery::Feed;
 use trunkline_switchboard::{NamespaceKey, Switchboard};
 
+use self::arriving::Arrivals;
 use self::backlog::Backlog;
 pub(crate) use self::command::{
     AdoptedStream, Answer, Arrival, Asked, Command, Inspected, POST_BROKEN, POST_FAULTS, POST_SLOW,
@@ -66,10 +72,12 @@ use self::downlink::SentCounts;
 use self::ending::{DrainPace, Orphans};
 use self::eviction::Eviction;
 pub(crate) use self::flight::{Flight, Flights};
+pub(crate) use self::foreign::ForeignStream;
 use self::homes::Homes;
 use self::interner::Interner;
 pub(crate) use self::local::LocalShard;
 use self::marks::Watch;
+use self::moving::Departures;
 pub(crate) use self::opening::{OpenRequest, deflate_settings};
 use self::poller::{Poller, Readiness, Token};
 pub(crate) use self::recovery::{GiveBack, RestoreRequest};
@@ -149,6 +157,10 @@ pub(crate) struct Shard {
     orphans: Orphans,
     /// Sessions that wait for an app server.
     homes: Homes,
+    /// Sessions that go to other nodes.
+    departures: Departures,
+    /// Sessions that come from other nodes.
+    arrivals: Arrivals,
     /// What the kept requests of many sessions have in common.
     interner: Interner,
     drain: Option<DrainPace>,
@@ -173,8 +185,8 @@ struct ShardTrunk {
     waiting: VecDeque<Waiting>,
     /// The app server's numbers for namespaces, as this hub's switchboard knows them.
     namespaces: HashMap<u32, NamespaceKey>,
-    /// The numbers of the app server's broadcasts; `None` without connection state recovery, which
-    /// alone needs them.
+    /// The numbers of the app server's broadcasts; `None` without connection state recovery and for
+    /// an app server whose sessions never move.
     feed: Option<Feed>,
     /// Sessions of other app servers that it was asked to take over and has not answered.
     adopting: usize,
@@ -248,6 +260,8 @@ impl Shard {
             slow_due: None,
             orphans: Orphans::default(),
             homes: Homes::default(),
+            departures: Departures::default(),
+            arrivals: Arrivals::default(),
             interner: Interner::default(),
             drain: None,
             rng,
@@ -297,6 +311,7 @@ impl Shard {
             Command::Probe { key, base64_only, stream } => {
                 self.adopt_probe(key, base64_only, stream);
             }
+            Command::ForeignProbe(foreign) => self.take_foreign_probe(*foreign),
             Command::HandshakeGone { key, poll } => self.handshake_gone(key, poll),
             Command::Move { key, step } => self.move_step(key, step),
             Command::Restore(request) => self.restore(&request),
@@ -314,10 +329,9 @@ impl Shard {
     fn trunk_up(&mut self, trunk: Arc<Trunk>) {
         let config = Rc::new(opening::engine_config(&trunk.settings, &self.env.limits));
         let deflate = opening::compressor(&trunk.settings, &self.deflatable);
-        let feed = trunk
-            .settings
-            .connection_state_recovery
-            .map(|_| self.recoveries[usize::from(trunk.hub.number)].source_up(&trunk.server_id));
+        let is_numbered = trunk.own.moves || trunk.settings.connection_state_recovery.is_some();
+        let feed = is_numbered
+            .then(|| self.recoveries[usize::from(trunk.hub.number)].source_up(&trunk.server_id));
         self.trunks.insert(
             trunk.number,
             ShardTrunk {

@@ -12,8 +12,8 @@ use trunkline_engineio::{
 };
 use trunkline_trunk::settings::{EngineSettings, PerMessageDeflate};
 use trunkline_trunk::{
-    ClientRequest, CloseReason as WireReason, EioVersion, Header, Open, Response, SessionNumber,
-    Str,
+    ClientRequest, CloseReason as WireReason, EioVersion, Header, NumberState, Open, Response,
+    SessionNumber, Str,
 };
 use trunkline_websocket::deflate::ServerSettings;
 
@@ -320,7 +320,7 @@ impl Shard {
                 self.with_key(key, |live, now| live.session.handle_stream_closed(now));
             }
             State::Live(_) => self.held_poll_gone(key, poll),
-            State::Ended => (),
+            State::Arriving(_) | State::Ended => (),
         }
     }
 
@@ -381,7 +381,11 @@ impl Shard {
         slot.armed = Tick::NONE;
         match &slot.state {
             State::Opening(_) => self.look_at_opening(index),
-            State::Live(_) => self.session_timed_out(index),
+            State::Live(_) => {
+                self.session_timed_out(index);
+                self.look_at_departure(index);
+            }
+            State::Arriving(_) => self.look_at_arrival(index),
             State::Ended => (),
         }
     }
@@ -391,7 +395,9 @@ impl Shard {
         let now = self.now;
         let Some(slot) = self.slots.get_mut(index) else { return };
         // A client cannot be blamed for its silence while the shard does not read from it.
-        let waits = slot.live().is_some_and(|live| live.held.is_some()) || slot.is_between();
+        let waits = slot.live().is_some_and(|live| live.held.is_some())
+            || slot.is_between()
+            || slot.number == NumberState::Leaving;
         let unheard = waits || slot.paused || !self.trunks.contains_key(&slot.trunk);
         let State::Live(live) = &mut slot.state else { return };
         if unheard {

@@ -6,15 +6,12 @@ use bytes::Bytes;
 use trunkline_engineio::error::HandshakeError;
 use trunkline_engineio::{CloseReason, PollKey, Protocol, TransportKind};
 
-use trunkline_trunk::Str;
-
 use super::Shard;
 use super::command::{
     Answer, Asked, Command, Inspected, POST_BROKEN, PostBegun, PostBounds, Refusal, SlotKey,
 };
 use super::slot::{Carrier, Live, State, number_of};
 use super::uplink::{Uplink, answer_to};
-use crate::cluster::{MoveKey, MoveStep};
 use crate::reply::{self, Reply};
 use crate::sid::Sid;
 
@@ -217,15 +214,7 @@ impl Shard {
         let key = self.find(asked, false)?;
         let trunk = self.slots.get(key.slot).and_then(|slot| self.trunks.get(&slot.trunk));
         let owner = trunk.map(|known| Arc::clone(&known.trunk));
-        Ok(Inspected { key, owner, movable: false })
-    }
-
-    /// Refuses to move a session: no session says that it may.
-    pub(super) fn move_step(&mut self, key: MoveKey, step: MoveStep) {
-        if let (MoveStep::ProbeBegun(asked), Some(cluster)) = (step, &self.env.cluster) {
-            tracing::debug!(slot = asked.sid.slot, "a session cannot move yet");
-            cluster.send_step(key, MoveStep::Failed(Str::from_static("not supported")));
-        }
+        Ok(Inspected { key, owner, movable: self.is_movable(key.slot) })
     }
 
     /// Does what the session's timer should have done by now before a later request is handled:
@@ -253,19 +242,18 @@ impl Shard {
         let (slot, live) = match found {
             Some(slot) => match &slot.state {
                 State::Live(live) if !live.session.is_closed() => (slot, live),
-                State::Live(_) | State::Opening(_) | State::Ended => return Err(unknown_sid(sid)),
+                State::Live(_) | State::Opening(_) | State::Arriving(_) | State::Ended => {
+                    return Err(unknown_sid(sid));
+                }
             },
+            None if polling && self.departures.has_left(&sid.secret) => {
+                return Err(wrong_transport(TransportKind::WebSocket));
+            }
             None => return Err(unknown_sid(sid)),
         };
         let transport = live.session.transport();
         if polling && transport != TransportKind::Polling {
-            return Err(Refusal {
-                error: HandshakeError::BadRequest,
-                context: format!(
-                    r#"{{"name":"TRANSPORT_MISMATCH","transport":"polling","previousTransport":"{}"}}"#,
-                    transport.name()
-                ),
-            });
+            return Err(wrong_transport(transport));
         }
         let previous = live.session.protocol();
         if previous != *protocol {
@@ -290,6 +278,16 @@ fn revision(protocol: Protocol) -> u8 {
     match protocol {
         Protocol::V3 => 3,
         Protocol::V4 => 4,
+    }
+}
+
+fn wrong_transport(previous: TransportKind) -> Refusal {
+    Refusal {
+        error: HandshakeError::BadRequest,
+        context: format!(
+            r#"{{"name":"TRANSPORT_MISMATCH","transport":"polling","previousTransport":"{}"}}"#,
+            previous.name()
+        ),
     }
 }
 

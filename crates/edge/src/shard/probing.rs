@@ -51,6 +51,9 @@ impl Shard {
 
     /// Reads the probing WebSocket, one turn's share of it.
     pub(super) fn read_probe(&mut self, index: u32) {
+        if self.slots.get(index).is_some_and(|slot| matches!(slot.state, State::Arriving(_))) {
+            return self.read_arriving(index);
+        }
         for _ in 0..READS_PER_TURN {
             let Some(live) = self.slots.live(index) else {
                 return;

@@ -51,7 +51,7 @@ const HEAVY_TIME: Duration = Duration::from_millis(1);
 const HEAVY_PAUSES: u32 = 3;
 /// The longest message on a stream that does not carry the session yet: `2probe` and `5` need no
 /// more.
-const PROBE_BYTES_MAX: usize = 1024;
+pub(super) const PROBE_BYTES_MAX: usize = 1024;
 
 /// A reader of one stream's bytes, with the parts of the session that they concern.
 pub(super) struct Ear<'a> {
@@ -223,7 +223,8 @@ impl Shard {
         if !event.token.is_of(slot.generation) {
             return;
         }
-        slot.ended |= event.ended && kind == Kind::Session;
+        let is_own = kind == Kind::Session || matches!(slot.state, State::Arriving(_));
+        slot.ended |= event.ended && is_own;
         if event.writable {
             self.mark_dirty(index);
         }
@@ -469,7 +470,7 @@ fn is_temporary(error: &io::Error) -> bool {
 }
 
 /// The answer to a close frame: the same code and reason.
-fn echo(code: Option<u16>, reason: &str) -> Bytes {
+pub(super) fn echo(code: Option<u16>, reason: &str) -> Bytes {
     match code {
         None => encode(Opcode::Close, &[], None),
         Some(code) => encode_close(code, reason, None),

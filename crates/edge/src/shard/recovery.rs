@@ -97,7 +97,8 @@ impl Shard {
         let hub = Arc::clone(&shard_trunk.trunk.hub);
         let key = shard_trunk.namespaces.get(&persist.nsp.0).copied();
         let name = key.and_then(|key| self.boards[usize::from(hub.number)].namespace_name(key));
-        let feed = shard_trunk.feed.zip(keep_time(&shard_trunk.trunk.settings));
+        let feed = shard_trunk.feed.filter(|_| !self.arrivals.is_denied(index));
+        let feed = feed.zip(keep_time(&shard_trunk.trunk.settings));
         let log = &mut self.recoveries[usize::from(hub.number)];
         if let Some((feed, keep)) = feed
             && let Some((key, name)) = key.zip(name)

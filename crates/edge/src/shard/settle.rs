@@ -172,7 +172,13 @@ impl Shard {
             }
         }
         let deadline = match self.slots.get(index).map(|slot| &slot.state) {
-            Some(State::Live(live)) => live.session.poll_deadline(),
+            Some(State::Live(live)) => live
+                .session
+                .poll_deadline()
+                .into_iter()
+                .chain(self.departures.deadline_of(index))
+                .min(),
+            Some(State::Arriving(arriving)) => Some(arriving.deadline()),
             Some(State::Opening(_) | State::Ended) | None => None,
         };
         self.arm(index, deadline);

@@ -10,6 +10,7 @@ use trunkline_engineio::{Protocol, Session, TransportKind};
 use trunkline_trunk::NumberState;
 use trunkline_trunk::{Header, Open, SessionNumber};
 
+use super::arriving::Arriving;
 use super::command::{Answer, SlotKey};
 use super::flight::Flights;
 use super::keepsake::Keepsake;
@@ -75,6 +76,8 @@ pub(crate) enum State {
     /// A handshake that the app server has not answered yet.
     Opening(Box<Opening>),
     Live(Live),
+    /// A session on its way from another node.
+    Arriving(Box<Arriving>),
     /// A session that has ended: only its number is left.
     Ended,
 }
@@ -176,7 +179,7 @@ impl Slot {
     pub(crate) fn live(&mut self) -> Option<&mut Live> {
         match &mut self.state {
             State::Live(live) => Some(live),
-            State::Opening(_) | State::Ended => None,
+            State::Opening(_) | State::Arriving(_) | State::Ended => None,
         }
     }
 

@@ -63,6 +63,24 @@ impl Held {
         self.messages = messages;
     }
 
+    /// What a session has held that comes from another node: messages, and bytes of its stream.
+    pub(super) fn of_moved(messages: Vec<(bool, Bytes)>, unheard: Vec<u8>) -> Option<Self> {
+        let is_empty = messages.is_empty() && unheard.is_empty();
+        (!is_empty).then(|| Self { messages: messages.into(), unheard, ..Self::default() })
+    }
+
+    /// The messages that are decoded.
+    pub(super) fn decoded(&self) -> Vec<(bool, Bytes)> {
+        self.messages.iter().cloned().collect()
+    }
+
+    /// Drops a post that is not decoded completely, because the session no longer polls. Returns the
+    /// posts that waited for it.
+    pub(super) fn leave_post(&mut self) -> Vec<Command> {
+        (self.post, self.reply, self.answer) = (None, None, None);
+        std::mem::take(&mut self.parked)
+    }
+
     /// Whether the rest can be sent only with credit.
     pub(super) fn waits_for_credit(&self) -> bool {
         !self.messages.is_empty()

@@ -52,6 +52,7 @@ impl Core {
             | Command::Batch { .. }
             | Command::CreditReturned { .. }
             | Command::Drain(_)
+            | Command::ForeignProbe(_)
             | Command::GiveBack(_)
             | Command::Move { .. }
             | Command::Past(_)

@@ -35,6 +35,7 @@ impl World {
             let deadline = match &slot.state {
                 State::Opening(opening) => Some(opening.until),
                 State::Live(live) => live.session.poll_deadline(),
+                State::Arriving(arriving) => Some(arriving.deadline()),
                 State::Ended => None,
             };
             if let Some(deadline) = deadline {
@@ -109,6 +110,7 @@ impl World {
         if let Some(held) = &live.held
             && self.shard.trunks.contains_key(&slot.trunk)
             && !slot.is_between()
+            && slot.number != NumberState::Leaving
         {
             assert!(slot.paused || slot.heavy, "{index}: what is held goes on some time");
             assert!(

@@ -36,6 +36,8 @@ mod homes;
 #[cfg(test)]
 mod inflating;
 #[cfg(test)]
+mod moves;
+#[cfg(test)]
 mod orphans;
 #[cfg(test)]
 mod overlapping_polls;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
+use tokio::sync::mpsc::Receiver;
 use trunkline_clock::Timestamp;
 use trunkline_engineio::CloseReason;
 use trunkline_token::{Names, Secret};
@@ -16,6 +17,7 @@ use super::app::App;
 use super::client::{Client, ClientKind};
 use super::wire::Wire;
 use crate::HubConfig;
+use crate::cluster::{Cluster, Input};
 use crate::compressor::Compressor;
 use crate::environment::Environment;
 use crate::hub::{Directory, Hub, Trunk};
@@ -27,7 +29,8 @@ use crate::permits::Streams;
 use crate::shard::Shard;
 use crate::shard::command::Command;
 use crate::shard::poller::Poller;
-use crate::shard::slot::{Live, State};
+use crate::shard::slot::{Live, Slot, State};
+use crate::sid::Sid;
 
 /// Turns after which a shard that always has something to do counts as stuck in a loop.
 const TURNS_MAX: usize = 20_000;
@@ -71,17 +74,28 @@ impl World {
         place: (u8, u32),
         change: impl FnOnce(&mut Limits, &mut EngineSettings),
     ) -> Self {
-        Self::build(place, Numbers::new(Some(7)), change)
+        Self::build(place, Numbers::new(Some(7)), None, change)
     }
 
     /// A world whose node has not joined its cluster yet.
     pub(super) fn joining() -> Self {
-        Self::build((0, 1), Numbers::new(None), |_, _| ())
+        Self::build((0, 1), Numbers::new(None), None, |_, _| ())
+    }
+
+    /// A world whose node has this number in its cluster, and what its shard gives to the cluster.
+    pub(super) fn of_node(
+        number: u16,
+        change: impl FnOnce(&mut Limits, &mut EngineSettings),
+    ) -> (Self, Receiver<Input>) {
+        let (cluster, inputs) = Cluster::new();
+        let numbers = Numbers::new(Some(number));
+        (Self::build((0, 1), numbers, Some(cluster), change), inputs)
     }
 
     fn build(
         (index, shards): (u8, u32),
         numbers: Numbers,
+        cluster: Option<Cluster>,
         change: impl FnOnce(&mut Limits, &mut EngineSettings),
     ) -> Self {
         let (mut limits, mut settings) = (Limits::default(), EngineSettings::default());
@@ -108,12 +122,12 @@ impl World {
             names: Names::of_listener(([127, 0, 0, 1], 80).into()),
             side_doors: Vec::new(),
             voucher: None,
-            cluster: None,
+            cluster,
             sessions: (0..shards).map(|_| AtomicUsize::new(0)).collect(),
             origin: Instant::now(),
         });
         let hub = env.directory.by_name("chat").expect("the only one");
-        let rng = StdRng::seed_from_u64(42);
+        let rng = StdRng::seed_from_u64(42 + u64::from(env.numbers.present().unwrap_or_default()));
         let shard = Shard::new((index, shards), Arc::clone(&env), rng, Poller::ByHand, None);
         Self {
             shard,
@@ -231,7 +245,19 @@ impl World {
         let slot = self.shard.slots.get(client.key.slot)?;
         match &slot.state {
             State::Live(live) if client.key.is_of(slot) => Some(live),
-            State::Live(_) | State::Opening(_) | State::Ended => None,
+            State::Live(_) | State::Opening(_) | State::Arriving(_) | State::Ended => None,
         }
+    }
+
+    /// Whether a session has this id here.
+    pub(super) fn has_session(&self, sid: &str) -> bool {
+        let is_it = |index: u32, slot: &Slot| {
+            let State::Live(live) = &slot.state else { return false };
+            let custom = live.extra.as_ref().and_then(|extra| extra.custom_sid.as_deref());
+            let node = self.env.numbers.present().unwrap_or_default();
+            let own = Sid { node, shard: 0, slot: index, secret: slot.secret };
+            live.session.is_open() && custom.map_or(own.encode() == sid, |custom| custom == sid)
+        };
+        self.shard.slots.iter().any(|(index, slot)| is_it(index, slot))
     }
 }
