@@ -44,13 +44,20 @@ pub struct Beat {
 
 /// What can be wrong with a beat.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub(crate) enum BeatError {
+pub enum BeatError {
     /// The signature is wrong.
     #[error(transparent)]
     Forged(#[from] Forged),
     /// It is a beat of a version that this crate does not speak.
     #[error("its protocol versions are {min} to {max}")]
-    Version { min: u8, max: u8, numbers: Vec<u16> },
+    Version {
+        /// Its lowest version.
+        min: u8,
+        /// Its highest version.
+        max: u8,
+        /// Its numbers, which every version says.
+        numbers: Vec<u16>,
+    },
     /// It breaks the format.
     #[error(transparent)]
     Broken(#[from] Rule),
@@ -84,7 +91,12 @@ impl Beat {
         out.freeze()
     }
 
-    pub(crate) fn decode(datagram: &Bytes, keys: &Keys) -> Result<Self, BeatError> {
+    /// Reads a signed datagram.
+    ///
+    /// # Errors
+    ///
+    /// It is forged, of another version, or broken.
+    pub fn decode(datagram: &Bytes, keys: &Keys) -> Result<Self, BeatError> {
         let mut body = Body(keys.verify_beat(datagram)?);
         if body.u8()? != BEAT {
             return Err(Rule::UndefinedValue.into());

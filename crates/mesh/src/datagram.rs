@@ -77,9 +77,11 @@ impl EndCode {
 
 /// What can be wrong with a datagram.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-pub(crate) enum DatagramError {
+pub enum DatagramError {
+    /// The tag is wrong.
     #[error(transparent)]
     Forged(#[from] Forged),
+    /// It breaks the format.
     #[error(transparent)]
     Broken(#[from] Rule),
 }
@@ -120,7 +122,12 @@ impl Datagram {
         out.freeze()
     }
 
-    pub(crate) fn decode(datagram: &Bytes, keys: &Keys) -> Result<Self, DatagramError> {
+    /// Reads a signed datagram.
+    ///
+    /// # Errors
+    ///
+    /// It is forged or broken.
+    pub fn decode(datagram: &Bytes, keys: &Keys) -> Result<Self, DatagramError> {
         let flags = datagram.get(1).copied().ok_or(Rule::Truncated)?;
         let opening = flags & OPENING != 0;
         let mut body = Body(keys.verify_link(datagram, opening)?);

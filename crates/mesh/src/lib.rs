@@ -36,9 +36,9 @@ mod wire;
 pub use trunkline_clock::Timestamp;
 pub use trunkline_trunk::{Header, Position, Str};
 
-pub use beat::Beat;
+pub use beat::{Beat, BeatError};
 pub use bus::{Bus, BusEvent, Destination, Lane, Transmit};
-pub use datagram::{Data, Datagram, EndCode};
+pub use datagram::{Data, Datagram, DatagramError, EndCode};
 pub use frame::{
     Answer, AnswerPayload, Direction, Found, Frame, FrameError, FrameKind, Inspected, PayloadType,
     PostBegun, Refused, RequestId, Sid,

@@ -1,0 +1,330 @@
+//! A node of another make: what it may say, and what a mesh does with the rest.
+
+mod cluster;
+
+use std::time::Duration;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use cluster::{Cluster, key, short};
+use trunkline_mesh::{
+    Beat, BusEvent, Data, Datagram, Destination, EndCode, Event, FrameError, Keys, Lane, LinkEnd,
+    Load, Mesh, NodeState, PeerKey, Presence, Reach, Rule, Stranger, Timestamp, Transmit,
+};
+
+const THEIRS: u64 = 77;
+const NUMBER: u16 = 1234;
+const PEER: PeerKey = PeerKey { number: NUMBER, incarnation: THEIRS };
+
+/// One mesh that has joined an empty cluster, and a peer that the test plays.
+struct Stage {
+    cluster: Cluster,
+    keys: Keys,
+    own: u64,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let mut cluster = Cluster::new(1);
+        cluster.start_new();
+        cluster.run(Duration::from_secs(3));
+        cluster.forget_events();
+        let own = cluster.key_of(0);
+        Self { cluster, keys: Keys::new(&key(), "test"), own }
+    }
+
+    /// The same, with an open link whose epochs are 1 at the mesh and `epoch` at the peer.
+    fn linked(epoch: u64) -> Self {
+        let mut stage = Self::new();
+        stage.beat(1);
+        let opening = stage.datagrams();
+        assert_eq!((opening[0].epoch, opening[0].to_epoch), (1, 0));
+        stage.say(&stage.datagram(epoch, 1));
+        assert_eq!(stage.presence(), Some(Presence::Up));
+        stage.datagrams();
+        stage.events();
+        stage
+    }
+
+    fn beat_of(sequence: u64) -> Beat {
+        Beat {
+            incarnation: THEIRS,
+            sequence,
+            numbers: vec![NUMBER],
+            state: NodeState::Up,
+            rank: 5,
+            fixed: false,
+            node_id: "theirs".into(),
+            advertise: String::new(),
+            version: "9.9.9".into(),
+            hubs_digest: [7; 8],
+            load: Load::default(),
+        }
+    }
+
+    fn beat(&mut self, sequence: u64) {
+        let payload = Self::beat_of(sequence).encode(&self.keys);
+        self.hear(payload);
+    }
+
+    fn hear(&mut self, payload: Bytes) {
+        self.bus(BusEvent::Datagram { lane: None, payload });
+    }
+
+    /// Without taking what the mesh sends.
+    fn bus(&mut self, event: BusEvent) {
+        self.cluster.with(0, |mesh, now| mesh.handle_bus(now, event));
+    }
+
+    fn datagram(&self, epoch: u64, to_epoch: u64) -> Datagram {
+        Datagram {
+            from: THEIRS,
+            to: self.own,
+            number: NUMBER,
+            lane: Lane::Control,
+            epoch,
+            to_epoch,
+            received: 0,
+            beyond: 0,
+            window: 1 << 20,
+            urgent: false,
+            data: None,
+            ended: None,
+        }
+    }
+
+    fn piece(&self, epoch: u64, sequence: u64, payload: impl Into<Bytes>) -> Datagram {
+        let data = Some(Data { sequence, payload: payload.into() });
+        Datagram { data, ..self.datagram(epoch, 1) }
+    }
+
+    fn say(&mut self, datagram: &Datagram) {
+        let payload = datagram.encode(&self.keys);
+        self.bus(BusEvent::Datagram { lane: Some(datagram.lane), payload });
+    }
+
+    /// What the mesh sends to the peer.
+    fn datagrams(&mut self) -> Vec<Datagram> {
+        let take = |mesh: &mut Mesh, now: Timestamp| -> Vec<Transmit> {
+            std::iter::from_fn(|| mesh.poll_transmit(now)).collect()
+        };
+        let sent = self.cluster.with(0, take).unwrap_or_default();
+        let mut all = Vec::new();
+        for transmit in sent {
+            if let Transmit::Publish {
+                to: Destination::Node { number, incarnation, lane },
+                payload,
+            } = transmit
+            {
+                assert_eq!((number, incarnation), (NUMBER, THEIRS));
+                let datagram = Datagram::decode(&payload, &self.keys).expect("our own");
+                assert_eq!(datagram.lane, lane);
+                all.push(datagram);
+            }
+        }
+        all
+    }
+
+    fn presence(&self) -> Option<Presence> {
+        self.cluster.mesh(0).member(PEER).map(|member| member.presence)
+    }
+
+    fn events(&mut self) -> Vec<Event> {
+        let take = |mesh: &mut Mesh, _: Timestamp| -> Vec<Event> {
+            std::iter::from_fn(|| mesh.poll_event()).collect()
+        };
+        let mut events = self.cluster.events(0);
+        events.extend(self.cluster.with(0, take).unwrap_or_default());
+        events
+    }
+}
+
+#[test]
+fn beats_alone_make_no_member() {
+    let mut stage = Stage::new();
+    // A stranger repeats what somebody said once.
+    stage.beat(1);
+    stage.cluster.run(Duration::from_secs(1));
+    stage.beat(2);
+    assert_eq!(stage.presence(), Some(Presence::Heard));
+    assert_eq!(stage.cluster.members(0), []);
+    assert_eq!(stage.cluster.mesh(0).reach(PEER), Reach::Gone);
+    assert_eq!(stage.events(), []);
+    stage.cluster.run(Duration::from_secs(20));
+    assert_eq!(stage.events(), []);
+}
+
+#[test]
+fn a_beat_is_taken_once_and_never_after_a_later_one() {
+    let mut stage = Stage::linked(1);
+    stage.beat(5);
+    let taken = stage.cluster.mesh(0).stats();
+    stage.beat(5);
+    stage.beat(4);
+    let after = stage.cluster.mesh(0).stats();
+    assert_eq!((after.beats_received, after.stale), (taken.beats_received, taken.stale + 2));
+    assert_eq!(after.beats_missed, 3);
+}
+
+#[test]
+fn a_peer_that_has_left_does_not_return_with_an_old_beat() {
+    let mut stage = Stage::linked(1);
+    let leaving = Beat { state: NodeState::Leaving, ..Stage::beat_of(9) };
+    stage.hear(leaving.encode(&stage.keys));
+    assert_eq!(stage.presence(), Some(Presence::Left));
+    stage.beat(8);
+    stage.beat(10);
+    assert_eq!(stage.presence(), Some(Presence::Left));
+}
+
+#[test]
+fn a_node_without_a_common_version_is_named_and_its_number_avoided() {
+    // Versions 2 to 9 of the protocol, with the numbers 0x0201 and 7: a vector with our key.
+    let mut stage = Stage::new();
+    let mut beat = BytesMut::from(&Stage::beat_of(1).encode(&stage.keys)[..]);
+    beat.truncate(beat.len() - 32);
+    (beat[1], beat[2]) = (2, 9);
+    let payload = sign_beat(&beat);
+    stage.hear(payload);
+    assert_eq!(stage.events(), [Event::Stranger(Stranger::Version { min: 2, max: 9 })]);
+    assert_eq!(stage.presence(), None);
+    assert_eq!(stage.cluster.mesh(0).stats().forged, 0);
+}
+
+/// Signs a beat that no mesh would write.
+fn sign_beat(body: &[u8]) -> Bytes {
+    use hmac::{Hmac, Mac};
+    let mac = |key: &[u8], parts: &[&[u8]]| {
+        let mut mac = Hmac::<sha2::Sha256>::new_from_slice(key).expect("any length");
+        parts.iter().for_each(|part| mac.update(part));
+        mac.finalize().into_bytes()
+    };
+    let key = mac(b"a key that nobody guesses", &[b"trunkline mesh beat 1 ", b"test"]);
+    let signature = mac(&key, &[body]);
+    [body, &signature[..]].concat().into()
+}
+
+#[test]
+fn a_frame_of_an_unknown_type_ends_the_link_with_a_clear_word_and_an_optional_one_is_skipped() {
+    let mut stage = Stage::linked(1);
+    let mut bytes = BytesMut::from(&b"\x80\x03abc"[..]);
+    short(1).encode(&mut bytes);
+    stage.say(&stage.piece(1, 1, bytes));
+    assert_eq!(stage.events(), [Event::Frame { from: PEER, frame: short(1) }]);
+    stage.say(&stage.piece(1, 2, &b"\x7e\x01a"[..]));
+    let error = FrameError { wire: 0x7e, rule: Rule::UnknownType };
+    let cause = LinkEnd::Broken(error);
+    assert_eq!(stage.events(), [Event::LinkEnded { peer: PEER, cause }]);
+    assert!(cause.to_string().contains("unknown"), "{cause}");
+    let ends: Vec<_> = stage.datagrams().iter().filter_map(|datagram| datagram.ended).collect();
+    assert_eq!(ends, [EndCode::UNKNOWN_FRAME]);
+    // It would happen again: the mesh waits longer than usual.
+    for sequence in 2..10 {
+        stage.beat(sequence);
+        stage.cluster.with(0, |mesh, now| mesh.handle_timeout(now));
+        assert_eq!(stage.datagrams(), [], "beat {sequence}");
+        stage.cluster.now = stage.cluster.now + Duration::from_secs(1);
+    }
+}
+
+#[test]
+fn a_frame_beyond_the_limit_ends_the_link_before_its_bytes_have_arrived() {
+    let mut stage = Stage::linked(1);
+    let mut bytes = BytesMut::from(&b"\x14"[..]);
+    let mut length = 33 << 20;
+    while length >= 0x80 {
+        bytes.put_u8(length as u8 | 0x80);
+        length >>= 7;
+    }
+    bytes.put_u8(length as u8);
+    stage.say(&stage.piece(1, 1, bytes));
+    let error = FrameError { wire: 0x14, rule: Rule::TooLong };
+    let cause = LinkEnd::Broken(error);
+    assert_eq!(stage.events(), [Event::LinkEnded { peer: PEER, cause }]);
+}
+
+#[test]
+fn a_peer_that_confirms_what_was_never_sent_ends_the_link() {
+    for (received, beyond) in [(1, 0), (0, 1), (u64::MAX, u64::MAX)] {
+        let mut stage = Stage::linked(1);
+        stage.say(&Datagram { received, beyond, ..stage.datagram(1, 1) });
+        let cause = LinkEnd::Misbehaved;
+        assert_eq!(stage.events(), [Event::LinkEnded { peer: PEER, cause }]);
+    }
+}
+
+#[test]
+fn pieces_out_of_order_are_kept_within_the_window() {
+    let mut stage = Stage::linked(1);
+    let mut bytes = BytesMut::new();
+    (1..=4).for_each(|id| short(id).encode(&mut bytes));
+    // Four frames of three bytes each, in twelve pieces: all but the first, from the last one on.
+    for at in (1..12).rev() {
+        stage.say(&stage.piece(1, at + 1, bytes.clone().freeze().slice(at as usize..=at as usize)));
+    }
+    assert_eq!(stage.events(), []);
+    let confirmed = stage.datagrams();
+    let last = confirmed.last().expect("holes are told at once");
+    assert_eq!((last.received, last.beyond), (0, 0b111_1111_1111));
+    stage.say(&stage.piece(1, 1, bytes.freeze().slice(..1)));
+    assert_eq!(stage.events().len(), 4);
+    // A piece too far ahead is dropped.
+    stage.say(&stage.piece(1, 5_000, &b"x"[..]));
+    assert_eq!(stage.cluster.mesh(0).stats().pieces_dropped, 1);
+}
+
+#[test]
+fn no_more_pieces_are_under_way_than_the_peer_can_keep() {
+    let mut stage = Stage::linked(1);
+    stage.say(&Datagram { window: 1000, ..stage.datagram(1, 1) });
+    let frame = cluster::body(1, 600);
+    for _ in 0..5 {
+        let sent = |mesh: &mut Mesh, now| mesh.send(now, PEER, Lane::Control, &frame);
+        assert_eq!(stage.cluster.with(0, sent), Some(Ok(())));
+        // One by one, as in turns of their own.
+        stage.cluster.now = stage.cluster.now + Duration::from_micros(10);
+        let _ = stage.datagrams().len();
+    }
+    let datagrams = stage.cluster.mesh(0).stats().datagrams_sent;
+    // The first 600 bytes fit, 600 more do not.
+    stage.say(&Datagram { window: 1000, received: 1, ..stage.datagram(1, 1) });
+    assert_eq!(stage.datagrams().len(), 1);
+    assert_eq!(stage.cluster.mesh(0).stats().datagrams_sent, datagrams + 1);
+}
+
+#[test]
+fn an_opening_with_an_earlier_epoch_does_nothing_and_one_with_a_later_epoch_begins_anew() {
+    let mut stage = Stage::linked(5);
+    for epoch in 1..=5 {
+        stage.say(&stage.datagram(epoch, 0));
+    }
+    assert_eq!((stage.events(), stage.presence()), (vec![], Some(Presence::Up)));
+    stage.say(&stage.datagram(6, 0));
+    let cause = LinkEnd::Reopened;
+    assert_eq!(stage.events(), [Event::LinkEnded { peer: PEER, cause }]);
+    let answer = stage.datagrams();
+    let answer = answer.iter().find(|datagram| datagram.ended.is_none()).expect("an answer");
+    assert_eq!((answer.epoch, answer.to_epoch, answer.urgent), (2, 6, true));
+    // A piece of the former link is answered with its end.
+    stage.say(&stage.piece(5, 1, &b"\x02\x01\x01"[..]));
+    assert_eq!(stage.events(), []);
+    stage.say(&stage.datagram(6, 2));
+    assert_eq!(stage.events(), [Event::LinkUp(PEER)]);
+}
+
+#[test]
+fn a_piece_for_a_link_that_has_ended_here_is_answered_with_its_end() {
+    let mut stage = Stage::linked(1);
+    stage.say(&Datagram { ended: Some(EndCode::SILENT), ..stage.datagram(1, 1) });
+    let cause = LinkEnd::ByPeer(EndCode::SILENT);
+    assert_eq!(stage.events(), [Event::LinkEnded { peer: PEER, cause }]);
+    assert_eq!(stage.datagrams(), [], "an end is not answered");
+    stage.say(&stage.piece(1, 1, &b"\x02\x01\x01"[..]));
+    let answers = stage.datagrams();
+    assert_eq!(answers.len(), 1);
+    assert_eq!((answers[0].to_epoch, answers[0].ended), (1, Some(EndCode::UNKNOWN)));
+    assert_eq!(stage.events(), []);
+    // An end for another epoch does nothing.
+    let mut stage = Stage::linked(1);
+    stage.say(&Datagram { ended: Some(EndCode::SILENT), ..stage.datagram(1, 9) });
+    assert_eq!(stage.events(), []);
+}
