@@ -352,6 +352,7 @@ impl Core {
     fn tell_load(&mut self, now: Timestamp) {
         let own_sids = self.env.directory.hubs().any(|hub| hub.has_own_sids());
         let sessions = self.env.sessions_total() as u64;
-        self.mesh.set_load(now, Load { sessions, own_sids, ..Load::default() });
+        let app_servers_digest = self.env.directory.app_servers_digest();
+        self.mesh.set_load(now, Load { sessions, own_sids, app_servers_digest });
     }
 }

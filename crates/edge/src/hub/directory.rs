@@ -1,7 +1,7 @@
 //! All hubs of a node: which one a name or a path belongs to, and which are created while the node
 //! runs.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use trunkline_http::{LogPace, is_hub_name};
 
 use super::nodes::NodeList;
 use super::routes::Routes;
-use super::{Hub, Trunk, locked};
+use super::{Hub, Origin, Trunk, locked};
 use crate::{HubConfig, HubStatus, Secret};
 
 /// The default hub's path, unless an app server or the configuration sets another.
@@ -184,6 +184,24 @@ impl Directory {
         self.hubs().flat_map(|hub| hub.trunks()).collect()
     }
 
+    /// A digest of the app servers that have a trunk here, by hub: nodes with the same app servers
+    /// have the same one. All zeros: there are none.
+    pub(crate) fn app_servers_digest(&self) -> [u8; 8] {
+        let outside = self
+            .all_trunks()
+            .into_iter()
+            .filter(|trunk| trunk.ending().is_none() && matches!(trunk.origin, Origin::Outside(_)));
+        // Neither the order nor a second trunk of the same app server counts.
+        let servers: BTreeSet<(String, String)> =
+            outside.map(|trunk| (trunk.hub.name.clone(), trunk.server_id.clone())).collect();
+        let mut digest = 0_u64;
+        for (hub, server) in &servers {
+            digest =
+                digest.wrapping_add(fnv1a(hub.bytes().chain([0]).chain(server.bytes())).max(1));
+        }
+        digest.to_be_bytes()
+    }
+
     /// Tells the app servers that the node drains. A trunk that comes up later is told by its own
     /// task.
     pub(crate) fn begin_drain(&self, deadline: Duration) {
@@ -212,4 +230,10 @@ pub(crate) enum Routed {
     Hub(Arc<Hub>),
     UnknownHub(String),
     Nowhere,
+}
+
+/// FNV-1a: every build of every node computes the same.
+fn fnv1a(bytes: impl Iterator<Item = u8>) -> u64 {
+    let step = |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    bytes.fold(0xcbf2_9ce4_8422_2325, step)
 }

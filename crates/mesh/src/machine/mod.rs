@@ -300,6 +300,12 @@ impl Mesh {
         if self.numbers.is_empty() { NodeState::Joining } else { self.state }
     }
 
+    /// What this node says of its load.
+    #[must_use]
+    pub const fn load(&self) -> Load {
+        self.load
+    }
+
     /// Who this node is.
     #[must_use]
     pub const fn identity(&self) -> &Identity {

@@ -80,3 +80,20 @@ fn sessions_on_other_nodes_count_when_there_are_others() {
     world.directory.set_nodes(vec![node("n1", NodeState::Up), node("n2", NodeState::Left)]);
     assert_eq!(b.sessions_over_all(), 2, "alone again");
 }
+
+#[test]
+fn nodes_with_the_same_app_servers_have_the_same_digest() {
+    let of = |servers: &[&str]| {
+        let mut world = World::new();
+        let trunks: Vec<_> = servers.iter().map(|server| world.comes(server)).collect();
+        (world.directory.app_servers_digest(), trunks.len())
+    };
+    assert_eq!(of(&[]).0, [0; 8]);
+    assert_eq!(of(&["a", "b"]).0, of(&["b", "a"]).0);
+    assert_ne!(of(&["a"]).0, of(&["b"]).0);
+    assert_ne!(of(&["a"]).0, of(&["a", "b"]).0);
+    let mut world = World::new();
+    let trunk = world.comes("a");
+    trunk.end(Ending::NodeStops);
+    assert_eq!(world.directory.app_servers_digest(), [0; 8]);
+}
