@@ -15,6 +15,7 @@ use serde::Serialize;
 use trunkline_api::{Cause, Liveness, ProcessCollector, Readiness, Source};
 use trunkline_edge::Full;
 
+use crate::cluster::Cluster;
 use crate::config::Unready;
 use crate::heap;
 use crate::load::{LoadFigure, Uses};
@@ -24,7 +25,6 @@ use crate::logging;
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Facts {
     pub(crate) node: String,
-    pub(crate) node_number: u16,
     pub(crate) version: &'static str,
     pub(crate) pid: u32,
     pub(crate) listen: SocketAddr,
@@ -46,6 +46,8 @@ pub(crate) struct View {
     pub(crate) unready_on: Vec<Unready>,
     pub(crate) edge: Arc<trunkline_edge::Running>,
     pub(crate) registry: Registry,
+    /// The cluster; `None` when the node is alone.
+    pub(crate) cluster: Option<Cluster>,
 }
 
 /// All metrics of this process.
@@ -111,6 +113,8 @@ impl Collector for LogCollector {
 struct Status<'a> {
     #[serde(flatten)]
     facts: &'a Facts,
+    /// The number for new sids; null before the node has joined its cluster.
+    node_number: Option<u16>,
     uptime_seconds: u64,
     ready: bool,
     causes: &'a [Cause],
@@ -134,6 +138,11 @@ impl View {
         if self.draining.load(Ordering::Relaxed) || status.draining {
             let message = "the node is shutting down; send new connections to another".into();
             readiness.causes.push(Cause { code: "draining", message });
+        }
+        if let Some(cluster) = &self.cluster {
+            let judged = cluster.readiness();
+            readiness.causes.extend(judged.causes);
+            readiness.notes.extend(judged.notes);
         }
         let Full { memory, sessions, streams } = self.edge.full();
         let full = [
@@ -197,6 +206,7 @@ impl Source for View {
         let readiness = self.readiness_of(&edge);
         serde_json::to_vec(&Status {
             facts: &self.facts,
+            node_number: self.edge.node_number(),
             uptime_seconds: self.started.elapsed().as_secs(),
             ready: readiness.causes.is_empty(),
             causes: &readiness.causes,
@@ -206,7 +216,7 @@ impl Source for View {
     }
 
     fn cluster_json(&self) -> Option<Result<Vec<u8>, serde_json::Error>> {
-        None
+        self.cluster.as_ref().map(Cluster::json)
     }
 
     fn write_metrics(&self, out: &mut String) -> fmt::Result {
@@ -249,7 +259,6 @@ mod tests {
         .expect("a free port");
         let facts = Facts {
             node: "n-test".into(),
-            node_number: 7,
             version: "9.9.9",
             pid: 1,
             listen,
@@ -267,7 +276,8 @@ mod tests {
         );
         let edge = Arc::new(edge.start().expect("threads"));
         let draining = AtomicBool::new(false);
-        View { facts, started: Instant::now(), draining, unready_on, edge, registry }
+        let cluster = None;
+        View { facts, started: Instant::now(), draining, unready_on, edge, registry, cluster }
     }
 
     fn codes(causes: &[Cause]) -> Vec<&str> {

@@ -8,6 +8,7 @@
 
 mod admin;
 mod azure;
+mod cluster;
 pub mod config;
 mod descriptors;
 mod drain;

@@ -14,6 +14,7 @@ use trunkline_edge::Edge;
 
 use crate::admin::{self, Facts, View};
 use crate::azure::Azure;
+use crate::cluster::{self, Cluster};
 use crate::config::{Config, Origin};
 use crate::descriptors;
 use crate::drain::{self, Drained, Plan};
@@ -178,6 +179,7 @@ struct Node {
     edge: Edge,
     admin: Option<Admin>,
     facts: Facts,
+    cluster: Option<Cluster>,
 }
 
 impl Node {
@@ -193,7 +195,6 @@ impl Node {
         limits.memory_bytes_max = memory::ceiling(limits.memory_bytes_max);
         let mut facts = Facts {
             node: edge_config.node_id.clone(),
-            node_number: edge_config.node_number,
             version,
             pid: std::process::id(),
             listen: edge_config.listen,
@@ -203,7 +204,7 @@ impl Node {
             streams_max: edge_config.limits.streams_max,
             memory_bytes_max: edge_config.limits.memory_bytes_max,
         };
-        let edge = Edge::bind(edge_config)
+        let mut edge = Edge::bind(edge_config)
             .map_err(|error| bind_error(config, "listen", error.address, error.source))?;
         let admin = settings.admin.map(|listen| Admin::bind(trunkline_api::Config::new(listen)));
         let admin = admin
@@ -211,16 +212,27 @@ impl Node {
             .map_err(|error| bind_error(config, "admin", error.listen, error.source))?;
         facts.listen = edge.local_addr();
         facts.admin = admin.as_ref().map(Admin::local_addr);
-        Ok(Self { edge, admin, facts })
+        let node = cluster::Node { id: &facts.node, version, listen: facts.listen };
+        let cluster = Cluster::join(config, node)?.map(|(cluster, joining)| {
+            edge.set_cluster(joining);
+            cluster
+        });
+        Ok(Self { edge, admin, facts, cluster })
     }
 
     fn start(self, config: &Config) -> Result<RunningNode, RunError> {
-        let Self { mut edge, admin, facts } = self;
+        let Self { mut edge, admin, facts, cluster } = self;
         let azure_metrics = trunkline_azure::Metrics::default();
         let load = LoadFigure::default();
-        let registry = admin::registry(&facts, edge.metrics(), &azure_metrics, &load);
+        let mut registry = admin::registry(&facts, edge.metrics(), &azure_metrics, &load);
+        if let Some(cluster) = &cluster {
+            cluster.register(&mut registry);
+        }
         let azure = Azure::start(config, &mut edge, &azure_metrics).map_err(RunError::Azure)?;
         let edge = Arc::new(edge.start()?);
+        if let Some(cluster) = &cluster {
+            cluster.announce(edge.node_listing());
+        }
         azure.connect(edge.inside());
         let view = Arc::new(View {
             facts,
@@ -229,6 +241,7 @@ impl Node {
             unready_on: config.settings.unready_on.clone(),
             edge,
             registry,
+            cluster,
         });
         let source = || -> Arc<dyn trunkline_api::Source> { Arc::clone(&view) as _ };
         let admin = admin.map(|admin| admin.start(source())).transpose()?;

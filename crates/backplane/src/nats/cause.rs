@@ -39,5 +39,6 @@ fn innermost(error: &dyn Error) -> String {
     while let Some(source) = error.source() {
         error = source;
     }
-    error.to_string()
+    let text = error.to_string();
+    text.strip_prefix("nats: ").map_or(text.clone(), str::to_owned)
 }
