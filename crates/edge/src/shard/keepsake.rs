@@ -150,14 +150,7 @@ impl Keepsake {
 
     /// Ends its uses of shared pairs. Call it for every keepsake before it is dropped.
     pub(super) fn release(&self, interner: &mut Interner) {
-        let mut numbers = Vec::new();
-        unpack(&self.request, |number| {
-            numbers.push(number);
-            ("", "")
-        });
-        for number in numbers {
-            interner.release(number);
-        }
+        each_shared(&self.request, |number| interner.release(number));
     }
 
     /// The request as the client sent it.
@@ -237,10 +230,7 @@ impl Keepsake {
     #[cfg(any(test, feature = "fuzzing"))]
     pub(super) fn uses(&self) -> usize {
         let mut uses = 0;
-        unpack(&self.request, |_| {
-            uses += 1;
-            ("", "")
-        });
+        each_shared(&self.request, |_| uses += 1);
         uses
     }
 }
@@ -285,6 +275,19 @@ fn pack(request: &ClientRequest, interner: &mut Interner) -> Option<Box<[u8]>> {
         }
     }
     Some(packed.into_boxed_slice())
+}
+
+/// The numbers of the shared pairs of a packed request, without reading the rest.
+fn each_shared(packed: &[u8], mut each: impl FnMut(u32)) {
+    let mut rest = Packed(packed);
+    rest.skip(2);
+    rest.skip_text();
+    let _port = rest.number();
+    rest.skip_text();
+    rest.skip_pair(&mut each);
+    for _ in 0..rest.number() {
+        rest.skip_pair(&mut each);
+    }
 }
 
 /// Reads a packed request; `shared` gives the pair of a number.
@@ -355,11 +358,35 @@ impl<'p> Packed<'p> {
         }
     }
 
-    fn text(&mut self) -> &'p str {
-        let length = (self.number() as usize).min(self.0.len());
-        let (text, rest) = self.0.split_at(length);
+    fn bytes(&mut self, length: usize) -> &'p [u8] {
+        let (bytes, rest) = self.0.split_at(length.min(self.0.len()));
         self.0 = rest;
-        std::str::from_utf8(text).unwrap_or_default()
+        bytes
+    }
+
+    fn text(&mut self) -> &'p str {
+        let length = self.number() as usize;
+        std::str::from_utf8(self.bytes(length)).unwrap_or_default()
+    }
+
+    fn skip(&mut self, bytes: usize) {
+        let _skipped = self.bytes(bytes);
+    }
+
+    fn skip_text(&mut self) {
+        let length = self.number() as usize;
+        self.skip(length);
+    }
+
+    fn skip_pair(&mut self, shared: &mut impl FnMut(u32)) {
+        let number = self.number();
+        if number >= SHARED {
+            return shared(number - SHARED);
+        }
+        if number == INLINE {
+            self.skip_text();
+        }
+        self.skip_text();
     }
 
     fn pair<'s>(&mut self, shared: &mut impl FnMut(u32) -> (&'s str, &'s str)) -> (Str, Str) {
