@@ -140,6 +140,9 @@ fn welcome_says_how_the_trunk_is_resumed_only_when_it_can_be() {
     assert_eq!(full["resumed"], serde_json::json!({ "received": 1u64 << 40 }));
     let frames = full["frames"].as_array().unwrap();
     assert!(frames.contains(&"Got".into()) && frames.contains(&"Mark".into()));
+    assert_eq!(full.get("handledAhead"), None);
+    let handled = info_of(NodeInfo { frames: &[FrameKind::Handled], ..INFO });
+    assert_eq!(handled["handledAhead"], true);
 }
 
 #[test]

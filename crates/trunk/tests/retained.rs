@@ -49,7 +49,8 @@ fn a_count_that_cannot_be_is_refused_and_changes_nothing() {
     assert_eq!(again(&mut retained, 3), Ok(vec![4, 5]));
 
     let mut handled = sent(Keeps::UntilHandled, 5);
-    handled.handle_handled(3, 1).unwrap();
+    handled.handle_handled(1, 1).unwrap();
+    handled.handle_handled(2, 0).unwrap();
     assert_eq!(again(&mut handled, 2), Err(CannotResume::Forgotten), "it has begun the third");
     assert_eq!(again(&mut handled, 4), Ok(vec![5]));
     assert_eq!(again(&mut handled, 3), Err(CannotResume::Forgotten), "it had four a moment ago");
@@ -84,7 +85,7 @@ fn batches_are_kept_until_they_are_confirmed_in_the_way_that_counts() {
 
 #[test]
 fn nothing_is_confirmed_that_was_not_sent_or_begun() {
-    for (begun, done) in [(6, 0), (0, 1), (3, 4), (u32::MAX, u32::MAX)] {
+    for (begun, done) in [(6, 0), (0, 1), (3, 4), (7, 1), (u32::MAX, u32::MAX)] {
         let mut retained = sent(Keeps::UntilHandled, 5);
         let refused = Err(Misbehaved::BatchesNotSent(FrameKind::Handled));
         assert_eq!(retained.handle_handled(begun, done), refused, "{begun} {done}");
@@ -111,7 +112,8 @@ fn beyond_the_bound_everything_is_forgotten_until_the_other_end_has_it() {
 #[test]
 fn an_app_server_that_stopped_leaves_what_it_began_in_doubt_and_the_rest_untouched() {
     let mut retained = sent(Keeps::UntilHandled, 6);
-    retained.handle_handled(3, 1).unwrap();
+    retained.handle_handled(1, 1).unwrap();
+    retained.handle_handled(2, 0).unwrap();
     let left = retained.unhandled(1, true);
     assert_eq!(numbers(&left), (vec![2, 3], vec![4, 5, 6]));
     assert!(!left.incomplete);
@@ -123,6 +125,55 @@ fn an_app_server_that_may_go_on_leaves_everything_that_was_written_in_doubt() {
     retained.handle_handled(3, 1).unwrap();
     assert_eq!(numbers(&retained.unhandled(2, false)), (vec![2, 3, 4], vec![5, 6]));
     assert_eq!(numbers(&retained.unhandled(0, false)), (vec![2, 3, 4, 5, 6], vec![]));
+}
+
+#[test]
+fn a_batch_begun_ahead_is_told_apart_until_it_is_begun_by_its_own_word() {
+    let mut retained = sent(Keeps::UntilHandled, 2);
+    retained.handle_handled(2, 1).unwrap();
+    let ahead = |retained: &Retained, unwritten| {
+        let left = retained.unhandled(unwritten, true);
+        (numbers(&left), left.ahead.as_ref().map(number))
+    };
+    assert_eq!(ahead(&retained, 0), ((vec![], vec![]), Some(2)));
+    assert_eq!(ahead(&retained, 1), ((vec![], vec![2]), None), "nothing of it has left");
+    assert_eq!(numbers(&retained.unhandled(0, false)), (vec![2], vec![]));
+    retained.note(&batch(3));
+    assert_eq!(ahead(&retained, 0), ((vec![], vec![3]), Some(2)));
+    retained.handle_handled(0, 0).unwrap();
+    assert_eq!(ahead(&retained, 0), ((vec![2], vec![3]), None), "it has its own word now");
+    retained.handle_handled(2, 2).unwrap();
+    assert_eq!(ahead(&retained, 0), ((vec![], vec![]), None), "the fourth was not sent");
+    retained.note(&batch(4));
+    retained.note(&batch(5));
+    assert_eq!(ahead(&retained, 0), ((vec![], vec![5]), Some(4)));
+    // What ends a batch without beginning one says nothing of those that are begun.
+    retained.handle_handled(1, 0).unwrap();
+    retained.handle_handled(0, 1).unwrap();
+    assert_eq!(ahead(&retained, 0), ((vec![5], vec![]), None));
+}
+
+#[test]
+fn only_one_batch_is_begun_ahead_and_only_by_what_ends_another() {
+    let refused = Err(Misbehaved::BatchesNotSent(FrameKind::Handled));
+    assert_eq!(sent(Keeps::UntilHandled, 3).handle_handled(4, 0), refused);
+    assert_eq!(sent(Keeps::UntilHandled, 3).handle_handled(5, 3), refused);
+    assert_eq!(sent(Keeps::UntilHandled, 3).handle_handled(4, 4), refused, "it is not there");
+    assert_eq!(sent(Keeps::UntilHandled, 3).handle_handled(4, 3), Ok(()));
+}
+
+#[test]
+fn a_batch_begun_ahead_was_not_received() {
+    let mut handled = sent(Keeps::UntilHandled, 4);
+    handled.handle_handled(3, 2).unwrap();
+    assert_eq!(again(&mut handled, 1), Err(CannotResume::Forgotten));
+    assert_eq!(again(&mut handled, 2), Ok(vec![3, 4]));
+
+    let mut received = sent(Keeps::UntilReceived, 4);
+    received.handle_handled(5, 4).unwrap();
+    received.note(&batch(5));
+    received.handle_got(4).unwrap();
+    assert_eq!(again(&mut received, 4), Ok(vec![5]));
 }
 
 #[test]

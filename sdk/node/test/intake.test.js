@@ -4,6 +4,7 @@ import test from "node:test";
 import { Intake } from "../dist/esm/trunk/intake.js";
 import { encodeFrame } from "../dist/esm/trunk/encode.js";
 import { Writer } from "../dist/esm/trunk/writer.js";
+import { adoptFrame } from "./support/homes.js";
 
 function batch(...frames) {
   const writer = new Writer();
@@ -21,9 +22,10 @@ function setUp({ tellsBegun = true } = {}) {
   const receiver = {
     tellsBegun,
     handleBatch: (one) => log.push(["whole", one.length]),
-    countBatch: (one, isForApp) => {
-      log.push([isForApp ? "begun" : "counted", one.length]);
-      if (isForApp && state.blocks) outlet.isBlocked = true;
+    countBatch: (one, content) => {
+      log.push([content === "nothing" ? "counted" : "begun", one.length]);
+      state.content = content;
+      if (content !== "nothing" && state.blocks) outlet.isBlocked = true;
     },
     handleCounted: (one) => log.push(["handled", one.length]),
   };
@@ -123,4 +125,18 @@ test("a batch that cannot be read waits for no word", () => {
   const broken = Buffer.from([0x13, 0xff]);
   intake.take(broken);
   assert.deepEqual(log.at(-1), ["handled", broken.length]);
+});
+
+test("messages are found behind other frames, and sessions to adopt behind messages", () => {
+  const state = setUp();
+  const contents = [
+    [message("one"), "messages"],
+    [credit, "nothing"],
+    [Buffer.concat([credit, credit, message("one")]), "messages"],
+    [Buffer.concat([message("one"), batch(adoptFrame(2))]), "adoptions"],
+  ];
+  for (const [one, content] of contents) {
+    state.intake.take(one);
+    assert.equal(state.content, content);
+  }
 });

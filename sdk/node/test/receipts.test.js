@@ -96,6 +96,94 @@ test("an adopted session begins its batch, too: what the app does with it may en
   assert.deepEqual(end.take(), [{ type: "Handled", begun: 0, done: 2 }]);
 });
 
+const AHEAD = { ...REHOMES, handledAhead: true };
+const handled = (begun, done) => ({ type: "Handled", begun, done });
+
+/** A clock that stands still until it is moved. */
+function stopClock(t) {
+  const clock = { now: 1_000 };
+  t.mock.method(performance, "now", () => clock.now);
+  return clock;
+}
+
+test("what ends a turn begins the next batch if that is here: it needs no word of its own", (t) => {
+  stopClock(t);
+  const end = opened(AHEAD);
+  end.node(message(1, "a"));
+  assert.deepEqual(end.take(true), [handled(1, 0), handled(1, 1)]);
+  const seen = [];
+  end.onMessage = () => seen.push(...end.frames);
+  end.node(message(1, "b"));
+  assert.deepEqual([seen, end.isScheduled], [[], true]);
+  assert.deepEqual(end.take(true), [handled(1, 1)]);
+  end.node(message(1, "c"));
+  end.node(message(1, "d"));
+  assert.deepEqual(end.frames, [handled(1, 0)], "only the next one was begun");
+});
+
+test("an app server with time to spare begins nothing ahead, a busy one does", (t) => {
+  const clock = stopClock(t);
+  const end = opened(AHEAD);
+  const turnAfter = (ms) => {
+    clock.now += ms;
+    end.node(message(1, "a"));
+    const sent = end.take();
+    assert.ok(sent.length <= 2, "the word that it is begun, if it needs one, and that it is done");
+    return sent.at(-1);
+  };
+  for (let count = 0; count < 15; count++) assert.deepEqual(turnAfter(10), handled(0, 1), String(count));
+  for (let count = 0; count < 3; count++) assert.deepEqual(turnAfter(10), handled(1, 1), String(count));
+  assert.deepEqual(turnAfter(11), handled(0, 1), "the last word ahead was for this one");
+  assert.deepEqual(end.frames, []);
+  assert.deepEqual(turnAfter(0), handled(0, 1), "it has to be busy for a while again");
+});
+
+test("a batch without messages uses up the word ahead, and nothing is told that is told", (t) => {
+  const clock = stopClock(t);
+  const end = opened(AHEAD);
+  end.node(message(1, "a"));
+  end.take(true);
+  end.node({ type: "Credit", bytes: 1 });
+  assert.deepEqual([end.isScheduled, end.take()], [false, []]);
+  clock.now += 20;
+  end.node(message(1, "b"));
+  assert.deepEqual(end.take(), [handled(1, 0), handled(0, 2)]);
+  end.machine.outbound.send(1, 0, "hello");
+  assert.deepEqual(types(end.take()), ["Send"]);
+});
+
+test("an adopted session in a batch begun ahead still needs its word, once", (t) => {
+  stopClock(t);
+  const end = opened(AHEAD);
+  end.node(message(1, "a"));
+  end.take(true);
+  const seen = [];
+  const { onAdopt } = end.machine.host;
+  end.machine.host.onAdopt = (adopt) => {
+    seen.push(end.frames.splice(0));
+    onAdopt(adopt);
+  };
+  end.node(message(1, "b"), adoptFrame(2), adoptFrame(3));
+  assert.deepEqual(seen, [[handled(0, 0)], []]);
+  assert.deepEqual(end.take(), [handled(0, 1)]);
+});
+
+test("nothing is begun ahead while what was done waits for credit, nor with a node that does not take it", (t) => {
+  stopClock(t);
+  const end = opened({ ...AHEAD, credit: 1 });
+  end.onMessage = (number, text) => end.machine.outbound.send(number, 0, `re: ${text}`);
+  end.node(message(1, "overdraws"));
+  end.take(true);
+  end.node(message(1, "waits"));
+  assert.deepEqual(sum(told(end.take(true), "Handled"), "begun"), 0, "it was begun ahead");
+  end.node(message(1, "waits, too"));
+  assert.deepEqual(told(end.take(true), "Handled"), [handled(1, 0)]);
+
+  const old = opened(REHOMES);
+  old.node(message(1, "a"));
+  assert.deepEqual(old.take(true), [handled(1, 0), handled(0, 1)]);
+});
+
 test("messages for a session that is over do not begin anything", () => {
   const end = opened(REHOMES);
   end.machine.close(1, 5);

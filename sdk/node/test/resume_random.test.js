@@ -14,13 +14,20 @@ async function play(t, seed) {
   // The back-off's spread.
   t.mock.method(Math, "random", randomFrom(-seed));
   const upTo = (max) => Math.floor(random() * max);
-  const node = new ModelNode();
+  const rehome = seed % 2 === 0;
+  const node = new ModelNode({ takesAhead: seed % 4 === 0 });
   const heard = [];
+  /** The batch of each message. */
+  const batches = [];
   let machine;
   let ends = 0;
   const session = {
     accepted: false,
-    handleMessage: (text) => heard.push(Number(text.split(" ")[0])),
+    handleMessage: (text) => {
+      const number = Number(text.split(" ")[0]);
+      heard.push(number);
+      if (rehome) assert.ok(node.saidBegun >= batches[number], `seed ${seed}: ${number} is not begun`);
+    },
     handleTrunkLost: () => ends++,
   };
   const { trunk, counters } = trunkTo(
@@ -33,7 +40,7 @@ async function play(t, seed) {
         machine.accept(number, session, "", [], []);
       },
     },
-    { rehome: seed % 2 === 0 },
+    { rehome },
   );
   const turn = async () => {
     for (let count = 0; count < 4; count++) await new Promise(setImmediate);
@@ -64,6 +71,7 @@ async function play(t, seed) {
     },
     () => {
       const messages = Array.from({ length: 1 + upTo(4) }, () => message(1, `${asked++} ${filler()}`));
+      for (const _ of messages) batches.push(node.sent.length + 1);
       node.send(...messages);
     },
     () => node.wires.at(-1).toNode(upTo(400)),

@@ -10,7 +10,9 @@ use bytes::Bytes;
 pub(crate) struct Remains {
     /// Those that it may have handled, or has handled in part.
     pub(crate) doubtful: Vec<Bytes>,
-    /// Those that it has certainly not begun, all of them after the doubtful ones.
+    /// The one after them, of which it may have handled messages, and has not begun an adoption.
+    pub(crate) ahead: Option<Bytes>,
+    /// Those that it has certainly not begun, all of them after the others.
     pub(crate) unbegun: Vec<Bytes>,
     /// Set when there was more than could be kept: then any session of the trunk may have had a
     /// message in doubt.

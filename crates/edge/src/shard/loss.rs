@@ -36,6 +36,15 @@ struct Loss {
     only_others: bool,
 }
 
+/// Whether a lost app server had begun a batch.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Begun {
+    Yes,
+    /// It may have handled messages of it; it has not begun an adoption.
+    Ahead,
+    No,
+}
+
 /// What becomes of a session.
 enum Fate {
     /// It ends for a reason of its own.
@@ -226,18 +235,21 @@ impl Shard {
             return found;
         }
         for batch in &remains.doubtful {
-            self.sort_out(batch.clone(), true, &mut found);
+            self.sort_out(batch.clone(), Begun::Yes, &mut found);
+        }
+        if let Some(batch) = &remains.ahead {
+            self.sort_out(batch.clone(), Begun::Ahead, &mut found);
         }
         for batch in &remains.unbegun {
-            self.sort_out(batch.clone(), false, &mut found);
+            self.sort_out(batch.clone(), Begun::No, &mut found);
         }
-        self.sort_out(gone.trunk.with_outbox(Bytes::copy_from_slice), false, &mut found);
-        self.sort_out(Bytes::copy_from_slice(&gone.out), false, &mut found);
+        self.sort_out(gone.trunk.with_outbox(Bytes::copy_from_slice), Begun::No, &mut found);
+        self.sort_out(Bytes::copy_from_slice(&gone.out), Begun::No, &mut found);
         found
     }
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "no other frame says anything new")]
-    fn sort_out(&self, batch: Bytes, doubtful: bool, found: &mut HashMap<u32, UnderWay>) {
+    fn sort_out(&self, batch: Bytes, begun: Begun, found: &mut HashMap<u32, UnderWay>) {
         for frame in decode_batch(batch).map_while(Result::ok) {
             let Some(session) = frame.session() else { continue };
             if shard_of(session, self.shards) != usize::from(self.index) {
@@ -250,12 +262,12 @@ impl Shard {
                     found.remove(&index);
                 }
                 Frame::Adopt(_) => {
-                    let adopt_unseen = !doubtful;
+                    let adopt_unseen = begun != Begun::Yes;
                     found.insert(index, UnderWay { adopt_unseen, ..UnderWay::default() });
                 }
                 Frame::Message { binary, payload, .. } => {
                     let own = found.entry(index).or_default();
-                    if doubtful {
+                    if begun != Begun::No {
                         own.in_doubt = true;
                     } else {
                         // A copy, because a slice would keep the whole batch.

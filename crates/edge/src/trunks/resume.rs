@@ -244,6 +244,7 @@ impl TrunkTask {
         let unhandled = self.node.unhandled(self.out.unwritten(), stopped);
         Remains {
             doubtful: unhandled.doubtful,
+            ahead: unhandled.ahead,
             unbegun: unhandled.unbegun,
             incomplete: unhandled.incomplete,
         }

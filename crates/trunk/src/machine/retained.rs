@@ -51,6 +51,8 @@ pub struct Retained {
     begun: u64,
     done: u64,
     received: u64,
+    /// Set when the last batch that is begun was said to be before it came.
+    ahead: bool,
     /// Set when everything was forgotten, until that is asked for.
     has_forgotten: bool,
 }
@@ -60,6 +62,9 @@ pub struct Retained {
 pub struct Unhandled {
     /// The app server may have handled these.
     pub doubtful: Vec<Bytes>,
+    /// The app server may have handled the messages of this one, which comes after those; it has not
+    /// begun the sessions that it was to adopt.
+    pub ahead: Option<Bytes>,
     /// The app server cannot have begun these; they come after the others.
     pub unbegun: Vec<Bytes>,
     /// Set when there were more than could be kept: anything that was sent may be unhandled.
@@ -94,6 +99,7 @@ impl Retained {
             begun: 0,
             done: 0,
             received: 0,
+            ahead: false,
             has_forgotten: false,
         }
     }
@@ -127,17 +133,24 @@ impl Retained {
 
     /// Handles a `Got`.
     pub fn handle_got(&mut self, batches: u32) -> Result<(), Misbehaved> {
-        self.got = self.counted(FrameKind::Got, self.got, batches)?;
+        self.got = self.counted(FrameKind::Got, self.got, batches, self.sent)?;
         self.forget_confirmed();
         Ok(())
     }
 
-    /// Handles a `Handled`.
+    /// Handles a `Handled`. One that ends a batch may begin the next one ahead, before it has come.
     pub fn handle_handled(&mut self, begun: u32, done: u32) -> Result<(), Misbehaved> {
-        self.begun = self.counted(FrameKind::Handled, self.begun, begun)?;
-        self.done = self.counted(FrameKind::Handled, self.done, done)?;
+        let begun_max = self.sent + u64::from(done > 0);
+        let begun_before = self.begun;
+        self.begun = self.counted(FrameKind::Handled, self.begun, begun, begun_max)?;
+        self.done = self.counted(FrameKind::Handled, self.done, done, self.sent)?;
         if self.done > self.begun {
             return Err(Misbehaved::BatchesNotSent(FrameKind::Handled));
+        }
+        if done == 0 {
+            self.ahead = false;
+        } else if self.begun > begun_before || self.begun == self.done {
+            self.ahead = self.begun > self.done;
         }
         self.forget_confirmed();
         Ok(())
@@ -152,7 +165,7 @@ impl Retained {
             return Err(CannotResume::NeverSent);
         }
         // An end that has less than it has confirmed is not the one that confirmed.
-        if received + 1 < self.first || received < self.got.max(self.begun).max(self.received) {
+        if received + 1 < self.first || received < self.confirmed() {
             return Err(CannotResume::Forgotten);
         }
         self.received = received;
@@ -165,18 +178,27 @@ impl Retained {
     /// end. `stopped`: the app server begins nothing more, and what it said last has arrived.
     pub fn unhandled(&self, unwritten: u64, stopped: bool) -> Unhandled {
         let written = self.sent.saturating_sub(unwritten);
-        let doubtful = if stopped { self.begun.min(written) } else { written };
-        let number = |at: usize| self.first + u64::try_from(at).unwrap_or(u64::MAX);
-        let kept = self.batches.iter().enumerate().filter(|(at, _)| number(*at) > self.done);
-        let (before, behind): (Vec<_>, Vec<_>) = kept.partition(|(at, _)| number(*at) <= doubtful);
-        let own = |batches: Vec<(usize, &Bytes)>| {
-            batches.into_iter().map(|(_, batch)| batch.clone()).collect()
+        let ahead = (stopped && self.ahead && self.begun <= written).then_some(self.begun);
+        let doubtful = match ahead {
+            Some(ahead) => ahead - 1,
+            None if stopped => self.begun.min(written),
+            None => written,
         };
-        Unhandled {
-            doubtful: own(before),
-            unbegun: own(behind),
-            incomplete: self.first > self.done + 1,
+        let mut left = Unhandled { incomplete: self.first > self.done + 1, ..Unhandled::default() };
+        for (number, batch) in (self.first..).zip(&self.batches) {
+            if number <= self.done {
+                continue;
+            }
+            let batch = batch.clone();
+            if number <= doubtful {
+                left.doubtful.push(batch);
+            } else if ahead == Some(number) {
+                left.ahead = Some(batch);
+            } else {
+                left.unbegun.push(batch);
+            }
         }
+        left
     }
 
     /// Bytes that are kept, and what keeping them takes.
@@ -184,15 +206,26 @@ impl Retained {
         self.bytes
     }
 
-    fn counted(&self, kind: FrameKind, before: u64, more: u32) -> Result<u64, Misbehaved> {
+    fn counted(
+        &self,
+        kind: FrameKind,
+        before: u64,
+        more: u32,
+        max: u64,
+    ) -> Result<u64, Misbehaved> {
         let count = before + u64::from(more);
-        if count > self.sent { Err(Misbehaved::BatchesNotSent(kind)) } else { Ok(count) }
+        if count > max { Err(Misbehaved::BatchesNotSent(kind)) } else { Ok(count) }
+    }
+
+    /// The batches that the other end has certainly received.
+    fn confirmed(&self) -> u64 {
+        self.got.max(self.begun - u64::from(self.ahead)).max(self.received)
     }
 
     fn forget_confirmed(&mut self) {
         let confirmed = match self.keeps {
             Keeps::Nothing => return,
-            Keeps::UntilReceived => self.got.max(self.begun).max(self.received),
+            Keeps::UntilReceived => self.confirmed(),
             Keeps::UntilHandled => self.done,
         };
         while self.first <= confirmed {

@@ -9,6 +9,8 @@ export interface WelcomeInfo {
   readonly everyRequest: boolean;
   /** Names of frames that the node accepts beyond those of the first nodes. */
   readonly frames: ReadonlySet<string>;
+  /** Whether `Handled` may begin a batch before it has come. */
+  readonly handledAhead: boolean;
   /** How many namespaces may have a number at once. The first nodes do not say. */
   readonly namespacesMax: number;
   /** How the trunk can get another stream when this one breaks; undefined if it cannot. */
@@ -37,6 +39,7 @@ export function parseInfo(json: string): WelcomeInfo {
     warnings: list(info.warnings),
     everyRequest: info.everyRequest === true,
     frames: new Set(list(info.frames)),
+    handledAhead: info.handledAhead === true,
     resume: parseResume(info.resume),
     resumed: parseResumed(info.resumed),
     namespacesMax: typeof max === "number" && max > 0 ? max : Infinity,

@@ -6,13 +6,16 @@
 import { FrameType } from "./frames.js";
 import { Reader } from "./reader.js";
 
+/** What a batch has that the app may act on for good: nothing, messages, or also sessions to adopt. */
+export type Content = "nothing" | "messages" | "adoptions";
+
 /** What an intake needs of the machine. */
 export interface Receiver {
   /** Whether the node must know which batches are begun. */
   readonly tellsBegun: boolean;
   handleBatch(batch: Buffer): void;
-  /** Counts a batch. @param isForApp whether the node must be told first that it is begun */
-  countBatch(batch: Buffer, isForApp: boolean): void;
+  /** Counts a batch, and tells the node that it is begun if it has something for the app. */
+  countBatch(batch: Buffer, content: Content): void;
   /** Handles a batch that was counted. */
   handleCounted(batch: Buffer): void;
 }
@@ -84,7 +87,7 @@ export class Intake {
     if (!this.isBegun) {
       if (this.outlet?.isBlocked !== false) return false;
       this.isBegun = true;
-      this.receiver.countBatch(batch, isForApp(batch));
+      this.receiver.countBatch(batch, contentOf(batch));
     }
     // The word itself may be what the stream does not take.
     if (this.outlet?.isBlocked !== false) return false;
@@ -93,17 +96,20 @@ export class Intake {
   }
 }
 
-/** Whether a batch has something that the app may act on for good. A batch that cannot be read has not. */
-function isForApp(batch: Buffer): boolean {
+/** What a batch has for the app, as far as it can be read. */
+function contentOf(batch: Buffer): Content {
+  let content: Content = "nothing";
   try {
     const reader = new Reader(batch);
     while (reader.pos < reader.end) {
       const type = reader.u8("type");
-      if (type === FrameType.Message || type === FrameType.Adopt) return true;
-      reader.pos += reader.varint("length");
+      if (type === FrameType.Adopt) return "adoptions";
+      if (type === FrameType.Message) content = "messages";
+      const length = reader.varint("length");
+      reader.pos += length;
     }
   } catch {
     // The machine says what is wrong with it.
   }
-  return false;
+  return content;
 }

@@ -22,6 +22,7 @@ import {
   type Position,
 } from "./frames.js";
 import type { WelcomeInfo } from "./info.js";
+import type { Content } from "./intake.js";
 import { Outbound } from "./outbound.js";
 import type { MachineHost } from "./machine_types.js";
 import type { Counters } from "./outbound_types.js";
@@ -81,7 +82,7 @@ export class Machine {
    */
   start(welcome: FrameBodies["Welcome"], info: WelcomeInfo, rehomes = false): void {
     this.state = "open";
-    if (rehomes && info.frames.has("Handled")) this.receipts.start("handled");
+    if (rehomes && info.frames.has("Handled")) this.receipts.start("handled", info.handledAhead);
     else if (info.resume !== undefined && info.frames.has("Got")) this.receipts.start("got");
     this.outbound.open(welcome.credit, welcome.batchBytesMax, info);
   }
@@ -92,15 +93,14 @@ export class Machine {
   }
 
   handleBatch(batch: Buffer): void {
-    this.countBatch(batch, false);
+    this.countBatch(batch, "nothing");
     this.handleCounted(batch);
   }
 
-  /** Counts a batch. @param isForApp whether the node must be told first that it is begun */
-  countBatch(batch: Buffer, isForApp: boolean): void {
+  countBatch(batch: Buffer, content: Content): void {
     this.pulse.note();
     this.receipts.count(batch.length);
-    if (isForApp && this.state !== "ended") this.receipts.begin();
+    if (content !== "nothing" && this.state !== "ended") this.receipts.begin(content === "adoptions");
   }
 
   /** Handles a batch that was counted. */
@@ -122,20 +122,10 @@ export class Machine {
     if (this.processed >= WINDOW_BYTES / 2) this.giveCreditBack();
   }
 
-  /** Ends the turn, and sends what it has gathered. */
-  flush(): void {
-    this.receipts.endTurn();
+  /** Ends the turn, and sends what it has gathered. @param hasNext whether the next batch is here already */
+  flush(hasNext = false): void {
+    this.receipts.endTurn(hasNext);
     this.outbound.flush();
-  }
-
-  /**
-   * Ends the turn if the next batch is about to be handled: what this turn has gathered leaves with the word that the
-   * next batch is begun, in one write. Returns whether that is so; then call {@link Machine.flush} one turn later.
-   */
-  endTurnBeforeNext(): boolean {
-    if (!this.receipts.tellsBegun) return false;
-    this.receipts.endTurn();
-    return this.outbound.hasOutput;
   }
 
   /** Handles that the stream broke; another one may continue the trunk. */
@@ -311,7 +301,7 @@ export class Machine {
     if (session === undefined || session === CLOSING) return;
     if (!session.accepted)
       return this.fail(ErrorCode.protocol, `a Message came for session ${number} before its Accept`);
-    if (this.receipts.mustBegin) this.receipts.begin();
+    if (this.receipts.mustBegin) this.receipts.begin(false);
     this.counters.messagesReceived++;
     this.counters.bytesReceived += cost;
     try {
@@ -353,7 +343,7 @@ export class Machine {
         return this.handleOpen(frame, () => this.host.onOpen(frame));
       case "Adopt":
         // As before a message: the node must know of a session that ends this process, so that it is not given on.
-        if (this.receipts.mustBegin) this.receipts.begin();
+        if (this.receipts.tellsBegun) this.receipts.begin(true);
         return this.handleOpen(frame, () => this.host.onAdopt(frame));
       case "Close":
         return this.handleClose(frame);

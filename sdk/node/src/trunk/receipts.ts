@@ -9,6 +9,14 @@ import type { Outbound } from "./outbound.js";
 const UNTOLD_BATCHES_MAX = 64;
 const UNTOLD_BYTES_MAX = 256 * 1024;
 
+/**
+ * After so many turns, each of which ended so soon after the one before, the end of a turn begins the next batch ahead:
+ * then no batch of a busy app server needs a write of its own to be begun. If the process dies before that batch, the
+ * messages in it are in doubt and not untouched, so an app server with time to spare does not do it.
+ */
+const BUSY_TURNS = 16;
+const BUSY_MS_MAX = 10;
+
 /** What the node wants to be told: nothing, which batches were received (`Got`), or which were handled (`Handled`). */
 export type Telling = "nothing" | "got" | "handled";
 
@@ -23,6 +31,14 @@ export class Receipts {
   mustBegin = false;
   private readonly outbound: Outbound;
   private telling: Telling = "nothing";
+  /** Whether a batch may be begun before it has come. */
+  private takesAhead = false;
+  /** Whether the last batch that is begun was begun ahead. */
+  private isAhead = false;
+  /** When the last turn ended that told something, in milliseconds. */
+  private endedAt = -Infinity;
+  /** How many such turns in a row ended soon after the one before. */
+  private busyTurns = 0;
   /** How many batches the node was told of as received or begun, and as done. */
   private toldBegun = 0;
   private toldDone = 0;
@@ -34,8 +50,10 @@ export class Receipts {
     this.outbound = outbound;
   }
 
-  start(telling: Telling): void {
+  /** @param takesAhead whether the node allows it to begin a batch before it has come */
+  start(telling: Telling, takesAhead = false): void {
     this.telling = telling;
+    this.takesAhead = takesAhead && telling === "handled";
   }
 
   /** Whether the node is told when a batch is begun. */
@@ -56,14 +74,17 @@ export class Receipts {
   }
 
   /**
-   * Tells the node that the present batch is begun. This is with the stream before the app gets anything of the batch,
-   * and so reaches the node even if the app's process dies then.
+   * Tells the node that the present batch is begun, unless it knows. This is with the stream before the app gets anything
+   * of the batch, and so reaches the node even if the app's process dies then.
+   * @param isAdoption a batch that was begun ahead is not begun for the sessions in it that are to be adopted
    */
-  begin(): void {
+  begin(isAdoption: boolean): void {
     this.mustBegin = false;
     this.hasHandled = true;
+    if (this.toldBegun === this.received && !(isAdoption && this.isAhead)) return;
     this.outbound.handledAtOnce(this.received - this.toldBegun);
     this.toldBegun = this.received;
+    this.isAhead = false;
   }
 
   /** Whether the node must be told at the end of this turn even if nothing else is sent. */
@@ -71,23 +92,37 @@ export class Receipts {
     return this.hasHandled || (this.telling !== "nothing" && this.isMuch);
   }
 
-  /** Tells the node, in the batch that ends the turn, if one is sent anyway or {@link Receipts.isDue}. */
-  endTurn(): void {
-    if (!this.hasUntold) return;
-    if (this.isDue || this.outbound.hasOutput) this.tell();
+  /**
+   * Tells the node, in the batch that ends the turn, if one is sent anyway or {@link Receipts.isDue}.
+   * @param hasNext whether the next batch is here already
+   */
+  endTurn(hasNext: boolean): void {
+    if (!this.hasUntold || !(this.isDue || this.outbound.hasOutput)) return;
+    this.tell(this.takesAhead && this.beginsNext(hasNext));
   }
 
-  /** Tells the node all that it does not know yet. */
-  tell(): void {
-    const begun = this.received - this.toldBegun;
+  /** Tells the node all that it does not know yet. @param beginsNext whether the next batch is begun, too */
+  tell(beginsNext = false): void {
     const done = this.received - this.toldDone;
     if (done === 0 || this.telling === "nothing") return;
-    this.toldBegun = this.received;
+    const begins = beginsNext ? this.received + 1 : this.received;
+    const begun = begins - this.toldBegun;
+    this.toldBegun = begins;
     this.toldDone = this.received;
     this.untoldBytes = 0;
     this.hasHandled = false;
+    if (begun > 0) this.isAhead = beginsNext;
     if (this.telling === "got") this.outbound.got(done);
     else this.outbound.handled(begun, done);
+  }
+
+  private beginsNext(hasNext: boolean): boolean {
+    const now = performance.now();
+    this.busyTurns = now - this.endedAt <= BUSY_MS_MAX ? this.busyTurns + 1 : 0;
+    this.endedAt = now;
+    const isBusy = this.busyTurns >= BUSY_TURNS;
+    // What was done may have to wait for credit; then it cannot be said together with what is begun.
+    return (hasNext || isBusy) && this.outbound.heldBytes === 0;
   }
 
   private get isMuch(): boolean {

@@ -82,8 +82,6 @@ export class Trunk {
   private closed: { promise: Promise<void>; resolve: () => void } | undefined;
   private final = false;
   private flushed: (() => void)[] = [];
-  /** Whether the turn's batch waits for the next one to begin. */
-  private isPutOff = false;
   /** The machine that has asked its node for no more sessions: once is enough. */
   private drained: Machine | undefined;
   /** Settings that changed between `Hello` and `Welcome`. */
@@ -251,10 +249,7 @@ export class Trunk {
   private machineHost(): MachineHost {
     return {
       schedule: () => setImmediate(() => this.flush()),
-      transmit: (batch) => {
-        this.isPutOff = false;
-        this.life?.transmit(batch);
-      },
+      transmit: (batch) => this.life?.transmit(batch),
       onHang: (heldBytes, forMs) => this.hangs(heldBytes, forMs),
       onUnsent: (kind, sentence) => this.reportUnsent(kind, sentence),
       onOpen: (open) => this.host.onOpen(this.machine as Machine, open),
@@ -282,11 +277,7 @@ export class Trunk {
 
   private flush(): void {
     this.host.onTurnEnd();
-    if (!this.isPutOff && this.stream?.hasRead && this.machine?.endTurnBeforeNext()) {
-      this.isPutOff = true;
-      return void setImmediate(() => this.flush());
-    }
-    this.machine?.flush();
+    this.machine?.flush(this.stream?.hasRead);
     if (this.gap !== undefined || this.flushed.length === 0 || (this.machine?.outbound.heldBytes ?? 0) > 0) return;
     const callbacks = this.flushed;
     this.flushed = [];

@@ -19,7 +19,7 @@ export class MachineUnderTest {
   counters = { messagesSent: 0, bytesSent: 0, messagesReceived: 0, bytesReceived: 0, broadcasts: 0 };
 
   /** @param options.resume whether the node resumes trunks; @param options.rehomes whether sessions change app servers */
-  constructor({ frames = ALL_FRAMES, credit = 1 << 20, resume = false, rehomes = false } = {}) {
+  constructor({ frames = ALL_FRAMES, credit = 1 << 20, resume = false, rehomes = false, handledAhead = false } = {}) {
     const tell =
       (name) =>
       (...values) =>
@@ -54,6 +54,7 @@ export class MachineUnderTest {
       node: "n",
       version: "0",
       frames,
+      handledAhead,
       ...(resume && { resume: { trunk: "secret", ms: 2000 } }),
     });
     this.machine.start(
@@ -94,14 +95,14 @@ export class MachineUnderTest {
     this.machine.handleBatch(encodeBatch(frames));
   }
 
-  turn() {
+  turn(hasNext = false) {
     this.isScheduled = false;
-    this.machine.flush();
+    this.machine.flush(hasNext);
   }
 
-  /** The frames sent since the last call; ends the turn. */
-  take() {
-    this.turn();
+  /** The frames sent since the last call; ends the turn. @param hasNext whether the node's next batch is here already */
+  take(hasNext) {
+    this.turn(hasNext);
     return this.frames.splice(0);
   }
 

@@ -107,6 +107,8 @@ export class ModelNode {
   confirmed = 0;
   begun = 0;
   done = 0;
+  /** How many of those that are begun were begun ahead. */
+  ahead = 0;
   /** What the app server said, as numbers; how much it may still say, and the batches that it was not told of. */
   said = [];
   credit = 3_000;
@@ -121,8 +123,12 @@ export class ModelNode {
   /** What comes with `Welcome` in one batch, besides. */
   beside = [];
 
-  /** @param options.windowMs how long the node says that it waits */
-  constructor({ windowMs = 2 ** 30, pingIntervalMs = 2 ** 30 } = {}) {
+  /**
+   * @param options.windowMs how long the node says that it waits
+   * @param options.takesAhead whether batches may be begun before they have come
+   */
+  constructor({ windowMs = 2 ** 30, pingIntervalMs = 2 ** 30, takesAhead = false } = {}) {
+    this.takesAhead = takesAhead;
     this.windowMs = windowMs;
     this.pingIntervalMs = pingIntervalMs;
   }
@@ -146,10 +152,11 @@ export class ModelNode {
     assert.ok(credit > 0);
     const { resume } = JSON.parse(settings);
     const info = { node: "n", version: "0", frames: FRAMES, resume: { trunk: "secret", ms: this.windowMs } };
+    if (this.takesAhead) info.handledAhead = true;
     // An app server that never read the first Welcome opens another trunk.
     if (resume === undefined || this.forgets) {
       assert.ok(!this.isHeard || this.forgets, "a trunk that was up is continued");
-      Object.assign(this, { received: 0, sent: [], confirmed: 0, begun: 0, done: 0, unconfirmed: 0 });
+      Object.assign(this, { received: 0, sent: [], confirmed: 0, begun: 0, done: 0, ahead: 0, unconfirmed: 0 });
     } else {
       assert.equal(resume.trunk, "secret");
       assert.ok(resume.received >= this.confirmed && resume.received <= this.sent.length);
@@ -183,10 +190,19 @@ export class ModelNode {
     else if (frame.type === "Handled") {
       this.begun += frame.begun;
       this.done += frame.done;
-      this.confirmed = this.begun;
-      assert.ok(this.done <= this.begun);
+      assert.ok(this.done <= this.begun && this.done <= this.sent.length);
+      if (frame.done === 0) this.ahead = 0;
+      else if (frame.begun > 0) this.ahead = this.begun - this.done;
+      assert.ok(this.ahead <= (this.takesAhead ? 1 : 0), "at most one batch is begun ahead");
+      this.confirmed = this.begun - this.ahead;
     }
     assert.ok(this.confirmed <= this.sent.length, "no batch is confirmed that was never sent");
+  }
+
+  /** How many batches are begun, as far as that has left the app server. */
+  get saidBegun() {
+    const underWay = this.wires.at(-1).out.flatMap(({ batch, copy }) => framesOf(copy ?? batch));
+    return underWay.reduce((sum, frame) => sum + (frame.type === "Handled" ? frame.begun : 0), this.begun);
   }
 
   /** Sends frames as one batch, now or on the next stream. */

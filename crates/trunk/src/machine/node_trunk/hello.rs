@@ -67,6 +67,9 @@ impl<'a> NodeInfo<'a> {
             "namespaces_max": namespaces_max,
             "everyRequest": true,
         });
+        if self.frames.contains(&FrameKind::Handled) {
+            info["handledAhead"] = true.into();
+        }
         if let Some(ResumeInfo { trunk, window }) = self.resume {
             let ms = u64::try_from(window.as_millis()).unwrap_or(u64::MAX);
             info["resume"] = serde_json::json!({ "trunk": trunk, "ms": ms });

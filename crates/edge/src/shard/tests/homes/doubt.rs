@@ -47,6 +47,18 @@ fn a_message_that_may_have_been_handled_in_part_closes_its_session_and_no_other(
 }
 
 #[test]
+fn a_message_of_a_batch_begun_ahead_is_in_doubt_and_goes_to_nobody() {
+    let mut world = world();
+    let old = world.numbering_app("old");
+    let busy = world.settled(&old, "s", &[]);
+    world.app_records(&old, "o1", &[], "seen");
+    world.client_says(&busy, "4hello");
+    let ahead = Some(old.batch());
+    world.app_dies(&old, Remains { ahead, ..Remains::default() });
+    is_in_doubt(&mut world);
+}
+
+#[test]
 fn when_not_everything_that_was_sent_is_known_every_session_is_in_doubt() {
     let mut world = world();
     let old = world.numbering_app("old");
@@ -167,6 +179,21 @@ fn a_session_whose_new_app_server_dies_over_it_is_closed_and_not_handed_on() {
     assert_eq!(world.closed(CloseReason::AppServerLostInDoubt), 1);
     assert_eq!(world.restore(&third, "p-s", "o1").found, Found::No);
     assert_eq!(client.reads().last().map(String::as_str), Some("close"));
+}
+
+#[test]
+fn an_adoption_in_a_batch_begun_ahead_was_not_begun() {
+    let mut world = world();
+    let old = world.numbering_app("old");
+    let client = world.settled(&old, "s", &[]);
+    let new = world.numbering_app("new");
+    world.app_goes(&old);
+    let ahead = Some(new.batch());
+    let third = world.numbering_app("third");
+    world.app_dies(&new, Remains { ahead, ..Remains::default() });
+    world.pass(SECOND);
+    assert_eq!(third.adopt().session, client.number);
+    assert_eq!(world.rehomed("orphan", "lost"), 0);
 }
 
 #[test]

@@ -364,7 +364,10 @@ impl Play<'_> {
         if !is_certain {
             doubtful.append(&mut unbegun);
         }
-        let in_doubt = in_doubt(&doubtful);
+        // It may have said of the next batch before it came that it is begun.
+        let says_ahead = is_certain && !unbegun.is_empty() && self.choices.below(2) == 0;
+        let ahead = says_ahead.then(|| unbegun.remove(0));
+        let in_doubt = in_doubt(doubtful.iter().chain(&ahead));
         // Those that are still in the hands of the app server, as far as both ends know.
         let settled = server.uses.iter().filter(|(number, one)| {
             let slot = self.world.shard.slots.get(**number);
@@ -395,7 +398,7 @@ impl Play<'_> {
                 causes.insert(player.id);
             }
         }
-        self.world.app_dies(&server.app, Remains { doubtful, unbegun, incomplete: false });
+        self.world.app_dies(&server.app, Remains { doubtful, ahead, unbegun, incomplete: false });
         for (number, player, survives) in settled {
             let survives = survives && !causes.contains(&player);
             let slot = self.world.shard.slots.get(number);
@@ -407,9 +410,9 @@ impl Play<'_> {
 
 /// The numbers of sessions with a message in these batches.
 #[expect(clippy::wildcard_enum_match_arm, reason = "no other frame brings a message or a session")]
-fn in_doubt(batches: &[Bytes]) -> BTreeSet<u32> {
+fn in_doubt<'a>(batches: impl Iterator<Item = &'a Bytes>) -> BTreeSet<u32> {
     let mut numbers = BTreeSet::new();
-    for frame in batches.iter().cloned().flat_map(decode_batch).map_while(Result::ok) {
+    for frame in batches.cloned().flat_map(decode_batch).map_while(Result::ok) {
         match frame {
             Frame::Message { session, .. } => drop(numbers.insert(session.0)),
             // What came before was about an earlier session.
