@@ -26,14 +26,14 @@ export async function readiness(node) {
   return { status: answer.status, causes: codes(causes), notes: codes(notes) };
 }
 
-/** Waits until each of these nodes has a number and a link to each of the others, and to nobody else. */
+/** Waits until each of these nodes reaches NATS, has a number, and a link to each of the others and to nobody else. */
 export async function complete(nodes) {
   await until(`${nodes.length} nodes with links to one another`, async () => {
     const all = await Promise.all(nodes.map(clusterOf));
     const ids = all.map(({ node }) => node).sort();
-    return all.every(({ node, number, members }) => {
+    return all.every(({ node, number, members, nats }) => {
       const up = members.filter(({ presence }) => presence === "up").map((member) => member.node);
-      return number !== null && [node, ...up].sort().join() === ids.join();
+      return nats.reached && number !== null && [node, ...up].sort().join() === ids.join();
     });
   });
 }

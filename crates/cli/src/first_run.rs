@@ -33,6 +33,13 @@ Trunkline is ready for development.
         }
         None => text.push_str("Admin: off\n"),
     }
+    if let Some(cluster) = &config.cluster {
+        let _ = writeln!(
+            text,
+            "  Cluster: {}, through {}; start further nodes with the same --cluster and other ports.",
+            cluster.name, cluster.servers
+        );
+    }
     if key_is_set {
         text.push_str("  App servers need the key that you configured, in TRUNKLINE_KEY.\n");
     } else {

@@ -79,7 +79,7 @@ impl Cluster {
         let joined = Self { shared: shared.clone(), strict: cluster.strict, bus: figures };
         let edge = ClusterConfig {
             identity,
-            mesh: trunkline_mesh::Config::default(),
+            mesh: mesh_config(config),
             key: ClusterKey::new(cluster.key.0.clone().into_bytes()),
             seed: getrandom::u64()?,
             open: Box::new(move || Ok(bus::open(settings, of_bus))),
@@ -108,4 +108,13 @@ impl Cluster {
         let collector = ClusterCollector::new(self.shared.clone(), self.bus.clone());
         registry.register_collector(Box::new(collector));
     }
+}
+
+/// The longest frame holds what waits for one client, or a message of one.
+fn mesh_config(config: &Config) -> trunkline_mesh::Config {
+    const AROUND_BYTES: usize = 1 << 20;
+    let limits = &config.settings.limits;
+    let longest = 2 * limits.outbox_bytes_max.max(limits.trunk_batch_bytes_max) + AROUND_BYTES;
+    let mesh = trunkline_mesh::Config::default();
+    trunkline_mesh::Config { frame_bytes_max: mesh.frame_bytes_max.max(longest), ..mesh }
 }

@@ -15,7 +15,7 @@ pub(crate) struct Causes {
 pub(super) fn judge(seen: &Seen, strict: bool) -> Causes {
     let mut judged = Causes::default();
     let away = seen.bus.away.as_deref();
-    if seen.joined.is_none() {
+    if !seen.has_joined {
         let message = match away {
             Some(cause) => format!("the node has not joined its cluster: NATS is away ({cause})"),
             None => "the node is joining its cluster, which takes about three seconds".into(),
@@ -47,8 +47,6 @@ pub(super) fn judge(seen: &Seen, strict: bool) -> Causes {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
     use super::*;
 
     fn seen() -> Seen {
@@ -75,7 +73,7 @@ mod tests {
         assert_eq!(codes(&seen, false), (vec!["joining"], vec![]));
         seen.bus.away = None;
         assert_eq!(codes(&seen, false), (vec!["joining"], vec![]));
-        seen.joined = Some(Instant::now());
+        seen.has_joined = true;
         assert_eq!(codes(&seen, false), (vec!["app_servers_awaited"], vec![]));
         seen.has_app_servers = true;
         assert_eq!(codes(&seen, false), (vec![], vec![]));
@@ -84,7 +82,7 @@ mod tests {
     #[test]
     fn a_node_without_nats_stays_ready_unless_it_is_strict() {
         let mut seen = seen();
-        seen.joined = Some(Instant::now());
+        seen.has_joined = true;
         seen.has_app_servers = true;
         seen.bus.away = Some("refused".into());
         assert_eq!(codes(&seen, false), (vec![], vec!["nats_away"]));

@@ -58,8 +58,8 @@ pub(super) struct Seen {
     pub(super) number: Option<u16>,
     pub(super) former_numbers: Vec<u16>,
     pub(super) state: NodeState,
-    /// When the node got its first number.
-    pub(super) joined: Option<Instant>,
+    /// Whether the node has had a number.
+    pub(super) has_joined: bool,
     /// Whether the app servers of all peers have had a trunk here, or were waited for long enough.
     pub(super) has_app_servers: bool,
     pub(super) bus: BusState,
@@ -84,7 +84,7 @@ impl Seen {
             number: None,
             former_numbers: Vec::new(),
             state: NodeState::Joining,
-            joined: None,
+            has_joined: false,
             has_app_servers: false,
             bus: BusState { away: Some("not reached yet".into()), since: at },
             peers: Vec::new(),

@@ -12,6 +12,8 @@ use super::seen::{Peer, Shared};
 
 /// How long the app servers that peers have are waited for.
 const APP_SERVERS_WAIT_MAX: Duration = Duration::from_secs(5);
+/// The shortest such wait: links to the peers that were heard before open within it.
+const APP_SERVERS_WAIT_MIN: Duration = Duration::from_millis(500);
 /// How long a node that has left is listed as one that has.
 const LEFT_LISTED: Duration = Duration::from_secs(60);
 
@@ -19,15 +21,17 @@ const LEFT_LISTED: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(super) struct NodeWitness {
     shared: Shared,
+    /// When the node got its first number.
+    joined: Option<Timestamp>,
 }
 
 impl NodeWitness {
     pub(super) fn new(shared: Shared) -> Self {
-        Self { shared }
+        Self { shared, joined: None }
     }
 
     /// Looks at everything again.
-    fn look(&self, now: Timestamp, mesh: &Mesh) {
+    fn look(&mut self, now: Timestamp, mesh: &Mesh) {
         let own_hubs = mesh.identity().hubs_digest;
         let peer = |member: Member| Peer {
             same_hubs: member.hubs_digest == own_hubs,
@@ -38,19 +42,22 @@ impl NodeWitness {
         let peers: Vec<Peer> = mesh.members().map(peer).collect();
         let departed: Vec<Peer> = mesh.departed().map(peer).collect();
         self.shared.list(nodes(mesh, &peers, &departed));
-        let at = Instant::now();
+        if mesh.number().is_some() {
+            self.joined.get_or_insert(now);
+        }
+        let waited = self.joined.map(|joined| now.since(joined));
+        let has_app_servers = waited.is_some_and(|waited| {
+            waited >= APP_SERVERS_WAIT_MAX
+                || waited >= APP_SERVERS_WAIT_MIN && shares_app_servers(mesh, &peers)
+        });
         self.shared.change(|seen| {
-            seen.at = at;
+            seen.at = Instant::now();
             seen.number = mesh.number();
             seen.former_numbers = mesh.numbers().iter().skip(1).copied().collect();
             seen.state = mesh.state();
-            if seen.number.is_some() {
-                seen.joined.get_or_insert(at);
-            }
-            seen.has_app_servers |= seen.joined.is_some_and(|joined| {
-                at.duration_since(joined) >= APP_SERVERS_WAIT_MAX
-                    || shares_app_servers(mesh, &peers)
-            });
+            seen.has_joined = waited.is_some();
+            // What comes and goes later is no reason.
+            seen.has_app_servers |= has_app_servers;
             seen.peers = peers;
             seen.departed = departed;
             seen.stats = mesh.stats();
@@ -221,5 +228,155 @@ fn of_death(cause: DeathCause) -> &'static str {
         DeathCause::Silent => "a node is gone: nothing came from it for too long",
         DeathCause::Unreachable => "a node is gone: NATS says that it no longer listens",
         DeathCause::Replaced => "a node is gone: another process runs under its name",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use trunkline_mesh::{
+        BusEvent, ClusterKey, Config, Destination, Identity, Load, Stats, Transmit,
+    };
+
+    use super::super::seen::Seen;
+    use super::*;
+
+    struct Node {
+        mesh: Mesh,
+        witness: NodeWitness,
+    }
+
+    impl Node {
+        fn new(id: &str, incarnation: u64, hubs: u8) -> Self {
+            let identity = Identity {
+                cluster: "eu".into(),
+                node_id: id.into(),
+                incarnation,
+                number: None,
+                advertise: format!("http://{id}"),
+                version: "9.9.9".into(),
+                hubs_digest: [hubs; 8],
+            };
+            let shared = Shared::new(Seen::new(&identity));
+            let key = ClusterKey::new("the key of this cluster");
+            let start = Timestamp::ORIGIN;
+            let mut mesh = Mesh::new(start, identity, &key, Config::default(), incarnation);
+            mesh.handle_bus(start, BusEvent::Connected { payload_max: 1 << 20 });
+            Self { mesh, witness: NodeWitness::new(shared) }
+        }
+
+        fn seen(&self) -> std::sync::Arc<Seen> {
+            self.witness.shared.get()
+        }
+
+        fn list(&self) -> Vec<(String, Listed)> {
+            let seen = self.seen();
+            let nodes = nodes(&self.mesh, &seen.peers, &seen.departed);
+            nodes.into_iter().map(|node| (node.id, node.state)).collect()
+        }
+    }
+
+    /// Lets time pass for nodes whose datagrams all arrive at once.
+    fn pass(nodes: &mut [Node], now: &mut Timestamp, span: Duration) {
+        let end = *now + span;
+        while *now < end {
+            *now = *now + Duration::from_millis(10);
+            let mut sent = Vec::new();
+            for (at, node) in nodes.iter_mut().enumerate() {
+                node.mesh.handle_timeout(*now);
+                while let Some(transmit) = node.mesh.poll_transmit(*now) {
+                    if let Transmit::Publish { to, payload } = transmit {
+                        sent.push((at, to, payload));
+                    }
+                }
+            }
+            for (from, to, payload) in sent {
+                let (lane, wanted) = match to {
+                    Destination::Everybody => (None, None),
+                    Destination::Node { incarnation, lane, .. } => (Some(lane), Some(incarnation)),
+                };
+                for (at, node) in nodes.iter_mut().enumerate() {
+                    let own = node.mesh.identity().incarnation;
+                    if at != from && wanted.is_none_or(|wanted| wanted == own) {
+                        let payload = payload.clone();
+                        node.mesh.handle_bus(*now, BusEvent::Datagram { lane, payload });
+                    }
+                }
+            }
+            for node in nodes.iter_mut() {
+                while let Some(event) = node.mesh.poll_event() {
+                    node.witness.saw(*now, &node.mesh, &event);
+                }
+            }
+        }
+        for node in nodes {
+            node.witness.looked(*now, &node.mesh, &Relayed { asked: 3, ..Relayed::default() });
+        }
+    }
+
+    const JOIN: Duration = Duration::from_secs(4);
+
+    #[test]
+    fn who_is_there_is_seen_counted_and_listed() {
+        let mut now = Timestamp::ORIGIN;
+        let mut nodes =
+            vec![Node::new("n-1", 1, 7), Node::new("n-2", 2, 7), Node::new("n-3", 3, 8)];
+        assert_eq!(nodes[0].list(), []);
+        pass(&mut nodes, &mut now, JOIN);
+        let seen = nodes[0].seen();
+        assert_eq!(seen.number, nodes[0].mesh.number());
+        let hubs: Vec<_> =
+            seen.peers.iter().map(|peer| (&*peer.member.node_id, peer.same_hubs)).collect();
+        assert_eq!(hubs, [("n-2", true), ("n-3", false)]);
+        assert_eq!((seen.counts.joined, seen.relayed.asked), (2, 3));
+        assert_ne!(seen.stats, Stats::default());
+        let up = |id: &str| (id.to_owned(), Listed::Up);
+        assert_eq!(nodes[1].list(), [up("n-2"), up("n-1"), up("n-3")]);
+
+        // One drains and leaves; the other falls silent.
+        nodes[1].mesh.set_state(now, NodeState::Draining);
+        pass(&mut nodes, &mut now, Duration::from_millis(200));
+        assert_eq!(nodes[0].list()[1], ("n-2".into(), Listed::Draining));
+        nodes[1].mesh.set_state(now, NodeState::Leaving);
+        pass(&mut nodes, &mut now, Duration::from_millis(200));
+        nodes.truncate(1);
+        pass(&mut nodes, &mut now, Duration::from_secs(6));
+        assert_eq!(nodes[0].list(), [up("n-1"), ("n-2".into(), Listed::Left)]);
+        let counts = nodes[0].seen().counts;
+        assert_eq!((counts.left, counts.suspected, counts.silent), (1, 1, 1));
+        pass(&mut nodes, &mut now, LEFT_LISTED);
+        assert_eq!(nodes[0].list(), [up("n-1")]);
+    }
+
+    #[test]
+    fn a_node_that_came_back_under_its_name_is_listed_as_it_is() {
+        let mut now = Timestamp::ORIGIN;
+        let mut nodes = vec![Node::new("n-1", 1, 7), Node::new("n-2", 2, 7)];
+        pass(&mut nodes, &mut now, JOIN);
+        nodes[1].mesh.set_state(now, NodeState::Leaving);
+        pass(&mut nodes, &mut now, Duration::from_millis(200));
+        nodes[1] = Node::new("n-2", 3, 7);
+        pass(&mut nodes, &mut now, JOIN);
+        assert_eq!(nodes[0].list()[1..], [("n-2".to_owned(), Listed::Up)]);
+    }
+
+    #[test]
+    fn app_servers_of_peers_are_waited_for() {
+        let mut now = Timestamp::ORIGIN;
+        let mut nodes = vec![Node::new("n-1", 1, 7), Node::new("n-2", 2, 7)];
+        let load = |digest| Load { app_servers_digest: [digest; 8], ..Load::default() };
+        nodes[0].mesh.set_load(now, load(5));
+        pass(&mut nodes, &mut now, JOIN);
+        // The node that has them waits for nobody; the other one has none yet.
+        assert_eq!(
+            nodes.iter().map(|n| n.seen().has_app_servers).collect::<Vec<_>>(),
+            [true, false]
+        );
+        nodes[1].mesh.set_load(now, load(5));
+        pass(&mut nodes, &mut now, Duration::from_millis(100));
+        assert!(nodes[1].seen().has_app_servers);
+        // What comes and goes later is no reason.
+        nodes[1].mesh.set_load(now, load(6));
+        pass(&mut nodes, &mut now, Duration::from_millis(100));
+        assert!(nodes[1].seen().has_app_servers);
     }
 }
