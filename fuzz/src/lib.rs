@@ -4,6 +4,7 @@
 pub mod azure;
 pub mod edge;
 pub mod engineio;
+pub mod mesh;
 pub mod socketio;
 pub mod switchboard;
 pub mod token;
@@ -32,6 +33,8 @@ pub const TARGETS: &[Target] = &[
         run: engineio::operations,
         seeds: engineio::OPERATIONS_SEEDS,
     },
+    Target { name: "mesh_decode", run: mesh::decode, seeds: mesh::DECODE_SEEDS },
+    Target { name: "mesh_operations", run: mesh::operations, seeds: mesh::OPERATIONS_SEEDS },
     Target { name: "socketio_parse", run: socketio::parse_encode, seeds: socketio::PARSE_SEEDS },
     Target {
         name: "switchboard_operations",
