@@ -22,12 +22,12 @@ const unlessPlain = PLAIN ? describe.skip : describe;
 
 /** A cluster behind round robin, its app servers and clients. */
 class ClusterWorld extends World {
-  static async start({ nodes, servers }) {
+  static async start({ nodes, servers, options, trunkline }) {
     const world = new ClusterWorld();
     try {
       world.cluster = await Cluster.start({ nodes });
       world.nodes = world.cluster.nodes;
-      for (const name of servers) await world.startApp({ name });
+      for (const name of servers) await world.startApp({ name, options, trunkline });
       await world.cluster.trunks(servers.length);
       return world;
     } catch (error) {
@@ -198,6 +198,82 @@ unlessPlain("two nodes, two app servers", () => {
     } finally {
       child.kill("SIGKILL");
     }
+  });
+});
+
+unlessPlain("two nodes, and an app with everything that requests may need", () => {
+  const ORIGIN = "https://app.example";
+  let world;
+  let other;
+  before(async () => {
+    const options = { allowEIO3: true, cors: { origin: ORIGIN, credentials: true }, cookie: true };
+    world = await ClusterWorld.start({ nodes: 2, servers: ["amber"], options, trunkline: { everyRequest: true } });
+    other = world.nodes[1];
+    await world.app("amber").run(({ io }) => {
+      io.engine.use((request, response, next) => {
+        response.setHeader("x-seen", `${request.method} ${Boolean(request._query?.sid)}`);
+        next();
+      });
+      io.engine.on("headers", (headers) => (headers["x-every"] = "1"));
+      let made = 0;
+      io.engine.generateId = () => `id-${process.pid}-${++made}`;
+    });
+  });
+  after(() => world?.stop());
+
+  /** A session of the first node, and requests for it at the other one. */
+  async function session(query = {}) {
+    const opened = await PollingSession.open(world.nodes[0].port, { query });
+    const there = (method, options) => request(other.port, method, engineUrl({ ...query, sid: opened.sid }), options);
+    return { opened, there };
+  }
+
+  test("headers are those of the app: CORS, middlewares, events; ids are the app's own", async () => {
+    const { opened, there } = await session();
+    assert.match(opened.sid, /^id-\d+-\d+$/);
+    const posted = await there("POST", { body: "40", headers: { origin: ORIGIN } });
+    assert.deepEqual([posted.status, posted.body], [200, "ok"]);
+    assert.equal(posted.headers["access-control-allow-origin"], ORIGIN);
+    assert.equal(posted.headers["x-seen"], "POST true");
+    const polled = await there("GET", { headers: { origin: ORIGIN } });
+    assert.match(polled.body, /^40\{/);
+    assert.equal(polled.headers["access-control-allow-origin"], ORIGIN);
+    assert.equal(polled.headers["x-seen"], "GET true");
+    assert.equal(polled.headers["x-every"], opened.response.headers["x-every"]);
+    const preflight = await there("OPTIONS", {
+      headers: { origin: ORIGIN, "access-control-request-method": "POST" },
+    });
+    assert.equal(preflight.status, 204);
+    assert.equal(preflight.headers["access-control-allow-origin"], ORIGIN);
+  });
+
+  test("a long answer is compressed by the node that gives it", async () => {
+    const { there } = await session();
+    await there("POST", { body: "40" });
+    assert.match((await there("GET")).body, /^40\{/);
+    await there("POST", { body: `420["echo","${"x".repeat(5_000)}"]` });
+    const answer = await there("GET", { headers: { "accept-encoding": "gzip" } });
+    assert.equal(answer.headers["content-encoding"], "gzip");
+  });
+
+  test("clients of revision 3, with payloads of their own, bytes and scripts", async () => {
+    const { port } = world.nodes[0];
+    const opened = await request(port, "GET", engineUrl({ EIO: "3" }), {});
+    const { sid } = JSON.parse(/\{.*?\}/.exec(opened.body)[0]);
+    const there = (method, body) => request(other.port, method, engineUrl({ EIO: "3", sid }), { body });
+    assert.equal((await there("POST", "1:2")).body, "ok", "it pings");
+    assert.match((await there("GET")).body, /1:3/);
+    assert.equal((await there("POST", "1:1")).body, "ok", "it closes");
+    await until("the end", async () => (await there("GET")).status === 400);
+
+    const query = { EIO: "3", j: "5", b64: "1" };
+    const script = await request(port, "GET", engineUrl(query), {});
+    assert.match(script.body, /^___eio\[5\]\(/);
+    const id = /sid\\":\\"(.*?)\\"/.exec(script.body)[1];
+    const form = { body: "d=1%3A2", headers: { "content-type": "application/x-www-form-urlencoded" } };
+    assert.equal((await request(other.port, "POST", engineUrl({ ...query, sid: id }), form)).body, "ok");
+    const answer = await request(other.port, "GET", engineUrl({ ...query, sid: id }), {});
+    assert.match(answer.body, /^___eio\[5\]\(".*1:3/);
   });
 });
 

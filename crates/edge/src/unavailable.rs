@@ -50,22 +50,23 @@ impl Unavailable {
         matches!(self, Self::MemoryFull | Self::StreamsFull)
     }
 
+    pub(crate) const ALL: [Self; 11] = [
+        Self::AppServerSilent,
+        Self::CannotMove,
+        Self::Draining,
+        Self::HandshakesFull,
+        Self::Joining,
+        Self::MemoryFull,
+        Self::MeshDown,
+        Self::NoAppServer,
+        Self::OwnerLost,
+        Self::SessionsFull,
+        Self::StreamsFull,
+    ];
+
     /// The reason with this slug; `None` for one that only a newer node knows.
     pub(crate) fn of_slug(slug: &str) -> Option<Self> {
-        let all = [
-            Self::AppServerSilent,
-            Self::CannotMove,
-            Self::Draining,
-            Self::HandshakesFull,
-            Self::Joining,
-            Self::MemoryFull,
-            Self::MeshDown,
-            Self::NoAppServer,
-            Self::OwnerLost,
-            Self::SessionsFull,
-            Self::StreamsFull,
-        ];
-        all.into_iter().find(|one| one.slug() == slug)
+        Self::ALL.into_iter().find(|one| one.slug() == slug)
     }
 
     pub(crate) fn slug(self) -> &'static str {

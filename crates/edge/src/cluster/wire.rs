@@ -165,3 +165,87 @@ pub(super) fn refusal_from(mesh::Refused { code, context }: mesh::Refused) -> Re
 pub(super) fn fault(fault: &str) -> &'static str {
     POST_FAULTS.into_iter().find(|known| *known == fault).unwrap_or(POST_FAULTS[0])
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::reply;
+
+    fn header(name: &str, value: &str) -> Header {
+        Header { name: Str::from(name.to_owned()), value: Str::from(value.to_owned()) }
+    }
+
+    #[test]
+    fn an_answer_of_another_node_is_what_its_shard_gave() {
+        let lasting: Arc<[Header]> = Arc::from(vec![header("x-every", "é")]);
+        let refusal = || Refusal {
+            error: HandshakeError::BadRequest,
+            context: r#"{"name":"TRANSPORT_MISMATCH"}"#.into(),
+        };
+        let payload = |content_type, jsonp: Option<&str>| {
+            Answer::Payload(Box::new(Payload {
+                content_type,
+                body: Bytes::from_static(b"4a"),
+                compress: content_type == ContentType::Text,
+                jsonp: jsonp.map(Box::from),
+                lasting: Some(Arc::clone(&lasting)),
+                first: vec![header("set-cookie", "io=1"), header("set-cookie", "b=2")],
+                flight: None,
+            }))
+        };
+        let answers = [
+            payload(ContentType::Text, None),
+            payload(ContentType::Binary, Some("7")),
+            Answer::Ok { lasting: None },
+            Answer::Ok { lasting: Some(Arc::clone(&lasting)) },
+            Answer::Status(413),
+            Answer::Refused(refusal()),
+            Answer::Unavailable(Unavailable::Draining),
+            Answer::Abort,
+        ];
+        for given in answers {
+            let shown = format!("{given:?}");
+            assert_eq!(format!("{:?}", answer_from(answer(given))), shown);
+        }
+        assert!(matches!(answer(Answer::Relayed(no_response())), mesh::Answer::Abort));
+    }
+
+    fn no_response() -> trunkline_trunk::Response {
+        trunkline_trunk::Response { status: 200, headers: Vec::new(), body: Bytes::new() }
+    }
+
+    #[test]
+    fn every_reason_for_a_503_and_every_fault_of_a_post_has_a_word_on_the_wire() {
+        for why in Unavailable::ALL {
+            assert_eq!(Unavailable::of_slug(why.slug()), Some(why));
+        }
+        assert_eq!(Unavailable::of_slug("from a newer node"), None);
+        for known in POST_FAULTS {
+            assert_eq!(fault(known), known);
+        }
+        assert_eq!(fault("from a newer node"), POST_FAULTS[0]);
+    }
+
+    #[test]
+    fn the_bounds_of_a_post_travel_unchanged() {
+        let (_cutter, cut) = reply::pair();
+        let bounds = PostBounds {
+            bytes_max: 1_000_001,
+            chunks_max: 77,
+            timeout: Duration::from_millis(12_345),
+        };
+        let key = SlotKey::here(1, 2, 3);
+        let (on_wire, kept) = begun(PostBegun::Wanted { key, bounds, jsonp: true, cut });
+        let (kept_key, cut) = kept.expect("the owner keeps its key");
+        assert_eq!(kept_key, key);
+        let there = SlotKey { elsewhere: true, ..key };
+        let PostBegun::Wanted { key, bounds: got, jsonp, .. } = begun_from(on_wire, there, cut)
+        else {
+            panic!("it is wanted");
+        };
+        assert!(key == there && jsonp);
+        assert_eq!(format!("{got:?}"), format!("{bounds:?}"));
+    }
+}

@@ -31,6 +31,10 @@ pub(super) const REQUESTS_REFUSED: &[&str] = &[
     "streams_full",
     "memory_full",
     "draining",
+    "joining",
+    "mesh_down",
+    "owner_lost",
+    "cannot_move",
     "hub_unknown",
     "path_unknown",
     "payload_in_pieces",
@@ -55,6 +59,7 @@ pub(super) const HANDSHAKES: &[&str] = &[
     "streams_full",
     "memory_full",
     "draining",
+    "joining",
 ];
 
 pub(super) const MISBEHAVIOUR: &[&str] = &[
