@@ -8,13 +8,26 @@ import { delimiter, join } from "node:path";
 import { Log } from "./log.mjs";
 import { until } from "./wait.mjs";
 
-/** A port that is free now. */
+/** Below the ports that the system gives to clients and to servers that ask for any port. */
+const PORTS = { from: 10_000, count: 22_000 };
+const given = new Set();
+
+/** A port that is free now, and that nobody is given by accident before its server has started. */
 export async function freePort() {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address();
-  await new Promise((done) => server.close(done));
-  return port;
+  for (;;) {
+    const port = PORTS.from + Math.floor(Math.random() * PORTS.count);
+    if (given.has(port)) continue;
+    const server = createServer();
+    const listening = once(server, "listening").then(
+      () => true,
+      () => false,
+    );
+    server.listen(port, "127.0.0.1");
+    if (!(await listening)) continue;
+    given.add(port);
+    await new Promise((done) => server.close(done));
+    return port;
+  }
 }
 
 /** The path of a program: Debian keeps servers outside of ordinary users' search path. */
