@@ -5,7 +5,7 @@ import { existsSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { findScripts } from "./lib/scripts.mjs";
-import { TRUNKLINE_BIN } from "./lib/targets.mjs";
+import { TRUNKLINE_BIN } from "./lib/node.mjs";
 
 const here = path.dirname(fileURLToPath(import.meta.url));
 const page = path.join(here, "../docs/compatibility.md");

@@ -1,11 +1,13 @@
 // node run.mjs [--target npm|trunkline|both] [--only PATTERN] [--lanes N] [--again] [--show] [--app-servers 1|2]
-// [--threads N]
+// [--threads N] [--nodes N] [--recorded]
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { nats } from "../testing/daemon.mjs";
+import { TRUNKLINE_BIN } from "./lib/node.mjs";
 import { findScripts } from "./lib/scripts.mjs";
-import { Lane, TRUNKLINE_BIN } from "./lib/targets.mjs";
+import { Lane } from "./lib/targets.mjs";
 import { Tools } from "./lib/tools.mjs";
 import { Transcript, compare } from "./lib/transcript.mjs";
 
@@ -21,6 +23,8 @@ const { values: flags } = parseArgs({
     show: { type: "boolean", default: false },
     "app-servers": { type: "string", default: "1" },
     threads: { type: "string", default: "1" },
+    nodes: { type: "string", default: "1" },
+    recorded: { type: "boolean", default: false },
   },
 });
 
@@ -29,13 +33,30 @@ if (!targets) throw new Error(`--target is npm, trunkline or both, not "${flags.
 if (targets.includes("trunkline") && !existsSync(TRUNKLINE_BIN)) {
   throw new Error(`${TRUNKLINE_BIN} is missing: build it with "cargo build --release", or set TRUNKLINE_BIN`);
 }
-const setup = { appServers: Number(flags["app-servers"]), threads: Number(flags.threads) };
+const setup = {
+  appServers: Number(flags["app-servers"]),
+  threads: Number(flags.threads),
+  nodes: Number(flags.nodes),
+};
 if (![1, 2].includes(setup.appServers)) throw new Error(`--app-servers is 1 or 2, not "${flags["app-servers"]}"`);
 if (!(setup.threads >= 1)) throw new Error(`--threads is a number from 1, not "${flags.threads}"`);
+if (!(setup.nodes >= 1)) throw new Error(`--nodes is a number from 1, not "${flags.nodes}"`);
+const broker = setup.nodes > 1 && targets.includes("trunkline") ? await nats() : undefined;
+setup.broker = broker && `nats://127.0.0.1:${broker.port}`;
+/** Transcripts of npm's last whole run, in place of a new run. */
+const recorded = flags.recorded ? new Map(readResults("npm").map((one) => [one.script, one])) : undefined;
 const differences = JSON.parse(readFileSync(path.join(here, "differences.json"), "utf8"));
+
+function readResults(name) {
+  const file = path.join(here, `results/${name}.json`);
+  if (!existsSync(file)) throw new Error(`${file} is missing: a whole run without --recorded writes it`);
+  return JSON.parse(readFileSync(file, "utf8"));
+}
 
 /** Runs one script against one target; resolves with its transcript. An error of the script is its last line. */
 async function record(lane, script) {
+  const known = lane.target === "npm" && recorded?.get(script.name);
+  if (known) return { lines: known.transcript, ms: 0 };
   const startedAt = performance.now();
   const transcript = new Transcript();
   let server;
@@ -109,13 +130,15 @@ function print({ script, verdict, detail, ms, runs }) {
 
 /** `npm`, or `trunkline-apps1-threads1` and so on. A run of some scripts does not touch the results of whole runs. */
 function resultName(target) {
-  const name = target === "npm" ? target : `${target}-apps${setup.appServers}-threads${setup.threads}`;
+  const own = `${target}-apps${setup.appServers}-threads${setup.threads}`;
+  const name = target === "npm" ? target : setup.nodes === 1 ? own : `${own}-nodes${setup.nodes}`;
   return flags.only || flags.again || targets.length === 1 ? `part-${name}` : name;
 }
 
 function write(results) {
   mkdirSync(path.join(here, "results"), { recursive: true });
   for (const target of targets) {
+    if (target === "npm" && recorded) continue;
     const told = results.map(({ script, verdict, detail, runs }) => {
       const run = runs.find((one) => one.target === target);
       return { script, verdict, detail, ms: run.ms, transcript: run.lines };
@@ -131,9 +154,10 @@ await Promise.all(
   Array.from({ length: Number(flags.lanes) }, async () => {
     const lanes = Object.fromEntries(targets.map((target) => [target, new Lane(target, setup)]));
     for (let script = queue.shift(); script; script = queue.shift()) results.push(await runScript(lanes, script));
-    for (const lane of Object.values(lanes)) lane.end();
+    for (const lane of Object.values(lanes)) await lane.end();
   }),
 );
+await broker?.stop();
 results.sort((a, b) => (a.script < b.script ? -1 : 1));
 write(results);
 

@@ -1,28 +1,39 @@
 // The two targets that are compared. A server is fresh for each script; the app processes are kept per lane.
-import { fork, spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, openSync, closeSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { fork } from "node:child_process";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
-import { setTimeout as delay } from "node:timers/promises";
+import { Nodes, START_MS, startNode } from "./node.mjs";
 
 const here = path.dirname(fileURLToPath(import.meta.url));
-export const TRUNKLINE_BIN = process.env.TRUNKLINE_BIN ?? path.join(here, "../../target/release/trunkline");
-const START_MS = 30_000;
 const STOP_MS = 2_000;
+/** Names for clusters, which share one NATS. */
+let clusters = 0;
 
 /** A lane runs one script at a time. */
 export class Lane {
-  /** @param setup `{ appServers, threads }`: app server processes on the hub, and threads of the node */
+  /**
+   * @param setup `{ appServers, threads, nodes, broker }`: app server processes on the hub, threads of a node, nodes of
+   *   a cluster, and its NATS
+   */
   constructor(target, setup) {
     this.target = target;
     this.setup = setup;
     this.apps = [];
   }
 
+  /** A fresh node; or the lane's cluster, which takes seconds to start and is used again. */
+  async #node() {
+    if (this.target !== "trunkline") return undefined;
+    const { nodes, threads, broker } = this.setup;
+    if (nodes === 1) return startNode(threads);
+    clusters += 1;
+    this.cluster ??= await Nodes.start(nodes, threads, `conformance-${process.pid}-${clusters}`, broker);
+    return this.cluster;
+  }
+
   /** Starts what `script` needs; see `#server`. */
   async start(script) {
-    const node = this.target === "trunkline" ? await startNode(this.setup.threads) : undefined;
+    const node = await this.#node();
     const count = this.#appServers(script);
     try {
       while (this.apps.length < count) this.apps.push(new AppProcess());
@@ -30,14 +41,16 @@ export class Lane {
       const order = {
         file: script.file,
         row: script.row,
-        endpoint: node && `http://${node.listen}`,
+        endpoint: node && (node.endpoint ?? `http://${node.listen}`),
         pair: !node && script.pair,
       };
       if (order.pair) join(apps);
       const appPorts = await Promise.all(apps.map((app, index) => app.call("start", { ...order, index }, START_MS)));
+      await node?.trunks?.(count);
       return this.#server(node, apps, appPorts);
     } catch (error) {
       await node?.stop();
+      this.cluster = undefined;
       this.#dropApps();
       throw error;
     }
@@ -54,7 +67,7 @@ export class Lane {
     const server = {
       port: nodePort ?? appPorts[0],
       clientPorts: node ? [nodePort] : appPorts,
-      ports: node ? [nodePort, ...appPorts] : appPorts,
+      ports: node ? [...(node.ports ?? [nodePort]), ...appPorts] : appPorts,
       appServers: apps.length,
       onLog: () => {},
       tell: (action, args, index = 0) => apps[index].call("tell", { action, args }, START_MS),
@@ -72,6 +85,8 @@ export class Lane {
         ),
       );
       if (clean.includes(false)) this.#dropApps();
+      if (node && node === this.cluster && !clean.includes(false) && (await node.isClean())) return;
+      this.cluster = undefined;
       await node?.stop();
     };
     return server;
@@ -81,8 +96,9 @@ export class Lane {
     for (const app of this.apps.splice(0)) app.end();
   }
 
-  end() {
+  async end() {
     this.#dropApps();
+    await this.cluster?.stop();
   }
 }
 
@@ -131,55 +147,5 @@ class AppProcess {
 
   end() {
     this.child.kill("SIGKILL");
-  }
-}
-
-async function startNode(threads) {
-  const folder = mkdtempSync(path.join(tmpdir(), "trunkline-conformance-"));
-  const ready = path.join(folder, "ready.json");
-  const output = openSync(path.join(folder, "output"), "w");
-  const args = [
-    "dev",
-    "--listen",
-    "127.0.0.1:0",
-    "--admin",
-    "127.0.0.1:0",
-    "--ready-file",
-    ready,
-    "--threads",
-    String(threads),
-  ];
-  // The node must not get the runner's own variables.
-  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("TRUNKLINE_")));
-  const child = spawn(TRUNKLINE_BIN, args, { env, stdio: ["ignore", output, output] });
-  closeSync(output);
-  const exited = new Promise((resolve) => child.once("exit", resolve).once("error", resolve));
-  const deadline = performance.now() + START_MS;
-  let addresses;
-  while (!(addresses = readJson(ready))) {
-    if (child.exitCode !== null || child.pid === undefined || performance.now() > deadline) {
-      child.kill("SIGKILL");
-      throw new Error(`trunkline did not start:\n${readFileSync(path.join(folder, "output"), "utf8")}`);
-    }
-    await delay(10);
-  }
-  const stop = async () => {
-    if (child.exitCode !== null) {
-      const said = readFileSync(path.join(folder, "output"), "utf8");
-      console.error(`trunkline ended by itself with ${child.exitCode}:\n${said.slice(-2000)}`);
-    }
-    child.kill("SIGKILL");
-    await exited;
-    rmSync(folder, { recursive: true });
-  };
-  return { listen: addresses.listen, stop };
-}
-
-/** The content of a file that may still be written. */
-function readJson(file) {
-  try {
-    return JSON.parse(readFileSync(file, "utf8"));
-  } catch {
-    return undefined;
   }
 }
