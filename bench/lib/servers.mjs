@@ -68,11 +68,11 @@ function readyFile(path) {
 }
 
 /** Starts Redis on a free port, in memory only, in a folder of its own. */
-export async function startRedis() {
+export async function startRedis(role = "server") {
   const port = await freePort();
   const folder = mkdtempSync(join(tmpdir(), "trunkline-redis-"));
   const args = ["--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", folder];
-  const child = start(["redis-server", ...args.map(String)]);
+  const child = start(["redis-server", ...args.map(String)], {}, role);
   const ended = async () => {
     await stop(child);
     rmSync(folder, { recursive: true, force: true });
@@ -82,10 +82,10 @@ export async function startRedis() {
 }
 
 /** Starts HAProxy with sticky sessions before two app servers. */
-export async function startBalancer([first, second]) {
+export async function startBalancer([first, second], role = "server") {
   const port = await freePort();
   const environment = { BALANCER_PORT: String(port), APP_PORT_1: String(first.port), APP_PORT_2: String(second.port) };
-  const child = start(["haproxy", "-db", "-f", balancer], environment);
+  const child = start(["haproxy", "-db", "-f", balancer], environment, role);
   await poll(() => takesConnections(port), child);
   return { name: "balancer", url: `http://127.0.0.1:${port}`, pid: child.pid, stop: () => stop(child) };
 }

@@ -57,6 +57,11 @@ export class Cluster {
     return this.balancer?.url ?? this.nodes[0].url;
   }
 
+  /** Where app servers connect; they learn of the other nodes there. */
+  get endpoint() {
+    return this.nodes[0].url;
+  }
+
   /** Waits until every node that runs is ready and knows all others. */
   async ready() {
     const { alone } = this.#args;
@@ -66,7 +71,7 @@ export class Cluster {
       if (alone) continue;
       await until(
         "a node's knowledge of all others",
-        async () => (await figure(node, "trunkline_mesh_peers")) === count - 1,
+        async () => (await figure(node, "trunkline_mesh_peers", 'presence="up"')) === count - 1,
       );
     }
   }
