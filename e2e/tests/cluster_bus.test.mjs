@@ -1,6 +1,6 @@
 // Nodes and a real NATS: who counts as a node of the cluster, and what happens when NATS or a node goes or hangs.
 import assert from "node:assert/strict";
-import test from "node:test";
+import { describe, test } from "node:test";
 import { nats as startNats, freePort } from "../../testing/daemon.mjs";
 import { NatsClient } from "../../testing/nats_client.mjs";
 import { until } from "../../testing/wait.mjs";
@@ -8,29 +8,34 @@ import { beat, clusterName, clusterOf, complete, readiness, startMember } from "
 import { startNode } from "../harness/node.mjs";
 import { PLAIN } from "../harness/world.mjs";
 
-/** Runs `act` with a NATS server, and stops everything that it has started. */
-function withNats(name, act, { config } = {}) {
-  if (PLAIN) return;
-  test(name, async () => {
-    const nats = await startNats(config);
-    const started = [nats];
-    const member = async (cluster, options) => {
-      const node = await startMember(nats, cluster, options);
-      started.push(node);
-      return node;
-    };
-    try {
-      await act({ nats, member, started });
-    } catch (error) {
-      error.message += `\n${started.map(({ log }) => log?.text ?? "").join("\n")}`;
-      throw error;
-    } finally {
-      await Promise.all(started.map((one) => one.stop?.("SIGKILL") ?? one.close()));
-    }
-  });
+const tests = [];
+
+/** Runs `act` with a NATS server, beside other tests, and stops everything that it has started. */
+function withNats(name, act) {
+  tests.push([
+    name,
+    async () => {
+      const nats = await startNats();
+      const started = [nats];
+      const member = async (cluster, options) => {
+        const node = await startMember(nats, cluster, options);
+        started.push(node);
+        return node;
+      };
+      try {
+        await act({ nats, member, started });
+      } catch (error) {
+        error.message += `\n${started.map(({ log }) => log?.text ?? "").join("\n")}`;
+        throw error;
+      } finally {
+        await Promise.all(started.map((one) => one.stop?.("SIGKILL") ?? one.close()));
+      }
+    },
+  ]);
 }
 
 const logged = (node, pattern) => until(`a line like ${pattern}`, () => node.log.count(pattern) > 0);
+const ready = (node) => until("readiness", async () => (await readiness(node)).status === 200);
 const members = async (node) => (await clusterOf(node)).members.map((one) => one.node).sort();
 
 withNats("a node that leaves, one that is killed, and one that comes again: each with its cause", async (stage) => {
@@ -45,6 +50,7 @@ withNats("a node that leaves, one that is killed, and one that comes again: each
   const peer = seen.members.find(({ node }) => node === "n-2");
   assert.equal(peer.advertise, second.url);
   assert.equal(peer.state, "up");
+  await ready(first);
   assert.deepEqual(await readiness(first), { status: 200, causes: [], notes: ["no_app_server"] });
 
   await second.stop();
@@ -142,6 +148,7 @@ withNats("NATS is restarted: nodes stay ready, unless they are strict, and find 
     stage.member(cluster, { args: ["--cluster-strict", "on"] }),
   ]);
   await complete([loose, strict]);
+  await Promise.all([loose, strict].map(ready));
   const numbers = async () => Promise.all([loose, strict].map(async (node) => (await clusterOf(node)).number));
   const before = await numbers();
   await stage.nats.stop("SIGKILL");
@@ -155,7 +162,7 @@ withNats("NATS is restarted: nodes stay ready, unless they are strict, and find 
 
   stage.started.push(await startNats("", stage.nats.port));
   await complete([loose, strict]);
-  await until("readiness", async () => (await readiness(strict)).status === 200);
+  await ready(strict);
   assert.deepEqual(await numbers(), before);
   assert.equal((await loose.metrics()).get("trunkline_mesh_bus_connections_total"), 2);
 });
@@ -209,6 +216,18 @@ withNats("two nodes are started with one number: the older keeps it", async (sta
   assert.equal(older.log.count(/has this node's number/), 0);
 });
 
+withNats("two nodes are started with one number at the same moment: one of them has it", async (stage) => {
+  const cluster = clusterName();
+  const both = await Promise.all(
+    [7, 7].map((number) => stage.member(cluster, { args: ["--node-number", `${number}`] })),
+  );
+  await complete(both);
+  await until("two numbers", async () => {
+    const [one, other] = await Promise.all(both.map(clusterOf));
+    return (one.number === 7) !== (other.number === 7);
+  });
+});
+
 withNats("nodes with other hubs, or other keys of the same hub, are named", async (stage) => {
   const cluster = clusterName();
   const start = (id, env = {}) => stage.member(cluster, { args: ["--node-id", id], env });
@@ -254,8 +273,9 @@ withNats("a user that NATS does not know is named as the cause, until NATS knows
   await complete([wrong]);
 });
 
-if (!PLAIN) {
-  test("a node without a cluster has none to show, and needs no NATS", async () => {
+tests.push([
+  "a node without a cluster has none to show, and needs no NATS",
+  async () => {
     const node = await startNode({ threads: 1 });
     try {
       const answer = await fetch(`${node.adminUrl}/api/v1/cluster`);
@@ -270,5 +290,10 @@ if (!PLAIN) {
     } finally {
       await node.stop();
     }
-  });
-}
+  },
+]);
+
+// They mostly wait: for a number, for a death.
+describe("nodes and a real NATS", { concurrency: 4, skip: PLAIN }, () => {
+  for (const [name, run] of tests) test(name, run);
+});

@@ -132,6 +132,11 @@ async fn a_node_has_three_subscriptions_and_gets_no_echo() {
     let unreachable = BusEvent::Unreachable { number: 7, incarnation: PEER };
     assert_eq!(events, [datagram(None, b"x"), datagram(Some(Lane::Bulk), b"y"), unreachable]);
     assert_eq!((figures.sent(), figures.received()), ((2, 9), (2, 2)));
+
+    // A number that is known already needs no other subscription.
+    bus.bus.subscribe(5);
+    bus.bus.publish(&Destination::Everybody, Bytes::from_static(b"again"));
+    assert_eq!(server.command().await, ("PUB tl.eu.beat 5".into(), b"again".to_vec()));
 }
 
 #[tokio::test]
