@@ -15,3 +15,14 @@ const PLAY_BYTES_MAX: usize = 2_000;
 pub fn shard(data: &[u8]) {
     trunkline_edge::fuzzing::shard_operations(&data[..data.len().min(PLAY_BYTES_MAX)]);
 }
+
+/// Sessions on their way to another node: one with nothing, and one with a socket and a cut.
+pub const EXPORT_SEEDS: &[&[u8]] = &[
+    b"\x01\x06\x01\x02\x00\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00",
+    b"\x01\x09\x01\x02\x00\x01\x01\x01\x0a\x01x\x01\x01y\x01\x01n\x01v\x01\x00\x01m\x00\x01\x01\x05\x01\x01/\x01s\x01\x01r\x01\x01\x01o\x01\x01p\x01z\x01\x01q\x11",
+];
+
+/// Bytes from another node are a session or are refused.
+pub fn export(data: &[u8]) {
+    trunkline_edge::fuzzing::export(data);
+}

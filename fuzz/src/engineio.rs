@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use trunkline_engineio::{
     Body, CloseReason, Config, ContentType, Delivery, Event, Outgoing, PollKey, Protocol, Sent,
-    Session, Timestamp, Transmit, TransportKind,
+    Session, Snapshot, Timestamp, Transmit, TransportKind,
 };
 
 /// The first byte chooses revision, content type and transport; the client's bytes follow.
@@ -205,5 +205,21 @@ impl Run {
             }
             assert_eq!(self.ends > 0, matches!(event, Event::Closed { .. }));
         }
+    }
+}
+
+/// Open sessions with nothing, and with packets of each kind.
+pub const SNAPSHOT_SEEDS: &[&[u8]] = &[
+    b"\x01\x02\x00\x01\x01\x00",
+    b"\x01\x01\x01\x02\x81\x01\x00\x05\x02\x02\x03\x08\x01a\x19\x01{\x0a\x02\xc3\xa9\x00",
+];
+
+/// Bytes are a snapshot or are refused; a session that is made of one is exported as the same.
+pub fn snapshot(data: &[u8]) {
+    let Ok(snapshot) = Snapshot::decode(Bytes::copy_from_slice(data)) else { return };
+    assert_eq!(snapshot.encode(), data);
+    let session = Session::import(NOW, Rc::new(Config::default()), snapshot);
+    if let Some(again) = session.export(NOW) {
+        assert_eq!(again.encode(), data);
     }
 }

@@ -26,6 +26,7 @@ pub struct Target {
 pub const TARGETS: &[Target] = &[
     Target { name: "azure_filter", run: azure::filter, seeds: azure::FILTER_SEEDS },
     Target { name: "azure_tunnel", run: azure::tunnel, seeds: azure::TUNNEL_SEEDS },
+    Target { name: "edge_export", run: edge::export, seeds: edge::EXPORT_SEEDS },
     Target { name: "edge_shard", run: edge::shard, seeds: edge::SHARD_SEEDS },
     Target { name: "engineio_input", run: engineio::input, seeds: engineio::INPUT_SEEDS },
     Target {
@@ -33,6 +34,7 @@ pub const TARGETS: &[Target] = &[
         run: engineio::operations,
         seeds: engineio::OPERATIONS_SEEDS,
     },
+    Target { name: "engineio_snapshot", run: engineio::snapshot, seeds: engineio::SNAPSHOT_SEEDS },
     Target { name: "mesh_decode", run: mesh::decode, seeds: mesh::DECODE_SEEDS },
     Target { name: "mesh_operations", run: mesh::operations, seeds: mesh::OPERATIONS_SEEDS },
     Target { name: "socketio_parse", run: socketio::parse_encode, seeds: socketio::PARSE_SEEDS },

@@ -172,4 +172,13 @@ pub mod fuzzing {
         crate::shard::tests::random::play(input);
         crate::shard::tests::journeys::play(input);
     }
+
+    /// Reads bytes as a session that comes from another node.
+    ///
+    /// # Panics
+    ///
+    /// When something can be read that would be written in another way.
+    pub fn export(input: &[u8]) {
+        crate::shard::export::tests::decode(input);
+    }
 }

@@ -344,8 +344,9 @@ impl Shard {
     fn begin_anew(&mut self, index: u32, leaves: bool) {
         self.mark_dirty(index);
         let Some(slot) = self.slots.get(index) else { return };
-        if slot.number != NumberState::Open {
-            return; // Its app has closed it.
+        let State::Live(live) = &slot.state else { return };
+        if slot.number != NumberState::Open || !live.session.is_open() {
+            return; // It is about to end.
         }
         self.tell_upgraded(index);
         if leaves {

@@ -255,3 +255,95 @@ impl Unread {
         })
     }
 }
+
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod tests {
+    use super::*;
+
+    /// Reads any bytes. What can be read is what would be written.
+    pub(crate) fn decode(bytes: &[u8]) {
+        if let Ok(export) = Export::decode(Bytes::copy_from_slice(bytes)) {
+            assert_eq!(&export.encode()[..], bytes);
+        }
+    }
+
+    #[cfg(test)]
+    mod of_exports {
+        use std::rc::Rc;
+
+        use rand::rngs::StdRng;
+        use rand::{Rng, SeedableRng};
+        use trunkline_clock::Timestamp;
+        use trunkline_engineio::{Config, Protocol, Session, TransportKind};
+
+        use super::*;
+
+        fn export() -> Export {
+            let now = Timestamp::from_micros(1);
+            let (config, polling) = (Rc::new(Config::default()), TransportKind::Polling);
+            let session = Session::new(now, config, Protocol::V4, polling, "sid");
+            let header = Header { name: "x-own".into(), value: "é".into() };
+            let request = ClientRequest {
+                transport: Transport::Polling,
+                secure: true,
+                address: "2001:db8::7".into(),
+                port: u16::MAX,
+                method: "GET".into(),
+                url: "/socket.io/?EIO=4".into(),
+                headers: vec![header.clone()],
+                claims: "{}".into(),
+            };
+            let socket = MovedSocket {
+                nsp: "/".into(),
+                id: "s".into(),
+                rooms: vec!["a".into(), "".into()],
+                in_own_room: true,
+                last: Some("o1".into()),
+                kept: Some(("pid".into(), Bytes::from_static(b"\0state"))),
+            };
+            let bare = MovedSocket { last: None, kept: None, in_own_room: false, ..socket.clone() };
+            Export {
+                engine: session.export(now).expect("it is open"),
+                custom_sid: Some("made by the app".into()),
+                lasting: vec![header],
+                held: vec![(false, Bytes::from_static(b"text")), (true, Bytes::new())],
+                request: Some(request),
+                standing: StandingFlags { owes: true, ..StandingFlags::default() },
+                closed: Some(CloseCode(200)),
+                sockets: vec![socket, bare],
+                cut: Cut(vec![("p".into(), u64::MAX), ("q".into(), 0)]),
+            }
+        }
+
+        #[test]
+        fn what_is_written_reads_back() {
+            let (export, bytes) = (export(), export().encode());
+            let back = Export::decode(bytes.clone()).expect("our own bytes");
+            assert_eq!((&back.sockets, &back.cut), (&export.sockets, &export.cut));
+            assert_eq!((back.request, back.lasting), (export.request, export.lasting));
+            assert_eq!((back.held, back.closed), (export.held, export.closed));
+            assert_eq!((back.standing, back.custom_sid), (export.standing, export.custom_sid));
+            decode(&bytes);
+        }
+
+        #[test]
+        fn bytes_that_are_no_session_are_refused() {
+            let good = export().encode();
+            for end in 0..good.len() {
+                assert!(Export::decode(good.slice(..end)).is_err(), "{end} bytes");
+            }
+            let read = |bytes: Vec<u8>| Export::decode(Bytes::from(bytes)).map(|_| ());
+            assert_eq!(read([&good[..], &[0]].concat()), Err(BadExport::LeftOver));
+            assert_eq!(read([&[9], &good[1..]].concat()), Err(BadExport::Version(9)));
+            let mut rng = StdRng::seed_from_u64(7);
+            for _ in 0..20_000 {
+                let mut bytes = good.to_vec();
+                for _ in 0..rng.random_range(1..4) {
+                    let place = rng.random_range(0..bytes.len());
+                    bytes[place] = rng.random();
+                }
+                decode(&bytes);
+            }
+        }
+    }
+}

@@ -15,7 +15,10 @@ mod command;
 mod downlink;
 mod ending;
 mod eviction;
+#[cfg(not(feature = "fuzzing"))]
 mod export;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod export;
 mod flight;
 mod foreign;
 mod homes;

@@ -1,9 +1,12 @@
 //! Sessions that move from node to node: the cores of two or more shards, app servers with a trunk to
 //! each, clients, and delays on every way between them, in virtual time.
 
+mod cases;
 mod clients;
+mod failures;
 mod play;
 mod servers;
+mod two;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;

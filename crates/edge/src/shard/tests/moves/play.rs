@@ -4,13 +4,15 @@
 use std::time::Duration;
 
 use rand::Rng;
+use trunkline_engineio::CloseReason;
 
 use super::Net;
 use super::clients::State;
+use crate::metrics::Outcome;
 
 /// Seeds of one run; the variable `MOVES_SEEDS` asks for more.
 const SEEDS: u64 = 200;
-const STEPS: usize = 250;
+const STEPS: usize = 160;
 const CLIENTS_MAX: usize = 8;
 
 /// Which things go wrong in a play.
@@ -34,6 +36,11 @@ fn play(seed: u64) -> usize {
         net.servers_look();
     }
     net.comes_to_rest();
+    if !faults.ends && !faults.trunks && !faults.nodes {
+        // A session that ends honestly is no excuse where nothing goes wrong.
+        let (failed, ended) = net.failures();
+        assert_eq!((failed, ended), (0, 0), "every move succeeds");
+    }
     net.everybody_goes();
     net.moved
 }
@@ -124,6 +131,17 @@ impl Net {
                 }
             }
         }
+    }
+
+    /// Moves that failed, and sessions that ended with one.
+    fn failures(&self) -> (u64, u64) {
+        let outcome = Outcome { outcome: "failed" };
+        let failed = self.nodes.iter().map(|node| {
+            let metrics = &node.world.env.metrics;
+            let ended = node.world.closed(CloseReason::MoveFailed);
+            (metrics.moves.get_or_create(&outcome).get(), ended)
+        });
+        failed.fold((0, 0), |(failed, ended), one| (failed + one.0, ended + one.1))
     }
 
     /// The nodes that have a session.

@@ -1,0 +1,178 @@
+//! Moves that fail, at each of their steps.
+
+use std::time::Duration;
+
+use trunkline_engineio::CloseReason;
+use trunkline_mesh::{PeerKey, Str};
+use trunkline_trunk::{CloseReason as WireReason, Frame};
+
+use super::two::{TAKER, Two, state};
+use crate::cluster::{MoveKey, MoveStep};
+use crate::hub::Remains;
+use crate::shard::command::Command;
+use crate::shard::tests::app::{accept, broadcast, close, send};
+use crate::shard::tests::client::Client;
+use crate::shard::tests::world::World;
+
+#[test]
+fn broadcasts_that_do_not_come_in_time_end_the_session() {
+    let mut two = Two::new();
+    let (_, at_taker) = two.another("q");
+    let client = two.client(&[]);
+    two.taker.app_says(&at_taker, [broadcast(&[], "early")]);
+    two.changes(&client);
+    assert_eq!(two.carry(), ["take"]);
+    two.pass(Duration::from_secs(2));
+    assert_eq!(two.carry(), ["failed"]);
+    assert_eq!(client.reads(), ["close"]);
+    assert_eq!(two.owner.closed(CloseReason::MoveFailed), 1);
+    assert_eq!(two.at_owner.hears(), [format!("close {} NodeShutdown", client.number.0)]);
+    assert_eq!(two.at_taker.hears(), [""; 0], "the app server was not asked");
+}
+
+#[test]
+fn a_gap_in_the_broadcasts_ends_the_session_and_is_not_hidden() {
+    let mut two = Two::new();
+    let (_, at_taker) = two.another("q");
+    let client = two.client(&[]);
+    two.changes(&client);
+    assert_eq!(two.carry(), ["take", "taken"]);
+    let number = two.adopted();
+    two.taker.app_says(&at_taker, [Frame::Number { next: 3 }, broadcast(&[], "third")]);
+    two.owner.app_says(&two.at_owner, [close(client.number, WireReason::Moved)]);
+    two.taker.app_says(&two.at_taker, [accept(number)]);
+    assert_eq!(two.carry(), ["export", "arrived"]);
+    assert_eq!(client.reads(), ["close"]);
+    assert_eq!(two.at_taker.hears(), [format!("close {} NodeShutdown", number.0)]);
+}
+
+#[test]
+fn an_attempt_that_ends_before_the_change_leaves_the_session_where_it_is() {
+    for way in ["stream", "nonsense", "time", "node"] {
+        let mut two = Two::new();
+        let client = two.client(&[]);
+        two.opens_stream(&client, &client.sid.encode());
+        assert_eq!(two.carry(), ["probe begun"]);
+        let mut poll = two.owner.poll(&client);
+        two.pass(Duration::from_millis(150));
+        assert_eq!(poll.said(), "6", "so that the client can stop polling");
+        match way {
+            "stream" => two.taker.client_ends(&client),
+            "nonsense" => two.taker.client_says(&client, "4too early"),
+            "time" => two.taker.pass(Duration::from_secs(11)),
+            _ => {
+                let from = Some(PeerKey { number: TAKER, incarnation: 1 });
+                let id = *two.taker.shard.arrivals.slots.keys().next().unwrap();
+                let step = MoveStep::Failed(Str::from_static("gone"));
+                two.owner.tell(Command::Move { key: MoveKey { from, id }, step });
+            }
+        }
+        if way != "node" {
+            assert_eq!(two.carry(), ["probe gone"], "{way}");
+            assert_eq!(two.taker.slots(), 0, "{way}");
+        }
+        assert!(two.owner.shard.departures.is_empty(), "{way}");
+        let mut poll = two.owner.poll(&client);
+        two.owner.app_sends(&two.at_owner, &client, "polling goes on");
+        assert_eq!(poll.said(), "4polling goes on", "{way}");
+    }
+}
+
+#[test]
+fn sessions_that_cannot_move_are_not_movable() {
+    let mut two = Two::new();
+    let client = two.client(&[]);
+    let movable = |world: &mut World, client: &Client| {
+        world.shard.inspect(&client.asked()).expect("it is there").movable
+    };
+    assert!(movable(&mut two.owner, &client));
+    two.opens_stream(&client, &client.sid.encode());
+    two.carry();
+    two.owner.own.moves = false;
+    let older = two.owner.app("older");
+    assert!(!movable(&mut two.owner, &client), "another app server does not number its broadcasts");
+    client.writes("5");
+    two.taker.run();
+    assert_eq!(two.carry(), ["take", "failed"]);
+    assert_eq!(client.reads(), ["3probe", "close"]);
+    two.owner.app_goes(&older);
+    let websocket = two.owner.websocket(&two.at_owner);
+    assert!(!movable(&mut two.owner, &websocket));
+}
+
+#[test]
+fn an_app_server_that_does_not_answer_costs_the_session_and_nothing_is_left() {
+    let mut two = Two::new();
+    let client = two.client(&[]);
+    two.changes(&client);
+    assert_eq!(two.carry(), ["take", "taken"]);
+    let number = two.adopted();
+    two.pass(Duration::from_secs(11));
+    two.carry();
+    assert_eq!(client.reads(), ["close"]);
+    assert_eq!(two.at_taker.hears(), [format!("close {} NodeShutdown", number.0)]);
+    // Its words come at last.
+    two.taker.app_says(&two.at_taker, [accept(number), close(number, WireReason::AppShutdown)]);
+    two.owner.app_says(&two.at_owner, [close(client.number, WireReason::Moved)]);
+    assert_eq!((two.owner.slots(), two.taker.slots()), (0, 0));
+    assert!(two.at_owner.trunk.ending().is_none() && two.at_taker.trunk.ending().is_none());
+}
+
+#[test]
+fn an_app_server_that_is_lost_at_either_node_costs_the_session() {
+    for at_owner in [true, false] {
+        let mut two = Two::recovering();
+        let client = two.client(&[]);
+        two.owner.app_says(&two.at_owner, [state(client.number)]);
+        two.changes(&client);
+        assert_eq!(two.carry(), ["take", "taken"]);
+        let number = two.adopted();
+        let (owner_app, taker_app) = (two.at_owner.clone(), two.at_taker.clone());
+        if at_owner {
+            two.owner.app_dies(&owner_app, Remains::default());
+            assert_eq!(two.carry(), ["failed"]);
+            assert_eq!(two.at_taker.hears(), [format!("close {} NodeShutdown", number.0)]);
+            two.taker.app_says(&two.at_taker, [close(number, WireReason::AppShutdown)]);
+        } else {
+            two.taker.app_dies(&taker_app, Remains::default());
+            assert_eq!(two.carry(), ["failed"]);
+            two.owner.app_says(&two.at_owner, [close(client.number, WireReason::AppShutdown)]);
+        }
+        assert_eq!(client.reads(), ["close"]);
+        assert_eq!((two.owner.slots(), two.taker.slots()), (0, 0), "at the owner: {at_owner}");
+        assert!(two.owner.shard.departures.is_empty() && two.taker.shard.arrivals.is_empty());
+    }
+}
+
+#[test]
+fn more_than_an_outbox_may_hold_does_not_wait_for_a_session() {
+    let mut two = Two::with(|limits, _| limits.outbox_bytes_max = 20_000);
+    let client = two.client(&[]);
+    two.changes(&client);
+    assert_eq!(two.carry(), ["take", "taken"]);
+    let number = two.adopted();
+    let long = "x".repeat(15_000);
+    two.taker.app_says(&two.at_taker, [broadcast(&[], &long), accept(number)]);
+    assert!(two.carry().is_empty());
+    two.taker.app_says(&two.at_taker, [send(number, &long)]);
+    assert_eq!(two.carry(), ["failed"]);
+    assert_eq!(client.reads(), ["close"]);
+    assert_eq!(two.at_taker.hears(), [format!("close {} NodeShutdown", number.0)]);
+}
+
+#[test]
+fn an_app_server_that_does_not_have_the_session_is_asked_nothing_more() {
+    let mut two = Two::new();
+    let client = two.client(&[]);
+    two.changes(&client);
+    assert_eq!(two.carry(), ["take", "taken"]);
+    let number = two.adopted();
+    two.taker.app_says(&two.at_taker, [close(number, WireReason::AppClosed)]);
+    assert_eq!(two.at_taker.hears(), [""; 0], "the owner may still send what came before");
+    let app = two.at_owner.clone();
+    two.owner.app_dies(&app, Remains::default());
+    assert_eq!(two.carry(), ["failed"]);
+    assert_eq!(client.reads(), ["close"]);
+    assert_eq!(two.at_taker.hears(), [format!("close {} AppClosed", number.0)]);
+    assert_eq!(two.taker.slots(), 0, "both have closed the number");
+}
