@@ -112,11 +112,21 @@ class WsWire implements Wire {
       this.handlers.onSent();
     };
     const { stream, socket } = this;
+    if (stream === undefined || socket.readyState !== WebSocket.OPEN)
+      return socket.send(batch, { binary: true, compress: false }, done);
     // Past `ws`, which takes longer for this than the kernel for the bytes. Its own frames are whole, so these may come
     // between them.
-    if (stream !== undefined && batch.length <= JOINED_BYTES_MAX && socket.readyState === WebSocket.OPEN)
-      stream.write(frameOf(batch), done);
-    else socket.send(batch, { binary: true, compress: false }, done);
+    const { length } = batch;
+    if (length <= JOINED_BYTES_MAX) {
+      const frame = withHead(length, length);
+      frame.set(batch, frame.length - length);
+      stream.write(frame, done);
+    } else {
+      stream.cork();
+      stream.write(withHead(length, 0));
+      stream.write(batch, done);
+      stream.uncork();
+    }
   }
 
   close(code: number): void {
@@ -163,17 +173,16 @@ class WsWire implements Wire {
   }
 }
 
-/** A batch as a frame of the WebSocket, in a copy. */
-function frameOf(batch: Buffer): Buffer {
-  const { length } = batch;
-  const isLong = length >= 126;
-  const head = (isLong ? 4 : 2) + MASK_BYTES;
-  const frame = Buffer.allocUnsafe(head + length);
-  frame[0] = 0x82; // The only part of a binary message.
-  frame[1] = 0x80 | (isLong ? 126 : length); // 126: two bytes with the length follow.
-  if (isLong) frame.writeUInt16BE(length, 2);
+/** The head of a WebSocket's only frame of a message of this length, and room after it. */
+function withHead(length: number, room: number): Buffer {
+  const extended = length < 126 ? 0 : length < 0x1_0000 ? 2 : 8;
+  const head = 2 + extended + MASK_BYTES;
+  const frame = Buffer.allocUnsafe(head + room);
+  frame[0] = 0x82; // The last part of a binary message.
+  frame[1] = 0x80 | (extended === 0 ? length : extended === 2 ? 126 : 127);
+  if (extended === 2) frame.writeUInt16BE(length, 2);
+  else if (extended === 8) frame.writeBigUInt64BE(BigInt(length), 2);
   frame.writeUInt32BE(0, head - MASK_BYTES);
-  frame.set(batch, head);
   return frame;
 }
 
