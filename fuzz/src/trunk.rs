@@ -11,7 +11,7 @@ use trunkline_trunk::{Frame, FrameKind, LinkConfig, SessionNumber, Transport, de
 
 /// Batches: Hello; Open; Message and Close; Attach and Broadcast; Accept, Send and an unknown optional frame;
 /// Recorded and Persist; Peers, Relay and Relayed; Restore and Restored; Adopt, State, Handled, Standing and Got;
-/// Nodes and Load.
+/// Nodes and Load; Operate and Unhomed.
 pub const DECODE_SEEDS: &[&[u8]] = &[
     b"\x01\x0e\x01\x01\x80\x80@\x03srv\x01s\x02{}",
     b"\x10\x17\x05\x04\x03sid\x02\x01\x01aP\x03GET\x01/\x01\x01h\x01v\x00",
@@ -23,6 +23,7 @@ pub const DECODE_SEEDS: &[&[u8]] = &[
     b"4\x0a\x01\x00\x03pid\x03off5\x15\x01\x01\x04sock\x01\x01a\x02dt\x02\x02\x00\x01x\x01\x00\x005\x06\x01\x00\x00\x00\x00\x00",
     b"\x19%\x05\x04\x03sid\x02\x01\x01\x00\x01a\x01\x03GET\x01/\x00\x00\x01\x01/\x04sock\x01p\x01\x01a\x02dt6\x0b\x05\x00\x04sock\x01pdt7\x02\x01\x008\x02\x05\x07?\x01@",
     b"\x80\x0b\x01\x01a\x01\x05ws://\x01\x81\x02\x07\x00",
+    b";\x17\x01/\x01\x01\x03red\x01\x04blue\x02\x05green\x01x\x82\x01\x01",
 ];
 
 /// A batch that decodes equals the encoding of its frames, and each frame knows its own length and

@@ -8,13 +8,14 @@ use bytes::Bytes;
 use crate::decode::Rule;
 use crate::frame::{
     Adopt, Adopted, Broadcast, ClientRequest, Frame, Header, Hello, ListedNode, NamespaceNumber,
-    Open, Part, Persist, Position, Reattach, Request, RequestId, Response, Restored, RestoredAt,
-    SessionNumber, State, Welcome,
+    Open, Operate, Part, Persist, Position, Reattach, Request, RequestId, Response, Restored,
+    RestoredAt, SessionNumber, State, Welcome,
 };
 use crate::read::Body;
 use crate::text::Str;
 use crate::values::{
-    BroadcastFlags, CloseCode, EioVersion, Found, NodeState, Origin, RequestCode, Transport,
+    BroadcastFlags, CloseCode, EioVersion, Found, NodeState, Operation, Origin, RequestCode,
+    Transport,
 };
 use crate::{DESCRIPTION_BYTES_MAX, TOKEN_BYTES_MAX};
 
@@ -151,6 +152,16 @@ impl Body {
             log: self.str()?,
             last: self.str()?,
             cut: self.list(3, Self::position)?,
+        })))
+    }
+
+    pub(crate) fn operate(&mut self) -> Result<Frame, Rule> {
+        Ok(Frame::Operate(Box::new(Operate {
+            nsp: self.str()?,
+            op: self.coded(Rule::UndefinedValue, Operation::from_wire)?,
+            rooms: self.strs()?,
+            except: self.strs()?,
+            args: self.strs()?,
         })))
     }
 

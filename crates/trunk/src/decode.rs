@@ -105,6 +105,10 @@ impl Body {
             FrameKind::Got => Frame::Got { batches: self.varint()? },
             FrameKind::Nodes => Frame::Nodes { nodes: self.list(4, Self::listed_node)? },
             FrameKind::Load => Frame::Load { sessions: self.varint()?, lag_ms: self.varint()? },
+            FrameKind::Operate => self.operate()?,
+            FrameKind::Unhomed => {
+                Frame::Unhomed { waiting: self.coded(Rule::UndefinedValue, bit_0)? }
+            }
             FrameKind::Open
             | FrameKind::Accept
             | FrameKind::Reject
@@ -216,7 +220,9 @@ impl Body {
             | FrameKind::Handled
             | FrameKind::Got
             | FrameKind::Nodes
-            | FrameKind::Load => unreachable!("{kind} has no session"),
+            | FrameKind::Load
+            | FrameKind::Operate
+            | FrameKind::Unhomed => unreachable!("{kind} has no session"),
         })
     }
 }

@@ -328,6 +328,8 @@ impl Frame {
                 to.varint(*sessions);
                 to.varint(*lag_ms);
             }
+            Self::Operate(operate) => to.operate(operate),
+            Self::Unhomed { waiting } => to.u8((*waiting).into()),
             Self::Open(_)
             | Self::Accept { .. }
             | Self::Reject { .. }
@@ -432,7 +434,9 @@ impl Frame {
             | Self::Handled { .. }
             | Self::Got { .. }
             | Self::Nodes { .. }
-            | Self::Load { .. } => unreachable!("{} has no session", self.kind()),
+            | Self::Load { .. }
+            | Self::Operate(_)
+            | Self::Unhomed { .. } => unreachable!("{} has no session", self.kind()),
         }
     }
 }

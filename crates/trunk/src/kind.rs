@@ -83,6 +83,7 @@ registry! {
     Handled = 0x37 ToNode,
     Standing = 0x38 ToNode,
     Number = 0x39 ToNode,
+    Operate = 0x3b Both,
     Got = 0x3f Both,
     RestoredAt = 0x40 ToApp,
     Prove = 0x41 ToNode,
@@ -90,6 +91,7 @@ registry! {
     GiveBack = 0x43 ToNode,
     Nodes = 0x80 ToApp,
     Load = 0x81 ToNode,
+    Unhomed = 0x82 ToApp,
 }
 
 impl FrameKind {

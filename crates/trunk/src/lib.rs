@@ -38,8 +38,8 @@ pub use credit::{CreditReceiver, CreditSender, SharedCredit, Violation};
 pub use decode::{Batch, DecodeError, Rule, decode_batch};
 pub use frame::{
     Adopt, Adopted, Broadcast, ClientRequest, Frame, Header, Hello, ListedNode, NamespaceNumber,
-    Open, Part, Persist, Position, Reattach, Request, RequestId, Response, Restored, RestoredAt,
-    SessionNumber, State, Welcome,
+    Open, Operate, Part, Persist, Position, Reattach, Request, RequestId, Response, Restored,
+    RestoredAt, SessionNumber, State, Welcome,
 };
 pub use kind::{Direction, FrameKind};
 pub use machine::{
@@ -50,8 +50,8 @@ pub use machine::{
 };
 pub use text::Str;
 pub use values::{
-    Blame, BroadcastFlags, CloseCode, CloseReason, EioVersion, ErrorCode, Found, NodeState, Origin,
-    RequestCode, SendFlags, StandingFlags, Transport,
+    Blame, BroadcastFlags, CloseCode, CloseReason, EioVersion, ErrorCode, Found, NodeState,
+    Operation, Origin, RequestCode, SendFlags, StandingFlags, Transport,
 };
 
 /// The highest version of the protocol that this crate speaks.

@@ -4,8 +4,8 @@ use bytes::{BufMut, BytesMut};
 
 use crate::encode::RequestView;
 use crate::frame::{
-    Adopt, Adopted, Broadcast, ClientRequest, Header, Hello, ListedNode, Open, Part, Persist,
-    Position, Reattach, Request, Response, Restored, RestoredAt, State, Welcome,
+    Adopt, Adopted, Broadcast, ClientRequest, Header, Hello, ListedNode, Open, Operate, Part,
+    Persist, Position, Reattach, Request, Response, Restored, RestoredAt, State, Welcome,
 };
 use crate::text::Str;
 
@@ -174,6 +174,14 @@ impl Sink<'_> {
         self.varint(node.number);
         self.str(&node.url);
         self.u8(node.state.to_wire());
+    }
+
+    pub(crate) fn operate(&mut self, operate: &Operate) {
+        self.str(&operate.nsp);
+        self.u8(operate.op.to_wire());
+        self.list(&operate.rooms, Self::str);
+        self.list(&operate.except, Self::str);
+        self.list(&operate.args, Self::str);
     }
 
     pub(crate) fn request(&mut self, request: &Request) {

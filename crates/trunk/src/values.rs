@@ -88,6 +88,42 @@ impl EioVersion {
     }
 }
 
+/// What an `Operate` does to sockets.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Operation {
+    /// They join rooms: 1 on the wire.
+    Join,
+    /// They leave rooms: 2 on the wire.
+    Leave,
+    /// They are disconnected from their namespace: 3 on the wire.
+    Disconnect,
+    /// They are disconnected, together with the connection below them: 4 on the wire.
+    Close,
+}
+
+impl Operation {
+    /// The number on the wire.
+    pub const fn to_wire(self) -> u8 {
+        match self {
+            Self::Join => 1,
+            Self::Leave => 2,
+            Self::Disconnect => 3,
+            Self::Close => 4,
+        }
+    }
+
+    /// The operation of a number; `None` for a number that no version uses.
+    pub const fn from_wire(wire: u8) -> Option<Self> {
+        match wire {
+            1 => Some(Self::Join),
+            2 => Some(Self::Leave),
+            3 => Some(Self::Disconnect),
+            4 => Some(Self::Close),
+            _ => None,
+        }
+    }
+}
+
 /// Flags of a `Send`.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub struct SendFlags {

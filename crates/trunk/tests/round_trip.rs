@@ -10,9 +10,10 @@ use trunkline_trunk::encode::{
 };
 use trunkline_trunk::{
     Adopt, Adopted, Broadcast, BroadcastFlags, ClientRequest, CloseCode, EioVersion, ErrorCode,
-    Found, Frame, Header, Hello, ListedNode, NamespaceNumber, NodeState, Open, Origin, Part,
-    Persist, Position, Reattach, Request, RequestCode, RequestId, Response, Restored, RestoredAt,
-    SendFlags, SessionNumber, StandingFlags, State, Str, Transport, Welcome, decode_batch,
+    Found, Frame, Header, Hello, ListedNode, NamespaceNumber, NodeState, Open, Operate, Operation,
+    Origin, Part, Persist, Position, Reattach, Request, RequestCode, RequestId, Response, Restored,
+    RestoredAt, SendFlags, SessionNumber, StandingFlags, State, Str, Transport, Welcome,
+    decode_batch,
 };
 
 fn number() -> impl Strategy<Value = u32> {
@@ -136,7 +137,16 @@ fn relay_frame() -> impl Strategy<Value = Frame> {
         (nsp(), text()).prop_map(|(nsp, pid)| Frame::GiveBack { nsp, pid }),
         (number(), number()).prop_map(|(begun, done)| Frame::Handled { begun, done }),
         number().prop_map(|batches| Frame::Got { batches }),
+        any::<bool>().prop_map(|waiting| Frame::Unhomed { waiting }),
+        operate(),
     ]
+}
+
+fn operate() -> impl Strategy<Value = Frame> {
+    let op = (1..=4u8).prop_map(|op| Operation::from_wire(op).expect("one of four"));
+    (text(), op, texts(), texts(), texts()).prop_map(|(nsp, op, rooms, except, args)| {
+        Frame::Operate(Box::new(Operate { nsp, op, rooms, except, args }))
+    })
 }
 
 fn cut() -> impl Strategy<Value = Vec<Position>> {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::{ClientRequest, NamespaceNumber, SessionNumber};
 use crate::text::Str;
-use crate::values::{EioVersion, Origin, Transport};
+use crate::values::{EioVersion, Operation, Origin, Transport};
 
 /// The body of `Adopt`.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -55,4 +55,20 @@ pub struct State {
     pub pid: Str,
     /// The state, which replaces the socket's former one; only SDKs read it.
     pub state: Bytes,
+}
+
+/// The body of `Operate`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Operate {
+    /// The name of the namespace.
+    pub nsp: Str,
+    /// What happens to the sockets.
+    pub op: Operation,
+    /// From an app server: sockets in any of these rooms are meant; all sockets when empty. From a
+    /// node: the ids of the sockets.
+    pub rooms: Vec<Str>,
+    /// Sockets in any of these rooms are excluded.
+    pub except: Vec<Str>,
+    /// The rooms to join or to leave.
+    pub args: Vec<Str>,
 }

@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
-pub use self::homes::{Adopt, Adopted, State};
+pub use self::homes::{Adopt, Adopted, Operate, State};
 pub use self::link::{Hello, Welcome};
 pub use self::nodes::ListedNode;
 pub use self::recovery::{Persist, Position, Reattach, Restored, RestoredAt};
@@ -335,6 +335,14 @@ pub enum Frame {
         /// How late its event loop is, in milliseconds.
         lag_ms: u32,
     },
+    /// An operation on sockets: from an app server, on those that belong to no app server; from a
+    /// node, on those of the receiver that belonged to none at the time.
+    Operate(Box<Operate>),
+    /// Node to app server: whether sockets of the hub may belong to no app server.
+    Unhomed {
+        /// Whether there may be such sockets.
+        waiting: bool,
+    },
 }
 
 impl Frame {
@@ -389,6 +397,8 @@ impl Frame {
             Self::Got { .. } => FrameKind::Got,
             Self::Nodes { .. } => FrameKind::Nodes,
             Self::Load { .. } => FrameKind::Load,
+            Self::Operate(_) => FrameKind::Operate,
+            Self::Unhomed { .. } => FrameKind::Unhomed,
         }
     }
 
@@ -442,7 +452,9 @@ impl Frame {
             | Self::Handled { .. }
             | Self::Got { .. }
             | Self::Nodes { .. }
-            | Self::Load { .. } => None,
+            | Self::Load { .. }
+            | Self::Operate(_)
+            | Self::Unhomed { .. } => None,
         }
     }
 }

@@ -214,6 +214,7 @@ impl AppEnd {
         let possible = match frame {
             Frame::Response { request_id, .. } => self.requests.remove(request_id),
             Frame::Restore { request_id, .. } => self.restores.insert(*request_id),
+            Frame::Operate(_) => true,
             _ => kind.direction() == Direction::ToNode && kind != FrameKind::Hello,
         };
         if possible { Ok(()) } else { Err(CannotNow::State(kind)) }

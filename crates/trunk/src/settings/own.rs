@@ -18,6 +18,8 @@ pub struct OwnSettings {
     /// `moves`, together with `numbers`: the app server keeps sessions that go to another node, and
     /// numbers its broadcasts with or without connection state recovery.
     pub moves: bool,
+    /// `operates`: the app server takes `Unhomed` and `Operate`.
+    pub operates: bool,
     /// `resumable`: the app server can continue the trunk on another stream.
     pub resumable: bool,
     /// `nodes`: the app server opens a trunk to each node that `Nodes` lists.
@@ -49,6 +51,7 @@ impl OwnSettings {
         Self {
             rehome: is_set("rehome"),
             moves: is_set("moves") && is_set("numbers"),
+            operates: is_set("operates"),
             resumable: is_set("resumable"),
             nodes: is_set("nodes"),
             opening: root.get("opening").and_then(Value::as_u64).unwrap_or_default(),

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 use trunkline_trunk::{
-    Adopt, Adopted, EioVersion, Frame, NamespaceNumber, Origin, SessionNumber, StandingFlags,
-    State, Transport,
+    Adopt, Adopted, EioVersion, Frame, NamespaceNumber, Operate, Operation, Origin, SessionNumber,
+    StandingFlags, State, Transport,
 };
 
 use super::{from_request, from_strs, hex, to_bytes, to_request, to_str, to_strs};
@@ -28,6 +28,14 @@ pub(super) fn fields_of(frame: &Frame) -> Value {
         Frame::Handled { begun, done } => json!({ "begun": begun, "done": done }),
         Frame::Standing { session: _, flags } => json!({ "flags": flags.to_wire() }),
         Frame::Got { batches } => json!({ "batches": batches }),
+        Frame::Operate(operate) => json!({
+            "nsp": *operate.nsp,
+            "op": operate.op.to_wire(),
+            "rooms": from_strs(&operate.rooms),
+            "except": from_strs(&operate.except),
+            "args": from_strs(&operate.args),
+        }),
+        Frame::Unhomed { waiting } => json!({ "waiting": u8::from(*waiting) }),
         other => super::nodes::fields_of(other),
     }
 }
@@ -58,6 +66,14 @@ pub(super) fn to_frame(session: SessionNumber, value: &Value) -> Frame {
             Frame::Standing { session, flags }
         }
         "Got" => Frame::Got { batches: number("batches") },
+        "Operate" => Frame::Operate(Box::new(Operate {
+            nsp: text("nsp"),
+            op: Operation::from_wire(number("op") as u8).unwrap(),
+            rooms: to_strs(&value["rooms"]),
+            except: to_strs(&value["except"]),
+            args: to_strs(&value["args"]),
+        })),
+        "Unhomed" => Frame::Unhomed { waiting: number("waiting") != 0 },
         _ => super::nodes::to_frame(value),
     }
 }
@@ -78,6 +94,11 @@ pub(super) fn for_each_slice(frame: &Frame, visit: &mut dyn FnMut(&[u8])) {
         Frame::State(state) => {
             visit(state.pid.as_bytes());
             visit(&state.state);
+        }
+        Frame::Operate(operate) => {
+            visit(operate.nsp.as_bytes());
+            let rooms = operate.rooms.iter().chain(&operate.except).chain(&operate.args);
+            rooms.for_each(|room| visit(room.as_bytes()));
         }
         other => super::nodes::for_each_slice(other, visit),
     }

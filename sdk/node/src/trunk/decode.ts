@@ -11,6 +11,7 @@ import {
   MessageFlag,
   NO_ERROR_CODE,
   OPTIONAL_FROM,
+  Operation,
   Origin,
   PartKind,
   PING_TOKEN_BYTES_MAX,
@@ -35,6 +36,7 @@ const SEND_FLAGS = SendFlag.binary | SendFlag.volatile | SendFlag.attached | Sen
 const BROADCAST_FLAGS = BroadcastFlag.volatile | BroadcastFlag.local | BroadcastFlag.compress;
 
 const STANDING_FLAGS = StandingFlag.owes | StandingFlag.insidePacket | StandingFlag.leaves;
+const OPERATIONS: readonly number[] = Object.values(Operation);
 const ORIGINS = [Origin.orphan, Origin.handedOver, Origin.moved];
 
 const EIO_VERSIONS = [3, 4];
@@ -284,6 +286,17 @@ export function decodeBody(type: number, r: Reader): Frame | undefined {
       return { type: "Proved", requestId: r.varint("request_id"), holds: oneOf(r.u8("holds"), [0, 1], "holds") };
     case FrameType.GiveBack:
       return { type: "GiveBack", nsp: r.varint("nsp"), pid: r.str("pid") };
+    case FrameType.Operate:
+      return {
+        type: "Operate",
+        nsp: r.str("nsp"),
+        op: oneOf(r.u8("op"), OPERATIONS, "op"),
+        rooms: rooms(r),
+        except: rooms(r),
+        args: rooms(r),
+      };
+    case FrameType.Unhomed:
+      return { type: "Unhomed", waiting: oneOf(r.u8("waiting"), [0, 1], "waiting") };
     default:
       if (type < OPTIONAL_FROM) throw new DecodeError("unknown_type", `frame type ${hex(type)} is not known`);
       r.pos = r.end;

@@ -207,6 +207,14 @@ function encodeBody(w: Writer, frame: Frame): void {
     case "GiveBack":
       w.varint(frame.nsp);
       return w.str(frame.pid);
+    case "Operate":
+      w.str(frame.nsp);
+      w.u8(frame.op);
+      w.strs(frame.rooms);
+      w.strs(frame.except);
+      return w.strs(frame.args);
+    case "Unhomed":
+      return w.u8(frame.waiting);
   }
 }
 

@@ -46,11 +46,13 @@ export const FrameType = {
   Handled: 0x37,
   Standing: 0x38,
   Number: 0x39,
+  Operate: 0x3b,
   Got: 0x3f,
   RestoredAt: 0x40,
   Prove: 0x41,
   Proved: 0x42,
   GiveBack: 0x43,
+  Unhomed: 0x82,
 } as const;
 
 /** `RestoredAt.found`. */
@@ -76,6 +78,8 @@ export const StandingFlag = {
   /** The app server asks to hand the session over. */
   leaves: 4,
 } as const;
+/** The values of `Operate.op`. */
+export const Operation = { join: 1, leave: 2, disconnect: 3, close: 4 } as const;
 /** The values of `Adopt.origin`. */
 export const Origin = { orphan: 1, handedOver: 2, moved: 3 } as const;
 /** The bits of `request.flags`. */
@@ -250,6 +254,8 @@ export interface FrameBodies {
   Prove: { session: number; requestId: number; cut: Position[] };
   Proved: { requestId: number; holds: number };
   GiveBack: { nsp: number; pid: string };
+  Operate: { nsp: string; op: number; rooms: string[]; except: string[]; args: string[] };
+  Unhomed: { waiting: number };
 }
 
 /** The name of a frame type. */

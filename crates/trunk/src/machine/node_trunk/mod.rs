@@ -157,6 +157,11 @@ impl NodeTrunk {
         self.link.drain(u32::try_from(deadline.as_millis()).unwrap_or(u32::MAX));
     }
 
+    /// Tells the app server whether sockets of its hub may belong to no app server.
+    pub fn unhomed(&mut self, waiting: bool) {
+        self.link.send(Frame::Unhomed { waiting });
+    }
+
     /// Sends a `Ping`, which the app server answers when it is alive.
     pub fn ping(&mut self) {
         self.link.send(Frame::Ping { token: Bytes::new() });

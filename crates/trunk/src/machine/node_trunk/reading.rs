@@ -66,8 +66,13 @@ impl Reading {
         let came = self.batch.iter().chain(&self.later);
         let frames = came.flat_map(|came| came.frames.clone()).flatten();
         frames.map(|frame| frame.kind()).any(|kind| {
-            use FrameKind::{Attach, Beside, Choose, Close, Detach, Join, Leave, Reattach};
-            matches!(kind, Attach | Beside | Choose | Close | Detach | Join | Leave | Reattach)
+            use FrameKind::{
+                Attach, Beside, Choose, Close, Detach, Join, Leave, Operate, Reattach,
+            };
+            matches!(
+                kind,
+                Attach | Beside | Choose | Close | Detach | Join | Leave | Operate | Reattach
+            )
         })
     }
 }
