@@ -2,6 +2,7 @@
 //! and the messages among them.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::BytesMut;
 use rand::rngs::StdRng;
@@ -163,6 +164,19 @@ impl Hub {
     /// broadcasts.
     pub(crate) fn all_move(&self) -> bool {
         locked(&self.roster).trunks.iter().all(|trunk| trunk.own.moves)
+    }
+
+    /// Whether sessions of the hub belong to no app server, or may in a moment.
+    pub(crate) fn is_unhomed(&self) -> bool {
+        self.homes_waiting.load(Ordering::Relaxed) > 0
+            || locked(&self.roster).trunks.iter().any(|trunk| trunk.is_on_its_way_out())
+    }
+
+    /// Lets the hub's app servers know that [`Self::is_unhomed`] may have become true.
+    pub(crate) fn tell_unhomed(&self) {
+        for trunk in locked(&self.roster).trunks.iter().filter(|trunk| trunk.own.operates) {
+            trunk.unhomed();
+        }
     }
 
     fn pick_beside(

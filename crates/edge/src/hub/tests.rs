@@ -268,3 +268,39 @@ fn a_relay_goes_to_those_named_or_to_all_others() {
     let relayed = world.relay(&["b"], 10);
     assert_eq!((relayed.delivered, relayed.dropped), (0, 1), "it has too much unread");
 }
+
+#[test]
+fn app_servers_are_told_of_sessions_that_wait_or_are_about_to() {
+    let mut world = World::new();
+    let mut with = |own: OwnSettings| {
+        world.next += 1;
+        let trunk = Arc::new(Trunk::new(
+            world.next,
+            Arc::clone(&world.hub),
+            (world.next.to_string(), "test/1".into()),
+            Origin::Inside,
+            (EngineSettings::default(), own),
+            Arc::new(SharedCredit::new(1000)),
+            NOW,
+        ));
+        world.directory.trunk_up(&trunk);
+        trunk
+    };
+    let holder = with(OwnSettings { rehome: true, ..OwnSettings::default() });
+    let operator = with(OwnSettings { operates: true, ..OwnSettings::default() });
+    let hub = Arc::clone(&world.hub);
+    let noted = |trunk: &Trunk| trunk.take_notes().unhomed;
+    holder.set_draining();
+    assert!(!hub.is_unhomed(), "it has no sessions");
+    holder.session_added();
+    assert!(hub.is_unhomed());
+    hub.tell_unhomed();
+    assert!(noted(&operator) && !noted(&holder), "who takes operations is told");
+    holder.session_removed();
+    assert!(!hub.is_unhomed());
+    operator.session_added();
+    operator.set_broken(Some(NOW));
+    assert!(!hub.is_unhomed(), "its sessions wait for nobody");
+    hub.homes_waiting.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    assert!(hub.is_unhomed());
+}

@@ -62,6 +62,8 @@ pub(crate) struct Trunk {
     pub(crate) resuming: Option<Resuming>,
     /// Set while the trunk has no stream.
     broken: AtomicBool,
+    /// The time at which its stream broke last, in microseconds.
+    broken_at: AtomicU64,
     /// Encoded frames that wait for the writer. Shards append once per turn. Bounded by credit for
     /// data, and by the number of sessions and requests for everything else.
     outbox: Mutex<Outbox>,
@@ -128,6 +130,8 @@ pub(crate) struct Notes {
     pub(crate) stream: bool,
     /// Set when the app server is to be pinged, to see whether it is alive.
     pub(crate) ping: bool,
+    /// Set when sessions of the hub wait for an app server, or may in a moment.
+    pub(crate) unhomed: bool,
 }
 
 /// A question of the app server whose answer is in the outbox, or is about to be.
@@ -161,6 +165,7 @@ impl Trunk {
             own,
             tally: Tally::default(),
             broken: AtomicBool::new(false),
+            broken_at: AtomicU64::new(0),
             outbox: Mutex::default(),
             wake_writer: Notify::new(),
             credit,
@@ -373,9 +378,30 @@ impl Trunk {
             && self.outbox().frames.len() + asking_bytes < unread_bytes_max
     }
 
-    /// Notes that the trunk's stream broke, or that it has another one.
-    pub(crate) fn set_broken(&self, broken: bool) {
-        self.broken.store(broken, Ordering::Relaxed);
+    /// Notes that the trunk's stream broke now, or that it has another one.
+    pub(crate) fn set_broken(&self, broken: Option<Timestamp>) {
+        if let Some(at) = broken {
+            self.broken_at.store(at.as_micros(), Ordering::Relaxed);
+        }
+        self.broken.store(broken.is_some(), Ordering::Relaxed);
+    }
+
+    /// The time at which the trunk's stream broke; `None` while it has one.
+    pub(crate) fn broken_since(&self) -> Option<Timestamp> {
+        let at = Timestamp::from_micros(self.broken_at.load(Ordering::Relaxed));
+        self.broken.load(Ordering::Relaxed).then_some(at)
+    }
+
+    /// Whether the app server has sessions that may wait for another one in a moment.
+    pub(crate) fn is_on_its_way_out(&self) -> bool {
+        self.own.rehome
+            && self.sessions() > 0
+            && (self.is_draining() || self.broken_since().is_some())
+    }
+
+    /// Notes that sessions of the hub wait for an app server, or may in a moment.
+    pub(super) fn unhomed(&self) {
+        self.note(|notes| notes.unhomed = true);
     }
 
     /// Offers a stream to the trunk's own task, see [`Resuming`].

@@ -199,7 +199,9 @@ impl Shard {
             transport: on_the_wire(live.session.transport()),
             origin: keepsake.journey.as_ref()?.origin,
             request: keepsake.request(&self.interner),
-            sockets: sockets.collect(),
+            sockets: sockets
+                .chain(keepsake.journey.iter().flat_map(|one| one.unseated()))
+                .collect(),
         })
     }
 
@@ -232,7 +234,7 @@ impl Shard {
         let board = &mut self.boards[usize::from(hub)];
         board.drop_disowned(SessionKey(index));
         keepsake.retain_all(|nsp, socket| board.has_socket(SessionKey(index), nsp, socket));
-        let Journey { origin, since, parked, .. } = *journey;
+        let Journey { origin, since, parked, operations, .. } = *journey;
         self.count_waiting(hub, -1);
         let metrics = &self.env.metrics;
         metrics.count_rehomed(origin, "adopted");
@@ -241,6 +243,9 @@ impl Shard {
             self.tell_upgraded(index);
         }
         self.answer_due_marks(index);
+        if !self.pass_operations(index, &operations) {
+            return;
+        }
         if self.send_held(index) {
             self.read_probe(index);
             self.read_stream(index);
@@ -307,5 +312,6 @@ impl Shard {
         if let Some(since) = since {
             self.note_wait(key, hub, since);
         }
+        self.unseat_disconnected(index);
     }
 }

@@ -84,6 +84,7 @@ impl Shard {
                 Frame::Namespace { nsp, name } => self.name_namespace(trunk, nsp, &name),
                 Frame::Release { nsp } => self.release_namespace(trunk, nsp),
                 Frame::Number { next } => self.number(trunk, next),
+                Frame::Operate(operate) => self.operate(trunk, &operate),
                 _ => (),
             }
             return;
@@ -243,6 +244,7 @@ impl Shard {
         }
         self.attach((trunk, index), (hub, key), socket, rooms, beside && !is_adopted);
         self.forget_states(index, (hub, key));
+        self.repeat_operations(index, (hub, key), socket);
     }
 
     /// Enters a session's socket, with its rooms, into the switchboard. `beside`: the session may

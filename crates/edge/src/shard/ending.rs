@@ -264,6 +264,7 @@ impl Shard {
         self.end_rests();
         if self.recoveries_due <= self.now {
             self.expire_recoveries();
+            self.forget_lately();
             self.recoveries_due = self.now + EXPIRY;
         }
         self.look_at_homes();

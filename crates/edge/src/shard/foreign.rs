@@ -97,6 +97,7 @@ impl Shard {
             spoke: false,
             ended: false,
             paused: false,
+            parked: false,
             pending: false,
             counted: TransportKind::WebSocket,
             armed: Tick::NONE,

@@ -24,7 +24,6 @@ use super::command::{Command, SlotKey};
 use super::keepsake::{Journey, Keepsake, Past, SocketState};
 use super::recovery::keep_time;
 use super::slot::{Live, Slot, State};
-use super::uplink::Waiting;
 use super::{Shard, ShardTrunk};
 use crate::hub::{Hub, Trunk, TrunkNumber};
 
@@ -203,7 +202,14 @@ impl Shard {
     }
 
     /// Lets a session wait for another app server, because its own is gone.
-    pub(super) fn wait_for_home(&mut self, index: u32, origin: Origin, past: Past) {
+    /// `since`: the time from which that may not have done what others did to its sockets.
+    pub(super) fn wait_for_home(
+        &mut self,
+        index: u32,
+        origin: Origin,
+        past: Past,
+        since: Timestamp,
+    ) {
         let now = self.now;
         let Some(slot) = self.slots.get_mut(index) else { return };
         let number = slot.trunk;
@@ -212,6 +218,7 @@ impl Shard {
         slot.trunk = NOWHERE;
         slot.number = NumberState::Free;
         let was_paused = std::mem::take(&mut slot.paused);
+        let was_parked = slot.parked;
         let was_unread = slot.unread || slot.heavy;
         let State::Live(live) = &mut slot.state else { return };
         let has_held = live.held.is_some();
@@ -219,6 +226,7 @@ impl Shard {
         // It may have begun its journey when it was asked to leave.
         let mut journey =
             keepsake.journey.take().unwrap_or_else(|| Box::new(Journey::new(origin, now)));
+        let since = since.min(journey.since);
         journey.origin = origin;
         journey.since = now;
         journey.past = Some(past);
@@ -226,14 +234,15 @@ impl Shard {
         keepsake.eager |= was_paused || was_unread || has_held || !journey.parked.is_empty();
         let eager = keepsake.eager;
         keepsake.journey = Some(journey);
-        if was_paused {
-            self.take_parked_posts(number, index);
+        if was_parked {
+            self.take_parked_post(number, index);
         }
         self.boards[usize::from(hub)].disown(SessionKey(index));
         self.forget_marks(index);
         self.count_waiting(hub, 1);
         self.queue_for_home(key, hub, eager);
         self.note_wait(key, hub, now);
+        self.repeat_lately(index, since);
     }
 
     /// Puts a session that waits into one of the queues of its hub.
@@ -254,37 +263,6 @@ impl Shard {
         list.insert(at, (since, key));
     }
 
-    /// Moves the session's posts that wait for the credit of a trunk to its journey.
-    pub(super) fn take_parked_posts(&mut self, trunk: TrunkNumber, index: u32) {
-        let Some(shard_trunk) = self.trunks.get_mut(&trunk) else { return };
-        let is_its = |waiting: &Waiting| match waiting {
-            Waiting::Post(Command::PostBegin { asked, .. }) => asked.sid.slot == index,
-            Waiting::Post(_) | Waiting::Session(_) => false,
-        };
-        let (posts, others): (VecDeque<_>, _) =
-            std::mem::take(&mut shard_trunk.waiting).into_iter().partition(is_its);
-        shard_trunk.waiting = others;
-        for post in posts {
-            if let Waiting::Post(command) = post {
-                self.park_post(index, command);
-            }
-        }
-    }
-
-    /// Lets a post wait until the session has a home.
-    pub(super) fn park_post(&mut self, index: u32, command: Command) {
-        let Some(live) = self.slots.live(index) else { return };
-        // A post whose body is there no longer overlaps with others.
-        let is_second =
-            live.is_posting() && !live.held.as_ref().is_some_and(|held| held.has_post());
-        let Some(journey) = live.journey() else { return };
-        if is_second || !journey.parked.is_empty() {
-            return self.refuse_overlap(index, command);
-        }
-        journey.parked.push(command);
-        self.note_demand(index);
-    }
-
     /// Notes that the client of a session between two app servers has said something: the session
     /// goes before those that have nothing to say.
     pub(super) fn note_demand(&mut self, index: u32) {
@@ -302,7 +280,10 @@ impl Shard {
     pub(super) fn count_waiting(&self, hub: u16, change: i64) {
         self.env.metrics.homes_waiting.inc_by(change);
         if let Some(hub) = self.hub(hub) {
-            hub.homes_waiting.fetch_add(change, Ordering::Relaxed);
+            let before = hub.homes_waiting.fetch_add(change, Ordering::Relaxed);
+            if before <= 0 && change > 0 {
+                hub.tell_unhomed();
+            }
         }
     }
 

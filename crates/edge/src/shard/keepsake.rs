@@ -16,6 +16,7 @@ use trunkline_trunk::{ClientRequest, Header, Origin, StandingFlags, Str, Transpo
 
 use super::command::Command;
 use super::interner::Interner;
+use super::operating::Operated;
 
 /// The longest request that is kept. A session with a longer one is closed when its app server is
 /// lost.
@@ -104,6 +105,8 @@ pub(crate) struct Journey {
     pub(super) told: Option<TransportKind>,
     /// Posts that have begun: their bodies stay unread in the clients' streams.
     pub(super) parked: Vec<Command>,
+    /// Operations of app servers that the next one has to carry out.
+    pub(super) operations: Vec<Operated>,
 }
 
 /// What has to be known of a session's last app server to keep its sockets for their return.
@@ -123,6 +126,7 @@ impl Journey {
             seen: false,
             told: None,
             parked: Vec::new(),
+            operations: Vec::new(),
         }
     }
 }
@@ -187,6 +191,18 @@ impl Keepsake {
     pub(super) fn state(&self, nsp: NamespaceKey, socket: &str) -> Option<SocketState<'_>> {
         let of_nsp = self.sockets.iter().filter(|one| one.nsp == nsp);
         of_nsp.map(KeptSocket::parts).find(|one| one.socket == socket)
+    }
+
+    /// Takes the last state of a socket out.
+    pub(super) fn take_state(
+        &mut self,
+        nsp: NamespaceKey,
+        socket: &str,
+    ) -> Option<(Str, bytes::Bytes)> {
+        let kept = self.state(nsp, socket)?;
+        let taken = (own(kept.pid), bytes::Bytes::copy_from_slice(kept.state));
+        self.retain(nsp, |other| other != socket);
+        Some(taken)
     }
 
     /// Forgets the sockets of a namespace that `is_there` does not know.

@@ -18,7 +18,7 @@ use super::keepsake::Journey;
 use super::slot::{Live, State, number_of};
 
 /// The time in which an app server must hand over a session that it asked to.
-const LEAVING_MAX: Duration = Duration::from_secs(30);
+pub(super) const LEAVING_MAX: Duration = Duration::from_secs(30);
 
 impl Shard {
     /// Notes what an app server says about a session.
@@ -31,9 +31,11 @@ impl Shard {
         }
     }
 
-    /// Agrees that the app server hands the session over, if another one could take it.
+    /// Agrees that the app server hands the session over, if another one could take it: not while
+    /// only such are there that never take one over, so that the app server ends it in order.
     pub(super) fn begin_leaving(&mut self, index: u32) {
-        if !self.is_rehomeable(index) {
+        let hub = self.slots.get(index).map(|slot| slot.hub);
+        if !self.is_rehomeable(index) || hub.is_none_or(|hub| self.is_without_homes(hub)) {
             return;
         }
         let now = self.now;
@@ -117,7 +119,7 @@ impl Shard {
         if let Some(keepsake) = self.slots.live(index).and_then(|live| live.keepsake.as_mut()) {
             keepsake.end_stay(now, false);
         }
-        self.wait_for_home(index, Origin::HandedOver, past);
+        self.wait_for_home(index, Origin::HandedOver, past, now);
     }
 
     /// Whether the session is on its way from one app server to another.

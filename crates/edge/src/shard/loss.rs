@@ -4,6 +4,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use bytes::Bytes;
+use trunkline_clock::Timestamp;
 use trunkline_engineio::CloseReason;
 use trunkline_switchboard::SessionKey;
 use trunkline_trunk::{Frame, NumberState, Origin, decode_batch, shard_of};
@@ -34,6 +35,8 @@ struct Loss {
     past: Option<Past>,
     /// Set when only app servers are left that never take a session over.
     only_others: bool,
+    /// The time from which the app server may not have done what it was told.
+    since: Timestamp,
 }
 
 /// Whether a lost app server had begun a batch.
@@ -75,7 +78,8 @@ impl Shard {
             CloseReason::AppServerLost
         };
         let only_others = self.is_without_homes(gone.trunk.hub.number);
-        let loss = Loss { reason, past: gone.past(), only_others };
+        let since = gone.trunk.broken_since().unwrap_or(self.now);
+        let loss = Loss { reason, past: gone.past(), only_others, since };
         let mut under_way = self.under_way(&gone, remains);
         let hub = usize::from(gone.trunk.hub.number);
         if let Some(feed) = gone.feed {
@@ -108,8 +112,12 @@ impl Shard {
             self.boards[hub].release_namespace(*key);
         }
         for waiting in gone.waiting {
-            if let Waiting::Post(Command::PostBegin { asked, reply }) = waiting {
-                self.park_post(asked.sid.slot, Command::PostBegin { asked, reply });
+            if let Waiting::Post(command) = waiting
+                && let Command::PostBegin { asked, .. } = &command
+            {
+                let index = asked.sid.slot;
+                self.unpark(&command);
+                self.park_post(index, command);
             }
         }
         if !self.orphans.waiting.is_empty() {
@@ -155,7 +163,7 @@ impl Shard {
             }
             Fate::Waits(past) => {
                 self.give_back(index, under_way.unseen);
-                self.wait_for_home(index, Origin::Orphan, past);
+                self.wait_for_home(index, Origin::Orphan, past, loss.since);
                 tally.kept();
             }
             Fate::Orphan => {

@@ -31,6 +31,8 @@ mod loss;
 mod marks;
 mod moving;
 mod opening;
+mod operating;
+mod parking;
 mod poller;
 mod polling;
 mod probing;
@@ -82,6 +84,7 @@ pub(crate) use self::local::LocalShard;
 use self::marks::Watch;
 use self::moving::Departures;
 pub(crate) use self::opening::{OpenRequest, deflate_settings};
+use self::operating::Lately;
 use self::poller::{Poller, Readiness, Token};
 pub(crate) use self::recovery::{GiveBack, RestoreRequest};
 use self::resting::Resting;
@@ -164,6 +167,8 @@ pub(crate) struct Shard {
     departures: Departures,
     /// Sessions that come from other nodes.
     arrivals: Arrivals,
+    /// What app servers have lately done to sockets, by hub.
+    lately: HashMap<u16, Lately>,
     /// What the kept requests of many sessions have in common.
     interner: Interner,
     drain: Option<DrainPace>,
@@ -265,6 +270,7 @@ impl Shard {
             homes: Homes::default(),
             departures: Departures::default(),
             arrivals: Arrivals::default(),
+            lately: HashMap::new(),
             interner: Interner::default(),
             drain: None,
             rng,

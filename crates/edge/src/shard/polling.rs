@@ -116,7 +116,12 @@ impl Shard {
         if let Some(mut uplink) = Uplink::new(&mut self.trunks, slot.uplink(), number)
             && !uplink.has_credit()
         {
-            uplink.park(Command::PostBegin { asked, reply });
+            let command = Command::PostBegin { asked, reply };
+            // The one that waits has begun, so this one overlaps with it.
+            if std::mem::replace(&mut slot.parked, true) {
+                return self.refuse_overlap(key.slot, command);
+            }
+            uplink.park(command);
             self.pause(key.slot);
             return;
         }
@@ -142,19 +147,6 @@ impl Shard {
         };
         if let Err(PostBegun::Wanted { key, .. }) = reply.send(begun) {
             self.post_gone(key, Some(POST_BROKEN));
-        }
-    }
-
-    /// Refuses a POST that began before the one before it was over, as Engine.IO does.
-    pub(super) fn refuse_overlap(&mut self, index: u32, command: Command) {
-        let now = self.now;
-        if let Some(live) = self.slots.live(index) {
-            live.session.handle_overlapping_post(now);
-        }
-        self.count_misbehaviour("posts_overlap");
-        self.mark_dirty(index);
-        if let Command::PostBegin { reply, .. } = command {
-            let _ = reply.send(PostBegun::Status(400));
         }
     }
 

@@ -63,6 +63,7 @@ impl Shard {
             spoke: false,
             ended: false,
             paused: false,
+            parked: false,
             pending: true,
             counted: opening.transport,
             armed: look_at,

@@ -46,6 +46,8 @@ pub(crate) struct Slot {
     pub(crate) heavy: bool,
     /// Set while the session waits for its app server's credit.
     pub(crate) paused: bool,
+    /// Set while a post of the session waits for credit: there is at most one.
+    pub(crate) parked: bool,
     /// Set while the handshake counts as unanswered at its app server.
     pub(crate) pending: bool,
     /// Set when the client has ended its side of the stream: reading continues until its end is

@@ -204,7 +204,7 @@ impl<'a> Uplink<'a> {
         self.shard_trunk.waiting.push_back(Waiting::Session(slot));
     }
 
-    /// Notes a post whose body is not read until there is credit again.
+    /// Notes a post whose body is not read until there is credit again: at most one for a session.
     pub(super) fn park(&mut self, command: Command) {
         self.shard_trunk.waiting.push_back(Waiting::Post(command));
     }
@@ -233,7 +233,10 @@ impl Shard {
             }
             match shard_trunk.waiting.pop_front() {
                 Some(Waiting::Session(index)) => self.resume(trunk, index),
-                Some(Waiting::Post(command)) => self.handle(command),
+                Some(Waiting::Post(command)) => {
+                    self.unpark(&command);
+                    self.handle(command);
+                }
                 None => return turn > 0,
             }
         }

@@ -81,6 +81,7 @@ impl TrunkTask {
             Step::Draining { .. } => {
                 tracing::info!(hub = %self.hub.name, server = %trunk.server_id, "app server takes no new sessions");
                 trunk.set_draining();
+                self.hub.tell_unhomed();
             }
             Step::Hello(_) | Step::Ended(_) | Step::Refused(_) | Step::BroadcastAhead => (),
         }
@@ -217,6 +218,7 @@ impl TrunkTask {
         let env = Arc::clone(self.door.env());
         own.resumable &= !env.limits.trunk_resume_window.is_zero();
         own.rehome &= env.limits.rehome;
+        own.operates &= env.limits.rehome;
         self.from = own.from;
         self.node.keep(match &own {
             own if own.rehome => Keeps::UntilHandled,
@@ -278,6 +280,7 @@ impl TrunkTask {
         env.metrics.trunks.inc();
         tracing::info!(hub = %self.hub.name, server = %trunk.server_id, sdk = %trunk.sdk, address = %self.address, "app server connected");
         self.trunk = Some(trunk);
+        self.look_unhomed();
     }
 }
 

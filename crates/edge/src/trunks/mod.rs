@@ -5,6 +5,7 @@ mod carry;
 mod out;
 mod resume;
 mod stream;
+mod unhomed;
 
 pub(crate) use auth::{TrunkRefused, authorise};
 pub(crate) use stream::{run, run_inside};

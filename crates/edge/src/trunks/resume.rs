@@ -54,8 +54,13 @@ pub(super) fn info_for<'a>(
     warnings: &'a [String],
 ) -> NodeInfo<'a> {
     const RESUME: &[FrameKind] = &[FrameKind::Got];
-    const RESUME_AND_REHOME: &[FrameKind] =
-        &[FrameKind::Got, FrameKind::Handled, FrameKind::Standing, FrameKind::State];
+    const RESUME_AND_REHOME: &[FrameKind] = &[
+        FrameKind::Got,
+        FrameKind::Handled,
+        FrameKind::Operate,
+        FrameKind::Standing,
+        FrameKind::State,
+    ];
     let frames = if env.limits.rehome { RESUME_AND_REHOME } else { RESUME };
     let resume = trunk.resuming.as_ref().map(|resuming| ResumeInfo {
         trunk: resuming.token(),
@@ -152,7 +157,7 @@ impl TrunkTask {
         for batch in again {
             self.out.batch(batch, true);
         }
-        trunk.set_broken(false);
+        trunk.set_broken(None);
         trunk.heard(now);
         env.metrics.trunks_resumed.inc();
         // The task of the stream may have been stopped with the node.
@@ -192,7 +197,8 @@ impl TrunkTask {
         if let Some(place) = &self.place {
             place.set_deaf(true);
         }
-        trunk.set_broken(true);
+        trunk.set_broken(Some(self.now()));
+        self.hub.tell_unhomed();
         let mut window = self.door.env().limits.trunk_resume_window;
         if self.stopped {
             window = window.min(ENDED_WINDOW);

@@ -15,6 +15,7 @@ use trunkline_websocket::{Decoder, Incoming, Opcode, Role, encode, encode_close}
 
 use super::out::Out;
 use super::resume::Broke;
+use super::unhomed::Unhomed;
 use crate::door::Door;
 use crate::hub::{Ahead, Answered, Ending, Hub, Notes, Origin, Place, Trunk};
 use crate::metrics::Cause;
@@ -74,6 +75,8 @@ pub(super) struct TrunkTask {
     pub(super) next_credited: usize,
     /// What is being sent to the app server.
     pub(super) out: Out,
+    /// What it knows of sessions of its hub that belong to no app server.
+    pub(super) unhomed: Unhomed,
     /// Set when the WebSocket is to be closed with this code once `out` is empty.
     pub(super) closing: Option<(u16, &'static str)>,
 }
@@ -118,6 +121,7 @@ impl TrunkTask {
             ahead: None,
             next_credited: 0,
             out: Out::default(),
+            unhomed: Unhomed::default(),
             closing: None,
         }
     }
@@ -198,6 +202,9 @@ impl TrunkTask {
                 Woken::Deadline => {
                     let now = self.now();
                     self.node.handle_timeout(now);
+                    if self.unhomed.look_at().is_some_and(|at| at <= now) {
+                        self.look_unhomed();
+                    }
                 }
             }
         }
@@ -216,10 +223,9 @@ impl TrunkTask {
 
     async fn wait(&self) -> io::Result<Woken> {
         let origin = self.door.env().origin;
-        let deadline = self
-            .node
-            .poll_deadline()
-            .map(|at| tokio::time::Instant::from_std(origin + at.since(Timestamp::ORIGIN)));
+        let deadline = self.node.poll_deadline().into_iter().chain(self.unhomed.look_at()).min();
+        let deadline =
+            deadline.map(|at| tokio::time::Instant::from_std(origin + at.since(Timestamp::ORIGIN)));
         let far = || tokio::time::Instant::now() + Duration::from_secs(3600);
         let told = async {
             match &self.trunk {
@@ -301,7 +307,7 @@ impl TrunkTask {
     pub(super) fn take_notes(&mut self) {
         let Some(trunk) = &self.trunk else { return };
         self.node.processed(trunk.take_processed());
-        let Notes { abandoned, answered, drain, stream, ping } = trunk.take_notes();
+        let Notes { abandoned, answered, drain, stream, ping, unhomed } = trunk.take_notes();
         self.offered |= stream;
         for answered in answered {
             match answered {
@@ -319,7 +325,11 @@ impl TrunkTask {
         if ping && self.stream.is_some() {
             self.node.ping();
         }
-        match trunk.ending() {
+        let ending = trunk.ending();
+        if unhomed {
+            self.look_unhomed();
+        }
+        match ending {
             Some(Ending::Misbehaved(rule)) => self.node.misbehaved(rule),
             Some(Ending::Replaced) => {
                 let message = "another trunk of this app server process has taken over";

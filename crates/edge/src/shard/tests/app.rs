@@ -176,6 +176,12 @@ fn words(frame: &Frame) -> String {
         }
         Frame::Proved { request_id, holds } => format!("proved {} {holds}", request_id.0),
         Frame::Adopt(adopt) => format!("adopt {}", adopt.session.0),
+        Frame::Operate(operate) => {
+            let join = |list: &[Str]| list.iter().map(Str::as_str).collect::<Vec<_>>().join(" ");
+            format!("{:?} {}: {}", operate.op, join(&operate.rooms), join(&operate.args))
+                .trim_end()
+                .into()
+        }
         Frame::Ping { .. } => "ping".into(),
         other => format!("{other:?}"),
     }

@@ -221,3 +221,54 @@ fn a_post_that_comes_while_the_one_before_waits_for_credit_is_wanted_after_it() 
     assert_eq!(world.finish_post(&client, &mut second, "4three"), "ok");
     assert_eq!(app.hears(), ["0: one", "0: two", "0: three"]);
 }
+
+#[test]
+fn a_session_has_one_post_that_waits_for_credit_and_the_next_one_overlaps_with_it() {
+    let mut world = World::new();
+    let app = world.app_with_credit("a", 1);
+    let (client, other) = (world.polling(&app), world.polling(&app));
+    assert_eq!(world.post(&client, "4one"), "ok");
+    let mut first = world.begin_post(&client);
+    assert_eq!(world.finish_post(&client, &mut first, "4two"), "waits");
+    let mut others = world.begin_post(&other);
+    assert_eq!(world.finish_post(&other, &mut others, "4three"), "waits", "one for each session");
+    for _ in 0..100 {
+        let mut next = world.begin_post(&client);
+        assert_ne!(world.finish_post(&client, &mut next, "4overlaps"), "waits");
+    }
+    let waiting = &world.shard.trunks[&app.trunk.number].waiting;
+    assert!(waiting.len() <= 4, "{}", waiting.len());
+    assert_eq!(app.hears(), ["0: one", "close 0 TransportError"]);
+    world.app_grants(&app, 1_000);
+    assert_eq!(world.finish_post(&client, &mut first, "4two"), "refused UnknownSid");
+    assert_eq!(world.finish_post(&other, &mut others, "4three"), "ok");
+    while app.trunk.has_credit() {
+        assert_eq!(world.post(&other, &format!("4{}", "x".repeat(500))), "ok");
+    }
+    app.hears();
+    let mut others = world.begin_post(&other);
+    assert_eq!(world.finish_post(&other, &mut others, "4four"), "waits", "the former one is over");
+    world.app_grants(&app, 1_000);
+    assert_eq!(world.finish_post(&other, &mut others, "4four"), "ok");
+    assert_eq!(app.hears(), ["1: four"]);
+}
+
+#[test]
+fn a_post_that_waits_is_not_taken_for_one_of_the_slots_next_session() {
+    let mut world = World::new();
+    let app = world.app_with_credit("a", 1);
+    let client = world.polling(&app);
+    assert_eq!(world.post(&client, "4one"), "ok");
+    let mut stale = world.begin_post(&client);
+    let mut poll = world.poll(&client);
+    world.app_closes(&app, client.number);
+    assert_eq!(poll.said(), "1");
+    app.hears();
+    let next = world.polling(&app);
+    assert_eq!(next.key.slot, client.key.slot);
+    let mut post = world.begin_post(&next);
+    assert_eq!(world.finish_post(&next, &mut post, "4two"), "waits");
+    world.app_grants(&app, 1_000);
+    assert_eq!(world.finish_post(&client, &mut stale, "4x"), "refused UnknownSid");
+    assert_eq!(world.finish_post(&next, &mut post, "4two"), "ok");
+}

@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use trunkline_engineio::CloseReason;
-use trunkline_trunk::{CloseReason as WireReason, Found, Frame, Origin};
+use trunkline_trunk::{
+    CloseReason as WireReason, Found, Frame, Origin, Persist, StandingFlags, Str,
+};
 
-use super::super::app::{broadcast, close, send};
+use super::super::app::{MAIN, broadcast, close, send};
 use super::super::client::Client;
 use super::super::world::World;
 use super::{App, leaves, owes, standing, state, world};
@@ -248,4 +251,82 @@ fn an_app_server_that_wants_to_leave_when_it_has_just_taken_over_may() {
     let third = world.numbering_app("third");
     world.pass(SECOND);
     world.takes_over_one(&third);
+}
+
+#[test]
+fn nothing_is_handed_over_while_only_app_servers_are_left_that_take_nothing_over() {
+    let mut world = world();
+    let old = world.numbering_app("old");
+    let client = world.settled(&old, "s", &[]);
+    world.own.rehome = false;
+    let other = world.numbering_app("other");
+    world.asks_to_hand_over(&old, &client);
+    assert!(old.hears().is_empty(), "so the app server ends it in order");
+    world.client_says(&client, "4hello");
+    assert_eq!(old.hears(), [format!("{}: hello", client.number.0)], "and has it until then");
+    world.app_goes(&other);
+    world.app_says(&old, [standing(&client, leaves())]);
+    let agreed = [format!("close {} HandedOver", client.number.0)];
+    assert_eq!(old.hears(), agreed, "one that takes it may come");
+}
+
+#[test]
+fn sessions_that_are_left_to_the_end_of_the_trunk_are_closed_at_a_pace_and_can_return() {
+    let mut world = super::world_with(|limits| limits.orphan_close_per_second = 20);
+    let (old, new) = (world.numbering_app("old"), world.numbering_app("new"));
+    new.trunk.set_draining();
+    let clients: Vec<_> = (0..8).map(|n| world.settled(&old, &format!("s{n}"), &["red"])).collect();
+    world.app_records(&old, "o1", &[], "seen");
+    world.asks_to_hand_over(&old, &clients[0]);
+    for (place, client) in clients.iter().enumerate() {
+        let socket: Str = format!("s{place}").as_str().into();
+        let session = client.number;
+        let persist = Persist {
+            session,
+            nsp: MAIN,
+            pid: super::pid(&socket),
+            socket,
+            rooms: vec!["red".into()],
+            data: Bytes::from_static(b"last"),
+        };
+        let owed = standing(client, owes());
+        let detach = Frame::Detach { session, nsp: MAIN };
+        let settled = standing(client, StandingFlags::default());
+        world.app_says(&old, [owed, detach, settled, Frame::Persist(Box::new(persist))]);
+    }
+    world.app_goes(&old);
+    assert_eq!((world.waiting(), world.sessions("websocket")), (0, 7), "no other one gets them");
+    world.pass(Duration::from_millis(100));
+    assert_eq!(world.sessions("websocket"), 5);
+    world.pass(SECOND);
+    assert_eq!(world.closed(CloseReason::ServerShuttingDown), 8, "none of them is in doubt");
+    let restored = world.restore(&new, "p-s0", "o1");
+    assert_eq!((restored.found, &*restored.data), (Found::Yes, &b"last"[..]));
+    assert_eq!(restored.rooms, [Str::from("red")]);
+}
+
+#[test]
+fn a_post_of_an_earlier_session_is_not_taken_along() {
+    let mut world = world();
+    let old = world.app_with_credit("old", 1);
+    world.app_says(&old, [Frame::Number { next: 1 }]);
+    let gone = world.polling(&old);
+    assert_eq!(world.post(&gone, "4first"), "ok");
+    let mut stale = world.begin_post(&gone);
+    assert_eq!(world.finish_post(&gone, &mut stale, "4stale"), "waits");
+    let mut poll = world.poll(&gone);
+    world.app_says(&old, [close(gone.number, WireReason::AppClosed)]);
+    assert_eq!(poll.said(), "1");
+    old.frames();
+    let client = world.polling(&old);
+    assert_eq!(client.key.slot, gone.key.slot);
+    world.settle(&old, &client, "s", &[]);
+    world.app_goes(&old);
+    assert_eq!(world.finish_post(&gone, &mut stale, "4stale"), "refused UnknownSid");
+    let mut post = world.begin_post(&client);
+    assert_eq!(world.finish_post(&client, &mut post, "4hello"), "waits");
+    let new = world.numbering_app("new");
+    world.takes_over_one(&new);
+    assert_eq!(world.finish_post(&client, &mut post, "4hello"), "ok");
+    assert_eq!(new.hears(), [format!("{}: hello", client.number.0)]);
 }

@@ -6,6 +6,7 @@ mod bounds;
 mod doubt;
 mod leaving;
 mod older;
+mod operations;
 mod poison;
 mod waiting;
 
