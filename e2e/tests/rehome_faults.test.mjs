@@ -156,3 +156,59 @@ withWorld(
     }
   },
 );
+
+withWorld(
+  "an app server that hangs and keeps its stream: its clients move when it has been silent, and it never reaches them",
+  { ...SETTINGS, servers: ["cobalt"], args: ["--trunk-ping-interval", "500ms"] },
+  async (world) => {
+    const cobalt = world.app("cobalt");
+    const amber = await world.startApp({ ...SETTINGS, name: "amber" });
+    const clients = [];
+    for (let number = 0; number < 8; number += 1) {
+      const client = await join(world, `idle ${number}`);
+      client.heard = [];
+      client.socket.on("stale", () => client.heard.push("stale"));
+      clients.push(client);
+    }
+    const [busy, ...idle] = clients.filter(({ name }) => homeOf(world, name) === amber);
+    assert.ok(idle.length > 0, "amber has clients");
+    await saveAll(amber);
+    // What it says when it wakes, before it can know anything.
+    await amber.run(({ io }) => {
+      const sockets = [...io.sockets.sockets.values()];
+      const isStopped = performance.now();
+      const timer = setInterval(() => {
+        if (performance.now() - isStopped < 1_000) return;
+        clearInterval(timer);
+        for (const socket of sockets) socket.emit("stale");
+      }, 10);
+    });
+    amber.child.kill("SIGSTOP");
+    let answer;
+    try {
+      // It is written to the stream of a process that cannot read it: nobody can know what will become of it.
+      busy.socket.timeout(20_000).emit("server", (error, server) => (answer = error ? error.message : server));
+      const isMoved = ({ name }) => notesOf(cobalt, "connected", name).some(({ data }) => data.recovered);
+      await until("their next app server", () => [busy, ...idle].every(isMoved), { withinMs: 20_000 });
+      for (const { name } of idle) assert.equal(notesOf(cobalt, "connected", name)[0].data.rehomed, true, name);
+      assert.notEqual(notesOf(cobalt, "connected", busy.name)[0].data.rehomed, true, "it came back by itself");
+    } finally {
+      amber.child.kill("SIGCONT");
+    }
+    await until("their ends there", () =>
+      [busy, ...idle].every(({ name }) =>
+        notesOf(amber, "disconnected", name).some(({ data }) => data.reason === "transport close"),
+      ),
+    );
+    // It takes part again, and everybody is where they were.
+    await until("its new trunk", () => amber.run(({ trunkline }) => trunkline.stats.trunksUp === 1));
+    for (const client of [...idle, busy]) assert.equal(await answers(client), "cobalt", client.name);
+    for (const { name, ends, connects, heard } of clients) {
+      const isBusy = name === busy.name;
+      assert.deepEqual([ends.length, connects, heard], isBusy ? [1, [true], []] : [0, [], []], name);
+    }
+    assert.notEqual(answer, "amber", "what it says when it wakes reaches nobody");
+    for (const { name } of [busy, ...idle])
+      assert.equal(notesOf(cobalt, "connected", name).length, 1, `${name} has one socket`);
+  },
+);

@@ -68,6 +68,13 @@ export class Reports {
     this.warn(`${what} was not sent: its ${bytes} bytes are more than the node takes in one piece`);
   }
 
+  tooLongOperation(nsp: string): void {
+    this.tooLongCount++;
+    this.warn(
+      `an operation on sockets of namespace ${nsp} passed over those that wait for an app server: its rooms are more than the node takes in one piece`,
+    );
+  }
+
   oldNode(): void {
     if (this.oldNodeTold) return;
     this.oldNodeTold = true;

@@ -8,6 +8,7 @@ import { Cluster, isMember } from "./cluster/cluster.js";
 import { Conn } from "./session/conn.js";
 import { createEngine, type TrunklineEngine } from "./engine/engine.js";
 import { TrunklineError } from "./trunk/errors.js";
+import { keyOf } from "./data/keys.js";
 import { findBases } from "./socketio/bases.js";
 import {
   engineSettings,
@@ -32,6 +33,9 @@ import type { Broadcast } from "./trunk/outbound_types.js";
 import { SDK } from "./version.js";
 
 const debug = createDebug("trunkline:server");
+
+/** The time in which other app servers learn that this one leaves: many times what a message takes. */
+const LEAD_MS = 100;
 
 /** Figures of one app server, from `Trunkline.stats`. */
 export interface TrunklineStats {
@@ -122,6 +126,10 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
   private reopens = false;
   /** Whether the app called {@link Trunkline.close}, after which no trunk opens again. */
   private givenUp = false;
+  /** How long a hand-over waits before it begins. */
+  private leadMs = 0;
+  /** Whether the app has asked for the end of all clients that could go to other app servers. */
+  private endsAtOnce = false;
   private started = false;
   /** Whether the trunks may open: the app has called `open()`, or does not use `open: "manual"`. */
   private isOpened: boolean;
@@ -251,8 +259,11 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
    */
   async close(options: { readonly rehome?: boolean } = {}): Promise<void> {
     this.givenUp = true;
-    if (options.rehome === false) this.keeper?.departure?.stop();
-    else await this.handOver();
+    if (options.rehome !== false) await this.handOver();
+    else if (this.keeper !== undefined) {
+      this.endsAtOnce = true;
+      this.keeper.departure?.stop();
+    }
     return this.closeTrunks();
   }
 
@@ -266,7 +277,13 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
       const fences = this.trunks.map((trunk) => trunk.fence()).filter((fence) => fence !== undefined);
       if (fences.length === 0) return undefined;
       debug("handing over the sessions, %d in all", engine.sessionCount);
-      keeper.departure = new Departure(keeper, engine.conns, Promise.all(fences), this.options.handOverTimeout);
+      keeper.departure = new Departure(
+        keeper,
+        engine.conns,
+        Promise.all(fences),
+        this.options.handOverTimeout,
+        this.leadMs,
+      );
     }
     return keeper.departure.done;
   }
@@ -324,6 +341,11 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
       recovery,
       rehomes: this.keeper !== undefined,
       broadcast: (broadcast) => this.broadcast(broadcast),
+      operate: (operate) => {
+        this.keeper?.lately.note(operate);
+        for (const trunk of this.trunks) if (!trunk.operate(operate)) this.reports.tooLongOperation(operate.nsp);
+      },
+      noteOperation: (operate) => this.keeper?.lately.note(operate),
       release: (nsp) => {
         for (const trunk of this.trunks) trunk.release(nsp);
       },
@@ -361,7 +383,7 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
     debug("closing %d sessions and %d trunks", this.engine.sessionCount, this.trunks.length);
     // First, so that a client that reconnects at once is not given to this process again.
     for (const trunk of this.trunks) trunk.drain();
-    this.engine.endSessions();
+    this.engine.endSessions(this.endsAtOnce);
     await Promise.all(this.trunks.map((trunk) => trunk.close()));
     this.rejectReady(
       new TrunklineError("closed", "Trunkline was closed before a trunk was up", { endpoint: "", final: true }),
@@ -384,12 +406,17 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
       onTurnEnd: () => this.keeper?.endTurn(),
       onPeers: (trunk, servers) => this.cluster.handlePeers(trunk, servers),
       onRelayed: (from, payload) => this.cluster.handleRelayed(from, payload),
+      onOperate: (operate) => {
+        for (const nsp of namespacesOf(this.io))
+          if (nsp.name === keyOf(operate.nsp)) this.keeper?.lately.carryOut(nsp, operate);
+      },
       onRequest: (machine, request) => this.engine.handleInquiry(machine, request),
     };
   }
 
-  private onUp(trunk: Trunk, { node, version, everyRequest }: NodeInfo): void {
+  private onUp(trunk: Trunk, { node, version, everyRequest, frames }: NodeInfo): void {
     this.everUp = true;
+    if (frames.has("Operate")) this.leadMs = LEAD_MS;
     if (this.options.everyRequest && !everyRequest) {
       this.reports.warn(
         `${trunk.endpoint}: everyRequest: node ${node} of version ${version} cannot do this; engine middlewares see the handshake of a client only`,
@@ -453,6 +480,7 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
       ...engineSettings(this.io),
       ...(this.options.everyRequest && { everyRequest: true }),
       ...(this.keeper !== undefined && { rehome: true }),
+      ...(recoveryMs(this.io) !== undefined && { operates: true }),
     };
   }
 }
@@ -461,7 +489,7 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
  * Options that a node takes from `Hello` and never from `Settings`: where clients find the app, and how streams are
  * compressed.
  */
-const OF_HELLO: ReadonlySet<string> = new Set(["path", "addTrailingSlash", "perMessageDeflate", "rehome"]);
+const OF_HELLO: ReadonlySet<string> = new Set(["path", "addTrailingSlash", "perMessageDeflate", "rehome", "operates"]);
 /** Options that the nodes, or Socket.IO itself, read only once. */
 const UNCHANGEABLE: ReadonlySet<string> = new Set([...OF_HELLO, "connectionStateRecovery"]);
 

@@ -7,7 +7,6 @@ import { randomInt } from "node:crypto";
 import type { Member } from "../cluster/cluster.js";
 import { runErrand } from "../cluster/errands.js";
 import { OwnType, type ClusterMessage, type MessageData } from "../cluster/messages.js";
-import { encodeOptions } from "../cluster/rooms.js";
 import { textsOf } from "../data/keys.js";
 import { ARRIVING } from "../session/stay.js";
 import { DirectLog } from "../recovery/direct_log.js";
@@ -27,7 +26,7 @@ import {
 import { Acknowledged } from "./acknowledged.js";
 import { Delivery } from "./delivery.js";
 import { Membership } from "./membership.js";
-import { Remote } from "./remote.js";
+import { operateOf, Remote } from "./remote.js";
 import { Returns } from "./returns.js";
 import { Roster } from "./roster.js";
 import type { AdapterHost, Scope } from "./scope.js";
@@ -47,7 +46,7 @@ export function createAdapter(bases: Bases, host: AdapterHost): AdapterConstruct
     /** The id of this app server in messages, under the name that other adapters use. */
     readonly uid = cluster.id;
     private readonly roster = new Roster((on) => cluster.tellInterest(this.nsp.name, on));
-    private readonly remote = new Remote(this, cluster);
+    private readonly remote = new Remote(this, host);
     private readonly returns: Returns;
     private readonly membership: Membership;
     private readonly delivery: Delivery;
@@ -121,20 +120,17 @@ export function createAdapter(bases: Bases, host: AdapterHost): AdapterConstruct
     }
 
     override addSockets(options: BroadcastOptions, rooms: unknown[]): void {
-      if (!options.flags?.local)
-        this.remote.operate(MessageType.SOCKETS_JOIN, { opts: encodeOptions(options), rooms: textsOf(rooms) });
+      this.remote.join(options, textsOf(rooms));
       host.together(() => plain.addSockets.call(this, options, rooms));
     }
 
     override delSockets(options: BroadcastOptions, rooms: unknown[]): void {
-      if (!options.flags?.local)
-        this.remote.operate(MessageType.SOCKETS_LEAVE, { opts: encodeOptions(options), rooms: textsOf(rooms) });
+      this.remote.leave(options, textsOf(rooms));
       host.together(() => plain.delSockets.call(this, options, rooms));
     }
 
     override disconnectSockets(options: BroadcastOptions, close: boolean): void {
-      if (!options.flags?.local)
-        this.remote.operate(MessageType.DISCONNECT_SOCKETS, { opts: encodeOptions(options), close });
+      this.remote.disconnect(options, close);
       host.together(() => plain.disconnectSockets.call(this, options, close));
     }
 
@@ -158,6 +154,8 @@ export function createAdapter(bases: Bases, host: AdapterHost): AdapterConstruct
       const { type, uid, data } = message;
       const answer = (kind: number, own: MessageData, sharesParts?: boolean): void =>
         void cluster.publish(kind, this.nsp.name, own, [uid], sharesParts);
+      const operate = operateOf(message);
+      if (operate !== undefined) host.noteOperation(operate);
       if (type === OwnType.takeOver) return this.returns.handleTakeOver(message);
       if (type !== MessageType.BROADCAST) runErrand(this, plain, message, answer);
       else if (data.requestId === undefined || data.everybody) this.delivery.handleBroadcast(data);

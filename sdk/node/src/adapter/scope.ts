@@ -3,6 +3,7 @@ import type { Cluster } from "../cluster/cluster.js";
 import { decodePacket } from "../socketio/packets.js";
 import type { Recovery } from "../recovery/recovery.js";
 import type { AdapterBase, BroadcastOptions, EncodedPart, Packet } from "../socketio/types.js";
+import type { Operate } from "../trunk/operate.js";
 import type { Broadcast } from "../trunk/outbound_types.js";
 import { reaches } from "./cast.js";
 import type { Roster } from "./roster.js";
@@ -16,6 +17,10 @@ export interface AdapterHost {
   readonly rehomes: boolean;
   /** Sends a broadcast over every trunk. */
   broadcast(broadcast: Broadcast): void;
+  /** Does something with the sockets that belong to no app server. */
+  operate(operate: Operate): void;
+  /** Notes what another app server has called for all sockets. */
+  noteOperation(operate: Operate): void;
   /** Notes that the app no longer has this namespace. */
   release(nsp: string): void;
   /** Sends the changes that `action` makes to many sockets in one piece. */

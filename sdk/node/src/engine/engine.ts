@@ -50,8 +50,8 @@ export interface TrunklineEngine extends EngineBase, ConnHost {
   handleInquiry(machine: Machine, request: FrameBodies["Request"]): void;
   /** The clients behind Trunkline. */
   readonly conns: Conn[];
-  /** Ends every session behind Trunkline, for `io.close()`. */
-  endSessions(): void;
+  /** Ends every session behind Trunkline, for `io.close()`. @param atOnce also where the node would end them, paced */
+  endSessions(atOnce: boolean): void;
 }
 
 const NO_HEADERS: Header[] = [];
@@ -149,10 +149,11 @@ export function createEngine(Base: EngineBaseConstructor, options: EngineOptions
       return this;
     }
 
-    endSessions(): void {
+    endSessions(atOnce: boolean): void {
       for (const conn of this.conns) {
-        // A node would look for another app server for a session that is only abandoned.
-        if (owner.closesPaced && conn.stay === undefined) conn.abandon("forced close");
+        // The node asks another app server for one that is not ours yet.
+        if (!conn.accepted) conn.handOver();
+        else if (owner.closesPaced && !atOnce) conn.abandon("forced close");
         else conn.endWithServer();
       }
     }
@@ -289,8 +290,10 @@ export function createEngine(Base: EngineBaseConstructor, options: EngineOptions
       const conn = new Conn(this, machine, session, sid, request, address, eio, transport);
       conn.beginAdopted(transport !== first);
       this.enter(conn);
-      const adoption = new Adoption(conn, guests, owner.codec, (isAdopted) => {
-        if (isAdopted && owner.keeper !== undefined) owner.keeper.adopted++;
+      const adoption = new Adoption(conn, guests, owner.codec, (isAdopted, since) => {
+        if (!isAdopted || owner.keeper === undefined) return;
+        owner.keeper.adopted++;
+        owner.keeper.lately.repeat(conn.attachedSockets, since);
       });
       try {
         this.emit("connection", conn);

@@ -37,7 +37,9 @@ export class Adoption implements Arriving {
   private readonly missing: Set<string>;
   /** The `auth` that each socket gets. */
   private readonly given = new Map<Guest, Record<string, unknown>>();
-  private readonly onEnd: (isAdopted: boolean) => void;
+  private readonly onEnd: (isAdopted: boolean, since: number) => void;
+  /** When the node offered the session. */
+  private readonly since = performance.now();
   private decoder: Decoder | undefined;
   /** The parts of a packet that is not complete. */
   private parts: { data: unknown; options: SendOptions }[] = [];
@@ -46,7 +48,7 @@ export class Adoption implements Arriving {
   private isOver = false;
 
   /** @param onEnd called once: whether the session is ours */
-  constructor(conn: Conn, guests: readonly Guest[], codec: Codec, onEnd: (isAdopted: boolean) => void) {
+  constructor(conn: Conn, guests: readonly Guest[], codec: Codec, onEnd: (isAdopted: boolean, since: number) => void) {
     this.conn = conn;
     this.codec = codec;
     this.guests = new Map(guests.map((guest) => [guest.pid, guest]));
@@ -167,7 +169,7 @@ export class Adoption implements Arriving {
   private end(isAdopted: boolean): void {
     ARRIVING.delete(this.conn);
     this.decoder?.destroy?.();
-    this.onEnd(isAdopted);
+    this.onEnd(isAdopted, this.since);
   }
 }
 

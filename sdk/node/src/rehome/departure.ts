@@ -32,6 +32,8 @@ const UNDER_WAY_MAX = 256;
  * cannot give to another app server.
  */
 const ANSWER_MS = 1_000;
+/** After this time without any answer the rest is not asked for: nobody would take a session over. */
+const SILENCE_MS = 3 * ANSWER_MS;
 
 /** The hand-over of all sessions of an app server. */
 export class Departure {
@@ -39,6 +41,9 @@ export class Departure {
   readonly done: Promise<void>;
   private readonly host: DepartureHost;
   private readonly timeoutMs: number;
+  /** Whether sessions may be asked for already. */
+  private mayAsk: boolean;
+  private leadTimer: NodeJS.Timeout | undefined;
   /** The sessions that are still here. */
   private readonly here = new Set<Conn>();
   /** Those that have not been looked at, in order. */
@@ -50,6 +55,9 @@ export class Departure {
   private answerTimer: NodeJS.Timeout | undefined;
   private isScheduled = false;
   private isOver = false;
+  /** Whether a node has ever agreed, and since when one is asked. */
+  private isAgreed = false;
+  private askedAt: number | undefined;
   /** Whether no more sessions come. */
   private isComplete = false;
   private timer: NodeJS.Timeout | undefined;
@@ -58,10 +66,20 @@ export class Departure {
   /**
    * @param complete settles when no more sessions come from nodes
    * @param timeoutMs how long to wait for the last sessions, from the time when all others have been asked
+   * @param leadMs how long to wait before the first one is asked for: until then the other app servers have learned from
+   * the node that sessions are about to wait, and what they called before has arrived here
    */
-  constructor(host: DepartureHost, conns: Iterable<Conn>, complete: Promise<unknown>, timeoutMs: number) {
+  constructor(
+    host: DepartureHost,
+    conns: Iterable<Conn>,
+    complete: Promise<unknown>,
+    timeoutMs: number,
+    leadMs: number,
+  ) {
     this.host = host;
     this.timeoutMs = timeoutMs;
+    this.mayAsk = leadMs === 0;
+    if (!this.mayAsk) this.leadTimer = setTimeout(() => this.begin(), leadMs);
     this.done = new Promise((resolve) => (this.resolve = resolve));
     for (const conn of conns) this.add(conn);
     void complete.then(() => {
@@ -93,6 +111,7 @@ export class Departure {
   stop(): void {
     if (this.isOver) return;
     this.isOver = true;
+    clearTimeout(this.leadTimer);
     clearTimeout(this.timer);
     clearTimeout(this.answerTimer);
     this.host.handleDeparted();
@@ -112,6 +131,7 @@ export class Departure {
   }
 
   noteReleased(conn: Conn): void {
+    this.isAgreed = true;
     if (!this.here.has(conn)) return;
     this.underWay.delete(conn);
     this.schedule();
@@ -123,6 +143,11 @@ export class Departure {
   noteGone(conn: Conn): void {
     if (!this.here.delete(conn)) return;
     this.underWay.delete(conn);
+    this.schedule();
+  }
+
+  private begin(): void {
+    this.mayAsk = true;
     this.schedule();
   }
 
@@ -138,6 +163,10 @@ export class Departure {
   private step(): void {
     // What a session owes is known at the end of a turn.
     this.host.endTurn();
+    if (!this.mayAsk) {
+      if (this.here.size === 0 && this.isComplete) this.stop();
+      return;
+    }
     this.settled = this.askFirstOf(this.settled);
     const before = this.queue.length;
     this.queue = this.askFirstOf(this.queue);
@@ -164,7 +193,9 @@ export class Departure {
   }
 
   private ask(conn: Conn): void {
-    this.underWay.set(conn, performance.now());
+    const now = performance.now();
+    this.askedAt ??= now;
+    this.underWay.set(conn, now);
     this.answerTimer ??= setTimeout(() => this.endAsks(), ANSWER_MS);
     this.host.askToLeave(conn);
   }
@@ -181,6 +212,7 @@ export class Departure {
       }
       this.underWay.delete(conn);
     }
+    if (!this.isAgreed && this.askedAt !== undefined && now - this.askedAt >= SILENCE_MS) return this.stop();
     this.schedule();
   }
 }

@@ -9,6 +9,7 @@ import { StayBit, type Stay } from "../session/stay.js";
 import type { IoSocket } from "../socketio/types.js";
 import { StandingFlag } from "../trunk/frames.js";
 import { isClean, type Departure, type DepartureHost } from "./departure.js";
+import { Lately } from "./operated.js";
 import { snapshotDigest, snapshotOf } from "./snapshot.js";
 
 /** How often the states of sockets that were used are compared with what the nodes have. */
@@ -29,6 +30,8 @@ export class Keeper implements StayKeeper, DepartureHost {
   /** Sessions that were adopted from other app servers, and that were handed over to others. */
   adopted = 0;
   handedOver = 0;
+  /** What is done to the sockets of all app servers while some are on their way here. */
+  readonly lately = new Lately();
   private readonly host: KeeperHost;
   private turn: Conn[] = [];
   private touched: Conn[] = [];

@@ -280,6 +280,8 @@ export class Conn extends Line implements Session, FaceHost {
     if (this.readyState !== "open") return;
     this.readyState = "closing";
     if (this.server.recovers) this.detachAll();
+    // Nothing is owed any longer. Without sockets it goes to no other app server.
+    if (this.stay?.has(StayBit.told)) this.tellStanding(0);
     try {
       this.finish(words, undefined);
     } finally {

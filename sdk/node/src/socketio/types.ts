@@ -133,6 +133,7 @@ export interface IoSocket {
   listenersAnyOutgoing(): unknown[];
   notifyOutgoingListeners?(packet: Packet): void;
   packet(packet: Packet): void;
+  disconnect(close: boolean): unknown;
   /** The callback of a packet that wants an answer. */
   ack(id: number): unknown;
   _onclose(reason: string, details?: unknown): unknown;

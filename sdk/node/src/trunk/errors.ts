@@ -44,3 +44,10 @@ export class TrunklineError extends Error {
     this.refusal = details.refusal;
   }
 }
+
+/** Throws an error of the app where it does no harm here: in a turn of its own. */
+export function rethrowLater(error: unknown): void {
+  process.nextTick(() => {
+    throw error;
+  });
+}

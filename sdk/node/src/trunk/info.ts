@@ -20,7 +20,7 @@ export interface WelcomeInfo {
 }
 
 /** The properties of a node that is up. */
-export type NodeInfo = Pick<WelcomeInfo, "node" | "version" | "everyRequest">;
+export type NodeInfo = Pick<WelcomeInfo, "node" | "version" | "everyRequest" | "frames">;
 
 /** The limits of a node for an app server. */
 export type NodeLimits = Pick<WelcomeInfo, "frames" | "namespacesMax">;

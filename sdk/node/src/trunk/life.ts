@@ -8,6 +8,8 @@ import { Gap } from "./gap.js";
 import type { WelcomeInfo } from "./info.js";
 import { Intake } from "./intake.js";
 import type { Machine } from "./machine.js";
+import type { MachineHost } from "./machine_types.js";
+import { sendOperation, type Operate } from "./operate.js";
 import type { Stream } from "./stream.js";
 
 /** WebSocket's code of a stream that ended without a close frame. */
@@ -24,6 +26,8 @@ export class Life {
   private present: Gap | undefined;
   private saysGoodbye = false;
   private receiptTimer: NodeJS.Timeout | undefined;
+  /** Whether sockets of the hub may belong to no app server, as the node says. */
+  private isUnhomed = false;
 
   constructor(machine: Machine, stream: Stream, { resume }: WelcomeInfo) {
     this.machine = machine;
@@ -74,6 +78,17 @@ export class Life {
     this.receiptTimer = undefined;
     // The next stream says by itself what was received.
     if (this.present === undefined) this.machine.receipts.tell();
+  }
+
+  handleUnhomed(frame: Parameters<MachineHost["onUnhomed"]>[0], host: { onOperate(operate: Operate): void }): void {
+    if (frame.type === "Operate") host.onOperate(frame);
+    else this.isUnhomed = frame.waiting === 1;
+  }
+
+  /** Sends an operation if the node may have sockets for it. Returns false when it is too long for the node. */
+  operate(operate: Operate): boolean {
+    if (!this.isUnhomed || !this.machine.isOpen || !this.machine.outbound.takes("Operate")) return true;
+    return sendOperation(this.machine.outbound, operate);
   }
 
   /** Handles a `Got` of the node. Returns false if it has received more than was sent. */

@@ -339,6 +339,9 @@ export class Machine {
         return;
       case "Drain":
         return this.host.onDrain(frame.deadlineMs);
+      case "Operate":
+      case "Unhomed":
+        return this.guard(() => this.host.onUnhomed(frame));
       case "Open":
         return this.handleOpen(frame, () => this.host.onOpen(frame));
       case "Adopt":
@@ -482,7 +485,4 @@ export class Machine {
 }
 
 /** Reasons of ends that arrived in one payload with the session's last messages. */
-const WITH_MESSAGES: ReadonlySet<number> = new Set([
-  CloseReason.closedWithMessages,
-  CloseReason.parseErrorWithMessages,
-]);
+const WITH_MESSAGES = new Set<number>([CloseReason.closedWithMessages, CloseReason.parseErrorWithMessages]);

@@ -1,5 +1,5 @@
 /** What a machine needs from its owner, and why a trunk ended. */
-import type { FrameBodies } from "./frames.js";
+import type { Frame, FrameBodies } from "./frames.js";
 import type { OutboundHost } from "./outbound_types.js";
 
 /** The reason why a trunk ended. */
@@ -20,6 +20,11 @@ export interface MachineHost extends OutboundHost {
   /** @param payload a view of the batch: copy it to keep it */
   onRelayed(from: string, payload: Buffer): void;
   onDrain(deadlineMs: number): void;
+  /**
+   * Reports whether sockets of the hub may belong to no app server, or what to do with those of ours that belonged to
+   * none.
+   */
+  onUnhomed(frame: Frame & { type: "Operate" | "Unhomed" }): void;
   /** Reports that the node has received this many more of our batches. Returns false if there were not so many. */
   onGot(batches: number): boolean;
   /** Reports the end of the trunk; everything to be sent has been passed to `transmit`. */

@@ -3,7 +3,7 @@
  * 10).
  */
 import createDebug from "debug";
-import type { TrunklineError } from "./errors.js";
+import { rethrowLater, type TrunklineError } from "./errors.js";
 import { INTERNAL } from "../data/alive.js";
 import { Backoff } from "./backoff.js";
 import { Failures, parseRefusal } from "./failures.js";
@@ -14,6 +14,7 @@ import { Life } from "./life.js";
 import { Machine } from "./machine.js";
 import type { EndCause, MachineHost } from "./machine_types.js";
 import { errorBatch, type Welcomed } from "./opening.js";
+import type { Operate } from "./operate.js";
 import type { Broadcast, TrunkCounters } from "./outbound_types.js";
 import { Stream, type StreamConfig } from "./stream.js";
 import { Waiting } from "./waiting.js";
@@ -61,6 +62,8 @@ export interface TrunkHost {
   /** Called with the other app servers that this trunk reaches now: none when the trunk is down. */
   onPeers(trunk: Trunk, servers: string[]): void;
   onRelayed(from: string, payload: Buffer): void;
+  /** Asks to do something with sockets of ours. */
+  onOperate(operate: Operate): void;
 }
 
 /** One trunk to one node. */
@@ -227,6 +230,11 @@ export class Trunk {
     else done(undefined);
   }
 
+  /** Sends an operation on sockets. Returns false when it is too long for the node. */
+  operate(operate: Operate): boolean {
+    return this.life?.operate(operate) ?? true;
+  }
+
   giveBack(nsp: string, pid: string): void {
     if (this.machine?.isOpen) this.machine.giveBack(nsp, pid);
   }
@@ -258,6 +266,7 @@ export class Trunk {
       onPeers: (servers) => this.host.onPeers(this, servers),
       onRelayed: (from, payload) => this.host.onRelayed(from, payload),
       onDrain: (deadlineMs) => debug("%s is draining, it closes in %d ms", this.endpoint, deadlineMs),
+      onUnhomed: (frame) => this.life?.handleUnhomed(frame, this.host),
       onGot: (batches) => this.life?.handleGot(batches) ?? true,
       onEnd: (cause) => this.ended(cause),
       onThrown: rethrowLater,
@@ -478,10 +487,4 @@ export class Trunk {
     if (this.gap === undefined) this.counters.broadcastsDropped++;
     else this.gap.broadcastsLost++;
   }
-}
-
-function rethrowLater(error: unknown): void {
-  process.nextTick(() => {
-    throw error;
-  });
 }
