@@ -9,7 +9,7 @@ import { Writer } from "../dist/esm/trunk/writer.js";
 
 const vectors = JSON.parse(readFileSync(new URL("../../../spec/vectors/frames.json", import.meta.url), "utf8"));
 /** The vectors under that name, and those of later sections that stand next to them. */
-const allOf = (name) => ["", "_relay", "_homes", "_nodes"].flatMap((rest) => vectors[`${name}${rest}`] ?? []);
+const allOf = (name) => ["", "_relay", "_homes"].flatMap((rest) => vectors[`${name}${rest}`] ?? []);
 const frames = allOf("frames");
 const invalid = allOf("invalid");
 const BINARY = new Set(["token", "payload", "body", "data", "state"]);
