@@ -273,6 +273,23 @@ withNats("a user that NATS does not know is named as the cause, until NATS knows
   await complete([wrong]);
 });
 
+withNats("a user that may not use the cluster's subjects: the node does not take itself for alone", async (stage) => {
+  const permissions = '{ publish: "others.>", subscribe: "others.>" }';
+  const nats = await startNats(
+    `authorization { users: [{ user: node, password: right, permissions: ${permissions} }] }`,
+  );
+  stage.started.push(nats);
+  const args = ["--cluster", clusterName(), "--nats", `nats://node:right@127.0.0.1:${nats.port}`];
+  const node = await startNode({ threads: 1, args });
+  stage.started.push(node);
+  await logged(node, /does not permit this node what it needs/);
+  await until("further tries", async () => (await node.metrics()).get("trunkline_mesh_bus_connections_total") > 5);
+  assert.equal((await clusterOf(node)).number, null);
+  assert.deepEqual((await readiness(node)).causes, ["joining"]);
+  assert.equal(node.log.count(/does not permit this node/), 1);
+  assert.equal(node.log.count(/NATS is reached/), 1);
+});
+
 tests.push([
   "a node without a cluster has none to show, and needs no NATS",
   async () => {

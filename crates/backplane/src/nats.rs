@@ -82,20 +82,32 @@ async fn run(settings: Settings, events: EventSender, outgoing: Outgoing) {
     let subjects = Subjects::new(&settings.cluster, settings.incarnation);
     let mut connector = connect::Connector::new(&settings);
     let mut failures = Failures::default();
+    let mut on_probation = false;
     loop {
-        match connector.connect().await {
+        // Whether the session has logged its end.
+        let mut is_logged = false;
+        let cause = match connector.connect().await {
             Ok(connected) => {
-                failures = Failures::default();
                 connector.learn(&connected.client).await;
-                session::run(connected, &subjects, &events, &outgoing, &settings.figures).await;
+                let figures = &settings.figures;
+                let session =
+                    session::run(connected, &subjects, &events, &outgoing, figures, on_probation);
+                let refusal = session.await;
                 outgoing.set_open(false);
-            }
-            Err(cause) => {
-                if failures.is_news(&cause) {
-                    tracing::warn!(servers = %settings.servers, cause, "NATS cannot be reached");
-                    events.put(BusEvent::Disconnected { cause });
+                is_logged = !on_probation;
+                on_probation = refusal.is_some();
+                if !on_probation {
+                    failures = Failures::default();
                 }
+                refusal
             }
+            Err(cause) => Some(cause),
+        };
+        if let Some(cause) = cause.filter(|cause| failures.is_news(cause)) {
+            if !is_logged {
+                tracing::warn!(servers = %settings.servers, cause, "NATS cannot be reached");
+            }
+            events.put(BusEvent::Disconnected { cause });
         }
         sleep(failures.pause(settings.incarnation)).await;
     }

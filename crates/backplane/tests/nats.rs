@@ -183,6 +183,31 @@ async fn a_refusal_names_what_to_look_at() {
 }
 
 #[tokio::test]
+async fn a_node_that_may_not_have_its_subjects_has_no_bus() {
+    let (listener, servers) = listen().await;
+    let mut bus = open(servers, &BusFigures::default());
+    for _ in 0..2 {
+        let (mut server, _) = Server::accept(&listener).await;
+        server.say("PONG").await;
+        for _ in 0..2 {
+            assert!(server.command().await.0.starts_with("SUB "));
+        }
+        let refusal = r#"-ERR 'Permissions Violation for Subscription to "tl.eu.beat"'"#;
+        server.say(refusal).await;
+        assert_eq!(next(&mut bus).await, BusEvent::Connected { payload_max: 4096 });
+        loop {
+            let BusEvent::Disconnected { cause } = next(&mut bus).await else { continue };
+            assert!(cause.contains("tl.eu.beat"), "{cause}");
+            assert!(cause.contains("permissions"), "{cause}");
+            break;
+        }
+        // The connection is closed, because it is of no use.
+        while !server.line().await.is_empty() {}
+        while bus.events.try_next().is_some() {}
+    }
+}
+
+#[tokio::test]
 async fn a_server_that_is_not_there_is_reported_once() {
     let (listener, servers) = listen().await;
     drop(listener);

@@ -1,5 +1,6 @@
 //! A connection to NATS while it lasts.
 
+use core::time::Duration;
 use std::collections::HashMap;
 
 use async_nats::{Client, Event, Message, StatusCode, Subject, Subscriber};
@@ -7,6 +8,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::SelectAll;
 use tokio::sync::mpsc::{self, Receiver, Sender};
+use tokio::time::{Instant, sleep_until};
 use trunkline_mesh::{BusEvent, Destination};
 
 use super::connect::Connected;
@@ -20,29 +22,46 @@ const ROUTES_MAX: usize = 4_096;
 /// Inboxes that may wait for the receiving half.
 const INBOXES_MAX: usize = 16;
 
-/// Serves the connection until it ends.
+/// After a refusal, the time without another one after which NATS counts as reached.
+const PROBATION: Duration = Duration::from_secs(1);
+
+/// Serves the connection until it ends. Returns why NATS refuses what this node needs, if it does.
+/// `on_probation`: it has refused the connection before.
 pub(super) async fn run(
     connected: Connected,
     subjects: &Subjects,
     events: &EventSender,
     outgoing: &Outgoing,
     figures: &BusFigures,
-) {
+    on_probation: bool,
+) -> Option<String> {
     let Connected { client, changes } = connected;
     let subscribed =
         tokio::try_join!(client.subscribe(subjects.beats()), client.subscribe(subjects.answers()));
     // An error: the connection has ended already.
-    let Ok((beats, answers)) = subscribed else { return };
+    let (beats, answers) = subscribed.ok()?;
     let (new_inboxes, inboxes) = mpsc::channel(INBOXES_MAX);
     let routes = HashMap::new();
     let sending = Sending { client: &client, subjects, outgoing, figures, routes };
-    let mut receiving = Receiving { client: &client, events, outgoing, figures, is_open: false };
+    let announce_at = on_probation.then(|| Instant::now() + PROBATION);
+    let mut receiving = Receiving {
+        client: &client,
+        events,
+        outgoing,
+        figures,
+        is_open: false,
+        announce_at,
+        complaint: None,
+        refusal: None,
+    };
     receiving.opened();
     tokio::select! {
         () = sending.run(new_inboxes) => {}
         () = receiving.run(beats, answers, inboxes, changes) => {}
     }
-    receiving.closed("the connection to NATS has ended");
+    let refusal = receiving.refusal.take();
+    receiving.closed(refusal.as_deref().unwrap_or("the connection to NATS has ended"));
+    refusal
 }
 
 /// The half that gives datagrams to NATS.
@@ -108,6 +127,12 @@ struct Receiving<'a> {
     outgoing: &'a Outgoing,
     figures: &'a BusFigures,
     is_open: bool,
+    /// When to say that NATS is reached; `None`: that was said.
+    announce_at: Option<Instant>,
+    /// What NATS complained of; it usually closes the connection next.
+    complaint: Option<String>,
+    /// Why the connection is of no use.
+    refusal: Option<String>,
 }
 
 impl Receiving<'_> {
@@ -119,14 +144,14 @@ impl Receiving<'_> {
         mut changes: Receiver<Event>,
     ) {
         let mut inboxes = SelectAll::new();
-        // What NATS complained of; it usually closes the connection next.
-        let mut complaint = None;
-        loop {
+        while self.refusal.is_none() {
+            let announce_at = self.announce_at.unwrap_or_else(Instant::now);
             tokio::select! {
                 change = changes.recv() => match change {
-                    Some(change) => self.change(change, &mut complaint),
+                    Some(change) => self.change(change),
                     None => return,
                 },
+                () = sleep_until(announce_at), if self.announce_at.is_some() => self.announce(),
                 Some(inbox) = new_inboxes.recv() => inboxes.push(inbox),
                 Some(message) = inboxes.next() => self.datagram(message),
                 beat = beats.next() => match beat {
@@ -169,26 +194,34 @@ impl Receiving<'_> {
         self.events.put(event);
     }
 
-    fn change(&mut self, change: Event, complaint: &mut Option<String>) {
+    fn change(&mut self, change: Event) {
         match change {
             Event::Connected => self.opened(),
             Event::Disconnected => {
-                let cause = complaint.take();
+                let cause = self.complaint.take();
                 self.closed(cause.as_deref().unwrap_or("the connection broke, or NATS hangs"));
             }
             Event::SlowConsumer(_) => {
                 self.figures.numbers().dropped_receiving.add(1);
                 self.events.put(BusEvent::Overflowed);
             }
-            Event::ServerError(error) => {
-                let error = error.to_string();
-                if complaint.as_ref() != Some(&error) {
-                    tracing::warn!(error, "NATS complains about this node");
-                    *complaint = Some(error);
-                }
-            }
+            Event::ServerError(error) => self.complaint(&error.to_string()),
             // The library goes on, or ends and closes its channels.
             Event::ClientError(_) | Event::LameDuckMode | Event::Draining | Event::Closed => {}
+        }
+    }
+
+    /// Takes an error that NATS reports on an open connection.
+    fn complaint(&mut self, error: &str) {
+        let error = error.strip_prefix("nats: ").unwrap_or(error);
+        if error.to_ascii_lowercase().contains("permissions violation") {
+            // Without one of its subjects the node would take itself for alone.
+            self.refusal = Some(format!(
+                "NATS does not permit this node what it needs ({error}); see its user's permissions"
+            ));
+        } else if self.complaint.as_deref() != Some(error) {
+            tracing::warn!(error, "NATS complains about this node");
+            self.complaint = Some(error.to_owned());
         }
     }
 
@@ -198,16 +231,25 @@ impl Receiving<'_> {
         }
         self.figures.numbers().connected.add(1);
         self.outgoing.set_open(true);
-        let info = self.client.server_info();
+        if self.announce_at.is_none() {
+            self.announce();
+        }
         let payload_max = self.client.max_payload();
-        tracing::info!(server = info.server_name, version = info.version, "NATS is reached");
         self.events.put(BusEvent::Connected { payload_max });
+    }
+
+    fn announce(&mut self) {
+        self.announce_at = None;
+        let info = self.client.server_info();
+        tracing::info!(server = info.server_name, version = info.version, "NATS is reached");
     }
 
     fn closed(&mut self, cause: &str) {
         if core::mem::replace(&mut self.is_open, false) {
             self.outgoing.set_open(false);
-            tracing::warn!(cause, "NATS is away");
+            if self.announce_at.is_none() {
+                tracing::warn!(cause, "NATS is away");
+            }
             self.events.put(BusEvent::Disconnected { cause: cause.to_owned() });
         }
     }
