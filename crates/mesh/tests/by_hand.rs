@@ -25,6 +25,8 @@ struct Stage {
 impl Stage {
     fn new() -> Self {
         let mut cluster = Cluster::new(1);
+        // The least that a window can be: 64 KiB.
+        cluster.config.window_bytes = 0;
         cluster.start_new();
         cluster.run(Duration::from_secs(3));
         cluster.forget_events();
@@ -267,6 +269,14 @@ fn pieces_out_of_order_are_kept_within_the_window() {
     assert_eq!((last.received, last.beyond), (0, 0b111_1111_1111));
     stage.say(&stage.piece(1, 1, bytes.freeze().slice(..1)));
     assert_eq!(stage.events().len(), 4);
+    // One that is repeated takes its room once: 80 KiB do not fit, one piece does.
+    let large = Bytes::from(vec![0; 2 << 10]);
+    for _ in 0..40 {
+        stage.say(&stage.piece(1, 20, large.clone()));
+    }
+    stage.say(&stage.piece(1, 19, large));
+    let stats = stage.cluster.mesh(0).stats();
+    assert_eq!((stats.pieces_repeated, stats.pieces_dropped), (39, 0));
     // A piece too far ahead is dropped.
     stage.say(&stage.piece(1, 5_000, &b"x"[..]));
     assert_eq!(stage.cluster.mesh(0).stats().pieces_dropped, 1);
@@ -327,4 +337,45 @@ fn a_piece_for_a_link_that_has_ended_here_is_answered_with_its_end() {
     let mut stage = Stage::linked(1);
     stage.say(&Datagram { ended: Some(EndCode::SILENT), ..stage.datagram(1, 9) });
     assert_eq!(stage.events(), []);
+}
+
+#[test]
+fn a_piece_with_another_epoch_of_either_end_does_nothing() {
+    let mut stage = Stage::linked(5);
+    for (epoch, to_epoch) in [(4, 1), (6, 1), (5, 2), (6, 2), (4, 7)] {
+        let piece = stage.piece(epoch, 1, &b"\x02\x01\x01"[..]);
+        stage.say(&Datagram { to_epoch, ..piece });
+        assert_eq!(stage.events(), [], "{epoch} to {to_epoch}");
+    }
+    // The right ones.
+    stage.say(&stage.piece(5, 1, &b"\x02\x01\x01"[..]));
+    assert_eq!(stage.events(), [Event::Frame { from: PEER, frame: short(1) }]);
+}
+
+#[test]
+fn of_two_nodes_with_one_number_the_older_keeps_it_whoever_hears_of_it_first() {
+    // The mesh was the first of its cluster: its rank is 1. Its incarnation is the higher one.
+    for (rank, fixed, keeps) in
+        [(0, false, false), (1, false, false), (2, false, true), (9, true, false)]
+    {
+        let mut stage = Stage::new();
+        let number = stage.cluster.mesh(0).number().expect("it has joined");
+        stage.datagrams();
+        let beats = stage.cluster.mesh(0).stats().beats_sent;
+        stage.cluster.now = stage.cluster.now + Duration::from_millis(100);
+        let beat = Beat { numbers: vec![number], rank, fixed, ..Stage::beat_of(1) };
+        stage.hear(beat.encode(&stage.keys));
+        let present = stage.cluster.mesh(0).number().expect("it has one");
+        assert_eq!(present == number, keeps, "rank {rank}");
+        let events = stage.events();
+        if keeps {
+            assert_eq!(events, []);
+        } else {
+            assert_eq!(events, [Event::Renumbered { from: number, to: present }]);
+            assert_eq!(stage.cluster.mesh(0).numbers(), [present, number]);
+        }
+        // Either way the other one hears of it at once.
+        let _ = stage.cluster.with(0, |mesh, now| while mesh.poll_transmit(now).is_some() {});
+        assert_eq!(stage.cluster.mesh(0).stats().beats_sent, beats + 1);
+    }
 }

@@ -218,3 +218,37 @@ fn different_hubs_are_named_once() {
     cluster.run(Duration::from_secs(2));
     assert_eq!([0, 1, 2].map(|at| differs(&cluster.events(at))), [0, 0, 0]);
 }
+
+#[test]
+fn a_peer_that_does_not_hear_this_node_is_no_use_once_it_is_asked() {
+    let mut cluster = Cluster::of(2, 1);
+    let peer = cluster.peer(0, 1);
+    // Node 1 gets nothing from node 0; node 0 hears node 1.
+    cluster.faults.deaf = Some((0, 1));
+    cluster.run(Duration::from_secs(6));
+    assert!(cluster.members(1).is_empty());
+    assert_eq!(presence(&cluster, 0, peer.incarnation), Presence::Heard, "it was told the end");
+    assert_eq!(cluster.mesh(0).reach(peer), Reach::Gone);
+    cluster.faults.deaf = None;
+    cluster.run(Duration::from_secs(8));
+    assert_eq!(cluster.mesh(0).reach(cluster.peer(0, 1)), Reach::Open);
+    assert_eq!(cluster.mesh(1).reach(cluster.peer(1, 0)), Reach::Open);
+}
+
+#[test]
+fn clocks_that_differ_do_not_matter() {
+    let mut cluster = Cluster::new(1);
+    cluster.clocks_differ = true;
+    for _ in 0..5 {
+        cluster.start_new();
+    }
+    cluster.run(Duration::from_secs(5));
+    for at in 0..5 {
+        assert_eq!(cluster.members(at).len(), 4);
+    }
+    cluster.forget_events();
+    cluster.run(Duration::from_secs(60));
+    for at in 0..5 {
+        assert_eq!(cluster.events(at), []);
+    }
+}

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use play::{Seen, play};
 
-const CHAOS: Duration = Duration::from_secs(15);
+const CHAOS: Duration = Duration::from_secs(10);
 
 /// Mostly few nodes, sometimes many.
 fn nodes_of(seed: u64) -> usize {

@@ -20,6 +20,8 @@ pub struct Faults {
     pub unreported: u64,
     /// The links' datagrams of this node vanish; its beats do not.
     pub mute: Option<usize>,
+    /// Nothing from the first of these nodes arrives at the second.
+    pub deaf: Option<(usize, usize)>,
 }
 
 /// What the bus has carried.

@@ -37,6 +37,8 @@ pub struct Node {
     pub connected: bool,
     /// Nodes of different sides do not reach one another.
     pub side: u8,
+    /// Its clock is so far ahead.
+    pub ahead: Duration,
 }
 
 /// Nodes and their bus.
@@ -48,6 +50,8 @@ pub struct Cluster {
     pub tally: Tally,
     pub random: Random,
     pub config: Config,
+    /// Whether each process has a clock of its own.
+    pub clocks_differ: bool,
     /// By time, then in the order of sending.
     flights: BTreeMap<(Timestamp, u64), Flight>,
     flown: u64,
@@ -71,6 +75,13 @@ pub fn key() -> ClusterKey {
     ClusterKey::new("a key that nobody guesses")
 }
 
+impl Node {
+    /// The cluster's time at which it has something to do.
+    fn deadline(&self) -> Option<Timestamp> {
+        Some(self.mesh.as_ref()?.poll_deadline()? - self.ahead)
+    }
+}
+
 impl Cluster {
     /// A cluster without nodes.
     pub fn new(seed: u64) -> Self {
@@ -81,6 +92,7 @@ impl Cluster {
             tally: Tally::default(),
             random: Random::new(seed),
             config: Config::default(),
+            clocks_differ: false,
             flights: BTreeMap::new(),
             flown: 0,
             lives: 0,
@@ -115,7 +127,10 @@ impl Cluster {
         let mut identity = identity(&format!("n{at}"), incarnation);
         change(&mut identity);
         let seed = self.random.next();
-        let mesh = Mesh::new(self.now, identity, key, self.config, seed);
+        // A process that starts again may have another clock.
+        let ahead =
+            Duration::from_millis(if self.clocks_differ { self.random.below(1 << 30) } else { 0 });
+        let mesh = Mesh::new(self.now + ahead, identity, key, self.config, seed);
         let side = self.nodes.get(at).map_or(0, |node| node.side);
         let node = Node {
             mesh: Some(mesh),
@@ -125,6 +140,7 @@ impl Cluster {
             waiting: Vec::new(),
             connected: false,
             side,
+            ahead,
         };
         if at == self.nodes.len() {
             self.nodes.push(node);
@@ -187,7 +203,7 @@ impl Cluster {
     ) -> Option<T> {
         let node = &mut self.nodes[at];
         let mesh = node.mesh.as_mut().filter(|_| !node.stopped)?;
-        Some(call(mesh, self.now))
+        Some(call(mesh, self.now + node.ahead))
     }
 
     pub fn mesh(&self, at: usize) -> &Mesh {
@@ -225,8 +241,8 @@ impl Cluster {
 
     /// Takes what a mesh has to report and to send.
     pub fn pump(&mut self, at: usize) {
-        let now = self.now;
         let node = &mut self.nodes[at];
+        let now = self.now + node.ahead;
         let Some(mesh) = node.mesh.as_mut().filter(|_| !node.stopped) else { return };
         let mut published = Vec::new();
         loop {
@@ -252,7 +268,7 @@ impl Cluster {
     /// The time of the next thing that happens by itself.
     fn next_at(&self) -> Option<Timestamp> {
         let running = self.nodes.iter().filter(|node| !node.stopped);
-        let deadlines = running.filter_map(|node| node.mesh.as_ref()?.poll_deadline());
+        let deadlines = running.filter_map(Node::deadline);
         let flight = self.flights.first_key_value().map(|((at, _), _)| *at);
         deadlines.chain(flight).min()
     }
@@ -286,10 +302,11 @@ impl Cluster {
             self.land(flight);
         }
         for at in 0..self.nodes.len() {
-            let due = self.nodes[at].mesh.as_ref().and_then(Mesh::poll_deadline);
-            if due.is_some_and(|due| due <= self.now) {
+            if self.nodes[at].deadline().is_some_and(|due| due <= self.now) {
                 self.with(at, |mesh, now| mesh.handle_timeout(now));
                 self.pump(at);
+                let rests = |due| self.nodes[at].stopped || due > self.now;
+                assert!(self.nodes[at].deadline().is_none_or(rests), "node {at} is never at rest");
             }
         }
     }
@@ -299,7 +316,10 @@ impl Cluster {
         let node = &self.nodes[to];
         let same_life =
             node.mesh.as_ref().is_some_and(|mesh| mesh.identity().incarnation == incarnation);
-        let reached = from == to || node.side == from_side && self.nodes[from].side == from_side;
+        let reached = from == to
+            || node.side == from_side
+                && self.nodes[from].side == from_side
+                && self.faults.deaf != Some((from, to));
         if !same_life || !node.connected || !reached {
             return;
         }

@@ -77,6 +77,7 @@ pub fn play(seed: u64, nodes: usize, chaos: Duration) -> (Seen, u64) {
         trace: DefaultHasher::new(),
         seen: Seen::default(),
     };
+    play.cluster.clocks_differ = true;
     for at in 0..nodes {
         // Some nodes are told which number to take, and some of these the same.
         let fixed = play.cluster.random.permille(100);
@@ -172,7 +173,11 @@ impl Play {
             late: some(100),
             unreported: some(1000),
             mute: None,
+            deaf: None,
         };
+        if self.cluster.random.permille(300) {
+            self.cluster.faults.deaf = Some((self.any(), self.any()));
+        }
         if self.cluster.random.permille(300) {
             // Only its beats are heard.
             self.cluster.faults.mute = Some(self.any());
@@ -243,14 +248,30 @@ impl Play {
             }
         }
         self.connect_all();
-        // The longest delay, the longest silence, a newcomer's time, and the longest wait for a link.
-        self.run(Duration::from_secs(18));
+        // The longest delay, the longest silence, a newcomer's time, and the longest wait for a link
+        // are 18 s together.
+        for _ in 0..18 {
+            self.run(Duration::from_secs(1));
+            if self.all_linked() {
+                break;
+            }
+        }
+        // What was late is here now.
+        self.run(Duration::from_secs(2));
         for at in 0..self.cluster.nodes.len() {
             for member in self.cluster.members(at) {
                 self.talk_to(at, member.key);
             }
         }
         self.run(Duration::from_secs(2));
+    }
+
+    fn all_linked(&self) -> bool {
+        let others = self.cluster.nodes.len() - 1;
+        (0..=others).all(|at| {
+            let members = self.cluster.members(at);
+            members.len() == others && members.iter().all(|m| m.presence == Presence::Up)
+        })
     }
 
     fn judge(&mut self) {
