@@ -379,3 +379,28 @@ fn of_two_nodes_with_one_number_the_older_keeps_it_whoever_hears_of_it_first() {
         assert_eq!(stage.cluster.mesh(0).stats().beats_sent, beats + 1);
     }
 }
+
+#[test]
+fn a_newcomer_is_younger_than_all_whom_it_has_heard() {
+    let mut cluster = Cluster::new(1);
+    cluster.start_new();
+    let keys = Keys::new(&key(), "test");
+    let mut stage = Stage { own: cluster.key_of(0), cluster, keys };
+    stage.beat(1);
+    let take = |mesh: &mut Mesh, now: Timestamp| -> Vec<Transmit> {
+        mesh.handle_timeout(now);
+        std::iter::from_fn(|| mesh.poll_transmit(now)).collect()
+    };
+    for _ in 0..3 {
+        stage.cluster.now = stage.cluster.now + Duration::from_secs(1);
+        for transmit in stage.cluster.with(0, take).unwrap_or_default() {
+            let Transmit::Publish { to: Destination::Everybody, payload } = transmit else {
+                continue;
+            };
+            let beat = Beat::decode(&payload, &stage.keys).expect("our own");
+            let expected = if beat.numbers.is_empty() { 0 } else { Stage::beat_of(1).rank + 1 };
+            assert_eq!(beat.rank, expected);
+        }
+    }
+    assert!(stage.cluster.mesh(0).number().is_some());
+}

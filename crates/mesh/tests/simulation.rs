@@ -15,9 +15,11 @@ const CHAOS: Duration = Duration::from_secs(10);
 
 /// Mostly few nodes, sometimes many.
 fn nodes_of(seed: u64) -> usize {
-    match seed % 40 {
-        39 => 12,
-        other => 2 + (other % 5) as usize,
+    match seed {
+        _ if seed % 500 == 499 => 100,
+        _ if seed % 200 == 199 => 20,
+        _ if seed % 40 == 39 => 12,
+        _ => 2 + (seed % 5) as usize,
     }
 }
 

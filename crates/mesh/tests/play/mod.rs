@@ -83,6 +83,10 @@ pub fn play(seed: u64, nodes: usize, chaos: Duration) -> (Seen, u64) {
         let fixed = play.cluster.random.permille(100);
         play.cluster.start_with(at, |identity| identity.number = fixed.then_some(7), &key());
     }
+    if seed % 2 == 1 {
+        // In the other half nothing is ever calm.
+        play.run(Duration::from_secs(3));
+    }
     play.chaos(chaos);
     play.heal();
     play.judge();
@@ -92,8 +96,10 @@ pub fn play(seed: u64, nodes: usize, chaos: Duration) -> (Seen, u64) {
 impl Play {
     fn chaos(&mut self, span: Duration) {
         let end = self.cluster.now + span;
+        let nodes = self.cluster.nodes.len() as u64;
         while self.cluster.now < end {
-            let pause = 1 + self.cluster.random.below(200);
+            // In a large cluster more happens at the same time.
+            let pause = 1 + self.cluster.random.below((1_000 / nodes).min(200));
             self.run(Duration::from_millis(pause));
             self.act();
         }
@@ -151,7 +157,8 @@ impl Play {
             98 if is_there && self.cluster.nodes[at].connected => self.cluster.disconnect(at),
             98 => self.connect_all(),
             99 if self.cluster.random.permille(500) => self.connect_all(),
-            99 => {
+            // The whole bus goes away, as rarely in a large cluster as in a small one.
+            99 if self.cluster.random.below(self.cluster.nodes.len() as u64) < 5 => {
                 for at in 0..self.cluster.nodes.len() {
                     if self.cluster.nodes[at].connected {
                         self.cluster.disconnect(at);
