@@ -323,7 +323,11 @@ impl Core {
                 self.send(now, from, Frame::IHave { id: RequestId(id), sid });
             }
             Frame::ProbeBegun { sid, hub, .. } => match self.asked_here(sid, &hub, 4) {
-                Ok(asked) => self.to_shards.push_back(self.moving.probe_begun(from, id, asked)),
+                Ok(asked) => {
+                    let node = self.mesh.member(from).map(|member| member.node_id);
+                    let node = Str::from(node.unwrap_or_default());
+                    self.to_shards.push_back(self.moving.probe_begun(from, id, (asked, node)));
+                }
                 Err(_) => {
                     let cause = Str::from_static("there is no such session");
                     self.send(now, from, Frame::MoveFailed { id: RequestId(id), cause });

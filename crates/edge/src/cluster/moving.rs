@@ -20,8 +20,9 @@ pub(crate) struct MoveKey {
 /// A step of a move, on its way to the other node or from it.
 #[derive(Clone, Debug)]
 pub(crate) enum MoveStep {
-    /// To the owner, first of all: a probing WebSocket has sent its probe.
-    ProbeBegun(Asked),
+    /// To the owner, first of all: a probing WebSocket has sent its probe. `node` is the id of the
+    /// landing node.
+    ProbeBegun { asked: Asked, node: Str },
     /// To the owner: there will be no upgrade. The move is over.
     ProbeGone,
     /// To the owner: the upgrade has arrived.
@@ -82,7 +83,7 @@ impl Moving {
             }
         };
         let frame = match step {
-            MoveStep::ProbeBegun(_) => return None, // Only `begin` does that.
+            MoveStep::ProbeBegun { .. } => return None, // Only `begin` does that.
             MoveStep::ProbeGone => Frame::ProbeGone { id },
             MoveStep::Take(positions) => Frame::Take { id, positions },
             MoveStep::Taken => Frame::Taken { id },
@@ -94,11 +95,16 @@ impl Moving {
     }
 
     /// A landing node begins a move of a session of this node.
-    pub(super) fn probe_begun(&mut self, peer: PeerKey, id: u32, asked: Asked) -> ToShard {
+    pub(super) fn probe_begun(
+        &mut self,
+        peer: PeerKey,
+        id: u32,
+        (asked, node): (Asked, Str),
+    ) -> ToShard {
         let shard = asked.sid.shard;
         self.owned.insert((peer, id), shard);
         let key = MoveKey { from: Some(peer), id };
-        (shard, Command::Move { key, step: MoveStep::ProbeBegun(asked) })
+        (shard, Command::Move { key, step: MoveStep::ProbeBegun { asked, node } })
     }
 
     /// A step of the landing node.

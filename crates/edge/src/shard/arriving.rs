@@ -183,7 +183,7 @@ impl Shard {
             MoveStep::Failed(cause) => self.fail_arrival(index, &cause, false),
             MoveStep::Taken
             | MoveStep::Export(_)
-            | MoveStep::ProbeBegun(_)
+            | MoveStep::ProbeBegun { .. }
             | MoveStep::ProbeGone
             | MoveStep::Take(_)
             | MoveStep::Arrived => (),

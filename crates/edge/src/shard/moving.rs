@@ -48,6 +48,8 @@ pub(super) struct Departures {
 struct Departure {
     /// The attempt of the other node.
     key: MoveKey,
+    /// The id of the other node.
+    node: Box<str>,
     stage: Stage,
 }
 
@@ -126,7 +128,9 @@ impl Shard {
         }
         let known = self.departures.slots.get(&key).copied();
         match (step, known) {
-            (MoveStep::ProbeBegun(asked), _) => self.foreign_probe_begun(&asked, key),
+            (MoveStep::ProbeBegun { asked, node }, _) => {
+                self.foreign_probe_begun(&asked, key, &node);
+            }
             (MoveStep::Take(positions), Some(index)) => {
                 let positions = positions.iter().map(|at| (at.server.as_str().into(), at.number));
                 self.wanted(index, Cut(positions.collect()));
@@ -149,7 +153,7 @@ impl Shard {
         self.send_step(key, MoveStep::Failed(cause.to_owned().into()));
     }
 
-    fn foreign_probe_begun(&mut self, asked: &Asked, key: MoveKey) {
+    fn foreign_probe_begun(&mut self, asked: &Asked, key: MoveKey, node: &str) {
         let now = self.now;
         let index = asked.sid.slot;
         let is_it = self
@@ -169,7 +173,9 @@ impl Shard {
         // An attempt before this one has taken too long.
         self.departures.remove(index);
         self.departures.slots.insert(key, index);
-        self.departures.by_slot.insert(index, Departure { key, stage: Stage::Probing });
+        self.departures
+            .by_slot
+            .insert(index, Departure { key, node: node.into(), stage: Stage::Probing });
     }
 
     fn foreign_probe_gone(&mut self, index: u32) {
@@ -239,7 +245,7 @@ impl Shard {
         let Some(departure) = self.departures.by_slot.get_mut(&index) else { return true };
         departure.stage = Stage::Leaving { until };
         let key = departure.key;
-        encode_close(&mut shard_trunk.out, session, WireReason::Moved, &self.env.node_id);
+        encode_close(&mut shard_trunk.out, session, WireReason::Moved, &departure.node);
         self.send_step(key, MoveStep::Taken);
         self.arm(index, Some(until));
         true

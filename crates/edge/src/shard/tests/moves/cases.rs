@@ -60,6 +60,11 @@ fn what_was_sent_on_either_side_of_the_move_arrives_once_and_in_order() {
     let client = two.client(&[]);
     two.changes(&client);
     assert_eq!(two.carry(), ["take", "taken"]);
+    let told = two.at_owner.frames();
+    let told = told.iter().any(
+        |frame| matches!(frame, Frame::Close { description, .. } if &**description == "the taker"),
+    );
+    assert!(told, "the app server knows the node that the session goes to");
     let number = two.adopted();
     // The app goes on talking to the first node, then to the second, and broadcasts to both.
     two.owner.app_says(&two.at_owner, [send(client.number, "1"), broadcast(&[], "2")]);

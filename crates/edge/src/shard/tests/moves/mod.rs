@@ -231,7 +231,7 @@ impl Net {
         let is_known = match key.from {
             Some(peer) => {
                 let one = (usize::from(peer.number), key.id);
-                if matches!(step, MoveStep::ProbeBegun(_)) {
+                if matches!(step, MoveStep::ProbeBegun { .. }) {
                     node.owned.insert(one);
                 }
                 if is_last { node.owned.remove(&one) } else { node.owned.contains(&one) }
@@ -285,7 +285,8 @@ impl Net {
             Input::BeginMove { id, asked, .. } => {
                 let owner = node_of(&asked);
                 self.nodes[node].begun.insert(id, owner);
-                let (key, step) = (key_of(node, id), MoveStep::ProbeBegun(asked));
+                let step = MoveStep::ProbeBegun { asked, node: format!("n{node}").into() };
+                let key = key_of(node, id);
                 self.later(Way::Link(node, owner), Event::Step { to: owner, key, step });
             }
             Input::Move { key: MoveKey { from: None, id }, step } => {

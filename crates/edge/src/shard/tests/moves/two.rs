@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::sync::mpsc::Receiver;
-use trunkline_mesh::PeerKey;
+use trunkline_mesh::{PeerKey, Str};
 use trunkline_trunk::settings::{ConnectionStateRecovery, EngineSettings};
 use trunkline_trunk::{CloseReason as WireReason, Frame, Origin, SessionNumber, State};
 
@@ -80,7 +80,10 @@ impl Two {
             let before = said.len();
             while let Ok(input) = self.from_taker.try_recv() {
                 let (id, step) = match input {
-                    Input::BeginMove { id, asked, .. } => (id, MoveStep::ProbeBegun(asked)),
+                    Input::BeginMove { id, asked, .. } => {
+                        let node = Str::from_static("the taker");
+                        (id, MoveStep::ProbeBegun { asked, node })
+                    }
                     Input::Move { key, step } => (key.id, step),
                     Input::OwnIds
                     | Input::Command(_)
@@ -169,7 +172,7 @@ impl Two {
 
 pub(super) fn word(step: &MoveStep) -> &'static str {
     match step {
-        MoveStep::ProbeBegun(_) => "probe begun",
+        MoveStep::ProbeBegun { .. } => "probe begun",
         MoveStep::ProbeGone => "probe gone",
         MoveStep::Take(_) => "take",
         MoveStep::Taken => "taken",
