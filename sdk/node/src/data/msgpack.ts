@@ -25,9 +25,12 @@ export class PackWriter {
     spare = undefined;
   }
 
-  /** A copy of the written bytes, after these. The writer must not be used again. */
-  finish(head: Uint8Array): Buffer {
-    const whole = Buffer.allocUnsafeSlow(head.length + this.pos);
+  /**
+   * A copy of the written bytes, after these. The writer must not be used again.
+   * @param allocate makes its buffer
+   */
+  finish(head: Uint8Array, allocate: (bytes: number) => Buffer = Buffer.allocUnsafeSlow): Buffer {
+    const whole = allocate(head.length + this.pos);
     whole.set(head);
     whole.set(this.buf.subarray(0, this.pos), head.length);
     this.giveUp();

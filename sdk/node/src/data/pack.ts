@@ -2,6 +2,7 @@
  * Encodes data as bytes and back: MessagePack, with tagged forms for values that it cannot represent (`spec/relay.md`,
  * sections 1 to 3).
  */
+import { writeFlat } from "./flat.js";
 import { VALUE_BYTES, type PlainLimits } from "./limits.js";
 import { PackWriter } from "./msgpack.js";
 import { NotPlain } from "./not_plain.js";
@@ -38,6 +39,21 @@ export function pack(value: unknown, limits: PlainLimits, root: string): Buffer 
     if (error instanceof NotPlain) throw error;
     throw new NotPlain([root], `cannot be written: ${error instanceof Error ? error.message : typeof error}`);
   }
+}
+
+/**
+ * The same bytes as {@link pack}, in less time, for a record of texts and numbers, and of such records. Undefined for
+ * any other one. No two of its values may be the same object. The bytes are for immediate use.
+ */
+export function packFlat(value: object, bytesMax: number): Buffer | undefined {
+  const out = new PackWriter();
+  try {
+    if (writeFlat(value, out, bytesMax, 1) >= 0) return out.finish(HEADS[Form.plain], Buffer.allocUnsafe);
+  } catch {
+    // Reading runs the app's code; `pack` reports what it throws.
+  }
+  out.giveUp();
+  return undefined;
 }
 
 /** The bytes before the value of a payload with tables: the tables are known when the value is written. */

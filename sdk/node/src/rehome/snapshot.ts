@@ -3,7 +3,7 @@
  */
 import { keyOf } from "../data/keys.js";
 import { NotPlain } from "../data/not_plain.js";
-import { pack, unpack } from "../data/pack.js";
+import { pack, packFlat, unpack } from "../data/pack.js";
 import { Unreadable } from "../data/unreadable.js";
 import type { IoSocket } from "../socketio/types.js";
 import type { Adopted } from "../trunk/frames.js";
@@ -28,14 +28,16 @@ export interface Guest {
 }
 
 /**
- * The state of a socket as bytes.
+ * The state of a socket as bytes, for immediate use.
  * @throws NotPlain, and nothing else, when a value cannot leave this process, or there is too much
  */
 export function snapshotOf(socket: IoSocket): Buffer {
   try {
     const { data, handshake } = socket;
     const { auth, issued } = handshake;
-    return pack({ data, auth, issued }, LIMITS, "");
+    const state = { data, auth, issued };
+    const flat = data === auth ? undefined : packFlat(state, SNAPSHOT_BYTES_MAX);
+    return flat ?? pack(state, LIMITS, "");
   } catch (error) {
     throw error instanceof NotPlain ? error : new NotPlain(["data"], "cannot be read");
   }
