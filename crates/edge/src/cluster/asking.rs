@@ -205,6 +205,11 @@ impl Asking {
         Some((peer, Frame::PostGone { id: RequestId(id), fault }))
     }
 
+    /// The session of a request.
+    pub(super) fn sid_of(&self, id: u32) -> Option<Sid> {
+        self.open.get(&id).map(|request| request.sid)
+    }
+
     /// Whether the request was sent to this peer: nobody else may answer it.
     fn take(&mut self, peer: PeerKey, id: u32) -> Option<Request> {
         let is_theirs = self.open.get(&id)?.peer() == Some(peer);

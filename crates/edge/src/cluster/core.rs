@@ -249,6 +249,11 @@ impl Core {
         if matches!(frame, Frame::Poll { .. } | Frame::PostBegin { .. } | Frame::Inspect { .. }) {
             self.relayed.served += 1;
         }
+        if is_unknown_sid(&frame)
+            && let Some(sid) = self.asking.sid_of(id)
+        {
+            self.finding.forget(&sid);
+        }
         match frame {
             Frame::Answered { answer, .. } => {
                 let metrics = &self.env.metrics;
@@ -359,4 +364,16 @@ impl Core {
         let app_servers_digest = self.env.directory.app_servers_digest();
         self.mesh.set_load(now, Load { sessions, own_sids, app_servers_digest });
     }
+}
+
+/// Whether the owner has no such session.
+#[expect(clippy::wildcard_enum_match_arm, reason = "no other frame refuses")]
+fn is_unknown_sid(frame: &Frame) -> bool {
+    let refused = match frame {
+        Frame::Answered { answer: mesh::Answer::Refused(refused), .. }
+        | Frame::PostBegun { begun: mesh::PostBegun::Refused(refused), .. }
+        | Frame::Inspected { inspected: mesh::Inspected::Refused(refused), .. } => refused,
+        _ => return false,
+    };
+    refused.code == trunkline_engineio::HandshakeError::UnknownSid.code()
 }

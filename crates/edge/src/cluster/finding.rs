@@ -31,6 +31,8 @@ pub(super) type Name = (u16, Box<str>);
 #[derive(Debug, Default)]
 pub(super) struct Finding {
     known: HashMap<Name, (Timestamp, Option<Sid>)>,
+    /// The names of the sessions in `known`, by their sids' secrets.
+    names: HashMap<[u8; 15], Name>,
     searches: HashMap<u32, Search>,
     by_name: HashMap<Name, u32>,
     /// Searches whose question has not been asked.
@@ -101,6 +103,9 @@ impl Finding {
 
     /// Notes which nodes were asked; with none of them there may be one in a moment.
     pub(super) fn asked(&mut self, now: Timestamp, id: u32, peers: Vec<PeerKey>) {
+        if peers.is_empty() {
+            self.second.1 = self.second.1.saturating_sub(1); // It cost nobody anything.
+        }
         let Some(search) = self.searches.get_mut(&id) else { return };
         if peers.is_empty() && !std::mem::replace(&mut search.looked, true) {
             self.waiting.push_back((now + NEWS, id));
@@ -135,6 +140,13 @@ impl Finding {
         }
     }
 
+    /// Forgets where a session is: it has ended, and the app may give its id to another one.
+    pub(super) fn forget(&mut self, sid: &Sid) {
+        if let Some(name) = self.names.remove(&sid.secret.0) {
+            self.known.remove(&name);
+        }
+    }
+
     /// Gives up searches that take too long.
     pub(super) fn handle_timeout(&mut self, now: Timestamp) {
         while let Some((_, id)) = self.timeouts.pop_front_if(|(until, _)| *until <= now) {
@@ -162,8 +174,13 @@ impl Finding {
         let Some(keep) = keep else { return };
         if self.known.len() >= KNOWN_MAX {
             self.known.retain(|_, (until, _)| now < *until);
+            let known = &self.known;
+            self.names.retain(|_, name| known.contains_key(name));
         }
         if self.known.len() < KNOWN_MAX {
+            if let Some(sid) = found {
+                self.names.insert(sid.secret.0, search.name.clone());
+            }
             self.known.insert(search.name, (now + keep, found));
         }
     }

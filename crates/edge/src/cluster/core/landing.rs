@@ -82,8 +82,7 @@ impl Core {
         let Some((number, frame)) = self.asking.unsent(id) else { return true };
         let peer = match self.mesh.owner_of(number) {
             Owner::Peer(peer) => peer,
-            // Whoever is not known may be there once the bus is.
-            Owner::Dead { .. } | Owner::Own | Owner::Unknown if self.mesh.is_bus_up() => {
+            Owner::Dead { .. } | Owner::Own | Owner::Unknown if self.knows_all() => {
                 self.asking.refuse(id);
                 return true;
             }
@@ -105,6 +104,12 @@ impl Core {
         for (peer, id) in self.asking.held_polls() {
             self.send(now, peer, Frame::PollBack { id: RequestId(id) });
         }
+    }
+
+    /// Whether whoever is not known is not there: not before this node has listened for a while, and
+    /// not without a bus.
+    fn knows_all(&self) -> bool {
+        self.mesh.is_bus_up() && self.mesh.number().is_some()
     }
 
     /// Tries again what could not be sent.

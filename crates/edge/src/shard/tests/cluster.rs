@@ -7,6 +7,7 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 use trunkline_clock::Timestamp;
+use trunkline_engineio::Protocol;
 use trunkline_mesh::{BusEvent, ClusterKey, Config, Destination, Event, Identity, Mesh, Transmit};
 
 use super::client::{Client, said};
@@ -14,7 +15,7 @@ use super::world::World;
 use crate::cluster::core::Core;
 use crate::cluster::{Input, Relayed, Witness};
 use crate::reply::{self, Awaited};
-use crate::shard::command::{Answer, Command, Inspected, PostBegun};
+use crate::shard::command::{Answer, Asked, Command, Inspected, PostBegun};
 use crate::sid::Sid;
 
 /// Rounds after which nodes that always have something to do count as stuck in a loop.
@@ -179,10 +180,18 @@ impl Nodes {
 
     /// Polls at a node.
     pub(super) fn poll(&mut self, at: usize, client: &Client) -> FarPoll {
+        self.poll_as(at, client.asked())
+    }
+
+    /// Polls at a node for the session with this sid.
+    pub(super) fn poll_of(&mut self, at: usize, sid: Sid) -> FarPoll {
+        self.poll_as(at, Asked { sid, protocol: Protocol::V4, hub: 0 })
+    }
+
+    fn poll_as(&mut self, at: usize, asked: Asked) -> FarPoll {
         let (reply, answer) = reply::pair();
         let number = self.all[at].world.poll_number();
-        let poll = Command::Poll { asked: client.asked(), poll: number, reply };
-        self.tell(at, &client.sid, poll);
+        self.tell(at, &asked.sid, Command::Poll { asked, poll: number, reply });
         FarPoll { number, answer }
     }
 

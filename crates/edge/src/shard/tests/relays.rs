@@ -286,6 +286,43 @@ fn ids_that_the_app_made_are_found_on_other_nodes() {
     assert_eq!(rest, 50);
 }
 
+#[test]
+fn an_id_that_the_app_gives_to_another_session_is_found_again() {
+    let mut nodes = Nodes::joined(3);
+    let apps: Vec<App> = (0..2).map(|at| nodes.all[at].world.app("a")).collect();
+    let open = |nodes: &mut Nodes, at: usize| {
+        let world = &mut nodes.all[at].world;
+        let mut handshake = world.handshake(trunkline_engineio::TransportKind::Polling);
+        let (number, _) = apps[at].newcomer();
+        world.app_says(&apps[at], [accept_as(number, "mine")]);
+        assert!(handshake.said().contains("mine"));
+        nodes.pass(Duration::from_secs(2));
+        number
+    };
+    let number = open(&mut nodes, 0);
+    let found = |nodes: &mut Nodes| waited(nodes, 2, "mine").expect("a session");
+    let first = found(&mut nodes);
+    let app = apps[0].clone();
+    nodes.all[0].world.app_closes(&app, number);
+    assert_eq!(nodes.poll_of(0, first).said(), "6|1");
+    open(&mut nodes, 1);
+    assert_eq!(found(&mut nodes).node, first.node, "what was found is believed for a while");
+    assert_eq!(nodes.poll_of(2, first).said(), "refused UnknownSid");
+    assert_ne!(found(&mut nodes).node, first.node);
+}
+
+#[test]
+fn a_node_that_has_not_joined_yet_does_not_say_that_a_session_is_unknown() {
+    let (mut nodes, app, client) = two();
+    nodes.sends(&app, &client, "one");
+    let late = nodes.start();
+    nodes.run();
+    let mut poll = nodes.poll(late, &client);
+    assert_eq!(poll.said(), "waits");
+    nodes.pass(Duration::from_secs(3));
+    assert_eq!(poll.said(), "4one");
+}
+
 fn waited(nodes: &mut Nodes, at: usize, id: &str) -> Option<crate::sid::Sid> {
     let mut found = nodes.find(at, id);
     nodes.pass(Duration::from_millis(200));
