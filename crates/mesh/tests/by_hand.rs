@@ -404,3 +404,24 @@ fn a_newcomer_is_younger_than_all_whom_it_has_heard() {
     }
     assert!(stage.cluster.mesh(0).number().is_some());
 }
+
+#[test]
+fn an_inbox_that_is_gone_once_is_tried_again_after_200_ms() {
+    let mut stage = Stage::linked(1);
+    // Long enough after the bus connected.
+    for sequence in 2..8 {
+        stage.cluster.now = stage.cluster.now + Duration::from_secs(1);
+        stage.beat(sequence);
+        stage.datagrams();
+    }
+    stage.events();
+    stage.bus(BusEvent::Unreachable { number: NUMBER, incarnation: THEIRS });
+    assert_eq!(stage.events(), [Event::Suspect(PEER)]);
+    assert_eq!(stage.datagrams(), []);
+    stage.cluster.now = stage.cluster.now + Duration::from_millis(200);
+    stage.cluster.with(0, |mesh, now| mesh.handle_timeout(now));
+    let probes: Vec<_> = stage.datagrams().iter().map(|datagram| datagram.urgent).collect();
+    assert_eq!(probes, [true]);
+    stage.beat(8);
+    assert_eq!(stage.events(), [Event::Trusted(PEER)]);
+}
