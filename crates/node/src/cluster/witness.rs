@@ -126,18 +126,15 @@ fn nodes(mesh: &Mesh, peers: &[Peer], departed: &[Peer]) -> Vec<ClusterNode> {
         url: member.advertise.clone(),
         state,
     };
-    let is_present = |id: &str| id == own.id || peers.iter().any(|peer| peer.member.node_id == id);
-    let left = departed.iter().filter(|peer| {
-        let member = &peer.member;
-        // A node that came back under its name is not one that has left.
-        member.presence == Presence::Left
-            && peer.since < LEFT_LISTED
-            && !is_present(&member.node_id)
-    });
+    let left = departed
+        .iter()
+        .filter(|peer| peer.member.presence == Presence::Left && peer.since < LEFT_LISTED);
     let mut nodes: Vec<ClusterNode> =
         peers.iter().map(|peer| node(&peer.member, listed(peer.member.state))).collect();
     nodes.extend(left.map(|peer| node(&peer.member, Listed::Left)));
-    nodes.sort_by(|a, b| a.id.cmp(&b.id));
+    // Of two processes with one name, the one that stays counts.
+    nodes.retain(|node| node.id != own.id);
+    nodes.sort_by(|a, b| (&a.id, a.state).cmp(&(&b.id, b.state)));
     nodes.dedup_by(|a, b| a.id == b.id);
     nodes.insert(0, own);
     nodes
@@ -357,6 +354,28 @@ mod tests {
         nodes[1] = Node::new("n-2", 3, 7);
         pass(&mut nodes, &mut now, JOIN);
         assert_eq!(nodes[0].list()[1..], [("n-2".to_owned(), Listed::Up)]);
+    }
+
+    #[test]
+    fn of_two_processes_with_one_name_the_one_that_stays_is_listed() {
+        let mut now = Timestamp::ORIGIN;
+        // The old process of n-2 has the lower incarnation, and that of n-3 the higher one.
+        let mut nodes = vec![
+            Node::new("n-1", 5, 7),
+            Node::new("n-2", 2, 7),
+            Node::new("n-2", 3, 7),
+            Node::new("n-3", 8, 7),
+            Node::new("n-3", 7, 7),
+        ];
+        pass(&mut nodes, &mut now, JOIN);
+        for old in [1, 3] {
+            nodes[old].mesh.set_state(now, NodeState::Draining);
+        }
+        pass(&mut nodes, &mut now, Duration::from_millis(200));
+        let up = |id: &str| (id.to_owned(), Listed::Up);
+        assert_eq!(nodes[0].list(), [up("n-1"), up("n-2"), up("n-3")]);
+        // Nor does a node list its own former process.
+        assert_eq!(nodes[2].list(), [up("n-2"), up("n-1"), up("n-3")]);
     }
 
     #[test]
