@@ -18,6 +18,7 @@ export const DEFAULT_HUB = "default";
 export interface TrunklineOptions {
   /**
    * The nodes: `http://`, `https://`, `ws://` or `wss://` URLs, with a path prefix if there is one. One trunk to each.
+   * Nodes of a cluster name one another: the address of one of them, or of a balancer before them, is enough.
    * Environment: `TRUNKLINE_ENDPOINT`, separated by commas. Default: `http://127.0.0.1:8080`.
    */
   endpoint?: string | readonly string[] | undefined;
@@ -188,6 +189,15 @@ function trunkUrl(value: unknown): URL {
   url.protocol = url.protocol === "https:" || url.protocol === "wss:" ? "wss:" : "ws:";
   url.pathname = url.pathname.replace(/\/+$/, "") + TRUNK_PATH;
   return url;
+}
+
+/** The trunk listener at an address that a node has named; undefined when it is no address. */
+export function nodeUrl(value: string): URL | undefined {
+  try {
+    return trunkUrl(value);
+  } catch {
+    return undefined;
+  }
 }
 
 function parseEndpoint(value: string): URL {

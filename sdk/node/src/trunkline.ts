@@ -25,9 +25,13 @@ import { TRUNK_PATH, type ResolvedOptions } from "./options.js";
 import { Recovery } from "./recovery/recovery.js";
 import { Departure } from "./rehome/departure.js";
 import { Keeper } from "./rehome/keeper.js";
+import { Moves } from "./rehome/moves.js";
+import { Nodes } from "./nodes.js";
 import { Reports } from "./reports.js";
+import type { TrunklineStats } from "./stats.js";
 import { openWire } from "./transport/ws.js";
-import { Trunk, type TrunkHost } from "./trunk/trunk.js";
+import { Trunk } from "./trunk/trunk.js";
+import type { TrunkHost } from "./trunk/trunk_types.js";
 import type { NodeInfo } from "./trunk/info.js";
 import type { Broadcast } from "./trunk/outbound_types.js";
 import { SDK } from "./version.js";
@@ -37,51 +41,11 @@ const debug = createDebug("trunkline:server");
 /** The time in which other app servers learn that this one leaves: many times what a message takes. */
 const LEAD_MS = 100;
 
-/** Figures of one app server, from `Trunkline.stats`. */
-export interface TrunklineStats {
-  /** Trunks that are up now, of `trunks`. */
-  readonly trunksUp: number;
-  readonly trunks: number;
-  /** Other app servers of the hub, over all trunks. */
-  readonly peers: number;
-  /** Client sessions behind Trunkline that this process holds now. */
-  readonly sessions: number;
-  /**
-   * Engine.IO messages and their bytes, to and from clients, since the start; a broadcast counts once for each trunk.
-   */
-  readonly messagesSent: number;
-  readonly bytesSent: number;
-  readonly messagesReceived: number;
-  readonly bytesReceived: number;
-  /** Broadcasts that were sent to nodes; each counts once for each trunk. */
-  readonly broadcasts: number;
-  /** Bytes that wait for a node to take them. */
-  readonly heldBytes: number;
-  /**
-   * Broadcasts that were given up because a trunk was down too long, or that waited for a node when its trunk ended.
-   */
-  readonly broadcastsDropped: number;
-  /**
-   * Data that was not sent for another reason than a message's length: there are too many namespaces, or a room's name
-   * or an answer of the app is too long.
-   */
-  readonly unsent: number;
-  /** Messages and broadcasts that were longer than a node takes. */
-  readonly tooLong: number;
-  /** Trunks that came up again after they had been up. */
-  readonly reconnects: number;
-  /** Trunks whose stream broke and that went on with another one: no session ended, and no event told of it. */
-  readonly resumed: number;
-  /** Clients that came from another app server, and clients that another one got, without a disconnect. */
-  readonly adopted: number;
-  readonly handedOver: number;
-}
-
 /** Events of a {@link Trunkline}, with what their listeners get. */
 export interface TrunklineEvents {
   /** A trunk is up. */
   connect: [{ endpoint: string; node: string; version: string }];
-  /** A trunk broke, and its sessions ended; another attempt follows. */
+  /** A trunk broke, and its sessions ended; another attempt follows, unless its node has left the cluster. */
   disconnect: [TrunklineError];
   /** All trunks were given up. The error is also written to the console. */
   error: [TrunklineError];
@@ -102,7 +66,8 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
   private readonly reports = new Reports({
     emitWarning: (message) => this.emit("warning", message),
   });
-  private trunks: Trunk[] = [];
+  private readonly nodes: Nodes;
+  private readonly moves = new Moves();
   private readonly counters = {
     messagesSent: 0,
     bytesSent: 0,
@@ -175,6 +140,7 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
         onUnhonoured: (sentence) => this.reports.unhonoured(sentence),
         onTooLong: (what, bytes) => this.reports.tooLong(what, bytes),
         keeper: this.keeper,
+        moves: this.moves,
         codec: inner,
         onUnreadable: (cause) => this.reports.unreadable(cause),
       },
@@ -182,7 +148,7 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
     const recovery =
       keepMs === undefined
         ? undefined
-        : new Recovery(keepMs, () => this.trunks, {
+        : new Recovery(keepMs, () => this.nodes.trunks, {
             onTooLong: (what, bytes) => this.reports.tooLong(what, bytes),
             onNotPlain: (what, cause) => this.reports.notPlain(what, cause),
             onOldNode: () => this.reports.oldNode(),
@@ -200,7 +166,13 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
       () => this.closeTrunks(),
     );
     watchAttachApp(io, (sentence) => this.reports.unhonoured(sentence));
-    this.trunks = this.newTrunks();
+    const host = this.trunkHost();
+    this.nodes = new Nodes(options.endpoints, {
+      newTrunk: (url) => this.newTrunk(url, host),
+      onWarning: (message) => this.reports.warn(message),
+      sessions: () => this.engine.sessionCount,
+    });
+    this.nodes.begin();
     // In a later turn: by then the app has attached its HTTP server, set its options and added its listeners.
     setImmediate(() => this.start());
   }
@@ -208,15 +180,16 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
   /** The present figures of this app server. */
   get stats(): TrunklineStats {
     return {
-      trunksUp: this.trunks.filter((trunk) => trunk.isUp).length,
-      trunks: this.trunks.length,
+      trunksUp: this.nodes.countUp,
+      trunks: this.nodes.count,
       peers: this.cluster.serverCount - 1,
       sessions: this.engine.sessionCount,
       ...this.counters,
-      heldBytes: this.trunks.reduce((sum, trunk) => sum + trunk.heldBytes, 0),
+      heldBytes: this.nodes.trunks.reduce((sum, trunk) => sum + trunk.heldBytes, 0),
       tooLong: this.reports.tooLongCount,
       adopted: this.keeper?.adopted ?? 0,
       handedOver: this.keeper?.handedOver ?? 0,
+      moved: this.moves.moved,
     };
   }
 
@@ -272,9 +245,11 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
     const { keeper, engine } = this;
     if (keeper === undefined || this.closing !== undefined) return undefined;
     if (keeper.departure === undefined) {
-      for (const trunk of this.trunks) trunk.drain();
+      const { trunks } = this.nodes;
+      this.nodes.stop();
+      for (const trunk of trunks) trunk.drain();
       // A node may have given us a session of another app server before it reads that we leave.
-      const fences = this.trunks.map((trunk) => trunk.fence()).filter((fence) => fence !== undefined);
+      const fences = trunks.map((trunk) => trunk.fence()).filter((fence) => fence !== undefined);
       if (fences.length === 0) return undefined;
       debug("handing over the sessions, %d in all", engine.sessionCount);
       keeper.departure = new Departure(
@@ -294,26 +269,11 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
     return this.closing;
   }
 
-  private newTrunks(): Trunk[] {
-    const { endpoints, hub, key, tls, everyRequest } = this.options;
-    return endpoints.map(
-      (url) =>
-        new Trunk(
-          {
-            url,
-            hub,
-            key,
-            tls,
-            server: this.cluster.id,
-            sdk: SDK,
-            everyRequest,
-            rehome: this.keeper !== undefined,
-            openWire,
-          },
-          this.trunkHost(),
-          this.counters,
-        ),
-    );
+  private newTrunk(url: URL, host: TrunkHost<Trunk>): Trunk {
+    const { hub, key, tls, everyRequest } = this.options;
+    const rehome = this.keeper !== undefined;
+    const config = { url, hub, key, tls, server: this.cluster.id, sdk: SDK, everyRequest, rehome, openWire };
+    return new Trunk(config, host, this.counters);
   }
 
   /** Handles an HTTP server that the app attached: options may have changed, and a closed server opens again. */
@@ -331,7 +291,7 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
     this.settingsSaid = undefined;
     // `io.close()` has unregistered the adapters; the namespaces are in use again.
     for (const { name, adapter } of namespacesOf(this.io)) if (isMember(adapter)) this.cluster.register(name, adapter);
-    this.trunks = this.newTrunks();
+    this.nodes.begin();
     this.connect();
   }
 
@@ -343,13 +303,13 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
       broadcast: (broadcast) => this.broadcast(broadcast),
       operate: (operate) => {
         this.keeper?.lately.note(operate);
-        for (const trunk of this.trunks) if (!trunk.operate(operate)) this.reports.tooLongOperation(operate.nsp);
+        for (const trunk of this.nodes.trunks) if (!trunk.operate(operate)) this.reports.tooLongOperation(operate.nsp);
       },
       noteOperation: (operate) => this.keeper?.lately.note(operate),
       release: (nsp) => {
-        for (const trunk of this.trunks) trunk.release(nsp);
+        for (const trunk of this.nodes.trunks) trunk.release(nsp);
       },
-      together: (action) => this.trunks.reduce((inner, trunk) => () => trunk.together(inner), action)(),
+      together: (action) => this.nodes.trunks.reduce((inner, trunk) => () => trunk.together(inner), action)(),
       onUnreadable: (nsp, error) =>
         this.reports.warn(`a packet of another app server in namespace ${nsp} was ignored: ${String(error)}`),
     };
@@ -357,7 +317,7 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
 
   private broadcast(broadcast: Broadcast): void {
     const count = ++this.lastBroadcast;
-    for (const trunk of this.trunks) {
+    for (const trunk of this.nodes.trunks) {
       if (!trunk.broadcast(broadcast, count)) {
         this.reports.tooLong(
           `a broadcast in namespace ${broadcast.nsp}`,
@@ -376,26 +336,32 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
 
   private connect(): void {
     if (!this.isOpened || this.closing !== undefined) return;
-    for (const trunk of this.trunks) trunk.connect();
+    this.nodes.connect();
   }
 
   private async shutDown(): Promise<void> {
-    debug("closing %d sessions and %d trunks", this.engine.sessionCount, this.trunks.length);
+    debug("closing %d sessions and %d trunks", this.engine.sessionCount, this.nodes.trunks.length);
+    this.nodes.stop();
+    const { trunks } = this.nodes;
     // First, so that a client that reconnects at once is not given to this process again.
-    for (const trunk of this.trunks) trunk.drain();
+    for (const trunk of trunks) trunk.drain();
     this.engine.endSessions(this.endsAtOnce);
-    await Promise.all(this.trunks.map((trunk) => trunk.close()));
+    await Promise.all(trunks.map((trunk) => trunk.close()));
     this.rejectReady(
       new TrunklineError("closed", "Trunkline was closed before a trunk was up", { endpoint: "", final: true }),
     );
   }
 
-  private trunkHost(): TrunkHost {
+  private trunkHost(): TrunkHost<Trunk> {
     return {
-      nextBroadcast: () => (recoveryMs(this.io) === undefined ? undefined : this.lastBroadcast + 1),
+      nextBroadcast: () => this.lastBroadcast + 1,
+      opening: (trunk) => this.nodes.opening(trunk),
+      wayBack: (trunk) => this.nodes.wayBack(trunk),
+      spareDelayMs: () => this.nodes.spareDelayMs(),
+      onNodes: (trunk, nodes) => this.nodes.handleNodes(trunk, nodes),
       settings: () => (this.settingsSaid = this.settings()),
       onUp: (trunk, info) => this.onUp(trunk, info),
-      onDown: (trunk, error) => this.onDown(trunk, error),
+      onDown: (trunk, error, wasDraining) => this.onDown(trunk, error, wasDraining),
       onRetry: (trunk, error) => this.onRetry(trunk, error),
       givesUp: (trunk) => this.givesUp(trunk),
       onFinal: (_trunk, error) => this.onFinal(error),
@@ -416,6 +382,9 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
 
   private onUp(trunk: Trunk, { node, version, everyRequest, frames }: NodeInfo): void {
     this.everUp = true;
+    this.nodes.handleUp(trunk);
+    // Its node knows nothing yet of our leaving.
+    if (this.keeper?.departure !== undefined) trunk.drain();
     if (frames.has("Operate")) this.leadMs = LEAD_MS;
     if (this.options.everyRequest && !everyRequest) {
       this.reports.warn(
@@ -427,14 +396,19 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
     this.emit("connect", { endpoint: trunk.endpoint, node, version });
   }
 
-  private onDown(trunk: Trunk, error: TrunklineError): void {
-    this.reports.isNewTrouble(trunk, error);
-    this.reports.warn(`${error.message}; its sessions have ended, trying again`);
+  private onDown(trunk: Trunk, error: TrunklineError, wasDraining: boolean): void {
+    const isExpected = this.nodes.handleDown(trunk, wasDraining);
+    if (!isExpected) {
+      this.reports.isNewTrouble(trunk, error);
+      this.reports.warn(`${error.message}; its sessions have ended, trying again`);
+    }
     this.emit("disconnect", error);
   }
 
   private onRetry(trunk: Trunk, error: TrunklineError): void {
-    if (this.reports.isNewTrouble(trunk, error)) this.reports.warn(`${error.message}; trying again until it works`);
+    const report = this.nodes.reportOf(trunk);
+    if (report === undefined || !this.reports.isNewTrouble(trunk, error)) return;
+    this.reports.warn(`${error.message}; trying again until it works${report.hint}`);
   }
 
   /**
@@ -442,8 +416,9 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
    * up and every node refuses: then the app's options are wrong, and a caller that waits for `ready` must get an error.
    */
   private givesUp(last: Trunk): boolean {
-    if (this.everUp || !this.trunks.every((trunk) => trunk.isRefused)) return false;
-    for (const trunk of this.trunks) if (trunk !== last) trunk.giveUp();
+    const { trunks } = this.nodes;
+    if (this.everUp || !trunks.every((trunk) => trunk.isRefused)) return false;
+    for (const trunk of trunks) if (trunk !== last) trunk.giveUp();
     return true;
   }
 
@@ -472,12 +447,13 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
     if (late.length === changed.length) return;
     // Nodes ignore new values of these options, but a value that they cannot honour would end the trunk.
     const rest = Object.fromEntries(Object.entries(now).filter(([name]) => !OF_HELLO.has(name)));
-    for (const trunk of this.trunks) trunk.changeSettings(JSON.stringify(rest));
+    for (const trunk of this.nodes.trunks) trunk.changeSettings(JSON.stringify(rest));
   }
 
   private settings(): Record<string, unknown> {
     return {
       ...engineSettings(this.io),
+      ...OF_SDK,
       ...(this.options.everyRequest && { everyRequest: true }),
       ...(this.keeper !== undefined && { rehome: true }),
       ...(recoveryMs(this.io) !== undefined && { operates: true }),
@@ -485,11 +461,20 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
   }
 }
 
+/** Not options of the app: broadcasts have numbers, a trunk to each node is opened, sessions go from node to node. */
+const OF_SDK = { numbers: true, nodes: true, moves: true };
 /**
  * Options that a node takes from `Hello` and never from `Settings`: where clients find the app, and how streams are
  * compressed.
  */
-const OF_HELLO: ReadonlySet<string> = new Set(["path", "addTrailingSlash", "perMessageDeflate", "rehome", "operates"]);
+const OF_HELLO: ReadonlySet<string> = new Set([
+  ...Object.keys(OF_SDK),
+  "path",
+  "addTrailingSlash",
+  "perMessageDeflate",
+  "rehome",
+  "operates",
+]);
 /** Options that the nodes, or Socket.IO itself, read only once. */
 const UNCHANGEABLE: ReadonlySet<string> = new Set([...OF_HELLO, "connectionStateRecovery"]);
 

@@ -5,11 +5,10 @@ import { connectClient, startApp, types } from "./support/app.js";
 
 /** How many batches of the only trunk have been handed to its stream. */
 function watchWire(trunkline) {
-  const { wire } = trunkline.trunks[0].stream;
-  const { socket } = wire;
+  const { wire } = trunkline.nodes.trunks[0].stream;
   let batches = 0;
-  const send = socket.send.bind(socket);
-  socket.send = (...args) => (batches++, send(...args));
+  const send = wire.send.bind(wire);
+  wire.send = (...args) => (batches++, send(...args));
   return { written: () => batches };
 }
 

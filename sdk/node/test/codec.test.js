@@ -8,11 +8,14 @@ import { Reader } from "../dist/esm/trunk/reader.js";
 import { Writer } from "../dist/esm/trunk/writer.js";
 
 const vectors = JSON.parse(readFileSync(new URL("../../../spec/vectors/frames.json", import.meta.url), "utf8"));
-/** The vectors under that name, and those of later sections that stand next to them. */
-const allOf = (name) => ["", "_relay", "_homes"].flatMap((rest) => vectors[`${name}${rest}`] ?? []);
 const frames = allOf("frames");
 const invalid = allOf("invalid");
 const BINARY = new Set(["token", "payload", "body", "data", "state"]);
+
+/** The vectors under that name, and those of later sections that stand next to them. */
+function allOf(name) {
+  return ["", "_relay", "_homes", "_nodes"].flatMap((rest) => vectors[`${name}${rest}`]);
+}
 
 /** The vectors' way to write a frame: names as in the spec, bytes in hex, headers as pairs. */
 function toVector(value, key) {

@@ -393,12 +393,7 @@ test("broadcasts have numbers, the same at every node: told at once, and again w
   assert.deepEqual(numbersOf(again), [3, 5]);
 });
 
-test("without connection state recovery, or at a node that knows no numbers, nobody counts", async (t) => {
-  const plain = await startApp(t);
-  plain.io.emit("x");
-  await plain.trunk.settle();
-  assert.deepEqual(plain.trunk.numbers, []);
-  assert.equal(JSON.parse(plain.trunk.hello.settings).numbers, undefined);
+test("at a node that knows no numbers nobody counts", async (t) => {
   const old = await startApp(t, {
     ...RECOVERY,
     node: { welcome: { info: '{"node":"n1","version":"0.0.0","warnings":[]}' } },

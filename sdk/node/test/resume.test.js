@@ -132,7 +132,7 @@ test("a node that has nothing left of the trunk: the sessions end, and what was 
   node.forget();
   const up = once(trunkline, "connect");
   trunk.stream.terminate();
-  await until(() => trunkline.trunks[0].gap !== undefined);
+  await until(() => trunkline.nodes.trunks[0].gap !== undefined);
   io.emit("meanwhile");
   io.local.emit("only to our own");
   socket.emit("for this one");
@@ -258,7 +258,7 @@ test("`io.close()` during a break: the last words go to the next stream, then it
   const resumed = trunk.resumed();
   isAway = true;
   trunk.stream.terminate();
-  await until(() => trunkline.trunks[0].gap !== undefined);
+  await until(() => trunkline.nodes.trunks[0].gap !== undefined);
   socket.emit("last words");
   const closed = io.close();
   isAway = false;
@@ -276,7 +276,7 @@ test("`io.close()` during a break that does not end is over all the same", async
   });
   isAway = true;
   trunk.stream.terminate();
-  await until(() => trunkline.trunks[0].gap !== undefined);
+  await until(() => trunkline.nodes.trunks[0].gap !== undefined);
   await io.close();
   assert.deepEqual([events.includes("connect"), trunkline.stats.trunksUp], [false, 0]);
 });
@@ -314,7 +314,7 @@ test("an app that says too much during a break loses the trunk", async (t) => {
   });
   isAway = true;
   trunk.stream.terminate();
-  await until(() => trunkline.trunks[0].gap !== undefined);
+  await until(() => trunkline.nodes.trunks[0].gap !== undefined);
   const down = once(trunkline, "disconnect");
   const chunk = "x".repeat(900_000);
   for (let count = 0; count < 20; count++) io.emit("news", chunk);
@@ -330,7 +330,7 @@ test("broadcasts that are lost with a trunk that could not be resumed are counte
   for (let number = 0; number < 3; number++) io.emit("before", "x".repeat(30));
   await trunk.settle();
   trunk.stream.terminate();
-  await until(() => trunkline.trunks[0].gap !== undefined);
+  await until(() => trunkline.nodes.trunks[0].gap !== undefined);
   // One goes to the next trunk, and one is more than may wait for it.
   io.emit("meanwhile", "x".repeat(600_000));
   io.emit("too much", "x".repeat(600_000));
@@ -346,7 +346,7 @@ test("what was for our own sockets alone does not reach them by a new trunk: the
   const down = once(trunkline, "disconnect");
   node.forget();
   trunk.stream.terminate();
-  await until(() => trunkline.trunks[0].gap !== undefined);
+  await until(() => trunkline.nodes.trunks[0].gap !== undefined);
   io.to(socket.id).emit("own");
   io.to("another").emit("others");
   await down;
@@ -365,7 +365,7 @@ test("what was broadcast during a break that is over is not sent again on a late
   isAway = true;
   const resumed = trunk.resumed();
   trunk.stream.terminate();
-  await until(() => trunkline.trunks[0].gap !== undefined);
+  await until(() => trunkline.nodes.trunks[0].gap !== undefined);
   io.emit("once");
   isAway = false;
   await resumed;
@@ -392,7 +392,7 @@ test("options that change during a break reach the node once", async (t) => {
   const { io, trunk, trunkline } = await start(t);
   const resumed = trunk.resumed();
   trunk.stream.terminate();
-  await until(() => trunkline.trunks[0].gap !== undefined);
+  await until(() => trunkline.nodes.trunks[0].gap !== undefined);
   io.engine.opts.pingInterval = 4321;
   await resumed;
   const { settings } = await trunk.next("Settings");

@@ -261,7 +261,7 @@ test("a node that chose a version of its own is refused for good", async (t) => 
 
 test("pings are answered, and an unknown optional frame is skipped", async (t) => {
   const { trunk } = await startApp(t);
-  trunk.raw(Buffer.from("800361626304021234", "hex"));
+  trunk.raw(Buffer.from("900361626304021234", "hex"));
   assert.equal((await trunk.next("Pong")).token.toString("hex"), "1234");
 });
 

@@ -9,6 +9,8 @@ import type { Conn } from "../session/conn.js";
 export class Clients implements Iterable<Conn> {
   private readonly conns = new Set<Conn>();
   private table: Record<string, unknown> | undefined;
+  /** The sessions by their ids, made when the first one is looked for. */
+  private index: Map<string, Conn> | undefined;
 
   get size(): number {
     return this.conns.size;
@@ -25,14 +27,22 @@ export class Clients implements Iterable<Conn> {
     this.table = table;
   }
 
+  /** The session that the node knows by this id. */
+  find(sid: string): Conn | undefined {
+    this.index ??= new Map([...this.conns].map((conn) => [conn.id, conn]));
+    return this.index.get(sid);
+  }
+
   add(conn: Conn): void {
     this.conns.add(conn);
+    this.index?.set(conn.id, conn);
     if (this.table !== undefined) this.table[conn.id] = conn;
   }
 
   delete(conn: Conn): void {
     this.conns.delete(conn);
     // Ids that the app makes may repeat: then another session has the place.
+    if (this.index?.get(conn.id) === conn) this.index.delete(conn.id);
     if (this.table?.[conn.id] === conn) delete this.table[conn.id];
   }
 

@@ -6,11 +6,12 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { Conn, type ConnHost } from "../session/conn.js";
 import { HandshakeRequest } from "../session/request.js";
 import type { DirectEngine, EngineBase, EngineBaseConstructor, EngineOptions } from "../socketio/types.js";
-import { CloseReason, type FrameBodies, type Header } from "../trunk/frames.js";
+import { CloseReason, Origin, type FrameBodies, type Header } from "../trunk/frames.js";
 import type { Machine } from "../trunk/machine.js";
 import { Unreadable } from "../data/unreadable.js";
 import { Adoption, type Codec } from "../rehome/adoption.js";
 import type { Keeper } from "../rehome/keeper.js";
+import type { Moves } from "../rehome/moves.js";
 import { readGuests, type Guest } from "../rehome/snapshot.js";
 import { Stay } from "../session/stay.js";
 import { adopt, type Adopter } from "./adoption.js";
@@ -33,6 +34,8 @@ export interface EngineOwner extends Adopter {
   onTooLong(what: string, bytes: number): void;
   /** Undefined where no other app server adopts sessions. */
   readonly keeper: Keeper | undefined;
+  /** The sessions that go from one node to another. */
+  readonly moves: Moves;
   /** The app's parser. */
   readonly codec: Codec;
   /** A session of another app server cannot be adopted, because its state cannot be read. */
@@ -108,6 +111,10 @@ export function createEngine(Base: EngineBaseConstructor, options: EngineOptions
 
     get keeper(): Keeper | undefined {
       return owner.keeper;
+    }
+
+    get moves(): Moves {
+      return owner.moves;
     }
 
     get conns(): Conn[] {
@@ -190,6 +197,8 @@ export function createEngine(Base: EngineBaseConstructor, options: EngineOptions
     }
 
     handleAdopt(machine: Machine, adopt: FrameBodies["Adopt"]): void {
+      if (adopt.origin === Origin.moved)
+        return owner.moves.noteArrives(machine, adopt.session, this.sessions.find(adopt.sid));
       const guests = this.guestsOf(adopt);
       if (guests === undefined) return machine.close(adopt.session, CloseReason.forcedClose);
       if (!isAskedOnArrival(this)) this.welcome(machine, adopt, guests, new HandshakeRequest(adopt.request));
@@ -203,6 +212,7 @@ export function createEngine(Base: EngineBaseConstructor, options: EngineOptions
     forget(conn: Conn): void {
       this.sessions.delete(conn);
       owner.keeper?.noteGone(conn);
+      owner.moves.noteGone(conn);
     }
 
     onUnhonoured(sentence: string): void {

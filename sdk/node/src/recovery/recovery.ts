@@ -91,13 +91,13 @@ interface Given {
 export class Recovery {
   /** The time for which a client may be away. */
   readonly keepMs: number;
-  private readonly links: () => RestoreLink[];
+  private readonly links: () => readonly RestoreLink[];
   private readonly host: RecoveryHost;
   /** The beginning of each offset. Offsets are unique in the hub: a random head for each process, then a number. */
   private readonly head = randomBytes(6).toString("base64url");
   private last = 0;
 
-  constructor(keepMs: number, links: () => RestoreLink[], host: RecoveryHost) {
+  constructor(keepMs: number, links: () => readonly RestoreLink[], host: RecoveryHost) {
     this.keepMs = keepMs;
     this.links = links;
     this.host = host;

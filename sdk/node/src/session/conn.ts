@@ -8,6 +8,7 @@ import { emitPlainly, ownTable } from "./emitter.js";
 import { TransportFace, transportName, type FaceHost, type TransportName } from "./face.js";
 import { Heard, heardBit } from "./heard.js";
 import { Line } from "./line.js";
+import { endAsked, markAgain, noteAsked, takeAsked } from "./measures.js";
 import { packetOf, partOf, type SendOptions } from "./parts.js";
 import { Flow, UNMARKED_BYTES_MAX, type Sent } from "./flow.js";
 import { noticeListener } from "../socketio/internals.js";
@@ -34,6 +35,8 @@ export interface ConnHost extends EventEmitter {
   onTooLong(what: string, bytes: number): void;
   /** Undefined where no other app server adopts sessions. */
   readonly keeper: StayKeeper | undefined;
+  /** The sessions that go from one node to another. */
+  readonly moves: { noteLeft(conn: Conn): void };
 }
 
 /** The keeper of all stays, as sessions and adapters see it. */
@@ -51,11 +54,6 @@ export interface StayKeeper {
   /** Tells the node the last state of a socket that is handed over. */
   tellLast(conn: Conn, socket: IoSocket): void;
 }
-
-type Asked = Map<number, (bytes: number | undefined) => void>;
-
-/** The callers of `measure` by the numbers of their marks. Not a field of each session, because calls are rare. */
-const ASKED = new WeakMap<Conn, Asked>();
 
 const { emit } = EventEmitter.prototype;
 
@@ -222,9 +220,7 @@ export class Conn extends Line implements Session, FaceHost {
   measure(): Promise<number | undefined> {
     const { outbound } = this.machine;
     if (this.readyState !== "open" || !this.takesMarks) return Promise.resolve(undefined);
-    const asked: Asked = ASKED.get(this) ?? new Map();
-    ASKED.set(this, asked);
-    return new Promise((resolve) => asked.set(outbound.mark(this.number, MarkFlag.now), resolve));
+    return new Promise((resolve) => noteAsked(this, outbound.mark(this.number, MarkFlag.now), resolve));
   }
 
   /** Closes the session. @param _discard as in engine.io; the node closes the stream either way */
@@ -320,12 +316,8 @@ export class Conn extends Line implements Session, FaceHost {
 
   /** Handles the answer to a mark: everything before the mark has left the node, or the answer is for `measure`. */
   handleMarked(mark: number, waitingBytes: number): void {
-    const asked = ASKED.get(this);
-    const answer = asked?.get(mark);
-    if (answer !== undefined) {
-      asked?.delete(mark);
-      return answer(waitingBytes);
-    }
+    const answer = takeAsked(this, mark);
+    if (answer !== undefined) return answer(waitingBytes);
     const { flow } = this;
     if (flow === undefined || flow.mark !== mark || this.readyState === "closed") return;
     const packets = flow.isWatched || this.watchesFlush ? flow.buffer : undefined;
@@ -349,11 +341,27 @@ export class Conn extends Line implements Session, FaceHost {
     stay.bits |= StayBit.released;
     try {
       // An app may wait for these before it gives the answers for which the session waits.
-      this.endAsked();
+      endAsked(this);
       if (this.flow !== undefined) this.handleMarked(this.flow.mark, 0);
     } finally {
       this.server.keeper?.handleReleased(this);
     }
+  }
+
+  handleMove(): void {
+    if (this.readyState === "open") this.server.moves.noteLeft(this);
+  }
+
+  /** Goes on at another node, in one step. */
+  moveTo(machine: Machine, number: number): void {
+    this.goOnAt(machine, number, this);
+  }
+
+  protected askAgain(): void {
+    const { outbound } = this.machine;
+    const { flow } = this;
+    markAgain(this, () => outbound.mark(this.number, MarkFlag.now));
+    if (flow !== undefined) flow.mark = outbound.mark(this.number, 0);
   }
 
   /** Counts an answer that the client waits for, or one that it got. */
@@ -412,15 +420,10 @@ export class Conn extends Line implements Session, FaceHost {
     this.readyState = "closed";
     this.volatileOptions = undefined;
     this.flow = undefined;
-    this.endAsked();
+    endAsked(this);
     this.server.forget(this);
     if (typeof this.face !== "string") this.face.end();
     this.emit("close", words, description);
-  }
-
-  private endAsked(): void {
-    for (const answer of ASKED.get(this)?.values() ?? []) answer(undefined);
-    ASKED.delete(this);
   }
 
   /** Whether the node answers marks: not of a session that it hands over. */

@@ -16,7 +16,8 @@ export type Sent = () => void;
 
 /** The back-pressure of one session while a mark is under way. */
 export class Flow {
-  readonly mark: number;
+  /** The number of the mark: another one once another node was asked. */
+  mark: number;
   /** Bytes before the mark. */
   private readonly markedBytes: number;
   /** Callbacks for when everything before the mark has left. */

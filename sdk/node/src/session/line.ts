@@ -4,8 +4,9 @@
  */
 import { textOf } from "../data/keys.js";
 import type { IoSocket } from "../socketio/types.js";
-import { CloseReason, PartKind, type Missed, type Position } from "../trunk/frames.js";
+import { CloseReason, PartKind, StandingFlag, type Missed, type Position } from "../trunk/frames.js";
 import type { Machine } from "../trunk/machine.js";
+import type { Session } from "../trunk/sessions.js";
 import { Emitter } from "./emitter.js";
 import { countOf, firstOf, listOf, withoutSocket, withSocket, type Sockets } from "./sockets.js";
 import { StayBit, type Stay } from "./stay.js";
@@ -41,6 +42,37 @@ export abstract class Line extends Emitter {
     this.machine = machine;
     this.number = number;
   }
+
+  /** Whether the session is on this trunk. */
+  isOn(machine: Machine): boolean {
+    return this.machine === machine;
+  }
+
+  /**
+   * Goes on at another node, in one step: the last word on the former trunk, and everything from now on on this one. The
+   * node has the sockets, their rooms and states from the former one.
+   */
+  protected goOnAt(machine: Machine, number: number, session: Session): void {
+    const { machine: former, number: formerNumber } = this;
+    former.close(formerNumber, CloseReason.moved);
+    this.takeLine(machine, number);
+    machine.acceptMoved(number, session);
+    let isWhole = true;
+    for (const { nsp } of listOf(this.sockets)) {
+      former.outbound.forget(nsp.name);
+      const namespace = machine.outbound.namespace(nsp.name);
+      if (namespace === undefined) isWhole = false;
+      else namespace.sockets++;
+    }
+    this.askAgain();
+    // The node asks for it anew.
+    const { stay } = this;
+    if (stay?.has(StandingFlag.leaves)) this.tellStanding(stay.bits & StayBit.told);
+    if (!isWhole) this.end(CloseReason.forcedClose, "forced close", new Error("the node takes no more namespaces"));
+  }
+
+  /** Asks on the present trunk what was asked on the former. */
+  protected abstract askAgain(): void;
 
   /** Detaches all sockets, so that broadcasts from the app's handlers no longer reach this client. */
   protected detachAll(): void {
@@ -166,7 +198,12 @@ export abstract class Line extends Emitter {
 
   /** Asks the node whether a socket with these positions could return in this session. Calls back once. */
   prove(cut: Position[], done: (holds: boolean) => void): void {
-    this.machine.prove(this.number, cut, done);
+    const { machine } = this;
+    machine.prove(this.number, cut, (holds) => {
+      // Another node has the session by now.
+      if (holds && this.machine !== machine) this.prove(cut, done);
+      else done(holds);
+    });
   }
 
   /** Resolves when the node has processed everything sent for this session. */

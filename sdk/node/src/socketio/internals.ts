@@ -173,8 +173,6 @@ function saidOptions(io: SocketIoServer): SaidOptions {
     path: inner.engine.opts.path || io.path(),
     connectTimeout: inner._connectTimeout,
     connectionStateRecovery: inner.opts.connectionStateRecovery,
-    // Our own setting, not an option of the app: broadcasts have numbers.
-    numbers: inner.opts.connectionStateRecovery ? true : undefined,
   };
 }
 

@@ -39,8 +39,6 @@ const READERS: Readonly<Record<string, Reader>> = {
   httpCompression,
   perMessageDeflate,
   connectionStateRecovery,
-  // Not an option of the app: broadcasts have numbers.
-  numbers: Boolean,
 };
 
 /**

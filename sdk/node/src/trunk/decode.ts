@@ -9,6 +9,7 @@ import {
   FrameType,
   MarkFlag,
   MessageFlag,
+  NodeState,
   NO_ERROR_CODE,
   OPTIONAL_FROM,
   Operation,
@@ -25,6 +26,7 @@ import {
   type Frame,
   type FrameBodies,
   type Header,
+  type ListedNode,
   type Missed,
   type Part,
   type Position,
@@ -38,6 +40,7 @@ const BROADCAST_FLAGS = BroadcastFlag.volatile | BroadcastFlag.local | Broadcast
 const STANDING_FLAGS = StandingFlag.owes | StandingFlag.insidePacket | StandingFlag.leaves;
 const OPERATIONS: readonly number[] = Object.values(Operation);
 const ORIGINS = [Origin.orphan, Origin.handedOver, Origin.moved];
+const NODE_STATES = [NodeState.up, NodeState.draining, NodeState.left];
 
 const EIO_VERSIONS = [3, 4];
 const TRANSPORTS = [TransportCode.polling, TransportCode.websocket];
@@ -297,6 +300,11 @@ export function decodeBody(type: number, r: Reader): Frame | undefined {
       };
     case FrameType.Unhomed:
       return { type: "Unhomed", waiting: oneOf(r.u8("waiting"), [0, 1], "waiting") };
+    case FrameType.Nodes:
+      // The shortest has two empty texts.
+      return { type: "Nodes", nodes: r.list("nodes", 4, listedNode) };
+    case FrameType.Load:
+      return { type: "Load", sessions: r.varint("sessions"), lagMs: r.varint("lag_ms") };
     default:
       if (type < OPTIONAL_FROM) throw new DecodeError("unknown_type", `frame type ${hex(type)} is not known`);
       r.pos = r.end;
@@ -334,6 +342,15 @@ function decodeAdopt(r: Reader): { type: "Adopt" } & FrameBodies["Adopt"] {
 
 function adopted(r: Reader): Adopted {
   return { nsp: r.str("nsp"), socket: r.str("socket"), pid: r.str("pid"), rooms: rooms(r), state: r.bytes("state") };
+}
+
+function listedNode(r: Reader): ListedNode {
+  return {
+    id: r.str("id"),
+    number: r.varint("number"),
+    url: r.str("url"),
+    state: oneOf(r.u8("state"), NODE_STATES, "state"),
+  };
 }
 
 function request(r: Reader): ClientRequest {

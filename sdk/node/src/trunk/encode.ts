@@ -9,6 +9,7 @@ import {
   type ClientResponse,
   type Frame,
   type Header,
+  type ListedNode,
   type Missed,
   type Part,
   type Position,
@@ -215,6 +216,11 @@ function encodeBody(w: Writer, frame: Frame): void {
       return w.strs(frame.args);
     case "Unhomed":
       return w.u8(frame.waiting);
+    case "Nodes":
+      return writeNodes(w, frame.nodes);
+    case "Load":
+      w.varint(frame.sessions);
+      return w.varint(frame.lagMs);
   }
 }
 
@@ -231,6 +237,16 @@ function writeAdopted(w: Writer, sockets: Adopted[]): void {
     w.str(pid);
     w.strs(rooms);
     w.bytes(state);
+  }
+}
+
+function writeNodes(w: Writer, nodes: ListedNode[]): void {
+  w.varint(nodes.length);
+  for (const { id, number, url, state } of nodes) {
+    w.str(id);
+    w.varint(number);
+    w.str(url);
+    w.u8(state);
   }
 }
 

@@ -53,6 +53,8 @@ export const FrameType = {
   Proved: 0x42,
   GiveBack: 0x43,
   Unhomed: 0x82,
+  Nodes: 0x80,
+  Load: 0x81,
 } as const;
 
 /** `RestoredAt.found`. */
@@ -82,6 +84,8 @@ export const StandingFlag = {
 export const Operation = { join: 1, leave: 2, disconnect: 3, close: 4 } as const;
 /** The values of `Adopt.origin`. */
 export const Origin = { orphan: 1, handedOver: 2, moved: 3 } as const;
+/** The values of a listed node's `state`. */
+export const NodeState = { up: 1, draining: 2, left: 3 } as const;
 /** The bits of `request.flags`. */
 export const RequestFlag = { encrypted: 1 } as const;
 /** The values of a part's `kind`. */
@@ -119,6 +123,7 @@ export const ErrorCode = {
   replaced: 5,
   limit: 6,
   silence: 7,
+  another: 9,
 } as const;
 
 /** The longest token of a `Ping`, in bytes. */
@@ -177,6 +182,14 @@ export interface Position {
   server: string;
   high: number;
   low: number;
+}
+
+/** One node of the cluster. */
+export interface ListedNode {
+  id: string;
+  number: number;
+  url: string;
+  state: number;
 }
 
 /** The bodies of frames by name; the type of every decoded or encoded frame is {@link Frame}. */
@@ -256,6 +269,8 @@ export interface FrameBodies {
   GiveBack: { nsp: number; pid: string };
   Operate: { nsp: string; op: number; rooms: string[]; except: string[]; args: string[] };
   Unhomed: { waiting: number };
+  Nodes: { nodes: ListedNode[] };
+  Load: { sessions: number; lagMs: number };
 }
 
 /** The name of a frame type. */

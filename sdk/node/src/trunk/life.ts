@@ -20,6 +20,12 @@ const RECEIPT_MS = 1_000;
 /** One life of a trunk. */
 export class Life {
   readonly machine: Machine;
+  /** The id of the node. */
+  readonly node: string;
+  /** The number of the `Hello` with which it began. */
+  readonly opening: number;
+  /** Whether the node has said that it leaves. */
+  isDraining = false;
   private readonly carrier: Carrier;
   private readonly intake: Intake;
   private resume: WelcomeInfo["resume"];
@@ -29,8 +35,10 @@ export class Life {
   /** Whether sockets of the hub may belong to no app server, as the node says. */
   private isUnhomed = false;
 
-  constructor(machine: Machine, stream: Stream, { resume }: WelcomeInfo) {
+  constructor(machine: Machine, stream: Stream, { node, resume }: WelcomeInfo, opening: number) {
     this.machine = machine;
+    this.node = node;
+    this.opening = opening;
     this.resume = resume;
     this.carrier = new Carrier(stream, resume !== undefined, (batch) => machine.outbound.recycle(batch));
     this.intake = new Intake(machine, stream);

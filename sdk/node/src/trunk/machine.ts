@@ -8,6 +8,7 @@
  */
 import { Answers } from "./answers.js";
 import { Asked } from "./asked.js";
+import { Endings } from "./endings.js";
 import { closeFrame, decodeBody, decodeOpen, openFrame } from "./decode.js";
 import {
   CloseReason,
@@ -42,13 +43,14 @@ export const WINDOW_BYTES = 8 * 1024 * 1024;
 export class Machine {
   readonly outbound: Outbound;
   readonly receipts: Receipts;
+  /** The id of the node. */
+  node = "";
   /** Whether the node asks about each request of a session, because the app wants it and the node supports it. */
   asksEachRequest = false;
   private readonly host: MachineHost;
   private readonly counters: Counters;
   private readonly sessions = new Sessions();
-  /** Numbers that the node has closed because it hands the session over, and that we have not closed. */
-  private readonly leaving = new Set<number>();
+  private readonly endings: Endings;
   private readonly answers: Answers;
   private readonly asked: Asked;
   private readonly turn = new Turn();
@@ -65,6 +67,10 @@ export class Machine {
     this.answers = new Answers(this.outbound, host);
     this.asked = new Asked(this.outbound);
     this.receipts = new Receipts(this.outbound);
+    this.endings = new Endings(this.sessions, this.outbound, this.turn, {
+      guard: (handler) => this.guard(handler),
+      fail: (code, message) => this.fail(code, message),
+    });
   }
 
   get isOpen(): boolean {
@@ -82,6 +88,7 @@ export class Machine {
    */
   start(welcome: FrameBodies["Welcome"], info: WelcomeInfo, rehomes = false): void {
     this.state = "open";
+    this.node = info.node;
     if (rehomes && info.frames.has("Handled")) this.receipts.start("handled", info.handledAhead);
     else if (info.resume !== undefined && info.frames.has("Got")) this.receipts.start("got");
     this.outbound.open(welcome.credit, welcome.batchBytesMax, info);
@@ -151,7 +158,7 @@ export class Machine {
   handleLost(): void {
     this.end();
     for (const session of this.sessions.takeAll()) this.guard(() => session.handleTrunkLost());
-    this.leaving.clear();
+    this.endings.end();
     this.asked.endAll();
   }
 
@@ -179,6 +186,12 @@ export class Machine {
     this.outbound.orderedFrame({ type: "Accept", session: number, sid: "", headers: [], lasting: [] });
   }
 
+  /** Accepts a session that another node has had: after the broadcasts that it has had there. */
+  acceptMoved(number: number, session: Session): void {
+    this.sessions.set(number, session);
+    this.acceptAdopted(number);
+  }
+
   /** Rejects a handshake. The node may use the number again afterwards. */
   reject(number: number, response: ClientResponse): void {
     this.sessions.delete(number);
@@ -198,12 +211,9 @@ export class Machine {
     this.frame({ type: "Drain", deadlineMs });
   }
 
-  /** Closes a session that the node has not closed yet, or that it hands over. */
+  /** Closes a session that the node has not closed yet, or that leaves this trunk. */
   close(number: number, reason: number, description = ""): void {
-    // The number is free once both ends have closed it.
-    if (this.leaving.delete(number)) this.sessions.delete(number);
-    else this.sessions.set(number, CLOSING);
-    this.outbound.close(number, reason, description);
+    this.endings.close(number, reason, description);
   }
 
   /**
@@ -342,6 +352,8 @@ export class Machine {
       case "Operate":
       case "Unhomed":
         return this.guard(() => this.host.onUnhomed(frame));
+      case "Nodes":
+        return this.guard(() => this.host.onNodes(frame.nodes));
       case "Open":
         return this.handleOpen(frame, () => this.host.onOpen(frame));
       case "Adopt":
@@ -349,7 +361,7 @@ export class Machine {
         if (this.receipts.tellsBegun) this.receipts.begin(true);
         return this.handleOpen(frame, () => this.host.onAdopt(frame));
       case "Close":
-        return this.handleClose(frame);
+        return this.endings.handleClose(frame);
       case "Upgraded":
         return this.handleUpgraded(frame);
       case "Marked":
@@ -372,48 +384,6 @@ export class Machine {
       this.sessions.delete(session);
       this.guard(open);
     });
-  }
-
-  private handleClose(close: FrameBodies["Close"]): void {
-    const session = this.sessions.get(close.session);
-    // CLOSING: this is the node's answer to our `Close`. Undefined: we have rejected the session, and the two frames
-    // crossed.
-    if (session === undefined || session === CLOSING) {
-      this.sessions.delete(close.session);
-      return;
-    }
-    if (this.leaving.has(close.session))
-      return this.fail(ErrorCode.protocol, `a second Close came for session ${close.session}, which is handed over`);
-    if (close.reason === CloseReason.handedOver && session.accepted) return this.handleLeave(close.session, session);
-    // Socket.IO passes an event to the app some ticks after its message arrived, and drops the event if the socket has
-    // ended by then. Without a trunk, the end comes in a later turn than the last message, unless both were in one
-    // payload.
-    if (!session.accepted || WITH_MESSAGES.has(close.reason)) this.finishClose(close, session);
-    else this.turn.postpone(() => this.finishClose(close, session));
-  }
-
-  /**
-   * Handles that the node sends no more messages for a session that asked to leave. Until our `Close` everything can
-   * still be sent for it. As with any `Close`, the app gets the last messages first.
-   */
-  private handleLeave(number: number, session: Session): void {
-    this.leaving.add(number);
-    this.turn.postpone(() => {
-      // Otherwise the app has closed the session in between, or the trunk has ended.
-      if (this.sessions.get(number) === session) this.guard(() => session.handleLeave?.());
-    });
-  }
-
-  private finishClose(close: FrameBodies["Close"], session: Session): void {
-    const now = this.sessions.get(close.session);
-    // Undefined: the trunk has ended, and the session was notified.
-    if (now === undefined) return;
-    this.sessions.delete(close.session);
-    // The app has closed the session in between: our `Close` is the answer.
-    if (now === CLOSING) return;
-    // The app is notified first: its `Persist` of a socket must be sent while the number is in use.
-    this.guard(() => session.handleClose(close.reason, close.description));
-    this.outbound.close(close.session, close.reason, "");
   }
 
   private handlePong(token: Buffer): void {
@@ -483,6 +453,3 @@ export class Machine {
     this.outbound.end();
   }
 }
-
-/** Reasons of ends that arrived in one payload with the session's last messages. */
-const WITH_MESSAGES = new Set<number>([CloseReason.closedWithMessages, CloseReason.parseErrorWithMessages]);

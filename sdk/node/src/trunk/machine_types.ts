@@ -1,5 +1,5 @@
 /** What a machine needs from its owner, and why a trunk ended. */
-import type { Frame, FrameBodies } from "./frames.js";
+import type { Frame, FrameBodies, ListedNode } from "./frames.js";
 import type { OutboundHost } from "./outbound_types.js";
 
 /** The reason why a trunk ended. */
@@ -19,6 +19,8 @@ export interface MachineHost extends OutboundHost {
   onPeers(servers: string[]): void;
   /** @param payload a view of the batch: copy it to keep it */
   onRelayed(from: string, payload: Buffer): void;
+  /** Reports the nodes of the cluster. */
+  onNodes(nodes: ListedNode[]): void;
   onDrain(deadlineMs: number): void;
   /**
    * Reports whether sockets of the hub may belong to no app server, or what to do with those of ours that belonged to

@@ -15,6 +15,8 @@ export interface Session {
    * here.
    */
   handleLeave?(): void;
+  /** Handles that another node has the session now, or is about to: {@link Machine.close} is the last word here. */
+  handleMove?(): void;
   /** Handles that the trunk ended, and the session with it. */
   handleTrunkLost(): void;
 }

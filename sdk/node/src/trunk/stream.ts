@@ -10,7 +10,6 @@ const WELCOME_MS_MAX = 10_000;
 
 /** The configuration of a stream. */
 export interface StreamConfig {
-  readonly url: URL;
   readonly hub: string;
   readonly key: string;
   readonly tls: ConnectionOptions | undefined;
@@ -46,8 +45,8 @@ export class Stream {
   private isWelcomed = false;
   private isLeft = false;
 
-  constructor(config: StreamConfig, handlers: StreamHandlers) {
-    const { url, hub, key, tls, server, sdk, openWire } = config;
+  constructor(config: StreamConfig, url: URL, handlers: StreamHandlers) {
+    const { hub, key, tls, server, sdk, openWire } = config;
     this.handlers = handlers;
     const unlessLeft = <Args extends unknown[]>(handle: (...args: Args) => void) => {
       return (...args: Args): void => {

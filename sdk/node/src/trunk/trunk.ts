@@ -9,14 +9,15 @@ import { Backoff } from "./backoff.js";
 import { Failures, parseRefusal } from "./failures.js";
 import { BroadcastFlag, ErrorCode, type FrameBodies } from "./frames.js";
 import type { Gap } from "./gap.js";
-import type { NodeInfo } from "./info.js";
 import { Life } from "./life.js";
 import { Machine } from "./machine.js";
 import type { EndCause, MachineHost } from "./machine_types.js";
 import { errorBatch, type Welcomed } from "./opening.js";
 import type { Operate } from "./operate.js";
 import type { Broadcast, TrunkCounters } from "./outbound_types.js";
-import { Stream, type StreamConfig } from "./stream.js";
+import { Stream } from "./stream.js";
+import type { TrunkConfig, TrunkHost } from "./trunk_types.js";
+import { Unsent } from "./unsent.js";
 import { Waiting } from "./waiting.js";
 
 const debug = createDebug("trunkline:trunk");
@@ -25,53 +26,12 @@ const debug = createDebug("trunkline:trunk");
 const STEADY_MS = 5_000;
 /** How long `close()` waits for the node's credit before it gives up the held data. */
 const LAST_WORDS_MS_MAX = 2_000;
-/** The configuration of a trunk. */
-export interface TrunkConfig extends StreamConfig {
-  /** Whether the app server must be asked about each request of its sessions. */
-  readonly everyRequest: boolean;
-  /** Whether sessions may go on at another app server: then the node must know what was handled. */
-  readonly rehome: boolean;
-}
-
-/** What a trunk needs from its owner. */
-export interface TrunkHost {
-  /** The options for `Hello.settings`, requested when a stream opens. */
-  settings(): Record<string, unknown>;
-  /** The number of our next broadcast; undefined when broadcasts are not numbered: then no client is recovered. */
-  nextBroadcast(): number | undefined;
-  onUp(trunk: Trunk, info: NodeInfo): void;
-  /** Called when the trunk broke; a new attempt follows. */
-  onDown(trunk: Trunk, error: TrunklineError): void;
-  /** Called when an attempt failed; another follows. */
-  onRetry(trunk: Trunk, error: TrunklineError): void;
-  /**
-   * Called when the node says that a retry cannot help ({@link Trunk.isRefused} is true already). Returns whether to
-   * believe it and stop.
-   */
-  givesUp(trunk: Trunk): boolean;
-  /** Called when the trunk is given up. */
-  onFinal(trunk: Trunk, error: TrunklineError): void;
-  onWarning(trunk: Trunk, message: string): void;
-  /** Called once in each ping interval. */
-  onTick(): void;
-  onOpen(machine: Machine, open: FrameBodies["Open"]): void;
-  onAdopt(machine: Machine, adopt: FrameBodies["Adopt"]): void;
-  /** Called at the end of each turn with output, before its last batch is sent. */
-  onTurnEnd(): void;
-  onRequest(machine: Machine, request: FrameBodies["Request"]): void;
-  /** Called with the other app servers that this trunk reaches now: none when the trunk is down. */
-  onPeers(trunk: Trunk, servers: string[]): void;
-  onRelayed(from: string, payload: Buffer): void;
-  /** Asks to do something with sockets of ours. */
-  onOperate(operate: Operate): void;
-}
-
 /** One trunk to one node. */
 export class Trunk {
   /** The node's address, as the app wrote it, without the path. */
   readonly endpoint: string;
   private readonly config: TrunkConfig;
-  private readonly host: TrunkHost;
+  private readonly host: TrunkHost<Trunk>;
   private readonly counters: TrunkCounters;
   private readonly backoff = new Backoff();
   private readonly failures: Failures;
@@ -82,6 +42,13 @@ export class Trunk {
   private openedAt = 0;
   private everUp = false;
   private isRefusedNow = false;
+  /**
+   * Whether this trunk has found only nodes that our other trunks reach, so that there is nothing for it to do. It looks
+   * again from time to time.
+   */
+  isSpare = false;
+  /** The number of the present stream's `Hello`. */
+  private opening = 0;
   private closed: { promise: Promise<void>; resolve: () => void } | undefined;
   private final = false;
   private flushed: (() => void)[] = [];
@@ -92,16 +59,17 @@ export class Trunk {
   private readonly waiting = new Waiting();
   /** Whether the node takes numbers of broadcasts; while the trunk is down, whether it did when last up. */
   private takesNumbers = false;
-  private readonly saidUnsent = new Set<string>();
+  private readonly unsent: Unsent;
   /** Marks an object that is never copied, because it contains the hub's key. */
   readonly [INTERNAL] = true;
 
-  constructor(config: TrunkConfig, host: TrunkHost, counters: TrunkCounters) {
+  constructor(config: TrunkConfig, host: TrunkHost<Trunk>, counters: TrunkCounters) {
     this.config = config;
     this.host = host;
     this.counters = counters;
     this.endpoint = config.url.host;
     this.failures = new Failures(this.endpoint);
+    this.unsent = new Unsent(counters, (sentence) => host.onWarning(this, sentence));
   }
 
   private get machine(): Machine | undefined {
@@ -118,8 +86,14 @@ export class Trunk {
     return this.machine?.isOpen ?? false;
   }
 
-  get isFinal(): boolean {
-    return this.final;
+  /** The id of the node while the trunk is up. */
+  get node(): string | undefined {
+    return this.life?.node;
+  }
+
+  /** Whether the node has said that it leaves. */
+  get isDraining(): boolean {
+    return this.life?.isDraining === true;
   }
 
   /** Whether the node last said that a retry cannot help: a wrong key, an unknown hub, no common version. */
@@ -137,8 +111,9 @@ export class Trunk {
   }
 
   connect(): void {
-    debug("connecting to %s, hub %s", this.endpoint, this.config.hub);
-    this.stream = new Stream(this.config, {
+    const url = this.gap === undefined ? this.config.url : this.host.wayBack(this);
+    debug("connecting to %s, hub %s", url.host, this.config.hub);
+    this.stream = new Stream(this.config, url, {
       settings: (from) => this.helloSettings(from),
       onWelcome: (welcomed) => this.welcomed(welcomed),
       onBatch: (batch) => this.life?.handleBatch(batch),
@@ -152,7 +127,33 @@ export class Trunk {
 
   private helloSettings(from: string | undefined): string {
     this.lateSettings = undefined;
-    return JSON.stringify({ ...this.host.settings(), resumable: true, from, resume: this.life?.resumption });
+    const { opening, beside } = this.host.opening(this);
+    this.opening = opening;
+    const resume = this.life?.resumption;
+    return JSON.stringify({ ...this.host.settings(), resumable: true, from, resume, opening, beside });
+  }
+
+  /** The numbers under which nodes may know this trunk now. */
+  get openings(): number[] {
+    const { life, stream, opening } = this;
+    return [...(life === undefined ? [] : [life.opening]), ...(stream === undefined ? [] : [opening])];
+  }
+
+  /** Tries at once to reach a node that no other trunk of ours reaches. @param isNeeded whether no other trunk is up */
+  hurry(isNeeded: boolean): void {
+    if (!this.isSpare) return;
+    if (isNeeded) this.isSpare = false;
+    if (this.stream !== undefined || this.closed !== undefined) return;
+    clearTimeout(this.timer);
+    this.backoff.reset();
+    this.connect();
+  }
+
+  /** Tells the node how much this app server has to do. Returns false when it was not told. */
+  load(sessions: number, lagMs: number): boolean {
+    const { machine } = this;
+    if (this.gap !== undefined || !machine?.isOpen || !machine.outbound.takes("Load")) return false;
+    return machine.outbound.frame({ type: "Load", sessions, lagMs });
   }
 
   /**
@@ -250,27 +251,27 @@ export class Trunk {
     }
   }
 
-  private onFlushed(callback: () => void): void {
-    this.flushed.push(callback);
-  }
-
   private machineHost(): MachineHost {
     return {
       schedule: () => setImmediate(() => this.flush()),
       transmit: (batch) => this.life?.transmit(batch),
       onHang: (heldBytes, forMs) => this.hangs(heldBytes, forMs),
-      onUnsent: (kind, sentence) => this.reportUnsent(kind, sentence),
+      onUnsent: (kind, sentence) => this.unsent.note(kind, sentence),
       onOpen: (open) => this.host.onOpen(this.machine as Machine, open),
       onAdopt: (adopt) => this.host.onAdopt(this.machine as Machine, adopt),
       onRequest: (request) => this.host.onRequest(this.machine as Machine, request),
       onPeers: (servers) => this.host.onPeers(this, servers),
       onRelayed: (from, payload) => this.host.onRelayed(from, payload),
-      onDrain: (deadlineMs) => debug("%s is draining, it closes in %d ms", this.endpoint, deadlineMs),
+      onNodes: (nodes) => this.host.onNodes(this, nodes),
+      onDrain: (deadlineMs) => {
+        if (this.life !== undefined) this.life.isDraining = true;
+        debug("%s is draining, it closes in %d ms", this.endpoint, deadlineMs);
+      },
       onUnhomed: (frame) => this.life?.handleUnhomed(frame, this.host),
       onGot: (batches) => this.life?.handleGot(batches) ?? true,
       onEnd: (cause) => this.ended(cause),
       onThrown: rethrowLater,
-      onFlushed: (callback) => this.onFlushed(callback),
+      onFlushed: (callback) => void this.flushed.push(callback),
     };
   }
 
@@ -288,17 +289,13 @@ export class Trunk {
     this.host.onTurnEnd();
     this.machine?.flush(this.stream?.hasRead);
     if (this.gap !== undefined || this.flushed.length === 0 || (this.machine?.outbound.heldBytes ?? 0) > 0) return;
+    this.callFlushed();
+  }
+
+  private callFlushed(): void {
     const callbacks = this.flushed;
     this.flushed = [];
     for (const callback of callbacks) callback();
-  }
-
-  /** Reports each kind once: a cause that one client has may occur a thousand times. */
-  private reportUnsent(kind: string, sentence: string): void {
-    this.counters.unsent++;
-    if (this.saidUnsent.has(kind)) return;
-    this.saidUnsent.add(kind);
-    this.host.onWarning(this, sentence);
   }
 
   private welcomed(welcomed: Welcomed): void {
@@ -308,8 +305,9 @@ export class Trunk {
     if (resumed !== undefined) return this.continue(life, welcomed, resumed.received);
     if (this.closed !== undefined) return this.lost(gap.error);
     // The node has nothing left of the former trunk.
+    const { isDraining } = this;
     this.endLife();
-    this.host.onDown(this, gap.error);
+    this.host.onDown(this, gap.error, isDraining);
     // A listener of the app may have closed the trunk.
     if (this.closed === undefined) this.begin(welcomed);
     else this.lost(gap.error);
@@ -318,7 +316,8 @@ export class Trunk {
   /** Begins a trunk on a stream that was welcomed. */
   private begin({ welcome, info, rest }: Welcomed): void {
     const machine = new Machine(this.machineHost(), this.counters);
-    this.life = new Life(machine, this.stream as Stream, info);
+    this.life = new Life(machine, this.stream as Stream, info, this.opening);
+    this.isSpare = false;
     machine.start(welcome, info, this.config.rehome);
     this.openedAt = Date.now();
     this.isRefusedNow = false;
@@ -340,7 +339,7 @@ export class Trunk {
     // At once, even if there is nothing to broadcast yet: a node that does not know us cannot prove what a client of
     // ours has received.
     const next = this.host.nextBroadcast();
-    if (this.takesNumbers && next !== undefined) machine.outbound.numberFrom(waiting[0]?.count ?? next);
+    if (this.takesNumbers) machine.outbound.numberFrom(waiting[0]?.count ?? next);
     for (const { broadcast, count } of waiting) machine.outbound.broadcast(broadcast, count);
     this.host.onUp(this, info);
     machine.handleFrames(rest);
@@ -387,6 +386,10 @@ export class Trunk {
   }
 
   private ended(cause: EndCause): void {
+    if (cause.code === ErrorCode.another && cause.by === "node" && this.life === undefined) {
+      this.isSpare = true;
+      this.waiting.takeAll();
+    }
     const final = this.finally(cause.code === ErrorCode.version || cause.code === ErrorCode.settings);
     this.stream?.leave(1008);
     this.failed(this.failures.ended(cause, final));
@@ -424,7 +427,7 @@ export class Trunk {
    */
   private lost(error: TrunklineError): void {
     const wasUp = this.isUp || this.openedAt !== 0;
-    const stream = this.stream;
+    const { stream, isDraining } = this;
     this.stream = undefined;
     stream?.leave(1000);
     this.endLife();
@@ -436,11 +439,11 @@ export class Trunk {
     }
     if (wasUp && Date.now() - this.openedAt >= STEADY_MS) this.backoff.reset();
     this.openedAt = 0;
-    const delayMs = this.backoff.next();
+    const delayMs = (this.isSpare ? this.host.spareDelayMs(this) : undefined) ?? this.backoff.next();
     debug("trying %s again in %d ms", this.endpoint, Math.round(delayMs));
     this.timer = setTimeout(() => this.connect(), delayMs);
-    if (wasUp) this.host.onDown(this, error);
-    else this.host.onRetry(this, error);
+    if (wasUp) this.host.onDown(this, error, isDraining);
+    else if (!this.isSpare) this.host.onRetry(this, error);
   }
 
   /** Ends what depends on the trunk. */
@@ -452,9 +455,7 @@ export class Trunk {
     clearInterval(this.ticker);
     this.counters.broadcastsDropped += life?.end() ?? 0;
     if (wasUp) this.host.onPeers(this, []);
-    const callbacks = this.flushed;
-    this.flushed = [];
-    for (const callback of callbacks) callback();
+    this.callFlushed();
   }
 
   private sayGoodbye(machine: Machine): void {
@@ -467,7 +468,7 @@ export class Trunk {
       this.stream?.close(1000);
     };
     this.timer = setTimeout(finish, LAST_WORDS_MS_MAX);
-    this.onFlushed(finish);
+    this.flushed.push(finish);
     setImmediate(() => this.flush());
   }
 
@@ -482,7 +483,7 @@ export class Trunk {
   }
 
   private wait(broadcast: Broadcast, count: number): void {
-    if (this.final || this.closed !== undefined) return;
+    if (this.final || this.closed !== undefined || this.isSpare) return;
     if (this.waiting.add(broadcast, count)) return;
     if (this.gap === undefined) this.counters.broadcastsDropped++;
     else this.gap.broadcastsLost++;

@@ -18,6 +18,8 @@ const WELCOME = {
 
 export class FakeNode {
   trunks = [];
+  /** The trunks that are open. */
+  open = [];
   /** The upgrade requests seen, refused ones included. */
   requests = [];
   #waiting = [];
@@ -32,6 +34,7 @@ export class FakeNode {
    * @param options.answers `(hello) => undefined | frame | false`: what to answer `Hello` with in place of `Welcome`; with
    * false the stream breaks
    * @param options.resumes keeps trunks whose stream broke: for this many milliseconds, as it says
+   * @param options.nodes the nodes that it lists after `Welcome`; see {@link FakeNode.list}
    * @param options.relays tells app servers of one another and relays among them, as a real node does
    */
   static async start(options = {}) {
@@ -51,6 +54,18 @@ export class FakeNode {
   trunk() {
     const ready = this.trunks.shift();
     return ready ? Promise.resolve(ready) : new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  /** Lists these nodes to the app servers that are here, and to those that come. */
+  list(nodes) {
+    this.options.nodes = nodes;
+    for (const trunk of this.open) trunk.send({ type: "Nodes", nodes });
+  }
+
+  /** This node as nodes list it. */
+  listed(overrides) {
+    const { node } = JSON.parse({ ...WELCOME, ...this.options.welcome }.info);
+    return { id: node, number: 1, url: this.endpoint, state: 1, ...overrides };
   }
 
   async stop() {
@@ -121,7 +136,14 @@ export class FakeNode {
         const former = this.#resumable.get(resume?.trunk);
         if (former !== undefined) return former.continueOn(trunk, this.#welcome(resume.trunk), resume.received);
         const name = `trunk-${this.#resumable.size}`;
-        trunk.welcome(this.#welcome(name));
+        const { opening, beside = [] } = JSON.parse(hello.settings);
+        const isSame = ({ hello: { server }, opening }) => server === hello.server && beside.includes(opening);
+        if (this.open.some(isSame)) return trunk.send({ type: "Error", code: 9, message: "another trunk is here" });
+        trunk.opening = opening;
+        this.open.push(trunk);
+        trunk.closed.then(() => (this.open = this.open.filter((other) => other !== trunk)));
+        const { nodes } = this.options;
+        trunk.welcome(this.#welcome(name), ...(nodes === undefined ? [] : [{ type: "Nodes", nodes }]));
         if (this.options.resumes) this.#resumable.set(name, trunk);
         if (this.options.relays) this.#join(trunk);
         const waiting = this.#waiting.shift();
@@ -178,8 +200,8 @@ export class FakeTrunk {
     return true;
   }
 
-  welcome(welcome) {
-    this.stream.send(encodeBatch([welcome]));
+  welcome(...frames) {
+    this.stream.send(encodeBatch(frames));
     this.isWelcome = true;
   }
 

@@ -239,7 +239,11 @@ export function trunkTo(node, host = {}, { rehome = false } = {}) {
     { ...config, openWire: node.openWire },
     {
       settings: () => ({}),
-      nextBroadcast: ignore,
+      nextBroadcast: () => 1,
+      opening: () => ({ opening: 1, beside: [] }),
+      wayBack: () => config.url,
+      spareDelayMs: ignore,
+      onNodes: ignore,
       onUp: ignore,
       onDown: ignore,
       onRetry: ignore,
