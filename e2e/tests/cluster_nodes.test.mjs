@@ -146,6 +146,7 @@ unlessPlain("three nodes, two app servers with one balanced address", () => {
 
   test("a node that joins is found; one that is killed is missed by nobody else; it is found again", async () => {
     await world.cluster.startNode();
+    await world.cluster.ready();
     await world.cluster.trunks(2);
     const clients = await world.eachNode();
     assert.equal(new Set(clients.map(({ url }) => url)).size, 4);
@@ -158,6 +159,7 @@ unlessPlain("three nodes, two app servers with one balanced address", () => {
     for (const client of rest) assert.deepEqual(client.ends, []);
     world.nodes[3] = killed;
     await world.cluster.startNode(3);
+    await world.cluster.ready();
     await world.cluster.trunks(2);
     world.closeClients();
   });
