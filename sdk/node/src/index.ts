@@ -6,6 +6,7 @@ import { Trunkline } from "./trunkline.js";
 export { TrunklineError, type TrunklineErrorCode } from "./trunk/errors.js";
 export type { SocketIoServer } from "./socketio/types.js";
 export { DEFAULT_ENDPOINT, DEFAULT_HUB, DEVELOPMENT_KEY, type TrunklineOptions } from "./options.js";
+export type { TrunklineStats } from "./stats.js";
 export type { Trunkline, TrunklineEvents } from "./trunkline.js";
 
 const inUse = new WeakSet<SocketIoServer>();
@@ -27,4 +28,3 @@ export function useTrunkline(io: SocketIoServer, options?: TrunklineOptions): Tr
   inUse.add(io);
   return trunkline;
 }
-export type { TrunklineStats } from "./stats.js";

@@ -135,7 +135,7 @@ export class FakeNode {
         const { resume } = JSON.parse(hello.settings);
         const former = this.#resumable.get(resume?.trunk);
         if (former !== undefined) return former.continueOn(trunk, this.#welcome(resume.trunk), resume.received);
-        const name = `trunk-${this.#resumable.size}`;
+        const name = `trunk-${this.port}-${this.#resumable.size}`;
         const { opening, beside = [] } = JSON.parse(hello.settings);
         const isSame = ({ hello: { server }, opening }) => server === hello.server && beside.includes(opening);
         if (this.open.some(isSame)) return trunk.send({ type: "Error", code: 9, message: "another trunk is here" });
