@@ -11,7 +11,7 @@ export class Cluster {
   #args;
 
   /**
-   * `brokers`: how many NATS servers; `broker`: one that is there already; `alone`: one node without a cluster, for
+   * `brokers`: how many NATS servers; `broker`: one that is there already; `alone`: nodes without a cluster, for
    * comparison; `balanced`: whether HAProxy is in front; `args` of every node.
    */
   static async start({ nodes = 3, brokers = 1, broker, threads = 1, alone = false, balanced = true, args = [] } = {}) {
@@ -22,7 +22,7 @@ export class Cluster {
       const urls = (broker ? [broker] : cluster.brokers).map(({ port }) => `nats://127.0.0.1:${port}`).join(",");
       const own = alone ? [] : ["--cluster", `e2e-${process.pid}-${clusters}`, "--nats", urls];
       cluster.#args = { threads, alone, args: [...own, ...args] };
-      const started = await Promise.allSettled(Array.from({ length: alone ? 1 : nodes }, () => cluster.#start()));
+      const started = await Promise.allSettled(Array.from({ length: nodes }, () => cluster.#start()));
       cluster.nodes = started.filter(({ status }) => status === "fulfilled").map(({ value }) => value);
       for (const one of started) if (one.status === "rejected") throw one.reason;
       if (balanced) {
@@ -57,9 +57,9 @@ export class Cluster {
     return this.balancer?.url ?? this.nodes[0].url;
   }
 
-  /** Where app servers connect; they learn of the other nodes there. */
+  /** Where app servers connect; in a cluster they learn of the other nodes there. */
   get endpoint() {
-    return this.nodes[0].url;
+    return this.#args.alone ? this.nodes.map(({ url }) => url) : [this.nodes[0].url];
   }
 
   /** Waits until every node that runs is ready and knows all others. */
@@ -138,7 +138,7 @@ backend nodes
     retries 3
     retry-on conn-failure 503
     http-request disable-l7-retry if METH_POST
-    default-server inter 200ms fall 1 rise 1
+    default-server inter 500ms fall 3 rise 1
 ${servers.join("\n")}
 `;
 }
