@@ -104,6 +104,11 @@ export class Nodes {
     return `http://${this.#nodes[0].listen}`;
   }
 
+  /** The address of a node of which app servers only learn. */
+  get last() {
+    return this.#nodes.at(-1).listen;
+  }
+
   get ports() {
     return [this.listen, ...this.#nodes.map(({ listen }) => listen)].map((address) =>
       Number(address.split(":").at(-1)),
@@ -122,14 +127,19 @@ export class Nodes {
    * while: nobody gets them.
    */
   async isClean() {
-    if (this.balancer.child.exitCode !== null) throw new Error(`HAProxy has ended:\n${this.balancer.log.text}`);
-    const empty = async (node) => (await figure(node, "trunkline_trunks")) === 0;
-    const waits = async (node) => (await figure(node, "trunkline_homes_waiting")) > 0;
-    const left = until("no trunk", () => this.#all(empty), { withinMs: 1_000 }).then(
-      () => true,
-      () => false,
-    );
-    return (await left) && (await this.#all(async (node) => !(await waits(node))));
+    if (this.balancer.child.exitCode !== null) {
+      console.error(`HAProxy has ended:\n${this.balancer.log.text}`);
+      return false;
+    }
+    const left = async (node, name) => (await figure(node, name)) > 0;
+    try {
+      await until("no trunk", () => this.#all(async (node) => !(await left(node, "trunkline_trunks"))), {
+        withinMs: 1_000,
+      });
+      return await this.#all(async (node) => !(await left(node, "trunkline_homes_waiting")));
+    } catch {
+      return false;
+    }
   }
 
   async stop() {

@@ -47,7 +47,7 @@ export class Lane {
       if (order.pair) join(apps);
       const appPorts = await Promise.all(apps.map((app, index) => app.call("start", { ...order, index }, START_MS)));
       await node?.trunks?.(count);
-      return this.#server(node, apps, appPorts);
+      return this.#server(node, apps, appPorts, script);
     } catch (error) {
       await node?.stop();
       this.cluster = undefined;
@@ -62,8 +62,10 @@ export class Lane {
   }
 
   /** `port` is where clients connect; `clientPorts` are all ports that clients may use in turn. */
-  #server(node, apps, appPorts) {
-    const nodePort = node && Number(node.listen.split(":").at(-1));
+  #server(node, apps, appPorts, { pair }) {
+    // Scripts of a pair of app servers need one client at each: only a node by itself deals out that exactly.
+    const address = pair && node?.last ? node.last : node?.listen;
+    const nodePort = node && Number(address.split(":").at(-1));
     const server = {
       port: nodePort ?? appPorts[0],
       clientPorts: node ? [nodePort] : appPorts,
