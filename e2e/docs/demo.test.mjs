@@ -48,9 +48,68 @@ test("`cargo xtask demo`: says how far it is, what to open, and ends with Ctrl-C
   assert.ok(log.lines.includes("stopped."), log.text);
 });
 
+test("`cargo xtask cluster`: three nodes, of which one is killed, and NATS too; it ends all that it started", async () => {
+  const child = spawn("cargo", ["xtask", "cluster", "--binary", BINARY], {
+    cwd: ROOT,
+    detached: true,
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const log = new Log("cluster", child);
+  const ended = once(child, "exit");
+  const clients = [];
+  let processes = [];
+  try {
+    const ready = await until(
+      "what to open",
+      () => {
+        if (child.exitCode !== null) throw new Error(log.text);
+        return /Ready\. Open +(http:\S+)/.exec(log.text);
+      },
+      { withinMs: 240_000 },
+    );
+    assert.match(await (await fetch(ready[1])).text(), /<html/i);
+    const [, url] = await until("where clients connect", () => /Clients connect to (http:\S+),/.exec(log.text));
+    const [, list] = await until("the processes", () => /Processes: (.*)\. Ctrl-C/.exec(log.text));
+    processes = list.split(", ").map((one) => one.split(" "));
+    assert.deepEqual(
+      processes.map(([name]) => name),
+      ["NATS", "north", "east", "south", "HAProxy", "amber", "cobalt", "page"],
+    );
+    for (let number = 0; number < 6; number += 1) {
+      const client = io(url, { forceNew: true, auth: { id: `visitor ${number}`, name: "Ada", room: "lobby" } });
+      clients.push(client);
+      await next(client, "connect");
+    }
+    await until("all are upgraded", () => clients.every((client) => client.io.engine.transport.name === "websocket"));
+    await until("the line of clients", () => /clients: north \d+, east \d+, south \d+,/.test(log.text));
+
+    const pid = (name) => Number(processes.find(([one]) => one === name)[1]);
+    assert.match(log.text, new RegExp(`kill -9 ${pid("north")}\\b`));
+    process.kill(pid("north"), "SIGKILL");
+    await until("the news of its end", () =>
+      log.lines.some((line) => /its clients reconnect, at east, south/.test(line)),
+    );
+    await until("all clients elsewhere", () => clients.every(({ connected }) => connected));
+    process.kill(pid("NATS"), "SIGKILL");
+    await until("what that means", () => log.lines.some((line) => /cannot reach one another/.test(line)));
+    await until(
+      "an answer all the same",
+      async () => (await clients[0].timeout(1_000).emitWithAck("enter", "lobby")).room,
+    );
+  } finally {
+    for (const client of clients) client.disconnect();
+    process.kill(-child.pid, "SIGINT");
+    await ended;
+  }
+  assert.equal(child.exitCode, 0, log.text);
+  assert.ok(log.lines.includes("stopped."), log.text);
+  for (const [name, pid] of processes) assert.throws(() => process.kill(Number(pid), 0), /ESRCH/, `${name} has ended`);
+});
+
 test("every command of xtask explains itself", () => {
   for (const [command, wanted] of [
     ["demo", "--binary FILE"],
+    ["cluster", "`nats-server` and `haproxy` must be installed"],
     ["test", "Steps, and how long each usually takes:"],
     ["tidy", "one version everywhere"],
   ]) {

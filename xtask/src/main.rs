@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask demo`, `cargo xtask test`, `cargo xtask tidy`.
+//! The project's own commands: `cargo xtask demo`, `cluster`, `test` and `tidy`.
 #![expect(clippy::print_stdout, reason = "talking to the terminal is what these commands do")]
 
 mod demo;
@@ -18,9 +18,10 @@ const USAGE: &str = "\
 Usage: cargo xtask <COMMAND>
 
 Commands:
-  demo  Builds everything, starts it, says what to open; Ctrl-C stops it
-  test  Installs what is missing, then runs every check and test
-  tidy  Checks the rules that no compiler checks
+  demo     Builds everything, starts it, says what to open; Ctrl-C stops it
+  cluster  The same with three nodes behind a balancer, and NATS
+  test     Installs what is missing, then runs every check and test
+  tidy     Checks the rules that no compiler checks
 
 `cargo xtask <COMMAND> --help` says more.";
 
@@ -39,9 +40,11 @@ fn main() -> ExitCode {
     };
     let outcome = match arguments.as_slice() {
         ["demo", rest @ ..] if asks_help(rest) => help(demo::USAGE),
+        ["cluster", rest @ ..] if asks_help(rest) => help(demo::cluster::USAGE),
         ["test", rest @ ..] if asks_help(rest) => help(&test::usage()),
         ["tidy", rest @ ..] if asks_help(rest) => help(TIDY_USAGE),
         ["demo", rest @ ..] => demo::command(rest),
+        ["cluster", rest @ ..] => demo::cluster::command(rest),
         ["test", rest @ ..] => test::command(rest),
         ["tidy"] => tidy::command(),
         rest if asks_help(rest) => help(USAGE),

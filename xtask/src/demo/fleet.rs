@@ -3,7 +3,6 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
@@ -11,16 +10,22 @@ use crate::process::ChildProcess;
 use crate::{Failure, interrupt, repo};
 
 const READY_WITHIN: Duration = Duration::from_secs(30);
+/// How long a process may take to answer a request on this machine.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// The number of last output lines that are kept, to explain the end of a process.
 const LAST_LINES_MAX: usize = 12;
 
-/// The role of a process in the demo.
+/// The role of a process in the demo. All but the vital ones may be killed: that is part of the
+/// demonstration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Role {
+pub(super) enum Role {
     /// A process whose end ends the demo.
     Vital,
-    /// A process that may be killed: that is part of the demonstration.
     AppServer,
+    /// A node of a cluster.
+    Node,
+    /// The NATS server of a cluster.
+    Broker,
 }
 
 #[derive(Debug)]
@@ -33,9 +38,8 @@ struct Member {
 }
 
 /// All processes of a demo.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Fleet {
-    binary: PathBuf,
     members: Vec<Member>,
 }
 
@@ -47,25 +51,9 @@ pub(super) fn restart_hint(example: &str, name: &str, public: u16) -> String {
 }
 
 impl Fleet {
-    /// An empty fleet; `binary` is the node's.
-    pub(super) fn new(binary: PathBuf) -> Self {
-        Self { binary, members: Vec::new() }
-    }
-
-    /// Starts the node, and waits until `/readyz` answers 200, or answers that only an app server
-    /// is missing.
-    pub(super) fn start_node(
-        &mut self,
-        public: SocketAddr,
-        admin: SocketAddr,
-        ready_file: &Path,
-    ) -> Result<(), Failure> {
-        let mut command = Command::new(&self.binary);
-        command.arg("dev");
-        command.args(["--listen", &public.to_string(), "--admin", &admin.to_string()]);
-        command.arg("--ready-file").arg(ready_file);
-        self.start("trunkline", Role::Vital, &mut command)?;
-        self.wait("trunkline", |_| http_status(admin, "/readyz").is_some_and(|code| code == 200))
+    /// Waits until the node's `/readyz` answers 200; a node without app servers does, too.
+    pub(super) fn wait_for_node(&mut self, name: &str, admin: SocketAddr) -> Result<(), Failure> {
+        self.wait(name, |_| http_status(admin, "/readyz").is_some_and(|code| code == 200))
     }
 
     pub(super) fn start_app_server(
@@ -100,9 +88,10 @@ impl Fleet {
     }
 
     /// Watches until Ctrl-C. Reports which process ended and why; fails when it was a vital one.
-    pub(super) fn watch(&mut self) -> Result<(), Failure> {
-        let mut app_server_died = false;
+    /// Calls `look` again and again.
+    pub(super) fn watch(&mut self, mut look: impl FnMut()) -> Result<(), Failure> {
         while !interrupt::asked() {
+            let mut died = Vec::new();
             for member in &mut self.members {
                 member.read();
                 let Some(status) = member.death()? else { continue };
@@ -110,23 +99,36 @@ impl Fleet {
                     return Err(member.explain(status));
                 }
                 println!("{} {}", member.name, obituary(status));
-                app_server_died = true;
+                died.push(member.role);
             }
-            if std::mem::take(&mut app_server_died) {
-                println!("  {}", self.what_is_left());
+            died.dedup();
+            for role in died {
+                println!("  {}", self.what_is_left(role));
             }
+            look();
         }
         Ok(())
     }
 
-    fn what_is_left(&self) -> String {
-        let app_servers = self.members.iter().filter(|member| member.role == Role::AppServer);
-        let left: Vec<&str> =
-            app_servers.filter(|member| !member.dead).map(|member| &*member.name).collect();
-        if left.is_empty() {
-            return "no app server is left: clients get 503 and try again until one comes".into();
+    /// What the end of a process in this role means, with those that still run.
+    fn what_is_left(&self, role: Role) -> String {
+        let alike = self.members.iter().filter(|member| member.role == role && !member.dead);
+        let left: Vec<&str> = alike.map(|member| &*member.name).collect();
+        match role {
+            Role::Broker => {
+                "nodes cannot reach one another: WebSockets go on, and so do polls that reach \
+                             their own node; others are answered 503 after 3 s"
+                    .into()
+            }
+            Role::Node if left.is_empty() => {
+                "no node is left: the balancer answers 503 until one is back".into()
+            }
+            Role::Node => format!("its clients reconnect, at {}", left.join(", ")),
+            Role::AppServer | Role::Vital if left.is_empty() => {
+                "no app server is left: clients get 503 and try again until one comes".into()
+            }
+            Role::AppServer | Role::Vital => format!("its clients move to {}", left.join(", ")),
         }
-        format!("its clients move to {}", left.join(", "))
     }
 
     /// Stops what still runs: app servers before the node, so that they can close their trunks.
@@ -138,7 +140,12 @@ impl Fleet {
         }
     }
 
-    fn start(&mut self, name: &str, role: Role, command: &mut Command) -> Result<(), Failure> {
+    pub(super) fn start(
+        &mut self,
+        name: &str,
+        role: Role,
+        command: &mut Command,
+    ) -> Result<(), Failure> {
         println!("starting {name} …");
         let running = ChildProcess::start(command).map_err(|error| {
             format!("cannot start {}: {error}", command.get_program().display())
@@ -148,11 +155,17 @@ impl Fleet {
         Ok(())
     }
 
-    /// Waits until the newest member is ready.
+    /// Waits until the process listens on `address`.
+    pub(super) fn wait_for_port(&mut self, name: &str, address: SocketAddr) -> Result<(), Failure> {
+        self.wait(name, |_| TcpStream::connect_timeout(&address, PATIENCE).is_ok())
+    }
+
+    /// Waits until the member of that name is ready.
     fn wait(&mut self, name: &str, ready: impl Fn(&Member) -> bool) -> Result<(), Failure> {
         let started = Instant::now();
         let mut told = Duration::from_secs(2);
-        let member = self.members.last_mut().expect("called right after a start");
+        let member = self.members.iter_mut().rev().find(|member| member.name == name);
+        let member = member.expect("called after a start");
         loop {
             member.read();
             if let Some(status) = member.death()? {
@@ -228,21 +241,33 @@ fn obituary(status: ExitStatus) -> String {
     }
 }
 
-/// The status code of `GET path`, or `None` while there is no answer.
-fn http_status(address: SocketAddr, path: &str) -> Option<u16> {
-    const PATIENCE: Duration = Duration::from_secs(2);
+/// The stream on which a `GET path` has been asked.
+fn asked(address: SocketAddr, path: &str) -> Option<TcpStream> {
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE).ok()?;
     stream.set_read_timeout(Some(PATIENCE)).ok()?;
     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).ok()?;
+    Some(stream)
+}
+
+/// The status code of `GET path`, or `None` while there is no answer.
+fn http_status(address: SocketAddr, path: &str) -> Option<u16> {
+    let mut stream = asked(address, path)?;
     let mut status_line = [0; "HTTP/1.1 200".len()];
     stream.read_exact(&mut status_line).ok()?;
     str::from_utf8(&status_line).ok()?.strip_prefix("HTTP/1.1 ")?.parse().ok()
 }
 
+/// What `GET path` answers, whatever its status, or `None` while there is no answer.
+pub(super) fn http_body(address: SocketAddr, path: &str) -> Option<String> {
+    let mut answer = String::new();
+    asked(address, path)?.read_to_string(&mut answer).ok()?;
+    answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{http_status, is_problem, obituary};
+    use super::{Fleet, Role, http_body, http_status, is_problem, obituary};
     use std::io::{Read, Write};
     use std::net::TcpListener;
     use std::os::unix::process::ExitStatusExt;
@@ -276,5 +301,29 @@ mod tests {
         assert_eq!(http_status(address, "/readyz"), Some(503));
         server.join().unwrap();
         assert_eq!(http_status(address, "/readyz"), None);
+    }
+
+    #[test]
+    fn the_body_of_an_answer_is_read() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = [0; 1024];
+            assert!(stream.read(&mut request).unwrap() > 0);
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}").unwrap();
+        });
+        assert_eq!(http_body(address, "/api/v1/status").as_deref(), Some("{}"));
+        server.join().unwrap();
+        assert_eq!(http_body(address, "/api/v1/status"), None);
+    }
+
+    #[test]
+    fn the_end_of_each_role_means_something_else() {
+        let fleet = Fleet::default();
+        let roles = [Role::AppServer, Role::Node, Role::Broker];
+        let said: Vec<String> = roles.iter().map(|role| fleet.what_is_left(*role)).collect();
+        assert!(said[0].contains("no app server") && said[1].contains("no node"), "{said:?}");
+        assert!(said[2].contains("503 after 3 s"), "{said:?}");
     }
 }

@@ -1,14 +1,16 @@
-//! `cargo xtask demo`: builds and starts everything, on free ports, until Ctrl-C.
+//! `cargo xtask demo` and `cargo xtask cluster`: build and start everything, on free ports, until
+//! Ctrl-C.
 
 mod build;
+pub(crate) mod cluster;
 mod fleet;
 mod ports;
 
-use std::path::PathBuf;
-use std::process::ExitCode;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
 
 use crate::{Failure, interrupt, repo};
-use fleet::Fleet;
+use fleet::{Fleet, Role};
 
 /// The two app servers of a demo. Their names are shown on the page.
 const APP_SERVERS: [&str; 2] = ["amber", "cobalt"];
@@ -30,7 +32,8 @@ struct Wanted {
     binary: Option<PathBuf>,
 }
 
-fn wanted(arguments: &[&str]) -> Result<Wanted, Failure> {
+/// Reads the command line; `usage` is shown with a mistake.
+fn wanted(arguments: &[&str], usage: &str) -> Result<Wanted, Failure> {
     let mut wanted = Wanted { example: "chat", binary: None };
     let mut rest = arguments.iter();
     while let Some(argument) = rest.next() {
@@ -45,26 +48,30 @@ fn wanted(arguments: &[&str]) -> Result<Wanted, Failure> {
                 }
                 wanted.binary = Some(file);
             }
-            unknown => return Err(format!("`{unknown}` is not known\n\n{USAGE}").into()),
+            unknown => return Err(format!("`{unknown}` is not known\n\n{usage}").into()),
         }
     }
     Ok(wanted)
 }
 
 pub(crate) fn command(arguments: &[&str]) -> Result<ExitCode, Failure> {
-    let Wanted { example, binary } = wanted(arguments)?;
+    let Wanted { example, binary } = wanted(arguments, USAGE)?;
     interrupt::listen()?;
     std::fs::create_dir_all(repo::scratch())?;
     build::everything(example, binary.is_some())?;
-    let mut fleet = start(example, binary.unwrap_or_else(build::binary))?;
-    let outcome = fleet.watch();
-    println!("\nstopping …");
-    fleet.stop();
-    println!("stopped.");
+    let mut fleet = start(example, &binary.unwrap_or_else(build::binary))?;
+    let outcome = fleet.watch(|| {});
+    finish(&mut fleet);
     outcome.map(|()| ExitCode::SUCCESS)
 }
 
-fn start(example: &str, binary: PathBuf) -> Result<Fleet, Failure> {
+fn finish(fleet: &mut Fleet) {
+    println!("\nstopping …");
+    fleet.stop();
+    println!("stopped.");
+}
+
+fn start(example: &str, binary: &Path) -> Result<Fleet, Failure> {
     let ready_file = ready_file();
     // A file of an earlier run would be mistaken for this run's.
     let _ = std::fs::remove_file(&ready_file);
@@ -72,8 +79,13 @@ fn start(example: &str, binary: PathBuf) -> Result<Fleet, Failure> {
     let admin = ports::free(8081, "the admin port")?;
     let page = ports::free(3000, "the page")?;
 
-    let mut fleet = Fleet::new(binary);
-    fleet.start_node(public.address(), admin.address(), &ready_file)?;
+    let mut fleet = Fleet::default();
+    let mut node = Command::new(binary);
+    node.arg("dev");
+    node.args(["--listen", &public.address().to_string(), "--admin", &admin.address().to_string()]);
+    node.arg("--ready-file").arg(&ready_file);
+    fleet.start("trunkline", Role::Vital, &mut node)?;
+    fleet.wait_for_node("trunkline", admin.address())?;
     for name in APP_SERVERS {
         fleet.start_app_server(example, name, public.number())?;
     }
@@ -118,16 +130,16 @@ fn introduce(example: &str, fleet: &Fleet, public: u16, admin: u16, page: u16) {
 
 #[cfg(test)]
 mod tests {
-    use super::{Wanted, wanted};
+    use super::{USAGE, Wanted, wanted};
 
     #[test]
     fn the_command_line_is_read() {
-        assert_eq!(wanted(&[]).unwrap(), Wanted { example: "chat", binary: None });
+        assert_eq!(wanted(&[], USAGE).unwrap(), Wanted { example: "chat", binary: None });
         let here = file!().rsplit('/').next().map(|name| format!("src/demo/{name}")).unwrap();
-        let both = wanted(&["--binary", &here, "whiteboard"]).unwrap();
+        let both = wanted(&["--binary", &here, "whiteboard"], USAGE).unwrap();
         assert_eq!((both.example, both.binary.is_some()), ("whiteboard", true));
         for wrong in [&["checkers"][..], &["--binary"], &["--binary", "nowhere/at/all"]] {
-            assert!(wanted(wrong).is_err(), "{wrong:?}");
+            assert!(wanted(wrong, USAGE).is_err(), "{wrong:?}");
         }
     }
 }
