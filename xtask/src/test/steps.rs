@@ -44,8 +44,8 @@ pub(super) const STEPS: &[Step] = &[
     Step { name: "build", what: "the release binary", usual_s: 60, works: build },
     Step {
         name: "conformance",
-        what: "wire scripts against npm and us",
-        usual_s: 75,
+        what: "wire scripts against npm and us, then two nodes",
+        usual_s: 140,
         works: conformance,
     },
     Step {
@@ -177,6 +177,10 @@ fn conformance() -> Result<Vec<Work>, Failure> {
     works.push(work("npm ci of conformance", npm::ci(&folder), Count::Nothing));
     let run = node(repo::root(), &["conformance/run.mjs", "--target", "both"], "TRUNKLINE_BIN");
     works.push(work("conformance", run, Count::Tests));
+    works.extend(install::operators_programs());
+    let cluster = ["conformance/run.mjs", "--nodes", "2", "--recorded"];
+    let run = node(repo::root(), &cluster, "TRUNKLINE_BIN");
+    works.push(work("conformance, two nodes behind a balancer", run, Count::Tests));
     Ok(works)
 }
 
