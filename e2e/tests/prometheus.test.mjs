@@ -10,7 +10,7 @@ import { engineUrl } from "../../testing/engine.mjs";
 import { request } from "../../testing/stream.mjs";
 import { until } from "../../testing/wait.mjs";
 import { startNode } from "../harness/node.mjs";
-import { Daemon, freePort, program } from "../harness/proxy.mjs";
+import { Daemon, freePort, nats, program } from "../harness/proxy.mjs";
 import { PLAIN } from "../harness/world.mjs";
 
 const RULES = fileURLToPath(new URL("../../deploy/prometheus-rules.yml", import.meta.url));
@@ -44,7 +44,9 @@ unlessPlain("every alert has a case and a line in the documentation", () => {
 });
 
 unlessPlain("what a fresh node exposes is well-formed, and has every series that an alert is about", async () => {
-  const node = await startNode({ args: ["--memory-bytes-max", "1GiB"] });
+  const broker = await nats();
+  const cluster = ["--cluster", "alerts", "--nats", `nats://127.0.0.1:${broker.port}`];
+  const node = await startNode({ args: ["--memory-bytes-max", "1GiB", ...cluster] });
   try {
     const text = await (await fetch(`${node.adminUrl}/metrics`, { headers: { accept: "text/plain" } })).text();
     await promtool(["check", "metrics"], text);
@@ -53,6 +55,7 @@ unlessPlain("what a fresh node exposes is well-formed, and has every series that
     for (const name of new Set(names)) assert.match(text, new RegExp(`^${name}(\\{.*\\})? `, "m"), name);
   } finally {
     await node.stop();
+    await broker.stop();
   }
 });
 
