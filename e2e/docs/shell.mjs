@@ -77,6 +77,8 @@ const OTHERS = [
   "uvicorn",
   "sysctl",
   "openssl",
+  "docker",
+  "kubectl",
 ];
 
 const PROGRAMS = { cargo, curl, node, npm, npx, trunkline, cd, "target/release/trunkline": trunkline };
@@ -219,7 +221,7 @@ function npx() {
 }
 
 /** The admin port's paths; the tests of that port check that they answer. */
-const PATHS = ["/api/v1/status", "/metrics", "/livez", "/readyz"];
+const PATHS = ["/api/v1/status", "/api/v1/cluster", "/metrics", "/livez", "/readyz"];
 function curl(words) {
   const url = new URL(words.find((word) => word.startsWith("http")));
   return url.port === "8081" && !PATHS.includes(url.pathname) ? [`no path ${url.pathname}`] : [];
