@@ -218,7 +218,7 @@ fn introduce(example: &str, fleet: &Fleet, plan: &Plan) {
          {restart}
     3. Kill NATS. Windows that are open go on, because messages never pass through it:
          kill -9 {nats}
-       Open another window: it stays on polling while its requests meet other nodes, and gets 503 after 3 s.
+       Open another window: those of its requests that meet another node wait 3 s for NATS, then get 503.
        Start it again, and all is well by itself:
          {restart_nats}
     4. Kill an app server: the other one takes its clients over, at all nodes, and no window reconnects:
