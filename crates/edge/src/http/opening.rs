@@ -161,7 +161,7 @@ pub(super) async fn probe(
         Ok(found) => found,
         Err(answer) => return outcome::finish(connection, hub, &request, answer).await,
     };
-    let owner = owner.filter(|owner| movable && owner.own.moves && hub.all_move());
+    let owner = owner.filter(|owner| movable && owner.own.moves && hub.may_begin_to_move());
     if key.elsewhere && owner.is_none() {
         let mut response = outcome::unavailable(connection, Unavailable::CannotMove);
         answer::close_after(&mut response);

@@ -166,6 +166,13 @@ impl Hub {
         locked(&self.roster).trunks.iter().all(|trunk| trunk.own.moves)
     }
 
+    /// Whether a session of the hub may begin to move: no trunk is without its stream. What an app
+    /// server has said to the other node meanwhile would come too late.
+    pub(crate) fn may_begin_to_move(&self) -> bool {
+        let ready = |trunk: &Arc<Trunk>| trunk.own.moves && trunk.broken_since().is_none();
+        locked(&self.roster).trunks.iter().all(ready)
+    }
+
     /// Whether sessions of the hub belong to no app server, or may in a moment.
     pub(crate) fn is_unhomed(&self) -> bool {
         self.homes_waiting.load(Ordering::Relaxed) > 0

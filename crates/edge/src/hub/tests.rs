@@ -304,3 +304,29 @@ fn app_servers_are_told_of_sessions_that_wait_or_are_about_to() {
     hub.homes_waiting.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     assert!(hub.is_unhomed());
 }
+
+#[test]
+fn sessions_begin_to_move_while_all_app_servers_have_their_streams() {
+    let mut world = World::new();
+    let hub = Arc::clone(&world.hub);
+    assert!(!world.comes("older").own.moves && !hub.may_begin_to_move());
+    let mut world = World::new();
+    let hub = Arc::clone(&world.hub);
+    world.next += 1;
+    let own = OwnSettings { moves: true, ..OwnSettings::default() };
+    let trunk = Arc::new(Trunk::new(
+        world.next,
+        Arc::clone(&hub),
+        ("a".into(), "test/1".into()),
+        Origin::Inside,
+        (EngineSettings::default(), own),
+        Arc::new(SharedCredit::new(1000)),
+        NOW,
+    ));
+    world.directory.trunk_up(&trunk);
+    assert!(hub.may_begin_to_move());
+    trunk.set_broken(Some(NOW));
+    assert!(!hub.may_begin_to_move() && hub.all_move(), "one that has begun may succeed");
+    trunk.set_broken(None);
+    assert!(hub.may_begin_to_move());
+}

@@ -148,12 +148,15 @@ impl Shard {
         let Some(slot) = self.slots.get_mut(index) else { return };
         let hub = slot.hub;
         let State::Arriving(arriving) = &mut slot.state else { return };
+        let log = &self.recoveries[usize::from(hub)];
+        let positions = log.positions();
         arriving.stage = Stage::Taking;
         arriving.until = until;
+        arriving.queue.before = log.had(&positions);
         self.arrivals.taken.push((hub, index));
         self.arm(index, Some(until));
-        let Cut(positions) = self.recoveries[usize::from(hub)].positions();
         let positions = positions
+            .0
             .into_iter()
             .map(|(server, number)| Position { server: String::from(server).into(), number });
         self.tell_owner(index, MoveStep::Take(positions.collect()));

@@ -21,6 +21,8 @@ const ENTRY_BYTES: usize = 64;
 pub(super) struct Queue {
     entries: Vec<Queued>,
     bytes: usize,
+    /// What had come to this node before the first entry.
+    pub(super) before: Had,
     /// Set when the app server has answered whether the session is its own.
     pub(super) is_answered: bool,
 }
@@ -57,13 +59,17 @@ impl Queue {
     }
 
     /// Whether broadcasts are missing between those that the session has had and those that are
-    /// queued; `last` has the number of an app server's last broadcast here.
+    /// queued; `last` has the number of an app server's last broadcast here, while it has a trunk.
+    ///
+    /// The owner has waited for what had come here before. What it did not get of an app server that
+    /// has no trunk there is missing for all of its sessions, and no fault of the move.
     pub(super) fn has_gap(
         &self,
         had: &Had,
         last: impl Fn(trunkline_switchboard::recovery::SourceKey) -> Option<u64>,
     ) -> bool {
         had.positions().any(|(source, number)| {
+            let number = self.before.of(source).map_or(number, |before| before.max(number));
             let mut next = number + 1;
             for entry in &self.entries {
                 if let Queued::Broadcast(one) = entry

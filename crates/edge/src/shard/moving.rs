@@ -108,8 +108,8 @@ impl Departures {
 }
 
 impl Shard {
-    /// Whether a session may move to another node, as far as this node can tell.
-    pub(super) fn is_movable(&self, index: u32) -> bool {
+    /// Whether a move that has begun may still succeed.
+    fn is_movable(&self, index: u32) -> bool {
         let Some(slot) = self.slots.get(index) else { return false };
         let State::Live(live) = &slot.state else { return false };
         let session = &live.session;
@@ -118,6 +118,12 @@ impl Shard {
             && session.transport() == TransportKind::Polling
             && self.trunks.get(&slot.trunk).is_some_and(|one| one.trunk.own.moves)
             && self.hub(slot.hub).is_some_and(|hub| hub.all_move())
+    }
+
+    /// Whether a session may begin to move to another node, as far as this node can tell.
+    pub(super) fn may_begin_to_move(&self, index: u32) -> bool {
+        let hub = self.slots.get(index).and_then(|slot| self.hub(slot.hub));
+        self.is_movable(index) && hub.is_some_and(|hub| hub.may_begin_to_move())
     }
 
     /// Handles a step of a move: of a node that has a WebSocket of a session's client, or of a node
@@ -163,7 +169,7 @@ impl Shard {
         if !is_it {
             return self.refuse_move(key, "session_gone");
         }
-        if !self.is_movable(index) {
+        if !self.may_begin_to_move(index) {
             return self.refuse_move(key, "cannot_move");
         }
         let begun = self.with(index, |live, _| live.session.handle_foreign_probe(now));

@@ -20,6 +20,11 @@ impl Had {
         !is_beyond(&self.0, origin)
     }
 
+    /// The number of the app server's last broadcast within the cut.
+    pub fn of(&self, source: SourceKey) -> Option<u64> {
+        self.0.get(&source).copied()
+    }
+
     /// The app servers of the cut, each with the number of its last broadcast.
     pub fn positions(&self) -> impl Iterator<Item = (SourceKey, u64)> {
         self.0.iter().map(|(source, number)| (*source, *number))
@@ -33,12 +38,12 @@ impl<P, D> Recovery<P, D> {
     }
 
     /// Whether everything up to this broadcast of the app server has arrived, as far as it is still
-    /// to come: an app server that is not known here sends nothing here.
+    /// to come: an app server that has no trunk here sends nothing here.
     pub fn has_reached(&self, server: &str, number: u64) -> bool {
         self.sources.has_reached(server, number)
     }
 
-    /// The number of the app server's last broadcast here.
+    /// The number of the app server's last broadcast here, while it has a trunk.
     pub fn last_of(&self, source: SourceKey) -> Option<u64> {
         self.sources.last_of(source)
     }
@@ -192,11 +197,15 @@ mod tests {
         assert!(node.log.has_reached("stranger", 7));
         let late = node.log.source_up("late");
         assert!(!node.log.has_reached("late", 0), "it has not said yet where it is");
+        assert_eq!(node.log.last_of(node.feeds[1].source()), Some(0));
         let positions = node.log.positions();
         assert_eq!(positions, Cut(vec![("p".into(), 1), ("q".into(), 0)]));
         node.log.source_down(NOW, late);
         node.log.source_down(NOW, node.feeds[1]);
         assert_eq!(node.log.positions().0.len(), 1, "one that is gone says nothing more");
+        assert!(node.log.has_reached("q", 7) && node.log.has_reached("late", 7));
+        assert_eq!(node.log.last_of(node.feeds[1].source()), None);
+        assert_eq!(node.log.last_of(node.feeds[0].source()), Some(1));
     }
 
     #[test]

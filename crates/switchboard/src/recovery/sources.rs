@@ -217,11 +217,12 @@ impl Sources {
         let Some(source) = self.keys.get(server).and_then(|key| self.sources.get(key)) else {
             return true;
         };
-        source.numbers.is_some_and(|numbers| numbers.last >= number)
+        source.trunks == 0 || source.numbers.is_some_and(|numbers| numbers.last >= number)
     }
 
     pub(super) fn last_of(&self, source: SourceKey) -> Option<u64> {
-        Some(self.sources.get(&source)?.numbers?.last)
+        let source = self.sources.get(&source).filter(|source| source.trunks > 0)?;
+        Some(source.numbers?.last)
     }
 
     /// The cut in terms of our keys, as far as we know its app servers.

@@ -7,6 +7,7 @@ mod failures;
 mod play;
 mod servers;
 mod two;
+mod uneven;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
