@@ -138,8 +138,10 @@ impl Check<'_> {
             return;
         }
         for key in DEPENDENT {
+            // A default that is written out, as `config print` does, is not a choice of the operator.
+            let is_chosen = key != "cluster_strict" || self.settings.cluster_strict;
             let origin = self.given.origin(key);
-            if origin != Origin::Default {
+            if is_chosen && origin != Origin::Default {
                 let allowed = "`cluster` beside it, or neither: a node without a cluster is alone";
                 self.mistake(key, origin, "is set without `cluster`", allowed);
             }
