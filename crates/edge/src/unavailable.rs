@@ -5,6 +5,10 @@
 pub(crate) enum Unavailable {
     #[error("the app server did not answer the handshake in time")]
     AppServerSilent,
+    #[error(
+        "another node has this session, and its app server, which wants to see each request, is not connected to this one; try again"
+    )]
+    CannotAsk,
     #[error("another node has this session, and it cannot move here now; go on with polling")]
     CannotMove,
     #[error("this node is draining; connect to another one")]
@@ -33,6 +37,7 @@ impl Unavailable {
         match self {
             Self::MemoryFull | Self::StreamsFull => 5,
             Self::AppServerSilent
+            | Self::CannotAsk
             | Self::CannotMove
             | Self::Draining
             | Self::HandshakesFull
@@ -50,8 +55,9 @@ impl Unavailable {
         matches!(self, Self::MemoryFull | Self::StreamsFull)
     }
 
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::AppServerSilent,
+        Self::CannotAsk,
         Self::CannotMove,
         Self::Draining,
         Self::HandshakesFull,
@@ -72,6 +78,7 @@ impl Unavailable {
     pub(crate) fn slug(self) -> &'static str {
         match self {
             Self::AppServerSilent => "app_server_silent",
+            Self::CannotAsk => "cannot_ask",
             Self::CannotMove => "cannot_move",
             Self::Draining => "draining",
             Self::HandshakesFull => "handshakes_full",

@@ -106,6 +106,10 @@ struct Node {
 
 /// Nodes that see one another, each with a trunk of the same app server.
 fn nodes(count: u64) -> Vec<Node> {
+    nodes_with(count, "{}")
+}
+
+fn nodes_with(count: u64, settings: &str) -> Vec<Node> {
     let all = Loop::default();
     let started: Vec<_> = (1..=count)
         .map(|incarnation| {
@@ -145,7 +149,7 @@ fn nodes(count: u64) -> Vec<Node> {
         std::thread::sleep(Duration::from_millis(5));
     }
     let up = |(running, address, _): (Running, SocketAddr, Peers)| {
-        let app = App::up(&running.inside(), "{}");
+        let app = App::up(&running.inside(), settings);
         Node { running, address, app }
     };
     started.into_iter().map(up).collect()
@@ -301,6 +305,31 @@ fn a_node_that_stops_ends_what_the_others_ask_of_it() {
     let (status, body) = ask_at(address, "GET", &sid, "").answer();
     assert!(status == 400 && body.contains("Session ID unknown"), "{status} {body}");
     running.stop();
+}
+
+#[test]
+fn no_request_passes_an_app_server_that_sees_each_and_has_no_trunk_here() {
+    const EACH: &str = r#"{"everyRequest":true}"#;
+    let mut nodes = nodes_with(2, EACH);
+    let (sid, _) = open(&mut nodes[0], "");
+    let Node { running, address, app } = nodes.remove(1);
+    drop(app);
+    let until = Instant::now() + LONGEST;
+    let (unknown, _) = ask_at(address, "GET", "&sid=nobody", "").answer();
+    assert_eq!(unknown, 400);
+    // It still has the trunk for a moment.
+    let app = App::up_as(&running.inside(), "another", EACH);
+    loop {
+        let (status, body) = ask_at(address, "POST", &sid, "4x").answer();
+        if body.contains("cannot_ask") {
+            assert_eq!(status, 503);
+            break;
+        }
+        assert!(Instant::now() < until, "{status} {body}");
+    }
+    drop(app);
+    running.stop();
+    nodes.into_iter().for_each(Node::stop);
 }
 
 impl Node {

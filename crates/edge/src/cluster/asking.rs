@@ -286,6 +286,7 @@ impl Asking {
             trunkline_mesh::Inspected::Found(found) => Ok(Inspected {
                 key: key_of(id),
                 owner: hub.trunk_of_server(&found.server),
+                has_owner: !found.server.is_empty(),
                 movable: found.movable == 0,
             }),
             trunkline_mesh::Inspected::Refused(refused) => {

@@ -16,9 +16,9 @@ use super::outcome::unavailable;
 use super::query::Query;
 use super::verify::{Wanted, verify};
 use super::{Reply, answer, clients, exchange, poll, post};
-use crate::hub::{Hub, Trunk};
+use crate::hub::Hub;
 use crate::reply;
-use crate::shard::{Asked, Command};
+use crate::shard::{Answer, Asked, Command, Inspected};
 use crate::sid::Sid;
 use crate::unavailable::Unavailable;
 
@@ -32,7 +32,8 @@ pub(super) async fn handle(
     if request.method() == Method::OPTIONS {
         connection.door.env().metrics.count_idle("preflight", 1);
         let sid = connection.door.find_sid(&hub, &query.sid).await;
-        let owner = owner_of(&connection, &hub, &query, sid).await;
+        let owner = inspected(&connection, &hub, &query, sid).await;
+        let owner = owner.and_then(Result::ok).and_then(|inspected| inspected.owner);
         return Ok(exchange::preflight(&connection, &hub, owner, &request).await);
     }
     let sid = connection.door.find_sid(&hub, &query.sid).await;
@@ -84,22 +85,22 @@ pub(super) async fn handle(
     }
 }
 
-/// The app server of the session that the query names.
-async fn owner_of(
+/// What is known of the session that the query names.
+async fn inspected(
     connection: &Connection,
     hub: &Hub,
     query: &Query,
     sid: Option<Sid>,
-) -> Option<Arc<Trunk>> {
+) -> Option<Result<Inspected, Answer>> {
     let sid = sid?;
     let asked = Asked { sid, protocol: query.protocol(), hub: hub.number };
     let (reply, found) = reply::pair();
     connection.door.tell(connection.door.site_of(&sid), Command::Inspect { asked, reply }).await;
-    found.await.ok()?.ok()?.owner
+    found.await.ok()
 }
 
 /// Asks the session's app server about the request, if it wants to be asked. An unknown session is
-/// refused later, with Engine.IO's error.
+/// refused later, with Engine.IO's error; no other request passes that it should have seen.
 async fn about(
     connection: &Connection,
     hub: &Hub,
@@ -107,9 +108,20 @@ async fn about(
     request: &Request<Incoming>,
     transport: TransportKind,
 ) -> Result<Added, Box<Response<Full<Bytes>>>> {
-    match owner_of(connection, hub, query, sid).await {
+    let found = match inspected(connection, hub, query, sid).await {
+        None => return Ok(None),
+        Some(Ok(found)) => found,
+        Some(Err(Answer::Unavailable(why))) => {
+            return Err(Box::new(unavailable(connection, why)));
+        }
+        Some(Err(_)) => return Ok(None),
+    };
+    match found.owner {
         Some(owner) if owner.settings.every_request => {
             exchange::ask_owner(connection, &owner, request, transport).await
+        }
+        None if found.key.elsewhere && found.has_owner => {
+            Err(Box::new(unavailable(connection, Unavailable::CannotAsk)))
         }
         Some(_) | None => Ok(None),
     }

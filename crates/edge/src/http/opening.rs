@@ -157,7 +157,7 @@ pub(super) async fn probe(
     let site = connection.door.site_of(&sid);
     connection.door.tell(site, Command::Inspect { asked, reply }).await;
     let found = found.await.unwrap_or_else(|_| Err(Answer::Refused(outcome::unknown_shard(&sid))));
-    let Inspected { key, movable, owner } = match found {
+    let Inspected { key, movable, owner, .. } = match found {
         Ok(found) => found,
         Err(answer) => return outcome::finish(connection, hub, &request, answer).await,
     };

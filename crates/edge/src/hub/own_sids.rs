@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{Hub, locked};
-use crate::sid::Sid;
+use crate::sid::{Sid, SidSecret};
 
 /// The sessions of ids that the app made.
 #[derive(Debug, Default)]
@@ -38,8 +38,12 @@ impl Hub {
         locked(&self.own_sids.by_text).get(text).copied()
     }
 
-    pub(crate) fn forget_custom_sid(&self, text: &str) {
-        locked(&self.own_sids.by_text).remove(text);
+    /// Forgets the id of a session that has ended or moved. Another session may have it by now.
+    pub(crate) fn forget_custom_sid(&self, text: &str, secret: &SidSecret) {
+        let mut sids = locked(&self.own_sids.by_text);
+        if sids.get(text).is_some_and(|sid| sid.secret.matches(secret)) {
+            sids.remove(text);
+        }
     }
 
     /// Resolves a sid that a client sent, whether an app or a node made it. `None` for a text that

@@ -34,6 +34,7 @@ pub(super) const REQUESTS_REFUSED: &[&str] = &[
     "joining",
     "mesh_down",
     "owner_lost",
+    "cannot_ask",
     "cannot_move",
     "hub_unknown",
     "path_unknown",

@@ -178,6 +178,8 @@ pub(crate) struct Inspected {
     pub(crate) key: SlotKey,
     /// This node's trunk of the session's app server.
     pub(crate) owner: Option<Arc<Trunk>>,
+    /// Whether the session has an app server, with a trunk to this node or not.
+    pub(crate) has_owner: bool,
     /// Whether the session may move to the node that asks.
     pub(crate) movable: bool,
 }

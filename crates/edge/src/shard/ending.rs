@@ -81,14 +81,14 @@ impl Shard {
         };
         self.unwatch(index);
         let slot = self.slots.at(index);
-        let counted = slot.counted;
+        let (counted, secret) = (slot.counted, slot.secret);
         let hub = usize::from(slot.hub);
         let in_one_payload = slot.spoke && live.session.transport() == TransportKind::Polling;
         self.boards[hub].remove_session(SessionKey(index));
         if let Some(custom) = live.extra.and_then(|extra| extra.custom_sid)
             && let Some(hub) = self.env.directory.hub(hub)
         {
-            hub.forget_custom_sid(&custom);
+            hub.forget_custom_sid(&custom, &secret);
         }
         match live.carrier {
             Carrier::Polling(polling) => {

@@ -72,6 +72,11 @@ impl Departures {
         }
     }
 
+    /// Whether the session's client has changed to its WebSocket at another node.
+    pub(super) fn is_wanted(&self, index: u32) -> bool {
+        self.deadline_of(index).is_some()
+    }
+
     /// Whether the session's app server has been told that it leaves.
     pub(super) fn is_leaving(&self, index: u32) -> bool {
         matches!(self.by_slot.get(&index), Some(Departure { stage: Stage::Leaving { .. }, .. }))
@@ -149,8 +154,8 @@ impl Shard {
         }
     }
 
-    /// Sends a step to the other node; one that cannot be sent has failed, which that node notices
-    /// in time.
+    /// Sends a step to the other node. False when it cannot be sent: the move has failed, which that
+    /// node notices in time.
     pub(super) fn send_step(&self, key: MoveKey, step: MoveStep) -> bool {
         self.env.cluster.as_ref().is_some_and(|cluster| cluster.send_step(key, step))
     }
@@ -172,12 +177,17 @@ impl Shard {
         if !self.may_begin_to_move(index) {
             return self.refuse_move(key, "cannot_move");
         }
+        if self.departures.is_wanted(index) {
+            return self.refuse_move(key, "already_upgrading");
+        }
         let begun = self.with(index, |live, _| live.session.handle_foreign_probe(now));
         if !matches!(begun, Some(Ok(()))) {
             return self.refuse_move(key, "already_upgrading");
         }
         // An attempt before this one has taken too long.
-        self.departures.remove(index);
+        if let Some(earlier) = self.departures.remove(index) {
+            self.refuse_move(earlier.key, "timeout");
+        }
         self.departures.slots.insert(key, index);
         self.departures
             .by_slot
@@ -240,6 +250,12 @@ impl Shard {
             self.fail_departure(index, "cannot_move", true);
             return true;
         }
+        // The app server is told only what the other node will hear, too.
+        let key = departure.key;
+        if !self.send_step(key, MoveStep::Taken) {
+            self.fail_departure(index, "overloaded", true);
+            return true;
+        }
         self.leave_polling(index);
         let until = self.now + LAST_WORD_WAIT;
         let session = number_of(index, self.index, self.shards);
@@ -250,9 +266,7 @@ impl Shard {
         }
         let Some(departure) = self.departures.by_slot.get_mut(&index) else { return true };
         departure.stage = Stage::Leaving { until };
-        let key = departure.key;
         encode_close(&mut shard_trunk.out, session, WireReason::Moved, &departure.node);
-        self.send_step(key, MoveStep::Taken);
         self.arm(index, Some(until));
         true
     }
@@ -297,7 +311,14 @@ impl Shard {
             self.mark_dirty(index);
             return;
         };
-        let Some(departure) = self.departures.remove(index) else { return };
+        // Only what is certainly sent is given away.
+        let Some(key) = self.departures.by_slot.get(&index).map(|departure| departure.key) else {
+            return;
+        };
+        if !self.send_step(key, MoveStep::Export(export)) {
+            return self.fail_departure(index, "overloaded", true);
+        }
+        self.departures.remove(index);
         self.end_keepsake(index, None, "moved");
         self.unwatch(index);
         let slot = self.slots.at(index);
@@ -306,12 +327,11 @@ impl Shard {
         if let Some(custom) = live.extra.and_then(|extra| extra.custom_sid)
             && let Some(hub) = self.env.directory.hub(hub)
         {
-            hub.forget_custom_sid(&custom);
+            hub.forget_custom_sid(&custom, &secret);
         }
         self.boards[hub].remove_session(SessionKey(index));
         self.count_session(counted, -1);
         self.departures.remember(now, secret.0);
-        self.send_step(departure.key, MoveStep::Export(export));
         self.release(index);
     }
 
@@ -393,7 +413,7 @@ impl Shard {
 
     /// Handles the loss of the app server of a session that leaves. False when it does not.
     pub(super) fn lose_leaving(&mut self, index: u32, past: Option<super::keepsake::Past>) -> bool {
-        if self.departures.deadline_of(index).is_none() {
+        if !self.departures.is_wanted(index) {
             return false;
         }
         let parked = self.end_keepsake(index, past, "in_doubt");

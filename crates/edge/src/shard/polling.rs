@@ -206,7 +206,8 @@ impl Shard {
         let key = self.find(asked, false)?;
         let trunk = self.slots.get(key.slot).and_then(|slot| self.trunks.get(&slot.trunk));
         let owner = trunk.map(|known| Arc::clone(&known.trunk));
-        Ok(Inspected { key, owner, movable: self.may_begin_to_move(key.slot) })
+        let (has_owner, movable) = (owner.is_some(), self.may_begin_to_move(key.slot));
+        Ok(Inspected { key, owner, has_owner, movable })
     }
 
     /// Does what the session's timer should have done by now before a later request is handled:

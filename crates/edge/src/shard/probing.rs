@@ -20,7 +20,8 @@ impl Shard {
         let (stream, leftover) = Stream::adopt(adopted);
         let now = self.now;
         let token = Token::new(Kind::Probe, key.slot, key.generation);
-        let watched = self.poller.add(&stream.socket, token).is_ok();
+        let watched =
+            !self.departures.is_wanted(key.slot) && self.poller.add(&stream.socket, token).is_ok();
         let welcome = self.live(key).is_some_and(|live| {
             watched && live.probe.is_none() && live.session.handle_probe_opened(now).is_ok()
         });

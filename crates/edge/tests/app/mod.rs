@@ -70,11 +70,15 @@ pub struct App {
 impl App {
     /// Opens a trunk of the hub; no frame has been sent on it.
     pub fn open(inside: &Inside, settings: &str) -> Self {
+        Self::open_as(inside, "app", settings)
+    }
+
+    fn open_as(inside: &Inside, server: &str, settings: &str) -> Self {
         let stream = inside.open("chat").unwrap();
         stream.set_nonblocking(false).unwrap();
         stream.set_read_timeout(Some(LONGEST)).unwrap();
         let hello =
-            AppHello { server: "app".into(), sdk: "test/1".into(), settings: settings.into() };
+            AppHello { server: server.into(), sdk: "test/1".into(), settings: settings.into() };
         Self {
             stream,
             end: AppEnd::new(Timestamp::ORIGIN, LinkConfig::default(), hello),
@@ -85,7 +89,12 @@ impl App {
 
     /// Opens a trunk of an app server that is accepted and has named its first namespace.
     pub fn up(inside: &Inside, settings: &str) -> Self {
-        let mut app = Self::open(inside, settings);
+        Self::up_as(inside, "app", settings)
+    }
+
+    /// The same, of an app server with this id.
+    pub fn up_as(inside: &Inside, server: &str, settings: &str) -> Self {
+        let mut app = Self::open_as(inside, server, settings);
         app.say_hello();
         app.send(Frame::Namespace { nsp: NamespaceNumber(0), name: "/".into() });
         app

@@ -10,10 +10,13 @@ use trunkline_trunk::{CloseReason as WireReason, Frame, NamespaceNumber, Origin,
 
 use super::two::{TAKER, Two, state};
 use crate::hub::Remains;
-use crate::shard::tests::app::{MAIN, accept, accept_as, broadcast, broadcast_of, close, send};
+use crate::shard::tests::app::{
+    App, MAIN, accept, accept_as, broadcast, broadcast_of, close, send,
+};
 use crate::shard::tests::client::{Client, ClientKind};
 use crate::shard::tests::recovery::missed;
 use crate::shard::tests::wire::Wire;
+use crate::shard::tests::world::World;
 use crate::sid::Sid;
 
 #[test]
@@ -251,6 +254,35 @@ fn an_id_that_the_app_made_goes_along() {
     let Sid { node, slot, .. } = two.taker.hub.own_sid("made by the app").expect("it is here");
     assert_eq!((node, slot), (TAKER, number.0));
     two.taker.app_closes(&two.at_taker, number);
+    assert!(two.taker.hub.own_sid("made by the app").is_none());
+}
+
+#[test]
+fn an_id_that_another_session_has_by_now_stays_with_it() {
+    let mut two = Two::new();
+    let comes = |world: &mut World, app: &App| {
+        let mut handshake = world.handshake(TransportKind::Polling);
+        let (number, sid) = app.newcomer();
+        world.app_says(app, [accept_as(number, "made by the app")]);
+        assert!(handshake.said().contains("made by the app"));
+        Client::new(handshake.key(), number, sid, Wire::default())
+    };
+    let other = comes(&mut two.taker, &two.at_taker);
+    let client = comes(&mut two.owner, &two.at_owner);
+    two.opens_stream(&client, "made by the app");
+    two.carry();
+    client.writes("5");
+    two.taker.run();
+    assert_eq!(two.carry(), ["take", "taken"]);
+    let number = two.adopted();
+    two.owner.app_says(&two.at_owner, [close(client.number, WireReason::Moved)]);
+    two.taker.app_says(&two.at_taker, [accept(number)]);
+    assert_eq!(two.carry(), ["export", "arrived"]);
+    two.taker.app_closes(&two.at_taker, number);
+    let has_it = two.taker.hub.own_sid("made by the app").expect("the other session has it");
+    assert_eq!(has_it.slot, other.number.0);
+    let _poll = two.taker.poll(&other);
+    two.taker.app_closes(&two.at_taker, other.number);
     assert!(two.taker.hub.own_sid("made by the app").is_none());
 }
 

@@ -7,11 +7,12 @@ use trunkline_mesh::{PeerKey, Str};
 use trunkline_trunk::{CloseReason as WireReason, Frame};
 
 use super::two::{TAKER, Two, state};
-use crate::cluster::{MoveKey, MoveStep};
+use crate::cluster::{Input, MoveKey, MoveStep};
 use crate::hub::Remains;
 use crate::shard::command::Command;
 use crate::shard::tests::app::{accept, broadcast, close, send};
 use crate::shard::tests::client::Client;
+use crate::shard::tests::wire::Wire;
 use crate::shard::tests::world::World;
 
 #[test]
@@ -175,4 +176,111 @@ fn an_app_server_that_does_not_have_the_session_is_asked_nothing_more() {
     assert_eq!(client.reads(), ["close"]);
     assert_eq!(two.at_taker.hears(), [format!("close {} AppClosed", number.0)]);
     assert_eq!(two.taker.slots(), 0, "both have closed the number");
+}
+
+#[test]
+fn a_second_attempt_at_another_node_leaves_the_first_alone() {
+    for waits in [false, true] {
+        let mut two = Two::new();
+        let (at_owner, at_taker) = two.another("q");
+        let client = two.client(&[]);
+        two.opens_stream(&client, &client.sid.encode());
+        two.carry();
+        let second = MoveKey { from: Some(PeerKey { number: 102, incarnation: 1 }), id: 7 };
+        let begins = |owner: &mut World| {
+            let asked = client.asked();
+            let step = MoveStep::ProbeBegun { asked, node: Str::from_static("a third one") };
+            owner.tell(Command::Move { key: second, step });
+        };
+        if waits {
+            // The time for the upgrade ends while the session waits for a broadcast.
+            two.pass(Duration::from_millis(9_800));
+            two.taker.app_says(&at_taker, [broadcast(&[], "early")]);
+            client.writes("5");
+            two.taker.run();
+            assert_eq!(two.carry(), ["take"]);
+            two.pass(Duration::from_millis(400));
+        }
+        begins(&mut two.owner);
+        let refused = two.from_owner.try_recv();
+        assert!(
+            matches!(&refused, Ok(Input::Move { key, step: MoveStep::Failed(_) }) if *key == second),
+            "waits: {waits}, {refused:?}"
+        );
+        if waits {
+            two.owner.app_says(&at_owner, [broadcast(&[], "early")]);
+            assert_eq!(two.carry(), ["taken"]);
+        } else {
+            client.writes("5");
+            two.taker.run();
+            assert_eq!(two.carry(), ["take", "taken"]);
+        }
+        let number = two.adopted();
+        two.owner.app_says(&two.at_owner, [close(client.number, WireReason::Moved)]);
+        two.taker.app_says(&two.at_taker, [accept(number)]);
+        assert_eq!(two.carry(), ["export", "arrived"], "waits: {waits}");
+    }
+}
+
+#[test]
+fn an_attempt_that_another_one_follows_is_told_so() {
+    let mut two = Two::new();
+    let client = two.client(&[]);
+    two.opens_stream(&client, &client.sid.encode());
+    two.carry();
+    // The other node is silent, and the time for the upgrade is over.
+    two.owner.pass(Duration::from_secs(11));
+    let first = *two.taker.shard.arrivals.slots.keys().next().expect("it probes");
+    let key = MoveKey { from: Some(PeerKey { number: 102, incarnation: 1 }), id: 7 };
+    let step = MoveStep::ProbeBegun { asked: client.asked(), node: Str::from_static("third") };
+    two.owner.tell(Command::Move { key, step });
+    let told = two.from_owner.try_recv();
+    assert!(
+        matches!(&told, Ok(Input::Move { key, step: MoveStep::Failed(_) }) if key.id == first),
+        "{told:?}"
+    );
+    two.owner.tell(Command::Move { key, step: MoveStep::ProbeGone });
+    assert!(two.owner.shard.departures.is_empty());
+}
+
+#[test]
+fn no_other_stream_of_the_client_takes_a_session_that_is_wanted() {
+    let mut two = Two::new();
+    let (_, at_taker) = two.another("q");
+    let client = two.client(&[]);
+    two.opens_stream(&client, &client.sid.encode());
+    two.carry();
+    two.pass(Duration::from_millis(9_800));
+    two.taker.app_says(&at_taker, [broadcast(&[], "early")]);
+    client.writes("5");
+    two.taker.run();
+    assert_eq!(two.carry(), ["take"]);
+    two.pass(Duration::from_millis(400));
+    let wire = Wire::default();
+    let stream = two.owner.adopted(&wire, b"");
+    two.owner.tell(Command::Probe { key: client.key, base64_only: false, stream });
+    assert_eq!(two.owner.upgrades("refused"), 1);
+}
+
+#[test]
+fn a_session_that_cannot_be_sent_ends_and_is_not_forgotten() {
+    for stage in ["taken", "export"] {
+        let mut two = Two::new();
+        let client = two.client(&[]);
+        two.changes(&client);
+        if stage == "taken" {
+            two.from_owner = World::of_node(103, |_, _| ()).1;
+            assert_eq!(two.carry(), ["take"]);
+            assert_eq!(two.at_owner.hears(), [format!("close {} NodeShutdown", client.number.0)]);
+            two.owner.app_says(&two.at_owner, [close(client.number, WireReason::AppShutdown)]);
+        } else {
+            assert_eq!(two.carry(), ["take", "taken"]);
+            two.from_owner = World::of_node(103, |_, _| ()).1;
+            two.owner.app_says(&two.at_owner, [close(client.number, WireReason::Moved)]);
+        }
+        assert_eq!(two.owner.closed(CloseReason::MoveFailed), 1, "{stage}");
+        assert_eq!(two.owner.slots(), 0, "{stage}");
+        assert_eq!((two.owner.sessions("polling"), two.owner.sessions("websocket")), (0, 0));
+        assert!(two.owner.shard.departures.is_empty(), "{stage}");
+    }
 }
