@@ -40,7 +40,8 @@ pub enum BusEvent {
         /// Its bytes.
         payload: Bytes,
     },
-    /// Nobody listens at this node's inbox (NATS: no responders): its process is probably gone.
+    /// Nobody listens at this node's inbox (NATS: no responders): its process is probably gone. This
+    /// has no tag, so anybody on the bus may have said it.
     Unreachable {
         /// The number in the destination.
         number: u16,

@@ -176,7 +176,8 @@ impl Receiving<'_> {
         }
     }
 
-    /// Takes NATS's answer that nobody listens. What others publish there has no status.
+    /// Takes NATS's answer that nobody listens. Others on NATS can publish the same, so the mesh takes
+    /// it for a suspicion only.
     fn answer(&self, message: &Message) {
         let absent = subjects::absent(&message.subject);
         let from_nats = message.status == Some(StatusCode::NO_RESPONDERS);

@@ -30,10 +30,16 @@ impl Frame {
         1 + varint_length(wire_length(length)) + length
     }
 
-    /// The lane for a frame of this length, where the caller needs no other order.
+    /// The lane for this frame: by its length, except that the frames of a move that must come one
+    /// after the other share the bulk lane.
     #[must_use]
     pub fn fitting_lane(&self) -> Lane {
-        if self.encoded_length() > CONTROL_BYTES_MAX { Lane::Bulk } else { Lane::Control }
+        let is_ordered = matches!(self, Self::Taken { .. } | Self::Export { .. });
+        if is_ordered || self.encoded_length() > CONTROL_BYTES_MAX {
+            Lane::Bulk
+        } else {
+            Lane::Control
+        }
     }
 
     fn body_length(&self) -> usize {

@@ -152,6 +152,7 @@ impl Mesh {
         }
         if !was_open {
             self.compare_hubs(from);
+            self.settle(now, from);
         }
     }
 

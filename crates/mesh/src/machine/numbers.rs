@@ -2,6 +2,7 @@
 
 use trunkline_clock::Timestamp;
 
+use super::peer::Peer;
 use super::{Event, Mesh, Owner};
 use crate::beat::NUMBERS_MAX;
 use crate::bus::Transmit;
@@ -15,12 +16,17 @@ impl Mesh {
     }
 
     /// All nodes that have sessions under this number, present ones first: the secret in a sid tells
-    /// whose it is.
+    /// whose it is. A peer without a link counts only if nobody else has the number: anybody on the
+    /// bus may repeat the beats of a life that is over.
     pub fn claimants(&self, number: u16) -> impl Iterator<Item = Owner> {
         let own = self.numbers.contains(&number).then_some(Owner::Own);
-        let peers = || self.peers.values().filter(move |peer| peer.owns(number));
-        let now = peers().filter(move |peer| peer.is_present() && peer.member.number == number);
-        let former = peers().filter(move |peer| peer.is_present() && peer.member.number != number);
+        let peers = move || self.peers.values().filter(move |peer| peer.owns(number));
+        let any_sure = own.is_some() || peers().any(|peer| peer.member.presence.is_linked());
+        let counts = move |peer: &&Peer| {
+            if any_sure { peer.member.presence.is_linked() } else { peer.is_present() }
+        };
+        let now = peers().filter(counts).filter(move |peer| peer.member.number == number);
+        let former = peers().filter(counts).filter(move |peer| peer.member.number != number);
         let gone = peers().filter(|peer| !peer.is_present());
         own.into_iter()
             .chain(now.chain(former).map(|peer| Owner::Peer(peer.member.key)))
@@ -50,9 +56,13 @@ impl Mesh {
         }
     }
 
-    /// A peer has this node's number. The older one keeps it.
+    /// A peer has this node's number. The older one keeps it. The link is the proof that the peer
+    /// lives: its beats may be repeated by anybody.
     pub(super) fn settle(&mut self, now: Timestamp, incarnation: u64) {
         let Some(peer) = self.peers.get(&incarnation) else { return };
+        if !peer.member.presence.is_linked() {
+            return;
+        }
         let Some(own) = self.number().filter(|own| *own == peer.member.number) else { return };
         let theirs = (!peer.fixed, peer.rank, incarnation);
         if (!self.fixed, self.rank, self.identity.incarnation) < theirs {

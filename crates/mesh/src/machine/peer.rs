@@ -10,8 +10,9 @@ use crate::link::Link;
 
 /// How soon a life is dead when another life of the same node has appeared.
 const REPLACED_AFTER: Duration = Duration::from_millis(1500);
-/// The time between two proofs that an inbox is gone.
-pub(super) const UNREACHABLE_AGAIN: Duration = Duration::from_millis(200);
+/// How long no beat must have come for a second word that an inbox is gone to be believed: longer
+/// than a live peer lets pass between two beats. Anybody on the bus may say such a word.
+pub(super) const UNREACHABLE_AGAIN: Duration = Duration::from_millis(1500);
 
 #[derive(Debug)]
 pub(super) struct Peer {
