@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc::Sender;
 use tokio::task::spawn_local;
+use trunkline_engineio::HandshakeError;
 
 use crate::environment::Environment;
 use crate::hub::Hub;
 use crate::reply;
-use crate::shard::{Command, LocalShard, OpenRequest, SlotKey};
+use crate::shard::{Answer, Asked, Command, LocalShard, OpenRequest, SlotKey};
 use crate::sid::Sid;
 
 /// Where a session is.
@@ -70,7 +71,9 @@ impl Door {
         let env = &self.0.env;
         let sid = hub.resolve_sid(text)?;
         let is_here = usize::from(sid.shard) < self.0.peers.len() && env.numbers.owns(sid.node);
-        (is_here || env.cluster.is_some() && !env.numbers.owns(sid.node)).then_some(sid)
+        let may_be_elsewhere = env.cluster.is_some()
+            && (!env.numbers.owns(sid.node) || env.numbers.is_shared(sid.node));
+        (is_here || may_be_elsewhere).then_some(sid)
     }
 
     /// Like [`Self::sid`]; also finds a session of another node whose id the app made.
@@ -84,10 +87,29 @@ impl Door {
         }
     }
 
-    /// Where the session with this sid is.
-    pub(crate) fn site_of(&self, sid: &Sid) -> Site {
-        let elsewhere = self.0.env.cluster.is_some() && !self.0.env.numbers.owns(sid.node);
-        if elsewhere { Site::Elsewhere } else { Site::Shard(sid.shard) }
+    /// Where the session is that a request names.
+    pub(crate) async fn site_of(&self, asked: &Asked) -> Site {
+        let (env, sid) = (&self.0.env, &asked.sid);
+        if env.cluster.is_none() {
+            return Site::Shard(sid.shard);
+        }
+        if !env.numbers.owns(sid.node) || usize::from(sid.shard) >= self.0.peers.len() {
+            return Site::Elsewhere;
+        }
+        if env.numbers.is_shared(sid.node) && !self.has(*asked).await {
+            return Site::Elsewhere;
+        }
+        Site::Shard(sid.shard)
+    }
+
+    /// Whether a shard of this node has the session.
+    async fn has(&self, asked: Asked) -> bool {
+        let (reply, found) = reply::pair();
+        self.tell(asked.sid.shard, Command::Inspect { asked, reply }).await;
+        match found.await {
+            Ok(Err(Answer::Refused(refusal))) => refusal.error != HandshakeError::UnknownSid,
+            Ok(_) | Err(_) => true,
+        }
     }
 
     /// Sends a handshake to an app server, see [`LocalShard::open`].

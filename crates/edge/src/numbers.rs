@@ -14,6 +14,9 @@ pub(crate) struct Numbers {
     /// Set once there are former numbers; until then they are not searched.
     any_former: AtomicBool,
     former: RwLock<Vec<u16>>,
+    /// Set while another node answers for one of these numbers as well.
+    any_shared: AtomicBool,
+    shared: RwLock<Vec<u16>>,
 }
 
 impl Numbers {
@@ -22,6 +25,8 @@ impl Numbers {
             present: AtomicU32::new(present.map_or(NONE, u32::from)),
             any_former: AtomicBool::new(false),
             former: RwLock::default(),
+            any_shared: AtomicBool::new(false),
+            shared: RwLock::default(),
         }
     }
 
@@ -36,6 +41,20 @@ impl Numbers {
         present == u32::from(number)
             || self.any_former.load(Ordering::Acquire)
                 && self.former.read().unwrap_or_else(PoisonError::into_inner).contains(&number)
+    }
+
+    /// Whether sids with this number may also be another node's: both had taken it before they heard
+    /// each other.
+    pub(crate) fn is_shared(&self, number: u16) -> bool {
+        self.any_shared.load(Ordering::Acquire)
+            && self.shared.read().unwrap_or_else(PoisonError::into_inner).contains(&number)
+    }
+
+    /// Sets the numbers that other nodes have as well.
+    pub(crate) fn share(&self, numbers: Vec<u16>) {
+        let mut shared = self.shared.write().unwrap_or_else(PoisonError::into_inner);
+        self.any_shared.store(!numbers.is_empty(), Ordering::Release);
+        *shared = numbers;
     }
 
     /// Sets the number for new sids. The one before stays this node's: it may have sessions with
@@ -70,5 +89,9 @@ mod tests {
         assert!([4, u16::MAX, 9].iter().all(|number| numbers.owns(*number)));
         assert!(!numbers.owns(5));
         assert_eq!(numbers.former.read().expect("no panic").len(), 2, "each once");
+        numbers.share(vec![4]);
+        assert!(numbers.is_shared(4) && !numbers.is_shared(9));
+        numbers.share(Vec::new());
+        assert!(!numbers.is_shared(4) && numbers.owns(4));
     }
 }

@@ -14,7 +14,6 @@ use tokio::runtime;
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::task::{JoinSet, LocalSet, spawn_local};
 use trunkline_http::Ceiling;
-use trunkline_mesh::NodeState;
 use trunkline_token::Names;
 
 use crate::acceptor;
@@ -363,7 +362,7 @@ impl Running {
     pub fn refuse_newcomers(&self) {
         self.env.directory.draining.store(true, Ordering::Relaxed);
         if let Some(cluster) = &self.env.cluster {
-            cluster.set_state(NodeState::Draining);
+            cluster.drain();
         }
     }
 

@@ -20,6 +20,12 @@ use crate::unavailable::Unavailable;
 
 /// The longest time for which a request waits until its owner can be reached.
 pub(super) const PATIENCE: Duration = Duration::from_secs(3);
+/// The time for which an answered poll is remembered, in case its client turns out to be gone.
+const LATE: Duration = Duration::from_secs(5);
+/// The most answered polls that are remembered.
+const LATE_MAX: usize = 1 << 16;
+/// The most sessions that are remembered because their number alone does not name their node.
+const HOMES_MAX: usize = 1 << 16;
 /// Answers of this length are counted for their client until it has read them.
 const COUNTED_BYTES_MIN: usize = 16 * 1024;
 /// The numbers of requests that are no polls; those of polls begin with the number of their shard.
@@ -32,6 +38,11 @@ pub(super) struct Asking {
     /// Requests whose owner cannot be reached now, in the order in which they came.
     waiting: VecDeque<(Timestamp, u32)>,
     next_id: u32,
+    /// The owners of sessions whose number several nodes have, by the sids' secrets.
+    homes: HashMap<[u8; 15], PeerKey>,
+    /// The owners of polls that were answered lately.
+    late: HashMap<u32, PeerKey>,
+    late_until: VecDeque<(Timestamp, u32)>,
     /// Answers that clients have not read yet, by session.
     unread: HashMap<[u8; 15], Arc<Flights>>,
     unread_looked_at: usize,
@@ -41,15 +52,12 @@ pub(super) struct Asking {
 #[derive(Debug)]
 struct Request {
     sid: Sid,
-    sent: Sent,
+    /// The frame; after it was sent only if another node may have to be asked.
+    frame: Option<Box<Frame>>,
+    sent_to: Option<PeerKey>,
+    /// The nodes with the number of the sid that have no such session.
+    tried: Vec<PeerKey>,
     wants: Wants,
-}
-
-#[derive(Debug)]
-enum Sent {
-    /// Not yet: this is the frame.
-    No(Box<Frame>),
-    To(PeerKey),
 }
 
 /// The one who waits.
@@ -124,7 +132,8 @@ impl Asking {
     }
 
     fn insert(&mut self, id: u32, sid: Sid, frame: Frame, wants: Wants) {
-        self.open.insert(id, Request { sid, sent: Sent::No(Box::new(frame)), wants });
+        let frame = Some(Box::new(frame));
+        self.open.insert(id, Request { sid, frame, sent_to: None, tried: Vec::new(), wants });
     }
 
     pub(super) fn free_id(&mut self) -> u32 {
@@ -137,19 +146,77 @@ impl Asking {
         }
     }
 
-    /// The frame of a request that is not sent yet, and the number in its sid.
-    pub(super) fn unsent(&self, id: u32) -> Option<(u16, &Frame)> {
+    /// The frame of a request that is not sent yet, and its session.
+    pub(super) fn unsent(&self, id: u32) -> Option<(Sid, &Frame)> {
         let request = self.open.get(&id)?;
-        match &request.sent {
-            Sent::No(frame) => Some((request.sid.node, frame)),
-            Sent::To(_) => None,
+        if request.sent_to.is_some() {
+            return None;
+        }
+        Some((request.sid, request.frame.as_deref()?))
+    }
+
+    /// Of the nodes that have the number of a sid, the next one to ask for a request.
+    pub(super) fn next_owner(&self, id: u32, owners: &[PeerKey]) -> Option<PeerKey> {
+        let request = self.open.get(&id)?;
+        let untried = |peer: &PeerKey| !request.tried.contains(peer);
+        let home = self.home_of(&request.sid, owners).filter(untried);
+        home.or_else(|| owners.iter().copied().find(untried))
+    }
+
+    /// The node among `owners` that is known to have the session.
+    pub(super) fn home_of(&self, sid: &Sid, owners: &[PeerKey]) -> Option<PeerKey> {
+        self.homes.get(&sid.secret.0).copied().filter(|home| owners.contains(home))
+    }
+
+    /// Notes that a request was sent. `is_shared`: others have the number of its sid, too.
+    pub(super) fn is_sent(&mut self, id: u32, peer: PeerKey, is_shared: bool) {
+        if let Some(request) = self.open.get_mut(&id) {
+            request.sent_to = Some(peer);
+            if !is_shared {
+                request.frame = None;
+            }
         }
     }
 
-    pub(super) fn is_sent(&mut self, id: u32, peer: PeerKey) {
-        if let Some(request) = self.open.get_mut(&id) {
-            request.sent = Sent::To(peer);
+    /// This peer does not have the session of a request that was sent to it. True: another node may
+    /// have it, so the request is unsent again.
+    pub(super) fn is_unknown_at(&mut self, peer: PeerKey, id: u32) -> bool {
+        let Some(request) = self.open.get_mut(&id) else { return false };
+        if request.sent_to != Some(peer) {
+            return false;
         }
+        self.homes.remove(&request.sid.secret.0);
+        if request.frame.is_none() {
+            return false;
+        }
+        request.sent_to = None;
+        request.tried.push(peer);
+        true
+    }
+
+    /// This peer has the session of a request that others were asked before.
+    pub(super) fn is_known_at(&mut self, peer: PeerKey, id: u32) {
+        let Some(request) = self.open.get(&id) else { return };
+        if request.sent_to == Some(peer) && !request.tried.is_empty() {
+            if self.homes.len() >= HOMES_MAX {
+                self.homes.clear();
+            }
+            self.homes.insert(request.sid.secret.0, peer);
+        }
+    }
+
+    /// Ends the requests that were sent and not answered, because the bus is away. Returns what
+    /// their owners have to know.
+    pub(super) fn cut_off(&mut self) -> Vec<(PeerKey, Frame)> {
+        let sent = self.open.extract_if(|_, request| request.sent_to.is_some());
+        let mut told = Vec::new();
+        for (id, request) in sent.collect::<Vec<_>>() {
+            if let (Some(peer), Some(frame)) = (request.sent_to, request.end_of(RequestId(id))) {
+                told.push((peer, frame));
+            }
+            request.fail(Unavailable::MeshDown);
+        }
+        told
     }
 
     /// Keeps a request until its owner can be reached.
@@ -172,17 +239,31 @@ impl Asking {
 
     /// The client of a poll has gone. Returns what its owner has to know.
     pub(super) fn poll_gone(&mut self, poll: u32) -> Option<(PeerKey, Frame)> {
-        if !matches!(self.open.get(&poll)?.wants, Wants::Poll(_)) {
-            return None;
-        }
-        let peer = self.open.remove(&poll)?.peer()?;
+        let peer = match self.open.get(&poll).map(|request| &request.wants) {
+            Some(Wants::Poll(_)) => self.open.remove(&poll)?.sent_to?,
+            Some(_) => return None,
+            // The answer was on its way to the client.
+            None => self.late.remove(&poll)?,
+        };
         Some((peer, Frame::PollGone { id: RequestId(poll) }))
+    }
+
+    /// Remembers the owner of a poll whose answer goes to its client.
+    fn remember(&mut self, now: Timestamp, poll: u32, peer: PeerKey) {
+        while let Some((until, poll)) = self.late_until.front().copied()
+            && (until <= now || self.late_until.len() >= LATE_MAX)
+        {
+            self.late_until.pop_front();
+            self.late.remove(&poll);
+        }
+        self.late.insert(poll, peer);
+        self.late_until.push_back((now + LATE, poll));
     }
 
     /// The polls that wait at their owners.
     pub(super) fn held_polls(&self) -> Vec<(PeerKey, u32)> {
         let polls = self.open.iter().filter(|(_, one)| matches!(one.wants, Wants::Poll(_)));
-        polls.filter_map(|(id, one)| Some((one.peer()?, *id))).collect()
+        polls.filter_map(|(id, one)| Some((one.sent_to?, *id))).collect()
     }
 
     /// The body of a post is complete.
@@ -192,7 +273,7 @@ impl Asking {
             return None;
         };
         request.wants = Wants::Posted(reply);
-        request.peer()
+        request.sent_to
     }
 
     pub(super) fn post_gone(
@@ -200,7 +281,7 @@ impl Asking {
         id: u32,
         fault: Option<&'static str>,
     ) -> Option<(PeerKey, Frame)> {
-        let peer = self.open.remove(&id)?.peer()?;
+        let peer = self.open.remove(&id)?.sent_to?;
         let fault = fault.map(Str::from_static);
         Some((peer, Frame::PostGone { id: RequestId(id), fault }))
     }
@@ -212,14 +293,14 @@ impl Asking {
 
     /// Whether the request was sent to this peer: nobody else may answer it.
     fn take(&mut self, peer: PeerKey, id: u32) -> Option<Request> {
-        let is_theirs = self.open.get(&id)?.peer() == Some(peer);
+        let is_theirs = self.open.get(&id)?.sent_to == Some(peer);
         if is_theirs { self.open.remove(&id) } else { None }
     }
 
     pub(super) fn answered(
         &mut self,
-        peer: PeerKey,
-        id: u32,
+        now: Timestamp,
+        (peer, id): (PeerKey, u32),
         answer: trunkline_mesh::Answer,
         metrics: &Metrics,
     ) -> Leaves {
@@ -229,8 +310,12 @@ impl Asking {
             Wants::Poll(reply) => {
                 let is_payload = matches!(answer, Answer::Payload(_));
                 self.count_unread(&request.sid, id, &mut answer, metrics);
-                if reply.send(answer).is_err() && is_payload {
+                let is_awaited = reply.send(answer).is_ok();
+                if is_payload && !is_awaited {
                     return Leaves::Tell(Frame::PollGone { id: RequestId(id) });
+                }
+                if is_payload {
+                    self.remember(now, id, peer);
                 }
             }
             Wants::Posted(reply) => drop(reply.send(answer)),
@@ -259,8 +344,9 @@ impl Asking {
         }
         if is_wanted {
             let wants = Wants::Posting { _cutter: cutter };
-            let sent = Sent::To(peer);
-            self.open.insert(id, Request { sid: request.sid, sent, wants });
+            let sent_to = Some(peer);
+            let tried = Vec::new();
+            self.open.insert(id, Request { sid: request.sid, frame: None, sent_to, tried, wants });
         }
         Leaves::Nothing
     }
@@ -297,7 +383,9 @@ impl Asking {
 
     /// Ends all requests to a peer whose link has ended.
     pub(super) fn peer_gone(&mut self, peer: PeerKey) {
-        let gone = self.open.extract_if(|_, request| request.peer() == Some(peer));
+        self.late.retain(|_, owner| *owner != peer);
+        self.homes.retain(|_, home| *home != peer);
+        let gone = self.open.extract_if(|_, request| request.sent_to == Some(peer));
         for (_, request) in gone.collect::<Vec<_>>() {
             request.fail(Unavailable::OwnerLost);
         }
@@ -334,10 +422,14 @@ impl Asking {
 }
 
 impl Request {
-    fn peer(&self) -> Option<PeerKey> {
-        match &self.sent {
-            Sent::To(peer) => Some(*peer),
-            Sent::No(_) => None,
+    /// What the owner has to know when this node gives the request up.
+    fn end_of(&self, id: RequestId) -> Option<Frame> {
+        match self.wants {
+            Wants::Poll(_) => Some(Frame::PollGone { id }),
+            Wants::PostBegun(_) | Wants::Posting { .. } => {
+                Some(Frame::PostGone { id, fault: Some(Str::from_static(POST_BROKEN)) })
+            }
+            Wants::Posted(_) | Wants::Inspected { .. } => None,
         }
     }
 

@@ -16,7 +16,7 @@ use trunkline_mesh::{
     self as mesh, BusEvent, Event, Frame, Load, Mesh, NotNow, PeerKey, RequestId, Str, Transmit,
 };
 
-use super::asking::{Asking, Leaves};
+use super::asking::{Asking, Leaves, PATIENCE};
 use super::finding::Finding;
 use super::moving::{MoveKey, MoveStep, Moving};
 use super::serving::{Serving, ToShard};
@@ -47,6 +47,8 @@ pub(crate) struct Core {
     backlog: HashMap<PeerKey, VecDeque<Frame>>,
     to_shards: VecDeque<ToShard>,
     again_at: Option<Timestamp>,
+    /// While the bus is away: when the requests that were sent are given up.
+    cut_off_at: Option<Timestamp>,
     load_at: Timestamp,
     /// Only the totals.
     relayed: Relayed,
@@ -71,6 +73,7 @@ impl Core {
             backlog: HashMap::new(),
             to_shards: VecDeque::new(),
             again_at: None,
+            cut_off_at: None,
             load_at: Timestamp::ORIGIN,
             relayed: Relayed::default(),
         }
@@ -110,6 +113,12 @@ impl Core {
             self.again_at = None;
             self.try_again(now);
         }
+        if self.cut_off_at.is_some_and(|at| at <= now) {
+            self.cut_off_at = None;
+            for (peer, frame) in self.asking.cut_off() {
+                self.send(now, peer, frame);
+            }
+        }
         self.finding.handle_timeout(now);
     }
 
@@ -134,7 +143,8 @@ impl Core {
 
     /// The next time at which [`Self::handle_timeout`] is due.
     pub(crate) fn deadline(&self) -> Timestamp {
-        let all = [self.mesh.poll_deadline(), self.again_at, self.finding.deadline()];
+        let mesh = self.mesh.poll_deadline();
+        let all = [mesh, self.again_at, self.cut_off_at, self.finding.deadline()];
         all.into_iter().flatten().fold(self.load_at, Timestamp::min)
     }
 
@@ -219,19 +229,43 @@ impl Core {
                 self.env.numbers.change(number);
                 self.tell_load(now);
             }
-            Event::Renumbered { to, .. } => self.env.numbers.change(to),
-            Event::LinkEnded { peer, .. } => self.peer_gone(now, peer),
+            Event::Renumbered { to, .. } => {
+                self.env.numbers.change(to);
+                self.tell_shared();
+            }
+            Event::LinkEnded { peer, .. } => {
+                self.peer_gone(now, peer);
+                self.tell_shared();
+            }
             Event::Frame { from, frame } => self.handle_frame(now, from, frame),
-            Event::BusUp | Event::LinkUp(_) | Event::Trusted(_) => self.again_at = Some(now),
-            Event::BusDown { .. }
-            | Event::Joined(_)
-            | Event::Changed(_)
+            Event::BusUp => {
+                self.cut_off_at = None;
+                self.again_at = Some(now);
+            }
+            Event::LinkUp(_) => {
+                self.tell_shared();
+                self.again_at = Some(now);
+            }
+            Event::Trusted(_) => self.again_at = Some(now),
+            Event::BusDown { .. } => self.cut_off_at = Some(now + PATIENCE),
+            Event::Changed(_) => self.tell_shared(),
+            Event::Joined(_)
             | Event::Suspect(_)
             | Event::Dead { .. }
             | Event::Left(_)
             | Event::Stranger(_)
             | Event::DiffersInHubs(_) => (),
         }
+    }
+
+    /// Shows this node's tasks which of its numbers others have as well.
+    fn tell_shared(&self) {
+        let is_shared = |number: &u16| {
+            let mut claimants = self.mesh.claimants(*number);
+            claimants.any(|claimant| matches!(claimant, mesh::Owner::Peer(_)))
+        };
+        let own = self.mesh.numbers().iter().copied();
+        self.env.numbers.share(own.filter(is_shared).collect());
     }
 
     fn peer_gone(&mut self, now: Timestamp, peer: PeerKey) {
@@ -249,15 +283,14 @@ impl Core {
         if matches!(frame, Frame::Poll { .. } | Frame::PostBegin { .. } | Frame::Inspect { .. }) {
             self.relayed.served += 1;
         }
-        if is_unknown_sid(&frame)
-            && let Some(sid) = self.asking.sid_of(id)
-        {
-            self.finding.forget(&sid);
+        if self.goes_on_elsewhere(now, (from, id), &frame) {
+            return;
         }
         match frame {
             Frame::Answered { answer, .. } => {
                 let metrics = &self.env.metrics;
-                if let Leaves::Tell(frame) = self.asking.answered(from, id, answer, metrics) {
+                let leaves = self.asking.answered(now, (from, id), answer, metrics);
+                if let Leaves::Tell(frame) = leaves {
                     self.send(now, from, frame);
                 }
             }
@@ -344,6 +377,27 @@ impl Core {
             }
             Frame::Arrived { .. } => self.landing_steps(from, id, MoveStep::Arrived),
         }
+    }
+
+    /// Asks the next node with the sid's number when a frame says that this one has no such session.
+    fn goes_on_elsewhere(
+        &mut self,
+        now: Timestamp,
+        (from, id): (PeerKey, u32),
+        frame: &Frame,
+    ) -> bool {
+        if !is_unknown_sid(frame) {
+            self.asking.is_known_at(from, id);
+            return false;
+        }
+        if self.asking.is_unknown_at(from, id) {
+            self.try_or_wait(now, id);
+            return true;
+        }
+        if let Some(sid) = self.asking.sid_of(id) {
+            self.finding.forget(&sid);
+        }
+        false
     }
 
     fn owner_steps(&mut self, from: PeerKey, id: u32, step: MoveStep) {

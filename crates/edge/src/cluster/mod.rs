@@ -7,6 +7,7 @@
 mod asking;
 pub(crate) mod core;
 mod finding;
+mod inputs;
 mod moving;
 mod run;
 mod serving;
@@ -15,13 +16,14 @@ mod wire;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::{Context, Poll};
 
-use tokio::sync::mpsc::{self, Receiver, Sender};
+use tokio::sync::mpsc::{self, Sender};
 use trunkline_clock::Timestamp;
 use trunkline_mesh::{Bus, BusEvent, ClusterKey, Event, Identity, Mesh, NodeState};
 
+pub(crate) use self::inputs::Inputs;
 pub(crate) use self::moving::{MoveKey, MoveStep};
 pub(crate) use self::run::{Parts, spawn};
 use crate::reply::{self, Reply};
@@ -104,7 +106,10 @@ pub struct Relayed {
 #[derive(Clone, Debug)]
 pub(crate) struct Cluster {
     inbox: Sender<Input>,
+    /// The inbox of moves: requests do not fill it.
+    moves: Sender<Input>,
     next_move: Arc<AtomicU32>,
+    drains: Arc<AtomicBool>,
 }
 
 /// An input of the cluster's thread.
@@ -127,9 +132,12 @@ pub(crate) enum Input {
 }
 
 impl Cluster {
-    pub(crate) fn new() -> (Self, Receiver<Input>) {
-        let (inbox, inputs) = mpsc::channel(INBOX_MAX);
-        (Self { inbox, next_move: Arc::default() }, inputs)
+    pub(crate) fn new() -> (Self, Inputs) {
+        let (inbox, requests) = mpsc::channel(INBOX_MAX);
+        let (moves, steps) = mpsc::channel(INBOX_MAX);
+        let drains = Arc::default();
+        let inputs = Inputs::new(requests, steps, Arc::clone(&drains));
+        (Self { inbox, moves, next_move: Arc::default(), drains }, inputs)
     }
 
     /// Sends a command for a session of another node. Waits only while the inbox is full.
@@ -149,19 +157,20 @@ impl Cluster {
     /// steps as [`Command::Move`] with the returned key. `None`: too much waits.
     pub(crate) fn begin_move(&self, asked: Asked, shard: u8) -> Option<MoveKey> {
         let id = MOVES | self.next_move.fetch_add(1, Ordering::Relaxed) & !MOVES;
-        self.inbox.try_send(Input::BeginMove { id, asked, shard }).ok()?;
+        self.moves.try_send(Input::BeginMove { id, asked, shard }).ok()?;
         Some(MoveKey { from: None, id })
     }
 
     /// Sends a step of a move to the other node. False: too much waits, so the move has failed.
     pub(crate) fn send_step(&self, key: MoveKey, step: MoveStep) -> bool {
-        self.inbox.try_send(Input::Move { key, step }).is_ok()
+        self.moves.try_send(Input::Move { key, step }).is_ok()
     }
 
-    /// Says of this node that it drains, or leaves.
-    pub(crate) fn set_state(&self, state: NodeState) {
-        // With a full inbox the others notice a little later.
-        let _ = self.inbox.try_send(Input::State(state));
+    /// Says of this node that it drains.
+    pub(crate) fn drain(&self) {
+        self.drains.store(true, Ordering::Release);
+        // Wakes the thread. It does not sleep while its inbox is full.
+        let _ = self.inbox.try_send(Input::State(NodeState::Draining));
     }
 
     /// Notes that a hub has its first session with an id that the app made.

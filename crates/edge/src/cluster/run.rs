@@ -11,15 +11,15 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use tokio::runtime;
+use tokio::sync::mpsc::Sender;
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::mpsc::{Receiver, Sender};
 use tokio::task::LocalSet;
 use tokio::time::{Instant, sleep_until};
 use trunkline_clock::Timestamp;
 use trunkline_mesh::{Mesh, NodeState};
 
 use super::core::Core;
-use super::{ClusterConfig, Input, OpenBus};
+use super::{ClusterConfig, Input, Inputs, OpenBus};
 use crate::environment::Environment;
 use crate::shard::Command;
 
@@ -37,7 +37,7 @@ const LAST_WORDS: Duration = Duration::from_millis(150);
 /// What the thread owns.
 pub(crate) struct Parts {
     pub(crate) config: ClusterConfig,
-    pub(crate) inputs: Receiver<Input>,
+    pub(crate) inputs: Inputs,
     pub(crate) env: Arc<Environment>,
     pub(crate) shards: Arc<[Sender<Command>]>,
 }
@@ -80,7 +80,7 @@ pub(crate) fn spawn(parts: Parts) -> io::Result<JoinHandle<()>> {
 struct Thread {
     core: Core,
     bus: OpenBus,
-    inputs: Receiver<Input>,
+    inputs: Inputs,
     env: Arc<Environment>,
     outgoing: Outgoing,
 }
@@ -126,6 +126,9 @@ impl Thread {
     fn take_inputs(&mut self, first: Option<Input>) -> Option<SyncSender<()>> {
         let now = self.env.now();
         self.core.handle_timeout(now);
+        if self.inputs.drains() {
+            self.core.handle(now, Input::State(NodeState::Draining));
+        }
         let mut next = first;
         for _ in 0..INPUTS_MAX {
             match next.take().or_else(|| self.inputs.try_recv().ok()) {

@@ -67,6 +67,8 @@ pub(super) enum Replied {
     Cut,
     /// A post can no longer be cut off.
     Uncut,
+    /// A post may begin that nobody waits for any longer.
+    Useless(SlotKey),
     Inspected(Result<Inspected, Answer>),
 }
 
@@ -173,7 +175,14 @@ impl Serving {
         (peer, id): (PeerKey, u32),
         replied: Option<Replied>,
     ) -> Option<Replied> {
-        let Place::Occupied(open) = self.peers.get_mut(&peer)?.entry(id) else { return None };
+        let entry = self.peers.get_mut(&peer).map(|open| open.entry(id));
+        let Some(Place::Occupied(open)) = entry else {
+            // The shard keeps such a post until it hears that there will be no body.
+            return match replied {
+                Some(Replied::Begun(PostBegun::Wanted { key, .. })) => Some(Replied::Useless(key)),
+                Some(_) | None => None,
+            };
+        };
         let replied = match (open.get(), replied) {
             (Request::Poll { .. } | Request::Body, Some(replied @ Replied::Answered(_)))
             | (Request::PostBegin, Some(replied @ Replied::Begun(_)))

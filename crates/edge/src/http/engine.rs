@@ -95,7 +95,8 @@ async fn inspected(
     let sid = sid?;
     let asked = Asked { sid, protocol: query.protocol(), hub: hub.number };
     let (reply, found) = reply::pair();
-    connection.door.tell(connection.door.site_of(&sid), Command::Inspect { asked, reply }).await;
+    let site = connection.door.site_of(&asked).await;
+    connection.door.tell(site, Command::Inspect { asked, reply }).await;
     found.await.ok()
 }
 

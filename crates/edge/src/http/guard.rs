@@ -41,12 +41,13 @@ pub(super) struct PollGuard {
     door: Door,
     pub(super) sid: Sid,
     poll: u32,
+    site: Site,
     answered: bool,
 }
 
 impl PollGuard {
-    pub(super) fn new(door: &Door, sid: Sid, poll: u32) -> Self {
-        Self { door: door.clone(), sid, poll, answered: false }
+    pub(super) fn new(door: &Door, (site, sid): (Site, Sid), poll: u32) -> Self {
+        Self { door: door.clone(), sid, poll, site, answered: false }
     }
 
     pub(super) fn disarm(mut self) {
@@ -58,7 +59,7 @@ impl Drop for PollGuard {
     fn drop(&mut self) {
         if !self.answered {
             let gone = Command::PollGone { sid: self.sid, poll: self.poll };
-            self.door.tell_later(self.door.site_of(&self.sid), gone);
+            self.door.tell_later(self.site, gone);
         }
     }
 }

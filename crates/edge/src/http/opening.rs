@@ -154,7 +154,7 @@ pub(super) async fn probe(
 ) -> Reply {
     let asked = Asked { sid, protocol, hub: hub.number };
     let (reply, found) = reply::pair();
-    let site = connection.door.site_of(&sid);
+    let site = connection.door.site_of(&asked).await;
     connection.door.tell(site, Command::Inspect { asked, reply }).await;
     let found = found.await.unwrap_or_else(|_| Err(Answer::Refused(outcome::unknown_shard(&sid))));
     let Inspected { key, movable, owner, .. } = match found {

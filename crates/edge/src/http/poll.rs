@@ -29,8 +29,9 @@ pub(super) async fn poll(
     let (reply, mut answer) = reply::pair();
     let poll = connection.door.poll_number();
     let asked = Asked { sid, protocol, hub: hub.number };
-    connection.door.tell(connection.door.site_of(&sid), Command::Poll { asked, poll, reply }).await;
-    let guard = PollGuard::new(&connection.door, sid, poll);
+    let site = connection.door.site_of(&asked).await;
+    connection.door.tell(site, Command::Poll { asked, poll, reply }).await;
+    let guard = PollGuard::new(&connection.door, (site, sid), poll);
     let rests = rest::may_come_after(connection, &request);
     let at_once = match answer.try_recv() {
         Ok(answer) => Some(answer),

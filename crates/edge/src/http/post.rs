@@ -32,7 +32,8 @@ pub(super) async fn post(
 ) -> Reply {
     let asked = Asked { sid, protocol, hub: hub.number };
     let (reply, begun) = reply::pair();
-    connection.door.tell(connection.door.site_of(&sid), Command::PostBegin { asked, reply }).await;
+    let site = connection.door.site_of(&asked).await;
+    connection.door.tell(site, Command::PostBegin { asked, reply }).await;
     let begun = begun.await.unwrap_or_else(|_| PostBegun::Refused(outcome::unknown_shard(&sid)));
     let (key, bounds, jsonp, cut) = match begun {
         PostBegun::Wanted { key, bounds, jsonp, cut } => {

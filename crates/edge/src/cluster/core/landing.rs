@@ -71,6 +71,10 @@ impl Core {
     /// Sends a request that has not been sent, or lets it wait, or ends it.
     fn try_request(&mut self, now: Timestamp, id: u32) {
         self.relayed.asked += 1;
+        self.try_or_wait(now, id);
+    }
+
+    pub(super) fn try_or_wait(&mut self, now: Timestamp, id: u32) {
         if !self.try_to_send(now, id) {
             self.asking.wait(now, id);
             self.again_at.get_or_insert(now + AGAIN);
@@ -79,14 +83,14 @@ impl Core {
 
     /// False when the owner cannot be reached now.
     fn try_to_send(&mut self, now: Timestamp, id: u32) -> bool {
-        let Some((number, frame)) = self.asking.unsent(id) else { return true };
-        let peer = match self.mesh.owner_of(number) {
-            Owner::Peer(peer) => peer,
-            Owner::Dead { .. } | Owner::Own | Owner::Unknown if self.knows_all() => {
+        let Some((sid, frame)) = self.asking.unsent(id) else { return true };
+        let owners = self.owners_of(sid.node);
+        let Some(peer) = self.asking.next_owner(id, &owners) else {
+            if self.knows_all() {
+                self.finding.forget(&sid);
                 self.asking.refuse(id);
-                return true;
             }
-            Owner::Dead { .. } | Owner::Own | Owner::Unknown => return false,
+            return self.knows_all();
         };
         if self.mesh.reach(peer) != Reach::Open || self.backlog.contains_key(&peer) {
             return false;
@@ -94,8 +98,15 @@ impl Core {
         if self.mesh.send(now, peer, Lane::Control, frame).is_err() {
             return false;
         }
-        self.asking.is_sent(id, peer);
+        self.asking.is_sent(id, peer, owners.len() > 1);
         true
+    }
+
+    /// The other nodes that have sessions under this number: usually one. This node's own sessions
+    /// were looked at before a request came here.
+    fn owners_of(&self, number: u16) -> Vec<PeerKey> {
+        let peer = |owner| if let Owner::Peer(peer) = owner { Some(peer) } else { None };
+        self.mesh.claimants(number).filter_map(peer).collect()
     }
 
     /// Gives the held polls back to their owners, because this node stops: they answer them now, and
@@ -165,17 +176,17 @@ impl Core {
         let Some(hub) = self.hub(asked.hub) else { return };
         let (sid, hub, _) = wire::asked(&asked, &hub);
         let frame = Frame::ProbeBegun { id: RequestId(id), sid, hub };
-        match self.mesh.owner_of(asked.sid.node) {
-            Owner::Peer(peer)
+        let owners = self.owners_of(asked.sid.node);
+        let owner = self.asking.home_of(&asked.sid, &owners).or_else(|| owners.first().copied());
+        match owner {
+            Some(peer)
                 if self.mesh.reach(peer) == Reach::Open
                     && !self.backlog.contains_key(&peer)
                     && self.mesh.send(now, peer, Lane::Control, &frame).is_ok() =>
             {
                 self.moving.begin(id, peer, shard);
             }
-            Owner::Peer(_) | Owner::Dead { .. } | Owner::Own | Owner::Unknown => {
-                self.to_shards.push_back(moving::undelivered(shard, id));
-            }
+            Some(_) | None => self.to_shards.push_back(moving::undelivered(shard, id)),
         }
     }
 }

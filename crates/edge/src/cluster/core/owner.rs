@@ -6,7 +6,7 @@ use trunkline_mesh::{self as mesh, Frame, PeerKey, RequestId, Str};
 use super::Core;
 use crate::cluster::serving::Replied;
 use crate::cluster::wire;
-use crate::shard::Asked;
+use crate::shard::{Asked, Command, POST_BROKEN};
 use crate::sid::Sid;
 
 impl Core {
@@ -43,6 +43,10 @@ impl Core {
             }
             Replied::Cut => self.send(now, peer, Frame::Cut { id: request }),
             Replied::Uncut => (),
+            Replied::Useless(key) => {
+                let gone = Command::PostGone { key, fault: Some(POST_BROKEN) };
+                self.to_shards.push_back((key.shard, gone));
+            }
             Replied::Inspected(inspected) => match wire::inspected(inspected) {
                 Some(inspected) => {
                     self.send(now, peer, Frame::Inspected { id: request, inspected });

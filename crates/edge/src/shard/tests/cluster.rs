@@ -8,7 +8,10 @@ use std::time::Duration;
 
 use trunkline_clock::Timestamp;
 use trunkline_engineio::Protocol;
-use trunkline_mesh::{BusEvent, ClusterKey, Config, Destination, Event, Identity, Mesh, Transmit};
+use trunkline_mesh::{
+    Beat, BusEvent, ClusterKey, Config, Destination, Event, Identity, Keys, Load, Mesh, NodeState,
+    Transmit,
+};
 
 use super::client::{Client, said};
 use super::world::World;
@@ -20,6 +23,7 @@ use crate::sid::Sid;
 
 /// Rounds after which nodes that always have something to do count as stuck in a loop.
 const ROUNDS_MAX: usize = 10_000;
+const KEY: &[u8] = b"a key for all of them, long enough";
 
 #[derive(Debug)]
 struct Nobody;
@@ -78,7 +82,7 @@ impl Nodes {
             version: "1".into(),
             hubs_digest: [0; 8],
         };
-        let key = ClusterKey::new(b"a key for all of them, long enough".to_vec());
+        let key = ClusterKey::new(KEY.to_vec());
         let mesh = Mesh::new(self.now, identity, &key, Config::default(), incarnation);
         let mut world = World::joining();
         world.now = self.now;
@@ -166,10 +170,38 @@ impl Nodes {
         }
     }
 
+    /// Lets a node, which is the older one, claim a number that another node has already.
+    pub(super) fn claim(&mut self, at: usize, number: u16) {
+        let node = &self.all[at];
+        let keys = Keys::new(&ClusterKey::new(KEY.to_vec()), "test");
+        let beat = Beat {
+            incarnation: node.incarnation,
+            sequence: 1 << 20,
+            numbers: [&[number], node.core.mesh().numbers()].concat(),
+            state: NodeState::Up,
+            rank: 0,
+            fixed: true,
+            node_id: format!("n{at}"),
+            advertise: String::new(),
+            version: "1".into(),
+            hubs_digest: [0; 8],
+            load: Load::default(),
+        };
+        let payload = beat.encode(&keys);
+        node.world.env.numbers.change(number);
+        self.deliver(node.incarnation, Destination::Everybody, &payload);
+        self.run();
+        // The one that had it says that it has another one now.
+        self.pass(Duration::from_millis(100));
+        // Its own mesh knows nothing of the claim.
+        self.all[at].world.env.numbers.share(vec![number]);
+    }
+
     /// Sends a command as a task of this node would: to the node that has the session.
     pub(super) fn tell(&mut self, at: usize, sid: &Sid, command: Command) {
         let node = &mut self.all[at];
-        if node.world.env.numbers.owns(sid.node) {
+        let numbers = &node.world.env.numbers;
+        if numbers.owns(sid.node) && !numbers.is_shared(sid.node) {
             node.world.now = self.now;
             node.world.tell(command);
         } else {

@@ -339,3 +339,67 @@ fn a_node_takes_no_session_before_it_has_joined() {
     let mut handshake = world.handshake(trunkline_engineio::TransportKind::Polling);
     assert_eq!(handshake.said(), "joining");
 }
+
+/// The second node has the number of the first, too, as after both had taken it unheard: the third
+/// node asks the wrong one first, or the second looks at its own sessions in vain.
+#[test]
+fn a_session_is_found_although_two_nodes_have_its_number() {
+    let (mut nodes, app, client) = nodes(3);
+    let number = client.sid.node;
+    nodes.sends(&app, &client, "one");
+    nodes.claim(1, number);
+    for at in [1, 2] {
+        assert_eq!(nodes.post(at, &client, b"4x"), "ok", "at {at}");
+    }
+    let mut poll = nodes.poll(2, &client);
+    assert_eq!(poll.said(), "4one");
+    let mut held = nodes.poll(2, &client);
+    nodes.sends(&app, &client, "two");
+    assert_eq!(held.said(), "4two");
+    assert!(nodes.inspect(2, &client).is_some_and(|found| found.is_ok()));
+    let mut nobodys = client.sid;
+    nobodys.secret.0[3] ^= 1;
+    for at in [1, 2] {
+        assert_eq!(nodes.poll_of(at, nobodys).said(), "refused UnknownSid", "at {at}");
+    }
+    assert_eq!((nodes.relayed(2).asking, nodes.relayed(0).serving), (0, 0));
+}
+
+#[test]
+fn what_was_asked_before_the_bus_went_ends_three_seconds_later() {
+    let (mut nodes, _app, client) = two();
+    let mut held = nodes.poll(1, &client);
+    nodes.set_bus(false);
+    nodes.pass(Duration::from_millis(2900));
+    assert_eq!(held.said(), "waits");
+    nodes.pass(Duration::from_millis(200));
+    assert_eq!(held.said(), "mesh_down");
+    assert_eq!(nodes.relayed(1).asking, 0);
+    nodes.set_bus(true);
+    nodes.pass(Duration::from_secs(2));
+    assert_eq!(nodes.all[0].world.closed(CloseReason::TransportError), 1, "its owner hears of it");
+}
+
+#[test]
+fn a_short_absence_of_the_bus_ends_no_held_poll() {
+    let (mut nodes, app, client) = two();
+    let mut held = nodes.poll(1, &client);
+    nodes.set_bus(false);
+    nodes.pass(Duration::from_secs(2));
+    nodes.set_bus(true);
+    nodes.pass(Duration::from_secs(4));
+    assert_eq!(held.said(), "waits");
+    nodes.sends(&app, &client, "one");
+    nodes.pass(Duration::from_secs(1));
+    assert_eq!(held.said(), "4one");
+}
+
+#[test]
+fn a_client_that_goes_while_it_is_given_its_answer_ends_its_session() {
+    let (mut nodes, app, client) = two();
+    let mut poll = nodes.poll(1, &client);
+    nodes.sends(&app, &client, "lost");
+    assert_eq!(poll.said(), "4lost");
+    nodes.poll_gone(1, &client, poll);
+    assert_eq!(nodes.all[0].world.closed(CloseReason::TransportError), 1);
+}

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use tokio::sync::mpsc::Receiver;
 use trunkline_clock::Timestamp;
 use trunkline_engineio::CloseReason;
 use trunkline_token::{Names, Secret};
@@ -17,7 +16,7 @@ use super::app::App;
 use super::client::{Client, ClientKind};
 use super::wire::Wire;
 use crate::HubConfig;
-use crate::cluster::{Cluster, Input};
+use crate::cluster::{Cluster, Inputs};
 use crate::compressor::Compressor;
 use crate::environment::Environment;
 use crate::hub::{Directory, Hub, Trunk};
@@ -86,7 +85,7 @@ impl World {
     pub(super) fn of_node(
         number: u16,
         change: impl FnOnce(&mut Limits, &mut EngineSettings),
-    ) -> (Self, Receiver<Input>) {
+    ) -> (Self, Inputs) {
         let (cluster, inputs) = Cluster::new();
         let numbers = Numbers::new(Some(number));
         (Self::build((0, 1), numbers, Some(cluster), change), inputs)

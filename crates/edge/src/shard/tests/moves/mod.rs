@@ -14,7 +14,6 @@ use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use tokio::sync::mpsc::Receiver;
 use trunkline_clock::Timestamp;
 use trunkline_mesh::PeerKey;
 use trunkline_trunk::Frame;
@@ -24,7 +23,7 @@ use self::clients::Player;
 use self::servers::Server;
 use super::app::App;
 use super::world::World;
-use crate::cluster::{Input, MoveKey, MoveStep};
+use crate::cluster::{Input, Inputs, MoveKey, MoveStep};
 use crate::hub::Remains;
 use crate::shard::Asked;
 use crate::shard::command::Command;
@@ -35,7 +34,7 @@ const FIRST: u16 = 100;
 /// One node: one shard, and its trunks by the place of their app servers.
 struct Node {
     world: World,
-    inputs: Receiver<Input>,
+    inputs: Inputs,
     is_alive: bool,
     trunks: Vec<Option<App>>,
     /// Moves that it began: the owner.

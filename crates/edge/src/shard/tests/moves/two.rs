@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use tokio::sync::mpsc::Receiver;
 use trunkline_mesh::{PeerKey, Str};
 use trunkline_trunk::settings::{ConnectionStateRecovery, EngineSettings};
 use trunkline_trunk::{CloseReason as WireReason, Frame, Origin, SessionNumber, State};
 
-use crate::cluster::{Input, MoveKey, MoveStep};
+use crate::cluster::{Input, Inputs, MoveKey, MoveStep};
 use crate::limits::Limits;
 use crate::shard::ForeignStream;
 use crate::shard::command::Command;
@@ -22,9 +21,9 @@ pub(super) const TAKER: u16 = 101;
 /// a trunk to both.
 pub(super) struct Two {
     pub(super) owner: World,
-    pub(super) from_owner: Receiver<Input>,
+    pub(super) from_owner: Inputs,
     pub(super) taker: World,
-    pub(super) from_taker: Receiver<Input>,
+    pub(super) from_taker: Inputs,
     pub(super) at_owner: App,
     pub(super) at_taker: App,
 }
