@@ -3,10 +3,11 @@
 //!
 //! After each input, [`Core::settle`] must be called until nothing is left.
 
+mod backlog;
 mod landing;
 mod owner;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -16,6 +17,7 @@ use trunkline_mesh::{
     self as mesh, BusEvent, Event, Frame, Load, Mesh, NotNow, PeerKey, RequestId, Str, Transmit,
 };
 
+use self::backlog::Backlog;
 use super::asking::{Asking, Leaves, PATIENCE};
 use super::finding::Finding;
 use super::moving::{MoveKey, MoveStep, Moving};
@@ -23,7 +25,7 @@ use super::serving::{Serving, ToShard};
 use super::{Input, Relayed, Witness, wire};
 use crate::environment::Environment;
 use crate::hub::Hub;
-use crate::shard::POST_TOO_LARGE;
+use crate::shard::{POST_BROKEN, POST_TOO_LARGE};
 use crate::sid::Sid;
 use crate::unavailable::Unavailable;
 
@@ -43,8 +45,7 @@ pub(crate) struct Core {
     serving: Serving,
     finding: Finding,
     moving: Moving,
-    /// Frames of requests under way that a link does not take now, in their order.
-    backlog: HashMap<PeerKey, VecDeque<Frame>>,
+    backlog: Backlog,
     to_shards: VecDeque<ToShard>,
     again_at: Option<Timestamp>,
     /// While the bus is away: when the requests that were sent are given up.
@@ -70,7 +71,7 @@ impl Core {
             serving: Serving::default(),
             finding: Finding::default(),
             moving: Moving::default(),
-            backlog: HashMap::new(),
+            backlog: Backlog::default(),
             to_shards: VecDeque::new(),
             again_at: None,
             cut_off_at: None,
@@ -185,32 +186,41 @@ impl Core {
 
     // Both parts.
 
-    /// Sends a frame of a request that is under way. Nothing of it is lost while the link lasts.
+    /// Sends a frame of a request that is under way. Nothing of it is lost while the link lasts, unless
+    /// too much waits for the peer: then what the frame belongs to ends.
     fn send(&mut self, now: Timestamp, peer: PeerKey, frame: Frame) {
-        if let Some(waiting) = self.backlog.get_mut(&peer) {
-            waiting.push_back(frame);
-            return;
+        let lane = frame.fitting_lane();
+        if self.backlog.is_behind(peer, lane) {
+            return self.keep(now, peer, frame);
         }
-        match self.mesh.send(now, peer, frame.fitting_lane(), &frame) {
+        match self.mesh.send(now, peer, lane, &frame) {
             Ok(()) | Err(NotNow::Gone) => (),
-            Err(NotNow::TooLong) => self.drop_frame(now, peer, &frame),
-            Err(NotNow::Full) => {
-                self.backlog.entry(peer).or_default().push_back(frame);
-                self.again_at.get_or_insert(now + AGAIN);
-            }
+            Err(NotNow::TooLong) => self.drop_frame(now, peer, &frame, POST_TOO_LARGE),
+            Err(NotNow::Full) => self.keep(now, peer, frame),
         }
     }
 
-    /// Ends what a frame belongs to that is too long for any link.
+    fn keep(&mut self, now: Timestamp, peer: PeerKey, frame: Frame) {
+        self.again_at.get_or_insert(now + AGAIN);
+        if let Some(frame) = self.backlog.push(peer, frame) {
+            self.drop_frame(now, peer, &frame, POST_BROKEN);
+        }
+    }
+
+    /// Ends what a frame belongs to that cannot be sent. `fault`: what the owner of a post is told.
     #[expect(clippy::wildcard_enum_match_arm, reason = "no other frame can be so long")]
-    fn drop_frame(&mut self, now: Timestamp, peer: PeerKey, frame: &Frame) {
+    fn drop_frame(&mut self, now: Timestamp, peer: PeerKey, frame: &Frame, fault: &'static str) {
         let id = frame.id();
         let instead = match frame {
             Frame::PostBody { .. } => {
                 self.asking.fail(id.0, Unavailable::MeshDown);
-                Frame::PostGone { id, fault: Some(Str::from_static(POST_TOO_LARGE)) }
+                Frame::PostGone { id, fault: Some(Str::from_static(fault)) }
             }
-            Frame::Answered { .. } => Frame::Answered { id, answer: mesh::Answer::Abort },
+            Frame::Answered { .. } => {
+                // The session must not take the packets for delivered.
+                self.to_shards.extend(self.serving.poll_gone((peer, id.0)));
+                Frame::Answered { id, answer: mesh::Answer::Abort }
+            }
             _ => {
                 let cause = Str::from_static("it is too large");
                 let key = MoveKey { from: Some(peer), id: id.0 };
@@ -269,7 +279,7 @@ impl Core {
     }
 
     fn peer_gone(&mut self, now: Timestamp, peer: PeerKey) {
-        self.backlog.remove(&peer);
+        self.backlog.peer_gone(peer);
         self.asking.peer_gone(peer);
         self.finding.peer_gone(now, peer);
         let ends = self.serving.peer_gone(peer);

@@ -318,3 +318,38 @@ impl Future for Waiting {
         Poll::Ready((self.peer, self.id, replied))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use trunkline_engineio::Protocol;
+
+    use super::*;
+    use crate::shard::PostBounds;
+    use crate::sid::SidSecret;
+
+    #[test]
+    fn a_post_that_is_granted_after_its_link_has_ended_is_given_back() {
+        let mut serving = Serving::default();
+        let peer = PeerKey { number: 1, incarnation: 1 };
+        let sid = Sid { node: 1, shard: 0, slot: 3, secret: SidSecret([1; 15]) };
+        let asked = Asked { sid, protocol: Protocol::V4, hub: 0 };
+        let Some((_, Command::PostBegin { reply, .. })) = serving.post_begin((peer, 9), asked)
+        else {
+            panic!("the shard is asked");
+        };
+        assert!(serving.peer_gone(peer).is_empty());
+        let (_cutter, cut) = reply::pair();
+        let bounds = PostBounds { bytes_max: 1, chunks_max: 1, timeout: Duration::from_secs(1) };
+        let key = SlotKey::here(0, 3, 0);
+        let wanted = PostBegun::Wanted { key, bounds, jsonp: false, cut };
+        assert!(reply.send(wanted).is_ok(), "it is too early for the shard to know");
+        let mut cx = Context::from_waker(Waker::noop());
+        let replied = serving.poll_reply(Timestamp::ORIGIN, &mut cx);
+        let Poll::Ready(Some((_, 9, Replied::Useless(useless)))) = replied else {
+            panic!("nobody tells the shard");
+        };
+        assert_eq!(useless, key);
+    }
+}

@@ -5,7 +5,7 @@ use trunkline_mesh::{Frame, Lane, NotNow, Owner, PeerKey, Reach, RequestId, Str}
 
 use super::{AGAIN, Core};
 use crate::cluster::{moving, wire};
-use crate::shard::{Asked, Command};
+use crate::shard::{Asked, Command, POST_TOO_LARGE};
 use crate::unavailable::Unavailable;
 
 impl Core {
@@ -92,7 +92,7 @@ impl Core {
             }
             return self.knows_all();
         };
-        if self.mesh.reach(peer) != Reach::Open || self.backlog.contains_key(&peer) {
+        if self.mesh.reach(peer) != Reach::Open || self.backlog.is_behind(peer, Lane::Control) {
             return false;
         }
         if self.mesh.send(now, peer, Lane::Control, frame).is_err() {
@@ -125,23 +125,19 @@ impl Core {
 
     /// Tries again what could not be sent.
     pub(super) fn try_again(&mut self, now: Timestamp) {
-        let peers: Vec<PeerKey> = self.backlog.keys().copied().collect();
-        for peer in peers {
-            let Some(mut frames) = self.backlog.remove(&peer) else { continue };
-            while let Some(frame) = frames.pop_front() {
-                match self.mesh.send(now, peer, frame.fitting_lane(), &frame) {
+        for (peer, lane, mut waiting) in self.backlog.take() {
+            while let Some(frame) = waiting.pop() {
+                match self.mesh.send(now, peer, lane, &frame) {
                     Ok(()) => (),
-                    Err(NotNow::Gone) => frames.clear(), // What they belong to has ended.
-                    Err(NotNow::TooLong) => self.drop_frame(now, peer, &frame),
+                    Err(NotNow::Gone) => waiting.clear(), // What they belong to has ended.
+                    Err(NotNow::TooLong) => self.drop_frame(now, peer, &frame, POST_TOO_LARGE),
                     Err(NotNow::Full) => {
-                        frames.push_front(frame);
+                        waiting.unpop(frame);
                         break;
                     }
                 }
             }
-            if !frames.is_empty() {
-                self.backlog.insert(peer, frames);
-            }
+            self.backlog.put_back(peer, lane, waiting);
         }
         for (until, id) in self.asking.take_waiting() {
             if self.try_to_send(now, id) {
@@ -165,7 +161,7 @@ impl Core {
         let with_own = self.mesh.members().filter(|member| member.load.own_sids);
         let peers: Vec<PeerKey> = with_own.map(|member| member.key).collect();
         let asked = peers.into_iter().filter(|peer| {
-            !self.backlog.contains_key(peer)
+            !self.backlog.is_behind(*peer, Lane::Control)
                 && self.mesh.send(now, *peer, Lane::Control, &frame).is_ok()
         });
         let asked = asked.collect();
@@ -181,7 +177,7 @@ impl Core {
         match owner {
             Some(peer)
                 if self.mesh.reach(peer) == Reach::Open
-                    && !self.backlog.contains_key(&peer)
+                    && !self.backlog.is_behind(peer, Lane::Control)
                     && self.mesh.send(now, peer, Lane::Control, &frame).is_ok() =>
             {
                 self.moving.begin(id, peer, shard);
