@@ -7,20 +7,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rand::Rng;
-use trunkline_engineio::{Body, ForeignProbe, Probed, TransportKind};
-use trunkline_trunk::NumberState;
+use trunkline_engineio::{Body, ForeignProbe, Probed};
 use trunkline_websocket::{Incoming, Opcode, Role, Rules, encode, encode_close};
 
 use super::Shard;
 use super::arriving::{Arriving, Stage};
 use super::capture::Queue;
 use super::command::{AdoptedStream, Asked};
-use super::homes::NOWHERE;
 use super::poller::{Kind, Token};
 use super::reading::{PROBE_BYTES_MAX, READS_PER_TURN, echo};
 use super::slot::{Slot, State};
 use super::streams::Stream;
-use super::timers::Tick;
 use crate::hub::TrunkNumber;
 use crate::sid::{SLOTS_MAX, SidSecret};
 
@@ -83,26 +80,8 @@ impl Shard {
             queue: Queue::default(),
             export: None,
         };
-        vacant.insert(Slot {
-            generation,
-            secret,
-            trunk: NOWHERE,
-            hub,
-            number: NumberState::Free,
-            dirty: false,
-            backlogged: false,
-            watched: false,
-            unread: false,
-            heavy: false,
-            spoke: false,
-            ended: false,
-            paused: false,
-            parked: false,
-            pending: false,
-            counted: TransportKind::WebSocket,
-            armed: Tick::NONE,
-            state: State::Arriving(Box::new(arriving)),
-        });
+        let state = State::Arriving(Box::new(arriving));
+        vacant.insert(Slot::new(generation, secret, hub, state));
         self.env.sessions[usize::from(self.index)].fetch_add(1, Ordering::Relaxed);
         self.arrivals.count += 1;
         self.arm(index, Some(probe.deadline()));

@@ -50,24 +50,12 @@ impl Shard {
         let look_at = Promptness::first_look(self.now, self.env.limits.patience());
         let look_at = Timers::tick_of(self.now, look_at.min(opening.until));
         place.insert(Slot {
-            generation,
-            secret,
             trunk: trunk.number,
-            hub: trunk.hub.number,
             number: NumberState::Opening,
-            dirty: false,
-            backlogged: false,
-            watched: false,
-            unread: false,
-            heavy: false,
-            spoke: false,
-            ended: false,
-            paused: false,
-            parked: false,
             pending: true,
             counted: opening.transport,
             armed: look_at,
-            state: State::Opening(opening),
+            ..Slot::new(generation, secret, trunk.hub.number, State::Opening(opening))
         });
         self.timers.arm(slot, look_at);
         Ok(())

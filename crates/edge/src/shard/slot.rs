@@ -13,6 +13,7 @@ use trunkline_trunk::{Header, Open, SessionNumber};
 use super::arriving::Arriving;
 use super::command::{Answer, SlotKey};
 use super::flight::Flights;
+use super::homes::NOWHERE;
 use super::keepsake::Keepsake;
 use super::streams::Stream;
 use super::timers::Tick;
@@ -173,6 +174,30 @@ impl Polling {
 }
 
 impl Slot {
+    /// A slot that nothing is noted of yet, whose session has no app server.
+    pub(crate) fn new(generation: u32, secret: SidSecret, hub: u16, state: State) -> Self {
+        Self {
+            generation,
+            secret,
+            trunk: NOWHERE,
+            hub,
+            number: NumberState::Free,
+            dirty: false,
+            backlogged: false,
+            watched: false,
+            unread: false,
+            heavy: false,
+            spoke: false,
+            ended: false,
+            paused: false,
+            parked: false,
+            pending: false,
+            counted: TransportKind::WebSocket,
+            armed: Tick::NONE,
+            state,
+        }
+    }
+
     /// The part of the slot that an uplink needs.
     pub(crate) fn uplink(&self) -> (TrunkNumber, NumberState) {
         (self.trunk, self.number)
