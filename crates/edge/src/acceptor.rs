@@ -14,6 +14,7 @@ use tokio::sync::mpsc::Sender;
 use tokio::sync::mpsc::error::TrySendError;
 
 use crate::metrics::{Cause, Metrics};
+use crate::peer::{Peer, PortKind};
 use crate::permits::{StreamPermit, Streams};
 use crate::shard::{Arrival, Command};
 use crate::socket::Socket;
@@ -89,7 +90,8 @@ impl Acceptor<'_> {
             refuse(&stream, "streams_full", self.streams);
             return;
         };
-        deal(&self.shards[self.turn], stream.into(), address, permit, metrics);
+        let from = Peer::new(address, PortKind::Public);
+        deal(&self.shards[self.turn], stream.into(), from, permit, metrics);
         self.turn = (self.turn + 1) % self.shards.len();
     }
 
@@ -140,11 +142,11 @@ impl Spare {
 fn deal(
     shard: &Sender<Command>,
     socket: Socket,
-    address: SocketAddr,
+    from: Peer,
     permit: StreamPermit,
     metrics: &Metrics,
 ) {
-    match shard.try_send(Command::Arrived(Arrival::Client { socket, address, permit })) {
+    match shard.try_send(Command::Arrived(Arrival::Client { socket, from, permit })) {
         Ok(()) | Err(TrySendError::Closed(_)) => (),
         // The shard is behind: wait here, so that the kernel's backlog holds the other streams.
         Err(TrySendError::Full(command)) => {

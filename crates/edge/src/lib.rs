@@ -12,6 +12,7 @@ mod limits;
 mod memory;
 mod metrics;
 mod numbers;
+mod peer;
 mod permits;
 mod pulse;
 mod reply;

@@ -218,11 +218,11 @@ fn spawn_shard(
 /// Serves a new stream in a task of this thread.
 fn serve(door: &Door, arrival: Arrival) {
     match arrival {
-        Arrival::Again { socket, address, permit } => {
-            http::serve_again(door.clone(), socket, address, permit);
+        Arrival::Again { socket, from, permit } => {
+            http::serve_again(door.clone(), socket, from, permit);
         }
-        Arrival::Client { socket, address, permit } => {
-            http::serve(door.clone(), socket, address, permit);
+        Arrival::Client { socket, from, permit } => {
+            http::serve(door.clone(), socket, from, permit);
         }
         Arrival::Trunk { hub, socket } => {
             spawn_local(trunks::run_inside(door.clone(), hub, socket));

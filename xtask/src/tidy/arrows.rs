@@ -5,8 +5,17 @@
 
 use super::Finding;
 
-const PURE: &[&str] =
-    &["clock", "websocket", "engineio", "socketio", "token", "trunk", "switchboard", "mesh"];
+const PURE: &[&str] = &[
+    "clock",
+    "websocket",
+    "engineio",
+    "socketio",
+    "token",
+    "trunk",
+    "switchboard",
+    "mesh",
+    "admission",
+];
 /// The peers that the ledger compares us with: they import nothing of ours.
 const PEERS: &[&str] = &["bare", "socketioxide"];
 const INPUT_OUTPUT: &[&str] = &["edge", "azure", "api", "bench", "backplane"];

@@ -1,7 +1,6 @@
 //! The state of one client's connection, and the counts that concern it.
 
 use std::cell::Cell;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -10,6 +9,7 @@ use super::held::HeldPoll;
 use super::io::ClientIo;
 use crate::door::Door;
 use crate::metrics::{Cause, Outcome};
+use crate::peer::Peer;
 use crate::permits::StreamPermit;
 use crate::reserve::Claim;
 use crate::shard::Flight;
@@ -18,7 +18,8 @@ use crate::unavailable::Unavailable;
 /// One connection, shared by its requests.
 pub(super) struct Connection {
     pub(super) door: Door,
-    pub(super) address: SocketAddr,
+    /// Who is at the other end of the stream.
+    pub(super) from: Peer,
     /// Set after the first request: the wait for another may end without an answer.
     pub(super) used: Cell<bool>,
     /// Set while a request has arrived and its answer is not completely written.
@@ -48,10 +49,10 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(door: Door, address: SocketAddr, permit: StreamPermit) -> Self {
+    pub(super) fn new(door: Door, from: Peer, permit: StreamPermit) -> Self {
         Self {
             door,
-            address,
+            from,
             used: Cell::new(false),
             under_way: Cell::new(false),
             idle_since: Cell::new(Instant::now()),

@@ -57,14 +57,15 @@ pub(super) fn client_request<B>(
         start = end;
         header
     });
+    let from = connection.from.client();
     ClientRequest {
         transport: match transport {
             TransportKind::Polling => Transport::Polling,
             TransportKind::WebSocket => Transport::WebSocket,
         },
-        secure: false,
-        address: Str::from(connection.address.ip().to_string()),
-        port: connection.address.port(),
+        secure: connection.from.secure,
+        address: Str::from(from.ip.to_string()),
+        port: from.port,
         method: match *request.method() {
             Method::GET => Str::from_static("GET"),
             ref other => Str::from(other.as_str()),

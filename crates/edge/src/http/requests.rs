@@ -90,7 +90,7 @@ fn visit(connection: &Connection, request: Request<Incoming>) -> Visit {
     let upgrading = upgrade::is_asked(&request);
     let permit = if upgrading { connection.permit.take() } else { None };
     let lease = permit.map(|permit| Box::new(permit) as Lease);
-    Visit { request, from: connection.address, lease }
+    Visit { request, from: connection.from.client().into(), lease }
 }
 
 /// Whether the request has exactly one `Host`, as RFC 9112, section 3.2, demands. Otherwise a proxy
@@ -152,7 +152,7 @@ fn trunk(connection: &Rc<Connection>, mut request: Request<Incoming>) -> Respons
             env.metrics.trunks_refused.get_or_create(&cause).inc();
             let pace = &env.directory.pace;
             if let Some(times) = pace.note(refused.slug(), Instant::now()) {
-                tracing::warn!(address = %connection.address, times, "trunk refused: {refused}");
+                tracing::warn!(address = %connection.from.client(), times, "trunk refused: {refused}");
             }
             return answer::error(refused.status(), refused.slug(), &refused.to_string());
         }
@@ -161,7 +161,8 @@ fn trunk(connection: &Rc<Connection>, mut request: Request<Incoming>) -> Respons
     let connection = Rc::clone(connection);
     spawn_local(async move {
         if let Some(stream) = upgrade::take_stream(upgraded, &connection, None).await {
-            trunks::run(connection.door.clone(), hub, connection.address, stream).await;
+            trunks::run(connection.door.clone(), hub, connection.from.client().into(), stream)
+                .await;
         }
         drop(permit);
     });

@@ -1,7 +1,6 @@
 //! Serving one client's stream: HTTP until it becomes a WebSocket or ends.
 
 use std::future::poll_fn;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -21,6 +20,7 @@ use super::io::ClientIo;
 use super::opening::Opened;
 use super::{Reply, poll, requests, rest};
 use crate::door::Door;
+use crate::peer::Peer;
 use crate::permits::StreamPermit;
 use crate::reserve::Claim;
 use crate::shard::{AdoptedStream, Command, SlotKey};
@@ -35,14 +35,14 @@ const HEADERS_MAX: usize = 4096;
 const REST_AFTER: Duration = Duration::from_secs(1);
 
 /// Serves a new stream in a task of this thread.
-pub(crate) fn serve(door: Door, socket: Socket, address: SocketAddr, permit: StreamPermit) {
-    let connection = Connection::new(door, address, permit);
+pub(crate) fn serve(door: Door, socket: Socket, from: Peer, permit: StreamPermit) {
+    let connection = Connection::new(door, from, permit);
     serve_connection(connection, socket);
 }
 
 /// Serves a stream that rested, see [`Command::Rest`].
-pub(crate) fn serve_again(door: Door, socket: Socket, address: SocketAddr, permit: StreamPermit) {
-    let connection = Connection::new(door, address, permit);
+pub(crate) fn serve_again(door: Door, socket: Socket, from: Peer, permit: StreamPermit) {
+    let connection = Connection::new(door, from, permit);
     connection.used.set(true);
     serve_connection(connection, socket);
 }
@@ -219,9 +219,9 @@ impl Serving {
         let (Some((socket, _)), Some(permit)) = (parts, self.connection.permit.take()) else {
             return;
         };
-        let Connection { door, address, .. } = &*self.connection;
+        let Connection { door, from, .. } = &*self.connection;
         let span = door.env().limits.keep_alive_timeout.saturating_sub(REST_AFTER);
-        door.tell_later(door.own(), Command::Rest { socket, address: *address, permit, span });
+        door.tell_later(door.own(), Command::Rest { socket, from: from.clone(), permit, span });
     }
 }
 

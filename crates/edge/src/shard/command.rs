@@ -1,6 +1,5 @@
 //! The commands that other threads, and the HTTP tasks of any thread, send to a shard.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +14,7 @@ use super::foreign::ForeignStream;
 use super::recovery::{GiveBack, RestoreRequest};
 use crate::cluster::{MoveKey, MoveStep};
 use crate::hub::{BatchCredit, Hub, Remains, Trunk, TrunkNumber};
+use crate::peer::Peer;
 use crate::permits::StreamPermit;
 use crate::pulse::Pulse;
 use crate::reply::{Awaited, Reply};
@@ -50,9 +50,9 @@ pub(crate) struct AdoptedStream {
 #[derive(Debug)]
 pub(crate) enum Arrival {
     /// A client connected and speaks HTTP.
-    Client { socket: Socket, address: SocketAddr, permit: StreamPermit },
+    Client { socket: Socket, from: Peer, permit: StreamPermit },
     /// A client whose connection rested sends again or has gone: its connection continues.
-    Again { socket: Socket, address: SocketAddr, permit: StreamPermit },
+    Again { socket: Socket, from: Peer, permit: StreamPermit },
     /// A trunk inside of this process.
     Trunk { hub: Arc<Hub>, socket: Socket },
 }
@@ -65,7 +65,7 @@ pub(crate) enum Command {
     /// A connection is to rest for this time, until it gets another request.
     Rest {
         socket: Socket,
-        address: SocketAddr,
+        from: Peer,
         permit: StreamPermit,
         span: Duration,
     },

@@ -328,8 +328,8 @@ impl Shard {
                 self.recoveries[usize::from(back.hub)].release(&back.nsp, &back.pid);
             }
             Command::Settings(trunk, settings) => self.settings_changed(trunk, &settings),
-            Command::Rest { socket, address, permit, span } => {
-                self.rest((socket, address, permit), span);
+            Command::Rest { socket, from, permit, span } => {
+                self.rest((socket, from, permit), span);
             }
             Command::Drain(deadline) => self.begin_drain(deadline),
         }

@@ -4,7 +4,6 @@
 //! heartbeats, and rests for the other twenty-five seconds.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use slab::Slab;
@@ -13,6 +12,7 @@ use trunkline_clock::Timestamp;
 use super::Shard;
 use super::command::Arrival;
 use super::poller::{Kind, Readiness, Token};
+use crate::peer::Peer;
 use crate::permits::StreamPermit;
 use crate::socket::Socket;
 
@@ -37,7 +37,7 @@ pub(super) struct Resting {
 struct Rest {
     generation: u32,
     socket: Socket,
-    address: SocketAddr,
+    from: Peer,
     permit: StreamPermit,
 }
 
@@ -47,8 +47,8 @@ const _: () = assert!(size_of::<Rest>() <= 64);
 
 impl Rest {
     fn wake(self) -> Arrival {
-        let Self { socket, address, permit, .. } = self;
-        Arrival::Again { socket, address, permit }
+        let Self { socket, from, permit, .. } = self;
+        Arrival::Again { socket, from, permit }
     }
 }
 
@@ -86,7 +86,7 @@ impl Shard {
     /// Keeps a connection until its client sends bytes, or for this time.
     pub(super) fn rest(
         &mut self,
-        (socket, address, permit): (Socket, SocketAddr, StreamPermit),
+        (socket, from, permit): (Socket, Peer, StreamPermit),
         span: Duration,
     ) {
         let until = self.now + span;
@@ -95,7 +95,7 @@ impl Shard {
         let generation = resting.next_generation;
         let entry = resting.streams.vacant_entry();
         let Ok(index) = u32::try_from(entry.key()) else { return };
-        let rest = Rest { generation, socket, address, permit };
+        let rest = Rest { generation, socket, from, permit };
         if self.poller.add(&rest.socket, Token::new(Kind::Rest, index, generation)).is_err() {
             // The system cannot watch it here: the connection is served as before.
             resting.awake.push(rest.wake());

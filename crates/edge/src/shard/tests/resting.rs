@@ -4,10 +4,15 @@ use std::time::Duration;
 
 use super::wire::Wire;
 use super::world::World;
+use crate::peer::{Peer, PortKind};
 use crate::shard::command::{Arrival, Command};
 use crate::socket::Socket;
 
 const SPAN: Duration = Duration::from_secs(130);
+
+fn peer() -> Peer {
+    Peer::new(([127, 0, 0, 1], 4000).into(), PortKind::Public)
+}
 
 impl World {
     fn rests(&mut self) -> Wire {
@@ -15,7 +20,7 @@ impl World {
         self.wires.push(wire.clone());
         self.tell(Command::Rest {
             socket: Socket::Wire(wire.clone()),
-            address: ([127, 0, 0, 1], 4000).into(),
+            from: peer(),
             permit: self.streams.permit().expect("there are enough"),
             span: SPAN,
         });
@@ -52,9 +57,8 @@ fn what_came_before_the_rest_wakes_at_once() {
     wire.client_writes(b"GET");
     world.wires.push(wire.clone());
     let permit = world.streams.permit().expect("there are enough");
-    let address = ([127, 0, 0, 1], 4000).into();
     let socket = Socket::Wire(wire);
-    world.tell(Command::Rest { socket, address, permit, span: SPAN });
+    world.tell(Command::Rest { socket, from: peer(), permit, span: SPAN });
     assert_eq!(world.awake(), 1);
 }
 

@@ -1,0 +1,24 @@
+//! What a node counts per stranger, pure: who may come in, how many of them, and how fast.
+//!
+//! * [`Rate`] and [`Bucket`]: a rate that may be exceeded for a moment.
+//! * [`Address`]: an IP address as limits see it. [`Prefixes`]: a set of addresses, from a line of
+//!   the configuration or from a file with a million of them.
+//! * [`Guests`]: a bounded table of addresses with their streams, sessions, handshakes and failed
+//!   requests.
+//!
+//! Nothing here knows a protocol. No clock, socket, thread or random source is reachable from this
+//! crate: each call gets the time from its caller.
+#![no_std]
+extern crate alloc;
+
+mod address;
+mod guests;
+mod lists;
+mod rate;
+
+pub use trunkline_clock::Timestamp;
+
+pub use address::Address;
+pub use guests::{Banned, Counts, Failed, Guests, Limits, StreamRefused};
+pub use lists::{LINE_MISTAKES_MAX, LineMistake, Prefix, PrefixError, Prefixes};
+pub use rate::{Bucket, Rate};
