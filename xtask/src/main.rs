@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask demo`, `cluster`, `test` and `tidy`.
+//! The project's own commands: `cargo xtask demo`, `cluster`, `test`, `tidy`, `supply` and `sbom`.
 #![expect(clippy::print_stdout, reason = "talking to the terminal is what these commands do")]
 
 mod demo;
@@ -6,6 +6,7 @@ mod interrupt;
 mod npm;
 mod process;
 mod repo;
+mod supply;
 mod test;
 mod tidy;
 
@@ -22,6 +23,8 @@ Commands:
   cluster  The same with three nodes behind a balancer, and NATS
   test     Installs what is missing, then runs every check and test
   tidy     Checks the rules that no compiler checks
+  supply   Checks the code of others: licences, sources, advisories
+  sbom     Writes what the binary and the npm package are made of
 
 `cargo xtask <COMMAND> --help` says more.";
 
@@ -43,10 +46,14 @@ fn main() -> ExitCode {
         ["cluster", rest @ ..] if asks_help(rest) => help(demo::cluster::USAGE),
         ["test", rest @ ..] if asks_help(rest) => help(&test::usage()),
         ["tidy", rest @ ..] if asks_help(rest) => help(TIDY_USAGE),
+        ["supply", rest @ ..] if asks_help(rest) => help(supply::USAGE),
+        ["sbom", rest @ ..] if asks_help(rest) => help(supply::BOM_USAGE),
         ["demo", rest @ ..] => demo::command(rest),
         ["cluster", rest @ ..] => demo::cluster::command(rest),
         ["test", rest @ ..] => test::command(rest),
         ["tidy"] => tidy::command(),
+        ["supply"] => supply::command(),
+        ["sbom", rest @ ..] => supply::bom_command(rest),
         rest if asks_help(rest) => help(USAGE),
         _ => {
             println!("{USAGE}");

@@ -57,6 +57,14 @@ fn has_all(wanted: &serde_json::Value, there: &serde_json::Value) -> bool {
     })
 }
 
+/// The folders with a lock file, relative to the root.
+pub(crate) fn locks() -> Result<Vec<PathBuf>, crate::Failure> {
+    let files = crate::tidy::files(repo::root())?;
+    let locks = files.iter().filter(|file| file.ends_with("package-lock.json"));
+    let folders = locks.filter_map(|lock| lock.parent()?.strip_prefix(repo::root()).ok());
+    Ok(folders.map(Path::to_path_buf).collect())
+}
+
 /// Whether the package in `folder` has that script.
 pub(crate) fn has_script(folder: &Path, script: &str) -> bool {
     let manifest = std::fs::read_to_string(folder.join("package.json")).unwrap_or_default();

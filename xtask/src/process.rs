@@ -147,7 +147,7 @@ pub(crate) fn run(
     log: &Path,
     mut progress: impl FnMut(Duration, &[String]),
 ) -> Result<Finished, crate::Failure> {
-    const PROGRESS_EVERY: Duration = Duration::from_secs(5);
+    const PROGRESS_EVERY: Duration = Duration::from_secs(10);
     const PROGRESS_FIRST: Duration = Duration::from_secs(2);
     let started = Instant::now();
     let mut file = std::fs::OpenOptions::new().create(true).append(true).open(log)?;

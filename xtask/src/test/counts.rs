@@ -21,7 +21,8 @@ impl Counts {
 }
 
 /// Adds up every summary line that a runner prints: cargo's (one per test binary), `node:test`'s in
-/// both of its styles, `ok <target> (N inputs)` per fuzz target, or a plain `N passed, N failed`.
+/// both of its styles, `ok <target> (N inputs)` per fuzz target, or a plain `N passed, N failed`,
+/// which `, N skipped` may follow.
 pub(super) fn parse(lines: &[String]) -> Counts {
     let mut counts = Counts::default();
     for line in lines {
@@ -85,10 +86,16 @@ fn fuzz(line: &str) -> Option<bool> {
 fn is_plain_tally(line: &str) -> bool {
     let words: Vec<&str> = line.split_whitespace().collect();
     let number = |word: &str| word.parse::<u64>().is_ok();
-    matches!(words.as_slice(), [passed, "passed,", failed, "failed"] if number(passed) && number(failed))
+    match words.as_slice() {
+        [passed, "passed,", failed, "failed"] => number(passed) && number(failed),
+        [passed, "passed,", failed, "failed,", skipped, "skipped"] => {
+            number(passed) && number(failed) && number(skipped)
+        }
+        _ => false,
+    }
 }
 
-/// The numbers before `passed`, `failed` and `ignored`.
+/// The numbers before `passed`, `failed`, and `ignored` or `skipped`.
 fn tally(text: &str) -> Counts {
     let words: Vec<&str> =
         text.split([' ', ';', ',', '.']).filter(|word| !word.is_empty()).collect();
@@ -97,7 +104,11 @@ fn tally(text: &str) -> Counts {
         let number = at.and_then(|at| words.get(at.checked_sub(1)?));
         number.and_then(|number| number.parse().ok()).unwrap_or(0)
     };
-    Counts { passed: before("passed"), failed: before("failed"), skipped: before("ignored") }
+    Counts {
+        passed: before("passed"),
+        failed: before("failed"),
+        skipped: before("ignored") + before("skipped"),
+    }
 }
 
 #[cfg(test)]
@@ -117,6 +128,7 @@ mod tests {
             ("ℹ tests 4\nℹ pass 4\nℹ fail 0\nℹ duration_ms 12.5", (4, 0, 0)),
             ("ok trunk_decode (20000 inputs)\nFAILED ws seed 1 input 00ff\nok then", (1, 1, 0)),
             ("a b c\n17 passed, 3 failed", (17, 3, 0)),
+            ("4 passed, 1 failed, 2 skipped\n4 passed, 1 failed, 2 of them skipped", (4, 1, 2)),
             (
                 "nothing here\n3 passed, of which 2 failed\npassed, failed\n# pass the salt",
                 (0, 0, 0),

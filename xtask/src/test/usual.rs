@@ -21,6 +21,8 @@ pub(super) struct Usual {
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     steps: Value,
+    /// The place where new records are kept, if anywhere.
+    file: Option<PathBuf>,
 }
 
 fn file() -> PathBuf {
@@ -30,7 +32,7 @@ fn file() -> PathBuf {
 impl Memory {
     pub(super) fn read() -> Self {
         let text = std::fs::read_to_string(file()).unwrap_or_default();
-        Self { steps: serde_json::from_str(&text).unwrap_or_default() }
+        Self { steps: serde_json::from_str(&text).unwrap_or_default(), file: Some(file()) }
     }
 
     pub(super) fn of(&self, step: &Step) -> Usual {
@@ -38,11 +40,6 @@ impl Memory {
         let seconds = known["seconds"].as_u64().unwrap_or(step.usual_s);
         let tests = known["tests"].as_u64().unwrap_or_default();
         Usual { takes: Duration::from_secs(seconds), tests }
-    }
-
-    /// The total for these steps.
-    pub(super) fn all(&self, steps: &[&Step]) -> Duration {
-        steps.iter().map(|step| self.of(step).takes).sum()
     }
 
     /// Records that a step succeeded, and its duration.
@@ -54,7 +51,7 @@ impl Memory {
             serde_json::json!({ "seconds": takes.as_secs().max(1), "tests": tests });
         // The record is only a convenience: a folder that is not writable will cause errors
         // elsewhere.
-        let _ = std::fs::write(file(), self.steps.to_string());
+        let _ = self.file.as_ref().map(|file| std::fs::write(file, self.steps.to_string()));
     }
 }
 
@@ -66,7 +63,8 @@ mod tests {
 
     #[test]
     fn what_is_not_known_is_as_on_a_quiet_machine() {
-        let memory = Memory { steps: serde_json::json!({ "fmt": { "seconds": 7, "tests": 3 } }) };
+        let steps = serde_json::json!({ "fmt": { "seconds": 7, "tests": 3 } });
+        let memory = Memory { steps, file: None };
         assert_eq!(memory.of(&STEPS[0]), Usual { takes: Duration::from_secs(7), tests: 3 });
         let usual = Memory::default().of(&STEPS[1]);
         assert_eq!(usual, Usual { takes: Duration::from_secs(STEPS[1].usual_s), tests: 0 });

@@ -107,7 +107,8 @@ fn test_only(file: &Path) -> bool {
     false
 }
 
-fn files(root: &Path) -> Result<Vec<PathBuf>, Failure> {
+/// Every file below `root` that nobody generates, in order.
+pub(crate) fn files(root: &Path) -> Result<Vec<PathBuf>, Failure> {
     let mut found = Vec::new();
     let mut folders = vec![root.to_path_buf()];
     while let Some(folder) = folders.pop() {
