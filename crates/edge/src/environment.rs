@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use trunkline_clock::Timestamp;
 
+use crate::changing::{Changing, Shared};
 use crate::cluster::Cluster;
 use crate::compressor::Compressor;
 use crate::hub::Directory;
@@ -23,14 +24,15 @@ pub(crate) struct Environment {
     /// The numbers with which sids of this node begin.
     pub(crate) numbers: Numbers,
     pub(crate) version: &'static str,
-    pub(crate) limits: Limits,
+    /// The limits at present.
+    pub(crate) limits: Changing<Limits>,
     pub(crate) directory: Directory,
     pub(crate) io_uring: bool,
     pub(crate) memory: Memory,
     pub(crate) compressor: Compressor,
     pub(crate) metrics: Metrics,
     /// The names by which tokens may address this node.
-    pub(crate) names: trunkline_token::Names,
+    pub(crate) names: Shared<trunkline_token::Names>,
     pub(crate) side_doors: Vec<Arc<dyn SideDoor>>,
     pub(crate) voucher: Option<Arc<dyn Voucher>>,
     /// The way to the other nodes; `None` when this node is alone.

@@ -1,6 +1,7 @@
 //! Listeners, HTTP, long-polling, WebSocket and trunks: the I/O around the pure crates.
 
 mod acceptor;
+mod changing;
 mod cluster;
 mod compressor;
 mod door;
@@ -15,6 +16,7 @@ mod numbers;
 mod peer;
 mod permits;
 mod pulse;
+mod reloading;
 mod reply;
 mod reserve;
 mod running;
@@ -31,10 +33,12 @@ use std::io;
 use std::net::SocketAddr;
 
 pub use cluster::{BusEvents, ClusterConfig, OpenBus, Relayed, Witness};
+pub use hub::TooManyHubs;
 pub use hub::{ClusterNode, NodeListing};
 pub use inside::{Inside, OpenInsideError};
 pub use limits::Limits;
 pub use metrics::Metrics;
+pub use reloading::{Reload, ReloadError};
 pub use running::{Edge, Running};
 use serde::Serialize;
 pub use trunkline_token::{Endpoint, Names, Secret};
@@ -73,7 +77,7 @@ pub struct Config {
 }
 
 /// One isolated application.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct HubConfig {
     /// The hub's name, unique without regard to case.
     pub name: String,
@@ -81,6 +85,8 @@ pub struct HubConfig {
     pub keys: Vec<Secret>,
     /// Whether clients without a good token are refused.
     pub tokens_required: bool,
+    /// Whether the [`Voucher`] is asked about the tokens of its clients.
+    pub vouched: bool,
     /// Paths of this hub that do not depend on the connected app servers.
     pub paths: Vec<String>,
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use trunkline_switchboard::affinity::Patience;
 
 /// The limits for what strangers, clients and app servers can make this node hold or wait for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Limits {
     /// Sessions of all hubs together. Further handshakes are answered 503.
     pub sessions_max: usize,

@@ -21,7 +21,7 @@ pub(crate) struct StreamPermit {
 #[derive(Debug)]
 pub(crate) struct Streams {
     open: AtomicUsize,
-    max: usize,
+    max: AtomicUsize,
     beyond_max: usize,
     reserve: Reserve,
     pub(crate) metrics: Metrics,
@@ -34,7 +34,7 @@ impl Streams {
         let (max, beyond_max) = (limits.streams_max, limits.streams_beyond_max());
         Arc::new(Self {
             open: AtomicUsize::new(0),
-            max,
+            max: AtomicUsize::new(max),
             beyond_max,
             reserve: Reserve::new(beyond_max),
             metrics,
@@ -42,16 +42,22 @@ impl Streams {
         })
     }
 
+    /// Changes `streams_max`. Streams that are open stay; the places beyond it are as many as before.
+    pub(crate) fn set_max(&self, max: usize) {
+        self.max.store(max, Ordering::Relaxed);
+    }
+
     /// Takes a place for one more stream. `None` when even the places beyond `streams_max` are
     /// taken.
     pub(crate) fn permit(self: &Arc<Self>) -> Option<StreamPermit> {
+        let max = self.max.load(Ordering::Relaxed);
         let before = self.open.fetch_add(1, Ordering::Relaxed);
-        if before >= self.max.saturating_add(self.beyond_max) {
+        if before >= max.saturating_add(self.beyond_max) {
             self.open.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
         self.metrics.streams.inc();
-        let beyond_max = (before >= self.max).then(|| self.reserve.claim());
+        let beyond_max = (before >= max).then(|| self.reserve.claim());
         Some(StreamPermit { streams: Arc::clone(self), beyond_max })
     }
 }

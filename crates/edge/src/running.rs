@@ -17,6 +17,7 @@ use trunkline_http::Ceiling;
 use trunkline_token::Names;
 
 use crate::acceptor;
+use crate::changing::{Changing, Shared};
 use crate::cluster::{self, Cluster, ClusterConfig};
 use crate::compressor::Compressor;
 use crate::door::Door;
@@ -44,6 +45,7 @@ pub struct Edge {
     config: Config,
     listener: TcpListener,
     address: SocketAddr,
+    memory: Memory,
     metrics: Metrics,
     side_doors: Vec<Arc<dyn SideDoor>>,
     voucher: Option<Arc<dyn Voucher>>,
@@ -60,7 +62,9 @@ impl Edge {
         let fail = |source| BindError { address: config.listen, source };
         let listener = acceptor::listen(config.listen).map_err(fail)?;
         let address = listener.local_addr().map_err(fail)?;
+        let memory = Memory::new(config.limits.memory_bytes_max, config.heap_bytes);
         Ok(Self {
+            memory,
             config,
             listener,
             address,
@@ -73,7 +77,7 @@ impl Edge {
 
     /// The memory ceiling, for other parts of the process that read bodies.
     pub fn ceiling(&self) -> Ceiling {
-        let memory = Memory::new(self.config.limits.memory_bytes_max, self.config.heap_bytes);
+        let memory = self.memory.clone();
         let metrics = self.metrics.clone();
         Ceiling::new(move || memory.is_full(&metrics))
     }
@@ -117,7 +121,8 @@ impl Edge {
     /// The system has no thread or descriptor left.
     pub fn start(self) -> Result<Running, StartError> {
         let names = self.names();
-        let Self { config, listener, metrics, side_doors, voucher, cluster, .. } = self;
+        let Self { config, listener, address, memory, metrics, side_doors, voucher, cluster } =
+            self;
         let (handle, inputs) = cluster.is_some().then(Cluster::new).unzip();
         let threads = config.threads.clamp(1, 256);
         let fail = |source| StartError { what: "a compressor", source };
@@ -128,11 +133,11 @@ impl Edge {
             version: config.version,
             directory: Directory::new(&config.hubs, &config.default_hub, config.spare_hubs),
             io_uring: config.io_uring,
-            memory: Memory::new(config.limits.memory_bytes_max, config.heap_bytes),
+            memory,
             compressor,
-            limits: config.limits,
+            limits: Changing::new(config.limits),
             metrics: metrics.clone(),
-            names,
+            names: Shared::new(names),
             side_doors,
             voucher,
             cluster: handle,
@@ -147,6 +152,8 @@ impl Edge {
             shards: Arc::clone(&shards),
             pulses: (0..threads).map(|_| Arc::default()).collect(),
             listener,
+            address,
+            streams: Streams::new(&env.limits, metrics),
             stopping: Arc::new(AtomicBool::new(false)),
             threads: Vec::with_capacity(threads + 2),
             cluster: None,
@@ -162,7 +169,7 @@ impl Edge {
             let fail = |source| StartError { what: "the cluster's thread", source };
             running.cluster = Some(cluster::spawn(parts).map_err(fail)?);
         }
-        running.spawn_acceptor(Streams::new(&env.limits, metrics))?;
+        running.spawn_acceptor()?;
         Ok(running)
     }
 }
@@ -250,10 +257,12 @@ const GOODBYE_MIN: Duration = Duration::from_millis(250);
 /// A serving edge.
 #[derive(Debug)]
 pub struct Running {
-    env: Arc<Environment>,
+    pub(crate) env: Arc<Environment>,
     shards: Arc<[Sender<Command>]>,
     pulses: Vec<Arc<Pulse>>,
     listener: TcpListener,
+    pub(crate) address: SocketAddr,
+    pub(crate) streams: Arc<Streams>,
     stopping: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
     /// The cluster's thread.
@@ -261,10 +270,10 @@ pub struct Running {
 }
 
 impl Running {
-    fn spawn_acceptor(&mut self, streams: Arc<Streams>) -> Result<(), StartError> {
+    fn spawn_acceptor(&mut self) -> Result<(), StartError> {
         let fail = |source| StartError { what: "the acceptor", source };
         let listener = self.listener.try_clone().map_err(fail)?;
-        let shards = Arc::clone(&self.shards);
+        let (shards, streams) = (Arc::clone(&self.shards), Arc::clone(&self.streams));
         let stopping = Arc::clone(&self.stopping);
         let handle = thread::Builder::new()
             .name("acceptor".into())
@@ -405,7 +414,7 @@ impl Running {
         self.env.compressor.stop();
     }
 
-    fn tell_all(&self, command: impl Fn() -> Command) {
+    pub(crate) fn tell_all(&self, command: impl Fn() -> Command) {
         for shard in &*self.shards {
             // A shard that has ended needs no command.
             let _ = shard.blocking_send(command());
@@ -449,12 +458,7 @@ mod tests {
             node_id: "n-test".into(),
             node_number: 7,
             version: "9.9.9",
-            hubs: vec![HubConfig {
-                name: "chat".into(),
-                keys,
-                tokens_required: false,
-                paths: Vec::new(),
-            }],
+            hubs: vec![HubConfig { name: "chat".into(), keys, ..HubConfig::default() }],
             spare_hubs: 0,
             default_hub: "chat".into(),
             names: None,

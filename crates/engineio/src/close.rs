@@ -25,6 +25,10 @@ pub enum CloseReason {
     AppServerLostInDoubt,
     /// The app closed the session.
     Forced,
+    /// The operator has removed the session's hub.
+    HubRemoved,
+    /// The operator has removed the key that signed the token of the session's client.
+    KeyRemoved,
     /// The session held much memory, and the node had reached its memory ceiling.
     MemoryFull,
     /// The session was about to move to another node, and could not.
@@ -76,6 +80,8 @@ impl CloseReason {
             Self::TooLarge | Self::TransportError => "transport error",
             Self::AppServerLost
             | Self::AppServerLostInDoubt
+            | Self::HubRemoved
+            | Self::KeyRemoved
             | Self::MemoryFull
             | Self::MoveFailed
             | Self::NodeShutdown
@@ -84,6 +90,12 @@ impl CloseReason {
             | Self::RehomeRefused
             | Self::TransportClose => "transport close",
         }
+    }
+
+    /// Whether the operator has taken away what the session needs: no app server takes it over.
+    #[must_use]
+    pub const fn is_revoked(self) -> bool {
+        matches!(self, Self::HubRemoved | Self::KeyRemoved)
     }
 
     /// The side that is responsible.
@@ -95,9 +107,12 @@ impl CloseReason {
             | Self::Forced
             | Self::RehomeRefused
             | Self::ServerShuttingDown => Blame::AppServer,
-            Self::MemoryFull | Self::MoveFailed | Self::NodeShutdown | Self::RecoveryUnproved => {
-                Blame::Node
-            }
+            Self::HubRemoved
+            | Self::KeyRemoved
+            | Self::MemoryFull
+            | Self::MoveFailed
+            | Self::NodeShutdown
+            | Self::RecoveryUnproved => Blame::Node,
             Self::OutboxFull
             | Self::ParseError
             | Self::PingTimeout
@@ -114,6 +129,8 @@ impl CloseReason {
             Self::AppServerLost => "app_server_lost",
             Self::AppServerLostInDoubt => "app_server_lost_in_doubt",
             Self::Forced => "forced",
+            Self::HubRemoved => "hub_removed",
+            Self::KeyRemoved => "key_removed",
             Self::MemoryFull => "memory_full",
             Self::MoveFailed => "move_failed",
             Self::NodeShutdown => "node_shutdown",

@@ -243,12 +243,7 @@ mod tests {
             node_id: "n-test".into(),
             node_number: 7,
             version: "9.9.9",
-            hubs: vec![HubConfig {
-                name: "chat".into(),
-                keys,
-                tokens_required: false,
-                paths: Vec::new(),
-            }],
+            hubs: vec![HubConfig { name: "chat".into(), keys, ..HubConfig::default() }],
             spare_hubs: 0,
             default_hub: "chat".into(),
             names: None,

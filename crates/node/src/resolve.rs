@@ -23,6 +23,7 @@ pub(crate) fn edge_config(
         name: hub.name.clone(),
         keys: hub.keys.iter().map(|key| Secret::new(key.0.clone())).collect(),
         tokens_required: hub.client_tokens == ClientTokens::Required,
+        vouched: hub.identity_providers.iter().any(|provider| provider.clients),
         paths: hub.paths.clone(),
     });
     Ok(trunkline_edge::Config {

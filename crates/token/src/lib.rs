@@ -19,7 +19,7 @@ use jsonwebtoken::dangerous::insecure_decode;
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode};
 pub use provider::{Head, KEYS_MAX, KeySet, KeySetError, ProviderAlgorithm, Rules};
-pub use secret::Secret;
+pub use secret::{KeyMark, MarkedKey, Secret};
 use serde_json::{Map, Value};
 
 /// How far the clocks of app servers, callers and identity providers may differ from ours, in
@@ -164,15 +164,39 @@ pub fn verify<'k>(
     now_s: u64,
     skew_s: u64,
 ) -> Result<Claims, TokenRefused> {
+    verify_among(token, keys.into_iter().map(|key| (key, ())), now_s, skew_s)
+        .map(|(claims, ())| claims)
+}
+
+/// Like [`verify`]; tells as well which key has signed the token.
+///
+/// # Errors
+///
+/// The rule that the token breaks.
+pub fn verify_marked<'k>(
+    token: &str,
+    keys: impl IntoIterator<Item = &'k MarkedKey>,
+    now_s: u64,
+    skew_s: u64,
+) -> Result<(Claims, KeyMark), TokenRefused> {
+    let keys = keys.into_iter().map(|key| (key.secret().expose(), key.mark()));
+    verify_among(token, keys, now_s, skew_s)
+}
+
+fn verify_among<'k, M>(
+    token: &str,
+    keys: impl Iterator<Item = (&'k [u8], M)>,
+    now_s: u64,
+    skew_s: u64,
+) -> Result<(Claims, M), TokenRefused> {
     check_length(token)?;
-    let claims = keys
-        .into_iter()
-        .map(|key| signed_by(token, key))
-        .find(|verified| *verified != Err(TokenRefused::Signature))
-        .unwrap_or(Err(TokenRefused::Signature))?;
-    let claims = Claims(claims);
+    let mut signed = keys.map(|(key, mark)| (signed_by(token, key), mark));
+    let (claims, mark) = signed
+        .find(|(verified, _)| *verified != Err(TokenRefused::Signature))
+        .ok_or(TokenRefused::Signature)?;
+    let claims = Claims(claims?);
     claims.check_life(now_s, skew_s)?;
-    Ok(claims)
+    Ok((claims, mark))
 }
 
 /// The claims of a token whose signature is not checked: use them only to choose the keys for
@@ -270,6 +294,17 @@ mod tests {
         ];
         for (name, token, expected) in table {
             assert_eq!(verify(&token, [KEY, OLD], NOW, SKEW).map(|_| ()), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_key_that_signed_a_token_is_told() {
+        let texts = [KEY, OLD].map(|key| core::str::from_utf8(key).expect("a text"));
+        let keys = texts.map(|key| MarkedKey::new(Secret::new(key)));
+        for (key, marked) in [KEY, OLD].into_iter().zip(&keys) {
+            let token = token(key, json!({"exp": NOW + 60}));
+            let verified = verify_marked(&token, &keys, NOW, SKEW);
+            assert_eq!(verified.map(|(_, mark)| mark), Ok(marked.mark()));
         }
     }
 

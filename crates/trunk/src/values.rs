@@ -432,6 +432,10 @@ pub enum ErrorCode {
     Silence,
     /// 9: the app server has another trunk to this node, which stays.
     Another,
+    /// 10: the key with which the app server opened the trunk is valid no longer.
+    KeyRemoved,
+    /// 11: the node does not serve the hub any longer.
+    HubRemoved,
     /// A code of a later version.
     Other(u32),
 }
@@ -448,6 +452,8 @@ impl ErrorCode {
             Self::Limit => 6,
             Self::Silence => 7,
             Self::Another => 9,
+            Self::KeyRemoved => 10,
+            Self::HubRemoved => 11,
             Self::Other(code) => code,
         }
     }
@@ -463,6 +469,8 @@ impl ErrorCode {
             6 => Self::Limit,
             7 => Self::Silence,
             9 => Self::Another,
+            10 => Self::KeyRemoved,
+            11 => Self::HubRemoved,
             other => Self::Other(other),
         }
     }

@@ -138,6 +138,7 @@ impl Core {
             }
             Input::State(state) => self.mesh.set_state(now, state),
             Input::OwnIds => self.tell_load(now),
+            Input::Hubs(digest) => self.mesh.set_hubs_digest(now, digest),
             Input::Stop(_) => (), // The thread's.
         }
     }

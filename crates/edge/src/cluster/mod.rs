@@ -127,6 +127,8 @@ pub(crate) enum Input {
     State(NodeState),
     /// A hub has its first session with an id that the app made.
     OwnIds,
+    /// The digest of this node's hubs from now on.
+    Hubs([u8; 8]),
     /// Leaves the cluster; the reply comes when the others have been told.
     Stop(std::sync::mpsc::SyncSender<()>),
 }
@@ -176,6 +178,12 @@ impl Cluster {
     /// Notes that a hub has its first session with an id that the app made.
     pub(crate) fn has_own_ids(&self) {
         let _ = self.inbox.try_send(Input::OwnIds);
+    }
+
+    /// Says of this node that it has other hubs. Blocks while the inbox is full.
+    pub(crate) fn set_hubs_digest(&self, digest: [u8; 8]) {
+        // Without the thread nobody is told anything.
+        let _ = self.inbox.blocking_send(Input::Hubs(digest));
     }
 
     /// Leaves the cluster. Blocks until the others have been told, for a moment at most.

@@ -9,7 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use hyper::header::HOST;
 use hyper::{Request, StatusCode};
-use trunkline_token::{Claims, Place, SKEW_S, TokenRefused, verify};
+use trunkline_token::{Claims, KeyMark, Place, SKEW_S, TokenRefused, verify_marked};
 use trunkline_trunk::Str;
 
 use super::connection::Connection;
@@ -18,38 +18,52 @@ use super::{Reply, answer};
 use crate::hub::{HUBS_PREFIX, Hub};
 use crate::metrics::Cause;
 
-/// The verified claims as JSON; empty for a client without a token.
+/// What a client's token says.
+#[derive(Debug, Default)]
+pub(super) struct Admitted {
+    /// The verified claims as JSON; empty for a client without a token.
+    pub(super) claims: Str,
+    /// The hub's key that signed the token; `None` when others vouched for it.
+    pub(super) key: Option<KeyMark>,
+}
+
+/// Checks the client's token, if it has one or needs one.
 pub(super) async fn admit<B>(
     connection: &Connection,
     hub: &Hub,
     query: &Query,
     request: &Request<B>,
-) -> Result<Str, TokenRefused> {
+) -> Result<Admitted, TokenRefused> {
     let path = request.uri().path();
     let at_hub = path.starts_with(HUBS_PREFIX);
-    if !at_hub && !hub.tokens_required {
-        return Ok(Str::EMPTY); // Here the parameter belongs to the app.
+    let rules = hub.rules();
+    if !at_hub && !rules.tokens_required {
+        return Ok(Admitted::default()); // Here the parameter belongs to the app.
     }
     let Some(token) = query.access_token.as_deref().filter(|token| !token.is_empty()) else {
-        return if hub.tokens_required { Err(TokenRefused::Missing) } else { Ok(Str::EMPTY) };
+        return if rules.tokens_required {
+            Err(TokenRefused::Missing)
+        } else {
+            Ok(Admitted::default())
+        };
     };
-    if let Some(voucher) = &connection.door.env().voucher
+    if rules.vouched
+        && let Some(voucher) = &connection.door.env().voucher
         && let Some(judged) = voucher.vouch(&hub.name, token).await
     {
-        return judged.map(as_json);
+        return judged.map(|claims| Admitted { claims: as_json(claims), key: None });
     }
     let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let keys = hub.keys.iter().map(|key| key.expose());
-    let claims = verify(token, keys, now_s, SKEW_S)?;
+    let (claims, key) = verify_marked(token, &rules.keys, now_s, SKEW_S)?;
     // A token is valid for a hub, whichever path its clients use.
     let own = format!("{HUBS_PREFIX}{}", hub.name);
     let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let names = &connection.door.env().names;
-    let place = Place { host, path: &own, query: "", names };
+    let names = connection.door.env().names.get();
+    let place = Place { host, path: &own, query: "", names: &names };
     if !claims.audiences().iter().any(|audience| place.is_meant_by(audience)) {
         return Err(TokenRefused::Audience);
     }
-    Ok(as_json(claims))
+    Ok(Admitted { claims: as_json(claims), key: Some(key) })
 }
 
 fn as_json(claims: Claims) -> Str {

@@ -93,13 +93,13 @@ impl Direct {
         let Self { hub, query, protocol, request } = self;
         let _under_way = UnderWay::begin(&connection);
         connection.used.set(true);
-        let claims = match clients::admit(&connection, &hub, &query, &request).await {
-            Ok(claims) => claims,
+        let admitted = match clients::admit(&connection, &hub, &query, &request).await {
+            Ok(admitted) => admitted,
             Err(refused) => {
                 return Opened::Answered(clients::refuse(&connection, &request, refused));
             }
         };
-        let client = Handshake { protocol, query: &query, claims };
+        let client = Handshake { protocol, query: &query, admitted };
         open_on_stream(&connection, &hub, client, &request).await
     }
 }

@@ -57,11 +57,11 @@ pub(super) async fn handle(
     };
     match asked {
         Wanted::Handshake(transport, protocol) => {
-            let claims = match clients::admit(&connection, &hub, &query, &request).await {
-                Ok(claims) => claims,
+            let admitted = match clients::admit(&connection, &hub, &query, &request).await {
+                Ok(admitted) => admitted,
                 Err(refused) => return clients::refuse(&connection, &request, refused),
             };
-            let client = Handshake { protocol, query: &query, claims };
+            let client = Handshake { protocol, query: &query, admitted };
             match transport {
                 TransportKind::Polling => open_polling(&connection, &hub, client, request).await,
                 TransportKind::WebSocket => {

@@ -10,8 +10,9 @@ use hyper::body::Incoming;
 use hyper::{Request, Response};
 use tokio::task::spawn_local;
 use trunkline_engineio::{Protocol, TransportKind};
-use trunkline_trunk::{ClientRequest, Str};
+use trunkline_trunk::ClientRequest;
 
+use super::clients::Admitted;
 use super::connection::Connection;
 use super::guard::HandshakeGuard;
 use super::held::Added;
@@ -27,8 +28,8 @@ use crate::unavailable::Unavailable;
 pub(super) struct Handshake<'a> {
     pub(super) protocol: Protocol,
     pub(super) query: &'a Query,
-    /// The verified claims of its token.
-    pub(super) claims: Str,
+    /// What its token says.
+    pub(super) admitted: Admitted,
 }
 
 async fn open<B>(
@@ -38,10 +39,10 @@ async fn open<B>(
     client: Handshake<'_>,
     request: &Request<B>,
 ) -> Answer {
-    let Handshake { protocol, query, claims } = client;
+    let Handshake { protocol, query, admitted: Admitted { claims, key } } = client;
     let (reply, answer) = reply::pair();
     let poll = connection.door.poll_number();
-    let key = connection.door.open(OpenRequest {
+    let opening = connection.door.open(OpenRequest {
         hub: Arc::clone(hub),
         protocol,
         transport,
@@ -51,10 +52,11 @@ async fn open<B>(
             claims,
             ..exchange::client_request(connection, request, transport)
         },
+        token_key: key,
         poll,
         reply,
     });
-    let guard = key.map(|key| HandshakeGuard::new(&connection.door, key, poll));
+    let guard = opening.map(|key| HandshakeGuard::new(&connection.door, key, poll));
     let answer = answer.await.unwrap_or(Answer::Abort);
     if let Some(guard) = guard {
         guard.disarm();

@@ -140,10 +140,10 @@ fn trunk(connection: &Rc<Connection>, mut request: Request<Incoming>) -> Respons
             if env.directory.draining.load(Ordering::Relaxed) {
                 return Err(trunks::TrunkRefused::Draining);
             }
-            let hub = trunks::authorise(&env.directory, authorization)?;
+            let (hub, mark) = trunks::authorise(&env.directory, authorization)?;
             let permit = hub.trunk_permit(env.limits.trunks_per_hub_max);
             let permit = permit.ok_or(trunks::TrunkRefused::TrunksFull)?;
-            Ok((hub, key, permit))
+            Ok(((hub, mark), key, permit))
         });
     let (hub, key, permit) = match accepted {
         Ok(accepted) => accepted,

@@ -3,18 +3,22 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
 use trunkline_http::{LogPace, is_hub_name};
+use trunkline_token::KeyMark;
 
 use super::nodes::NodeList;
 use super::routes::Routes;
-use super::{Hub, Origin, Trunk, locked};
-use crate::{HubConfig, HubStatus, Secret};
+use super::{Hub, HubRules, Origin, Trunk, locked};
+use crate::{HubConfig, HubStatus};
 
 /// The default hub's path, unless an app server or the configuration sets another.
 const DEFAULT_PATH: &str = "/socket.io/";
+/// The most hubs that changes of the configuration add to those of the start, in one process. A hub
+/// that is removed keeps its place for its return.
+const ADDED_MAX: usize = 1_000;
 /// The beginning of every hub's own path.
 pub(crate) const HUBS_PREFIX: &str = "/clients/socketio/hubs/";
 
@@ -23,10 +27,12 @@ pub(crate) const HUBS_PREFIX: &str = "/clients/socketio/hubs/";
 pub(crate) struct Directory {
     /// The hubs by number. Those of the configuration come first; those created later follow.
     hubs: Box<[OnceLock<Arc<Hub>>]>,
+    /// The number at which hubs that are created on request end.
+    asked_max: usize,
     /// The numbers of the hubs by their names in lower case.
     by_name: RwLock<HashMap<String, usize>>,
     /// The configuration of hubs that are created on request; only in development.
-    template: Option<HubConfig>,
+    template: RwLock<Option<HubConfig>>,
     routes: RwLock<Routes>,
     /// The nodes of the cluster.
     pub(crate) nodes: Arc<NodeList>,
@@ -41,22 +47,21 @@ impl Directory {
     /// asks for them.
     pub(crate) fn new(configs: &[HubConfig], default_hub: &str, spare: usize) -> Self {
         let hubs: Box<[OnceLock<Arc<Hub>>]> =
-            (0..configs.len() + spare).map(|_| OnceLock::new()).collect();
+            (0..configs.len() + spare + ADDED_MAX).map(|_| OnceLock::new()).collect();
         let nodes = Arc::<NodeList>::default();
         for ((number, config), place) in configs.iter().enumerate().zip(&hubs) {
             place.get_or_init(|| Arc::new(Hub::new(number, config, &nodes)));
         }
-        let paths = configs.iter().enumerate();
-        let paths = paths.flat_map(|(hub, config)| config.paths.iter().map(move |p| (hub, &**p)));
-        let default = configs.iter().position(|one| one.name.eq_ignore_ascii_case(default_hub));
-        let without_path = default.filter(|hub| configs[*hub].paths.is_empty());
-        let routes = Routes::new(paths, without_path.map(|hub| (hub, DEFAULT_PATH)));
         let by_name = configs.iter().enumerate();
         let by_name = by_name.map(|(number, config)| (config.name.to_ascii_lowercase(), number));
+        let by_name: HashMap<String, usize> = by_name.collect();
+        let routes = routes_of(configs, default_hub, &by_name);
+        let template = default_of(configs, default_hub).filter(|_| spare > 0);
         Self {
-            by_name: RwLock::new(by_name.collect()),
-            template: default.map(|hub| configs[hub].clone()).filter(|_| spare > 0),
+            template: RwLock::new(template.cloned()),
+            by_name: RwLock::new(by_name),
             hubs,
+            asked_max: configs.len() + spare,
             routes: RwLock::new(routes),
             nodes,
             draining: AtomicBool::new(false),
@@ -73,16 +78,26 @@ impl Directory {
 
     /// The hub of that name. Names are compared without regard to case.
     pub(crate) fn by_name(&self, name: &str) -> Option<Arc<Hub>> {
+        self.any_by_name(name).filter(|hub| !hub.is_removed())
+    }
+
+    /// Like [`Self::by_name`], also when the hub was removed.
+    fn any_by_name(&self, name: &str) -> Option<Arc<Hub>> {
         let by_name = self.by_name.read().unwrap_or_else(PoisonError::into_inner);
         by_name.get(&name.to_ascii_lowercase()).and_then(|number| self.hub(*number)).map(Arc::clone)
     }
 
-    /// The keys of a hub, if it exists or may be created.
-    pub(crate) fn keys_of(&self, name: &str) -> Option<Vec<Secret>> {
-        self.by_name(name).map(|hub| hub.keys.clone()).or_else(|| {
-            let template = self.template.as_ref().filter(|_| is_hub_name(name))?;
-            Some(template.keys.clone())
+    /// What is valid in a hub, if it exists or may be created.
+    pub(crate) fn rules_of(&self, name: &str) -> Option<Arc<HubRules>> {
+        self.by_name(name).map(|hub| hub.rules()).or_else(|| {
+            let template = self.template();
+            let template = template.as_ref().filter(|_| is_hub_name(name))?;
+            Some(Arc::new(HubRules::of(template)))
         })
+    }
+
+    fn template(&self) -> RwLockReadGuard<'_, Option<HubConfig>> {
+        self.template.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The hub of that name, which is created if that is allowed. Only for callers that have shown
@@ -91,11 +106,12 @@ impl Directory {
         if let Some(hub) = self.by_name(name) {
             return Some(hub);
         }
-        let template = self.template.as_ref().filter(|_| is_hub_name(name))?;
+        let template = self.template();
+        let template = template.as_ref().filter(|_| is_hub_name(name))?;
         let mut by_name = self.by_name.write().unwrap_or_else(PoisonError::into_inner);
         let number = by_name.len();
         let number = *by_name.entry(name.to_ascii_lowercase()).or_insert(number);
-        let Some(place) = self.hubs.get(number) else {
+        let Some(place) = self.hubs.get(number).filter(|_| number < self.asked_max) else {
             by_name.remove(&name.to_ascii_lowercase());
             drop(by_name);
             if let Some(times) = self.pace.note("spare_hubs_full", Instant::now()) {
@@ -165,18 +181,61 @@ impl Directory {
         trunk.hub.strike_off(trunk);
     }
 
-    /// The existing hubs, in the order of their numbers.
+    /// Whether there is room for the hubs of a changed configuration.
+    pub(crate) fn check(&self, configs: &[HubConfig]) -> Result<(), TooManyHubs> {
+        let by_name = self.by_name.read().unwrap_or_else(PoisonError::into_inner);
+        let is_new = |config: &&HubConfig| !by_name.contains_key(&config.name.to_ascii_lowercase());
+        let new = configs.iter().filter(is_new).count();
+        if by_name.len() + new > self.hubs.len() { Err(TooManyHubs) } else { Ok(()) }
+    }
+
+    /// Makes the hubs those of a changed configuration, for which there is room. The trunks of hubs
+    /// and keys that are gone have been told to end; their sessions are the shards'.
+    pub(crate) fn change(&self, configs: &[HubConfig], default_hub: &str) -> Changes {
+        let mut changes = Changes::default();
+        for config in configs {
+            let Some(hub) = self.any_by_name(&config.name) else {
+                self.create(config);
+                continue;
+            };
+            let keys = hub.change(HubRules::of(config));
+            if !keys.is_empty() {
+                changes.keys.push((hub.number, keys.into()));
+            }
+        }
+        let stays = |hub: &Hub| configs.iter().any(|one| one.name.eq_ignore_ascii_case(&hub.name));
+        let spare = self.template().is_some();
+        for hub in self.hubs().filter(|hub| !spare && !hub.is_removed() && !stays(hub)) {
+            hub.remove();
+            changes.removed.push(hub.number);
+        }
+        {
+            let by_name = self.by_name.read().unwrap_or_else(PoisonError::into_inner);
+            let routes = routes_of(configs, default_hub, &by_name);
+            self.routes.write().unwrap_or_else(PoisonError::into_inner).replace_with(routes);
+        }
+        let mut template = self.template.write().unwrap_or_else(PoisonError::into_inner);
+        if template.is_some() {
+            *template = default_of(configs, default_hub).cloned();
+        }
+        changes
+    }
+
+    fn create(&self, config: &HubConfig) {
+        let mut by_name = self.by_name.write().unwrap_or_else(PoisonError::into_inner);
+        let number = by_name.len();
+        let Some(place) = self.hubs.get(number) else { return };
+        place.get_or_init(|| Arc::new(Hub::new(number, config, &self.nodes)));
+        by_name.insert(config.name.to_ascii_lowercase(), number);
+    }
+
+    /// All hubs so far, those that were removed as well, in the order of their numbers.
     pub(crate) fn hubs(&self) -> impl Iterator<Item = &Arc<Hub>> {
         self.hubs.iter().map_while(OnceLock::get)
     }
 
     pub(crate) fn hub(&self, number: usize) -> Option<&Arc<Hub>> {
         self.hubs.get(number)?.get()
-    }
-
-    /// The most hubs that there may be.
-    pub(crate) fn hubs_max(&self) -> usize {
-        self.hubs.len()
     }
 
     /// The trunks of all hubs.
@@ -221,8 +280,38 @@ impl Directory {
     pub(crate) fn status(&self) -> Vec<HubStatus> {
         let routes = self.routes.read().unwrap_or_else(PoisonError::into_inner);
         let hubs = self.hubs().enumerate();
-        hubs.map(|(number, hub)| hub.status(routes.of_hub(number))).collect()
+        let present = hubs.filter(|(_, hub)| !hub.is_removed());
+        present.map(|(number, hub)| hub.status(routes.of_hub(number))).collect()
     }
+}
+
+/// What a change of the hubs leaves for the shards to do.
+#[derive(Debug, Default)]
+pub(crate) struct Changes {
+    /// The hubs that are gone.
+    pub(crate) removed: Vec<u16>,
+    /// The keys that are gone, for each hub that has lost any.
+    pub(crate) keys: Vec<(u16, Arc<[KeyMark]>)>,
+}
+
+/// More hubs than a running node can have.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error(
+    "more than {ADDED_MAX} hubs were added since the node was started: a restart makes room for them"
+)]
+pub struct TooManyHubs;
+
+fn default_of<'a>(configs: &'a [HubConfig], default_hub: &str) -> Option<&'a HubConfig> {
+    configs.iter().find(|one| one.name.eq_ignore_ascii_case(default_hub))
+}
+
+/// The paths of a configuration, whose hubs have these numbers.
+fn routes_of(configs: &[HubConfig], default_hub: &str, by_name: &HashMap<String, usize>) -> Routes {
+    let number = |config: &HubConfig| by_name.get(&config.name.to_ascii_lowercase()).copied();
+    let paths = configs.iter().filter_map(|config| Some((number(config)?, config)));
+    let paths = paths.flat_map(|(hub, config)| config.paths.iter().map(move |p| (hub, &**p)));
+    let without_path = default_of(configs, default_hub).filter(|hub| hub.paths.is_empty());
+    Routes::new(paths, without_path.and_then(number).map(|hub| (hub, DEFAULT_PATH)))
 }
 
 /// The hub of a request's path.

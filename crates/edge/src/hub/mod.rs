@@ -13,18 +13,20 @@ mod resuming;
 mod roster;
 mod routes;
 mod servers;
+mod settings;
 #[cfg(test)]
 mod tests;
 mod trunk;
 
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use trunkline_engineio::CloseReason;
 use trunkline_http::LogPace;
 
-pub(crate) use self::directory::{Directory, HUBS_PREFIX, Routed};
+pub use self::directory::TooManyHubs;
+pub(crate) use self::directory::{Changes, Directory, HUBS_PREFIX, Routed};
 use self::keepers::Keepers;
 use self::nodes::NodeList;
 pub(crate) use self::nodes::encode_nodes;
@@ -35,18 +37,20 @@ pub(crate) use self::remains::{Remains, Tally};
 pub(crate) use self::resuming::{Offer, Taken};
 use self::roster::Roster;
 use self::servers::Servers;
+pub(crate) use self::settings::HubRules;
 pub(crate) use self::trunk::{Answered, BatchCredit, Ending, Notes, Origin, Trunk, TrunkNumber};
+use crate::changing::Shared;
 use crate::unavailable::Unavailable;
-use crate::{HubConfig, HubStatus, Secret};
+use crate::{HubConfig, HubStatus};
 
 /// One isolated application.
 #[derive(Debug)]
 pub(crate) struct Hub {
     pub(crate) name: String,
     pub(crate) number: u16,
-    pub(crate) keys: Vec<Secret>,
-    /// Set when every client needs a good token.
-    pub(crate) tokens_required: bool,
+    rules: Shared<HubRules>,
+    /// Set while the configuration has the hub no longer.
+    removed: AtomicBool,
     /// The number of trunks over streams, including those before their `Hello`.
     trunks_open: AtomicUsize,
     roster: Mutex<Roster>,
@@ -73,8 +77,8 @@ impl Hub {
         Self {
             name: config.name.clone(),
             number: u16::try_from(number).unwrap_or(u16::MAX),
-            keys: config.keys.clone(),
-            tokens_required: config.tokens_required,
+            rules: Shared::new(HubRules::of(config)),
+            removed: AtomicBool::new(false),
             roster: Mutex::new(Roster::new()),
             servers: Mutex::default(),
             precedence: Arc::default(),

@@ -11,6 +11,7 @@ use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng};
 use subtle::ConstantTimeEq;
 use tokio::sync::oneshot;
+use trunkline_token::KeyMark;
 use trunkline_websocket::Decoder;
 
 use super::locked;
@@ -25,6 +26,8 @@ pub(crate) struct Offer {
     pub(crate) decoder: Decoder,
     pub(crate) permit: Option<StreamPermit>,
     pub(crate) address: Origin,
+    /// The key that signed the token of the stream.
+    pub(crate) key: Option<KeyMark>,
     /// The app server's own address, as it says.
     pub(crate) from: Option<SocketAddr>,
     /// The number of batches that the app server has received.

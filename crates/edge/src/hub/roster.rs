@@ -43,6 +43,10 @@ impl Roster {
         }
     }
 
+    pub(super) fn trunks(&self) -> &[Arc<Trunk>] {
+        &self.trunks
+    }
+
     pub(super) fn status(&self) -> Vec<AppServerStatus> {
         let status = |trunk: &Arc<Trunk>| AppServerStatus {
             id: trunk.server_id.clone(),

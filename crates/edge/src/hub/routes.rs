@@ -50,6 +50,18 @@ impl Routes {
         routes
     }
 
+    /// Takes the paths of a changed configuration. App servers that are connected keep the paths for
+    /// which they asked, except those that belong to another hub now.
+    pub(crate) fn replace_with(&mut self, configured: Self) {
+        let former = std::mem::replace(self, configured);
+        for route in former.0.into_iter().filter(|route| !route.holders.is_empty()) {
+            for holder in route.holders {
+                // Another hub has it by now: its clients connect at the hub's own path.
+                let _ = self.claim(&route.prefix, route.hub, holder);
+            }
+        }
+    }
+
     /// The hub whose clients use this path.
     pub(crate) fn find(&self, path: &str) -> Option<HubNumber> {
         let mut found = self.0.iter().filter(|route| route.matches(path));

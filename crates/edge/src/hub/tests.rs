@@ -30,12 +30,7 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let config = HubConfig {
-            name: "chat".into(),
-            keys: Vec::new(),
-            tokens_required: false,
-            paths: Vec::new(),
-        };
+        let config = HubConfig { name: "chat".into(), keys: Vec::new(), ..HubConfig::default() };
         let directory = Directory::new(&[config], "chat", 0);
         let hub = directory.by_name("chat").expect("it is configured");
         Self { directory, hub, limits: Limits::default(), next: 0 }
@@ -52,7 +47,7 @@ impl World {
             self.next,
             Arc::clone(&self.hub),
             (server.into(), "test/1".into()),
-            Origin::Outside(SocketAddr::from(([127, 0, 0, 1], 9))),
+            (Origin::Outside(SocketAddr::from(([127, 0, 0, 1], 9))), None),
             (EngineSettings::default(), own),
             Arc::new(SharedCredit::new(1000)),
             NOW,
@@ -278,7 +273,7 @@ fn app_servers_are_told_of_sessions_that_wait_or_are_about_to() {
             world.next,
             Arc::clone(&world.hub),
             (world.next.to_string(), "test/1".into()),
-            Origin::Inside,
+            (Origin::Inside, None),
             (EngineSettings::default(), own),
             Arc::new(SharedCredit::new(1000)),
             NOW,
@@ -318,7 +313,7 @@ fn sessions_begin_to_move_while_all_app_servers_have_their_streams() {
         world.next,
         Arc::clone(&hub),
         ("a".into(), "test/1".into()),
-        Origin::Inside,
+        (Origin::Inside, None),
         (EngineSettings::default(), own),
         Arc::new(SharedCredit::new(1000)),
         NOW,

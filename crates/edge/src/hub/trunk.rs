@@ -13,6 +13,7 @@ use trunkline_switchboard::ServerKey;
 use trunkline_switchboard::affinity::{
     Advice, Hang, Patience, Promptness, Standing, Told, sessions_over_all,
 };
+use trunkline_token::KeyMark;
 use trunkline_trunk::settings::{EngineSettings, OwnSettings};
 use trunkline_trunk::{Misbehaved, RequestId, SharedCredit};
 
@@ -53,6 +54,8 @@ pub(crate) struct Trunk {
     pub(crate) server_id: String,
     pub(crate) sdk: String,
     pub(crate) origin: Origin,
+    /// The key that signed the token of its present stream; `None` for one inside of this process.
+    pub(super) key: Mutex<Option<KeyMark>>,
     pub(crate) settings: EngineSettings,
     /// What the SDK itself said about this trunk.
     pub(crate) own: OwnSettings,
@@ -113,6 +116,10 @@ pub(crate) enum Ending {
     Misbehaved(Misbehaved),
     /// The same app server process has opened another trunk to this node.
     Replaced,
+    /// The key with which the app server opened it is one of the hub's no longer.
+    KeyRemoved,
+    /// The configuration has the hub no longer.
+    HubRemoved,
     /// The node stops.
     NodeStops,
 }
@@ -146,7 +153,7 @@ impl Trunk {
         number: TrunkNumber,
         hub: Arc<Hub>,
         hello: (String, String),
-        origin: Origin,
+        (origin, key): (Origin, Option<KeyMark>),
         (settings, own): (EngineSettings, OwnSettings),
         credit: Arc<SharedCredit>,
         now: Timestamp,
@@ -160,6 +167,7 @@ impl Trunk {
             server_id,
             sdk,
             origin,
+            key: Mutex::new(key),
             settings,
             resuming: own.resumable.then(Resuming::new),
             own,

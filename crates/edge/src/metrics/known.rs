@@ -96,6 +96,8 @@ pub(super) const TRUNKS_ENDED: &[&str] = &[
     "app_server_gone",
     "stream_broken",
     "node_stops",
+    "hub_removed",
+    "key_removed",
     "replaced",
     "another",
     "bad_settings",
@@ -146,10 +148,12 @@ const MOVES: &[&str] = &["moved", "failed"];
 
 const UPGRADES: &[&str] = &["done", "failed", "refused", "stream_closed"];
 
-const CLOSE_REASONS: [CloseReason; 15] = [
+const CLOSE_REASONS: [CloseReason; 17] = [
     CloseReason::AppServerLost,
     CloseReason::AppServerLostInDoubt,
     CloseReason::Forced,
+    CloseReason::HubRemoved,
+    CloseReason::KeyRemoved,
     CloseReason::MemoryFull,
     CloseReason::MoveFailed,
     CloseReason::NodeShutdown,

@@ -13,7 +13,7 @@ use super::flight::Flight;
 use super::foreign::ForeignStream;
 use super::recovery::{GiveBack, RestoreRequest};
 use crate::cluster::{MoveKey, MoveStep};
-use crate::hub::{BatchCredit, Hub, Remains, Trunk, TrunkNumber};
+use crate::hub::{BatchCredit, Changes, Hub, Remains, Trunk, TrunkNumber};
 use crate::peer::Peer;
 use crate::permits::StreamPermit;
 use crate::pulse::Pulse;
@@ -156,6 +156,8 @@ pub(crate) enum Command {
     /// An app server returns a socket that it was given and did not use.
     GiveBack(Box<GiveBack>),
     Drain(Duration),
+    /// The operator has changed limits, or taken hubs or keys away.
+    Reloaded(Arc<Changes>),
     /// Replies after everything sent before it is done.
     Past(Reply<()>),
     /// Replies to show that the shard still runs.

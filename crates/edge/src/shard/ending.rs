@@ -112,7 +112,7 @@ impl Shard {
         }
         self.count_session(counted, -1);
         let wire_reason = wire_reason(reason, in_one_payload);
-        let description = if matches!(reason, CloseReason::MemoryFull | CloseReason::OutboxFull) {
+        let description = if is_told_in_words(reason) {
             // On the trunk both are one reason; the description tells the app which one it was.
             reason.slug()
         } else {
@@ -152,6 +152,7 @@ impl Shard {
         self.no_longer_pending(index);
         self.arrivals.release(index);
         let slot = self.slots.remove(index);
+        self.forget_token_key(index);
         self.recoveries[usize::from(slot.hub)].leave(SessionKey(index));
         self.env.sessions[usize::from(self.index)].fetch_sub(1, Ordering::Relaxed);
         if let Some(shard_trunk) = self.trunks.get(&slot.trunk) {
@@ -341,6 +342,11 @@ pub(super) fn whole(due: f64) -> usize {
     due as usize
 }
 
+/// Whether the description tells the app what the reason on the trunk does not.
+fn is_told_in_words(reason: CloseReason) -> bool {
+    reason.is_revoked() || matches!(reason, CloseReason::MemoryFull | CloseReason::OutboxFull)
+}
+
 /// The result of discarding a lingering stream's bytes.
 enum Discarded {
     Emptied,
@@ -396,9 +402,11 @@ fn wire_reason(reason: CloseReason, in_one_payload: bool) -> WireReason {
         CloseReason::MemoryFull | CloseReason::OutboxFull => WireReason::OutboxFull,
         CloseReason::TooLarge => WireReason::MessageTooLarge,
         // For the app these are the same: the client has to connect again.
-        CloseReason::MoveFailed | CloseReason::NodeShutdown | CloseReason::RecoveryUnproved => {
-            WireReason::NodeShutdown
-        }
+        CloseReason::HubRemoved
+        | CloseReason::KeyRemoved
+        | CloseReason::MoveFailed
+        | CloseReason::NodeShutdown
+        | CloseReason::RecoveryUnproved => WireReason::NodeShutdown,
         CloseReason::AppServerLost
         | CloseReason::AppServerLostInDoubt
         | CloseReason::RehomeRefused => WireReason::AppLost,

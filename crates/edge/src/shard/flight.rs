@@ -113,6 +113,8 @@ fn has_last_words(reason: CloseReason) -> bool {
         CloseReason::AppServerLost
         | CloseReason::AppServerLostInDoubt
         | CloseReason::Forced
+        | CloseReason::HubRemoved
+        | CloseReason::KeyRemoved
         | CloseReason::NodeShutdown
         | CloseReason::MoveFailed
         | CloseReason::RecoveryUnproved

@@ -422,6 +422,9 @@ impl Shard {
 
     /// Closes a session without an app server, unless it has one by now.
     pub(super) fn close_orphan(&mut self, key: SlotKey, reason: CloseReason) {
+        if reason.is_revoked() {
+            return self.close_revoked(key, reason);
+        }
         let Some(slot) = self.slots.of(key) else { return };
         if slot.waits_for_home() {
             let hub = slot.hub;

@@ -14,7 +14,7 @@ use super::keepsake::Past;
 use super::slot::{State, slot_of};
 use super::uplink::Waiting;
 use super::{Shard, ShardTrunk};
-use crate::hub::{Remains, Tally, TrunkNumber};
+use crate::hub::{Ending, Remains, Tally, TrunkNumber};
 use crate::unavailable::Unavailable;
 
 /// What was on its way to one session's app server.
@@ -72,12 +72,15 @@ impl Shard {
     pub(super) fn trunk_down(&mut self, number: TrunkNumber, remains: &Remains) {
         let Some(gone) = self.trunks.remove(&number) else { return };
         // An app server that was draining has left on purpose.
-        let reason = if gone.trunk.is_draining() {
+        let is_removed = matches!(gone.trunk.ending(), Some(Ending::HubRemoved));
+        let reason = if is_removed {
+            CloseReason::HubRemoved
+        } else if gone.trunk.is_draining() {
             CloseReason::ServerShuttingDown
         } else {
             CloseReason::AppServerLost
         };
-        let only_others = self.is_without_homes(gone.trunk.hub.number);
+        let only_others = is_removed || self.is_without_homes(gone.trunk.hub.number);
         let since = gone.trunk.broken_since().unwrap_or(self.now);
         let loss = Loss { reason, past: gone.past(), only_others, since };
         let mut under_way = self.under_way(&gone, remains);

@@ -40,6 +40,7 @@ mod reading;
 mod recovery;
 mod resting;
 mod retry;
+mod revoking;
 mod run;
 mod settle;
 mod slot;
@@ -66,6 +67,8 @@ use trunkline_clock::Timestamp;
 use trunkline_engineio::{Config as EngineConfig, Deflate};
 use trunkline_switchboard::recovery::Feed;
 use trunkline_switchboard::{NamespaceKey, Switchboard};
+use trunkline_token::KeyMark;
+use trunkline_trunk::settings::EngineSettings;
 
 use self::arriving::Arrivals;
 use self::backlog::Backlog;
@@ -117,6 +120,8 @@ pub(crate) struct Shard {
     /// The next time at which old entries of the logs are removed; this is rare.
     recoveries_due: Timestamp,
     trunks: HashMap<TrunkNumber, ShardTrunk>,
+    /// The keys that signed the tokens of sessions' clients, by slot.
+    token_keys: HashMap<u32, KeyMark>,
     timers: Timers,
     /// Slots to settle before the turn ends.
     dirty: Vec<u32>,
@@ -185,6 +190,8 @@ pub(crate) struct Shard {
 struct ShardTrunk {
     trunk: Arc<Trunk>,
     config: Rc<EngineConfig>,
+    /// The app's options, if they have changed since `Hello`.
+    settings: Option<Arc<EngineSettings>>,
     /// The compressor, if the app wants messages to be compressed.
     deflate: Option<Rc<Deflate>>,
     /// Frames of this turn, pushed to the trunk when the turn ends.
@@ -217,22 +224,11 @@ impl Shard {
     fn new(
         (index, shards): (u8, u32),
         env: Arc<Environment>,
-        mut rng: StdRng,
+        rng: StdRng,
         poller: Poller,
         ring: Option<Ring>,
     ) -> Self {
-        let hubs = env.directory.hubs_max();
-        let boards = (0..hubs).map(|_| Switchboard::new(rng.random())).collect();
-        // The shards share the packets themselves; the limit is for what each shard keeps in
-        // addition.
-        let kept_bytes_max = env.limits.recovery_bytes_max;
-        let mut log = |_| {
-            // Unique among all shards of all nodes for as long as clients may return.
-            let id = format!("{:016x}", rng.random::<u64>());
-            recovery::Log::new(&id, kept_bytes_max)
-        };
-        let recoveries = (0..hubs).map(&mut log).collect();
-        Self {
+        let mut shard = Self {
             index,
             shards,
             env,
@@ -240,8 +236,9 @@ impl Shard {
             memory_full: false,
             slots: Slots::default(),
             next_generation: 0,
-            boards,
-            recoveries,
+            boards: Vec::new(),
+            recoveries: Vec::new(),
+            token_keys: HashMap::new(),
             recoveries_due: Timestamp::ORIGIN,
             trunks: HashMap::new(),
             timers: Timers::default(),
@@ -277,6 +274,21 @@ impl Shard {
             scratch: vec![0; SCRATCH_BYTES].into_boxed_slice(),
             gathered: Vec::new(),
             readiness: Vec::new(),
+        };
+        let hubs = shard.env.directory.hubs().count();
+        shard.make_room_for(hubs);
+        shard
+    }
+
+    /// Makes what each of so many hubs has.
+    fn make_room_for(&mut self, hubs: usize) {
+        while self.boards.len() < hubs {
+            self.boards.push(Switchboard::new(self.rng.random()));
+            // Unique among all shards of all nodes for as long as clients may return.
+            let id = format!("{:016x}", self.rng.random::<u64>());
+            // The shards share the packets themselves; the limit is for what each shard keeps in
+            // addition.
+            self.recoveries.push(recovery::Log::new(&id, self.env.limits.recovery_bytes_max));
         }
     }
 
@@ -327,15 +339,18 @@ impl Shard {
             Command::GiveBack(back) => {
                 self.recoveries[usize::from(back.hub)].release(&back.nsp, &back.pid);
             }
-            Command::Settings(trunk, settings) => self.settings_changed(trunk, &settings),
+            Command::Settings(trunk, settings) => self.settings_changed(trunk, settings),
             Command::Rest { socket, from, permit, span } => {
                 self.rest((socket, from, permit), span);
             }
             Command::Drain(deadline) => self.begin_drain(deadline),
+            Command::Reloaded(changes) => self.reloaded(&changes),
         }
     }
 
     fn trunk_up(&mut self, trunk: Arc<Trunk>) {
+        // Nothing of a hub comes before its first app server.
+        self.make_room_for(usize::from(trunk.hub.number) + 1);
         let config = Rc::new(opening::engine_config(&trunk.settings, &self.env.limits));
         let deflate = opening::compressor(&trunk.settings, &self.deflatable);
         let is_numbered = trunk.own.moves || trunk.settings.connection_state_recovery.is_some();
@@ -346,6 +361,7 @@ impl Shard {
             ShardTrunk {
                 trunk,
                 config,
+                settings: None,
                 deflate,
                 out: BytesMut::new(),
                 waiting: VecDeque::new(),
@@ -357,13 +373,10 @@ impl Shard {
     }
 
     /// Changes the settings for sessions that are accepted from now on.
-    fn settings_changed(
-        &mut self,
-        trunk: TrunkNumber,
-        settings: &trunkline_trunk::settings::EngineSettings,
-    ) {
+    fn settings_changed(&mut self, trunk: TrunkNumber, settings: Arc<EngineSettings>) {
         if let Some(shard_trunk) = self.trunks.get_mut(&trunk) {
-            shard_trunk.config = Rc::new(opening::engine_config(settings, &self.env.limits));
+            shard_trunk.config = Rc::new(opening::engine_config(&settings, &self.env.limits));
+            shard_trunk.settings = Some(settings);
         }
     }
 

@@ -10,6 +10,7 @@ use trunkline_clock::Timestamp;
 use trunkline_engineio::{
     AgreedDeflate, Config as EngineConfig, Deflate, Protocol, Session, Transmit, TransportKind,
 };
+use trunkline_token::KeyMark;
 use trunkline_trunk::settings::{EngineSettings, PerMessageDeflate};
 use trunkline_trunk::{
     ClientRequest, CloseReason as WireReason, EioVersion, Header, NumberState, Open, Response,
@@ -41,6 +42,8 @@ pub(crate) struct OpenRequest {
     /// Set when the client polls with scripts: the digits of its callback's number.
     pub(crate) jsonp: Option<Box<str>>,
     pub(crate) request: ClientRequest,
+    /// The key that signed the client's token.
+    pub(crate) token_key: Option<KeyMark>,
     /// The requester's number for the first poll.
     pub(crate) poll: u32,
     pub(crate) reply: Reply<Answer>,
@@ -114,8 +117,8 @@ impl Shard {
         &mut self,
         open: OpenRequest,
     ) -> Result<Rc<Cell<SlotKey>>, (Reply<Answer>, Unavailable)> {
-        let OpenRequest { hub, protocol, transport, base64_only, jsonp, request, poll, reply } =
-            open;
+        let OpenRequest { hub, protocol, transport, base64_only, jsonp, .. } = open;
+        let OpenRequest { request, token_key, poll, reply, .. } = open;
         let limits = &self.env.limits;
         if self.env.directory.draining.load(Ordering::Relaxed) {
             return Err((reply, Unavailable::Draining));
@@ -143,6 +146,7 @@ impl Shard {
             transport,
             base64_only,
             jsonp,
+            token_key,
             poll,
             reply,
             trunk,
@@ -176,8 +180,8 @@ impl Shard {
         let headers = own_copies(headers);
         let lasting = own_copies(lasting);
         let asked_at = opening.asked_at;
-        let Opening { protocol, transport, base64_only, jsonp, poll, reply, trunk, open, .. } =
-            *opening;
+        let Opening { protocol, transport, base64_only, jsonp, token_key, .. } = *opening;
+        let Opening { poll, reply, trunk, open, .. } = *opening;
         self.answered(index, asked_at);
         let mut extra = Extra {
             lasting: (!lasting.is_empty()).then(|| Arc::from(lasting)),
@@ -245,6 +249,7 @@ impl Shard {
             }
         }
         self.mark_dirty(index);
+        self.note_token_key(index, &trunk.hub, token_key);
     }
 
     /// Refuses a session as a bad request, because its id is already in use.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use trunkline_clock::Timestamp;
 use trunkline_engineio::{Protocol, Session, TransportKind};
+use trunkline_token::KeyMark;
 use trunkline_trunk::NumberState;
 use trunkline_trunk::{Header, Open, SessionNumber};
 
@@ -92,6 +93,8 @@ pub(crate) struct Opening {
     pub(crate) transport: TransportKind,
     pub(crate) base64_only: bool,
     pub(crate) jsonp: Option<Box<str>>,
+    /// The key that signed the client's token.
+    pub(crate) token_key: Option<KeyMark>,
     pub(crate) poll: u32,
     pub(crate) reply: Reply<Answer>,
     pub(crate) trunk: Arc<Trunk>,

@@ -5,20 +5,21 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use hyper::StatusCode;
-use trunkline_token::{Claims, SKEW_S, Secret, TokenRefused, unverified, verify};
+use trunkline_token::{Claims, KeyMark, SKEW_S, TokenRefused, unverified, verify_marked};
 
 use crate::hub::{Directory, Hub};
 
 const AUDIENCE: &str = "trunkline";
 const LIFE_S_MAX: u64 = 3600;
 
-/// Finds the hub that the token names and checks the token against its keys.
+/// Finds the hub that the token names and checks the token against its keys. Tells which key has
+/// signed it.
 ///
 /// `authorization` is the value of the `Authorization` header, if there was one.
 pub(crate) fn authorise(
     directory: &Directory,
     authorization: Option<&str>,
-) -> Result<Arc<Hub>, TrunkRefused> {
+) -> Result<(Arc<Hub>, KeyMark), TrunkRefused> {
     let token = authorization
         .and_then(|value| value.split_once(' '))
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
@@ -27,10 +28,10 @@ pub(crate) fn authorise(
     // The hub is read from the unverified claims, only to choose the keys for verification.
     let claimed = unverified(token)?;
     let name = claimed.text("hub").ok_or(TrunkRefused::TokenMalformed)?;
-    let keys = directory.keys_of(name).ok_or(TrunkRefused::HubUnknown)?;
+    let rules = directory.rules_of(name).ok_or(TrunkRefused::HubUnknown)?;
     let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let verified = verify(token, keys.iter().map(Secret::expose), now_s, SKEW_S);
-    let claims = verified.map_err(|refused| {
+    let verified = verify_marked(token, &rules.keys, now_s, SKEW_S);
+    let (claims, key) = verified.map_err(|refused| {
         if refused == TokenRefused::Expired {
             // Its signature is valid, so an app server signed it a moment ago by its own clock.
             return expired(&claimed, now_s);
@@ -41,7 +42,8 @@ pub(crate) fn authorise(
         return Err(TrunkRefused::TokenAudience);
     }
     check_life(&claims, now_s)?;
-    directory.enter(name).ok_or(TrunkRefused::HubUnknown)
+    let hub = directory.enter(name).ok_or(TrunkRefused::HubUnknown)?;
+    Ok((hub, key))
 }
 
 /// Checks the lifetime: the token has not expired, is valid for at most an hour, and was not signed
@@ -168,7 +170,7 @@ mod tests {
     use trunkline_token::sign;
 
     use super::*;
-    use crate::HubConfig;
+    use crate::{HubConfig, Secret};
 
     const KEY: &str = "the-hub's-own-key-of-32-bytes-ok";
     const OLD: &str = "the-previous-key-in-a-rotation-o";
@@ -176,7 +178,7 @@ mod tests {
     fn directory() -> Directory {
         let keys = vec![Secret::new(KEY), Secret::new(OLD)];
         Directory::new(
-            &[HubConfig { name: "Chat".into(), keys, tokens_required: false, paths: Vec::new() }],
+            &[HubConfig { name: "Chat".into(), keys, ..HubConfig::default() }],
             "Chat",
             0,
         )

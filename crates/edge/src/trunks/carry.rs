@@ -12,7 +12,7 @@ use trunkline_trunk::{
 
 use super::resume::info_for;
 use super::stream::TrunkTask;
-use crate::hub::{Ahead, BatchCredit, Place, Trunk, encode_nodes};
+use crate::hub::{Ahead, BatchCredit, Ending, Place, Trunk, encode_nodes};
 use crate::shard::{Command, GiveBack, RestoreRequest};
 
 static NEXT_NUMBER: AtomicU32 = AtomicU32::new(1);
@@ -171,9 +171,21 @@ impl TrunkTask {
         }
     }
 
+    /// Ends a trunk whose hub or key was taken away while it was being opened or continued. Called
+    /// when the trunk is among those of its hub: then a later change finds it there.
+    pub(super) fn check_key(&self, trunk: &Trunk) {
+        if self.hub.is_removed() {
+            trunk.end(Ending::HubRemoved);
+        } else if !self.hub.admits(trunk.key()) {
+            trunk.end(Ending::KeyRemoved);
+        }
+    }
+
     fn note_end(&mut self, cause: &EndCause) {
         let slug = match cause {
             EndCause::GivenUp(ErrorCode::Another) => "another",
+            EndCause::GivenUp(ErrorCode::HubRemoved) => "hub_removed",
+            EndCause::GivenUp(ErrorCode::KeyRemoved) => "key_removed",
             EndCause::GivenUp(ErrorCode::Limit) => "limit",
             EndCause::GivenUp(ErrorCode::Replaced) => "replaced",
             EndCause::GivenUp(ErrorCode::Settings) => "bad_settings",
@@ -230,7 +242,7 @@ impl TrunkTask {
             NEXT_NUMBER.fetch_add(1, Ordering::Relaxed),
             Arc::clone(&self.hub),
             (server_id, sdk.to_string()),
-            self.address,
+            (self.address, self.key),
             (settings, own),
             credit,
             self.now(),
@@ -269,6 +281,7 @@ impl TrunkTask {
             }
         }
         env.directory.trunk_up(&trunk);
+        self.check_key(&trunk);
         // App servers that are in the roster are told of changes.
         if !Arc::ptr_eq(&nodes, &env.directory.nodes.present()) {
             trunk.nodes_changed();

@@ -88,6 +88,7 @@ impl TrunkTask {
             decoder: std::mem::take(&mut self.decoder),
             permit: self.permit.take(),
             address: self.address,
+            key: self.key,
             from: greeting.own.from,
             received: *received,
         };
@@ -118,7 +119,7 @@ impl TrunkTask {
     }
 
     fn continue_on(&mut self, trunk: &Arc<Trunk>, offer: Offer, taken: Taken) -> bool {
-        let Offer { socket, decoder, permit, address, from, received } = offer;
+        let Offer { socket, decoder, permit, address, key, from, received } = offer;
         // Without a reactor for it the stream is lost, and its app server comes again.
         let Ok(stream) = Watched::new(socket) else { return false };
         let env = Arc::clone(self.door.env());
@@ -130,7 +131,7 @@ impl TrunkTask {
                 let why = refused.err().map_or_else(|| "it ends".into(), |why| why.to_string());
                 tracing::info!(hub = %self.hub.name, server = %trunk.server_id, "app server cannot continue its trunk: {why}");
                 let socket = stream.into_socket();
-                let back = Offer { socket, decoder, permit, address, from, received };
+                let back = Offer { socket, decoder, permit, address, key, from, received };
                 // The task of the stream waits for this answer.
                 let _ = taken.send(Some(Box::new(back)));
                 return false;
@@ -147,6 +148,8 @@ impl TrunkTask {
         self.decoder = decoder;
         self.permit = permit;
         self.address = address;
+        self.key = key;
+        trunk.set_key(key);
         self.from = from;
         self.stopped = false;
         let mut first = BytesMut::new();
@@ -159,6 +162,7 @@ impl TrunkTask {
         }
         trunk.set_broken(None);
         trunk.heard(now);
+        self.check_key(trunk);
         env.metrics.trunks_resumed.inc();
         // The task of the stream may have been stopped with the node.
         let _ = taken.send(None);

@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use tokio::time::sleep_until;
 use trunkline_clock::Timestamp;
+use trunkline_token::KeyMark;
 use trunkline_trunk::{ErrorCode, LinkConfig, NodeTrunk, NodeTrunkConfig, Str};
 use trunkline_websocket::{Decoder, Incoming, Opcode, Role, encode, encode_close};
 
@@ -35,11 +36,17 @@ const ABANDONED_MAX: usize = 10_000;
 const GOODBYE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Serves a trunk until it ends, and cleans up afterwards.
-pub(crate) async fn run(door: Door, hub: Arc<Hub>, address: SocketAddr, adopted: AdoptedStream) {
+pub(crate) async fn run(
+    door: Door,
+    (hub, key): (Arc<Hub>, KeyMark),
+    address: SocketAddr,
+    adopted: AdoptedStream,
+) {
     let AdoptedStream { socket, leftover, permit, .. } = adopted;
     let Ok(stream) = Watched::new(socket) else { return };
     let mut task = TrunkTask::new(door, hub, Origin::Outside(address), stream);
     task.permit = Some(permit);
+    task.key = Some(key);
     task.run(leftover).await;
 }
 
@@ -54,6 +61,8 @@ pub(super) struct TrunkTask {
     pub(super) door: Door,
     pub(super) hub: Arc<Hub>,
     pub(super) address: Origin,
+    /// The key that signed the token of the stream; `None` inside of this process.
+    pub(super) key: Option<KeyMark>,
     /// `None` while the trunk waits for another stream, or when another trunk has taken this one.
     pub(super) stream: Option<Watched>,
     pub(super) permit: Option<StreamPermit>,
@@ -109,6 +118,7 @@ impl TrunkTask {
             door,
             hub,
             address,
+            key: None,
             stream: Some(stream),
             permit: None,
             from: None,
@@ -334,6 +344,14 @@ impl TrunkTask {
             Some(Ending::Replaced) => {
                 let message = "another trunk of this app server process has taken over";
                 self.node.give_up(ErrorCode::Replaced, Str::from_static(message));
+            }
+            Some(Ending::KeyRemoved) => {
+                let message = "the key of this app server is none of this hub's keys any longer: give it one of the present keys (the option key, or TRUNKLINE_KEY)";
+                self.node.give_up(ErrorCode::KeyRemoved, Str::from_static(message));
+            }
+            Some(Ending::HubRemoved) => {
+                let message = "this node does not serve this hub any longer: it is gone from the node's configuration";
+                self.node.give_up(ErrorCode::HubRemoved, Str::from_static(message));
             }
             Some(Ending::NodeStops) => {
                 self.closing.get_or_insert((1001, "node_stops"));

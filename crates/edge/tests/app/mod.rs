@@ -29,8 +29,7 @@ pub fn edge_with(limits: Limits) -> Edge {
     let hub = HubConfig {
         name: "chat".into(),
         keys: vec![Secret::new("0123456789abcdef")],
-        tokens_required: false,
-        paths: Vec::new(),
+        ..HubConfig::default()
     };
     let config = Config {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),

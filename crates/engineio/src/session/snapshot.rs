@@ -284,6 +284,8 @@ const fn number_of(reason: CloseReason) -> u8 {
         CloseReason::TransportClose => 12,
         CloseReason::TransportError => 13,
         CloseReason::MoveFailed => 14,
+        CloseReason::HubRemoved => 15,
+        CloseReason::KeyRemoved => 16,
     }
 }
 
@@ -304,6 +306,8 @@ const fn reason_of(number: u8) -> Result<CloseReason, BadSnapshot> {
         12 => CloseReason::TransportClose,
         13 => CloseReason::TransportError,
         14 => CloseReason::MoveFailed,
+        15 => CloseReason::HubRemoved,
+        16 => CloseReason::KeyRemoved,
         _ => return Err(BadSnapshot::Undefined),
     })
 }

@@ -153,6 +153,11 @@ struct Behind {
 }
 
 impl<P, D> Recovery<P, D> {
+    /// Changes the most bytes that the log may hold; what is too much goes with the next entry.
+    pub fn set_bytes_max(&mut self, bytes_max: usize) {
+        self.bytes_max = bytes_max;
+    }
+
     /// An empty log of at most `bytes_max` bytes. `id` must be unique among all logs of all nodes.
     pub fn new(id: &str, bytes_max: usize) -> Self {
         Self {

@@ -23,7 +23,7 @@ export const WORDS: Readonly<Record<number, string>> = {
 export function causeOf(reason: number, slug: string): CloseDetails | undefined {
   const isOutbox = reason === CloseReason.outboxFull;
   if (!isOutbox && reason !== CloseReason.nodeShuttingDown) return undefined;
-  const cause = isOutbox ? slug || "outbox_full" : "node_shutdown";
+  const cause = slug !== "" && slug in CAUSES ? slug : isOutbox ? "outbox_full" : "node_shutdown";
   return {
     description: CAUSES[cause] ?? cause,
     context: { cause, blame: cause === "outbox_full" ? "client" : "node" },
@@ -39,4 +39,6 @@ const CAUSES: Readonly<Record<string, string>> = {
   outbox_full: "more waited for the client than the node holds for one that does not take it",
   memory_full: "the node used as much memory as it may, and much waited for the client",
   node_shutdown: "the node is shutting down",
+  hub_removed: "the hub was removed from the node's configuration",
+  key_removed: "the key that signed the client's token is none of the hub's any longer",
 };

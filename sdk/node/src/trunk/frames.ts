@@ -124,6 +124,8 @@ export const ErrorCode = {
   limit: 6,
   silence: 7,
   another: 9,
+  keyRemoved: 10,
+  hubRemoved: 11,
 } as const;
 
 /** The longest token of a `Ping`, in bytes. */

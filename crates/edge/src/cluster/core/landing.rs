@@ -58,6 +58,7 @@ impl Core {
             | Command::Past(_)
             | Command::PollBack { .. }
             | Command::Probe { .. }
+            | Command::Reloaded(_)
             | Command::Pulse(_)
             | Command::Rest { .. }
             | Command::Restore(_)

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use trunkline_engineio::{Protocol, TransportKind};
+use trunkline_token::KeyMark;
 use trunkline_trunk::{ClientRequest, Header, SessionNumber, Str, Transport};
 use trunkline_websocket::{Opcode, encode};
 
@@ -32,11 +33,13 @@ pub(super) struct ClientKind {
     pub(super) base64_only: bool,
     /// The number of the callback, if the client polls with scripts.
     pub(super) jsonp: Option<&'static str>,
+    /// The key that signed its token.
+    pub(super) token_key: Option<KeyMark>,
 }
 
 impl Default for ClientKind {
     fn default() -> Self {
-        Self { protocol: Protocol::V4, base64_only: false, jsonp: None }
+        Self { protocol: Protocol::V4, base64_only: false, jsonp: None, token_key: None }
     }
 }
 
@@ -75,6 +78,7 @@ impl World {
             base64_only: self.kind.base64_only,
             jsonp: self.kind.jsonp.map(Box::from),
             request: client_request(),
+            token_key: self.kind.token_key,
             poll,
             reply,
         };

@@ -50,6 +50,8 @@ mod relays;
 #[cfg(test)]
 mod resting;
 #[cfg(test)]
+mod revoking;
+#[cfg(test)]
 mod rooms;
 #[cfg(test)]
 mod scripts;

@@ -16,6 +16,7 @@ use super::app::App;
 use super::client::{Client, ClientKind};
 use super::wire::Wire;
 use crate::HubConfig;
+use crate::changing::{Changing, Shared};
 use crate::cluster::{Cluster, Inputs};
 use crate::compressor::Compressor;
 use crate::environment::Environment;
@@ -103,8 +104,7 @@ impl World {
         let config = HubConfig {
             name: "chat".into(),
             keys: vec![Secret::new("key")],
-            tokens_required: false,
-            paths: Vec::new(),
+            ..HubConfig::default()
         };
         let metrics = Metrics::default();
         let streams = Streams::new(&limits, metrics.clone());
@@ -116,9 +116,9 @@ impl World {
             io_uring: false,
             memory: Memory::new(limits.memory_bytes_max, || HEAP_BYTES.get()),
             compressor: Compressor::start(0, metrics.clone()).expect("no thread is needed"),
-            limits,
+            limits: Changing::new(limits),
             metrics,
-            names: Names::of_listener(([127, 0, 0, 1], 80).into()),
+            names: Shared::new(Names::of_listener(([127, 0, 0, 1], 80).into())),
             side_doors: Vec::new(),
             voucher: None,
             cluster,

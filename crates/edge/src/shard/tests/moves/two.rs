@@ -87,6 +87,7 @@ impl Two {
                     Input::OwnIds
                     | Input::Command(_)
                     | Input::Find { .. }
+                    | Input::Hubs(_)
                     | Input::State(_)
                     | Input::Stop(_) => continue,
                 };
