@@ -1,10 +1,10 @@
 //! Listeners, HTTP, long-polling, WebSocket and trunks: the I/O around the pure crates.
 
-mod acceptor;
 mod changing;
 mod cluster;
 mod compressor;
 mod door;
+mod entrance;
 mod environment;
 mod http;
 mod hub;
@@ -14,11 +14,9 @@ mod memory;
 mod metrics;
 mod numbers;
 mod peer;
-mod permits;
 mod pulse;
 mod reloading;
 mod reply;
-mod reserve;
 mod running;
 mod shard;
 mod sid;

@@ -1,26 +1,24 @@
 //! Starts the threads of a configuration, and stops them.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
-use std::os::fd::AsFd;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use rustix::net as sys;
 use tokio::runtime;
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::task::{JoinSet, LocalSet, spawn_local};
 use trunkline_http::Ceiling;
 use trunkline_token::Names;
 
-use crate::acceptor;
 use crate::changing::{Changing, Shared};
 use crate::cluster::{self, Cluster, ClusterConfig};
 use crate::compressor::Compressor;
 use crate::door::Door;
+use crate::entrance::{Entrance, Port, Streams};
 use crate::environment::Environment;
 use crate::http;
 use crate::hub::{Directory, Ending, NodeListing};
@@ -28,7 +26,7 @@ use crate::inside::Inside;
 use crate::memory::Memory;
 use crate::metrics::{Carrier, Metrics};
 use crate::numbers::Numbers;
-use crate::permits::Streams;
+use crate::peer::PortKind;
 use crate::pulse::Pulse;
 use crate::shard::{self, Arrival, Command, LocalShard};
 use crate::trunks;
@@ -43,7 +41,7 @@ const INBOX_COMMANDS_MAX: usize = 4096;
 #[derive(Debug)]
 pub struct Edge {
     config: Config,
-    listener: TcpListener,
+    entrance: Entrance,
     address: SocketAddr,
     memory: Memory,
     metrics: Metrics,
@@ -60,13 +58,13 @@ impl Edge {
     /// The address is taken, not this machine's, or not allowed.
     pub fn bind(config: Config) -> Result<Self, BindError> {
         let fail = |source| BindError { address: config.listen, source };
-        let listener = acceptor::listen(config.listen).map_err(fail)?;
-        let address = listener.local_addr().map_err(fail)?;
+        let port = Port::bind(PortKind::Public, config.listen).map_err(fail)?;
+        let address = port.address;
         let memory = Memory::new(config.limits.memory_bytes_max, config.heap_bytes);
         Ok(Self {
             memory,
             config,
-            listener,
+            entrance: Entrance::new(vec![port]),
             address,
             metrics: Metrics::default(),
             side_doors: Vec::new(),
@@ -121,7 +119,7 @@ impl Edge {
     /// The system has no thread or descriptor left.
     pub fn start(self) -> Result<Running, StartError> {
         let names = self.names();
-        let Self { config, listener, address, memory, metrics, side_doors, voucher, cluster } =
+        let Self { config, entrance, address, memory, metrics, side_doors, voucher, cluster } =
             self;
         let (handle, inputs) = cluster.is_some().then(Cluster::new).unzip();
         let threads = config.threads.clamp(1, 256);
@@ -151,10 +149,9 @@ impl Edge {
             env: Arc::clone(&env),
             shards: Arc::clone(&shards),
             pulses: (0..threads).map(|_| Arc::default()).collect(),
-            listener,
+            entrance,
             address,
             streams: Streams::new(&env.limits, metrics),
-            stopping: Arc::new(AtomicBool::new(false)),
             threads: Vec::with_capacity(threads + 2),
             cluster: None,
         };
@@ -169,7 +166,8 @@ impl Edge {
             let fail = |source| StartError { what: "the cluster's thread", source };
             running.cluster = Some(cluster::spawn(parts).map_err(fail)?);
         }
-        running.spawn_acceptor()?;
+        let acceptors = running.entrance.open(&running.shards, &running.streams)?;
+        running.threads.extend(acceptors);
         Ok(running)
     }
 }
@@ -260,29 +258,15 @@ pub struct Running {
     pub(crate) env: Arc<Environment>,
     shards: Arc<[Sender<Command>]>,
     pulses: Vec<Arc<Pulse>>,
-    listener: TcpListener,
+    entrance: Entrance,
     pub(crate) address: SocketAddr,
     pub(crate) streams: Arc<Streams>,
-    stopping: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
     /// The cluster's thread.
     cluster: Option<JoinHandle<()>>,
 }
 
 impl Running {
-    fn spawn_acceptor(&mut self) -> Result<(), StartError> {
-        let fail = |source| StartError { what: "the acceptor", source };
-        let listener = self.listener.try_clone().map_err(fail)?;
-        let (shards, streams) = (Arc::clone(&self.shards), Arc::clone(&self.streams));
-        let stopping = Arc::clone(&self.stopping);
-        let handle = thread::Builder::new()
-            .name("acceptor".into())
-            .spawn(move || acceptor::run(&listener, &shards, &streams, &stopping))
-            .map_err(fail)?;
-        self.threads.push(handle);
-        Ok(())
-    }
-
     /// The entrance for app servers that are parts of this process.
     pub fn inside(&self) -> Inside {
         Inside::new(&self.env, &self.shards)
@@ -383,9 +367,7 @@ impl Running {
 
     /// Ends all sessions and trunks at once and waits for the threads.
     pub fn stop(mut self) {
-        self.stopping.store(true, Ordering::Release);
-        // Wakes the acceptor.
-        let _ = sys::shutdown(self.listener.as_fd(), sys::Shutdown::Both);
+        self.entrance.close();
         // The time for a drain includes this wait.
         let goodbye =
             self.env.directory.drain_left().unwrap_or(GOODBYE_MAX).clamp(GOODBYE_MIN, GOODBYE_MAX);

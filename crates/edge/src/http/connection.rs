@@ -8,10 +8,10 @@ use super::Reply;
 use super::held::HeldPoll;
 use super::io::ClientIo;
 use crate::door::Door;
+use crate::entrance::Claim;
+use crate::entrance::StreamPermit;
 use crate::metrics::{Cause, Outcome};
 use crate::peer::Peer;
-use crate::permits::StreamPermit;
-use crate::reserve::Claim;
 use crate::shard::Flight;
 use crate::unavailable::Unavailable;
 

@@ -16,7 +16,7 @@ use trunkline_websocket::Decoder;
 
 use super::locked;
 use super::trunk::Origin;
-use crate::permits::StreamPermit;
+use crate::entrance::StreamPermit;
 use crate::socket::Socket;
 
 /// A stream whose app server wants to continue a trunk on it; it has sent `Hello` and nothing else.

@@ -9,6 +9,8 @@ use super::{Carrier, Cause, Ending, Kind, Metrics, Outcome, Rehomed, origin_name
 pub(super) const STREAMS_REFUSED: &[&str] = &[
     "streams_full",
     "descriptors_exhausted",
+    "greetings_full",
+    "greeting_timeout",
     "header_timeout",
     "header_too_large",
     "malformed_request",

@@ -12,8 +12,8 @@ use trunkline_clock::Timestamp;
 use super::Shard;
 use super::command::Arrival;
 use super::poller::{Kind, Readiness, Token};
+use crate::entrance::StreamPermit;
 use crate::peer::Peer;
-use crate::permits::StreamPermit;
 use crate::socket::Socket;
 
 /// The tick to which ends are rounded, so that many connections do not wake their shard once each.

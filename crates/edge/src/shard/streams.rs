@@ -10,7 +10,7 @@ use bytes::{Buf, Bytes};
 use trunkline_websocket::Decoder;
 
 use super::command::AdoptedStream;
-use crate::permits::StreamPermit;
+use crate::entrance::StreamPermit;
 use crate::socket::Socket;
 
 /// One WebSocket.

@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use trunkline_http::LogPace;
 
+use super::reserve::{Claim, Reserve};
 use crate::limits::Limits;
 use crate::metrics::Metrics;
-use crate::reserve::{Claim, Reserve};
 
 /// One of the streams that the node may hold; returned when dropped.
 #[derive(Debug)]
