@@ -29,6 +29,37 @@ impl From<u8> for Site {
     }
 }
 
+/// Where a session may be, as far as its sid says.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Whereabouts {
+    Known(Site),
+    /// In this shard if that has it. If not, it is elsewhere: another node has the number as well.
+    Shared(u8),
+}
+
+/// The session that a client names, for a node with so many shards. `None` when it is nobody's.
+pub(crate) fn named(env: &Environment, shards: usize, hub: &Hub, text: &str) -> Option<Sid> {
+    let sid = hub.resolve_sid(text)?;
+    let is_here = usize::from(sid.shard) < shards && env.numbers.owns(sid.node);
+    let may_be_elsewhere =
+        env.cluster.is_some() && (!env.numbers.owns(sid.node) || env.numbers.is_shared(sid.node));
+    (is_here || may_be_elsewhere).then_some(sid)
+}
+
+/// Where to look for a session, for a node with so many shards.
+pub(crate) fn whereabouts(env: &Environment, shards: usize, sid: &Sid) -> Whereabouts {
+    if env.cluster.is_none() {
+        return Whereabouts::Known(Site::Shard(sid.shard));
+    }
+    if !env.numbers.owns(sid.node) || usize::from(sid.shard) >= shards {
+        return Whereabouts::Known(Site::Elsewhere);
+    }
+    if env.numbers.is_shared(sid.node) {
+        return Whereabouts::Shared(sid.shard);
+    }
+    Whereabouts::Known(Site::Shard(sid.shard))
+}
+
 /// The access to shards that the tasks of one thread share: their own shard, and the others.
 #[derive(Clone, Debug)]
 pub(crate) struct Door(Rc<Inner>);
@@ -68,12 +99,7 @@ impl Door {
 
     /// The session that a client names. `None` when it is nobody's.
     pub(crate) fn sid(&self, hub: &Hub, text: &str) -> Option<Sid> {
-        let env = &self.0.env;
-        let sid = hub.resolve_sid(text)?;
-        let is_here = usize::from(sid.shard) < self.0.peers.len() && env.numbers.owns(sid.node);
-        let may_be_elsewhere = env.cluster.is_some()
-            && (!env.numbers.owns(sid.node) || env.numbers.is_shared(sid.node));
-        (is_here || may_be_elsewhere).then_some(sid)
+        named(&self.0.env, self.0.peers.len(), hub, text)
     }
 
     /// Like [`Self::sid`]; also finds a session of another node whose id the app made.
@@ -89,17 +115,11 @@ impl Door {
 
     /// Where the session is that a request names.
     pub(crate) async fn site_of(&self, asked: &Asked) -> Site {
-        let (env, sid) = (&self.0.env, &asked.sid);
-        if env.cluster.is_none() {
-            return Site::Shard(sid.shard);
+        match whereabouts(&self.0.env, self.0.peers.len(), &asked.sid) {
+            Whereabouts::Known(site) => site,
+            Whereabouts::Shared(_) if !self.has(*asked).await => Site::Elsewhere,
+            Whereabouts::Shared(shard) => Site::Shard(shard),
         }
-        if !env.numbers.owns(sid.node) || usize::from(sid.shard) >= self.0.peers.len() {
-            return Site::Elsewhere;
-        }
-        if env.numbers.is_shared(sid.node) && !self.has(*asked).await {
-            return Site::Elsewhere;
-        }
-        Site::Shard(sid.shard)
     }
 
     /// Whether a shard of this node has the session.
