@@ -62,6 +62,12 @@ impl Roster {
 }
 
 impl Hub {
+    /// Gives up chance: which app server is first follows from this number.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn seed(&self, seed: u64) {
+        locked(&self.roster).cursor = Cursor::seeded(seed);
+    }
+
     /// Adds an app server. Its trunk replaces earlier ones of the same process. Two trunks that
     /// sent `Hello` at the same time are ordered here and nowhere else.
     pub(super) fn enrol(&self, trunk: &Arc<Trunk>) {

@@ -92,6 +92,26 @@ impl World {
         (Self::build((0, 1), numbers, Some(cluster), change), inputs)
     }
 
+    /// A world whose node has not joined its cluster yet, and what its shard gives to the cluster.
+    pub(super) fn clustered(
+        place: (u8, u32),
+        change: impl FnOnce(&mut Limits, &mut EngineSettings),
+    ) -> (Self, Inputs) {
+        let (cluster, inputs) = Cluster::new();
+        (Self::build(place, Numbers::new(None), Some(cluster), change), inputs)
+    }
+
+    /// Gives up chance: what the node chooses at random from now on follows from this number.
+    pub(super) fn seed(&mut self, seed: u64) {
+        self.shard.rng = StdRng::seed_from_u64(seed);
+        self.hub.seed(seed);
+    }
+
+    /// Whether the invariants are checked after each step.
+    pub(super) fn set_checked(&mut self, checked: bool) {
+        self.unchecked = !checked;
+    }
+
     fn build(
         (index, shards): (u8, u32),
         numbers: Numbers,
@@ -178,12 +198,18 @@ impl World {
         self.shard.finish_turn();
     }
 
+    /// Whether the shard has something to do now.
+    pub(super) fn has_work(&self) -> bool {
+        self.shard.wake_at().is_some_and(|at| at <= self.now)
+            || self.wires.iter().any(Wire::has_event)
+            || self.shard.is_behind()
+            || self.shard.has_unread()
+    }
+
     /// Takes turns until nothing is left to do.
     pub(super) fn run(&mut self) {
         for _ in 0..TURNS_MAX {
-            let due = self.shard.wake_at().is_some_and(|at| at <= self.now);
-            let ready = self.wires.iter().any(Wire::has_event);
-            if !due && !ready && !self.shard.is_behind() && !self.shard.has_unread() {
+            if !self.has_work() {
                 self.wires.retain(|wire| !wire.is_forgotten());
                 if !self.unchecked {
                     self.check();
