@@ -30,7 +30,7 @@ mod watched;
 use std::io;
 use std::net::SocketAddr;
 
-pub use cluster::{BusEvents, ClusterConfig, OpenBus, Relayed, Witness};
+pub use cluster::{BusEvents, ClusterConfig, OpenBus, Peers, Relayed, Witness};
 pub use hub::TooManyHubs;
 pub use hub::{ClusterNode, NodeListing};
 pub use inside::{Inside, OpenInsideError};

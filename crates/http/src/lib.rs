@@ -7,10 +7,12 @@ pub mod body;
 mod ceiling;
 mod hub_name;
 mod log_pace;
+mod peers;
 mod side_door;
 pub mod upgrade;
 
 pub use ceiling::Ceiling;
 pub use hub_name::is_hub_name;
 pub use log_pace::LogPace;
+pub use peers::PeerNotice;
 pub use side_door::{Lease, SideAnswer, SideBody, SideDoor, Visit};

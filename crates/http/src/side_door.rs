@@ -13,6 +13,8 @@ use http_body_util::combinators::BoxBody;
 use hyper::body::Incoming;
 use hyper::{Request, Response};
 
+use crate::PeerNotice;
+
 /// A server for some paths of the public port. It is asked before the paths of clients.
 ///
 /// A request that it upgrades keeps its [`Lease`] as long as it uses the stream.
@@ -22,6 +24,10 @@ pub trait SideDoor: Debug + Send + Sync {
 
     /// Answers a request. Runs on the thread of the connection, so it must not block.
     fn serve(&self, visit: Visit) -> SideAnswer;
+
+    /// Learns something about the other nodes of the cluster. Runs on the cluster's thread, so it must
+    /// not block.
+    fn notice(&self, _: PeerNotice) {}
 }
 
 /// A future answer.

@@ -245,7 +245,7 @@ fn sign_beat(body: &[u8]) -> Bytes {
 #[test]
 fn a_frame_of_an_unknown_type_ends_the_link_with_a_clear_word_and_an_optional_one_is_skipped() {
     let mut stage = Stage::linked(1);
-    let mut bytes = BytesMut::from(&b"\x80\x03abc"[..]);
+    let mut bytes = BytesMut::from(&b"\x81\x03abc"[..]);
     short(1).encode(&mut bytes);
     stage.say(&stage.piece(1, 1, bytes));
     assert_eq!(stage.events(), [Event::Frame { from: PEER, frame: short(1) }]);

@@ -4,6 +4,7 @@
 //! After each input, [`Core::settle`] must be called until nothing is left.
 
 mod backlog;
+mod doors;
 mod landing;
 mod owner;
 
@@ -13,6 +14,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use trunkline_clock::Timestamp;
+use trunkline_http::PeerNotice;
 use trunkline_mesh::{
     self as mesh, BusEvent, Event, Frame, Load, Mesh, NotNow, PeerKey, RequestId, Str, Transmit,
 };
@@ -136,6 +138,7 @@ impl Core {
                     self.send(now, peer, frame);
                 }
             }
+            Input::Word { to, frame } => self.send(now, to, frame),
             Input::State(state) => self.mesh.set_state(now, state),
             Input::OwnIds => self.tell_load(now),
             Input::Hubs(digest) => self.mesh.set_hubs_digest(now, digest),
@@ -167,6 +170,7 @@ impl Core {
             let mut more = false;
             while let Some(event) = self.mesh.poll_event() {
                 self.witness.saw(now, &self.mesh, &event);
+                self.notify_doors(&event);
                 self.handle_event(now, event);
                 more = true;
             }
@@ -216,6 +220,9 @@ impl Core {
             Frame::PostBody { .. } => {
                 self.asking.fail(id.0, Unavailable::MeshDown);
                 Frame::PostGone { id, fault: Some(Str::from_static(fault)) }
+            }
+            Frame::Door { hub, .. } => {
+                return self.notify(&PeerNotice::Dropped { peer, hub: hub.clone() });
             }
             Frame::Answered { .. } => {
                 // The session must not take the packets for delivered.
@@ -291,6 +298,9 @@ impl Core {
 
     fn handle_frame(&mut self, now: Timestamp, from: PeerKey, frame: Frame) {
         let id = frame.id().0;
+        if let Frame::Door { door, hub, word, .. } = frame {
+            return self.notify(&PeerNotice::Word { peer: from, door, hub, number: id, word });
+        }
         if matches!(frame, Frame::Poll { .. } | Frame::PostBegin { .. } | Frame::Inspect { .. }) {
             self.relayed.served += 1;
         }
@@ -387,6 +397,7 @@ impl Core {
                 self.landing_steps(from, id, MoveStep::Take(positions));
             }
             Frame::Arrived { .. } => self.landing_steps(from, id, MoveStep::Arrived),
+            Frame::Door { .. } => (), // Above.
         }
     }
 

@@ -14,6 +14,7 @@ use super::Input;
 pub(crate) struct Inputs {
     requests: Receiver<Input>,
     moves: Receiver<Input>,
+    words: Receiver<Input>,
     drains: Arc<AtomicBool>,
 }
 
@@ -21,9 +22,10 @@ impl Inputs {
     pub(super) fn new(
         requests: Receiver<Input>,
         moves: Receiver<Input>,
+        words: Receiver<Input>,
         drains: Arc<AtomicBool>,
     ) -> Self {
-        Self { requests, moves, drains }
+        Self { requests, moves, words, drains }
     }
 
     /// Whether the node drains. No inbox can be too full for this word.
@@ -31,15 +33,20 @@ impl Inputs {
         self.drains.load(Ordering::Acquire)
     }
 
-    /// The next input: first those of moves, which are few.
+    /// The next input: first those of moves, which are few, last the words of doors.
     pub(crate) fn try_recv(&mut self) -> Result<Input, TryRecvError> {
-        self.moves.try_recv().or_else(|_| self.requests.try_recv())
+        let other = self.moves.try_recv().or_else(|_| self.requests.try_recv());
+        other.or_else(|_| self.words.try_recv())
     }
 
-    /// The same. The task is woken by either kind.
+    /// The same. The task is woken by each kind.
     pub(crate) fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Input>> {
         let step = self.moves.poll_recv(cx);
-        if step.is_ready() { step } else { self.requests.poll_recv(cx) }
+        if step.is_ready() {
+            return step;
+        }
+        let request = self.requests.poll_recv(cx);
+        if request.is_ready() { request } else { self.words.poll_recv(cx) }
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod asking;
 pub(crate) mod core;
+mod doors;
 mod finding;
 mod inputs;
 mod moving;
@@ -21,8 +22,9 @@ use std::task::{Context, Poll};
 
 use tokio::sync::mpsc::{self, Sender};
 use trunkline_clock::Timestamp;
-use trunkline_mesh::{Bus, BusEvent, ClusterKey, Event, Identity, Mesh, NodeState};
+use trunkline_mesh::{Bus, BusEvent, ClusterKey, Event, Frame, Identity, Mesh, NodeState, PeerKey};
 
+pub use self::doors::Peers;
 pub(crate) use self::inputs::Inputs;
 pub(crate) use self::moving::{MoveKey, MoveStep};
 pub(crate) use self::run::{Parts, spawn};
@@ -108,6 +110,8 @@ pub(crate) struct Cluster {
     inbox: Sender<Input>,
     /// The inbox of moves: requests do not fill it.
     moves: Sender<Input>,
+    /// The inbox of the words of doors: they fill no other.
+    words: Sender<Input>,
     next_move: Arc<AtomicU32>,
     drains: Arc<AtomicBool>,
 }
@@ -123,6 +127,8 @@ pub(crate) enum Input {
     BeginMove { id: u32, asked: Asked, shard: u8 },
     /// A later step of a move, for the other node.
     Move { key: MoveKey, step: MoveStep },
+    /// A word of a door of this node, for that of another.
+    Word { to: PeerKey, frame: Frame },
     /// What this node says of itself from now on.
     State(NodeState),
     /// A hub has its first session with an id that the app made.
@@ -137,9 +143,10 @@ impl Cluster {
     pub(crate) fn new() -> (Self, Inputs) {
         let (inbox, requests) = mpsc::channel(INBOX_MAX);
         let (moves, steps) = mpsc::channel(INBOX_MAX);
+        let (words, said) = mpsc::channel(INBOX_MAX);
         let drains = Arc::default();
-        let inputs = Inputs::new(requests, steps, Arc::clone(&drains));
-        (Self { inbox, moves, next_move: Arc::default(), drains }, inputs)
+        let inputs = Inputs::new(requests, steps, said, Arc::clone(&drains));
+        (Self { inbox, moves, words, next_move: Arc::default(), drains }, inputs)
     }
 
     /// Sends a command for a session of another node. Waits only while the inbox is full.

@@ -127,6 +127,9 @@ impl Body {
             FrameKind::Export => Frame::Export { id, snapshot: self.rest() },
             FrameKind::MoveFailed => Frame::MoveFailed { id, cause: self.str()? },
             FrameKind::Arrived => Frame::Arrived { id },
+            FrameKind::Door => {
+                Frame::Door { id, door: self.u8()?, hub: self.str()?, word: self.rest() }
+            }
         })
     }
 

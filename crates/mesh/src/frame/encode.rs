@@ -30,11 +30,12 @@ impl Frame {
         1 + varint_length(wire_length(length)) + length
     }
 
-    /// The lane for this frame: by its length, except that the frames of a move that must come one
-    /// after the other share the bulk lane.
+    /// The lane for this frame: by its length, except that frames that must come one after the other
+    /// share the bulk lane: those of a move, and those of doors.
     #[must_use]
     pub fn fitting_lane(&self) -> Lane {
-        let is_ordered = matches!(self, Self::Taken { .. } | Self::Export { .. });
+        let is_ordered =
+            matches!(self, Self::Taken { .. } | Self::Export { .. } | Self::Door { .. });
         if is_ordered || self.encoded_length() > CONTROL_BYTES_MAX {
             Lane::Bulk
         } else {
@@ -91,6 +92,11 @@ impl Frame {
             Self::Take { positions, .. } => to.list(positions, Sink::position),
             Self::Export { snapshot, .. } => to.raw(snapshot),
             Self::MoveFailed { cause, .. } => to.str(cause),
+            Self::Door { door, hub, word, .. } => {
+                to.u8(*door);
+                to.str(hub);
+                to.raw(word);
+            }
         }
     }
 }

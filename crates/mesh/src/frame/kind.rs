@@ -65,6 +65,7 @@ registry! {
     Export = 0x14 ToLanding,
     MoveFailed = 0x15 Both,
     Arrived = 0x16 ToOwner,
+    Door = 0x80 Both,
 }
 
 impl core::fmt::Display for FrameKind {

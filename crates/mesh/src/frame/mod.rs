@@ -188,6 +188,17 @@ pub enum Frame {
         /// The move.
         id: RequestId,
     },
+    /// What a door of one node says to the same door of the other. The mesh does not look into it.
+    Door {
+        /// The word's place in what this door says to that one for this hub; no request.
+        id: RequestId,
+        /// Which door.
+        door: u8,
+        /// The name of the hub.
+        hub: Str,
+        /// The word.
+        word: Bytes,
+    },
 }
 
 impl Frame {
@@ -215,10 +226,11 @@ impl Frame {
             Self::Export { .. } => FrameKind::Export,
             Self::MoveFailed { .. } => FrameKind::MoveFailed,
             Self::Arrived { .. } => FrameKind::Arrived,
+            Self::Door { .. } => FrameKind::Door,
         }
     }
 
-    /// The request or move that the frame is about.
+    /// The request or move that the frame is about; of a [`Self::Door`], its place among the others.
     #[must_use]
     pub const fn id(&self) -> RequestId {
         match self {
@@ -241,7 +253,8 @@ impl Frame {
             | Self::Taken { id }
             | Self::Export { id, .. }
             | Self::MoveFailed { id, .. }
-            | Self::Arrived { id } => *id,
+            | Self::Arrived { id }
+            | Self::Door { id, .. } => *id,
         }
     }
 }

@@ -61,6 +61,9 @@ fn fields_of(frame: &Frame) -> Value {
         }
         Frame::Export { snapshot, .. } => json!({"snapshot": hex(snapshot)}),
         Frame::MoveFailed { cause, .. } => json!({"cause": **cause}),
+        Frame::Door { door, hub, word, .. } => {
+            json!({"door": door, "hub": **hub, "word": hex(word)})
+        }
     }
 }
 

@@ -88,6 +88,7 @@ impl Two {
                     | Input::Command(_)
                     | Input::Find { .. }
                     | Input::Hubs(_)
+                    | Input::Word { .. }
                     | Input::State(_)
                     | Input::Stop(_) => continue,
                 };
