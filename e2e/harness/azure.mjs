@@ -28,8 +28,8 @@ export class AzureWorld extends World {
     }
   }
 
-  async startAzureApp({ name, app = "chat", options }) {
-    const trunkline = { connectionString: connectionString(this.node), hub: HUB };
+  async startAzureApp({ name, app = "chat", options, node = this.node }) {
+    const trunkline = { connectionString: connectionString(node), hub: HUB };
     const started = await startApp({ app: `../azure/apps/${app}`, name, options, trunkline });
     this.apps.push(started);
     return started;

@@ -1,5 +1,5 @@
-//! Targets of the crate `azure`: its filter language and its tunnel frames, which use nothing else
-//! of that crate.
+//! Targets of the crate `azure`: its filter language, its tunnel frames, and the words between two
+//! nodes, which use nothing else of that crate.
 
 #[path = "../../crates/azure/src/filter/mod.rs"]
 mod filter;
@@ -8,6 +8,12 @@ mod filter;
 #[path = "../../crates/azure/src/tunnel/mod.rs"]
 mod tunnel_frames;
 
+#[path = "../../crates/azure/src/peers/codec.rs"]
+mod codec;
+#[path = "../../crates/azure/src/peers/word.rs"]
+mod word;
+
+use bytes::Bytes;
 use filter::{Connection, Dialect, Filter, Reach};
 
 /// Filters as people and as Microsoft's SDK write them.
@@ -85,6 +91,22 @@ pub fn tunnel(data: &[u8]) {
             assert_eq!(again, Ok(message));
         }
         Err(error) => assert!(!error.slug().is_empty()),
+    }
+}
+
+/// A greeting, a tunnel, an event, a call and its answer.
+pub const WORD_SEEDS: &[&[u8]] = &[
+    b"\x01\x01\x07\x01a\xac\x02\x02bc",
+    b"\x04\x08\x05app-1",
+    b"\x06\x08\x01{}",
+    b"\x0a\x05\x00\x04POST\x15/api/hubs/chat/:send42",
+    b"\x0b\x05\x01\xc8\x01x",
+];
+
+/// A word that can be read is written in one way only.
+pub fn word(data: &[u8]) {
+    if let Ok(Some(word)) = word::Word::decode(Bytes::copy_from_slice(data)) {
+        assert_eq!(word.encode(), data);
     }
 }
 

@@ -26,6 +26,7 @@ pub struct Target {
 pub const TARGETS: &[Target] = &[
     Target { name: "azure_filter", run: azure::filter, seeds: azure::FILTER_SEEDS },
     Target { name: "azure_tunnel", run: azure::tunnel, seeds: azure::TUNNEL_SEEDS },
+    Target { name: "azure_word", run: azure::word, seeds: azure::WORD_SEEDS },
     Target { name: "edge_export", run: edge::export, seeds: edge::EXPORT_SEEDS },
     Target { name: "edge_shard", run: edge::shard, seeds: edge::SHARD_SEEDS },
     Target { name: "engineio_input", run: engineio::input, seeds: engineio::INPUT_SEEDS },

@@ -12,6 +12,7 @@ mod hub;
 pub mod identity;
 mod metrics;
 mod payload;
+mod peers;
 mod registry;
 mod rest;
 mod serverless;
@@ -20,6 +21,4 @@ mod tunnel;
 pub mod webhook;
 
 pub use metrics::Metrics;
-pub use service::{
-    Config, Door, HubConfig, InnerTrunks, Names, Secret, Serverless, Service, start,
-};
+pub use service::{Config, Door, Edge, HubConfig, Names, Secret, Serverless, Service, start};

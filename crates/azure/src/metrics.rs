@@ -35,6 +35,7 @@ pub struct Inner {
     pub(crate) clients_closed: Family<Cause, Counter>,
     pub(crate) calls: Family<CallOutcome, Counter>,
     pub(crate) calls_unauthorized: Family<Cause, Counter>,
+    pub(crate) peer_calls: Family<Outcome, Counter>,
     pub(crate) answers_dropped: Counter,
     pub(crate) invoke_answers: Counter,
     pub(crate) invokes_cut: Counter,
@@ -89,6 +90,9 @@ const TUNNELS_ENDED: [&str; 10] = [
 const CONNECTS: [&str; 5] =
     ["accepted", "app_server_lost", "no_app_server", "refused", "serverless"];
 
+/// The possible results of a call that concerns several nodes.
+const PEER_CALLS: [&str; 3] = ["answered", "away", "silent"];
+
 impl Metrics {
     /// A counter that first appears with the value 1 has no rate, so the first event would raise no
     /// alert.
@@ -98,6 +102,9 @@ impl Metrics {
         }
         for outcome in CONNECTS {
             self.connects.get_or_create(&Outcome { outcome }).inc_by(0);
+        }
+        for outcome in PEER_CALLS {
+            self.peer_calls.get_or_create(&Outcome { outcome }).inc_by(0);
         }
     }
 
@@ -150,6 +157,11 @@ impl Metrics {
             "trunkline_azure_calls_unauthorized",
             "Calls over HTTP without a good token, by cause",
             m.calls_unauthorized.clone(),
+        );
+        registry.register(
+            "trunkline_azure_peer_calls",
+            "Calls of the data plane that concerned several nodes, by outcome",
+            m.peer_calls.clone(),
         );
         registry.register(
             "trunkline_azure_answers_dropped",

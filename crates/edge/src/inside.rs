@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::mpsc::Sender;
 
+use crate::cluster::Peers;
 use crate::environment::Environment;
 use crate::shard::{Arrival, Command};
 
@@ -59,5 +60,11 @@ impl Inside {
             .try_send(Command::Arrived(Arrival::Trunk { hub, socket: ours.into() }))
             .map_err(|_| OpenInsideError::Unavailable)?;
         Ok(theirs)
+    }
+
+    /// The way of side doors to those of the other nodes; `None` when this node is alone.
+    #[must_use]
+    pub fn peers(&self) -> Option<Peers> {
+        self.env.cluster.clone().map(Peers)
     }
 }

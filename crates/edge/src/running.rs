@@ -15,7 +15,7 @@ use trunkline_http::Ceiling;
 use trunkline_token::Names;
 
 use crate::changing::{Changing, Shared};
-use crate::cluster::{self, Cluster, ClusterConfig, Peers};
+use crate::cluster::{self, Cluster, ClusterConfig};
 use crate::compressor::Compressor;
 use crate::door::Door;
 use crate::entrance::{Entrance, Port, Streams};
@@ -270,11 +270,6 @@ impl Running {
     /// The entrance for app servers that are parts of this process.
     pub fn inside(&self) -> Inside {
         Inside::new(&self.env, &self.shards)
-    }
-
-    /// The way of side doors to those of the other nodes; `None` when this node is alone.
-    pub fn peers(&self) -> Option<Peers> {
-        self.env.cluster.clone().map(Peers)
     }
 
     /// The way to tell app servers of the nodes of the cluster.

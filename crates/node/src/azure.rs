@@ -5,10 +5,12 @@ use std::os::unix::net::UnixStream;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use bytes::Bytes;
 use trunkline_azure as azure;
 use trunkline_azure::identity;
 use trunkline_azure::webhook::{self, Handlers};
 use trunkline_edge as edge;
+use trunkline_mesh::PeerKey;
 
 use crate::config::{Config, Hub};
 use crate::resolve;
@@ -16,14 +18,19 @@ use crate::resolve;
 /// How long the start waits for hubs that need no app server.
 const TRUNKS_WAIT_MAX: Duration = Duration::from_secs(5);
 
-/// Opens inner trunks from the Azure door to the edge, once the edge runs.
+/// The edge as the Azure door uses it, once it runs.
 #[derive(Debug, Default)]
-struct InnerTrunks(OnceLock<edge::Inside>);
+struct EdgeSide(OnceLock<(edge::Inside, Option<edge::Peers>)>);
 
-impl azure::InnerTrunks for InnerTrunks {
+impl azure::Edge for EdgeSide {
     fn open(&self, hub: &str) -> io::Result<UnixStream> {
-        let inside = self.0.get().ok_or(io::ErrorKind::NotConnected)?;
+        let (inside, _) = self.0.get().ok_or(io::ErrorKind::NotConnected)?;
         inside.open(hub).map_err(io::Error::other)
+    }
+
+    fn say(&self, to: PeerKey, door: u8, hub: &str, number: u32, word: Bytes) -> bool {
+        let Some((_, Some(peers))) = self.0.get() else { return false };
+        peers.say(to, door, hub, number, word)
     }
 }
 
@@ -58,7 +65,7 @@ fn serverless(config: &Config, hub: &Hub) -> Option<azure::Serverless> {
 #[derive(Debug)]
 pub(crate) struct Azure {
     running: azure::Service,
-    inner_trunks: Arc<InnerTrunks>,
+    edge: Arc<EdgeSide>,
 }
 
 /// The longest message of a client: it must fit into a message of the inner trunk, with its
@@ -104,19 +111,20 @@ impl Azure {
             },
             trunk_namespaces_max: config.settings.limits.trunk_namespaces_max,
         };
-        let inner_trunks = Arc::new(InnerTrunks::default());
+        let side = Arc::new(EdgeSide::default());
         let (door, running) =
-            azure::start(&settings, metrics, Arc::clone(&inner_trunks) as _, edge.ceiling())?;
+            azure::start(&settings, metrics, Arc::clone(&side) as _, edge.ceiling())?;
         edge.set_voucher(Arc::new(Voucher(door.clone())));
         edge.add_side_door(Arc::new(door));
-        Ok(Self { running, inner_trunks })
+        Ok(Self { running, edge: side })
     }
 
     /// Notes that the edge runs, so inner trunks may be opened. Returns once hubs that need no app
     /// server can serve clients.
     pub(crate) fn connect(&self, inside: edge::Inside) {
         // This runs only once, so the cell is empty.
-        let _ = self.inner_trunks.0.set(inside);
+        let peers = inside.peers();
+        let _ = self.edge.0.set((inside, peers));
         if !self.running.wait_for_trunks(TRUNKS_WAIT_MAX) {
             tracing::warn!("hubs with event handlers cannot serve clients yet");
         }

@@ -1,19 +1,19 @@
 //! Calls of the REST API: what each one does, over HTTP or over a tunnel.
 
-use std::collections::HashSet;
-
 use bytes::Bytes;
 use serde_json::{Value, json};
+use trunkline_mesh::PeerKey;
 use trunkline_switchboard::ServerKey;
 use trunkline_trunk::SessionNumber;
 
-use super::downlink::Selection;
 use super::outbox::{CallId, TunnelId};
+use super::scatter::RawCall;
 use super::{Hub, Now, Output};
-use crate::filter::{Connection, Dialect, Filter, Reach};
+use crate::filter::Dialect;
 use crate::group::Group;
 use crate::metrics::CallOutcome;
 use crate::payload;
+use crate::peers::Word;
 use crate::rest::{self, Answer, Operation, PermissionVerb, RestError, To};
 use crate::tunnel::{Message, Request, Response};
 
@@ -24,14 +24,22 @@ pub(super) enum Caller {
     Http(CallId),
     /// An app server, over a tunnel.
     Tunnel { server: ServerKey, tunnel: TunnelId, ack_id: u64 },
+    /// The same hub at another node, in the name of one of its callers.
+    Peer { peer: PeerKey, call: u64, adapter: bool },
+    /// A call that other nodes perform, too: its parts are gathered.
+    Gathered { call: u64, adapter: bool },
 }
 
 impl Caller {
     /// Microsoft's adapter writes a filter that means something else than OData reads in it.
-    const fn dialect(self) -> Dialect {
+    pub(super) const fn dialect(self) -> Dialect {
         match self {
-            Self::Http(_) => Dialect::Strict,
-            Self::Tunnel { .. } => Dialect::SocketIoAdapter,
+            Self::Http(_)
+            | Self::Peer { adapter: false, .. }
+            | Self::Gathered { adapter: false, .. } => Dialect::Strict,
+            Self::Tunnel { .. }
+            | Self::Peer { adapter: true, .. }
+            | Self::Gathered { adapter: true, .. } => Dialect::SocketIoAdapter,
         }
     }
 
@@ -39,6 +47,7 @@ impl Caller {
         match self {
             Self::Http(_) => "http",
             Self::Tunnel { .. } => "tunnel",
+            Self::Peer { .. } | Self::Gathered { .. } => "node",
         }
     }
 }
@@ -50,13 +59,7 @@ impl Hub {
         let Some(server) = self.servers.of_tunnel(tunnel) else { return };
         match message {
             Message::Request(request) => self.tunnel_call(server, tunnel, request),
-            Message::Response(response) => {
-                let pending = self.servers.get_mut(server);
-                let pending = pending.and_then(|server| server.end(now.at, response.ack_id));
-                if let Some(pending) = pending {
-                    self.event_answered(pending, &response);
-                }
-            }
+            Message::Response(response) => self.answered_by(server, &response),
             // Only this side sends the other messages.
             Message::Status { .. }
             | Message::Reconnect { .. }
@@ -71,19 +74,39 @@ impl Hub {
         let after_scheme = request.url.split_once("://").map_or(&*request.url, |(_, rest)| rest);
         let target = after_scheme.find('/').map_or("/", |at| &after_scheme[at..]);
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let body = request.content.clone();
         match rest::parse(&request.http_method, path, query, request.content) {
             Ok(call) if !call.hub.eq_ignore_ascii_case(&self.settings.name) => {
                 self.answer_counted(caller, "unreadable", RestError::HubUnknown.answer());
             }
-            Ok(call) => self.perform(caller, call.operation),
+            Ok(call) if self.peers.is_alone() => self.perform(caller, call.operation),
+            Ok(call) => {
+                let raw = RawCall::new(&request.http_method, path, query, body);
+                self.perform_everywhere(caller, call.operation, raw);
+            }
             Err(error) => self.answer_counted(caller, "unreadable", error.answer()),
         }
     }
 
     /// Handles a call over HTTP whose token was valid.
-    pub(crate) fn handle_call(&mut self, now: Now, call: CallId, operation: Operation) {
+    pub(crate) fn handle_call(
+        &mut self,
+        now: Now,
+        call: CallId,
+        operation: Operation,
+        raw: RawCall,
+    ) {
         self.now = now;
-        self.perform(Caller::Http(call), operation);
+        self.perform_everywhere(Caller::Http(call), operation, raw);
+    }
+
+    /// Performs a call of another node's caller, for the clients of this node.
+    pub(super) fn perform_for(&mut self, caller: Caller, method: &str, target: &str, body: Bytes) {
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        match rest::parse(method, path, query, body) {
+            Ok(call) => self.perform(caller, call.operation),
+            Err(error) => self.answer(caller, error.answer()),
+        }
     }
 
     /// Handles the end of an HTTP caller: it no longer waits, or it did not read the parts of its
@@ -94,9 +117,11 @@ impl Hub {
             self.metrics.answers_dropped.inc();
         }
         self.drop_invokes_of(|caller| caller == Caller::Http(call));
+        self.gather_unwanted(Caller::Http(call));
     }
 
-    fn perform(&mut self, caller: Caller, operation: Operation) {
+    /// Performs a call for the clients of this node.
+    pub(super) fn perform(&mut self, caller: Caller, operation: Operation) {
         let label = operation.label();
         match self.try_perform(caller, operation) {
             Ok(Some(answer)) => self.answer_counted(caller, label, answer),
@@ -105,12 +130,20 @@ impl Hub {
         }
     }
 
-    fn answer_counted(&mut self, caller: Caller, operation: &'static str, answer: Answer) {
+    pub(super) fn answer_counted(
+        &mut self,
+        caller: Caller,
+        operation: &'static str,
+        answer: Answer,
+    ) {
         self.count_call(caller, operation, answer.status);
         self.answer(caller, answer);
     }
 
-    fn count_call(&self, caller: Caller, operation: &'static str, status: u16) {
+    pub(super) fn count_call(&self, caller: Caller, operation: &'static str, status: u16) {
+        if let Caller::Peer { .. } | Caller::Gathered { .. } = caller {
+            return; // It counts once, where the caller is.
+        }
         let label = CallOutcome { operation, via: caller.via(), status };
         self.metrics.calls.get_or_create(&label).inc();
     }
@@ -119,6 +152,11 @@ impl Hub {
     pub(super) fn answer(&mut self, caller: Caller, answer: Answer) {
         match caller {
             Caller::Http(call) => self.outbox.push(Output::Answer(call, answer)),
+            Caller::Peer { peer, call, .. } => {
+                let Answer { status, more, body, .. } = answer;
+                self.say(peer, &Word::CallAnswered { call, more, status, body });
+            }
+            Caller::Gathered { call, .. } => self.gather_part(call, None, answer),
             Caller::Tunnel { server, tunnel, ack_id } => {
                 let headers = answer.headers.into_iter();
                 let response = Response {
@@ -138,7 +176,7 @@ impl Hub {
     }
 
     /// Performs a call. `None`: the answer has begun already and continues later.
-    fn try_perform(
+    pub(super) fn try_perform(
         &mut self,
         caller: Caller,
         operation: Operation,
@@ -173,7 +211,9 @@ impl Hub {
                 }
                 Answer::empty(204)
             }
-            Operation::List { group, page, top, skip } => self.list_call(&group, page, top, skip),
+            Operation::List { group, page, top, from } => {
+                self.list_call(&group, page, top, from.skip)
+            }
             Operation::Permission { verb, name, connection, target } => {
                 self.permission_call(verb, &name, &connection, target.as_deref())
             }
@@ -237,7 +277,13 @@ impl Hub {
         }
     }
 
-    fn list_call(&mut self, group: &Group, page: usize, top: Option<usize>, skip: usize) -> Answer {
+    pub(super) fn list_call(
+        &mut self,
+        group: &Group,
+        page: usize,
+        top: Option<usize>,
+        skip: usize,
+    ) -> Answer {
         let members = self.registry.members(group);
         let end = top.map_or(members.len(), |top| top.min(members.len()));
         let shown = members.get(skip.min(end)..end).unwrap_or_default();
@@ -284,202 +330,5 @@ impl Hub {
                 Answer::empty(204)
             }
         }
-    }
-
-    /// The connections of this door that `to` means.
-    fn sessions_of(&mut self, to: &To) -> Vec<SessionNumber> {
-        match to {
-            To::All => self.registry.connections().map(|connection| connection.session).collect(),
-            To::Connection(id) => self.registry.by_id(id).into_iter().collect(),
-            To::Group(group) => self.registry.members(group),
-            To::User(user) => self.registry.by_user(user),
-        }
-    }
-
-    fn sessions_in(&mut self, selection: &Selection) -> Vec<SessionNumber> {
-        let keys = self.selected(selection);
-        keys.iter().filter_map(|key| self.clients.get(key)).map(|client| client.session).collect()
-    }
-
-    /// The receivers of a payload.
-    fn select(
-        &mut self,
-        caller: Caller,
-        to: &To,
-        filter: Option<&str>,
-        excluded: &[String],
-        payload: &[u8],
-    ) -> Result<Selection, RestError> {
-        let base = match (to, filter) {
-            (To::All, Some(filter)) => self.filtered(caller, filter)?,
-            (To::All, None) => self.everybody(payload),
-            (To::Group(Group::Room { namespace, room }), None) => Selection::Rooms {
-                namespace: namespace.clone(),
-                rooms: vec![room.clone()],
-                except: Vec::new(),
-            },
-            (To::Group(_) | To::Connection(_) | To::User(_), None) => {
-                Selection::Sessions(self.sessions_of(to))
-            }
-            (_, Some(filter)) => self.narrowed(caller, to, filter)?,
-        };
-        Ok(self.without(base, excluded))
-    }
-
-    /// All sockets in the namespace that the payload is for: other clients could not use it.
-    fn everybody(&mut self, payload: &[u8]) -> Selection {
-        let text = std::str::from_utf8(payload).unwrap_or_default();
-        let packet =
-            text.strip_prefix('4').and_then(|rest| trunkline_socketio::parse_head(rest).ok());
-        match packet {
-            Some(packet) => Selection::Rooms {
-                namespace: packet.nsp.to_owned(),
-                rooms: vec![String::new()],
-                except: Vec::new(),
-            },
-            None => Selection::Sessions(self.sessions_of(&To::All)),
-        }
-    }
-
-    /// Members of a group, or connections of a user, for which a filter is true.
-    fn narrowed(&mut self, caller: Caller, to: &To, filter: &str) -> Result<Selection, RestError> {
-        let filter = parse_filter(filter, caller.dialect())?;
-        if let (To::Group(group), Reach::Groups { any: None, none }) = (to, filter.reach())
-            && let Some((namespace, except)) = one_namespace(none)
-            && let Group::Room { namespace: own, room } = group
-            && *own == namespace
-        {
-            return Ok(Selection::Rooms { namespace, rooms: vec![room.clone()], except });
-        }
-        let sessions = self.sessions_of(to);
-        Ok(Selection::Sessions(self.matching(sessions, &filter)))
-    }
-
-    fn filtered(&mut self, caller: Caller, filter: &str) -> Result<Selection, RestError> {
-        let filter = parse_filter(filter, caller.dialect())?;
-        let sessions = match filter.reach() {
-            Reach::Nobody => Vec::new(),
-            Reach::Everyone => self.sessions_of(&To::All),
-            Reach::Connections(ids) => {
-                ids.iter().filter_map(|id| self.registry.by_id(id)).collect()
-            }
-            Reach::Users(users) => {
-                users.iter().flat_map(|user| self.registry.by_user(user)).collect()
-            }
-            Reach::Groups { any, none } => return Ok(self.in_groups(any, none)),
-            Reach::Each => {
-                let all = self.sessions_of(&To::All);
-                self.matching(all, &filter)
-            }
-        };
-        Ok(Selection::Sessions(sessions))
-    }
-
-    fn in_groups(&mut self, any: Option<&[Box<str>]>, none: &[Box<str>]) -> Selection {
-        if let Some((namespace, rooms)) = any.and_then(one_namespace) {
-            if none.is_empty() {
-                return Selection::Rooms { namespace, rooms, except: Vec::new() };
-            }
-            if let Some((other, except)) = one_namespace(none)
-                && other == namespace
-            {
-                return Selection::Rooms { namespace, rooms, except };
-            }
-        }
-        let denied: HashSet<SessionNumber> = self.members_of(none).into_iter().collect();
-        let mut seen = HashSet::new();
-        let mut allowed = match any {
-            Some(any) => self.members_of(any),
-            None => self.sessions_of(&To::All),
-        };
-        allowed.retain(|session| !denied.contains(session) && seen.insert(*session));
-        Selection::Sessions(allowed)
-    }
-
-    fn members_of(&mut self, names: &[Box<str>]) -> Vec<SessionNumber> {
-        let groups = names.iter().filter_map(|name| Group::parse(name).ok());
-        groups.flat_map(|group| self.registry.members(&group)).collect()
-    }
-
-    fn matching(&self, mut sessions: Vec<SessionNumber>, filter: &Filter) -> Vec<SessionNumber> {
-        sessions.retain(|session| {
-            self.registry.connection(*session).is_some_and(|connection| {
-                let groups = self.registry.groups_of(*session);
-                filter.matches(&Known { connection, groups: &groups })
-            })
-        });
-        sessions
-    }
-
-    /// A selection without some connections.
-    fn without(&mut self, selection: Selection, excluded: &[String]) -> Selection {
-        if excluded.is_empty() {
-            return selection;
-        }
-        let excluded: HashSet<SessionNumber> =
-            excluded.iter().filter_map(|id| self.registry.by_id(id)).collect();
-        match selection {
-            Selection::Rooms { namespace, rooms, mut except } => {
-                let sockets = excluded.iter().filter_map(|session| {
-                    self.registry.connection(*session)?.sockets.get(namespace.as_str())
-                });
-                except.extend(sockets.map(|socket| socket.to_string()));
-                Selection::Rooms { namespace, rooms, except }
-            }
-            Selection::Sessions(mut sessions) => {
-                sessions.retain(|session| !excluded.contains(session));
-                Selection::Sessions(sessions)
-            }
-        }
-    }
-}
-
-fn parse_filter(text: &str, dialect: Dialect) -> Result<Filter, RestError> {
-    Filter::parse(text, dialect).map_err(|error| RestError::Filter(error.to_string()))
-}
-
-/// The rooms of these groups, if all are rooms of one namespace.
-fn one_namespace(names: &[Box<str>]) -> Option<(String, Vec<String>)> {
-    let mut of = None;
-    let mut rooms = Vec::with_capacity(names.len());
-    for name in names {
-        match Group::parse(name) {
-            Ok(Group::Room { namespace, room }) => {
-                if *of.get_or_insert_with(|| namespace.clone()) != namespace {
-                    return None;
-                }
-                rooms.push(room);
-            }
-            Ok(Group::Plain(_)) | Err(_) => return None,
-        }
-    }
-    Some((of?, rooms))
-}
-
-/// A connection as filters see it.
-struct Known<'a> {
-    connection: &'a crate::registry::Connection,
-    groups: &'a [String],
-}
-
-impl Connection for Known<'_> {
-    fn connection_id(&self) -> &str {
-        &self.connection.id
-    }
-
-    fn user_id(&self) -> Option<&str> {
-        self.connection.user.as_deref()
-    }
-
-    fn in_group(&self, group: &str) -> bool {
-        self.groups.iter().any(|name| name == group)
-    }
-
-    fn group_count(&self) -> usize {
-        self.groups.len()
-    }
-
-    fn any_group(&self, test: &mut dyn FnMut(&str) -> bool) -> bool {
-        self.groups.iter().any(|name| test(name))
     }
 }

@@ -10,6 +10,7 @@
 //! 2. Then call [`Hub::poll_output`] until it returns `None`, and look at [`Hub::wants_trunk`].
 //! 3. Then sleep until [`Hub::poll_deadline`].
 
+mod borrowed;
 mod calls;
 mod client;
 mod downlink;
@@ -18,6 +19,9 @@ mod invoke;
 mod opening;
 mod orphans;
 mod outbox;
+mod peers;
+mod scatter;
+mod selecting;
 mod serverless;
 mod servers;
 mod uplink;
@@ -35,6 +39,9 @@ use trunkline_trunk::{Frame, NamespaceNumber, SessionNumber, Str};
 use self::client::{Client, ClientKey};
 use self::invoke::Invokes;
 pub(crate) use self::outbox::{CallId, Outbox, Output, TunnelId};
+use self::peers::Peers;
+use self::scatter::Gathers;
+pub(crate) use self::scatter::RawCall;
 use self::servers::Servers;
 use crate::metrics::Metrics;
 use crate::registry::Registry;
@@ -96,6 +103,8 @@ pub(crate) struct Hub {
     next_client: u64,
     servers: Servers,
     invokes: Invokes,
+    peers: Peers,
+    gathers: Gathers,
     trunk: InnerTrunk,
     /// Clients that wait to be closed at a limited rate.
     orphans: VecDeque<ClientKey>,
@@ -134,6 +143,8 @@ impl Hub {
             next_client: 0,
             servers: Servers::default(),
             invokes: Invokes::default(),
+            peers: Peers::default(),
+            gathers: Gathers::default(),
             trunk: InnerTrunk::default(),
             orphans: VecDeque::new(),
             orphans_at: None,
@@ -152,6 +163,11 @@ impl Hub {
     /// servers of the hub.
     pub(crate) fn wants_trunk(&self) -> bool {
         self.servers.has_tunnel() || self.serverless.is_some() || !self.by_session.is_empty()
+    }
+
+    /// Whether tunnels and callers should not be read now, because other nodes do not keep up.
+    pub(crate) fn is_crowded(&self, now: Now) -> bool {
+        self.peers.is_crowded(now.at)
     }
 
     /// Notes that the inner trunk is up. Nothing of an earlier one is left.
@@ -179,6 +195,8 @@ impl Hub {
         self.give_up_servers();
         self.close_orphans();
         self.end_late_invokes();
+        self.end_late_gathers();
+        self.begin_again();
         self.serverless_timeout();
     }
 
@@ -186,10 +204,11 @@ impl Hub {
     pub(crate) fn poll_deadline(&self) -> Option<Timestamp> {
         let serverless = self.serverless.as_ref().and_then(Machine::poll_deadline);
         let servers = self.servers.poll_deadline(&self.settings);
-        [servers, self.orphans_at, self.invokes.poll_deadline(), serverless]
-            .into_iter()
-            .flatten()
-            .min()
+        let invokes = self.invokes.poll_deadline();
+        let peers = self.peers.poll_deadline(self.now.at);
+        let gathers = self.gathers.poll_deadline();
+        let all = [servers, self.orphans_at, invokes, serverless, peers, gathers];
+        all.into_iter().flatten().min()
     }
 
     /// The number of a namespace on the inner trunk; `None` when the trunk is down or names too

@@ -9,12 +9,12 @@ use trunkline_trunk::{
     ClientRequest, Frame, Header, Open, Request, RequestCode, Response, SessionNumber, Str,
 };
 
+use super::Hub;
 use super::client::{Client, ClientKey, Phase};
 use super::event::{self, TunnelEvent};
-use super::{Hub, Output};
 use crate::group::Group;
 use crate::metrics::Outcome;
-use crate::tunnel::{self, Message, encode};
+use crate::tunnel;
 
 impl Hub {
     /// Handles a client that asks for a session.
@@ -41,21 +41,20 @@ impl Hub {
         let Some(tunnel) = self.servers.get(server).and_then(|s| s.tunnels.first().copied()) else {
             return; // It was picked because it has one.
         };
-        if let Some(server) = self.servers.get_mut(server) {
-            let ack_id = server.begin(self.now.at, key, TunnelEvent::Connect, 0, tunnel);
-            let request = event::request(
-                &self.settings,
-                self.now,
-                &mut client,
-                TunnelEvent::Connect,
-                body,
-                ack_id,
-            );
-            self.outbox.push(Output::Message(tunnel, encode(&Message::Request(request))));
-        }
+        let Some(server) = self.servers.get_mut(server) else { return };
+        let ack_id = server.begin(self.now.at, key, TunnelEvent::Connect, 0, tunnel);
+        let request = event::request(
+            &self.settings,
+            self.now,
+            &mut client,
+            TunnelEvent::Connect,
+            body,
+            ack_id,
+        );
         self.by_session.insert(open.session, key);
         self.clients.insert(key, client);
         self.metrics.connections.inc();
+        self.tell_event(tunnel, request, true);
     }
 
     /// Handles the app server's answer to a connect event.

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
+use trunkline_mesh::PeerKey;
 use trunkline_trunk::Frame;
 
 use crate::rest::Answer;
@@ -30,6 +31,8 @@ pub(crate) enum Output {
     /// Sends an event to the hub's handlers; with a key, the answer goes to
     /// [`super::Hub::handle_webhook_answer`].
     Webhook(Option<CallKey>, Event),
+    /// Sends a word to the same hub at another node, with its number there.
+    Word(PeerKey, u32, Bytes),
     /// Returns credit: this many bytes from the edge have been processed.
     Processed(u64),
 }

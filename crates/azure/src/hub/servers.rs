@@ -6,13 +6,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use trunkline_clock::Timestamp;
+use trunkline_mesh::PeerKey;
 use trunkline_switchboard::ServerKey;
 use trunkline_switchboard::affinity::{self, Candidate, Cursor, Standing};
 
+use super::borrowed::Lent;
 use super::client::ClientKey;
 use super::event::TunnelEvent;
 use super::outbox::TunnelId;
 use super::{Hub, Now, Output, Settings};
+use crate::peers::{NAME_BYTES_MAX, Word};
 use crate::tunnel::{Message, Response, encode};
 
 /// New clients go to other app servers when an app server has had something to answer for this long
@@ -40,6 +43,8 @@ pub(super) struct Server {
     next_ack: u64,
     /// Events that it has not answered.
     pending: HashMap<u64, Pending>,
+    /// The same of other nodes' clients.
+    pub(super) lent: HashMap<u64, Lent>,
     /// The cost of those events in the inner trunk's credit.
     unanswered_bytes: u64,
     /// The time of its last answer, or of the first event since all were answered.
@@ -68,6 +73,8 @@ struct Tunnel {
     /// Whether the app server has been told that it is connected; only then is the tunnel used.
     greeted: bool,
     status_at: Timestamp,
+    /// The other node where it ends, and its number there.
+    home: Option<(PeerKey, u64)>,
 }
 
 impl Servers {
@@ -103,6 +110,35 @@ impl Servers {
             server.sessions += 1;
         }
         Some(key)
+    }
+
+    /// The node where a tunnel ends, and its number there; `None` when it ends here.
+    pub(super) fn home_of(&self, tunnel: TunnelId) -> Option<(PeerKey, u64)> {
+        self.tunnels.get(&tunnel)?.home
+    }
+
+    /// The app server of a tunnel that ends here and is used.
+    pub(super) fn of_own_tunnel(&self, tunnel: TunnelId) -> Option<ServerKey> {
+        let tunnel = self.tunnels.get(&tunnel)?;
+        (tunnel.home.is_none() && tunnel.greeted).then_some(tunnel.server)
+    }
+
+    /// All tunnels that end here and are used, for other nodes.
+    pub(super) fn own_tunnels(&self) -> Vec<(u64, Box<str>)> {
+        let own = self.tunnels.iter().filter_map(|(&id, _)| {
+            let server = self.get(self.of_own_tunnel(id)?)?;
+            (server.id.len() <= NAME_BYTES_MAX).then(|| (id.0, server.id.clone()))
+        });
+        let mut own: Vec<_> = own.collect();
+        own.sort_unstable();
+        own
+    }
+
+    /// Forgets what another node waits for.
+    pub(super) fn forget_lent(&mut self, peer: PeerKey) {
+        for server in self.servers.values_mut() {
+            server.lent.retain(|_, lent| lent.peer != peer);
+        }
     }
 
     /// Some open tunnel.
@@ -142,6 +178,7 @@ impl Servers {
                 sessions: 0,
                 next_ack: 1,
                 pending: HashMap::new(),
+                lent: HashMap::new(),
                 unanswered_bytes: 0,
                 answered_at: Timestamp::ORIGIN,
                 undelivered: VecDeque::new(),
@@ -164,8 +201,7 @@ impl Server {
         cost: u64,
         tunnel: TunnelId,
     ) -> u64 {
-        let ack_id = self.next_ack;
-        self.next_ack += 1;
+        let ack_id = self.take_number();
         // The answer to the last event of a client has no effect.
         if kind != TunnelEvent::Disconnected {
             if self.pending.is_empty() {
@@ -175,6 +211,13 @@ impl Server {
             self.pending.insert(ack_id, Pending { client, kind, cost, tunnel });
         }
         ack_id
+    }
+
+    /// The number for an event.
+    pub(super) const fn take_number(&mut self) -> u64 {
+        let number = self.next_ack;
+        self.next_ack += 1;
+        number
     }
 
     /// Ends the wait for an answer; returns its event.
@@ -207,10 +250,21 @@ impl Hub {
     /// Handles a new tunnel, whose token named the app server.
     pub(crate) fn handle_tunnel_up(&mut self, now: Now, tunnel: TunnelId, server_id: &str) {
         self.now = now;
-        let key = self.servers.enter(server_id);
-        let status_at = now.at + self.settings.status_interval;
-        self.servers.tunnels.insert(tunnel, Tunnel { server: key, greeted: false, status_at });
         self.metrics.tunnels.inc();
+        self.add_tunnel(tunnel, server_id, None);
+    }
+
+    /// `home`: the other node where the tunnel ends.
+    pub(super) fn add_tunnel(
+        &mut self,
+        tunnel: TunnelId,
+        server_id: &str,
+        home: Option<(PeerKey, u64)>,
+    ) {
+        let key = self.servers.enter(server_id);
+        let status_at = self.now.at + self.settings.status_interval;
+        let added = Tunnel { server: key, greeted: false, status_at, home };
+        self.servers.tunnels.insert(tunnel, added);
         if let Some(server) = self.servers.get_mut(key) {
             server.give_up_at = None;
         }
@@ -237,15 +291,24 @@ impl Hub {
     }
 
     fn greet(&mut self, tunnel: TunnelId, key: ServerKey) {
-        let connected = Message::Connected { connection_id: format!("tunnel-{}", tunnel.0) };
-        self.outbox.push(Output::Message(tunnel, encode(&connected)));
+        let is_here = self.servers.home_of(tunnel).is_none();
+        if is_here {
+            let connected = Message::Connected { connection_id: format!("tunnel-{}", tunnel.0) };
+            self.outbox.push(Output::Message(tunnel, encode(&connected)));
+        }
         let Some(server) = self.servers.get_mut(key) else { return };
         server.tunnels.push(tunnel);
         server.undelivered_bytes = 0;
-        for answer in std::mem::take(&mut server.undelivered) {
-            self.outbox.push(Output::Message(tunnel, answer));
+        let undelivered = std::mem::take(&mut server.undelivered);
+        let waiting = std::mem::take(&mut server.waiting);
+        if is_here {
+            let id = server.id.clone();
+            self.offer_tunnel(tunnel, &id);
         }
-        for key in std::mem::take(&mut server.waiting) {
+        for answer in undelivered {
+            self.tell(tunnel, answer);
+        }
+        for key in waiting {
             if let Some(client) = self.clients.get_mut(&key) {
                 client.waiting = false;
             }
@@ -257,12 +320,21 @@ impl Hub {
     /// sent is lost.
     pub(crate) fn handle_tunnel_down(&mut self, now: Now, tunnel: TunnelId, clean: bool) {
         self.now = now;
-        let Some(Tunnel { server: key, .. }) = self.servers.tunnels.remove(&tunnel) else { return };
-        self.metrics.tunnels.dec();
+        let Some(Tunnel { server: key, home, greeted, .. }) = self.servers.tunnels.remove(&tunnel)
+        else {
+            return;
+        };
+        if home.is_none() {
+            self.metrics.tunnels.dec();
+        }
+        if home.is_none() && greeted {
+            self.say_to_all(&Word::TunnelDown { tunnel: tunnel.0, clean });
+        }
         let grace = self.settings.reconnect_grace;
         let last = !self.servers.tunnels.values().any(|other| other.server == key);
         let Some(server) = self.servers.get_mut(key) else { return };
         server.tunnels.retain(|other| *other != tunnel);
+        server.lent.retain(|_, lent| lent.tunnel != tunnel);
         if last {
             server.give_up_at = Some(now.at + grace);
         }
@@ -297,7 +369,7 @@ impl Hub {
         let Some(server) = self.servers.get_mut(key) else { return };
         let same = tunnel.filter(|tunnel| server.tunnels.contains(tunnel));
         if let Some(tunnel) = same.or_else(|| server.tunnels.first().copied()) {
-            self.outbox.push(Output::Message(tunnel, frame));
+            self.tell(tunnel, frame);
         } else if server.undelivered_bytes + frame.len() <= bytes_max {
             server.undelivered_bytes += frame.len();
             server.undelivered.push_back(frame);
@@ -314,7 +386,7 @@ impl Hub {
         for (&id, tunnel) in &mut self.servers.tunnels {
             if tunnel.status_at <= now {
                 tunnel.status_at = next;
-                if tunnel.greeted {
+                if tunnel.greeted && tunnel.home.is_none() {
                     due.push(id);
                 }
             }
@@ -340,7 +412,12 @@ impl Hub {
                 tunnel = tunnel.0,
                 "an app server answers no events"
             );
-            self.outbox.push(Output::EndTunnel(tunnel, "app_server_silent"));
+            match self.servers.home_of(tunnel) {
+                None => self.outbox.push(Output::EndTunnel(tunnel, "app_server_silent")),
+                Some((peer, tunnel)) => {
+                    self.say(peer, &Word::EndTunnel { tunnel });
+                }
+            }
             self.handle_tunnel_down(now, tunnel, false);
         }
     }

@@ -10,7 +10,7 @@ use super::servers::Pending;
 use super::{Hub, Now, Output};
 use crate::metrics::{Cause, EventOutcome};
 use crate::payload;
-use crate::tunnel::{self, Message, encode};
+use crate::tunnel;
 
 /// The longest payload made of several messages; a longer message goes alone.
 const BATCH_BYTES_MAX: usize = 256 * 1024;
@@ -213,7 +213,7 @@ impl Hub {
             };
             let ack_id = server.begin(self.now.at, key, kind, cost, tunnel);
             let request = event::request(&self.settings, self.now, client, kind, content, ack_id);
-            self.outbox.push(Output::Message(tunnel, encode(&Message::Request(request))));
+            self.tell_event(tunnel, request, kind != TunnelEvent::Disconnected);
             if kind == TunnelEvent::Disconnected {
                 let label = EventOutcome { event: kind.name(), outcome: "told" };
                 self.metrics.events.get_or_create(&label).inc();

@@ -45,12 +45,43 @@ pub(crate) enum Operation {
     Membership { who: To, group: Group, join: bool },
     /// Removes a connection or user from all groups.
     LeaveAll(To),
-    /// Lists the members of a group: `page` at most, after the first `skip`.
-    List { group: Group, page: usize, top: Option<usize>, skip: usize },
+    /// Lists the members of a group: `page` at most.
+    List { group: Group, page: usize, top: Option<usize>, from: Place },
     /// Reads or changes a permission of a connection.
     Permission { verb: PermissionVerb, name: String, connection: String, target: Option<String> },
     /// Makes a token for a client.
     Token(TokenWish),
+}
+
+/// Where a page of a list begins.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Place {
+    /// The members of a node that earlier pages had.
+    pub(crate) skip: usize,
+    /// The node's number, and the members of all nodes that earlier pages had.
+    pub(crate) node: Option<(u16, usize)>,
+}
+
+impl Place {
+    fn parse(token: &str) -> Option<Self> {
+        let mut parts = token.split('.').map(str::parse::<u32>);
+        let first = parts.next()?.ok()?;
+        let Some(skip) = parts.next() else {
+            return Some(Self { skip: first as usize, node: None });
+        };
+        let (node, skip) = (u16::try_from(first).ok()?, skip.ok()? as usize);
+        let before = parts.next()?.ok()? as usize;
+        parts.next().is_none().then_some(Self { skip, node: Some((node, before)) })
+    }
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.node {
+            None => write!(out, "{}", self.skip),
+            Some((node, before)) => write!(out, "{node}.{}.{before}", self.skip),
+        }
+    }
 }
 
 /// What a call does with a permission.
@@ -256,9 +287,12 @@ impl Asked<'_> {
             Some(0) => return Err(RestError::Parameter(wrong)),
             top => top.map(|top| top as usize),
         };
-        let wrong = "continuationToken is not one of this node";
-        let skip = self.parameters.number("continuationToken", wrong)?.unwrap_or(0) as usize;
-        Ok(Operation::List { group, page, top, skip })
+        let wrong = RestError::Parameter("continuationToken is not one of this node");
+        let from = match self.parameters.one("continuationToken") {
+            Some(token) => Place::parse(token).ok_or(wrong)?,
+            None => Place::default(),
+        };
+        Ok(Operation::List { group, page, top, from })
     }
 
     fn permission(&self, name: &str, connection: &str) -> Result<Operation, RestError> {

@@ -29,6 +29,15 @@ pub(crate) enum RestError {
     Parameter(&'static str),
     #[error("nothing of the data plane is at this path")]
     Path,
+    /// The nodes' names.
+    #[error("{}: no link to these nodes of the cluster; nothing was done", .0.join(", "))]
+    NodesAway(Vec<Box<str>>),
+    /// The nodes' names.
+    #[error(
+        "{}: these nodes of the cluster did not answer; at the others the call was carried out",
+        .0.join(", ")
+    )]
+    NodesSilent(Vec<Box<str>>),
     #[error(transparent)]
     Payload(#[from] BadPayload),
     #[error(transparent)]
@@ -51,7 +60,11 @@ impl RestError {
             Self::HubUnknown | Self::Path => 404,
             Self::Method => 405,
             Self::TooLarge(_) => 413,
-            Self::Busy | Self::MemoryFull | Self::Unavailable => 503,
+            Self::Busy
+            | Self::MemoryFull
+            | Self::NodesAway(_)
+            | Self::NodesSilent(_)
+            | Self::Unavailable => 503,
         }
     }
 
@@ -65,6 +78,8 @@ impl RestError {
             Self::Json(_) => "InvalidJson",
             Self::MemoryFull => "MemoryFull",
             Self::Method => "MethodNotAllowed",
+            Self::NodesAway(_) => "NodesAway",
+            Self::NodesSilent(_) => "NodesSilent",
             Self::Parameter(_) => "InvalidParameter",
             Self::Path => "NotFound",
             Self::Payload(_) => "InvalidPayload",
@@ -87,6 +102,8 @@ impl RestError {
             Self::Busy
             | Self::MemoryFull
             | Self::Method
+            | Self::NodesAway(_)
+            | Self::NodesSilent(_)
             | Self::Parameter(_)
             | Self::Path
             | Self::Unavailable => None,

@@ -5,5 +5,5 @@ mod call;
 mod error;
 
 pub(crate) use answer::Answer;
-pub(crate) use call::{Operation, PermissionVerb, To, TokenWish, parse};
+pub(crate) use call::{Operation, PermissionVerb, Place, To, TokenWish, parse};
 pub(crate) use error::RestError;

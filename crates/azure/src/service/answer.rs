@@ -58,10 +58,14 @@ pub(super) fn error(status: StatusCode, slug: &str, message: &str) -> Response<B
     whole(Answer::json(status.as_u16(), &body))
 }
 
-/// Replaces the machine's page number by the URL of the next page.
-pub(super) fn with_next_page(answer: Answer, link: impl FnOnce(u64) -> String) -> Answer {
+/// Replaces the machine's place of the next page by the URL of the next page.
+pub(super) fn with_next_page(answer: Answer, link: impl FnOnce(&str) -> String) -> Answer {
     let Ok(mut body) = serde_json::from_slice::<Value>(&answer.body) else { return answer };
-    let Some(next) = body.get("nextLink").and_then(Value::as_u64) else { return answer };
-    body["nextLink"] = link(next).into();
+    let place = match body.get("nextLink") {
+        Some(Value::Number(skip)) => skip.to_string(),
+        Some(Value::String(place)) => place.clone(),
+        Some(_) | None => return answer,
+    };
+    body["nextLink"] = link(&place).into();
     Answer::json(answer.status, &body)
 }

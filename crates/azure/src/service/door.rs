@@ -1,7 +1,7 @@
 //! Requests on the public port: tunnels, the data plane, health.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -13,14 +13,17 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use trunkline_http::body::{self, BodyError, Bounds};
 use trunkline_http::upgrade::{switch, websocket_key};
-use trunkline_http::{Ceiling, LogPace, SideAnswer, SideBody, SideDoor, Visit, is_hub_name};
+use trunkline_http::{
+    Ceiling, LogPace, PeerNotice, SideAnswer, SideBody, SideDoor, Visit, is_hub_name,
+};
 use trunkline_token::{Claims, Names, TokenRefused};
 
 use super::hubs::{HubHandle, Input, next_number};
+use super::nodes::Nodes;
 use super::spare::Spare;
 use super::tunnel::Tunnel;
-use super::{Config, answer, token};
-use crate::hub::{CallId, TunnelId};
+use super::{Config, DOOR, answer, token};
+use crate::hub::{CallId, RawCall, TunnelId};
 use crate::identity::Bearer;
 use crate::metrics::{CallOutcome, Cause, Metrics};
 use crate::rest::{self, Answer, Operation, RestError, TokenWish};
@@ -52,7 +55,10 @@ struct Inner {
     metrics: Metrics,
     ceiling: Ceiling,
     spawner: Handle,
+    /// Distinguishes names that this node invents from those of other nodes.
+    tag: u32,
     refused: LogPace,
+    nodes: Mutex<Nodes>,
 }
 
 impl SideDoor for Door {
@@ -64,6 +70,10 @@ impl SideDoor for Door {
     fn serve(&self, visit: Visit) -> SideAnswer {
         Box::pin(self.clone().answer(visit))
     }
+
+    fn notice(&self, notice: PeerNotice) {
+        self.pass_on(notice);
+    }
 }
 
 impl Door {
@@ -73,12 +83,14 @@ impl Door {
         spare: Option<Spare>,
         metrics: Metrics,
         ceiling: Ceiling,
-        spawner: Handle,
+        (spawner, tag): (Handle, u32),
     ) -> Self {
         let names = config.names.clone();
         let refused = LogPace::default();
         let hubs = RwLock::new(hubs);
-        Self(Arc::new(Inner { hubs, spare, names, metrics, ceiling, spawner, refused }))
+        let nodes = Mutex::default();
+        let inner = Inner { hubs, spare, names, metrics, ceiling, spawner, tag, refused, nodes };
+        Self(Arc::new(inner))
     }
 
     async fn answer(self, visit: Visit) -> Response<Body> {
@@ -121,27 +133,58 @@ impl Door {
         let spare = self.0.spare.as_ref().filter(|_| is_hub_name(name));
         let Some(spare) = spare else { return Err(unknown) };
         let checked = check(spare.stranger()).await?;
+        self.make_hub(spare, name).map(|hub| (hub, checked)).ok_or(unknown)
+    }
+
+    /// Creates a hub on demand.
+    fn make_hub(&self, spare: &Spare, name: &str) -> Option<Arc<HubHandle>> {
         let mut hubs = self.0.hubs.write().unwrap_or_else(PoisonError::into_inner);
         // Another request may have created the hub meanwhile.
         if let Some(hub) = hubs.iter().find(|hub| hub.name.eq_ignore_ascii_case(name)) {
-            return Ok((Arc::clone(hub), checked));
+            return Some(Arc::clone(hub));
         }
         if hubs.len() >= spare.hubs_max() {
-            return Err(unknown);
+            return None;
         }
         match spare.make(name) {
             Ok(hub) => {
                 let hub = Arc::new(hub);
                 hubs.push(Arc::clone(&hub));
-                Ok((hub, checked))
+                let nodes = self.0.nodes.lock().unwrap_or_else(PoisonError::into_inner);
+                nodes.notices().for_each(|notice| hub.inbox.notify(notice));
+                Some(hub)
             }
             Err(error) => {
                 drop(hubs);
                 if let Some(times) = self.0.refused.note("hub_not_made", Instant::now()) {
                     tracing::warn!(hub = name, times, %error, "a hub could not be made");
                 }
-                Err(unknown)
+                None
             }
+        }
+    }
+
+    /// Gives a notice of the other nodes to the hubs that it concerns.
+    fn pass_on(&self, notice: PeerNotice) {
+        if let PeerNotice::Word { hub: name, .. } | PeerNotice::Dropped { hub: name, .. } = &notice
+        {
+            if matches!(notice, PeerNotice::Word { door, .. } if door != DOOR) {
+                return;
+            }
+            // An app server has created the hub at another node.
+            let spare = || self.0.spare.as_ref().filter(|_| is_hub_name(name));
+            let hub = self.hub(name).or_else(|| self.make_hub(spare()?, name));
+            if let Some(hub) = hub {
+                hub.inbox.notify(notice);
+            }
+            return;
+        }
+        let hubs = self.0.hubs.read().unwrap_or_else(PoisonError::into_inner);
+        // Locked after the hubs, as when a hub is made.
+        let mut nodes = self.0.nodes.lock().unwrap_or_else(PoisonError::into_inner);
+        nodes.note(&notice);
+        for hub in &*hubs {
+            hub.inbox.notify(notice.clone());
         }
     }
 
@@ -195,7 +238,8 @@ impl Door {
         // identity provider's subject is not such a name: all app servers of an app share it.
         let subject = verified.claims.text("sub").filter(|_| verified.by_hub_key);
         let server = subject.filter(|sub| !sub.is_empty());
-        let server = server.map_or_else(|| format!("unnamed-{}", next_number()), str::to_owned);
+        let server = server
+            .map_or_else(|| format!("unnamed-{:08x}-{}", self.0.tag, next_number()), str::to_owned);
         Ok((hub, server))
     }
 
@@ -230,15 +274,16 @@ impl Door {
         let body = self.read_body(hub, body).await?;
         let body_bytes = body.len();
         let query = parts.uri.query().unwrap_or_default();
+        let raw = RawCall::new(parts.method.as_str(), &path, query, body.clone());
         let call = rest::parse(parts.method.as_str(), &path, query, body)?;
         if let Operation::Token(wish) = &call.operation {
             return self.client_token(hub, &parts.headers, wish);
         }
-        let (first, rest) = ask(hub, call.operation, body_bytes).await?;
+        let (first, rest) = ask(hub, call.operation, raw, body_bytes).await?;
         if first.more {
             return Ok(answer::streamed(first, rest));
         }
-        let next = |skip| next_link(&parts.headers, &path, query, skip);
+        let next = |place: &str| next_link(&parts.headers, &path, query, place);
         Ok(answer::whole(answer::with_next_page(first, next)))
     }
 
@@ -300,13 +345,14 @@ impl Drop for Waiting<'_> {
 async fn ask(
     hub: &HubHandle,
     operation: Operation,
+    raw: RawCall,
     body_bytes: usize,
 ) -> Result<(Answer, mpsc::Receiver<Answer>), RestError> {
     let id = CallId(next_number());
     let (reply, mut answers) = mpsc::channel(ANSWERS_MAX);
     let stops = || RestError::Unavailable;
     let room = hub.inbox.room(body_bytes).await.ok_or_else(stops)?;
-    if !hub.inbox.send(Input::Call { id, operation, reply, room }).await {
+    if !hub.inbox.send(Input::Call { id, operation, raw, reply, room }).await {
         return Err(stops());
     }
     let mut waiting = Waiting { hub, id, answered: false };
@@ -324,11 +370,11 @@ fn origin_of(headers: &HeaderMap) -> String {
     format!("{scheme}://{host}")
 }
 
-fn next_link(headers: &HeaderMap, path: &str, query: &str, skip: u64) -> String {
+fn next_link(headers: &HeaderMap, path: &str, query: &str, place: &str) -> String {
     let mut pairs = form_urlencoded::Serializer::new(String::new());
     let others = form_urlencoded::parse(query.as_bytes());
     pairs.extend_pairs(others.filter(|(name, _)| name != "continuationToken"));
-    pairs.append_pair("continuationToken", &skip.to_string());
+    pairs.append_pair("continuationToken", place);
     format!("{}{path}?{}", origin_of(headers), pairs.finish())
 }
 

@@ -1,14 +1,17 @@
 //! The way from the threads of the public port to a hub's task.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::sync::mpsc::{
+    Receiver, Sender, UnboundedReceiver, UnboundedSender, channel, unbounded_channel,
+};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use trunkline_http::PeerNotice;
 use trunkline_token::Secret;
 
 use super::HubConfig;
-use crate::hub::{CallId, TunnelId};
+use crate::hub::{CallId, RawCall, TunnelId};
 use crate::identity::Identity;
 use crate::rest::{Answer, Operation};
 use crate::tunnel::Message;
@@ -18,6 +21,9 @@ const INBOX_MAX: usize = 1024;
 /// Bytes of the messages, calls and bodies that are on their way to a hub's task. More than the
 /// longest message or call.
 const INBOX_BYTES_MAX: u32 = 64 << 20;
+
+/// Bytes of other nodes' words that are on their way to a hub's task.
+const NOTICED_BYTES_MAX: usize = 64 << 20;
 
 /// The part of the inbox that a message or a call occupies until it is processed.
 pub(super) type Room = OwnedSemaphorePermit;
@@ -45,7 +51,7 @@ pub(super) enum Input {
     TunnelUp { id: TunnelId, server: String, out: super::outgoing::Out },
     TunnelMessage { id: TunnelId, message: Message, room: Room },
     TunnelDown { id: TunnelId, clean: bool },
-    Call { id: CallId, operation: Operation, reply: Sender<Answer>, room: Room },
+    Call { id: CallId, operation: Operation, raw: RawCall, reply: Sender<Answer>, room: Room },
     CallerGone { id: CallId },
 }
 
@@ -54,12 +60,57 @@ pub(super) enum Input {
 pub(super) struct Inbox {
     sender: Sender<Input>,
     budget: Budget,
+    notices: UnboundedSender<PeerNotice>,
+    /// The bytes of the words among them.
+    noticed_bytes: Arc<AtomicUsize>,
+}
+
+/// The task's end of an [`Inbox`].
+#[derive(Debug)]
+pub(super) struct Received {
+    pub(super) inputs: Receiver<Input>,
+    pub(super) notices: Notices,
+}
+
+/// Notices of the other nodes, on their way to the task.
+#[derive(Debug)]
+pub(super) struct Notices {
+    receiver: UnboundedReceiver<PeerNotice>,
+    bytes: Arc<AtomicUsize>,
+}
+
+impl Notices {
+    /// The next one; `None`: the node stops.
+    pub(super) async fn recv(&mut self) -> Option<PeerNotice> {
+        let notice = self.receiver.recv().await?;
+        self.bytes.fetch_sub(bytes_of(&notice), Ordering::Relaxed);
+        Some(notice)
+    }
+}
+
+fn bytes_of(notice: &PeerNotice) -> usize {
+    if let PeerNotice::Word { word, .. } = notice { word.len() } else { 0 }
 }
 
 impl Inbox {
-    pub(super) fn new() -> (Self, Receiver<Input>) {
-        let (sender, receiver) = channel(INBOX_MAX);
-        (Self { sender, budget: Budget::new() }, receiver)
+    pub(super) fn new() -> (Self, Received) {
+        let (sender, inputs) = channel(INBOX_MAX);
+        let (notices, receiver) = unbounded_channel();
+        let noticed_bytes = Arc::<AtomicUsize>::default();
+        let noticed = Notices { receiver, bytes: Arc::clone(&noticed_bytes) };
+        let received = Received { inputs, notices: noticed };
+        (Self { sender, budget: Budget::new(), notices, noticed_bytes }, received)
+    }
+
+    /// Sends a notice of the other nodes, without waiting. Their words keep to the hub's credit; a node
+    /// that does not loses words here, and what it shares with this one begins again.
+    pub(super) fn notify(&self, notice: PeerNotice) {
+        let bytes = bytes_of(&notice);
+        let before = self.noticed_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let fits = before + bytes <= NOTICED_BYTES_MAX || before == 0 || bytes == 0;
+        if !fits || self.notices.send(notice).is_err() {
+            self.noticed_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        }
     }
 
     /// Waits for room. `None`: the node stops.
@@ -110,6 +161,30 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+
+    #[test]
+    fn words_beyond_all_bounds_are_dropped_and_other_notices_are_not() {
+        let (inbox, mut received) = Inbox::new();
+        let peer = trunkline_mesh::PeerKey { number: 1, incarnation: 1 };
+        let word = bytes::Bytes::from(vec![0; 1 << 20]);
+        for number in 0..100 {
+            let (hub, word) = (trunkline_trunk::Str::EMPTY, word.clone());
+            inbox.notify(PeerNotice::Word { peer, door: 1, hub, number, word });
+        }
+        inbox.notify(PeerNotice::Linked(peer));
+        let mut words = 0;
+        while let Ok(notice) = received.notices.receiver.try_recv() {
+            match notice {
+                PeerNotice::Word { number, .. } => assert_eq!(number, words),
+                other => {
+                    assert_eq!(other, PeerNotice::Linked(peer));
+                    break;
+                }
+            }
+            words += 1;
+        }
+        assert_eq!(words, 64);
+    }
 
     #[tokio::test]
     async fn the_inbox_is_bounded_in_bytes() {

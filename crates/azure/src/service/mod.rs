@@ -4,6 +4,7 @@ mod answer;
 mod door;
 mod hubs;
 mod inner_trunk;
+mod nodes;
 mod outgoing;
 mod run;
 mod spare;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use door::Body;
 pub use door::Door;
 use tokio::runtime;
@@ -24,6 +26,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 use tokio::task::LocalSet;
 use trunkline_http::Ceiling;
+use trunkline_mesh::PeerKey;
 pub use trunkline_token::{Names, Secret};
 pub use webhooks::Serverless;
 
@@ -34,6 +37,8 @@ use crate::hub;
 use crate::identity::{self, Identity, IdentityProvider};
 use crate::metrics::Metrics;
 
+/// The number of this door among nodes.
+const DOOR: u8 = 1;
 /// Namespaces that the inner trunk names, unless the node allows fewer.
 const NAMESPACES_MAX: usize = 100_000;
 
@@ -76,14 +81,18 @@ pub struct HubConfig {
     pub identity_providers: Vec<IdentityProvider>,
 }
 
-/// Opens inner trunks: trunks to the node's edge that never leave the process.
-pub trait InnerTrunks: std::fmt::Debug + Send + Sync {
-    /// Opens a trunk for a hub and returns our end, in non-blocking mode.
+/// What the node's edge does for this door.
+pub trait Edge: std::fmt::Debug + Send + Sync {
+    /// Opens an inner trunk for a hub, which never leaves the process, and returns our end, in
+    /// non-blocking mode.
     ///
     /// # Errors
     ///
     /// The node has no descriptor left, or stops.
     fn open(&self, hub: &str) -> io::Result<UnixStream>;
+
+    /// Sends a word to the same hub at another node of the cluster. False: it is dropped.
+    fn say(&self, to: PeerKey, door: u8, hub: &str, number: u32, word: Bytes) -> bool;
 }
 
 /// The running Azure door.
@@ -106,17 +115,17 @@ pub struct Service {
 pub fn start(
     config: &Config,
     metrics: &Metrics,
-    inner_trunks: Arc<dyn InnerTrunks>,
+    edge: Arc<dyn Edge>,
     ceiling: Ceiling,
 ) -> io::Result<(Door, Service)> {
     let (stopping, stop) = watch::channel(false);
-    let (spare, asked_for) = Spare::new(config, metrics, &inner_trunks);
+    let (spare, asked_for) = Spare::new(config, metrics, &edge);
     let (announce, trunk_up) = std::sync::mpsc::sync_channel(config.hubs.len());
     let mut handles = Vec::new();
     let mut tasks = Vec::new();
     let mut fetching = Vec::new();
     for hub in &config.hubs {
-        let (handle, mut task, fetches) = make(config, hub, metrics, &inner_trunks)?;
+        let (handle, mut task, fetches) = make(config, hub, metrics, &edge)?;
         fetching.push(fetches);
         handles.push(Arc::new(handle));
         if hub.serverless.is_some() {
@@ -137,7 +146,8 @@ pub fn start(
         local.spawn_local(start_tasks(asked_for, stop));
         built.block_on(local);
     })?;
-    let door = Door::new(config, handles, spare, metrics.clone(), ceiling, spawner);
+    let tag = u32::from_ne_bytes(*random()?.first_chunk().expect("there are more"));
+    let door = Door::new(config, handles, spare, metrics.clone(), ceiling, (spawner, tag));
     let serverless = config.hubs.iter().filter(|hub| hub.serverless.is_some()).count();
     Ok((door, Service { stopping, thread, trunk_up, serverless }))
 }
@@ -160,7 +170,7 @@ fn make(
     config: &Config,
     hub: &HubConfig,
     metrics: &Metrics,
-    inner_trunks: &Arc<dyn InnerTrunks>,
+    edge: &Arc<dyn Edge>,
 ) -> io::Result<(HubHandle, run::Task, identity::Fetching)> {
     let (inbox, received) = Inbox::new();
     let (identity, fetches) =
@@ -169,7 +179,7 @@ fn make(
     let handle = HubHandle::new(hub, identity, inbox);
     let machine = hub::Hub::new(settings(config, hub), metrics.clone(), random()?);
     let webhooks = Webhooks::new(config, hub, metrics).map_err(io::Error::other)?;
-    let task = run::Task::new(machine, received, Arc::clone(inner_trunks), &hub.name, webhooks);
+    let task = run::Task::new(machine, received, Arc::clone(edge), &hub.name, webhooks);
     Ok((handle, task, fetches))
 }
 

@@ -6,16 +6,18 @@ use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use tokio::sync::mpsc::Sender;
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::mpsc::{Receiver, Sender};
 use tokio::sync::watch;
 use trunkline_clock::Timestamp;
+use trunkline_http::PeerNotice;
+use trunkline_trunk::Str;
 
-use super::InnerTrunks;
-use super::hubs::Input;
+use super::hubs::{Input, Received};
 use super::inner_trunk::{self, InnerTrunk};
 use super::outgoing::Out;
 use super::webhooks::Webhooks;
+use super::{DOOR, Edge};
 use crate::hub::{CallId, Hub, Now, Output, TunnelId};
 use crate::rest::Answer;
 use crate::serverless::{CallKey, Event};
@@ -31,8 +33,8 @@ const INPUTS_MAX: usize = 64;
 pub(super) struct Task {
     hub: Hub,
     name: String,
-    inbox: Receiver<Input>,
-    inner_trunks: Arc<dyn InnerTrunks>,
+    inbox: Received,
+    edge: Arc<dyn Edge>,
     origin: Instant,
     trunk: Option<InnerTrunk>,
     /// Whether the machine knows that the trunk is up.
@@ -48,8 +50,8 @@ pub(super) struct Task {
 impl Task {
     pub(super) fn new(
         hub: Hub,
-        inbox: Receiver<Input>,
-        inner_trunks: Arc<dyn InnerTrunks>,
+        inbox: Received,
+        edge: Arc<dyn Edge>,
         name: &str,
         webhooks: Option<Webhooks>,
     ) -> Self {
@@ -57,7 +59,7 @@ impl Task {
             hub,
             name: name.to_owned(),
             inbox,
-            inner_trunks,
+            edge,
             origin: Instant::now(),
             trunk: None,
             trunk_up: false,
@@ -87,6 +89,7 @@ impl Task {
             let deadline = self.deadline();
             let far = || Instant::now() + Duration::from_secs(3600);
             let congested = self.trunk.as_ref().is_some_and(InnerTrunk::is_congested);
+            let crowded = congested || self.hub.is_crowded(self.now());
             let trunk_up = async {
                 match &self.trunk {
                     Some(trunk) => trunk.ready().await,
@@ -99,6 +102,7 @@ impl Task {
                     None => std::future::pending().await,
                 }
             };
+            let Received { inputs: inbox, notices, .. } = &mut self.inbox;
             // In random order: clients that never pause must not keep callers and deadlines
             // waiting.
             tokio::select! {
@@ -114,7 +118,12 @@ impl Task {
                         self.read_link();
                     }
                 }
-                received = self.inbox.recv_many(&mut inputs, INPUTS_MAX), if !congested => {
+                noticed = notices.recv(), if !congested => {
+                    let Some(notice) = noticed else { break };
+                    let now = self.now();
+                    self.hub.handle_notice(now, notice);
+                }
+                received = inbox.recv_many(&mut inputs, INPUTS_MAX), if !crowded => {
                     if received == 0 {
                         break;
                     }
@@ -154,9 +163,9 @@ impl Task {
                 self.tunnels.remove(&id);
                 self.hub.handle_tunnel_down(now, id, clean);
             }
-            Input::Call { id, operation, reply, room } => {
+            Input::Call { id, operation, raw, reply, room } => {
                 self.calls.insert(id, reply);
-                self.hub.handle_call(now, id, operation);
+                self.hub.handle_call(now, id, operation, raw);
                 drop(room);
             }
             Input::CallerGone { id } => {
@@ -206,6 +215,12 @@ impl Task {
                         out.abort(cause);
                     }
                 }
+                Output::Word(peer, number, word) => {
+                    if !self.edge.say(peer, DOOR, &self.name, number, word) {
+                        let (now, hub) = (self.now(), Str::EMPTY);
+                        self.hub.handle_notice(now, PeerNotice::Dropped { peer, hub });
+                    }
+                }
                 Output::Answer(call, answer) => self.answer(call, answer),
                 Output::Webhook(call, event) => self.call_webhook(call, event),
             }
@@ -241,7 +256,7 @@ impl Task {
         self.retry_trunk_at = None;
         let opened = super::random().and_then(|id| {
             let server = format!("azure-{:032x}", u128::from_ne_bytes(id));
-            InnerTrunk::new(self.inner_trunks.open(&self.name)?, server, self.origin)
+            InnerTrunk::new(self.edge.open(&self.name)?, server, self.origin)
         });
         match opened {
             Ok(trunk) => self.trunk = Some(trunk),
@@ -300,7 +315,7 @@ impl Task {
     /// Ends because the node stops: app servers are notified, and try to connect until another node
     /// is there.
     async fn end(mut self) {
-        self.inbox.close();
+        self.inbox.inputs.close();
         for out in self.tunnels.values() {
             out.close(1001, "the node stops");
         }
@@ -312,7 +327,7 @@ impl Task {
             webhooks.drain().await;
         }
         // The tunnels' tasks end by themselves; their last inputs are dropped.
-        let drained = async { while self.inbox.recv().await.is_some() {} };
+        let drained = async { while self.inbox.inputs.recv().await.is_some() {} };
         let _ = tokio::time::timeout(Duration::from_secs(1), drained).await;
     }
 }

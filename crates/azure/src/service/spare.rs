@@ -7,7 +7,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::hubs::{HubHandle, Inbox};
 use super::run::Task;
-use super::{Config, HubConfig, InnerTrunks, Secret, make};
+use super::{Config, Edge, HubConfig, Secret, make};
 use crate::identity::Identity;
 use crate::metrics::Metrics;
 
@@ -16,7 +16,7 @@ use crate::metrics::Metrics;
 pub(super) struct Spare {
     config: Config,
     metrics: Metrics,
-    inner_trunks: Arc<dyn InnerTrunks>,
+    edge: Arc<dyn Edge>,
     /// Where the tasks of new hubs are started.
     tasks: UnboundedSender<Task>,
     /// Stands in for a hub that does not exist yet, while a token for it is checked.
@@ -28,7 +28,7 @@ impl Spare {
     pub(super) fn new(
         config: &Config,
         metrics: &Metrics,
-        inner_trunks: &Arc<dyn InnerTrunks>,
+        edge: &Arc<dyn Edge>,
     ) -> (Option<Self>, UnboundedReceiver<Task>) {
         let (tasks, asked_for) = unbounded_channel();
         let default = |hub: &&HubConfig| hub.name.eq_ignore_ascii_case(&config.default_hub);
@@ -40,7 +40,7 @@ impl Spare {
             Self {
                 config: config.clone(),
                 metrics: metrics.clone(),
-                inner_trunks: Arc::clone(inner_trunks),
+                edge: Arc::clone(edge),
                 tasks,
                 stranger: HubHandle::new(&like_it, identity, inbox),
             }
@@ -61,7 +61,7 @@ impl Spare {
     /// Makes a hub of that name and starts its task.
     pub(super) fn make(&self, name: &str) -> io::Result<HubHandle> {
         let hub = like(self.stranger.keys.clone(), name);
-        let (handle, task, _) = make(&self.config, &hub, &self.metrics, &self.inner_trunks)?;
+        let (handle, task, _) = make(&self.config, &hub, &self.metrics, &self.edge)?;
         // If the thread has ended, the node stops.
         let _ = self.tasks.send(task);
         Ok(handle)

@@ -3,15 +3,19 @@
 mod calls;
 mod groups;
 mod invocations;
+mod nodes;
 mod order;
 mod serverless;
 mod tunnels;
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use serde_json::{Value, json};
 use trunkline_clock::Timestamp;
+use trunkline_mesh::PeerKey;
 use trunkline_trunk::{
     ClientRequest, CloseReason, EioVersion, Frame, Header, Open, SessionNumber, Str, Transport,
 };
@@ -37,6 +41,10 @@ struct World {
     processed: u64,
     calls: u64,
     ended: Vec<TunnelId>,
+    /// For other nodes.
+    words: Vec<(PeerKey, u32, Bytes)>,
+    /// The number of the node in its clients' sids, if it is one of a cluster.
+    number: Option<u16>,
 }
 
 impl World {
@@ -66,6 +74,8 @@ impl World {
             processed: 0,
             calls: 0,
             ended: Vec::new(),
+            words: Vec::new(),
+            number: None,
         };
         world.hub.handle_trunk_up(world.now);
         world
@@ -89,6 +99,7 @@ impl World {
                 Output::EndTunnel(tunnel, _) => self.ended.push(tunnel),
                 Output::Answer(call, answer) => self.answers.push((call, answer)),
                 Output::Processed(bytes) => self.processed += bytes,
+                Output::Word(peer, number, word) => self.words.push((peer, number, word)),
                 Output::Webhook(..) => panic!("this hub has no handlers"),
             }
         }
@@ -136,9 +147,17 @@ impl World {
         self.frame(Frame::Open(Box::new(Open {
             session: SessionNumber(session),
             eio: EioVersion::V4,
-            sid: Str::from(format!("c{session}")),
+            sid: Str::from(self.sid(session)),
             request,
         })));
+    }
+
+    fn sid(&self, session: u32) -> String {
+        let Some(number) = self.number else { return format!("c{session}") };
+        let mut bytes = [0; 21];
+        bytes[..2].copy_from_slice(&number.to_be_bytes());
+        bytes[2..6].copy_from_slice(&session.to_be_bytes());
+        URL_SAFE_NO_PAD.encode(bytes)
     }
 
     /// Connects a client and lets it join the namespace `/`, with the Socket.IO id `s<session>`.
@@ -225,13 +244,19 @@ impl World {
 
     /// Makes a call over HTTP.
     fn http(&mut self, method: &str, url: &str, body: &str) -> Answer {
+        self.begin_http(1, method, url, body);
+        self.answers.remove(0).1
+    }
+
+    /// Makes a call over HTTP, without looking for the answer.
+    fn begin_http(&mut self, id: u64, method: &str, url: &str, body: &str) {
         let (path, query) = url.split_once('?').unwrap_or((url, ""));
         let path = format!("/api/hubs/Chat/{path}");
         let body = Bytes::copy_from_slice(body.as_bytes());
-        let call = rest::parse(method, &path, query, body).expect("a call");
-        self.hub.handle_call(self.now, CallId(1), call.operation);
+        let call = rest::parse(method, &path, query, body.clone()).expect("a call");
+        let raw = RawCall::new(method, &path, query, body);
+        self.hub.handle_call(self.now, CallId(id), call.operation, raw);
         self.drain();
-        self.answers.remove(0).1
     }
 
     fn take_frames(&mut self) -> Vec<Frame> {

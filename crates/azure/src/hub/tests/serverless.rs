@@ -34,7 +34,9 @@ impl Hooked {
                     assert_eq!(event.kind == EventKind::Disconnected, call.is_none());
                 }
                 Output::Processed(bytes) => self.world.processed += bytes,
-                Output::Message(..) | Output::EndTunnel(..) => panic!("no app server is here"),
+                Output::Word(..) | Output::Message(..) | Output::EndTunnel(..) => {
+                    panic!("no app server is here")
+                }
             }
         }
     }
@@ -92,8 +94,9 @@ impl Hooked {
         let (path, query) = url.split_once('?').unwrap_or((url, ""));
         let path = format!("/api/hubs/Chat/{path}");
         let body = Bytes::copy_from_slice(body.as_bytes());
+        let raw = RawCall::new(method, &path, query, body.clone());
         let call = rest::parse(method, &path, query, body).expect("a call");
-        self.act(|hub, now| hub.handle_call(now, CallId(1), call.operation));
+        self.act(|hub, now| hub.handle_call(now, CallId(1), call.operation, raw));
         self.world.answers.remove(0).1.status
     }
 }
