@@ -4,6 +4,7 @@
 pub mod azure;
 pub mod edge;
 pub mod engineio;
+pub mod inputs;
 pub mod mesh;
 pub mod socketio;
 pub mod switchboard;
@@ -20,6 +21,14 @@ pub struct Target {
     pub run: fn(&[u8]),
     /// Well-formed inputs that the smoke run mutates.
     pub seeds: &'static [&'static [u8]],
+}
+
+impl Target {
+    /// Whether the target reads bytes of strangers. The others play sequences of operations, of
+    /// which each takes much longer.
+    pub fn is_decoder(&self) -> bool {
+        !["edge_shard", "trunk_ends"].contains(&self.name) && !self.name.ends_with("_operations")
+    }
 }
 
 /// Every target, alphabetical.

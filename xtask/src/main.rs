@@ -1,7 +1,9 @@
-//! The project's own commands: `cargo xtask demo`, `cluster`, `test`, `tidy`, `supply` and `sbom`.
+//! The project's own commands: `cargo xtask demo`, `cluster`, `test`, `tidy`, `fuzz`, `supply`,
+//! `sbom`.
 #![expect(clippy::print_stdout, reason = "talking to the terminal is what these commands do")]
 
 mod demo;
+mod fuzz;
 mod interrupt;
 mod npm;
 mod process;
@@ -23,6 +25,7 @@ Commands:
   cluster  The same with three nodes behind a balancer, and NATS
   test     Installs what is missing, then runs every check and test
   tidy     Checks the rules that no compiler checks
+  fuzz     Runs the fuzz targets for hours
   supply   Checks the code of others: licences, sources, advisories
   sbom     Writes what the binary and the npm package are made of
 
@@ -31,7 +34,8 @@ Commands:
 const TIDY_USAGE: &str = "\
 Usage: cargo xtask tidy
 
-Which crate may import which, what no source file may hold, one version everywhere, every metric on its page.";
+Which crate may import which, what no source file may hold, one version everywhere, every metric on its page, every limit
+in the threat model.";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -46,12 +50,14 @@ fn main() -> ExitCode {
         ["cluster", rest @ ..] if asks_help(rest) => help(demo::cluster::USAGE),
         ["test", rest @ ..] if asks_help(rest) => help(&test::usage()),
         ["tidy", rest @ ..] if asks_help(rest) => help(TIDY_USAGE),
+        ["fuzz", rest @ ..] if asks_help(rest) => help(fuzz::USAGE),
         ["supply", rest @ ..] if asks_help(rest) => help(supply::USAGE),
         ["sbom", rest @ ..] if asks_help(rest) => help(supply::BOM_USAGE),
         ["demo", rest @ ..] => demo::command(rest),
         ["cluster", rest @ ..] => demo::cluster::command(rest),
         ["test", rest @ ..] => test::command(rest),
         ["tidy"] => tidy::command(),
+        ["fuzz", rest @ ..] => fuzz::command(rest),
         ["supply"] => supply::command(),
         ["sbom", rest @ ..] => supply::bom_command(rest),
         rest if asks_help(rest) => help(USAGE),

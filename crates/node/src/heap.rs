@@ -125,8 +125,10 @@ fn signed(bytes: usize) -> isize {
     bytes.cast_signed()
 }
 
-// SAFETY: every method passes its arguments on to `System` unchanged and returns what it returned; counting neither
-// allocates nor panics.
+// SAFETY: every method passes its arguments on to `System` unchanged and returns what it returned. Counting neither
+// allocates nor panics, so it neither comes back here nor unwinds out of an allocation: `OWN` has no destructor and a
+// constant first value, so it can be read at any time of a thread's life; `place` is at most `SHARED`, which is the last
+// index of `BYTES`; and the additions wrap.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(signed(layout.size()));

@@ -2,6 +2,7 @@
 //! contain.
 
 mod arrows;
+mod limits;
 mod metrics;
 mod purity;
 mod source;
@@ -66,8 +67,10 @@ pub(crate) fn check(root: &Path) -> Result<Vec<Finding>, Failure> {
     if manifests == 0 {
         return Err(format!("no Cargo.toml under {}", root.display()).into());
     }
-    let page = std::fs::read_to_string(root.join(metrics::PAGE)).unwrap_or_default();
+    let read = |page: &str| std::fs::read_to_string(root.join(page)).unwrap_or_default();
+    let page = read(metrics::PAGE);
     findings.extend(metrics::check(&registered, &page));
+    findings.extend(limits::check(&read(limits::MODEL), &read(limits::KEYS), &page));
     findings.extend(versions::check(root));
     findings.sort();
     Ok(findings)

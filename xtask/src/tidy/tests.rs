@@ -1,6 +1,6 @@
 //! Each rule with text that follows it and text that breaks it.
 
-use super::{arrows, crate_source, metrics, purity, source, texts, versions};
+use super::{arrows, crate_source, limits, metrics, purity, source, texts, versions};
 
 fn manifest(name: &str, rest: &str) -> String {
     format!("[package]\nname = \"{name}\"\n{rest}\n")
@@ -274,4 +274,34 @@ fn the_sdk_has_the_version_of_the_workspace() {
     let findings = versions::of_texts(workspace, &[sdk("0.3.0"), sdk("1.0.0")]);
     assert_eq!(findings.len(), 1);
     assert!(findings[0].text.contains("1.0.0") && findings[0].text.contains("0.3.0"));
+}
+
+#[test]
+fn limits_and_the_threat_model_name_each_other() {
+    let keys = "### `listen`\n\n### `streams_max`\n\n### `header_timeout`\n";
+    let metrics = "| `trunkline_refused_total` | counter |";
+    let model = |rows: &str| {
+        format!(
+            "| Who | What |\n|---|---|\n| `a` | b |\n\n| Key | At it | Named by |\n|---|---|---|\n{rows}\nText.\n"
+        )
+    };
+    let row = |key: &str, counter: &str| format!("| `{key}` | what | {counter} |\n");
+    let good =
+        row("streams_max", "`trunkline_refused_total` `full`") + &row("header_timeout", "none");
+    assert_eq!(limits::check(&model(&good), keys, metrics), []);
+    // A key that is no limit by its name may have a row.
+    assert_eq!(limits::check(&model(&(good.clone() + &row("listen", "none"))), keys, metrics), []);
+    let cases = [
+        (row("streams_max", "none"), "`header_timeout` has no row"),
+        (good.clone() + &row("sessions_max", "none"), "`sessions_max` is no key"),
+        (
+            row("streams_max", "`trunkline_refusals_total`") + &row("header_timeout", "none"),
+            "`trunkline_refusals_total` is no metric",
+        ),
+    ];
+    for (rows, expected) in cases {
+        let findings = limits::check(&model(&rows), keys, metrics);
+        assert_eq!(findings.len(), 1, "{findings:?}");
+        assert!(findings[0].text.contains(expected), "{findings:?} lacks {expected}");
+    }
 }
