@@ -74,6 +74,7 @@ pub struct Inner {
     pub(crate) trunk_waits_expired: Counter,
     pub(crate) trunk_sent_bytes: Counter,
     pub(crate) trunk_stalls: Counter,
+    pub(crate) trunk_window_waits: Counter,
 }
 
 /// The reason why something was refused or ended: a slug from a bounded set.
@@ -165,6 +166,7 @@ impl Metrics {
         self.register_public_port(registry);
         self.register_traffic(registry);
         self.register_trunks(registry);
+        self.register_trunk_streams(registry);
     }
 
     /// Counts what became of a session whose app server is gone.
@@ -383,6 +385,10 @@ impl Metrics {
             "Payloads not relayed because the receiver reads too slowly",
             m.relayed_dropped.clone(),
         );
+    }
+
+    fn register_trunk_streams(&self, registry: &mut Registry) {
+        let m = self;
         registry.register(
             "trunkline_trunk_waits_expired",
             "Broadcasts that waited in vain for what other trunks had brought before",
@@ -402,6 +408,11 @@ impl Metrics {
             "trunkline_trunk_stalls",
             "Times that a trunk ran out of credit and its clients' streams were paused",
             m.trunk_stalls.clone(),
+        );
+        registry.register(
+            "trunkline_trunk_window_waits",
+            "Times that a session which sends much waited for its turn at its app server",
+            m.trunk_window_waits.clone(),
         );
     }
 }

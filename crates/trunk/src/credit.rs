@@ -1,6 +1,6 @@
 //! Flow control: the credit for data frames, both ends of one direction (section 5).
 
-use core::sync::atomic::{AtomicI64, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// The credit that the peer gave us.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -37,16 +37,30 @@ impl CreditSender {
     }
 }
 
-/// The credit that the peer gave us, when several threads spend it.
+/// The credit that the peer gave us, when several threads spend it; and how much of it may be under
+/// way at once, see [`Window`](crate::Window).
 #[derive(Debug)]
 pub struct SharedCredit {
-    available: AtomicI64,
+    /// All bytes that were ever spent, and ever given.
+    spent: AtomicU64,
+    granted: AtomicU64,
+    /// The number of spent bytes at which the window is full.
+    full_at: AtomicU64,
+    /// The bytes of the window, and how often the peer has answered by now.
+    window: AtomicU32,
+    round: AtomicU32,
 }
 
 impl SharedCredit {
-    /// Starts with the window that the peer's `Hello` named, in bytes.
-    pub const fn new(window_bytes: u32) -> Self {
-        Self { available: AtomicI64::new(window_bytes as i64) }
+    /// Starts with the credit that the peer's `Hello` named, in bytes, and without a window.
+    pub const fn new(credit_bytes: u32) -> Self {
+        Self {
+            spent: AtomicU64::new(0),
+            granted: AtomicU64::new(credit_bytes as u64),
+            full_at: AtomicU64::new(u64::MAX),
+            window: AtomicU32::new(u32::MAX),
+            round: AtomicU32::new(0),
+        }
     }
 
     /// Whether a data frame may be started now.
@@ -56,20 +70,75 @@ impl SharedCredit {
 
     /// Bytes left; at zero or below no data frame may be started.
     pub fn available_bytes(&self) -> i64 {
-        self.available.load(Ordering::Relaxed)
+        let spent = self.spent.load(Ordering::Relaxed);
+        difference(self.granted.load(Ordering::Relaxed), spent)
     }
 
     /// Takes the cost of a data frame; false when no credit is left to start one. The last frame
     /// may take more than is left.
     pub fn spend(&self, cost_bytes: u32) -> bool {
-        let spend = |available: i64| (available > 0).then(|| available - i64::from(cost_bytes));
-        self.available.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend).is_ok()
+        let spend = |spent: u64| {
+            let granted = self.granted.load(Ordering::Relaxed);
+            (spent < granted).then(|| spent + u64::from(cost_bytes))
+        };
+        self.spent.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend).is_ok()
     }
 
     /// Adds the credit of a `Credit` frame. True when sending was stopped and may continue.
     pub fn grant(&self, bytes: u32) -> bool {
-        let before = self.available.fetch_add(i64::from(bytes), Ordering::Relaxed);
-        before <= 0 && before + i64::from(bytes) > 0
+        let before = self.granted.fetch_add(u64::from(bytes), Ordering::Relaxed);
+        let spent = self.spent.load(Ordering::Relaxed);
+        before <= spent && before + u64::from(bytes) > spent
+    }
+
+    /// All bytes that were ever spent.
+    pub fn spent_bytes(&self) -> u64 {
+        self.spent.load(Ordering::Relaxed)
+    }
+
+    /// Room in the window in bytes: zero or less when it is full, very much when there is none.
+    pub fn room_bytes(&self) -> i64 {
+        // In this order: a caller that finds the window full either sees the change that makes
+        // room, or is seen by `set_full_at`.
+        let spent = self.spent.load(Ordering::SeqCst);
+        difference(self.full_at.load(Ordering::SeqCst), spent)
+    }
+
+    /// Whether there is a window.
+    pub fn has_window(&self) -> bool {
+        self.full_at.load(Ordering::Relaxed) != u64::MAX
+    }
+
+    /// The size of the window in bytes.
+    pub fn window_bytes(&self) -> u32 {
+        self.window.load(Ordering::Relaxed)
+    }
+
+    /// The number of the present round.
+    pub fn round(&self) -> u32 {
+        self.round.load(Ordering::Relaxed)
+    }
+
+    /// Begins another round, with a window of this size.
+    pub fn begin_round(&self, window_bytes: u32) {
+        self.window.store(window_bytes, Ordering::Relaxed);
+        self.round.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Changes the number of spent bytes at which the window is full. True when it was full and is
+    /// no longer: senders may wait for it.
+    pub fn set_full_at(&self, full_at: u64) -> bool {
+        let before = self.full_at.swap(full_at, Ordering::SeqCst);
+        let spent = self.spent.load(Ordering::SeqCst);
+        spent >= before && spent < full_at
+    }
+}
+
+fn difference(limit: u64, spent: u64) -> i64 {
+    if limit >= spent {
+        i64::try_from(limit - spent).unwrap_or(i64::MAX)
+    } else {
+        i64::try_from(spent - limit).map_or(i64::MIN, |beyond| -beyond)
     }
 }
 

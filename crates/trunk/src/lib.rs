@@ -33,6 +33,7 @@ pub mod settings;
 mod sink;
 mod text;
 mod values;
+mod window;
 
 pub use credit::{CreditReceiver, CreditSender, SharedCredit, Violation};
 pub use decode::{Batch, DecodeError, Rule, decode_batch};
@@ -53,6 +54,7 @@ pub use values::{
     Blame, BroadcastFlags, CloseCode, CloseReason, EioVersion, ErrorCode, Found, NodeState,
     Operation, Origin, RequestCode, SendFlags, StandingFlags, Transport,
 };
+pub use window::{WAIT as WINDOW_WAIT, Window};
 
 /// The highest version of the protocol that this crate speaks.
 pub const VERSION_MAX: u32 = 1;

@@ -6,6 +6,7 @@ mod asking;
 mod directory;
 mod keepers;
 mod nodes;
+mod outbox;
 mod own_sids;
 mod precedence;
 mod remains;

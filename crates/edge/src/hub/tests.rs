@@ -85,7 +85,7 @@ fn client() -> ClientRequest {
 
 /// The frames that the app server reads next.
 fn read(trunk: &Trunk) -> Vec<Frame> {
-    let frames = decode_batch(trunk.take_outbox().freeze());
+    let frames = decode_batch(trunk.take_outbox().0.freeze());
     frames.collect::<Result<_, _>>().expect("our own frames")
 }
 
@@ -132,7 +132,7 @@ fn a_full_app_server_is_busy_and_one_that_leaves_is_none() {
     assert_eq!(world.pick(), Err(NoAppServer::Busy));
     one.handshake_withdrawn();
     assert_eq!(world.pick(), Ok(one.number));
-    one.push(&vec![0; world.limits.trunk_unread_bytes_max]);
+    one.push(&vec![0; world.limits.trunk_unread_bytes_max], 0);
     assert_eq!(world.pick(), Err(NoAppServer::Busy), "it does not read");
     one.set_draining();
     assert_eq!(world.pick(), Err(NoAppServer::None));
@@ -259,7 +259,7 @@ fn a_relay_goes_to_those_named_or_to_all_others() {
     let relayed = world.relay(&["c", "nobody"], 1000);
     assert_eq!((relayed.delivered, relayed.dropped), (1, 0));
     assert_eq!((read(&b).len(), read(&c).len()), (0, 1));
-    b.push(&[0; 10]);
+    b.push(&[0; 10], 0);
     let relayed = world.relay(&["b"], 10);
     assert_eq!((relayed.delivered, relayed.dropped), (0, 1), "it has too much unread");
 }

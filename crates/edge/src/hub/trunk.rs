@@ -19,6 +19,7 @@ use trunkline_trunk::{Misbehaved, RequestId, SharedCredit};
 
 use super::asking::Asking;
 use super::nodes::encode_nodes;
+use super::outbox::{Outbox, Taken};
 use super::remains::Tally;
 use super::resuming::{Offer, Resuming};
 use super::{Hub, locked};
@@ -96,17 +97,6 @@ pub(crate) struct Trunk {
     /// The time of the last frame from the app server, in microseconds of the node's clock.
     heard_at: AtomicU64,
     notes: Mutex<Notes>,
-}
-
-/// Encoded frames, and the position among them at which the list of peers is to be sent. The list
-/// itself is made when the frames are taken: changes that the app server has not read yet take no
-/// memory.
-#[derive(Debug, Default)]
-struct Outbox {
-    frames: BytesMut,
-    peers_at: Option<usize>,
-    /// Set when the list of nodes is to be sent, after all frames.
-    nodes_due: bool,
 }
 
 /// The reason for which another part of the node ends the trunk.
@@ -259,9 +249,10 @@ impl Trunk {
         self.ejected.load(Ordering::Relaxed)
     }
 
-    /// Appends whole frames, in order, and wakes the writer.
-    pub(crate) fn push(&self, frames: &[u8]) {
-        self.outbox().frames.extend_from_slice(frames);
+    /// Appends whole frames, in order, and wakes the writer. `data_bytes`: the cost of the data
+    /// frames among them.
+    pub(crate) fn push(&self, frames: &[u8], data_bytes: u64) {
+        self.outbox().push(frames, data_bytes);
         self.wake_writer.notify_one();
     }
 
@@ -298,9 +289,9 @@ impl Trunk {
         }
     }
 
-    /// Takes all frames that wait.
-    pub(crate) fn take_outbox(&self) -> BytesMut {
-        let Outbox { mut frames, peers_at, nodes_due } = std::mem::take(&mut *self.outbox());
+    /// Takes all frames that wait. Returns also the cost of all data frames that were ever taken.
+    pub(crate) fn take_outbox(&self) -> (BytesMut, u64) {
+        let Taken { mut frames, data_bytes, peers_at, nodes_due } = self.outbox().take();
         if let Some(place) = peers_at {
             let rest = frames.split_off(place);
             self.hub.encode_peers_of(&self.server_id, &mut frames);
@@ -309,7 +300,7 @@ impl Trunk {
         if nodes_due {
             encode_nodes(&self.hub.nodes.present(), &mut frames);
         }
-        frames
+        (frames, data_bytes)
     }
 
     /// Shows the frames that wait, for a trunk that has ended: nobody takes them any longer.
@@ -323,6 +314,11 @@ impl Trunk {
 
     pub(crate) fn has_credit(&self) -> bool {
         self.credit.may_send()
+    }
+
+    /// Whether messages that wait for credit or for the window may go on.
+    pub(crate) fn has_room(&self) -> bool {
+        self.has_credit() && self.credit.room_bytes() > 0
     }
 
     /// Spends credit for a data frame; false when there is none left. The last frame may exceed it.

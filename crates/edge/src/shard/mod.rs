@@ -43,6 +43,7 @@ mod retry;
 mod revoking;
 mod run;
 mod settle;
+mod share;
 mod slot;
 mod slots;
 mod slow;
@@ -139,6 +140,9 @@ pub(crate) struct Shard {
     poller: Poller,
     /// Slots whose stream has more to read than one turn's share.
     unread: VecDeque<u32>,
+    /// The bytes that a session which sends much may have read in one turn, while others like it
+    /// wait for the window of their app server.
+    quantum: usize,
     /// Slots whose stream or post costs much time for few bytes: read after all others, for a share
     /// of the time.
     heavy: VecDeque<u32>,
@@ -196,6 +200,8 @@ struct ShardTrunk {
     deflate: Option<Rc<Deflate>>,
     /// Frames of this turn, pushed to the trunk when the turn ends.
     out: BytesMut,
+    /// The cost of the data frames among them.
+    out_data_bytes: u64,
     /// Sessions and posts that wait for credit, first come first.
     waiting: VecDeque<Waiting>,
     /// The app server's numbers for namespaces, as this hub's switchboard knows them.
@@ -251,6 +257,7 @@ impl Shard {
             sent: SentCounts::default(),
             poller,
             unread: VecDeque::new(),
+            quantum: SCRATCH_BYTES,
             heavy: VecDeque::new(),
             heavy_at: Timestamp::ORIGIN,
             deflatable: Rc::new(Cell::new(DEFLATED_PER_TURN)),
@@ -364,6 +371,7 @@ impl Shard {
                 settings: None,
                 deflate,
                 out: BytesMut::new(),
+                out_data_bytes: 0,
                 waiting: VecDeque::new(),
                 namespaces: HashMap::new(),
                 feed,

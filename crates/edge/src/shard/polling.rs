@@ -6,12 +6,12 @@ use bytes::Bytes;
 use trunkline_engineio::error::HandshakeError;
 use trunkline_engineio::{CloseReason, PollKey, Protocol, TransportKind};
 
-use super::Shard;
 use super::command::{
     Answer, Asked, Command, Inspected, POST_BROKEN, PostBegun, PostBounds, Refusal, SlotKey,
 };
 use super::slot::{Carrier, Live, State, number_of};
 use super::uplink::{Uplink, answer_to};
+use super::{SCRATCH_BYTES, Shard};
 use crate::reply::{self, Reply};
 use crate::sid::Sid;
 
@@ -114,7 +114,7 @@ impl Shard {
             return held.park(command);
         }
         if let Some(mut uplink) = Uplink::new(&mut self.trunks, slot.uplink(), number)
-            && !uplink.has_credit()
+            && uplink.readable(slot.share, SCRATCH_BYTES) == 0
         {
             let command = Command::PostBegin { asked, reply };
             // The one that waits has begun, so this one overlaps with it.
@@ -173,9 +173,11 @@ impl Shard {
             self.mark_dirty(key.slot);
             return;
         }
+        let bytes = body.len();
         match live.session.begin_post(now, binary, body) {
             Ok(post) => {
                 live.held.get_or_insert_default().hold_post(post, reply);
+                self.note_read(key.slot, bytes);
                 self.send_held(key.slot);
                 self.note_demand(key.slot);
             }

@@ -317,25 +317,30 @@ impl Shard {
             if live.held.as_ref().is_some_and(|held| !held.waits_for_credit()) {
                 return self.set_heavy(index);
             }
-            if live.held.is_some() || !uplink.has_credit() {
+            let readable = uplink.readable(slot.share, self.quantum);
+            if live.held.is_some() || readable == 0 {
                 self.pause(index);
                 return;
             }
             let now = self.now;
-            match stream.socket.read(&mut self.scratch) {
+            match stream.socket.read(&mut self.scratch[..readable]) {
                 Ok(0) => {
                     live.session.handle_stream_closed(now);
                     self.mark_dirty(index);
                     return;
                 }
                 Ok(count) => {
+                    uplink.note_read(&mut slot.share, count);
                     let mut scratch = std::mem::take(&mut self.scratch);
                     let open = self.hear(index, &mut scratch[..count]);
                     self.scratch = scratch;
                     // A short read has emptied the stream, and epoll reports an edge when more
                     // arrives.
-                    if !open || (count < SCRATCH_BYTES && !ended) {
+                    if !open || (count < readable && !ended) {
                         return;
+                    }
+                    if readable < SCRATCH_BYTES {
+                        break; // The others have their turns before it goes on.
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,

@@ -16,6 +16,7 @@ use super::command::{Answer, SlotKey};
 use super::flight::Flights;
 use super::homes::NOWHERE;
 use super::keepsake::Keepsake;
+use super::share::Share;
 use super::streams::Stream;
 use super::timers::Tick;
 use super::uplink::Held;
@@ -58,6 +59,8 @@ pub(crate) struct Slot {
     /// Set when the last post brought messages: an end in the same payload belongs to the same
     /// turn.
     pub(crate) spoke: bool,
+    /// What the session has sent lately, compared with its app server's window.
+    pub(crate) share: Share,
     /// The transport under which the session is counted. Here and not in `Live`, where it would
     /// take eight bytes.
     pub(crate) counted: TransportKind,
@@ -195,6 +198,7 @@ impl Slot {
             paused: false,
             parked: false,
             pending: false,
+            share: Share::default(),
             counted: TransportKind::WebSocket,
             armed: Tick::NONE,
             state,

@@ -15,8 +15,9 @@ use trunkline_trunk::encode::{encode_message, encode_upgraded, message_cost};
 use trunkline_trunk::{NumberState, SessionNumber, Transport};
 
 use super::command::{Answer, Command};
+use super::share::{Share, quantum};
 use super::slot::{Carrier, State, number_of};
-use super::{Shard, ShardTrunk};
+use super::{SCRATCH_BYTES, Shard, ShardTrunk};
 use crate::hub::TrunkNumber;
 use crate::metrics::{Cause, Metrics};
 use crate::reply::Reply;
@@ -156,6 +157,16 @@ impl<'a> Uplink<'a> {
         self.shard_trunk.trunk.has_credit()
     }
 
+    /// The bytes that may be read from the client now, see [`Share::readable`].
+    pub(super) fn readable(&self, share: Share, quantum: usize) -> usize {
+        if self.has_credit() { share.readable(&self.shard_trunk.trunk, quantum) } else { 0 }
+    }
+
+    /// Adds bytes that were read from the client to the session's share.
+    pub(super) fn note_read(&self, share: &mut Share, bytes: usize) {
+        share.add(&self.shard_trunk.trunk, bytes);
+    }
+
     /// Sends one message, or holds it after those that are held.
     pub(super) fn message(
         &mut self,
@@ -187,6 +198,7 @@ impl<'a> Uplink<'a> {
         if !self.shard_trunk.trunk.spend_credit(cost) {
             return false;
         }
+        self.shard_trunk.out_data_bytes += u64::from(cost);
         encode_message(&mut self.shard_trunk.out, self.number, binary, bytes);
         true
     }
@@ -218,6 +230,9 @@ impl Shard {
         if let Some(mut uplink) = Uplink::new(&mut self.trunks, slot.uplink(), number)
             && !std::mem::replace(&mut slot.paused, true)
         {
+            if uplink.has_credit() {
+                self.env.metrics.trunk_window_waits.inc();
+            }
             uplink.pause(index);
         }
     }
@@ -225,10 +240,18 @@ impl Shard {
     /// Gives the waiting sessions and posts their turns when the trunk may send again, as long as
     /// the credit lasts. True when at least one had a turn.
     pub(super) fn resume_paused(&mut self, trunk: TrunkNumber) -> bool {
-        let count = self.trunks.get(&trunk).map_or(0, |shard_trunk| shard_trunk.waiting.len());
+        let Some(shard_trunk) = self.trunks.get(&trunk) else { return false };
+        let count = shard_trunk.waiting.len();
+        self.quantum = quantum(&shard_trunk.trunk, count);
+        let served = self.resume_some(trunk, count);
+        self.quantum = SCRATCH_BYTES;
+        served
+    }
+
+    fn resume_some(&mut self, trunk: TrunkNumber, count: usize) -> bool {
         for turn in 0..count {
             let Some(shard_trunk) = self.trunks.get_mut(&trunk) else { return turn > 0 };
-            if !shard_trunk.trunk.has_credit() {
+            if !shard_trunk.trunk.has_room() {
                 return turn > 0;
             }
             match shard_trunk.waiting.pop_front() {
@@ -241,6 +264,27 @@ impl Shard {
             }
         }
         count > 0
+    }
+
+    /// Adds bytes that were read from the client to the session's share.
+    pub(super) fn note_read(&mut self, index: u32, bytes: usize) {
+        let number = number_of(index, self.index, self.shards);
+        let Some(slot) = self.slots.get_mut(index) else { return };
+        if let Some(uplink) = Uplink::new(&mut self.trunks, slot.uplink(), number) {
+            uplink.note_read(&mut slot.share, bytes);
+        }
+    }
+
+    /// Whether more of the session's input may be decoded now; if not, it waits.
+    fn may_hear(&mut self, index: u32) -> bool {
+        let number = number_of(index, self.index, self.shards);
+        let Some(slot) = self.slots.get_mut(index) else { return false };
+        let uplink = Uplink::new(&mut self.trunks, slot.uplink(), number);
+        let may = uplink.is_none_or(|uplink| uplink.readable(slot.share, SCRATCH_BYTES) > 0);
+        if !may {
+            self.pause(index);
+        }
+        may
     }
 
     fn resume(&mut self, trunk: TrunkNumber, index: u32) {
@@ -268,6 +312,9 @@ impl Shard {
             return false;
         }
         if self.hears_post(index) {
+            if !self.may_hear(index) {
+                return false;
+            }
             self.hear_post(index);
             if !self.send_messages(index) {
                 return false;

@@ -162,10 +162,10 @@ impl TrunkTask {
             let (reply, resumed) = oneshot::channel();
             self.door.tell(shard, Command::CreditReturned { trunk: trunk.number, reply }).await;
             let served = resumed.await.unwrap_or(false);
-            if served || trunk.has_credit() {
+            if served || trunk.has_room() {
                 self.next_credited = (self.next_credited + 1) % shards;
             }
-            if !trunk.has_credit() {
+            if !trunk.has_room() {
                 return;
             }
         }

@@ -425,7 +425,13 @@ impl TrunkTask {
             self.node.request(key, asked.code, asked.context, asked.request);
         }
         self.send_own();
-        let frames = trunk.take_outbox();
+        let (mut frames, data_bytes) = trunk.take_outbox();
+        if let Some(ping) = self.node.measure(self.now(), data_bytes) {
+            ping.encode(&mut frames);
+            if self.node.has_steps() {
+                trunk.wake_writer.notify_one();
+            }
+        }
         self.send(frames);
     }
 

@@ -126,13 +126,13 @@ impl World {
 impl App {
     /// The frames that arrived over the trunk since the last call.
     pub(super) fn frames(&self) -> Vec<Frame> {
-        let outbox = self.trunk.take_outbox().freeze();
+        let outbox = self.trunk.take_outbox().0.freeze();
         decode_batch(outbox).map(|frame| frame.expect("our own encoding")).collect()
     }
 
     /// What the node writes to the trunk now, as one batch.
     pub(super) fn batch(&self) -> Bytes {
-        self.trunk.take_outbox().freeze()
+        self.trunk.take_outbox().0.freeze()
     }
 
     /// The frames that arrived over the trunk since the last call, in words.

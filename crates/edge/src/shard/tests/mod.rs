@@ -28,6 +28,8 @@ mod drain;
 #[cfg(test)]
 mod eviction;
 #[cfg(test)]
+mod fair_turns;
+#[cfg(test)]
 mod fleet;
 #[cfg(test)]
 mod handshake;

@@ -32,6 +32,7 @@ use crate::frame::{ClientRequest, Frame, Request, RequestId, Restored, RestoredA
 use crate::settings::EngineSettings;
 use crate::text::Str;
 use crate::values::{ErrorCode, RequestCode};
+use crate::window::Window;
 
 /// The settings of the node's owner for a trunk.
 #[derive(Clone, Copy, Debug)]
@@ -60,6 +61,7 @@ pub struct NodeTrunk {
     config: NodeTrunkConfig,
     namespaces: Namespaces,
     credit: Arc<SharedCredit>,
+    window: Window,
     /// The settings from the app server's `Hello`, once it is accepted.
     settings: Option<EngineSettings>,
     requests: Requests,
@@ -82,6 +84,7 @@ impl NodeTrunk {
             config,
             namespaces: Namespaces::new(config.namespaces_max),
             credit: Arc::new(SharedCredit::new(0)),
+            window: Window::new(0),
             settings: None,
             requests: Requests::new(config.abandoned_max),
             restores: BTreeSet::new(),
@@ -165,6 +168,41 @@ impl NodeTrunk {
     /// Sends a `Ping`, which the app server answers when it is alive.
     pub fn ping(&mut self) {
         self.link.send(Frame::Ping { token: Bytes::new() });
+    }
+
+    /// Notes that the sessions' data frames up to this number of bytes are sent now. Returns a frame
+    /// to send after them when it is time to measure how long they wait.
+    pub fn measure(&mut self, now: Timestamp, sent_bytes: u64) -> Option<Frame> {
+        let is_up = self.link.is_up();
+        let token = is_up.then(|| self.window.measure(now, sent_bytes)).flatten()?;
+        if self.credit.has_window() {
+            self.make_room();
+        }
+        Some(Frame::Ping { token })
+    }
+
+    /// Whether steps wait to be carried out.
+    pub fn has_steps(&self) -> bool {
+        !self.steps.is_empty()
+    }
+
+    fn make_room(&mut self) {
+        if self.credit.set_full_at(self.window.full_at()) {
+            self.steps.push_back(Step::CreditReturned);
+        }
+    }
+
+    /// Handles the answer to a measurement, and measures again if much is still under way.
+    fn measured(&mut self, now: Timestamp, token: &[u8]) {
+        let is_full = self.credit.room_bytes() <= 0;
+        if !self.window.answered(now, token, is_full) {
+            return;
+        }
+        self.credit.begin_round(self.window.bytes());
+        self.make_room();
+        if let Some(frame) = self.measure(now, 0) {
+            self.link.send(frame);
+        }
     }
 
     /// Asks the app server how to answer a request that opens no session. The answer comes as

@@ -18,6 +18,7 @@ use crate::kind::FrameKind;
 use crate::machine::{LinkEvent, Misbehaved};
 use crate::settings::OwnSettings;
 use crate::text::Str;
+use crate::window::Window;
 
 /// Batches that arrived and have not taken effect.
 #[derive(Debug, Default)]
@@ -150,6 +151,7 @@ impl NodeTrunk {
     fn take_frame(&mut self, at: Timestamp, batch_bytes: usize, mut frame: Frame) {
         detach(&mut frame, batch_bytes);
         let granted = if let Frame::Credit { bytes } = frame { Some(bytes) } else { None };
+        let measured = if let Frame::Pong { token } = &frame { Some(token.clone()) } else { None };
         let before = self.link.receiving().unprocessed_bytes();
         // The link has recorded the error and has ended.
         let Ok(passed) = self.link.handle_frame(at, frame) else { return };
@@ -159,6 +161,9 @@ impl NodeTrunk {
             && self.credit.grant(bytes)
         {
             self.steps.push_back(Step::CreditReturned);
+        }
+        if let Some(token) = measured {
+            self.measured(at, &token);
         }
         if let Some(frame) = passed
             && let Err(rule) = self.deal(frame)
@@ -229,6 +234,7 @@ impl NodeTrunk {
         match hello::check(hello, self.config.link.batch_bytes_max) {
             Ok((settings, warnings)) => {
                 self.credit = Arc::new(SharedCredit::new(hello.credit));
+                self.window = Window::new(hello.credit);
                 self.settings = Some(settings.clone());
                 self.steps.push_back(Step::Hello(Box::new(Greeting {
                     server: hello.server.clone(),

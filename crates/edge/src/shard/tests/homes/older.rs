@@ -48,14 +48,14 @@ fn a_lost_session_waits_as_long_as_some_app_server_may_take_it_again() {
     let (mut world, old, _) = world_of_four();
     let _older = older_app(&mut world, "older");
     let busy = world.numbering_app("busy");
-    busy.trunk.push(&vec![0; world.env.limits.trunk_unread_bytes_max]);
+    busy.trunk.push(&vec![0; world.env.limits.trunk_unread_bytes_max], 0);
     world.app_goes(&old);
     world.pass(10 * SECOND);
     assert_eq!((world.waiting(), world.sessions("websocket")), (4, 4));
     // The other one has, so its client could not reconnect either.
     let (mut world, old, _) = world_of_four();
     let older = older_app(&mut world, "older");
-    older.trunk.push(&vec![0; world.env.limits.trunk_unread_bytes_max]);
+    older.trunk.push(&vec![0; world.env.limits.trunk_unread_bytes_max], 0);
     world.app_goes(&old);
     world.pass(10 * SECOND);
     assert_eq!((world.waiting(), world.sessions("websocket")), (4, 4));

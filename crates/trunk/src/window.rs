@@ -1,0 +1,157 @@
+//! How many bytes may be under way to an app server.
+//!
+//! Credit bounds memory: it is enough for a few of the largest messages, and so for very many small
+//! ones. An app server that handles messages more slowly than they come has all of its credit under
+//! way, and whatever is sent next waits until it has handled the rest: seconds, if one client sends
+//! small messages as fast as it can. The window bounds this wait instead. What does not fit stays
+//! with the clients that send much, and each of them has its turn.
+//!
+//! The node measures the wait with `Ping`s among the messages: the app server answers one when it
+//! has handled everything before it. The window is what the app server handles in [`WAIT`]. It is
+//! made larger only while senders wait for it.
+//!
+//! It fills half by half, each with a `Ping` after it, so that the app server has the second half to
+//! work on while the answer to the first is on its way.
+
+use alloc::collections::VecDeque;
+use core::time::Duration;
+
+use bytes::Bytes;
+use trunkline_clock::Timestamp;
+
+/// How long a message may wait for those before it, in addition to the way to the app server and
+/// back.
+pub const WAIT: Duration = Duration::from_millis(4);
+
+/// The least window, and the first one.
+const LEAST_BYTES: u32 = 512;
+const FIRST_BYTES: u32 = 16 * 1024;
+/// The bytes after which is measured, unless the window is smaller.
+const UNMEASURED_BYTES_MAX: u64 = 4 * 1024;
+/// The most measurements under way.
+const ASKED_MAX: usize = 4;
+/// The share of a longer way that is believed at once: a way that is longer for good is soon known,
+/// and one slow answer changes little.
+const LONGER_WAY_SHARE: u32 = 64;
+
+/// The window of one trunk.
+#[derive(Debug)]
+pub struct Window {
+    bytes: u32,
+    bytes_max: u32,
+    /// The bytes that were sent by now, and those of them that the app server has handled.
+    sent: u64,
+    handled: u64,
+    /// The measurements under way.
+    asked: VecDeque<Asked>,
+    /// The number of the last measurement.
+    number: u64,
+    /// The time of the way to the app server and back, without a wait; `None` before the first
+    /// answer.
+    way: Option<Duration>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    number: u64,
+    at: Timestamp,
+    /// The bytes sent before the `Ping`, and those of them that were not handled when it left.
+    sent: u64,
+    under_way: u64,
+}
+
+impl Window {
+    /// A window that never exceeds the app server's credit.
+    pub fn new(credit_bytes: u32) -> Self {
+        let bytes_max = credit_bytes.max(LEAST_BYTES);
+        Self {
+            bytes: FIRST_BYTES.min(bytes_max),
+            bytes_max,
+            sent: 0,
+            handled: 0,
+            asked: VecDeque::new(),
+            number: 0,
+            way: None,
+        }
+    }
+
+    /// The size in bytes.
+    pub const fn bytes(&self) -> u32 {
+        self.bytes
+    }
+
+    /// The number of sent bytes at which the window is full for now, or a half of it.
+    pub fn full_at(&self) -> u64 {
+        let half = self.asked.back().map_or(self.handled, |asked| asked.sent);
+        let after_half = half.saturating_add(u64::from(self.bytes / 2).max(1));
+        self.handled.saturating_add(self.bytes.into()).min(after_half)
+    }
+
+    /// Notes that all data frames up to this number of bytes are sent now. Returns the token of a
+    /// `Ping` to send after them, if it is time to measure.
+    pub fn measure(&mut self, now: Timestamp, sent_bytes: u64) -> Option<Bytes> {
+        self.sent = self.sent.max(sent_bytes);
+        let under_way = self.sent - self.handled;
+        let before = self.asked.back().map_or(self.handled, |asked| asked.sent);
+        let unmeasured = self.sent - before;
+        let is_much = if self.asked.is_empty() {
+            unmeasured >= UNMEASURED_BYTES_MAX.min(u64::from(self.bytes / 2))
+        } else {
+            unmeasured >= u64::from(self.bytes / 2)
+        };
+        // The first measurement, before anything is sent, finds the way without a wait.
+        let is_first = self.way.is_none() && self.asked.is_empty();
+        if !(is_first || is_much) || self.asked.len() == ASKED_MAX {
+            return None;
+        }
+        self.number += 1;
+        self.asked.push_back(Asked { number: self.number, at: now, sent: self.sent, under_way });
+        Some(token(self.number))
+    }
+
+    /// Handles a `Pong`. `is_full`: senders waited for the window. False when it answers no
+    /// measurement.
+    pub fn answered(&mut self, now: Timestamp, token: &[u8], is_full: bool) -> bool {
+        let Some(asked) = self.asked.front().copied() else { return false };
+        if token != self::token(asked.number) {
+            return false;
+        }
+        self.asked.pop_front();
+        self.handled = asked.sent;
+        let took = now.since(asked.at);
+        let way = self.way.map_or(took, |way| {
+            if took < way || is_full {
+                took.min(way)
+            } else {
+                way + (took - way) / LONGER_WAY_SHARE
+            }
+        });
+        self.way = Some(way);
+        let waited = took.saturating_sub(way);
+        let is_telling = asked.under_way * 2 >= u64::from(self.bytes);
+        if waited > WAIT && is_telling {
+            let fitting = share_of(asked.under_way, WAIT, waited);
+            self.resize(fitting.max(self.bytes / 2).min(self.bytes));
+        } else if is_full && waited <= WAIT {
+            // Up to twice as much, and no more than what seems to fit.
+            let twice = self.bytes.saturating_mul(2);
+            let fitting = share_of(asked.under_way, WAIT, waited);
+            self.resize(fitting.clamp(self.bytes, twice));
+        }
+        true
+    }
+
+    fn resize(&mut self, bytes: u32) {
+        self.bytes = bytes.clamp(LEAST_BYTES, self.bytes_max);
+    }
+}
+
+fn token(number: u64) -> Bytes {
+    Bytes::copy_from_slice(&number.to_be_bytes())
+}
+
+/// The bytes that wait for `wait` if `bytes` have waited for `waited`.
+fn share_of(bytes: u64, wait: Duration, waited: Duration) -> u32 {
+    let (wait, waited) = (wait.as_micros(), waited.as_micros().max(1));
+    u32::try_from(u128::from(bytes) * wait / waited).unwrap_or(u32::MAX)
+}
