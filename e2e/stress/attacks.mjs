@@ -10,12 +10,9 @@
 //
 // The clients and the attackers are processes of their own; unless `--same-app`, the clients have an app server of
 // their own too, so that what is seen is the node.
-import { fork } from "node:child_process";
-import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { engineUrl, PollingSession } from "../../testing/engine.mjs";
 import { requestText } from "../../testing/http.mjs";
@@ -25,6 +22,7 @@ import { until } from "../../testing/wait.mjs";
 import { startApp } from "../harness/app.mjs";
 import { startNode } from "../harness/node.mjs";
 import { ATTACKS } from "./attacks_kinds.mjs";
+import { Worker } from "./worker.mjs";
 
 const { values } = parseArgs({
   options: {
@@ -53,36 +51,6 @@ const MB = 1_000_000;
 const CALM_PATH = "/clients/socketio/hubs/calm/";
 const HUBS = `[hub.default]\ndefault = true\nkeys = ["${DEVELOPMENT_KEY}"]\n\n[hub.calm]\nkeys = ["${DEVELOPMENT_KEY}"]\n`;
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
-
-/** A process that takes part: it gets its task and reports the result. */
-class Worker {
-  constructor(file, ...args) {
-    this.child = fork(fileURLToPath(new URL(file, import.meta.url)), args.map(String));
-    this.said = [];
-    this.child.on("message", (message) => this.said.push(message));
-  }
-  tell(what) {
-    this.child.send(what);
-  }
-  async hears(kind, withinMs) {
-    const find = () => this.said.findIndex((message) => message.kind === kind);
-    await until(
-      `"${kind}" of a worker`,
-      () => {
-        if (this.child.exitCode !== null) throw new Error(`it ended with ${this.child.exitCode}`);
-        return find() >= 0;
-      },
-      { withinMs },
-    );
-    return this.said.splice(find(), 1)[0];
-  }
-  async stop() {
-    if (this.child.exitCode !== null || this.child.signalCode !== null) return;
-    const ended = once(this.child, "exit");
-    this.child.kill("SIGKILL");
-    await ended;
-  }
-}
 
 const statusOf = (pid) => readFileSync(`/proc/${pid}/status`, "utf8");
 const megabytes = (pid, field) => (Number(new RegExp(`${field}:\\s+(\\d+)`).exec(statusOf(pid))[1]) * 1024) / MB;

@@ -74,14 +74,16 @@ async function report() {
   while (Date.now() < giveUpAt && clients.some(({ missing, ws }) => missing > 0 && !ws.ended))
     await new Promise((done) => setTimeout(done, 50));
   for (const { missing, ws } of clients) lost += missing + (ws.ended ? 1 : 0);
+  const p50 = {};
   const p99 = {};
   const max = {};
   for (const [name, list] of Object.entries(latencies)) {
     list.sort((a, b) => a - b);
+    p50[name] = percentile(list, 0.5);
     p99[name] = percentile(list, 0.99);
     max[name] = list.at(-1) ?? Number.NaN;
   }
-  process.send({ kind: "report", lost, p99, max });
+  process.send({ kind: "report", lost, p50, p99, max });
 }
 
 process.on("message", (message) => {
