@@ -56,6 +56,15 @@ pub struct Limits {
     /// Bytes of packets and sockets kept for clients that return (connection state recovery), for
     /// each hub.
     pub recovery_bytes_max: usize,
+    /// Messages and bytes per second that one session may send; `None` is no limit. Beyond it, the
+    /// session is not read from until the rate allows more.
+    pub session_messages_per_second: Option<u32>,
+    /// See `session_messages_per_second`.
+    pub session_bytes_per_second: Option<u32>,
+    /// The same for compressed messages, counted after inflation.
+    pub session_inflated_bytes_per_second: Option<u32>,
+    /// Time for which a session may send more than that before it is closed.
+    pub session_flood_wait: Duration,
     /// Sessions closed per second after the app server that held them is gone.
     pub orphan_close_per_second: u32,
     /// Whether sessions whose app server is gone are given to others.
@@ -93,6 +102,10 @@ impl Default for Limits {
             trunk_namespaces_max: 1_000_000,
             trunk_unread_bytes_max: 16 * 1024 * 1024,
             recovery_bytes_max: 64 * 1024 * 1024,
+            session_messages_per_second: None,
+            session_bytes_per_second: None,
+            session_inflated_bytes_per_second: None,
+            session_flood_wait: Duration::from_secs(10),
             orphan_close_per_second: 2_000,
             rehome: true,
             home_wait: Duration::from_secs(30),

@@ -75,6 +75,7 @@ pub struct Inner {
     pub(crate) trunk_sent_bytes: Counter,
     pub(crate) trunk_stalls: Counter,
     pub(crate) trunk_window_waits: Counter,
+    pub(crate) sessions_slowed: Family<Cause, Counter>,
 }
 
 /// The reason why something was refused or ended: a slug from a bounded set.
@@ -413,6 +414,11 @@ impl Metrics {
             "trunkline_trunk_window_waits",
             "Times that a session which sends much waited for its turn at its app server",
             m.trunk_window_waits.clone(),
+        );
+        registry.register(
+            "trunkline_sessions_slowed",
+            "Times that a session was not read from, because its client sent more than it may",
+            m.sessions_slowed.clone(),
         );
     }
 }

@@ -23,6 +23,8 @@ pub enum CloseReason {
     /// The app server that held the session was lost, and nobody can tell what it had done of the
     /// client's last messages.
     AppServerLostInDoubt,
+    /// The client sent more than it may, for longer than it may.
+    Flooded,
     /// The app closed the session.
     Forced,
     /// The operator has removed the session's hub.
@@ -77,7 +79,7 @@ impl CloseReason {
             Self::ParseError => "parse error",
             Self::PingTimeout => "ping timeout",
             Self::ServerShuttingDown => "server shutting down",
-            Self::TooLarge | Self::TransportError => "transport error",
+            Self::Flooded | Self::TooLarge | Self::TransportError => "transport error",
             Self::AppServerLost
             | Self::AppServerLostInDoubt
             | Self::HubRemoved
@@ -113,7 +115,8 @@ impl CloseReason {
             | Self::MoveFailed
             | Self::NodeShutdown
             | Self::RecoveryUnproved => Blame::Node,
-            Self::OutboxFull
+            Self::Flooded
+            | Self::OutboxFull
             | Self::ParseError
             | Self::PingTimeout
             | Self::TooLarge
@@ -128,6 +131,7 @@ impl CloseReason {
         match self {
             Self::AppServerLost => "app_server_lost",
             Self::AppServerLostInDoubt => "app_server_lost_in_doubt",
+            Self::Flooded => "flooded",
             Self::Forced => "forced",
             Self::HubRemoved => "hub_removed",
             Self::KeyRemoved => "key_removed",

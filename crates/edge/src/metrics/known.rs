@@ -150,9 +150,16 @@ const MOVES: &[&str] = &["moved", "failed"];
 
 const UPGRADES: &[&str] = &["done", "failed", "refused", "stream_closed"];
 
-const CLOSE_REASONS: [CloseReason; 17] = [
+const SESSIONS_SLOWED: &[&str] = &[
+    "session_messages_per_second",
+    "session_bytes_per_second",
+    "session_inflated_bytes_per_second",
+];
+
+const CLOSE_REASONS: [CloseReason; 18] = [
     CloseReason::AppServerLost,
     CloseReason::AppServerLostInDoubt,
+    CloseReason::Flooded,
     CloseReason::Forced,
     CloseReason::HubRemoved,
     CloseReason::KeyRemoved,
@@ -181,6 +188,7 @@ impl Metrics {
             (&self.trunks_refused, TRUNKS_REFUSED),
             (&self.client_tokens_refused, CLIENT_TOKENS_REFUSED),
             (&self.app_servers_ejected, &["silent", "unanswered"]),
+            (&self.sessions_slowed, SESSIONS_SLOWED),
         ];
         for (family, words) in causes {
             for cause in words {

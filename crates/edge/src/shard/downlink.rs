@@ -336,12 +336,13 @@ impl Shard {
         }
         let waiting_bytes = live.held_bytes();
         live.session.abort(now, reason);
-        if reason == CloseReason::MemoryFull
+        if matches!(reason, CloseReason::Flooded | CloseReason::MemoryFull)
             && let Some(held) = &mut live.held
         {
             held.forget_undecoded();
         }
-        if let Some(hub) = self.env.directory.hub(hub) {
+        // A flood has a line of its own.
+        if let Some(hub) = self.env.directory.hub(hub).filter(|_| reason != CloseReason::Flooded) {
             hub.note_dropped(reason, waiting_bytes);
         }
     }

@@ -344,7 +344,11 @@ pub(super) fn whole(due: f64) -> usize {
 
 /// Whether the description tells the app what the reason on the trunk does not.
 fn is_told_in_words(reason: CloseReason) -> bool {
-    reason.is_revoked() || matches!(reason, CloseReason::MemoryFull | CloseReason::OutboxFull)
+    reason.is_revoked()
+        || matches!(
+            reason,
+            CloseReason::Flooded | CloseReason::MemoryFull | CloseReason::OutboxFull
+        )
 }
 
 /// The result of discarding a lingering stream's bytes.
@@ -393,7 +397,7 @@ fn wire_reason(reason: CloseReason, in_one_payload: bool) -> WireReason {
         CloseReason::TransportClose if in_one_payload => WireReason::ClosedWithMessages,
         CloseReason::ParseError if in_one_payload => WireReason::ParseErrorWithMessages,
         CloseReason::TransportClose => WireReason::ClientClosed,
-        CloseReason::TransportError => WireReason::TransportError,
+        CloseReason::Flooded | CloseReason::TransportError => WireReason::TransportError,
         CloseReason::PingTimeout => WireReason::PingTimeout,
         CloseReason::ParseError => WireReason::ParseError,
         CloseReason::Forced => WireReason::AppClosed,

@@ -120,7 +120,8 @@ fn has_last_words(reason: CloseReason) -> bool {
         | CloseReason::RecoveryUnproved
         | CloseReason::RehomeRefused
         | CloseReason::ServerShuttingDown => true,
-        CloseReason::MemoryFull
+        CloseReason::Flooded
+        | CloseReason::MemoryFull
         | CloseReason::OutboxFull
         | CloseReason::ParseError
         | CloseReason::PingTimeout

@@ -29,6 +29,7 @@ mod leaving;
 mod local;
 mod loss;
 mod marks;
+mod meters;
 mod moving;
 mod opening;
 mod operating;
@@ -86,6 +87,7 @@ use self::homes::Homes;
 use self::interner::Interner;
 pub(crate) use self::local::LocalShard;
 use self::marks::Watch;
+use self::meters::Meters;
 use self::moving::Departures;
 pub(crate) use self::opening::{OpenRequest, deflate_settings};
 use self::operating::Lately;
@@ -140,6 +142,7 @@ pub(crate) struct Shard {
     poller: Poller,
     /// Slots whose stream has more to read than one turn's share.
     unread: VecDeque<u32>,
+    meters: Meters,
     /// The bytes that a session which sends much may have read in one turn, while others like it
     /// wait for the window of their app server.
     quantum: usize,
@@ -257,6 +260,7 @@ impl Shard {
             sent: SentCounts::default(),
             poller,
             unread: VecDeque::new(),
+            meters: Meters::default(),
             quantum: SCRATCH_BYTES,
             heavy: VecDeque::new(),
             heavy_at: Timestamp::ORIGIN,

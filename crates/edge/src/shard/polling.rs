@@ -9,6 +9,7 @@ use trunkline_engineio::{CloseReason, PollKey, Protocol, TransportKind};
 use super::command::{
     Answer, Asked, Command, Inspected, POST_BROKEN, PostBegun, PostBounds, Refusal, SlotKey,
 };
+use super::meters::Heard;
 use super::slot::{Carrier, Live, State, number_of};
 use super::uplink::{Uplink, answer_to};
 use super::{SCRATCH_BYTES, Shard};
@@ -113,6 +114,13 @@ impl Shard {
             }
             return held.park(command);
         }
+        if slot.slowed {
+            let command = Command::PostBegin { asked, reply };
+            return match self.slow_post(key.slot, command) {
+                Some(second) => self.refuse_overlap(key.slot, second),
+                None => (),
+            };
+        }
         if let Some(mut uplink) = Uplink::new(&mut self.trunks, slot.uplink(), number)
             && uplink.readable(slot.share, SCRATCH_BYTES) == 0
         {
@@ -178,6 +186,7 @@ impl Shard {
             Ok(post) => {
                 live.held.get_or_insert_default().hold_post(post, reply);
                 self.note_read(key.slot, bytes);
+                self.charge(key.slot, Heard { bytes: bytes as u64, ..Heard::default() });
                 self.send_held(key.slot);
                 self.note_demand(key.slot);
             }

@@ -11,10 +11,10 @@ use trunkline_websocket::{Incoming, Opcode, Role, Rules, encode, encode_close};
 
 use super::idle::{IdleFrames, is_empty_part};
 use super::poller::{Kind, Readiness, Token};
-use super::slot::{Carrier, State, number_of};
+use super::slot::{Carrier, Live, State, number_of};
 use super::streams::Stream;
 use super::uplink::{Held, Uplink};
-use super::{SCRATCH_BYTES, Shard};
+use super::{SCRATCH_BYTES, Shard, meters};
 use crate::memory::HELD_BYTES_BEYOND_CEILING;
 use crate::metrics::Metrics;
 
@@ -299,7 +299,7 @@ impl Shard {
     pub(super) fn read_stream(&mut self, index: u32) {
         for _ in 0..READS_PER_TURN {
             let Some(slot) = self.slots.get_mut(index) else { return };
-            if slot.heavy {
+            if slot.heavy || slot.slowed {
                 return; // It has a turn of its own.
             }
             let (ended, uplink) = (slot.ended, slot.uplink());
@@ -412,8 +412,10 @@ impl Shard {
             inflated: 0,
             idle: IdleFrames::default(),
         };
+        let input_bytes = input.len();
         let heard = ear.hear(stream, input);
         let inflated = ear.inflated;
+        let messages = ear.uplink.as_ref().map_or(0, |uplink| uplink.messages);
         let heavy = inflated > HEAVY_BYTES || ear.idle.total() > IDLE_FRAMES_MAX;
         self.inflated += inflated;
         let too_much = self.memory_full && live.held_bytes() > HELD_BYTES_BEYOND_CEILING;
@@ -432,6 +434,10 @@ impl Shard {
         if heavy {
             self.set_heavy(index);
         }
+        // What is held as it came counts when it is decoded.
+        let undecoded = held_bytes(self.slots.live(index));
+        let bytes = input_bytes.saturating_sub(undecoded) as u64;
+        self.charge(index, meters::Heard { messages, bytes, inflated: inflated as u64 });
         self.act_on(index, heard) && !heavy
     }
 
@@ -468,6 +474,10 @@ impl Shard {
         }
         false
     }
+}
+
+fn held_bytes(live: Option<&mut Live>) -> usize {
+    live.and_then(|live| live.held.as_ref()).map_or(0, |held| held.unheard.len())
 }
 
 fn is_temporary(error: &io::Error) -> bool {

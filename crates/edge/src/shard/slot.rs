@@ -59,6 +59,8 @@ pub(crate) struct Slot {
     /// Set when the last post brought messages: an end in the same payload belongs to the same
     /// turn.
     pub(crate) spoke: bool,
+    /// Set while the session is not read from, because its client has sent more than it may.
+    pub(crate) slowed: bool,
     /// What the session has sent lately, compared with its app server's window.
     pub(crate) share: Share,
     /// The transport under which the session is counted. Here and not in `Live`, where it would
@@ -198,6 +200,7 @@ impl Slot {
             paused: false,
             parked: false,
             pending: false,
+            slowed: false,
             share: Share::default(),
             counted: TransportKind::WebSocket,
             armed: Tick::NONE,

@@ -45,7 +45,8 @@ impl Shard {
     /// The latest time at which the shard needs a turn.
     pub(super) fn wake_at(&self) -> Option<Timestamp> {
         let heavy = (!self.heavy.is_empty()).then_some(self.heavy_at);
-        [self.timers.next(), self.paced_deadline(), heavy].into_iter().flatten().min()
+        let slowed = self.meters.next();
+        [self.timers.next(), self.paced_deadline(), heavy, slowed].into_iter().flatten().min()
     }
 
     /// Runs one turn of everything but commands, whether or not the loop was woken for it.
@@ -68,6 +69,7 @@ impl Shard {
                 self.timer_fired(index, tick);
             }
         }
+        self.wake_slowed();
         self.go_on_closing();
     }
 }

@@ -15,6 +15,7 @@ use trunkline_trunk::encode::{encode_message, encode_upgraded, message_cost};
 use trunkline_trunk::{NumberState, SessionNumber, Transport};
 
 use super::command::{Answer, Command};
+use super::meters::Heard;
 use super::share::{Share, quantum};
 use super::slot::{Carrier, State, number_of};
 use super::{SCRATCH_BYTES, Shard, ShardTrunk};
@@ -136,6 +137,8 @@ pub(super) struct Uplink<'a> {
     shard_trunk: &'a mut ShardTrunk,
     number: SessionNumber,
     open: bool,
+    /// Messages that came.
+    pub(super) messages: u64,
 }
 
 impl<'a> Uplink<'a> {
@@ -150,7 +153,7 @@ impl<'a> Uplink<'a> {
             return None;
         }
         let open = state == NumberState::Open;
-        Some(Self { shard_trunk: trunks.get_mut(&trunk)?, number, open })
+        Some(Self { shard_trunk: trunks.get_mut(&trunk)?, number, open, messages: 0 })
     }
 
     pub(super) fn has_credit(&self) -> bool {
@@ -181,6 +184,7 @@ impl<'a> Uplink<'a> {
         if !self.open {
             return; // The app has closed the session: no listener is left.
         }
+        self.messages += 1;
         metrics.messages_received.inc();
         metrics.received_bytes.inc_by(bytes.len() as u64);
         if held.is_some() || !self.send(binary, bytes) {
@@ -279,6 +283,9 @@ impl Shard {
     fn may_hear(&mut self, index: u32) -> bool {
         let number = number_of(index, self.index, self.shards);
         let Some(slot) = self.slots.get_mut(index) else { return false };
+        if slot.slowed {
+            return false; // It goes on by itself.
+        }
         let uplink = Uplink::new(&mut self.trunks, slot.uplink(), number);
         let may = uplink.is_none_or(|uplink| uplink.readable(slot.share, SCRATCH_BYTES) > 0);
         if !may {
@@ -380,6 +387,7 @@ impl Shard {
         let State::Live(live) = &mut slot.state else { return };
         let Some(mut held) = live.held.take() else { return };
         let metrics = &self.env.metrics;
+        let mut messages = 0;
         // Without an app server the session is about to be closed, and the post is dropped.
         if let Some(mut post) = held.post.take()
             && let Some(mut uplink) = Uplink::new(&mut self.trunks, uplink, number)
@@ -392,6 +400,7 @@ impl Shard {
                 *spoke = true;
             };
             let outcome = live.session.go_on_with_post(now, &mut post, PACKETS_PER_SLICE, &mut on);
+            messages = uplink.messages;
             metrics.count_idle_packets(post.take_idle());
             held.messages = beyond_credit.map(|beyond| beyond.messages).unwrap_or_default();
             match outcome {
@@ -404,6 +413,7 @@ impl Shard {
             }
         }
         live.held = Some(held);
+        self.charge(index, Heard { messages, ..Heard::default() });
         self.mark_dirty(index);
     }
 }

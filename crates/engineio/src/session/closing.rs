@@ -49,7 +49,10 @@ impl Session {
     /// Ends the session at once. Queued packets leave only if they can leave now: with the held
     /// poll, or into the stream before its close frame. After an overflow they are dropped.
     pub fn abort(&mut self, _now: Timestamp, reason: CloseReason) {
-        if matches!(reason, CloseReason::MemoryFull | CloseReason::OutboxFull) {
+        if matches!(
+            reason,
+            CloseReason::Flooded | CloseReason::MemoryFull | CloseReason::OutboxFull
+        ) {
             self.finish_unsent(reason, "");
         } else {
             self.finish(reason, "", PollAnswer::Close);

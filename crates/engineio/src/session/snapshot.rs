@@ -286,6 +286,7 @@ const fn number_of(reason: CloseReason) -> u8 {
         CloseReason::MoveFailed => 14,
         CloseReason::HubRemoved => 15,
         CloseReason::KeyRemoved => 16,
+        CloseReason::Flooded => 17,
     }
 }
 
@@ -308,6 +309,7 @@ const fn reason_of(number: u8) -> Result<CloseReason, BadSnapshot> {
         14 => CloseReason::MoveFailed,
         15 => CloseReason::HubRemoved,
         16 => CloseReason::KeyRemoved,
+        17 => CloseReason::Flooded,
         _ => return Err(BadSnapshot::Undefined),
     })
 }

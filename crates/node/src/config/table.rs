@@ -362,6 +362,16 @@ key_table! {
         /// Bytes kept for clients that return (connection state recovery), for each hub; 0 keeps
         /// nothing.
         recovery_bytes_max: Size::<usize>::between(0, 64 * GIB);
+        /// Messages per second that one session may send, of which two seconds' worth may come at
+        /// once. A client that sends more is not read from until it may send again.
+        session_messages_per_second: Unless("off", Count::<u32>::between(1, 1_000_000_000));
+        /// The same for bytes, as they arrive.
+        session_bytes_per_second: Unless("off", Size::<u32>::between(64, GIB));
+        /// The same for the bytes of compressed messages, after inflation.
+        session_inflated_bytes_per_second: Unless("off", Size::<u32>::between(64, GIB));
+        /// Time for which a session may keep sending more than that before it is closed, with cause
+        /// `flooded`.
+        session_flood_wait: span(0, 3_600);
         /// Sessions closed per second after the app server that held them is gone.
         orphan_close_per_second: Count::<u32>::between(1, 10_000_000);
         /// Whether the sessions of an app server that is gone, or leaves, are given to another one

@@ -40,6 +40,8 @@ mod homes;
 #[cfg(test)]
 mod inflating;
 #[cfg(test)]
+mod meters;
+#[cfg(test)]
 mod moves;
 #[cfg(test)]
 mod orphans;
