@@ -4,10 +4,11 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use bytes::{Bytes, BytesMut};
+use trunkline_trunk::Rule;
 
 use crate::identity::{Load, NodeState};
 use crate::key::{Forged, Keys};
-use crate::wire::{Body, Rule, Sink};
+use crate::wire::{Body, Sink};
 use crate::{VERSION_MAX, VERSION_MIN};
 
 /// The first byte of a beat.

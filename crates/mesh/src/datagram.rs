@@ -1,10 +1,11 @@
 //! The datagrams of a link: a head, perhaps a piece of a lane, and a tag (section 5).
 
 use bytes::{BufMut, Bytes, BytesMut};
+use trunkline_trunk::Rule;
 
 use crate::bus::Lane;
 use crate::key::{Forged, Keys};
-use crate::wire::{Body, Rule, Sink};
+use crate::wire::{Body, Sink};
 
 /// The first byte of a link's datagram.
 pub(crate) const LINK: u8 = 2;

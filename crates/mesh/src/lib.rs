@@ -34,7 +34,7 @@ mod random;
 mod wire;
 
 pub use trunkline_clock::Timestamp;
-pub use trunkline_trunk::{Header, Position, Str};
+pub use trunkline_trunk::{Header, Position, Rule, Str};
 
 pub use beat::{Beat, BeatError};
 pub use bus::{Bus, BusEvent, Destination, Lane, Transmit};
@@ -47,7 +47,6 @@ pub use identity::{Config, Identity, Load, Member, NodeState, PeerKey, Presence}
 pub use key::{ClusterKey, Forged, Keys};
 pub use link::LinkEnd;
 pub use machine::{DeathCause, Event, Mesh, NotNow, Owner, Reach, Stats, Stranger};
-pub use wire::Rule;
 
 /// The highest version of the protocol that this crate speaks.
 pub const VERSION_MAX: u8 = 1;

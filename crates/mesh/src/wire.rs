@@ -3,64 +3,10 @@
 use alloc::vec::Vec;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use trunkline_trunk::{Header, Position, Str};
+use trunkline_trunk::{Header, Position, Rule, Str};
 
 /// The most bytes of a varint.
 const VARINT_BYTES_MAX: usize = 10;
-
-/// A rule of the format that bytes can break. Alphabetical.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, thiserror::Error)]
-pub enum Rule {
-    /// Text is not UTF-8.
-    #[error("a string is not UTF-8")]
-    BadUtf8,
-    /// Bytes are left after the last field.
-    #[error("bytes are left over after the last field")]
-    LeftoverBytes,
-    /// A list announces more items than the bytes could hold.
-    #[error("a list announces more items than the body can hold")]
-    ListCount,
-    /// A frame exceeds the limit.
-    #[error("a frame is longer than the limit")]
-    TooLong,
-    /// A field or a body ends too early.
-    #[error("the bytes end in the middle of a field")]
-    Truncated,
-    /// A bit is set that has no meaning.
-    #[error("a flag bit is set that has no meaning")]
-    UndefinedFlag,
-    /// A number has no meaning in this field.
-    #[error("a field has a value that has no meaning")]
-    UndefinedValue,
-    /// A mandatory type has no meaning.
-    #[error("the type is mandatory and unknown")]
-    UnknownType,
-    /// A varint is longer than necessary.
-    #[error("a varint is not in its shortest form")]
-    VarintNotShortest,
-    /// A varint exceeds the range of its field.
-    #[error("a varint is too large for its field")]
-    VarintTooLarge,
-}
-
-impl Rule {
-    /// The rule's name in `spec/vectors/mesh.json`.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::BadUtf8 => "bad_utf8",
-            Self::LeftoverBytes => "leftover_bytes",
-            Self::ListCount => "list_count",
-            Self::TooLong => "too_long",
-            Self::Truncated => "truncated",
-            Self::UndefinedFlag => "undefined_flag",
-            Self::UndefinedValue => "undefined_value",
-            Self::UnknownType => "unknown_type",
-            Self::VarintNotShortest => "varint_not_shortest",
-            Self::VarintTooLarge => "varint_too_large",
-        }
-    }
-}
 
 /// The varint at the beginning of `bytes`, and its length.
 pub(crate) fn split_varint(bytes: &[u8]) -> Result<(u64, usize), Rule> {

@@ -250,7 +250,8 @@ impl DecodeError {
     }
 }
 
-/// One variant per rule of the format that a batch can break. Alphabetical.
+/// One variant per rule of the format that bytes can break. Alphabetical. Frames between nodes
+/// (the crate `mesh`) have the same fields and keep the same rules.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, thiserror::Error)]
 pub enum Rule {
     /// A `str` or a description is not UTF-8.
@@ -262,10 +263,10 @@ pub enum Rule {
     /// A list announces more items than the bytes could hold.
     #[error("a list announces more items than the body can hold")]
     ListCount,
-    /// A token or a description exceeds its limit.
+    /// A token, a description or a whole frame exceeds its limit.
     #[error("a field is longer than its limit")]
     TooLong,
-    /// A field, a body or the batch ends too early.
+    /// A field, a body or the whole ends too early.
     #[error("the bytes end in the middle of a field")]
     Truncated,
     /// A bit is set that has no meaning.
@@ -280,13 +281,13 @@ pub enum Rule {
     /// A varint is longer than necessary.
     #[error("a varint is not in its shortest form")]
     VarintNotShortest,
-    /// A varint exceeds 32 bits.
-    #[error("a varint is larger than 2^32-1")]
+    /// A varint exceeds the range of its field: 32 bits in a trunk.
+    #[error("a varint is too large for its field")]
     VarintTooLarge,
 }
 
 impl Rule {
-    /// The rule's name in `spec/vectors/frames.json`, also usable as a metric label.
+    /// The rule's name in `spec/vectors`, also usable as a metric label.
     pub const fn name(self) -> &'static str {
         match self {
             Self::BadUtf8 => "bad_utf8",

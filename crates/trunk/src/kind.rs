@@ -11,7 +11,11 @@ pub enum Direction {
     ToNode,
 }
 
-macro_rules! registry {
+/// Makes `FrameKind` out of rows `Name = number Direction`; the `Direction` is the caller's. Frames
+/// between nodes (the crate `mesh`) have a registry of the same form.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! frame_kinds {
     ($($name:ident = $number:literal $direction:ident),* $(,)?) => {
         /// The type of a frame, with its number on the wire.
         #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -24,24 +28,33 @@ macro_rules! registry {
             pub const ALL: &'static [Self] = &[$(Self::$name),*];
 
             /// The type of a number; `None` for a number that no version uses.
+            #[must_use]
             pub const fn from_wire(wire: u8) -> Option<Self> {
                 match wire { $($number => Some(Self::$name),)* _ => None }
             }
 
             /// The end that may send a frame of this kind.
+            #[must_use]
             pub const fn direction(self) -> Direction {
                 match self { $(Self::$name => Direction::$direction),* }
             }
 
             /// The name in the spec.
+            #[must_use]
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$name => stringify!($name)),* }
+            }
+        }
+
+        impl core::fmt::Display for FrameKind {
+            fn fmt(&self, out: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+                out.write_str(self.name())
             }
         }
     };
 }
 
-registry! {
+frame_kinds! {
     Hello = 0x01 ToNode,
     Welcome = 0x02 ToApp,
     Error = 0x03 Both,
@@ -107,11 +120,5 @@ impl FrameKind {
                 | Self::Relay
                 | Self::State
         )
-    }
-}
-
-impl core::fmt::Display for FrameKind {
-    fn fmt(&self, out: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        out.write_str(self.name())
     }
 }

@@ -1,12 +1,13 @@
 //! Decodes frames out of the bytes of a lane.
 
 use bytes::Bytes;
+use trunkline_trunk::Rule;
 
 use super::{
     Answer, AnswerPayload, Found, Frame, FrameKind, Inspected, PayloadType, PostBegun, Refused,
     RequestId, Sid,
 };
-use crate::wire::{Body, Rule, split_varint};
+use crate::wire::{Body, split_varint};
 
 /// Types from here on are optional: an unknown one is skipped.
 const OPTIONAL: u8 = 0x80;

@@ -11,11 +11,11 @@ use alloc::boxed::Box;
 use core::time::Duration;
 
 use trunkline_clock::Timestamp;
+use trunkline_trunk::Rule;
 
 use crate::bus::Lane;
 use crate::datagram::{Datagram, EndCode};
 use crate::frame::{Frame, FrameError};
-use crate::wire::Rule;
 use receiving::Receiving;
 pub(crate) use receiving::Taken;
 use rtt::Rtt;
