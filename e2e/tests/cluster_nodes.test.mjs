@@ -2,33 +2,14 @@
 import assert from "node:assert/strict";
 import test, { after, before, describe } from "node:test";
 import { until } from "../../testing/wait.mjs";
-import { Cluster } from "../harness/cluster.mjs";
-import { connected, PLAIN, World } from "../harness/world.mjs";
+import { ClusterWorld } from "../harness/cluster_world.mjs";
+import { connected, PLAIN } from "../harness/world.mjs";
 
 const OPTIONS = { connectionStateRecovery: { maxDisconnectionDuration: 60_000 } };
 const PER_NODE = 3;
 
 /** A cluster whose app servers know only the balancer. */
-class ClusterWorld extends World {
-  static async start({ nodes = 3, servers = ["amber", "cobalt"] } = {}) {
-    const world = new ClusterWorld();
-    try {
-      world.cluster = await Cluster.start({ nodes });
-      world.nodes = world.cluster.nodes;
-      const trunkline = { endpoint: world.cluster.url };
-      for (const name of servers) await world.startApp({ name, options: OPTIONS, trunkline });
-      await world.cluster.trunks(servers.length);
-      return world;
-    } catch (error) {
-      await world.stop();
-      throw error;
-    }
-  }
-
-  get url() {
-    return this.cluster.url;
-  }
-
+class NodesWorld extends ClusterWorld {
   /** Clients at each node that runs, without the balancer. */
   async eachNode(options = {}) {
     const at = this.cluster.running.flatMap((node) => Array.from({ length: PER_NODE }, () => node));
@@ -42,12 +23,6 @@ class ClusterWorld extends World {
         return client;
       }),
     );
-  }
-
-  async stop() {
-    this.closeClients();
-    await Promise.all(this.apps.map((app) => app.stop()));
-    await this.cluster?.stop();
   }
 }
 
@@ -81,7 +56,7 @@ async function everybodyHears(world, clients) {
 unlessPlain("three nodes, two app servers with one balanced address", () => {
   let world;
   before(async () => {
-    world = await ClusterWorld.start();
+    world = await NodesWorld.start({ options: OPTIONS, balanced: true });
   });
   after(() => world?.stop());
 

@@ -8,9 +8,9 @@ import { engineUrl, PollingSession } from "../../testing/engine.mjs";
 import { Log } from "../../testing/log.mjs";
 import { RawStream, request } from "../../testing/stream.mjs";
 import { until } from "../../testing/wait.mjs";
-import { Cluster } from "../harness/cluster.mjs";
+import { ClusterWorld } from "../harness/cluster_world.mjs";
 import { clusterOf } from "../harness/members.mjs";
-import { connected, PLAIN, World } from "../harness/world.mjs";
+import { connected, PLAIN } from "../harness/world.mjs";
 
 const PYTHON =
   process.env.E2E_PYTHON ?? fileURLToPath(new URL("../../target/xtask/python/bin/python", import.meta.url));
@@ -21,24 +21,7 @@ const CLIENTS = 12;
 const unlessPlain = PLAIN ? describe.skip : describe;
 
 /** A cluster behind round robin, its app servers and clients. */
-class ClusterWorld extends World {
-  static async start({ nodes, servers, options, trunkline }) {
-    const world = new ClusterWorld();
-    try {
-      world.cluster = await Cluster.start({ nodes });
-      world.nodes = world.cluster.nodes;
-      for (const name of servers) await world.startApp({ name, options, trunkline });
-      await world.cluster.trunks(servers.length);
-      return world;
-    } catch (error) {
-      await world.stop();
-      throw error;
-    }
-  }
-
-  get url() {
-    return this.cluster.url;
-  }
+class PollsWorld extends ClusterWorld {
   stopNats() {
     return this.cluster.brokers[0].stop("SIGKILL");
   }
@@ -47,12 +30,6 @@ class ClusterWorld extends World {
   }
   relayed() {
     return this.cluster.sum("trunkline_mesh_relayed_requests_total", "served");
-  }
-
-  async stop() {
-    this.closeClients();
-    await Promise.all(this.apps.map((app) => app.stop()));
-    await this.cluster?.stop();
   }
 }
 
@@ -76,7 +53,7 @@ const echoes = (client) => client.timeout(10_000).emitWithAck("echo", client.id)
 unlessPlain("two nodes, two app servers", () => {
   let world;
   before(async () => {
-    world = await ClusterWorld.start({ nodes: 2, servers: ["amber", "cobalt"] });
+    world = await PollsWorld.start({ nodes: 2, servers: ["amber", "cobalt"] });
   });
   after(() => world?.stop());
 
@@ -207,7 +184,7 @@ unlessPlain("two nodes, and an app with everything that requests may need", () =
   let other;
   before(async () => {
     const options = { allowEIO3: true, cors: { origin: ORIGIN, credentials: true }, cookie: true };
-    world = await ClusterWorld.start({ nodes: 2, servers: ["amber"], options, trunkline: { everyRequest: true } });
+    world = await PollsWorld.start({ nodes: 2, servers: ["amber"], options, trunkline: { everyRequest: true } });
     other = world.nodes[1];
     await world.app("amber").run(({ io }) => {
       io.engine.use((request, response, next) => {
@@ -281,7 +258,7 @@ unlessPlain("three nodes, and one of them or NATS goes", () => {
   let world;
   let clients;
   before(async () => {
-    world = await ClusterWorld.start({ nodes: 3, servers: ["amber", "cobalt"] });
+    world = await PollsWorld.start({ nodes: 3, servers: ["amber", "cobalt"] });
     clients = await clientsOf(world, { reconnection: true, reconnectionDelay: 50, reconnectionDelayMax: 200 });
   });
   after(() => world?.stop());

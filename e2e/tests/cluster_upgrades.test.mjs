@@ -3,8 +3,8 @@
 import assert from "node:assert/strict";
 import test, { after, before, describe } from "node:test";
 import { until } from "../../testing/wait.mjs";
-import { Cluster } from "../harness/cluster.mjs";
-import { connected, PLAIN, World } from "../harness/world.mjs";
+import { ClusterWorld } from "../harness/cluster_world.mjs";
+import { connected, PLAIN } from "../harness/world.mjs";
 
 const SERVERS = ["amber", "cobalt", "violet"];
 const CLIENTS = 30;
@@ -25,25 +25,7 @@ const stop = () => {
   return globalThis.said;
 };
 
-class ClusterWorld extends World {
-  static async start(options) {
-    const world = new ClusterWorld();
-    try {
-      world.cluster = await Cluster.start({ nodes: 3 });
-      world.nodes = world.cluster.nodes;
-      for (const name of SERVERS) await world.startApp({ name, options });
-      await world.cluster.trunks(SERVERS.length);
-      return world;
-    } catch (error) {
-      await world.stop();
-      throw error;
-    }
-  }
-
-  get url() {
-    return this.cluster.url;
-  }
-
+class UpgradesWorld extends ClusterWorld {
   moves(outcome) {
     return this.cluster.sum("trunkline_moves_total", `"${outcome}"`);
   }
@@ -67,12 +49,6 @@ class ClusterWorld extends World {
     client.talked = talk();
     return client;
   }
-
-  async stop() {
-    this.closeClients();
-    await Promise.all(this.apps.map((app) => app.stop()));
-    await this.cluster?.stop();
-  }
 }
 
 const name = (client) => client.io.engine.transport.name;
@@ -84,7 +60,7 @@ for (const [what, options] of [
   unlessPlain(`three nodes, three app servers, ${what}`, () => {
     let world;
     before(async () => {
-      world = await ClusterWorld.start(options);
+      world = await UpgradesWorld.start({ servers: SERVERS, options });
     });
     after(() => world?.stop());
 
