@@ -1,4 +1,5 @@
-//! The steps of a test run; those that find a mistake soonest come first.
+//! The steps of a test run. In each lane those that find a mistake soonest come first, but that the
+//! binary is built before the unit tests: the other lane waits for it.
 
 use std::path::Path;
 use std::process::Command;
@@ -72,11 +73,19 @@ pub(super) const STEPS: &[Step] = &[
         works: clippy,
     },
     Step {
+        name: "build",
+        what: "the release binary",
+        lane: Lane::Cargo,
+        after: &[],
+        usual_s: 60,
+        works: build,
+    },
+    Step {
         name: "rust",
         what: "unit, machine, property and wire tests",
         lane: Lane::Cargo,
         after: &[],
-        usual_s: 60,
+        usual_s: 90,
         works: rust,
     },
     Step {
@@ -86,14 +95,6 @@ pub(super) const STEPS: &[Step] = &[
         after: &[],
         usual_s: 40,
         works: fuzz,
-    },
-    Step {
-        name: "build",
-        what: "the release binary",
-        lane: Lane::Cargo,
-        after: &[],
-        usual_s: 60,
-        works: build,
     },
     Step {
         name: "programs",
@@ -131,7 +132,7 @@ pub(super) const STEPS: &[Step] = &[
         name: "e2e",
         what: "real apps, clients and a browser",
         lane: Lane::Node,
-        after: &["rust"],
+        after: &["build"],
         usual_s: 300,
         works: e2e,
     },
@@ -139,7 +140,8 @@ pub(super) const STEPS: &[Step] = &[
         name: "conformance",
         what: "wire scripts against npm and us, then two nodes",
         lane: Lane::Node,
-        after: &["build"],
+        // Its lanes leave little of the machine: not enough for tests of low priority.
+        after: &["rust"],
         usual_s: 140,
         works: conformance,
     },
@@ -163,7 +165,7 @@ pub(super) const STEPS: &[Step] = &[
         name: "bench",
         what: "every benchmark, for a moment",
         lane: Lane::Node,
-        after: &[],
+        after: &["fuzz"],
         usual_s: 20,
         works: bench,
     },
@@ -212,9 +214,34 @@ fn js() -> Result<Vec<Work>, Failure> {
     Ok(works)
 }
 
-/// The profile of everything that is compiled here but the binary that ships: one compilation of
-/// each dependency serves the lints, the tests, the fuzz targets, and the binary that `e2e` runs.
-const CHECKED: &[&str] = &["--locked", "--profile", "checked"];
+fn clippy() -> Result<Vec<Work>, Failure> {
+    let arguments = ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
+    Ok(vec![cargo("clippy", &arguments, Count::One)])
+}
+
+fn rust() -> Result<Vec<Work>, Failure> {
+    let arguments = ["test", "--workspace", "--locked", "--no-fail-fast"];
+    Ok(vec![cargo("cargo test", &arguments, Count::Tests)])
+}
+
+fn fuzz() -> Result<Vec<Work>, Failure> {
+    let arguments = ["run", "--manifest-path", "fuzz/Cargo.toml", "--bin", "fuzz_smoke"];
+    let profile = ["--profile", "smoke", "--locked"];
+    let mut run = cargo("fuzz smoke", &[arguments.as_slice(), &profile].concat(), Count::Tests);
+    // A workspace of its own, whose release is another one than the product's.
+    run.command.env("CARGO_TARGET_DIR", repo::target().join("fuzz"));
+    Ok(vec![run])
+}
+
+/// Builds the binary that ships, which every step with the real product runs.
+fn binary(count: Count) -> Work {
+    let arguments = ["build", "--release", "--locked", "--package", "trunkline"];
+    cargo("cargo build", &arguments, count)
+}
+
+fn build() -> Result<Vec<Work>, Failure> {
+    Ok(vec![binary(Count::One)])
+}
 
 /// The code of others: may it be in the product, and what of it is.
 fn supply() -> Result<Vec<Work>, Failure> {
@@ -226,44 +253,6 @@ fn supply() -> Result<Vec<Work>, Failure> {
     };
     works.extend([own("supply", Count::Tests)?, own("sbom", Count::One)?]);
     Ok(works)
-}
-
-fn clippy() -> Result<Vec<Work>, Failure> {
-    let arguments =
-        [&["clippy", "--workspace", "--all-targets"], CHECKED, &["--", "-D", "warnings"]];
-    Ok(vec![cargo("clippy", &arguments.concat(), Count::One)])
-}
-
-fn rust() -> Result<Vec<Work>, Failure> {
-    let arguments = [&["test", "--workspace", "--no-fail-fast"], CHECKED];
-    Ok(vec![cargo("cargo test", &arguments.concat(), Count::Tests)])
-}
-
-fn fuzz() -> Result<Vec<Work>, Failure> {
-    let arguments =
-        [&["run", "--manifest-path", "fuzz/Cargo.toml", "--bin", "fuzz_smoke"], CHECKED];
-    let mut run = cargo("fuzz smoke", &arguments.concat(), Count::Tests);
-    // A workspace of its own, with the same target folder: shared crates are compiled only once.
-    run.command.env("CARGO_TARGET_DIR", repo::target());
-    Ok(vec![run])
-}
-
-/// The binary that ships.
-fn shipped(count: Count) -> Work {
-    let arguments = ["build", "--release", "--locked", "--package", "trunkline"];
-    cargo("cargo build", &arguments, count)
-}
-
-/// The binary with debug assertions and overflow checks, as the step `rust` builds it: for the
-/// tests of the command line. Other arguments would ask dependencies for other features, and so
-/// for another compilation.
-fn checked() -> Work {
-    let arguments = [&["test", "--no-run", "--workspace", "--test", "cli"], CHECKED];
-    cargo("cargo build", &arguments.concat(), Count::Nothing)
-}
-
-fn build() -> Result<Vec<Work>, Failure> {
-    Ok(vec![shipped(Count::One)])
 }
 
 fn programs() -> Result<Vec<Work>, Failure> {
@@ -301,8 +290,8 @@ fn sdk() -> Result<Vec<Work>, Failure> {
 }
 
 /// Builds what a step with the real product needs; does next to nothing after earlier steps.
-fn product(binary: Work) -> Vec<Work> {
-    let mut works = vec![binary];
+fn product() -> Vec<Work> {
+    let mut works = vec![binary(Count::Nothing)];
     if !npm::sdk_is_built() {
         works.extend(sdk_built().into_iter().map(|work| Work { count: Count::Nothing, ..work }));
     }
@@ -322,7 +311,7 @@ fn node(folder: &Path, arguments: &[&str], binary: &str) -> Command {
 
 fn conformance() -> Result<Vec<Work>, Failure> {
     let folder = repo::root().join("conformance");
-    let mut works = product(shipped(Count::Nothing));
+    let mut works = product();
     works.push(work("npm ci of conformance", npm::ci(&folder), Count::Nothing));
     let run = node(repo::root(), &["conformance/run.mjs", "--target", "both"], "TRUNKLINE_BIN");
     works.push(work("conformance", run, Count::Tests));
@@ -335,7 +324,7 @@ fn conformance() -> Result<Vec<Work>, Failure> {
 
 fn newest() -> Result<Vec<Work>, Failure> {
     let folder = repo::root().join("conformance");
-    let mut works = product(shipped(Count::Nothing));
+    let mut works = product();
     works.push(work("npm ci of conformance", npm::ci(&folder), Count::Nothing));
     let run = node(repo::root(), &["conformance/newest.mjs"], "TRUNKLINE_BIN");
     works.push(work("conformance, newest releases", run, Count::Tests));
@@ -349,7 +338,7 @@ fn matrix() -> Result<Vec<Work>, Failure> {
 }
 
 fn e2e() -> Result<Vec<Work>, Failure> {
-    let mut works = product(checked());
+    let mut works = product();
     for folder in ["examples/chat", "examples/whiteboard", "e2e", "e2e/azure"] {
         let command = npm::ci(&repo::root().join(folder));
         works.push(work(&format!("npm ci of {folder}"), command, Count::Nothing));
@@ -357,16 +346,14 @@ fn e2e() -> Result<Vec<Work>, Failure> {
     works.extend(install::chromium());
     works.extend(install::operators_programs());
     works.extend(install::python()?);
-    let mut run = Command::new("node");
-    run.current_dir(repo::root().join("e2e")).arg("run.mjs");
-    run.env("E2E_BINARY", repo::target().join("checked/trunkline"));
+    let mut run = node(&repo::root().join("e2e"), &["run.mjs"], "E2E_BINARY");
     run.env("E2E_PYTHON", install::python_program());
     works.push(work("e2e", run, Count::Tests));
     Ok(works)
 }
 
 fn docs() -> Result<Vec<Work>, Failure> {
-    let mut works = product(shipped(Count::Nothing));
+    let mut works = product();
     for folder in ["e2e", "e2e/azure"] {
         let command = npm::ci(&repo::root().join(folder));
         works.push(work(&format!("npm ci of {folder}"), command, Count::Nothing));
@@ -388,7 +375,7 @@ fn docs() -> Result<Vec<Work>, Failure> {
 /// Only the rows that need nothing but npm: Rust peers take minutes to build, others need Debian
 /// packages.
 fn bench() -> Result<Vec<Work>, Failure> {
-    let mut works = product(shipped(Count::Nothing));
+    let mut works = product();
     let folder = repo::root().join("bench");
     works.push(work("npm ci of bench", npm::ci(&folder), Count::Nothing));
     let mut run = Command::new("node");
