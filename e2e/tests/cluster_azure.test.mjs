@@ -1,5 +1,7 @@
 // Azure's door over several nodes: Microsoft's SDK with its tunnel at one node, clients and callers at all.
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer } from "node:http";
 import test, { after, afterEach, before, describe } from "node:test";
 import { next, until } from "../../testing/wait.mjs";
 import { AzureKeyCredential, AzureWorld, HUB, HUB_PATH, KEY, sign, WebPubSubServiceClient } from "../harness/azure.mjs";
@@ -238,6 +240,43 @@ function ears(clients) {
       assert.deepEqual(await ann.emitWithAck("echo", 2), 2);
     } finally {
       await world.stop();
+    }
+  });
+
+  test("event handlers in place of app servers: each node calls them for its own clients, and REST reaches all", async () => {
+    const events = [];
+    const handler = createServer((request, response) => {
+      request.resume();
+      request.on("end", () => {
+        if (request.method === "POST")
+          events.push(`${request.headers["ce-eventname"]} ${request.headers["ce-userid"]}`);
+        response.writeHead(request.method === "OPTIONS" ? 200 : 204, { "webhook-allowed-origin": "*" }).end();
+      });
+    });
+    handler.listen(0, "127.0.0.1");
+    await once(handler, "listening");
+    const url = `http://127.0.0.1:${handler.address().port}/{event}`;
+    const world = new AzureCluster();
+    try {
+      world.cluster = await Cluster.start({ nodes: 2, balanced: false, args: ["--event-handler", url] });
+      world.nodes = world.cluster.nodes;
+      const clients = { ann: await world.at(0, "ann"), bob: await world.at(1, "bob") };
+      assert.deepEqual(events.filter((event) => event.startsWith("connect ")).sort(), ["connect ann", "connect bob"]);
+      const heardBefore = ears(clients);
+      for (const node of [0, 1]) {
+        const rest = world.restAt(node);
+        const heard = await heardBefore(async () => {
+          await rest.sendToUser("ann", packet("news", node), TEXT);
+          await rest.group(group("r")).addUser("bob");
+          await rest.group(group("r")).sendToAll(packet("news", "room"), TEXT);
+          await rest.sendToAll(packet("news", "end"), TEXT);
+        });
+        assert.deepEqual(heard, [`ann:${node}`, "bob:room"]);
+        assert.deepEqual([await rest.userExists("bob"), await rest.userExists("nobody")], [true, false]);
+      }
+    } finally {
+      await world.stop();
+      handler.close();
     }
   });
 

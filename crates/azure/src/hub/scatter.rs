@@ -81,6 +81,12 @@ struct Scope {
 }
 
 impl Gathers {
+    /// Whether no call waits.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.running.is_empty()
+    }
+
     pub(super) fn poll_deadline(&self) -> Option<Timestamp> {
         self.due.front().map(|(at, _)| *at)
     }
@@ -262,7 +268,6 @@ impl Hub {
             }
             return;
         }
-        gather.waiting.clear();
         if ended {
             self.gathers.running.remove(&call);
         }
@@ -283,8 +288,7 @@ impl Hub {
     /// Answers the caller with what there is.
     fn finish_gather(&mut self, call: u64) {
         let Some(gather) = self.gathers.running.remove(&call) else { return };
-        let Gather { caller, label, rule, waiting, parts, mut silent, stream } = gather;
-        silent.extend(waiting.iter().map(|node| self.peers.name_of(*node)));
+        let Gather { caller, label, rule, parts, silent, stream, waiting: _ } = gather;
         if let Some(stream) = stream {
             self.end_stream(call, &stream);
         }
@@ -322,11 +326,13 @@ impl Hub {
     pub(super) fn end_late_gathers(&mut self) {
         let now = self.now.at;
         while let Some((_, call)) = self.gathers.due.pop_front_if(|(at, _)| *at <= now) {
-            let waits = self.gathers.running.get(&call).is_some_and(|gather| {
-                let begun = gather.stream.as_ref().is_some_and(|one| one.unbegun.is_empty());
-                !begun
-            });
-            if waits {
+            let Some(gather) = self.gathers.running.get_mut(&call) else { continue };
+            let late: Vec<PeerKey> = match &gather.stream {
+                Some(stream) => stream.unbegun.iter().copied().flatten().collect(),
+                None => gather.waiting.iter().copied().collect(),
+            };
+            if !late.is_empty() {
+                gather.silent.extend(late.iter().map(|node| self.peers.name_of(*node)));
                 self.finish_gather(call);
             }
         }

@@ -141,6 +141,13 @@ impl Servers {
         }
     }
 
+    /// Whether nobody waits for an answer of this app server.
+    #[cfg(test)]
+    pub(super) fn is_at_rest(&self, id: &str) -> bool {
+        let server = self.by_id.get(id).and_then(|key| self.get(*key));
+        server.is_none_or(|server| server.pending.is_empty() && server.lent.is_empty())
+    }
+
     /// Some open tunnel.
     #[cfg(test)]
     pub(super) fn any_tunnel(&self) -> Option<TunnelId> {

@@ -1,6 +1,7 @@
 //! One hub at several nodes: tunnels that end at one serve clients of all, and a call at any reaches all.
 
 mod calls;
+mod random;
 mod serving;
 mod streams;
 
