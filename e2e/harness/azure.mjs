@@ -28,8 +28,8 @@ export class AzureWorld extends World {
     }
   }
 
-  async startAzureApp({ name, app = "chat", options, node = this.node }) {
-    const trunkline = { connectionString: connectionString(node), hub: HUB };
+  async startAzureApp({ name, app = "chat", options, node = this.node, hub = HUB }) {
+    const trunkline = { connectionString: connectionString(node), hub };
     const started = await startApp({ app: `../azure/apps/${app}`, name, options, trunkline });
     this.apps.push(started);
     return started;

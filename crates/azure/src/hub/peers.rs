@@ -22,7 +22,7 @@ use crate::peers::Word;
 /// The bytes that one node may send to the other before the other has taken them.
 pub(super) const WINDOW_BYTES: u64 = 512 << 10;
 /// What a word costs of it, in addition to its own length.
-const WORD_BYTES: u64 = 16;
+const WORD_BYTES: u64 = 64;
 /// The bytes that may wait for a node. Beyond it, the stream is begun again.
 const HELD_BYTES_MAX: usize = 8 << 20;
 /// Beyond this, nothing is read from tunnels and callers, unless the node has taken nothing for

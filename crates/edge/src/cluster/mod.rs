@@ -34,6 +34,9 @@ use crate::sid::Sid;
 
 /// Inputs that may wait for the cluster's thread; then tasks wait.
 const INBOX_MAX: usize = 16 * 1024;
+/// Words of doors that may wait for it. Their own credit bounds them, to some thousands for each hub
+/// and node.
+const WORDS_MAX: usize = 64 * 1024;
 /// The numbers of moves begin so; those of other requests differ.
 const MOVES: u32 = 0xfe << 24;
 
@@ -143,7 +146,7 @@ impl Cluster {
     pub(crate) fn new() -> (Self, Inputs) {
         let (inbox, requests) = mpsc::channel(INBOX_MAX);
         let (moves, steps) = mpsc::channel(INBOX_MAX);
-        let (words, said) = mpsc::channel(INBOX_MAX);
+        let (words, said) = mpsc::channel(WORDS_MAX);
         let drains = Arc::default();
         let inputs = Inputs::new(requests, steps, said, Arc::clone(&drains));
         (Self { inbox, moves, words, next_move: Arc::default(), drains }, inputs)
