@@ -6,7 +6,7 @@ use trunkline_mesh::PeerKey;
 use trunkline_switchboard::ServerKey;
 
 use super::outbox::TunnelId;
-use super::{Hub, Output};
+use super::{Hub, Now, Output};
 use crate::peers::{NAME_BYTES_MAX, Word};
 use crate::tunnel::{self, Message, Request, decode, encode};
 
@@ -117,6 +117,15 @@ impl Hub {
         if self.servers.of_own_tunnel(tunnel).is_some() {
             self.outbox.push(Output::EndTunnel(tunnel, "app_server_silent"));
             self.handle_tunnel_down(self.now, tunnel, false);
+        }
+    }
+
+    /// Takes all tunnels that end here from the other nodes, because this one stops: what came over them
+    /// and has not been passed on is lost.
+    pub(crate) fn handle_stop(&mut self, now: Now) {
+        self.now = now;
+        for (tunnel, _) in self.servers.own_tunnels() {
+            self.say_to_all(&Word::TunnelDown { tunnel, clean: false });
         }
     }
 

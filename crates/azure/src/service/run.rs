@@ -319,6 +319,9 @@ impl Task {
         for out in self.tunnels.values() {
             out.close(1001, "the node stops");
         }
+        let now = self.now();
+        self.hub.handle_stop(now);
+        self.do_outputs();
         if let Some(trunk) = self.trunk.take() {
             trunk.close();
         }

@@ -112,3 +112,16 @@ fn a_hanging_app_server_loses_its_tunnel_wherever_its_clients_are() {
     cluster.pass(Duration::from_millis(2));
     assert_eq!(cluster.nodes[0].ended, [TunnelId(1)]);
 }
+
+#[test]
+fn a_node_that_stops_takes_its_tunnels_along() {
+    let mut cluster = Cluster::with_server();
+    cluster.client(1, 2);
+    let node = &mut cluster.nodes[0];
+    node.hub.handle_stop(node.now);
+    node.drain();
+    cluster.carry();
+    assert!(!cluster.nodes[1].hub.servers.has_tunnel());
+    cluster.pass(Duration::from_secs(1));
+    assert_eq!(cluster.nodes[1].take_sent(), ["2:close"], "it comes back, to another app server");
+}
