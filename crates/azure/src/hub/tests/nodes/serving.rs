@@ -6,6 +6,7 @@ use super::*;
 fn a_client_of_another_node_is_served_over_a_tunnel_that_ends_here() {
     let mut cluster = Cluster::with_server();
     assert!(cluster.nodes[1].hub.wants_trunk(), "its clients can be served");
+    assert_eq!(cluster.nodes[1].take_messages(), [], "it is greeted once, where its tunnel ends");
     cluster.client(1, 7);
     cluster.hear(1, 7, "2[\"a\"]");
     cluster.hear(1, 7, "2[\"b\"]");
@@ -124,4 +125,20 @@ fn a_node_that_stops_takes_its_tunnels_along() {
     assert!(!cluster.nodes[1].hub.servers.has_tunnel());
     cluster.pass(Duration::from_secs(1));
     assert_eq!(cluster.nodes[1].take_sent(), ["2:close"], "it comes back, to another app server");
+}
+
+#[test]
+fn an_event_of_another_node_ends_with_the_tunnel_that_it_went_over() {
+    let mut cluster = Cluster::with_server();
+    cluster.client(1, 2);
+    cluster.nodes[0].tunnel_up(2, "a");
+    cluster.carry();
+    cluster.hear(1, 2, "2[\"a\"]");
+    assert!(!cluster.nodes[0].hub.servers.is_at_rest("a"));
+    cluster.nodes[0].tunnel_down(1, true);
+    assert!(cluster.nodes[0].hub.servers.is_at_rest("a"), "nothing is kept for it");
+    cluster.carry();
+    assert!(cluster.nodes[1].hub.servers.is_at_rest("a"), "it is lost");
+    cluster.pass(Duration::from_secs(1));
+    assert_eq!(cluster.nodes[1].take_sent(), ["2:close"], "nobody knows whether it was handled");
 }
