@@ -190,3 +190,19 @@ fn a_lone_node_asks_nobody() {
     assert_eq!(world.http("POST", ":send", "42[\"x\"]").status, 202);
     assert_eq!(world.words, []);
 }
+
+#[test]
+fn nobody_waits_for_acknowledgements_whose_caller_is_gone() {
+    let mut cluster = Cluster::with_server();
+    cluster.client(0, 1);
+    cluster.client(1, 2);
+    cluster.nodes[0].begin_http(1, "POST", ":invoke", "42[\"q\"]");
+    cluster.carry();
+    let waits = |cluster: &Cluster, node: usize| cluster.nodes[node].hub.invokes.poll_deadline();
+    assert!(waits(&cluster, 0).is_some() && waits(&cluster, 1).is_some());
+    let node = &mut cluster.nodes[0];
+    node.hub.handle_caller_lost(node.now, CallId(1), false);
+    node.drain();
+    cluster.carry();
+    assert_eq!((waits(&cluster, 0), waits(&cluster, 1)), (None, None));
+}
