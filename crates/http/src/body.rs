@@ -1,5 +1,7 @@
 //! Reads a request's body within bounds.
 
+mod peeked;
+
 use std::fmt;
 use std::time::Duration;
 
@@ -7,6 +9,8 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::Body;
 use tokio::time::timeout;
+
+pub use self::peeked::Peeked;
 
 /// The bytes of a body that is too long that are read and dropped, so that its sender reads the
 /// answer.

@@ -81,7 +81,8 @@ impl Beat {
             NodeState::Leaving => 3,
         });
         to.varint(self.rank);
-        to.u8(u8::from(self.fixed) | u8::from(self.load.own_sids) << 1);
+        let Load { own_sids, whole_posts, .. } = self.load;
+        to.u8(u8::from(self.fixed) | u8::from(own_sids) << 1 | u8::from(whole_posts) << 2);
         to.bytes(self.node_id.as_bytes());
         to.bytes(self.advertise.as_bytes());
         to.bytes(self.version.as_bytes());
@@ -135,6 +136,7 @@ impl Beat {
             hubs_digest: body.array()?,
             load: Load {
                 own_sids: flags & 2 != 0,
+                whole_posts: flags & 4 != 0,
                 app_servers_digest: body.array()?,
                 sessions: body.long()?,
             },

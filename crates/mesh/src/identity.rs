@@ -94,6 +94,8 @@ pub struct Load {
     /// Whether any hub has session ids that the app made: they carry no node number, so the node
     /// must be asked for them.
     pub own_sids: bool,
+    /// Whether it takes [`crate::Frame::Post`].
+    pub whole_posts: bool,
 }
 
 /// What this node thinks of a peer.

@@ -1,5 +1,7 @@
 //! Requests that arrived at this node for sessions of others: who waits for which answer.
 
+mod posts;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +13,7 @@ use trunkline_mesh::{Frame, PeerKey, RequestId, Str};
 use super::wire;
 use crate::hub::Hub;
 use crate::metrics::Metrics;
-use crate::reply::{self, Reply};
+use crate::reply::Reply;
 use crate::shard::{
     Answer, Asked, Flight, Flights, Inspected, POST_BROKEN, PostBegun, Refusal, SlotKey,
 };
@@ -52,7 +54,8 @@ pub(super) struct Asking {
 #[derive(Debug)]
 struct Request {
     sid: Sid,
-    /// The frame; after it was sent only if another node may have to be asked.
+    /// The frame; after it was sent only if another node may have to be asked, or if only the
+    /// beginning of the post was sent.
     frame: Option<Box<Frame>>,
     sent_to: Option<PeerKey>,
     /// The nodes with the number of the sid that have no such session.
@@ -110,14 +113,6 @@ impl Asking {
         Some(poll)
     }
 
-    pub(super) fn post_begin(&mut self, asked: &Asked, hub: &Hub, reply: Reply<PostBegun>) -> u32 {
-        let id = self.free_id();
-        let (sid, hub, protocol) = wire::asked(asked, hub);
-        let frame = Frame::PostBegin { id: RequestId(id), sid, hub, protocol };
-        self.insert(id, asked.sid, frame, Wants::PostBegun(reply));
-        id
-    }
-
     pub(super) fn inspect(
         &mut self,
         asked: &Asked,
@@ -168,11 +163,11 @@ impl Asking {
         self.homes.get(&sid.secret.0).copied().filter(|home| owners.contains(home))
     }
 
-    /// Notes that a request was sent. `is_shared`: others have the number of its sid, too.
-    pub(super) fn is_sent(&mut self, id: u32, peer: PeerKey, is_shared: bool) {
+    /// Notes that a request was sent. `again`: its frame may be needed again.
+    pub(super) fn is_sent(&mut self, id: u32, peer: PeerKey, again: bool) {
         if let Some(request) = self.open.get_mut(&id) {
             request.sent_to = Some(peer);
-            if !is_shared {
+            if !again {
                 request.frame = None;
             }
         }
@@ -266,26 +261,6 @@ impl Asking {
         polls.filter_map(|(id, one)| Some((one.sent_to?, *id))).collect()
     }
 
-    /// The body of a post is complete.
-    pub(super) fn post_body(&mut self, id: u32, reply: Reply<Answer>) -> Option<PeerKey> {
-        let Some(request) = self.open.get_mut(&id) else {
-            let _ = reply.send(Answer::Abort);
-            return None;
-        };
-        request.wants = Wants::Posted(reply);
-        request.sent_to
-    }
-
-    pub(super) fn post_gone(
-        &mut self,
-        id: u32,
-        fault: Option<&'static str>,
-    ) -> Option<(PeerKey, Frame)> {
-        let peer = self.open.remove(&id)?.sent_to?;
-        let fault = fault.map(Str::from_static);
-        Some((peer, Frame::PostGone { id: RequestId(id), fault }))
-    }
-
     /// The session of a request.
     pub(super) fn sid_of(&self, id: u32) -> Option<Sid> {
         self.open.get(&id).map(|request| request.sid)
@@ -324,40 +299,6 @@ impl Asking {
             Wants::Posting { .. } => (),
         }
         Leaves::Nothing
-    }
-
-    pub(super) fn post_begun(
-        &mut self,
-        peer: PeerKey,
-        id: u32,
-        begun: trunkline_mesh::PostBegun,
-    ) -> Leaves {
-        let Some(request) = self.take(peer, id) else { return Leaves::Nothing };
-        let Wants::PostBegun(reply) = request.wants else { return Leaves::Nothing };
-        let (cutter, cut) = reply::pair();
-        let begun = wire::begun_from(begun, key_of(id), cut);
-        let is_wanted = matches!(begun, PostBegun::Wanted { .. });
-        if reply.send(begun).is_err() {
-            let fault = Some(Str::from_static(POST_BROKEN));
-            let gone = Frame::PostGone { id: RequestId(id), fault };
-            return if is_wanted { Leaves::Tell(gone) } else { Leaves::Nothing };
-        }
-        if is_wanted {
-            let wants = Wants::Posting { _cutter: cutter };
-            let sent_to = Some(peer);
-            let tried = Vec::new();
-            self.open.insert(id, Request { sid: request.sid, frame: None, sent_to, tried, wants });
-        }
-        Leaves::Nothing
-    }
-
-    /// The owner cuts a post off.
-    pub(super) fn cut(&mut self, peer: PeerKey, id: u32) {
-        if let Some(request) = self.take(peer, id)
-            && let Wants::Posted(reply) = request.wants
-        {
-            let _ = reply.send(Answer::Abort);
-        }
     }
 
     pub(super) fn inspected(

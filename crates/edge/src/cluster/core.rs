@@ -301,7 +301,13 @@ impl Core {
         if let Frame::Door { door, hub, word, .. } = frame {
             return self.notify(&PeerNotice::Word { peer: from, door, hub, number: id, word });
         }
-        if matches!(frame, Frame::Poll { .. } | Frame::PostBegin { .. } | Frame::Inspect { .. }) {
+        if matches!(
+            frame,
+            Frame::Poll { .. }
+                | Frame::PostBegin { .. }
+                | Frame::Post { .. }
+                | Frame::Inspect { .. }
+        ) {
             self.relayed.served += 1;
         }
         if self.goes_on_elsewhere(now, (from, id), &frame) {
@@ -354,6 +360,15 @@ impl Core {
                         let begun = mesh::PostBegun::Refused(refused);
                         self.send(now, from, Frame::PostBegun { id: RequestId(id), begun });
                     }
+                }
+            }
+            Frame::Post { sid, hub, protocol, binary, body, .. } => {
+                match self.asked_here(sid, &hub, protocol) {
+                    Ok(asked) => {
+                        let ask = self.serving.post((from, id), asked, (binary, body));
+                        self.to_shards.extend(ask);
+                    }
+                    Err(refused) => self.answer(now, from, id, mesh::Answer::Refused(refused)),
                 }
             }
             Frame::PostBody { binary, body, .. } => {
@@ -438,7 +453,8 @@ impl Core {
         let own_sids = self.env.directory.hubs().any(|hub| hub.has_own_sids());
         let sessions = self.env.sessions_total() as u64;
         let app_servers_digest = self.env.directory.app_servers_digest();
-        self.mesh.set_load(now, Load { sessions, own_sids, app_servers_digest });
+        let whole_posts = true;
+        self.mesh.set_load(now, Load { sessions, own_sids, whole_posts, app_servers_digest });
     }
 }
 

@@ -208,7 +208,10 @@ impl Outgoing {
         let Some(waiting) = self.waiting.get_mut(usize::from(shard)) else { return };
         let begins = matches!(
             command,
-            Command::Poll { .. } | Command::PostBegin { .. } | Command::Inspect { .. }
+            Command::Poll { .. }
+                | Command::PostBegin { .. }
+                | Command::Post(_)
+                | Command::Inspect { .. }
         );
         // Without its reply, the request is answered at once.
         if waiting.len() < WAITING_MAX || !begins {

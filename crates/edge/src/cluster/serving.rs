@@ -17,7 +17,7 @@ use trunkline_clock::Timestamp;
 use trunkline_mesh::PeerKey;
 
 use crate::reply::{self, Awaited};
-use crate::shard::{Answer, Asked, Command, Inspected, POST_BROKEN, PostBegun, SlotKey};
+use crate::shard::{Answer, Asked, Command, Inspected, POST_BROKEN, PostBegun, SlotKey, WholePost};
 use crate::sid::Sid;
 
 /// The time for which an answered poll is remembered, in case its client turns out to be gone: as
@@ -112,6 +112,19 @@ impl Serving {
         let (reply, begun) = reply::pair();
         self.begin((peer, id), Request::PostBegin, What::Begun(begun))?;
         Some((asked.sid.shard, Command::PostBegin { asked, reply }))
+    }
+
+    /// A post with its body.
+    pub(super) fn post(
+        &mut self,
+        (peer, id): (PeerKey, u32),
+        asked: Asked,
+        (binary, body): (bool, Bytes),
+    ) -> Option<ToShard> {
+        let (reply, answer) = reply::pair();
+        self.begin((peer, id), Request::Body, What::Answer(answer))?;
+        let post = WholePost { asked, binary, body, reply };
+        Some((asked.sid.shard, Command::Post(Box::new(post))))
     }
 
     /// The body of a post is complete.

@@ -18,7 +18,7 @@ pub(super) fn script(index: &str, payload: &[u8]) -> Bytes {
 }
 
 /// The payload in the field `d` of a form. `None`: there is not exactly one such field.
-pub(super) fn payload_of_form(body: &[u8]) -> Option<Bytes> {
+pub(crate) fn payload_of_form(body: &[u8]) -> Option<Bytes> {
     let mut fields = form_urlencoded::parse(body).filter(|(name, _)| name == "d");
     let (_, field) = fields.next()?;
     if fields.next().is_some() {

@@ -28,6 +28,7 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::Response;
 
+pub(crate) use self::jsonp::payload_of_form;
 pub(crate) use self::serving::{serve, serve_again};
 
 /// The error of a request that cannot be answered: the connection is broken off, as npm engine.io

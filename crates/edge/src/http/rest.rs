@@ -10,7 +10,7 @@
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
-use hyper::body::{Body, Incoming};
+use hyper::body::Body;
 use hyper::{Request, Version};
 
 use super::connection::Connection;
@@ -23,7 +23,7 @@ const STAND_IN: &[u8] = b"GET / HTTP/1.1\r\nhost: rest\r\n\r\n";
 
 /// Whether hyper can start anew after this request: the request is HTTP/1.1, the connection is kept
 /// alive, and the client does not wait for `100 Continue`.
-pub(super) fn may_come_after(connection: &Connection, request: &Request<Incoming>) -> bool {
+pub(super) fn may_come_after<B: Body>(connection: &Connection, request: &Request<B>) -> bool {
     let get = request.method() == hyper::Method::GET;
     request.version() == Version::HTTP_11
         && connection.beyond_max.is_none()

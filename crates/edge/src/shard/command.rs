@@ -112,6 +112,8 @@ pub(crate) enum Command {
         asked: Asked,
         reply: Reply<PostBegun>,
     },
+    /// A POST whose body arrived together with its head.
+    Post(Box<WholePost>),
     PostBody {
         key: SlotKey,
         binary: bool,
@@ -172,6 +174,15 @@ pub(crate) struct Asked {
     pub(crate) protocol: Protocol,
     /// The number of the hub whose path the request used.
     pub(crate) hub: u16,
+}
+
+/// A POST with its body.
+#[derive(Debug)]
+pub(crate) struct WholePost {
+    pub(crate) asked: Asked,
+    pub(crate) binary: bool,
+    pub(crate) body: Bytes,
+    pub(crate) reply: Reply<Answer>,
 }
 
 /// What a request that names a session has to know of it.

@@ -9,7 +9,7 @@ use trunkline_engineio::CloseReason;
 use trunkline_switchboard::SessionKey;
 use trunkline_trunk::{Frame, NumberState, Origin, decode_batch, shard_of};
 
-use super::command::{Answer, Command, SlotKey};
+use super::command::{Answer, SlotKey};
 use super::keepsake::Past;
 use super::slot::{State, slot_of};
 use super::uplink::Waiting;
@@ -116,7 +116,7 @@ impl Shard {
         }
         for waiting in gone.waiting {
             if let Waiting::Post(command) = waiting
-                && let Command::PostBegin { asked, .. } = &command
+                && let Some(asked) = command.post()
             {
                 let index = asked.sid.slot;
                 self.unpark(&command);

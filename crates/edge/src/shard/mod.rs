@@ -36,6 +36,7 @@ mod operating;
 mod parking;
 mod poller;
 mod polling;
+mod posting;
 mod probing;
 mod reading;
 mod recovery;
@@ -77,6 +78,7 @@ use self::backlog::Backlog;
 pub(crate) use self::command::{
     AdoptedStream, Answer, Arrival, Asked, Command, Inspected, POST_BROKEN, POST_FAULTS, POST_SLOW,
     POST_TOO_LARGE, POST_TOO_MANY_CHUNKS, Payload, PostBegun, PostBounds, Refusal, SlotKey,
+    WholePost,
 };
 use self::downlink::SentCounts;
 use self::ending::{DrainPace, Orphans};
@@ -92,6 +94,7 @@ use self::moving::Departures;
 pub(crate) use self::opening::{OpenRequest, deflate_settings};
 use self::operating::Lately;
 use self::poller::{Poller, Readiness, Token};
+pub(crate) use self::posting::wanted_part;
 pub(crate) use self::recovery::{GiveBack, RestoreRequest};
 use self::resting::Resting;
 pub(crate) use self::run::run;
@@ -331,6 +334,7 @@ impl Shard {
             Command::PollGone { sid, poll } => self.poll_gone(&sid, poll),
             Command::PollBack { sid, poll } => self.poll_back(&sid, poll),
             Command::PostBegin { asked, reply } => self.post_begin(asked, reply),
+            Command::Post(post) => self.post(post),
             Command::PostBody { key, binary, body, reply } => {
                 self.post_body(key, binary, body, reply);
             }

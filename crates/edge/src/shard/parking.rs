@@ -1,6 +1,6 @@
 //! Posts that have begun and have to wait: for credit, for what came before them, or for an app
-//! server. Their bodies stay unread in the clients' streams. A session has at most one of them: its
-//! next one overlaps with it.
+//! server. Their bodies stay unread in the clients' streams, except short ones that arrived together
+//! with their heads. A session has at most one of them: its next one overlaps with it.
 
 use std::collections::VecDeque;
 
@@ -18,14 +18,12 @@ impl Shard {
         }
         self.count_misbehaviour("posts_overlap");
         self.mark_dirty(index);
-        if let Command::PostBegin { reply, .. } = command {
-            let _ = reply.send(PostBegun::Status(400));
-        }
+        command.refuse_post(PostBegun::Status(400));
     }
 
     /// Notes that a post no longer waits for credit.
     pub(super) fn unpark(&mut self, command: &Command) {
-        if let Command::PostBegin { asked, .. } = command
+        if let Some(asked) = command.post()
             && let Some(slot) = self.slots.get_mut(asked.sid.slot)
             && slot.secret.matches(&asked.sid.secret)
         {
@@ -55,7 +53,7 @@ impl Shard {
 
     /// Whether this is a post of the session in this slot, not of an earlier one.
     fn is_post_of(&self, index: u32, command: &Command) -> bool {
-        let Command::PostBegin { asked, .. } = command else { return false };
+        let Some(asked) = command.post() else { return false };
         let slot = self.slots.get(index).filter(|_| asked.sid.slot == index);
         slot.is_some_and(|slot| slot.secret.matches(&asked.sid.secret))
     }

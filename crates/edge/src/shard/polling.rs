@@ -91,28 +91,50 @@ impl Shard {
 
     /// Begins a POST. Without credit it waits, and its body stays unread in the client's stream.
     pub(super) fn post_begin(&mut self, asked: Asked, reply: Reply<PostBegun>) {
+        let post = Command::PostBegin { asked, reply };
+        let Some((key, Command::PostBegin { reply, .. })) = self.let_begin(post) else { return };
+        let Some(begun) = self.want_body(key) else { return };
+        let begun = begun.map(|(bounds, jsonp)| {
+            let (cutter, cut) = reply::pair();
+            if let Some(Carrier::Polling(polling)) = self.live(key).map(|live| &mut live.carrier) {
+                polling.posting = Some(cutter);
+            }
+            PostBegun::Wanted { key, bounds, jsonp, cut }
+        });
+        if let Err(PostBegun::Wanted { key, .. }) =
+            reply.send(begun.unwrap_or_else(|refused| refused))
+        {
+            self.post_gone(key, Some(POST_BROKEN));
+        }
+    }
+
+    /// Returns a POST that may begin now. Others wait, or are refused.
+    pub(super) fn let_begin(&mut self, post: Command) -> Option<(SlotKey, Command)> {
+        let asked = *post.post()?;
         self.catch_up_with_probe(&asked.sid);
         self.serve_overdue(&asked.sid);
         let key = match self.find(&asked, true) {
             Ok(key) => key,
             Err(refusal) => {
-                let _ = reply.send(PostBegun::Refused(refusal));
-                return;
+                post.refuse_post(PostBegun::Refused(refusal));
+                return None;
             }
         };
         if self.is_between(key.slot) {
-            return self.park_post(key.slot, Command::PostBegin { asked, reply });
+            self.park_post(key.slot, post);
+            return None;
         }
         let number = number_of(key.slot, self.index, self.shards);
-        let Some(slot) = self.slots.get_mut(key.slot) else { return };
+        let slot = self.slots.get_mut(key.slot)?;
         if let Some(held) = slot.live().and_then(|live| live.held.as_mut()) {
             // The previous POST's body has arrived, so this one does not overlap with it; but it is
             // not decoded yet.
-            let command = Command::PostBegin { asked, reply };
             if held.has_parked() {
-                return self.refuse_overlap(key.slot, command);
+                self.refuse_overlap(key.slot, post);
+            } else {
+                held.park(post);
             }
-            return held.park(command);
+            return None;
         }
         if slot.slowed {
             let command = Command::PostBegin { asked, reply };
@@ -124,17 +146,26 @@ impl Shard {
         if let Some(mut uplink) = Uplink::new(&mut self.trunks, slot.uplink(), number)
             && uplink.readable(slot.share, SCRATCH_BYTES) == 0
         {
-            let command = Command::PostBegin { asked, reply };
             // The one that waits has begun, so this one overlaps with it.
             if std::mem::replace(&mut slot.parked, true) {
-                return self.refuse_overlap(key.slot, command);
+                self.refuse_overlap(key.slot, post);
+            } else {
+                uplink.park(post);
+                self.pause(key.slot);
             }
-            uplink.park(command);
-            self.pause(key.slot);
-            return;
+            return None;
         }
+        Some((key, post))
+    }
+
+    /// The limits for a POST's body, and whether it is a form; or that the POST overlaps with
+    /// another one.
+    pub(super) fn want_body(
+        &mut self,
+        key: SlotKey,
+    ) -> Option<Result<(PostBounds, bool), PostBegun>> {
         let now = self.now;
-        let Some(live) = self.live(key) else { return };
+        let live = self.live(key)?;
         let config = live.session.config();
         let bounds = PostBounds {
             bytes_max: config.payload_bytes_max,
@@ -142,20 +173,14 @@ impl Shard {
             timeout: config.payload_timeout,
         };
         let jsonp = live.jsonp().is_some();
-        let Carrier::Polling(polling) = &mut live.carrier else { return };
-        let begun = if polling.posting.take_if(|cutter| !cutter.is_closed()).is_some() {
-            live.session.handle_overlapping_post(now);
-            self.count_misbehaviour("posts_overlap");
-            self.mark_dirty(key.slot);
-            PostBegun::Status(400)
-        } else {
-            let (cutter, cut) = reply::pair();
-            polling.posting = Some(cutter);
-            PostBegun::Wanted { key, bounds, jsonp, cut }
-        };
-        if let Err(PostBegun::Wanted { key, .. }) = reply.send(begun) {
-            self.post_gone(key, Some(POST_BROKEN));
+        let Carrier::Polling(polling) = &mut live.carrier else { return None };
+        if polling.posting.take_if(|cutter| !cutter.is_closed()).is_none() {
+            return Some(Ok((bounds, jsonp)));
         }
+        live.session.handle_overlapping_post(now);
+        self.count_misbehaviour("posts_overlap");
+        self.mark_dirty(key.slot);
+        Some(Err(PostBegun::Status(400)))
     }
 
     /// Handles the body of a complete POST: its messages go to the app server slice by slice.

@@ -110,6 +110,14 @@ impl Body {
             },
             FrameKind::PostBegun => Frame::PostBegun { id, begun: self.post_begun()? },
             FrameKind::PostBody => Frame::PostBody { id, binary: self.bool()?, body: self.rest() },
+            FrameKind::Post => Frame::Post {
+                id,
+                sid: self.sid()?,
+                hub: self.str()?,
+                protocol: self.protocol()?,
+                binary: self.bool()?,
+                body: self.rest(),
+            },
             FrameKind::PostGone => Frame::PostGone { id, fault: self.optional(Self::str)? },
             FrameKind::Cut => Frame::Cut { id },
             FrameKind::Inspect => Frame::Inspect {

@@ -72,6 +72,13 @@ impl Frame {
                 to.u8((*binary).into());
                 to.raw(body);
             }
+            Self::Post { sid, hub, protocol, binary, body, .. } => {
+                to.raw(&sid.0);
+                to.str(hub);
+                to.u8(*protocol);
+                to.u8((*binary).into());
+                to.raw(body);
+            }
             Self::PostGone { fault, .. } => {
                 to.u8(fault.is_some().into());
                 fault.iter().for_each(|fault| to.str(fault));

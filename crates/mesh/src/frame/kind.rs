@@ -25,6 +25,7 @@ trunkline_trunk::frame_kinds! {
     WhoHas = 0x0b ToOwner,
     IHave = 0x0c ToLanding,
     PollBack = 0x0d ToOwner,
+    Post = 0x0e ToOwner,
     ProbeBegun = 0x10 ToOwner,
     ProbeGone = 0x11 ToOwner,
     Take = 0x12 ToOwner,

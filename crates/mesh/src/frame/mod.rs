@@ -62,7 +62,7 @@ pub enum Frame {
         /// The request.
         id: RequestId,
     },
-    /// The answer to a [`Self::Poll`] or a [`Self::PostBody`].
+    /// The answer to a [`Self::Poll`], a [`Self::PostBody`] or a [`Self::Post`].
     Answered {
         /// The request.
         id: RequestId,
@@ -91,6 +91,21 @@ pub enum Frame {
     PostBody {
         /// The request.
         id: RequestId,
+        /// Whether its content type is `application/octet-stream`.
+        binary: bool,
+        /// The body.
+        body: Bytes,
+    },
+    /// A whole POST, with its body. Only for a node that takes it: see [`crate::Load::whole_posts`].
+    Post {
+        /// The request.
+        id: RequestId,
+        /// The session.
+        sid: Sid,
+        /// The name of the hub whose path the request used.
+        hub: Str,
+        /// The `EIO` parameter: 3 or 4.
+        protocol: u8,
         /// Whether its content type is `application/octet-stream`.
         binary: bool,
         /// The body.
@@ -213,6 +228,7 @@ impl Frame {
             Self::PostBegin { .. } => FrameKind::PostBegin,
             Self::PostBegun { .. } => FrameKind::PostBegun,
             Self::PostBody { .. } => FrameKind::PostBody,
+            Self::Post { .. } => FrameKind::Post,
             Self::PostGone { .. } => FrameKind::PostGone,
             Self::Cut { .. } => FrameKind::Cut,
             Self::Inspect { .. } => FrameKind::Inspect,
@@ -241,6 +257,7 @@ impl Frame {
             | Self::PostBegin { id, .. }
             | Self::PostBegun { id, .. }
             | Self::PostBody { id, .. }
+            | Self::Post { id, .. }
             | Self::PostGone { id, .. }
             | Self::Cut { id }
             | Self::Inspect { id, .. }

@@ -48,6 +48,10 @@ fn fields_of(frame: &Frame) -> Value {
         | Frame::Arrived { .. } => json!({}),
         Frame::Answered { answer, .. } => json!({"answer": from_answer(answer)}),
         Frame::PostBegun { begun, .. } => json!({"begun": from_begun(begun)}),
+        Frame::Post { sid: id, hub, protocol, binary, body, .. } => {
+            let body = hex(body);
+            json!({"sid": sid(id), "hub": **hub, "protocol": protocol, "binary": binary, "body": body})
+        }
         Frame::PostBody { binary, body, .. } => json!({"binary": binary, "body": hex(body)}),
         Frame::PostGone { fault, .. } => json!({"fault": fault.as_deref()}),
         Frame::Inspected { inspected, .. } => json!({"inspected": from_inspected(inspected)}),
@@ -132,6 +136,7 @@ pub fn from_beat(beat: &Beat) -> Value {
         "rank": beat.rank,
         "fixed": beat.fixed,
         "own_sids": beat.load.own_sids,
+        "whole_posts": beat.load.whole_posts,
         "node_id": beat.node_id,
         "advertise": beat.advertise,
         "version": beat.version,

@@ -29,6 +29,11 @@ impl Core {
                 let id = self.asking.post_begin(&asked, &hub, reply);
                 self.try_request(now, id);
             }
+            Command::Post(post) => {
+                let Some(hub) = self.hub(post.asked.hub) else { return };
+                let id = self.asking.post(*post, &hub);
+                self.try_request(now, id);
+            }
             Command::PostBody { key, binary, body, reply } => {
                 if let Some(peer) = self.asking.post_body(key.slot, reply) {
                     let id = RequestId(key.slot);
@@ -96,10 +101,12 @@ impl Core {
         if self.mesh.reach(peer) != Reach::Open || self.backlog.is_behind(peer, Lane::Control) {
             return false;
         }
-        if self.mesh.send(now, peer, Lane::Control, frame).is_err() {
+        let takes_whole = |peer| self.mesh.member(peer).is_some_and(|one| one.load.whole_posts);
+        let begin = begin_of(frame).filter(|_| !takes_whole(peer));
+        if self.mesh.send(now, peer, Lane::Control, begin.as_ref().unwrap_or(frame)).is_err() {
             return false;
         }
-        self.asking.is_sent(id, peer, owners.len() > 1);
+        self.asking.is_sent(id, peer, owners.len() > 1 || begin.is_some());
         true
     }
 
@@ -186,4 +193,10 @@ impl Core {
             Some(_) | None => self.to_shards.push_back(moving::undelivered(shard, id)),
         }
     }
+}
+
+/// The beginning of a whole post, for a node of an earlier version.
+fn begin_of(frame: &Frame) -> Option<Frame> {
+    let Frame::Post { id, sid, hub, protocol, .. } = frame else { return None };
+    Some(Frame::PostBegin { id: *id, sid: *sid, hub: hub.clone(), protocol: *protocol })
 }

@@ -14,7 +14,7 @@ use super::app::App;
 use super::wire::Wire;
 use super::world::World;
 use crate::reply::{self, Awaited, TryRecvError};
-use crate::shard::command::{AdoptedStream, Answer, Asked, Command, PostBegun, SlotKey};
+use crate::shard::command::{AdoptedStream, Answer, Asked, Command, PostBegun, SlotKey, WholePost};
 use crate::shard::opening::OpenRequest;
 use crate::sid::Sid;
 use crate::socket::Socket;
@@ -214,6 +214,16 @@ impl World {
             Ok(PostBegun::Unavailable(why)) => why.slug().into(),
             Err(_) => "waits".into(),
         }
+    }
+
+    /// A POST whose body arrived together with its head.
+    pub(super) fn post_whole(&mut self, client: &Client, body: &str) -> Post {
+        let (reply, answer) = reply::pair();
+        let (_, begun) = reply::pair();
+        let body = Bytes::copy_from_slice(body.as_bytes());
+        let post = WholePost { asked: client.asked(), binary: false, body, reply };
+        self.tell(Command::Post(Box::new(post)));
+        Post { begun, cut: None, answer: Some(answer) }
     }
 
     pub(super) fn post(&mut self, client: &Client, body: &str) -> String {

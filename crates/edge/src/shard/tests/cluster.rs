@@ -18,7 +18,7 @@ use super::world::World;
 use crate::cluster::core::Core;
 use crate::cluster::{Input, Relayed, Witness};
 use crate::reply::{self, Awaited};
-use crate::shard::command::{Answer, Asked, Command, Inspected, PostBegun};
+use crate::shard::command::{Answer, Asked, Command, Inspected, PostBegun, WholePost};
 use crate::sid::Sid;
 
 /// Rounds after which nodes that always have something to do count as stuck in a loop.
@@ -172,15 +172,26 @@ impl Nodes {
 
     /// Lets a node, which is the older one, claim a number that another node has already.
     pub(super) fn claim(&mut self, at: usize, number: u16) {
+        let numbers = [&[number], self.all[at].core.mesh().numbers()].concat();
+        self.all[at].world.env.numbers.change(number);
+        self.beat_as(at, numbers, (0, true));
+        // The one that had it says that it has another one now.
+        self.pass(Duration::from_millis(100));
+        // Its own mesh knows nothing of the claim.
+        self.all[at].world.env.numbers.share(vec![number]);
+    }
+
+    /// Lets a node say something else than its mesh does; nobody hears its own beats any longer.
+    fn beat_as(&mut self, at: usize, numbers: Vec<u16>, (rank, fixed): (u64, bool)) {
         let node = &self.all[at];
         let keys = Keys::new(&ClusterKey::new(KEY.to_vec()), "test");
         let beat = Beat {
             incarnation: node.incarnation,
             sequence: 1 << 20,
-            numbers: [&[number], node.core.mesh().numbers()].concat(),
+            numbers,
             state: NodeState::Up,
-            rank: 0,
-            fixed: true,
+            rank,
+            fixed,
             node_id: format!("n{at}"),
             advertise: String::new(),
             version: "1".into(),
@@ -188,13 +199,8 @@ impl Nodes {
             load: Load::default(),
         };
         let payload = beat.encode(&keys);
-        node.world.env.numbers.change(number);
         self.deliver(node.incarnation, Destination::Everybody, &payload);
         self.run();
-        // The one that had it says that it has another one now.
-        self.pass(Duration::from_millis(100));
-        // Its own mesh knows nothing of the claim.
-        self.all[at].world.env.numbers.share(vec![number]);
     }
 
     /// Sends a command as a task of this node would: to the node that has the session.
@@ -255,6 +261,26 @@ impl Nodes {
             Ok(PostBegun::Unavailable(why)) => why.slug().into(),
             Err(_) => "waits".into(),
         }
+    }
+
+    /// Posts at a node; the body arrived together with the head.
+    pub(super) fn post_whole(&mut self, at: usize, client: &Client, body: &[u8]) -> String {
+        let (reply, mut answer) = reply::pair();
+        let (asked, body) = (client.asked(), bytes::Bytes::copy_from_slice(body));
+        let post = Box::new(WholePost { asked, binary: false, body, reply });
+        self.tell(at, &client.sid, Command::Post(post));
+        said(&mut answer)
+    }
+
+    /// The frames that all nodes have sent.
+    pub(super) fn frames(&self) -> u64 {
+        self.all.iter().map(|node| node.core.mesh().stats().frames_sent).sum()
+    }
+
+    /// Lets the other nodes take this one for one of an earlier version.
+    pub(super) fn make_older(&mut self, at: usize) {
+        let (number, rank) = (self.all[at].core.mesh().numbers().to_vec(), 1);
+        self.beat_as(at, number, (rank, false));
     }
 
     pub(super) fn inspect(

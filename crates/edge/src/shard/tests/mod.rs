@@ -67,3 +67,5 @@ mod slow_clients;
 mod upgrade;
 #[cfg(test)]
 mod volatile;
+#[cfg(test)]
+mod whole_posts;
