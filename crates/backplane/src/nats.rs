@@ -8,6 +8,7 @@ mod cause;
 mod connect;
 mod servers;
 mod session;
+mod wire;
 
 pub use servers::Servers;
 

@@ -1,5 +1,6 @@
 //! Datagrams that wait to be given to NATS.
 
+use core::fmt;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -15,7 +16,13 @@ const DATAGRAMS_MAX: usize = 65_536;
 /// repeat.
 const BYTES_MAX: usize = 48 << 20;
 
-#[derive(Debug, Default)]
+/// Gives a datagram to the connection without waiting.
+pub(crate) trait Direct: Send {
+    /// False: the connection takes nothing now.
+    fn try_give(&mut self, to: &Destination, payload: &Bytes) -> bool;
+}
+
+#[derive(Default)]
 struct Waiting {
     datagrams: VecDeque<(Destination, Bytes)>,
     bytes: usize,
@@ -24,6 +31,19 @@ struct Waiting {
     open: bool,
     /// The numbers under which this node has inboxes.
     numbers: Vec<u16>,
+    /// The way past the sending task, which is taken while that task has nothing to do: a datagram
+    /// that need not wait costs no turn of the task.
+    direct: Option<Box<dyn Direct>>,
+    /// Whether anything was added since the sending task last looked.
+    is_changed: bool,
+    /// Whether the sending task has nothing to do.
+    is_at_rest: bool,
+}
+
+impl fmt::Debug for Waiting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Waiting").field("datagrams", &self.datagrams.len()).finish_non_exhaustive()
+    }
 }
 
 /// The queue; clones are the same one.
@@ -70,14 +90,33 @@ impl Outgoing {
         let mut waiting = self.waiting();
         if !waiting.numbers.contains(&number) {
             waiting.numbers.push(number);
-            drop(waiting);
-            self.changed.notify_one();
+            self.wake(waiting);
         }
+    }
+
+    fn wake(&self, mut waiting: MutexGuard<'_, Waiting>) {
+        waiting.is_changed = true;
+        waiting.is_at_rest = false;
+        drop(waiting);
+        self.changed.notify_one();
+    }
+
+    /// Sets the way past the sending task.
+    pub(crate) fn set_direct(&self, direct: Option<Box<dyn Direct>>) {
+        let mut waiting = self.waiting();
+        waiting.direct = direct;
+        waiting.is_at_rest = false;
     }
 
     /// Adds a datagram, or drops it when there is no room: the Link sends it again.
     pub(crate) fn put(&self, to: Destination, payload: Bytes) {
         let mut waiting = self.waiting();
+        if waiting.open
+            && waiting.is_at_rest
+            && waiting.direct.as_mut().is_some_and(|direct| direct.try_give(&to, &payload))
+        {
+            return;
+        }
         let fits =
             waiting.datagrams.len() < DATAGRAMS_MAX && waiting.bytes + payload.len() <= BYTES_MAX;
         if !waiting.open || !fits {
@@ -86,12 +125,15 @@ impl Outgoing {
         }
         waiting.bytes += payload.len();
         waiting.datagrams.push_back((to, payload));
-        drop(waiting);
-        self.changed.notify_one();
+        self.wake(waiting);
     }
 
     /// Waits until something was added, and takes all of it.
     pub(crate) async fn next(&self) -> Work {
+        {
+            let mut waiting = self.waiting();
+            waiting.is_at_rest = !waiting.is_changed;
+        }
         self.changed.notified().await;
         self.take()
     }
@@ -99,6 +141,8 @@ impl Outgoing {
     pub(crate) fn take(&self) -> Work {
         let mut waiting = self.waiting();
         waiting.bytes = 0;
+        waiting.is_changed = false;
+        waiting.is_at_rest = false;
         let datagrams = core::mem::take(&mut waiting.datagrams);
         Work { numbers: waiting.numbers.clone(), datagrams }
     }
@@ -106,7 +150,67 @@ impl Outgoing {
 
 #[cfg(test)]
 mod tests {
+    use core::future::Future as _;
+    use core::task::Poll;
+
     use super::*;
+
+    /// A connection that takes so many datagrams.
+    struct Takes(usize, Arc<Mutex<Vec<Bytes>>>);
+
+    impl Direct for Takes {
+        fn try_give(&mut self, _: &Destination, payload: &Bytes) -> bool {
+            let mut taken = self.1.lock().expect("no test fails under the lock");
+            let takes = taken.len() < self.0;
+            if takes {
+                taken.push(payload.clone());
+            }
+            takes
+        }
+    }
+
+    #[tokio::test]
+    async fn datagrams_go_past_a_task_that_is_at_rest_and_never_past_others() {
+        let outgoing = Outgoing::new(BusFigures::default());
+        outgoing.set_open(true);
+        let taken = Arc::default();
+        outgoing.set_direct(Some(Box::new(Takes(2, Arc::clone(&taken)))));
+        let put = |text: &'static str| outgoing.put(Destination::Everybody, Bytes::from(text));
+        let taken = || taken.lock().expect("no test fails under the lock").join(&b' ');
+        put("a");
+        assert_eq!(taken(), b"", "the task may be sending others");
+        assert_eq!(outgoing.next().await.datagrams.len(), 1);
+        let mut next = Box::pin(outgoing.next());
+        let waker = core::task::Waker::noop();
+        let mut poll = || next.as_mut().poll(&mut core::task::Context::from_waker(waker));
+        assert!(poll().is_pending());
+        put("b");
+        put("c");
+        assert_eq!(taken(), b"b c");
+        assert!(poll().is_pending(), "it need not know");
+        put("d");
+        put("e");
+        assert_eq!(taken(), b"b c", "the connection takes no more");
+        let Poll::Ready(work) = poll() else { panic!("nobody told the task") };
+        assert_eq!(work.datagrams.len(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_datagram_waits_for_the_subscription_that_came_before() {
+        let outgoing = Outgoing::new(BusFigures::default());
+        outgoing.set_open(true);
+        let taken = Arc::default();
+        outgoing.set_direct(Some(Box::new(Takes(9, Arc::clone(&taken)))));
+        let mut next = Box::pin(outgoing.next());
+        let waker = core::task::Waker::noop();
+        let mut poll = || next.as_mut().poll(&mut core::task::Context::from_waker(waker));
+        assert!(poll().is_pending());
+        outgoing.add_number(7);
+        outgoing.put(Destination::Everybody, Bytes::from_static(b"it may be answered there"));
+        assert!(taken.lock().expect("no test fails under the lock").is_empty());
+        let Poll::Ready(work) = poll() else { panic!("nobody told the task") };
+        assert_eq!((work.numbers, work.datagrams.len()), (vec![7], 1));
+    }
 
     #[test]
     fn nothing_waits_for_a_bus_that_is_away_and_what_waits_is_bounded() {

@@ -1,24 +1,23 @@
 //! A connection to NATS while it lasts.
 
+use core::future::{Future as _, poll_fn};
+use core::pin::pin;
+use core::task::{Context, Poll};
 use core::time::Duration;
-use std::collections::HashMap;
 
-use async_nats::{Client, Event, Message, StatusCode, Subject, Subscriber};
-use bytes::Bytes;
+use async_nats::{Client, Event, Message, StatusCode, Subscriber};
 use futures_util::StreamExt;
-use futures_util::stream::SelectAll;
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::time::{Instant, sleep_until};
-use trunkline_mesh::{BusEvent, Destination};
+use trunkline_mesh::BusEvent;
 
 use super::connect::Connected;
+use super::wire::Wire;
 use crate::events::EventSender;
 use crate::figures::BusFigures;
 use crate::outgoing::Outgoing;
 use crate::subjects::{self, Subjects};
 
-/// Subjects of peers that are kept as text; then all are made again.
-const ROUTES_MAX: usize = 4_096;
 /// Inboxes that may wait for the receiving half.
 const INBOXES_MAX: usize = 16;
 
@@ -41,8 +40,9 @@ pub(super) async fn run(
     // An error: the connection has ended already.
     let (beats, answers) = subscribed.ok()?;
     let (new_inboxes, inboxes) = mpsc::channel(INBOXES_MAX);
-    let routes = HashMap::new();
-    let sending = Sending { client: &client, subjects, outgoing, figures, routes };
+    let wire = Wire::new(client.clone(), subjects.clone(), figures.clone());
+    outgoing.set_direct(Some(Box::new(wire.clone())));
+    let sending = Sending { client: &client, subjects, outgoing, wire };
     let announce_at = on_probation.then(|| Instant::now() + PROBATION);
     let mut receiving = Receiving {
         client: &client,
@@ -55,22 +55,23 @@ pub(super) async fn run(
         refusal: None,
     };
     receiving.opened();
+    let sources = Sources { beats, answers, changes, new_inboxes: inboxes, inboxes: Vec::new() };
     tokio::select! {
         () = sending.run(new_inboxes) => {}
-        () = receiving.run(beats, answers, inboxes, changes) => {}
+        () = receiving.run(sources) => {}
     }
+    outgoing.set_direct(None);
     let refusal = receiving.refusal.take();
     receiving.closed(refusal.as_deref().unwrap_or("the connection to NATS has ended"));
     refusal
 }
 
-/// The half that gives datagrams to NATS.
+/// The half that gives datagrams to NATS, as far as they have to wait.
 struct Sending<'a> {
     client: &'a Client,
     subjects: &'a Subjects,
     outgoing: &'a Outgoing,
-    figures: &'a BusFigures,
-    routes: HashMap<Destination, (Subject, Option<Subject>)>,
+    wire: Wire,
 }
 
 impl Sending<'_> {
@@ -91,33 +92,22 @@ impl Sending<'_> {
                 }
             }
             for (to, payload) in work.datagrams {
-                if !self.publish(to, payload).await {
+                if !self.wire.publish(&to, payload).await {
                     return;
                 }
             }
             work = self.outgoing.next().await;
         }
     }
+}
 
-    /// Returns whether the connection still has its task. Waits while NATS reads too slowly.
-    async fn publish(&mut self, to: Destination, payload: Bytes) -> bool {
-        if self.routes.len() >= ROUTES_MAX {
-            self.routes.clear();
-        }
-        let numbers = self.figures.numbers();
-        numbers.sent.add(1);
-        numbers.sent_bytes.add(payload.len() as u64);
-        let subjects = self.subjects;
-        let (subject, reply) = self.routes.entry(to).or_insert_with_key(|to| {
-            let (subject, reply) = subjects.route(to);
-            (subject.into(), reply.map(Subject::from))
-        });
-        let (client, subject) = (self.client, subject.clone());
-        match reply.clone() {
-            Some(reply) => client.publish_with_reply(subject, reply, payload).await.is_ok(),
-            None => client.publish(subject, payload).await.is_ok(),
-        }
-    }
+/// What a connection brings.
+struct Sources {
+    beats: Subscriber,
+    answers: Subscriber,
+    changes: Receiver<Event>,
+    new_inboxes: Receiver<Subscriber>,
+    inboxes: Vec<Subscriber>,
 }
 
 /// The half that takes what comes.
@@ -136,34 +126,42 @@ struct Receiving<'a> {
 }
 
 impl Receiving<'_> {
-    async fn run(
-        &mut self,
-        mut beats: Subscriber,
-        mut answers: Subscriber,
-        mut new_inboxes: Receiver<Subscriber>,
-        mut changes: Receiver<Event>,
-    ) {
-        let mut inboxes = SelectAll::new();
-        while self.refusal.is_none() {
-            let announce_at = self.announce_at.unwrap_or_else(Instant::now);
-            tokio::select! {
-                change = changes.recv() => match change {
-                    Some(change) => self.change(change),
-                    None => return,
-                },
-                () = sleep_until(announce_at), if self.announce_at.is_some() => self.announce(),
-                Some(inbox) = new_inboxes.recv() => inboxes.push(inbox),
-                Some(message) = inboxes.next() => self.datagram(message),
-                beat = beats.next() => match beat {
-                    Some(message) => self.beat(message),
-                    None => return,
-                },
-                answer = answers.next() => match answer {
-                    Some(message) => self.answer(&message),
-                    None => return,
-                },
+    async fn run(&mut self, mut sources: Sources) {
+        let mut announce = pin!(sleep_until(self.announce_at.unwrap_or_else(Instant::now)));
+        poll_fn(|cx| {
+            if self.announce_at.is_some() && announce.as_mut().poll(cx).is_ready() {
+                self.announce();
+            }
+            self.take(cx, &mut sources)
+        })
+        .await;
+    }
+
+    /// Takes everything that is there. Ready when the connection ends, or is of no use. Beats come
+    /// before the rest: however much that is, it does not make the peers seem silent.
+    fn take(&mut self, cx: &mut Context<'_>, sources: &mut Sources) -> Poll<()> {
+        while let Poll::Ready(change) = sources.changes.poll_recv(cx) {
+            let Some(change) = change else { return Poll::Ready(()) };
+            self.change(change);
+        }
+        while let Poll::Ready(message) = sources.beats.poll_next_unpin(cx) {
+            let Some(message) = message else { return Poll::Ready(()) };
+            self.beat(message);
+        }
+        while let Poll::Ready(message) = sources.answers.poll_next_unpin(cx) {
+            let Some(message) = message else { return Poll::Ready(()) };
+            self.answer(&message);
+        }
+        while let Poll::Ready(Some(inbox)) = sources.new_inboxes.poll_recv(cx) {
+            sources.inboxes.push(inbox);
+        }
+        for inbox in &mut sources.inboxes {
+            while let Poll::Ready(message) = inbox.poll_next_unpin(cx) {
+                let Some(message) = message else { return Poll::Ready(()) };
+                self.datagram(message);
             }
         }
+        if self.refusal.is_some() { Poll::Ready(()) } else { Poll::Pending }
     }
 
     fn beat(&self, message: Message) {

@@ -77,7 +77,7 @@ impl fmt::Debug for OpenBus {
 }
 
 /// What comes in from a bus, in order and within bounds.
-pub trait BusEvents {
+pub trait BusEvents: Send {
     /// The next event; a pending task is woken when one comes.
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<BusEvent>;
 }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::future::{Future as _, poll_fn};
 use std::io;
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::task::{Context, Poll};
@@ -13,8 +13,7 @@ use std::time::Duration;
 use tokio::runtime;
 use tokio::sync::mpsc::Sender;
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::task::LocalSet;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until};
 use trunkline_clock::Timestamp;
 use trunkline_mesh::{Mesh, NodeState};
 
@@ -55,7 +54,7 @@ pub(crate) fn spawn(parts: Parts) -> io::Result<JoinHandle<()>> {
             }
         };
         let _guard = crate::running::AbortOnPanic;
-        LocalSet::new().block_on(&runtime, async {
+        runtime.block_on(async {
             let ClusterConfig { identity, mesh, key, seed, open, witness } = config;
             let bus = match open() {
                 Ok(bus) => bus,
@@ -67,7 +66,13 @@ pub(crate) fn spawn(parts: Parts) -> io::Result<JoinHandle<()>> {
             let _ = ready.send(Ok(()));
             let mesh = Mesh::new(env.now(), identity, &key, mesh, seed);
             let core = Core::new(Arc::clone(&env), shards.len(), mesh, witness);
-            Thread { core, bus, inputs, env, outgoing: Outgoing::new(shards) }.run().await;
+            let outgoing = Outgoing::new(shards);
+            let alarm = Alarm::new();
+            let thread = Thread { core, bus, inputs, env, outgoing, alarm };
+            // As a task: what wakes the outermost future has the runtime look at the kernel first.
+            if let Err(error) = tokio::spawn(thread.run()).await {
+                std::panic::resume_unwind(error.into_panic());
+            }
         });
     })?;
     match is_ready.recv() {
@@ -83,6 +88,7 @@ struct Thread {
     inputs: Inputs,
     env: Arc<Environment>,
     outgoing: Outgoing,
+    alarm: Alarm,
 }
 
 impl Thread {
@@ -176,19 +182,46 @@ impl Thread {
         if self.outgoing.is_behind() {
             at = at.min(Instant::now() + AGAIN);
         }
-        let mut sleep = pin!(sleep_until(at));
+        self.alarm.set(at);
         poll_fn(|cx| {
             // All of them are asked, so that each wakes this task.
             let came = self.look(cx);
             if let Poll::Ready(Some(input)) = self.inputs.poll_recv(cx) {
                 return Poll::Ready(Some(input));
             }
-            if came || sleep.as_mut().poll(cx).is_ready() {
+            if came || self.alarm.poll(cx).is_ready() {
                 return Poll::Ready(None);
             }
             Poll::Pending
         })
         .await
+    }
+}
+
+/// The timer of the thread. It is set anew only for an earlier time: most deadlines move on before
+/// they are due.
+struct Alarm {
+    sleep: Pin<Box<Sleep>>,
+    is_over: bool,
+}
+
+impl Alarm {
+    fn new() -> Self {
+        Self { sleep: Box::pin(sleep_until(Instant::now())), is_over: true }
+    }
+
+    /// Rings at this time, or before.
+    fn set(&mut self, at: Instant) {
+        if self.is_over || at < self.sleep.deadline() {
+            self.sleep.as_mut().reset(at);
+            self.is_over = false;
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let rings = self.sleep.as_mut().poll(cx);
+        self.is_over |= rings.is_ready();
+        rings
     }
 }
 

@@ -1,12 +1,11 @@
 //! The requests of other nodes for sessions of this one: each becomes the command that an HTTP task
 //! of this node would send, and the shard's answer goes back.
 
-use std::cell::RefCell;
 use std::collections::hash_map::Entry as Place;
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
-use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
@@ -52,7 +51,7 @@ enum Request {
     /// The other node reads the body.
     Posting {
         key: SlotKey,
-        cut: Rc<RefCell<Cut>>,
+        cut: Arc<Mutex<Cut>>,
     },
     /// The shard handles the body.
     Body,
@@ -225,8 +224,8 @@ impl Serving {
 
     /// Waits until a post that has begun is cut off.
     pub(super) fn posting(&mut self, (peer, id): (PeerKey, u32), key: SlotKey, cut: Awaited<()>) {
-        let cut = Rc::new(RefCell::new(Cut { awaited: Some(cut), waker: None }));
-        let waiting = Waiting { peer, id, what: What::Cut(Rc::clone(&cut)) };
+        let cut = Arc::new(Mutex::new(Cut { awaited: Some(cut), waker: None }));
+        let waiting = Waiting { peer, id, what: What::Cut(Arc::clone(&cut)) };
         if let Some(request) = self.peers.get_mut(&peer).and_then(|open| open.get_mut(&id)) {
             *request = Request::Posting { key, cut };
             self.replies.push(waiting);
@@ -279,9 +278,14 @@ struct Cut {
 }
 
 impl Cut {
+    /// Only the cluster's thread has it: nobody waits here.
+    fn of(cut: &Mutex<Self>) -> MutexGuard<'_, Self> {
+        cut.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Shows the shard at once that the post is no longer under way.
-    fn forget(cut: &RefCell<Self>) {
-        let mut cut = cut.borrow_mut();
+    fn forget(cut: &Mutex<Self>) {
+        let mut cut = Self::of(cut);
         cut.awaited = None;
         if let Some(waker) = cut.waker.take() {
             waker.wake();
@@ -301,7 +305,7 @@ struct Waiting {
 enum What {
     Answer(Awaited<Answer>),
     Begun(Awaited<PostBegun>),
-    Cut(Rc<RefCell<Cut>>),
+    Cut(Arc<Mutex<Cut>>),
     Inspected(Awaited<Result<Inspected, Answer>>),
 }
 
@@ -315,7 +319,7 @@ impl Future for Waiting {
             What::Begun(begun) => ready!(Pin::new(begun).poll(cx)).ok().map(Replied::Begun),
             What::Inspected(found) => ready!(Pin::new(found).poll(cx)).ok().map(Replied::Inspected),
             What::Cut(cut) => {
-                let mut cut = cut.borrow_mut();
+                let mut cut = Cut::of(cut);
                 match &mut cut.awaited {
                     None => Some(Replied::Uncut),
                     Some(awaited) => match Pin::new(awaited).poll(cx) {
