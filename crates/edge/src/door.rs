@@ -8,6 +8,7 @@ use tokio::sync::mpsc::Sender;
 use tokio::task::spawn_local;
 use trunkline_engineio::HandshakeError;
 
+use crate::cluster::Found;
 use crate::environment::Environment;
 use crate::hub::Hub;
 use crate::reply;
@@ -103,13 +104,13 @@ impl Door {
     }
 
     /// Like [`Self::sid`]; also finds a session of another node whose id the app made.
-    pub(crate) async fn find_sid(&self, hub: &Hub, text: &str) -> Option<Sid> {
+    pub(crate) async fn find_sid(&self, hub: &Hub, text: &str) -> Found {
         if text.is_empty() {
-            return None;
+            return Ok(None);
         }
         match (self.sid(hub, text), &self.0.env.cluster) {
             (None, Some(cluster)) => cluster.find(hub.number, text).await,
-            (found, _) => found,
+            (found, _) => Ok(found),
         }
     }
 

@@ -122,7 +122,11 @@ impl Core {
                 self.send(now, peer, frame);
             }
         }
-        self.finding.handle_timeout(now);
+        if let Some(silent) = self.finding.handle_timeout(now) {
+            let nodes = silent.into_iter().filter_map(|peer| self.mesh.member(peer));
+            let nodes: Vec<String> = nodes.map(|member| member.node_id).collect();
+            tracing::warn!(?nodes, "nodes did not say whether they have a session id of the app's");
+        }
     }
 
     pub(crate) fn handle(&mut self, now: Timestamp, input: Input) {
@@ -290,6 +294,9 @@ impl Core {
         self.backlog.peer_gone(peer);
         self.asking.peer_gone(peer);
         self.finding.peer_gone(now, peer);
+        if self.finding.has_later() {
+            self.again_at.get_or_insert(now + AGAIN);
+        }
         let ends = self.serving.peer_gone(peer);
         self.to_shards.extend(ends);
         let ends = self.moving.peer_gone(peer);

@@ -7,8 +7,10 @@ use std::time::Duration;
 use trunkline_clock::Timestamp;
 use trunkline_mesh::PeerKey;
 
+use super::Found;
 use crate::reply::Reply;
 use crate::sid::Sid;
+use crate::unavailable::Unavailable;
 
 /// The most questions per second: an id may be invented.
 const PER_SECOND: u32 = 100;
@@ -16,11 +18,12 @@ const PER_SECOND: u32 = 100;
 const WAITING_MAX: usize = 512;
 /// The longest time that a question takes.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
-/// The time after which a first id may be known to all nodes.
-const NEWS: Duration = Duration::from_millis(100);
 /// For how long an answer is believed.
 const NOBODY_HAS: Duration = Duration::from_secs(1);
+/// The same from the last request for the session on: the node that has it says when it has ended.
 const SOMEBODY_HAS: Duration = Duration::from_secs(60);
+/// The shortest time between two log lines about nodes that do not answer.
+const LINES_APART: Duration = Duration::from_secs(10);
 /// The most answers that are kept.
 const KNOWN_MAX: usize = 1 << 16;
 
@@ -36,35 +39,38 @@ pub(super) struct Finding {
     searches: HashMap<u32, Search>,
     by_name: HashMap<Name, u32>,
     /// Searches whose question has not been asked.
-    waiting: VecDeque<(Timestamp, u32)>,
+    waiting: VecDeque<u32>,
+    /// Searches that are asked again when another node may be reached.
+    later: Vec<u32>,
     /// The questions of the present second.
     second: (Timestamp, u32),
     timeouts: VecDeque<(Timestamp, u32)>,
+    logged_at: Option<Timestamp>,
 }
 
 #[derive(Debug)]
 struct Search {
     name: Name,
-    replies: Vec<Reply<Option<Sid>>>,
+    replies: Vec<Reply<Found>>,
     /// The nodes that have not answered.
     asked: Vec<PeerKey>,
-    /// Whether it was looked at once already when no node had such ids.
-    looked: bool,
+    /// The nodes that may have the session and could not be asked, or went before they had answered.
+    silent: Vec<PeerKey>,
+    /// The nodes that do not have the session.
+    denied: Vec<PeerKey>,
 }
 
 impl Finding {
     /// Begins a search with this number, unless the answer is known or a search is under way.
-    pub(super) fn search(
-        &mut self,
-        now: Timestamp,
-        id: u32,
-        name: Name,
-        reply: Reply<Option<Sid>>,
-    ) {
-        if let Some((until, found)) = self.known.get(&name)
+    pub(super) fn search(&mut self, now: Timestamp, id: u32, name: Name, reply: Reply<Found>) {
+        if let Some((until, found)) = self.known.get_mut(&name)
             && now < *until
         {
-            let _ = reply.send(*found);
+            if found.is_some() {
+                // Whoever is here often needs no second search, however many ids others invent.
+                *until = now + SOMEBODY_HAS;
+            }
+            let _ = reply.send(Ok(*found));
             return;
         }
         if let Some(search) = self.by_name.get(&name).and_then(|id| self.searches.get_mut(id)) {
@@ -72,22 +78,18 @@ impl Finding {
             return;
         }
         if self.waiting.len() >= WAITING_MAX {
-            let _ = reply.send(None);
+            let _ = reply.send(Err(Unavailable::MeshDown));
             return;
         }
         self.by_name.insert(name.clone(), id);
-        let search = Search { name, replies: vec![reply], asked: Vec::new(), looked: false };
-        self.searches.insert(id, search);
-        self.waiting.push_back((now, id));
+        let (asked, silent, denied) = (Vec::new(), Vec::new(), Vec::new());
+        self.searches.insert(id, Search { name, replies: vec![reply], asked, silent, denied });
+        self.waiting.push_back(id);
         self.timeouts.push_back((now + ANSWER_TIMEOUT, id));
     }
 
     /// The next search whose question may be asked now, and its name.
     pub(super) fn next_question(&mut self, now: Timestamp) -> Option<(u32, Name)> {
-        let (at, _) = self.waiting.front()?;
-        if now < *at {
-            return None;
-        }
         let (since, count) = &mut self.second;
         if now.since(*since) >= Duration::from_secs(1) {
             (*since, *count) = (now, 0);
@@ -95,48 +97,78 @@ impl Finding {
         if *count >= PER_SECOND {
             return None;
         }
-        *count += 1;
-        let (_, id) = self.waiting.pop_front()?;
-        let name = self.searches.get(&id).map(|search| search.name.clone());
-        name.map(|name| (id, name)).or_else(|| self.next_question(now))
+        while let Some(id) = self.waiting.pop_front() {
+            if let Some(search) = self.searches.get(&id) {
+                *count += 1;
+                return Some((id, search.name.clone()));
+            }
+        }
+        None
     }
 
-    /// Notes which nodes were asked; with none of them there may be one in a moment.
-    pub(super) fn asked(&mut self, now: Timestamp, id: u32, peers: Vec<PeerKey>) {
-        if peers.is_empty() {
+    /// Of the nodes that may have the session of a search, those that have not said no.
+    pub(super) fn not_denied(&self, id: u32, mut peers: Vec<PeerKey>) -> Vec<PeerKey> {
+        if let Some(search) = self.searches.get(&id) {
+            peers.retain(|peer| !search.denied.contains(peer));
+        }
+        peers
+    }
+
+    /// Notes which nodes were asked, and which cannot be now. True: these are to be asked later.
+    pub(super) fn asked(
+        &mut self,
+        now: Timestamp,
+        id: u32,
+        asked: Vec<PeerKey>,
+        silent: Vec<PeerKey>,
+    ) -> bool {
+        if asked.is_empty() {
             self.second.1 = self.second.1.saturating_sub(1); // It cost nobody anything.
         }
-        let Some(search) = self.searches.get_mut(&id) else { return };
-        if peers.is_empty() && !std::mem::replace(&mut search.looked, true) {
-            self.waiting.push_back((now + NEWS, id));
-            return;
-        }
-        search.asked = peers;
+        let Some(search) = self.searches.get_mut(&id) else { return false };
+        (search.asked, search.silent) = (asked, silent);
         if search.asked.is_empty() {
-            self.end(now, id, None, Some(NOBODY_HAS));
+            self.end(now, id);
+        }
+        self.has_later()
+    }
+
+    /// Lets a search wait until the node has joined, or has its bus again.
+    pub(super) fn ask_later(&mut self, id: u32) {
+        self.second.1 = self.second.1.saturating_sub(1);
+        self.later.push(id);
+    }
+
+    pub(super) fn has_later(&self) -> bool {
+        !self.later.is_empty()
+    }
+
+    /// Asks for the searches that wait for a node.
+    pub(super) fn ask_again(&mut self) {
+        for id in std::mem::take(&mut self.later).into_iter().rev() {
+            self.waiting.push_front(id);
         }
     }
 
     pub(super) fn answered(&mut self, now: Timestamp, peer: PeerKey, id: u32, found: Option<Sid>) {
         let Some(search) = self.searches.get_mut(&id) else { return };
         let Some(place) = search.asked.iter().position(|asked| *asked == peer) else { return };
-        search.asked.swap_remove(place);
-        match found {
-            Some(_) => self.end(now, id, found, Some(SOMEBODY_HAS)),
-            None if search.asked.is_empty() => self.end(now, id, None, Some(NOBODY_HAS)),
-            None => (),
+        search.denied.push(search.asked.swap_remove(place));
+        if found.is_some() {
+            self.reply(now, id, Ok(found));
+        } else if search.asked.is_empty() {
+            self.end(now, id);
         }
     }
 
     pub(super) fn peer_gone(&mut self, now: Timestamp, peer: PeerKey) {
-        let asked: Vec<u32> = self
-            .searches
-            .iter()
-            .filter(|(_, one)| one.asked.contains(&peer))
-            .map(|(id, _)| *id)
-            .collect();
-        for id in asked {
-            self.answered(now, peer, id, None);
+        let of_peer = self.searches.iter_mut().filter_map(|(id, search)| {
+            let place = search.asked.iter().position(|asked| *asked == peer)?;
+            search.silent.push(search.asked.swap_remove(place));
+            search.asked.is_empty().then_some(*id)
+        });
+        for id in of_peer.collect::<Vec<u32>>() {
+            self.end(now, id);
         }
     }
 
@@ -147,31 +179,49 @@ impl Finding {
         }
     }
 
-    /// Gives up searches that take too long.
-    pub(super) fn handle_timeout(&mut self, now: Timestamp) {
+    /// Gives up searches that take too long. Returns nodes that did not answer, for a log line that
+    /// is due.
+    pub(super) fn handle_timeout(&mut self, now: Timestamp) -> Option<Vec<PeerKey>> {
+        let mut silent = None;
         while let Some((_, id)) = self.timeouts.pop_front_if(|(until, _)| *until <= now) {
-            self.end(now, id, None, None);
+            let Some(search) = self.searches.get_mut(&id) else { continue };
+            search.silent.append(&mut search.asked);
+            let is_due = self.logged_at.is_none_or(|at| now.since(at) >= LINES_APART);
+            if is_due && !search.silent.is_empty() {
+                self.logged_at = Some(now);
+                silent = Some(search.silent.clone());
+            }
+            self.reply(now, id, Err(Unavailable::MeshDown));
         }
+        silent
     }
 
     /// The next time at which something is to be done here.
     pub(super) fn deadline(&self) -> Option<Timestamp> {
         let next_second = self.second.0 + Duration::from_secs(1);
-        let waits = self
-            .waiting
-            .front()
-            .map(|(at, _)| if self.second.1 < PER_SECOND { *at } else { next_second.max(*at) });
+        // Below the limit, nothing waits.
+        let waits = (!self.waiting.is_empty()).then_some(next_second);
         let timeout = self.timeouts.front().map(|(until, _)| *until);
         [waits, timeout].into_iter().flatten().min()
     }
 
-    fn end(&mut self, now: Timestamp, id: u32, found: Option<Sid>, keep: Option<Duration>) {
+    /// All that could be asked do not have the session: nobody has it, or others are asked later.
+    fn end(&mut self, now: Timestamp, id: u32) {
+        let Some(search) = self.searches.get(&id) else { return };
+        if search.silent.is_empty() {
+            self.reply(now, id, Ok(None));
+        } else {
+            self.later.push(id);
+        }
+    }
+
+    fn reply(&mut self, now: Timestamp, id: u32, found: Found) {
         let Some(search) = self.searches.remove(&id) else { return };
         self.by_name.remove(&search.name);
         for reply in search.replies {
             let _ = reply.send(found);
         }
-        let Some(keep) = keep else { return };
+        let Ok(found) = found else { return };
         if self.known.len() >= KNOWN_MAX {
             self.known.retain(|_, (until, _)| now < *until);
             let known = &self.known;
@@ -181,6 +231,7 @@ impl Finding {
             if let Some(sid) = found {
                 self.names.insert(sid.secret.0, search.name.clone());
             }
+            let keep = if found.is_some() { SOMEBODY_HAS } else { NOBODY_HAS };
             self.known.insert(search.name, (now + keep, found));
         }
     }

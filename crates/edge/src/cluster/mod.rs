@@ -31,6 +31,7 @@ pub(crate) use self::run::{Parts, spawn};
 use crate::reply::{self, Reply};
 use crate::shard::{Asked, Command};
 use crate::sid::Sid;
+use crate::unavailable::Unavailable;
 
 /// Inputs that may wait for the cluster's thread; then tasks wait.
 const INBOX_MAX: usize = 16 * 1024;
@@ -107,6 +108,10 @@ pub struct Relayed {
     pub moving: usize,
 }
 
+/// What is known of the session with an id that the app made: `None` when no node has it. The error:
+/// nobody can tell now.
+pub(crate) type Found = Result<Option<Sid>, Unavailable>;
+
 /// The way to the cluster's thread. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Cluster {
@@ -125,7 +130,7 @@ pub(crate) enum Input {
     /// A request that names a session of another node, or its later parts.
     Command(Command),
     /// Searches the session with an id that the app made, in the hub of this number.
-    Find { hub: u16, id: Box<str>, reply: Reply<Option<Sid>> },
+    Find { hub: u16, id: Box<str>, reply: Reply<Found> },
     /// A shard begins the move of another node's session to itself.
     BeginMove { id: u32, asked: Asked, shard: u8 },
     /// A later step of a move, for the other node.
@@ -159,10 +164,14 @@ impl Cluster {
     }
 
     /// The session with an id that the app made, on whichever node it is.
-    pub(crate) async fn find(&self, hub: u16, id: &str) -> Option<Sid> {
+    pub(crate) async fn find(&self, hub: u16, id: &str) -> Found {
         let (reply, found) = reply::pair();
-        self.inbox.send(Input::Find { hub, id: id.into(), reply }).await.ok()?;
-        found.await.ok()?
+        let asked = self.inbox.send(Input::Find { hub, id: id.into(), reply }).await;
+        match (asked, found.await) {
+            (Ok(()), Ok(found)) => found,
+            // The thread has ended.
+            (Err(_), _) | (Ok(()), Err(_)) => Err(Unavailable::MeshDown),
+        }
     }
 
     /// Begins the move of another node's session to a shard of this one. The shard gets the owner's

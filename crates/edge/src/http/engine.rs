@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::{Method, Request, Response, StatusCode};
-use trunkline_engineio::TransportKind;
+use trunkline_engineio::{HandshakeError, TransportKind};
 
 use super::connection::Connection;
 use super::held::Added;
@@ -32,14 +32,21 @@ pub(super) async fn handle(
     if request.method() == Method::OPTIONS {
         connection.door.env().metrics.count_idle("preflight", 1);
         let sid = connection.door.find_sid(&hub, &query.sid).await;
-        let owner = inspected(&connection, &hub, &query, sid).await;
+        let owner = inspected(&connection, &hub, &query, sid.unwrap_or_default()).await;
         let owner = owner.and_then(Result::ok).and_then(|inspected| inspected.owner);
         return Ok(exchange::preflight(&connection, &hub, owner, &request).await);
     }
     let sid = connection.door.find_sid(&hub, &query.sid).await;
+    let (sid, unsure) = match sid {
+        Ok(sid) => (sid, None),
+        Err(why) => (None, Some(why)),
+    };
     let asked = match verify(&hub, (&query, sid), &request) {
         Ok(asked) => asked,
-        Err(refusal) => return Ok(exchange::refuse(&connection, &hub, &request, &refusal).await),
+        Err(refusal) => match unsure.filter(|_| refusal.error == HandshakeError::UnknownSid) {
+            Some(why) => return Ok(unavailable(&connection, why)),
+            None => return Ok(exchange::refuse(&connection, &hub, &request, &refusal).await),
+        },
     };
     if connection.beyond_max.is_some() && asked.takes_stream() {
         connection.count_handshake(Unavailable::StreamsFull);

@@ -276,6 +276,21 @@ impl Mesh {
         self.peers.values().filter(|peer| !peer.is_present()).map(Peer::snapshot)
     }
 
+    /// The peers that are present and have session ids that the app made. Soon after the bus has
+    /// connected these may be peers whose links are about to open for the first time.
+    pub fn peers_with_own_sids(&self) -> impl Iterator<Item = PeerKey> {
+        let is_early = self.now < self.settled_at;
+        let present = self.peers.values().filter(|peer| peer.is_present());
+        let present = present.filter(move |peer| peer.joined || is_early);
+        present.filter(|peer| peer.member.load.own_sids).map(|peer| peer.member.key)
+    }
+
+    /// What a peer, present or not, says of its load.
+    #[must_use]
+    pub fn load_of(&self, peer: PeerKey) -> Option<Load> {
+        self.peers.get(&peer.incarnation).map(|peer| peer.member.load)
+    }
+
     /// One peer, present or not.
     #[must_use]
     pub fn member(&self, peer: PeerKey) -> Option<Member> {

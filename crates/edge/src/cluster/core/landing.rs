@@ -101,7 +101,7 @@ impl Core {
         if self.mesh.reach(peer) != Reach::Open || self.backlog.is_behind(peer, Lane::Control) {
             return false;
         }
-        let takes_whole = |peer| self.mesh.member(peer).is_some_and(|one| one.load.whole_posts);
+        let takes_whole = |peer| self.mesh.load_of(peer).is_some_and(|load| load.whole_posts);
         let begin = begin_of(frame).filter(|_| !takes_whole(peer));
         if self.mesh.send(now, peer, Lane::Control, begin.as_ref().unwrap_or(frame)).is_err() {
             return false;
@@ -147,6 +147,7 @@ impl Core {
             }
             self.backlog.put_back(peer, lane, waiting);
         }
+        self.finding.ask_again();
         for (until, id) in self.asking.take_waiting() {
             if self.try_to_send(now, id) {
                 continue;
@@ -157,23 +158,29 @@ impl Core {
                 self.asking.wait_until(until, id);
             }
         }
-        if self.asking.has_waiting() || !self.backlog.is_empty() {
+        if self.asking.has_waiting() || self.finding.has_later() || !self.backlog.is_empty() {
             self.again_at = Some(now + AGAIN);
         }
     }
 
     pub(super) fn ask_who_has(&mut self, now: Timestamp, id: u32, hub: u16, name: &str) {
+        if !self.knows_all() {
+            self.again_at.get_or_insert(now + AGAIN);
+            return self.finding.ask_later(id);
+        }
         let hub = self.hub(hub).map_or(Str::EMPTY, |hub| Str::from(hub.name.clone()));
         let sid = Str::from(name.to_owned());
         let frame = Frame::WhoHas { id: RequestId(id), hub, sid };
-        let with_own = self.mesh.members().filter(|member| member.load.own_sids);
-        let peers: Vec<PeerKey> = with_own.map(|member| member.key).collect();
-        let asked = peers.into_iter().filter(|peer| {
-            !self.backlog.is_behind(*peer, Lane::Control)
+        let peers: Vec<PeerKey> = self.mesh.peers_with_own_sids().collect();
+        let peers = self.finding.not_denied(id, peers);
+        let (asked, silent) = peers.into_iter().partition(|peer| {
+            self.mesh.reach(*peer) == Reach::Open
+                && !self.backlog.is_behind(*peer, Lane::Control)
                 && self.mesh.send(now, *peer, Lane::Control, &frame).is_ok()
         });
-        let asked = asked.collect();
-        self.finding.asked(now, id, asked);
+        if self.finding.asked(now, id, asked, silent) {
+            self.again_at.get_or_insert(now + AGAIN);
+        }
     }
 
     pub(super) fn begin_move(&mut self, now: Timestamp, id: u32, asked: Asked, shard: u8) {

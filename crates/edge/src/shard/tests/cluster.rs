@@ -16,7 +16,7 @@ use trunkline_mesh::{
 use super::client::{Client, said};
 use super::world::World;
 use crate::cluster::core::Core;
-use crate::cluster::{Input, Relayed, Witness};
+use crate::cluster::{Found, Input, Relayed, Witness};
 use crate::reply::{self, Awaited};
 use crate::shard::command::{Answer, Asked, Command, Inspected, PostBegun, WholePost};
 use crate::sid::Sid;
@@ -294,7 +294,7 @@ impl Nodes {
     }
 
     /// Asks a node for the session with an id that the app made.
-    pub(super) fn find(&mut self, at: usize, id: &str) -> Awaited<Option<Sid>> {
+    pub(super) fn find(&mut self, at: usize, id: &str) -> Awaited<Found> {
         let (reply, found) = reply::pair();
         self.all[at].core.handle(self.now, Input::Find { hub: 0, id: id.into(), reply });
         self.run();

@@ -48,6 +48,8 @@ mod orphans;
 #[cfg(test)]
 mod overlapping_polls;
 #[cfg(test)]
+mod own_ids;
+#[cfg(test)]
 mod protocol_3;
 #[cfg(test)]
 mod recovery;

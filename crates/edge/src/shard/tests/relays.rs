@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use trunkline_engineio::{CloseReason, HandshakeError, Protocol};
 
-use super::app::{App, accept_as};
+use super::app::App;
 use super::client::Client;
 use super::cluster::Nodes;
 use crate::shard::command::{Answer, Command, POST_BROKEN, PostBegun};
@@ -263,55 +263,6 @@ fn a_client_that_does_not_read_what_it_polls_elsewhere_is_refused() {
 }
 
 #[test]
-fn ids_that_the_app_made_are_found_on_other_nodes() {
-    let mut nodes = Nodes::joined(3);
-    let app = nodes.all[0].world.app("a");
-    assert!(waited(&mut nodes, 1, "app-1").is_none(), "no node has such ids");
-    let world = &mut nodes.all[0].world;
-    let mut handshake = world.handshake(trunkline_engineio::TransportKind::Polling);
-    let (number, sid) = app.newcomer();
-    world.app_says(&app, [accept_as(number, "app-1")]);
-    assert!(handshake.said().contains("app-1"));
-    nodes.pass(Duration::from_secs(2));
-    let mut found = nodes.find(1, "app-1");
-    let found = found.try_recv().expect("an answer").expect("a session");
-    assert_eq!((found.node, found.slot), (sid.node, sid.slot));
-    assert!(waited(&mut nodes, 1, "app-2").is_none());
-    // Invented ids cost the others at most a hundred questions a second.
-    let mut searches: Vec<_> = (0..150).map(|n| nodes.find(2, &format!("no-{n}"))).collect();
-    let answered = searches.iter_mut().filter_map(|one| one.try_recv().ok()).count();
-    assert_eq!(answered, 100);
-    nodes.pass(Duration::from_secs(1));
-    let rest = searches.iter_mut().filter_map(|one| one.try_recv().ok()).count();
-    assert_eq!(rest, 50);
-}
-
-#[test]
-fn an_id_that_the_app_gives_to_another_session_is_found_again() {
-    let mut nodes = Nodes::joined(3);
-    let apps: Vec<App> = (0..2).map(|at| nodes.all[at].world.app("a")).collect();
-    let open = |nodes: &mut Nodes, at: usize| {
-        let world = &mut nodes.all[at].world;
-        let mut handshake = world.handshake(trunkline_engineio::TransportKind::Polling);
-        let (number, _) = apps[at].newcomer();
-        world.app_says(&apps[at], [accept_as(number, "mine")]);
-        assert!(handshake.said().contains("mine"));
-        nodes.pass(Duration::from_secs(2));
-        number
-    };
-    let number = open(&mut nodes, 0);
-    let found = |nodes: &mut Nodes| waited(nodes, 2, "mine").expect("a session");
-    let first = found(&mut nodes);
-    let app = apps[0].clone();
-    nodes.all[0].world.app_closes(&app, number);
-    assert_eq!(nodes.poll_of(0, first).said(), "6|1");
-    open(&mut nodes, 1);
-    assert_eq!(found(&mut nodes).node, first.node, "what was found is believed for a while");
-    assert_eq!(nodes.poll_of(2, first).said(), "refused UnknownSid");
-    assert_ne!(found(&mut nodes).node, first.node);
-}
-
-#[test]
 fn a_node_that_has_not_joined_yet_does_not_say_that_a_session_is_unknown() {
     let (mut nodes, app, client) = two();
     nodes.sends(&app, &client, "one");
@@ -321,12 +272,6 @@ fn a_node_that_has_not_joined_yet_does_not_say_that_a_session_is_unknown() {
     assert_eq!(poll.said(), "waits");
     nodes.pass(Duration::from_secs(3));
     assert_eq!(poll.said(), "4one");
-}
-
-fn waited(nodes: &mut Nodes, at: usize, id: &str) -> Option<crate::sid::Sid> {
-    let mut found = nodes.find(at, id);
-    nodes.pass(Duration::from_millis(200));
-    found.try_recv().expect("an answer in time")
 }
 
 #[test]
