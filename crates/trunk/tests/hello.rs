@@ -147,12 +147,17 @@ fn welcome_says_how_the_trunk_is_resumed_only_when_it_can_be() {
 
 #[test]
 fn the_sdks_own_settings_are_told_apart_from_the_apps_options() {
-    let settings =
-        r#"{"rehome":true,"resumable":true,"from":"127.0.0.1:4711","numbers":true,"moves":true}"#;
+    let settings = r#"{"rehome":true,"resumable":true,"from":"127.0.0.1:4711","numbers":true,"moves":true,"moveEnds":true}"#;
     let (_, greeting) = greeted(config(1), Hello { settings: settings.into(), ..hello() });
     let from = "127.0.0.1:4711".parse().ok();
-    let own =
-        OwnSettings { rehome: true, moves: true, resumable: true, from, ..OwnSettings::default() };
+    let own = OwnSettings {
+        rehome: true,
+        moves: true,
+        move_ends: true,
+        resumable: true,
+        from,
+        ..OwnSettings::default()
+    };
     assert_eq!(greeting.own, own);
     assert!(greeting.settings.numbers);
 }

@@ -107,7 +107,9 @@ fn the_app_server_judges_every_frame_in_every_state() {
                 (_, Open | Adopt) => (Err(Misbehaved::NumberInUse(kind)), state),
                 (App::Free, Close) => (Ok(Action::Ignore), state),
                 (App::Opening, Close) => (Ok(Action::Closed), App::ClosedUnanswered),
-                (App::Open | App::Adopting, Close) => (Ok(Action::Closed), App::ClosedByPeer),
+                (App::Open | App::Adopting | App::Leaving, Close) => {
+                    (Ok(Action::Closed), App::ClosedByPeer)
+                }
                 (App::ClosedByUs, Close) => (Ok(Action::Freed), App::Free),
                 (App::Free, _) => (Err(Misbehaved::NumberNotInUse(kind)), state),
                 (App::Opening | App::Adopting, _) => (Err(Misbehaved::BeforeAccept(kind)), state),

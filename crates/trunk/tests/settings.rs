@@ -215,6 +215,7 @@ fn own_settings_that_make_no_sense_are_as_if_they_were_missing() {
         "nonsense",
         r#"{"moves":true}"#,
         r#"{"moves":true,"numbers":1}"#,
+        r#"{"moveEnds":true,"numbers":true}"#,
         r#"{"rehome":1,"resumable":"yes","from":4711,"resume":true}"#,
         r#"{"from":"localhost:80","resume":{"trunk":"t"}}"#,
         r#"{"from":"10.0.0.1","resume":{"received":1}}"#,

@@ -461,8 +461,11 @@ export class Trunkline extends EventEmitter<TrunklineEvents> {
   }
 }
 
-/** Not options of the app: broadcasts have numbers, a trunk to each node is opened, sessions go from node to node. */
-const OF_SDK = { numbers: true, nodes: true, moves: true };
+/**
+ * Not options of the app: broadcasts have numbers, a trunk to each node is opened, sessions go from node to node, and
+ * it is told when one has ended on its way.
+ */
+const OF_SDK = { numbers: true, nodes: true, moves: true, moveEnds: true };
 /**
  * Options that a node takes from `Hello` and never from `Settings`: where clients find the app, and how streams are
  * compressed.

@@ -7,6 +7,7 @@ import { openFrame } from "./support/fake-node.js";
 import { types } from "./support/app.js";
 
 const HANDED_OVER = CloseReason.handedOver;
+const MOVED = CloseReason.moved;
 
 function adoptFrame(session) {
   const { request } = openFrame(session);
@@ -108,6 +109,24 @@ test("a second Close for a session that leaves is an error", () => {
   end.node(close(1, HANDED_OVER));
   end.node(close(1, 1));
   assert.match(end.heard()[0][2], /second Close/);
+});
+
+test("a session that moves may end on its way, once", async () => {
+  const end = opened();
+  end.node(close(1, MOVED));
+  end.node(close(1, 9));
+  await putOff();
+  assert.deepEqual(
+    end.heard().map(([name]) => name),
+    ["move", "stranded"],
+  );
+  end.machine.close(1, 6);
+  assert.deepEqual(end.take(), [{ ...close(1, 6) }], "the number is free");
+  end.node(openFrame(1));
+  assert.equal(end.heard()[0][0], "open");
+  end.accept(1);
+  end.node(close(1, MOVED), close(1, 9), close(1, 9));
+  assert.match(end.heard().at(-1)[2], /second Close/);
 });
 
 test("a trunk that ends while a session leaves tells it so", async () => {

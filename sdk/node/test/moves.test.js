@@ -112,6 +112,17 @@ for (const isFirst of [true, false]) {
   });
 }
 
+test("a session that has ended on its way ends at once, whatever became of the next node", async (t) => {
+  const { from, socket, ends, io } = await start(t, { io: { connectionStateRecovery: {} } });
+  from.send({ ...left(), description: "gone" }, { type: "Close", session: 1, reason: 9, description: "" });
+  await until(() => ends.length === 1);
+  assert.deepEqual(ends, [["transport close", "move_failed"]]);
+  const close = await from.next("Close");
+  assert.deepEqual([close.session, close.reason], [1, 6]);
+  assert.ok(types(seen(from)).includes("Persist"), "its client may return");
+  assert.equal(io.of("/").sockets.has(socket.id), false);
+});
+
 test("what came before the former node's word is handled before the last word there", async (t) => {
   const { from, to, socket, trunkline } = await start(t);
   socket.on("last", () => socket.emit("seen"));

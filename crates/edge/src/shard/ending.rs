@@ -72,7 +72,7 @@ impl Shard {
         reason: CloseReason,
         description: &'static str,
     ) {
-        self.forget_departure(index);
+        self.forget_departure(index, reason);
         let past = self.past_of(index);
         let parked = self.end_keepsake(index, past, "ended");
         let slot = self.slots.at(index);
@@ -392,7 +392,7 @@ fn queue_the_rest(session: &mut Session, stream: &mut Stream) -> Option<Bytes> {
 
 /// The reason as the trunk has it. `in_one_payload`: what ended the session arrived in the same
 /// polling payload as messages before it.
-fn wire_reason(reason: CloseReason, in_one_payload: bool) -> WireReason {
+pub(super) fn wire_reason(reason: CloseReason, in_one_payload: bool) -> WireReason {
     match reason {
         CloseReason::TransportClose if in_one_payload => WireReason::ClosedWithMessages,
         CloseReason::ParseError if in_one_payload => WireReason::ParseErrorWithMessages,

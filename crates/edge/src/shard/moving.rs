@@ -19,6 +19,7 @@ use trunkline_trunk::{CloseReason as WireReason, Frame, NumberState};
 
 use super::Shard;
 use super::command::{Answer, Asked, Payload};
+use super::ending::wire_reason;
 use super::export::{Export, MovedSocket};
 use super::slot::{Carrier, State, number_of};
 use crate::cluster::{MoveKey, MoveStep};
@@ -387,19 +388,36 @@ impl Shard {
             return self.foreign_probe_gone(index);
         }
         tracing::debug!(cause, "a session does not move to another node");
-        self.departures.remove(index);
+        if let Some(departure) = self.departures.remove(index) {
+            self.close_departed(index, &departure, wire_reason(CloseReason::MoveFailed, false));
+        }
         if tell {
             self.refuse_move(key, cause);
         }
         self.with(index, |live, now| live.session.abort(now, CloseReason::MoveFailed));
     }
 
+    /// Says of a session that the app server gives away that it has ended: else the app server would
+    /// wait for the other node, which may be gone.
+    fn close_departed(&mut self, index: u32, departure: &Departure, reason: WireReason) {
+        if !matches!(departure.stage, Stage::Leaving { .. }) {
+            return;
+        }
+        let session = number_of(index, self.index, self.shards);
+        let slot = self.slots.at(index);
+        let Some(shard_trunk) = self.trunks.get_mut(&slot.trunk) else { return };
+        if shard_trunk.trunk.own.move_ends && slot.number.end_leaving() {
+            encode_close(&mut shard_trunk.out, session, reason, "");
+        }
+    }
+
     /// Notes that a session has ended, whatever became of its way to another node.
-    pub(super) fn forget_departure(&mut self, index: u32) {
+    pub(super) fn forget_departure(&mut self, index: u32, reason: CloseReason) {
         if self.departures.by_slot.is_empty() {
             return;
         }
         if let Some(departure) = self.departures.remove(index) {
+            self.close_departed(index, &departure, wire_reason(reason, false));
             self.refuse_move(departure.key, "session_ended");
         }
     }

@@ -154,6 +154,9 @@ impl NumberState {
 
     /// Notes that a session ended while it was [`Self::Leaving`]: our `Close` is sent already, and
     /// all frames of the app server up to its own are ignored. False in any other state.
+    ///
+    /// If the session was to go to another node, a second `Close` may follow, which says that it
+    /// does not.
     pub const fn end_leaving(&mut self) -> bool {
         let leaving = matches!(self, Self::Leaving);
         if leaving {
@@ -204,7 +207,10 @@ impl AppNumberState {
             (Self::Free, Adopt) => (Self::Adopting, Action::Opened),
             (_, Open | Adopt) => return Err(Misbehaved::NumberInUse(kind)),
             (Self::Opening, Close) => (Self::ClosedUnanswered, Action::Closed),
-            (Self::Open | Self::Adopting, Close) => (Self::ClosedByPeer, Action::Closed),
+            // From `Leaving`: the session was to go to another node, and has ended.
+            (Self::Open | Self::Adopting | Self::Leaving, Close) => {
+                (Self::ClosedByPeer, Action::Closed)
+            }
             (Self::ClosedByUs, Close) => (Self::Free, Action::Freed),
             // The `Close` crossed our `Reject`. An answer could meet the number's next session.
             (Self::Free, Close) => (Self::Free, Action::Ignore),

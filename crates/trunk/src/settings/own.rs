@@ -18,6 +18,9 @@ pub struct OwnSettings {
     /// `moves`, together with `numbers`: the app server keeps sessions that go to another node, and
     /// numbers its broadcasts with or without connection state recovery.
     pub moves: bool,
+    /// `moveEnds`, together with `moves`: the app server takes a second `Close` for a session that
+    /// was to go to another node and has ended.
+    pub move_ends: bool,
     /// `operates`: the app server takes `Unhomed` and `Operate`.
     pub operates: bool,
     /// `resumable`: the app server can continue the trunk on another stream.
@@ -48,9 +51,11 @@ impl OwnSettings {
     pub fn from_json(json: &str) -> Self {
         let Ok(root) = parse(json) else { return Self::default() };
         let is_set = |key| root.get(key).and_then(Value::as_bool).unwrap_or_default();
+        let moves = is_set("moves") && is_set("numbers");
         Self {
             rehome: is_set("rehome"),
-            moves: is_set("moves") && is_set("numbers"),
+            moves,
+            move_ends: moves && is_set("moveEnds"),
             operates: is_set("operates"),
             resumable: is_set("resumable"),
             nodes: is_set("nodes"),

@@ -93,6 +93,11 @@ export class Moves {
     this.wayOf(conn).arrival = arrival;
   }
 
+  /** Handles that a node has ended a session that it had given away: the other node has not got it. */
+  noteStranded(conn: Conn): void {
+    if (this.ways.has(conn)) this.lose(conn);
+  }
+
   /** Handles the end of a session. */
   noteGone(conn: Conn): void {
     const way = this.ways.get(conn);

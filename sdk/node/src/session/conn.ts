@@ -36,7 +36,7 @@ export interface ConnHost extends EventEmitter {
   /** Undefined where no other app server adopts sessions. */
   readonly keeper: StayKeeper | undefined;
   /** The sessions that go from one node to another. */
-  readonly moves: { noteLeft(conn: Conn): void };
+  readonly moves: { noteLeft(conn: Conn): void; noteStranded(conn: Conn): void };
 }
 
 /** The keeper of all stays, as sessions and adapters see it. */
@@ -350,6 +350,10 @@ export class Conn extends Line implements Session, FaceHost {
 
   handleMove(): void {
     if (this.readyState === "open") this.server.moves.noteLeft(this);
+  }
+
+  handleStranded(): void {
+    if (this.readyState === "open") this.server.moves.noteStranded(this);
   }
 
   /** Goes on at another node, in one step. */

@@ -23,8 +23,11 @@ export class Endings {
   private readonly outbound: Outbound;
   private readonly turn: Turn;
   private readonly host: EndingsHost;
-  /** Numbers that the node has closed because the session goes elsewhere, and that we have not closed. */
-  private readonly leaving = new Set<number>();
+  /**
+   * Numbers that the node has closed because the session goes elsewhere, and that we have not closed, with the reason;
+   * `undefined` once the node has said that it goes nowhere.
+   */
+  private readonly leaving = new Map<number, number | undefined>();
 
   constructor(sessions: Sessions, outbound: Outbound, turn: Turn, host: EndingsHost) {
     this.sessions = sessions;
@@ -50,12 +53,16 @@ export class Endings {
       this.sessions.delete(number);
       return;
     }
-    if (this.leaving.has(number))
-      return this.host.fail(ErrorCode.protocol, `a second Close came for session ${number}, which leaves this trunk`);
+    if (this.leaving.has(number)) {
+      if (this.leaving.get(number) !== CloseReason.moved)
+        return this.host.fail(ErrorCode.protocol, `a second Close came for session ${number}, which leaves this trunk`);
+      // It has ended on its way. Our `Close` is due as before.
+      return this.handleLeave(number, undefined, session, () => session.handleStranded?.());
+    }
     if (reason === CloseReason.handedOver && session.accepted)
-      return this.handleLeave(number, session, () => session.handleLeave?.());
+      return this.handleLeave(number, reason, session, () => session.handleLeave?.());
     if (reason === CloseReason.moved && session.accepted)
-      return this.handleLeave(number, session, () => session.handleMove?.());
+      return this.handleLeave(number, reason, session, () => session.handleMove?.());
     // Socket.IO passes an event to the app some ticks after its message arrived, and drops the event if the socket has
     // ended by then. Without a trunk, the end comes in a later turn than the last message, unless both were in one
     // payload.
@@ -72,8 +79,8 @@ export class Endings {
    * Handles that the node sends no more messages for a session that leaves. Until our `Close` everything can still be
    * sent for it. As with any `Close`, the app gets the last messages first.
    */
-  private handleLeave(number: number, session: Session, handle: () => void): void {
-    this.leaving.add(number);
+  private handleLeave(number: number, reason: number | undefined, session: Session, handle: () => void): void {
+    this.leaving.set(number, reason);
     this.turn.postpone(() => {
       // Otherwise the app has closed the session in between, or the trunk has ended.
       if (this.sessions.get(number) === session) this.host.guard(handle);

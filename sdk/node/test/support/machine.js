@@ -78,6 +78,8 @@ export class MachineUnderTest {
       handleMarked: told("marked"),
       handleClose: told("closed"),
       handleLeave: told("leave"),
+      handleMove: told("move"),
+      handleStranded: told("stranded"),
       handleTrunkLost: told("lost"),
     };
     this.sessions.set(frame.session, session);

@@ -174,7 +174,8 @@ impl Fleet {
             return;
         }
         let is_usual =
-            ["draining", "joining", "no_app_server", "app_server_silent"].contains(&said);
+            ["draining", "joining", "no_app_server", "app_server_silent", "handshakes_full"]
+                .contains(&said);
         assert!(is_usual, "a handshake is refused with {said}");
         assert!(self.is_rough || said == "draining", "{said}");
     }

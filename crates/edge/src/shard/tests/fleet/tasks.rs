@@ -6,10 +6,12 @@ use trunkline_clock::Timestamp;
 use trunkline_engineio::{Protocol, TransportKind};
 
 use super::process::Process;
-use crate::cluster::Input;
+use crate::cluster::{Found, Input};
 use crate::door::{Site, Whereabouts, named, whereabouts};
 use crate::reply::{self, Awaited, Reply, TryRecvError};
-use crate::shard::command::{Answer, Asked, Command, Inspected, POST_BROKEN, PostBegun, SlotKey};
+use crate::shard::command::{
+    Answer, Asked, Command, Inspected, POST_BROKEN, PostBegun, SlotKey, WholePost,
+};
 use crate::shard::tests::client::Handshake;
 use crate::shard::tests::wire::Wire;
 use crate::shard::{ForeignStream, Refusal};
@@ -48,7 +50,7 @@ pub(super) struct Task {
 
 enum Stage {
     Opening(Handshake),
-    Finding { found: Awaited<Option<Sid>>, wish: Wish },
+    Finding { found: Awaited<Found>, wish: Wish },
     Polling { site: Site, sid: Sid, poll: u32, answer: Awaited<Answer> },
     Beginning { begun: Awaited<PostBegun>, body: String, at: Timestamp },
     Reading { key: SlotKey, cut: Awaited<()>, body: String, at: Timestamp },
@@ -145,6 +147,14 @@ impl Stage {
                 process.tell(site, Command::Poll { asked, poll, reply });
                 Self::Polling { site, sid, poll, answer }
             }
+            Wish::Post { body, at }
+                if site == Site::Elsewhere && at + process.ahead <= process.world.now =>
+            {
+                let (reply, answer) = reply::pair();
+                let post = WholePost { asked, binary: false, body: Bytes::from(body), reply };
+                process.tell(site, Command::Post(Box::new(post)));
+                Self::Posting(answer)
+            }
             Wish::Post { body, at } => {
                 let (reply, begun) = reply::pair();
                 process.tell(site, Command::PostBegin { asked, reply });
@@ -173,8 +183,9 @@ impl Stage {
                 Ok(found) => {
                     let Self::Finding { wish, .. } = self else { unreachable!() };
                     match found {
-                        Some(Some(sid)) => Step::Next(Self::of(process, sid, wish)),
-                        Some(None) => Step::Done(unknown(text)),
+                        Some(Ok(Some(sid))) => Step::Next(Self::of(process, sid, wish)),
+                        Some(Ok(None)) => Step::Done(unknown(text)),
+                        Some(Err(why)) => Step::Done(Answer::Unavailable(why)),
                         None => Step::Done(unanswered),
                     }
                 }

@@ -102,6 +102,36 @@ fn sessions_that_cannot_move_are_not_movable() {
 }
 
 #[test]
+fn a_node_that_goes_while_it_takes_a_session_keeps_no_app_server_waiting() {
+    for older in [false, true] {
+        let mut two = Two::new();
+        if older {
+            two.owner.app_goes(&two.at_owner);
+            two.owner.own.move_ends = false;
+            two.at_owner = two.owner.numbering_app("p");
+        }
+        let client = two.client(&[]);
+        two.changes(&client);
+        let id = *two.taker.shard.arrivals.slots.keys().next().expect("it arrives");
+        assert_eq!(two.carry(), ["take", "taken"]);
+        let left = format!("close {} Moved", client.number.0);
+        assert_eq!(two.at_owner.hears(), [left]);
+        let key = MoveKey { from: Some(PeerKey { number: TAKER, incarnation: 1 }), id };
+        let step = MoveStep::Failed(Str::from_static("the other node is gone"));
+        two.owner.tell(Command::Move { key, step });
+        let ended = format!("close {} NodeShutdown", client.number.0);
+        let heard = if older { Vec::new() } else { vec![ended] };
+        assert_eq!(two.at_owner.hears(), heard);
+        assert_eq!(two.owner.closed(CloseReason::MoveFailed), 1);
+        // Whether its last word crossed that, or answers it: the number is free then.
+        assert_eq!(two.owner.slots(), 1);
+        two.owner.app_says(&two.at_owner, [close(client.number, WireReason::Moved)]);
+        assert_eq!(two.owner.slots(), 0);
+        assert!(two.at_owner.trunk.ending().is_none());
+    }
+}
+
+#[test]
 fn an_app_server_that_does_not_answer_costs_the_session_and_nothing_is_left() {
     let mut two = Two::new();
     let client = two.client(&[]);

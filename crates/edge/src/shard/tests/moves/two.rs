@@ -54,7 +54,7 @@ impl Two {
                 settings.numbers = true;
                 change(limits, settings);
             });
-            (world.own.moves, world.own.rehome) = (true, true);
+            (world.own.moves, world.own.move_ends, world.own.rehome) = (true, true, true);
             (world, inputs)
         };
         let ((mut owner, from_owner), (mut taker, from_taker)) = (node(OWNER), node(TAKER));
