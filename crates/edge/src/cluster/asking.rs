@@ -205,7 +205,7 @@ impl Asking {
     pub(super) fn cut_off(&mut self) -> Vec<(PeerKey, Frame)> {
         let sent = self.open.extract_if(|_, request| request.sent_to.is_some());
         let mut told = Vec::new();
-        for (id, request) in sent.collect::<Vec<_>>() {
+        for (id, request) in in_order(sent) {
             if let (Some(peer), Some(frame)) = (request.sent_to, request.end_of(RequestId(id))) {
                 told.push((peer, frame));
             }
@@ -258,7 +258,7 @@ impl Asking {
     /// The polls that wait at their owners.
     pub(super) fn held_polls(&self) -> Vec<(PeerKey, u32)> {
         let polls = self.open.iter().filter(|(_, one)| matches!(one.wants, Wants::Poll(_)));
-        polls.filter_map(|(id, one)| Some((one.sent_to?, *id))).collect()
+        in_order(polls.filter_map(|(id, one)| Some((one.sent_to?, *id))))
     }
 
     /// The session of a request.
@@ -327,7 +327,7 @@ impl Asking {
         self.late.retain(|_, owner| *owner != peer);
         self.homes.retain(|_, home| *home != peer);
         let gone = self.open.extract_if(|_, request| request.sent_to == Some(peer));
-        for (_, request) in gone.collect::<Vec<_>>() {
+        for (_, request) in in_order(gone) {
             request.fail(Unavailable::OwnerLost);
         }
     }
@@ -397,6 +397,13 @@ impl Request {
             Wants::Posting { .. } => (),
         }
     }
+}
+
+/// The same inputs lead to the same outputs, in the same order.
+fn in_order<K: Copy + Ord, V>(entries: impl Iterator<Item = (K, V)>) -> Vec<(K, V)> {
+    let mut entries: Vec<(K, V)> = entries.collect();
+    entries.sort_unstable_by_key(|(key, _)| *key);
+    entries
 }
 
 /// The key by which this node's tasks name a request that another node serves.

@@ -167,7 +167,9 @@ impl Finding {
             search.silent.push(search.asked.swap_remove(place));
             search.asked.is_empty().then_some(*id)
         });
-        for id in of_peer.collect::<Vec<u32>>() {
+        let mut ids: Vec<u32> = of_peer.collect();
+        ids.sort_unstable();
+        for id in ids {
             self.end(now, id);
         }
     }

@@ -1,7 +1,7 @@
 //! Moves of sessions between two nodes, as far as they are carried: each is one number on the link,
 //! and one shard at each end. What the steps mean is up to the shards.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use trunkline_mesh::{Frame, PeerKey, Position, RequestId, Str};
@@ -47,9 +47,9 @@ impl MoveStep {
 #[derive(Debug, Default)]
 pub(super) struct Moving {
     /// Those that this node began, as the landing node: the owner, and this node's shard.
-    begun: HashMap<u32, (PeerKey, u8)>,
+    begun: BTreeMap<u32, (PeerKey, u8)>,
     /// Those of sessions of this node: the shard.
-    owned: HashMap<(PeerKey, u32), u8>,
+    owned: BTreeMap<(PeerKey, u32), u8>,
 }
 
 impl Moving {
@@ -139,12 +139,12 @@ impl Moving {
     /// Ends the moves with a peer whose link has ended.
     pub(super) fn peer_gone(&mut self, peer: PeerKey) -> Vec<ToShard> {
         let step = || MoveStep::Failed(Str::from_static("the other node is gone"));
-        let owned = self.owned.extract_if(|(from, _), _| *from == peer);
+        let owned = self.owned.extract_if(.., |(from, _), _| *from == peer);
         let owned = owned.map(|((peer, id), shard)| {
             (shard, Command::Move { key: MoveKey { from: Some(peer), id }, step: step() })
         });
         let mut gone: Vec<ToShard> = owned.collect();
-        let begun = self.begun.extract_if(|_, (owner, _)| *owner == peer);
+        let begun = self.begun.extract_if(.., |_, (owner, _)| *owner == peer);
         gone.extend(begun.map(|(id, (_, shard))| {
             (shard, Command::Move { key: MoveKey { from: None, id }, step: step() })
         }));

@@ -1,8 +1,8 @@
 //! The requests of other nodes for sessions of this one: each becomes the command that an HTTP task
 //! of this node would send, and the shard's answer goes back.
 
-use std::collections::hash_map::Entry as Place;
-use std::collections::{HashMap, VecDeque};
+use std::collections::btree_map::Entry as Place;
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -33,7 +33,7 @@ pub(crate) type ToShard = (u8, Command);
 /// The requests that other nodes have under way here.
 #[derive(Debug, Default)]
 pub(super) struct Serving {
-    peers: HashMap<PeerKey, HashMap<u32, Request>>,
+    peers: HashMap<PeerKey, BTreeMap<u32, Request>>,
     replies: FuturesUnordered<Waiting>,
     late: HashMap<(PeerKey, u32), (Sid, u32)>,
     late_until: VecDeque<(Timestamp, PeerKey, u32)>,
@@ -74,7 +74,7 @@ pub(super) enum Replied {
 impl Serving {
     /// The number of requests that are under way.
     pub(super) fn len(&self) -> usize {
-        self.peers.values().map(HashMap::len).sum()
+        self.peers.values().map(BTreeMap::len).sum()
     }
 
     pub(super) fn poll(&mut self, (peer, id): (PeerKey, u32), asked: Asked) -> Option<ToShard> {

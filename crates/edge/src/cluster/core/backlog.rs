@@ -1,6 +1,6 @@
 //! Frames of requests under way that a link does not take now.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use trunkline_mesh::{Frame, Lane, PeerKey};
 
@@ -11,7 +11,7 @@ const SHORT: usize = 1024;
 
 /// The frames that wait, in their order, for each lane of each peer.
 #[derive(Debug, Default)]
-pub(super) struct Backlog(HashMap<(PeerKey, Lane), Waiting>);
+pub(super) struct Backlog(BTreeMap<(PeerKey, Lane), Waiting>);
 
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
@@ -46,7 +46,10 @@ impl Backlog {
     }
 
     pub(super) fn take(&mut self) -> Vec<(PeerKey, Lane, Waiting)> {
-        self.0.drain().map(|((peer, lane), waiting)| (peer, lane, waiting)).collect()
+        std::mem::take(&mut self.0)
+            .into_iter()
+            .map(|((peer, lane), waiting)| (peer, lane, waiting))
+            .collect()
     }
 
     /// Keeps what could not be sent again, before what was added meanwhile.
