@@ -73,8 +73,9 @@ export class Moves {
   private readonly ways = new Map<Conn, Way>();
   private timer: NodeJS.Timeout | undefined;
 
-  /** Handles that a node has given a session to another one. */
-  noteLeft(conn: Conn): void {
+  /** Handles that a node has given a session to another one, or that it has ended there before it was taken. */
+  noteLeft(conn: Conn, hasEnded: boolean): void {
+    if (hasEnded) return this.ways.has(conn) ? this.lose(conn) : undefined;
     const way = this.wayOf(conn);
     way.hasLeft = true;
     if (way.arrival !== undefined) this.meet(way, way.arrival);
@@ -91,11 +92,6 @@ export class Moves {
     if (way?.hasLeft) return this.meet(way, arrival);
     machine.register(number, arrival);
     this.wayOf(conn).arrival = arrival;
-  }
-
-  /** Handles that a node has ended a session that it had given away: the other node has not got it. */
-  noteStranded(conn: Conn): void {
-    if (this.ways.has(conn)) this.lose(conn);
   }
 
   /** Handles the end of a session. */

@@ -36,7 +36,7 @@ export interface ConnHost extends EventEmitter {
   /** Undefined where no other app server adopts sessions. */
   readonly keeper: StayKeeper | undefined;
   /** The sessions that go from one node to another. */
-  readonly moves: { noteLeft(conn: Conn): void; noteStranded(conn: Conn): void };
+  readonly moves: { noteLeft(conn: Conn, hasEnded: boolean): void };
 }
 
 /** The keeper of all stays, as sessions and adapters see it. */
@@ -348,12 +348,8 @@ export class Conn extends Line implements Session, FaceHost {
     }
   }
 
-  handleMove(): void {
-    if (this.readyState === "open") this.server.moves.noteLeft(this);
-  }
-
-  handleStranded(): void {
-    if (this.readyState === "open") this.server.moves.noteStranded(this);
+  handleMove(hasEnded: boolean): void {
+    if (this.readyState === "open") this.server.moves.noteLeft(this, hasEnded);
   }
 
   /** Goes on at another node, in one step. */

@@ -57,12 +57,12 @@ export class Endings {
       if (this.leaving.get(number) !== CloseReason.moved)
         return this.host.fail(ErrorCode.protocol, `a second Close came for session ${number}, which leaves this trunk`);
       // It has ended on its way. Our `Close` is due as before.
-      return this.handleLeave(number, undefined, session, () => session.handleStranded?.());
+      return this.handleLeave(number, undefined, session, () => session.handleMove?.(true));
     }
     if (reason === CloseReason.handedOver && session.accepted)
       return this.handleLeave(number, reason, session, () => session.handleLeave?.());
     if (reason === CloseReason.moved && session.accepted)
-      return this.handleLeave(number, reason, session, () => session.handleMove?.());
+      return this.handleLeave(number, reason, session, () => session.handleMove?.(false));
     // Socket.IO passes an event to the app some ticks after its message arrived, and drops the event if the socket has
     // ended by then. Without a trunk, the end comes in a later turn than the last message, unless both were in one
     // payload.

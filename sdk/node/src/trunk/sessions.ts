@@ -16,9 +16,7 @@ export interface Session {
    */
   handleLeave?(): void;
   /** Handles that another node has the session now, or is about to: {@link Machine.close} is the last word here. */
-  handleMove?(): void;
-  /** The node has ended a session that was to go on at another one. */
-  handleStranded?(): void;
+  handleMove?(hasEnded: boolean): void;
   /** Handles that the trunk ended, and the session with it. */
   handleTrunkLost(): void;
 }

@@ -79,7 +79,6 @@ export class MachineUnderTest {
       handleClose: told("closed"),
       handleLeave: told("leave"),
       handleMove: told("move"),
-      handleStranded: told("stranded"),
       handleTrunkLost: told("lost"),
     };
     this.sessions.set(frame.session, session);
