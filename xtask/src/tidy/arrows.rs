@@ -133,6 +133,12 @@ fn allowed(from: &str, to: &str, kind: DependencyKind) -> bool {
     }
 }
 
+/// The package names of what a crate imports outside of its tests.
+pub(super) fn imports(manifest: &toml::Table) -> Vec<String> {
+    let found = dependencies(manifest).into_iter();
+    found.filter(|(kind, _)| *kind == DependencyKind::Normal).map(|(_, name)| name).collect()
+}
+
 /// The package name of every dependency, from every table that can contain one.
 fn dependencies(manifest: &toml::Table) -> Vec<(DependencyKind, String)> {
     let targets = manifest.get("target").and_then(toml::Value::as_table);

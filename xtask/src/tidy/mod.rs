@@ -3,6 +3,7 @@
 
 mod arrows;
 mod limits;
+mod locks;
 mod metrics;
 mod purity;
 mod source;
@@ -46,6 +47,7 @@ pub(crate) fn check(root: &Path) -> Result<Vec<Finding>, Failure> {
     let mut findings = Vec::new();
     let mut manifests = 0;
     let mut registered = BTreeSet::new();
+    let lock = std::fs::read_to_string(root.join(locks::LOCK)).unwrap_or_default().parse()?;
     for file in files(root)? {
         let place = file.strip_prefix(root)?.display().to_string();
         let Ok(text) = std::fs::read_to_string(&file) else {
@@ -55,6 +57,8 @@ pub(crate) fn check(root: &Path) -> Result<Vec<Finding>, Failure> {
         if place.ends_with("Cargo.toml") {
             manifests += 1;
             findings.extend(arrows::check(&place, &text));
+            // One that cannot be read has its finding from the arrows.
+            findings.extend(text.parse().iter().flat_map(|manifest| locks::check(&lock, manifest)));
         }
         if let Some((name, _)) = crate_source(&place) {
             findings.extend(source::check(&place, &text, test_only(&file)));

@@ -1,6 +1,6 @@
 //! Each rule with text that follows it and text that breaks it.
 
-use super::{arrows, crate_source, limits, metrics, purity, source, texts, versions};
+use super::{arrows, crate_source, limits, locks, metrics, purity, source, texts, versions};
 
 fn manifest(name: &str, rest: &str) -> String {
     format!("[package]\nname = \"{name}\"\n{rest}\n")
@@ -304,4 +304,21 @@ fn limits_and_the_threat_model_name_each_other() {
         assert_eq!(findings.len(), 1, "{findings:?}");
         assert!(findings[0].text.contains(expected), "{findings:?} lacks {expected}");
     }
+}
+
+#[test]
+fn a_lock_file_that_lacks_an_import_is_old() {
+    let lock = "[[package]]\nname = \"trunkline-http\"\nversion = \"0.1.0\"\n\
+                dependencies = [\"bytes\", \"rand 0.9.5\"]\n\
+                [[package]]\nname = \"hyper\"\nversion = \"1.0.0\"\nsource = \"registry\"\n";
+    let found = |name: &str, rest: &str| {
+        locks::check(&lock.parse().unwrap(), &manifest(name, rest).parse().unwrap())
+    };
+    let good = "[dependencies]\nbytes = \"1\"\nr = { package = \"rand\", version = \"0.9\" }\n\
+                [dev-dependencies]\nproptest = \"1\"";
+    assert_eq!(found("trunkline-http", good), []);
+    assert_eq!(found("trunkline-node", "[dependencies]\nhyper = \"1\""), []);
+    let findings = found("trunkline-http", "[dependencies]\ntrunkline-mesh.workspace = true");
+    assert_eq!(findings.len(), 1, "{findings:?}");
+    assert!(findings[0].text.starts_with("lacks `trunkline-mesh` of `trunkline-http`"));
 }
