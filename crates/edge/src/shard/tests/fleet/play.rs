@@ -142,7 +142,8 @@ fn play(seed: u64) -> (Seen, u64) {
         fleet.talks(18);
     }
     fleet.comes_to_rest();
-    if !wrong.is_rough() {
+    // An app may close a session while it moves.
+    if !wrong.is_rough() && !wrong.ends {
         assert_eq!(fleet.failures(), (0, 0), "every move succeeds");
     }
     fleet.everybody_goes();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use trunkline_clock::Timestamp;
 use trunkline_engineio::CloseReason;
-use trunkline_mesh::Event;
+use trunkline_mesh::{Event, Presence};
 
 use super::clients::Player;
 use super::tasks::UNANSWERED;
@@ -120,10 +120,10 @@ impl Fleet {
         let player = &self.players[place];
         let sid = player.sid.clone();
         let Some(server) = player.server else { return };
-        assert_ne!(said, format!("status {UNANSWERED}"), "{sid}: a reply was dropped");
         if !self.servers[server].conns[&sid].is_open {
             return; // Its app server has ended it, or knows of its end.
         }
+        assert_ne!(said, format!("status {UNANSWERED}"), "{sid}: a reply was dropped");
         if self.is_rough && self.make.own_ids && said == "refused UnknownSid" {
             return; // A search ends so as well when the node with the session was not asked.
         }
@@ -145,7 +145,12 @@ impl Fleet {
         match said {
             "refused UnknownSid" => {
                 assert_ne!(node, home, "{sid}: its own node does not know it");
-                let is_known = knows.is_some() && !self.make.own_ids;
+                // It has known the owner since before the request.
+                let member = knows.and_then(|peer| process.core.mesh().member(peer));
+                let is_known = !self.make.own_ids
+                    && member.is_some_and(|member| {
+                        member.presence == Presence::Up && member.since <= since + process.ahead
+                    });
                 assert!(
                     !is_known,
                     "{sid}: node {node} knows its owner {home}, and not the session"

@@ -175,8 +175,13 @@ impl Stage {
                 Ok(answer) => Step::Done(answer.unwrap_or(unanswered)),
                 Err(()) => Step::Waits(self),
             },
-            Self::Polling { answer, .. } | Self::Posting(answer) => match come(answer) {
+            Self::Polling { answer, .. } => match come(answer) {
                 Ok(answer) => Step::Done(answer.unwrap_or(unanswered)),
+                Err(()) => Step::Waits(self),
+            },
+            // The session has ended.
+            Self::Posting(answer) => match come(answer) {
+                Ok(answer) => Step::Done(answer.unwrap_or(Answer::Abort)),
                 Err(()) => Step::Waits(self),
             },
             Self::Finding { found, .. } => match come(found) {
