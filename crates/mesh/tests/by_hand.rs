@@ -464,3 +464,92 @@ fn an_inbox_that_is_gone_once_is_tried_again_after_a_second_and_a_half() {
     stage.beat(8);
     assert_eq!(stage.events(), [Event::Trusted(PEER)]);
 }
+
+#[test]
+fn a_dead_peer_that_goes_on_is_told_that_its_link_has_ended() {
+    let mut stage = Stage::linked(1);
+    stage.cluster.run(Duration::from_secs(20));
+    assert_eq!(stage.presence(), Some(Presence::Dead));
+    stage.datagrams();
+    stage.say(&stage.piece(1, 1, &b"\x02\x01\x01"[..]));
+    let answers = stage.datagrams();
+    assert_eq!(answers.len(), 1);
+    assert_eq!((answers[0].to_epoch, answers[0].ended), (1, Some(EndCode::UNKNOWN)));
+    // What says itself that a link has ended, or opens one, is not answered.
+    stage.say(&Datagram { ended: Some(EndCode::SILENT), ..stage.datagram(1, 1) });
+    stage.say(&stage.datagram(2, 0));
+    assert_eq!(stage.datagrams(), []);
+}
+
+#[test]
+fn an_answer_with_an_epoch_of_a_former_link_opens_none() {
+    let mut stage = Stage::linked(5);
+    stage.say(&Datagram { ended: Some(EndCode::SILENT), ..stage.datagram(5, 1) });
+    stage.events();
+    stage.cluster.now = stage.cluster.now + Duration::from_secs(1);
+    stage.cluster.with(0, |mesh, now| mesh.handle_timeout(now));
+    let opening = stage.datagrams();
+    assert_eq!((opening[0].epoch, opening[0].to_epoch), (2, 0));
+    stage.say(&stage.datagram(5, 2));
+    assert_eq!((stage.events(), stage.presence()), (vec![], Some(Presence::Heard)));
+    stage.say(&stage.datagram(6, 2));
+    assert_eq!(stage.events(), [Event::LinkUp(PEER)]);
+}
+
+#[test]
+fn what_was_under_way_is_sent_again_when_the_bus_is_back() {
+    let mut stage = Stage::linked(1);
+    let sent = stage.cluster.with(0, |mesh, now| mesh.send(now, PEER, Lane::Control, &short(1)));
+    assert_eq!(sent, Some(Ok(())));
+    let pieces = |all: Vec<Datagram>| all.into_iter().filter_map(|one| one.data).count();
+    assert_eq!(pieces(stage.datagrams()), 1);
+    assert_eq!(pieces(stage.datagrams()), 0);
+    stage.bus(BusEvent::Disconnected { cause: "cut".into() });
+    stage.bus(BusEvent::Connected { payload_max: 1 << 20 });
+    assert_eq!(pieces(stage.datagrams()), 1, "without waiting for its time");
+}
+
+#[test]
+fn a_number_that_the_operator_gave_is_not_taken_from_a_node_that_has_it() {
+    let mut cluster = Cluster::new(1);
+    cluster.start_new();
+    cluster.run(Duration::from_secs(3));
+    let number = cluster.mesh(0).number().expect("it has joined");
+    cluster.start_with(1, |identity| identity.number = Some(number), &key());
+    cluster.run(Duration::from_secs(5));
+    let other = cluster.mesh(1).numbers().to_vec();
+    assert!(other.len() == 1 && other[0] != number, "{other:?}");
+    assert_eq!(cluster.mesh(0).numbers(), [number]);
+}
+
+#[test]
+fn a_number_of_a_node_of_another_version_is_not_taken() {
+    for hears in [false, true] {
+        let mut cluster = Cluster::new(1);
+        cluster.start_with(0, |identity| identity.number = Some(NUMBER), &key());
+        let keys = Keys::new(&key(), "test");
+        let mut stage = Stage { own: cluster.key_of(0), cluster, keys };
+        if hears {
+            let mut beat = BytesMut::from(&Stage::beat_of(1).encode(&stage.keys)[..]);
+            beat.truncate(beat.len() - 32);
+            (beat[1], beat[2]) = (2, 9);
+            let payload = sign_beat(&beat);
+            stage.hear(payload);
+        }
+        stage.cluster.run(Duration::from_secs(3));
+        assert_eq!(stage.cluster.mesh(0).number() == Some(NUMBER), !hears);
+    }
+}
+
+#[test]
+fn a_difference_in_hubs_is_reported_once_for_each_digest() {
+    let mut stage = Stage::linked(1);
+    let reports = [(2, 8, 1), (3, 8, 0), (4, 9, 1), (5, 7, 0), (6, 9, 1)];
+    for (sequence, digest, expected) in reports {
+        let beat = Beat { hubs_digest: [digest; 8], ..Stage::beat_of(sequence) };
+        stage.hear(beat.encode(&stage.keys));
+        let events = stage.events();
+        let differs = events.iter().filter(|event| matches!(event, Event::DiffersInHubs(_)));
+        assert_eq!(differs.count(), expected, "beat {sequence}");
+    }
+}
