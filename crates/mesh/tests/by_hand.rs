@@ -552,4 +552,12 @@ fn a_difference_in_hubs_is_reported_once_for_each_digest() {
         let differs = events.iter().filter(|event| matches!(event, Event::DiffersInHubs(_)));
         assert_eq!(differs.count(), expected, "beat {sequence}");
     }
+    // This node's own change is no news of the peer, nor is another link.
+    stage.cluster.with(0, |mesh, now| mesh.set_hubs_digest(now, [3; 8]));
+    stage.say(&stage.datagram(2, 0));
+    stage.datagrams();
+    stage.say(&stage.datagram(2, 2));
+    assert_eq!(stage.presence(), Some(Presence::Up));
+    let differs = |event: &Event| matches!(event, Event::DiffersInHubs(_));
+    assert!(!stage.events().iter().any(differs));
 }
