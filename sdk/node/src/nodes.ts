@@ -245,7 +245,6 @@ export class Nodes {
 
   /** Opens and closes trunks so that there is one to each node that is known. */
   private reconcile(): void {
-    if (this.isClosed) return;
     const known = this.known();
     const reached = new Set<string>();
     for (const place of this.places.values()) {

@@ -119,6 +119,38 @@ test("a node that joins is found, with the number of the next broadcast; one tha
   assert.deepEqual([warnings, disconnects[0].endpoint], [[], new URL(c.endpoint).host]);
 });
 
+test("what a leaving node refuses is not reported, unless it still does after a minute", async (t) => {
+  const nodes = await startNodes(t, ["a", "b"]);
+  const [a, b] = nodes;
+  const { trunkline, warnings, disconnects } = startApp(t, a.endpoint);
+  await until(() => trunkline.stats.trunksUp === 2);
+  const trunk = await b.trunk();
+  tellAll(nodes, [a.listed(), b.listed({ state: 2 })]);
+  await trunk.settle();
+  b.options.refuse = () => ({ status: 503, body: { error: "draining", message: "Later." } });
+  const tries = b.requests.length;
+  trunk.stream.close(1001);
+  await until(() => disconnects.length === 1 && b.requests.length >= tries + 2);
+  assert.deepEqual(warnings, []);
+  const now = performance.now();
+  t.mock.method(performance, "now", () => now + 61_000);
+  await until(() => warnings.length === 1);
+  assert.match(warnings[0], /draining.*trying again/);
+});
+
+test("a node that was lost at one address is not reported again when it cannot be reached at the next one", async (t) => {
+  const [a, b] = await startNodes(t, ["a", "b"]);
+  const { trunkline, warnings } = startApp(t, a.endpoint);
+  await until(() => trunkline.stats.trunksUp === 2);
+  const refuse = () => ({ status: 503, body: { error: "draining", message: "Later." } });
+  const [elsewhere] = await startNodes(t, ["b"], { refuse });
+  await b.stop();
+  await until(() => warnings.length === 1);
+  a.list([a.listed(), elsewhere.listed()]);
+  await until(() => elsewhere.requests.length >= 2);
+  assert.equal(warnings.length, 1);
+});
+
 test("a node that dies is tried while it is listed, and forgotten when it is not, but not at once", async (t) => {
   const nodes = await startNodes(t, ["a", "b"]);
   const { trunkline, warnings } = startApp(t, nodes[0].endpoint);
