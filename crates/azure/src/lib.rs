@@ -21,4 +21,6 @@ mod tunnel;
 pub mod webhook;
 
 pub use metrics::Metrics;
-pub use service::{Config, Door, Edge, HubConfig, Names, Secret, Serverless, Service, start};
+pub use service::{
+    Config, Door, Edge, HubConfig, Names, Reload, Secret, Serverless, Service, start,
+};

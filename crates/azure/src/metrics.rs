@@ -93,6 +93,42 @@ const CONNECTS: [&str; 5] =
 /// The possible results of a call that concerns several nodes.
 const PEER_CALLS: [&str; 3] = ["answered", "away", "silent"];
 
+/// Why a tunnel can be refused.
+const TUNNELS_REFUSED: [&str; 2] = ["bad_request", "hub_unknown"];
+
+/// Why a token can be refused, for tunnels and calls.
+pub(crate) const TOKENS_REFUSED: [&str; 11] = [
+    "token_algorithm",
+    "token_audience",
+    "token_claims",
+    "token_expired",
+    "token_issuer",
+    "token_key_unknown",
+    "token_keys_missing",
+    "token_malformed",
+    "token_missing",
+    "token_not_yet_valid",
+    "token_signature",
+];
+
+/// The rules that a tunnel's frame can break.
+const FRAMES_MALFORMED: [&str; 6] =
+    ["content", "json", "length", "shape", "truncated", "type_unknown"];
+
+/// Why this door can close a client by itself.
+const CLIENTS_CLOSED: [&str; 7] = [
+    "acks_waiting",
+    "app_server_lost",
+    "event_refused",
+    "events_waiting",
+    "handlers_removed",
+    "namespace_timeout",
+    "packet_invalid",
+];
+
+/// What can lead to nothing in a hub with event handlers.
+const IGNORED: [&str; 5] = ["ack", "answer_unreadable", "binary", "event_name", "no_handler"];
+
 impl Metrics {
     /// A counter that first appears with the value 1 has no rate, so the first event would raise no
     /// alert.
@@ -100,6 +136,26 @@ impl Metrics {
         for cause in TUNNELS_ENDED {
             self.tunnels_ended.get_or_create(&Cause { cause }).inc_by(0);
         }
+        let causes: [(_, &[&'static str]); 6] = [
+            (&self.tunnels_refused, &TUNNELS_REFUSED),
+            (&self.tunnels_refused, &TOKENS_REFUSED),
+            (&self.calls_unauthorized, &TOKENS_REFUSED),
+            (&self.frames_malformed, &FRAMES_MALFORMED),
+            (&self.clients_closed, &CLIENTS_CLOSED),
+            (&self.serverless_ignored, &IGNORED),
+        ];
+        for (family, words) in causes {
+            for cause in words {
+                family.get_or_create(&Cause { cause }).inc_by(0);
+            }
+        }
+        for event in ["connect", "message"] {
+            for outcome in ["accepted", "refused", "lost"] {
+                self.events.get_or_create(&EventOutcome { event, outcome }).inc_by(0);
+            }
+        }
+        let told = EventOutcome { event: "disconnected", outcome: "told" };
+        self.events.get_or_create(&told).inc_by(0);
         for outcome in CONNECTS {
             self.connects.get_or_create(&Outcome { outcome }).inc_by(0);
         }

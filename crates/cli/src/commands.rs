@@ -23,7 +23,16 @@ pub(crate) fn root() -> Command {
         .styles(Styles::styled())
         .subcommand_required(true)
         .arg_required_else_help(true)
-        .subcommands([serve(), dev(), bench(), bench_worker(), config(), key(), version()])
+        .subcommands([
+            serve(),
+            dev(),
+            bench(),
+            bench_worker(),
+            config(),
+            reload(),
+            key(),
+            version(),
+        ])
 }
 
 const ROOT_EXAMPLES: &str = "\
@@ -31,6 +40,7 @@ Examples:
   trunkline dev                                a node on this machine that needs no configuration
   TRUNKLINE_KEY=$(trunkline key) trunkline serve --listen 0.0.0.0:8080
   trunkline config print                       every key, its value and where it was set
+  trunkline reload --config trunkline.toml     has the node take over the changed file, and says what became of it
   trunkline bench echo --url http://127.0.0.1:3000   load any Socket.IO server, and measure it
 
 Exit codes:
@@ -96,6 +106,26 @@ fn config() -> Command {
             "Examples:\n  trunkline config check --config trunkline.toml\n  trunkline config print",
         )
         .subcommands([check, print, doc])
+}
+
+fn reload() -> Command {
+    Command::new("reload")
+        .about("Has the running node read its configuration again")
+        .long_about(
+            "Finds the node by the `ready_file` of this configuration, or by its admin port, sends it SIGHUP, and says \
+             what became of it. The node checks everything first and then changes everything, or nothing; sessions go \
+             on. It reads its own file, environment and flags, not those of this command, which only find it. Run it \
+             as the node's user, on its machine or in its container.",
+        )
+        .after_help(
+            "Examples:\n  \
+             trunkline reload --config /etc/trunkline/trunkline.toml\n  \
+             trunkline reload --ready-file /run/trunkline/ready\n\n\
+             Exit codes:\n  \
+             0  the configuration has taken effect\n  \
+             1  it has mistakes, and nothing has changed; or the node cannot be found or asked",
+        )
+        .args(flags())
 }
 
 fn key() -> Command {

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use clap::ArgMatches;
 use trunkline_bench::{BenchError, Outcome, WorkerProgram};
 use trunkline_node::config::{self, Config, Inputs, Mistakes, Mode};
-use trunkline_node::{RunError, logging};
+use trunkline_node::{Outcome as ReloadOutcome, Report, RunError, logging};
 
 /// Something failed while running.
 const EXIT_FAILED: u8 = 1;
@@ -53,6 +53,9 @@ fn explain(error: &clap::Error) -> ExitCode {
 fn dispatch(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     if let Some(("bench", arguments)) = matches.subcommand() {
         return bench(arguments);
+    }
+    if let Some(("reload", flags)) = matches.subcommand() {
+        return reload(flags);
     }
     command(matches).map(|()| ExitCode::SUCCESS)
 }
@@ -95,6 +98,42 @@ fn bench(arguments: &ArgMatches) -> Result<ExitCode, Failure> {
         Outcome::Interrupted => ExitCode::from(EXIT_INTERRUPTED),
         Outcome::Problems => ExitCode::from(EXIT_FAILED),
     })
+}
+
+/// Has the node reload, and prints what became of it.
+fn reload(flags: &ArgMatches) -> Result<ExitCode, Failure> {
+    let config = match load(Mode::Inspect, flags) {
+        Ok(config) => config,
+        // The node would refuse the same file.
+        Err(Failure::Config(mistakes)) => {
+            let words = "the node was not asked, and nothing has changed";
+            return Err(Failure::Other(format!("{mistakes}\n{words}").into()));
+        }
+        Err(other) => return Err(other),
+    };
+    let asked =
+        trunkline_node::ask_to_reload(&config).map_err(|error| Failure::Other(error.into()))?;
+    let Report { outcome, mistakes, changed, needs_restart, .. } = &asked.report;
+    if *outcome == ReloadOutcome::Refused {
+        let mistakes = mistakes.join("\n  ");
+        let text = format!(
+            "process {} has not reloaded, and nothing has changed:\n  {mistakes}",
+            asked.pid
+        );
+        return Err(Failure::Other(text.into()));
+    }
+    let mut text = format!("process {} has reloaded its configuration\n", asked.pid);
+    if changed.is_empty() {
+        text.push_str("  nothing has changed\n");
+    }
+    for change in changed {
+        let _ = writeln!(text, "  changed: {change}");
+    }
+    for key in needs_restart {
+        let _ = writeln!(text, "  needs a restart: {key}");
+    }
+    say(&text)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn check(flags: &ArgMatches) -> Result<(), Failure> {

@@ -36,7 +36,7 @@ pub use hub::{ClusterNode, NodeListing};
 pub use inside::{Inside, OpenInsideError};
 pub use limits::Limits;
 pub use metrics::Metrics;
-pub use reloading::{Reload, ReloadError};
+pub use reloading::{MemoryCeiling, Reload, ReloadError};
 pub use running::{Edge, Running};
 use serde::Serialize;
 pub use trunkline_token::{Endpoint, Names, Secret};

@@ -35,7 +35,7 @@ impl Memory {
         self.bytes_max.store(bytes_max.unwrap_or(usize::MAX), Ordering::Relaxed);
     }
 
-    fn bytes_max(&self) -> Option<usize> {
+    pub(crate) fn bytes_max(&self) -> Option<usize> {
         let bytes_max = self.bytes_max.load(Ordering::Relaxed);
         (bytes_max < usize::MAX).then_some(bytes_max)
     }

@@ -7,6 +7,7 @@ use trunkline_token::Names;
 use crate::environment::Environment;
 use crate::hub::TooManyHubs;
 use crate::limits::Limits;
+use crate::memory::Memory;
 use crate::shard::Command;
 use crate::{HubConfig, Running};
 
@@ -21,6 +22,17 @@ pub struct Reload {
     pub names: Option<Names>,
     /// Every bound of the public port.
     pub limits: Limits,
+}
+
+/// The memory ceiling of a running port.
+#[derive(Clone, Debug)]
+pub struct MemoryCeiling(pub(crate) Memory);
+
+impl MemoryCeiling {
+    /// Its bytes at present; `None`: there is none.
+    pub fn bytes_max(&self) -> Option<usize> {
+        self.0.bytes_max()
+    }
 }
 
 /// Why a changed configuration cannot be taken without a restart.

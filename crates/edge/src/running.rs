@@ -28,6 +28,7 @@ use crate::metrics::{Carrier, Metrics};
 use crate::numbers::Numbers;
 use crate::peer::PortKind;
 use crate::pulse::Pulse;
+use crate::reloading::MemoryCeiling;
 use crate::shard::{self, Arrival, Command, LocalShard};
 use crate::trunks;
 use crate::voucher::Voucher;
@@ -78,6 +79,11 @@ impl Edge {
         let memory = self.memory.clone();
         let metrics = self.metrics.clone();
         Ceiling::new(move || memory.is_full(&metrics))
+    }
+
+    /// The memory ceiling, as it may change.
+    pub fn memory_ceiling(&self) -> MemoryCeiling {
+        MemoryCeiling(self.memory.clone())
     }
 
     /// The address that was actually bound.

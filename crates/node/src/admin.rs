@@ -3,7 +3,7 @@
 use core::fmt;
 use core::net::SocketAddr;
 use core::sync::atomic::{AtomicBool, Ordering};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use prometheus_client::collector::Collector;
@@ -13,13 +13,14 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
 use serde::Serialize;
 use trunkline_api::{Cause, Liveness, ProcessCollector, Readiness, Source};
-use trunkline_edge::Full;
+use trunkline_edge::{Full, MemoryCeiling as Ceiling};
 
 use crate::cluster::Cluster;
 use crate::config::Unready;
 use crate::heap;
 use crate::load::{LoadFigure, Uses};
 use crate::logging;
+use crate::reload::{ReloadCollector, Reloads, Shown};
 
 /// The node's own facts, fixed when it starts.
 #[derive(Clone, Debug, Serialize)]
@@ -32,10 +33,8 @@ pub(crate) struct Facts {
     pub(crate) threads: usize,
     /// The most streams that the system allows; absent when it sets no limit.
     pub(crate) streams_possible: Option<u64>,
-    /// The limit of streams; beyond it handshakes are refused.
-    pub(crate) streams_max: usize,
-    /// The memory ceiling; absent when there is none.
-    pub(crate) memory_bytes_max: Option<usize>,
+    /// Whether SIGHUP reloads the configuration.
+    pub(crate) reloadable: bool,
 }
 
 /// Implements the admin port's [`Source`] with the edge and the node's own state.
@@ -43,7 +42,8 @@ pub(crate) struct View {
     pub(crate) facts: Facts,
     pub(crate) started: Instant,
     pub(crate) draining: AtomicBool,
-    pub(crate) unready_on: Vec<Unready>,
+    pub(crate) unready_on: RwLock<Vec<Unready>>,
+    pub(crate) reloads: Reloads,
     pub(crate) edge: Arc<trunkline_edge::Running>,
     pub(crate) registry: Registry,
     /// The cluster; `None` when the node is alone.
@@ -56,14 +56,15 @@ pub(crate) fn registry(
     metrics: &trunkline_edge::Metrics,
     azure: &trunkline_azure::Metrics,
     load: &LoadFigure,
+    (ceiling, reloads): (Ceiling, &Reloads),
 ) -> Registry {
     let mut registry = Registry::default();
     metrics.register(&mut registry);
     azure.register(&mut registry);
     let process = ProcessCollector::new(facts.version, facts.node.clone());
     registry.register_collector(Box::new(process));
-    let memory_bytes_max = facts.memory_bytes_max;
-    registry.register_collector(Box::new(HeapCollector { memory_bytes_max }));
+    registry.register_collector(Box::new(HeapCollector { ceiling }));
+    registry.register_collector(Box::new(ReloadCollector(reloads.clone())));
     registry.register_collector(Box::new(LogCollector));
     registry.register_collector(Box::new(load.clone()));
     registry
@@ -72,7 +73,7 @@ pub(crate) fn registry(
 /// The memory in use, as the ceiling counts it.
 #[derive(Debug)]
 struct HeapCollector {
-    memory_bytes_max: Option<usize>,
+    ceiling: Ceiling,
 }
 
 impl Collector for HeapCollector {
@@ -84,7 +85,7 @@ impl Collector for HeapCollector {
             value.encode(descriptor)
         };
         gauge("trunkline_memory_heap", "Heap in use.", heap::bytes_in_use())?;
-        match self.memory_bytes_max {
+        match self.ceiling.bytes_max() {
             Some(bytes) => gauge("trunkline_memory_ceiling", "Memory that may be in use.", bytes),
             None => Ok(()),
         }
@@ -115,6 +116,12 @@ struct Status<'a> {
     facts: &'a Facts,
     /// The number for new sids; null before the node has joined its cluster.
     node_number: Option<u16>,
+    /// The limit of streams; beyond it handshakes are refused.
+    streams_max: usize,
+    /// The memory ceiling; absent when there is none.
+    memory_bytes_max: Option<usize>,
+    /// The reloads of the configuration.
+    reloads: Shown,
     uptime_seconds: u64,
     ready: bool,
     causes: &'a [Cause],
@@ -124,10 +131,19 @@ struct Status<'a> {
 }
 
 impl View {
+    /// Changes the states in which the node is not ready.
+    pub(crate) fn set_unready_on(&self, unready_on: Vec<Unready>) {
+        *self.unready_on.write().unwrap_or_else(PoisonError::into_inner) = unready_on;
+    }
+
+    fn is_unready_on(&self, unready: Unready) -> bool {
+        self.unready_on.read().unwrap_or_else(PoisonError::into_inner).contains(&unready)
+    }
+
     /// How much of its limits the node uses.
     pub(crate) fn uses(&self) -> Uses {
         Uses {
-            memory: (heap::bytes_in_use(), self.facts.memory_bytes_max),
+            memory: (heap::bytes_in_use(), self.edge.limits().memory_bytes_max),
             sessions: self.edge.sessions_of_limit(),
             streams: self.edge.streams_of_limit(),
         }
@@ -155,8 +171,7 @@ impl View {
             self.tell(&mut readiness, unready, message);
         }
         let without = || status.hubs.iter().filter(|hub| hub.app_servers.is_empty());
-        if without().count() == status.hubs.len() && self.unready_on.contains(&Unready::NoAppServer)
-        {
+        if without().count() == status.hubs.len() && self.is_unready_on(Unready::NoAppServer) {
             let message = "no hub has an app server; clients get 503 until one connects".into();
             self.tell(&mut readiness, Unready::NoAppServer, message);
             return readiness;
@@ -173,7 +188,7 @@ impl View {
 
     /// Adds a state as a cause if it is configured as one, otherwise as a note.
     fn tell(&self, readiness: &mut Readiness, unready: Unready, message: String) {
-        let counts = self.unready_on.contains(&unready);
+        let counts = self.is_unready_on(unready);
         let list = if counts { &mut readiness.causes } else { &mut readiness.notes };
         list.push(Cause { code: unready.code(), message });
     }
@@ -207,6 +222,9 @@ impl Source for View {
         serde_json::to_vec(&Status {
             facts: &self.facts,
             node_number: self.edge.node_number(),
+            streams_max: self.edge.limits().streams_max,
+            memory_bytes_max: self.edge.limits().memory_bytes_max,
+            reloads: self.reloads.shown(),
             uptime_seconds: self.started.elapsed().as_secs(),
             ready: readiness.causes.is_empty(),
             causes: &readiness.causes,
@@ -260,19 +278,21 @@ mod tests {
             admin: None,
             threads: 1,
             streams_possible: None,
-            streams_max: 1_000,
-            memory_bytes_max: None,
+            reloadable: true,
         };
         let registry = registry(
             &facts,
             edge.metrics(),
             &trunkline_azure::Metrics::default(),
             &LoadFigure::default(),
+            (edge.memory_ceiling(), &Reloads::default()),
         );
         let edge = Arc::new(edge.start().expect("threads"));
         let draining = AtomicBool::new(false);
         let cluster = None;
-        View { facts, started: Instant::now(), draining, unready_on, edge, registry, cluster }
+        let (unready_on, reloads) = (RwLock::new(unready_on), Reloads::default());
+        let started = Instant::now();
+        View { facts, started, draining, unready_on, reloads, edge, registry, cluster }
     }
 
     fn codes(causes: &[Cause]) -> Vec<&str> {

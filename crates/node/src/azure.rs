@@ -1,6 +1,7 @@
 //! Puts the Azure door on the public port.
 
 use std::io;
+use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -78,39 +79,55 @@ fn message_bytes_max(config: &Config) -> u32 {
         .min(i32::MAX as u32)
 }
 
+/// The door's configuration.
+pub(crate) fn settings(config: &Config, listen: SocketAddr) -> azure::Config {
+    let hubs = config.hubs.iter().map(|hub| azure::HubConfig {
+        name: hub.name.clone(),
+        keys: hub.keys.iter().map(|key| azure::Secret::new(key.0.clone())).collect(),
+        serverless: serverless(config, hub),
+        identity_providers: hub.identity_providers.clone(),
+    });
+    azure::Config {
+        hubs: hubs.collect(),
+        spare_hubs: resolve::spare_hubs(config),
+        default_hub: config.default_hub.clone(),
+        origin: config
+            .settings
+            .public_endpoints
+            .first()
+            .map_or_else(|| listen.to_string(), |endpoint| endpoint.host().to_owned()),
+        names: resolve::names(config).unwrap_or_else(|| edge::Names::of_listener(listen)),
+        reconnect_grace: Duration::from_secs(10),
+        message_bytes_max: message_bytes_max(config),
+        orphan_close_per_second: config.settings.limits.orphan_close_per_second,
+        identity: identity::Limits {
+            timeout: config.settings.identity_timeout,
+            answer_bytes_max: config.settings.identity_answer_bytes_max,
+            refresh: config.settings.identity_refresh,
+            retry: config.settings.identity_retry,
+        },
+        trunk_namespaces_max: config.settings.limits.trunk_namespaces_max,
+    }
+}
+
 impl Azure {
+    /// Prepares a change of the hubs.
+    pub(crate) fn prepare(&self, settings: &azure::Config) -> io::Result<azure::Reload> {
+        self.running.prepare(settings)
+    }
+
+    /// Carries it out.
+    pub(crate) fn change(&self, reload: azure::Reload) {
+        self.running.change(reload);
+    }
+
     /// Starts the door and puts it on the port.
     pub(crate) fn start(
         config: &Config,
         edge: &mut edge::Edge,
         metrics: &azure::Metrics,
     ) -> io::Result<Self> {
-        let hubs = config.hubs.iter().map(|hub| azure::HubConfig {
-            name: hub.name.clone(),
-            keys: hub.keys.iter().map(|key| azure::Secret::new(key.0.clone())).collect(),
-            serverless: serverless(config, hub),
-            identity_providers: hub.identity_providers.clone(),
-        });
-        let settings = azure::Config {
-            hubs: hubs.collect(),
-            spare_hubs: resolve::spare_hubs(config),
-            default_hub: config.default_hub.clone(),
-            origin: config.settings.public_endpoints.first().map_or_else(
-                || edge.local_addr().to_string(),
-                |endpoint| endpoint.host().to_owned(),
-            ),
-            names: edge.names(),
-            reconnect_grace: Duration::from_secs(10),
-            message_bytes_max: message_bytes_max(config),
-            orphan_close_per_second: config.settings.limits.orphan_close_per_second,
-            identity: identity::Limits {
-                timeout: config.settings.identity_timeout,
-                answer_bytes_max: config.settings.identity_answer_bytes_max,
-                refresh: config.settings.identity_refresh,
-                retry: config.settings.identity_retry,
-            },
-            trunk_namespaces_max: config.settings.limits.trunk_namespaces_max,
-        };
+        let settings = settings(config, edge.local_addr());
         let side = Arc::new(EdgeSide::default());
         let (door, running) =
             azure::start(&settings, metrics, Arc::clone(&side) as _, edge.ceiling())?;

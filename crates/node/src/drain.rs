@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::admin::View;
+use crate::audit;
 use crate::config::{Config, Mode};
 use crate::signals::Signals;
 
@@ -66,6 +67,7 @@ pub(crate) async fn drain(
     signal: &'static str,
     plan: Plan,
     signals: &mut Signals,
+    refuse_reload: impl Fn(),
 ) -> Drained {
     view.draining.store(true, Ordering::Relaxed);
     let sessions = view.edge.sessions();
@@ -77,9 +79,11 @@ pub(crate) async fn drain(
         seconds,
         "draining; a second signal ends it at once"
     );
+    audit::drain(signal, "begun", sessions);
     tokio::select! {
         () = phases(view, plan) => Drained::Done,
-        second = signals.next() => {
+        second = signals.next_end(refuse_reload) => {
+            audit::drain(second, "cut_short", view.edge.sessions());
             tracing::warn!(signal = second, sessions = view.edge.sessions(), "a second signal cuts the drain short");
             if second == "SIGINT" { Drained::Interrupted } else { Drained::Done }
         }

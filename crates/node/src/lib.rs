@@ -7,6 +7,7 @@
 //! This is the only crate that knows both the public port (`edge`) and the admin port (`api`).
 
 mod admin;
+mod audit;
 mod azure;
 mod cluster;
 pub mod config;
@@ -18,10 +19,12 @@ mod load;
 pub mod logging;
 mod memory;
 mod ready_file;
+mod reload;
 mod resolve;
 mod run;
 mod signals;
 
 pub use ready_file::ReadyFileError;
+pub use reload::{AskError, Asked, Outcome, Report, ask as ask_to_reload};
 pub use resolve::new_key;
 pub use run::{RunError, Started, run};

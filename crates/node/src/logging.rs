@@ -7,8 +7,9 @@ use std::time::Duration;
 use tracing_subscriber::filter::{LevelFilter, ParseError, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
-use tracing_subscriber::{Layer, Registry, fmt};
+use tracing_subscriber::{Layer, Registry, fmt, reload};
 
+use crate::audit;
 use crate::config::{Config, LogFormat, Mode};
 use crate::lines::{Escape, Lines};
 
@@ -55,13 +56,32 @@ pub(crate) fn dropped_lines() -> u64 {
     LINES.get().map_or(0, Lines::dropped)
 }
 
-/// Sends the process's log lines to standard error in the configured form.
-pub fn start(config: &Config) -> Result<Logging, LoggingError> {
-    let mut filter: Targets = config.settings.log.parse()?;
-    if !config.settings.log.contains(NATS_CLIENT) {
+/// The way to change which lines are written.
+static FILTER: OnceLock<reload::Handle<Targets, Registry>> = OnceLock::new();
+
+/// Which lines a configuration wants.
+pub(crate) fn filter_of(config: &Config) -> Result<Targets, ParseError> {
+    let log = &config.settings.log;
+    let mut filter: Targets = log.parse()?;
+    if !log.contains(NATS_CLIENT) {
         // Its lines repeat ours with fewer words.
         filter = filter.with_target(NATS_CLIENT, LevelFilter::OFF);
     }
+    if log != "off" && !log.contains(audit::TARGET) {
+        filter = filter.with_target(audit::TARGET, LevelFilter::INFO);
+    }
+    Ok(filter)
+}
+
+/// Changes which lines are written.
+pub(crate) fn set_filter(filter: Targets) {
+    // The subscriber lives as long as the process.
+    let _ = FILTER.get().map(|handle| handle.reload(filter));
+}
+
+/// Sends the process's log lines to standard error in the configured form.
+pub fn start(config: &Config) -> Result<Logging, LoggingError> {
+    let (filter, handle) = reload::Layer::new(filter_of(config)?);
     let escape = match config.settings.log_format {
         LogFormat::Json => None,
         LogFormat::Text if coloured() => Some(Escape::AllButColours),
@@ -75,6 +95,7 @@ pub fn start(config: &Config) -> Result<Logging, LoggingError> {
         (LogFormat::Text, Mode::Serve | Mode::Inspect) => text(lines),
     };
     tracing_subscriber::registry().with(layer.with_filter(filter)).try_init()?;
+    let _ = FILTER.set(handle);
     log_panics();
     for warning in &config.warnings {
         tracing::warn!("{warning}");

@@ -19,20 +19,13 @@ pub(crate) fn edge_config(
         Some(number) => number,
         None => getrandom::u32()? as u16,
     };
-    let hubs = config.hubs.iter().map(|hub| HubConfig {
-        name: hub.name.clone(),
-        keys: hub.keys.iter().map(|key| Secret::new(key.0.clone())).collect(),
-        tokens_required: hub.client_tokens == ClientTokens::Required,
-        vouched: hub.identity_providers.iter().any(|provider| provider.clients),
-        paths: hub.paths.clone(),
-    });
     Ok(trunkline_edge::Config {
         listen: settings.listen,
         threads: settings.threads.unwrap_or_else(cores),
         node_id,
         node_number,
         version,
-        hubs: hubs.collect(),
+        hubs: hubs(config),
         spare_hubs: spare_hubs(config),
         default_hub: config.default_hub.clone(),
         names: names(config),
@@ -40,6 +33,18 @@ pub(crate) fn edge_config(
         io_uring: settings.io_uring,
         heap_bytes: heap::bytes_in_use,
     })
+}
+
+/// The hubs of the public port.
+pub(crate) fn hubs(config: &Config) -> Vec<HubConfig> {
+    let hubs = config.hubs.iter().map(|hub| HubConfig {
+        name: hub.name.clone(),
+        keys: hub.keys.iter().map(|key| Secret::new(key.0.clone())).collect(),
+        tokens_required: hub.client_tokens == ClientTokens::Required,
+        vouched: hub.identity_providers.iter().any(|provider| provider.clients),
+        paths: hub.paths.clone(),
+    });
+    hubs.collect()
 }
 
 /// How many hubs may be created on demand. In development an app chooses its hub's name freely, as
@@ -51,7 +56,7 @@ pub(crate) fn spare_hubs(config: &Config) -> usize {
 
 /// The names that tokens may use for this node: as configured; in development, any name that the
 /// client uses.
-fn names(config: &Config) -> Option<Names> {
+pub(crate) fn names(config: &Config) -> Option<Names> {
     let endpoints = &config.settings.public_endpoints;
     if !endpoints.is_empty() {
         return Some(Names::Endpoints(endpoints.clone()));

@@ -2,28 +2,31 @@
 
 use core::convert::Infallible;
 use core::net::SocketAddr;
+use core::pin::pin;
 use core::sync::atomic::AtomicBool;
 use core::time::Duration;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 use std::time::Instant;
 
 use trunkline_api::Admin;
 use trunkline_edge::Edge;
 
 use crate::admin::{self, Facts, View};
+use crate::audit;
 use crate::azure::Azure;
 use crate::cluster::{self, Cluster};
-use crate::config::{Config, Origin};
+use crate::config::{Config, Mode, Origin};
 use crate::descriptors;
 use crate::drain::{self, Drained, Plan};
 use crate::heap;
 use crate::load::{LoadFigure, LoadMeter};
 use crate::memory;
 use crate::ready_file::{self, Ready, ReadyFileError};
+use crate::reload::{Reloader, Reloads};
 use crate::resolve;
-use crate::signals::Signals;
+use crate::signals::{Asked, Signals};
 
 /// The interval in which the heap is checked and the load is measured.
 const TIDY_INTERVAL: Duration = Duration::from_secs(1);
@@ -128,11 +131,10 @@ pub fn run(
     on_started(&node.started(config));
     let ready_file = config.settings.ready_file.clone();
     runtime.block_on(async {
-        let signal = tokio::select! {
-            signal = signals.next() => signal,
-            never = tidy(&node) => match never {},
-        };
-        match drain::drain(&node.view, signal, Plan::of(config), &mut signals).await {
+        let signal = serve(&node, &mut signals).await;
+        let refuse = || node.reloader.refuse("SIGHUP", "the node is draining, and ends");
+        let plan = Plan::of(&node.reloader.config());
+        match drain::drain(&node.view, signal, plan, &mut signals, refuse).await {
             Drained::Done => stop(node, ready_file, &mut signals).await,
             Drained::Interrupted => clear_ready_file(ready_file.as_deref()),
         }
@@ -140,6 +142,27 @@ pub fn run(
     // Threads that still block have been reported.
     runtime.shutdown_background();
     Ok(())
+}
+
+/// Serves until a signal asks for the end, whose name is returned.
+async fn serve(node: &RunningNode, signals: &mut Signals) -> &'static str {
+    let mut tidy = pin!(tidy(node));
+    loop {
+        let asked = tokio::select! {
+            asked = signals.next() => asked,
+            never = &mut tidy => match never {},
+        };
+        match asked {
+            Asked::End(signal) => return signal,
+            Asked::Reload => {
+                let reloader = Arc::clone(&node.reloader);
+                let reloaded = tokio::task::spawn_blocking(move || reloader.reload("SIGHUP"));
+                if reloaded.await.is_err() {
+                    tracing::error!("the reload failed half-way: restart the node");
+                }
+            }
+        }
+    }
 }
 
 /// Returns unused heap to the system and measures the load, on a thread that has nothing else to
@@ -161,7 +184,7 @@ async fn stop(node: RunningNode, ready_file: Option<PathBuf>, signals: &mut Sign
     let stopped = tokio::task::spawn_blocking(move || node.stop(ready_file.as_deref()));
     tokio::select! {
         _ = stopped => tracing::info!("trunkline has stopped"),
-        signal = signals.next() => tracing::warn!(signal, "a further signal ends the process at once"),
+        signal = signals.next_end(|| ()) => tracing::warn!(signal, "a further signal ends the process at once"),
         () = tokio::time::sleep(STOP_MAX) => {
             tracing::error!("a thread does not end; the process ends without it");
         }
@@ -201,8 +224,7 @@ impl Node {
             admin: None,
             threads: edge_config.threads,
             streams_possible: streams_possible.0,
-            streams_max: edge_config.limits.streams_max,
-            memory_bytes_max: edge_config.limits.memory_bytes_max,
+            reloadable: config.mode == Mode::Serve,
         };
         let mut edge = Edge::bind(edge_config)
             .map_err(|error| bind_error(config, "listen", error.address, error.source))?;
@@ -224,11 +246,16 @@ impl Node {
         let Self { mut edge, admin, facts, cluster } = self;
         let azure_metrics = trunkline_azure::Metrics::default();
         let load = LoadFigure::default();
-        let mut registry = admin::registry(&facts, edge.metrics(), &azure_metrics, &load);
+        let reloads = Reloads::default();
+        let mut registry = {
+            let known = (edge.memory_ceiling(), &reloads);
+            admin::registry(&facts, edge.metrics(), &azure_metrics, &load, known)
+        };
         if let Some(cluster) = &cluster {
             cluster.register(&mut registry);
         }
         let azure = Azure::start(config, &mut edge, &azure_metrics).map_err(RunError::Azure)?;
+        let azure = Arc::new(azure);
         let edge = Arc::new(edge.start()?);
         if let Some(cluster) = &cluster {
             cluster.announce(edge.node_listing());
@@ -238,14 +265,16 @@ impl Node {
             facts,
             started: Instant::now(),
             draining: AtomicBool::new(false),
-            unready_on: config.settings.unready_on.clone(),
+            unready_on: RwLock::new(config.settings.unready_on.clone()),
+            reloads,
             edge,
             registry,
             cluster,
         });
         let source = || -> Arc<dyn trunkline_api::Source> { Arc::clone(&view) as _ };
         let admin = admin.map(|admin| admin.start(source())).transpose()?;
-        let running = RunningNode { view, admin, azure, load };
+        let reloader = Arc::new(Reloader::new(config, &view, &azure));
+        let running = RunningNode { view, admin, azure, load, reloader };
         running.announce(config)?;
         Ok(running)
     }
@@ -264,27 +293,29 @@ fn bind_error(
 struct RunningNode {
     view: Arc<View>,
     admin: Option<trunkline_api::AdminPort>,
-    azure: Azure,
+    azure: Arc<Azure>,
     load: LoadFigure,
+    reloader: Arc<Reloader>,
 }
 
 impl RunningNode {
     fn announce(&self, config: &Config) -> Result<(), RunError> {
         let facts = &self.view.facts;
-        let admin = facts.admin.map_or_else(|| "off".to_owned(), |admin| admin.to_string());
+        let admin_port = facts.admin.map_or_else(|| "off".to_owned(), |admin| admin.to_string());
         let hubs: Vec<&str> = config.hubs.iter().map(|hub| hub.name.as_str()).collect();
         tracing::info!(
             node = facts.node,
             version = facts.version,
             listen = %facts.listen,
-            admin,
+            admin = admin_port,
             threads = facts.threads,
             hubs = hubs.join(" "),
             "trunkline is ready"
         );
+        audit::start(config.hubs.len());
         if let Some(path) = &config.settings.ready_file {
-            let ready = Ready { listen: facts.listen, admin: facts.admin, pid: facts.pid };
-            ready_file::write(path, &ready)?;
+            let Facts { listen, admin, pid, reloadable, .. } = *facts;
+            ready_file::write(path, &Ready { listen, admin, pid, reloadable })?;
         }
         Ok(())
     }
@@ -300,7 +331,12 @@ impl RunningNode {
         if let Some(admin) = self.admin {
             admin.stop();
         }
-        self.azure.stop();
+        // The reloader, and with it the last but one reference to the others.
+        drop(self.reloader);
+        match Arc::into_inner(self.azure) {
+            Some(azure) => azure.stop(),
+            None => tracing::error!("the Azure door is still held and ends with the process"),
+        }
         // The admin thread is joined, so this is the last reference to the view.
         match Arc::into_inner(self.view).and_then(|view| Arc::into_inner(view.edge)) {
             Some(edge) => edge.stop(),

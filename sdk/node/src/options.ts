@@ -24,8 +24,12 @@ export interface TrunklineOptions {
   endpoint?: string | readonly string[] | undefined;
   /** The hub's name. Environment: `TRUNKLINE_HUB`. Default: `default`. */
   hub?: string | undefined;
-  /** One of the hub's keys. Environment: `TRUNKLINE_KEY`. Default: the development key. */
-  key?: string | undefined;
+  /**
+   * One of the hub's keys, or a function that returns it, which is called for each attempt to open a trunk: a key that
+   * has changed, such as in a file of secrets, then needs no restart. Environment: `TRUNKLINE_KEY`. Default: the
+   * development key.
+   */
+  key?: string | (() => string) | undefined;
   /**
    * `Endpoint=…;AccessKey=…;Port=…;Version=1.0;`: endpoint and key in one string. The options `endpoint` and `key`
    * override it.
@@ -74,7 +78,8 @@ export interface ResolvedOptions {
   /** WebSocket addresses of the nodes' trunk listeners. */
   readonly endpoints: readonly URL[];
   readonly hub: string;
-  readonly key: string;
+  /** Returns the key at present, or throws. */
+  readonly key: () => string;
   readonly tls: ConnectionOptions | undefined;
   readonly direct: boolean;
   readonly open: "auto" | "manual";
@@ -116,7 +121,7 @@ export function resolveOptions(options: TrunklineOptions = {}, env: NodeJS.Proce
       options.endpoint ?? connection?.endpoint ?? fromEnv(env.TRUNKLINE_ENDPOINT)?.split(",") ?? DEFAULT_ENDPOINT,
     ),
     hub: text("hub", options.hub ?? fromEnv(env.TRUNKLINE_HUB) ?? DEFAULT_HUB),
-    key: text("key", options.key ?? connection?.key ?? fromEnv(env.TRUNKLINE_KEY) ?? DEVELOPMENT_KEY),
+    key: keyOf(options.key ?? connection?.key ?? fromEnv(env.TRUNKLINE_KEY) ?? DEVELOPMENT_KEY),
     tls: tlsOptions(options.tls),
     direct: flag("direct", options.direct ?? true),
     open: choice("open", options.open ?? "auto", ["auto", "manual"]),
@@ -219,6 +224,12 @@ function text(name: string, value: unknown): string {
   // The value may be a key of the wrong type: show its type, not its value.
   if (typeof value !== "string" || value === "") fail(name, "a string that is not empty", value);
   return value;
+}
+
+function keyOf(value: unknown): () => string {
+  if (typeof value === "function") return () => text("key", (value as () => unknown)());
+  const key = text("key", value);
+  return () => key;
 }
 
 function flag(name: string, value: unknown): boolean {

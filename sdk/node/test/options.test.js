@@ -11,7 +11,7 @@ const hrefs = (options, env = {}) => resolveOptions(options, env).endpoints.map(
 
 test("defaults are those of `trunkline dev`", () => {
   const { hub, key } = resolveOptions(undefined, {});
-  assert.deepEqual([hub, key], ["default", DEVELOPMENT_KEY]);
+  assert.deepEqual([hub, key()], ["default", DEVELOPMENT_KEY]);
   assert.equal(DEVELOPMENT_KEY, "trunkline-development-key-do-not-use-in-production");
   assert.deepEqual(hrefs(undefined), ["ws://127.0.0.1:8080/trunk/v1"]);
 });
@@ -34,11 +34,11 @@ test("option beats connection string beats environment", () => {
   const env = { TRUNKLINE_ENDPOINT: "http://e:1, http://f:2", TRUNKLINE_HUB: "eh", TRUNKLINE_KEY: "ek" };
   assert.deepEqual(hrefs({}, env), ["ws://e:1/trunk/v1", "ws://f:2/trunk/v1"]);
   const fromEnv = resolveOptions({}, env);
-  assert.deepEqual([fromEnv.hub, fromEnv.key], ["eh", "ek"]);
+  assert.deepEqual([fromEnv.hub, fromEnv.key()], ["eh", "ek"]);
   const connectionString = "endpoint=http://c;ACCESSKEY=a=b==;Port=88;Version=1.0;";
   assert.deepEqual(hrefs({ connectionString }, env), ["ws://c:88/trunk/v1"]);
-  assert.equal(resolveOptions({ connectionString }, env).key, "a=b==");
-  assert.equal(resolveOptions({ connectionString, key: "own" }, env).key, "own");
+  assert.equal(resolveOptions({ connectionString }, env).key(), "a=b==");
+  assert.equal(resolveOptions({ connectionString, key: "own" }, env).key(), "own");
   assert.deepEqual(hrefs({ connectionString, endpoint: "http://o" }, env), ["ws://o/trunk/v1"]);
 });
 

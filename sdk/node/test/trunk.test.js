@@ -226,6 +226,29 @@ for (const code of [2, 3]) {
   });
 }
 
+test("a key that is a function is asked for each attempt, and one that has no key yet is asked again", async (t) => {
+  const node = await FakeNode.start();
+  t.after(() => node.stop());
+  const keys = ["first", "", "second"];
+  const io = new Server();
+  const trunkline = useTrunkline(io, { endpoint: node.endpoint, key: () => keys.shift() });
+  t.after(() => trunkline.close());
+  const warnings = [];
+  trunkline.on("warning", (message) => warnings.push(message));
+  await trunkline.ready;
+  const message = "the key of this app server is none of this hub's keys any longer";
+  (await node.trunk()).send({ type: "Error", code: 10, message });
+  await once(trunkline, "connect");
+  const signedBy = (key, { headers }) => {
+    const [head, body, signature] = headers.authorization.replace(/^Bearer /, "").split(".");
+    return signature === createHmac("sha256", key).update(`${head}.${body}`).digest("base64url");
+  };
+  assert.deepEqual([signedBy("first", node.requests[0]), signedBy("second", node.requests[1])], [true, true]);
+  assert.equal(node.requests.length, 2);
+  assert.match(warnings[0], /none of this hub's keys any longer \(error 10\)/);
+  assert.match(warnings[1], /the option key gave no key: .*trying again/);
+});
+
 test("error 6 from the node is retried", async (t) => {
   const { node, trunk, warnings } = await startApp(t);
   trunk.send({ type: "Error", code: 6, message: "sessions_max" });

@@ -153,6 +153,27 @@ impl Hub {
         }
     }
 
+    /// Changes what the operator has changed. Without handlers, clients that only these served are
+    /// closed.
+    pub(crate) fn handle_changed(
+        &mut self,
+        now: Now,
+        keys: Vec<Secret>,
+        origin: String,
+        serverless: Option<ServerlessSettings>,
+    ) {
+        self.now = now;
+        self.settings.keys = keys;
+        self.settings.origin = origin;
+        match (&mut self.serverless, &serverless) {
+            (Some(machine), Some(settings)) => machine.set_settings(settings.clone()),
+            (None, Some(settings)) => self.serverless = Some(Machine::new(settings.clone())),
+            (Some(_), None) => self.end_serverless(),
+            (None, None) => (),
+        }
+        self.settings.serverless = serverless;
+    }
+
     /// The next output.
     pub(crate) fn poll_output(&mut self) -> Option<Output> {
         self.outbox.pop()

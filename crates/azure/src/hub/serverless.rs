@@ -61,6 +61,17 @@ impl Hub {
         });
     }
 
+    /// Ends all clients of the handlers, which are gone.
+    pub(super) fn end_serverless(&mut self) {
+        let of_handlers = self.clients.iter().filter(|(_, client)| client.server == SERVERLESS);
+        let keys: Vec<ClientKey> = of_handlers.map(|(key, _)| *key).collect();
+        for key in keys {
+            self.close_for(key, "handlers_removed", "the hub has no event handlers any longer");
+        }
+        self.serverless = None;
+        self.metrics.serverless_sockets.set(0);
+    }
+
     /// Whether the client belongs to no app server.
     pub(super) fn is_serverless(&self, key: ClientKey) -> bool {
         self.clients.get(&key).is_some_and(|client| client.server == SERVERLESS)

@@ -5,6 +5,8 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 
+use crate::metrics::TOKENS_REFUSED;
+
 /// Cheap to clone: all clones count into the same numbers.
 #[derive(Clone, Debug, Default)]
 pub struct Metrics {
@@ -37,6 +39,9 @@ impl Metrics {
         // raise no alert.
         for outcome in FETCHES {
             self.fetches.get_or_create(&Outcome { outcome }).inc_by(0);
+        }
+        for outcome in TOKENS_REFUSED.into_iter().chain(["accepted"]) {
+            self.tokens.get_or_create(&Outcome { outcome }).inc_by(0);
         }
         registry.register(
             "trunkline_azure_identity_tokens",

@@ -17,7 +17,7 @@ use std::sync::Arc;
 pub use metrics::Metrics;
 pub use source::{KeySource, ProviderUrl, ProviderUrlError};
 use tokio::sync::watch;
-use tokio::task::LocalSet;
+use tokio::task::spawn_local;
 use trunkline_token::{Claims, Head, TokenRefused};
 pub use trunkline_token::{ProviderAlgorithm, Rules};
 
@@ -27,7 +27,7 @@ use self::metrics::Outcome;
 use crate::webhook::NoAuthorities;
 
 /// The limits for requests to a provider.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Limits {
     /// Time for one request, from connecting to the last byte of the answer.
     pub timeout: Duration,
@@ -41,7 +41,7 @@ pub struct Limits {
 }
 
 /// One provider of one hub.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct IdentityProvider {
     /// The rules that its tokens must follow.
     pub rules: Rules,
@@ -66,7 +66,10 @@ pub enum Bearer {
 #[derive(Clone, Debug)]
 pub(crate) struct Identity {
     providers: Arc<[Provider]>,
+    limits: Option<Arc<Limits>>,
     metrics: Metrics,
+    /// The tasks that fetch keys end with its last clone.
+    _fetches: Option<Arc<watch::Sender<bool>>>,
 }
 
 #[derive(Debug)]
@@ -76,13 +79,19 @@ struct Provider {
 }
 
 /// The tasks that fetch keys.
-pub(crate) struct Fetching(Vec<keyring::Task<Fetcher>>);
+pub(crate) struct Fetching(Vec<keyring::Task<Fetcher>>, watch::Receiver<bool>);
 
 impl Fetching {
-    /// Runs the tasks on this thread until told to stop.
-    pub(crate) fn spawn_on(self, local: &LocalSet, stop: &watch::Receiver<bool>) {
+    /// Runs the tasks on this thread, which has a `LocalSet`, until told to stop.
+    pub(crate) fn spawn(self, stop: &watch::Receiver<bool>) {
         for task in self.0 {
-            local.spawn_local(task.run(stop.clone()));
+            let (fetches, mut stop) = (self.1.clone(), stop.clone());
+            spawn_local(async move {
+                tokio::select! {
+                    () = task.run(fetches) => (),
+                    _ = stop.wait_for(|stop| *stop) => (),
+                }
+            });
         }
     }
 }
@@ -102,13 +111,26 @@ impl Identity {
             tasks.push(task);
             held.push(Provider { config: config.clone(), keys });
         }
-        let identity = Self { providers: held.into(), metrics: metrics.clone() };
-        Ok((identity, Fetching(tasks)))
+        let (alive, fetches) = watch::channel(false);
+        let identity = Self {
+            providers: held.into(),
+            limits: Some(Arc::new(limits.clone())),
+            metrics: metrics.clone(),
+            _fetches: Some(Arc::new(alive)),
+        };
+        Ok((identity, Fetching(tasks, fetches)))
     }
 
     /// The identity of a hub without identity providers.
     pub(crate) fn none(metrics: &Metrics) -> Self {
-        Self { providers: Arc::default(), metrics: metrics.clone() }
+        let (limits, metrics) = (None, metrics.clone());
+        Self { providers: Arc::default(), limits, metrics, _fetches: None }
+    }
+
+    /// Whether it was made of this configuration: then the keys that it has are worth keeping.
+    pub(crate) fn is_of(&self, providers: &[IdentityProvider], limits: &Limits) -> bool {
+        let own = self.providers.iter().map(|provider| &provider.config);
+        own.eq(providers) && self.limits.as_deref() == Some(limits)
     }
 
     /// Verifies a token. `None`: no identity provider is responsible for it; the hub's own keys may

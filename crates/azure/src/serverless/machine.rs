@@ -119,6 +119,11 @@ impl Machine {
         }
     }
 
+    /// Changes the bounds, for what comes from now on.
+    pub(crate) fn set_settings(&mut self, settings: Settings) {
+        self.settings = settings;
+    }
+
     /// Handles a session whose handshake was accepted.
     pub(crate) fn handle_open(&mut self, now: Timestamp, session: u32, facts: Facts) {
         let at = now + self.settings.connect_timeout;

@@ -16,7 +16,7 @@ use trunkline_http::upgrade::{switch, websocket_key};
 use trunkline_http::{
     Ceiling, LogPace, PeerNotice, SideAnswer, SideBody, SideDoor, Visit, is_hub_name,
 };
-use trunkline_token::{Claims, Names, TokenRefused};
+use trunkline_token::{Claims, KeyMark, Names, TokenRefused};
 
 use super::hubs::{HubHandle, Input, next_number};
 use super::nodes::Nodes;
@@ -51,7 +51,7 @@ pub struct Door(Arc<Inner>);
 struct Inner {
     hubs: RwLock<Vec<Arc<HubHandle>>>,
     spare: Option<Spare>,
-    names: Names,
+    names: RwLock<Arc<Names>>,
     metrics: Metrics,
     ceiling: Ceiling,
     spawner: Handle,
@@ -85,7 +85,7 @@ impl Door {
         ceiling: Ceiling,
         (spawner, tag): (Handle, u32),
     ) -> Self {
-        let names = config.names.clone();
+        let names = RwLock::new(Arc::new(config.names.clone()));
         let refused = LogPace::default();
         let hubs = RwLock::new(hubs);
         let nodes = Mutex::default();
@@ -112,6 +112,33 @@ impl Door {
         token: &str,
     ) -> Option<Result<Claims, TokenRefused>> {
         self.hub(hub)?.identity.verify(Bearer::Client, token, token::now_s(), token::SKEW_S).await
+    }
+
+    /// The names by which tokens may address this node.
+    fn names(&self) -> Arc<Names> {
+        Arc::clone(&self.0.names.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn set_names(&self, names: Names) {
+        *self.0.names.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(names);
+    }
+
+    /// The hubs at present.
+    pub(super) fn hubs(&self) -> Vec<Arc<HubHandle>> {
+        self.0.hubs.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn set_hubs(&self, hubs: Vec<Arc<HubHandle>>) {
+        let mut present = self.0.hubs.write().unwrap_or_else(PoisonError::into_inner);
+        let is_new = |hub: &&Arc<HubHandle>| {
+            !present.iter().any(|one| one.name.eq_ignore_ascii_case(&hub.name))
+        };
+        // Locked after the hubs, as when a hub is made.
+        let nodes = self.0.nodes.lock().unwrap_or_else(PoisonError::into_inner);
+        for hub in hubs.iter().filter(is_new) {
+            nodes.notices().for_each(|notice| hub.inbox.notify(notice));
+        }
+        *present = hubs;
     }
 
     fn hub(&self, name: &str) -> Option<Arc<HubHandle>> {
@@ -194,13 +221,14 @@ impl Door {
         let Ok(key) = websocket_key(&request) else {
             return self.refuse_tunnel(from, TunnelRefused::BadRequest);
         };
-        let (hub, server) = match self.authorise(&request).await {
+        let (hub, server, mark) = match self.authorise(&request).await {
             Ok(accepted) => accepted,
             Err(refused) => return self.refuse_tunnel(from, refused),
         };
         let tunnel = Tunnel {
             id: TunnelId(next_number()),
             server,
+            key: mark,
             inbox: hub.inbox.clone(),
             metrics: self.0.metrics.clone(),
             lease,
@@ -228,19 +256,20 @@ impl Door {
     async fn authorise<B>(
         &self,
         request: &Request<B>,
-    ) -> Result<(Arc<HubHandle>, String), TunnelRefused> {
+    ) -> Result<(Arc<HubHandle>, String, Option<KeyMark>), TunnelRefused> {
         let query = request.uri().query().unwrap_or_default();
         let name = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "hub");
         let name = name.ok_or(TunnelRefused::HubUnknown)?.1;
-        let check = async |hub: &HubHandle| token::check_tunnel(request, hub, &self.0.names).await;
+        let names = self.names();
+        let check = async |hub: &HubHandle| token::check_tunnel(request, hub, &names).await;
         let (hub, verified) = self.enter(&name, TunnelRefused::HubUnknown, check).await?;
         // A tunnel whose token has no name for the app server is an app server of its own. An
         // identity provider's subject is not such a name: all app servers of an app share it.
-        let subject = verified.claims.text("sub").filter(|_| verified.by_hub_key);
+        let subject = verified.claims.text("sub").filter(|_| verified.by_hub_key.is_some());
         let server = subject.filter(|sub| !sub.is_empty());
         let server = server
             .map_or_else(|| format!("unnamed-{:08x}-{}", self.0.tag, next_number()), str::to_owned);
-        Ok((hub, server))
+        Ok((hub, server, verified.by_hub_key))
     }
 
     /// Handles a REST call.
@@ -260,8 +289,9 @@ impl Door {
         let path = request.uri().path().to_owned();
         let name = path[HUBS_PREFIX.len()..].split('/').next().unwrap_or_default();
         let name = percent_encoding::percent_decode_str(name).decode_utf8_lossy();
+        let names = self.names();
         let check = async |hub: &HubHandle| {
-            let checked = token::check_call(&request, hub, &self.0.names).await;
+            let checked = token::check_call(&request, hub, &names).await;
             if let Err(refused) = &checked {
                 let cause = Cause { cause: refused.slug() };
                 self.0.metrics.calls_unauthorized.get_or_create(&cause).inc();
@@ -317,7 +347,7 @@ impl Door {
     ) -> Result<Response<Body>, RestError> {
         // The name that the caller used, if it is one of ours; with another name, its token would
         // not be valid here.
-        let endpoint = format!("{}/", self.0.names.called(&origin_of(headers)));
+        let endpoint = format!("{}/", self.names().called(&origin_of(headers)));
         let token = token::for_client(hub, &endpoint, wish)
             .ok_or(RestError::Parameter("the node cannot sign: the hub has no key"))?;
         let label = CallOutcome { operation: "generate_token", via: "http", status: 200 };

@@ -8,9 +8,10 @@ use tokio::sync::mpsc::{
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use trunkline_http::PeerNotice;
-use trunkline_token::Secret;
+use trunkline_token::{KeyMark, MarkedKey};
 
 use super::HubConfig;
+use super::reloading::Changed;
 use crate::hub::{CallId, RawCall, TunnelId};
 use crate::identity::Identity;
 use crate::rest::{Answer, Operation};
@@ -48,11 +49,35 @@ impl Budget {
 /// An input for a hub's task.
 #[derive(Debug)]
 pub(super) enum Input {
-    TunnelUp { id: TunnelId, server: String, out: super::outgoing::Out },
-    TunnelMessage { id: TunnelId, message: Message, room: Room },
-    TunnelDown { id: TunnelId, clean: bool },
-    Call { id: CallId, operation: Operation, raw: RawCall, reply: Sender<Answer>, room: Room },
-    CallerGone { id: CallId },
+    TunnelUp {
+        id: TunnelId,
+        server: String,
+        key: Option<KeyMark>,
+        out: super::outgoing::Out,
+    },
+    TunnelMessage {
+        id: TunnelId,
+        message: Message,
+        room: Room,
+    },
+    TunnelDown {
+        id: TunnelId,
+        clean: bool,
+    },
+    Call {
+        id: CallId,
+        operation: Operation,
+        raw: RawCall,
+        reply: Sender<Answer>,
+        room: Room,
+    },
+    CallerGone {
+        id: CallId,
+    },
+    /// The operator has changed what is valid in the hub.
+    Changed(Box<Changed>),
+    /// The operator has removed the hub.
+    Removed,
 }
 
 /// The way to a hub's task.
@@ -126,6 +151,12 @@ impl Inbox {
         self.sender.send(input).await.is_ok()
     }
 
+    /// Sends an input from a thread without a runtime, waiting while the inbox is full.
+    pub(super) fn send_blocking(&self, input: Input) {
+        // The task has ended: the node stops.
+        let _ = self.sender.blocking_send(input);
+    }
+
     /// Sends an input without waiting. False: the inbox is full, or the node stops.
     pub(super) fn try_send(&self, input: Input) -> bool {
         self.sender.try_send(input).is_ok()
@@ -136,7 +167,7 @@ impl Inbox {
 #[derive(Debug)]
 pub(super) struct HubHandle {
     pub(super) name: String,
-    pub(super) keys: Vec<Secret>,
+    pub(super) keys: Vec<MarkedKey>,
     pub(super) identity: Identity,
     pub(super) inbox: Inbox,
     /// The bytes that the bodies of calls may hold while they are read.
@@ -145,8 +176,15 @@ pub(super) struct HubHandle {
 
 impl HubHandle {
     pub(super) fn new(config: &HubConfig, identity: Identity, inbox: Inbox) -> Self {
-        let (name, keys) = (config.name.clone(), config.keys.clone());
-        Self { name, keys, identity, inbox, bodies: Budget::new() }
+        let keys = config.keys.iter().cloned().map(MarkedKey::new).collect();
+        Self { name: config.name.clone(), keys, identity, inbox, bodies: Budget::new() }
+    }
+
+    /// The same hub with other keys and identity providers.
+    pub(super) fn with(&self, config: &HubConfig, identity: Identity) -> Self {
+        let (inbox, bodies) = (self.inbox.clone(), self.bodies.clone());
+        let name = self.name.clone();
+        Self { name, inbox, bodies, ..Self::new(config, identity, self.inbox.clone()) }
     }
 }
 

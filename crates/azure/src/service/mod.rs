@@ -6,27 +6,31 @@ mod hubs;
 mod inner_trunk;
 mod nodes;
 mod outgoing;
+mod reloading;
 mod run;
 mod spare;
 mod token;
 mod tunnel;
 mod webhooks;
 
+use std::fmt;
 use std::io;
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use door::Body;
 pub use door::Door;
+pub use reloading::Reload;
 use tokio::runtime;
-use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::watch;
 use tokio::task::LocalSet;
 use trunkline_http::Ceiling;
 use trunkline_mesh::PeerKey;
+use trunkline_token::MarkedKey;
 pub use trunkline_token::{Names, Secret};
 pub use webhooks::Serverless;
 
@@ -101,9 +105,10 @@ pub struct Service {
     stopping: watch::Sender<bool>,
     thread: JoinHandle<()>,
     /// Receives a message for each hub's first inner trunk.
-    trunk_up: std::sync::mpsc::Receiver<()>,
+    trunk_up: Mutex<std::sync::mpsc::Receiver<()>>,
     /// The number of hubs that need no app server to serve clients.
     serverless: usize,
+    parts: reloading::Parts,
 }
 
 /// Starts the thread. The public port gives requests to the returned [`Door`]; the [`Service`] stops
@@ -119,59 +124,78 @@ pub fn start(
     ceiling: Ceiling,
 ) -> io::Result<(Door, Service)> {
     let (stopping, stop) = watch::channel(false);
-    let (spare, asked_for) = Spare::new(config, metrics, &edge);
+    let (tasks_of_new, asked_for) = unbounded_channel();
+    let spare = Spare::new(config, metrics, &edge, &tasks_of_new);
     let (announce, trunk_up) = std::sync::mpsc::sync_channel(config.hubs.len());
     let mut handles = Vec::new();
-    let mut tasks = Vec::new();
-    let mut fetching = Vec::new();
     for hub in &config.hubs {
-        let (handle, mut task, fetches) = make(config, hub, metrics, &edge)?;
-        fetching.push(fetches);
+        let (handle, mut made) = make(config, hub, metrics, &edge)?;
         handles.push(Arc::new(handle));
         if hub.serverless.is_some() {
-            task.announce_trunk(announce.clone());
+            made.announce_trunk(announce.clone());
         }
-        tasks.push(task);
+        // Its receiver is below.
+        let _ = tasks_of_new.send(made);
     }
     let built = runtime::Builder::new_current_thread().enable_all().build()?;
     let spawner = built.handle().clone();
     let thread = thread::Builder::new().name("azure".into()).spawn(move || {
         let local = LocalSet::new();
-        for fetches in fetching {
-            fetches.spawn_on(&local, &stop);
-        }
-        for task in tasks {
-            local.spawn_local(task.run(stop.clone()));
-        }
         local.spawn_local(start_tasks(asked_for, stop));
         built.block_on(local);
     })?;
     let tag = u32::from_ne_bytes(*random()?.first_chunk().expect("there are more"));
     let door = Door::new(config, handles, spare, metrics.clone(), ceiling, (spawner, tag));
     let serverless = config.hubs.iter().filter(|hub| hub.serverless.is_some()).count();
-    Ok((door, Service { stopping, thread, trunk_up, serverless }))
+    let parts = reloading::Parts::new(config, door.clone(), metrics, edge, tasks_of_new);
+    let trunk_up = Mutex::new(trunk_up);
+    Ok((door, Service { stopping, thread, trunk_up, serverless, parts }))
 }
 
-/// Starts the tasks of hubs that are created on demand, until told to stop.
-async fn start_tasks(mut asked_for: UnboundedReceiver<run::Task>, mut stop: watch::Receiver<bool>) {
-    loop {
-        let task = tokio::select! {
-            task = asked_for.recv() => task,
-            _ = stop.wait_for(|stop| *stop) => return,
-        };
-        let Some(task) = task else { return };
-        tokio::task::spawn_local(task.run(stop.clone()));
+/// A hub's task, and the tasks that fetch the keys of its identity providers.
+struct Made {
+    task: Option<Box<run::Task>>,
+    fetches: Option<identity::Fetching>,
+}
+
+impl fmt::Debug for Made {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Made").finish_non_exhaustive()
     }
 }
 
-/// Makes a hub: the way to its task, the task, and the tasks that fetch the keys of its identity
-/// providers.
+impl Made {
+    fn announce_trunk(&mut self, announce: std::sync::mpsc::SyncSender<()>) {
+        if let Some(task) = &mut self.task {
+            task.announce_trunk(announce);
+        }
+    }
+}
+
+/// Starts the tasks of hubs, until told to stop.
+async fn start_tasks(mut asked_for: UnboundedReceiver<Made>, mut stop: watch::Receiver<bool>) {
+    loop {
+        let made = tokio::select! {
+            made = asked_for.recv() => made,
+            _ = stop.wait_for(|stop| *stop) => return,
+        };
+        let Some(Made { task, fetches }) = made else { return };
+        if let Some(fetches) = fetches {
+            fetches.spawn(&stop);
+        }
+        if let Some(task) = task {
+            tokio::task::spawn_local(task.run(stop.clone()));
+        }
+    }
+}
+
+/// Makes a hub: the way to its task, and its tasks.
 fn make(
     config: &Config,
     hub: &HubConfig,
     metrics: &Metrics,
     edge: &Arc<dyn Edge>,
-) -> io::Result<(HubHandle, run::Task, identity::Fetching)> {
+) -> io::Result<(HubHandle, Made)> {
     let (inbox, received) = Inbox::new();
     let (identity, fetches) =
         Identity::new(&hub.name, &hub.identity_providers, &config.identity, &metrics.identity)
@@ -180,7 +204,8 @@ fn make(
     let machine = hub::Hub::new(settings(config, hub), metrics.clone(), random()?);
     let webhooks = Webhooks::new(config, hub, metrics).map_err(io::Error::other)?;
     let task = run::Task::new(machine, received, Arc::clone(edge), &hub.name, webhooks);
-    Ok((handle, task, fetches))
+    let task = task.with_keys(handle.keys.iter().map(MarkedKey::mark).collect());
+    Ok((handle, Made { task: Some(Box::new(task)), fetches: Some(fetches) }))
 }
 
 /// Random bytes that cannot be guessed.
@@ -215,9 +240,10 @@ impl Service {
     /// cannot yet.
     pub fn wait_for_trunks(&self, most: Duration) -> bool {
         let until = Instant::now() + most;
+        let trunk_up = self.trunk_up.lock().unwrap_or_else(PoisonError::into_inner);
         let wait = |_| {
             let left = until.saturating_duration_since(Instant::now());
-            self.trunk_up.recv_timeout(left).is_ok()
+            trunk_up.recv_timeout(left).is_ok()
         };
         (0..self.serverless).all(wait)
     }

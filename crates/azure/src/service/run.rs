@@ -1,9 +1,11 @@
 //! A hub's task: feeds the machine, and carries out its outputs.
 
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
+use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::mpsc::Sender;
@@ -11,16 +13,18 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::watch;
 use trunkline_clock::Timestamp;
 use trunkline_http::PeerNotice;
+use trunkline_token::KeyMark;
 use trunkline_trunk::Str;
 
 use super::hubs::{Input, Received};
 use super::inner_trunk::{self, InnerTrunk};
 use super::outgoing::Out;
+use super::reloading::Changed;
 use super::webhooks::Webhooks;
 use super::{DOOR, Edge};
 use crate::hub::{CallId, Hub, Now, Output, TunnelId};
 use crate::rest::Answer;
-use crate::serverless::{CallKey, Event};
+use crate::serverless::{Answered, CallKey, Event};
 
 /// The wait after an inner trunk broke, or could not be opened, before the next try.
 const TRUNK_RETRY: Duration = Duration::from_millis(500);
@@ -43,6 +47,14 @@ pub(super) struct Task {
     tunnels: HashMap<TunnelId, Out>,
     calls: HashMap<CallId, Sender<Answer>>,
     webhooks: Option<Webhooks>,
+    /// Those of former handlers, until their calls are done.
+    former: Vec<Webhooks>,
+    /// The marks of the hub's keys.
+    keys: Vec<KeyMark>,
+    /// The keys that signed the tunnels' tokens.
+    tunnel_keys: HashMap<TunnelId, KeyMark>,
+    /// Set when the operator has removed the hub.
+    removed: bool,
     /// Notified once, for the first trunk.
     announce: Option<SyncSender<()>>,
 }
@@ -67,8 +79,16 @@ impl Task {
             tunnels: HashMap::new(),
             calls: HashMap::new(),
             webhooks,
+            former: Vec::new(),
+            keys: Vec::new(),
+            tunnel_keys: HashMap::new(),
+            removed: false,
             announce: None,
         }
+    }
+
+    pub(super) fn with_keys(self, keys: Vec<KeyMark>) -> Self {
+        Self { keys, ..self }
     }
 
     /// Sets a sender that is notified when clients can be served.
@@ -82,7 +102,7 @@ impl Task {
         Now { at: inner_trunk::timestamp(self.origin), unix_ms }
     }
 
-    pub(super) async fn run(mut self, mut stop: watch::Receiver<bool>) {
+    pub(super) async fn run(mut self: Box<Self>, mut stop: watch::Receiver<bool>) {
         let mut inputs = Vec::with_capacity(INPUTS_MAX);
         loop {
             self.settle();
@@ -96,12 +116,8 @@ impl Task {
                     None => std::future::pending().await,
                 }
             };
-            let answered = async {
-                match &mut self.webhooks {
-                    Some(webhooks) => webhooks.next().await,
-                    None => std::future::pending().await,
-                }
-            };
+            let all = self.former.iter_mut().chain(&mut self.webhooks);
+            let answered = next_answer(all);
             let Received { inputs: inbox, notices, .. } = &mut self.inbox;
             // In random order: clients that never pause must not keep callers and deadlines
             // waiting.
@@ -130,6 +146,9 @@ impl Task {
                     for input in inputs.drain(..) {
                         self.take(input);
                     }
+                    if self.removed {
+                        break;
+                    }
                 }
                 () = tokio::time::sleep_until(deadline.unwrap_or_else(far).into()), if deadline.is_some() => {
                     let now = self.now();
@@ -138,6 +157,35 @@ impl Task {
             }
         }
         self.end().await;
+    }
+
+    /// Takes over what the operator has changed.
+    fn change(&mut self, changed: Changed) {
+        let now = self.now();
+        let Changed { keys, marks, origin, webhooks, serverless } = changed;
+        if let Some(webhooks) = webhooks {
+            self.former.extend(std::mem::replace(&mut self.webhooks, webhooks));
+        }
+        self.hub.handle_changed(now, keys, origin, serverless);
+        self.keys = marks;
+        let gone: Vec<TunnelId> = self
+            .tunnel_keys
+            .iter()
+            .filter(|(_, key)| !self.keys.contains(key))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in gone {
+            self.close_for_key(id);
+        }
+    }
+
+    /// Ends a tunnel whose key is gone.
+    fn close_for_key(&mut self, id: TunnelId) {
+        self.tunnel_keys.remove(&id);
+        if let Some(out) = self.tunnels.get(&id) {
+            tracing::warn!(hub = %self.name, tunnel = id.0, "an app server's tunnel ends: its key is none of the hub's any longer");
+            out.close(1008, "the key that signed the token is none of this hub's keys any longer");
+        }
     }
 
     fn deadline(&self) -> Option<Instant> {
@@ -149,10 +197,17 @@ impl Task {
     fn take(&mut self, input: Input) {
         let now = self.now();
         match input {
-            Input::TunnelUp { id, server, out } => {
+            Input::TunnelUp { id, server, key, out } => {
                 tracing::info!(hub = %self.name, tunnel = id.0, "an app server's tunnel opened");
                 self.tunnels.insert(id, out);
                 self.hub.handle_tunnel_up(now, id, &server);
+                if let Some(key) = key {
+                    self.tunnel_keys.insert(id, key);
+                    // It may have gone since the token was checked.
+                    if !self.keys.contains(&key) {
+                        self.close_for_key(id);
+                    }
+                }
             }
             Input::TunnelMessage { id, message, room } => {
                 self.hub.handle_tunnel_message(now, id, message);
@@ -161,6 +216,7 @@ impl Task {
             Input::TunnelDown { id, clean } => {
                 tracing::info!(hub = %self.name, tunnel = id.0, clean, "an app server's tunnel ended");
                 self.tunnels.remove(&id);
+                self.tunnel_keys.remove(&id);
                 self.hub.handle_tunnel_down(now, id, clean);
             }
             Input::Call { id, operation, raw, reply, room } => {
@@ -172,11 +228,14 @@ impl Task {
                 self.calls.remove(&id);
                 self.hub.handle_caller_lost(now, id, false);
             }
+            Input::Changed(changed) => self.change(*changed),
+            Input::Removed => self.removed = true,
         }
     }
 
     /// Carries out the machine's outputs, and opens or closes the trunk.
     fn settle(&mut self) {
+        self.former.retain_mut(|webhooks| !webhooks.is_idle());
         self.do_outputs();
         if self.trunk.is_some() && !self.hub.wants_trunk() {
             if let Some(trunk) = self.trunk.take() {
@@ -312,12 +371,17 @@ impl Task {
         }
     }
 
-    /// Ends because the node stops: app servers are notified, and try to connect until another node
-    /// is there.
-    async fn end(mut self) {
+    /// Ends because the node stops, or because the hub is removed: app servers are notified, and try
+    /// to connect until another node is there.
+    async fn end(mut self: Box<Self>) {
+        let why = if self.removed {
+            "this node does not serve the hub any longer"
+        } else {
+            "the node stops"
+        };
         self.inbox.inputs.close();
         for out in self.tunnels.values() {
-            out.close(1001, "the node stops");
+            out.close(1001, why);
         }
         let now = self.now();
         self.hub.handle_stop(now);
@@ -333,4 +397,14 @@ impl Task {
         let drained = async { while self.inbox.inputs.recv().await.is_some() {} };
         let _ = tokio::time::timeout(Duration::from_secs(1), drained).await;
     }
+}
+
+/// Waits for the next answer of any of these.
+async fn next_answer<'a>(all: impl Iterator<Item = &'a mut Webhooks>) -> (CallKey, Answered) {
+    let mut all: Vec<&mut Webhooks> = all.collect();
+    poll_fn(|cx| {
+        let answers = all.iter_mut().map(|webhooks| webhooks.poll_next(cx));
+        answers.into_iter().find(Poll::is_ready).unwrap_or(Poll::Pending)
+    })
+    .await
 }

@@ -3,11 +3,10 @@
 use std::io;
 use std::sync::Arc;
 
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::UnboundedSender;
 
 use super::hubs::{HubHandle, Inbox};
-use super::run::Task;
-use super::{Config, Edge, HubConfig, Secret, make};
+use super::{Config, Edge, HubConfig, Made, Secret, make};
 use crate::identity::Identity;
 use crate::metrics::Metrics;
 
@@ -18,22 +17,22 @@ pub(super) struct Spare {
     metrics: Metrics,
     edge: Arc<dyn Edge>,
     /// Where the tasks of new hubs are started.
-    tasks: UnboundedSender<Task>,
+    tasks: UnboundedSender<Made>,
     /// Stands in for a hub that does not exist yet, while a token for it is checked.
     stranger: HubHandle,
 }
 
 impl Spare {
-    /// `None` when every hub is configured. The receiver gets the tasks of the new hubs.
+    /// `None` when every hub is configured. New hubs are started through `tasks`.
     pub(super) fn new(
         config: &Config,
         metrics: &Metrics,
         edge: &Arc<dyn Edge>,
-    ) -> (Option<Self>, UnboundedReceiver<Task>) {
-        let (tasks, asked_for) = unbounded_channel();
+        tasks: &UnboundedSender<Made>,
+    ) -> Option<Self> {
         let default = |hub: &&HubConfig| hub.name.eq_ignore_ascii_case(&config.default_hub);
         let default = config.hubs.iter().find(default).filter(|_| config.spare_hubs > 0);
-        let spare = default.map(|default| {
+        default.map(|default| {
             let (inbox, _) = Inbox::new();
             let like_it = like(default.keys.clone(), "");
             let identity = Identity::none(&metrics.identity);
@@ -41,11 +40,10 @@ impl Spare {
                 config: config.clone(),
                 metrics: metrics.clone(),
                 edge: Arc::clone(edge),
-                tasks,
+                tasks: tasks.clone(),
                 stranger: HubHandle::new(&like_it, identity, inbox),
             }
-        });
-        (spare, asked_for)
+        })
     }
 
     /// The hub against which a request for an unknown hub is checked.
@@ -60,10 +58,11 @@ impl Spare {
 
     /// Makes a hub of that name and starts its task.
     pub(super) fn make(&self, name: &str) -> io::Result<HubHandle> {
-        let hub = like(self.stranger.keys.clone(), name);
-        let (handle, task, _) = make(&self.config, &hub, &self.metrics, &self.edge)?;
+        let keys = self.stranger.keys.iter().map(|key| key.secret().clone());
+        let hub = like(keys.collect(), name);
+        let (handle, made) = make(&self.config, &hub, &self.metrics, &self.edge)?;
         // If the thread has ended, the node stops.
-        let _ = self.tasks.send(task);
+        let _ = self.tasks.send(made);
         Ok(handle)
     }
 }

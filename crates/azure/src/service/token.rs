@@ -6,7 +6,7 @@ use hyper::header::{AUTHORIZATION, HOST};
 use hyper::{Request, Uri};
 use serde_json::{Map, Value, json};
 pub(super) use trunkline_token::SKEW_S;
-use trunkline_token::{Claims, Names, Place, Secret, TokenRefused, sign, verify};
+use trunkline_token::{Claims, KeyMark, Names, Place, TokenRefused, sign, verify_marked};
 
 use super::hubs::HubHandle;
 use crate::identity::Bearer;
@@ -19,8 +19,8 @@ pub(super) fn now_s() -> u64 {
 /// A valid token.
 pub(super) struct Verified {
     pub(super) claims: Claims,
-    /// Whether a key of the hub has signed it, so that its subject is the app server's own name.
-    pub(super) by_hub_key: bool,
+    /// The hub's key that has signed it, if one has: then its subject is the app server's own name.
+    pub(super) by_hub_key: Option<KeyMark>,
 }
 
 /// Checks a token: one of an identity provider against its configuration, others against the hub's
@@ -29,12 +29,11 @@ async fn check(token: &str, hub: &HubHandle, place: &Place<'_>) -> Result<Verifi
     let now_s = now_s();
     let by_provider = hub.identity.verify(Bearer::AppServer, token, now_s, SKEW_S).await;
     if let Some(verified) = by_provider {
-        return Ok(Verified { claims: verified?, by_hub_key: false });
+        return Ok(Verified { claims: verified?, by_hub_key: None });
     }
-    let keys = hub.keys.iter().map(Secret::expose);
-    let claims = verify(token, keys, now_s, SKEW_S)?;
+    let (claims, key) = verify_marked(token, &hub.keys, now_s, SKEW_S)?;
     if claims.audiences().iter().any(|audience| place.is_meant_by(audience)) {
-        Ok(Verified { claims, by_hub_key: true })
+        Ok(Verified { claims, by_hub_key: Some(key) })
     } else {
         Err(TokenRefused::Audience)
     }
@@ -101,5 +100,5 @@ pub(super) fn for_client(hub: &HubHandle, endpoint: &str, wish: &TokenWish) -> O
             claims.insert(name.into(), json!(values));
         }
     }
-    sign(&claims, hub.keys.first()?.expose()).ok()
+    sign(&claims, hub.keys.first()?.secret().expose()).ok()
 }

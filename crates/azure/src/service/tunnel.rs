@@ -11,6 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio::time::timeout;
 use trunkline_http::Lease;
+use trunkline_token::KeyMark;
 use trunkline_websocket::{
     Decoder, FRAME_HEADER_BYTES_MAX, Incoming, Opcode, Role, encode_close, encode_header,
 };
@@ -36,6 +37,8 @@ const GOODBYE_TIMEOUT: Duration = Duration::from_secs(2);
 pub(super) struct Tunnel {
     pub(super) id: TunnelId,
     pub(super) server: String,
+    /// The hub's key that signed its token; `None` when an identity provider did.
+    pub(super) key: Option<KeyMark>,
     pub(super) inbox: Inbox,
     pub(super) metrics: Metrics,
     /// The stream's place among those that the node may hold.
@@ -60,7 +63,8 @@ impl Tunnel {
         let (mut reader, writer) = tokio::io::split(TokioIo::new(upgraded));
         let (sender, outgoing) = mpsc::unbounded_channel();
         let out = Out::new(sender);
-        let up = Input::TunnelUp { id: self.id, server: self.server.clone(), out: out.clone() };
+        let (id, server, key) = (self.id, self.server.clone(), self.key);
+        let up = Input::TunnelUp { id, server, key, out: out.clone() };
         if !self.inbox.send(up).await {
             return; // The node stops.
         }

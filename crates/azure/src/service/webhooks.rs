@@ -1,5 +1,6 @@
 //! A hub's webhooks, which run next to its task.
 
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::sync::mpsc::Receiver;
@@ -13,7 +14,7 @@ use crate::webhook::{Dispatcher, Handlers, Limits, NoAuthorities, Origin};
 const DRAIN_MAX: Duration = Duration::from_secs(5);
 
 /// The settings of a hub that webhooks serve.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Serverless {
     /// The handlers; not empty.
     pub handlers: Handlers,
@@ -63,13 +64,18 @@ impl Webhooks {
         self.dispatcher.call(call, event)
     }
 
-    /// Waits for the next answer.
-    pub(super) async fn next(&mut self) -> (CallKey, Answered) {
-        match self.answers.recv().await {
-            Some(answer) => answer,
-            // Cannot happen: the dispatcher in the same struct holds the sender.
-            None => std::future::pending().await,
+    /// The next answer, when there is one.
+    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<(CallKey, Answered)> {
+        match self.answers.poll_recv(cx) {
+            Poll::Ready(Some(answer)) => Poll::Ready(answer),
+            // The end cannot come: the dispatcher in the same struct holds the sender.
+            Poll::Ready(None) | Poll::Pending => Poll::Pending,
         }
+    }
+
+    /// Whether no call is under way and no answer waits.
+    pub(super) fn is_idle(&mut self) -> bool {
+        self.dispatcher.is_idle() && self.answers.is_empty()
     }
 
     /// Waits for the calls under way, for a limited time. Their answers are dropped: no client is left

@@ -101,6 +101,12 @@ impl Dispatcher {
 }
 
 impl Dispatcher {
+    /// Whether no call is under way.
+    pub(crate) fn is_idle(&mut self) -> bool {
+        while self.tasks.try_join_next().is_some() {}
+        self.tasks.is_empty()
+    }
+
     /// The number of unfinished calls.
     pub(crate) fn under_way(&self) -> usize {
         self.shared.permits.pending()

@@ -46,10 +46,23 @@ const OUTCOMES: [&str; 12] = [
     "pending_full",
 ];
 
+/// The possible results of a try.
+const TRIES: [&str; 8] =
+    ["ok", "redirect", "refused", "error", "unreachable", "broken", "timeout", "too_long"];
+
+/// The possible results of asking a handler whether it wants events.
+const PERMISSIONS: [&str; 7] =
+    ["granted", "refused", "error", "unreachable", "broken", "timeout", "too_long"];
+
 impl Metrics {
     /// A counter that first appears with the value 1 has no rate, so the first failure would raise
     /// no alert.
     fn begin_at_zero(&self) {
+        for (family, outcomes) in [(&self.tries, &TRIES[..]), (&self.permissions, &PERMISSIONS)] {
+            for outcome in outcomes {
+                family.get_or_create(&Tried { outcome }).inc_by(0);
+            }
+        }
         for outcome in OUTCOMES {
             for event in ["connect", "connected", "disconnected", "user"] {
                 self.calls.get_or_create(&Called { event, outcome }).inc_by(0);

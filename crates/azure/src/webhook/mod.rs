@@ -24,7 +24,7 @@ pub use template::{TemplateError, UrlTemplate};
 use core::time::Duration;
 
 /// The bounds of one hub's webhooks.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Limits {
     /// Time for one try, from connecting to the last byte of the answer.
     pub timeout: Duration,

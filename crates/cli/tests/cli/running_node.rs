@@ -97,12 +97,13 @@ fn a_node_whose_standard_error_is_full_ends_all_the_same() {
 }
 
 #[test]
-fn a_hangup_is_said_and_changes_nothing() {
+fn a_hangup_reloads_and_sessions_would_go_on() {
     let scratch = Scratch::new();
     let mut node = scratch.start(&["serve"], &[("TRUNKLINE_KEY", KEY)]);
     for _ in 0..2 {
         node.signal(Signal::HUP);
-        assert!(node.line("SIGHUP is ignored").contains("restart"));
+        node.line("the configuration was reloaded");
+        assert!(node.line("audit").contains("reload"));
     }
     assert_eq!(node.get("/readyz").0, 200);
     node.signal(Signal::TERM);

@@ -6,7 +6,7 @@ use sha2::Sha256;
 use crate::config::{ClientTokens, Hub, KeyText};
 
 /// The digest. It is keyed, so it tells a stranger nothing about the hubs' keys.
-pub(super) fn digest(hubs: &[Hub], key: &KeyText) -> [u8; 8] {
+pub(crate) fn digest(hubs: &[Hub], key: &KeyText) -> [u8; 8] {
     let mut mac: Hmac<Sha256> =
         Hmac::new_from_slice(key.0.as_bytes()).expect("HMAC takes keys of every length");
     let mut add = |part: &[u8]| {

@@ -25,6 +25,7 @@ use self::seen::{Seen, Shared};
 use self::witness::NodeWitness;
 use crate::config::{Advertise, Config};
 
+pub(crate) use self::hubs::digest;
 pub(crate) use self::ready::Causes;
 
 /// What the rest of the node sees of its cluster. Clones share it.
@@ -112,9 +113,14 @@ impl Cluster {
 
 /// The longest frame holds what waits for one client, or a message of one.
 fn mesh_config(config: &Config) -> trunkline_mesh::Config {
+    let mesh = trunkline_mesh::Config::default();
+    trunkline_mesh::Config { frame_bytes_max: frame_bytes(config), ..mesh }
+}
+
+/// The longest frame that limits like these need.
+pub(crate) fn frame_bytes(config: &Config) -> usize {
     const AROUND_BYTES: usize = 1 << 20;
     let limits = &config.settings.limits;
     let longest = 2 * limits.outbox_bytes_max.max(limits.trunk_batch_bytes_max) + AROUND_BYTES;
-    let mesh = trunkline_mesh::Config::default();
-    trunkline_mesh::Config { frame_bytes_max: mesh.frame_bytes_max.max(longest), ..mesh }
+    trunkline_mesh::Config::default().frame_bytes_max.max(longest)
 }

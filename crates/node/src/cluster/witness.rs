@@ -1,6 +1,7 @@
 //! Follows the mesh on the cluster's thread: a log line for each change with its cause, the list of
 //! nodes for app servers, and what the admin port shows.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use trunkline_edge::{ClusterNode, NodeState as Listed, Relayed, Witness};
@@ -23,11 +24,13 @@ pub(super) struct NodeWitness {
     shared: Shared,
     /// When the node got its first number.
     joined: Option<Timestamp>,
+    /// The incarnations of the nodes that were seen to have other hubs.
+    differing: BTreeSet<u64>,
 }
 
 impl NodeWitness {
     pub(super) fn new(shared: Shared) -> Self {
-        Self { shared, joined: None }
+        Self { shared, joined: None, differing: BTreeSet::new() }
     }
 
     /// Looks at everything again.
@@ -40,6 +43,7 @@ impl NodeWitness {
             member,
         };
         let peers: Vec<Peer> = mesh.members().map(peer).collect();
+        self.compare_hubs(&peers);
         let departed: Vec<Peer> = mesh.departed().map(peer).collect();
         self.shared.list(nodes(mesh, &peers, &departed));
         if mesh.number().is_some() {
@@ -62,6 +66,23 @@ impl NodeWitness {
             seen.departed = departed;
             seen.stats = mesh.stats();
         });
+    }
+
+    /// Says when a node that had other hubs has the same ones: one of the two was reloaded.
+    fn compare_hubs(&mut self, peers: &[Peer]) {
+        for Peer { same_hubs, member, .. } in peers {
+            let incarnation = member.key.incarnation;
+            if !same_hubs {
+                self.differing.insert(incarnation);
+            } else if self.differing.remove(&incarnation) {
+                tracing::info!(
+                    peer = member.node_id,
+                    "a node has the same hubs, keys and paths again as this one"
+                );
+            }
+        }
+        let differing = &mut self.differing;
+        differing.retain(|one| peers.iter().any(|peer| peer.member.key.incarnation == *one));
     }
 
     fn count(&self, event: &Event) {

@@ -11,6 +11,7 @@ mod kinds;
 mod mistake;
 mod readiness;
 mod reference;
+mod reloading;
 mod table;
 mod units;
 mod warnings;
@@ -25,6 +26,8 @@ pub use kinds::KeyText;
 pub use mistake::{Mistake, Mistakes, Origin};
 pub use readiness::Unready;
 pub use reference::reference;
+pub use reloading::Difference;
+pub(crate) use reloading::is_reloaded;
 pub use table::{ClientTokens, Key, LogFormat, Settings, keys};
 
 use given::Given;
@@ -80,6 +83,17 @@ pub struct Config {
     /// Facts that an operator should know although the node starts. Sentences without secrets.
     pub warnings: Vec<String>,
     given: Given,
+    inputs: Again,
+}
+
+/// The texts from which the configuration was made, to make it again. Secrets are among them.
+#[derive(Clone)]
+struct Again(Inputs);
+
+impl core::fmt::Debug for Again {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("[hidden]")
+    }
 }
 
 impl Config {
@@ -93,6 +107,7 @@ impl Config {
 pub fn load(mode: Mode, inputs: Inputs) -> Result<Config, Mistakes> {
     let mut mistakes = Vec::new();
     let mut given = Given::default();
+    let inputs_again = inputs.clone();
     let file = choose_file(&inputs);
     let tables = match &file {
         Some((path, origin)) => read_file(path, origin, &mut given, &mut mistakes),
@@ -120,7 +135,8 @@ pub fn load(mode: Mode, inputs: Inputs) -> Result<Config, Mistakes> {
         return Err(Mistakes(mistakes));
     }
     let file = file.map(|(path, _)| path);
-    Ok(Config { mode, settings, default_hub, hubs, cluster, file, warnings, given })
+    let inputs = Again(inputs_again);
+    Ok(Config { mode, settings, default_hub, hubs, cluster, file, warnings, given, inputs })
 }
 
 impl Settings {

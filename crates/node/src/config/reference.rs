@@ -2,7 +2,7 @@
 
 use core::fmt::Write as _;
 
-use super::{Config, FILE_DEFAULT, FILE_ENV, Origin, keys};
+use super::{Config, FILE_DEFAULT, FILE_ENV, Origin, is_reloaded, keys};
 
 /// `docs/reference/configuration.md`.
 pub fn reference() -> String {
@@ -19,13 +19,14 @@ pub fn reference() -> String {
         };
         let _ = write!(
             page,
-            "\n### `{}`\n\n{}\n\n| | |\n|---|---|\n| environment | `{}` |\n| flag | `{} {}` |\n| default | {default} |\n| allowed | {} |\n",
+            "\n### `{}`\n\n{}\n\n| | |\n|---|---|\n| environment | `{}` |\n| flag | `{} {}` |\n| default | {default} |\n| allowed | {} |\n| reload | {} |\n",
             key.name,
             key.doc,
             key.env(),
             key.flag(),
             key.placeholder,
             key.allowed.replace('|', "\\|"),
+            if is_reloaded(key.name) { "yes" } else { "needs a restart" },
         );
     }
     page.push_str(HUBS);

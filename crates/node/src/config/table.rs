@@ -130,6 +130,24 @@ macro_rules! key_table {
                 }
             }
 
+            /// Whether a key has the same value in both.
+            pub(crate) fn has_same(&self, key: &str, other: &Self) -> bool {
+                match key {
+                    $($( stringify!($name) => self.$name == other.$name, )+)+
+                    $( stringify!($limit) => self.limits.$limit == other.limits.$limit, )+
+                    _ => true,
+                }
+            }
+
+            /// Takes the value of a key from others.
+            pub(crate) fn keep(&mut self, key: &str, from: &Self) {
+                match key {
+                    $($( stringify!($name) => self.$name.clone_from(&from.$name), )+)+
+                    $( stringify!($limit) => self.limits.$limit.clone_from(&from.limits.$limit), )+
+                    _ => (),
+                }
+            }
+
             /// Each key with its value as text, in the order of the table.
             pub fn shown(&self) -> Vec<(&'static str, String)> {
                 vec![

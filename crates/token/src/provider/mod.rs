@@ -45,7 +45,7 @@ impl Head {
 }
 
 /// The rules for the tokens of one identity provider.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Rules {
     /// The required claim `iss`, compared exactly.
     pub issuer: String,

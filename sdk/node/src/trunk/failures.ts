@@ -51,6 +51,13 @@ export class Failures {
     return this.error("connection", `${what}: ${describe(error) ?? cause}`, { cause: error });
   }
 
+  keyless(error: unknown): TrunklineError {
+    const why = error instanceof Error ? error.message : String(error);
+    return this.error("connection", `the trunk to ${this.endpoint} failed: the option key gave no key: ${why}`, {
+      cause: error,
+    });
+  }
+
   silent(forMs: number): TrunklineError {
     return this.error("connection", `the trunk to ${this.endpoint} failed: no Welcome came within ${forMs} ms`);
   }

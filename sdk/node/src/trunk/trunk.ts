@@ -113,7 +113,13 @@ export class Trunk {
   connect(): void {
     const url = this.gap === undefined ? this.config.url : this.host.wayBack(this);
     debug("connecting to %s, hub %s", url.host, this.config.hub);
-    this.stream = new Stream(this.config, url, {
+    let key: string;
+    try {
+      key = this.config.key();
+    } catch (error) {
+      return this.failed(this.failures.keyless(error));
+    }
+    this.stream = new Stream({ ...this.config, key }, url, {
       settings: (from) => this.helloSettings(from),
       onWelcome: (welcomed) => this.welcomed(welcomed),
       onBatch: (batch) => this.life?.handleBatch(batch),

@@ -7,8 +7,10 @@ import type { Operate } from "./operate.js";
 import type { StreamConfig } from "./stream.js";
 
 /** The configuration of a trunk. */
-export interface TrunkConfig extends StreamConfig {
+export interface TrunkConfig extends Omit<StreamConfig, "key"> {
   readonly url: URL;
+  /** Returns the hub's key at present, for the next attempt; may throw. */
+  readonly key: () => string;
   /** Whether the app server must be asked about each request of its sessions. */
   readonly everyRequest: boolean;
   /** Whether sessions may go on at another app server: then the node must know what was handled. */

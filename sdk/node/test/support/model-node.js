@@ -231,7 +231,7 @@ export class ModelNode {
 export function trunkTo(node, host = {}, { rehome = false } = {}) {
   const counters = { messagesSent: 0, bytesSent: 0, messagesReceived: 0, bytesReceived: 0, broadcasts: 0 };
   Object.assign(counters, { reconnects: 0, resumed: 0, broadcastsDropped: 0, unsent: 0 });
-  const names = { hub: "h", key: "k", server: "s", sdk: "sdk" };
+  const names = { hub: "h", key: () => "k", server: "s", sdk: "sdk" };
   const config = { url: new URL("ws://node.example/trunk/v1"), ...names, everyRequest: false, rehome };
   const never = (name) => () => assert.fail(`${name} was not expected`);
   const ignore = () => undefined;
