@@ -118,7 +118,7 @@ impl Hub {
     /// Picks the app server with the fewest sessions among those that accept new ones and answer;
     /// its count goes up by one.
     pub(crate) fn pick(&self, limits: &Limits, now: Timestamp) -> Result<Arc<Trunk>, NoAppServer> {
-        self.pick_beside(limits, now, &[], limits.admission)
+        self.pick_beside(limits, now, &[])
     }
 
     /// Picks another app server that does not hang, for a handshake that the given ones have not
@@ -129,7 +129,7 @@ impl Hub {
         now: Timestamp,
         tried: &[TrunkNumber],
     ) -> Option<Arc<Trunk>> {
-        let trunk = self.pick_beside(limits, now, tried, false).ok()?;
+        let trunk = self.pick_beside(limits, now, tried).ok()?;
         if trunk.standing(now, limits.patience()) == Standing::Ejected {
             trunk.session_removed();
             return None;
@@ -201,7 +201,6 @@ impl Hub {
         limits: &Limits,
         now: Timestamp,
         tried: &[TrunkNumber],
-        paced: bool,
     ) -> Result<Arc<Trunk>, NoAppServer> {
         let mut state = locked(&self.roster);
         let Roster { trunks, cursor, .. } = &mut *state;
@@ -211,13 +210,9 @@ impl Hub {
                 && trunk.pending() < limits.handshakes_pending_max
                 && trunk.is_usable(limits.trunk_unread_bytes_max)
         };
-        let fits_now = |trunk: &Trunk| fits(trunk) && (!paced || trunk.takes_newcomer());
         let trunk = self
-            .choose_home(trunks, cursor, (now, limits.patience()), fits_now)
-            .ok_or_else(|| {
-                let any = |what: &dyn Fn(&Trunk) -> bool| trunks.iter().any(|trunk| what(trunk));
-                if any(&fits) { NoAppServer::Paced } else { NoAppServer::of(any(&open)) }
-            })?;
+            .choose_home(trunks, cursor, (now, limits.patience()), fits)
+            .ok_or_else(|| NoAppServer::of(trunks.iter().any(|trunk| open(trunk))))?;
         trunk.session_added();
         Ok(Arc::clone(trunk))
     }
@@ -386,15 +381,12 @@ pub(crate) enum NoAppServer {
     Busy,
     #[error("no app server is connected")]
     None,
-    #[error("every app server of the hub has as many handshakes as it answers in a moment")]
-    Paced,
 }
 
 impl From<NoAppServer> for Unavailable {
     fn from(why: NoAppServer) -> Self {
         match why {
             NoAppServer::Busy => Self::HandshakesFull,
-            NoAppServer::Paced => Self::AppServersBusy,
             NoAppServer::None => Self::NoAppServer,
         }
     }

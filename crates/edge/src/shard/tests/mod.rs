@@ -44,8 +44,6 @@ mod meters;
 #[cfg(test)]
 mod moves;
 #[cfg(test)]
-mod newcomers;
-#[cfg(test)]
 mod orphans;
 #[cfg(test)]
 mod overlapping_polls;

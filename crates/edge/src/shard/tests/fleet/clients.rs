@@ -26,7 +26,7 @@ pub(super) struct Player {
     /// The messages of its own app server that it has got.
     pub(super) got: Vec<u32>,
     /// The last message of each app server, and its place among those to all.
-    last: Vec<(Option<u32>, Option<usize>)>,
+    pub(super) last: Vec<(Option<u32>, Option<usize>)>,
     /// Messages that it has given away, and those of them that have arrived for sure.
     pub(super) said: u32,
     pub(super) acked: u32,
@@ -149,6 +149,12 @@ impl Fleet {
         if let Some(request) = self.request(&sid, Wish::Upgrade(wire.clone())) {
             self.players[place].state = State::Asking(request, wire);
             self.seen.upgrades += 1;
+            // Much is said while the session moves.
+            let span = 50_000 + 4 * u64::try_from(self.make.lag.as_micros()).unwrap();
+            for _ in 0..4 {
+                let after = Duration::from_micros(self.rng.random_range(0..span));
+                self.at(self.now + after, Event::Talk(place));
+            }
         }
         self.clients_react();
     }
@@ -198,8 +204,6 @@ impl Fleet {
             }
         }
     }
-
-    pub(super) fn client_goes_on(&mut self, _player: usize) {}
 
     /// Lets all clients read what came, and do what follows.
     pub(super) fn clients_react(&mut self) {
@@ -273,6 +277,7 @@ impl Fleet {
             self.at(now + Duration::from_micros(think), Event::Client(place));
         }
         if !said.starts_with(|c: char| c.is_ascii_digit()) {
+            self.check_held(place, from, &said);
             self.ends(place, Some(from), &said);
             return true;
         }
@@ -394,6 +399,10 @@ impl Fleet {
                 self.note(("changes", place, far.node));
                 far.client.writes("5");
                 let player = &mut self.players[place];
+                // What it has to say may come in the same segment.
+                for packet in std::mem::take(&mut player.unsent) {
+                    far.client.writes(&packet);
+                }
                 let node = far.node;
                 player.state = State::Upgraded(Far { since: now, ..far });
                 player.heard_at = now;
@@ -461,35 +470,5 @@ impl Fleet {
         self.seen.end(said);
         self.check_end(place, from, said);
         self.leave(place);
-    }
-
-    /// Checks a packet that a client has got.
-    fn client_gets(&mut self, place: usize, packet: &str) {
-        let sid = self.players[place].sid.clone();
-        self.note(("gets", &sid, packet));
-        let Some(text) = packet.strip_prefix('4') else { panic!("{sid}: {packet}") };
-        let (server, number) = text.split_once('.').expect("an app server's");
-        let (server, number): (usize, u32) = (server.parse().unwrap(), number.parse().unwrap());
-        let player = &mut self.players[place];
-        let (last, last_to_all) = player.last[server];
-        assert!(last.is_none_or(|last| last < number), "{sid}: {last:?}, then {text}");
-        let from = &self.servers[server];
-        let to_all = from.to_all.binary_search(&number).ok();
-        if let (Some(at), Some(before)) = (to_all, last_to_all) {
-            assert!(from.is_lossy || at == before + 1, "{sid}: nothing of {server} is missing");
-        }
-        player.last[server] = (Some(number), to_all.or(last_to_all));
-        if player.server == Some(server) {
-            let expected = &from.conns[&sid].expected;
-            let next = expected.get(player.got.len());
-            assert_eq!(next, Some(&number), "{sid}: its own app server's, each once and in order");
-            player.got.push(number);
-        }
-        self.seen.messages += 1;
-    }
-
-    /// The last message of an app server that a client has got.
-    pub(super) fn last_of(&self, place: usize, server: usize) -> Option<u32> {
-        self.players[place].last[server].0
     }
 }

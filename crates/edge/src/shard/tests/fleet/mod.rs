@@ -7,6 +7,7 @@
 
 mod bus;
 mod clients;
+mod cost;
 mod facts;
 mod play;
 mod process;
@@ -74,6 +75,8 @@ struct Node {
     trunks: Vec<Option<(App, u32)>>,
     /// Set while it leaves in an orderly way.
     leaves: bool,
+    /// The life that left in an orderly way, and when that began.
+    left: Option<(u32, Timestamp)>,
 }
 
 /// What happens at its time.
@@ -120,6 +123,8 @@ enum Event {
     },
     /// A client does what it had put off.
     Client(usize),
+    /// Something is said to a client that moves, or by it.
+    Talk(usize),
     /// A node that leaves takes the next step.
     Leaves {
         node: usize,
@@ -156,6 +161,8 @@ struct Fleet {
     seen: Seen,
     /// Set once sessions may end although nobody wants that.
     is_rough: bool,
+    /// Set if nodes may lose one another.
+    is_torn: bool,
     prints: bool,
 }
 
@@ -178,6 +185,7 @@ impl Fleet {
             trace: DefaultHasher::new(),
             seen: Seen::default(),
             is_rough: false,
+            is_torn: false,
             prints: std::env::var_os("FLEET_LOG").is_some(),
         };
         for place in 0..make.nodes {
@@ -191,6 +199,7 @@ impl Fleet {
                 connected: false,
                 trunks: (0..make.servers).map(|_| None).collect(),
                 leaves: false,
+                left: None,
             });
             fleet.start(place);
         }
@@ -412,7 +421,9 @@ impl Fleet {
                 }
             }
             Event::Http { node, ask, .. } => self.running(node)?.ask(now, ask),
-            Event::Client(player) => self.client_goes_on(player),
+            // It looks for itself, as all clients do.
+            Event::Client(_) => (),
+            Event::Talk(player) => self.talks_with(player),
             Event::Leaves { node, life, step } => self.leaves(node, life, step),
         }
         node
@@ -453,7 +464,7 @@ impl Event {
             Self::ToNode { node, .. } | Self::Connect { node, .. } | Self::Resumes { node, .. } => {
                 Some((*node, None))
             }
-            Self::ToServer { .. } | Self::Client(_) => None,
+            Self::ToServer { .. } | Self::Client(_) | Self::Talk(_) => None,
         }
     }
 }

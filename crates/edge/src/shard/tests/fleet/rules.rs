@@ -136,6 +136,19 @@ impl Fleet {
         self.check_word(&sid, home, (node, since), said);
     }
 
+    /// Checks that a poll was given back that a node held for a session of another one when it left
+    /// in an orderly way.
+    pub(super) fn check_held(&self, place: usize, (node, life, since): From, said: &str) {
+        let player = &self.players[place];
+        let Some((left, at)) = self.nodes[node].left else { return };
+        let was_held = left == life && since + Duration::from_millis(50) <= at;
+        if self.is_torn || said != "dropped" || !was_held {
+            return;
+        }
+        let home = self.home(&player.sid);
+        assert!(home.is_none(), "{}: node {node} left with a poll for node {home:?}", player.sid);
+    }
+
     /// Checks a word about a session that lives at `home`.
     fn check_word(&self, sid: &str, home: usize, (node, since): (usize, Timestamp), said: &str) {
         let at = &self.nodes[node];
@@ -279,7 +292,12 @@ impl Fleet {
         for place in 0..self.players.len() {
             self.client_goes(place);
         }
-        self.pass(Duration::from_secs(20));
+        self.pass(Duration::from_secs(2));
+        let relayed = self.nodes.iter().filter_map(|node| node.process.as_ref());
+        for relayed in relayed.map(|process| process.core.relayed()) {
+            assert_eq!((relayed.asking, relayed.serving), (0, 0), "nobody waits any more");
+        }
+        self.pass(Duration::from_secs(18));
         for server in &self.servers {
             assert_eq!(server.open(), [""; 0], "no app server has a session left");
         }
@@ -294,5 +312,35 @@ impl Fleet {
             let counts = shard.boards[0].counts();
             assert_eq!((counts.sockets, counts.memberships, counts.namespaces), (0, 0, 1));
         }
+    }
+
+    /// Checks a packet that a client has got.
+    pub(super) fn client_gets(&mut self, place: usize, packet: &str) {
+        let sid = self.players[place].sid.clone();
+        self.note(("gets", &sid, packet));
+        let Some(text) = packet.strip_prefix('4') else { panic!("{sid}: {packet}") };
+        let (server, number) = text.split_once('.').expect("an app server's");
+        let (server, number): (usize, u32) = (server.parse().unwrap(), number.parse().unwrap());
+        let player = &mut self.players[place];
+        let (last, last_to_all) = player.last[server];
+        assert!(last.is_none_or(|last| last < number), "{sid}: {last:?}, then {text}");
+        let from = &self.servers[server];
+        let to_all = from.to_all.binary_search(&number).ok();
+        if let (Some(at), Some(before)) = (to_all, last_to_all) {
+            assert!(from.is_lossy || at == before + 1, "{sid}: nothing of {server} is missing");
+        }
+        player.last[server] = (Some(number), to_all.or(last_to_all));
+        if player.server == Some(server) {
+            let expected = &from.conns[&sid].expected;
+            let next = expected.get(player.got.len());
+            assert_eq!(next, Some(&number), "{sid}: its own app server's, each once and in order");
+            player.got.push(number);
+        }
+        self.seen.messages += 1;
+    }
+
+    /// The last message of an app server that a client has got.
+    pub(super) fn last_of(&self, place: usize, server: usize) -> Option<u32> {
+        self.players[place].last[server].0
     }
 }

@@ -155,6 +155,16 @@ impl Stage {
                 process.tell(site, Command::Post(Box::new(post)));
                 Self::Posting(answer)
             }
+            Wish::Post { body, at }
+                if site == Site::Elsewhere && at + process.ahead <= process.world.now =>
+            {
+                // It has come as a whole.
+                let (reply, answer) = reply::pair();
+                let body = Bytes::from(body);
+                let post = WholePost { asked, binary: false, body, reply };
+                process.tell(site, Command::Post(Box::new(post)));
+                Self::Posting(answer)
+            }
             Wish::Post { body, at } => {
                 let (reply, begun) = reply::pair();
                 process.tell(site, Command::PostBegin { asked, reply });
