@@ -115,7 +115,8 @@ for (const isFirst of [true, false]) {
 test("a session that has ended on its way ends at once, whatever became of the next node", async (t) => {
   const { from, socket, ends, io } = await start(t, { io: { connectionStateRecovery: {} } });
   from.send({ ...left(), description: "gone" }, { type: "Close", session: 1, reason: 9, description: "" });
-  await until(() => ends.length === 1);
+  await from.settle();
+  await from.settle();
   assert.deepEqual(ends, [["transport close", "move_failed"]]);
   const close = await from.next("Close");
   assert.deepEqual([close.session, close.reason], [1, 6]);
