@@ -127,6 +127,22 @@ fn a_peer_that_says_that_it_leaves_has_left_at_once() {
 }
 
 #[test]
+fn a_lost_word_that_a_node_leaves_is_said_again_before_its_process_ends() {
+    let mut cluster = Cluster::of(2, 1);
+    let peer = cluster.peer(0, 1);
+    cluster.run(Duration::from_millis(100));
+    cluster.faults.deaf = Some((1, 0));
+    cluster.with(1, |mesh, now| mesh.set_state(now, NodeState::Leaving));
+    cluster.pump(1);
+    cluster.run(Duration::from_millis(10));
+    cluster.faults.deaf = None;
+    cluster.run(Duration::from_millis(60));
+    cluster.kill(1);
+    cluster.run(Duration::from_secs(1));
+    assert_eq!(presence(&cluster, 0, peer.incarnation), Presence::Left);
+}
+
+#[test]
 fn a_change_is_told_at_once_and_a_mere_number_of_sessions_with_the_next_beat() {
     let mut cluster = Cluster::of(2, 1);
     let peer = cluster.peer(0, 1);

@@ -15,7 +15,10 @@ export interface Session {
    * here.
    */
   handleLeave?(): void;
-  /** Handles that another node has the session now, or is about to: {@link Machine.close} is the last word here. */
+  /**
+   * Handles that another node has the session now, or is about to: {@link Machine.close} is the last word here.
+   * @param hasEnded the node had said so before, and has ended the session meanwhile
+   */
   handleMove?(hasEnded: boolean): void;
   /** Handles that the trunk ended, and the session with it. */
   handleTrunkLost(): void;
