@@ -1,6 +1,7 @@
 //! The logic of every fuzz target, callable on stable: libFuzzer's binaries and `fuzz_smoke` run
 //! the same functions.
 
+pub mod admission;
 pub mod azure;
 pub mod edge;
 pub mod engineio;
@@ -33,6 +34,7 @@ impl Target {
 
 /// Every target, alphabetical.
 pub const TARGETS: &[Target] = &[
+    Target { name: "admission_list", run: admission::list, seeds: admission::LIST_SEEDS },
     Target { name: "azure_filter", run: azure::filter, seeds: azure::FILTER_SEEDS },
     Target { name: "azure_tunnel", run: azure::tunnel, seeds: azure::TUNNEL_SEEDS },
     Target { name: "azure_word", run: azure::word, seeds: azure::WORD_SEEDS },

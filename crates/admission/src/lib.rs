@@ -5,6 +5,7 @@
 //!   the configuration or from a file with a million of them.
 //! * [`Guests`]: a bounded table of addresses with their streams, sessions, handshakes and failed
 //!   requests.
+//! * [`Pace`]: how many newcomers may wait for one app server at once.
 //!
 //! Nothing here knows a protocol. No clock, socket, thread or random source is reachable from this
 //! crate: each call gets the time from its caller.
@@ -14,6 +15,7 @@ extern crate alloc;
 mod address;
 mod guests;
 mod lists;
+mod pace;
 mod rate;
 
 pub use trunkline_clock::Timestamp;
@@ -21,4 +23,5 @@ pub use trunkline_clock::Timestamp;
 pub use address::Address;
 pub use guests::{Banned, Counts, Failed, Guests, Limits, StreamRefused};
 pub use lists::{LINE_MISTAKES_MAX, LineMistake, Prefix, PrefixError, Prefixes};
+pub use pace::{Pace, WAIT as PACE_WAIT};
 pub use rate::{Bucket, Rate};

@@ -56,6 +56,10 @@ pub struct Limits {
     /// Bytes of packets and sockets kept for clients that return (connection state recovery), for
     /// each hub.
     pub recovery_bytes_max: usize,
+    /// Whether newcomers are given to app servers at the pace at which these answer.
+    pub admission: bool,
+    /// Time that a newcomer waits until an app server can take it.
+    pub admission_wait: Duration,
     /// Messages and bytes per second that one session may send; `None` is no limit. Beyond it, the
     /// session is not read from until the rate allows more.
     pub session_messages_per_second: Option<u32>,
@@ -102,6 +106,8 @@ impl Default for Limits {
             trunk_namespaces_max: 1_000_000,
             trunk_unread_bytes_max: 16 * 1024 * 1024,
             recovery_bytes_max: 64 * 1024 * 1024,
+            admission: true,
+            admission_wait: Duration::from_secs(5),
             session_messages_per_second: None,
             session_bytes_per_second: None,
             session_inflated_bytes_per_second: None,

@@ -76,6 +76,7 @@ pub struct Inner {
     pub(crate) trunk_stalls: Counter,
     pub(crate) trunk_window_waits: Counter,
     pub(crate) sessions_slowed: Family<Cause, Counter>,
+    pub(crate) newcomers_waiting: Gauge,
 }
 
 /// The reason why something was refused or ended: a slug from a bounded set.
@@ -419,6 +420,11 @@ impl Metrics {
             "trunkline_sessions_slowed",
             "Times that a session was not read from, because its client sent more than it may",
             m.sessions_slowed.clone(),
+        );
+        registry.register(
+            "trunkline_newcomers_waiting",
+            "Handshakes that wait until an app server can take them",
+            m.newcomers_waiting.clone(),
         );
     }
 }

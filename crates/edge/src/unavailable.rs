@@ -1,10 +1,14 @@
 //! The reasons why a client gets no session, or no answer of its session, now.
 
+use std::sync::atomic::{AtomicU16, Ordering};
+
 /// The reason for a 503, in alphabetical order.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub(crate) enum Unavailable {
     #[error("the app server did not answer the handshake in time")]
     AppServerSilent,
+    #[error("the app servers of this hub get newcomers as fast as they take them; try again")]
+    AppServersBusy,
     #[error(
         "another node has this session, and its app server, which wants to see each request, is not connected to this one; try again"
     )]
@@ -36,6 +40,7 @@ impl Unavailable {
     pub(crate) fn retry_after_s(self) -> u16 {
         match self {
             Self::MemoryFull | Self::StreamsFull => 5,
+            Self::AppServersBusy => spread(),
             Self::AppServerSilent
             | Self::CannotAsk
             | Self::CannotMove
@@ -55,8 +60,9 @@ impl Unavailable {
         matches!(self, Self::MemoryFull | Self::StreamsFull)
     }
 
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::AppServerSilent,
+        Self::AppServersBusy,
         Self::CannotAsk,
         Self::CannotMove,
         Self::Draining,
@@ -78,6 +84,7 @@ impl Unavailable {
     pub(crate) fn slug(self) -> &'static str {
         match self {
             Self::AppServerSilent => "app_server_silent",
+            Self::AppServersBusy => "app_servers_busy",
             Self::CannotAsk => "cannot_ask",
             Self::CannotMove => "cannot_move",
             Self::Draining => "draining",
@@ -91,4 +98,11 @@ impl Unavailable {
             Self::StreamsFull => "streams_full",
         }
     }
+}
+
+/// One to eight seconds, each as often as the others: those who are refused together are not to
+/// return together.
+fn spread() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed) % 8 + 1
 }

@@ -3,8 +3,10 @@
 //! are held for a lookup or an update only, never across an await.
 
 mod asking;
+mod batch_credit;
 mod directory;
 mod keepers;
+mod newcomers;
 mod nodes;
 mod outbox;
 mod own_sids;
@@ -26,6 +28,7 @@ use std::time::Instant;
 use trunkline_engineio::CloseReason;
 use trunkline_http::LogPace;
 
+pub(crate) use self::batch_credit::BatchCredit;
 pub use self::directory::TooManyHubs;
 pub(crate) use self::directory::{Changes, Directory, HUBS_PREFIX, Routed};
 use self::keepers::Keepers;
@@ -39,7 +42,7 @@ pub(crate) use self::resuming::{Offer, Taken};
 use self::roster::Roster;
 use self::servers::Servers;
 pub(crate) use self::settings::HubRules;
-pub(crate) use self::trunk::{Answered, BatchCredit, Ending, Notes, Origin, Trunk, TrunkNumber};
+pub(crate) use self::trunk::{Answered, Ending, Notes, Origin, Trunk, TrunkNumber};
 use crate::changing::Shared;
 use crate::unavailable::Unavailable;
 use crate::{HubConfig, HubStatus};

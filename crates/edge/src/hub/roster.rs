@@ -118,7 +118,7 @@ impl Hub {
     /// Picks the app server with the fewest sessions among those that accept new ones and answer;
     /// its count goes up by one.
     pub(crate) fn pick(&self, limits: &Limits, now: Timestamp) -> Result<Arc<Trunk>, NoAppServer> {
-        self.pick_beside(limits, now, &[])
+        self.pick_beside(limits, now, &[], limits.admission)
     }
 
     /// Picks another app server that does not hang, for a handshake that the given ones have not
@@ -129,7 +129,7 @@ impl Hub {
         now: Timestamp,
         tried: &[TrunkNumber],
     ) -> Option<Arc<Trunk>> {
-        let trunk = self.pick_beside(limits, now, tried).ok()?;
+        let trunk = self.pick_beside(limits, now, tried, false).ok()?;
         if trunk.standing(now, limits.patience()) == Standing::Ejected {
             trunk.session_removed();
             return None;
@@ -201,6 +201,7 @@ impl Hub {
         limits: &Limits,
         now: Timestamp,
         tried: &[TrunkNumber],
+        paced: bool,
     ) -> Result<Arc<Trunk>, NoAppServer> {
         let mut state = locked(&self.roster);
         let Roster { trunks, cursor, .. } = &mut *state;
@@ -210,9 +211,13 @@ impl Hub {
                 && trunk.pending() < limits.handshakes_pending_max
                 && trunk.is_usable(limits.trunk_unread_bytes_max)
         };
+        let fits_now = |trunk: &Trunk| fits(trunk) && (!paced || trunk.takes_newcomer());
         let trunk = self
-            .choose_home(trunks, cursor, (now, limits.patience()), fits)
-            .ok_or_else(|| NoAppServer::of(trunks.iter().any(|trunk| open(trunk))))?;
+            .choose_home(trunks, cursor, (now, limits.patience()), fits_now)
+            .ok_or_else(|| {
+                let any = |what: &dyn Fn(&Trunk) -> bool| trunks.iter().any(|trunk| what(trunk));
+                if any(&fits) { NoAppServer::Paced } else { NoAppServer::of(any(&open)) }
+            })?;
         trunk.session_added();
         Ok(Arc::clone(trunk))
     }
@@ -381,12 +386,15 @@ pub(crate) enum NoAppServer {
     Busy,
     #[error("no app server is connected")]
     None,
+    #[error("every app server of the hub has as many handshakes as it answers in a moment")]
+    Paced,
 }
 
 impl From<NoAppServer> for Unavailable {
     fn from(why: NoAppServer) -> Self {
         match why {
             NoAppServer::Busy => Self::HandshakesFull,
+            NoAppServer::Paced => Self::AppServersBusy,
             NoAppServer::None => Self::NoAppServer,
         }
     }

@@ -18,6 +18,7 @@ use trunkline_trunk::settings::{EngineSettings, OwnSettings};
 use trunkline_trunk::{Misbehaved, RequestId, SharedCredit};
 
 use super::asking::Asking;
+use super::newcomers::Newcomers;
 use super::nodes::encode_nodes;
 use super::outbox::{Outbox, Taken};
 use super::remains::Tally;
@@ -77,7 +78,7 @@ pub(crate) struct Trunk {
     pub(crate) credit: Arc<SharedCredit>,
     /// Bytes of the app server's data that the shards have processed and that are not yet returned
     /// as credit.
-    processed: AtomicU64,
+    pub(super) processed: AtomicU64,
     sessions: AtomicUsize,
     /// What the app server last said of its sessions over all nodes.
     told: Mutex<Option<Told>>,
@@ -89,6 +90,8 @@ pub(crate) struct Trunk {
     pub(super) asking: Mutex<Asking>,
     /// Bytes of requests that the trunk's own task has not taken yet.
     pub(super) asking_bytes: AtomicUsize,
+    /// How many of them it may have at once.
+    newcomers: Newcomers,
     /// How promptly the app server answers handshakes.
     promptness: Mutex<Promptness>,
     /// Set while the app server is ejected. Changes together with `promptness`, for a check without
@@ -176,6 +179,7 @@ impl Trunk {
             ending: Mutex::new(None),
             asking: Mutex::default(),
             asking_bytes: AtomicUsize::new(0),
+            newcomers: Newcomers::default(),
             promptness: Mutex::default(),
             ejected: AtomicBool::new(false),
             heard_at: AtomicU64::new(now.as_micros()),
@@ -209,6 +213,7 @@ impl Trunk {
     /// Notes that the app server accepted or rejected a handshake.
     pub(crate) fn handshake_answered(&self, now: Timestamp, asked_at: Timestamp) {
         self.pending.fetch_sub(1, Ordering::Relaxed);
+        self.newcomers.answered(now, asked_at);
         if self.promptness().answered(now, asked_at) {
             self.came_back();
         }
@@ -364,6 +369,16 @@ impl Trunk {
         }
     }
 
+    /// Whether the app server can take one more newcomer at the pace at which it answers.
+    pub(crate) fn takes_newcomer(&self) -> bool {
+        self.newcomers.has_room(self.pending())
+    }
+
+    /// Notes that the app server's event loop is late.
+    pub(crate) fn lags(&self, lag: Duration) {
+        self.newcomers.lags(lag);
+    }
+
     /// Handshakes that wait for the app server's answer.
     pub(crate) fn pending(&self) -> usize {
         self.pending.load(Ordering::Relaxed)
@@ -475,22 +490,5 @@ impl Drop for Trunk {
     fn drop(&mut self) {
         self.hub.leave_server(&self.server_id);
         self.tally.log(&self.hub.name, &self.server_id);
-    }
-}
-
-/// The data bytes of one batch, returned as credit when the last shard that works on the batch
-/// drops its share.
-#[derive(Debug)]
-pub(crate) struct BatchCredit {
-    pub(crate) trunk: Arc<Trunk>,
-    pub(crate) bytes: u64,
-}
-
-impl Drop for BatchCredit {
-    fn drop(&mut self) {
-        if self.bytes > 0 {
-            self.trunk.processed.fetch_add(self.bytes, Ordering::Relaxed);
-            self.trunk.wake_writer.notify_one();
-        }
     }
 }

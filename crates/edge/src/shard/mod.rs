@@ -31,6 +31,7 @@ mod loss;
 mod marks;
 mod meters;
 mod moving;
+mod newcomers;
 mod opening;
 mod operating;
 mod parking;
@@ -91,6 +92,7 @@ pub(crate) use self::local::LocalShard;
 use self::marks::Watch;
 use self::meters::Meters;
 use self::moving::Departures;
+use self::newcomers::Newcomers;
 pub(crate) use self::opening::{OpenRequest, deflate_settings};
 use self::operating::Lately;
 use self::poller::{Poller, Readiness, Token};
@@ -146,6 +148,7 @@ pub(crate) struct Shard {
     /// Slots whose stream has more to read than one turn's share.
     unread: VecDeque<u32>,
     meters: Meters,
+    newcomers: Newcomers,
     /// The bytes that a session which sends much may have read in one turn, while others like it
     /// wait for the window of their app server.
     quantum: usize,
@@ -264,6 +267,7 @@ impl Shard {
             poller,
             unread: VecDeque::new(),
             meters: Meters::default(),
+            newcomers: Newcomers::default(),
             quantum: SCRATCH_BYTES,
             heavy: VecDeque::new(),
             heavy_at: Timestamp::ORIGIN,

@@ -98,49 +98,59 @@ impl Shard {
     /// server is asked.
     pub(super) fn open(&mut self, now: Timestamp, open: OpenRequest) -> Option<Rc<Cell<SlotKey>>> {
         self.begin_turn(now);
-        let hub = Arc::clone(&open.hub);
-        let key = match self.try_open(open) {
-            Ok(key) => Some(key),
-            Err((reply, why)) => {
-                hub.note_refused(why);
-                self.count_handshake(why.slug());
-                // If the client has gone, the answer is not needed.
-                let _ = reply.send(Answer::Unavailable(why));
-                None
-            }
+        let key = Rc::new(Cell::new(SlotKey::here(self.index, u32::MAX, 0)));
+        let opened = if self.newcomers.wait_at(open.hub.number) {
+            Err((open, Unavailable::AppServersBusy))
+        } else {
+            self.try_open(open, &key)
         };
+        let refused = match opened {
+            Err((open, why @ Unavailable::AppServersBusy)) => {
+                self.let_wait(open, &key).err().map(|open| (open, why))
+            }
+            opened => opened.err(),
+        };
+        let is_open = refused.is_none();
+        if let Some((open, why)) = refused {
+            open.hub.note_refused(why);
+            self.count_handshake(why.slug());
+            // If the client has gone, the answer is not needed.
+            let _ = open.reply.send(Answer::Unavailable(why));
+        }
         self.finish_turn();
-        key
+        is_open.then_some(key)
     }
 
-    fn try_open(
+    /// Gives a handshake to an app server, or back.
+    #[expect(clippy::result_large_err, reason = "moved once, and only when there is no room")]
+    pub(super) fn try_open(
         &mut self,
         open: OpenRequest,
-    ) -> Result<Rc<Cell<SlotKey>>, (Reply<Answer>, Unavailable)> {
-        let OpenRequest { hub, protocol, transport, base64_only, jsonp, .. } = open;
-        let OpenRequest { request, token_key, poll, reply, .. } = open;
+        key: &Rc<Cell<SlotKey>>,
+    ) -> Result<(), (OpenRequest, Unavailable)> {
         let limits = &self.env.limits;
         if self.env.directory.draining.load(Ordering::Relaxed) {
-            return Err((reply, Unavailable::Draining));
+            return Err((open, Unavailable::Draining));
         }
         if self.env.numbers.present().is_none() {
-            return Err((reply, Unavailable::Joining));
+            return Err((open, Unavailable::Joining));
         }
         if self.memory_full {
-            return Err((reply, Unavailable::MemoryFull));
+            return Err((open, Unavailable::MemoryFull));
         }
         if self.env.sessions_total() >= limits.sessions_max || self.slots.len() >= SLOTS_MAX {
-            return Err((reply, Unavailable::SessionsFull));
+            return Err((open, Unavailable::SessionsFull));
         }
-        let trunk = match hub.pick(limits, self.now) {
+        let trunk = match open.hub.pick(limits, self.now) {
             Ok(trunk) => trunk,
-            Err(why) => return Err((reply, why.into())),
+            Err(why) => return Err((open, why.into())),
         };
+        let OpenRequest { hub, protocol, transport, base64_only, jsonp, .. } = open;
+        let OpenRequest { request, token_key, poll, reply, .. } = open;
         let eio = match protocol {
             Protocol::V3 => EioVersion::V3,
             Protocol::V4 => EioVersion::V4,
         };
-        let key = Rc::new(Cell::new(SlotKey::here(self.index, u32::MAX, 0)));
         let opening = Opening {
             protocol,
             transport,
@@ -150,17 +160,21 @@ impl Shard {
             poll,
             reply,
             trunk,
-            key: Rc::clone(&key),
+            key: Rc::clone(key),
             // Number and sid are set when the handshake gets a slot.
             open: Open { session: SessionNumber(0), eio, sid: Str::EMPTY, request },
             asked_at: self.now,
             until: self.now + limits.handshake_timeout,
             tried: Vec::new(),
         };
-        match self.place(Box::new(opening)) {
-            Ok(()) => Ok(key),
-            Err(opening) => Err((opening.reply, Unavailable::NoAppServer)),
+        if let Err(opening) = self.place(Box::new(opening)) {
+            let why = Unavailable::NoAppServer;
+            hub.note_refused(why);
+            self.count_handshake(why.slug());
+            // If the client has gone, the answer is not needed.
+            let _ = opening.reply.send(Answer::Unavailable(why));
         }
+        Ok(())
     }
 
     /// Opens the session, which the app server has accepted.

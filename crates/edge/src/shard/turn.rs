@@ -27,6 +27,7 @@ impl Shard {
     pub(super) fn finish_turn(&mut self) {
         self.evict();
         self.give_homes();
+        self.admit();
         self.settle_dirty();
         std::mem::take(&mut self.sent).count_into(&self.env.metrics);
         for shard_trunk in self.trunks.values_mut() {
@@ -45,8 +46,9 @@ impl Shard {
     /// The latest time at which the shard needs a turn.
     pub(super) fn wake_at(&self) -> Option<Timestamp> {
         let heavy = (!self.heavy.is_empty()).then_some(self.heavy_at);
-        let slowed = self.meters.next();
-        [self.timers.next(), self.paced_deadline(), heavy, slowed].into_iter().flatten().min()
+        let waits = [self.meters.next(), self.newcomers.next()];
+        let all = [self.timers.next(), self.paced_deadline(), heavy].into_iter().chain(waits);
+        all.flatten().min()
     }
 
     /// Runs one turn of everything but commands, whether or not the loop was woken for it.

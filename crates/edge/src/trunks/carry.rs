@@ -3,6 +3,7 @@
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 use trunkline_trunk::settings::EngineSettings;
@@ -69,7 +70,10 @@ impl TrunkTask {
                 env.metrics.relayed.inc_by(relayed.delivered);
                 env.metrics.relayed_dropped.inc_by(relayed.dropped);
             }
-            Step::Load { sessions, lag_ms: _ } => trunk.note_load(sessions),
+            Step::Load { sessions, lag_ms } => {
+                trunk.note_load(sessions);
+                trunk.lags(Duration::from_millis(lag_ms.into()));
+            }
             Step::Restore(asked) => self.restore(trunk, asked).await,
             Step::GiveBack { nsp, pid } => {
                 if let Some(shard) = self.hub.keeper_of(&pid) {

@@ -380,6 +380,13 @@ key_table! {
         /// Bytes kept for clients that return (connection state recovery), for each hub; 0 keeps
         /// nothing.
         recovery_bytes_max: Size::<usize>::between(0, 64 * GIB);
+        /// Whether newcomers are given to app servers at the pace at which these answer handshakes.
+        /// After an outage, when all clients return at once, the present clients of an app server
+        /// then do not wait for all of the newcomers.
+        admission: Choice(&[("auto", true), ("off", false)]);
+        /// Time that a newcomer waits until an app server can take it. After that it is answered
+        /// 503.
+        admission_wait: span(0, 60);
         /// Messages per second that one session may send, of which two seconds' worth may come at
         /// once. A client that sends more is not read from until it may send again.
         session_messages_per_second: Unless("off", Count::<u32>::between(1, 1_000_000_000));

@@ -44,6 +44,8 @@ mod meters;
 #[cfg(test)]
 mod moves;
 #[cfg(test)]
+mod newcomers;
+#[cfg(test)]
 mod orphans;
 #[cfg(test)]
 mod overlapping_polls;
