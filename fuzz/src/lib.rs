@@ -8,6 +8,7 @@ pub mod engineio;
 pub mod inputs;
 pub mod mesh;
 pub mod socketio;
+pub mod strangers;
 pub mod switchboard;
 pub mod token;
 pub mod trunk;
@@ -35,6 +36,7 @@ impl Target {
 /// Every target, alphabetical.
 pub const TARGETS: &[Target] = &[
     Target { name: "admission_list", run: admission::list, seeds: admission::LIST_SEEDS },
+    Target { name: "admission_read", run: strangers::read, seeds: strangers::READ_SEEDS },
     Target { name: "azure_filter", run: azure::filter, seeds: azure::FILTER_SEEDS },
     Target { name: "azure_tunnel", run: azure::tunnel, seeds: azure::TUNNEL_SEEDS },
     Target { name: "azure_word", run: azure::word, seeds: azure::WORD_SEEDS },

@@ -1,4 +1,4 @@
-//! What a node counts per stranger, pure: who may come in, how many of them, and how fast.
+//! Strangers, pure: who they are, what is counted for each, who may come in, and how fast.
 //!
 //! * [`Rate`] and [`Bucket`]: a rate that may be exceeded for a moment.
 //! * [`Address`]: an IP address as limits see it. [`Prefixes`]: a set of addresses, from a line of
@@ -6,15 +6,20 @@
 //! * [`Guests`]: a bounded table of addresses with their streams, sessions, handshakes and failed
 //!   requests.
 //! * [`Pace`]: how many newcomers may wait for one app server at once.
+//! * [`Origins`]: the web pages that may connect.
+//! * [`proxy_header`] and [`forwarded`]: the client that a trusted proxy names.
 //!
-//! Nothing here knows a protocol. No clock, socket, thread or random source is reachable from this
+//! No more of any protocol is known here. No clock, socket, thread or random source is reachable from this
 //! crate: each call gets the time from its caller.
 #![no_std]
 extern crate alloc;
 
 mod address;
+pub mod forwarded;
 mod guests;
 mod lists;
+mod origins;
+pub mod proxy_header;
 mod pace;
 mod rate;
 
@@ -23,5 +28,6 @@ pub use trunkline_clock::Timestamp;
 pub use address::Address;
 pub use guests::{Banned, Counts, Failed, Guests, Limits, StreamRefused};
 pub use lists::{LINE_MISTAKES_MAX, LineMistake, Prefix, PrefixError, Prefixes};
+pub use origins::{OriginError, OriginPattern, Origins};
 pub use pace::{Pace, WAIT as PACE_WAIT};
 pub use rate::{Bucket, Rate};
