@@ -18,11 +18,14 @@ export class RawStream {
   /** Requests without an answer yet, oldest first. */
   #waiting = [];
 
-  /** `allowHalfOpen`: the server's end does not end this side. `host` is the value of that header. */
-  constructor(port, { allowHalfOpen = false, host = `127.0.0.1:${port}`, answerMs = ANSWER_MS } = {}) {
+  /**
+   * `allowHalfOpen`: the server's end does not end this side. `host` is the value of that header. `localAddress`: where
+   * the stream comes from; on Linux any 127.x.y.z will do.
+   */
+  constructor(port, { allowHalfOpen = false, host = `127.0.0.1:${port}`, answerMs = ANSWER_MS, localAddress } = {}) {
     this.host = host;
     this.answerMs = answerMs;
-    this.socket = connect({ port, host: "127.0.0.1", allowHalfOpen, noDelay: true });
+    this.socket = connect({ port, host: "127.0.0.1", allowHalfOpen, noDelay: true, localAddress });
     this.socket.on("error", ({ code }) => (this.error = code));
     this.socket.on("data", (chunk) => this.#read(chunk));
     this.end = new Promise((done) => {

@@ -1,6 +1,6 @@
 //! The access to a node's shards, for the tasks of one shard's thread.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use trunkline_engineio::HandshakeError;
 
 use crate::cluster::Found;
 use crate::environment::Environment;
+use crate::gate::{Rules, RulesReader};
 use crate::hub::Hub;
 use crate::reply;
 use crate::shard::{Answer, Asked, Command, LocalShard, OpenRequest, SlotKey};
@@ -72,6 +73,7 @@ struct Inner {
     peers: Arc<[Sender<Command>]>,
     env: Arc<Environment>,
     next_poll: Cell<u32>,
+    rules: RefCell<RulesReader>,
 }
 
 impl Door {
@@ -81,11 +83,17 @@ impl Door {
         env: Arc<Environment>,
     ) -> Self {
         let own = shard.index();
-        Self(Rc::new(Inner { shard, own, peers, env, next_poll: Cell::new(0) }))
+        let rules = RefCell::new(RulesReader::new(&env.gate));
+        Self(Rc::new(Inner { shard, own, peers, env, next_poll: Cell::new(0), rules }))
     }
 
     pub(crate) fn env(&self) -> &Arc<Environment> {
         &self.0.env
+    }
+
+    /// The present rules for addresses.
+    pub(crate) fn rules(&self) -> Arc<Rules> {
+        Arc::clone(self.0.rules.borrow_mut().rules())
     }
 
     /// The inboxes of all shards, by their numbers.

@@ -9,6 +9,7 @@ use trunkline_clock::Timestamp;
 use crate::changing::{Changing, Shared};
 use crate::cluster::Cluster;
 use crate::compressor::Compressor;
+use crate::gate::Gate;
 use crate::hub::Directory;
 use crate::limits::Limits;
 use crate::memory::Memory;
@@ -26,6 +27,8 @@ pub(crate) struct Environment {
     pub(crate) version: &'static str,
     /// The limits at present.
     pub(crate) limits: Changing<Limits>,
+    /// What is counted and allowed per address.
+    pub(crate) gate: Arc<Gate>,
     pub(crate) directory: Directory,
     pub(crate) io_uring: bool,
     pub(crate) memory: Memory,

@@ -6,6 +6,7 @@ mod compressor;
 mod door;
 mod entrance;
 mod environment;
+mod gate;
 mod http;
 mod hub;
 mod inside;
@@ -31,6 +32,7 @@ use std::io;
 use std::net::SocketAddr;
 
 pub use cluster::{BusEvents, ClusterConfig, OpenBus, Peers, Relayed, Witness};
+pub use gate::{AddressRules, ForwardedHeader};
 pub use hub::TooManyHubs;
 pub use hub::{ClusterNode, NodeListing};
 pub use inside::{Inside, OpenInsideError};
@@ -39,6 +41,7 @@ pub use metrics::Metrics;
 pub use reloading::{MemoryCeiling, Reload, ReloadError};
 pub use running::{Edge, Running};
 use serde::Serialize;
+pub use trunkline_admission::Origins;
 pub use trunkline_token::{Endpoint, Names, Secret};
 pub use trunkline_trunk::NodeState;
 pub use voucher::{Vouched, Voucher};
@@ -68,6 +71,8 @@ pub struct Config {
     pub names: Option<Names>,
     /// Every bound of the public port.
     pub limits: Limits,
+    /// The rules for addresses; the lists of them that an operator gives.
+    pub addresses: AddressRules,
     /// Whether to use `io_uring` if the system has it.
     pub io_uring: bool,
     /// Returns the bytes of heap that this process uses. Called often, so it must be cheap.
@@ -85,6 +90,8 @@ pub struct HubConfig {
     pub tokens_required: bool,
     /// Whether the [`Voucher`] is asked about the tokens of its clients.
     pub vouched: bool,
+    /// The origins of web pages that may connect; `None`: all.
+    pub allowed_origins: Option<Origins>,
     /// Paths of this hub that do not depend on the connected app servers.
     pub paths: Vec<String>,
 }

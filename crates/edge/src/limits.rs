@@ -12,6 +12,16 @@ pub struct Limits {
     /// Open streams (TCP connections) on the public port. Beyond it, a few more are served for
     /// existing sessions and app servers; a handshake over them is answered 503.
     pub streams_max: usize,
+    /// Open streams of one address. Further ones are refused with 429.
+    pub address_streams_max: Option<u32>,
+    /// Sessions of one address. Further handshakes are answered 429.
+    pub address_sessions_max: Option<u32>,
+    /// Handshakes of one address, per second; ten times as many at once after a pause. Further ones
+    /// are answered 429.
+    pub address_handshakes_per_second: Option<u32>,
+    /// Requests of one address that fail by the client's own fault, per second; ten times as many
+    /// at once after a pause. Further ones are answered 429, and in the end its streams refused.
+    pub address_failures_per_second: Option<u32>,
     /// Bytes of memory in use beyond which handshakes are answered 503, and sessions that hold much
     /// are closed instead of getting more. `None` is no ceiling.
     pub memory_bytes_max: Option<usize>,
@@ -85,6 +95,12 @@ impl Default for Limits {
         Self {
             sessions_max: 2_000_000,
             streams_max: 2_000_000,
+            // A school, an office or a carrier's gateway has thousands of people behind one address,
+            // each with two streams when polling. See docs/operate/internet.md.
+            address_streams_max: Some(16_384),
+            address_sessions_max: Some(8_192),
+            address_handshakes_per_second: Some(200),
+            address_failures_per_second: Some(100),
             memory_bytes_max: None,
             outbox_bytes_max: 16 * 1024 * 1024,
             outbox_stall: Duration::from_secs(20),

@@ -40,7 +40,7 @@ pub(crate) enum PortKind {
 }
 
 /// Both ends of the way to a stream's client, as far as they are known before its first request.
-#[allow(dead_code, reason = "the entrances for app servers and for proxies come next")]
+#[allow(dead_code, reason = "the entrance for app servers comes next")]
 #[derive(Clone, Debug)]
 pub(crate) struct Peer {
     peer: Endpoint,
@@ -56,21 +56,16 @@ pub(crate) struct Peer {
 #[cfg(target_pointer_width = "64")]
 const _: () = assert!(size_of::<Peer>() <= 32);
 
-#[allow(dead_code, reason = "the entrances for app servers and for proxies come next")]
 impl Peer {
     /// The other end of a plain TCP connection.
     pub(crate) fn new(peer: SocketAddr, port: PortKind) -> Self {
         Self { peer: peer.into(), port, secure: false, via: None }
     }
 
-    /// The same peer, which is a trusted proxy and has named its client.
-    pub(crate) fn of_client(self, client: Endpoint) -> Self {
-        Self { via: (client != self.peer).then(|| Box::new(client)), ..self }
-    }
-
-    /// The other end of the TCP connection.
-    pub(crate) const fn peer(&self) -> Endpoint {
-        self.peer
+    /// Notes the client that the peer, a trusted proxy, has named, and whether it uses TLS.
+    pub(crate) fn name_client(&mut self, client: Endpoint, secure: bool) {
+        self.via = (client != self.peer).then(|| Box::new(client));
+        self.secure |= secure;
     }
 
     /// The client: the peer itself, or whom a trusted proxy has named in the stream's first bytes.
@@ -87,12 +82,13 @@ mod tests {
     #[test]
     fn a_client_is_the_peer_unless_a_proxy_names_another() {
         let proxy = SocketAddr::from(([10, 0, 0, 1], 4711));
-        let peer = Peer::new(proxy, PortKind::Public);
+        let mut peer = Peer::new(proxy, PortKind::Public);
         assert_eq!(SocketAddr::from(peer.client()), proxy);
         let client = SocketAddr::from(([192, 0, 2, 1], 80));
-        let peer = peer.of_client(client.into());
+        peer.name_client(client.into(), true);
         assert_eq!(SocketAddr::from(peer.client()), client);
-        assert_eq!(SocketAddr::from(peer.peer()), proxy);
-        assert!(peer.of_client(proxy.into()).via.is_none());
+        assert!(peer.secure);
+        peer.name_client(proxy.into(), false);
+        assert!(peer.via.is_none());
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use trunkline_token::Names;
 
 use crate::environment::Environment;
+use crate::gate::AddressRules;
 use crate::hub::TooManyHubs;
 use crate::limits::Limits;
 use crate::memory::Memory;
@@ -22,6 +23,8 @@ pub struct Reload {
     pub names: Option<Names>,
     /// Every bound of the public port.
     pub limits: Limits,
+    /// The rules for addresses, with the lists as they are now.
+    pub addresses: AddressRules,
 }
 
 /// The memory ceiling of a running port.
@@ -67,10 +70,11 @@ impl Running {
     /// As in [`Self::check_reload`]: nothing has changed.
     pub fn reload(&self, reload: Reload) -> Result<(), ReloadError> {
         self.check_reload(&reload)?;
-        let Reload { hubs, default_hub, names, limits } = reload;
+        let Reload { hubs, default_hub, names, limits, addresses } = reload;
         let Environment { memory, directory, .. } = &*self.env;
         memory.set_ceiling(limits.memory_bytes_max);
         self.streams.set_max(limits.streams_max);
+        self.env.gate.set(&addresses, &limits);
         self.env.limits.set(limits);
         self.env.names.set(names.unwrap_or_else(|| Names::of_listener(self.address)));
         let changes = Arc::new(directory.change(&hubs, &default_hub));

@@ -20,6 +20,7 @@ use crate::compressor::Compressor;
 use crate::door::Door;
 use crate::entrance::{Entrance, Port, Streams};
 use crate::environment::Environment;
+use crate::gate::Gate;
 use crate::http;
 use crate::hub::{Directory, Ending, NodeListing};
 use crate::inside::Inside;
@@ -59,7 +60,8 @@ impl Edge {
     /// The address is taken, not this machine's, or not allowed.
     pub fn bind(config: Config) -> Result<Self, BindError> {
         let fail = |source| BindError { address: config.listen, source };
-        let port = Port::bind(PortKind::Public, config.listen).map_err(fail)?;
+        let port = Port::bind(PortKind::Public, config.listen, config.addresses.proxy_protocol)
+            .map_err(fail)?;
         let address = port.address;
         let memory = Memory::new(config.limits.memory_bytes_max, config.heap_bytes);
         Ok(Self {
@@ -139,6 +141,7 @@ impl Edge {
             io_uring: config.io_uring,
             memory,
             compressor,
+            gate: Arc::new(Gate::new(&config.addresses, &config.limits)),
             limits: Changing::new(config.limits),
             metrics: metrics.clone(),
             names: Shared::new(names),
@@ -157,7 +160,7 @@ impl Edge {
             pulses: (0..threads).map(|_| Arc::default()).collect(),
             entrance,
             address,
-            streams: Streams::new(&env.limits, metrics),
+            streams: Streams::new(&env.limits, &env.gate, metrics),
             threads: Vec::with_capacity(threads + 2),
             cluster: None,
         };
@@ -416,7 +419,7 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
-    use crate::{HubConfig, Limits, Secret};
+    use crate::{AddressRules, HubConfig, Limits, Secret};
     use trunkline_http::{SideAnswer, Visit};
 
     /// A side door that blocks the thread of each visitor until it is released.
@@ -451,6 +454,7 @@ mod tests {
             default_hub: "chat".into(),
             names: None,
             limits: Limits::default(),
+            addresses: AddressRules::default(),
             io_uring: false,
             heap_bytes: || 0,
         }

@@ -18,6 +18,8 @@ pub enum Event {
 /// Why a session ended. The trunk protocol gives each a number.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum CloseReason {
+    /// The operator has denied the client's address.
+    AddressDenied,
     /// The app server that held the session was lost.
     AppServerLost,
     /// The app server that held the session was lost, and nobody can tell what it had done of the
@@ -80,7 +82,8 @@ impl CloseReason {
             Self::PingTimeout => "ping timeout",
             Self::ServerShuttingDown => "server shutting down",
             Self::Flooded | Self::TooLarge | Self::TransportError => "transport error",
-            Self::AppServerLost
+            Self::AddressDenied
+            | Self::AppServerLost
             | Self::AppServerLostInDoubt
             | Self::HubRemoved
             | Self::KeyRemoved
@@ -97,7 +100,7 @@ impl CloseReason {
     /// Whether the operator has taken away what the session needs: no app server takes it over.
     #[must_use]
     pub const fn is_revoked(self) -> bool {
-        matches!(self, Self::HubRemoved | Self::KeyRemoved)
+        matches!(self, Self::AddressDenied | Self::HubRemoved | Self::KeyRemoved)
     }
 
     /// The side that is responsible.
@@ -109,7 +112,8 @@ impl CloseReason {
             | Self::Forced
             | Self::RehomeRefused
             | Self::ServerShuttingDown => Blame::AppServer,
-            Self::HubRemoved
+            Self::AddressDenied
+            | Self::HubRemoved
             | Self::KeyRemoved
             | Self::MemoryFull
             | Self::MoveFailed
@@ -129,6 +133,7 @@ impl CloseReason {
     #[must_use]
     pub const fn slug(self) -> &'static str {
         match self {
+            Self::AddressDenied => "address_denied",
             Self::AppServerLost => "app_server_lost",
             Self::AppServerLostInDoubt => "app_server_lost_in_doubt",
             Self::Flooded => "flooded",

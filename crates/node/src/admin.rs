@@ -266,6 +266,7 @@ mod tests {
             default_hub: "chat".into(),
             names: None,
             limits,
+            addresses: trunkline_edge::AddressRules::default(),
             io_uring: true,
             heap_bytes: crate::heap::bytes_in_use,
         })

@@ -30,6 +30,7 @@ pub(crate) fn edge_config(
         default_hub: config.default_hub.clone(),
         names: names(config),
         limits: settings.limits.clone(),
+        addresses: config.addresses.clone(),
         io_uring: settings.io_uring,
         heap_bytes: heap::bytes_in_use,
     })
@@ -41,6 +42,7 @@ pub(crate) fn hubs(config: &Config) -> Vec<HubConfig> {
         name: hub.name.clone(),
         keys: hub.keys.iter().map(|key| Secret::new(key.0.clone())).collect(),
         tokens_required: hub.client_tokens == ClientTokens::Required,
+        allowed_origins: hub.allowed_origins.clone().map(|origins| origins.into_iter().collect()),
         vouched: hub.identity_providers.iter().any(|provider| provider.clients),
         paths: hub.paths.clone(),
     });

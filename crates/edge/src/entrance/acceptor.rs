@@ -1,8 +1,8 @@
 //! Accepts the streams of one port.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::io;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -15,9 +15,10 @@ use super::dealer::Dealer;
 use super::greeter::Greeters;
 use super::greeting::Greeting;
 use super::listener::Port;
+use super::refusing::{refuse_address, refuse_full};
+use crate::gate::RulesReader;
 use crate::metrics::Cause;
-use crate::peer::Peer;
-use crate::unavailable::Unavailable;
+use crate::peer::{Peer, PortKind};
 
 /// The pause when even the spare descriptor is gone; meanwhile some session may end.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
@@ -30,6 +31,7 @@ pub(super) struct Acceptor {
     /// For streams that owe something first; `None` where none does.
     greeters: Option<Greeters>,
     streams: Arc<Streams>,
+    rules: RulesReader,
     spare: Spare,
     warned_at: Option<Instant>,
 }
@@ -41,7 +43,8 @@ impl Acceptor {
         greeters: Option<Greeters>,
         streams: Arc<Streams>,
     ) -> Self {
-        Self { port, dealer, greeters, streams, spare: Spare::take(), warned_at: None }
+        let rules = RulesReader::new(&streams.gate);
+        Self { port, dealer, greeters, streams, rules, spare: Spare::take(), warned_at: None }
     }
 
     /// Runs until `stopping` is set and the listener is shut down.
@@ -59,19 +62,39 @@ impl Acceptor {
         self.streams.metrics.streams_accepted.inc();
         // Without the spare, this stream took the last descriptor, unless one is available again.
         if !self.spare.is_there() && !self.spare.is_there_again() {
-            refuse(&stream, "descriptors_exhausted", &self.streams);
+            refuse_full(&stream, "descriptors_exhausted", &self.streams);
             drop(stream);
             self.spare = Spare::take();
             return;
         }
-        let Some(permit) = self.streams.permit() else {
-            refuse(&stream, "streams_full", &self.streams);
+        let rules = self.rules.rules();
+        let is_proxy = rules.trusts(address.ip());
+        // The port for app servers has no strangers.
+        let counted = if self.port.kind == PortKind::Public && !is_proxy {
+            match self.streams.gate.admit_stream(rules, address.ip()) {
+                Ok(counted) => counted,
+                Err(why) => {
+                    let cause = Cause { cause: why.slug() };
+                    self.streams.metrics.streams_refused.get_or_create(&cause).inc();
+                    refuse_address(&stream, address.ip(), why, &self.streams);
+                    return;
+                }
+            }
+        } else {
+            None
+        };
+        let Some(mut permit) = self.streams.permit() else {
+            refuse_full(&stream, "streams_full", &self.streams);
             return;
         };
+        permit.note_counted(counted);
         let from = Peer::new(address, self.port.kind);
+        let owes_proxy_header = self.port.proxy_header && is_proxy;
         match &mut self.greeters {
-            None => self.dealer.deal(stream.into(), from, permit),
-            Some(greeters) => greeters.greet(Greeting::new(&self.port, (stream, from), permit)),
+            Some(greeters) if owes_proxy_header => {
+                greeters.greet(Greeting::new((stream, from), permit, owes_proxy_header));
+            }
+            Some(_) | None => self.dealer.deal(stream.into(), from, permit),
         }
     }
 
@@ -117,26 +140,4 @@ impl Spare {
     fn give(&mut self) -> bool {
         self.0.take().is_some()
     }
-}
-
-/// Refuses a stream that no shard can serve, whatever it asks for.
-fn refuse(mut stream: &TcpStream, cause: &'static str, streams: &Streams) {
-    streams.metrics.streams_refused.get_or_create(&Cause { cause }).inc();
-    let why = Unavailable::StreamsFull;
-    if let Some(times) = streams.refused.note(cause, Instant::now()) {
-        tracing::warn!(cause, times, "streams refused with 503: {why}");
-    }
-    let body = serde_json::json!({ "error": why.slug(), "message": why.to_string() }).to_string();
-    let answer = format!(
-        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
-         retry-after: {}\r\nconnection: close\r\n\r\n{body}",
-        body.len(),
-        why.retry_after_s(),
-    );
-    // Errors are ignored: the send buffer of a new stream has room for the answer, and the peer
-    // reads it or does not. What the peer has already sent is read, because closing with unread
-    // bytes would reset the stream, and the answer would be lost.
-    let _ = stream.write_all(answer.as_bytes());
-    let _ = stream.shutdown(Shutdown::Write);
-    let _ = stream.read(&mut [0; 4096]);
 }

@@ -3,8 +3,8 @@
 use std::net::TcpStream;
 
 use super::StreamPermit;
-use super::listener::Port;
 use super::proxy_header::ProxyHeader;
+use super::refusing::refuse_address;
 use crate::peer::Peer;
 
 /// A stream that is being greeted. Each step takes exactly its own bytes off the stream.
@@ -31,19 +31,30 @@ pub(super) enum Progress {
 
 impl Greeting {
     pub(super) fn new(
-        port: &Port,
         (stream, from): (TcpStream, Peer),
         permit: StreamPermit,
+        owes_proxy_header: bool,
     ) -> Self {
-        let proxy = port.proxy_header.then(ProxyHeader::default);
+        let proxy = owes_proxy_header.then_some(ProxyHeader);
         Self { stream, from, permit, proxy }
     }
 
     /// Goes as far as the available bytes allow.
     pub(super) fn advance(&mut self) -> Progress {
         if let Some(header) = &mut self.proxy {
-            match header.advance(&self.stream, &mut self.from) {
-                Progress::Done => self.proxy = None,
+            match header.advance(&self.stream, &mut self.from, self.permit.streams()) {
+                Progress::Done => {
+                    self.proxy = None;
+                    if let Err(why) = self.permit.count_for(self.from.client().ip) {
+                        refuse_address(
+                            &self.stream,
+                            self.from.client().ip,
+                            why,
+                            self.permit.streams(),
+                        );
+                        return Progress::Refused(why.slug());
+                    }
+                }
                 unfinished @ (Progress::Waits | Progress::Refused(_)) => return unfinished,
             }
         }

@@ -18,17 +18,21 @@ pub(crate) struct Port {
     pub(crate) kind: PortKind,
     /// The address, with the real number of the port.
     pub(crate) address: SocketAddr,
-    /// Whether a stream may begin with the header of a proxy.
+    /// Whether streams of trusted proxies begin with a header of the PROXY protocol.
     pub(super) proxy_header: bool,
     listener: TcpListener,
 }
 
 impl Port {
     /// Opens a listener.
-    pub(crate) fn bind(kind: PortKind, address: SocketAddr) -> io::Result<Self> {
+    pub(crate) fn bind(
+        kind: PortKind,
+        address: SocketAddr,
+        proxy_header: bool,
+    ) -> io::Result<Self> {
         let listener = listen(address)?;
         let address = listener.local_addr()?;
-        Ok(Self { kind, address, proxy_header: false, listener })
+        Ok(Self { kind, address, proxy_header, listener })
     }
 
     pub(super) fn try_clone(&self) -> io::Result<Self> {
@@ -76,7 +80,7 @@ mod tests {
     #[test]
     fn accepted_streams_send_at_once_as_the_listener_does() {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let port = Port::bind(PortKind::Public, any).expect("a free port");
+        let port = Port::bind(PortKind::Public, any, false).expect("a free port");
         let _client = TcpStream::connect(port.address).expect("it listens");
         let (accepted, _) = port.accept().expect("somebody waits");
         assert!(accepted.nodelay().expect("open"));

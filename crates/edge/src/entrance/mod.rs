@@ -11,6 +11,7 @@ mod greeting;
 mod listener;
 mod permits;
 mod proxy_header;
+mod refusing;
 mod reserve;
 
 use std::sync::Arc;

@@ -1,11 +1,13 @@
 //! Permits for streams: the node holds a limited number of streams, and each needs one.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use trunkline_http::LogPace;
 
 use super::reserve::{Claim, Reserve};
+use crate::gate::{CountedStream, Gate, Refused};
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 
@@ -13,8 +15,17 @@ use crate::metrics::Metrics;
 #[derive(Debug)]
 pub(crate) struct StreamPermit {
     streams: Arc<Streams>,
+    /// In a box: every WebSocket has a permit, and many have none of these.
+    notes: Option<Box<Notes>>,
+}
+
+/// What only some permits have.
+#[derive(Debug, Default)]
+struct Notes {
     /// Set when the node already has `streams_max` streams: this one is read, but opens no session.
-    pub(crate) beyond_max: Option<Arc<Claim>>,
+    beyond_max: Option<Arc<Claim>>,
+    /// The stream in the count of its client's address.
+    counted: Option<CountedStream>,
 }
 
 /// The streams of the node: their number and its limit.
@@ -25,12 +36,13 @@ pub(crate) struct Streams {
     beyond_max: usize,
     reserve: Reserve,
     pub(crate) metrics: Metrics,
+    pub(super) gate: Arc<Gate>,
     /// Limits log lines about streams that the acceptor refuses.
     pub(crate) refused: LogPace,
 }
 
 impl Streams {
-    pub(crate) fn new(limits: &Limits, metrics: Metrics) -> Arc<Self> {
+    pub(crate) fn new(limits: &Limits, gate: &Arc<Gate>, metrics: Metrics) -> Arc<Self> {
         let (max, beyond_max) = (limits.streams_max, limits.streams_beyond_max());
         Arc::new(Self {
             open: AtomicUsize::new(0),
@@ -38,6 +50,7 @@ impl Streams {
             beyond_max,
             reserve: Reserve::new(beyond_max),
             metrics,
+            gate: Arc::clone(gate),
             refused: LogPace::default(),
         })
     }
@@ -58,7 +71,35 @@ impl Streams {
         }
         self.metrics.streams.inc();
         let beyond_max = (before >= max).then(|| self.reserve.claim());
-        Some(StreamPermit { streams: Arc::clone(self), beyond_max })
+        let notes = beyond_max.map(|claim| Notes { beyond_max: Some(claim), counted: None });
+        Some(StreamPermit { streams: Arc::clone(self), notes: notes.map(Box::new) })
+    }
+}
+
+impl StreamPermit {
+    /// Counts the stream for its client, whom a proxy has named.
+    ///
+    /// The error is the reason why it may not be here.
+    pub(super) fn count_for(&mut self, client: IpAddr) -> Result<(), Refused> {
+        let gate = &self.streams.gate;
+        let counted = gate.admit_stream(&gate.rules(), client)?;
+        self.note_counted(counted);
+        Ok(())
+    }
+
+    pub(super) fn note_counted(&mut self, counted: Option<CountedStream>) {
+        if let Some(counted) = counted {
+            self.notes.get_or_insert_default().counted = Some(counted);
+        }
+    }
+
+    /// The claim of a stream beyond `streams_max`: it is read, but opens no session.
+    pub(crate) fn beyond_max(&self) -> Option<&Arc<Claim>> {
+        self.notes.as_ref()?.beyond_max.as_ref()
+    }
+
+    pub(super) fn streams(&self) -> &Streams {
+        &self.streams
     }
 }
 

@@ -14,7 +14,7 @@ use trunkline_trunk::Str;
 
 use super::connection::Connection;
 use super::query::Query;
-use super::{Reply, answer};
+use super::{Reply, answer, visitor};
 use crate::hub::{HUBS_PREFIX, Hub};
 use crate::metrics::Cause;
 
@@ -78,6 +78,9 @@ pub(super) fn refuse<B>(
 ) -> Reply {
     let metrics = &connection.door.env().metrics;
     metrics.client_tokens_refused.get_or_create(&Cause { cause: refused.slug() }).inc();
+    if let Some(answer) = visitor::failed(connection) {
+        return Ok(answer);
+    }
     let message = refused.to_string();
     let status = StatusCode::from_u16(refused.status()).unwrap_or(StatusCode::UNAUTHORIZED);
     let mut response = answer::error(status, refused.slug(), &message);

@@ -7,11 +7,12 @@ use std::time::Instant;
 use super::Reply;
 use super::held::HeldPoll;
 use super::io::ClientIo;
+use super::visitor::Visitor;
 use crate::door::Door;
 use crate::entrance::Claim;
 use crate::entrance::StreamPermit;
 use crate::metrics::{Cause, Outcome};
-use crate::peer::Peer;
+use crate::peer::{Endpoint, Peer};
 use crate::shard::Flight;
 use crate::unavailable::Unavailable;
 
@@ -20,6 +21,8 @@ pub(super) struct Connection {
     pub(super) door: Door,
     /// Who is at the other end of the stream.
     pub(super) from: Peer,
+    /// The client of the present request, where a trusted proxy has named it.
+    pub(super) visitor: Cell<Option<Box<Visitor>>>,
     /// Set after the first request: the wait for another may end without an answer.
     pub(super) used: Cell<bool>,
     /// Set while a request has arrived and its answer is not completely written.
@@ -53,6 +56,7 @@ impl Connection {
         Self {
             door,
             from,
+            visitor: Cell::new(None),
             used: Cell::new(false),
             under_way: Cell::new(false),
             idle_since: Cell::new(Instant::now()),
@@ -60,11 +64,28 @@ impl Connection {
             held: Cell::new(None),
             ready: Cell::new(None),
             switched: Cell::new(false),
-            beyond_max: permit.beyond_max.clone(),
+            beyond_max: permit.beyond_max().cloned(),
             io: Cell::new(None),
             flight: Cell::new(None),
             permit: Cell::new(Some(permit)),
         }
+    }
+
+    /// The client of the present request; before the first one, that of the stream.
+    pub(super) fn client(&self) -> Endpoint {
+        self.visit().map_or_else(|| self.from.client(), |visitor| visitor.client)
+    }
+
+    /// Whether the client of the present request uses TLS.
+    pub(super) fn is_secure(&self) -> bool {
+        self.visit().map_or(self.from.secure, |visitor| visitor.secure)
+    }
+
+    fn visit(&self) -> Option<Visitor> {
+        let visitor = self.visitor.take();
+        let copy = visitor.as_deref().copied();
+        self.visitor.set(visitor);
+        copy
     }
 
     /// Whether the connection only waits, for an answer or for a request.
@@ -115,6 +136,10 @@ impl Connection {
     pub(super) fn count_stream_refused(&self, cause: &'static str) {
         let refused = &self.door.env().metrics.streams_refused;
         refused.get_or_create(&Cause { cause }).inc();
+        if matches!(cause, "header_timeout" | "header_too_large" | "malformed_request") {
+            // Here it is only counted: the stream ends anyway.
+            let _ = self.door.env().gate.fail(&self.door.rules(), self.client().ip);
+        }
     }
 
     pub(super) fn count_handshake(&self, why: Unavailable) {

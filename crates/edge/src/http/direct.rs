@@ -26,6 +26,7 @@ use super::query::Query;
 use super::requests;
 use super::under_way::UnderWay;
 use super::verify::{Wanted, verify};
+use super::visitor;
 use crate::hub::Hub;
 
 /// The most headers of such a request; browsers send some fifteen.
@@ -47,7 +48,12 @@ pub(super) fn find(connection: &Connection, bytes: &Bytes) -> Option<Direct> {
     let mut heads = Heads::default();
     heads.handle_bytes(bytes).ok()?;
     let request = (heads.take_seen() == Seen::default()).then(|| parse(bytes))??;
+    // Whoever may not be here gets an answer, which is the ordinary way's to give.
+    visitor::identify(connection, &request).ok()?;
     let hub = requests::direct_hub(connection, &request)?;
+    if !visitor::has_good_origin(&hub, &request) {
+        return None;
+    }
     let query = Query::parse(request.uri().query().unwrap_or_default());
     if !query.sid.is_empty() {
         return None;
@@ -93,13 +99,17 @@ impl Direct {
         let Self { hub, query, protocol, request } = self;
         let _under_way = UnderWay::begin(&connection);
         connection.used.set(true);
+        let guest = match visitor::enter(&connection, &request) {
+            Ok(guest) => guest,
+            Err(answer) => return Opened::Answered(Ok(*answer)),
+        };
         let admitted = match clients::admit(&connection, &hub, &query, &request).await {
             Ok(admitted) => admitted,
             Err(refused) => {
                 return Opened::Answered(clients::refuse(&connection, &request, refused));
             }
         };
-        let client = Handshake { protocol, query: &query, admitted };
+        let client = Handshake { protocol, query: &query, admitted, guest };
         open_on_stream(&connection, &hub, client, &request).await
     }
 }

@@ -15,7 +15,7 @@ use super::opening::{Handshake, dismiss, open_polling, open_websocket, probe};
 use super::outcome::unavailable;
 use super::query::Query;
 use super::verify::{Wanted, verify};
-use super::{Reply, answer, clients, exchange, poll, post};
+use super::{Reply, answer, clients, exchange, poll, post, visitor};
 use crate::hub::Hub;
 use crate::reply;
 use crate::shard::{Answer, Asked, Command, Inspected};
@@ -28,6 +28,10 @@ pub(super) async fn handle(
     hub: Arc<Hub>,
     request: Request<Incoming>,
 ) -> Reply {
+    // Requests and WebSockets alike, and before the app is asked.
+    if !visitor::has_good_origin(&hub, &request) {
+        return Ok(visitor::refuse_origin(&connection, &hub, &request));
+    }
     let query = Query::parse(request.uri().query().unwrap_or_default());
     if request.method() == Method::OPTIONS {
         connection.door.env().metrics.count_idle("preflight", 1);
@@ -64,11 +68,15 @@ pub(super) async fn handle(
     };
     match asked {
         Wanted::Handshake(transport, protocol) => {
+            let guest = match visitor::enter(&connection, &request) {
+                Ok(guest) => guest,
+                Err(answer) => return Ok(*answer),
+            };
             let admitted = match clients::admit(&connection, &hub, &query, &request).await {
                 Ok(admitted) => admitted,
                 Err(refused) => return clients::refuse(&connection, &request, refused),
             };
-            let client = Handshake { protocol, query: &query, admitted };
+            let client = Handshake { protocol, query: &query, admitted, guest };
             match transport {
                 TransportKind::Polling => open_polling(&connection, &hub, client, request).await,
                 TransportKind::WebSocket => {

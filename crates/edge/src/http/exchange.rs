@@ -13,7 +13,7 @@ use trunkline_trunk::{ClientRequest, Header, RequestCode, Str, Transport};
 
 use super::connection::Connection;
 use super::held::Added;
-use super::{Reply, answer, upgrade};
+use super::{Reply, answer, upgrade, visitor};
 use crate::environment::Environment;
 use crate::hub::{Hub, Trunk};
 use crate::reply::Awaited;
@@ -57,13 +57,13 @@ pub(super) fn client_request<B>(
         start = end;
         header
     });
-    let from = connection.from.client();
+    let from = connection.client();
     ClientRequest {
         transport: match transport {
             TransportKind::Polling => Transport::Polling,
             TransportKind::WebSocket => Transport::WebSocket,
         },
-        secure: connection.from.secure,
+        secure: connection.is_secure(),
         address: Str::from(from.ip.to_string()),
         port: from.port,
         method: match *request.method() {
@@ -163,6 +163,9 @@ pub(super) async fn refuse<B>(
     refusal: &Refusal,
 ) -> Response<Full<Bytes>> {
     connection.count_refused(slug(refusal.error));
+    if let Some(answer) = visitor::failed(connection) {
+        return answer;
+    }
     let websocket = hub.settings().transports.websocket && upgrade::is_asked(request);
     let transport = if websocket { TransportKind::WebSocket } else { TransportKind::Polling };
     let client = client_request(connection, request, transport);

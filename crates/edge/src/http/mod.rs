@@ -23,6 +23,7 @@ mod serving;
 mod under_way;
 mod upgrade;
 mod verify;
+mod visitor;
 
 use bytes::Bytes;
 use http_body_util::Full;

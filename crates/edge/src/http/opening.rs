@@ -17,7 +17,8 @@ use super::connection::Connection;
 use super::guard::HandshakeGuard;
 use super::held::Added;
 use super::query::Query;
-use super::{Reply, answer, exchange, outcome, upgrade};
+use super::{Reply, answer, exchange, outcome, upgrade, visitor};
+use crate::gate::Guest;
 use crate::hub::{Hub, TrunkNumber};
 use crate::reply;
 use crate::shard::{Answer, Asked, Command, ForeignStream, Inspected, OpenRequest, SlotKey};
@@ -30,6 +31,8 @@ pub(super) struct Handshake<'a> {
     pub(super) query: &'a Query,
     /// What its token says.
     pub(super) admitted: Admitted,
+    /// The session in the count of its address.
+    pub(super) guest: Option<Guest>,
 }
 
 async fn open<B>(
@@ -39,7 +42,7 @@ async fn open<B>(
     client: Handshake<'_>,
     request: &Request<B>,
 ) -> Answer {
-    let Handshake { protocol, query, admitted: Admitted { claims, key } } = client;
+    let Handshake { protocol, query, admitted: Admitted { claims, key }, guest } = client;
     let (reply, answer) = reply::pair();
     let poll = connection.door.poll_number();
     let opening = connection.door.open(OpenRequest {
@@ -53,6 +56,7 @@ async fn open<B>(
             ..exchange::client_request(connection, request, transport)
         },
         token_key: key,
+        guest,
         poll,
         reply,
     });
@@ -94,7 +98,8 @@ pub(super) async fn open_on_stream<B>(
         Ok(agreed) => agreed,
         Err(why) => {
             connection.count_refused("bad_websocket_handshake");
-            return Opened::Answered(Ok(upgrade::refused(why)));
+            let refused = visitor::failed(connection).unwrap_or_else(|| upgrade::refused(why));
+            return Opened::Answered(Ok(refused));
         }
     };
     let answer = open(connection, hub, TransportKind::WebSocket, client, request).await;
@@ -240,7 +245,8 @@ fn adopt(
             }
             (Some(stream), Adoption::Foreign(foreign)) => {
                 let Foreign { asked, sid_text, trunk, base64_only } = *foreign;
-                let foreign = ForeignStream { asked, sid_text, trunk, base64_only, stream };
+                let client = connection.client().ip;
+                let foreign = ForeignStream { asked, sid_text, trunk, base64_only, client, stream };
                 let command = Command::ForeignProbe(Box::new(foreign));
                 return connection.door.tell(connection.door.own(), command).await;
             }

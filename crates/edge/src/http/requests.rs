@@ -14,7 +14,7 @@ use trunkline_http::{Lease, SideBody, Visit};
 
 use super::connection::Connection;
 use super::under_way::{Body, UnderWay};
-use super::{Abort, Reply, answer, engine, upgrade};
+use super::{Abort, Reply, answer, engine, upgrade, visitor};
 use crate::hub::{Hub, Routed};
 use crate::metrics::Cause;
 use crate::trunks;
@@ -63,6 +63,9 @@ async fn answer_to(
         answer::close_after(&mut response);
         return Ok(response.map(Either::Left));
     }
+    if let Err(why) = visitor::identify(&connection, &request) {
+        return Ok(visitor::turn_away(&connection, why).map(Either::Left));
+    }
     let env = connection.door.env();
     if let Some(door) = env.side_doors.iter().find(|door| door.claims(request.uri().path())) {
         let answer = door.serve(visit(&connection, request)).await;
@@ -90,7 +93,7 @@ fn visit(connection: &Connection, request: Request<Incoming>) -> Visit {
     let upgrading = upgrade::is_asked(&request);
     let permit = if upgrading { connection.permit.take() } else { None };
     let lease = permit.map(|permit| Box::new(permit) as Lease);
-    Visit { request, from: connection.from.client().into(), lease }
+    Visit { request, from: connection.client().into(), lease }
 }
 
 /// Whether the request has exactly one `Host`, as RFC 9112, section 3.2, demands. Otherwise a proxy
@@ -110,6 +113,9 @@ async fn handle_own(connection: Rc<Connection>, request: Request<Incoming>) -> R
         Routed::Hub(hub) => engine::handle(connection, hub, request).await,
         Routed::UnknownHub(name) => {
             connection.count_refused("hub_unknown");
+            if let Some(answer) = visitor::failed(&connection) {
+                return Ok(answer);
+            }
             Ok(answer::error(
                 hyper::StatusCode::NOT_FOUND,
                 "hub_unknown",
@@ -120,6 +126,9 @@ async fn handle_own(connection: Rc<Connection>, request: Request<Incoming>) -> R
         }
         Routed::Nowhere => {
             connection.count_refused("path_unknown");
+            if let Some(answer) = visitor::failed(&connection) {
+                return Ok(answer);
+            }
             Ok(answer::error(
                 hyper::StatusCode::NOT_FOUND,
                 "path_unknown",
@@ -152,7 +161,12 @@ fn trunk(connection: &Rc<Connection>, mut request: Request<Incoming>) -> Respons
             env.metrics.trunks_refused.get_or_create(&cause).inc();
             let pace = &env.directory.pace;
             if let Some(times) = pace.note(refused.slug(), Instant::now()) {
-                tracing::warn!(address = %connection.from.client(), times, "trunk refused: {refused}");
+                tracing::warn!(address = %connection.client(), times, "trunk refused: {refused}");
+            }
+            if refused.status().is_client_error()
+                && let Some(answer) = visitor::failed(connection)
+            {
+                return answer;
             }
             return answer::error(refused.status(), refused.slug(), &refused.to_string());
         }
@@ -161,8 +175,7 @@ fn trunk(connection: &Rc<Connection>, mut request: Request<Incoming>) -> Respons
     let connection = Rc::clone(connection);
     spawn_local(async move {
         if let Some(stream) = upgrade::take_stream(upgraded, &connection, None).await {
-            trunks::run(connection.door.clone(), hub, connection.from.client().into(), stream)
-                .await;
+            trunks::run(connection.door.clone(), hub, connection.client().into(), stream).await;
         }
         drop(permit);
     });

@@ -12,6 +12,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use tokio::task::spawn_local;
 use tokio::time::{Sleep, sleep_until};
+use trunkline_admission::proxy_header::begins_like_proxy_header;
 
 use super::connection::Connection;
 use super::direct;
@@ -227,6 +228,9 @@ impl Serving {
 
 impl Stage {
     fn after_greeting(connection: &Rc<Connection>, io: &ClientIo, first: Bytes) -> Self {
+        if begins_like_proxy_header(&first) {
+            note_proxy_header(connection);
+        }
         if let Some(direct) = direct::find(connection, &first) {
             let open = Box::pin(direct.open(Rc::clone(connection)));
             return Self::Opening { open, end: rest::End::new(io) };
@@ -375,6 +379,18 @@ async fn given_up(connection: Rc<Connection>) -> &'static str {
     let gone = Command::HandshakeGone { key: flight.key, poll: flight.poll };
     connection.door.tell(flight.key.site(), gone).await;
     "answer_timeout"
+}
+
+/// Counts and logs a PROXY header where none is read: HTTP goes on to refuse it.
+fn note_proxy_header(connection: &Connection) {
+    let cause = "proxy_header_unexpected";
+    connection.count_stream_refused(cause);
+    if let Some(times) = connection.door.env().directory.note(cause) {
+        tracing::warn!(
+            address = %connection.from.client(), cause, times,
+            "streams refused: they begin with a PROXY header, but their address is not in trusted_proxies, or proxy_protocol is off"
+        );
+    }
 }
 
 /// Ends a connection whose client did not send the awaited bytes in time. True when it sent an

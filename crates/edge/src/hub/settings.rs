@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use trunkline_admission::Origins;
 use trunkline_token::{KeyMark, MarkedKey};
 
 use super::trunk::{Ending, Trunk};
@@ -17,6 +18,8 @@ pub(crate) struct HubRules {
     pub(crate) keys: Vec<MarkedKey>,
     /// Set when every client needs a good token.
     pub(crate) tokens_required: bool,
+    /// The origins of web pages that may connect; `None`: all.
+    pub(crate) origins: Option<Origins>,
     /// Set when others than the hub's keys may vouch for its clients.
     pub(crate) vouched: bool,
 }
@@ -26,6 +29,7 @@ impl HubRules {
         Self {
             keys: config.keys.iter().cloned().map(MarkedKey::new).collect(),
             tokens_required: config.tokens_required,
+            origins: config.allowed_origins.clone(),
             vouched: config.vouched,
         }
     }

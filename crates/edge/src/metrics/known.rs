@@ -17,6 +17,13 @@ pub(super) const STREAMS_REFUSED: &[&str] = &[
     "aborted",
     "answer_timeout",
     "session_ended",
+    "address_denied",
+    "address_not_allowed",
+    "address_streams_full",
+    "address_banned",
+    "proxy_header_missing",
+    "proxy_header_malformed",
+    "proxy_header_unexpected",
 ];
 
 pub(super) const REQUESTS_REFUSED: &[&str] = &[
@@ -45,6 +52,13 @@ pub(super) const REQUESTS_REFUSED: &[&str] = &[
     "payload_too_large",
     "body_timeout",
     "bad_websocket_handshake",
+    "address_denied",
+    "address_not_allowed",
+    "address_sessions_full",
+    "address_handshakes",
+    "address_failures",
+    "forwarded_malformed",
+    "origin_not_allowed",
     "websocket_for_polling",
 ];
 
@@ -158,7 +172,8 @@ const SESSIONS_SLOWED: &[&str] = &[
     "session_inflated_bytes_per_second",
 ];
 
-const CLOSE_REASONS: [CloseReason; 18] = [
+const CLOSE_REASONS: [CloseReason; 19] = [
+    CloseReason::AddressDenied,
     CloseReason::AppServerLost,
     CloseReason::AppServerLostInDoubt,
     CloseReason::Flooded,

@@ -8,6 +8,7 @@
 //! their numbers.
 
 use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -96,6 +97,8 @@ pub(crate) struct Arriving {
     pub(super) sid_text: Box<str>,
     pub(super) trunk: TrunkNumber,
     pub(super) base64_only: bool,
+    /// The client's address.
+    pub(super) client: IpAddr,
     pub(super) probe: ForeignProbe,
     pub(super) stream: Stream,
     /// Bytes that came after the client's change.
@@ -245,7 +248,8 @@ impl Shard {
         let State::Arriving(arriving) = std::mem::replace(&mut slot.state, State::Ended) else {
             return;
         };
-        let Arriving { sid_text, base64_only, stream, unheard, queue, export, .. } = *arriving;
+        let Arriving { sid_text, client, base64_only, stream, unheard, queue, export, .. } =
+            *arriving;
         let Some(export) = export else { return };
         let Export { engine, custom_sid, lasting, held, request, standing, closed, sockets, cut } =
             *export;
@@ -273,7 +277,9 @@ impl Shard {
         };
         // The descriptor is watched already and only gets another token.
         let _ = self.poller.retarget(&stream.socket, token);
-        self.slots.at(index).state = State::Live(Live {
+        let slot = self.slots.at(index);
+        slot.guest = self.env.gate.add_session(client);
+        slot.state = State::Live(Live {
             session,
             carrier: Carrier::Stream(stream),
             probe: None,

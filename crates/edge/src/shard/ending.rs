@@ -81,6 +81,7 @@ impl Shard {
         };
         self.unwatch(index);
         let slot = self.slots.at(index);
+        slot.guest = None;
         let (counted, secret) = (slot.counted, slot.secret);
         let hub = usize::from(slot.hub);
         let in_one_payload = slot.spoke && live.session.transport() == TransportKind::Polling;
@@ -406,7 +407,8 @@ pub(super) fn wire_reason(reason: CloseReason, in_one_payload: bool) -> WireReas
         CloseReason::MemoryFull | CloseReason::OutboxFull => WireReason::OutboxFull,
         CloseReason::TooLarge => WireReason::MessageTooLarge,
         // For the app these are the same: the client has to connect again.
-        CloseReason::HubRemoved
+        CloseReason::AddressDenied
+        | CloseReason::HubRemoved
         | CloseReason::KeyRemoved
         | CloseReason::MoveFailed
         | CloseReason::NodeShutdown

@@ -110,7 +110,8 @@ impl Shard {
 /// Whether messages sent before the end should still arrive.
 fn has_last_words(reason: CloseReason) -> bool {
     match reason {
-        CloseReason::AppServerLost
+        CloseReason::AddressDenied
+        | CloseReason::AppServerLost
         | CloseReason::AppServerLostInDoubt
         | CloseReason::Forced
         | CloseReason::HubRemoved

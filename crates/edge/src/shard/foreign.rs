@@ -1,6 +1,7 @@
 //! WebSockets that probe here for sessions of other nodes, until their clients change to them.
 
 use std::io;
+use std::net::IpAddr;
 use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -33,6 +34,8 @@ pub(crate) struct ForeignStream {
     /// This node's trunk of the session's app server.
     pub(crate) trunk: TrunkNumber,
     pub(crate) base64_only: bool,
+    /// The client's address.
+    pub(crate) client: IpAddr,
     pub(crate) stream: AdoptedStream,
 }
 
@@ -47,7 +50,7 @@ enum Heard {
 impl Shard {
     /// Accepts a WebSocket that probes for a session of another node.
     pub(super) fn take_foreign_probe(&mut self, foreign: ForeignStream) {
-        let ForeignStream { asked, sid_text, trunk, base64_only, stream } = foreign;
+        let ForeignStream { asked, sid_text, trunk, base64_only, client, stream } = foreign;
         let (stream, leftover) = Stream::adopt(stream);
         let place = self.room_for_arrival(trunk);
         let Some((hub, upgrade_timeout)) = place else {
@@ -72,6 +75,7 @@ impl Shard {
             sid_text,
             trunk,
             base64_only,
+            client,
             probe,
             stream,
             unheard: Vec::new(),

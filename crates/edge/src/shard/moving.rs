@@ -323,6 +323,7 @@ impl Shard {
         self.end_keepsake(index, None, "moved");
         self.unwatch(index);
         let slot = self.slots.at(index);
+        slot.guest = None;
         let (hub, counted, secret) = (usize::from(slot.hub), slot.counted, slot.secret);
         let State::Live(live) = std::mem::replace(&mut slot.state, State::Ended) else { return };
         if let Some(custom) = live.extra.and_then(|extra| extra.custom_sid)

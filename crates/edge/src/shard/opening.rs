@@ -24,6 +24,7 @@ use super::slot::{Carrier, Extra, Live, Opening, Polling, State};
 use super::streams::Stream;
 use super::timers::{Tick, Timers};
 use super::{Shard, ShardTrunk};
+use crate::gate::Guest;
 use crate::hub::Hub;
 use crate::limits::Limits;
 use crate::metrics::Outcome;
@@ -44,6 +45,8 @@ pub(crate) struct OpenRequest {
     pub(crate) request: ClientRequest,
     /// The key that signed the client's token.
     pub(crate) token_key: Option<KeyMark>,
+    /// The session in the count of its client's address.
+    pub(crate) guest: Option<Guest>,
     /// The requester's number for the first poll.
     pub(crate) poll: u32,
     pub(crate) reply: Reply<Answer>,
@@ -146,7 +149,7 @@ impl Shard {
             Err(why) => return Err((open, why.into())),
         };
         let OpenRequest { hub, protocol, transport, base64_only, jsonp, .. } = open;
-        let OpenRequest { request, token_key, poll, reply, .. } = open;
+        let OpenRequest { request, token_key, guest, poll, reply, .. } = open;
         let eio = match protocol {
             Protocol::V3 => EioVersion::V3,
             Protocol::V4 => EioVersion::V4,
@@ -157,6 +160,7 @@ impl Shard {
             base64_only,
             jsonp,
             token_key,
+            guest,
             poll,
             reply,
             trunk,
@@ -195,7 +199,7 @@ impl Shard {
         let lasting = own_copies(lasting);
         let asked_at = opening.asked_at;
         let Opening { protocol, transport, base64_only, jsonp, token_key, .. } = *opening;
-        let Opening { poll, reply, trunk, open, .. } = *opening;
+        let Opening { guest, poll, reply, trunk, open, .. } = *opening;
         self.answered(index, asked_at);
         let mut extra = Extra {
             lasting: (!lasting.is_empty()).then(|| Arc::from(lasting)),
@@ -245,6 +249,7 @@ impl Shard {
         let keepsake = self.keepsake(&trunk, protocol, &open.request);
         let slot = self.slots.at(index);
         slot.counted = transport;
+        slot.guest = guest;
         slot.state =
             State::Live(Live { session, carrier, probe: None, held: None, keepsake, extra });
         self.count_session(transport, 1);
@@ -264,6 +269,7 @@ impl Shard {
         }
         self.mark_dirty(index);
         self.note_token_key(index, &trunk.hub, token_key);
+        self.check_guest(index);
     }
 
     /// Refuses a session as a bad request, because its id is already in use.

@@ -16,6 +16,7 @@ impl Shard {
     /// Takes over what the operator has changed.
     pub(super) fn reloaded(&mut self, changes: &Changes) {
         self.take_limits();
+        self.revoke_denied();
         for hub in &changes.removed {
             // The end of a trunk ends its sessions; those without an app server end here.
             self.revoke(CloseReason::HubRemoved, |slot, _| {
@@ -26,6 +27,26 @@ impl Shard {
             self.revoke(CloseReason::KeyRemoved, |slot, key| {
                 slot.hub == *hub && key.is_some_and(|key| keys.contains(&key))
             });
+        }
+    }
+
+    /// Closes the sessions of addresses that may no longer be here.
+    fn revoke_denied(&mut self) {
+        let rules = self.env.gate.rules();
+        if rules.has_lists() {
+            self.revoke(CloseReason::AddressDenied, |slot, _| {
+                slot.guest.as_ref().is_some_and(|guest| rules.check(guest.ip()).is_err())
+            });
+        }
+    }
+
+    /// Closes a session that was being opened while its client's address was denied.
+    pub(super) fn check_guest(&mut self, index: u32) {
+        let slot = self.slots.at(index);
+        let (generation, guest) = (slot.generation, slot.guest.as_ref());
+        if guest.is_some_and(|guest| self.env.gate.rules().check(guest.ip()).is_err()) {
+            let key = SlotKey::here(self.index, index, generation);
+            self.close_revoked(key, CloseReason::AddressDenied);
         }
     }
 

@@ -21,6 +21,7 @@ use super::streams::Stream;
 use super::timers::Tick;
 use super::uplink::Held;
 use crate::door::Site;
+use crate::gate::Guest;
 use crate::hub::{Trunk, TrunkNumber};
 use crate::reply::Reply;
 use crate::sid::SidSecret;
@@ -66,6 +67,8 @@ pub(crate) struct Slot {
     /// The transport under which the session is counted. Here and not in `Live`, where it would
     /// take eight bytes.
     pub(crate) counted: TransportKind,
+    /// The live session in the count of its client's address.
+    pub(crate) guest: Option<Guest>,
     /// The tick at which this slot's timer entry is valid.
     pub(crate) armed: Tick,
     pub(crate) state: State,
@@ -73,7 +76,7 @@ pub(crate) struct Slot {
 
 /// Every session has a slot, so its size is limited.
 #[cfg(all(not(any(test, feature = "fuzzing")), target_pointer_width = "64"))]
-const _: () = assert!(size_of::<Slot>() <= 280);
+const _: () = assert!(size_of::<Slot>() <= 288);
 
 /// The state of a slot's session.
 #[derive(Debug)]
@@ -100,6 +103,7 @@ pub(crate) struct Opening {
     pub(crate) jsonp: Option<Box<str>>,
     /// The key that signed the client's token.
     pub(crate) token_key: Option<KeyMark>,
+    pub(crate) guest: Option<Guest>,
     pub(crate) poll: u32,
     pub(crate) reply: Reply<Answer>,
     pub(crate) trunk: Arc<Trunk>,
@@ -203,6 +207,7 @@ impl Slot {
             slowed: false,
             share: Share::default(),
             counted: TransportKind::WebSocket,
+            guest: None,
             armed: Tick::NONE,
             state,
         }

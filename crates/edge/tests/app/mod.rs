@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use trunkline_clock::Timestamp;
-use trunkline_edge::{Config, Edge, HubConfig, Inside, Limits, Secret};
+use trunkline_edge::{AddressRules, Config, Edge, HubConfig, Inside, Limits, Secret};
 use trunkline_trunk::{AppEnd, AppHello, EndEvent, Frame, LinkConfig, LinkEvent, NamespaceNumber};
 use trunkline_websocket::{Decoder, Incoming, Opcode, Role, encode};
 
@@ -41,6 +41,7 @@ pub fn edge_with(limits: Limits) -> Edge {
         spare_hubs: 0,
         default_hub: "chat".into(),
         names: None,
+        addresses: AddressRules::default(),
         limits,
         io_uring: false,
         heap_bytes: || 0,

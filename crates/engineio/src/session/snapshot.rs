@@ -287,6 +287,7 @@ const fn number_of(reason: CloseReason) -> u8 {
         CloseReason::HubRemoved => 15,
         CloseReason::KeyRemoved => 16,
         CloseReason::Flooded => 17,
+        CloseReason::AddressDenied => 18,
     }
 }
 
@@ -310,6 +311,7 @@ const fn reason_of(number: u8) -> Result<CloseReason, BadSnapshot> {
         15 => CloseReason::HubRemoved,
         16 => CloseReason::KeyRemoved,
         17 => CloseReason::Flooded,
+        18 => CloseReason::AddressDenied,
         _ => return Err(BadSnapshot::Undefined),
     })
 }

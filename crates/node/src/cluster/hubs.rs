@@ -19,6 +19,12 @@ pub(crate) fn digest(hubs: &[Hub], key: &KeyText) -> [u8; 8] {
     for hub in hubs {
         add(hub.name.as_bytes());
         add(&[u8::from(hub.client_tokens == ClientTokens::Required)]);
+        if let Some(origins) = &hub.allowed_origins {
+            add(b"origins");
+            let mut origins: Vec<String> = origins.iter().map(ToString::to_string).collect();
+            origins.sort_unstable();
+            origins.iter().for_each(|origin| add(origin.as_bytes()));
+        }
         // In another order they open the same hub.
         let mut keys: Vec<&str> = hub.keys.iter().map(|key| key.0.as_str()).collect();
         keys.sort_unstable();
@@ -44,6 +50,7 @@ mod tests {
             event_handlers: Vec::new(),
             identity_providers: Vec::new(),
             client_tokens: ClientTokens::Optional,
+            allowed_origins: None,
             paths: Vec::new(),
         }
     }

@@ -24,6 +24,8 @@ pub(crate) struct HubTable {
     pub(crate) key_file: Option<(String, Origin)>,
     pub(crate) default: Option<Origin>,
     pub(crate) client_tokens: Option<(String, Origin)>,
+    /// The parts of `allowed_origins`.
+    pub(crate) allowed_origins: Option<Vec<(String, Origin)>>,
     pub(crate) paths: Vec<(String, Origin)>,
     pub(crate) handlers: Vec<HandlerTable>,
     pub(crate) identity_providers: Vec<IdentityTable>,
@@ -124,6 +126,7 @@ impl Reader<'_> {
             key_file: None,
             default: None,
             client_tokens: None,
+            allowed_origins: None,
             paths: Vec::new(),
             handlers: Vec::new(),
             identity_providers: Vec::new(),
@@ -152,6 +155,18 @@ impl Reader<'_> {
                 ("client_tokens", DeValue::String(word)) => {
                     hub.client_tokens = Some((word.clone().into_owned(), origin.clone()));
                     Some(())
+                }
+                ("allowed_origins", DeValue::String(list)) => {
+                    hub.allowed_origins = Some(vec![(list.clone().into_owned(), origin.clone())]);
+                    Some(())
+                }
+                ("allowed_origins", DeValue::Array(list)) => {
+                    let into = hub.allowed_origins.get_or_insert_default();
+                    list.iter().try_for_each(|one| {
+                        let origin = self.origin(one.span().start);
+                        into.push((one.get_ref().as_str()?.to_owned(), origin));
+                        Some(())
+                    })
                 }
                 ("default", DeValue::Boolean(default)) => {
                     hub.default = default.then(|| origin.clone());
@@ -275,11 +290,19 @@ impl Reader<'_> {
 const HANDLER_FIELDS: [&str; 3] = ["url", "system_events", "user_events"];
 
 /// The fields of a hub's table.
-const HUB_FIELDS: [&str; 7] =
-    ["keys", "key_file", "default", "client_tokens", "event_handler", "identity_provider", "path"];
+const HUB_FIELDS: [&str; 8] = [
+    "keys",
+    "key_file",
+    "default",
+    "client_tokens",
+    "allowed_origins",
+    "event_handler",
+    "identity_provider",
+    "path",
+];
 
 /// What a hub's table may hold.
-const HUB_ALLOWED: &str = "a table [hub.NAME] with keys = [\"…\"] or key_file = \"PATH\", default = true on one of them, client_tokens = \"required\" or \"optional\", path = \"/PATH/\" or a list of paths, and tables [[hub.NAME.event_handler]] and [[hub.NAME.identity_provider]]";
+const HUB_ALLOWED: &str = "a table [hub.NAME] with keys = [\"…\"] or key_file = \"PATH\", default = true on one of them, client_tokens = \"required\" or \"optional\", allowed_origins = \"ORIGINS\" or a list of origins, path = \"/PATH/\" or a list of paths, and tables [[hub.NAME.event_handler]] and [[hub.NAME.identity_provider]]";
 
 /// A list of texts; `None` if one value is not a text.
 fn texts(values: &[Value<'_>]) -> Option<Vec<String>> {

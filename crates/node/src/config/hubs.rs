@@ -2,9 +2,11 @@
 
 use std::path::Path;
 
+use trunkline_admission::OriginPattern;
 use trunkline_azure::identity::IdentityProvider;
 use trunkline_azure::webhook::Handler;
 
+use super::addresses::ORIGINS;
 use super::file::{self, HubTable};
 use super::given::Given;
 use super::handlers;
@@ -33,6 +35,8 @@ pub struct Hub {
     pub identity_providers: Vec<IdentityProvider>,
     /// Whether its clients need tokens.
     pub client_tokens: ClientTokens,
+    /// The origins of web pages that may connect; `None`: all.
+    pub allowed_origins: Option<Vec<OriginPattern>>,
     /// Paths that belong to this hub, whichever app servers are connected.
     pub paths: Vec<String>,
 }
@@ -53,6 +57,7 @@ pub(crate) fn assemble(
         keys: book.keys_of_default(&default, &tables),
         event_handlers: book.handlers_of_default(&default, &tables),
         client_tokens: book.client_tokens(own_table),
+        allowed_origins: book.allowed_origins(own_table),
         paths: own_table.map(|table| book.paths(table, &tables)).unwrap_or_default(),
         identity_providers: own_table
             .map(|table| identity::of_tables(&table.name, &table.identity_providers, book.mistakes))
@@ -66,11 +71,20 @@ pub(crate) fn assemble(
         }
         let event_handlers = handlers::of_tables(&table.name, &table.handlers, book.mistakes);
         let client_tokens = book.client_tokens(Some(table));
+        let allowed_origins = book.allowed_origins(Some(table));
         let identity_providers =
             identity::of_tables(&table.name, &table.identity_providers, book.mistakes);
         let name = table.name.clone();
         let paths = book.paths(table, &tables);
-        hubs.push(Hub { name, keys, event_handlers, identity_providers, client_tokens, paths });
+        hubs.push(Hub {
+            name,
+            keys,
+            event_handlers,
+            identity_providers,
+            client_tokens,
+            allowed_origins,
+            paths,
+        });
     }
     (default, hubs)
 }
@@ -197,6 +211,26 @@ impl Book<'_> {
             self.mistakes.push(Mistake { key, origin, wrong, allowed });
             self.settings.client_tokens
         })
+    }
+
+    /// The origins in the hub's table, or else the key for all hubs.
+    fn allowed_origins(&mut self, table: Option<&HubTable>) -> Option<Vec<OriginPattern>> {
+        let own = table.and_then(|table| Some((&table.name, table.allowed_origins.as_ref()?)));
+        let Some((name, parts)) = own else { return self.settings.allowed_origins.clone() };
+        let mut origins = Vec::new();
+        for (part, origin) in parts {
+            match ORIGINS.parse(part) {
+                Ok(Some(more)) => origins.extend(more),
+                Ok(None) => return None,
+                Err(wrong) => self.mistakes.push(Mistake {
+                    key: format!("hub.{name}.allowed_origins"),
+                    origin: origin.clone(),
+                    wrong: format!("`{}` {wrong}", part.escape_debug()),
+                    allowed: ORIGINS.allowed(),
+                }),
+            }
+        }
+        Some(origins)
     }
 
     /// The paths in a hub's table. Each belongs to one hub, in one place.

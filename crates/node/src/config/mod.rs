@@ -1,6 +1,7 @@
 //! Configuration: one key table, three faces (file, environment, flag), all mistakes reported at
 //! once.
 
+mod addresses;
 mod cluster;
 mod file;
 mod given;
@@ -31,6 +32,7 @@ pub(crate) use reloading::is_reloaded;
 pub use table::{ClientTokens, Key, LogFormat, Settings, keys};
 
 use given::Given;
+use trunkline_edge::AddressRules;
 
 /// The key of `trunkline dev` when none is given. App servers in development use it too.
 pub const DEVELOPMENT_KEY: &str = "trunkline-development-key-do-not-use-in-production";
@@ -76,6 +78,8 @@ pub struct Config {
     pub default_hub: String,
     /// All hubs, the default one first.
     pub hubs: Vec<Hub>,
+    /// The rules for addresses, with the lists that were read from files.
+    pub addresses: AddressRules,
     /// The cluster that the node joins, if any.
     pub cluster: Option<Cluster>,
     /// The file that was read, if any.
@@ -125,6 +129,7 @@ pub fn load(mode: Mode, inputs: Inputs) -> Result<Config, Mistakes> {
     warnings.extend(warnings::of_files(&settings, &given, &tables, file.as_ref()));
     let (default_hub, hubs) = hubs::assemble(mode, &settings, &given, tables, &mut mistakes);
     check_addresses(mode, &settings, &given, &mut mistakes);
+    let addresses = addresses::assemble(&settings, &given, &mut mistakes);
     let cluster = cluster::assemble(mode, &settings, &given, &mut mistakes, &mut warnings);
     if unread {
         // A missing value may well be in the file that cannot be read, so it is not reported.
@@ -136,7 +141,18 @@ pub fn load(mode: Mode, inputs: Inputs) -> Result<Config, Mistakes> {
     }
     let file = file.map(|(path, _)| path);
     let inputs = Again(inputs_again);
-    Ok(Config { mode, settings, default_hub, hubs, cluster, file, warnings, given, inputs })
+    Ok(Config {
+        mode,
+        settings,
+        default_hub,
+        hubs,
+        addresses,
+        cluster,
+        file,
+        warnings,
+        given,
+        inputs,
+    })
 }
 
 impl Settings {
@@ -149,6 +165,8 @@ impl Settings {
             ("nats_credentials_file", &mut self.nats_credentials_file),
             ("nats_ca_file", &mut self.nats_ca_file),
             ("cluster_key_file", &mut self.cluster_key_file),
+            ("allow_file", &mut self.allow_file),
+            ("deny_file", &mut self.deny_file),
         ];
         for (key, path) in paths {
             if let Some(path) = path {

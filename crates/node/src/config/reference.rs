@@ -67,6 +67,7 @@ keys = [\"the key that trunkline key made\", \"the one before it\"]
 [hub.support]
 key_file = \"/run/secrets/support\"  # one key per line, the current one first
 client_tokens = \"required\"         # this hub's own word, whatever the key says
+allowed_origins = [\"https://support.example.com\"]  # the same
 path = \"/support/\"                 # this hub's own path, or a list; /clients/socketio/hubs/support always is
 ```
 

@@ -1,20 +1,28 @@
 //! What a running node takes over of a changed configuration, and what needs a restart.
 
+use std::sync::Arc;
+
 use super::{Config, Hub, Mistake, Mistakes, Origin, choose_file, keys, load};
 
 /// The keys that a reload takes over. Any other one that has changed needs a restart.
 const RELOADED: &[&str] = &[
+    "address_limits_exempt",
+    "allow_file",
+    "allowed_origins",
     "client_tokens",
+    "deny_file",
     "drain",
     "drain_wait",
     "event_handler",
     "event_handler_system_events",
     "event_handler_user_events",
+    "forwarded_header",
     "hub",
     "identity_answer_bytes_max",
     "identity_refresh",
     "identity_retry",
     "identity_timeout",
+    "ipv6_prefix",
     "key",
     "key_file",
     "key_previous",
@@ -22,12 +30,17 @@ const RELOADED: &[&str] = &[
     "public_endpoints",
     "serverless_socket_events_max",
     "serverless_waiting_bytes_max",
+    "trusted_proxies",
     "unready_on",
     "webhook_answer_bytes_max",
     "webhook_concurrent_max",
     "webhook_pending_max",
     "webhook_timeout",
     // The limits. Those of trunks count for trunks that open from then on.
+    "address_failures_per_second",
+    "address_handshakes_per_second",
+    "address_sessions_max",
+    "address_streams_max",
     "answer_timeout",
     "body_timeout",
     "handshake_retry_after",
@@ -61,6 +74,7 @@ const RELOADED: &[&str] = &[
 
 /// Keys that only say what a hub is: the hub's own line names the change.
 const OF_HUBS: &[&str] = &[
+    "allowed_origins",
     "client_tokens",
     "event_handler",
     "event_handler_system_events",
@@ -129,6 +143,15 @@ impl Config {
         if self.default_hub != new.default_hub {
             difference.changed.push(format!("the default hub is {}", new.default_hub));
         }
+        // The same files may have other lines.
+        for (file, own, now) in [
+            ("allow_file", &self.addresses.allow, &new.addresses.allow),
+            ("deny_file", &Some(Arc::clone(&self.addresses.deny)), &Some(Arc::clone(&new.addresses.deny))),
+        ] {
+            if own != now && !difference.changed.iter().any(|changed| changed == file) {
+                difference.changed.push(format!("the addresses in {file}"));
+            }
+        }
         difference.changed.extend(changes_of_hubs(&self.hubs, &new.hubs));
         (new, difference)
     }
@@ -147,6 +170,7 @@ fn changes_of_hubs(own: &[Hub], new: &[Hub]) -> Vec<String> {
         let parts = [
             ("keys", before.keys != hub.keys),
             ("client_tokens", before.client_tokens != hub.client_tokens),
+            ("allowed_origins", before.allowed_origins != hub.allowed_origins),
             ("path", before.paths != hub.paths),
             ("event_handler", before.event_handlers != hub.event_handlers),
             ("identity_provider", before.identity_providers != hub.identity_providers),
@@ -234,6 +258,28 @@ mod tests {
         file.write(KEY);
         let (_, back) = merged.merge(merged.load_again().expect("no mistake"));
         assert!(back.changed.contains(&"hub chat is removed".to_owned()), "{back:?}");
+    }
+
+    #[test]
+    fn lists_of_addresses_are_read_again_whole_or_not_at_all() {
+        let list = File::new("list", "192.0.2.1\n");
+        let text = format!("{KEY}deny_file = {:?}\n", list.0);
+        let file = File::new("lists", &text);
+        let config = file.load(&[]);
+        let ip = |text: &str| text.parse::<core::net::IpAddr>().expect("an address");
+        list.write("192.0.2.2\n");
+        let (merged, difference) = config.merge(config.load_again().expect("no mistake"));
+        assert_eq!(difference.changed, ["the addresses in deny_file"]);
+        assert!(!merged.addresses.deny.contains(ip("192.0.2.1")));
+        assert!(merged.addresses.deny.contains(ip("192.0.2.2")));
+        list.write("192.0.2.3\nexample.com\n");
+        let mistakes = merged.load_again().expect_err("a mistake").0;
+        assert!(mistakes[0].wrong.contains("line 2"), "{mistakes:?}");
+        file.write(&format!("{text}allowed_origins = \"https://a.example\"\nproxy_protocol = \"on\"\ntrusted_proxies = \"10.0.0.1\"\n"));
+        list.write("192.0.2.2\n");
+        let (_, difference) = merged.merge(merged.load_again().expect("no mistake"));
+        assert_eq!(difference.changed, ["trusted_proxies", "hub default: allowed_origins"]);
+        assert_eq!(difference.needs_restart, ["proxy_protocol"]);
     }
 
     #[test]

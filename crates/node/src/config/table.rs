@@ -10,10 +10,12 @@ use core::time::Duration;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
+use trunkline_admission::{OriginPattern, Prefix};
 use trunkline_azure::webhook::{SystemEvent, UrlTemplate, UserEvents};
 use trunkline_backplane::nats::Servers;
-use trunkline_edge::{Endpoint, Limits};
+use trunkline_edge::{Endpoint, ForwardedHeader, Limits};
 
+use super::addresses::{FORWARDED, ORIGINS, PrefixList, Proxies};
 use super::given::Given;
 use super::handlers::{EventNames, HandlerUrl, SystemEvents};
 use super::kinds::{
@@ -248,12 +250,42 @@ key_table! {
         /// clients without a valid token get 401, at every path. A hub's table may override this
         /// for that hub.
         client_tokens: ClientTokens = "optional", TOKENS;
+        /// The origins of web pages that may connect, for polling and for WebSockets: exact ones, or
+        /// all below a name (https://*.example.com), separated by commas; "null" is pages without
+        /// an origin. Others get 403 before the app is asked. "any": the node does not check them.
+        /// A hub's table may override this for that hub.
+        allowed_origins: Option<Vec<OriginPattern>> = "any", ORIGINS;
         /// The addresses of this node as clients, app servers and callers of the REST API write
         /// them, such as a proxy's, separated by commas. A token of a client, a call or a tunnel
         /// that is signed with a hub's key names one of them as its audience. Default: the address
         /// that the node listens on (and localhost, if that leads to it); for `trunkline dev`, any
         /// address that a request names in its `Host`.
         public_endpoints: Vec<Endpoint> = "", Endpoints;
+    }
+    "Addresses" {
+        /// The proxies in front of this node: addresses and prefixes (192.0.2.0/24), separated by
+        /// commas. What they say about their client counts, and they themselves have no limits.
+        /// "none": clients connect directly. Without a value, no proxy is believed either, but an
+        /// address whose requests carry X-Forwarded-For has no limits.
+        trusted_proxies: Option<Vec<Prefix>> = "", Maybe(Proxies);
+        /// Whether streams of trusted proxies begin with a header of the PROXY protocol, version 1
+        /// or 2. "on": one without it is refused.
+        proxy_protocol: bool = "off", Choice(&[("off", false), ("on", true)]);
+        /// The header of trusted proxies that names the client. "auto" is X-Forwarded-For (with
+        /// X-Forwarded-Proto), and without it Forwarded. A proxy that writes only Forwarded needs
+        /// "forwarded": otherwise its clients could send X-Forwarded-For.
+        forwarded_header: ForwardedHeader = "auto", FORWARDED;
+        /// The bits of an IPv6 address that are one stranger's, for limits.
+        ipv6_prefix: u8 = "64", Count::<u8>::between(16, 64);
+        /// The addresses and prefixes without limits per address, separated by commas.
+        address_limits_exempt: Vec<Prefix> = "127.0.0.0/8,::1", PrefixList;
+        /// A file with the only addresses that may connect to the public port: one address or
+        /// prefix per line; # begins a comment. Trusted proxies may always connect; their clients
+        /// are checked.
+        allow_file: Option<PathBuf> = "", Maybe(FilePath);
+        /// A file with addresses that may not connect, in the same form. When both files have an
+        /// address, it may not.
+        deny_file: Option<PathBuf> = "", Maybe(FilePath);
     }
     "Event handlers" {
         /// The address of that hub's event handler, which receives events of sockets while the hub
@@ -326,6 +358,19 @@ key_table! {
         /// The most open streams (TCP connections) on the public port; never more than the limit of
         /// open files allows. Further handshakes are answered 503.
         streams_max: Count::<usize>::between(1, 100_000_000);
+        /// The most open streams of one address; further ones are refused with 429. An IPv6 network
+        /// counts as one address, see `ipv6_prefix`. A polling client has two streams.
+        address_streams_max: Unless("off", Count::<u32>::between(1, 100_000_000));
+        /// The most sessions of one address. Further handshakes are answered 429.
+        address_sessions_max: Unless("off", Count::<u32>::between(1, 100_000_000));
+        /// Handshakes of one address per second; after a pause, ten times as many at once. Further
+        /// ones are answered 429.
+        address_handshakes_per_second: Unless("off", Count::<u32>::between(1, 10_000_000));
+        /// Failed requests of one address per second (unknown sessions, bad tokens, malformed
+        /// requests); after a pause, ten times as many at once. Further ones are answered 429
+        /// without asking the app; beyond five times that, its streams are refused until it has
+        /// been quiet for ten seconds.
+        address_failures_per_second: Unless("off", Count::<u32>::between(1, 10_000_000));
         /// Memory in use beyond which handshakes are answered 503, and the sessions that hold most
         /// are closed. "auto" is three quarters of the control group's limit, or of the machine's
         /// memory if that is less.

@@ -131,6 +131,7 @@ impl Reloader {
             default_hub: config.default_hub.clone(),
             names: resolve::names(&config),
             limits,
+            addresses: config.addresses.clone(),
         };
         edge.check_reload(&reload)?;
         let listen = self.view.facts.listen;

@@ -39,6 +39,7 @@ const CAUSES: Readonly<Record<string, string>> = {
   outbox_full: "more waited for the client than the node holds for one that does not take it",
   memory_full: "the node used as much memory as it may, and much waited for the client",
   node_shutdown: "the node is shutting down",
+  address_denied: "the operator of the node has denied the client's address",
   hub_removed: "the hub was removed from the node's configuration",
   key_removed: "the key that signed the client's token is none of the hub's any longer",
 };

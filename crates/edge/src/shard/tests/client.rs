@@ -1,6 +1,7 @@
 //! The clients of these tests: handshakes, polls, posts and WebSockets.
 
 use std::cell::{Cell, RefCell};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -35,11 +36,13 @@ pub(super) struct ClientKind {
     pub(super) jsonp: Option<&'static str>,
     /// The key that signed its token.
     pub(super) token_key: Option<KeyMark>,
+    /// Its address, if that is counted.
+    pub(super) ip: Option<IpAddr>,
 }
 
 impl Default for ClientKind {
     fn default() -> Self {
-        Self { protocol: Protocol::V4, base64_only: false, jsonp: None, token_key: None }
+        Self { protocol: Protocol::V4, base64_only: false, jsonp: None, token_key: None, ip: None }
     }
 }
 
@@ -71,6 +74,9 @@ impl World {
     pub(super) fn handshake(&mut self, transport: TransportKind) -> Handshake {
         let (reply, answer) = reply::pair();
         let poll = self.poll_number();
+        let gate = &self.env.gate;
+        let open_session = |ip| gate.open_session(&gate.rules(), ip).expect("within its limits");
+        let guest = self.kind.ip.and_then(open_session);
         let open = OpenRequest {
             hub: Arc::clone(&self.hub),
             protocol: self.kind.protocol,
@@ -79,6 +85,7 @@ impl World {
             jsonp: self.kind.jsonp.map(Box::from),
             request: client_request(),
             token_key: self.kind.token_key,
+            guest,
             poll,
             reply,
         };

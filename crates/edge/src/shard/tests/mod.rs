@@ -16,6 +16,8 @@ pub(crate) mod wire;
 mod world;
 
 #[cfg(test)]
+mod addresses;
+#[cfg(test)]
 mod backlog;
 #[cfg(test)]
 mod bursts;

@@ -21,6 +21,7 @@ use crate::cluster::{Cluster, Inputs};
 use crate::compressor::Compressor;
 use crate::entrance::Streams;
 use crate::environment::Environment;
+use crate::gate::{AddressRules, Gate};
 use crate::hub::{Directory, Hub, Trunk};
 use crate::limits::Limits;
 use crate::memory::Memory;
@@ -127,7 +128,8 @@ impl World {
             ..HubConfig::default()
         };
         let metrics = Metrics::default();
-        let streams = Streams::new(&limits, metrics.clone());
+        let gate = Arc::new(Gate::new(&AddressRules::default(), &limits));
+        let streams = Streams::new(&limits, &gate, metrics.clone());
         let env = Arc::new(Environment {
             node_id: "node".into(),
             numbers,
@@ -136,6 +138,7 @@ impl World {
             io_uring: false,
             memory: Memory::new(limits.memory_bytes_max, || HEAP_BYTES.get()),
             compressor: Compressor::start(0, metrics.clone()).expect("no thread is needed"),
+            gate,
             limits: Changing::new(limits),
             metrics,
             names: Shared::new(Names::of_listener(([127, 0, 0, 1], 80).into())),

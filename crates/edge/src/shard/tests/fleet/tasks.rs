@@ -287,7 +287,14 @@ fn upgrade(
     let Some(owner) = owner else { return Answer::Unavailable(Unavailable::CannotMove) };
     let stream = process.world.adopted(wire, b"");
     let trunk = owner.number;
-    let foreign = ForeignStream { asked, sid_text: text.into(), trunk, base64_only: false, stream };
+    let foreign = ForeignStream {
+        asked,
+        sid_text: text.into(),
+        trunk,
+        base64_only: false,
+        client: [127, 0, 0, 1].into(),
+        stream,
+    };
     process.world.tell(Command::ForeignProbe(Box::new(foreign)));
     Answer::Ok { lasting: None }
 }

@@ -107,6 +107,7 @@ impl Net {
         world.now = self.now;
         let stream = world.adopted(&client.wire, b"");
         let foreign = ForeignStream {
+            client: [127, 0, 0, 1].into(),
             asked: client.asked(),
             sid_text: player.sid.as_str().into(),
             trunk: app.trunk.number,

@@ -118,6 +118,7 @@ impl Two {
         client.writes("2probe");
         let stream = self.taker.adopted(&client.wire, b"");
         let foreign = ForeignStream {
+            client: [127, 0, 0, 1].into(),
             asked: client.asked(),
             sid_text: sid_text.into(),
             trunk: self.at_taker.trunk.number,
