@@ -24,9 +24,13 @@ fn named(client: &str, secure: Option<bool>) -> Named {
     Named { client: client.map(|client| client.expect("an address")), secure }
 }
 
+/// Lines of addresses, lines of schemes, the client, and whether it spoke TLS.
+type XForwardedCase =
+    (&'static [&'static str], &'static [&'static str], &'static str, Option<bool>);
+
 #[test]
 fn x_forwarded_for_is_read_from_its_end_to_the_first_stranger() {
-    let cases: &[(&[&str], &[&str], &str, Option<bool>)] = &[
+    let cases: &[XForwardedCase] = &[
         (&["192.0.2.7"], &["https"], "192.0.2.7", Some(true)),
         (&["192.0.2.7"], &["HTTP"], "192.0.2.7", Some(false)),
         (&["192.0.2.7"], &[], "192.0.2.7", None),
