@@ -146,7 +146,11 @@ impl Config {
         // The same files may have other lines.
         for (file, own, now) in [
             ("allow_file", &self.addresses.allow, &new.addresses.allow),
-            ("deny_file", &Some(Arc::clone(&self.addresses.deny)), &Some(Arc::clone(&new.addresses.deny))),
+            (
+                "deny_file",
+                &Some(Arc::clone(&self.addresses.deny)),
+                &Some(Arc::clone(&new.addresses.deny)),
+            ),
         ] {
             if own != now && !difference.changed.iter().any(|changed| changed == file) {
                 difference.changed.push(format!("the addresses in {file}"));
