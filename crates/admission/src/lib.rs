@@ -19,8 +19,8 @@ pub mod forwarded;
 mod guests;
 mod lists;
 mod origins;
-pub mod proxy_header;
 mod pace;
+pub mod proxy_header;
 mod rate;
 
 pub use trunkline_clock::Timestamp;

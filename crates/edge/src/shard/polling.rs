@@ -137,11 +137,10 @@ impl Shard {
             return None;
         }
         if slot.slowed {
-            let command = Command::PostBegin { asked, reply };
-            return match self.slow_post(key.slot, command) {
-                Some(second) => self.refuse_overlap(key.slot, second),
-                None => (),
-            };
+            if let Some(second) = self.slow_post(key.slot, post) {
+                self.refuse_overlap(key.slot, second);
+            }
+            return None;
         }
         if let Some(mut uplink) = Uplink::new(&mut self.trunks, slot.uplink(), number)
             && uplink.readable(slot.share, SCRATCH_BYTES) == 0
