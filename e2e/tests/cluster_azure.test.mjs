@@ -100,7 +100,7 @@ function ears(clients) {
     await bob.emitWithAck("join", "r");
     heard.length = 0;
     ann.emit("say to", { rooms: "r", text: "to the room" });
-    bob.emit("say", "end");
+    ann.emit("say", "end");
     await until("the end", () => heard.filter((line) => line.endsWith("end")).length === 3);
     assert.deepEqual(
       heard.filter((line) => !line.endsWith("end")),

@@ -259,7 +259,11 @@ impl Core {
                 self.peer_gone(now, peer);
                 self.tell_shared();
             }
-            Event::Frame { from, frame } => self.handle_frame(now, from, frame),
+            Event::Frame { from, frame } => {
+                if let Some(frame) = self.pass_to_doors(from, frame) {
+                    self.handle_frame(now, from, frame);
+                }
+            }
             Event::BusUp => {
                 self.cut_off_at = None;
                 self.again_at = Some(now);
@@ -305,9 +309,6 @@ impl Core {
 
     fn handle_frame(&mut self, now: Timestamp, from: PeerKey, frame: Frame) {
         let id = frame.id().0;
-        if let Frame::Door { door, hub, word, .. } = frame {
-            return self.notify(&PeerNotice::Word { peer: from, door, hub, number: id, word });
-        }
         if matches!(
             frame,
             Frame::Poll { .. }
@@ -419,7 +420,7 @@ impl Core {
                 self.landing_steps(from, id, MoveStep::Take(positions));
             }
             Frame::Arrived { .. } => self.landing_steps(from, id, MoveStep::Arrived),
-            Frame::Door { .. } => (), // Above.
+            Frame::Door { .. } => (), // A door has it.
         }
     }
 

@@ -1,7 +1,7 @@
 //! What the side doors learn: of the nodes, and what the same doors of other nodes say.
 
 use trunkline_http::PeerNotice;
-use trunkline_mesh::{Event, Member};
+use trunkline_mesh::{Event, Frame, Member, PeerKey};
 
 use super::Core;
 
@@ -12,6 +12,13 @@ fn known(member: &Member) -> PeerNotice {
 }
 
 impl Core {
+    /// Gives a frame to the side doors; returns one that is not theirs.
+    pub(super) fn pass_to_doors(&self, peer: PeerKey, frame: Frame) -> Option<Frame> {
+        let Frame::Door { id, door, hub, word } = frame else { return Some(frame) };
+        self.notify(&PeerNotice::Word { peer, door, hub, number: id.0, word });
+        None
+    }
+
     pub(super) fn notify(&self, notice: &PeerNotice) {
         for door in &self.env.side_doors {
             door.notice(notice.clone());

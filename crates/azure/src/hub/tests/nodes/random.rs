@@ -64,7 +64,7 @@ impl Play {
             events: (0..NODES).map(|_| VecDeque::new()).collect(),
             calls: 0,
             calm: true,
-            breaks: seed % 2 == 0,
+            breaks: seed.is_multiple_of(2),
         }
     }
 
