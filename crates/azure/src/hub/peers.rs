@@ -176,9 +176,7 @@ impl Hub {
                 if let Some(peer) = self.peers.get_mut(key) {
                     (peer.linked, peer.heard) = (true, true);
                 }
-                if self.peers.leads(key) {
-                    self.say_hello(key, false);
-                }
+                self.ask_to_begin(key);
             }
             PeerNotice::Unlinked(key) => {
                 self.forget_stream(key);
@@ -267,7 +265,11 @@ impl Hub {
                 return;
             }
             Ok(Some(Word::Again)) => {
-                if leads {
+                if leads && peer.expected.is_none() && peer.said > 0 {
+                    // A `Hello` is on its way there, unless it was dropped.
+                    let at = self.now.at + AGAIN_AFTER;
+                    peer.again_at.get_or_insert(at);
+                } else if leads {
                     self.forget_stream(key);
                     self.say_hello(key, false);
                 }
@@ -357,6 +359,7 @@ impl Hub {
     fn forget_stream(&mut self, key: PeerKey) {
         let Some(peer) = self.peers.get_mut(key) else { return };
         peer.held = VecDeque::new();
+        peer.said = 0;
         (peer.held_bytes, peer.credit, peer.owed) = (0, 0, 0);
         peer.expected = None;
         let tunnels = std::mem::take(&mut peer.tunnels);
@@ -386,11 +389,16 @@ impl Hub {
             due.then(|| peer.again_at = None).map(|()| *key)
         });
         for key in due.collect::<Vec<_>>() {
-            if self.peers.leads(key) {
-                self.say_hello(key, false);
-            } else {
-                self.say_now(key, Word::Again.encode());
-            }
+            self.ask_to_begin(key);
+        }
+    }
+
+    /// Begins the stream, or asks the node that leads to begin it: the hub may be new there.
+    fn ask_to_begin(&mut self, key: PeerKey) {
+        if self.peers.leads(key) {
+            self.say_hello(key, false);
+        } else {
+            self.say_now(key, Word::Again.encode());
         }
     }
 }

@@ -98,3 +98,25 @@ fn a_missing_or_unreadable_word_begins_everything_again() {
         assert_eq!(cluster.status(1, "POST", "users/user3/:send", "42[\"z\"]"), 202, "{spoil}");
     }
 }
+
+/// In development an app server's first tunnel creates its hub, at the node that does not lead.
+#[test]
+fn a_hub_that_comes_to_be_at_one_node_is_found_by_the_other() {
+    for (first, second) in [(0, 1), (1, 0)] {
+        let mut cluster = Cluster::new(2);
+        cluster.unlink(0, 1);
+        cluster.notice(first, PeerNotice::Linked(key(second)));
+        cluster.collect();
+        assert_eq!(cluster.wire.len(), 1, "a word creates the hub there");
+        cluster.notice(second, PeerNotice::Linked(key(first)));
+        cluster.carry();
+        cluster.nodes[first].tunnel_up(1, "a");
+        cluster.carry();
+        assert!(cluster.nodes[second].hub.wants_trunk(), "node {second}");
+        cluster.pass(AGAIN * 2);
+        assert!(cluster.nodes[second].hub.wants_trunk(), "and it stays so");
+        let begun =
+            cluster.nodes.iter().all(|node| node.hub.peers.poll_deadline(node.now.at).is_none());
+        assert!(begun, "nothing begins again");
+    }
+}
