@@ -44,9 +44,10 @@ pub struct SharedCredit {
     /// All bytes that were ever spent, and ever given.
     spent: AtomicU64,
     granted: AtomicU64,
-    /// The number of spent bytes at which the window is full.
+    /// The weight of all messages that were ever sent, and that at which the window is full.
+    weight: AtomicU64,
     full_at: AtomicU64,
-    /// The bytes of the window, and how often the peer has answered by now.
+    /// The size of the window, and how often the peer has answered by now.
     window: AtomicU32,
     round: AtomicU32,
 }
@@ -57,6 +58,7 @@ impl SharedCredit {
         Self {
             spent: AtomicU64::new(0),
             granted: AtomicU64::new(credit_bytes as u64),
+            weight: AtomicU64::new(0),
             full_at: AtomicU64::new(u64::MAX),
             window: AtomicU32::new(u32::MAX),
             round: AtomicU32::new(0),
@@ -81,7 +83,11 @@ impl SharedCredit {
             let granted = self.granted.load(Ordering::Relaxed);
             (spent < granted).then(|| spent + u64::from(cost_bytes))
         };
-        self.spent.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend).is_ok()
+        let is_spent = self.spent.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend).is_ok();
+        if is_spent {
+            self.weight.fetch_add(weight_of(cost_bytes), Ordering::SeqCst);
+        }
+        is_spent
     }
 
     /// Adds the credit of a `Credit` frame. True when sending was stopped and may continue.
@@ -91,17 +97,17 @@ impl SharedCredit {
         before <= spent && before + u64::from(bytes) > spent
     }
 
-    /// All bytes that were ever spent.
-    pub fn spent_bytes(&self) -> u64 {
-        self.spent.load(Ordering::Relaxed)
+    /// The weight of all messages that were ever sent, see [`weight_of`].
+    pub fn weight(&self) -> u64 {
+        self.weight.load(Ordering::Relaxed)
     }
 
-    /// Room in the window in bytes: zero or less when it is full, very much when there is none.
-    pub fn room_bytes(&self) -> i64 {
+    /// Room in the window, in weight: zero or less when it is full, very much when there is none.
+    pub fn room(&self) -> i64 {
         // In this order: a caller that finds the window full either sees the change that makes
         // room, or is seen by `set_full_at`.
-        let spent = self.spent.load(Ordering::SeqCst);
-        difference(self.full_at.load(Ordering::SeqCst), spent)
+        let weight = self.weight.load(Ordering::SeqCst);
+        difference(self.full_at.load(Ordering::SeqCst), weight)
     }
 
     /// Whether there is a window.
@@ -109,8 +115,8 @@ impl SharedCredit {
         self.full_at.load(Ordering::Relaxed) != u64::MAX
     }
 
-    /// The size of the window in bytes.
-    pub fn window_bytes(&self) -> u32 {
+    /// The size of the window, in weight.
+    pub fn window(&self) -> u32 {
         self.window.load(Ordering::Relaxed)
     }
 
@@ -120,19 +126,28 @@ impl SharedCredit {
     }
 
     /// Begins another round, with a window of this size.
-    pub fn begin_round(&self, window_bytes: u32) {
-        self.window.store(window_bytes, Ordering::Relaxed);
+    pub fn begin_round(&self, window: u32) {
+        self.window.store(window, Ordering::Relaxed);
         self.round.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Changes the number of spent bytes at which the window is full. True when it was full and is
+    /// Changes the weight at which the window is full. True when it was full and is
     /// no longer: senders may wait for it.
     pub fn set_full_at(&self, full_at: u64) -> bool {
         let before = self.full_at.swap(full_at, Ordering::SeqCst);
-        let spent = self.spent.load(Ordering::SeqCst);
-        spent >= before && spent < full_at
+        let weight = self.weight.load(Ordering::SeqCst);
+        weight >= before && weight < full_at
     }
 }
+
+/// What a message counts for the window: its bytes, and its share of the time that a message takes
+/// however short it is.
+pub const fn weight_of(cost_bytes: u32) -> u64 {
+    cost_bytes as u64 + MESSAGE_WEIGHT
+}
+
+/// The bytes that take an app server about as long as an empty message.
+const MESSAGE_WEIGHT: u64 = 64;
 
 fn difference(limit: u64, spent: u64) -> i64 {
     if limit >= spent {

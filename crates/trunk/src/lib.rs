@@ -35,7 +35,7 @@ mod text;
 mod values;
 mod window;
 
-pub use credit::{CreditReceiver, CreditSender, SharedCredit, Violation};
+pub use credit::{CreditReceiver, CreditSender, SharedCredit, Violation, weight_of};
 pub use decode::{Batch, DecodeError, Rule, decode_batch};
 pub use frame::{
     Adopt, Adopted, Broadcast, ClientRequest, Frame, Header, Hello, ListedNode, NamespaceNumber,

@@ -1,4 +1,4 @@
-//! How many bytes may be under way to an app server.
+//! How much may be under way to an app server.
 //!
 //! Credit bounds memory: it is enough for a few of the largest messages, and so for very many small
 //! ones. An app server that handles messages more slowly than they come has all of its credit under
@@ -8,7 +8,10 @@
 //!
 //! The node measures the wait with `Ping`s among the messages: the app server answers one when it
 //! has handled everything before it. The window is what the app server handles in [`WAIT`]. It is
-//! made larger only while senders wait for it.
+//! made larger only while senders wait for it. It is counted in weight ([`weight_of`]): a short
+//! message takes an app server nearly as long as one of a hundred bytes.
+//!
+//! [`weight_of`]: crate::weight_of
 //!
 //! It fills half by half, each with a `Ping` after it, so that the app server has the second half to
 //! work on while the answer to the first is on its way.
@@ -24,10 +27,10 @@ use trunkline_clock::Timestamp;
 pub const WAIT: Duration = Duration::from_millis(4);
 
 /// The least window, and the first one.
-const LEAST_BYTES: u32 = 512;
-const FIRST_BYTES: u32 = 16 * 1024;
-/// The bytes after which is measured, unless the window is smaller.
-const UNMEASURED_BYTES_MAX: u64 = 4 * 1024;
+const LEAST: u32 = 512;
+const FIRST: u32 = 16 * 1024;
+/// The weight after which is measured, unless the window is smaller.
+const UNMEASURED_MAX: u64 = 8 * 1024;
 /// The most measurements under way.
 const ASKED_MAX: usize = 4;
 /// The share of a longer way that is believed at once: a way that is longer for good is soon known,
@@ -37,9 +40,9 @@ const LONGER_WAY_SHARE: u32 = 64;
 /// The window of one trunk.
 #[derive(Debug)]
 pub struct Window {
-    bytes: u32,
-    bytes_max: u32,
-    /// The bytes that were sent by now, and those of them that the app server has handled.
+    size: u32,
+    size_max: u32,
+    /// The weight that was sent by now, and what the app server has handled of it.
     sent: u64,
     handled: u64,
     /// The measurements under way.
@@ -55,7 +58,7 @@ pub struct Window {
 struct Asked {
     number: u64,
     at: Timestamp,
-    /// The bytes sent before the `Ping`, and those of them that were not handled when it left.
+    /// The weight sent before the `Ping`, and what of it was not handled when it left.
     sent: u64,
     under_way: u64,
 }
@@ -63,10 +66,10 @@ struct Asked {
 impl Window {
     /// A window that never exceeds the app server's credit.
     pub fn new(credit_bytes: u32) -> Self {
-        let bytes_max = credit_bytes.max(LEAST_BYTES);
+        let size_max = credit_bytes.max(LEAST);
         Self {
-            bytes: FIRST_BYTES.min(bytes_max),
-            bytes_max,
+            size: FIRST.min(size_max),
+            size_max,
             sent: 0,
             handled: 0,
             asked: VecDeque::new(),
@@ -75,29 +78,29 @@ impl Window {
         }
     }
 
-    /// The size in bytes.
-    pub const fn bytes(&self) -> u32 {
-        self.bytes
+    /// The size, in weight.
+    pub const fn size(&self) -> u32 {
+        self.size
     }
 
-    /// The number of sent bytes at which the window is full for now, or a half of it.
+    /// The sent weight at which the window is full for now, or a half of it.
     pub fn full_at(&self) -> u64 {
         let half = self.asked.back().map_or(self.handled, |asked| asked.sent);
-        let after_half = half.saturating_add(u64::from(self.bytes / 2).max(1));
-        self.handled.saturating_add(self.bytes.into()).min(after_half)
+        let after_half = half.saturating_add(u64::from(self.size / 2).max(1));
+        self.handled.saturating_add(self.size.into()).min(after_half)
     }
 
-    /// Notes that all data frames up to this number of bytes are sent now. Returns the token of a
+    /// Notes that all messages up to this weight are sent now. Returns the token of a
     /// `Ping` to send after them, if it is time to measure.
-    pub fn measure(&mut self, now: Timestamp, sent_bytes: u64) -> Option<Bytes> {
-        self.sent = self.sent.max(sent_bytes);
+    pub fn measure(&mut self, now: Timestamp, sent: u64) -> Option<Bytes> {
+        self.sent = self.sent.max(sent);
         let under_way = self.sent - self.handled;
         let before = self.asked.back().map_or(self.handled, |asked| asked.sent);
         let unmeasured = self.sent - before;
         let is_much = if self.asked.is_empty() {
-            unmeasured >= UNMEASURED_BYTES_MAX.min(u64::from(self.bytes / 2))
+            unmeasured >= UNMEASURED_MAX.min(u64::from(self.size / 2))
         } else {
-            unmeasured >= u64::from(self.bytes / 2)
+            unmeasured >= u64::from(self.size / 2)
         };
         // The first measurement, before anything is sent, finds the way without a wait.
         let is_first = self.way.is_none() && self.asked.is_empty();
@@ -128,21 +131,21 @@ impl Window {
         });
         self.way = Some(way);
         let waited = took.saturating_sub(way);
-        let is_telling = asked.under_way * 2 >= u64::from(self.bytes);
+        let is_telling = asked.under_way * 2 >= u64::from(self.size);
         if waited > WAIT && is_telling {
             let fitting = share_of(asked.under_way, WAIT, waited);
-            self.resize(fitting.max(self.bytes / 2).min(self.bytes));
+            self.resize(fitting.max(self.size / 2).min(self.size));
         } else if is_full && waited <= WAIT {
             // Up to twice as much, and no more than what seems to fit.
-            let twice = self.bytes.saturating_mul(2);
+            let twice = self.size.saturating_mul(2);
             let fitting = share_of(asked.under_way, WAIT, waited);
-            self.resize(fitting.clamp(self.bytes, twice));
+            self.resize(fitting.clamp(self.size, twice));
         }
         true
     }
 
-    fn resize(&mut self, bytes: u32) {
-        self.bytes = bytes.clamp(LEAST_BYTES, self.bytes_max);
+    fn resize(&mut self, size: u32) {
+        self.size = size.clamp(LEAST, self.size_max);
     }
 }
 
@@ -150,8 +153,8 @@ fn token(number: u64) -> Bytes {
     Bytes::copy_from_slice(&number.to_be_bytes())
 }
 
-/// The bytes that wait for `wait` if `bytes` have waited for `waited`.
-fn share_of(bytes: u64, wait: Duration, waited: Duration) -> u32 {
+/// The weight that waits for `wait` if `weight` has waited for `waited`.
+fn share_of(weight: u64, wait: Duration, waited: Duration) -> u32 {
     let (wait, waited) = (wait.as_micros(), waited.as_micros().max(1));
-    u32::try_from(u128::from(bytes) * wait / waited).unwrap_or(u32::MAX)
+    u32::try_from(u128::from(weight) * wait / waited).unwrap_or(u32::MAX)
 }

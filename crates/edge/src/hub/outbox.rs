@@ -8,8 +8,8 @@ use bytes::BytesMut;
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     pub(super) frames: BytesMut,
-    /// The cost of all data frames that were ever in here.
-    data_bytes: u64,
+    /// The weight of all messages that were ever in here.
+    weight: u64,
     pub(super) peers_at: Option<usize>,
     /// Set when the list of nodes is to be sent, after all frames.
     pub(super) nodes_due: bool,
@@ -18,24 +18,24 @@ pub(super) struct Outbox {
 /// What was taken out of an outbox.
 pub(super) struct Taken {
     pub(super) frames: BytesMut,
-    /// The cost of all data frames that were ever taken out.
-    pub(super) data_bytes: u64,
+    /// The weight of all messages that were ever taken out.
+    pub(super) weight: u64,
     pub(super) peers_at: Option<usize>,
     pub(super) nodes_due: bool,
 }
 
 impl Outbox {
-    /// Appends whole frames; `data_bytes` is the cost of the data frames among them.
-    pub(super) fn push(&mut self, frames: &[u8], data_bytes: u64) {
+    /// Appends whole frames; `weight` is that of the messages among them.
+    pub(super) fn push(&mut self, frames: &[u8], weight: u64) {
         self.frames.extend_from_slice(frames);
-        self.data_bytes += data_bytes;
+        self.weight += weight;
     }
 
     /// Takes everything.
     pub(super) fn take(&mut self) -> Taken {
         Taken {
             frames: std::mem::take(&mut self.frames),
-            data_bytes: self.data_bytes,
+            weight: self.weight,
             peers_at: self.peers_at.take(),
             nodes_due: std::mem::take(&mut self.nodes_due),
         }

@@ -254,10 +254,10 @@ impl Trunk {
         self.ejected.load(Ordering::Relaxed)
     }
 
-    /// Appends whole frames, in order, and wakes the writer. `data_bytes`: the cost of the data
-    /// frames among them.
-    pub(crate) fn push(&self, frames: &[u8], data_bytes: u64) {
-        self.outbox().push(frames, data_bytes);
+    /// Appends whole frames, in order, and wakes the writer. `weight`: that of the messages
+    /// among them.
+    pub(crate) fn push(&self, frames: &[u8], weight: u64) {
+        self.outbox().push(frames, weight);
         self.wake_writer.notify_one();
     }
 
@@ -294,9 +294,9 @@ impl Trunk {
         }
     }
 
-    /// Takes all frames that wait. Returns also the cost of all data frames that were ever taken.
+    /// Takes all frames that wait. Returns also the weight of all messages that were ever taken.
     pub(crate) fn take_outbox(&self) -> (BytesMut, u64) {
-        let Taken { mut frames, data_bytes, peers_at, nodes_due } = self.outbox().take();
+        let Taken { mut frames, weight, peers_at, nodes_due } = self.outbox().take();
         if let Some(place) = peers_at {
             let rest = frames.split_off(place);
             self.hub.encode_peers_of(&self.server_id, &mut frames);
@@ -305,7 +305,7 @@ impl Trunk {
         if nodes_due {
             encode_nodes(&self.hub.nodes.present(), &mut frames);
         }
-        (frames, data_bytes)
+        (frames, weight)
     }
 
     /// Shows the frames that wait, for a trunk that has ended: nobody takes them any longer.
@@ -323,7 +323,7 @@ impl Trunk {
 
     /// Whether messages that wait for credit or for the window may go on.
     pub(crate) fn has_room(&self) -> bool {
-        self.has_credit() && self.credit.room_bytes() > 0
+        self.has_credit() && self.credit.room() > 0
     }
 
     /// Spends credit for a data frame; false when there is none left. The last frame may exceed it.

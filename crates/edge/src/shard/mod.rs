@@ -209,8 +209,8 @@ struct ShardTrunk {
     deflate: Option<Rc<Deflate>>,
     /// Frames of this turn, pushed to the trunk when the turn ends.
     out: BytesMut,
-    /// The cost of the data frames among them.
-    out_data_bytes: u64,
+    /// The weight of the messages among them.
+    out_weight: u64,
     /// Sessions and posts that wait for credit, first come first.
     waiting: VecDeque<Waiting>,
     /// The app server's numbers for namespaces, as this hub's switchboard knows them.
@@ -383,7 +383,7 @@ impl Shard {
                 settings: None,
                 deflate,
                 out: BytesMut::new(),
-                out_data_bytes: 0,
+                out_weight: 0,
                 waiting: VecDeque::new(),
                 namespaces: HashMap::new(),
                 feed,

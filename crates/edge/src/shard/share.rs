@@ -9,10 +9,12 @@
 use super::SCRATCH_BYTES;
 use crate::hub::Trunk;
 
+/// What a byte of short messages weighs, about.
+const SHORT_WEIGHT: i64 = 4;
 /// The bytes of one unit in which a session's share is counted: 255 of them are not little.
 const UNIT_BYTES: usize = 16;
 /// The least and the most bytes that count as little.
-const LITTLE_BYTES_MIN: usize = 64;
+const LITTLE_BYTES_MIN: usize = 256;
 const LITTLE_BYTES_MAX: usize = UNIT_BYTES * u8::MAX as usize;
 /// The share of the window that counts as little.
 const LITTLE_SHARE: usize = 8;
@@ -44,25 +46,31 @@ impl Share {
     /// The bytes that may be read from the session's client now; 0 when it has to wait. `quantum`:
     /// the bytes of one turn if the session has sent much.
     pub(super) fn readable(self, trunk: &Trunk, quantum: usize) -> usize {
-        let room = trunk.credit.room_bytes();
-        if room >= SCRATCH_BYTES as i64 {
+        let room = trunk.credit.room();
+        let room_bytes = bytes_of(room);
+        if room_bytes >= SCRATCH_BYTES {
             return SCRATCH_BYTES;
         }
-        let window = trunk.credit.window_bytes();
-        let little = (window as usize / LITTLE_SHARE).clamp(LITTLE_BYTES_MIN, LITTLE_BYTES_MAX);
-        let room_bytes = usize::try_from(room).unwrap_or(0);
+        let window = trunk.credit.window();
+        let little = bytes_of(i64::from(window)) / LITTLE_SHARE;
+        let little = little.clamp(LITTLE_BYTES_MIN, LITTLE_BYTES_MAX);
         let is_of_this_round = self.round == present_round(trunk);
         if is_of_this_round && usize::from(self.units) * UNIT_BYTES >= little {
-            return room_bytes.min(quantum);
+            // At least a little, as long as there is room at all.
+            return if room > 0 { room_bytes.max(QUANTUM_BYTES_MIN).min(quantum) } else { 0 };
         }
         if room <= -WINDOWS_BEYOND * i64::from(window) { 0 } else { room_bytes.max(little) }
     }
 }
 
+/// The bytes that have this weight if all of them are short messages.
+fn bytes_of(weight: i64) -> usize {
+    usize::try_from(weight / SHORT_WEIGHT).unwrap_or(0)
+}
+
 /// The bytes of one turn when so many sessions wait.
 pub(super) fn quantum(trunk: &Trunk, waiting: usize) -> usize {
-    let room = usize::try_from(trunk.credit.room_bytes()).unwrap_or(0);
-    (room / waiting.max(1)).clamp(QUANTUM_BYTES_MIN, QUANTUM_BYTES_MAX)
+    (bytes_of(trunk.credit.room()) / waiting.max(1)).clamp(QUANTUM_BYTES_MIN, QUANTUM_BYTES_MAX)
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "the low bits tell rounds apart")]

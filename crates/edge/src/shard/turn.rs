@@ -32,8 +32,8 @@ impl Shard {
         std::mem::take(&mut self.sent).count_into(&self.env.metrics);
         for shard_trunk in self.trunks.values_mut() {
             if !shard_trunk.out.is_empty() {
-                let data_bytes = std::mem::take(&mut shard_trunk.out_data_bytes);
-                shard_trunk.trunk.push(&shard_trunk.out, data_bytes);
+                let weight = std::mem::take(&mut shard_trunk.out_weight);
+                shard_trunk.trunk.push(&shard_trunk.out, weight);
                 shard_trunk.out.clear();
             }
         }

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use trunkline_engineio::{Body, CloseReason, PeerMisbehaved, Post};
 use trunkline_trunk::Header;
 use trunkline_trunk::encode::{encode_message, encode_upgraded, message_cost};
-use trunkline_trunk::{NumberState, SessionNumber, Transport};
+use trunkline_trunk::{NumberState, SessionNumber, Transport, weight_of};
 
 use super::command::{Answer, Command};
 use super::meters::Heard;
@@ -202,7 +202,7 @@ impl<'a> Uplink<'a> {
         if !self.shard_trunk.trunk.spend_credit(cost) {
             return false;
         }
-        self.shard_trunk.out_data_bytes += u64::from(cost);
+        self.shard_trunk.out_weight += weight_of(cost);
         encode_message(&mut self.shard_trunk.out, self.number, binary, bytes);
         true
     }

@@ -425,8 +425,8 @@ impl TrunkTask {
             self.node.request(key, asked.code, asked.context, asked.request);
         }
         self.send_own();
-        let (mut frames, data_bytes) = trunk.take_outbox();
-        if let Some(ping) = self.node.measure(self.now(), data_bytes) {
+        let (mut frames, weight) = trunk.take_outbox();
+        if let Some(ping) = self.node.measure(self.now(), weight) {
             ping.encode(&mut frames);
             if self.node.has_steps() {
                 trunk.wake_writer.notify_one();

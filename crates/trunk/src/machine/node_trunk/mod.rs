@@ -170,11 +170,11 @@ impl NodeTrunk {
         self.link.send(Frame::Ping { token: Bytes::new() });
     }
 
-    /// Notes that the sessions' data frames up to this number of bytes are sent now. Returns a frame
+    /// Notes that the sessions' messages up to this weight of all are sent now. Returns a frame
     /// to send after them when it is time to measure how long they wait.
-    pub fn measure(&mut self, now: Timestamp, sent_bytes: u64) -> Option<Frame> {
+    pub fn measure(&mut self, now: Timestamp, sent: u64) -> Option<Frame> {
         let is_up = self.link.is_up();
-        let token = is_up.then(|| self.window.measure(now, sent_bytes)).flatten()?;
+        let token = is_up.then(|| self.window.measure(now, sent)).flatten()?;
         if self.credit.has_window() {
             self.make_room();
         }
@@ -194,11 +194,11 @@ impl NodeTrunk {
 
     /// Handles the answer to a measurement, and measures again if much is still under way.
     fn measured(&mut self, now: Timestamp, token: &[u8]) {
-        let is_full = self.credit.room_bytes() <= 0;
+        let is_full = self.credit.room() <= 0;
         if !self.window.answered(now, token, is_full) {
             return;
         }
-        self.credit.begin_round(self.window.bytes());
+        self.credit.begin_round(self.window.size());
         self.make_room();
         if let Some(frame) = self.measure(now, 0) {
             self.link.send(frame);
