@@ -88,6 +88,8 @@ pub struct HubConfig {
     pub keys: Vec<Secret>,
     /// Whether clients without a good token are refused.
     pub tokens_required: bool,
+    /// Whether sessions end with the tokens of their clients.
+    pub tokens_end: bool,
     /// Whether the [`Voucher`] is asked about the tokens of its clients.
     pub vouched: bool,
     /// The origins of web pages that may connect; `None`: all.

@@ -53,6 +53,8 @@ pub enum CloseReason {
     RehomeRefused,
     /// The app server is shutting down: `io.close()`.
     ServerShuttingDown,
+    /// The token of the session's client has ended.
+    TokenExpired,
     /// A message was larger than `maxHttpBufferSize`.
     TooLarge,
     /// The client closed, or its stream ended.
@@ -93,14 +95,19 @@ impl CloseReason {
             | Self::OutboxFull
             | Self::RecoveryUnproved
             | Self::RehomeRefused
+            | Self::TokenExpired
             | Self::TransportClose => "transport close",
         }
     }
 
-    /// Whether the operator has taken away what the session needs: no app server takes it over.
+    /// Whether what the session needs is gone: its hub, its key, its token. No app server takes it
+    /// over.
     #[must_use]
     pub const fn is_revoked(self) -> bool {
-        matches!(self, Self::AddressDenied | Self::HubRemoved | Self::KeyRemoved)
+        matches!(
+            self,
+            Self::AddressDenied | Self::HubRemoved | Self::KeyRemoved | Self::TokenExpired
+        )
     }
 
     /// The side that is responsible.
@@ -123,6 +130,7 @@ impl CloseReason {
             | Self::OutboxFull
             | Self::ParseError
             | Self::PingTimeout
+            | Self::TokenExpired
             | Self::TooLarge
             | Self::TransportClose
             | Self::TransportError => Blame::Client,
@@ -149,6 +157,7 @@ impl CloseReason {
             Self::RecoveryUnproved => "recovery_unproved",
             Self::RehomeRefused => "rehome_refused",
             Self::ServerShuttingDown => "server_shutting_down",
+            Self::TokenExpired => "token_expired",
             Self::TooLarge => "too_large",
             Self::TransportClose => "transport_close",
             Self::TransportError => "transport_error",

@@ -43,6 +43,7 @@ pub(crate) fn hubs(config: &Config) -> Vec<HubConfig> {
         keys: hub.keys.iter().map(|key| Secret::new(key.0.clone())).collect(),
         tokens_required: hub.client_tokens == ClientTokens::Required,
         allowed_origins: hub.allowed_origins.clone().map(|origins| origins.into_iter().collect()),
+        tokens_end: config.settings.client_token_expiry,
         vouched: hub.identity_providers.iter().any(|provider| provider.clients),
         paths: hub.paths.clone(),
     });

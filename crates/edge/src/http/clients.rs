@@ -3,13 +3,14 @@
 //!
 //! The token is `access_token` in the query. At `/clients/socketio/hubs/{hub}` it is checked if
 //! present; where the hub requires tokens, it must be present, at every path. It is checked at the
-//! handshake only: a session outlives its token.
+//! handshake only: a session outlives its token, unless the hub ends it with the token.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hyper::header::HOST;
 use hyper::{Request, StatusCode};
-use trunkline_token::{Claims, KeyMark, Place, SKEW_S, TokenRefused, verify_marked};
+use trunkline_clock::Timestamp;
+use trunkline_token::{Claims, Place, SKEW_S, TokenRefused, verify_marked};
 use trunkline_trunk::Str;
 
 use super::connection::Connection;
@@ -17,14 +18,27 @@ use super::query::Query;
 use super::{Reply, answer, visitor};
 use crate::hub::{HUBS_PREFIX, Hub};
 use crate::metrics::Cause;
+use crate::shard::ClientToken;
+
+/// Longer than any process lives: a token that ends later does not end.
+const LIFE_S_MAX: f64 = 1e9;
 
 /// What a client's token says.
 #[derive(Debug, Default)]
 pub(super) struct Admitted {
     /// The verified claims as JSON; empty for a client without a token.
     pub(super) claims: Str,
-    /// The hub's key that signed the token; `None` when others vouched for it.
-    pub(super) key: Option<KeyMark>,
+    /// What it says of the session.
+    pub(super) token: ClientToken,
+}
+
+/// When a session ends that ends with its token. A token that has ended already was taken because
+/// clocks may differ; then the session lasts as long as they may.
+fn ends(claims: &Claims, now_s: u64, now: Timestamp) -> Option<Timestamp> {
+    let exp = claims.seconds("exp")?;
+    let left = exp - now_s as f64;
+    let left = if left > 0.0 { left } else { left + SKEW_S as f64 };
+    Some(now + Duration::from_secs_f64(left.clamp(0.0, LIFE_S_MAX)))
 }
 
 /// Checks the client's token, if it has one or needs one.
@@ -47,13 +61,18 @@ pub(super) async fn admit<B>(
             Ok(Admitted::default())
         };
     };
+    let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let now = connection.door.env().now();
+    let ends_of = |claims: &Claims| rules.tokens_end.then(|| ends(claims, now_s, now)).flatten();
     if rules.vouched
         && let Some(voucher) = &connection.door.env().voucher
         && let Some(judged) = voucher.vouch(&hub.name, token).await
     {
-        return judged.map(|claims| Admitted { claims: as_json(claims), key: None });
+        return judged.map(|claims| {
+            let token = ClientToken { key: None, ends: ends_of(&claims) };
+            Admitted { claims: as_json(claims), token }
+        });
     }
-    let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let (claims, key) = verify_marked(token, &rules.keys, now_s, SKEW_S)?;
     // A token is valid for a hub, whichever path its clients use.
     let own = format!("{HUBS_PREFIX}{}", hub.name);
@@ -63,7 +82,8 @@ pub(super) async fn admit<B>(
     if !claims.audiences().iter().any(|audience| place.is_meant_by(audience)) {
         return Err(TokenRefused::Audience);
     }
-    Ok(Admitted { claims: as_json(claims), key: Some(key) })
+    let token = ClientToken { key: Some(key), ends: ends_of(&claims) };
+    Ok(Admitted { claims: as_json(claims), token })
 }
 
 fn as_json(claims: Claims) -> Str {

@@ -42,7 +42,7 @@ async fn open<B>(
     client: Handshake<'_>,
     request: &Request<B>,
 ) -> Answer {
-    let Handshake { protocol, query, admitted: Admitted { claims, key }, guest } = client;
+    let Handshake { protocol, query, admitted: Admitted { claims, token }, guest } = client;
     let (reply, answer) = reply::pair();
     let poll = connection.door.poll_number();
     let opening = connection.door.open(OpenRequest {
@@ -55,7 +55,7 @@ async fn open<B>(
             claims,
             ..exchange::client_request(connection, request, transport)
         },
-        token_key: key,
+        token,
         guest,
         poll,
         reply,

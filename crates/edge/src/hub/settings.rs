@@ -20,6 +20,8 @@ pub(crate) struct HubRules {
     pub(crate) tokens_required: bool,
     /// The origins of web pages that may connect; `None`: all.
     pub(crate) origins: Option<Origins>,
+    /// Set when a session ends with its client's token.
+    pub(crate) tokens_end: bool,
     /// Set when others than the hub's keys may vouch for its clients.
     pub(crate) vouched: bool,
 }
@@ -30,6 +32,7 @@ impl HubRules {
             keys: config.keys.iter().cloned().map(MarkedKey::new).collect(),
             tokens_required: config.tokens_required,
             origins: config.allowed_origins.clone(),
+            tokens_end: config.tokens_end,
             vouched: config.vouched,
         }
     }

@@ -172,7 +172,7 @@ const SESSIONS_SLOWED: &[&str] = &[
     "session_inflated_bytes_per_second",
 ];
 
-const CLOSE_REASONS: [CloseReason; 19] = [
+const CLOSE_REASONS: [CloseReason; 20] = [
     CloseReason::AddressDenied,
     CloseReason::AppServerLost,
     CloseReason::AppServerLostInDoubt,
@@ -189,6 +189,7 @@ const CLOSE_REASONS: [CloseReason; 19] = [
     CloseReason::RecoveryUnproved,
     CloseReason::RehomeRefused,
     CloseReason::ServerShuttingDown,
+    CloseReason::TokenExpired,
     CloseReason::TooLarge,
     CloseReason::TransportClose,
     CloseReason::TransportError,

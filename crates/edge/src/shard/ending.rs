@@ -153,7 +153,7 @@ impl Shard {
         self.no_longer_pending(index);
         self.arrivals.release(index);
         let slot = self.slots.remove(index);
-        self.forget_token_key(index);
+        self.forget_token(index);
         self.recoveries[usize::from(slot.hub)].leave(SessionKey(index));
         self.env.sessions[usize::from(self.index)].fetch_sub(1, Ordering::Relaxed);
         if let Some(shard_trunk) = self.trunks.get(&slot.trunk) {
@@ -252,7 +252,8 @@ impl Shard {
         let parting = self.parting.front().map(|(until, _)| *until);
         let eviction = self.env.memory.has_ceiling().then_some(self.eviction.next_at);
         let rests = self.resting.next_end();
-        let closing = [lingering, parting, rests, eviction, self.slow_due];
+        let tokens = self.tokens.next_end();
+        let closing = [tokens, lingering, parting, rests, eviction, self.slow_due];
         let all =
             [self.orphans.next_at, self.homes.deadline(self.env.limits.home_wait), drain, kept];
         let all = all.into_iter().chain(closing);
@@ -269,6 +270,7 @@ impl Shard {
             self.forget_lately();
             self.recoveries_due = self.now + EXPIRY;
         }
+        self.end_tokens();
         self.look_at_homes();
         self.close_orphans();
         self.close_drained();
@@ -412,7 +414,8 @@ pub(super) fn wire_reason(reason: CloseReason, in_one_payload: bool) -> WireReas
         | CloseReason::KeyRemoved
         | CloseReason::MoveFailed
         | CloseReason::NodeShutdown
-        | CloseReason::RecoveryUnproved => WireReason::NodeShutdown,
+        | CloseReason::RecoveryUnproved
+        | CloseReason::TokenExpired => WireReason::NodeShutdown,
         CloseReason::AppServerLost
         | CloseReason::AppServerLostInDoubt
         | CloseReason::RehomeRefused => WireReason::AppLost,

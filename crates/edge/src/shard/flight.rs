@@ -120,7 +120,8 @@ fn has_last_words(reason: CloseReason) -> bool {
         | CloseReason::MoveFailed
         | CloseReason::RecoveryUnproved
         | CloseReason::RehomeRefused
-        | CloseReason::ServerShuttingDown => true,
+        | CloseReason::ServerShuttingDown
+        | CloseReason::TokenExpired => true,
         CloseReason::Flooded
         | CloseReason::MemoryFull
         | CloseReason::OutboxFull

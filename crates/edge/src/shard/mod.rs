@@ -54,6 +54,7 @@ mod streams;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod tests;
 mod timers;
+mod tokens;
 mod turn;
 mod uplink;
 mod uring;
@@ -71,7 +72,6 @@ use trunkline_clock::Timestamp;
 use trunkline_engineio::{Config as EngineConfig, Deflate};
 use trunkline_switchboard::recovery::Feed;
 use trunkline_switchboard::{NamespaceKey, Switchboard};
-use trunkline_token::KeyMark;
 use trunkline_trunk::settings::EngineSettings;
 
 use self::arriving::Arrivals;
@@ -104,6 +104,8 @@ use self::slot::{Live, Slot};
 use self::slots::Slots;
 use self::streams::Stream;
 use self::timers::Timers;
+pub(crate) use self::tokens::Token as ClientToken;
+use self::tokens::Tokens;
 use self::uplink::Waiting;
 use self::uring::{Job, Ring};
 use crate::environment::Environment;
@@ -128,8 +130,8 @@ pub(crate) struct Shard {
     /// The next time at which old entries of the logs are removed; this is rare.
     recoveries_due: Timestamp,
     trunks: HashMap<TrunkNumber, ShardTrunk>,
-    /// The keys that signed the tokens of sessions' clients, by slot.
-    token_keys: HashMap<u32, KeyMark>,
+    /// What is known of the tokens of sessions' clients.
+    tokens: Tokens,
     timers: Timers,
     /// Slots to settle before the turn ends.
     dirty: Vec<u32>,
@@ -253,7 +255,7 @@ impl Shard {
             next_generation: 0,
             boards: Vec::new(),
             recoveries: Vec::new(),
-            token_keys: HashMap::new(),
+            tokens: Tokens::default(),
             recoveries_due: Timestamp::ORIGIN,
             trunks: HashMap::new(),
             timers: Timers::default(),

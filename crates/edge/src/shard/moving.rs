@@ -129,7 +129,10 @@ impl Shard {
     /// Whether a session may begin to move to another node, as far as this node can tell.
     pub(super) fn may_begin_to_move(&self, index: u32) -> bool {
         let hub = self.slots.get(index).and_then(|slot| self.hub(slot.hub));
-        self.is_movable(index) && hub.is_some_and(|hub| hub.may_begin_to_move())
+        // The other node would not know when the token ends.
+        self.is_movable(index)
+            && !self.tokens.ends(index)
+            && hub.is_some_and(|hub| hub.may_begin_to_move())
     }
 
     /// Handles a step of a move: of a node that has a WebSocket of a session's client, or of a node

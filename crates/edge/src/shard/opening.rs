@@ -10,7 +10,6 @@ use trunkline_clock::Timestamp;
 use trunkline_engineio::{
     AgreedDeflate, Config as EngineConfig, Deflate, Protocol, Session, Transmit, TransportKind,
 };
-use trunkline_token::KeyMark;
 use trunkline_trunk::settings::{EngineSettings, PerMessageDeflate};
 use trunkline_trunk::{
     ClientRequest, CloseReason as WireReason, EioVersion, Header, NumberState, Open, Response,
@@ -23,6 +22,7 @@ use super::poller::{Kind, Token};
 use super::slot::{Carrier, Extra, Live, Opening, Polling, State};
 use super::streams::Stream;
 use super::timers::{Tick, Timers};
+use super::tokens::Token as ClientToken;
 use super::{Shard, ShardTrunk};
 use crate::gate::Guest;
 use crate::hub::Hub;
@@ -43,8 +43,8 @@ pub(crate) struct OpenRequest {
     /// Set when the client polls with scripts: the digits of its callback's number.
     pub(crate) jsonp: Option<Box<str>>,
     pub(crate) request: ClientRequest,
-    /// The key that signed the client's token.
-    pub(crate) token_key: Option<KeyMark>,
+    /// What the client's token says of the session.
+    pub(crate) token: ClientToken,
     /// The session in the count of its client's address.
     pub(crate) guest: Option<Guest>,
     /// The requester's number for the first poll.
@@ -149,7 +149,7 @@ impl Shard {
             Err(why) => return Err((open, why.into())),
         };
         let OpenRequest { hub, protocol, transport, base64_only, jsonp, .. } = open;
-        let OpenRequest { request, token_key, guest, poll, reply, .. } = open;
+        let OpenRequest { request, token, guest, poll, reply, .. } = open;
         let eio = match protocol {
             Protocol::V3 => EioVersion::V3,
             Protocol::V4 => EioVersion::V4,
@@ -159,7 +159,7 @@ impl Shard {
             transport,
             base64_only,
             jsonp,
-            token_key,
+            token,
             guest,
             poll,
             reply,
@@ -198,7 +198,7 @@ impl Shard {
         let headers = own_copies(headers);
         let lasting = own_copies(lasting);
         let asked_at = opening.asked_at;
-        let Opening { protocol, transport, base64_only, jsonp, token_key, .. } = *opening;
+        let Opening { protocol, transport, base64_only, jsonp, token, .. } = *opening;
         let Opening { guest, poll, reply, trunk, open, .. } = *opening;
         self.answered(index, asked_at);
         let mut extra = Extra {
@@ -268,7 +268,7 @@ impl Shard {
             }
         }
         self.mark_dirty(index);
-        self.note_token_key(index, &trunk.hub, token_key);
+        self.note_token(index, &trunk.hub, token);
         self.check_guest(index);
     }
 

@@ -10,7 +10,7 @@ use super::command::SlotKey;
 use super::homes::NOWHERE;
 use super::slot::{Slot, State};
 use super::{Shard, opening};
-use crate::hub::{Changes, Hub};
+use crate::hub::Changes;
 
 impl Shard {
     /// Takes over what the operator has changed.
@@ -65,8 +65,7 @@ impl Shard {
     /// Closes the sessions that are meant, at the pace at which orphans are closed.
     fn revoke(&mut self, reason: CloseReason, is_meant: impl Fn(&Slot, Option<KeyMark>) -> bool) {
         let meant = self.slots.iter().filter(|(index, slot)| {
-            matches!(slot.state, State::Live(_))
-                && is_meant(slot, self.token_keys.get(index).copied())
+            matches!(slot.state, State::Live(_)) && is_meant(slot, self.tokens.key_of(*index))
         });
         let meant: Vec<SlotKey> = meant.map(|(index, slot)| self.key_of(index, slot)).collect();
         if !meant.is_empty() {
@@ -82,26 +81,6 @@ impl Shard {
             self.give_up_home(key.slot, reason, "ended");
         } else {
             self.close_live(key, reason);
-        }
-    }
-
-    /// Notes which key signed the token of a session's client. It may be gone since it did, or the
-    /// hub may.
-    pub(super) fn note_token_key(&mut self, index: u32, hub: &Hub, key: Option<KeyMark>) {
-        if let Some(key) = key {
-            self.token_keys.insert(index, key);
-        }
-        if !hub.admits(key) {
-            let reason =
-                if hub.is_removed() { CloseReason::HubRemoved } else { CloseReason::KeyRemoved };
-            let generation = self.slots.at(index).generation;
-            self.close_revoked(SlotKey::here(self.index, index, generation), reason);
-        }
-    }
-
-    pub(super) fn forget_token_key(&mut self, index: u32) {
-        if !self.token_keys.is_empty() {
-            self.token_keys.remove(&index);
         }
     }
 }

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use trunkline_clock::Timestamp;
 use trunkline_engineio::{Protocol, Session, TransportKind};
-use trunkline_token::KeyMark;
 use trunkline_trunk::NumberState;
 use trunkline_trunk::{Header, Open, SessionNumber};
 
@@ -19,6 +18,7 @@ use super::keepsake::Keepsake;
 use super::share::Share;
 use super::streams::Stream;
 use super::timers::Tick;
+use super::tokens::Token;
 use super::uplink::Held;
 use crate::door::Site;
 use crate::gate::Guest;
@@ -101,8 +101,8 @@ pub(crate) struct Opening {
     pub(crate) transport: TransportKind,
     pub(crate) base64_only: bool,
     pub(crate) jsonp: Option<Box<str>>,
-    /// The key that signed the client's token.
-    pub(crate) token_key: Option<KeyMark>,
+    /// What the client's token says of the session.
+    pub(crate) token: Token,
     pub(crate) guest: Option<Guest>,
     pub(crate) poll: u32,
     pub(crate) reply: Reply<Answer>,

@@ -288,6 +288,7 @@ const fn number_of(reason: CloseReason) -> u8 {
         CloseReason::KeyRemoved => 16,
         CloseReason::Flooded => 17,
         CloseReason::AddressDenied => 18,
+        CloseReason::TokenExpired => 19,
     }
 }
 
@@ -312,6 +313,7 @@ const fn reason_of(number: u8) -> Result<CloseReason, BadSnapshot> {
         16 => CloseReason::KeyRemoved,
         17 => CloseReason::Flooded,
         18 => CloseReason::AddressDenied,
+        19 => CloseReason::TokenExpired,
         _ => return Err(BadSnapshot::Undefined),
     })
 }

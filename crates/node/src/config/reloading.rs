@@ -9,6 +9,7 @@ const RELOADED: &[&str] = &[
     "address_limits_exempt",
     "allow_file",
     "allowed_origins",
+    "client_token_expiry",
     "client_tokens",
     "deny_file",
     "drain",

@@ -255,6 +255,10 @@ key_table! {
         /// an origin. Others get 403 before the app is asked. "any": the node does not check them.
         /// A hub's table may override this for that hub.
         allowed_origins: Option<Vec<OriginPattern>> = "any", ORIGINS;
+        /// What becomes of a session when its client's token ends. "off": it goes on. "close": it is
+        /// closed with the cause `token_expired`, and its client reconnects with another token. A
+        /// changed value counts for sessions that open from then on.
+        client_token_expiry: bool = "off", Choice(&[("off", false), ("close", true)]);
         /// The addresses of this node as clients, app servers and callers of the REST API write
         /// them, such as a proxy's, separated by commas. A token of a client, a call or a tunnel
         /// that is signed with a hub's key names one of them as its audience. Default: the address

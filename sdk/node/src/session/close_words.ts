@@ -26,9 +26,12 @@ export function causeOf(reason: number, slug: string): CloseDetails | undefined 
   const cause = slug !== "" && slug in CAUSES ? slug : isOutbox ? "outbox_full" : "node_shutdown";
   return {
     description: CAUSES[cause] ?? cause,
-    context: { cause, blame: cause === "outbox_full" ? "client" : "node" },
+    context: { cause, blame: OF_CLIENT.has(cause) ? "client" : "node" },
   };
 }
+
+/** Causes on the client's side. */
+const OF_CLIENT: ReadonlySet<string> = new Set(["outbox_full", "token_expired"]);
 
 interface CloseDetails {
   readonly description: string;
@@ -41,5 +44,6 @@ const CAUSES: Readonly<Record<string, string>> = {
   node_shutdown: "the node is shutting down",
   address_denied: "the operator of the node has denied the client's address",
   hub_removed: "the hub was removed from the node's configuration",
+  token_expired: "the client's token has ended",
   key_removed: "the key that signed the client's token is none of the hub's any longer",
 };

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use trunkline_engineio::{Protocol, TransportKind};
-use trunkline_token::KeyMark;
 use trunkline_trunk::{ClientRequest, Header, SessionNumber, Str, Transport};
 use trunkline_websocket::{Opcode, encode};
 
@@ -15,6 +14,7 @@ use super::app::App;
 use super::wire::Wire;
 use super::world::World;
 use crate::reply::{self, Awaited, TryRecvError};
+use crate::shard::ClientToken;
 use crate::shard::command::{AdoptedStream, Answer, Asked, Command, PostBegun, SlotKey, WholePost};
 use crate::shard::opening::OpenRequest;
 use crate::sid::Sid;
@@ -34,15 +34,21 @@ pub(super) struct ClientKind {
     pub(super) base64_only: bool,
     /// The number of the callback, if the client polls with scripts.
     pub(super) jsonp: Option<&'static str>,
-    /// The key that signed its token.
-    pub(super) token_key: Option<KeyMark>,
+    /// What its token says.
+    pub(super) token: ClientToken,
     /// Its address, if that is counted.
     pub(super) ip: Option<IpAddr>,
 }
 
 impl Default for ClientKind {
     fn default() -> Self {
-        Self { protocol: Protocol::V4, base64_only: false, jsonp: None, token_key: None, ip: None }
+        Self {
+            protocol: Protocol::V4,
+            base64_only: false,
+            jsonp: None,
+            token: ClientToken::default(),
+            ip: None,
+        }
     }
 }
 
@@ -84,7 +90,7 @@ impl World {
             base64_only: self.kind.base64_only,
             jsonp: self.kind.jsonp.map(Box::from),
             request: client_request(),
-            token_key: self.kind.token_key,
+            token: self.kind.token,
             guest,
             poll,
             reply,

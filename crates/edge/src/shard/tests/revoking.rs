@@ -11,10 +11,15 @@ use super::client::Client;
 use super::world::World;
 use crate::HubConfig;
 use crate::hub::Ending;
+use crate::shard::ClientToken;
 use crate::shard::command::Command;
 
 fn mark(key: &str) -> KeyMark {
     MarkedKey::new(Secret::new(key)).mark()
+}
+
+fn signed_by(key: &str) -> ClientToken {
+    ClientToken { key: Some(mark(key)), ends: None }
 }
 
 impl World {
@@ -45,11 +50,11 @@ fn the_end_of_a_key_ends_the_sessions_whose_tokens_it_signed() {
     world.has_keys(&["old", "new"]);
     let app = world.app("a");
     let without = world.websocket(&app);
-    world.kind.token_key = Some(mark("old"));
+    world.kind.token = signed_by("old");
     let old = world.websocket(&app);
     let polls = world.polling(&app);
     let mut poll = world.poll(&polls);
-    world.kind.token_key = Some(mark("new"));
+    world.kind.token = signed_by("new");
     let new = world.websocket(&app);
     world.has_keys(&["new", "old"]);
     world.pass(Duration::from_secs(1));
@@ -71,7 +76,7 @@ fn a_handshake_whose_key_went_away_before_its_answer_opens_no_session() {
     let mut world = World::new();
     world.has_keys(&["old", "new"]);
     let app = world.app("a");
-    world.kind.token_key = Some(mark("old"));
+    world.kind.token = signed_by("old");
     let _handshake = world.handshake(TransportKind::WebSocket);
     let (number, _) = app.newcomer();
     world.has_keys(&["new"]);
@@ -85,7 +90,7 @@ fn sessions_with_a_key_that_is_gone_are_closed_at_the_pace_of_orphans() {
     let mut world = World::with(|limits, _| limits.orphan_close_per_second = 40);
     world.has_keys(&["old"]);
     let app = world.app("a");
-    world.kind.token_key = Some(mark("old"));
+    world.kind.token = signed_by("old");
     world.many(&app, 30);
     world.has_keys(&["new"]);
     assert_eq!(world.sessions("websocket"), 28);
@@ -133,4 +138,27 @@ fn a_changed_limit_counts_for_app_servers_that_are_connected() {
     }
     world.pass(Duration::from_secs(5));
     assert_eq!(world.closed(CloseReason::OutboxFull), 1);
+}
+
+#[test]
+fn a_session_ends_with_its_token_and_one_that_ended_before_leaves_nothing() {
+    let mut world = World::new();
+    let app = world.app("a");
+    let in_s = |world: &World, seconds| world.now + Duration::from_secs(seconds);
+    world.kind.token = ClientToken { key: None, ends: Some(in_s(&world, 20)) };
+    let ends = world.websocket(&app);
+    world.kind.token.ends = Some(in_s(&world, 10));
+    let leaves = world.websocket(&app);
+    world.kind.token.ends = None;
+    let stays = world.websocket(&app);
+    world.client_ends(&leaves);
+    app.frames();
+    world.pass(Duration::from_secs(19));
+    assert!(!world.has_ended(&ends));
+    assert_eq!(world.closed(CloseReason::TokenExpired), 0);
+    world.pass(Duration::from_secs(2));
+    assert!(world.has_ended(&ends) && !world.has_ended(&stays));
+    assert_eq!(world.closed(CloseReason::TokenExpired), 1);
+    let is_told = |frame: &Frame| matches!(frame, Frame::Close { description, .. } if &**description == "token_expired");
+    assert_eq!(app.frames().iter().filter(|frame| is_told(frame)).count(), 1, "the app learns why");
 }
