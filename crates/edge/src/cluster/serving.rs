@@ -369,4 +369,28 @@ mod tests {
         };
         assert_eq!(useless, key);
     }
+
+    #[test]
+    fn a_post_whose_body_has_come_or_will_not_come_shows_its_shard_at_once_that_it_is_over() {
+        for comes in [true, false] {
+            let mut serving = Serving::default();
+            let peer = PeerKey { number: 1, incarnation: 1 };
+            let sid = Sid { node: 1, shard: 0, slot: 3, secret: SidSecret([1; 15]) };
+            let asked = Asked { sid, protocol: Protocol::V4, hub: 0 };
+            let Some((_, Command::PostBegin { reply: _reply, .. })) =
+                serving.post_begin((peer, 9), asked)
+            else {
+                panic!("the shard is asked");
+            };
+            let (cutter, cut) = reply::pair();
+            serving.posting((peer, 9), SlotKey::here(0, 3, 0), cut);
+            assert!(!cutter.is_closed(), "it may be cut off");
+            if comes {
+                assert!(serving.post_body((peer, 9), false, Bytes::new()).is_some());
+            } else {
+                assert!(serving.post_gone((peer, 9), None).is_some());
+            }
+            assert!(cutter.is_closed(), "a later post does not overlap with it");
+        }
+    }
 }
