@@ -195,20 +195,6 @@ function ears(clients) {
     await gone;
   });
 
-  test("a hub that an app server creates, in development, is there at every node", async () => {
-    await world.startAzureApp({ name: "violet", hub: "made-up" });
-    const path = "/clients/socketio/hubs/made-up";
-    await until("the other node knows the hub", async () => {
-      const answer = await fetch(`${world.nodes[1].url}${path}/?EIO=4&transport=polling`);
-      await answer.text();
-      return answer.status === 200;
-    });
-    const client = world.open("/", { transports: ["websocket"], path }, world.nodes[1].url);
-    await connected(client);
-    assert.equal(await client.emitWithAck("server"), "violet");
-    await world.apps.pop().stop();
-  });
-
   test("a second app server, at the other node: both serve clients of both", async () => {
     await world.startAzureApp({ name: "cobalt", node: world.nodes[1] });
     const servers = new Set();
