@@ -202,7 +202,9 @@ impl Hub {
     /// Sends a word to a node, or keeps it until the node gives credit. False: there is no stream.
     pub(super) fn say(&mut self, key: PeerKey, word: &Word) -> bool {
         let now = self.now.at;
-        let begun = |peer: &&mut Peer| peer.expected.is_some();
+        let leads = self.peers.leads(key);
+        // What changes after this node's `Hello` is not in it, so it waits for the answer.
+        let begun = |peer: &&mut Peer| peer.expected.is_some() || leads && peer.said > 0;
         let Some(peer) = self.peers.get_mut(key).filter(begun) else { return false };
         let word = word.encode();
         if peer.held.is_empty() {

@@ -120,3 +120,16 @@ fn a_hub_that_comes_to_be_at_one_node_is_found_by_the_other() {
         assert!(begun, "nothing begins again");
     }
 }
+
+#[test]
+fn a_tunnel_that_opens_while_a_hello_is_on_its_way_is_not_missed() {
+    for node in [0, 1] {
+        let mut cluster = Cluster::new(2);
+        cluster.unlink(0, 1);
+        cluster.notice(0, PeerNotice::Linked(key(1)));
+        cluster.notice(1, PeerNotice::Linked(key(0)));
+        cluster.nodes[node].tunnel_up(1, "a");
+        cluster.carry();
+        assert!(cluster.nodes[1 - node].hub.wants_trunk(), "opened at node {node}");
+    }
+}
