@@ -1,7 +1,6 @@
 //! The admin listener: one thread, a current-thread runtime, a bounded number of connections with a bounded life.
 
 use core::convert::Infallible;
-use core::future::Future;
 use core::pin::pin;
 use core::time::Duration;
 use std::io;
@@ -15,9 +14,13 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use trunkline_tls::Certificates;
 
 use crate::Source;
 use crate::routes;
@@ -27,6 +30,8 @@ use crate::routes;
 pub struct Config {
     /// Port 0 means any free port.
     pub listen: SocketAddr,
+    /// What TLS clients are offered; `None`: the port is plain.
+    pub tls: Option<Certificates>,
     /// Connections served at once; more wait in the kernel's queue.
     pub connections_max: usize,
     /// The longest request head, in bytes.
@@ -44,6 +49,7 @@ impl Config {
     pub fn new(listen: SocketAddr) -> Self {
         Self {
             listen,
+            tls: None,
             connections_max: 64,
             header_bytes_max: 16 * 1024,
             header_timeout: Duration::from_secs(30),
@@ -103,7 +109,8 @@ impl Admin {
             tokio::net::TcpListener::from_std(self.listener)?
         };
         let (stop, stopped) = watch::channel(false);
-        let server = Server { config: self.config, listener, source, stopped };
+        let serving = Arc::new(Serving { config: self.config, source, stopped });
+        let server = Server { serving, listener };
         let thread = std::thread::Builder::new()
             .name("trunkline-admin".into())
             .spawn(move || runtime.block_on(server.run()))?;
@@ -131,17 +138,16 @@ impl AdminPort {
 }
 
 struct Server {
-    config: Config,
+    serving: Arc<Serving>,
     listener: tokio::net::TcpListener,
-    source: Arc<dyn Source>,
-    stopped: watch::Receiver<bool>,
 }
 
 impl Server {
     async fn run(self) {
-        let permits = Arc::new(Semaphore::new(self.config.connections_max));
+        let Serving { config, stopped, .. } = &*self.serving;
+        let permits = Arc::new(Semaphore::new(config.connections_max));
         let mut connections = JoinSet::new();
-        let mut stopped = self.stopped.clone();
+        let mut stopped = stopped.clone();
         let mut warned_at = None;
         loop {
             let accepted = async {
@@ -155,9 +161,9 @@ impl Server {
             };
             match accepted {
                 Ok((stream, _)) => {
-                    let connection = self.connection(stream);
+                    let serving = Arc::clone(&self.serving);
                     connections.spawn(async move {
-                        connection.await;
+                        serving.serve(stream).await;
                         drop(permit);
                     });
                 }
@@ -165,38 +171,76 @@ impl Server {
             }
         }
         let finished = async { while connections.join_next().await.is_some() {} };
-        let _ = tokio::time::timeout(self.config.stop_grace, finished).await;
+        let _ = tokio::time::timeout(config.stop_grace, finished).await;
+    }
+}
+
+/// What every connection needs.
+struct Serving {
+    config: Config,
+    source: Arc<dyn Source>,
+    stopped: watch::Receiver<bool>,
+}
+
+impl Serving {
+    async fn serve(&self, stream: TcpStream) {
+        let Some(certificates) = &self.config.tls else {
+            return self.connection(TokioIo::new(stream)).await;
+        };
+        let shaken =
+            tokio::time::timeout(self.config.header_timeout, shake_hands(stream, certificates));
+        match shaken.await {
+            Ok(Ok(Some(stream))) => self.connection(TokioIo::new(stream)).await,
+            Ok(Ok(None)) | Err(_) => (),
+            Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake on the admin port failed"),
+        }
     }
 
     /// Serves one connection until it ends, its life is over, or the server stops.
-    fn connection(&self, stream: TcpStream) -> impl Future<Output = ()> + Send + 'static {
-        let source = Arc::clone(&self.source);
-        let service = service_fn(move |request: Request<Incoming>| {
-            let source = Arc::clone(&source);
-            async move { Ok::<_, Infallible>(routes::answer(&request, &*source).await) }
+    async fn connection<I>(&self, io: I)
+    where
+        I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
+    {
+        let service = service_fn(|request: Request<Incoming>| async move {
+            Ok::<_, Infallible>(routes::answer(&request, &*self.source).await)
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.config.header_timeout)
             // The smallest buffer that hyper allows is 8 KiB.
             .max_buf_size(self.config.header_bytes_max.max(8 * 1024))
-            .serve_connection(TokioIo::new(stream), service);
+            .serve_connection(io, service);
         let mut stopped = self.stopped.clone();
         let (life_max, grace) = (self.config.connection_life_max, self.config.stop_grace);
-        async move {
-            let mut connection = pin!(connection);
-            let ended = tokio::select! {
-                ended = connection.as_mut() => ended,
-                () = wind_up(&mut stopped, life_max) => {
-                    connection.as_mut().graceful_shutdown();
-                    tokio::time::timeout(grace, connection).await.unwrap_or(Ok(()))
-                }
-            };
-            if let Err(error) = ended {
-                tracing::debug!(%error, "an admin connection ended with an error");
+        let mut connection = pin!(connection);
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = wind_up(&mut stopped, life_max) => {
+                connection.as_mut().graceful_shutdown();
+                tokio::time::timeout(grace, connection).await.unwrap_or(Ok(()))
             }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%error, "an admin connection ended with an error");
         }
     }
+}
+
+/// Does the TLS handshake. `None`: the stream speaks no TLS, which it has been told.
+async fn shake_hands(
+    mut stream: TcpStream,
+    certificates: &Certificates,
+) -> io::Result<Option<TlsStream<TcpStream>>> {
+    let mut first = [0; 3];
+    let count = stream.peek(&mut first).await?;
+    if !trunkline_tls::is_client_hello(&first[..count]) {
+        stream.write_all(trunkline_tls::speak_tls_here().as_bytes()).await?;
+        stream.shutdown().await?;
+        // Closing with unread bytes would reset the stream, and the answer would be lost.
+        let _ = stream.read(&mut [0; 4096]).await?;
+        return Ok(None);
+    }
+    TlsAcceptor::from(certificates.config()).accept(stream).await.map(Some)
 }
 
 /// Waits until a connection must not take another request.

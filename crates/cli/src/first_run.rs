@@ -11,7 +11,8 @@ const SDK_HUB: &str = "default";
 
 /// The text for a person who runs Trunkline for the first time.
 pub(crate) fn text(started: &Started, config: &Config) -> String {
-    let endpoint = format!("http://{}", started.listen);
+    let clients = format!("http://{}", started.listen);
+    let endpoint = format!("http://{}", started.trunk_listen.unwrap_or(started.listen));
     let key_is_set = ["key", "key_file"].iter().any(|key| config.origin(key) != Origin::Default);
     let mut text = format!(
         "
@@ -22,7 +23,7 @@ Trunkline is ready for development.
        import {{ useTrunkline }} from \"@trunkline/socket.io\";
        useTrunkline(io{});
 
-  2. Point your clients here:  io(\"{endpoint}\")
+  2. Point your clients here:  io(\"{clients}\")
 
   ",
         options(&endpoint, &started.default_hub)

@@ -37,6 +37,8 @@ pub(crate) struct Environment {
     /// The names by which tokens may address this node.
     pub(crate) names: Shared<trunkline_token::Names>,
     pub(crate) side_doors: Vec<Arc<dyn SideDoor>>,
+    /// Whether app servers have a port of their own, which alone serves trunks and side doors.
+    pub(crate) trunk_port: bool,
     pub(crate) voucher: Option<Arc<dyn Voucher>>,
     /// The way to the other nodes; `None` when this node is alone.
     pub(crate) cluster: Option<Cluster>,

@@ -42,6 +42,7 @@ pub use reloading::{MemoryCeiling, Reload, ReloadError};
 pub use running::{Edge, Running};
 use serde::Serialize;
 pub use trunkline_admission::Origins;
+pub use trunkline_tls::Certificates;
 pub use trunkline_token::{Endpoint, Names, Secret};
 pub use trunkline_trunk::NodeState;
 pub use voucher::{Vouched, Voucher};
@@ -51,6 +52,13 @@ pub use voucher::{Vouched, Voucher};
 pub struct Config {
     /// Address of the public port; port 0 means a free one.
     pub listen: SocketAddr,
+    /// Address of a port for app servers: trunks, and what side doors serve. `None`: the public
+    /// port serves these, too.
+    pub trunk_listen: Option<SocketAddr>,
+    /// What TLS clients of the public port are offered; `None` when the port is plain.
+    pub tls: Option<Certificates>,
+    /// The same for the port for app servers.
+    pub trunk_tls: Option<Certificates>,
     /// Shards, each a thread of its own. At least 1, at most 256.
     pub threads: usize,
     /// Name of this node in logs and in `Welcome`.
@@ -154,12 +162,14 @@ pub struct AppServerStatus {
     pub rehome: bool,
 }
 
-/// The error when the public port could not be bound.
+/// The error when a port could not be bound.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {address}")]
 pub struct BindError {
     /// The address to bind.
     pub address: SocketAddr,
+    /// Whether it is the port for app servers.
+    pub trunks: bool,
     /// The system's error.
     pub source: io::Error,
 }

@@ -22,6 +22,13 @@ pub struct Limits {
     /// Requests of one address that fail by the client's own fault, per second; ten times as many
     /// at once after a pause. Further ones are answered 429, and in the end its streams refused.
     pub address_failures_per_second: Option<u32>,
+    /// Open streams on the port for app servers, if they have one of their own.
+    pub trunk_streams_max: usize,
+    /// Time for a new stream's TLS handshake, and for the header of a proxy before it.
+    pub tls_handshake_timeout: Duration,
+    /// Streams of one port that owe a handshake or such a header at once. Beyond it, further
+    /// streams wait in the kernel, and slow ones make room.
+    pub tls_handshakes_max: usize,
     /// Bytes of memory in use beyond which handshakes are answered 503, and sessions that hold much
     /// are closed instead of getting more. `None` is no ceiling.
     pub memory_bytes_max: Option<usize>,
@@ -101,6 +108,9 @@ impl Default for Limits {
             address_sessions_max: Some(8_192),
             address_handshakes_per_second: Some(200),
             address_failures_per_second: Some(100),
+            trunk_streams_max: 4_096,
+            tls_handshake_timeout: Duration::from_secs(10),
+            tls_handshakes_max: 4_096,
             memory_bytes_max: None,
             outbox_bytes_max: 16 * 1024 * 1024,
             outbox_stall: Duration::from_secs(20),
@@ -146,15 +156,22 @@ impl Limits {
         Patience { silent_after: self.handshake_retry_after }
     }
 
-    /// How many streams beyond `streams_max` are read, so that they get an answer.
-    pub(crate) fn streams_beyond_max(&self) -> usize {
-        crowd_of(self.streams_max)
+    /// How many streams beyond this limit are read, so that they get an answer.
+    pub(crate) fn streams_beyond(max: usize) -> usize {
+        crowd_of(max)
     }
 
     /// Lowers `streams_max` so that it fits when `possible` streams may be open at once, including
-    /// those beyond it.
-    pub fn fit_streams(&mut self, possible: u64) {
-        let possible = usize::try_from(possible).unwrap_or(usize::MAX);
+    /// those beyond it, and those of the port for app servers if there is one: that port gets a
+    /// quarter at most.
+    pub fn fit_streams(&mut self, possible: u64, trunk_port: bool) {
+        let mut possible = usize::try_from(possible).unwrap_or(usize::MAX);
+        if trunk_port {
+            let most = (possible / 4).saturating_sub(crowd_of(possible / 4)).max(1);
+            self.trunk_streams_max = self.trunk_streams_max.min(most);
+            let trunks = self.trunk_streams_max + crowd_of(self.trunk_streams_max);
+            possible = possible.saturating_sub(trunks);
+        }
         let fitting = possible.saturating_sub(crowd_of(possible)).max(1);
         self.streams_max = self.streams_max.min(fitting);
     }
@@ -171,11 +188,17 @@ mod tests {
     #[test]
     fn streams_and_those_beyond_fit_into_what_is_possible() {
         for possible in [0, 1, 8, 100, 944, 19_920, 1_048_000] {
-            let mut limits = Limits::default();
-            limits.fit_streams(possible);
-            let all = (limits.streams_max + limits.streams_beyond_max()) as u64;
-            assert!(all <= possible.max(9), "{possible}: {all}");
-            assert!(all * 10 >= possible * 9, "{possible}: {all}");
+            for trunk_port in [false, true] {
+                let mut limits = Limits::default();
+                limits.fit_streams(possible, trunk_port);
+                let with_those_beyond = |max| (max + crowd_of(max)) as u64;
+                let mut all = with_those_beyond(limits.streams_max);
+                if trunk_port {
+                    all += with_those_beyond(limits.trunk_streams_max);
+                }
+                assert!(all <= possible.max(18), "{possible}: {all}");
+                assert!(all * 10 >= possible * 9, "{possible}: {all}");
+            }
         }
     }
 }

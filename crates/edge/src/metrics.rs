@@ -31,7 +31,10 @@ impl std::ops::Deref for Metrics {
 #[derive(Debug, Default)]
 pub struct Inner {
     pub(crate) streams: Gauge,
+    pub(crate) trunk_port_streams: Gauge,
     pub(crate) streams_accepted: Counter,
+    pub(crate) greetings: Gauge,
+    pub(crate) tls_handshakes: Family<Outcome, Counter>,
     pub(crate) streams_refused: Family<Cause, Counter>,
     pub(crate) streams_broken: Counter,
     pub(crate) http_requests_refused: Family<Cause, Counter>,
@@ -191,6 +194,21 @@ impl Metrics {
             "trunkline_edge_streams",
             "Open streams on the public port",
             m.streams.clone(),
+        );
+        registry.register(
+            "trunkline_edge_trunk_port_streams",
+            "Open streams on the port for app servers",
+            m.trunk_port_streams.clone(),
+        );
+        registry.register(
+            "trunkline_edge_greetings",
+            "Streams that owe a TLS handshake or the header of a proxy",
+            m.greetings.clone(),
+        );
+        registry.register(
+            "trunkline_edge_tls_handshakes",
+            "TLS handshakes that succeeded",
+            m.tls_handshakes.clone(),
         );
         registry.register(
             "trunkline_edge_streams_accepted",

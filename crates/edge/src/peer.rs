@@ -30,7 +30,6 @@ impl fmt::Display for Endpoint {
 }
 
 /// The port at which a stream arrived.
-#[allow(dead_code, reason = "the entrance for app servers comes next")]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum PortKind {
     /// The public port.

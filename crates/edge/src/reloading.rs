@@ -75,6 +75,7 @@ impl Running {
         memory.set_ceiling(limits.memory_bytes_max);
         self.streams.set_max(limits.streams_max);
         self.env.gate.set(&addresses, &limits);
+        self.trunk_streams.set_max(limits.trunk_streams_max);
         self.env.limits.set(limits);
         self.env.names.set(names.unwrap_or_else(|| Names::of_listener(self.address)));
         let changes = Arc::new(directory.change(&hubs, &default_hub));

@@ -43,7 +43,7 @@ const INBOX_COMMANDS_MAX: usize = 4096;
 #[derive(Debug)]
 pub struct Edge {
     config: Config,
-    entrance: Entrance,
+    pub(crate) entrance: Entrance,
     address: SocketAddr,
     memory: Memory,
     metrics: Metrics,
@@ -59,15 +59,23 @@ impl Edge {
     ///
     /// The address is taken, not this machine's, or not allowed.
     pub fn bind(config: Config) -> Result<Self, BindError> {
-        let fail = |source| BindError { address: config.listen, source };
-        let port = Port::bind(PortKind::Public, config.listen, config.addresses.proxy_protocol)
-            .map_err(fail)?;
+        let bind = |kind, address| {
+            let trunks = kind == PortKind::Trunks;
+            let tls = if trunks { &config.trunk_tls } else { &config.tls };
+            let proxy_header = !trunks && config.addresses.proxy_protocol;
+            let port = Port::bind(kind, address, proxy_header);
+            let port = port.map(|port| port.with_tls(tls.clone()));
+            port.map_err(|source| BindError { address, trunks, source })
+        };
+        let port = bind(PortKind::Public, config.listen)?;
         let address = port.address;
+        let trunks = config.trunk_listen.map(|address| bind(PortKind::Trunks, address));
+        let ports = [Some(port), trunks.transpose()?].into_iter().flatten().collect();
         let memory = Memory::new(config.limits.memory_bytes_max, config.heap_bytes);
         Ok(Self {
             memory,
             config,
-            entrance: Entrance::new(vec![port]),
+            entrance: Entrance::new(ports),
             address,
             metrics: Metrics::default(),
             side_doors: Vec::new(),
@@ -146,6 +154,7 @@ impl Edge {
             metrics: metrics.clone(),
             names: Shared::new(names),
             side_doors,
+            trunk_port: config.trunk_listen.is_some(),
             voucher,
             cluster: handle,
             sessions: (0..threads).map(|_| AtomicUsize::new(0)).collect(),
@@ -160,7 +169,8 @@ impl Edge {
             pulses: (0..threads).map(|_| Arc::default()).collect(),
             entrance,
             address,
-            streams: Streams::new(&env.limits, &env.gate, metrics),
+            streams: Streams::new(PortKind::Public, &env.limits, &env.gate, metrics.clone()),
+            trunk_streams: Streams::new(PortKind::Trunks, &env.limits, &env.gate, metrics),
             threads: Vec::with_capacity(threads + 2),
             cluster: None,
         };
@@ -175,7 +185,14 @@ impl Edge {
             let fail = |source| StartError { what: "the cluster's thread", source };
             running.cluster = Some(cluster::spawn(parts).map_err(fail)?);
         }
-        let acceptors = running.entrance.open(&running.shards, &running.streams)?;
+        let acceptors = running.entrance.open(
+            &running.shards,
+            |kind| match kind {
+                PortKind::Public => Arc::clone(&running.streams),
+                PortKind::Trunks => Arc::clone(&running.trunk_streams),
+            },
+            &env,
+        )?;
         running.threads.extend(acceptors);
         Ok(running)
     }
@@ -267,9 +284,11 @@ pub struct Running {
     pub(crate) env: Arc<Environment>,
     shards: Arc<[Sender<Command>]>,
     pulses: Vec<Arc<Pulse>>,
-    entrance: Entrance,
+    pub(crate) entrance: Entrance,
     pub(crate) address: SocketAddr,
     pub(crate) streams: Arc<Streams>,
+    /// Those of the port for app servers.
+    pub(crate) trunk_streams: Arc<Streams>,
     threads: Vec<JoinHandle<()>>,
     /// The cluster's thread.
     cluster: Option<JoinHandle<()>>,
@@ -341,12 +360,6 @@ impl Running {
         (self.env.sessions_total(), self.env.limits.sessions_max)
     }
 
-    /// The open streams, and the most that may be.
-    pub fn streams_of_limit(&self) -> (usize, usize) {
-        let streams = usize::try_from(self.env.metrics.streams.get()).unwrap_or(0);
-        (streams, self.env.limits.streams_max)
-    }
-
     /// Connected clients, and handshakes under way. Sessions whose end an app server has not
     /// confirmed are not included, because an app server that hangs never does.
     pub fn sessions(&self) -> usize {
@@ -414,75 +427,4 @@ impl Running {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::net::TcpStream;
-    use std::sync::Mutex;
-
-    use super::*;
-    use crate::{AddressRules, HubConfig, Limits, Secret};
-    use trunkline_http::{SideAnswer, Visit};
-
-    /// A side door that blocks the thread of each visitor until it is released.
-    #[derive(Debug)]
-    struct Trap {
-        caught: std::sync::mpsc::SyncSender<()>,
-        let_go: Mutex<std::sync::mpsc::Receiver<()>>,
-    }
-
-    impl SideDoor for Trap {
-        fn claims(&self, path: &str) -> bool {
-            path == "/trap"
-        }
-
-        fn serve(&self, _: Visit) -> SideAnswer {
-            self.caught.send(()).expect("the test waits");
-            self.let_go.lock().expect("no panic").recv().expect("the test lets it go");
-            Box::pin(std::future::pending())
-        }
-    }
-
-    fn config(threads: usize) -> Config {
-        let keys = vec![Secret::new("0123456789abcdef")];
-        Config {
-            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-            threads,
-            node_id: "n-test".into(),
-            node_number: 7,
-            version: "9.9.9",
-            hubs: vec![HubConfig { name: "chat".into(), keys, ..HubConfig::default() }],
-            spare_hubs: 0,
-            default_hub: "chat".into(),
-            names: None,
-            limits: Limits::default(),
-            addresses: AddressRules::default(),
-            io_uring: false,
-            heap_bytes: || 0,
-        }
-    }
-
-    #[test]
-    fn a_shard_whose_thread_is_blocked_is_silent_and_the_others_are_not() {
-        use std::io::Write;
-        let mut edge = Edge::bind(config(2)).expect("a free port");
-        let (caught, is_caught) = std::sync::mpsc::sync_channel(1);
-        let (go, let_go) = std::sync::mpsc::channel();
-        edge.add_side_door(Arc::new(Trap { caught, let_go: Mutex::new(let_go) }));
-        let address = edge.local_addr();
-        let edge = edge.start().expect("threads");
-        let runtime =
-            runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
-        let silent =
-            |longest_ms| runtime.block_on(edge.silent_shards(Duration::from_millis(longest_ms)));
-        assert_eq!(silent(30_000), [0; 0]);
-        // The acceptor begins with the first shard.
-        let mut stream = TcpStream::connect(address).expect("it listens");
-        stream.write_all(b"GET /trap HTTP/1.1\r\nhost: x\r\n\r\n").expect("it reads");
-        is_caught.recv().expect("the door is asked");
-        // Twice, while the first question still waits.
-        assert_eq!(silent(200), [0]);
-        assert_eq!(silent(200), [0]);
-        go.send(()).expect("the door waits");
-        assert_eq!(silent(30_000), [0; 0]);
-        edge.stop();
-    }
-}
+mod tests;

@@ -4,6 +4,8 @@
 //! more variant, not another path. Calls do not block: when nothing can be done now, they fail with
 //! `WouldBlock`.
 
+mod tls;
+
 use std::io::{self, IoSlice};
 use std::net::TcpStream;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -12,6 +14,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rustix::net::{RecvFlags, SendFlags, Shutdown};
+
+pub(crate) use tls::{HandshakeError, Tls};
 
 #[cfg(any(test, feature = "fuzzing"))]
 use crate::shard::tests::wire::Wire;
@@ -24,6 +28,8 @@ const SLICES_MAX: usize = 64;
 pub(crate) enum Socket {
     /// A socket that takes bytes as they are: a stream of TCP or of any other family.
     Plain(OwnedFd),
+    /// A stream of TCP with TLS on it.
+    Tls(Box<Tls>),
     /// A stream without a kernel, for tests.
     #[cfg(any(test, feature = "fuzzing"))]
     Wire(Wire),
@@ -32,6 +38,12 @@ pub(crate) enum Socket {
 impl From<TcpStream> for Socket {
     fn from(stream: TcpStream) -> Self {
         Self::Plain(stream.into())
+    }
+}
+
+impl From<Tls> for Socket {
+    fn from(stream: Tls) -> Self {
+        Self::Tls(Box::new(stream))
     }
 }
 
@@ -44,27 +56,86 @@ impl From<UnixStream> for Socket {
 /// The descriptor that is ready when the socket is; a stream without a kernel has none.
 impl AsRawFd for Socket {
     fn as_raw_fd(&self) -> RawFd {
-        self.plain().unwrap_or(-1)
+        self.descriptor().map_or(-1, AsRawFd::as_raw_fd)
     }
 }
 
 impl Socket {
-    /// The descriptor to which plain bytes may be written; `None` for a socket that changes them.
-    pub(crate) fn plain(&self) -> Option<RawFd> {
+    /// The descriptor that is ready when the socket is; a stream without a kernel has none.
+    pub(crate) fn descriptor(&self) -> Option<&OwnedFd> {
         match self {
-            Self::Plain(stream) => Some(stream.as_raw_fd()),
+            Self::Plain(stream) => Some(stream),
+            Self::Tls(tls) => Some(tls.stream()),
             #[cfg(any(test, feature = "fuzzing"))]
             Self::Wire(_) => None,
         }
     }
 
-    /// Reads the available bytes; 0 when the peer has ended its side.
+    /// The descriptor to which plain bytes may be written; `None` for a socket that changes them.
+    pub(crate) fn plain(&self) -> Option<RawFd> {
+        match self {
+            Self::Plain(stream) => Some(stream.as_raw_fd()),
+            Self::Tls(_) => None,
+            #[cfg(any(test, feature = "fuzzing"))]
+            Self::Wire(_) => None,
+        }
+    }
+
+    /// Whether a read would return without asking the kernel, whose events tell nothing of it: bytes
+    /// that are decrypted and not read, or an end that arrived in front of the stream's own.
+    pub(crate) fn has_input(&self) -> bool {
+        match self {
+            Self::Plain(_) => false,
+            Self::Tls(tls) => tls.has_input(),
+            #[cfg(any(test, feature = "fuzzing"))]
+            Self::Wire(_) => false,
+        }
+    }
+
+    /// Whether bytes that were written wait here for the kernel; [`Self::flush`] offers them again.
+    pub(crate) fn has_unsent(&self) -> bool {
+        self.unsent_bytes() > 0
+    }
+
+    /// The number of these bytes, which is bounded.
+    pub(crate) fn unsent_bytes(&self) -> usize {
+        match self {
+            Self::Plain(_) => 0,
+            Self::Tls(tls) => tls.unsent_bytes(),
+            #[cfg(any(test, feature = "fuzzing"))]
+            Self::Wire(_) => 0,
+        }
+    }
+
+    /// All bytes that are kept here, in both directions.
+    pub(crate) fn held_bytes(&self) -> usize {
+        match self {
+            Self::Plain(_) => 0,
+            Self::Tls(tls) => tls.held_bytes(),
+            #[cfg(any(test, feature = "fuzzing"))]
+            Self::Wire(_) => 0,
+        }
+    }
+
+    /// Offers to the kernel what it has not accepted before. True when nothing is left.
+    pub(crate) fn flush(&self) -> io::Result<bool> {
+        match self {
+            Self::Plain(_) => Ok(true),
+            Self::Tls(tls) => tls.flush(),
+            #[cfg(any(test, feature = "fuzzing"))]
+            Self::Wire(_) => Ok(true),
+        }
+    }
+
+    /// Reads the available bytes; 0 when the peer has ended its side. A read that fills less than
+    /// `into` has left nothing, unless [`Self::has_input`].
     pub(crate) fn read(&self, into: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Plain(stream) => {
                 let (count, _) = rustix::net::recv(stream, into, RecvFlags::empty())?;
                 Ok(count)
             }
+            Self::Tls(tls) => tls.read(into),
             #[cfg(any(test, feature = "fuzzing"))]
             Self::Wire(wire) => wire.read(into),
         }
@@ -78,6 +149,7 @@ impl Socket {
                 let (count, _) = rustix::net::recv(stream, into, RecvFlags::PEEK)?;
                 Ok(count)
             }
+            Self::Tls(tls) => tls.peek(into),
             #[cfg(any(test, feature = "fuzzing"))]
             Self::Wire(_) => Err(io::ErrorKind::Unsupported.into()),
         }
@@ -97,6 +169,7 @@ impl Socket {
                 }
                 Ok(rustix::io::writev(stream, &slices[..count])?)
             }
+            Self::Tls(tls) => tls.write(frames.iter().map(|frame| &**frame)),
             #[cfg(any(test, feature = "fuzzing"))]
             Self::Wire(wire) => wire.write(frames),
         }
@@ -111,6 +184,7 @@ impl Socket {
                 }
                 Ok(rustix::io::writev(stream, slices)?)
             }
+            Self::Tls(tls) => tls.write(slices.iter().map(|slice| &**slice)),
             #[cfg(any(test, feature = "fuzzing"))]
             Self::Wire(_) => Err(io::ErrorKind::Unsupported.into()),
         }
@@ -121,6 +195,7 @@ impl Socket {
     pub(crate) fn shutdown_write(&self) -> io::Result<()> {
         match self {
             Self::Plain(stream) => Ok(rustix::net::shutdown(stream, Shutdown::Write)?),
+            Self::Tls(tls) => tls.shutdown_write(),
             #[cfg(any(test, feature = "fuzzing"))]
             Self::Wire(wire) => {
                 wire.shutdown_write();
@@ -132,12 +207,11 @@ impl Socket {
     /// Makes the stream end with a reset when it is dropped, so that the kernel also drops its
     /// bytes. Errors are ignored: the stream may be gone already.
     pub(crate) fn reset_at_end(&self) {
-        match self {
-            Self::Plain(stream) => {
-                let _ = rustix::net::sockopt::set_socket_linger(stream, Some(Duration::ZERO));
-            }
-            #[cfg(any(test, feature = "fuzzing"))]
-            Self::Wire(_) => (),
+        if let Self::Tls(tls) = self {
+            tls.set_reset();
+        }
+        if let Some(stream) = self.descriptor() {
+            let _ = rustix::net::sockopt::set_socket_linger(stream, Some(Duration::ZERO));
         }
     }
 }

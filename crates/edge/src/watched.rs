@@ -19,7 +19,7 @@ pub(crate) struct Watched(AsyncFd<Socket>);
 impl Watched {
     /// Registers the socket with this thread's reactor.
     pub(crate) fn new(socket: Socket) -> io::Result<Self> {
-        if socket.plain().is_none() {
+        if socket.descriptor().is_none() {
             return Err(io::ErrorKind::Unsupported.into());
         }
         // SAFETY: the `AsyncFd` owns the socket and only hands out shared references, through which
@@ -40,6 +40,9 @@ impl Watched {
     }
 
     pub(crate) async fn readable(&self) -> io::Result<()> {
+        if self.socket().has_input() {
+            return Ok(());
+        }
         self.0.readable().await.map(drop)
     }
 
@@ -48,6 +51,9 @@ impl Watched {
     }
 
     pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.socket().has_input() {
+            return Poll::Ready(Ok(()));
+        }
         Poll::Ready(ready!(self.0.poll_read_ready(cx)).map(drop))
     }
 
@@ -62,6 +68,10 @@ impl Watched {
         &self,
         read: impl FnOnce(&Socket) -> io::Result<T>,
     ) -> io::Result<T> {
+        if self.socket().has_input() {
+            // The reactor knows only the kernel's bytes.
+            return read(self.socket());
+        }
         self.0.try_io(Interest::READABLE, read)
     }
 
@@ -75,8 +85,22 @@ impl Watched {
         self.0.try_io(Interest::WRITABLE, |socket| socket.write_slices(slices))
     }
 
+    /// Offers to the kernel what was written and not accepted.
+    pub(crate) fn try_flush(&self) -> io::Result<()> {
+        let flushed = self.0.try_io(Interest::WRITABLE, |socket| {
+            if socket.flush()? { Ok(()) } else { Err(io::ErrorKind::WouldBlock.into()) }
+        });
+        match flushed {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+            flushed => flushed,
+        }
+    }
+
     /// Waits for bytes or for the end of the stream, which is 0; reads nothing.
     pub(crate) fn poll_peek(&self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.socket().has_input() {
+            return Poll::Ready(self.socket().peek(&mut [0]));
+        }
         loop {
             let mut ready = ready!(self.0.poll_read_ready(cx))?;
             if let Ok(peeked) = ready.try_io(|watched| watched.get_ref().peek(&mut [0])) {

@@ -21,6 +21,7 @@ use crate::heap;
 use crate::load::{LoadFigure, Uses};
 use crate::logging;
 use crate::reload::{ReloadCollector, Reloads, Shown};
+use crate::tls::PortCertificates;
 
 /// The node's own facts, fixed when it starts.
 #[derive(Clone, Debug, Serialize)]
@@ -29,6 +30,9 @@ pub(crate) struct Facts {
     pub(crate) version: &'static str,
     pub(crate) pid: u32,
     pub(crate) listen: SocketAddr,
+    /// The port for app servers, if they have one of their own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) trunk_listen: Option<SocketAddr>,
     pub(crate) admin: Option<SocketAddr>,
     pub(crate) threads: usize,
     /// The most streams that the system allows; absent when it sets no limit.
@@ -45,6 +49,8 @@ pub(crate) struct View {
     pub(crate) unready_on: RwLock<Vec<Unready>>,
     pub(crate) reloads: Reloads,
     pub(crate) edge: Arc<trunkline_edge::Running>,
+    /// The certificates of the ports with TLS, which a reload exchanges.
+    pub(crate) certificates: PortCertificates,
     pub(crate) registry: Registry,
     /// The cluster; `None` when the node is alone.
     pub(crate) cluster: Option<Cluster>,
@@ -257,6 +263,9 @@ mod tests {
         let keys = vec![Secret::new("0123456789abcdef")];
         let edge = Edge::bind(trunkline_edge::Config {
             listen,
+            trunk_listen: None,
+            tls: None,
+            trunk_tls: None,
             threads: 1,
             node_id: "n-test".into(),
             node_number: 7,
@@ -276,6 +285,7 @@ mod tests {
             version: "9.9.9",
             pid: 1,
             listen,
+            trunk_listen: None,
             admin: None,
             threads: 1,
             streams_possible: None,
@@ -292,8 +302,18 @@ mod tests {
         let draining = AtomicBool::new(false);
         let cluster = None;
         let (unready_on, reloads) = (RwLock::new(unready_on), Reloads::default());
-        let started = Instant::now();
-        View { facts, started, draining, unready_on, reloads, edge, registry, cluster }
+        let (started, certificates) = (Instant::now(), PortCertificates::default());
+        View {
+            facts,
+            started,
+            draining,
+            unready_on,
+            reloads,
+            edge,
+            certificates,
+            registry,
+            cluster,
+        }
     }
 
     fn codes(causes: &[Cause]) -> Vec<&str> {

@@ -34,14 +34,15 @@ fn streams_within(descriptors: u64, threads: u64) -> u64 {
 }
 
 impl StreamsPossible {
-    /// Lowers `streams_max` to what the system allows, and logs how to get more.
-    pub(crate) fn apply(self, limits: &mut Limits) {
+    /// Lowers `streams_max` to what the system allows, and logs how to get more. `trunk_port`:
+    /// whether app servers have a port of their own.
+    pub(crate) fn apply(self, limits: &mut Limits, trunk_port: bool) {
         let wanted = limits.streams_max;
         let Some(possible) = self.0 else {
             tracing::info!("this process may hold any number of streams");
             return;
         };
-        limits.fit_streams(possible);
+        limits.fit_streams(possible, trunk_port);
         let streams_max = limits.streams_max;
         if streams_max == wanted {
             tracing::info!(streams_max, "this process may hold {possible} streams");

@@ -23,6 +23,7 @@ mod reload;
 mod resolve;
 mod run;
 mod signals;
+mod tls;
 
 pub use ready_file::ReadyFileError;
 pub use reload::{AskError, Asked, Outcome, Report, ask as ask_to_reload};

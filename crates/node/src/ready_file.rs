@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 pub(crate) struct Ready {
     pub(crate) listen: SocketAddr,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) trunk_listen: Option<SocketAddr>,
     pub(crate) admin: Option<SocketAddr>,
     pub(crate) pid: u32,
     /// Whether SIGHUP reloads the configuration; for `trunkline dev` it is the end.

@@ -1,6 +1,6 @@
 //! Makes the public port's configuration from the checked settings: resolves "auto" and "random".
 
-use trunkline_edge::{HubConfig, Names, Secret};
+use trunkline_edge::{Certificates, HubConfig, Names, Secret};
 
 use crate::config::{ClientTokens, Config, Mode};
 use crate::heap;
@@ -21,6 +21,9 @@ pub(crate) fn edge_config(
     };
     Ok(trunkline_edge::Config {
         listen: settings.listen,
+        trunk_listen: settings.trunk_listen,
+        tls: config.tls.public.clone().map(Certificates::new),
+        trunk_tls: config.tls.trunks.clone().map(Certificates::new),
         threads: settings.threads.unwrap_or_else(cores),
         node_id,
         node_number,

@@ -11,7 +11,7 @@ use std::sync::{Arc, RwLock};
 use std::time::Instant;
 
 use trunkline_api::Admin;
-use trunkline_edge::Edge;
+use trunkline_edge::{Certificates, Edge};
 
 use crate::admin::{self, Facts, View};
 use crate::audit;
@@ -27,6 +27,7 @@ use crate::ready_file::{self, Ready, ReadyFileError};
 use crate::reload::{Reloader, Reloads};
 use crate::resolve;
 use crate::signals::{Asked, Signals};
+use crate::tls::PortCertificates;
 
 /// The interval in which the heap is checked and the load is measured.
 const TIDY_INTERVAL: Duration = Duration::from_secs(1);
@@ -76,7 +77,7 @@ fn from(origin: &Origin) -> String {
 }
 
 fn bind_hint(address: SocketAddr, key: &str, error: &io::Error) -> String {
-    let flag = format!("--{key}");
+    let flag = format!("--{}", key.replace('_', "-"));
     let port = address.port();
     #[expect(clippy::wildcard_enum_match_arm, reason = "the list of kinds is open")]
     match error.kind() {
@@ -106,6 +107,8 @@ fn bracketed(address: SocketAddr) -> String {
 pub struct Started {
     /// The public port, with its real number.
     pub listen: SocketAddr,
+    /// The port for app servers, if they have one of their own.
+    pub trunk_listen: Option<SocketAddr>,
     /// The admin port, with its real number.
     pub admin: Option<SocketAddr>,
     /// The hub behind `/socket.io/`.
@@ -201,6 +204,7 @@ fn clear_ready_file(path: Option<&Path>) {
 struct Node {
     edge: Edge,
     admin: Option<Admin>,
+    admin_tls: Option<Certificates>,
     facts: Facts,
     cluster: Option<Cluster>,
 }
@@ -214,36 +218,48 @@ impl Node {
         let mut edge_config = resolve::edge_config(config, version)?;
         let streams_possible = descriptors::raise_limit(edge_config.threads);
         let limits = &mut edge_config.limits;
-        streams_possible.apply(limits);
+        streams_possible.apply(limits, settings.trunk_listen.is_some());
         limits.memory_bytes_max = memory::ceiling(limits.memory_bytes_max);
         let mut facts = Facts {
             node: edge_config.node_id.clone(),
             version,
             pid: std::process::id(),
             listen: edge_config.listen,
+            trunk_listen: None,
             admin: None,
             threads: edge_config.threads,
             streams_possible: streams_possible.0,
             reloadable: config.mode == Mode::Serve,
         };
-        let mut edge = Edge::bind(edge_config)
-            .map_err(|error| bind_error(config, "listen", error.address, error.source))?;
-        let admin = settings.admin.map(|listen| Admin::bind(trunkline_api::Config::new(listen)));
+        let mut edge = Edge::bind(edge_config).map_err(|error| {
+            let key = if error.trunks { "trunk_listen" } else { "listen" };
+            bind_error(config, key, error.address, error.source)
+        })?;
+        let admin_tls = config.tls.admin.clone().map(Certificates::new);
+        let admin = settings.admin.map(|listen| {
+            let tls = admin_tls.clone();
+            Admin::bind(trunkline_api::Config { tls, ..trunkline_api::Config::new(listen) })
+        });
         let admin = admin
             .transpose()
             .map_err(|error| bind_error(config, "admin", error.listen, error.source))?;
         facts.listen = edge.local_addr();
+        facts.trunk_listen = edge.trunk_addr();
         facts.admin = admin.as_ref().map(Admin::local_addr);
-        let node = cluster::Node { id: &facts.node, version, listen: facts.listen };
+        let node = cluster::Node {
+            id: &facts.node,
+            version,
+            listen: facts.trunk_listen.unwrap_or(facts.listen),
+        };
         let cluster = Cluster::join(config, node)?.map(|(cluster, joining)| {
             edge.set_cluster(joining);
             cluster
         });
-        Ok(Self { edge, admin, facts, cluster })
+        Ok(Self { edge, admin, admin_tls, facts, cluster })
     }
 
     fn start(self, config: &Config) -> Result<RunningNode, RunError> {
-        let Self { mut edge, admin, facts, cluster } = self;
+        let Self { mut edge, admin, admin_tls, facts, cluster } = self;
         let azure_metrics = trunkline_azure::Metrics::default();
         let load = LoadFigure::default();
         let reloads = Reloads::default();
@@ -261,6 +277,14 @@ impl Node {
             cluster.announce(edge.node_listing());
         }
         azure.connect(edge.inside());
+        let ports = [
+            ("public", edge.certificates().cloned()),
+            ("trunks", edge.trunk_certificates().cloned()),
+            ("admin", admin_tls),
+        ];
+        let ports = ports.into_iter().filter_map(|(port, tls)| Some((port, tls?))).collect();
+        let certificates = PortCertificates(ports);
+        registry.register_collector(Box::new(certificates.clone()));
         let view = Arc::new(View {
             facts,
             started: Instant::now(),
@@ -268,6 +292,7 @@ impl Node {
             unready_on: RwLock::new(config.settings.unready_on.clone()),
             reloads,
             edge,
+            certificates,
             registry,
             cluster,
         });
@@ -307,6 +332,7 @@ impl RunningNode {
             node = facts.node,
             version = facts.version,
             listen = %facts.listen,
+            trunk_listen = facts.trunk_listen.map(tracing::field::display),
             admin = admin_port,
             threads = facts.threads,
             hubs = hubs.join(" "),
@@ -314,15 +340,15 @@ impl RunningNode {
         );
         audit::start(config.hubs.len());
         if let Some(path) = &config.settings.ready_file {
-            let Facts { listen, admin, pid, reloadable, .. } = *facts;
-            ready_file::write(path, &Ready { listen, admin, pid, reloadable })?;
+            let Facts { listen, trunk_listen, admin, pid, reloadable, .. } = *facts;
+            ready_file::write(path, &Ready { listen, trunk_listen, admin, pid, reloadable })?;
         }
         Ok(())
     }
 
     fn started(&self, config: &Config) -> Started {
-        let Facts { listen, admin, .. } = self.view.facts;
-        Started { listen, admin, default_hub: config.default_hub.clone() }
+        let Facts { listen, trunk_listen, admin, .. } = self.view.facts;
+        Started { listen, trunk_listen, admin, default_hub: config.default_hub.clone() }
     }
 
     /// Blocks until all threads are joined.

@@ -352,7 +352,7 @@ fn the_ports_must_differ() {
     let flags: &[_] = &[("listen", "127.0.0.1:8081")];
     assert_eq!(
         mistakes(Mode::Inspect, &Faces { flags, ..Faces::default() }),
-        ["admin (not set): `127.0.0.1:8081` is the public port as well"]
+        ["admin (not set): `127.0.0.1:8081` is another port as well"]
     );
 }
 

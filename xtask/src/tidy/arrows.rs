@@ -19,8 +19,8 @@ const PURE: &[&str] = &[
 /// The peers that the ledger compares us with: they import nothing of ours.
 const PEERS: &[&str] = &["bare", "socketioxide"];
 const INPUT_OUTPUT: &[&str] = &["edge", "azure", "api", "bench", "backplane"];
-/// The crate that I/O crates share: it imports none of them.
-const GROUND: &[&str] = &["http"];
+/// The crates that I/O crates share: they import none of them.
+const GROUND: &[&str] = &["http", "tls"];
 
 /// Crates that would bring a clock, a socket, a thread or a random source into a pure crate.
 const IMPURE: &[&str] = &[
@@ -120,12 +120,13 @@ fn allowed(from: &str, to: &str, kind: DependencyKind) -> bool {
         return true;
     }
     match from {
-        "node" => is_pure(to) || (INPUT_OUTPUT.contains(&to) && to != "bench"),
+        "node" => is_pure(to) || (INPUT_OUTPUT.contains(&to) && to != "bench") || to == "tls",
         "cli" => to == "node" || to == "bench",
         // Of the edge, the fuzzer runs only the core of a shard, which is as pure as a pure crate:
         // see its feature `fuzzing`.
         "fuzz" => is_pure(to) || ["testkit", "edge"].contains(&to),
         "edge" | "azure" => is_pure(to) || GROUND.contains(&to),
+        "api" => is_pure(to) || to == "tls",
         "xtask" | "bare" | "socketioxide" => false,
         // Pure crates, the I/O crates, and the tools that run pure crates: the testkit and the
         // instruction counter.

@@ -91,8 +91,9 @@ impl Acceptor {
         let from = Peer::new(address, self.port.kind);
         let owes_proxy_header = self.port.proxy_header && is_proxy;
         match &mut self.greeters {
-            Some(greeters) if owes_proxy_header => {
-                greeters.greet(Greeting::new((stream, from), permit, owes_proxy_header));
+            Some(greeters) if owes_proxy_header || self.port.tls.is_some() => {
+                let greeting = Greeting::new(&self.port, (stream, from), permit, owes_proxy_header);
+                greeters.greet(greeting);
             }
             Some(_) | None => self.dealer.deal(stream.into(), from, permit),
         }

@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, SyncSender, TryRecvError};
@@ -19,12 +19,10 @@ use slab::Slab;
 
 use super::dealer::Dealer;
 use super::greeting::{Greeting, Progress};
-use crate::metrics::Cause;
+use crate::environment::Environment;
+use crate::metrics::{Cause, Outcome};
+use crate::running::AbortOnPanic;
 
-/// The most streams that the threads of one port greet at once.
-const GREETINGS_MAX: usize = 4096;
-/// The time that a stream has for all that it owes.
-const GREETING_TIMEOUT: Duration = Duration::from_secs(10);
 /// The time after which a stream may have to make room for another one.
 const SLOW_AFTER: Duration = Duration::from_secs(1);
 /// Streams that wait for a thread to look at them.
@@ -51,6 +49,7 @@ impl Greeters {
     pub(super) fn start(
         count: usize,
         dealer: &Dealer,
+        env: &Arc<Environment>,
         stopping: &Arc<AtomicBool>,
     ) -> io::Result<(Self, Vec<JoinHandle<()>>)> {
         let mut threads = Vec::with_capacity(count);
@@ -58,7 +57,6 @@ impl Greeters {
         for index in 0..count {
             let (inbox, arrivals) = mpsc::sync_channel(INBOX_MAX);
             let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
-            let max = GREETINGS_MAX.div_ceil(count);
             let greeter = Greeter {
                 epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
                 wake: Arc::clone(&wake),
@@ -66,7 +64,8 @@ impl Greeters {
                 pending: Slab::new(),
                 ends: VecDeque::new(),
                 next_generation: 0,
-                max,
+                threads: count,
+                env: Arc::clone(env),
                 dealer: dealer.starting_at(index),
                 stopping: Arc::clone(stopping),
             };
@@ -112,7 +111,8 @@ struct Greeter {
     /// When streams began, oldest first; some of them are no longer there.
     ends: VecDeque<(Instant, usize, u64)>,
     next_generation: u64,
-    max: usize,
+    threads: usize,
+    env: Arc<Environment>,
     dealer: Dealer,
     stopping: Arc<AtomicBool>,
 }
@@ -124,6 +124,7 @@ struct Pending {
 
 impl Greeter {
     fn run(mut self) {
+        let _guard = AbortOnPanic;
         let interest = EventFlags::IN;
         if epoll::add(&self.epoll, &*self.wake, EventData::new_u64(WAKE), interest).is_err() {
             return; // Nothing can be greeted; the acceptor closes what it has.
@@ -150,10 +151,15 @@ impl Greeter {
         }
     }
 
+    /// The most streams that this thread greets at once.
+    fn max(&self) -> usize {
+        self.env.limits.tls_handshakes_max.div_ceil(self.threads)
+    }
+
     /// Takes new streams while there is room. False when no more will come.
     fn take_arrivals(&mut self, now: Instant) -> bool {
         loop {
-            if self.pending.len() >= self.max && !self.make_room(now) {
+            if self.pending.len() >= self.max() && !self.make_room(now) {
                 return true;
             }
             match self.arrivals.try_recv() {
@@ -171,9 +177,11 @@ impl Greeter {
         let key = entry.key();
         let interest = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
         let data = EventData::new_u64(key as u64);
-        if epoll::add(&self.epoll, greeting.stream.as_fd(), data, interest).is_err() {
+        let watched = greeting.descriptor().map(|fd| epoll::add(&self.epoll, fd, data, interest));
+        if !matches!(watched, Some(Ok(()))) {
             return; // The system cannot watch it.
         }
+        self.dealer.metrics().greetings.inc();
         entry.insert(Pending { generation, greeting });
         self.ends.push_back((now, key, generation));
         self.advance(key);
@@ -188,8 +196,14 @@ impl Greeter {
             Progress::Waits => (),
             Progress::Done => {
                 let greeting = self.remove(key);
-                let Greeting { stream, from, permit, .. } = greeting;
-                self.dealer.deal(stream.into(), from, permit);
+                if let Some(resumed) = greeting.is_resumed() {
+                    let outcome = if resumed { "resumed" } else { "full" };
+                    let handshakes = &self.dealer.metrics().tls_handshakes;
+                    handshakes.get_or_create(&Outcome { outcome }).inc();
+                }
+                if let Some((socket, from, permit)) = greeting.into_parts() {
+                    self.dealer.deal(socket, from, permit);
+                }
             }
             Progress::Refused(cause) => self.refuse(key, cause),
         }
@@ -197,14 +211,23 @@ impl Greeter {
 
     fn remove(&mut self, key: usize) -> Greeting {
         let Pending { greeting, .. } = self.pending.remove(key);
+        self.dealer.metrics().greetings.dec();
         // The stream is watched, so this cannot fail.
-        let _ = epoll::delete(&self.epoll, greeting.stream.as_fd());
+        if let Some(stream) = greeting.descriptor() {
+            let _ = epoll::delete(&self.epoll, stream);
+        }
         greeting
     }
 
     fn refuse(&mut self, key: usize, cause: &'static str) {
         self.dealer.metrics().streams_refused.get_or_create(&Cause { cause }).inc();
-        drop(self.remove(key));
+        let greeting = self.remove(key);
+        if cause == "tls_required"
+            && let Some(times) = self.env.directory.note(cause)
+        {
+            let client = greeting.from.client();
+            tracing::warn!(%client, times, "a request without TLS on a port with TLS");
+        }
     }
 
     /// Closes the oldest stream if it has had time enough. False when there is none.
@@ -223,7 +246,7 @@ impl Greeter {
         loop {
             self.skip_gone();
             let Some(&(begun, key, _)) = self.ends.front() else { return };
-            if now.duration_since(begun) < GREETING_TIMEOUT {
+            if now.duration_since(begun) < self.env.limits.tls_handshake_timeout {
                 return;
             }
             self.refuse(key, "greeting_timeout");
@@ -245,7 +268,8 @@ impl Greeter {
     fn timeout(&mut self, now: Instant) -> Option<Timespec> {
         self.skip_gone();
         let (begun, _, _) = self.ends.front()?;
-        let longest = if self.pending.len() >= self.max { SLOW_AFTER } else { GREETING_TIMEOUT };
+        let timeout = self.env.limits.tls_handshake_timeout;
+        let longest = if self.pending.len() >= self.max() { SLOW_AFTER } else { timeout };
         let left = (*begun + longest).saturating_duration_since(now);
         // A moment more, so that the time is over at the next look.
         Timespec::try_from(left + Duration::from_millis(1)).ok()

@@ -6,6 +6,7 @@ use std::os::fd::AsFd;
 
 use rustix::io::Errno;
 use rustix::net::{self as sys, AddressFamily, SocketFlags, SocketType};
+use trunkline_tls::Certificates;
 
 use crate::peer::PortKind;
 
@@ -20,6 +21,8 @@ pub(crate) struct Port {
     pub(crate) address: SocketAddr,
     /// Whether streams of trusted proxies begin with a header of the PROXY protocol.
     pub(super) proxy_header: bool,
+    /// What TLS clients are offered; `None` where streams are plain.
+    pub(super) tls: Option<Certificates>,
     listener: TcpListener,
 }
 
@@ -32,18 +35,32 @@ impl Port {
     ) -> io::Result<Self> {
         let listener = listen(address)?;
         let address = listener.local_addr()?;
-        Ok(Self { kind, address, proxy_header, listener })
+        Ok(Self { kind, address, proxy_header, tls: None, listener })
+    }
+
+    /// Lets the port speak TLS.
+    pub(crate) fn with_tls(self, tls: Option<Certificates>) -> Self {
+        Self { tls, ..self }
     }
 
     pub(super) fn try_clone(&self) -> io::Result<Self> {
         let listener = self.listener.try_clone()?;
+        let tls = self.tls.clone();
         let Self { kind, address, proxy_header, .. } = *self;
-        Ok(Self { kind, address, proxy_header, listener })
+        Ok(Self { kind, address, proxy_header, tls, listener })
     }
 
     /// Whether a stream of this port owes something before a shard can serve it.
     pub(super) fn greets(&self) -> bool {
-        self.proxy_header
+        self.proxy_header || self.tls.is_some()
+    }
+
+    /// The name of the thread that accepts.
+    pub(super) fn name(&self) -> &'static str {
+        match self.kind {
+            PortKind::Public => "acceptor",
+            PortKind::Trunks => "acceptor-trunks",
+        }
     }
 
     /// Accepts a stream, which is non-blocking and has the listener's `TCP_NODELAY`.

@@ -6,25 +6,31 @@
 
 mod acceptor;
 mod dealer;
+mod facts;
 mod greeter;
 mod greeting;
+mod last_words;
 mod listener;
 mod permits;
 mod proxy_header;
 mod refusing;
 mod reserve;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
 use tokio::sync::mpsc::Sender;
+use trunkline_tls::Certificates;
 
 pub(crate) use listener::Port;
 pub(crate) use permits::{StreamPermit, Streams};
 pub(crate) use reserve::Claim;
 
 use crate::StartError;
+use crate::environment::Environment;
+use crate::peer::PortKind;
 use crate::shard::Command;
 use acceptor::Acceptor;
 use dealer::Dealer;
@@ -46,16 +52,22 @@ impl Entrance {
     pub(crate) fn open(
         &self,
         shards: &Arc<[Sender<Command>]>,
-        streams: &Arc<Streams>,
+        streams: impl Fn(PortKind) -> Arc<Streams>,
+        env: &Arc<Environment>,
     ) -> Result<Vec<JoinHandle<()>>, StartError> {
         let mut threads = Vec::new();
         for port in &self.ports {
+            let streams = streams(port.kind);
             let dealer = Dealer::new(Arc::clone(shards), streams.metrics.clone());
             let fail = |source| StartError { what: "the greeters of streams", source };
             let greeters = if port.greets() {
-                let count = Greeters::threads_for(shards.len());
+                // Trunks are few, and do not wait for the handshakes of clients.
+                let count = match port.kind {
+                    PortKind::Public => Greeters::threads_for(shards.len()),
+                    PortKind::Trunks => 1,
+                };
                 let (greeters, handles) =
-                    Greeters::start(count, &dealer, &self.stopping).map_err(fail)?;
+                    Greeters::start(count, &dealer, env, &self.stopping).map_err(fail)?;
                 threads.extend(handles);
                 Some(greeters)
             } else {
@@ -64,14 +76,25 @@ impl Entrance {
             let stopping = Arc::clone(&self.stopping);
             let fail = |source| StartError { what: "the acceptor", source };
             let port = port.try_clone().map_err(fail)?;
-            let acceptor = Acceptor::new(port, dealer, greeters, Arc::clone(streams));
+            let name = port.name();
+            let acceptor = Acceptor::new(port, dealer, greeters, streams);
             let handle = thread::Builder::new()
-                .name("acceptor".into())
+                .name(name.into())
                 .spawn(move || acceptor.run(&stopping))
                 .map_err(fail)?;
             threads.push(handle);
         }
         Ok(threads)
+    }
+
+    /// The address of the port of this kind.
+    pub(crate) fn address(&self, kind: PortKind) -> Option<SocketAddr> {
+        self.ports.iter().find(|port| port.kind == kind).map(|port| port.address)
+    }
+
+    /// The certificates of the port of this kind; `None` without TLS.
+    pub(crate) fn certificates(&self, kind: PortKind) -> Option<&Certificates> {
+        self.ports.iter().find(|port| port.kind == kind)?.tls.as_ref()
     }
 
     /// Accepts no more streams, and gives up those that are being greeted. The threads end.

@@ -4,12 +4,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use prometheus_client::metrics::gauge::Gauge;
 use trunkline_http::LogPace;
 
 use super::reserve::{Claim, Reserve};
 use crate::gate::{CountedStream, Gate, Refused};
 use crate::limits::Limits;
 use crate::metrics::Metrics;
+use crate::peer::PortKind;
 
 /// One of the streams that the node may hold; returned when dropped.
 #[derive(Debug)]
@@ -35,6 +37,8 @@ pub(crate) struct Streams {
     max: AtomicUsize,
     beyond_max: usize,
     reserve: Reserve,
+    /// For which port they are.
+    kind: PortKind,
     pub(crate) metrics: Metrics,
     pub(super) gate: Arc<Gate>,
     /// Limits log lines about streams that the acceptor refuses.
@@ -42,22 +46,39 @@ pub(crate) struct Streams {
 }
 
 impl Streams {
-    pub(crate) fn new(limits: &Limits, gate: &Arc<Gate>, metrics: Metrics) -> Arc<Self> {
-        let (max, beyond_max) = (limits.streams_max, limits.streams_beyond_max());
+    pub(crate) fn new(
+        kind: PortKind,
+        limits: &Limits,
+        gate: &Arc<Gate>,
+        metrics: Metrics,
+    ) -> Arc<Self> {
+        let max = match kind {
+            PortKind::Public => limits.streams_max,
+            PortKind::Trunks => limits.trunk_streams_max,
+        };
+        let beyond_max = Limits::streams_beyond(max);
         Arc::new(Self {
             open: AtomicUsize::new(0),
             max: AtomicUsize::new(max),
             beyond_max,
             reserve: Reserve::new(beyond_max),
+            kind,
             metrics,
             gate: Arc::clone(gate),
             refused: LogPace::default(),
         })
     }
 
-    /// Changes `streams_max`. Streams that are open stay; the places beyond it are as many as before.
+    /// Changes the most streams. Streams that are open stay; the places beyond it are as many as before.
     pub(crate) fn set_max(&self, max: usize) {
         self.max.store(max, Ordering::Relaxed);
+    }
+
+    fn gauge(&self) -> &Gauge {
+        match self.kind {
+            PortKind::Public => &self.metrics.streams,
+            PortKind::Trunks => &self.metrics.trunk_port_streams,
+        }
     }
 
     /// Takes a place for one more stream. `None` when even the places beyond `streams_max` are
@@ -69,7 +90,7 @@ impl Streams {
             self.open.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
-        self.metrics.streams.inc();
+        self.gauge().inc();
         let beyond_max = (before >= max).then(|| self.reserve.claim());
         let notes = beyond_max.map(|claim| Notes { beyond_max: Some(claim), counted: None });
         Some(StreamPermit { streams: Arc::clone(self), notes: notes.map(Box::new) })
@@ -106,6 +127,6 @@ impl StreamPermit {
 impl Drop for StreamPermit {
     fn drop(&mut self) {
         self.streams.open.fetch_sub(1, Ordering::Relaxed);
-        self.streams.metrics.streams.dec();
+        self.streams.gauge().dec();
     }
 }

@@ -249,7 +249,7 @@ impl ClientIo {
         let mut short = 0;
         let read = self.0.stream.try_reading(|socket| {
             let count = socket.read(chunk)?;
-            if 0 < count && count < chunk.len() {
+            if 0 < count && count < chunk.len() && !socket.has_input() {
                 short = count;
                 return Err(ErrorKind::WouldBlock.into());
             }
@@ -407,8 +407,12 @@ impl Write for ClientIo {
         true
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         // hyper calls this when it has nothing left to write.
+        while self.0.stream.socket().has_unsent() {
+            ready!(self.0.stream.poll_writable(cx))?;
+            self.0.stream.try_flush()?;
+        }
         self.0.flushed.store(true, Ordering::Relaxed);
         Poll::Ready(Ok(()))
     }

@@ -15,8 +15,10 @@ use trunkline_http::{Lease, SideBody, Visit};
 use super::connection::Connection;
 use super::under_way::{Body, UnderWay};
 use super::{Abort, Reply, answer, engine, upgrade, visitor};
+use crate::environment::Environment;
 use crate::hub::{Hub, Routed};
 use crate::metrics::Cause;
+use crate::peer::PortKind;
 use crate::trunks;
 
 /// The path of trunks.
@@ -67,6 +69,9 @@ async fn answer_to(
         return Ok(visitor::turn_away(&connection, why).map(Either::Left));
     }
     let env = connection.door.env();
+    if let Some(belongs) = other_port(&connection, request.uri().path()) {
+        return Ok(refuse_at_this_port(&connection, belongs).map(Either::Left));
+    }
     if let Some(door) = env.side_doors.iter().find(|door| door.claims(request.uri().path())) {
         let answer = door.serve(visit(&connection, request)).await;
         return Ok(answer.map(Either::Right));
@@ -78,7 +83,7 @@ async fn answer_to(
 pub(super) fn direct_hub<B>(connection: &Connection, request: &Request<B>) -> Option<Arc<Hub>> {
     let path = request.uri().path();
     let env = connection.door.env();
-    let special = path == TRUNK_PATH || env.side_doors.iter().any(|door| door.claims(path));
+    let special = is_for_app_servers(env, path) || connection.from.port == PortKind::Trunks;
     if special || !names_one_host(request) {
         return None;
     }
@@ -86,6 +91,36 @@ pub(super) fn direct_hub<B>(connection: &Connection, request: &Request<B>) -> Op
         Routed::Hub(hub) => Some(hub),
         Routed::UnknownHub(_) | Routed::Nowhere => None,
     }
+}
+
+/// Whether a path is for app servers or operators, not for clients.
+fn is_for_app_servers(env: &Environment, path: &str) -> bool {
+    path == TRUNK_PATH || env.side_doors.iter().any(|door| door.claims(path))
+}
+
+/// The kind of port that alone serves this path, if it is not the one at which the request arrived.
+fn other_port(connection: &Connection, path: &str) -> Option<PortKind> {
+    let env = connection.door.env();
+    if !env.trunk_port {
+        return None;
+    }
+    let belongs = if is_for_app_servers(env, path) { PortKind::Trunks } else { PortKind::Public };
+    (belongs != connection.from.port).then_some(belongs)
+}
+
+/// The answer to a request that belongs to another port of this node. It names the key of that
+/// port, not its address: that is not for strangers.
+fn refuse_at_this_port(connection: &Connection, belongs: PortKind) -> Response<Full<Bytes>> {
+    connection.count_refused("wrong_port");
+    let message = match belongs {
+        PortKind::Public => {
+            "this port is for app servers; clients connect to the port of the key `listen`"
+        }
+        PortKind::Trunks => {
+            "this port is for clients; trunks, the REST API and Azure's tunnels are served on the port of the key `trunk_listen`"
+        }
+    };
+    answer::error(hyper::StatusCode::NOT_FOUND, "wrong_port", message)
 }
 
 /// Wraps the request for a side door to answer.

@@ -228,6 +228,9 @@ impl Serving {
 
 impl Stage {
     fn after_greeting(connection: &Rc<Connection>, io: &ClientIo, first: Bytes) -> Self {
+        if !connection.from.secure && first.len() > 2 && trunkline_tls::is_client_hello(&first) {
+            return Self::without_tls(connection, io);
+        }
         if begins_like_proxy_header(&first) {
             note_proxy_header(connection);
         }
@@ -237,6 +240,18 @@ impl Stage {
         }
         io.set_first(first);
         Self::talking(connection, io)
+    }
+
+    /// Refuses a TLS handshake on a port without TLS, so that the client can tell.
+    fn without_tls(connection: &Rc<Connection>, io: &ClientIo) -> Self {
+        connection.count_stream_refused("tls_unexpected");
+        if let Some(times) = connection.door.env().directory.note("tls_unexpected") {
+            let client = connection.from.client();
+            tracing::warn!(%client, times, "a TLS handshake on a port without TLS");
+        }
+        io.write_last_words(trunkline_tls::NO_TLS_HERE);
+        let io = io.clone();
+        Self::Ending(Box::pin(async move { io.linger().await }))
     }
 
     fn after_talk(connection: &Rc<Connection>, io: &ClientIo, talked: Talked) -> Option<Self> {

@@ -93,6 +93,7 @@ impl Shard {
             self.read_arriving(index);
         } else {
             self.hear_arriving(index, &mut leftover.to_vec());
+            self.read_what_is_hidden(index);
         }
     }
 

@@ -21,6 +21,7 @@ mod export;
 pub(crate) mod export;
 mod flight;
 mod foreign;
+mod hidden;
 mod homes;
 mod idle;
 mod interner;

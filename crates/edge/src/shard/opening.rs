@@ -374,6 +374,7 @@ impl Shard {
         if !leftover.is_empty() {
             self.read_leftover(key.slot, &leftover);
         }
+        self.read_what_is_hidden(key.slot);
     }
 
     pub(super) fn count_handshake(&self, outcome: &'static str) {

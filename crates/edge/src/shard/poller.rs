@@ -105,39 +105,43 @@ impl Poller {
     }
 
     pub(crate) fn add(&self, socket: &Socket, token: Token) -> io::Result<()> {
-        match (self, socket) {
-            (Self::Epoll(epoll), Socket::Plain(stream)) => {
-                Ok(epoll::add(epoll, stream, EventData::new_u64(token.pack()), interest())?)
-            }
-            #[cfg(any(test, feature = "fuzzing"))]
-            (_, Socket::Wire(wire)) => wire.watch(token),
-            #[cfg(any(test, feature = "fuzzing"))]
-            (Self::ByHand, Socket::Plain(_)) => Err(io::ErrorKind::Unsupported.into()),
+        #[cfg(any(test, feature = "fuzzing"))]
+        if let Socket::Wire(wire) = socket {
+            return wire.watch(token);
         }
+        let (epoll, stream) = self.both(socket)?;
+        Ok(epoll::add(epoll, stream, EventData::new_u64(token.pack()), interest())?)
     }
 
     /// Changes the token of a socket that is already watched.
     pub(crate) fn retarget(&self, socket: &Socket, token: Token) -> io::Result<()> {
-        match (self, socket) {
-            (Self::Epoll(epoll), Socket::Plain(stream)) => {
-                Ok(epoll::modify(epoll, stream, EventData::new_u64(token.pack()), interest())?)
-            }
-            #[cfg(any(test, feature = "fuzzing"))]
-            (_, Socket::Wire(wire)) => wire.rewatch(token),
-            #[cfg(any(test, feature = "fuzzing"))]
-            (Self::ByHand, Socket::Plain(_)) => Err(io::ErrorKind::Unsupported.into()),
+        #[cfg(any(test, feature = "fuzzing"))]
+        if let Socket::Wire(wire) = socket {
+            return wire.rewatch(token);
         }
+        let (epoll, stream) = self.both(socket)?;
+        Ok(epoll::modify(epoll, stream, EventData::new_u64(token.pack()), interest())?)
     }
 
     /// Stops watching a socket that belongs to another task from now on.
     pub(crate) fn remove(&self, socket: &Socket) {
-        match (self, socket) {
-            // The socket is watched, so this cannot fail.
-            (Self::Epoll(epoll), Socket::Plain(stream)) => drop(epoll::delete(epoll, stream)),
+        #[cfg(any(test, feature = "fuzzing"))]
+        if let Socket::Wire(wire) = socket {
+            wire.unwatch();
+        }
+        // The socket is watched, so this cannot fail.
+        if let Ok((epoll, stream)) = self.both(socket) {
+            let _ = epoll::delete(epoll, stream);
+        }
+    }
+
+    fn both<'a>(&'a self, socket: &'a Socket) -> io::Result<(&'a OwnedFd, &'a OwnedFd)> {
+        match self {
+            Self::Epoll(epoll) => {
+                Ok((epoll, socket.descriptor().ok_or(io::ErrorKind::Unsupported)?))
+            }
             #[cfg(any(test, feature = "fuzzing"))]
-            (_, Socket::Wire(wire)) => wire.unwatch(),
-            #[cfg(any(test, feature = "fuzzing"))]
-            (Self::ByHand, Socket::Plain(_)) => (),
+            Self::ByHand => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 

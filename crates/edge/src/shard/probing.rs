@@ -38,6 +38,7 @@ impl Shard {
         if !leftover.is_empty() {
             self.hear_probe(key.slot, &mut leftover.to_vec());
         }
+        self.read_what_is_hidden(key.slot);
     }
 
     /// Reads the probing WebSocket before a request is handled: the client may have written to it

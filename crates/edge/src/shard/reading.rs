@@ -336,7 +336,7 @@ impl Shard {
                     self.scratch = scratch;
                     // A short read has emptied the stream, and epoll reports an edge when more
                     // arrives.
-                    if !open || (count < readable && !ended) {
+                    if !open || (count < readable && !ended && !self.has_input(index)) {
                         return;
                     }
                     if readable < SCRATCH_BYTES {

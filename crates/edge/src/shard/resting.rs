@@ -43,7 +43,7 @@ struct Rest {
 
 /// A client that polls has a `Rest` for most of its life, so its size is limited.
 #[cfg(all(not(any(test, feature = "fuzzing")), target_pointer_width = "64"))]
-const _: () = assert!(size_of::<Rest>() <= 64);
+const _: () = assert!(size_of::<Rest>() <= 72);
 
 impl Rest {
     fn wake(self) -> Arrival {
@@ -96,8 +96,10 @@ impl Shard {
         let entry = resting.streams.vacant_entry();
         let Ok(index) = u32::try_from(entry.key()) else { return };
         let rest = Rest { generation, socket, from, permit };
-        if self.poller.add(&rest.socket, Token::new(Kind::Rest, index, generation)).is_err() {
-            // The system cannot watch it here: the connection is served as before.
+        let token = Token::new(Kind::Rest, index, generation);
+        if rest.socket.has_input() || self.poller.add(&rest.socket, token).is_err() {
+            // There is a request already, or the system cannot watch it here: the connection is
+            // served as before.
             resting.awake.push(rest.wake());
             return;
         }

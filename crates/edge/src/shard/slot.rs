@@ -76,7 +76,7 @@ pub(crate) struct Slot {
 
 /// Every session has a slot, so its size is limited.
 #[cfg(all(not(any(test, feature = "fuzzing")), target_pointer_width = "64"))]
-const _: () = assert!(size_of::<Slot>() <= 288);
+const _: () = assert!(size_of::<Slot>() <= 296);
 
 /// The state of a slot's session.
 #[derive(Debug)]

@@ -18,83 +18,83 @@ use crate::socket::Socket;
 pub(crate) struct Stream {
     pub(crate) socket: Socket,
     pub(crate) decoder: Decoder,
-    /// Frames that the kernel did not accept yet; part of the first may be written. `None` while
-    /// there are none.
-    #[expect(
-        clippy::box_collection,
-        reason = "a pointer in each idle stream instead of four words"
-    )]
-    unsent: Option<Box<VecDeque<Bytes>>>,
+    /// What the kernel did not accept yet. A pointer, and `None` while there is nothing, because
+    /// each idle stream has one.
+    waiting: Option<Box<Waiting>>,
     /// Set when messages may be compressed, see [`AdoptedStream`].
     pub(crate) deflate_window: Option<u8>,
-    /// The answer to the client's latest ping; earlier ones that were not sent are dropped.
-    pong: Option<Box<Bytes>>,
     _permit: StreamPermit,
+}
+
+/// What waits in a stream.
+#[derive(Debug, Default)]
+struct Waiting {
+    /// Frames; part of the first may be written.
+    frames: VecDeque<Bytes>,
+    /// The answer to the client's latest ping, after them; earlier ones that were not sent are
+    /// dropped.
+    pong: Option<Bytes>,
 }
 
 /// Every idle session has a stream, so its size is limited.
 #[cfg(all(not(any(test, feature = "fuzzing")), target_pointer_width = "64"))]
-const _: () = assert!(size_of::<Stream>() <= 48);
+const _: () = assert!(size_of::<Stream>() <= 56);
 
 impl Stream {
     /// Takes over a stream that hyper no longer needs; returns the bytes that came early.
     pub(crate) fn adopt(adopted: AdoptedStream) -> (Self, Bytes) {
         let AdoptedStream { socket, unsent, leftover, permit, deflate_window } = adopted;
-        let unsent = (!unsent.is_empty()).then(|| Box::new(VecDeque::from([unsent])));
+        let waiting = (!unsent.is_empty())
+            .then(|| Box::new(Waiting { frames: VecDeque::from([unsent]), pong: None }));
         (
-            Self {
-                socket,
-                decoder: Decoder::new(),
-                unsent,
-                pong: None,
-                deflate_window,
-                _permit: permit,
-            },
+            Self { socket, decoder: Decoder::new(), waiting, deflate_window, _permit: permit },
             leftover,
         )
     }
 
     /// Whether the kernel has accepted everything.
     pub(crate) fn is_idle(&self) -> bool {
-        self.unsent.is_none()
+        self.waiting.is_none() && !self.socket.has_unsent()
     }
 
     /// Bytes of frames that the kernel did not accept, and of a message that is not complete.
     pub(crate) fn held_bytes(&self) -> usize {
-        let unsent =
-            self.unsent.iter().flat_map(|frames| frames.iter()).map(Bytes::len).sum::<usize>();
-        unsent + self.decoder.held_bytes()
+        let waiting = self.waiting.iter().flat_map(|waiting| waiting.frames.iter());
+        let unsent = waiting.map(Bytes::len).sum::<usize>();
+        unsent + self.decoder.held_bytes() + self.socket.held_bytes()
     }
 
     /// Puts a frame after those that wait; the next [`Self::write`] sends it.
     pub(crate) fn queue(&mut self, frame: Bytes) {
-        self.unsent.get_or_insert_default().push_back(frame);
+        self.waiting.get_or_insert_default().frames.push_back(frame);
     }
 
     /// Answers pings, after the frames that wait. If the kernel accepts no more, only the latest
     /// answer is kept: a client that pings and does not read cannot make the node hold more.
     pub(crate) fn queue_pongs(&mut self, mut frames: Vec<Bytes>) {
-        if self.is_idle() && self.pong.is_none() {
+        if self.is_idle() {
             for frame in frames {
                 self.queue(frame);
             }
         } else if let Some(latest) = frames.pop() {
-            self.pong = Some(Box::new(latest));
+            self.waiting.get_or_insert_default().pong = Some(latest);
         }
     }
 
     /// Writes the waiting frames and then `frames`; keeps those that the kernel does not accept.
     /// Drains `frames`.
     pub(crate) fn write(&mut self, frames: &mut Vec<Bytes>) -> io::Result<()> {
-        if let Some(unsent) = &mut self.unsent {
-            unsent.extend(frames.drain(..));
-            self.write_unsent()?;
-            if self.unsent.is_some() {
+        if let Some(waiting) = &mut self.waiting {
+            waiting.frames.extend(frames.drain(..));
+            self.write_waiting()?;
+            if self.waiting.as_ref().is_some_and(|waiting| !waiting.frames.is_empty()) {
                 return Ok(());
             }
+            frames.extend(self.waiting.take().and_then(|waiting| waiting.pong));
         }
-        if let Some(pong) = self.pong.take() {
-            frames.insert(0, *pong);
+        if !self.socket.flush()? {
+            self.keep(frames.drain(..));
+            return Ok(());
         }
         let mut first = 0;
         while first < frames.len() {
@@ -106,7 +106,7 @@ impl Stream {
             first += advance(&mut frames[first..], written);
         }
         if first < frames.len() {
-            self.unsent = Some(Box::new(frames.drain(first..).collect()));
+            self.keep(frames.drain(first..));
         }
         frames.clear();
         Ok(())
@@ -131,19 +131,23 @@ impl Stream {
         Ok(())
     }
 
-    fn write_unsent(&mut self) -> io::Result<()> {
-        while let Some(unsent) = self.unsent.as_mut() {
-            let head = unsent.make_contiguous();
+    /// Keeps frames for later; nothing waits now.
+    fn keep(&mut self, frames: impl Iterator<Item = Bytes>) {
+        let frames: VecDeque<_> = frames.collect();
+        self.waiting = (!frames.is_empty()).then(|| Box::new(Waiting { frames, pong: None }));
+    }
+
+    fn write_waiting(&mut self) -> io::Result<()> {
+        let Some(waiting) = &mut self.waiting else { return Ok(()) };
+        while !waiting.frames.is_empty() {
+            let head = waiting.frames.make_contiguous();
             let written = match self.socket.write(head) {
                 Ok(written) => written,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error),
             };
             let done = advance(head, written);
-            unsent.drain(..done);
-            if unsent.is_empty() {
-                self.unsent = None;
-            }
+            waiting.frames.drain(..done);
         }
         Ok(())
     }

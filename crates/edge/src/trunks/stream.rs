@@ -251,7 +251,7 @@ impl TrunkTask {
         let stream = self.stream()?;
         tokio::select! {
             ready = stream.readable(), if hears => ready.map(|()| Woken::Readable),
-            ready = stream.writable(), if !self.out.is_empty() => ready.map(|()| Woken::Writable),
+            ready = stream.writable(), if self.is_blocked() => ready.map(|()| Woken::Writable),
             () = told => Ok(Woken::Told),
             () = sleep_until(deadline.unwrap_or_else(far)), if deadline.is_some() => Ok(Woken::Deadline),
         }
@@ -446,7 +446,13 @@ impl TrunkTask {
                 Err(error) => return Err(error),
             }
         }
-        Ok(())
+        if stream.socket().has_unsent() { stream.try_flush() } else { Ok(()) }
+    }
+
+    /// Whether something waits for the kernel to accept it.
+    fn is_blocked(&self) -> bool {
+        let unsent = |stream: &Watched| stream.socket().has_unsent();
+        !self.out.is_empty() || self.stream.as_ref().is_some_and(unsent)
     }
 
     /// Sends the remaining frames and closes the WebSocket, within bounds.
@@ -454,7 +460,7 @@ impl TrunkTask {
         let code = self.closing.map_or(1000, |(code, _)| code);
         self.out.frame(encode_close(code, "", None));
         let delivered = async {
-            while !self.out.is_empty() {
+            while self.is_blocked() {
                 self.stream()?.writable().await?;
                 self.write()?;
             }

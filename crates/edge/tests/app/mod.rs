@@ -33,6 +33,9 @@ pub fn edge_with(limits: Limits) -> Edge {
     };
     let config = Config {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        trunk_listen: None,
+        tls: None,
+        trunk_tls: None,
         threads: 1,
         node_id: "n-test".into(),
         node_number: NODE,

@@ -29,6 +29,8 @@ pub(crate) struct HubTable {
     pub(crate) paths: Vec<(String, Origin)>,
     pub(crate) handlers: Vec<HandlerTable>,
     pub(crate) identity_providers: Vec<IdentityTable>,
+    pub(crate) tls_cert_file: Option<(String, Origin)>,
+    pub(crate) tls_key_file: Option<(String, Origin)>,
 }
 
 /// Reads a whole text file of limited size.
@@ -130,6 +132,8 @@ impl Reader<'_> {
             paths: Vec::new(),
             handlers: Vec::new(),
             identity_providers: Vec::new(),
+            tls_cert_file: None,
+            tls_key_file: None,
         };
         for (field, value) in table {
             let origin = self.origin(field.span().start);
@@ -141,6 +145,14 @@ impl Reader<'_> {
                 }),
                 ("key_file", DeValue::String(path)) => {
                     hub.key_file = Some((path.clone().into_owned(), origin.clone()));
+                    Some(())
+                }
+                ("tls_cert_file", DeValue::String(path)) => {
+                    hub.tls_cert_file = Some((path.clone().into_owned(), origin.clone()));
+                    Some(())
+                }
+                ("tls_key_file", DeValue::String(path)) => {
+                    hub.tls_key_file = Some((path.clone().into_owned(), origin.clone()));
                     Some(())
                 }
                 ("path", DeValue::String(path)) => {
@@ -290,7 +302,7 @@ impl Reader<'_> {
 const HANDLER_FIELDS: [&str; 3] = ["url", "system_events", "user_events"];
 
 /// The fields of a hub's table.
-const HUB_FIELDS: [&str; 8] = [
+const HUB_FIELDS: [&str; 10] = [
     "keys",
     "key_file",
     "default",
@@ -299,10 +311,12 @@ const HUB_FIELDS: [&str; 8] = [
     "event_handler",
     "identity_provider",
     "path",
+    "tls_cert_file",
+    "tls_key_file",
 ];
 
 /// What a hub's table may hold.
-const HUB_ALLOWED: &str = "a table [hub.NAME] with keys = [\"…\"] or key_file = \"PATH\", default = true on one of them, client_tokens = \"required\" or \"optional\", allowed_origins = \"ORIGINS\" or a list of origins, path = \"/PATH/\" or a list of paths, and tables [[hub.NAME.event_handler]] and [[hub.NAME.identity_provider]]";
+const HUB_ALLOWED: &str = "a table [hub.NAME] with keys = [\"…\"] or key_file = \"PATH\", default = true on one of them, client_tokens = \"required\" or \"optional\", allowed_origins = \"ORIGINS\" or a list of origins, path = \"/PATH/\" or a list of paths, tls_cert_file and tls_key_file, and tables [[hub.NAME.event_handler]] and [[hub.NAME.identity_provider]]";
 
 /// A list of texts; `None` if one value is not a text.
 fn texts(values: &[Value<'_>]) -> Option<Vec<String>> {

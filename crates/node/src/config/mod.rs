@@ -14,6 +14,7 @@ mod readiness;
 mod reference;
 mod reloading;
 mod table;
+mod tls;
 mod units;
 mod warnings;
 
@@ -30,6 +31,7 @@ pub use reference::reference;
 pub use reloading::Difference;
 pub(crate) use reloading::is_reloaded;
 pub use table::{ClientTokens, Key, LogFormat, Settings, keys};
+pub use tls::Tls;
 
 use given::Given;
 use trunkline_edge::AddressRules;
@@ -82,6 +84,8 @@ pub struct Config {
     pub addresses: AddressRules,
     /// The cluster that the node joins, if any.
     pub cluster: Option<Cluster>,
+    /// The certificates of the ports.
+    pub tls: Tls,
     /// The file that was read, if any.
     pub file: Option<PathBuf>,
     /// Facts that an operator should know although the node starts. Sentences without secrets.
@@ -127,6 +131,7 @@ pub fn load(mode: Mode, inputs: Inputs) -> Result<Config, Mistakes> {
     let tables = tables.unwrap_or_default();
     warnings.extend(warnings::of_addresses(mode, &settings, &given));
     warnings.extend(warnings::of_files(&settings, &given, &tables, file.as_ref()));
+    let tls = tls::assemble(&settings, &given, &tables, &mut mistakes, &mut warnings);
     let (default_hub, hubs) = hubs::assemble(mode, &settings, &given, tables, &mut mistakes);
     check_addresses(mode, &settings, &given, &mut mistakes);
     let addresses = addresses::assemble(&settings, &given, &mut mistakes);
@@ -148,6 +153,7 @@ pub fn load(mode: Mode, inputs: Inputs) -> Result<Config, Mistakes> {
         hubs,
         addresses,
         cluster,
+        tls,
         file,
         warnings,
         given,
@@ -167,6 +173,13 @@ impl Settings {
             ("cluster_key_file", &mut self.cluster_key_file),
             ("allow_file", &mut self.allow_file),
             ("deny_file", &mut self.deny_file),
+            ("tls_cert_file", &mut self.tls_cert_file),
+            ("tls_key_file", &mut self.tls_key_file),
+            ("trunk_tls_cert_file", &mut self.trunk_tls_cert_file),
+            ("trunk_tls_key_file", &mut self.trunk_tls_key_file),
+            ("trunk_client_ca_file", &mut self.trunk_client_ca_file),
+            ("admin_tls_cert_file", &mut self.admin_tls_cert_file),
+            ("admin_tls_key_file", &mut self.admin_tls_key_file),
         ];
         for (key, path) in paths {
             if let Some(path) = path {
@@ -209,7 +222,11 @@ fn read_file(
 }
 
 fn check_addresses(mode: Mode, settings: &Settings, given: &Given, mistakes: &mut Vec<Mistake>) {
-    let named = [("listen", Some(settings.listen)), ("admin", settings.admin)];
+    let named = [
+        ("listen", Some(settings.listen)),
+        ("trunk_listen", settings.trunk_listen),
+        ("admin", settings.admin),
+    ];
     let addresses = named.into_iter().filter_map(|(key, address)| Some((key, address?)));
     let outside = |address: SocketAddr| !address.ip().to_canonical().is_loopback();
     for (key, address) in addresses.filter(|(_, address)| mode == Mode::Dev && outside(*address)) {
@@ -220,12 +237,23 @@ fn check_addresses(mode: Mode, settings: &Settings, given: &Given, mistakes: &mu
             allowed: "a loopback address such as 127.0.0.1 or [::1] with `trunkline dev`; `trunkline serve` with a key of your own listens anywhere".into(),
         });
     }
-    if settings.listen.port() != 0 && settings.admin == Some(settings.listen) {
-        mistakes.push(Mistake {
-            key: "admin".into(),
-            origin: given.origin("admin"),
-            wrong: format!("`{}` is the public port as well", settings.listen),
-            allowed: "an address and port of its own, or \"off\"".into(),
-        });
-    }
+    let mut twice = |key: &str, own: Option<SocketAddr>, other, allowed: &str| {
+        if let Some(own) = own.filter(|own| own.port() != 0 && other == Some(*own)) {
+            mistakes.push(Mistake {
+                key: key.into(),
+                origin: given.origin(key),
+                wrong: format!("`{own}` is another port as well"),
+                allowed: allowed.into(),
+            });
+        }
+    };
+    let (listen, trunks) = (Some(settings.listen), settings.trunk_listen);
+    twice("admin", settings.admin, listen, "an address and port of its own, or \"off\"");
+    twice("admin", settings.admin, trunks, "an address and port of its own, or \"off\"");
+    twice(
+        "trunk_listen",
+        trunks,
+        listen,
+        "an address and port of its own; without the key, the public port serves app servers",
+    );
 }

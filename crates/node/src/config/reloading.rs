@@ -64,13 +64,25 @@ const RELOADED: &[&str] = &[
     "session_messages_per_second",
     "sessions_max",
     "streams_max",
+    "tls_handshake_timeout",
+    "tls_handshakes_max",
     "trunk_batch_bytes_max",
     "trunk_credit_bytes",
     "trunk_namespaces_max",
     "trunk_ping_interval",
     "trunk_resume_window",
+    "trunk_streams_max",
     "trunk_unread_bytes_max",
     "trunks_per_hub_max",
+    // The certificates. A port does not change between plain and TLS.
+    "admin_tls_cert_file",
+    "admin_tls_key_file",
+    "tls_cert_file",
+    "tls_key_file",
+    "tls_min_version",
+    "trunk_client_ca_file",
+    "trunk_tls_cert_file",
+    "trunk_tls_key_file",
 ];
 
 /// Keys that only say what a hub is: the hub's own line names the change.
@@ -141,6 +153,7 @@ impl Config {
             difference.needs_restart.push("cluster_key");
         }
         new.cluster.clone_from(&self.cluster);
+        self.tls.merge(&mut new.tls, &mut difference);
         if self.default_hub != new.default_hub {
             difference.changed.push(format!("the default hub is {}", new.default_hub));
         }

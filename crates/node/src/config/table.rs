@@ -14,6 +14,7 @@ use trunkline_admission::{OriginPattern, Prefix};
 use trunkline_azure::webhook::{SystemEvent, UrlTemplate, UserEvents};
 use trunkline_backplane::nats::Servers;
 use trunkline_edge::{Endpoint, ForwardedHeader, Limits};
+use trunkline_tls::TlsVersion;
 
 use super::addresses::{FORWARDED, ORIGINS, PrefixList, Proxies};
 use super::given::Given;
@@ -193,8 +194,11 @@ const fn span(least_ms: u64, most_s: u64) -> Span {
 
 key_table! {
     "Ports and threads" {
-        /// The public port: clients and app servers connect here.
+        /// The public port: clients connect here, and app servers unless `trunk_listen` is set.
         listen: SocketAddr = "127.0.0.1:8080", Address;
+        /// A port for app servers: trunks, the REST API and Azure's tunnels, which the public port
+        /// then refuses. Without it the public port serves everything.
+        trunk_listen: Option<SocketAddr> = "", Maybe(Address);
         /// The admin port: health, metrics and status. It has no password, so do not expose it to
         /// strangers.
         admin: Option<SocketAddr> = "127.0.0.1:8081", Unless("off", Address);
@@ -205,6 +209,27 @@ key_table! {
         /// A number of this node inside each session id. Nodes of a cluster find free numbers
         /// themselves; a number that is given here is taken unless another node has it.
         node_number: Option<u16> = "random", Unless("random", Count::<u16>::between(0, 65_535));
+    }
+    "TLS" {
+        /// The certificate of the public port, in PEM, followed by those that sign it. With it, the
+        /// port speaks TLS 1.2 and 1.3 and nothing else.
+        tls_cert_file: Option<PathBuf> = "", Maybe(FilePath);
+        /// The private key of that certificate, in PEM, without a password.
+        tls_key_file: Option<PathBuf> = "", Maybe(FilePath);
+        /// The certificate of the port of `trunk_listen`. Without it, that port is plain.
+        trunk_tls_cert_file: Option<PathBuf> = "", Maybe(FilePath);
+        /// The private key of that certificate.
+        trunk_tls_key_file: Option<PathBuf> = "", Maybe(FilePath);
+        /// The certificates of authorities. With them, whoever connects to the port of
+        /// `trunk_listen` needs a certificate that one of them has signed, in addition to its key
+        /// or token.
+        trunk_client_ca_file: Option<PathBuf> = "", Maybe(FilePath);
+        /// The certificate of the admin port.
+        admin_tls_cert_file: Option<PathBuf> = "", Maybe(FilePath);
+        /// The private key of that certificate.
+        admin_tls_key_file: Option<PathBuf> = "", Maybe(FilePath);
+        /// The oldest version of TLS that the ports offer.
+        tls_min_version: TlsVersion = "1.2", Choice(&[("1.2", TlsVersion::V1_2), ("1.3", TlsVersion::V1_3)]);
     }
     "Cluster" {
         /// The name of the cluster that this node joins. Its nodes find one another through NATS,
@@ -375,6 +400,14 @@ key_table! {
         /// without asking the app; beyond five times that, its streams are refused until it has
         /// been quiet for ten seconds.
         address_failures_per_second: Unless("off", Count::<u32>::between(1, 10_000_000));
+        /// The most open streams on the port of `trunk_listen`. They are in addition to
+        /// `streams_max`, and take at most a quarter of what the limit of open files allows.
+        trunk_streams_max: Count::<usize>::between(1, 100_000_000);
+        /// Time for a new connection's TLS handshake, and for the header of a proxy before it.
+        tls_handshake_timeout: span(10, 600);
+        /// The most connections of one port whose handshake, or proxy's header, is under way.
+        /// Further ones wait in the kernel, and a slow one makes room after a second.
+        tls_handshakes_max: Count::<usize>::between(1, 1_000_000);
         /// Memory in use beyond which handshakes are answered 503, and the sessions that hold most
         /// are closed. "auto" is three quarters of the control group's limit, or of the machine's
         /// memory if that is less.
@@ -461,38 +494,4 @@ key_table! {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_default_is_allowed() {
-        let mut mistakes = Vec::new();
-        let settings = Settings::resolve(&Given::default(), &mut mistakes);
-        assert_eq!(mistakes, []);
-        for (key, (name, shown)) in keys().iter().zip(settings.shown()) {
-            assert_eq!((key.name, &key.default), (name, &shown));
-            let mut given = Given::default();
-            if !shown.is_empty() {
-                given.put(name, shown, super::super::Origin::Default);
-            }
-            Settings::resolve(&given, &mut mistakes);
-            assert_eq!(mistakes, []);
-        }
-    }
-
-    #[test]
-    fn every_limit_of_the_edge_has_a_key() {
-        let debug = format!("{:?}", Limits::default());
-        let fields = debug.trim_start_matches("Limits {").split(", ");
-        for field in fields.filter_map(|field| field.split_once(": ")) {
-            let name = field.0.trim();
-            assert!(keys().iter().any(|key| key.name == name), "the limit {name} has no key");
-        }
-    }
-
-    #[test]
-    fn names_follow_from_the_key() {
-        let key = keys().iter().find(|key| key.name == "ready_file").unwrap();
-        assert_eq!((key.env(), key.flag()), ("TRUNKLINE_READY_FILE".into(), "--ready-file".into()));
-    }
-}
+mod tests;

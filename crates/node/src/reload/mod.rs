@@ -118,7 +118,7 @@ impl Reloader {
         let edge = &self.view.edge;
         let mut limits = config.settings.limits.clone();
         if let Some(possible) = self.view.facts.streams_possible {
-            limits.fit_streams(possible);
+            limits.fit_streams(possible, self.view.facts.trunk_listen.is_some());
         }
         limits.memory_bytes_max = if present.settings.has_same("memory_bytes_max", &config.settings)
         {
@@ -148,6 +148,7 @@ impl Reloader {
         // Hubs are there before their event handlers open trunks, and gone after they have ended.
         edge.reload(reload)?;
         self.azure.change(azure);
+        self.view.certificates.replace(&config.tls);
         self.view.set_unready_on(config.settings.unready_on.clone());
         if let Some(cluster) = &config.cluster {
             edge.set_hubs_digest(cluster::digest(&config.hubs, &cluster.key));

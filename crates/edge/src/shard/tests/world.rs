@@ -27,6 +27,7 @@ use crate::limits::Limits;
 use crate::memory::Memory;
 use crate::metrics::{Carrier, Ending, Metrics, Outcome};
 use crate::numbers::Numbers;
+use crate::peer::PortKind;
 use crate::shard::Shard;
 use crate::shard::command::Command;
 use crate::shard::poller::Poller;
@@ -129,7 +130,7 @@ impl World {
         };
         let metrics = Metrics::default();
         let gate = Arc::new(Gate::new(&AddressRules::default(), &limits));
-        let streams = Streams::new(&limits, &gate, metrics.clone());
+        let streams = Streams::new(PortKind::Public, &limits, &gate, metrics.clone());
         let env = Arc::new(Environment {
             node_id: "node".into(),
             numbers,
@@ -143,6 +144,7 @@ impl World {
             metrics,
             names: Shared::new(Names::of_listener(([127, 0, 0, 1], 80).into())),
             side_doors: Vec::new(),
+            trunk_port: false,
             voucher: None,
             cluster,
             sessions: (0..shards).map(|_| AtomicUsize::new(0)).collect(),
