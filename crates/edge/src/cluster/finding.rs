@@ -18,6 +18,8 @@ const PER_SECOND: u32 = 100;
 const WAITING_MAX: usize = 512;
 /// The longest time that a question takes.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
+/// The time after which a first id of all may be known to all nodes.
+const NEWS: Duration = Duration::from_millis(100);
 /// For how long an answer is believed.
 const NOBODY_HAS: Duration = Duration::from_secs(1);
 /// The same from the last request for the session on: the node that has it says when it has ended.
@@ -50,6 +52,7 @@ pub(super) struct Finding {
 
 #[derive(Debug)]
 struct Search {
+    begun: Timestamp,
     name: Name,
     replies: Vec<Reply<Found>>,
     /// The nodes that have not answered.
@@ -83,7 +86,8 @@ impl Finding {
         }
         self.by_name.insert(name.clone(), id);
         let (asked, silent, denied) = (Vec::new(), Vec::new(), Vec::new());
-        self.searches.insert(id, Search { name, replies: vec![reply], asked, silent, denied });
+        self.searches
+            .insert(id, Search { begun: now, name, replies: vec![reply], asked, silent, denied });
         self.waiting.push_back(id);
         self.timeouts.push_back((now + ANSWER_TIMEOUT, id));
     }
@@ -210,7 +214,9 @@ impl Finding {
     /// All that could be asked do not have the session: nobody has it, or others are asked later.
     fn end(&mut self, now: Timestamp, id: u32) {
         let Some(search) = self.searches.get(&id) else { return };
-        if search.silent.is_empty() {
+        // With nobody to ask there may be somebody in a moment.
+        let is_early = search.denied.is_empty() && now < search.begun + NEWS;
+        if search.silent.is_empty() && !is_early {
             self.reply(now, id, Ok(None));
         } else {
             self.later.push(id);

@@ -40,7 +40,12 @@ fn session(mut found: Awaited<Found>) -> Sid {
 fn ids_that_the_app_made_are_found_on_other_nodes() {
     let mut nodes = Nodes::joined(3);
     let app = nodes.all[0].world.app("a");
-    assert_eq!(told(&mut nodes.find(1, "app-1")), "nobody has it", "no node has such ids");
+    let mut early = nodes.find(1, "app-1");
+    let mut none: Vec<_> = (0..600).map(|n| nodes.find(1, &format!("none-{n}"))).collect();
+    assert_eq!(told(&mut early), "waits", "no node has such ids, and one may have had its first");
+    nodes.pass(Duration::from_millis(150));
+    assert_eq!(told(&mut early), "nobody has it");
+    assert!(none.iter_mut().all(|one| told(one) == "nobody has it"), "they cost nobody anything");
     let sid = open(&mut nodes, 0, &app, "app-1").1;
     let found = session(nodes.find(1, "app-1"));
     assert_eq!((found.node, found.slot), (sid.node, sid.slot));
