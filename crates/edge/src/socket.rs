@@ -81,8 +81,9 @@ impl Socket {
         }
     }
 
-    /// Whether a read would return without asking the kernel, whose events tell nothing of it: bytes
-    /// that are decrypted and not read, or an end that arrived in front of the stream's own.
+    /// Whether a read may return something of which the kernel's events tell nothing: bytes that
+    /// are decrypted and not read, an end that arrived in front of the stream's own, or bytes that
+    /// the last read has left in the kernel. Those may turn out to be none.
     pub(crate) fn has_input(&self) -> bool {
         match self {
             Self::Plain(_) => false,

@@ -99,7 +99,10 @@ impl Watched {
     /// Waits for bytes or for the end of the stream, which is 0; reads nothing.
     pub(crate) fn poll_peek(&self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if self.socket().has_input() {
-            return Poll::Ready(self.socket().peek(&mut [0]));
+            match self.socket().peek(&mut [0]) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => (),
+                peeked => return Poll::Ready(peeked),
+            }
         }
         loop {
             let mut ready = ready!(self.0.poll_read_ready(cx))?;

@@ -8,9 +8,12 @@
 //!
 //! Epoll reports that the *kernel* has bytes. Bytes that are decrypted and not read are its blind
 //! spot, and so is an end that arrived as a message (`close_notify`): [`Tls::has_input`] tells of
-//! them. A read that returns less than it was asked for has left neither behind, except an end.
+//! them. A read that returns less than it was asked for has left neither behind, except an end; if
+//! it has left bytes in the kernel, because they carry too little, `has_input` tells of that, too.
 
 mod state;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::io;
@@ -103,7 +106,7 @@ impl Tls {
         self.lock().peek(&self.stream, into)
     }
 
-    /// Whether a read would return without asking the kernel: epoll does not tell of this.
+    /// Whether a read may return something of which epoll does not tell.
     pub(super) fn has_input(&self) -> bool {
         self.lock().has_input()
     }

@@ -19,10 +19,19 @@ use super::{HandshakeError, PEEK_BYTES};
 const WRITE_BYTES_MAX: usize = 64 * 1024;
 const READ_BYTES_MIN: usize = 4 * 1024;
 const READ_BYTES_MAX: usize = 64 * 1024;
+/// The most bytes that one read takes from the kernel: a peer whose records carry next to nothing
+/// must not keep it from returning.
+pub(super) const READ_BUDGET_BYTES: usize = 128 * 1024;
+/// The most bytes of an open stream that may wait for the rest of a record, or of a message of the
+/// handshake, which rustls wants to see from its first piece on. A record has 18 KiB at most, and
+/// no such message is long.
+const INCOMING_BYTES_MAX: usize = 32 * 1024;
 /// The bytes that records add to what they carry, at most, in one read.
 const OVERHEAD_BYTES: usize = 512;
 /// The most bytes of a handshake: a `ClientHello` of the largest size, and a chain of certificates.
 const HANDSHAKE_BYTES_MAX: usize = 192 * 1024;
+/// The bytes of a handshake as which a shorter read counts: each read costs, too.
+const HANDSHAKE_READ_BYTES_MIN: usize = 32;
 /// The room for records that carry no data: alerts, key updates.
 const SMALL_RECORDS_BYTES: usize = 256;
 
@@ -33,6 +42,8 @@ pub(super) struct State {
     incoming: Vec<u8>,
     /// Decrypted bytes that nobody has read.
     plain: Vec<u8>,
+    /// Set when the last read may have left bytes in the kernel.
+    unread: bool,
     /// Encrypted bytes that the kernel has not accepted.
     unsent: Vec<u8>,
     /// Bytes of the handshake so far.
@@ -67,6 +78,7 @@ impl State {
             connection: UnbufferedServerConnection::new(config)?,
             incoming: Vec::new(),
             plain: Vec::new(),
+            unread: false,
             unsent: Vec::new(),
             handshake_bytes: 0,
             open: false,
@@ -83,7 +95,7 @@ impl State {
     }
 
     pub(super) fn has_input(&self) -> bool {
-        !self.plain.is_empty() || self.ended || self.failed.is_some()
+        !self.plain.is_empty() || self.unread || self.ended || self.failed.is_some()
     }
 
     pub(super) fn unsent_bytes(&self) -> usize {
@@ -120,8 +132,8 @@ impl State {
     pub(super) fn shake_hands(&mut self, stream: &OwnedFd) -> Result<bool, HandshakeError> {
         loop {
             let flushed = self.flush(stream).map_err(HandshakeError::Io)?;
-            if let Some(error) = self.failed.take() {
-                return Err(HandshakeError::Tls(*error));
+            if let Some(error) = &self.failed {
+                return Err(HandshakeError::Tls((**error).clone()));
             }
             if self.open {
                 return Ok(flushed);
@@ -153,7 +165,17 @@ impl State {
         } else {
             self.plain.drain(..count);
         }
+        self.unread = false;
+        let mut budget = READ_BUDGET_BYTES;
         while count < into.len() && !self.ended && self.failed.is_none() {
+            if budget == 0 && count > 0 {
+                self.unread = true;
+                break;
+            }
+            if budget == 0 {
+                self.fail(rustls::Error::General("many records that carry nothing".into()));
+                break;
+            }
             let room = into.len() - count + OVERHEAD_BYTES;
             let wanted = room.clamp(READ_BYTES_MIN, READ_BYTES_MAX);
             let mut beyond = Vec::new();
@@ -165,7 +187,7 @@ impl State {
             });
             self.plain = beyond;
             match received {
-                Ok(Drained(false)) => (),
+                Ok(Drained(false)) => budget = budget.saturating_sub(wanted),
                 Ok(Drained(true)) => break,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == ErrorKind::Interrupted => (),
@@ -205,10 +227,13 @@ impl State {
                 return Ok(Drained(true));
             }
             if !self.open {
-                self.handshake_bytes += received;
+                self.handshake_bytes += received.max(HANDSHAKE_READ_BYTES_MIN);
             }
             let all = kept + received;
             let used = self.process(&mut scratch[..all], sink);
+            if self.open && !self.ended && all - used > INCOMING_BYTES_MAX {
+                self.fail(rustls::Error::PeerSentOversizedRecord);
+            }
             self.incoming.clear();
             if used < all {
                 self.incoming.reserve_exact(all - used);
@@ -218,6 +243,11 @@ impl State {
             }
             Ok(Drained(received < wanted))
         })
+    }
+
+    /// Ends the stream because of what the peer sends, unless something else has ended it.
+    fn fail(&mut self, error: rustls::Error) {
+        self.failed.get_or_insert_with(|| Box::new(error));
     }
 
     /// Lets rustls do what it has to do without new input. It remembers places in what is kept, so
